@@ -1,0 +1,110 @@
+//! Running cargo from within `cargo xtask`, as if it had been typed.
+//!
+//! Cargo gives the programs it runs variables of its own and those of `[env]` in its configuration.
+//! Handing them on to a second cargo would make build scripts that watch them run again at every
+//! change between plain cargo and `cargo xtask`; so they are taken out.
+
+use std::env;
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::setup;
+use crate::tree::Tree;
+
+/// What cargo sets for a program it runs and that says nothing about the user's wishes.
+const SET_BY_CARGO: &[&str] =
+    &["CARGO_BIN_", "CARGO_CRATE_", "CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_PRIMARY_"];
+
+/// A cargo command line in the checkout; its output goes where ours goes.
+pub(crate) fn command<S: AsRef<OsStr>>(
+    tree: &Tree,
+    arguments: impl IntoIterator<Item = S>,
+) -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(tree.root()).args(arguments);
+    for (name, _) in env::vars_os() {
+        let name = name.to_string_lossy();
+        if SET_BY_CARGO.iter().any(|prefix| name.starts_with(prefix)) {
+            cargo.env_remove(name.as_ref());
+        }
+    }
+    if setup::foreign_libtorch(tree).is_none() {
+        cargo.env_remove("LIBTORCH");
+    }
+    cargo
+}
+
+/// Runs to the end; the exit status is for the caller to judge.
+pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
+    command.status().with_context(|| {
+        format!("cargo could not be started ({})", command.get_program().to_string_lossy())
+    })
+}
+
+/// Builds one binary or example and returns where cargo put it.
+pub(crate) fn build(tree: &Tree, arguments: &[&str], target: &str) -> Result<PathBuf> {
+    let shown = format!("cargo build {}", arguments.join(" "));
+    eprintln!("building: {shown}");
+    let mut child = command(tree, ["build"].iter().chain(arguments))
+        .arg("--message-format=json-render-diagnostics")
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cargo could not be started")?;
+    let mut built = None;
+    if let Some(messages) = child.stdout.take() {
+        for line in BufReader::new(messages).lines() {
+            let line = line.context("cargo's messages could not be read")?;
+            built = executable(&line, target).or(built);
+        }
+    }
+    let status = child.wait().context("cargo could not be waited for")?;
+    if !status.success() {
+        bail!("`{shown}` failed ({status}); the compiler's own messages are above");
+    }
+    built.with_context(|| format!("`{shown}` succeeded but named no executable `{target}`"))
+}
+
+/// The executable that a line of cargo's JSON messages announces for `target`, if it does.
+fn executable(line: &str, target: &str) -> Option<PathBuf> {
+    let message: Value = serde_json::from_str(line).ok()?;
+    let announced = message["reason"] == "compiler-artifact"
+        && message["target"]["name"] == target
+        && message["profile"]["test"] == false;
+    message["executable"].as_str().filter(|_| announced).map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ARTIFACT: &str = r#"{"reason":"compiler-artifact","target":{"name":"wan-alpha",
+        "kind":["bin"]},"profile":{"test":false},"executable":"target/release/wan-alpha"}"#;
+
+    #[test]
+    fn executable_is_taken_from_its_own_artifact_only() {
+        let found = |line: &str| executable(line, "wan-alpha");
+        assert_eq!(found(ARTIFACT), Some(PathBuf::from("target/release/wan-alpha")));
+        assert_eq!(found(&ARTIFACT.replace(r#""test":false"#, r#""test":true"#)), None);
+        assert_eq!(found(&ARTIFACT.replace(r#""name":"wan-alpha""#, r#""name":"other""#)), None);
+        assert_eq!(found(&ARTIFACT.replace(r#""target/release/wan-alpha""#, "null")), None);
+        assert_eq!(found("   Compiling something"), None);
+    }
+
+    #[test]
+    fn variables_of_the_outer_cargo_are_not_handed_on() {
+        // Cargo sets CARGO_PKG_NAME for this very test.
+        let command = command(&Tree::at(std::path::Path::new(".")), ["test"]);
+        let removed = |wanted: &str| {
+            command.get_envs().any(|(name, value)| name == wanted && value.is_none())
+        };
+        assert!(env::var_os("CARGO_PKG_NAME").is_some());
+        assert!(removed("CARGO_PKG_NAME"));
+        assert!(!removed("CARGO_HOME"));
+        assert!(!removed("PATH"));
+    }
+}

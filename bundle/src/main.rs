@@ -1,0 +1,84 @@
+//! `cargo xtask`: everything around the build that cargo itself does not do.
+//!
+//! | verb | does |
+//! |---|---|
+//! | `setup` | lays out libtorch under `.setup`, so that plain cargo works |
+//! | `demo` | set-up, release build, one take from a prompt in `out/demo` |
+//! | `test` | set-up, then every test of the workspace |
+//! | `bench` | set-up, then our transformer and decoder beside diffusers |
+//!
+//! Invariants: a verb that needs set-up does it; set-up changes nothing outside `.setup`; what
+//! stands under its final name there is whole. This crate links neither libtorch nor OpenFX, so
+//! that it builds on a bare machine.
+
+#![forbid(unsafe_code)]
+
+mod bench;
+mod cargo;
+mod demo;
+mod setup;
+mod test;
+mod tree;
+
+use std::process::{ExitCode, ExitStatus};
+
+use clap::{Parser, Subcommand};
+
+use tree::Tree;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Lay out libtorch under .setup, so that plain `cargo build` and `cargo test` work.
+    ///
+    /// Fetches pinned wheels with pip, checks them, takes the libraries and headers out. Run again,
+    /// it checks what is there and puts right what is missing or damaged.
+    Setup(setup::Options),
+    /// Build the command and make one small take from a prompt, in out/demo.
+    Demo,
+    /// Run every test of the workspace.
+    Test(test::Options),
+    /// Measure our transformer and decoder beside diffusers, in one run.
+    Bench(bench::Options),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = Tree::find().and_then(|tree| match &arguments.verb {
+        Verb::Setup(options) => setup::run(&tree, options),
+        Verb::Demo => demo::run(&tree),
+        Verb::Test(options) => test::run(&tree, options),
+        Verb::Bench(options) => bench::run(&tree, options),
+    });
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            for cause in error.chain().skip(1) {
+                eprintln!("  because: {cause}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A child's exit code as our own; 1 where a signal ended it.
+fn exit_code(status: ExitStatus) -> ExitCode {
+    status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn arguments_are_well_formed() {
+        super::Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,152 @@
+//! `cargo xtask setup`: libtorch under `.setup`, from pinned wheels.
+//!
+//! Idempotent: a second run checks what is there and changes nothing. Resumable: wheels that an
+//! interrupted run fetched are used again, and a folder appears under its name only when it is
+//! whole. Verifying: wheels by sha256, libraries by hash, all files by size, and every library that
+//! another one asks for must be there. What it says goes to standard error.
+
+mod foreign;
+mod layout;
+mod machine;
+mod manifest;
+mod needed;
+mod own;
+mod parts;
+mod pins;
+mod plan;
+mod wheels;
+
+use std::fs::{self, File, TryLockError};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::tree::Tree;
+use layout::Layout;
+use machine::Compiler;
+use manifest::{Manifest, PartRecord};
+use parts::{CPU, CUDA, Part, RULES};
+use plan::Plan;
+
+pub(crate) use foreign::named as foreign_libtorch;
+pub(crate) use machine::{Python, check_disk};
+pub(crate) use pins::Bytes;
+
+#[derive(clap::Args, Default)]
+pub(crate) struct Options {
+    /// Lay out the CUDA libraries too, in .setup/libtorch-cuda (2.5 GB to fetch, 3.1 GB on disk).
+    #[arg(long)]
+    cuda: bool,
+    /// Keep the fetched wheels in .setup/wheels.
+    #[arg(long)]
+    keep_wheels: bool,
+}
+
+pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
+    set_up(tree, options)?;
+    eprintln!("set-up: done; plain `cargo build` and `cargo test` work from here");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Set-up as the other verbs want it: for the CPU, one line where nothing is to be done.
+pub(crate) fn ensure(tree: &Tree) -> Result<()> {
+    set_up(tree, &Options::default())
+}
+
+fn set_up(tree: &Tree, options: &Options) -> Result<()> {
+    if let Some(libtorch) = foreign::named(tree) {
+        let shown = libtorch.display();
+        ensure!(
+            !options.cuda,
+            "LIBTORCH points to {shown}, and the CUDA libraries must be of that very build. Bring \
+             them from where it came from, or unset LIBTORCH for `setup --cuda`"
+        );
+        let version = foreign::check(&libtorch)?;
+        eprintln!("set-up: LIBTORCH points to {shown} ({version}); it is used as it is");
+        return Ok(());
+    }
+    machine::check_platform()?;
+    fs::create_dir_all(tree.setup())
+        .with_context(|| format!("{} cannot be created", tree.setup().display()))?;
+    let _lock = lock(&tree.setup())?;
+    lay_out(tree, &CPU)?;
+    if options.cuda {
+        lay_out(tree, &CUDA)?;
+        if !machine::has_nvidia_driver() {
+            eprintln!(
+                "set-up: note: no NVIDIA driver is loaded on this machine; the CUDA libraries need \
+                 one of version 580 or newer"
+            );
+        }
+    }
+    if !options.keep_wheels && tree.wheels().exists() {
+        fs::remove_dir_all(tree.wheels())
+            .with_context(|| format!("{} cannot be removed", tree.wheels().display()))?;
+    }
+    Ok(())
+}
+
+/// One set-up at a time; the lock goes with the process, however that ends.
+fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join("lock");
+    let file =
+        File::create(&path).with_context(|| format!("{} cannot be created", path.display()))?;
+    let locked = match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => {
+            eprintln!("set-up: another set-up is at work here; waiting for it");
+            file.lock()
+        }
+        Err(TryLockError::Error(error)) => Err(error),
+    };
+    locked.with_context(|| format!("{} cannot be locked", path.display()))?;
+    Ok(file)
+}
+
+/// Brings one part to the state of its pins; where it is in that state, touches nothing.
+fn lay_out(tree: &Tree, part: &Part) -> Result<()> {
+    let begun = Instant::now();
+    let place = tree.setup().join(part.folder);
+    let mut manifest = Manifest::load(&tree.manifest())?;
+    let recorded = manifest.part(part.folder);
+    let Some(reason) = plan::reason(part, recorded, &place) else {
+        eprintln!("set-up: {} is already set up in {}", part.purpose, tree.short(&place));
+        return Ok(());
+    };
+    eprintln!("set-up: {} in {}: {reason}", part.purpose, tree.short(&place));
+    eprintln!("  what it is: {}", part.about);
+
+    let python = Python::find()?;
+    Compiler::c()?;
+    Compiler::cpp()?;
+    let plan = Plan::make(part, recorded, &place, &tree.wheels())?;
+    eprintln!("  to fetch: {}; free disk needed meanwhile: {}", plan.fetch, plan.disk);
+    check_disk(&tree.setup(), plan.disk)?;
+
+    let mut layout = Layout::begin(&place)?;
+    for step in &plan.steps {
+        let pin = &step.pin;
+        if let Some(source) = &step.whole {
+            eprintln!("  {pin}: what came from it is whole and stays");
+            layout.reuse(source)?;
+        } else {
+            let wheel = wheels::obtain(pin, &tree.wheels(), &python)?;
+            eprintln!("  {pin}: taking {} out of it", pin.laid_out_bytes);
+            layout.unpack(part, pin, &wheel)?;
+        }
+    }
+    own::make(&mut layout, part)?;
+    let libraries = needed::check(&layout.folder().join("lib"))?;
+
+    let record =
+        PartRecord { fingerprint: part.fingerprint(), rules: RULES, sources: layout.finish()? };
+    manifest.record(part.folder, record);
+    manifest.save(&tree.manifest())?;
+    eprintln!(
+        "  laid out in {:.0} s: {libraries} libraries, and every one that they ask for is there",
+        begun.elapsed().as_secs_f64()
+    );
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! A libtorch of the user's own, named by `LIBTORCH`.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+
+use super::own::assigned;
+use crate::tree::Tree;
+
+/// The version that torch-sys asks for.
+const TORCH_VERSION: &str = "2.13.0";
+
+const ADVICE: &str = "Set LIBTORCH to the absolute path of a libtorch 2.13.0, or unset it to let \
+                      set-up bring one";
+
+/// The folder that `LIBTORCH` names, where it is not the one that set-up lays out.
+pub(crate) fn named(tree: &Tree) -> Option<PathBuf> {
+    let named = env::var_os("LIBTORCH").filter(|value| !value.is_empty()).map(PathBuf::from)?;
+    (!same(&named, &tree.libtorch())).then_some(named)
+}
+
+fn same(named: &Path, ours: &Path) -> bool {
+    match (named.canonicalize(), ours.canonicalize()) {
+        (Ok(named), Ok(ours)) => named == ours,
+        _ => named == ours,
+    }
+}
+
+/// The version of the user's own libtorch, where it can be built against.
+pub(crate) fn check(libtorch: &Path) -> Result<String> {
+    let shown = libtorch.display();
+    ensure!(libtorch.is_absolute(), "LIBTORCH is the relative path {shown}. {ADVICE}");
+    for file in ["lib/libtorch.so", "lib/libtorch_cpu.so", "lib/libc10.so", "include/torch/csrc"] {
+        ensure!(
+            libtorch.join(file).exists(),
+            "LIBTORCH points to {shown}, where {file} is missing. {ADVICE}"
+        );
+    }
+    let Some(version) = version(libtorch) else {
+        anyhow::bail!("LIBTORCH points to {shown}, where no file names a version. {ADVICE}");
+    };
+    ensure!(
+        version.split('+').next() == Some(TORCH_VERSION),
+        "LIBTORCH points to {shown}, whose version is {version}; this needs {TORCH_VERSION}. {ADVICE}"
+    );
+    Ok(version)
+}
+
+/// From `build-version`, or from `version.py` where it is a Python package.
+fn version(libtorch: &Path) -> Option<String> {
+    if let Ok(text) = fs::read_to_string(libtorch.join("build-version")) {
+        return text.lines().next().map(|line| line.trim().to_owned());
+    }
+    let text = fs::read_to_string(libtorch.join("version.py")).ok()?;
+    assigned(&text, "__version__").map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn libtorch() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("include/torch/csrc")).unwrap();
+        fs::create_dir_all(folder.path().join("lib")).unwrap();
+        for name in ["libtorch.so", "libtorch_cpu.so", "libc10.so"] {
+            fs::write(folder.path().join("lib").join(name), "").unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn a_complete_one_of_the_right_version_is_accepted() {
+        let folder = libtorch();
+        fs::write(folder.path().join("version.py"), "__version__ = '2.13.0'\n").unwrap();
+        assert_eq!(check(folder.path()).unwrap(), "2.13.0");
+        fs::write(folder.path().join("build-version"), "2.13.0+cpu\n").unwrap();
+        assert_eq!(check(folder.path()).unwrap(), "2.13.0+cpu");
+    }
+
+    #[test]
+    fn each_reason_to_refuse_is_its_own_sentence() {
+        let refusal = |path: &Path| check(path).unwrap_err().to_string();
+        assert!(refusal(Path::new("libtorch")).contains("relative path"));
+
+        let folder = libtorch();
+        assert!(refusal(folder.path()).contains("no file names a version"));
+        fs::write(folder.path().join("build-version"), "2.12.1+cpu\n").unwrap();
+        let told = refusal(folder.path());
+        assert!(told.contains("2.12.1+cpu") && told.contains("needs 2.13.0"), "{told}");
+        fs::remove_file(folder.path().join("lib/libc10.so")).unwrap();
+        assert!(refusal(folder.path()).contains("lib/libc10.so is missing"));
+    }
+
+    #[test]
+    fn ours_is_recognised_through_a_link() {
+        let folder = libtorch();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(folder.path().join("lib"), &link).unwrap();
+        assert!(same(&link, &folder.path().join("lib")));
+        assert!(same(Path::new("absent/a"), Path::new("absent/a")));
+        assert!(!same(&link, &folder.path().join("include")));
+    }
+}

@@ -1,0 +1,287 @@
+//! The request: everything that a take depends on, and the one gate through which it passes.
+//!
+//! A request is built from parameters or read from a project file; [`TakeRequest::accept`] rounds
+//! its numbers and checks every field. What comes out is what is hashed, sent and generated.
+
+mod error;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::error::RequestError;
+use self::error::{require, within};
+use crate::choice::choice;
+use crate::ellipse::Ellipse;
+use crate::frames::{CELL, latent_frames};
+use crate::rounding::to_millionths;
+
+choice! {
+    /// How the denoising equation is integrated.
+    Solver, "solver" {
+        /// `UniPC`, second order, as in the released inference.
+        UniPc = "unipc",
+        /// DPM-Solver++ 2M, second order, midpoint.
+        DpmPlusPlus = "dpm++",
+        /// Euler, first order, as the step-distillation adapter was made for.
+        Euler = "euler",
+    }
+}
+
+choice! {
+    /// The number format that the model computes in.
+    Precision, "precision" {
+        /// 32-bit floats.
+        F32 = "f32",
+        /// 16-bit floats with the range of 32-bit ones.
+        Bf16 = "bf16",
+        /// 8-bit floats with scales; not built yet.
+        Fp8 = "fp8",
+    }
+}
+
+choice! {
+    /// Whether a frame is decoded in one piece.
+    DecodeTiling, "decode tiling" {
+        /// In one piece.
+        Whole = "whole",
+        /// In overlapping tiles, for less memory; not built yet.
+        Tiled = "tiled",
+    }
+}
+
+/// Everything that a take depends on. Public fields: write it as a literal, then
+/// [`accept`](Self::accept) it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TakeRequest {
+    /// The version of this encoding: [`TakeRequest::VERSION`].
+    pub version: u32,
+    /// What to show; up to 65,536 bytes, not blank.
+    pub prompt: String,
+    /// What to avoid, where guidance is not 1; `None` or blank for the model's own.
+    pub negative_prompt: Option<String>,
+    /// Seed of the noise.
+    pub seed: u32,
+    /// Take frames: 4n+1, 1 to 257.
+    pub frames: u32,
+    /// Pixels: a multiple of 16, 16 to 4096.
+    pub width: u32,
+    /// Pixels: a multiple of 16, 16 to 4096.
+    pub height: u32,
+    /// Take frames per second: 16, what the model was trained at.
+    pub take_rate: u32,
+    /// Where the subject goes, one ellipse per latent frame.
+    pub ellipse: Vec<Ellipse>,
+    /// How far the noise's mean is shifted outside the ellipse, one per latent frame; −1 to 1.
+    pub mu: Vec<f64>,
+    /// What the model multiplies μ by, so that 0.05 is normal strength with each; finite.
+    pub mu_scale: f64,
+    /// Denoising steps; 1 to 1000.
+    pub steps: u32,
+    /// Shift of the noise schedule towards noise; above 0, at most 100.
+    pub shift: f64,
+    /// Strength of classifier-free guidance; 0 to 30, at 1 there is none.
+    pub guidance: f64,
+    /// How the denoising equation is integrated.
+    pub solver: Solver,
+    /// Strength of the `DoRA` that makes the model's video transparent; 0 to 2.
+    pub dora_strength: f64,
+    /// Strength of the step-distillation adapter; 0 to 2.
+    pub distill_strength: f64,
+    /// The number format that the model computes in.
+    pub precision: Precision,
+    /// Whether a frame is decoded in one piece.
+    pub decode_tiling: DecodeTiling,
+    /// The model's name; a name and not a path, up to 255 bytes.
+    pub model: String,
+    /// Hash of the image that the take starts from; not built yet.
+    pub first_image: Option<String>,
+}
+
+impl TakeRequest {
+    /// The version of this encoding; raised whenever a field is added or changes its meaning.
+    pub const VERSION: u32 = 1;
+
+    /// The only take rate so far, in frames per second.
+    pub const TAKE_RATE: u32 = 16;
+
+    /// The longest prompt, in bytes of UTF-8. The text encoder reads far less of it.
+    pub const MAX_PROMPT: usize = 65_536;
+
+    /// Reads an encoded request and accepts it.
+    ///
+    /// # Errors
+    /// [`RequestError::Json`], [`RequestError::Version`], and those of [`accept`](Self::accept).
+    pub fn from_json(json: &str) -> Result<Self, RequestError> {
+        /// Read first: another version may well have other fields.
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u32,
+        }
+        let unreadable = |reason| RequestError::Json { reason };
+        let Versioned { version } = serde_json::from_str(json).map_err(unreadable)?;
+        check_version(version)?;
+        serde_json::from_str::<Self>(json).map_err(unreadable)?.accept()
+    }
+
+    /// Rounds every real number to 1e-6, then checks every field. Accepting what was accepted
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// A [`RequestError`] for the first field that is out of its range, or, once all are in range,
+    /// [`RequestError::Unsupported`] for fp8, tiled decoding and a first image.
+    pub fn accept(self) -> Result<Self, RequestError> {
+        let request = self.normalised();
+        check_version(request.version)?;
+        request.check_text()?;
+        request.check_format()?;
+        request.check_placement()?;
+        request.check_sampling()?;
+        request.check_built()?;
+        Ok(request)
+    }
+
+    /// Latent frames of an accepted request: n+1 for 4n+1 frames.
+    #[must_use]
+    pub fn latent_frames(&self) -> usize {
+        self.ellipse.len()
+    }
+
+    /// The latent grid: (width, height) in cells.
+    #[must_use]
+    pub fn latent_size(&self) -> (usize, usize) {
+        (self.width as usize / CELL, self.height as usize / CELL)
+    }
+
+    /// One form for each meaning: rounded numbers, and no blank negative prompt.
+    fn normalised(self) -> Self {
+        Self {
+            negative_prompt: self.negative_prompt.filter(|text| !text.trim().is_empty()),
+            ellipse: self.ellipse.iter().map(Ellipse::rounded).collect(),
+            mu: self.mu.into_iter().map(to_millionths).collect(),
+            mu_scale: to_millionths(self.mu_scale),
+            shift: to_millionths(self.shift),
+            guidance: to_millionths(self.guidance),
+            dora_strength: to_millionths(self.dora_strength),
+            distill_strength: to_millionths(self.distill_strength),
+            ..self
+        }
+    }
+
+    fn check_text(&self) -> Result<(), RequestError> {
+        let blank = self.prompt.trim().is_empty();
+        require(
+            !blank,
+            "prompt",
+            "empty",
+            "a description of the clip",
+            "say that the background is transparent, the style, the shot and the subject",
+        )?;
+        let negative = self.negative_prompt.as_deref().unwrap_or_default();
+        for (field, text) in [("prompt", self.prompt.as_str()), ("negative prompt", negative)] {
+            require(
+                text.len() <= Self::MAX_PROMPT,
+                field,
+                format_args!("{} bytes long", text.len()),
+                format!("at most {} bytes", Self::MAX_PROMPT),
+                "shorten it; the model reads no more than its first 512 tokens",
+            )?;
+        }
+        let hostile = |c: char| c.is_control() || matches!(c, '/' | '\\' | ':');
+        let name = &self.model;
+        require(
+            (1..=255).contains(&name.len()) && !name.starts_with('.') && !name.contains(hostile),
+            "model",
+            format_args!("{name:?}"),
+            "the name of a model, up to 255 bytes: no path, no leading dot",
+            "use the name of an installed model",
+        )
+    }
+
+    fn check_format(&self) -> Result<(), RequestError> {
+        within(1..=257, "frames", self.frames, "81 frames are five seconds")?;
+        latent_frames(self.frames)?;
+        for (field, pixels) in [("width", self.width), ("height", self.height)] {
+            within(16..=4096, field, pixels, "832 x 480 suits the model")?;
+            let below = pixels - pixels % 16;
+            let remedy = format!("use {below} or {}", below + 16);
+            require(below == pixels, field, pixels, "a multiple of 16", remedy)?;
+        }
+        require(
+            self.take_rate == Self::TAKE_RATE,
+            "take rate",
+            self.take_rate,
+            "16 frames per second, what the model was trained at",
+            "use 16, and change the speed on the timeline",
+        )
+    }
+
+    fn check_placement(&self) -> Result<(), RequestError> {
+        let expected = latent_frames(self.frames)?;
+        for (field, found) in [("ellipses", self.ellipse.len()), ("mu values", self.mu.len())] {
+            require(
+                found == expected,
+                format!("the number of {field}"),
+                found,
+                format!("{expected}, one per latent frame of {} frames", self.frames),
+                "sample the track for this number of frames",
+            )?;
+        }
+        for (latent_frame, ellipse) in self.ellipse.iter().enumerate() {
+            ellipse.validate().map_err(|reason| RequestError::Ellipse { latent_frame, reason })?;
+        }
+        for (latent_frame, &mu) in self.mu.iter().enumerate() {
+            let field = format!("mu of latent frame {latent_frame}");
+            within(-1.0..=1.0, field, mu, "0.05 is normal strength, 0 is none")?;
+        }
+        require(
+            self.mu_scale.is_finite(),
+            "mu scale",
+            self.mu_scale,
+            "a finite number",
+            "it comes with the model; 1 fits the released one",
+        )
+    }
+
+    fn check_sampling(&self) -> Result<(), RequestError> {
+        within(1..=1000, "steps", self.steps, "4 with the step-distillation adapter, else 50")?;
+        require(
+            self.shift > 0.0 && self.shift <= 100.0,
+            "shift",
+            self.shift,
+            "more than 0, at most 100",
+            "5 is usual",
+        )?;
+        within(
+            0.0..=30.0,
+            "guidance",
+            self.guidance,
+            "1 with the step-distillation adapter, else 5",
+        )?;
+        let usual = "1 is as trained, 0 is without the adapter";
+        within(0.0..=2.0, "DoRA strength", self.dora_strength, usual)?;
+        within(0.0..=2.0, "distillation strength", self.distill_strength, usual)
+    }
+
+    fn check_built(&self) -> Result<(), RequestError> {
+        let refuse = |field, found: &str, remedy| {
+            Err(RequestError::Unsupported { field, found: found.to_owned(), remedy })
+        };
+        if self.precision == Precision::Fp8 {
+            return refuse("precision", "fp8", "use bf16 or f32");
+        }
+        if self.decode_tiling == DecodeTiling::Tiled {
+            return refuse("decode tiling", "tiled", "use whole");
+        }
+        if let Some(hash) = &self.first_image {
+            return refuse("first image", hash, "leave it out");
+        }
+        Ok(())
+    }
+}
+
+fn check_version(found: u32) -> Result<(), RequestError> {
+    if found == TakeRequest::VERSION { Ok(()) } else { Err(RequestError::Version { found }) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! Why a request is refused, in words, and the checks that say so.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use thiserror::Error;
+
+use super::TakeRequest;
+use crate::ellipse::EllipseError;
+use crate::frames::FrameCountError;
+
+/// Why a request is not accepted.
+#[derive(Debug, Error)]
+pub enum RequestError {
+    /// A field is out of its range.
+    #[error("{field} is {found}: expected {expected}; {remedy}")]
+    Invalid {
+        /// The field.
+        field: String,
+        /// What it holds.
+        found: String,
+        /// What it may hold.
+        expected: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// The number of frames is not 4n+1.
+    #[error(transparent)]
+    Frames(#[from] FrameCountError),
+    /// An ellipse is out of its range.
+    #[error("ellipse of latent frame {latent_frame}: {reason}")]
+    Ellipse {
+        /// Which of the ellipses, from 0.
+        latent_frame: usize,
+        /// What is wrong with it.
+        reason: EllipseError,
+    },
+    /// A field asks for something that requests can say but nothing can do so far.
+    #[error("{field} {found} is not built yet; {remedy}")]
+    Unsupported {
+        /// The field.
+        field: &'static str,
+        /// What it asks for.
+        found: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The request was written by another version of this program.
+    #[error(
+        "the request is of version {found}: expected {}; use the version of wan-alpha that wrote \
+         it, or generate the take again",
+        TakeRequest::VERSION
+    )]
+    Version {
+        /// Its version.
+        found: u32,
+    },
+    /// The text is not a request.
+    #[error("the request is not readable: {reason}; generate the take again")]
+    Json {
+        /// What the JSON reader says, with line and column.
+        reason: serde_json::Error,
+    },
+}
+
+impl RequestError {
+    /// What kind of refusal this is, for programs: `unsupported`, `other-version` or
+    /// `invalid-request`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unsupported { .. } => "unsupported",
+            Self::Version { .. } => "other-version",
+            Self::Invalid { .. } | Self::Frames(_) | Self::Ellipse { .. } | Self::Json { .. } => {
+                "invalid-request"
+            }
+        }
+    }
+}
+
+/// `Ok` if `fine`, else [`RequestError::Invalid`] made of the rest.
+pub(super) fn require(
+    fine: bool,
+    field: impl Into<String>,
+    found: impl Display,
+    expected: impl Into<String>,
+    remedy: impl Into<String>,
+) -> Result<(), RequestError> {
+    if fine {
+        return Ok(());
+    }
+    Err(RequestError::Invalid {
+        field: field.into(),
+        found: found.to_string(),
+        expected: expected.into(),
+        remedy: remedy.into(),
+    })
+}
+
+/// `Ok` if `found` is in `range`; NaN never is.
+pub(super) fn within<T: Display + PartialOrd>(
+    range: RangeInclusive<T>,
+    field: impl Into<String>,
+    found: T,
+    remedy: &'static str,
+) -> Result<(), RequestError> {
+    let expected = format!("{} to {}", range.start(), range.end());
+    require(range.contains(&found), field, &found, expected, remedy)
+}
