@@ -1,0 +1,263 @@
+//! The diffusion transformer: from a noisy latent, a time and a prompt to a velocity.
+//!
+//! Names follow the checkpoint. The prompt's keys and values in every block and the rotations of
+//! the grid stay the same from step to step: [`Prompt`] and [`Rope`] hold them for a take.
+
+mod block;
+mod config;
+mod rope;
+
+use tch::{Device, Kind, Tensor};
+
+pub use block::{Block, TextKeys};
+pub use config::DitConfig;
+pub use rope::Rope;
+
+use crate::blocks::{BlockSource, Resident};
+use crate::linear::Linear;
+use crate::watch::check;
+use crate::weights::Weights;
+use crate::{Error, Result, Stage, Watch, text};
+use config::PATCH;
+
+/// A diffusion transformer.
+#[derive(Debug)]
+pub struct Dit {
+    config: DitConfig,
+    kind: Kind,
+    device: Device,
+    patch_embedding: Linear,
+    time_embedding: [Linear; 2],
+    time_projection: Linear,
+    text_embedding: [Linear; 2],
+    blocks: Box<dyn BlockSource<Block>>,
+    head: Linear,
+    /// `[1, 2, dim]`
+    head_modulation: Tensor,
+}
+
+/// A prompt as the blocks see it.
+#[derive(Debug)]
+pub struct Prompt {
+    /// `[1, text, dim]`
+    embedded: Tensor,
+    /// Of each block, once it has been computed.
+    keys: Vec<Option<TextKeys>>,
+}
+
+impl Prompt {
+    /// Forgets the keys and values, so that the next forward pass computes them again.
+    pub fn forget(&mut self) {
+        self.keys.iter_mut().for_each(|keys| *keys = None);
+    }
+}
+
+impl Dit {
+    /// Reads the whole transformer into memory, adapters merged.
+    ///
+    /// # Errors
+    /// As [`Weights::get`], or `watch` cancels.
+    pub fn load(weights: &Weights, config: DitConfig, watch: &dyn Watch) -> Result<Self> {
+        let DitConfig { dim, layers, .. } = config;
+        watch.progress(Stage::Load, 0, layers);
+        let blocks = (0..layers)
+            .map(|index| {
+                check(watch, Stage::Load)?;
+                let block = Block::load(&weights.sub(format!("blocks.{index}")), &config)?;
+                watch.progress(Stage::Load, index + 1, layers);
+                Ok(block)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let patch = PATCH.iter().product::<i64>();
+        let f32 = |name: &str, input, output| Linear::load_f32(&weights.sub(name), input, output);
+        let linear = |name: &str, input, output| Linear::load(&weights.sub(name), input, output);
+        Ok(Self {
+            kind: weights.kind(),
+            device: weights.device(),
+            patch_embedding: load_patch_embedding(&weights.sub("patch_embedding"), &config)?,
+            time_embedding: [
+                f32("time_embedding.0", config.freq_dim, dim)?,
+                f32("time_embedding.2", dim, dim)?,
+            ],
+            time_projection: f32("time_projection.1", dim, 6 * dim)?,
+            text_embedding: [
+                linear("text_embedding.0", config.text_dim, dim)?,
+                linear("text_embedding.2", dim, dim)?,
+            ],
+            blocks: Box::new(Resident(blocks)),
+            head: f32("head.head", dim, config.out_channels * patch)?,
+            head_modulation: weights.get_f32("head.modulation", &[1, 2, dim])?,
+            config,
+        })
+    }
+
+    /// Its sizes.
+    pub fn config(&self) -> &DitConfig {
+        &self.config
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Prepares a context `[tokens, text_dim]` for attention. It is padded with zero rows, which
+    /// take part like any other.
+    ///
+    /// # Errors
+    /// The context is of another width, or memory runs out.
+    pub fn prompt(&self, context: &Tensor) -> Result<Prompt> {
+        let width = context.size().last().copied().unwrap_or(0);
+        if width != self.config.text_dim {
+            return Err(Error::Input(format!(
+                "the text encoder gives {width} channels, the transformer expects {}; they are of \
+                 different models",
+                self.config.text_dim
+            )));
+        }
+        let padded = text::pad(context, self.config.text_length, self.device)?;
+        let [first, second] = &self.text_embedding;
+        let hidden = first.forward(&padded.f_to_kind(self.kind)?)?.f_gelu("tanh")?;
+        let embedded = second.forward(&hidden)?.f_unsqueeze(0)?;
+        let keys = (0..self.blocks.len()).map(|_| None).collect();
+        Ok(Prompt { embedded, keys })
+    }
+
+    /// The rotations for latents of `frames` × `height` × `width` cells.
+    ///
+    /// # Errors
+    /// Memory runs out.
+    pub fn rope(&self, [frames, height, width]: [i64; 3]) -> Result<Rope> {
+        let grid = [frames / PATCH[0], height / PATCH[1], width / PATCH[2]];
+        Rope::new(grid, self.config.head_dim(), self.device)
+    }
+
+    /// The velocity ε − x₀ at `latent` (`[b, 16, frames, height, width]`) and `timesteps`
+    /// (0…1000, one for each of the batch), float32.
+    ///
+    /// # Errors
+    /// `watch` cancels (it is asked before every block), or memory runs out.
+    pub fn forward(
+        &self,
+        latent: &Tensor,
+        timesteps: &[f64],
+        prompt: &mut Prompt,
+        rope: &Rope,
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
+        let time = self.embed_time(timesteps)?;
+        let projected = self.time_projection.forward(&time.f_silu()?)?;
+        let projected = projected.f_view([timesteps.len() as i64, 6, self.config.dim])?;
+
+        let patches = patchify(&latent.f_to_device(self.device)?)?.f_to_kind(self.kind)?;
+        let mut x = self.patch_embedding.forward(&patches)?.f_to_kind(Kind::Float)?;
+        for index in 0..self.blocks.len() {
+            check(watch, Stage::Sample)?;
+            let mut keys = prompt.keys[index].take();
+            self.blocks.with(index, &mut |block| {
+                let keys = match keys.take() {
+                    Some(keys) => keys,
+                    None => block.text_keys(&prompt.embedded)?,
+                };
+                x = block.forward(&x, &projected, rope, &keys)?;
+                prompt.keys[index] = Some(keys);
+                Ok(())
+            })?;
+        }
+        let y = self.project(&x, &time)?;
+        unpatchify(&y, &latent.size())
+    }
+
+    /// `[b, dim]`, float32.
+    fn embed_time(&self, timesteps: &[f64]) -> Result<Tensor> {
+        let sinusoid = sinusoid(timesteps, self.config.freq_dim)?.f_to_device(self.device)?;
+        let [first, second] = &self.time_embedding;
+        second.forward(&first.forward(&sinusoid)?.f_silu()?)
+    }
+
+    /// The head, in float32; it is modulated by the time embedding itself.
+    fn project(&self, x: &Tensor, time: &Tensor) -> Result<Tensor> {
+        let modulation = self.head_modulation.f_add(&time.f_unsqueeze(1)?)?;
+        let y = x.f_layer_norm(
+            self.config.dim,
+            None::<&Tensor>,
+            None::<&Tensor>,
+            self.config.eps,
+            true,
+        )?;
+        let (shift, scale) = (modulation.f_narrow(1, 0, 1)?, modulation.f_narrow(1, 1, 1)?);
+        self.head.forward(&block::modulate(&y, &shift, &scale)?)
+    }
+}
+
+/// The patch embedding is a convolution whose kernel equals its stride: a linear layer on patches.
+fn load_patch_embedding(weights: &Weights, config: &DitConfig) -> Result<Linear> {
+    let [t, h, w] = PATCH;
+    let weight = weights.get("weight", &[config.dim, config.in_channels, t, h, w])?;
+    Ok(Linear::Plain {
+        weight: weight.f_view([config.dim, -1])?,
+        bias: Some(weights.get("bias", &[config.dim])?),
+    })
+}
+
+/// `[cos | sin]` of t·10000^(−i/half), computed in float64: `[b, width]`, float32.
+fn sinusoid(timesteps: &[f64], width: i64) -> Result<Tensor> {
+    let half = width / 2;
+    let frequencies: Vec<f64> =
+        (0..half).map(|i| 10_000f64.powf(-(i as f64) / half as f64)).collect();
+    let angles = Tensor::f_from_slice(timesteps)?
+        .f_unsqueeze(1)?
+        .f_mul(&Tensor::f_from_slice(&frequencies)?)?;
+    Ok(Tensor::f_cat(&[angles.f_cos()?, angles.f_sin()?], 1)?.f_to_kind(Kind::Float)?)
+}
+
+/// `[b, c, t, h, w]` → `[b, tokens, c·patch]`, tokens by frame, row, column; a patch's numbers by
+/// channel, row, column, as the convolution's kernel has them.
+fn patchify(latent: &Tensor) -> Result<Tensor> {
+    let [_, ph, pw] = PATCH;
+    let &[b, c, t, h, w] = &latent.size()[..] else {
+        return Err(Error::Input(format!("a latent has 5 axes, found {:?}", latent.size())));
+    };
+    let patches =
+        latent.f_view(&[b, c, t, h / ph, ph, w / pw, pw][..])?.f_permute([0, 2, 3, 5, 1, 4, 6])?;
+    Ok(patches.f_reshape([b, t * (h / ph) * (w / pw), c * ph * pw])?)
+}
+
+/// `[b, tokens, patch·c]` → `[b, c, t, h, w]`; here the channel runs fastest.
+fn unpatchify(tokens: &Tensor, size: &[i64]) -> Result<Tensor> {
+    let [_, ph, pw] = PATCH;
+    let (b, t, h, w) = (size[0], size[2], size[3], size[4]);
+    let y =
+        tokens.f_view(&[b, t, h / ph, w / pw, ph, pw, -1][..])?.f_permute([0, 6, 1, 2, 4, 3, 5])?;
+    Ok(y.f_reshape([b, -1, t, h, w])?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_sinusoid_is_cosines_then_sines() {
+        let values: Vec<f32> = sinusoid(&[999.0], 256).unwrap().view([-1]).try_into().unwrap();
+        for (index, expected) in [
+            (0, 0.999_649_85),
+            (1, 0.963_782_5),
+            (2, -0.398_991_76),
+            (128, -0.026_460_75),
+            (129, -0.266_689_6),
+            (130, -0.916_954_5),
+        ] {
+            assert!((values[index] - expected).abs() < 1e-6, "{index}: {}", values[index]);
+        }
+    }
+
+    #[test]
+    fn a_token_returns_to_its_place() {
+        // Grid (2, 3, 4); token (f 1, h 2, w 3), row 1, column 0, channel 5 of 16.
+        let tokens = Tensor::zeros([1, 24, 64], (Kind::Float, Device::Cpu));
+        let (token, number) = ((3 + 2) * 4 + 3, 2 * 16 + 5);
+        let _ = tokens.get(0).get(token).get(number).fill_(1.0);
+        let y = unpatchify(&tokens, &[1, 16, 2, 6, 8]).unwrap();
+        assert_eq!(y.double_value(&[0, 5, 1, 5, 6]), 1.0);
+    }
+}

@@ -1,0 +1,166 @@
+//! The transformer's sizes, from the shapes of its tensors and from `config.json`.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::weights::TensorSet;
+use crate::{Error, Result};
+
+/// Sizes of a diffusion transformer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DitConfig {
+    /// Width of the residual stream.
+    pub dim: i64,
+    /// Attention heads.
+    pub heads: i64,
+    /// Blocks.
+    pub layers: usize,
+    /// Hidden width of the feed-forward network.
+    pub ffn: i64,
+    /// Width of the time sinusoid.
+    pub freq_dim: i64,
+    /// Width of the text context.
+    pub text_dim: i64,
+    /// Channels that go in: 16, or 36 for image-to-video.
+    pub in_channels: i64,
+    /// Channels that come out.
+    pub out_channels: i64,
+    /// Tokens of text attended to.
+    pub text_length: i64,
+    /// Epsilon of every norm.
+    pub eps: f64,
+}
+
+/// A patch is one latent frame, two cells high and two wide.
+pub(crate) const PATCH: [i64; 3] = [1, 2, 2];
+
+/// Head size of every released model, for files without a `config.json`.
+const HEAD_SIZE: i64 = 128;
+
+/// What a `config.json` may say; original and Diffusers names.
+#[derive(Debug, Default, Deserialize)]
+struct ConfigFile {
+    dim: Option<i64>,
+    #[serde(alias = "num_attention_heads")]
+    num_heads: Option<i64>,
+    attention_head_dim: Option<i64>,
+    num_layers: Option<usize>,
+    ffn_dim: Option<i64>,
+    freq_dim: Option<i64>,
+    text_dim: Option<i64>,
+    #[serde(alias = "in_channels")]
+    in_dim: Option<i64>,
+    #[serde(alias = "out_channels")]
+    out_dim: Option<i64>,
+    text_len: Option<i64>,
+    eps: Option<f64>,
+}
+
+impl DitConfig {
+    /// Sizes from the shapes, completed by `config` (the number of heads is in no shape).
+    ///
+    /// # Errors
+    /// A tensor is missing or of an impossible shape, or the file and the shapes disagree.
+    pub fn infer(set: &TensorSet, config: Option<&Path>) -> Result<Self> {
+        let file = config.map(ConfigFile::read).transpose()?.unwrap_or_default();
+        let size = |name: &str, axis: usize| -> Result<i64> {
+            let (entry, path, raw) = set.find(name)?;
+            entry.shape.get(axis).copied().filter(|&size| size > 0).ok_or_else(|| Error::Tensor {
+                path: path.to_owned(),
+                name: raw.to_owned(),
+                expected: format!("at least {} axes", axis + 1),
+                found: format!("{:?}", entry.shape),
+            })
+        };
+        let dim = size("patch_embedding.weight", 0)?;
+        let head_rows = size("head.head.weight", 0)?;
+        let layers =
+            (0..).take_while(|i| set.contains(&format!("blocks.{i}.self_attn.q.weight"))).count();
+        let sizes = Self {
+            dim,
+            heads: file.num_heads.unwrap_or((dim / HEAD_SIZE).max(1)),
+            layers,
+            ffn: size("blocks.0.ffn.0.weight", 0)?,
+            freq_dim: size("time_embedding.0.weight", 1)?,
+            text_dim: size("text_embedding.0.weight", 1)?,
+            in_channels: size("patch_embedding.weight", 1)?,
+            out_channels: head_rows / PATCH.iter().product::<i64>(),
+            text_length: file.text_len.unwrap_or(512),
+            eps: file.eps.unwrap_or(1e-6),
+        };
+        if let Some(path) = config {
+            sizes.agree_with(&file, path)?;
+        }
+        sizes.validate(set, config)?;
+        Ok(sizes)
+    }
+
+    /// Width of one head.
+    pub fn head_dim(&self) -> i64 {
+        self.dim / self.heads
+    }
+
+    fn agree_with(&self, file: &ConfigFile, path: &Path) -> Result<()> {
+        let checks = [
+            ("dim", file.dim, self.dim),
+            ("num_layers", file.num_layers.map(|layers| layers as i64), self.layers as i64),
+            ("ffn_dim", file.ffn_dim, self.ffn),
+            ("freq_dim", file.freq_dim, self.freq_dim),
+            ("text_dim", file.text_dim, self.text_dim),
+            ("in_dim", file.in_dim, self.in_channels),
+            ("out_dim", file.out_dim, self.out_channels),
+            ("attention_head_dim", file.attention_head_dim, self.head_dim()),
+        ];
+        for (name, said, found) in checks {
+            if let Some(said) = said
+                && said != found
+            {
+                return Err(Error::file(
+                    path,
+                    format!(
+                        "says {name} is {said}, the tensors beside it say {found}; they are not of one model"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn validate(&self, set: &TensorSet, config: Option<&Path>) -> Result<()> {
+        let place = config.or_else(|| set.paths().next()).unwrap_or(Path::new("")).to_owned();
+        let refuse = |problem: String| Err(Error::File { path: place.clone(), problem });
+        if self.heads < 1 || self.dim % self.heads != 0 {
+            return refuse(format!("{} heads do not divide the width {}", self.heads, self.dim));
+        }
+        if self.head_dim() % 2 != 0 || self.head_dim() < 6 {
+            return refuse(format!(
+                "a head of {} channels cannot be rotated on three axes",
+                self.head_dim()
+            ));
+        }
+        if self.in_channels == 36 {
+            return refuse(
+                "is an image-to-video transformer (36 input channels); this program makes video \
+                 from text and needs a text-to-video transformer"
+                    .into(),
+            );
+        }
+        if self.in_channels != 16 || self.out_channels != 16 {
+            return refuse(format!(
+                "maps {} to {} channels; the latent has 16",
+                self.in_channels, self.out_channels
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl ConfigFile {
+    fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
+        serde_json::from_str(&text)
+            .map_err(|error| Error::file(path, format!("not a transformer's config.json: {error}")))
+    }
+}

@@ -1,0 +1,206 @@
+//! What can go wrong, in words that name the file, tensor or parameter and say what to do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tch::TchError;
+
+use crate::watch::Stage;
+
+/// The result of everything in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What a caller should do about an [`Error`]; the command maps it to its exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The request, or a file named in it, is not what it should be.
+    BadInput,
+    /// Host or device memory ran out.
+    OutOfMemory,
+    /// The model lacks a part that the task needs.
+    ModelIncomplete,
+    /// The [`Watch`](crate::Watch) asked to stop.
+    Cancelled,
+    /// Anything else: an I/O failure, a failure inside libtorch.
+    Failed,
+}
+
+/// An error of the model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be opened, read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb: "open", "map".
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why the system refused.
+        source: io::Error,
+    },
+
+    /// A file is damaged, or not of a kind that is understood.
+    #[error("{}: {problem}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it and what to do.
+        problem: String,
+    },
+
+    /// A tensor is not what the model needs.
+    #[error("{}: tensor `{name}`: expected {expected}, found {found}", path.display())]
+    Tensor {
+        /// The file that holds the tensor.
+        path: PathBuf,
+        /// The tensor's name in that file.
+        name: String,
+        /// What the model needs.
+        expected: String,
+        /// What the file has.
+        found: String,
+    },
+
+    /// Several files claim to be the same part of a model.
+    #[error("{part}: {} candidates, and nothing says which is meant: {}. Name one of them, or move the others away", candidates.len(), list(candidates))]
+    Ambiguous {
+        /// The part of the model.
+        part: String,
+        /// The files.
+        candidates: Vec<PathBuf>,
+    },
+
+    /// Parts of the model were not found.
+    #[error("the model is incomplete: no {} in {}", missing.join(", no "), list(searched))]
+    Incomplete {
+        /// What is missing, and which file usually brings it.
+        missing: Vec<String>,
+        /// Where it was looked for.
+        searched: Vec<PathBuf>,
+    },
+
+    /// A parameter of the request.
+    #[error("{0}")]
+    Input(String),
+
+    /// Memory ran out.
+    #[error(
+        "out of memory while {doing}: {detail}. A smaller size, fewer frames or --dtype bf16 needs less"
+    )]
+    OutOfMemory {
+        /// What was being done.
+        doing: String,
+        /// What libtorch said.
+        detail: String,
+    },
+
+    /// The caller asked to stop.
+    #[error("cancelled while {0}")]
+    Cancelled(Stage),
+
+    /// libtorch failed.
+    #[error("libtorch failed while {doing}: {detail}")]
+    Torch {
+        /// What was being done.
+        doing: String,
+        /// What libtorch said, first line.
+        detail: String,
+    },
+
+    /// A receiver of results (frames, dumps) failed.
+    #[error("{0}")]
+    Sink(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// What a caller should do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::File { .. } | Self::Tensor { .. } | Self::Ambiguous { .. } | Self::Input(_) => {
+                ErrorKind::BadInput
+            }
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound
+                | io::ErrorKind::PermissionDenied
+                | io::ErrorKind::IsADirectory
+                | io::ErrorKind::NotADirectory => ErrorKind::BadInput,
+                _ => ErrorKind::Failed,
+            },
+            Self::Incomplete { .. } => ErrorKind::ModelIncomplete,
+            Self::OutOfMemory { .. } => ErrorKind::OutOfMemory,
+            Self::Cancelled(_) => ErrorKind::Cancelled,
+            Self::Torch { .. } | Self::Sink(_) => ErrorKind::Failed,
+        }
+    }
+
+    /// Says what was being done when libtorch failed, where that is not yet known.
+    #[must_use]
+    pub fn during(self, stage: Stage) -> Self {
+        match self {
+            Self::OutOfMemory { doing, detail } if doing.is_empty() => {
+                Self::OutOfMemory { doing: stage.to_string(), detail }
+            }
+            Self::Torch { doing, detail } if doing.is_empty() => {
+                Self::Torch { doing: stage.to_string(), detail }
+            }
+            other => other,
+        }
+    }
+
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+
+    pub(crate) fn file(path: &Path, problem: impl Into<String>) -> Self {
+        Self::File { path: path.to_owned(), problem: problem.into() }
+    }
+}
+
+impl From<TchError> for Error {
+    fn from(error: TchError) -> Self {
+        let text = match error {
+            TchError::Torch(text) => text,
+            other => other.to_string(),
+        };
+        // libtorch appends its own stack trace after the first line.
+        let detail = text.lines().next().unwrap_or_default().trim().to_owned();
+        let doing = String::new();
+        let lower = detail.to_lowercase();
+        if lower.contains("out of memory") || lower.contains("can't allocate memory") {
+            Self::OutOfMemory { doing, detail }
+        } else {
+            Self::Torch { doing, detail }
+        }
+    }
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_allocation_is_out_of_memory_and_names_its_stage() {
+        let torch = TchError::Torch(
+            "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 \
+             bytes\nException raised from here"
+                .into(),
+        );
+        let error = Error::from(torch).during(Stage::Decode);
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+        let text = error.to_string();
+        assert!(text.contains("decoding") && !text.contains("Exception"), "{text}");
+    }
+
+    #[test]
+    fn the_first_stage_named_stands() {
+        let error = Error::from(TchError::Torch("boom".into()));
+        let text = error.during(Stage::Sample).during(Stage::Decode).to_string();
+        assert!(text.contains("sampling"), "{text}");
+    }
+}

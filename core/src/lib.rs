@@ -1,0 +1,33 @@
+//! The Wan-Alpha model on libtorch: from a prompt to frames with true transparency.
+//!
+//! A take is made in four stages ([`Stage`]): the text encoder turns the prompt into a context
+//! ([`text`]), noise whose mean is raised outside an ellipse ([`noise`]) is denoised by the
+//! diffusion transformer ([`dit`]) under a sampler ([`sampler`]), and the latent is decoded twice,
+//! to colour and to alpha ([`vae`]). [`generate`] is the whole path; [`weights`] finds and reads
+//! the model.
+//!
+//! Invariants:
+//! - no weights file can run code (`weights::pickle`, its tests);
+//! - layers never switch gradients off and change nothing in place that may need one: training
+//!   sends gradients through a frozen transformer;
+//! - nothing here prints, reads the environment or knows the time of day; progress and
+//!   cancellation go through [`Watch`].
+
+pub mod blocks;
+pub mod device;
+pub mod dit;
+mod error;
+pub mod generate;
+pub mod linear;
+pub mod noise;
+pub mod sampler;
+pub mod text;
+pub mod vae;
+mod watch;
+pub mod weights;
+
+/// Re-exported so that everyone means the same libtorch.
+pub use tch;
+
+pub use error::{Error, ErrorKind, Result};
+pub use watch::{Stage, Unwatched, Watch};

@@ -1,0 +1,189 @@
+//! Linear layers: one type for plain, quantised and adapted weights, so that inference, quantised
+//! storage and training share every network.
+
+use tch::{Kind, Tensor};
+
+use crate::Result;
+use crate::weights::Weights;
+
+/// y = x·Wᵀ + b over the last axis.
+#[derive(Debug)]
+pub enum Linear {
+    /// A weight used as it is.
+    Plain {
+        /// `[out, in]`
+        weight: Tensor,
+        /// `[out]`
+        bias: Option<Tensor>,
+    },
+    /// A weight stored in fp8 with its scale; multiplied out, in the input's kind, when used.
+    Scaled {
+        /// `[out, in]`, float8 e4m3
+        weight: Tensor,
+        /// `[out, 1]` or a single number, float32
+        scale: Tensor,
+        /// `[out]`
+        bias: Option<Tensor>,
+    },
+    /// A frozen layer with a low-rank adapter beside it, as trained.
+    Adapted {
+        /// The frozen layer.
+        base: Box<Linear>,
+        /// The adapter.
+        adapter: LowRank,
+    },
+}
+
+/// A LoRA, or a DoRA where there is a magnitude.
+#[derive(Debug)]
+pub struct LowRank {
+    /// A: `[rank, in]`
+    pub down: Tensor,
+    /// B: `[out, rank]`
+    pub up: Tensor,
+    /// DoRA's length of each output row: `[out]`
+    pub magnitude: Option<Tensor>,
+    /// alpha / rank
+    pub scale: f64,
+}
+
+impl Linear {
+    /// Reads `weight` and, where the file has it, `bias`.
+    ///
+    /// # Errors
+    /// As [`Weights::get`].
+    pub fn load(weights: &Weights, input: i64, output: i64) -> Result<Self> {
+        let weight = weights.get("weight", &[output, input])?;
+        let bias = weights.contains("bias").then(|| weights.get("bias", &[output])).transpose()?;
+        Ok(Self::Plain { weight, bias })
+    }
+
+    /// Like [`Linear::load`], in float32.
+    ///
+    /// # Errors
+    /// As [`Weights::get`].
+    pub fn load_f32(weights: &Weights, input: i64, output: i64) -> Result<Self> {
+        let weight = weights.get_f32("weight", &[output, input])?;
+        let bias =
+            weights.contains("bias").then(|| weights.get_f32("bias", &[output])).transpose()?;
+        Ok(Self::Plain { weight, bias })
+    }
+
+    /// `x`: `[…, in]` → `[…, out]`.
+    ///
+    /// # Errors
+    /// Shapes that do not fit, or memory runs out.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Plain { weight, bias } => Ok(x.f_linear(weight, bias.as_ref())?),
+            Self::Scaled { bias, .. } => Ok(x.f_linear(&self.weight(x.kind())?, bias.as_ref())?),
+            Self::Adapted { base, adapter } => {
+                let low = x.f_linear(&adapter.down, None::<&Tensor>)?;
+                let low =
+                    low.f_linear(&adapter.up, None::<&Tensor>)?.f_mul_scalar(adapter.scale)?;
+                let Some(magnitude) = &adapter.magnitude else {
+                    return Ok(base.forward(x)?.f_add(&low)?);
+                };
+                let weight = base.weight(x.kind())?;
+                let y = x.f_linear(&weight, None::<&Tensor>)?.f_add(&low)?;
+                let y = y.f_mul(&magnitude.f_div(&adapter.norm(&weight)?)?)?;
+                match base.bias() {
+                    Some(bias) => Ok(y.f_add(bias)?),
+                    None => Ok(y),
+                }
+            }
+        }
+    }
+
+    /// The weight as a matrix of `kind`, without adapters.
+    fn weight(&self, kind: Kind) -> Result<Tensor> {
+        match self {
+            Self::Plain { weight, .. } => Ok(weight.f_to_kind(kind)?),
+            Self::Scaled { weight, scale, .. } => {
+                Ok(weight.f_to_kind(Kind::Float)?.f_mul(scale)?.f_to_kind(kind)?)
+            }
+            Self::Adapted { base, .. } => base.weight(kind),
+        }
+    }
+
+    fn bias(&self) -> Option<&Tensor> {
+        match self {
+            Self::Plain { bias, .. } | Self::Scaled { bias, .. } => bias.as_ref(),
+            Self::Adapted { base, .. } => base.bias(),
+        }
+    }
+}
+
+impl LowRank {
+    /// ‖W + scale·B·A‖ of each output row; a constant in the backward pass, as in peft.
+    fn norm(&self, weight: &Tensor) -> Result<Tensor> {
+        let _guard = tch::no_grad_guard();
+        let product = self.up.f_matmul(&self.down)?.f_mul_scalar(self.scale)?;
+        let merged = weight.f_add(&product)?.f_to_kind(Kind::Float)?;
+        let norm = merged.f_norm_scalaropt_dim(2.0, 1i64, false)?.f_clamp_min(1e-8)?;
+        Ok(norm.f_to_kind(weight.kind())?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Device;
+
+    fn random(shape: &[i64]) -> Tensor {
+        Tensor::randn(shape, (Kind::Float, Device::Cpu))
+    }
+
+    fn difference(a: &Tensor, b: &Tensor) -> f64 {
+        (a - b).abs().max().double_value(&[]) / b.abs().max().double_value(&[])
+    }
+
+    #[test]
+    fn an_adapted_layer_computes_what_its_merged_weight_computes() {
+        let (x, weight, bias) = (random(&[5, 6]), random(&[7, 6]), random(&[7]));
+        let (down, up, magnitude) = (random(&[2, 6]), random(&[7, 2]), random(&[7]));
+        for magnitude in [None, Some(magnitude)] {
+            let merged = &weight + up.matmul(&down) * 0.5;
+            let merged = match &magnitude {
+                None => merged,
+                Some(m) => {
+                    &merged
+                        * (m.unsqueeze(1)
+                            / merged.square().sum_dim_intlist(1i64, true, Kind::Float).sqrt())
+                }
+            };
+            let adapter = LowRank { down: down.copy(), up: up.copy(), magnitude, scale: 0.5 };
+            let base = Linear::Plain { weight: weight.copy(), bias: Some(bias.copy()) };
+            let layer = Linear::Adapted { base: Box::new(base), adapter };
+            let expected = x.linear(&merged, Some(&bias));
+            assert!(difference(&layer.forward(&x).unwrap(), &expected) < 1e-6);
+        }
+    }
+
+    #[test]
+    fn a_scaled_layer_multiplies_its_scale_out() {
+        let (x, scale) = (random(&[3, 4]), random(&[5, 1]).abs());
+        let weight = random(&[5, 4]).to_kind(Kind::Float8e4m3fn);
+        let expected = x.linear(&(weight.to_kind(Kind::Float) * &scale), None::<&Tensor>);
+        let layer = Linear::Scaled { weight, scale, bias: None };
+        assert!(difference(&layer.forward(&x).unwrap(), &expected) < 1e-6);
+    }
+
+    #[test]
+    fn gradients_reach_the_adapter_and_the_input_but_not_through_the_norm() {
+        let x = random(&[3, 4]).set_requires_grad(true);
+        let down = random(&[2, 4]).set_requires_grad(true);
+        let adapter = LowRank {
+            down: down.shallow_clone(),
+            up: random(&[5, 2]),
+            magnitude: Some(random(&[5])),
+            scale: 1.0,
+        };
+        let norm = adapter.norm(&random(&[5, 4])).unwrap();
+        assert!(!norm.requires_grad());
+        let base = Linear::Plain { weight: random(&[5, 4]), bias: None };
+        let layer = Linear::Adapted { base: Box::new(base), adapter };
+        layer.forward(&x).unwrap().sum(Kind::Float).backward();
+        assert!(x.grad().defined() && down.grad().defined());
+    }
+}

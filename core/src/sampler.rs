@@ -1,0 +1,138 @@
+//! Samplers of the flow: from noise (sigma 1) to a latent (sigma 0) along the velocity.
+//!
+//! x_σ = (1 − σ)·x₀ + σ·ε and v = ε − x₀, so that x₀ = x − σ·v. All three are deterministic once
+//! the noise is drawn. Coefficients are float64, states float32.
+
+mod dpm;
+mod euler;
+mod schedule;
+mod unipc;
+
+use tch::Tensor;
+use wan_alpha_take::Solver;
+
+pub use schedule::Schedule;
+
+use crate::Result;
+
+/// A sampler in the middle of its schedule.
+#[derive(Debug)]
+pub struct Sampler {
+    schedule: Schedule,
+    solver: State,
+    step: usize,
+}
+
+#[derive(Debug)]
+enum State {
+    UniPc(unipc::UniPc),
+    DpmPlusPlus(dpm::DpmPlusPlus),
+    Euler,
+}
+
+impl Sampler {
+    /// A sampler at the start of `steps` steps with the given shift of the schedule.
+    pub fn new(solver: Solver, steps: usize, shift: f64) -> Self {
+        let schedule = Schedule::new(solver, steps, shift);
+        let solver = match solver {
+            Solver::UniPc => State::UniPc(unipc::UniPc::default()),
+            Solver::DpmPlusPlus => State::DpmPlusPlus(dpm::DpmPlusPlus::default()),
+            Solver::Euler => State::Euler,
+        };
+        Self { schedule, solver, step: 0 }
+    }
+
+    /// Its sigmas and timesteps.
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// The timestep at which the network is asked next; `None` at the end.
+    pub fn timestep(&self) -> Option<f64> {
+        self.schedule.timesteps().get(self.step).copied()
+    }
+
+    /// Advances `x`, of which the network said `velocity`, by one step.
+    ///
+    /// # Errors
+    /// Memory runs out.
+    pub fn step(&mut self, x: &Tensor, velocity: &Tensor) -> Result<Tensor> {
+        let (sigmas, step) = (self.schedule.levels(), self.step);
+        self.step += 1;
+        match &mut self.solver {
+            State::UniPc(solver) => solver.step(sigmas, step, x, velocity),
+            State::DpmPlusPlus(solver) => solver.step(sigmas, step, x, velocity),
+            State::Euler => euler::step(sigmas, step, x, velocity),
+        }
+    }
+}
+
+/// The prediction of x₀: x − σ·v.
+fn data_prediction(x: &Tensor, velocity: &Tensor, sigma: f64) -> Result<Tensor> {
+    Ok(x.f_sub(&velocity.f_mul_scalar(sigma)?)?)
+}
+
+/// Σ coefficient·tensor, float32.
+fn combine(terms: &[(f64, &Tensor)]) -> Result<Tensor> {
+    let mut terms = terms.iter().filter(|(coefficient, _)| *coefficient != 0.0);
+    let Some((coefficient, tensor)) = terms.next() else {
+        return Err(crate::Error::Input("a sampler step combines nothing".into()));
+    };
+    let first = tensor.f_mul_scalar(*coefficient)?;
+    terms.try_fold(first, |sum, (coefficient, tensor)| {
+        Ok(sum.f_add(&tensor.f_mul_scalar(*coefficient)?)?)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, Kind};
+
+    /// The linear coefficients of a sampler: feeds unit vectors as noise and velocities.
+    fn coefficients(solver: Solver, steps: usize, shift: f64) -> Vec<Vec<f64>> {
+        let unit = |i: i64| {
+            let x = Tensor::zeros([steps as i64 + 1], (Kind::Double, Device::Cpu));
+            let _ = x.get(i).fill_(1.0);
+            x
+        };
+        let mut sampler = Sampler::new(solver, steps, shift);
+        let mut x = unit(0);
+        (0..steps)
+            .map(|step| {
+                x = sampler.step(&x, &unit(step as i64 + 1)).unwrap();
+                Vec::<f64>::try_from(&x).unwrap()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn unipc_in_four_steps_has_the_released_coefficients() {
+        let expected = [
+            vec![1.0, -0.062_534_39],
+            vec![1.0, -0.026_650_92, -0.140_093_55],
+            vec![1.0, -0.027_460_98, 0.004_176_74, -0.351_828_22],
+            vec![1.0, -0.027_460_98, 0.004_176_74, -0.351_828_22, -0.624_687_37],
+        ];
+        for (row, expected) in coefficients(Solver::UniPc, 4, 5.0).iter().zip(&expected) {
+            for (value, expected) in row.iter().zip(expected) {
+                assert!((value - expected).abs() < 2e-7, "{row:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_sampler_integrates_a_constant_velocity_exactly() {
+        // With v the same everywhere, x₀ = x − σ₀·v whatever the steps are.
+        for &solver in Solver::ALL {
+            for steps in [1, 2, 3, 7, 20] {
+                let last = coefficients(solver, steps, 5.0).pop().unwrap();
+                let sigma = Schedule::new(solver, steps, 5.0).levels()[0];
+                let sum: f64 = last[1..].iter().sum();
+                assert!((last[0] - 1.0).abs() < 1e-9, "{solver} {steps}");
+                assert!((sum + sigma).abs() < 1e-9, "{solver} {steps}: {sum} {sigma}");
+                assert!(last.iter().all(|value| value.is_finite()));
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! umT5's tokenizer: SentencePiece pieces from `tokenizer.json`, at most 512 of them.
+
+use std::path::{Path, PathBuf};
+
+use super::clean::clean;
+use crate::{Error, Result};
+
+/// Tokens the transformer was trained to attend to; shorter prompts are padded to it with zeros.
+pub const TEXT_LENGTH: usize = 512;
+
+/// The piece that ends every prompt.
+const END: &str = "</s>";
+
+/// A prompt as token ids, ending in `</s>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tokens {
+    /// 1 to [`TEXT_LENGTH`] ids, without padding.
+    pub ids: Vec<i64>,
+    /// Where the prompt was cut, if it had more than [`TEXT_LENGTH`] tokens: the last words that
+    /// were kept, for a warning.
+    pub cut_after: Option<String>,
+}
+
+/// umT5's tokenizer.
+#[derive(Debug)]
+pub struct Tokenizer {
+    path: PathBuf,
+    inner: tokenizers::Tokenizer,
+}
+
+impl Tokenizer {
+    /// Reads a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is of another form.
+    pub fn open(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+        let mut inner = tokenizers::Tokenizer::from_bytes(&bytes)
+            .map_err(|error| Error::file(path, format!("not a tokenizer.json: {error}")))?;
+        // The file may carry the settings of whoever saved it; length is decided here.
+        inner.with_padding(None);
+        inner
+            .with_truncation(None)
+            .map_err(|error| Error::file(path, format!("not a tokenizer.json: {error}")))?;
+        if inner.token_to_id(END).is_none() {
+            return Err(Error::file(path, format!("has no piece `{END}`; it is not umT5's")));
+        }
+        Ok(Self { path: path.to_owned(), inner })
+    }
+
+    /// Cleans and encodes a prompt; the empty prompt is the single token `</s>`.
+    ///
+    /// # Errors
+    /// The tokenizer cannot encode it.
+    pub fn encode(&self, prompt: &str) -> Result<Tokens> {
+        let text = clean(prompt);
+        let encoding = self.inner.encode(text.as_str(), true).map_err(|error| {
+            Error::file(&self.path, format!("cannot encode the prompt: {error}"))
+        })?;
+        let mut ids: Vec<i64> = encoding.get_ids().iter().map(|&id| id.into()).collect();
+        let end = self.inner.token_to_id(END).map_or(1, i64::from);
+        if ids.last() != Some(&end) {
+            ids.push(end);
+        }
+        let mut cut_after = None;
+        if ids.len() > TEXT_LENGTH {
+            let (_, kept) = encoding.get_offsets()[TEXT_LENGTH - 2];
+            let kept = text.get(..kept).unwrap_or(&text);
+            let tail = kept.char_indices().rev().nth(39).map_or(0, |(at, _)| at);
+            cut_after = Some(kept[tail..].to_owned());
+            ids.truncate(TEXT_LENGTH - 1);
+            ids.push(end);
+        }
+        Ok(Tokens { ids, cut_after })
+    }
+}

@@ -1,0 +1,118 @@
+//! The video autoencoder: 8×8 pixels and up to four frames to a latent cell of 16 channels.
+//!
+//! A film is decoded latent frame by latent frame; every layer that looks back in time keeps its
+//! last frames in a [`FeatureCache`], so that memory does not grow with the film's length and the
+//! result is that of decoding it whole. [`RgbaDecoder`] runs two decoders side by side.
+
+mod blocks;
+mod cache;
+mod conv;
+mod decoder;
+
+use tch::{Device, Kind, Tensor};
+
+pub use cache::FeatureCache;
+pub use decoder::Decoder;
+
+use crate::weights::{Decoders, Weights};
+use crate::{Result, Watch};
+
+/// Channels of a latent.
+pub const LATENT_CHANNELS: i64 = 16;
+
+/// Mean and standard deviation of each channel of the released autoencoder's latents.
+pub const LATENT_MEAN: [f32; 16] = [
+    -0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508, 0.4134, -0.0715, 0.5517,
+    -0.3632, -0.1922, -0.9497, 0.2503, -0.2921,
+];
+/// See [`LATENT_MEAN`].
+pub const LATENT_STD: [f32; 16] = [
+    2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743, 3.2687, 2.1526, 2.8652, 1.5579,
+    1.6382, 1.1253, 2.8251, 1.9160,
+];
+
+/// The decoders of colour and of alpha, which share a latent.
+#[derive(Debug)]
+pub struct RgbaDecoder {
+    colour: Decoder,
+    alpha: Decoder,
+    /// `[16]` each
+    mean: Tensor,
+    std: Tensor,
+}
+
+/// Frames as the two decoders give them: `[t, h, w, 3]` in [−1, 1].
+#[derive(Debug)]
+pub struct DecodedFrames {
+    /// Colour, straight and display-referred.
+    pub colour: Tensor,
+    /// Alpha, three times.
+    pub alpha: Tensor,
+}
+
+/// A film in the middle of being decoded.
+#[derive(Debug, Default)]
+pub struct Film {
+    colour: FeatureCache,
+    alpha: FeatureCache,
+}
+
+impl RgbaDecoder {
+    /// Reads both decoders, LoRAs merged, in float32.
+    ///
+    /// # Errors
+    /// As [`Weights::get`], or `watch` cancels.
+    pub fn load(decoders: &Decoders, device: Device, watch: &dyn Watch) -> Result<Self> {
+        let weights = |set: &std::sync::Arc<_>, adapters: Vec<_>| {
+            Weights::new(std::sync::Arc::clone(set), adapters, Kind::Float, device)
+        };
+        let (colour, alpha) = match decoders {
+            Decoders::Adapted { base, colour, alpha } => {
+                (weights(base, vec![colour.clone()]), weights(base, vec![alpha.clone()]))
+            }
+            Decoders::Complete { colour, alpha } => {
+                (weights(colour, vec![]), weights(alpha, vec![]))
+            }
+        };
+        Ok(Self {
+            colour: Decoder::load(&colour, watch)?,
+            alpha: Decoder::load(&alpha, watch)?,
+            mean: Tensor::f_from_slice(&LATENT_MEAN)?.f_to_device(device)?,
+            std: Tensor::f_from_slice(&LATENT_STD)?.f_to_device(device)?,
+        })
+    }
+
+    /// Decodes the next latent frames (`[16, t, h, w]`, normalised) of a film.
+    ///
+    /// # Errors
+    /// `watch` cancels, or memory runs out.
+    pub fn decode(
+        &self,
+        latent: &Tensor,
+        film: &mut Film,
+        watch: &dyn Watch,
+    ) -> Result<DecodedFrames> {
+        let z = latent.f_to_device(self.mean.device())?.f_permute([1, 2, 3, 0])?.f_unsqueeze(0)?;
+        let z = z.f_mul(&self.std)?.f_add(&self.mean)?.f_contiguous()?;
+        let run = |decoder: &Decoder, cache: &mut FeatureCache| -> Result<Tensor> {
+            Ok(decoder.forward(&z, cache, watch)?.f_squeeze_dim(0)?.f_clamp(-1.0, 1.0)?)
+        };
+        Ok(DecodedFrames {
+            colour: run(&self.colour, &mut film.colour)?,
+            alpha: run(&self.alpha, &mut film.alpha)?,
+        })
+    }
+}
+
+impl DecodedFrames {
+    /// Straight RGBA in [0, 1], `[t, h, w, 4]`: alpha is the mean of its three channels, and
+    /// colour under alpha 0 is whatever the decoder made of it.
+    ///
+    /// # Errors
+    /// Memory runs out.
+    pub fn rgba(&self) -> Result<Tensor> {
+        let unit = |x: &Tensor| -> Result<Tensor> { Ok(x.f_mul_scalar(0.5)?.f_add_scalar(0.5)?) };
+        let alpha = unit(&self.alpha)?.f_mean_dim(-1i64, true, Kind::Float)?;
+        Ok(Tensor::f_cat(&[unit(&self.colour)?, alpha], -1)?)
+    }
+}

@@ -1,0 +1,40 @@
+//! What a network that is causal in time remembers between chunks of a film.
+
+use tch::Tensor;
+
+/// One place of memory in each layer that looks back in time, visited in the same order for every
+/// chunk. Decoding a whole latent at once is decoding one chunk with an empty cache.
+#[derive(Debug, Default)]
+pub struct FeatureCache {
+    slots: Vec<Slot>,
+    next: usize,
+}
+
+/// The memory of one layer.
+#[derive(Debug, Default)]
+pub(super) enum Slot {
+    /// Nothing has passed yet.
+    #[default]
+    Fresh,
+    /// The first frame has passed, and left nothing that matters.
+    Begun,
+    /// The last one or two frames: `[b, 1…2, h, w, c]`.
+    Frames(Tensor),
+}
+
+impl FeatureCache {
+    /// Begins a chunk.
+    pub(super) fn rewind(&mut self) {
+        self.next = 0;
+    }
+
+    /// The slot of the layer that asks next.
+    pub(super) fn slot(&mut self) -> &mut Slot {
+        let index = self.next;
+        self.next += 1;
+        if index == self.slots.len() {
+            self.slots.push(Slot::Fresh);
+        }
+        &mut self.slots[index]
+    }
+}

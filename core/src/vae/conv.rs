@@ -1,0 +1,188 @@
+//! Convolutions that are causal in time, and the norm before them.
+//!
+//! Activations are `[b, t, h, w, c]` in memory, channels together: libtorch's convolutions run
+//! fastest on it, and norms and 1×1 convolutions work along contiguous memory. The tensors the
+//! convolutions see are permuted views, never copies.
+
+use tch::Tensor;
+
+use super::cache::{FeatureCache, Slot};
+use crate::Result;
+use crate::weights::Weights;
+
+/// Frames a kernel of three looks back.
+const LOOK_BACK: i64 = 2;
+
+/// A 3-D convolution padded with zeros in space, and in time on the left only.
+#[derive(Debug)]
+pub(super) struct CausalConv3d {
+    /// `[out, in, kt, kh, kw]`, channels last in memory
+    weight: Tensor,
+    bias: Tensor,
+    padding: [i64; 2],
+}
+
+impl CausalConv3d {
+    pub(super) fn load(
+        weights: &Weights,
+        input: i64,
+        output: i64,
+        kernel: [i64; 3],
+    ) -> Result<Self> {
+        let [kt, kh, kw] = kernel;
+        let weight = weights.get("weight", &[output, input, kt, kh, kw])?;
+        Ok(Self {
+            weight: channels_last(&weight)?,
+            bias: weights.get("bias", &[output])?,
+            padding: [kh / 2, kw / 2],
+        })
+    }
+
+    /// `x`: `[b, t, h, w, in]` → `[b, t, h, w, out]`.
+    pub(super) fn forward(&self, x: &Tensor, cache: &mut FeatureCache) -> Result<Tensor> {
+        if self.weight.size()[2] == 1 {
+            return self.convolve(x, &self.weight);
+        }
+        let slot = cache.slot();
+        let film = match slot {
+            Slot::Frames(history) => Tensor::f_cat(&[&*history, x], 1)?,
+            _ => x.shallow_clone(),
+        };
+        *slot = Slot::Frames(last_frames(&film)?);
+        self.over(&film, x.size()[1])
+    }
+
+    /// The last `frames` frames of `film`, each seen with the frames before it.
+    ///
+    /// At the beginning of a film frames are missing. They are zeros, so a single frame needs
+    /// only the taps that meet real ones.
+    fn over(&self, film: &Tensor, frames: i64) -> Result<Tensor> {
+        let missing = LOOK_BACK - (film.size()[1] - frames);
+        if missing == 0 {
+            return self.convolve(film, &self.weight);
+        }
+        if frames == 1 {
+            let taps = self.weight.f_narrow(2, missing, LOOK_BACK + 1 - missing)?;
+            return self.convolve(film, &taps);
+        }
+        self.convolve(&film.f_constant_pad_nd([0, 0, 0, 0, 0, 0, missing, 0])?, &self.weight)
+    }
+
+    fn convolve(&self, film: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        let [kt, kh, kw] = [2, 3, 4].map(|axis| weight.size()[axis]);
+        if [kt, kh, kw] == [1, 1, 1] {
+            let matrix = weight.f_flatten(1, 4)?;
+            return Ok(film.f_linear(&matrix, Some(&self.bias))?);
+        }
+        let [ph, pw] = self.padding;
+        let x = film.f_permute([0, 4, 1, 2, 3])?;
+        let y = x.f_conv3d(weight, Some(&self.bias), [1, 1, 1], [0, ph, pw], [1, 1, 1], 1)?;
+        Ok(y.f_permute([0, 2, 3, 4, 1])?.f_contiguous()?)
+    }
+}
+
+/// RMS norm over channels, SiLU, causal convolution.
+#[derive(Debug)]
+pub(super) struct NormConv {
+    norm: RmsNorm,
+    conv: CausalConv3d,
+}
+
+impl NormConv {
+    /// Reads `norm` (a `gamma`) and `conv` of a sequence of layers.
+    pub(super) fn load(
+        weights: &Weights,
+        norm: &str,
+        conv: &str,
+        input: i64,
+        output: i64,
+    ) -> Result<Self> {
+        Ok(Self {
+            norm: RmsNorm::load(&weights.sub(norm), input)?,
+            conv: CausalConv3d::load(&weights.sub(conv), input, output, [3, 3, 3])?,
+        })
+    }
+
+    pub(super) fn forward(&self, x: &Tensor, cache: &mut FeatureCache) -> Result<Tensor> {
+        let slot = cache.slot();
+        let history = match slot {
+            Slot::Frames(history) => Some(&*history),
+            _ => None,
+        };
+        let film = if x.requires_grad() || self.norm.gamma.requires_grad() {
+            let y = self.norm.forward(x)?.f_silu()?;
+            match history {
+                Some(history) => Tensor::f_cat(&[history, &y], 1)?,
+                None => y,
+            }
+        } else {
+            self.film(x, history)?
+        };
+        *slot = Slot::Frames(last_frames(&film)?);
+        self.conv.over(&film, x.size()[1])
+    }
+
+    /// History and activated frames in one piece of memory, written once: activations of a
+    /// decoder are large, and memory is what limits everything but the convolutions.
+    fn film(&self, x: &Tensor, history: Option<&Tensor>) -> Result<Tensor> {
+        let mut size = x.size();
+        let frames = size[1];
+        let past = history.map_or(0, |history| history.size()[1]);
+        size[1] += past;
+        let film = Tensor::f_empty(&size[..], (x.kind(), x.device()))?;
+        if let Some(history) = history {
+            film.f_narrow(1, 0, past)?.f_copy_(history)?;
+        }
+        let mut y = film.f_narrow(1, past, frames)?;
+        let _ = x.f_mul_out(&y, &self.norm.factor(x)?)?;
+        let _ = y.f_mul_(&self.norm.scaled_gamma()?)?.f_silu_()?;
+        Ok(film)
+    }
+}
+
+/// The frames the next chunk looks back on, in memory of their own.
+fn last_frames(film: &Tensor) -> Result<Tensor> {
+    let frames = film.size()[1];
+    let kept = frames.min(LOOK_BACK);
+    Ok(film.f_slice_copy(1, frames - kept, frames, 1)?)
+}
+
+/// y = x / ‖x‖ · √c · γ over the channels.
+#[derive(Debug)]
+pub(super) struct RmsNorm {
+    /// `[c]`
+    gamma: Tensor,
+}
+
+impl RmsNorm {
+    pub(super) fn load(weights: &Weights, channels: i64) -> Result<Self> {
+        // Files have [c, 1, 1] in attention and [c, 1, 1, 1] elsewhere.
+        let axes = weights.shape("gamma")?.len();
+        let mut shape = vec![1; axes.max(1)];
+        shape[0] = channels;
+        Ok(Self { gamma: weights.get("gamma", &shape)?.f_view([channels])? })
+    }
+
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(x.f_mul(&self.factor(x)?)?.f_mul(&self.scaled_gamma()?)?)
+    }
+
+    /// 1 / max(‖x‖, 1e-12): `[…, 1]`
+    fn factor(&self, x: &Tensor) -> Result<Tensor> {
+        let norm = x.f_norm_scalaropt_dim(2.0, -1i64, true)?;
+        Ok(norm.f_clamp_min(1e-12)?.f_reciprocal()?)
+    }
+
+    fn scaled_gamma(&self) -> Result<Tensor> {
+        let channels = self.gamma.size()[0];
+        Ok(self.gamma.f_mul_scalar((channels as f64).sqrt())?)
+    }
+}
+
+/// The same numbers with the channel axis innermost in memory, seen in the usual order.
+pub(super) fn channels_last(weight: &Tensor) -> Result<Tensor> {
+    let axes = weight.dim() as i64;
+    let inward: Vec<i64> = [0].into_iter().chain(2..axes).chain([1]).collect();
+    let outward: Vec<i64> = [0, axes - 1].into_iter().chain(1..axes - 1).collect();
+    Ok(weight.f_permute(&inward[..])?.f_contiguous()?.f_permute(&outward[..])?)
+}

@@ -1,0 +1,100 @@
+//! The decoder: from a latent to frames, as many at a time as memory allows.
+
+use tch::Tensor;
+
+use super::LATENT_CHANNELS;
+use super::blocks::{AttentionBlock, ResidualBlock, Upsample};
+use super::cache::FeatureCache;
+use super::conv::{CausalConv3d, NormConv};
+use crate::watch::check;
+use crate::weights::Weights;
+use crate::{Error, Result, Stage, Watch};
+
+/// The decoder of a video autoencoder, float32.
+#[derive(Debug)]
+pub struct Decoder {
+    /// `conv2` of the autoencoder.
+    post_quant: CausalConv3d,
+    conv1: CausalConv3d,
+    layers: Vec<Layer>,
+    head: NormConv,
+}
+
+#[derive(Debug)]
+enum Layer {
+    Residual(ResidualBlock),
+    Attention(AttentionBlock),
+    Upsample(Upsample),
+}
+
+impl Decoder {
+    /// Reads `conv2` and `decoder.*`; widths and layers follow from the tensors.
+    ///
+    /// # Errors
+    /// As [`Weights::get`], or `watch` cancels.
+    pub fn load(weights: &Weights, watch: &dyn Watch) -> Result<Self> {
+        let z = LATENT_CHANNELS;
+        let decoder = weights.sub("decoder");
+        let width = decoder.shape("conv1.weight")?.first().copied().unwrap_or(0);
+        let mut layers = vec![
+            Layer::Residual(ResidualBlock::load(&decoder.sub("middle.0"), width)?),
+            Layer::Attention(AttentionBlock::load(&decoder.sub("middle.1"), width)?),
+            Layer::Residual(ResidualBlock::load(&decoder.sub("middle.2"), width)?),
+        ];
+        let mut channels = width;
+        for index in 0.. {
+            check(watch, Stage::Load)?;
+            let layer = decoder.sub(format!("upsamples.{index}"));
+            if layer.contains("residual.2.weight") {
+                let block = ResidualBlock::load(&layer, channels)?;
+                channels = block.output();
+                layers.push(Layer::Residual(block));
+            } else if layer.contains("resample.1.weight") {
+                let upsample = Upsample::load(&layer, channels)?;
+                channels = upsample.output();
+                layers.push(Layer::Upsample(upsample));
+            } else {
+                break;
+            }
+        }
+        let doublings = layers.iter().filter(|layer| matches!(layer, Layer::Upsample(_))).count();
+        if doublings != 3 {
+            return Err(Error::Input(format!(
+                "the autoencoder's decoder doubles its size {doublings} times, expected 3 (8 pixels \
+                 to a cell); it is of another kind"
+            )));
+        }
+        Ok(Self {
+            post_quant: CausalConv3d::load(&weights.sub("conv2"), z, z, [1, 1, 1])?,
+            conv1: CausalConv3d::load(&decoder.sub("conv1"), z, width, [3, 3, 3])?,
+            layers,
+            head: NormConv::load(&decoder, "head.0", "head.2", channels, 3)?,
+        })
+    }
+
+    /// Decodes the next latent frames `[b, t, h, w, 16]` of a film to `[b, t', 8·h, 8·w, 3]`, not
+    /// clamped. The first latent frame of a film is one frame, every later one four.
+    ///
+    /// # Errors
+    /// `watch` cancels (it is asked before every block), or memory runs out.
+    pub fn forward(
+        &self,
+        latent: &Tensor,
+        cache: &mut FeatureCache,
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
+        cache.rewind();
+        let x = self.post_quant.forward(latent, cache)?;
+        let mut x = self.conv1.forward(&x, cache)?;
+        for layer in &self.layers {
+            check(watch, Stage::Decode)?;
+            x = match layer {
+                Layer::Residual(block) => block.forward(&x, cache)?,
+                Layer::Attention(block) => block.forward(&x)?,
+                Layer::Upsample(block) => block.forward(&x, cache)?,
+            };
+        }
+        check(watch, Stage::Decode)?;
+        self.head.forward(&x, cache)
+    }
+}

@@ -1,0 +1,60 @@
+//! How a long computation tells where it is, and asks whether to go on.
+
+use std::fmt;
+
+use crate::{Error, Result};
+
+/// A stage of making a take, in the order they run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stage {
+    /// Reading and merging weights.
+    Load,
+    /// Encoding the prompt.
+    Text,
+    /// Denoising the latent.
+    Sample,
+    /// Decoding the latent to colour and alpha.
+    Decode,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Load => "loading the model",
+            Self::Text => "reading the prompt",
+            Self::Sample => "sampling",
+            Self::Decode => "decoding",
+        })
+    }
+}
+
+/// Told of progress and asked, before each block of each network, whether to go on.
+///
+/// Called from the thread that computes; implementations should return at once.
+pub trait Watch: Sync {
+    /// `step` of `of` in `stage` is done (0 when the stage begins).
+    fn progress(&self, stage: Stage, step: usize, of: usize) {
+        let _ = (stage, step, of);
+    }
+
+    /// Whether to go on; `false` ends the computation with [`Error::Cancelled`].
+    fn go_on(&self) -> bool {
+        true
+    }
+
+    /// Something the user should know that does not stop the work.
+    fn warn(&self, message: &str) {
+        log::warn!("{message}");
+    }
+}
+
+/// A [`Watch`] that logs warnings and never stops anything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unwatched;
+
+impl Watch for Unwatched {}
+
+/// Fails with [`Error::Cancelled`] once `watch` no longer wants to go on.
+pub(crate) fn check(watch: &dyn Watch, stage: Stage) -> Result<()> {
+    if watch.go_on() { Ok(()) } else { Err(Error::Cancelled(stage)) }
+}

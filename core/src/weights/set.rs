@@ -1,0 +1,169 @@
+//! The tensors of one network under their original names, whichever files hold them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tch::{Kind, Tensor};
+
+use super::file::{Entry, TensorFile};
+use crate::{Error, Result};
+
+/// One network's tensors: original name to file and the name there.
+#[derive(Debug)]
+pub struct TensorSet {
+    files: Vec<Arc<TensorFile>>,
+    tensors: BTreeMap<String, (usize, String)>,
+    /// Names in the files that are not of this network.
+    foreign: Vec<(PathBuf, String)>,
+    used: Mutex<BTreeSet<String>>,
+}
+
+impl TensorSet {
+    /// Gathers the tensors of `files` whose names `original` recognises.
+    ///
+    /// # Errors
+    /// Two tensors of one name.
+    pub(crate) fn new(
+        files: Vec<Arc<TensorFile>>,
+        original: fn(&str) -> Option<String>,
+    ) -> Result<Self> {
+        let mut tensors: BTreeMap<String, (usize, String)> = BTreeMap::new();
+        let mut foreign = Vec::new();
+        for (index, file) in files.iter().enumerate() {
+            for raw in file.names() {
+                let Some(name) = original(raw) else {
+                    foreign.push((file.path().to_owned(), raw.to_owned()));
+                    continue;
+                };
+                // Hugging Face stores the tied embedding under two names.
+                let tied = raw == "encoder.embed_tokens.weight" && tensors.contains_key(&name);
+                if tied {
+                    continue;
+                }
+                if let Some((other, _)) = tensors.insert(name.clone(), (index, raw.to_owned()))
+                    && raw != "shared.weight"
+                {
+                    return Err(Error::Ambiguous {
+                        part: format!("tensor `{name}`"),
+                        candidates: vec![files[other].path().to_owned(), file.path().to_owned()],
+                    });
+                }
+            }
+        }
+        Ok(Self { files, tensors, foreign, used: Mutex::default() })
+    }
+
+    /// The files.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|file| file.path())
+    }
+
+    /// Original names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// Whether the network has a tensor.
+    pub fn contains(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    /// A tensor's description and where it lies: file and the name there.
+    ///
+    /// # Errors
+    /// The tensor is missing.
+    pub fn find(&self, name: &str) -> Result<(&Entry, &Path, &str)> {
+        let (file, raw) = self.locate(name)?;
+        let entry = file.entry(raw).ok_or_else(|| self.missing(name))?;
+        Ok((entry, file.path(), raw))
+    }
+
+    /// A tensor's sizes.
+    ///
+    /// # Errors
+    /// The tensor is missing.
+    pub fn shape(&self, name: &str) -> Result<&[i64]> {
+        self.find(name).map(|(entry, _, _)| &entry.shape[..])
+    }
+
+    /// A copy of a tensor as stored; a quantised weight is multiplied by its scale, as float32.
+    ///
+    /// # Errors
+    /// The tensor is missing or memory runs out.
+    pub fn read(&self, name: &str) -> Result<Tensor> {
+        let (file, raw) = self.locate(name)?;
+        let tensor = file.read(raw)?;
+        self.mark(name);
+        if !matches!(tensor.kind(), Kind::Float8e4m3fn | Kind::Float8e5m2) {
+            return Ok(tensor);
+        }
+        let tensor = tensor.f_to_kind(Kind::Float)?;
+        let scale_name = format!("{}.scale_weight", name.trim_end_matches(".weight"));
+        if !self.contains(&scale_name) {
+            return Ok(tensor);
+        }
+        let (file, raw) = self.locate(&scale_name)?;
+        self.mark(&scale_name);
+        let scale = file.read(raw)?.f_to_kind(Kind::Float)?;
+        // One scale for the tensor, or one for each output channel.
+        let scale =
+            if scale.numel() == 1 { scale.f_reshape([1; 0])? } else { scale.f_reshape([-1, 1])? };
+        Ok(tensor.f_mul(&scale)?)
+    }
+
+    /// Some rows of a matrix, as stored.
+    ///
+    /// # Errors
+    /// The tensor is missing, or a row is out of range.
+    pub fn read_rows(&self, name: &str, rows: &[i64]) -> Result<Tensor> {
+        let (file, raw) = self.locate(name)?;
+        self.mark(name);
+        if file.entry(raw).is_some_and(|entry| entry.kind == Kind::Float8e4m3fn) {
+            return Ok(self.read(name)?.f_index_select(0, &Tensor::f_from_slice(rows)?)?);
+        }
+        file.read_rows(raw, rows)
+    }
+
+    /// Tensors of this network that nothing has read.
+    pub fn unused(&self) -> Vec<&str> {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        self.names().filter(|name| !used.contains(*name)).collect()
+    }
+
+    /// Names in the files that are not of this network.
+    pub fn foreign(&self) -> &[(PathBuf, String)] {
+        &self.foreign
+    }
+
+    /// Number of elements of all tensors: the network's parameters.
+    pub fn parameters(&self) -> u64 {
+        self.names()
+            .filter_map(|name| self.shape(name).ok())
+            .map(|shape| shape.iter().product::<i64>() as u64)
+            .sum()
+    }
+
+    fn mark(&self, name: &str) {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+    }
+
+    fn locate(&self, name: &str) -> Result<(&Arc<TensorFile>, &str)> {
+        let (index, raw) = self.tensors.get(name).ok_or_else(|| self.missing(name))?;
+        Ok((&self.files[*index], raw))
+    }
+
+    fn missing(&self, name: &str) -> Error {
+        let path = self.files.first().map(|file| file.path().to_owned()).unwrap_or_default();
+        let others = match self.files.len() {
+            0 | 1 => String::new(),
+            count => format!(", nor have the {} other files of this part", count - 1),
+        };
+        Error::File {
+            path,
+            problem: format!(
+                "has no tensor `{name}`{others}; the model is cut short, or of another kind"
+            ),
+        }
+    }
+}
