@@ -1,0 +1,362 @@
+//! The command line: its syntax here, its meaning where the model is known.
+//!
+//! What is left out stays `None`, since its default is the model's. Numbers are taken as they
+//! come, NaN included: ranges are checked in one place for node, track file and command, when the
+//! request is accepted. Lengths and rates are in frames and pixels, angles in degrees.
+
+use std::fs;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::{Result, anyhow, ensure};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand};
+use wan_alpha_core::device::DeviceChoice;
+use wan_alpha_take::{Interpolation, Precision, Solver};
+
+use crate::exit::{Exit, OrExit};
+use crate::output::Format;
+
+/// Text to RGBA video with the Wan-Alpha model.
+#[derive(Debug, Parser)]
+#[command(name = "wan-alpha", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Only warnings and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// More about what is done; twice for all of it
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a take, an RGBA clip, from a prompt
+    Render(Box<Render>),
+}
+
+/// One take and where it goes.
+#[derive(Debug, Args)]
+#[command(after_help = RENDER_EXAMPLES)]
+pub(crate) struct Render {
+    /// Model: a folder, or the files of its parts (DiT, text encoder, VAE, adapters); may be
+    /// given several times
+    #[arg(long, value_name = "PATH", required = true, num_args = 1.., help_heading = "Model")]
+    pub(crate) model: Vec<PathBuf>,
+
+    /// Strength of the DoRA that makes the video transparent, 0 to 2
+    #[arg(long, value_name = "S", default_value_t = 1.0)]
+    #[arg(allow_hyphen_values = true, help_heading = "Model")]
+    pub(crate) dora_strength: f64,
+
+    /// Strength of the step-distillation LoRA, 0 to 2
+    #[arg(long, value_name = "S", default_value_t = 1.0)]
+    #[arg(allow_hyphen_values = true, help_heading = "Model")]
+    pub(crate) distill_strength: f64,
+
+    /// Number format to compute in [default: the model's; else f32 below 3 billion parameters,
+    /// bf16 above]
+    #[arg(long, value_parser = one_of::<Precision>(&["f32", "bf16"]), help_heading = "Model")]
+    pub(crate) dtype: Option<Precision>,
+
+    /// Where to compute: auto, cpu or cuda:N
+    #[arg(long, default_value_t = DeviceChoice::Auto, help_heading = "Model")]
+    pub(crate) device: DeviceChoice,
+
+    /// Processor threads [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(help_heading = "Model")]
+    pub(crate) threads: Option<u32>,
+
+    /// What to show, in English or Chinese, or @FILE to read it from a text file. Say that the
+    /// background is transparent, then the style, the kind of shot and the subject
+    #[arg(long, value_name = "TEXT|@FILE", help_heading = "Take")]
+    pub(crate) prompt: String,
+
+    /// What to avoid; matters where guidance is not 1 [default: the model's]
+    #[arg(long, value_name = "TEXT|@FILE", help_heading = "Take")]
+    pub(crate) negative: Option<String>,
+
+    /// Seed of the noise, 0 to 4294967295: another seed, another take
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Take")]
+    pub(crate) seed: u32,
+
+    /// Width in pixels, a multiple of 16 [default: the model's, else 832]
+    #[arg(long, value_name = "W", help_heading = "Take")]
+    pub(crate) width: Option<u32>,
+
+    /// Height in pixels, a multiple of 16 [default: the model's, else 480]
+    #[arg(long, value_name = "H", help_heading = "Take")]
+    pub(crate) height: Option<u32>,
+
+    /// Length in frames at 16 per second, 4n+1: 1, 5, … 81 … [default: the model's, else 81]
+    #[arg(long, value_name = "N", help_heading = "Take")]
+    pub(crate) frames: Option<u32>,
+
+    /// Where the subject is, "x,y,a,b,angle": centre in fractions of the frame from its
+    /// bottom-left, full axes in fractions of its height, degrees counter-clockwise; or keys at
+    /// take frames, "0: x,y,a,b,angle; 40: …" [default: 0.5,0.5,0.6,1,0]
+    #[arg(long, value_name = "ELLIPSE", allow_hyphen_values = true, help_heading = "Placement")]
+    #[arg(conflicts_with_all = ["ellipse_track", "mask"])]
+    pub(crate) ellipse: Option<String>,
+
+    /// How the ellipse moves between its keys; smooth never overshoots them
+    #[arg(long, default_value = "linear", requires = "ellipse", help_heading = "Placement")]
+    #[arg(value_parser = one_of::<Interpolation>(&["linear", "smooth"]))]
+    #[arg(conflicts_with_all = ["ellipse_track", "mask"])]
+    pub(crate) ellipse_interp: Interpolation,
+
+    /// Ellipses from a JSON file, one per latent frame (frame 0, then every 4):
+    /// [{"x", "y", "a", "b", "angle"}, …]
+    #[arg(long, value_name = "FILE.json", conflicts_with = "mask", help_heading = "Placement")]
+    pub(crate) ellipse_track: Option<PathBuf>,
+
+    /// A mask instead of an ellipse, one image per latent frame, 1 where the subject is: a PNG or
+    /// EXR sequence (a folder or mask.####.exr), or a tensor file as released with the model
+    #[arg(long, value_name = "FILE", help_heading = "Placement")]
+    pub(crate) mask: Option<PathBuf>,
+
+    /// How strongly what lies outside the ellipse is made transparent, -1 to 1; 0 switches the
+    /// ellipse off [default: the model's, else 0.05]
+    #[arg(long, value_name = "M", allow_hyphen_values = true, help_heading = "Placement")]
+    pub(crate) mu: Option<f64>,
+
+    /// Denoising steps, 1 to 1000 [default: the model's; else 4 with a step-distillation LoRA,
+    /// 50 without]
+    #[arg(long, value_name = "N", help_heading = "Sampling")]
+    pub(crate) steps: Option<u32>,
+
+    /// How strictly the prompt is followed, 0 to 30; 1 is off and twice as fast [default: the
+    /// model's; else 1 with a step-distillation LoRA, 5 without]
+    #[arg(long, value_name = "G", allow_hyphen_values = true, help_heading = "Sampling")]
+    pub(crate) guidance: Option<f64>,
+
+    /// Shift of the noise schedule, above 0 to 100; more spends more steps on the composition
+    /// [default: the model's, else 5]
+    #[arg(long, value_name = "S", allow_hyphen_values = true, help_heading = "Sampling")]
+    pub(crate) shift: Option<f64>,
+
+    /// How the denoising equation is integrated [default: the model's, else unipc]
+    #[arg(long, value_parser = one_of::<Solver>(&["unipc", "dpm++", "euler"]))]
+    #[arg(help_heading = "Sampling")]
+    pub(crate) solver: Option<Solver>,
+
+    /// Folder of the take: frames, contact-sheet.png, take.json. An earlier take of ours in it is
+    /// replaced; files of others are not
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub(crate) out: PathBuf,
+
+    /// Formats of the frames, separated by commas
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "exr,png")]
+    #[arg(help_heading = "Output")]
+    pub(crate) format: Vec<Format>,
+
+    /// Also write every intermediate tensor to this file, for comparison with other code
+    #[arg(long, value_name = "FILE.safetensors", help_heading = "Output")]
+    pub(crate) dump: Option<PathBuf>,
+}
+
+const RENDER_EXAMPLES: &str = "\
+Examples:
+  wan-alpha render --model models/wan-alpha --out shot/flame \\
+      --prompt \"The background of this video is transparent. Realistic style, medium shot. \\
+      A torch flame flickers in the wind\"
+
+  wan-alpha render --model models/wan-alpha --out shot/fish --prompt @fish.txt --seed 7 \\
+      --ellipse \"0: 0.2,0.5,0.6,0.4,0; 80: 0.8,0.5,0.6,0.4,15\" --ellipse-interp smooth
+
+Exit codes: 0 done, 2 bad input, 3 out of memory, 4 model incomplete, 130 cancelled, 1 other.";
+
+impl Render {
+    /// The formats asked for, each once and in a fixed order.
+    pub(crate) fn formats(&self) -> Vec<Format> {
+        let all = [Format::Exr, Format::Png];
+        all.into_iter().filter(|format| self.format.contains(format)).collect()
+    }
+}
+
+/// Parses one of some names into the type that has them.
+fn one_of<T>(names: &'static [&'static str]) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr + Clone + Send + Sync + 'static,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<T>())
+}
+
+/// The text of `--prompt` or `--negative` (`flag`): as it stands, or with `@FILE` the file's,
+/// without the line ends after it. `@@` begins a text with `@`.
+pub(crate) fn text_or_file(flag: &str, text: &str) -> Result<String> {
+    let Some(path) = text.strip_prefix('@') else {
+        return Ok(text.to_owned());
+    };
+    if path.starts_with('@') {
+        return Ok(path.to_owned());
+    }
+    let read = || {
+        ensure!(!path.is_empty(), "{flag} @ needs a file name after the @");
+        let bytes =
+            fs::read(path).map_err(|error| anyhow!("cannot read {flag} file {path}: {error}"))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let place = error.utf8_error().valid_up_to();
+            anyhow!("{flag} file {path} is not UTF-8 text (byte {place}): save it as UTF-8")
+        })?;
+        // Some editors begin a UTF-8 file with a mark that would else be a token of the prompt.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+    };
+    read().or_exit(Exit::BadInput)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    fn parse(more: &[&str]) -> Result<Render, clap::Error> {
+        let line = ["wan-alpha", "render", "--model", "m", "--prompt", "p", "--out", "o"];
+        let Command::Render(render) = Cli::try_parse_from(line.iter().chain(more))?.command;
+        Ok(*render)
+    }
+
+    #[test]
+    fn the_table_of_flags_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_is_left_out_is_left_to_the_model() {
+        let render = parse(&[]).unwrap();
+        assert_eq!((render.width, render.height, render.frames), (None, None, None));
+        assert_eq!((render.steps, render.guidance, render.shift), (None, None, None));
+        assert_eq!((render.solver, render.mu, render.dtype), (None, None, None));
+        assert_eq!((render.seed, render.dora_strength, render.distill_strength), (1, 1.0, 1.0));
+        assert_eq!((render.device, render.threads), (DeviceChoice::Auto, None));
+        assert_eq!(render.ellipse_interp, Interpolation::Linear);
+        assert_eq!(render.formats(), [Format::Exr, Format::Png]);
+    }
+
+    #[test]
+    fn everything_can_be_given() {
+        let all = "--model a b --negative n --seed 4294967295 --width 640 --height 480 --frames 17 \
+            --steps 6 --guidance 5 --shift 3.5 --solver dpm++ --mu 0.03 --ellipse 0.5,0.5,0.6,1,0 \
+            --ellipse-interp smooth --dora-strength 0.9 --distill-strength 0.8 --dtype bf16 \
+            --device cuda:1 --format png,png --dump d --threads 2";
+        let render = parse(&all.split_whitespace().collect::<Vec<_>>()).unwrap();
+        assert_eq!(render.model, ["m", "a", "b"].map(PathBuf::from));
+        assert_eq!(render.seed, u32::MAX);
+        assert_eq!(render.solver, Some(Solver::DpmPlusPlus));
+        assert_eq!(render.dtype, Some(Precision::Bf16));
+        assert_eq!(render.device, DeviceChoice::Cuda(1));
+        assert_eq!(render.ellipse_interp, Interpolation::Smooth);
+        assert_eq!(render.formats(), [Format::Png]);
+        assert_eq!((render.guidance, render.shift, render.mu), (Some(5.0), Some(3.5), Some(0.03)));
+        assert_eq!((render.dora_strength, render.distill_strength), (0.9, 0.8));
+        assert_eq!(render.threads, Some(2));
+    }
+
+    #[test]
+    fn negative_numbers_and_nan_are_values_to_be_judged_later() {
+        let render = parse(&["--mu", "-0.1", "--ellipse", "-0.5,0.5,0.6,1,-30"]).unwrap();
+        assert_eq!(render.mu, Some(-0.1));
+        assert_eq!(render.ellipse.as_deref(), Some("-0.5,0.5,0.6,1,-30"));
+        let render = parse(&["--mu", "NaN", "--shift", "-inf", "--guidance", "-1e3"]).unwrap();
+        assert!(render.mu.is_some_and(f64::is_nan));
+        assert_eq!((render.shift, render.guidance), (Some(f64::NEG_INFINITY), Some(-1000.0)));
+        assert_eq!(parse(&["--dora-strength", "-1"]).unwrap().dora_strength, -1.0);
+    }
+
+    #[test]
+    fn there_is_one_way_to_place_the_subject() {
+        for pair in [
+            ["--ellipse", "e", "--mask", "m"],
+            ["--ellipse", "e", "--ellipse-track", "t"],
+            ["--ellipse-track", "t", "--mask", "m"],
+            ["--ellipse-interp", "smooth", "--mask", "m"],
+        ] {
+            assert_eq!(parse(&pair).unwrap_err().kind(), ErrorKind::ArgumentConflict, "{pair:?}");
+        }
+        let alone = parse(&["--ellipse-interp", "smooth"]).unwrap_err();
+        assert_eq!(alone.kind(), ErrorKind::MissingRequiredArgument);
+        assert!(parse(&["--mask", "m"]).is_ok());
+    }
+
+    #[test]
+    fn mistakes_are_usage_errors_and_exit_with_2() {
+        for wrong in [
+            &["--solver", "heun"][..],
+            &["--dtype", "fp8"],
+            &["--device", "cuda:x"],
+            &["--device", "gpu"],
+            &["--seed", "-1"],
+            &["--seed", "4294967296"],
+            &["--width", "-16"],
+            &["--mu", "strong"],
+            &["--format", "jpg"],
+            &["--threads", "0"],
+            &["--quiet", "--verbose"],
+            &["--no-such-flag"],
+        ] {
+            assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
+        }
+        for missing in ["--model", "--prompt", "--out"] {
+            let line = ["--model", "m", "--prompt", "p", "--out", "o"];
+            let at = line.iter().position(|word| *word == missing).unwrap();
+            let rest = line[..at].iter().chain(&line[at + 2..]);
+            let error =
+                Cli::try_parse_from(["wan-alpha", "render"].iter().chain(rest)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::MissingRequiredArgument, "{missing}");
+        }
+    }
+
+    #[test]
+    fn verbosity_may_stand_anywhere() {
+        let render = ["render", "--model", "m", "--prompt", "p", "--out", "o"];
+        let parse = |before: &[&'static str], after: &[&'static str]| {
+            Cli::try_parse_from([&["wan-alpha"], before, &render, after].concat()).unwrap()
+        };
+        assert_eq!(parse(&["-v"], &[]).verbose, 1);
+        assert_eq!(parse(&[], &["-vv"]).verbose, 2);
+        assert!(parse(&["-q"], &[]).quiet && parse(&[], &["--quiet"]).quiet);
+        assert!(!parse(&[], &[]).quiet);
+    }
+
+    #[test]
+    fn a_prompt_is_itself_or_a_file_s_text_without_its_last_line_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("prompt.txt");
+        let at = format!("@{}", path.display());
+        let read = || text_or_file("--prompt", &at);
+
+        assert_eq!(text_or_file("--prompt", " a cat\n").unwrap(), " a cat\n");
+        assert_eq!(text_or_file("--prompt", "@@home").unwrap(), "@home");
+        fs::write(&path, " 一只猫\r\nat night\r\n\n").unwrap();
+        assert_eq!(read().unwrap(), " 一只猫\r\nat night");
+        fs::write(&path, "\u{feff}a cat").unwrap();
+        assert_eq!(read().unwrap(), "a cat");
+    }
+
+    #[test]
+    fn a_prompt_file_that_cannot_be_read_is_bad_input_in_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("prompt.txt");
+        let failure = |text: &str| {
+            let error = text_or_file("--negative", text).unwrap_err();
+            assert_eq!(Exit::of(&error), Exit::BadInput);
+            error.to_string()
+        };
+        let at = format!("@{}", path.display());
+        assert!(failure(&at).contains("cannot read --negative file"), "{}", failure(&at));
+        assert!(failure(&at).contains("prompt.txt"));
+        fs::write(&path, b"caf\xe9").unwrap();
+        assert!(failure(&at).contains("not UTF-8 text (byte 3)"), "{}", failure(&at));
+        assert!(failure("@").contains("needs a file name"));
+        assert!(failure(&format!("@{}", folder.path().display())).contains("cannot read"));
+    }
+}

@@ -1,0 +1,46 @@
+//! `--dump`: every intermediate tensor of a take in one safetensors file.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use tempfile::NamedTempFile;
+use wan_alpha_core::tch::{Device, Tensor};
+
+use crate::exit::{Exit, OrExit};
+
+/// Tensors on their way to a file, which appears whole or not at all.
+pub(crate) struct Dump {
+    path: PathBuf,
+    file: NamedTempFile,
+    tensors: Vec<(String, Tensor)>,
+}
+
+impl Dump {
+    /// Finds out early whether the file can be written.
+    pub(crate) fn create(path: &Path) -> Result<Self> {
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let file = NamedTempFile::new_in(folder)
+            .with_context(|| format!("cannot write the dump {}", path.display()))
+            .or_exit(Exit::BadInput)?;
+        Ok(Self { path: path.to_owned(), file, tensors: Vec::new() })
+    }
+
+    pub(crate) fn add(&mut self, name: &str, tensor: &Tensor) -> Result<()> {
+        // A copy: the caller may go on to change what it showed.
+        let tensor = tensor.f_to_device_(Device::Cpu, tensor.kind(), false, true)?;
+        self.tensors.push((name.to_owned(), tensor.f_contiguous()?));
+        Ok(())
+    }
+
+    pub(crate) fn finish(self) -> Result<()> {
+        let Self { path, file, tensors } = self;
+        let explain = || format!("cannot write the dump {}", path.display());
+        Tensor::write_safetensors(&tensors, file.path()).with_context(explain)?;
+        file.as_file().sync_all().with_context(explain)?;
+        file.persist(&path).with_context(explain)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,144 @@
+//! The exit codes of the command, all in one place.
+//!
+//! Errors travel as `anyhow::Error`. Whoever knows what an error means for a script marks it with
+//! [`OrExit::or_exit`]; an unmarked one ends the program with 1. Wrong usage never gets here: clap
+//! itself ends the program with 2, the same as other bad input.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::process::ExitCode;
+
+/// How the command ended, as a farm's scripts see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// All that was asked for was done.
+    Done,
+    /// Anything not named below; a full disk while frames are written, for one.
+    Failed,
+    /// An argument or a file given by the user cannot be used.
+    BadInput,
+    /// The device or the machine has not enough memory.
+    OutOfMemory,
+    /// A part of the model is missing, or given twice.
+    ModelIncomplete,
+    /// Stopped by Ctrl-C or a termination signal (128 + SIGINT, as shells have it).
+    Cancelled,
+}
+
+impl Exit {
+    /// What an error means.
+    pub(crate) fn of(error: &anyhow::Error) -> Self {
+        mark_of(error).unwrap_or(Self::Failed)
+    }
+
+    const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::BadInput => 2,
+            Self::OutOfMemory => 3,
+            Self::ModelIncomplete => 4,
+            Self::Cancelled => 130,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// Marks the error of a result with the exit code it leads to.
+pub(crate) trait OrExit<T> {
+    /// The same result; its error, whose text stays as it is, now ends the command with `exit`. A
+    /// mark made earlier stands: who is nearer to the cause knows it better.
+    fn or_exit(self, exit: Exit) -> anyhow::Result<T>;
+}
+
+impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
+    fn or_exit(self, exit: Exit) -> anyhow::Result<T> {
+        self.map_err(|error| {
+            let error = error.into();
+            match mark_of(&error) {
+                Some(_) => error,
+                None => Marked { exit, error }.into(),
+            }
+        })
+    }
+}
+
+fn mark_of(error: &anyhow::Error) -> Option<Exit> {
+    error.chain().find_map(|cause| cause.downcast_ref::<Marked>()).map(|marked| marked.exit)
+}
+
+/// An error with its exit code. It shows the error within as if it were that error.
+#[derive(Debug)]
+struct Marked {
+    exit: Exit,
+    error: anyhow::Error,
+}
+
+impl fmt::Display for Marked {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.error, formatter)
+    }
+}
+
+impl StdError for Marked {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        // Not the error within: Display has said that one already.
+        self.error.source()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::{Context, anyhow};
+
+    #[test]
+    fn codes_are_those_of_the_manual() {
+        let codes = [
+            Exit::Done,
+            Exit::Failed,
+            Exit::BadInput,
+            Exit::OutOfMemory,
+            Exit::ModelIncomplete,
+            Exit::Cancelled,
+        ]
+        .map(Exit::code);
+        assert_eq!(codes, [0, 1, 2, 3, 4, 130]);
+    }
+
+    #[test]
+    fn an_unmarked_error_is_a_plain_failure() {
+        assert_eq!(Exit::of(&anyhow!("odd").context("while testing")), Exit::Failed);
+    }
+
+    #[test]
+    fn a_mark_is_found_under_later_context() {
+        let error = Err::<(), _>(anyhow!("no text encoder"))
+            .or_exit(Exit::ModelIncomplete)
+            .context("cannot load the model")
+            .unwrap_err();
+        assert_eq!(Exit::of(&error), Exit::ModelIncomplete);
+        assert_eq!(format!("{error:#}"), "cannot load the model: no text encoder");
+    }
+
+    #[test]
+    fn the_innermost_mark_stands_and_no_text_is_repeated_or_lost() {
+        let inner =
+            Err::<(), _>(anyhow!("7 GB short").context("memory")).or_exit(Exit::OutOfMemory);
+        let error = inner.context("part").or_exit(Exit::BadInput).context("render").unwrap_err();
+        assert_eq!(Exit::of(&error), Exit::OutOfMemory);
+        assert_eq!(format!("{error:#}"), "render: part: memory: 7 GB short");
+    }
+
+    #[test]
+    fn io_errors_can_be_marked_directly() {
+        let error = Err::<(), _>(std::io::Error::other("x")).or_exit(Exit::BadInput).unwrap_err();
+        assert_eq!(Exit::of(&error), Exit::BadInput);
+        assert_eq!(format!("{error:#}"), "x");
+    }
+}

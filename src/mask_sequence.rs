@@ -1,0 +1,243 @@
+//! A mask drawn elsewhere: PNG or EXR images, one per latent frame, read as numbers in \[0, 1\].
+//!
+//! Values are data: no transfer function is undone. The mask is alpha, unless every image is
+//! opaque throughout; then it is luma (which for grey images is the grey). The choice is made for
+//! the sequence, not per image, since a mask may well cover one whole frame.
+
+mod files;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use exr::prelude::{AnyChannels, FlatSamples, MetaData, ReadChannels, ReadLayers, Vec2};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+
+use crate::output::SIZE_LIMIT;
+use files::{extension, is_image};
+
+/// One image of a mask, row by row from the top.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct MaskImage {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) values: Vec<f32>,
+}
+
+/// The files of a mask, in order; found first and read later, so that a sequence of the wrong
+/// length is refused before gigabytes of it are read.
+#[derive(Debug, PartialEq)]
+pub(crate) struct MaskSequence {
+    files: Vec<PathBuf>,
+}
+
+impl MaskSequence {
+    /// Whether a path names images at all; the other form of mask is a tensor file.
+    pub(crate) fn names_images(path: &Path) -> bool {
+        path.is_dir() || is_image(path)
+    }
+
+    /// Finds the files behind a folder, a pattern (`mask.####.exr`, `mask.%04d.png`) or one file.
+    pub(crate) fn find(path: &Path) -> Result<Self> {
+        let files = files::find(path)?;
+        Ok(Self { files })
+    }
+
+    /// How many images there are.
+    pub(crate) fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Reads all images; they must be of one size.
+    pub(crate) fn read(&self) -> Result<Vec<MaskImage>> {
+        let mut images: Vec<Planes> = Vec::with_capacity(self.files.len());
+        for file in &self.files {
+            let image =
+                read(file).with_context(|| format!("cannot read the mask {}", file.display()))?;
+            if let Some(first) = images.first() {
+                ensure!(
+                    image.size == first.size,
+                    "the mask {} is {} × {}, but {} is {} × {}: all must be of one size",
+                    file.display(),
+                    image.size.0,
+                    image.size.1,
+                    self.files[0].display(),
+                    first.size.0,
+                    first.size.1,
+                );
+            }
+            images.push(image);
+        }
+        let by_alpha = images.iter().any(|image| image.alpha.is_some());
+        self.files
+            .iter()
+            .zip(images)
+            .map(|(file, image)| {
+                let mask = image.choose(by_alpha);
+                check(file, &mask)?;
+                Ok(mask)
+            })
+            .collect()
+    }
+}
+
+/// What may turn out to be the mask.
+struct Planes {
+    size: (usize, usize),
+    /// None where all is opaque.
+    alpha: Option<Vec<f32>>,
+    /// None where there is nothing but alpha.
+    luma: Option<Vec<f32>>,
+}
+
+impl Planes {
+    fn new(size: (usize, usize), alpha: Option<Vec<f32>>, luma: Option<Vec<f32>>) -> Self {
+        let opaque = |plane: &Vec<f32>| plane.iter().all(|&value| value == 1.0);
+        Self { size, alpha: alpha.filter(|plane| !opaque(plane)), luma }
+    }
+
+    fn choose(self, by_alpha: bool) -> MaskImage {
+        let (width, height) = self.size;
+        let plane = if by_alpha { self.alpha } else { self.luma };
+        MaskImage { width, height, values: plane.unwrap_or_else(|| vec![1.0; width * height]) }
+    }
+}
+
+fn check(file: &Path, mask: &MaskImage) -> Result<()> {
+    match mask.values.iter().position(|value| !(0.0..=1.0).contains(value)) {
+        None => Ok(()),
+        Some(place) => bail!(
+            "the mask {} holds {} at column {}, row {}: a mask is 0 to 1 everywhere (clamp it)",
+            file.display(),
+            mask.values[place],
+            place % mask.width,
+            place / mask.width,
+        ),
+    }
+}
+
+fn read(file: &Path) -> Result<Planes> {
+    match extension(file).as_deref() {
+        Some("png") => read_png(file),
+        Some("exr") => read_exr(file),
+        _ => bail!("it is neither .png nor .exr"),
+    }
+}
+
+fn check_size(width: usize, height: usize) -> Result<()> {
+    ensure!(
+        width <= SIZE_LIMIT && height <= SIZE_LIMIT,
+        "it is {width} × {height}; more than {SIZE_LIMIT} on a side is not a mask"
+    );
+    Ok(())
+}
+
+fn read_png(file: &Path) -> Result<Planes> {
+    let mut reader = ImageReader::open(file)?;
+    reader.set_format(ImageFormat::Png);
+    let decoder = reader.into_decoder()?;
+    let (width, height) = decoder.dimensions();
+    let size = (width as usize, height as usize);
+    check_size(size.0, size.1)?;
+    // 8 bits become 16 exactly, so nothing is lost on the way.
+    let pixels = DynamicImage::from_decoder(decoder)?.into_rgba16();
+    let value = |sample: u16| f32::from(sample) / 65535.0;
+    let alpha = pixels.pixels().map(|pixel| value(pixel[3])).collect();
+    let luma = pixels.pixels().map(|pixel| luma([0, 1, 2].map(|channel| value(pixel[channel]))));
+    let luma = luma.collect();
+    Ok(Planes::new(size, Some(alpha), Some(luma)))
+}
+
+/// Rec.709 weights; a grey stays exactly what it is.
+fn luma([r, g, b]: [f32; 3]) -> f32 {
+    if r == g && g == b { r } else { 0.2126 * r + 0.7152 * g + 0.0722 * b }
+}
+
+fn read_exr(file: &Path) -> Result<Planes> {
+    for header in &MetaData::read_from_file(file, false)?.headers {
+        for size in [header.layer_size, header.shared_attributes.display_window.size] {
+            check_size(size.width(), size.height())?;
+        }
+    }
+    let image = exr::prelude::read()
+        .no_deep_data()
+        .largest_resolution_level()
+        .all_channels()
+        .first_valid_layer()
+        .all_attributes()
+        .non_parallel()
+        .from_file(file)?;
+    let window = image.attributes.display_window;
+    let layer = image.layer_data;
+    let (data, display) = (layer.attributes.layer_position, window.position);
+    let offset = |data, display| i64::from(data) - i64::from(display);
+    let place = Placement {
+        data: layer.size,
+        display: window.size,
+        offset: (offset(data.x(), display.x()), offset(data.y(), display.y())),
+    };
+    let [alpha, luma] = exr_planes(&layer.channel_data)?;
+    let size = (window.size.width(), window.size.height());
+    let placed =
+        |plane: Option<Vec<f32>>| plane.map(|plane| place.onto_display(&plane)).transpose();
+    Ok(Planes::new(size, placed(alpha)?, placed(luma)?))
+}
+
+/// Alpha and luma of an EXR layer, as far as it has them.
+fn exr_planes(channels: &AnyChannels<FlatSamples>) -> Result<[Option<Vec<f32>>; 2]> {
+    let list = &channels.list;
+    let plane = |name: &str| {
+        let channel = list.iter().find(|channel| channel.name.eq(name))?;
+        Some(channel.sample_data.values_as_f32().collect::<Vec<f32>>())
+    };
+    let alpha = plane("A");
+    let luma = plane("Y").or_else(|| {
+        let red = plane("R")?;
+        let (Some(green), Some(blue)) = (plane("G"), plane("B")) else {
+            return Some(red);
+        };
+        Some(red.iter().zip(green).zip(blue).map(|((r, g), b)| luma([*r, g, b])).collect())
+    });
+    if alpha.is_some() || luma.is_some() {
+        return Ok([alpha, luma]);
+    }
+    // A matte alone, whatever it is called.
+    if let [only] = list.as_slice() {
+        return Ok([None, Some(only.sample_data.values_as_f32().collect())]);
+    }
+    let names: Vec<_> = list.iter().map(|channel| channel.name.to_string()).collect();
+    bail!("it has none of the channels A, Y and R, only {}", names.join(", "))
+}
+
+/// Compositors store only the part of a picture that holds something, the data window; the frame
+/// is the display window, and what is outside the data is black.
+struct Placement {
+    data: Vec2<usize>,
+    display: Vec2<usize>,
+    /// Of the data window within the display window.
+    offset: (i64, i64),
+}
+
+impl Placement {
+    fn onto_display(&self, plane: &[f32]) -> Result<Vec<f32>> {
+        ensure!(plane.len() == self.data.area(), "its channels are subsampled: write full ones");
+        let mut frame = vec![0.0; self.display.area()];
+        // Where a row or column of the display lies in the data, if it does.
+        let within = |at: usize, offset: i64, length: usize| {
+            usize::try_from(at as i64 - offset).ok().filter(|at| *at < length)
+        };
+        for (y, row) in frame.chunks_exact_mut(self.display.width().max(1)).enumerate() {
+            let Some(data_y) = within(y, self.offset.1, self.data.height()) else {
+                continue;
+            };
+            for (x, value) in row.iter_mut().enumerate() {
+                if let Some(data_x) = within(x, self.offset.0, self.data.width()) {
+                    *value = plane[data_y * self.data.width() + data_x];
+                }
+            }
+        }
+        Ok(frame)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! The files of a mask sequence: a folder, a pattern, or one file; in number order, without gaps.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, anyhow, bail, ensure};
+
+/// Finds the files behind a folder, a pattern (`mask.####.exr`, `mask.%04d.png`) or one file.
+pub(super) fn find(path: &Path) -> Result<Vec<PathBuf>> {
+    if path.is_dir() {
+        in_folder(path)
+    } else if path.exists() {
+        Ok(vec![path.to_owned()])
+    } else if let Some(pattern) = Pattern::of(path) {
+        pattern.files()
+    } else {
+        bail!("the mask {} does not exist", path.display());
+    }
+}
+
+/// A file name with a place for the frame number.
+#[derive(Debug, PartialEq)]
+struct Pattern {
+    folder: PathBuf,
+    before: String,
+    /// Numbers are padded with zeros to this many digits.
+    digits: usize,
+    after: String,
+}
+
+impl Pattern {
+    /// `mask.####.exr` or `mask.%04d.exr`; None if the name has no such place.
+    fn of(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?;
+        let (before, digits, after) = printf_place(name).or_else(|| hash_place(name))?;
+        Some(Self {
+            folder: path.parent()?.to_owned(),
+            before: before.to_owned(),
+            digits,
+            after: after.to_owned(),
+        })
+    }
+
+    fn files(&self) -> Result<Vec<PathBuf>> {
+        let folder = if self.folder.as_os_str().is_empty() { Path::new(".") } else { &self.folder };
+        let mut numbered = BTreeMap::new();
+        for name in names(folder)? {
+            let number = name
+                .strip_prefix(self.before.as_str())
+                .and_then(|rest| rest.strip_suffix(self.after.as_str()))
+                .filter(|number| number.len() >= self.digits)
+                .and_then(digits_only);
+            if let Some(number) = number {
+                insert(&mut numbered, number, folder.join(&name))?;
+            }
+        }
+        ensure!(!numbered.is_empty(), "no file matches the mask pattern {self}");
+        without_gaps(numbered)
+    }
+}
+
+impl std::fmt::Display for Pattern {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = format!("{}{}{}", self.before, "#".repeat(self.digits), self.after);
+        write!(formatter, "{}", self.folder.join(name).display())
+    }
+}
+
+fn printf_place(name: &str) -> Option<(&str, usize, &str)> {
+    let (before, rest) = name.split_once('%')?;
+    let (width, after) = rest.split_once('d')?;
+    let digits = if width.is_empty() { 1 } else { width.strip_prefix('0')?.parse().ok()? };
+    Some((before, digits, after))
+}
+
+fn hash_place(name: &str) -> Option<(&str, usize, &str)> {
+    let end = name.rfind('#')? + 1;
+    let before = name[..end].trim_end_matches('#');
+    Some((before, end - before.len(), &name[end..]))
+}
+
+/// The one sequence in a folder, or its one image. Several are ambiguous, and said so.
+fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut sequences: BTreeMap<String, BTreeMap<u64, PathBuf>> = BTreeMap::new();
+    let mut single = Vec::new();
+    for name in names(folder)? {
+        let path = folder.join(&name);
+        // Hidden files are thumbnails and leftovers of other programs.
+        if name.starts_with('.') || !is_image(&path) || !path.is_file() {
+            continue;
+        }
+        let (stem, extension) = name.rsplit_once('.').unwrap_or((name.as_str(), ""));
+        let before = stem.trim_end_matches(|c: char| c.is_ascii_digit());
+        match digits_only(&stem[before.len()..]) {
+            Some(number) => {
+                let sequence = sequences.entry(format!("{before}#.{extension}")).or_default();
+                insert(sequence, number, path)?;
+            }
+            None => single.push(path),
+        }
+    }
+    match (sequences.len(), single.as_slice()) {
+        (0, [only]) => Ok(vec![only.clone()]),
+        (1, _) => without_gaps(sequences.into_values().next().unwrap_or_default()),
+        (0, []) => bail!("the mask folder {} has no .png or .exr file", folder.display()),
+        (0, several) => bail!(
+            "the mask folder {} has {} images without a number: number them, or name one",
+            folder.display(),
+            several.len(),
+        ),
+        _ => bail!(
+            "the mask folder {} has several sequences ({}): name one of them as the mask",
+            folder.display(),
+            sequences.into_keys().collect::<Vec<_>>().join(", "),
+        ),
+    }
+}
+
+fn names(folder: &Path) -> Result<Vec<String>> {
+    let unreadable = |error| anyhow!("cannot read the mask folder {}: {error}", folder.display());
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        names.extend(entry.map_err(unreadable)?.file_name().into_string());
+    }
+    Ok(names)
+}
+
+fn insert(sequence: &mut BTreeMap<u64, PathBuf>, number: u64, path: PathBuf) -> Result<()> {
+    if let Some(other) = sequence.insert(number, path.clone()) {
+        bail!("the masks {} and {} have the same number", other.display(), path.display());
+    }
+    Ok(())
+}
+
+/// A gap is more likely a lost file than meant; filled up silently, every later mask would be off
+/// by one.
+fn without_gaps(sequence: BTreeMap<u64, PathBuf>) -> Result<Vec<PathBuf>> {
+    let first = sequence.keys().next().copied().unwrap_or_default();
+    for (expected, (number, path)) in (first..).zip(&sequence) {
+        ensure!(
+            *number == expected,
+            "the mask sequence lacks number {expected}: next is {}",
+            path.display()
+        );
+    }
+    Ok(sequence.into_values().collect())
+}
+
+fn digits_only(text: &str) -> Option<u64> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if digits { text.parse().ok() } else { None }
+}
+
+pub(super) fn extension(path: &Path) -> Option<String> {
+    path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase)
+}
+
+pub(super) fn is_image(path: &Path) -> bool {
+    matches!(extension(path).as_deref(), Some("png" | "exr"))
+}

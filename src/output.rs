@@ -1,0 +1,191 @@
+//! A take on disk: `rgba.0000.exr`, `rgba.0000.png`, …, `contact-sheet.png`, `take.json`.
+//!
+//! Frames are encoded and written one by one as the decoders hand them on; all that is kept of
+//! them is a few thumbnails for the contact sheet. Every file appears whole or not at all, and its
+//! bytes depend on nothing but the take. Invariant: a folder holds the files of one take.
+
+mod exr;
+mod folder;
+mod frame;
+mod png;
+mod sheet;
+mod whole;
+
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use anyhow::{Result, ensure};
+use serde_json::{Map, Value};
+
+use crate::exit::{Exit, OrExit};
+use folder::Folder;
+pub(crate) use frame::Frame;
+use sheet::Sheet;
+
+/// All that may ever be asked to be a picture; EXR and PNG readers in the field stop near here.
+pub(crate) const SIZE_LIMIT: usize = 16384;
+
+const SHEET: &str = "contact-sheet.png";
+
+/// A file format for frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// Half float, ZIP, linear Rec.709, premultiplied: for compositing
+    Exr,
+    /// 16 bit, sRGB, straight (unpremultiplied): for everything else
+    Png,
+}
+
+impl Format {
+    const fn extension(self) -> &'static str {
+        match self {
+            Self::Exr => "exr",
+            Self::Png => "png",
+        }
+    }
+}
+
+/// What every file says about how it was made. No time, path or machine belongs in here: equal
+/// takes give equal files.
+#[derive(Clone, Debug)]
+pub(crate) struct Provenance {
+    /// Program and version.
+    pub(crate) software: String,
+    /// For people: the prompt.
+    pub(crate) description: String,
+    /// For programs: the request, as JSON.
+    pub(crate) recipe: String,
+    /// Frames per second.
+    pub(crate) frame_rate: i32,
+}
+
+/// A take to be written.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) folder: PathBuf,
+    pub(crate) formats: Vec<Format>,
+    pub(crate) frames: usize,
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) provenance: Provenance,
+}
+
+/// Writes a take's frames, in order, then its contact sheet.
+pub(crate) struct Writer {
+    plan: Plan,
+    folder: Folder,
+    sheet: Sheet,
+    frames: Vec<PathBuf>,
+    next: usize,
+}
+
+impl Writer {
+    /// Makes the folder and refuses early what would fail late. Nothing of a take that is already
+    /// there is touched before the first [`Writer::write`].
+    pub(crate) fn create(plan: Plan) -> Result<Self> {
+        let folder = Folder::open(&plan.folder).or_exit(Exit::BadInput)?;
+        let sheet = Sheet::new(plan.frames, plan.width, plan.height);
+        Ok(Self { plan, folder, sheet, frames: Vec::new(), next: 0 })
+    }
+
+    /// Writes the next frame in every format of the plan.
+    pub(crate) fn write(&mut self, frame: Frame<'_>) -> Result<()> {
+        let plan = &self.plan;
+        ensure!(
+            frame.index == self.next && self.next < plan.frames,
+            "frame {} came where frame {} of {} was due",
+            frame.index,
+            self.next,
+            plan.frames,
+        );
+        ensure!(
+            (frame.width, frame.height) == (plan.width, plan.height),
+            "frame {} is {} × {}, the take {} × {}",
+            frame.index,
+            frame.width,
+            frame.height,
+            plan.width,
+            plan.height,
+        );
+        frame.check()?;
+        if self.next == 0 {
+            self.folder.begin()?;
+        }
+        // Compressing costs more than writing, so the formats are made side by side.
+        let encoded = thread::scope(|scope| {
+            let works: Vec<_> = plan
+                .formats
+                .iter()
+                .map(|&format| {
+                    let work = move || match format {
+                        Format::Exr => exr::encode(&frame, &plan.provenance),
+                        Format::Png => png::encode(&frame, &plan.provenance),
+                    };
+                    (format, scope.spawn(work))
+                })
+                .collect();
+            self.sheet.offer(&frame);
+            works.into_iter().map(|(format, work)| (format, work.join())).collect::<Vec<_>>()
+        });
+        for (format, bytes) in encoded {
+            let extension = format.extension();
+            let Ok(bytes) = bytes else {
+                anyhow::bail!("the {extension} encoder broke off at frame {}", frame.index);
+            };
+            let path = self.folder.path().join(format!("rgba.{:04}.{extension}", frame.index));
+            whole::write(&path, &bytes?)?;
+            self.frames.push(path);
+        }
+        self.next += 1;
+        Ok(())
+    }
+
+    /// Writes the contact sheet. The take is complete once [`Written::describe`] has been called.
+    pub(crate) fn finish(self) -> Result<Written> {
+        let (next, frames) = (self.next, self.plan.frames);
+        ensure!(next == frames, "only {next} of {frames} frames were made");
+        let (width, height, rgb) = self.sheet.draw();
+        let bytes = png::encode_sheet(width, height, &rgb, &self.plan.provenance)?;
+        let sheet = self.folder.path().join(SHEET);
+        whole::write(&sheet, &bytes)?;
+        Ok(Written { folder: self.folder, frames: self.frames, sheet })
+    }
+}
+
+/// The files of a take, all on disk.
+pub(crate) struct Written {
+    folder: Folder,
+    /// In the order they were written.
+    pub(crate) frames: Vec<PathBuf>,
+    pub(crate) sheet: PathBuf,
+}
+
+impl Written {
+    /// Writes `take.json`: what the caller says (request, versions, timings) beside our own
+    /// `program` and `state`, by which a later run knows the folder again.
+    pub(crate) fn describe(&self, take: Map<String, Value>) -> Result<PathBuf> {
+        self.folder.finish(take)
+    }
+
+    /// Where everything is.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// Lets a write beyond the process's file size limit (`ulimit -f`) end in an error that can be
+/// explained; unhandled, its signal kills the process without a word and leaves the temporary
+/// file behind. Called once, by main, before any work.
+pub(crate) fn survive_file_size_limit() -> Result<()> {
+    #[cfg(unix)]
+    {
+        use std::sync::{Arc, atomic::AtomicBool};
+        // A handler that does nothing of use is enough: the write then fails with EFBIG.
+        let seen = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(signal_hook::consts::SIGXFSZ, seen)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

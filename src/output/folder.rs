@@ -1,0 +1,230 @@
+//! The folder of a take: whose files are in it, and how a new take replaces an old one.
+//!
+//! A folder holds one take. `take.json` says that its frames are ours; it is there, as
+//! `unfinished`, before the first frame is, so that a stopped run is known again. Files that bear
+//! our names without it are someone else's, and the folder is refused. The old take stays as it
+//! was until the first frame of the new one is ready; then all of it goes, since a longer old take
+//! would otherwise show through behind the new one's last frame.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Map, Value, json};
+
+use super::{SHEET, whole};
+
+/// The file with the request, the versions and the timings.
+const TAKE: &str = "take.json";
+const PROGRAM: &str = "wan-alpha";
+
+/// A folder that may be written to.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    /// Made by us and still empty: removed again if nothing is ever written.
+    fresh: bool,
+}
+
+impl Folder {
+    /// Makes the folder where it is missing and makes sure, while nothing depends on it yet, that
+    /// it can be written to and that no file of others would be replaced.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let fresh = !path.exists();
+        fs::create_dir_all(path).map_err(|error| whole::explain(path, &error))?;
+        let folder = Self { path: path.to_owned(), fresh };
+        whole::probe(path)?;
+        folder.refuse_others()?;
+        Ok(folder)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes the take that was here, and whatever a killed run left, and marks the folder ours.
+    pub(super) fn begin(&mut self) -> Result<()> {
+        self.write_take("unfinished", Map::new())?;
+        self.fresh = false;
+        let names = self.names()?;
+        for name in names.iter().filter(|name| is_frame(name) || *name == SHEET || is_left(name)) {
+            let path = self.path.join(name);
+            fs::remove_file(&path)
+                .with_context(|| format!("cannot remove {} of the take before", path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Puts `take.json` in its final form, with what the caller has to say about the take.
+    pub(super) fn finish(&self, take: Map<String, Value>) -> Result<PathBuf> {
+        self.write_take("complete", take)
+    }
+
+    fn write_take(&self, state: &str, mut take: Map<String, Value>) -> Result<PathBuf> {
+        take.insert("program".to_owned(), json!(PROGRAM));
+        take.insert("state".to_owned(), json!(state));
+        let mut text = serde_json::to_string_pretty(&take)?;
+        text.push('\n');
+        let path = self.path.join(TAKE);
+        whole::write(&path, text.as_bytes())?;
+        Ok(path)
+    }
+
+    fn refuse_others(&self) -> Result<()> {
+        if self.is_ours() {
+            return Ok(());
+        }
+        let mut names = self.names()?;
+        names.retain(|name| is_frame(name) || name == SHEET || name == TAKE);
+        names.sort();
+        ensure!(
+            names.is_empty(),
+            "{} already holds {}, which wan-alpha did not write (no {TAKE} of ours is beside it): \
+             choose another --out, or move it away",
+            self.path.display(),
+            match names.as_slice() {
+                [one] => one.clone(),
+                [first, .., last] => format!("{} files from {first} to {last}", names.len()),
+                [] => String::new(),
+            },
+        );
+        Ok(())
+    }
+
+    fn is_ours(&self) -> bool {
+        fs::read(self.path.join(TAKE))
+            .ok()
+            .and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
+            .is_some_and(|take| take["program"] == PROGRAM)
+    }
+
+    /// The names in the folder; one that is not UTF-8 is not ours.
+    fn names(&self) -> Result<Vec<String>> {
+        let attempt = || {
+            let mut names = Vec::new();
+            for entry in fs::read_dir(&self.path)? {
+                names.extend(entry?.file_name().into_string());
+            }
+            Ok::<_, std::io::Error>(names)
+        };
+        match attempt() {
+            Ok(names) => Ok(names),
+            Err(error) => bail!("cannot read the folder {}: {error}", self.path.display()),
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.fresh {
+            // Fails, as it should, if someone has put something there.
+            let _ = fs::remove_dir(&self.path);
+        }
+    }
+}
+
+/// `rgba.0000.exr`: four digits, more for a take beyond 9999 frames.
+fn is_frame(name: &str) -> bool {
+    name.strip_prefix("rgba.")
+        .and_then(|rest| rest.strip_suffix(".exr").or_else(|| rest.strip_suffix(".png")))
+        .is_some_and(|number| number.len() >= 4 && number.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn is_left(name: &str) -> bool {
+    name.starts_with(whole::UNFINISHED) && name.ends_with(".tmp")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder_with(names: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for name in names {
+            fs::write(folder.path().join(name), b"x").unwrap();
+        }
+        folder
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn missing_folders_are_made_and_go_again_if_nothing_is_written() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("shot/take");
+        drop(Folder::open(&path).unwrap());
+        assert!(!path.exists());
+        let mut folder = Folder::open(&path).unwrap();
+        folder.begin().unwrap();
+        drop(folder);
+        assert_eq!(names(&path), [TAKE]);
+    }
+
+    #[test]
+    fn an_existing_empty_folder_is_left_alone() {
+        let base = tempfile::tempdir().unwrap();
+        drop(Folder::open(base.path()).unwrap());
+        assert!(base.path().exists());
+    }
+
+    #[test]
+    fn the_old_take_stays_until_the_new_one_begins_and_then_goes_entirely() {
+        let base = tempfile::tempdir().unwrap();
+        Folder::open(base.path()).unwrap().begin().unwrap();
+        let old = ["rgba.0000.exr", "rgba.0080.exr", "rgba.0080.png", SHEET, ".wan-alpha-q.tmp"];
+        let kept = ["notes.txt", "rgba.1.exr", "rgba.00a0.exr", "plate.0001.exr"];
+        for name in old.into_iter().chain(kept) {
+            fs::write(base.path().join(name), b"x").unwrap();
+        }
+        let mut folder = Folder::open(base.path()).unwrap();
+        assert_eq!(names(base.path()).len(), 10);
+        folder.begin().unwrap();
+        assert_eq!(
+            names(base.path()),
+            ["notes.txt", "plate.0001.exr", "rgba.00a0.exr", "rgba.1.exr", TAKE]
+        );
+    }
+
+    #[test]
+    fn files_of_others_under_our_names_are_refused_and_untouched() {
+        for names_there in [
+            &["rgba.0000.exr", "rgba.0001.exr"][..],
+            &[SHEET],
+            &["rgba.0000.png", TAKE], // some other program's take.json
+        ] {
+            let base = folder_with(names_there);
+            let text = Folder::open(base.path()).unwrap_err().to_string();
+            assert!(text.contains("did not write") && text.contains(names_there[0]), "{text}");
+            assert_eq!(names(base.path()), names_there);
+        }
+    }
+
+    #[test]
+    fn a_file_where_the_folder_should_be_is_an_error_in_words() {
+        let base = folder_with(&["taken"]);
+        for path in ["taken", "taken/below"] {
+            let text = Folder::open(&base.path().join(path)).unwrap_err().to_string();
+            assert!(text.contains("cannot write") && text.contains("not a folder"), "{text}");
+        }
+    }
+
+    #[test]
+    fn take_json_carries_the_caller_s_words_and_the_mark() {
+        let base = tempfile::tempdir().unwrap();
+        let folder = Folder::open(base.path()).unwrap();
+        let take = json!({ "request": { "seed": 7 } }).as_object().unwrap().clone();
+        let path = folder.finish(take).unwrap();
+        let read: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        assert_eq!(
+            read,
+            json!({ "program": "wan-alpha", "state": "complete", "request": { "seed": 7 } })
+        );
+    }
+}

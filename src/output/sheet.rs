@@ -1,0 +1,293 @@
+//! The contact sheet: a few frames of the take over what an artist would judge them on.
+//!
+//! One column per frame, evenly spread from first to last; four rows: over a checkerboard, over
+//! near-black (where bright fringes and glow show), over a bright saturated colour (where dark
+//! fringes and leftover background show), and alpha itself. Composited in linear light, as Nuke
+//! and Fusion do it, then encoded as sRGB: composited in display values, soft edges would look
+//! thinner here than they will in the comp.
+
+use image::imageops::{FilterType, resize};
+use image::{Rgba, Rgba32FImage};
+
+use super::frame::{Frame, linear_premultiplied, quantise_8, to_display, to_linear};
+
+const COLUMNS: usize = 6;
+/// The longer side of a thumbnail, in pixels.
+const THUMB: usize = 320;
+const GUTTER: usize = 8;
+/// Height of the strip of frame numbers on top.
+const LABEL: usize = 5 * DOT + 4;
+/// Size of one dot of a digit.
+const DOT: usize = 3;
+/// Side of a square of the checkerboard.
+const CHECK: usize = 12;
+
+const SURROUND: [u8; 3] = [38, 38, 38];
+const INK: [u8; 3] = [170, 170, 170];
+
+/// What a row is composited over; display values.
+#[derive(Clone, Copy)]
+enum Ground {
+    Checker([[u8; 3]; 2]),
+    Flat([u8; 3]),
+    /// Alpha itself as grey.
+    Alpha,
+}
+
+const ROWS: [Ground; 4] = [
+    Ground::Checker([[96; 3], [144; 3]]),
+    Ground::Flat([12, 13, 16]),
+    Ground::Flat([64, 128, 214]),
+    Ground::Alpha,
+];
+
+/// Collects thumbnails while the frames pass by.
+pub(super) struct Sheet {
+    /// The frames to show, rising.
+    chosen: Vec<usize>,
+    thumb: Size,
+    /// Linear, premultiplied: the only form that can be filtered and composited.
+    thumbs: Vec<Rgba32FImage>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Size {
+    width: usize,
+    height: usize,
+}
+
+impl Sheet {
+    pub(super) fn new(frames: usize, width: usize, height: usize) -> Self {
+        Self { chosen: spread(frames), thumb: thumb_size(width, height), thumbs: Vec::new() }
+    }
+
+    /// Takes a thumbnail if this frame is one of the chosen.
+    pub(super) fn offer(&mut self, frame: &Frame<'_>) {
+        if self.chosen.contains(&frame.index) {
+            self.thumbs.push(reduce(frame, self.thumb));
+        }
+    }
+
+    /// The finished sheet as width, height and 8-bit RGB.
+    pub(super) fn draw(&self) -> (usize, usize, Vec<u8>) {
+        let Size { width, height } = self.thumb;
+        let mut sheet = Canvas::new(
+            GUTTER + self.chosen.len() * (width + GUTTER),
+            LABEL + GUTTER + ROWS.len() * (height + GUTTER),
+        );
+        for (column, (frame, thumb)) in self.chosen.iter().zip(&self.thumbs).enumerate() {
+            let x = GUTTER + column * (width + GUTTER);
+            sheet.number(x, GUTTER, *frame);
+            for (row, ground) in ROWS.into_iter().enumerate() {
+                sheet.thumb(x, LABEL + GUTTER + row * (height + GUTTER), thumb, ground);
+            }
+        }
+        (sheet.size.width, sheet.size.height, sheet.rgb)
+    }
+}
+
+/// At most [`COLUMNS`] frames, the first and the last among them.
+fn spread(frames: usize) -> Vec<usize> {
+    let columns = COLUMNS.min(frames);
+    match columns {
+        0 | 1 => (0..columns).collect(),
+        _ => (0..columns)
+            .map(|column| {
+                let gaps = columns - 1;
+                (column * (frames - 1) + gaps / 2) / gaps
+            })
+            .collect(),
+    }
+}
+
+/// Large frames are fitted to [`THUMB`]; small ones shown in whole multiples of their pixels.
+fn thumb_size(width: usize, height: usize) -> Size {
+    let longer = width.max(height).max(1);
+    if longer <= THUMB {
+        let times = THUMB / longer;
+        return Size { width: width * times, height: height * times };
+    }
+    let fit = |side: usize| ((side * THUMB + longer / 2) / longer).max(1);
+    Size { width: fit(width), height: fit(height) }
+}
+
+fn reduce(frame: &Frame<'_>, to: Size) -> Rgba32FImage {
+    let pixels = frame.pixels().flat_map(linear_premultiplied).collect();
+    let (width, height) = (frame.width as u32, frame.height as u32);
+    // The lengths agree (`Frame::check`), so the empty image never comes to be.
+    let full = Rgba32FImage::from_raw(width, height, pixels).unwrap_or_default();
+    // Triangle averages over the whole footprint when it reduces and cannot ring, as Lanczos does
+    // around hair in front of a glow.
+    let filter = if to.width > frame.width { FilterType::Nearest } else { FilterType::Triangle };
+    resize(&full, to.width as u32, to.height as u32, filter)
+}
+
+impl Ground {
+    /// One pixel of a thumbnail over this ground, as display values.
+    fn under(self, Rgba([r, g, b, a]): Rgba<f32>, x: usize, y: usize) -> [u8; 3] {
+        let ground = match self {
+            Self::Checker(tones) => tones[(x / CHECK + y / CHECK) % 2],
+            Self::Flat(colour) => colour,
+            // As the value itself, not as light: the way viewers show a single channel.
+            Self::Alpha => return [quantise_8(a); 3],
+        };
+        std::array::from_fn(|channel| {
+            let behind = to_linear(f32::from(ground[channel]) / 255.0);
+            quantise_8(to_display([r, g, b][channel] + behind * (1.0 - a)))
+        })
+    }
+}
+
+struct Canvas {
+    size: Size,
+    rgb: Vec<u8>,
+}
+
+impl Canvas {
+    fn new(width: usize, height: usize) -> Self {
+        Self { size: Size { width, height }, rgb: SURROUND.repeat(width * height) }
+    }
+
+    /// Sets a pixel; one outside is left out, as a number wider than a narrow column may be.
+    fn set(&mut self, x: usize, y: usize, colour: [u8; 3]) {
+        if x < self.size.width && y < self.size.height {
+            let at = (y * self.size.width + x) * 3;
+            self.rgb[at..at + 3].copy_from_slice(&colour);
+        }
+    }
+
+    fn thumb(&mut self, left: usize, top: usize, thumb: &Rgba32FImage, ground: Ground) {
+        for (x, y, pixel) in thumb.enumerate_pixels() {
+            let (x, y) = (x as usize, y as usize);
+            self.set(left + x, top + y, ground.under(*pixel, x, y));
+        }
+    }
+
+    /// A frame number, as in the file names.
+    fn number(&mut self, left: usize, top: usize, number: usize) {
+        for (place, digit) in format!("{number:04}").bytes().enumerate() {
+            let rows = DIGITS[usize::from(digit - b'0')];
+            for (y, x) in (0..5 * DOT).flat_map(|y| (0..3 * DOT).map(move |x| (y, x))) {
+                if rows[y / DOT] >> (2 - x / DOT) & 1 == 1 {
+                    self.set(left + place * 4 * DOT + x, top + y, INK);
+                }
+            }
+        }
+    }
+}
+
+/// Digits of three by five dots: one row per number, its highest bit on the left.
+#[rustfmt::skip]
+const DIGITS: [[u8; 5]; 10] = [
+    [0b111, 0b101, 0b101, 0b101, 0b111],
+    [0b010, 0b110, 0b010, 0b010, 0b111],
+    [0b111, 0b001, 0b111, 0b100, 0b111],
+    [0b111, 0b001, 0b111, 0b001, 0b111],
+    [0b101, 0b101, 0b111, 0b001, 0b001],
+    [0b111, 0b100, 0b111, 0b001, 0b111],
+    [0b111, 0b100, 0b111, 0b101, 0b111],
+    [0b111, 0b001, 0b001, 0b001, 0b001],
+    [0b111, 0b101, 0b111, 0b101, 0b111],
+    [0b111, 0b101, 0b111, 0b001, 0b111],
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sheet_of(width: usize, height: usize, frames: usize, pixel: [f32; 4]) -> Sheet {
+        let rgba = pixel.repeat(width * height);
+        let mut sheet = Sheet::new(frames, width, height);
+        for index in 0..frames {
+            sheet.offer(&Frame { index, width, height, rgba: &rgba });
+        }
+        sheet
+    }
+
+    /// The pixel in the middle of a row's first thumbnail, and of the square right of it.
+    fn middle(sheet: &Sheet, row: usize, right: usize) -> [u8; 3] {
+        let (width, _, rgb) = sheet.draw();
+        let x = GUTTER + sheet.thumb.width / 2 + right;
+        let y = LABEL + GUTTER + row * (sheet.thumb.height + GUTTER) + sheet.thumb.height / 2;
+        let at = (y * width + x) * 3;
+        [rgb[at], rgb[at + 1], rgb[at + 2]]
+    }
+
+    #[test]
+    fn frames_are_spread_from_first_to_last() {
+        assert_eq!(spread(81), [0, 16, 32, 48, 64, 80]);
+        assert_eq!(spread(17), [0, 3, 6, 10, 13, 16]);
+        assert_eq!(spread(5), [0, 1, 2, 3, 4]);
+        assert_eq!(spread(1), [0]);
+    }
+
+    #[test]
+    fn thumbnails_fit_large_frames_and_multiply_small_ones() {
+        let size = |width, height| Size { width, height };
+        assert_eq!(thumb_size(832, 480), size(320, 185));
+        assert_eq!(thumb_size(480, 832), size(185, 320));
+        assert_eq!(thumb_size(64, 48), size(320, 240));
+        assert_eq!(thumb_size(208, 120), size(208, 120));
+        assert_eq!(thumb_size(16000, 16), size(320, 1));
+    }
+
+    #[test]
+    fn memory_is_that_of_six_thumbnails_however_long_the_take() {
+        let sheet = sheet_of(32, 16, 401, [1.0; 4]);
+        assert_eq!(sheet.thumbs.len(), COLUMNS);
+        let (width, height, rgb) = sheet.draw();
+        assert_eq!((width, height), (8 + 6 * 328, 19 + 8 + 4 * 168));
+        assert_eq!(rgb.len(), width * height * 3);
+    }
+
+    #[test]
+    fn transparent_shows_the_grounds_whatever_its_colour() {
+        let sheet = sheet_of(64, 64, 1, [1.0, 0.0, 1.0, 0.0]);
+        let mut tones = [middle(&sheet, 0, 0), middle(&sheet, 0, CHECK)];
+        tones.sort_unstable();
+        assert_eq!(tones, [[96; 3], [144; 3]]);
+        assert_eq!(middle(&sheet, 1, 0), [12, 13, 16]);
+        assert_eq!(middle(&sheet, 2, 0), [64, 128, 214]);
+        assert_eq!(middle(&sheet, 3, 0), [0; 3]);
+    }
+
+    #[test]
+    fn opaque_shows_itself_in_every_row() {
+        let sheet = sheet_of(832, 480, 1, [0.8, 0.4, 0.2, 1.0]);
+        for row in 0..3 {
+            assert_eq!(middle(&sheet, row, 0), [204, 102, 51]);
+        }
+        assert_eq!(middle(&sheet, 3, 0), [255; 3]);
+    }
+
+    #[test]
+    fn half_transparent_is_mixed_as_light() {
+        let sheet = sheet_of(64, 64, 1, [1.0, 1.0, 1.0, 0.5]);
+        // Half of white's light and half of the ground's (64, 128, 214), worked out to 30
+        // digits; mixed as display values it would be [160, 192, 235].
+        assert_eq!(middle(&sheet, 2, 0), [192, 205, 236]);
+        assert_eq!(middle(&sheet, 3, 0), [128; 3]);
+    }
+
+    #[test]
+    fn numbers_are_legible() {
+        let mut canvas = Canvas::new(4 * 4 * DOT, 5 * DOT);
+        canvas.number(0, 0, 4071);
+        let drawn: Vec<String> = (0..5)
+            .map(|y| {
+                let dot = |x: usize| canvas.rgb[(y * DOT * canvas.size.width + x * DOT) * 3];
+                (0..16).map(|x| if dot(x) == INK[0] { '#' } else { '.' }).collect()
+            })
+            .collect();
+        assert_eq!(
+            drawn,
+            [
+                "#.#.###.###..#..",
+                "#.#.#.#...#.##..",
+                "###.#.#...#..#..",
+                "..#.#.#...#..#..",
+                "..#.###...#.###.",
+            ]
+        );
+    }
+}

@@ -1,0 +1,369 @@
+//! What the person at the terminal, or the farm's log, sees while a take is made. All of it goes
+//! to stderr; stdout is for results.
+//!
+//! On a terminal one bar with stage, step and time left; elsewhere plain lines, such as
+//! `sampling 2/4, 3 s left`. Failing to print is never a failure of the work.
+
+use std::io::{IsTerminal, Write, stderr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+
+/// A stage of up to this many steps has a line for each of them.
+const FEW_STEPS: usize = 20;
+/// Between the lines of a stage with more steps.
+const LINE_GAP: Duration = Duration::from_secs(5);
+/// How often the bar counts down by itself while a step takes its time.
+const TICK: Duration = Duration::from_millis(250);
+
+const TEMPLATE: &str = "{prefix:<12} [{bar:30}] {pos}/{len}  {time}";
+
+/// Shows progress; may be told from any thread.
+pub(crate) struct Progress {
+    pace: Arc<Mutex<Pace>>,
+    screen: Screen,
+}
+
+enum Screen {
+    Bar(ProgressBar),
+    Lines(Mutex<Box<dyn Write + Send>>),
+    /// Notes alone.
+    Quiet,
+}
+
+impl Progress {
+    /// A bar where stderr is a terminal, lines where it is not, neither if `quiet`.
+    pub(crate) fn new(quiet: bool) -> Self {
+        if quiet {
+            return Self::on(Screen::Quiet);
+        }
+        if !stderr().is_terminal() {
+            return Self::on(Screen::Lines(Mutex::new(Box::new(stderr()))));
+        }
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+        let progress = Self::on(Screen::Bar(bar.clone()));
+        bar.set_style(style(Arc::clone(&progress.pace)));
+        progress
+    }
+
+    fn on(screen: Screen) -> Self {
+        Self { pace: Arc::default(), screen }
+    }
+
+    /// Tells that `step` of the `of` steps of a stage are done; 0 as the stage begins.
+    pub(crate) fn update(&self, stage: &str, step: usize, of: usize) {
+        self.update_at(Instant::now(), stage, step, of);
+    }
+
+    fn update_at(&self, now: Instant, stage: &str, step: usize, of: usize) {
+        let step = step.min(of);
+        // The lock is given back before the bar draws, since drawing asks for the time left.
+        let (new_stage, line) = {
+            let mut pace = lock(&self.pace);
+            let new_stage = pace.step_to(now, stage, step, of);
+            (new_stage, pace.line(now))
+        };
+        match (&self.screen, line) {
+            (Screen::Bar(bar), _) => {
+                bar.set_length(of as u64);
+                if new_stage {
+                    bar.set_prefix(stage.to_owned());
+                    bar.reset();
+                    bar.enable_steady_tick(TICK);
+                }
+                bar.set_position(step as u64);
+            }
+            (Screen::Lines(out), Some(line)) => print(&mut *lock(out), &line),
+            (Screen::Lines(_), None) | (Screen::Quiet, _) => {}
+        }
+    }
+
+    /// Prints a warning or remark, above the bar if there is one; shown even when quiet.
+    pub(crate) fn note(&self, message: impl AsRef<str>) {
+        let message = message.as_ref();
+        match &self.screen {
+            Screen::Bar(bar) => bar.suspend(|| print(&mut stderr(), message)),
+            Screen::Lines(out) => print(&mut *lock(out), message),
+            Screen::Quiet => print(&mut stderr(), message),
+        }
+    }
+
+    /// Takes the bar away. To be called before a result or an error is printed; dropping does too.
+    pub(crate) fn done(&self) {
+        if let Screen::Bar(bar) = &self.screen {
+            bar.disable_steady_tick();
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.done();
+    }
+}
+
+/// A closed stderr is no reason to stop.
+fn print(out: &mut dyn Write, line: &str) {
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// What is guarded stays usable whatever panicked while it was held.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn style(pace: Arc<Mutex<Pace>>) -> ProgressStyle {
+    let time = move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        let left = lock(&pace).left(Instant::now());
+        // As `print`: nothing can be done about a failure.
+        let _ = write!(out, "{}", in_words(state.elapsed()));
+        let _ = left.map(|left| write!(out, ", {} left", in_words(left)));
+    };
+    ProgressStyle::with_template(TEMPLATE)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
+        .with_key("time", time)
+}
+
+/// The speed of the stage that is going on.
+#[derive(Default)]
+struct Pace {
+    now: Option<Point>,
+    /// When the last line was printed.
+    printed: Option<Instant>,
+}
+
+struct Point {
+    stage: String,
+    step: usize,
+    of: usize,
+    /// Of this step.
+    at: Instant,
+    /// The first step we were told of this stage, and when.
+    first: (usize, Instant),
+    printed: bool,
+}
+
+impl Pace {
+    /// Whether a stage begins with this step. (The same one may come again, for the next part.)
+    fn step_to(&mut self, now: Instant, stage: &str, step: usize, of: usize) -> bool {
+        if let Some(point) = &mut self.now
+            && (point.stage.as_str(), point.of) == (stage, of)
+            && point.step <= step
+        {
+            if point.step != step {
+                (point.step, point.at, point.printed) = (step, now, false);
+            }
+            return false;
+        }
+        let stage = stage.to_owned();
+        self.now = Some(Point { stage, step, of, at: now, first: (step, now), printed: false });
+        self.printed = None;
+        true
+    }
+
+    /// From the mean of the stage's steps so far; unknown before the second.
+    fn left(&self, now: Instant) -> Option<Duration> {
+        let point = self.now.as_ref()?;
+        let steps = point.step.checked_sub(point.first.0).filter(|steps| *steps > 0)?;
+        let per_step = (point.at - point.first.1).as_secs_f64() / steps as f64;
+        let left = per_step * (point.of - point.step) as f64;
+        let since = now.saturating_duration_since(point.at).as_secs_f64();
+        (point.step < point.of).then(|| Duration::from_secs_f64((left - since).max(0.0)))
+    }
+
+    /// The line for where we are, unless it has been printed or another was, just now.
+    fn line(&mut self, now: Instant) -> Option<String> {
+        let left = self.left(now);
+        let point = self.now.as_mut().filter(|point| !point.printed)?;
+        let waited = |last| now.saturating_duration_since(last) >= LINE_GAP;
+        let due =
+            point.of <= FEW_STEPS || point.step == point.of || self.printed.is_none_or(waited);
+        if !due {
+            return None;
+        }
+        point.printed = true;
+        self.printed = Some(now);
+        let left = left.map(|left| format!(", {} left", in_words(left))).unwrap_or_default();
+        Some(format!("{} {}/{}{left}", point.stage, point.step, point.of))
+    }
+}
+
+/// Two units at most: nobody reads the seconds of an hour.
+fn in_words(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64().round() as u64;
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, s) => format!("{s} s"),
+        (0, m, s) => format!("{m} min {s} s"),
+        (h, m, _) => format!("{h} h {m} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a log would hold, shared with the test.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            lock(&self.0).extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    struct Watched {
+        progress: Progress,
+        log: Log,
+        start: Instant,
+    }
+
+    impl Watched {
+        fn new() -> Self {
+            let log = Log::default();
+            let screen = Screen::Lines(Mutex::new(Box::new(log.clone())));
+            Self { progress: Progress::on(screen), log, start: Instant::now() }
+        }
+
+        fn at(&self, seconds: f64, stage: &str, step: usize, of: usize) {
+            let now = self.start + Duration::from_secs_f64(seconds);
+            self.progress.update_at(now, stage, step, of);
+        }
+
+        fn lines(&self) -> Vec<String> {
+            String::from_utf8(lock(&self.log.0).clone())
+                .unwrap()
+                .lines()
+                .map(str::to_owned)
+                .collect()
+        }
+    }
+
+    #[test]
+    fn every_step_of_a_short_stage_has_its_line_with_the_time_left() {
+        let watched = Watched::new();
+        watched.at(0.0, "text", 0, 1);
+        watched.at(2.0, "text", 1, 1);
+        for step in 0..=4 {
+            watched.at(2.0 + 1.5 * step as f64, "sampling", step, 4);
+        }
+        assert_eq!(
+            watched.lines(),
+            [
+                "text 0/1",
+                "text 1/1",
+                "sampling 0/4",
+                "sampling 1/4, 5 s left",
+                "sampling 2/4, 3 s left",
+                "sampling 3/4, 2 s left",
+                "sampling 4/4",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_step_told_twice_is_printed_once() {
+        let watched = Watched::new();
+        for (seconds, step) in [(0.0, 0), (0.1, 0), (1.0, 1), (1.1, 1)] {
+            watched.at(seconds, "sampling", step, 2);
+        }
+        assert_eq!(watched.lines(), ["sampling 0/2", "sampling 1/2, 1 s left"]);
+    }
+
+    #[test]
+    fn hundreds_of_steps_give_a_line_every_few_seconds_and_the_last_one() {
+        let watched = Watched::new();
+        for step in 0..=300 {
+            watched.at(step as f64 * 0.06, "decoding", step, 300);
+        }
+        assert_eq!(
+            watched.lines(),
+            [
+                "decoding 0/300",
+                "decoding 84/300, 13 s left",
+                "decoding 168/300, 8 s left",
+                "decoding 252/300, 3 s left",
+                "decoding 300/300",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_stage_that_comes_again_begins_anew() {
+        let watched = Watched::new();
+        for (seconds, step) in [(0.0, 0), (1.0, 2), (1.5, 0), (11.5, 1), (21.5, 2)] {
+            watched.at(seconds, "sampling", step, 2);
+        }
+        assert_eq!(
+            watched.lines()[2..],
+            ["sampling 0/2", "sampling 1/2, 10 s left", "sampling 2/2"]
+        );
+    }
+
+    #[test]
+    fn time_left_counts_down_within_a_step_and_stops_at_nothing() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut pace = Pace::default();
+        assert_eq!(pace.left(start), None);
+        pace.step_to(start, "sampling", 0, 3);
+        assert_eq!(pace.left(at(9)), None);
+        pace.step_to(at(10), "sampling", 1, 3);
+        assert_eq!(pace.left(at(10)), Some(Duration::from_secs(20)));
+        assert_eq!(pace.left(at(14)), Some(Duration::from_secs(16)));
+        assert_eq!(pace.left(at(99)), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn odd_counts_do_no_harm() {
+        let watched = Watched::new();
+        watched.at(0.0, "loading", 0, 0);
+        watched.at(1.0, "loading", 5, 3);
+        assert_eq!(watched.lines(), ["loading 0/0", "loading 3/3"]);
+    }
+
+    #[test]
+    fn notes_stand_between_the_lines() {
+        let watched = Watched::new();
+        watched.at(0.0, "text", 0, 1);
+        watched.progress.note("the prompt was cut after 512 tokens");
+        watched.progress.done();
+        assert_eq!(watched.lines(), ["text 0/1", "the prompt was cut after 512 tokens"]);
+    }
+
+    #[test]
+    fn durations_are_in_words() {
+        for (seconds, words) in [
+            (0.4, "0 s"),
+            (59.4, "59 s"),
+            (59.6, "1 min 0 s"),
+            (125.0, "2 min 5 s"),
+            (4320.0, "1 h 12 min"),
+        ] {
+            assert_eq!(in_words(Duration::from_secs_f64(seconds)), words);
+        }
+    }
+
+    #[test]
+    fn the_bar_s_template_is_valid_and_the_type_crosses_threads() {
+        fn shared<T: Send + Sync>() {}
+        shared::<Progress>();
+        assert!(ProgressStyle::with_template(TEMPLATE).is_ok());
+        // Drawing asks for the time left while a step is being told: must not lock itself out.
+        let hidden = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
+        let progress = Progress::on(Screen::Bar(hidden.clone()));
+        hidden.set_style(style(Arc::clone(&progress.pace)));
+        for step in 0..=3 {
+            progress.update("sampling", step, 3);
+        }
+        assert_eq!((hidden.position(), hidden.length()), (3, Some(3)));
+    }
+}

@@ -1,0 +1,81 @@
+//! How the model talks to the terminal, and how long its stages took.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use serde_json::{Map, Value, json};
+use wan_alpha_core::{Stage, Watch};
+
+use crate::interrupt::Interrupt;
+use crate::progress::Progress;
+
+/// A [`Watch`] that shows progress, keeps warnings and timings, and stops on Ctrl-C.
+pub(super) struct Console<'a> {
+    progress: &'a Progress,
+    interrupt: &'a Interrupt,
+    record: Mutex<Record>,
+}
+
+struct Record {
+    begun: Instant,
+    stages: Vec<(Stage, Instant)>,
+    warnings: Vec<String>,
+}
+
+impl<'a> Console<'a> {
+    pub(super) fn new(progress: &'a Progress, interrupt: &'a Interrupt) -> Self {
+        let record = Record { begun: Instant::now(), stages: Vec::new(), warnings: Vec::new() };
+        Self { progress, interrupt, record: Mutex::new(record) }
+    }
+
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.record().warnings.clone()
+    }
+
+    /// Seconds by stage, and in all.
+    pub(super) fn timings(&self) -> Value {
+        let record = self.record();
+        let now = Instant::now();
+        let ends = record.stages.iter().skip(1).map(|(_, begun)| *begun).chain([now]);
+        let mut seconds = Map::new();
+        for ((stage, begun), end) in record.stages.iter().zip(ends) {
+            let name = name(*stage);
+            let before = seconds.get(name).and_then(Value::as_f64).unwrap_or(0.0);
+            seconds.insert(name.to_owned(), json!(before + (end - *begun).as_secs_f64()));
+        }
+        seconds.insert("total".to_owned(), json!((now - record.begun).as_secs_f64()));
+        Value::Object(seconds)
+    }
+
+    fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const fn name(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Load => "load",
+        Stage::Text => "text",
+        Stage::Sample => "sample",
+        Stage::Decode => "decode",
+    }
+}
+
+impl Watch for Console<'_> {
+    fn progress(&self, stage: Stage, step: usize, of: usize) {
+        let stages = &mut self.record().stages;
+        if stages.last().is_none_or(|(last, _)| *last != stage) {
+            stages.push((stage, Instant::now()));
+        }
+        self.progress.update(&stage.to_string(), step, of);
+    }
+
+    fn go_on(&self) -> bool {
+        !self.interrupt.asked()
+    }
+
+    fn warn(&self, message: &str) {
+        self.record().warnings.push(message.to_owned());
+        self.progress.note(format!("warning: {message}"));
+    }
+}
