@@ -19,7 +19,7 @@ use tch::{Device, Kind, Tensor};
 pub use adapter::{Adapter, AdapterKind};
 pub use file::{Entry, TensorFile, read_bare_tensor};
 pub use parts::{Decoders, ModelFiles, Strengths};
-pub use set::TensorSet;
+pub use set::{Network, TensorSet};
 
 use crate::{Error, Result};
 

@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use super::adapter::{self, Adapter, AdapterKind, FileKind};
 use super::file::TensorFile;
-use super::names;
-use super::set::TensorSet;
+use super::set::{Network, TensorSet};
 use crate::{Error, Result, Watch};
 
 /// How deep below a given folder parts are looked for (`text_encoder/`, `google/umt5-xxl/`).
@@ -106,8 +105,8 @@ impl ModelFiles {
         };
 
         let config = dit.config();
-        let dit = Arc::new(TensorSet::new(dit.files, names::dit)?);
-        let text = Arc::new(TensorSet::new(text.files, names::umt5)?);
+        let dit = Arc::new(TensorSet::new(dit.files, Network::Dit)?);
+        let text = Arc::new(TensorSet::new(text.files, Network::Umt5)?);
         for set in [&dit, &text] {
             warn_foreign(set, watch);
         }
@@ -226,10 +225,10 @@ impl Found {
             Some(FileKind::Dora) => &mut self.doras,
             Some(FileKind::Distill) => &mut self.distills,
             None => {
-                let count = |name: fn(&str) -> Option<String>| {
-                    keys.iter().filter(|key| name(key).is_some()).count()
+                let count = |network: Network| {
+                    keys.iter().filter(|key| network.original()(key).is_some()).count()
                 };
-                let (dit, text, vae) = (count(names::dit), count(names::umt5), count(names::vae));
+                let [dit, text, vae] = [Network::Dit, Network::Umt5, Network::Vae].map(count);
                 if dit == 0 && text == 0 && vae == 0 {
                     self.unknown.extend(files.iter().map(|file| file.path().to_owned()));
                     return;
@@ -383,7 +382,7 @@ fn find_decoders(
             candidates: all.map(Candidate::path).collect(),
         });
     }
-    let set = |vae: Candidate| TensorSet::new(vae.files, names::vae).map(Arc::new);
+    let set = |vae: Candidate| TensorSet::new(vae.files, Network::Vae).map(Arc::new);
     if complete {
         return match (single("colour autoencoder", colour)?, single("alpha autoencoder", alpha)?) {
             (Some(colour), Some(alpha)) => {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tch::{Kind, Tensor};
 
 use super::file::{Entry, TensorFile};
+use super::names;
 use crate::{Error, Result};
 
 /// One network's tensors: original name to file and the name there.
@@ -19,15 +20,46 @@ pub struct TensorSet {
     used: Mutex<BTreeSet<String>>,
 }
 
+/// The networks of a model that are read by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// The diffusion transformer.
+    Dit,
+    /// The text encoder.
+    Umt5,
+    /// The video autoencoder.
+    Vae,
+}
+
+impl Network {
+    pub(crate) fn original(self) -> fn(&str) -> Option<String> {
+        match self {
+            Self::Dit => names::dit,
+            Self::Umt5 => names::umt5,
+            Self::Vae => names::vae,
+        }
+    }
+}
+
 impl TensorSet {
+    /// Opens files that are known to hold one network.
+    ///
+    /// # Errors
+    /// As [`TensorFile::open`]; also where two tensors have one name.
+    pub fn open(network: Network, paths: &[PathBuf]) -> Result<Self> {
+        let files = paths.iter().map(|path| TensorFile::open(path).map(Arc::new));
+        Self::new(files.collect::<Result<_>>()?, network)
+    }
+
     /// Gathers the tensors of `files` whose names `original` recognises.
     ///
     /// # Errors
     /// Two tensors of one name.
     pub(crate) fn new(
         files: Vec<Arc<TensorFile>>,
-        original: fn(&str) -> Option<String>,
+        network: Network,
     ) -> Result<Self> {
+        let original = network.original();
         let mut tensors: BTreeMap<String, (usize, String)> = BTreeMap::new();
         let mut foreign = Vec::new();
         for (index, file) in files.iter().enumerate() {
