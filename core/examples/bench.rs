@@ -33,7 +33,9 @@ fn main() -> Result<(), Error> {
         "dit-5" => transformer(2, true)?,
         "dit-5-nocache" => transformer(2, false)?,
         "decode" => decoder()?,
-        _ => return Err("usage: bench dit-1 | dit-1-nocache | dit-5 | dit-5-nocache | decode".into()),
+        _ => {
+            return Err("usage: bench dit-1 | dit-1-nocache | dit-5 | dit-5-nocache | decode".into());
+        }
     };
     let result = forward()?;
     let ready = json!({

@@ -123,6 +123,26 @@ fn velocities_of_base_dora_and_merged_weights() {
 }
 
 #[test]
+fn bfloat16_stays_near_float32() {
+    for case in Case::all() {
+        let adapters = case.files.adapters.clone();
+        let weights = Weights::new(case.files.dit.clone(), adapters, Kind::BFloat16, Device::Cpu);
+        let config = DitConfig::infer(&case.files.dit, case.files.config.as_deref()).unwrap();
+        let dit = Dit::load(&weights, config, &Unwatched).unwrap();
+        let latent = case.tensor("dit.probe.latent").unsqueeze(0);
+        let size = latent.size();
+        let rope = dit.rope([size[2], size[3], size[4]]).unwrap();
+        let mut prompt = dit.prompt(&case.tensor("context")).unwrap();
+        let timestep = case.tensor("dit.probe.timestep").double_value(&[0]);
+        let velocity = dit.forward(&latent, &[timestep], &mut prompt, &rope, &Unwatched).unwrap();
+        assert_eq!(velocity.kind(), Kind::Float);
+        // bfloat16 has 8 bits: 0.4 % in each product, over a few layers.
+        let error = relative_error(&velocity.squeeze_dim(0), &case.tensor("dit.merged.velocity"));
+        assert!(error < 3e-2 && error > 1e-5, "{}: {error:e}", case.name);
+    }
+}
+
+#[test]
 fn merged_weights() {
     for case in Case::all() {
         let mut compared = 0;

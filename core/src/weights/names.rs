@@ -1,6 +1,7 @@
 //! The names tensors go by: every known spelling is brought to the one of the original release.
 //!
-//! Each function returns the original name, or `None` where the key is not of that network.
+//! Each function returns the original name, or `None` where the key is not of that network. The
+//! scale of a quantised weight, `X.scale_weight` or `X.weight_scale`, goes by the weight's name.
 
 /// Prefixes that tools put before a network's own names.
 const WRAPPERS: [&str; 5] =
@@ -16,13 +17,7 @@ pub(crate) fn dit(key: &str) -> Option<String> {
     let key = unwrapped(key);
     let (module, parameter) = key.rsplit_once('.').unwrap_or(("", key));
     if let Some(module) = dit_module(module) {
-        let known = matches!(
-            parameter,
-            "weight" | "bias" | "scale_weight" | "weight_scale" | "scale_input"
-        );
-        // Both spellings of the scale of a quantised weight become one.
-        let parameter = if parameter == "weight_scale" { "scale_weight" } else { parameter };
-        return known.then(|| format!("{module}.{parameter}"));
+        return matches!(parameter, "weight" | "bias").then(|| format!("{module}.{parameter}"));
     }
     match (module, parameter) {
         ("", "scale_shift_table") | ("head", "modulation") => Some("head.modulation".into()),
@@ -249,7 +244,6 @@ mod tests {
             ("scale_shift_table", "head.modulation"),
             ("proj_out.weight", "head.head.weight"),
             ("model.diffusion_model.patch_embedding.weight", "patch_embedding.weight"),
-            ("blocks.0.ffn.0.weight_scale", "blocks.0.ffn.0.scale_weight"),
         ] {
             assert_eq!(dit(key).as_deref(), Some(original), "{key}");
         }

@@ -226,7 +226,7 @@ impl Found {
             Some(FileKind::Distill) => &mut self.distills,
             None => {
                 let count = |network: Network| {
-                    keys.iter().filter(|key| network.original()(key).is_some()).count()
+                    keys.iter().filter(|key| network.original(key).is_some()).count()
                 };
                 let [dit, text, vae] = [Network::Dit, Network::Umt5, Network::Vae].map(count);
                 if dit == 0 && text == 0 && vae == 0 {

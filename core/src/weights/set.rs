@@ -20,6 +20,15 @@ pub struct TensorSet {
     used: Mutex<BTreeSet<String>>,
 }
 
+/// Appended to the name of a quantised weight for that of its scale.
+const SCALE: &str = "#scale";
+
+/// Keys that tools leave in a network's file, and that are no tensors of it: the mark of quantised
+/// weights, the scale of quantised inputs, an embedded tokenizer.
+fn is_remark(key: &str) -> bool {
+    key == "scaled_fp8" || key == "spiece_model" || key.ends_with(".scale_input")
+}
+
 /// The networks of a model that are read by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
@@ -32,11 +41,18 @@ pub enum Network {
 }
 
 impl Network {
-    pub(crate) fn original(self) -> fn(&str) -> Option<String> {
-        match self {
+    /// The original name of a tensor of this network.
+    pub(crate) fn original(self, key: &str) -> Option<String> {
+        let name = match self {
             Self::Dit => names::dit,
             Self::Umt5 => names::umt5,
             Self::Vae => names::vae,
+        };
+        let scaled =
+            key.strip_suffix(".scale_weight").or_else(|| key.strip_suffix(".weight_scale"));
+        match scaled {
+            Some(module) => name(&format!("{module}.weight")).map(|weight| weight + SCALE),
+            None => name(key),
         }
     }
 }
@@ -55,17 +71,15 @@ impl TensorSet {
     ///
     /// # Errors
     /// Two tensors of one name.
-    pub(crate) fn new(
-        files: Vec<Arc<TensorFile>>,
-        network: Network,
-    ) -> Result<Self> {
-        let original = network.original();
+    pub(crate) fn new(files: Vec<Arc<TensorFile>>, network: Network) -> Result<Self> {
         let mut tensors: BTreeMap<String, (usize, String)> = BTreeMap::new();
         let mut foreign = Vec::new();
         for (index, file) in files.iter().enumerate() {
             for raw in file.names() {
-                let Some(name) = original(raw) else {
-                    foreign.push((file.path().to_owned(), raw.to_owned()));
+                let Some(name) = network.original(raw) else {
+                    if !is_remark(raw) {
+                        foreign.push((file.path().to_owned(), raw.to_owned()));
+                    }
                     continue;
                 };
                 // Hugging Face stores the tied embedding under two names.
@@ -131,7 +145,7 @@ impl TensorSet {
             return Ok(tensor);
         }
         let tensor = tensor.f_to_kind(Kind::Float)?;
-        let scale_name = format!("{}.scale_weight", name.trim_end_matches(".weight"));
+        let scale_name = format!("{name}{SCALE}");
         if !self.contains(&scale_name) {
             return Ok(tensor);
         }
@@ -197,5 +211,55 @@ impl TensorSet {
                 "has no tensor `{name}`{others}; the model is cut short, or of another kind"
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Device;
+
+    #[test]
+    fn a_quantised_weight_is_multiplied_by_its_scale() {
+        let folder = tempfile::tempdir().unwrap();
+        let weight = Tensor::randn([4, 3], (Kind::Float, Device::Cpu));
+        let (per_tensor, per_row) =
+            (Tensor::from(0.5f32), Tensor::from_slice(&[1f32, 2., 3., 4.]).view([4, 1]));
+        for (name, scale) in [("scale_weight", per_tensor), ("weight_scale", per_row)] {
+            let path = folder.path().join(format!("{name}.safetensors"));
+            let quantised = weight.to_kind(Kind::Float8e4m3fn);
+            let expected = quantised.to_kind(Kind::Float) * &scale;
+            // The command's own writer of safetensors does not know fp8; this one does.
+            let bytes: Vec<u8> = quantised.view_dtype(Kind::Uint8).view([-1]).try_into().unwrap();
+            let scale_bytes: Vec<u8> = Vec::<f32>::try_from(scale.view([-1]))
+                .unwrap()
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect();
+            let shape = scale.size().iter().map(|&size| size as usize).collect();
+            let views = [
+                (
+                    "blocks.0.ffn.0.weight".to_owned(),
+                    view(safetensors::Dtype::F8_E4M3, vec![4, 3], &bytes),
+                ),
+                (
+                    format!("blocks.0.ffn.0.{name}"),
+                    view(safetensors::Dtype::F32, shape, &scale_bytes),
+                ),
+                ("scaled_fp8".to_owned(), view(safetensors::Dtype::F32, vec![0], &[])),
+            ];
+            safetensors::serialize_to_file(views, None, &path).unwrap();
+            let set = TensorSet::open(Network::Dit, &[path]).unwrap();
+            assert!(set.foreign().is_empty());
+            assert_eq!(set.read("blocks.0.ffn.0.weight").unwrap(), expected, "{name}");
+        }
+    }
+
+    fn view(
+        dtype: safetensors::Dtype,
+        shape: Vec<usize>,
+        bytes: &[u8],
+    ) -> safetensors::tensor::TensorView<'_> {
+        safetensors::tensor::TensorView::new(dtype, shape, bytes).unwrap()
     }
 }
