@@ -31,6 +31,14 @@ impl Exit {
         mark_of(error).unwrap_or(Self::Failed)
     }
 
+    /// `error`, leading to this exit code; a mark made earlier stands.
+    pub(crate) fn mark(self, error: anyhow::Error) -> anyhow::Error {
+        match mark_of(&error) {
+            Some(_) => error,
+            None => Marked { exit: self, error }.into(),
+        }
+    }
+
     const fn code(self) -> u8 {
         match self {
             Self::Done => 0,
@@ -58,13 +66,7 @@ pub(crate) trait OrExit<T> {
 
 impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
     fn or_exit(self, exit: Exit) -> anyhow::Result<T> {
-        self.map_err(|error| {
-            let error = error.into();
-            match mark_of(&error) {
-                Some(_) => error,
-                None => Marked { exit, error }.into(),
-            }
-        })
+        self.map_err(|error| exit.mark(error.into()))
     }
 }
 

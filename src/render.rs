@@ -5,7 +5,7 @@ mod placement;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Error, Result, anyhow};
+use anyhow::{Error, Result, anyhow};
 use serde_json::{Map, Value, json};
 use wan_alpha_core::generate::{Frame, Pipeline, Sink, SinkError};
 use wan_alpha_core::tch::{self, Tensor};
@@ -23,6 +23,8 @@ use crate::progress::Progress;
 use console::Console;
 use placement::Placement;
 
+const DEFAULT_FRAMES: u32 = 81;
+
 /// With fewer steps than a model wants, and no adapter made for few, takes come out unfinished.
 const FEW_STEPS: u32 = 8;
 
@@ -35,14 +37,15 @@ pub(crate) fn run(args: &Render, progress: &Progress, interrupt: &Interrupt) -> 
     let prompt = args::text_or_file("--prompt", &args.prompt)?;
     let negative = args.negative.as_deref();
     let negative = negative.map(|text| args::text_or_file("--negative", text)).transpose()?;
+    let count = args.frames.unwrap_or(DEFAULT_FRAMES);
+    let latent_frames = frames::latent_frames(count).or_exit(Exit::BadInput)?;
+    let placement = Placement::of(args, latent_frames)?;
 
     let device = args.device.open(&cuda_folders()).map_err(explain)?;
     let strengths = Strengths { dora: args.dora_strength, distill: args.distill_strength };
     let pipeline = Pipeline::open(&args.model, strengths, device, &console).map_err(explain)?;
-    let placement = Placement::of(args)?;
     let request = request(args, prompt, negative, &pipeline, &placement)?;
     warn_few_steps(&request, &pipeline, &console);
-    placement.check_mask(&request)?;
 
     let mut sink = FilesSink {
         writer: Writer::create(plan(args, &request, &placement)?)?,
@@ -59,8 +62,9 @@ pub(crate) fn run(args: &Render, progress: &Progress, interrupt: &Interrupt) -> 
     progress.done();
     println!("{}", written.folder().display());
     progress.note(format!(
-        "{} frames and {} are in {}",
+        "{} frames ({} files), {} and take.json are in {}",
         request.frames,
+        written.frames.len(),
         written.sheet.file_name().unwrap_or_default().display(),
         written.folder().display()
     ));
@@ -76,19 +80,18 @@ fn request(
     placement: &Placement,
 ) -> Result<TakeRequest> {
     let defaults = pipeline.defaults();
-    let count = args.frames.unwrap_or(81);
-    let latent_frames = frames::latent_frames(count).or_exit(Exit::BadInput)?;
+    let ellipse = placement.ellipses();
     let request = TakeRequest {
         version: TakeRequest::VERSION,
         prompt,
         negative_prompt,
         seed: args.seed,
-        frames: count,
+        frames: args.frames.unwrap_or(DEFAULT_FRAMES),
         width: args.width.unwrap_or(832),
         height: args.height.unwrap_or(480),
         take_rate: TakeRequest::TAKE_RATE,
-        ellipse: placement.ellipses(latent_frames)?,
-        mu: vec![args.mu.unwrap_or(0.05); latent_frames],
+        mu: vec![args.mu.unwrap_or(0.05); ellipse.len()],
+        ellipse,
         mu_scale: 1.0,
         steps: args.steps.unwrap_or(defaults.steps),
         shift: args.shift.unwrap_or(5.0),
@@ -196,10 +199,7 @@ fn explain(error: wan_alpha_core::Error) -> Error {
         wan_alpha_core::Error::Sink(inner) => anyhow!(inner),
         other => Error::new(other),
     };
-    match Err::<(), _>(error).or_exit(exit) {
-        Err(error) => error,
-        Ok(()) => anyhow!("no error"),
-    }
+    exit.mark(error)
 }
 
 /// Writes frames as they come, and tensors where a dump was asked for.
@@ -223,14 +223,5 @@ impl Sink for FilesSink {
             Some(dump) => Ok(dump.add(name, tensor)?),
             None => Ok(()),
         }
-    }
-}
-
-impl Render {
-    /// The text of a file that `flag` names.
-    fn read_text(flag: &str, path: &std::path::Path) -> Result<String> {
-        std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the {flag} file {}", path.display()))
-            .or_exit(Exit::BadInput)
     }
 }

@@ -34,7 +34,9 @@ fn main() -> Result<(), Error> {
         "dit-5-nocache" => transformer(2, false)?,
         "decode" => decoder()?,
         _ => {
-            return Err("usage: bench dit-1 | dit-1-nocache | dit-5 | dit-5-nocache | decode".into());
+            return Err(
+                "usage: bench dit-1 | dit-1-nocache | dit-5 | dit-5-nocache | decode".into()
+            );
         }
     };
     let result = forward()?;

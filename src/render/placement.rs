@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value, json};
-use wan_alpha_core::tch::{Kind, Tensor};
+use wan_alpha_core::tch::Kind;
 use wan_alpha_core::weights::read_bare_tensor;
-use wan_alpha_take::{Ellipse, Mask, TakeRequest, Track};
+use wan_alpha_take::{Ellipse, Mask, Track};
 
 use crate::args::Render;
 use crate::exit::{Exit, OrExit};
@@ -14,39 +14,44 @@ use crate::mask_sequence::MaskSequence;
 
 /// The placement a command line asks for.
 pub(super) enum Placement {
-    /// One ellipse, still or moving between keys.
-    Track(Track),
-    /// The text of a track file: one ellipse for each latent frame.
-    TrackFile(String),
+    /// An ellipse for each latent frame.
+    Ellipses(Vec<Ellipse>),
     /// A mask for each latent frame.
     Mask(Mask),
 }
 
 impl Placement {
-    pub(super) fn of(args: &Render) -> Result<Self> {
+    /// Reads it for a take of `latent_frames`.
+    pub(super) fn of(args: &Render, latent_frames: usize) -> Result<Self> {
         if let Some(path) = &args.mask {
-            return read_mask(path).or_exit(Exit::BadInput).map(Self::Mask);
+            return read_mask(path, latent_frames).or_exit(Exit::BadInput).map(Self::Mask);
         }
         if let Some(path) = &args.ellipse_track {
-            return Render::read_text("--ellipse-track", path).map(Self::TrackFile);
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read --ellipse-track file {}", path.display()))
+                .or_exit(Exit::BadInput)?;
+            let ellipses = Track::from_json(&text, latent_frames)
+                .with_context(|| path.display().to_string())
+                .or_exit(Exit::BadInput)?;
+            return Ok(Self::Ellipses(ellipses));
         }
         let text = args.ellipse.clone().unwrap_or_else(|| Ellipse::default().to_string());
-        Track::parse(&text, args.ellipse_interp).or_exit(Exit::BadInput).map(Self::Track)
+        let track = Track::parse(&text, args.ellipse_interp).or_exit(Exit::BadInput)?;
+        Ok(Self::Ellipses(track.at_latent_frames(latent_frames)))
     }
 
     /// One ellipse for each latent frame; where a mask stands in for it, the default.
-    pub(super) fn ellipses(&self, latent_frames: usize) -> Result<Vec<Ellipse>> {
+    pub(super) fn ellipses(&self) -> Vec<Ellipse> {
         match self {
-            Self::Track(track) => Ok(track.at_latent_frames(latent_frames)),
-            Self::TrackFile(text) => Track::from_json(text, latent_frames).or_exit(Exit::BadInput),
-            Self::Mask(_) => Ok(vec![Ellipse::default(); latent_frames]),
+            Self::Ellipses(ellipses) => ellipses.clone(),
+            Self::Mask(mask) => vec![Ellipse::default(); mask.shape()[0]],
         }
     }
 
     pub(super) fn mask(&self) -> Option<&Mask> {
         match self {
             Self::Mask(mask) => Some(mask),
-            _ => None,
+            Self::Ellipses(_) => None,
         }
     }
 
@@ -59,27 +64,22 @@ impl Placement {
         }
         Some(json!({ "shape": mask.shape(), "blake3": hasher.finalize().to_hex().as_str() }))
     }
-
-    /// A mask of the wrong length is refused before anything is loaded.
-    pub(super) fn check_mask(&self, request: &TakeRequest) -> Result<()> {
-        let Some([found, ..]) = self.mask().map(Mask::shape) else { return Ok(()) };
-        let expected = request.latent_frames();
-        if found == expected {
-            return Ok(());
-        }
-        Err(anyhow!(
-            "--mask has {found} frames, expected {expected}: one for each latent frame of {} \
-             frames (frame 0, then every 4). Give as many, or --frames {}",
-            request.frames,
-            4 * found.max(1) - 3
-        ))
-        .or_exit(Exit::BadInput)
-    }
 }
 
-fn read_mask(path: &Path) -> Result<Mask> {
+/// A mask of the wrong length is refused before anything is loaded.
+fn check_length(found: usize, expected: usize) -> Result<()> {
+    ensure!(
+        found == expected,
+        "--mask has {found} frames, expected {expected}, one for each latent frame (take frame 0, \
+         then every 4). Give as many, or --frames {}",
+        4 * found.max(1) - 3
+    );
+    Ok(())
+}
+
+fn read_mask(path: &Path, latent_frames: usize) -> Result<Mask> {
     if MaskSequence::names_images(path) {
-        return read_images(path);
+        return read_images(path, latent_frames);
     }
     let tensor = read_bare_tensor(path)?;
     let size = tensor.size();
@@ -88,13 +88,16 @@ fn read_mask(path: &Path) -> Result<Mask> {
         "{}: a mask is a tensor [frames, height, width], found {size:?}",
         path.display()
     );
-    let values: Vec<f32> = Tensor::f_to_kind(&tensor, Kind::Float)?.f_flatten(0, -1)?.try_into()?;
+    check_length(size[0] as usize, latent_frames)?;
+    let values: Vec<f32> = tensor.f_to_kind(Kind::Float)?.f_flatten(0, -1)?.try_into()?;
     let shape = [size[0] as usize, size[1] as usize, size[2] as usize];
     Mask::new(values, shape).map_err(|error| anyhow!("{}: {error}", path.display()))
 }
 
-fn read_images(path: &Path) -> Result<Mask> {
-    let images = MaskSequence::find(path)?.read()?;
+fn read_images(path: &Path, latent_frames: usize) -> Result<Mask> {
+    let sequence = MaskSequence::find(path)?;
+    check_length(sequence.len(), latent_frames)?;
+    let images = sequence.read()?;
     let (width, height) = images.first().map_or((0, 0), |image| (image.width, image.height));
     let shape = [images.len(), height, width];
     let values = images.into_iter().flat_map(|image| image.values).collect();

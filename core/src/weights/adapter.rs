@@ -101,6 +101,7 @@ impl Adapter {
     /// - LoRA: W' = W + strength·(B·A), times alpha / rank where the file has an alpha.
     /// - decoder LoRA: W' = W + (B·A) / rank (trained with alpha 1).
     /// - difference: W' = W + strength·difference.
+    ///
     /// Works in place: a tensor of the released model is 283 MB, and no second one is needed.
     pub(crate) fn merge(&self, name: &str, mut base: Tensor) -> Result<Tensor> {
         let Some(change) = self.changes.get(name) else { return Ok(base) };

@@ -320,7 +320,7 @@ impl Machine<'_> {
         let Some(&Value::Dict(dict)) = self.stack.last() else {
             return Err("entries are set in something that is not a dictionary".into());
         };
-        if items.len() % 2 != 0 {
+        if !items.len().is_multiple_of(2) {
             return Err("a dictionary entry has no value".into());
         }
         let mut items = items.into_iter();
