@@ -98,6 +98,7 @@ impl Pipeline {
     ) -> Result<Self> {
         let files = ModelFiles::find(paths, strengths, watch)?;
         let config = DitConfig::infer(&files.dit, files.config.as_deref())?;
+        check_text_width(&files, &config)?;
         Ok(Self { files, config, device })
     }
 
@@ -150,7 +151,14 @@ impl Pipeline {
     /// Its weights are damaged or memory runs out, or `watch` cancels.
     pub fn load_dit(&self, precision: Precision, watch: &dyn Watch) -> Result<Dit> {
         let weights = self.weights(&self.files.dit, precision, self.files.adapters.clone());
-        Dit::load(&weights, self.config.clone(), watch)
+        let dit = Dit::load(&weights, self.config.clone(), watch)?;
+        if let [first, ..] = self.files.dit.unused()[..] {
+            watch.warn(&format!(
+                "{} tensors of the transformer have no place in it, the first is `{first}`",
+                self.files.dit.unused().len()
+            ));
+        }
+        Ok(dit)
     }
 
     fn weights(
@@ -232,6 +240,21 @@ impl Pipeline {
         }
         Ok(Contexts { prompt, negative })
     }
+}
+
+/// Both networks are found one by one; that they belong together shows in their widths.
+fn check_text_width(files: &ModelFiles, config: &DitConfig) -> Result<()> {
+    let (embedding, path, name) = files.text.find("token_embedding.weight")?;
+    let width = embedding.shape.last().copied().unwrap_or(0);
+    if width == config.text_dim {
+        return Ok(());
+    }
+    Err(Error::Tensor {
+        path: path.to_owned(),
+        name: name.to_owned(),
+        expected: format!("{} channels, which the transformer attends to", config.text_dim),
+        found: format!("{width}; text encoder and transformer are of different models"),
+    })
 }
 
 /// What the transformer attends to: `[tokens, text_dim]`; the second with guidance only.

@@ -42,6 +42,9 @@ const HEAD_SIZE: i64 = 128;
 /// What a `config.json` may say; original and Diffusers names.
 #[derive(Debug, Default, Deserialize)]
 struct ConfigFile {
+    #[serde(rename = "_class_name")]
+    class_name: Option<String>,
+    model_type: Option<String>,
     dim: Option<i64>,
     #[serde(alias = "num_attention_heads")]
     num_heads: Option<i64>,
@@ -64,7 +67,9 @@ impl DitConfig {
     /// # Errors
     /// A tensor is missing or of an impossible shape, or the file and the shapes disagree.
     pub fn infer(set: &TensorSet, config: Option<&Path>) -> Result<Self> {
-        let file = config.map(ConfigFile::read).transpose()?.unwrap_or_default();
+        let file = config.map(ConfigFile::read).transpose()?.flatten();
+        let config = config.filter(|_| file.is_some());
+        let file = file.unwrap_or_default();
         let size = |name: &str, axis: usize| -> Result<i64> {
             let (entry, path, raw) = set.find(name)?;
             entry.shape.get(axis).copied().filter(|&size| size > 0).ok_or_else(|| Error::Tensor {
@@ -80,7 +85,7 @@ impl DitConfig {
             (0..).take_while(|i| set.contains(&format!("blocks.{i}.self_attn.q.weight"))).count();
         let sizes = Self {
             dim,
-            heads: file.num_heads.unwrap_or((dim / HEAD_SIZE).max(1)),
+            heads: heads(file.num_heads, dim, set)?,
             layers,
             ffn: size("blocks.0.ffn.0.weight", 0)?,
             freq_dim: size("time_embedding.0.weight", 1)?,
@@ -157,10 +162,29 @@ impl DitConfig {
     }
 }
 
+/// The number of heads is in no shape: from `config.json`, or of the released head size.
+fn heads(said: Option<i64>, dim: i64, set: &TensorSet) -> Result<i64> {
+    match said {
+        Some(heads) => Ok(heads),
+        None if dim % HEAD_SIZE == 0 => Ok(dim / HEAD_SIZE),
+        None => Err(Error::file(
+            set.paths().next().unwrap_or(Path::new("")),
+            format!(
+                "is {dim} wide, not a multiple of {HEAD_SIZE}, and no config.json beside it says \
+                 how many heads it has; put the model's config.json there"
+            ),
+        )),
+    }
+}
+
 impl ConfigFile {
-    fn read(path: &Path) -> Result<Self> {
+    /// `None` for the `config.json` of something else, a text encoder in the same folder.
+    fn read(path: &Path) -> Result<Option<Self>> {
         let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
-        serde_json::from_str(&text)
-            .map_err(|error| Error::file(path, format!("not a transformer's config.json: {error}")))
+        let file: Self = serde_json::from_str(&text)
+            .map_err(|error| Error::file(path, format!("not a config.json: {error}")))?;
+        let named = file.class_name.as_deref().is_some_and(|name| name.starts_with("Wan"));
+        let typed = matches!(file.model_type.as_deref(), Some("t2v" | "i2v" | "flf2v" | "vace"));
+        Ok((named || typed).then_some(file))
     }
 }
