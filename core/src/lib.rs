@@ -19,6 +19,7 @@ pub mod dit;
 mod error;
 pub mod generate;
 pub mod linear;
+pub mod models;
 pub mod noise;
 pub mod sampler;
 pub mod text;

@@ -7,6 +7,7 @@
 
 mod adapter;
 mod file;
+mod fingerprint;
 mod names;
 mod parts;
 mod pickle;
@@ -18,6 +19,7 @@ use tch::{Device, Kind, Tensor};
 
 pub use adapter::{Adapter, AdapterKind};
 pub use file::{Entry, TensorFile, read_bare_tensor};
+pub use fingerprint::Fingerprint;
 pub use parts::{Decoders, ModelFiles, Strengths};
 pub use set::{Network, TensorSet};
 

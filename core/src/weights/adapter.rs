@@ -79,6 +79,26 @@ impl Adapter {
         self.file.path()
     }
 
+    pub(super) fn file(&self) -> &TensorFile {
+        &self.file
+    }
+
+    /// What it changes and how, with the tensor's name in its file, in order.
+    pub(super) fn parts(&self) -> impl Iterator<Item = (String, &str)> {
+        self.changes.iter().flat_map(|(name, change)| {
+            let Change { down, up, magnitude, alpha, difference } = change;
+            [
+                ("down", down),
+                ("up", up),
+                ("magnitude", magnitude),
+                ("alpha", alpha),
+                ("difference", difference),
+            ]
+            .into_iter()
+            .filter_map(move |(role, raw)| Some((format!("{name}/{role}"), raw.as_deref()?)))
+        })
+    }
+
     /// Number of tensors it changes.
     pub fn targets(&self) -> usize {
         self.changes.len()

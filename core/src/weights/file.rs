@@ -30,6 +30,13 @@ pub struct Entry {
     end: usize,
 }
 
+impl Entry {
+    /// Bytes of the tensor in the file.
+    pub fn bytes(&self) -> u64 {
+        (self.end - self.start) as u64
+    }
+}
+
 /// One file of named tensors.
 #[derive(Debug)]
 pub struct TensorFile {
@@ -85,6 +92,13 @@ impl TensorFile {
             .get(name)
             .ok_or_else(|| Error::file(&self.path, format!("has no tensor `{name}`")))?;
         read_entry(&self.map, entry)
+    }
+
+    /// A tensor's bytes as they lie in the file; `None` where there is no such tensor, or its
+    /// elements are not in order.
+    pub(crate) fn bytes(&self, name: &str) -> Option<&[u8]> {
+        let entry = self.entries.get(name).filter(|entry| entry.strides.is_none())?;
+        self.map.get(entry.start..entry.end)
     }
 
     /// Rows of a matrix, without reading the others: a token embedding is 2 GB, a prompt 512 rows.

@@ -194,7 +194,7 @@ impl TensorSet {
         self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
     }
 
-    fn locate(&self, name: &str) -> Result<(&Arc<TensorFile>, &str)> {
+    pub(super) fn locate(&self, name: &str) -> Result<(&Arc<TensorFile>, &str)> {
         let (index, raw) = self.tensors.get(name).ok_or_else(|| self.missing(name))?;
         Ok((&self.files[*index], raw))
     }

@@ -1,0 +1,302 @@
+//! Models by name: `wan-alpha.json` files in a list of folders, the model roots.
+//!
+//! A name stands for the files it was given when it was added, their fingerprint, and what the
+//! model does where a request is silent. Names come from project files too, so a name is checked
+//! before it touches a path.
+
+mod manifest;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+pub use manifest::{Defaults, Manifest, PartFile};
+
+use crate::{Error, Result};
+
+/// The name that means "whatever there is".
+pub const AUTO: &str = "auto";
+
+/// The model that ships.
+pub const DRAFT: &str = "draft";
+
+/// Where models are looked up, in order.
+#[derive(Clone, Debug, Default)]
+pub struct ModelRoots {
+    /// Folders of named models; the first that can be written to takes new ones.
+    pub roots: Vec<PathBuf>,
+    /// What `auto` means, where the user has said.
+    pub preferred: Option<String>,
+    /// Folders that may hold the draft model, after the roots.
+    pub draft: Vec<PathBuf>,
+}
+
+/// A model that a name stands for.
+#[derive(Clone, Debug)]
+pub struct NamedModel {
+    /// What was recorded when it was added.
+    pub manifest: Manifest,
+    /// The folder of its `wan-alpha.json`.
+    pub folder: PathBuf,
+}
+
+impl NamedModel {
+    /// Its files, as [`ModelFiles::find`](crate::weights::ModelFiles::find) takes them.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.manifest.parts.iter().map(|part| self.folder.join(&part.path)).collect()
+    }
+
+    /// The first file that is gone or is no longer what it was, in words.
+    pub fn changed(&self) -> Option<String> {
+        self.manifest.parts.iter().find_map(|part| part.changed(&self.folder))
+    }
+}
+
+impl ModelRoots {
+    /// The model of a name, `auto` and `draft` included.
+    ///
+    /// # Errors
+    /// The name is not one, is unknown, or its files have changed since it was added.
+    pub fn find(&self, name: &str) -> Result<NamedModel> {
+        check_name(name)?;
+        let found = match name {
+            AUTO => self.auto()?,
+            DRAFT => self.named(DRAFT)?.or(self.shipped()?),
+            _ => self.named(name)?,
+        };
+        let model = found.ok_or_else(|| self.unknown(name))?;
+        match model.changed() {
+            None => Ok(model),
+            Some(change) => Err(Error::Input(format!(
+                "model `{}`: {change}. Run `wan-alpha model add {0}` with its files again",
+                model.manifest.name
+            ))),
+        }
+    }
+
+    /// The model of a fingerprint, whatever its name.
+    ///
+    /// # Errors
+    /// A root cannot be read.
+    pub fn with_fingerprint(&self, fingerprint: &str) -> Result<Option<NamedModel>> {
+        let models = self.list()?.into_iter().chain(self.shipped()?);
+        Ok(models.into_iter().find(|model| model.manifest.fingerprint == fingerprint))
+    }
+
+    /// Every named model, newest first.
+    ///
+    /// # Errors
+    /// A root cannot be read. A manifest that cannot be read is logged and passed over.
+    pub fn list(&self) -> Result<Vec<NamedModel>> {
+        let mut models: Vec<(SystemTime, NamedModel)> = Vec::new();
+        for root in &self.roots {
+            let entries = match fs::read_dir(root) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(Error::io("list", root)(error)),
+            };
+            for folder in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
+                let known = |model: &NamedModel| folder.file_name() == model.folder.file_name();
+                if models.iter().any(|(_, model)| known(model)) {
+                    continue;
+                }
+                match read(&folder) {
+                    Ok(Some((added, model))) => models.push((added, model)),
+                    Ok(None) => {}
+                    Err(error) => log::warn!("{error}"),
+                }
+            }
+        }
+        models.sort_by(|(a, x), (b, y)| b.cmp(a).then_with(|| x.folder.cmp(&y.folder)));
+        Ok(models.into_iter().map(|(_, model)| model).collect())
+    }
+
+    /// Records a model under its name, in the first root that can be written to.
+    ///
+    /// # Errors
+    /// The name is reserved or not one, or no root can be written to.
+    pub fn add(&self, manifest: &Manifest) -> Result<PathBuf> {
+        check_name(&manifest.name)?;
+        if manifest.name == AUTO {
+            return Err(Error::Input(format!("`{AUTO}` is not a name: it means the newest model")));
+        }
+        let mut last = Error::Input("there is no model root; set WAN_ALPHA_MODELS".into());
+        for root in &self.roots {
+            match manifest.write(&root.join(&manifest.name)) {
+                Ok(path) => return Ok(path),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Forgets a name. The weights stay where they are.
+    ///
+    /// # Errors
+    /// The name is unknown, or its record cannot be removed.
+    pub fn remove(&self, name: &str) -> Result<PathBuf> {
+        check_name(name)?;
+        let model = self.named(name)?.ok_or_else(|| self.unknown(name))?;
+        let path = model.folder.join(manifest::FILE);
+        fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+        // Only an empty folder goes: weights may lie beside the record.
+        let _ = fs::remove_dir(&model.folder);
+        Ok(path)
+    }
+
+    fn auto(&self) -> Result<Option<NamedModel>> {
+        if let Some(name) = self.preferred.as_deref().filter(|name| *name != AUTO) {
+            return self.find(name).map(Some);
+        }
+        let whole = |model: &NamedModel| model.changed().is_none();
+        match self.list()?.into_iter().find(whole) {
+            Some(model) => Ok(Some(model)),
+            None => self.shipped(),
+        }
+    }
+
+    fn named(&self, name: &str) -> Result<Option<NamedModel>> {
+        for root in &self.roots {
+            if let Some((_, model)) = read(&root.join(name))? {
+                return Ok(Some(model));
+            }
+        }
+        Ok(None)
+    }
+
+    fn shipped(&self) -> Result<Option<NamedModel>> {
+        for folder in &self.draft {
+            if let Some((_, model)) = read(folder)? {
+                return Ok(Some(model));
+            }
+        }
+        Ok(None)
+    }
+
+    fn unknown(&self, name: &str) -> Error {
+        let list = |paths: &[PathBuf]| {
+            paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+        };
+        let known = self.list().unwrap_or_default();
+        let known: Vec<_> = known.iter().map(|model| &*model.manifest.name).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let places = if matches!(name, AUTO | DRAFT) && !self.draft.is_empty() {
+            format!(
+                "{}; the draft model was looked for in {}",
+                list(&self.roots),
+                list(&self.draft)
+            )
+        } else {
+            list(&self.roots)
+        };
+        Error::Incomplete {
+            missing: vec![format!(
+                "model `{name}` (models known: {known}; add one with `wan-alpha model add NAME PATH…`)"
+            )],
+            searched: vec![places.into()],
+        }
+    }
+}
+
+fn read(folder: &Path) -> Result<Option<(SystemTime, NamedModel)>> {
+    let Some((added, manifest)) = Manifest::read(folder)? else { return Ok(None) };
+    Ok(Some((added, NamedModel { manifest, folder: folder.to_owned() })))
+}
+
+/// A name is one path component of letters, digits and `-_.+`, not hidden.
+///
+/// # Errors
+/// It is not.
+pub fn check_name(name: &str) -> Result<()> {
+    let allowed = |c: char| c.is_alphanumeric() || "-_.+".contains(c);
+    if !name.is_empty() && name.len() <= 100 && !name.starts_with('.') && name.chars().all(allowed)
+    {
+        return Ok(());
+    }
+    Err(Error::Input(format!(
+        "`{name}` is not a model's name: letters, digits and - _ . + are, up to 100 bytes, not \
+         beginning with a dot"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(name: &str, file: &Path) -> Manifest {
+        Manifest {
+            version: manifest::VERSION,
+            name: name.to_owned(),
+            fingerprint: format!("{name:0>64}"),
+            parts: vec![PartFile::of(file).unwrap()],
+            defaults: Defaults::default(),
+            parameters: 1,
+        }
+    }
+
+    fn roots(folder: &Path) -> ModelRoots {
+        ModelRoots { roots: vec![folder.join("a"), folder.join("b")], ..ModelRoots::default() }
+    }
+
+    #[test]
+    fn a_model_is_found_by_name_fingerprint_and_auto() {
+        let folder = tempfile::tempdir().unwrap();
+        let weights = folder.path().join("weights.safetensors");
+        fs::write(&weights, b"x").unwrap();
+        let mut roots = roots(folder.path());
+        assert_eq!(roots.find(AUTO).unwrap_err().kind(), crate::ErrorKind::ModelIncomplete);
+        for name in ["one", "two"] {
+            roots.add(&manifest(name, &weights)).unwrap();
+        }
+        assert_eq!(roots.find("one").unwrap().manifest.name, "one");
+        assert_eq!(roots.find("one").unwrap().paths(), [weights.canonicalize().unwrap()]);
+        let fingerprint = format!("{:0>64}", "two");
+        let found = roots.with_fingerprint(&fingerprint).unwrap().unwrap();
+        assert_eq!(found.manifest.name, "two");
+        roots.preferred = Some("two".into());
+        assert_eq!(roots.find(AUTO).unwrap().manifest.name, "two");
+        roots.remove("two").unwrap();
+        assert!(roots.find("two").is_err() && weights.is_file());
+        let error = roots.find("two").unwrap_err().to_string();
+        assert!(error.contains("models known: one") && error.contains("add one with"), "{error}");
+    }
+
+    #[test]
+    fn a_model_whose_files_changed_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let weights = folder.path().join("weights.safetensors");
+        fs::write(&weights, b"x").unwrap();
+        let roots = roots(folder.path());
+        roots.add(&manifest("one", &weights)).unwrap();
+        fs::write(&weights, b"longer").unwrap();
+        let error = roots.find("one").unwrap_err().to_string();
+        assert!(
+            error.contains("weights.safetensors") && error.contains("model add one"),
+            "{error}"
+        );
+        assert_eq!(roots.find(AUTO).unwrap_err().kind(), crate::ErrorKind::ModelIncomplete);
+        fs::remove_file(&weights).unwrap();
+        assert!(roots.find("one").unwrap_err().to_string().contains("is gone"));
+    }
+
+    #[test]
+    fn a_name_never_leaves_its_root() {
+        for name in ["", ".", "..", "a/b", "../x", "a\\b", ".hidden", "a\0", "a b"] {
+            assert!(
+                roots(Path::new("nowhere")).find(name).unwrap_err().to_string().contains("name")
+            );
+        }
+    }
+
+    #[test]
+    fn a_damaged_record_is_said_to_be_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("a/one");
+        fs::create_dir_all(&model).unwrap();
+        fs::write(model.join(manifest::FILE), "{").unwrap();
+        let error = roots(folder.path()).find("one").unwrap_err().to_string();
+        assert!(error.contains(manifest::FILE), "{error}");
+        // In a list the others still count.
+        assert!(roots(folder.path()).list().unwrap().is_empty());
+    }
+}

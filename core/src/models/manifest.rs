@@ -1,0 +1,146 @@
+//! `wan-alpha.json`: what is recorded of a model when it is added.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use wan_alpha_take::{Precision, Solver};
+
+use crate::{Error, Result};
+
+/// The record's file name.
+pub(super) const FILE: &str = "wan-alpha.json";
+
+/// The version of the record.
+pub(super) const VERSION: u32 = 1;
+
+/// A model's record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The version of this form.
+    pub version: u32,
+    /// The name it goes by.
+    pub name: String,
+    /// What it computes with, see [`Fingerprint`](crate::weights::Fingerprint).
+    pub fingerprint: String,
+    /// Its files.
+    pub parts: Vec<PartFile>,
+    /// What it does where a request is silent.
+    #[serde(default)]
+    pub defaults: Defaults,
+    /// Parameters of its transformer.
+    pub parameters: u64,
+}
+
+/// What a model does where a request is silent; what it does not say is the program's default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Defaults {
+    /// Pixels.
+    pub width: Option<u32>,
+    /// Pixels.
+    pub height: Option<u32>,
+    /// Take frames.
+    pub frames: Option<u32>,
+    /// Denoising steps.
+    pub steps: Option<u32>,
+    /// Shift of the noise schedule.
+    pub shift: Option<f64>,
+    /// Classifier-free guidance.
+    pub guidance: Option<f64>,
+    /// How the denoising equation is integrated.
+    pub solver: Option<Solver>,
+    /// Number format of the large matrices.
+    pub precision: Option<Precision>,
+    /// What μ is multiplied by, so that 0.05 is normal strength with every model.
+    pub mu_scale: Option<f64>,
+    /// What to avoid, where guidance is not 1.
+    pub negative_prompt: Option<String>,
+}
+
+/// A file of a model, and by what a change of it shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartFile {
+    /// Absolute, or relative to the record's folder.
+    pub path: PathBuf,
+    /// Bytes.
+    pub size: u64,
+    /// Seconds since 1970; of a file that ships with the program, nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified: Option<u64>,
+}
+
+impl PartFile {
+    /// Describes a file as it is now.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn of(path: &Path) -> Result<Self> {
+        let path = path.canonicalize().map_err(Error::io("open", path))?;
+        let about = fs::metadata(&path).map_err(Error::io("open", &path))?;
+        let modified = about.modified().ok().map(seconds);
+        Ok(Self { path, size: about.len(), modified })
+    }
+
+    pub(super) fn changed(&self, folder: &Path) -> Option<String> {
+        let path = folder.join(&self.path);
+        let Ok(about) = fs::metadata(&path) else {
+            return Some(format!("{} is gone", path.display()));
+        };
+        let modified = about.modified().ok().map(seconds);
+        let same =
+            about.len() == self.size && (self.modified.is_none() || self.modified == modified);
+        (!same).then(|| format!("{} has changed since it was added", path.display()))
+    }
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+impl Manifest {
+    /// The record in `folder` and when it was written; `None` where there is none.
+    ///
+    /// # Errors
+    /// The record is damaged or of a newer version.
+    pub(super) fn read(folder: &Path) -> Result<Option<(SystemTime, Self)>> {
+        let path = folder.join(FILE);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => return Ok(None),
+            Err(error) => return Err(Error::io("read", &path)(error)),
+        };
+        let record: Self = serde_json::from_str(&text)
+            .map_err(|error| Error::file(&path, format!("not a model's record: {error}")))?;
+        if record.version != VERSION {
+            return Err(Error::file(
+                &path,
+                format!(
+                    "is a record of version {}, expected {VERSION}; another release of this program wrote it",
+                    record.version
+                ),
+            ));
+        }
+        let written = fs::metadata(&path).and_then(|about| about.modified()).unwrap_or(UNIX_EPOCH);
+        Ok(Some((written, record)))
+    }
+
+    /// Writes the record into `folder`, whole or not at all.
+    pub(super) fn write(&self, folder: &Path) -> Result<PathBuf> {
+        fs::create_dir_all(folder).map_err(Error::io("make", folder))?;
+        let path = folder.join(FILE);
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|error| Error::file(&path, format!("cannot be written: {error}")))?;
+        let mut file =
+            tempfile::NamedTempFile::new_in(folder).map_err(Error::io("write to", folder))?;
+        file.write_all(text.as_bytes())
+            .and_then(|()| file.write_all(b"\n"))
+            .and_then(|()| file.as_file().sync_all())
+            .map_err(Error::io("write", &path))?;
+        file.persist(&path).map_err(|error| Error::io("write", &path)(error.error))?;
+        Ok(path)
+    }
+}

@@ -1,0 +1,144 @@
+//! What tells one model from another: a BLAKE3 hash over everything that shapes its takes.
+//!
+//! Each tensor counts with its original name, kind, shape and data, whatever file it lies in and
+//! however that file spells its name; so do the tokenizer and the adapters. Parts that text-to-video
+//! never reads (the autoencoder's encoder) do not count.
+
+use std::fmt;
+
+use blake3::Hasher;
+use tch::Kind;
+
+use super::adapter::Adapter;
+use super::file::TensorFile;
+use super::parts::{Decoders, ModelFiles};
+use super::set::TensorSet;
+use crate::watch::check;
+use crate::{Error, Result, Stage, Watch};
+
+/// A model's fingerprint: 32 bytes, written as 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint([u8; 32]);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::str::FromStr for Fingerprint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        blake3::Hash::from_hex(text)
+            .map(|hash| Self(*hash.as_bytes()))
+            .map_err(|_| format!("a fingerprint is 64 hexadecimal digits, found `{text}`"))
+    }
+}
+
+impl ModelFiles {
+    /// Reads and hashes every tensor the model uses; progress counts in mebibytes.
+    ///
+    /// # Errors
+    /// A file cannot be read, or `watch` cancels.
+    pub fn fingerprint(&self, watch: &dyn Watch) -> Result<Fingerprint> {
+        let mut reader = Reader { hasher: Hasher::new(), done: 0, all: self.bytes(), watch };
+        reader.hasher.update(b"wan-alpha model 1\0");
+        reader.network("dit", &self.dit, |_| true)?;
+        for adapter in &self.adapters {
+            reader.adapter(adapter)?;
+        }
+        reader.network("text", &self.text, |_| true)?;
+        match &self.decoders {
+            Decoders::Adapted { base, colour, alpha } => {
+                reader.network("vae", base, decodes)?;
+                reader.adapter(colour)?;
+                reader.adapter(alpha)?;
+            }
+            Decoders::Complete { colour, alpha } => {
+                reader.network("vae-colour", colour, decodes)?;
+                reader.network("vae-alpha", alpha, decodes)?;
+            }
+        }
+        let tokenizer =
+            std::fs::read(&self.tokenizer).map_err(Error::io("read", &self.tokenizer))?;
+        reader.item("tokenizer", "bytes", &[tokenizer.len() as i64], &tokenizer);
+        Ok(Fingerprint(*reader.hasher.finalize().as_bytes()))
+    }
+
+    /// Bytes that [`ModelFiles::fingerprint`] reads.
+    fn bytes(&self) -> u64 {
+        let network = |set: &TensorSet| -> u64 {
+            set.names().filter_map(|name| set.find(name).ok()).map(|(e, _, _)| e.bytes()).sum()
+        };
+        let decoders = match &self.decoders {
+            Decoders::Adapted { base, .. } => network(base),
+            Decoders::Complete { colour, alpha } => network(colour) + network(alpha),
+        };
+        network(&self.dit) + network(&self.text) + decoders
+    }
+}
+
+fn decodes(name: &str) -> bool {
+    name.starts_with("decoder.") || name.starts_with("conv2.")
+}
+
+struct Reader<'a> {
+    hasher: Hasher,
+    done: u64,
+    all: u64,
+    watch: &'a dyn Watch,
+}
+
+impl Reader<'_> {
+    fn network(&mut self, part: &str, set: &TensorSet, counts: fn(&str) -> bool) -> Result<()> {
+        for name in set.names().filter(|name| counts(name)) {
+            let (file, raw) = set.locate(name)?;
+            self.tensor(&format!("{part}/{name}"), file, raw)?;
+        }
+        Ok(())
+    }
+
+    fn adapter(&mut self, adapter: &Adapter) -> Result<()> {
+        for (role, raw) in adapter.parts() {
+            self.tensor(&format!("{:?}/{role}", adapter.kind()), adapter.file(), raw)?;
+        }
+        Ok(())
+    }
+
+    fn tensor(&mut self, name: &str, file: &TensorFile, raw: &str) -> Result<()> {
+        check(self.watch, Stage::Load)?;
+        let Some(entry) = file.entry(raw) else { return Ok(()) };
+        let kind = format!("{:?}", entry.kind);
+        match file.bytes(raw) {
+            Some(bytes) => self.item(name, &kind, &entry.shape, bytes),
+            None => {
+                let tensor = file.read(raw)?.f_view_dtype(Kind::Uint8)?.f_flatten(0, -1)?;
+                let bytes: Vec<u8> = tensor.try_into()?;
+                self.item(name, &kind, &entry.shape, &bytes);
+            }
+        }
+        self.done += entry.bytes();
+        let mebibytes = |bytes: u64| (bytes >> 20) as usize;
+        self.watch.progress(Stage::Load, mebibytes(self.done), mebibytes(self.all.max(self.done)));
+        Ok(())
+    }
+
+    /// Lengths stand before what they measure, so that no two models spell the same bytes.
+    fn item(&mut self, name: &str, kind: &str, shape: &[i64], data: &[u8]) {
+        for text in [name, kind] {
+            self.hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
+        }
+        self.hasher.update(&(shape.len() as u64).to_le_bytes());
+        for size in shape {
+            self.hasher.update(&size.to_le_bytes());
+        }
+        self.hasher.update(&(data.len() as u64).to_le_bytes()).update(data);
+    }
+}
