@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Error, Result, anyhow};
 use serde_json::{Map, Value, json};
-use wan_alpha_core::generate::{Frame, Pipeline, Sink, SinkError};
+use wan_alpha_core::generate::{Frame, Keep, Pipeline, Sink, SinkError};
 use wan_alpha_core::tch::{self, Tensor};
 use wan_alpha_core::weights::Strengths;
 use wan_alpha_core::{ErrorKind, Watch};
@@ -43,7 +43,8 @@ pub(crate) fn run(args: &Render, progress: &Progress, interrupt: &Interrupt) -> 
 
     let device = args.device.open(&cuda_folders()).map_err(explain)?;
     let strengths = Strengths { dora: args.dora_strength, distill: args.distill_strength };
-    let pipeline = Pipeline::open(&args.model, strengths, device, &console).map_err(explain)?;
+    let mut pipeline =
+        Pipeline::open(&args.model, strengths, device, Keep::Nothing, &console).map_err(explain)?;
     let request = request(args, prompt, negative, &pipeline, &placement)?;
     warn_few_steps(&request, &pipeline, &console);
 

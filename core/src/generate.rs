@@ -1,16 +1,19 @@
 //! The whole path: prompt → context → noise → latent → frames.
 
+mod decoding;
+mod prompt;
+mod sampling;
+
 use std::path::PathBuf;
 
 use tch::{Device, Kind, Tensor};
 use wan_alpha_take::{Mask, Precision, TakeRequest};
 
 use crate::dit::{Dit, DitConfig};
-use crate::sampler::Sampler;
-use crate::text::{TEXT_LENGTH, Tokenizer, Tokens, Umt5};
-use crate::vae::{DecodedFrames, Film, LATENT_CHANNELS, RgbaDecoder};
-use crate::weights::{ModelFiles, Strengths, Weights, is_finite};
+use crate::vae::{LATENT_CHANNELS, RgbaDecoder};
+use crate::weights::{ModelFiles, Strengths, Weights};
 use crate::{Error, Result, Stage, Watch, noise};
+use prompt::{Memory, kind_of};
 
 /// The negative prompt the base model was released with.
 pub const NEGATIVE_PROMPT: &str = "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，\
@@ -74,15 +77,28 @@ pub struct Defaults {
     pub precision: Precision,
 }
 
+/// What stays in memory between takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Each part only while it is used: one take, and the least memory.
+    Nothing,
+    /// Transformer, decoders and contexts: the next take starts at once.
+    Everything,
+}
+
 /// A model that has been found, on a device, ready to make takes.
 ///
-/// Parts are loaded when a take needs them and freed after: the text encoder block by block, the
-/// transformer for sampling, the decoders for decoding.
+/// The text encoder is read block by block and never stays; the transformer and the decoders are
+/// loaded when a take needs them, and stay or go as [`Keep`] says.
 #[derive(Debug)]
 pub struct Pipeline {
     files: ModelFiles,
     config: DitConfig,
     device: Device,
+    keep: Keep,
+    dit: Option<(Kind, Dit)>,
+    decoder: Option<RgbaDecoder>,
+    contexts: Memory,
 }
 
 impl Pipeline {
@@ -94,12 +110,14 @@ impl Pipeline {
         paths: &[PathBuf],
         strengths: Strengths,
         device: Device,
+        keep: Keep,
         watch: &dyn Watch,
     ) -> Result<Self> {
         let files = ModelFiles::find(paths, strengths, watch)?;
         let config = DitConfig::infer(&files.dit, files.config.as_deref())?;
         check_text_width(&files, &config)?;
-        Ok(Self { files, config, device })
+        let contexts = Memory::default();
+        Ok(Self { files, config, device, keep, dit: None, decoder: None, contexts })
     }
 
     /// What the model does where a request is silent.
@@ -118,39 +136,92 @@ impl Pipeline {
         &self.files
     }
 
-    /// Makes a take. `request` has been accepted ([`TakeRequest::accept`]); `mask`, if given,
-    /// stands in for the request's ellipse, one frame for each latent frame.
+    /// Makes a take: [`Pipeline::latent`], then [`Pipeline::decode`].
     ///
     /// # Errors
     /// Anything the parts report; [`Error::Cancelled`] within one block of `watch` saying so.
     pub fn make(
-        &self,
+        &mut self,
         request: &TakeRequest,
         mask: Option<&Mask>,
         sink: &mut dyn Sink,
         watch: &dyn Watch,
     ) -> Result<()> {
-        let _guard = tch::no_grad_guard();
-        let noise = self.noise(request, mask, sink).map_err(|error| error.during(Stage::Text))?;
-        let contexts =
-            self.read_prompt(request, sink, watch).map_err(|error| error.during(Stage::Text))?;
-        let dit =
-            self.load_dit(request.precision, watch).map_err(|error| error.during(Stage::Load))?;
-        let latent = sample(&dit, request, &contexts, &noise, sink, watch)
-            .map_err(|error| error.during(Stage::Sample))?;
-        drop(dit);
-        emit(sink, "latent.final", &latent)?;
-        let decoder = RgbaDecoder::load(&self.files.decoders, self.device, watch)
-            .map_err(|error| error.during(Stage::Load))?;
-        decode(&decoder, &latent, sink, watch).map_err(|error| error.during(Stage::Decode))
+        let latent = self.latent(request, mask, sink, watch)?;
+        self.decode(&latent, sink, watch)
     }
 
-    /// Loads the transformer, adapters merged.
+    /// The take as a latent `[16, frames, h, w]`, float32. `request` has been accepted
+    /// ([`TakeRequest::accept`]); `mask`, if given, stands in for the request's ellipse, one frame
+    /// for each latent frame.
     ///
     /// # Errors
-    /// Its weights are damaged or memory runs out, or `watch` cancels.
-    pub fn load_dit(&self, precision: Precision, watch: &dyn Watch) -> Result<Dit> {
-        let weights = self.weights(&self.files.dit, precision, self.files.adapters.clone());
+    /// As [`Pipeline::make`].
+    pub fn latent(
+        &mut self,
+        request: &TakeRequest,
+        mask: Option<&Mask>,
+        sink: &mut dyn Sink,
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
+        let _guard = tch::no_grad_guard();
+        let noise = self.noise(request, mask, sink).map_err(|error| error.during(Stage::Text))?;
+        let Self { files, contexts, device, .. } = self;
+        let weights = |kind| Weights::new(files.text.clone(), vec![], kind, *device);
+        let contexts = contexts
+            .contexts(files, weights, request, sink, watch)
+            .map_err(|error| error.during(Stage::Text))?;
+        self.load_dit(request.precision, watch).map_err(|error| error.during(Stage::Load))?;
+        let Some((_, dit)) = &self.dit else {
+            return Err(Error::Input("the transformer is not loaded".into()));
+        };
+        let latent = sampling::sample(dit, request, &contexts, &noise, sink, watch)
+            .map_err(|error| error.during(Stage::Sample))?;
+        if self.keep == Keep::Nothing {
+            self.unload();
+        }
+        emit(sink, "latent.final", &latent)?;
+        Ok(latent)
+    }
+
+    /// Decodes a latent and hands every frame to `sink` as soon as it is there.
+    ///
+    /// # Errors
+    /// As [`Pipeline::make`].
+    pub fn decode(
+        &mut self,
+        latent: &Tensor,
+        sink: &mut dyn Sink,
+        watch: &dyn Watch,
+    ) -> Result<()> {
+        let _guard = tch::no_grad_guard();
+        let decoder = match self.decoder.take() {
+            Some(decoder) => decoder,
+            None => RgbaDecoder::load(&self.files.decoders, self.device, watch)
+                .map_err(|error| error.during(Stage::Load))?,
+        };
+        let decoded = decoding::decode(&decoder, latent, sink, watch);
+        if self.keep == Keep::Everything {
+            self.decoder = Some(decoder);
+        }
+        decoded.map_err(|error| error.during(Stage::Decode))
+    }
+
+    /// Frees what is loaded. Contexts stay.
+    pub fn unload(&mut self) {
+        self.dit = None;
+        self.decoder = None;
+    }
+
+    /// Loads the transformer, adapters merged, unless it is there.
+    fn load_dit(&mut self, precision: Precision, watch: &dyn Watch) -> Result<()> {
+        let kind = kind_of(precision);
+        if self.dit.as_ref().is_some_and(|(loaded, _)| *loaded == kind) {
+            return Ok(());
+        }
+        self.dit = None;
+        let adapters = self.files.adapters.clone();
+        let weights = Weights::new(self.files.dit.clone(), adapters, kind, self.device);
         let dit = Dit::load(&weights, self.config.clone(), watch)?;
         if let [first, ..] = self.files.dit.unused()[..] {
             watch.warn(&format!(
@@ -158,17 +229,8 @@ impl Pipeline {
                 self.files.dit.unused().len()
             ));
         }
-        Ok(dit)
-    }
-
-    fn weights(
-        &self,
-        set: &std::sync::Arc<crate::weights::TensorSet>,
-        precision: Precision,
-        adapters: Vec<crate::weights::Adapter>,
-    ) -> Weights {
-        let kind = if precision == Precision::F32 { Kind::Float } else { Kind::BFloat16 };
-        Weights::new(set.clone(), adapters, kind, self.device)
+        self.dit = Some((kind, dit));
+        Ok(())
     }
 
     /// `[16, frames, h, w]`: noise whose mean is raised outside the ellipse.
@@ -204,42 +266,6 @@ impl Pipeline {
         emit(sink, "noise.shifted", &shifted)?;
         Ok(shifted)
     }
-
-    fn read_prompt(
-        &self,
-        request: &TakeRequest,
-        sink: &mut dyn Sink,
-        watch: &dyn Watch,
-    ) -> Result<Contexts> {
-        let tokenizer = Tokenizer::open(&self.files.tokenizer)?;
-        let prompt = tokenizer.encode(&request.prompt)?;
-        warn_cut(&prompt, "prompt", watch);
-        emit(sink, "token_ids", &padded_ids(&prompt)?)?;
-        let negative = if request.guidance == 1.0 {
-            None
-        } else {
-            let text = request.negative_prompt.as_deref().unwrap_or(NEGATIVE_PROMPT);
-            let tokens = tokenizer.encode(text)?;
-            warn_cut(&tokens, "negative prompt", watch);
-            emit(sink, "negative_token_ids", &padded_ids(&tokens)?)?;
-            Some(tokens)
-        };
-        let encoder = Umt5::new(self.weights(&self.files.text, request.precision, vec![]))?;
-        let prompts: Vec<&[i64]> = [Some(&prompt), negative.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(|tokens| &tokens.ids[..])
-            .collect();
-        let mut encoded = encoder.encode(&prompts, watch)?.into_iter();
-        let missing = || Error::Input("the text encoder gave no context".into());
-        let prompt = encoded.next().ok_or_else(missing)?;
-        emit(sink, "context", &prompt)?;
-        let negative = encoded.next();
-        if let Some(negative) = &negative {
-            emit(sink, "negative_context", negative)?;
-        }
-        Ok(Contexts { prompt, negative })
-    }
 }
 
 /// Both networks are found one by one; that they belong together shows in their widths.
@@ -257,131 +283,6 @@ fn check_text_width(files: &ModelFiles, config: &DitConfig) -> Result<()> {
     })
 }
 
-/// What the transformer attends to: `[tokens, text_dim]`; the second with guidance only.
-struct Contexts {
-    prompt: Tensor,
-    negative: Option<Tensor>,
-}
-
-/// From noise to a latent `[16, frames, h, w]`.
-fn sample(
-    dit: &Dit,
-    request: &TakeRequest,
-    contexts: &Contexts,
-    noise: &Tensor,
-    sink: &mut dyn Sink,
-    watch: &dyn Watch,
-) -> Result<Tensor> {
-    let steps = request.steps as usize;
-    let mut sampler = Sampler::new(request.solver, steps, request.shift);
-    let schedule = sampler.schedule();
-    emit(sink, "timesteps", &as_f32(schedule.timesteps())?)?;
-    emit(sink, "sigmas", &as_f32(schedule.levels())?)?;
-
-    let size = noise.size();
-    let rope = dit.rope([size[1], size[2], size[3]])?;
-    let mut prompt = dit.prompt(&contexts.prompt)?;
-    let mut negative = contexts.negative.as_ref().map(|context| dit.prompt(context)).transpose()?;
-    let mut x = noise.f_unsqueeze(0)?.f_to_device(dit.device())?;
-    watch.progress(Stage::Sample, 0, steps);
-    let mut step = 0;
-    while let Some(timestep) = sampler.timestep() {
-        let mut velocity = dit.forward(&x, &[timestep], &mut prompt, &rope, watch)?;
-        if let Some(negative) = &mut negative {
-            // v = v₋ + g·(v₊ − v₋)
-            let without = dit.forward(&x, &[timestep], negative, &rope, watch)?;
-            velocity = without.f_add(&velocity.f_sub(&without)?.f_mul_scalar(request.guidance)?)?;
-        }
-        if !is_finite(&velocity)? {
-            return Err(Error::Torch {
-                doing: format!("sampling, step {} of {steps}", step + 1),
-                detail:
-                    "the transformer gave numbers that are not finite; with --dtype f32 it may not"
-                        .into(),
-            });
-        }
-        x = sampler.step(&x, &velocity)?;
-        emit(sink, &format!("latent.step{step}"), &x.f_squeeze_dim(0)?)?;
-        step += 1;
-        watch.progress(Stage::Sample, step, steps);
-    }
-    Ok(x.f_squeeze_dim(0)?)
-}
-
-/// Decodes latent frame by latent frame and hands every frame on at once.
-fn decode(
-    decoder: &RgbaDecoder,
-    latent: &Tensor,
-    sink: &mut dyn Sink,
-    watch: &dyn Watch,
-) -> Result<()> {
-    let latent_frames = latent.size()[1];
-    let mut film = Film::default();
-    let mut kept = Kept::default();
-    let mut index = 0;
-    watch.progress(Stage::Decode, 0, latent_frames as usize);
-    for k in 0..latent_frames {
-        let decoded = decoder.decode(&latent.f_narrow(1, k, 1)?, &mut film, watch)?;
-        let rgba = decoded.rgba()?;
-        hand_on(&rgba, &mut index, sink)?;
-        if sink.wants_tensors() {
-            kept.keep(&decoded, rgba)?;
-        }
-        watch.progress(Stage::Decode, k as usize + 1, latent_frames as usize);
-    }
-    kept.emit(sink)
-}
-
-/// `rgba`: `[t, h, w, 4]`.
-fn hand_on(rgba: &Tensor, index: &mut usize, sink: &mut dyn Sink) -> Result<()> {
-    let rgba = rgba.f_to_device(Device::Cpu)?.f_contiguous()?;
-    let &[frames, height, width, channels] = &rgba.size()[..] else {
-        return Ok(());
-    };
-    let mut pixels = vec![0f32; (height * width * channels) as usize];
-    for frame in 0..frames {
-        rgba.f_get(frame)?.f_copy_data(&mut pixels, (height * width * channels) as usize)?;
-        sink.frame(Frame {
-            index: *index,
-            width: width as usize,
-            height: height as usize,
-            rgba: &pixels,
-        })
-        .map_err(Error::Sink)?;
-        *index += 1;
-    }
-    Ok(())
-}
-
-/// Decoded chunks kept for a sink that wants whole videos.
-#[derive(Default)]
-struct Kept {
-    colour: Vec<Tensor>,
-    alpha: Vec<Tensor>,
-    rgba: Vec<Tensor>,
-}
-
-impl Kept {
-    fn keep(&mut self, decoded: &DecodedFrames, rgba: Tensor) -> Result<()> {
-        self.colour.push(decoded.colour.f_to_device(Device::Cpu)?);
-        self.alpha.push(decoded.alpha.f_to_device(Device::Cpu)?);
-        self.rgba.push(rgba.f_to_device(Device::Cpu)?);
-        Ok(())
-    }
-
-    fn emit(self, sink: &mut dyn Sink) -> Result<()> {
-        for (name, chunks) in
-            [("video.fgr", self.colour), ("video.pha", self.alpha), ("video.rgba", self.rgba)]
-        {
-            if !chunks.is_empty() {
-                // [t, h, w, c] → [c, t, h, w]
-                emit(sink, name, &Tensor::f_cat(&chunks, 0)?.f_permute([3, 0, 1, 2])?)?;
-            }
-        }
-        Ok(())
-    }
-}
-
 fn emit(sink: &mut dyn Sink, name: &str, tensor: &Tensor) -> Result<()> {
     if sink.wants_tensors() {
         sink.tensor(name, tensor).map_err(Error::Sink)?;
@@ -391,18 +292,4 @@ fn emit(sink: &mut dyn Sink, name: &str, tensor: &Tensor) -> Result<()> {
 
 fn as_f32(values: &[f64]) -> Result<Tensor> {
     Ok(Tensor::f_from_slice(values)?.f_to_kind(Kind::Float)?)
-}
-
-fn padded_ids(tokens: &Tokens) -> Result<Tensor> {
-    let mut ids = tokens.ids.clone();
-    ids.resize(TEXT_LENGTH, 0);
-    Ok(Tensor::f_from_slice(&ids)?)
-}
-
-fn warn_cut(tokens: &Tokens, what: &str, watch: &dyn Watch) {
-    if let Some(tail) = &tokens.cut_after {
-        watch.warn(&format!(
-            "the {what} has more than {TEXT_LENGTH} tokens; it is cut after “…{tail}”, and what follows is not seen"
-        ));
-    }
 }

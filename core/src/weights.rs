@@ -95,9 +95,13 @@ impl Weights {
     /// Rows of a matrix in the working kind; adapters do not apply to it.
     ///
     /// # Errors
-    /// It is missing, or a row is out of range.
+    /// It is missing or not finite, or a row is out of range.
     pub fn rows(&self, name: &str, rows: &[i64]) -> Result<Tensor> {
-        let tensor = self.set.read_rows(&self.name(name), rows)?;
+        let name = self.name(name);
+        let tensor = self.set.read_rows(&name, rows)?;
+        if !is_finite(&tensor)? {
+            return Err(self.not_finite(&name)?);
+        }
         Ok(tensor.f_to_device(self.device)?.f_to_kind(self.kind)?)
     }
 
@@ -120,16 +124,29 @@ impl Weights {
             }
         }
         if !is_finite(&tensor)? {
-            let merged = self.adapters.iter().rfind(|adapter| adapter.changes(&name));
-            let path = merged.map_or(path, Adapter::path);
-            return Err(Error::Tensor {
-                path: path.to_owned(),
-                name: raw.to_owned(),
-                expected: "finite numbers".into(),
-                found: "NaN or infinity; the file is damaged, fetch it again".into(),
-            });
+            return Err(self.not_finite(&name)?);
         }
         Ok(tensor.f_to_kind(kind)?.f_to_device(self.device)?)
+    }
+
+    /// The file that brought numbers which are not finite: the network's own, or the first adapter
+    /// after which they are there.
+    fn not_finite(&self, name: &str) -> Result<Error> {
+        let (_, mut path, raw) = self.set.find(name)?;
+        let mut tensor = self.set.read(name)?.f_to_kind(Kind::Float)?;
+        for adapter in self.adapters.iter().filter(|adapter| adapter.changes(name)) {
+            if !is_finite(&tensor)? {
+                break;
+            }
+            tensor = adapter.merge(name, tensor)?;
+            path = adapter.path();
+        }
+        Ok(Error::Tensor {
+            path: path.to_owned(),
+            name: raw.to_owned(),
+            expected: "finite numbers".into(),
+            found: "NaN or infinity; the file is damaged, fetch it again".into(),
+        })
     }
 
     fn name(&self, name: &str) -> String {

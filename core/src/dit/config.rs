@@ -102,9 +102,9 @@ impl DitConfig {
         Ok(sizes)
     }
 
-    /// Width of one head.
+    /// Width of one head; 0 where there is none, which is refused.
     pub fn head_dim(&self) -> i64 {
-        self.dim / self.heads
+        self.dim.checked_div(self.heads).unwrap_or(0)
     }
 
     fn agree_with(&self, file: &ConfigFile, path: &Path) -> Result<()> {

@@ -227,7 +227,7 @@ impl Adapter {
                 path: self.path().to_owned(),
                 problem: format!(
                     "changes `{name}` and {} more tensors that this model does not have; it belongs \
-                     to another model",
+                     to another model, or this one's files are incomplete",
                     absent.len() - 1
                 ),
             }),

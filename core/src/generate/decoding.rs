@@ -1,0 +1,81 @@
+//! From a latent to frames, each handed on as soon as it is decoded.
+
+use tch::{Device, Tensor};
+
+use super::{Frame, Sink, emit};
+use crate::vae::{DecodedFrames, Film, RgbaDecoder};
+use crate::{Error, Result, Stage, Watch};
+
+/// Decodes latent frame by latent frame and hands every frame on at once.
+pub(super) fn decode(
+    decoder: &RgbaDecoder,
+    latent: &Tensor,
+    sink: &mut dyn Sink,
+    watch: &dyn Watch,
+) -> Result<()> {
+    let latent_frames = latent.size()[1];
+    let mut film = Film::default();
+    let mut kept = Kept::default();
+    let mut index = 0;
+    watch.progress(Stage::Decode, 0, latent_frames as usize);
+    for k in 0..latent_frames {
+        let decoded = decoder.decode(&latent.f_narrow(1, k, 1)?, &mut film, watch)?;
+        let rgba = decoded.rgba()?;
+        hand_on(&rgba, &mut index, sink)?;
+        if sink.wants_tensors() {
+            kept.keep(&decoded, rgba)?;
+        }
+        watch.progress(Stage::Decode, k as usize + 1, latent_frames as usize);
+    }
+    kept.emit(sink)
+}
+
+/// `rgba`: `[t, h, w, 4]`.
+fn hand_on(rgba: &Tensor, index: &mut usize, sink: &mut dyn Sink) -> Result<()> {
+    let rgba = rgba.f_to_device(Device::Cpu)?.f_contiguous()?;
+    let &[frames, height, width, channels] = &rgba.size()[..] else {
+        return Ok(());
+    };
+    let mut pixels = vec![0f32; (height * width * channels) as usize];
+    for frame in 0..frames {
+        rgba.f_get(frame)?.f_copy_data(&mut pixels, (height * width * channels) as usize)?;
+        sink.frame(Frame {
+            index: *index,
+            width: width as usize,
+            height: height as usize,
+            rgba: &pixels,
+        })
+        .map_err(Error::Sink)?;
+        *index += 1;
+    }
+    Ok(())
+}
+
+/// Decoded chunks kept for a sink that wants whole videos.
+#[derive(Default)]
+struct Kept {
+    colour: Vec<Tensor>,
+    alpha: Vec<Tensor>,
+    rgba: Vec<Tensor>,
+}
+
+impl Kept {
+    fn keep(&mut self, decoded: &DecodedFrames, rgba: Tensor) -> Result<()> {
+        self.colour.push(decoded.colour.f_to_device(Device::Cpu)?);
+        self.alpha.push(decoded.alpha.f_to_device(Device::Cpu)?);
+        self.rgba.push(rgba.f_to_device(Device::Cpu)?);
+        Ok(())
+    }
+
+    fn emit(self, sink: &mut dyn Sink) -> Result<()> {
+        for (name, chunks) in
+            [("video.fgr", self.colour), ("video.pha", self.alpha), ("video.rgba", self.rgba)]
+        {
+            if !chunks.is_empty() {
+                // [t, h, w, c] → [c, t, h, w]
+                emit(sink, name, &Tensor::f_cat(&chunks, 0)?.f_permute([3, 0, 1, 2])?)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! A request's prompts as contexts, remembered from take to take.
+
+use tch::{Kind, Tensor};
+use wan_alpha_take::{Precision, TakeRequest};
+
+use super::{NEGATIVE_PROMPT, Sink, emit};
+use crate::text::{TEXT_LENGTH, Tokenizer, Tokens, Umt5};
+use crate::weights::{ModelFiles, Weights};
+use crate::{Error, Result, Watch};
+
+/// Contexts worth keeping: a context of the released model is 4 MB at most.
+const REMEMBERED: usize = 32;
+
+/// What the transformer attends to: `[tokens, text_dim]`; the second with guidance only.
+pub(super) struct Contexts {
+    pub(super) prompt: Tensor,
+    pub(super) negative: Option<Tensor>,
+}
+
+/// Contexts of earlier prompts, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Memory(Vec<(Vec<i64>, Kind, Tensor)>);
+
+impl Memory {
+    fn recall(&self, ids: &[i64], kind: Kind) -> Option<Tensor> {
+        let known = self.0.iter().find(|(known, k, _)| known == ids && *k == kind)?;
+        Some(known.2.shallow_clone())
+    }
+
+    fn keep(&mut self, ids: &[i64], context: &Tensor) {
+        if self.0.len() == REMEMBERED {
+            drop(self.0.remove(0));
+        }
+        self.0.push((ids.to_vec(), context.kind(), context.shallow_clone()));
+    }
+
+    /// Reads a request's prompts: cleaned, tokenised, and encoded where they are new.
+    pub(super) fn contexts(
+        &mut self,
+        files: &ModelFiles,
+        weights: impl FnOnce(Kind) -> Weights,
+        request: &TakeRequest,
+        sink: &mut dyn Sink,
+        watch: &dyn Watch,
+    ) -> Result<Contexts> {
+        let tokenizer = Tokenizer::open(&files.tokenizer)?;
+        let prompt = tokenise(&tokenizer, &request.prompt, "prompt", watch)?;
+        emit(sink, "token_ids", &padded_ids(&prompt)?)?;
+        let mut prompts = vec![prompt.ids];
+        if request.guidance != 1.0 {
+            let text = request.negative_prompt.as_deref().unwrap_or(NEGATIVE_PROMPT);
+            let negative = tokenise(&tokenizer, text, "negative prompt", watch)?;
+            emit(sink, "negative_token_ids", &padded_ids(&negative)?)?;
+            prompts.push(negative.ids);
+        }
+        let kind = kind_of(request.precision);
+        let mut new: Vec<&[i64]> = prompts.iter().map(Vec::as_slice).collect();
+        new.retain(|ids| self.recall(ids, kind).is_none());
+        if !new.is_empty() {
+            let encoded = Umt5::new(weights(kind))?.encode(&new, watch)?;
+            for (ids, context) in new.iter().zip(&encoded) {
+                self.keep(ids, context);
+            }
+        }
+        let mut contexts = prompts.iter().map(|ids| self.recall(ids, kind));
+        let missing = || Error::Input("the text encoder gave no context".into());
+        let prompt = contexts.next().flatten().ok_or_else(missing)?;
+        emit(sink, "context", &prompt)?;
+        let negative = contexts.next().flatten();
+        if let Some(negative) = &negative {
+            emit(sink, "negative_context", negative)?;
+        }
+        Ok(Contexts { prompt, negative })
+    }
+}
+
+pub(super) fn kind_of(precision: Precision) -> Kind {
+    if precision == Precision::F32 { Kind::Float } else { Kind::BFloat16 }
+}
+
+fn tokenise(tokenizer: &Tokenizer, text: &str, what: &str, watch: &dyn Watch) -> Result<Tokens> {
+    let tokens = tokenizer.encode(text)?;
+    if let Some(tail) = &tokens.cut_after {
+        watch.warn(&format!(
+            "the {what} has more than {TEXT_LENGTH} tokens; it is cut after “…{tail}”, and what \
+             follows is not seen"
+        ));
+    }
+    Ok(tokens)
+}
+
+fn padded_ids(tokens: &Tokens) -> Result<Tensor> {
+    let mut ids = tokens.ids.clone();
+    ids.resize(TEXT_LENGTH, 0);
+    Ok(Tensor::f_from_slice(&ids)?)
+}

@@ -1,0 +1,139 @@
+//! The whole path as a library: what stays warm changes nothing, and what a model is shows in its
+//! fingerprint.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tch::Device;
+use wan_alpha_core::generate::{Frame, Keep, Pipeline, Sink, SinkError};
+use wan_alpha_core::weights::{Fingerprint, ModelFiles, Strengths};
+use wan_alpha_core::{Error, Stage, Unwatched, Watch};
+use wan_alpha_take::{Ellipse, Solver, TakeRequest};
+
+fn model() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/data/t2v-euler/model")
+}
+
+/// The frames of a take.
+#[derive(Default, PartialEq)]
+struct Frames(Vec<Vec<f32>>);
+
+impl Sink for Frames {
+    fn frame(&mut self, frame: Frame<'_>) -> Result<(), SinkError> {
+        assert_eq!(frame.index, self.0.len());
+        self.0.push(frame.rgba.to_vec());
+        Ok(())
+    }
+}
+
+fn request(pipeline: &Pipeline, prompt: &str) -> TakeRequest {
+    let mut request: TakeRequest = serde_json::from_value(serde_json::json!({
+        "version": TakeRequest::VERSION, "prompt": prompt, "negative_prompt": null, "seed": 5,
+        "frames": 5, "width": 48, "height": 32, "take_rate": 16,
+        "ellipse": [Ellipse::default(), Ellipse::default()], "mu": [0.05, 0.05], "mu_scale": 1.0,
+        "steps": 2, "shift": 5.0, "guidance": 3.0, "solver": Solver::UniPc, "dora_strength": 1.0,
+        "distill_strength": 1.0, "precision": "f32", "decode_tiling": "whole", "model": "tiny",
+        "first_image": null,
+    }))
+    .unwrap();
+    request.precision = pipeline.defaults().precision;
+    request.accept().unwrap()
+}
+
+fn open(keep: Keep) -> Pipeline {
+    Pipeline::open(&[model()], Strengths::default(), Device::Cpu, keep, &Unwatched).unwrap()
+}
+
+fn take(pipeline: &mut Pipeline, prompt: &str) -> Frames {
+    let request = request(pipeline, prompt);
+    let mut frames = Frames::default();
+    pipeline.make(&request, None, &mut frames, &Unwatched).unwrap();
+    assert_eq!(frames.0.len(), 5);
+    frames
+}
+
+#[test]
+fn a_warm_model_makes_the_same_takes() {
+    let cold = take(&mut open(Keep::Nothing), "smoke");
+    let mut warm = open(Keep::Everything);
+    assert!(take(&mut warm, "smoke") == cold);
+    assert!(take(&mut warm, "fire") != cold);
+    assert!(take(&mut warm, "smoke") == cold);
+    warm.unload();
+    assert!(take(&mut warm, "smoke") == cold);
+}
+
+/// Stops at the first question in a stage.
+struct StopIn(Stage, std::sync::Mutex<Option<Stage>>);
+
+impl Watch for StopIn {
+    fn progress(&self, stage: Stage, _step: usize, _of: usize) {
+        *self.1.lock().unwrap() = Some(stage);
+    }
+
+    fn go_on(&self) -> bool {
+        *self.1.lock().unwrap() != Some(self.0)
+    }
+}
+
+#[test]
+fn a_stopped_take_leaves_the_model_usable() {
+    let cold = take(&mut open(Keep::Nothing), "smoke");
+    let mut warm = open(Keep::Everything);
+    for stage in [Stage::Text, Stage::Load, Stage::Sample, Stage::Decode] {
+        let request = request(&warm, "smoke");
+        let watch = StopIn(stage, None.into());
+        let stopped = warm.make(&request, None, &mut Frames::default(), &watch);
+        assert!(matches!(stopped, Err(Error::Cancelled(at)) if at == stage), "{stage}");
+    }
+    assert!(take(&mut warm, "smoke") == cold);
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::write(&target, fs::read(&path).unwrap()).unwrap();
+        }
+    }
+}
+
+fn fingerprint(folder: &Path) -> Fingerprint {
+    let files = ModelFiles::find(&[folder.to_owned()], Strengths::default(), &Unwatched).unwrap();
+    files.fingerprint(&Unwatched).unwrap()
+}
+
+#[test]
+fn a_fingerprint_is_that_of_the_content() {
+    let folder = tempfile::tempdir().unwrap();
+    let moved = folder.path().join("moved");
+    copy(&model(), &moved);
+    let original = fingerprint(&model());
+    assert_eq!(fingerprint(&moved), original);
+    assert_eq!(original.to_string().parse::<Fingerprint>(), Ok(original));
+
+    for name in [
+        "diffusion_pytorch_model-00003-of-00005.safetensors",
+        "wan-alpha-dora.safetensors",
+        "lightx2v_lora.safetensors",
+        "google/umt5-xxl/tokenizer.json",
+    ] {
+        let path = moved.join(name);
+        let mut bytes = fs::read(&path).unwrap();
+        // The last byte is a number's highest in a weight, white space or a brace in the tokenizer.
+        match bytes.last_mut() {
+            Some(last) if name.ends_with("safetensors") => *last ^= 1,
+            _ => bytes.push(b'\n'),
+        }
+        fs::write(&path, &bytes).unwrap();
+        assert_ne!(fingerprint(&moved), original, "{name}");
+        fs::copy(model().join(name), &path).unwrap();
+        assert_eq!(fingerprint(&moved), original, "{name}");
+    }
+}
