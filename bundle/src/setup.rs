@@ -1,4 +1,4 @@
-//! `cargo xtask setup`: libtorch under `.setup`, from pinned wheels.
+//! `cargo xtask setup`: libtorch and libclang under `.setup`, from pinned wheels.
 //!
 //! Idempotent: a second run checks what is there and changes nothing. Resumable: wheels that an
 //! interrupted run fetched are used again, and a folder appears under its name only when it is
@@ -6,6 +6,7 @@
 //! another one asks for must be there. What it says goes to standard error.
 
 mod foreign;
+mod headers;
 mod layout;
 mod machine;
 mod manifest;
@@ -27,7 +28,7 @@ use crate::tree::Tree;
 use layout::Layout;
 use machine::Compiler;
 use manifest::{Manifest, PartRecord};
-use parts::{CPU, CUDA, Part, RULES};
+use parts::{CPU, CUDA, LIBCLANG, Part, RULES};
 use plan::Plan;
 
 pub(crate) use foreign::named as foreign_libtorch;
@@ -56,6 +57,33 @@ pub(crate) fn ensure(tree: &Tree) -> Result<()> {
 }
 
 fn set_up(tree: &Tree, options: &Options) -> Result<()> {
+    let parts = parts_to_lay_out(tree, options)?;
+    if parts.is_empty() {
+        return Ok(());
+    }
+    machine::check_platform()?;
+    fs::create_dir_all(tree.setup())
+        .with_context(|| format!("{} cannot be created", tree.setup().display()))?;
+    let _lock = lock(&tree.setup())?;
+    for part in parts {
+        lay_out(tree, part)?;
+    }
+    if options.cuda && !machine::has_nvidia_driver() {
+        eprintln!(
+            "set-up: note: no NVIDIA driver is loaded on this machine; the CUDA libraries need one \
+             of version 580 or newer"
+        );
+    }
+    if !options.keep_wheels && tree.wheels().exists() {
+        fs::remove_dir_all(tree.wheels())
+            .with_context(|| format!("{} cannot be removed", tree.wheels().display()))?;
+    }
+    Ok(())
+}
+
+/// All that was asked for but what the user brings; what the user brings is checked.
+fn parts_to_lay_out(tree: &Tree, options: &Options) -> Result<Vec<&'static Part>> {
+    let mut parts = Vec::new();
     if let Some(libtorch) = foreign::named(tree) {
         let shown = libtorch.display();
         ensure!(
@@ -65,27 +93,25 @@ fn set_up(tree: &Tree, options: &Options) -> Result<()> {
         );
         let version = foreign::check(&libtorch)?;
         eprintln!("set-up: LIBTORCH points to {shown} ({version}); it is used as it is");
-        return Ok(());
+    } else {
+        parts.push(&CPU);
+        parts.extend(options.cuda.then_some(&CUDA));
     }
-    machine::check_platform()?;
-    fs::create_dir_all(tree.setup())
-        .with_context(|| format!("{} cannot be created", tree.setup().display()))?;
-    let _lock = lock(&tree.setup())?;
-    lay_out(tree, &CPU)?;
-    if options.cuda {
-        lay_out(tree, &CUDA)?;
-        if !machine::has_nvidia_driver() {
+    if let Some(libclang) = foreign::libclang(tree) {
+        foreign::check_libclang(&libclang)?;
+        let shown = libclang.display();
+        eprintln!("set-up: LIBCLANG_PATH points to {shown}; it is used as it is");
+    } else {
+        parts.push(&LIBCLANG);
+        if foreign::headers(tree) {
             eprintln!(
-                "set-up: note: no NVIDIA driver is loaded on this machine; the CUDA libraries need \
-                 one of version 580 or newer"
+                "set-up: note: C_INCLUDE_PATH is set and wins over the headers in \
+                 .setup/libclang/include. Should the build of openfx-sys miss stddef.h or \
+                 stdbool.h, add that folder to it"
             );
         }
     }
-    if !options.keep_wheels && tree.wheels().exists() {
-        fs::remove_dir_all(tree.wheels())
-            .with_context(|| format!("{} cannot be removed", tree.wheels().display()))?;
-    }
-    Ok(())
+    Ok(parts)
 }
 
 /// One set-up at a time; the lock goes with the process, however that ends.
@@ -145,7 +171,7 @@ fn lay_out(tree: &Tree, part: &Part) -> Result<()> {
     manifest.record(part.folder, record);
     manifest.save(&tree.manifest())?;
     eprintln!(
-        "  laid out in {:.0} s: {libraries} libraries, and every one that they ask for is there",
+        "  laid out in {:.0} s; libraries: {libraries}, and every one that they ask for is there",
         begun.elapsed().as_secs_f64()
     );
     Ok(())

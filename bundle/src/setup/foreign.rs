@@ -1,4 +1,4 @@
-//! A libtorch of the user's own, named by `LIBTORCH`.
+//! What the user brings: a libtorch named by `LIBTORCH`, a libclang named by `LIBCLANG_PATH`.
 
 use std::env;
 use std::fs;
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, ensure};
 
 use super::own::assigned;
+use super::parts::LIBCLANG;
 use crate::tree::Tree;
 
 /// The version that torch-sys asks for.
@@ -17,8 +18,24 @@ const ADVICE: &str = "Set LIBTORCH to the absolute path of a libtorch 2.13.0, or
 
 /// The folder that `LIBTORCH` names, where it is not the one that set-up lays out.
 pub(crate) fn named(tree: &Tree) -> Option<PathBuf> {
-    let named = env::var_os("LIBTORCH").filter(|value| !value.is_empty()).map(PathBuf::from)?;
-    (!same(&named, &tree.libtorch())).then_some(named)
+    other_than(&tree.libtorch(), "LIBTORCH")
+}
+
+/// The folder or file that `LIBCLANG_PATH` names, where it is not what set-up lays out.
+pub(crate) fn libclang(tree: &Tree) -> Option<PathBuf> {
+    other_than(&tree.setup().join(LIBCLANG.folder).join("lib"), "LIBCLANG_PATH")
+}
+
+/// Whether C compilers, libclang among them, are sent to other headers than those set-up lays out.
+pub(crate) fn headers(tree: &Tree) -> bool {
+    let ours = tree.setup().join(LIBCLANG.folder).join("include");
+    let named = env::var_os("C_INCLUDE_PATH").filter(|value| !value.is_empty());
+    named.is_some_and(|named| !env::split_paths(&named).any(|folder| same(&folder, &ours)))
+}
+
+fn other_than(ours: &Path, variable: &str) -> Option<PathBuf> {
+    let named = env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)?;
+    (!same(&named, ours)).then_some(named)
 }
 
 fn same(named: &Path, ours: &Path) -> bool {
@@ -26,6 +43,17 @@ fn same(named: &Path, ours: &Path) -> bool {
         (Ok(named), Ok(ours)) => named == ours,
         _ => named == ours,
     }
+}
+
+/// That the user's own libclang is there; whether it can be loaded is for bindgen to find out.
+pub(crate) fn check_libclang(libclang: &Path) -> Result<()> {
+    ensure!(
+        libclang.exists(),
+        "LIBCLANG_PATH points to {}, which is not there. Set it to the folder of a libclang.so, or \
+         unset it to let set-up bring one",
+        libclang.display()
+    );
+    Ok(())
 }
 
 /// The version of the user's own libtorch, where it can be built against.
@@ -92,6 +120,14 @@ mod tests {
         assert!(told.contains("2.12.1+cpu") && told.contains("needs 2.13.0"), "{told}");
         fs::remove_file(folder.path().join("lib/libc10.so")).unwrap();
         assert!(refusal(folder.path()).contains("lib/libc10.so is missing"));
+    }
+
+    #[test]
+    fn a_libclang_that_is_not_there_is_told_with_a_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(check_libclang(folder.path()).is_ok());
+        let error = check_libclang(&folder.path().join("absent")).unwrap_err().to_string();
+        assert!(error.contains("LIBCLANG_PATH") && error.contains("unset it"), "{error}");
     }
 
     #[test]

@@ -121,8 +121,9 @@ pub(crate) fn check_platform() -> Result<()> {
 fn platform(os: &str, architecture: &str, libc: &str) -> Result<()> {
     ensure!(
         (os, architecture, libc) == ("linux", "x86_64", "gnu"),
-        "set-up lays out libtorch for Linux on x86_64 with glibc; this is {os} on {architecture} \
-         with {libc}. Bring a libtorch 2.13.0 of your own and set LIBTORCH to its folder"
+        "set-up lays out libtorch and libclang for Linux on x86_64 with glibc; this is {os} on \
+         {architecture} with {libc}. Bring a libtorch 2.13.0 and a libclang of your own and set \
+         LIBTORCH and LIBCLANG_PATH to their folders"
     );
     Ok(())
 }
@@ -182,7 +183,7 @@ mod tests {
         {
             let error = platform(os, architecture, libc).unwrap_err().to_string();
             assert!(error.contains(os) && error.contains(architecture) && error.contains(libc));
-            assert!(error.contains("LIBTORCH"), "{error}");
+            assert!(error.contains("LIBTORCH") && error.contains("LIBCLANG_PATH"), "{error}");
         }
     }
 

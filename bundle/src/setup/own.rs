@@ -1,11 +1,13 @@
-//! What no wheel brings as we need it: the version file, the stub library, the links.
+//! What no wheel brings as we need it: the version file, the stub library, the links, the headers
+//! that belong to the machine's compiler.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::headers;
 use super::layout::Layout;
 use super::machine::Compiler;
 use super::manifest::{FileRecord, SourceRecord, hash};
@@ -16,21 +18,33 @@ const NAME: &str = "made here";
 
 /// Adds a part's own files to its layout; the wheels come before.
 pub(crate) fn make(layout: &mut Layout, part: &Part) -> Result<()> {
-    let text = build_version(layout.folder())?;
-    let version = layout
-        .write("build-version", &mut text.as_bytes())
-        .with_context(|| format!("build-version of {} cannot be written", part.purpose))?;
-    let mut files = vec![version];
+    let mut files = Vec::new();
     match &part.own {
-        Own::Stub => files.push(stub(layout.folder())?),
+        Own::Stub => {
+            files.push(version(layout, part)?);
+            files.push(stub(layout.folder())?);
+        }
         Own::Links { folder, names } => {
+            files.push(version(layout, part)?);
             for name in *names {
                 files.push(link(layout.folder(), folder, name)?);
+            }
+        }
+        Own::Headers => {
+            for header in headers::of(&Compiler::c()?)? {
+                files.push(copy(layout, &header)?);
             }
         }
     }
     layout.add(SourceRecord { name: NAME.to_owned(), sha256: None, files });
     Ok(())
+}
+
+fn version(layout: &mut Layout, part: &Part) -> Result<FileRecord> {
+    let text = build_version(layout.folder())?;
+    layout
+        .write("build-version", &mut text.as_bytes())
+        .with_context(|| format!("build-version of {} cannot be written", part.purpose))
 }
 
 /// Version and commit, a line each: torch-sys reads the first, the engine compares both.
@@ -88,13 +102,21 @@ fn link(folder: &Path, other: &str, name: &str) -> Result<FileRecord> {
     Ok(FileRecord { path, size: 0, blake3: None, link: Some(target) })
 }
 
+/// One of the compiler's headers, into `include`.
+fn copy(layout: &mut Layout, header: &Path) -> Result<FileRecord> {
+    let name = header.file_name().unwrap_or_default().to_string_lossy();
+    let copied = File::open(header)
+        .and_then(|mut source| layout.write(&format!("include/{name}"), &mut source));
+    copied.with_context(|| format!("{} cannot be copied", header.display()))
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Read;
 
     use super::*;
     use crate::setup::needed;
-    use crate::setup::parts::{CPU, CUDA};
+    use crate::setup::parts::{CPU, CUDA, LIBCLANG};
 
     const VERSION_PY: &str =
         "__all__ = ['__version__']\n__version__ = '2.13.0+cu130'\ngit_version = 'cf30153c'\n";
@@ -127,6 +149,21 @@ mod tests {
         assert_eq!(sources[0].faults(&place), []);
         let paths: Vec<&str> = sources[0].files.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(paths, ["build-version", "lib/libtorch.so"]);
+    }
+
+    #[test]
+    fn headers_of_the_compiler_are_copied_and_recorded() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("libclang");
+        let mut layout = Layout::begin(&place).unwrap();
+        make(&mut layout, &LIBCLANG).unwrap();
+        let sources = layout.finish().unwrap();
+        for name in ["limits.h", "stdbool.h", "stddef.h"] {
+            assert!(place.join("include").join(name).is_file(), "{name}");
+        }
+        assert_eq!(sources[0].faults(&place), []);
+        fs::remove_file(place.join("include/stddef.h")).unwrap();
+        assert_eq!(sources[0].faults(&place)[0].to_string(), "include/stddef.h is missing");
     }
 
     #[test]

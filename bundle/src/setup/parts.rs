@@ -33,6 +33,8 @@ pub(crate) enum Own {
     Stub,
     /// Links to these libraries of the part of that name.
     Links { folder: &'static str, names: &'static [&'static str] },
+    /// Copies of the C compiler's own `stddef.h` and its kin in `include`: no wheel has them.
+    Headers,
 }
 
 impl Part {
@@ -75,6 +77,16 @@ pub(crate) const CUDA: Part = Part {
             "libcupti.so.13",
         ],
     },
+};
+
+/// What bindgen reads the headers of OpenFX with.
+pub(crate) const LIBCLANG: Part = Part {
+    folder: "libclang",
+    purpose: "libclang",
+    about: "read C headers with while building the plug-in; nothing that is built needs it",
+    pins: include_str!("../../pins/libclang.txt"),
+    destination: libclang_destination,
+    own: Own::Headers,
 };
 
 /// Names version and commit of the build; laid out in every part.
@@ -138,6 +150,10 @@ fn cuda_destination(entry: &str) -> Option<String> {
     library.or_else(|| version_destination(entry))
 }
 
+fn libclang_destination(entry: &str) -> Option<String> {
+    entry.ends_with("/clang/native/libclang.so").then(|| "lib/libclang.so".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +169,16 @@ mod tests {
             }
         }
         assert_ne!(CPU.fingerprint(), CUDA.fingerprint());
+    }
+
+    #[test]
+    fn libclang_takes_the_library_alone() {
+        assert_eq!(LIBCLANG.pins().unwrap().len(), 1);
+        let to = libclang_destination;
+        let inside = "libclang-18.1.1.data/platlib/clang";
+        assert_eq!(to(&format!("{inside}/native/libclang.so")).unwrap(), "lib/libclang.so");
+        assert_eq!(to(&format!("{inside}/native/__init__.py")), None);
+        assert_eq!(to(&format!("{inside}/cindex.py")), None);
     }
 
     #[test]

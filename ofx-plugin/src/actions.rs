@@ -1,0 +1,68 @@
+//! Which function answers which action.
+
+use std::ffi::CStr;
+
+use crate::host::{self, Call, Host};
+use crate::status::{Answer, Status};
+use crate::{changed, describe, instance, names, picture};
+
+/// The actions that are answered; every other one has the host's default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Load,
+    Unload,
+    Describe,
+    DescribeInContext,
+    CreateInstance,
+    DestroyInstance,
+    InstanceChanged,
+    RegionOfDefinition,
+    RegionsOfInterest,
+    ClipPreferences,
+    Render,
+    Other,
+}
+
+impl Action {
+    pub(crate) fn named(name: &CStr) -> Self {
+        const NAMES: &[(&CStr, Action)] = &[
+            (names::ACTION_LOAD, Action::Load),
+            (names::ACTION_UNLOAD, Action::Unload),
+            (names::ACTION_DESCRIBE, Action::Describe),
+            (names::ACTION_DESCRIBE_IN_CONTEXT, Action::DescribeInContext),
+            (names::ACTION_CREATE, Action::CreateInstance),
+            (names::ACTION_DESTROY, Action::DestroyInstance),
+            (names::ACTION_CHANGED, Action::InstanceChanged),
+            (names::ACTION_REGION_OF_DEFINITION, Action::RegionOfDefinition),
+            (names::ACTION_REGIONS_OF_INTEREST, Action::RegionsOfInterest),
+            (names::ACTION_CLIP_PREFERENCES, Action::ClipPreferences),
+            (names::ACTION_RENDER, Action::Render),
+        ];
+        let found = NAMES.iter().find(|(known, _)| *known == name);
+        found.map_or(Self::Other, |(_, action)| *action)
+    }
+}
+
+pub(crate) fn answer(action: Action, call: Call<'_>) -> Answer {
+    match action {
+        Action::Other => Ok(Status::REPLY_DEFAULT),
+        Action::Load => describe::load(Host::current()?),
+        Action::Unload => {
+            host::forget_suites();
+            Ok(Status::OK)
+        }
+        Action::Describe => describe::describe(call.effect()?),
+        Action::DescribeInContext => describe::in_context(call.effect()?, call.arguments()?),
+        Action::CreateInstance => instance::create(call.effect()?),
+        Action::DestroyInstance => instance::destroy(call.effect()?),
+        Action::InstanceChanged => changed::changed(call.effect()?, call.arguments()?),
+        Action::RegionOfDefinition => {
+            picture::region_of_definition(call.effect()?, call.arguments()?, call.reply()?)
+        }
+        Action::RegionsOfInterest => {
+            picture::regions_of_interest(call.effect()?, call.arguments()?, call.reply()?)
+        }
+        Action::ClipPreferences => picture::clip_preferences(call.effect()?, call.reply()?),
+        Action::Render => picture::render(call.effect()?),
+    }
+}

@@ -1,0 +1,193 @@
+//! What hosts learn about the node before there is one.
+//!
+//! Hosts describe as often as they like, and remember a failure for good; so nothing here asks for
+//! more than the three required suites, and a property that an older host lacks is let go.
+
+#![forbid(unsafe_code)]
+
+mod parameters;
+
+use std::ffi::CStr;
+
+use crate::host::{Effect, Host, Properties};
+use crate::names;
+use crate::params::ALPHA_MODE;
+use crate::status::{Answer, Status};
+
+const NAME: &CStr = c"WanAlpha";
+
+const ABOUT: &CStr = c"Generates a clip of a subject with its own transparency - hair, smoke, \
+glass, fire - from a prompt, placed by a keyframed ellipse.";
+
+const VERSION: &CStr =
+    match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
+        Ok(version) => version,
+        Err(_) => c"",
+    };
+
+/// Hosts of this family make General an effect on a clip; while Source has no use there, the node
+/// is a generator only.
+const GENERATOR_ONLY: &str = "DaVinciResolve";
+
+/// In which role a host makes an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Context {
+    /// Without inputs.
+    Generator,
+    /// With an optional Source, whose region is the frame that the take is fitted into.
+    General,
+}
+
+impl Context {
+    const ALL: [Self; 2] = [Self::Generator, Self::General];
+
+    fn name(self) -> &'static CStr {
+        match self {
+            Self::Generator => names::CONTEXT_GENERATOR,
+            Self::General => names::CONTEXT_GENERAL,
+        }
+    }
+
+    fn is_called(self, name: &str) -> bool {
+        self.name().to_bytes() == name.as_bytes()
+    }
+
+    /// What to offer a host of that name, given the contexts it says it has; it may say nothing.
+    fn offered(host: &str, supported: &[String]) -> Vec<Self> {
+        let known = |context: &Self| supported.iter().any(|name| context.is_called(name));
+        let wanted =
+            |context: &Self| *context == Self::Generator || !host.starts_with(GENERATOR_ONLY);
+        Self::ALL
+            .into_iter()
+            .filter(wanted)
+            .filter(|context| supported.is_empty() || known(context))
+            .collect()
+    }
+
+    fn offered_to(host: &Properties<'_>) -> Vec<Self> {
+        let name = host.text(names::NAME, 0).unwrap_or_default();
+        Self::offered(&name, &host.texts(names::SUPPORTED_CONTEXTS))
+    }
+}
+
+/// Failing here keeps the node out of a host's menus, where failing later leaves a dead entry.
+pub(crate) fn load(host: Host) -> Answer {
+    if Context::offered_to(&host.properties()?).is_empty() {
+        return Err(Status::MISSING_HOST_FEATURE);
+    }
+    Ok(Status::OK)
+}
+
+pub(crate) fn describe(effect: Effect<'_>) -> Answer {
+    let host = effect.host();
+    let host = host.properties()?;
+    let contexts = Context::offered_to(&host);
+    if contexts.is_empty() {
+        return Err(Status::MISSING_HOST_FEATURE);
+    }
+    let ours = effect.properties()?;
+    ours.set(names::LABEL, NAME)?;
+    ours.wish(names::SHORT_LABEL, NAME);
+    ours.wish(names::LONG_LABEL, NAME);
+    ours.set(names::GROUPING, NAME)?;
+    ours.wish(names::DESCRIPTION, ABOUT);
+    ours.wish(names::VERSION_LABEL, VERSION);
+    ours.set_all(names::SUPPORTED_CONTEXTS, contexts.into_iter().map(Context::name))?;
+    ours.set_all(names::SUPPORTED_DEPTHS, depths(&host.texts(names::SUPPORTED_DEPTHS)))?;
+    capabilities(ours);
+    Ok(Status::OK)
+}
+
+/// Float first, as the best; half only where the host says that it knows what that is.
+fn depths(supported: &[String]) -> Vec<&'static CStr> {
+    let half = names::DEPTH_HALF;
+    let knows_half = supported.iter().any(|name| name.as_bytes() == half.to_bytes());
+    [names::DEPTH_FLOAT, names::DEPTH_SHORT, names::DEPTH_BYTE]
+        .into_iter()
+        .chain(knows_half.then_some(half))
+        .collect()
+}
+
+/// All of these have defaults, so a host that lacks one is none the worse for it.
+fn capabilities(ours: Properties<'_>) {
+    ours.wish(names::TILES, true);
+    ours.wish(names::MULTI_RESOLUTION, true);
+    ours.wish(names::TEMPORAL_ACCESS, false);
+    ours.wish(names::THREAD_SAFETY, names::FULLY_SAFE);
+    ours.wish(names::HOST_FRAME_THREADING, false);
+    ours.wish(names::SINGLE_INSTANCE, false);
+    ours.wish(names::FIELD_RENDER_TWICE, false);
+    ours.wish(names::MULTIPLE_DEPTHS, false);
+    ours.wish(names::MULTIPLE_ASPECTS, false);
+    ours.wish(names::SEQUENTIAL_RENDER, false);
+    ours.wish(names::NO_SPATIAL_AWARENESS, c"false");
+    ours.wish(names::PREFERENCES_SLAVE, ALPHA_MODE);
+}
+
+pub(crate) fn in_context(effect: Effect<'_>, arguments: Properties<'_>) -> Answer {
+    let name = arguments.text(names::CONTEXT, 0)?;
+    let context = Context::ALL.into_iter().find(|context| context.is_called(&name));
+    match context.ok_or(Status::UNSUPPORTED)? {
+        Context::Generator => {}
+        // Before Output: some hosts take the format of the first clip that is defined.
+        Context::General => source(effect.define_clip(names::CLIP_SOURCE)?)?,
+    }
+    output(effect.define_clip(names::CLIP_OUTPUT)?)?;
+    parameters::define(effect)?;
+    Ok(Status::OK)
+}
+
+/// Only its region and pixel aspect are looked at. It takes tiles, so that no host renders the
+/// whole of it for us.
+fn source(clip: Properties<'_>) -> Result<(), Status> {
+    clip.set(names::SUPPORTED_COMPONENTS, names::RGBA)?;
+    clip.set(names::CLIP_OPTIONAL, true)?;
+    clip.wish(names::LABEL, names::CLIP_SOURCE);
+    clip.wish(names::TEMPORAL_ACCESS, false);
+    clip.wish(names::TILES, true);
+    clip.wish(names::CLIP_MASK, false);
+    clip.wish(names::FIELD_EXTRACTION, names::FIELD_SINGLE);
+    Ok(())
+}
+
+fn output(clip: Properties<'_>) -> Result<(), Status> {
+    clip.set(names::SUPPORTED_COMPONENTS, names::RGBA)?;
+    clip.wish(names::LABEL, names::CLIP_OUTPUT);
+    clip.wish(names::TILES, true);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offered(host: &str, supported: &[&CStr]) -> Vec<Context> {
+        let names: Vec<String> =
+            supported.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+        Context::offered(host, &names)
+    }
+
+    #[test]
+    fn each_host_is_offered_what_it_can_use() {
+        let (generator, general) = (names::CONTEXT_GENERATOR, names::CONTEXT_GENERAL);
+        let filter = c"OfxImageEffectContextFilter";
+        let both = [Context::Generator, Context::General];
+        assert_eq!(offered("fr.inria.Natron", &[filter, general, generator]), both);
+        assert_eq!(offered("uk.co.thefoundry.nuke", &[filter, general]), [Context::General]);
+        assert_eq!(offered("of.no.name", &[]), both);
+        assert_eq!(offered("of.no.use", &[filter]), []);
+        for resolve in ["DaVinciResolve", "DaVinciResolveLite"] {
+            let supported = [filter, general, generator];
+            assert_eq!(offered(resolve, &supported), [Context::Generator]);
+        }
+    }
+
+    #[test]
+    fn half_is_for_hosts_that_know_it() {
+        let three = [names::DEPTH_FLOAT, names::DEPTH_SHORT, names::DEPTH_BYTE];
+        assert_eq!(depths(&[]), three);
+        let known = depths(&["OfxBitDepthFloat".to_owned(), "OfxBitDepthHalf".to_owned()]);
+        assert_eq!(known[..3], three);
+        assert_eq!(known[3..], [names::DEPTH_HALF]);
+    }
+}

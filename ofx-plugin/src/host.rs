@@ -1,0 +1,125 @@
+//! The host: its suites behind safe types.
+//!
+//! [`Host`] is a copy of a few pointers, taken at the beginning of an action; [`Effect`],
+//! [`Properties`] and [`Parameter`] are what the host lends for that action. The pointers are kept
+//! in atomics rather than behind a lock: actions come on several threads and into one another.
+
+#![allow(unsafe_code)]
+
+mod call;
+mod effect;
+mod message;
+mod parameter;
+mod properties;
+
+use std::ffi::{CStr, c_int};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use openfx_sys::{
+    OfxHost, OfxImageEffectSuiteV1, OfxMessageSuiteV2, OfxParameterSuiteV1, OfxPropertySetStruct,
+    OfxPropertySuiteV1,
+};
+
+pub(crate) use call::Call;
+pub(crate) use effect::{Clip, Effect};
+pub(crate) use parameter::Parameter;
+pub(crate) use properties::Properties;
+
+use crate::names;
+use crate::status::Status;
+
+static HOST: AtomicPtr<OfxHost> = AtomicPtr::new(ptr::null_mut());
+static PROPERTY: AtomicPtr<OfxPropertySuiteV1> = AtomicPtr::new(ptr::null_mut());
+static EFFECT: AtomicPtr<OfxImageEffectSuiteV1> = AtomicPtr::new(ptr::null_mut());
+static PARAMETER: AtomicPtr<OfxParameterSuiteV1> = AtomicPtr::new(ptr::null_mut());
+static MESSAGE: AtomicPtr<OfxMessageSuiteV2> = AtomicPtr::new(ptr::null_mut());
+
+/// The host that loaded us and the suites that it has.
+#[derive(Clone, Copy)]
+pub(crate) struct Host {
+    properties: *mut OfxPropertySetStruct,
+    property: &'static OfxPropertySuiteV1,
+    effect: &'static OfxImageEffectSuiteV1,
+    parameter: &'static OfxParameterSuiteV1,
+    message: Option<&'static OfxMessageSuiteV2>,
+}
+
+/// Keeps the host for the actions to come. Hosts do this again after unloading, or with another
+/// struct for each plug-in of a bundle: the latest counts. Calls nothing.
+pub(crate) fn set(host: *mut OfxHost) {
+    forget_suites();
+    HOST.store(host, Ordering::Release);
+}
+
+/// What unloading leaves behind: the host, and nothing fetched from it.
+pub(crate) fn forget_suites() {
+    PROPERTY.store(ptr::null_mut(), Ordering::Release);
+    EFFECT.store(ptr::null_mut(), Ordering::Release);
+    PARAMETER.store(ptr::null_mut(), Ordering::Release);
+    MESSAGE.store(ptr::null_mut(), Ordering::Release);
+}
+
+impl Host {
+    /// The host, its suites fetched where they are not yet.
+    ///
+    /// # Errors
+    /// [`Status::MISSING_HOST_FEATURE`] where a required suite is absent.
+    pub(crate) fn current() -> Result<Self, Status> {
+        let host = HOST.load(Ordering::Acquire);
+        // SAFETY: OpenFX keeps the struct given to setHost valid while the binary is loaded, and
+        // nobody writes to it; null is refused here.
+        let host = unsafe { host.as_ref() }.ok_or(Status::MISSING_HOST_FEATURE)?;
+        if PROPERTY.load(Ordering::Acquire).is_null() {
+            fetch_suites(host);
+        }
+        // SAFETY: `fetch_suites` puts suites of these very types there, and by OpenFX they stay as
+        // they are while the binary is loaded.
+        let (property, effect, parameter, message) = unsafe {
+            (
+                PROPERTY.load(Ordering::Acquire).as_ref(),
+                EFFECT.load(Ordering::Acquire).as_ref(),
+                PARAMETER.load(Ordering::Acquire).as_ref(),
+                MESSAGE.load(Ordering::Acquire).as_ref(),
+            )
+        };
+        Ok(Self {
+            properties: host.host,
+            property: property.ok_or(Status::MISSING_HOST_FEATURE)?,
+            effect: effect.ok_or(Status::MISSING_HOST_FEATURE)?,
+            parameter: parameter.ok_or(Status::MISSING_HOST_FEATURE)?,
+            message,
+        })
+    }
+
+    /// What the host says about itself.
+    pub(crate) fn properties(&self) -> Result<Properties<'_>, Status> {
+        // SAFETY: the host's own property set is valid while the binary is loaded.
+        unsafe { Properties::new(*self, self.properties) }
+    }
+}
+
+/// Fetches every suite that is used. The property suite comes last: its presence says that the
+/// others have been asked for.
+fn fetch_suites(host: &OfxHost) {
+    let Some(fetch) = host.fetchSuite else { return };
+    let suite = |name: &CStr, version: c_int| {
+        // SAFETY: this is the host's own function with the host's own handle and a static name.
+        unsafe { fetch(host.host, name.as_ptr(), version) }.cast_mut()
+    };
+    EFFECT.store(suite(names::SUITE_EFFECT, 1).cast(), Ordering::Release);
+    PARAMETER.store(suite(names::SUITE_PARAMETER, 1).cast(), Ordering::Release);
+    MESSAGE.store(suite(names::SUITE_MESSAGE, 2).cast(), Ordering::Release);
+    PROPERTY.store(suite(names::SUITE_PROPERTY, 1).cast(), Ordering::Release);
+}
+
+/// Calls a function of a suite that the host may have left null.
+macro_rules! ask {
+    ($suite:expr, $function:ident ( $($argument:expr),* $(,)? )) => {
+        match $suite.$function {
+            Some(function) => $crate::status::Status::of(function($($argument),*)).ok(),
+            None => Err($crate::status::Status::MISSING_HOST_FEATURE),
+        }
+    };
+}
+use ask;

@@ -1,0 +1,66 @@
+//! One node of a project.
+//!
+//! Hosts make instances in numbers, silently and often: making one looks up handles and starts
+//! nothing.
+
+#![forbid(unsafe_code)]
+
+use std::ffi::CStr;
+
+use crate::host::{Clip, Effect, Parameter};
+use crate::names;
+use crate::params::{self, Shown, TABLE};
+use crate::status::{Answer, Status};
+
+/// What is kept per instance. Nothing in it changes, so renders need no lock.
+pub(crate) struct Instance {
+    /// In the General context only.
+    source: Option<Clip>,
+    /// In the order of [`TABLE`]; a host may have left one out.
+    parameters: Vec<Option<Parameter>>,
+}
+
+impl Instance {
+    /// # Errors
+    /// [`Status::BAD_HANDLE`] where the host has not made this parameter.
+    pub(crate) fn parameter(&self, id: &CStr) -> Result<Parameter, Status> {
+        let found = params::position(id).and_then(|position| self.parameters.get(position));
+        found.copied().flatten().ok_or(Status::BAD_HANDLE)
+    }
+
+    /// The Source, where something is connected to it.
+    pub(crate) fn connected_source(&self, effect: Effect<'_>) -> Option<Clip> {
+        let source = self.source?;
+        let connected =
+            effect.clip_properties(source).and_then(|clip| clip.int(names::CLIP_CONNECTED));
+        (connected == Ok(1)).then_some(source)
+    }
+}
+
+/// OK rather than the default: some hosts destroy only what was created with OK.
+pub(crate) fn create(effect: Effect<'_>) -> Answer {
+    let is_general = effect
+        .properties()?
+        .text(names::CONTEXT, 0)
+        .is_ok_and(|context| context.as_bytes() == names::CONTEXT_GENERAL.to_bytes());
+    let source = if is_general { effect.clip(names::CLIP_SOURCE).ok() } else { None };
+    let parameters: Vec<_> =
+        TABLE.iter().map(|parameter| effect.parameter(parameter.id).ok()).collect();
+    for (parameter, handle) in TABLE.iter().zip(&parameters) {
+        let Some(properties) = handle.and_then(|handle| handle.properties(effect).ok()) else {
+            continue;
+        };
+        match parameter.shown {
+            Shown::Editable => {}
+            Shown::ReadOnly => properties.wish(names::ENABLED, false),
+            Shown::Hidden => properties.wish(names::SECRET, true),
+        }
+    }
+    effect.attach(Instance { source, parameters })?;
+    Ok(Status::OK)
+}
+
+pub(crate) fn destroy(effect: Effect<'_>) -> Answer {
+    effect.detach()?;
+    Ok(Status::OK)
+}

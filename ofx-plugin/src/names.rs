@@ -1,0 +1,143 @@
+//! Names of OpenFX as C strings: from the headers where these have them, ours where they are newer.
+
+use std::ffi::CStr;
+
+#[expect(clippy::panic, reason = "evaluated while compiling only")]
+const fn from_header(bytes: &[u8]) -> &CStr {
+    match CStr::from_bytes_with_nul(bytes) {
+        Ok(name) => name,
+        Err(_) => panic!("a name in the headers does not end in NUL"),
+    }
+}
+
+macro_rules! from_headers {
+    ($($name:ident = $source:ident;)+) => {
+        $(pub(crate) const $name: &CStr = from_header(openfx_sys::$source);)+
+    };
+}
+
+from_headers! {
+    API = kOfxImageEffectPluginApi;
+
+    SUITE_PROPERTY = kOfxPropertySuite;
+    SUITE_EFFECT = kOfxImageEffectSuite;
+    SUITE_PARAMETER = kOfxParameterSuite;
+    SUITE_MESSAGE = kOfxMessageSuite;
+
+    ACTION_LOAD = kOfxActionLoad;
+    ACTION_UNLOAD = kOfxActionUnload;
+    ACTION_DESCRIBE = kOfxActionDescribe;
+    ACTION_DESCRIBE_IN_CONTEXT = kOfxImageEffectActionDescribeInContext;
+    ACTION_CREATE = kOfxActionCreateInstance;
+    ACTION_DESTROY = kOfxActionDestroyInstance;
+    ACTION_CHANGED = kOfxActionInstanceChanged;
+    ACTION_REGION_OF_DEFINITION = kOfxImageEffectActionGetRegionOfDefinition;
+    ACTION_REGIONS_OF_INTEREST = kOfxImageEffectActionGetRegionsOfInterest;
+    ACTION_CLIP_PREFERENCES = kOfxImageEffectActionGetClipPreferences;
+    ACTION_RENDER = kOfxImageEffectActionRender;
+
+    NAME = kOfxPropName;
+    TYPE = kOfxPropType;
+    TIME = kOfxPropTime;
+    LABEL = kOfxPropLabel;
+    SHORT_LABEL = kOfxPropShortLabel;
+    LONG_LABEL = kOfxPropLongLabel;
+    VERSION_LABEL = kOfxPropVersionLabel;
+    DESCRIPTION = kOfxPropPluginDescription;
+    INSTANCE_DATA = kOfxPropInstanceData;
+    CHANGE_REASON = kOfxPropChangeReason;
+    USER_EDITED = kOfxChangeUserEdited;
+    TYPE_PARAMETER = kOfxTypeParameter;
+
+    CONTEXT = kOfxImageEffectPropContext;
+    CONTEXT_GENERATOR = kOfxImageEffectContextGenerator;
+    CONTEXT_GENERAL = kOfxImageEffectContextGeneral;
+    SUPPORTED_CONTEXTS = kOfxImageEffectPropSupportedContexts;
+    SUPPORTED_DEPTHS = kOfxImageEffectPropSupportedPixelDepths;
+    DEPTH_BYTE = kOfxBitDepthByte;
+    DEPTH_SHORT = kOfxBitDepthShort;
+    DEPTH_HALF = kOfxBitDepthHalf;
+    DEPTH_FLOAT = kOfxBitDepthFloat;
+    SUPPORTED_COMPONENTS = kOfxImageEffectPropSupportedComponents;
+    RGBA = kOfxImageComponentRGBA;
+    GROUPING = kOfxImageEffectPluginPropGrouping;
+    TILES = kOfxImageEffectPropSupportsTiles;
+    MULTI_RESOLUTION = kOfxImageEffectPropSupportsMultiResolution;
+    TEMPORAL_ACCESS = kOfxImageEffectPropTemporalClipAccess;
+    THREAD_SAFETY = kOfxImageEffectPluginRenderThreadSafety;
+    FULLY_SAFE = kOfxImageEffectRenderFullySafe;
+    HOST_FRAME_THREADING = kOfxImageEffectPluginPropHostFrameThreading;
+    SINGLE_INSTANCE = kOfxImageEffectPluginPropSingleInstance;
+    FIELD_RENDER_TWICE = kOfxImageEffectPluginPropFieldRenderTwiceAlways;
+    MULTIPLE_DEPTHS = kOfxImageEffectPropSupportsMultipleClipDepths;
+    MULTIPLE_ASPECTS = kOfxImageEffectPropSupportsMultipleClipPARs;
+    SEQUENTIAL_RENDER = kOfxImageEffectInstancePropSequentialRender;
+    PREFERENCES_SLAVE = kOfxImageEffectPropClipPreferencesSlaveParam;
+
+    CLIP_OUTPUT = kOfxImageEffectOutputClipName;
+    CLIP_SOURCE = kOfxImageEffectSimpleSourceClipName;
+    CLIP_OPTIONAL = kOfxImageClipPropOptional;
+    CLIP_CONNECTED = kOfxImageClipPropConnected;
+    CLIP_MASK = kOfxImageClipPropIsMask;
+    FIELD_EXTRACTION = kOfxImageClipPropFieldExtraction;
+    FIELD_SINGLE = kOfxImageFieldSingle;
+
+    REGION_OF_DEFINITION = kOfxImageEffectPropRegionOfDefinition;
+    REGION_OF_INTEREST = kOfxImageEffectPropRegionOfInterest;
+    PROJECT_SIZE = kOfxImageEffectPropProjectSize;
+    PROJECT_OFFSET = kOfxImageEffectPropProjectOffset;
+    PREMULTIPLICATION = kOfxImageEffectPropPreMultiplication;
+    PREMULTIPLIED = kOfxImagePreMultiplied;
+    STRAIGHT = kOfxImageUnPreMultiplied;
+    FRAME_VARYING = kOfxImageEffectFrameVarying;
+    CONTINUOUS_SAMPLES = kOfxImageClipPropContinuousSamples;
+
+    PARAM_GROUP = kOfxParamTypeGroup;
+    PARAM_PAGE = kOfxParamTypePage;
+    PARAM_STRING = kOfxParamTypeString;
+    PARAM_INTEGER = kOfxParamTypeInteger;
+    PARAM_DOUBLE = kOfxParamTypeDouble;
+    PARAM_DOUBLE_2D = kOfxParamTypeDouble2D;
+    PARAM_CHOICE = kOfxParamTypeChoice;
+    PARAM_BUTTON = kOfxParamTypePushButton;
+    SCRIPT_NAME = kOfxParamPropScriptName;
+    HINT = kOfxParamPropHint;
+    PARENT = kOfxParamPropParent;
+    GROUP_OPEN = kOfxParamPropGroupOpen;
+    PAGE_CHILD = kOfxParamPropPageChild;
+    ANIMATES = kOfxParamPropAnimates;
+    PERSISTENT = kOfxParamPropPersistant;
+    EVALUATE_ON_CHANGE = kOfxParamPropEvaluateOnChange;
+    CAN_UNDO = kOfxParamPropCanUndo;
+    SECRET = kOfxParamPropSecret;
+    ENABLED = kOfxParamPropEnabled;
+    CACHE_INVALIDATION = kOfxParamPropCacheInvalidation;
+    INVALIDATE_ALL = kOfxParamInvalidateAll;
+    DEFAULT = kOfxParamPropDefault;
+    MIN = kOfxParamPropMin;
+    MAX = kOfxParamPropMax;
+    DISPLAY_MIN = kOfxParamPropDisplayMin;
+    DISPLAY_MAX = kOfxParamPropDisplayMax;
+    INCREMENT = kOfxParamPropIncrement;
+    DIGITS = kOfxParamPropDigits;
+    DOUBLE_TYPE = kOfxParamPropDoubleType;
+    DOUBLE_PLAIN = kOfxParamDoubleTypePlain;
+    DOUBLE_ANGLE = kOfxParamDoubleTypeAngle;
+    DEFAULT_COORDINATES = kOfxParamPropDefaultCoordinateSystem;
+    CANONICAL = kOfxParamCoordinatesCanonical;
+    CHOICE_OPTION = kOfxParamPropChoiceOption;
+    STRING_MODE = kOfxParamPropStringMode;
+    SINGLE_LINE = kOfxParamStringIsSingleLine;
+    MULTI_LINE = kOfxParamStringIsMultiLine;
+
+    MESSAGE_ERROR = kOfxMessageError;
+}
+
+/// OpenFX 1.5: "true" for an effect that may be baked into a colour table; ours draws in space.
+pub(crate) const NO_SPATIAL_AWARENESS: &CStr = c"OfxImageEffectPropNoSpatialAwareness";
+
+/// A property of `GetRegionsOfInterest`, named after the clip.
+pub(crate) const SOURCE_REGION_OF_INTEREST: &CStr = c"OfxImageClipPropRoI_Source";
+
+/// A property of `GetClipPreferences`, named after the clip.
+pub(crate) const OUTPUT_COMPONENTS: &CStr = c"OfxImageClipPropComponents_Output";

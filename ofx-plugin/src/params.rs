@@ -1,0 +1,204 @@
+//! The parameters of the node as data: one table, read by description, actions and documentation.
+//!
+//! Projects hold what stands here. An id, a type, a default, a hard range, the order of choices,
+//! whether a parameter animates and whether it is saved never change once released, because hosts
+//! do not save what equals its default and find parameters by id; new parameters and choices are
+//! appended. `tests/data/params.golden.json` guards that. Labels, hints, groups and display ranges
+//! may change.
+
+#![forbid(unsafe_code)]
+
+mod markdown;
+mod table;
+
+use std::ffi::CStr;
+
+pub use markdown::markdown;
+pub use table::{ALPHA_MODE, START_FRAME, START_HERE, STATUS, TABLE};
+
+/// The longest prompt in bytes of UTF-8; hosts write it into their project files as it is.
+pub const MAX_PROMPT: usize = 4096;
+
+/// One parameter.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameter {
+    /// Name in projects and scripts.
+    pub id: &'static CStr,
+    /// Where the panel shows it.
+    pub group: Group,
+    /// Name in the panel.
+    pub label: &'static CStr,
+    /// What an artist reads when pointing at it.
+    pub hint: &'static CStr,
+    /// Type, default and limits.
+    pub kind: Kind,
+    /// Whether it may be keyframed.
+    pub animates: bool,
+    /// Whether projects hold its value.
+    pub persistent: bool,
+    /// Whether a change makes the host look for new pictures. Natron undoes only what does.
+    pub evaluates: bool,
+    /// Whether a change by the node is a step of undo.
+    pub undoable: bool,
+    /// How the panel shows it.
+    pub shown: Shown,
+}
+
+/// Type, default and limits of a parameter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// Text.
+    Text {
+        /// In a new node.
+        default: &'static CStr,
+        /// Whether the panel gives it several lines.
+        lines: Lines,
+    },
+    /// A whole number.
+    Int {
+        /// In a new node.
+        default: i32,
+        /// Least and greatest value.
+        range: [i32; 2],
+        /// Ends of the slider.
+        display: [i32; 2],
+    },
+    /// A number.
+    Double {
+        /// In a new node.
+        default: f64,
+        /// Least and greatest value.
+        range: [f64; 2],
+        /// Ends of the slider.
+        display: [f64; 2],
+        /// What one step of the wheel or arrow key adds.
+        increment: f64,
+        /// What the number measures.
+        unit: Unit,
+    },
+    /// Two numbers, keyframed together; both have the same limits.
+    Double2D {
+        /// In a new node.
+        default: [f64; 2],
+        /// Least and greatest value.
+        range: [f64; 2],
+        /// Ends of the sliders.
+        display: [f64; 2],
+        /// What one step of the wheel or arrow key adds.
+        increment: f64,
+    },
+    /// One of several names; the first is the default.
+    Choice {
+        /// In the order in which projects number them.
+        options: &'static [&'static CStr],
+    },
+    /// Something to press.
+    Button,
+}
+
+/// How many lines a text has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lines {
+    /// One.
+    Single,
+    /// Any number.
+    Multiple,
+}
+
+/// What a number measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Nothing that a host would convert.
+    Plain,
+    /// Degrees, counter-clockwise.
+    Angle,
+}
+
+/// How the panel shows a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// To be edited.
+    Editable,
+    /// To be read.
+    ReadOnly,
+    /// Not at all.
+    Hidden,
+}
+
+/// A group of the panel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// What to show.
+    Subject,
+    /// Where to show it.
+    Ellipse,
+    /// Making a take, and how that goes.
+    Generate,
+    /// When the take plays.
+    Time,
+    /// How the take becomes a picture.
+    Output,
+    /// What makes the take.
+    Model,
+}
+
+impl Group {
+    /// In the order of the panel.
+    pub const ALL: &[Self] =
+        &[Self::Subject, Self::Ellipse, Self::Generate, Self::Time, Self::Output, Self::Model];
+
+    /// Name in projects and scripts. Groups are parameters too, and `model` is one already.
+    #[must_use]
+    pub fn id(self) -> &'static CStr {
+        match self {
+            Self::Subject => c"subjectGroup",
+            Self::Ellipse => c"ellipseGroup",
+            Self::Generate => c"generateGroup",
+            Self::Time => c"timeGroup",
+            Self::Output => c"outputGroup",
+            Self::Model => c"modelGroup",
+        }
+    }
+
+    /// Name in the panel.
+    #[must_use]
+    pub fn label(self) -> &'static CStr {
+        match self {
+            Self::Subject => c"Subject",
+            Self::Ellipse => c"Ellipse",
+            Self::Generate => c"Generate",
+            Self::Time => c"Time",
+            Self::Output => c"Output",
+            Self::Model => c"Model",
+        }
+    }
+
+    /// Whether a new panel shows what is in it.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Subject | Self::Ellipse | Self::Generate)
+    }
+}
+
+impl Kind {
+    /// How the documentation and the golden file name the type.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Text { lines: Lines::Single, .. } => "String",
+            Self::Text { lines: Lines::Multiple, .. } => "String, multi-line",
+            Self::Int { .. } => "Int",
+            Self::Double { unit: Unit::Plain, .. } => "Double",
+            Self::Double { unit: Unit::Angle, .. } => "Double, angle",
+            Self::Double2D { .. } => "Double2D",
+            Self::Choice { .. } => "Choice",
+            Self::Button => "PushButton",
+        }
+    }
+}
+
+/// Where a parameter stands in [`TABLE`].
+#[must_use]
+pub fn position(id: &CStr) -> Option<usize> {
+    TABLE.iter().position(|parameter| parameter.id == id)
+}

@@ -1,0 +1,63 @@
+//! The answers that OpenFX knows, to be given and to be got.
+
+use openfx_sys::OfxStatus;
+
+/// A status of OpenFX. The headers have them as casts, which bindgen leaves out.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Status(OfxStatus);
+
+/// What an action is answered with; an error is a status too.
+pub(crate) type Answer = Result<Status, Status>;
+
+impl Status {
+    pub(crate) const OK: Self = Self(0);
+    pub(crate) const FAILED: Self = Self(1);
+    pub(crate) const MISSING_HOST_FEATURE: Self = Self(4);
+    pub(crate) const UNSUPPORTED: Self = Self(5);
+    pub(crate) const BAD_HANDLE: Self = Self(9);
+    /// The host is to do what it does for nodes that do not answer this action.
+    pub(crate) const REPLY_DEFAULT: Self = Self(14);
+
+    /// As it came from a function of the host.
+    pub(crate) fn of(raw: OfxStatus) -> Self {
+        Self(raw)
+    }
+
+    pub(crate) fn raw(self) -> OfxStatus {
+        self.0
+    }
+
+    /// What a function of the host answered, as a result.
+    pub(crate) fn ok(self) -> Result<(), Self> {
+        if self == Self::OK { Ok(()) } else { Err(self) }
+    }
+
+    /// An error on its way to the host: of what another host function answered, only what says
+    /// something about our action is passed on.
+    pub(crate) fn as_answer(self) -> Self {
+        match self {
+            Self::OK
+            | Self::FAILED
+            | Self::MISSING_HOST_FEATURE
+            | Self::UNSUPPORTED
+            | Self::BAD_HANDLE
+            | Self::REPLY_DEFAULT => self,
+            _ => Self::FAILED,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_that_hosts_do_not_expect_becomes_failed() {
+        assert_eq!(Status::of(3).as_answer(), Status::FAILED);
+        assert_eq!(Status::of(-7).as_answer(), Status::FAILED);
+        assert_eq!(Status::REPLY_DEFAULT.as_answer(), Status::REPLY_DEFAULT);
+        assert_eq!(Status::of(0).ok(), Ok(()));
+        assert_eq!(Status::of(4).ok(), Err(Status::MISSING_HOST_FEATURE));
+    }
+}

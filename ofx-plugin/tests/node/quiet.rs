@@ -1,0 +1,53 @@
+//! Loading and describing leave nothing behind: no thread, no process, no socket, no open file.
+
+use std::fs;
+use std::process::Command;
+
+use crate::support::{Effect, GENERAL, GENERATOR, Host, OK, Plugin};
+
+const ALONE: &str = "WAN_ALPHA_TEST_ALONE";
+
+/// Other tests have threads and files of their own, so this one looks in a process of its own.
+#[test]
+fn loading_and_describing_leave_nothing_behind() {
+    if std::env::var_os(ALONE).is_some() {
+        return look();
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "quiet::loading_and_describing_leave_nothing_behind"])
+        .env(ALONE, "1")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains("1 passed"), "{told}");
+}
+
+fn look() {
+    let host = Host::complete();
+    let plugin = Plugin::load();
+    let before = traces();
+    for _ in 0..50 {
+        plugin.set_host(&host);
+        assert_eq!(plugin.action("OfxActionLoad", None, None, None), OK);
+        let effect = Box::<Effect>::default();
+        assert_eq!(plugin.describe(&effect), OK);
+        for context in [GENERATOR, GENERAL] {
+            assert_eq!(plugin.describe_in(context, &Box::<Effect>::default()), OK);
+        }
+        assert_eq!(plugin.action("OfxActionUnload", None, None, None), OK);
+    }
+    assert_eq!(traces(), before);
+}
+
+/// Threads, children, and what each open file is.
+fn traces() -> (usize, String, Vec<String>) {
+    let entries = |folder: &str| fs::read_dir(folder).unwrap().flatten();
+    let children = fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+    let mut open: Vec<String> = entries("/proc/self/fd")
+        .filter_map(|entry| fs::read_link(entry.path()).ok())
+        .map(|target| target.to_string_lossy().into_owned())
+        .filter(|target| !target.contains("/fd"))
+        .collect();
+    open.sort();
+    (entries("/proc/self/task").count(), children, open)
+}
