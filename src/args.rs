@@ -38,15 +38,174 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Make a take, an RGBA clip, from a prompt
     Render(Box<Render>),
+
+    /// The store of takes: list, show, verify, export, make, trim
+    #[command(subcommand)]
+    Take(TakeCommand),
+
+    /// The process that keeps a model warm for its clients
+    #[command(subcommand)]
+    Engine(EngineCommand),
+
+    /// Models by name: add, list, show, verify, remove, merge
+    #[command(subcommand)]
+    Model(ModelCommand),
+}
+
+/// What to do with takes.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TakeCommand {
+    /// Every take, newest first
+    List,
+    /// Where a take is, and its whole request
+    Show {
+        /// The take's key, or its beginning
+        key: String,
+    },
+    /// Read every frame and compare it with its checksum
+    Verify {
+        /// The take's key, or its beginning [default: every take]
+        key: Option<String>,
+    },
+    /// Write a take's frames as EXR and PNG
+    Export(Export),
+    /// Make the take of a request, ahead of a farm render for example
+    Make(MakeTake),
+    /// Remove the takes that were unused for longest, until the rest fits the limit
+    Trim {
+        /// Gigabytes of your own takes in each folder [default: WAN_ALPHA_STORE_LIMIT; else 50, or
+        /// a tenth of the disk]
+        #[arg(long, value_name = "GB")]
+        limit: Option<f64>,
+    },
+    /// Remove every take of yours
+    Clear {
+        /// Do it
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Where takes are kept, and how full it is there
+    Where,
+}
+
+/// A take to write as files.
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The take's key, or its beginning
+    pub(crate) key: String,
+
+    /// The folder to write
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+
+    /// Formats of the frames, separated by commas
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "exr,png")]
+    pub(crate) format: Vec<Format>,
+}
+
+impl Export {
+    /// As [`Render::formats`].
+    pub(crate) fn formats(&self) -> Vec<Format> {
+        in_order(&self.format)
+    }
+}
+
+/// A take to make.
+#[derive(Debug, Args)]
+pub(crate) struct MakeTake {
+    /// A file with a request (`take.json` of a render will do), or a node's takeRequest
+    #[arg(value_name = "FILE|REQUEST")]
+    pub(crate) request: String,
+
+    /// Have the engine make it: its model stays warm for the next take
+    #[arg(long)]
+    pub(crate) engine: bool,
+
+    /// Where to compute without the engine: auto, cpu or cuda:N
+    #[arg(long, default_value_t = DeviceChoice::Auto, conflicts_with = "engine")]
+    pub(crate) device: DeviceChoice,
+}
+
+/// What to do with the engine.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EngineCommand {
+    /// Be the engine; clients start it by themselves
+    Run(EngineRun),
+    /// What it is doing
+    Status {
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Free the model's memory
+    Unload,
+    /// End it, whoever's takes it makes
+    Stop,
+}
+
+/// An engine to be.
+#[derive(Debug, Args)]
+pub(crate) struct EngineRun {
+    /// Where to compute: auto, cpu or cuda:N
+    #[arg(long, default_value_t = DeviceChoice::Auto)]
+    pub(crate) device: DeviceChoice,
+
+    /// End soon after the last client, as an engine of a batch host does
+    #[arg(long)]
+    pub(crate) batch: bool,
+}
+
+/// What to do with models.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// Recognise a downloaded model's parts, fingerprint them, and give them a name
+    Add {
+        /// The name: letters, digits and - _ . +
+        name: String,
+        /// A folder, or the files of the parts
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+    },
+    /// Every named model, newest first
+    List,
+    /// The parts of a model: files, sizes, kinds, coverage
+    Show {
+        /// A model's name
+        name: String,
+    },
+    /// Read a model again and compare it with its fingerprint
+    Verify {
+        /// A model's name
+        name: String,
+    },
+    /// Forget a name; the weights stay
+    Remove {
+        /// A model's name
+        name: String,
+    },
+    /// Write the transformer with its adapters merged into one file
+    Merge {
+        /// A model's name, or its files
+        #[arg(required = true, value_name = "NAME|PATH")]
+        model: Vec<PathBuf>,
+        /// The file to write
+        #[arg(long, value_name = "FILE.safetensors")]
+        out: PathBuf,
+        /// Number format to store [default: bf16]
+        #[arg(long, value_parser = one_of::<Precision>(&["f32", "bf16"]))]
+        dtype: Option<Precision>,
+    },
+    /// Where models are looked for, and what `auto` means
+    Where,
 }
 
 /// One take and where it goes.
 #[derive(Debug, Args)]
 #[command(after_help = RENDER_EXAMPLES)]
 pub(crate) struct Render {
-    /// Model: a folder, or the files of its parts (DiT, text encoder, VAE, adapters); may be
-    /// given several times
-    #[arg(long, value_name = "PATH", required = true, num_args = 1.., help_heading = "Model")]
+    /// Model: a name (see `wan-alpha model`), a folder, or the files of its parts (DiT, text
+    /// encoder, VAE, adapters); may be given several times
+    #[arg(long, value_name = "NAME|PATH", default_value = "auto", num_args = 1.., help_heading = "Model")]
     pub(crate) model: Vec<PathBuf>,
 
     /// Strength of the DoRA that makes the video transparent, 0 to 2
@@ -70,7 +229,7 @@ pub(crate) struct Render {
 
     /// Processor threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    #[arg(help_heading = "Model")]
+    #[arg(allow_negative_numbers = true, help_heading = "Model")]
     pub(crate) threads: Option<u32>,
 
     /// What to show, in English or Chinese, or @FILE to read it from a text file. Say that the
@@ -84,18 +243,19 @@ pub(crate) struct Render {
 
     /// Seed of the noise, 0 to 4294967295: another seed, another take
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Take")]
+    #[arg(allow_negative_numbers = true)]
     pub(crate) seed: u32,
 
     /// Width in pixels, a multiple of 16 [default: the model's, else 832]
-    #[arg(long, value_name = "W", help_heading = "Take")]
+    #[arg(long, value_name = "W", allow_negative_numbers = true, help_heading = "Take")]
     pub(crate) width: Option<u32>,
 
     /// Height in pixels, a multiple of 16 [default: the model's, else 480]
-    #[arg(long, value_name = "H", help_heading = "Take")]
+    #[arg(long, value_name = "H", allow_negative_numbers = true, help_heading = "Take")]
     pub(crate) height: Option<u32>,
 
     /// Length in frames at 16 per second, 4n+1: 1, 5, … 81 … [default: the model's, else 81]
-    #[arg(long, value_name = "N", help_heading = "Take")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Take")]
     pub(crate) frames: Option<u32>,
 
     /// Where the subject is, "x,y,a,b,angle": centre in fractions of the frame from its
@@ -128,7 +288,7 @@ pub(crate) struct Render {
 
     /// Denoising steps, 1 to 1000 [default: the model's; else 4 with a step-distillation LoRA,
     /// 50 without]
-    #[arg(long, value_name = "N", help_heading = "Sampling")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Sampling")]
     pub(crate) steps: Option<u32>,
 
     /// How strictly the prompt is followed, 0 to 30; 1 is off and twice as fast [default: the
@@ -175,9 +335,13 @@ Exit codes: 0 done, 2 bad input, 3 out of memory, 4 model incomplete, 130 cancel
 impl Render {
     /// The formats asked for, each once and in a fixed order.
     pub(crate) fn formats(&self) -> Vec<Format> {
-        let all = [Format::Exr, Format::Png];
-        all.into_iter().filter(|format| self.format.contains(format)).collect()
+        in_order(&self.format)
     }
+}
+
+fn in_order(formats: &[Format]) -> Vec<Format> {
+    let all = [Format::Exr, Format::Png];
+    all.into_iter().filter(|format| formats.contains(format)).collect()
 }
 
 /// Parses one of some names into the type that has them.
@@ -221,7 +385,9 @@ mod tests {
 
     fn parse(more: &[&str]) -> Result<Render, clap::Error> {
         let line = ["wan-alpha", "render", "--model", "m", "--prompt", "p", "--out", "o"];
-        let Command::Render(render) = Cli::try_parse_from(line.iter().chain(more))?.command;
+        let Command::Render(render) = Cli::try_parse_from(line.iter().chain(more))?.command else {
+            panic!("not a render")
+        };
         Ok(*render)
     }
 
@@ -305,7 +471,7 @@ mod tests {
         ] {
             assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
         }
-        for missing in ["--model", "--prompt", "--out"] {
+        for missing in ["--prompt", "--out"] {
             let line = ["--model", "m", "--prompt", "p", "--out", "o"];
             let at = line.iter().position(|word| *word == missing).unwrap();
             let rest = line[..at].iter().chain(&line[at + 2..]);

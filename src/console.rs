@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 use wan_alpha_core::{Stage, Watch};
+use wan_alpha_take::message::Progress;
 
 use crate::interrupt::Interrupt;
-use crate::progress::Progress;
+use crate::progress::Progress as Screen;
 
 /// A [`Watch`] that shows progress, keeps warnings and timings, and stops on Ctrl-C.
-pub(super) struct Console<'a> {
-    progress: &'a Progress,
+pub(crate) struct Console<'a> {
+    progress: &'a Screen,
     interrupt: &'a Interrupt,
     record: Mutex<Record>,
 }
@@ -23,17 +24,23 @@ struct Record {
 }
 
 impl<'a> Console<'a> {
-    pub(super) fn new(progress: &'a Progress, interrupt: &'a Interrupt) -> Self {
+    pub(crate) fn new(progress: &'a Screen, interrupt: &'a Interrupt) -> Self {
         let record = Record { begun: Instant::now(), stages: Vec::new(), warnings: Vec::new() };
         Self { progress, interrupt, record: Mutex::new(record) }
     }
 
-    pub(super) fn warnings(&self) -> Vec<String> {
+    pub(crate) fn warnings(&self) -> Vec<String> {
         self.record().warnings.clone()
     }
 
+    /// Shows what an engine says of a take.
+    pub(crate) fn show(&self, progress: &Progress) {
+        let (step, of) = (progress.step as usize, progress.of as usize);
+        self.progress.update(&progress.stage, step, of);
+    }
+
     /// Seconds by stage, and in all.
-    pub(super) fn timings(&self) -> Value {
+    pub(crate) fn timings(&self) -> Value {
         let record = self.record();
         let now = Instant::now();
         let ends = record.stages.iter().skip(1).map(|(_, begun)| *begun).chain([now]);

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tempfile::NamedTempFile;
 use wan_alpha_core::tch::{Device, Tensor};
 
 use crate::exit::{Exit, OrExit};
+use crate::output::unfinished_file;
 
 /// Tensors on their way to a file, which appears whole or not at all.
 pub(crate) struct Dump {
@@ -22,7 +23,15 @@ impl Dump {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
-        let file = NamedTempFile::new_in(folder)
+        let attempt = || {
+            // A rename replaces whatever is there, a device like any other name.
+            ensure!(
+                path.metadata().map_or(true, |about| about.is_file()),
+                "it is a folder, a device or a pipe, not a file: choose another name"
+            );
+            Ok(unfinished_file(folder)?)
+        };
+        let file = attempt()
             .with_context(|| format!("cannot write the dump {}", path.display()))
             .or_exit(Exit::BadInput)?;
         Ok(Self { path: path.to_owned(), file, tensors: Vec::new() })

@@ -1,23 +1,32 @@
 //! `wan-alpha`: text to RGBA video, as a command.
 //!
-//! One file per verb. This file sets the process up and turns errors into exit codes; nothing
-//! below it reads the environment or ends the process.
+//! One file per verb. This file sets the process up and turns errors into exit codes; `environment`
+//! reads what the environment says, and nothing else does.
 
 mod args;
+mod console;
 mod dump;
+mod engine;
+mod environment;
 mod exit;
 mod interrupt;
+mod maker;
 mod mask_sequence;
+mod model;
 mod output;
 mod progress;
 mod render;
+mod results;
+mod take;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
 
-use args::{Cli, Command};
+use args::{Cli, Command, EngineCommand};
+use console::Console;
+use environment::Environment;
 use exit::Exit;
 use interrupt::Interrupt;
 use progress::Progress;
@@ -43,11 +52,22 @@ fn run(cli: Cli, progress: &Progress) -> Result<()> {
         (_, 1) => log::LevelFilter::Info,
         _ => log::LevelFilter::Debug,
     };
-    env_logger::Builder::new().filter_level(level).format_timestamp(None).init();
+    let environment = Environment::read();
+    let mut logger = env_logger::Builder::new();
+    if let Command::Engine(EngineCommand::Run(_)) = &cli.command {
+        engine::log_to_file(&mut logger, &environment, level)?;
+    } else {
+        logger.filter_level(level).format_timestamp(None);
+    }
+    logger.init();
     output::survive_file_size_limit()?;
     let interrupt = Interrupt::install()?;
+    let console = Console::new(progress, &interrupt);
     match cli.command {
-        Command::Render(args) => render::run(&args, progress, &interrupt),
+        Command::Render(args) => render::run(&args, &environment, progress, &console),
+        Command::Take(command) => take::run(&command, &environment, progress, &console),
+        Command::Engine(verb) => engine::run(&verb, &environment, &interrupt),
+        Command::Model(command) => model::run(&command, &environment, progress, &console),
     }
 }
 

@@ -21,6 +21,7 @@ use crate::exit::{Exit, OrExit};
 use folder::Folder;
 pub(crate) use frame::Frame;
 use sheet::Sheet;
+pub(crate) use whole::create as unfinished_file;
 
 /// All that may ever be asked to be a picture; EXR and PNG readers in the field stop near here.
 pub(crate) const SIZE_LIMIT: usize = 16384;

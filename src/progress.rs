@@ -79,7 +79,14 @@ impl Progress {
         }
     }
 
-    /// Prints a warning or remark, above the bar if there is one; shown even when quiet.
+    /// Prints a remark, unless quiet.
+    pub(crate) fn remark(&self, message: impl AsRef<str>) {
+        if !matches!(self.screen, Screen::Quiet) {
+            self.note(message);
+        }
+    }
+
+    /// Prints a warning, above the bar if there is one; shown even when quiet.
     pub(crate) fn note(&self, message: impl AsRef<str>) {
         let message = message.as_ref();
         match &self.screen {

@@ -1,26 +1,24 @@
 //! `wan-alpha render`: one take, from its prompt to files.
 
-mod console;
 mod placement;
 
-use std::path::PathBuf;
-
-use anyhow::{Error, Result, anyhow};
+use anyhow::Result;
 use serde_json::{Map, Value, json};
 use wan_alpha_core::generate::{Frame, Keep, Pipeline, Sink, SinkError};
 use wan_alpha_core::tch::{self, Tensor};
 use wan_alpha_core::weights::Strengths;
-use wan_alpha_core::{ErrorKind, Watch};
-use wan_alpha_take::request::DecodeTiling;
-use wan_alpha_take::{Solver, TakeRequest, frames};
+use wan_alpha_core::{NUMERICS, Watch};
+use wan_alpha_take::{DecodeTiling, Solver, TakeRequest};
 
 use crate::args::{self, Render};
+use crate::console::Console;
 use crate::dump::Dump;
+use crate::environment::Environment;
 use crate::exit::{Exit, OrExit};
-use crate::interrupt::Interrupt;
+use crate::model::{Chosen, explain, fingerprint_of};
 use crate::output::{self, Plan, Provenance, Writer};
 use crate::progress::Progress;
-use console::Console;
+use crate::results::print_lines;
 use placement::Placement;
 
 const DEFAULT_FRAMES: u32 = 81;
@@ -29,40 +27,48 @@ const DEFAULT_FRAMES: u32 = 81;
 const FEW_STEPS: u32 = 8;
 
 /// Makes the take that `args` describe.
-pub(crate) fn run(args: &Render, progress: &Progress, interrupt: &Interrupt) -> Result<()> {
-    let console = Console::new(progress, interrupt);
+pub(crate) fn run(
+    args: &Render,
+    environment: &Environment,
+    progress: &Progress,
+    console: &Console<'_>,
+) -> Result<()> {
     if let Some(threads) = args.threads {
         tch::set_num_threads(i32::try_from(threads)?);
     }
     let prompt = args::text_or_file("--prompt", &args.prompt)?;
     let negative = args.negative.as_deref();
     let negative = negative.map(|text| args::text_or_file("--negative", text)).transpose()?;
-    let count = args.frames.unwrap_or(DEFAULT_FRAMES);
-    let latent_frames = frames::latent_frames(count).or_exit(Exit::BadInput)?;
+    let chosen = Chosen::of(&args.model, &environment.models)?;
+    let count = args.frames.or(chosen.defaults.frames).unwrap_or(DEFAULT_FRAMES);
+    let latent_frames = TakeRequest::latent_frames_of(count).or_exit(Exit::BadInput)?;
     let placement = Placement::of(args, latent_frames)?;
 
-    let device = args.device.open(&cuda_folders()).map_err(explain)?;
+    let device = args.device.open(&environment.libraries).map_err(explain)?;
     let strengths = Strengths { dora: args.dora_strength, distill: args.distill_strength };
-    let mut pipeline =
-        Pipeline::open(&args.model, strengths, device, Keep::Nothing, &console).map_err(explain)?;
-    let request = request(args, prompt, negative, &pipeline, &placement)?;
-    warn_few_steps(&request, &pipeline, &console);
+    let mut pipeline = Pipeline::open(&chosen.paths, strengths, device, Keep::Nothing, console)
+        .map_err(explain)?;
+    let ask = Ask { args, chosen: &chosen, pipeline: &pipeline, placement: &placement };
+    let mut request = ask.complete(prompt, negative)?;
+    // Read only for a request that stands: it takes a while the first time.
+    request.model_fingerprint =
+        Some(fingerprint_of(&chosen, pipeline.files(), environment, console)?);
+    warn_few_steps(&request, &pipeline, console);
 
-    let mut sink = FilesSink {
-        writer: Writer::create(plan(args, &request, &placement)?)?,
-        dump: args.dump.as_deref().map(Dump::create).transpose()?,
-    };
-    pipeline.make(&request, placement.mask(), &mut sink, &console).map_err(explain)?;
+    let writer = Writer::create(plan(args, &request)?)?;
+    let dump = args.dump.as_deref().map(Dump::create).transpose()?;
+    let mut sink = FilesSink { dump, writer };
+    pipeline.make(&request, placement.mask(), &mut sink, console).map_err(explain)?;
 
-    let FilesSink { writer, dump } = sink;
+    let FilesSink { dump, writer } = sink;
     let written = writer.finish()?;
     if let Some(dump) = dump {
         dump.finish()?;
     }
-    written.describe(describe(&request, &placement, &console, &format!("{device:?}"))?)?;
+    written.describe(describe(&request, console, &format!("{device:?}"))?)?;
     progress.done();
-    println!("{}", written.folder().display());
-    progress.note(format!(
+    print_lines(&[written.folder().display().to_string()]);
+    progress.remark(format!(
         "{} frames ({} files), {} and take.json are in {}",
         request.frames,
         written.frames.len(),
@@ -72,50 +78,49 @@ pub(crate) fn run(args: &Render, progress: &Progress, interrupt: &Interrupt) -> 
     Ok(())
 }
 
-/// The request of the command line, completed by what the model does by default.
-fn request(
-    args: &Render,
-    prompt: String,
-    negative_prompt: Option<String>,
-    pipeline: &Pipeline,
-    placement: &Placement,
-) -> Result<TakeRequest> {
-    let defaults = pipeline.defaults();
-    let ellipse = placement.ellipses();
-    let request = TakeRequest {
-        version: TakeRequest::VERSION,
-        prompt,
-        negative_prompt,
-        seed: args.seed,
-        frames: args.frames.unwrap_or(DEFAULT_FRAMES),
-        width: args.width.unwrap_or(832),
-        height: args.height.unwrap_or(480),
-        take_rate: TakeRequest::TAKE_RATE,
-        mu: vec![args.mu.unwrap_or(0.05); ellipse.len()],
-        ellipse,
-        mu_scale: 1.0,
-        steps: args.steps.unwrap_or(defaults.steps),
-        shift: args.shift.unwrap_or(5.0),
-        guidance: args.guidance.unwrap_or(defaults.guidance),
-        solver: args.solver.unwrap_or(Solver::UniPc),
-        dora_strength: args.dora_strength,
-        distill_strength: args.distill_strength,
-        precision: args.dtype.unwrap_or(defaults.precision),
-        decode_tiling: DecodeTiling::Whole,
-        model: model_name(args),
-        first_image: None,
-    };
-    request.accept().or_exit(Exit::BadInput)
+/// What the command line, the model's record and the model say a take should be.
+struct Ask<'a> {
+    args: &'a Render,
+    chosen: &'a Chosen,
+    pipeline: &'a Pipeline,
+    placement: &'a Placement,
 }
 
-/// A name for a model given by paths: that of the first folder or file.
-fn model_name(args: &Render) -> String {
-    let path = args.model.first().and_then(|path| path.canonicalize().ok());
-    let name = path.as_deref().and_then(|path| path.file_stem());
-    let name = name.map(|name| name.to_string_lossy().replace(['\\', ':'], "_"));
-    name.map(|name| name.trim_start_matches('.').to_owned())
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "model".to_owned())
+impl Ask<'_> {
+    /// The request: what the command line says, else the model's record, else the model.
+    fn complete(&self, prompt: String, negative_prompt: Option<String>) -> Result<TakeRequest> {
+        let Self { args, chosen, pipeline, placement } = self;
+        let own = &chosen.defaults;
+        let defaults = pipeline.defaults();
+        let ellipse = placement.ellipses();
+        let request = TakeRequest {
+            version: TakeRequest::VERSION,
+            numerics: NUMERICS,
+            prompt,
+            negative_prompt: negative_prompt.or_else(|| own.negative_prompt.clone()),
+            seed: args.seed,
+            frames: args.frames.or(own.frames).unwrap_or(DEFAULT_FRAMES),
+            width: args.width.or(own.width).unwrap_or(832),
+            height: args.height.or(own.height).unwrap_or(480),
+            take_rate: TakeRequest::TAKE_RATE,
+            mu: vec![args.mu.unwrap_or(0.05); ellipse.len()],
+            ellipse,
+            mu_scale: own.mu_scale.unwrap_or(1.0),
+            steps: args.steps.or(own.steps).unwrap_or(defaults.steps),
+            shift: args.shift.or(own.shift).unwrap_or(5.0),
+            guidance: args.guidance.or(own.guidance).unwrap_or(defaults.guidance),
+            solver: args.solver.or(own.solver).unwrap_or(Solver::UniPc),
+            dora_strength: args.dora_strength,
+            distill_strength: args.distill_strength,
+            precision: args.dtype.or(own.precision).unwrap_or(defaults.precision),
+            decode_tiling: DecodeTiling::Whole,
+            model: chosen.name.clone(),
+            model_fingerprint: None,
+            mask: placement.describe_mask(),
+            first_image: None,
+        };
+        request.accept().or_exit(Exit::BadInput)
+    }
 }
 
 fn warn_few_steps(request: &TakeRequest, pipeline: &Pipeline, console: &Console<'_>) {
@@ -128,11 +133,7 @@ fn warn_few_steps(request: &TakeRequest, pipeline: &Pipeline, console: &Console<
     }
 }
 
-fn plan(args: &Render, request: &TakeRequest, placement: &Placement) -> Result<Plan> {
-    let mut recipe = json!({ "request": request });
-    if let (Some(recipe), Some(mask)) = (recipe.as_object_mut(), placement.describe_mask()) {
-        recipe.insert("mask".to_owned(), mask);
-    }
+fn plan(args: &Render, request: &TakeRequest) -> Result<Plan> {
     Ok(Plan {
         folder: args.out.clone(),
         formats: args.formats(),
@@ -142,7 +143,7 @@ fn plan(args: &Render, request: &TakeRequest, placement: &Placement) -> Result<P
         provenance: Provenance {
             software: concat!("wan-alpha ", env!("CARGO_PKG_VERSION")).to_owned(),
             description: request.prompt.clone(),
-            recipe: serde_json::to_string(&recipe)?,
+            recipe: request.to_canonical(),
             frame_rate: i32::try_from(request.take_rate)?,
         },
     })
@@ -151,15 +152,11 @@ fn plan(args: &Render, request: &TakeRequest, placement: &Placement) -> Result<P
 /// `take.json`. Everything that may differ between equal takes stands under `timings`.
 fn describe(
     request: &TakeRequest,
-    placement: &Placement,
     console: &Console<'_>,
     device: &str,
 ) -> Result<Map<String, Value>> {
     let mut take = Map::new();
     take.insert("request".to_owned(), serde_json::to_value(request)?);
-    if let Some(mask) = placement.describe_mask() {
-        take.insert("mask".to_owned(), mask);
-    }
     take.insert(
         "versions".to_owned(),
         json!({
@@ -174,39 +171,11 @@ fn describe(
     Ok(take)
 }
 
-/// Where CUDA's half of libtorch may lie: beside the program, in a `lib` beside its folder, and
-/// where set-up puts it in a checkout.
-fn cuda_folders() -> Vec<PathBuf> {
-    let Ok(program) = std::env::current_exe() else { return Vec::new() };
-    let mut folders = Vec::new();
-    if let Some(folder) = program.parent() {
-        folders.extend([folder.to_owned(), folder.join("../lib")]);
-    }
-    folders.extend(program.ancestors().map(|folder| folder.join(".setup/libtorch-cuda/lib")));
-    folders.retain(|folder| folder.is_dir());
-    folders
-}
-
-fn explain(error: wan_alpha_core::Error) -> Error {
-    let exit = match error.kind() {
-        ErrorKind::BadInput => Exit::BadInput,
-        ErrorKind::OutOfMemory => Exit::OutOfMemory,
-        ErrorKind::ModelIncomplete => Exit::ModelIncomplete,
-        ErrorKind::Cancelled => Exit::Cancelled,
-        ErrorKind::Failed => Exit::Failed,
-    };
-    // A file that could not be written says its own reason.
-    let error = match error {
-        wan_alpha_core::Error::Sink(inner) => anyhow!(inner),
-        other => Error::new(other),
-    };
-    exit.mark(error)
-}
-
 /// Writes frames as they come, and tensors where a dump was asked for.
 struct FilesSink {
-    writer: Writer,
+    /// Goes first when a take is given up: its folder may be the writer's, which goes if empty.
     dump: Option<Dump>,
+    writer: Writer,
 }
 
 impl Sink for FilesSink {

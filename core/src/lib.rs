@@ -27,6 +27,10 @@ pub mod vae;
 mod watch;
 pub mod weights;
 
+/// Which pixels this code makes. Raised whenever a change here changes them: a take made by other
+/// numerics is another take.
+pub const NUMERICS: u32 = 1;
+
 /// Re-exported so that everyone means the same libtorch.
 pub use tch;
 

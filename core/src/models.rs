@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 pub use manifest::{Defaults, Manifest, PartFile};
+use wan_alpha_take::Fingerprint;
 
 use crate::{Error, Result};
 
@@ -78,7 +79,7 @@ impl ModelRoots {
     ///
     /// # Errors
     /// A root cannot be read.
-    pub fn with_fingerprint(&self, fingerprint: &str) -> Result<Option<NamedModel>> {
+    pub fn with_fingerprint(&self, fingerprint: Fingerprint) -> Result<Option<NamedModel>> {
         let models = self.list()?.into_iter().chain(self.shipped()?);
         Ok(models.into_iter().find(|model| model.manifest.fingerprint == fingerprint))
     }
@@ -227,11 +228,15 @@ mod tests {
         Manifest {
             version: manifest::VERSION,
             name: name.to_owned(),
-            fingerprint: format!("{name:0>64}"),
+            fingerprint: fingerprint(name),
             parts: vec![PartFile::of(file).unwrap()],
             defaults: Defaults::default(),
             parameters: 1,
         }
+    }
+
+    fn fingerprint(name: &str) -> Fingerprint {
+        Fingerprint(*blake3::hash(name.as_bytes()).as_bytes())
     }
 
     fn roots(folder: &Path) -> ModelRoots {
@@ -250,8 +255,7 @@ mod tests {
         }
         assert_eq!(roots.find("one").unwrap().manifest.name, "one");
         assert_eq!(roots.find("one").unwrap().paths(), [weights.canonicalize().unwrap()]);
-        let fingerprint = format!("{:0>64}", "two");
-        let found = roots.with_fingerprint(&fingerprint).unwrap().unwrap();
+        let found = roots.with_fingerprint(fingerprint("two")).unwrap().unwrap();
         assert_eq!(found.manifest.name, "two");
         roots.preferred = Some("two".into());
         assert_eq!(roots.find(AUTO).unwrap().manifest.name, "two");

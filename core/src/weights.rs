@@ -19,8 +19,7 @@ use tch::{Device, Kind, Tensor};
 
 pub use adapter::{Adapter, AdapterKind};
 pub use file::{Entry, TensorFile, read_bare_tensor};
-pub use fingerprint::Fingerprint;
-pub use parts::{Decoders, ModelFiles, Strengths};
+pub use parts::{Decoders, MERGED, ModelFiles, Strengths};
 pub use set::{Network, TensorSet};
 
 use crate::{Error, Result};

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use tch::Device;
 use wan_alpha_core::generate::{Frame, Keep, Pipeline, Sink, SinkError};
-use wan_alpha_core::weights::{Fingerprint, ModelFiles, Strengths};
-use wan_alpha_core::{Error, Stage, Unwatched, Watch};
-use wan_alpha_take::{Ellipse, Solver, TakeRequest};
+use wan_alpha_core::weights::{ModelFiles, Strengths};
+use wan_alpha_core::{Error, NUMERICS, Stage, Unwatched, Watch};
+use wan_alpha_take::{Ellipse, Fingerprint, Solver, TakeRequest};
 
 fn model() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/data/t2v-euler/model")
@@ -30,12 +30,12 @@ impl Sink for Frames {
 
 fn request(pipeline: &Pipeline, prompt: &str) -> TakeRequest {
     let mut request: TakeRequest = serde_json::from_value(serde_json::json!({
-        "version": TakeRequest::VERSION, "prompt": prompt, "negative_prompt": null, "seed": 5,
+        "version": TakeRequest::VERSION, "numerics": NUMERICS, "prompt": prompt, "negative_prompt": null, "seed": 5,
         "frames": 5, "width": 48, "height": 32, "take_rate": 16,
         "ellipse": [Ellipse::default(), Ellipse::default()], "mu": [0.05, 0.05], "mu_scale": 1.0,
         "steps": 2, "shift": 5.0, "guidance": 3.0, "solver": Solver::UniPc, "dora_strength": 1.0,
         "distill_strength": 1.0, "precision": "f32", "decode_tiling": "whole", "model": "tiny",
-        "first_image": null,
+        "model_fingerprint": null, "first_image": null, "mask": null,
     }))
     .unwrap();
     request.precision = pipeline.defaults().precision;

@@ -29,7 +29,8 @@ pub(super) fn probe(folder: &Path) -> Result<()> {
     attempt().map_err(|error| explain(folder, &error))
 }
 
-fn create(folder: &Path) -> Result<NamedTempFile, Error> {
+/// A file without its name so far.
+pub(crate) fn create(folder: &Path) -> Result<NamedTempFile, Error> {
     let mut builder = Builder::new();
     builder.prefix(UNFINISHED).suffix(".tmp");
     if let Some(permissions) = shared() {
@@ -70,7 +71,9 @@ pub(super) fn explain(path: &Path, error: &Error) -> anyhow::Error {
         ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
             "a part of this path is a file, not a folder: choose another --out"
         }
-        ErrorKind::NotFound => "the folder has gone: was it moved or removed while rendering?",
+        ErrorKind::NotFound => {
+            "the folder has gone, or none can be made there: choose another --out"
+        }
         ErrorKind::InvalidFilename => "the file system does not take this name",
         _ => "check the disk and the folder, or choose another --out",
     };

@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use serde_json::{Value, json};
 use wan_alpha_core::tch::Kind;
 use wan_alpha_core::weights::read_bare_tensor;
-use wan_alpha_take::{Ellipse, Mask, Track};
+use wan_alpha_take::{ContentHash, Ellipse, Mask, MaskSource, Track};
 
 use crate::args::Render;
 use crate::exit::{Exit, OrExit};
@@ -56,13 +55,14 @@ impl Placement {
     }
 
     /// What tells one mask from another: its sizes and the BLAKE3 of its values.
-    pub(super) fn describe_mask(&self) -> Option<Value> {
+    pub(super) fn describe_mask(&self) -> Option<MaskSource> {
         let mask = self.mask()?;
         let mut hasher = blake3::Hasher::new();
         for value in mask.values() {
             hasher.update(&value.to_le_bytes());
         }
-        Some(json!({ "shape": mask.shape(), "blake3": hasher.finalize().to_hex().as_str() }))
+        let shape = mask.shape().map(|axis| u32::try_from(axis).unwrap_or(u32::MAX));
+        Some(MaskSource { shape, blake3: ContentHash(*hasher.finalize().as_bytes()) })
     }
 }
 

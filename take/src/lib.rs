@@ -8,9 +8,15 @@
 //! - [`Track`]: an ellipse keyframed in time, sampled once per latent frame.
 //! - [`Mask`]: the Gaussian G of the paper, `[latent frames, latent height, latent width]`.
 //! - [`frames`]: which take frames a latent frame stands for, and nothing else knows it.
+//! - [`TakeKey`]: what a take is found by, made of the request alone ([`TakeRequest::key`]).
+//! - [`store`]: where takes are kept, one file for each, published once and never changed.
+//! - [`message`]: what engine and clients say to each other; [`endpoint`]: where they meet.
+//! - [`client`]: the engine as plug-in and command use it, behind one thread; [`service`]: the
+//!   engine's side of it, with its [`jobs`].
 //!
 //! Invariants:
-//! - No torch, no unsafe code, no threads, files, clock or environment: numbers in, numbers out.
+//! - No torch, no unsafe code, no environment. Request, ellipse, mask and key are numbers in,
+//!   numbers out: no threads, no files, no clock.
 //! - Geometry is computed in `f64`; a mask becomes `f32` at its very end.
 //! - An accepted request holds only multiples of 1e-6 and is accepted again unchanged.
 //! - Nothing here panics on input: errors name the field, what was expected, what was found and
@@ -29,16 +35,27 @@
 #![forbid(unsafe_code)]
 
 mod choice;
+pub mod client;
+mod digest;
 pub mod ellipse;
+pub mod endpoint;
 pub mod frames;
+pub mod jobs;
+mod key;
 pub mod mask;
+pub mod message;
 pub mod request;
 pub mod rounding;
+pub mod service;
+pub mod store;
 pub mod track;
+mod wire;
 
 pub use choice::UnknownChoice;
+pub use digest::{ContentHash, DigestError, Fingerprint};
 pub use ellipse::{Ellipse, EllipseError, GridEllipse};
 pub use frames::FrameCountError;
+pub use key::TakeKey;
 pub use mask::{Mask, MaskError};
-pub use request::{DecodeTiling, Precision, RequestError, Solver, TakeRequest};
+pub use request::{DecodeTiling, MaskSource, Precision, RequestError, Solver, TakeRequest};
 pub use track::{Interpolation, Track, TrackError};

@@ -1,15 +1,19 @@
 //! The request: everything that a take depends on, and the one gate through which it passes.
 //!
 //! A request is built from parameters or read from a project file; [`TakeRequest::accept`] rounds
-//! its numbers and checks every field. What comes out is what is hashed, sent and generated.
+//! its numbers, checks every field and blanks those that cannot matter. What comes out is what is
+//! hashed, sent and generated.
 
 mod error;
+
+use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::error::RequestError;
 use self::error::{require, within};
 use crate::choice::choice;
+use crate::digest::{ContentHash, Fingerprint};
 use crate::ellipse::Ellipse;
 use crate::frames::{CELL, latent_frames};
 use crate::rounding::to_millionths;
@@ -48,6 +52,17 @@ choice! {
     }
 }
 
+/// A mask drawn elsewhere, which stands in for the ellipse. The request tells it from every other;
+/// the values themselves come to whoever makes the take as a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaskSource {
+    /// Latent frames, rows, columns; it is resampled to the latent grid.
+    pub shape: [u32; 3],
+    /// BLAKE3 of the values: float32, little-endian, columns fastest.
+    pub blake3: ContentHash,
+}
+
 /// Everything that a take depends on. Public fields: write it as a literal, then
 /// [`accept`](Self::accept) it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,9 +70,12 @@ choice! {
 pub struct TakeRequest {
     /// The version of this encoding: [`TakeRequest::VERSION`].
     pub version: u32,
+    /// Which pixels our code makes: an integer raised whenever a change of it changes them.
+    pub numerics: u32,
     /// What to show; up to 65,536 bytes, not blank.
     pub prompt: String,
-    /// What to avoid, where guidance is not 1; `None` or blank for the model's own.
+    /// What to avoid; `None` or blank for the one the base model was released with, and where
+    /// guidance is 1.
     pub negative_prompt: Option<String>,
     /// Seed of the noise.
     pub seed: u32,
@@ -69,11 +87,15 @@ pub struct TakeRequest {
     pub height: u32,
     /// Take frames per second: 16, what the model was trained at.
     pub take_rate: u32,
-    /// Where the subject goes, one ellipse per latent frame.
+    /// Where the subject goes, one ellipse per latent frame; the default one where nothing is
+    /// shifted or a mask stands in for it.
     pub ellipse: Vec<Ellipse>,
+    /// The mask that stands in for the ellipse, if one does.
+    pub mask: Option<MaskSource>,
     /// How far the noise's mean is shifted outside the ellipse, one per latent frame; −1 to 1.
     pub mu: Vec<f64>,
-    /// What the model multiplies μ by, so that 0.05 is normal strength with each; finite.
+    /// What the model multiplies μ by, so that 0.05 is normal strength with each; finite, 1 where
+    /// nothing is shifted.
     pub mu_scale: f64,
     /// Denoising steps; 1 to 1000.
     pub steps: u32,
@@ -91,10 +113,12 @@ pub struct TakeRequest {
     pub precision: Precision,
     /// Whether a frame is decoded in one piece.
     pub decode_tiling: DecodeTiling,
-    /// The model's name; a name and not a path, up to 255 bytes.
+    /// The model's name; a name and not a path, up to 255 bytes. No part of the key.
     pub model: String,
-    /// Hash of the image that the take starts from; not built yet.
-    pub first_image: Option<String>,
+    /// The model itself. A request without it can be made, but has no key.
+    pub model_fingerprint: Option<Fingerprint>,
+    /// BLAKE3 of the image that the take starts from; not built yet.
+    pub first_image: Option<ContentHash>,
 }
 
 impl TakeRequest {
@@ -123,21 +147,31 @@ impl TakeRequest {
         serde_json::from_str::<Self>(json).map_err(unreadable)?.accept()
     }
 
-    /// Rounds every real number to 1e-6, then checks every field. Accepting what was accepted
-    /// changes nothing.
+    /// Rounds every real number to 1e-6, checks every field, then blanks those that cannot matter
+    /// to the pixels. Accepting what was accepted changes nothing.
     ///
     /// # Errors
     /// A [`RequestError`] for the first field that is out of its range, or, once all are in range,
     /// [`RequestError::Unsupported`] for fp8, tiled decoding and a first image.
     pub fn accept(self) -> Result<Self, RequestError> {
-        let request = self.normalised();
+        let request = self.rounded();
         check_version(request.version)?;
         request.check_text()?;
         request.check_format()?;
         request.check_placement()?;
         request.check_sampling()?;
         request.check_built()?;
-        Ok(request)
+        Ok(request.blanked())
+    }
+
+    /// Latent frames of a take of so many frames: n+1 for 4n+1. Asked before anything is made for
+    /// each of them.
+    ///
+    /// # Errors
+    /// [`RequestError::Invalid`] outside 1 to 257, [`RequestError::Frames`] if not 4n+1.
+    pub fn latent_frames_of(frames: u32) -> Result<usize, RequestError> {
+        within(1..=257, "frames", frames, "81 frames are five seconds")?;
+        Ok(latent_frames(frames)?)
     }
 
     /// Latent frames of an accepted request: n+1 for 4n+1 frames.
@@ -152,10 +186,8 @@ impl TakeRequest {
         (self.width as usize / CELL, self.height as usize / CELL)
     }
 
-    /// One form for each meaning: rounded numbers, and no blank negative prompt.
-    fn normalised(self) -> Self {
+    fn rounded(self) -> Self {
         Self {
-            negative_prompt: self.negative_prompt.filter(|text| !text.trim().is_empty()),
             ellipse: self.ellipse.iter().map(Ellipse::rounded).collect(),
             mu: self.mu.into_iter().map(to_millionths).collect(),
             mu_scale: to_millionths(self.mu_scale),
@@ -165,6 +197,29 @@ impl TakeRequest {
             distill_strength: to_millionths(self.distill_strength),
             ..self
         }
+    }
+
+    /// One form for each meaning. Blanked are the negative prompt without guidance, the ellipse
+    /// of a latent frame that is not shifted or that a mask stands in for, and, where no latent
+    /// frame is shifted, what scales the shift and the mask.
+    fn blanked(mut self) -> Self {
+        if self.guidance == 1.0 {
+            self.negative_prompt = None;
+        }
+        self.negative_prompt = self.negative_prompt.filter(|text| !text.trim().is_empty());
+        if self.mu_scale == 0.0 {
+            self.mu.fill(0.0);
+        }
+        if self.mu.iter().all(|&mu| mu == 0.0) {
+            self.mu_scale = 1.0;
+            self.mask = None;
+        }
+        for (ellipse, &mu) in self.ellipse.iter_mut().zip(&self.mu) {
+            if mu == 0.0 || self.mask.is_some() {
+                *ellipse = Ellipse::default();
+            }
+        }
+        self
     }
 
     fn check_text(&self) -> Result<(), RequestError> {
@@ -198,8 +253,7 @@ impl TakeRequest {
     }
 
     fn check_format(&self) -> Result<(), RequestError> {
-        within(1..=257, "frames", self.frames, "81 frames are five seconds")?;
-        latent_frames(self.frames)?;
+        Self::latent_frames_of(self.frames)?;
         for (field, pixels) in [("width", self.width), ("height", self.height)] {
             within(16..=4096, field, pixels, "832 x 480 suits the model")?;
             let below = pixels - pixels % 16;
@@ -228,6 +282,14 @@ impl TakeRequest {
         }
         for (latent_frame, ellipse) in self.ellipse.iter().enumerate() {
             ellipse.validate().map_err(|reason| RequestError::Ellipse { latent_frame, reason })?;
+        }
+        if let Some(MaskSource { shape: [frames, height, width], .. }) = self.mask {
+            let (frames, remedy) = (frames as usize, "use another mask or number of frames");
+            let wanted = format!("{expected}, one per latent frame of {} frames", self.frames);
+            require(frames == expected, "the number of mask frames", frames, wanted, remedy)?;
+            for (field, cells) in [("mask height", height), ("mask width", width)] {
+                within(1..=16_384, field, cells, "the latent grid's own size suits best")?;
+            }
         }
         for (latent_frame, &mu) in self.mu.iter().enumerate() {
             let field = format!("mu of latent frame {latent_frame}");
@@ -263,14 +325,14 @@ impl TakeRequest {
     }
 
     fn check_built(&self) -> Result<(), RequestError> {
-        let refuse = |field, found: &str, remedy| {
-            Err(RequestError::Unsupported { field, found: found.to_owned(), remedy })
+        let refuse = |field, found: &dyn Display, remedy| {
+            Err(RequestError::Unsupported { field, found: found.to_string(), remedy })
         };
         if self.precision == Precision::Fp8 {
-            return refuse("precision", "fp8", "use bf16 or f32");
+            return refuse("precision", &self.precision, "use bf16 or f32");
         }
         if self.decode_tiling == DecodeTiling::Tiled {
-            return refuse("decode tiling", "tiled", "use whole");
+            return refuse("decode tiling", &self.decode_tiling, "use whole");
         }
         if let Some(hash) = &self.first_image {
             return refuse("first image", hash, "leave it out");
@@ -283,5 +345,7 @@ fn check_version(found: u32) -> Result<(), RequestError> {
     if found == TakeRequest::VERSION { Ok(()) } else { Err(RequestError::Version { found }) }
 }
 
+#[cfg(test)]
+pub(crate) mod sample;
 #[cfg(test)]
 mod tests;

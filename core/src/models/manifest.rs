@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use wan_alpha_take::{Precision, Solver};
+use wan_alpha_take::{Fingerprint, Precision, Solver};
 
 use crate::{Error, Result};
 
@@ -23,8 +23,8 @@ pub struct Manifest {
     pub version: u32,
     /// The name it goes by.
     pub name: String,
-    /// What it computes with, see [`Fingerprint`](crate::weights::Fingerprint).
-    pub fingerprint: String,
+    /// What it computes with, see [`ModelFiles::fingerprint`](crate::weights::ModelFiles::fingerprint).
+    pub fingerprint: Fingerprint,
     /// Its files.
     pub parts: Vec<PartFile>,
     /// What it does where a request is silent.
@@ -101,6 +101,17 @@ fn seconds(time: SystemTime) -> u64 {
 }
 
 impl Manifest {
+    /// A record of the current version.
+    pub fn new(
+        name: &str,
+        fingerprint: Fingerprint,
+        parts: Vec<PartFile>,
+        defaults: Defaults,
+        parameters: u64,
+    ) -> Self {
+        Self { version: VERSION, name: name.to_owned(), fingerprint, parts, defaults, parameters }
+    }
+
     /// The record in `folder` and when it was written; `None` where there is none.
     ///
     /// # Errors

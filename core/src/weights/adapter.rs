@@ -26,6 +26,18 @@ pub enum AdapterKind {
     AlphaDecoder,
 }
 
+impl AdapterKind {
+    /// What it is called where a word is needed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dora => "dora",
+            Self::Distill => "distill",
+            Self::ColourDecoder => "colour-decoder",
+            Self::AlphaDecoder => "alpha-decoder",
+        }
+    }
+}
+
 /// The raw names, in the adapter's file, of what changes one tensor.
 #[derive(Clone, Debug, Default)]
 struct Change {

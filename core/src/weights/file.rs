@@ -43,6 +43,7 @@ pub struct TensorFile {
     path: PathBuf,
     map: Mmap,
     entries: BTreeMap<String, Entry>,
+    metadata: BTreeMap<String, String>,
 }
 
 impl TensorFile {
@@ -53,6 +54,7 @@ impl TensorFile {
     /// tensors.
     pub fn open(path: &Path) -> Result<Self> {
         let map = map(path)?;
+        let mut metadata = BTreeMap::new();
         let entries = if map.starts_with(b"PK\x03\x04") {
             archive_entries(path, &map)?
         } else if map.starts_with(b"\x80\x02") {
@@ -62,9 +64,12 @@ impl TensorFile {
                  save it again",
             ));
         } else {
+            if let Ok((_, header)) = SafeTensors::read_metadata(&map) {
+                metadata.extend(header.metadata().clone().unwrap_or_default());
+            }
             safetensors_entries(path, &map)?
         };
-        Ok(Self { path: path.to_owned(), map, entries })
+        Ok(Self { path: path.to_owned(), map, entries, metadata })
     }
 
     /// Where the file is.
@@ -75,6 +80,11 @@ impl TensorFile {
     /// Every tensor's name, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)
+    }
+
+    /// A remark in a safetensors header.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.metadata.get(key).map(String::as_str)
     }
 
     /// A tensor's description.

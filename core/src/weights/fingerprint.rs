@@ -4,43 +4,17 @@
 //! however that file spells its name; so do the tokenizer and the adapters. Parts that text-to-video
 //! never reads (the autoencoder's encoder) do not count.
 
-use std::fmt;
-
 use blake3::Hasher;
 use tch::Kind;
+use wan_alpha_take::Fingerprint;
 
 use super::adapter::Adapter;
 use super::file::TensorFile;
 use super::parts::{Decoders, ModelFiles};
 use super::set::TensorSet;
+use crate::dit::DitConfig;
 use crate::watch::check;
 use crate::{Error, Result, Stage, Watch};
-
-/// A model's fingerprint: 32 bytes, written as 64 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Fingerprint([u8; 32]);
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl std::str::FromStr for Fingerprint {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        blake3::Hash::from_hex(text)
-            .map(|hash| Self(*hash.as_bytes()))
-            .map_err(|_| format!("a fingerprint is 64 hexadecimal digits, found `{text}`"))
-    }
-}
 
 impl ModelFiles {
     /// Reads and hashes every tensor the model uses; progress counts in mebibytes.
@@ -51,6 +25,11 @@ impl ModelFiles {
         let mut reader = Reader { hasher: Hasher::new(), done: 0, all: self.bytes(), watch };
         reader.hasher.update(b"wan-alpha model 1\0");
         reader.network("dit", &self.dit, |_| true)?;
+        // What no shape says.
+        let DitConfig { heads, eps, text_length, .. } =
+            DitConfig::infer(&self.dit, self.config.as_deref())?;
+        let sizes = format!("{heads} heads, epsilon {eps:e}, {text_length} tokens");
+        reader.item("dit sizes", "text", &[], sizes.as_bytes());
         for adapter in &self.adapters {
             reader.adapter(adapter)?;
         }
@@ -107,7 +86,7 @@ impl Reader<'_> {
 
     fn adapter(&mut self, adapter: &Adapter) -> Result<()> {
         for (role, raw) in adapter.parts() {
-            self.tensor(&format!("{:?}/{role}", adapter.kind()), adapter.file(), raw)?;
+            self.tensor(&format!("{}/{role}", adapter.kind().name()), adapter.file(), raw)?;
         }
         Ok(())
     }

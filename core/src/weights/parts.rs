@@ -79,7 +79,8 @@ impl ModelFiles {
         for path in &found.unknown {
             watch.warn(&format!("{}: no part of the model, left alone", path.display()));
         }
-        let Found { dits, texts, vaes, doras, distills, decoders, tokenizers, .. } = found;
+        let Found { dits, texts, vaes, doras, distills, decoders, tokenizers, mut configs, .. } =
+            found;
 
         let mut missing = Vec::new();
         let dit = single("diffusion transformer", dits)?;
@@ -104,7 +105,7 @@ impl ModelFiles {
             });
         };
 
-        let config = dit.config();
+        let config = dit.config().or_else(|| configs.pop());
         let dit = Arc::new(TensorSet::new(dit.files, Network::Dit)?);
         let text = Arc::new(TensorSet::new(text.files, Network::Umt5)?);
         for set in [&dit, &text] {
@@ -116,6 +117,7 @@ impl ModelFiles {
                 adapters.push(open(AdapterKind::Dora, dora, strengths.dora, &dit)?);
             }
             Some(_) => {}
+            None if merged(&dit, AdapterKind::Dora) => {}
             None => watch.warn(
                 "no transparency DoRA among the files: unless it is merged into the transformer \
                  already, backgrounds will not be transparent",
@@ -132,10 +134,35 @@ impl ModelFiles {
         Ok(Self { dit, config, adapters, text, tokenizer, decoders })
     }
 
+    /// Every file of the model, each once, in order.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let sets = match &self.decoders {
+            Decoders::Adapted { base, .. } => vec![&self.dit, &self.text, base],
+            Decoders::Complete { colour, alpha } => vec![&self.dit, &self.text, colour, alpha],
+        };
+        let decoders = match &self.decoders {
+            Decoders::Adapted { colour, .. } => Some(colour),
+            Decoders::Complete { .. } => None,
+        };
+        let adapters = self.adapters.iter().chain(decoders).map(Adapter::path);
+        let files = sets.into_iter().flat_map(|set| set.paths()).chain(adapters);
+        let others = self.config.iter().chain([&self.tokenizer]).map(PathBuf::as_path);
+        let unique: BTreeSet<_> = files.chain(others).map(Path::to_owned).collect();
+        unique.into_iter().collect()
+    }
+
     /// Whether a step-distillation LoRA will be merged: 4 steps without guidance are then enough.
     pub fn is_distilled(&self) -> bool {
         self.adapters.iter().any(|adapter| adapter.kind() == AdapterKind::Distill)
+            || merged(&self.dit, AdapterKind::Distill)
     }
+}
+
+/// The remark in a merged transformer's header that lists the adapters merged into it.
+pub const MERGED: &str = "wan-alpha.merged";
+
+fn merged(dit: &TensorSet, kind: AdapterKind) -> bool {
+    dit.metadata(MERGED).is_some_and(|list| list.split(',').any(|one| one == kind.name()))
 }
 
 /// One or several files that together are one part.
@@ -189,6 +216,8 @@ struct Found {
     distills: Vec<Candidate>,
     decoders: Vec<Candidate>,
     tokenizers: Vec<PathBuf>,
+    /// Named by themselves; a folder's are found beside its transformer.
+    configs: Vec<PathBuf>,
     unknown: Vec<PathBuf>,
 }
 
@@ -203,6 +232,10 @@ impl Found {
         for path in files {
             if path.file_name() == Some(OsStr::new("tokenizer.json")) {
                 found.tokenizers.push(path);
+                continue;
+            }
+            if path.extension() == Some(OsStr::new("json")) {
+                found.configs.extend(path.ends_with("config.json").then_some(path));
                 continue;
             }
             let file = Arc::new(TensorFile::open(&path)?);

@@ -105,6 +105,11 @@ impl TensorSet {
         self.files.iter().map(|file| file.path())
     }
 
+    /// A remark in the header of any of the files.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.files.iter().find_map(|file| file.metadata(key))
+    }
+
     /// Original names, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)

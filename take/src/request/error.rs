@@ -55,6 +55,21 @@ pub enum RequestError {
         /// Its version.
         found: u32,
     },
+    /// A key was asked for, and the request does not say which model it is for.
+    #[error(
+        "the request for a take with the model {model:?} has no fingerprint of it, and without one \
+         there is no key; add the model by name, or let the command fingerprint it"
+    )]
+    NoFingerprint {
+        /// The model's name.
+        model: String,
+    },
+    /// The text of a node's parameter is not an encoded request.
+    #[error("the node's takeRequest is not readable: {reason}; generate the take again")]
+    Parameter {
+        /// What is wrong with the text.
+        reason: String,
+    },
     /// The text is not a request.
     #[error("the request is not readable: {reason}; generate the take again")]
     Json {
@@ -64,16 +79,19 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// What kind of refusal this is, for programs: `unsupported`, `other-version` or
-    /// `invalid-request`.
+    /// What kind of refusal this is, for programs: `unsupported`, `other-version`,
+    /// `no-fingerprint` or `invalid-request`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
             Self::Unsupported { .. } => "unsupported",
             Self::Version { .. } => "other-version",
-            Self::Invalid { .. } | Self::Frames(_) | Self::Ellipse { .. } | Self::Json { .. } => {
-                "invalid-request"
-            }
+            Self::NoFingerprint { .. } => "no-fingerprint",
+            Self::Invalid { .. }
+            | Self::Frames(_)
+            | Self::Ellipse { .. }
+            | Self::Parameter { .. }
+            | Self::Json { .. } => "invalid-request",
         }
     }
 }

@@ -1,31 +1,6 @@
+use super::sample::{any_request, request};
 use super::*;
 use proptest::prelude::*;
-
-fn request() -> TakeRequest {
-    TakeRequest {
-        version: 1,
-        prompt: "The background is transparent. A white cat.".to_owned(),
-        negative_prompt: None,
-        seed: 1,
-        frames: 5,
-        width: 832,
-        height: 480,
-        take_rate: 16,
-        ellipse: vec![Ellipse::default(); 2],
-        mu: vec![0.05; 2],
-        mu_scale: 1.0,
-        steps: 4,
-        shift: 5.0,
-        guidance: 1.0,
-        solver: Solver::UniPc,
-        dora_strength: 1.0,
-        distill_strength: 1.0,
-        precision: Precision::Bf16,
-        decode_tiling: DecodeTiling::Whole,
-        model: "wan-alpha-2".to_owned(),
-        first_image: None,
-    }
-}
 
 /// What is said about the request once `change` has been made to it.
 fn refusal(change: impl FnOnce(&mut TakeRequest)) -> RequestError {
@@ -89,11 +64,50 @@ fn numbers_are_rounded_before_they_are_checked() {
 }
 
 #[test]
-fn blank_negative_prompts_are_the_models_own() {
+fn blank_negative_prompts_are_the_released_one() {
+    let silent = TakeRequest { guidance: 5.0, ..request() };
     for blank in ["", " \n"] {
-        let given = TakeRequest { negative_prompt: Some(blank.to_owned()), ..request() };
-        assert_eq!(given.accept().unwrap(), request());
+        let given = TakeRequest { negative_prompt: Some(blank.to_owned()), ..silent.clone() };
+        assert_eq!(given.accept().unwrap(), silent);
     }
+}
+
+#[test]
+fn without_guidance_there_is_no_negative_prompt() {
+    let negative = || Some("blurred".to_owned());
+    let given = TakeRequest { negative_prompt: negative(), guidance: 1.000_000_4, ..request() };
+    assert_eq!(given.accept().unwrap(), request());
+    let guided = TakeRequest { negative_prompt: negative(), guidance: 1.000_001, ..request() };
+    assert_eq!(guided.accept().unwrap().negative_prompt, negative());
+}
+
+#[test]
+fn where_nothing_is_shifted_the_ellipse_is_blank() {
+    let drawn = Ellipse { x: 0.1, ..Ellipse::default() };
+    let given = TakeRequest { ellipse: vec![drawn; 2], mu: vec![-1e-9, 0.05], ..request() };
+    let accepted = given.clone().accept().unwrap();
+    assert_eq!(accepted.ellipse, [Ellipse::default(), drawn]);
+    assert_eq!(accepted.mu, [0.0, 0.05]);
+
+    let unshifted = TakeRequest { mu: vec![0.0; 2], ..request() };
+    let mask = mask_of([2, 60, 104]);
+    let scaled_away = TakeRequest { mu_scale: -4e-7, ..given.clone() };
+    let nothing_to_scale = TakeRequest { mu: vec![0.0; 2], mu_scale: 7.0, mask, ..given };
+    for same in [scaled_away, nothing_to_scale] {
+        assert_eq!(same.accept().unwrap(), unshifted);
+    }
+}
+
+#[test]
+fn a_mask_stands_in_for_the_ellipse() {
+    let mask = mask_of([2, 60, 104]);
+    let drawn = Ellipse { x: 0.1, ..Ellipse::default() };
+    let given = TakeRequest { ellipse: vec![drawn; 2], mask, ..request() };
+    assert_eq!(given.accept().unwrap(), TakeRequest { mask, ..request() });
+}
+
+fn mask_of(shape: [u32; 3]) -> Option<MaskSource> {
+    Some(MaskSource { shape, blake3: ContentHash([7; 32]) })
 }
 
 type Change = fn(&mut TakeRequest);
@@ -120,6 +134,9 @@ fn each_field_has_its_own_message() {
         (|r| r.ellipse[1].y = 3.1, "ellipse of latent frame 1: centre y is 3.1: expected -2 to 3"),
         (|r| r.mu[1] = f64::NAN, "mu of latent frame 1 is NaN: expected -1 to 1"),
         (|r| r.mu[0] = -1.1, "mu of latent frame 0 is -1.1: expected -1 to 1"),
+        (|r| r.mask = mask_of([1, 60, 104]), "the number of mask frames is 1: expected 2, one per"),
+        (|r| r.mask = mask_of([2, 0, 104]), "mask height is 0: expected 1 to 16384"),
+        (|r| r.mask = mask_of([2, 1, u32::MAX]), "mask width is 4294967295: expected 1 to 16384"),
         (|r| r.mu_scale = f64::INFINITY, "mu scale is inf: expected a finite number"),
         (|r| r.steps = 0, "steps is 0: expected 1 to 1000"),
         (|r| r.shift = 1e-9, "shift is 0: expected more than 0, at most 100"),
@@ -156,8 +173,9 @@ fn what_is_not_built_is_refused_as_unsupported() {
             "decode tiling tiled is not built yet; use whole",
         ),
         (
-            |r| r.first_image = Some("c0ffee".to_owned()),
-            "first image c0ffee is not built yet; leave it out",
+            |r| r.first_image = Some(ContentHash([0xc0; 32])),
+            "first image c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0 is not built \
+             yet; leave it out",
         ),
     ];
     for (change, message) in cases {
@@ -167,18 +185,7 @@ fn what_is_not_built_is_refused_as_unsupported() {
 }
 
 #[test]
-fn json_names_are_fixed() {
-    let json = serde_json::to_string(&TakeRequest { frames: 1, ..request() }).unwrap();
-    let ellipse = r#"{"x":0.5,"y":0.5,"a":0.6,"b":1.0,"angle":0.0}"#;
-    let expected = [
-        r#"{"version":1,"prompt":"The background is transparent. A white cat.","#,
-        r#""negative_prompt":null,"seed":1,"frames":1,"width":832,"height":480,"take_rate":16,"#,
-        &format!(r#""ellipse":[{ellipse},{ellipse}],"mu":[0.05,0.05],"mu_scale":1.0,"steps":4,"#),
-        r#""shift":5.0,"guidance":1.0,"solver":"unipc","dora_strength":1.0,"#,
-        r#""distill_strength":1.0,"precision":"bf16","decode_tiling":"whole","#,
-        r#""model":"wan-alpha-2","first_image":null}"#,
-    ];
-    assert_eq!(json, expected.concat());
+fn names_of_choices_are_fixed() {
     let names = |names: &[&str]| names.join(" ");
     assert_eq!(
         names(&Solver::ALL.iter().map(|s| s.name()).collect::<Vec<_>>()),
@@ -194,6 +201,11 @@ fn unreadable_requests_are_refused_in_words() {
         (String::new(), "invalid-request", "the request is not readable: EOF"),
         (json.replace("\"seed\":1", "\"seed\":-1"), "invalid-request", "the request is not"),
         (json.replace("\"seed\"", "\"sneed\""), "invalid-request", "the request is not readable: "),
+        (
+            json.replace("0101", "zz"),
+            "invalid-request",
+            "the request is not readable: model finger",
+        ),
         (json.replace("unipc", "heun"), "invalid-request", "the request is not readable: "),
         (json.replace("\"frames\":5", "\"frames\":6"), "invalid-request", "6 frames: expected"),
         (r#"{"version":7,"new":0}"#.to_owned(), "other-version", "the request is of version 7"),
@@ -201,48 +213,6 @@ fn unreadable_requests_are_refused_in_words() {
         let error = TakeRequest::from_json(&text).unwrap_err();
         assert_eq!(error.code(), code, "{error}");
         assert!(error.to_string().starts_with(start), "{error}");
-    }
-}
-
-prop_compose! {
-    fn any_ellipse()(
-        x in -2.0..3.0, y in -2.0..3.0, a in 0.002..6.0, b in 0.002..6.0, angle in -1e9..1e9
-    ) -> Ellipse {
-        Ellipse { x, y, a, b, angle }
-    }
-}
-
-prop_compose! {
-    fn any_request()(
-        (prompt, negative_prompt) in ("[^ ].{0,40}", prop::option::of(".{0,40}")),
-        (seed, groups) in (any::<u32>(), 0_u32..=64),
-        (width, height) in (1_u32..=256, 1_u32..=256),
-        ellipse in prop::collection::vec(any_ellipse(), 65),
-        mu in prop::collection::vec(-1.0..=1.0, 65),
-        mu_scale in prop_oneof![-10.0..10.0, prop::num::f64::NORMAL],
-        (steps, shift, guidance) in (1_u32..=1000, 0.001..=100.0, 0.0..=30.0),
-        (dora_strength, distill_strength) in (0.0..=2.0, 0.0..=2.0),
-        solver in 0..Solver::ALL.len(),
-    ) -> TakeRequest {
-        let latent_frames = groups as usize + 1;
-        TakeRequest {
-            prompt: format!("cat {prompt}"),
-            negative_prompt,
-            seed,
-            frames: 4 * groups + 1,
-            width: 16 * width,
-            height: 16 * height,
-            ellipse: ellipse[..latent_frames].to_vec(),
-            mu: mu[..latent_frames].to_vec(),
-            mu_scale,
-            steps,
-            shift,
-            guidance,
-            solver: Solver::ALL[solver],
-            dora_strength,
-            distill_strength,
-            ..request()
-        }
     }
 }
 

@@ -1,0 +1,334 @@
+//! `wan-alpha engine`: the process that keeps a model warm and makes takes for its clients.
+//!
+//! One per user, machine and GPU mask. The service thread listens and keeps the jobs; this file's
+//! thread is the worker that computes, and the only one that touches libtorch.
+
+mod log_file;
+mod pace;
+
+use std::ffi::OsString;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use wan_alpha_core::models::ModelRoots;
+use wan_alpha_core::{NUMERICS, Stage, Watch};
+use wan_alpha_take::client::{
+    ClientSetup, Deadlines, EngineClient, EngineCommand, EngineState, JobState,
+};
+use wan_alpha_take::endpoint::Endpoint;
+use wan_alpha_take::message::{Holder, Identity, Problem, Progress, Submit};
+use wan_alpha_take::service::{Leave, Order, Outcome, Service, ServiceSetup};
+use wan_alpha_take::store::Store;
+use wan_alpha_take::{TakeKey, TakeRequest};
+
+use crate::args::{EngineCommand as Verb, EngineRun};
+use crate::console::Console;
+use crate::environment::Environment;
+use crate::exit::{Exit, OrExit};
+use crate::interrupt::Interrupt;
+use crate::maker::{Maker, Place, Unmade};
+use crate::results::print_lines;
+use pace::Pace;
+
+/// How long an engine waits for another one to end before it gives up its place.
+const TAKE_OVER: Duration = Duration::from_secs(10);
+/// An engine without jobs ends, on a GPU that others may want and on the CPU.
+const IDLE_CUDA: Duration = Duration::from_secs(90);
+const IDLE_CPU: Duration = Duration::from_secs(15 * 60);
+/// An engine of a batch host ends after its last client.
+const ALONE: Duration = Duration::from_secs(30);
+
+/// Who this program is, to the other side of the socket.
+pub(crate) fn identity() -> Identity {
+    Identity::new(env!("CARGO_PKG_VERSION"), NUMERICS)
+}
+
+/// An engine has no terminal: what it says goes to its own file, with times and without prompts.
+pub(crate) fn log_to_file(
+    logger: &mut env_logger::Builder,
+    environment: &Environment,
+    level: log::LevelFilter,
+) -> Result<()> {
+    let path = log_file::path(environment);
+    let file = log_file::LogFile::open(&path)
+        .with_context(|| format!("cannot write the engine's log {}", path.display()))?;
+    logger.filter_level(level.max(log::LevelFilter::Info));
+    logger.target(env_logger::Target::Pipe(Box::new(file)));
+    Ok(())
+}
+
+/// Runs a verb of `wan-alpha engine`.
+pub(crate) fn run(verb: &Verb, environment: &Environment, interrupt: &Interrupt) -> Result<()> {
+    match verb {
+        Verb::Run(args) => serve(args, environment, interrupt),
+        Verb::Status { json } => status(*json, environment),
+        Verb::Unload => order(environment, EngineClient::unload, "the model's memory is freed"),
+        Verb::Stop => stop(environment),
+    }
+}
+
+/// A client of the engine that this environment means; starts it where it must.
+pub(crate) fn client(environment: &Environment, detached: bool) -> Result<EngineClient> {
+    let program = match &environment.engine {
+        Some(program) => program.clone(),
+        None => std::env::current_exe().context("cannot find this program")?,
+    };
+    let mut arguments = vec![OsString::from("engine"), OsString::from("run")];
+    if !detached {
+        arguments.push("--batch".into());
+    }
+    let engine = EngineCommand {
+        program,
+        arguments,
+        environment: environment.for_engine(),
+        log: log_file::path(environment),
+        detached,
+    };
+    Ok(EngineClient::new(ClientSetup {
+        identity: identity(),
+        run: environment.run.clone(),
+        mask: environment.gpu_mask.clone(),
+        engine,
+        deadlines: Deadlines::default(),
+    }))
+}
+
+/// Has the engine make a take and waits for it; starts the engine where there is none.
+pub(crate) fn have_made(
+    request: &TakeRequest,
+    environment: &Environment,
+    console: &Console<'_>,
+) -> Result<()> {
+    let key = request.key().or_exit(Exit::BadInput)?;
+    let client = client(environment, true)?;
+    client.submit(Submit {
+        key,
+        request: serde_json::to_value(request)?,
+        stores: environment.stores.clone(),
+        model_roots: environment.models.roots.clone(),
+        holder: Holder::Render,
+    });
+    let mut seen = 0;
+    loop {
+        match client.job(key) {
+            Some(JobState::Done) => return Ok(()),
+            Some(JobState::Failed(problem)) => {
+                let exit = crate::maker::exit_of(&problem);
+                return Err(anyhow!("{problem}")).or_exit(exit);
+            }
+            Some(JobState::Cancelled) | None => {
+                return Err(anyhow!("cancelled")).or_exit(Exit::Cancelled);
+            }
+            Some(JobState::Running(progress)) => console.show(&progress),
+            Some(JobState::Sent | JobState::Queued { .. }) => {}
+        }
+        if !console.go_on() {
+            client.cancel(key, Holder::Render);
+            return Err(anyhow!("cancelled; nobody else wants the take, so it is not made"))
+                .or_exit(Exit::Cancelled);
+        }
+        seen = client.wait(seen, Duration::from_millis(250));
+    }
+}
+
+fn serve(args: &EngineRun, environment: &Environment, interrupt: &Interrupt) -> Result<()> {
+    let device = args.device.open(&environment.libraries).map_err(crate::model::explain)?;
+    let endpoint = Endpoint::open(&environment.run, environment.gpu_mask.as_deref())
+        .or_exit(Exit::BadInput)?;
+    let listener = endpoint.listen(TAKE_OVER).or_exit(Exit::BadInput)?;
+    let usual = if device.is_cuda() { IDLE_CUDA } else { IDLE_CPU };
+    let leave =
+        Leave { idle: environment.idle.unwrap_or(usual), alone: args.batch.then_some(ALONE) };
+    let mut setup = ServiceSetup::new(identity(), format!("{device:?}"), leave);
+    setup.check = check;
+    let service = Service::start(listener, setup).context("the engine cannot listen")?;
+    log::info!("engine {} listens on {}", identity().pid, endpoint.socket().display());
+
+    let mut maker = Maker::new(device, &environment.state, &environment.host);
+    let mut pace = Pace::read(&environment.state);
+    loop {
+        match service.next_order() {
+            Order::Make(submit) => {
+                let outcome =
+                    make(&submit, &mut maker, &mut pace, &service, environment, interrupt);
+                service.loaded(maker.loaded());
+                service.finish(submit.key, outcome);
+            }
+            Order::Unload => {
+                maker.unload();
+                service.loaded(None);
+            }
+            Order::Leave => break,
+        }
+        if interrupt.asked() {
+            break;
+        }
+    }
+    log::info!("engine {} ends", identity().pid);
+    Ok(())
+}
+
+/// A submission that can never be made is refused before it is queued.
+fn check(submit: &Submit) -> Result<(), Problem> {
+    submit.verified_request().map(|_| ())
+}
+
+fn make(
+    submit: &Submit,
+    maker: &mut Maker,
+    pace: &mut Pace,
+    service: &Service,
+    environment: &Environment,
+    interrupt: &Interrupt,
+) -> Outcome {
+    let request = match submit.verified_request() {
+        Ok(request) => request,
+        Err(problem) => return Outcome::Failed(problem),
+    };
+    let store = Store::new(submit.stores.clone());
+    let models = ModelRoots { roots: submit.model_roots.clone(), ..environment.models.clone() };
+    let place = Place { store: &store, models: &models, limit: environment.store_limit };
+    let watch = JobWatch {
+        key: submit.key,
+        service,
+        interrupt,
+        pace: Mutex::new(pace.begin(&request, maker.device_class())),
+    };
+    log::info!(
+        "take {}: {} frames of {}×{}",
+        submit.key,
+        request.frames,
+        request.width,
+        request.height
+    );
+    let made = maker.make(&request, None, &place, &watch);
+    let run = watch.pace.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    match made {
+        Ok(take) => {
+            pace.learn(run);
+            log::info!("take {}: {}", submit.key, take.path().display());
+            Outcome::Done
+        }
+        Err(Unmade::Stopped) => Outcome::Stopped,
+        Err(Unmade::Failed(problem)) => {
+            log::error!("take {}: {problem}", submit.key);
+            Outcome::Failed(problem)
+        }
+    }
+}
+
+/// Tells the service how far a take is, and asks it whether anybody still wants it.
+struct JobWatch<'a> {
+    key: TakeKey,
+    service: &'a Service,
+    interrupt: &'a Interrupt,
+    pace: Mutex<pace::Run>,
+}
+
+impl Watch for JobWatch<'_> {
+    fn progress(&self, stage: Stage, step: usize, of: usize) {
+        let mut pace = self.pace.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let seconds_left = pace.step(stage, step, of);
+        let whole = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let stage = stage.to_string();
+        let progress = Progress { stage, step: whole(step), of: whole(of), seconds_left };
+        self.service.progress(self.key, &progress);
+    }
+
+    fn go_on(&self) -> bool {
+        self.service.is_wanted(self.key) && !self.interrupt.asked()
+    }
+}
+
+fn status(json: bool, environment: &Environment) -> Result<()> {
+    let Some(report) = report(environment)? else {
+        let line = if json { "null" } else { "no engine is running" };
+        print_lines(&[line]);
+        return Ok(());
+    };
+    if json {
+        print_lines(&[serde_json::to_string_pretty(&report)?]);
+        return Ok(());
+    }
+    let mut lines = vec![
+        format!(
+            "engine {} (version {}, numerics {}) on {}, up for {} s, {} clients",
+            report.engine.pid,
+            report.engine.version,
+            report.engine.numerics,
+            report.device,
+            report.uptime_seconds,
+            report.clients
+        ),
+        format!("model in memory: {}", report.model.as_deref().unwrap_or("none")),
+    ];
+    for job in &report.jobs {
+        let state = match &job.progress {
+            Some(Progress { stage, step, of, .. }) => format!("{stage} {step}/{of}"),
+            None => "waiting".to_owned(),
+        };
+        lines.push(format!("take {}: {state}, {} holders", job.key, job.holders));
+    }
+    print_lines(&lines);
+    Ok(())
+}
+
+/// What a running engine says of itself; none is started for it.
+fn report(environment: &Environment) -> Result<Option<wan_alpha_take::message::StatusReport>> {
+    if !is_running(environment)? {
+        return Ok(None);
+    }
+    let client = client(environment, true)?;
+    client.ask_report();
+    wait(&client, |snapshot| snapshot.reports > 0)?;
+    Ok(client.snapshot().report)
+}
+
+fn order(environment: &Environment, give: fn(&EngineClient), done: &str) -> Result<()> {
+    if !is_running(environment)? {
+        print_lines(&["no engine is running"]);
+        return Ok(());
+    }
+    let client = client(environment, true)?;
+    give(&client);
+    wait(&client, |snapshot| snapshot.reports > 0)?;
+    print_lines(&[done]);
+    Ok(())
+}
+
+fn stop(environment: &Environment) -> Result<()> {
+    if !is_running(environment)? {
+        print_lines(&["no engine is running"]);
+        return Ok(());
+    }
+    let client = client(environment, true)?;
+    client.stop_engine();
+    wait(&client, |snapshot| snapshot.engine == EngineState::Absent)?;
+    print_lines(&["the engine has ended"]);
+    Ok(())
+}
+
+fn is_running(environment: &Environment) -> Result<bool> {
+    let endpoint = Endpoint::open(&environment.run, environment.gpu_mask.as_deref())
+        .or_exit(Exit::BadInput)?;
+    Ok(endpoint.engine_process().is_some())
+}
+
+fn wait(
+    client: &EngineClient,
+    until: impl Fn(&wan_alpha_take::client::Snapshot) -> bool,
+) -> Result<()> {
+    let mut seen = 0;
+    for _ in 0..60 {
+        let snapshot = client.snapshot();
+        if until(&snapshot) {
+            return Ok(());
+        }
+        if let EngineState::Unavailable(problem) = &snapshot.engine {
+            return Err(anyhow!("{problem}"));
+        }
+        seen = client.wait(seen.max(snapshot.revision), Duration::from_millis(500));
+    }
+    Err(anyhow!("the engine did not answer within 30 s; `wan-alpha engine stop` ends it"))
+}

@@ -1,0 +1,93 @@
+//! The engine's own log: private, without prompts, and never large.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use crate::environment::Environment;
+
+/// A full log becomes `engine.log.1`, and the one before that goes.
+const LIMIT: u64 = 4 << 20;
+
+/// Where the engine writes.
+pub(crate) fn path(environment: &Environment) -> PathBuf {
+    environment.state.join("engine.log")
+}
+
+/// A log that begins anew when it is full.
+pub(crate) struct LogFile {
+    path: PathBuf,
+    file: Mutex<(File, u64)>,
+}
+
+impl LogFile {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        if let Some(folder) = path.parent() {
+            let mut builder = fs::DirBuilder::new();
+            builder.recursive(true);
+            #[cfg(unix)]
+            std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+            builder.create(folder)?;
+        }
+        let file = append(path)?;
+        let size = file.metadata()?.len();
+        Ok(Self { path: path.to_owned(), file: Mutex::new((file, size)) })
+    }
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+impl Write for &LogFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut guard = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (file, size) = &mut *guard;
+        if *size > LIMIT {
+            fs::rename(&self.path, self.path.with_extension("log.1"))?;
+            *file = append(&self.path)?;
+            *size = 0;
+        }
+        let written = file.write(bytes)?;
+        *size += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Write for LogFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&*self).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_log_begins_anew_and_one_old_one_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/engine.log");
+        let mut log = LogFile::open(&path).unwrap();
+        let line = vec![b'x'; 1 << 20];
+        for _ in 0..12 {
+            log.write_all(&line).unwrap();
+        }
+        assert!(fs::metadata(&path).unwrap().len() <= LIMIT + (1 << 20));
+        assert!(path.with_extension("log.1").is_file());
+        assert_eq!(fs::read_dir(folder.path().join("a")).unwrap().count(), 2);
+    }
+}

@@ -1,0 +1,331 @@
+//! Making takes into a store: what the engine does for its clients, and `wan-alpha take make` in
+//! place.
+//!
+//! A model stays loaded from take to take. A take's final latent is on disk until the take is
+//! published: whoever makes it again after a crash begins with decoding. Another machine that makes
+//! the same take is waited for; the first publisher wins.
+
+mod latents;
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use wan_alpha_core::generate::{Frame, Keep, Pipeline, Sink, SinkError};
+use wan_alpha_core::models::ModelRoots;
+use wan_alpha_core::tch::Device;
+use wan_alpha_core::weights::Strengths;
+use wan_alpha_core::{Error, ErrorKind, NUMERICS, Stage, Watch};
+use wan_alpha_take::message::Problem;
+use wan_alpha_take::store::{
+    Claim, Claimant, Claiming, Description, Store, StoreError, Take, TakeWriter,
+};
+use wan_alpha_take::{Fingerprint, Mask, TakeKey, TakeRequest};
+
+use crate::exit::Exit;
+use latents::Latents;
+
+/// A claim whose holder was silent for this long is taken over.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two heartbeats of our own claim.
+const BEAT: Duration = Duration::from_secs(10);
+/// Between two looks whether another machine has finished.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Why a take was not made.
+#[derive(Debug)]
+pub(crate) enum Unmade {
+    /// Nobody wanted it any more.
+    Stopped,
+    /// It cannot be made.
+    Failed(Problem),
+}
+
+impl From<Problem> for Unmade {
+    fn from(problem: Problem) -> Self {
+        Self::Failed(problem)
+    }
+}
+
+impl From<Error> for Unmade {
+    fn from(error: Error) -> Self {
+        let (code, remedy) = match error.kind() {
+            ErrorKind::Cancelled => return Self::Stopped,
+            ErrorKind::BadInput => ("bad-input", "correct it and generate again"),
+            ErrorKind::ModelIncomplete => ("model-incomplete", "add what is missing to the model"),
+            ErrorKind::OutOfMemory => ("out-of-memory", "free memory or ask for a smaller take"),
+            ErrorKind::Failed => ("failed", "generate again; the log says more"),
+        };
+        Problem::new(code, error.to_string(), remedy).into()
+    }
+}
+
+impl From<StoreError> for Unmade {
+    fn from(error: StoreError) -> Self {
+        Problem::new(error.code(), error.to_string(), "make room in the store, or name another")
+            .into()
+    }
+}
+
+/// The exit code that a problem means.
+pub(crate) fn exit_of(problem: &Problem) -> Exit {
+    match problem.code.as_str() {
+        "no-model" | "model-incomplete" => Exit::ModelIncomplete,
+        "out-of-memory" => Exit::OutOfMemory,
+        "bad-input" | "mask-needed" | "other-numerics" | "invalid-request" | "unsupported" => {
+            Exit::BadInput
+        }
+        _ => Exit::Failed,
+    }
+}
+
+/// Where a take is to be made and published.
+pub(crate) struct Place<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) models: &'a ModelRoots,
+    /// What one's own takes may fill in each folder of the store.
+    pub(crate) limit: Option<u64>,
+}
+
+/// Makes takes; keeps the model of the last one.
+pub(crate) struct Maker {
+    device: Device,
+    latents: Latents,
+    claimant: Claimant,
+    warm: Option<Warm>,
+}
+
+/// A loaded model and what it is.
+struct Warm {
+    fingerprint: Fingerprint,
+    strengths: Strengths,
+    name: String,
+    pipeline: Pipeline,
+}
+
+impl Maker {
+    /// `state` is a folder on a local disk, for latents.
+    pub(crate) fn new(device: Device, state: &Path, host: &str) -> Self {
+        Self {
+            device,
+            latents: Latents::in_folder(state.join("latents")),
+            claimant: Claimant::this_process(host),
+            warm: None,
+        }
+    }
+
+    /// The model in memory.
+    pub(crate) fn loaded(&self) -> Option<String> {
+        self.warm.as_ref().map(|warm| warm.name.clone())
+    }
+
+    /// Frees the model.
+    pub(crate) fn unload(&mut self) {
+        self.warm = None;
+    }
+
+    /// What makes equal bits: the class of the device, in a word.
+    pub(crate) fn device_class(&self) -> &'static str {
+        if self.device.is_cuda() { "cuda" } else { "cpu" }
+    }
+
+    /// The take of a request: from the store, or made and published.
+    pub(crate) fn make(
+        &mut self,
+        request: &TakeRequest,
+        mask: Option<&Mask>,
+        place: &Place<'_>,
+        watch: &dyn Watch,
+    ) -> Result<Take, Unmade> {
+        let key = check(request, mask)?;
+        let claim = loop {
+            if let Some(take) = look(place.store, &key, watch) {
+                return Ok(take);
+            }
+            match place.store.claim(&key, &self.claimant, PATIENCE)? {
+                Claiming::Ours(claim) => break claim,
+                // Another machine is at it.
+                Claiming::Theirs(_) if watch.go_on() => thread::sleep(LOOK),
+                Claiming::Theirs(_) => return Err(Unmade::Stopped),
+            }
+        };
+        // It may have been published between the look and the claim.
+        if let Some(take) = look(place.store, &key, watch) {
+            return Ok(take);
+        }
+        let beating = Beating { watch, claim: Mutex::new((claim, Instant::now())) };
+        self.warm_up(request, place.models, &beating)?;
+        let take = self.publish(&key, request, mask, place, &beating)?;
+        drop(beating);
+        self.latents.forget(&key);
+        let trimmed = place.store.trim(place.limit);
+        for problem in &trimmed.problems {
+            log::info!("while making room: {problem}");
+        }
+        Ok(take)
+    }
+
+    /// Opens the model of the request, unless it is there.
+    fn warm_up(
+        &mut self,
+        request: &TakeRequest,
+        models: &ModelRoots,
+        watch: &dyn Watch,
+    ) -> Result<(), Unmade> {
+        let strengths =
+            Strengths { dora: request.dora_strength, distill: request.distill_strength };
+        let Some(fingerprint) = request.model_fingerprint else {
+            return Err(no_model("the request names no model"));
+        };
+        let fits = |warm: &Warm| warm.fingerprint == fingerprint && warm.strengths == strengths;
+        if self.warm.as_ref().is_some_and(fits) {
+            return Ok(());
+        }
+        self.warm = None;
+        let named = models.with_fingerprint(fingerprint)?.ok_or_else(|| {
+            let roots: Vec<_> =
+                models.roots.iter().map(|root| root.display().to_string()).collect();
+            no_model(&format!(
+                "no model here has the fingerprint {fingerprint} of `{}`; looked in {}",
+                request.model,
+                roots.join(", ")
+            ))
+        })?;
+        if let Some(change) = named.changed() {
+            return Err(no_model(&format!("model `{}`: {change}", named.manifest.name)));
+        }
+        let pipeline =
+            Pipeline::open(&named.paths(), strengths, self.device, Keep::Everything, watch)?;
+        let name = named.manifest.name;
+        self.warm = Some(Warm { fingerprint, strengths, name, pipeline });
+        Ok(())
+    }
+
+    fn publish(
+        &mut self,
+        key: &TakeKey,
+        request: &TakeRequest,
+        mask: Option<&Mask>,
+        place: &Place<'_>,
+        watch: &dyn Watch,
+    ) -> Result<Take, Unmade> {
+        let class = self.device_class();
+        let Some(Warm { pipeline, .. }) = &mut self.warm else {
+            return Err(no_model("no model is loaded"));
+        };
+        let writer = place.store.create(Description::new(request, class)?)?;
+        let latent = match self.latents.recall(key, request) {
+            Some(latent) => latent,
+            None => {
+                let latent = pipeline.latent(request, mask, &mut Nowhere, watch)?;
+                if let Err(error) = self.latents.keep(key, &latent) {
+                    log::warn!("the latent could not be kept: {error}");
+                }
+                latent
+            }
+        };
+        let mut sink = Publishing { writer, failed: None };
+        let decoded = pipeline.decode(&latent, &mut sink, watch);
+        if let Some(error) = sink.failed {
+            return Err(error.into());
+        }
+        decoded?;
+        Ok(sink.writer.publish()?.take)
+    }
+}
+
+/// A request that can be made here, and its key.
+fn check(request: &TakeRequest, mask: Option<&Mask>) -> Result<TakeKey, Unmade> {
+    if request.numerics != NUMERICS {
+        return Err(Unmade::Failed(Problem::new(
+            "other-numerics",
+            format!(
+                "the take is of numerics {}, this program makes numerics {NUMERICS}: its pixels \
+                 would differ",
+                request.numerics
+            ),
+            "use the version of wan-alpha it was made with, or generate it anew",
+        )));
+    }
+    if request.mask.is_some() && mask.is_none() {
+        return Err(Unmade::Failed(Problem::new(
+            "mask-needed",
+            "the take was placed by a mask from a file, which the request does not hold",
+            "make it with `wan-alpha render --mask`",
+        )));
+    }
+    request.key().map_err(|error| {
+        Unmade::Failed(Problem::new(error.code(), error.to_string(), "generate it anew"))
+    })
+}
+
+fn no_model(message: &str) -> Unmade {
+    Unmade::Failed(Problem::new(
+        "no-model",
+        message,
+        "add it with `wan-alpha model add NAME PATH…`",
+    ))
+}
+
+fn look(store: &Store, key: &TakeKey, watch: &dyn Watch) -> Option<Take> {
+    let found = store.find(key);
+    for problem in &found.problems {
+        watch.warn(&problem.to_string());
+    }
+    found.take
+}
+
+/// Passes everything on, and keeps the claim alive meanwhile.
+struct Beating<'a> {
+    watch: &'a dyn Watch,
+    claim: Mutex<(Claim, Instant)>,
+}
+
+impl Watch for Beating<'_> {
+    fn progress(&self, stage: Stage, step: usize, of: usize) {
+        self.watch.progress(stage, step, of);
+    }
+
+    fn go_on(&self) -> bool {
+        if let Ok(mut claim) = self.claim.try_lock()
+            && claim.1.elapsed() > BEAT
+        {
+            claim.1 = Instant::now();
+            // Lost: the take may be made twice, and the first publisher wins.
+            if let Err(error) = claim.0.beat() {
+                log::warn!("{error}");
+            }
+        }
+        self.watch.go_on()
+    }
+
+    fn warn(&self, message: &str) {
+        self.watch.warn(message);
+    }
+}
+
+/// Frames into a take that is being written.
+struct Publishing {
+    writer: TakeWriter,
+    failed: Option<StoreError>,
+}
+
+impl Sink for Publishing {
+    fn frame(&mut self, frame: Frame<'_>) -> Result<(), SinkError> {
+        self.writer.frame_f32(frame.rgba).map_err(|error| {
+            let text = error.to_string();
+            self.failed = Some(error);
+            text.into()
+        })
+    }
+}
+
+/// For the part of the path that makes no frames.
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn frame(&mut self, _frame: Frame<'_>) -> Result<(), SinkError> {
+        Ok(())
+    }
+}

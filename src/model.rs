@@ -1,0 +1,177 @@
+//! `wan-alpha model`: models by name.
+
+mod fingerprints;
+mod merge;
+mod report;
+
+use std::path::PathBuf;
+
+use anyhow::{Error, Result, anyhow};
+use wan_alpha_core::generate::{Keep, Pipeline};
+use wan_alpha_core::models::{Defaults, Manifest, ModelRoots, NamedModel, PartFile, check_name};
+use wan_alpha_core::weights::{ModelFiles, Strengths};
+use wan_alpha_core::{ErrorKind, Watch, tch};
+use wan_alpha_take::Fingerprint;
+
+use crate::args::ModelCommand;
+use crate::environment::Environment;
+use crate::exit::{Exit, OrExit};
+use crate::progress::Progress;
+use crate::results::print_lines;
+pub(crate) use fingerprints::Fingerprints;
+
+/// A model as the command line names it: a name, or files.
+pub(crate) struct Chosen {
+    /// What a request calls it.
+    pub(crate) name: String,
+    /// Its files.
+    pub(crate) paths: Vec<PathBuf>,
+    /// What its record says it does where a request is silent.
+    pub(crate) defaults: Defaults,
+    /// Known from its record; of files, to be found out.
+    pub(crate) fingerprint: Option<Fingerprint>,
+}
+
+impl Chosen {
+    /// Resolves `--model`: an existing path means files, anything else is a name.
+    pub(crate) fn of(model: &[PathBuf], roots: &ModelRoots) -> Result<Self> {
+        if let [one] = model
+            && let Some(name) = one.to_str()
+            && !one.exists()
+            && check_name(name).is_ok()
+        {
+            return roots.find(name).map(Self::from).map_err(explain);
+        }
+        let first = model.first().and_then(|path| path.canonicalize().ok());
+        let name = first.as_deref().and_then(|path| path.file_stem()).unwrap_or_default();
+        let name: String = name
+            .to_string_lossy()
+            .trim_start_matches('.')
+            .chars()
+            .map(|c| if c.is_alphanumeric() || "-_.+".contains(c) { c } else { '_' })
+            .take(100)
+            .collect();
+        Ok(Self {
+            name: if name.is_empty() { "model".to_owned() } else { name },
+            paths: model.to_vec(),
+            defaults: Defaults::default(),
+            fingerprint: None,
+        })
+    }
+}
+
+impl From<NamedModel> for Chosen {
+    fn from(model: NamedModel) -> Self {
+        let paths = model.paths();
+        let Manifest { name, defaults, fingerprint, .. } = model.manifest;
+        Self { name, paths, defaults, fingerprint: Some(fingerprint) }
+    }
+}
+
+/// Runs a verb of `wan-alpha model`.
+pub(crate) fn run(
+    command: &ModelCommand,
+    environment: &Environment,
+    progress: &Progress,
+    watch: &dyn Watch,
+) -> Result<()> {
+    let roots = &environment.models;
+    let lines = match command {
+        ModelCommand::Add { name, paths } => add(name, paths, environment, watch)?,
+        ModelCommand::List => report::list(roots)?,
+        ModelCommand::Show { name } => report::show(&Chosen::of(&[name.into()], roots)?, watch)?,
+        ModelCommand::Verify { name } => vec![verify(name, roots, watch)?],
+        ModelCommand::Remove { name } => {
+            let record = roots.remove(name).map_err(explain)?;
+            vec![format!("{name} is forgotten ({} is gone); its weights stay", record.display())]
+        }
+        ModelCommand::Merge { model, out, dtype } => {
+            merge::run(&Chosen::of(model, roots)?, out, *dtype, watch)?;
+            vec![out.display().to_string()]
+        }
+        ModelCommand::Where => report::places(environment),
+    };
+    progress.done();
+    print_lines(&lines);
+    Ok(())
+}
+
+fn add(
+    name: &str,
+    paths: &[PathBuf],
+    environment: &Environment,
+    watch: &dyn Watch,
+) -> Result<Vec<String>> {
+    check_name(name).map_err(explain)?;
+    let pipeline =
+        Pipeline::open(paths, Strengths::default(), tch::Device::Cpu, Keep::Nothing, watch)
+            .map_err(explain)?;
+    let files = pipeline.files();
+    let fingerprint = files.fingerprint(watch).map_err(explain)?;
+    let parts = files.paths().iter().map(|path| PartFile::of(path)).collect::<Result<_, _>>();
+    let precision = Some(pipeline.defaults().precision);
+    let record = Manifest::new(
+        name,
+        fingerprint,
+        parts.map_err(explain)?,
+        Defaults { precision, ..Defaults::default() },
+        files.dit.parameters(),
+    );
+    let path = environment.models.add(&record).map_err(explain)?;
+    let mut lines = report::parts(files);
+    lines.extend([
+        "  can make: text to RGBA video".to_owned(),
+        format!("{name} is recorded in {}", path.display()),
+        format!("fingerprint {fingerprint}"),
+        format!("use it: wan-alpha render --model {name} --prompt …"),
+    ]);
+    Ok(lines)
+}
+
+fn verify(name: &str, roots: &ModelRoots, watch: &dyn Watch) -> Result<String> {
+    let model = roots.find(name).map_err(explain)?;
+    let files = ModelFiles::find(&model.paths(), Strengths::default(), watch).map_err(explain)?;
+    let found = files.fingerprint(watch).map_err(explain)?;
+    if found == model.manifest.fingerprint {
+        return Ok(format!("{} is what it was when it was added: {found}", model.manifest.name));
+    }
+    Err(anyhow!(
+        "{} has changed: recorded as {}, now {found}. Fetch its files again, or add it anew",
+        model.manifest.name,
+        model.manifest.fingerprint
+    ))
+    .or_exit(Exit::BadInput)
+}
+
+/// The fingerprint of a model: from its record, or its files'.
+pub(crate) fn fingerprint_of(
+    chosen: &Chosen,
+    files: &ModelFiles,
+    environment: &Environment,
+    watch: &dyn Watch,
+) -> Result<Fingerprint> {
+    match chosen.fingerprint {
+        Some(known) => Ok(known),
+        None => {
+            let cache = Fingerprints::in_folder(environment.cache.as_deref());
+            cache.of(files, watch).map_err(explain)
+        }
+    }
+}
+
+/// An error of the model, with the exit code it means.
+pub(crate) fn explain(error: wan_alpha_core::Error) -> Error {
+    let exit = match error.kind() {
+        ErrorKind::BadInput => Exit::BadInput,
+        ErrorKind::OutOfMemory => Exit::OutOfMemory,
+        ErrorKind::ModelIncomplete => Exit::ModelIncomplete,
+        ErrorKind::Cancelled => Exit::Cancelled,
+        ErrorKind::Failed => Exit::Failed,
+    };
+    // A file that could not be written says its own reason.
+    let error = match error {
+        wan_alpha_core::Error::Sink(inner) => anyhow!(inner),
+        other => Error::new(other),
+    };
+    exit.mark(error)
+}

@@ -1,0 +1,90 @@
+//! Fingerprints of files used without a name, remembered by path, size and time.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use wan_alpha_core::models::PartFile;
+use wan_alpha_core::weights::ModelFiles;
+use wan_alpha_core::{Result, Watch};
+use wan_alpha_take::Fingerprint;
+
+/// A small file in the user's cache. Losing it costs reading a model once more.
+pub(crate) struct Fingerprints {
+    path: Option<PathBuf>,
+}
+
+impl Fingerprints {
+    pub(crate) fn in_folder(folder: Option<&Path>) -> Self {
+        Self { path: folder.map(|folder| folder.join("fingerprints.json")) }
+    }
+
+    /// The fingerprint of a model's files, read where it is not remembered.
+    pub(crate) fn of(&self, files: &ModelFiles, watch: &dyn Watch) -> Result<Fingerprint> {
+        let described =
+            files.paths().iter().map(|path| PartFile::of(path)).collect::<Result<Vec<_>>>()?;
+        let key = blake3::hash(format!("{described:?}").as_bytes()).to_hex().to_string();
+        if let Some(known) = self.read().get(&key).and_then(|text| text.parse().ok()) {
+            return Ok(known);
+        }
+        let fingerprint = files.fingerprint(watch)?;
+        if let Err(error) = self.remember(key, fingerprint) {
+            log::info!("the fingerprint could not be remembered: {error}");
+        }
+        Ok(fingerprint)
+    }
+
+    fn read(&self) -> BTreeMap<String, String> {
+        let text = self.path.as_deref().and_then(|path| fs::read(path).ok());
+        text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+    }
+
+    fn remember(&self, key: String, fingerprint: Fingerprint) -> std::io::Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let folder = path.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder)?;
+        let mut known = self.read();
+        known.insert(key, fingerprint.to_string());
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(&serde_json::to_vec_pretty(&known)?)?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use wan_alpha_core::Stage;
+    use wan_alpha_core::weights::Strengths;
+
+    /// Counts what is read.
+    #[derive(Default)]
+    struct Reads(AtomicUsize);
+
+    impl Watch for Reads {
+        fn progress(&self, _stage: Stage, _step: usize, _of: usize) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn files_are_read_once_and_again_when_they_change() {
+        let model = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/t2v-euler/model");
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Fingerprints::in_folder(Some(folder.path()));
+        let reads = Reads::default();
+        let files = ModelFiles::find(&[model], Strengths::default(), &reads).unwrap();
+        let first = cache.of(&files, &reads).unwrap();
+        let once = reads.0.load(Ordering::Relaxed);
+        assert!(once > 0);
+        assert_eq!(cache.of(&files, &reads).unwrap(), first);
+        assert_eq!(reads.0.load(Ordering::Relaxed), once);
+        // A damaged cache is no cache.
+        fs::write(folder.path().join("fingerprints.json"), "{").unwrap();
+        assert_eq!(cache.of(&files, &reads).unwrap(), first);
+        assert_eq!(reads.0.load(Ordering::Relaxed), 2 * once);
+    }
+}

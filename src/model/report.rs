@@ -1,0 +1,138 @@
+//! What `wan-alpha model` says of models, as lines of text.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use wan_alpha_core::Watch;
+use wan_alpha_core::models::{self, ModelRoots};
+use wan_alpha_core::weights::{Adapter, Decoders, ModelFiles, Strengths, TensorSet};
+use wan_alpha_take::Fingerprint;
+
+use super::{Chosen, explain};
+use crate::environment::Environment;
+
+/// Every model, newest first.
+pub(super) fn list(roots: &ModelRoots) -> Result<Vec<String>> {
+    let models = roots.list().map_err(explain)?;
+    if models.is_empty() {
+        return Ok(vec!["no models; add one with `wan-alpha model add NAME PATH…`".to_owned()]);
+    }
+    let auto = roots.find(models::AUTO).ok().map(|model| model.manifest.name);
+    let line = |model: models::NamedModel| {
+        let name = &model.manifest.name;
+        let mark = if auto.as_ref() == Some(name) { " (auto)" } else { "" };
+        let state = model.changed().map(|change| format!("; {change}")).unwrap_or_default();
+        let parameters = count(model.manifest.parameters);
+        format!(
+            "{name}{mark}: {parameters} parameters, {}…{state}",
+            short(model.manifest.fingerprint)
+        )
+    };
+    Ok(models.into_iter().map(line).collect())
+}
+
+/// One model, part by part.
+pub(super) fn show(chosen: &Chosen, watch: &dyn Watch) -> Result<Vec<String>> {
+    let files = ModelFiles::find(&chosen.paths, Strengths::default(), watch).map_err(explain)?;
+    let mut lines = vec![chosen.name.clone()];
+    lines.extend(chosen.fingerprint.map(|fingerprint| format!("fingerprint {fingerprint}")));
+    lines.extend(parts(&files));
+    Ok(lines)
+}
+
+/// Where models are looked for.
+pub(super) fn places(environment: &Environment) -> Vec<String> {
+    let ModelRoots { roots, preferred, draft } = &environment.models;
+    let indented = |paths: &[PathBuf]| -> Vec<String> {
+        paths.iter().map(|path| format!("  {}", path.display())).collect()
+    };
+    let mut lines = vec!["model roots (WAN_ALPHA_MODELS):".to_owned()];
+    lines.extend(indented(roots));
+    if !draft.is_empty() {
+        lines.push("draft model:".to_owned());
+        lines.extend(indented(draft));
+    }
+    lines.extend(preferred.iter().map(|name| format!("preferred (WAN_ALPHA_MODEL): {name}")));
+    lines.push(match environment.models.find(models::AUTO) {
+        Ok(model) => format!("auto is {} in {}", model.manifest.name, model.folder.display()),
+        Err(error) => format!("auto is nothing yet: {error}"),
+    });
+    lines
+}
+
+/// The parts of a model: files, sizes, kinds, coverage.
+pub(super) fn parts(files: &ModelFiles) -> Vec<String> {
+    let mut lines = network("transformer", &files.dit);
+    lines.extend(files.adapters.iter().flat_map(adapter));
+    lines.extend(network("text encoder", &files.text));
+    lines.push(format!("  {:<16} {}", "tokenizer", files.tokenizer.display()));
+    match &files.decoders {
+        Decoders::Adapted { base, colour, alpha } => {
+            lines.extend(network("autoencoder", base));
+            lines.extend(adapter(colour));
+            lines.extend(adapter(alpha));
+        }
+        Decoders::Complete { colour, alpha } => {
+            lines.extend(network("colour decoder", colour));
+            lines.extend(network("alpha decoder", alpha));
+        }
+    }
+    lines
+}
+
+fn network(part: &str, set: &TensorSet) -> Vec<String> {
+    let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
+    for (entry, _, _) in set.names().filter_map(|name| set.find(name).ok()) {
+        *kinds.entry(format!("{:?}", entry.kind)).or_default() += entry.bytes();
+    }
+    let bytes = kinds.values().sum();
+    let mut kinds: Vec<_> = kinds.into_iter().collect();
+    kinds.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    let kinds: Vec<_> = kinds.into_iter().map(|(kind, _)| kind).collect();
+    let mut paths = set.paths();
+    let first = paths.next().map(|path| path.display().to_string()).unwrap_or_default();
+    let more = match paths.count() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    vec![
+        format!("  {part:<16} {first}{more}"),
+        format!(
+            "  {:<16} {} parameters, {}, {}; {} tensors matched, {} keys foreign",
+            "",
+            count(set.parameters()),
+            size(bytes),
+            kinds.join("/"),
+            set.names().count(),
+            set.foreign().len()
+        ),
+    ]
+}
+
+fn adapter(adapter: &Adapter) -> Vec<String> {
+    let (targets, unmatched) = (adapter.targets(), adapter.unmatched().len());
+    vec![
+        format!("  {:<16} {}", adapter.kind().name(), adapter.path().display()),
+        format!("  {:<16} changes {targets} tensors, {unmatched} keys unmatched", ""),
+    ]
+}
+
+fn short(fingerprint: Fingerprint) -> String {
+    fingerprint.to_string().chars().take(12).collect()
+}
+
+fn count(number: u64) -> String {
+    match number {
+        1_000_000_000.. => format!("{:.2} G", number as f64 / 1e9),
+        1_000_000.. => format!("{:.1} M", number as f64 / 1e6),
+        _ => format!("{:.0} k", number as f64 / 1e3),
+    }
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        1_000_000_000.. => format!("{:.2} GB", bytes as f64 / 1e9),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}

@@ -1,0 +1,193 @@
+//! `wan-alpha take`: the store of takes.
+
+mod lines;
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail};
+use wan_alpha_core::Watch;
+use wan_alpha_take::store::{Store, Take};
+use wan_alpha_take::{TakeKey, TakeRequest};
+
+use crate::args::{Export, MakeTake, TakeCommand};
+use crate::console::Console;
+use crate::engine;
+use crate::environment::Environment;
+use crate::exit::{Exit, OrExit};
+use crate::maker::{Maker, Place, Unmade, exit_of};
+use crate::output::{self, Plan, Provenance, Writer};
+use crate::progress::Progress;
+use crate::results::print_lines;
+
+/// Runs a verb of `wan-alpha take`.
+pub(crate) fn run(
+    command: &TakeCommand,
+    environment: &Environment,
+    progress: &Progress,
+    console: &Console<'_>,
+) -> Result<()> {
+    let store = Store::new(environment.stores.clone());
+    let lines = match command {
+        TakeCommand::List => lines::list(&store, console),
+        TakeCommand::Show { key } => lines::show(&find(&store, key, console)?)?,
+        TakeCommand::Verify { key } => verify(&store, key.as_deref(), console)?,
+        TakeCommand::Export(args) => export(args, &store, console)?,
+        TakeCommand::Make(args) => make(args, &store, environment, console)?,
+        TakeCommand::Trim { limit } => {
+            let bytes = limit.map(|gigabytes| (gigabytes * 1e9) as u64);
+            lines::trimmed(&store.trim(bytes.or(environment.store_limit)))
+        }
+        TakeCommand::Clear { yes } => clear(&store, *yes)?,
+        TakeCommand::Where => lines::places(&store),
+    };
+    progress.done();
+    print_lines(&lines);
+    Ok(())
+}
+
+/// A take by its key, or by the beginning of it.
+fn find(store: &Store, text: &str, watch: &dyn Watch) -> Result<Take> {
+    let key = match text.parse::<TakeKey>() {
+        Ok(key) => key,
+        Err(_) => by_beginning(store, text)?,
+    };
+    let found = store.find(&key);
+    for problem in &found.problems {
+        watch.warn(&problem.to_string());
+    }
+    found
+        .take
+        .ok_or_else(|| anyhow!("no take {text} in {}", lines::folders(store)))
+        .or_exit(Exit::BadInput)
+}
+
+fn by_beginning(store: &Store, text: &str) -> Result<TakeKey> {
+    let listing = store.list();
+    let fits = |key: &TakeKey| text.len() >= 4 && key.to_string().starts_with(text);
+    let mut keys: Vec<_> =
+        listing.takes.iter().map(|take| take.description.key).filter(fits).collect();
+    keys.dedup();
+    match keys[..] {
+        [key] => Ok(key),
+        [] => Err(anyhow!("no take begins with `{text}` in {}", lines::folders(store))),
+        _ => Err(anyhow!("{} takes begin with `{text}`; give more of the key", keys.len())),
+    }
+    .or_exit(Exit::BadInput)
+}
+
+fn verify(store: &Store, key: Option<&str>, watch: &dyn Watch) -> Result<Vec<String>> {
+    let takes = match key {
+        Some(key) => vec![find(store, key, watch)?],
+        None => {
+            let keys = store.list().takes.into_iter().map(|take| take.description.key);
+            keys.filter_map(|key| store.find(&key).take).collect()
+        }
+    };
+    let mut lines = Vec::new();
+    let mut damaged = 0;
+    for take in takes {
+        let bad = take.verify(|_| {})?;
+        let path = take.path().display();
+        match &bad[..] {
+            [] => lines.push(format!("whole    {path}")),
+            [first, ..] => {
+                damaged += 1;
+                lines.push(format!("DAMAGED  {path}: {} frames {bad:?}", bad.len()));
+                lines.push(format!("         {}", take.set_aside(*first)));
+            }
+        }
+    }
+    if damaged == 0 {
+        return Ok(lines);
+    }
+    print_lines(&lines);
+    bail!("{damaged} takes are damaged and were set aside; they are made again when asked for")
+}
+
+/// A take of the store as files, as `wan-alpha render` writes them.
+fn export(args: &Export, store: &Store, watch: &dyn Watch) -> Result<Vec<String>> {
+    let take = find(store, &args.key, watch)?;
+    let request = &take.description().request;
+    let mut writer = Writer::create(Plan {
+        folder: args.out.clone(),
+        formats: args.formats(),
+        frames: request.frames as usize,
+        width: request.width as usize,
+        height: request.height as usize,
+        provenance: Provenance {
+            software: concat!("wan-alpha ", env!("CARGO_PKG_VERSION")).to_owned(),
+            description: request.prompt.clone(),
+            recipe: request.to_canonical(),
+            frame_rate: i32::try_from(request.take_rate)?,
+        },
+    })?;
+    for index in 0..take.frames() {
+        if !watch.go_on() {
+            return Err(anyhow!("cancelled while exporting")).or_exit(Exit::Cancelled);
+        }
+        let frame = take.frame(index)?;
+        let rgba: Vec<f32> = frame.iter().map(|value| value.to_f32()).collect();
+        let (width, height) = (frame.width as usize, frame.height as usize);
+        writer.write(output::Frame { index: index as usize, width, height, rgba: &rgba })?;
+    }
+    let written = writer.finish()?;
+    let mut about = serde_json::Map::new();
+    about.insert("request".to_owned(), serde_json::to_value(request)?);
+    about.insert("key".to_owned(), serde_json::to_value(take.description().key)?);
+    written.describe(about)?;
+    Ok(vec![written.folder().display().to_string()])
+}
+
+/// Makes the take of a request ahead of whoever will want it.
+fn make(
+    args: &MakeTake,
+    store: &Store,
+    environment: &Environment,
+    console: &Console<'_>,
+) -> Result<Vec<String>> {
+    let request = read_request(&args.request).or_exit(Exit::BadInput)?;
+    if args.engine {
+        engine::have_made(&request, environment, console)?;
+        let key = request.key()?;
+        let take = store.find(&key).take;
+        let take =
+            take.ok_or_else(|| anyhow!("the engine made {key}, but no store here has it"))?;
+        return Ok(vec![take.path().display().to_string()]);
+    }
+    let device = args.device.open(&environment.libraries).map_err(crate::model::explain)?;
+    let mut maker = Maker::new(device, &environment.state, &environment.host);
+    let place = Place { store, models: &environment.models, limit: environment.store_limit };
+    match maker.make(&request, None, &place, console) {
+        Ok(take) => Ok(vec![take.path().display().to_string()]),
+        Err(Unmade::Stopped) => Err(anyhow!("cancelled")).or_exit(Exit::Cancelled),
+        Err(Unmade::Failed(problem)) => {
+            let exit = exit_of(&problem);
+            Err(anyhow!("{problem}")).or_exit(exit)
+        }
+    }
+}
+
+/// A request: a file with its JSON (`take.json` of a render will do), or the text that a node keeps.
+fn read_request(text: &str) -> Result<TakeRequest> {
+    let path = Path::new(text);
+    if !path.is_file() {
+        return Ok(TakeRequest::from_parameter(text)?);
+    }
+    let json = fs::read_to_string(path).with_context(|| format!("cannot read {text}"))?;
+    let value: serde_json::Value =
+        serde_json::from_str(&json).with_context(|| format!("{text} is not JSON"))?;
+    let request = value.get("request").unwrap_or(&value);
+    TakeRequest::from_json(&request.to_string()).with_context(|| text.to_owned())
+}
+
+fn clear(store: &Store, yes: bool) -> Result<Vec<String>> {
+    if !yes {
+        return Err(anyhow!(
+            "this removes every take of yours in {}; say --yes to do it",
+            lines::folders(store)
+        ))
+        .or_exit(Exit::BadInput);
+    }
+    Ok(lines::trimmed(&store.trim(Some(0))))
+}

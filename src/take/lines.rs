@@ -1,0 +1,119 @@
+//! What `wan-alpha take` prints.
+
+use std::time::UNIX_EPOCH;
+
+use anyhow::Result;
+use wan_alpha_core::Watch;
+use wan_alpha_take::store::{Store, Take, TakeInfo, Trimmed};
+
+/// Every take, newest first in each folder.
+pub(super) fn list(store: &Store, watch: &dyn Watch) -> Vec<String> {
+    let listing = store.list();
+    for problem in &listing.problems {
+        watch.warn(&problem.to_string());
+    }
+    if listing.takes.is_empty() {
+        return vec![format!("no takes in {}", folders(store))];
+    }
+    listing.takes.iter().map(line).collect()
+}
+
+fn line(take: &TakeInfo) -> String {
+    let request = &take.description.request;
+    let key = take.description.key.to_string();
+    format!(
+        "{}  {}  {:>4} frames  {:>9}  {:>8}  seed {}  {}",
+        key.get(..12).unwrap_or(&key),
+        date(take.made.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())),
+        request.frames,
+        format!("{}×{}", request.width, request.height),
+        size(take.bytes),
+        request.seed,
+        take.excerpt(60)
+    )
+}
+
+/// One take: where it is, and its whole request.
+pub(super) fn show(take: &Take) -> Result<Vec<String>> {
+    let about = take.description();
+    Ok(vec![
+        format!("key     {}", about.key),
+        format!("file    {}", take.path().display()),
+        format!("device  {}", about.device),
+        serde_json::to_string_pretty(&about.request)?,
+    ])
+}
+
+/// The folders, and how full they are.
+pub(super) fn places(store: &Store) -> Vec<String> {
+    let mut lines =
+        vec!["take store (WAN_ALPHA_STORE), the first writable one is published to:".to_owned()];
+    for place in store.places() {
+        let known = |bytes: Option<u64>| bytes.map_or("unknown".to_owned(), size);
+        let state = if place.exists { "" } else { " (not there yet)" };
+        lines.push(format!(
+            "  {}{state}: {} takes, {}; yours {} of {}, {} free",
+            place.folder.display(),
+            place.takes,
+            size(place.bytes),
+            size(place.own_bytes),
+            known(place.limit),
+            known(place.free)
+        ));
+    }
+    lines
+}
+
+/// What making room has done.
+pub(super) fn trimmed(trimmed: &Trimmed) -> Vec<String> {
+    let mut lines: Vec<_> =
+        trimmed.removed.iter().map(|path| format!("removed {}", path.display())).collect();
+    lines.extend(trimmed.problems.iter().map(ToString::to_string));
+    lines.push(format!(
+        "{} files removed, {} freed, {} left",
+        trimmed.removed.len(),
+        size(trimmed.freed),
+        size(trimmed.left)
+    ));
+    lines
+}
+
+pub(super) fn folders(store: &Store) -> String {
+    store.folders().iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        1_000_000_000.. => format!("{:.1} GB", bytes as f64 / 1e9),
+        1_000_000.. => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.0} kB", bytes as f64 / 1e3),
+    }
+}
+
+/// Seconds since 1970 as a date and time in UTC (Howard Hinnant's days-to-civil).
+fn date(seconds: u64) -> String {
+    let days = (seconds / 86_400) as i64 + 719_468;
+    let era = days / 146_097;
+    let day_of_era = days % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (hour, minute) = (seconds / 3600 % 24, seconds / 60 % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::date;
+
+    #[test]
+    fn dates() {
+        assert_eq!(date(0), "1970-01-01 00:00");
+        assert_eq!(date(951_782_400), "2000-02-29 00:00");
+        assert_eq!(date(1_798_761_599), "2026-12-31 23:59");
+    }
+}

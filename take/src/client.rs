@@ -1,0 +1,277 @@
+//! The engine as plug-in and command use it.
+//!
+//! One thread per process owns the connection, starts the engine where there is none, and starts it
+//! once more when it dies or hangs. Everybody else leaves orders and reads a [`Snapshot`]: no call
+//! here waits for the engine, the disk or another process, but [`EngineClient::wait`], which says so.
+//!
+//! Invariants:
+//! - No thread, file, socket or process before the first order.
+//! - Whatever happens to the engine ends as a [`JobState`] with a sentence, and the next order works.
+//! - Only a take starts an engine; status, unload, cancel and stop find one or do nothing.
+//! - An engine of another version is replaced when idle and waited for when busy.
+
+mod courier;
+mod error;
+mod launch;
+mod link;
+mod snapshot;
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use self::courier::Courier;
+pub use self::error::EngineError;
+pub use self::snapshot::{EngineState, JobState, Snapshot};
+use crate::key::TakeKey;
+use crate::message::{Holder, Identity, Problem, Submit};
+use crate::wire::Bell;
+
+/// How the engine is started.
+#[derive(Clone, Debug)]
+pub struct EngineCommand {
+    /// The program.
+    pub program: PathBuf,
+    /// All that it is told; the library adds nothing.
+    pub arguments: Vec<OsString>,
+    /// All that it finds in its environment.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Where it writes its log; named when it fails.
+    pub log: PathBuf,
+    /// Whether it lives on when the process group of its starter is ended: a GUI host's does, a
+    /// batch host's does not.
+    pub detached: bool,
+}
+
+/// How long what may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// Until the engine accepts a connection.
+    pub connect: Duration,
+    /// Until it answers the hello.
+    pub greeting: Duration,
+    /// From the start of its process until it answers.
+    pub start: Duration,
+    /// Without a sign of life it hangs.
+    pub silence: Duration,
+    /// Until a client that is dropped leaves its thread behind.
+    pub drop: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_millis(250),
+            greeting: Duration::from_secs(2),
+            start: Duration::from_secs(20),
+            silence: Duration::from_secs(30),
+            drop: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What a client needs to know; its binary knows the environment.
+#[derive(Clone, Debug)]
+pub struct ClientSetup {
+    /// Who asks.
+    pub identity: Identity,
+    /// The run directory: [`choose_run_directory`](crate::endpoint::choose_run_directory).
+    pub run: PathBuf,
+    /// Which GPUs are seen: the value of `CUDA_VISIBLE_DEVICES`.
+    pub mask: Option<String>,
+    /// How the engine is started.
+    pub engine: EngineCommand,
+    /// How long what may take.
+    pub deadlines: Deadlines,
+}
+
+/// The engine, from outside. Cheap to make; make one per process.
+#[derive(Debug)]
+pub struct EngineClient {
+    setup: ClientSetup,
+    thread: Mutex<Option<Running>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Running {
+    bell: Arc<Bell>,
+    handle: JoinHandle<()>,
+}
+
+/// What everybody shares, under a lock that nobody holds for longer than a copy takes.
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    orders: VecDeque<Order>,
+    snapshot: Snapshot,
+    quit: bool,
+    ended: bool,
+}
+
+/// What the thread is asked to do.
+#[derive(Debug)]
+enum Order {
+    Submit(Box<Submit>),
+    Cancel(TakeKey, Holder),
+    Report,
+    Unload,
+    Stop,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change is whole before anything can panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what others see.
+    fn publish(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state();
+        change(&mut state);
+        state.snapshot.revision += 1;
+        drop(state);
+        self.changed.notify_all();
+    }
+}
+
+impl EngineClient {
+    /// Does nothing yet.
+    #[must_use]
+    pub fn new(setup: ClientSetup) -> Self {
+        Self { setup, thread: Mutex::new(None), shared: Arc::default() }
+    }
+
+    /// Wants a take; [`job`](Self::job) says how it goes. Wanted before and failed: tried again.
+    pub fn submit(&self, submit: Submit) {
+        let key = submit.key;
+        self.shared.publish(|state| {
+            state.snapshot.jobs.insert(key, JobState::Sent);
+            state.orders.push_back(Order::Submit(Box::new(submit)));
+        });
+        self.wake();
+    }
+
+    /// No longer wants a take, be it asked for by this process or by an earlier one of this user.
+    pub fn cancel(&self, key: TakeKey, holder: Holder) {
+        self.order(Order::Cancel(key, holder));
+    }
+
+    /// Asks for a [`StatusReport`](crate::message::StatusReport): it comes with a snapshot.
+    pub fn ask_report(&self) {
+        self.order(Order::Report);
+    }
+
+    /// Frees the model's memory.
+    pub fn unload(&self) {
+        self.order(Order::Unload);
+    }
+
+    /// Ends the engine, whoever's takes it makes.
+    pub fn stop_engine(&self) {
+        self.order(Order::Stop);
+    }
+
+    /// What is known.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.shared.state().snapshot.clone()
+    }
+
+    /// How a take goes; `None` if this process never asked for it, or long ago.
+    #[must_use]
+    pub fn job(&self, key: TakeKey) -> Option<JobState> {
+        self.shared.state().snapshot.jobs.get(&key).cloned()
+    }
+
+    /// Waits until something changes after revision `seen`, at most `patience`. Returns the present
+    /// revision.
+    pub fn wait(&self, seen: u64, patience: Duration) -> u64 {
+        let state = self.shared.state();
+        let waited = self
+            .shared
+            .changed
+            .wait_timeout_while(state, patience, |state| state.snapshot.revision <= seen);
+        waited.unwrap_or_else(PoisonError::into_inner).0.snapshot.revision
+    }
+
+    fn order(&self, order: Order) {
+        self.shared.state().orders.push_back(order);
+        self.wake();
+    }
+
+    /// Wakes the thread; at first, starts it.
+    fn wake(&self) {
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = thread.as_ref().filter(|running| !running.handle.is_finished()) {
+            running.bell.ring();
+            return;
+        }
+        match self.start() {
+            Ok(running) => *thread = Some(running),
+            Err(source) => {
+                let problem = EngineError::Thread { source }.problem();
+                self.shared.publish(|state| {
+                    state.orders.clear();
+                    state.snapshot.fail_all(&problem);
+                });
+            }
+        }
+    }
+
+    fn start(&self) -> std::io::Result<Running> {
+        let bell = Arc::new(Bell::new()?);
+        let courier = Courier::new(Arc::clone(&self.shared), Arc::clone(&bell), self.setup.clone());
+        let shared = Arc::clone(&self.shared);
+        shared.state().ended = false;
+        let handle = Builder::new().name("engine-client".to_owned()).spawn(move || {
+            let _ended = Ended(shared);
+            courier.run();
+        })?;
+        Ok(Running { bell, handle })
+    }
+}
+
+/// Tells that the thread has ended, however it did.
+struct Ended(Arc<Shared>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.publish(|state| {
+            state.ended = true;
+            if std::thread::panicking() {
+                let remedy = "try again, and report this with the host's log";
+                let problem = Problem::new("internal", "the engine's client failed", remedy);
+                state.snapshot.fail_all(&problem);
+            }
+        });
+    }
+}
+
+impl Drop for EngineClient {
+    /// Ends the thread, which sends what it has to say; waits for it at most `deadlines.drop`.
+    fn drop(&mut self) {
+        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(running) = thread else { return };
+        self.shared.state().quit = true;
+        running.bell.ring();
+        let end = Instant::now() + self.setup.deadlines.drop;
+        let left = || end.saturating_duration_since(Instant::now());
+        let state = self.shared.state();
+        let waited = self.shared.changed.wait_timeout_while(state, left(), |state| !state.ended);
+        let ended = waited.unwrap_or_else(PoisonError::into_inner).0.ended;
+        if !ended {
+            log::warn!("the thread of the engine's client does not end; it is left behind");
+        } else if running.handle.join().is_err() {
+            log::error!("the thread of the engine's client ended with a panic");
+        }
+    }
+}

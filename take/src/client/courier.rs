@@ -1,0 +1,299 @@
+//! The client's thread: takes orders, keeps what is wanted, tells others what has become of it.
+//! How the engine is reached and kept is in `link`.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::launch::Launched;
+use super::link::Link;
+use super::{ClientSetup, EngineError, EngineState, JobState, Order, Shared};
+use crate::endpoint::Endpoint;
+use crate::key::TakeKey;
+use crate::message::{Holder, Problem, Submit, ToClient, ToEngine};
+use crate::wire::{Bell, wait};
+
+/// Finished takes that are remembered.
+const REMEMBERED: usize = 128;
+
+/// How often a take may lose its engine: it is tried once more after the first time.
+const LOSSES: u32 = 2;
+
+/// How long an engine that is there is waited for to be told what was ordered before the end.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
+pub(super) struct Courier {
+    pub(super) shared: Arc<Shared>,
+    bell: Arc<Bell>,
+    pub(super) setup: ClientSetup,
+    pub(super) endpoint: Option<Endpoint>,
+    pub(super) link: Link,
+    /// The engine, if this process has started it.
+    pub(super) launched: Option<Launched>,
+    /// An engine that was ended and may not be gone yet, and when.
+    pub(super) ended: Option<(u32, Instant)>,
+    /// Since when another process is starting the engine.
+    pub(super) others_start: Option<Instant>,
+    /// Since when the engine has not accepted a connection.
+    pub(super) not_accepted: Option<Instant>,
+    pub(super) wanted: BTreeMap<TakeKey, Wanted>,
+    /// Takes that are finished, the oldest first.
+    finished: VecDeque<TakeKey>,
+    /// What is to be said besides takes, and needs no engine if there is none.
+    pub(super) errands: VecDeque<ToEngine>,
+}
+
+/// A take that is not finished.
+pub(super) struct Wanted {
+    submit: Submit,
+    holders: BTreeSet<Holder>,
+    unsent: BTreeSet<Holder>,
+    /// How often its engine was lost.
+    losses: u32,
+    running: bool,
+}
+
+impl Courier {
+    pub(super) fn new(shared: Arc<Shared>, bell: Arc<Bell>, setup: ClientSetup) -> Self {
+        Self {
+            shared,
+            bell,
+            setup,
+            endpoint: None,
+            link: Link::Closed { again: Instant::now() },
+            launched: None,
+            ended: None,
+            others_start: None,
+            not_accepted: None,
+            wanted: BTreeMap::new(),
+            finished: VecDeque::new(),
+            errands: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        let mut end = None;
+        loop {
+            let (orders, quit) = {
+                let mut state = self.shared.state();
+                (std::mem::take(&mut state.orders), state.quit)
+            };
+            for order in orders {
+                self.take(order);
+            }
+            if let Err(error) = self.go_on(Instant::now()) {
+                self.give_up(&error);
+            }
+            let now = Instant::now();
+            let mut timeout = self.until_next(now);
+            if quit {
+                let end = *end.get_or_insert(now + LAST_WORDS);
+                if now >= end || !self.link.is_up() || !self.has_more_to_say() {
+                    return self.link.say_goodbye();
+                }
+                timeout = Some(end - now);
+            }
+            wait(&self.bell, None, self.link.wire().into_iter(), timeout);
+        }
+    }
+
+    /// Whether an engine must be there.
+    pub(super) fn wants_engine(&self) -> bool {
+        !self.wanted.is_empty()
+    }
+
+    /// Whether there are orders that the engine has not been told.
+    fn has_more_to_say(&self) -> bool {
+        !self.errands.is_empty() || self.wanted.values().any(|wanted| !wanted.unsent.is_empty())
+    }
+
+    /// Whether an engine is to be looked for.
+    pub(super) fn has_business(&self) -> bool {
+        self.wants_engine() || !self.errands.is_empty()
+    }
+
+    fn take(&mut self, order: Order) {
+        match order {
+            Order::Submit(submit) => self.want(*submit),
+            Order::Cancel(key, holder) => {
+                self.release(key, &holder);
+                self.errands.push_back(ToEngine::Cancel { key, holder });
+            }
+            Order::Report => self.errands.push_back(ToEngine::Status),
+            Order::Unload => self.errands.push_back(ToEngine::Unload),
+            Order::Stop => self.errands.push_back(ToEngine::Stop { only_if_idle: false }),
+        }
+    }
+
+    fn want(&mut self, submit: Submit) {
+        let key = submit.key;
+        let holder = submit.holder.clone();
+        if let Holder::Generate { .. } = holder {
+            // The engine does the same with what it knows of.
+            let others: Vec<_> =
+                self.wanted.keys().copied().filter(|&other| other != key).collect();
+            for other in others {
+                self.release(other, &holder);
+            }
+        }
+        // A cancel that was not sent yet is overtaken.
+        self.errands.retain(|errand| *errand != ToEngine::Cancel { key, holder: holder.clone() });
+        self.finished.retain(|&other| other != key);
+        let wanted = self.wanted.entry(key).or_insert_with(|| Wanted {
+            submit,
+            holders: BTreeSet::new(),
+            unsent: BTreeSet::new(),
+            losses: 0,
+            running: false,
+        });
+        wanted.holders.insert(holder.clone());
+        wanted.unsent.insert(holder);
+    }
+
+    fn release(&mut self, key: TakeKey, holder: &Holder) {
+        let Some(wanted) = self.wanted.get_mut(&key) else { return };
+        wanted.holders.remove(holder);
+        wanted.unsent.remove(holder);
+        if wanted.holders.is_empty() {
+            self.finish(key, JobState::Cancelled);
+        }
+    }
+
+    fn finish(&mut self, key: TakeKey, how: JobState) {
+        if self.wanted.remove(&key).is_none() {
+            return;
+        }
+        self.finished.push_back(key);
+        let forgotten = (self.finished.len() > REMEMBERED).then(|| self.finished.pop_front());
+        let forgotten = forgotten.flatten();
+        self.see(key, how);
+        if let Some(forgotten) = forgotten {
+            self.shared.publish(|state| {
+                state.snapshot.jobs.remove(&forgotten);
+            });
+        }
+    }
+
+    /// Lets others see how a take goes, unless they have just asked for it anew.
+    fn see(&self, key: TakeKey, how: JobState) {
+        self.shared.publish(|state| {
+            let anew = |order: &Order| matches!(order, Order::Submit(submit) if submit.key == key);
+            if !state.orders.iter().any(anew) {
+                state.snapshot.jobs.insert(key, how);
+            }
+        });
+    }
+
+    /// Lets others see how the engine is.
+    pub(super) fn see_engine(&self, engine: EngineState) {
+        if self.shared.state().snapshot.engine != engine {
+            self.shared.publish(|state| state.snapshot.engine = engine);
+        }
+    }
+
+    /// Everything that is wanted and not said yet.
+    pub(super) fn unsent(&mut self) -> Vec<ToEngine> {
+        let mut messages: Vec<_> = self.errands.drain(..).collect();
+        for wanted in self.wanted.values_mut() {
+            for holder in std::mem::take(&mut wanted.unsent) {
+                let submit = Submit { holder, ..wanted.submit.clone() };
+                messages.push(ToEngine::Submit(Box::new(submit)));
+            }
+        }
+        messages
+    }
+
+    /// A message cannot be said at all.
+    pub(super) fn unsayable(&mut self, message: &ToEngine, error: EngineError) {
+        match message {
+            ToEngine::Submit(submit) => {
+                self.finish(submit.key, JobState::Failed(error.problem()));
+            }
+            _ => log::warn!("{error}"),
+        }
+    }
+
+    /// What the engine says of takes.
+    pub(super) fn hear(&mut self, message: ToClient) {
+        match message {
+            ToClient::Accepted { key, ahead } | ToClient::Attached { key, ahead } => {
+                if self.wanted.get(&key).is_some_and(|wanted| !wanted.running) {
+                    self.see(key, JobState::Queued { ahead });
+                }
+            }
+            ToClient::Progress { key, progress } => {
+                if let Some(wanted) = self.wanted.get_mut(&key) {
+                    wanted.running = true;
+                    self.see(key, JobState::Running(progress));
+                }
+            }
+            ToClient::Done { key } => self.finish(key, JobState::Done),
+            ToClient::Failed { key, problem } => self.finish(key, JobState::Failed(problem)),
+            ToClient::StatusReport(report) => self.shared.publish(|state| {
+                state.snapshot.report = Some(report);
+                state.snapshot.reports += 1;
+            }),
+            ToClient::Refused(problem) => log::warn!("the engine refuses: {problem}"),
+            ToClient::Welcome(_)
+            | ToClient::BusyOtherVersion { .. }
+            | ToClient::OtherProtocol(_)
+            | ToClient::Heartbeat => {}
+        }
+    }
+
+    /// The engine is gone. The take that it was making is tried once more, and so are those that
+    /// only waited.
+    pub(super) fn lost(&mut self, reason: &EngineError) {
+        log::warn!("the engine was lost: {reason}");
+        let problem = reason.problem();
+        let any_running = self.wanted.values().any(|wanted| wanted.running);
+        let mut failed = Vec::new();
+        for (key, wanted) in &mut self.wanted {
+            if wanted.running || !any_running {
+                wanted.losses += 1;
+            }
+            wanted.running = false;
+            wanted.unsent.clone_from(&wanted.holders);
+            if wanted.losses >= LOSSES {
+                failed.push(*key);
+            }
+        }
+        // First of all, so that whoever sees a take fail sees why.
+        self.see_engine(if failed.len() < self.wanted.len() {
+            EngineState::Connecting
+        } else {
+            EngineState::Unavailable(problem.clone())
+        });
+        for key in failed {
+            self.finish(key, JobState::Failed(problem.clone()));
+        }
+        for key in self.wanted.keys() {
+            self.see(*key, JobState::Sent);
+        }
+        self.errands.clear();
+        self.close(Instant::now());
+    }
+
+    /// There is no engine and will be none.
+    fn give_up(&mut self, error: &EngineError) {
+        log::warn!("{error}");
+        if let Some(mut launched) = self.launched.take_if(|launched| launched.is_starting()) {
+            launched.kill();
+            // Ends at once; without this it would stay a zombie as long as the host lives.
+            for _ in 0..20 {
+                if launched.end().is_some() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        let problem: Problem = error.problem();
+        self.see_engine(EngineState::Unavailable(problem.clone()));
+        let keys: Vec<_> = self.wanted.keys().copied().collect();
+        for key in keys {
+            self.finish(key, JobState::Failed(problem.clone()));
+        }
+        self.errands.clear();
+        self.close(Instant::now());
+    }
+}

@@ -1,0 +1,170 @@
+//! Why there is no engine, in words.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::endpoint::EndpointError;
+use crate::message::{MessageError, PROTOCOL, Problem};
+
+/// Why there is no engine. Every sentence ends with what can be done.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// Its place cannot be used.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// Its program is not there.
+    #[error(
+        "the engine's program {} is not there; install the bundle again, or set WAN_ALPHA_ENGINE",
+        program.display()
+    )]
+    Missing {
+        /// The program.
+        program: PathBuf,
+    },
+    /// Its program cannot be run.
+    #[error(
+        "the engine's program {} cannot be run ({source}); make it executable, install the bundle \
+         for this platform, or set WAN_ALPHA_ENGINE", program.display()
+    )]
+    NotExecutable {
+        /// The program.
+        program: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// No process can be made.
+    #[error(
+        "the engine {} cannot be started ({source}); free memory or end other programs",
+        program.display()
+    )]
+    NotStarted {
+        /// The program.
+        program: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It ended before it listened.
+    #[error("the engine ended while it was starting ({end}); read {}", log.display())]
+    DiedAtStart {
+        /// How it ended, with its last words.
+        end: String,
+        /// Its log.
+        log: PathBuf,
+    },
+    /// It does not listen in time.
+    #[error(
+        "the engine did not listen within {} s of its start and was ended{last_words}; read {}",
+        after.as_secs_f32(), log.display()
+    )]
+    SlowStart {
+        /// How long was waited.
+        after: Duration,
+        /// What it said last.
+        last_words: String,
+        /// Its log.
+        log: PathBuf,
+    },
+    /// Another process holds the start-up lock.
+    #[error(
+        "another process has been starting the engine for {} s; end that process, or try again",
+        after.as_secs_f32()
+    )]
+    StartedByOthers {
+        /// How long was waited.
+        after: Duration,
+    },
+    /// It gave no sign of life, again.
+    #[error(
+        "the engine gave no sign of life for {} s and was ended, for the second time with this \
+         take; read {}", after.as_secs_f32(), log.display()
+    )]
+    Hung {
+        /// How long was waited.
+        after: Duration,
+        /// Its log.
+        log: PathBuf,
+    },
+    /// It ended, again.
+    #[error("the engine ended twice while it made this take ({end}); read {}", log.display())]
+    Died {
+        /// How it ended, with its last words.
+        end: String,
+        /// Its log.
+        log: PathBuf,
+    },
+    /// It said what is no message, again.
+    #[error(
+        "the engine was ended because it sent {what}, for the second time with this take; install \
+         the bundle again, and read {}", log.display()
+    )]
+    Garbage {
+        /// What it sent.
+        what: String,
+        /// Its log.
+        log: PathBuf,
+    },
+    /// Who listens is not an engine.
+    #[error(
+        "what listens on {} is not a wan-alpha engine: it sent {what}; end it, or set \
+         WAN_ALPHA_RUN to another directory", path.display()
+    )]
+    NotAnEngine {
+        /// The socket.
+        path: PathBuf,
+        /// What it sent.
+        what: String,
+    },
+    /// It speaks another protocol.
+    #[error(
+        "the engine is of version {version} and speaks protocol {protocol}, this is protocol \
+         {PROTOCOL}; end it with its own `wan-alpha engine stop`, or use the same version of \
+         wan-alpha everywhere"
+    )]
+    OtherProtocol {
+        /// Its protocol.
+        protocol: u32,
+        /// Its version.
+        version: String,
+    },
+    /// It refuses to speak.
+    #[error("the engine refuses: {0}")]
+    Refused(Problem),
+    /// An order cannot be sent.
+    #[error(transparent)]
+    Message(#[from] MessageError),
+    /// The client has no thread.
+    #[error("no thread can be started ({source}); free memory or end other programs")]
+    Thread {
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl EngineError {
+    /// What kind of failure this is, for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Endpoint(_) => "engine-place",
+            Self::Missing { .. } => "engine-missing",
+            Self::NotExecutable { .. } => "engine-not-executable",
+            Self::NotStarted { .. } | Self::Thread { .. } => "engine-not-started",
+            Self::DiedAtStart { .. } | Self::Died { .. } => "engine-died",
+            Self::SlowStart { .. } | Self::StartedByOthers { .. } => "engine-slow",
+            Self::Hung { .. } => "engine-hung",
+            Self::Garbage { .. } | Self::NotAnEngine { .. } => "engine-garbage",
+            Self::OtherProtocol { .. } => "other-protocol",
+            Self::Refused(_) => "engine-refused",
+            Self::Message(_) => "message",
+        }
+    }
+
+    /// The same in the words of a failed take.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        Problem::from_sentence(self.code(), &self.to_string())
+    }
+}

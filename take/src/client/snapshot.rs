@@ -1,0 +1,86 @@
+//! What a client knows, as others read it.
+
+use std::collections::BTreeMap;
+
+use crate::key::TakeKey;
+use crate::message::{Identity, Problem, Progress, StatusReport};
+
+/// What a client knows at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// Raised with every change.
+    pub revision: u64,
+    /// The engine.
+    pub engine: EngineState,
+    /// The takes that this process asked for: all unfinished ones, and the latest finished.
+    pub jobs: BTreeMap<TakeKey, JobState>,
+    /// The engine's latest report.
+    pub report: Option<StatusReport>,
+    /// How many reports there were.
+    pub reports: u64,
+}
+
+/// How the engine is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum EngineState {
+    /// Nobody asked for it so far.
+    #[default]
+    Unused,
+    /// Being looked for.
+    Connecting,
+    /// Being started, by this process or another.
+    Starting,
+    /// At work, or waiting for it.
+    Ready(Identity),
+    /// Of another version: it finishes these jobs before it is replaced.
+    OtherVersion {
+        /// The engine.
+        engine: Identity,
+        /// Its jobs.
+        jobs: u32,
+    },
+    /// It gives no sign of life; it will be ended if it stays so.
+    Silent,
+    /// There is none, and nobody needs one.
+    Absent,
+    /// There is none although one is needed.
+    Unavailable(Problem),
+}
+
+/// How a take goes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum JobState {
+    /// The engine has not answered yet; see [`EngineState`].
+    Sent,
+    /// It waits for others.
+    Queued {
+        /// Jobs before it when it was queued.
+        ahead: u32,
+    },
+    /// It is being made.
+    Running(Progress),
+    /// It is published.
+    Done,
+    /// It will not be made.
+    Failed(Problem),
+    /// Nobody in this process wants it any more.
+    Cancelled,
+}
+
+impl JobState {
+    /// Whether nothing more will happen.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        matches!(self, Self::Done | Self::Failed(_) | Self::Cancelled)
+    }
+}
+
+impl Snapshot {
+    /// Every unfinished take fails, as there is no engine.
+    pub(super) fn fail_all(&mut self, problem: &Problem) {
+        self.engine = EngineState::Unavailable(problem.clone());
+        for job in self.jobs.values_mut().filter(|job| !job.is_finished()) {
+            *job = JobState::Failed(problem.clone());
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The engine's jobs and who wants them. Pure bookkeeping: no socket, thread or clock.
+//!
+//! Equal keys share a job. Jobs run one at a time in the order in which they came. A job lives while
+//! it has a holder; the running one is then told to stop, and leaves when it has.
+//!
+//! Invariants:
+//! - A waiting job has a holder.
+//! - A render's holder never outlives its connection; a generate's always does.
+//! - A node holds one take: its newest.
+
+use std::collections::BTreeSet;
+
+use crate::key::TakeKey;
+use crate::message::{Holder, Progress};
+
+/// One connection to the engine; numbers are never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Connection(pub u64);
+
+/// What became of a submitted take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    /// A new job.
+    Accepted {
+        /// Jobs before it.
+        ahead: u32,
+    },
+    /// One holder more of a job that there was.
+    Attached {
+        /// Jobs before it.
+        ahead: u32,
+    },
+}
+
+/// Somebody who no longer waits for a take, and should hear of it.
+pub type Dropped = (Connection, TakeKey);
+
+/// A take that somebody wants.
+#[derive(Debug)]
+pub struct Job<R> {
+    key: TakeKey,
+    request: R,
+    holders: Vec<Held>,
+    running: bool,
+    progress: Option<Progress>,
+}
+
+#[derive(Debug)]
+struct Held {
+    holder: Holder,
+    /// Who hears of the job; none once a generate's connection is closed.
+    connection: Option<Connection>,
+}
+
+impl<R> Job<R> {
+    /// The take's key.
+    pub fn key(&self) -> TakeKey {
+        self.key
+    }
+
+    /// How many want it.
+    pub fn holders(&self) -> usize {
+        self.holders.len()
+    }
+
+    /// How far it is; none while it waits.
+    pub fn progress(&self) -> Option<&Progress> {
+        self.progress.as_ref()
+    }
+
+    /// The connections that hear of it.
+    pub fn watchers(&self) -> BTreeSet<Connection> {
+        self.holders.iter().filter_map(|held| held.connection).collect()
+    }
+
+    fn release(&mut self, mut goes: impl FnMut(&Held) -> bool) {
+        self.holders.retain(|held| !goes(held));
+    }
+}
+
+/// All jobs of an engine. `R` is what the worker needs to do one.
+#[derive(Debug)]
+pub struct JobTable<R> {
+    /// In the order of their coming; the running one is first.
+    jobs: Vec<Job<R>>,
+}
+
+impl<R> Default for JobTable<R> {
+    fn default() -> Self {
+        Self { jobs: Vec::new() }
+    }
+}
+
+impl<R> JobTable<R> {
+    /// The jobs, the running one first.
+    pub fn jobs(&self) -> &[Job<R>] {
+        &self.jobs
+    }
+
+    /// Whether there is nothing to do and nothing being done.
+    pub fn is_idle(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    /// Adds a holder to the take's job, and a job if it has none. A newer Generate of a node takes
+    /// the place of its older one, whose connection is among those dropped.
+    ///
+    /// The same holder again changes nothing but the connection that hears of the job.
+    pub fn submit(
+        &mut self,
+        connection: Connection,
+        key: TakeKey,
+        holder: Holder,
+        request: R,
+    ) -> (Submitted, Vec<Dropped>) {
+        let dropped = match &holder {
+            Holder::Generate { .. } => self.replace_generate(key, &holder, connection),
+            Holder::Render => Vec::new(),
+        };
+        let held = Held { holder, connection: Some(connection) };
+        let ahead = self.position(key).unwrap_or(self.jobs.len());
+        let submitted = match self.jobs.get_mut(ahead) {
+            Some(job) => {
+                job.release(|other| other.is_same(&held));
+                job.holders.push(held);
+                Submitted::Attached { ahead: count(ahead) }
+            }
+            None => {
+                let holders = vec![held];
+                self.jobs.push(Job { key, request, holders, running: false, progress: None });
+                Submitted::Accepted { ahead: count(ahead) }
+            }
+        };
+        (submitted, dropped)
+    }
+
+    /// Removes a holder; a render is the one of this connection. False if there was none.
+    pub fn cancel(&mut self, connection: Connection, key: TakeKey, holder: &Holder) -> bool {
+        let held = Held { holder: holder.clone(), connection: Some(connection) };
+        let Some(job) = self.job_mut(key) else { return false };
+        let before = job.holders.len();
+        job.release(|other| other.is_same(&held));
+        let found = job.holders.len() < before;
+        self.drop_unwanted();
+        found
+    }
+
+    /// A connection is closed: its renders go, its generates stay and no longer hear of anything.
+    pub fn disconnect(&mut self, connection: Connection) {
+        for job in &mut self.jobs {
+            job.release(|held| {
+                held.connection == Some(connection) && held.holder == Holder::Render
+            });
+            for held in &mut job.holders {
+                held.connection = held.connection.filter(|&other| other != connection);
+            }
+        }
+        self.drop_unwanted();
+    }
+
+    /// The next job, from now on the running one; `None` while one runs or none waits.
+    pub fn start_next(&mut self) -> Option<&Job<R>> {
+        let first = self.jobs.first_mut().filter(|job| !job.running)?;
+        first.running = true;
+        Some(first)
+    }
+
+    /// Whether anybody still wants the running job.
+    pub fn is_wanted(&self, key: TakeKey) -> bool {
+        self.running(key).is_some_and(|job| !job.holders.is_empty())
+    }
+
+    /// The running job goes on. Returns who should hear of it.
+    pub fn advance(&mut self, key: TakeKey, progress: &Progress) -> BTreeSet<Connection> {
+        let Some(job) = self.job_mut(key).filter(|job| job.running) else {
+            return BTreeSet::new();
+        };
+        job.progress = Some(progress.clone());
+        job.watchers()
+    }
+
+    /// The running job is done or has failed. Returns who should hear of it.
+    pub fn finish(&mut self, key: TakeKey) -> BTreeSet<Connection> {
+        match self.running(key) {
+            Some(_) => self.jobs.remove(0).watchers(),
+            None => BTreeSet::new(),
+        }
+    }
+
+    /// The running job was stopped because nobody wanted it. Where somebody has wanted it since, it
+    /// waits again, as the next.
+    pub fn stopped(&mut self, key: TakeKey) {
+        if self.running(key).is_none() {
+            return;
+        }
+        for job in self.jobs.iter_mut().take(1) {
+            job.running = false;
+            job.progress = None;
+        }
+        self.drop_unwanted();
+    }
+
+    /// Takes every holder away. Returns who should hear of it.
+    pub fn stop_all(&mut self) -> Vec<Dropped> {
+        let mut dropped = Vec::new();
+        for job in &mut self.jobs {
+            dropped.extend(job.watchers().into_iter().map(|connection| (connection, job.key)));
+            job.holders.clear();
+        }
+        self.drop_unwanted();
+        dropped
+    }
+
+    fn replace_generate(
+        &mut self,
+        key: TakeKey,
+        holder: &Holder,
+        connection: Connection,
+    ) -> Vec<Dropped> {
+        let mut dropped = Vec::new();
+        for job in self.jobs.iter_mut().filter(|job| job.key != key) {
+            let before = job.watchers();
+            job.release(|held| held.holder == *holder);
+            let after = job.watchers();
+            let gone = before.difference(&after).filter(|&&gone| gone != connection);
+            dropped.extend(gone.map(|&gone| (gone, job.key)));
+        }
+        self.drop_unwanted();
+        dropped
+    }
+
+    fn drop_unwanted(&mut self) {
+        self.jobs.retain(|job| job.running || !job.holders.is_empty());
+    }
+
+    fn position(&self, key: TakeKey) -> Option<usize> {
+        self.jobs.iter().position(|job| job.key == key)
+    }
+
+    fn job_mut(&mut self, key: TakeKey) -> Option<&mut Job<R>> {
+        self.jobs.iter_mut().find(|job| job.key == key)
+    }
+
+    fn running(&self, key: TakeKey) -> Option<&Job<R>> {
+        self.jobs.first().filter(|job| job.running && job.key == key)
+    }
+}
+
+impl<R: Clone> Job<R> {
+    /// What the worker needs.
+    pub fn request(&self) -> R {
+        self.request.clone()
+    }
+}
+
+impl Held {
+    fn is_same(&self, other: &Self) -> bool {
+        let bound = self.holder == Holder::Render;
+        self.holder == other.holder && (!bound || self.connection == other.connection)
+    }
+}
+
+fn count(jobs: usize) -> u32 {
+    u32::try_from(jobs).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,379 @@
+//! What engine and clients say to each other: one JSON object per line, each with its `kind`.
+//!
+//! A client begins with [`ToEngine::Hello`]; the engine answers [`ToClient::Welcome`],
+//! [`ToClient::BusyOtherVersion`] or [`ToClient::OtherProtocol`]. After that either side speaks
+//! when it has something to say, and the engine sends [`ToClient::Heartbeat`] when it has not.
+//!
+//! Invariants:
+//! - Within one [`PROTOCOL`] unknown fields are ignored and unknown kinds are answered in words, so
+//!   fields and kinds may be added; anything else raises the number.
+//! - A line is shorter than [`MAX_LINE`]; reading one never takes more memory than that.
+
+mod line;
+
+use std::path::PathBuf;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+pub use self::line::{LineError, LineReader};
+use crate::key::TakeKey;
+use crate::request::{RequestError, TakeRequest};
+
+/// The number of this protocol; part of the socket's name.
+pub const PROTOCOL: u32 = 1;
+
+/// Bytes: a line this long or longer is refused. The longest request takes four fifths of it.
+pub const MAX_LINE: usize = 1 << 20;
+
+/// Who speaks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The number of its protocol.
+    pub protocol: u32,
+    /// Its product version, such as `0.1.0`.
+    pub version: String,
+    /// The number that is raised whenever our code changes pixels.
+    pub numerics: u32,
+    /// Its process.
+    pub pid: u32,
+}
+
+impl Identity {
+    /// This process, with what its binary says of itself.
+    #[must_use]
+    pub fn new(version: impl Into<String>, numerics: u32) -> Self {
+        Self { protocol: PROTOCOL, version: version.into(), numerics, pid: std::process::id() }
+    }
+
+    /// Whether both make the same takes and understand all that the other says.
+    #[must_use]
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        (self.protocol, &self.version, self.numerics)
+            == (other.protocol, &other.version, other.numerics)
+    }
+}
+
+/// Who wants a take. Equal takes share a job; a job whose last holder goes is stopped.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Holder {
+    /// Somebody pressed Generate: outlives connection and host. A newer one of the same node takes
+    /// its place.
+    Generate {
+        /// Which node, for as long as its project lives.
+        node: String,
+    },
+    /// A batch render waits: gone with its connection.
+    Render,
+}
+
+/// A take is asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Submit {
+    /// The take's key.
+    pub key: TakeKey,
+    /// The encoded request, as it is: another version of it must be readable enough to be refused.
+    pub request: serde_json::Value,
+    /// Directories of takes; the first writable one is published to.
+    pub stores: Vec<PathBuf>,
+    /// Where models are looked up.
+    pub model_roots: Vec<PathBuf>,
+    /// Who wants it.
+    pub holder: Holder,
+}
+
+impl Submit {
+    /// The request, accepted.
+    ///
+    /// # Errors
+    /// Those of [`TakeRequest::from_json`].
+    pub fn accepted_request(&self) -> Result<TakeRequest, RequestError> {
+        TakeRequest::from_json(&self.request.to_string())
+    }
+
+    /// The request, accepted, if it is that of the key: the request is what counts.
+    ///
+    /// # Errors
+    /// Why the take is refused, with the codes of [`RequestError::code`] and `key-mismatch`.
+    pub fn verified_request(&self) -> Result<TakeRequest, Problem> {
+        let refuse = |error: RequestError| Problem::from_sentence(error.code(), &error.to_string());
+        let request = self.accepted_request().map_err(refuse)?;
+        let key = request.key().map_err(refuse)?;
+        if key == self.key {
+            return Ok(request);
+        }
+        let message = format!("the request has the key {key}, and not {}", self.key);
+        Err(Problem::new("key-mismatch", message, "press Generate again"))
+    }
+}
+
+/// How far a take is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// What is being done, such as `sampling`.
+    pub stage: String,
+    /// Steps of this stage that are done.
+    pub step: u32,
+    /// Steps of this stage.
+    pub of: u32,
+    /// Until the take is done, where earlier runs tell.
+    pub seconds_left: Option<f64>,
+}
+
+/// Why something is not done, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
+#[error("{message}; {remedy}")]
+pub struct Problem {
+    /// For programs, such as `unsupported`.
+    pub code: String,
+    /// What happened.
+    pub message: String,
+    /// What the user can do.
+    pub remedy: String,
+}
+
+impl Problem {
+    /// A problem in words.
+    #[must_use]
+    pub fn new(
+        code: impl Into<String>,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self { code: code.into(), message: message.into(), remedy: remedy.into() }
+    }
+
+    /// A problem told in one sentence that ends, behind its last semicolon, with the remedy.
+    #[must_use]
+    pub fn from_sentence(code: impl Into<String>, sentence: &str) -> Self {
+        let (message, remedy) = sentence.rsplit_once("; ").unwrap_or((sentence, "try again"));
+        Self::new(code, message, remedy)
+    }
+}
+
+/// One job in a [`StatusReport`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobReport {
+    /// The take's key.
+    pub key: TakeKey,
+    /// How many want it.
+    pub holders: u32,
+    /// How far it is; none while it waits.
+    pub progress: Option<Progress>,
+}
+
+/// What an engine is doing. No prompts: reports end up in bug reports.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatusReport {
+    /// The engine.
+    pub engine: Identity,
+    /// What it computes on, such as `cuda:0`.
+    pub device: String,
+    /// The model in memory.
+    pub model: Option<String>,
+    /// Since it started.
+    pub uptime_seconds: u64,
+    /// Open connections, this one included.
+    pub clients: u32,
+    /// Its jobs, the running one first.
+    pub jobs: Vec<JobReport>,
+}
+
+/// What a client says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum ToEngine {
+    /// The first message of a connection.
+    Hello(Identity),
+    /// A take is wanted.
+    Submit(Box<Submit>),
+    /// A holder no longer wants a take.
+    Cancel {
+        /// The take's key.
+        key: TakeKey,
+        /// Who no longer wants it.
+        holder: Holder,
+    },
+    /// Answered by [`ToClient::StatusReport`].
+    Status,
+    /// Free the model's memory as soon as no job needs it; answered by a report.
+    Unload,
+    /// End; the end of the connection is the answer.
+    Stop {
+        /// Only without jobs, else answered by [`ToClient::BusyOtherVersion`].
+        only_if_idle: bool,
+    },
+}
+
+/// What the engine says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum ToClient {
+    /// The answer to [`ToEngine::Hello`]; the version may be another, with nothing to do.
+    Welcome(Identity),
+    /// The engine is of another version and has jobs to finish; it ends after them.
+    BusyOtherVersion {
+        /// The engine.
+        engine: Identity,
+        /// Jobs to finish.
+        jobs: u32,
+    },
+    /// The engine speaks another protocol; it closes the connection.
+    OtherProtocol(Identity),
+    /// A job was queued for the take.
+    Accepted {
+        /// The take's key.
+        key: TakeKey,
+        /// Jobs before it.
+        ahead: u32,
+    },
+    /// The take already had a job, and now has one holder more.
+    Attached {
+        /// The take's key.
+        key: TakeKey,
+        /// Jobs before it.
+        ahead: u32,
+    },
+    /// A take goes on.
+    Progress {
+        /// The take's key.
+        key: TakeKey,
+        /// How far it is.
+        #[serde(flatten)]
+        progress: Progress,
+    },
+    /// A take is published in one of the stores of its request.
+    Done {
+        /// The take's key.
+        key: TakeKey,
+    },
+    /// A take will not be made.
+    Failed {
+        /// The take's key.
+        key: TakeKey,
+        /// Why, and what to do.
+        #[serde(flatten)]
+        problem: Problem,
+    },
+    /// The answer to [`ToEngine::Status`].
+    StatusReport(StatusReport),
+    /// The engine lives.
+    Heartbeat,
+    /// A line was not understood or not welcome.
+    Refused(Problem),
+}
+
+/// One side's messages.
+pub trait Message: Serialize + DeserializeOwned {
+    /// Every kind there is.
+    const KINDS: &[&str];
+}
+
+impl Message for ToEngine {
+    const KINDS: &[&str] = &["hello", "submit", "cancel", "status", "unload", "stop"];
+}
+
+impl Message for ToClient {
+    const KINDS: &[&str] = &[
+        "welcome",
+        "busy-other-version",
+        "other-protocol",
+        "accepted",
+        "attached",
+        "progress",
+        "done",
+        "failed",
+        "status-report",
+        "heartbeat",
+        "refused",
+    ];
+}
+
+/// Why a line is not a message, or a message not a line.
+#[derive(Debug, Error)]
+pub enum MessageError {
+    /// A message that this version does not know.
+    #[error(
+        "\"{found}\" is none of the messages of protocol {PROTOCOL} ({known}); use the same \
+         version of wan-alpha on both sides"
+    )]
+    UnknownKind {
+        /// Its kind.
+        found: String,
+        /// The kinds there are, separated by commas.
+        known: String,
+    },
+    /// Not JSON, or not such a message.
+    #[error(
+        "not a message of protocol {PROTOCOL} ({reason}): \"{start}\"; something else than \
+         wan-alpha may be using its socket"
+    )]
+    Unreadable {
+        /// What the JSON reader says.
+        reason: serde_json::Error,
+        /// How the line begins.
+        start: String,
+    },
+    /// The message cannot be written, as its paths are not Unicode.
+    #[error("the message cannot be encoded ({reason}); use paths of plain letters")]
+    Unwritable {
+        /// What the JSON writer says.
+        reason: serde_json::Error,
+    },
+    /// The message is too long.
+    #[error(
+        "the message takes {length} bytes and must be shorter than {MAX_LINE}; shorten the prompt or the lists of directories"
+    )]
+    TooLong {
+        /// Its length.
+        length: usize,
+    },
+}
+
+/// A message as a line, its line feed included.
+///
+/// # Errors
+/// [`MessageError::Unwritable`] and [`MessageError::TooLong`].
+pub fn encode(message: &impl Message) -> Result<Vec<u8>, MessageError> {
+    let mut line =
+        serde_json::to_vec(message).map_err(|reason| MessageError::Unwritable { reason })?;
+    if line.len() >= MAX_LINE {
+        return Err(MessageError::TooLong { length: line.len() });
+    }
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// The message in a line without its line feed.
+///
+/// # Errors
+/// [`MessageError::UnknownKind`] and [`MessageError::Unreadable`].
+pub fn decode<M: Message>(line: &[u8]) -> Result<M, MessageError> {
+    /// Read only when the rest is not understood.
+    #[derive(Deserialize)]
+    struct Kind {
+        kind: String,
+    }
+    let reason = match serde_json::from_slice(line) {
+        Ok(message) => return Ok(message),
+        Err(reason) => reason,
+    };
+    match serde_json::from_slice::<Kind>(line) {
+        Ok(Kind { kind }) if !M::KINDS.contains(&kind.as_str()) => {
+            let found = shortened(kind.as_bytes());
+            Err(MessageError::UnknownKind { found, known: M::KINDS.join(", ") })
+        }
+        _ => Err(MessageError::Unreadable { reason, start: shortened(line) }),
+    }
+}
+
+/// What fits into a sentence, without control characters.
+fn shortened(text: &[u8]) -> String {
+    let start = String::from_utf8_lossy(&text[..text.len().min(60)]);
+    start.escape_debug().to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,284 @@
+//! The engine's side of the protocol: one thread that listens, answers and keeps the jobs, for one
+//! worker that makes takes.
+//!
+//! The worker asks for its [`next_order`](Service::next_order), says how far it is, asks whether
+//! anybody still [wants](Service::is_wanted) the take, and says how it ended. The thread never
+//! computes: its heartbeats say that the engine lives however long a step takes.
+//!
+//! Invariants:
+//! - Nothing blocks the thread: a client that does not read is hung up on, and costs at most a
+//!   bounded backlog until then.
+//! - A client is spoken to only after its hello; whatever else it says is answered in words.
+
+mod answers;
+mod talk;
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use self::talk::Talk;
+use crate::endpoint::Listener;
+use crate::jobs::{Connection, JobTable};
+use crate::key::TakeKey;
+use crate::message::{Identity, Problem, Progress, Submit, ToClient};
+use crate::wire::Bell;
+
+/// The longest wait for an order.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// When an engine without jobs ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Leave {
+    /// After its last job, or its start.
+    pub idle: Duration,
+    /// After its last client went, if that is sooner; for engines of batch hosts.
+    pub alone: Option<Duration>,
+}
+
+/// What an engine is.
+#[derive(Clone, Debug)]
+pub struct ServiceSetup {
+    /// Who it is.
+    pub identity: Identity,
+    /// What it computes on, such as `cuda:0`.
+    pub device: String,
+    /// When it ends.
+    pub leave: Leave,
+    /// Between two signs of life.
+    pub heartbeat: Duration,
+    /// How long a client may leave unread what it was sent.
+    pub unread: Duration,
+    /// Whether a submitted take can be made at all; what it says otherwise is the answer.
+    pub check: fn(&Submit) -> Result<(), Problem>,
+}
+
+impl ServiceSetup {
+    /// The usual deadlines; every take can be made.
+    #[must_use]
+    pub fn new(identity: Identity, device: impl Into<String>, leave: Leave) -> Self {
+        Self {
+            identity,
+            device: device.into(),
+            leave,
+            heartbeat: Duration::from_secs(2),
+            unread: Duration::from_secs(30),
+            check: |_| Ok(()),
+        }
+    }
+}
+
+/// What the worker is to do.
+#[derive(Debug)]
+pub enum Order {
+    /// Make this take.
+    Make(Arc<Submit>),
+    /// Free the model's memory, then say so with [`Service::loaded`].
+    Unload,
+    /// End: there is nothing to do, or somebody said so.
+    Leave,
+}
+
+/// How a take ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is published.
+    Done,
+    /// It cannot be made.
+    Failed(Problem),
+    /// Nobody wanted it any more.
+    Stopped,
+}
+
+/// The engine's side of the protocol. Ends its thread when dropped.
+#[derive(Debug)]
+pub struct Service {
+    shared: Arc<Shared>,
+    leave: Leave,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the worker and the thread share.
+#[derive(Debug)]
+struct Shared {
+    desk: Mutex<Desk>,
+    /// The worker may have something to do.
+    turn: Condvar,
+    bell: Bell,
+}
+
+#[derive(Debug)]
+struct Desk {
+    jobs: JobTable<Arc<Submit>>,
+    /// What the worker has to say.
+    outbox: VecDeque<(Connection, ToClient)>,
+    raw: VecDeque<Vec<u8>>,
+    clients: usize,
+    model: Option<String>,
+    unload: bool,
+    /// Somebody said stop.
+    stop: bool,
+    /// A client of another version waits for the end.
+    retire: bool,
+    /// The service is being dropped.
+    close: bool,
+    idle_since: Instant,
+    alone_since: Instant,
+}
+
+impl Shared {
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        // Every change is whole before anything can panic.
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Service {
+    /// Starts to listen.
+    ///
+    /// # Errors
+    /// When the system has no thread or no descriptor left.
+    pub fn start(listener: Listener, setup: ServiceSetup) -> io::Result<Self> {
+        let now = Instant::now();
+        let desk = Desk {
+            jobs: JobTable::default(),
+            outbox: VecDeque::new(),
+            raw: VecDeque::new(),
+            clients: 0,
+            model: None,
+            unload: false,
+            stop: false,
+            retire: false,
+            close: false,
+            idle_since: now,
+            alone_since: now,
+        };
+        let shared =
+            Arc::new(Shared { desk: Mutex::new(desk), turn: Condvar::new(), bell: Bell::new()? });
+        let leave = setup.leave;
+        let talk = Talk::new(Arc::clone(&shared), listener, setup);
+        let thread = Builder::new().name("engine-service".to_owned()).spawn(|| talk.run())?;
+        Ok(Self { shared, leave, thread: Some(thread) })
+    }
+
+    /// Waits for something to do. A worker that was given a take comes back only after
+    /// [`finish`](Self::finish).
+    pub fn next_order(&self) -> Order {
+        let mut desk = self.shared.desk();
+        loop {
+            if desk.stop || self.is_deaf() {
+                return Order::Leave;
+            }
+            if let Some(job) = desk.jobs.start_next() {
+                return Order::Make(job.request());
+            }
+            if std::mem::take(&mut desk.unload) {
+                return Order::Unload;
+            }
+            let left = desk.time_left(self.leave, Instant::now());
+            if left.is_zero() {
+                // From here on a submission is refused, and its client starts another engine.
+                desk.stop = true;
+                return Order::Leave;
+            }
+            let waited = self.shared.turn.wait_timeout(desk, left.min(LOOK_AGAIN));
+            desk = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Whether anybody still wants the take that is being made: asked before each block of work.
+    #[must_use]
+    pub fn is_wanted(&self, key: TakeKey) -> bool {
+        let desk = self.shared.desk();
+        !desk.stop && desk.jobs.is_wanted(key) && !self.is_deaf()
+    }
+
+    /// Whether nobody listens any more, which only a panic can bring about.
+    fn is_deaf(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// The take goes on.
+    pub fn progress(&self, key: TakeKey, progress: &Progress) {
+        let mut desk = self.shared.desk();
+        for watcher in desk.jobs.advance(key, progress) {
+            let progress = progress.clone();
+            desk.outbox.push_back((watcher, ToClient::Progress { key, progress }));
+        }
+        self.shared.bell.ring();
+    }
+
+    /// The take ended.
+    pub fn finish(&self, key: TakeKey, outcome: Outcome) {
+        let mut desk = self.shared.desk();
+        let message = match outcome {
+            Outcome::Done => ToClient::Done { key },
+            Outcome::Failed(problem) => ToClient::Failed { key, problem },
+            Outcome::Stopped => {
+                desk.jobs.stopped(key);
+                desk.note_idle(false);
+                return;
+            }
+        };
+        for watcher in desk.jobs.finish(key) {
+            desk.outbox.push_back((watcher, message.clone()));
+        }
+        desk.note_idle(false);
+        self.shared.bell.ring();
+    }
+
+    /// Which model is in memory now.
+    pub fn loaded(&self, model: Option<String>) {
+        self.shared.desk().model = model;
+    }
+
+    /// Bytes to every client, for engines that misbehave on purpose.
+    #[doc(hidden)]
+    pub fn say_raw(&self, bytes: Vec<u8>) {
+        self.shared.desk().raw.push_back(bytes);
+        self.shared.bell.ring();
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.shared.desk().close = true;
+        self.shared.bell.ring();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            log::error!("the engine's service ended with a panic");
+        }
+    }
+}
+
+impl Desk {
+    /// The jobs may have become none; `was_idle` before.
+    fn note_idle(&mut self, was_idle: bool) {
+        if !was_idle && self.jobs.is_idle() {
+            self.idle_since = Instant::now();
+        }
+    }
+
+    /// Until an engine without jobs ends.
+    fn time_left(&self, leave: Leave, now: Instant) -> Duration {
+        let until = |since: Instant, longest: Duration| {
+            longest.saturating_sub(now.saturating_duration_since(since))
+        };
+        if !self.jobs.is_idle() {
+            return Duration::from_secs(3600);
+        }
+        if self.retire {
+            return Duration::ZERO;
+        }
+        let idle = until(self.idle_since, leave.idle);
+        match leave.alone {
+            Some(alone) if self.clients == 0 => {
+                idle.min(until(self.alone_since.max(self.idle_since), alone))
+            }
+            _ => idle,
+        }
+    }
+}

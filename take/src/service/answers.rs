@@ -1,0 +1,170 @@
+//! What a client's message changes, and what is answered.
+
+use std::sync::Arc;
+
+use super::talk::{Standing, Talk};
+use super::{Desk, ServiceSetup};
+use crate::jobs::{Connection, Submitted};
+use crate::key::TakeKey;
+use crate::message::{
+    Identity, JobReport, MessageError, PROTOCOL, Problem, StatusReport, Submit, ToClient, ToEngine,
+    decode,
+};
+
+impl Talk {
+    /// The answers to a line, and how its sender stands after it.
+    pub(super) fn answer(
+        &self,
+        connection: Connection,
+        standing: Standing,
+        line: &[u8],
+    ) -> (Vec<ToClient>, Standing) {
+        let message = match decode(line) {
+            Ok(message) => message,
+            Err(error) => return misunderstood(standing, &error),
+        };
+        let mut desk = self.shared.desk();
+        let was_idle = desk.jobs.is_idle();
+        let answer = match (standing, message) {
+            (Standing::Stranger, ToEngine::Hello(client)) => greet(&mut desk, &self.setup, &client),
+            (Standing::Stranger, _) => (vec![hello_first()], Standing::Leaving),
+            (_, ToEngine::Hello(_)) => (vec![ToClient::Welcome(self.identity())], standing),
+            (Standing::Client, ToEngine::Submit(submit)) => {
+                (submitted(&mut desk, &self.setup, connection, *submit), standing)
+            }
+            (_, ToEngine::Submit(submit)) => {
+                (vec![other_version(submit.key, self.identity())], standing)
+            }
+            (_, ToEngine::Cancel { key, holder }) => {
+                desk.jobs.cancel(connection, key, &holder);
+                (Vec::new(), standing)
+            }
+            (_, ToEngine::Status) => (vec![self.report(&desk)], standing),
+            (_, ToEngine::Unload) => {
+                desk.unload = true;
+                (vec![self.report(&desk)], standing)
+            }
+            (_, ToEngine::Stop { only_if_idle: true }) if !was_idle => {
+                (vec![busy(&mut desk, self.identity())], standing)
+            }
+            (_, ToEngine::Stop { .. }) => {
+                stop(&mut desk);
+                (Vec::new(), standing)
+            }
+        };
+        desk.note_idle(was_idle);
+        drop(desk);
+        self.shared.turn.notify_all();
+        answer
+    }
+
+    fn identity(&self) -> Identity {
+        self.setup.identity.clone()
+    }
+
+    fn report(&self, desk: &Desk) -> ToClient {
+        let jobs = desk.jobs.jobs().iter().map(|job| JobReport {
+            key: job.key(),
+            holders: count(job.holders()),
+            progress: job.progress().cloned(),
+        });
+        ToClient::StatusReport(StatusReport {
+            engine: self.identity(),
+            device: self.setup.device.clone(),
+            model: desk.model.clone(),
+            uptime_seconds: self.started.elapsed().as_secs(),
+            clients: count(desk.clients),
+            jobs: jobs.collect(),
+        })
+    }
+}
+
+fn misunderstood(standing: Standing, error: &MessageError) -> (Vec<ToClient>, Standing) {
+    let (code, standing) = match error {
+        MessageError::UnknownKind { .. } if standing != Standing::Stranger => {
+            ("unknown-message", standing)
+        }
+        _ => ("unreadable", Standing::Leaving),
+    };
+    let problem = Problem::new(code, error.to_string(), "speak as this version of wan-alpha does");
+    (vec![ToClient::Refused(problem)], standing)
+}
+
+fn hello_first() -> ToClient {
+    ToClient::Refused(Problem::new(
+        "no-hello",
+        "the first message of a connection is hello",
+        "say hello first",
+    ))
+}
+
+fn other_version(key: TakeKey, engine: Identity) -> ToClient {
+    let message = format!("the engine is of version {}", engine.version);
+    let problem = Problem::new("other-version", message, "end it with `wan-alpha engine stop`");
+    ToClient::Failed { key, problem }
+}
+
+fn greet(desk: &mut Desk, setup: &ServiceSetup, client: &Identity) -> (Vec<ToClient>, Standing) {
+    let engine = setup.identity.clone();
+    if client.protocol != PROTOCOL || engine.protocol != PROTOCOL {
+        return (vec![ToClient::OtherProtocol(engine)], Standing::Leaving);
+    }
+    if client.agrees_with(&engine) {
+        return (vec![ToClient::Welcome(engine)], Standing::Client);
+    }
+    let answer = if desk.jobs.is_idle() { ToClient::Welcome(engine) } else { busy(desk, engine) };
+    (vec![answer], Standing::OtherVersion)
+}
+
+/// The engine ends after its jobs, as somebody of another version waits.
+fn busy(desk: &mut Desk, engine: Identity) -> ToClient {
+    desk.retire = true;
+    ToClient::BusyOtherVersion { engine, jobs: count(desk.jobs.jobs().len()) }
+}
+
+fn submitted(
+    desk: &mut Desk,
+    setup: &ServiceSetup,
+    connection: Connection,
+    submit: Submit,
+) -> Vec<ToClient> {
+    let key = submit.key;
+    if desk.stop {
+        // The end of the connection follows, and the client starts another engine.
+        return Vec::new();
+    }
+    if let Err(problem) = (setup.check)(&submit) {
+        return vec![ToClient::Failed { key, problem }];
+    }
+    let holder = submit.holder.clone();
+    let (submitted, dropped) = desk.jobs.submit(connection, key, holder, Arc::new(submit));
+    for (connection, key) in dropped {
+        desk.outbox.push_back((connection, superseded(key)));
+    }
+    match submitted {
+        Submitted::Accepted { ahead } => vec![ToClient::Accepted { key, ahead }],
+        Submitted::Attached { ahead } => {
+            let job = desk.jobs.jobs().iter().find(|job| job.key() == key);
+            let progress = job.and_then(|job| job.progress().cloned());
+            let progress = progress.map(|progress| ToClient::Progress { key, progress });
+            [ToClient::Attached { key, ahead }].into_iter().chain(progress).collect()
+        }
+    }
+}
+
+fn superseded(key: TakeKey) -> ToClient {
+    let message = "the node asked for another take, maybe in a second copy of this project";
+    ToClient::Failed { key, problem: Problem::new("superseded", message, "press Generate again") }
+}
+
+fn stop(desk: &mut Desk) {
+    desk.stop = true;
+    for (connection, key) in desk.jobs.stop_all() {
+        let problem = Problem::new("stopped", "the engine was stopped", "press Generate again");
+        desk.outbox.push_back((connection, ToClient::Failed { key, problem }));
+    }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,245 @@
+//! What goes wrong with a store, in words: the path, what happened, what to do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::request::RequestError;
+
+/// What is wrong with the file of a take.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Damage {
+    /// Another kind of file.
+    #[error("it does not begin as a take does")]
+    NotATake,
+    /// Of a form that this version does not know.
+    #[error("it is of form {version}, from a newer version of wan-alpha")]
+    Newer {
+        /// Its form.
+        version: u32,
+    },
+    /// Shorter or longer than its header says, or than a header is.
+    #[error("it is {found} bytes long, expected {expected}")]
+    Length {
+        /// The length it should have.
+        expected: u64,
+        /// The length it has.
+        found: u64,
+    },
+    /// The header is not what was written.
+    #[error("its header does not match its checksum")]
+    Header,
+    /// The header is whole, but contradicts itself.
+    #[error("its header contradicts itself: {reason}")]
+    Contradiction {
+        /// What contradicts what.
+        reason: String,
+    },
+    /// Another take under this name.
+    #[error("it is the take {found}")]
+    OtherTake {
+        /// The key in its header.
+        found: String,
+    },
+    /// A frame is not what was written.
+    #[error("its frame {frame} does not match its checksum")]
+    Frame {
+        /// The take frame, from 0.
+        frame: u32,
+    },
+}
+
+/// What has become of a damaged file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Aside {
+    /// It has another name now.
+    Moved(PathBuf),
+    /// It had been moved or replaced already.
+    Gone,
+    /// It stays where it is, ignored, for this reason.
+    Stays(String),
+}
+
+/// Why the store cannot do something.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The system refuses.
+    #[error("cannot {doing} {}: {source}; {}", path.display(), remedy(source))]
+    Io {
+        /// What was being done, such as "read".
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file is not shown, because it is damaged.
+    #[error("the take {} is damaged: {damage}; {}", path.display(), describe(aside))]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        damage: Damage,
+        /// What has become of it.
+        aside: Aside,
+    },
+    /// A whole file whose request this version does not understand.
+    #[error(
+        "the take {} was made by another version of wan-alpha: {source}; it is left alone",
+        path.display()
+    )]
+    OtherVersion {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        source: RequestError,
+    },
+    /// No folder can be written.
+    #[error(
+        "no folder of the take store can be written; name one that can (WAN_ALPHA_STORE). Tried: \
+         {tried}"
+    )]
+    NotWritable {
+        /// Each folder with its reason.
+        tried: String,
+    },
+    /// Not enough room for a take that is about to be written.
+    #[error(
+        "the disk of {} is full: the take needs {} MB and {} MB are free; free space there, lower \
+         WAN_ALPHA_STORE_LIMIT or choose another store",
+        path.display(), needed.div_ceil(1_000_000), free / 1_000_000
+    )]
+    Full {
+        /// The folder.
+        path: PathBuf,
+        /// Bytes of the take.
+        needed: u64,
+        /// Bytes free.
+        free: u64,
+    },
+    /// A request that has no key, and so no place here.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The device class is not a short word.
+    #[error("device class is {found:?}: expected 1 to 64 letters, digits and . _ -")]
+    Device {
+        /// The one given.
+        found: String,
+    },
+    /// A frame that the take does not have.
+    #[error("frame {frame} of a take of {frames} frames was asked for: expected 0 to {}", frames - 1)]
+    NoFrame {
+        /// The frame asked for.
+        frame: u32,
+        /// Frames of the take.
+        frames: u32,
+    },
+    /// A frame of another size is being written.
+    #[error("frame {frame} has {found} values: expected {expected}, four per pixel")]
+    FrameSize {
+        /// The frame being written.
+        frame: u32,
+        /// Values of a frame of this take.
+        expected: usize,
+        /// Values given.
+        found: usize,
+    },
+    /// A take is published before, or written after, its last frame.
+    #[error("{found} frames were written: expected {expected}; nothing is published")]
+    FrameCount {
+        /// Frames of the take.
+        expected: u32,
+        /// Frames written.
+        found: u32,
+    },
+    /// Someone else has taken a claim over, because it was silent for too long.
+    #[error("{} is no longer ours: it was silent for too long, and another took it over", path.display())]
+    ClaimLost {
+        /// The claim's file.
+        path: PathBuf,
+    },
+    /// A take cannot be removed now.
+    #[error("the take {} is in use; close what shows it and try again", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file of another user.
+    #[error("the take {} belongs to another user, who alone removes it", path.display())]
+    NotOwn {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl StoreError {
+    /// What kind of trouble this is, for programs: `store-full`, `store-unwritable`,
+    /// `store-damaged`, or `store-failed`; for a request, [`RequestError::code`].
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        match self {
+            Self::Full { .. } => "store-full",
+            Self::Io { source, .. }
+                if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge) =>
+            {
+                "store-full"
+            }
+            Self::NotWritable { .. } => "store-unwritable",
+            Self::Damaged { .. } => "store-damaged",
+            Self::OtherVersion { .. } => "other-version",
+            Self::Request(error) => error.code(),
+            _ => "store-failed",
+        }
+    }
+
+    /// An [`Io`](Self::Io), ready for `map_err`.
+    pub(super) fn io(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Io { doing, path: path.clone(), source }
+    }
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull => "the disk is full: free space there or choose another store",
+        io::ErrorKind::QuotaExceeded => {
+            "your disk quota is used up: free space or choose another store"
+        }
+        io::ErrorKind::FileTooLarge => {
+            "the file would pass the size limit of this process (ulimit -f) or of its file system: \
+             raise the limit or choose another store"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "you have no permission there: change the folder's permissions or choose another store"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "the file system is mounted read-only: choose another store"
+        }
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            "a part of this path is a file, not a folder: choose another store"
+        }
+        io::ErrorKind::NotFound => "it has gone: was the store moved or cleared meanwhile?",
+        io::ErrorKind::StaleNetworkFileHandle | io::ErrorKind::TimedOut => {
+            "the network disk does not answer: check the connection and try again"
+        }
+        io::ErrorKind::Unsupported => {
+            "the file system lacks what a store needs (renaming without replacing, or hard links): \
+             choose another store"
+        }
+        _ => "check the disk, or choose another store",
+    }
+}
+
+fn describe(aside: &Aside) -> String {
+    match aside {
+        Aside::Moved(path) => {
+            format!("it was set aside as {} and will be made again", path.display())
+        }
+        Aside::Gone => "it is gone already and will be made again".to_owned(),
+        Aside::Stays(reason) => {
+            format!("it is ignored, and stays because it cannot be renamed ({reason}); remove it")
+        }
+    }
+}

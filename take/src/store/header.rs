@@ -1,0 +1,310 @@
+//! The form of a take's file.
+//!
+//! | at | bytes | what |
+//! |---|---|---|
+//! | 0 | 8 | [`MAGIC`] |
+//! | 8 | 4 | [`FORM`] |
+//! | 12 | 4 | n, length of the description |
+//! | 16 | 4 | f, number of frames |
+//! | 20 | 4 | 0 |
+//! | 24 | 8 | where the first frame begins: a multiple of 4096 |
+//! | 32 | 32 | BLAKE3 of all other bytes before the first frame |
+//! | 64 | n | description: canonical JSON |
+//! | 64 + n | 8 f | checksum of each frame: CRC-64/NVME |
+//! | | | zeros up to the first frame |
+//! | | f · w · h · 8 | frames: half-float straight RGBA, row 0 on top |
+//!
+//! Numbers are little-endian. A CRC guards frames because it costs a quarter of reading them from
+//! memory, where BLAKE3 costs more than reading them, and 64 bits leave nothing to chance. Against
+//! malice neither helps, since whoever can write a frame can write its checksum.
+
+use std::fs::File;
+use std::io;
+
+use crc_fast::{CrcAlgorithm, Digest};
+use serde::{Deserialize, Serialize};
+
+use super::error::{Damage, StoreError};
+use super::folder::read_at;
+use crate::key::TakeKey;
+use crate::request::{RequestError, TakeRequest};
+
+/// Neither text nor mangled by anything that takes it for text.
+const MAGIC: [u8; 8] = *b"\x89TAKE\r\n\x1a";
+const FORM: u32 = 1;
+const PREAMBLE: usize = 64;
+const HASH: std::ops::Range<usize> = 32..64;
+const PAGE: u64 = 4096;
+
+/// The longest description that is read; a longest request is a third of it.
+const MAX_DESCRIPTION: usize = 4 << 20;
+
+/// The most frames that a header may announce.
+const MAX_FRAMES: u32 = 1 << 16;
+
+/// Bytes of a half-float RGBA pixel.
+const PIXEL: u64 = 8;
+
+/// What the checksum of a frame is.
+pub(super) type Checksum = [u8; 8];
+
+/// What a take's file says about it. Fingerprint, numerics and sizes are those of the request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Description {
+    /// The key, by which the file is named.
+    pub key: TakeKey,
+    /// What it was made on, such as `cpu` or `cuda-sm90`: equal keys and device classes are equal
+    /// to the bit.
+    pub device: String,
+    /// What it is a take of.
+    pub request: TakeRequest,
+}
+
+impl Description {
+    /// Describes the take of `request`, made on `device`.
+    ///
+    /// # Errors
+    /// [`StoreError::Request`] if the request has no key, [`StoreError::Device`] if the device
+    /// class is not a short word.
+    pub fn new(request: &TakeRequest, device: &str) -> Result<Self, StoreError> {
+        let word = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        if !(1..=64).contains(&device.len()) || !device.bytes().all(word) {
+            return Err(StoreError::Device { found: device.chars().take(80).collect() });
+        }
+        let request = request.clone().accept()?;
+        Ok(Self { key: request.key()?, device: device.to_owned(), request })
+    }
+
+    /// Half-float values of a frame.
+    #[must_use]
+    pub fn frame_values(&self) -> usize {
+        self.request.width as usize * self.request.height as usize * 4
+    }
+
+    fn frame_bytes(&self) -> u64 {
+        u64::from(self.request.width) * u64::from(self.request.height) * PIXEL
+    }
+}
+
+/// Why a header was not read.
+#[derive(Debug)]
+pub(super) enum Unread {
+    Io(io::Error),
+    Damaged(Damage),
+    OtherVersion(RequestError),
+}
+
+impl From<io::Error> for Unread {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<Damage> for Unread {
+    fn from(damage: Damage) -> Self {
+        Self::Damaged(damage)
+    }
+}
+
+/// All that stands before the first frame.
+#[derive(Debug)]
+pub(super) struct Header {
+    pub(super) description: Description,
+    /// One for each frame.
+    pub(super) checksums: Vec<Checksum>,
+    json: String,
+}
+
+impl Header {
+    /// A header whose frames are still to come.
+    pub(super) fn new(description: Description) -> Result<Self, RequestError> {
+        let json =
+            serde_json::to_string(&description).map_err(|reason| RequestError::Json { reason })?;
+        let checksums = Vec::with_capacity(description.request.frames as usize);
+        Ok(Self { description, checksums, json })
+    }
+
+    /// Where a frame begins.
+    pub(super) fn offset(&self, frame: u32) -> u64 {
+        let frames = self.description.request.frames;
+        data_offset(self.json.len(), frames) + u64::from(frame) * self.description.frame_bytes()
+    }
+
+    /// Length of the whole file.
+    pub(super) fn file_bytes(&self) -> u64 {
+        self.offset(self.description.request.frames)
+    }
+
+    /// Everything before the first frame; all checksums must be there.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let frames = self.description.request.frames;
+        let offset = self.offset(0);
+        let mut bytes = Vec::with_capacity(offset as usize);
+        bytes.extend(MAGIC);
+        for number in [FORM, self.json.len() as u32, frames, 0] {
+            bytes.extend(number.to_le_bytes());
+        }
+        bytes.extend(offset.to_le_bytes());
+        bytes.extend([0; 32]);
+        bytes.extend(self.json.as_bytes());
+        bytes.extend(self.checksums.as_flattened());
+        bytes.resize(offset as usize, 0);
+        let hash = hash(&bytes);
+        bytes[HASH].copy_from_slice(&hash);
+        bytes
+    }
+
+    /// Reads the header of a file, and believes none of it before it matches its checksum.
+    pub(super) fn read(file: &File) -> Result<Self, Unread> {
+        let length = file.metadata()?.len();
+        let mut bytes = vec![0; length.min(PREAMBLE as u64) as usize];
+        read_at(file, &mut bytes, 0)?;
+        if !bytes.starts_with(&MAGIC) {
+            return Err(Damage::NotATake.into());
+        }
+        let too_short = |expected| Damage::Length { expected, found: length };
+        if bytes.len() < PREAMBLE {
+            return Err(too_short(PREAMBLE as u64).into());
+        }
+        let number = |at: usize| {
+            u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        };
+        let (form, described, frames) = (number(8), number(12) as usize, number(16));
+        if form > FORM {
+            return Err(Damage::Newer { version: form }.into());
+        }
+        if form != FORM || described > MAX_DESCRIPTION || frames > MAX_FRAMES {
+            return Err(Damage::Header.into());
+        }
+        let offset = data_offset(described, frames);
+        if length < offset {
+            return Err(too_short(offset).into());
+        }
+        bytes.resize(offset as usize, 0);
+        read_at(file, &mut bytes[PREAMBLE..], PREAMBLE as u64)?;
+        if hash(&bytes) != bytes[HASH] {
+            return Err(Damage::Header.into());
+        }
+        let (json, table) = bytes[PREAMBLE..].split_at(described);
+        let (checksums, _) = table[..frames as usize * size_of::<Checksum>()].as_chunks();
+        let header = Self {
+            description: read_description(json)?,
+            checksums: checksums.to_vec(),
+            json: String::from_utf8_lossy(json).into_owned(),
+        };
+        header.check(frames, length)?;
+        Ok(header)
+    }
+
+    fn check(&self, frames: u32, length: u64) -> Result<(), Damage> {
+        let promised = self.description.request.frames;
+        if frames != promised {
+            let reason = format!("{frames} checksums for {promised} frames");
+            return Err(Damage::Contradiction { reason });
+        }
+        let expected = self.file_bytes();
+        if length != expected {
+            return Err(Damage::Length { expected, found: length });
+        }
+        Ok(())
+    }
+}
+
+fn read_description(json: &[u8]) -> Result<Description, Unread> {
+    /// Of other versions, no more than what all versions have.
+    #[derive(Deserialize)]
+    struct Outline {
+        key: TakeKey,
+        device: String,
+        request: Box<serde_json::value::RawValue>,
+    }
+    let contradiction = |reason: String| Damage::Contradiction { reason };
+    let outline: Outline =
+        serde_json::from_slice(json).map_err(|error| contradiction(error.to_string()))?;
+    let request = TakeRequest::from_json(outline.request.get()).map_err(Unread::OtherVersion)?;
+    let key = request.key().map_err(Unread::OtherVersion)?;
+    if key != outline.key {
+        let reason = format!("the key of its request is {key}, and it says {}", outline.key);
+        return Err(contradiction(reason).into());
+    }
+    Ok(Description { key, device: outline.device, request })
+}
+
+/// The hash of a header, as if its own place held zeros.
+fn hash(header: &[u8]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&header[..HASH.start]).update(&[0; 32]).update(&header[HASH.end..]);
+    hasher.finalize().into()
+}
+
+fn data_offset(described: usize, frames: u32) -> u64 {
+    let header = (PREAMBLE + described + frames as usize * size_of::<Checksum>()) as u64;
+    header.next_multiple_of(PAGE)
+}
+
+/// The checksum of a frame, fed piece by piece.
+pub(super) struct FrameSum(Digest);
+
+impl FrameSum {
+    pub(super) fn new() -> Self {
+        Self(Digest::new(CrcAlgorithm::Crc64Nvme))
+    }
+
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub(super) fn finish(self) -> Checksum {
+        self.0.finalize().to_le_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sample::{self, description};
+
+    /// `data/header.bin` is written anew by `WRITE_GOLDEN=1`; do so only together with a new
+    /// [`FORM`] and another extension, or takes made until now are set aside as damaged.
+    #[test]
+    fn headers_are_spelled_as_ever() {
+        let mut header = Header::new(description(5, 16, 16)).unwrap();
+        header.checksums = (0..5).map(|frame| [frame; 8]).collect();
+        let bytes = header.encode();
+        let kept = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/header.bin");
+        if std::env::var_os("WRITE_GOLDEN").is_some() {
+            std::fs::write(kept, &bytes).unwrap();
+        }
+        assert!(bytes == std::fs::read(kept).unwrap());
+        assert_eq!(bytes.len(), 4096);
+    }
+
+    /// The check value of the catalogue of CRCs, in one piece and in two.
+    #[test]
+    fn the_checksum_of_a_frame_is_crc_64_nvme() {
+        for pieces in [&["123456789"][..], &["1234", "56789"]] {
+            let mut sum = FrameSum::new();
+            pieces.iter().for_each(|piece| sum.add(piece.as_bytes()));
+            assert_eq!(sum.finish(), 0xae8b_1486_0a79_9888_u64.to_le_bytes());
+        }
+    }
+
+    #[test]
+    fn a_header_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = sample::publish(&sample::store(folder.path()), 3).path().to_owned();
+        let header = Header::read(&File::open(path).unwrap()).unwrap();
+        assert_eq!(header.description, description(5, 32, 16));
+        assert_eq!(header.checksums.len(), 5);
+    }
+
+    #[test]
+    fn device_classes_are_short_words() {
+        let request = crate::request::sample::request();
+        for device in ["", "a b", "über", &"x".repeat(65), "cuda/0"] {
+            let error = Description::new(&request, device).unwrap_err();
+            assert!(error.to_string().starts_with("device class is "), "{error}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Waiting with `poll(2)`; a bell is a pair of sockets.
+
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use interprocess::local_socket::{Listener as Socket, Stream};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::Wire;
+use crate::endpoint::Listener;
+
+/// Wakes the thread that waits.
+#[derive(Debug)]
+pub(crate) struct Bell {
+    rope: UnixStream,
+    clapper: UnixStream,
+}
+
+impl Bell {
+    pub(crate) fn new() -> io::Result<Self> {
+        let (rope, clapper) = UnixStream::pair()?;
+        rope.set_nonblocking(true)?;
+        clapper.set_nonblocking(true)?;
+        Ok(Self { rope, clapper })
+    }
+
+    /// Ends the present wait, or the next.
+    pub(crate) fn ring(&self) {
+        // A full pipe is a bell that rings already.
+        let _ = (&self.rope).write(&[1]);
+    }
+
+    fn silence(&self) {
+        let mut rings = [0; 256];
+        while matches!((&self.clapper).read(&mut rings), Ok(256)) {}
+    }
+}
+
+/// Waits until the bell rings, somebody connects, or a connection can be read, or be written to if
+/// something waits for that; at most `timeout`.
+pub(crate) fn wait<'a>(
+    bell: &Bell,
+    listener: Option<&Listener>,
+    wires: impl Iterator<Item = &'a Wire>,
+    timeout: Option<Duration>,
+) {
+    let mut fds = vec![PollFd::new(&bell.clapper, PollFlags::IN)];
+    if let Some(Socket::UdSocket(socket)) = listener.and_then(Listener::socket) {
+        fds.push(PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN));
+    }
+    let mut timeout = timeout;
+    for wire in wires {
+        let mut flags = PollFlags::IN;
+        flags.set(PollFlags::OUT, wire.backlog() > 0);
+        let Stream::UdSocket(stream) = wire.stream();
+        fds.push(PollFd::from_borrowed_fd(stream.as_fd(), flags));
+        if wire.has_more() {
+            timeout = Some(Duration::ZERO);
+        }
+    }
+    let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+    match poll(&mut fds, timeout.as_ref()) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        // Out of memory, or of descriptors: do not spin.
+        Err(_) => std::thread::sleep(Duration::from_millis(20)),
+    }
+    bell.silence();
+}

@@ -1,0 +1,182 @@
+//! An engine without a model: the real protocol, the real job table, and a script that says how
+//! takes go and what goes wrong at which step.
+//!
+//! `scripted-engine --run DIRECTORY --script FILE [--mask GPUS]`
+
+#![forbid(unsafe_code)]
+
+mod script;
+mod take;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use wan_alpha_take::endpoint::Endpoint;
+use wan_alpha_take::message::{Identity, MAX_LINE, Problem, Progress, Submit};
+use wan_alpha_take::service::{Leave, Order, Outcome, Service, ServiceSetup};
+
+use crate::script::{Action, Script, count_start};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Arguments {
+    run: PathBuf,
+    script: PathBuf,
+    mask: Option<String>,
+}
+
+impl Arguments {
+    fn parse() -> Result<Self> {
+        let (mut run, mut script, mut mask) = (None, None, None);
+        let mut given = std::env::args_os().skip(1);
+        while let Some(name) = given.next() {
+            let value = given.next().context("every argument has a value")?;
+            match name.to_str() {
+                Some("--run") => run = Some(PathBuf::from(value)),
+                Some("--script") => script = Some(PathBuf::from(value)),
+                Some("--mask") => mask = Some(value.to_string_lossy().into_owned()),
+                _ => bail!("{} is none of --run, --script, --mask", name.display()),
+            }
+        }
+        let script = script.context("--script is missing")?;
+        Ok(Self { run: run.context("--run is missing")?, script, mask })
+    }
+}
+
+/// An engine at work.
+struct Engine {
+    script: Script,
+    number: u32,
+    service: Option<Service>,
+}
+
+fn run() -> Result<()> {
+    let arguments = Arguments::parse()?;
+    let script = Script::read(&arguments.script)?;
+    let number = count_start(&arguments.script)?;
+    let mut engine = Engine { script, number, service: None };
+    engine.misbehave("start", 0);
+    let endpoint = Endpoint::open(&arguments.run, arguments.mask.as_deref())?;
+    let listener = endpoint.listen(Duration::from_secs(5))?;
+    engine.misbehave("listen", 0);
+    engine.service = Some(Service::start(listener, engine.setup())?);
+    while let Some(service) = &engine.service {
+        match service.next_order() {
+            Order::Make(submit) => engine.make(&submit),
+            Order::Unload => service.loaded(None),
+            Order::Leave => break,
+        }
+    }
+    Ok(())
+}
+
+impl Engine {
+    fn setup(&self) -> ServiceSetup {
+        let script = &self.script;
+        let identity = Identity {
+            protocol: script.protocol,
+            ..Identity::new(script.version.clone(), script.numerics)
+        };
+        let leave = Leave {
+            idle: Duration::from_millis(script.idle_ms),
+            alone: script.alone_ms.map(Duration::from_millis),
+        };
+        ServiceSetup {
+            heartbeat: Duration::from_millis(script.heartbeat_ms),
+            unread: Duration::from_millis(script.unread_ms),
+            check: take::check,
+            ..ServiceSetup::new(identity, "script", leave)
+        }
+    }
+
+    fn make(&mut self, submit: &Submit) {
+        let outcome = self.go_through_stages(submit);
+        if let Some(service) = &self.service {
+            service.loaded(Some("scripted".to_owned()));
+            service.finish(submit.key, outcome);
+        }
+    }
+
+    fn go_through_stages(&mut self, submit: &Submit) -> Outcome {
+        let stages: Vec<_> =
+            self.script.stages.iter().map(|stage| (stage.name.clone(), stage.steps)).collect();
+        for (stage, of) in stages {
+            for step in 0..=of {
+                let Some(service) = &self.service else { return Outcome::Stopped };
+                if !service.is_wanted(submit.key) {
+                    return Outcome::Stopped;
+                }
+                let seconds_left = Some(f64::from(of - step));
+                let progress = Progress { stage: stage.clone(), step, of, seconds_left };
+                service.progress(submit.key, &progress);
+                if let Some(problem) = self.misbehave(&stage, step) {
+                    return Outcome::Failed(problem);
+                }
+                sleep(Duration::from_millis(self.script.step_ms));
+            }
+        }
+        take::deliver(submit).map_or_else(
+            |error| Outcome::Failed(Problem::new("store", format!("{error:#}"), "look at it")),
+            |()| Outcome::Done,
+        )
+    }
+
+    /// Does what the script says for this place. A problem is how the take fails.
+    fn misbehave(&mut self, stage: &str, step: u32) -> Option<Problem> {
+        match self.script.fault(stage, step, self.number)?.clone() {
+            Action::Exit => {
+                eprintln!("exit at {stage} {step}, as the script says");
+                std::process::exit(3);
+            }
+            Action::Abort => std::process::abort(),
+            Action::Hang => hang(),
+            Action::Sleep { ms } => sleep(Duration::from_millis(ms)),
+            Action::Garbage => self.say(b"\x7fELF\x00\xff no message\n".to_vec()),
+            Action::LongLine => {
+                let mut line = vec![b'x'; MAX_LINE];
+                line.push(b'\n');
+                self.say(line);
+            }
+            Action::Close => {
+                self.service = None;
+                sleep(Duration::from_millis(300));
+            }
+            Action::Fail { code, message, remedy } => {
+                return Some(Problem::new(code, message, remedy));
+            }
+        }
+        None
+    }
+
+    fn say(&self, bytes: Vec<u8>) {
+        if let Some(service) = &self.service {
+            service.say_raw(bytes);
+        }
+        sleep(Duration::from_millis(50));
+    }
+}
+
+/// Stops every thread of this process, as a fault in a driver may.
+#[cfg(unix)]
+fn hang() {
+    use rustix::process::{Signal, getpid, kill_process};
+    if let Err(error) = kill_process(getpid(), Signal::STOP) {
+        eprintln!("cannot stop: {error}");
+    }
+}
+
+#[cfg(not(unix))]
+fn hang() {
+    sleep(Duration::from_secs(3600));
+}
