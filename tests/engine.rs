@@ -1,0 +1,257 @@
+//! Takes made into a store, in place and by the engine: found again, made once, and made the same
+//! after a crash at any moment.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![cfg(unix)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A user's folders, with a named model in them.
+struct Studio {
+    room: TempDir,
+}
+
+impl Studio {
+    fn new() -> Self {
+        let studio = Self { room: tempfile::tempdir().unwrap() };
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/t2v-euler/model");
+        studio.ok(&["model", "add", "tiny", data.to_str().unwrap()]);
+        studio
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.room.path().join(name)
+    }
+
+    /// The command, in this user's environment; sockets in their own folder under `run`.
+    fn command(&self, run: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wan-alpha"));
+        command.args(arguments).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+        command.env("OMP_WAIT_POLICY", "passive").env("OMP_NUM_THREADS", "1");
+        for (name, folder) in [
+            ("HOME", "home"),
+            ("WAN_ALPHA_MODELS", "models"),
+            ("WAN_ALPHA_STORE", "takes"),
+            ("WAN_ALPHA_RUN", run),
+            ("XDG_STATE_HOME", run),
+        ] {
+            command.env(name, self.path(folder));
+        }
+        command.env("WAN_ALPHA_IDLE", "20");
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command("run", arguments).output().unwrap()
+    }
+
+    #[track_caller]
+    fn ok(&self, arguments: &[&str]) -> (String, String) {
+        told(self.run(arguments))
+    }
+
+    /// A request in a file, as `--seed` and others say.
+    fn request(&self, name: &str, seed: u32, frames: u32) -> String {
+        let record = fs::read_to_string(self.path("models/tiny/wan-alpha.json")).unwrap();
+        let record: Value = serde_json::from_str(&record).unwrap();
+        let latent_frames = (frames as usize - 1) / 4 + 1;
+        let ellipse = json!({ "x": 0.5, "y": 0.5, "a": 0.6, "b": 1.0, "angle": 0.0 });
+        let request = json!({
+            "version": 1, "numerics": wan_alpha_core::NUMERICS, "prompt": "smoke",
+            "negative_prompt": null, "seed": seed, "frames": frames, "width": 64, "height": 48,
+            "take_rate": 16, "ellipse": vec![ellipse; latent_frames], "mask": null,
+            "mu": vec![0.05; latent_frames], "mu_scale": 1.0, "steps": 12, "shift": 5.0,
+            "guidance": 1.0, "solver": "unipc", "dora_strength": 1.0, "distill_strength": 1.0,
+            "precision": "f32", "decode_tiling": "whole", "model": "tiny",
+            "model_fingerprint": record["fingerprint"], "first_image": null,
+        });
+        let path = self.path(name);
+        fs::write(&path, request.to_string()).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// The takes in the store, with their bytes.
+    fn takes(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let names: BTreeSet<_> = fs::read_dir(self.path("takes"))
+            .map(|entries| entries.map(|entry| entry.unwrap().path()).collect())
+            .unwrap_or_default();
+        let takes = names.into_iter().filter(|path| path.extension().is_some_and(|e| e == "take"));
+        takes.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+    }
+}
+
+impl Drop for Studio {
+    fn drop(&mut self) {
+        for run in ["run", "run-b"] {
+            let _ = self.command(run, &["engine", "stop"]).output();
+        }
+    }
+}
+
+/// stdout and stderr of a call that must have succeeded.
+#[track_caller]
+fn told(output: Output) -> (String, String) {
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+    assert!(output.status.success(), "{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    (stdout, stderr)
+}
+
+#[test]
+fn a_take_is_made_once_and_found_again() {
+    let studio = Studio::new();
+    let request = studio.request("a.json", 1, 5);
+    let (path, first) = studio.ok(&["take", "make", &request]);
+    assert!(first.contains("sampling 12/12") && first.contains("decoding 2/2"), "{first}");
+    let (again, second) = studio.ok(&["take", "make", &request]);
+    assert_eq!(path, again);
+    assert!(!second.contains("sampling"), "{second}");
+    assert_eq!(studio.takes().len(), 1);
+
+    let (list, _) = studio.ok(&["take", "list"]);
+    assert!(
+        list.contains("5 frames") && list.contains("64×48") && list.contains("smoke"),
+        "{list}"
+    );
+    let out = studio.path("exported");
+    let key = Path::new(path.trim()).file_stem().unwrap().to_str().unwrap();
+    studio.ok(&["take", "export", &key[..12], "--out", out.to_str().unwrap()]);
+    assert!(out.join("rgba.0004.exr").is_file() && out.join("contact-sheet.png").is_file());
+}
+
+#[test]
+fn a_damaged_take_is_set_aside_and_made_again() {
+    let studio = Studio::new();
+    let request = studio.request("a.json", 1, 5);
+    studio.ok(&["take", "make", &request]);
+    let (path, whole) = studio.takes().remove(0);
+    let mut damaged = whole.clone();
+    let last = damaged.len() - 10;
+    damaged[last] ^= 1;
+    fs::write(&path, &damaged).unwrap();
+    let verified = studio.run(&["take", "verify"]);
+    assert!(!verified.status.success());
+    let said = String::from_utf8(verified.stdout).unwrap();
+    assert!(said.contains("DAMAGED") && said.contains("[4]"), "{said}");
+    assert!(studio.takes().is_empty());
+    studio.ok(&["take", "make", &request]);
+    assert_eq!(studio.takes(), [(path, whole)]);
+}
+
+#[test]
+fn the_engine_keeps_its_model_warm() {
+    let studio = Studio::new();
+    let (none, _) = studio.ok(&["engine", "status"]);
+    assert_eq!(none, "no engine is running\n");
+    let (_, cold) = studio.ok(&["take", "make", "--engine", &studio.request("a.json", 1, 5)]);
+    assert!(cold.contains("loading the model") || cold.contains("sampling"), "{cold}");
+    let (status, _) = studio.ok(&["engine", "status"]);
+    assert!(status.contains("model in memory: tiny"), "{status}");
+    let (_, warm) = studio.ok(&["take", "make", "--engine", &studio.request("b.json", 2, 5)]);
+    assert!(!warm.contains("loading the model") && !warm.contains("reading the prompt"), "{warm}");
+    studio.ok(&["engine", "unload"]);
+    let (json, _) = studio.ok(&["engine", "status", "--json"]);
+    let report: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(report["model"], Value::Null);
+    studio.ok(&["engine", "stop"]);
+    assert_eq!(studio.ok(&["engine", "status"]).0, "no engine is running\n");
+
+    // What the engine made is what is made in place.
+    let by_engine = studio.takes();
+    let other = Studio::new();
+    for name in ["a.json", "b.json"] {
+        let seed = if name == "a.json" { 1 } else { 2 };
+        other.ok(&["take", "make", &other.request(name, seed, 5)]);
+    }
+    let bytes = |takes: Vec<(PathBuf, Vec<u8>)>| takes.into_iter().map(|(_, bytes)| bytes);
+    assert!(bytes(by_engine).eq(bytes(other.takes())));
+}
+
+#[test]
+fn two_engines_of_one_store_publish_once() {
+    let studio = Studio::new();
+    let request = studio.request("a.json", 1, 17);
+    let start = |run| {
+        let mut command = studio.command(run, &["take", "make", "--engine", &request]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let both = [start("run"), start("run-b")];
+    let paths: BTreeSet<_> =
+        both.into_iter().map(|child| told(child.wait_with_output().unwrap()).0).collect();
+    assert_eq!(paths.len(), 1);
+    assert_eq!(studio.takes().len(), 1);
+    let left: Vec<_> = fs::read_dir(studio.path("takes")).unwrap().flatten().collect();
+    assert_eq!(left.len(), 1, "claims or unfinished files are left: {left:?}");
+}
+
+/// Kills a process that makes a take when stderr says that a stage begins.
+fn kill_at(studio: &Studio, request: &str, stage: &str) {
+    let mut command = studio.command("run", &["take", "make", request]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    let begun = stderr.lines().map_while(Result::ok).any(|line| line.starts_with(stage));
+    assert!(begun, "no `{stage}`");
+    child.kill().unwrap();
+    assert!(!child.wait().unwrap().success(), "the take was done before the kill");
+}
+
+#[test]
+fn a_kill_at_any_stage_leaves_nothing_half_done() {
+    let unbroken = Studio::new();
+    unbroken.ok(&["take", "make", &unbroken.request("a.json", 1, 41)]);
+    let expected = unbroken.takes().remove(0).1;
+    for stage in ["reading the prompt 0", "loading the model 0", "sampling 0", "decoding 0"] {
+        let studio = Studio::new();
+        let request = studio.request("a.json", 1, 41);
+        kill_at(&studio, &request, stage);
+        assert!(studio.takes().is_empty(), "{stage}");
+        let (_, again) = studio.ok(&["take", "make", &request]);
+        let takes = studio.takes();
+        assert_eq!(takes.len(), 1);
+        assert!(takes[0].1 == expected, "another take after a kill at `{stage}`");
+        if stage.starts_with("decoding") {
+            // The latent was kept: neither the prompt nor the sampling runs again.
+            assert!(!again.contains("sampling") && !again.contains("reading"), "{again}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_made_is_refused_in_words() {
+    let studio = Studio::new();
+    let path = studio.request("a.json", 1, 5);
+    let request: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let foreign = "0".repeat(64);
+    for (field, value, code, words) in [
+        (
+            "model_fingerprint",
+            json!(foreign),
+            4,
+            ["no model here has the fingerprint", "model add"],
+        ),
+        ("numerics", json!(99), 2, ["numerics 99", "use the version"]),
+        ("precision", json!("fp8"), 2, ["precision", "not built yet"]),
+        ("frames", json!(6), 2, ["frames", "4n+1"]),
+    ] {
+        let mut wrong = request.clone();
+        wrong[field] = value;
+        fs::write(&path, wrong.to_string()).unwrap();
+        for engine in [&[][..], &["--engine"][..]] {
+            let arguments = [&["take", "make", path.as_str()][..], engine].concat();
+            let output = studio.run(&arguments);
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(code), "{field}: {said}");
+            assert!(words.iter().all(|word| said.contains(word)), "{field}: {said}");
+        }
+    }
+    let garbage = studio.run(&["take", "make", "not-a-request"]);
+    assert_eq!(garbage.status.code(), Some(2));
+}
