@@ -1,0 +1,20 @@
+//! What the tests of the command share. (A `mod.rs`, because Cargo takes every `tests/*.rs` for a
+//! test of its own.)
+//!
+//! [`render`] calls the built command in a room of its own; [`reference`] has the authors' numbers;
+//! [`model`] takes a reference model apart so that a test can spell it otherwise ([`rewrite`]) or
+//! damage it; [`random`] makes larger models; [`archive`] makes `torch.save` files; [`running`]
+//! looks at the command while it works.
+
+// Every test file uses its own part of this.
+#![allow(dead_code)]
+// A test says what is wrong by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub(crate) mod archive;
+pub(crate) mod model;
+pub(crate) mod random;
+pub(crate) mod reference;
+pub(crate) mod render;
+pub(crate) mod rewrite;
+pub(crate) mod running;
