@@ -166,3 +166,13 @@ fn warnings_are_all_that_a_quiet_call_says() {
     let [warning] = &done.warnings()[..] else { panic!("no warning") };
     assert_eq!(done.stderr, format!("warning: {warning}\n"));
 }
+
+#[test]
+fn an_alpha_that_scales_a_lora_is_said() {
+    let model = good().change(DISTILL, |tensors| {
+        let name = "diffusion_model.blocks.0.ffn.0.alpha".to_owned();
+        tensors.insert(name, one());
+    });
+    // The reference's LoRA has rank 2.
+    warned(&model, &["lightx2v_lora.safetensors", "blocks.0.ffn.0.weight", "by 0.5"]);
+}

@@ -111,6 +111,25 @@ impl Adapter {
         })
     }
 
+    /// The first tensor whose LoRA is scaled by an alpha that is not its rank, with alpha / rank.
+    ///
+    /// The authors' loader ignores alpha, LightX2V's own uses it; here it counts.
+    ///
+    /// # Errors
+    /// An alpha cannot be read.
+    pub(super) fn scaled(&self) -> Result<Option<(&str, f64)>> {
+        for (name, change) in &self.changes {
+            let (Some(alpha), Some(down)) = (&change.alpha, &change.down) else { continue };
+            let rank = self.file.entry(down).and_then(|entry| entry.shape.first().copied());
+            let alpha = self.file.read(alpha)?.f_to_kind(Kind::Float)?.f_sum(Kind::Double)?;
+            let scale = alpha.f_double_value(&[])? / rank.unwrap_or(1) as f64;
+            if (scale - 1.0).abs() > 1e-6 {
+                return Ok(Some((name, scale)));
+            }
+        }
+        Ok(None)
+    }
+
     /// Number of tensors it changes.
     pub fn targets(&self) -> usize {
         self.changes.len()

@@ -130,6 +130,12 @@ impl ModelFiles {
         }
         for adapter in &adapters {
             warn_unmatched(adapter, watch);
+            if let Some((name, scale)) = adapter.scaled()? {
+                watch.warn(&format!(
+                    "{}: its alpha scales `{name}` by {scale}, which the authors' loader ignores",
+                    adapter.path().display()
+                ));
+            }
         }
         Ok(Self { dit, config, adapters, text, tokenizer, decoders })
     }
