@@ -227,6 +227,10 @@ pub(crate) struct Render {
     #[arg(long, default_value_t = DeviceChoice::Auto, help_heading = "Model")]
     pub(crate) device: DeviceChoice,
 
+    /// Have the engine make the take: the model, which must have a name, stays warm for the next
+    #[arg(long, conflicts_with_all = ["dump", "device", "threads", "mask"], help_heading = "Model")]
+    pub(crate) engine: bool,
+
     /// Processor threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     #[arg(allow_negative_numbers = true, help_heading = "Model")]

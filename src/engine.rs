@@ -19,7 +19,7 @@ use wan_alpha_take::client::{
 use wan_alpha_take::endpoint::Endpoint;
 use wan_alpha_take::message::{Holder, Identity, Problem, Progress, Submit};
 use wan_alpha_take::service::{Leave, Order, Outcome, Service, ServiceSetup};
-use wan_alpha_take::store::Store;
+use wan_alpha_take::store::{Store, Take};
 use wan_alpha_take::{TakeKey, TakeRequest};
 
 use crate::args::{EngineCommand as Verb, EngineRun};
@@ -99,7 +99,7 @@ pub(crate) fn have_made(
     request: &TakeRequest,
     environment: &Environment,
     console: &Console<'_>,
-) -> Result<()> {
+) -> Result<Take> {
     let key = request.key().or_exit(Exit::BadInput)?;
     let client = client(environment, true)?;
     client.submit(Submit {
@@ -112,7 +112,10 @@ pub(crate) fn have_made(
     let mut seen = 0;
     loop {
         match client.job(key) {
-            Some(JobState::Done) => return Ok(()),
+            Some(JobState::Done) => {
+                let take = Store::new(environment.stores.clone()).find(&key).take;
+                return take.ok_or_else(|| anyhow!("the engine made {key}, but no store has it"));
+            }
             Some(JobState::Failed(problem)) => {
                 let exit = crate::maker::exit_of(&problem);
                 return Err(anyhow!("{problem}")).or_exit(exit);

@@ -16,6 +16,7 @@ use std::thread;
 
 use anyhow::{Result, ensure};
 use serde_json::{Map, Value};
+use wan_alpha_take::TakeRequest;
 
 use crate::exit::{Exit, OrExit};
 use folder::Folder;
@@ -69,6 +70,25 @@ pub(crate) struct Plan {
     pub(crate) width: usize,
     pub(crate) height: usize,
     pub(crate) provenance: Provenance,
+}
+
+impl Plan {
+    /// The take of a request, in a folder.
+    pub(crate) fn of(request: &TakeRequest, folder: &Path, formats: Vec<Format>) -> Result<Self> {
+        Ok(Self {
+            folder: folder.to_owned(),
+            formats,
+            frames: request.frames as usize,
+            width: request.width as usize,
+            height: request.height as usize,
+            provenance: Provenance {
+                software: concat!("wan-alpha ", env!("CARGO_PKG_VERSION")).to_owned(),
+                description: request.prompt.clone(),
+                recipe: request.to_canonical(),
+                frame_rate: i32::try_from(request.take_rate)?,
+            },
+        })
+    }
 }
 
 /// Writes a take's frames, in order, then its contact sheet.

@@ -5,7 +5,7 @@ mod placement;
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 use wan_alpha_core::generate::{Frame, Keep, Pipeline, Sink, SinkError};
-use wan_alpha_core::tch::{self, Tensor};
+use wan_alpha_core::tch::{self, Device, Tensor};
 use wan_alpha_core::weights::Strengths;
 use wan_alpha_core::{NUMERICS, Watch};
 use wan_alpha_take::{DecodeTiling, Solver, TakeRequest};
@@ -16,9 +16,10 @@ use crate::dump::Dump;
 use crate::environment::Environment;
 use crate::exit::{Exit, OrExit};
 use crate::model::{Chosen, explain, fingerprint_of};
-use crate::output::{self, Plan, Provenance, Writer};
+use crate::output::{self, Plan, Writer, Written};
 use crate::progress::Progress;
 use crate::results::print_lines;
+use crate::{engine, take};
 use placement::Placement;
 
 const DEFAULT_FRAMES: u32 = 81;
@@ -44,7 +45,12 @@ pub(crate) fn run(
     let latent_frames = TakeRequest::latent_frames_of(count).or_exit(Exit::BadInput)?;
     let placement = Placement::of(args, latent_frames)?;
 
-    let device = args.device.open(&environment.libraries).map_err(explain)?;
+    let device = if args.engine {
+        // Only headers are read here; the engine has its own device.
+        Device::Cpu
+    } else {
+        args.device.open(&environment.libraries).map_err(explain)?
+    };
     let strengths = Strengths { dora: args.dora_strength, distill: args.distill_strength };
     let mut pipeline = Pipeline::open(&chosen.paths, strengths, device, Keep::Nothing, console)
         .map_err(explain)?;
@@ -55,17 +61,15 @@ pub(crate) fn run(
         Some(fingerprint_of(&chosen, pipeline.files(), environment, console)?);
     warn_few_steps(&request, &pipeline, console);
 
-    let writer = Writer::create(plan(args, &request)?)?;
-    let dump = args.dump.as_deref().map(Dump::create).transpose()?;
-    let mut sink = FilesSink { dump, writer };
-    pipeline.make(&request, placement.mask(), &mut sink, console).map_err(explain)?;
-
-    let FilesSink { dump, writer } = sink;
-    let written = writer.finish()?;
-    if let Some(dump) = dump {
-        dump.finish()?;
-    }
-    written.describe(describe(&request, console, &format!("{device:?}"))?)?;
+    let (written, device) = if args.engine {
+        let take = engine::have_made(&request, environment, console)?;
+        let written = take::write_files(&take, &args.out, args.formats(), console)?;
+        (written, format!("engine, {}", take.description().device))
+    } else {
+        let written = make(args, &request, &mut pipeline, &placement, console)?;
+        (written, format!("{device:?}"))
+    };
+    written.describe(describe(&request, console, &device)?)?;
     progress.done();
     print_lines(&[written.folder().display().to_string()]);
     progress.remark(format!(
@@ -76,6 +80,27 @@ pub(crate) fn run(
         written.folder().display()
     ));
     Ok(())
+}
+
+/// Makes the take here and now; every frame is written as soon as it is decoded.
+fn make(
+    args: &Render,
+    request: &TakeRequest,
+    pipeline: &mut Pipeline,
+    placement: &Placement,
+    console: &Console<'_>,
+) -> Result<Written> {
+    let writer = Writer::create(Plan::of(request, &args.out, args.formats())?)?;
+    let dump = args.dump.as_deref().map(Dump::create).transpose()?;
+    let mut sink = FilesSink { dump, writer };
+    pipeline.make(request, placement.mask(), &mut sink, console).map_err(explain)?;
+
+    let FilesSink { dump, writer } = sink;
+    let written = writer.finish()?;
+    if let Some(dump) = dump {
+        dump.finish()?;
+    }
+    Ok(written)
 }
 
 /// What the command line, the model's record and the model say a take should be.
@@ -131,22 +156,6 @@ fn warn_few_steps(request: &TakeRequest, pipeline: &Pipeline, console: &Console<
             request.steps
         ));
     }
-}
-
-fn plan(args: &Render, request: &TakeRequest) -> Result<Plan> {
-    Ok(Plan {
-        folder: args.out.clone(),
-        formats: args.formats(),
-        frames: request.frames as usize,
-        width: request.width as usize,
-        height: request.height as usize,
-        provenance: Provenance {
-            software: concat!("wan-alpha ", env!("CARGO_PKG_VERSION")).to_owned(),
-            description: request.prompt.clone(),
-            recipe: request.to_canonical(),
-            frame_rate: i32::try_from(request.take_rate)?,
-        },
-    })
 }
 
 /// `take.json`. Everything that may differ between equal takes stands under `timings`.

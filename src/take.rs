@@ -16,7 +16,7 @@ use crate::engine;
 use crate::environment::Environment;
 use crate::exit::{Exit, OrExit};
 use crate::maker::{Maker, Place, Unmade, exit_of};
-use crate::output::{self, Plan, Provenance, Writer};
+use crate::output::{self, Format, Plan, Writer, Written};
 use crate::progress::Progress;
 use crate::results::print_lines;
 
@@ -108,20 +108,23 @@ fn verify(store: &Store, key: Option<&str>, watch: &dyn Watch) -> Result<Vec<Str
 /// A take of the store as files, as `wan-alpha render` writes them.
 fn export(args: &Export, store: &Store, watch: &dyn Watch) -> Result<Vec<String>> {
     let take = find(store, &args.key, watch)?;
-    let request = &take.description().request;
-    let mut writer = Writer::create(Plan {
-        folder: args.out.clone(),
-        formats: args.formats(),
-        frames: request.frames as usize,
-        width: request.width as usize,
-        height: request.height as usize,
-        provenance: Provenance {
-            software: concat!("wan-alpha ", env!("CARGO_PKG_VERSION")).to_owned(),
-            description: request.prompt.clone(),
-            recipe: request.to_canonical(),
-            frame_rate: i32::try_from(request.take_rate)?,
-        },
-    })?;
+    let written = write_files(&take, &args.out, args.formats(), watch)?;
+    let about = take.description();
+    let mut record = serde_json::Map::new();
+    record.insert("request".to_owned(), serde_json::to_value(&about.request)?);
+    record.insert("key".to_owned(), serde_json::to_value(about.key)?);
+    written.describe(record)?;
+    Ok(vec![written.folder().display().to_string()])
+}
+
+/// Writes every frame of a take, and its contact sheet.
+pub(crate) fn write_files(
+    take: &Take,
+    folder: &Path,
+    formats: Vec<Format>,
+    watch: &dyn Watch,
+) -> Result<Written> {
+    let mut writer = Writer::create(Plan::of(&take.description().request, folder, formats)?)?;
     for index in 0..take.frames() {
         if !watch.go_on() {
             return Err(anyhow!("cancelled while exporting")).or_exit(Exit::Cancelled);
@@ -131,12 +134,7 @@ fn export(args: &Export, store: &Store, watch: &dyn Watch) -> Result<Vec<String>
         let (width, height) = (frame.width as usize, frame.height as usize);
         writer.write(output::Frame { index: index as usize, width, height, rgba: &rgba })?;
     }
-    let written = writer.finish()?;
-    let mut about = serde_json::Map::new();
-    about.insert("request".to_owned(), serde_json::to_value(request)?);
-    about.insert("key".to_owned(), serde_json::to_value(take.description().key)?);
-    written.describe(about)?;
-    Ok(vec![written.folder().display().to_string()])
+    writer.finish()
 }
 
 /// Makes the take of a request ahead of whoever will want it.
@@ -148,11 +146,7 @@ fn make(
 ) -> Result<Vec<String>> {
     let request = read_request(&args.request).or_exit(Exit::BadInput)?;
     if args.engine {
-        engine::have_made(&request, environment, console)?;
-        let key = request.key()?;
-        let take = store.find(&key).take;
-        let take =
-            take.ok_or_else(|| anyhow!("the engine made {key}, but no store here has it"))?;
+        let take = engine::have_made(&request, environment, console)?;
         return Ok(vec![take.path().display().to_string()]);
     }
     let device = args.device.open(&environment.libraries).map_err(crate::model::explain)?;

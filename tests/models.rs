@@ -1,0 +1,167 @@
+//! Models by name, from outside.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+struct Room(TempDir);
+
+impl Room {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wan-alpha"));
+        command.args(arguments).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+        command.env("HOME", self.path("home")).env("WAN_ALPHA_MODELS", self.path("models"));
+        command.env("OMP_WAIT_POLICY", "passive").env("OMP_NUM_THREADS", "1");
+        command.output().unwrap()
+    }
+
+    #[track_caller]
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[track_caller]
+    fn fails(&self, arguments: &[&str], code: i32, words: &[&str]) {
+        let output = self.run(arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(!said.contains("panicked"), "{said}");
+        for word in words {
+            assert!(said.contains(word), "`{word}` is not in: {said}");
+        }
+    }
+
+    /// A copy of a reference model.
+    fn model(&self, name: &str) -> PathBuf {
+        let folder = self.path(name);
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/t2v-euler/model");
+        copy(&from, &folder);
+        folder
+    }
+
+    /// The frames of a small take.
+    fn frames(&self, model: &str, out: &str) -> Vec<Vec<u8>> {
+        let out = self.path(out);
+        let folder = out.to_str().unwrap();
+        let size = ["--width", "48", "--height", "32", "--frames", "5", "--threads", "1"];
+        let what = ["render", "--model", model, "--prompt", "smoke", "--out", folder];
+        self.ok(&[&what[..], &size, &["--format", "png"]].concat());
+        let pixels = |frame| {
+            let path = out.join(format!("rgba.{frame:04}.png"));
+            image::open(path).unwrap().into_rgba16().into_raw()
+        };
+        (0..5)
+            .map(|frame| pixels(frame).iter().flat_map(|v: &u16| v.to_le_bytes()).collect())
+            .collect()
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::write(&target, fs::read(&path).unwrap()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_model_is_added_listed_used_verified_and_forgotten() {
+    let room = Room::new();
+    let folder = room.model("download");
+    room.fails(&["render", "--prompt", "x", "--out", "o"], 4, &["model `auto`", "model add"]);
+    let added = room.ok(&["model", "add", "tiny", folder.to_str().unwrap()]);
+    for part in [
+        "transformer",
+        "dora",
+        "distill",
+        "text encoder",
+        "tokenizer",
+        "autoencoder",
+        "fingerprint",
+    ] {
+        assert!(added.contains(part), "{part}: {added}");
+    }
+    assert!(added.contains("tensors matched") && added.contains("0 keys unmatched"), "{added}");
+    assert!(room.ok(&["model", "list"]).starts_with("tiny (auto): "));
+    assert!(room.ok(&["model", "show", "tiny"]).contains("fingerprint"));
+    assert!(room.ok(&["model", "where"]).contains("auto is tiny"));
+    assert!(room.ok(&["model", "verify", "tiny"]).contains("is what it was"));
+    assert_eq!(room.frames("tiny", "by-name"), room.frames(folder.to_str().unwrap(), "by-path"));
+    let take = fs::read_to_string(room.path("by-path/take.json")).unwrap();
+    let take: Value = serde_json::from_str(&take).unwrap();
+    let fingerprint = take["request"]["model_fingerprint"].as_str().unwrap();
+    assert!(added.contains(fingerprint), "{added}");
+
+    room.ok(&["model", "remove", "tiny"]);
+    assert!(folder.join("config.json").is_file());
+    room.fails(&["model", "show", "tiny"], 4, &["model `tiny`", "models known: none"]);
+}
+
+#[test]
+fn an_incomplete_download_is_told_what_it_lacks() {
+    let room = Room::new();
+    let folder = room.model("download");
+    fs::remove_file(folder.join("decoder.bin")).unwrap();
+    fs::remove_file(folder.join("models_t5_umt5-xxl-enc-bf16.pth")).unwrap();
+    let add = ["model", "add", "tiny", folder.to_str().unwrap()];
+    room.fails(&add, 4, &["no text encoder", "no decoder LoRAs (decoder.bin)"]);
+    room.fails(&["model", "add", "../x", "y"], 2, &["not a model's name"]);
+    assert!(!room.path("models").exists());
+}
+
+#[test]
+fn a_changed_file_is_noticed() {
+    let room = Room::new();
+    let folder = room.model("download");
+    room.ok(&["model", "add", "tiny", folder.to_str().unwrap()]);
+    let dora = folder.join("wan-alpha-dora.safetensors");
+    let mut bytes = fs::read(&dora).unwrap();
+    bytes.push(0);
+    fs::write(&dora, bytes).unwrap();
+    let words = ["wan-alpha-dora.safetensors has changed", "model add tiny"];
+    room.fails(&["render", "--model", "tiny", "--prompt", "x", "--out", "o"], 2, &words);
+}
+
+#[test]
+fn a_merged_model_makes_the_same_takes() {
+    let room = Room::new();
+    let folder = room.model("download");
+    let path = folder.to_str().unwrap();
+    let expected = room.frames(path, "before");
+    let merged = room.path("merged.safetensors");
+    room.ok(&["model", "merge", path, "--dtype", "f32", "--out", merged.to_str().unwrap()]);
+    for entry in fs::read_dir(&folder).unwrap() {
+        let file = entry.unwrap().path();
+        let name = file.file_name().unwrap().to_str().unwrap();
+        if ["diffusion", "wan-alpha-dora", "lightx2v"].iter().any(|start| name.starts_with(start)) {
+            fs::remove_file(&file).unwrap();
+        }
+    }
+    fs::rename(&merged, folder.join("merged.safetensors")).unwrap();
+    assert!(room.frames(path, "after") == expected);
+    // It knows what was merged into it: four steps without guidance, and no warning.
+    let take = fs::read_to_string(room.path("after/take.json")).unwrap();
+    let take: Value = serde_json::from_str(&take).unwrap();
+    assert_eq!(take["request"]["steps"], 4);
+    assert_eq!(take["warnings"], serde_json::json!([]));
+}
