@@ -8,6 +8,7 @@
 mod adapter;
 mod file;
 mod fingerprint;
+mod found;
 mod names;
 mod parts;
 mod pickle;
