@@ -2,10 +2,10 @@
 //!
 //! | verb | does |
 //! |---|---|
-//! | `setup` | lays out libtorch under `.setup`, so that plain cargo works |
+//! | `setup` | lays out libtorch and libclang under `.setup`, so that plain cargo works |
 //! | `demo` | set-up, release build, one take from a prompt in `out/demo` |
 //! | `test` | set-up, then every test of the workspace |
-//! | `bench` | set-up, then our transformer and decoder beside diffusers |
+//! | `bench` | set-up, then the network beside diffusers, the store beside plain reading, the engine |
 //!
 //! Invariants: a verb that needs set-up does it; set-up changes nothing outside `.setup`; what
 //! stands under its final name there is whole. This crate links neither libtorch nor OpenFX, so
@@ -35,7 +35,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Lay out libtorch under .setup, so that plain `cargo build` and `cargo test` work.
+    /// Lay out libtorch and libclang under .setup, so that plain `cargo build` and `cargo test` work.
     ///
     /// Fetches pinned wheels with pip, checks them, takes the libraries and headers out. Run again,
     /// it checks what is there and puts right what is missing or damaged.
@@ -44,7 +44,7 @@ enum Verb {
     Demo,
     /// Run every test of the workspace.
     Test(test::Options),
-    /// Measure our transformer and decoder beside diffusers, in one run.
+    /// Measure transformer and decoder beside diffusers, the store beside plain reading, the engine.
     Bench(bench::Options),
 }
 

@@ -1,106 +1,120 @@
-//! How long reading a take takes, beside reading the same bytes: `cargo run --release -p
-//! wan-alpha-take --example read_take [FOLDER]`, one line of JSON, milliseconds for all frames.
+//! How long reading a take takes, beside plainly reading the same bytes: `cargo run --release -p
+//! wan-alpha-take --example read_take [FOLDER]`, one line of JSON, seconds for all frames, round by
+//! round. `cargo xtask bench store` judges it.
 //!
 //! The takes are of 832 × 480 × 81 and lie in the system's page cache, so that the processor counts
-//! and not the disk. All take turns, and the best of the rounds is given: whatever else the machine
-//! does only adds to it.
+//! and not the disk. The plain side does all that the store has to do for whoever is handed a frame,
+//! except verifying it: it reads in pieces of the same size, gives every frame memory of its own,
+//! keeps the latest 128 MB of frames, and uses the memory of those it lets go again. Reading into
+//! one buffer over and over would leave nothing to hand on, and would find that buffer in the
+//! processor's cache each time.
 //!
-//! - `plain` reads frame by frame into one buffer, `plain_fresh` into new memory for each, as
-//!   whoever hands frames on has to.
-//! - `take` is a store that has been in use, and so reads into memory of frames it lets go;
-//!   `take_fresh` is a new store, which asks the system for its 128 MB first.
+//! Both sides are measured `new`, when their 128 MB come from the system as they go, and `used`,
+//! when they are full of another take's frames; system and allocator are the larger part of the
+//! former.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use half::f16;
 use serde_json::json;
-use wan_alpha_take::store::{Description, Store, Take};
+use wan_alpha_take::store::{Description, Store};
 use wan_alpha_take::{
     DecodeTiling, Ellipse, Fingerprint, Precision, Solver, TakeKey, TakeRequest, frames,
 };
 
-const ROUNDS: usize = 25;
+const ROUNDS: usize = 15;
 const FRAMES: u32 = 81;
 const WIDTH: u32 = 832;
 const HEIGHT: u32 = 480;
+/// Bytes.
+const FRAME: usize = (WIDTH * HEIGHT * 8) as usize;
+/// Bytes that the store reads in one go.
+const PIECE: usize = 256 << 10;
 
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
     let folder = std::env::args_os().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
     let folder = tempfile::tempdir_in(folder)?;
-    let new_store = || Store::new([folder.path().to_owned()]);
-    let [key, other] = [write(&new_store(), 1)?, write(&new_store(), 2)?];
-    let path = folder.path().join(format!("{key}.take"));
-    let store = new_store();
+    let store = || Store::new([folder.path().to_owned()]);
+    let [take, other] = [write(&store(), 1)?, write(&store(), 2)?];
+    let path = |key: &TakeKey| folder.path().join(format!("{key}.take"));
 
     let in_order: Vec<u32> = (0..FRAMES).collect();
     // 37 and 81 have no common divisor: each frame once.
     let at_random: Vec<u32> = (0..FRAMES).map(|frame| (frame * 37 + 11) % FRAMES).collect();
-    let mut times: BTreeMap<String, f64> = BTreeMap::new();
-    for _ in 0..ROUNDS {
+    let mut pairs: BTreeMap<String, Vec<[f64; 2]>> = BTreeMap::new();
+    let (used_store, mut used_plain) = (store(), Plain::default());
+    // The first round is not counted.
+    for round in 0..=ROUNDS {
         for (name, order) in [("in_order", &in_order), ("at_random", &at_random)] {
-            let mut time = |what: &str, work: &mut dyn FnMut() -> Result<(), Failure>| {
-                let start = Instant::now();
-                work()?;
-                let name = format!("{what}_{name}");
-                let best = times.entry(name).or_insert(f64::INFINITY);
-                *best = best.min(start.elapsed().as_secs_f64() * 1e3);
-                Ok::<(), Failure>(())
-            };
-            time("plain", &mut || plain(&path, order, false))?;
-            time("plain_fresh", &mut || plain(&path, order, true))?;
-            // Fills the store's memory with something else.
-            read(&store, &other, order)?;
-            time("take", &mut || read(&store, &key, order))?;
-            time("take_fresh", &mut || read(&new_store(), &key, order))?;
-            time("open", &mut || opened(&store, &key).map(drop))?;
+            let (new_store, mut new_plain) = (store(), Plain::default());
+            let new = [
+                seconds(|| read(&new_store, &take, order))?,
+                seconds(|| new_plain.read(path(&take), order))?,
+            ];
+            drop((new_store, new_plain));
+            read(&used_store, &other, order)?;
+            used_plain.read(path(&other), order)?;
+            let used = [
+                seconds(|| read(&used_store, &take, order))?,
+                seconds(|| used_plain.read(path(&take), order))?,
+            ];
+            if round > 0 {
+                pairs.entry(format!("new_{name}")).or_default().push(new);
+                pairs.entry(format!("used_{name}")).or_default().push(used);
+            }
         }
     }
-    let mut report = json!({ "width": WIDTH, "height": HEIGHT, "frames": FRAMES });
-    for order in ["in_order", "at_random"] {
-        for (take, plain) in [("take", "plain"), ("take_fresh", "plain_fresh")] {
-            let ratio = times[&format!("{take}_{order}")] / times[&format!("{plain}_{order}")];
-            report[format!("{take}_{order}_ratio")] = json!(ratio);
-        }
-    }
-    report["milliseconds"] = json!(times);
-    println!("{report}");
+    let shape = [FRAMES, HEIGHT, WIDTH, 4];
+    println!("{}", json!({ "shape": shape, "seconds_take_and_plain": pairs }));
     Ok(())
 }
 
-fn opened(store: &Store, key: &TakeKey) -> Result<Take, Failure> {
-    store.find(key).take.ok_or_else(|| "the take has gone".into())
+fn seconds(work: impl FnOnce() -> Result<(), Failure>) -> Result<f64, Failure> {
+    let start = Instant::now();
+    work()?;
+    Ok(start.elapsed().as_secs_f64())
 }
 
 fn read(store: &Store, key: &TakeKey, order: &[u32]) -> Result<(), Failure> {
-    let take = opened(store, key)?;
+    let take = store.find(key).take.ok_or("the take has gone")?;
     for &frame in order {
         black_box(&*take.frame(frame)?);
     }
     Ok(())
 }
 
-/// Reads the same number of bytes at the same kind of places.
-fn plain(path: &Path, order: &[u32], fresh: bool) -> Result<(), Failure> {
-    let file = File::open(path)?;
-    let mut buffer = vec![0_u8; (WIDTH * HEIGHT * 8) as usize];
-    for &frame in order {
-        if fresh {
-            buffer = vec![0_u8; buffer.len()];
+/// The plain side: the frames it read last, the latest at the end.
+#[derive(Default)]
+struct Plain {
+    kept: VecDeque<Vec<u8>>,
+}
+
+impl Plain {
+    /// Reads as many bytes at the same kind of places; the header is not told from the frames.
+    fn read(&mut self, path: PathBuf, order: &[u32]) -> Result<(), Failure> {
+        let file = File::open(path)?;
+        for &frame in order {
+            let full = self.kept.len() == Store::CACHE_BYTES / FRAME;
+            let oldest = if full { self.kept.pop_front() } else { None };
+            let mut pixels = oldest.unwrap_or_else(|| vec![0; FRAME]);
+            let mut at = u64::from(frame) * FRAME as u64;
+            for piece in pixels.chunks_mut(PIECE) {
+                #[cfg(unix)]
+                std::os::unix::fs::FileExt::read_exact_at(&file, piece, at)?;
+                #[cfg(windows)]
+                std::os::windows::fs::FileExt::seek_read(&file, piece, at)?;
+                at += piece.len() as u64;
+            }
+            self.kept.push_back(black_box(pixels));
         }
-        let at = u64::from(frame) * buffer.len() as u64;
-        #[cfg(unix)]
-        std::os::unix::fs::FileExt::read_exact_at(&file, &mut buffer, at)?;
-        #[cfg(windows)]
-        std::os::windows::fs::FileExt::seek_read(&file, &mut buffer, at)?;
-        black_box(&buffer);
+        Ok(())
     }
-    Ok(())
 }
 
 fn write(store: &Store, seed: u32) -> Result<TakeKey, Failure> {

@@ -1,0 +1,181 @@
+//! Our transformer and decoder beside diffusers.
+//!
+//! Both sides are processes that stay alive, built and warmed up once, and take turns: ours,
+//! theirs, ours, theirs. What the machine does meanwhile meets both alike, and the ratio is taken
+//! pair by pair.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Result, bail, ensure};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::side::Side;
+use super::statistics::{Spread, ratio_of_pairs};
+use super::{Outcome, Row, THREADS, environment};
+use crate::tree::Tree;
+use crate::{cargo, setup};
+
+/// One comparison.
+pub(super) struct Comparison {
+    /// Diffusers keeps no text keys, so that two cases of ours share one of theirs.
+    pub(super) theirs: &'static str,
+    /// The most that ours may take of theirs.
+    pub(super) limit: f64,
+    pub(super) pairs: usize,
+}
+
+/// What both sides run.
+pub(super) struct Programs {
+    ours: PathBuf,
+    python: PathBuf,
+    script: PathBuf,
+}
+
+/// One line of output.
+#[derive(Serialize)]
+struct Measured {
+    bench: &'static str,
+    ours_s: Spread,
+    theirs_s: Spread,
+    ratio_median_of_pairs: f64,
+    limit: f64,
+    within_limit: bool,
+    pairs: usize,
+    threads: u32,
+    versions: Versions,
+}
+
+#[derive(Serialize)]
+struct Versions {
+    ours: Value,
+    theirs: Value,
+}
+
+impl Programs {
+    /// Set up and built.
+    pub(super) fn ready(tree: &Tree) -> Result<Self> {
+        setup::ensure(tree)?;
+        let python = environment::ensure(tree)?;
+        let example = ["--release", "--package", "wan-alpha-core", "--example", "bench"];
+        let ours = cargo::build(tree, &example, "bench")?;
+        Ok(Self { ours, python, script: tree.root().join("bundle/bench/diffusers_side.py") })
+    }
+
+    pub(super) fn compare(&self, name: &'static str, case: &Comparison) -> Result<Outcome> {
+        let mut theirs = Command::new(&self.python);
+        theirs.arg(&self.script).arg(case.theirs);
+        let mut ours = Command::new(&self.ours);
+        ours.arg(name);
+        Outcome::new(&measure(name, case, ours, theirs)?, |measured| vec![measured.row()])
+    }
+}
+
+impl Measured {
+    fn row(&self) -> Row {
+        Row {
+            name: self.bench.to_owned(),
+            ours_s: self.ours_s.median,
+            theirs_s: Some(self.theirs_s.median),
+            ratio: Some(self.ratio_median_of_pairs),
+            limit: Some(self.limit),
+        }
+    }
+}
+
+/// Both sides ready and warm, then pair by pair.
+fn measure(
+    name: &'static str,
+    case: &Comparison,
+    ours: Command,
+    theirs: Command,
+) -> Result<Measured> {
+    let pairs = case.pairs;
+    eprintln!("bench: {name}: both sides are getting ready");
+    let mut ours = Side::start("ours", ours, THREADS)?;
+    let mut theirs = Side::start("theirs", theirs, THREADS)?;
+    same_work(&ours, &theirs)?;
+    let mut taken = Vec::with_capacity(pairs);
+    // The first pair warms caches and allocators up and is not counted.
+    for pair in 0..=pairs {
+        let seconds = (ours.run()?, theirs.run()?);
+        if pair > 0 {
+            eprintln!(
+                "bench: {name} {pair}/{pairs}: ours {:.3} s, theirs {:.3} s",
+                seconds.0, seconds.1
+            );
+            taken.push(seconds);
+        }
+    }
+    let (of_ours, of_theirs): (Vec<f64>, Vec<f64>) = taken.iter().copied().unzip();
+    let (Some(ours_s), Some(theirs_s), Some(ratio)) =
+        (Spread::of(&of_ours), Spread::of(&of_theirs), ratio_of_pairs(&taken))
+    else {
+        bail!("no pair was measured");
+    };
+    Ok(Measured {
+        bench: name,
+        ours_s,
+        theirs_s,
+        ratio_median_of_pairs: ratio,
+        limit: case.limit,
+        within_limit: ratio <= case.limit,
+        pairs,
+        threads: THREADS,
+        versions: Versions { ours: ours.versions(), theirs: theirs.versions() },
+    })
+}
+
+/// A comparison of different work would be worth nothing. A side may leave out its parameters.
+fn same_work(ours: &Side, theirs: &Side) -> Result<()> {
+    for fact in ["shape", "parameters"] {
+        let (of_ours, of_theirs) = (ours.fact(fact), theirs.fact(fact));
+        let left_out = fact == "parameters" && (of_ours.is_null() || of_theirs.is_null());
+        ensure!(
+            left_out || of_ours == of_theirs,
+            "the two sides do different work: {fact} is {of_ours} on ours and {of_theirs} on theirs"
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A side that answers with the given seconds, round after round.
+    fn script(ready: &str, seconds: &str) -> Command {
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(format!(
+            "echo 'ready {ready}'; while read line; do echo '{{\"seconds\": {seconds}}}'; done"
+        ));
+        shell
+    }
+
+    const READY: &str = r#"{"shape":[1,2],"parameters":3,"checksum":0.5,"versions":{"x":"1"}}"#;
+
+    const CASE: Comparison = Comparison { theirs: "x", limit: 1.05, pairs: 3 };
+
+    #[test]
+    fn a_case_is_measured_and_judged_by_its_limit() {
+        let measured = measure("x", &CASE, script(READY, "1.5"), script(READY, "1.0")).unwrap();
+        assert_eq!(measured.ratio_median_of_pairs, 1.5);
+        assert!(!measured.within_limit);
+        assert_eq!(measured.versions.ours["x"], "1");
+        let line: Value = serde_json::to_value(&measured).unwrap();
+        assert_eq!(line["ours_s"]["median"], 1.5);
+        assert_eq!(line["theirs_s"]["max"], 1.0);
+        assert!(!measured.row().is_within_limit());
+        let measured = measure("x", &CASE, script(READY, "1.05"), script(READY, "1.0")).unwrap();
+        assert!(measured.within_limit);
+    }
+
+    #[test]
+    fn sides_that_do_different_work_are_not_compared() {
+        let other = READY.replace("[1,2]", "[1,3]");
+        let outcome = measure("x", &CASE, script(READY, "1"), script(&other, "1"));
+        let error = outcome.err().unwrap().to_string();
+        assert!(error.contains("shape is [1,2] on ours and [1,3] on theirs"), "{error}");
+    }
+}
