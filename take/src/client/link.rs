@@ -436,6 +436,10 @@ impl Courier {
         });
         let end = end.unwrap_or_else(|| error.to_string());
         let log = self.setup.engine.log.clone();
+        if let Link::Open { engine, .. } = &self.link {
+            // Its connections close before its socket: another one would be lost at once.
+            self.ended = Some((engine.pid, Instant::now()));
+        }
         if self.launched.as_ref().is_some_and(Launched::is_starting) {
             return Err(EngineError::DiedAtStart { end, log });
         }
