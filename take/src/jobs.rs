@@ -115,7 +115,7 @@ impl<R> JobTable<R> {
     ) -> (Submitted, Vec<Dropped>) {
         let dropped = match &holder {
             Holder::Generate { .. } => self.replace_generate(key, &holder, connection),
-            Holder::Render => Vec::new(),
+            Holder::Render | Holder::PatientRender => Vec::new(),
         };
         let held = Held { holder, connection: Some(connection) };
         let ahead = self.position(key).unwrap_or(self.jobs.len());
@@ -148,9 +148,7 @@ impl<R> JobTable<R> {
     /// A connection is closed: its renders go, its generates stay and no longer hear of anything.
     pub fn disconnect(&mut self, connection: Connection) {
         for job in &mut self.jobs {
-            job.release(|held| {
-                held.connection == Some(connection) && held.holder == Holder::Render
-            });
+            job.release(|held| held.connection == Some(connection) && held.holder.is_bound());
             for held in &mut job.holders {
                 held.connection = held.connection.filter(|&other| other != connection);
             }
@@ -168,6 +166,12 @@ impl<R> JobTable<R> {
     /// Whether anybody still wants the running job.
     pub fn is_wanted(&self, key: TakeKey) -> bool {
         self.running(key).is_some_and(|job| !job.holders.is_empty())
+    }
+
+    /// Whether somebody wants the running job however long it takes.
+    pub fn may_take_hours(&self, key: TakeKey) -> bool {
+        let patient = |held: &Held| held.holder != Holder::Render;
+        self.running(key).is_some_and(|job| job.holders.iter().any(patient))
     }
 
     /// The running job goes on. Returns who should hear of it.
@@ -255,7 +259,7 @@ impl<R: Clone> Job<R> {
 
 impl Held {
     fn is_same(&self, other: &Self) -> bool {
-        let bound = self.holder == Holder::Render;
+        let bound = self.holder.is_bound();
         self.holder == other.holder && (!bound || self.connection == other.connection)
     }
 }

@@ -65,8 +65,20 @@ pub enum Holder {
         /// Which node, for as long as its project lives.
         node: String,
     },
-    /// A batch render waits: gone with its connection.
+    /// A batch render waits: gone with its connection. Without a GPU it does not get a large model,
+    /// since nobody is there to see that it takes hours.
     Render,
+    /// The same, and hours are fine: a person typed the command, or a farm was told so with
+    /// `WAN_ALPHA_ALLOW_CPU`.
+    PatientRender,
+}
+
+impl Holder {
+    /// Whether it goes with its connection.
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        !matches!(self, Self::Generate { .. })
+    }
 }
 
 /// A take is asked for.

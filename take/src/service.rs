@@ -15,6 +15,7 @@ mod talk;
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -26,8 +27,8 @@ use crate::key::TakeKey;
 use crate::message::{Identity, Problem, Progress, Submit, ToClient};
 use crate::wire::Bell;
 
-/// The longest wait for an order.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// The longest wait for an order, and until a signal is noticed.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// When an engine without jobs ends.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +54,8 @@ pub struct ServiceSetup {
     pub unread: Duration,
     /// Whether a submitted take can be made at all; what it says otherwise is the answer.
     pub check: fn(&Submit) -> Result<(), Problem>,
+    /// Set from outside when the engine is to end, by a signal for example.
+    pub end: Arc<AtomicBool>,
 }
 
 impl ServiceSetup {
@@ -66,6 +69,7 @@ impl ServiceSetup {
             heartbeat: Duration::from_secs(2),
             unread: Duration::from_secs(30),
             check: |_| Ok(()),
+            end: Arc::default(),
         }
     }
 }
@@ -97,6 +101,7 @@ pub enum Outcome {
 pub struct Service {
     shared: Arc<Shared>,
     leave: Leave,
+    end: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -157,10 +162,10 @@ impl Service {
         };
         let shared =
             Arc::new(Shared { desk: Mutex::new(desk), turn: Condvar::new(), bell: Bell::new()? });
-        let leave = setup.leave;
+        let (leave, end) = (setup.leave, Arc::clone(&setup.end));
         let talk = Talk::new(Arc::clone(&shared), listener, setup);
         let thread = Builder::new().name("engine-service".to_owned()).spawn(|| talk.run())?;
-        Ok(Self { shared, leave, thread: Some(thread) })
+        Ok(Self { shared, leave, end, thread: Some(thread) })
     }
 
     /// Waits for something to do. A worker that was given a take comes back only after
@@ -168,7 +173,7 @@ impl Service {
     pub fn next_order(&self) -> Order {
         let mut desk = self.shared.desk();
         loop {
-            if desk.stop || self.is_deaf() {
+            if desk.stop || self.is_over() {
                 return Order::Leave;
             }
             if let Some(job) = desk.jobs.start_next() {
@@ -192,12 +197,19 @@ impl Service {
     #[must_use]
     pub fn is_wanted(&self, key: TakeKey) -> bool {
         let desk = self.shared.desk();
-        !desk.stop && desk.jobs.is_wanted(key) && !self.is_deaf()
+        !desk.stop && desk.jobs.is_wanted(key) && !self.is_over()
     }
 
-    /// Whether nobody listens any more, which only a panic can bring about.
-    fn is_deaf(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    /// Whether somebody wants the take however long it takes: asked before hours of work are begun.
+    #[must_use]
+    pub fn may_take_hours(&self, key: TakeKey) -> bool {
+        self.shared.desk().jobs.may_take_hours(key)
+    }
+
+    /// Whether the engine is told from outside to end, or nobody listens any more, which only a
+    /// panic can bring about.
+    fn is_over(&self) -> bool {
+        self.end.load(Ordering::Relaxed) || self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// The take goes on.

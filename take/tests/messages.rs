@@ -38,6 +38,7 @@ fn to_engine() -> Vec<ToEngine> {
         ToEngine::Hello(identity()),
         submit(generate.clone()),
         submit(Holder::Render),
+        submit(Holder::PatientRender),
         ToEngine::Cancel { key: key(), holder: generate },
         ToEngine::Status,
         ToEngine::Unload,

@@ -82,6 +82,25 @@ fn a_generate_outlives_its_connection_and_a_render_does_not() {
 }
 
 #[test]
+fn a_job_may_take_hours_while_somebody_patient_wants_it() {
+    let mut jobs = table();
+    jobs.submit(A, key(1), Holder::Render, ());
+    jobs.submit(A, key(1), Holder::PatientRender, ());
+    jobs.submit(B, key(1), node("n"), ());
+    assert!(!jobs.may_take_hours(key(1)), "it does not run yet");
+    jobs.start_next();
+    assert!(jobs.may_take_hours(key(1)));
+    jobs.cancel(B, key(1), &node("n"));
+    assert!(jobs.may_take_hours(key(1)));
+    jobs.cancel(A, key(1), &Holder::PatientRender);
+    assert!(!jobs.may_take_hours(key(1)) && jobs.is_wanted(key(1)));
+    jobs.submit(B, key(1), Holder::PatientRender, ());
+    assert!(jobs.may_take_hours(key(1)));
+    jobs.disconnect(B);
+    assert!(!jobs.may_take_hours(key(1)) && jobs.is_wanted(key(1)));
+}
+
+#[test]
 fn a_render_cancels_only_for_its_own_connection() {
     let mut jobs = table();
     jobs.submit(A, key(1), Holder::Render, ());
@@ -167,7 +186,7 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let holder = || (0..3_u64, 0..4_u8, proptest::option::of(0..2_u8));
+    let holder = || (0..3_u64, 0..4_u8, proptest::option::of(0..3_u8));
     prop_oneof![
         4 => holder().prop_map(|(c, k, n)| Step::Submit(c, k, n)),
         2 => holder().prop_map(|(c, k, n)| Step::Cancel(c, k, n)),
@@ -183,7 +202,11 @@ proptest! {
     #[test]
     fn the_invariants_hold_after_any_steps(steps in proptest::collection::vec(step(), 0..60)) {
         let mut jobs = table();
-        let holder = |name: Option<u8>| name.map_or(Holder::Render, |name| node(&name.to_string()));
+        let holder = |name: Option<u8>| match name {
+            None => Holder::Render,
+            Some(2) => Holder::PatientRender,
+            Some(name) => node(&name.to_string()),
+        };
         for step in steps {
             match step {
                 Step::Submit(c, k, n) => { jobs.submit(Connection(c), key(k), holder(n), ()); }
@@ -206,7 +229,9 @@ proptest! {
                 prop_assert!(!job.running || place == 0, "another than the first runs");
                 for held in &job.holders {
                     match &held.holder {
-                        Holder::Render => prop_assert!(held.connection.is_some()),
+                        Holder::Render | Holder::PatientRender => {
+                            prop_assert!(held.connection.is_some());
+                        }
                         Holder::Generate { node } => {
                             prop_assert!(nodes.insert(node.clone()), "a node holds two takes");
                         }
