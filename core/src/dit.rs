@@ -18,7 +18,7 @@ use crate::linear::Linear;
 use crate::watch::check;
 use crate::weights::Weights;
 use crate::{Error, Result, Stage, Watch, text};
-use config::PATCH;
+pub(crate) use config::PATCH;
 
 /// A diffusion transformer.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! The whole path: prompt → context → noise → latent → frames.
 
+mod arithmetic;
 mod decoding;
 mod prompt;
 mod sampling;
@@ -13,6 +14,7 @@ use crate::dit::{Dit, DitConfig};
 use crate::vae::{LATENT_CHANNELS, RgbaDecoder};
 use crate::weights::{ModelFiles, Strengths, Weights};
 use crate::{Error, Result, Stage, Watch, noise};
+pub use arithmetic::Arithmetic;
 use prompt::{Memory, kind_of};
 
 /// The negative prompt the base model was released with.
@@ -134,6 +136,11 @@ impl Pipeline {
     /// Its parts.
     pub fn files(&self) -> &ModelFiles {
         &self.files
+    }
+
+    /// How much the take of a request computes.
+    pub fn arithmetic(&self, request: &TakeRequest) -> Arithmetic {
+        Arithmetic::of(&self.config, request)
     }
 
     /// Makes a take: [`Pipeline::latent`], then [`Pipeline::decode`].

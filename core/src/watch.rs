@@ -46,6 +46,11 @@ pub trait Watch: Sync {
     fn warn(&self, message: &str) {
         log::warn!("{message}");
     }
+
+    /// The same, in words that quote the user's: not for a log that others may read.
+    fn warn_quoting(&self, message: &str) {
+        self.warn(message);
+    }
 }
 
 /// A [`Watch`] that logs warnings and never stops anything.

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -89,6 +90,42 @@ fn a_stopped_take_leaves_the_model_usable() {
         assert!(matches!(stopped, Err(Error::Cancelled(at)) if at == stage), "{stage}");
     }
     assert!(take(&mut warm, "smoke") == cold);
+}
+
+/// Counts how often each stage asks whether to go on, and keeps how many steps it has.
+#[derive(Default)]
+struct Questions(std::sync::Mutex<(Option<Stage>, BTreeMap<Stage, (usize, usize)>)>);
+
+impl Watch for Questions {
+    fn progress(&self, stage: Stage, step: usize, of: usize) {
+        let mut seen = self.0.lock().unwrap();
+        seen.0 = (step < of).then_some(stage);
+        seen.1.entry(stage).or_default().1 = of;
+    }
+
+    fn go_on(&self) -> bool {
+        let mut seen = self.0.lock().unwrap();
+        if let Some(stage) = seen.0 {
+            seen.1.entry(stage).or_default().0 += 1;
+        }
+        true
+    }
+}
+
+#[test]
+fn every_block_asks_whether_to_go_on() {
+    let mut pipeline = open(Keep::Everything);
+    let request = request(&pipeline, "smoke");
+    let watch = Questions::default();
+    pipeline.make(&request, None, &mut Frames::default(), &watch).unwrap();
+    let (_, seen) = watch.0.into_inner().unwrap();
+    // A step of text is a block. One of sampling is two blocks in each of two passes; one of decoding
+    // is a latent frame in two decoders, each of 18 blocks and a head.
+    let (asked, blocks) = seen[&Stage::Text];
+    assert!(blocks > 0 && asked == blocks, "{seen:?}");
+    assert_eq!(seen[&Stage::Sample], (2 * 2 * 2, 2));
+    let (asked, latent_frames) = seen[&Stage::Decode];
+    assert_eq!((asked, latent_frames), (2 * 2 * 19, 2));
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -81,7 +81,7 @@ pub(super) fn kind_of(precision: Precision) -> Kind {
 fn tokenise(tokenizer: &Tokenizer, text: &str, what: &str, watch: &dyn Watch) -> Result<Tokens> {
     let tokens = tokenizer.encode(text)?;
     if let Some(tail) = &tokens.cut_after {
-        watch.warn(&format!(
+        watch.warn_quoting(&format!(
             "the {what} has more than {TEXT_LENGTH} tokens; it is cut after “…{tail}”, and what \
              follows is not seen"
         ));
