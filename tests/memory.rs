@@ -2,14 +2,21 @@
 //! works. What the tests measure they also print (`--nocapture`).
 
 #![cfg(target_os = "linux")]
+// A test says what is wrong by panicking.
+#![allow(clippy::unwrap_used)]
 
 mod support;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
 
 use support::model::{DECODERS, TEXT, TOKENIZER, VAE};
 use support::random::Transformer;
 use support::reference::Case;
 use support::render::Render;
-use support::running::Running;
+use support::running::{Running, peak};
+use tempfile::TempDir;
 
 const MB: u64 = 1 << 20;
 
@@ -31,22 +38,48 @@ fn decoding_takes_no_more_memory_for_more_frames() {
     assert!(long <= short + 48 * MB, "{short} bytes grew to {long}");
 }
 
+/// A transformer of a gigabyte, float32, with a DoRA; and the other parts of a reference model.
+struct Gigabyte {
+    folder: TempDir,
+    files: Vec<PathBuf>,
+    bytes: u64,
+}
+
+impl Gigabyte {
+    fn new() -> Self {
+        let sizes = Transformer { dim: 1536, heads: 12, ffn: 8960, layers: 5, text_dim: 24 };
+        let folder = tempfile::tempdir().unwrap();
+        let bytes = sizes.write(folder.path());
+        assert!(bytes > 950 * MB, "{bytes}");
+        sizes.write_dora(&folder.path().join("dora.safetensors"), 8);
+        let case = Case::named("t2v");
+        let others = [TEXT, TOKENIZER, VAE, DECODERS].map(|part| case.model().join(part));
+        let files = [folder.path().to_owned()].into_iter().chain(others).collect();
+        Self { folder, files, bytes }
+    }
+}
+
 #[test]
 fn loading_takes_little_more_memory_than_the_model() {
-    let sizes = Transformer { dim: 1536, heads: 12, ffn: 8960, layers: 5, text_dim: 24 };
-    let model = tempfile::tempdir().unwrap();
-    let bytes = sizes.write(model.path());
-    assert!(bytes > 950 * MB, "{bytes}");
-    let dora = model.path().join("dora.safetensors");
-    sizes.write_dora(&dora, 8);
-    let case = Case::named("t2v");
-    let others = [TEXT, TOKENIZER, VAE, DECODERS].map(|part| case.model().join(part));
-    let files = [model.path().to_owned()].into_iter().chain(others);
-    let render = Render::of_files(files).with("--threads", "2").with("--format", "exr");
+    let model = Gigabyte::new();
+    let render = Render::of_files(&model.files).with("--threads", "2").with("--format", "exr");
     let (done, peak) = Running::start(render).measure();
     let done = done.succeeded();
     let seconds = &done.take()["timings"]["load"];
-    println!("model: {} MB, peak: {} MB, loaded in {seconds} s", bytes / MB, peak / MB);
+    println!("model: {} MB, peak: {} MB, loaded in {seconds} s", model.bytes / MB, peak / MB);
     // Half of what is promised: a second copy of this very model would keep the promise.
-    assert!(peak <= bytes + 512 * MB, "{bytes} bytes took {peak}");
+    assert!(peak <= model.bytes + 512 * MB, "{} bytes took {peak}", model.bytes);
+}
+
+#[test]
+fn merging_takes_the_memory_of_a_few_tensors() {
+    let model = Gigabyte::new();
+    let merged = model.folder.path().join("merged.safetensors");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wan-alpha"));
+    command.args(["model", "merge"]).args(&model.files).arg("--out").arg(&merged);
+    let peak = peak(command);
+    println!("model: {} MB, peak while merging: {} MB", model.bytes / MB, peak / MB);
+    assert!(fs::metadata(&merged).unwrap().len() > model.bytes / 2);
+    // Its largest tensor has 53 MB. Promised are 2 GB; half of this model would show.
+    assert!(peak <= 480 * MB, "{peak}");
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -81,12 +81,8 @@ impl Running {
     #[track_caller]
     pub(crate) fn measure(self) -> (Done, u64) {
         let mut peak = 0;
-        let status = format!("/proc/{}/status", self.child.id());
-        let done = self.look_until_end(|| {
-            let status = fs::read_to_string(&status).unwrap_or_default();
-            let held = field(&status, "RssAnon:") + field(&status, "RssShmem:");
-            peak = peak.max(held);
-        });
+        let process = self.child.id();
+        let done = self.look_until_end(|| peak = peak.max(held(process)));
         assert!(peak > 0, "no memory was seen at all");
         (done, peak)
     }
@@ -122,6 +118,34 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Runs a call that must succeed; the bytes it held at most, counted as [`Running::measure`] does.
+#[cfg(target_os = "linux")]
+#[track_caller]
+pub(crate) fn peak(mut command: Command) -> u64 {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    let mut peak = 0;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if begun.elapsed() > PATIENCE {
+            child.kill().unwrap();
+        }
+        peak = peak.max(held(child.id()));
+        thread::sleep(LOOK);
+    };
+    assert!(status.success() && peak > 0, "{status}, {peak} bytes");
+    peak
+}
+
+/// Anonymous and shared memory of a process, in bytes.
+#[cfg(target_os = "linux")]
+fn held(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    field(&status, "RssAnon:") + field(&status, "RssShmem:")
 }
 
 /// A field of `/proc/PID/status` in bytes; 0 where it is missing (the process has just ended).
