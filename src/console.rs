@@ -1,5 +1,6 @@
 //! How the model talks to the terminal, and how long its stages took.
 
+use std::fmt::Display;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -37,6 +38,11 @@ impl<'a> Console<'a> {
     pub(crate) fn show(&self, progress: &Progress) {
         let (step, of) = (progress.step as usize, progress.of as usize);
         self.progress.update(&progress.stage, step, of);
+    }
+
+    /// A warning that depends on the machine, and therefore is no part of a take's record.
+    pub(crate) fn caution(&self, message: impl Display) {
+        self.progress.note(format!("warning: {message}"));
     }
 
     /// Seconds by stage, and in all.

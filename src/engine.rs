@@ -7,14 +7,15 @@ mod log_file;
 mod pace;
 
 use std::ffi::OsString;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use wan_alpha_core::generate::Pipeline;
 use wan_alpha_core::models::ModelRoots;
 use wan_alpha_core::{NUMERICS, Stage, Watch};
 use wan_alpha_take::client::{
-    ClientSetup, Deadlines, EngineClient, EngineCommand, EngineState, JobState,
+    ClientSetup, Deadlines, EngineClient, EngineCommand, EngineState, JobState, Snapshot,
 };
 use wan_alpha_take::endpoint::Endpoint;
 use wan_alpha_take::message::{Holder, Identity, Problem, Progress, Submit};
@@ -29,6 +30,7 @@ use crate::exit::{Exit, OrExit};
 use crate::interrupt::Interrupt;
 use crate::maker::{Maker, Place, Unmade};
 use crate::results::print_lines;
+use crate::slow::{Hours, Learned, Slow};
 use pace::Pace;
 
 /// How long an engine waits for another one to end before it gives up its place.
@@ -38,6 +40,8 @@ const IDLE_CUDA: Duration = Duration::from_secs(90);
 const IDLE_CPU: Duration = Duration::from_secs(15 * 60);
 /// An engine of a batch host ends after its last client.
 const ALONE: Duration = Duration::from_secs(30);
+/// Seconds: who waits at a terminal for longer is told so.
+const LONG: f64 = 3600.0;
 
 /// Who this program is, to the other side of the socket.
 pub(crate) fn identity() -> Identity {
@@ -107,9 +111,10 @@ pub(crate) fn have_made(
         request: serde_json::to_value(request)?,
         stores: environment.stores.clone(),
         model_roots: environment.models.roots.clone(),
-        holder: Holder::Render,
+        holder: Holder::PatientRender,
     });
     let mut seen = 0;
+    let mut told = false;
     loop {
         match client.job(key) {
             Some(JobState::Done) => {
@@ -123,16 +128,28 @@ pub(crate) fn have_made(
             Some(JobState::Cancelled) | None => {
                 return Err(anyhow!("cancelled")).or_exit(Exit::Cancelled);
             }
-            Some(JobState::Running(progress)) => console.show(&progress),
+            Some(JobState::Running(progress)) => {
+                if let Some(left) = progress.seconds_left.filter(|left| *left > LONG && !told) {
+                    told = true;
+                    let left = Hours(left);
+                    console.caution(format!("the engine needs about {left}; Ctrl-C gives it up"));
+                }
+                console.show(&progress);
+            }
             Some(JobState::Sent | JobState::Queued { .. }) => {}
         }
         if !console.go_on() {
-            client.cancel(key, Holder::Render);
+            client.cancel(key, Holder::PatientRender);
             return Err(anyhow!("cancelled; nobody else wants the take, so it is not made"))
                 .or_exit(Exit::Cancelled);
         }
         seen = client.wait(seen, Duration::from_millis(250));
     }
+}
+
+/// What earlier takes of an engine tell of how long the take of a request lasts.
+pub(crate) fn learned(request: &TakeRequest, device: &str, environment: &Environment) -> Learned {
+    Pace::read(&environment.state).begin(request, device).learned()
 }
 
 fn serve(args: &EngineRun, environment: &Environment, interrupt: &Interrupt) -> Result<()> {
@@ -145,6 +162,7 @@ fn serve(args: &EngineRun, environment: &Environment, interrupt: &Interrupt) -> 
         Leave { idle: environment.idle.unwrap_or(usual), alone: args.batch.then_some(ALONE) };
     let mut setup = ServiceSetup::new(identity(), format!("{device:?}"), leave);
     setup.check = check;
+    setup.end = interrupt.flag();
     let service = Service::start(listener, setup).context("the engine cannot listen")?;
     log::info!("engine {} listens on {}", identity().pid, endpoint.socket().display());
 
@@ -153,8 +171,7 @@ fn serve(args: &EngineRun, environment: &Environment, interrupt: &Interrupt) -> 
     loop {
         match service.next_order() {
             Order::Make(submit) => {
-                let outcome =
-                    make(&submit, &mut maker, &mut pace, &service, environment, interrupt);
+                let outcome = make(&submit, &mut maker, &mut pace, &service, environment);
                 service.loaded(maker.loaded());
                 service.finish(submit.key, outcome);
             }
@@ -163,9 +180,6 @@ fn serve(args: &EngineRun, environment: &Environment, interrupt: &Interrupt) -> 
                 service.loaded(None);
             }
             Order::Leave => break,
-        }
-        if interrupt.asked() {
-            break;
         }
     }
     log::info!("engine {} ends", identity().pid);
@@ -183,7 +197,6 @@ fn make(
     pace: &mut Pace,
     service: &Service,
     environment: &Environment,
-    interrupt: &Interrupt,
 ) -> Outcome {
     let request = match submit.verified_request() {
         Ok(request) => request,
@@ -191,12 +204,24 @@ fn make(
     };
     let store = Store::new(submit.stores.clone());
     let models = ModelRoots { roots: submit.model_roots.clone(), ..environment.models.clone() };
-    let place = Place { store: &store, models: &models, limit: environment.store_limit };
-    let watch = JobWatch {
-        key: submit.key,
-        service,
-        interrupt,
-        pace: Mutex::new(pace.begin(&request, maker.device_class())),
+    let run = pace.begin(&request, maker.device_class());
+    let learned = run.learned();
+    let watch = JobWatch { key: submit.key, service, pace: Mutex::new(run) };
+    let device = maker.device();
+    let may_begin = |pipeline: &Pipeline| match Slow::of(pipeline, &request, device, learned)? {
+        Some(slow) if service.may_take_hours(submit.key) => {
+            log::warn!("take {}: {slow}", submit.key);
+            watch.suppose(&slow);
+            Ok(())
+        }
+        Some(slow) => Err(slow.refusal().into()),
+        None => Ok(()),
+    };
+    let place = Place {
+        store: &store,
+        models: &models,
+        limit: environment.store_limit,
+        may_begin: &may_begin,
     };
     log::info!(
         "take {}: {} frames of {}×{}",
@@ -206,7 +231,7 @@ fn make(
         request.height
     );
     let made = maker.make(&request, None, &place, &watch);
-    let run = watch.pace.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let run = watch.pace.into_inner().unwrap_or_else(PoisonError::into_inner);
     match made {
         Ok(take) => {
             pace.learn(run);
@@ -225,14 +250,24 @@ fn make(
 struct JobWatch<'a> {
     key: TakeKey,
     service: &'a Service,
-    interrupt: &'a Interrupt,
     pace: Mutex<pace::Run>,
+}
+
+impl JobWatch<'_> {
+    fn pace(&self) -> MutexGuard<'_, pace::Run> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn suppose(&self, slow: &Slow) {
+        let mut pace = self.pace();
+        pace.suppose(Stage::Sample, slow.sampling);
+        pace.suppose(Stage::Decode, slow.decoding);
+    }
 }
 
 impl Watch for JobWatch<'_> {
     fn progress(&self, stage: Stage, step: usize, of: usize) {
-        let mut pace = self.pace.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let seconds_left = pace.step(stage, step, of);
+        let seconds_left = self.pace().step(stage, step, of);
         let whole = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let stage = stage.to_string();
         let progress = Progress { stage, step: whole(step), of: whole(of), seconds_left };
@@ -240,7 +275,13 @@ impl Watch for JobWatch<'_> {
     }
 
     fn go_on(&self) -> bool {
-        self.service.is_wanted(self.key) && !self.interrupt.asked()
+        self.service.is_wanted(self.key)
+    }
+
+    fn warn_quoting(&self, message: &str) {
+        // The log is read by more people than the prompt.
+        log::debug!("take {}: {message}", self.key);
+        log::warn!("take {}: its prompt is longer than the model reads, and was cut", self.key);
     }
 }
 
@@ -284,7 +325,7 @@ fn report(environment: &Environment) -> Result<Option<wan_alpha_take::message::S
     }
     let client = client(environment, true)?;
     client.ask_report();
-    wait(&client, |snapshot| snapshot.reports > 0)?;
+    wait(&client, has_answered)?;
     Ok(client.snapshot().report)
 }
 
@@ -295,7 +336,7 @@ fn order(environment: &Environment, give: fn(&EngineClient), done: &str) -> Resu
     }
     let client = client(environment, true)?;
     give(&client);
-    wait(&client, |snapshot| snapshot.reports > 0)?;
+    wait(&client, has_answered)?;
     print_lines(&[done]);
     Ok(())
 }
@@ -318,10 +359,12 @@ fn is_running(environment: &Environment) -> Result<bool> {
     Ok(endpoint.engine_process().is_some())
 }
 
-fn wait(
-    client: &EngineClient,
-    until: impl Fn(&wan_alpha_take::client::Snapshot) -> bool,
-) -> Result<()> {
+/// With a report, or by ending before it was asked: then there is none.
+fn has_answered(snapshot: &Snapshot) -> bool {
+    snapshot.reports > 0 || snapshot.engine == EngineState::Absent
+}
+
+fn wait(client: &EngineClient, until: impl Fn(&Snapshot) -> bool) -> Result<()> {
     let mut seen = 0;
     for _ in 0..60 {
         let snapshot = client.snapshot();

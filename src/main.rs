@@ -17,6 +17,7 @@ mod output;
 mod progress;
 mod render;
 mod results;
+mod slow;
 mod take;
 
 use std::process::ExitCode;

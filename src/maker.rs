@@ -5,25 +5,25 @@
 //! published: whoever makes it again after a crash begins with decoding. Another machine that makes
 //! the same take is waited for; the first publisher wins.
 
+mod beating;
 mod latents;
 
+use std::io;
 use std::path::Path;
-use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use wan_alpha_core::generate::{Frame, Keep, Pipeline, Sink, SinkError};
 use wan_alpha_core::models::ModelRoots;
 use wan_alpha_core::tch::Device;
 use wan_alpha_core::weights::Strengths;
-use wan_alpha_core::{Error, ErrorKind, NUMERICS, Stage, Watch};
+use wan_alpha_core::{Error, ErrorKind, NUMERICS, Watch};
 use wan_alpha_take::message::Problem;
-use wan_alpha_take::store::{
-    Claim, Claimant, Claiming, Description, Store, StoreError, Take, TakeWriter,
-};
+use wan_alpha_take::store::{Claimant, Claiming, Description, Store, StoreError, Take, TakeWriter};
 use wan_alpha_take::{Fingerprint, Mask, TakeKey, TakeRequest};
 
 use crate::exit::Exit;
+use beating::Beating;
 use latents::Latents;
 
 /// A claim whose holder was silent for this long is taken over.
@@ -63,8 +63,7 @@ impl From<Error> for Unmade {
 
 impl From<StoreError> for Unmade {
     fn from(error: StoreError) -> Self {
-        Problem::new(error.code(), error.to_string(), "make room in the store, or name another")
-            .into()
+        Problem::from_sentence(error.code(), &error.to_string()).into()
     }
 }
 
@@ -80,12 +79,19 @@ pub(crate) fn exit_of(problem: &Problem) -> Exit {
     }
 }
 
+/// What makes equal bits: the class of a device, in a word.
+pub(crate) fn device_class(device: Device) -> &'static str {
+    if device.is_cuda() { "cuda" } else { "cpu" }
+}
+
 /// Where a take is to be made and published.
 pub(crate) struct Place<'a> {
     pub(crate) store: &'a Store,
     pub(crate) models: &'a ModelRoots,
     /// What one's own takes may fill in each folder of the store.
     pub(crate) limit: Option<u64>,
+    /// Asked once it is known that a take must be computed, and with which model: whether to.
+    pub(crate) may_begin: &'a dyn Fn(&Pipeline) -> Result<(), Unmade>,
 }
 
 /// Makes takes; keeps the model of the last one.
@@ -125,9 +131,14 @@ impl Maker {
         self.warm = None;
     }
 
-    /// What makes equal bits: the class of the device, in a word.
+    /// What it computes on.
+    pub(crate) fn device(&self) -> Device {
+        self.device
+    }
+
+    /// As [`device_class`].
     pub(crate) fn device_class(&self) -> &'static str {
-        if self.device.is_cuda() { "cuda" } else { "cpu" }
+        device_class(self.device)
     }
 
     /// The take of a request: from the store, or made and published.
@@ -154,9 +165,9 @@ impl Maker {
         if let Some(take) = look(place.store, &key, watch) {
             return Ok(take);
         }
-        let beating = Beating { watch, claim: Mutex::new((claim, Instant::now())) };
-        self.warm_up(request, place.models, &beating)?;
-        let take = self.publish(&key, request, mask, place, &beating)?;
+        let beating = Beating::begin(claim, BEAT).map_err(no_thread)?;
+        self.warm_up(request, place, watch)?;
+        let take = self.publish(&key, request, mask, place, watch)?;
         drop(beating);
         self.latents.forget(&key);
         let trimmed = place.store.trim(place.limit);
@@ -166,11 +177,11 @@ impl Maker {
         Ok(take)
     }
 
-    /// Opens the model of the request, unless it is there.
+    /// Opens the model of the request, unless it is there, if the take may be begun with it.
     fn warm_up(
         &mut self,
         request: &TakeRequest,
-        models: &ModelRoots,
+        place: &Place<'_>,
         watch: &dyn Watch,
     ) -> Result<(), Unmade> {
         let strengths =
@@ -179,10 +190,11 @@ impl Maker {
             return Err(no_model("the request names no model"));
         };
         let fits = |warm: &Warm| warm.fingerprint == fingerprint && warm.strengths == strengths;
-        if self.warm.as_ref().is_some_and(fits) {
-            return Ok(());
+        if let Some(warm) = self.warm.as_ref().filter(|warm| fits(warm)) {
+            return (place.may_begin)(&warm.pipeline);
         }
         self.warm = None;
+        let models = place.models;
         let named = models.with_fingerprint(fingerprint)?.ok_or_else(|| {
             let roots: Vec<_> =
                 models.roots.iter().map(|root| root.display().to_string()).collect();
@@ -197,6 +209,7 @@ impl Maker {
         }
         let pipeline =
             Pipeline::open(&named.paths(), strengths, self.device, Keep::Everything, watch)?;
+        (place.may_begin)(&pipeline)?;
         let name = named.manifest.name;
         self.warm = Some(Warm { fingerprint, strengths, name, pipeline });
         Ok(())
@@ -268,41 +281,17 @@ fn no_model(message: &str) -> Unmade {
     ))
 }
 
+fn no_thread(error: io::Error) -> Unmade {
+    let message = format!("the system gives no thread to make a take with: {error}");
+    Unmade::Failed(Problem::new("failed", message, "end other programs and generate again"))
+}
+
 fn look(store: &Store, key: &TakeKey, watch: &dyn Watch) -> Option<Take> {
     let found = store.find(key);
     for problem in &found.problems {
         watch.warn(&problem.to_string());
     }
     found.take
-}
-
-/// Passes everything on, and keeps the claim alive meanwhile.
-struct Beating<'a> {
-    watch: &'a dyn Watch,
-    claim: Mutex<(Claim, Instant)>,
-}
-
-impl Watch for Beating<'_> {
-    fn progress(&self, stage: Stage, step: usize, of: usize) {
-        self.watch.progress(stage, step, of);
-    }
-
-    fn go_on(&self) -> bool {
-        if let Ok(mut claim) = self.claim.try_lock()
-            && claim.1.elapsed() > BEAT
-        {
-            claim.1 = Instant::now();
-            // Lost: the take may be made twice, and the first publisher wins.
-            if let Err(error) = claim.0.beat() {
-                log::warn!("{error}");
-            }
-        }
-        self.watch.go_on()
-    }
-
-    fn warn(&self, message: &str) {
-        self.watch.warn(message);
-    }
 }
 
 /// Frames into a take that is being written.

@@ -15,10 +15,12 @@ use crate::console::Console;
 use crate::dump::Dump;
 use crate::environment::Environment;
 use crate::exit::{Exit, OrExit};
+use crate::maker::device_class;
 use crate::model::{Chosen, explain, fingerprint_of};
 use crate::output::{self, Plan, Writer, Written};
 use crate::progress::Progress;
 use crate::results::print_lines;
+use crate::slow::Slow;
 use crate::{engine, take};
 use placement::Placement;
 
@@ -66,6 +68,10 @@ pub(crate) fn run(
         let written = take::write_files(&take, &args.out, args.formats(), console)?;
         (written, format!("engine, {}", take.description().device))
     } else {
+        let learned = engine::learned(&request, device_class(device), environment);
+        if let Some(slow) = Slow::of(&pipeline, &request, device, learned).map_err(explain)? {
+            console.caution(slow);
+        }
         let written = make(args, &request, &mut pipeline, &placement, console)?;
         (written, format!("{device:?}"))
     };

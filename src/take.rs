@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use wan_alpha_core::Watch;
+use wan_alpha_core::generate::Pipeline;
 use wan_alpha_take::store::{Store, Take};
 use wan_alpha_take::{TakeKey, TakeRequest};
 
@@ -19,6 +20,7 @@ use crate::maker::{Maker, Place, Unmade, exit_of};
 use crate::output::{self, Format, Plan, Writer, Written};
 use crate::progress::Progress;
 use crate::results::print_lines;
+use crate::slow::Slow;
 
 /// Runs a verb of `wan-alpha take`.
 pub(crate) fn run(
@@ -151,7 +153,20 @@ fn make(
     }
     let device = args.device.open(&environment.libraries).map_err(crate::model::explain)?;
     let mut maker = Maker::new(device, &environment.state, &environment.host);
-    let place = Place { store, models: &environment.models, limit: environment.store_limit };
+    let learned = engine::learned(&request, maker.device_class(), environment);
+    // Whoever typed it may go on, knowing how long.
+    let may_begin = |pipeline: &Pipeline| {
+        if let Some(slow) = Slow::of(pipeline, &request, device, learned)? {
+            console.caution(slow);
+        }
+        Ok(())
+    };
+    let place = Place {
+        store,
+        models: &environment.models,
+        limit: environment.store_limit,
+        may_begin: &may_begin,
+    };
     match maker.make(&request, None, &place, console) {
         Ok(take) => Ok(vec![take.path().display().to_string()]),
         Err(Unmade::Stopped) => Err(anyhow!("cancelled")).or_exit(Exit::Cancelled),

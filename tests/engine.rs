@@ -4,106 +4,17 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 #![cfg(unix)]
 
+mod support;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
-
-/// A user's folders, with a named model in them.
-struct Studio {
-    room: TempDir,
-}
-
-impl Studio {
-    fn new() -> Self {
-        let studio = Self { room: tempfile::tempdir().unwrap() };
-        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/t2v-euler/model");
-        studio.ok(&["model", "add", "tiny", data.to_str().unwrap()]);
-        studio
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.room.path().join(name)
-    }
-
-    /// The command, in this user's environment; sockets in their own folder under `run`.
-    fn command(&self, run: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wan-alpha"));
-        command.args(arguments).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
-        command.env("OMP_WAIT_POLICY", "passive").env("OMP_NUM_THREADS", "1");
-        for (name, folder) in [
-            ("HOME", "home"),
-            ("WAN_ALPHA_MODELS", "models"),
-            ("WAN_ALPHA_STORE", "takes"),
-            ("WAN_ALPHA_RUN", run),
-            ("XDG_STATE_HOME", run),
-        ] {
-            command.env(name, self.path(folder));
-        }
-        command.env("WAN_ALPHA_IDLE", "20");
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command("run", arguments).output().unwrap()
-    }
-
-    #[track_caller]
-    fn ok(&self, arguments: &[&str]) -> (String, String) {
-        told(self.run(arguments))
-    }
-
-    /// A request in a file, as `--seed` and others say.
-    fn request(&self, name: &str, seed: u32, frames: u32) -> String {
-        let record = fs::read_to_string(self.path("models/tiny/wan-alpha.json")).unwrap();
-        let record: Value = serde_json::from_str(&record).unwrap();
-        let latent_frames = (frames as usize - 1) / 4 + 1;
-        let ellipse = json!({ "x": 0.5, "y": 0.5, "a": 0.6, "b": 1.0, "angle": 0.0 });
-        let request = json!({
-            "version": 1, "numerics": wan_alpha_core::NUMERICS, "prompt": "smoke",
-            "negative_prompt": null, "seed": seed, "frames": frames, "width": 64, "height": 48,
-            "take_rate": 16, "ellipse": vec![ellipse; latent_frames], "mask": null,
-            "mu": vec![0.05; latent_frames], "mu_scale": 1.0, "steps": 12, "shift": 5.0,
-            "guidance": 1.0, "solver": "unipc", "dora_strength": 1.0, "distill_strength": 1.0,
-            "precision": "f32", "decode_tiling": "whole", "model": "tiny",
-            "model_fingerprint": record["fingerprint"], "first_image": null,
-        });
-        let path = self.path(name);
-        fs::write(&path, request.to_string()).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-
-    /// The takes in the store, with their bytes.
-    fn takes(&self) -> Vec<(PathBuf, Vec<u8>)> {
-        let names: BTreeSet<_> = fs::read_dir(self.path("takes"))
-            .map(|entries| entries.map(|entry| entry.unwrap().path()).collect())
-            .unwrap_or_default();
-        let takes = names.into_iter().filter(|path| path.extension().is_some_and(|e| e == "take"));
-        takes.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
-    }
-}
-
-impl Drop for Studio {
-    fn drop(&mut self) {
-        for run in ["run", "run-b"] {
-            let _ = self.command(run, &["engine", "stop"]).output();
-        }
-    }
-}
-
-/// stdout and stderr of a call that must have succeeded.
-#[track_caller]
-fn told(output: Output) -> (String, String) {
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
-    assert!(output.status.success(), "{stderr}");
-    assert!(!stderr.contains("panicked"), "{stderr}");
-    (stdout, stderr)
-}
+use support::studio::{Studio, told};
 
 #[test]
 fn a_take_is_made_once_and_found_again() {
@@ -176,6 +87,27 @@ fn the_engine_keeps_its_model_warm() {
 }
 
 #[test]
+fn a_take_that_nobody_waits_for_is_not_made() {
+    let studio = Studio::new();
+    let request = studio.request("a.json", 1, 81);
+    let mut command = studio.command("run", &["take", "make", "--engine", &request]);
+    let mut client = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let stderr = BufReader::new(client.stderr.take().unwrap());
+    assert!(stderr.lines().map_while(Result::ok).any(|line| line.starts_with("sampling")));
+    client.kill().unwrap();
+    client.wait().unwrap();
+    let idle = || studio.ok(&["engine", "status"]).0.lines().count() == 2;
+    assert!((0..100).any(|_| idle()), "{}", studio.ok(&["engine", "status"]).0);
+    assert!(studio.takes().is_empty());
+    // The engine lives on, and its log says nothing of the prompt.
+    // A prompt that is too long is cut with a warning, which quotes it.
+    let long = |request: &mut Value| request["prompt"] = json!("smoke ".repeat(600));
+    studio.ok(&["take", "make", "--engine", &studio.request_with("b.json", 2, 5, long)]);
+    let log = fs::read_to_string(studio.path("run/wan-alpha/engine.log")).unwrap();
+    assert!(log.contains("was cut") && !log.contains("smoke"), "{log}");
+}
+
+#[test]
 fn two_engines_of_one_store_publish_once() {
     let studio = Studio::new();
     let request = studio.request("a.json", 1, 17);
@@ -212,6 +144,12 @@ fn a_render_by_the_engine_writes_what_a_render_in_place_writes() {
     }
 }
 
+/// The process of the engine.
+fn engine(studio: &Studio) -> u64 {
+    let (json, _) = studio.ok(&["engine", "status", "--json"]);
+    serde_json::from_str::<Value>(&json).unwrap()["engine"]["pid"].as_u64().unwrap()
+}
+
 /// Kills a process that makes a take when stderr says that a stage begins.
 fn kill_at(studio: &Studio, request: &str, stage: &str) {
     let mut command = studio.command("run", &["take", "make", request]);
@@ -242,6 +180,44 @@ fn a_kill_at_any_stage_leaves_nothing_half_done() {
             assert!(!again.contains("sampling") && !again.contains("reading"), "{again}");
         }
     }
+}
+
+#[test]
+fn an_engine_killed_while_decoding_is_replaced_and_decodes_what_was_sampled() {
+    let unbroken = Studio::new();
+    unbroken.ok(&["take", "make", &unbroken.request("a.json", 1, 81)]);
+    let expected = unbroken.takes().remove(0).1;
+
+    let studio = Studio::new();
+    studio.ok(&["take", "make", "--engine", &studio.request("warm.json", 2, 5)]);
+    let first = engine(&studio);
+    let request = studio.request("a.json", 1, 81);
+    let mut command = studio.command("run", &["take", "make", "--engine", &request]);
+    let mut client = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let stderr = BufReader::new(client.stderr.take().unwrap());
+    let mut lines = stderr.lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.starts_with("decoding 0")));
+    let killed = Command::new("kill").args(["-9", &first.to_string()]).status().unwrap();
+    assert!(killed.success());
+    let rest: Vec<String> = lines.collect();
+    assert!(client.wait().unwrap().success(), "{rest:?}");
+    assert_ne!(engine(&studio), first, "the kill came too late: {rest:?}");
+    assert!(!rest.iter().any(|line| line.starts_with("sampling")), "{rest:?}");
+    let takes = studio.takes();
+    assert!(takes.len() == 2 && takes.iter().any(|(_, bytes)| *bytes == expected));
+}
+
+#[test]
+fn a_signal_ends_an_idle_engine() {
+    let studio = Studio::new();
+    studio.ok(&["take", "make", "--engine", &studio.request("a.json", 1, 5)]);
+    let ended = Command::new("kill").arg(engine(&studio).to_string()).status().unwrap();
+    assert!(ended.success());
+    let gone = || {
+        std::thread::sleep(Duration::from_millis(100));
+        studio.ok(&["engine", "status"]).0 == "no engine is running\n"
+    };
+    assert!((0..100).any(|_| gone()));
 }
 
 #[test]

@@ -29,15 +29,8 @@ type Shapes = Vec<(String, Vec<u64>)>;
 impl Transformer {
     /// Writes `config.json`, [`SHARDS`] and their index. Returns the bytes of all tensors.
     pub(crate) fn write(&self, folder: &Path) -> u64 {
-        let Self { dim, heads, ffn, layers, text_dim: _ } = *self;
-        let config = json!({
-            "_class_name": "WanModel", "model_type": "t2v", "dim": dim, "ffn_dim": ffn,
-            "freq_dim": FREQ_DIM, "in_dim": 16, "out_dim": 16, "num_heads": heads,
-            "num_layers": layers, "text_len": 512, "eps": 1e-6,
-        });
-        write_json(&folder.join("config.json"), &config);
-        let shapes: Shapes =
-            (0..layers).flat_map(|n| self.block(n)).chain(self.outside()).collect();
+        self.write_config(folder);
+        let shapes = self.shapes();
         let shards: Vec<_> = shapes.chunks(shapes.len().div_ceil(SHARDS)).collect();
         let mut weight_map = serde_json::Map::new();
         let mut bytes = 0;
@@ -50,6 +43,31 @@ impl Transformer {
         let index = json!({ "metadata": { "total_size": bytes }, "weight_map": weight_map });
         write_json(&folder.join("diffusion_pytorch_model.safetensors.index.json"), &index);
         bytes
+    }
+
+    /// Writes `config.json` and one file of zeros that take no room on the disk: a model of any
+    /// size, as long as nothing computes with it. Returns the number of its parameters.
+    pub(crate) fn write_hollow(&self, folder: &Path) -> u64 {
+        self.write_config(folder);
+        let (header, end) = header(&self.shapes());
+        let mut file = File::create(folder.join("hollow.safetensors")).unwrap();
+        file.write_all(&header).unwrap();
+        file.set_len(header.len() as u64 + end).unwrap();
+        end / 4
+    }
+
+    fn write_config(&self, folder: &Path) {
+        let Self { dim, heads, ffn, layers, text_dim: _ } = *self;
+        let config = json!({
+            "_class_name": "WanModel", "model_type": "t2v", "dim": dim, "ffn_dim": ffn,
+            "freq_dim": FREQ_DIM, "in_dim": 16, "out_dim": 16, "num_heads": heads,
+            "num_layers": layers, "text_len": 512, "eps": 1e-6,
+        });
+        write_json(&folder.join("config.json"), &config);
+    }
+
+    fn shapes(&self) -> Shapes {
+        (0..self.layers).flat_map(|n| self.block(n)).chain(self.outside()).collect()
     }
 
     /// Writes a DoRA for every matrix of every block.
@@ -137,6 +155,22 @@ fn push_linear(shapes: &mut Shapes, name: &str, output: u64, input: u64) {
 /// in it overflows. Returns the bytes of the tensors.
 fn write_random(path: &Path, shapes: &[(String, Vec<u64>)]) -> u64 {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let (header, end) = header(shapes);
+    let mut file = BufWriter::new(File::create(path).unwrap());
+    file.write_all(&header).unwrap();
+    let numbers: &[u8] = bytemuck::cast_slice(numbers());
+    let mut left = end as usize;
+    while left > 0 {
+        let part = &numbers[..left.min(numbers.len())];
+        file.write_all(part).unwrap();
+        left -= part.len();
+    }
+    file.flush().unwrap();
+    end
+}
+
+/// How a safetensors file of float32 numbers begins, and how many bytes of them follow.
+fn header(shapes: &[(String, Vec<u64>)]) -> (Vec<u8>, u64) {
     let mut header = serde_json::Map::new();
     let mut end = 0;
     for (name, shape) in shapes {
@@ -148,19 +182,8 @@ fn write_random(path: &Path, shapes: &[(String, Vec<u64>)]) -> u64 {
     let mut header = serde_json::to_vec(&header).unwrap();
     // The data begins at a multiple of eight.
     header.resize(header.len().next_multiple_of(8), b' ');
-
-    let mut file = BufWriter::new(File::create(path).unwrap());
-    file.write_all(&(header.len() as u64).to_le_bytes()).unwrap();
-    file.write_all(&header).unwrap();
-    let numbers: &[u8] = bytemuck::cast_slice(numbers());
-    let mut left = end as usize;
-    while left > 0 {
-        let part = &numbers[..left.min(numbers.len())];
-        file.write_all(part).unwrap();
-        left -= part.len();
-    }
-    file.flush().unwrap();
-    end
+    let length = (header.len() as u64).to_le_bytes();
+    ([&length[..], &header].concat(), end)
 }
 
 /// The same on every machine; as many as a prime, so that rows of no width repeat each other.
