@@ -2,13 +2,14 @@
 
 mod lines;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use wan_alpha_core::Watch;
 use wan_alpha_core::generate::Pipeline;
-use wan_alpha_take::store::{Store, Take};
+use wan_alpha_take::store::{Store, StoreError, Take};
 use wan_alpha_take::{TakeKey, TakeRequest};
 
 use crate::args::{Export, MakeTake, TakeCommand};
@@ -79,15 +80,23 @@ fn by_beginning(store: &Store, text: &str) -> Result<TakeKey> {
 }
 
 fn verify(store: &Store, key: Option<&str>, watch: &dyn Watch) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    let mut damaged = 0;
     let takes = match key {
         Some(key) => vec![find(store, key, watch)?],
         None => {
-            let keys = store.list().takes.into_iter().map(|take| take.description.key);
-            keys.filter_map(|key| store.find(&key).take).collect()
+            let (takes, problems) = every_take(store);
+            for problem in problems {
+                if let StoreError::Damaged { .. } = problem {
+                    damaged += 1;
+                    lines.push(format!("DAMAGED  {problem}"));
+                } else {
+                    watch.warn(&problem.to_string());
+                }
+            }
+            takes
         }
     };
-    let mut lines = Vec::new();
-    let mut damaged = 0;
     for take in takes {
         let bad = take.verify(|_| {})?;
         let path = take.path().display();
@@ -105,6 +114,31 @@ fn verify(store: &Store, key: Option<&str>, watch: &dyn Watch) -> Result<Vec<Str
     }
     print_lines(&lines);
     bail!("{damaged} takes are damaged and were set aside; they are made again when asked for")
+}
+
+/// Every take that can be opened, and why others cannot; damaged ones have been set aside.
+fn every_take(store: &Store) -> (Vec<Take>, Vec<StoreError>) {
+    let listing = store.list();
+    let mut problems = Vec::new();
+    let mut keys: Vec<TakeKey> = listing.takes.iter().map(|take| take.description.key).collect();
+    for problem in listing.problems {
+        let named = match &problem {
+            StoreError::Damaged { path, .. } => path.file_stem().and_then(OsStr::to_str),
+            _ => None,
+        };
+        match named.and_then(|name| name.parse().ok()) {
+            // Looked at once more, which sets it aside.
+            Some(key) => keys.push(key),
+            None => problems.push(problem),
+        }
+    }
+    let mut takes = Vec::new();
+    for key in keys {
+        let found = store.find(&key);
+        takes.extend(found.take);
+        problems.extend(found.problems);
+    }
+    (takes, problems)
 }
 
 /// A take of the store as files, as `wan-alpha render` writes them.
