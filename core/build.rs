@@ -10,7 +10,10 @@ fn main() {
         return;
     };
     let libtorch = Path::new(&libtorch);
-    println!("cargo:rustc-link-arg=-Wl,-rpath,{}", libtorch.join("lib").display());
+    // Windows knows no run paths.
+    if env::var_os("CARGO_CFG_UNIX").is_some() {
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{}", libtorch.join("lib").display());
+    }
     let version = libtorch.join("build-version");
     println!("cargo:rerun-if-changed={}", version.display());
     let version = fs::read_to_string(version).unwrap_or_default();
