@@ -1,0 +1,89 @@
+//! The host's own frames, in memory and, from one session to the next, on disk.
+
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, RwLock};
+
+use crate::images::{Depth, Image, height, width};
+use crate::node::Made;
+use crate::rules::{lock, read, write};
+
+type Key = [u8; 32];
+
+#[derive(Default)]
+pub(crate) struct FrameCache {
+    memory: Mutex<HashMap<Key, Image>>,
+    folder: RwLock<Option<PathBuf>>,
+}
+
+impl FrameCache {
+    pub(crate) fn keep_in(&self, folder: &Path) {
+        *write(&self.folder) = Some(folder.to_owned());
+    }
+
+    pub(crate) fn find(&self, key: &Key) -> Option<(Image, Made)> {
+        if let Some(image) = lock(&self.memory).get(key) {
+            return Some((image.clone(), Made::FromMemory));
+        }
+        let image = unpacked(&fs::read(self.file(key)?).ok()?)?;
+        lock(&self.memory).insert(*key, image.clone());
+        Some((image, Made::FromDisk))
+    }
+
+    pub(crate) fn keep(&self, key: &Key, image: &Image) {
+        lock(&self.memory).insert(*key, image.clone());
+        if let Some(file) = self.file(key) {
+            // A cache that cannot be written is no cache; hosts say nothing either.
+            let _ = fs::write(file, packed(image));
+        }
+    }
+
+    pub(crate) fn clear_memory(&self) {
+        lock(&self.memory).clear();
+    }
+
+    fn file(&self, key: &Key) -> Option<PathBuf> {
+        let name = blake3::Hash::from_bytes(*key).to_hex();
+        read(&self.folder).as_ref().map(|folder| folder.join(format!("{name}.frame")))
+    }
+}
+
+/// Four sides, the depth, and the pixels.
+fn packed(image: &Image) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(20 + image.bytes.len());
+    image.bounds.iter().for_each(|side| bytes.extend(side.to_le_bytes()));
+    let depth = Depth::ALL.iter().position(|depth| *depth == image.depth).unwrap_or_default();
+    bytes.extend((depth as u32).to_le_bytes());
+    bytes.extend(&image.bytes);
+    bytes
+}
+
+fn unpacked(bytes: &[u8]) -> Option<Image> {
+    let (head, pixels) = bytes.split_at_checked(20)?;
+    let number = |nth: usize| {
+        let bytes = head.get(4 * nth..4 * nth + 4)?;
+        Some(i32::from_le_bytes(bytes.try_into().ok()?))
+    };
+    let bounds = [number(0)?, number(1)?, number(2)?, number(3)?];
+    let depth = *Depth::ALL.get(usize::try_from(number(4)?).ok()?)?;
+    let expected = width(bounds) * height(bounds) * depth.pixel_bytes();
+    (pixels.len() == expected).then(|| Image { bounds, depth, bytes: pixels.to_vec() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_survive_the_disk_and_damaged_ones_do_not() {
+        let image = Image { bounds: [-1, 2, 1, 3], depth: Depth::Byte, bytes: (0..8).collect() };
+        let mut bytes = packed(&image);
+        assert_eq!(unpacked(&bytes), Some(image));
+        bytes.pop();
+        assert_eq!(unpacked(&bytes), None);
+        assert_eq!(unpacked(&bytes[..7]), None);
+    }
+}

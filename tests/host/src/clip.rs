@@ -1,0 +1,77 @@
+//! Inputs and outputs of an effect.
+
+#![forbid(unsafe_code)]
+
+use std::sync::{Arc, RwLock, Weak};
+
+use crate::boundary::Handled;
+use crate::effect::Effect;
+use crate::host::HostState;
+use crate::images::source::Source;
+use crate::properties::{Place, PropertySet};
+use crate::registry::Handle;
+use crate::rules::{read, write};
+
+pub(crate) struct Clip {
+    handle: Handle,
+    pub(crate) effect: Weak<Effect>,
+    pub(crate) name: String,
+    pub(crate) properties: Arc<PropertySet>,
+    source: RwLock<Option<Source>>,
+}
+
+impl Handled for Clip {
+    const WHAT: &'static str = "a clip";
+
+    fn host(&self) -> Option<Arc<HostState>> {
+        self.properties.host()
+    }
+}
+
+impl Clip {
+    pub(crate) fn described(host: &Arc<HostState>, effect: Weak<Effect>, name: &str) -> Arc<Self> {
+        let properties = PropertySet::new(host, Place::ClipDescriptor);
+        properties.put("OfxPropType", ["OfxTypeClip"]);
+        properties.put("OfxPropName", [name]);
+        properties.put("OfxPropLabel", [name]);
+        Self::new(effect, name, properties)
+    }
+
+    pub(crate) fn made(&self, host: &Arc<HostState>, effect: Weak<Effect>) -> Arc<Self> {
+        let properties = self.properties.made_from(host, Place::Clip);
+        Self::new(effect, &self.name, properties)
+    }
+
+    fn new(effect: Weak<Effect>, name: &str, properties: Arc<PropertySet>) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            handle: Handle::of(me),
+            effect,
+            name: name.to_owned(),
+            properties,
+            source: RwLock::default(),
+        })
+    }
+
+    pub(crate) fn handle(&self) -> usize {
+        self.handle.number()
+    }
+
+    pub(crate) fn is_output(&self) -> bool {
+        self.name == "Output"
+    }
+
+    pub(crate) fn source(&self) -> Option<Source> {
+        read(&self.source).clone()
+    }
+
+    pub(crate) fn connect(&self, source: Option<Source>) {
+        let properties = &self.properties;
+        properties.put("OfxImageClipPropConnected", [i32::from(source.is_some())]);
+        if let Some(source) = &source {
+            properties.put("OfxImagePropPixelAspectRatio", [source.pixel_aspect]);
+            properties.put("OfxImageEffectPropFrameRange", source.frames);
+            properties.put("OfxImageEffectPropUnmappedFrameRange", source.frames);
+        }
+        *write(&self.source) = source;
+    }
+}

@@ -1,0 +1,117 @@
+//! What each thread is doing: the actions that the host has called and that have not returned.
+
+#![forbid(unsafe_code)]
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::action::Action;
+use crate::effect::Effect;
+use crate::host::HostState;
+use crate::images::Fetched;
+use crate::images::rendering::Rendering;
+use crate::overlay::Canvas;
+use crate::rules::{Faults, Rule, lock};
+
+/// One action under way.
+pub(crate) struct Doing {
+    pub(crate) action: Action,
+    pub(crate) host: Arc<HostState>,
+    pub(crate) effect: Option<Arc<Effect>>,
+    /// Of the action, where it has one.
+    pub(crate) time: Option<f64>,
+    pub(crate) rendering: Option<Arc<Rendering>>,
+    pub(crate) canvas: Option<Arc<Canvas>>,
+    /// Fetched in this action and not yet released.
+    pub(crate) images: Mutex<HashMap<usize, Fetched>>,
+    /// Edits begun less edits ended.
+    pub(crate) edits: AtomicI32,
+}
+
+impl Doing {
+    pub(crate) fn new(host: &Arc<HostState>, action: Action) -> Self {
+        Self {
+            action,
+            host: host.clone(),
+            effect: None,
+            time: None,
+            rendering: None,
+            canvas: None,
+            images: Mutex::default(),
+            edits: AtomicI32::new(0),
+        }
+    }
+
+    pub(crate) fn fault(&self, rule: Rule, words: String) {
+        let mut during = self.action.name().to_owned();
+        if let Some(effect) = &self.effect {
+            during = format!("{during} of {}", effect.title());
+        }
+        self.host.faults.add(rule, &during, words);
+    }
+
+    /// When it has returned.
+    pub(crate) fn check_left(&self) {
+        let kept = lock(&self.images).len();
+        if kept > 0 {
+            self.fault(Rule::ReleasedImage, format!("{kept} images were not released"));
+        }
+        let edits = self.edits.load(Ordering::Relaxed);
+        if edits != 0 {
+            let words = format!("{edits} edits were begun and not ended");
+            self.fault(Rule::BalancedEdit, words);
+        }
+    }
+}
+
+thread_local! {
+    static STACK: RefCell<Vec<Arc<Doing>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The innermost action of this thread.
+pub(crate) fn now() -> Option<Arc<Doing>> {
+    STACK.with_borrow(|stack| stack.last().cloned())
+}
+
+/// The innermost action of this thread that has what is looked for.
+pub(crate) fn innermost<T>(look: impl Fn(&Doing) -> Option<T>) -> Option<T> {
+    STACK.with_borrow(|stack| stack.iter().rev().find_map(|doing| look(doing)))
+}
+
+/// How many actions of this kind this thread is in.
+pub(crate) fn depth(action: &Action) -> usize {
+    STACK.with_borrow(|stack| stack.iter().filter(|doing| doing.action == *action).count())
+}
+
+/// Does something as part of an action.
+pub(crate) fn within<R>(doing: &Arc<Doing>, work: impl FnOnce() -> R) -> R {
+    /// Leaves the action however the work ends.
+    struct Leave;
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            STACK.with_borrow_mut(Vec::pop);
+        }
+    }
+    STACK.with_borrow_mut(|stack| stack.push(doing.clone()));
+    let _leave = Leave;
+    work()
+}
+
+/// Lays a fault at the door of the action under way, or at everyone's where there is none.
+pub(crate) fn fault(rule: Rule, words: String) {
+    match now() {
+        Some(doing) => doing.fault(rule, words),
+        None => Faults::everywhere(rule, &words),
+    }
+}
+
+/// A suite is called.
+pub(crate) fn note_call(function: &str) {
+    if let Some(doing) = now()
+        && doing.action == Action::SetHost
+    {
+        doing.fault(Rule::QuietSetHost, format!("{function} is called"));
+    }
+}

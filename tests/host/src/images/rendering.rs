@@ -1,0 +1,152 @@
+//! One render under way: what was asked, where it goes, and when it is to be given up.
+
+#![forbid(unsafe_code)]
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use super::memory::Memory;
+use super::{Image, Rect, intersection, poison};
+use crate::rules::{Rule, lock};
+
+/// Gives renders up, from any thread.
+#[derive(Clone, Debug, Default)]
+pub struct AbortSwitch(Arc<Mutex<Option<Instant>>>);
+
+impl AbortSwitch {
+    /// One that nobody has pulled.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// From now on the plug-in is told to give up.
+    pub fn pull(&self) {
+        lock(&self.0).get_or_insert_with(Instant::now);
+    }
+
+    fn pulled(&self) -> Option<Instant> {
+        *lock(&self.0)
+    }
+}
+
+/// When a render is given up.
+#[derive(Clone, Debug, Default)]
+pub enum Abort {
+    /// It is not.
+    #[default]
+    Never,
+    /// Once the plug-in has asked so often whether it is.
+    AfterPolls(u32),
+    /// When somebody says so.
+    When(AbortSwitch),
+}
+
+/// One render action.
+pub(crate) struct Rendering {
+    pub(crate) time: f64,
+    pub(crate) scale: [f64; 2],
+    pub(crate) window: Rect,
+    /// The region of definition in pixels.
+    pub(crate) region: Rect,
+    pub(crate) pixel_aspect: f64,
+    pub(crate) field: &'static str,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) abort: Abort,
+    pub(crate) polls: AtomicU32,
+    raised: Mutex<Option<Instant>>,
+}
+
+impl Rendering {
+    pub(crate) fn new(time: f64, scale: [f64; 2], window: Rect, memory: Arc<Memory>) -> Self {
+        Self {
+            time,
+            scale,
+            window,
+            region: memory.bounds,
+            pixel_aspect: 1.0,
+            field: "OfxFieldNone",
+            memory,
+            abort: Abort::Never,
+            polls: AtomicU32::new(0),
+            raised: Mutex::new(None),
+        }
+    }
+
+    /// The plug-in asks whether to give up.
+    pub(crate) fn poll(&self) -> bool {
+        let polled = self.polls.fetch_add(1, Ordering::Relaxed) + 1;
+        let since = match &self.abort {
+            Abort::Never => None,
+            Abort::AfterPolls(polls) => (polled > *polls).then(Instant::now),
+            Abort::When(switch) => switch.pulled(),
+        };
+        if let Some(since) = since {
+            lock(&self.raised).get_or_insert(since);
+        }
+        since.is_some()
+    }
+
+    /// Since when it is given up; also where the plug-in has not asked.
+    pub(crate) fn raised(&self) -> Option<Instant> {
+        let pulled = match &self.abort {
+            Abort::When(switch) => switch.pulled(),
+            _ => None,
+        };
+        lock(&self.raised).or(pulled)
+    }
+
+    /// Whether the plug-in was told to give up.
+    pub(crate) fn was_told(&self) -> bool {
+        lock(&self.raised).is_some()
+    }
+
+    /// What is wrong with what was written outside of the windows rendered into this memory so far.
+    pub(crate) fn strayed(&self, windows: &[Rect]) -> Option<(Rule, String)> {
+        let memory = &self.memory;
+        if let Some(place) = memory.broken_guard() {
+            return Some((Rule::InsideWindow, format!("memory {place} was written")));
+        }
+        let size = memory.depth.pixel_bytes();
+        let [left, bottom, right, top] = memory.bounds;
+        for y in bottom..top {
+            // The columns of this row that belong to a window, in order.
+            let mut spans: Vec<_> = windows
+                .iter()
+                .map(|window| intersection(*window, memory.bounds))
+                .filter(|window| window[0] < window[2] && (window[1]..window[3]).contains(&y))
+                .map(|window| (window[0], window[2]))
+                .collect();
+            if spans == [(left, right)] {
+                continue;
+            }
+            spans.sort_unstable();
+            spans.push((right, right));
+            let row = memory.row(y);
+            let mut from = left;
+            for (begin, end) in spans {
+                if from < begin {
+                    let bytes = |x: i32| (x - left) as usize * size;
+                    let part = &row[bytes(from)..bytes(begin)];
+                    if let Some(x) = poison::first_touched(memory.depth, part, from, y) {
+                        let words = format!("pixel ({x}, {y}) lies outside of {:?}", self.window);
+                        return Some((Rule::InsideWindow, words));
+                    }
+                }
+                from = from.max(end);
+            }
+        }
+        None
+    }
+
+    /// What is wrong with the picture that was made.
+    pub(crate) fn flawed(image: &Image) -> Option<(Rule, String)> {
+        if let Some((x, y)) = poison::unwritten(image) {
+            return Some((Rule::EveryPixel, format!("pixel ({x}, {y}) was not written")));
+        }
+        let (x, y) = poison::not_finite(image)?;
+        let words = format!("pixel ({x}, {y}) is {:?}", image.pixel(x, y));
+        Some((Rule::FinitePixels, words))
+    }
+}

@@ -1,0 +1,73 @@
+//! The picture that is connected to an input: known at every pixel, and not the same upside down.
+
+#![forbid(unsafe_code)]
+
+use super::{Depth, Image, Rect, height, width};
+
+/// What is connected to an input.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    /// Left, bottom, right, top, in canonical coordinates.
+    pub region: [f64; 4],
+    /// Width of a pixel by its height.
+    pub pixel_aspect: f64,
+    /// First and last frame.
+    pub frames: [f64; 2],
+}
+
+impl Source {
+    /// With square pixels, over this region.
+    #[must_use]
+    pub fn over(region: [f64; 4]) -> Self {
+        Self { region, pixel_aspect: 1.0, frames: [1.0, 100.0] }
+    }
+
+    /// With pixels of this width by height.
+    #[must_use]
+    pub fn with_pixel_aspect(mut self, pixel_aspect: f64) -> Self {
+        self.pixel_aspect = pixel_aspect;
+        self
+    }
+
+    /// In pixels, at a scale.
+    #[must_use]
+    pub fn pixels(&self, scale: [f64; 2]) -> Rect {
+        to_pixels(self.region, scale, self.pixel_aspect)
+    }
+
+    /// Red goes from left to right, green from bottom to top, blue with time; alpha has a corner.
+    #[must_use]
+    pub fn pixel(&self, x: f64, y: f64, time: f64) -> [f32; 4] {
+        let [left, bottom, right, top] = self.region;
+        let (u, v) = ((x - left) / (right - left), (y - bottom) / (top - bottom));
+        let alpha = if u < 0.25 && v < 0.25 { 0.5 } else { 1.0 };
+        let blue = (time / 64.0).rem_euclid(1.0);
+        [u * alpha, v * alpha, blue * alpha, alpha].map(|component| component as f32)
+    }
+
+    /// As an image of a part of it.
+    #[must_use]
+    pub fn image(&self, window: Rect, scale: [f64; 2], time: f64, depth: Depth) -> Image {
+        let mut bytes = Vec::with_capacity(width(window) * height(window) * depth.pixel_bytes());
+        for y in window[1]..window[3] {
+            for x in window[0]..window[2] {
+                let x = (f64::from(x) + 0.5) / scale[0] * self.pixel_aspect;
+                let y = (f64::from(y) + 0.5) / scale[1];
+                for component in self.pixel(x, y, time) {
+                    depth.stored(component, &mut bytes);
+                }
+            }
+        }
+        Image { bounds: window, depth, bytes }
+    }
+}
+
+/// A canonical rectangle in pixels, grown to whole ones.
+pub(crate) fn to_pixels(region: [f64; 4], scale: [f64; 2], pixel_aspect: f64) -> Rect {
+    // A hair of rounding must not add a row.
+    let low = |value: f64| (value + 1e-6).floor() as i32;
+    let high = |value: f64| (value - 1e-6).ceil() as i32;
+    let [left, bottom, right, top] = region;
+    let (x, y) = (scale[0] / pixel_aspect, scale[1]);
+    [low(left * x), low(bottom * y), high(right * x), high(top * y)]
+}

@@ -1,0 +1,78 @@
+//! Single questions, for those who want the plug-in's own answer.
+
+#![forbid(unsafe_code)]
+
+use super::geometry::FramesOfClips;
+use super::{Node, geometry};
+use crate::action::Action;
+use crate::call::Call;
+use crate::effect::Preferences;
+use crate::images::Rect;
+use crate::status::Status;
+
+impl Node {
+    /// The region of definition at a time, and how the plug-in answered.
+    #[track_caller]
+    pub fn region(&self, time: f64) -> (Status, [f64; 4]) {
+        let answer = geometry::region(&self.state.effect(), time, [1.0; 2]);
+        self.state.host().faults.check();
+        answer
+    }
+
+    /// The regions of inputs that are wanted for a region of the output.
+    #[track_caller]
+    pub fn regions_of_interest(
+        &self,
+        time: f64,
+        wanted: [f64; 4],
+    ) -> (Status, Vec<(String, [f64; 4])>) {
+        let effect = self.state.effect();
+        let answer = geometry::regions_of_interest(&effect, time, [1.0; 2], wanted);
+        self.state.host().faults.check();
+        answer
+    }
+
+    /// The frames of inputs that are wanted for a frame of the output.
+    #[track_caller]
+    pub fn frames_needed(&self, time: f64) -> (Status, FramesOfClips) {
+        let answer = geometry::frames_needed(&self.state.effect(), time);
+        self.state.host().faults.check();
+        answer
+    }
+
+    /// The clip and time whose picture this one is, if it is.
+    #[track_caller]
+    pub fn identity(&self, time: f64, window: Rect) -> Option<(String, f64)> {
+        let effect = self.state.effect();
+        let answer = geometry::identity(&effect, time, [1.0; 2], window, "OfxFieldNone");
+        self.state.host().faults.check();
+        answer
+    }
+
+    /// From when to when there is a picture.
+    #[track_caller]
+    pub fn time_domain(&self) -> (Status, [f64; 2]) {
+        self.state.host().on_main_thread();
+        let answer = geometry::time_domain(&self.state.effect());
+        self.state.host().faults.check();
+        answer
+    }
+
+    /// What the plug-in wants of its clips.
+    #[track_caller]
+    pub fn preferences(&self) -> (Status, Preferences) {
+        self.state.host().on_main_thread();
+        let answer = geometry::clip_preferences(&self.state.effect());
+        self.state.host().faults.check();
+        answer
+    }
+
+    /// An action of whatever name on this instance, without arguments.
+    #[track_caller]
+    pub fn action(&self, name: &str) -> Status {
+        self.state.host().on_main_thread();
+        let status = Call::of(&self.state.effect(), Action::named(name)).perform();
+        self.state.after_action();
+        status
+    }
+}

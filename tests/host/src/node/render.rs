@@ -1,0 +1,357 @@
+//! Rendering past every cache.
+
+#![forbid(unsafe_code)]
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::ask::{Frame, Made, RenderAsk, Tiles};
+use super::{Node, NodeState, geometry, view};
+use crate::action::Action;
+use crate::call::Call;
+use crate::effect::Effect;
+use crate::images::memory::Memory;
+use crate::images::rendering::Rendering;
+use crate::images::source::to_pixels;
+use crate::images::{Image, Rect, height, intersection, width};
+use crate::rules::{Rule, fail, lock, read};
+use crate::status::Status;
+
+const FIELD: &str = "OfxFieldNone";
+
+impl Node {
+    /// Renders a frame past every cache. Any thread may; it does not matter what the main thread
+    /// does meanwhile.
+    #[track_caller]
+    pub fn render(&self, ask: &RenderAsk) -> Frame {
+        let frame = self.with_instance(0, |effect| {
+            sequence(effect, ask, [ask.time; 2], || render(&self.state, effect, ask))
+        });
+        self.state.host().faults.check();
+        frame
+    }
+
+    /// Renders frames one after another, as for a film. `ask.time` is of no account.
+    #[track_caller]
+    pub fn render_sequence(&self, first: i32, last: i32, ask: &RenderAsk) -> Vec<Frame> {
+        let range = [f64::from(first), f64::from(last)];
+        let frames = self.with_instance(0, |effect| {
+            sequence(effect, ask, range, || {
+                (first..=last)
+                    .map(|time| {
+                        let ask = RenderAsk { time: time.into(), ..ask.clone() };
+                        render(&self.state, effect, &ask)
+                    })
+                    .collect()
+            })
+        });
+        self.state.host().faults.check();
+        frames
+    }
+
+    /// Renders a thumbnail, with the instance that the host keeps for those where it does.
+    #[track_caller]
+    pub fn thumbnail(&self, time: f64, scale: f64) -> Frame {
+        let ask = RenderAsk { thumbnail: true, ..RenderAsk::at(time).scaled(scale) };
+        let last = self.state.instances().len().saturating_sub(1);
+        let frame = self.with_instance(last, |effect| {
+            sequence(effect, &ask, [time; 2], || render(&self.state, effect, &ask))
+        });
+        self.state.host().faults.check();
+        frame
+    }
+
+    /// Holds an instance while it renders, so that it is not destroyed meanwhile.
+    #[track_caller]
+    pub(super) fn with_instance<R>(&self, nth: usize, work: impl FnOnce(&Arc<Effect>) -> R) -> R {
+        loop {
+            let instances = self.state.instances();
+            let Some(effect) = instances.get(nth).or(instances.first()) else {
+                fail(&format!("{} has been deleted", self.state.name));
+            };
+            let _in_use = read(&effect.in_use);
+            // Rebuilt between finding and holding it: there is a new one.
+            if !effect.is_alive() {
+                continue;
+            }
+            let loaded = &self.state.project.loaded;
+            let safety =
+                loaded.descriptor.properties.text("OfxImageEffectPluginRenderThreadSafety");
+            return match safety.as_str() {
+                "OfxImageEffectRenderFullySafe" => work(effect),
+                "OfxImageEffectRenderUnsafe" => {
+                    let _alone = lock(&loaded.rendering);
+                    work(effect)
+                }
+                _ => {
+                    let _alone = lock(&effect.rendering);
+                    work(effect)
+                }
+            };
+        }
+    }
+}
+
+/// A frame that is a sequence of its own.
+pub(super) fn in_sequence(
+    effect: &Arc<Effect>,
+    ask: &RenderAsk,
+    frame: impl FnOnce() -> Frame,
+) -> Frame {
+    sequence(effect, ask, [ask.time; 2], frame)
+}
+
+/// Between the actions that begin and end a sequence.
+fn sequence<R>(
+    effect: &Arc<Effect>,
+    ask: &RenderAsk,
+    range: [f64; 2],
+    frames: impl FnOnce() -> R,
+) -> R {
+    let bracket = |action| {
+        let mut call = Call::of(effect, action).scaled(ask.scale);
+        let arguments = call.arguments();
+        arguments.put("OfxImageEffectPropFrameRange", range);
+        arguments.put("OfxImageEffectPropFrameStep", [1.0]);
+        arguments.put("OfxPropIsInteractive", [i32::from(ask.interactive)]);
+        tell_manner(&call, ask);
+        call.perform();
+    };
+    bracket(Action::BeginSequenceRender);
+    let made = frames();
+    bracket(Action::EndSequenceRender);
+    made
+}
+
+fn tell_manner(call: &Call, ask: &RenderAsk) {
+    let Some(arguments) = call.told() else { return };
+    for (name, flag) in [
+        ("OfxImageEffectPropSequentialRenderStatus", false),
+        ("OfxImageEffectPropInteractiveRenderStatus", ask.interactive),
+        ("OfxImageEffectPropRenderQualityDraft", ask.draft),
+        ("OfxImageEffectPropThumbnailRender", ask.thumbnail),
+        ("OfxImageEffectPropOpenGLEnabled", false),
+        ("OfxImageEffectPropCudaEnabled", false),
+        ("OfxImageEffectPropMetalEnabled", false),
+        ("OfxImageEffectPropOpenCLEnabled", false),
+    ] {
+        arguments.put(name, [i32::from(flag)]);
+    }
+}
+
+/// One frame, its sequence begun.
+pub(super) fn render(node: &NodeState, effect: &Arc<Effect>, ask: &RenderAsk) -> Frame {
+    let plan = Plan::of(effect, ask);
+    let [left, bottom, right, top] = plan.window;
+    if left >= right || bottom >= top {
+        return plan.nothing();
+    }
+    if !geometry::connected(effect).is_empty() {
+        let wanted = [
+            f64::from(left) * plan.pixel_aspect / ask.scale[0],
+            f64::from(bottom) / ask.scale[1],
+            f64::from(right) * plan.pixel_aspect / ask.scale[0],
+            f64::from(top) / ask.scale[1],
+        ];
+        geometry::regions_of_interest(effect, ask.time, ask.scale, wanted);
+    }
+    let key = view::key(node, effect, ask, plan.bounds, plan.window);
+    let tiles = plan.tiles(ask.tiles);
+    let frame = plan.run(node, effect, ask, &tiles);
+    if ask.remembered
+        && let Some(image) = &frame.image
+    {
+        view::compare(node, key, image);
+    }
+    frame
+}
+
+/// What is going to be rendered.
+struct Plan {
+    region: Rect,
+    bounds: Rect,
+    window: Rect,
+    pixel_aspect: f64,
+}
+
+impl Plan {
+    fn of(effect: &Arc<Effect>, ask: &RenderAsk) -> Self {
+        let preferred = effect.preferences().map_or(1.0, |preferences| preferences.pixel_aspect);
+        let pixel_aspect = ask.pixel_aspect.unwrap_or(preferred);
+        let (_, region) = geometry::region(effect, ask.time, ask.scale);
+        let region = to_pixels(region, ask.scale, pixel_aspect);
+        let bounds = ask.bounds.unwrap_or(region);
+        let window = intersection(ask.window.unwrap_or(bounds), bounds);
+        Self { region, bounds, window, pixel_aspect }
+    }
+
+    fn nothing(&self) -> Frame {
+        Frame {
+            status: Status::OK,
+            made: Made::Rendered,
+            aborted: false,
+            polls: 0,
+            took: Duration::ZERO,
+            abort_took: None,
+            message: None,
+            image: Some(Image {
+                bounds: self.window,
+                depth: crate::Depth::Float,
+                bytes: Vec::new(),
+            }),
+        }
+    }
+
+    /// The windows to render, in no order that a plug-in could count on.
+    fn tiles(&self, tiles: Tiles) -> Vec<Rect> {
+        let (Tiles::Separate([across, up]) | Tiles::Shared([across, up])) = tiles else {
+            return vec![self.window];
+        };
+        let (across, up) = (across.max(1), up.max(1));
+        let mut windows = Vec::new();
+        let mut y = self.window[1];
+        while y < self.window[3] {
+            let top = y.saturating_add(up).min(self.window[3]);
+            let mut x = self.window[0];
+            while x < self.window[2] {
+                let right = x.saturating_add(across).min(self.window[2]);
+                windows.push([x, y, right, top]);
+                x = right;
+            }
+            y = top;
+        }
+        // Far apart ones follow one another.
+        let count = windows.len();
+        let step = (0..count).find(|step| step * step >= count).unwrap_or(1).max(1);
+        (0..step).flat_map(|first| windows.iter().skip(first).step_by(step)).copied().collect()
+    }
+
+    fn run(
+        &self,
+        node: &NodeState,
+        effect: &Arc<Effect>,
+        ask: &RenderAsk,
+        tiles: &[Rect],
+    ) -> Frame {
+        let new = |bounds| Arc::new(Memory::new(bounds, ask.depth, ask.stride));
+        let shared = match ask.tiles {
+            Tiles::Separate(_) => None,
+            Tiles::Whole | Tiles::Shared(_) => Some(new(self.bounds)),
+        };
+        let result = Mutex::new(Frame {
+            status: Status::OK,
+            made: Made::Rendered,
+            aborted: false,
+            polls: 0,
+            took: Duration::ZERO,
+            abort_took: None,
+            message: None,
+            image: None,
+        });
+        let picture = Mutex::new(Image::blank(self.window, ask.depth));
+        let waiting = Mutex::new(tiles.iter());
+        let done = Mutex::new(Vec::new());
+        let in_order = ask.threads <= 1;
+        let work = || loop {
+            let Some(&window) = lock(&waiting).next() else { return };
+            let memory = shared.clone().unwrap_or_else(|| new(window));
+            let rendering = Arc::new(self.rendering(ask, window, &memory));
+            let (status, took) = act(effect, ask, &rendering);
+            let returned = Instant::now();
+            let mut frame = lock(&result);
+            frame.took += took;
+            frame.polls += rendering.polls.load(Ordering::Relaxed);
+            if let Some(raised) = rendering.raised() {
+                frame.abort_took = Some(returned.saturating_duration_since(raised));
+            }
+            if rendering.was_told() {
+                frame.aborted = true;
+                if status != Status::OK {
+                    let words = format!("it is given up and answered with {status}");
+                    fault(effect, Rule::FittingStatus, words);
+                }
+            }
+            if status != Status::OK {
+                frame.status = status;
+            }
+            let stop = frame.aborted || frame.status != Status::OK;
+            drop(frame);
+            lock(&done).push(window);
+            // What others write at the same moment cannot be told from straying.
+            if shared.is_none() || in_order {
+                let windows = if shared.is_none() { vec![window] } else { lock(&done).clone() };
+                if let Some((rule, words)) = rendering.strayed(&windows) {
+                    fault(effect, rule, words);
+                }
+            }
+            if stop {
+                return;
+            }
+            if shared.is_none() {
+                lock(&picture).paste(&memory.image(window));
+            }
+        };
+        if in_order {
+            work();
+        } else {
+            thread::scope(|scope| {
+                for _ in 0..ask.threads.min(tiles.len()) {
+                    scope.spawn(work);
+                }
+            });
+        }
+        let mut frame = result.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        frame.message = lock(&node.told).persistent.clone();
+        if frame.aborted || frame.status != Status::OK {
+            return frame;
+        }
+        let image = match shared {
+            Some(memory) => {
+                if !in_order {
+                    let rendering = self.rendering(ask, self.window, &memory);
+                    if let Some((rule, words)) = rendering.strayed(&[self.window]) {
+                        fault(effect, rule, words);
+                    }
+                }
+                memory.image(self.window)
+            }
+            None => picture.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner),
+        };
+        debug_assert_eq!(
+            (image.width(), image.height()),
+            (width(self.window), height(self.window))
+        );
+        if let Some((rule, words)) = Rendering::flawed(&image) {
+            fault(effect, rule, words);
+        }
+        frame.image = Some(image);
+        frame
+    }
+
+    fn rendering(&self, ask: &RenderAsk, window: Rect, memory: &Arc<Memory>) -> Rendering {
+        let mut rendering = Rendering::new(ask.time, ask.scale, window, memory.clone());
+        rendering.region = self.region;
+        rendering.pixel_aspect = self.pixel_aspect;
+        rendering.abort = ask.abort.clone();
+        rendering
+    }
+}
+
+fn fault(effect: &Arc<Effect>, rule: Rule, words: String) {
+    let during = format!("{} of {}", Action::Render.name(), effect.title());
+    effect.host.faults.add(rule, &during, words);
+}
+
+fn act(effect: &Arc<Effect>, ask: &RenderAsk, rendering: &Arc<Rendering>) -> (Status, Duration) {
+    let mut call = Call::of(effect, Action::Render).at(ask.time).scaled(ask.scale);
+    call.doing.rendering = Some(rendering.clone());
+    let arguments = call.arguments();
+    arguments.put("OfxImageEffectPropRenderWindow", rendering.window);
+    arguments.put("OfxImageEffectPropFieldToRender", [FIELD]);
+    tell_manner(&call, ask);
+    let begun = Instant::now();
+    let status = call.perform();
+    (status, begun.elapsed())
+}

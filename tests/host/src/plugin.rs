@@ -1,0 +1,316 @@
+//! A plug-in: found in its binary, described, ready to be put into projects.
+
+mod library;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use crate::action::Action;
+use crate::binary::LoadError;
+use crate::call::Call;
+use crate::effect::{Effect, Role};
+use crate::host::HostState;
+use crate::params::{Param, ParamKind};
+use crate::profile::Context;
+use crate::project::Project;
+use crate::project::file::OpenError;
+use crate::properties::Properties;
+use crate::rules::{Rule, fail, lock};
+use crate::status::Status;
+
+pub(crate) use library::{Entry, Library};
+
+/// Who a plug-in says it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Details {
+    /// What it is a plug-in for.
+    pub api: String,
+    /// In which version.
+    pub api_version: i32,
+    /// Its name for projects.
+    pub identifier: String,
+    /// Its version.
+    pub version: [u32; 2],
+}
+
+/// A plug-in in use; unloaded with the last one who holds it.
+pub(crate) struct Loaded {
+    pub(crate) host: Arc<HostState>,
+    pub(crate) entry: Entry,
+    pub(crate) details: Details,
+    pub(crate) descriptor: Arc<Effect>,
+    pub(crate) contexts: BTreeMap<Context, Arc<Effect>>,
+    /// Held by the one who renders, where the plug-in wants one at a time.
+    pub(crate) rendering: Mutex<()>,
+    /// Closed after the plug-in has unloaded.
+    _library: Arc<Library>,
+}
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        Call::to(&self.host, self.entry, Action::Unload).perform();
+        let kept = lock(&self.host.allocated).len();
+        if kept > 0 {
+            let words = format!("{kept} pieces of memory were not given back");
+            self.host.faults.add(Rule::GivenBack, "OfxActionUnload", words);
+        }
+    }
+}
+
+/// A plug-in in use.
+#[derive(Clone)]
+pub struct Plugin {
+    pub(crate) loaded: Arc<Loaded>,
+}
+
+impl Plugin {
+    /// As hosts do it: once to come to know it, once to use it, on the same descriptor.
+    pub(crate) fn use_from(
+        host: &Arc<HostState>,
+        library: &Arc<Library>,
+        bundle: &Path,
+        nth: i32,
+    ) -> Result<Self, LoadError> {
+        let path = || PathBuf::from(bundle);
+        let missing = || LoadError::NoSuchPlugin { path: path(), count: library.count(), nth };
+        let details = library.details(nth).ok_or_else(missing)?;
+        if details.api != "OfxImageEffectPluginAPI" || details.api_version != 1 {
+            return Err(LoadError::OtherApi { api: details.api, version: details.api_version });
+        }
+        let entry = library.entry(nth).ok_or_else(missing)?;
+        let file = bundle.to_string_lossy();
+        let descriptor =
+            Effect::descriptor(host, entry, Role::Descriptor, &details.identifier, &file);
+        let unload = || Call::to(host, entry, Action::Unload).perform();
+
+        load(host, library, entry, nth)?;
+        let described = Call::of(&descriptor, Action::Describe).perform();
+        let first = descriptor.properties.all();
+        unload();
+        if described != Status::OK {
+            return Err(refused(&Action::Describe, described));
+        }
+
+        load(host, library, entry, nth)?;
+        let described = Call::of(&descriptor, Action::Describe).perform();
+        if described != Status::OK {
+            unload();
+            return Err(refused(&Action::Describe, described));
+        }
+        if descriptor.properties.all() != first {
+            let words = "it describes itself differently the second time".to_owned();
+            host.faults.add(Rule::SameDescription, Action::Describe.name(), words);
+        }
+        let contexts = describe_in_contexts(host, &descriptor, &details.identifier, &file)
+            .inspect_err(|_| {
+                unload();
+            })?;
+        let loaded = Loaded {
+            host: host.clone(),
+            entry,
+            details,
+            descriptor,
+            contexts,
+            rendering: Mutex::default(),
+            _library: library.clone(),
+        };
+        Ok(Self { loaded: Arc::new(loaded) })
+    }
+
+    /// Who it says it is.
+    #[must_use]
+    pub fn details(&self) -> &Details {
+        &self.loaded.details
+    }
+
+    /// What it says about itself before any context.
+    #[must_use]
+    pub fn properties(&self) -> Properties {
+        Properties(self.loaded.descriptor.properties.clone())
+    }
+
+    /// The contexts that both it and the host have, the one that the host prefers first.
+    #[must_use]
+    pub fn contexts(&self) -> Vec<Context> {
+        let preferred = self.loaded.host.profile.contexts.iter();
+        preferred.filter(|context| self.loaded.contexts.contains_key(context)).copied().collect()
+    }
+
+    /// What it says about itself in a context.
+    #[must_use]
+    pub fn described(&self, context: Context) -> Option<Described> {
+        self.loaded.contexts.get(&context).map(|effect| Described { effect: effect.clone() })
+    }
+
+    /// A new project, as the profile has it.
+    #[must_use]
+    pub fn project(&self) -> Project {
+        Project::new(&self.loaded)
+    }
+
+    /// A project that was saved.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, is no project of this plug-in, or an instance is refused.
+    #[track_caller]
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Project, OpenError> {
+        let project = Project::open(&self.loaded, path.as_ref())?;
+        self.loaded.host.faults.check();
+        Ok(project)
+    }
+
+    /// Describes it once more, in every context, as hosts that rescan do.
+    #[track_caller]
+    pub fn describe_again(&self) {
+        let loaded = &self.loaded;
+        loaded.host.on_main_thread();
+        let before = loaded.descriptor.properties.all();
+        if Call::of(&loaded.descriptor, Action::Describe).perform() != Status::OK {
+            fail("the plug-in describes itself no more");
+        }
+        let file = loaded.descriptor.properties.text("OfxPluginPropFilePath");
+        let name = &loaded.details.identifier;
+        let again = describe_in_contexts(&loaded.host, &loaded.descriptor, name, &file);
+        let same = match again {
+            Ok(again) => again.iter().all(|(context, effect)| {
+                loaded.contexts.get(context).is_some_and(|first| is_same(first, effect))
+            }),
+            Err(_) => false,
+        };
+        if !same || loaded.descriptor.properties.all() != before {
+            let words = "it describes itself differently the next time".to_owned();
+            loaded.host.faults.add(Rule::SameDescription, Action::Describe.name(), words);
+        }
+        loaded.host.faults.check();
+    }
+
+    /// An action as it is, without handle, arguments or judgement.
+    #[must_use]
+    pub fn raw_action(&self, name: Option<&str>) -> Status {
+        self.loaded.entry.raw(&self.loaded.host, name)
+    }
+}
+
+fn refused(action: &Action, status: Status) -> LoadError {
+    LoadError::Refused { action: action.name().to_owned(), status }
+}
+
+fn load(host: &Arc<HostState>, library: &Library, entry: Entry, nth: i32) -> Result<(), LoadError> {
+    library.set_host(host, nth);
+    let status = Call::to(host, entry, Action::Load).perform();
+    match status {
+        Status::OK | Status::REPLY_DEFAULT => Ok(()),
+        status => Err(refused(&Action::Load, status)),
+    }
+}
+
+fn describe_in_contexts(
+    host: &Arc<HostState>,
+    descriptor: &Arc<Effect>,
+    name: &str,
+    file: &str,
+) -> Result<BTreeMap<Context, Arc<Effect>>, LoadError> {
+    let offered = descriptor.properties.texts("OfxImageEffectPropSupportedContexts");
+    let mut contexts = BTreeMap::new();
+    for &context in &host.profile.contexts {
+        if !offered.iter().any(|name| name == context.name()) {
+            continue;
+        }
+        let role = Role::InContext(context);
+        let effect = Effect::descriptor(host, descriptor.entry, role, name, file);
+        effect.properties.clone_from_set(&descriptor.properties);
+        let mut call = Call::of(&effect, Action::DescribeInContext);
+        call.arguments().put("OfxImageEffectPropContext", [context.name()]);
+        let status = call.perform();
+        if status != Status::OK {
+            return Err(refused(&Action::DescribeInContext, status));
+        }
+        judge(host, context, &effect);
+        contexts.insert(context, effect);
+    }
+    if contexts.is_empty() {
+        return Err(LoadError::NoContext { offered });
+    }
+    Ok(contexts)
+}
+
+/// What can be seen of a description at once.
+fn judge(host: &Arc<HostState>, context: Context, effect: &Effect) {
+    let during = format!("the description for {context:?}");
+    let params = effect.params.all();
+    for words in params.iter().flat_map(|param| param.mistakes()) {
+        host.faults.add(Rule::DefaultInRange, &during, words);
+    }
+    let is_group =
+        |id: &str| params.iter().any(|param| param.kind == ParamKind::Group && param.id == id);
+    for param in &params {
+        let parent = param.properties.text("OfxParamPropParent");
+        if !parent.is_empty() && !is_group(&parent) {
+            let words = format!("the parent of {}, {parent:?}, is no group", param.id);
+            host.faults.add(Rule::Definition, &during, words);
+        }
+        for child in param.properties.texts("OfxParamPropPageChild") {
+            let is_known = params.iter().any(|param| param.id == child);
+            if !is_known && !child.starts_with("OfxParamPageSkip") {
+                let words = format!("the child of {}, {child:?}, is no parameter", param.id);
+                host.faults.add(Rule::Definition, &during, words);
+            }
+        }
+    }
+    if effect.clip("Output").is_none() {
+        host.faults.add(Rule::Definition, &during, "there is no clip Output".to_owned());
+    }
+}
+
+fn is_same(a: &Effect, b: &Effect) -> bool {
+    let params = |effect: &Effect| {
+        let list = effect.params.all();
+        list.iter()
+            .map(|param| (param.id.clone(), param.kind, param.properties.all()))
+            .collect::<Vec<_>>()
+    };
+    let clips = |effect: &Effect| {
+        let list = effect.clips();
+        list.iter().map(|clip| (clip.name.clone(), clip.properties.all())).collect::<Vec<_>>()
+    };
+    params(a) == params(b) && clips(a) == clips(b)
+}
+
+/// What a plug-in says about itself in one context.
+pub struct Described {
+    effect: Arc<Effect>,
+}
+
+impl Described {
+    /// Of the effect.
+    #[must_use]
+    pub fn properties(&self) -> Properties {
+        Properties(self.effect.properties.clone())
+    }
+
+    /// Names of the clips, in order.
+    #[must_use]
+    pub fn clips(&self) -> Vec<String> {
+        self.effect.clips().iter().map(|clip| clip.name.clone()).collect()
+    }
+
+    /// Of a clip.
+    #[must_use]
+    pub fn clip(&self, name: &str) -> Option<Properties> {
+        self.effect.clip(name).map(|clip| Properties(clip.properties.clone()))
+    }
+
+    /// Ids and types of the parameters, in order.
+    #[must_use]
+    pub fn params(&self) -> Vec<(String, ParamKind)> {
+        self.effect.params.all().iter().map(|param| (param.id.clone(), param.kind)).collect()
+    }
+
+    /// Type and properties of a parameter.
+    #[must_use]
+    pub fn param(&self, id: &str) -> Option<(ParamKind, Properties)> {
+        let look = |param: Arc<Param>| (param.kind, Properties(param.properties.clone()));
+        self.effect.params.find(id).map(look)
+    }
+}

@@ -1,0 +1,182 @@
+//! What a plug-in must not do, and what it was seen doing.
+
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+/// A rule that a plug-in can break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rule {
+    /// An action is answered with a number that OpenFX knows.
+    KnownStatus,
+    /// An action is answered with a status that this action may have.
+    FittingStatus,
+    /// A handle is of the right kind and still lives.
+    LiveHandle,
+    /// What must not be null is not.
+    NotNull,
+    /// A property has the type that OpenFX gives it.
+    PropertyType,
+    /// A property is set from its first index on, within its dimension.
+    PropertyIndex,
+    /// Only what the plug-in may write is written.
+    ReadOnlyProperty,
+    /// A string that the host lent is copied before the next call to the host.
+    DanglingString,
+    /// A string is UTF-8.
+    Utf8,
+    /// Suites are called inside an action, on a thread of the host.
+    HostThread,
+    /// `setHost` stores the pointer and calls nothing.
+    QuietSetHost,
+    /// Describing twice says the same.
+    SameDescription,
+    /// A parameter or clip is defined once, with a type that exists, while describing in a context.
+    Definition,
+    /// A default lies within its range, an option exists.
+    DefaultInRange,
+    /// Parameters are set where that is allowed, never where pictures are made or asked about.
+    SetWhereAllowed,
+    /// No parameter is set while an instance is created.
+    NoSetInCreate,
+    /// While rendering, a parameter is read at a time.
+    ReadAtTime,
+    /// An edit that is begun is ended in the same action.
+    BalancedEdit,
+    /// Nothing undoable is written in answer to undo and redo.
+    UndisturbedUndo,
+    /// A change does not lead to changes without end.
+    BoundedRecursion,
+    /// Every image is released once, before the action ends.
+    ReleasedImage,
+    /// Images are fetched in actions that may fetch them.
+    ImageInRender,
+    /// Only pixels of the window are written.
+    InsideWindow,
+    /// Every pixel of the window is written.
+    EveryPixel,
+    /// No pixel is infinite or not a number.
+    FinitePixels,
+    /// One state gives one picture.
+    OnePicture,
+    /// An answer is a region, range or word that makes sense.
+    SensibleAnswer,
+    /// The interact and draw suites are used where there is something to draw on.
+    DrawInDraw,
+    /// Progress is started, updated and ended in this order.
+    OrderedProgress,
+    /// Messages that wait for the artist are not shown while rendering, nor questions asked of a
+    /// host without one.
+    MessageWhereAllowed,
+    /// Mutexes and memory of the host are given back, once.
+    GivenBack,
+}
+
+/// A rule that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Which.
+    pub rule: Rule,
+    /// In which action.
+    pub during: String,
+    /// How.
+    pub words: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {} (in {})", self.rule, self.words, self.during)
+    }
+}
+
+/// What was seen of one host's plug-ins.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    seen: Mutex<Vec<Fault>>,
+    tolerated: Mutex<BTreeSet<Rule>>,
+    collecting: AtomicBool,
+}
+
+/// Every host there is: what cannot be laid at one host's door is laid at all.
+static ALL: OnceLock<Mutex<Vec<Weak<Faults>>>> = OnceLock::new();
+
+impl Faults {
+    pub(crate) fn new() -> Arc<Self> {
+        let faults = Arc::new(Self::default());
+        let mut all = lock(ALL.get_or_init(Mutex::default));
+        all.retain(|faults| faults.strong_count() > 0);
+        all.push(Arc::downgrade(&faults));
+        faults
+    }
+
+    pub(crate) fn everywhere(rule: Rule, words: &str) {
+        for faults in lock(ALL.get_or_init(Mutex::default)).iter().filter_map(Weak::upgrade) {
+            faults.add(rule, "no action", words.to_owned());
+        }
+    }
+
+    pub(crate) fn add(&self, rule: Rule, during: &str, words: String) {
+        if lock(&self.tolerated).contains(&rule) {
+            return;
+        }
+        let fault = Fault { rule, during: during.to_owned(), words };
+        let mut seen = lock(&self.seen);
+        // A loop that breaks a rule at each pixel need not be told a million times.
+        if seen.len() < 1000 && seen.last() != Some(&fault) {
+            seen.push(fault);
+        }
+    }
+
+    pub(crate) fn tolerate(&self, rule: Rule) {
+        lock(&self.tolerated).insert(rule);
+        lock(&self.seen).retain(|fault| fault.rule != rule);
+    }
+
+    pub(crate) fn collect(&self) {
+        self.collecting.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn seen(&self) -> Vec<Fault> {
+        lock(&self.seen).clone()
+    }
+
+    pub(crate) fn take(&self) -> Vec<Fault> {
+        std::mem::take(&mut *lock(&self.seen))
+    }
+
+    /// Fails the test where a rule was broken, unless faults are only collected.
+    #[track_caller]
+    pub(crate) fn check(&self) {
+        if self.collecting.load(Ordering::Relaxed) || std::thread::panicking() {
+            return;
+        }
+        let seen = lock(&self.seen).clone();
+        if !seen.is_empty() {
+            let told: Vec<_> = seen.iter().map(ToString::to_string).collect();
+            fail(&format!("the plug-in broke rules:\n  {}", told.join("\n  ")));
+        }
+    }
+}
+
+/// Ends the test: a rule was broken, or the test asks for what is not there.
+#[track_caller]
+#[allow(clippy::panic, reason = "this is how a test fails")]
+pub(crate) fn fail(words: &str) -> ! {
+    panic!("{words}");
+}
+
+/// A test that failed on one thread must not hide what others have to tell.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) fn read<T>(lock: &std::sync::RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) fn write<T>(lock: &std::sync::RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
