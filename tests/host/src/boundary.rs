@@ -46,7 +46,7 @@ pub(crate) fn behind<T: Handled>(handle: usize) -> Result<Arc<T>, Status> {
     if doing::now().is_none() {
         if let Some(host) = object.host() {
             let words = format!("a suite is called on a thread of the plug-in's, with {}", T::WHAT);
-            host.faults.add(Rule::HostThread, "no action", words);
+            doing::note_stranger(&host, words);
         }
         return Err(Status::FAILED);
     }

@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use crate::action::Action;
 use crate::effect::Effect;
@@ -68,6 +68,14 @@ impl Doing {
 
 thread_local! {
     static STACK: RefCell<Vec<Arc<Doing>>> = const { RefCell::new(Vec::new()) };
+    /// On a thread of the plug-in's: the host that it was seen to call.
+    static STRANGER_TO: RefCell<Weak<HostState>> = const { RefCell::new(Weak::new()) };
+}
+
+/// A thread of the plug-in's calls this host.
+pub(crate) fn note_stranger(host: &Arc<HostState>, words: String) {
+    STRANGER_TO.set(Arc::downgrade(host));
+    host.faults.add(Rule::HostThread, NO_ACTION, words);
 }
 
 /// The innermost action of this thread.
@@ -99,11 +107,18 @@ pub(crate) fn within<R>(doing: &Arc<Doing>, work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// Lays a fault at the door of the action under way, or at everyone's where there is none.
+/// Where a fault shows outside of every action.
+const NO_ACTION: &str = "no action";
+
+/// Lays a fault at the door of the action under way; where there is none, at that of the host that
+/// the thread is known to call, or of the only host.
 pub(crate) fn fault(rule: Rule, words: String) {
-    match now() {
-        Some(doing) => doing.fault(rule, words),
-        None => Faults::everywhere(rule, &words),
+    if let Some(doing) = now() {
+        return doing.fault(rule, words);
+    }
+    let known = STRANGER_TO.with_borrow(Weak::upgrade).map(|host| host.faults.clone());
+    if let Some(faults) = known.or_else(Faults::of_the_only_host) {
+        faults.add(rule, NO_ACTION, words);
     }
 }
 

@@ -150,7 +150,6 @@ impl Host {
     }
 
     /// Rules that were broken so far, which are forgotten by this.
-    #[must_use]
     pub fn take_faults(&self) -> Vec<Fault> {
         self.state.faults.take()
     }

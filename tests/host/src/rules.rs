@@ -100,7 +100,7 @@ pub(crate) struct Faults {
     collecting: AtomicBool,
 }
 
-/// Every host there is: what cannot be laid at one host's door is laid at all.
+/// Every host there is. What cannot be laid at one's door is laid at that of the only one.
 static ALL: OnceLock<Mutex<Vec<Weak<Faults>>>> = OnceLock::new();
 
 impl Faults {
@@ -112,10 +112,11 @@ impl Faults {
         faults
     }
 
-    pub(crate) fn everywhere(rule: Rule, words: &str) {
-        for faults in lock(ALL.get_or_init(Mutex::default)).iter().filter_map(Weak::upgrade) {
-            faults.add(rule, "no action", words.to_owned());
-        }
+    /// Of the only host there is, where there is only one.
+    pub(crate) fn of_the_only_host() -> Option<Arc<Self>> {
+        let all = lock(ALL.get_or_init(Mutex::default));
+        let mut all = all.iter().filter_map(Weak::upgrade);
+        all.next().filter(|_| all.next().is_none())
     }
 
     pub(crate) fn add(&self, rule: Rule, during: &str, words: String) {
