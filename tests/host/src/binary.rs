@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::host::HostState;
-use crate::plugin::{Library, Plugin};
+use crate::host::{Host, HostState};
+use crate::plugin::{Details, Library, Plugin};
 use crate::status::Status;
 
 /// What this system's binaries are called inside a bundle.
@@ -128,6 +128,26 @@ impl Binary {
     /// Where there is none of that number or it refuses.
     pub fn plugin(&self, nth: i32) -> Result<Plugin, LoadError> {
         Plugin::use_from(&self.host, &self.library, &self.bundle, nth)
+    }
+
+    /// The same binary, to be used by another host: as where each plug-in of a bundle is given a
+    /// host of its own.
+    #[must_use]
+    pub fn shared_with(&self, host: &Host) -> Self {
+        let (library, bundle) = (self.library.clone(), self.bundle.clone());
+        Self { host: host.state.clone(), library, bundle }
+    }
+
+    /// An action of a plug-in that no host has made itself known to, or not now.
+    #[must_use]
+    pub fn raw_action(&self, nth: i32, name: &str) -> Option<Status> {
+        Some(self.library.entry(nth)?.raw(&self.host, Some(name)))
+    }
+
+    /// Who a plug-in says it is.
+    #[must_use]
+    pub fn details(&self, nth: i32) -> Option<Details> {
+        self.library.details(nth)
     }
 
     /// Calls `OfxSetHost` as a host that is no one.

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, RwLock};
@@ -13,9 +13,36 @@ use crate::rules::{lock, read, write};
 
 type Key = [u8; 32];
 
+/// Bytes of frames in memory; beyond it the oldest go.
+const LIMIT: usize = 256 << 20;
+
+#[derive(Default)]
+struct Memory {
+    frames: HashMap<Key, Image>,
+    /// Oldest first.
+    order: VecDeque<Key>,
+    bytes: usize,
+}
+
+impl Memory {
+    fn keep(&mut self, key: Key, image: &Image) {
+        self.bytes += image.bytes.len();
+        match self.frames.insert(key, image.clone()) {
+            Some(old) => self.bytes -= old.bytes.len(),
+            None => self.order.push_back(key),
+        }
+        while self.bytes > LIMIT
+            && let Some(oldest) = self.order.pop_front()
+        {
+            let gone = self.frames.remove(&oldest);
+            self.bytes -= gone.map_or(0, |image| image.bytes.len());
+        }
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct FrameCache {
-    memory: Mutex<HashMap<Key, Image>>,
+    memory: Mutex<Memory>,
     folder: RwLock<Option<PathBuf>>,
 }
 
@@ -25,16 +52,16 @@ impl FrameCache {
     }
 
     pub(crate) fn find(&self, key: &Key) -> Option<(Image, Made)> {
-        if let Some(image) = lock(&self.memory).get(key) {
+        if let Some(image) = lock(&self.memory).frames.get(key) {
             return Some((image.clone(), Made::FromMemory));
         }
         let image = unpacked(&fs::read(self.file(key)?).ok()?)?;
-        lock(&self.memory).insert(*key, image.clone());
+        lock(&self.memory).keep(*key, &image);
         Some((image, Made::FromDisk))
     }
 
     pub(crate) fn keep(&self, key: &Key, image: &Image) {
-        lock(&self.memory).insert(*key, image.clone());
+        lock(&self.memory).keep(*key, image);
         if let Some(file) = self.file(key) {
             // A cache that cannot be written is no cache; hosts say nothing either.
             let _ = fs::write(file, packed(image));
@@ -42,7 +69,7 @@ impl FrameCache {
     }
 
     pub(crate) fn clear_memory(&self) {
-        lock(&self.memory).clear();
+        *lock(&self.memory) = Memory::default();
     }
 
     fn file(&self, key: &Key) -> Option<PathBuf> {
@@ -76,6 +103,19 @@ fn unpacked(bytes: &[u8]) -> Option<Image> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_is_bounded_and_the_oldest_go() {
+        let image = Image::blank([0, 0, 2048, 2048], Depth::Float);
+        let mut memory = Memory::default();
+        for nth in 0..6 {
+            memory.keep([nth; 32], &image);
+        }
+        assert!(memory.bytes <= LIMIT);
+        assert!(!memory.frames.contains_key(&[1; 32]) && memory.frames.contains_key(&[2; 32]));
+        memory.keep([2; 32], &image);
+        assert_eq!((memory.frames.len(), memory.order.len()), (4, 4));
+    }
 
     #[test]
     fn frames_survive_the_disk_and_damaged_ones_do_not() {

@@ -363,8 +363,12 @@ impl Overlay {
         arguments.put("OfxInteractPropBackgroundColour", viewer.background);
         tell(&mut call);
         let status = call.perform();
-        // An edit by hand is an edit: what is rebuilt at edits is rebuilt.
-        self.node.after_action();
+        // An edit by hand is an edit: what is rebuilt at edits is rebuilt, once the pen is lifted.
+        if lock(&self.viewer).pressed {
+            self.node.host().faults.check();
+        } else {
+            self.node.after_action();
+        }
         status
     }
 

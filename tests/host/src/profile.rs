@@ -134,6 +134,8 @@ pub struct Profile {
     pub rebuilds_instances: bool,
     /// Parameters of its own that it reports as changed when an instance is made.
     pub unknown_parameters: Vec<String>,
+    /// Whether it asks a new instance for its region at half scale, to learn whether it scales.
+    pub tries_half_scale: bool,
     /// Which writes are undone.
     pub undo: Undo,
     /// Whether there is no artist.

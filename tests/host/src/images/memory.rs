@@ -114,11 +114,15 @@ impl Memory {
     }
 
     fn copy_out(&self, start: usize, length: usize) -> Vec<u8> {
-        assert!(start + length <= self.units.len() * 16);
         let mut bytes = vec![0; length];
-        // SAFETY: the range lies within the allocation, as asserted; the vector is as long.
-        unsafe { self.base().add(start).copy_to_nonoverlapping(bytes.as_mut_ptr(), length) };
+        self.copy_to(start, &mut bytes);
         bytes
+    }
+
+    fn copy_to(&self, start: usize, bytes: &mut [u8]) {
+        assert!(start + bytes.len() <= self.units.len() * 16);
+        // SAFETY: the range lies within the allocation, as asserted; the slice is as long.
+        unsafe { self.base().add(start).copy_to_nonoverlapping(bytes.as_mut_ptr(), bytes.len()) };
     }
 
     fn write_row(&self, y: i32, pixels: &[u8]) {
@@ -140,9 +144,9 @@ impl Memory {
         let size = self.depth.pixel_bytes();
         let skipped = (window[0] - self.bounds[0]) as usize * size;
         let length = width(window) * size;
-        let mut bytes = Vec::with_capacity(length * height(window));
-        for y in window[1]..window[3] {
-            bytes.extend(self.copy_out(self.row_start(y) + skipped, length));
+        let mut bytes = vec![0; length * height(window)];
+        for (y, row) in (window[1]..window[3]).zip(bytes.chunks_exact_mut(length.max(1))) {
+            self.copy_to(self.row_start(y) + skipped, row);
         }
         Image { bounds: window, depth: self.depth, bytes }
     }

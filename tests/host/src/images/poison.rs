@@ -45,58 +45,66 @@ fn pixel(depth: Depth, x: i32, y: i32, into: &mut Vec<u8>) {
 }
 
 pub(super) fn row(depth: Depth, bounds: Rect, y: i32) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(width(bounds) * depth.pixel_bytes());
-    for x in bounds[0]..bounds[2] {
-        pixel(depth, x, y, &mut bytes);
-    }
-    bytes
-}
-
-/// Whether any of the pixels, or any component that can tell, is as it was.
-fn is_untouched(depth: Depth, found: &[u8], x: i32, y: i32) -> bool {
     match depth {
-        Depth::Float => found.chunks_exact(4).any(|c| c == FLOAT.to_ne_bytes()),
-        Depth::Half => found.chunks_exact(2).any(|c| c == HALF.to_ne_bytes()),
+        Depth::Float => FLOAT.to_ne_bytes().repeat(4 * width(bounds)),
+        Depth::Half => HALF.to_ne_bytes().repeat(4 * width(bounds)),
         Depth::Byte | Depth::Short => {
-            let mut before = Vec::with_capacity(8);
-            pixel(depth, x, y, &mut before);
-            found == before
+            let mut bytes = Vec::with_capacity(width(bounds) * depth.pixel_bytes());
+            (bounds[0]..bounds[2]).for_each(|x| pixel(depth, x, y, &mut bytes));
+            bytes
         }
     }
 }
 
-/// A pixel and what is wrong with it.
-pub(super) type Flaw = (i32, i32);
-
-/// A pixel that the plug-in left as it was.
-pub(super) fn unwritten(image: &Image) -> Option<Flaw> {
-    find(image, is_untouched)
+/// What is wrong with a pixel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flaw {
+    /// It, or a component of it that can tell, is as it was before.
+    Unwritten,
+    /// It is infinite or no number.
+    NotFinite,
 }
 
-/// A pixel that is infinite or no number.
-pub(super) fn not_finite(image: &Image) -> Option<Flaw> {
-    if matches!(image.depth, Depth::Byte | Depth::Short) {
-        return None;
+fn flaw(depth: Depth, found: &[u8], x: i32, y: i32) -> Option<Flaw> {
+    // Poison is no number, so that one look at the exponent clears almost every pixel.
+    match depth {
+        Depth::Float => {
+            let words =
+                || found.chunks_exact(4).map(|c| u32::from_ne_bytes([c[0], c[1], c[2], c[3]]));
+            let special = words().any(|word| word & 0x7f80_0000 == 0x7f80_0000);
+            let unwritten = special && words().any(|word| word == FLOAT);
+            special.then_some(if unwritten { Flaw::Unwritten } else { Flaw::NotFinite })
+        }
+        Depth::Half => {
+            let words = || found.chunks_exact(2).map(|c| u16::from_ne_bytes([c[0], c[1]]));
+            let special = words().any(|word| word & 0x7c00 == 0x7c00);
+            let unwritten = special && words().any(|word| word == HALF);
+            special.then_some(if unwritten { Flaw::Unwritten } else { Flaw::NotFinite })
+        }
+        Depth::Byte | Depth::Short => {
+            // The alpha of poison is almost nothing, and hardly ever that of a picture.
+            let alpha = &found[3 * depth.bytes()..];
+            if alpha.iter().all(|byte| *byte == 0) || (depth == Depth::Byte && alpha[0] > 7) {
+                return None;
+            }
+            let mut before = Vec::with_capacity(8);
+            pixel(depth, x, y, &mut before);
+            (found == before).then_some(Flaw::Unwritten)
+        }
     }
-    find(image, |depth, found, _, _| {
-        found.chunks_exact(depth.bytes()).any(|c| !depth.component(c).is_finite())
-    })
 }
 
-fn find(image: &Image, is_flawed: impl Fn(Depth, &[u8], i32, i32) -> bool) -> Option<Flaw> {
+/// The first pixel that something is wrong with.
+pub(super) fn first_flaw(image: &Image) -> Option<(i32, i32, Flaw)> {
     if width(image.bounds) == 0 || height(image.bounds) == 0 {
         return None;
     }
     let size = image.depth.pixel_bytes();
     let rows = image.bytes.chunks_exact(width(image.bounds) * size);
-    for (y, row) in (image.bounds[1]..).zip(rows) {
-        for (x, found) in (image.bounds[0]..).zip(row.chunks_exact(size)) {
-            if is_flawed(image.depth, found, x, y) {
-                return Some((x, y));
-            }
-        }
-    }
-    None
+    (image.bounds[1]..).zip(rows).find_map(|(y, row)| {
+        let pixels = (image.bounds[0]..).zip(row.chunks_exact(size));
+        pixels.into_iter().find_map(|(x, found)| Some((x, y, flaw(image.depth, found, x, y)?)))
+    })
 }
 
 /// Pixels of a row that are no longer as they were, given from where on it is looked at.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::memory::Memory;
+use super::poison::Flaw;
 use super::{Image, Rect, intersection, poison};
 use crate::rules::{Rule, lock};
 
@@ -142,11 +143,13 @@ impl Rendering {
 
     /// What is wrong with the picture that was made.
     pub(crate) fn flawed(image: &Image) -> Option<(Rule, String)> {
-        if let Some((x, y)) = poison::unwritten(image) {
-            return Some((Rule::EveryPixel, format!("pixel ({x}, {y}) was not written")));
-        }
-        let (x, y) = poison::not_finite(image)?;
-        let words = format!("pixel ({x}, {y}) is {:?}", image.pixel(x, y));
-        Some((Rule::FinitePixels, words))
+        let (x, y, flaw) = poison::first_flaw(image)?;
+        Some(match flaw {
+            Flaw::Unwritten => (Rule::EveryPixel, format!("pixel ({x}, {y}) was not written")),
+            Flaw::NotFinite => {
+                let words = format!("pixel ({x}, {y}) is {:?}", image.pixel(x, y));
+                (Rule::FinitePixels, words)
+            }
+        })
     }
 }

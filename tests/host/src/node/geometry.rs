@@ -91,6 +91,16 @@ pub(crate) fn region(effect: &Arc<Effect>, time: f64, scale: [f64; 2]) -> (Statu
     (status, default)
 }
 
+/// What an image covers: the region of definition, or the whole project in hosts whose images are
+/// all of one size.
+pub(crate) fn frame(effect: &Effect, region: [f64; 4]) -> [f64; 4] {
+    if effect.host.profile.multi_resolution {
+        return region;
+    }
+    let [left, bottom, right, top] = project_region(effect);
+    [0.0, 0.0, right - left, top - bottom]
+}
+
 /// Asks which part of each input is wanted for a part of the output.
 pub(crate) fn regions_of_interest(
     effect: &Arc<Effect>,

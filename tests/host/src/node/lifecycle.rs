@@ -76,6 +76,9 @@ pub(crate) fn add(
         }
     }
     *write(&node.instances) = instances.clone();
+    if profile.tries_half_scale {
+        geometry::region(&instances[0], project.now(), [0.5; 2]);
+    }
     for name in &profile.unknown_parameters {
         let time = project.now();
         change::tell(&instances[0], "OfxTypeParameter", &[name], Reason::UserEdited, time);

@@ -72,9 +72,12 @@ impl Node {
                 fail(&format!("{} has been deleted", self.state.name));
             };
             let _in_use = read(&effect.in_use);
-            // Rebuilt between finding and holding it: there is a new one.
             if !effect.is_alive() {
-                continue;
+                // Rebuilt between finding and holding it: there is a new one.
+                if self.state.instances().iter().all(|other| !Arc::ptr_eq(other, effect)) {
+                    continue;
+                }
+                fail(&format!("the instance of {} has been destroyed", self.state.name));
             }
             let loaded = &self.state.project.loaded;
             let safety =
@@ -181,8 +184,9 @@ impl Plan {
         let preferred = effect.preferences().map_or(1.0, |preferences| preferences.pixel_aspect);
         let pixel_aspect = ask.pixel_aspect.unwrap_or(preferred);
         let (_, region) = geometry::region(effect, ask.time, ask.scale);
+        let frame = to_pixels(geometry::frame(effect, region), ask.scale, pixel_aspect);
         let region = to_pixels(region, ask.scale, pixel_aspect);
-        let bounds = ask.bounds.unwrap_or(region);
+        let bounds = ask.bounds.unwrap_or(frame);
         let window = intersection(ask.window.unwrap_or(bounds), bounds);
         Self { region, bounds, window, pixel_aspect }
     }
@@ -250,7 +254,8 @@ impl Plan {
             message: None,
             image: None,
         });
-        let picture = Mutex::new(Image::blank(self.window, ask.depth));
+        // Put together of tiles that are images of their own.
+        let picture = shared.is_none().then(|| Mutex::new(Image::blank(self.window, ask.depth)));
         let waiting = Mutex::new(tiles.iter());
         let done = Mutex::new(Vec::new());
         let in_order = ask.threads <= 1;
@@ -289,8 +294,8 @@ impl Plan {
             if stop {
                 return;
             }
-            if shared.is_none() {
-                lock(&picture).paste(&memory.image(window));
+            if let Some(picture) = &picture {
+                lock(picture).paste(&memory.image(window));
             }
         };
         if in_order {
@@ -307,8 +312,8 @@ impl Plan {
         if frame.aborted || frame.status != Status::OK {
             return frame;
         }
-        let image = match shared {
-            Some(memory) => {
+        let image = match (shared, picture) {
+            (Some(memory), _) => {
                 if !in_order {
                     let rendering = self.rendering(ask, self.window, &memory);
                     if let Some((rule, words)) = rendering.strayed(&[self.window]) {
@@ -317,7 +322,10 @@ impl Plan {
                 }
                 memory.image(self.window)
             }
-            None => picture.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner),
+            (None, Some(picture)) => {
+                picture.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+            }
+            (None, None) => Image::blank(self.window, ask.depth),
         };
         debug_assert_eq!(
             (image.width(), image.height()),

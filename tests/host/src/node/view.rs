@@ -29,8 +29,9 @@ impl Node {
     pub fn view_scaled(&self, time: f64, scale: f64) -> Frame {
         let frame = self.with_instance(0, |effect| {
             let host = &effect.host;
+            let tiled = effect.properties.is_true("OfxImageEffectPropSupportsTiles");
             let tiles = match host.profile.view_tiles {
-                Some(size) if host.profile.tiles => Tiles::Separate(size),
+                Some(size) if host.profile.tiles && tiled => Tiles::Separate(size),
                 _ => Tiles::Whole,
             };
             // A picture that does not change with time is made once.
@@ -60,7 +61,7 @@ impl NodeState {
     fn view(&self, effect: &Arc<Effect>, ask: &RenderAsk) -> Frame {
         let preferred = effect.preferences().map_or(1.0, |preferences| preferences.pixel_aspect);
         let (_, region) = geometry::region(effect, ask.time, ask.scale);
-        let window = to_pixels(region, ask.scale, preferred);
+        let window = to_pixels(geometry::frame(effect, region), ask.scale, preferred);
         let key = key(self, effect, ask, window, window);
         let cache = &effect.host.cache;
         if let Some((image, made)) = cache.find(&key) {

@@ -1,10 +1,10 @@
 //! Renders of every shape, and the host's cache.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wan_alpha_test_host::{
-    Abort, AbortSwitch, Context, Depth, Host, Made, Profile, RenderAsk, Rule, Source, Status,
-    Stride, Tiles,
+    Abort, AbortSwitch, Context, Depth, Frame, Host, Made, Profile, RenderAsk, Rule, Source,
+    Status, Stride, Tiles,
 };
 
 use crate::{Scene, file};
@@ -91,12 +91,13 @@ fn giving_up_is_noticed_and_timed() {
         let rendering = scope.spawn(|| node.render(&ask));
         std::thread::sleep(Duration::from_millis(30));
         assert!(!rendering.is_finished(), "nobody has said so yet");
+        let pulled = Instant::now();
         switch.pull();
-        rendering.join().unwrap()
+        let frame: Frame = rendering.join().unwrap();
+        assert!(frame.abort_took.unwrap() <= pulled.elapsed());
+        frame
     });
-    let took = frame.abort_took.unwrap();
-    assert!(frame.aborted && took > Duration::ZERO);
-    assert!(frame.took >= took + Duration::from_millis(20), "{:?}, {took:?}", frame.took);
+    assert!(frame.aborted && frame.abort_took.unwrap() > Duration::ZERO);
 }
 
 #[test]

@@ -58,6 +58,16 @@ fn resolve_makes_instances_anew_and_clamps_what_has_no_range() {
 }
 
 #[test]
+fn resolve_has_images_of_one_size() {
+    let scene = Scene::new(Profile::resolve());
+    let mut settings = scene.project.settings();
+    settings.offset = [10.0, 10.0];
+    scene.project.set_settings(settings);
+    assert_eq!(scene.node.region(1.0).1, [10.0, 10.0, 74.0, 42.0]);
+    assert_eq!(scene.node.view(1.0).image().bounds(), [0, 0, 64, 32]);
+}
+
+#[test]
 fn names_that_a_host_lacks_are_unknown() {
     let scene = Scene::collecting(Profile::plain().without_properties(&["OfxPropLabel"]));
     assert!(scene.host.unknown_properties().contains(&"OfxPropLabel on Descriptor".to_owned()));
