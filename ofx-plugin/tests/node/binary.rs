@@ -4,14 +4,14 @@ use object::Endianness;
 use object::elf::{DT_NEEDED, FileHeader64, SHN_UNDEF, SHT_DYNSYM, STT_NOTYPE};
 use object::read::elf::{Dyn, FileHeader, Sym};
 
-use crate::support::Plugin;
+use crate::file;
 
 /// From the C runtime: everywhere, and never ours to bring.
 const OF_THE_SYSTEM: &[&str] = &["ld-linux-x86-64.so.2", "libc.so.6", "libgcc_s.so.1", "libm.so.6"];
 
 #[test]
 fn needs_only_the_system_and_exports_only_the_entry_points() {
-    let data = std::fs::read(Plugin::file()).unwrap();
+    let data = std::fs::read(file()).unwrap();
     let data = data.as_slice();
     let header = FileHeader64::<Endianness>::parse(data).unwrap();
     let endian = header.endian().unwrap();

@@ -4,11 +4,11 @@ use std::ffi::CStr;
 use std::time::{Duration, Instant};
 
 use wan_alpha_ofx::params::{Group, Kind, Lines, Parameter, Shown, TABLE, Unit};
-
-use crate::support::{
-    Effect, FILTER, GENERAL, GENERATOR, Host, MISSING_HOST_FEATURE, OK, Plugin, Set, UNSUPPORTED,
-    Value,
+use wan_alpha_test_host::{
+    Context, Host, Item, LoadError, ParamKind, Plugin, Profile, Properties, Status,
 };
+
+use crate::file;
 
 /// Newer than OpenFX 1.0, or known to be absent in some host.
 const NOT_EVERYWHERE: &[&str] = &[
@@ -33,61 +33,52 @@ const NOT_EVERYWHERE: &[&str] = &[
     "OfxParamPropPageChild",
 ];
 
-fn text(text: &CStr) -> Vec<Value> {
-    vec![Value::text(text.to_str().unwrap())]
+fn text(text: &CStr) -> Vec<Item> {
+    vec![Item::Text(text.to_str().unwrap().to_owned())]
+}
+
+fn id(id: &CStr) -> &str {
+    id.to_str().unwrap()
+}
+
+fn loaded(profile: Profile) -> (Host, Plugin) {
+    let host = Host::new(profile);
+    let plugin = host.load(file()).unwrap();
+    (host, plugin)
 }
 
 #[test]
 fn plugin_is_one_and_named_for_good() {
-    let plugin = Plugin::load();
-    assert_eq!(plugin.count(), 1);
-    assert!(plugin.get(1).is_null() && plugin.get(-1).is_null());
-    let details = plugin.details();
-    let (api, version, identifier, major) = &details;
-    assert_eq!((api.as_str(), *version), ("OfxImageEffectPluginAPI", 1));
-    assert_eq!((identifier.as_str(), *major), ("org.wanalpha.generator", 1));
+    let host = Host::new(Profile::plain());
+    let binary = host.open(file()).unwrap();
+    assert_eq!(binary.count(), 1);
+    assert!(!binary.has(1) && !binary.has(-1));
+    let details = binary.details(0).unwrap();
+    assert_eq!((details.api.as_str(), details.api_version), ("OfxImageEffectPluginAPI", 1));
+    assert_eq!(details.identifier, "org.wanalpha.generator");
+    assert_eq!(details.version[0], 1);
 }
 
-/// As hosts scan: once to know the plug-in, once to use it, on the same descriptor.
+/// As hosts scan: once to know the plug-in, once to use it, and whenever they scan again.
 #[test]
-fn scanning_twice_is_fast_and_the_same() {
-    let host = Host::complete();
-    let plugin = Plugin::load();
+fn scanning_again_is_fast_and_the_same() {
+    let host = Host::new(Profile::plain());
+    let binary = host.open(file()).unwrap();
     let begun = Instant::now();
-    let descriptor = Box::<Effect>::default();
-    let mut described = Vec::new();
-    for _ in 0..2 {
-        plugin.set_host(&host);
-        assert_eq!(plugin.action("OfxActionLoad", None, None, None), OK);
-        assert_eq!(plugin.describe(&descriptor), OK);
-        for context in [GENERATOR, GENERAL] {
-            let effect = Box::<Effect>::default();
-            assert_eq!(plugin.describe_in(context, &effect), OK);
-            described.push(effect);
-        }
-        assert_eq!(plugin.action("OfxActionUnload", None, None, None), OK);
-    }
+    let plugin = binary.plugin(0).unwrap();
+    plugin.describe_again();
+    drop(plugin);
     let elapsed = begun.elapsed();
     assert!(elapsed < Duration::from_millis(20), "{elapsed:?}");
-    for (first, second) in [(0, 2), (1, 3)] {
-        assert_eq!(described[first].clip_names(), described[second].clip_names());
-        let (first, second) = (&described[first].parameters, &described[second].parameters);
-        for (first, second) in first.borrow().iter().zip(second.borrow().iter()) {
-            assert_eq!(first.id, second.id);
-            assert_eq!(first.properties.all(), second.properties.all());
-        }
-    }
 }
 
 #[test]
 fn effect_says_what_it_can() {
-    let host = Host::complete();
-    let plugin = Plugin::loaded_into(&host);
-    let effect = Box::<Effect>::default();
-    assert_eq!(plugin.describe(&effect), OK);
-    let ours = &effect.properties;
+    let (_host, plugin) = loaded(Profile::plain());
+    let ours = plugin.properties();
     assert_eq!(ours.texts("OfxPropLabel"), ["WanAlpha"]);
-    assert_eq!(ours.texts("OfxImageEffectPropSupportedContexts"), [GENERATOR, GENERAL]);
+    let contexts = [Context::Generator.name(), Context::General.name()];
+    assert_eq!(ours.texts("OfxImageEffectPropSupportedContexts"), contexts);
     let mut depths = ours.texts("OfxImageEffectPropSupportedPixelDepths");
     assert_eq!(depths[0], "OfxBitDepthFloat");
     depths.sort();
@@ -107,84 +98,76 @@ fn effect_says_what_it_can() {
         ("OfxImageEffectPropMultipleClipDepths", 0),
         ("OfxImageEffectPropSupportsMultipleClipPARs", 0),
     ] {
-        assert_eq!(ours.get(name), [Value::Int(expected)], "{name}");
+        assert!(ours.was_set(name), "{name}");
+        assert_eq!(ours.ints(name), [expected], "{name}");
     }
 }
 
 #[test]
 fn clips_fit_the_context() {
-    let host = Host::complete();
-    let plugin = Plugin::loaded_into(&host);
-    let generator = Box::<Effect>::default();
-    assert_eq!(plugin.describe_in(GENERATOR, &generator), OK);
-    assert_eq!(generator.clip_names(), ["Output"]);
-    let general = Box::<Effect>::default();
-    assert_eq!(plugin.describe_in(GENERAL, &general), OK);
-    assert_eq!(general.clip_names(), ["Source", "Output"]);
+    let profile = Profile::plain();
+    assert!(profile.contexts.contains(&Context::Filter));
+    let (_host, plugin) = loaded(profile);
+    let generator = plugin.described(Context::Generator).unwrap();
+    assert_eq!(generator.clips(), ["Output"]);
+    let general = plugin.described(Context::General).unwrap();
+    assert_eq!(general.clips(), ["Source", "Output"]);
     for name in ["Source", "Output"] {
-        general.with_clip(name, |clip| {
-            let components = clip.properties.texts("OfxImageEffectPropSupportedComponents");
-            assert_eq!(components, ["OfxImageComponentRGBA"], "{name}");
-        });
+        let clip = general.clip(name).unwrap();
+        let components = clip.texts("OfxImageEffectPropSupportedComponents");
+        assert_eq!(components, ["OfxImageComponentRGBA"], "{name}");
     }
-    general.with_clip("Source", |clip| {
-        assert_eq!(clip.properties.get("OfxImageClipPropOptional"), [Value::Int(1)]);
-    });
-    let other = Box::<Effect>::default();
-    assert_eq!(plugin.describe_in(FILTER, &other), UNSUPPORTED);
+    let source = general.clip("Source").unwrap();
+    assert_eq!(source.ints("OfxImageClipPropOptional"), [1]);
+    assert!(plugin.described(Context::Filter).is_none());
 }
 
 #[test]
 fn parameters_are_those_of_the_table() {
-    let host = Host::complete();
-    let plugin = Plugin::loaded_into(&host);
-    for context in [GENERATOR, GENERAL] {
-        let effect = Box::<Effect>::default();
-        assert_eq!(plugin.describe_in(context, &effect), OK);
+    let (_host, plugin) = loaded(Profile::plain());
+    for context in [Context::Generator, Context::General] {
+        let described = plugin.described(context).unwrap();
         for parameter in TABLE {
-            effect.with_parameter(parameter.id, |described| {
-                check(parameter, &described.kind, &described.properties);
-            });
+            let (kind, properties) = described.param(id(parameter.id)).unwrap();
+            check(parameter, kind, &properties);
         }
         for &group in Group::ALL {
-            effect.with_parameter(group.id(), |described| {
-                assert_eq!(described.kind, "OfxParamTypeGroup");
-                assert_eq!(described.properties.get("OfxPropLabel"), text(group.label()));
-            });
+            let (kind, properties) = described.param(id(group.id())).unwrap();
+            assert_eq!(kind, ParamKind::Group);
+            assert_eq!(properties.get("OfxPropLabel"), text(group.label()));
         }
-        assert_eq!(effect.parameters.borrow().len(), TABLE.len() + Group::ALL.len() + 1);
-        effect.with_parameter(c"controls", |page| {
-            assert_eq!(page.kind, "OfxParamTypePage");
-            let shown = TABLE.iter().filter(|parameter| parameter.shown != Shown::Hidden);
-            let shown: Vec<_> = shown.map(|parameter| parameter.id.to_str().unwrap()).collect();
-            assert_eq!(page.properties.texts("OfxParamPropPageChild"), shown);
-        });
+        assert_eq!(described.params().len(), TABLE.len() + Group::ALL.len() + 1);
+        let (kind, page) = described.param("controls").unwrap();
+        assert_eq!(kind, ParamKind::Page);
+        let shown = TABLE.iter().filter(|parameter| parameter.shown != Shown::Hidden);
+        let shown: Vec<_> = shown.map(|parameter| id(parameter.id)).collect();
+        assert_eq!(page.texts("OfxParamPropPageChild"), shown);
     }
 }
 
-fn check(parameter: &Parameter, kind: &str, properties: &Set) {
+fn check(parameter: &Parameter, kind: ParamKind, properties: &Properties) {
     let id = parameter.id.to_str().unwrap();
-    let expect = |name: &str, expected: &[Value]| {
+    let expect = |name: &str, expected: &[Item]| {
         assert_eq!(properties.get(name), expected, "{name} of {id}");
     };
-    let flag = |name: &str, expected: bool| expect(name, &[Value::Int(expected.into())]);
+    let flag = |name: &str, expected: bool| expect(name, &[Item::Int(expected.into())]);
     expect("OfxParamPropScriptName", &text(parameter.id));
     expect("OfxPropLabel", &text(parameter.label));
     expect("OfxParamPropHint", &text(parameter.hint));
     expect("OfxParamPropParent", &text(parameter.group.id()));
     flag("OfxParamPropSecret", parameter.shown == Shown::Hidden);
     // Nuke would never enable it again.
-    expect("OfxParamPropEnabled", &[]);
+    assert!(!properties.was_set("OfxParamPropEnabled"), "{id}");
     if parameter.kind == Kind::Button {
-        assert_eq!(kind, "OfxParamTypePushButton");
+        assert_eq!(kind, ParamKind::PushButton);
         return;
     }
     flag("OfxParamPropAnimates", parameter.animates);
     flag("OfxParamPropPersistant", parameter.persistent);
     flag("OfxParamPropEvaluateOnChange", parameter.evaluates);
     flag("OfxParamPropCanUndo", parameter.undoable);
-    let numbers = |default: &[Value], range: [Value; 2], display: [Value; 2]| {
-        let every = |value: &Value| vec![value.clone(); default.len()];
+    let numbers = |default: &[Item], range: [Item; 2], display: [Item; 2]| {
+        let every = |value: &Item| vec![value.clone(); default.len()];
         expect("OfxParamPropDefault", default);
         expect("OfxParamPropMin", &every(&range[0]));
         expect("OfxParamPropMax", &every(&range[1]));
@@ -198,7 +181,7 @@ fn check(parameter: &Parameter, kind: &str, properties: &Set) {
     };
     match parameter.kind {
         Kind::Text { default, lines } => {
-            assert_eq!(kind, "OfxParamTypeString");
+            assert_eq!(kind, ParamKind::String);
             expect("OfxParamPropDefault", &text(default));
             let mode = match lines {
                 Lines::Single => c"OfxParamStringIsSingleLine",
@@ -207,13 +190,13 @@ fn check(parameter: &Parameter, kind: &str, properties: &Set) {
             expect("OfxParamPropStringMode", &text(mode));
         }
         Kind::Int { default, range, display } => {
-            assert_eq!(kind, "OfxParamTypeInteger");
-            numbers(&[Value::Int(default)], range.map(Value::Int), display.map(Value::Int));
+            assert_eq!(kind, ParamKind::Integer);
+            numbers(&[Item::Int(default)], range.map(Item::Int), display.map(Item::Int));
         }
         Kind::Double { default, range, display, unit, .. } => {
-            assert_eq!(kind, "OfxParamTypeDouble");
-            let default = [Value::Double(default)];
-            numbers(&default, range.map(Value::Double), display.map(Value::Double));
+            assert_eq!(kind, ParamKind::Double);
+            let default = [Item::Double(default)];
+            numbers(&default, range.map(Item::Double), display.map(Item::Double));
             canonical();
             match unit {
                 Unit::Plain => plain(),
@@ -223,17 +206,17 @@ fn check(parameter: &Parameter, kind: &str, properties: &Set) {
             }
         }
         Kind::Double2D { default, range, display, .. } => {
-            assert_eq!(kind, "OfxParamTypeDouble2D");
-            let default = default.map(Value::Double);
-            numbers(&default, range.map(Value::Double), display.map(Value::Double));
+            assert_eq!(kind, ParamKind::Double2D);
+            let default = default.map(Item::Double);
+            numbers(&default, range.map(Item::Double), display.map(Item::Double));
             canonical();
             plain();
         }
         Kind::Choice { options } => {
-            assert_eq!(kind, "OfxParamTypeChoice");
+            assert_eq!(kind, ParamKind::Choice);
             let options: Vec<_> = options.iter().flat_map(|option| text(option)).collect();
             expect("OfxParamPropChoiceOption", &options);
-            expect("OfxParamPropDefault", &[Value::Int(0)]);
+            expect("OfxParamPropDefault", &[Item::Int(0)]);
         }
         Kind::Button => {}
     }
@@ -241,69 +224,78 @@ fn check(parameter: &Parameter, kind: &str, properties: &Set) {
 
 #[test]
 fn hosts_without_the_generator_context_get_general_and_resolve_gets_generator() {
-    for (host, contexts, expected) in [
-        ("uk.co.thefoundry.nuke", &[FILTER, GENERAL][..], GENERAL),
-        ("DaVinciResolveLite", &[FILTER, GENERAL, GENERATOR][..], GENERATOR),
+    let lite = Profile::resolve().named("DaVinciResolveLite");
+    for (profile, expected) in [
+        (Profile::nuke(), Context::General),
+        (Profile::resolve(), Context::Generator),
+        (lite, Context::Generator),
     ] {
-        let host = Host::new(host, contexts);
-        let plugin = Plugin::loaded_into(&host);
-        let effect = Box::<Effect>::default();
-        assert_eq!(plugin.describe(&effect), OK);
-        assert_eq!(effect.properties.texts("OfxImageEffectPropSupportedContexts"), [expected]);
-        assert_eq!(plugin.describe_in(expected, &effect), OK);
+        let (_host, plugin) = loaded(profile);
+        let offered = plugin.properties().texts("OfxImageEffectPropSupportedContexts");
+        assert_eq!(offered, [expected.name()]);
+        assert_eq!(plugin.contexts(), [expected]);
     }
-    let host = Host::new("of.no.use", &[FILTER]);
-    let plugin = Plugin::load();
-    plugin.set_host(&host);
-    assert_eq!(plugin.action("OfxActionLoad", None, None, None), MISSING_HOST_FEATURE);
+    let host = Host::new(Profile::plain().with_contexts(&[Context::Filter]));
+    assert_eq!(refusal(host.load(file())), Some(Status::ERR_MISSING_HOST_FEATURE));
+}
+
+/// With what the plug-in declined to be used.
+fn refusal(loaded: Result<Plugin, LoadError>) -> Option<Status> {
+    match loaded.err()? {
+        LoadError::Refused { action, status } if action == "OfxActionLoad" => Some(status),
+        other => panic!("{other}"),
+    }
 }
 
 #[test]
 fn only_the_three_suites_are_required() {
     for suite in ["OfxPropertySuite", "OfxImageEffectSuite", "OfxParameterSuite"] {
-        let host = Host::complete().without(suite);
-        let plugin = Plugin::load();
-        plugin.set_host(&host);
-        let load = || plugin.action("OfxActionLoad", None, None, None);
-        assert_eq!(load(), MISSING_HOST_FEATURE, "{suite}");
-        assert_eq!(load(), MISSING_HOST_FEATURE, "{suite}");
-        let effect = Box::<Effect>::default();
-        assert_eq!(plugin.describe(&effect), MISSING_HOST_FEATURE, "{suite}");
+        let host = Host::new(Profile::plain().without_suite(suite));
+        let binary = host.open(file()).unwrap();
+        for _ in 0..2 {
+            let refused = refusal(binary.plugin(0));
+            assert_eq!(refused, Some(Status::ERR_MISSING_HOST_FEATURE), "{suite}");
+        }
+        let described = binary.raw_action(0, "OfxActionDescribe");
+        assert_eq!(described, Some(Status::ERR_MISSING_HOST_FEATURE), "{suite}");
     }
-    let host = Host::complete().without("OfxMessageSuite");
-    let plugin = Plugin::loaded_into(&host);
-    let effect = Box::<Effect>::default();
-    assert_eq!(plugin.describe(&effect), OK);
-    assert_eq!(plugin.describe_in(GENERAL, &effect), OK);
+    let bare = [
+        "OfxMemorySuite",
+        "OfxMultiThreadSuite",
+        "OfxMessageSuite",
+        "OfxProgressSuite",
+        "OfxTimeLineSuite",
+        "OfxInteractSuite",
+        "OfxDrawSuite",
+    ];
+    let (_host, plugin) = loaded(bare.into_iter().fold(Profile::plain(), Profile::without_suite));
+    assert_eq!(plugin.contexts(), [Context::Generator, Context::General]);
 }
 
 #[test]
 fn properties_that_a_host_lacks_are_done_without() {
-    let host = Host::complete();
-    let plugin = Plugin::loaded_into(&host);
-    let effect = Effect::refusing(NOT_EVERYWHERE);
-    assert_eq!(plugin.describe(&effect), OK);
-    assert_eq!(plugin.describe_in(GENERAL, &effect), OK);
-    effect.with_parameter(c"mu", |mu| {
-        assert_eq!(mu.properties.get("OfxParamPropDefault"), [Value::Double(0.05)]);
-        assert_eq!(mu.properties.get("OfxParamPropDigits"), []);
-    });
+    let (_host, plugin) = loaded(Profile::plain().without_properties(NOT_EVERYWHERE));
+    let (_, mu) = plugin.described(Context::General).unwrap().param("mu").unwrap();
+    assert_eq!(mu.doubles("OfxParamPropDefault"), [0.05]);
+    assert_eq!(mu.get("OfxParamPropDigits"), []);
 }
 
 #[test]
 fn a_host_may_load_late_introduce_itself_or_not_at_all() {
-    let plugin = Plugin::load();
-    assert_eq!(plugin.action("OfxActionLoad", None, None, None), MISSING_HOST_FEATURE);
-    assert_ne!(plugin.introduce(None), OK);
-    let host = Host::complete();
-    assert_eq!(plugin.introduce(Some(&host)), OK);
-    let effect = Box::<Effect>::default();
-    assert_eq!(plugin.describe(&effect), OK);
+    let shy = Host::new(Profile { introduces_itself: false, ..Profile::plain() });
+    let binary = shy.open(file()).unwrap();
+    let load = || binary.raw_action(0, "OfxActionLoad");
+    assert_eq!(load(), Some(Status::ERR_MISSING_HOST_FEATURE), "nobody has said who it is");
+    assert_ne!(binary.introduce_nobody(), Some(Status::OK));
+    assert_eq!(load(), Some(Status::ERR_MISSING_HOST_FEATURE));
+    drop(binary.plugin(0).unwrap());
     // Another host struct for the next plug-in of a bundle, the first one gone.
-    let other = Host::new("uk.co.thefoundry.nuke", &[GENERAL]);
-    plugin.set_host(&other);
-    drop(host);
-    let effect = Box::<Effect>::default();
-    assert_eq!(plugin.describe(&effect), OK);
-    assert_eq!(effect.properties.texts("OfxImageEffectPropSupportedContexts"), [GENERAL]);
+    let other = Host::new(Profile::nuke());
+    let shared = binary.shared_with(&other);
+    drop((binary, shy));
+    assert_eq!(shared.plugin(0).unwrap().contexts(), [Context::General]);
+
+    let host = Host::new(Profile::plain());
+    let introduced = host.open(file()).unwrap();
+    assert_eq!(introduced.raw_action(0, "OfxActionLoad"), Some(Status::OK), "by OfxSetHost");
 }

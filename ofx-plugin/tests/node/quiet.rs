@@ -3,7 +3,9 @@
 use std::fs;
 use std::process::Command;
 
-use crate::support::{Effect, GENERAL, GENERATOR, Host, OK, Plugin};
+use wan_alpha_test_host::{Host, Profile};
+
+use crate::file;
 
 const ALONE: &str = "WAN_ALPHA_TEST_ALONE";
 
@@ -23,18 +25,11 @@ fn loading_and_describing_leave_nothing_behind() {
 }
 
 fn look() {
-    let host = Host::complete();
-    let plugin = Plugin::load();
+    let host = Host::new(Profile::plain());
+    let binary = host.open(file()).unwrap();
     let before = traces();
     for _ in 0..50 {
-        plugin.set_host(&host);
-        assert_eq!(plugin.action("OfxActionLoad", None, None, None), OK);
-        let effect = Box::<Effect>::default();
-        assert_eq!(plugin.describe(&effect), OK);
-        for context in [GENERATOR, GENERAL] {
-            assert_eq!(plugin.describe_in(context, &Box::<Effect>::default()), OK);
-        }
-        assert_eq!(plugin.action("OfxActionUnload", None, None, None), OK);
+        binary.plugin(0).unwrap();
     }
     assert_eq!(traces(), before);
 }
