@@ -27,7 +27,7 @@ pub(crate) struct Call {
 impl Call {
     /// Of the plug-in as a whole.
     pub(crate) fn to(host: &Arc<HostState>, entry: Entry, action: Action) -> Self {
-        let doing = Doing::new(host, action);
+        let doing = Doing::new(host, entry.address(), action);
         Self { doing, entry, handle: 0, arguments: None, reply: None }
     }
 

@@ -14,11 +14,14 @@ use crate::images::Fetched;
 use crate::images::rendering::Rendering;
 use crate::overlay::Canvas;
 use crate::rules::{Faults, Rule, lock};
+use crate::status::Status;
 
 /// One action under way.
 pub(crate) struct Doing {
     pub(crate) action: Action,
     pub(crate) host: Arc<HostState>,
+    /// Tells plug-ins of one host apart.
+    pub(crate) plugin: usize,
     pub(crate) effect: Option<Arc<Effect>>,
     /// Of the action, where it has one.
     pub(crate) time: Option<f64>,
@@ -31,10 +34,11 @@ pub(crate) struct Doing {
 }
 
 impl Doing {
-    pub(crate) fn new(host: &Arc<HostState>, action: Action) -> Self {
+    pub(crate) fn new(host: &Arc<HostState>, plugin: usize, action: Action) -> Self {
         Self {
             action,
             host: host.clone(),
+            plugin,
             effect: None,
             time: None,
             rendering: None,
@@ -81,6 +85,15 @@ pub(crate) fn note_stranger(host: &Arc<HostState>, words: String) {
 /// The innermost action of this thread.
 pub(crate) fn now() -> Option<Arc<Doing>> {
     STACK.with_borrow(|stack| stack.last().cloned())
+}
+
+/// The innermost action of this thread; a fault where there is none.
+pub(crate) fn here() -> Result<Arc<Doing>, Status> {
+    now().ok_or_else(|| {
+        let words = "a suite is called outside of every action".to_owned();
+        fault(Rule::HostThread, words);
+        Status::FAILED
+    })
 }
 
 /// The innermost action of this thread that has what is looked for.

@@ -29,9 +29,20 @@ pub(crate) struct HostState {
     pub(crate) artist: Mutex<Artist>,
     pub(crate) cache: FrameCache,
     /// What was made of each state.
-    pub(crate) digests: Mutex<HashMap<[u8; 32], [u8; 32]>>,
-    /// Memory that the plug-in has of the memory suite, by address.
-    pub(crate) allocated: Mutex<HashMap<usize, Box<[u128]>>>,
+    pub(crate) digests: Mutex<Digests>,
+    /// Memory that plug-ins have of the memory suite, by address.
+    pub(crate) allocated: Mutex<HashMap<usize, Allocated>>,
+}
+
+/// A piece of memory, and which plug-in has it.
+pub(crate) type Allocated = (usize, Box<[u128]>);
+
+/// Pictures by the state that they are of.
+#[derive(Debug, Default)]
+pub(crate) struct Digests {
+    /// How often the world has changed.
+    pub(crate) epoch: u64,
+    pub(crate) of_states: HashMap<[u8; 32], [u8; 32]>,
 }
 
 /// What the artist does when asked.
@@ -48,6 +59,13 @@ impl HostState {
 
     pub(crate) fn count_action(&self) {
         self.actions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A state may look different from now on; also where it is being rendered at this moment.
+    pub(crate) fn forget_digests(&self) {
+        let mut digests = lock(&self.digests);
+        digests.epoch += 1;
+        digests.of_states.clear();
     }
 
     /// Instances are made, changed and destroyed on one thread.
@@ -185,7 +203,7 @@ impl Host {
     /// Something outside the host has changed (a take was made, say): a state may from now on look
     /// different from before.
     pub fn world_changed(&self) {
-        lock(&self.state.digests).clear();
+        self.state.forget_digests();
     }
 }
 

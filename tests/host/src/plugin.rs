@@ -16,8 +16,9 @@ use crate::profile::Context;
 use crate::project::Project;
 use crate::project::file::OpenError;
 use crate::properties::Properties;
-use crate::rules::{Rule, fail, lock};
+use crate::rules::{Rule, fail};
 use crate::status::Status;
+use crate::suites;
 
 pub(crate) use library::{Entry, Library};
 
@@ -50,10 +51,14 @@ pub(crate) struct Loaded {
 impl Drop for Loaded {
     fn drop(&mut self) {
         Call::to(&self.host, self.entry, Action::Unload).perform();
-        let kept = lock(&self.host.allocated).len();
-        if kept > 0 {
-            let words = format!("{kept} pieces of memory were not given back");
-            self.host.faults.add(Rule::GivenBack, "OfxActionUnload", words);
+        let plugin = self.entry.address();
+        let memory = suites::memory::take_from(&self.host, plugin);
+        let mutexes = suites::multithread::take_from(&self.host, plugin);
+        for (kept, what) in [(memory, "pieces of memory"), (mutexes, "mutexes")] {
+            if kept > 0 {
+                let words = format!("{kept} {what} were not given back");
+                self.host.faults.add(Rule::GivenBack, "OfxActionUnload", words);
+            }
         }
     }
 }

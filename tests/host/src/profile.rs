@@ -136,6 +136,8 @@ pub struct Profile {
     pub unknown_parameters: Vec<String>,
     /// Whether it asks a new instance for its region at half scale, to learn whether it scales.
     pub tries_half_scale: bool,
+    /// How many threads plug-ins get; as many as there are processors where it does not say.
+    pub processors: Option<u32>,
     /// Which writes are undone.
     pub undo: Undo,
     /// Whether there is no artist.

@@ -213,7 +213,7 @@ impl Project {
     /// Something outside the host has changed (a take was made, say): a state may from now on look
     /// different from before.
     pub fn world_changed(&self) {
-        lock(&self.state.loaded.host.digests).clear();
+        self.state.loaded.host.forget_digests();
     }
 }
 

@@ -8,9 +8,9 @@
 mod draw;
 mod effect;
 mod interact;
-mod memory;
+pub(crate) mod memory;
 mod message;
-mod multithread;
+pub(crate) mod multithread;
 mod parameter;
 mod progress;
 mod property;

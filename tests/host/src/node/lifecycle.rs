@@ -154,11 +154,10 @@ pub(crate) fn rebuild(node: &Arc<NodeState>) {
         made.iter().for_each(dispose);
         return;
     }
+    // Before the plug-in is asked for more, so that what it writes on one is known to all.
+    write(&node.instances).clone_from(&made);
     if node.is_panel_open() {
         begin_edit(&made[0]);
-    }
-    *write(&node.instances) = made;
-    if node.is_panel_open() {
         end_edit(first);
     }
     old.iter().for_each(dispose);

@@ -160,13 +160,16 @@ pub(super) fn render(node: &NodeState, effect: &Arc<Effect>, ask: &RenderAsk) ->
         ];
         geometry::regions_of_interest(effect, ask.time, ask.scale, wanted);
     }
-    let key = view::key(node, effect, ask, plan.bounds, plan.window);
+    let moment = node.moment();
+    let key = || view::key(node, effect, ask, plan.bounds, plan.window);
+    let before = key();
     let tiles = plan.tiles(ask.tiles);
     let frame = plan.run(node, effect, ask, &tiles);
     if ask.remembered
         && let Some(image) = &frame.image
+        && key() == before
     {
-        view::compare(node, key, image);
+        view::compare(node, before, moment, image);
     }
     frame
 }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::ask::{Frame, Made, RenderAsk, Tiles};
@@ -57,7 +58,14 @@ impl Node {
     }
 }
 
+/// How often values and the world have changed.
+pub(super) type Moment = (u64, u64);
+
 impl NodeState {
+    pub(super) fn moment(&self) -> Moment {
+        (self.changes.load(Ordering::Relaxed), lock(&self.host().digests).epoch)
+    }
+
     fn view(&self, effect: &Arc<Effect>, ask: &RenderAsk) -> Frame {
         let preferred = effect.preferences().map_or(1.0, |preferences| preferences.pixel_aspect);
         let (_, region) = geometry::region(effect, ask.time, ask.scale);
@@ -71,11 +79,12 @@ impl NodeState {
         if let Some((name, time)) = geometry::identity(effect, ask.time, ask.scale, window, field) {
             return self.same(effect, ask, window, name, time);
         }
-        // The answer of a state that changes meanwhile belongs to nobody.
-        let frame = super::render::in_sequence(effect, ask, || render::render(self, effect, ask));
-        let unchanged = key == self::key(self, effect, ask, window, window);
+        let moment = self.moment();
+        let frame = render::in_sequence(effect, ask, || render::render(self, effect, ask));
+        // The picture of a state that changes meanwhile belongs to nobody.
         if let Some(image) = &frame.image
-            && unchanged
+            && key == self::key(self, effect, ask, window, window)
+            && moment.0 == self.moment().0
         {
             cache.keep(&key, image);
         }
@@ -153,11 +162,17 @@ pub(super) fn key(
     *hasher.finalize().as_bytes()
 }
 
-/// One state gives one picture, until the world changes.
-pub(super) fn compare(node: &NodeState, key: Key, image: &Image) {
+/// One state gives one picture, until the world changes. `moment` is when its render began.
+pub(super) fn compare(node: &NodeState, key: Key, moment: Moment, image: &Image) {
     let host = node.host();
     let digest = *blake3::hash(&image.bytes).as_bytes();
-    let before = lock(&host.digests).insert(key, digest);
+    let before = {
+        let mut digests = lock(&host.digests);
+        if (node.changes.load(Ordering::Relaxed), digests.epoch) != moment {
+            return;
+        }
+        digests.of_states.insert(key, digest)
+    };
     if before.is_some_and(|before| before != digest) {
         let words = "the same state was rendered before and looked different".to_owned();
         let during = format!("OfxImageEffectActionRender of {}", node.name);

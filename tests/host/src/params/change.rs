@@ -53,7 +53,7 @@ pub(crate) fn by_plugin(
     verb: &str,
     change: impl FnOnce(&mut Curve, f64) -> bool,
 ) -> Answer {
-    let doing = doing::now().ok_or(Status::FAILED)?;
+    let doing = doing::here()?;
     let effect = param.effect.upgrade().ok_or(Status::ERR_BAD_HANDLE)?;
     if !doing.action.may_set_parameters() {
         doing.fault(Rule::SetWhereAllowed, format!("the plug-in {verb} {}", param.id));

@@ -37,6 +37,10 @@ impl Entry {
         unsafe { std::mem::transmute::<*mut c_void, Option<Main>>(pointer) }.map(Self)
     }
 
+    pub(crate) fn address(self) -> usize {
+        self.0 as usize
+    }
+
     /// Asks for an action. The name is gone when it returns.
     pub(crate) fn call(
         self,
@@ -64,7 +68,8 @@ impl Entry {
 
     /// With nothing but a name, or not even that.
     pub(crate) fn raw(self, host: &Arc<HostState>, action: Option<&str>) -> Status {
-        let doing = Arc::new(Doing::new(host, Action::named(action.unwrap_or_default())));
+        let doing =
+            Arc::new(Doing::new(host, self.address(), Action::named(action.unwrap_or_default())));
         doing::within(&doing, || match action {
             Some(action) => self.call(action, 0, 0, 0),
             None => {
@@ -139,7 +144,7 @@ impl Library {
     }
 
     pub(crate) fn set_host(&self, host: &Arc<HostState>, nth: i32) {
-        let doing = Arc::new(Doing::new(host, Action::SetHost));
+        let doing = Arc::new(Doing::new(host, 0, Action::SetHost));
         doing::within(&doing, || {
             // SAFETY: the struct is valid while the library is open; the host outlives it.
             unsafe {
@@ -153,7 +158,7 @@ impl Library {
 
     /// `OfxSetHost`, where it is exported.
     pub(crate) fn introduce(&self, host: &Arc<HostState>) {
-        let doing = Arc::new(Doing::new(host, Action::SetHost));
+        let doing = Arc::new(Doing::new(host, 0, Action::SetHost));
         doing::within(&doing, || self.introduce_as(host.suites.c_host()));
     }
 

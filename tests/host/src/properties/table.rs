@@ -284,7 +284,7 @@ static TABLE: &[Definition] = &[
     // Clips.
     row("OfxImageClipPropOptional", INT, n(1), CLIP_D | CLIP, CLIP_D, Zero),
     row("OfxImageClipPropIsMask", INT, n(1), CLIP_D | CLIP, CLIP_D, Zero),
-    row("OfxImageClipPropFieldExtraction", TEXT, n(1), CLIP_D | CLIP, CLIP_D, Text("OfxImageFieldDoubled")),
+    row("OfxImageClipPropFieldExtraction", TEXT, n(1), CLIP_D | CLIP, CLIP_D, Text("OfxFieldDoubled")),
     row("OfxImageClipPropConnected", INT, n(1), CLIP, NOWHERE, Zero),
     row("OfxImageClipPropUnmappedPixelDepth", TEXT, n(1), CLIP, NOWHERE, Zero),
     row("OfxImageClipPropUnmappedComponents", TEXT, n(1), CLIP, NOWHERE, Zero),

@@ -12,7 +12,6 @@ use openfx_sys::{
     OfxParamSetHandle, OfxPropertySetHandle, OfxRectD, OfxTime,
 };
 
-use super::memory::piece;
 use crate::action::Action;
 use crate::boundary::{OptionalPlace, Place, Received, Text, behind, suite_functions, without};
 use crate::clip::Clip;
@@ -67,7 +66,7 @@ suite_functions! {
     }
 
     fn clip_image(clip: Arc<Clip> as OfxImageClipHandle, time: f64 as OfxTime, region: Option<[f64; 4]> as *const OfxRectD, place: Place<OfxPropertySetHandle> as *mut OfxPropertySetHandle) {
-        let doing = doing::now().ok_or(Status::FAILED)?;
+        let doing = doing::here()?;
         let Some(rendering) = doing.rendering.clone() else {
             let words = format!("an image of {} is fetched where nothing is rendered", clip.name);
             doing.fault(Rule::ImageInRender, words);
@@ -114,10 +113,7 @@ suite_functions! {
     }
 
     fn allocate(_effect: Optional as OfxImageEffectHandle, bytes: usize as usize, place: Place<OfxImageMemoryHandle> as *mut OfxImageMemoryHandle) {
-        let host = doing::now().ok_or(Status::FAILED)?.host.clone();
-        let mut piece = piece(bytes)?;
-        let address = piece.as_mut_ptr().expose_provenance();
-        lock(&host.allocated).insert(address, piece);
+        let address = super::memory::allocated(bytes)?;
         place.put(with_exposed_provenance_mut(address));
         Ok(())
     }
@@ -158,7 +154,7 @@ impl Received<OfxImageMemoryHandle> for Address {
 }
 
 fn output(clip: &Arc<Clip>, time: f64, rendering: &Arc<Rendering>) -> Result<Fetched, Status> {
-    let now = doing::now().ok_or(Status::FAILED)?;
+    let now = doing::here()?;
     if now.action != Action::Render {
         let words = format!("the output is fetched in {}", now.action.name());
         doing::fault(Rule::ImageInRender, words);

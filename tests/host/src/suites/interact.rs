@@ -23,7 +23,7 @@ suite_functions! {
     }
 
     fn redraw(interact: Arc<Interact> as OfxInteractHandle) {
-        let doing = doing::now().ok_or(Status::FAILED)?;
+        let doing = doing::here()?;
         if doing.action.is_of_rendering() || doing.action == Action::Draw {
             doing.fault(Rule::DrawInDraw, "another drawing is asked for".to_owned());
             return Err(Status::FAILED);

@@ -9,20 +9,33 @@ use openfx_sys::OfxMemorySuiteV1;
 
 use crate::boundary::{Answer, Opaque, Place, suite_functions, without};
 use crate::doing;
+use crate::host::HostState;
 use crate::rules::{Rule, lock};
 use crate::status::Status;
 
 /// Memory with the alignment that anything needs.
-pub(super) fn piece(bytes: usize) -> Result<Box<[u128]>, Status> {
+pub(super) fn allocated(bytes: usize) -> Result<usize, Status> {
+    let doing = doing::here()?;
     let mut units = Vec::new();
     let count = bytes.div_ceil(16).max(1);
     units.try_reserve_exact(count).map_err(|_| Status::ERR_MEMORY)?;
     units.resize(count, u128::MAX / 255 * 0xcd);
-    Ok(units.into_boxed_slice())
+    let mut piece = units.into_boxed_slice();
+    let address = piece.as_mut_ptr().expose_provenance();
+    lock(&doing.host.allocated).insert(address, (doing.plugin, piece));
+    Ok(address)
+}
+
+/// How much of it a plug-in has not given back; it is gone by this.
+pub(crate) fn take_from(host: &HostState, plugin: usize) -> usize {
+    let mut allocated = lock(&host.allocated);
+    let before = allocated.len();
+    allocated.retain(|_, (whose, _)| *whose != plugin);
+    before - allocated.len()
 }
 
 pub(super) fn give_back(address: usize) -> Answer {
-    let host = doing::now().ok_or(Status::FAILED)?.host.clone();
+    let host = doing::here()?.host.clone();
     if lock(&host.allocated).remove(&address).is_none() {
         let words = "memory is given back that is not the host's, or no more".to_owned();
         doing::fault(Rule::GivenBack, words);
@@ -33,11 +46,7 @@ pub(super) fn give_back(address: usize) -> Answer {
 
 suite_functions! {
     fn allocate(_effect: Opaque as *mut c_void, bytes: usize as usize, place: Place<*mut c_void> as *mut *mut c_void) {
-        let host = doing::now().ok_or(Status::FAILED)?.host.clone();
-        let mut piece = piece(bytes)?;
-        let address = piece.as_mut_ptr().expose_provenance();
-        lock(&host.allocated).insert(address, piece);
-        place.put(with_exposed_provenance_mut(address));
+        place.put(with_exposed_provenance_mut(allocated(bytes)?));
         Ok(())
     }
 

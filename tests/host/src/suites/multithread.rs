@@ -22,14 +22,20 @@ thread_local! {
     static INDEX: Cell<Option<u32>> = const { Cell::new(None) };
 }
 
-fn processors() -> u32 {
-    thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1))
+/// As many as the host lets the plug-in use.
+fn processors() -> Result<u32, Status> {
+    let there = || {
+        let count = thread::available_parallelism().map_or(1, |count| count.get());
+        u32::try_from(count).unwrap_or(1)
+    };
+    Ok(doing::here()?.host.profile.processors.unwrap_or_else(there))
 }
 
 /// A mutex of the host's, which one thread may lock several times.
 struct Lock {
     handle: Handle,
     host: Arc<HostState>,
+    plugin: usize,
     held: Mutex<(Option<ThreadId>, u32)>,
     freed: Condvar,
 }
@@ -44,6 +50,14 @@ impl Handled for Lock {
 
 /// Until they are destroyed.
 static LOCKS: OnceLock<Mutex<Vec<Arc<Lock>>>> = OnceLock::new();
+
+/// How many mutexes a plug-in has not destroyed; they are gone by this.
+pub(crate) fn take_from(host: &Arc<HostState>, plugin: usize) -> usize {
+    let mut locks = lock(LOCKS.get_or_init(Mutex::default));
+    let before = locks.len();
+    locks.retain(|other| other.plugin != plugin || !Arc::ptr_eq(&other.host, host));
+    before - locks.len()
+}
 
 impl Lock {
     fn try_take(held: &mut (Option<ThreadId>, u32)) -> bool {
@@ -70,8 +84,9 @@ suite_functions! {
         if INDEX.get().is_some() {
             return Err(Status::ERR_EXISTS);
         }
-        let doing = doing::now().ok_or(Status::FAILED)?;
-        let threads = if threads == 0 { processors() } else { threads.min(64) };
+        let doing = doing::here()?;
+        let most = doing.host.profile.processors.unwrap_or(64);
+        let threads = if threads == 0 { processors()? } else { threads.min(most) };
         let argument = argument.0;
         thread::scope(|scope| {
             for index in 0..threads {
@@ -90,7 +105,7 @@ suite_functions! {
     }
 
     fn count(place: Place<c_uint> as *mut c_uint) {
-        place.put(processors());
+        place.put(processors()?);
         Ok(())
     }
 
@@ -100,11 +115,12 @@ suite_functions! {
     }
 
     fn create(place: Place<OfxMutexHandle> as *mut OfxMutexHandle, locked: i32 as c_int) {
-        let doing = doing::now().ok_or(Status::FAILED)?;
+        let doing = doing::here()?;
         let locked = u32::try_from(locked).map_err(|_| Status::ERR_VALUE)?;
         let made = Arc::new_cyclic(|me| Lock {
             handle: Handle::of(me),
             host: doing.host.clone(),
+            plugin: doing.plugin,
             held: Mutex::new(((locked > 0).then(|| thread::current().id()), locked)),
             freed: Condvar::new(),
         });

@@ -48,7 +48,7 @@ fn on_instance(param: &Param) -> Answer {
 /// A value as the plug-in is told it.
 pub(super) fn value(param: &Param, time: Option<f64>) -> Result<Value, Status> {
     on_instance(param)?;
-    let doing = doing::now().ok_or(Status::FAILED)?;
+    let doing = doing::here()?;
     if time.is_none() && doing.action.is_of_rendering() {
         doing.fault(Rule::ReadAtTime, format!("{} is read without a time", param.id));
     }
@@ -191,7 +191,7 @@ suite_functions! {
     }
 
     fn begin_edit(set: Arc<ParamSet> as OfxParamSetHandle, name: OptionalText as *const c_char) {
-        let doing = doing::now().ok_or(Status::FAILED)?;
+        let doing = doing::here()?;
         if !doing.action.may_set_parameters() || doing.action == Action::CreateInstance {
             doing.fault(Rule::SetWhereAllowed, format!("the edit {:?} is begun", name.0));
             return Err(Status::FAILED);
@@ -202,7 +202,7 @@ suite_functions! {
     }
 
     fn end_edit(set: Arc<ParamSet> as OfxParamSetHandle) {
-        let doing = doing::now().ok_or(Status::FAILED)?;
+        let doing = doing::here()?;
         if doing.edits.fetch_sub(1, Ordering::Relaxed) <= 0 {
             doing.edits.fetch_add(1, Ordering::Relaxed);
             doing.fault(Rule::BalancedEdit, "an edit is ended that was not begun".to_owned());

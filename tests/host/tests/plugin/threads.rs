@@ -16,10 +16,8 @@ fn render_while(scene: &Scene, work: impl FnOnce()) {
                 let mut time = f64::from(nth);
                 while !done.load(Ordering::Relaxed) {
                     let tiles = Tiles::Separate([16, 16]);
-                    // Values change between one read and the next: no state is one picture.
-                    let ask = RenderAsk { remembered: false, ..RenderAsk::at(time) };
-                    let frame = node.render(&ask.in_tiles(tiles));
-                    assert!(!frame.failed());
+                    assert!(!node.render(&RenderAsk::at(time).in_tiles(tiles)).failed());
+                    assert!(!node.view(time).failed());
                     time = (time + 7.0) % 100.0;
                 }
             });
