@@ -83,7 +83,8 @@ pub(crate) fn spoil() {
 
 /// Whether a string that comes from the plug-in is one of those whose time is over.
 pub(crate) fn is_spoiled(pointer: *const c_char, bytes: &[u8]) -> bool {
-    let reads_so = bytes.len() >= SPOILT.len() && bytes.starts_with(SPOILT);
+    let reads_so =
+        !bytes.is_empty() && bytes.iter().zip(SPOILT.iter().cycle()).all(|(a, b)| a == b);
     reads_so || LENT.with_borrow(|lent| lent.spoiled.iter().any(|buffer| buffer.holds(pointer)))
 }
 
@@ -102,5 +103,8 @@ mod tests {
         assert!(!is_spoiled(lent, &read()));
         spoil();
         assert!(read().starts_with(SPOILT) && is_spoiled(lent, &read()));
+        // Copied too late, and given back from elsewhere.
+        assert!(is_spoiled(std::ptr::null(), &read()[..3]));
+        assert!(!is_spoiled(std::ptr::null(), b"") && !is_spoiled(std::ptr::null(), b"dangling"));
     }
 }
