@@ -8,6 +8,7 @@
 
 mod call;
 mod effect;
+mod image;
 mod message;
 mod parameter;
 mod properties;

@@ -6,6 +6,7 @@
 //! - `actions`: which function answers which action.
 //! - `describe`: what hosts learn about the node; `instance`, `picture`, `changed`: what one node
 //!   on a canvas answers.
+//! - [`picture`]: a take's frame, or words in its place, as pixels of the host.
 //! - `host`: the host's suites behind safe types.
 //!
 //! This build describes the node, keeps its parameters and answers for its geometry. It makes no
@@ -32,7 +33,7 @@ mod host;
 mod instance;
 mod names;
 pub mod params;
-mod picture;
+pub mod picture;
 mod status;
 
 pub use entry::{OfxGetNumberOfPlugins, OfxGetPlugin, OfxSetHost};

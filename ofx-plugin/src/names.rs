@@ -92,6 +92,12 @@ from_headers! {
     FRAME_VARYING = kOfxImageEffectFrameVarying;
     CONTINUOUS_SAMPLES = kOfxImageClipPropContinuousSamples;
 
+    IMAGE_DATA = kOfxImagePropData;
+    IMAGE_BOUNDS = kOfxImagePropBounds;
+    IMAGE_ROW_BYTES = kOfxImagePropRowBytes;
+    PIXEL_DEPTH = kOfxImageEffectPropPixelDepth;
+    COMPONENTS = kOfxImageEffectPropComponents;
+
     PARAM_GROUP = kOfxParamTypeGroup;
     PARAM_PAGE = kOfxParamTypePage;
     PARAM_STRING = kOfxParamTypeString;

@@ -2,6 +2,27 @@
 
 #![forbid(unsafe_code)]
 
+mod canvas;
+mod draw;
+mod mark;
+mod patience;
+mod placement;
+mod quantise;
+mod resample;
+mod source;
+mod taps;
+mod transfer;
+
+#[cfg(test)]
+mod tests;
+
+pub use canvas::{Canvas, Depth, Window};
+pub use draw::{Drawn, Look, Scene, draw};
+pub use mark::{Mark, Tone};
+pub use placement::{Fit, Placement, Stage};
+pub use source::{SizeMismatch, Source};
+pub use transfer::Transfer;
+
 use crate::changed::NO_TAKES_YET;
 use crate::host::{Effect, Properties};
 use crate::names;

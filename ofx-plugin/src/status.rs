@@ -18,6 +18,8 @@ impl Status {
     pub(crate) const BAD_HANDLE: Self = Self(9);
     /// The host is to do what it does for nodes that do not answer this action.
     pub(crate) const REPLY_DEFAULT: Self = Self(14);
+    /// The host's image is of a kind that was not offered.
+    pub(crate) const IMAGE_FORMAT: Self = Self(1000);
 
     /// As it came from a function of the host.
     pub(crate) fn of(raw: OfxStatus) -> Self {
@@ -42,7 +44,8 @@ impl Status {
             | Self::MISSING_HOST_FEATURE
             | Self::UNSUPPORTED
             | Self::BAD_HANDLE
-            | Self::REPLY_DEFAULT => self,
+            | Self::REPLY_DEFAULT
+            | Self::IMAGE_FORMAT => self,
             _ => Self::FAILED,
         }
     }

@@ -21,7 +21,7 @@ pub(crate) struct Effect<'a> {
 
 /// A clip of an instance, valid as long as that.
 #[derive(Clone, Copy)]
-pub(crate) struct Clip(OfxImageClipHandle);
+pub(crate) struct Clip(pub(super) OfxImageClipHandle);
 
 impl<'a> Effect<'a> {
     /// # Safety

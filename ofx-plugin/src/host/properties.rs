@@ -103,10 +103,16 @@ impl<'a> Properties<'a> {
     }
 
     pub(crate) fn int(self, name: &'static CStr) -> Result<i32, Status> {
-        let mut value: c_int = 0;
+        self.int_at(name, 0)
+    }
+
+    /// One dimension of a property.
+    pub(crate) fn int_at(self, name: &'static CStr, index: usize) -> Result<i32, Status> {
+        let index = c_int::try_from(index).map_err(|_| Status::FAILED)?;
+        let (mut value, suite): (c_int, _) = (0, self.host.property);
         // SAFETY: the handle is valid for 'a, the name static, the value ours.
         unsafe {
-            ask!(self.host.property, propGetInt(self.handle, name.as_ptr(), 0, &raw mut value))?;
+            ask!(suite, propGetInt(self.handle, name.as_ptr(), index, &raw mut value))?;
         }
         Ok(value)
     }

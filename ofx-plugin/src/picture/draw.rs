@@ -1,0 +1,209 @@
+//! One pass over the window, each pixel written once.
+//!
+//! Colour := 0 where alpha is 0, transfer, premultiply, resample, clamp alpha, unpremultiply where
+//! straight was asked for, the mark on top, quantise.
+
+#![forbid(unsafe_code)]
+
+use std::ops::Range;
+
+use super::canvas::{Canvas, Depth, Window};
+use super::mark::{Drawing, Mark};
+use super::patience::{Aborted, Patience};
+use super::placement::{Fit, Placement, Stage};
+use super::quantise::{CHUNK, write};
+use super::resample::Resampler;
+use super::source::{Alpha, Pixel, Source, read};
+use super::transfer::Transfer;
+
+/// What is to be seen. Where there is nothing, the picture is transparent black.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene<'a> {
+    /// What the take is fitted into.
+    pub stage: Stage,
+    /// How.
+    pub fit: Fit,
+    /// A frame of it.
+    pub take: Option<Source<'a>>,
+    /// What is written over it, or in its place.
+    pub mark: Option<Mark<'a>>,
+}
+
+/// What the host's values mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Of the colours.
+    pub transfer: Transfer,
+    /// Colours are not multiplied by alpha.
+    pub straight: bool,
+}
+
+/// How far a picture came.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drawn {
+    /// Every pixel of the window is written.
+    Whole,
+    /// The host lost interest; what is in the window is of no use.
+    Aborted,
+}
+
+/// Draws a scene into the whole of a canvas' window, asking `go_on` every fraction of a
+/// millisecond.
+pub fn draw(
+    canvas: &mut dyn Canvas,
+    scene: &Scene<'_>,
+    look: Look,
+    go_on: &dyn Fn() -> bool,
+) -> Drawn {
+    match draw_rows(canvas, scene, look, &mut Patience::new(go_on)) {
+        Ok(()) => Drawn::Whole,
+        Err(Aborted) => Drawn::Aborted,
+    }
+}
+
+fn draw_rows(
+    canvas: &mut dyn Canvas,
+    scene: &Scene<'_>,
+    look: Look,
+    patience: &mut Patience<'_>,
+) -> Result<(), Aborted> {
+    let (window, depth) = (canvas.window(), canvas.depth());
+    let mut layers = Layers {
+        take: scene.take.and_then(|source| Layer::new(source, scene, look, window)),
+        drawing: scene.mark.as_ref().and_then(|mark| Drawing::new(mark, scene, look)),
+    };
+    let mut scratch = [[0.0; 4]; CHUNK];
+    for y in window.y1..window.y2 {
+        patience.spend(window.width())?;
+        layers.go_to(y, patience)?;
+        let mut x = window.x1;
+        for bytes in canvas.row(y).chunks_mut(CHUNK * depth.pixel_bytes()) {
+            let count = bytes.len() / depth.pixel_bytes();
+            // Floats are made where they stay, which spares memory half of the work.
+            if depth == Depth::Float
+                && let Ok(pixels) = bytemuck::try_cast_slice_mut(bytes)
+            {
+                if !layers.fill(y, x, pixels) {
+                    pixels.fill([0.0; 4]);
+                }
+            } else if let Some(pixels) = scratch.get_mut(..count) {
+                match layers.fill(y, x, pixels) {
+                    true => write(pixels, depth, bytes),
+                    false => bytes.fill(0),
+                }
+            }
+            x = x.saturating_add_unsigned(CHUNK as u32);
+        }
+    }
+    Ok(())
+}
+
+/// What a scene shows within the window.
+struct Layers<'a> {
+    take: Option<Layer<'a>>,
+    drawing: Option<Drawing>,
+}
+
+impl Layers<'_> {
+    /// Makes an output row the current one.
+    fn go_to(&mut self, y: i32, patience: &mut Patience<'_>) -> Result<(), Aborted> {
+        match &mut self.take {
+            Some(take) => take.go_to(y, patience),
+            None => Ok(()),
+        }
+    }
+
+    /// Fills part of the current row, from column `x` on; false where there is nothing to be seen.
+    fn fill(&self, y: i32, x: i32, pixels: &mut [Pixel]) -> bool {
+        let shows_take = self.take.as_ref().is_some_and(|take| take.fill(y, x, pixels));
+        let Some(drawing) = self.drawing.as_ref().filter(|drawing| drawing.touches(y)) else {
+            return shows_take;
+        };
+        if !shows_take {
+            pixels.fill([0.0; 4]);
+        }
+        drawing.draw_over(y, x, pixels);
+        true
+    }
+}
+
+/// A take's frame within the window.
+struct Layer<'a> {
+    columns: Range<i32>,
+    rows: Range<i32>,
+    source: Source<'a>,
+    placement: Placement,
+    look: Look,
+    /// None where every output pixel is one of the take.
+    resampler: Option<Resampler<'a>>,
+}
+
+impl<'a> Layer<'a> {
+    /// `None` where the window shows nothing of the take.
+    fn new(source: Source<'a>, scene: &Scene<'_>, look: Look, window: Window) -> Option<Self> {
+        let placement = Placement::new(&scene.stage, scene.fit, source.size())?;
+        let within =
+            |covered: Range<i32>, from: i32, to: i32| covered.start.max(from)..covered.end.min(to);
+        let columns = within(placement.columns.covered(), window.x1, window.x2);
+        let rows = within(placement.rows.covered(), window.y1, window.y2);
+        if columns.is_empty() || rows.is_empty() {
+            return None;
+        }
+        let resampler = (!placement.is_pixel_for_pixel())
+            .then(|| Resampler::new(source, &placement, look.transfer, columns.clone()));
+        Some(Self { columns, rows, source, placement, look, resampler })
+    }
+
+    fn go_to(&mut self, y: i32, patience: &mut Patience<'_>) -> Result<(), Aborted> {
+        match &mut self.resampler {
+            Some(resampler) if self.rows.contains(&y) => resampler.go_to(y, patience),
+            _ => Ok(()),
+        }
+    }
+
+    /// Fills part of a row, from column `x` on; false where it shows nothing of the take.
+    fn fill(&self, y: i32, x: i32, pixels: &mut [Pixel]) -> bool {
+        let place = |column: i32| {
+            usize::try_from(i64::from(column) - i64::from(x)).unwrap_or(0).min(pixels.len())
+        };
+        let (begin, end) = (place(self.columns.start), place(self.columns.end));
+        if begin >= end || !self.rows.contains(&y) {
+            return false;
+        }
+        let (before, rest) = pixels.split_at_mut(begin);
+        let (covered, behind) = rest.split_at_mut(end - begin);
+        before.fill([0.0; 4]);
+        behind.fill([0.0; 4]);
+        let from = x.max(self.columns.start);
+        match &self.resampler {
+            Some(resampler) => {
+                resampler.fill(from, covered);
+                if self.look.straight {
+                    covered.iter_mut().for_each(unpremultiply);
+                }
+            }
+            None => self.copy(y, from, covered),
+        }
+        true
+    }
+
+    /// Straight colours are not premultiplied on the way: they stay what they are.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the middle of a pixel that shows the take lies in the take"
+    )]
+    fn copy(&self, y: i32, x: i32, pixels: &mut [Pixel]) {
+        let row = self.source.row(self.placement.rows.position(y) as usize);
+        let column = self.placement.columns.position(x) as usize;
+        let from = row.get(column..column + pixels.len()).unwrap_or_default();
+        let alpha = if self.look.straight { Alpha::Straight } else { Alpha::Premultiplied };
+        read(from, self.look.transfer, alpha, pixels);
+    }
+}
+
+fn unpremultiply(pixel: &mut Pixel) {
+    let [r, g, b, alpha] = *pixel;
+    *pixel = if alpha > 0.0 { [r / alpha, g / alpha, b / alpha, alpha] } else { [0.0; 4] };
+}

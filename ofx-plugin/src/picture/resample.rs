@@ -1,0 +1,122 @@
+//! A take's frame in another size, row by row from the bottom.
+//!
+//! Rows of the take are filtered horizontally when an output row needs them, and kept until none
+//! does any more. Only what the window needs is read: a tile costs what a tile is worth, and memory
+//! does not grow with the height of the output.
+
+#![forbid(unsafe_code)]
+
+use std::ops::Range;
+
+use super::patience::{Aborted, Patience};
+use super::placement::{Axis, Placement};
+use super::source::{Alpha, Pixel, Source, read};
+use super::taps::{Columns, Taps};
+use super::transfer::Transfer;
+
+pub(super) struct Resampler<'a> {
+    source: Source<'a>,
+    transfer: Transfer,
+    columns: Columns,
+    rows: Axis,
+    /// A row of the take, premultiplied, where it is touched.
+    read: Vec<Pixel>,
+    /// Rows of the take, filtered horizontally: row `r` lies in slot `r % slots`.
+    filtered: Vec<Pixel>,
+    held: Vec<Option<usize>>,
+    /// Of the current output row.
+    taps: Taps,
+    weights: Vec<f32>,
+}
+
+impl<'a> Resampler<'a> {
+    /// For output columns that all show something of the take.
+    pub(super) fn new(
+        source: Source<'a>,
+        placement: &Placement,
+        transfer: Transfer,
+        outputs: Range<i32>,
+    ) -> Self {
+        let rows = placement.rows;
+        let columns = Columns::new(&placement.columns, outputs);
+        let slots = rows.most_taps();
+        Self {
+            source,
+            transfer,
+            rows,
+            read: vec![[0.0; 4]; columns.touched.len()],
+            filtered: vec![[0.0; 4]; slots * columns.outputs.len()],
+            held: vec![None; slots],
+            columns,
+            taps: Taps { first: 0, near: 0, coverage: 0.0 },
+            weights: Vec::with_capacity(slots),
+        }
+    }
+
+    /// Makes an output row the current one.
+    pub(super) fn go_to(&mut self, y: i32, patience: &mut Patience<'_>) -> Result<(), Aborted> {
+        self.taps = self.rows.taps(y, &mut self.weights);
+        let slots = self.held.len().max(1);
+        for row in self.taps.first..self.taps.first + self.weights.len() {
+            let Some(held) = self.held.get_mut(row % slots) else { continue };
+            if *held != Some(row) {
+                *held = Some(row);
+                patience.spend(self.columns.touched.len() + self.columns.weights.len())?;
+                self.filter(row, row % slots);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a row of the take and filters it horizontally.
+    fn filter(&mut self, row: usize, slot: usize) {
+        let Columns { taps, weights, touched, outputs } = &self.columns;
+        let from = self.source.row(row).get(touched.clone()).unwrap_or_default();
+        read(from, self.transfer, Alpha::Premultiplied, &mut self.read);
+        let begin = slot * outputs.len();
+        let Some(filtered) = self.filtered.get_mut(begin..begin + outputs.len()) else { return };
+        for ((taps, at), filtered) in taps.iter().zip(filtered) {
+            let near = pixel(&self.read, taps.near - touched.start);
+            let others = self.read.get(taps.first - touched.start..).unwrap_or_default();
+            let mut sum = near;
+            for (&weight, other) in weights.get(at.clone()).unwrap_or_default().iter().zip(others) {
+                for ((sum, near), other) in sum.iter_mut().zip(near).zip(other) {
+                    *sum += (other - near) * weight;
+                }
+            }
+            *filtered = sum.map(|sum| sum * taps.coverage);
+        }
+    }
+
+    /// Part of the current row, from the given column on: premultiplied, alpha within \[0, 1\].
+    pub(super) fn fill(&self, from: i32, to: &mut [Pixel]) {
+        let skip = usize::try_from(i64::from(from) - i64::from(self.columns.outputs.start));
+        let Ok(skip) = skip else { return };
+        let count = to.len();
+        let row = |row: usize| {
+            let begin = (row % self.held.len().max(1)) * self.columns.outputs.len() + skip;
+            self.filtered.get(begin..begin + count).unwrap_or_default()
+        };
+        let near = row(self.taps.near);
+        to.iter_mut().zip(near).for_each(|(to, near)| *to = *near);
+        for (tap, &weight) in (self.taps.first..).zip(&self.weights) {
+            if tap != self.taps.near {
+                add(to.as_flattened_mut(), row(tap).as_flattened(), near.as_flattened(), weight);
+            }
+        }
+        for pixel in to {
+            let [r, g, b, alpha] = pixel.map(|value| value * self.taps.coverage);
+            *pixel = [r, g, b, alpha.clamp(0.0, 1.0)];
+        }
+    }
+}
+
+fn add(to: &mut [f32], tap: &[f32], near: &[f32], weight: f32) {
+    for ((to, tap), near) in to.iter_mut().zip(tap).zip(near) {
+        *to += (tap - near) * weight;
+    }
+}
+
+fn pixel(of: &[Pixel], at: usize) -> Pixel {
+    of.get(at).copied().unwrap_or_default()
+}

@@ -1,0 +1,146 @@
+//! What is written in place of a take and over one.
+
+use super::*;
+
+const WORDS: [&str; 3] = [
+    "Not generated yet",
+    "Type a prompt, draw the ellipse and press Generate.",
+    "832 \u{d7} 480, 81 frames",
+];
+
+fn placeholder(lines: &'static [&'static str]) -> Mark<'static> {
+    Mark::Placeholder { tone: Tone::Idle, lines, size: Some([832, 480]) }
+}
+
+fn marked(stage: Stage, mark: Mark<'_>, take: Option<Source<'_>>, look: Look) -> Image {
+    let [_, _, x2, y2] = stage.pixels().unwrap().map(|at| at.ceil() as i32);
+    let mut image = Image::of_size(x2, y2);
+    let scene = Scene { stage, fit: Fit::Whole, take, mark: Some(mark) };
+    assert_eq!(draw(&mut image, &scene, look, &|| true), Drawn::Whole);
+    image
+}
+
+/// Left, bottom, right, top of the pixels that differ.
+fn difference(a: &Image, b: &Image) -> Option<[i32; 4]> {
+    let Window { x2, y2, .. } = a.window;
+    let places = (0..y2).flat_map(|y| (0..x2).map(move |x| (x, y)));
+    places.filter(|&(x, y)| a.pixel(x, y) != b.pixel(x, y)).fold(None, |found, (x, y)| {
+        let [x1, y1, x2, y2] = found.unwrap_or([x, y, x, y]);
+        Some([x1.min(x), y1.min(y), x2.max(x), y2.max(y)])
+    })
+}
+
+#[test]
+fn words_can_be_read_in_every_size() {
+    for (width, height) in
+        [(64, 64), (128, 128), (640, 360), (480, 832), (1920, 1080), (4096, 2160)]
+    {
+        for scale in [1.0, 0.5] {
+            let stage = Stage { scale: [scale; 2], ..stage(width, height) };
+            let words = marked(stage, placeholder(&WORDS), None, STRAIGHT);
+            let bare = marked(stage, placeholder(&[]), None, STRAIGHT);
+            let text = words.pixels().filter(|pixel| pixel[0] > 0.6 && pixel[3] == 1.0).count();
+            // A thumbnail of 32 × 32 has no room for a word.
+            let least = match f64::from(width.min(height)) * scale {
+                side if side < 64.0 => 0,
+                side if side < 128.0 => 20,
+                _ => 100,
+            };
+            assert!(text >= least, "{width} × {height} at {scale}: {text} pixels of text");
+            assert!(difference(&words, &bare).is_some());
+            // Much of the picture stays transparent wherever the words leave room.
+            let clear = words.pixels().filter(|pixel| pixel[3] == 0.0).count();
+            assert!(width < 640 || clear * 2 > words.pixels().count());
+        }
+    }
+}
+
+#[test]
+fn a_placeholder_lies_in_the_middle_whatever_the_scale() {
+    for scale in [1.0, 0.5, 0.25] {
+        let stage = Stage { scale: [scale; 2], ..stage(1920, 1080) };
+        let empty = Mark::Placeholder { tone: Tone::Idle, lines: &WORDS, size: None };
+        let image = marked(stage, empty, None, PREMULTIPLIED);
+        let mut nothing = Image::of_size(image.window.x2, image.window.y2);
+        let clear = scene(stage, Fit::Whole, None);
+        assert_eq!(draw(&mut nothing, &clear, PREMULTIPLIED, &|| true), Drawn::Whole);
+        assert!(nothing.bytes.iter().all(|byte| *byte == 0));
+        let [x1, y1, x2, y2] = difference(&image, &nothing).unwrap();
+        assert!((x1 + x2 + 1 - image.window.x2).abs() <= 1, "{x1} to {x2}");
+        assert!((y1 + y2 + 1 - image.window.y2).abs() <= 1, "{y1} to {y2}");
+    }
+}
+
+#[test]
+fn nothing_is_drawn_off_the_stage() {
+    let bounds = Window { x1: -40, y1: -40, x2: 60, y2: 60 };
+    for mark in [placeholder(&WORDS), Mark::Corner { tone: Tone::Idle, line: WORDS[1] }] {
+        let mut image = Image::new(bounds, bounds, Depth::Float);
+        let scene = Scene { stage: stage(20, 12), fit: Fit::Fill, take: None, mark: Some(mark) };
+        assert_eq!(draw(&mut image, &scene, PREMULTIPLIED, &|| true), Drawn::Whole);
+        let on_stage = |x: i32, y: i32| (0..20).contains(&x) && (0..12).contains(&y);
+        for y in -40..60 {
+            for x in -40..60 {
+                assert!(on_stage(x, y) || image.pixel(x, y) == [0.0; 4], "{x}, {y}");
+            }
+        }
+        assert!(image.pixels().any(|pixel| pixel[3] > 0.5));
+    }
+}
+
+#[test]
+fn the_outline_is_the_edge_of_the_take() {
+    let image = marked(stage(1920, 1080), placeholder(&[]), None, STRAIGHT);
+    for (x, lies_on_it) in [(23, false), (24, true), (1895, true), (1896, false)] {
+        assert_eq!(image.pixel(x, 200)[3] > 0.0, lies_on_it, "column {x}");
+    }
+}
+
+#[test]
+fn a_held_take_stays_as_it_is_beside_its_mark() {
+    let picture = Picture::new([160, 90], noise);
+    for look in [PREMULTIPLIED, STRAIGHT, LINEAR] {
+        for size in [[320, 180], [160, 90]] {
+            let plain = picture.drawn(size, Fit::Whole, look);
+            let corner = Mark::Corner { tone: Tone::Working, line: "Previous take" };
+            let image = marked(stage(size[0], size[1]), corner, Some(picture.source()), look);
+            let [x1, y1, x2, y2] = difference(&image, &plain).unwrap();
+            assert!(x1 < 12 && y1 < 12 && x2 < size[0] && y2 < size[1] / 2, "{x1} {y1} {x2} {y2}");
+        }
+    }
+}
+
+#[test]
+fn straight_and_premultiplied_marks_are_one_picture() {
+    let picture = Picture::new([160, 90], noise);
+    let corner = Mark::Corner { tone: Tone::Failed, line: "Previous take: the new one failed" };
+    let stage = stage(320, 180);
+    let [premultiplied, straight] =
+        [PREMULTIPLIED, STRAIGHT].map(|look| marked(stage, corner, Some(picture.source()), look));
+    for (premultiplied, [r, g, b, alpha]) in premultiplied.pixels().zip(straight.pixels()) {
+        let by_hand = [r * alpha, g * alpha, b * alpha, alpha];
+        for (ours, by_hand) in premultiplied.into_iter().zip(by_hand) {
+            assert!((ours - by_hand).abs() < 1e-5);
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_cut_and_no_words_break_anything() {
+    const ENDLESS: &[&str] =
+        &["A headline that is longer than any headline should ever be, and then some"; 40];
+    const STRANGE: &[&str] = &["", "\u{1F525}\u{0}\u{7}\n\n", "Gr\u{fc}\u{df}e \u{2014} \u{4f60}"];
+    for (width, height) in [(1, 1), (3, 200), (200, 3), (17, 17), (64, 64), (333, 77)] {
+        for lines in [ENDLESS, STRANGE, &[]] {
+            let stage = stage(width, height);
+            let image = marked(stage, placeholder(lines), None, PREMULTIPLIED);
+            assert!(image.pixels().flatten().all(|value| (0.0..=1.0).contains(&value)));
+            marked(
+                stage,
+                Mark::Corner { tone: Tone::Idle, line: lines.first().unwrap_or(&"") },
+                None,
+                STRAIGHT,
+            );
+        }
+    }
+}

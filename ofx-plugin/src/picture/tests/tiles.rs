@@ -1,0 +1,170 @@
+//! Parts of a picture are parts of the whole, and every pixel of a part is written.
+
+use std::cell::Cell;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn any_scene_stage() -> impl Strategy<Value = Stage> {
+    let scales = prop::sample::select(vec![1.0, 0.5, 1.0 / 3.0, 0.77, 2.0]);
+    let aspects = prop::sample::select(vec![1.0, 1.0, 2.0, 1.0926]);
+    let region = (-40..40_i32, -40..40_i32, 1..160_i32, 1..120_i32, prop::bool::ANY);
+    (region, aspects, scales).prop_map(|((x, y, width, height, odd), pixel_aspect, scale)| {
+        let shift = if odd { 0.3 } else { 0.0 };
+        let [x, y, width, height] = [x, y, width, height].map(f64::from);
+        let region = [x + shift, y + shift, x + width + shift, y + height + shift];
+        Stage { region, pixel_aspect, scale: [scale, scale] }
+    })
+}
+
+fn any_look() -> impl Strategy<Value = Look> {
+    let transfers = [Transfer::AsGenerated, Transfer::LinearRec709, Transfer::AcesCg];
+    (prop::sample::select(transfers.to_vec()), prop::bool::ANY)
+        .prop_map(|(transfer, straight)| Look { transfer, straight })
+}
+
+fn any_fit() -> impl Strategy<Value = Fit> {
+    let fits = [Fit::Whole, Fit::Fill, Fit::Stretch, Fit::PixelForPixel];
+    prop::sample::select(fits.to_vec())
+}
+
+fn any_depth() -> impl Strategy<Value = Depth> {
+    prop::sample::select(vec![Depth::Byte, Depth::Short, Depth::Half, Depth::Float])
+}
+
+/// A window that may reach beyond the stage on all sides.
+fn any_window() -> impl Strategy<Value = Window> {
+    (-90..200_i32, -90..200_i32, 0..300_i32, 0..150_i32).prop_map(|(x1, y1, width, height)| {
+        Window { x1, y1, x2: (x1 + width).min(300), y2: (y1 + height).min(300) }
+    })
+}
+
+const MARKS: [Option<Mark<'_>>; 3] = [
+    None,
+    Some(Mark::Corner { tone: Tone::Working, line: "Being made" }),
+    Some(Mark::Placeholder {
+        tone: Tone::Failed,
+        lines: &["Failed", "For a reason"],
+        size: Some([40, 30]),
+    }),
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn a_tile_is_a_part_of_the_whole(
+        stage in any_scene_stage(),
+        look in any_look(),
+        fit in any_fit(),
+        depth in any_depth(),
+        width in 1..70_u32,
+        height in 1..70_u32,
+        mark in prop::sample::select(MARKS.to_vec()),
+        windows in prop::collection::vec(any_window(), 4),
+    ) {
+        let picture = Picture::new([width, height], noise);
+        let scene = Scene { stage, fit, take: Some(picture.source()), mark };
+        let bounds = Window { x1: -90, y1: -90, x2: 300, y2: 300 };
+        let mut whole = Image::new(bounds, bounds, depth);
+        prop_assert_eq!(draw(&mut whole, &scene, look, &|| true), Drawn::Whole);
+        for window in windows {
+            let mut tile = Image::new(bounds, window, depth);
+            prop_assert_eq!(draw(&mut tile, &scene, look, &|| true), Drawn::Whole);
+            let mut expected = vec![UNWRITTEN; whole.bytes.len()];
+            for y in window.y1..window.y2 {
+                let row = whole.place(window.x1, y)..whole.place(window.x2, y);
+                expected[row.clone()].copy_from_slice(&whole.bytes[row]);
+            }
+            prop_assert!(tile.bytes == expected, "{window:?}");
+        }
+    }
+}
+
+#[test]
+fn rows_that_do_not_lie_on_whole_floats_hold_the_same() {
+    /// One byte off.
+    struct Shifted(Image, Vec<u8>);
+    impl Canvas for Shifted {
+        fn window(&self) -> Window {
+            self.0.window
+        }
+        fn depth(&self) -> Depth {
+            Depth::Float
+        }
+        fn row(&mut self, y: i32) -> &mut [u8] {
+            let from = self.0.place(self.0.window.x1, y) + 1;
+            let to = self.0.place(self.0.window.x2, y) + 1;
+            &mut self.1[from..to]
+        }
+    }
+    let picture = Picture::new([20, 12], noise);
+    let straight = picture.drawn([50, 40], Fit::Whole, LINEAR);
+    let length = straight.bytes.len();
+    let mut shifted = Shifted(Image::of_size(50, 40), vec![UNWRITTEN; length + 8]);
+    let scene = scene(stage(50, 40), Fit::Whole, Some(picture.source()));
+    assert_eq!(draw(&mut shifted, &scene, LINEAR, &|| true), Drawn::Whole);
+    assert!(shifted.1[1..=length] == straight.bytes);
+    assert_eq!(shifted.1[0], UNWRITTEN);
+}
+
+#[test]
+fn a_host_that_lost_interest_is_obeyed_at_the_next_question() {
+    let picture = Picture::new([64, 64], noise);
+    for patience in [0, 1, 5] {
+        let asked = Cell::new(0);
+        let go_on = || {
+            asked.set(asked.get() + 1);
+            asked.get() <= patience
+        };
+        let mut image = Image::of_size(1024, 1024);
+        let scene = scene(stage(1024, 1024), Fit::Whole, Some(picture.source()));
+        assert_eq!(draw(&mut image, &scene, PREMULTIPLIED, &go_on), Drawn::Aborted);
+        assert_eq!(asked.get(), patience + 1);
+        if patience == 0 {
+            assert!(image.bytes.iter().all(|byte| *byte == UNWRITTEN));
+        }
+    }
+}
+
+/// The time of this thread on a processor: what other programs do meanwhile does not count.
+#[cfg(unix)]
+fn processor_seconds() -> f64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    now.tv_sec as f64 + now.tv_nsec as f64 * 1e-9
+}
+
+#[test]
+#[cfg(unix)]
+fn the_host_is_asked_every_50_ms_at_the_latest() {
+    let take = Picture::new([832, 480], noise);
+    let large = Picture::new([2048, 2048], |x, _| [2.0, -1.0, 0.5, (x % 2) as f32]);
+    let placeholder =
+        Mark::Placeholder { tone: Tone::Idle, lines: &["Nothing yet"; 9], size: None };
+    let full = stage(4096, 2160);
+    let small = Stage { scale: [0.01, 0.01], ..full };
+    // The table of the transfer is made once, in about 2 ms; not here.
+    take.drawn([4, 4], Fit::Whole, LINEAR);
+    for (picture, stage, depth, mark) in [
+        (&take, full, Depth::Float, None),
+        (&take, full, Depth::Byte, Some(placeholder)),
+        (&large, full, Depth::Half, None),
+        (&large, small, Depth::Float, None),
+    ] {
+        let bounds = Window { x1: 0, y1: 0, x2: 4096, y2: 2160 };
+        let mut image = Image::new(bounds, bounds, depth);
+        let longest = Cell::new(0.0_f64);
+        let last = Cell::new(processor_seconds());
+        let go_on = || {
+            let now = processor_seconds();
+            longest.set(longest.get().max(now - last.replace(now)));
+            true
+        };
+        let look = Look { transfer: Transfer::AcesCg, straight: true };
+        let scene = Scene { stage, fit: Fit::Stretch, take: Some(picture.source()), mark };
+        assert_eq!(draw(&mut image, &scene, look, &go_on), Drawn::Whole);
+        go_on();
+        assert!(longest.get() < 0.05, "{} s without a question", longest.get());
+    }
+}

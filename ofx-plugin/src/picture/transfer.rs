@@ -1,0 +1,87 @@
+//! From the display-referred values of a take to those that the host works in.
+
+#![forbid(unsafe_code)]
+
+use std::sync::OnceLock;
+
+use half::f16;
+
+/// What the host's values mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transfer {
+    /// Display-referred, as takes are: sRGB.
+    AsGenerated,
+    /// Scene-linear with the primaries of Rec.709.
+    LinearRec709,
+    /// Scene-linear with the primaries AP1 of ACES.
+    AcesCg,
+}
+
+/// Rec.709 (white D65) to AP1 (white of ACES, close to D60), adapted after Bradford: the product
+/// XYZ→AP1 · Bradford · Rec.709→XYZ of the chromaticities in ITU-R BT.709-6 §3 and in SMPTE ST
+/// 2065-1 and AMPAS S-2014-004, rounded. White stays white. A test works it out anew.
+const REC709_TO_AP1: [[f32; 3]; 3] = [
+    [0.613_097_4, 0.339_523_15, 0.047_379_45],
+    [0.070_193_72, 0.916_353_9, 0.013_452_4],
+    [0.020_615_593, 0.109_569_77, 0.869_814_6],
+];
+
+impl Transfer {
+    /// One colour, straight.
+    pub(super) fn of_display(self, rgb: [f32; 3]) -> [f32; 3] {
+        match self {
+            Self::AsGenerated => rgb,
+            Self::LinearRec709 => rgb.map(to_linear),
+            Self::AcesCg => to_ap1(rgb.map(to_linear)),
+        }
+    }
+}
+
+#[inline]
+pub(super) fn to_ap1([r, g, b]: [f32; 3]) -> [f32; 3] {
+    REC709_TO_AP1.map(|[of_r, of_g, of_b]| of_r * r + of_g * g + of_b * b)
+}
+
+/// The sRGB transfer function of IEC 61966-2-1, display value to linear light. Above 1 the curve
+/// goes on as it is; below 0 it is that above, turned about the origin.
+fn to_linear(display: f32) -> f32 {
+    let value = f64::from(display.abs());
+    let linear =
+        if value <= 0.040_45 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) };
+    #[expect(clippy::cast_possible_truncation, reason = "rounded to single precision")]
+    let linear = linear as f32;
+    linear.copysign(display)
+}
+
+/// Of half-float 1: every value of a sound take is at most this, and as bits the positive ones lie
+/// in order.
+const ONE: usize = 0x3C00;
+
+/// Linear light for the bits of every half-float from 0 to 1.
+#[derive(Debug)]
+pub(super) struct LinearTable([f32; ONE + 1]);
+
+impl LinearTable {
+    /// Made once. It lies in the library itself, not in memory that unloading would leave behind.
+    pub(super) fn get() -> &'static Self {
+        static TABLE: OnceLock<LinearTable> = OnceLock::new();
+        TABLE.get_or_init(|| {
+            #[expect(clippy::cast_possible_truncation, reason = "there are fewer than 65536")]
+            Self(std::array::from_fn(|bits| to_linear(f16::from_bits(bits as u16).to_f32())))
+        })
+    }
+
+    /// What is not a finite number counts as 0.
+    #[inline]
+    pub(super) fn linear(&self, display: f16) -> f32 {
+        match self.0.get(usize::from(display.to_bits())) {
+            Some(linear) => *linear,
+            None => beyond(display),
+        }
+    }
+}
+
+#[cold]
+fn beyond(display: f16) -> f32 {
+    if display.is_finite() { to_linear(display.to_f32()) } else { 0.0 }
+}
