@@ -56,6 +56,7 @@ pub(crate) struct Rendering {
     pub(crate) memory: Arc<Memory>,
     pub(crate) abort: Abort,
     pub(crate) polls: AtomicU32,
+    begun: Instant,
     raised: Mutex<Option<Instant>>,
 }
 
@@ -71,6 +72,7 @@ impl Rendering {
             memory,
             abort: Abort::Never,
             polls: AtomicU32::new(0),
+            begun: Instant::now(),
             raised: Mutex::new(None),
         }
     }
@@ -89,13 +91,13 @@ impl Rendering {
         since.is_some()
     }
 
-    /// Since when it is given up; also where the plug-in has not asked.
+    /// Since when it is given up, from its beginning on; also where the plug-in has not asked.
     pub(crate) fn raised(&self) -> Option<Instant> {
         let pulled = match &self.abort {
             Abort::When(switch) => switch.pulled(),
             _ => None,
         };
-        lock(&self.raised).or(pulled)
+        lock(&self.raised).or(pulled).map(|raised| raised.max(self.begun))
     }
 
     /// Whether the plug-in was told to give up.
