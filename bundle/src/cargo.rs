@@ -48,6 +48,20 @@ pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
 
 /// Builds one binary or example and returns where cargo put it.
 pub(crate) fn build(tree: &Tree, arguments: &[&str], target: &str) -> Result<PathBuf> {
+    artifact(tree, arguments, target, executable)
+}
+
+/// Builds one library for other programs to load and returns where cargo put it.
+pub(crate) fn build_library(tree: &Tree, arguments: &[&str], target: &str) -> Result<PathBuf> {
+    artifact(tree, arguments, target, library)
+}
+
+fn artifact(
+    tree: &Tree,
+    arguments: &[&str],
+    target: &str,
+    announced: fn(&str, &str) -> Option<PathBuf>,
+) -> Result<PathBuf> {
     let shown = format!("cargo build {}", arguments.join(" "));
     eprintln!("building: {shown}");
     let mut child = command(tree, ["build"].iter().chain(arguments))
@@ -59,14 +73,14 @@ pub(crate) fn build(tree: &Tree, arguments: &[&str], target: &str) -> Result<Pat
     if let Some(messages) = child.stdout.take() {
         for line in BufReader::new(messages).lines() {
             let line = line.context("cargo's messages could not be read")?;
-            built = executable(&line, target).or(built);
+            built = announced(&line, target).or(built);
         }
     }
     let status = child.wait().context("cargo could not be waited for")?;
     if !status.success() {
         bail!("`{shown}` failed ({status}); the compiler's own messages are above");
     }
-    built.with_context(|| format!("`{shown}` succeeded but named no executable `{target}`"))
+    built.with_context(|| format!("`{shown}` succeeded but named no file of `{target}`"))
 }
 
 /// The executable that a line of cargo's JSON messages announces for `target`, if it does.
@@ -78,9 +92,23 @@ fn executable(line: &str, target: &str) -> Option<PathBuf> {
     message["executable"].as_str().filter(|_| announced).map(PathBuf::from)
 }
 
+/// The loadable library that a line of cargo's JSON messages announces for `target`, if it does.
+fn library(line: &str, target: &str) -> Option<PathBuf> {
+    let message: Value = serde_json::from_str(line).ok()?;
+    if message["reason"] != "compiler-artifact" || message["target"]["name"] != target {
+        return None;
+    }
+    let files = message["filenames"].as_array()?.iter().filter_map(Value::as_str);
+    let mut loadable = files.filter(|file| file.ends_with(std::env::consts::DLL_SUFFIX));
+    loadable.next().map(PathBuf::from)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const LIBRARY: &str = r#"{"reason":"compiler-artifact","target":{"name":"plug","kind":["cdylib"]},
+        "filenames":["target/release/libplug.rlib","target/release/libplug.so"]}"#;
 
     const ARTIFACT: &str = r#"{"reason":"compiler-artifact","target":{"name":"wan-alpha",
         "kind":["bin"]},"profile":{"test":false},"executable":"target/release/wan-alpha"}"#;
@@ -93,6 +121,14 @@ mod tests {
         assert_eq!(found(&ARTIFACT.replace(r#""name":"wan-alpha""#, r#""name":"other""#)), None);
         assert_eq!(found(&ARTIFACT.replace(r#""target/release/wan-alpha""#, "null")), None);
         assert_eq!(found("   Compiling something"), None);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_library_is_the_file_that_can_be_loaded() {
+        assert_eq!(library(LIBRARY, "plug"), Some(PathBuf::from("target/release/libplug.so")));
+        assert_eq!(library(LIBRARY, "other"), None);
+        assert_eq!(library(ARTIFACT, "wan-alpha"), None);
     }
 
     #[test]

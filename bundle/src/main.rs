@@ -5,6 +5,7 @@
 //! | `setup` | lays out libtorch and libclang under `.setup`, so that plain cargo works |
 //! | `demo` | set-up, release build, one take from a prompt in `out/demo` |
 //! | `test` | set-up, then every test of the workspace |
+//! | `bundle` | lays out `WanAlpha.ofx.bundle`, which hosts load |
 //! | `bench` | set-up, then the network beside diffusers, the store beside plain reading, the engine |
 //!
 //! Invariants: a verb that needs set-up does it; set-up changes nothing outside `.setup`; what
@@ -14,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod bundle;
 mod cargo;
 mod demo;
 mod setup;
@@ -44,6 +46,8 @@ enum Verb {
     Demo,
     /// Run every test of the workspace.
     Test(test::Options),
+    /// Build plug-in and engine and lay out WanAlpha.ofx.bundle.
+    Bundle(bundle::Options),
     /// Measure transformer and decoder beside diffusers, the store beside plain reading, the engine.
     Bench(bench::Options),
 }
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
         Verb::Setup(options) => setup::run(&tree, options),
         Verb::Demo => demo::run(&tree),
         Verb::Test(options) => test::run(&tree, options),
+        Verb::Bundle(options) => bundle::run(&tree, options),
         Verb::Bench(options) => bench::run(&tree, options),
     });
     match outcome {
