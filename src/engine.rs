@@ -12,26 +12,26 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use wan_alpha_core::generate::Pipeline;
-use wan_alpha_core::models::ModelRoots;
-use wan_alpha_core::{NUMERICS, Stage, Watch};
+use wan_alpha_core::{Stage, Watch};
 use wan_alpha_take::client::{
     ClientSetup, Deadlines, EngineClient, EngineCommand, EngineState, JobState, Snapshot,
 };
 use wan_alpha_take::endpoint::Endpoint;
 use wan_alpha_take::message::{Holder, Identity, Problem, Progress, Submit};
+use wan_alpha_take::models::ModelRoots;
 use wan_alpha_take::service::{Leave, Order, Outcome, Service, ServiceSetup};
 use wan_alpha_take::store::{Store, Take};
-use wan_alpha_take::{TakeKey, TakeRequest};
+use wan_alpha_take::{NUMERICS, TakeKey, TakeRequest};
 
 use crate::args::{EngineCommand as Verb, EngineRun};
 use crate::console::Console;
-use crate::environment::Environment;
 use crate::exit::{Exit, OrExit};
 use crate::interrupt::Interrupt;
 use crate::maker::{Maker, Place, Unmade};
 use crate::results::print_lines;
 use crate::slow::{Hours, Learned, Slow};
 use pace::Pace;
+use wan_alpha_take::environment::Environment;
 
 /// How long an engine waits for another one to end before it gives up its place.
 const TAKE_OVER: Duration = Duration::from_secs(10);
@@ -54,7 +54,7 @@ pub(crate) fn log_to_file(
     environment: &Environment,
     level: log::LevelFilter,
 ) -> Result<()> {
-    let path = log_file::path(environment);
+    let path = environment.engine_log();
     let file = log_file::LogFile::open(&path)
         .with_context(|| format!("cannot write the engine's log {}", path.display()))?;
     logger.filter_level(level.max(log::LevelFilter::Info));
@@ -85,8 +85,8 @@ pub(crate) fn client(environment: &Environment, detached: bool) -> Result<Engine
     let engine = EngineCommand {
         program,
         arguments,
-        environment: environment.for_engine(),
-        log: log_file::path(environment),
+        environment: environment.for_engine.clone(),
+        log: environment.engine_log(),
         detached,
     };
     Ok(EngineClient::new(ClientSetup {

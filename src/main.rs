@@ -27,7 +27,6 @@ use clap::Parser;
 
 use args::{Cli, Command, EngineCommand};
 use console::Console;
-use environment::Environment;
 use exit::Exit;
 use interrupt::Interrupt;
 use progress::Progress;
@@ -53,7 +52,7 @@ fn run(cli: Cli, progress: &Progress) -> Result<()> {
         (_, 1) => log::LevelFilter::Info,
         _ => log::LevelFilter::Debug,
     };
-    let environment = Environment::read();
+    let environment = environment::read();
     let mut logger = env_logger::Builder::new();
     if let Command::Engine(EngineCommand::Run(_)) = &cli.command {
         engine::log_to_file(&mut logger, &environment, level)?;

@@ -14,13 +14,13 @@ use std::thread;
 use std::time::Duration;
 
 use wan_alpha_core::generate::{Frame, Keep, Pipeline, Sink, SinkError};
-use wan_alpha_core::models::ModelRoots;
 use wan_alpha_core::tch::Device;
 use wan_alpha_core::weights::Strengths;
-use wan_alpha_core::{Error, ErrorKind, NUMERICS, Watch};
+use wan_alpha_core::{Error, ErrorKind, Watch};
 use wan_alpha_take::message::Problem;
+use wan_alpha_take::models::{ModelError, ModelRoots};
 use wan_alpha_take::store::{Claimant, Claiming, Description, Store, StoreError, Take, TakeWriter};
-use wan_alpha_take::{Fingerprint, Mask, TakeKey, TakeRequest};
+use wan_alpha_take::{Fingerprint, Mask, NUMERICS, TakeKey, TakeRequest};
 
 use crate::exit::Exit;
 use beating::Beating;
@@ -58,6 +58,12 @@ impl From<Error> for Unmade {
             ErrorKind::Failed => ("failed", "generate again; the log says more"),
         };
         Problem::new(code, error.to_string(), remedy).into()
+    }
+}
+
+impl From<ModelError> for Unmade {
+    fn from(error: ModelError) -> Self {
+        Error::from(error).into()
     }
 }
 

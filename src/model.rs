@@ -8,17 +8,17 @@ use std::path::PathBuf;
 
 use anyhow::{Error, Result, anyhow};
 use wan_alpha_core::generate::{Keep, Pipeline};
-use wan_alpha_core::models::{Defaults, Manifest, ModelRoots, NamedModel, PartFile, check_name};
 use wan_alpha_core::weights::{ModelFiles, Strengths};
 use wan_alpha_core::{ErrorKind, Watch, tch};
 use wan_alpha_take::Fingerprint;
+use wan_alpha_take::models::{Defaults, Manifest, ModelRoots, NamedModel, PartFile, check_name};
 
 use crate::args::ModelCommand;
-use crate::environment::Environment;
 use crate::exit::{Exit, OrExit};
 use crate::progress::Progress;
 use crate::results::print_lines;
 pub(crate) use fingerprints::Fingerprints;
+use wan_alpha_take::environment::Environment;
 
 /// A model as the command line names it: a name, or files.
 pub(crate) struct Chosen {
@@ -109,14 +109,16 @@ fn add(
     let files = pipeline.files();
     let fingerprint = files.fingerprint(watch).map_err(explain)?;
     let parts = files.paths().iter().map(|path| PartFile::of(path)).collect::<Result<_, _>>();
-    let precision = Some(pipeline.defaults().precision);
-    let record = Manifest::new(
-        name,
-        fingerprint,
-        parts.map_err(explain)?,
-        Defaults { precision, ..Defaults::default() },
-        files.dit.parameters(),
-    );
+    let usual = pipeline.defaults();
+    // All that a node leaves to the model, since a node cannot look at the weights.
+    let defaults = Defaults {
+        steps: Some(usual.steps),
+        guidance: Some(usual.guidance),
+        precision: Some(usual.precision),
+        ..Defaults::default()
+    };
+    let record =
+        Manifest::new(name, fingerprint, parts.map_err(explain)?, defaults, files.dit.parameters());
     let path = environment.models.add(&record).map_err(explain)?;
     let mut lines = report::parts(files);
     lines.extend([
@@ -160,7 +162,8 @@ pub(crate) fn fingerprint_of(
 }
 
 /// An error of the model, with the exit code it means.
-pub(crate) fn explain(error: wan_alpha_core::Error) -> Error {
+pub(crate) fn explain(error: impl Into<wan_alpha_core::Error>) -> Error {
+    let error = error.into();
     let exit = match error.kind() {
         ErrorKind::BadInput => Exit::BadInput,
         ErrorKind::OutOfMemory => Exit::OutOfMemory,

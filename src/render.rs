@@ -4,16 +4,15 @@ mod placement;
 
 use anyhow::Result;
 use serde_json::{Map, Value, json};
+use wan_alpha_core::Watch;
 use wan_alpha_core::generate::{Frame, Keep, Pipeline, Sink, SinkError};
 use wan_alpha_core::tch::{self, Device, Tensor};
 use wan_alpha_core::weights::Strengths;
-use wan_alpha_core::{NUMERICS, Watch};
-use wan_alpha_take::{DecodeTiling, Solver, TakeRequest};
+use wan_alpha_take::{DecodeTiling, NUMERICS, Solver, TakeRequest};
 
 use crate::args::{self, Render};
 use crate::console::Console;
 use crate::dump::Dump;
-use crate::environment::Environment;
 use crate::exit::{Exit, OrExit};
 use crate::maker::device_class;
 use crate::model::{Chosen, explain, fingerprint_of};
@@ -23,6 +22,7 @@ use crate::results::print_lines;
 use crate::slow::Slow;
 use crate::{engine, take};
 use placement::Placement;
+use wan_alpha_take::environment::Environment;
 
 const DEFAULT_FRAMES: u32 = 81;
 

@@ -15,13 +15,13 @@ use wan_alpha_take::{TakeKey, TakeRequest};
 use crate::args::{Export, MakeTake, TakeCommand};
 use crate::console::Console;
 use crate::engine;
-use crate::environment::Environment;
 use crate::exit::{Exit, OrExit};
 use crate::maker::{Maker, Place, Unmade, exit_of};
 use crate::output::{self, Format, Plan, Writer, Written};
 use crate::progress::Progress;
 use crate::results::print_lines;
 use crate::slow::Slow;
+use wan_alpha_take::environment::Environment;
 
 /// Runs a verb of `wan-alpha take`.
 pub(crate) fn run(

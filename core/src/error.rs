@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use tch::TchError;
+use wan_alpha_take::models::ModelError;
 
 use crate::watch::Stage;
 
@@ -84,6 +85,10 @@ pub enum Error {
     #[error("{0}")]
     Input(String),
 
+    /// A model is not to be had by its name.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+
     /// Memory ran out.
     #[error(
         "out of memory while {doing}: {detail}. A smaller size, fewer frames or --dtype bf16 needs less"
@@ -120,17 +125,25 @@ impl Error {
             Self::File { .. } | Self::Tensor { .. } | Self::Ambiguous { .. } | Self::Input(_) => {
                 ErrorKind::BadInput
             }
-            Self::Io { source, .. } => match source.kind() {
-                io::ErrorKind::NotFound
-                | io::ErrorKind::PermissionDenied
-                | io::ErrorKind::IsADirectory
-                | io::ErrorKind::NotADirectory => ErrorKind::BadInput,
-                _ => ErrorKind::Failed,
-            },
-            Self::Incomplete { .. } => ErrorKind::ModelIncomplete,
+            Self::Io { source, .. } => Self::kind_of_io(source),
+            Self::Model(ModelError::Unknown { .. }) | Self::Incomplete { .. } => {
+                ErrorKind::ModelIncomplete
+            }
+            Self::Model(ModelError::Io { source, .. }) => Self::kind_of_io(source),
+            Self::Model(_) => ErrorKind::BadInput,
             Self::OutOfMemory { .. } => ErrorKind::OutOfMemory,
             Self::Cancelled(_) => ErrorKind::Cancelled,
             Self::Torch { .. } | Self::Sink(_) => ErrorKind::Failed,
+        }
+    }
+
+    fn kind_of_io(error: &io::Error) -> ErrorKind {
+        match error.kind() {
+            io::ErrorKind::NotFound
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::NotADirectory => ErrorKind::BadInput,
+            _ => ErrorKind::Failed,
         }
     }
 

@@ -19,17 +19,12 @@ pub mod dit;
 mod error;
 pub mod generate;
 pub mod linear;
-pub mod models;
 pub mod noise;
 pub mod sampler;
 pub mod text;
 pub mod vae;
 mod watch;
 pub mod weights;
-
-/// Which pixels this code makes. Raised whenever a change here changes them: a take made by other
-/// numerics is another take.
-pub const NUMERICS: u32 = 1;
 
 /// Re-exported so that everyone means the same libtorch.
 pub use tch;

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use tch::Device;
 use wan_alpha_core::generate::{Frame, Keep, Pipeline, Sink, SinkError};
 use wan_alpha_core::weights::{ModelFiles, Strengths};
-use wan_alpha_core::{Error, NUMERICS, Stage, Unwatched, Watch};
-use wan_alpha_take::{Ellipse, Fingerprint, Solver, TakeRequest};
+use wan_alpha_core::{Error, Stage, Unwatched, Watch};
+use wan_alpha_take::{Ellipse, Fingerprint, NUMERICS, Solver, TakeRequest};
 
 fn model() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/data/t2v-euler/model")

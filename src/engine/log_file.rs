@@ -5,15 +5,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use crate::environment::Environment;
-
 /// A full log becomes `engine.log.1`, and the one before that goes.
 const LIMIT: u64 = 4 << 20;
-
-/// Where the engine writes.
-pub(crate) fn path(environment: &Environment) -> PathBuf {
-    environment.state.join("engine.log")
-}
 
 /// A log that begins anew when it is full.
 pub(crate) struct LogFile {

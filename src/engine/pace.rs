@@ -124,7 +124,7 @@ impl Run {
 mod tests {
     use std::time::Duration;
 
-    use wan_alpha_core::NUMERICS;
+    use wan_alpha_take::NUMERICS;
 
     use super::*;
 

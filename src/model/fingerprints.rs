@@ -5,10 +5,10 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use wan_alpha_core::models::PartFile;
 use wan_alpha_core::weights::ModelFiles;
 use wan_alpha_core::{Result, Watch};
 use wan_alpha_take::Fingerprint;
+use wan_alpha_take::models::PartFile;
 
 /// A small file in the user's cache. Losing it costs reading a model once more.
 pub(crate) struct Fingerprints {
@@ -23,7 +23,7 @@ impl Fingerprints {
     /// The fingerprint of a model's files, read where it is not remembered.
     pub(crate) fn of(&self, files: &ModelFiles, watch: &dyn Watch) -> Result<Fingerprint> {
         let described =
-            files.paths().iter().map(|path| PartFile::of(path)).collect::<Result<Vec<_>>>()?;
+            files.paths().iter().map(|path| Ok(PartFile::of(path)?)).collect::<Result<Vec<_>>>()?;
         let key = blake3::hash(format!("{described:?}").as_bytes()).to_hex().to_string();
         if let Some(known) = self.read().get(&key).and_then(|text| text.parse().ok()) {
             return Ok(known);

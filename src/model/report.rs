@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use wan_alpha_core::Watch;
-use wan_alpha_core::models::{self, ModelRoots};
 use wan_alpha_core::weights::{Adapter, Decoders, ModelFiles, Strengths, TensorSet};
 use wan_alpha_take::Fingerprint;
+use wan_alpha_take::models::{self, ModelRoots};
 
 use super::{Chosen, explain};
-use crate::environment::Environment;
+use wan_alpha_take::environment::Environment;
 
 /// Every model, newest first.
 pub(super) fn list(roots: &ModelRoots) -> Result<Vec<String>> {

@@ -134,12 +134,17 @@ impl<R> JobTable<R> {
         (submitted, dropped)
     }
 
-    /// Removes a holder; a render is the one of this connection. False if there was none.
+    /// Removes a holder; a render is the one of this connection. A node that is none, but has the
+    /// take in its project, stands for those whose connection is closed: an earlier session of it.
+    /// False if there was nobody.
     pub fn cancel(&mut self, connection: Connection, key: TakeKey, holder: &Holder) -> bool {
         let held = Held { holder: holder.clone(), connection: Some(connection) };
         let Some(job) = self.job_mut(key) else { return false };
         let before = job.holders.len();
         job.release(|other| other.is_same(&held));
+        if job.holders.len() == before && !holder.is_bound() {
+            job.release(|other| other.connection.is_none());
+        }
         let found = job.holders.len() < before;
         self.drop_unwanted();
         found

@@ -9,6 +9,7 @@
 //! - [`Mask`]: the Gaussian G of the paper, `[latent frames, latent height, latent width]`.
 //! - [`frames`]: which take frames a latent frame stands for, and nothing else knows it.
 //! - [`TakeKey`]: what a take is found by, made of the request alone ([`TakeRequest::key`]).
+//! - [`models`]: models by name; [`environment`]: what variables and folders mean to us.
 //! - [`store`]: where takes are kept, one file for each, published once and never changed.
 //! - [`message`]: what engine and clients say to each other; [`endpoint`]: where they meet.
 //! - [`client`]: the engine as plug-in and command use it, behind one thread; [`service`]: the
@@ -39,17 +40,23 @@ pub mod client;
 mod digest;
 pub mod ellipse;
 pub mod endpoint;
+pub mod environment;
 pub mod frames;
 pub mod jobs;
 mod key;
 pub mod mask;
 pub mod message;
+pub mod models;
 pub mod request;
 pub mod rounding;
 pub mod service;
 pub mod store;
 pub mod track;
 mod wire;
+
+/// Which pixels our code makes. Raised whenever a change of it changes them: a take made by other
+/// numerics is another take.
+pub const NUMERICS: u32 = 1;
 
 pub use choice::UnknownChoice;
 pub use digest::{ContentHash, DigestError, Fingerprint};

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use wan_alpha_core::NUMERICS;
+use wan_alpha_take::NUMERICS;
 use wan_alpha_take::client::{ClientSetup, Deadlines, EngineClient, EngineCommand};
 use wan_alpha_take::message::Identity;
 

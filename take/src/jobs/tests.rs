@@ -54,6 +54,19 @@ fn equal_keys_share_a_job_and_all_its_holders_hear_of_it() {
 }
 
 #[test]
+fn a_node_of_a_later_session_gives_up_what_the_earlier_one_wanted() {
+    let mut jobs = table();
+    jobs.submit(A, key(1), node("gone"), ());
+    jobs.submit(B, key(1), node("there"), ());
+    assert!(!jobs.cancel(B, key(1), &node("later")));
+    jobs.disconnect(A);
+    assert!(jobs.cancel(B, key(1), &node("later")));
+    assert_eq!(jobs.jobs()[0].holders(), 1);
+    assert!(jobs.cancel(B, key(1), &node("there")));
+    assert!(jobs.is_idle());
+}
+
+#[test]
 fn the_same_holder_again_is_one_holder() {
     let mut jobs = table();
     for connection in [A, A, B] {

@@ -1,7 +1,9 @@
 //! An engine without a model: the real protocol, the real job table, and a script that says how
 //! takes go and what goes wrong at which step.
 //!
-//! `scripted-engine --run DIRECTORY --script FILE [--mask GPUS]`
+//! `scripted-engine --run DIRECTORY --script FILE [--mask GPUS]`, or, where a plug-in takes it for
+//! the engine, `scripted-engine engine run [--batch]` with `WAN_ALPHA_RUN`, `WAN_ALPHA_SCRIPT` and
+//! `CUDA_VISIBLE_DEVICES`.
 
 #![forbid(unsafe_code)]
 
@@ -38,6 +40,9 @@ struct Arguments {
 
 impl Arguments {
     fn parse() -> Result<Self> {
+        if std::env::args_os().nth(1).is_some_and(|verb| verb == "engine") {
+            return Self::of_environment();
+        }
         let (mut run, mut script, mut mask) = (None, None, None);
         let mut given = std::env::args_os().skip(1);
         while let Some(name) = given.next() {
@@ -51,6 +56,14 @@ impl Arguments {
         }
         let script = script.context("--script is missing")?;
         Ok(Self { run: run.context("--run is missing")?, script, mask })
+    }
+
+    fn of_environment() -> Result<Self> {
+        let set = |name: &str| {
+            std::env::var_os(name).map(PathBuf::from).with_context(|| format!("{name} is not set"))
+        };
+        let (run, script) = (set("WAN_ALPHA_RUN")?, set("WAN_ALPHA_SCRIPT")?);
+        Ok(Self { run, script, mask: std::env::var("CUDA_VISIBLE_DEVICES").ok() })
     }
 }
 

@@ -4,16 +4,19 @@
 //! model does where a request is silent. Names come from project files too, so a name is checked
 //! before it touches a path.
 
+mod error;
 mod manifest;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+pub use error::ModelError;
 pub use manifest::{Defaults, Manifest, PartFile};
-use wan_alpha_take::Fingerprint;
 
-use crate::{Error, Result};
+use crate::digest::Fingerprint;
+
+type Result<T> = std::result::Result<T, ModelError>;
 
 /// The name that means "whatever there is".
 pub const AUTO: &str = "auto";
@@ -42,12 +45,14 @@ pub struct NamedModel {
 }
 
 impl NamedModel {
-    /// Its files, as [`ModelFiles::find`](crate::weights::ModelFiles::find) takes them.
+    /// Its files.
+    #[must_use]
     pub fn paths(&self) -> Vec<PathBuf> {
         self.manifest.parts.iter().map(|part| self.folder.join(&part.path)).collect()
     }
 
     /// The first file that is gone or is no longer what it was, in words.
+    #[must_use]
     pub fn changed(&self) -> Option<String> {
         self.manifest.parts.iter().find_map(|part| part.changed(&self.folder))
     }
@@ -68,10 +73,7 @@ impl ModelRoots {
         let model = found.ok_or_else(|| self.unknown(name))?;
         match model.changed() {
             None => Ok(model),
-            Some(change) => Err(Error::Input(format!(
-                "model `{}`: {change}. Run `wan-alpha model add {0}` with its files again",
-                model.manifest.name
-            ))),
+            Some(change) => Err(ModelError::Changed { name: model.manifest.name, change }),
         }
     }
 
@@ -94,7 +96,7 @@ impl ModelRoots {
             let entries = match fs::read_dir(root) {
                 Ok(entries) => entries,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(Error::io("list", root)(error)),
+                Err(error) => return Err(ModelError::io("list", root)(error)),
             };
             for folder in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
                 let known = |model: &NamedModel| folder.file_name() == model.folder.file_name();
@@ -119,9 +121,9 @@ impl ModelRoots {
     pub fn add(&self, manifest: &Manifest) -> Result<PathBuf> {
         check_name(&manifest.name)?;
         if manifest.name == AUTO {
-            return Err(Error::Input(format!("`{AUTO}` is not a name: it means the newest model")));
+            return Err(ModelError::Reserved);
         }
-        let mut last = Error::Input("there is no model root; set WAN_ALPHA_MODELS".into());
+        let mut last = ModelError::NoRoot;
         for root in &self.roots {
             match manifest.write(&root.join(&manifest.name)) {
                 Ok(path) => return Ok(path),
@@ -139,7 +141,7 @@ impl ModelRoots {
         check_name(name)?;
         let model = self.named(name)?.ok_or_else(|| self.unknown(name))?;
         let path = model.folder.join(manifest::FILE);
-        fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+        fs::remove_file(&path).map_err(ModelError::io("remove", &path))?;
         // Only an empty folder goes: weights may lie beside the record.
         let _ = fs::remove_dir(&model.folder);
         Ok(path)
@@ -174,27 +176,13 @@ impl ModelRoots {
         Ok(None)
     }
 
-    fn unknown(&self, name: &str) -> Error {
-        let list = |paths: &[PathBuf]| {
-            paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
-        };
+    fn unknown(&self, name: &str) -> ModelError {
         let known = self.list().unwrap_or_default();
-        let known: Vec<_> = known.iter().map(|model| &*model.manifest.name).collect();
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        let places = if matches!(name, AUTO | DRAFT) && !self.draft.is_empty() {
-            format!(
-                "{}; the draft model was looked for in {}",
-                list(&self.roots),
-                list(&self.draft)
-            )
-        } else {
-            list(&self.roots)
-        };
-        Error::Incomplete {
-            missing: vec![format!(
-                "model `{name}` (models known: {known}; add one with `wan-alpha model add NAME PATH…`)"
-            )],
-            searched: vec![places.into()],
+        let draft = if matches!(name, AUTO | DRAFT) { &self.draft[..] } else { &[] };
+        ModelError::Unknown {
+            name: name.to_owned(),
+            known: known.into_iter().map(|model| model.manifest.name).collect(),
+            searched: self.roots.iter().chain(draft).cloned().collect(),
         }
     }
 }
@@ -214,10 +202,7 @@ pub fn check_name(name: &str) -> Result<()> {
     {
         return Ok(());
     }
-    Err(Error::Input(format!(
-        "`{name}` is not a model's name: letters, digits and - _ . + are, up to 100 bytes, not \
-         beginning with a dot"
-    )))
+    Err(ModelError::Name { found: name.to_owned() })
 }
 
 #[cfg(test)]
@@ -249,7 +234,7 @@ mod tests {
         let weights = folder.path().join("weights.safetensors");
         fs::write(&weights, b"x").unwrap();
         let mut roots = roots(folder.path());
-        assert_eq!(roots.find(AUTO).unwrap_err().kind(), crate::ErrorKind::ModelIncomplete);
+        assert!(matches!(roots.find(AUTO), Err(ModelError::Unknown { .. })));
         for name in ["one", "two"] {
             roots.add(&manifest(name, &weights)).unwrap();
         }
@@ -278,7 +263,7 @@ mod tests {
             error.contains("weights.safetensors") && error.contains("model add one"),
             "{error}"
         );
-        assert_eq!(roots.find(AUTO).unwrap_err().kind(), crate::ErrorKind::ModelIncomplete);
+        assert!(matches!(roots.find(AUTO), Err(ModelError::Unknown { .. })));
         fs::remove_file(&weights).unwrap();
         assert!(roots.find("one").unwrap_err().to_string().contains("is gone"));
     }

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use wan_alpha_take::{Fingerprint, Precision, Solver};
 
-use crate::{Error, Result};
+use super::{ModelError, Result};
+use crate::digest::Fingerprint;
+use crate::request::{Precision, Solver};
 
 /// The record's file name.
 pub(super) const FILE: &str = "wan-alpha.json";
@@ -23,7 +24,7 @@ pub struct Manifest {
     pub version: u32,
     /// The name it goes by.
     pub name: String,
-    /// What it computes with, see [`ModelFiles::fingerprint`](crate::weights::ModelFiles::fingerprint).
+    /// What it computes with, a hash of every tensor that is used.
     pub fingerprint: Fingerprint,
     /// Its files.
     pub parts: Vec<PartFile>,
@@ -78,8 +79,8 @@ impl PartFile {
     /// # Errors
     /// It cannot be read.
     pub fn of(path: &Path) -> Result<Self> {
-        let path = path.canonicalize().map_err(Error::io("open", path))?;
-        let about = fs::metadata(&path).map_err(Error::io("open", &path))?;
+        let path = path.canonicalize().map_err(ModelError::io("open", path))?;
+        let about = fs::metadata(&path).map_err(ModelError::io("open", &path))?;
         let modified = about.modified().ok().map(seconds);
         Ok(Self { path, size: about.len(), modified })
     }
@@ -102,6 +103,7 @@ fn seconds(time: SystemTime) -> u64 {
 
 impl Manifest {
     /// A record of the current version.
+    #[must_use]
     pub fn new(
         name: &str,
         fingerprint: Fingerprint,
@@ -122,18 +124,12 @@ impl Manifest {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => return Ok(None),
-            Err(error) => return Err(Error::io("read", &path)(error)),
+            Err(error) => return Err(ModelError::io("read", &path)(error)),
         };
         let record: Self = serde_json::from_str(&text)
-            .map_err(|error| Error::file(&path, format!("not a model's record: {error}")))?;
+            .map_err(|source| ModelError::Record { path: path.clone(), source })?;
         if record.version != VERSION {
-            return Err(Error::file(
-                &path,
-                format!(
-                    "is a record of version {}, expected {VERSION}; another release of this program wrote it",
-                    record.version
-                ),
-            ));
+            return Err(ModelError::Version { path, found: record.version });
         }
         let written = fs::metadata(&path).and_then(|about| about.modified()).unwrap_or(UNIX_EPOCH);
         Ok(Some((written, record)))
@@ -141,17 +137,17 @@ impl Manifest {
 
     /// Writes the record into `folder`, whole or not at all.
     pub(super) fn write(&self, folder: &Path) -> Result<PathBuf> {
-        fs::create_dir_all(folder).map_err(Error::io("make", folder))?;
+        fs::create_dir_all(folder).map_err(ModelError::io("make", folder))?;
         let path = folder.join(FILE);
         let text = serde_json::to_string_pretty(self)
-            .map_err(|error| Error::file(&path, format!("cannot be written: {error}")))?;
+            .map_err(|source| ModelError::Record { path: path.clone(), source })?;
         let mut file =
-            tempfile::NamedTempFile::new_in(folder).map_err(Error::io("write to", folder))?;
+            tempfile::NamedTempFile::new_in(folder).map_err(ModelError::io("write to", folder))?;
         file.write_all(text.as_bytes())
             .and_then(|()| file.write_all(b"\n"))
             .and_then(|()| file.as_file().sync_all())
-            .map_err(Error::io("write", &path))?;
-        file.persist(&path).map_err(|error| Error::io("write", &path)(error.error))?;
+            .map_err(ModelError::io("write", &path))?;
+        file.persist(&path).map_err(|error| ModelError::io("write", &path)(error.error))?;
         Ok(path)
     }
 }

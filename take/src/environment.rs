@@ -1,0 +1,236 @@
+//! What environment variables and the user's folders mean to plug-in, engine and command.
+//!
+//! This library reads neither: a binary or the plug-in's entry hands its [`Surroundings`] over,
+//! once, and [`Environment::of`] says what follows from them.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::endpoint::choose_run_directory;
+use crate::models::ModelRoots;
+
+/// A process as it finds itself.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// Its environment variables.
+    pub variables: Vec<(OsString, OsString)>,
+    /// Where the user's programs keep what must last, if the user has a home.
+    pub data: Option<PathBuf>,
+    /// Where they keep logs and what was learned.
+    pub state: Option<PathBuf>,
+    /// Where they keep what can be made again.
+    pub cache: Option<PathBuf>,
+    /// Where temporary files go.
+    pub temporary: PathBuf,
+    /// The program's or plug-in's own file.
+    pub program: Option<PathBuf>,
+    /// The machine's name.
+    pub host: String,
+}
+
+/// The variables of the program, and the folders of the user.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// `WAN_ALPHA_MODELS`, or the user's own folder of models; and `WAN_ALPHA_MODEL`.
+    pub models: ModelRoots,
+    /// For what can be made again.
+    pub cache: Option<PathBuf>,
+    /// `WAN_ALPHA_STORE`, or the user's own folder of takes.
+    pub stores: Vec<PathBuf>,
+    /// `WAN_ALPHA_STORE_LIMIT` in gigabytes, as bytes.
+    pub store_limit: Option<u64>,
+    /// `WAN_ALPHA_RUN`, or where the system keeps sockets.
+    pub run: PathBuf,
+    /// For latents, logs and what was learned.
+    pub state: PathBuf,
+    /// `WAN_ALPHA_ENGINE`: the program to start as the engine.
+    pub engine: Option<PathBuf>,
+    /// `WAN_ALPHA_IDLE`: seconds without jobs after which an engine ends.
+    pub idle: Option<Duration>,
+    /// `WAN_ALPHA_BATCH`: this host renders for a farm, whatever it says of itself.
+    pub batch: bool,
+    /// `WAN_ALPHA_MISSING`: what a batch host does where a take is missing.
+    pub missing: Option<String>,
+    /// `WAN_ALPHA_ALLOW_CPU`: a batch render may compute a large model without a GPU.
+    pub allow_cpu: bool,
+    /// `CUDA_VISIBLE_DEVICES`.
+    pub gpu_mask: Option<String>,
+    /// The machine's name.
+    pub host: String,
+    /// CUDA's half of libtorch may lie in any of these.
+    pub libraries: Vec<PathBuf>,
+    /// What an engine started from here finds in its own environment.
+    pub for_engine: Vec<(OsString, OsString)>,
+}
+
+impl Environment {
+    /// What follows from the surroundings. Looks which of a few folders around the program exist.
+    #[must_use]
+    pub fn of(surroundings: Surroundings) -> Self {
+        let Surroundings { variables, data, state, cache, temporary, program, host } = surroundings;
+        let set = |name: &str| {
+            let found = variables.iter().find(|(variable, _)| variable == name);
+            found.map(|(_, value)| value.as_os_str()).filter(|value| !value.is_empty())
+        };
+        let text = |name: &str| set(name).map(|value| value.to_string_lossy().trim().to_owned());
+        let number = |name: &str| text(name).and_then(|text| text.parse::<f64>().ok());
+        let flag = |name: &str| text(name).is_some_and(|text| text != "0");
+        let list = |name: &str, own: &str| match set(name) {
+            Some(list) => split_paths(list),
+            None => data.iter().map(|data| data.join(own)).collect(),
+        };
+        let program = program.and_then(|path| path.canonicalize().ok());
+        let around: Vec<PathBuf> = program
+            .iter()
+            .flat_map(|program| program.ancestors().skip(1).map(Path::to_owned))
+            .collect();
+        let [asked, session] =
+            ["WAN_ALPHA_RUN", "XDG_RUNTIME_DIR"].map(|name| set(name).map(Path::new));
+        Self {
+            models: ModelRoots {
+                roots: list("WAN_ALPHA_MODELS", "models"),
+                preferred: text("WAN_ALPHA_MODEL"),
+                draft: draft_folders(&around),
+            },
+            cache,
+            stores: list("WAN_ALPHA_STORE", "takes"),
+            store_limit: number("WAN_ALPHA_STORE_LIMIT").map(|gigabytes| (gigabytes * 1e9) as u64),
+            run: choose_run_directory(asked, session, &temporary),
+            state: state.unwrap_or_else(|| temporary.join("wan-alpha-state")),
+            engine: set("WAN_ALPHA_ENGINE").map(PathBuf::from),
+            idle: number("WAN_ALPHA_IDLE")
+                .filter(|seconds| seconds.is_finite() && *seconds >= 0.0)
+                .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+            batch: flag("WAN_ALPHA_BATCH"),
+            missing: text("WAN_ALPHA_MISSING"),
+            allow_cpu: flag("WAN_ALPHA_ALLOW_CPU"),
+            gpu_mask: set("CUDA_VISIBLE_DEVICES").map(|mask| mask.to_string_lossy().into_owned()),
+            host,
+            libraries: library_folders(&around),
+            for_engine: for_engine(&variables),
+        }
+    }
+
+    /// Where an engine writes its log.
+    #[must_use]
+    pub fn engine_log(&self) -> PathBuf {
+        self.state.join("engine.log")
+    }
+}
+
+/// What an engine may see of its starter's environment: what it needs to find its files, its
+/// libraries, its GPU and the user's language, and its own variables.
+const PASSED_ON: [&str; 19] = [
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "TEMP",
+    "TMP",
+    "SYSTEMROOT",
+    "USERPROFILE",
+    "APPDATA",
+    "LOCALAPPDATA",
+    "XDG_RUNTIME_DIR",
+    "XDG_DATA_HOME",
+    "XDG_STATE_HOME",
+    "XDG_CACHE_HOME",
+    "LD_LIBRARY_PATH",
+    "OMP_NUM_THREADS",
+];
+
+fn for_engine(variables: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
+    let passed = |name: &str| {
+        PASSED_ON.contains(&name)
+            || name.starts_with("WAN_ALPHA_")
+            || name.starts_with("CUDA_")
+            || name.starts_with("NVIDIA_")
+    };
+    let mut passed: Vec<_> =
+        variables.iter().filter(|(name, _)| name.to_str().is_some_and(passed)).cloned().collect();
+    // An engine shares its machine with a host that computes too: its threads wait asleep.
+    passed.push(("OMP_WAIT_POLICY".into(), "passive".into()));
+    passed
+}
+
+/// A list of folders as the system writes it; empty entries, which would mean the working
+/// directory, are left out.
+fn split_paths(list: &OsStr) -> Vec<PathBuf> {
+    std::env::split_paths(list).filter(|path| !path.as_os_str().is_empty()).collect()
+}
+
+/// In a bundle's Resources, beside the program, and in a checkout.
+fn draft_folders(around: &[PathBuf]) -> Vec<PathBuf> {
+    let beside = around.first().into_iter().map(|folder| folder.join("draft-model"));
+    let bundled = around.iter().map(|folder| folder.join("Resources/draft-model"));
+    let checkout = around.iter().map(|folder| folder.join("resources/draft-model"));
+    bundled.chain(beside).chain(checkout).filter(|folder| folder.is_dir()).collect()
+}
+
+/// Beside the program, in a `lib` beside its folder, and where set-up puts it in a checkout.
+fn library_folders(around: &[PathBuf]) -> Vec<PathBuf> {
+    let beside =
+        around.first().into_iter().flat_map(|folder| [folder.clone(), folder.join("../lib")]);
+    let checkout = around.iter().map(|folder| folder.join(".setup/libtorch-cuda/lib"));
+    beside.chain(checkout).filter(|folder| folder.is_dir()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        let variables =
+            variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        Environment::of(Surroundings {
+            variables,
+            data: Some("/home/me/data".into()),
+            temporary: "/tmp".into(),
+            ..Surroundings::default()
+        })
+    }
+
+    #[test]
+    fn what_is_not_set_has_a_default() {
+        let found = environment(&[("WAN_ALPHA_STORE", ""), ("WAN_ALPHA_BATCH", "0")]);
+        assert_eq!(found.stores, [Path::new("/home/me/data/takes")]);
+        assert_eq!(found.models.roots, [Path::new("/home/me/data/models")]);
+        assert_eq!(found.state, Path::new("/tmp/wan-alpha-state"));
+        assert!(!found.batch && !found.allow_cpu && found.idle.is_none());
+    }
+
+    #[test]
+    fn what_is_set_counts() {
+        let found = environment(&[
+            ("WAN_ALPHA_STORE", "/a::/b"),
+            ("WAN_ALPHA_STORE_LIMIT", " 2.5 "),
+            ("WAN_ALPHA_IDLE", "1e400"),
+            ("WAN_ALPHA_BATCH", "1"),
+            ("WAN_ALPHA_RUN", "/run/here"),
+        ]);
+        assert_eq!(found.stores, [Path::new("/a"), Path::new("/b")]);
+        assert_eq!(found.store_limit, Some(2_500_000_000));
+        assert_eq!((found.idle, found.batch), (None, true));
+        assert_eq!(found.run, Path::new("/run/here"));
+    }
+
+    #[test]
+    fn an_engine_sees_what_it_needs_and_nothing_of_its_host() {
+        let host = [
+            ("PYTHONHOME", "/opt/nuke"),
+            ("LD_PRELOAD", "x"),
+            ("QT_PLUGIN_PATH", "y"),
+            ("HOME", "/home/me"),
+            ("WAN_ALPHA_STORE", "/a"),
+            ("CUDA_VISIBLE_DEVICES", "1"),
+        ];
+        let found = environment(&host);
+        let names: Vec<_> = found.for_engine.iter().filter_map(|(name, _)| name.to_str()).collect();
+        assert_eq!(names, ["HOME", "WAN_ALPHA_STORE", "CUDA_VISIBLE_DEVICES", "OMP_WAIT_POLICY"]);
+        assert_eq!(found.gpu_mask.as_deref(), Some("1"));
+    }
+}

@@ -1,0 +1,95 @@
+//! What can be wrong with a model's name or record.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::manifest::VERSION;
+
+/// Why a model is not to be had by name.
+#[derive(Debug, Error)]
+pub enum ModelError {
+    /// Not a name.
+    #[error(
+        "`{found}` is not a model's name: letters, digits and - _ . + are, up to 100 bytes, not \
+         beginning with a dot; use the name of an installed model"
+    )]
+    Name {
+        /// What was given.
+        found: String,
+    },
+    /// The name that means whatever there is.
+    #[error("`auto` is not a name: it means the newest model; use another one")]
+    Reserved,
+    /// There is nowhere to record models.
+    #[error("there is no model root; set WAN_ALPHA_MODELS")]
+    NoRoot,
+    /// No model of that name.
+    #[error(
+        "no model `{name}` (models known: {}) in {}; add one with `wan-alpha model add NAME PATH…`",
+        names(known),
+        paths(searched)
+    )]
+    Unknown {
+        /// The name.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+        /// Where it was looked for.
+        searched: Vec<PathBuf>,
+    },
+    /// Its files are no longer those that were added.
+    #[error("model `{name}`: {change}; run `wan-alpha model add {name}` with its files again")]
+    Changed {
+        /// The model.
+        name: String,
+        /// Which file, and what of it.
+        change: String,
+    },
+    /// A record is damaged.
+    #[error("{}: not a model's record: {source}; add the model again", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What the JSON reader says.
+        source: serde_json::Error,
+    },
+    /// A record was written by a newer program.
+    #[error(
+        "{}: a record of version {found}, expected {VERSION}; another release of wan-alpha wrote \
+         it, add the model again with this one",
+        path.display()
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+    /// The disk does not answer.
+    #[error("cannot {action} {}: {source}; see to the folder", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// Why the system refused.
+        source: io::Error,
+    },
+}
+
+impl ModelError {
+    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+}
+
+fn names(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+fn paths(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
