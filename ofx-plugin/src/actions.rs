@@ -4,7 +4,8 @@ use std::ffi::CStr;
 
 use crate::host::{self, Call, Host};
 use crate::status::{Answer, Status};
-use crate::{changed, describe, instance, names, picture};
+use crate::studio::Studio;
+use crate::{changed, describe, geometry, instance, names, render};
 
 /// The actions that are answered; every other one has the host's default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(crate) enum Action {
     RegionOfDefinition,
     RegionsOfInterest,
     ClipPreferences,
+    TimeDomain,
+    BeginEdit,
     Render,
     Other,
 }
@@ -36,6 +39,8 @@ impl Action {
             (names::ACTION_REGION_OF_DEFINITION, Action::RegionOfDefinition),
             (names::ACTION_REGIONS_OF_INTEREST, Action::RegionsOfInterest),
             (names::ACTION_CLIP_PREFERENCES, Action::ClipPreferences),
+            (names::ACTION_TIME_DOMAIN, Action::TimeDomain),
+            (names::ACTION_BEGIN_EDIT, Action::BeginEdit),
             (names::ACTION_RENDER, Action::Render),
         ];
         let found = NAMES.iter().find(|(known, _)| *known == name);
@@ -48,6 +53,7 @@ pub(crate) fn answer(action: Action, call: Call<'_>) -> Answer {
         Action::Other => Ok(Status::REPLY_DEFAULT),
         Action::Load => describe::load(Host::current()?),
         Action::Unload => {
+            Studio::close();
             host::forget_suites();
             Ok(Status::OK)
         }
@@ -57,12 +63,14 @@ pub(crate) fn answer(action: Action, call: Call<'_>) -> Answer {
         Action::DestroyInstance => instance::destroy(call.effect()?),
         Action::InstanceChanged => changed::changed(call.effect()?, call.arguments()?),
         Action::RegionOfDefinition => {
-            picture::region_of_definition(call.effect()?, call.arguments()?, call.reply()?)
+            geometry::region_of_definition(call.effect()?, call.arguments()?, call.reply()?)
         }
         Action::RegionsOfInterest => {
-            picture::regions_of_interest(call.effect()?, call.arguments()?, call.reply()?)
+            geometry::regions_of_interest(call.effect()?, call.arguments()?, call.reply()?)
         }
-        Action::ClipPreferences => picture::clip_preferences(call.effect()?, call.reply()?),
-        Action::Render => picture::render(call.effect()?),
+        Action::ClipPreferences => geometry::clip_preferences(call.effect()?, call.reply()?),
+        Action::TimeDomain => geometry::time_domain(call.effect()?, call.reply()?),
+        Action::BeginEdit => changed::opened(call.effect()?),
+        Action::Render => render::render(call.effect()?, call.arguments()?),
     }
 }

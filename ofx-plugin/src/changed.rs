@@ -1,71 +1,70 @@
-//! Buttons, and other changes that the artist makes.
+//! Events of the main thread: buttons, edits, the timeline.
 
 #![forbid(unsafe_code)]
 
-use std::ffi::CStr;
-
+use crate::event::{Restoring, look};
 use crate::host::{Effect, Properties};
-use crate::names;
-use crate::params::{self, Kind, START_FRAME, START_HERE, STATUS, TABLE};
+use crate::node::Node;
+use crate::params::{
+    self, HELD_KEY, HELD_REQUEST, REVISION, START_FRAME, STATUS, TAKE_KEY, TAKE_REQUEST,
+};
 use crate::status::{Answer, Status};
+use crate::{buttons, names};
 
-/// Said by every button that would need a take, and by every render.
-pub(crate) const NO_TAKES_YET: &CStr =
-    c"This build of WanAlpha cannot make or show takes yet; nothing was started.";
-
+/// A parameter or clip has changed, or the time.
 pub(crate) fn changed(effect: Effect<'_>, arguments: Properties<'_>) -> Answer {
-    // Nuke does not render again while a message stands.
-    effect.clear_error();
-    let is_edit = |name, value: &CStr| {
-        arguments.text(name, 0).is_ok_and(|found| found.as_bytes() == value.to_bytes())
-    };
-    if !is_edit(names::TYPE, names::TYPE_PARAMETER)
-        || !is_edit(names::CHANGE_REASON, names::USER_EDITED)
-    {
+    // What the node sets itself needs no answer.
+    let reason = arguments.text(names::CHANGE_REASON, 0)?;
+    if reason.as_bytes() == names::PLUGIN_EDITED.to_bytes() {
         return Ok(Status::REPLY_DEFAULT);
     }
-    // Hosts report parameters of their own under names that we never described.
-    let name = arguments.text(names::NAME, 0)?;
-    let known = TABLE.iter().find(|parameter| parameter.id.to_bytes() == name.as_bytes());
-    match known {
-        Some(button) if button.kind == Kind::Button => pressed(effect, arguments, button),
-        _ => Ok(Status::REPLY_DEFAULT),
+    // Nuke does not render again while a message stands.
+    effect.clear_error();
+    let node = Node::of(effect, arguments.double(names::TIME, 0).unwrap_or(0.0))?;
+    let name = arguments.text(names::NAME, 0).unwrap_or_default();
+    let is_parameter = arguments
+        .text(names::TYPE, 0)
+        .is_ok_and(|kind| kind.as_bytes() == names::TYPE_PARAMETER.to_bytes());
+    let is_edit = reason.as_bytes() == names::USER_EDITED.to_bytes();
+    if is_parameter
+        && is_edit
+        && let Some(press) = button(&name)
+    {
+        press(node)?;
+        return Ok(Status::OK);
     }
-}
-
-fn pressed(effect: Effect<'_>, arguments: Properties<'_>, button: &params::Parameter) -> Answer {
-    let instance = effect.instance()?;
-    if button.id == START_HERE {
-        let frame = start_frame(arguments.double(names::TIME, 0)?).ok_or(Status::FAILED)?;
-        let parameter = instance.parameter(START_FRAME)?;
-        effect.as_one_edit(c"Start here", || parameter.set_int(effect, frame))?;
-    } else {
-        instance.parameter(STATUS)?.set_text(effect, NO_TAKES_YET)?;
-    }
+    look(node, restoring(&name))?;
     Ok(Status::OK)
 }
 
-/// The whole frame nearest to a time, where the parameter can hold it.
-fn start_frame(time: f64) -> Option<i32> {
-    let Kind::Int { range: [first, last], .. } = TABLE.get(params::position(START_FRAME)?)?.kind
-    else {
-        return None;
-    };
-    let frame = (time + 0.5).floor();
-    (f64::from(first)..=f64::from(last)).contains(&frame).then_some(frame as i32)
+/// The panel was opened.
+pub(crate) fn opened(effect: Effect<'_>) -> Answer {
+    look(Node::of(effect, 0.0)?, Restoring::Allowed)?;
+    Ok(Status::OK)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::start_frame;
+type Press = fn(Node<'_>) -> Result<(), Status>;
 
-    #[test]
-    fn a_start_is_a_whole_frame_that_the_parameter_can_hold() {
-        assert_eq!(start_frame(1001.0), Some(1001));
-        assert_eq!(start_frame(-3.5), Some(-3));
-        assert_eq!(start_frame(86_399.5), Some(86_400));
-        for time in [f64::NAN, f64::INFINITY, 1e9, -1e12] {
-            assert_eq!(start_frame(time), None, "{time}");
-        }
+/// Hosts report parameters of their own under names that were never described.
+fn button(name: &str) -> Option<Press> {
+    let buttons: [(_, Press); 7] = [
+        (params::GENERATE, buttons::generate),
+        (params::GENERATE_AND_WAIT, buttons::generate_and_wait),
+        (params::CANCEL, buttons::cancel),
+        (params::REVERT, buttons::revert),
+        (params::REFRESH, buttons::refresh),
+        (params::START_HERE, buttons::start_here),
+        (params::RELEASE_GPU, buttons::release_gpu),
+    ];
+    buttons.into_iter().find(|(id, _)| id.to_bytes() == name.as_bytes()).map(|(_, press)| press)
+}
+
+/// An undo or redo sets the node's own texts: nothing that could be undone is written in answer.
+fn restoring(name: &str) -> Restoring {
+    let own = [START_FRAME, TAKE_REQUEST, TAKE_KEY, HELD_REQUEST, HELD_KEY, REVISION, STATUS];
+    if own.iter().any(|id| id.to_bytes() == name.as_bytes()) {
+        Restoring::Forbidden
+    } else {
+        Restoring::Allowed
     }
 }

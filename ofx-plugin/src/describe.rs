@@ -9,6 +9,7 @@ mod parameters;
 
 use std::ffi::CStr;
 
+use crate::entry::{overlay_by_draw_suite, overlay_by_opengl};
 use crate::host::{Effect, Host, Properties};
 use crate::names;
 use crate::params::ALPHA_MODE;
@@ -95,6 +96,7 @@ pub(crate) fn describe(effect: Effect<'_>) -> Answer {
     ours.set_all(names::SUPPORTED_CONTEXTS, contexts.into_iter().map(Context::name))?;
     ours.set_all(names::SUPPORTED_DEPTHS, depths(&host.texts(names::SUPPORTED_DEPTHS)))?;
     capabilities(ours);
+    effect.offer_overlay(overlay_by_opengl, overlay_by_draw_suite);
     Ok(Status::OK)
 }
 

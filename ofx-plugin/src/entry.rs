@@ -2,10 +2,14 @@
 
 #![allow(unsafe_code)]
 
+mod interact;
+
 use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
+
+pub(crate) use interact::{overlay_by_draw_suite, overlay_by_opengl};
 
 use openfx_sys::{
     OfxHost, OfxPlugin, OfxPropertySetHandle, OfxStatus, kOfxImageEffectPluginApiVersion,

@@ -7,23 +7,32 @@
 #![allow(unsafe_code)]
 
 mod call;
+mod draw;
 mod effect;
+mod gl;
 mod image;
+mod interact;
 mod message;
 mod parameter;
+mod progress;
 mod properties;
+mod timeline;
 
 use std::ffi::{CStr, c_int};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use openfx_sys::{
-    OfxHost, OfxImageEffectSuiteV1, OfxMessageSuiteV2, OfxParameterSuiteV1, OfxPropertySetStruct,
-    OfxPropertySuiteV1,
+    OfxDrawSuiteV1, OfxHost, OfxImageEffectSuiteV1, OfxInteractSuiteV1, OfxMessageSuiteV2,
+    OfxParameterSuiteV1, OfxProgressSuiteV1, OfxPropertySetStruct, OfxPropertySuiteV1,
+    OfxTimeLineSuiteV1,
 };
 
 pub(crate) use call::Call;
 pub(crate) use effect::{Clip, Effect};
+pub(crate) use gl::OpenGl;
+pub(crate) use interact::{Interact, KEY_ESCAPE, KEYS_SHIFT};
+pub(crate) use message::c_text;
 pub(crate) use parameter::Parameter;
 pub(crate) use properties::Properties;
 
@@ -35,6 +44,10 @@ static PROPERTY: AtomicPtr<OfxPropertySuiteV1> = AtomicPtr::new(ptr::null_mut())
 static EFFECT: AtomicPtr<OfxImageEffectSuiteV1> = AtomicPtr::new(ptr::null_mut());
 static PARAMETER: AtomicPtr<OfxParameterSuiteV1> = AtomicPtr::new(ptr::null_mut());
 static MESSAGE: AtomicPtr<OfxMessageSuiteV2> = AtomicPtr::new(ptr::null_mut());
+static PROGRESS: AtomicPtr<OfxProgressSuiteV1> = AtomicPtr::new(ptr::null_mut());
+static TIMELINE: AtomicPtr<OfxTimeLineSuiteV1> = AtomicPtr::new(ptr::null_mut());
+static INTERACT: AtomicPtr<OfxInteractSuiteV1> = AtomicPtr::new(ptr::null_mut());
+static DRAW: AtomicPtr<OfxDrawSuiteV1> = AtomicPtr::new(ptr::null_mut());
 
 /// The host that loaded us and the suites that it has.
 #[derive(Clone, Copy)]
@@ -44,6 +57,10 @@ pub(crate) struct Host {
     effect: &'static OfxImageEffectSuiteV1,
     parameter: &'static OfxParameterSuiteV1,
     message: Option<&'static OfxMessageSuiteV2>,
+    progress: Option<&'static OfxProgressSuiteV1>,
+    timeline: Option<&'static OfxTimeLineSuiteV1>,
+    interact: Option<&'static OfxInteractSuiteV1>,
+    draw: Option<&'static OfxDrawSuiteV1>,
 }
 
 /// Keeps the host for the actions to come. Hosts do this again after unloading, or with another
@@ -59,6 +76,10 @@ pub(crate) fn forget_suites() {
     EFFECT.store(ptr::null_mut(), Ordering::Release);
     PARAMETER.store(ptr::null_mut(), Ordering::Release);
     MESSAGE.store(ptr::null_mut(), Ordering::Release);
+    PROGRESS.store(ptr::null_mut(), Ordering::Release);
+    TIMELINE.store(ptr::null_mut(), Ordering::Release);
+    INTERACT.store(ptr::null_mut(), Ordering::Release);
+    DRAW.store(ptr::null_mut(), Ordering::Release);
 }
 
 impl Host {
@@ -76,12 +97,16 @@ impl Host {
         }
         // SAFETY: `fetch_suites` puts suites of these very types there, and by OpenFX they stay as
         // they are while the binary is loaded.
-        let (property, effect, parameter, message) = unsafe {
+        let (property, effect, parameter, message, progress, timeline, interact, draw) = unsafe {
             (
                 PROPERTY.load(Ordering::Acquire).as_ref(),
                 EFFECT.load(Ordering::Acquire).as_ref(),
                 PARAMETER.load(Ordering::Acquire).as_ref(),
                 MESSAGE.load(Ordering::Acquire).as_ref(),
+                PROGRESS.load(Ordering::Acquire).as_ref(),
+                TIMELINE.load(Ordering::Acquire).as_ref(),
+                INTERACT.load(Ordering::Acquire).as_ref(),
+                DRAW.load(Ordering::Acquire).as_ref(),
             )
         };
         Ok(Self {
@@ -90,7 +115,23 @@ impl Host {
             effect: effect.ok_or(Status::MISSING_HOST_FEATURE)?,
             parameter: parameter.ok_or(Status::MISSING_HOST_FEATURE)?,
             message,
+            progress,
+            timeline,
+            interact,
+            draw,
         })
+    }
+
+    /// Whether nobody sits before this host: it says so itself.
+    pub(crate) fn is_background(&self) -> bool {
+        self.properties()
+            .and_then(|properties| properties.int(names::IS_BACKGROUND))
+            .is_ok_and(|told| told == 1)
+    }
+
+    /// Its name, such as `uk.co.thefoundry.nuke`.
+    pub(crate) fn name(&self) -> String {
+        self.properties().and_then(|properties| properties.text(names::NAME, 0)).unwrap_or_default()
     }
 
     /// What the host says about itself.
@@ -111,6 +152,10 @@ fn fetch_suites(host: &OfxHost) {
     EFFECT.store(suite(names::SUITE_EFFECT, 1).cast(), Ordering::Release);
     PARAMETER.store(suite(names::SUITE_PARAMETER, 1).cast(), Ordering::Release);
     MESSAGE.store(suite(names::SUITE_MESSAGE, 2).cast(), Ordering::Release);
+    PROGRESS.store(suite(names::SUITE_PROGRESS, 1).cast(), Ordering::Release);
+    TIMELINE.store(suite(names::SUITE_TIMELINE, 1).cast(), Ordering::Release);
+    INTERACT.store(suite(names::SUITE_INTERACT, 1).cast(), Ordering::Release);
+    DRAW.store(suite(names::SUITE_DRAW, 1).cast(), Ordering::Release);
     PROPERTY.store(suite(names::SUITE_PROPERTY, 1).cast(), Ordering::Release);
 }
 

@@ -7,13 +7,23 @@
 
 use std::ffi::CStr;
 
+use parking_lot::Mutex;
+use wan_alpha_take::TakeKey;
+
 use crate::host::{Clip, Effect, Parameter};
 use crate::names;
 use crate::params::{self, Shown, TABLE};
 use crate::status::{Answer, Status};
+use crate::studio::Studio;
 
-/// What is kept per instance. Nothing in it changes, so renders need no lock.
+/// What is kept per instance.
 pub(crate) struct Instance {
+    /// Who this is to the engine: unlike any other instance, ever.
+    name: String,
+    /// The take that it asked for last.
+    asked: Mutex<Option<TakeKey>>,
+    /// What went wrong or was refused last, until the artist does something about it.
+    trouble: Mutex<Option<String>>,
     /// In the General context only.
     source: Option<Clip>,
     /// In the order of [`TABLE`]; a host may have left one out.
@@ -26,6 +36,28 @@ impl Instance {
     pub(crate) fn parameter(&self, id: &CStr) -> Result<Parameter, Status> {
         let found = params::position(id).and_then(|position| self.parameters.get(position));
         found.copied().flatten().ok_or(Status::BAD_HANDLE)
+    }
+
+    /// Who this is to the engine.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The take that it asked for last.
+    pub(crate) fn asked(&self) -> Option<TakeKey> {
+        *self.asked.lock()
+    }
+
+    pub(crate) fn set_asked(&self, key: Option<TakeKey>) {
+        *self.asked.lock() = key;
+    }
+
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().clone()
+    }
+
+    pub(crate) fn set_trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock() = trouble;
     }
 
     /// The Source, where something is connected to it.
@@ -56,11 +88,17 @@ pub(crate) fn create(effect: Effect<'_>) -> Answer {
             Shown::Hidden => properties.wish(names::SECRET, true),
         }
     }
-    effect.attach(Instance { source, parameters })?;
+    let name = format!("{}-{:016x}", std::process::id(), fastrand::u64(..));
+    let (asked, trouble) = Default::default();
+    effect.attach(Instance { name, asked, trouble, source, parameters })?;
     Ok(Status::OK)
 }
 
 pub(crate) fn destroy(effect: Effect<'_>) -> Answer {
-    effect.detach()?;
+    let Some(instance) = effect.detach()? else { return Ok(Status::OK) };
+    // The take goes on being made, for the next node with these parameters.
+    if let Some(studio) = Studio::opened() {
+        studio.leave(instance.asked.into_inner(), instance.name);
+    }
     Ok(Status::OK)
 }

@@ -4,37 +4,53 @@
 //! - [`params`]: the one table of parameters, as data.
 //! - `entry`: the three exported functions and the entry point behind them.
 //! - `actions`: which function answers which action.
-//! - `describe`: what hosts learn about the node; `instance`, `picture`, `changed`: what one node
-//!   on a canvas answers.
-//! - [`picture`]: a take's frame, or words in its place, as pixels of the host.
-//! - `host`: the host's suites behind safe types.
-//!
-//! This build describes the node, keeps its parameters and answers for its geometry. It makes no
-//! takes yet: a render fails and a button says so, both in words.
+//! - `describe`: what hosts learn about the node; `geometry`, `timing`: where and when it shows.
+//! - `changed`, `buttons`, `event`: what it does on the main thread; `wanted`: the request that its
+//!   parameters make; `record`: the ones that it has accepted.
+//! - `render`: which frame, or what instead of it (`show`), drawn by [`picture`].
+//! - `studio`: what all nodes of a process share: store, models, engine.
+//! - `overlay`: the ellipse in the viewer, to be dragged.
+//! - `host`: the host's suites behind safe types; `node`: one node within one action.
 //!
 //! Invariants:
 //! - Neither libtorch nor CUDA is linked, and only the entry points of OpenFX are exported (test
 //!   `binary`).
-//! - Loading and describing start no thread and no process, open no socket, touch no file, read no
-//!   environment variable.
+//! - Nothing starts a thread or a process, opens a socket, touches a file or reads more of the
+//!   environment than `WAN_ALPHA_BATCH` before a button or a render asks for a take (test `quiet`).
+//! - In a session with an artist only a button has a take made (tests `story`, `batch`).
+//! - A render sets no parameter; an event of the main thread sets `revision` where what there is to
+//!   see has changed, so that hosts let go of the pictures that they keep.
 //! - No panic leaves an entry point, and only statuses that OpenFX knows do.
 //! - Only the property, image effect and parameter suites are required (test `describe`).
 //! - A string of the host is copied before the next call; a string given to the host is static or
-//!   outlives the call. No lock is held across a call to the host; there is none.
+//!   outlives the call. No lock is held across a call to the host.
 //! - Unsafe code is in `entry` and under `host`, nowhere else.
 
 #![deny(unsafe_code)]
 
 mod actions;
+mod buttons;
 mod changed;
 mod describe;
 mod entry;
+mod environment;
+mod event;
+mod geometry;
 mod host;
 mod instance;
 mod names;
+mod node;
+mod overlay;
 pub mod params;
 pub mod picture;
+mod record;
+mod render;
+mod show;
 mod status;
+mod studio;
+mod timing;
+mod wanted;
+mod words;
 
 pub use entry::{OfxGetNumberOfPlugins, OfxGetPlugin, OfxSetHost};
 

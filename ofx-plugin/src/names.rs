@@ -23,6 +23,10 @@ from_headers! {
     SUITE_EFFECT = kOfxImageEffectSuite;
     SUITE_PARAMETER = kOfxParameterSuite;
     SUITE_MESSAGE = kOfxMessageSuite;
+    SUITE_PROGRESS = kOfxProgressSuite;
+    SUITE_TIMELINE = kOfxTimeLineSuite;
+    SUITE_INTERACT = kOfxInteractSuite;
+    SUITE_DRAW = kOfxDrawSuite;
 
     ACTION_LOAD = kOfxActionLoad;
     ACTION_UNLOAD = kOfxActionUnload;
@@ -35,6 +39,26 @@ from_headers! {
     ACTION_REGIONS_OF_INTEREST = kOfxImageEffectActionGetRegionsOfInterest;
     ACTION_CLIP_PREFERENCES = kOfxImageEffectActionGetClipPreferences;
     ACTION_RENDER = kOfxImageEffectActionRender;
+    ACTION_TIME_DOMAIN = kOfxImageEffectActionGetTimeDomain;
+    ACTION_BEGIN_EDIT = kOfxActionBeginInstanceEdit;
+
+    OVERLAY_V1 = kOfxImageEffectPluginPropOverlayInteractV1;
+    OVERLAY_V2 = kOfxImageEffectPluginPropOverlayInteractV2;
+    ACTION_DRAW = kOfxInteractActionDraw;
+    ACTION_PEN_MOTION = kOfxInteractActionPenMotion;
+    ACTION_PEN_DOWN = kOfxInteractActionPenDown;
+    ACTION_PEN_UP = kOfxInteractActionPenUp;
+    ACTION_KEY_DOWN = kOfxInteractActionKeyDown;
+    ACTION_KEY_UP = kOfxInteractActionKeyUp;
+    ACTION_GAIN_FOCUS = kOfxInteractActionGainFocus;
+    ACTION_LOSE_FOCUS = kOfxInteractActionLoseFocus;
+    EFFECT_INSTANCE = kOfxPropEffectInstance;
+    DRAW_CONTEXT = kOfxInteractPropDrawContext;
+    PIXEL_SCALE = kOfxInteractPropPixelScale;
+    SUGGESTED_COLOUR = kOfxInteractPropSuggestedColour;
+    SLAVE_TO_PARAM = kOfxInteractPropSlaveToParam;
+    PEN_POSITION = kOfxInteractPropPenPosition;
+    KEY_SYMBOL = kOfxPropKeySym;
 
     NAME = kOfxPropName;
     TYPE = kOfxPropType;
@@ -47,6 +71,7 @@ from_headers! {
     INSTANCE_DATA = kOfxPropInstanceData;
     CHANGE_REASON = kOfxPropChangeReason;
     USER_EDITED = kOfxChangeUserEdited;
+    PLUGIN_EDITED = kOfxChangePluginEdited;
     TYPE_PARAMETER = kOfxTypeParameter;
 
     CONTEXT = kOfxImageEffectPropContext;
@@ -86,6 +111,12 @@ from_headers! {
     REGION_OF_INTEREST = kOfxImageEffectPropRegionOfInterest;
     PROJECT_SIZE = kOfxImageEffectPropProjectSize;
     PROJECT_OFFSET = kOfxImageEffectPropProjectOffset;
+    FRAME_RANGE = kOfxImageEffectPropFrameRange;
+    FRAME_RATE = kOfxImageEffectPropFrameRate;
+    PIXEL_ASPECT = kOfxImagePropPixelAspectRatio;
+    RENDER_WINDOW = kOfxImageEffectPropRenderWindow;
+    RENDER_SCALE = kOfxImageEffectPropRenderScale;
+    IS_BACKGROUND = kOfxImageEffectHostPropIsBackground;
     PREMULTIPLICATION = kOfxImageEffectPropPreMultiplication;
     PREMULTIPLIED = kOfxImagePreMultiplied;
     STRAIGHT = kOfxImageUnPreMultiplied;
@@ -126,6 +157,7 @@ from_headers! {
     DISPLAY_MAX = kOfxParamPropDisplayMax;
     INCREMENT = kOfxParamPropIncrement;
     DIGITS = kOfxParamPropDigits;
+    IS_ANIMATING = kOfxParamPropIsAnimating;
     DOUBLE_TYPE = kOfxParamPropDoubleType;
     DOUBLE_PLAIN = kOfxParamDoubleTypePlain;
     DOUBLE_ANGLE = kOfxParamDoubleTypeAngle;
@@ -137,6 +169,8 @@ from_headers! {
     MULTI_LINE = kOfxParamStringIsMultiLine;
 
     MESSAGE_ERROR = kOfxMessageError;
+    MESSAGE_WARNING = kOfxMessageWarning;
+    MESSAGE_MESSAGE = kOfxMessageMessage;
 }
 
 /// OpenFX 1.5: "true" for an effect that may be baked into a colour table; ours draws in space.

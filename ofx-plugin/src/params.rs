@@ -8,13 +8,15 @@
 
 #![forbid(unsafe_code)]
 
+mod ids;
 mod markdown;
 mod table;
 
 use std::ffi::CStr;
 
+pub use ids::*;
 pub use markdown::markdown;
-pub use table::{ALPHA_MODE, START_FRAME, START_HERE, STATUS, TABLE};
+pub use table::TABLE;
 
 /// The longest prompt in bytes of UTF-8; hosts write it into their project files as it is.
 pub const MAX_PROMPT: usize = 4096;

@@ -16,6 +16,8 @@ impl Status {
     pub(crate) const MISSING_HOST_FEATURE: Self = Self(4);
     pub(crate) const UNSUPPORTED: Self = Self(5);
     pub(crate) const BAD_HANDLE: Self = Self(9);
+    /// "No", where a function of the host asks something of the artist.
+    pub(crate) const REPLY_NO: Self = Self(13);
     /// The host is to do what it does for nodes that do not answer this action.
     pub(crate) const REPLY_DEFAULT: Self = Self(14);
     /// The host's image is of a kind that was not offered.

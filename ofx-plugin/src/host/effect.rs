@@ -148,22 +148,22 @@ impl<'a> Effect<'a> {
     pub(crate) fn instance(self) -> Result<&'a Instance, Status> {
         let instance = self.properties()?.pointer(names::INSTANCE_DATA)?.cast::<Instance>();
         // SAFETY: this property of an instance is null or holds what `attach` put there: handles
-        // that nobody changes, so that threads may share them. They last until the host destroys the instance, after every other
-        // action on it.
+        // that nobody changes and data behind locks, so that threads may share it. It lasts until
+        // the host destroys the instance, after every other action on it.
         unsafe { instance.as_ref() }.ok_or(Status::BAD_HANDLE)
     }
 
     /// Takes the instance's own data back, on destruction.
-    pub(crate) fn detach(self) -> Result<(), Status> {
+    pub(crate) fn detach(self) -> Result<Option<Instance>, Status> {
         let properties = self.properties()?;
         let instance = properties.pointer(names::INSTANCE_DATA)?.cast::<Instance>();
-        if !instance.is_null() {
-            properties.set_pointer(names::INSTANCE_DATA, ptr::null_mut())?;
-            // SAFETY: `attach` made this pointer from a box; the host destroys an instance once,
-            // after every other action on it, and the property no longer holds the pointer.
-            drop(unsafe { Box::from_raw(instance) });
+        if instance.is_null() {
+            return Ok(None);
         }
-        Ok(())
+        properties.set_pointer(names::INSTANCE_DATA, ptr::null_mut())?;
+        // SAFETY: `attach` made this pointer from a box; the host destroys an instance once,
+        // after every other action on it, and the property no longer holds the pointer.
+        Ok(Some(*unsafe { Box::from_raw(instance) }))
     }
 
     pub(super) fn raw(self) -> OfxImageEffectHandle {

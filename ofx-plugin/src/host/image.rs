@@ -4,8 +4,6 @@
 //! were offered, and wrong scales. Rows may be padded or run downwards in memory, bounds may begin
 //! anywhere and reach beyond what is to be rendered.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "the render action is what fetches images"))]
-
 use std::marker::PhantomData;
 use std::ptr;
 use std::slice;
@@ -55,10 +53,6 @@ impl Image<'_> {
     /// Its memory's; it may be larger than what is to be rendered, or smaller.
     pub(crate) fn bounds(&self) -> Window {
         self.plane.bounds
-    }
-
-    pub(crate) fn depth(&self) -> Depth {
-        self.plane.depth
     }
 
     /// The part of the image that lies in a window, to be written.

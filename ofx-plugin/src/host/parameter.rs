@@ -1,11 +1,12 @@
 //! Parameters of an instance.
 
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, c_char, c_int, c_uint};
 use std::ptr;
 
-use openfx_sys::OfxParamHandle;
+use openfx_sys::{OfxParamHandle, OfxTime};
 
 use super::{Effect, Properties, ask};
+use crate::names;
 use crate::status::Status;
 
 /// A parameter of an instance, valid as long as that.
@@ -34,6 +35,43 @@ impl Parameter {
         Ok(value)
     }
 
+    /// Of a whole number or a choice, in any action.
+    pub(crate) fn int_at(self, of: Effect<'_>, time: OfxTime) -> Result<i32, Status> {
+        let mut value: c_int = 0;
+        // SAFETY: as above.
+        unsafe { ask!(of.host().parameter, paramGetValueAtTime(self.0, time, &raw mut value))? };
+        Ok(value)
+    }
+
+    /// Of a number, in any action.
+    pub(crate) fn double_at(self, of: Effect<'_>, time: OfxTime) -> Result<f64, Status> {
+        let mut value = 0.0_f64;
+        // SAFETY: as above.
+        unsafe { ask!(of.host().parameter, paramGetValueAtTime(self.0, time, &raw mut value))? };
+        Ok(value)
+    }
+
+    /// Of a pair of numbers, in any action.
+    pub(crate) fn pair_at(self, of: Effect<'_>, time: OfxTime) -> Result<[f64; 2], Status> {
+        let [mut x, mut y] = [0.0_f64; 2];
+        let suite = of.host().parameter;
+        // SAFETY: as above.
+        unsafe { ask!(suite, paramGetValueAtTime(self.0, time, &raw mut x, &raw mut y))? };
+        Ok([x, y])
+    }
+
+    /// Of a text, in any action: a copy, as the host's own is gone with the next call. Null counts
+    /// as empty.
+    pub(crate) fn text_at(self, of: Effect<'_>, time: OfxTime) -> Result<String, Status> {
+        let mut value = ptr::null_mut::<c_char>();
+        // SAFETY: as above; what the host puts there is null or a C string that lasts until the
+        // next call, and it is copied before.
+        unsafe {
+            ask!(of.host().parameter, paramGetValueAtTime(self.0, time, &raw mut value))?;
+            Ok(owned(value))
+        }
+    }
+
     /// Of a whole number, in an action that may change parameters.
     pub(crate) fn set_int(self, of: Effect<'_>, value: i32) -> Result<(), Status> {
         let value: c_int = value;
@@ -41,9 +79,80 @@ impl Parameter {
         unsafe { ask!(of.host().parameter, paramSetValue(self.0, value)) }
     }
 
+    /// Of a number, in an action that may change parameters.
+    pub(crate) fn set_double(self, of: Effect<'_>, value: f64) -> Result<(), Status> {
+        // SAFETY: as above.
+        unsafe { ask!(of.host().parameter, paramSetValue(self.0, value)) }
+    }
+
+    /// Of a number that is keyframed.
+    pub(crate) fn set_double_at(
+        self,
+        of: Effect<'_>,
+        time: OfxTime,
+        value: f64,
+    ) -> Result<(), Status> {
+        // SAFETY: as above.
+        unsafe { ask!(of.host().parameter, paramSetValueAtTime(self.0, time, value)) }
+    }
+
+    /// Of a pair of numbers, in an action that may change parameters.
+    pub(crate) fn set_pair(self, of: Effect<'_>, [x, y]: [f64; 2]) -> Result<(), Status> {
+        // SAFETY: as above.
+        unsafe { ask!(of.host().parameter, paramSetValue(self.0, x, y)) }
+    }
+
+    /// Of a pair of numbers that is keyframed.
+    pub(crate) fn set_pair_at(
+        self,
+        of: Effect<'_>,
+        time: OfxTime,
+        [x, y]: [f64; 2],
+    ) -> Result<(), Status> {
+        // SAFETY: as above.
+        unsafe { ask!(of.host().parameter, paramSetValueAtTime(self.0, time, x, y)) }
+    }
+
     /// Of a text, in an action that may change parameters.
     pub(crate) fn set_text(self, of: Effect<'_>, value: &CStr) -> Result<(), Status> {
         // SAFETY: as above; the host copies the text before it returns.
         unsafe { ask!(of.host().parameter, paramSetValue(self.0, value.as_ptr())) }
     }
+
+    /// Whether it has a value of its own at each time. Only hosts that do not say have their keys
+    /// counted: some count one where there is none.
+    pub(crate) fn is_animated(self, of: Effect<'_>) -> bool {
+        let said = self.properties(of).and_then(|properties| properties.int(names::IS_ANIMATING));
+        said.map_or_else(|_| self.keys(of).is_ok_and(|keys| keys > 0), |animated| animated != 0)
+    }
+
+    /// The times of the first and the last key; none where there are not two.
+    pub(crate) fn keyed(self, of: Effect<'_>) -> Option<[f64; 2]> {
+        let last = self.keys(of).ok()?.checked_sub(1).filter(|last| *last > 0)?;
+        let time = |nth: c_uint| {
+            let mut time = 0.0;
+            // SAFETY: as above.
+            unsafe { ask!(of.host().parameter, paramGetKeyTime(self.0, nth, &raw mut time)) }
+                .ok()?;
+            Some(time)
+        };
+        Some([time(0)?, time(last)?])
+    }
+
+    fn keys(self, of: Effect<'_>) -> Result<c_uint, Status> {
+        let mut count: c_uint = 0;
+        // SAFETY: as above.
+        unsafe { ask!(of.host().parameter, paramGetNumKeys(self.0, &raw mut count))? };
+        Ok(count)
+    }
+}
+
+/// # Safety
+/// Null or a C string that is valid until this returns.
+unsafe fn owned(text: *const c_char) -> String {
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: promised by the caller.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }

@@ -5,35 +5,27 @@ use std::ffi::CStr;
 use wan_alpha_take::ellipse::{AXIS, CENTRE};
 
 use super::Group::{Ellipse, Generate, Model, Output, Subject, Time};
+use super::ids::*;
 use super::{Group, Kind, Lines, Parameter, Shown, Unit};
-
-/// Words about the take that is shown or on its way.
-pub const STATUS: &CStr = c"status";
-/// The host's frame on which the take begins.
-pub const START_FRAME: &CStr = c"startFrame";
-/// Sets [`START_FRAME`] to the current frame.
-pub const START_HERE: &CStr = c"startHere";
-/// Whether colour is multiplied by alpha.
-pub const ALPHA_MODE: &CStr = c"alphaMode";
 
 /// Every parameter of the node.
 pub const TABLE: &[Parameter] = &[
     Parameter {
         label: c"Prompt",
         hint: c"What to generate, in words: the subject, its material and motion, the shot. Say that the background is transparent. Up to 4096 bytes.",
-        ..still(Subject, c"prompt", text(c"", Lines::Multiple))
+        ..still(Subject, PROMPT, text(c"", Lines::Multiple))
     },
     Parameter {
         label: c"Negative prompt",
         hint: c"What to avoid. Empty: the model's own. Of no effect where guidance is 1. Up to 4096 bytes.",
-        ..still(Subject, c"negativePrompt", text(c"", Lines::Multiple))
+        ..still(Subject, NEGATIVE_PROMPT, text(c"", Lines::Multiple))
     },
     Parameter {
         label: c"Seed",
         hint: c"Another seed gives another take of the same words; the same seed gives the same take.",
         ..still(
             Subject,
-            c"seed",
+            SEED,
             Kind::Int { default: 1, range: [0, i32::MAX], display: [0, 9999] },
         )
     },
@@ -42,7 +34,7 @@ pub const TABLE: &[Parameter] = &[
         hint: c"Where the subject is, as fractions of the take's frame: 0, 0 is the lower left corner, 0.5, 0.5 the middle.",
         ..keyed(
             Ellipse,
-            c"ellipseCenter",
+            ELLIPSE_CENTER,
             Kind::Double2D {
                 default: [0.5, 0.5],
                 range: [*CENTRE.start(), *CENTRE.end()],
@@ -56,7 +48,7 @@ pub const TABLE: &[Parameter] = &[
         hint: c"How large the subject is: full width and full height of the ellipse, in heights of the take's frame.",
         ..keyed(
             Ellipse,
-            c"ellipseAxes",
+            ELLIPSE_AXES,
             Kind::Double2D {
                 default: [0.6, 1.0],
                 range: [*AXIS.start(), *AXIS.end()],
@@ -70,7 +62,7 @@ pub const TABLE: &[Parameter] = &[
         hint: c"How far the ellipse is turned, in degrees counter-clockwise.",
         ..keyed(
             Ellipse,
-            c"ellipseAngle",
+            ELLIPSE_ANGLE,
             Kind::Double {
                 default: 0.0,
                 range: [-36000.0, 36000.0],
@@ -83,32 +75,32 @@ pub const TABLE: &[Parameter] = &[
     Parameter {
         label: c"Strength",
         hint: c"How strongly the ellipse keeps its outside empty (mu): 0.05 is normal, 0 is without ellipse.",
-        ..keyed(Ellipse, c"mu", number(0.05, [-1.0, 1.0], [0.0, 0.3], 0.001))
+        ..keyed(Ellipse, MU, number(0.05, [-1.0, 1.0], [0.0, 0.3], 0.001))
     },
     Parameter {
         label: c"Generate",
         hint: c"Make a take from the parameters as they are now, and go on working meanwhile.",
-        ..button(Generate, c"generate")
+        ..button(Generate, GENERATE)
     },
     Parameter {
         label: c"Generate and wait",
         hint: c"Make a take and wait until it is there.",
-        ..button(Generate, c"generateAndWait")
+        ..button(Generate, GENERATE_AND_WAIT)
     },
     Parameter {
         label: c"Cancel",
         hint: c"Stop the take that is being made; the one before stays.",
-        ..button(Generate, c"cancel")
+        ..button(Generate, CANCEL)
     },
     Parameter {
         label: c"Revert",
         hint: c"Bring back the take before the last Generate.",
-        ..button(Generate, c"revert")
+        ..button(Generate, REVERT)
     },
     Parameter {
         label: c"Refresh",
         hint: c"Look again whether the take is ready, and show it.",
-        ..button(Generate, c"refresh")
+        ..button(Generate, REFRESH)
     },
     Parameter {
         label: c"Status",
@@ -136,19 +128,19 @@ pub const TABLE: &[Parameter] = &[
     Parameter {
         label: c"Frames",
         hint: c"Frames to generate, 16 to a second, rounded to 1 more than a multiple of 4. 0: the model's own number.",
-        ..still(Time, c"frames", Kind::Int { default: 0, range: [0, 257], display: [0, 81] })
+        ..still(Time, FRAMES, Kind::Int { default: 0, range: [0, 257], display: [0, 81] })
     },
     Parameter {
         label: c"Speed",
         hint: c"How fast the take plays: 2 is twice as fast, 0.5 is half as fast.",
-        ..still(Time, c"speed", number(1.0, [0.01, 100.0], [0.25, 4.0], 0.01))
+        ..still(Time, SPEED, number(1.0, [0.01, 100.0], [0.25, 4.0], 0.01))
     },
     Parameter {
         label: c"Outside",
         hint: c"What shows before the take begins and after it ends: its first and last frame (hold), the take again (loop), to and fro (bounce), or nothing (empty).",
         ..still(
             Time,
-            c"outside",
+            OUTSIDE,
             Kind::Choice { options: &[c"hold", c"loop", c"bounce", c"empty"] },
         )
     },
@@ -157,7 +149,7 @@ pub const TABLE: &[Parameter] = &[
         hint: c"Size of the take. Model: the model's own. Custom: the width and height below.",
         ..still(
             Output,
-            c"resolution",
+            RESOLUTION,
             Kind::Choice {
                 options: &[
                     c"model",
@@ -177,7 +169,7 @@ pub const TABLE: &[Parameter] = &[
         hint: c"Width of a take of custom resolution, in pixels, rounded to a multiple of 16.",
         ..still(
             Output,
-            c"width",
+            WIDTH,
             Kind::Int { default: 832, range: [64, 2048], display: [64, 1280] },
         )
     },
@@ -186,7 +178,7 @@ pub const TABLE: &[Parameter] = &[
         hint: c"Height of a take of custom resolution, in pixels, rounded to a multiple of 16.",
         ..still(
             Output,
-            c"height",
+            HEIGHT,
             Kind::Int { default: 480, range: [64, 2048], display: [64, 1280] },
         )
     },
@@ -195,7 +187,7 @@ pub const TABLE: &[Parameter] = &[
         hint: c"What a render does while the take is not there. Auto: a placeholder in an interactive session, waiting in a batch render.",
         ..still(
             Output,
-            c"missing",
+            MISSING,
             Kind::Choice { options: &[c"auto", c"wait", c"error", c"empty"] },
         )
     },
@@ -204,7 +196,7 @@ pub const TABLE: &[Parameter] = &[
         hint: c"How the take is placed in the frame: whole (fit), covering it (fill), distorted to it (stretch), or pixel for pixel (1:1).",
         ..still(
             Output,
-            c"fit",
+            FIT,
             Kind::Choice { options: &[c"fit", c"fill", c"stretch", c"1:1"] },
         )
     },
@@ -213,7 +205,7 @@ pub const TABLE: &[Parameter] = &[
         hint: c"Colour of the output. Auto goes by the host. As generated is display-referred, like sRGB.",
         ..still(
             Output,
-            c"transfer",
+            TRANSFER,
             Kind::Choice { options: &[c"auto", c"as generated", c"linear Rec.709", c"ACEScg"] },
         )
     },
@@ -225,58 +217,58 @@ pub const TABLE: &[Parameter] = &[
     Parameter {
         label: c"Model",
         hint: c"Name of an installed model. Auto: the one that is found by itself.",
-        ..still(Model, c"model", text(c"auto", Lines::Single))
+        ..still(Model, MODEL, text(c"auto", Lines::Single))
     },
     Parameter {
         label: c"Precision",
         hint: c"Number format that the model computes in. Auto: the model's own.",
         ..still(
             Model,
-            c"precision",
+            PRECISION,
             Kind::Choice { options: &[c"auto", c"f32", c"bf16", c"fp8"] },
         )
     },
     Parameter {
         label: c"Steps",
         hint: c"Denoising steps; more take longer. 0: the model's own number.",
-        ..still(Model, c"steps", Kind::Int { default: 0, range: [0, 100], display: [0, 100] })
+        ..still(Model, STEPS, Kind::Int { default: 0, range: [0, 100], display: [0, 100] })
     },
     Parameter {
         label: c"Guidance",
         hint: c"How closely the take keeps to the words. 0: the model's own.",
-        ..still(Model, c"guidance", number(0.0, [0.0, 30.0], [0.0, 30.0], 0.1))
+        ..still(Model, GUIDANCE, number(0.0, [0.0, 30.0], [0.0, 30.0], 0.1))
     },
     Parameter {
         label: c"Shift",
         hint: c"How much of the work goes into the coarse form and motion. 0: the model's own.",
-        ..still(Model, c"shift", number(0.0, [0.0, 10.0], [0.0, 10.0], 0.1))
+        ..still(Model, SHIFT, number(0.0, [0.0, 10.0], [0.0, 10.0], 0.1))
     },
     Parameter {
         label: c"Solver",
         hint: c"How the denoising equation is solved. Model: the model's own.",
         ..still(
             Model,
-            c"solver",
+            SOLVER,
             Kind::Choice { options: &[c"model", c"unipc", c"dpm++", c"euler"] },
         )
     },
     Parameter {
         label: c"Release GPU",
         hint: c"Let the model go from the GPU's memory once no take is being made.",
-        ..button(Model, c"releaseGpu")
+        ..button(Model, RELEASE_GPU)
     },
     Parameter {
         label: c"Take request",
         hint: c"What the last Generate asked for.",
-        ..kept(c"takeRequest")
+        ..kept(TAKE_REQUEST)
     },
-    Parameter { label: c"Take key", hint: c"Name of that take in the store.", ..kept(c"takeKey") },
+    Parameter { label: c"Take key", hint: c"Name of that take in the store.", ..kept(TAKE_KEY) },
     Parameter {
         label: c"Held request",
         hint: c"What the take before the last Generate was asked for.",
-        ..kept(c"heldRequest")
+        ..kept(HELD_REQUEST)
     },
-    Parameter { label: c"Held key", hint: c"Name of that take in the store.", ..kept(c"heldKey") },
+    Parameter { label: c"Held key", hint: c"Name of that take in the store.", ..kept(HELD_KEY) },
     Parameter {
         label: c"Revision",
         hint: c"Changes when there is a new picture, so that the host forgets the old one.",
@@ -284,7 +276,7 @@ pub const TABLE: &[Parameter] = &[
         shown: Shown::Hidden,
         ..still(
             Generate,
-            c"revision",
+            REVISION,
             Kind::Int { default: 0, range: [0, i32::MAX], display: [0, i32::MAX] },
         )
     },

@@ -79,38 +79,49 @@ fn preferences_follow_the_alpha_mode() {
 }
 
 #[test]
-fn a_render_fails_in_words_until_there_are_takes() {
+fn a_new_node_shows_words_and_nothing_else() {
     let Scene { node, .. } = &Scene::new(Profile::plain(), Context::Generator);
-    let ask = RenderAsk::at(0.0).within([0, 0, 16, 16]);
+    let ask = RenderAsk::at(0.0);
     let frame = node.render(&ask);
-    assert_eq!(frame.status, Status::FAILED);
-    assert!(frame.says().contains("cannot make or show takes yet"), "{}", frame.says());
-    // Nuke renders again only once the message is gone.
-    let reply = node.changed("prompt", Reason::UserEdited, 0.0);
-    assert_eq!((reply, node.message()), (Status::REPLY_DEFAULT, None));
-
+    let image = frame.image();
+    let written = image.pixels().filter(|pixel| pixel[3] > 0.0).count();
+    assert!(written > 1000 && written < image.width() * image.height() / 4, "{written}");
+    assert_eq!(frame.pixel(0, 0), [0.0; 4]);
     let silent = Profile::plain().without_suite("OfxMessageSuite");
     let Scene { node, .. } = &Scene::new(silent, Context::Generator);
-    assert_eq!(node.render(&ask).status, Status::FAILED);
+    assert_eq!(node.render(&ask).status, Status::OK);
+    node.set("missing", 3);
+    assert!(node.render(&ask).image().pixels().all(|pixel| pixel == [0.0; 4]));
 }
 
 #[test]
-fn buttons_say_what_they_cannot_do() {
+fn only_a_press_is_a_press() {
     let Scene { node, .. } = &Scene::new(Profile::plain(), Context::General);
     let status = || node.text(id(STATUS));
-    for (reason, name) in [
-        (Reason::PluginEdited, "generate"),
-        (Reason::Time, "generate"),
-        (Reason::UserEdited, "prompt"),
-        (Reason::UserEdited, "ResolveUseAlphaForTrackCompositing"),
+    for (reason, name, reply) in [
+        (Reason::PluginEdited, "generate", Status::REPLY_DEFAULT),
+        (Reason::Time, "generate", Status::OK),
+        (Reason::UserEdited, "prompt", Status::OK),
+        (Reason::UserEdited, "ResolveUseAlphaForTrackCompositing", Status::OK),
     ] {
-        let reply = node.changed(name, reason, 0.0);
-        assert_eq!((reply, status().as_str()), (Status::REPLY_DEFAULT, ""), "{name}, {reason:?}");
+        let found = node.changed(name, reason, 0.0);
+        assert_eq!((found, status().as_str()), (reply, ""), "{name}, {reason:?}");
     }
     node.connect("Source", Source::over([0.0, 0.0, 10.0, 10.0]));
-    assert_eq!(status(), "");
-    assert_eq!(node.press("generate"), Status::OK);
-    assert!(status().contains("nothing was started"), "{}", status());
+    assert_eq!((status().as_str(), node.int("revision")), ("", 0));
+}
+
+#[test]
+fn a_take_ends_only_where_nothing_is_wanted_after_it() {
+    let Scene { node, .. } = &Scene::new(Profile::plain(), Context::General);
+    assert_eq!(node.time_domain().0, Status::REPLY_DEFAULT);
+    node.set("outside", 3);
+    node.set("startFrame", 100);
+    // 81 frames of 16 to the second, at 24 to the second.
+    assert_eq!(node.time_domain(), (Status::OK, [100.0, 220.0]));
+    node.set("speed", 2.0);
+    node.set("frames", 17);
+    assert_eq!(node.time_domain(), (Status::OK, [100.0, 112.0]));
 }
 
 #[test]
@@ -136,9 +147,7 @@ fn what_is_unknown_or_out_of_place_does_no_harm() {
     let Scene { node, plugin, .. } = &Scene::of(host, Context::Generator);
     for action in [
         "OfxImageEffectActionIsIdentity",
-        "OfxImageEffectActionGetTimeDomain",
         "OfxImageEffectActionGetFramesNeeded",
-        "OfxActionBeginInstanceEdit",
         "OfxActionPurgeCaches",
         "OfxActionOfTheFuture",
         "",

@@ -1,9 +1,11 @@
-//! Loading and describing leave nothing behind: no thread, no process, no socket, no open file.
+//! Until something is asked for, a node leaves no trace: no thread, no process, no socket, no open
+//! file; loading and describing take no time.
 
 use std::fs;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use wan_alpha_test_host::{Host, Profile};
+use wan_alpha_test_host::{Context, Host, Profile, RenderAsk};
 
 use crate::file;
 
@@ -32,6 +34,37 @@ fn look() {
         binary.plugin(0).unwrap();
     }
     assert_eq!(traces(), before);
+    let plugin = binary.plugin(0).unwrap();
+    let project = plugin.project();
+    let before = traces();
+    for context in [Context::Generator, Context::General] {
+        let node = project.add(context).unwrap();
+        node.set("prompt", "a cat");
+        node.key("ellipseCenter", 3.0, [0.3, 0.4]);
+        let _ = node.render(&RenderAsk::at(0.0));
+        let overlay = node.overlay().unwrap();
+        overlay.draw();
+        overlay.drag([960.0, 540.0], [1000.0, 500.0], 5);
+        project.go_to(7.0);
+    }
+    assert_eq!(traces(), before);
+}
+
+/// Opened and described in both contexts, twice, within 20 ms: the best of several tries, since
+/// other tests run at the same time.
+#[test]
+fn hosts_that_scan_their_plug_ins_lose_no_time() {
+    let scan = || {
+        let host = Host::new(Profile::plain());
+        let begun = Instant::now();
+        let binary = host.open(file()).unwrap();
+        for _ in 0..2 {
+            binary.plugin(0).unwrap();
+        }
+        begun.elapsed()
+    };
+    let best = (0..20).map(|_| scan()).min().unwrap();
+    assert!(best < Duration::from_millis(20), "{best:?}");
 }
 
 /// Threads, children, and what each open file is.

@@ -173,6 +173,10 @@ fn host() -> Host {
         effect: Box::leak(Box::new(effect)),
         parameter: Box::leak(Box::new(parameter)),
         message: None,
+        progress: None,
+        timeline: None,
+        interact: None,
+        draw: None,
     }
 }
 
@@ -195,7 +199,7 @@ fn an_image_is_given_back_whatever_it_is() {
     let data = bytes.as_mut_ptr();
     with(&offered(data, c"OfxBitDepthHalf", c"OfxImageComponentRGBA"), |_, image| {
         let mut image = image.unwrap();
-        assert_eq!((image.bounds(), image.depth()), (BOUNDS, Depth::Half));
+        assert_eq!((image.bounds(), image.plane.depth), (BOUNDS, Depth::Half));
         image.within(BOUNDS).row(8).fill(1);
     });
     assert_eq!(bytes.iter().filter(|byte| **byte == 1).count(), 7 * 8);

@@ -1,0 +1,48 @@
+//! The overlay's entry points: one for each way of drawing, since the action does not say which.
+
+use std::ffi::{CStr, c_char, c_void};
+
+use openfx_sys::{OfxPropertySetHandle, OfxStatus};
+
+use super::guarded;
+use crate::host::Interact;
+use crate::overlay::{self, Action, Way};
+use crate::status::{Answer, Status};
+
+pub(crate) unsafe extern "C" fn overlay_by_opengl(
+    action: *const c_char,
+    handle: *const c_void,
+    in_arguments: OfxPropertySetHandle,
+    _out_arguments: OfxPropertySetHandle,
+) -> OfxStatus {
+    // SAFETY: the host names an action and gives the handles that belong to it.
+    guarded(|| unsafe { overlay(action, handle, in_arguments, Way::OpenGl) })
+}
+
+pub(crate) unsafe extern "C" fn overlay_by_draw_suite(
+    action: *const c_char,
+    handle: *const c_void,
+    in_arguments: OfxPropertySetHandle,
+    _out_arguments: OfxPropertySetHandle,
+) -> OfxStatus {
+    // SAFETY: as above.
+    guarded(|| unsafe { overlay(action, handle, in_arguments, Way::DrawSuite) })
+}
+
+/// # Safety
+/// The action must be null or a C string, the handles null or valid for it.
+unsafe fn overlay(
+    action: *const c_char,
+    handle: *const c_void,
+    arguments: OfxPropertySetHandle,
+    way: Way,
+) -> Answer {
+    if action.is_null() {
+        return Err(Status::FAILED);
+    }
+    // SAFETY: promised by the caller; `Action` is made from the name at once.
+    let action = Action::named(unsafe { CStr::from_ptr(action) });
+    // SAFETY: promised by the caller.
+    let interact = unsafe { Interact::new(handle, arguments) }?;
+    overlay::answer(action, interact, way)
+}

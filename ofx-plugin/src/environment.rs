@@ -1,0 +1,30 @@
+//! Reads what surrounds the plug-in; nothing else in it looks at the environment.
+
+#![forbid(unsafe_code)]
+
+use std::env;
+
+use directories::ProjectDirs;
+use wan_alpha_take::environment::{Environment, Surroundings};
+
+/// What the environment says.
+pub(crate) fn read() -> Environment {
+    let folders = ProjectDirs::from("org", "wanalpha", "wan-alpha");
+    let folders = folders.as_ref();
+    Environment::of(Surroundings {
+        variables: env::vars_os().collect(),
+        data: folders.map(|folders| folders.data_dir().to_owned()),
+        state: folders.map(|f| f.state_dir().unwrap_or(f.data_local_dir()).to_owned()),
+        cache: folders.map(|folders| folders.cache_dir().to_owned()),
+        temporary: env::temp_dir(),
+        // The program is the host's; ours is the file that this code was loaded from.
+        program: process_path::get_dylib_path(),
+        host: gethostname::gethostname().to_string_lossy().into_owned(),
+    })
+}
+
+/// Whether this host renders for a farm, whatever it says of itself; asked before a node has any
+/// reason to look at more.
+pub(crate) fn says_batch() -> bool {
+    env::var_os("WAN_ALPHA_BATCH").is_some_and(|value| !value.is_empty() && value != "0")
+}

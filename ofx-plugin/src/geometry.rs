@@ -1,0 +1,93 @@
+//! What hosts ask about where and when there is a picture.
+
+#![forbid(unsafe_code)]
+
+use crate::host::{Effect, Properties};
+use crate::names;
+use crate::node::Node;
+use crate::params::{ALPHA_MODE, FRAMES, TAKE_REQUEST};
+use crate::record::Record;
+use crate::status::{Answer, Status};
+use crate::timing::{Outside, Timing};
+use wan_alpha_take::TakeRequest;
+
+/// The frame that a take is fitted into, left, bottom, right, top in canonical coordinates: the
+/// Source's region where one is connected, else the project's. Some hosts know neither at first.
+pub(crate) fn frame_region(node: Node<'_>) -> Option<[f64; 4]> {
+    let (effect, time) = (node.effect(), node.time());
+    let source = node.instance().connected_source(effect);
+    let of_source = source.and_then(|source| effect.clip_region(source, time).ok());
+    let sound = |[left, bottom, right, top]: &[f64; 4]| {
+        let within = [left, bottom, right, top].iter().all(|edge| edge.abs() < 1e7);
+        within && right > left && top > bottom
+    };
+    of_source.filter(sound).or_else(|| project(effect.properties().ok()?).filter(sound))
+}
+
+fn project(properties: Properties<'_>) -> Option<[f64; 4]> {
+    let pair = |name| {
+        let [x, y] = [properties.double(name, 0), properties.double(name, 1)];
+        Some([x.ok()?, y.ok()?])
+    };
+    let [width, height] = pair(names::PROJECT_SIZE)?;
+    let [x, y] = pair(names::PROJECT_OFFSET).unwrap_or_default();
+    Some([x, y, x + width, y + height])
+}
+
+/// Left to the host only where it has not said what the frame is, since what hosts do by default
+/// differs.
+pub(crate) fn region_of_definition(
+    effect: Effect<'_>,
+    arguments: Properties<'_>,
+    reply: Properties<'_>,
+) -> Answer {
+    let node = Node::of(effect, arguments.double(names::TIME, 0)?)?;
+    let Some(region) = frame_region(node) else { return Ok(Status::REPLY_DEFAULT) };
+    reply.set_all(names::REGION_OF_DEFINITION, region)?;
+    Ok(Status::OK)
+}
+
+/// No pixel of the Source is read: an empty region at the corner of what is asked for.
+pub(crate) fn regions_of_interest(
+    effect: Effect<'_>,
+    arguments: Properties<'_>,
+    reply: Properties<'_>,
+) -> Answer {
+    if effect.instance()?.connected_source(effect).is_none() {
+        return Ok(Status::REPLY_DEFAULT);
+    }
+    let x = arguments.double(names::REGION_OF_INTEREST, 0)?;
+    let y = arguments.double(names::REGION_OF_INTEREST, 1)?;
+    reply.set_all(names::SOURCE_REGION_OF_INTEREST, [x, y, x, y])?;
+    Ok(Status::OK)
+}
+
+/// A take that is held, looped or bounced has no end; an empty outside gives it one.
+pub(crate) fn time_domain(effect: Effect<'_>, reply: Properties<'_>) -> Answer {
+    let node = Node::of(effect, 0.0)?;
+    let timing = Timing::of(node, TakeRequest::TAKE_RATE)?;
+    if timing.outside != Outside::Empty {
+        return Ok(Status::REPLY_DEFAULT);
+    }
+    let made = if node.text(TAKE_REQUEST)?.is_empty() {
+        None
+    } else {
+        Record::of(node)?.take.accepted().map(|accepted| accepted.request.frames)
+    };
+    let asked = u32::try_from(node.int(FRAMES)?).ok().filter(|&frames| frames > 0);
+    let frames = made.or(asked).unwrap_or(81);
+    let last = timing.host_time(f64::from(frames) - 1.0).round();
+    reply.set_all(names::FRAME_RANGE, [timing.start, last])?;
+    Ok(Status::OK)
+}
+
+/// Without these a host takes alpha for opaque and the first frame for all of them.
+pub(crate) fn clip_preferences(effect: Effect<'_>, reply: Properties<'_>) -> Answer {
+    let straight = effect.instance()?.parameter(ALPHA_MODE)?.int(effect)? == 1;
+    let alpha = if straight { names::STRAIGHT } else { names::PREMULTIPLIED };
+    reply.set(names::PREMULTIPLICATION, alpha)?;
+    reply.set(names::FRAME_VARYING, true)?;
+    reply.wish(names::CONTINUOUS_SAMPLES, false);
+    reply.wish(names::OUTPUT_COMPONENTS, names::RGBA);
+    Ok(Status::OK)
+}

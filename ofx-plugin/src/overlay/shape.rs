@@ -1,0 +1,256 @@
+//! The ellipse on the canvas: its outline and handles, and which of them the pen is on.
+//!
+//! What is hit is what is drawn: distances are measured in pixels of the screen, to the very points
+//! that are painted.
+
+#![forbid(unsafe_code)]
+
+use std::f64::consts::TAU;
+
+use wan_alpha_take::ellipse::Ellipse;
+
+use super::view::{Point, View, axes, lengths};
+
+/// Corners of the outline: within half a pixel of a curve of 1000 pixels radius.
+const CORNERS: usize = 128;
+
+/// How far from a handle's middle the pen still takes it, in pixels.
+const HANDLE_REACH: f64 = 7.0;
+
+/// How far from the outline the pen still takes it, in pixels.
+const RING_REACH: f64 = 5.0;
+
+/// Length of the bar that holds the rotation handle, in pixels.
+const BAR: f64 = 40.0;
+
+/// What the pen can take hold of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Centre,
+    Rotation,
+    /// An end of an axis.
+    Handle(End),
+    Ring,
+}
+
+/// One of the four ends of the axes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    /// 0 for the axis that is horizontal at angle 0, 1 for the other.
+    pub(crate) axis: usize,
+    /// On the far side of the centre.
+    pub(crate) opposite: bool,
+}
+
+impl End {
+    pub(crate) const ALL: [Self; 4] = [
+        Self { axis: 0, opposite: false },
+        Self { axis: 1, opposite: false },
+        Self { axis: 0, opposite: true },
+        Self { axis: 1, opposite: true },
+    ];
+
+    /// From the centre to this end of an axis of length 2, in take space.
+    pub(crate) fn direction(self, of: &Ellipse) -> Point {
+        let [x, y] = axes(of)[self.axis];
+        if self.opposite { [-x, -y] } else { [x, y] }
+    }
+}
+
+/// An ellipse as it lies on the canvas.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape<'a> {
+    pub(crate) view: &'a View,
+    pub(crate) ellipse: &'a Ellipse,
+}
+
+impl Shape<'_> {
+    pub(crate) fn centre(&self) -> Point {
+        self.view.on_canvas(self.view.centre(self.ellipse))
+    }
+
+    pub(crate) fn end(&self, end: End) -> Point {
+        let half = lengths(self.ellipse)[end.axis] / 2.0;
+        self.centre_plus(end.direction(self.ellipse), half)
+    }
+
+    /// The bar of the rotation handle: outwards from the first end, the handle at its own end.
+    pub(crate) fn bar(&self) -> [Point; 2] {
+        let foot = self.end(End::ALL[0]);
+        let [x, y] = self.view.pixels(
+            self.centre(),
+            // Not the foot: it may lie on the centre, as near as the screen can tell.
+            self.centre_plus(End::ALL[0].direction(self.ellipse), 1.0),
+        );
+        let length = x.hypot(y);
+        [foot, self.view.moved(foot, [x / length * BAR, y / length * BAR])]
+    }
+
+    /// The 1σ contour of the model's mask, closed.
+    pub(crate) fn outline(&self) -> impl Iterator<Item = Point> {
+        let [first, second] = axes(self.ellipse);
+        let [x, y] = self.view.centre(self.ellipse);
+        let [a, b] = lengths(self.ellipse).map(|length| length / 2.0);
+        (0..CORNERS).map(move |corner| {
+            let (sin, cos) = (corner as f64 / CORNERS as f64 * TAU).sin_cos();
+            let (a, b) = (a * cos, b * sin);
+            self.view
+                .on_canvas([x + a * first[0] + b * second[0], y + a * first[1] + b * second[1]])
+        })
+    }
+
+    /// The part under the pen: of the handles within reach the nearest, else the outline.
+    pub(crate) fn under(&self, pen: Point) -> Option<Part> {
+        let ends = End::ALL.into_iter().map(|end| (Part::Handle(end), self.end(end)));
+        [(Part::Centre, self.centre()), (Part::Rotation, self.bar()[1])]
+            .into_iter()
+            .chain(ends)
+            .map(|(part, place)| (part, norm(self.view.pixels(pen, place))))
+            .filter(|(_, distance)| *distance <= HANDLE_REACH)
+            .min_by(|(_, a), (_, b)| a.total_cmp(b))
+            .map(|(part, _)| part)
+            .or_else(|| (self.outline_distance(pen) <= RING_REACH).then_some(Part::Ring))
+    }
+
+    fn centre_plus(&self, direction: Point, length: f64) -> Point {
+        let [x, y] = self.view.centre(self.ellipse);
+        self.view.on_canvas([x + direction[0] * length, y + direction[1] * length])
+    }
+
+    /// Pixels from the pen to the outline.
+    fn outline_distance(&self, pen: Point) -> f64 {
+        let corners: Vec<Point> =
+            self.outline().map(|corner| self.view.pixels(pen, corner)).collect();
+        let sides = corners.iter().zip(corners.iter().cycle().skip(1));
+        sides.map(|(from, to)| to_origin(*from, *to)).fold(f64::INFINITY, f64::min)
+    }
+}
+
+fn norm([x, y]: Point) -> f64 {
+    x.hypot(y)
+}
+
+/// From the origin to the line between two points.
+fn to_origin(from: Point, to: Point) -> f64 {
+    let (x, y) = (to[0] - from[0], to[1] - from[1]);
+    let square = x * x + y * y;
+    let at = if square > 0.0 { -(from[0] * x + from[1] * y) / square } else { 0.0 };
+    let at = at.clamp(0.0, 1.0);
+    norm([from[0] + at * x, from[1] + at * y])
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::super::view::TakeRegion;
+    use super::super::view::tests::any_view;
+    use super::*;
+    use proptest::prelude::*;
+
+    prop_compose! {
+        /// An ellipse inside its limits by so much that a drag can go either way.
+        pub(crate) fn any_ellipse()(
+            x in -1.0..2.0, y in -1.0..2.0, a in 0.05..3.0, b in 0.05..3.0, angle in -720.0..720.0
+        ) -> Ellipse {
+            Ellipse { x, y, a, b, angle }
+        }
+    }
+
+    /// A take of 832 × 480 that fills 1664 × 960, at one pixel per unit.
+    pub(crate) fn double() -> View {
+        let region = TakeRegion { left: 0.0, bottom: 0.0, width: 1664.0, height: 960.0 };
+        View::new(region, 832.0 / 480.0, [1.0, 1.0]).unwrap()
+    }
+
+    fn near([x, y]: Point, [u, v]: Point) -> bool {
+        (x - u).abs() < 1e-6 && (y - v).abs() < 1e-6
+    }
+
+    #[test]
+    fn parts_are_where_the_artist_expects_them() {
+        let ellipse = Ellipse { x: 0.25, y: 0.5, a: 0.5, b: 0.25, angle: 90.0 };
+        let view = double();
+        let shape = Shape { view: &view, ellipse: &ellipse };
+        assert!(near(shape.centre(), [416.0, 480.0]));
+        // The first axis stands upright now: half of 0.5 heights of 960.
+        assert!(near(shape.end(End::ALL[0]), [416.0, 720.0]));
+        assert!(near(shape.end(End::ALL[1]), [296.0, 480.0]));
+        assert!(near(shape.bar()[1], [416.0, 760.0]));
+        for (pen, part) in [
+            ([416.0, 480.0], Some(Part::Centre)),
+            ([416.0, 719.0], Some(Part::Handle(End::ALL[0]))),
+            ([416.0, 241.0], Some(Part::Handle(End::ALL[2]))),
+            ([535.0, 480.0], Some(Part::Handle(End::ALL[3]))),
+            ([417.0, 762.0], Some(Part::Rotation)),
+            ([416.0 + 120.0 * 0.6, 480.0 + 240.0 * 0.8], Some(Part::Ring)),
+            ([416.0 + 120.0 * 0.6 + 4.0, 480.0 + 240.0 * 0.8], Some(Part::Ring)),
+            ([416.0 + 120.0 * 0.6 + 9.0, 480.0 + 240.0 * 0.8], None),
+            ([440.0, 480.0], None),
+            ([f64::NAN, 480.0], None),
+        ] {
+            assert_eq!(shape.under(pen), part, "{pen:?}");
+        }
+    }
+
+    #[test]
+    fn a_stretched_take_stretches_the_outline() {
+        let region = TakeRegion { left: 0.0, bottom: 0.0, width: 3000.0, height: 500.0 };
+        let view = View::new(region, 1.0, [1.0, 1.0]).unwrap();
+        let circle = Ellipse { x: 0.5, y: 0.5, a: 0.5, b: 0.5, angle: 45.0 };
+        let shape = Shape { view: &view, ellipse: &circle };
+        for [x, y] in shape.outline() {
+            let (u, v) = ((x - 1500.0) / 750.0, (y - 250.0) / 125.0);
+            assert!((u * u + v * v - 1.0).abs() < 1e-9);
+        }
+        // The bar goes on in the direction that the axis has on the screen.
+        let (centre, [foot, tip]) = (shape.centre(), shape.bar());
+        let cross = (foot[0] - centre[0]) * (tip[1] - centre[1])
+            - (foot[1] - centre[1]) * (tip[0] - centre[0]);
+        assert!(cross.abs() < 1e-6);
+        assert!((norm(view.pixels(foot, tip)) - BAR).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_smallest_ellipse_can_be_moved_and_turned() {
+        let dot = Ellipse { a: 0.002, b: 0.002, ..Ellipse::default() };
+        let view = double();
+        let shape = Shape { view: &view, ellipse: &dot };
+        assert_eq!(shape.under(shape.centre()), Some(Part::Centre));
+        assert_eq!(shape.under(shape.bar()[1]), Some(Part::Rotation));
+    }
+
+    proptest! {
+        #[test]
+        fn each_part_is_under_the_pen_that_is_on_it(
+            view in any_view(), ellipse in any_ellipse(), corner in 0..CORNERS
+        ) {
+            let shape = Shape { view: &view, ellipse: &ellipse };
+            let places = [(Part::Centre, shape.centre()), (Part::Rotation, shape.bar()[1])]
+                .into_iter()
+                .chain(End::ALL.map(|end| (Part::Handle(end), shape.end(end))));
+            for (part, place) in places {
+                let hit = shape.under(place).unwrap();
+                // Parts that lie on one another are as good as each other.
+                prop_assert!(hit == part || place_of(&shape, hit) == place, "{hit:?} {part:?}");
+            }
+            let corner = shape.outline().nth(corner).unwrap();
+            prop_assert!(shape.under(corner).is_some());
+        }
+
+        #[test]
+        fn far_from_everything_is_nothing(view in any_view(), ellipse in any_ellipse()) {
+            let shape = Shape { view: &view, ellipse: &ellipse };
+            let right = shape.outline().chain(shape.bar()).map(|[x, _]| x).fold(f64::MIN, f64::max);
+            let beside = view.moved([right, shape.centre()[1]], [HANDLE_REACH + 1.0, 0.0]);
+            prop_assert_eq!(shape.under(beside), None);
+        }
+    }
+
+    fn place_of(shape: &Shape<'_>, part: Part) -> Point {
+        match part {
+            Part::Centre => shape.centre(),
+            Part::Rotation => shape.bar()[1],
+            Part::Handle(end) => shape.end(end),
+            Part::Ring => [f64::NAN; 2],
+        }
+    }
+}

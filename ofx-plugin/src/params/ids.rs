@@ -1,0 +1,78 @@
+//! The names of the parameters in projects and scripts. They never change.
+
+use std::ffi::CStr;
+
+/// What to generate.
+pub const PROMPT: &CStr = c"prompt";
+/// What to avoid.
+pub const NEGATIVE_PROMPT: &CStr = c"negativePrompt";
+/// Seed of the noise.
+pub const SEED: &CStr = c"seed";
+/// Where the subject is.
+pub const ELLIPSE_CENTER: &CStr = c"ellipseCenter";
+/// How large the subject is.
+pub const ELLIPSE_AXES: &CStr = c"ellipseAxes";
+/// How far the ellipse is turned.
+pub const ELLIPSE_ANGLE: &CStr = c"ellipseAngle";
+/// How strongly the ellipse keeps its outside empty.
+pub const MU: &CStr = c"mu";
+/// Makes a take.
+pub const GENERATE: &CStr = c"generate";
+/// Makes a take and waits for it.
+pub const GENERATE_AND_WAIT: &CStr = c"generateAndWait";
+/// Stops the take that is being made.
+pub const CANCEL: &CStr = c"cancel";
+/// Brings the take before back.
+pub const REVERT: &CStr = c"revert";
+/// Looks again.
+pub const REFRESH: &CStr = c"refresh";
+/// Frees the model's memory.
+pub const RELEASE_GPU: &CStr = c"releaseGpu";
+/// Frames to generate.
+pub const FRAMES: &CStr = c"frames";
+/// How fast the take plays.
+pub const SPEED: &CStr = c"speed";
+/// What shows before and after the take.
+pub const OUTSIDE: &CStr = c"outside";
+/// Size of the take.
+pub const RESOLUTION: &CStr = c"resolution";
+/// Width of a take of custom resolution.
+pub const WIDTH: &CStr = c"width";
+/// Height of a take of custom resolution.
+pub const HEIGHT: &CStr = c"height";
+/// What a render does while the take is not there.
+pub const MISSING: &CStr = c"missing";
+/// How the take is placed in the frame.
+pub const FIT: &CStr = c"fit";
+/// Colour of the output.
+pub const TRANSFER: &CStr = c"transfer";
+/// Name of the model.
+pub const MODEL: &CStr = c"model";
+/// Number format that the model computes in.
+pub const PRECISION: &CStr = c"precision";
+/// Denoising steps.
+pub const STEPS: &CStr = c"steps";
+/// How closely the take keeps to the words.
+pub const GUIDANCE: &CStr = c"guidance";
+/// Shift of the noise schedule.
+pub const SHIFT: &CStr = c"shift";
+/// How the denoising equation is solved.
+pub const SOLVER: &CStr = c"solver";
+/// The request of the take.
+pub const TAKE_REQUEST: &CStr = c"takeRequest";
+/// Its key.
+pub const TAKE_KEY: &CStr = c"takeKey";
+/// The request of the take before.
+pub const HELD_REQUEST: &CStr = c"heldRequest";
+/// Its key.
+pub const HELD_KEY: &CStr = c"heldKey";
+/// Changes with what is there to see.
+pub const REVISION: &CStr = c"revision";
+/// Words about the take that is shown or on its way.
+pub const STATUS: &CStr = c"status";
+/// The host's frame on which the take begins.
+pub const START_FRAME: &CStr = c"startFrame";
+/// Sets [`START_FRAME`] to the current frame.
+pub const START_HERE: &CStr = c"startHere";
+/// Whether colour is multiplied by alpha.
+pub const ALPHA_MODE: &CStr = c"alphaMode";

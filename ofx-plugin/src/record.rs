@@ -1,0 +1,108 @@
+//! What a node has accepted: the meaning of its hidden texts.
+//!
+//! `takeRequest` and `takeKey` are the take that Generate asked for, `heldRequest` and `heldKey` the
+//! last one that was there when it did. The request is what counts, and the key is made of it; the
+//! key beside it is for people, scripts and farms, and where it disagrees the status says so.
+
+#![forbid(unsafe_code)]
+
+use std::ffi::CStr;
+use std::sync::Arc;
+
+use wan_alpha_take::{TakeKey, TakeRequest};
+
+use crate::node::Node;
+use crate::params::{HELD_KEY, HELD_REQUEST, TAKE_KEY, TAKE_REQUEST};
+use crate::status::Status;
+use crate::studio::Studio;
+
+/// A take that a node has asked for.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) request: TakeRequest,
+    pub(crate) key: TakeKey,
+}
+
+/// What one of the two texts says.
+#[derive(Debug)]
+pub(crate) enum Entry {
+    /// A take.
+    Take(Box<Accepted>),
+    /// Nothing that can be read, and why.
+    Unreadable(String),
+}
+
+impl Entry {
+    pub(crate) fn read(text: &str) -> Self {
+        let accepted = TakeRequest::from_parameter(text)
+            .and_then(|request| Ok(Accepted { key: request.key()?, request }));
+        match accepted {
+            Ok(accepted) => Self::Take(Box::new(accepted)),
+            Err(error) => Self::Unreadable(error.to_string()),
+        }
+    }
+
+    pub(crate) fn accepted(&self) -> Option<&Accepted> {
+        match self {
+            Self::Take(accepted) => Some(accepted),
+            Self::Unreadable(_) => None,
+        }
+    }
+}
+
+/// One of the two takes of a node, as its parameters have it.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    /// The request, as it is saved.
+    pub(crate) text: String,
+    /// The key, as it is saved.
+    pub(crate) key: String,
+    /// What the request says; nothing where there is none.
+    pub(crate) entry: Option<Arc<Entry>>,
+}
+
+impl Slot {
+    fn of(node: Node<'_>, [request, key]: [&CStr; 2]) -> Result<Self, Status> {
+        let [text, key] = [node.text(request)?, node.text(key)?];
+        let entry = if text.is_empty() {
+            None
+        } else {
+            Some(Studio::of(node.effect().host()).read(text.clone()))
+        };
+        Ok(Self { text, key, entry })
+    }
+
+    pub(crate) fn accepted(&self) -> Option<&Accepted> {
+        self.entry.as_deref().and_then(Entry::accepted)
+    }
+
+    /// Whether the key that is saved is not that of the request.
+    pub(crate) fn disagrees(&self) -> bool {
+        self.accepted().is_some_and(|accepted| accepted.key.to_string() != self.key)
+    }
+}
+
+/// The takes of a node.
+#[derive(Debug)]
+pub(crate) struct Record {
+    /// What Generate asked for last.
+    pub(crate) take: Slot,
+    /// The last one before that which was there.
+    pub(crate) held: Slot,
+}
+
+impl Record {
+    /// A node without a request touches nothing outside its own parameters.
+    pub(crate) fn of(node: Node<'_>) -> Result<Self, Status> {
+        Ok(Self {
+            take: Slot::of(node, [TAKE_REQUEST, TAKE_KEY])?,
+            held: Slot::of(node, [HELD_REQUEST, HELD_KEY])?,
+        })
+    }
+
+    /// The held take, where it is another than the one asked for.
+    pub(crate) fn held(&self) -> Option<&Accepted> {
+        let held = self.held.accepted()?;
+        (self.take.accepted().map(|take| take.key) != Some(held.key)).then_some(held)
+    }
+}

@@ -1,0 +1,352 @@
+//! The render action: which frame, or what instead of it, and then the picture.
+//!
+//! A render looks up and draws. In a session with an artist it never starts a take; a batch render
+//! has it made and waits. What stands in for a take depends on how things stand, the parameters and
+//! the size alone: no clock, no percentage.
+
+#![forbid(unsafe_code)]
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use wan_alpha_take::TakeKey;
+use wan_alpha_take::store::{Frame, StoreError};
+
+use crate::event::Sight;
+use crate::geometry::frame_region;
+use crate::host::{Effect, Properties};
+use crate::names;
+use crate::node::Node;
+use crate::params::{ALPHA_MODE, FIT, MISSING, TAKE_REQUEST, TRANSFER};
+use crate::picture::{Drawn, Fit, Look, Mark, Scene, Source, Stage, Tone, Transfer, Window, draw};
+use crate::record::{Accepted, Record};
+use crate::show::{Course, Lack, Missing, Standing, course};
+use crate::status::{Answer, Status};
+use crate::studio::{Readiness, Studio};
+use crate::timing::Timing;
+use crate::{wanted, words};
+
+/// Hosts whose pictures are scene-linear; others show what they are given.
+const LINEAR_HOSTS: [&str; 2] = ["uk.co.thefoundry.", "fr.inria.Natron"];
+
+/// Between two questions to the host whether it still wants the picture.
+const ABORT_POLL: Duration = Duration::from_millis(5);
+
+/// What there is to draw.
+enum View {
+    /// A frame of a take.
+    Take(Frame),
+    /// A frame of the held take, and what its corner says.
+    Held(Frame, Tone, String),
+    /// A headline and a sentence in the place of a picture, and the size of the take.
+    Placeholder(Told, Option<[u32; 2]>),
+    /// Transparent black.
+    Empty,
+}
+
+/// How things stand, in words.
+struct Told {
+    tone: Tone,
+    title: &'static str,
+    words: String,
+}
+
+/// Why there is nothing to draw.
+enum Unshown {
+    /// The host no longer wants it.
+    Aborted,
+    /// Said to the artist.
+    Failed(String),
+    /// The host does not answer.
+    Host(Status),
+}
+
+impl From<Status> for Unshown {
+    fn from(status: Status) -> Self {
+        Self::Host(status)
+    }
+}
+
+pub(crate) fn render(effect: Effect<'_>, arguments: Properties<'_>) -> Answer {
+    let node = Node::of(effect, arguments.double(names::TIME, 0)?)?;
+    let abort = Abort::of(effect);
+    match view(node, &abort) {
+        Ok(view) => paint(node, arguments, &view, &abort),
+        Err(Unshown::Aborted) => Ok(Status::OK),
+        Err(Unshown::Host(status)) => Err(status),
+        Err(Unshown::Failed(why)) => {
+            effect.show_error(c"take", &why);
+            Err(Status::FAILED)
+        }
+    }
+}
+
+/// Asks the host seldom enough that asking costs nothing.
+struct Abort<'a> {
+    effect: Effect<'a>,
+    asked: Cell<Instant>,
+    told: Cell<bool>,
+}
+
+impl<'a> Abort<'a> {
+    fn of(effect: Effect<'a>) -> Self {
+        Self { effect, asked: Cell::new(Instant::now()), told: Cell::new(false) }
+    }
+
+    fn go_on(&self) -> bool {
+        if !self.told.get() && self.asked.get().elapsed() >= ABORT_POLL {
+            self.told.set(self.effect.is_aborted());
+            self.asked.set(Instant::now());
+        }
+        !self.told.get()
+    }
+}
+
+/// What there is to draw at the node's time.
+fn view(node: Node<'_>, abort: &Abort<'_>) -> Result<View, Unshown> {
+    let batch = Studio::is_batch(node.effect().host());
+    if node.text(TAKE_REQUEST)?.is_empty() && !batch {
+        // Nothing was asked for, so nothing outside the node is looked at.
+        let missing = node.choice(MISSING, &Missing::ALL)?;
+        return Ok(match course(batch, missing, Standing::Lacking(Lack::Blank)) {
+            Course::Empty => View::Empty,
+            _ => View::Placeholder(told(&Sight::Blank), None),
+        });
+    }
+    let record = Record::of(node)?;
+    let studio = Studio::of(node.effect().host());
+    Viewing { node, studio: &studio, record: &record, abort }.view()
+}
+
+/// One render of a node that has asked for a take, or of a batch host.
+struct Viewing<'a> {
+    node: Node<'a>,
+    studio: &'a Studio,
+    record: &'a Record,
+    abort: &'a Abort<'a>,
+}
+
+impl Viewing<'_> {
+    fn view(&self) -> Result<View, Unshown> {
+        let (studio, record) = (self.studio, self.record);
+        let missing = self.missing()?;
+        let mut sight = Sight::of(record, studio);
+        let requested;
+        let take = match course(studio.batch, missing, Standing::of(&sight)) {
+            Course::Request => {
+                requested = self.request()?;
+                sight = Sight::Take(studio.readiness(requested.key));
+                Some(&requested)
+            }
+            _ => record.take.accepted(),
+        };
+        studio.has(self.node.instance().name(), take.map(|take| take.key));
+        let Some(take) = take else { return self.unreadable(&sight) };
+        // A take that was made may be damaged once it is read, and is then made once more.
+        for _ in 0..3 {
+            match course(studio.batch, missing, Standing::of(&sight)) {
+                Course::Show => {
+                    if let Some(view) = self.show(&sight)? {
+                        return Ok(view);
+                    }
+                    studio.forget(take.key);
+                    sight = Sight::Take(studio.readiness(take.key));
+                }
+                course @ (Course::Make | Course::Wait) => {
+                    let wanted = (course == Course::Make).then_some(&take.request);
+                    let waited = studio.wait(take.key, wanted, || self.abort.go_on());
+                    sight = Sight::Take(waited.ok_or(Unshown::Aborted)?);
+                }
+                Course::Empty => return Ok(self.empty(take.key)),
+                Course::FailAsMissing => return Err(self.not_found(take.key)),
+                Course::FailWithReason => return Err(self.failed(&sight)),
+                Course::StandIn | Course::Request => return self.stand_in(&sight),
+            }
+        }
+        Err(self.not_found(take.key))
+    }
+
+    /// In a batch render, `WAN_ALPHA_MISSING` counts for more than the parameter.
+    fn missing(&self) -> Result<Missing, Unshown> {
+        let own = self.node.choice(MISSING, &Missing::ALL)?;
+        let Some(name) = self.studio.environment.missing.as_deref().filter(|_| self.studio.batch)
+        else {
+            return Ok(own);
+        };
+        Missing::named(name).ok_or_else(|| {
+            Unshown::Failed(format!(
+                "WAN_ALPHA_MISSING is {name}: expected auto, wait, error or empty; set it to one of \
+                 these or leave it out."
+            ))
+        })
+    }
+
+    /// What the parameters ask for, in a batch render of a node that never asked.
+    fn request(&self) -> Result<Accepted, Unshown> {
+        let unwanted = |error: wanted::Unwanted| {
+            Unshown::Failed(format!("The take of this node cannot be made: {error}."))
+        };
+        let request = wanted::request(self.node, self.studio, None).map_err(unwanted)?;
+        let key = request.key().map_err(|error| unwanted(error.into()))?;
+        Ok(Accepted { request, key })
+    }
+
+    /// The frame of the take; `None` where it turned out to be damaged.
+    fn show(&self, sight: &Sight) -> Result<Option<View>, Unshown> {
+        let Sight::Take(Readiness::Ready(take)) = sight else { return Ok(None) };
+        let about = &take.description().request;
+        let timing = Timing::of(self.node, about.take_rate)?;
+        let Some(frame) = timing.frame_at(self.node.time(), about.frames) else {
+            return Ok(Some(View::Empty));
+        };
+        match take.frame(frame) {
+            Ok(frame) => Ok(Some(View::Take(frame))),
+            Err(error @ StoreError::Damaged { .. }) => {
+                log::warn!("{error}");
+                Ok(None)
+            }
+            Err(error) => Err(Unshown::Failed(format!("The take cannot be read: {error}."))),
+        }
+    }
+
+    /// The held take with a mark, else a placeholder.
+    fn stand_in(&self, sight: &Sight) -> Result<View, Unshown> {
+        let told = told(sight);
+        let held = self.record.held().map(|held| Sight::Take(self.studio.readiness(held.key)));
+        match held.map(|held| self.show(&held)).transpose()?.flatten() {
+            Some(View::Take(frame)) => {
+                let words = match told.tone {
+                    Tone::Failed => &told.words,
+                    _ => "this is the take before",
+                };
+                Ok(View::Held(frame, told.tone, format!("{}: {words}", told.title)))
+            }
+            Some(view) => Ok(view),
+            None => {
+                let take = self.record.take.accepted();
+                let size = take.map(|take| [take.request.width, take.request.height]);
+                Ok(View::Placeholder(told, size))
+            }
+        }
+    }
+
+    fn unreadable(&self, sight: &Sight) -> Result<View, Unshown> {
+        if self.studio.batch { Err(self.failed(sight)) } else { self.stand_in(sight) }
+    }
+
+    fn empty(&self, key: TakeKey) -> View {
+        if self.studio.batch && self.studio.warn_once(key) {
+            let text =
+                format!("Take {key} is in no store ({}): rendered empty.", self.studio.searched());
+            log::warn!("{text}");
+            self.node.effect().show_warning(c"take", &text);
+        }
+        View::Empty
+    }
+
+    fn not_found(&self, key: TakeKey) -> Unshown {
+        Unshown::Failed(format!(
+            "Take {key} is in none of {}. Make it with `wan-alpha take make`, or set WAN_ALPHA_STORE.",
+            self.studio.searched()
+        ))
+    }
+
+    fn failed(&self, sight: &Sight) -> Unshown {
+        let Told { title, words, .. } = told(sight);
+        let log = self.studio.environment.engine_log();
+        Unshown::Failed(format!("{title}: {words} Log: {}", log.display()))
+    }
+}
+
+/// Why a take is not shown.
+fn told(sight: &Sight) -> Told {
+    let (tone, title, words) = match sight {
+        Sight::Take(Readiness::Ready(_)) | Sight::Blank => {
+            (Tone::Idle, "WanAlpha", "Type a prompt and press Generate.".to_owned())
+        }
+        Sight::Take(Readiness::Pending(_)) => {
+            (Tone::Working, "Generating", "The take shows here when it is ready.".to_owned())
+        }
+        Sight::Take(Readiness::Absent) => {
+            (Tone::Failed, "Take missing", "It is in no store here. Generate makes it.".to_owned())
+        }
+        Sight::Take(Readiness::Failed(problem)) => {
+            (Tone::Failed, "Not generated", words::problem(problem))
+        }
+        Sight::Unreadable(reason) => {
+            (Tone::Failed, "Not readable", format!("{}.", words::capitalised(reason)))
+        }
+    };
+    Told { tone, title, words }
+}
+
+/// Draws into the host's image, all of the window.
+fn paint(node: Node<'_>, arguments: Properties<'_>, view: &View, abort: &Abort<'_>) -> Answer {
+    let effect = node.effect();
+    let side = |index| arguments.int_at(names::RENDER_WINDOW, index);
+    let window = Window { x1: side(0)?, y1: side(1)?, x2: side(2)?, y2: side(3)? };
+    let scale = [0, 1].map(|index| arguments.double(names::RENDER_SCALE, index).unwrap_or(1.0));
+    let clip = effect.clip(names::CLIP_OUTPUT)?;
+    let pixel_aspect = effect
+        .clip_properties(clip)
+        .and_then(|clip| clip.double(names::PIXEL_ASPECT, 0))
+        .ok()
+        .filter(|aspect| aspect.is_finite() && *aspect > 0.0)
+        .unwrap_or(1.0);
+    let mut image = match effect.output_image(clip, node.time()) {
+        Ok(image) => image,
+        Err(_) if effect.is_aborted() => return Ok(Status::OK),
+        Err(status) => return Err(status),
+    };
+    let region = frame_region(node).unwrap_or_else(|| {
+        let Window { x1, y1, x2, y2 } = image.bounds();
+        let [across, up] = [scale[0] / pixel_aspect, scale[1]];
+        let [x1, y1, x2, y2] = [x1, y1, x2, y2].map(f64::from);
+        [x1 / across, y1 / up, x2 / across, y2 / up]
+    });
+    let source = match view {
+        View::Take(frame) | View::Held(frame, ..) => Some(Source::try_from(frame)),
+        View::Placeholder(..) | View::Empty => None,
+    };
+    let take = source.transpose().map_err(|mismatch| {
+        log::error!("{mismatch}");
+        Status::FAILED
+    })?;
+    let lines;
+    let mark = match view {
+        View::Held(_, tone, line) => Some(Mark::Corner { tone: *tone, line }),
+        View::Placeholder(Told { tone, title, words }, size) => {
+            lines = [*title, words];
+            Some(Mark::Placeholder { tone: *tone, lines: &lines, size: *size })
+        }
+        View::Take(_) | View::Empty => None,
+    };
+    let scene = Scene {
+        stage: Stage { region, pixel_aspect, scale },
+        fit: node.choice(FIT, &FITS)?,
+        take,
+        mark,
+    };
+    let look = look(node)?;
+    // Given up or whole, the answer is the same: the host knows which.
+    let (Drawn::Whole | Drawn::Aborted) =
+        draw(&mut image.within(window), &scene, look, &|| abort.go_on());
+    Ok(Status::OK)
+}
+
+/// In the order of the parameter.
+const FITS: [Fit; 4] = [Fit::Whole, Fit::Fill, Fit::Stretch, Fit::PixelForPixel];
+
+/// What the host's values mean.
+fn look(node: Node<'_>) -> Result<Look, Status> {
+    let chosen = node.choice(
+        TRANSFER,
+        &[None, Some(Transfer::AsGenerated), Some(Transfer::LinearRec709), Some(Transfer::AcesCg)],
+    )?;
+    let transfer = chosen.unwrap_or_else(|| {
+        let host = node.effect().host().name();
+        let is_linear = LINEAR_HOSTS.iter().any(|linear| host.starts_with(linear));
+        if is_linear { Transfer::LinearRec709 } else { Transfer::AsGenerated }
+    });
+    Ok(Look { transfer, straight: node.choice(ALPHA_MODE, &[false, true])? })
+}

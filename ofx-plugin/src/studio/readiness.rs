@@ -1,0 +1,135 @@
+//! How things stand with a take: in the store, on its way, failed, or nowhere.
+
+use std::time::{Duration, Instant};
+
+use wan_alpha_take::TakeKey;
+use wan_alpha_take::client::{EngineState, JobState, Snapshot};
+use wan_alpha_take::message::{Problem, Progress};
+use wan_alpha_take::store::Take;
+
+use super::Studio;
+
+/// How long what the engine said about takes of earlier sessions is believed.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// How long a render waits for the engine to say whether it makes a take.
+const ANSWER: Duration = Duration::from_millis(40);
+
+/// How things stand with a take.
+#[derive(Debug)]
+pub(crate) enum Readiness {
+    /// It is in the store.
+    Ready(Take),
+    /// It is being made, or waits for that.
+    Pending(Pending),
+    /// It was not made.
+    Failed(Problem),
+    /// Nobody makes it.
+    Absent,
+}
+
+/// How far a take is.
+#[derive(Clone, Debug)]
+pub(crate) enum Pending {
+    /// An engine is being looked for or started, or has not answered yet.
+    Starting,
+    /// An engine of another version finishes so many jobs first.
+    OtherVersion(u32),
+    /// The engine gives no sign of life.
+    Silent,
+    /// So many takes come first.
+    Queued(u32),
+    /// At work.
+    Running(Progress),
+}
+
+impl Studio {
+    /// How things stand with a take. Looks into the store; starts nothing.
+    pub(crate) fn readiness(&self, key: TakeKey) -> Readiness {
+        if let Some(take) = self.find(key) {
+            return Readiness::Ready(take);
+        }
+        let snapshot = self.client.snapshot();
+        match snapshot.jobs.get(&key) {
+            // Published in the moment between the two looks; or not where we look.
+            Some(JobState::Done) => self.find(key).map_or(Readiness::Absent, Readiness::Ready),
+            Some(JobState::Failed(problem)) => Readiness::Failed(problem.clone()),
+            Some(JobState::Running(progress)) => {
+                Readiness::Pending(Pending::Running(progress.clone()))
+            }
+            Some(JobState::Queued { ahead }) => Readiness::Pending(Pending::Queued(*ahead)),
+            Some(JobState::Sent) => Readiness::Pending(unanswered(&snapshot.engine)),
+            Some(JobState::Cancelled) | None => {
+                reported(&snapshot, key).map_or(Readiness::Absent, Readiness::Pending)
+            }
+        }
+    }
+
+    /// The same, once the engine was asked whether it makes the take for somebody else: for an
+    /// earlier session of this project, or another host. Waits a moment for the first answer.
+    pub(crate) fn readiness_everywhere(&self, key: TakeKey) -> Readiness {
+        match self.readiness(key) {
+            Readiness::Absent if !self.batch => {}
+            known => return known,
+        }
+        let before = self.client.snapshot();
+        let first = {
+            let mut asked = self.asked.lock();
+            if asked.is_some_and(|asked| asked.elapsed() < FRESH) {
+                return Readiness::Absent;
+            }
+            asked.replace(Instant::now()).is_none()
+        };
+        self.client.ask_report();
+        if first {
+            let end = Instant::now() + ANSWER;
+            let mut seen = before.revision;
+            while Instant::now() < end {
+                seen = self.client.wait(seen, end.saturating_duration_since(Instant::now()));
+                let now = self.client.snapshot();
+                if now.reports > before.reports || now.engine == EngineState::Absent {
+                    break;
+                }
+            }
+        }
+        self.readiness(key)
+    }
+
+    /// The take, from the store; kept open for the next look.
+    fn find(&self, key: TakeKey) -> Option<Take> {
+        if let Some(take) = self.open.lock().get(&key) {
+            return Some(take.clone());
+        }
+        let found = self.store.find(&key);
+        for problem in &found.problems {
+            log::warn!("{problem}");
+        }
+        let take = found.take?;
+        self.open.lock().put(key, take.clone());
+        Some(take)
+    }
+
+    /// A frame of it was damaged: it is looked for again.
+    pub(crate) fn forget(&self, key: TakeKey) {
+        self.open.lock().pop(&key);
+    }
+}
+
+fn unanswered(engine: &EngineState) -> Pending {
+    match engine {
+        EngineState::OtherVersion { jobs, .. } => Pending::OtherVersion(*jobs),
+        EngineState::Silent => Pending::Silent,
+        _ => Pending::Starting,
+    }
+}
+
+/// What a living engine said about the takes of others.
+fn reported(snapshot: &Snapshot, key: TakeKey) -> Option<Pending> {
+    if !matches!(snapshot.engine, EngineState::Ready(_)) {
+        return None;
+    }
+    let jobs = &snapshot.report.as_ref()?.jobs;
+    let place = jobs.iter().position(|job| job.key == key)?;
+    let ahead = u32::try_from(place).unwrap_or(u32::MAX);
+    Some(jobs[place].progress.clone().map_or(Pending::Queued(ahead), Pending::Running))
+}

@@ -1,0 +1,135 @@
+//! When a take plays: from the host's time to a frame of the take, and back.
+
+#![forbid(unsafe_code)]
+
+use crate::host::Effect;
+use crate::names;
+use crate::node::Node;
+use crate::params::{OUTSIDE, SPEED, START_FRAME};
+use crate::status::Status;
+
+/// What shows before a take begins and after it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outside {
+    Hold,
+    Loop,
+    Bounce,
+    Empty,
+}
+
+impl Outside {
+    /// In the order of the parameter.
+    pub(crate) const ALL: [Self; 4] = [Self::Hold, Self::Loop, Self::Bounce, Self::Empty];
+}
+
+/// Beyond this a time is no time.
+const FARTHEST: f64 = 1e9;
+
+/// What a host plays at that does not say so.
+const USUAL_RATE: f64 = 24.0;
+
+/// When a take plays.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Timing {
+    /// The host's frame of take frame 0.
+    pub(crate) start: f64,
+    /// Take frames to a frame of the host.
+    pub(crate) pace: f64,
+    pub(crate) outside: Outside,
+}
+
+impl Timing {
+    /// Of a take of `take_rate` frames per second.
+    pub(crate) fn of(node: Node<'_>, take_rate: u32) -> Result<Self, Status> {
+        let speed = node.double(SPEED)?;
+        Ok(Self {
+            start: f64::from(node.int(START_FRAME)?),
+            pace: f64::from(take_rate) * speed / host_rate(node.effect()),
+            outside: node.choice(OUTSIDE, &Outside::ALL)?,
+        })
+    }
+
+    /// The host's time of a take frame, fractions included.
+    pub(crate) fn host_time(&self, take_frame: f64) -> f64 {
+        self.start + take_frame / self.pace
+    }
+
+    /// The frame of a take of so many frames that shows at a time; `None` for nothing.
+    pub(crate) fn frame_at(&self, time: f64, frames: u32) -> Option<u32> {
+        let last = i64::from(frames.max(1)) - 1;
+        let frame = if time.abs() <= FARTHEST {
+            ((time - self.start) * self.pace + 0.5).floor() as i64
+        } else if time > 0.0 {
+            i64::MAX
+        } else {
+            -1
+        };
+        let beyond = time.abs() > FARTHEST || time.is_nan();
+        let shown = match self.outside {
+            Outside::Empty if !(0..=last).contains(&frame) => return None,
+            Outside::Loop if !beyond => frame.rem_euclid(last + 1),
+            Outside::Bounce if !beyond && last > 0 => {
+                let there = frame.rem_euclid(2 * last);
+                there.min(2 * last - there)
+            }
+            _ => frame.clamp(0, last),
+        };
+        u32::try_from(shown).ok()
+    }
+}
+
+/// Frames per second of the host: the instance's, else the output's, else the usual.
+fn host_rate(effect: Effect<'_>) -> f64 {
+    let own = effect.properties().and_then(|properties| properties.double(names::FRAME_RATE, 0));
+    let output = || {
+        let clip = effect.clip(names::CLIP_OUTPUT)?;
+        effect.clip_properties(clip)?.double(names::FRAME_RATE, 0)
+    };
+    let sound = |rate: &f64| rate.is_finite() && *rate > 0.0;
+    own.ok().filter(sound).or_else(|| output().ok().filter(sound)).unwrap_or(USUAL_RATE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(outside: Outside, times: &[f64]) -> Vec<Option<u32>> {
+        let timing = Timing { start: 10.0, pace: 1.0, outside };
+        times.iter().map(|&time| timing.frame_at(time, 5)).collect()
+    }
+
+    #[test]
+    fn outside_goes_by_its_choice() {
+        let times = [4.0, 8.0, 9.0, 10.0, 14.0, 15.0, 16.0, 19.0];
+        let all = |frames: [u32; 8]| frames.map(Some).to_vec();
+        assert_eq!(shown(Outside::Hold, &times), all([0, 0, 0, 0, 4, 4, 4, 4]));
+        assert_eq!(shown(Outside::Loop, &times), all([4, 3, 4, 0, 4, 0, 1, 4]));
+        assert_eq!(shown(Outside::Bounce, &times), all([2, 2, 1, 0, 4, 3, 2, 1]));
+        let none = [None, None, None, Some(0), Some(4), None, None, None];
+        assert_eq!(shown(Outside::Empty, &times), none);
+    }
+
+    #[test]
+    fn the_nearest_frame_shows() {
+        let timing = Timing { start: 0.0, pace: 16.0 / 24.0, outside: Outside::Hold };
+        let frames: Vec<_> = (0..8).filter_map(|t| timing.frame_at(f64::from(t), 81)).collect();
+        assert_eq!(frames, [0, 1, 1, 2, 3, 3, 4, 5]);
+        assert_eq!(timing.host_time(2.5), 3.75);
+    }
+
+    #[test]
+    fn what_is_no_time_is_outside() {
+        let times = [f64::NAN, f64::NEG_INFINITY, -2e9, 2e9, f64::INFINITY];
+        let ends = [Some(0), Some(0), Some(0), Some(4), Some(4)];
+        for outside in [Outside::Hold, Outside::Loop, Outside::Bounce] {
+            assert_eq!(shown(outside, &times), ends, "{outside:?}");
+        }
+        assert_eq!(shown(Outside::Empty, &times), [None; 5]);
+    }
+
+    #[test]
+    fn a_take_of_one_frame_bounces_too() {
+        let timing = Timing { start: 0.0, pace: 1.0, outside: Outside::Bounce };
+        assert_eq!([-3.0, 0.0, 7.0].map(|t| timing.frame_at(t, 1)), [Some(0); 3]);
+    }
+}

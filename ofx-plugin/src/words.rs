@@ -1,0 +1,105 @@
+//! What a node says to the artist, in sentences.
+
+#![forbid(unsafe_code)]
+
+use wan_alpha_take::TakeRequest;
+use wan_alpha_take::message::{Problem, Progress};
+
+use crate::studio::Pending;
+
+/// How far a take is, in a line.
+pub(crate) fn progress(pending: &Pending) -> String {
+    match pending {
+        Pending::Starting => "Starting the engine.".to_owned(),
+        Pending::Silent => "Waiting for the engine, which does not answer.".to_owned(),
+        Pending::OtherVersion(jobs) => format!(
+            "Waiting for an engine of another version to finish {}.",
+            counted(*jobs, "take")
+        ),
+        Pending::Queued(0) => "Waiting for the engine to begin.".to_owned(),
+        Pending::Queued(ahead) => {
+            format!("Waiting for {} to be made first.", counted(*ahead, "take"))
+        }
+        Pending::Running(Progress { stage, step, of, seconds_left }) => {
+            let mut line = capitalised(stage);
+            if *of > 1 {
+                line += &format!(", {step} of {of}");
+            }
+            if let Some(seconds) = seconds_left {
+                line += &format!(", {} left", duration(*seconds));
+            }
+            line + "."
+        }
+    }
+}
+
+/// The take that is shown.
+pub(crate) fn ready(request: &TakeRequest) -> String {
+    let TakeRequest { frames, width, height, model, seed, .. } = request;
+    format!("Ready: {} of {width}x{height}, model {model}, seed {seed}.", counted(*frames, "frame"))
+}
+
+/// A take that the parameters no longer describe.
+pub(crate) fn stale(changed: &[&str]) -> String {
+    let (last, others) = match changed {
+        [] => return String::new(),
+        [one] => return format!("Changed since this take: {one}. Generate makes a new one."),
+        [others @ .., last] => (last, others),
+    };
+    format!("Changed since this take: {} and {last}. Generate makes a new one.", others.join(", "))
+}
+
+/// A problem as a sentence.
+pub(crate) fn problem(Problem { message, remedy, .. }: &Problem) -> String {
+    format!("{}; {}.", capitalised(message), remedy.trim_end_matches('.'))
+}
+
+/// The first letter of a sentence.
+pub(crate) fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().collect::<String>() + letters.as_str()
+    })
+}
+
+fn counted(count: u32, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+/// Hours where there are any, else minutes and seconds.
+fn duration(seconds: f64) -> String {
+    let seconds = if seconds.is_finite() { seconds.clamp(0.0, 1e9).ceil() as u64 } else { 0 };
+    let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 { format!("{hours} h {minutes:02} min") } else { format!("{minutes}:{rest:02}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_names_stage_step_and_time() {
+        let running = |of, seconds_left| {
+            let stage = "sampling".to_owned();
+            progress(&Pending::Running(Progress { stage, step: 2, of, seconds_left }))
+        };
+        assert_eq!(running(4, Some(70.2)), "Sampling, 2 of 4, 1:11 left.");
+        assert_eq!(running(1, None), "Sampling.");
+        assert_eq!(running(50, Some(7_260.0)), "Sampling, 2 of 50, 2 h 01 min left.");
+        assert_eq!(running(50, Some(f64::NAN)), "Sampling, 2 of 50, 0:00 left.");
+        assert_eq!(progress(&Pending::Queued(1)), "Waiting for 1 take to be made first.");
+    }
+
+    #[test]
+    fn what_changed_is_a_list_in_words() {
+        assert!(stale(&["seed"]).starts_with("Changed since this take: seed. "));
+        let three = stale(&["prompt", "seed", "size"]);
+        assert!(three.starts_with("Changed since this take: prompt, seed and size. "), "{three}");
+    }
+
+    #[test]
+    fn a_problem_is_a_sentence() {
+        let text = problem(&Problem::new("x", "no model `a`", "add it"));
+        assert_eq!(text, "No model `a`; add it.");
+    }
+}

@@ -1,0 +1,11 @@
+//! The node as an artist uses it, in a headless host, with an engine that follows a script.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![cfg(unix)]
+
+mod batch;
+mod mischief;
+mod placement;
+mod story;
+mod threads;
+mod workshop;

@@ -1,0 +1,276 @@
+//! Everything around a node: a bundle, a model's record, a store, and a scripted engine.
+//!
+//! The plug-in reads the environment of its process, and each test wants another one. So each runs
+//! in a process of its own, which is this test binary started again for that one test.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use wan_alpha_take::models::{Defaults, Manifest, ModelRoots};
+use wan_alpha_take::store::{Store, Take};
+use wan_alpha_take::{Fingerprint, Precision, TakeKey, TakeRequest};
+use wan_alpha_test_host::{ARCHITECTURE, Frame, Host, Node, Plugin, Profile};
+
+/// Longer than anything takes on a machine that does other things too.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Where the test's own process finds its workshop.
+const HOME: &str = "WAN_ALPHA_TEST_HOME";
+
+/// Width, height and frames of the takes of the model here.
+pub(crate) const SIZE: [u32; 2] = [64, 48];
+pub(crate) const FRAMES: u32 = 9;
+
+/// The world of one test.
+pub(crate) struct Workshop {
+    home: PathBuf,
+}
+
+/// Tests in processes of their own, with variables in their environment.
+macro_rules! alone {
+    ($(fn $name:ident($workshop:ident $(, $variable:literal = $value:literal)*) $body:block)+) => {
+        $(
+            #[test]
+            fn $name() {
+                crate::workshop::Workshop::alone(
+                    concat!(module_path!(), "::", stringify!($name)),
+                    &[$(($variable, $value)),*],
+                    |$workshop| $body,
+                );
+            }
+        )+
+    };
+}
+pub(crate) use alone;
+
+impl Workshop {
+    /// Runs the test in a process of its own.
+    #[track_caller]
+    pub(crate) fn alone(path: &str, variables: &[(&str, &str)], test: impl FnOnce(&Self)) {
+        if let Some(home) = std::env::var_os(HOME) {
+            test(&Self { home: home.into() });
+            return;
+        }
+        let home = tempfile::tempdir().unwrap();
+        let workshop = Self { home: home.path().to_owned() };
+        workshop.furnish();
+        let name = path.split_once("::").unwrap().1;
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", name, "--nocapture", "--test-threads=1"]);
+        for (variable, _) in std::env::vars_os() {
+            if variable.to_string_lossy().starts_with("WAN_ALPHA_") {
+                child.env_remove(variable);
+            }
+        }
+        child
+            .env(HOME, home.path())
+            .env("HOME", home.path())
+            .env("XDG_STATE_HOME", workshop.at("state"))
+            .env("XDG_DATA_HOME", workshop.at("data"))
+            .env_remove("XDG_RUNTIME_DIR")
+            .env("WAN_ALPHA_STORE", workshop.store_folder())
+            .env("WAN_ALPHA_MODELS", workshop.at("models"))
+            .env("WAN_ALPHA_RUN", workshop.at("run"))
+            .env("WAN_ALPHA_SCRIPT", workshop.at("script.json"))
+            .env("WAN_ALPHA_ENGINE", workshop.at("engine"))
+            .envs(variables.iter().copied());
+        let output = child.output().unwrap();
+        workshop.end_engines();
+        let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(
+            output.status.success() && told(&output.stdout).contains("1 passed"),
+            "{}: {}\n{}\n{}",
+            name,
+            output.status,
+            told(&output.stdout),
+            told(&output.stderr)
+        );
+    }
+
+    fn furnish(&self) {
+        self.script(&json!({}));
+        fs::create_dir(self.at("data")).unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(program(), self.at("engine")).unwrap();
+        self.add_model("scripted", 5);
+        let binaries = self.bundle().join("Contents").join(ARCHITECTURE);
+        fs::create_dir_all(&binaries).unwrap();
+        fs::copy(plugin(), binaries.join("WanAlpha.ofx")).unwrap();
+    }
+
+    /// A record; the scripted engine asks for no weights.
+    pub(crate) fn add_model(&self, name: &str, fingerprint: u8) {
+        let defaults = Defaults {
+            width: Some(SIZE[0]),
+            height: Some(SIZE[1]),
+            frames: Some(FRAMES),
+            steps: Some(4),
+            guidance: Some(1.0),
+            precision: Some(Precision::F32),
+            ..Defaults::default()
+        };
+        let record = Manifest::new(name, Fingerprint([fingerprint; 32]), Vec::new(), defaults, 1);
+        let roots = ModelRoots { roots: vec![self.at("models")], ..ModelRoots::default() };
+        roots.add(&record).unwrap();
+    }
+
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
+        self.home.join(name)
+    }
+
+    pub(crate) fn bundle(&self) -> PathBuf {
+        self.at("WanAlpha.ofx.bundle")
+    }
+
+    pub(crate) fn store_folder(&self) -> PathBuf {
+        self.at("takes")
+    }
+
+    pub(crate) fn store(&self) -> Store {
+        Store::new([self.store_folder()])
+    }
+
+    /// What the engines started from now on do.
+    pub(crate) fn script(&self, script: &Value) {
+        // Engines that are just starting read one or the other.
+        fs::write(self.at("script.new"), script.to_string()).unwrap();
+        fs::rename(self.at("script.new"), self.at("script.json")).unwrap();
+    }
+
+    /// One thing that goes wrong in the first so many engines.
+    pub(crate) fn fault(&self, stage: &str, step: u32, engines: u32, what: Value) {
+        let fault = json!({ "stage": stage, "step": step, "engines": engines, "what": what });
+        self.script(&json!({ "faults": [fault] }));
+    }
+
+    /// The plug-in in a host, as it is loaded once in each session.
+    pub(crate) fn load(&self, profile: Profile) -> (Host, Plugin) {
+        let host = Host::new(profile).caching_in(&self.at("host-cache"));
+        let plugin = host.load(self.bundle()).unwrap();
+        (host, plugin)
+    }
+
+    /// The processes of the engines that were started.
+    pub(crate) fn engines(&self) -> Vec<u32> {
+        let text = fs::read_to_string(self.at("script.starts")).unwrap_or_default();
+        text.lines().map(|line| line.parse().unwrap()).collect()
+    }
+
+    pub(crate) fn takes(&self) -> Vec<TakeKey> {
+        self.store().list().takes.iter().map(|take| take.description.key).collect()
+    }
+
+    fn end_engines(&self) {
+        for process in self.engines() {
+            let command = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+            if String::from_utf8_lossy(&command).contains(&*self.home.to_string_lossy()) {
+                let _ = Command::new("kill").args(["-KILL", &process.to_string()]).status();
+            }
+        }
+    }
+}
+
+/// The plug-in that cargo built beside this test.
+fn plugin() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.parent().unwrap().join(format!("libwan_alpha_ofx{}", std::env::consts::DLL_SUFFIX))
+}
+
+/// The scripted engine, built by the same cargo into the same place as this test.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let test = std::env::current_exe().unwrap();
+        let profile = test.ancestors().nth(2).unwrap();
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut build = Command::new(cargo);
+        build
+            .args(["build", "--quiet", "--offline", "--package", "scripted-engine", "--target-dir"])
+            .arg(profile.parent().unwrap())
+            .current_dir(env!("CARGO_MANIFEST_DIR"));
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().unwrap().success(), "the scripted engine cannot be built");
+        profile.join(format!("scripted-engine{}", std::env::consts::EXE_SUFFIX))
+    })
+}
+
+/// A node that shows takes as they are, pixel for pixel in the middle of the frame.
+pub(crate) fn plain_node(node: &Node, prompt: &str) {
+    node.set("prompt", prompt);
+    node.set("fit", 3);
+    node.set("transfer", 1);
+}
+
+/// An event that every host has: the artist closes the panel and opens it again.
+pub(crate) fn event(node: &Node) {
+    node.close_panel();
+    node.open_panel();
+}
+
+/// Lets events come until the status says something.
+#[track_caller]
+pub(crate) fn until_status(node: &Node, what: &str, mut says: impl FnMut(&str) -> bool) -> String {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        event(node);
+        let status = node.text("status");
+        if says(&status) {
+            return status;
+        }
+        assert!(Instant::now() < end, "not {what} within {PATIENCE:?}: {status:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Waits without any event in the host.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < end, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// What a node has asked for.
+#[track_caller]
+pub(crate) fn request(node: &Node) -> TakeRequest {
+    TakeRequest::from_parameter(&node.text("takeRequest")).unwrap()
+}
+
+/// The take that a node has asked for, from the store.
+#[track_caller]
+pub(crate) fn take(workshop: &Workshop, node: &Node) -> Take {
+    let key = request(node).key().unwrap();
+    assert_eq!(node.text("takeKey"), key.to_string());
+    workshop.store().find(&key).take.unwrap_or_else(|| panic!("{key} is not in the store"))
+}
+
+/// Whether a picture shows a frame of a take, premultiplied, pixel for pixel in the middle.
+pub(crate) fn shows(frame: &Frame, take: &Take, index: u32) -> bool {
+    let Some(image) = frame.picture() else { return false };
+    let source = take.frame(index).unwrap();
+    let (width, height) = (source.width as i32, source.height as i32);
+    let [left, bottom, right, top] = image.bounds();
+    let (x0, y0) = ((left + right - width) / 2, (bottom + top - height) / 2);
+    let tolerance = match image.depth() {
+        wan_alpha_test_host::Depth::Byte => 0.5 / 255.0 + 1e-6,
+        _ => 1e-3,
+    };
+    (0..height).all(|y| {
+        (0..width).all(|x| {
+            let at = ((height - 1 - y) * width + x) as usize * 4;
+            let value = |channel: usize| source[at + channel].to_f32();
+            let alpha = value(3).clamp(0.0, 1.0);
+            let wanted = [value(0) * alpha, value(1) * alpha, value(2) * alpha, alpha];
+            let found = image.pixel(x0 + x, y0 + y);
+            wanted.iter().zip(found).all(|(wanted, found)| (wanted - found).abs() <= tolerance)
+        })
+    })
+}
