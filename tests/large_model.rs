@@ -121,6 +121,13 @@ fn a_batch_render_is_refused_with_the_hours_and_the_patient_are_served() {
     assert!(studio.takes().is_empty());
 }
 
+#[test]
+fn a_farm_that_was_told_so_computes_without_a_gpu() {
+    let studio = studio();
+    let client = studio.client("run", &[("WAN_ALPHA_ALLOW_CPU", "1")]);
+    begin_and_cancel(&client, submit(&studio, Holder::Render));
+}
+
 /// The line of stderr that warns of hours, after which the command is ended.
 fn warning(mut command: Command) -> String {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
