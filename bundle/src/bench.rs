@@ -3,7 +3,8 @@
 //! | cases | measure | how |
 //! |---|---|---|
 //! | `dit-*`, `decode` | transformer and decoder beside diffusers, in one run | `beside` |
-//! | `store` | reading a take beside plainly reading the same bytes | `store` |
+//! | `store` | reading a take beside plainly reading the same bytes | `pairs` |
+//! | `host` | drawing a frame into a host's image beside copying a whole image | `pairs` |
 //! | `engine` | how soon an engine begins, cold and warm | `engine` |
 //!
 //! Standard output carries one JSON line per case; the table for people goes to standard error.
@@ -12,9 +13,9 @@ mod beside;
 mod engine;
 mod environment;
 mod example;
+mod pairs;
 mod side;
 mod statistics;
-mod store;
 
 use std::fs::File;
 use std::io::Write;
@@ -26,6 +27,7 @@ use serde::Serialize;
 
 use crate::tree::Tree;
 use beside::{Comparison, Programs};
+use pairs::{HOST, STORE, Subject};
 
 /// Of OpenMP and torch, wherever they compute.
 const THREADS: u32 = 2;
@@ -37,7 +39,7 @@ struct Case {
 
 enum Work {
     Beside(Comparison),
-    Store,
+    Pairs(&'static Subject),
     Engine,
 }
 
@@ -47,7 +49,8 @@ const CASES: &[Case] = &[
     beside("dit-5", Comparison { theirs: "dit-5", limit: 1.05, pairs: 5 }),
     beside("dit-5-nocache", Comparison { theirs: "dit-5", limit: 1.05, pairs: 5 }),
     beside("decode", Comparison { theirs: "decode", limit: 0.8, pairs: 5 }),
-    Case { name: "store", work: Work::Store },
+    Case { name: STORE.name, work: Work::Pairs(&STORE) },
+    Case { name: HOST.name, work: Work::Pairs(&HOST) },
     Case { name: "engine", work: Work::Engine },
 ];
 
@@ -57,8 +60,8 @@ const fn beside(name: &'static str, comparison: Comparison) -> Case {
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Cases to run: dit-1, dit-1-nocache, dit-5, dit-5-nocache, decode, store, engine; all of them
-    /// by default.
+    /// Cases to run: dit-1, dit-1-nocache, dit-5, dit-5-nocache, decode, store, host, engine; all of
+    /// them by default.
     #[arg(value_parser = CASES.iter().map(|case| case.name).collect::<Vec<_>>())]
     names: Vec<String>,
     /// Write the JSON lines to this file as well.
@@ -119,7 +122,7 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
                 let ready = programs.take().map_or_else(|| Programs::ready(tree), Ok)?;
                 programs.insert(ready).compare(case.name, &Comparison { pairs, ..*comparison })
             }
-            Work::Store => store::measure(tree),
+            Work::Pairs(subject) => pairs::measure(tree, subject),
             Work::Engine => engine::measure(tree),
         };
         let outcome =

@@ -71,7 +71,7 @@ fn main() -> Result<(), Failure> {
         }
     }
     let shape = [FRAMES, HEIGHT, WIDTH, 4];
-    println!("{}", json!({ "shape": shape, "seconds_take_and_plain": pairs }));
+    println!("{}", json!({ "shape": shape, "seconds_ours_and_other": pairs }));
     Ok(())
 }
 

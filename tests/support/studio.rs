@@ -36,7 +36,7 @@ impl Studio {
 
     /// What the command and its engine find in their environment; sockets in their own folder under
     /// `run`.
-    fn environment(&self, run: &str) -> Vec<(OsString, OsString)> {
+    pub(crate) fn environment(&self, run: &str) -> Vec<(OsString, OsString)> {
         let folders = [
             ("HOME", "home"),
             ("WAN_ALPHA_MODELS", "models"),

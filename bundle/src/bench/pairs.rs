@@ -1,0 +1,152 @@
+//! Examples that measure our side and another in one process, in turn, in several cases.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::statistics::{Spread, ratio_of_pairs};
+use super::{Outcome, Row, example};
+use crate::cargo;
+use crate::tree::Tree;
+
+/// What is measured, and how much our side may take of the other's time.
+pub(super) struct Subject {
+    pub(super) name: &'static str,
+    pub(super) package: &'static str,
+    pub(super) example: &'static str,
+    /// What happens meanwhile.
+    pub(super) doing: &'static str,
+    /// By the case's name.
+    pub(super) limit: fn(&str) -> Option<f64>,
+}
+
+/// Reading every frame of a take beside plainly reading the same bytes: what checksums cost.
+///
+/// Both sides read from the system's page cache, and give each frame memory of its own as the store
+/// has to. `new` is a store that has not read before, `used` one that is full of another take.
+pub(super) const STORE: Subject = Subject {
+    name: "store",
+    package: "wan-alpha-take",
+    example: "read_take",
+    doing: "two takes are written and read",
+    limit: |_| Some(1.5),
+};
+
+/// Drawing a frame of a take into a host's image of 1920 × 1080 in single precision, on one thread,
+/// beside copying a whole such image. Tiles stand beside our own whole picture.
+pub(super) const HOST: Subject = Subject {
+    name: "host",
+    package: "wan-alpha-ofx",
+    example: "draw_take",
+    doing: "frames are drawn and images copied",
+    limit: |case| match case {
+        "one_to_one" | "one_to_one_large" => Some(1.5),
+        "fit" => Some(4.0),
+        "fit_linear" => Some(5.0),
+        _ if case.ends_with("_tiles") => Some(1.5),
+        _ => None,
+    },
+};
+
+/// What an example answers.
+#[derive(Deserialize)]
+struct Answer {
+    shape: serde_json::Value,
+    seconds_ours_and_other: BTreeMap<String, Vec<(f64, f64)>>,
+}
+
+/// One line of output.
+#[derive(Serialize)]
+struct Measured {
+    bench: &'static str,
+    shape: serde_json::Value,
+    cases: BTreeMap<String, Case>,
+    within_limits: bool,
+}
+
+#[derive(Serialize)]
+struct Case {
+    ours_s: Spread,
+    theirs_s: Spread,
+    ratio_median_of_pairs: f64,
+    limit: Option<f64>,
+    pairs: usize,
+}
+
+pub(super) fn measure(tree: &Tree, subject: &Subject) -> Result<Outcome> {
+    let Subject { name, package, example, doing, .. } = subject;
+    let wanted = ["--release", "--package", package, "--example", example];
+    let program = cargo::build(tree, &wanted, example)?;
+    eprintln!("bench: {name}: {doing}");
+    let answer = example::answer(&mut Command::new(program))?;
+    Outcome::new(&judge(subject, answer)?, Measured::rows)
+}
+
+fn judge(subject: &Subject, answer: Answer) -> Result<Measured> {
+    let case = |name: &str, pairs: &[(f64, f64)]| {
+        let (ours, theirs): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
+        Some(Case {
+            ours_s: Spread::of(&ours)?,
+            theirs_s: Spread::of(&theirs)?,
+            ratio_median_of_pairs: ratio_of_pairs(pairs)?,
+            limit: (subject.limit)(name),
+            pairs: pairs.len(),
+        })
+    };
+    let mut cases = BTreeMap::new();
+    for (name, pairs) in &answer.seconds_ours_and_other {
+        let case = case(name, pairs).with_context(|| format!("no round of {name} was measured"))?;
+        cases.insert(name.clone(), case);
+    }
+    let within = |case: &Case| case.limit.is_none_or(|limit| case.ratio_median_of_pairs <= limit);
+    let within_limits = cases.values().all(within);
+    Ok(Measured { bench: subject.name, shape: answer.shape, cases, within_limits })
+}
+
+impl Measured {
+    fn rows(&self) -> Vec<Row> {
+        let row = |(name, case): (&String, &Case)| Row {
+            name: format!("{} {}", self.bench, name.replace('_', " ")),
+            ours_s: case.ours_s.median,
+            theirs_s: Some(case.theirs_s.median),
+            ratio: Some(case.ratio_median_of_pairs),
+            limit: case.limit,
+        };
+        self.cases.iter().map(row).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, from_value, json};
+
+    use super::*;
+
+    fn judged(in_order: Value) -> Result<Measured> {
+        let pairs = json!({ "new_in_order": in_order, "used_at_random": [[0.3, 0.2]] });
+        let answer = json!({ "shape": [81, 480, 832, 4], "seconds_ours_and_other": pairs });
+        judge(&STORE, from_value(answer).unwrap())
+    }
+
+    #[test]
+    fn each_case_is_judged_by_its_pairs() {
+        let measured = judged(json!([[1, 1], [2, 1], [5, 3]])).unwrap();
+        assert!(!measured.within_limits);
+        let good: Vec<_> = measured.rows().iter().map(Row::is_within_limit).collect();
+        assert_eq!(good, [false, true]);
+        assert_eq!(measured.rows()[0].name, "store new in order");
+        let line = serde_json::to_value(&measured).unwrap();
+        assert_eq!(line["cases"]["new_in_order"]["ours_s"]["median"], 2.0);
+        assert!(judged(json!([[1, 1], [1.5, 1], [5, 3]])).unwrap().within_limits);
+        assert!(judged(json!([])).is_err());
+    }
+
+    #[test]
+    fn pictures_have_limits_of_their_own_and_tiles_ours() {
+        let limits = ["one_to_one", "fit", "fit_linear", "fit_linear_tiles", "fit_acescg"];
+        let found = limits.map(|case| (HOST.limit)(case));
+        assert_eq!(found, [Some(1.5), Some(4.0), Some(5.0), Some(1.5), None]);
+    }
+}
