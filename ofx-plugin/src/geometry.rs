@@ -2,14 +2,16 @@
 
 #![forbid(unsafe_code)]
 
+use wan_alpha_take::TakeRequest;
+
 use crate::host::{Effect, Properties};
 use crate::names;
 use crate::node::Node;
 use crate::params::{ALPHA_MODE, FRAMES, TAKE_REQUEST};
+use crate::picture::Fit;
 use crate::record::Record;
 use crate::status::{Answer, Status};
 use crate::timing::{Outside, Timing};
-use wan_alpha_take::TakeRequest;
 
 /// The frame that a take is fitted into, left, bottom, right, top in canonical coordinates: the
 /// Source's region where one is connected, else the project's. Some hosts know neither at first.
@@ -32,6 +34,17 @@ fn project(properties: Properties<'_>) -> Option<[f64; 4]> {
     let [width, height] = pair(names::PROJECT_SIZE)?;
     let [x, y] = pair(names::PROJECT_OFFSET).unwrap_or_default();
     Some([x, y, x + width, y + height])
+}
+
+/// How a take is fitted into that frame, in the order of the parameter.
+pub(crate) const FITS: [Fit; 4] = [Fit::Whole, Fit::Fill, Fit::Stretch, Fit::PixelForPixel];
+
+/// Width of a pixel of the output by its height.
+pub(crate) fn pixel_aspect(effect: Effect<'_>) -> f64 {
+    let told = effect
+        .clip(names::CLIP_OUTPUT)
+        .and_then(|clip| effect.clip_properties(clip)?.double(names::PIXEL_ASPECT, 0));
+    told.ok().filter(|aspect| aspect.is_finite() && *aspect > 0.0).unwrap_or(1.0)
 }
 
 /// Left to the host only where it has not said what the frame is, since what hosts do by default

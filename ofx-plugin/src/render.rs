@@ -13,12 +13,12 @@ use wan_alpha_take::TakeKey;
 use wan_alpha_take::store::{Frame, StoreError};
 
 use crate::event::Sight;
-use crate::geometry::frame_region;
+use crate::geometry::{FITS, frame_region, pixel_aspect};
 use crate::host::{Effect, Properties};
 use crate::names;
 use crate::node::Node;
 use crate::params::{ALPHA_MODE, FIT, MISSING, TAKE_REQUEST, TRANSFER};
-use crate::picture::{Drawn, Fit, Look, Mark, Scene, Source, Stage, Tone, Transfer, Window, draw};
+use crate::picture::{Drawn, Look, Mark, Scene, Source, Stage, Tone, Transfer, Window, draw};
 use crate::record::{Accepted, Record};
 use crate::show::{Course, Lack, Missing, Standing, course};
 use crate::status::{Answer, Status};
@@ -287,12 +287,7 @@ fn paint(node: Node<'_>, arguments: Properties<'_>, view: &View, abort: &Abort<'
     let window = Window { x1: side(0)?, y1: side(1)?, x2: side(2)?, y2: side(3)? };
     let scale = [0, 1].map(|index| arguments.double(names::RENDER_SCALE, index).unwrap_or(1.0));
     let clip = effect.clip(names::CLIP_OUTPUT)?;
-    let pixel_aspect = effect
-        .clip_properties(clip)
-        .and_then(|clip| clip.double(names::PIXEL_ASPECT, 0))
-        .ok()
-        .filter(|aspect| aspect.is_finite() && *aspect > 0.0)
-        .unwrap_or(1.0);
+    let pixel_aspect = pixel_aspect(effect);
     let mut image = match effect.output_image(clip, node.time()) {
         Ok(image) => image,
         Err(_) if effect.is_aborted() => return Ok(Status::OK),
@@ -333,9 +328,6 @@ fn paint(node: Node<'_>, arguments: Properties<'_>, view: &View, abort: &Abort<'
         draw(&mut image.within(window), &scene, look, &|| abort.go_on());
     Ok(Status::OK)
 }
-
-/// In the order of the parameter.
-const FITS: [Fit; 4] = [Fit::Whole, Fit::Fill, Fit::Stretch, Fit::PixelForPixel];
 
 /// What the host's values mean.
 fn look(node: Node<'_>) -> Result<Look, Status> {

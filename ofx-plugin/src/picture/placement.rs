@@ -73,6 +73,32 @@ impl Stage {
         is_usable.then_some(pixels.map(snapped))
     }
 
+    /// Where a take of that size comes to lie: left, bottom, right, top in canonical coordinates, what
+    /// the stage cuts off included.
+    #[must_use]
+    pub fn fitted(&self, fit: Fit, size: [u32; 2]) -> [f64; 4] {
+        let [x1, y1, x2, y2] = self.region;
+        let [width, height] = size.map(f64::from);
+        let (to_width, to_height) = ((x2 - x1) / width, (y2 - y1) / height);
+        let centred = |factor: f64| {
+            let (half_width, half_height) = (width * factor / 2.0, height * factor / 2.0);
+            let (x, y) = (f64::midpoint(x1, x2), f64::midpoint(y1, y2));
+            [x - half_width, y - half_height, x + half_width, y + half_height]
+        };
+        match fit {
+            Fit::Whole => centred(to_width.min(to_height)),
+            Fit::Fill => centred(to_width.max(to_height)),
+            Fit::Stretch => self.region,
+            Fit::PixelForPixel => {
+                // On whole pixels of the full resolution: nothing is blurred there.
+                let aspect = self.pixel_aspect;
+                let x = (f64::midpoint(x1, x2) / aspect - width / 2.0 + 0.5).floor();
+                let y = (f64::midpoint(y1, y2) - height / 2.0 + 0.5).floor();
+                [x * aspect, y, (x + width) * aspect, y + height]
+            }
+        }
+    }
+
     /// Output pixels for one unit of canonical coordinates.
     fn pixels_per_unit(&self) -> Option<[f64; 2]> {
         let factors = [self.scale[0] / self.pixel_aspect, self.scale[1]];
@@ -86,30 +112,11 @@ impl Placement {
     #[must_use]
     pub fn new(stage: &Stage, fit: Fit, size: [u32; 2]) -> Option<Self> {
         let [left, bottom, right, top] = stage.pixels()?;
-        let [x1, y1, x2, y2] = stage.region;
         let [sx, sy] = stage.pixels_per_unit()?;
-        let [width, height] = size.map(f64::from);
-        if width == 0.0 || height == 0.0 {
+        if size.contains(&0) {
             return None;
         }
-        let (to_width, to_height) = ((x2 - x1) / width, (y2 - y1) / height);
-        let centred = |factor: f64| {
-            let (half_width, half_height) = (width * factor / 2.0, height * factor / 2.0);
-            let (x, y) = (f64::midpoint(x1, x2), f64::midpoint(y1, y2));
-            [x - half_width, y - half_height, x + half_width, y + half_height]
-        };
-        let [start_x, start_y, end_x, end_y] = match fit {
-            Fit::Whole => centred(to_width.min(to_height)),
-            Fit::Fill => centred(to_width.max(to_height)),
-            Fit::Stretch => stage.region,
-            Fit::PixelForPixel => {
-                // On whole pixels of the full resolution: nothing is blurred there.
-                let x = (f64::midpoint(x1, x2) / stage.pixel_aspect - width / 2.0 + 0.5).floor();
-                let y = (f64::midpoint(y1, y2) - height / 2.0 + 0.5).floor();
-                let aspect = stage.pixel_aspect;
-                [x * aspect, y, (x + width) * aspect, y + height]
-            }
-        };
+        let [start_x, start_y, end_x, end_y] = stage.fitted(fit, size);
         let columns = Axis::new([start_x * sx, end_x * sx], [left, right], size[0], false)?;
         let rows = Axis::new([start_y * sy, end_y * sy], [bottom, top], size[1], true)?;
         Some(Self { columns, rows })
