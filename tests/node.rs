@@ -18,7 +18,7 @@ use wan_alpha_test_host::{Context, Host, Profile, RenderAsk};
 /// Where the half of the test that is a host's process finds its folder.
 const ROOM: &str = "WAN_ALPHA_TEST_ROOM";
 
-const SIZE: [u32; 2] = [64, 48];
+const SIZE: [u32; 2] = [64, 64];
 const FRAMES: u32 = 9;
 /// Where the take begins, in frames of the host, of which 24 are 16 of the take.
 const START: f64 = 12.0;
@@ -62,8 +62,8 @@ fn a_host_reads_what_the_command_writes() {
     ] {
         let out = studio.path(name);
         let mut arguments = vec!["render", "--model", "tiny", "--prompt", "a ring of smoke"];
-        arguments.extend(["--seed", "7", "--width", "64", "--height", "48", "--frames", "9"]);
-        arguments.extend(["--steps", "3", "--mu", "0.3", "--out", out.to_str().unwrap()]);
+        arguments.extend(["--seed", "7", "--width", "64", "--height", "64", "--frames", "9"]);
+        arguments.extend(["--steps", "4", "--mu", "0.3", "--out", out.to_str().unwrap()]);
         arguments.extend(place);
         studio.ok(&arguments);
         // Rounded to half floats on its way through the store.
@@ -107,10 +107,10 @@ fn in_a_host(room: &Path) {
     let plugin = host.load(plugin()).unwrap();
     let project = plugin.project();
     let node = project.add(Context::Generator).unwrap();
-    for (id, value) in [("seed", 7), ("frames", 9), ("steps", 3), ("resolution", 7)] {
+    for (id, value) in [("seed", 7), ("frames", 9), ("steps", 4), ("resolution", 7)] {
         node.set(id, value);
     }
-    for (id, value) in [("width", 64), ("height", 48), ("startFrame", START as i32)] {
+    for (id, value) in [("width", 64), ("height", 64), ("startFrame", START as i32)] {
         node.set(id, value);
     }
     // As it was generated, straight, pixel for pixel.
@@ -127,7 +127,7 @@ fn in_a_host(room: &Path) {
     }
     node.press("generateAndWait");
     let status = node.text("status");
-    assert!(status.starts_with("Ready: 9 frames of 64x48, model tiny, seed 7."), "{status}");
+    assert!(status.starts_with("Ready: 9 frames of 64x64, model tiny, seed 7."), "{status}");
     host.world_changed();
     let mut values = Vec::new();
     for frame in 0..FRAMES {
