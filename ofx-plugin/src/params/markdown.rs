@@ -10,7 +10,7 @@ pub fn markdown() -> String {
     let mut text = String::new();
     for &group in Group::ALL {
         text += &format!(
-            "### {}\n\n| id | label | type | default | range | slider | animates | |\n\
+            "## {}\n\n| id | label | type | default | range | slider | animates | |\n\
              |---|---|---|---|---|---|---|---|\n",
             words(group.label())
         );

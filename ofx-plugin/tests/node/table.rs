@@ -102,3 +102,16 @@ fn documentation_holds_what_an_artist_sees() {
     let rows = text.lines().filter(|line| line.starts_with('|') && !line.starts_with("|--"));
     assert!(rows.map(cells).all(|cells| cells == 8), "{text}");
 }
+
+/// Written anew with `WAN_ALPHA_WRITE_DOCS=1 cargo test -p wan-alpha-ofx --test node`.
+#[test]
+fn the_documentation_is_that_of_the_table() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/parameters.md");
+    let head = "# Parameters of the node\n\nMade from the table in `ofx-plugin/src/params`; a test \
+                keeps it so. Ids, types, defaults, ranges and choices never change.\n\n";
+    let wanted = format!("{head}{}", markdown().trim_end().to_owned() + "\n");
+    if std::env::var_os("WAN_ALPHA_WRITE_DOCS").is_some() {
+        std::fs::write(path, &wanted).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), wanted);
+}
