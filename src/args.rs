@@ -50,6 +50,13 @@ pub(crate) enum Command {
     /// Models by name: add, list, show, verify, remove, merge
     #[command(subcommand)]
     Model(ModelCommand),
+
+    /// Whether all that a take needs is there and works, and what to do about what is not
+    Doctor {
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// What to do with takes.

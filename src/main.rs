@@ -5,6 +5,7 @@
 
 mod args;
 mod console;
+mod doctor;
 mod dump;
 mod engine;
 mod environment;
@@ -46,13 +47,13 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, progress: &Progress) -> Result<()> {
+    let environment = environment::read();
     let level = match (cli.quiet, cli.verbose) {
         (true, _) => log::LevelFilter::Error,
-        (_, 0) => log::LevelFilter::Warn,
+        (_, 0) => environment.log.unwrap_or(log::LevelFilter::Warn),
         (_, 1) => log::LevelFilter::Info,
         _ => log::LevelFilter::Debug,
     };
-    let environment = environment::read();
     let mut logger = env_logger::Builder::new();
     if let Command::Engine(EngineCommand::Run(_)) = &cli.command {
         engine::log_to_file(&mut logger, &environment, level)?;
@@ -67,6 +68,7 @@ fn run(cli: Cli, progress: &Progress) -> Result<()> {
         Command::Render(args) => render::run(&args, &environment, progress, &console),
         Command::Take(command) => take::run(&command, &environment, progress, &console),
         Command::Engine(verb) => engine::run(&verb, &environment, &interrupt),
+        Command::Doctor { json } => doctor::run(json, &environment),
         Command::Model(command) => model::run(&command, &environment, progress, &console),
     }
 }

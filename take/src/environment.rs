@@ -54,6 +54,8 @@ pub struct Environment {
     pub missing: Option<String>,
     /// `WAN_ALPHA_ALLOW_CPU`: a batch render may compute a large model without a GPU.
     pub allow_cpu: bool,
+    /// `WAN_ALPHA_LOG`: how much is logged, from `off` to `trace`.
+    pub log: Option<log::LevelFilter>,
     /// `CUDA_VISIBLE_DEVICES`.
     pub gpu_mask: Option<String>,
     /// The machine's name.
@@ -105,6 +107,7 @@ impl Environment {
             batch: flag("WAN_ALPHA_BATCH"),
             missing: text("WAN_ALPHA_MISSING"),
             allow_cpu: flag("WAN_ALPHA_ALLOW_CPU"),
+            log: text("WAN_ALPHA_LOG").and_then(|level| level.parse().ok()),
             gpu_mask: set("CUDA_VISIBLE_DEVICES").map(|mask| mask.to_string_lossy().into_owned()),
             host,
             libraries: library_folders(&around),
@@ -211,7 +214,9 @@ mod tests {
             ("WAN_ALPHA_IDLE", "1e400"),
             ("WAN_ALPHA_BATCH", "1"),
             ("WAN_ALPHA_RUN", "/run/here"),
+            ("WAN_ALPHA_LOG", "debug"),
         ]);
+        assert_eq!(found.log, Some(log::LevelFilter::Debug));
         assert_eq!(found.stores, [Path::new("/a"), Path::new("/b")]);
         assert_eq!(found.store_limit, Some(2_500_000_000));
         assert_eq!((found.idle, found.batch), (None, true));

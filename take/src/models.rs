@@ -77,13 +77,27 @@ impl ModelRoots {
         }
     }
 
-    /// The model of a fingerprint, whatever its name.
+    /// The model of a fingerprint, whatever its name: one whose files are as they were added, where
+    /// there is one. Roots that cannot be read are logged and passed over.
     ///
     /// # Errors
-    /// A root cannot be read.
+    /// The record of the model that ships is damaged.
     pub fn with_fingerprint(&self, fingerprint: Fingerprint) -> Result<Option<NamedModel>> {
-        let models = self.list()?.into_iter().chain(self.shipped()?);
-        Ok(models.into_iter().find(|model| model.manifest.fingerprint == fingerprint))
+        let mut found = None;
+        let roots = self.roots.iter().flat_map(|root| {
+            models_in(root).unwrap_or_else(|error| {
+                log::warn!("{error}");
+                Vec::new()
+            })
+        });
+        let fits = |model: &NamedModel| model.manifest.fingerprint == fingerprint;
+        for model in roots.map(|(_, model)| model).chain(self.shipped()?).filter(fits) {
+            if model.changed().is_none() {
+                return Ok(Some(model));
+            }
+            found.get_or_insert(model);
+        }
+        Ok(found)
     }
 
     /// Every named model, newest first.
@@ -93,20 +107,10 @@ impl ModelRoots {
     pub fn list(&self) -> Result<Vec<NamedModel>> {
         let mut models: Vec<(SystemTime, NamedModel)> = Vec::new();
         for root in &self.roots {
-            let entries = match fs::read_dir(root) {
-                Ok(entries) => entries,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(ModelError::io("list", root)(error)),
-            };
-            for folder in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
-                let known = |model: &NamedModel| folder.file_name() == model.folder.file_name();
-                if models.iter().any(|(_, model)| known(model)) {
-                    continue;
-                }
-                match read(&folder) {
-                    Ok(Some((added, model))) => models.push((added, model)),
-                    Ok(None) => {}
-                    Err(error) => log::warn!("{error}"),
+            for (added, model) in models_in(root)? {
+                let folder = model.folder.file_name();
+                if !models.iter().any(|(_, known)| known.folder.file_name() == folder) {
+                    models.push((added, model));
                 }
             }
         }
@@ -187,6 +191,23 @@ impl ModelRoots {
     }
 }
 
+/// The models of one root, which need not exist, and when each was added.
+fn models_in(root: &Path) -> Result<Vec<(SystemTime, NamedModel)>> {
+    let entries = match fs::read_dir(root) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(ModelError::io("list", root)(error)),
+    };
+    let folders = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    let known = folders.filter_map(|folder| {
+        read(&folder).unwrap_or_else(|error| {
+            log::warn!("{error}");
+            None
+        })
+    });
+    Ok(known.collect())
+}
+
 fn read(folder: &Path) -> Result<Option<(SystemTime, NamedModel)>> {
     let Some((added, manifest)) = Manifest::read(folder)? else { return Ok(None) };
     Ok(Some((added, NamedModel { manifest, folder: folder.to_owned() })))
@@ -248,6 +269,25 @@ mod tests {
         assert!(roots.find("two").is_err() && weights.is_file());
         let error = roots.find("two").unwrap_err().to_string();
         assert!(error.contains("models known: one") && error.contains("add one with"), "{error}");
+    }
+
+    #[test]
+    fn of_two_names_for_one_model_the_whole_one_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let roots = roots(folder.path());
+        for name in ["gone", "whole"] {
+            let weights = folder.path().join(format!("{name}.safetensors"));
+            fs::write(&weights, b"x").unwrap();
+            let record = Manifest { fingerprint: fingerprint("one"), ..manifest(name, &weights) };
+            roots.add(&record).unwrap();
+        }
+        // A root that is no folder stands in nobody's way.
+        fs::write(folder.path().join("b"), b"x").unwrap();
+        fs::remove_file(folder.path().join("gone.safetensors")).unwrap();
+        let found = roots.with_fingerprint(fingerprint("one")).unwrap().unwrap();
+        assert_eq!(found.manifest.name, "whole");
+        fs::remove_file(folder.path().join("whole.safetensors")).unwrap();
+        assert!(roots.with_fingerprint(fingerprint("one")).unwrap().unwrap().changed().is_some());
     }
 
     #[test]

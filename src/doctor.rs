@@ -1,0 +1,199 @@
+//! `wan-alpha doctor`: whether everything that a take needs is there and works, and what to do about
+//! what is not.
+//!
+//! Nothing is changed. An engine is started in a folder of its own, asked, and ended.
+
+mod bundles;
+mod engine;
+mod machine;
+mod variables;
+
+use std::fmt;
+use std::path::Path;
+
+use anyhow::{Result, anyhow};
+use serde::Serialize;
+use wan_alpha_core::device::LIBTORCH_BUILD;
+use wan_alpha_take::environment::Environment;
+use wan_alpha_take::message::PROTOCOL;
+use wan_alpha_take::models::{AUTO, ModelRoots};
+use wan_alpha_take::store::Store;
+use wan_alpha_take::{NUMERICS, TakeRequest};
+
+use crate::exit::{Exit, OrExit};
+use crate::results::print_lines;
+
+/// How something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Verdict {
+    Ok,
+    /// It works, or may; worth a look.
+    Attention,
+    /// It does not work.
+    Fault,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Finding {
+    verdict: Verdict,
+    /// What it is about.
+    about: &'static str,
+    /// How it is.
+    says: String,
+    /// What to do; nothing where nothing is to be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+impl Finding {
+    fn ok(about: &'static str, says: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Ok, about, says: says.into(), remedy: None }
+    }
+
+    fn attention(about: &'static str, says: impl Into<String>, remedy: impl Into<String>) -> Self {
+        let (says, remedy) = (says.into(), Some(remedy.into()));
+        Self { verdict: Verdict::Attention, about, says, remedy }
+    }
+
+    fn fault(about: &'static str, says: impl Into<String>, remedy: impl Into<String>) -> Self {
+        let (says, remedy) = (says.into(), Some(remedy.into()));
+        Self { verdict: Verdict::Fault, about, says, remedy }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = match self.verdict {
+            Verdict::Ok => "ok",
+            Verdict::Attention => "attention",
+            Verdict::Fault => "FAULT",
+        };
+        write!(f, "{verdict:<10} {:<12} {}", self.about, self.says)?;
+        match &self.remedy {
+            Some(remedy) => write!(f, "\n{:<23} do: {remedy}", ""),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Looks at everything. A fault is an error.
+pub(crate) fn run(json: bool, environment: &Environment) -> Result<()> {
+    let mut findings = vec![versions()];
+    findings.extend(variables::look(std::env::vars_os()));
+    findings.extend(machine::look(environment));
+    findings.extend(models(&environment.models));
+    findings.extend(stores(environment));
+    findings.push(engine::look(environment));
+    findings.extend(bundles::look());
+    if json {
+        print_lines(&[serde_json::to_string_pretty(&findings)?]);
+    } else {
+        print_lines(&findings.iter().map(Finding::to_string).collect::<Vec<_>>());
+    }
+    match findings.iter().filter(|finding| finding.verdict == Verdict::Fault).count() {
+        0 => Ok(()),
+        faults => {
+            Err(anyhow!("{faults} faults; what to do stands beside each")).or_exit(Exit::Failed)
+        }
+    }
+}
+
+fn versions() -> Finding {
+    let version = env!("CARGO_PKG_VERSION");
+    Finding::ok(
+        "versions",
+        format!(
+            "wan-alpha {version}, libtorch {LIBTORCH_BUILD}, numerics {NUMERICS}, requests of version \
+             {}, protocol {PROTOCOL}, {} {}",
+            TakeRequest::VERSION,
+            std::env::consts::OS,
+            std::env::consts::ARCH
+        ),
+    )
+}
+
+fn models(roots: &ModelRoots) -> Vec<Finding> {
+    const ABOUT: &str = "models";
+    let add = "wan-alpha model add NAME PATH…";
+    let list = match roots.list() {
+        Ok(list) => list,
+        Err(error) => return vec![Finding::fault(ABOUT, error.to_string(), "see to the folder")],
+    };
+    let mut findings: Vec<_> = list
+        .iter()
+        .map(|model| match model.changed() {
+            Some(change) => Finding::fault(
+                ABOUT,
+                format!("{}: {change}", model.manifest.name),
+                format!("wan-alpha model add {} with its files again", model.manifest.name),
+            ),
+            None => Finding::ok(ABOUT, model.manifest.name.clone()),
+        })
+        .collect();
+    findings.push(match roots.find(AUTO) {
+        Ok(model) => Finding::ok(ABOUT, format!("auto is {}", model.manifest.name)),
+        Err(error) => Finding::attention(ABOUT, format!("auto is nothing: {error}"), add),
+    });
+    findings
+}
+
+fn stores(environment: &Environment) -> Vec<Finding> {
+    const ABOUT: &str = "store";
+    let store = Store::new(environment.stores.clone());
+    let places = store.places();
+    let mut findings = Vec::new();
+    let mut published = false;
+    for place in &places {
+        let (folder, takes) = (place.folder.display(), place.takes);
+        let free =
+            place.free.map_or(String::new(), |free| format!(", {} GB free", free / 1_000_000_000));
+        let says = match (can_write(&place.folder), published) {
+            (true, false) if place.exists => {
+                format!("{folder}: {takes} takes{free}; takes are published here")
+            }
+            (true, false) => format!("{folder} is made with the first take{free}"),
+            _ => format!("{folder}: {takes} takes, for reading{free}"),
+        };
+        published |= can_write(&place.folder);
+        findings.push(Finding::ok(ABOUT, says));
+    }
+    if !published {
+        let says = "no folder of takes can be written: nothing can be generated";
+        findings.push(Finding::fault(ABOUT, says, "set WAN_ALPHA_STORE to a folder of yours"));
+    }
+    for problem in &store.list().problems {
+        findings.push(Finding::attention(ABOUT, problem.to_string(), "wan-alpha take verify"));
+    }
+    findings
+}
+
+/// Whether a file can be made there, or the folder where there is none.
+fn can_write(folder: &Path) -> bool {
+    let there = folder.ancestors().find(|folder| folder.exists());
+    there.is_some_and(|there| there.is_dir() && tempfile::tempfile_in(there).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_says_what_to_do() {
+        let text = Finding::fault("store", "it is full", "make room").to_string();
+        assert!(text.starts_with("FAULT      store        it is full\n"), "{text}");
+        assert!(text.ends_with("do: make room"), "{text}");
+        let json = serde_json::to_value(Finding::ok("a", "b")).unwrap();
+        assert_eq!(json, serde_json::json!({ "verdict": "ok", "about": "a", "says": "b" }));
+    }
+
+    #[test]
+    fn a_folder_below_a_file_cannot_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(can_write(&folder.path().join("new/newer")));
+        let file = folder.path().join("file");
+        std::fs::write(&file, "x").unwrap();
+        assert!(!can_write(&file.join("below")));
+    }
+}

@@ -1,0 +1,145 @@
+//! Bundles where hosts look for them: whether the plug-in can be loaded and its engine runs.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::Finding;
+
+const ABOUT: &str = "bundle";
+const NAME: &str = "WanAlpha.ofx";
+
+/// Where hosts look beside `OFX_PLUGIN_PATH`.
+const USUAL: &[&str] = if cfg!(windows) {
+    &["C:\\Program Files\\Common Files\\OFX\\Plugins"]
+} else if cfg!(target_os = "macos") {
+    &["/Library/OFX/Plugins"]
+} else {
+    &["/usr/OFX/Plugins", "/usr/OFX/Nuke", "/usr/OFX/Natron"]
+};
+
+pub(super) fn look() -> Vec<Finding> {
+    let path = std::env::var_os("OFX_PLUGIN_PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    folders.retain(|folder| !folder.as_os_str().is_empty());
+    folders.extend(USUAL.iter().map(PathBuf::from));
+    let bundles = found(&folders);
+    if bundles.is_empty() {
+        let listed: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
+        return vec![Finding::attention(
+            ABOUT,
+            format!("no {NAME}.bundle in {}", listed.join(", ")),
+            "cargo xtask bundle, and name its folder in OFX_PLUGIN_PATH",
+        )];
+    }
+    let mut findings: Vec<_> = bundles.iter().flat_map(|bundle| examine(bundle)).collect();
+    if bundles.len() > 1 {
+        let says = format!("{} bundles hold this plug-in; hosts use one of them", bundles.len());
+        findings.push(Finding::attention(ABOUT, says, "keep the one that is meant"));
+    }
+    findings
+}
+
+fn found(folders: &[PathBuf]) -> Vec<PathBuf> {
+    let mut bundles: Vec<PathBuf> = Vec::new();
+    for folder in folders {
+        let bundle = folder.join(format!("{NAME}.bundle"));
+        let bundle = bundle.canonicalize().unwrap_or(bundle);
+        if bundle.is_dir() && !bundles.contains(&bundle) {
+            bundles.push(bundle);
+        }
+    }
+    bundles
+}
+
+fn examine(bundle: &Path) -> Vec<Finding> {
+    let contents = bundle.join("Contents");
+    let systems = std::fs::read_dir(&contents).into_iter().flatten().flatten();
+    let Some(binaries) =
+        systems.map(|entry| entry.path()).find(|system| system.join(NAME).is_file())
+    else {
+        let says = format!("{} holds no {NAME}", contents.display());
+        return vec![Finding::fault(ABOUT, says, "lay the bundle out again")];
+    };
+    vec![plugin(&binaries.join(NAME)), engine(&binaries)]
+}
+
+/// The loader's own words name what is missing: a library, or a version of a symbol.
+#[allow(unsafe_code)]
+fn plugin(file: &Path) -> Finding {
+    // SAFETY: the file is this project's plug-in, which runs nothing when it is loaded; whoever put
+    // another file there could as well have put it where a host loads it.
+    match unsafe { libloading::Library::new(file) } {
+        Ok(library) => {
+            // It stays mapped anyhow.
+            std::mem::forget(library);
+            Finding::ok(ABOUT, format!("{} can be loaded", file.display()))
+        }
+        Err(error) => Finding::fault(
+            ABOUT,
+            format!("{} cannot be loaded: {error}", file.display()),
+            "use a bundle that was made for this system",
+        ),
+    }
+}
+
+/// Run with nothing in its environment, as hosts' own would only mislead it.
+fn engine(binaries: &Path) -> Finding {
+    let program = binaries.join(format!("wan-alpha{}", std::env::consts::EXE_SUFFIX));
+    let remedy = "lay the bundle out again, for this system";
+    let output = match Command::new(&program).arg("--version").env_clear().output() {
+        Ok(output) => output,
+        Err(error) => {
+            let says = format!("{} cannot be started: {error}", program.display());
+            return Finding::fault(ABOUT, says, remedy);
+        }
+    };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if !output.status.success() {
+        let says = format!("{} does not run: {}", program.display(), text(&output.stderr));
+        return Finding::fault(ABOUT, says, remedy);
+    }
+    let (found, ours) = (text(&output.stdout), format!("wan-alpha {}", env!("CARGO_PKG_VERSION")));
+    if found == ours {
+        return Finding::ok(ABOUT, format!("{} runs: {found}", program.display()));
+    }
+    Finding::attention(
+        ABOUT,
+        format!("{} is {found}, this is {ours}", program.display()),
+        "install the same version of both",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Verdict;
+
+    fn bundle_with(files: &[(&str, &str)]) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let bundle = folder.path().join(format!("{NAME}.bundle"));
+        let binaries = bundle.join("Contents/Linux-x86-64");
+        std::fs::create_dir_all(&binaries).unwrap();
+        for (name, text) in files {
+            std::fs::write(binaries.join(name), text).unwrap();
+        }
+        (folder, bundle)
+    }
+
+    #[test]
+    fn a_bundle_is_found_once_however_often_its_folder_is_named() {
+        let (folder, bundle) = bundle_with(&[]);
+        let folders = [folder.path().to_owned(), folder.path().join("."), "/nowhere".into()];
+        assert_eq!(found(&folders), [bundle.canonicalize().unwrap()]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_bundle_is_a_fault() {
+        let (_folder, empty) = bundle_with(&[]);
+        assert_eq!(examine(&empty)[0].verdict, Verdict::Fault);
+        let (_folder, broken) = bundle_with(&[(NAME, "no library")]);
+        let findings = examine(&broken);
+        assert!(findings.iter().all(|finding| finding.verdict == Verdict::Fault), "{findings:?}");
+        assert!(findings[0].says.contains("cannot be loaded"), "{findings:?}");
+        assert!(findings[1].says.contains("cannot be started"), "{findings:?}");
+    }
+}

@@ -1,0 +1,114 @@
+//! The variables that are set, and those that look as if they were meant to be.
+
+use std::ffi::OsString;
+
+use super::Finding;
+
+const ABOUT: &str = "environment";
+
+/// Every variable that means something, and what its value has to be.
+const KNOWN: [(&str, Value); 11] = [
+    ("WAN_ALPHA_STORE", Value::Anything),
+    ("WAN_ALPHA_STORE_LIMIT", Value::Number),
+    ("WAN_ALPHA_MODELS", Value::Anything),
+    ("WAN_ALPHA_MODEL", Value::Anything),
+    ("WAN_ALPHA_RUN", Value::Anything),
+    ("WAN_ALPHA_ENGINE", Value::Anything),
+    ("WAN_ALPHA_IDLE", Value::Number),
+    ("WAN_ALPHA_BATCH", Value::Flag),
+    ("WAN_ALPHA_MISSING", Value::Missing),
+    ("WAN_ALPHA_ALLOW_CPU", Value::Flag),
+    ("WAN_ALPHA_LOG", Value::Level),
+];
+
+#[derive(Clone, Copy)]
+enum Value {
+    Anything,
+    /// Not negative.
+    Number,
+    /// 0 or 1.
+    Flag,
+    /// What to do where a take is missing.
+    Missing,
+    /// How much is logged.
+    Level,
+}
+
+impl Value {
+    fn takes(self, text: &str) -> Result<(), &'static str> {
+        let (good, expected) = match self {
+            Self::Anything => (true, ""),
+            Self::Number => {
+                let number = text.trim().parse::<f64>();
+                (
+                    number.is_ok_and(|number| number.is_finite() && number >= 0.0),
+                    "a number, 0 or more",
+                )
+            }
+            Self::Flag => (matches!(text, "0" | "1"), "0 or 1"),
+            Self::Missing => {
+                (matches!(text, "auto" | "wait" | "error" | "empty"), "auto, wait, error or empty")
+            }
+            Self::Level => {
+                let levels = "off, error, warn, info, debug or trace";
+                (text.parse::<log::LevelFilter>().is_ok(), levels)
+            }
+        };
+        if good { Ok(()) } else { Err(expected) }
+    }
+}
+
+pub(super) fn look(variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<Finding> {
+    let mut ours: Vec<_> = variables
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value))
+        .filter(|(name, _)| name.starts_with("WAN_ALPHA_"))
+        .map(|(name, value)| (name, value.to_string_lossy().into_owned()))
+        .collect();
+    ours.sort();
+    if ours.is_empty() {
+        return vec![Finding::ok(ABOUT, "no WAN_ALPHA_ variable is set")];
+    }
+    ours.into_iter().map(|(name, value)| judge(&name, &value)).collect()
+}
+
+fn judge(name: &str, value: &str) -> Finding {
+    let said = format!("{name}={value}");
+    let Some((_, kind)) = KNOWN.iter().find(|(known, _)| *known == name) else {
+        let names: Vec<_> = KNOWN.iter().map(|(name, _)| *name).collect();
+        let remedy = format!("unset it, or use one of {}", names.join(", "));
+        return Finding::attention(ABOUT, format!("{said} means nothing"), remedy);
+    };
+    match kind.takes(value) {
+        _ if value.is_empty() => {
+            Finding::ok(ABOUT, format!("{name} is empty, as if it were not set"))
+        }
+        Ok(()) => Finding::ok(ABOUT, said),
+        Err(expected) => {
+            Finding::fault(ABOUT, format!("{said}: expected {expected}"), format!("correct {name}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Verdict;
+
+    #[test]
+    fn each_variable_is_judged() {
+        for (name, value, verdict) in [
+            ("WAN_ALPHA_STORE", "/a", Verdict::Ok),
+            ("WAN_ALPHA_STORE_LIMIT", "20.5", Verdict::Ok),
+            ("WAN_ALPHA_STORE_LIMIT", "20 GB", Verdict::Fault),
+            ("WAN_ALPHA_IDLE", "-1", Verdict::Fault),
+            ("WAN_ALPHA_IDLE", "", Verdict::Ok),
+            ("WAN_ALPHA_BATCH", "yes", Verdict::Fault),
+            ("WAN_ALPHA_MISSING", "black", Verdict::Fault),
+            ("WAN_ALPHA_STROE", "/a", Verdict::Attention),
+        ] {
+            assert_eq!(judge(name, value).verdict, verdict, "{name}={value}");
+        }
+        let others = [("HOME", "/x")].map(|(name, value)| (name.into(), value.into()));
+        assert_eq!(look(others.into_iter()).len(), 1);
+    }
+}
