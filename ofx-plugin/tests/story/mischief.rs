@@ -4,7 +4,7 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use wan_alpha_test_host::{Node, Profile};
+use wan_alpha_test_host::{ARCHITECTURE, Node, Profile};
 
 use crate::workshop::{Workshop, alone, plain_node, shows, take, until_status};
 
@@ -140,6 +140,17 @@ alone! {
         fs::remove_file(&engine).unwrap();
         fs::write(&engine, "no program").unwrap();
         refused(workshop);
+    }
+
+    fn the_engine_lies_beside_the_plug_in(workshop, "WAN_ALPHA_ENGINE" = "") {
+        let beside = workshop.bundle().join("Contents").join(ARCHITECTURE).join("wan-alpha");
+        fs::rename(workshop.at("engine"), beside).unwrap();
+        let (_host, plugin) = workshop.load(Profile::plain());
+        let project = plugin.project();
+        let node = project.add_preferred().unwrap();
+        plain_node(&node, "one");
+        node.press("generateAndWait");
+        assert!(node.text("status").starts_with("Ready"), "{}", node.text("status"));
     }
 
     fn a_damaged_take_is_made_again(workshop) {
