@@ -9,9 +9,9 @@ mod parameters;
 
 use std::ffi::CStr;
 
-use crate::entry::{overlay_by_draw_suite, overlay_by_opengl};
 use crate::host::{Effect, Host, Properties};
 use crate::names;
+use crate::overlay_entry::{overlay_by_draw_suite, overlay_by_opengl};
 use crate::params::ALPHA_MODE;
 use crate::status::{Answer, Status};
 

@@ -2,14 +2,9 @@
 
 #![allow(unsafe_code)]
 
-mod interact;
-
 use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_char, c_int, c_void};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-
-pub(crate) use interact::{overlay_by_draw_suite, overlay_by_opengl};
 
 use openfx_sys::{
     OfxHost, OfxPlugin, OfxPropertySetHandle, OfxStatus, kOfxImageEffectPluginApiVersion,
@@ -17,11 +12,8 @@ use openfx_sys::{
 
 use crate::actions::{self, Action};
 use crate::host::{self, Call};
-use crate::status::{Answer, Status};
+use crate::status::{Status, guarded};
 use crate::{IDENTIFIER, names};
-
-#[cfg(not(panic = "unwind"))]
-compile_error!("a panic must unwind to the entry point: it would end the host otherwise");
 
 /// Hosts get it as a pointer to mutable memory, so it is in such memory; nobody changes it.
 struct Plugin(UnsafeCell<OfxPlugin>);
@@ -84,30 +76,4 @@ unsafe extern "C" fn main_entry(
         let call = unsafe { Call::new(handle, in_arguments, out_arguments) };
         actions::answer(action, call)
     })
-}
-
-/// Lets no panic out, and no status that a host does not expect.
-fn guarded(answer: impl FnOnce() -> Answer) -> OfxStatus {
-    match catch_unwind(AssertUnwindSafe(answer)) {
-        Ok(Ok(status)) => status.raw(),
-        Ok(Err(status)) => status.as_answer().raw(),
-        Err(_) => Status::FAILED.raw(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_panic_becomes_failed() {
-        assert_eq!(guarded(|| panic!("not to be seen by any host")), Status::FAILED.raw());
-    }
-
-    #[test]
-    fn an_error_becomes_a_status_that_hosts_expect() {
-        assert_eq!(guarded(|| Err(Status::of(3))), Status::FAILED.raw());
-        assert_eq!(guarded(|| Err(Status::MISSING_HOST_FEATURE)), 4);
-        assert_eq!(guarded(|| Ok(Status::REPLY_DEFAULT)), 14);
-    }
 }

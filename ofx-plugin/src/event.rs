@@ -11,11 +11,12 @@ use std::ffi::CStr;
 use wan_alpha_take::TakeRequest;
 use wan_alpha_take::message::Problem;
 
+use crate::accepted::Entry;
 use crate::node::Node;
 use crate::params::{
     HELD_KEY, HELD_REQUEST, REVISION, START_FRAME, STATUS, TAKE_KEY, TAKE_REQUEST,
 };
-use crate::record::{Entry, Record};
+use crate::record::Record;
 use crate::status::Status;
 use crate::studio::{Readiness, Studio};
 use crate::{wanted, words};

@@ -2,11 +2,11 @@
 //!
 //! Read in this order:
 //! - [`params`]: the one table of parameters, as data.
-//! - `entry`: the three exported functions and the entry point behind them.
+//! - `entry`, `overlay_entry`: the three exported functions and the entry points behind them.
 //! - `actions`: which function answers which action.
 //! - `describe`: what hosts learn about the node; `geometry`, `timing`: where and when it shows.
 //! - `changed`, `buttons`, `event`: what it does on the main thread; `wanted`: the request that its
-//!   parameters make; `record`: the ones that it has accepted.
+//!   parameters make; `accepted`, `record`: the ones that it has accepted.
 //! - `render`: which frame, or what instead of it (`show`), drawn by [`picture`].
 //! - `studio`: what all nodes of a process share: store, models, engine.
 //! - `overlay`: the ellipse in the viewer, to be dragged.
@@ -24,10 +24,11 @@
 //! - Only the property, image effect and parameter suites are required (test `describe`).
 //! - A string of the host is copied before the next call; a string given to the host is static or
 //!   outlives the call. No lock is held across a call to the host.
-//! - Unsafe code is in `entry` and under `host`, nowhere else.
+//! - Unsafe code is in `entry`, `overlay_entry` and under `host`, nowhere else.
 
 #![deny(unsafe_code)]
 
+mod accepted;
 mod actions;
 mod buttons;
 mod changed;
@@ -41,6 +42,7 @@ mod instance;
 mod names;
 mod node;
 mod overlay;
+mod overlay_entry;
 pub mod params;
 pub mod picture;
 mod record;

@@ -9,46 +9,11 @@
 use std::ffi::CStr;
 use std::sync::Arc;
 
-use wan_alpha_take::{TakeKey, TakeRequest};
-
+use crate::accepted::{Accepted, Entry};
 use crate::node::Node;
 use crate::params::{HELD_KEY, HELD_REQUEST, TAKE_KEY, TAKE_REQUEST};
 use crate::status::Status;
 use crate::studio::Studio;
-
-/// A take that a node has asked for.
-#[derive(Debug)]
-pub(crate) struct Accepted {
-    pub(crate) request: TakeRequest,
-    pub(crate) key: TakeKey,
-}
-
-/// What one of the two texts says.
-#[derive(Debug)]
-pub(crate) enum Entry {
-    /// A take.
-    Take(Box<Accepted>),
-    /// Nothing that can be read, and why.
-    Unreadable(String),
-}
-
-impl Entry {
-    pub(crate) fn read(text: &str) -> Self {
-        let accepted = TakeRequest::from_parameter(text)
-            .and_then(|request| Ok(Accepted { key: request.key()?, request }));
-        match accepted {
-            Ok(accepted) => Self::Take(Box::new(accepted)),
-            Err(error) => Self::Unreadable(error.to_string()),
-        }
-    }
-
-    pub(crate) fn accepted(&self) -> Option<&Accepted> {
-        match self {
-            Self::Take(accepted) => Some(accepted),
-            Self::Unreadable(_) => None,
-        }
-    }
-}
 
 /// One of the two takes of a node, as its parameters have it.
 #[derive(Debug)]

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use wan_alpha_take::TakeKey;
 use wan_alpha_take::store::{Frame, StoreError};
 
+use crate::accepted::Accepted;
 use crate::event::Sight;
 use crate::geometry::{FITS, frame_region, pixel_aspect};
 use crate::host::{Effect, Properties};
@@ -19,7 +20,7 @@ use crate::names;
 use crate::node::Node;
 use crate::params::{ALPHA_MODE, FIT, MISSING, TAKE_REQUEST, TRANSFER};
 use crate::picture::{Drawn, Look, Mark, Scene, Source, Stage, Tone, Transfer, Window, draw};
-use crate::record::{Accepted, Record};
+use crate::record::Record;
 use crate::show::{Course, Lack, Missing, Standing, course};
 use crate::status::{Answer, Status};
 use crate::studio::{Readiness, Studio};

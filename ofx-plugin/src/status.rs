@@ -1,6 +1,11 @@
 //! The answers that OpenFX knows, to be given and to be got.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use openfx_sys::OfxStatus;
+
+#[cfg(not(panic = "unwind"))]
+compile_error!("a panic must unwind to the entry point: it would end the host otherwise");
 
 /// A status of OpenFX. The headers have them as casts, which bindgen leaves out.
 #[must_use]
@@ -53,6 +58,15 @@ impl Status {
     }
 }
 
+/// Lets no panic out, and no status that a host does not expect.
+pub(crate) fn guarded(answer: impl FnOnce() -> Answer) -> OfxStatus {
+    match catch_unwind(AssertUnwindSafe(answer)) {
+        Ok(Ok(status)) => status.raw(),
+        Ok(Err(status)) => status.as_answer().raw(),
+        Err(_) => Status::FAILED.raw(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,5 +78,17 @@ mod tests {
         assert_eq!(Status::REPLY_DEFAULT.as_answer(), Status::REPLY_DEFAULT);
         assert_eq!(Status::of(0).ok(), Ok(()));
         assert_eq!(Status::of(4).ok(), Err(Status::MISSING_HOST_FEATURE));
+    }
+
+    #[test]
+    fn a_panic_becomes_failed() {
+        assert_eq!(guarded(|| panic!("not to be seen by any host")), Status::FAILED.raw());
+    }
+
+    #[test]
+    fn an_error_becomes_a_status_that_hosts_expect() {
+        assert_eq!(guarded(|| Err(Status::of(3))), Status::FAILED.raw());
+        assert_eq!(guarded(|| Err(Status::MISSING_HOST_FEATURE)), 4);
+        assert_eq!(guarded(|| Ok(Status::REPLY_DEFAULT)), 14);
     }
 }

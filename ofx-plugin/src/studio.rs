@@ -23,9 +23,9 @@ use wan_alpha_take::models::{Manifest, ModelError};
 use wan_alpha_take::store::{Store, Take};
 use wan_alpha_take::{NUMERICS, TakeKey, TakeRequest};
 
+use crate::accepted::Entry;
 use crate::environment;
 use crate::host::Host;
-use crate::record::Entry;
 pub(crate) use readiness::{Pending, Readiness};
 
 /// Takes that stay open: a few nodes at play.

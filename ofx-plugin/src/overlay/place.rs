@@ -3,12 +3,13 @@
 #![forbid(unsafe_code)]
 
 use super::view::TakeRegion;
+use crate::accepted::Accepted;
 use crate::geometry::{FITS, frame_region, pixel_aspect};
 use crate::host::Effect;
 use crate::node::Node;
 use crate::params::{FIT, TAKE_REQUEST};
 use crate::picture::Stage;
-use crate::record::{Accepted, Record};
+use crate::record::Record;
 use crate::status::Status;
 use crate::wanted;
 

@@ -1,13 +1,14 @@
 //! The overlay's entry points: one for each way of drawing, since the action does not say which.
 
+#![allow(unsafe_code)]
+
 use std::ffi::{CStr, c_char, c_void};
 
 use openfx_sys::{OfxPropertySetHandle, OfxStatus};
 
-use super::guarded;
 use crate::host::Interact;
 use crate::overlay::{self, Action, Way};
-use crate::status::{Answer, Status};
+use crate::status::{Answer, Status, guarded};
 
 pub(crate) unsafe extern "C" fn overlay_by_opengl(
     action: *const c_char,
