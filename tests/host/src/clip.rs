@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, RwLock, Weak};
 
 use crate::boundary::Handled;
@@ -18,6 +19,8 @@ pub(crate) struct Clip {
     pub(crate) name: String,
     pub(crate) properties: Arc<PropertySet>,
     source: RwLock<Option<Source>>,
+    /// How often an image of it was fetched.
+    pub(crate) fetched: AtomicU32,
 }
 
 impl Handled for Clip {
@@ -49,6 +52,7 @@ impl Clip {
             name: name.to_owned(),
             properties,
             source: RwLock::default(),
+            fetched: AtomicU32::new(0),
         })
     }
 

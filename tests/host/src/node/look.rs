@@ -2,12 +2,15 @@
 
 #![forbid(unsafe_code)]
 
+use std::sync::atomic::Ordering;
+
 use super::geometry::FramesOfClips;
 use super::{Node, geometry};
 use crate::action::Action;
 use crate::call::Call;
 use crate::effect::Preferences;
 use crate::images::Rect;
+use crate::rules::fail;
 use crate::status::Status;
 
 impl Node {
@@ -65,6 +68,16 @@ impl Node {
         let answer = geometry::clip_preferences(&self.state.effect());
         self.state.host().faults.check();
         answer
+    }
+
+    /// How often this instance has fetched an image of a clip.
+    #[must_use]
+    #[track_caller]
+    pub fn fetched(&self, clip: &str) -> u32 {
+        match self.state.effect().clip(clip) {
+            Some(clip) => clip.fetched.load(Ordering::Relaxed),
+            None => fail(&format!("{} has no clip {clip}", self.state.name)),
+        }
     }
 
     /// An action of whatever name on this instance, without arguments.

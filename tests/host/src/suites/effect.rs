@@ -6,6 +6,7 @@ use std::ffi::{c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{with_exposed_provenance_mut, without_provenance_mut};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use openfx_sys::{
     OfxImageClipHandle, OfxImageEffectHandle, OfxImageEffectSuiteV1, OfxImageMemoryHandle,
@@ -72,6 +73,7 @@ suite_functions! {
             doing.fault(Rule::ImageInRender, words);
             return Err(Status::FAILED);
         };
+        clip.fetched.fetch_add(1, Ordering::Relaxed);
         let fetched = if clip.is_output() {
             output(&clip, time, &rendering)?
         } else {
@@ -160,7 +162,8 @@ fn output(clip: &Arc<Clip>, time: f64, rendering: &Arc<Rendering>) -> Result<Fet
         doing::fault(Rule::ImageInRender, words);
         return Err(Status::FAILED);
     }
-    if time != rendering.time {
+    // NaN is rendered at NaN.
+    if time.total_cmp(&rendering.time).is_ne() {
         let words = format!("the output is fetched at {time}, rendered at {}", rendering.time);
         doing::fault(Rule::ImageInRender, words);
         return Err(Status::FAILED);

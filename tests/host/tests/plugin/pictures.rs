@@ -101,6 +101,14 @@ fn giving_up_is_noticed_and_timed() {
 }
 
 #[test]
+fn what_is_no_time_is_one_all_the_same() {
+    let Scene { node, .. } = &Scene::new(Profile::plain());
+    for time in [f64::NAN, f64::INFINITY, -1e12, -0.0] {
+        assert!(!node.render(&RenderAsk::at(time)).failed(), "{time}");
+    }
+}
+
+#[test]
 fn failures_say_why() {
     let Scene { node, .. } = &Scene::new(Profile::plain()).with("fail in words");
     let frame = node.view(1.0);
@@ -119,6 +127,7 @@ fn inputs_are_known_pictures() {
     let frame = node.view(7.0);
     assert_eq!(frame.made, Made::Same("Source".to_owned(), 7.0));
     assert_eq!(frame.pixel(10, 0), source.pixel(10.5, 0.5, 7.0));
+    assert_eq!(node.fetched("Source"), 0);
     node.disconnect("Source");
     assert_eq!(node.region(1.0).1, [0.0, 0.0, 64.0, 32.0]);
 }
@@ -128,6 +137,7 @@ fn frames_are_kept_by_what_they_depend_on() {
     let Scene { node, .. } = &Scene::new(Profile::plain());
     assert_eq!(node.view(1.0).made, Made::Rendered);
     assert_eq!(node.view(1.0).made, Made::FromMemory);
+    assert_eq!(node.fetched("Output"), 1);
     assert_eq!(node.view(2.0).made, Made::FromMemory, "it says that nothing changes with time");
     node.set("level", 0.25);
     assert_eq!(node.view(1.0).made, Made::Rendered);
