@@ -4,7 +4,10 @@
 #![cfg(unix)]
 
 mod batch;
+mod drawn;
+mod fringes;
 mod mischief;
+mod pictures;
 mod placement;
 mod story;
 mod threads;
