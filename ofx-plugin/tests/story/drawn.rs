@@ -6,7 +6,7 @@ use wan_alpha_take::TakeRequest;
 use wan_alpha_take::store::{Description, Take};
 use wan_alpha_test_host::{Depth, Image, Node};
 
-use crate::workshop::{Workshop, plain_node, request};
+use crate::workshop::{Workshop, plain_node, request, until_status};
 
 /// A pixel of a frame: straight, display-referred. From the frame's number and where the middle of
 /// the pixel lies, as fractions from the left and from below.
@@ -17,6 +17,7 @@ pub(crate) fn wanted(workshop: &Workshop, node: &Node) -> TakeRequest {
     let _ = fs::remove_file(workshop.at("engine"));
     plain_node(node, "drawn by hand");
     node.press("generate");
+    until_status(node, "refused", |status| status.contains("is not there"));
     request(node)
 }
 

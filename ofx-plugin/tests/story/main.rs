@@ -6,9 +6,11 @@
 mod batch;
 mod drawn;
 mod fringes;
+mod hang;
 mod mischief;
 mod pictures;
 mod placement;
+mod scrub;
 mod story;
 mod threads;
 mod workshop;

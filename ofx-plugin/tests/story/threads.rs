@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use wan_alpha_test_host::{Abort, AbortSwitch, Profile, RenderAsk};
 
-use crate::workshop::{FRAMES, alone, eventually, plain_node, shows, take, until_status};
+use crate::workshop::{FRAMES, alone, eventually, plain_node, shows, take, threads, until_status};
 
 alone! {
     fn ten_nodes_with_one_request_make_one_take(workshop) {
@@ -114,10 +114,6 @@ alone! {
             }
         }
     }
-}
-
-fn threads() -> usize {
-    std::fs::read_dir("/proc/self/task").unwrap().count()
 }
 
 /// Given up by somebody else, after a while.
