@@ -5,9 +5,7 @@
 use crate::event::{Restoring, look};
 use crate::host::{Effect, Properties};
 use crate::node::Node;
-use crate::params::{
-    self, HELD_KEY, HELD_REQUEST, REVISION, START_FRAME, STATUS, TAKE_KEY, TAKE_REQUEST,
-};
+use crate::params;
 use crate::status::{Answer, Status};
 use crate::{buttons, names};
 
@@ -33,7 +31,10 @@ pub(crate) fn changed(effect: Effect<'_>, arguments: Properties<'_>) -> Answer {
         press(node)?;
         return Ok(Status::OK);
     }
-    look(node, restoring(&name))?;
+    // Undo and redo arrive as edits, and what is written in answer to them loses what could be done
+    // again.
+    let restoring = if is_parameter && is_edit { Restoring::Forbidden } else { Restoring::Allowed };
+    look(node, restoring)?;
     Ok(Status::OK)
 }
 
@@ -57,14 +58,4 @@ fn button(name: &str) -> Option<Press> {
         (params::RELEASE_GPU, buttons::release_gpu),
     ];
     buttons.into_iter().find(|(id, _)| id.to_bytes() == name.as_bytes()).map(|(_, press)| press)
-}
-
-/// An undo or redo sets the node's own texts: nothing that could be undone is written in answer.
-fn restoring(name: &str) -> Restoring {
-    let own = [START_FRAME, TAKE_REQUEST, TAKE_KEY, HELD_REQUEST, HELD_KEY, REVISION, STATUS];
-    if own.iter().any(|id| id.to_bytes() == name.as_bytes()) {
-        Restoring::Forbidden
-    } else {
-        Restoring::Allowed
-    }
 }

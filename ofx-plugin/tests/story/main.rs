@@ -10,6 +10,7 @@ mod hang;
 mod mischief;
 mod pictures;
 mod placement;
+mod rows;
 mod scrub;
 mod story;
 mod threads;
