@@ -13,6 +13,7 @@ use crate::record::Record;
 use crate::status::Status;
 use crate::studio::{Pending, Readiness, Studio};
 use crate::wanted::{self, Unwanted};
+use crate::words;
 
 /// Fewer steps than a model's own draw a blurred take, where they are this few.
 const FEW_STEPS: u32 = 8;
@@ -62,7 +63,7 @@ fn begin(node: Node<'_>) -> Result<Option<TakeKey>, Status> {
     let (request, key) = match wanted(node, &studio, start) {
         Ok(wanted) => wanted,
         Err(unwanted) => {
-            let why = format!("Nothing was started: {unwanted}.");
+            let why = format!("Nothing was started: {}.", words::brief(&unwanted.to_string()));
             node.effect().tell(&why);
             say(node, &why)?;
             node.instance().set_trouble(Some(why));

@@ -40,7 +40,7 @@ impl Sight {
     pub(crate) fn of(record: &Record, studio: &Studio) -> Self {
         match record.take.entry.as_deref() {
             None => Self::Blank,
-            Some(Entry::Unreadable(reason)) => Self::Unreadable(reason.clone()),
+            Some(Entry::Unreadable(reason)) => Self::Unreadable(words::brief(reason)),
             Some(Entry::Take(accepted)) => Self::Take(studio.readiness_everywhere(accepted.key)),
         }
     }
@@ -72,8 +72,7 @@ impl Sight {
     }
 }
 
-/// Whether an event may bring the held take back: not where the host itself is setting the takes,
-/// as in an undo.
+/// Whether an event may bring the held take back: not where it may be part of an undo.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Restoring {
     Allowed,
@@ -115,7 +114,7 @@ pub(crate) fn fall_back(
     let held = &record.held;
     let sight = match held.entry.as_deref() {
         Some(Entry::Take(accepted)) => Sight::Take(studio.readiness(accepted.key)),
-        Some(Entry::Unreadable(reason)) => Sight::Unreadable(reason.clone()),
+        Some(Entry::Unreadable(reason)) => Sight::Unreadable(words::brief(reason)),
         None => Sight::Blank,
     };
     let put = NewTake { edit, take: [&held.text, &held.key], held: None, start: None };
@@ -216,7 +215,8 @@ fn staleness(node: Node<'_>, studio: &Studio, take: &TakeRequest) -> Option<Stri
             (!changed.is_empty()).then(|| words::stale(&changed))
         }
         Err(unwanted) => {
-            Some(format!("Changed since this take, and cannot be generated: {unwanted}."))
+            let why = words::brief(&unwanted.to_string());
+            Some(format!("Changed since this take, and cannot be generated: {why}."))
         }
     }
 }

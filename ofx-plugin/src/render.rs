@@ -185,7 +185,8 @@ impl Viewing<'_> {
     /// What the parameters ask for, in a batch render of a node that never asked.
     fn request(&self) -> Result<Accepted, Unshown> {
         let unwanted = |error: wanted::Unwanted| {
-            Unshown::Failed(format!("The take of this node cannot be made: {error}."))
+            let why = words::brief(&error.to_string());
+            Unshown::Failed(format!("The take of this node cannot be made: {why}."))
         };
         let request = wanted::request(self.node, self.studio, None).map_err(unwanted)?;
         let key = request.key().map_err(|error| unwanted(error.into()))?;

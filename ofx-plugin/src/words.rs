@@ -51,7 +51,18 @@ pub(crate) fn stale(changed: &[&str]) -> String {
 
 /// A problem as a sentence.
 pub(crate) fn problem(Problem { message, remedy, .. }: &Problem) -> String {
-    format!("{}; {}.", capitalised(message), remedy.trim_end_matches('.'))
+    format!("{}; {}.", capitalised(&brief(message)), brief(remedy).trim_end_matches('.'))
+}
+
+/// What a project file or an engine says may be of any length and hold anything: one line of it.
+pub(crate) fn brief(text: &str) -> String {
+    const MOST: usize = 400;
+    let mut letters = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
+    let mut line: String = letters.by_ref().take(MOST).collect();
+    if letters.next().is_some() {
+        line.push('\u{2026}');
+    }
+    line
 }
 
 /// The first letter of a sentence.
@@ -95,6 +106,13 @@ mod tests {
         assert!(stale(&["seed"]).starts_with("Changed since this take: seed. "));
         let three = stale(&["prompt", "seed", "size"]);
         assert!(three.starts_with("Changed since this take: prompt, seed and size. "), "{three}");
+    }
+
+    #[test]
+    fn what_others_say_is_one_line() {
+        assert_eq!(brief("no model\n`a`\0"), "no model `a` ");
+        let long = brief(&"\u{e9}".repeat(3000));
+        assert_eq!((long.chars().count(), long.ends_with('\u{2026}')), (401, true));
     }
 
     #[test]

@@ -246,7 +246,7 @@ impl TakeRequest {
         require(
             (1..=255).contains(&name.len()) && !name.starts_with('.') && !name.contains(hostile),
             "model",
-            format_args!("{name:?}"),
+            format_args!("{:?}", name.chars().take(80).collect::<String>()),
             "the name of a model, up to 255 bytes: no path, no leading dot",
             "use the name of an installed model",
         )

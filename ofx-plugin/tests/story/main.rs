@@ -7,6 +7,7 @@ mod batch;
 mod drawn;
 mod fringes;
 mod hang;
+mod hostile;
 mod mischief;
 mod pictures;
 mod placement;
