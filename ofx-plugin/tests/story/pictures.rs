@@ -2,7 +2,8 @@
 
 use wan_alpha_take::store::Take;
 use wan_alpha_test_host::{
-    Context, Depth, Image, Node, Plugin, Profile, RenderAsk, Source, Status, Stride, Tiles,
+    Context, Depth, Image, Node, Plugin, Profile, RenderAsk, Settings, Source, Status, Stride,
+    Tiles,
 };
 
 use crate::drawn::{draw, is_rounded, linear, rounding, show, time_of, wanted};
@@ -212,7 +213,7 @@ alone! {
         let time = time_of(&node, FRAME);
         let square = [40.0, 20.0, 168.0, 116.0];
         for (region, aspect) in [(square, 1.0), ([-10.0, -6.0, 182.0, 90.0], 1.0), (square, 2.0)] {
-            project.set_settings(wan_alpha_test_host::Settings {
+            project.set_settings(Settings {
                 pixel_aspect: aspect,
                 ..project.settings()
             });
@@ -251,6 +252,44 @@ alone! {
         assert_eq!(node.fetched("Source"), 0);
         node.disconnect("Source");
         assert_eq!(node.region(time), (Status::OK, [0.0, 0.0, 300.0, 200.0]));
+    }
+
+    fn the_ellipse_is_drawn_where_the_take_is(workshop) {
+        let (_host, plugin) = workshop.load(Profile::plain().sized(300.0, 200.0));
+        let project = plugin.project();
+        let node = project.add_preferred().unwrap();
+        let like = wanted(workshop, &node);
+        show(&node, &draw(workshop, &like, 7, SIZE, &|_, _, _| [1.0; 4]));
+        // As wide and as high as the take.
+        node.set("ellipseAxes", [f64::from(SIZE[0]) / f64::from(SIZE[1]), 1.0]);
+        for aspect in [1.0, 2.0, 0.5] {
+            let settings = Settings { pixel_aspect: aspect, ..project.settings() };
+            project.set_settings(settings);
+            let _ = node.preferences();
+            for fit in [0, 2, 3] {
+                node.set("fit", fit);
+                let frame = node.render(&RenderAsk::at(time_of(&node, 0)));
+                let [left, bottom, right, top] = frame.image().bounds();
+                let places = (bottom..top).flat_map(|y| (left..right).map(move |x| [x, y]));
+                let seen: Vec<_> =
+                    places.filter(|[x, y]| frame.pixel(*x, *y)[3] > 0.5).collect();
+                let ends = |at: usize| {
+                    let places = seen.iter().map(|place| place[at]);
+                    [places.clone().min().unwrap(), places.max().unwrap() + 1].map(f64::from)
+                };
+                let ([x1, x2], [y1, y2]) = (ends(0), ends(1));
+                let take = [x1 * aspect, y1, x2 * aspect, y2];
+                let strokes = node.overlay().unwrap().draw().strokes;
+                let outline = strokes.iter().max_by_key(|stroke| stroke.points.len()).unwrap();
+                let bound = |at: usize, pick: fn(f64, f64) -> f64| {
+                    outline.points.iter().map(|point| point[at]).reduce(pick).unwrap()
+                };
+                let drawn =
+                    [bound(0, f64::min), bound(1, f64::min), bound(0, f64::max), bound(1, f64::max)];
+                let apart = take.iter().zip(drawn).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+                assert!(apart < 1.5 * aspect.max(1.0), "fit {fit}, {aspect}: {take:?}, {drawn:?}");
+            }
+        }
     }
 
     fn before_and_after_the_take(workshop) {
