@@ -41,7 +41,7 @@ pub(crate) struct Timing {
 impl Timing {
     /// Of a take of `take_rate` frames per second.
     pub(crate) fn of(node: Node<'_>, take_rate: u32) -> Result<Self, Status> {
-        let speed = node.double(SPEED)?;
+        let speed = Some(node.double(SPEED)?).filter(is_sound).unwrap_or(1.0);
         Ok(Self {
             start: f64::from(node.int(START_FRAME)?),
             pace: f64::from(take_rate) * speed / host_rate(node.effect()),
@@ -85,8 +85,12 @@ fn host_rate(effect: Effect<'_>) -> f64 {
         let clip = effect.clip(names::CLIP_OUTPUT)?;
         effect.clip_properties(clip)?.double(names::FRAME_RATE, 0)
     };
-    let sound = |rate: &f64| rate.is_finite() && *rate > 0.0;
-    own.ok().filter(sound).or_else(|| output().ok().filter(sound)).unwrap_or(USUAL_RATE)
+    own.ok().filter(is_sound).or_else(|| output().ok().filter(is_sound)).unwrap_or(USUAL_RATE)
+}
+
+/// A rate or a speed; an expression in a host can make it anything.
+fn is_sound(rate: &f64) -> bool {
+    rate.is_finite() && *rate > 0.0
 }
 
 #[cfg(test)]

@@ -292,6 +292,21 @@ alone! {
         }
     }
 
+    fn a_speed_that_is_no_number_counts_as_one(workshop) {
+        let (_host, plugin) = workshop.load(Profile::plain().sized(64.0, 48.0));
+        let project = plugin.project();
+        let node = project.add_preferred().unwrap();
+        let like = wanted(workshop, &node);
+        let take = draw(workshop, &like, 7, SIZE, &asymmetric);
+        show(&node, &take);
+        node.set("outside", 3);
+        let domain = node.time_domain();
+        node.set("speed", f64::NAN);
+        assert_eq!(node.time_domain(), domain);
+        let frame = node.render(&RenderAsk::at(time_of(&node, FRAME)));
+        assert_shows(frame.image(), &take, Some(FRAME), "NaN");
+    }
+
     fn before_and_after_the_take(workshop) {
         let (_host, plugin) = workshop.load(Profile::plain().sized(64.0, 48.0));
         let project = plugin.project();
