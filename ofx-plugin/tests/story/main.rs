@@ -6,6 +6,7 @@
 mod batch;
 mod drawn;
 mod fringes;
+mod fuzz;
 mod hang;
 mod hostile;
 mod mischief;
