@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::CStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use wan_alpha_take::TakeKey;
@@ -24,6 +25,8 @@ pub(crate) struct Instance {
     asked: Mutex<Option<TakeKey>>,
     /// What went wrong or was refused last, until the artist does something about it.
     trouble: Mutex<Option<String>>,
+    /// Whether a render's message stands.
+    complaining: AtomicBool,
     /// In the General context only.
     source: Option<Clip>,
     /// In the order of [`TABLE`]; a host may have left one out.
@@ -60,6 +63,16 @@ impl Instance {
         *self.trouble.lock() = trouble;
     }
 
+    /// A render has failed, with a message.
+    pub(crate) fn complains(&self) {
+        self.complaining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a message of a render stood until now.
+    pub(crate) fn stops_complaining(&self) -> bool {
+        self.complaining.swap(false, Ordering::Relaxed)
+    }
+
     /// The Source, where something is connected to it.
     pub(crate) fn connected_source(&self, effect: Effect<'_>) -> Option<Clip> {
         let source = self.source?;
@@ -89,8 +102,8 @@ pub(crate) fn create(effect: Effect<'_>) -> Answer {
         }
     }
     let name = format!("{}-{:016x}", std::process::id(), fastrand::u64(..));
-    let (asked, trouble) = Default::default();
-    effect.attach(Instance { name, asked, trouble, source, parameters })?;
+    let (asked, trouble, complaining) = Default::default();
+    effect.attach(Instance { name, asked, trouble, complaining, source, parameters })?;
     Ok(Status::OK)
 }
 

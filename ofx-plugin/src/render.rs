@@ -72,10 +72,17 @@ pub(crate) fn render(effect: Effect<'_>, arguments: Properties<'_>) -> Answer {
     let node = Node::of(effect, arguments.double(names::TIME, 0)?)?;
     let abort = Abort::of(effect);
     match view(node, &abort) {
-        Ok(view) => paint(node, arguments, &view, &abort),
+        Ok(view) => {
+            // Some hosts do not render again, nor look as if they could, while a message stands.
+            if node.instance().stops_complaining() {
+                effect.clear_error();
+            }
+            paint(node, arguments, &view, &abort)
+        }
         Err(Unshown::Aborted) => Ok(Status::OK),
         Err(Unshown::Host(status)) => Err(status),
         Err(Unshown::Failed(why)) => {
+            node.instance().complains();
             effect.show_error(c"take", &why);
             Err(Status::FAILED)
         }
@@ -214,8 +221,15 @@ impl Viewing<'_> {
     /// The held take with a mark, else a placeholder.
     fn stand_in(&self, sight: &Sight) -> Result<View, Unshown> {
         let told = told(sight);
-        let held = self.record.held().map(|held| Sight::Take(self.studio.readiness(held.key)));
-        match held.map(|held| self.show(&held)).transpose()?.flatten() {
+        let held = self.record.held();
+        let shown = match held.map(|held| Sight::Take(self.studio.readiness(held.key))) {
+            Some(held) => self.show(&held)?,
+            None => None,
+        };
+        if let (None, Some(held)) = (&shown, held) {
+            self.studio.forget(held.key);
+        }
+        match shown {
             Some(View::Take(frame)) => {
                 let words = match told.tone {
                     Tone::Failed => &told.words,

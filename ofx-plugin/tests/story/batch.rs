@@ -90,6 +90,20 @@ alone! {
         assert!(workshop.engines().is_empty());
     }
 
+    fn a_message_goes_once_there_is_a_picture(workshop) {
+        let (host, plugin) = background(workshop);
+        let project = plugin.project();
+        let (node, other) = (node(&project), self::node(&project));
+        node.set("missing", 2);
+        let ask = RenderAsk::at(0.0).for_a_file();
+        assert!(node.render(&ask).failed() && node.message().is_some());
+        // The same take, which somebody else has made meanwhile.
+        assert!(!other.render(&ask).failed());
+        host.world_changed();
+        assert!(!node.render(&ask).failed());
+        assert_eq!(node.message(), None);
+    }
+
     fn missing_as_empty_starts_nothing_and_is_told_once(workshop) {
         let (_host, plugin) = background(workshop);
         let project = plugin.project();
