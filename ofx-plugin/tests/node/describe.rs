@@ -1,7 +1,6 @@
 //! What a host learns, in every context, from every kind of host.
 
 use std::ffi::CStr;
-use std::time::{Duration, Instant};
 
 use wan_alpha_ofx::params::{Group, Kind, Lines, Parameter, Shown, TABLE, Unit};
 use wan_alpha_test_host::{
@@ -61,15 +60,12 @@ fn plugin_is_one_and_named_for_good() {
 
 /// As hosts scan: once to know the plug-in, once to use it, and whenever they scan again.
 #[test]
-fn scanning_again_is_fast_and_the_same() {
+fn scanning_again_says_the_same() {
     let host = Host::new(Profile::plain());
     let binary = host.open(file()).unwrap();
-    let begun = Instant::now();
-    let plugin = binary.plugin(0).unwrap();
-    plugin.describe_again();
-    drop(plugin);
-    let elapsed = begun.elapsed();
-    assert!(elapsed < Duration::from_millis(20), "{elapsed:?}");
+    for _ in 0..2 {
+        binary.plugin(0).unwrap().describe_again();
+    }
 }
 
 #[test]
