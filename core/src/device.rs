@@ -108,7 +108,12 @@ fn load_cuda(folders: &[PathBuf]) -> Result<()> {
 
 /// Two builds of libtorch in one process crash at some later time: refuse at once.
 fn check_build(library: &Path) -> Result<()> {
-    let file = library.with_file_name("build-version");
+    // In a bundle it lies beside the libraries; set-up puts it into the folder above them, as
+    // libtorch's own archives do.
+    let library = &library.canonicalize().map_err(Error::io("find", library))?;
+    let beside = library.with_file_name("build-version");
+    let above = library.ancestors().nth(2).map(|folder| folder.join("build-version"));
+    let file = above.filter(|_| !beside.is_file()).unwrap_or(beside);
     let found = std::fs::read_to_string(&file).map_err(Error::io("read", &file))?;
     let found = found.lines().next().unwrap_or_default().trim();
     if found == LIBTORCH_BUILD {
@@ -167,6 +172,20 @@ mod tests {
         std::fs::write(folder.path().join("build-version"), "1.0.0+cu90\n").unwrap();
         let error = load_cuda(&[folder.path().to_owned()]).unwrap_err().to_string();
         assert!(error.contains("1.0.0+cu90") && error.contains(LIBTORCH_BUILD), "{error}");
+    }
+
+    #[test]
+    fn the_build_is_named_beside_the_libraries_or_above_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let lib = folder.path().join("lib");
+        let library = lib.join("libtorch_cuda.so");
+        std::fs::create_dir(&lib).unwrap();
+        std::fs::write(&library, b"").unwrap();
+        assert!(check_build(&library).unwrap_err().to_string().contains("build-version"));
+        std::fs::write(folder.path().join("build-version"), LIBTORCH_BUILD).unwrap();
+        check_build(&library).unwrap();
+        std::fs::write(lib.join("build-version"), "1.0.0\n").unwrap();
+        assert!(check_build(&library).unwrap_err().to_string().contains("1.0.0"));
     }
 
     #[test]

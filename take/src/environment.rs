@@ -174,10 +174,11 @@ fn draft_folders(around: &[PathBuf]) -> Vec<PathBuf> {
     bundled.chain(beside).chain(checkout).filter(|folder| folder.is_dir()).collect()
 }
 
-/// Beside the program, in a `lib` beside its folder, and where set-up puts it in a checkout.
+/// Beside the program, in a bundle's `lib` there, in a `lib` beside the program's folder, and where
+/// set-up puts it in a checkout.
 fn library_folders(around: &[PathBuf]) -> Vec<PathBuf> {
-    let beside =
-        around.first().into_iter().flat_map(|folder| [folder.clone(), folder.join("../lib")]);
+    let folders = |folder: &PathBuf| [folder.clone(), folder.join("lib"), folder.join("../lib")];
+    let beside = around.first().into_iter().flat_map(folders);
     let checkout = around.iter().map(|folder| folder.join(".setup/libtorch-cuda/lib"));
     beside.chain(checkout).filter(|folder| folder.is_dir()).collect()
 }
