@@ -1,121 +1,233 @@
 //! `cargo xtask bundle`: the folder that hosts load.
 //!
-//! What goes where is one description, [`Layout`]; making it is copying. A bundle appears whole or
-//! not at all: it is laid out beside its place and moved there.
+//! What goes where is one description, [`Layout`]; making it is copying, checking it is reading the
+//! files. A bundle appears whole and checked, or not at all. What keeps it from running on every
+//! system that it is meant for is measured, said, and written into it.
+
+mod check;
+mod elf;
+pub(crate) mod layout;
+mod libtorch;
+pub(crate) mod make;
+#[cfg(test)]
+mod planted;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::tree::Tree;
 use crate::{cargo, setup};
+use layout::{Layout, Libraries, ONLY_HERE, Parts, Source};
 
-/// The bundle's name; the plug-in inside must have it too.
-const NAME: &str = "WanAlpha.ofx";
+/// Where a bundle goes, and where `install` takes it from.
+pub(crate) const PLACE: &str = "target/bundle";
+
+/// The oldest glibc that the plug-in is linked for.
+const PLUGIN_TARGET: &str = "x86_64-unknown-linux-gnu.2.28";
+
+/// Read by the build script of the engine.
+const RUN_PATH: &str = "WAN_ALPHA_BUILD_RUN_PATH";
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Where the bundle goes.
-    #[arg(long, value_name = "DIR", default_value = "target/bundle")]
+    #[arg(long, value_name = "DIR", default_value = PLACE)]
     to: PathBuf,
+    /// Bring CUDA's part of libtorch (3.1 GB).
+    #[arg(long)]
+    cuda: bool,
+    /// Bring no libtorch: the engine uses this one, which must be of the same build.
+    #[arg(long, value_name = "DIR", conflicts_with = "cuda")]
+    system_libtorch: Option<PathBuf>,
+    /// Bring this libstdc++.so.6, for systems whose own is too old for the engine.
+    #[arg(long, value_name = "FILE")]
+    libstdcxx: Option<PathBuf>,
+    /// For others: refuse to make a bundle that runs on this machine only.
+    #[arg(long)]
+    release: bool,
+    /// Link the plug-in with this machine's own linker and glibc. Quicker; for this machine only.
+    #[arg(long, conflicts_with = "release")]
+    without_zig: bool,
 }
 
 pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
-    setup::ensure(tree)?;
-    let release = |package| ["--release", "--package", package];
-    let plugin = cargo::build_library(tree, &release("wan-alpha-ofx"), "wan_alpha_ofx")?;
-    let engine = cargo::build(tree, &release("wan-alpha"), "wan-alpha")?;
-    let layout = Layout::of_this_system(plugin, engine);
-    let made = layout.make(&tree.root().join(&options.to))?;
-    println!("{}", tree.short(&made));
-    eprintln!(
-        "the engine in it finds libtorch in this checkout's .setup: the bundle is for this machine \
-         only. A host finds it with OFX_PLUGIN_PATH={}",
-        tree.root().join(&options.to).display()
-    );
+    let layout = Layout::here();
+    setup::ensure_for_bundle(tree, options.cuda, !options.without_zig)?;
+    let plugin = build_plugin(tree, options)?;
+    let engine = build_engine(tree, layout)?;
+    let parts = Parts {
+        libraries: libraries(tree, options, &engine)?,
+        only_here: known_reasons(options),
+        plugin,
+        engine,
+        resources: tree.root().join("resources"),
+        licence: tree.root().join("LICENSE"),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let plist = parts.resources.join("Info.plist");
+    let plist = fs::read_to_string(&plist)
+        .with_context(|| format!("{} cannot be read", plist.display()))?;
+    let draft = files_below(&parts.resources.join("draft-model"))?;
+    let items = layout.items(&parts, &plist, &draft);
+    let shared = items.iter().filter(|item| matches!(item.source, Source::Share(_))).count();
+
+    let folder = tree.root().join(&options.to);
+    eprintln!("bundle: {} files, {shared} of them shared with set-up where possible", items.len());
+    let (bundle, reasons) =
+        make::make(&items, &folder, |new| examine(new, layout, &parts, options.release))?;
+    println!("{}", tree.short(&bundle));
+    eprintln!("{}", closing_words(&folder, &reasons, draft.is_empty()));
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a bundle holds: files below `Contents`, and where they come from.
-struct Layout {
-    files: Vec<(PathBuf, PathBuf)>,
+fn build_plugin(tree: &Tree, options: &Options) -> Result<PathBuf> {
+    let arguments = ["--release", "--package", "wan-alpha-ofx"];
+    if options.without_zig {
+        return cargo::build_library(tree, &arguments, "wan_alpha_ofx");
+    }
+    let built = cargo::zig_build_library(
+        tree,
+        &setup::zig(tree),
+        PLUGIN_TARGET,
+        &arguments,
+        "wan_alpha_ofx",
+    );
+    built.context(
+        "the plug-in could not be linked for glibc 2.28 (`--without-zig` links it for this machine \
+         only)",
+    )
 }
 
-impl Layout {
-    /// OpenFX names the folder of binaries after the system.
-    fn of_this_system(plugin: PathBuf, engine: PathBuf) -> Self {
-        let system = match std::env::consts::OS {
-            "windows" => "Win64".to_owned(),
-            "macos" => "MacOS".to_owned(),
-            _ => format!("Linux-{}", std::env::consts::ARCH.replace('_', "-")),
-        };
-        let binaries = Path::new(&system);
-        let command = format!("wan-alpha{}", std::env::consts::EXE_SUFFIX);
-        Self { files: vec![(binaries.join(NAME), plugin), (binaries.join(command), engine)] }
-    }
-
-    /// Lays the bundle out in `folder`, in the place of an earlier one.
-    fn make(&self, folder: &Path) -> Result<PathBuf> {
-        let bundle = folder.join(format!("{NAME}.bundle"));
-        let new = folder.join(format!("{NAME}.bundle.new"));
-        remove(&new)?;
-        for (place, source) in &self.files {
-            let target = new.join("Contents").join(place);
-            let parent = target.parent().unwrap_or(folder);
-            fs::create_dir_all(parent)
-                .with_context(|| format!("{} cannot be made", parent.display()))?;
-            fs::copy(source, &target).with_context(|| {
-                format!("{} cannot be copied to {}", source.display(), target.display())
-            })?;
-        }
-        remove(&bundle)?;
-        fs::rename(&new, &bundle)
-            .with_context(|| format!("{} cannot be put in its place", bundle.display()))?;
-        Ok(bundle)
-    }
+fn build_engine(tree: &Tree, layout: &Layout) -> Result<PathBuf> {
+    let run_path = layout.run_path.map(|path| (RUN_PATH, path));
+    cargo::build_with(tree, &["--release", "--package", "wan-alpha"], "wan-alpha", run_path)
 }
 
-fn remove(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("{} cannot be removed", folder.display()))
-        }
-        _ => Ok(()),
+fn libraries(tree: &Tree, options: &Options, engine: &Path) -> Result<Libraries> {
+    let built_with = setup::foreign_libtorch(tree).unwrap_or_else(|| tree.libtorch());
+    if let Some(named) = &options.system_libtorch {
+        ensure!(
+            options.libstdcxx.is_none(),
+            "--libstdcxx has no place beside --system-libtorch: the folder is the user's"
+        );
+        return libtorch::of_user(named, &built_with, engine).map(Libraries::Users);
     }
+    let mut files = libtorch::needed_by(engine, &built_with.join("lib"))?;
+    if options.cuda {
+        files = libtorch::with_all_of(files, &setup::cuda(tree).join("lib"))?;
+    }
+    if let Some(file) = &options.libstdcxx {
+        ensure!(
+            file.file_name().is_some_and(|name| name == "libstdc++.so.6"),
+            "--libstdcxx {} must be a file of the name libstdc++.so.6, by which it is asked for",
+            file.display()
+        );
+        files.push(file.clone());
+    }
+    Ok(Libraries::Brought { files, build: libtorch::build(&built_with)? })
+}
+
+/// Why this bundle is for this machine only, as far as the options say.
+fn known_reasons(options: &Options) -> Vec<String> {
+    let own_linker = options
+        .without_zig
+        .then(|| "the plug-in was linked for this machine's own glibc (--without-zig)".to_owned());
+    let users = options.system_libtorch.as_ref().map(|folder| {
+        format!("the engine uses the libtorch in {} (--system-libtorch)", folder.display())
+    });
+    own_linker.into_iter().chain(users).collect()
+}
+
+/// Every file below a folder, which may be absent, by its place in it.
+fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut open = vec![folder.to_path_buf()];
+    while let Some(inside) = open.pop().filter(|inside| inside.is_dir()) {
+        let entries = fs::read_dir(&inside)
+            .with_context(|| format!("{} cannot be read", inside.display()))?;
+        for entry in entries {
+            let path = entry?.path();
+            if path.is_dir() {
+                open.push(path);
+            } else if let Ok(place) = path.strip_prefix(folder) {
+                files.push(place.to_owned());
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Checks a bundle before it takes its place, and marks it if it is for this machine only.
+/// Returns the reasons for that.
+fn examine(new: &Path, layout: &Layout, parts: &Parts, release: bool) -> Result<Vec<String>> {
+    let report = check::check(new, layout, &parts.version)?;
+    eprint!("{report}");
+    ensure!(
+        report.faults.is_empty(),
+        "the bundle is not fit for use:\n  {}",
+        report.faults.join("\n  ")
+    );
+    starts(&new.join("Contents").join(layout.engine()), &parts.version)?;
+    let mut reasons = parts.only_here.clone();
+    reasons.extend(report.above_floor);
+    if reasons.is_empty() {
+        return Ok(reasons);
+    }
+    ensure!(
+        !release,
+        "--release: this bundle would run on this machine and its like only:\n  {}\nbundle/README.md \
+         says how a release is built",
+        reasons.join("\n  ")
+    );
+    let file = new.join("Contents").join(ONLY_HERE);
+    let text = format!(
+        "This bundle was made for the machine that made it, and may not run on others:\n\n- {}\n",
+        reasons.join("\n- ")
+    );
+    fs::write(&file, text).with_context(|| format!("{} cannot be written", file.display()))?;
+    Ok(reasons)
+}
+
+/// The engine finds its libraries with an empty environment, and is of the version it should be.
+fn starts(engine: &Path, version: &str) -> Result<()> {
+    let output = Command::new(engine)
+        .arg("--version")
+        .env_clear()
+        .output()
+        .with_context(|| format!("{} could not be started", engine.display()))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() || said.trim() != format!("wan-alpha {version}") {
+        bail!(
+            "{} --version said `{}` ({}), expected `wan-alpha {version}`; on standard error: {}",
+            engine.display(),
+            said.trim(),
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    Ok(())
+}
+
+fn closing_words(folder: &Path, reasons: &[String], no_draft: bool) -> String {
+    let mut lines = vec!["the bundle is made and checked, and its engine starts".to_owned()];
+    if no_draft {
+        lines.push("no draft model is in it: resources/draft-model does not exist".to_owned());
+    }
+    if !reasons.is_empty() {
+        lines.push("THIS MACHINE ONLY, because".to_owned());
+        lines.extend(reasons.iter().map(|reason| format!("  {reason}")));
+    }
+    lines.push(format!(
+        "install it with `cargo xtask install`, or let a host find it where it is with \
+         OFX_PLUGIN_PATH={}",
+        folder.display()
+    ));
+    lines.join("\n")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bundle_is_laid_out_as_hosts_look_for_it_and_replaces_the_one_before() {
-        let folder = tempfile::tempdir().unwrap();
-        let [plugin, engine] = ["plugin.so", "engine"].map(|name| folder.path().join(name));
-        let out = folder.path().join("out");
-        for text in ["old", "new"] {
-            fs::write(&plugin, text).unwrap();
-            fs::write(&engine, text).unwrap();
-            let bundle = Layout::of_this_system(plugin.clone(), engine.clone()).make(&out).unwrap();
-            assert_eq!(bundle, out.join("WanAlpha.ofx.bundle"));
-            let systems: Vec<_> = fs::read_dir(bundle.join("Contents")).unwrap().collect();
-            let [Ok(system)] = &systems[..] else { panic!("{systems:?}") };
-            assert_eq!(fs::read_to_string(system.path().join("WanAlpha.ofx")).unwrap(), text);
-        }
-        assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn what_is_missing_is_named_and_leaves_the_bundle_before() {
-        let folder = tempfile::tempdir().unwrap();
-        let plugin = folder.path().join("plugin.so");
-        fs::write(&plugin, "x").unwrap();
-        let engine = folder.path().join("engine");
-        let made = Layout::of_this_system(plugin.clone(), plugin.clone()).make(folder.path());
-        let error = Layout::of_this_system(plugin, engine).make(folder.path()).unwrap_err();
-        assert!(format!("{error:#}").contains("engine"), "{error:#}");
-        assert!(made.unwrap().join("Contents").is_dir());
-    }
-}
+mod tests;

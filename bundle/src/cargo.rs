@@ -7,7 +7,7 @@
 use std::env;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -27,6 +27,11 @@ pub(crate) fn command<S: AsRef<OsStr>>(
 ) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(tree.root()).args(arguments);
+    as_if_typed(tree, &mut cargo);
+    cargo
+}
+
+fn as_if_typed(tree: &Tree, cargo: &mut Command) {
     for (name, _) in env::vars_os() {
         let name = name.to_string_lossy();
         if SET_BY_CARGO.iter().any(|prefix| name.starts_with(prefix)) {
@@ -36,7 +41,6 @@ pub(crate) fn command<S: AsRef<OsStr>>(
     if setup::foreign_libtorch(tree).is_none() {
         cargo.env_remove("LIBTORCH");
     }
-    cargo
 }
 
 /// Runs to the end; the exit status is for the caller to judge.
@@ -48,27 +52,64 @@ pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
 
 /// Builds one binary or example and returns where cargo put it.
 pub(crate) fn build(tree: &Tree, arguments: &[&str], target: &str) -> Result<PathBuf> {
-    artifact(tree, arguments, target, executable)
+    build_with(tree, arguments, target, None)
+}
+
+/// The same, with a variable that a build script reads.
+pub(crate) fn build_with(
+    tree: &Tree,
+    arguments: &[&str],
+    target: &str,
+    variable: Option<(&str, &str)>,
+) -> Result<PathBuf> {
+    let mut cargo = command(tree, ["build"].iter().chain(arguments));
+    cargo.envs(variable);
+    let set = variable.map(|(name, value)| format!("{name}='{value}' ")).unwrap_or_default();
+    let shown = format!("{set}cargo build {}", arguments.join(" "));
+    artifact(cargo, &shown, target, executable)
 }
 
 /// Builds one library for other programs to load and returns where cargo put it.
 pub(crate) fn build_library(tree: &Tree, arguments: &[&str], target: &str) -> Result<PathBuf> {
-    artifact(tree, arguments, target, library)
+    let cargo = command(tree, ["build"].iter().chain(arguments));
+    artifact(cargo, &format!("cargo build {}", arguments.join(" ")), target, library)
+}
+
+/// The same, linked by zig for a system with the glibc that ends the name of `system`. `zig` is the
+/// folder that set-up lays out.
+pub(crate) fn zig_build_library(
+    tree: &Tree,
+    zig: &Path,
+    system: &str,
+    arguments: &[&str],
+    target: &str,
+) -> Result<PathBuf> {
+    let fixed = ["zigbuild", "--target", system];
+    let mut cargo = Command::new(zig.join("cargo-zigbuild"));
+    cargo.current_dir(tree.root()).args(fixed.iter().chain(arguments));
+    as_if_typed(tree, &mut cargo);
+    let caches = tree.root().join("target/zig");
+    cargo
+        .env("CARGO_ZIGBUILD_ZIG_PATH", zig.join("zig"))
+        .env("CARGO_ZIGBUILD_CACHE_DIR", caches.join("wrappers"))
+        .env("ZIG_GLOBAL_CACHE_DIR", caches.join("global"))
+        .env("ZIG_LOCAL_CACHE_DIR", caches.join("local"));
+    let shown = format!("cargo {} {}", fixed.join(" "), arguments.join(" "));
+    artifact(cargo, &shown, target, library)
 }
 
 fn artifact(
-    tree: &Tree,
-    arguments: &[&str],
+    mut command: Command,
+    shown: &str,
     target: &str,
     announced: fn(&str, &str) -> Option<PathBuf>,
 ) -> Result<PathBuf> {
-    let shown = format!("cargo build {}", arguments.join(" "));
     eprintln!("building: {shown}");
-    let mut child = command(tree, ["build"].iter().chain(arguments))
+    let mut child = command
         .arg("--message-format=json-render-diagnostics")
         .stdout(Stdio::piped())
         .spawn()
-        .context("cargo could not be started")?;
+        .with_context(|| format!("{} could not be started", command.get_program().display()))?;
     let mut built = None;
     if let Some(messages) = child.stdout.take() {
         for line in BufReader::new(messages).lines() {

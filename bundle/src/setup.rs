@@ -18,7 +18,7 @@ mod plan;
 mod wheels;
 
 use std::fs::{self, File, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -28,11 +28,12 @@ use crate::tree::Tree;
 use layout::Layout;
 use machine::Compiler;
 use manifest::{Manifest, PartRecord};
-use parts::{CPU, CUDA, LIBCLANG, Part, RULES};
+use parts::{CPU, CUDA, LIBCLANG, Own, Part, RULES, ZIG};
 use plan::Plan;
 
-pub(crate) use foreign::named as foreign_libtorch;
+pub(crate) use foreign::{named as foreign_libtorch, version as version_of_libtorch};
 pub(crate) use machine::{Python, check_disk};
+pub(crate) use needed::OF_THE_SYSTEM;
 pub(crate) use pins::Bytes;
 
 #[derive(clap::Args, Default)]
@@ -43,6 +44,10 @@ pub(crate) struct Options {
     /// Keep the fetched wheels in .setup/wheels.
     #[arg(long)]
     keep_wheels: bool,
+    /// Lay out what the bundle's plug-in is linked with, in .setup/zig (103 MB to fetch, 250 MB on
+    /// disk).
+    #[arg(long)]
+    zig: bool,
 }
 
 pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
@@ -54,6 +59,21 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
 /// Set-up as the other verbs want it: for the CPU, one line where nothing is to be done.
 pub(crate) fn ensure(tree: &Tree) -> Result<()> {
     set_up(tree, &Options::default())
+}
+
+/// Where CUDA's part of libtorch is laid out.
+pub(crate) fn cuda(tree: &Tree) -> PathBuf {
+    tree.setup().join(CUDA.folder)
+}
+
+/// Where zig and cargo-zigbuild are laid out.
+pub(crate) fn zig(tree: &Tree) -> PathBuf {
+    tree.setup().join(ZIG.folder)
+}
+
+/// Set-up for a bundle.
+pub(crate) fn ensure_for_bundle(tree: &Tree, cuda: bool, zig: bool) -> Result<()> {
+    set_up(tree, &Options { cuda, zig, keep_wheels: false })
 }
 
 fn set_up(tree: &Tree, options: &Options) -> Result<()> {
@@ -111,6 +131,7 @@ fn parts_to_lay_out(tree: &Tree, options: &Options) -> Result<Vec<&'static Part>
             );
         }
     }
+    parts.extend(options.zig.then_some(&ZIG));
     Ok(parts)
 }
 
@@ -164,15 +185,18 @@ fn lay_out(tree: &Tree, part: &Part) -> Result<()> {
         }
     }
     own::make(&mut layout, part)?;
-    let libraries = needed::check(&layout.folder().join("lib"))?;
+    let checked = match part.own {
+        Own::Nothing => String::new(),
+        _ => {
+            let libraries = needed::check(&layout.folder().join("lib"))?;
+            format!("; libraries: {libraries}, and every one that they ask for is there")
+        }
+    };
 
     let record =
         PartRecord { fingerprint: part.fingerprint(), rules: RULES, sources: layout.finish()? };
     manifest.record(part.folder, record);
     manifest.save(&tree.manifest())?;
-    eprintln!(
-        "  laid out in {:.0} s; libraries: {libraries}, and every one that they ask for is there",
-        begun.elapsed().as_secs_f64()
-    );
+    eprintln!("  laid out in {:.0} s{checked}", begun.elapsed().as_secs_f64());
     Ok(())
 }

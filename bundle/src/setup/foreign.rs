@@ -77,7 +77,7 @@ pub(crate) fn check(libtorch: &Path) -> Result<String> {
 }
 
 /// From `build-version`, or from `version.py` where it is a Python package.
-fn version(libtorch: &Path) -> Option<String> {
+pub(crate) fn version(libtorch: &Path) -> Option<String> {
     if let Ok(text) = fs::read_to_string(libtorch.join("build-version")) {
         return text.lines().next().map(|line| line.trim().to_owned());
     }

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -68,7 +69,13 @@ impl Layout {
                 .with_context(|| format!("entry {index} of {shown} has an unreadable name"))?;
             ensure!(entry.enclosed_name().is_some(), "{shown} holds an unsafe path: {name}");
             if let Some(path) = (part.destination)(&name) {
-                let written = self.write(&path, &mut entry);
+                let program = entry.unix_mode().is_some_and(|mode| mode & 0o111 != 0);
+                let written = self.write(&path, &mut entry).and_then(|record| {
+                    if program {
+                        self.make_executable(&path)?;
+                    }
+                    Ok(record)
+                });
                 files.push(written.with_context(|| {
                     format!("{name} of {shown} cannot be laid out in {}", self.growing.display())
                 })?);
@@ -110,6 +117,11 @@ impl Layout {
         Ok(FileRecord { path: path.to_owned(), size, blake3, link: None })
     }
 
+    fn make_executable(&self, path: &str) -> io::Result<()> {
+        let target = self.growing.join(path);
+        fs::set_permissions(target, fs::Permissions::from_mode(0o755))
+    }
+
     fn make_directory(&mut self, file: &Path) -> io::Result<()> {
         let Some(directory) = file.parent() else {
             return Ok(());
@@ -136,9 +148,9 @@ impl Layout {
     }
 }
 
-/// The headers are thousands of small files: their sizes will do.
+/// Headers, and the sources that zig compiles, are thousands of small files: their sizes will do.
 fn is_hashed(path: &str) -> bool {
-    !path.starts_with("include/")
+    !path.starts_with("include/") && path.matches('/').count() < 2
 }
 
 fn remove(folder: &Path) -> Result<()> {

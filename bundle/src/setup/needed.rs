@@ -13,7 +13,7 @@ use object::read::elf::{Dyn, FileHeader};
 use object::{Endianness, ReadCache};
 
 /// From the C and C++ runtime, zlib, and NVIDIA's driver: the machine's own, never ours to bring.
-const OF_THE_SYSTEM: &[&str] = &[
+pub(crate) const OF_THE_SYSTEM: &[&str] = &[
     "ld-linux-x86-64.so.2",
     "libc.so.6",
     "libcuda.so.1",

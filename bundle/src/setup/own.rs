@@ -35,6 +35,7 @@ pub(crate) fn make(layout: &mut Layout, part: &Part) -> Result<()> {
                 files.push(copy(layout, &header)?);
             }
         }
+        Own::Nothing => return Ok(()),
     }
     layout.add(SourceRecord { name: NAME.to_owned(), sha256: None, files });
     Ok(())

@@ -35,6 +35,8 @@ pub(crate) enum Own {
     Links { folder: &'static str, names: &'static [&'static str] },
     /// Copies of the C compiler's own `stddef.h` and its kin in `include`: no wheel has them.
     Headers,
+    /// Nothing: the wheels bring programs, and `lib` holds sources that these compile.
+    Nothing,
 }
 
 impl Part {
@@ -87,6 +89,16 @@ pub(crate) const LIBCLANG: Part = Part {
     pins: include_str!("../../pins/libclang.txt"),
     destination: libclang_destination,
     own: Own::Headers,
+};
+
+/// What the plug-in is linked with, for hosts on systems older than this one.
+pub(crate) const ZIG: Part = Part {
+    folder: "zig",
+    purpose: "zig and cargo-zigbuild",
+    about: "link the plug-in against glibc 2.28, whatever this machine has; nothing built needs them",
+    pins: include_str!("../../pins/zig.txt"),
+    destination: zig_destination,
+    own: Own::Nothing,
 };
 
 /// Names version and commit of the build; laid out in every part.
@@ -154,6 +166,32 @@ fn libclang_destination(entry: &str) -> Option<String> {
     entry.ends_with("/clang/native/libclang.so").then(|| "lib/libclang.so".to_owned())
 }
 
+/// Sources of other systems' libraries, documentation, and what only zig's own projects need.
+const LEFT_OUT_OF_ZIG: &[&str] =
+    &["docs/", "init/", "libtsan/", "lldb/", "build-web/", "fuzzer.zig", "ubsan_rt.zig"];
+
+fn zig_destination(entry: &str) -> Option<String> {
+    if entry.ends_with(".data/scripts/cargo-zigbuild") {
+        return Some("cargo-zigbuild".to_owned());
+    }
+    let inside = entry.strip_prefix("ziglang/")?;
+    if inside == "zig" {
+        return Some(inside.to_owned());
+    }
+    let source = inside.strip_prefix("lib/")?;
+    let wanted = match source.strip_prefix("libc/") {
+        Some(libc) => match libc.strip_prefix("include/") {
+            Some(headers) => {
+                headers.split('/').next()?.contains("linux")
+                    || headers.starts_with("generic-glibc/")
+            }
+            None => libc.starts_with("glibc/"),
+        },
+        None => !LEFT_OUT_OF_ZIG.iter().any(|prefix| source.starts_with(prefix)),
+    };
+    wanted.then(|| inside.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,6 +217,32 @@ mod tests {
         assert_eq!(to(&format!("{inside}/native/libclang.so")).unwrap(), "lib/libclang.so");
         assert_eq!(to(&format!("{inside}/native/__init__.py")), None);
         assert_eq!(to(&format!("{inside}/cindex.py")), None);
+    }
+
+    #[test]
+    fn zig_takes_the_programs_and_what_links_for_glibc() {
+        assert_eq!(ZIG.pins().unwrap().len(), 2);
+        let to = zig_destination;
+        let scripts = "cargo_zigbuild-0.24.0.data/scripts";
+        assert_eq!(to(&format!("{scripts}/cargo-zigbuild")).unwrap(), "cargo-zigbuild");
+        assert_eq!(to("ziglang/zig").unwrap(), "zig");
+        for entry in [
+            "ziglang/lib/libc/glibc/abilists",
+            "ziglang/lib/libc/include/x86-linux-gnu/bits/wordsize.h",
+            "ziglang/lib/libc/include/generic-glibc/stdio.h",
+            "ziglang/lib/compiler_rt.zig",
+            "ziglang/lib/std/std.zig",
+        ] {
+            assert_eq!(to(entry).as_deref(), entry.strip_prefix("ziglang/"), "{entry}");
+        }
+        for entry in [
+            "ziglang/lib/libc/include/any-windows-any/windows.h",
+            "ziglang/lib/libc/mingw/crt/crtdll.c",
+            "ziglang/lib/docs/main.js",
+            "ziglang/__main__.py",
+        ] {
+            assert_eq!(to(entry), None, "{entry}");
+        }
     }
 
     #[test]

@@ -23,7 +23,9 @@ const PLATFORMS: &[&str] = &[
     "manylinux_2_18_x86_64",
     "manylinux_2_17_x86_64",
     "manylinux2014_x86_64",
+    "manylinux_2_12_x86_64",
     "manylinux2010_x86_64",
+    "manylinux_2_5_x86_64",
     "manylinux1_x86_64",
 ];
 
