@@ -1,7 +1,8 @@
 //! The ellipse that says where the subject goes and how large it is.
 //!
 //! [`Ellipse`] is what the artist draws and types; [`GridEllipse`] is what the model's mask is
-//! computed from; [`Ellipse::on_grid`] is the only way from one to the other.
+//! computed from; [`Ellipse::on_grid`] is the only way from one to the other, and
+//! [`GridEllipse::on_frame`] the way back.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -48,6 +49,21 @@ pub struct GridEllipse {
     pub b: f64,
     /// Degrees from the x axis towards the y axis: clockwise as seen.
     pub angle: f64,
+}
+
+impl GridEllipse {
+    /// This ellipse in the artist's convention, unchecked: the inverse of [`Ellipse::on_grid`].
+    #[must_use]
+    pub fn on_frame(&self, width: usize, height: usize) -> Ellipse {
+        let (width, height) = (width as f64, height as f64);
+        Ellipse {
+            x: (self.cx + 0.5) / width,
+            y: 1.0 - (self.cy + 0.5) / height,
+            a: self.a / height,
+            b: self.b / height,
+            angle: -self.angle,
+        }
+    }
 }
 
 /// What is wrong with an ellipse. Whoever reports it says which ellipse it was.
@@ -276,6 +292,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_way_back_from_the_grid_leads_to_the_same_ellipse(
+            ellipse in any_ellipse(), width in 1_usize..300, height in 1_usize..300
+        ) {
+            let back = ellipse.on_grid(width, height).on_frame(width, height);
+            for (was, is) in ellipse.components().into_iter().zip(back.components()) {
+                prop_assert!((was - is).abs() < 1e-12 * (1.0 + was.abs()), "{was} {is}");
+            }
+        }
+
         #[test]
         fn text_round_trips(ellipse in any_ellipse()) {
             prop_assert_eq!(ellipse.to_string().parse(), Ok(ellipse));

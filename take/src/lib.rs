@@ -7,6 +7,7 @@
 //!   the model's convention, a [`GridEllipse`].
 //! - [`Track`]: an ellipse keyframed in time, sampled once per latent frame.
 //! - [`Mask`]: the Gaussian G of the paper, `[latent frames, latent height, latent width]`.
+//! - [`fit`]: the ellipse of an alpha, as the model was told in training.
 //! - [`frames`]: which take frames a latent frame stands for, and nothing else knows it.
 //! - [`TakeKey`]: what a take is found by, made of the request alone ([`TakeRequest::key`]).
 //! - [`models`]: models by name; [`environment`]: what variables and folders mean to us.
@@ -41,6 +42,7 @@ mod digest;
 pub mod ellipse;
 pub mod endpoint;
 pub mod environment;
+pub mod fit;
 pub mod frames;
 pub mod jobs;
 mod key;
