@@ -71,6 +71,7 @@ const fn name(stage: Stage) -> &'static str {
         Stage::Text => "text",
         Stage::Sample => "sample",
         Stage::Decode => "decode",
+        Stage::Encode => "encode",
     }
 }
 

@@ -12,7 +12,7 @@ use wan_alpha_take::{Mask, Precision, TakeRequest};
 
 use crate::dit::{Dit, DitConfig};
 use crate::vae::{LATENT_CHANNELS, RgbaDecoder};
-use crate::weights::{ModelFiles, Strengths, Weights};
+use crate::weights::{Decoders, ModelFiles, Strengths, Weights};
 use crate::{Error, Result, Stage, Watch, noise};
 pub use arithmetic::Arithmetic;
 use prompt::{Memory, kind_of};
@@ -288,6 +288,24 @@ fn check_text_width(files: &ModelFiles, config: &DitConfig) -> Result<()> {
         expected: format!("{} channels, which the transformer attends to", config.text_dim),
         found: format!("{width}; text encoder and transformer are of different models"),
     })
+}
+
+/// Decodes a normalised latent `[16, t, h, w]` of whatever origin and hands every frame to `sink`
+/// as soon as it is there. [`Pipeline::decode`] does so for a whole model.
+///
+/// # Errors
+/// As [`Pipeline::decode`].
+pub fn decode(
+    decoders: &Decoders,
+    device: Device,
+    latent: &Tensor,
+    sink: &mut dyn Sink,
+    watch: &dyn Watch,
+) -> Result<()> {
+    let _guard = tch::no_grad_guard();
+    let decoder =
+        RgbaDecoder::load(decoders, device, watch).map_err(|error| error.during(Stage::Load))?;
+    decoding::decode(&decoder, latent, sink, watch).map_err(|error| error.during(Stage::Decode))
 }
 
 fn emit(sink: &mut dyn Sink, name: &str, tensor: &Tensor) -> Result<()> {

@@ -3,8 +3,8 @@
 //! A take is made in four stages ([`Stage`]): the text encoder turns the prompt into a context
 //! ([`text`]), noise whose mean is raised outside an ellipse ([`noise`]) is denoised by the
 //! diffusion transformer ([`dit`]) under a sampler ([`sampler`]), and the latent is decoded twice,
-//! to colour and to alpha ([`vae`]). [`generate`] is the whole path; [`weights`] finds and reads
-//! the model.
+//! to colour and to alpha ([`vae`]). [`generate`] is the whole path, [`encode`] the way back from a
+//! clip to its latent; [`weights`] finds and reads the model.
 //!
 //! Invariants:
 //! - no weights file can run code (`weights::pickle`, its tests);
@@ -16,6 +16,7 @@
 pub mod blocks;
 pub mod device;
 pub mod dit;
+pub mod encode;
 mod error;
 pub mod generate;
 pub mod linear;

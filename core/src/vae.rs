@@ -1,18 +1,29 @@
 //! The video autoencoder: 8×8 pixels and up to four frames to a latent cell of 16 channels.
 //!
-//! A film is decoded latent frame by latent frame; every layer that looks back in time keeps its
-//! last frames in a [`FeatureCache`], so that memory does not grow with the film's length and the
-//! result is that of decoding it whole. [`RgbaDecoder`] runs two decoders side by side.
+//! A film is decoded latent frame by latent frame, and encoded in the same steps; every layer that
+//! looks back in time keeps its last frames in a [`FeatureCache`], so that memory does not grow
+//! with the film's length and the result is that of one piece. [`RgbaDecoder`] runs two decoders
+//! side by side; [`RgbaEncoder`] runs one encoder on colour and on alpha, and a [`MergeBlock`] on
+//! what it sees.
 
 mod blocks;
 mod cache;
+mod compose;
 mod conv;
 mod decoder;
+mod downsample;
+mod encoder;
+mod merge;
+mod rgba_encoder;
 
 use tch::{Device, Kind, Tensor};
 
 pub use cache::FeatureCache;
+pub use compose::{Corner, hard_render, soft_render};
 pub use decoder::Decoder;
+pub use encoder::{Encoder, FRAMES_PER_LATENT};
+pub use merge::MergeBlock;
+pub use rgba_encoder::{EncodedFrames, RgbaEncoder, RgbaFilm};
 
 use crate::weights::{Decoders, Weights};
 use crate::{Result, Watch};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{Error, Result};
 
-/// A stage of making a take, in the order they run.
+/// A stage of work; those of making a take in the order they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stage {
     /// Reading and merging weights.
@@ -15,6 +15,8 @@ pub enum Stage {
     Sample,
     /// Decoding the latent to colour and alpha.
     Decode,
+    /// Encoding a clip to a latent, which is no stage of a take.
+    Encode,
 }
 
 impl fmt::Display for Stage {
@@ -24,6 +26,7 @@ impl fmt::Display for Stage {
             Self::Text => "reading the prompt",
             Self::Sample => "sampling",
             Self::Decode => "decoding",
+            Self::Encode => "encoding",
         })
     }
 }

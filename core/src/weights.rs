@@ -6,6 +6,7 @@
 //! memory beyond the resident model.
 
 mod adapter;
+mod encoder;
 mod file;
 mod fingerprint;
 mod found;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
 pub use adapter::{Adapter, AdapterKind};
+pub use encoder::EncoderFiles;
 pub use file::{Entry, TensorFile, read_bare_tensor};
 pub use parts::{Decoders, MERGED, ModelFiles, Strengths};
 pub use set::{Network, TensorSet};

@@ -45,7 +45,7 @@ impl Pace {
             let size = match stage {
                 Stage::Sample => format!("{width}x{height}x{frames}"),
                 Stage::Decode => format!("{width}x{height}"),
-                Stage::Load | Stage::Text => String::new(),
+                Stage::Load | Stage::Text | Stage::Encode => String::new(),
             };
             let precision = if *precision == Precision::F32 { "f32" } else { "bf16" };
             let model = request.model_fingerprint.map(|print| print.to_string());

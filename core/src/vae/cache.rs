@@ -23,6 +23,11 @@ pub(super) enum Slot {
 }
 
 impl FeatureCache {
+    /// Whether nothing has passed yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.slots.is_empty()
+    }
+
     /// Begins a chunk.
     pub(super) fn rewind(&mut self) {
         self.next = 0;

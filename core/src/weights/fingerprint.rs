@@ -2,13 +2,15 @@
 //!
 //! Each tensor counts with its original name, kind, shape and data, whatever file it lies in and
 //! however that file spells its name; so do the tokenizer and the adapters. Parts that text-to-video
-//! never reads (the autoencoder's encoder) do not count.
+//! never reads (the autoencoder's encoder, the merge block) do not count; they have a fingerprint of
+//! their own.
 
 use blake3::Hasher;
 use tch::Kind;
 use wan_alpha_take::Fingerprint;
 
 use super::adapter::Adapter;
+use super::encoder::EncoderFiles;
 use super::file::TensorFile;
 use super::parts::{Decoders, ModelFiles};
 use super::set::TensorSet;
@@ -53,15 +55,33 @@ impl ModelFiles {
 
     /// Bytes that [`ModelFiles::fingerprint`] reads.
     fn bytes(&self) -> u64 {
-        let network = |set: &TensorSet| -> u64 {
-            set.names().filter_map(|name| set.find(name).ok()).map(|(e, _, _)| e.bytes()).sum()
-        };
         let decoders = match &self.decoders {
-            Decoders::Adapted { base, .. } => network(base),
-            Decoders::Complete { colour, alpha } => network(colour) + network(alpha),
+            Decoders::Adapted { base, .. } => bytes_of(base),
+            Decoders::Complete { colour, alpha } => bytes_of(colour) + bytes_of(alpha),
         };
-        network(&self.dit) + network(&self.text) + decoders
+        bytes_of(&self.dit) + bytes_of(&self.text) + decoders
     }
+}
+
+impl EncoderFiles {
+    /// Reads and hashes every tensor that a latent depends on.
+    ///
+    /// # Errors
+    /// As [`ModelFiles::fingerprint`].
+    pub fn fingerprint(&self, watch: &dyn Watch) -> Result<Fingerprint> {
+        let all = bytes_of(&self.base) + bytes_of(&self.merge);
+        let mut reader = Reader { hasher: Hasher::new(), done: 0, all, watch };
+        reader.hasher.update(b"wan-alpha encoder 1\0");
+        // Of the base model's head and `conv1` a merged latent sees nothing.
+        let sees = |name: &str| name.starts_with("encoder.") && !name.starts_with("encoder.head.");
+        reader.network("vae", &self.base, sees)?;
+        reader.network("merge", &self.merge, |_| true)?;
+        Ok(Fingerprint(*reader.hasher.finalize().as_bytes()))
+    }
+}
+
+fn bytes_of(set: &TensorSet) -> u64 {
+    set.names().filter_map(|name| set.find(name).ok()).map(|(e, _, _)| e.bytes()).sum()
 }
 
 fn decodes(name: &str) -> bool {

@@ -15,7 +15,7 @@ use crate::{Error, Result};
 const DEPTH: usize = 4;
 
 /// One or several files that together are one part.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Candidate {
     pub(super) files: Vec<Arc<TensorFile>>,
 }
@@ -29,6 +29,12 @@ impl Candidate {
     pub(super) fn config(&self) -> Option<PathBuf> {
         let config = self.path().parent()?.join("config.json");
         config.is_file().then_some(config)
+    }
+
+    /// Whether it has decoder LoRAs, whatever else it has.
+    pub(super) fn has_decoders(&self) -> bool {
+        let keys: Vec<&str> = self.files.iter().flat_map(|file| file.names()).collect();
+        adapter::recognise(&keys) == Some(FileKind::Decoders)
     }
 
     /// What the file's name says of a complete autoencoder: nothing else tells the two apart.
@@ -64,6 +70,8 @@ pub(super) struct Found {
     pub(super) doras: Vec<Candidate>,
     pub(super) distills: Vec<Candidate>,
     pub(super) decoders: Vec<Candidate>,
+    /// With a merge block; a training checkpoint has the decoder LoRAs as well.
+    pub(super) merges: Vec<Candidate>,
     pub(super) tokenizers: Vec<PathBuf>,
     /// Named by themselves; a folder's are found beside its transformer.
     pub(super) configs: Vec<PathBuf>,
@@ -102,6 +110,10 @@ impl Found {
 
     fn place(&mut self, files: Vec<Arc<TensorFile>>) {
         let keys: Vec<&str> = files.iter().flat_map(|file| file.names()).collect();
+        if keys.iter().any(|key| Network::Merge.original(key).is_some()) {
+            self.merges.push(Candidate { files });
+            return;
+        }
         let list = match adapter::recognise(&keys) {
             Some(FileKind::Decoders) => &mut self.decoders,
             Some(FileKind::Dora) => &mut self.doras,

@@ -226,6 +226,12 @@ fn vae_resample(part: &str) -> Option<&'static str> {
     })
 }
 
+/// The merge block's tensor; it has one spelling.
+pub(crate) fn merge(key: &str) -> Option<String> {
+    let key = unwrapped(key);
+    key.starts_with("middle.block.").then(|| key.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::adapter::{Adapter, AdapterKind};
+use super::encoder::EncoderFiles;
 use super::found::{Candidate, Channel, Found};
 use super::set::{Network, TensorSet};
 use crate::{Error, Result, Watch};
@@ -60,6 +61,8 @@ pub struct ModelFiles {
     pub tokenizer: PathBuf,
     /// The two decoders.
     pub decoders: Decoders,
+    /// What turns a clip into a latent, where the files bring it.
+    pub encoder: Option<EncoderFiles>,
 }
 
 impl ModelFiles {
@@ -74,8 +77,18 @@ impl ModelFiles {
         for path in &found.unknown {
             watch.warn(&format!("{}: no part of the model, left alone", path.display()));
         }
-        let Found { dits, texts, vaes, doras, distills, decoders, tokenizers, mut configs, .. } =
-            found;
+        let Found {
+            dits,
+            texts,
+            vaes,
+            doras,
+            distills,
+            decoders,
+            merges,
+            tokenizers,
+            mut configs,
+            ..
+        } = found;
 
         let mut missing = Vec::new();
         let dit = single("diffusion transformer", dits)?;
@@ -90,14 +103,11 @@ impl ModelFiles {
         if tokenizer.is_none() {
             missing.push("tokenizer (google/umt5-xxl/tokenizer.json)");
         }
-        let decoders = find_decoders(vaes, decoders, &mut missing)?;
+        let decoders = Decoders::choose(vaes, decoders, &merges, &mut missing)?;
         let (Some(dit), Some(text), Some(tokenizer), Some(decoders)) =
             (dit, text, tokenizer, decoders)
         else {
-            return Err(Error::Incomplete {
-                missing: missing.into_iter().map(str::to_owned).collect(),
-                searched: paths.to_vec(),
-            });
+            return Err(incomplete(&missing, paths));
         };
 
         let config = dit.config().or_else(|| configs.pop());
@@ -132,7 +142,8 @@ impl ModelFiles {
                 ));
             }
         }
-        Ok(Self { dit, config, adapters, text, tokenizer, decoders })
+        let encoder = EncoderFiles::beside(&decoders, merges)?;
+        Ok(Self { dit, config, adapters, text, tokenizer, decoders, encoder })
     }
 
     /// Every file of the model, each once, in order.
@@ -146,7 +157,8 @@ impl ModelFiles {
             Decoders::Complete { .. } => None,
         };
         let adapters = self.adapters.iter().chain(decoders).map(Adapter::path);
-        let files = sets.into_iter().flat_map(|set| set.paths()).chain(adapters);
+        let merge = self.encoder.iter().map(|encoder| &encoder.merge);
+        let files = sets.into_iter().chain(merge).flat_map(|set| set.paths()).chain(adapters);
         let others = self.config.iter().chain([&self.tokenizer]).map(PathBuf::as_path);
         let unique: BTreeSet<_> = files.chain(others).map(Path::to_owned).collect();
         unique.into_iter().collect()
@@ -166,7 +178,7 @@ fn merged(dit: &TensorSet, kind: AdapterKind) -> bool {
     dit.metadata(MERGED).is_some_and(|list| list.split(',').any(|one| one == kind.name()))
 }
 
-fn single(part: &str, mut candidates: Vec<Candidate>) -> Result<Option<Candidate>> {
+pub(super) fn single(part: &str, mut candidates: Vec<Candidate>) -> Result<Option<Candidate>> {
     if candidates.len() > 1 {
         return Err(Error::Ambiguous {
             part: part.to_owned(),
@@ -189,6 +201,42 @@ fn single_tokenizer(mut candidates: Vec<PathBuf>) -> Result<Option<PathBuf>> {
         candidates = named;
     }
     Ok(candidates.pop())
+}
+
+impl Decoders {
+    /// Recognises the decoders among `paths`, whatever else is there.
+    ///
+    /// # Errors
+    /// As [`ModelFiles::find`].
+    pub fn find(paths: &[PathBuf]) -> Result<Self> {
+        let Found { vaes, decoders, merges, .. } = Found::among(paths)?;
+        let mut missing = Vec::new();
+        Self::choose(vaes, decoders, &merges, &mut missing)?
+            .ok_or_else(|| incomplete(&missing, paths))
+    }
+
+    /// A training checkpoint's LoRAs count where no other file brings decoders.
+    fn choose(
+        vaes: Vec<Candidate>,
+        loras: Vec<Candidate>,
+        checkpoints: &[Candidate],
+        missing: &mut Vec<&str>,
+    ) -> Result<Option<Self>> {
+        let complete = vaes.iter().any(|vae| vae.channel() != Channel::Base);
+        let loras = if loras.is_empty() && !complete {
+            checkpoints.iter().filter(|file| file.has_decoders()).cloned().collect()
+        } else {
+            loras
+        };
+        find_decoders(vaes, loras, missing)
+    }
+}
+
+pub(super) fn incomplete(missing: &[&str], searched: &[PathBuf]) -> Error {
+    Error::Incomplete {
+        missing: missing.iter().map(|&part| part.to_owned()).collect(),
+        searched: searched.to_vec(),
+    }
 }
 
 fn find_decoders(

@@ -38,6 +38,8 @@ pub enum Network {
     Umt5,
     /// The video autoencoder.
     Vae,
+    /// The merge block of an RGBA autoencoder.
+    Merge,
 }
 
 impl Network {
@@ -47,6 +49,7 @@ impl Network {
             Self::Dit => names::dit,
             Self::Umt5 => names::umt5,
             Self::Vae => names::vae,
+            Self::Merge => names::merge,
         };
         let scaled =
             key.strip_suffix(".scale_weight").or_else(|| key.strip_suffix(".weight_scale"));
