@@ -12,10 +12,12 @@ use anyhow::{Result, anyhow, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use wan_alpha_core::device::DeviceChoice;
+use wan_alpha_core::vae::Corner;
 use wan_alpha_take::{Interpolation, Precision, Solver};
 
 use crate::exit::{Exit, OrExit};
 use crate::output::Format;
+use crate::rgba_sequence::Association;
 
 /// Text to RGBA video with the Wan-Alpha model.
 #[derive(Debug, Parser)]
@@ -50,6 +52,12 @@ pub(crate) enum Command {
     /// Models by name: add, list, show, verify, remove, merge
     #[command(subcommand)]
     Model(ModelCommand),
+
+    /// Turn an RGBA clip into a latent
+    Encode(Encode),
+
+    /// Turn a latent into an RGBA clip
+    Decode(Decode),
 
     /// Whether all that a take needs is there and works, and what to do about what is not
     Doctor {
@@ -204,6 +212,87 @@ pub(crate) enum ModelCommand {
     },
     /// Where models are looked for, and what `auto` means
     Where,
+}
+
+/// A clip to encode.
+#[derive(Debug, Args)]
+pub(crate) struct Encode {
+    /// The clip: a folder, a pattern (rgba.####.exr, rgba.%04d.png), or its images in order; 4n+1
+    /// PNG or EXR with alpha, width and height multiples of 16
+    #[arg(required = true, value_name = "FRAMES")]
+    pub(crate) frames: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+
+    /// Model: a name, a folder, or a file with a part of it (autoencoder, merge block); may be
+    /// given several times
+    #[arg(long, value_name = "NAME|PATH", default_value = "auto")]
+    pub(crate) model: Vec<PathBuf>,
+
+    /// The latent to write
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub(crate) out: PathBuf,
+
+    /// What the encoder sees where alpha is 0: black, blue, green, cyan, red, magenta, yellow or
+    /// white
+    #[arg(long, value_name = "COLOUR", default_value = "white")]
+    pub(crate) background: Corner,
+
+    /// Number format to compute in
+    #[arg(long, value_parser = one_of::<Precision>(&["f32", "bf16"]), default_value = "f32")]
+    pub(crate) dtype: Precision,
+
+    /// Where to compute: auto, cpu or cuda:N
+    #[arg(long, default_value_t = DeviceChoice::Auto)]
+    pub(crate) device: DeviceChoice,
+}
+
+/// How the images of a clip are understood.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Reading {
+    /// Whether colour is multiplied by alpha [default: EXR premultiplied, PNG straight]
+    #[arg(long, value_enum)]
+    pub(crate) alpha: Option<Association>,
+}
+
+/// A latent to decode.
+#[derive(Debug, Args)]
+pub(crate) struct Decode {
+    /// The latent: a file of `wan-alpha encode`, or the --dump of a render
+    #[arg(value_name = "FILE.safetensors")]
+    pub(crate) latent: PathBuf,
+
+    /// Model: a name, a folder, or a file with a part of it (autoencoder, decoder LoRAs); may be
+    /// given several times
+    #[arg(long, value_name = "NAME|PATH", default_value = "auto")]
+    pub(crate) model: Vec<PathBuf>,
+
+    /// The folder to write
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+
+    /// Formats of the frames, separated by commas
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "exr,png")]
+    pub(crate) format: Vec<Format>,
+
+    /// Say how near the result is to this clip
+    #[arg(long, value_name = "FRAMES", num_args = 1..)]
+    pub(crate) compare: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) reading: Reading,
+
+    /// Where to compute: auto, cpu or cuda:N
+    #[arg(long, default_value_t = DeviceChoice::Auto)]
+    pub(crate) device: DeviceChoice,
+}
+
+impl Decode {
+    /// As [`Render::formats`].
+    pub(crate) fn formats(&self) -> Vec<Format> {
+        in_order(&self.format)
+    }
 }
 
 /// One take and where it goes.

@@ -5,12 +5,15 @@
 
 mod args;
 mod console;
+mod decode;
 mod doctor;
 mod dump;
+mod encode;
 mod engine;
 mod environment;
 mod exit;
 mod interrupt;
+mod latent_file;
 mod maker;
 mod mask_sequence;
 mod model;
@@ -18,6 +21,7 @@ mod output;
 mod progress;
 mod render;
 mod results;
+mod rgba_sequence;
 mod slow;
 mod take;
 
@@ -69,6 +73,8 @@ fn run(cli: Cli, progress: &Progress) -> Result<()> {
         Command::Take(command) => take::run(&command, &environment, progress, &console),
         Command::Engine(verb) => engine::run(&verb, &environment, &interrupt),
         Command::Doctor { json } => doctor::run(json, &environment),
+        Command::Encode(args) => encode::run(&args, &environment, progress, &console),
+        Command::Decode(args) => decode::run(&args, &environment, progress, &console),
         Command::Model(command) => model::run(&command, &environment, progress, &console),
     }
 }

@@ -4,7 +4,7 @@
 //! opaque throughout; then it is luma (which for grey images is the grey). The choice is made for
 //! the sequence, not per image, since a mask may well cover one whole frame.
 
-mod files;
+pub(crate) mod files;
 
 use std::path::{Path, PathBuf};
 
@@ -38,7 +38,7 @@ impl MaskSequence {
 
     /// Finds the files behind a folder, a pattern (`mask.####.exr`, `mask.%04d.png`) or one file.
     pub(crate) fn find(path: &Path) -> Result<Self> {
-        let files = files::find(path)?;
+        let files = files::find(path, "mask")?;
         Ok(Self { files })
     }
 
@@ -123,10 +123,10 @@ fn read(file: &Path) -> Result<Planes> {
     }
 }
 
-fn check_size(width: usize, height: usize) -> Result<()> {
+pub(crate) fn check_size(width: usize, height: usize) -> Result<()> {
     ensure!(
         width <= SIZE_LIMIT && height <= SIZE_LIMIT,
-        "it is {width} × {height}; more than {SIZE_LIMIT} on a side is not a mask"
+        "it is {width} × {height}; more than {SIZE_LIMIT} on a side is not read"
     );
     Ok(())
 }
@@ -153,33 +153,62 @@ fn luma([r, g, b]: [f32; 3]) -> f32 {
 }
 
 fn read_exr(file: &Path) -> Result<Planes> {
-    for header in &MetaData::read_from_file(file, false)?.headers {
-        for size in [header.layer_size, header.shared_attributes.display_window.size] {
-            check_size(size.width(), size.height())?;
-        }
-    }
-    let image = exr::prelude::read()
-        .no_deep_data()
-        .largest_resolution_level()
-        .all_channels()
-        .first_valid_layer()
-        .all_attributes()
-        .non_parallel()
-        .from_file(file)?;
-    let window = image.attributes.display_window;
-    let layer = image.layer_data;
-    let (data, display) = (layer.attributes.layer_position, window.position);
-    let offset = |data, display| i64::from(data) - i64::from(display);
-    let place = Placement {
-        data: layer.size,
-        display: window.size,
-        offset: (offset(data.x(), display.x()), offset(data.y(), display.y())),
-    };
-    let [alpha, luma] = exr_planes(&layer.channel_data)?;
-    let size = (window.size.width(), window.size.height());
+    let layer = ExrLayer::open(file)?;
+    let [alpha, luma] = exr_planes(&layer.channels)?;
     let placed =
-        |plane: Option<Vec<f32>>| plane.map(|plane| place.onto_display(&plane)).transpose();
-    Ok(Planes::new(size, placed(alpha)?, placed(luma)?))
+        |plane: Option<Vec<f32>>| plane.map(|plane| layer.place.onto_display(&plane)).transpose();
+    Ok(Planes::new(layer.size(), placed(alpha)?, placed(luma)?))
+}
+
+/// The first layer of an EXR file.
+pub(crate) struct ExrLayer {
+    channels: AnyChannels<FlatSamples>,
+    place: Placement,
+}
+
+impl ExrLayer {
+    pub(crate) fn open(file: &Path) -> Result<Self> {
+        for header in &MetaData::read_from_file(file, false)?.headers {
+            for size in [header.layer_size, header.shared_attributes.display_window.size] {
+                check_size(size.width(), size.height())?;
+            }
+        }
+        let image = exr::prelude::read()
+            .no_deep_data()
+            .largest_resolution_level()
+            .all_channels()
+            .first_valid_layer()
+            .all_attributes()
+            .non_parallel()
+            .from_file(file)?;
+        let window = image.attributes.display_window;
+        let layer = image.layer_data;
+        let (data, display) = (layer.attributes.layer_position, window.position);
+        let offset = |data, display| i64::from(data) - i64::from(display);
+        let place = Placement {
+            data: layer.size,
+            display: window.size,
+            offset: (offset(data.x(), display.x()), offset(data.y(), display.y())),
+        };
+        Ok(Self { channels: layer.channel_data, place })
+    }
+
+    /// Of the display window.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.place.display.width(), self.place.display.height())
+    }
+
+    /// A channel over the whole display window, if there is one of this name.
+    pub(crate) fn plane(&self, name: &str) -> Result<Option<Vec<f32>>> {
+        let channel = self.channels.list.iter().find(|channel| channel.name.eq(name));
+        let plane = channel.map(|channel| channel.sample_data.values_as_f32().collect::<Vec<_>>());
+        plane.map(|plane| self.place.onto_display(&plane)).transpose()
+    }
+
+    /// What its channels are called.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.channels.list.iter().map(|channel| channel.name.to_string()).collect()
+    }
 }
 
 /// Alpha and luma of an EXR layer, as far as it has them.

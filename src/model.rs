@@ -107,6 +107,9 @@ fn add(
         Pipeline::open(paths, Strengths::default(), tch::Device::Cpu, Keep::Nothing, watch)
             .map_err(explain)?;
     let files = pipeline.files();
+    if let Some(encoder) = &files.encoder {
+        encoder.check().map_err(explain)?;
+    }
     let fingerprint = files.fingerprint(watch).map_err(explain)?;
     let parts = files.paths().iter().map(|path| PartFile::of(path)).collect::<Result<_, _>>();
     let usual = pipeline.defaults();
@@ -122,7 +125,7 @@ fn add(
     let path = environment.models.add(&record).map_err(explain)?;
     let mut lines = report::parts(files);
     lines.extend([
-        "  can make: text to RGBA video".to_owned(),
+        report::abilities(files),
         format!("{name} is recorded in {}", path.display()),
         format!("fingerprint {fingerprint}"),
         format!("use it: wan-alpha render --model {name} --prompt …"),

@@ -20,7 +20,9 @@ use wan_alpha_take::TakeRequest;
 
 use crate::exit::{Exit, OrExit};
 use folder::Folder;
-pub(crate) use frame::Frame;
+#[cfg(test)]
+pub(crate) use frame::to_linear;
+pub(crate) use frame::{Frame, to_display};
 use sheet::Sheet;
 pub(crate) use whole::create as unfinished_file;
 

@@ -1,4 +1,4 @@
-//! The files of a mask sequence: a folder, a pattern, or one file; in number order, without gaps.
+//! The files of an image sequence: a folder, a pattern, or one file; in number order, without gaps.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow, bail, ensure};
 
 /// Finds the files behind a folder, a pattern (`mask.####.exr`, `mask.%04d.png`) or one file.
-pub(super) fn find(path: &Path) -> Result<Vec<PathBuf>> {
+/// `what` they are, mask or clip, is for messages.
+pub(crate) fn find(path: &Path, what: &str) -> Result<Vec<PathBuf>> {
     if path.is_dir() {
-        in_folder(path)
+        in_folder(path, what)
     } else if path.exists() {
         Ok(vec![path.to_owned()])
     } else if let Some(pattern) = Pattern::of(path) {
-        pattern.files()
+        pattern.files(what)
     } else {
-        bail!("the mask {} does not exist", path.display());
+        bail!("the {what} {} does not exist", path.display());
     }
 }
 
@@ -43,21 +44,21 @@ impl Pattern {
         })
     }
 
-    fn files(&self) -> Result<Vec<PathBuf>> {
+    fn files(&self, what: &str) -> Result<Vec<PathBuf>> {
         let folder = if self.folder.as_os_str().is_empty() { Path::new(".") } else { &self.folder };
         let mut numbered = BTreeMap::new();
-        for name in names(folder)? {
+        for name in names(folder, what)? {
             let number = name
                 .strip_prefix(self.before.as_str())
                 .and_then(|rest| rest.strip_suffix(self.after.as_str()))
                 .filter(|number| number.len() >= self.digits)
                 .and_then(digits_only);
             if let Some(number) = number {
-                insert(&mut numbered, number, folder.join(&name))?;
+                insert(&mut numbered, number, folder.join(&name), what)?;
             }
         }
-        ensure!(!numbered.is_empty(), "no file matches the mask pattern {self}");
-        without_gaps(numbered)
+        ensure!(!numbered.is_empty(), "no file matches the {what} pattern {self}");
+        without_gaps(numbered, what)
     }
 }
 
@@ -82,10 +83,10 @@ fn hash_place(name: &str) -> Option<(&str, usize, &str)> {
 }
 
 /// The one sequence in a folder, or its one image. Several are ambiguous, and said so.
-fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
+fn in_folder(folder: &Path, what: &str) -> Result<Vec<PathBuf>> {
     let mut sequences: BTreeMap<String, BTreeMap<u64, PathBuf>> = BTreeMap::new();
     let mut single = Vec::new();
-    for name in names(folder)? {
+    for name in names(folder, what)? {
         let path = folder.join(&name);
         // Hidden files are thumbnails and leftovers of other programs.
         if name.starts_with('.') || !is_image(&path) || !path.is_file() {
@@ -96,30 +97,30 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
         match digits_only(&stem[before.len()..]) {
             Some(number) => {
                 let sequence = sequences.entry(format!("{before}#.{extension}")).or_default();
-                insert(sequence, number, path)?;
+                insert(sequence, number, path, what)?;
             }
             None => single.push(path),
         }
     }
     match (sequences.len(), single.as_slice()) {
         (0, [only]) => Ok(vec![only.clone()]),
-        (1, _) => without_gaps(sequences.into_values().next().unwrap_or_default()),
-        (0, []) => bail!("the mask folder {} has no .png or .exr file", folder.display()),
+        (1, _) => without_gaps(sequences.into_values().next().unwrap_or_default(), what),
+        (0, []) => bail!("the {what} folder {} has no .png or .exr file", folder.display()),
         (0, several) => bail!(
-            "the mask folder {} has {} images without a number: number them, or name one",
+            "the {what} folder {} has {} images without a number: number them, or name one",
             folder.display(),
             several.len(),
         ),
         _ => bail!(
-            "the mask folder {} has several sequences ({}): name one of them as the mask",
+            "the {what} folder {} has several sequences ({}): name one of them as the {what}",
             folder.display(),
             sequences.into_keys().collect::<Vec<_>>().join(", "),
         ),
     }
 }
 
-fn names(folder: &Path) -> Result<Vec<String>> {
-    let unreadable = |error| anyhow!("cannot read the mask folder {}: {error}", folder.display());
+fn names(folder: &Path, what: &str) -> Result<Vec<String>> {
+    let unreadable = |error| anyhow!("cannot read the {what} folder {}: {error}", folder.display());
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         names.extend(entry.map_err(unreadable)?.file_name().into_string());
@@ -127,21 +128,26 @@ fn names(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn insert(sequence: &mut BTreeMap<u64, PathBuf>, number: u64, path: PathBuf) -> Result<()> {
+fn insert(
+    sequence: &mut BTreeMap<u64, PathBuf>,
+    number: u64,
+    path: PathBuf,
+    what: &str,
+) -> Result<()> {
     if let Some(other) = sequence.insert(number, path.clone()) {
-        bail!("the masks {} and {} have the same number", other.display(), path.display());
+        bail!("the {what} images {} and {} have the same number", other.display(), path.display());
     }
     Ok(())
 }
 
-/// A gap is more likely a lost file than meant; filled up silently, every later mask would be off
+/// A gap is more likely a lost file than meant; filled up silently, every later image would be off
 /// by one.
-fn without_gaps(sequence: BTreeMap<u64, PathBuf>) -> Result<Vec<PathBuf>> {
+fn without_gaps(sequence: BTreeMap<u64, PathBuf>, what: &str) -> Result<Vec<PathBuf>> {
     let first = sequence.keys().next().copied().unwrap_or_default();
     for (expected, (number, path)) in (first..).zip(&sequence) {
         ensure!(
             *number == expected,
-            "the mask sequence lacks number {expected}: next is {}",
+            "the {what} sequence lacks number {expected}: next is {}",
             path.display()
         );
     }
@@ -153,7 +159,7 @@ fn digits_only(text: &str) -> Option<u64> {
     if digits { text.parse().ok() } else { None }
 }
 
-pub(super) fn extension(path: &Path) -> Option<String> {
+pub(crate) fn extension(path: &Path) -> Option<String> {
     path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase)
 }
 

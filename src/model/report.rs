@@ -78,7 +78,25 @@ pub(super) fn parts(files: &ModelFiles) -> Vec<String> {
             lines.extend(network("alpha decoder", alpha));
         }
     }
+    lines.extend(files.encoder.iter().flat_map(|encoder| merge_block(&encoder.merge)));
     lines
+}
+
+/// What the model can do.
+pub(super) fn abilities(files: &ModelFiles) -> String {
+    let mut abilities = vec!["text to RGBA video"];
+    abilities.extend(files.encoder.iter().map(|_| "RGBA clips to latents"));
+    format!("  can make: {}", abilities.join(", "))
+}
+
+/// Its file may hold much else, which nobody misses.
+fn merge_block(set: &TensorSet) -> Vec<String> {
+    let path = set.paths().next().map(|path| path.display().to_string()).unwrap_or_default();
+    let (parameters, tensors) = (count(set.parameters()), set.names().count());
+    vec![
+        format!("  {:<16} {path}", "merge block"),
+        format!("  {:<16} {parameters} parameters; {tensors} tensors matched", ""),
+    ]
 }
 
 fn network(part: &str, set: &TensorSet) -> Vec<String> {

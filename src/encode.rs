@@ -1,0 +1,59 @@
+//! `wan-alpha encode`: an RGBA clip to the latent it would have come from.
+
+use anyhow::Result;
+use wan_alpha_core::Watch;
+use wan_alpha_core::encode::{Clip, Options, encode};
+use wan_alpha_core::tch::Kind;
+use wan_alpha_core::weights::EncoderFiles;
+use wan_alpha_take::Precision;
+use wan_alpha_take::environment::Environment;
+
+use crate::args::Encode;
+use crate::console::Console;
+use crate::latent_file::{About, Unwritten};
+use crate::model::{Chosen, explain};
+use crate::progress::Progress;
+use crate::results::print_lines;
+use crate::rgba_sequence::RgbaSequence;
+
+/// Encodes the clip that `args` name.
+pub(crate) fn run(
+    args: &Encode,
+    environment: &Environment,
+    progress: &Progress,
+    console: &Console<'_>,
+) -> Result<()> {
+    let chosen = Chosen::of(&args.model, &environment.models)?;
+    let files = EncoderFiles::find(&chosen.paths).map_err(explain)?;
+    let mut clip = RgbaSequence::find(&args.frames, args.reading.alpha)?;
+    let shape = clip.shape();
+    shape.check().map_err(explain)?;
+    let out = Unwritten::create(&args.out)?;
+    let device = args.device.open(&environment.libraries).map_err(explain)?;
+    let encoder = files.fingerprint(console).map_err(explain)?;
+
+    let kind = if args.dtype == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
+    let options = Options { background: args.background, kind, device };
+    let latent = encode(&files, options, &mut clip, console);
+    if let Some(error) = clip.failure() {
+        return Err(error);
+    }
+    let latent = latent.map_err(explain)?;
+    if let Some(words) = clip.clipped() {
+        console.warn(&words);
+    }
+    out.finish(&latent, &About { shape, background: args.background, encoder })?;
+    progress.done();
+    print_lines(&[args.out.display().to_string()]);
+    progress.remark(format!(
+        "{} frames of {} × {} over {}: a latent of {} × {} × {} cells",
+        shape.frames,
+        shape.width,
+        shape.height,
+        args.background.name(),
+        shape.latent_frames(),
+        shape.width / 8,
+        shape.height / 8,
+    ));
+    Ok(())
+}

@@ -1,0 +1,222 @@
+//! A clip as PNG or EXR images with alpha, read frame by frame as what the model speaks: straight,
+//! display-referred RGBA in \[0, 1\].
+//!
+//! As in every output of ours, EXR is linear Rec.709 and premultiplied, PNG is sRGB and straight;
+//! whether colour is multiplied by alpha can be said otherwise. Colour is unmultiplied in the space
+//! of the file. What display-referred values cannot hold is clipped, and counted.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+use wan_alpha_core::encode::{Clip, ClipShape};
+use wan_alpha_core::generate::SinkError;
+
+use crate::exit::{Exit, OrExit};
+use crate::mask_sequence::files::{self, extension};
+use crate::mask_sequence::{ExrLayer, check_size};
+use crate::output::to_display;
+
+/// How colour and alpha of an image belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Association {
+    /// Colour is what it is, however transparent
+    Straight,
+    /// Colour has been multiplied by alpha
+    Premultiplied,
+}
+
+/// A clip of which the first frame has been looked at.
+pub(crate) struct RgbaSequence {
+    files: Vec<PathBuf>,
+    /// None: each format's own.
+    alpha: Option<Association>,
+    size: (usize, usize),
+    /// Read to learn the size, and not asked for yet.
+    first: Option<Vec<f32>>,
+    next: usize,
+    clipped: Clipped,
+    failed: Option<anyhow::Error>,
+}
+
+/// Values that were brought into \[0, 1\].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Clipped {
+    count: u64,
+    least: f32,
+    most: f32,
+}
+
+impl RgbaSequence {
+    /// Finds the images behind one path (a folder, a pattern, a file), or takes several as they
+    /// come, and reads the first.
+    pub(crate) fn find(paths: &[PathBuf], alpha: Option<Association>) -> Result<Self> {
+        let open = || -> Result<Self> {
+            let files = match paths {
+                [one] => files::find(one, "clip")?,
+                several => several.to_vec(),
+            };
+            let first = files.first().ok_or_else(|| anyhow!("the clip has no images"))?;
+            let mut clipped = Clipped::default();
+            let (size, rgba) = read(first, alpha, &mut clipped)?;
+            let (next, failed) = (0, None);
+            Ok(Self { files, alpha, size, first: Some(rgba), next, clipped, failed })
+        };
+        open().or_exit(Exit::BadInput)
+    }
+
+    /// Reads the next frame.
+    pub(crate) fn read_next(&mut self) -> Result<Vec<f32>> {
+        let index = self.next;
+        self.next += 1;
+        if let Some(first) = self.first.take() {
+            return Ok(first);
+        }
+        let mut attempt = || -> Result<Vec<f32>> {
+            let file = self.files.get(index).ok_or_else(|| anyhow!("the clip has ended"))?;
+            let (size, rgba) = read(file, self.alpha, &mut self.clipped)?;
+            ensure!(
+                size == self.size,
+                "{} is {} × {}, but {} is {} × {}: all must be of one size",
+                file.display(),
+                size.0,
+                size.1,
+                self.files[0].display(),
+                self.size.0,
+                self.size.1
+            );
+            Ok(rgba)
+        };
+        attempt().or_exit(Exit::BadInput)
+    }
+
+    /// What became of values outside \[0, 1\], in words.
+    pub(crate) fn clipped(&self) -> Option<String> {
+        let Clipped { count, least, most } = self.clipped;
+        (count > 0).then(|| {
+            format!(
+                "{count} values of the clip, from {least} to {most} on display, were clipped to 0 \
+                 and 1, which is all the model knows"
+            )
+        })
+    }
+
+    /// Why reading ended early; the model knows only that it did.
+    pub(crate) fn failure(&mut self) -> Option<anyhow::Error> {
+        self.failed.take()
+    }
+}
+
+impl Clip for RgbaSequence {
+    fn shape(&self) -> ClipShape {
+        ClipShape { frames: self.files.len(), width: self.size.0, height: self.size.1 }
+    }
+
+    fn frame(&mut self, rgba: &mut [f32]) -> Result<(), SinkError> {
+        match self.read_next() {
+            Ok(frame) => {
+                rgba.copy_from_slice(&frame);
+                Ok(())
+            }
+            Err(error) => {
+                let text = format!("{error:#}");
+                self.failed = Some(error);
+                Err(text.into())
+            }
+        }
+    }
+}
+
+/// An image's size, and its pixels row by row from the top.
+fn read(
+    file: &Path,
+    alpha: Option<Association>,
+    clipped: &mut Clipped,
+) -> Result<((usize, usize), Vec<f32>)> {
+    let mut work = || -> Result<_> {
+        let (size, mut rgba) = match extension(file).as_deref() {
+            Some("png") => read_png(file, alpha.unwrap_or(Association::Straight))?,
+            Some("exr") => read_exr(file, alpha.unwrap_or(Association::Premultiplied))?,
+            _ => bail!("it is neither .png nor .exr"),
+        };
+        clip(size.0, &mut rgba, clipped)?;
+        Ok((size, rgba))
+    };
+    work().with_context(|| format!("cannot read the frame {}", file.display()))
+}
+
+fn read_png(file: &Path, alpha: Association) -> Result<((usize, usize), Vec<f32>)> {
+    let mut reader = ImageReader::open(file)?;
+    reader.set_format(ImageFormat::Png);
+    let decoder = reader.into_decoder()?;
+    let (width, height) = decoder.dimensions();
+    check_size(width as usize, height as usize)?;
+    ensure!(decoder.color_type().has_alpha(), "it has no alpha channel: write it with one");
+    // 8 bits become 16 exactly, so nothing is lost on the way.
+    let pixels = DynamicImage::from_decoder(decoder)?.into_rgba16();
+    let mut rgba: Vec<f32> =
+        pixels.into_raw().into_iter().map(|sample| f32::from(sample) / 65535.0).collect();
+    if alpha == Association::Premultiplied {
+        rgba.as_chunks_mut::<4>().0.iter_mut().for_each(unmultiply);
+    }
+    Ok(((width as usize, height as usize), rgba))
+}
+
+fn read_exr(file: &Path, alpha: Association) -> Result<((usize, usize), Vec<f32>)> {
+    let layer = ExrLayer::open(file)?;
+    let (width, height) = layer.size();
+    let mut rgba = vec![0.0; width * height * 4];
+    for (place, name) in ["R", "G", "B", "A"].into_iter().enumerate() {
+        let plane = layer.plane(name)?.ok_or_else(|| {
+            let names = layer.names().join(", ");
+            match name {
+                "A" => anyhow!("it has no alpha channel, only {names}: write it with one"),
+                _ => anyhow!("it has no channel {name}, only {names}: write it as R, G, B, A"),
+            }
+        })?;
+        for (pixel, value) in rgba.as_chunks_mut::<4>().0.iter_mut().zip(plane) {
+            pixel[place] = value;
+        }
+    }
+    for pixel in rgba.as_chunks_mut::<4>().0 {
+        if alpha == Association::Premultiplied {
+            unmultiply(pixel);
+        }
+        for channel in &mut pixel[..3] {
+            *channel = to_display(*channel);
+        }
+    }
+    Ok(((width, height), rgba))
+}
+
+/// Nothing shows where alpha is 0; light without it (a glow) is more than the model can hold.
+fn unmultiply(pixel: &mut [f32; 4]) {
+    let alpha = pixel[3];
+    for channel in &mut pixel[..3] {
+        *channel = if alpha == 0.0 { 0.0 } else { *channel / alpha };
+    }
+}
+
+fn clip(width: usize, rgba: &mut [f32], clipped: &mut Clipped) -> Result<()> {
+    // What rounding in a file of halves or 16 bits may add to 1.
+    const SLACK: f32 = 2e-3;
+    for (place, value) in rgba.iter_mut().enumerate() {
+        ensure!(
+            value.is_finite(),
+            "channel {} is {value} at column {}, row {}",
+            ["R", "G", "B", "A"][place % 4],
+            place / 4 % width,
+            place / 4 / width
+        );
+        if !(-SLACK..=1.0 + SLACK).contains(value) {
+            clipped.count += 1;
+            clipped.least = clipped.least.min(*value);
+            clipped.most = clipped.most.max(*value);
+        }
+        *value = value.clamp(0.0, 1.0);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
