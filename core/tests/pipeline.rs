@@ -94,7 +94,10 @@ fn a_stopped_take_leaves_the_model_usable() {
 
 /// Counts how often each stage asks whether to go on, and keeps how many steps it has.
 #[derive(Default)]
-struct Questions(std::sync::Mutex<(Option<Stage>, BTreeMap<Stage, (usize, usize)>)>);
+struct Questions(std::sync::Mutex<(Option<Stage>, Asked)>);
+
+/// By stage: questions, and steps.
+type Asked = BTreeMap<Stage, (usize, usize)>;
 
 impl Watch for Questions {
     fn progress(&self, stage: Stage, step: usize, of: usize) {
