@@ -13,10 +13,12 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use wan_alpha_core::device::DeviceChoice;
 use wan_alpha_core::vae::Corner;
+use wan_alpha_take::fit::FitSettings;
+use wan_alpha_take::frames::CELL;
 use wan_alpha_take::{Interpolation, Precision, Solver};
 
 use crate::exit::{Exit, OrExit};
-use crate::output::Format;
+use crate::output::{Format, SIZE_LIMIT};
 use crate::rgba_sequence::Association;
 
 /// Text to RGBA video with the Wan-Alpha model.
@@ -48,6 +50,10 @@ pub(crate) enum Command {
     /// The process that keeps a model warm for its clients
     #[command(subcommand)]
     Engine(EngineCommand),
+
+    /// Ellipses: fit them to an alpha, look at them
+    #[command(subcommand)]
+    Ellipse(EllipseCommand),
 
     /// Models by name: add, list, show, verify, remove, merge
     #[command(subcommand)]
@@ -168,6 +174,72 @@ pub(crate) struct EngineRun {
     /// End soon after the last client, as an engine of a batch host does
     #[arg(long)]
     pub(crate) batch: bool,
+}
+
+/// What to do with ellipses.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EllipseCommand {
+    /// Find where the subject of a clip is, for `render --ellipse-track`
+    Fit(FitEllipse),
+    /// Draw an ellipse, a track or a mask over a frame
+    Show(ShowEllipse),
+}
+
+/// An alpha to fit ellipses to.
+#[derive(Debug, Args)]
+pub(crate) struct FitEllipse {
+    /// The alpha of 4n+1 frames: a PNG or EXR sequence (its files, a folder or alpha.####.exr), or
+    /// a video, which ffmpeg reads. Where there is no alpha channel, the grey is it
+    #[arg(required = true)]
+    pub(crate) alpha: Vec<PathBuf>,
+
+    /// Alpha above this is subject, 0 to 1
+    #[arg(long, value_name = "A", default_value_t = FitSettings::RELEASED.threshold)]
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) threshold: f64,
+
+    /// How many sizes are tried, each 12 % larger, until one covers the subject; 8 in training
+    #[arg(long, value_name = "N", default_value_t = FitSettings::RELEASED.rounds)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=20), allow_negative_numbers = true)]
+    pub(crate) rounds: u32,
+
+    /// The track file to write [default: print it]
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// A placement to look at.
+#[derive(Debug, Args)]
+pub(crate) struct ShowEllipse {
+    /// A track file (.json), or a mask: a PNG or EXR sequence or a tensor file as released
+    #[arg(value_name = "TRACK|MASK", required_unless_present = "ellipse")]
+    #[arg(conflicts_with_all = ["ellipse", "ellipse_interp"])]
+    pub(crate) placement: Option<PathBuf>,
+
+    /// An ellipse or its keys, as `render` takes them
+    #[arg(long, value_name = "ELLIPSE", allow_hyphen_values = true)]
+    pub(crate) ellipse: Option<String>,
+
+    /// How the ellipse moves between its keys
+    #[arg(long, default_value = "linear", requires = "ellipse")]
+    #[arg(value_parser = one_of::<Interpolation>(&["linear", "smooth"]))]
+    pub(crate) ellipse_interp: Interpolation,
+
+    /// What to draw it over: checker, or a PNG file
+    #[arg(long, value_name = "checker|IMAGE", default_value = "checker")]
+    pub(crate) over: PathBuf,
+
+    /// Size of the picture in pixels [default: the image's, else 832x480]
+    #[arg(long, value_name = "WxH", value_parser = size)]
+    pub(crate) size: Option<[usize; 2]>,
+
+    /// The take frame to look at
+    #[arg(long, value_name = "K", default_value_t = 0, allow_negative_numbers = true)]
+    pub(crate) frame: u32,
+
+    /// The picture to write
+    #[arg(long, value_name = "FILE.png")]
+    pub(crate) out: PathBuf,
 }
 
 /// What to do with models.
@@ -451,6 +523,14 @@ where
     T::Err: std::error::Error + Send + Sync + 'static,
 {
     PossibleValuesParser::new(names).try_map(|name| name.parse::<T>())
+}
+
+/// Parses `WxH`; a picture holds at least one latent cell.
+fn size(text: &str) -> Result<[usize; 2], String> {
+    let side = |text: &str| text.parse().ok().filter(|side| (CELL..=SIZE_LIMIT).contains(side));
+    let sides =
+        text.split_once('x').and_then(|(width, height)| Some([side(width)?, side(height)?]));
+    sides.ok_or_else(|| format!("expected WxH, each {CELL} to {SIZE_LIMIT}, for example 832x480"))
 }
 
 /// The text of `--prompt` or `--negative` (`flag`): as it stands, or with `@FILE` the file's,

@@ -8,6 +8,7 @@ mod console;
 mod decode;
 mod doctor;
 mod dump;
+mod ellipse;
 mod encode;
 mod engine;
 mod environment;
@@ -71,6 +72,7 @@ fn run(cli: Cli, progress: &Progress) -> Result<()> {
     match cli.command {
         Command::Render(args) => render::run(&args, &environment, progress, &console),
         Command::Take(command) => take::run(&command, &environment, progress, &console),
+        Command::Ellipse(command) => ellipse::run(&command, progress, &console),
         Command::Engine(verb) => engine::run(&verb, &environment, &interrupt),
         Command::Doctor { json } => doctor::run(json, &environment),
         Command::Encode(args) => encode::run(&args, &environment, progress, &console),

@@ -8,7 +8,7 @@ pub(crate) mod files;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use exr::prelude::{AnyChannels, FlatSamples, MetaData, ReadChannels, ReadLayers, Vec2};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
@@ -42,6 +42,16 @@ impl MaskSequence {
         Ok(Self { files })
     }
 
+    /// The files behind several paths, one after the other as they are given; `what` they are is
+    /// for messages.
+    pub(crate) fn find_all(paths: &[PathBuf], what: &str) -> Result<Self> {
+        let mut all = Vec::new();
+        for path in paths {
+            all.append(&mut files::find(path, what)?);
+        }
+        Ok(Self { files: all })
+    }
+
     /// How many images there are.
     pub(crate) fn len(&self) -> usize {
         self.files.len()
@@ -49,34 +59,46 @@ impl MaskSequence {
 
     /// Reads all images; they must be of one size.
     pub(crate) fn read(&self) -> Result<Vec<MaskImage>> {
-        let mut images: Vec<Planes> = Vec::with_capacity(self.files.len());
-        for file in &self.files {
-            let image =
-                read(file).with_context(|| format!("cannot read the mask {}", file.display()))?;
-            if let Some(first) = images.first() {
-                ensure!(
-                    image.size == first.size,
-                    "the mask {} is {} × {}, but {} is {} × {}: all must be of one size",
-                    file.display(),
-                    image.size.0,
-                    image.size.1,
-                    self.files[0].display(),
-                    first.size.0,
-                    first.size.1,
-                );
-            }
+        let mut images = Vec::with_capacity(self.files.len());
+        self.for_each(|image| {
             images.push(image);
+            Ok(())
+        })?;
+        Ok(images)
+    }
+
+    /// Reads the images one after the other, so that a long clip needs no more memory than a frame.
+    pub(crate) fn for_each(&self, mut take: impl FnMut(MaskImage) -> Result<()>) -> Result<()> {
+        let by_alpha = self.has_alpha()?;
+        let mut first = None;
+        for file in &self.files {
+            let image = read(file)?;
+            let size = *first.get_or_insert(image.size);
+            ensure!(
+                image.size == size,
+                "the mask {} is {} × {}, but {} is {} × {}: all must be of one size",
+                file.display(),
+                image.size.0,
+                image.size.1,
+                self.files[0].display(),
+                size.0,
+                size.1,
+            );
+            let mask = image.choose(by_alpha);
+            check(file, &mask)?;
+            take(mask)?;
         }
-        let by_alpha = images.iter().any(|image| image.alpha.is_some());
-        self.files
-            .iter()
-            .zip(images)
-            .map(|(file, image)| {
-                let mask = image.choose(by_alpha);
-                check(file, &mask)?;
-                Ok(mask)
-            })
-            .collect()
+        Ok(())
+    }
+
+    /// Whether any image is not opaque throughout; mostly the first one is not.
+    fn has_alpha(&self) -> Result<bool> {
+        for file in &self.files {
+            if read(file)?.alpha.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -116,11 +138,12 @@ fn check(file: &Path, mask: &MaskImage) -> Result<()> {
 }
 
 fn read(file: &Path) -> Result<Planes> {
-    match extension(file).as_deref() {
+    let planes = match extension(file).as_deref() {
         Some("png") => read_png(file),
         Some("exr") => read_exr(file),
-        _ => bail!("it is neither .png nor .exr"),
-    }
+        _ => Err(anyhow!("it is neither .png nor .exr")),
+    };
+    planes.with_context(|| format!("cannot read the mask {}", file.display()))
 }
 
 pub(crate) fn check_size(width: usize, height: usize) -> Result<()> {

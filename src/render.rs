@@ -22,6 +22,7 @@ use crate::results::print_lines;
 use crate::slow::Slow;
 use crate::{engine, take};
 use placement::Placement;
+pub(crate) use placement::read_mask;
 use wan_alpha_take::environment::Environment;
 
 const DEFAULT_FRAMES: u32 = 81;

@@ -13,14 +13,22 @@ pub(super) const UNFINISHED: &str = ".wan-alpha-";
 
 /// Writes `bytes` to `path`, replacing what is there: into a hidden file in the same folder,
 /// through to the disk, then renamed. Whatever goes wrong, no partial file is left.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let attempt = || -> Result<(), Error> {
-        let mut file = create(path.parent().unwrap_or(Path::new(".")))?;
+        let mut file = create(folder_of(path))?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path).map(drop).map_err(|error| error.error)
     };
     attempt().map_err(|error| explain(path, &error))
+}
+
+/// Of a bare file name, the folder we are in.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
 }
 
 /// Tries whether files can be made in a folder at all, before hours of work depend on it.

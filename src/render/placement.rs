@@ -23,7 +23,8 @@ impl Placement {
     /// Reads it for a take of `latent_frames`.
     pub(super) fn of(args: &Render, latent_frames: usize) -> Result<Self> {
         if let Some(path) = &args.mask {
-            return read_mask(path, latent_frames).or_exit(Exit::BadInput).map(Self::Mask);
+            let check = |found| check_length(found, latent_frames);
+            return read_mask(path, check).or_exit(Exit::BadInput).map(Self::Mask);
         }
         if let Some(path) = &args.ellipse_track {
             let text = std::fs::read_to_string(path)
@@ -77,9 +78,10 @@ fn check_length(found: usize, expected: usize) -> Result<()> {
     Ok(())
 }
 
-fn read_mask(path: &Path, latent_frames: usize) -> Result<Mask> {
+/// Reads a mask of any form; `check` may refuse its number of latent frames.
+pub(crate) fn read_mask(path: &Path, check: impl Fn(usize) -> Result<()>) -> Result<Mask> {
     if MaskSequence::names_images(path) {
-        return read_images(path, latent_frames);
+        return read_images(path, check);
     }
     let tensor = read_bare_tensor(path)?;
     let size = tensor.size();
@@ -88,15 +90,15 @@ fn read_mask(path: &Path, latent_frames: usize) -> Result<Mask> {
         "{}: a mask is a tensor [frames, height, width], found {size:?}",
         path.display()
     );
-    check_length(size[0] as usize, latent_frames)?;
+    check(size[0] as usize)?;
     let values: Vec<f32> = tensor.f_to_kind(Kind::Float)?.f_flatten(0, -1)?.try_into()?;
     let shape = [size[0] as usize, size[1] as usize, size[2] as usize];
     Mask::new(values, shape).map_err(|error| anyhow!("{}: {error}", path.display()))
 }
 
-fn read_images(path: &Path, latent_frames: usize) -> Result<Mask> {
+fn read_images(path: &Path, check: impl Fn(usize) -> Result<()>) -> Result<Mask> {
     let sequence = MaskSequence::find(path)?;
-    check_length(sequence.len(), latent_frames)?;
+    check(sequence.len())?;
     let images = sequence.read()?;
     let (width, height) = images.first().map_or((0, 0), |image| (image.width, image.height));
     let shape = [images.len(), height, width];

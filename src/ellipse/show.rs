@@ -1,0 +1,115 @@
+//! `wan-alpha ellipse show`: a track, an ellipse or a mask as a picture.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use image::ImageReader;
+use wan_alpha_take::frames::{CELL, latent_centre, latent_frame_of};
+use wan_alpha_take::{Ellipse, Mask, Track};
+
+use super::picture::{Picture, outline_of_mask};
+use crate::args::ShowEllipse;
+use crate::exit::{Exit, OrExit};
+use crate::output::{SIZE_LIMIT, write_whole};
+use crate::render::read_mask;
+
+/// What there is to draw.
+enum Shown {
+    /// The ellipse of the frame, and those of other times.
+    Ellipse(Ellipse, Vec<Ellipse>),
+    /// A mask, and which of its frames.
+    Mask(Mask, usize),
+}
+
+/// The size of a take where nothing says otherwise.
+const SIZE: [usize; 2] = [832, 480];
+
+pub(super) fn run(args: &ShowEllipse) -> Result<()> {
+    let mut picture = ground(args).or_exit(Exit::BadInput)?;
+    let shown = Shown::of(args).or_exit(Exit::BadInput)?;
+    let [width, height] = picture.size();
+    match shown {
+        Shown::Ellipse(ellipse, others) => {
+            let (columns, rows) = (width / CELL, height / CELL);
+            let mask = Mask::gaussian(&[ellipse], columns, rows);
+            picture.dim_outside(mask.values(), [columns, rows]);
+            for other in others {
+                picture.outline(&other, 0.35);
+            }
+            picture.outline(&ellipse, 1.0);
+        }
+        Shown::Mask(mask, frame) => {
+            let [_, rows, columns] = mask.shape();
+            let values = mask.frame(frame).unwrap_or_default();
+            picture.dim_outside(values, [columns, rows]);
+            outline_of_mask(&mut picture, values, [columns, rows]);
+        }
+    }
+    write_whole(&args.out, &picture.to_png()?)
+}
+
+impl Shown {
+    fn of(args: &ShowEllipse) -> Result<Self> {
+        let latent = latent_frame_of(args.frame);
+        let Some(path) = &args.placement else {
+            let text = args.ellipse.as_deref().unwrap_or_default();
+            let track = Track::parse(text, args.ellipse_interp)?;
+            let keys = track.keys();
+            let others = if keys.len() > 1 { keys } else { &[] };
+            let others = others.iter().map(|key| key.1).collect();
+            return Ok(Self::Ellipse(track.sample(latent_centre(latent)), others));
+        };
+        let name = path.display();
+        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
+            let text =
+                std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+            let length = serde_json::from_str::<Vec<Ellipse>>(&text).map_or(0, |track| track.len());
+            let mut track = Track::from_json(&text, length).with_context(|| name.to_string())?;
+            check_frame(path, args.frame, track.len())?;
+            let ellipse = track.remove(latent);
+            return Ok(Self::Ellipse(ellipse, track));
+        }
+        let mask = read_mask(path, |found| check_frame(path, args.frame, found))?;
+        Ok(Self::Mask(mask, latent))
+    }
+}
+
+fn check_frame(path: &Path, frame: u32, latent_frames: usize) -> Result<()> {
+    ensure!(latent_frames > 0, "{} is empty: expected one entry per latent frame", path.display());
+    ensure!(
+        latent_frame_of(frame) < latent_frames,
+        "--frame is {frame}, but {} has {latent_frames} latent frames: take frames 0 to {}",
+        path.display(),
+        4 * (latent_frames - 1)
+    );
+    Ok(())
+}
+
+/// The picture before anything is drawn.
+fn ground(args: &ShowEllipse) -> Result<Picture> {
+    if args.over == Path::new("checker") {
+        return Ok(Picture::checker(args.size.unwrap_or(SIZE)));
+    }
+    let name = args.over.display();
+    let mut reader = ImageReader::open(&args.over)
+        .with_context(|| format!("cannot read --over {name}; give a PNG file, or checker"))?;
+    reader.set_format(image::ImageFormat::Png);
+    let image = reader
+        .decode()
+        .map_err(|error| anyhow!("--over {name} cannot be read as PNG: {error}"))?
+        .into_rgba8();
+    let size = [image.width() as usize, image.height() as usize];
+    ensure!(
+        args.size.is_none_or(|wanted| wanted == size),
+        "--over {name} is {} × {}: leave --size out, or give that",
+        size[0],
+        size[1]
+    );
+    ensure!(
+        size.iter().all(|side| (CELL..=SIZE_LIMIT).contains(side)),
+        "--over {name} is {} × {}: expected {CELL} to {SIZE_LIMIT} on a side",
+        size[0],
+        size[1]
+    );
+    Ok(Picture::over(&image))
+}
