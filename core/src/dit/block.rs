@@ -1,12 +1,17 @@
 //! One transformer block: self-attention, cross-attention to the text, feed-forward.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::config::DitConfig;
 use super::rope::Rope;
 use crate::Result;
 use crate::linear::Linear;
 use crate::weights::Weights;
+
+/// Numbers of the hidden layer that a processor holds at once: 16 MB in float32.
+const CPU_HIDDEN: i64 = 1 << 22;
+/// Tokens that a GPU takes through the feed-forward network at once.
+const GPU_TOKENS: i64 = 8192;
 
 /// A block of the diffusion transformer.
 #[derive(Debug)]
@@ -18,6 +23,8 @@ pub struct Block {
     ffn_out: Linear,
     /// `[1, 6, dim]`, float32
     modulation: Tensor,
+    /// Tokens that the feed-forward network takes at once.
+    ffn_tokens: i64,
     dim: i64,
     eps: f64,
 }
@@ -46,6 +53,7 @@ impl Block {
             ffn_in: Linear::load(&weights.sub("ffn.0"), dim, ffn)?,
             ffn_out: Linear::load(&weights.sub("ffn.2"), ffn, dim)?,
             modulation: weights.get_f32("modulation", &[1, 6, dim])?,
+            ffn_tokens: ffn_tokens(weights.device(), ffn),
             dim,
             eps,
         })
@@ -98,13 +106,33 @@ impl Block {
         let y = self.cross_attn.to_text(&y.f_to_kind(kind)?, text)?;
         let x = x.f_add(&y)?;
 
-        let y = modulate(&self.layer_norm(&x)?, &m(3)?, &m(4)?)?.f_to_kind(kind)?;
-        let y = self.ffn_out.forward(&self.ffn_in.forward(&y)?.f_gelu("tanh")?)?;
-        Ok(x.f_addcmul(&y, &m(5)?)?)
+        let (shift, scale, gate) = (m(3)?, m(4)?, m(5)?);
+        let feed_forward = |x: &Tensor| -> Result<Tensor> {
+            let y = modulate(&self.layer_norm(x)?, &shift, &scale)?.f_to_kind(kind)?;
+            let y = self.ffn_out.forward(&self.ffn_in.forward(&y)?.f_gelu("tanh")?)?;
+            Ok(x.f_addcmul(&y, &gate)?)
+        };
+        if x.size()[1] <= self.ffn_tokens {
+            return feed_forward(&x);
+        }
+        let parts = x.f_split(self.ffn_tokens, 1)?;
+        let parts = parts.iter().map(feed_forward).collect::<Result<Vec<_>>>()?;
+        Ok(Tensor::f_cat(&parts, 1)?)
     }
 
     fn layer_norm(&self, x: &Tensor) -> Result<Tensor> {
         Ok(x.f_layer_norm(self.dim, None::<&Tensor>, None::<&Tensor>, self.eps, true)?)
+    }
+}
+
+/// Tokens that a feed-forward network of `width` hidden channels takes at once. Tokens do not meet
+/// in it, so that its hidden layer, the widest tensor of a pass, need never exist whole: on a
+/// processor a part stays in cache and in memory that the allocator keeps, where the whole is
+/// mapped and zeroed anew for every block; a GPU wants parts large enough to fill it.
+fn ffn_tokens(device: Device, width: i64) -> i64 {
+    match device {
+        Device::Cpu => (CPU_HIDDEN / width).max(1),
+        _ => GPU_TOKENS,
     }
 }
 
