@@ -6,6 +6,7 @@
 //! | `demo` | set-up, release build, one take from a prompt in `out/demo` |
 //! | `test` | set-up, then every test of the workspace |
 //! | `bundle` | lays out `WanAlpha.ofx.bundle`, which hosts load |
+//! | `check-ofx` | examines an OpenFX plug-in, ours by default, and says what hosts would not like |
 //! | `bench` | set-up, then the network beside diffusers, the store beside plain reading, the engine |
 //!
 //! Invariants: a verb that needs set-up does it; set-up changes nothing outside `.setup`; what
@@ -17,6 +18,7 @@
 mod bench;
 mod bundle;
 mod cargo;
+mod check_ofx;
 mod demo;
 mod setup;
 mod test;
@@ -48,6 +50,8 @@ enum Verb {
     Test(test::Options),
     /// Build plug-in and engine and lay out WanAlpha.ofx.bundle.
     Bundle(bundle::Options),
+    /// Tell whether an OpenFX plug-in, ours by default, keeps the rules.
+    CheckOfx(check_ofx::Options),
     /// Measure transformer and decoder beside diffusers, the store beside plain reading, the engine.
     Bench(bench::Options),
 }
@@ -59,6 +63,7 @@ fn main() -> ExitCode {
         Verb::Demo => demo::run(&tree),
         Verb::Test(options) => test::run(&tree, options),
         Verb::Bundle(options) => bundle::run(&tree, options),
+        Verb::CheckOfx(options) => check_ofx::run(&tree, options),
         Verb::Bench(options) => bench::run(&tree, options),
     });
     match outcome {

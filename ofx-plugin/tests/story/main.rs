@@ -4,6 +4,7 @@
 #![cfg(unix)]
 
 mod batch;
+mod check;
 mod drawn;
 mod fringes;
 mod fuzz;

@@ -18,6 +18,10 @@ use wan_alpha_test_host::{ARCHITECTURE, Frame, Host, Node, Plugin, Profile};
 /// Longer than anything takes on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(40);
 
+/// Package and program of the scripted engine, built once for all tests.
+const ENGINE: &str = "scripted-engine";
+static ENGINE_BUILT: Once = Once::new();
+
 /// Where the test's own process finds its workshop.
 const HOME: &str = "WAN_ALPHA_TEST_HOME";
 
@@ -95,7 +99,7 @@ impl Workshop {
     fn furnish(&self) {
         self.script(&json!({}));
         fs::create_dir(self.at("data")).unwrap();
-        build_engine();
+        ENGINE_BUILT.call_once(|| drop(built(ENGINE, ENGINE)));
         self.install_engine();
         self.add_model("scripted", 5);
         let binaries = self.bundle().join("Contents").join(ARCHITECTURE);
@@ -106,7 +110,7 @@ impl Workshop {
     /// There is an engine, from now on.
     pub(crate) fn install_engine(&self) {
         #[cfg(unix)]
-        std::os::unix::fs::symlink(program(), self.at("engine")).unwrap();
+        std::os::unix::fs::symlink(beside(ENGINE), self.at("engine")).unwrap();
     }
 
     /// A record; the scripted engine asks for no weights.
@@ -187,30 +191,29 @@ fn plugin() -> PathBuf {
     test.parent().unwrap().join(format!("libwan_alpha_ofx{}", std::env::consts::DLL_SUFFIX))
 }
 
-/// Where cargo puts the scripted engine: beside the folder of this test.
-fn program() -> PathBuf {
+/// Where cargo puts a program: beside the folder of this test.
+fn beside(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();
-    profile.join(format!("scripted-engine{}", std::env::consts::EXE_SUFFIX))
+    profile.join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
 }
 
-/// Has it built, once, by the same cargo into the same place as this test.
-fn build_engine() {
-    static BUILT: Once = Once::new();
-    BUILT.call_once(|| {
-        let program = program();
-        let profile = program.parent().unwrap();
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut build = Command::new(cargo);
-        build
-            .args(["build", "--quiet", "--offline", "--package", "scripted-engine", "--target-dir"])
-            .arg(profile.parent().unwrap())
-            .current_dir(env!("CARGO_MANIFEST_DIR"));
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().unwrap().success(), "the scripted engine cannot be built");
-    });
+/// A program of the workspace, built by the same cargo into the same place as this test.
+pub(crate) fn built(package: &str, name: &str) -> PathBuf {
+    let program = beside(name);
+    let profile = program.parent().unwrap();
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build
+        .args(["build", "--quiet", "--offline", "--package", package, "--bin", name])
+        .arg("--target-dir")
+        .arg(profile.parent().unwrap())
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    if profile.ends_with("release") {
+        build.arg("--release");
+    }
+    assert!(build.status().unwrap().success(), "{name} cannot be built");
+    program
 }
 
 /// A node that shows takes as they are, pixel for pixel in the middle of the frame.

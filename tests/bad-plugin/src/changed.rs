@@ -2,11 +2,13 @@
 
 use std::ffi::{CStr, c_int};
 use std::ptr;
+use std::sync::atomic::Ordering;
 
 use openfx_sys::*;
 
 use crate::entry::{FAILED, OK, REPLY_DEFAULT};
 use crate::ofx::{Props, Suites, call};
+use crate::picture::PRESSES;
 
 pub(crate) fn changed(suites: &Suites, effect: OfxImageEffectHandle, told: Props) -> c_int {
     let name = suites.text(told, c"OfxPropName");
@@ -107,7 +109,10 @@ fn go(suites: &Suites, effect: OfxImageEffectHandle, told: Props, mischief: &str
             call!(suites.parameter, paramDefine(set, kind, id, ptr::null_mut()));
             OK
         }
-        _ => good(suites, effect, told),
+        _ => {
+            PRESSES.fetch_add(1, Ordering::Relaxed);
+            good(suites, effect, told)
+        }
     }
 }
 

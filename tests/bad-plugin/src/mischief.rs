@@ -45,6 +45,11 @@ pub const MISCHIEFS: &[&str] = &[
     "fail in words",
     "on several threads",
     "identity",
+    // Bad in ways that one host alone cannot tell, or not live to tell.
+    "crash",
+    "hang",
+    "remember outside",
+    "share between threads",
 ];
 
 /// From the second plug-in of the binary on.
@@ -60,4 +65,6 @@ pub const BAD_FROM_THE_START: &[&str] = &[
     "default for CreateInstance",
     "wrong property type",
     "needs what no host has",
+    "leaves a file open",
+    "crashes without progress",
 ];

@@ -12,6 +12,11 @@ use openfx_sys::*;
 use crate::entry::{FAILED, OK, REPLY_DEFAULT};
 use crate::ofx::{Props, Suites, call};
 
+/// How often `go` was pressed.
+pub(crate) static PRESSES: AtomicU32 = AtomicU32::new(0);
+/// Of whichever render came last.
+static SHARED: AtomicU32 = AtomicU32::new(0);
+
 pub(crate) fn preferences(suites: &Suites, effect: OfxImageEffectHandle, reply: Props) -> c_int {
     let _ = effect;
     let name = c"OfxImageEffectPropPreMultiplication";
@@ -142,6 +147,10 @@ pub(crate) fn render(suites: &Suites, effect: OfxImageEffectHandle, told: Props)
     let mischief = suites.mischief(effect);
     match mischief {
         "default for a render" => return REPLY_DEFAULT,
+        "crash" => std::process::abort(),
+        "hang" => loop {
+            thread::sleep(Duration::from_secs(1));
+        },
         "wait for abort" => return wait(suites, effect, OK),
         "refuse aborted" => return wait(suites, effect, FAILED),
         "fail in words" => {
@@ -241,6 +250,13 @@ fn spoil(
         "not a number" => task.blue = f32::NAN,
         "another each time" => {
             task.blue = TIMES.fetch_add(1, Ordering::Relaxed) as f32 / 1000.0;
+        }
+        // Where no project has it.
+        "remember outside" => task.blue = PRESSES.load(Ordering::Relaxed) as f32 / 1000.0,
+        "share between threads" => {
+            SHARED.store((time * 8.0) as u32, Ordering::Relaxed);
+            thread::sleep(Duration::from_millis(1));
+            task.blue = SHARED.load(Ordering::Relaxed) as f32 / 8000.0;
         }
         "message in render" => {
             if let Some(message) = suites.message {

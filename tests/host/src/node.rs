@@ -211,7 +211,7 @@ impl Node {
         *lock(&self.state.told) = told::Told::default();
     }
 
-    /// Its overlay, where the plug-in has one and the host shows it.
+    /// Its overlay, where the plug-in has one and makes it, and the host shows it.
     #[must_use]
     #[track_caller]
     pub fn overlay(&self) -> Option<crate::overlay::Overlay> {

@@ -195,7 +195,7 @@ pub struct Overlay {
 }
 
 impl Overlay {
-    /// Of a node that has one and a host that shows it.
+    /// Of a node that has one and a host that shows it; none where the plug-in refuses to make it.
     pub(crate) fn of(node: &Arc<NodeState>) -> Option<Self> {
         let (entry, with) = found(node)?;
         let viewer = Viewer {
@@ -206,7 +206,7 @@ impl Overlay {
             pressed: false,
         };
         let overlay = Self { node: node.clone(), entry, with, viewer: Mutex::new(viewer) };
-        overlay.interact();
+        overlay.interact()?;
         Some(overlay)
     }
 

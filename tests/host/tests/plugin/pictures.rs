@@ -56,6 +56,14 @@ fn one_picture_in_every_shape() {
 }
 
 #[test]
+fn a_time_that_is_no_number_is_a_time_like_any_other() {
+    let Scene { node, .. } = &Scene::new(Profile::plain());
+    for time in [f64::NAN, f64::INFINITY, -1e300] {
+        assert!(!node.render(&RenderAsk::at(time)).failed(), "{time}");
+    }
+}
+
+#[test]
 fn offsets_and_pixel_aspects_are_where_they_belong() {
     let Scene { node, project, .. } = &Scene::new(Profile::plain());
     let mut settings = project.settings();

@@ -1,0 +1,33 @@
+//! What the validator of the tests says of this plug-in, with an engine at hand.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::workshop::{alone, built};
+
+alone! {
+    fn no_fault_is_found_up_to_level_8(workshop) {
+        let json = workshop.at("results.json");
+        let output = Command::new(built("wan-alpha-test-host", "check-ofx"))
+            .arg(workshop.bundle())
+            .args(["--level", "8", "--set", "prompt=a ring of smoke", "--json"])
+            .arg(&json)
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
+        let results: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+        let checks = results["plugins"][0]["checks"].as_array().unwrap();
+        // Which C library a plug-in needs is up to how it is built for others.
+        let advice: Vec<_> = checks
+            .iter()
+            .filter(|check| check["outcome"] != "passed" && check["id"] != "load.libraries")
+            .collect();
+        assert_eq!(advice, [&Value::Null; 0], "{told}");
+        assert_eq!(checks.last().map(|check| &check["level"]), Some(&Value::from(8)));
+        assert!(checks.len() > 50, "{}", checks.len());
+        // Buttons were pressed, and answered with takes.
+        assert!(!workshop.takes().is_empty());
+    }
+}
