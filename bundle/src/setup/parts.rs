@@ -167,8 +167,7 @@ fn libclang_destination(entry: &str) -> Option<String> {
 }
 
 /// Sources of other systems' libraries, documentation, and what only zig's own projects need.
-const LEFT_OUT_OF_ZIG: &[&str] =
-    &["docs/", "init/", "libtsan/", "lldb/", "build-web/", "fuzzer.zig", "ubsan_rt.zig"];
+const LEFT_OUT_OF_ZIG: &[&str] = &["docs/", "init/", "libtsan/", "lldb/", "build-web/"];
 
 fn zig_destination(entry: &str) -> Option<String> {
     if entry.ends_with(".data/scripts/cargo-zigbuild") {
@@ -231,6 +230,7 @@ mod tests {
             "ziglang/lib/libc/include/x86-linux-gnu/bits/wordsize.h",
             "ziglang/lib/libc/include/generic-glibc/stdio.h",
             "ziglang/lib/compiler_rt.zig",
+            "ziglang/lib/ubsan_rt.zig",
             "ziglang/lib/std/std.zig",
         ] {
             assert_eq!(to(entry).as_deref(), entry.strip_prefix("ziglang/"), "{entry}");
