@@ -7,6 +7,7 @@
 //! | `test` | set-up, then every test of the workspace |
 //! | `bundle` | lays out `WanAlpha.ofx.bundle`, which hosts load |
 //! | `check-ofx` | examines an OpenFX plug-in, ours by default, and says what hosts would not like |
+//! | `install`, `uninstall` | puts the bundle where hosts look, and takes it away again |
 //! | `bench` | set-up, then the network beside diffusers, the store beside plain reading, the engine |
 //!
 //! Invariants: a verb that needs set-up does it; set-up changes nothing outside `.setup`; what
@@ -20,6 +21,7 @@ mod bundle;
 mod cargo;
 mod check_ofx;
 mod demo;
+mod install;
 mod setup;
 mod test;
 mod tree;
@@ -52,6 +54,10 @@ enum Verb {
     Bundle(bundle::Options),
     /// Tell whether an OpenFX plug-in, ours by default, keeps the rules.
     CheckOfx(check_ofx::Options),
+    /// Put the bundle where hosts look for plug-ins, whole or not at all.
+    Install(install::Options),
+    /// Take away what `install` placed, and nothing else.
+    Uninstall(install::UninstallOptions),
     /// Measure transformer and decoder beside diffusers, the store beside plain reading, the engine.
     Bench(bench::Options),
 }
@@ -64,6 +70,8 @@ fn main() -> ExitCode {
         Verb::Test(options) => test::run(&tree, options),
         Verb::Bundle(options) => bundle::run(&tree, options),
         Verb::CheckOfx(options) => check_ofx::run(&tree, options),
+        Verb::Install(options) => install::run(&tree, options),
+        Verb::Uninstall(options) => install::uninstall(options),
         Verb::Bench(options) => bench::run(&tree, options),
     });
     match outcome {
