@@ -44,8 +44,9 @@ pub(crate) struct Options {
     from: Option<PathBuf>,
     /// Into a folder of its own named by the version, beside other versions there.
     ///
-    /// Hosts show one node for all bundles of one identifier and take the highest version they find;
-    /// a show that needs an older one names that version's folder in OFX_PLUGIN_PATH.
+    /// Hosts show one node for all bundles of one identifier: of equals the first that they come
+    /// upon. A show that needs a certain one names that version's folder in OFX_PLUGIN_PATH, which
+    /// comes before the system's folder.
     #[arg(long)]
     keep_old: bool,
 }
