@@ -86,7 +86,9 @@ pub(crate) fn zig_build_library(
 ) -> Result<PathBuf> {
     let fixed = ["zigbuild", "--target", system];
     let mut cargo = Command::new(zig.join("cargo-zigbuild"));
-    cargo.current_dir(tree.root()).args(fixed.iter().chain(arguments));
+    // Not in the root: of its folders of headers zig names those below the working directory relative
+    // to it, and bindgen, which is told of them, works elsewhere.
+    cargo.current_dir(tree.root().join("ofx-plugin")).args(fixed.iter().chain(arguments));
     as_if_typed(tree, &mut cargo);
     let caches = tree.root().join("target/zig");
     cargo

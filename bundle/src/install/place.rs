@@ -237,10 +237,13 @@ fn create(folder: &Path) -> Result<()> {
 }
 
 fn advice(folder: &Path) -> String {
+    // By its own name: sudo seldom finds cargo.
+    let program = std::env::current_exe().unwrap_or_else(|_| "cargo xtask".into());
     format!(
         "{} cannot be written to, and nothing was changed. Run again as somebody who may write \
-         there (sudo), with --user for your own folder, or with --to and another folder",
-        folder.display()
+         there (`sudo {} install`), with --user for your own folder, or with --to and another folder",
+        folder.display(),
+        program.display()
     )
 }
 
