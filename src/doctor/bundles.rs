@@ -1,5 +1,6 @@
 //! Bundles where hosts look for them: whether the plug-in can be loaded and its engine runs.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -28,24 +29,52 @@ pub(super) fn look() -> Vec<Finding> {
         return vec![Finding::attention(
             ABOUT,
             format!("no {NAME}.bundle in {}", listed.join(", ")),
-            "cargo xtask bundle, and name its folder in OFX_PLUGIN_PATH",
+            "cargo xtask bundle, then cargo xtask install",
         )];
     }
-    let mut findings: Vec<_> = bundles.iter().flat_map(|bundle| examine(bundle)).collect();
+    let mut findings: Vec<_> = bundles
+        .iter()
+        .flat_map(|(folder, bundle)| {
+            let by = found_by(folder, &path);
+            let found = format!("{} is found, {by}", bundle.display());
+            [vec![Finding::ok(ABOUT, found)], examine(bundle)].concat()
+        })
+        .collect();
     if bundles.len() > 1 {
         let says = format!("{} bundles hold this plug-in; hosts use one of them", bundles.len());
-        findings.push(Finding::attention(ABOUT, says, "keep the one that is meant"));
+        let remedy = "uninstall the others, or name the folder of the one that is meant first in \
+                      OFX_PLUGIN_PATH";
+        findings.push(Finding::attention(ABOUT, says, remedy));
     }
     findings
 }
 
-fn found(folders: &[PathBuf]) -> Vec<PathBuf> {
-    let mut bundles: Vec<PathBuf> = Vec::new();
+fn found_by(folder: &Path, search_path: &OsStr) -> &'static str {
+    if std::env::split_paths(search_path).any(|one| one == folder) {
+        "by hosts whose environment has this OFX_PLUGIN_PATH"
+    } else if folder.ends_with("Nuke") {
+        "by Nuke"
+    } else if folder.ends_with("Natron") {
+        "by Natron"
+    } else {
+        "by every host"
+    }
+}
+
+/// Each bundle with the folder that hosts search and find it in: there, or in a folder below, where
+/// versions lie side by side.
+fn found(folders: &[PathBuf]) -> Vec<(PathBuf, PathBuf)> {
+    let mut bundles: Vec<(PathBuf, PathBuf)> = Vec::new();
     for folder in folders {
-        let bundle = folder.join(format!("{NAME}.bundle"));
-        let bundle = bundle.canonicalize().unwrap_or(bundle);
-        if bundle.is_dir() && !bundles.contains(&bundle) {
-            bundles.push(bundle);
+        let below = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut below: Vec<_> = below.map(|entry| entry.path()).collect();
+        below.sort();
+        for place in [folder.clone()].into_iter().chain(below) {
+            let bundle = place.join(format!("{NAME}.bundle"));
+            let bundle = bundle.canonicalize().unwrap_or(bundle);
+            if bundle.is_dir() && !bundles.iter().any(|(_, known)| *known == bundle) {
+                bundles.push((folder.clone(), bundle));
+            }
         }
     }
     bundles
@@ -128,8 +157,20 @@ mod tests {
     #[test]
     fn a_bundle_is_found_once_however_often_its_folder_is_named() {
         let (folder, bundle) = bundle_with(&[]);
-        let folders = [folder.path().to_owned(), folder.path().join("."), "/nowhere".into()];
-        assert_eq!(found(&folders), [bundle.canonicalize().unwrap()]);
+        let other = folder.path().join("WanAlpha-1.2.3").join(format!("{NAME}.bundle"));
+        std::fs::create_dir_all(&other).unwrap();
+        let root = folder.path().to_owned();
+        let folders = [root.clone(), root.join("."), "/nowhere".into()];
+        let expected = [bundle, other].map(|path| (root.clone(), path.canonicalize().unwrap()));
+        assert_eq!(found(&folders), expected);
+    }
+
+    #[test]
+    fn who_finds_a_bundle_is_said() {
+        let by = |folder: &str| found_by(Path::new(folder), OsStr::new("/a:/shared/OFX"));
+        assert!(by("/shared/OFX").contains("OFX_PLUGIN_PATH"));
+        assert_eq!(by("/usr/OFX/Nuke"), "by Nuke");
+        assert_eq!(by("/usr/OFX/Plugins"), "by every host");
     }
 
     #[test]
