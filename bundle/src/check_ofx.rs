@@ -36,7 +36,8 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
-    let package = ["--release", "--package", "wan-alpha-test-host", "--bin", "check-ofx"];
+    // Built as the tests build it, which share it with this command.
+    let package = ["--package", "wan-alpha-test-host", "--bin", "check-ofx"];
     let validator = cargo::build(tree, &package, "check-ofx")?;
     let file = match &options.file {
         Some(file) => file.clone(),

@@ -1,23 +1,71 @@
-//! `cargo xtask demo`: from a bare checkout to frames of a take.
+//! `cargo xtask demo`: from a bare checkout to frames of a take that came out of the node.
+//!
+//! Set-up, the bundle, a small model under a name of its own, and an afternoon with the node in the
+//! headless host of the tests: prompt, travelling ellipse, Generate, progress, frames. Everything but
+//! set-up and the bundle lies in `out/demo`. The engine that was started is stopped, whatever happens.
 
-use std::collections::BTreeMap;
+mod page;
+mod studio;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use serde::Deserialize;
 
 use crate::tree::Tree;
-use crate::{cargo, exit_code, setup};
+use crate::{bundle, cargo, setup};
+use page::Page;
+use studio::Studio;
 
 /// The reference model of the tests, until the draft model exists.
 const MODEL: &str = "tests/data/t2v/model";
+/// What it is called here.
+const NAME: &str = "reference";
 const OUT: &str = "out/demo";
+/// Says that a folder is the demo's.
+const MARK: &str = "made-by-demo.txt";
 const PROMPT: &str = "A soap bubble drifts from left to right and turns, thin and iridescent";
-/// Left to right over the 13 frames of the take, growing and turning.
-const ELLIPSE: &str = "0: 0.25,0.45,0.40,0.60,0; 12: 0.75,0.60,0.60,0.80,40";
+const SIZE: [&str; 2] = ["96", "64"];
+const FRAMES: &str = "13";
+const SEED: &str = "7";
 
-pub(crate) fn run(tree: &Tree) -> Result<ExitCode> {
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Where frames, takes and the engine's log go. What is there is removed.
+    #[arg(long, value_name = "DIR", default_value = OUT)]
+    out: PathBuf,
+}
+
+/// The options of `cargo xtask bundle`, as they are when nothing is said.
+#[derive(Parser)]
+struct BundleLine {
+    #[command(flatten)]
+    options: bundle::Options,
+}
+
+/// Where they have it laid out.
+const BUNDLE: &str = "target/bundle/WanAlpha.ofx.bundle";
+
+/// What the host says it wrote.
+#[derive(Debug, Deserialize)]
+struct Written {
+    frames: u32,
+    width: u32,
+    height: u32,
+    exr: Vec<PathBuf>,
+    png: Vec<PathBuf>,
+    contact_sheet: PathBuf,
+    take: String,
+    heard: Vec<String>,
+    seconds: f64,
+}
+
+pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
+    let begun = Instant::now();
     let model = tree.root().join(MODEL);
     ensure!(
         model.is_dir(),
@@ -25,195 +73,119 @@ pub(crate) fn run(tree: &Tree) -> Result<ExitCode> {
          with `git checkout -- {MODEL}`, and run again"
     );
     setup::ensure(tree)?;
-    let command = cargo::build(tree, &["--release", "--package", "wan-alpha"], "wan-alpha")?;
+    let laid_out = bundle::run(tree, &BundleLine::parse_from(["bundle"]).options)?;
+    ensure!(laid_out == ExitCode::SUCCESS, "no bundle was made; why is said above");
+    let bundle = tree.root().join(BUNDLE);
+    // Built as the tests build it, which share it with this command.
+    let package = ["--package", "wan-alpha-test-host", "--bin", "demo-host"];
+    let host = cargo::build(tree, &package, "demo-host")?;
 
-    let out = tree.root().join(OUT);
+    let out = tree.root().join(&options.out);
     clear(&out)?;
-    println!("{}", before(tree, &command));
-    let status = Command::new(&command)
-        .current_dir(tree.root())
-        .args(render_arguments())
-        .status()
-        .with_context(|| format!("{} could not be started", command.display()))?;
-    if !status.success() {
-        eprintln!("error: the render ended with {status}; its own message is above");
-        return Ok(exit_code(status));
-    }
-    let made = Made::find(&out)?;
-    ensure!(made.frames() > 0, "the render succeeded but left no frames in {OUT}");
-    println!("{}", made.page(tree, &command));
+    let studio = Studio::in_folder(&out, engine_of(&bundle)?)?;
+    studio.run(&["model", "add", NAME, MODEL], tree)?;
+    println!("\nthe node, in a host:");
+    let made = tell(&studio, &host, &bundle, &out);
+    // Before anything else is said, and also where it failed.
+    let stopped = studio.close(tree);
+    let (written, ()) = (made?, stopped?);
+    ensure!(written.frames > 0, "the host ended well but wrote no frames into {}", out.display());
+    let page = Page { tree, bundle: &bundle, written: &written, took: begun.elapsed() };
+    println!("\n{}", page.text());
     Ok(ExitCode::SUCCESS)
 }
 
-fn render_arguments() -> Vec<&'static str> {
-    let mut arguments = vec!["render", "--model", MODEL, "--prompt", PROMPT];
-    arguments.extend(["--ellipse", ELLIPSE, "--width", "80", "--height", "48", "--frames", "13"]);
-    arguments.extend(["--seed", "7", "--format", "exr,png", "--out", OUT]);
-    arguments
+/// The engine that the bundle brings.
+fn engine_of(bundle: &Path) -> Result<PathBuf> {
+    let name = format!("wan-alpha{}", std::env::consts::EXE_SUFFIX);
+    let contents = bundle.join("Contents");
+    let systems = fs::read_dir(&contents)
+        .with_context(|| format!("{} cannot be read", contents.display()))?;
+    let mut engines = systems.flatten().map(|system| system.path().join(&name));
+    engines
+        .find(|engine| engine.is_file())
+        .with_context(|| format!("{} has no engine {name}", bundle.display()))
 }
 
-/// Only the demo writes there; frames of an earlier one would be counted as this one's.
+/// The afternoon; what it prints on the way goes to the terminal.
+fn tell(studio: &Studio, host: &Path, bundle: &Path, out: &Path) -> Result<Written> {
+    let mut command = Command::new(host);
+    command.arg(bundle).arg("--out").arg(out).args(["--prompt", PROMPT]);
+    command.args(["--width", SIZE[0], "--height", SIZE[1]]);
+    command.args(["--frames", FRAMES, "--seed", SEED]);
+    let output = studio
+        .surround(&mut command)
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("{} could not be started", host.display()))?;
+    ensure!(
+        output.status.success(),
+        "the host ended with {}; its own message is above, and the engine's are in {}",
+        output.status,
+        studio.log().display()
+    );
+    serde_json::from_slice(&output.stdout).context("the host does not say what it wrote")
+}
+
+/// Frames of an earlier demo would be taken for this one's. What is nobody's demo is left alone.
 fn clear(out: &Path) -> Result<()> {
+    let shown = out.display();
     if out.exists() {
-        fs::remove_dir_all(out)
-            .with_context(|| format!("frames of an earlier demo in {OUT} cannot be removed"))?;
+        let nothing = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none());
+        ensure!(
+            nothing || out.join(MARK).is_file(),
+            "{shown} is there and is not from an earlier demo: name another folder with --out"
+        );
+        fs::remove_dir_all(out).with_context(|| format!("{shown} cannot be removed"))?;
     }
-    Ok(())
-}
-
-fn before(tree: &Tree, command: &Path) -> String {
-    let quoted: Vec<String> = render_arguments()
-        .into_iter()
-        .map(|word| if word.contains(' ') { format!("\"{word}\"") } else { word.to_owned() })
-        .collect();
-    format!("\nrunning: {} {}\n", tree.short(command), quoted.join(" "))
-}
-
-/// What a render left, by kind.
-struct Made {
-    exr: Vec<PathBuf>,
-    png: Vec<PathBuf>,
-    contact_sheet: Option<PathBuf>,
-    record: Option<PathBuf>,
-}
-
-impl Made {
-    fn find(out: &Path) -> Result<Self> {
-        let mut by_extension: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
-        let mut folders = vec![out.to_path_buf()];
-        while let Some(folder) = folders.pop() {
-            let entries = fs::read_dir(&folder)
-                .with_context(|| format!("{} cannot be read", folder.display()))?;
-            for path in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
-                if path.is_dir() {
-                    folders.push(path);
-                } else if let Some(extension) = path.extension() {
-                    let extension = extension.to_string_lossy().to_lowercase();
-                    by_extension.entry(extension).or_default().push(path);
-                }
-            }
-        }
-        let mut take = |extension: &str| {
-            let mut files = by_extension.remove(extension).unwrap_or_default();
-            files.sort();
-            files
-        };
-        let (sheets, png) = take("png").into_iter().partition(|path| named(path, "contact"));
-        let mut sheets: Vec<PathBuf> = sheets;
-        Ok(Self {
-            exr: take("exr"),
-            png,
-            contact_sheet: sheets.pop(),
-            record: take("json").into_iter().find(|path| named(path, "take.json")),
-        })
-    }
-
-    fn frames(&self) -> usize {
-        self.exr.len().max(self.png.len())
-    }
-
-    /// The page that the demo ends with.
-    fn page(&self, tree: &Tree, command: &Path) -> String {
-        let mut lines = vec!["The take is made:".to_owned(), String::new()];
-        let mut row = |label: &str, value: String| lines.push(format!("  {label:<15} {value}"));
-        row("OpenEXR frames", sequence(tree, &self.exr));
-        row("PNG frames", sequence(tree, &self.png));
-        let shown = |path: &Option<PathBuf>| {
-            path.as_ref().map_or("none".to_owned(), |path| tree.short(path).to_string())
-        };
-        row("contact sheet", shown(&self.contact_sheet));
-        row("record", shown(&self.record));
-        let command = tree.short(command);
-        lines.push(format!(
-            "
-What was shown: the whole path from a prompt and a keyframed ellipse to RGBA frames. The text was
-encoded, noise was shifted outside the travelling ellipse, the transformer denoised it, two
-decoders made colour and alpha.
-
-What it cannot show: the model in {MODEL} is tiny and its weights are RANDOM.
-The frames are coloured noise, not a soap bubble. A small trained model will take its place.
-
-Next:
-  look at the contact sheet: the take over a checkerboard and over two flat colours
-  make another take:  {command} render --help
-  use real weights:   {command} render --model FOLDER-OR-FILES --prompt \"…\" --out out/mine
-  run every test:     cargo xtask test"
-        ));
-        lines.join("\n")
-    }
-}
-
-fn named(path: &Path, part: &str) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().contains(part))
-}
-
-/// `13: out/demo/a.0000.exr … a.0012.exr`
-fn sequence(tree: &Tree, files: &[PathBuf]) -> String {
-    match files {
-        [] => "none".to_owned(),
-        [only] => format!("1: {}", tree.short(only)),
-        [first, .., last] => {
-            let last = last.file_name().unwrap_or_default().to_string_lossy();
-            format!("{}: {} … {last}", files.len(), tree.short(first))
-        }
-    }
+    fs::create_dir_all(out)
+        .and_then(|()| fs::write(out.join(MARK), "cargo xtask demo removes this folder\n"))
+        .with_context(|| format!("{shown} cannot be made"))
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     #[test]
-    fn the_last_page_names_what_the_render_left() {
+    fn frames_of_an_earlier_demo_are_not_kept() {
         let root = tempfile::tempdir().unwrap();
         let out = root.path().join(OUT);
-        fs::create_dir_all(out.join("png")).unwrap();
-        for index in 0..3 {
-            fs::write(out.join(format!("demo.{index:04}.exr")), "").unwrap();
-            fs::write(out.join(format!("png/demo.{index:04}.png")), "").unwrap();
-        }
-        fs::write(out.join("contact-sheet.png"), "").unwrap();
-        fs::write(out.join("take.json"), "{}").unwrap();
-
-        let tree = Tree::at(root.path());
-        let made = Made::find(&out).unwrap();
-        assert_eq!(made.frames(), 3);
-        let page = made.page(&tree, &root.path().join("target/release/wan-alpha"));
-        for expected in [
-            "3: out/demo/demo.0000.exr … demo.0002.exr",
-            "3: out/demo/png/demo.0000.png … demo.0002.png",
-            "out/demo/contact-sheet.png",
-            "out/demo/take.json",
-            "RANDOM",
-            "  make another take:  target/release/wan-alpha render --help",
-        ] {
-            assert!(page.contains(expected), "{expected} is not in:\n{page}");
-        }
-    }
-
-    #[test]
-    fn frames_of_an_earlier_demo_are_not_counted() {
-        let root = tempfile::tempdir().unwrap();
-        let out = root.path().join(OUT);
-        fs::create_dir_all(&out).unwrap();
+        clear(&out).unwrap();
         fs::write(out.join("demo.0099.exr"), "").unwrap();
         clear(&out).unwrap();
         clear(&out).unwrap();
-        fs::create_dir_all(&out).unwrap();
-        assert_eq!(Made::find(&out).unwrap().frames(), 0);
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
+
+        let theirs = root.path().join("shots");
+        fs::create_dir(&theirs).unwrap();
+        clear(&theirs).unwrap();
+        fs::remove_file(theirs.join(MARK)).unwrap();
+        fs::write(theirs.join("plate.0001.exr"), "").unwrap();
+        assert!(clear(&theirs).unwrap_err().to_string().contains("--out"));
+        assert!(theirs.join("plate.0001.exr").is_file());
     }
 
     #[test]
-    fn the_command_line_is_shown_as_it_can_be_typed() {
-        let shown =
-            before(&Tree::at(Path::new("root")), Path::new("root/target/release/wan-alpha"));
-        assert!(
-            shown.contains("running: target/release/wan-alpha render --model tests/"),
-            "{shown}"
-        );
-        assert!(
-            shown.contains(&format!("--prompt \"{PROMPT}\" --ellipse \"{ELLIPSE}\"")),
-            "{shown}"
-        );
+    fn the_engine_is_that_of_the_bundle() {
+        let root = tempfile::tempdir().unwrap();
+        let bundle = root.path().join("WanAlpha.ofx.bundle");
+        let system = bundle.join("Contents/Linux-x86-64");
+        fs::create_dir_all(&system).unwrap();
+        fs::create_dir_all(bundle.join("Contents/Resources")).unwrap();
+        assert!(engine_of(&bundle).unwrap_err().to_string().contains("has no engine"));
+        let engine = system.join(format!("wan-alpha{}", std::env::consts::EXE_SUFFIX));
+        fs::write(&engine, "").unwrap();
+        assert_eq!(engine_of(&bundle).unwrap(), engine);
+    }
+
+    #[test]
+    fn a_bundle_is_laid_out_where_it_is_looked_for() {
+        let line = BundleLine::command();
+        let to = line.get_arguments().find(|argument| argument.get_id() == "to").unwrap();
+        let folder = Path::new(to.get_default_values().first().unwrap());
+        assert_eq!(folder.join("WanAlpha.ofx.bundle"), Path::new(BUNDLE));
     }
 }

@@ -3,7 +3,7 @@
 //! | verb | does |
 //! |---|---|
 //! | `setup` | lays out libtorch and libclang under `.setup`, so that plain cargo works |
-//! | `demo` | set-up, release build, one take from a prompt in `out/demo` |
+//! | `demo` | set-up, bundle, and one take made by the node in a host, in `out/demo` |
 //! | `test` | set-up, then every test of the workspace |
 //! | `bundle` | lays out `WanAlpha.ofx.bundle`, which hosts load |
 //! | `check-ofx` | examines an OpenFX plug-in, ours by default, and says what hosts would not like |
@@ -46,8 +46,8 @@ enum Verb {
     /// Fetches pinned wheels with pip, checks them, takes the libraries and headers out. Run again,
     /// it checks what is there and puts right what is missing or damaged.
     Setup(setup::Options),
-    /// Build the command and make one small take from a prompt, in out/demo.
-    Demo,
+    /// Make the bundle, and with it one small take in a headless host.
+    Demo(demo::Options),
     /// Run every test of the workspace.
     Test(test::Options),
     /// Build plug-in and engine and lay out WanAlpha.ofx.bundle.
@@ -66,7 +66,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = Tree::find().and_then(|tree| match &arguments.verb {
         Verb::Setup(options) => setup::run(&tree, options),
-        Verb::Demo => demo::run(&tree),
+        Verb::Demo(options) => demo::run(&tree, options),
         Verb::Test(options) => test::run(&tree, options),
         Verb::Bundle(options) => bundle::run(&tree, options),
         Verb::CheckOfx(options) => check_ofx::run(&tree, options),

@@ -1,4 +1,4 @@
-//! The real bundle, made by the command and carried away.
+//! The real bundle, made by the command, carried away, installed, and shown by the demo.
 //!
 //! Takes minutes where nothing is built yet: the engine is compiled for release, and the plug-in is
 //! linked by zig, which set-up fetches (103 MB). Seconds after that.
@@ -6,8 +6,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::thread;
+use std::time::{Duration, Instant};
 
 const NAME: &str = "WanAlpha.ofx.bundle";
 
@@ -92,12 +95,98 @@ fn the_real_bundle_works_wherever_it_is_carried() {
         );
     }
 
-    // Installed from there, and gone again.
+    // It makes a take there.
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/t2v/model");
+    let out = made.path().join("take");
+    let mut line = vec!["render", "--model", model.to_str().unwrap(), "--prompt", "a bubble"];
+    line.extend(["--width", "64", "--height", "64", "--frames", "1", "--steps", "1"]);
+    line.extend(["--out", out.to_str().unwrap()]);
+    says(&engine, &line, &[]);
+    assert!(out.join("rgba.0000.exr").is_file() && out.join("contact-sheet.png").is_file());
+
+    // Installed from there, twice, beside another version, and gone again.
     let place = made.path().join("OFX/Plugins");
-    let to = place.to_str().unwrap();
-    run(xtask(&["install", "--to", to, "--from"]).arg(carried.join(NAME)));
-    let installed = place.join(NAME).join("Contents/Linux-x86-64/wan-alpha");
-    assert_eq!(says(&installed, &["--version"], &[]).trim(), version);
-    run(&mut xtask(&["uninstall", "--to", to]));
+    let install = || {
+        let mut command = xtask(&["install", "--to"]);
+        command.arg(&place).arg("--from").arg(carried.join(NAME));
+        command
+    };
+    let installed = |folder: &str| place.join(folder).join(NAME).join("Contents/Linux-x86-64");
+    run(&mut install());
+    let said = String::from_utf8(run(&mut install()).stderr).unwrap();
+    assert!(said.contains("in the place of") && said.contains("OFX_PLUGIN_PATH"), "{said}");
+    assert_eq!(says(&installed("").join("wan-alpha"), &["--version"], &[]).trim(), version);
+    run(xtask(&["uninstall", "--to"]).arg(&place));
     assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
+
+    run(install().arg("--keep-old"));
+    let plist = carried.join(NAME).join("Contents/Info.plist");
+    let text = fs::read_to_string(&plist).unwrap();
+    fs::write(&plist, text.replace(env!("CARGO_PKG_VERSION"), "99.0.0")).unwrap();
+    run(install().arg("--keep-old"));
+    let both = [env!("CARGO_PKG_VERSION"), "99.0.0"].map(|version| format!("WanAlpha-{version}"));
+    for folder in &both {
+        let binaries = installed(folder);
+        assert_eq!(number_of_plugins(&binaries.join("WanAlpha.ofx")), 1);
+        let libraries = loaded(&binaries.join("wan-alpha"), &[]);
+        let torch = libraries.iter().find(|path| path.ends_with("libtorch_cpu.so")).unwrap();
+        assert!(torch.canonicalize().unwrap().starts_with(&binaries), "{}", torch.display());
+    }
+    let output = xtask(&["uninstall", "--to"]).arg(&place).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("0.1.0, 99.0.0"), "{said}");
+    run(xtask(&["uninstall", "--version", "99.0.0", "--to"]).arg(&place));
+    assert!(installed(&both[0]).is_dir() && !place.join(&both[1]).exists());
+}
+
+/// Processes that were started with this folder in their environment, or in their command line.
+fn processes_of(folder: &Path) -> Vec<String> {
+    let needle = folder.to_str().unwrap();
+    let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    let known = processes.filter_map(|process| {
+        let text = |file: &str| {
+            let bytes = fs::read(process.join(file)).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).replace('\0', " ")
+        };
+        let line = text("cmdline");
+        (line.contains(needle) || text("environ").contains(needle))
+            .then(|| format!("{}: {line}", process.display()))
+    });
+    known.collect()
+}
+
+#[test]
+fn the_demo_leaves_frames_and_no_process() {
+    let made = tempfile::tempdir().unwrap();
+    let out = made.path().join("demo");
+    let output = run(xtask(&["demo", "--out"]).arg(&out));
+    assert_eq!(processes_of(made.path()), [""; 0]);
+    let page = String::from_utf8(output.stdout).unwrap();
+    for words in ["The take is made: 13 frames of 96x64", "contact-sheet.png", "RANDOM", "install"]
+    {
+        assert!(page.contains(words), "{words} is not in:\n{page}");
+    }
+    for (kind, count) in [("exr", 13), ("png", 13)] {
+        assert_eq!(fs::read_dir(out.join(kind)).unwrap().count(), count);
+    }
+
+    // Broken off as soon as the engine is there, by a signal that nothing can be done about.
+    let mut demo = xtask(&["demo", "--out"]).arg(&out).process_group(0).spawn().unwrap();
+    let log = out.join("state/wan-alpha/engine.log");
+    let deadline = Instant::now() + Duration::from_secs(120);
+    // The earlier one goes first.
+    while out.join("exr").exists() || !log.exists() {
+        assert!(demo.try_wait().unwrap().is_none(), "the demo ended before its engine began");
+        assert!(Instant::now() < deadline, "the engine does not begin");
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert!(!processes_of(made.path()).is_empty());
+    let group = format!("-{}", demo.id());
+    assert!(Command::new("kill").args(["-KILL", "--", &group]).status().unwrap().success());
+    demo.wait().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(40);
+    while !processes_of(made.path()).is_empty() {
+        assert!(Instant::now() < deadline, "{:?}", processes_of(made.path()));
+        thread::sleep(Duration::from_millis(100));
+    }
 }

@@ -5,6 +5,7 @@
 
 mod batch;
 mod check;
+mod demo;
 mod drawn;
 mod fringes;
 mod fuzz;
