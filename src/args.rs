@@ -576,6 +576,41 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// Words as a shell makes them of a line without variables.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        for (n, part) in line.split('"').enumerate() {
+            match n % 2 {
+                0 => words.extend(part.split_whitespace().map(str::to_owned)),
+                _ => words.push(part.to_owned()),
+            }
+        }
+        words
+    }
+
+    #[test]
+    fn command_lines_of_the_readme_are_understood() {
+        let readme = include_str!("../README.md").replace("\\\n", "");
+        let in_text = readme.split('`').skip(1).step_by(2);
+        let commands: Vec<_> = readme
+            .lines()
+            .chain(in_text)
+            .filter_map(|line| {
+                line.strip_prefix("target/release/").unwrap_or(line).strip_prefix("wan-alpha ")
+            })
+            .map(|line| line.split(" #").next().unwrap_or(line))
+            // What is left out is said above them.
+            .filter(|line| !line.contains('…') || line.contains('"'))
+            .collect();
+        assert!(commands.len() > 15, "{commands:#?}");
+        for line in commands {
+            let line = format!("wan-alpha {line}");
+            if let Err(error) = Cli::try_parse_from(words(&line)) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
+
     #[test]
     fn what_is_left_out_is_left_to_the_model() {
         let render = parse(&[]).unwrap();

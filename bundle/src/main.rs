@@ -93,10 +93,28 @@ fn exit_code(status: ExitStatus) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
 
     #[test]
     fn arguments_are_well_formed() {
         super::Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn command_lines_of_the_documentation_are_understood() {
+        let texts = [include_str!("../../README.md"), include_str!("../README.md")];
+        let mut found = 0;
+        for line in texts.iter().flat_map(|text| text.lines()) {
+            for command in line.split("cargo xtask ").skip(1) {
+                let command = command.split(['`', '#', '\'']).next().unwrap_or(command);
+                let words = command.split_whitespace().take_while(|word| *word != "and");
+                let words: Vec<_> = ["cargo xtask"].into_iter().chain(words).collect();
+                if let Err(error) = super::Arguments::try_parse_from(&words) {
+                    panic!("{words:?}: {error}");
+                }
+                found += 1;
+            }
+        }
+        assert!(found > 15, "{found}");
     }
 }

@@ -91,8 +91,29 @@ fn judge(name: &str, value: &str) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::doctor::Verdict;
+
+    fn named<'a>(text: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
+        let names = text.flat_map(|line| line.split(|c: char| !c.is_ascii_uppercase() && c != '_'));
+        names
+            .filter(|name| name.starts_with("WAN_ALPHA_") && !name.ends_with('_'))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn what_is_read_is_known_here_and_listed_in_the_readme() {
+        let known = KNOWN.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let library = include_str!("../../take/src/environment.rs");
+        let read = named(library.lines().take_while(|line| !line.contains("#[cfg(test)]")));
+        assert_eq!(read, known);
+        let readme = include_str!("../../README.md").lines();
+        let rows = readme.filter(|line| line.starts_with("| `WAN_ALPHA_"));
+        assert_eq!(named(rows.filter_map(|row| row.split('|').nth(1))), known);
+    }
 
     #[test]
     fn each_variable_is_judged() {
