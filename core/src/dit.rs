@@ -5,12 +5,14 @@
 
 mod block;
 mod config;
+mod recompute;
 mod rope;
 
 use tch::{Device, Kind, Tensor};
 
 pub use block::{Block, TextKeys};
 pub use config::DitConfig;
+pub use recompute::Recomputed;
 pub use rope::Rope;
 
 use crate::blocks::{BlockSource, Resident};
@@ -25,6 +27,8 @@ pub(crate) use config::PATCH;
 pub struct Dit {
     config: DitConfig,
     kind: Kind,
+    /// Of the residual stream.
+    wide: Kind,
     device: Device,
     patch_embedding: Linear,
     time_embedding: [Linear; 2],
@@ -36,13 +40,24 @@ pub struct Dit {
     head_modulation: Tensor,
 }
 
-/// A prompt as the blocks see it.
+/// A prompt as the blocks see it, or one for each of a batch.
 #[derive(Debug)]
 pub struct Prompt {
-    /// `[1, text, dim]`
+    /// `[1, text, dim]`, or `[b, text, dim]`
     embedded: Tensor,
     /// Of each block, once it has been computed.
     keys: Vec<Option<TextKeys>>,
+}
+
+/// What the first block is given.
+#[derive(Debug)]
+struct Embedded {
+    /// The latent's tokens: `[b, tokens, dim]`, float32.
+    x: Tensor,
+    /// `[b, dim]`, float32
+    time: Tensor,
+    /// `[b, 6, dim]`, float32
+    projected: Tensor,
 }
 
 impl Prompt {
@@ -69,24 +84,25 @@ impl Dit {
             })
             .collect::<Result<Vec<_>>>()?;
         let patch = PATCH.iter().product::<i64>();
-        let f32 = |name: &str, input, output| Linear::load_f32(&weights.sub(name), input, output);
+        let wide = |name: &str, input, output| Linear::load_wide(&weights.sub(name), input, output);
         let linear = |name: &str, input, output| Linear::load(&weights.sub(name), input, output);
         Ok(Self {
             kind: weights.kind(),
+            wide: weights.wide_kind(),
             device: weights.device(),
             patch_embedding: load_patch_embedding(&weights.sub("patch_embedding"), &config)?,
             time_embedding: [
-                f32("time_embedding.0", config.freq_dim, dim)?,
-                f32("time_embedding.2", dim, dim)?,
+                wide("time_embedding.0", config.freq_dim, dim)?,
+                wide("time_embedding.2", dim, dim)?,
             ],
-            time_projection: f32("time_projection.1", dim, 6 * dim)?,
+            time_projection: wide("time_projection.1", dim, 6 * dim)?,
             text_embedding: [
                 linear("text_embedding.0", config.text_dim, dim)?,
                 linear("text_embedding.2", dim, dim)?,
             ],
             blocks: Box::new(Resident(blocks)),
-            head: f32("head.head", dim, config.out_channels * patch)?,
-            head_modulation: weights.get_f32("head.modulation", &[1, 2, dim])?,
+            head: wide("head.head", dim, config.out_channels * patch)?,
+            head_modulation: weights.get_wide("head.modulation", &[1, 2, dim])?,
             config,
         })
     }
@@ -107,18 +123,31 @@ impl Dit {
     /// # Errors
     /// The context is of another width, or memory runs out.
     pub fn prompt(&self, context: &Tensor) -> Result<Prompt> {
-        let width = context.size().last().copied().unwrap_or(0);
-        if width != self.config.text_dim {
-            return Err(Error::Input(format!(
-                "the text encoder gives {width} channels, the transformer expects {}; they are of \
-                 different models",
-                self.config.text_dim
-            )));
-        }
-        let padded = text::pad(context, self.config.text_length, self.device)?;
+        self.prompts(&[context])
+    }
+
+    /// Prepares a context for each of a batch, or one for all of it.
+    ///
+    /// # Errors
+    /// As [`Dit::prompt`].
+    pub fn prompts(&self, contexts: &[&Tensor]) -> Result<Prompt> {
+        let padded = contexts
+            .iter()
+            .map(|context| {
+                let width = context.size().last().copied().unwrap_or(0);
+                if width != self.config.text_dim {
+                    return Err(Error::Input(format!(
+                        "the text encoder gives {width} channels, the transformer expects {}; they \
+                         are of different models",
+                        self.config.text_dim
+                    )));
+                }
+                text::pad(context, self.config.text_length, self.device)
+            })
+            .collect::<Result<Vec<_>>>()?;
         let [first, second] = &self.text_embedding;
-        let hidden = first.forward(&padded.f_to_kind(self.kind)?)?.f_gelu("tanh")?;
-        let embedded = second.forward(&hidden)?.f_unsqueeze(0)?;
+        let padded = Tensor::f_stack(&padded, 0)?.f_to_kind(self.kind)?;
+        let embedded = second.forward(&first.forward(&padded)?.f_gelu("tanh")?)?;
         let keys = (0..self.blocks.len()).map(|_| None).collect();
         Ok(Prompt { embedded, keys })
     }
@@ -129,7 +158,7 @@ impl Dit {
     /// Memory runs out.
     pub fn rope(&self, [frames, height, width]: [i64; 3]) -> Result<Rope> {
         let grid = [frames / PATCH[0], height / PATCH[1], width / PATCH[2]];
-        Rope::new(grid, self.config.head_dim(), self.device)
+        Rope::new(grid, self.config.head_dim(), self.wide, self.device)
     }
 
     /// The velocity ε − x₀ at `latent` (`[b, 16, frames, height, width]`) and `timesteps`
@@ -145,12 +174,7 @@ impl Dit {
         rope: &Rope,
         watch: &dyn Watch,
     ) -> Result<Tensor> {
-        let time = self.embed_time(timesteps)?;
-        let projected = self.time_projection.forward(&time.f_silu()?)?;
-        let projected = projected.f_view([timesteps.len() as i64, 6, self.config.dim])?;
-
-        let patches = patchify(&latent.f_to_device(self.device)?)?.f_to_kind(self.kind)?;
-        let mut x = self.patch_embedding.forward(&patches)?.f_to_kind(Kind::Float)?;
+        let Embedded { mut x, time, projected } = self.embed(latent, timesteps)?;
         for index in 0..self.blocks.len() {
             check(watch, Stage::Sample)?;
             let mut keys = prompt.keys[index].take();
@@ -168,9 +192,19 @@ impl Dit {
         unpatchify(&y, &latent.size())
     }
 
+    fn embed(&self, latent: &Tensor, timesteps: &[f64]) -> Result<Embedded> {
+        let time = self.embed_time(timesteps)?;
+        let projected = self.time_projection.forward(&time.f_silu()?)?;
+        let projected = projected.f_view([timesteps.len() as i64, 6, self.config.dim])?;
+        let patches = patchify(&latent.f_to_device(self.device)?)?.f_to_kind(self.kind)?;
+        let x = self.patch_embedding.forward(&patches)?.f_to_kind(self.wide)?;
+        Ok(Embedded { x, time, projected })
+    }
+
     /// `[b, dim]`, float32.
     fn embed_time(&self, timesteps: &[f64]) -> Result<Tensor> {
-        let sinusoid = sinusoid(timesteps, self.config.freq_dim)?.f_to_device(self.device)?;
+        let sinusoid = sinusoid(timesteps, self.config.freq_dim)?;
+        let sinusoid = sinusoid.f_to_kind(self.wide)?.f_to_device(self.device)?;
         let [first, second] = &self.time_embedding;
         second.forward(&first.forward(&sinusoid)?.f_silu()?)
     }
@@ -200,7 +234,7 @@ fn load_patch_embedding(weights: &Weights, config: &DitConfig) -> Result<Linear>
     })
 }
 
-/// `[cos | sin]` of t·10000^(−i/half), computed in float64: `[b, width]`, float32.
+/// `[cos | sin]` of t·10000^(−i/half): `[b, width]`, float64.
 fn sinusoid(timesteps: &[f64], width: i64) -> Result<Tensor> {
     let half = width / 2;
     let frequencies: Vec<f64> =
@@ -208,7 +242,7 @@ fn sinusoid(timesteps: &[f64], width: i64) -> Result<Tensor> {
     let angles = Tensor::f_from_slice(timesteps)?
         .f_unsqueeze(1)?
         .f_mul(&Tensor::f_from_slice(&frequencies)?)?;
-    Ok(Tensor::f_cat(&[angles.f_cos()?, angles.f_sin()?], 1)?.f_to_kind(Kind::Float)?)
+    Ok(Tensor::f_cat(&[angles.f_cos()?, angles.f_sin()?], 1)?)
 }
 
 /// `[b, c, t, h, w]` → `[b, tokens, c·patch]`, tokens by frame, row, column; a patch's numbers by
@@ -238,7 +272,7 @@ mod tests {
 
     #[test]
     fn the_time_sinusoid_is_cosines_then_sines() {
-        let values: Vec<f32> = sinusoid(&[999.0], 256).unwrap().view([-1]).try_into().unwrap();
+        let values: Vec<f64> = sinusoid(&[999.0], 256).unwrap().view([-1]).try_into().unwrap();
         for (index, expected) in [
             (0, 0.999_649_85),
             (1, 0.963_782_48),
@@ -247,11 +281,7 @@ mod tests {
             (129, -0.266_689_58),
             (130, -0.916_954_51),
         ] {
-            assert!(
-                (f64::from(values[index]) - expected).abs() < 1e-6,
-                "{index}: {}",
-                values[index]
-            );
+            assert!((values[index] - expected).abs() < 1e-6, "{index}: {}", values[index]);
         }
     }
 

@@ -113,6 +113,16 @@ pub enum Error {
         detail: String,
     },
 
+    /// A training run has left the finite numbers.
+    #[error(
+        "{what}: training has diverged and is stopped, nothing of this step has been kept. Go on \
+         from the last checkpoint with a smaller rate, or with clipping"
+    )]
+    Diverged {
+        /// Which loss or gradient.
+        what: String,
+    },
+
     /// A receiver of results (frames, dumps) failed.
     #[error("{0}")]
     Sink(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -133,7 +143,7 @@ impl Error {
             Self::Model(_) => ErrorKind::BadInput,
             Self::OutOfMemory { .. } => ErrorKind::OutOfMemory,
             Self::Cancelled(_) => ErrorKind::Cancelled,
-            Self::Torch { .. } | Self::Sink(_) => ErrorKind::Failed,
+            Self::Torch { .. } | Self::Diverged { .. } | Self::Sink(_) => ErrorKind::Failed,
         }
     }
 

@@ -4,7 +4,7 @@
 //! ([`text`]), noise whose mean is raised outside an ellipse ([`noise`]) is denoised by the
 //! diffusion transformer ([`dit`]) under a sampler ([`sampler`]), and the latent is decoded twice,
 //! to colour and to alpha ([`vae`]). [`generate`] is the whole path, [`encode`] the way back from a
-//! clip to its latent; [`weights`] finds and reads the model.
+//! clip to its latent; [`weights`] finds and reads the model, and [`train`] makes one.
 //!
 //! Invariants:
 //! - no weights file can run code (`weights::pickle`, its tests);
@@ -23,6 +23,7 @@ pub mod linear;
 pub mod noise;
 pub mod sampler;
 pub mod text;
+pub mod train;
 pub mod vae;
 mod watch;
 pub mod weights;

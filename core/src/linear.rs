@@ -4,7 +4,7 @@
 use tch::{Kind, Tensor};
 
 use crate::Result;
-use crate::weights::Weights;
+use crate::weights::{Weights, wide};
 
 /// y = x·Wᵀ + b over the last axis.
 #[derive(Debug)]
@@ -48,24 +48,26 @@ pub struct LowRank {
 }
 
 impl Linear {
-    /// Reads `weight` and, where the file has it, `bias`.
+    /// Reads `weight` and, where there is one, `bias`; an adapter in training stays beside them.
     ///
     /// # Errors
     /// As [`Weights::get`].
     pub fn load(weights: &Weights, input: i64, output: i64) -> Result<Self> {
-        let weight = weights.get("weight", &[output, input])?;
         let bias = weights.contains("bias").then(|| weights.get("bias", &[output])).transpose()?;
-        Ok(Self::Plain { weight, bias })
+        if let Some((weight, adapter)) = weights.get_adapted("weight", &[output, input])? {
+            return Ok(Self::Adapted { base: Box::new(Self::Plain { weight, bias }), adapter });
+        }
+        Ok(Self::Plain { weight: weights.get("weight", &[output, input])?, bias })
     }
 
-    /// Like [`Linear::load`], in float32.
+    /// Like [`Linear::load`], in [`Weights::wide_kind`].
     ///
     /// # Errors
     /// As [`Weights::get`].
-    pub fn load_f32(weights: &Weights, input: i64, output: i64) -> Result<Self> {
-        let weight = weights.get_f32("weight", &[output, input])?;
+    pub fn load_wide(weights: &Weights, input: i64, output: i64) -> Result<Self> {
+        let weight = weights.get_wide("weight", &[output, input])?;
         let bias =
-            weights.contains("bias").then(|| weights.get_f32("bias", &[output])).transpose()?;
+            weights.contains("bias").then(|| weights.get_wide("bias", &[output])).transpose()?;
         Ok(Self::Plain { weight, bias })
     }
 
@@ -115,14 +117,47 @@ impl Linear {
 }
 
 impl LowRank {
+    pub(crate) fn to_kind(&self, kind: Kind) -> Result<Self> {
+        let magnitude = self.magnitude.as_ref().map(|magnitude| magnitude.f_to_kind(kind));
+        Ok(Self {
+            down: self.down.f_to_kind(kind)?,
+            up: self.up.f_to_kind(kind)?,
+            magnitude: magnitude.transpose()?,
+            scale: self.scale,
+        })
+    }
+
+    /// `weight` (`[out, …]`) with the adapter merged, in the adapter's kind; the norm of a DoRA is
+    /// a constant in the backward pass.
+    pub(crate) fn merged(&self, weight: &Tensor) -> Result<Tensor> {
+        let shape = weight.size();
+        let rank = self.down.size()[0];
+        let down = self.down.f_reshape([rank, -1])?;
+        let up = self.up.f_reshape([-1, rank])?.f_mul_scalar(self.scale)?;
+        let matrix = weight.f_to_kind(down.kind())?.f_reshape([shape[0], -1])?;
+        let merged = matrix.f_addmm(&up, &down)?;
+        let merged = match &self.magnitude {
+            Some(magnitude) => {
+                let norm = row_norms(&merged.f_detach()?)?;
+                merged.f_mul(&magnitude.f_div(&norm)?.f_unsqueeze(1)?)?
+            }
+            None => merged,
+        };
+        Ok(merged.f_view(&shape[..])?)
+    }
+
     /// ‖W + scale·B·A‖ of each output row; a constant in the backward pass, as in peft.
     fn norm(&self, weight: &Tensor) -> Result<Tensor> {
         let _guard = tch::no_grad_guard();
         let product = self.up.f_matmul(&self.down)?.f_mul_scalar(self.scale)?;
-        let merged = weight.f_add(&product)?.f_to_kind(Kind::Float)?;
-        let norm = merged.f_norm_scalaropt_dim(2.0, 1i64, false)?.f_clamp_min(1e-8)?;
-        Ok(norm.f_to_kind(weight.kind())?)
+        row_norms(&weight.f_add(&product)?)
     }
+}
+
+/// The length of each row, computed in at least float32, in the matrix's kind.
+fn row_norms(matrix: &Tensor) -> Result<Tensor> {
+    let norm = matrix.f_to_kind(wide(matrix.kind()))?.f_norm_scalaropt_dim(2.0, 1i64, false)?;
+    Ok(norm.f_clamp_min(1e-8)?.f_to_kind(matrix.kind())?)
 }
 
 #[cfg(test)]

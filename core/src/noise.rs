@@ -16,9 +16,14 @@ static GENERATOR: Mutex<()> = Mutex::new(());
 /// # Errors
 /// Memory runs out.
 pub fn draw(seed: u32, shape: &[i64]) -> Result<Tensor> {
+    seeded(seed.into(), || Ok(Tensor::f_randn(shape, (Kind::Float, Device::Cpu))?))
+}
+
+/// What `draw` draws after `torch.manual_seed(seed)`.
+pub(crate) fn seeded<T>(seed: i64, draw: impl FnOnce() -> Result<T>) -> Result<T> {
     let _one_at_a_time = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
-    tch::manual_seed(seed.into());
-    Ok(Tensor::f_randn(shape, (Kind::Float, Device::Cpu))?)
+    tch::manual_seed(seed);
+    draw()
 }
 
 /// ε + (1 − G)·μ: the mean is raised outside the ellipse, where the take is to be transparent.

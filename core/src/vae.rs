@@ -20,6 +20,7 @@ use tch::{Device, Kind, Tensor};
 
 pub use cache::FeatureCache;
 pub use compose::{Corner, hard_render, soft_render};
+pub(crate) use conv::channels_last;
 pub use decoder::Decoder;
 pub use encoder::{Encoder, FRAMES_PER_LATENT};
 pub use merge::MergeBlock;

@@ -10,6 +10,7 @@ mod encoder;
 mod file;
 mod fingerprint;
 mod found;
+mod memory;
 mod names;
 mod parts;
 mod pickle;
@@ -22,20 +23,29 @@ use tch::{Device, Kind, Tensor};
 pub use adapter::{Adapter, AdapterKind};
 pub use encoder::EncoderFiles;
 pub use file::{Entry, TensorFile, read_bare_tensor};
+pub use memory::MemorySet;
 pub use parts::{Decoders, MERGED, ModelFiles, Strengths};
 pub use set::{Network, TensorSet};
 
+use crate::linear::LowRank;
 use crate::{Error, Result};
 
-/// A network's weights as its layers see them: a prefix into a [`TensorSet`], the adapters to
-/// merge, and the kind and device to deliver on.
+/// A network's weights as its layers see them: a prefix into where they come from, and the kind
+/// and device to deliver on.
 #[derive(Clone, Debug)]
 pub struct Weights {
-    set: Arc<TensorSet>,
-    adapters: Arc<[Adapter]>,
+    source: Source,
     prefix: String,
     kind: Kind,
     device: Device,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    /// Files, and the adapters to merge.
+    Files { set: Arc<TensorSet>, adapters: Arc<[Adapter]> },
+    /// A network in training.
+    Memory(Arc<MemorySet>),
 }
 
 impl Weights {
@@ -46,7 +56,13 @@ impl Weights {
         kind: Kind,
         device: Device,
     ) -> Self {
-        Self { set, adapters: adapters.into(), prefix: String::new(), kind, device }
+        let source = Source::Files { set, adapters: adapters.into() };
+        Self { source, prefix: String::new(), kind, device }
+    }
+
+    /// Weights that are in memory on `device`, with gradients where they need one.
+    pub fn in_memory(set: Arc<MemorySet>, kind: Kind, device: Device) -> Self {
+        Self { source: Source::Memory(set), prefix: String::new(), kind, device }
     }
 
     /// The weights of a submodule.
@@ -60,6 +76,12 @@ impl Weights {
         self.kind
     }
 
+    /// The kind of what is never of less than float32 (norms, modulation, residual stream): float64
+    /// where everything is.
+    pub fn wide_kind(&self) -> Kind {
+        wide(self.kind)
+    }
+
     /// Where tensors are delivered.
     pub fn device(&self) -> Device {
         self.device
@@ -67,7 +89,11 @@ impl Weights {
 
     /// Whether there is a tensor of this name.
     pub fn contains(&self, name: &str) -> bool {
-        self.set.contains(&self.name(name))
+        let name = self.name(name);
+        match &self.source {
+            Source::Files { set, .. } => set.contains(&name),
+            Source::Memory(set) => set.contains(&name),
+        }
     }
 
     /// A tensor's sizes.
@@ -75,7 +101,11 @@ impl Weights {
     /// # Errors
     /// It is missing.
     pub fn shape(&self, name: &str) -> Result<&[i64]> {
-        self.set.shape(&self.name(name))
+        let name = self.name(name);
+        match &self.source {
+            Source::Files { set, .. } => set.shape(&name),
+            Source::Memory(set) => set.shape(&name),
+        }
     }
 
     /// A tensor of exactly `shape`, adapters merged, in the working kind.
@@ -86,12 +116,29 @@ impl Weights {
         self.get_as(name, shape, self.kind)
     }
 
-    /// Like [`Weights::get`], in float32: norms, modulation, time embedding and head.
+    /// Like [`Weights::get`], in [`Weights::wide_kind`]: norms, modulation, time embedding and head.
     ///
     /// # Errors
     /// As [`Weights::get`].
-    pub fn get_f32(&self, name: &str, shape: &[i64]) -> Result<Tensor> {
-        self.get_as(name, shape, Kind::Float)
+    pub fn get_wide(&self, name: &str, shape: &[i64]) -> Result<Tensor> {
+        self.get_as(name, shape, self.wide_kind())
+    }
+
+    /// A matrix that a layer keeps an adapter beside, and the adapter.
+    ///
+    /// # Errors
+    /// As [`Weights::get`].
+    pub(crate) fn get_adapted(
+        &self,
+        name: &str,
+        shape: &[i64],
+    ) -> Result<Option<(Tensor, LowRank)>> {
+        let Source::Memory(set) = &self.source else { return Ok(None) };
+        let name = self.name(name);
+        let Some(adapter) = set.adapter(&name) else { return Ok(None) };
+        let base = set.get(&name)?;
+        check_shape(&name, &base, shape)?;
+        Ok(Some((base.f_to_kind(self.kind)?, adapter.to_kind(self.kind)?)))
     }
 
     /// Rows of a matrix in the working kind; adapters do not apply to it.
@@ -100,16 +147,32 @@ impl Weights {
     /// It is missing or not finite, or a row is out of range.
     pub fn rows(&self, name: &str, rows: &[i64]) -> Result<Tensor> {
         let name = self.name(name);
-        let tensor = self.set.read_rows(&name, rows)?;
+        let set = match &self.source {
+            Source::Files { set, .. } => set,
+            Source::Memory(set) => {
+                let rows = Tensor::f_from_slice(rows)?.f_to_device(self.device)?;
+                let tensor = set.get(&name)?.f_index_select(0, &rows)?;
+                return Ok(tensor.f_to_kind(self.kind)?);
+            }
+        };
+        let tensor = set.read_rows(&name, rows)?;
         if !is_finite(&tensor)? {
-            return Err(self.not_finite(&name)?);
+            return Err(not_finite(set, &[], &name)?);
         }
         Ok(tensor.f_to_device(self.device)?.f_to_kind(self.kind)?)
     }
 
     fn get_as(&self, name: &str, shape: &[i64], kind: Kind) -> Result<Tensor> {
         let name = self.name(name);
-        let (entry, path, raw) = self.set.find(&name)?;
+        let (set, adapters) = match &self.source {
+            Source::Files { set, adapters } => (set, adapters),
+            Source::Memory(set) => {
+                let tensor = set.merged(&name)?;
+                check_shape(&name, &tensor, shape)?;
+                return Ok(tensor.f_to_kind(kind)?);
+            }
+        };
+        let (entry, path, raw) = set.find(&name)?;
         if entry.shape != shape {
             return Err(Error::Tensor {
                 path: path.to_owned(),
@@ -118,42 +181,57 @@ impl Weights {
                 found: format!("{:?}", entry.shape),
             });
         }
-        let mut tensor = self.set.read(&name)?;
-        if self.adapters.iter().any(|adapter| adapter.changes(&name)) {
+        let mut tensor = set.read(&name)?;
+        if adapters.iter().any(|adapter| adapter.changes(&name)) {
             tensor = tensor.f_to_kind(Kind::Float)?;
-            for adapter in &*self.adapters {
+            for adapter in &**adapters {
                 tensor = adapter.merge(&name, tensor)?;
             }
         }
         if !is_finite(&tensor)? {
-            return Err(self.not_finite(&name)?);
+            return Err(not_finite(set, adapters, &name)?);
         }
         Ok(tensor.f_to_kind(kind)?.f_to_device(self.device)?)
-    }
-
-    /// The file that brought numbers which are not finite: the network's own, or the first adapter
-    /// after which they are there.
-    fn not_finite(&self, name: &str) -> Result<Error> {
-        let (_, mut path, raw) = self.set.find(name)?;
-        let mut tensor = self.set.read(name)?.f_to_kind(Kind::Float)?;
-        for adapter in self.adapters.iter().filter(|adapter| adapter.changes(name)) {
-            if !is_finite(&tensor)? {
-                break;
-            }
-            tensor = adapter.merge(name, tensor)?;
-            path = adapter.path();
-        }
-        Ok(Error::Tensor {
-            path: path.to_owned(),
-            name: raw.to_owned(),
-            expected: "finite numbers".into(),
-            found: "NaN or infinity; the file is damaged, fetch it again".into(),
-        })
     }
 
     fn name(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
+}
+
+/// float32, or float64 where `kind` is that.
+pub(crate) fn wide(kind: Kind) -> Kind {
+    if kind == Kind::Double { Kind::Double } else { Kind::Float }
+}
+
+fn check_shape(name: &str, tensor: &Tensor, shape: &[i64]) -> Result<()> {
+    if tensor.size() == shape {
+        return Ok(());
+    }
+    Err(Error::Input(format!(
+        "the network in training: tensor `{name}`: expected {shape:?}, found {:?}",
+        tensor.size()
+    )))
+}
+
+/// The file that brought numbers which are not finite: the network's own, or the first adapter
+/// after which they are there.
+fn not_finite(set: &TensorSet, adapters: &[Adapter], name: &str) -> Result<Error> {
+    let (_, mut path, raw) = set.find(name)?;
+    let mut tensor = set.read(name)?.f_to_kind(Kind::Float)?;
+    for adapter in adapters.iter().filter(|adapter| adapter.changes(name)) {
+        if !is_finite(&tensor)? {
+            break;
+        }
+        tensor = adapter.merge(name, tensor)?;
+        path = adapter.path();
+    }
+    Ok(Error::Tensor {
+        path: path.to_owned(),
+        name: raw.to_owned(),
+        expected: "finite numbers".into(),
+        found: "NaN or infinity; the file is damaged, fetch it again".into(),
+    })
 }
 
 /// Whether every element is finite. One cheap pass decides nearly always: a finite sum has finite

@@ -6,7 +6,7 @@ use super::config::DitConfig;
 use super::rope::Rope;
 use crate::Result;
 use crate::linear::Linear;
-use crate::weights::Weights;
+use crate::weights::{Weights, wide};
 
 /// Numbers of the hidden layer that a processor holds at once: 16 MB in float32.
 const CPU_HIDDEN: i64 = 1 << 22;
@@ -29,7 +29,7 @@ pub struct Block {
     eps: f64,
 }
 
-/// Keys and values of the text for one block: `[1, heads, text, d]`.
+/// Keys and values of the text for one block: `[1, heads, text, d]`, or one for each of a batch.
 #[derive(Debug)]
 pub struct TextKeys {
     keys: Tensor,
@@ -47,12 +47,12 @@ impl Block {
             self_attn: Attention::load(&weights.sub("self_attn"), config)?,
             cross_attn: Attention::load(&weights.sub("cross_attn"), config)?,
             norm3: Norm {
-                weight: weights.get_f32("norm3.weight", &[dim])?,
-                bias: weights.get_f32("norm3.bias", &[dim])?,
+                weight: weights.get_wide("norm3.weight", &[dim])?,
+                bias: weights.get_wide("norm3.bias", &[dim])?,
             },
             ffn_in: Linear::load(&weights.sub("ffn.0"), dim, ffn)?,
             ffn_out: Linear::load(&weights.sub("ffn.2"), ffn, dim)?,
-            modulation: weights.get_f32("modulation", &[1, 6, dim])?,
+            modulation: weights.get_wide("modulation", &[1, 6, dim])?,
             ffn_tokens: ffn_tokens(weights.device(), ffn),
             dim,
             eps,
@@ -224,7 +224,7 @@ impl RmsNorm {
     /// Statistics in float32; the product is rounded to the working kind before the weight.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let dim = x.size().last().copied().unwrap_or(1);
-        let wide = x.f_to_kind(Kind::Float)?;
+        let wide = x.f_to_kind(wide(x.kind()))?;
         let norm = wide.f_norm_scalaropt_dim(2.0, -1i64, true)?;
         let mean = norm.f_square()?.f_div_scalar(dim)?;
         let scaled = wide.f_mul(&mean.f_add_scalar(self.eps)?.f_rsqrt()?)?;

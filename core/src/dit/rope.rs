@@ -7,10 +7,12 @@
 use tch::{Device, Kind, Tensor};
 
 use crate::Result;
+use crate::weights::wide;
 
 const THETA: f64 = 10_000.0;
 
-/// The rotation of every token of a grid: complex64 `[tokens, 1, pairs]`.
+/// The rotation of every token of a grid: `[tokens, 1, pairs]`, complex64, or complex128 for a network
+/// in float64.
 #[derive(Debug)]
 pub struct Rope(Tensor);
 
@@ -19,7 +21,12 @@ impl Rope {
     ///
     /// # Errors
     /// Memory runs out.
-    pub fn new([frames, rows, columns]: [i64; 3], head_dim: i64, device: Device) -> Result<Self> {
+    pub fn new(
+        [frames, rows, columns]: [i64; 3],
+        head_dim: i64,
+        kind: Kind,
+        device: Device,
+    ) -> Result<Self> {
         let pairs = head_dim / 2;
         let space = pairs / 3;
         let axes = [pairs - 2 * space, space, space];
@@ -40,18 +47,18 @@ impl Rope {
             }
         }
         let angles = Tensor::f_from_slice(&angles)?.f_view([-1, 1, pairs])?;
-        let cosine = angles.f_cos()?.f_to_kind(Kind::Float)?;
-        let sine = angles.f_sin()?.f_to_kind(Kind::Float)?;
+        let cosine = angles.f_cos()?.f_to_kind(kind)?;
+        let sine = angles.f_sin()?.f_to_kind(kind)?;
         Ok(Self(Tensor::f_complex(&cosine, &sine)?.f_to_device(device)?))
     }
 
-    /// Rotates `x`: `[b, tokens, heads, d]`, in float32, back in its own kind.
+    /// Rotates `x`: `[b, tokens, heads, d]`, in at least float32, back in its own kind.
     ///
     /// # Errors
     /// Shapes that do not fit, or memory runs out.
     pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
         let size = x.size();
-        let pairs = x.f_to_kind(Kind::Float)?.f_reshape([size[0], size[1], size[2], -1, 2])?;
+        let pairs = x.f_to_kind(wide(x.kind()))?.f_reshape([size[0], size[1], size[2], -1, 2])?;
         let rotated = pairs.f_view_as_complex()?.f_mul(&self.0)?;
         Ok(rotated.f_view_as_real()?.f_view(&size[..])?.f_to_kind(x.kind())?)
     }
@@ -64,7 +71,7 @@ mod tests {
     #[test]
     fn pairs_are_split_over_time_height_and_width() {
         // Head 128: 22 + 21 + 21 pairs. Token (1, 2, 3) of a grid (2, 3, 4).
-        let rope = Rope::new([2, 3, 4], 128, Device::Cpu).unwrap();
+        let rope = Rope::new([2, 3, 4], 128, Kind::Float, Device::Cpu).unwrap();
         let token = rope.0.get((3 + 2) * 4 + 3).view_as_real();
         let angle = |pair: i64| {
             let pair = token.get(0).get(pair);
@@ -83,7 +90,7 @@ mod tests {
 
     #[test]
     fn rotates_adjacent_channels() {
-        let rope = Rope::new([2, 1, 1], 6, Device::Cpu).unwrap();
+        let rope = Rope::new([2, 1, 1], 6, Kind::Float, Device::Cpu).unwrap();
         let x =
             Tensor::from_slice(&[1f32, 0., 0., 1., 0., 0.]).repeat([1, 2, 1, 1]).view([1, 2, 1, 6]);
         let y = rope.apply(&x).unwrap();

@@ -4,10 +4,10 @@
 //! Layers are read, used and dropped one by one: a take encodes its prompts once, and the
 //! encoder of the released model is 11 GB.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use crate::watch::check;
-use crate::weights::Weights;
+use crate::weights::{Weights, wide};
 use crate::{Error, Result, Stage, Watch};
 
 /// Buckets of relative distance, half of them for keys after the query.
@@ -59,6 +59,14 @@ impl Umt5 {
     /// Weights are missing or damaged, memory runs out, or `watch` cancels.
     pub fn encode(&self, prompts: &[&[i64]], watch: &dyn Watch) -> Result<Vec<Tensor>> {
         let _guard = tch::no_grad_guard();
+        self.forward(prompts, watch)
+    }
+
+    /// Like [`Umt5::encode`], with gradients where the weights need one.
+    ///
+    /// # Errors
+    /// As [`Umt5::encode`].
+    pub fn forward(&self, prompts: &[&[i64]], watch: &dyn Watch) -> Result<Vec<Tensor>> {
         watch.progress(Stage::Text, 0, self.layers);
         let mut states = prompts
             .iter()
@@ -138,7 +146,7 @@ impl Block {
         let v = split(linear(x, &self.v)?)?;
         let logits = q.f_matmul(&k.f_transpose(1, 2)?)?.f_add(&self.bias(tokens)?)?;
         // The softmax is float32, whatever the weights are.
-        let weights = logits.f_softmax(-1, Kind::Float)?.f_to_kind(v.kind())?;
+        let weights = logits.f_softmax(-1, wide(logits.kind()))?.f_to_kind(v.kind())?;
         let y = weights.f_matmul(&v)?.f_transpose(0, 1)?.f_reshape([tokens, -1])?;
         linear(&y, &self.o)
     }
@@ -170,9 +178,9 @@ fn bucket(relative: i64) -> i64 {
 
 /// Statistics in float32, the product rounded to the weight's kind before the weight multiplies.
 fn rms_norm(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    let wide = x.f_to_kind(Kind::Float)?;
-    let mean = wide.f_square()?.f_mean_dim(-1i64, true, Kind::Float)?;
-    let scaled = wide.f_mul(&mean.f_add_scalar(EPS)?.f_rsqrt()?)?.f_to_kind(weight.kind())?;
+    let x = x.f_to_kind(wide(x.kind()))?;
+    let mean = x.f_square()?.f_mean_dim(-1i64, true, x.kind())?;
+    let scaled = x.f_mul(&mean.f_add_scalar(EPS)?.f_rsqrt()?)?.f_to_kind(weight.kind())?;
     Ok(scaled.f_mul(weight)?)
 }
 

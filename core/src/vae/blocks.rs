@@ -137,6 +137,10 @@ impl Upsample {
         // [b·t, 4·out, h + 1, w + 1]: entry (i, j) has seen rows i − 1, i and columns j − 1, j.
         let y = images.f_conv2d(&self.weight, Some(&self.bias), [1, 1], [1, 1], [1, 1], 1)?;
         let y = y.f_permute([0, 2, 3, 1])?;
+        if y.requires_grad() {
+            let large = joined_phases(&y, h, w)?;
+            return Ok(large.f_view([b, t, 2 * h, 2 * w, self.output])?);
+        }
         let large = Tensor::f_empty([b * t, h, 2, w, 2, self.output], (x.kind(), x.device()))?;
         for (phase, (row, column)) in [(0, 0), (0, 1), (1, 0), (1, 1)].into_iter().enumerate() {
             let pixels = y.f_narrow(1, row, h)?.f_narrow(2, column, w)?.f_narrow(
@@ -148,6 +152,18 @@ impl Upsample {
         }
         Ok(large.f_view([b, t, 2 * h, 2 * w, self.output])?)
     }
+}
+
+/// What [`Upsample::in_space`] does by copying, with a way back: `[n, h + 1, w + 1, 4·out]` →
+/// `[n, h, 2, w, 2, out]`.
+fn joined_phases(y: &Tensor, h: i64, w: i64) -> Result<Tensor> {
+    let phases = y.f_chunk(4, 3)?;
+    let at = |phase: usize, row, column| -> Result<Tensor> {
+        Ok(phases[phase].f_narrow(1, row, h)?.f_narrow(2, column, w)?)
+    };
+    let even = Tensor::f_stack(&[at(0, 0, 0)?, at(1, 0, 1)?], 3)?;
+    let odd = Tensor::f_stack(&[at(2, 1, 0)?, at(3, 1, 1)?], 3)?;
+    Ok(Tensor::f_stack(&[even, odd], 2)?)
 }
 
 /// The 2×2 kernels that a 3×3 kernel becomes on an image whose pixels stand for 2×2 equal ones.
@@ -225,6 +241,23 @@ mod tests {
         };
         let y = upsample.in_space(&x).unwrap().view([2, 8, 14, 5]).permute([0, 3, 1, 2]);
         assert!((y - expected).abs().max().double_value(&[]) < 1e-12);
+    }
+
+    #[test]
+    fn with_gradients_the_phases_come_to_the_same_places() {
+        let options = (Kind::Float, Device::Cpu);
+        let upsample = |weight: Tensor| Upsample {
+            time_conv: None,
+            weight,
+            bias: Tensor::zeros([20], options),
+            output: 5,
+        };
+        let weight = phases(&Tensor::randn([5, 3, 3, 3], options)).unwrap();
+        let x = Tensor::randn([2, 1, 4, 7, 3], options);
+        let copied = upsample(weight.copy()).in_space(&x).unwrap();
+        let joined = upsample(weight.set_requires_grad(true)).in_space(&x).unwrap();
+        assert!(joined.requires_grad() && !copied.requires_grad());
+        assert_eq!(joined, copied);
     }
 
     #[test]

@@ -180,7 +180,7 @@ impl RmsNorm {
 }
 
 /// The same numbers with the channel axis innermost in memory, seen in the usual order.
-pub(super) fn channels_last(weight: &Tensor) -> Result<Tensor> {
+pub(crate) fn channels_last(weight: &Tensor) -> Result<Tensor> {
     let axes = weight.dim() as i64;
     let inward: Vec<i64> = [0].into_iter().chain(2..axes).chain([1]).collect();
     let outward: Vec<i64> = [0, axes - 1].into_iter().chain(1..axes - 1).collect();

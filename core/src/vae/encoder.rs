@@ -113,10 +113,23 @@ impl Encoder {
         cache: &mut FeatureCache,
         watch: &dyn Watch,
     ) -> Result<Tensor> {
+        Ok(self.moments(frames, cache, watch)?.f_narrow(-1, 0, LATENT_CHANNELS)?)
+    }
+
+    /// Mean and logarithm of the variance of each latent number, `[b, t', h/8, w/8, 32]`: what an
+    /// autoencoder in training draws its latent from.
+    ///
+    /// # Errors
+    /// As [`Encoder::features`].
+    pub fn moments(
+        &self,
+        frames: &Tensor,
+        cache: &mut FeatureCache,
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
         let x = self.features(frames, cache, watch)?;
         check(watch, Stage::Encode)?;
-        let x = self.quant.forward(&self.head.forward(&x, cache)?, cache)?;
-        Ok(x.f_narrow(-1, 0, LATENT_CHANNELS)?)
+        self.quant.forward(&self.head.forward(&x, cache)?, cache)
     }
 }
 

@@ -21,7 +21,7 @@ pub struct TensorSet {
 }
 
 /// Appended to the name of a quantised weight for that of its scale.
-const SCALE: &str = "#scale";
+pub(super) const SCALE: &str = "#scale";
 
 /// Keys that tools leave in a network's file, and that are no tensors of it: the mark of quantised
 /// weights, the scale of quantised inputs, an embedded tokenizer.

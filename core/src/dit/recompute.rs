@@ -1,0 +1,155 @@
+//! A forward pass whose blocks keep nothing for the way back but what they were given.
+//!
+//! Memory then grows with the number of layers by one residual stream each, and by nothing else;
+//! the way back runs every block a second time. Gradients are those of a plain pass.
+
+#![forbid(unsafe_code)]
+
+use tch::Tensor;
+
+use super::{Dit, Embedded, Prompt, Rope, unpatchify};
+use crate::watch::check;
+use crate::weights::wide;
+use crate::{Result, Stage, Watch};
+
+/// A pass that has gone forward, from [`Dit::recomputed`].
+#[derive(Debug)]
+pub struct Recomputed<'a> {
+    dit: &'a Dit,
+    rope: &'a Rope,
+    /// What each block was given.
+    inputs: Vec<Tensor>,
+    entry: Joint,
+    time: Joint,
+    projected: Joint,
+    text: Joint,
+    /// What the head was given.
+    last: Tensor,
+    velocity: Tensor,
+}
+
+/// Where the graph is cut: a tensor of the caller's side, and the leaf that stands for it on the
+/// blocks' side and gathers its gradient.
+#[derive(Debug)]
+struct Joint {
+    outer: Tensor,
+    leaf: Tensor,
+}
+
+impl Joint {
+    fn new(outer: Tensor) -> Result<Self> {
+        let leaf = leaf(&outer, outer.requires_grad())?;
+        Ok(Self { outer, leaf })
+    }
+
+    /// A number whose gradient in the outer tensor is what the leaf has gathered.
+    fn carried(&self) -> Result<Option<Tensor>> {
+        let gradient = self.leaf.f_grad()?;
+        if self.outer.requires_grad() && gradient.defined() {
+            return carrier(&self.outer, &gradient).map(Some);
+        }
+        Ok(None)
+    }
+}
+
+fn leaf(tensor: &Tensor, requires_grad: bool) -> Result<Tensor> {
+    Ok(tensor.f_detach()?.f_set_requires_grad(requires_grad)?)
+}
+
+/// Σ y·g: its gradient in y is g.
+fn carrier(y: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+    Ok(y.f_mul(&gradient.f_detach()?)?.f_sum(wide(y.kind()))?)
+}
+
+impl Dit {
+    /// Like [`Dit::forward`], for a loss whose gradients are wanted: call `backward` on a function
+    /// of [`Recomputed::velocity`], then [`Recomputed::backward`]. Nothing that `latent` depends on
+    /// may have gone backward in between.
+    ///
+    /// # Errors
+    /// As [`Dit::forward`].
+    pub fn recomputed<'a>(
+        &'a self,
+        latent: &Tensor,
+        timesteps: &[f64],
+        prompt: &Prompt,
+        rope: &'a Rope,
+        watch: &dyn Watch,
+    ) -> Result<Recomputed<'a>> {
+        let Embedded { x, time, projected } = self.embed(latent, timesteps)?;
+        let entry = Joint::new(x)?;
+        let (time, projected) = (Joint::new(time)?, Joint::new(projected)?);
+        let text = Joint::new(prompt.embedded.shallow_clone())?;
+        let mut inputs = Vec::with_capacity(self.blocks.len());
+        let mut x = entry.leaf.f_detach()?;
+        {
+            let _guard = tch::no_grad_guard();
+            for index in 0..self.blocks.len() {
+                check(watch, Stage::Sample)?;
+                inputs.push(x.shallow_clone());
+                self.blocks.with(index, &mut |block| {
+                    let keys = block.text_keys(&text.leaf)?;
+                    x = block.forward(&x, &projected.leaf, rope, &keys)?;
+                    Ok(())
+                })?;
+            }
+        }
+        let last = leaf(&x, true)?;
+        let velocity = unpatchify(&self.project(&last, &time.leaf)?, &latent.size())?;
+        Ok(Recomputed { dit: self, rope, inputs, entry, time, projected, text, last, velocity })
+    }
+}
+
+impl Recomputed<'_> {
+    /// What [`Dit::forward`] gives.
+    pub fn velocity(&self) -> &Tensor {
+        &self.velocity
+    }
+
+    /// Brings the gradient that has reached [`Recomputed::velocity`] to every parameter, to the
+    /// latent and to the prompt.
+    ///
+    /// # Errors
+    /// As [`Dit::forward`].
+    pub fn backward(mut self, watch: &dyn Watch) -> Result<()> {
+        let mut gradient = self.last.f_grad()?;
+        while let Some(input) = self.inputs.pop() {
+            if !gradient.defined() {
+                break;
+            }
+            check(watch, Stage::Sample)?;
+            let index = self.inputs.len();
+            let wanted = index > 0 || self.entry.outer.requires_grad();
+            let x = leaf(&input, wanted)?;
+            self.dit.blocks.with(index, &mut |block| {
+                let keys = block.text_keys(&self.text.leaf)?;
+                let y = block.forward(&x, &self.projected.leaf, self.rope, &keys)?;
+                if y.requires_grad() {
+                    carrier(&y, &gradient)?.f_backward()?;
+                }
+                Ok(())
+            })?;
+            gradient = x.f_grad()?;
+        }
+        let mut total: Option<Tensor> = None;
+        let mut add = |term: Tensor| -> Result<()> {
+            total = Some(match total.take() {
+                Some(sum) => sum.f_add(&term)?,
+                None => term,
+            });
+            Ok(())
+        };
+        if self.entry.outer.requires_grad() && gradient.defined() {
+            add(carrier(&self.entry.outer, &gradient)?)?;
+        }
+        for joint in [&self.time, &self.projected, &self.text] {
+            if let Some(term) = joint.carried()? {
+                add(term)?;
+            }
+        }
+        match total {
+            Some(total) => Ok(total.f_backward()?),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Training: exact losses, trainable networks, the optimiser, and results in the released formats.
+//!
+//! Nothing here reads settings or data sets, keeps files of a run or knows the time; a runner does,
+//! in this form:
+//!
+//! ```text
+//! let mut task = RgbaVae::new(&base, settings, beside, seed, placement)?;   // or another Task
+//! let mut optimiser = Optimiser::new(OptimiserSettings { … }, task.parameters())?;
+//! // resuming: optimiser.restore(task.parameters(), |name| file.read_if_there(name))?
+//! loop {
+//!     let draws = Draws::new(seed, optimiser.step() + 1);
+//!     task.parameters_mut().zero_gradients();
+//!     for part in 0..accumulate {
+//!         let losses = task.step(&batch, &draws.part(part), 1.0 / accumulate as f64, watch)?;
+//!     }
+//!     let update = optimiser.update(task.parameters_mut())?;  // clips, steps, averages, zeroes
+//!     // checkpoint: write_safetensors(path, &optimiser.state(task.parameters())?, &remarks)?
+//! }
+//! optimiser.exchange(task.parameters())?;                      // averages in, where there are any
+//! for export in task.export()? { export.write(folder)?; }      // also: evaluate, reconstruct
+//! optimiser.exchange(task.parameters())?;
+//! ```
+//!
+//! | task | trains | batch |
+//! |---|---|---|
+//! | [`BaseVae`] | encoder and decoder, from nothing | `[b, t, h, w, 3]` |
+//! | [`Transformer`], `Trained::Whole` | transformer (and text encoder), from nothing or from files | [`LatentBatch`] |
+//! | [`RgbaVae`] | merge block and decoder LoRAs | [`RgbaClips`] |
+//! | [`Transformer`], `Trained::Dora` | a DoRA | [`LatentBatch`] |
+//!
+//! Invariants:
+//! - every random number follows from (run seed, step, part, purpose) through [`Draws`];
+//! - a step that meets a number that is not finite fails with [`crate::Error::Diverged`] before any
+//!   parameter has changed;
+//! - the state of [`Optimiser::state`], written and restored, gives the next losses bit for bit;
+//! - networks are built anew for each step from [`Parameters`]: what a step changes in place, the
+//!   next one computes with.
+
+mod base_vae;
+mod draws;
+mod export;
+mod flow;
+pub mod init;
+pub mod losses;
+mod optimiser;
+mod parameters;
+mod perceptual;
+mod region;
+mod rgba_vae;
+mod task;
+mod transformer;
+
+pub use base_vae::{BaseVae, BaseVaeSettings};
+pub use draws::Draws;
+pub use export::{Content, Export, write_pickle, write_safetensors};
+pub use flow::{Flow, Time, TimeRounding};
+pub use init::{Umt5Config, VaeConfig};
+pub use losses::{Bidirectional, Loss, Losses};
+pub use optimiser::{Optimiser, OptimiserSettings, Schedule, Update};
+pub use parameters::Parameters;
+pub use perceptual::Vgg;
+pub use region::region_mask;
+pub use rgba_vae::{Beside, Judge, RgbaClips, RgbaVae, RgbaVaeSettings};
+pub use task::{Origin, Placement, Task};
+pub use transformer::{
+    DORA_TARGETS, LatentBatch, Texts, Trained, Transformer, TransformerSettings, raise_mean,
+};

@@ -1,0 +1,194 @@
+//! A base autoencoder from scratch, for models that start from nothing: colour and alpha (three
+//! times) are films like any other to it.
+
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+
+use tch::Tensor;
+
+use super::draws::Draws;
+use super::export::{Content, Export};
+use super::init::{self, VaeConfig};
+use super::losses::{self, Losses, Sum};
+use super::parameters::Parameters;
+use super::perceptual::Vgg;
+use super::task::{self, Origin, Placement, Task};
+use crate::vae::{Decoder, Encoder, FeatureCache, LATENT_CHANNELS, LATENT_MEAN, LATENT_STD};
+use crate::weights::MemorySet;
+use crate::{Error, Result, Unwatched, Watch};
+
+/// How much each loss counts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BaseVaeSettings {
+    /// Mean absolute error.
+    pub l1: f64,
+    /// Edges.
+    pub edge: f64,
+    /// VGG16's features; nothing without its weights.
+    pub perceptual: f64,
+    /// Divergence of the latent from the released latents' mean and deviation, channel by channel.
+    pub divergence: f64,
+}
+
+impl Default for BaseVaeSettings {
+    fn default() -> Self {
+        Self { l1: 1.0, edge: 1.0, perceptual: 1.0, divergence: 1e-4 }
+    }
+}
+
+/// Training of encoder and decoder. A batch is `[b, t, h, w, 3]` in [−1, 1], t = 4n+1 (one for
+/// stills), h and w multiples of 8.
+#[derive(Debug)]
+pub struct BaseVae {
+    settings: BaseVaeSettings,
+    placement: Placement,
+    set: Arc<MemorySet>,
+    parameters: Parameters,
+    vgg: Option<Vgg>,
+}
+
+impl BaseVae {
+    /// Begins, or goes on with weights there are.
+    ///
+    /// # Errors
+    /// Weights are missing or damaged, or memory runs out.
+    pub fn new(
+        origin: &Origin<VaeConfig>,
+        settings: BaseVaeSettings,
+        vgg: Option<Vgg>,
+        placement: Placement,
+    ) -> Result<Self> {
+        let (kind, device) = (placement.wide(), placement.device);
+        let mut set = match origin {
+            Origin::Files(set) => MemorySet::read_all(set, kind, device)?,
+            Origin::Nothing { config, seed } => init::vae(config, *seed)?.to(kind, device)?,
+        };
+        let mut parameters = Parameters::default();
+        task::train(&mut set, "vae.", |_| true, &mut parameters)?;
+        let task = Self { settings, placement, set: Arc::new(set), parameters, vgg };
+        // Weights of another kind are found out before the first batch.
+        task.encoder(&Unwatched)?;
+        task.decoder(&Unwatched)?;
+        Ok(task)
+    }
+
+    /// The encoder as it stands.
+    ///
+    /// # Errors
+    /// As [`Encoder::load`].
+    pub fn encoder(&self, watch: &dyn Watch) -> Result<Encoder> {
+        Encoder::load(&self.placement.weights(&self.set), watch)
+    }
+
+    /// The decoder as it stands.
+    ///
+    /// # Errors
+    /// As [`Decoder::load`].
+    pub fn decoder(&self, watch: &dyn Watch) -> Result<Decoder> {
+        Decoder::load(&self.placement.weights(&self.set), watch)
+    }
+
+    /// What the autoencoder makes of a batch, of the latent's mean.
+    ///
+    /// # Errors
+    /// As [`Task::step`].
+    pub fn reconstruct(&self, batch: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+        let _guard = tch::no_grad_guard();
+        let batch = self.placement.take(batch)?;
+        let latent = self.encoder(watch)?.forward(&batch, &mut FeatureCache::default(), watch)?;
+        self.decoder(watch)?.forward(&latent, &mut FeatureCache::default(), watch)
+    }
+
+    /// Gives the latents the mean and deviation, channel by channel, that the released ones have and
+    /// that everything downstream normalises by, without changing what is decoded: scales the 1×1
+    /// convolutions on both sides of the latent. `mean` and `std` (`[16]`) are what has been measured
+    /// over many latents of [`Encoder::forward`].
+    ///
+    /// # Errors
+    /// A deviation is 0, or memory runs out.
+    pub fn calibrate(&self, mean: &Tensor, std: &Tensor) -> Result<()> {
+        let _guard = tch::no_grad_guard();
+        let take = |x: &Tensor| self.placement.take(x);
+        let (mean, std) = (take(mean)?, take(std)?);
+        if std.f_min()?.f_double_value(&[])? <= 0.0 {
+            return Err(Error::Input(
+                "a channel of the latents is constant and cannot be scaled; train longer".into(),
+            ));
+        }
+        let (wanted_mean, wanted_std) = self.prior()?;
+        let factor = wanted_std.f_div(&std)?;
+        let z = LATENT_CHANNELS;
+        let get = |name: &str| self.set.get(name);
+        // Rows that give the mean, rows that give the logarithm of the variance.
+        let (weight, bias) = (get("conv1.weight")?, get("conv1.bias")?);
+        let rows = factor.f_view([z, 1, 1, 1, 1])?;
+        let _ = weight.f_narrow(0, 0, z)?.f_mul_(&rows)?;
+        let moved = bias.f_narrow(0, 0, z)?.f_sub(&mean)?.f_mul(&factor)?.f_add(&wanted_mean)?;
+        bias.f_narrow(0, 0, z)?.f_copy_(&moved)?;
+        let _ = bias.f_narrow(0, z, z)?.f_add_(&factor.f_log()?.f_mul_scalar(2.0)?)?;
+        // And back: z = (z′ − wanted)/factor + mean.
+        let (mut weight, mut bias) = (get("conv2.weight")?, get("conv2.bias")?);
+        let matrix = weight.f_view([z, z])?;
+        let offset = mean.f_sub(&wanted_mean.f_div(&factor)?)?;
+        let _ = bias.f_add_(&matrix.f_mv(&offset)?)?;
+        let _ = weight.f_div_(&factor.f_view([1, z, 1, 1, 1])?)?;
+        Ok(())
+    }
+
+    fn prior(&self) -> Result<(Tensor, Tensor)> {
+        let each = |values: &[f32]| self.placement.take(&Tensor::f_from_slice(values)?);
+        Ok((each(&LATENT_MEAN)?, each(&LATENT_STD)?))
+    }
+
+    fn losses(&self, batch: &Tensor, draws: &Draws, watch: &dyn Watch) -> Result<Sum> {
+        let frames = self.placement.take(batch)?;
+        let encoder = self.encoder(watch)?;
+        let moments = encoder.moments(&frames, &mut FeatureCache::default(), watch)?;
+        let halves = moments.f_chunk(2, -1)?;
+        let noise = self.placement.normal(draws, "latent", &halves[0].size())?;
+        let deviation = halves[1].f_clamp(-30.0, 20.0)?.f_mul_scalar(0.5)?.f_exp()?;
+        let latent = halves[0].f_add(&deviation.f_mul(&noise)?)?;
+        let y = self.decoder(watch)?.forward(&latent, &mut FeatureCache::default(), watch)?;
+
+        let BaseVaeSettings { l1, edge, perceptual, divergence } = self.settings;
+        let mut sum = Sum::default();
+        sum.add("l1", losses::l1(&y, &frames)?, l1)?;
+        if edge != 0.0 {
+            sum.add("edge", losses::edge(&y, &frames)?, edge)?;
+        }
+        if let Some(vgg) = self.vgg.as_ref().filter(|_| perceptual != 0.0) {
+            sum.add("perceptual", vgg.loss(&y, &frames)?, perceptual)?;
+        }
+        let (mean, std) = self.prior()?;
+        sum.add("divergence", losses::divergence(&moments, &mean, &std)?, divergence)?;
+        Ok(sum)
+    }
+}
+
+impl Task for BaseVae {
+    type Batch = Tensor;
+
+    fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    fn parameters_mut(&mut self) -> &mut Parameters {
+        &mut self.parameters
+    }
+
+    fn step(&self, batch: &Tensor, draws: &Draws, share: f64, watch: &dyn Watch) -> Result<Losses> {
+        self.losses(batch, draws, watch)?.backward(share)
+    }
+
+    fn evaluate(&self, batch: &Tensor, draws: &Draws, watch: &dyn Watch) -> Result<Losses> {
+        let _guard = tch::no_grad_guard();
+        self.losses(batch, draws, watch)?.values()
+    }
+
+    /// `Wan2.1_VAE.pth`.
+    fn export(&self) -> Result<Vec<Export>> {
+        let tensors = super::export::stripped(&self.parameters, "vae.")?;
+        Ok(vec![Export { file: "Wan2.1_VAE.pth", content: Content::Pickle(tensors) }])
+    }
+}

@@ -1,0 +1,393 @@
+//! The RGBA autoencoder: a merge block behind the frozen encoder, and LoRAs in two copies of the
+//! decoder, so that one latent holds colour and alpha.
+
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+
+use tch::Tensor;
+
+use super::draws::Draws;
+use super::export::{Content, Export};
+use super::flow::{Flow, TimeRounding};
+use super::init;
+use super::losses::{self, Bidirectional, Losses, Sum};
+use super::parameters::Parameters;
+use super::perceptual::Vgg;
+use super::region::region_mask;
+use super::task::{self, NewAdapter, Placement, Task};
+use crate::dit::Dit;
+use crate::vae::{
+    Corner, Decoder, Encoder, FeatureCache, LATENT_MEAN, LATENT_STD, MergeBlock, hard_render,
+    soft_render,
+};
+use crate::weights::{MemorySet, TensorFile, TensorSet};
+use crate::{Error, Result, Unwatched, Watch};
+
+/// How it is trained. The default is as released.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RgbaVaeSettings {
+    /// Of the decoders' LoRAs, which count 1/rank.
+    pub rank: i64,
+    /// Weight of the mean absolute errors.
+    pub l1: f64,
+    /// Weight of the edge losses.
+    pub edge: f64,
+    /// Weight of the perceptual losses; nothing without VGG16's weights.
+    pub perceptual: f64,
+    /// Weight of the bidirectional loss; nothing without a transformer.
+    pub bidirectional: f64,
+    /// The bidirectional loss's form.
+    pub form: Bidirectional,
+    /// Whether its times are rounded.
+    pub rounding: TimeRounding,
+    /// Whether the transformer sees latents normalised as it was trained on them; the released
+    /// trainer leaves them as they are.
+    pub normalise: bool,
+    /// Whether the transformer's blocks keep only what they were given.
+    pub recompute: bool,
+}
+
+impl Default for RgbaVaeSettings {
+    fn default() -> Self {
+        Self {
+            rank: 128,
+            l1: 1.0,
+            edge: 1.0,
+            perceptual: 1.0,
+            bidirectional: 0.1,
+            form: Bidirectional::Released,
+            rounding: TimeRounding::None,
+            normalise: false,
+            recompute: false,
+        }
+    }
+}
+
+/// A batch of RGBA clips, straight and display-referred, in [−1, 1].
+#[derive(Debug)]
+pub struct RgbaClips {
+    /// `[b, t, h, w, 3]`, t = 4n+1
+    pub colour: Tensor,
+    /// `[b, t, h, w, 1]`, or three times the same
+    pub alpha: Tensor,
+}
+
+/// The frozen transformer of the bidirectional loss, and what it is told (an empty prompt).
+#[derive(Debug)]
+pub struct Judge {
+    /// The transformer, in the run's kind.
+    pub dit: Dit,
+    /// `[tokens, text_dim]`
+    pub context: Tensor,
+}
+
+/// What an RGBA autoencoder is trained beside.
+#[derive(Debug, Default)]
+pub struct Beside {
+    /// VGG16, for the perceptual loss.
+    pub vgg: Option<Vgg>,
+    /// For the bidirectional loss.
+    pub judge: Option<Judge>,
+}
+
+/// Training of merge block and decoder LoRAs.
+#[derive(Debug)]
+pub struct RgbaVae {
+    settings: RgbaVaeSettings,
+    placement: Placement,
+    encoder: Encoder,
+    merge: Arc<MemorySet>,
+    colour: Arc<MemorySet>,
+    alpha: Arc<MemorySet>,
+    parameters: Parameters,
+    flow: Flow,
+    beside: Beside,
+}
+
+impl RgbaVae {
+    /// Begins with a merge block of random numbers and LoRAs that change nothing.
+    ///
+    /// # Errors
+    /// `base` is no whole autoencoder, or memory runs out.
+    pub fn new(
+        base: &TensorSet,
+        settings: RgbaVaeSettings,
+        beside: Beside,
+        seed: u64,
+        placement: Placement,
+    ) -> Result<Self> {
+        let (kind, device) = (placement.wide(), placement.device);
+        let placement = Placement { kind, device };
+        let base = Arc::new(MemorySet::read_all(base, kind, device)?);
+        let encoder = Encoder::load(&placement.weights(&base), &Unwatched)?;
+        let mut parameters = Parameters::default();
+        let mut merge = init::merge_block(encoder.width(), seed)?.to(kind, device)?;
+        task::train(&mut merge, "", |_| true, &mut parameters)?;
+        let mut adapted = |side: &str| {
+            let set = with_loras(&base, side, settings.rank, seed, placement, &mut parameters)?;
+            Ok::<_, Error>(Arc::new(set))
+        };
+        let (colour, alpha) = (adapted("vae_fgr")?, adapted("vae_pha")?);
+        Ok(Self {
+            flow: Flow::new(settings.rounding)?,
+            merge: Arc::new(merge),
+            settings,
+            placement,
+            encoder,
+            colour,
+            alpha,
+            parameters,
+            beside,
+        })
+    }
+
+    /// Takes the merge block and the LoRAs of a checkpoint (`Wan-Alpha-v2-VAE.bin`, or one of this
+    /// program's) as the first numbers.
+    ///
+    /// # Errors
+    /// One is missing or of another shape.
+    pub fn start_from(&self, checkpoint: &TensorFile) -> Result<()> {
+        for (name, _) in self.parameters.iter() {
+            let short = name.replace(".default.", ".");
+            let name_there = if checkpoint.entry(name).is_some() { name } else { &short };
+            self.parameters.set(name, &checkpoint.read(name_there)?)?;
+        }
+        Ok(())
+    }
+
+    /// The merged latent, `[b, t', h/8, w/8, 16]`, not normalised, of clips seen over `background`.
+    ///
+    /// # Errors
+    /// As [`Task::step`].
+    pub fn encode(
+        &self,
+        clips: &RgbaClips,
+        background: Corner,
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
+        let _guard = tch::no_grad_guard();
+        self.latent(&self.take(clips)?, background, watch)
+    }
+
+    /// Colour and alpha, `[b, t, h, w, 3]` each, not clamped, of clips seen over `background`.
+    ///
+    /// # Errors
+    /// As [`Task::step`].
+    pub fn reconstruct(
+        &self,
+        clips: &RgbaClips,
+        background: Corner,
+        watch: &dyn Watch,
+    ) -> Result<(Tensor, Tensor)> {
+        let _guard = tch::no_grad_guard();
+        let latent = self.latent(&self.take(clips)?, background, watch)?;
+        self.decode(&latent, watch)
+    }
+
+    fn take(&self, clips: &RgbaClips) -> Result<RgbaClips> {
+        let colour = self.placement.take(&clips.colour)?;
+        let alpha = self.placement.take(&clips.alpha)?.f_expand_as(&colour)?;
+        Ok(RgbaClips { colour, alpha })
+    }
+
+    fn latent(&self, clips: &RgbaClips, background: Corner, watch: &dyn Watch) -> Result<Tensor> {
+        let RgbaClips { colour, alpha } = clips;
+        let features = {
+            let _guard = tch::no_grad_guard();
+            let seen = hard_render(colour, alpha, background)?;
+            let both = Tensor::f_cat(&[&seen, alpha], 0)?;
+            self.encoder.features(&both, &mut FeatureCache::default(), watch)?.f_chunk(2, 0)?
+        };
+        let merge = MergeBlock::load(&self.placement.weights(&self.merge), self.encoder.width())?;
+        merge.forward(&features[0], &features[1], &mut FeatureCache::default(), watch)
+    }
+
+    fn decode(&self, latent: &Tensor, watch: &dyn Watch) -> Result<(Tensor, Tensor)> {
+        let decode = |set: &Arc<MemorySet>| {
+            let decoder = Decoder::load(&self.placement.weights(set), watch)?;
+            decoder.forward(latent, &mut FeatureCache::default(), watch)
+        };
+        Ok((decode(&self.colour)?, decode(&self.alpha)?))
+    }
+
+    fn losses(&self, clips: &RgbaClips, draws: &Draws, watch: &dyn Watch) -> Result<Sum> {
+        let clips = self.take(clips)?;
+        let RgbaClips { colour, alpha } = &clips;
+        let latent = self.latent(&clips, draws.corner("encode"), watch)?;
+        let mut sum = Sum::default();
+        if let Some(judge) = self.beside.judge.as_ref().filter(|_| self.judges()) {
+            self.judge(judge, &latent, alpha, draws, &mut sum, watch)?;
+        }
+        let (y_colour, y_alpha) = self.decode(&latent, watch)?;
+        let (hard, soft) = (draws.corner("hard"), draws.corner("soft"));
+        self.compare(
+            ["l1.hard", "edge.hard", "perceptual.hard"],
+            &hard_render(&y_colour, &y_alpha, hard)?,
+            &hard_render(colour, alpha, hard)?,
+            &mut sum,
+        )?;
+        self.compare(
+            ["l1.soft", "edge.soft", "perceptual.soft"],
+            &soft_render(&y_colour, &y_alpha, soft)?,
+            &soft_render(colour, alpha, soft)?,
+            &mut sum,
+        )?;
+        let names = ["l1.alpha", "edge.alpha", "perceptual.alpha"];
+        self.compare(names, &y_alpha, alpha, &mut sum)?;
+        Ok(sum)
+    }
+
+    /// The three reconstruction losses of one modality.
+    fn compare(
+        &self,
+        names: [&'static str; 3],
+        x: &Tensor,
+        y: &Tensor,
+        sum: &mut Sum,
+    ) -> Result<()> {
+        let RgbaVaeSettings { l1, edge, perceptual, .. } = self.settings;
+        let [name_l1, name_edge, name_perceptual] = names;
+        sum.add(name_l1, losses::l1(x, y)?, l1)?;
+        if edge != 0.0 {
+            sum.add(name_edge, losses::edge(x, y)?, edge)?;
+        }
+        if let Some(vgg) = self.beside.vgg.as_ref().filter(|_| perceptual != 0.0) {
+            sum.add(name_perceptual, vgg.loss(x, y)?, perceptual)?;
+        }
+        Ok(())
+    }
+
+    fn judges(&self) -> bool {
+        self.settings.bidirectional != 0.0
+    }
+
+    /// The bidirectional loss. Its gradient goes back to the latent at once, before the decoders
+    /// need memory, through the noisy latent and through the target.
+    fn judge(
+        &self,
+        judge: &Judge,
+        latent: &Tensor,
+        alpha: &Tensor,
+        draws: &Draws,
+        sum: &mut Sum,
+        watch: &dyn Watch,
+    ) -> Result<()> {
+        let Judge { dit, context } = judge;
+        let weight = self.settings.bidirectional;
+        let graph = latent.requires_grad();
+        // [b, 16, t, h, w]
+        let outer = self.as_seen(&latent.f_permute([0, 4, 1, 2, 3])?)?;
+        let clean = outer.f_detach()?.f_set_requires_grad(graph)?;
+        let noise = self.placement.normal(draws, "noise", &clean.size())?;
+        let time = self.flow.draw(draws, "time");
+        let noisy = time.noisy(&clean, &noise)?;
+        let target = noise.f_sub(&clean)?;
+        let mask = region_mask(&alpha.f_select(-1, 0)?)?;
+        let size = clean.size();
+        let rope = dit.rope([size[2], size[3], size[4]])?;
+        let mut prompt = dit.prompt(context)?;
+        // One time serves the whole batch.
+        let timesteps = vec![time.timestep; size[0] as usize];
+        let form = self.settings.form;
+        let value =
+            |velocity: &Tensor| losses::bidirectional(velocity, &target, &mask, time.weight, form);
+        let value = if graph && self.settings.recompute {
+            let pass = dit.recomputed(&noisy, &timesteps, &prompt, &rope, watch)?;
+            let value = value(pass.velocity())?;
+            value.f_mul_scalar(weight)?.f_backward()?;
+            pass.backward(watch)?;
+            value
+        } else {
+            let value = value(&dit.forward(&noisy, &timesteps, &mut prompt, &rope, watch)?)?;
+            if graph {
+                value.f_mul_scalar(weight)?.f_backward()?;
+            }
+            value
+        };
+        if graph {
+            sum.carry(outer.f_mul(&clean.f_grad()?)?.f_sum(outer.kind())?)?;
+        }
+        sum.note("bidirectional", value.f_detach()?, weight);
+        Ok(())
+    }
+
+    /// A latent `[b, 16, t, h, w]` as the transformer is shown it.
+    fn as_seen(&self, latent: &Tensor) -> Result<Tensor> {
+        if !self.settings.normalise {
+            return Ok(latent.shallow_clone());
+        }
+        let each = |values: &[f32]| -> Result<Tensor> {
+            Ok(self.placement.take(&Tensor::f_from_slice(values)?)?.f_view([1, -1, 1, 1, 1])?)
+        };
+        Ok(latent.f_sub(&each(&LATENT_MEAN)?)?.f_div(&each(&LATENT_STD)?)?)
+    }
+}
+
+/// A frozen decoder with a LoRA beside each of its convolutions, named as released.
+fn with_loras(
+    base: &MemorySet,
+    side: &str,
+    rank: i64,
+    seed: u64,
+    placement: Placement,
+    parameters: &mut Parameters,
+) -> Result<MemorySet> {
+    let mut set = MemorySet::default();
+    for name in
+        base.names().filter(|name| name.starts_with("decoder.") || name.starts_with("conv2."))
+    {
+        set.insert(name, base.get(name)?);
+    }
+    for name in base.names().filter(|name| name.starts_with("decoder.")) {
+        let Some(module) = name.strip_suffix(".weight") else { continue };
+        // A causal convolution is a module around its convolution.
+        let inner = if base.shape(name)?.len() == 5 { ".conv3D" } else { "" };
+        let key = format!("{side}.{module}{inner}");
+        let scale = 1.0 / rank as f64;
+        let draws = Draws::new(seed, 0);
+        let adapter = NewAdapter { key: &key, rank, scale, magnitude: false, draws };
+        set.adapt(name, adapter.make(&base.get(name)?, placement.wide(), parameters)?);
+    }
+    Ok(set)
+}
+
+impl Task for RgbaVae {
+    type Batch = RgbaClips;
+
+    fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    fn parameters_mut(&mut self) -> &mut Parameters {
+        &mut self.parameters
+    }
+
+    fn step(
+        &self,
+        batch: &RgbaClips,
+        draws: &Draws,
+        share: f64,
+        watch: &dyn Watch,
+    ) -> Result<Losses> {
+        self.losses(batch, draws, watch)?.backward(share)
+    }
+
+    fn evaluate(&self, batch: &RgbaClips, draws: &Draws, watch: &dyn Watch) -> Result<Losses> {
+        let _guard = tch::no_grad_guard();
+        self.losses(batch, draws, watch)?.values()
+    }
+
+    /// `decoder.bin`, what decoding needs, and `Wan-Alpha-VAE.bin`, the merge block and the same
+    /// LoRAs, what encoding and further training need.
+    fn export(&self) -> Result<Vec<Export>> {
+        let all = super::export::stripped(&self.parameters, "")?;
+        let is_lora = |(name, _): &&(String, Tensor)| name.starts_with("vae_");
+        let loras = all.iter().filter(is_lora).map(|(n, t)| (n.clone(), t.shallow_clone()));
+        let loras = loras.collect();
+        Ok(vec![
+            Export { file: "decoder.bin", content: Content::Pickle(loras) },
+            Export { file: "Wan-Alpha-VAE.bin", content: Content::Pickle(all) },
+        ])
+    }
+}
