@@ -258,3 +258,175 @@ fn adamw(
     let _ = parameter.f_mul_scalar_(1.0 - rate * weight_decay)?.f_addcdiv_(first, &denominator)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(tensor: &Tensor) -> Vec<f32> {
+        tensor.detach().view([-1]).try_into().unwrap()
+    }
+
+    fn two() -> Parameters {
+        let mut parameters = Parameters::default();
+        let _ = parameters.add("p", &Tensor::from_slice(&[1f32, -2.0, 0.5, 3.0])).unwrap();
+        let _ = parameters.add("q", &Tensor::from_slice(&[0.25f32, -0.75]).view([1, 2])).unwrap();
+        parameters
+    }
+
+    /// Lets the gradients be those numbers.
+    fn give(parameters: &Parameters, p: [f32; 4], q: [f32; 2]) {
+        let gradients = [Tensor::from_slice(&p), Tensor::from_slice(&q).view([1, 2])];
+        for ((_, parameter), gradient) in parameters.iter().zip(gradients) {
+            (parameter * gradient).sum(tch::Kind::Float).backward();
+        }
+    }
+
+    fn give_step(parameters: &Parameters, k: f32) {
+        give(parameters, [0.5, -1.0, 2.0, 0.001].map(|x| x * k), [1.0, -0.25].map(|x| x / k));
+    }
+
+    const SETTINGS: OptimiserSettings = OptimiserSettings {
+        rate: 1e-2,
+        schedule: Schedule::Released,
+        betas: [0.9, 0.999],
+        eps: 1e-8,
+        weight_decay: 0.1,
+        clip: Some(3.0),
+        ema: None,
+    };
+
+    /// What PyTorch 2.13 gives: AdamW(lr 1e-2, weight_decay 0.1), ConstantLR's defaults,
+    /// clip_grad_norm_ at 3, and after k steps gradients k·(0.5, −1, 2, 0.001) and (1, −0.25)/k.
+    #[test]
+    fn seven_steps_are_those_of_pytorch() {
+        let mut parameters = two();
+        let mut optimiser = Optimiser::new(SETTINGS, &parameters).unwrap();
+        let expected: [(f64, f64, [f32; 6]); 7] = [
+            (
+                0.01 / 3.0,
+                2.512_469_3,
+                [0.996_333_36, -1.996, 0.496_5, 2.995_666_7, 0.246_583_34, -0.746_416_7],
+            ),
+            (
+                0.01 / 3.0,
+                4.611_467_4,
+                [0.992_673_6, -1.992_007, 0.493_006_83, 2.991_340_6, 0.243_609_65, -0.743_276_4],
+            ),
+            (
+                0.01 / 3.0,
+                6.882_446_3,
+                [0.989_004, -1.988_004_2, 0.489_503_7, 2.987_004_8, 0.241_022_68, -0.740_522_9],
+            ),
+            (
+                0.01 / 3.0,
+                9.168_775,
+                [0.985_328_5, -1.983_995_9, 0.485_994_8, 2.982_663_4, 0.238_746_8, -0.738_080_56],
+            ),
+            (
+                0.01 / 3.0,
+                11.458_296,
+                [0.981_649_9, -1.979_984_5, 0.482_482_64, 2.978_319, 0.236_724_26, -0.735_891_6],
+            ),
+            (
+                0.01,
+                13.748_801,
+                [0.970_609_07, -1.967_945_3, 0.471_941, 2.965_281_5, 0.231_288_25, -0.729_956_45],
+            ),
+            (
+                0.01,
+                16.039_694,
+                [0.959_573_45, -1.955_912_5, 0.461_404_06, 2.952_251_4, 0.226_390_67, -0.724_560_2],
+            ),
+        ];
+        for (k, (rate, norm, values)) in (1..).zip(expected) {
+            give_step(&parameters, k as f32);
+            let update = optimiser.update(&mut parameters).unwrap();
+            assert_eq!(update.step, k);
+            assert!((update.rate - rate).abs() < 1e-12);
+            assert!((update.gradient_norm / norm - 1.0).abs() < 1e-6, "{}", update.gradient_norm);
+            let found: Vec<f32> = parameters.iter().flat_map(|(_, p)| numbers(p)).collect();
+            for (found, expected) in found.iter().zip(values) {
+                assert!(
+                    (found - expected).abs() <= 2.0 * f32::EPSILON * expected.abs(),
+                    "{k}: {found} {expected}"
+                );
+            }
+        }
+        let State { first, second, .. } = &optimiser.states[0];
+        for (found, expected) in [
+            (first, [0.332_985_3, -0.665_970_6, 1.331_941_2, 0.000_665_970_6]),
+            (second, [0.002_806_542, 0.011_226_168, 0.044_904_67, 1.122_616_8e-8]),
+        ] {
+            for (found, expected) in numbers(found).into_iter().zip(expected) {
+                assert!((found / expected - 1.0f32).abs() < 1e-6, "{found} {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_gradient_that_is_not_finite_changes_nothing_and_is_named() {
+        let mut parameters = two();
+        let mut optimiser = Optimiser::new(SETTINGS, &parameters).unwrap();
+        give_step(&parameters, 1.0);
+        optimiser.update(&mut parameters).unwrap();
+        let before = optimiser.state(&parameters).unwrap();
+        give(&parameters, [0.0; 4], [f32::NAN, 0.0]);
+        let error = optimiser.update(&mut parameters).unwrap_err();
+        assert!(matches!(error, Error::Diverged { .. }));
+        assert!(error.to_string().contains("`q`"), "{error}");
+        assert_eq!(optimiser.state(&parameters).unwrap(), before);
+    }
+
+    #[test]
+    fn the_average_follows_and_changes_places() {
+        let mut parameters = two();
+        let settings = OptimiserSettings { ema: Some(0.9), ..SETTINGS };
+        let mut optimiser = Optimiser::new(settings, &parameters).unwrap();
+        let mut expected = numbers(parameters.get("p").unwrap());
+        for k in 1..4 {
+            give_step(&parameters, k as f32);
+            optimiser.update(&mut parameters).unwrap();
+            let now = numbers(parameters.get("p").unwrap());
+            expected.iter_mut().zip(now).for_each(|(e, now)| *e = 0.9 * *e + 0.1 * now);
+        }
+        let trained = numbers(parameters.get("p").unwrap());
+        optimiser.exchange(&parameters).unwrap();
+        let average = numbers(parameters.get("p").unwrap());
+        assert!(average.iter().zip(expected).all(|(a, e)| (a - e).abs() < 1e-6), "{average:?}");
+        optimiser.exchange(&parameters).unwrap();
+        assert_eq!(numbers(parameters.get("p").unwrap()), trained);
+    }
+
+    #[test]
+    fn a_state_goes_out_and_in_and_one_of_other_settings_is_refused() {
+        let settings = OptimiserSettings { ema: Some(0.99), ..SETTINGS };
+        let begin = || {
+            let parameters = two();
+            let optimiser = Optimiser::new(settings, &parameters).unwrap();
+            (parameters, optimiser)
+        };
+        let advance = |parameters: &mut Parameters, optimiser: &mut Optimiser| {
+            give_step(parameters, optimiser.step() as f32 + 1.0);
+            optimiser.update(parameters).unwrap();
+        };
+        let (mut parameters, mut optimiser) = begin();
+        for _ in 0..3 {
+            advance(&mut parameters, &mut optimiser);
+        }
+        let state = optimiser.state(&parameters).unwrap();
+        let find = |name: &str| {
+            Ok(state.iter().find(|(n, _)| n == name).map(|(_, tensor)| tensor.shallow_clone()))
+        };
+        let (mut again, mut resumed) = begin();
+        resumed.restore(&again, find).unwrap();
+        for _ in 0..3 {
+            advance(&mut parameters, &mut optimiser);
+            advance(&mut again, &mut resumed);
+        }
+        assert_eq!(resumed.state(&again).unwrap(), optimiser.state(&parameters).unwrap());
+        let without = |name: &str| if name == "second.q" { Ok(None) } else { find(name) };
+        let error = resumed.restore(&again, without).unwrap_err().to_string();
+        assert!(error.contains("second.q"), "{error}");
+    }
+}

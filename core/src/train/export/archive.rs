@@ -123,3 +123,47 @@ impl Pickle {
         self.0.push(b't');
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::write_pickle;
+    use crate::weights::TensorFile;
+    use tch::Device;
+
+    // That PyTorch reads it (`torch.load`, weights_only, mapped and not) was tried with 2.13.
+    #[test]
+    fn kinds_and_shapes_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.pth");
+        let random =
+            |shape: &[i64], kind| Tensor::randn(shape, (Kind::Float, Device::Cpu)).to_kind(kind);
+        let tensors = [
+            ("a.weight", random(&[2, 3, 1, 4], Kind::Float)),
+            ("b", random(&[], Kind::Double)),
+            ("c", random(&[5], Kind::BFloat16)),
+            ("d", random(&[0, 3], Kind::Float)),
+            ("transposed", random(&[3, 2], Kind::Half).transpose(0, 1)),
+        ];
+        let tensors = tensors.map(|(name, tensor)| (name.to_owned(), tensor));
+        write_pickle(&path, &tensors).unwrap();
+        let file = TensorFile::open(&path).unwrap();
+        assert_eq!(file.names().count(), tensors.len());
+        for (name, tensor) in &tensors {
+            let found = file.read(name).unwrap();
+            assert_eq!((found.size(), found.kind()), (tensor.size(), tensor.kind()), "{name}");
+            assert_eq!(&found, tensor, "{name}");
+        }
+        let error = write_pickle(&folder.path().join("absent/x.pth"), &tensors).unwrap_err();
+        assert!(error.to_string().contains("absent/x.pth"), "{error}");
+    }
+
+    #[test]
+    fn a_number_beyond_32_bits_is_written_as_a_long() {
+        let mut pickle = Pickle(Vec::new());
+        pickle.tuple(&[7, -1, 1 << 33]);
+        let expected = b"(J\x07\0\0\0J\xff\xff\xff\xff\x8a\x08\0\0\0\0\x02\0\0\0t";
+        assert_eq!(pickle.0, expected);
+        assert_eq!(strides(&[2, 0, 3]), [3, 3, 1]);
+    }
+}
