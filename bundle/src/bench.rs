@@ -3,6 +3,7 @@
 //! | cases | measure | how |
 //! |---|---|---|
 //! | `dit-*`, `decode` | transformer and decoder beside diffusers, in one run | `beside` |
+//! | `train-*` | a step of training beside the same step in PyTorch, in one run | `beside` |
 //! | `store` | reading a take beside plainly reading the same bytes | `pairs` |
 //! | `host` | drawing a frame into a host's image beside copying a whole image | `pairs` |
 //! | `engine` | how soon an engine begins, cold and warm | `engine` |
@@ -26,7 +27,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::tree::Tree;
-use beside::{Comparison, Programs};
+use beside::{Comparison, DIFFUSERS, Programs, TRAINING};
 use pairs::{HOST, STORE, Subject};
 
 /// Of OpenMP and torch, wherever they compute.
@@ -44,11 +45,19 @@ enum Work {
 }
 
 const CASES: &[Case] = &[
-    beside("dit-1", Comparison { theirs: "dit-1", limit: 1.05, pairs: 9 }),
-    beside("dit-1-nocache", Comparison { theirs: "dit-1", limit: 1.05, pairs: 9 }),
-    beside("dit-5", Comparison { theirs: "dit-5", limit: 1.05, pairs: 5 }),
-    beside("dit-5-nocache", Comparison { theirs: "dit-5", limit: 1.05, pairs: 5 }),
-    beside("decode", Comparison { theirs: "decode", limit: 0.8, pairs: 5 }),
+    beside("dit-1", Comparison { script: DIFFUSERS, theirs: "dit-1", limit: 1.05, pairs: 9 }),
+    beside(
+        "dit-1-nocache",
+        Comparison { script: DIFFUSERS, theirs: "dit-1", limit: 1.05, pairs: 9 },
+    ),
+    beside("dit-5", Comparison { script: DIFFUSERS, theirs: "dit-5", limit: 1.05, pairs: 5 }),
+    beside(
+        "dit-5-nocache",
+        Comparison { script: DIFFUSERS, theirs: "dit-5", limit: 1.05, pairs: 5 },
+    ),
+    beside("decode", Comparison { script: DIFFUSERS, theirs: "decode", limit: 0.8, pairs: 5 }),
+    beside("train-dit", Comparison { script: TRAINING, theirs: "train-dit", limit: 1.1, pairs: 7 }),
+    beside("train-vae", Comparison { script: TRAINING, theirs: "train-vae", limit: 1.1, pairs: 5 }),
     Case { name: STORE.name, work: Work::Pairs(&STORE) },
     Case { name: HOST.name, work: Work::Pairs(&HOST) },
     Case { name: "engine", work: Work::Engine },
@@ -60,14 +69,14 @@ const fn beside(name: &'static str, comparison: Comparison) -> Case {
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Cases to run: dit-1, dit-1-nocache, dit-5, dit-5-nocache, decode, store, host, engine; all of
-    /// them by default.
+    /// Cases to run: dit-1, dit-1-nocache, dit-5, dit-5-nocache, decode, train-dit,
+    /// train-vae, store, host, engine; all of them by default.
     #[arg(value_parser = CASES.iter().map(|case| case.name).collect::<Vec<_>>())]
     names: Vec<String>,
     /// Write the JSON lines to this file as well.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Pairs per case beside diffusers, instead of each case's own number.
+    /// Pairs per case beside diffusers or PyTorch, instead of each case's own number.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pairs: Option<u16>,
 }

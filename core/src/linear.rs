@@ -81,17 +81,16 @@ impl Linear {
             Self::Scaled { bias, .. } => Ok(x.f_linear(&self.weight(x.kind())?, bias.as_ref())?),
             Self::Adapted { base, adapter } => {
                 let low = x.f_linear(&adapter.down, None::<&Tensor>)?;
-                let low =
-                    low.f_linear(&adapter.up, None::<&Tensor>)?.f_mul_scalar(adapter.scale)?;
+                let low = low.f_linear(&adapter.scaled_up()?, None::<&Tensor>)?;
                 let Some(magnitude) = &adapter.magnitude else {
                     return Ok(base.forward(x)?.f_add(&low)?);
                 };
                 let weight = base.weight(x.kind())?;
                 let y = x.f_linear(&weight, None::<&Tensor>)?.f_add(&low)?;
-                let y = y.f_mul(&magnitude.f_div(&adapter.norm(&weight)?)?)?;
+                let ratio = magnitude.f_div(&adapter.norm(&weight)?)?;
                 match base.bias() {
-                    Some(bias) => Ok(y.f_add(bias)?),
-                    None => Ok(y),
+                    Some(bias) => Ok(bias.f_addcmul(&y, &ratio)?),
+                    None => Ok(y.f_mul(&ratio)?),
                 }
             }
         }
@@ -146,11 +145,18 @@ impl LowRank {
         Ok(merged.f_view(&shape[..])?)
     }
 
+    /// scale·B, which is smaller than what it would otherwise scale.
+    fn scaled_up(&self) -> Result<Tensor> {
+        if self.scale == 1.0 {
+            return Ok(self.up.shallow_clone());
+        }
+        Ok(self.up.f_mul_scalar(self.scale)?)
+    }
+
     /// ‖W + scale·B·A‖ of each output row; a constant in the backward pass, as in peft.
     fn norm(&self, weight: &Tensor) -> Result<Tensor> {
         let _guard = tch::no_grad_guard();
-        let product = self.up.f_matmul(&self.down)?.f_mul_scalar(self.scale)?;
-        row_norms(&weight.f_add(&product)?)
+        row_norms(&weight.f_addmm(&self.scaled_up()?, &self.down)?)
     }
 }
 

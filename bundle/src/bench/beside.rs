@@ -1,4 +1,4 @@
-//! Our transformer and decoder beside diffusers.
+//! Our transformer and decoder beside diffusers, and our steps of training beside PyTorch's.
 //!
 //! Both sides are processes that stay alive, built and warmed up once, and take turns: ours,
 //! theirs, ours, theirs. What the machine does meanwhile meets both alike, and the ratio is taken
@@ -17,8 +17,14 @@ use super::{Outcome, Row, THREADS, environment};
 use crate::tree::Tree;
 use crate::{cargo, setup};
 
+/// The other side's script for transformer and decoder.
+pub(super) const DIFFUSERS: &str = "bundle/bench/diffusers_side.py";
+/// The other side's script for training.
+pub(super) const TRAINING: &str = "bundle/bench/training_side.py";
+
 /// One comparison.
 pub(super) struct Comparison {
+    pub(super) script: &'static str,
     /// Diffusers keeps no text keys, so that two cases of ours share one of theirs.
     pub(super) theirs: &'static str,
     /// The most that ours may take of theirs.
@@ -30,7 +36,7 @@ pub(super) struct Comparison {
 pub(super) struct Programs {
     ours: PathBuf,
     python: PathBuf,
-    script: PathBuf,
+    root: PathBuf,
 }
 
 /// One line of output.
@@ -60,12 +66,12 @@ impl Programs {
         let python = environment::ensure(tree)?;
         let example = ["--release", "--package", "wan-alpha-core", "--example", "bench"];
         let ours = cargo::build(tree, &example, "bench")?;
-        Ok(Self { ours, python, script: tree.root().join("bundle/bench/diffusers_side.py") })
+        Ok(Self { ours, python, root: tree.root().to_owned() })
     }
 
     pub(super) fn compare(&self, name: &'static str, case: &Comparison) -> Result<Outcome> {
         let mut theirs = Command::new(&self.python);
-        theirs.arg(&self.script).arg(case.theirs);
+        theirs.arg(self.root.join(case.script)).arg(case.theirs);
         let mut ours = Command::new(&self.ours);
         ours.arg(name);
         Outcome::new(&measure(name, case, ours, theirs)?, |measured| vec![measured.row()])
@@ -155,7 +161,7 @@ mod tests {
 
     const READY: &str = r#"{"shape":[1,2],"parameters":3,"checksum":0.5,"versions":{"x":"1"}}"#;
 
-    const CASE: Comparison = Comparison { theirs: "x", limit: 1.05, pairs: 3 };
+    const CASE: Comparison = Comparison { script: "x", theirs: "x", limit: 1.05, pairs: 3 };
 
     #[test]
     fn a_case_is_measured_and_judged_by_its_limit() {

@@ -17,8 +17,8 @@ use crate::{Result, Stage, Watch};
 pub struct Recomputed<'a> {
     dit: &'a Dit,
     rope: &'a Rope,
-    /// What each block was given.
-    inputs: Vec<Tensor>,
+    /// What each block was given: `[blocks, b, tokens, dim]`.
+    inputs: Tensor,
     entry: Joint,
     time: Joint,
     projected: Joint,
@@ -80,13 +80,17 @@ impl Dit {
         let entry = Joint::new(x)?;
         let (time, projected) = (Joint::new(time)?, Joint::new(projected)?);
         let text = Joint::new(prompt.embedded.shallow_clone())?;
-        let mut inputs = Vec::with_capacity(self.blocks.len());
         let mut x = entry.leaf.f_detach()?;
+        let blocks = self.blocks.len() as i64;
+        // One piece of memory: many, kept among larger ones that come and go, would hold those from
+        // being used again.
+        let size: Vec<i64> = [blocks].into_iter().chain(x.size()).collect();
+        let inputs = Tensor::f_empty(&size[..], (x.kind(), x.device()))?;
         {
             let _guard = tch::no_grad_guard();
             for index in 0..self.blocks.len() {
                 check(watch, Stage::Sample)?;
-                inputs.push(x.shallow_clone());
+                inputs.f_get(index as i64)?.f_copy_(&x)?;
                 self.blocks.with(index, &mut |block| {
                     let keys = block.text_keys(&text.leaf)?;
                     x = block.forward(&x, &projected.leaf, rope, &keys)?;
@@ -111,16 +115,15 @@ impl Recomputed<'_> {
     ///
     /// # Errors
     /// As [`Dit::forward`].
-    pub fn backward(mut self, watch: &dyn Watch) -> Result<()> {
+    pub fn backward(self, watch: &dyn Watch) -> Result<()> {
         let mut gradient = self.last.f_grad()?;
-        while let Some(input) = self.inputs.pop() {
+        for index in (0..self.dit.blocks.len()).rev() {
             if !gradient.defined() {
                 break;
             }
             check(watch, Stage::Sample)?;
-            let index = self.inputs.len();
             let wanted = index > 0 || self.entry.outer.requires_grad();
-            let x = leaf(&input, wanted)?;
+            let x = leaf(&self.inputs.f_get(index as i64)?, wanted)?;
             self.dit.blocks.with(index, &mut |block| {
                 let keys = block.text_keys(&self.text.leaf)?;
                 let y = block.forward(&x, &self.projected.leaf, self.rope, &keys)?;
