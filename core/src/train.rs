@@ -21,6 +21,9 @@
 //! optimiser.exchange(task.parameters())?;
 //! ```
 //!
+//! A base autoencoder is brought to the released latents' scale at its end ([`BaseVae::calibrate`]),
+//! which everything after it normalises by.
+//!
 //! | task | trains | batch |
 //! |---|---|---|
 //! | [`BaseVae`] | encoder and decoder, from nothing | `[b, t, h, w, 3]` |

@@ -25,7 +25,7 @@ impl Parameters {
         let leaf = leaf.f_detach_copy()?.f_set_requires_grad(true)?;
         // Gradients have their memory from the beginning: small tensors that appear among the large
         // ones of a backward pass, and stay, would hold those from being used again.
-        leaf.f_mul_scalar(0.0)?.f_sum(leaf.kind())?.f_backward()?;
+        tch::with_grad(|| leaf.f_mul_scalar(0.0)?.f_sum(leaf.kind())?.f_backward())?;
         self.0.push((name.into(), leaf.shallow_clone()));
         Ok(leaf)
     }

@@ -82,3 +82,22 @@ impl Vgg {
         Ok(x)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::write_safetensors;
+
+    #[test]
+    fn another_network_is_refused_by_file_and_tensor() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vgg.safetensors");
+        let weight = Tensor::zeros([64, 3, 7, 7], (Kind::Float, Device::Cpu));
+        let tensors = [("features.0.weight".to_owned(), weight)];
+        write_safetensors(&path, &tensors, &Default::default()).unwrap();
+        let error = Vgg::open(&path, Kind::Float, Device::Cpu).unwrap_err().to_string();
+        for words in ["vgg.safetensors", "features.0.weight", "[64, 3, 3, 3]", "[64, 3, 7, 7]"] {
+            assert!(error.contains(words), "{error}");
+        }
+    }
+}
