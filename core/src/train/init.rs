@@ -40,6 +40,10 @@ pub struct VaeConfig {
 /// Multiples of [`VaeConfig::dim`], level by level.
 const WIDTHS: [i64; 4] = [1, 2, 4, 4];
 
+/// Latents are drawn with a deviation of 0.05 at first. PyTorch's defaults would make it 1, which
+/// drowns the mean of a young encoder for thousands of steps.
+const FIRST_LOG_VARIANCE: f64 = -6.0;
+
 /// How a tensor begins.
 #[derive(Clone, Copy, Debug)]
 enum Start {
@@ -223,6 +227,8 @@ pub fn vae(config: &VaeConfig, seed: u64) -> Result<MemorySet> {
     b.residual("encoder.middle.2", last, last)?;
     b.head("encoder.head", last, 2 * z)?;
     b.layer("conv1", &[2 * z, 2 * z, 1, 1, 1])?;
+    let mut variance = b.set.get("conv1.bias")?.f_narrow(0, z, z)?;
+    let _ = variance.f_fill_(FIRST_LOG_VARIANCE)?;
 
     b.layer("conv2", &[z, z, 1, 1, 1])?;
     b.layer("decoder.conv1", &[last, z, 3, 3, 3])?;
