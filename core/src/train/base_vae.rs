@@ -1,5 +1,8 @@
 //! A base autoencoder from scratch, for models that start from nothing: colour and alpha (three
 //! times) are films like any other to it.
+//!
+//! From nothing it learns at a rate of 3e-4 with betas 0.9 and 0.95; at 1e-3 it falls back to grey.
+//! A batch of one background only teaches that background.
 
 #![forbid(unsafe_code)]
 
