@@ -5,6 +5,7 @@
 
 mod args;
 mod console;
+mod data;
 mod decode;
 mod doctor;
 mod dump;
@@ -25,6 +26,7 @@ mod results;
 mod rgba_sequence;
 mod slow;
 mod take;
+mod video;
 
 use std::process::ExitCode;
 

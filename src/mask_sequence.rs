@@ -124,6 +124,16 @@ impl Planes {
     }
 }
 
+/// Reads one image, and by what: alpha or luma as asked or, where nothing is asked, alpha unless
+/// this image is opaque throughout.
+pub(crate) fn read_image(file: &Path, by_alpha: Option<bool>) -> Result<(MaskImage, bool)> {
+    let image = read(file)?;
+    let by_alpha = by_alpha.unwrap_or(image.alpha.is_some());
+    let mask = image.choose(by_alpha);
+    check(file, &mask)?;
+    Ok((mask, by_alpha))
+}
+
 fn check(file: &Path, mask: &MaskImage) -> Result<()> {
     match mask.values.iter().position(|value| !(0.0..=1.0).contains(value)) {
         None => Ok(()),

@@ -47,6 +47,19 @@ pub(crate) struct Clipped {
     most: f32,
 }
 
+impl Clipped {
+    /// What happened; None if nothing did.
+    pub(crate) fn in_words(&self) -> Option<String> {
+        let Self { count, least, most } = *self;
+        (count > 0).then(|| {
+            format!(
+                "{count} values of the clip, from {least} to {most} on display, were clipped to 0 \
+                 and 1, which is all the model knows"
+            )
+        })
+    }
+}
+
 impl RgbaSequence {
     /// Finds the images behind one path (a folder, a pattern, a file), or takes several as they
     /// come, and reads the first.
@@ -92,13 +105,7 @@ impl RgbaSequence {
 
     /// What became of values outside \[0, 1\], in words.
     pub(crate) fn clipped(&self) -> Option<String> {
-        let Clipped { count, least, most } = self.clipped;
-        (count > 0).then(|| {
-            format!(
-                "{count} values of the clip, from {least} to {most} on display, were clipped to 0 \
-                 and 1, which is all the model knows"
-            )
-        })
+        self.clipped.in_words()
     }
 
     /// Why reading ended early; the model knows only that it did.
@@ -133,60 +140,99 @@ fn read(
     alpha: Option<Association>,
     clipped: &mut Clipped,
 ) -> Result<((usize, usize), Vec<f32>)> {
-    let mut work = || -> Result<_> {
-        let (size, mut rgba) = match extension(file).as_deref() {
-            Some("png") => read_png(file, alpha.unwrap_or(Association::Straight))?,
-            Some("exr") => read_exr(file, alpha.unwrap_or(Association::Premultiplied))?,
-            _ => bail!("it is neither .png nor .exr"),
-        };
-        clip(size.0, &mut rgba, clipped)?;
-        Ok((size, rgba))
+    let image = RgbaImage::read(file)?;
+    let size = image.size;
+    let work = || {
+        if let Some(text) = image.no_alpha {
+            bail!(text);
+        }
+        image.display(alpha, clipped)
     };
-    work().with_context(|| format!("cannot read the frame {}", file.display()))
+    Ok((size, work().with_context(|| unread(file))?))
 }
 
-fn read_png(file: &Path, alpha: Association) -> Result<((usize, usize), Vec<f32>)> {
+fn unread(file: &Path) -> String {
+    format!("cannot read the frame {}", file.display())
+}
+
+/// An image as its file has it: `rgba` row by row from the top, alpha 1 where there is none.
+pub(crate) struct RgbaImage {
+    pub(crate) size: (usize, usize),
+    pub(crate) rgba: Vec<f32>,
+    /// EXR is linear and premultiplied, PNG neither.
+    exr: bool,
+    /// Where there is no alpha, in words.
+    pub(crate) no_alpha: Option<String>,
+}
+
+impl RgbaImage {
+    pub(crate) fn read(file: &Path) -> Result<Self> {
+        let work = || match extension(file).as_deref() {
+            Some("png") => read_png(file),
+            Some("exr") => read_exr(file),
+            _ => bail!("it is neither .png nor .exr"),
+        };
+        work().with_context(|| unread(file))
+    }
+
+    /// A frame of a video: as it is on display.
+    pub(crate) fn of_display(size: (usize, usize), rgba: Vec<f32>) -> Self {
+        Self { size, rgba, exr: false, no_alpha: None }
+    }
+
+    /// Its pixels straight, display-referred and in \[0, 1\].
+    pub(crate) fn display(
+        mut self,
+        alpha: Option<Association>,
+        clipped: &mut Clipped,
+    ) -> Result<Vec<f32>> {
+        let own = if self.exr { Association::Premultiplied } else { Association::Straight };
+        for pixel in self.rgba.as_chunks_mut::<4>().0 {
+            if alpha.unwrap_or(own) == Association::Premultiplied {
+                unmultiply(pixel);
+            }
+            if self.exr {
+                for channel in &mut pixel[..3] {
+                    *channel = to_display(*channel);
+                }
+            }
+        }
+        clip(self.size.0, &mut self.rgba, clipped)?;
+        Ok(self.rgba)
+    }
+}
+
+fn read_png(file: &Path) -> Result<RgbaImage> {
     let mut reader = ImageReader::open(file)?;
     reader.set_format(ImageFormat::Png);
     let decoder = reader.into_decoder()?;
     let (width, height) = decoder.dimensions();
     check_size(width as usize, height as usize)?;
-    ensure!(decoder.color_type().has_alpha(), "it has no alpha channel: write it with one");
+    let no_alpha = (!decoder.color_type().has_alpha())
+        .then(|| "it has no alpha channel: write it with one".to_owned());
     // 8 bits become 16 exactly, so nothing is lost on the way.
     let pixels = DynamicImage::from_decoder(decoder)?.into_rgba16();
-    let mut rgba: Vec<f32> =
-        pixels.into_raw().into_iter().map(|sample| f32::from(sample) / 65535.0).collect();
-    if alpha == Association::Premultiplied {
-        rgba.as_chunks_mut::<4>().0.iter_mut().for_each(unmultiply);
-    }
-    Ok(((width as usize, height as usize), rgba))
+    let rgba = pixels.into_raw().into_iter().map(|sample| f32::from(sample) / 65535.0).collect();
+    Ok(RgbaImage { size: (width as usize, height as usize), rgba, exr: false, no_alpha })
 }
 
-fn read_exr(file: &Path, alpha: Association) -> Result<((usize, usize), Vec<f32>)> {
+fn read_exr(file: &Path) -> Result<RgbaImage> {
     let layer = ExrLayer::open(file)?;
     let (width, height) = layer.size();
-    let mut rgba = vec![0.0; width * height * 4];
+    let mut rgba = vec![1.0; width * height * 4];
+    let mut no_alpha = None;
     for (place, name) in ["R", "G", "B", "A"].into_iter().enumerate() {
-        let plane = layer.plane(name)?.ok_or_else(|| {
+        let Some(plane) = layer.plane(name)? else {
             let names = layer.names().join(", ");
-            match name {
-                "A" => anyhow!("it has no alpha channel, only {names}: write it with one"),
-                _ => anyhow!("it has no channel {name}, only {names}: write it as R, G, B, A"),
-            }
-        })?;
+            ensure!(name == "A", "it has no channel {name}, only {names}: write it as R, G, B, A");
+            no_alpha = Some(format!("it has no alpha channel, only {names}: write it with one"));
+            continue;
+        };
         for (pixel, value) in rgba.as_chunks_mut::<4>().0.iter_mut().zip(plane) {
             pixel[place] = value;
         }
     }
-    for pixel in rgba.as_chunks_mut::<4>().0 {
-        if alpha == Association::Premultiplied {
-            unmultiply(pixel);
-        }
-        for channel in &mut pixel[..3] {
-            *channel = to_display(*channel);
-        }
-    }
-    Ok(((width, height), rgba))
+    Ok(RgbaImage { size: (width, height), rgba, exr: true, no_alpha })
 }
 
 /// Nothing shows where alpha is 0; light without it (a glow) is more than the model can hold.

@@ -1,0 +1,31 @@
+//! `wan-alpha data`: data sets for training, from a table and its files to clips.
+//!
+//! A data set is a folder with a table ([`table`]); [`Set::open`] reads it, and everything that
+//! trains goes through it:
+//!
+//! - [`Set::rows`]: captions, labels, kind of every [`Row`](table::Row);
+//! - [`Set::split`]: 95 of 100 *sources* to train on, the others to measure with;
+//! - [`Set::clip`]: a window of a row for the autoencoder, `[t, h, w, 4]`, straight and
+//!   display-referred in \[0, 1\]: [`RgbaClip`];
+//! - [`Set::bucketed`]: all frames of a row, one by one, at the transformer's size.
+//!
+//! Invariants: every draw comes from a [`Draw`] and is a pure function of (run seed, purpose,
+//! place), so that a resumed run sees what an unbroken one would have; an error names row and file.
+
+#![allow(dead_code)]
+
+mod bucket;
+mod clip;
+mod draw;
+mod media;
+mod set;
+mod table;
+mod window;
+
+// What the trainer is to use.
+#[allow(unused_imports)]
+pub(crate) use clip::{RgbaClip, Window};
+#[allow(unused_imports)]
+pub(crate) use draw::Draw;
+#[allow(unused_imports)]
+pub(crate) use set::{Set, Split};

@@ -1,0 +1,203 @@
+//! The frames of a row: colour and alpha, together or apart, from images or a video, one at a time.
+//!
+//! Alpha apart is the alpha channel of its images unless the first of them is opaque throughout,
+//! which is then taken as grey; colour is then straight unless the row says otherwise.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::clip::Picture;
+use super::table::Row;
+use crate::mask_sequence::files::{self, is_image};
+use crate::mask_sequence::{MaskImage, read_image};
+use crate::rgba_sequence::{Association, Clipped, RgbaImage};
+use crate::video::{Samples, Video};
+
+/// The frames of a row, read one after the other.
+pub(crate) struct Reader {
+    colour: Source,
+    alpha: Option<Source>,
+    association: Option<Association>,
+    /// Of alpha apart: its alpha channel, or grey; not known before the first frame.
+    by_alpha: Option<bool>,
+    next: usize,
+    size: Option<(usize, usize)>,
+    pub(crate) clipped: Clipped,
+    /// Why colour has no alpha of its own, where it should have.
+    pub(crate) no_alpha: Option<String>,
+}
+
+enum Source {
+    Images(Vec<PathBuf>),
+    Video(Video, PathBuf),
+}
+
+impl Source {
+    fn open(path: &Path, what: &str, samples: Samples) -> Result<Self> {
+        if path.is_file() && !is_image(path) {
+            return Ok(Self::Video(Video::open(path, samples)?, path.to_owned()));
+        }
+        Ok(Self::Images(files::find(path, what)?))
+    }
+
+    /// None of a video, which has to be read to its end to know.
+    fn frames(&self) -> Option<usize> {
+        match self {
+            Self::Images(files) => Some(files.len()),
+            Self::Video(..) => None,
+        }
+    }
+}
+
+/// Straight or multiplied, but in the file's own space.
+struct Colour {
+    image: RgbaImage,
+    of: String,
+}
+
+impl Reader {
+    /// Finds the files of a row; images are not read before they are asked for.
+    pub(crate) fn open(row: &Row) -> Result<Self> {
+        let colour = Source::open(&row.colour_path(), "colour", Samples::Rgba)?;
+        let alpha = row.alpha_path();
+        let alpha = alpha.map(|path| Source::open(&path, "alpha", Samples::Grey)).transpose()?;
+        let frames = |source: &Source| source.frames();
+        if let (Some(colours), Some(alphas)) = (frames(&colour), alpha.as_ref().and_then(frames)) {
+            ensure!(
+                colours == alphas,
+                "colour {} has {colours} frames, but alpha {} has {alphas}",
+                row.colour,
+                row.alpha
+            );
+        }
+        let association = match &alpha {
+            Some(_) => Some(row.association.unwrap_or(Association::Straight)),
+            None => row.association,
+        };
+        let (by_alpha, size, no_alpha, clipped) = (None, None, None, Clipped::default());
+        Ok(Self { colour, alpha, association, by_alpha, next: 0, size, clipped, no_alpha })
+    }
+
+    /// How many frames there are, where that is known before they are read.
+    pub(crate) fn frames(&self) -> Option<usize> {
+        self.colour.frames().or_else(|| self.alpha.as_ref()?.frames())
+    }
+
+    /// Whether it is one image.
+    pub(crate) fn is_image(&self) -> bool {
+        self.frames() == Some(1)
+    }
+
+    /// Leaves out frames; of a video they are decoded all the same.
+    pub(crate) fn skip(&mut self, count: usize) -> Result<()> {
+        for source in [Some(&mut self.colour), self.alpha.as_mut()].into_iter().flatten() {
+            if let Source::Video(video, path) = source {
+                for _ in 0..count {
+                    if video.next()?.is_none() {
+                        bail!("{} ended before frame {}", path.display(), self.next + count);
+                    }
+                }
+            }
+        }
+        self.next += count;
+        Ok(())
+    }
+
+    /// The next frame: straight, display-referred, in \[0, 1\]. None after the last.
+    pub(crate) fn next(&mut self) -> Result<Option<Picture>> {
+        let index = self.next;
+        let colour = self.next_colour()?;
+        let picture = match (colour, self.next_alpha()?) {
+            (None, None | Some(None)) => return Ok(None),
+            (Some(Colour { image, .. }), None) => {
+                if let Some(text) = &image.no_alpha {
+                    self.no_alpha.get_or_insert(text.clone());
+                }
+                self.finish(image)?
+            }
+            (Some(Colour { mut image, of }), Some(Some(alpha))) => {
+                let MaskImage { width, height, values } = alpha;
+                ensure!(
+                    image.size == (width, height),
+                    "{of} is {} × {}, but frame {index} of the alpha is {width} × {height}",
+                    image.size.0,
+                    image.size.1
+                );
+                for (pixel, alpha) in image.rgba.as_chunks_mut::<4>().0.iter_mut().zip(values) {
+                    pixel[3] = alpha;
+                }
+                self.finish(image)?
+            }
+            (Some(_), Some(None)) => bail!("the alpha ends before frame {index} of the colour"),
+            (None, Some(Some(_))) => bail!("the colour ends before frame {index} of the alpha"),
+        };
+        let found = (picture.width, picture.height);
+        let size = *self.size.get_or_insert(found);
+        ensure!(
+            found == size,
+            "frame {index} is {} × {}, the frames before it are {} × {}",
+            found.0,
+            found.1,
+            size.0,
+            size.1
+        );
+        self.next += 1;
+        Ok(Some(picture))
+    }
+
+    fn finish(&mut self, image: RgbaImage) -> Result<Picture> {
+        let (width, height) = image.size;
+        let index = self.next;
+        let rgba = image
+            .display(self.association, &mut self.clipped)
+            .with_context(|| format!("frame {index}"))?;
+        Ok(Picture { height, width, rgba })
+    }
+
+    fn next_colour(&mut self) -> Result<Option<Colour>> {
+        match &mut self.colour {
+            Source::Images(files) => {
+                let Some(file) = files.get(self.next) else {
+                    return Ok(None);
+                };
+                let image = RgbaImage::read(file)?;
+                Ok(Some(Colour { image, of: file.display().to_string() }))
+            }
+            Source::Video(video, path) => Ok(video.next()?.map(|picture| Colour {
+                image: RgbaImage::of_display((picture.width, picture.height), picture.values),
+                of: format!("frame {} of {}", self.next, path.display()),
+            })),
+        }
+    }
+
+    /// None where alpha is not apart.
+    fn next_alpha(&mut self) -> Result<Option<Option<MaskImage>>> {
+        let Some(source) = &mut self.alpha else {
+            return Ok(None);
+        };
+        match source {
+            Source::Images(files) => {
+                let Some(file) = files.get(self.next) else {
+                    return Ok(Some(None));
+                };
+                let (image, by_alpha) = read_image(file, self.by_alpha)?;
+                self.by_alpha = Some(by_alpha);
+                Ok(Some(Some(image)))
+            }
+            Source::Video(video, _) => {
+                let Some(picture) = video.next()? else {
+                    return Ok(Some(None));
+                };
+                let plane = |place: usize| {
+                    picture.values.iter().skip(place).step_by(2).copied().collect::<Vec<_>>()
+                };
+                let alpha = plane(1);
+                let seen = || alpha.iter().any(|value| *value != 1.0);
+                let by_alpha = *self.by_alpha.get_or_insert_with(seen);
+                let values = if by_alpha { alpha } else { plane(0) };
+                Ok(Some(Some(MaskImage { width: picture.width, height: picture.height, values })))
+            }
+        }
+    }
+}

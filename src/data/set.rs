@@ -1,0 +1,229 @@
+//! A data set: rows of a table, and the clips that they stand for.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, bail, ensure};
+use image::imageops::FilterType;
+
+use super::bucket::Bucket;
+use super::clip::{Picture, RgbaClip, Window};
+use super::draw::Draw;
+use super::media::Reader;
+use super::table::{self, Row};
+use super::window;
+use crate::exit::{Exit, OrExit};
+
+/// Of a hundred sources, these are kept from training.
+const HELD_OUT: f64 = 0.05;
+
+/// An opened data set. Its files are not looked at before a row is.
+pub(crate) struct Set {
+    /// Its table.
+    pub(crate) table: PathBuf,
+    rows: Vec<Row>,
+    /// How many frames each row has, as far as that is known: to count a video's it must be decoded.
+    lengths: Vec<OnceLock<usize>>,
+}
+
+/// Rows, by their indices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Split {
+    pub(crate) training: Vec<usize>,
+    pub(crate) held_out: Vec<usize>,
+}
+
+impl Set {
+    /// Opens a table, or the one table of a folder.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let open = || -> Result<Self> {
+            let table = find_table(path)?;
+            let rows = table::read(&table)?;
+            let lengths = rows.iter().map(|_| OnceLock::new()).collect();
+            Ok(Self { table, rows, lengths })
+        };
+        open().or_exit(Exit::BadInput)
+    }
+
+    pub(crate) fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// A row by its index, in words for messages.
+    pub(crate) fn name(&self, row: usize) -> String {
+        let (line, colour) =
+            self.rows.get(row).map_or((0, ""), |row| (row.line, row.colour.as_str()));
+        format!("row {} (line {line} of {}, {colour})", row + 1, self.table.display())
+    }
+
+    /// Five of a hundred sources, by the seed, are kept from training with all of their rows; at
+    /// least one is where there are two.
+    pub(crate) fn split(&self, seed: u64) -> Split {
+        let mut sources: Vec<&str> = self.rows.iter().map(Row::source).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        // By a number of its own, so that a source that comes or goes moves hardly any other.
+        let rank = |source: &&str| Draw::new(seed, &format!("split {source}"), &[]).bits();
+        sources.sort_by_cached_key(rank);
+        let count = (sources.len() as f64 * HELD_OUT).round() as usize;
+        let held = if sources.len() < 2 { 0 } else { count.max(1) };
+        let held = &sources[..held];
+        let rows = 0..self.rows.len();
+        let (held_out, training) = rows.partition(|row| held.contains(&self.rows[*row].source()));
+        Split { training, held_out }
+    }
+
+    /// A window of a row for the autoencoder, as released: both sides scaled to cover a drawn size,
+    /// then cropped; in time a part of a moving clip, there and back where it is too short; of a
+    /// still, the window slides over it.
+    pub(crate) fn clip(&self, row: usize, window: &Window, draw: &mut Draw) -> Result<RgbaClip> {
+        let mut work = || {
+            let about = self.row(row)?;
+            let mut reader = Reader::open(about)?;
+            if about.moving.unwrap_or(!reader.is_image()) {
+                self.moving(row, reader, window, draw)
+            } else {
+                still(&mut reader, window, draw)
+            }
+        };
+        work().with_context(|| self.name(row)).or_exit(Exit::BadInput)
+    }
+
+    fn moving(
+        &self,
+        row: usize,
+        mut reader: Reader,
+        window: &Window,
+        draw: &mut Draw,
+    ) -> Result<RgbaClip> {
+        let length = self.length(row, &reader)?;
+        let frames = window::frames(length, window.frames, draw);
+        let ends = frames.iter().min().zip(frames.iter().max());
+        let (first, last) = ends.map(|(a, b)| (*a, *b)).context("it has no frames")?;
+        reader.skip(first)?;
+        let mut place = None;
+        let mut cut = Vec::new();
+        for index in first..=last {
+            let Some(picture) = reader.next()? else {
+                bail!("it ended before frame {index}");
+            };
+            let (size, [left, top]) = *place.get_or_insert_with(|| {
+                let size = window::cover(picture.width, picture.height, window, draw);
+                (size, window::corner(size, window, draw))
+            });
+            let picture = picture.resized(size[0], size[1], FilterType::Triangle);
+            cut.push(picture.cropped(left, top, window.width, window.height));
+        }
+        let mut clip = RgbaClip::with_capacity(*window);
+        for index in frames {
+            clip.push(&cut[index - first].rgba);
+        }
+        Ok(clip)
+    }
+
+    /// How many frames a row has.
+    fn length(&self, row: usize, reader: &Reader) -> Result<usize> {
+        if let Some(known) = reader.frames().or_else(|| self.lengths.get(row)?.get().copied()) {
+            return Ok(known);
+        }
+        let mut whole = Reader::open(self.row(row)?)?;
+        let mut length = 0;
+        while whole.next()?.is_some() {
+            length += 1;
+        }
+        if let Some(place) = self.lengths.get(row) {
+            place.get_or_init(|| length);
+        }
+        Ok(length)
+    }
+
+    /// A row's frames at the size the transformer is trained at: cropped about the middle, resized
+    /// with Lanczos. One at a time, since a clip of the released size is half a gigabyte.
+    pub(crate) fn bucketed(&self, row: usize, area: usize) -> Result<Bucketed> {
+        let work = || Bucketed::open(self.row(row)?, area);
+        work().with_context(|| self.name(row)).or_exit(Exit::BadInput)
+    }
+
+    fn row(&self, row: usize) -> Result<&Row> {
+        self.rows.get(row).with_context(|| format!("there are {} rows", self.rows.len()))
+    }
+}
+
+fn still(reader: &mut Reader, window: &Window, draw: &mut Draw) -> Result<RgbaClip> {
+    let picture = reader.next()?.context("it has no picture")?;
+    let size = window::cover(picture.width, picture.height, window, draw);
+    let picture = picture.resized(size[0], size[1], FilterType::Triangle);
+    let mut clip = RgbaClip::with_capacity(*window);
+    for [left, top] in window::sliding(size, window, draw) {
+        clip.push(&picture.cropped(left, top, window.width, window.height).rgba);
+    }
+    Ok(clip)
+}
+
+/// The frames of a row for the transformer, one at a time.
+pub(crate) struct Bucketed {
+    pub(crate) bucket: Bucket,
+    reader: Reader,
+    /// Read to know the size, and not asked for yet.
+    first: Option<Picture>,
+}
+
+impl Bucketed {
+    fn open(row: &Row, area: usize) -> Result<Self> {
+        let mut reader = Reader::open(row)?;
+        let first = reader.next()?.context("it has no picture")?;
+        let bucket = Bucket::of(area, first.width, first.height)?;
+        Ok(Self { bucket, reader, first: Some(first) })
+    }
+
+    /// How many there are, where that is known before they are read.
+    pub(crate) fn frames(&self) -> Option<usize> {
+        self.reader.frames()
+    }
+
+    /// The next frame; None after the last.
+    pub(crate) fn next(&mut self) -> Result<Option<Picture>> {
+        let picture = match self.first.take() {
+            Some(first) => Some(first),
+            None => self.reader.next()?,
+        };
+        let Bucket { crop: [left, top, width, height], .. } = self.bucket;
+        let fit = |picture: Picture| {
+            let part = picture.cropped(left, top, width, height);
+            part.resized(self.bucket.width, self.bucket.height, FilterType::Lanczos3)
+        };
+        Ok(picture.map(fit))
+    }
+}
+
+/// A file is the table itself; in a folder there is one, or one called `table`.
+fn find_table(path: &Path) -> Result<PathBuf> {
+    if !path.is_dir() {
+        ensure!(path.exists(), "the data set {} does not exist", path.display());
+        return Ok(path.to_owned());
+    }
+    let mut tables = Vec::new();
+    let unreadable = || format!("cannot read the folder {}", path.display());
+    for entry in std::fs::read_dir(path).with_context(unreadable)? {
+        let entry = entry.with_context(unreadable)?.path();
+        let kind = entry.extension().map(|kind| kind.to_ascii_lowercase());
+        if kind.is_some_and(|kind| kind == "csv" || kind == "jsonl") && entry.is_file() {
+            tables.push(entry);
+        }
+    }
+    tables.sort();
+    let named = tables.iter().filter(|table| table.file_stem().is_some_and(|stem| stem == "table"));
+    match (named.collect::<Vec<_>>().as_slice(), tables.as_slice()) {
+        ([one], _) => Ok((*one).clone()),
+        (_, [one]) => Ok(one.clone()),
+        (_, []) => bail!("the folder {} has no table (.csv or .jsonl)", path.display()),
+        (_, several) => bail!(
+            "the folder {} has {} tables: name one of them, or call it table.csv",
+            path.display(),
+            several.len()
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;

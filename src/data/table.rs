@@ -1,0 +1,388 @@
+//! The table of a data set: what its rows mean, read from CSV or JSON lines.
+//!
+//! Columns, of which only `colour` must be there: `colour`, `alpha` (empty: the colour's own),
+//! `caption`, `caption_short`, further `caption_…`; `kind` (still or moving), `labels`
+//! (`name=value; …`, in JSON lines an object or a list), `source` (what must not be split between
+//! training and validation), `association` (straight or premultiplied). Those of the released
+//! tables are understood as well: `video_fgr`, `video_pha`, `prompt`, `status` (dynamic or static),
+//! `cache_path`, and `frame_height`, `frame_width`, `num_frames`, which count latent cells and of
+//! which the first two bear each other's names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use serde_json::{Map, Value};
+
+use crate::output::write_whole;
+use crate::rgba_sequence::Association;
+
+/// One row. Paths are as the table has them: [`Row::colour_path`] knows the folder.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Row {
+    /// Of the table, from 1, as editors count.
+    pub(crate) line: usize,
+    /// The table's folder.
+    pub(crate) folder: PathBuf,
+    pub(crate) colour: String,
+    /// Empty: the colour's own.
+    pub(crate) alpha: String,
+    /// The long one first; none of them empty.
+    pub(crate) captions: Vec<String>,
+    /// None: as its files are.
+    pub(crate) moving: Option<bool>,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) source: Option<String>,
+    /// None: each format's own; straight where alpha is apart.
+    pub(crate) association: Option<Association>,
+    /// Latent frames, rows and columns, where the table says them.
+    pub(crate) latent: Option<[usize; 3]>,
+    /// Columns of other programs, kept when the table is written again.
+    pub(crate) others: BTreeMap<String, String>,
+}
+
+impl Row {
+    /// Where its colour is.
+    pub(crate) fn colour_path(&self) -> PathBuf {
+        self.folder.join(&self.colour)
+    }
+
+    /// Where its alpha is, if apart.
+    pub(crate) fn alpha_path(&self) -> Option<PathBuf> {
+        (!self.alpha.is_empty()).then(|| self.folder.join(&self.alpha))
+    }
+
+    /// What all rows of one source have in common: what the table says, else the colour's place.
+    pub(crate) fn source(&self) -> &str {
+        self.source.as_deref().unwrap_or(&self.colour)
+    }
+}
+
+/// Reads a table.
+pub(crate) fn read(path: &Path) -> Result<Vec<Row>> {
+    let work = || -> Result<Vec<Row>> {
+        let bytes = std::fs::read(path)?;
+        let text = std::str::from_utf8(&bytes).map_err(|error| {
+            anyhow!("it is not UTF-8 text (byte {}): save it as UTF-8", error.valid_up_to())
+        })?;
+        // Spreadsheets begin a UTF-8 file with a mark that would else be part of the first name.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let rows = if is_csv(path) { csv_rows(text)? } else { json_rows(text)? };
+        ensure!(!rows.is_empty(), "it has no rows");
+        let rows = rows.into_iter().map(|(line, fields)| {
+            row(line, folder, fields).with_context(|| format!("line {line}"))
+        });
+        rows.collect()
+    };
+    work().with_context(|| format!("cannot read the table {}", path.display()))
+}
+
+fn is_csv(path: &Path) -> bool {
+    path.extension().is_some_and(|kind| kind.eq_ignore_ascii_case("csv"))
+}
+
+type Fields = Map<String, Value>;
+
+fn csv_rows(text: &str) -> Result<Vec<(usize, Fields)>> {
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
+    let names = reader.headers()?.clone();
+    let unique: BTreeSet<_> = names.iter().collect();
+    ensure!(unique.len() == names.len(), "its first line names a column twice");
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record?;
+        let line = record.position().map_or(0, |position| position.line() as usize);
+        let fields = names.iter().zip(&record);
+        let fields = fields.map(|(name, value)| (name.to_owned(), value.into())).collect();
+        rows.push((line, fields));
+    }
+    Ok(rows)
+}
+
+fn json_rows(text: &str) -> Result<Vec<(usize, Fields)>> {
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let rows = lines.map(|(index, line)| {
+        let fields = serde_json::from_str::<Fields>(line)
+            .with_context(|| format!("line {} is no JSON object", index + 1))?;
+        Ok((index + 1, fields))
+    });
+    rows.collect()
+}
+
+fn row(line: usize, folder: &Path, fields: Fields) -> Result<Row> {
+    let mut row = Row { line, folder: folder.to_owned(), ..Row::default() };
+    let mut grid: [Option<usize>; 3] = [None; 3];
+    // Long before short: `caption`, then the others by their names, whatever the order of columns.
+    let mut captions: BTreeMap<(bool, String), Vec<String>> = BTreeMap::new();
+    for (name, value) in fields {
+        let text = || -> Result<String> {
+            match &value {
+                Value::String(text) => Ok(text.clone()),
+                Value::Null => Ok(String::new()),
+                Value::Number(number) => Ok(number.to_string()),
+                other => bail!("{name} is {other}: expected text"),
+            }
+        };
+        match name.as_str() {
+            "colour" | "color" | "video_fgr" => row.colour = text()?,
+            "alpha" | "video_pha" => row.alpha = text()?,
+            "kind" | "status" => row.moving = moving(&name, &text()?)?,
+            "source" => row.source = Some(text()?).filter(|source| !source.is_empty()),
+            "association" => row.association = association(&text()?)?,
+            "labels" => row.labels = labels(&value)?,
+            "frame_height" => grid[2] = count(&name, &text()?)?,
+            "frame_width" => grid[1] = count(&name, &text()?)?,
+            "num_frames" => grid[0] = count(&name, &text()?)?,
+            "prompt" => drop(captions.insert((false, String::new()), vec![text()?])),
+            _ if name.starts_with("caption") => {
+                let these = match &value {
+                    Value::Array(list) => strings(&name, list)?,
+                    _ => vec![text()?],
+                };
+                captions.insert((name != "caption" && name != "captions", name), these);
+            }
+            _ => {
+                let value = if value.is_string() { text()? } else { value.to_string() };
+                if !value.is_empty() {
+                    row.others.insert(name, value);
+                }
+            }
+        }
+    }
+    ensure!(!row.colour.is_empty(), "it has no colour: fill the column `colour` (or `video_fgr`)");
+    row.captions = captions.into_values().flatten().filter(|text| !text.is_empty()).collect();
+    if let [Some(frames), Some(height), Some(width)] = grid {
+        row.latent = Some([frames, height, width]);
+    }
+    Ok(row)
+}
+
+fn moving(name: &str, text: &str) -> Result<Option<bool>> {
+    match text {
+        "" => Ok(None),
+        "moving" | "dynamic" | "video" => Ok(Some(true)),
+        "still" | "static" | "image" => Ok(Some(false)),
+        _ => bail!("{name} is `{text}`: expected still or moving (or static or dynamic)"),
+    }
+}
+
+fn association(text: &str) -> Result<Option<Association>> {
+    match text {
+        "" => Ok(None),
+        "straight" => Ok(Some(Association::Straight)),
+        "premultiplied" => Ok(Some(Association::Premultiplied)),
+        _ => bail!("association is `{text}`: expected straight or premultiplied"),
+    }
+}
+
+fn count(name: &str, text: &str) -> Result<Option<usize>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let number = text.parse().with_context(|| format!("{name} is `{text}`: expected a number"))?;
+    Ok(Some(number))
+}
+
+fn strings(name: &str, list: &[Value]) -> Result<Vec<String>> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    list.iter().map(|value| text(value).with_context(|| format!("{name} holds {value}"))).collect()
+}
+
+/// `name=value; …`, a list of the same, or an object. A label without a value is one as well.
+fn labels(value: &Value) -> Result<BTreeMap<String, String>> {
+    let pair = |text: &str| {
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        (name.trim().to_owned(), value.trim().to_owned())
+    };
+    let pairs: Vec<(String, String)> = match value {
+        Value::Null => vec![],
+        Value::String(text) => text.split(';').map(pair).collect(),
+        Value::Array(list) => strings("labels", list)?.iter().map(|text| pair(text)).collect(),
+        Value::Object(object) => {
+            let value = |value: &Value| match value {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            object.iter().map(|(name, v)| (name.clone(), value(v))).collect()
+        }
+        other => bail!("labels are {other}: expected text, a list or an object"),
+    };
+    Ok(pairs.into_iter().filter(|(name, _)| !name.is_empty()).collect())
+}
+
+/// Writes rows as a table, CSV or JSON lines by the name's end, whole or not at all.
+pub(crate) fn write(path: &Path, rows: &[Row]) -> Result<()> {
+    let bytes = if is_csv(path) { to_csv(rows)? } else { to_json_lines(rows)? };
+    write_whole(path, &bytes)
+}
+
+fn to_csv(rows: &[Row]) -> Result<Vec<u8>> {
+    let rows: Vec<Fields> = rows.iter().map(fields).collect();
+    let names: BTreeSet<&String> = rows.iter().flat_map(Fields::keys).collect();
+    // Ours first, in their own order.
+    let mut names: Vec<&String> = names.into_iter().collect();
+    let order = |name: &&String| {
+        let place = COLUMNS.iter().position(|column| *column == name.as_str());
+        place.unwrap_or(COLUMNS.len())
+    };
+    names.sort_by_key(order);
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(&names)?;
+    for row in &rows {
+        let cell = |name: &&String| match row.get(name.as_str()) {
+            Some(Value::Object(labels)) => {
+                let pairs = labels.iter().map(|(name, value)| match value.as_str() {
+                    Some("") | None => name.clone(),
+                    Some(value) => format!("{name}={value}"),
+                });
+                pairs.collect::<Vec<_>>().join("; ")
+            }
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+            None => String::new(),
+        };
+        writer.write_record(names.iter().map(cell))?;
+    }
+    Ok(writer.into_inner()?)
+}
+
+fn to_json_lines(rows: &[Row]) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for row in rows {
+        serde_json::to_writer(&mut bytes, &fields(row))?;
+        bytes.push(b'\n');
+    }
+    Ok(bytes)
+}
+
+const COLUMNS: [&str; 8] =
+    ["colour", "alpha", "caption", "caption_short", "kind", "labels", "source", "association"];
+
+fn fields(row: &Row) -> Fields {
+    let mut fields: Fields =
+        row.others.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+    let mut set = |name: &str, value: &str| {
+        if !value.is_empty() {
+            fields.insert(name.to_owned(), value.into());
+        }
+    };
+    set("colour", &row.colour);
+    set("alpha", &row.alpha);
+    for (index, caption) in row.captions.iter().enumerate() {
+        match index {
+            0 => set("caption", caption),
+            1 => set("caption_short", caption),
+            // Sorted behind the short one, as they were.
+            _ => set(&format!("caption_then_{:02}", index + 1), caption),
+        }
+    }
+    set("kind", row.moving.map_or("", |moving| if moving { "moving" } else { "still" }));
+    set("source", row.source.as_deref().unwrap_or_default());
+    set(
+        "association",
+        match row.association {
+            Some(Association::Straight) => "straight",
+            Some(Association::Premultiplied) => "premultiplied",
+            None => "",
+        },
+    );
+    if let Some([frames, height, width]) = row.latent {
+        // As released, names exchanged.
+        set("num_frames", &frames.to_string());
+        set("frame_width", &height.to_string());
+        set("frame_height", &width.to_string());
+    }
+    if !row.labels.is_empty() {
+        let labels = row.labels.iter().map(|(name, value)| (name.clone(), value.as_str().into()));
+        fields.insert("labels".to_owned(), Value::Object(labels.collect()));
+    }
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_text(name: &str, text: &str) -> Result<Vec<Row>> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        let mut rows = read(&path)?;
+        rows.iter_mut().for_each(|row| row.folder = PathBuf::new());
+        Ok(rows)
+    }
+
+    #[test]
+    fn csv_and_json_lines_say_the_same() {
+        let csv = "\u{feff}colour,alpha,caption_short,caption,kind,labels,source,association,take\n\
+            a.mov,b.mov,a ball,\"A red ball, still\",moving,kind=ball; slow,s,straight,7\n\
+            still.png,,,,,,,,\n";
+        let json = r#"{"colour":"a.mov","alpha":"b.mov","captions":["A red ball, still"],
+            "caption_short":"a ball","kind":"dynamic","labels":{"kind":"ball","slow":""},
+            "source":"s","association":"straight","take":7}"#
+            .replace('\n', "")
+            + "\n\n{\"colour\":\"still.png\"}\n";
+        let [csv, json] = [read_text("t.csv", csv).unwrap(), read_text("t.jsonl", &json).unwrap()];
+        assert_eq!(csv[0].captions, ["A red ball, still", "a ball"]);
+        assert_eq!((csv[0].moving, csv[0].line, json[0].line), (Some(true), 2, 1));
+        assert_eq!(csv[0].labels["kind"], "ball");
+        assert_eq!(csv[0].others["take"], "7");
+        assert_eq!(csv[1].association, None);
+        for (a, mut b) in csv.into_iter().zip(json) {
+            b.line = a.line;
+            assert_eq!(a, b);
+        }
+    }
+
+    #[test]
+    fn released_columns_are_read_exchanged_names_and_all() {
+        let text = "video_fgr,video_pha,prompt,cache_path,frame_height,frame_width,num_frames,status\n\
+            f.mp4,p.mp4,视频背景是透明的,c/1,104,60,21,dynamic\n";
+        let row = &read_text("t.csv", text).unwrap()[0];
+        assert_eq!((row.colour.as_str(), row.alpha.as_str()), ("f.mp4", "p.mp4"));
+        assert_eq!(row.captions, ["视频背景是透明的"]);
+        assert_eq!(row.latent, Some([21, 60, 104]));
+        assert_eq!((row.moving, row.others["cache_path"].as_str()), (Some(true), "c/1"));
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let row = Row {
+            colour: "a, b.png".into(),
+            captions: ["long \"one\"", "short", "third", "fourth"].map(str::to_owned).into(),
+            moving: Some(false),
+            labels: [("kind".into(), "ball".into()), ("slow".into(), String::new())].into(),
+            latent: Some([1, 60, 104]),
+            association: Some(Association::Premultiplied),
+            others: [("take".into(), "3".into())].into(),
+            ..Row::default()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["t.csv", "t.jsonl"] {
+            let path = folder.path().join(name);
+            write(&path, std::slice::from_ref(&row)).unwrap();
+            let mut back = read(&path).unwrap().remove(0);
+            (back.line, back.folder) = (0, PathBuf::new());
+            assert_eq!(back, row, "{name}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_line() {
+        for (name, text, words) in [
+            ("t.csv", "colour,kind\na.png,fast\n", "line 2: kind is `fast`"),
+            ("t.csv", "alpha\na.png\n", "line 2: it has no colour"),
+            ("t.csv", "colour,colour\na,b\n", "names a column twice"),
+            ("t.csv", "colour,alpha\na\n", "line: 2"),
+            ("t.csv", "colour\n", "it has no rows"),
+            ("t.csv", "colour,association\na,both\n", "association is `both`"),
+            ("t.jsonl", "{\"colour\":\"a\"}\nnonsense\n", "line 2 is no JSON object"),
+            ("t.jsonl", "{\"colour\":[1]}\n", "line 1: colour is [1]"),
+            ("t.csv", "colour,num_frames\na,many\n", "num_frames is `many`"),
+        ] {
+            let text = format!("{:#}", read_text(name, text).unwrap_err());
+            assert!(text.contains(words), "`{words}` is not in {text}");
+        }
+    }
+}

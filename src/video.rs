@@ -1,0 +1,225 @@
+//! Videos through ffmpeg: every frame comes over a pipe as a PAM picture in 16 bits, which carries
+//! its own size.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Seek};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+
+use crate::output::SIZE_LIMIT;
+
+/// What ffmpeg is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Samples {
+    /// Grey and alpha.
+    Grey,
+    /// Red, green, blue and alpha.
+    Rgba,
+}
+
+impl Samples {
+    const fn channels(self) -> usize {
+        match self {
+            Self::Grey => 2,
+            Self::Rgba => 4,
+        }
+    }
+
+    const fn format(self) -> &'static str {
+        match self {
+            Self::Grey => "ya16be",
+            Self::Rgba => "rgba64be",
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Grey => "grey and alpha",
+            Self::Rgba => "colour and alpha",
+        }
+    }
+}
+
+/// One frame: `[height, width, channels]`, 0 to 1.
+pub(crate) struct VideoPicture {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) values: Vec<f32>,
+}
+
+/// A video being read.
+pub(crate) struct Video {
+    path: PathBuf,
+    samples: Samples,
+    pipe: BufReader<ChildStdout>,
+    child: Child,
+    said: File,
+    read: usize,
+}
+
+impl Video {
+    /// Has ffmpeg open a video.
+    pub(crate) fn open(path: &Path, samples: Samples) -> Result<Self> {
+        let said = tempfile::tempfile().context("no temporary file can be made")?;
+        let mut child = start(path, samples, said.try_clone()?)?;
+        let pipe = BufReader::new(child.stdout.take().context("ffmpeg has no output")?);
+        Ok(Self { path: path.to_owned(), samples, pipe, child, said, read: 0 })
+    }
+
+    /// The next frame; None after the last.
+    pub(crate) fn next(&mut self) -> Result<Option<VideoPicture>> {
+        match next(&mut self.pipe, self.samples) {
+            Ok(Some(picture)) => {
+                self.read += 1;
+                Ok(Some(picture))
+            }
+            Ok(None) => self.end(Ok(())).map(|()| None),
+            Err(error) => self.end(Err(error)).map(|()| None),
+        }
+    }
+
+    /// What went wrong is likelier to be in ffmpeg's words than in ours.
+    fn end(&mut self, read: Result<()>) -> Result<()> {
+        if read.is_err() {
+            // It may be waiting for us to read on; if it has ended by itself, all the better.
+            let _ = self.child.kill();
+        }
+        let status = self.child.wait().context("ffmpeg has gone")?;
+        let complaint = complaint(&mut self.said);
+        let path = self.path.display();
+        match read {
+            Ok(()) if status.success() && self.read > 0 => Ok(()),
+            Err(error) if complaint.is_empty() => Err(error.context(path.to_string())),
+            Ok(()) if complaint.is_empty() && self.read == 0 => bail!("{path} has no picture"),
+            _ => bail!("ffmpeg cannot read {path}: {complaint}"),
+        }
+    }
+}
+
+impl Drop for Video {
+    fn drop(&mut self) {
+        // Both do nothing to a process that has been waited for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn start(path: &Path, samples: Samples, said: File) -> Result<Child> {
+    let mut input = std::ffi::OsString::from("file:");
+    input.push(path);
+    Command::new("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-i"])
+        .arg(input)
+        .args(["-map", "0:v:0", "-fps_mode", "passthrough"])
+        .args(["-f", "image2pipe", "-c:v", "pam", "-pix_fmt", samples.format(), "-"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(said)
+        .spawn()
+        .map_err(|error| match error.kind() {
+            ErrorKind::NotFound => anyhow!(
+                "{} is neither .png nor .exr, and ffmpeg, which reads videos, is not on PATH: \
+                 install ffmpeg (5.1 or later), or give a PNG or EXR sequence",
+                path.display()
+            ),
+            _ => anyhow!("ffmpeg cannot be started: {error}"),
+        })
+}
+
+/// The end of what ffmpeg said, in one line.
+fn complaint(said: &mut File) -> String {
+    let mut bytes = Vec::new();
+    let read = said.rewind().and_then(|()| said.take(4096).read_to_end(&mut bytes));
+    let text = String::from_utf8_lossy(&bytes).trim().replace('\n', "; ");
+    if read.is_ok() { text } else { String::new() }
+}
+
+/// The next picture, None at the end of the pipe.
+fn next(pipe: &mut impl BufRead, samples: Samples) -> Result<Option<VideoPicture>> {
+    if pipe.fill_buf()?.is_empty() {
+        return Ok(None);
+    }
+    let [mut width, mut height, mut depth, mut most] = [0; 4];
+    let mut first = true;
+    loop {
+        let mut line = String::new();
+        pipe.by_ref().take(80).read_line(&mut line).context("ffmpeg sends no PAM picture")?;
+        let line = line.trim_end();
+        let (word, number) = line.split_once(' ').unwrap_or((line, ""));
+        let field = match word {
+            "P7" if first => {
+                first = false;
+                continue;
+            }
+            "ENDHDR" => break,
+            "TUPLTYPE" => continue,
+            "WIDTH" => &mut width,
+            "HEIGHT" => &mut height,
+            "DEPTH" => &mut depth,
+            "MAXVAL" => &mut most,
+            _ => bail!("ffmpeg sends no PAM picture: {line:?} is not a line of its header"),
+        };
+        ensure!(!first, "ffmpeg sends no PAM picture: it begins with {line:?}");
+        *field = number.parse::<usize>().with_context(|| format!("ffmpeg sends {line:?}"))?;
+    }
+    ensure!(
+        [depth, most] == [samples.channels(), 65535]
+            && (1..=SIZE_LIMIT).contains(&width)
+            && (1..=SIZE_LIMIT).contains(&height),
+        "ffmpeg sends pictures of {width} × {height} with {depth} channels up to {most}, not {} in \
+         16 bits",
+        samples.words()
+    );
+    let mut bytes = vec![0; width * height * depth * 2];
+    pipe.read_exact(&mut bytes).context("ffmpeg's last picture is cut off")?;
+    let value = |bytes: &[u8; 2]| f32::from(u16::from_be_bytes(*bytes)) / 65535.0;
+    let values = bytes.as_chunks::<2>().0.iter().map(value).collect();
+    Ok(Some(VideoPicture { width, height, values }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pam(width: usize, height: usize, samples: &[u16]) -> Vec<u8> {
+        let depth = samples.len();
+        let mut bytes =
+            format!("P7\nWIDTH {width}\nHEIGHT {height}\nDEPTH {depth}\nMAXVAL 65535\nENDHDR\n")
+                .into_bytes();
+        for _ in 0..width * height {
+            bytes.extend(samples.iter().flat_map(|sample| sample.to_be_bytes()));
+        }
+        bytes
+    }
+
+    #[test]
+    fn pictures_come_one_after_the_other() {
+        let bytes = [pam(3, 2, &[0, 65535]), pam(1, 1, &[65535, 0])].concat();
+        let mut pipe = bytes.as_slice();
+        let first = next(&mut pipe, Samples::Grey).unwrap().unwrap();
+        assert_eq!((first.width, first.height), (3, 2));
+        assert_eq!(first.values, [0.0, 1.0].repeat(6));
+        assert_eq!(next(&mut pipe, Samples::Grey).unwrap().unwrap().values, [1.0, 0.0]);
+        assert!(next(&mut pipe, Samples::Grey).unwrap().is_none());
+        let rgba = pam(2, 1, &[0, 65535, 0, 65535]);
+        let rgba = next(&mut rgba.as_slice(), Samples::Rgba).unwrap().unwrap();
+        assert_eq!(rgba.values, [0.0, 1.0, 0.0, 1.0].repeat(2));
+    }
+
+    #[test]
+    fn anything_else_is_refused_in_words() {
+        let whole = pam(16, 8, &[0, 0]);
+        let failure =
+            |mut bytes: &[u8]| format!("{:#}", next(&mut bytes, Samples::Grey).err().unwrap());
+        assert!(failure(&whole[..whole.len() - 1]).contains("cut off"));
+        assert!(failure(b"\x89PNG\n").contains("no PAM picture"));
+        assert!(failure(b"WIDTH 3\n").contains("begins with"));
+        assert!(failure(&pam(2, 2, &[0; 4])).contains("4 channels"));
+        let mut large = b"P7\nWIDTH 9\nHEIGHT 4000000000\nDEPTH 2\nMAXVAL 65535\nENDHDR\n".to_vec();
+        assert!(failure(&large).contains("9 × 4000000000"));
+        large.clear();
+        assert!(next(&mut large.as_slice(), Samples::Grey).unwrap().is_none());
+    }
+}
