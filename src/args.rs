@@ -4,6 +4,8 @@
 //! come, NaN included: ranges are checked in one place for node, track file and command, when the
 //! request is accepted. Lengths and rates are in frames and pixels, angles in degrees.
 
+mod data;
+
 use std::fs;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -20,6 +22,7 @@ use wan_alpha_take::{Interpolation, Precision, Solver};
 use crate::exit::{Exit, OrExit};
 use crate::output::{Format, SIZE_LIMIT};
 use crate::rgba_sequence::Association;
+pub(crate) use data::{CheckSet, DataCommand, Languages, Procedural};
 
 /// Text to RGBA video with the Wan-Alpha model.
 #[derive(Debug, Parser)]
@@ -54,6 +57,10 @@ pub(crate) enum Command {
     /// Ellipses: fit them to an alpha, look at them
     #[command(subcommand)]
     Ellipse(EllipseCommand),
+
+    /// Data sets for training: check, caption, cache, or draw one
+    #[command(subcommand)]
+    Data(DataCommand),
 
     /// Models by name: add, list, show, verify, remove, merge
     #[command(subcommand)]

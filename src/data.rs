@@ -15,9 +15,12 @@
 #![allow(dead_code)]
 
 mod bucket;
+mod check;
 mod clip;
 mod draw;
+mod draw_set;
 mod media;
+mod procedural;
 mod set;
 mod table;
 mod window;
@@ -29,3 +32,17 @@ pub(crate) use clip::{RgbaClip, Window};
 pub(crate) use draw::Draw;
 #[allow(unused_imports)]
 pub(crate) use set::{Set, Split};
+
+use anyhow::Result;
+
+use crate::args::DataCommand;
+use crate::console::Console;
+use crate::progress::Progress;
+
+/// Runs a verb of `wan-alpha data`.
+pub(crate) fn run(command: &DataCommand, progress: &Progress, console: &Console<'_>) -> Result<()> {
+    match command {
+        DataCommand::Check(args) => check::run(args, progress, console),
+        DataCommand::Procedural(args) => draw_set::run(args, progress, console),
+    }
+}

@@ -24,7 +24,10 @@ use folder::Folder;
 pub(crate) use frame::to_linear;
 pub(crate) use frame::{Frame, to_display};
 use sheet::Sheet;
-pub(crate) use whole::{create as unfinished_file, write as write_whole};
+pub(crate) use whole::{
+    create as unfinished_file, create_folder as unfinished_folder, explain as explain_write,
+    write as write_whole,
+};
 
 /// All that may ever be asked to be a picture; EXR and PNG readers in the field stop near here.
 pub(crate) const SIZE_LIMIT: usize = 16384;

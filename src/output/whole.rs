@@ -5,7 +5,7 @@ use std::io::{Error, ErrorKind, Write};
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
-use tempfile::{Builder, NamedTempFile};
+use tempfile::{Builder, NamedTempFile, TempDir};
 
 /// How every temporary file of ours begins. Hidden, so that no reader of a sequence takes one for
 /// a frame; unmistakable, so that the leftovers of a killed run can be removed.
@@ -47,11 +47,31 @@ pub(crate) fn create(folder: &Path) -> Result<NamedTempFile, Error> {
     builder.tempfile_in(folder)
 }
 
+/// A folder without its name so far.
+pub(crate) fn create_folder(folder: &Path) -> Result<TempDir, Error> {
+    let mut builder = Builder::new();
+    builder.prefix(UNFINISHED).suffix(".tmp");
+    if let Some(permissions) = shared_folder() {
+        builder.permissions(permissions);
+    }
+    builder.tempdir_in(folder)
+}
+
 /// Temporary files are made for their owner alone; a take is for the whole studio, as far as the
 /// user's umask says so.
 #[cfg(unix)]
 fn shared() -> Option<Permissions> {
     Some(std::os::unix::fs::PermissionsExt::from_mode(0o666))
+}
+
+#[cfg(unix)]
+fn shared_folder() -> Option<Permissions> {
+    Some(std::os::unix::fs::PermissionsExt::from_mode(0o777))
+}
+
+#[cfg(not(unix))]
+fn shared_folder() -> Option<Permissions> {
+    None
 }
 
 #[cfg(not(unix))]
@@ -60,7 +80,7 @@ fn shared() -> Option<Permissions> {
 }
 
 /// Path, what happened, what to do.
-pub(super) fn explain(path: &Path, error: &Error) -> anyhow::Error {
+pub(crate) fn explain(path: &Path, error: &Error) -> anyhow::Error {
     let remedy = match error.kind() {
         ErrorKind::StorageFull => "the disk is full: free space there or choose another --out",
         ErrorKind::QuotaExceeded => {

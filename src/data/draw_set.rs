@@ -1,0 +1,119 @@
+//! `wan-alpha data procedural`: drawn clips as a data set on disk.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use image::RgbaImage;
+use rayon::prelude::*;
+use wan_alpha_core::Watch;
+
+use super::clip::{RgbaClip, Window};
+use super::procedural::{Clip, Language, Stream};
+use super::table::{self, Row};
+use crate::args::{Languages, Procedural};
+use crate::console::Console;
+use crate::exit::{Exit, OrExit};
+use crate::output::{explain_write, unfinished_folder};
+use crate::progress::Progress;
+use crate::results::print_lines;
+
+const TABLE: &str = "table.csv";
+/// How the folder of a clip begins.
+const CLIP: &str = "clip-";
+
+pub(super) fn run(args: &Procedural, progress: &Progress, console: &Console<'_>) -> Result<()> {
+    prepare(&args.out).or_exit(Exit::BadInput)?;
+    let count = args.count as usize;
+    let window = Window { frames: args.frames as usize, height: args.size[1], width: args.size[0] };
+    let stream = if args.held_out { Stream::HeldOut } else { Stream::Training };
+    let done = AtomicUsize::new(0);
+    progress.update("drawing", 0, count);
+    let rows = (0..count).into_par_iter().map(|index| {
+        if !console.go_on() {
+            return Err(anyhow!("cancelled while drawing")).or_exit(Exit::Cancelled);
+        }
+        let clip = Clip::draw(args.seed, stream, index as u64, &window);
+        let name = format!("{CLIP}{index:06}");
+        write(&clip, &window, &args.out, &name)?;
+        progress.update("drawing", done.fetch_add(1, Ordering::Relaxed) + 1, count);
+        Ok(rows(&clip, &name, args.language))
+    });
+    let rows: Vec<Vec<Row>> = rows.collect::<Result<_>>()?;
+    let table = args.out.join(TABLE);
+    // Last: a folder without a table is not a set.
+    table::write(&table, &rows.concat())?;
+    progress.done();
+    print_lines(&[table.display().to_string()]);
+    progress.remark(format!(
+        "{count} clips of {} frames, {} × {}",
+        window.frames, window.width, window.height
+    ));
+    Ok(())
+}
+
+/// Makes the folder. Clips of a run that was stopped are replaced, anything else is left alone.
+fn prepare(out: &Path) -> Result<()> {
+    std::fs::create_dir_all(out).map_err(|error| explain_write(out, &error))?;
+    for entry in std::fs::read_dir(out)? {
+        let name = entry?.file_name();
+        let ours = name.to_string_lossy();
+        ensure!(
+            ours.starts_with(CLIP) || ours.starts_with('.'),
+            "{} already holds {}: choose another --out, or remove it",
+            out.display(),
+            ours
+        );
+    }
+    Ok(())
+}
+
+/// A clip's frames and its ellipses, all at once.
+fn write(clip: &Clip, window: &Window, out: &Path, name: &str) -> Result<()> {
+    let target = out.join(name);
+    let attempt = || -> Result<(), std::io::Error> {
+        let folder = unfinished_folder(out)?;
+        for index in 0..clip.frames.frames {
+            let path = folder.path().join(format!("rgba.{index:04}.png"));
+            std::fs::write(path, png(&clip.frames, index)?)?;
+        }
+        let track = clip.scene.ellipses(window);
+        std::fs::write(folder.path().join("track.json"), serde_json::to_vec(&track)?)?;
+        if target.exists() {
+            std::fs::remove_dir_all(&target)?;
+        }
+        std::fs::rename(folder.path(), &target)?;
+        // It has gone under this name.
+        let _ = folder.keep();
+        Ok(())
+    };
+    attempt().map_err(|error| explain_write(&target, &error))
+}
+
+fn png(clip: &RgbaClip, index: usize) -> Result<Vec<u8>, std::io::Error> {
+    let bytes = clip.frame(index).iter().map(|value| (value * 255.0 + 0.5) as u8).collect();
+    let image = RgbaImage::from_raw(clip.width as u32, clip.height as u32, bytes);
+    let mut file = std::io::Cursor::new(Vec::new());
+    let written = image
+        .context("a frame of another size")
+        .and_then(|image| Ok(image.write_to(&mut file, image::ImageFormat::Png)?));
+    written.map_err(std::io::Error::other)?;
+    Ok(file.into_inner())
+}
+
+/// A row for every language.
+fn rows(clip: &Clip, name: &str, languages: Languages) -> Vec<Row> {
+    let languages: &[Language] = match languages {
+        Languages::En => &[Language::English],
+        Languages::Zh => &[Language::Chinese],
+        Languages::Both => &[Language::English, Language::Chinese],
+    };
+    let row = |language: &Language| Row {
+        colour: name.to_owned(),
+        captions: vec![clip.scene.caption(*language), clip.scene.short_caption(*language)],
+        moving: Some(clip.frames.frames > 1),
+        labels: clip.scene.labels(),
+        ..Row::default()
+    };
+    languages.iter().map(row).collect()
+}

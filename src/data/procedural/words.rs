@@ -1,0 +1,191 @@
+//! What a scene is called, in English and Chinese, in the manner of the released captions: that the
+//! background is transparent, the style, the shot, the subject.
+
+use super::{Colour, Kind, Motion, Scene, Size};
+
+/// A language that the text encoder reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Language {
+    English,
+    Chinese,
+}
+
+pub(super) fn caption(scene: &Scene, language: Language) -> String {
+    let opening = match language {
+        Language::English => [
+            "The background of this video is transparent.",
+            "This video has a transparent background.",
+        ],
+        Language::Chinese => ["该视频的背景是透明的。", "视频背景为透明。"],
+    }[(scene.phrasing & 1) as usize];
+    let (style, shot) = (style(scene, language), shot(scene.size, language));
+    let subject = subject(scene, language);
+    match language {
+        Language::English => {
+            let mut subject = subject;
+            // Its first letter is ASCII.
+            if let Some(first) = subject.get_mut(..1) {
+                first.make_ascii_uppercase();
+            }
+            format!("{opening} {style}, {shot}. {subject}.")
+        }
+        Language::Chinese => format!("{opening}{style}，{shot}。{subject}。"),
+    }
+}
+
+/// The subject: what it is like, where it is, what it does.
+pub(super) fn subject(scene: &Scene, language: Language) -> String {
+    match language {
+        Language::English => {
+            let noun = english_noun(scene);
+            format!("a {noun} {}", english_motion(scene))
+        }
+        Language::Chinese => format!("{}{}", chinese_noun(scene), chinese_motion(scene)),
+    }
+}
+
+const fn style(scene: &Scene, language: Language) -> &'static str {
+    match (scene.kind, scene.cartoon, language) {
+        (_, true, Language::English) => "3D cartoon style",
+        (_, true, Language::Chinese) => "3D卡通风格",
+        (Kind::Smoke | Kind::Flame | Kind::Sparks, _, Language::English) => "Special effects style",
+        (Kind::Smoke | Kind::Flame | Kind::Sparks, _, Language::Chinese) => "特效风格",
+        (_, _, Language::English) => "Realistic style",
+        (_, _, Language::Chinese) => "写实风格",
+    }
+}
+
+const fn shot(size: Size, language: Language) -> &'static str {
+    match (size, language) {
+        (Size::Small, Language::English) => "full shot",
+        (Size::Medium, Language::English) => "medium shot",
+        (Size::Large, Language::English) => "close-up",
+        (Size::Small, Language::Chinese) => "全景",
+        (Size::Medium, Language::Chinese) => "中景",
+        (Size::Large, Language::Chinese) => "近景",
+    }
+}
+
+fn english_noun(scene: &Scene) -> String {
+    let (size, colour) = (scene.size.name(), scene.colour.name());
+    let size = if scene.size == Size::Medium { "medium-sized" } else { size };
+    let glass = if scene.translucent { "translucent" } else { "opaque" };
+    match scene.kind {
+        Kind::Ball | Kind::Ring | Kind::Star => {
+            format!("{size} {glass} {colour} {}", scene.kind.name())
+        }
+        Kind::Bubble => format!("{size} {colour} bubble with a glassy rim"),
+        Kind::Smoke if scene.translucent => format!("{size} cloud of thin {colour} smoke"),
+        Kind::Smoke => format!("{size} cloud of dense {colour} smoke"),
+        Kind::Flame => format!("{size} {colour} flame with a bright core"),
+        Kind::Sparks => format!("{size} burst of glowing {colour} sparks"),
+        Kind::Veil => format!("{size} sheer {colour} veil"),
+    }
+}
+
+fn english_motion(scene: &Scene) -> String {
+    let [x, y] = scene.centre;
+    let place = match (third(x), third(y)) {
+        (1, 1) => "in the middle of the frame".to_owned(),
+        (1, row) => format!("at the {} of the frame", ["bottom", "", "top"][row]),
+        (column, 1) => format!("on the {} of the frame", ["left", "", "right"][column]),
+        (column, row) => format!(
+            "in the {} {} of the frame",
+            ["lower", "", "upper"][row],
+            ["left", "", "right"][column]
+        ),
+    };
+    let height = ["in the lower part", "at mid-height", "in the upper part"][third(y)];
+    let side = ["on the left", "in the middle", "on the right"][third(x)];
+    match scene.motion {
+        Motion::Still => match scene.kind {
+            Kind::Smoke | Kind::Veil => format!("hangs {place}"),
+            Kind::Flame => format!("burns {place}"),
+            Kind::Bubble => format!("floats {place}"),
+            _ => format!("stays {place}"),
+        },
+        Motion::Right => format!("moves from left to right {height} of the frame"),
+        Motion::Left => format!("moves from right to left {height} of the frame"),
+        Motion::Up => format!("rises {side} of the frame"),
+        Motion::Down => format!("sinks {side} of the frame"),
+        Motion::Arc => format!("flies from left to right in an arc {place}"),
+        Motion::Circle => format!("circles {place}"),
+        Motion::Grow => format!("grows {place}"),
+        Motion::Shrink => format!("shrinks {place}"),
+    }
+}
+
+fn chinese_noun(scene: &Scene) -> String {
+    // Medium is said before the rest, as no noun takes it.
+    let (medium, size) = match scene.size {
+        Size::Small => ("", "小"),
+        Size::Medium => ("中等大小、", ""),
+        Size::Large => ("", "大"),
+    };
+    let colour = match scene.colour {
+        Colour::Red => "红色",
+        Colour::Orange => "橙色",
+        Colour::Yellow => "黄色",
+        Colour::Green => "绿色",
+        Colour::Cyan => "青色",
+        Colour::Blue => "蓝色",
+        Colour::Purple => "紫色",
+        Colour::Pink => "粉色",
+        Colour::White => "白色",
+    };
+    let glass = if scene.translucent { "半透明" } else { "不透明" };
+    match scene.kind {
+        Kind::Ball => format!("一个{medium}{glass}的{colour}{size}球"),
+        Kind::Ring => format!("一个{medium}{glass}的{colour}{size}圆环"),
+        Kind::Star => format!("一颗{medium}{glass}的{colour}{size}星星"),
+        Kind::Bubble => format!("一个{medium}边缘如玻璃的{colour}{size}泡泡"),
+        Kind::Smoke if scene.translucent => format!("一{}稀薄的{colour}烟雾", lump(scene.size)),
+        Kind::Smoke => format!("一{}浓密的{colour}烟雾", lump(scene.size)),
+        Kind::Flame => format!("一{}内焰明亮的{colour}火焰", lump(scene.size)),
+        Kind::Sparks => format!("一{}发光的{colour}火花", lump(scene.size)),
+        Kind::Veil => format!("一块{medium}轻薄的{colour}{size}纱巾"),
+    }
+}
+
+/// How much of something that cannot be counted.
+const fn lump(size: Size) -> &'static str {
+    match size {
+        Size::Small => "小团",
+        Size::Medium => "团",
+        Size::Large => "大团",
+    }
+}
+
+fn chinese_motion(scene: &Scene) -> String {
+    let [x, y] = scene.centre;
+    let place = match (third(x), third(y)) {
+        (1, 1) => "画面中央".to_owned(),
+        (1, row) => format!("画面{}", ["下方", "", "上方"][row]),
+        (column, 1) => format!("画面{}", ["左侧", "", "右侧"][column]),
+        (column, row) => {
+            format!("画面{}{}", ["左", "", "右"][column], ["下方", "", "上方"][row])
+        }
+    };
+    let height = ["画面下部", "画面中部", "画面上部"][third(y)];
+    let side = ["画面左侧", "画面中间", "画面右侧"][third(x)];
+    match scene.motion {
+        Motion::Still => match scene.kind {
+            Kind::Smoke | Kind::Veil | Kind::Bubble => format!("飘浮在{place}"),
+            Kind::Flame => format!("在{place}燃烧"),
+            _ => format!("静止在{place}"),
+        },
+        Motion::Right => format!("在{height}从左向右移动"),
+        Motion::Left => format!("在{height}从右向左移动"),
+        Motion::Up => format!("在{side}上升"),
+        Motion::Down => format!("在{side}下降"),
+        Motion::Arc => format!("在{place}沿弧线从左向右飞过"),
+        Motion::Circle => format!("在{place}绕圈"),
+        Motion::Grow => format!("在{place}逐渐变大"),
+        Motion::Shrink => format!("在{place}逐渐变小"),
+    }
+}
+
+/// Which third of the frame.
+fn third(at: f64) -> usize {
+    usize::from(at > 0.4) + usize::from(at > 0.6)
+}

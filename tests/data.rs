@@ -1,0 +1,324 @@
+//! `wan-alpha data`: sets drawn, checked, captioned and cached through the command.
+
+// A test says what is wrong by panicking.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use image::{GrayImage, Luma, Rgba, RgbaImage};
+use serde_json::Value;
+use support::render::names;
+use tempfile::TempDir;
+
+/// A folder to call the command in.
+struct Room(TempDir);
+
+impl Room {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// With a drawn set of `count` clips of 48 × 32 and 5 frames, called `set`.
+    fn with_set(count: u32, more: &[&str]) -> Self {
+        let room = Self::new();
+        let count = count.to_string();
+        let line = ["procedural", "--count", &count, "--size", "48x32", "--frames", "5"];
+        room.ok(&[&line[..], &["--out", "set"], more].concat());
+        room
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wan-alpha"));
+        command.arg("data").args(arguments).current_dir(self.0.path());
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", self.path("home"));
+        command.env("OMP_WAIT_POLICY", "passive").env("OMP_NUM_THREADS", "1");
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    #[track_caller]
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What it says where it fails with this code.
+    #[track_caller]
+    fn fails(&self, arguments: &[&str], code: i32) -> String {
+        let output = self.run(arguments);
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(!said.contains("panicked"), "{said}");
+        said
+    }
+
+    fn report(&self) -> Value {
+        serde_json::from_slice(&fs::read(self.path("report/report.json")).unwrap()).unwrap()
+    }
+}
+
+/// Every file below a folder, with its bytes.
+fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for name in names(folder) {
+        let path = folder.join(&name);
+        if path.is_dir() {
+            found.extend(
+                files(&path).into_iter().map(|(at, bytes)| (Path::new(&name).join(at), bytes)),
+            );
+        } else {
+            found.push((PathBuf::from(&name), fs::read(&path).unwrap()));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_drawn_set_is_the_same_again_and_has_nothing_wrong_with_it() {
+    let room = Room::with_set(12, &["--language", "both"]);
+    room.ok(&[
+        "procedural",
+        "--count",
+        "12",
+        "--size",
+        "48x32",
+        "--frames",
+        "5",
+        "--out",
+        "again",
+        "--language",
+        "both",
+    ]);
+    assert_eq!(files(&room.path("set")), files(&room.path("again")));
+    let said = room.ok(&["check", "set", "--out", "report"]);
+    assert!(said.contains("24 rows, 12 clips of 12 sources, 60 frames: 0 errors"), "{said}");
+    let report = room.report();
+    assert_eq!(report["summary"]["languages"], serde_json::json!({"Chinese": 12, "English": 12}));
+    let row = &report["rows"][0];
+    assert_eq!(
+        (&row["frames"], &row["width"], &row["height"]),
+        (&5.into(), &48.into(), &32.into())
+    );
+    let shares =
+        ["clear", "opaque", "soft"].map(|share| row["statistics"][share].as_f64().unwrap());
+    assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+    let page = fs::read_to_string(room.path("report/report.html")).unwrap();
+    assert_eq!(page.matches("<tr data-worst").count(), 24);
+    assert_eq!(page.matches("data:image/png;base64,").count(), 24);
+    for outside in ["http:", "https:", "src=\"/"] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    // The ellipses of each clip are a track.
+    let track = fs::read_to_string(room.path("set/clip-000000/track.json")).unwrap();
+    assert_eq!(wan_alpha_take::Track::from_json(&track, 2).unwrap().len(), 2);
+    let text = fs::read_to_string(room.path("set/table.csv")).unwrap();
+    assert!(text.starts_with("colour,caption,caption_short,kind,labels\n"), "{text}");
+    let other = Room::with_set(12, &["--held-out"]);
+    assert_ne!(files(&room.path("set")), files(&other.path("set")));
+}
+
+#[test]
+fn drawing_leaves_the_files_of_others_alone_and_replaces_its_own() {
+    let room = Room::new();
+    fs::create_dir(room.path("mine")).unwrap();
+    fs::write(room.path("mine/notes.txt"), "x").unwrap();
+    let said = room.fails(&["procedural", "--count", "1", "--out", "mine"], 2);
+    assert!(said.contains("already holds notes.txt"), "{said}");
+    assert_eq!(names(&room.path("mine")), ["notes.txt"]);
+    // What a stopped run left.
+    fs::create_dir_all(room.path("half/clip-000000")).unwrap();
+    fs::write(room.path("half/clip-000000/rgba.0099.png"), "broken").unwrap();
+    room.ok(&["procedural", "--count", "1", "--frames", "1", "--out", "half"]);
+    assert_eq!(names(&room.path("half/clip-000000")), ["rgba.0000.png", "track.json"]);
+    for (wrong, words) in [
+        (["--count", "1", "--size", "50x50"], "multiples of 16"),
+        (["--count", "1", "--frames", "4"], "expected 4n+1"),
+        (["--count", "0", "--frames", "5"], "--count"),
+    ] {
+        let said = room.fails(&[&["procedural", "--out", "o"][..], &wrong].concat(), 2);
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+/// Rows with everything that can be wrong with one.
+fn faulty() -> Room {
+    let room = Room::new();
+    let folder = |name: &str| {
+        fs::create_dir_all(room.path("set").join(name)).unwrap();
+        room.path("set").join(name)
+    };
+    let disc = |x: u32, y: u32| {
+        let (dx, dy) = (f64::from(x) - 24.0, f64::from(y) - 16.0);
+        if dx * dx + dy * dy < 100.0 { 255 } else { 0 }
+    };
+    let rgba = |path: PathBuf, alpha: &dyn Fn(u32, u32) -> u8| {
+        RgbaImage::from_fn(48, 32, |x, y| Rgba([x as u8, y as u8, 9, alpha(x, y)]))
+            .save(path)
+            .unwrap();
+    };
+    let good = folder("good");
+    let copy = folder("copy");
+    let four = folder("four");
+    let torn = folder("torn");
+    let matte = folder("matte");
+    for frame in 0..5 {
+        let name = format!("f.{frame:03}.png");
+        rgba(good.join(&name), &disc);
+        rgba(copy.join(&name), &disc);
+        rgba(torn.join(&name), &disc);
+        if frame < 4 {
+            rgba(four.join(&name), &disc);
+        }
+        GrayImage::from_fn(32, 32, |x, y| Luma([disc(x, y)])).save(matte.join(&name)).unwrap();
+    }
+    let bytes = fs::read(torn.join("f.003.png")).unwrap();
+    fs::write(torn.join("f.003.png"), &bytes[..bytes.len() / 2]).unwrap();
+    rgba(room.path("set/opaque.png"), &|_, _| 255);
+    rgba(room.path("set/empty.png"), &|_, _| 0);
+    rgba(room.path("set/thin.png"), &|x, y| disc(x, y) / 3);
+    let rgb = image::RgbImage::from_pixel(48, 32, image::Rgb([1, 2, 3]));
+    rgb.save(room.path("set/rgb.png")).unwrap();
+    let said = "A ball before a transparent background";
+    fs::write(
+        room.path("set/table.csv"),
+        format!(
+            "colour,alpha,caption,kind,captoin\n\
+             good,,{said},moving,\n\
+             torn,,{said},,\n\
+             good,matte,{said},,\n\
+             gone,,{said},,\n\
+             four,,{said},,\n\
+             opaque.png,,{said},,\n\
+             empty.png,,{said},,\n\
+             rgb.png,,{said},,\n\
+             thin.png,,{said},,\n\
+             copy,,{said},,\n\
+             good,,,still,\n\
+             good,,Красный шар,,x\n\
+             four,good,{said},,\n"
+        ),
+    )
+    .unwrap();
+    room
+}
+
+#[test]
+fn what_is_wrong_with_a_set_is_named_by_row_and_file() {
+    let room = faulty();
+    let said = room.fails(&["check", "set", "--out", "report"], 2);
+    for (severity, row, words) in [
+        ("error", 2, "f.003.png"),
+        ("error", 3, "is 48 × 32, but frame 0 of the alpha is 32 × 32"),
+        ("error", 4, "gone does not exist"),
+        ("warning", 5, "it has 4 frames: the transformer is trained on 4n+1"),
+        ("error", 6, "opaque throughout"),
+        ("error", 7, "alpha is 0 throughout"),
+        ("error", 8, "it has no alpha channel"),
+        ("warning", 9, "1 of its 1 latent frames have no ellipse"),
+        ("warning", 10, "clip and captions are those of row 1"),
+        ("warning", 10, "the same as row 1 (good), but as another source"),
+        ("error", 11, "it has no caption"),
+        ("error", 11, "said to be still, but has 5 frames"),
+        ("warning", 12, "neither English nor Chinese: “Красный шар”"),
+        ("warning", 12, "does not say that the background is transparent"),
+        ("error", 13, "4 frames, but alpha good has 5"),
+    ] {
+        let start = format!("{severity}: row {row} (line {} of ", row + 1);
+        let found = said.lines().any(|line| line.starts_with(&start) && line.contains(words));
+        assert!(found, "`{start}` … `{words}` is not in:\n{said}");
+    }
+    assert!(said.contains("the column `captoin` means nothing here"), "{said}");
+    assert!(!said.contains("row 1 (line 2"), "{said}");
+    assert!(said.contains("9 errors"), "{said}");
+    let report = room.report();
+    assert_eq!(report["summary"]["errors"], 9);
+    let codes = report["rows"][9]["findings"].as_array().unwrap();
+    let codes: Vec<_> = codes.iter().map(|finding| finding["code"].as_str().unwrap()).collect();
+    assert_eq!(codes, ["duplicate", "split"]);
+    let ellipse = &report["rows"][0]["ellipses"][0];
+    let centre = ["x", "y"].map(|axis| ellipse[0][axis].as_f64().unwrap());
+    assert!((centre[0] - 0.5).abs() < 0.05 && (centre[1] - 0.5).abs() < 0.07, "{ellipse}");
+    assert!(ellipse[1].as_f64().unwrap() >= 0.98, "{ellipse}");
+}
+
+#[test]
+fn a_set_that_cannot_be_opened_is_refused_in_words() {
+    let room = Room::new();
+    assert!(room.fails(&["check", "nowhere"], 2).contains("nowhere does not exist"));
+    fs::create_dir(room.path("empty")).unwrap();
+    assert!(room.fails(&["check", "empty"], 2).contains("has no table"));
+    fs::write(room.path("t.csv"), "alpha\nx\n").unwrap();
+    let said = room.fails(&["check", "t.csv"], 2);
+    assert!(said.contains("line 2: it has no colour"), "{said}");
+    fs::write(room.path("v.csv"), "colour,caption\nclip.mov,transparent\n").unwrap();
+    fs::write(room.path("clip.mov"), "a video").unwrap();
+    let mut command = room.command(&["check", "v.csv"]);
+    let output = command.env("PATH", "").output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        said.contains("clip.mov") && said.contains("ffmpeg") && said.contains("not on PATH"),
+        "{said}"
+    );
+}
+
+/// Colour and alpha as videos, each by a stand-in for ffmpeg that sends what it should.
+#[cfg(unix)]
+#[test]
+fn videos_are_read_through_ffmpeg() {
+    use std::os::unix::fs::PermissionsExt;
+    let room = Room::new();
+    let script = "#!/bin/sh\nwhile [ \"$1\" != -i ]; do shift; done\nshift\n\
+                  exec cat \"${1#file:}\"\n";
+    fs::write(room.path("ffmpeg"), script).unwrap();
+    fs::set_permissions(room.path("ffmpeg"), fs::Permissions::from_mode(0o755)).unwrap();
+    let pam = |depth: usize, sample: &dyn Fn(usize, usize) -> [u16; 4]| {
+        let mut bytes = Vec::new();
+        for frame in 0..5 {
+            let head = format!("P7\nWIDTH 32\nHEIGHT 32\nDEPTH {depth}\nMAXVAL 65535\nENDHDR\n");
+            bytes.extend(head.into_bytes());
+            for place in 0..32 * 32 {
+                let samples = sample(frame, place);
+                bytes.extend(samples[..depth].iter().flat_map(|sample| sample.to_be_bytes()));
+            }
+        }
+        bytes
+    };
+    let inside = |frame: usize, place: usize| {
+        let (x, y) = (place % 32, place / 32);
+        if (6 + frame..20 + frame).contains(&x) && (8..24).contains(&y) { 65535 } else { 0 }
+    };
+    let colour = |_: usize, place: usize| [1000 * (place % 32) as u16, 0, 9, 65535];
+    fs::write(room.path("colour.mov"), pam(4, &colour)).unwrap();
+    fs::write(room.path("matte.mov"), pam(2, &|frame, place| [inside(frame, place), 65535, 0, 0]))
+        .unwrap();
+    let both = |frame: usize, place: usize| {
+        let [r, g, b, _] = colour(frame, place);
+        [r, g, b, inside(frame, place)]
+    };
+    fs::write(room.path("both.mov"), pam(4, &both)).unwrap();
+    let said = "transparent";
+    let table = format!("colour,alpha,caption\ncolour.mov,matte.mov,{said}\nboth.mov,,{said}\n");
+    fs::write(room.path("table.csv"), table).unwrap();
+    let mut command = room.command(&["check", "table.csv", "--out", "report"]);
+    command.env("PATH", format!("{}:/usr/bin:/bin", room.0.path().display()));
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let report = room.report();
+    let [apart, within] = [0, 1].map(|row| &report["rows"][row]);
+    assert_eq!(apart["frames"], 5);
+    assert_eq!(apart["hash"], within["hash"]);
+}
