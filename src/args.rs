@@ -22,7 +22,9 @@ use wan_alpha_take::{Interpolation, Precision, Solver};
 use crate::exit::{Exit, OrExit};
 use crate::output::{Format, SIZE_LIMIT};
 use crate::rgba_sequence::Association;
-pub(crate) use data::{CheckSet, DataCommand, Languages, Procedural};
+pub(crate) use data::{
+    CacheSet, CaptionSet, CheckSet, DataCommand, Languages, OneLanguage, Procedural,
+};
 
 /// Text to RGBA video with the Wan-Alpha model.
 #[derive(Debug, Parser)]

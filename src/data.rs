@@ -15,6 +15,8 @@
 #![allow(dead_code)]
 
 mod bucket;
+mod cache;
+mod caption;
 mod check;
 mod clip;
 mod draw;
@@ -34,14 +36,22 @@ pub(crate) use draw::Draw;
 pub(crate) use set::{Set, Split};
 
 use anyhow::Result;
+use wan_alpha_take::environment::Environment;
 
 use crate::args::DataCommand;
 use crate::console::Console;
 use crate::progress::Progress;
 
 /// Runs a verb of `wan-alpha data`.
-pub(crate) fn run(command: &DataCommand, progress: &Progress, console: &Console<'_>) -> Result<()> {
+pub(crate) fn run(
+    command: &DataCommand,
+    environment: &Environment,
+    progress: &Progress,
+    console: &Console<'_>,
+) -> Result<()> {
     match command {
+        DataCommand::Caption(args) => caption::run(args, progress, console),
+        DataCommand::Cache(args) => cache::run(args, environment, progress, console),
         DataCommand::Check(args) => check::run(args, progress, console),
         DataCommand::Procedural(args) => draw_set::run(args, progress, console),
     }

@@ -19,3 +19,8 @@ pub(crate) fn read() -> Environment {
         host: gethostname::gethostname().to_string_lossy().into_owned(),
     })
 }
+
+/// The value of a variable that the user names, such as one that holds a key.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    env::var(name).ok()
+}

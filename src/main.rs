@@ -74,7 +74,7 @@ fn run(cli: Cli, progress: &Progress) -> Result<()> {
     match cli.command {
         Command::Render(args) => render::run(&args, &environment, progress, &console),
         Command::Take(command) => take::run(&command, &environment, progress, &console),
-        Command::Data(command) => data::run(&command, progress, &console),
+        Command::Data(command) => data::run(&command, &environment, progress, &console),
         Command::Ellipse(command) => ellipse::run(&command, progress, &console),
         Command::Engine(verb) => engine::run(&verb, &environment, &interrupt),
         Command::Doctor { json } => doctor::run(json, &environment),

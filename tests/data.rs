@@ -6,13 +6,22 @@
 mod support;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use image::{GrayImage, Luma, Rgba, RgbaImage};
 use serde_json::Value;
+use support::model::TOKENIZER;
+use support::reference::Case;
 use support::render::names;
 use tempfile::TempDir;
+use wan_alpha_core::tch::{Kind, Tensor};
+use wan_alpha_core::weights::TensorFile;
 
 /// A folder to call the command in.
 struct Room(TempDir);
@@ -321,4 +330,281 @@ fn videos_are_read_through_ffmpeg() {
     let [apart, within] = [0, 1].map(|row| &report["rows"][row]);
     assert_eq!(apart["frames"], 5);
     assert_eq!(apart["hash"], within["hash"]);
+}
+
+/// A stand-in for a vision service: answers each request by a script, in the order they come in, and
+/// keeps what it was sent.
+struct Service {
+    url: String,
+    heard: Arc<Mutex<Vec<Request>>>,
+}
+
+struct Request {
+    head: String,
+    body: Value,
+}
+
+impl Service {
+    /// `answer` makes status, further headers and body of the number of a request.
+    fn start(answer: impl Fn(usize) -> (u16, &'static str, String) + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/v1", listener.local_addr().unwrap());
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let keep = Arc::clone(&heard);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                let (mut head, mut length) = (String::new(), 0);
+                loop {
+                    let mut line = String::new();
+                    reader.read_line(&mut line).unwrap();
+                    let lower = line.to_lowercase();
+                    if let Some(value) = lower.strip_prefix("content-length:") {
+                        length = value.trim().parse().unwrap();
+                    }
+                    if line.trim().is_empty() {
+                        break;
+                    }
+                    head += &line;
+                }
+                let mut body = vec![0; length];
+                reader.read_exact(&mut body).unwrap();
+                let mut kept = keep.lock().unwrap();
+                let (status, headers, body_out) = answer(kept.len());
+                kept.push(Request { head, body: serde_json::from_slice(&body).unwrap() });
+                let reply = format!(
+                    "HTTP/1.1 {status} Said\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body_out}",
+                    body_out.len()
+                );
+                stream.write_all(reply.as_bytes()).unwrap();
+            }
+        });
+        Self { url, heard }
+    }
+
+    fn count(&self) -> usize {
+        self.heard.lock().unwrap().len()
+    }
+}
+
+fn said(number: usize) -> String {
+    let content = serde_json::json!({
+        "long": format!("The background of this video is transparent. Number {number}."),
+        "short": format!("number {number}"),
+        "labels": {"style": "realistic", "shot": "close-up"},
+    });
+    let content = format!("```json\n{content}\n```");
+    serde_json::json!({"choices": [{"message": {"content": content}}]}).to_string()
+}
+
+/// A drawn set of three clips, the second of which alone has a caption.
+fn uncaptioned() -> Room {
+    let room = Room::with_set(3, &[]);
+    let table = "colour,caption,labels,mine\nclip-000000,,,a\nclip-000001,I am said.,style=flat,b\n\
+                 clip-000002,,style=flat,c\n";
+    fs::write(room.path("set/table.csv"), table).unwrap();
+    room
+}
+
+fn asking(service: &Service) -> Vec<&str> {
+    let line = ["caption", "set", "--model", "seer", "--wait", "1", "--jobs", "1", "--endpoint"];
+    [&line[..], &[&service.url]].concat()
+}
+
+#[test]
+fn captions_are_asked_for_until_they_come_and_rows_that_have_one_are_kept() {
+    let room = uncaptioned();
+    let service = Service::start(|number| match number {
+        0 => (503, "", "busy".to_owned()),
+        1 => (429, "retry-after: 0\r\n", "slower".to_owned()),
+        2 => (200, "", "{\"choices\":[{\"message\":{\"content\":\"I see nothing\"}}]}".to_owned()),
+        _ => (200, "", said(number)),
+    });
+    let line = [&asking(&service)[..], &["--key", "SEER_KEY"]].concat();
+    let mut command = room.command(&line);
+    let output = command.env("SEER_KEY", "s3cret").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(service.count(), 5);
+    let text = fs::read_to_string(room.path("set/captioned.csv")).unwrap();
+    let rows: Vec<_> = text.lines().collect();
+    assert_eq!(rows[0], "colour,caption,caption_short,labels,mine");
+    let expected = "clip-000000,The background of this video is transparent. Number 3.,number 3,\
+                    shot=close-up; style=realistic,a";
+    assert_eq!(rows[1], expected);
+    assert_eq!(rows[2], "clip-000001,I am said.,,style=flat,b");
+    // What the table says of it stands.
+    assert!(rows[3].ends_with("Number 4.,number 4,shot=close-up; style=flat,c"), "{}", rows[3]);
+    let heard = service.heard.lock().unwrap();
+    let first = &heard[0];
+    assert!(first.head.starts_with("POST /v1/chat/completions HTTP/1.1"), "{}", first.head);
+    assert!(first.head.to_lowercase().contains("authorization: bearer s3cret"), "{}", first.head);
+    assert_eq!(first.body["model"], "seer");
+    let content = first.body["messages"][1]["content"].as_array().unwrap();
+    // Words, then four frames.
+    assert_eq!(content.len(), 5);
+    let url = content[1]["image_url"]["url"].as_str().unwrap();
+    let png = STANDARD.decode(url.strip_prefix("data:image/png;base64,").unwrap()).unwrap();
+    let picture = image::load_from_memory(&png).unwrap().into_rgb8();
+    assert_eq!(picture.dimensions(), (48, 32));
+    assert!(picture.pixels().any(|pixel| pixel.0 == [128; 3]), "no grey where it is transparent");
+    drop(heard);
+    // Again: nothing is left to ask.
+    room.ok(&asking(&service));
+    assert_eq!(service.count(), 5);
+    assert_eq!(fs::read_to_string(room.path("set/captioned.csv")).unwrap(), text);
+    assert!(room.ok(&["check", "set/captioned.csv"]).contains("0 errors"));
+}
+
+#[test]
+fn a_caption_run_that_fails_keeps_what_it_has_and_goes_on_later() {
+    let room = uncaptioned();
+    let refusing = Service::start(|number| match number {
+        0 => (200, "", said(0)),
+        _ => (401, "", "{\"error\": \"bad key\"}".to_owned()),
+    });
+    let said_first = room.fails(&asking(&refusing), 2);
+    for words in ["row 3 (line 4", "answers 401", "bad key", "captioned.csv has what was answered"]
+    {
+        assert!(said_first.contains(words), "`{words}` is not in {said_first}");
+    }
+    // A lasting refusal is not asked again.
+    assert_eq!(refusing.count(), 2);
+    let text = fs::read_to_string(room.path("set/captioned.csv")).unwrap();
+    assert!(text.contains("Number 0.") && text.contains("clip-000002,,"), "{text}");
+    let answering = Service::start(|number| (200, "", said(70 + number)));
+    room.ok(&asking(&answering));
+    assert_eq!(answering.count(), 1);
+    let text = fs::read_to_string(room.path("set/captioned.csv")).unwrap();
+    assert!(text.contains("Number 0.") && text.contains("Number 70."), "{text}");
+
+    let room = uncaptioned();
+    let dead = Service::start(|_| (500, "", "no".to_owned()));
+    let said = room.fails(&[&asking(&dead)[..], &["--retries", "2"]].concat(), 1);
+    assert!(said.contains("no answer in 3 attempts") && said.contains("500: no"), "{said}");
+    assert_eq!(dead.count(), 3);
+}
+
+#[test]
+fn a_caption_run_that_cannot_begin_says_why() {
+    let room = uncaptioned();
+    for (more, words) in [
+        (&["--endpoint", "localhost:1"][..], "is no URL"),
+        (&["--endpoint", "ftp://x/v1"], "is no URL"),
+        (
+            &["--endpoint", "http://x/v1", "--key", "NO_SUCH"],
+            "environment variable NO_SUCH is not set",
+        ),
+        (&["--endpoint", "http://x/v1", "--out", "/tmp/t.csv"], "lies elsewhere than the set"),
+    ] {
+        let said = room.fails(&[&["caption", "set", "--model", "m"], more].concat(), 2);
+        assert!(said.contains(words), "{said}");
+        assert!(!room.path("set/captioned.csv").exists());
+    }
+}
+
+/// A reference model, complete with the training case's merge block.
+fn with_model(room: &Room) {
+    fs::create_dir(room.path("model")).unwrap();
+    let from = Case::named("t2v-euler").model();
+    for name in names(&from).iter().filter(|name| *name != "google") {
+        fs::copy(from.join(name), room.path("model").join(name)).unwrap();
+    }
+    fs::copy(from.join(TOKENIZER), room.path("model/tokenizer.json")).unwrap();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/training");
+    let golden = TensorFile::open(&data.join("training-golden.safetensors")).unwrap();
+    let block: Vec<_> = golden
+        .names()
+        .filter_map(|name| {
+            let own = format!("middle.{}", name.strip_prefix("weights.merge.")?);
+            Some((own, golden.read(name).unwrap()))
+        })
+        .collect();
+    Tensor::write_safetensors(&block, room.path("model/merge.safetensors")).unwrap();
+}
+
+#[test]
+fn a_cached_row_is_its_latent_its_contexts_and_its_mask() {
+    let room = Room::with_set(3, &[]);
+    with_model(&room);
+    let line = ["cache", "set", "--model", "model", "--out", "cache", "--area", "48x32"];
+    let output = room.run(&line);
+    let note = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && note.contains("3 rows, 3 of them new"), "{note}");
+    let index = fs::read_to_string(room.path("cache/index.jsonl")).unwrap();
+    let lines: Vec<Value> = index.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3);
+    for line in &lines {
+        let file = room.path("cache").join(line["file"].as_str().unwrap());
+        let file = TensorFile::open(&file).unwrap();
+        let latent = file.read("latent").unwrap();
+        assert_eq!((latent.size(), latent.kind()), (vec![16, 2, 4, 6], Kind::Float));
+        // As `encode` makes it of the same frames.
+        let clip = format!("set/{}", line["colour"].as_str().unwrap());
+        let background = line["background"].as_str().unwrap();
+        let mut encode = Command::new(env!("CARGO_BIN_EXE_wan-alpha"));
+        encode.current_dir(room.0.path()).env("OMP_NUM_THREADS", "1");
+        encode.args(["encode", &clip, "--model", "model", "--out", "one.safetensors"]);
+        assert!(encode.args(["--background", background]).output().unwrap().status.success());
+        let alone =
+            TensorFile::open(&room.path("one.safetensors")).unwrap().read("latent").unwrap();
+        assert_eq!(latent, alone);
+        let mask = file.read("mask").unwrap();
+        assert_eq!(mask.size(), [2, 4, 6]);
+        let most: Vec<f32> = mask.flatten(1, 2).amax([1], false).try_into().unwrap();
+        assert!(most.iter().all(|most| *most == 0.0 || *most == 1.0), "{most:?}");
+        // The long caption and the short one, of real tokens alone.
+        let [long, short] = [0, 1].map(|which| file.read(&format!("context.{which}")).unwrap());
+        assert!(long.size()[0] > short.size()[0] && short.size()[0] > 3);
+        assert!(file.entry("context.2").is_none());
+    }
+    let before = files(&room.path("cache"));
+    let output = room.run(&line);
+    let note = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(note.contains("3 rows, 0 of them new"), "{note}");
+    assert_eq!(files(&room.path("cache")), before);
+    // One that is gone is made again, the same.
+    let gone = room.path("cache").join(lines[1]["file"].as_str().unwrap());
+    fs::remove_file(&gone).unwrap();
+    fs::remove_file(room.path("cache/index.jsonl")).unwrap();
+    let note = String::from_utf8_lossy(&room.run(&line).stderr).into_owned();
+    assert!(note.contains("1 of them new"), "{note}");
+    assert_eq!(files(&room.path("cache")), before);
+    // Another caption, or another seed, is another file.
+    let table = fs::read_to_string(room.path("set/table.csv")).unwrap();
+    fs::write(room.path("set/table.csv"), table.replacen("video", "clip", 1)).unwrap();
+    let note = String::from_utf8_lossy(&room.run(&line).stderr).into_owned();
+    assert!(note.contains("1 of them new"), "{note}");
+}
+
+#[test]
+fn what_cannot_be_cached_is_named_before_anything_is_computed() {
+    let room = faulty();
+    with_model(&room);
+    let said = "A ball before a transparent background";
+    for (row, words) in [
+        (format!("four,,{said}"), "4 frames, expected 4n+1"),
+        (format!("torn,,{said}\ngone,,{said}"), "gone does not exist"),
+        ("good,,".to_owned(), "it has no caption"),
+    ] {
+        fs::write(
+            room.path("set/table.csv"),
+            format!("colour,alpha,caption\ngood,,{said}\n{row}\n"),
+        )
+        .unwrap();
+        let line = ["cache", "set", "--model", "model", "--out", "cache", "--area", "48x32"];
+        let said = room.fails(&line, 2);
+        assert!(
+            said.contains(words) && (said.contains("row 2") || said.contains("row 3")),
+            "{said}"
+        );
+        assert!(names(&room.path("cache")).is_empty());
+    }
+    // A frame that is torn is only found when it is read; what was cached before it stays.
+    fs::write(room.path("set/table.csv"), format!("colour,caption\ngood,{said}\ntorn,{said}\n"))
+        .unwrap();
+    let line = ["cache", "set", "--model", "model", "--out", "cache", "--area", "48x32"];
+    let said = room.fails(&line, 2);
+    assert!(said.contains("row 2") && said.contains("f.003.png"), "{said}");
+    assert_eq!(names(&room.path("cache")).len(), 1);
 }

@@ -99,11 +99,25 @@ pub fn encode(
     clip: &mut dyn Clip,
     watch: &dyn Watch,
 ) -> Result<Tensor> {
-    let _guard = tch::no_grad_guard();
     clip.shape().check()?;
     let load = || RgbaEncoder::load(files, options.kind, options.device, watch);
     let encoder = load().map_err(|error| error.during(Stage::Load))?;
-    run(&encoder, options.background, clip, watch).map_err(|error| error.during(Stage::Encode))
+    encode_with(&encoder, options.background, clip, watch)
+}
+
+/// The same with an encoder that has been loaded, for one clip after the other.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_with(
+    encoder: &RgbaEncoder,
+    background: Corner,
+    clip: &mut dyn Clip,
+    watch: &dyn Watch,
+) -> Result<Tensor> {
+    let _guard = tch::no_grad_guard();
+    clip.shape().check()?;
+    run(encoder, background, clip, watch).map_err(|error| error.during(Stage::Encode))
 }
 
 fn run(

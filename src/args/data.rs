@@ -3,15 +3,21 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use wan_alpha_core::device::DeviceChoice;
+use wan_alpha_take::Precision;
 use wan_alpha_take::frames::latent_frames;
 
-use super::size;
+use super::{one_of, size};
 
 /// What to do with data sets.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DataCommand {
     /// Read a whole set and say what is wrong with it, row by row, before anything is trained
     Check(CheckSet),
+    /// Have a vision model write captions and labels for the rows that have none
+    Caption(CaptionSet),
+    /// Encode a set once: latents, contexts and masks for training the transformer
+    Cache(CacheSet),
     /// Draw a captioned set: balls, rings, stars, bubbles, smoke, flames, sparks, veils
     Procedural(Procedural),
 }
@@ -26,6 +32,93 @@ pub(crate) struct CheckSet {
     /// A folder for the report: report.html and report.json
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+}
+
+/// A set to caption.
+#[derive(Debug, Args)]
+pub(crate) struct CaptionSet {
+    /// The set: a folder with a table, or the table (.csv or .jsonl)
+    #[arg(value_name = "SET")]
+    pub(crate) set: PathBuf,
+
+    /// An OpenAI-compatible service, up to its /v1: http://localhost:8000/v1
+    #[arg(long, value_name = "URL")]
+    pub(crate) endpoint: String,
+
+    /// The model's name there; it has to see images
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: String,
+
+    /// The environment variable that holds the key; without it none is sent
+    #[arg(long, value_name = "VARIABLE")]
+    pub(crate) key: Option<String>,
+
+    /// The table to write, beside the set's own; rows that have captions in it are kept [default:
+    /// captioned.csv, or .jsonl as the set's table is]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// The language of the captions
+    #[arg(long, value_enum, default_value = "en")]
+    pub(crate) language: OneLanguage,
+
+    /// How many frames of a clip are shown
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=16), allow_negative_numbers = true)]
+    pub(crate) frames: u32,
+
+    /// How often a request that fails is made again
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(value_parser = clap::value_parser!(u32).range(0..=20), allow_negative_numbers = true)]
+    pub(crate) retries: u32,
+
+    /// How many requests are made at a time
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=64), allow_negative_numbers = true)]
+    pub(crate) jobs: u32,
+
+    /// Milliseconds before a failed request is made again, doubled each time; a service that says
+    /// how long to wait is listened to
+    #[arg(long, value_name = "MS", default_value_t = 1000)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=60_000), allow_negative_numbers = true)]
+    pub(crate) wait: u64,
+
+    /// Seconds to wait for an answer
+    #[arg(long, value_name = "S", default_value_t = 120)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=3600), allow_negative_numbers = true)]
+    pub(crate) timeout: u64,
+}
+
+/// A set to cache.
+#[derive(Debug, Args)]
+pub(crate) struct CacheSet {
+    /// The set: a folder with a table, or the table (.csv or .jsonl)
+    #[arg(value_name = "SET")]
+    pub(crate) set: PathBuf,
+
+    /// Model: a name, a folder, or the files of its parts; may be given several times
+    #[arg(long, value_name = "NAME|PATH", default_value = "auto", num_args = 1..)]
+    pub(crate) model: Vec<PathBuf>,
+
+    /// The folder to write: a safetensors file per row and index.jsonl
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+
+    /// Seed of the colour that the encoder sees where alpha is 0, drawn once per row
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+
+    /// Area of the sizes that clips are brought to, as one of them
+    #[arg(long, value_name = "WxH", value_parser = size, default_value = "640x624")]
+    pub(crate) area: [usize; 2],
+
+    /// Number format to compute and store in
+    #[arg(long, value_parser = one_of::<Precision>(&["f32", "bf16"]), default_value = "f32")]
+    pub(crate) dtype: Precision,
+
+    /// Where to compute: auto, cpu or cuda:N
+    #[arg(long, default_value_t = DeviceChoice::Auto)]
+    pub(crate) device: DeviceChoice,
 }
 
 /// A set to draw.
@@ -60,6 +153,15 @@ pub(crate) struct Procedural {
     /// Clips of the stream that is never trained on
     #[arg(long)]
     pub(crate) held_out: bool,
+}
+
+/// A language of captions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum OneLanguage {
+    /// English
+    En,
+    /// Chinese
+    Zh,
 }
 
 /// Languages of captions.

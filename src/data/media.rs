@@ -89,6 +89,11 @@ impl Reader {
         self.frames() == Some(1)
     }
 
+    /// The index of the frame that comes next.
+    pub(crate) fn next_frame(&self) -> usize {
+        self.next
+    }
+
     /// Leaves out frames; of a video they are decoded all the same.
     pub(crate) fn skip(&mut self, count: usize) -> Result<()> {
         for source in [Some(&mut self.colour), self.alpha.as_mut()].into_iter().flatten() {

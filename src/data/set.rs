@@ -137,6 +137,17 @@ impl Set {
         Ok(length)
     }
 
+    /// How many frames a row has; a video's are counted once.
+    pub(crate) fn frames(&self, row: usize) -> Result<usize> {
+        let work = || self.length(row, &Reader::open(self.row(row)?)?);
+        work().with_context(|| self.name(row)).or_exit(Exit::BadInput)
+    }
+
+    /// A row's frames as they are.
+    pub(crate) fn reader(&self, row: usize) -> Result<Reader> {
+        Reader::open(self.row(row)?).with_context(|| self.name(row)).or_exit(Exit::BadInput)
+    }
+
     /// A row's frames at the size the transformer is trained at: cropped about the middle, resized
     /// with Lanczos. One at a time, since a clip of the released size is half a gigabyte.
     pub(crate) fn bucketed(&self, row: usize, area: usize) -> Result<Bucketed> {

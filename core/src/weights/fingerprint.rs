@@ -53,6 +53,21 @@ impl ModelFiles {
         Ok(Fingerprint(*reader.hasher.finalize().as_bytes()))
     }
 
+    /// Reads and hashes all that a context depends on: the text encoder and its tokenizer.
+    ///
+    /// # Errors
+    /// As [`ModelFiles::fingerprint`].
+    pub fn text_fingerprint(&self, watch: &dyn Watch) -> Result<Fingerprint> {
+        let all = bytes_of(&self.text);
+        let mut reader = Reader { hasher: Hasher::new(), done: 0, all, watch };
+        reader.hasher.update(b"wan-alpha text 1\0");
+        reader.network("text", &self.text, |_| true)?;
+        let tokenizer =
+            std::fs::read(&self.tokenizer).map_err(Error::io("read", &self.tokenizer))?;
+        reader.item("tokenizer", "bytes", &[tokenizer.len() as i64], &tokenizer);
+        Ok(Fingerprint(*reader.hasher.finalize().as_bytes()))
+    }
+
     /// Bytes that [`ModelFiles::fingerprint`] reads.
     fn bytes(&self) -> u64 {
         let decoders = match &self.decoders {

@@ -1,0 +1,138 @@
+//! What is cached of a row.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use wan_alpha_core::encode::{Clip, ClipShape};
+use wan_alpha_core::generate::SinkError;
+use wan_alpha_core::tch::Tensor;
+use wan_alpha_core::weights::TensorFile;
+use wan_alpha_take::Mask;
+use wan_alpha_take::fit::{Compressor, FitSettings};
+
+use crate::data::set::Bucketed;
+use crate::exit::{Exit, OrExit};
+use crate::model::explain;
+use crate::output::unfinished_file;
+
+/// Tensors on the CPU; see [`super`].
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// `[16, t, h, w]`, normalised.
+    pub(crate) latent: Tensor,
+    /// `[t, h, w]`, float32.
+    pub(crate) mask: Tensor,
+    /// `[tokens, dim]` each, in the order of the captions.
+    pub(crate) contexts: Vec<Tensor>,
+}
+
+impl Entry {
+    /// Writes it whole or not at all.
+    pub(super) fn write(&self, path: &Path) -> Result<()> {
+        let mut named = vec![
+            ("latent".to_owned(), self.latent.f_contiguous()?),
+            ("mask".to_owned(), self.mask.f_contiguous()?),
+        ];
+        for (index, context) in self.contexts.iter().enumerate() {
+            let context = context.f_to_device(wan_alpha_core::tch::Device::Cpu)?.f_contiguous()?;
+            named.push((format!("context.{index}"), context));
+        }
+        for (name, tensor) in &named {
+            let finite = tensor.f_isfinite()?.f_all()?.f_int64_value(&[])? != 0;
+            ensure!(finite, "its {name} is not finite: try --dtype f32");
+        }
+        let attempt = || -> Result<()> {
+            let file = unfinished_file(path.parent().unwrap_or(Path::new(".")))?;
+            Tensor::write_safetensors(&named, file.path())?;
+            file.as_file().sync_all()?;
+            file.persist(path)?;
+            Ok(())
+        };
+        attempt().with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        let file = TensorFile::open(path).map_err(explain)?;
+        let read = |name: &str| file.read(name).map_err(explain);
+        let mut contexts = Vec::new();
+        while file.entry(&format!("context.{}", contexts.len())).is_some() {
+            contexts.push(read(&format!("context.{}", contexts.len()))?);
+        }
+        let entry = Self { latent: read("latent")?, mask: read("mask")?, contexts };
+        let (latent, mask) = (entry.latent.size(), entry.mask.size());
+        ensure!(
+            latent.len() == 4 && latent[1..] == mask[..] && !entry.contexts.is_empty(),
+            "its latent is {latent:?}, its mask {mask:?}, with {} contexts: cache it again",
+            entry.contexts.len()
+        );
+        Ok(entry)
+    }
+}
+
+/// A row's frames on their way to the encoder; their alpha is kept as coverage.
+pub(super) struct Frames {
+    clip: Bucketed,
+    frames: usize,
+    coverage: Compressor,
+    failed: Option<anyhow::Error>,
+}
+
+impl Frames {
+    pub(super) fn new(clip: Bucketed, frames: usize) -> Result<Self> {
+        let (width, height) = (clip.bucket.width, clip.bucket.height);
+        let coverage = Compressor::new(width, height, FitSettings::TRAINING.threshold)?;
+        Ok(Self { clip, frames, coverage, failed: None })
+    }
+
+    /// Why reading ended early; the model knows only that it did.
+    pub(super) fn failure(&mut self) -> Option<anyhow::Error> {
+        self.failed.take()
+    }
+
+    /// The masks of training: zero where nothing is solid enough for an ellipse.
+    pub(super) fn mask(self) -> Result<Tensor> {
+        let coverage = self.coverage.finish().or_exit(Exit::BadInput)?;
+        let [frames, height, width] = coverage.shape();
+        let mut values = Vec::with_capacity(frames * height * width);
+        for fit in coverage.fit(FitSettings::TRAINING.rounds) {
+            match fit {
+                Some(fit) => {
+                    let mask = Mask::of_grid_ellipses(&[fit.ellipse], width, height);
+                    values.extend_from_slice(mask.values());
+                }
+                None => values.resize(values.len() + height * width, 0.0),
+            }
+        }
+        let size = [frames, height, width].map(|side| side as i64);
+        Ok(Tensor::f_from_slice(&values)?.f_view(size)?)
+    }
+
+    fn read_next(&mut self) -> Result<Vec<f32>> {
+        let picture = self.clip.next()?.context("it ended early")?;
+        let alpha: Vec<f32> = picture.rgba.iter().skip(3).step_by(4).copied().collect();
+        self.coverage.push(&alpha)?;
+        Ok(picture.rgba)
+    }
+}
+
+impl Clip for Frames {
+    fn shape(&self) -> ClipShape {
+        let (width, height) = (self.clip.bucket.width, self.clip.bucket.height);
+        ClipShape { frames: self.frames, width, height }
+    }
+
+    fn frame(&mut self, rgba: &mut [f32]) -> Result<(), SinkError> {
+        match self.read_next() {
+            Ok(frame) if frame.len() == rgba.len() => {
+                rgba.copy_from_slice(&frame);
+                Ok(())
+            }
+            Ok(frame) => Err(format!("a frame has {} values", frame.len()).into()),
+            Err(error) => {
+                let text = format!("{error:#}");
+                self.failed = Some(error);
+                Err(text.into())
+            }
+        }
+    }
+}

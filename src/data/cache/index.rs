@@ -1,0 +1,69 @@
+//! Which file is which row's.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::Entry;
+use crate::output::write_whole;
+
+pub(super) const NAME: &str = "index.jsonl";
+
+/// A row of a cached set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Line {
+    /// From 1, in the table.
+    pub(crate) row: usize,
+    pub(crate) colour: String,
+    pub(crate) captions: Vec<String>,
+    pub(crate) source: String,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) file: String,
+    /// What the encoder saw where alpha is 0.
+    pub(crate) background: String,
+    pub(crate) frames: usize,
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+}
+
+pub(super) fn write(folder: &Path, lines: &[Line]) -> Result<PathBuf> {
+    let mut bytes = Vec::new();
+    for line in lines {
+        serde_json::to_writer(&mut bytes, line)?;
+        bytes.push(b'\n');
+    }
+    let path = folder.join(NAME);
+    write_whole(&path, &bytes)?;
+    Ok(path)
+}
+
+/// A cached set, for training.
+pub(crate) struct Index {
+    folder: PathBuf,
+    pub(crate) lines: Vec<Line>,
+}
+
+impl Index {
+    pub(crate) fn open(folder: &Path) -> Result<Self> {
+        let path = folder.join(NAME);
+        let text = std::fs::read_to_string(&path).with_context(|| {
+            format!("{} is no cached set: make one with `data cache`", folder.display())
+        })?;
+        let line = |(index, line): (usize, &str)| {
+            serde_json::from_str(line)
+                .with_context(|| format!("line {} of {} is broken", index + 1, path.display()))
+        };
+        let lines = text.lines().enumerate().map(line).collect::<Result<_>>()?;
+        Ok(Self { folder: folder.to_owned(), lines })
+    }
+
+    /// Reads what is cached of a row, by its place in `lines`.
+    pub(crate) fn read(&self, index: usize) -> Result<Entry> {
+        let line = self.lines.get(index);
+        let line = line.with_context(|| format!("there are {} rows", self.lines.len()))?;
+        let name = || format!("row {} ({}) of {}", line.row, line.colour, self.folder.display());
+        Entry::read(&self.folder.join(&line.file)).with_context(name)
+    }
+}

@@ -1,0 +1,75 @@
+//! What a cached row depends on, as a name.
+
+use std::fs::File;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use wan_alpha_core::vae::Corner;
+use wan_alpha_take::Fingerprint;
+
+use crate::data::table::Row;
+use crate::mask_sequence::files::{self, is_image};
+use crate::rgba_sequence::Association;
+
+/// What all rows of a run have in common.
+pub(super) struct Recipe {
+    pub(super) encoder: Fingerprint,
+    pub(super) text: Fingerprint,
+    pub(super) area: usize,
+    pub(super) bf16: bool,
+}
+
+impl Recipe {
+    /// The name of a row's file; `identity` is that of [`of_files`].
+    pub(super) fn file(&self, identity: &str, row: &Row, background: Corner) -> String {
+        let Self { encoder, text, area, bf16 } = self;
+        let mut hasher = blake3::Hasher::new();
+        let association = match row.association {
+            None => "own",
+            Some(Association::Straight) => "straight",
+            Some(Association::Premultiplied) => "premultiplied",
+        };
+        let background = background.name();
+        let common = format!(
+            "wan-alpha cache 1\n{encoder}\n{text}\n{area}\n{bf16}\n{background}\n{association}\n\
+             {identity}\n"
+        );
+        hasher.update(common.as_bytes());
+        for caption in &row.captions {
+            // Lengths stand before what they measure.
+            hasher.update(&(caption.len() as u64).to_le_bytes()).update(caption.as_bytes());
+        }
+        format!("{}.safetensors", &hasher.finalize().to_hex()[..32])
+    }
+}
+
+/// A hash of a row's files.
+pub(super) fn of_files(row: &Row) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    let alpha = row.alpha_path();
+    for (path, what) in [(Some(row.colour_path()), "colour"), (alpha, "alpha")]
+        .iter()
+        .filter_map(|(path, what)| Some((path.as_deref()?, *what)))
+    {
+        let files = files_of(path, what)?;
+        hasher.update(what.as_bytes()).update(&(files.len() as u64).to_le_bytes());
+        for file in files {
+            let read = || -> std::io::Result<blake3::Hash> {
+                let mut one = blake3::Hasher::new();
+                one.update_reader(File::open(&file)?)?;
+                Ok(one.finalize())
+            };
+            let hash = read().with_context(|| format!("cannot read {}", file.display()))?;
+            hasher.update(hash.as_bytes());
+        }
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+fn files_of(path: &Path, what: &str) -> Result<Vec<std::path::PathBuf>> {
+    if path.is_file() && !is_image(path) {
+        Ok(vec![path.to_owned()])
+    } else {
+        files::find(path, what)
+    }
+}

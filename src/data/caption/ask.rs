@@ -1,0 +1,174 @@
+//! An OpenAI-compatible service, asked until it answers.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use serde_json::{Value, json};
+use ureq::Agent;
+use ureq::http::{HeaderValue, Uri};
+
+use super::answer::{Answer, cut};
+use crate::args::{CaptionSet, OneLanguage};
+use crate::exit::{Exit, OrExit};
+
+/// No wait is longer, whatever a service asks for.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
+/// How soon Ctrl-C ends a wait.
+const LOOK_UP: Duration = Duration::from_millis(50);
+
+const ENGLISH: &str = "\
+You describe short videos for training a text-to-video model that makes videos with transparent \
+backgrounds. You see frames of one video in order, its transparent part filled with grey. Answer \
+with one JSON object and nothing else: {\"long\": …, \"short\": …, \"labels\": {\"style\": …, \
+\"shot\": …, \"subject\": …, \"colour\": …, \"motion\": …, \"opacity\": …}}. \"long\" is two to four \
+sentences in English: the first says that the background of this video is transparent, the second \
+names the style and the size of the shot (close-up, medium shot, full shot), the others describe \
+the subject, its colours, its material, how it moves, and what of it is see-through. \"short\" is \
+one phrase of at most fifteen words in English about the subject alone. Labels are one to three \
+words in English each. Never mention the grey.";
+
+const CHINESE: &str = "\
+You describe short videos for training a text-to-video model that makes videos with transparent \
+backgrounds. You see frames of one video in order, its transparent part filled with grey. Answer \
+with one JSON object and nothing else: {\"long\": …, \"short\": …, \"labels\": {\"style\": …, \
+\"shot\": …, \"subject\": …, \"colour\": …, \"motion\": …, \"opacity\": …}}. \"long\" is two to four \
+sentences in simplified Chinese: the first is 该视频的背景是透明的。, the second names the style \
+and the size of the shot (特写, 近景, 中景, 全景), the others describe the subject, its colours, \
+its material, how it moves, and what of it is see-through. \"short\" is one phrase of at most thirty \
+characters in simplified Chinese about the subject alone. Labels are one to three words in English \
+each. Never mention the grey.";
+
+pub(super) struct Service {
+    agent: Agent,
+    url: String,
+    authorization: Option<HeaderValue>,
+    model: String,
+    instructions: &'static str,
+    retries: u32,
+    wait: Duration,
+}
+
+/// Why a request did not bring an answer.
+enum Failure {
+    /// It may the next time; not before so long, if the service says so.
+    Passing(anyhow::Error, Option<Duration>),
+    /// It never will.
+    Lasting(anyhow::Error),
+}
+
+impl Service {
+    pub(super) fn new(args: &CaptionSet, key: Option<String>) -> Result<Self> {
+        let base = args.endpoint.trim_end_matches('/');
+        let uri: Uri = base
+            .parse()
+            .with_context(|| format!("--endpoint {base} is no URL: expected http(s)://…/v1"))?;
+        ensure!(
+            matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some(),
+            "--endpoint {base} is no URL: expected http(s)://…/v1"
+        );
+        let authorization = key.map(|key| {
+            let value = HeaderValue::from_str(&format!("Bearer {key}"));
+            value
+                .map_err(|_| anyhow!("the key holds what no HTTP header may: is it the whole key?"))
+        });
+        let mut authorization = authorization.transpose()?;
+        if let Some(value) = &mut authorization {
+            // So that no message shows it.
+            value.set_sensitive(true);
+        }
+        let agent = Agent::config_builder()
+            .timeout_global(Some(Duration::from_secs(args.timeout)))
+            .http_status_as_error(false)
+            .build()
+            .into();
+        Ok(Self {
+            agent,
+            url: format!("{base}/chat/completions"),
+            authorization,
+            model: args.model.clone(),
+            instructions: match args.language {
+                OneLanguage::En => ENGLISH,
+                OneLanguage::Zh => CHINESE,
+            },
+            retries: args.retries,
+            wait: Duration::from_millis(args.wait),
+        })
+    }
+
+    /// Shows pictures, as data URLs, until there is an answer, as long as `go_on` says so.
+    pub(super) fn ask(&self, pictures: &[String], go_on: &dyn Fn() -> bool) -> Result<Answer> {
+        let body = self.body(pictures).to_string();
+        let mut wait = self.wait;
+        for attempt in 0.. {
+            if !go_on() {
+                break;
+            }
+            let (error, asked) = match self.once(&body) {
+                Ok(answer) => return Ok(answer),
+                Err(Failure::Lasting(error)) => return Err(error).or_exit(Exit::BadInput),
+                Err(Failure::Passing(error, asked)) => (error, asked),
+            };
+            if attempt == self.retries {
+                return Err(error.context(format!(
+                    "{} gave no answer in {} attempts",
+                    self.url,
+                    attempt + 1
+                )));
+            }
+            log::info!("{}: {error:#}; asking again", self.url);
+            pause(asked.unwrap_or(wait).min(LONGEST_WAIT), go_on);
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
+        Err(anyhow!("cancelled while captioning")).or_exit(Exit::Cancelled)
+    }
+
+    fn body(&self, pictures: &[String]) -> Value {
+        let mut content = vec![json!({
+            "type": "text",
+            "text": format!("{} frames of the video:", pictures.len()),
+        })];
+        let picture = |url: &String| json!({ "type": "image_url", "image_url": { "url": url } });
+        content.extend(pictures.iter().map(picture));
+        json!({
+            "model": self.model,
+            "temperature": 0,
+            "messages": [
+                { "role": "system", "content": self.instructions },
+                { "role": "user", "content": content },
+            ],
+        })
+    }
+
+    fn once(&self, body: &str) -> Result<Answer, Failure> {
+        let passing = |error: anyhow::Error| Failure::Passing(error, None);
+        let mut request = self.agent.post(&self.url).header("content-type", "application/json");
+        if let Some(value) = &self.authorization {
+            request = request.header("authorization", value);
+        }
+        let mut response = request.send(body).map_err(|error| passing(error.into()))?;
+        let status = response.status().as_u16();
+        let after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
+        let after = after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+        let text = response.body_mut().read_to_string().map_err(|error| passing(error.into()))?;
+        match status {
+            200..300 => Answer::of(&text)
+                .map_err(|error| passing(error.context("the answer cannot be used"))),
+            408 | 409 | 425 | 429 | 500.. => {
+                Err(Failure::Passing(anyhow!("it answers {status}: {}", cut(&text)), after))
+            }
+            _ => Err(Failure::Lasting(anyhow!("{} answers {status}: {}", self.url, cut(&text)))),
+        }
+    }
+}
+
+/// Waits, unless there is no more reason to.
+fn pause(time: Duration, go_on: &dyn Fn() -> bool) {
+    let begun = Instant::now();
+    while let Some(left) = time.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) {
+        if !go_on() {
+            return;
+        }
+        thread::sleep(left.min(LOOK_UP));
+    }
+}
