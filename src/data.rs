@@ -7,33 +7,29 @@
 //! - [`Set::split`]: 95 of 100 *sources* to train on, the others to measure with;
 //! - [`Set::clip`]: a window of a row for the autoencoder, `[t, h, w, 4]`, straight and
 //!   display-referred in \[0, 1\]: [`RgbaClip`];
-//! - [`Set::bucketed`]: all frames of a row, one by one, at the transformer's size.
+//! - [`Set::bucketed`]: all frames of a row, one by one, at the transformer's size;
+//! - [`cache::Index`]: latents, contexts and masks of a set that `data cache` has been through;
+//! - [`procedural::Clip::draw`]: endless clips without a disk, or [`procedural::Scene::draw`] for their
+//!   captions, labels and ellipses alone.
 //!
 //! Invariants: every draw comes from a [`Draw`] and is a pure function of (run seed, purpose,
 //! place), so that a resumed run sees what an unbroken one would have; an error names row and file.
 
+// Some of it is for the trainer alone.
 #![allow(dead_code)]
 
 mod bucket;
-mod cache;
+pub(crate) mod cache;
 mod caption;
 mod check;
 mod clip;
 mod draw;
 mod draw_set;
 mod media;
-mod procedural;
+pub(crate) mod procedural;
 mod set;
-mod table;
+pub(crate) mod table;
 mod window;
-
-// What the trainer is to use.
-#[allow(unused_imports)]
-pub(crate) use clip::{RgbaClip, Window};
-#[allow(unused_imports)]
-pub(crate) use draw::Draw;
-#[allow(unused_imports)]
-pub(crate) use set::{Set, Split};
 
 use anyhow::Result;
 use wan_alpha_take::environment::Environment;
@@ -41,6 +37,12 @@ use wan_alpha_take::environment::Environment;
 use crate::args::DataCommand;
 use crate::console::Console;
 use crate::progress::Progress;
+#[allow(unused_imports)]
+pub(crate) use clip::{RgbaClip, Window};
+#[allow(unused_imports)]
+pub(crate) use draw::Draw;
+#[allow(unused_imports)]
+pub(crate) use set::{Set, Split};
 
 /// Runs a verb of `wan-alpha data`.
 pub(crate) fn run(

@@ -9,8 +9,9 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -607,4 +608,55 @@ fn what_cannot_be_cached_is_named_before_anything_is_computed() {
     let said = room.fails(&line, 2);
     assert!(said.contains("row 2") && said.contains("f.003.png"), "{said}");
     assert_eq!(names(&room.path("cache")).len(), 1);
+}
+
+/// Starts the command, waits for a line of progress that begins so, and sends Ctrl-C.
+#[cfg(unix)]
+fn stopped(room: &Room, line: &[&str], begins: &str) -> (Option<i32>, String) {
+    let mut child =
+        room.command(line).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut said = String::new();
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    while !said.lines().any(|line| line.starts_with(begins)) {
+        assert!(lines.read_line(&mut said).unwrap() > 0, "{said}");
+    }
+    // SAFETY: the process is a child that has not been waited for.
+    #[allow(unsafe_code)]
+    let sent = unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGINT) };
+    assert_eq!(sent, 0);
+    lines.read_to_string(&mut said).unwrap();
+    (child.wait().unwrap().code(), said)
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_leaves_whole_things_and_no_table() {
+    let room = Room::new();
+    let line =
+        ["procedural", "--count", "100000", "--size", "48x32", "--frames", "5", "--out", "set"];
+    let (code, said) = stopped(&room, &line, "drawing 0/");
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.contains("cancelled while drawing") && !said.contains("panicked"), "{said}");
+    for name in names(&room.path("set")) {
+        assert!(name.starts_with("clip-"), "{name}");
+        assert_eq!(names(&room.path("set").join(name)).len(), 6);
+    }
+    // The same folder, and fewer: what is there is no hindrance.
+    room.ok(&["procedural", "--count", "40", "--size", "48x32", "--frames", "5", "--out", "set"]);
+    let slow = Service::start(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        (503, "retry-after: 60\r\n", "later".to_owned())
+    });
+    fs::write(room.path("set/table.csv"), "colour\nclip-000000\nclip-000001\n").unwrap();
+    let (code, said) = stopped(&room, &[&asking(&slow)[..], &["-v"]].concat(), "captioning 0/");
+    assert_eq!(code, Some(130), "{said}");
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_said() {
+    let room = Room::with_set(2, &[]);
+    // A folder stands where the report should go.
+    fs::create_dir_all(room.path("report/report.html")).unwrap();
+    let said = room.fails(&["check", "set", "--out", "report"], 1);
+    assert!(said.contains("cannot write report/report.html"), "{said}");
 }

@@ -25,6 +25,15 @@ pub(crate) struct Picture {
     pub(crate) rgba: Vec<f32>,
 }
 
+/// What colour is where alpha is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Under {
+    /// Somebody's choice, as of the released data: it is resized by itself.
+    Chosen,
+    /// Nobody's, and mostly black: resized by itself it would leave a dark fringe.
+    Void,
+}
+
 /// The length and size of a clip that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Window {
@@ -87,16 +96,39 @@ impl Clip for Reader<'_> {
 }
 
 impl Picture {
-    /// This picture in another size, colour and alpha alike, as Pillow's filters of these names have
-    /// it: averaging where it becomes smaller.
-    pub(crate) fn resized(self, width: usize, height: usize, filter: FilterType) -> Self {
+    /// This picture in another size, as Pillow's filters of these names have it: averaging where it
+    /// becomes smaller.
+    pub(crate) fn resized(
+        mut self,
+        width: usize,
+        height: usize,
+        filter: FilterType,
+        colour: Under,
+    ) -> Self {
         if (width, height) == (self.width, self.height) {
             return self;
         }
-        let size = (self.width, self.height);
-        let Some(image) =
-            ImageBuffer::<Rgba<f32>, _>::from_raw(size.0 as u32, size.1 as u32, self.rgba)
-        else {
+        if colour == Under::Chosen {
+            return self.filtered(width, height, filter);
+        }
+        let plain = self.clone().filtered(width, height, filter);
+        for [r, g, b, alpha] in self.rgba.as_chunks_mut::<4>().0 {
+            (*r, *g, *b) = (*r * *alpha, *g * *alpha, *b * *alpha);
+        }
+        let mut weighted = self.filtered(width, height, filter);
+        let pixels = weighted.rgba.as_chunks_mut::<4>().0.iter_mut();
+        for (pixel, plain) in pixels.zip(plain.rgba.as_chunks::<4>().0) {
+            let alpha = pixel[3];
+            for (channel, plain) in pixel[..3].iter_mut().zip(plain) {
+                *channel = if alpha > 1e-4 { (*channel / alpha).min(1.0) } else { *plain };
+            }
+        }
+        weighted
+    }
+
+    fn filtered(self, width: usize, height: usize, filter: FilterType) -> Self {
+        let size = (self.width as u32, self.height as u32);
+        let Some(image) = ImageBuffer::<Rgba<f32>, _>::from_raw(size.0, size.1, self.rgba) else {
             return Self::default();
         };
         let rgba = imageops::resize(&image, width as u32, height as u32, filter).into_raw();
@@ -144,11 +176,37 @@ mod tests {
     #[test]
     fn halving_averages_and_a_ramp_stays_a_ramp() {
         for filter in [FilterType::Triangle, FilterType::Lanczos3] {
-            let half = ramp(64, 32).resized(32, 16, filter);
+            let half = ramp(64, 32).resized(32, 16, filter, Under::Chosen);
             for x in 6..26 {
                 let value = half.rgba[(8 * 32 + x) * 4];
                 assert!((value - (2.0 * x as f32 + 0.5) / 64.0).abs() < 1e-3, "{x} {value}");
             }
+        }
+    }
+
+    #[test]
+    fn what_is_under_alpha_0_leaves_no_fringe_unless_it_is_meant() {
+        let disc = |place: usize| {
+            let (x, y) = ((place % 32) as f32 - 15.5, (place / 32) as f32 - 15.5);
+            if x * x + y * y < 100.0 { [1.0, 0.25, 0.0, 1.0] } else { [0.0; 4] }
+        };
+        let rgba: Vec<f32> = (0..32 * 32).flat_map(disc).collect();
+        let picture = Picture { height: 32, width: 32, rgba };
+        for filter in [FilterType::Triangle, FilterType::Lanczos3] {
+            let resized = |under| picture.clone().resized(48, 20, filter, under);
+            let (void, chosen) = (resized(Under::Void), resized(Under::Chosen));
+            let (mut seen, mut dark) = (0, 0);
+            let both = void.rgba.as_chunks::<4>().0.iter().zip(chosen.rgba.as_chunks::<4>().0);
+            for (void, chosen) in both {
+                assert_eq!(void[3], chosen[3]);
+                if void[3] > 0.02 {
+                    seen += 1;
+                    dark += usize::from(chosen[0] < 0.9);
+                    // Lanczos overshoots, and is cut at 1 before it is divided.
+                    assert!(void[0] > 0.97 && (void[1] - 0.25).abs() < 0.05, "{void:?}");
+                }
+            }
+            assert!(seen > 250 && dark > 20, "{seen} {dark}");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::clip::Picture;
+use super::clip::{Picture, Under};
 use super::table::Row;
 use crate::mask_sequence::files::{self, is_image};
 use crate::mask_sequence::{MaskImage, read_image};
@@ -82,6 +82,11 @@ impl Reader {
     /// How many frames there are, where that is known before they are read.
     pub(crate) fn frames(&self) -> Option<usize> {
         self.colour.frames().or_else(|| self.alpha.as_ref()?.frames())
+    }
+
+    /// What colour is where alpha is 0.
+    pub(crate) fn under(&self) -> Under {
+        if self.alpha.is_some() { Under::Chosen } else { Under::Void }
     }
 
     /// Whether it is one image.

@@ -101,6 +101,7 @@ impl Set {
         let ends = frames.iter().min().zip(frames.iter().max());
         let (first, last) = ends.map(|(a, b)| (*a, *b)).context("it has no frames")?;
         reader.skip(first)?;
+        let under = reader.under();
         let mut place = None;
         let mut cut = Vec::new();
         for index in first..=last {
@@ -111,7 +112,7 @@ impl Set {
                 let size = window::cover(picture.width, picture.height, window, draw);
                 (size, window::corner(size, window, draw))
             });
-            let picture = picture.resized(size[0], size[1], FilterType::Triangle);
+            let picture = picture.resized(size[0], size[1], FilterType::Triangle, under);
             cut.push(picture.cropped(left, top, window.width, window.height));
         }
         let mut clip = RgbaClip::with_capacity(*window);
@@ -163,7 +164,7 @@ impl Set {
 fn still(reader: &mut Reader, window: &Window, draw: &mut Draw) -> Result<RgbaClip> {
     let picture = reader.next()?.context("it has no picture")?;
     let size = window::cover(picture.width, picture.height, window, draw);
-    let picture = picture.resized(size[0], size[1], FilterType::Triangle);
+    let picture = picture.resized(size[0], size[1], FilterType::Triangle, reader.under());
     let mut clip = RgbaClip::with_capacity(*window);
     for [left, top] in window::sliding(size, window, draw) {
         clip.push(&picture.cropped(left, top, window.width, window.height).rgba);
@@ -201,7 +202,8 @@ impl Bucketed {
         let Bucket { crop: [left, top, width, height], .. } = self.bucket;
         let fit = |picture: Picture| {
             let part = picture.cropped(left, top, width, height);
-            part.resized(self.bucket.width, self.bucket.height, FilterType::Lanczos3)
+            let Bucket { width, height, .. } = self.bucket;
+            part.resized(width, height, FilterType::Lanczos3, self.reader.under())
         };
         Ok(picture.map(fit))
     }

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use image::imageops::FilterType;
 use image::{ImageFormat, RgbImage};
 
-use crate::data::clip::Picture;
+use crate::data::clip::{Picture, Under};
 use crate::data::set::Set;
 
 /// The longer side of a picture, at most.
@@ -39,7 +39,7 @@ fn png(picture: Picture) -> Result<Vec<u8>> {
     let longest = picture.width.max(picture.height).max(1);
     let side = |side: usize| (side * LONGEST.min(longest) / longest).max(1);
     let (width, height) = (side(picture.width), side(picture.height));
-    let picture = picture.resized(width, height, FilterType::Triangle);
+    let picture = picture.resized(width, height, FilterType::Triangle, Under::Void);
     let bytes = picture.rgba.as_chunks::<4>().0.iter().flat_map(|[r, g, b, alpha]| {
         let over = |value: &f32| ((value * alpha + GREY * (1.0 - alpha)) * 255.0 + 0.5) as u8;
         [over(r), over(g), over(b)]

@@ -39,7 +39,13 @@ fn alpha_apart_and_alpha_within_are_the_same_clip() {
     let draw = |row| set.clip(row, &WINDOW, &mut Draw::new(3, "clip", &[7])).unwrap();
     let clip = draw(0);
     assert_eq!(clip, draw(0));
-    assert_eq!(clip, draw(1));
+    // Only that colour is resized by itself where it is apart.
+    let apart = draw(1);
+    for (within, apart) in clip.rgba.as_chunks::<4>().0.iter().zip(apart.rgba.as_chunks::<4>().0) {
+        assert_eq!(within[3], apart[3]);
+        let near = within.iter().zip(apart).all(|(a, b)| (a - b).abs() < 0.02);
+        assert!(near, "{within:?} {apart:?}");
+    }
     assert_eq!((clip.frames, clip.height, clip.width, clip.rgba.len()), (5, 16, 16, 5 * 1024));
     assert!(clip.rgba.iter().all(|value| (0.0..=1.0).contains(value)));
     // The frames are five in a row: blue rises by 20 of 255.
@@ -49,6 +55,20 @@ fn alpha_apart_and_alpha_within_are_the_same_clip() {
     }
     let other = set.clip(0, &WINDOW, &mut Draw::new(3, "clip", &[8])).unwrap();
     assert_ne!(other, clip);
+}
+
+#[test]
+fn colour_apart_is_straight_unless_the_row_says_otherwise() {
+    let (_folder, set) =
+        set("colour,alpha,association\nrgb,matte,straight\nrgb,matte,premultiplied\nrgb,matte,\n");
+    let first = |row| set.reader(row).unwrap().next().unwrap().unwrap().rgba;
+    assert_eq!(first(0), first(2));
+    let at = (3 * 40 + 5) * 4;
+    let (straight, divided) = (first(0), first(1));
+    assert!((straight[at] - 20.0 / 255.0).abs() < 1e-6);
+    assert!((divided[at] - 20.0 / 200.0).abs() < 1e-6);
+    // Nothing is known of what is under alpha 0.
+    assert_eq!(divided[30 * 4..31 * 4], [0.0; 4]);
 }
 
 #[test]
