@@ -1,5 +1,7 @@
-//! Videos through ffmpeg: every frame comes over a pipe as a PAM picture in 16 bits, which carries
-//! its own size.
+//! Videos through ffmpeg: every frame comes over a pipe as a PAM picture, which carries its own size.
+//!
+//! In 8 bits, as the released training has them: ffmpeg's way from 8 bits to 16 leaves an opaque
+//! pixel a little transparent (255 becomes 65532 or 65280), and whether a region is opaque matters.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek};
@@ -29,8 +31,8 @@ impl Samples {
 
     const fn format(self) -> &'static str {
         match self {
-            Self::Grey => "ya16be",
-            Self::Rgba => "rgba64be",
+            Self::Grey => "ya8",
+            Self::Rgba => "rgba",
         }
     }
 
@@ -165,17 +167,16 @@ fn next(pipe: &mut impl BufRead, samples: Samples) -> Result<Option<VideoPicture
         *field = number.parse::<usize>().with_context(|| format!("ffmpeg sends {line:?}"))?;
     }
     ensure!(
-        [depth, most] == [samples.channels(), 65535]
+        [depth, most] == [samples.channels(), 255]
             && (1..=SIZE_LIMIT).contains(&width)
             && (1..=SIZE_LIMIT).contains(&height),
         "ffmpeg sends pictures of {width} × {height} with {depth} channels up to {most}, not {} in \
-         16 bits",
+         8 bits",
         samples.words()
     );
-    let mut bytes = vec![0; width * height * depth * 2];
+    let mut bytes = vec![0; width * height * depth];
     pipe.read_exact(&mut bytes).context("ffmpeg's last picture is cut off")?;
-    let value = |bytes: &[u8; 2]| f32::from(u16::from_be_bytes(*bytes)) / 65535.0;
-    let values = bytes.as_chunks::<2>().0.iter().map(value).collect();
+    let values = bytes.into_iter().map(|sample| f32::from(sample) / 255.0).collect();
     Ok(Some(VideoPicture { width, height, values }))
 }
 
@@ -183,27 +184,27 @@ fn next(pipe: &mut impl BufRead, samples: Samples) -> Result<Option<VideoPicture
 mod tests {
     use super::*;
 
-    fn pam(width: usize, height: usize, samples: &[u16]) -> Vec<u8> {
+    fn pam(width: usize, height: usize, samples: &[u8]) -> Vec<u8> {
         let depth = samples.len();
         let mut bytes =
-            format!("P7\nWIDTH {width}\nHEIGHT {height}\nDEPTH {depth}\nMAXVAL 65535\nENDHDR\n")
+            format!("P7\nWIDTH {width}\nHEIGHT {height}\nDEPTH {depth}\nMAXVAL 255\nENDHDR\n")
                 .into_bytes();
         for _ in 0..width * height {
-            bytes.extend(samples.iter().flat_map(|sample| sample.to_be_bytes()));
+            bytes.extend(samples);
         }
         bytes
     }
 
     #[test]
     fn pictures_come_one_after_the_other() {
-        let bytes = [pam(3, 2, &[0, 65535]), pam(1, 1, &[65535, 0])].concat();
+        let bytes = [pam(3, 2, &[0, 255]), pam(1, 1, &[255, 0])].concat();
         let mut pipe = bytes.as_slice();
         let first = next(&mut pipe, Samples::Grey).unwrap().unwrap();
         assert_eq!((first.width, first.height), (3, 2));
         assert_eq!(first.values, [0.0, 1.0].repeat(6));
         assert_eq!(next(&mut pipe, Samples::Grey).unwrap().unwrap().values, [1.0, 0.0]);
         assert!(next(&mut pipe, Samples::Grey).unwrap().is_none());
-        let rgba = pam(2, 1, &[0, 65535, 0, 65535]);
+        let rgba = pam(2, 1, &[0, 255, 0, 255]);
         let rgba = next(&mut rgba.as_slice(), Samples::Rgba).unwrap().unwrap();
         assert_eq!(rgba.values, [0.0, 1.0, 0.0, 1.0].repeat(2));
     }
@@ -217,7 +218,7 @@ mod tests {
         assert!(failure(b"\x89PNG\n").contains("no PAM picture"));
         assert!(failure(b"WIDTH 3\n").contains("begins with"));
         assert!(failure(&pam(2, 2, &[0; 4])).contains("4 channels"));
-        let mut large = b"P7\nWIDTH 9\nHEIGHT 4000000000\nDEPTH 2\nMAXVAL 65535\nENDHDR\n".to_vec();
+        let mut large = b"P7\nWIDTH 9\nHEIGHT 4000000000\nDEPTH 2\nMAXVAL 255\nENDHDR\n".to_vec();
         assert!(failure(&large).contains("9 × 4000000000"));
         large.clear();
         assert!(next(&mut large.as_slice(), Samples::Grey).unwrap().is_none());

@@ -295,25 +295,25 @@ fn videos_are_read_through_ffmpeg() {
                   exec cat \"${1#file:}\"\n";
     fs::write(room.path("ffmpeg"), script).unwrap();
     fs::set_permissions(room.path("ffmpeg"), fs::Permissions::from_mode(0o755)).unwrap();
-    let pam = |depth: usize, sample: &dyn Fn(usize, usize) -> [u16; 4]| {
+    let pam = |depth: usize, sample: &dyn Fn(usize, usize) -> [u8; 4]| {
         let mut bytes = Vec::new();
         for frame in 0..5 {
-            let head = format!("P7\nWIDTH 32\nHEIGHT 32\nDEPTH {depth}\nMAXVAL 65535\nENDHDR\n");
+            let head = format!("P7\nWIDTH 32\nHEIGHT 32\nDEPTH {depth}\nMAXVAL 255\nENDHDR\n");
             bytes.extend(head.into_bytes());
             for place in 0..32 * 32 {
                 let samples = sample(frame, place);
-                bytes.extend(samples[..depth].iter().flat_map(|sample| sample.to_be_bytes()));
+                bytes.extend_from_slice(&samples[..depth]);
             }
         }
         bytes
     };
     let inside = |frame: usize, place: usize| {
         let (x, y) = (place % 32, place / 32);
-        if (6 + frame..20 + frame).contains(&x) && (8..24).contains(&y) { 65535 } else { 0 }
+        if (6 + frame..20 + frame).contains(&x) && (8..24).contains(&y) { 255 } else { 0 }
     };
-    let colour = |_: usize, place: usize| [1000 * (place % 32) as u16, 0, 9, 65535];
+    let colour = |_: usize, place: usize| [8 * (place % 32) as u8, 0, 9, 255];
     fs::write(room.path("colour.mov"), pam(4, &colour)).unwrap();
-    fs::write(room.path("matte.mov"), pam(2, &|frame, place| [inside(frame, place), 65535, 0, 0]))
+    fs::write(room.path("matte.mov"), pam(2, &|frame, place| [inside(frame, place), 255, 0, 0]))
         .unwrap();
     let both = |frame: usize, place: usize| {
         let [r, g, b, _] = colour(frame, place);

@@ -155,11 +155,11 @@ fn a_video_is_read_by_ffmpeg_or_refused_in_its_words() {
     let mut frames = Vec::new();
     for frame in 0..5 {
         frames.extend_from_slice(
-            b"P7\nWIDTH 160\nHEIGHT 96\nDEPTH 2\nMAXVAL 65535\nTUPLTYPE GRAYSCALE_ALPHA\nENDHDR\n",
+            b"P7\nWIDTH 160\nHEIGHT 96\nDEPTH 2\nMAXVAL 255\nTUPLTYPE GRAYSCALE_ALPHA\nENDHDR\n",
         );
         for at in 0..WIDTH * HEIGHT {
-            let alpha = if inside(frame, at % WIDTH, at / WIDTH) { [255; 2] } else { [0; 2] };
-            frames.extend_from_slice(&[[9, 9], alpha].concat());
+            let alpha = u8::from(inside(frame, at % WIDTH, at / WIDTH)) * 255;
+            frames.extend_from_slice(&[9, alpha]);
         }
     }
     fs::write(video.path().join("frames.pam"), &frames).unwrap();
