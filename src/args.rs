@@ -5,6 +5,7 @@
 //! request is accepted. Lengths and rates are in frames and pixels, angles in degrees.
 
 mod data;
+mod train;
 
 use std::fs;
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ use crate::rgba_sequence::Association;
 pub(crate) use data::{
     CacheSet, CaptionSet, CheckSet, DataCommand, Languages, OneLanguage, Procedural,
 };
+pub(crate) use train::Train;
 
 /// Text to RGBA video with the Wan-Alpha model.
 #[derive(Debug, Parser)]
@@ -67,6 +69,9 @@ pub(crate) enum Command {
     /// Models by name: add, list, show, verify, remove, merge
     #[command(subcommand)]
     Model(ModelCommand),
+
+    /// Train: autoencoders and transformers, from nothing or from a model
+    Train(Train),
 
     /// Turn an RGBA clip into a latent
     Encode(Encode),

@@ -15,9 +15,6 @@
 //! Invariants: every draw comes from a [`Draw`] and is a pure function of (run seed, purpose,
 //! place), so that a resumed run sees what an unbroken one would have; an error names row and file.
 
-// Some of it is for the trainer alone.
-#![allow(dead_code)]
-
 mod bucket;
 pub(crate) mod cache;
 mod caption;
@@ -30,6 +27,10 @@ pub(crate) mod procedural;
 mod set;
 pub(crate) mod table;
 mod window;
+
+pub(crate) use clip::{RgbaClip, Window};
+pub(crate) use draw::Draw;
+pub(crate) use set::{Set, Split, split};
 
 use anyhow::Result;
 use wan_alpha_take::environment::Environment;

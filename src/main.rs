@@ -26,6 +26,7 @@ mod results;
 mod rgba_sequence;
 mod slow;
 mod take;
+mod train;
 mod video;
 
 use std::process::ExitCode;
@@ -78,6 +79,7 @@ fn run(cli: Cli, progress: &Progress) -> Result<()> {
         Command::Ellipse(command) => ellipse::run(&command, progress, &console),
         Command::Engine(verb) => engine::run(&verb, &environment, &interrupt),
         Command::Doctor { json } => doctor::run(json, &environment),
+        Command::Train(args) => train::run(&args, &environment, progress, &console),
         Command::Encode(args) => encode::run(&args, &environment, progress, &console),
         Command::Decode(args) => decode::run(&args, &environment, progress, &console),
         Command::Model(command) => model::run(&command, &environment, progress, &console),

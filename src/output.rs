@@ -66,6 +66,18 @@ pub(crate) struct Provenance {
     pub(crate) frame_rate: i32,
 }
 
+impl Provenance {
+    /// Of a picture that is no take.
+    fn none() -> Self {
+        Self {
+            software: concat!("wan-alpha ", env!("CARGO_PKG_VERSION")).to_owned(),
+            description: String::new(),
+            recipe: String::new(),
+            frame_rate: 0,
+        }
+    }
+}
+
 /// A take to be written.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -176,6 +188,22 @@ impl Writer {
         whole::write(&sheet, &bytes)?;
         Ok(Written { folder: self.folder, frames: self.frames, sheet })
     }
+}
+
+/// A contact sheet of frames of one size, as a PNG file.
+pub(crate) fn contact_sheet<'a>(
+    frames: impl ExactSizeIterator<Item = Frame<'a>>,
+) -> Result<Vec<u8>> {
+    let mut frames = frames.peekable();
+    let (count, first) = (frames.len(), frames.peek().copied());
+    let (width, height) = first.map_or((1, 1), |frame| (frame.width, frame.height));
+    let mut sheet = Sheet::new(count, width, height);
+    for frame in frames {
+        frame.check()?;
+        sheet.offer(&frame);
+    }
+    let (width, height, rgb) = sheet.draw();
+    png::encode_sheet(width, height, &rgb, &Provenance::none())
 }
 
 /// The files of a take, all on disk.

@@ -12,6 +12,7 @@ mod fingerprint;
 mod found;
 mod memory;
 mod names;
+mod part;
 mod parts;
 mod pickle;
 mod set;
@@ -24,6 +25,7 @@ pub use adapter::{Adapter, AdapterKind};
 pub use encoder::EncoderFiles;
 pub use file::{Entry, TensorFile, read_bare_tensor};
 pub use memory::MemorySet;
+pub use part::{find_base_autoencoder, find_text_encoder, find_tokenizer, find_transformer};
 pub use parts::{Decoders, MERGED, ModelFiles, Strengths};
 pub use set::{Network, TensorSet};
 

@@ -34,7 +34,6 @@ use crate::progress::Progress;
 use crate::results::print_lines;
 pub(crate) use entry::Entry;
 use entry::Frames;
-#[allow(unused_imports)]
 pub(crate) use index::Index;
 use key::Recipe;
 

@@ -59,18 +59,8 @@ impl Set {
     /// Five of a hundred sources, by the seed, are kept from training with all of their rows; at
     /// least one is where there are two.
     pub(crate) fn split(&self, seed: u64) -> Split {
-        let mut sources: Vec<&str> = self.rows.iter().map(Row::source).collect();
-        sources.sort_unstable();
-        sources.dedup();
-        // By a number of its own, so that a source that comes or goes moves hardly any other.
-        let rank = |source: &&str| Draw::new(seed, &format!("split {source}"), &[]).bits();
-        sources.sort_by_cached_key(rank);
-        let count = (sources.len() as f64 * HELD_OUT).round() as usize;
-        let held = if sources.len() < 2 { 0 } else { count.max(1) };
-        let held = &sources[..held];
-        let rows = 0..self.rows.len();
-        let (held_out, training) = rows.partition(|row| held.contains(&self.rows[*row].source()));
-        Split { training, held_out }
+        let sources: Vec<&str> = self.rows.iter().map(Row::source).collect();
+        split(&sources, seed)
     }
 
     /// A window of a row for the autoencoder, as released: both sides scaled to cover a drawn size,
@@ -159,6 +149,21 @@ impl Set {
     fn row(&self, row: usize) -> Result<&Row> {
         self.rows.get(row).with_context(|| format!("there are {} rows", self.rows.len()))
     }
+}
+
+/// See [`Set::split`]: of things with these sources.
+pub(crate) fn split(each: &[&str], seed: u64) -> Split {
+    let mut sources = each.to_vec();
+    sources.sort_unstable();
+    sources.dedup();
+    // By a number of its own, so that a source that comes or goes moves hardly any other.
+    let rank = |source: &&str| Draw::new(seed, &format!("split {source}"), &[]).bits();
+    sources.sort_by_cached_key(rank);
+    let count = (sources.len() as f64 * HELD_OUT).round() as usize;
+    let held = if sources.len() < 2 { 0 } else { count.max(1) };
+    let held = &sources[..held];
+    let (held_out, training) = (0..each.len()).partition(|&index| held.contains(&each[index]));
+    Split { training, held_out }
 }
 
 fn still(reader: &mut Reader, window: &Window, draw: &mut Draw) -> Result<RgbaClip> {

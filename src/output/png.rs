@@ -51,7 +51,9 @@ fn pack(
         ("Description", &provenance.description),
         (RECIPE, &provenance.recipe),
     ] {
-        encoder.add_itxt_chunk(keyword.to_owned(), text.clone())?;
+        if !text.is_empty() {
+            encoder.add_itxt_chunk(keyword.to_owned(), text.clone())?;
+        }
     }
     let mut writer = encoder.write_header()?;
     writer.write_image_data(samples)?;

@@ -189,7 +189,7 @@ pub(super) fn single(part: &str, mut candidates: Vec<Candidate>) -> Result<Optio
 }
 
 /// Image-to-video folders bring a second tokenizer; umT5's folder is named for it.
-fn single_tokenizer(mut candidates: Vec<PathBuf>) -> Result<Option<PathBuf>> {
+pub(super) fn single_tokenizer(mut candidates: Vec<PathBuf>) -> Result<Option<PathBuf>> {
     if candidates.len() > 1 {
         let umt5 = |path: &PathBuf| {
             path.parent().is_some_and(|folder| folder.to_string_lossy().contains("umt5"))

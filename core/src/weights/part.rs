@@ -1,0 +1,63 @@
+//! One part of a model among files, for those who need no whole model: training, caching.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::found::{Channel, Found};
+use super::parts::{incomplete, single, single_tokenizer};
+use super::set::{Network, TensorSet};
+use crate::Result;
+use crate::dit::DitConfig;
+
+/// The diffusion transformer among `paths`, and its sizes. Reads headers only.
+///
+/// # Errors
+/// It is missing ([`crate::Error::Incomplete`]), has two candidates, or is of impossible shapes.
+pub fn find_transformer(paths: &[PathBuf]) -> Result<(Arc<TensorSet>, DitConfig)> {
+    let Found { dits, mut configs, .. } = Found::among(paths)?;
+    let Some(dit) = single("diffusion transformer", dits)? else {
+        return Err(incomplete(
+            &["diffusion transformer (diffusion_pytorch_model*.safetensors)"],
+            paths,
+        ));
+    };
+    let config = dit.config().or_else(|| configs.pop());
+    let set = Arc::new(TensorSet::new(dit.files, Network::Dit)?);
+    let config = DitConfig::infer(&set, config.as_deref())?;
+    Ok((set, config))
+}
+
+/// The text encoder among `paths`. Reads headers only.
+///
+/// # Errors
+/// As [`find_transformer`].
+pub fn find_text_encoder(paths: &[PathBuf]) -> Result<Arc<TensorSet>> {
+    let found = Found::among(paths)?;
+    let Some(text) = single("text encoder", found.texts)? else {
+        return Err(incomplete(&["text encoder (models_t5_umt5-xxl-enc-bf16.pth)"], paths));
+    };
+    Ok(Arc::new(TensorSet::new(text.files, Network::Umt5)?))
+}
+
+/// The tokenizer among `paths`.
+///
+/// # Errors
+/// As [`find_transformer`].
+pub fn find_tokenizer(paths: &[PathBuf]) -> Result<PathBuf> {
+    let found = Found::among(paths)?;
+    single_tokenizer(found.tokenizers)?
+        .ok_or_else(|| incomplete(&["tokenizer (google/umt5-xxl/tokenizer.json)"], paths))
+}
+
+/// The base autoencoder among `paths`: encoder and decoder, no LoRA merged. Reads headers only.
+///
+/// # Errors
+/// As [`find_transformer`].
+pub fn find_base_autoencoder(paths: &[PathBuf]) -> Result<Arc<TensorSet>> {
+    let found = Found::among(paths)?;
+    let base = found.vaes.into_iter().filter(|vae| vae.channel() == Channel::Base).collect();
+    let Some(base) = single("autoencoder", base)? else {
+        return Err(incomplete(&["autoencoder (Wan2.1_VAE.pth)"], paths));
+    };
+    Ok(Arc::new(TensorSet::new(base.files, Network::Vae)?))
+}

@@ -1,0 +1,219 @@
+//! `wan-alpha train`: one TOML file, one folder, one command that begins a run and goes on with it.
+//!
+//! [`settings`] says what a run is, [`run`] is its loop, [`folder`] its place on disk; [`feed`] and
+//! its kinds bring the batches, [`samples`] the pictures. The arithmetic is core's
+//! ([`wan_alpha_core::train`]).
+
+#![forbid(unsafe_code)]
+
+mod clips;
+mod feed;
+mod folder;
+mod latents;
+mod log;
+mod plot;
+mod run;
+mod samples;
+mod settings;
+
+use std::path::Path;
+
+use anyhow::{Result, anyhow};
+use wan_alpha_core::Watch;
+use wan_alpha_core::dit::Dit;
+use wan_alpha_core::tch::{Device, Kind, Tensor};
+use wan_alpha_core::text::{Tokenizer, Umt5};
+use wan_alpha_core::train::{
+    BaseVae, Beside, Judge, Losses, Origin, Placement, RgbaVae, Transformer, Vgg,
+};
+use wan_alpha_core::weights::{
+    TensorFile, TensorSet, Weights, find_base_autoencoder, find_text_encoder, find_tokenizer,
+    find_transformer,
+};
+use wan_alpha_take::Precision;
+use wan_alpha_take::environment::Environment;
+
+use crate::args::Train;
+use crate::console::Console;
+use crate::exit::{Exit, OrExit};
+use crate::model::explain;
+use crate::progress::Progress;
+use crate::results::print_lines;
+use clips::{Clips, FilmFeed, RgbaFeed};
+use folder::Folder;
+use latents::LatentFeed;
+use run::Run;
+use settings::{Settings, Task};
+
+/// Trains what `args` name.
+pub(crate) fn run(
+    args: &Train,
+    environment: &Environment,
+    progress: &Progress,
+    console: &Console<'_>,
+) -> Result<()> {
+    let mut settings = Settings::read(&args.settings).or_exit(Exit::BadInput)?;
+    if let Some(steps) = args.steps {
+        settings.steps = steps;
+    }
+    let device = args.device.open(&environment.libraries).map_err(explain)?;
+    let kind = if settings.precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
+    let bench =
+        Bench { settings: &settings, placement: Placement { kind, device }, watch: console };
+    let folder = Folder::open(&args.out, &settings)?;
+    let run = Run { settings: &settings, folder: &folder, progress, watch: console };
+    let measured = match &settings.task {
+        Task::BaseVae(task) => bench.base_vae(task, &run),
+        Task::RgbaVae(task) => bench.rgba_vae(task, &run),
+        Task::Transformer(task) => bench.transformer(task, true, &run),
+        Task::Dora(task) => bench.transformer(task, false, &run),
+    }?;
+    progress.done();
+    if let Some(losses) = measured {
+        let terms = losses.0.iter().map(|loss| format!("{} {:.5}", loss.name, loss.value));
+        progress.remark(format!("held out: {}", terms.collect::<Vec<_>>().join(", ")));
+    }
+    print_lines(&[folder.model().display().to_string()]);
+    Ok(())
+}
+
+/// What a task is built from.
+struct Bench<'a> {
+    settings: &'a Settings,
+    placement: Placement,
+    watch: &'a dyn Watch,
+}
+
+impl Bench<'_> {
+    fn base_vae(&self, about: &settings::BaseVae, run: &Run<'_>) -> Result<Option<Losses>> {
+        let origin = match about.config() {
+            Some(config) => Origin::Nothing { config, seed: self.settings.seed },
+            None => Origin::Files(find_base_autoencoder(&about.start).map_err(explain)?),
+        };
+        let vgg = self.vgg(about.vgg.as_deref(), about.perceptual)?;
+        let task = BaseVae::new(&origin, about.settings(), vgg, self.placement);
+        let feed = FilmFeed(Clips::open(self.settings).or_exit(Exit::BadInput)?);
+        let extras = samples::Films {
+            feed: &feed,
+            settings: self.settings,
+            about,
+            device: self.placement.device,
+        };
+        run.train(&mut task.map_err(explain)?, &feed, &extras)
+    }
+
+    fn rgba_vae(&self, about: &settings::RgbaVae, run: &Run<'_>) -> Result<Option<Losses>> {
+        let base = find_base_autoencoder(&about.base).map_err(explain)?;
+        let judge = self.judge(about)?;
+        let beside = Beside { vgg: self.vgg(about.vgg.as_deref(), about.perceptual)?, judge };
+        let seed = self.settings.seed;
+        let task = RgbaVae::new(&base, about.settings(), beside, seed, self.placement);
+        let mut task = task.map_err(explain)?;
+        if let Some(start) = &about.start {
+            let begin = || task.start_from(&TensorFile::open(start)?);
+            begin().map_err(explain)?;
+        }
+        let feed = RgbaFeed(Clips::open(self.settings).or_exit(Exit::BadInput)?);
+        let extras = samples::Reconstructions { feed: &feed, settings: self.settings };
+        run.train(&mut task, &feed, &extras)
+    }
+
+    fn transformer(
+        &self,
+        about: &settings::Transformer,
+        whole: bool,
+        run: &Run<'_>,
+    ) -> Result<Option<Losses>> {
+        let seed = self.settings.seed;
+        let (origin, config) = match &about.dit {
+            Some(sizes) => (Origin::Nothing { config: (), seed }, sizes.config()),
+            None => {
+                let (set, config) = find_transformer(&about.base).map_err(explain)?;
+                (Origin::Files(set), config)
+            }
+        };
+        let text = match (&about.text, about.text_base.as_slice()) {
+            (Some(sizes), _) => Some(Origin::Nothing { config: sizes.config(), seed }),
+            (None, []) => None,
+            (None, files) => Some(Origin::Files(find_text_encoder(files).map_err(explain)?)),
+        };
+        let settings = about.settings(whole);
+        let task = Transformer::new(&origin, config, text.as_ref(), settings, seed, self.placement);
+        let mut task = task.map_err(explain)?;
+        if let Some(start) = &about.start {
+            let begin = || task.start_from(&TensorFile::open(start)?);
+            begin().map_err(explain)?;
+        }
+        let tokenizer = about.tokenizer.as_deref().map(Tokenizer::open).transpose();
+        let tokenizer = tokenizer.map_err(explain)?;
+        let feed = LatentFeed::open(self.settings, tokenizer).or_exit(Exit::BadInput)?;
+        let decoders = samples::decoders(&about.decoders, self.placement.device, self.watch)?;
+        let extras = samples::Takes { feed: &feed, settings: self.settings, about, decoders };
+        run.train(&mut task, &feed, &extras)
+    }
+
+    /// VGG16 for the perceptual loss, which nothing replaces.
+    fn vgg(&self, path: Option<&Path>, weight: f64) -> Result<Option<Vgg>> {
+        match path {
+            Some(path) if weight != 0.0 => {
+                let vgg = Vgg::open(path, Kind::Float, self.placement.device);
+                vgg.map(Some).map_err(explain)
+            }
+            Some(_) => Ok(None),
+            None => {
+                if weight != 0.0 {
+                    self.watch.warn(
+                        "no VGG16 is given (task.vgg): the perceptual loss counts nothing in this \
+                         run",
+                    );
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// The frozen transformer of the bidirectional loss.
+    fn judge(&self, about: &settings::RgbaVae) -> Result<Option<Judge>> {
+        if about.bidirectional == 0.0 {
+            return Ok(None);
+        }
+        if about.dit.is_empty() {
+            self.watch.warn(
+                "no transformer is given (task.dit): the bidirectional loss counts nothing in this \
+                 run",
+            );
+            return Ok(None);
+        }
+        let (set, config) = find_transformer(&about.dit).map_err(explain)?;
+        let text_dim = config.text_dim;
+        let dit = Dit::load(&self.weights(set), config, self.watch).map_err(explain)?;
+        let context = if about.text.is_empty() {
+            let zeros = (self.placement.kind, self.placement.device);
+            Tensor::f_zeros([1, text_dim], zeros).map_err(explain)?
+        } else {
+            self.empty_prompt(&about.text)?
+        };
+        Ok(Some(Judge { dit, context }))
+    }
+
+    fn empty_prompt(&self, paths: &[std::path::PathBuf]) -> Result<Tensor> {
+        let encode = || -> wan_alpha_core::Result<Vec<Tensor>> {
+            let tokens = Tokenizer::open(&find_tokenizer(paths)?)?.encode("")?;
+            let text = Umt5::new(self.weights(find_text_encoder(paths)?))?;
+            text.encode(&[&tokens.ids], self.watch)
+        };
+        let contexts = encode().map_err(explain)?;
+        contexts.into_iter().next().ok_or_else(|| anyhow!("the text encoder gave no context"))
+    }
+
+    fn weights(&self, set: std::sync::Arc<TensorSet>) -> Weights {
+        let Placement { kind, device } = self.placement;
+        Weights::new(set, vec![], kind, device)
+    }
+}
+
+/// float32 numbers of a tensor, on the CPU.
+fn numbers(tensor: &Tensor) -> wan_alpha_core::Result<Vec<f32>> {
+    let tensor = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?;
+    Ok(Vec::<f32>::try_from(tensor.f_contiguous()?.f_view([-1])?)?)
+}

@@ -1,0 +1,223 @@
+//! RGBA clips as batches, of a data set or drawn without end; for autoencoders.
+
+#![forbid(unsafe_code)]
+
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Result, ensure};
+use wan_alpha_core::tch::Tensor;
+use wan_alpha_core::train::{Draws, RgbaClips};
+use wan_alpha_core::vae::{hard_render, soft_render};
+
+use super::feed::Feed;
+use super::settings::Settings;
+use crate::data::procedural::{Clip, Stream};
+use crate::data::{Draw, RgbaClip, Set, Split, Window};
+use crate::exit::{Exit, OrExit};
+use crate::model::explain;
+
+/// Clips by their number: any number to train on, a few to measure with.
+pub(super) struct Clips {
+    source: Source,
+    seed: u64,
+    window: Window,
+    batch: usize,
+    accumulate: u64,
+    /// Clips to measure with.
+    held_out: usize,
+}
+
+enum Source {
+    Set { set: Box<Set>, split: Split, order: Order },
+    Procedural(u64),
+}
+
+impl Clips {
+    pub(super) fn open(settings: &Settings) -> Result<Self> {
+        let window = settings.data.window()?;
+        let mut held_out = settings.data.held_out();
+        let source = match (&settings.data.set, settings.data.procedural) {
+            (Some(path), _) => {
+                let set = Box::new(Set::open(path)?);
+                let split = set.split(settings.seed);
+                ensure!(
+                    !split.training.is_empty(),
+                    "{}: nothing is left to train on",
+                    set.table.display()
+                );
+                held_out = held_out.min(split.held_out.len());
+                Source::Set { set, split, order: Order::new(settings.seed) }
+            }
+            (None, seed) => Source::Procedural(seed.unwrap_or(settings.seed)),
+        };
+        let (seed, batch) = (settings.seed, settings.batch);
+        let accumulate = settings.accumulate as u64;
+        Ok(Self { source, seed, window, batch, accumulate, held_out })
+    }
+
+    fn training_clips(&self, step: u64, part: u64) -> Result<Vec<RgbaClip>> {
+        let first = ((step - 1) * self.accumulate + part) * self.batch as u64;
+        (first..first + self.batch as u64)
+            .map(|number| match &self.source {
+                Source::Set { set, split, order } => {
+                    let row = order.row(&split.training, number);
+                    set.clip(row, &self.window, &mut Draw::new(self.seed, "clip", &[number]))
+                }
+                Source::Procedural(seed) => drawn(*seed, Stream::Training, number, self.window),
+            })
+            .collect()
+    }
+
+    fn measures(&self) -> u64 {
+        self.held_out.div_ceil(self.batch) as u64
+    }
+
+    fn held_out_clips(&self, index: u64) -> Result<Vec<RgbaClip>> {
+        let first = index as usize * self.batch;
+        (first..self.held_out.min(first + self.batch))
+            .map(|number| match &self.source {
+                Source::Set { set, split, .. } => {
+                    let draw = &mut Draw::new(self.seed, "held out", &[number as u64]);
+                    set.clip(split.held_out[number], &self.window, draw)
+                }
+                Source::Procedural(seed) => {
+                    drawn(*seed, Stream::HeldOut, number as u64, self.window)
+                }
+            })
+            .collect()
+    }
+}
+
+fn drawn(seed: u64, stream: Stream, index: u64, window: Window) -> Result<RgbaClip> {
+    Ok(Clip::draw(seed, stream, index, &window).frames)
+}
+
+/// `[b, t, h, w]` of colour and alpha in [−1, 1].
+fn tensors(clips: &[RgbaClip]) -> Result<RgbaClips> {
+    let convert = || -> wan_alpha_core::Result<RgbaClips> {
+        let each = clips.iter().map(|clip| {
+            let shape = [clip.frames, clip.height, clip.width, 4].map(|size| size as i64);
+            Ok(Tensor::f_from_slice(&clip.rgba)?.f_view(shape)?)
+        });
+        let each = each.collect::<wan_alpha_core::Result<Vec<_>>>()?;
+        let all = Tensor::f_stack(&each, 0)?.f_mul_scalar(2.0)?.f_sub_scalar(1.0)?;
+        Ok(RgbaClips { colour: all.f_narrow(-1, 0, 3)?, alpha: all.f_narrow(-1, 3, 1)? })
+    };
+    convert().map_err(explain)
+}
+
+/// For the RGBA autoencoder.
+pub(super) struct RgbaFeed(pub(super) Clips);
+
+impl Feed for RgbaFeed {
+    type Raw = Vec<RgbaClip>;
+    type Batch = RgbaClips;
+
+    fn training(&self, step: u64, part: u64) -> Result<Self::Raw> {
+        self.0.training_clips(step, part)
+    }
+
+    fn measures(&self) -> u64 {
+        self.0.measures()
+    }
+
+    fn measure(&self, index: u64) -> Result<Self::Raw> {
+        self.0.held_out_clips(index)
+    }
+
+    fn batch(&self, raw: &Self::Raw, _: &Draws) -> Result<RgbaClips> {
+        tensors(raw)
+    }
+}
+
+/// For the base autoencoder, to which colour and alpha are films of their own: of each clip its
+/// colour over one of the eight backgrounds, edges hard or soft, and its alpha.
+pub(super) struct FilmFeed(pub(super) Clips);
+
+impl Feed for FilmFeed {
+    type Raw = Vec<RgbaClip>;
+    type Batch = Tensor;
+
+    fn training(&self, step: u64, part: u64) -> Result<Self::Raw> {
+        self.0.training_clips(step, part)
+    }
+
+    fn measures(&self) -> u64 {
+        self.0.measures()
+    }
+
+    fn measure(&self, index: u64) -> Result<Self::Raw> {
+        self.0.held_out_clips(index)
+    }
+
+    fn batch(&self, raw: &Self::Raw, draws: &Draws) -> Result<Tensor> {
+        let RgbaClips { colour, alpha } = tensors(raw)?;
+        let films = || -> wan_alpha_core::Result<Tensor> {
+            let alpha = alpha.f_expand_as(&colour)?;
+            let background = draws.corner("film");
+            let seen = if draws.index("film's edges", 2) == 0 {
+                hard_render(&colour, &alpha, background)?
+            } else {
+                soft_render(&colour, &alpha, background)?
+            };
+            Ok(Tensor::f_cat(&[seen, alpha], 0)?)
+        };
+        films().map_err(explain).or_exit(Exit::Failed)
+    }
+}
+
+/// The order in which rows are seen: all of them once, then all again in another order.
+pub(super) struct Order {
+    seed: u64,
+    /// The order of the epoch that was asked for last.
+    known: Mutex<Option<(u64, Vec<usize>)>>,
+}
+
+impl Order {
+    pub(super) fn new(seed: u64) -> Self {
+        Self { seed, known: Mutex::new(None) }
+    }
+
+    /// The row that comes at `number`. There is at least one.
+    pub(super) fn row(&self, rows: &[usize], number: u64) -> usize {
+        let (epoch, place) = (number / rows.len() as u64, (number % rows.len() as u64) as usize);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*known {
+            Some((of, order)) if *of == epoch => order[place],
+            _ => {
+                let mut order = rows.to_vec();
+                let mut draw = Draw::new(self.seed, "order", &[epoch]);
+                for last in (1..order.len()).rev() {
+                    order.swap(last, draw.below(last + 1));
+                }
+                let row = order[place];
+                *known = Some((epoch, order));
+                row
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_seen_once_in_each_epoch_in_orders_that_differ() {
+        let rows: Vec<usize> = (10..30).collect();
+        let order = Order::new(3);
+        let epoch = |epoch: u64| -> Vec<usize> {
+            (0..20).map(|place| order.row(&rows, epoch * 20 + place)).collect()
+        };
+        let (first, second) = (epoch(0), epoch(1));
+        for seen in [&first, &second] {
+            let mut sorted = seen.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, rows);
+        }
+        assert_ne!(first, second);
+        assert_ne!(first, rows);
+        // Whoever comes later, in the middle, sees the same.
+        assert_eq!(Order::new(3).row(&rows, 27), second[7]);
+    }
+}

@@ -1,0 +1,181 @@
+//! Latents as batches, from what `wan-alpha data cache` has stored; for transformers.
+//!
+//! A batch holds latents of one shape: each epoch shuffles the entries, makes batches of those that
+//! are alike (the last of a shape filled up from its first) and shuffles the batches.
+
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, Result, bail, ensure};
+use wan_alpha_core::tch::Tensor;
+use wan_alpha_core::text::Tokenizer;
+use wan_alpha_core::train::{Draws, LatentBatch, Texts};
+
+use super::feed::Feed;
+use super::settings::Settings;
+use crate::data::cache::{Entry, Index};
+use crate::data::{Draw, split};
+use crate::model::explain;
+
+/// See the module's head.
+pub(super) struct LatentFeed {
+    cache: Index,
+    tokenizer: Option<Tokenizer>,
+    accumulate: u64,
+    training: Batches,
+    /// Batches to measure with.
+    held_out: Vec<Vec<usize>>,
+}
+
+/// Entries by the shape of their latents, and the batches of an epoch.
+struct Batches {
+    seed: u64,
+    batch: usize,
+    shapes: Vec<Vec<usize>>,
+    /// The epoch that was asked for last.
+    known: Mutex<Option<(u64, Vec<Vec<usize>>)>>,
+}
+
+impl LatentFeed {
+    /// Texts are contexts of the cache, or token ids where there is a tokenizer.
+    pub(super) fn open(settings: &Settings, tokenizer: Option<Tokenizer>) -> Result<Self> {
+        let Some(path) = &settings.data.cache else { bail!("data.cache is missing") };
+        let cache = Index::open(path)?;
+        let sources: Vec<&str> = cache.lines.iter().map(|line| line.source.as_str()).collect();
+        let split = split(&sources, settings.seed);
+        ensure!(!split.training.is_empty(), "{}: nothing is left to train on", path.display());
+        let by_shape = |rows: &[usize]| -> Vec<Vec<usize>> {
+            let mut shapes: BTreeMap<[usize; 3], Vec<usize>> = BTreeMap::new();
+            for &row in rows {
+                let line = &cache.lines[row];
+                shapes.entry([line.frames, line.height, line.width]).or_default().push(row);
+            }
+            shapes.into_values().collect()
+        };
+        let (seed, batch) = (settings.seed, settings.batch);
+        let wanted = &split.held_out[..settings.data.held_out().min(split.held_out.len())];
+        let held_out = by_shape(wanted);
+        let held_out = held_out.iter().flat_map(|rows| rows.chunks(batch).map(<[usize]>::to_vec));
+        let held_out = held_out.collect();
+        let shapes = by_shape(&split.training);
+        let training = Batches { seed, batch, shapes, known: Mutex::new(None) };
+        let accumulate = settings.accumulate as u64;
+        Ok(Self { cache, tokenizer, accumulate, training, held_out })
+    }
+
+    fn read(&self, rows: &[usize]) -> Result<Vec<(usize, Entry)>> {
+        rows.iter().map(|&row| Ok((row, self.cache.read(row)?))).collect()
+    }
+}
+
+impl Batches {
+    fn get(&self, number: u64) -> Vec<usize> {
+        let per_epoch: usize = self.shapes.iter().map(|rows| rows.len().div_ceil(self.batch)).sum();
+        let (epoch, place) = (number / per_epoch as u64, (number % per_epoch as u64) as usize);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*known {
+            Some((of, batches)) if *of == epoch => batches[place].clone(),
+            _ => {
+                let batches = self.epoch(epoch);
+                let batch = batches[place].clone();
+                *known = Some((epoch, batches));
+                batch
+            }
+        }
+    }
+
+    fn epoch(&self, epoch: u64) -> Vec<Vec<usize>> {
+        let mut draw = Draw::new(self.seed, "batches", &[epoch]);
+        let mut batches = Vec::new();
+        for rows in &self.shapes {
+            let mut rows = rows.clone();
+            shuffle(&mut rows, &mut draw);
+            for chunk in rows.chunks(self.batch) {
+                let filled = chunk.iter().chain(rows.iter().cycle()).take(self.batch);
+                batches.push(filled.copied().collect());
+            }
+        }
+        shuffle(&mut batches, &mut draw);
+        batches
+    }
+}
+
+fn shuffle<T>(items: &mut [T], draw: &mut Draw) {
+    for last in (1..items.len()).rev() {
+        items.swap(last, draw.below(last + 1));
+    }
+}
+
+impl Feed for LatentFeed {
+    type Raw = Vec<(usize, Entry)>;
+    type Batch = LatentBatch;
+
+    fn training(&self, step: u64, part: u64) -> Result<Self::Raw> {
+        self.read(&self.training.get((step - 1) * self.accumulate + part))
+    }
+
+    fn measures(&self) -> u64 {
+        self.held_out.len() as u64
+    }
+
+    fn measure(&self, index: u64) -> Result<Self::Raw> {
+        let batch = self.held_out.get(index as usize).context("there are not so many batches")?;
+        self.read(batch)
+    }
+
+    fn batch(&self, raw: &Self::Raw, draws: &Draws) -> Result<LatentBatch> {
+        let texts = match &self.tokenizer {
+            Some(tokenizer) => {
+                let tokens = raw.iter().enumerate().map(|(place, (row, _))| {
+                    let captions = &self.cache.lines[*row].captions;
+                    let which = draws.index(&format!("caption {place}"), captions.len() as u64);
+                    let caption = captions.get(which as usize).map_or("", String::as_str);
+                    Ok(tokenizer.encode(caption)?.ids)
+                });
+                tokens.collect::<wan_alpha_core::Result<_>>().map(Texts::Tokens)
+            }
+            None => {
+                // An entry has one at least.
+                let contexts = raw.iter().enumerate().map(|(place, (_, entry))| {
+                    let contexts = &entry.contexts;
+                    let which = draws.index(&format!("caption {place}"), contexts.len() as u64);
+                    contexts[which as usize].shallow_clone()
+                });
+                Ok(Texts::Contexts(contexts.collect()))
+            }
+        };
+        let texts = texts.map_err(explain)?;
+        let stack = |of: fn(&Entry) -> &Tensor| {
+            let each: Vec<_> = raw.iter().map(|(_, entry)| of(entry)).collect();
+            Tensor::f_stack(&each, 0).map_err(explain)
+        };
+        let latents = stack(|entry| &entry.latent)?;
+        Ok(LatentBatch { latents, masks: Some(stack(|entry| &entry.mask)?), texts })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_hold_one_shape_and_an_epoch_holds_every_entry() {
+        let shapes = vec![vec![0, 1, 2, 3, 4], vec![10, 11, 12]];
+        let batches = Batches { seed: 5, batch: 2, shapes, known: Mutex::new(None) };
+        let mut seen = Vec::new();
+        for number in 0..5 {
+            let batch = batches.get(number);
+            assert_eq!(batch.len(), 2);
+            assert!(batch.iter().all(|row| (*row < 10) == (batch[0] < 10)), "{batch:?}");
+            seen.extend(batch);
+        }
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen, [0, 1, 2, 3, 4, 10, 11, 12]);
+        let epochs = [0, 1].map(|epoch| batches.epoch(epoch));
+        assert_ne!(epochs[0], epochs[1]);
+        assert_eq!(batches.get(7), epochs[1][2]);
+    }
+}

@@ -1,0 +1,281 @@
+//! The loop of a run, the same for every task.
+//!
+//! Invariants: a run that is stopped, killed or fails goes on from its last state with the losses an
+//! unbroken run would have had; what is measured or looked at changes nothing.
+
+#![forbid(unsafe_code)]
+
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context, Error, Result, anyhow};
+use wan_alpha_core::Watch;
+use wan_alpha_core::train::{Draws, Loss, Losses, Optimiser, Task};
+
+use super::feed::{self, Feed};
+use super::folder::Folder;
+use super::log::Log;
+use super::plot;
+use super::settings::Settings;
+use crate::exit::{Exit, OrExit};
+use crate::model::explain;
+use crate::progress::Progress;
+
+/// A run, and what it reports to.
+pub(super) struct Run<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) folder: &'a Folder,
+    pub(super) progress: &'a Progress,
+    pub(super) watch: &'a dyn Watch,
+}
+
+/// What is done for one kind of task alone.
+pub(super) trait Extras<T> {
+    /// Pictures of what the networks make, averages in place; name and PNG.
+    fn samples(&self, task: &T, watch: &dyn Watch) -> Result<Vec<(String, Vec<u8>)>>;
+
+    /// The last touch before the results are written.
+    fn finish(&self, task: &T, watch: &dyn Watch) -> Result<()> {
+        let _ = (task, watch);
+        Ok(())
+    }
+}
+
+/// What a step is to a network's watch: nothing to show, only whether to go on.
+struct Within<'a>(&'a dyn Watch);
+
+impl Watch for Within<'_> {
+    fn go_on(&self) -> bool {
+        self.0.go_on()
+    }
+
+    fn warn(&self, message: &str) {
+        self.0.warn(message);
+    }
+}
+
+impl Run<'_> {
+    /// Trains to the last step. Returns the losses on what is held out, where there is any.
+    pub(super) fn train<T: Task, F: Feed<Batch = T::Batch>>(
+        &self,
+        task: &mut T,
+        feed: &F,
+        extras: &dyn Extras<T>,
+    ) -> Result<Option<Losses>> {
+        let mut optimiser =
+            Optimiser::new(self.settings.optimiser(), task.parameters()).map_err(explain)?;
+        if let Some(state) = self.folder.newest(self.watch)? {
+            let restored = optimiser.restore(task.parameters(), |name| state.read(name));
+            restored.map_err(explain).or_exit(Exit::BadInput)?;
+            self.progress.remark(format!("going on after step {}", state.step));
+        }
+        let begun = optimiser.step();
+        let mut log = Log::open(&self.folder.log(), begun)?;
+        self.progress.remark(format!(
+            "{} parameters in {} tensors, {} clips to a step",
+            task.parameters().count(),
+            task.parameters().len(),
+            self.settings.clips_per_step(),
+        ));
+        if begun < self.settings.steps {
+            self.steps(task, feed, extras, &mut optimiser, &mut log)?;
+        }
+        let measured = self.measure(task, feed, &mut optimiser)?;
+        self.averaged(task, &mut optimiser, |task| {
+            extras.finish(task, &Within(self.watch))?;
+            self.export(task)
+        })?;
+        Ok(measured)
+    }
+
+    fn steps<T: Task, F: Feed<Batch = T::Batch>>(
+        &self,
+        task: &mut T,
+        feed: &F,
+        extras: &dyn Extras<T>,
+        optimiser: &mut Optimiser,
+        log: &mut Log,
+    ) -> Result<()> {
+        let Settings { steps, accumulate, every, .. } = *self.settings;
+        let begun = optimiser.step();
+        let mut saved = begun;
+        self.progress.update("training", begun as usize, steps as usize);
+        let outcome = thread::scope(|scope| {
+            let batches = feed::ahead(scope, feed, begun + 1..=steps, accumulate as u64);
+            while optimiser.step() < steps {
+                let clock = Instant::now();
+                let step = optimiser.step() + 1;
+                let losses = self.gradients(task, feed, step, || batches.next())?;
+                let update = optimiser.update(task.parameters_mut()).map_err(explain_step)?;
+                log.step(&losses, &update, clock.elapsed().as_secs_f64())?;
+                self.progress.update("training", step as usize, steps as usize);
+
+                let due = |every: u64| every > 0 && (step.is_multiple_of(every) || step == steps);
+                if due(every.evaluate)
+                    && let Some(losses) = self.measure(task, feed, optimiser)?
+                {
+                    log.held_out(step, &losses)?;
+                }
+                if due(every.sample) {
+                    self.sample(task, optimiser, step, extras)?;
+                }
+                if due(every.plot) {
+                    plot::draw(&self.folder.log(), &self.folder.plot())?;
+                }
+                // Last: what a state has seen is in the log and in the pictures.
+                if due(every.checkpoint) || step == steps {
+                    self.save(task, optimiser)?;
+                    saved = step;
+                    if step < steps {
+                        self.averaged(task, optimiser, |task| self.export(task))?;
+                    }
+                }
+            }
+            Ok::<(), Error>(())
+        });
+        let Err(error) = outcome else { return Ok(()) };
+        // The last whole step is kept, whatever ended the run, unless its numbers are at fault.
+        let step = optimiser.step();
+        let diverged = matches!(
+            error.downcast_ref::<wan_alpha_core::Error>(),
+            Some(wan_alpha_core::Error::Diverged { .. })
+        );
+        if step > saved && !diverged && self.save(task, optimiser).is_ok() {
+            saved = step;
+        }
+        let error = match Exit::of(&error) {
+            Exit::Cancelled => Exit::Cancelled.mark(anyhow!("stopped at step {step} of {steps}")),
+            _ => error.context(format!("step {} of {steps}", step + 1)),
+        };
+        self.progress.note(format!("the same command goes on after step {saved}"));
+        Err(error)
+    }
+
+    /// Gradients of a whole step, and its losses.
+    fn gradients<T: Task, F: Feed<Batch = T::Batch>>(
+        &self,
+        task: &mut T,
+        feed: &F,
+        step: u64,
+        mut next: impl FnMut() -> Result<F::Raw>,
+    ) -> Result<Losses> {
+        let parts = self.settings.accumulate as u64;
+        task.parameters_mut().zero_gradients();
+        let mut mean = Mean::default();
+        for part in 0..parts {
+            let raw = next_unless_stopped(self.watch, &mut next)?;
+            let draws = Draws::new(self.settings.seed, step).part(part);
+            let batch = feed.batch(&raw, &draws)?;
+            let share = 1.0 / parts as f64;
+            let losses = task.step(&batch, &draws, share, &Within(self.watch));
+            mean.add(&losses.map_err(explain_step)?);
+        }
+        Ok(mean.losses())
+    }
+
+    /// The losses on what is held out, of the averages, each time with the same draws.
+    fn measure<T: Task, F: Feed<Batch = T::Batch>>(
+        &self,
+        task: &mut T,
+        feed: &F,
+        optimiser: &mut Optimiser,
+    ) -> Result<Option<Losses>> {
+        if feed.measures() == 0 {
+            return Ok(None);
+        }
+        self.averaged(task, optimiser, |task| {
+            let mut mean = Mean::default();
+            for index in 0..feed.measures() {
+                // Steps count from 1, so that these are nobody else's.
+                let draws = Draws::new(self.settings.seed, 0).part(index);
+                let batch = feed.batch(&feed.measure(index)?, &draws)?;
+                mean.add(&task.evaluate(&batch, &draws, &Within(self.watch)).map_err(explain)?);
+            }
+            Ok(Some(mean.losses()))
+        })
+    }
+
+    fn sample<T: Task>(
+        &self,
+        task: &mut T,
+        optimiser: &mut Optimiser,
+        step: u64,
+        extras: &dyn Extras<T>,
+    ) -> Result<()> {
+        let samples =
+            self.averaged(task, optimiser, |task| extras.samples(task, &Within(self.watch)))?;
+        for (name, png) in samples {
+            crate::output::write_whole(&self.folder.sample(step, &name), &png)?;
+        }
+        Ok(())
+    }
+
+    fn save<T: Task>(&self, task: &T, optimiser: &Optimiser) -> Result<()> {
+        let tensors = optimiser.state(task.parameters()).map_err(explain)?;
+        self.folder.save(optimiser.step(), &tensors, self.settings.every.keep)
+    }
+
+    fn export<T: Task>(&self, task: &T) -> Result<()> {
+        for export in task.export().map_err(explain)? {
+            export.write(&self.folder.model()).map_err(explain)?;
+        }
+        Ok(())
+    }
+
+    /// Works with the moving averages in the parameters' place, and puts them back whatever comes.
+    fn averaged<T: Task, R>(
+        &self,
+        task: &mut T,
+        optimiser: &mut Optimiser,
+        work: impl FnOnce(&T) -> Result<R>,
+    ) -> Result<R> {
+        optimiser.exchange(task.parameters()).map_err(explain)?;
+        let done = work(task);
+        optimiser.exchange(task.parameters()).map_err(explain)?;
+        done
+    }
+}
+
+/// The next batch, unless somebody asks to stop while it is waited for.
+fn next_unless_stopped<Raw>(
+    watch: &dyn Watch,
+    next: &mut impl FnMut() -> Result<Raw>,
+) -> Result<Raw> {
+    if !watch.go_on() {
+        return Err(Exit::Cancelled.mark(anyhow!("stopped")));
+    }
+    next().context("cannot read the training data")
+}
+
+/// A divergence stays what it is, to be told from other failures.
+fn explain_step(error: wan_alpha_core::Error) -> Error {
+    match error {
+        wan_alpha_core::Error::Diverged { .. } => error.into(),
+        other => explain(other),
+    }
+}
+
+/// The mean of several batches' losses.
+#[derive(Default)]
+struct Mean {
+    sums: Vec<Loss>,
+    count: f64,
+}
+
+impl Mean {
+    fn add(&mut self, losses: &Losses) {
+        if self.sums.is_empty() {
+            self.sums.clone_from(&losses.0);
+        } else {
+            for (sum, loss) in self.sums.iter_mut().zip(&losses.0) {
+                sum.value += loss.value;
+            }
+        }
+        self.count += 1.0;
+    }
+
+    fn losses(self) -> Losses {
+        let mean = |loss: Loss| Loss { value: loss.value / self.count, ..loss };
+        Losses(self.sums.into_iter().map(mean).collect())
+    }
+}

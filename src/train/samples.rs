@@ -1,0 +1,217 @@
+//! What the networks make of what is held out, as contact sheets: the way a person sees a run.
+
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use wan_alpha_core::Watch;
+use wan_alpha_core::sampler::Sampler;
+use wan_alpha_core::tch::{Device, Kind, Tensor};
+use wan_alpha_core::train::{BaseVae, Draws, RgbaVae, Texts, Transformer, raise_mean};
+use wan_alpha_core::vae::{Corner, FeatureCache, Film, LATENT_CHANNELS, RgbaDecoder};
+use wan_alpha_core::weights::Decoders;
+use wan_alpha_take::Solver;
+
+use super::clips::{FilmFeed, RgbaFeed};
+use super::feed::Feed;
+use super::latents::LatentFeed;
+use super::numbers;
+use super::run::Extras;
+use super::settings::{self, Settings};
+use crate::model::explain;
+use crate::output::{Frame, contact_sheet};
+
+/// Sheets, at most, of each time.
+const SHEETS: i64 = 4;
+/// Steps of a sample, and the schedule's shift.
+const STEPS: usize = 8;
+const SHIFT: f64 = 5.0;
+
+type Sheets = Result<Vec<(String, Vec<u8>)>>;
+
+/// Of a base autoencoder: films, opaque.
+pub(super) struct Films<'a> {
+    pub(super) feed: &'a FilmFeed,
+    pub(super) settings: &'a Settings,
+    pub(super) about: &'a settings::BaseVae,
+    pub(super) device: Device,
+}
+
+impl Extras<BaseVae> for Films<'_> {
+    fn samples(&self, task: &BaseVae, watch: &dyn Watch) -> Sheets {
+        if self.feed.measures() == 0 {
+            return Ok(Vec::new());
+        }
+        let batch = self.feed.batch(&self.feed.measure(0)?, &Draws::new(self.settings.seed, 0))?;
+        let made = || {
+            let made = task.reconstruct(&batch, watch)?;
+            let alpha = made.f_narrow(-1, 0, 1)?.f_ones_like()?;
+            Ok::<_, wan_alpha_core::Error>(Tensor::f_cat(&[made, alpha], -1)?)
+        };
+        sheets(&made().map_err(explain)?)
+    }
+
+    /// Measures mean and deviation of the latents, and folds them in.
+    fn finish(&self, task: &BaseVae, watch: &dyn Watch) -> Result<()> {
+        let clips = self.about.calibrate;
+        if clips == 0 {
+            return Ok(());
+        }
+        let mut moments = Moments::default();
+        let encoder = task.encoder(watch).map_err(explain)?;
+        // After the last step: clips that nobody was trained on when they are drawn without end.
+        let step = self.settings.steps + 1;
+        for part in 0..clips.div_ceil(self.settings.batch) as u64 {
+            let raw = self.feed.training(step, part)?;
+            let draws = Draws::new(self.settings.seed, step).part(part);
+            let batch = self.feed.batch(&raw, &draws)?;
+            let mut add = || {
+                let _guard = wan_alpha_core::tch::no_grad_guard();
+                let batch = batch.f_to_device(self.device)?;
+                moments.add(&encoder.forward(&batch, &mut FeatureCache::default(), watch)?)
+            };
+            add().map_err(explain)?;
+        }
+        let calibrate = || {
+            let (mean, std) = moments.mean_and_deviation()?;
+            task.calibrate(&mean, &std)
+        };
+        calibrate().map_err(explain)
+    }
+}
+
+/// Of an RGBA autoencoder: what it makes of clips.
+pub(super) struct Reconstructions<'a> {
+    pub(super) feed: &'a RgbaFeed,
+    pub(super) settings: &'a Settings,
+}
+
+impl Extras<RgbaVae> for Reconstructions<'_> {
+    fn samples(&self, task: &RgbaVae, watch: &dyn Watch) -> Sheets {
+        if self.feed.measures() == 0 {
+            return Ok(Vec::new());
+        }
+        let clips = self.feed.batch(&self.feed.measure(0)?, &Draws::new(self.settings.seed, 0))?;
+        let made = || {
+            let (colour, alpha) = task.reconstruct(&clips, Corner::WHITE, watch)?;
+            let alpha = alpha.f_mean_dim(-1i64, true, alpha.kind())?;
+            Ok::<_, wan_alpha_core::Error>(Tensor::f_cat(&[colour, alpha], -1)?)
+        };
+        sheets(&made().map_err(explain)?)
+    }
+}
+
+/// Of a transformer: takes, each with the text and the mask of something held out.
+pub(super) struct Takes<'a> {
+    pub(super) feed: &'a LatentFeed,
+    pub(super) settings: &'a Settings,
+    pub(super) about: &'a settings::Transformer,
+    pub(super) decoders: Option<RgbaDecoder>,
+}
+
+impl Extras<Transformer> for Takes<'_> {
+    fn samples(&self, task: &Transformer, watch: &dyn Watch) -> Sheets {
+        let Some(decoders) = self.decoders.as_ref().filter(|_| self.feed.measures() > 0) else {
+            return Ok(Vec::new());
+        };
+        let draws = Draws::new(self.settings.seed, 0);
+        let batch = self.feed.batch(&self.feed.measure(0)?, &draws)?;
+        let make = || {
+            let _guard = wan_alpha_core::tch::no_grad_guard();
+            let dit = task.network()?;
+            let contexts = match &batch.texts {
+                Texts::Contexts(contexts) => contexts.iter().map(Tensor::shallow_clone).collect(),
+                Texts::Tokens(tokens) => {
+                    let tokens: Vec<&[i64]> = tokens.iter().map(Vec::as_slice).collect();
+                    task.text()?.encode(&tokens, watch)?
+                }
+            };
+            let count = batch.latents.size()[0].min(SHEETS);
+            let (device, shape) = (dit.device(), batch.latents.size());
+            let mut takes = Vec::new();
+            for index in 0..count {
+                let size = [1, LATENT_CHANNELS, shape[2], shape[3], shape[4]];
+                let noise = draws.normal(&format!("sample {index}"), &size)?;
+                let noise = match &batch.masks {
+                    Some(masks) => {
+                        raise_mean(&noise, &masks.f_narrow(0, index, 1)?, self.about.mu)?
+                    }
+                    None => noise,
+                };
+                let rope = dit.rope([size[2], size[3], size[4]])?;
+                let mut prompt = dit.prompt(&contexts[index as usize])?;
+                let mut sampler = Sampler::new(Solver::UniPc, STEPS, SHIFT);
+                let mut x = noise.f_to_device(device)?;
+                while let Some(timestep) = sampler.timestep() {
+                    let velocity = dit.forward(&x, &[timestep], &mut prompt, &rope, watch)?;
+                    x = sampler.step(&x, &velocity)?;
+                }
+                let frames =
+                    decoders.decode(&x.f_squeeze_dim(0)?, &mut Film::default(), watch)?.rgba()?;
+                takes.push(frames.f_mul_scalar(2.0)?.f_sub_scalar(1.0)?);
+            }
+            Ok::<_, wan_alpha_core::Error>(Tensor::f_stack(&takes, 0)?)
+        };
+        sheets(&make().map_err(explain)?)
+    }
+}
+
+/// The decoders that a transformer's samples are looked at with.
+pub(super) fn decoders(
+    paths: &[PathBuf],
+    device: Device,
+    watch: &dyn Watch,
+) -> Result<Option<RgbaDecoder>> {
+    if paths.is_empty() {
+        return Ok(None);
+    }
+    let load = || RgbaDecoder::load(&Decoders::find(paths)?, device, watch);
+    load().map(Some).map_err(explain)
+}
+
+/// A contact sheet of each clip of `[b, t, h, w, 4]`, in [−1, 1].
+fn sheets(clips: &Tensor) -> Sheets {
+    let size = clips.size();
+    let [_, frames, height, width] = [0, 1, 2, 3].map(|axis| size[axis] as usize);
+    let unit = || -> wan_alpha_core::Result<Vec<Vec<f32>>> {
+        let unit = clips.f_mul_scalar(0.5)?.f_add_scalar(0.5)?.f_clamp(0.0, 1.0)?;
+        (0..size[0].min(SHEETS)).map(|index| numbers(&unit.f_select(0, index)?)).collect()
+    };
+    let clips = unit().map_err(explain)?;
+    let sheet = |(index, rgba): (usize, &Vec<f32>)| {
+        let frames = rgba.chunks_exact(height * width * 4).take(frames).enumerate();
+        let frames = frames.map(|(index, rgba)| Frame { index, width, height, rgba });
+        Ok((index.to_string(), contact_sheet(frames)?))
+    };
+    clips.iter().enumerate().map(sheet).collect()
+}
+
+/// Sums over latents, channel by channel, in float64.
+#[derive(Default)]
+struct Moments(Option<(Tensor, Tensor, f64)>);
+
+impl Moments {
+    /// `[b, t, h, w, 16]`
+    fn add(&mut self, latents: &Tensor) -> wan_alpha_core::Result<()> {
+        let flat = latents.f_to_kind(Kind::Double)?.f_reshape([-1, LATENT_CHANNELS])?;
+        let count = flat.size()[0] as f64;
+        let sum = |x: &Tensor| x.f_sum_dim_intlist(0i64, false, Kind::Double);
+        let (first, second) = (sum(&flat)?, sum(&flat.f_square()?)?);
+        self.0 = Some(match self.0.take() {
+            Some((a, b, n)) => (a.f_add(&first)?, b.f_add(&second)?, n + count),
+            None => (first, second, count),
+        });
+        Ok(())
+    }
+
+    fn mean_and_deviation(&self) -> wan_alpha_core::Result<(Tensor, Tensor)> {
+        let Some((first, second, count)) = &self.0 else {
+            return Err(wan_alpha_core::Error::Input("no latents were measured".into()));
+        };
+        let mean = first.f_div_scalar(*count)?;
+        let variance = second.f_div_scalar(*count)?.f_sub(&mean.f_square()?)?;
+        let deviation = variance.f_clamp_min(0.0)?.f_sqrt()?;
+        Ok((mean.f_to_kind(Kind::Float)?, deviation.f_to_kind(Kind::Float)?))
+    }
+}

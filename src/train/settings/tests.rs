@@ -1,0 +1,97 @@
+use super::*;
+
+const VAE: &str = r#"
+    seed = 3
+    steps = 100
+    batch = 2
+    [task]
+    kind = "rgba-vae"
+    base = ["base/Wan2.1_VAE.pth"]
+    rank = 16
+    [data]
+    set = "clips"
+    frames = 17
+    height = 272
+    width = 272
+"#;
+
+fn read(text: &str) -> Result<Settings> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("run.toml");
+    std::fs::write(&path, text)?;
+    let mut settings = Settings::read(&path)?;
+    // Back to what was written.
+    for path in settings.paths() {
+        *path = path.strip_prefix(folder.path())?.to_owned();
+    }
+    Ok(settings)
+}
+
+#[test]
+fn what_is_left_out_is_as_released() {
+    let settings = read(VAE).unwrap();
+    assert_eq!(settings.accumulate, 1);
+    assert_eq!(settings.precision, Precision::F32);
+    let Task::RgbaVae(task) = &settings.task else { panic!("{settings:?}") };
+    assert_eq!(task.base, [PathBuf::from("base/Wan2.1_VAE.pth")]);
+    let expected = RgbaVaeSettings { rank: 16, ..RgbaVaeSettings::default() };
+    assert_eq!(task.settings(), expected);
+    assert_eq!(settings.optimiser(), OptimiserSettings::default());
+    let dora = VAE.replace("rgba-vae", "dora").replace("set = ", "cache = ");
+    let settings = read(&dora).unwrap();
+    let released = OptimiserSettings { schedule: Schedule::Released, ..Default::default() };
+    assert_eq!(settings.optimiser(), released);
+}
+
+#[test]
+fn paths_count_from_the_files_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.toml");
+    std::fs::write(&path, VAE).unwrap();
+    let settings = Settings::read(&path).unwrap();
+    assert_eq!(settings.data.set, Some(folder.path().join("clips")));
+}
+
+#[test]
+fn what_cannot_be_is_refused_by_name() {
+    let cases = [
+        ("steps = 100", "steps = 0", "steps: expected at least 1"),
+        ("batch = 2", "batch = 0", "batch: expected at least 1"),
+        ("seed = 3", "sead = 3", "unknown field `sead`"),
+        ("rank = 16", "rank = 0", "task.rank"),
+        ("rank = 16", "ranks = 16", "unknown field `ranks`"),
+        ("frames = 17", "frames = 16", "data.frames: expected 1, 5, 9"),
+        ("height = 272", "height = 270", "multiples of 8"),
+        ("set = \"clips\"", "set = \"clips\"\nprocedural = 1", "one of `set`, `cache` and"),
+        ("set = \"clips\"", "", "one of `set`, `cache` and"),
+        ("set = \"clips\"", "cache = \"clips\"", "trained on clips"),
+        ("\"rgba-vae\"", "\"dora\"", "trained on latents"),
+        ("\"rgba-vae\"", "\"vae\"", "unknown variant `vae`"),
+        ("[data]", "[optimiser]\nrate = -1\n[data]", "optimiser.rate"),
+        ("[data]", "[optimiser]\nema = 1.5\n[data]", "optimiser.ema"),
+        ("[data]", "[every]\nkeep = 0\n[data]", "every.keep"),
+        ("seed = 3", "precision = \"fp8\"", "fp8 is not for training"),
+    ];
+    for (from, to, expected) in cases {
+        assert!(VAE.contains(from), "{from}");
+        let error = format!("{:#}", read(&VAE.replace(from, to)).unwrap_err());
+        assert!(error.contains(expected), "{to}: {error}");
+        assert!(error.contains("run.toml"), "{error}");
+    }
+}
+
+#[test]
+fn a_run_that_goes_on_may_be_longer_and_slower_but_not_another() {
+    let before = read(VAE).unwrap();
+    for free in ["steps = 900", "[every]\nsample = 7\n[data]", "[optimiser]\nrate = 1e-5\n[data]"] {
+        let place = if free.starts_with('[') { "[data]" } else { "steps = 100" };
+        let now = read(&VAE.replace(place, free)).unwrap();
+        assert_eq!(now.differences(&before).unwrap(), Vec::<String>::new(), "{free}");
+    }
+    let now = read(&VAE.replace("rank = 16", "rank = 8").replace("seed = 3", "seed = 4")).unwrap();
+    let found = now.differences(&before).unwrap();
+    assert_eq!(found, ["seed was 3 and is 4", "task.rank was 16 and is 8"]);
+    // What is kept in a folder is read back as it was.
+    let kept: Settings = serde_json::from_slice(&serde_json::to_vec(&before).unwrap()).unwrap();
+    assert_eq!(kept.differences(&before).unwrap(), Vec::<String>::new());
+}

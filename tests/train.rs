@@ -1,0 +1,323 @@
+//! Runs of `wan-alpha train`, from outside: that they learn, stop, go on and leave what loads.
+
+// A test says what is wrong by panicking.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::model::{DECODERS, VAE};
+use support::reference::Case;
+use tempfile::TempDir;
+use wan_alpha_core::weights::{EncoderFiles, TensorFile, find_base_autoencoder};
+
+/// An autoencoder from nothing, on clips that are drawn.
+const BASE: &str = r#"
+seed = 5
+steps = 12
+batch = 1
+[task]
+kind = "base-vae"
+dim = 4
+perceptual = 0.0
+calibrate = 2
+[data]
+procedural = 7
+frames = 5
+height = 32
+width = 32
+held_out = 2
+[optimiser]
+rate = 2e-3
+ema = 0.5
+[every]
+checkpoint = 4
+evaluate = 6
+sample = 6
+plot = 6
+"#;
+
+struct Room(TempDir);
+
+impl Room {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn command(&self, settings: &str, out: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wan-alpha"));
+        command.args(["train", settings, "--out", out, "--device", "cpu"]);
+        command.current_dir(self.0.path()).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", self.path("home"));
+        command.env("OMP_WAIT_POLICY", "passive").env("OMP_NUM_THREADS", "1");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, settings: &str, out: &str) -> Output {
+        self.command(settings, out).output().unwrap()
+    }
+
+    #[track_caller]
+    fn ok(&self, settings: &str, out: &str) -> String {
+        let output = self.run(settings, out);
+        let words = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{words}");
+        words
+    }
+
+    #[track_caller]
+    fn refused(&self, settings: &str, out: &str, code: i32) -> String {
+        let output = self.run(settings, out);
+        let words = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{words}");
+        words
+    }
+
+    /// Lines of a run's log.
+    fn log(&self, out: &str) -> Vec<Value> {
+        let text = fs::read_to_string(self.path(out).join("log.jsonl")).unwrap_or_default();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// Step, total and terms of each step, to the bit.
+    fn losses(&self, out: &str) -> Vec<String> {
+        let lines = self.log(out);
+        let steps = lines.iter().filter(|line| line.get("total").is_some());
+        steps.map(|line| format!("{} {} {}", line["step"], line["total"], line["losses"])).collect()
+    }
+
+    /// Waits until a run has made so many steps.
+    fn wait(&self, out: &str, steps: usize, child: &mut Child) {
+        let begun = Instant::now();
+        while self.losses(out).len() < steps {
+            assert!(child.try_wait().unwrap().is_none(), "it ended early");
+            assert!(begun.elapsed() < Duration::from_secs(100), "it makes no steps");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+fn states(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder.join("state"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn signal(child: &Child, signal: i32) {
+    // SAFETY: `kill` has no memory effects; the child is not waited for yet, so that its number is
+    // its own.
+    #[allow(unsafe_code)]
+    let sent = unsafe { libc::kill(child.id().cast_signed(), signal) };
+    assert_eq!(sent, 0);
+}
+
+#[test]
+fn a_run_that_is_killed_or_stopped_goes_on_as_if_it_had_not_been() {
+    let room = Room::new();
+    room.write("run.toml", BASE);
+    let words = room.ok("run.toml", "whole");
+    assert!(words.contains("parameters in"), "{words}");
+    let whole = room.losses("whole");
+    assert_eq!(whole.len(), 12);
+
+    // Killed in the middle of a step after the first state; what came after that is made again.
+    let mut child = room.command("run.toml", "broken").spawn().unwrap();
+    room.wait("broken", 6, &mut child);
+    signal(&child, libc::SIGKILL);
+    child.wait().unwrap();
+    // Ctrl-C: the last whole step is kept.
+    let mut child = room.command("run.toml", "broken").spawn().unwrap();
+    room.wait("broken", 9, &mut child);
+    signal(&child, libc::SIGINT);
+    let stopped = child.wait_with_output().unwrap();
+    let words = String::from_utf8(stopped.stderr).unwrap();
+    assert_eq!(stopped.status.code(), Some(130), "{words}");
+    assert!(words.contains("going on after step 4"), "{words}");
+    assert!(words.contains("stopped at step") && words.contains("goes on after step"), "{words}");
+
+    let words = room.ok("run.toml", "broken");
+    assert!(words.contains("going on after step"), "{words}");
+    assert_eq!(room.losses("broken"), whole);
+    // The measurements too, and what comes out.
+    let held_out = |out: &str| -> Vec<Value> {
+        room.log(out).into_iter().filter(|line| line.get("held_out").is_some()).collect()
+    };
+    assert_eq!(held_out("broken"), held_out("whole"));
+    assert_eq!(held_out("whole").len(), 2);
+    let result = |out: &str| fs::read(room.path(out).join("model/Wan2.1_VAE.pth")).unwrap();
+    assert!(result("broken") == result("whole"), "the results differ");
+    // Two states are kept.
+    assert_eq!(
+        states(&room.path("whole")),
+        ["step-00000008.safetensors", "step-00000012.safetensors"]
+    );
+}
+
+#[test]
+fn a_run_learns_and_leaves_curves_samples_and_a_model_that_loads() {
+    let room = Room::new();
+    room.write("run.toml", &BASE.replace("= 6", "= 30").replace("steps = 12", "steps = 60"));
+    room.ok("run.toml", "out");
+    let lines = room.log("out");
+    let totals: Vec<f64> = lines.iter().filter_map(|line| line["total"].as_f64()).collect();
+    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+    assert!(mean(&totals[50..]) < 0.8 * mean(&totals[..10]), "{totals:?}");
+    for line in &lines {
+        for field in ["gradient_norm", "rate", "seconds"] {
+            assert!(line.get("total").is_none() || line[field].is_f64(), "{line}");
+        }
+    }
+    let plot = image::open(room.path("out/losses.png")).unwrap().into_rgb8();
+    assert!(plot.width() > 400);
+    for step in ["00000030", "00000060"] {
+        let sample = room.path("out/samples").join(format!("step-{step}-0.png"));
+        assert!(image::open(sample).unwrap().width() > 100);
+    }
+    let base = find_base_autoencoder(&[room.path("out/model")]).unwrap();
+    assert_eq!(base.shape("conv2.weight").unwrap(), [16, 16, 1, 1, 1]);
+    // The moments: a state goes back to where it was.
+    let state = TensorFile::open(&room.path("out/state/step-00000060.safetensors")).unwrap();
+    for part in ["parameter", "first", "second", "average"] {
+        assert!(state.entry(&format!("{part}.vae.conv2.weight")).is_some(), "{part}");
+    }
+}
+
+#[test]
+fn gradients_of_two_batches_are_those_of_one() {
+    let room = Room::new();
+    let short = BASE.replace("steps = 12", "steps = 1");
+    room.write("two.toml", &short.replace("batch = 1", "batch = 1\naccumulate = 2"));
+    room.ok("two.toml", "two");
+    let two = &room.log("two")[0];
+    assert!(two["total"].as_f64().unwrap() > 0.0);
+    // Another order of the same draws would give other films, so that only the count is compared.
+    room.write("one.toml", &short);
+    room.ok("one.toml", "one");
+    assert_ne!(two["total"], room.log("one")[0]["total"]);
+}
+
+#[test]
+fn an_rgba_autoencoder_is_trained_beside_a_transformer_and_encodes_and_decodes() {
+    let room = Room::new();
+    let model = Case::named("t2v-euler").model();
+    let settings = format!(
+        r#"
+        seed = 1
+        steps = 4
+        batch = 2
+        [task]
+        kind = "rgba-vae"
+        base = ["{model}/{VAE}"]
+        dit = ["{model}"]
+        text = ["{model}"]
+        rank = 4
+        form = "clamped"
+        [data]
+        procedural = 3
+        frames = 5
+        height = 32
+        width = 32
+        held_out = 2
+        [optimiser]
+        rate = 1e-3
+        [every]
+        sample = 4
+        "#,
+        model = model.display()
+    );
+    room.write("run.toml", &settings);
+    let words = room.ok("run.toml", "out");
+    assert!(words.contains("no VGG16 is given"), "{words}");
+    let lines = room.log("out");
+    let terms = lines[0]["losses"].as_object().unwrap();
+    assert_ne!(terms["bidirectional"].as_f64().unwrap(), 0.0);
+    for term in ["l1.hard", "edge.hard", "l1.soft", "edge.soft", "l1.alpha"] {
+        assert!(terms[term].as_f64().unwrap() > 0.0, "{term}: {terms:?}");
+    }
+    assert!(room.path("out/samples/step-00000004-1.png").exists());
+    // The released names, and this program's own verbs take them.
+    let files = [room.path("out/model/Wan-Alpha-VAE.bin"), model.join(VAE)];
+    EncoderFiles::find(&files).unwrap();
+    fs::create_dir(room.path("model")).unwrap();
+    fs::copy(model.join(VAE), room.path("model").join(VAE)).unwrap();
+    fs::copy(room.path("out/model").join(DECODERS), room.path("model").join(DECODERS)).unwrap();
+    let latent = Case::named("t2v-euler").golden("latent.final");
+    let file = room.path("latent.safetensors");
+    wan_alpha_core::tch::Tensor::write_safetensors(&[("latent.final", latent)], file).unwrap();
+    let mut decode = Command::new(env!("CARGO_BIN_EXE_wan-alpha"));
+    decode.args(["decode", "latent.safetensors", "--model", "model", "--out", "clip"]);
+    let decoded = decode.current_dir(room.0.path()).output().unwrap();
+    assert!(decoded.status.success(), "{}", String::from_utf8_lossy(&decoded.stderr));
+}
+
+#[test]
+fn a_folder_holds_one_run_and_one_process_writes_to_it() {
+    let room = Room::new();
+    room.write("run.toml", &BASE.replace("steps = 12", "steps = 500"));
+    let mut child = room.command("run.toml", "out").spawn().unwrap();
+    room.wait("out", 5, &mut child);
+    let words = room.refused("run.toml", "out", 2);
+    assert!(words.contains("another run is writing to it"), "{words}");
+    signal(&child, libc::SIGTERM);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+
+    room.write("other.toml", &BASE.replace("dim = 4", "dim = 8"));
+    let words = room.refused("other.toml", "out", 2);
+    assert!(words.contains("task.dim was 4 and is 8"), "{words}");
+}
+
+#[test]
+fn a_damaged_state_is_passed_over_and_said() {
+    let room = Room::new();
+    room.write("run.toml", BASE);
+    room.ok("run.toml", "out");
+    let newest = room.path("out/state/step-00000012.safetensors");
+    let bytes = fs::read(&newest).unwrap();
+    fs::write(&newest, &bytes[..bytes.len() / 2]).unwrap();
+    let words = room.ok("run.toml", "out");
+    assert!(words.contains("step-00000012.safetensors"), "{words}");
+    assert!(words.contains("going on from the state before it"), "{words}");
+    assert!(words.contains("going on after step 8"), "{words}");
+    assert_eq!(room.losses("out").len(), 12);
+}
+
+#[test]
+fn what_cannot_be_trained_is_refused_in_words() {
+    let room = Room::new();
+    let missing = BASE.replace("dim = 4", "start = [\"nothing.pth\"]");
+    let cases = [
+        (BASE.replace("seed = 5", "seed = "), 2, "run.toml"),
+        (BASE.replace("frames = 5", "frames = 6"), 2, "data.frames: expected 1, 5, 9"),
+        (BASE.replace("procedural = 7", "set = \"nowhere\""), 2, "nowhere"),
+        (missing, 2, "nothing.pth"),
+    ];
+    for (settings, code, expected) in cases {
+        room.write("run.toml", &settings);
+        let words = room.refused("run.toml", "out", code);
+        assert!(words.contains(expected), "{words}");
+        let _ = fs::remove_dir_all(room.path("out"));
+    }
+    // A rate that breaks everything: said, and nothing of it is kept.
+    room.write("run.toml", &BASE.replace("rate = 2e-3", "rate = 1e30"));
+    let words = room.refused("run.toml", "out", 1);
+    assert!(words.contains("not finite") || words.contains("is NaN"), "{words}");
+    assert!(words.contains("goes on after step 0"), "{words}");
+    assert_eq!(states(&room.path("out")), Vec::<String>::new());
+}
