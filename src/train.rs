@@ -10,6 +10,7 @@ mod clips;
 mod feed;
 mod folder;
 mod latents;
+mod live;
 mod log;
 mod plot;
 mod run;
@@ -42,6 +43,7 @@ use crate::results::print_lines;
 use clips::{Clips, FilmFeed, RgbaFeed};
 use folder::Folder;
 use latents::LatentFeed;
+use live::LiveFeed;
 use run::Run;
 use settings::{Settings, Task};
 
@@ -146,10 +148,18 @@ impl Bench<'_> {
         }
         let tokenizer = about.tokenizer.as_deref().map(Tokenizer::open).transpose();
         let tokenizer = tokenizer.map_err(explain)?;
-        let feed = LatentFeed::open(self.settings, tokenizer).or_exit(Exit::BadInput)?;
         let decoders = samples::decoders(&about.decoders, self.placement.device, self.watch)?;
-        let extras = samples::Takes { feed: &feed, settings: self.settings, about, decoders };
-        run.train(&mut task, &feed, &extras)
+        let settings = self.settings;
+        if settings.data.procedural.is_some() {
+            let feed = LiveFeed::open(settings, about, tokenizer, self.placement, self.watch);
+            let feed = feed.or_exit(Exit::BadInput)?;
+            let extras = samples::Takes { feed: &feed, settings, about, decoders };
+            run.train(&mut task, &feed, &extras)
+        } else {
+            let feed = LatentFeed::open(settings, tokenizer).or_exit(Exit::BadInput)?;
+            let extras = samples::Takes { feed: &feed, settings, about, decoders };
+            run.train(&mut task, &feed, &extras)
+        }
     }
 
     /// VGG16 for the perceptual loss, which nothing replaces.

@@ -14,7 +14,10 @@ use serde_json::Value;
 use support::model::{DECODERS, VAE};
 use support::reference::Case;
 use tempfile::TempDir;
-use wan_alpha_core::weights::{EncoderFiles, TensorFile, find_base_autoencoder};
+use wan_alpha_core::tch::Tensor;
+use wan_alpha_core::weights::{
+    EncoderFiles, TensorFile, find_base_autoencoder, find_text_encoder, find_transformer,
+};
 
 /// An autoencoder from nothing, on clips that are drawn.
 const BASE: &str = r#"
@@ -260,11 +263,182 @@ fn an_rgba_autoencoder_is_trained_beside_a_transformer_and_encodes_and_decodes()
     fs::copy(room.path("out/model").join(DECODERS), room.path("model").join(DECODERS)).unwrap();
     let latent = Case::named("t2v-euler").golden("latent.final");
     let file = room.path("latent.safetensors");
-    wan_alpha_core::tch::Tensor::write_safetensors(&[("latent.final", latent)], file).unwrap();
+    Tensor::write_safetensors(&[("latent.final", latent)], file).unwrap();
     let mut decode = Command::new(env!("CARGO_BIN_EXE_wan-alpha"));
     decode.args(["decode", "latent.safetensors", "--model", "model", "--out", "clip"]);
     let decoded = decode.current_dir(room.0.path()).output().unwrap();
     assert!(decoded.status.success(), "{}", String::from_utf8_lossy(&decoded.stderr));
+}
+
+/// A reference model with a merge block of its widths beside it, which can encode too.
+fn model_that_encodes(room: &Room) -> PathBuf {
+    let model = room.path("reference");
+    copy_folder(&Case::named("t2v-euler").model(), &model);
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/training");
+    let golden = TensorFile::open(&data.join("training-golden.safetensors")).unwrap();
+    let block = golden.names().filter_map(|name| {
+        let own = format!("middle.{}", name.strip_prefix("weights.merge.")?);
+        Some((own, golden.read(name).unwrap()))
+    });
+    let block: Vec<_> = block.collect();
+    Tensor::write_safetensors(&block, model.join("Wan-Alpha-v2-VAE.safetensors")).unwrap();
+    model
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+impl Room {
+    /// Another verb, which has to succeed.
+    #[track_caller]
+    fn verb(&self, arguments: &[&str]) {
+        let mut command = self.command("", "");
+        let program = command.get_program().to_owned();
+        let environment: Vec<_> =
+            command.get_envs().map(|(n, v)| (n.to_owned(), v.unwrap().to_owned())).collect();
+        command = Command::new(program);
+        command.args(arguments).current_dir(self.0.path()).env_clear().envs(environment);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn a_dora_is_trained_on_a_cached_set_and_renders() {
+    let room = Room::new();
+    let model = model_that_encodes(&room);
+    room.verb(&[
+        "data",
+        "procedural",
+        "--count",
+        "4",
+        "--size",
+        "32x32",
+        "--frames",
+        "5",
+        "--out",
+        "set",
+    ]);
+    room.verb(&[
+        "data",
+        "cache",
+        "set",
+        "--model",
+        "reference",
+        "--area",
+        "32x32",
+        "--out",
+        "cache",
+        "--device",
+        "cpu",
+    ]);
+    let settings = r#"
+        steps = 3
+        batch = 2
+        accumulate = 2
+        [task]
+        kind = "dora"
+        base = ["reference"]
+        rank = 2
+        recompute = true
+        decoders = ["reference"]
+        [data]
+        cache = "cache"
+        [every]
+        sample = 3
+    "#;
+    room.write("run.toml", settings);
+    room.ok("run.toml", "out");
+    assert_eq!(room.losses("out").len(), 3);
+    // A third of the rate at first, as released.
+    let rate = room.log("out")[0]["rate"].as_f64().unwrap();
+    assert!((rate - 1e-4 / 3.0).abs() < 1e-12, "{rate}");
+    assert!(room.path("out/samples/step-00000003-0.png").exists());
+
+    let dora = "wan-alpha-dora.safetensors";
+    fs::copy(room.path("out/model").join(dora), model.join(dora)).unwrap();
+    room.verb(&[
+        "render",
+        "--model",
+        "reference",
+        "--prompt",
+        "a red ball",
+        "--width",
+        "16",
+        "--height",
+        "16",
+        "--frames",
+        "1",
+        "--steps",
+        "1",
+        "--device",
+        "cpu",
+        "--out",
+        "take",
+    ]);
+    assert!(room.path("take/contact-sheet.png").exists());
+}
+
+#[test]
+fn a_transformer_and_its_text_encoder_start_from_nothing_on_drawn_clips() {
+    let room = Room::new();
+    let model = model_that_encodes(&room);
+    let tokenizer = "reference/google/umt5-xxl/tokenizer.json";
+    let settings = format!(
+        r#"
+        seed = 2
+        steps = 30
+        batch = 4
+        [task]
+        kind = "transformer"
+        dit = {{ dim = 24, heads = 2, layers = 2, ffn = 48, freq_dim = 16, text_dim = 16 }}
+        text = {{ vocabulary = 512, dim = 16, heads = 2, ffn = 32, layers = 1 }}
+        tokenizer = "{tokenizer}"
+        encoder = ["reference"]
+        mu = 0.5
+        [data]
+        procedural = 1
+        language = "both"
+        frames = 5
+        height = 32
+        width = 32
+        held_out = 4
+        [optimiser]
+        rate = 3e-3
+        schedule = "constant"
+        [every]
+        sample = 0
+        "#
+    );
+    room.write("run.toml", &settings);
+    room.ok("run.toml", "rgba");
+    let totals: Vec<f64> =
+        room.log("rgba").iter().filter_map(|line| line["total"].as_f64()).collect();
+    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+    assert!(mean(&totals[20..]) < mean(&totals[..10]), "{totals:?}");
+    let (set, config) = find_transformer(&[room.path("rgba/model")]).unwrap();
+    assert_eq!((config.dim, config.heads, config.layers), (24, 2, 2));
+    assert!(set.contains("blocks.1.ffn.2.weight"));
+    find_text_encoder(&[room.path("rgba/model")]).unwrap();
+
+    // Without a merge block: films of colour, for the transformer that judges.
+    let base = settings
+        .replace("encoder = [\"reference\"]", &format!("encoder = [\"reference/{VAE}\"]"))
+        .replace("steps = 30", "steps = 2");
+    room.write("base.toml", &base);
+    let words = room.ok("base.toml", "base");
+    assert!(words.contains("without alpha"), "{words}");
+    drop(model);
 }
 
 #[test]

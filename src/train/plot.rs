@@ -170,7 +170,7 @@ mod tests {
     fn a_mean_is_taken_over_the_steps_around() {
         let steps: Vec<_> = (0..100).map(|step| (f64::from(step), f64::from(step % 2))).collect();
         let mean = smoothed(&steps);
-        assert!((mean[50].1 - 1.0 / 3.0).abs() < 1e-9, "{:?}", mean[50]);
+        assert!((mean[50].1 - 2.0 / 3.0).abs() < 1e-9, "{:?}", mean[50]);
         assert_eq!(mean.len(), 100);
     }
 }

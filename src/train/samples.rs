@@ -8,14 +8,13 @@ use anyhow::Result;
 use wan_alpha_core::Watch;
 use wan_alpha_core::sampler::Sampler;
 use wan_alpha_core::tch::{Device, Kind, Tensor};
-use wan_alpha_core::train::{BaseVae, Draws, RgbaVae, Texts, Transformer, raise_mean};
+use wan_alpha_core::train::{BaseVae, Draws, LatentBatch, RgbaVae, Texts, Transformer, raise_mean};
 use wan_alpha_core::vae::{Corner, FeatureCache, Film, LATENT_CHANNELS, RgbaDecoder};
 use wan_alpha_core::weights::Decoders;
 use wan_alpha_take::Solver;
 
 use super::clips::{FilmFeed, RgbaFeed};
 use super::feed::Feed;
-use super::latents::LatentFeed;
 use super::numbers;
 use super::run::Extras;
 use super::settings::{self, Settings};
@@ -103,14 +102,14 @@ impl Extras<RgbaVae> for Reconstructions<'_> {
 }
 
 /// Of a transformer: takes, each with the text and the mask of something held out.
-pub(super) struct Takes<'a> {
-    pub(super) feed: &'a LatentFeed,
+pub(super) struct Takes<'a, F> {
+    pub(super) feed: &'a F,
     pub(super) settings: &'a Settings,
     pub(super) about: &'a settings::Transformer,
     pub(super) decoders: Option<RgbaDecoder>,
 }
 
-impl Extras<Transformer> for Takes<'_> {
+impl<F: Feed<Batch = LatentBatch>> Extras<Transformer> for Takes<'_, F> {
     fn samples(&self, task: &Transformer, watch: &dyn Watch) -> Sheets {
         let Some(decoders) = self.decoders.as_ref().filter(|_| self.feed.measures() > 0) else {
             return Ok(Vec::new());

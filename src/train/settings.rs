@@ -17,6 +17,7 @@ use wan_alpha_core::train::{
 use wan_alpha_take::Precision;
 
 use crate::data::Window;
+use crate::data::procedural::Language;
 
 /// A whole run.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -149,6 +150,10 @@ pub(crate) struct Transformer {
     pub(crate) text_base: Vec<PathBuf>,
     /// Of the text encoder that is trained along.
     pub(crate) tokenizer: Option<PathBuf>,
+    /// Text encoder and tokenizer of drawn clips' captions, where none is trained along.
+    pub(crate) text_frozen: Vec<PathBuf>,
+    /// What makes latents of drawn clips: an autoencoder, with its merge block where they are RGBA.
+    pub(crate) encoder: Vec<PathBuf>,
     pub(crate) rank: i64,
     pub(crate) targets: Vec<String>,
     pub(crate) mu: f64,
@@ -168,6 +173,8 @@ impl Default for Transformer {
             text: None,
             text_base: Vec::new(),
             tokenizer: None,
+            text_frozen: Vec::new(),
+            encoder: Vec::new(),
             rank: 32,
             targets: DORA_TARGETS.map(str::to_owned).into(),
             mu,
@@ -241,11 +248,33 @@ pub(crate) struct Data {
     pub(crate) cache: Option<PathBuf>,
     /// Clips without end, drawn from this seed.
     pub(crate) procedural: Option<u64>,
+    /// Of procedural clips' captions.
+    pub(crate) language: Languages,
     pub(crate) frames: usize,
     pub(crate) height: usize,
     pub(crate) width: usize,
     /// Clips, at most, to measure with.
     pub(crate) held_out: Option<usize>,
+}
+
+/// Languages of captions.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Languages {
+    #[default]
+    En,
+    Zh,
+    Both,
+}
+
+impl Languages {
+    pub(crate) fn all(self) -> Vec<Language> {
+        match self {
+            Self::En => vec![Language::English],
+            Self::Zh => vec![Language::Chinese],
+            Self::Both => vec![Language::English, Language::Chinese],
+        }
+    }
 }
 
 impl Data {
@@ -399,9 +428,13 @@ impl Settings {
         ensure!(sources == 1, "data: give one of `set`, `cache` and `procedural`, found {sources}");
         if let Task::Transformer(_) | Task::Dora(_) = &self.task {
             ensure!(
-                self.data.cache.is_some(),
-                "data.cache: a transformer is trained on latents; make them with `wan-alpha data cache`"
+                self.data.set.is_none(),
+                "data.set: a transformer is trained on latents; make them with `wan-alpha data \
+                 cache` and give `cache`"
             );
+            if self.data.procedural.is_some() {
+                self.data.window()?;
+            }
         } else {
             ensure!(
                 self.data.cache.is_none(),
@@ -421,9 +454,10 @@ impl Settings {
                 paths.extend(base.iter_mut().chain(start).chain(dit).chain(text).chain(vgg));
             }
             Task::Transformer(task) | Task::Dora(task) => {
-                let Transformer { base, start, text_base, tokenizer, decoders, .. } = task;
+                let Transformer { base, start, text_base, tokenizer, .. } = task;
                 paths.extend(base.iter_mut().chain(start).chain(text_base).chain(tokenizer));
-                paths.extend(decoders.iter_mut());
+                let Transformer { text_frozen, encoder, decoders, .. } = task;
+                paths.extend(text_frozen.iter_mut().chain(encoder).chain(decoders));
             }
         }
         paths

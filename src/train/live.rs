@@ -1,0 +1,231 @@
+//! Latents of clips that are drawn without end, encoded as they are needed; for transformers that
+//! start from nothing, when there is no model yet that could cache a set.
+//!
+//! Of an autoencoder with its merge block the latents are RGBA's, with the masks of the ellipses that
+//! are fitted to each clip's alpha. Of a base autoencoder they are those of colour over one of the
+//! eight backgrounds, and nothing is raised.
+
+#![forbid(unsafe_code)]
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Result, ensure};
+use wan_alpha_core::tch::{Kind, Tensor};
+use wan_alpha_core::text::{Tokenizer, Umt5};
+use wan_alpha_core::train::{Draws, LatentBatch, Placement, Texts};
+use wan_alpha_core::vae::{
+    Encoder, FeatureCache, LATENT_MEAN, LATENT_STD, RgbaEncoder, RgbaFilm, soft_render,
+};
+use wan_alpha_core::weights::{
+    EncoderFiles, Weights, find_base_autoencoder, find_text_encoder, find_tokenizer,
+};
+use wan_alpha_core::{ErrorKind, Unwatched, Watch};
+
+use super::feed::Feed;
+use super::settings::{self, Settings};
+use crate::data::cache::masks_of;
+use crate::data::procedural::{Clip, Language, Stream};
+use crate::data::{RgbaClip, Window};
+use crate::model::explain;
+
+/// See the module's head.
+pub(super) struct LiveFeed {
+    clips: u64,
+    window: Window,
+    languages: Vec<Language>,
+    batch: usize,
+    accumulate: u64,
+    held_out: usize,
+    tokenizer: Tokenizer,
+    networks: Mutex<Networks>,
+}
+
+struct Networks {
+    encoder: Encoding,
+    /// None: trained along.
+    text: Option<Umt5>,
+    placement: Placement,
+}
+
+enum Encoding {
+    Rgba(RgbaEncoder),
+    Base(Encoder),
+}
+
+/// A clip with its captions.
+pub(super) struct Shot {
+    clip: RgbaClip,
+    captions: Vec<String>,
+}
+
+impl LiveFeed {
+    pub(super) fn open(
+        settings: &Settings,
+        about: &settings::Transformer,
+        tokenizer: Option<Tokenizer>,
+        placement: Placement,
+        watch: &dyn Watch,
+    ) -> Result<Self> {
+        let window = settings.data.window()?;
+        ensure!(
+            window.height.is_multiple_of(16) && window.width.is_multiple_of(16),
+            "data.height and data.width: a transformer takes multiples of 16, found {} and {}",
+            window.height,
+            window.width
+        );
+        ensure!(
+            !about.encoder.is_empty(),
+            "task.encoder: drawn clips need the autoencoder that makes latents of them"
+        );
+        let (tokenizer, text) = match tokenizer {
+            Some(tokenizer) => (tokenizer, None),
+            None => {
+                ensure!(
+                    !about.text_frozen.is_empty(),
+                    "task.text_frozen: captions need a text encoder and its tokenizer"
+                );
+                let open = || -> wan_alpha_core::Result<(Tokenizer, Option<Umt5>)> {
+                    let set = find_text_encoder(&about.text_frozen)?;
+                    let Placement { kind, device } = placement;
+                    let text = Umt5::new(Weights::new(set, vec![], kind, device))?;
+                    Ok((Tokenizer::open(&find_tokenizer(&about.text_frozen)?)?, Some(text)))
+                };
+                open().map_err(explain)?
+            }
+        };
+        let encoder = Encoding::open(about, placement, watch)?;
+        Ok(Self {
+            clips: settings.data.procedural.unwrap_or(settings.seed),
+            window,
+            languages: settings.data.language.all(),
+            batch: settings.batch,
+            accumulate: settings.accumulate as u64,
+            held_out: settings.data.held_out(),
+            tokenizer,
+            networks: Mutex::new(Networks { encoder, text, placement }),
+        })
+    }
+
+    fn shots(&self, stream: Stream, numbers: std::ops::Range<u64>) -> Vec<Shot> {
+        let shot = |number| {
+            let Clip { scene, frames } = Clip::draw(self.clips, stream, number, &self.window);
+            let each = self.languages.iter();
+            let captions =
+                each.flat_map(|&language| [scene.caption(language), scene.short_caption(language)]);
+            Shot { clip: frames, captions: captions.collect() }
+        };
+        numbers.map(shot).collect()
+    }
+}
+
+impl Encoding {
+    fn open(
+        about: &settings::Transformer,
+        placement: Placement,
+        watch: &dyn Watch,
+    ) -> Result<Self> {
+        let Placement { kind, device } = placement;
+        match EncoderFiles::find(&about.encoder) {
+            Ok(files) => {
+                let encoder = RgbaEncoder::load(&files, kind, device, watch);
+                encoder.map(Self::Rgba).map_err(explain)
+            }
+            Err(error) if error.kind() == ErrorKind::ModelIncomplete => {
+                let set = find_base_autoencoder(&about.encoder).map_err(explain)?;
+                watch.warn(
+                    "task.encoder has no merge block: latents are those of colour, without alpha",
+                );
+                let weights = Weights::new(Arc::clone(&set), vec![], kind, device);
+                Encoder::load(&weights, watch).map(Self::Base).map_err(explain)
+            }
+            Err(error) => Err(explain(error)),
+        }
+    }
+
+    /// Normalised latents `[b, 16, t, h, w]`, each clip over a background of its own.
+    fn latents(
+        &self,
+        shots: &[Shot],
+        draws: &Draws,
+        placement: Placement,
+    ) -> wan_alpha_core::Result<Tensor> {
+        let mut latents = Vec::with_capacity(shots.len());
+        for (place, Shot { clip, .. }) in shots.iter().enumerate() {
+            let background = draws.corner(&format!("background {place}"));
+            let size = [clip.frames, clip.height, clip.width, 4].map(|side| side as i64);
+            let rgba = Tensor::f_from_slice(&clip.rgba)?.f_view(size)?;
+            latents.push(match self {
+                Self::Rgba(encoder) => {
+                    let mut film = RgbaFilm::default();
+                    encoder.encode(&rgba, background, &mut film, &Unwatched)?.normalised()?
+                }
+                Self::Base(encoder) => {
+                    let rgba = rgba.f_mul_scalar(2.0)?.f_sub_scalar(1.0)?;
+                    let (colour, alpha) = (rgba.f_narrow(-1, 0, 3)?, rgba.f_narrow(-1, 3, 1)?);
+                    let seen = soft_render(&colour, &alpha, background)?.f_unsqueeze(0)?;
+                    let seen = seen.f_to_device(placement.device)?.f_to_kind(placement.kind)?;
+                    let cache = &mut FeatureCache::default();
+                    let z = encoder.forward(&seen.f_contiguous()?, cache, &Unwatched)?;
+                    let z = z.f_to_kind(Kind::Float)?;
+                    let row = |values: &[f32]| {
+                        Tensor::f_from_slice(values)?.f_to_device(placement.device)
+                    };
+                    let z = z.f_sub(&row(&LATENT_MEAN)?)?.f_div(&row(&LATENT_STD)?)?;
+                    z.f_squeeze_dim(0)?.f_permute([3, 0, 1, 2])?.f_contiguous()?
+                }
+            });
+        }
+        Ok(Tensor::f_stack(&latents, 0)?)
+    }
+}
+
+impl Feed for LiveFeed {
+    type Raw = Vec<Shot>;
+    type Batch = LatentBatch;
+
+    fn training(&self, step: u64, part: u64) -> Result<Self::Raw> {
+        let first = ((step - 1) * self.accumulate + part) * self.batch as u64;
+        Ok(self.shots(Stream::Training, first..first + self.batch as u64))
+    }
+
+    fn measures(&self) -> u64 {
+        self.held_out.div_ceil(self.batch) as u64
+    }
+
+    fn measure(&self, index: u64) -> Result<Self::Raw> {
+        let first = index * self.batch as u64;
+        let end = (first + self.batch as u64).min(self.held_out as u64);
+        Ok(self.shots(Stream::HeldOut, first..end))
+    }
+
+    fn batch(&self, raw: &Self::Raw, draws: &Draws) -> Result<LatentBatch> {
+        let networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
+        let masks = match networks.encoder {
+            Encoding::Rgba(_) => {
+                let each =
+                    raw.iter().map(|shot| masks_of(&shot.clip)).collect::<Result<Vec<_>>>()?;
+                Some(Tensor::f_stack(&each, 0).map_err(explain)?)
+            }
+            Encoding::Base(_) => None,
+        };
+        let make = || -> wan_alpha_core::Result<LatentBatch> {
+            let _guard = wan_alpha_core::tch::no_grad_guard();
+            let latents = networks.encoder.latents(raw, draws, networks.placement)?;
+            let ids = raw.iter().enumerate().map(|(place, shot)| {
+                let which = draws.index(&format!("caption {place}"), shot.captions.len() as u64);
+                let caption = shot.captions.get(which as usize).map_or("", String::as_str);
+                Ok(self.tokenizer.encode(caption)?.ids)
+            });
+            let ids = ids.collect::<wan_alpha_core::Result<Vec<_>>>()?;
+            let texts = match &networks.text {
+                None => Texts::Tokens(ids),
+                Some(text) => {
+                    let ids: Vec<&[i64]> = ids.iter().map(Vec::as_slice).collect();
+                    Texts::Contexts(text.encode(&ids, &Unwatched)?)
+                }
+            };
+            Ok(LatentBatch { latents, masks, texts })
+        };
+        make().map_err(explain)
+    }
+}
