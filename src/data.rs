@@ -38,12 +38,6 @@ use wan_alpha_take::environment::Environment;
 use crate::args::DataCommand;
 use crate::console::Console;
 use crate::progress::Progress;
-#[allow(unused_imports)]
-pub(crate) use clip::{RgbaClip, Window};
-#[allow(unused_imports)]
-pub(crate) use draw::Draw;
-#[allow(unused_imports)]
-pub(crate) use set::{Set, Split};
 
 /// Runs a verb of `wan-alpha data`.
 pub(crate) fn run(

@@ -32,8 +32,8 @@ use crate::model::{Chosen, explain};
 use crate::output::explain_write;
 use crate::progress::Progress;
 use crate::results::print_lines;
+pub(crate) use entry::Entry;
 use entry::Frames;
-pub(crate) use entry::{Entry, masks_of};
 pub(crate) use index::Index;
 use key::Recipe;
 

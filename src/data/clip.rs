@@ -5,8 +5,6 @@
 
 use image::imageops::{self, FilterType};
 use image::{ImageBuffer, Rgba};
-use wan_alpha_core::encode::{Clip, ClipShape};
-use wan_alpha_core::generate::SinkError;
 
 /// A clip in memory: `rgba` is `[frames, height, width, 4]`, straight, in \[0, 1\].
 #[derive(Clone, Debug, PartialEq)]
@@ -63,35 +61,9 @@ impl RgbaClip {
     }
 
     /// The alpha of a frame, row by row.
+    #[cfg(test)]
     pub(crate) fn alpha(&self, index: usize) -> Vec<f32> {
         self.frame(index).iter().skip(3).step_by(4).copied().collect()
-    }
-
-    /// Frame by frame, as the encoder reads it.
-    pub(crate) fn reader(&self) -> impl Clip + '_ {
-        Reader { clip: self, next: 0 }
-    }
-}
-
-struct Reader<'a> {
-    clip: &'a RgbaClip,
-    next: usize,
-}
-
-impl Clip for Reader<'_> {
-    fn shape(&self) -> ClipShape {
-        let RgbaClip { frames, height, width, .. } = *self.clip;
-        ClipShape { frames, width, height }
-    }
-
-    fn frame(&mut self, rgba: &mut [f32]) -> Result<(), SinkError> {
-        let frame = self.clip.frame(self.next);
-        if frame.len() != rgba.len() {
-            return Err(format!("the clip ends before frame {}", self.next).into());
-        }
-        rgba.copy_from_slice(frame);
-        self.next += 1;
-        Ok(())
     }
 }
 

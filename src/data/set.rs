@@ -193,11 +193,6 @@ impl Bucketed {
         Ok(Self { bucket, reader, first: Some(first) })
     }
 
-    /// How many there are, where that is known before they are read.
-    pub(crate) fn frames(&self) -> Option<usize> {
-        self.reader.frames()
-    }
-
     /// The next frame; None after the last.
     pub(crate) fn next(&mut self) -> Result<Option<Picture>> {
         let picture = match self.first.take() {

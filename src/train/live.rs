@@ -2,8 +2,8 @@
 //! start from nothing, when there is no model yet that could cache a set.
 //!
 //! Of an autoencoder with its merge block the latents are RGBA's, with the masks of the ellipses that
-//! are fitted to each clip's alpha. Of a base autoencoder they are those of colour over one of the
-//! eight backgrounds, and nothing is raised.
+//! are known of each clip: a fit, at training's threshold, finds none in what is thin. Of a base
+//! autoencoder they are those of colour over one of the eight backgrounds, and nothing is raised.
 
 #![forbid(unsafe_code)]
 
@@ -20,10 +20,10 @@ use wan_alpha_core::weights::{
     EncoderFiles, Weights, find_base_autoencoder, find_text_encoder, find_tokenizer,
 };
 use wan_alpha_core::{ErrorKind, Unwatched, Watch};
+use wan_alpha_take::Mask;
 
 use super::feed::Feed;
 use super::settings::{self, Settings};
-use crate::data::cache::masks_of;
 use crate::data::procedural::{Clip, Language, Stream};
 use crate::data::{RgbaClip, Window};
 use crate::model::explain;
@@ -48,7 +48,7 @@ struct Networks {
 }
 
 enum Encoding {
-    Rgba(RgbaEncoder),
+    Rgba(Box<RgbaEncoder>),
     Base(Encoder),
 }
 
@@ -56,6 +56,8 @@ enum Encoding {
 pub(super) struct Shot {
     clip: RgbaClip,
     captions: Vec<String>,
+    /// The Gaussian of each latent frame, `[t, h/8, w/8]`.
+    mask: Mask,
 }
 
 impl LiveFeed {
@@ -112,7 +114,9 @@ impl LiveFeed {
             let each = self.languages.iter();
             let captions =
                 each.flat_map(|&language| [scene.caption(language), scene.short_caption(language)]);
-            Shot { clip: frames, captions: captions.collect() }
+            let ellipses = scene.ellipses(&self.window);
+            let mask = Mask::gaussian(&ellipses, self.window.width / 8, self.window.height / 8);
+            Shot { clip: frames, captions: captions.collect(), mask }
         };
         numbers.map(shot).collect()
     }
@@ -128,7 +132,7 @@ impl Encoding {
         match EncoderFiles::find(&about.encoder) {
             Ok(files) => {
                 let encoder = RgbaEncoder::load(&files, kind, device, watch);
-                encoder.map(Self::Rgba).map_err(explain)
+                encoder.map(|encoder| Self::Rgba(Box::new(encoder))).map_err(explain)
             }
             Err(error) if error.kind() == ErrorKind::ModelIncomplete => {
                 let set = find_base_autoencoder(&about.encoder).map_err(explain)?;
@@ -200,17 +204,13 @@ impl Feed for LiveFeed {
 
     fn batch(&self, raw: &Self::Raw, draws: &Draws) -> Result<LatentBatch> {
         let networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
-        let masks = match networks.encoder {
-            Encoding::Rgba(_) => {
-                let each =
-                    raw.iter().map(|shot| masks_of(&shot.clip)).collect::<Result<Vec<_>>>()?;
-                Some(Tensor::f_stack(&each, 0).map_err(explain)?)
-            }
-            Encoding::Base(_) => None,
-        };
         let make = || -> wan_alpha_core::Result<LatentBatch> {
             let _guard = wan_alpha_core::tch::no_grad_guard();
             let latents = networks.encoder.latents(raw, draws, networks.placement)?;
+            let masks = match networks.encoder {
+                Encoding::Rgba(_) => Some(masks(raw)?),
+                Encoding::Base(_) => None,
+            };
             let ids = raw.iter().enumerate().map(|(place, shot)| {
                 let which = draws.index(&format!("caption {place}"), shot.captions.len() as u64);
                 let caption = shot.captions.get(which as usize).map_or("", String::as_str);
@@ -228,4 +228,13 @@ impl Feed for LiveFeed {
         };
         make().map_err(explain)
     }
+}
+
+/// `[b, t, h, w]`
+fn masks(shots: &[Shot]) -> wan_alpha_core::Result<Tensor> {
+    let each = shots.iter().map(|Shot { mask, .. }| {
+        let shape = mask.shape().map(|side| side as i64);
+        Ok(Tensor::f_from_slice(mask.values())?.f_view(shape)?)
+    });
+    Ok(Tensor::f_stack(&each.collect::<wan_alpha_core::Result<Vec<_>>>()?, 0)?)
 }

@@ -396,7 +396,7 @@ impl Settings {
         ensure!(self.every.keep > 0, "every.keep: at least one state must be kept");
         match &self.task {
             Task::BaseVae(BaseVae { dim, start, .. }) => ensure!(
-                dim.is_some() != !start.is_empty(),
+                dim.is_some() == start.is_empty(),
                 "task: give either `dim`, to start from nothing, or `start`, files to go on from"
             ),
             Task::RgbaVae(task) => {
@@ -407,7 +407,7 @@ impl Settings {
                 ensure!(task.rank > 0, "task.rank: expected at least 1, found {}", task.rank);
             }
             Task::Transformer(task) => ensure!(
-                task.dit.is_some() != !task.base.is_empty(),
+                task.dit.is_some() == task.base.is_empty(),
                 "task: give either `dit`, sizes to start from nothing, or `base`, files"
             ),
             Task::Dora(task) => {

@@ -10,7 +10,6 @@ use wan_alpha_core::weights::TensorFile;
 use wan_alpha_take::Mask;
 use wan_alpha_take::fit::{Compressor, FitSettings};
 
-use crate::data::clip::RgbaClip;
 use crate::data::set::Bucketed;
 use crate::exit::{Exit, OrExit};
 use crate::model::explain;
@@ -90,9 +89,22 @@ impl Frames {
         self.failed.take()
     }
 
-    /// See [`masks`].
+    /// The masks of training: zero where nothing is solid enough for an ellipse.
     pub(super) fn mask(self) -> Result<Tensor> {
-        masks(self.coverage)
+        let coverage = self.coverage.finish().or_exit(Exit::BadInput)?;
+        let [frames, height, width] = coverage.shape();
+        let mut values = Vec::with_capacity(frames * height * width);
+        for fit in coverage.fit(FitSettings::TRAINING.rounds) {
+            match fit {
+                Some(fit) => {
+                    let mask = Mask::of_grid_ellipses(&[fit.ellipse], width, height);
+                    values.extend_from_slice(mask.values());
+                }
+                None => values.resize(values.len() + height * width, 0.0),
+            }
+        }
+        let size = [frames, height, width].map(|side| side as i64);
+        Ok(Tensor::f_from_slice(&values)?.f_view(size)?)
     }
 
     fn read_next(&mut self) -> Result<Vec<f32>> {
@@ -123,32 +135,4 @@ impl Clip for Frames {
             }
         }
     }
-}
-
-/// The masks of a clip in memory; see [`masks`].
-pub(crate) fn masks_of(clip: &RgbaClip) -> Result<Tensor> {
-    let threshold = FitSettings::TRAINING.threshold;
-    let mut coverage = Compressor::new(clip.width, clip.height, threshold)?;
-    for frame in 0..clip.frames {
-        coverage.push(&clip.alpha(frame))?;
-    }
-    masks(coverage)
-}
-
-/// The masks of training, `[t, h, w]`: zero where nothing is solid enough for an ellipse.
-fn masks(coverage: Compressor) -> Result<Tensor> {
-    let coverage = coverage.finish().or_exit(Exit::BadInput)?;
-    let [frames, height, width] = coverage.shape();
-    let mut values = Vec::with_capacity(frames * height * width);
-    for fit in coverage.fit(FitSettings::TRAINING.rounds) {
-        match fit {
-            Some(fit) => {
-                let mask = Mask::of_grid_ellipses(&[fit.ellipse], width, height);
-                values.extend_from_slice(mask.values());
-            }
-            None => values.resize(values.len() + height * width, 0.0),
-        }
-    }
-    let size = [frames, height, width].map(|side| side as i64);
-    Ok(Tensor::f_from_slice(&values)?.f_view(size)?)
 }
