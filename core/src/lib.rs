@@ -4,7 +4,8 @@
 //! ([`text`]), noise whose mean is raised outside an ellipse ([`noise`]) is denoised by the
 //! diffusion transformer ([`dit`]) under a sampler ([`sampler`]), and the latent is decoded twice,
 //! to colour and to alpha ([`vae`]). [`generate`] is the whole path, [`encode`] the way back from a
-//! clip to its latent; [`weights`] finds and reads the model, and [`train`] makes one.
+//! clip to its latent; [`weights`] finds and reads the model, [`train`] makes one, and [`metrics`]
+//! says how near two pictures are.
 //!
 //! Invariants:
 //! - no weights file can run code (`weights::pickle`, its tests);
@@ -20,6 +21,7 @@ pub mod encode;
 mod error;
 pub mod generate;
 pub mod linear;
+pub mod metrics;
 pub mod noise;
 pub mod sampler;
 pub mod text;
