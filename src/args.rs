@@ -6,6 +6,7 @@
 
 mod data;
 mod train;
+mod eval;
 
 use std::fs;
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ pub(crate) use data::{
     CacheSet, CaptionSet, CheckSet, DataCommand, Languages, OneLanguage, Procedural,
 };
 pub(crate) use train::Train;
+pub(crate) use eval::{EvalCommand, EvalReconstruction, EvalTakes, Report};
 
 /// Text to RGBA video with the Wan-Alpha model.
 #[derive(Debug, Parser)]
@@ -78,6 +80,10 @@ pub(crate) enum Command {
 
     /// Turn a latent into an RGBA clip
     Decode(Decode),
+
+    /// Measure clips and takes
+    #[command(subcommand)]
+    Eval(EvalCommand),
 
     /// Whether all that a take needs is there and works, and what to do about what is not
     Doctor {

@@ -13,6 +13,7 @@ mod ellipse;
 mod encode;
 mod engine;
 mod environment;
+mod eval;
 mod exit;
 mod interrupt;
 mod latent_file;
@@ -82,6 +83,7 @@ fn run(cli: Cli, progress: &Progress) -> Result<()> {
         Command::Train(args) => train::run(&args, &environment, progress, &console),
         Command::Encode(args) => encode::run(&args, &environment, progress, &console),
         Command::Decode(args) => decode::run(&args, &environment, progress, &console),
+        Command::Eval(command) => eval::run(&command, &environment, progress, &console),
         Command::Model(command) => model::run(&command, &environment, progress, &console),
     }
 }

@@ -50,7 +50,7 @@ pub(crate) fn run(
 }
 
 /// A take by its key, or by the beginning of it.
-fn find(store: &Store, text: &str, watch: &dyn Watch) -> Result<Take> {
+pub(crate) fn find(store: &Store, text: &str, watch: &dyn Watch) -> Result<Take> {
     let key = match text.parse::<TakeKey>() {
         Ok(key) => key,
         Err(_) => by_beginning(store, text)?,

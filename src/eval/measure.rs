@@ -1,0 +1,141 @@
+//! What can be measured of a clip from its frames alone, as they pass by.
+
+mod alpha;
+mod hue;
+mod interpolation;
+mod kind;
+mod motion;
+mod place;
+
+use anyhow::Result;
+use wan_alpha_take::Ellipse;
+
+use super::clip::Frame;
+pub(super) use hue::{Colour, Hue};
+pub(super) use kind::{Features, confusion, told_apart};
+pub(super) use place::{Placement, latent_frames_in};
+
+use alpha::AlphaMeter;
+use hue::HueMeter;
+use kind::KindMeter;
+use motion::MotionMeter;
+use place::PlaceMeter;
+
+/// Every measure at work on one clip.
+pub(super) struct Meter {
+    motion: MotionMeter,
+    alpha: AlphaMeter,
+    place: PlaceMeter,
+    hue: HueMeter,
+    kind: KindMeter,
+    track: Option<Vec<Ellipse>>,
+}
+
+/// What they came to. `None` where there is nothing to measure by.
+#[derive(Clone, Debug)]
+pub(super) struct Measured {
+    pub(super) temporal_flickering: Option<f64>,
+    pub(super) smoothness: Option<f64>,
+    pub(super) alpha_flicker: Option<f64>,
+    pub(super) coverage: f64,
+    pub(super) soft: Option<f64>,
+    pub(super) leak: Option<f64>,
+    pub(super) holes: Option<f64>,
+    pub(super) halo: Option<f64>,
+    pub(super) placement: Placement,
+    pub(super) hue: Hue,
+    pub(super) features: Option<Features>,
+}
+
+impl Meter {
+    /// For a clip of frames of this size; `track` has an ellipse for each of its latent frames.
+    pub(super) fn new(
+        [frames, width, height]: [usize; 3],
+        track: Option<Vec<Ellipse>>,
+    ) -> Result<Self> {
+        Ok(Self {
+            motion: MotionMeter::default(),
+            alpha: AlphaMeter::default(),
+            place: PlaceMeter::new([frames, width, height])?,
+            hue: HueMeter::default(),
+            kind: KindMeter::default(),
+            track,
+        })
+    }
+
+    /// Looks at the next frame.
+    pub(super) fn push(&mut self, frame: &Frame) -> Result<()> {
+        let alpha = frame.alpha();
+        let track = self.track.as_deref().unwrap_or_default();
+        // A clip may be a few frames longer than its latent frames are.
+        let latent = wan_alpha_take::frames::latent_frame_of(frame.index as u32);
+        self.alpha.push(frame, &alpha, track.get(latent).or(track.last()));
+        self.place.push(&alpha)?;
+        self.hue.push(frame);
+        self.kind.push(frame, &alpha);
+        self.motion.push(frame, alpha);
+        Ok(())
+    }
+
+    /// What it came to.
+    pub(super) fn finish(self) -> Result<Measured> {
+        let Self { motion, alpha, place, hue, kind, track } = self;
+        Ok(Measured {
+            temporal_flickering: motion.temporal_flickering(),
+            smoothness: motion.smoothness(),
+            alpha_flicker: motion.alpha_flicker(),
+            coverage: alpha.coverage(),
+            soft: alpha.soft(),
+            leak: alpha.leak(),
+            holes: alpha.holes(),
+            halo: alpha.halo(),
+            placement: place.finish(track.as_deref())?,
+            hue: hue.finish(),
+            features: kind.finish(),
+        })
+    }
+}
+
+/// Clips with known answers.
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Frames of one size, drawn pixel by pixel: frame, x, y.
+    pub(crate) fn clip(
+        [frames, width, height]: [usize; 3],
+        pixel: impl Fn(usize, usize, usize) -> [f32; 4],
+    ) -> Vec<Frame> {
+        let frame = |index| {
+            let places = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
+            let rgba = places.flat_map(|(x, y)| pixel(index, x, y)).collect();
+            Frame::new(index, width, height, rgba)
+        };
+        (0..frames).map(frame).collect()
+    }
+
+    /// 1 within a disc, 0 outside.
+    pub(crate) fn disc(x: usize, y: usize, centre: [f64; 2], radius: f64) -> f32 {
+        let distance = (x as f64 - centre[0]).hypot(y as f64 - centre[1]);
+        if distance <= radius { 1.0 } else { 0.0 }
+    }
+
+    pub(crate) fn measure(frames: &[Frame], track: Option<Vec<Ellipse>>) -> Measured {
+        let first = &frames[0];
+        let mut meter = Meter::new([frames.len(), first.width, first.height], track).unwrap();
+        for frame in frames {
+            meter.push(frame).unwrap();
+        }
+        meter.finish().unwrap()
+    }
+
+    #[test]
+    fn an_empty_clip_still_has_what_can_be_said_of_it() {
+        let measured = measure(&clip([5, 32, 32], |_, _, _| [1.0, 0.0, 0.0, 0.0]), None);
+        assert_eq!(measured.temporal_flickering, Some(1.0));
+        assert_eq!((measured.coverage, measured.alpha_flicker), (0.0, None));
+        assert_eq!((measured.holes, measured.halo, measured.leak), (None, None, None));
+        assert_eq!(measured.hue.angle, None);
+        assert!(measured.features.is_none() && measured.placement.centre_distance.is_none());
+    }
+}

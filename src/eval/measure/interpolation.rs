@@ -1,0 +1,196 @@
+//! The motion between two frames, found by matching blocks from coarse to fine; what a frame
+//! interpolation network does better, but the same everywhere and without weights.
+
+/// A picture of one channel.
+#[derive(Clone, Debug)]
+pub(super) struct Plane {
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) values: Vec<f32>,
+}
+
+/// Side of the blocks that move as one.
+const BLOCK: usize = 8;
+
+/// Pixels around a block that are compared with it.
+const MARGIN: usize = 2;
+
+/// The coarsest picture has no side shorter than this.
+const COARSEST: usize = 24;
+
+/// The way in the coarsest picture, in pixels a frame, along each axis.
+const REACH: isize = 4;
+
+/// The way that is looked at around a guess in each finer picture.
+const NEAR: isize = 2;
+
+/// What a pixel of motion must gain, in levels of 255: flat regions stand still.
+const RELUCTANCE: f32 = 0.02;
+
+/// Pixels a frame: right, down.
+type Step = [isize; 2];
+
+/// Where each block of the frame in the middle comes from, and goes.
+#[derive(Debug)]
+pub(super) struct Motion {
+    width: usize,
+    height: usize,
+    /// Blocks in a row.
+    columns: usize,
+    steps: Vec<Step>,
+}
+
+/// The motion of what lies in the middle between two frames of the same size, to the whole pixel a
+/// frame: at p there is what is at p − step in `from` and at p + step in `to`.
+pub(super) fn motion_between(from: &Plane, to: &Plane) -> Motion {
+    let mut pyramid = vec![(from.clone(), to.clone())];
+    while let Some((a, b)) = pyramid.last()
+        && a.width.min(a.height) >= 2 * COARSEST
+    {
+        let halves = (a.halved(), b.halved());
+        pyramid.push(halves);
+    }
+    let mut motion: Option<Motion> = None;
+    while let Some((a, b)) = pyramid.pop() {
+        motion = Some(refined(&a, &b, motion.as_ref()));
+    }
+    motion.unwrap_or(Motion { width: 0, height: 0, columns: 0, steps: Vec::new() })
+}
+
+fn refined(from: &Plane, to: &Plane, coarse: Option<&Motion>) -> Motion {
+    let (width, height) = (from.width, from.height);
+    let [columns, rows] = [width.div_ceil(BLOCK), height.div_ceil(BLOCK)];
+    let mut steps = Vec::with_capacity(columns * rows);
+    for block in 0..columns * rows {
+        let [column, row] = [block % columns, block / columns];
+        let cost = |step: Step| cost(from, to, [column * BLOCK, row * BLOCK], step);
+        let mut best = ([0, 0], cost([0, 0]));
+        let mut offer = |step: Step| {
+            let cost = cost(step);
+            if cost < best.1 {
+                best = (step, cost);
+            }
+        };
+        let reach = match coarse {
+            None => REACH,
+            Some(coarse) => {
+                coarse.guesses([column, row]).into_iter().for_each(&mut offer);
+                NEAR
+            }
+        };
+        let centre = best.0;
+        for y in -reach..=reach {
+            for x in -reach..=reach {
+                let step = [centre[0] + x, centre[1] + y];
+                let cost = cost(step);
+                if cost < best.1 {
+                    best = (step, cost);
+                }
+            }
+        }
+        steps.push(best.0);
+    }
+    Motion { width, height, columns, steps }
+}
+
+/// The mean difference around a block, and what the way costs.
+fn cost(from: &Plane, to: &Plane, [left, top]: [usize; 2], [right, down]: Step) -> f32 {
+    let columns = left.saturating_sub(MARGIN)..(left + BLOCK + MARGIN).min(from.width);
+    let rows = top.saturating_sub(MARGIN)..(top + BLOCK + MARGIN).min(from.height);
+    let count = (columns.len() * rows.len()) as f32;
+    let mut sum = 0.0;
+    for y in rows {
+        let (above, below) = (from.row(y as isize - down), to.row(y as isize + down));
+        for x in columns.clone() {
+            let x = x as isize;
+            sum += (above[from.column(x - right)] - below[to.column(x + right)]).abs();
+        }
+    }
+    sum / count + RELUCTANCE * (right.abs() + down.abs()) as f32
+}
+
+impl Plane {
+    fn row(&self, y: isize) -> &[f32] {
+        let y = y.clamp(0, self.height as isize - 1) as usize;
+        &self.values[y * self.width..][..self.width]
+    }
+
+    fn column(&self, x: isize) -> usize {
+        x.clamp(0, self.width as isize - 1) as usize
+    }
+
+    fn halved(&self) -> Self {
+        let (width, height) = (self.width / 2, self.height / 2);
+        let pixel = |place: usize| {
+            let (x, y) = (place % width * 2, place / width * 2);
+            let at = |x: usize, y: usize| self.values[y * self.width + x];
+            (at(x, y) + at(x + 1, y) + at(x, y + 1) + at(x + 1, y + 1)) / 4.0
+        };
+        Self { width, height, values: (0..width * height).map(pixel).collect() }
+    }
+}
+
+impl Motion {
+    /// What this coarser motion says of a block of the next finer picture, and of those around it.
+    fn guesses(&self, [column, row]: [usize; 2]) -> Vec<Step> {
+        let rows = self.steps.len() / self.columns.max(1);
+        let (column, row) = (column as isize / 2, row as isize / 2);
+        let near = [[0, 0], [-1, 0], [1, 0], [0, -1], [0, 1]];
+        let steps = near.iter().filter_map(|[x, y]| {
+            let (x, y) = (column + x, row + y);
+            let inside = (0..self.columns as isize).contains(&x) && (0..rows as isize).contains(&y);
+            let at = y * self.columns as isize + x;
+            inside.then(|| self.steps.get(at as usize)).flatten()
+        });
+        steps.map(|[x, y]| [2 * x, 2 * y]).collect()
+    }
+
+    /// For each pixel of the frame in the middle: its place, where it comes from in the first frame,
+    /// and where it goes in the last.
+    pub(super) fn for_each(&self, mut see: impl FnMut(usize, usize, usize)) {
+        let place = |x: isize, y: isize| {
+            let x = x.clamp(0, self.width as isize - 1);
+            let y = y.clamp(0, self.height as isize - 1);
+            y as usize * self.width + x as usize
+        };
+        for y in 0..self.height {
+            for x in 0..self.width {
+                let [right, down] = self.steps[y / BLOCK * self.columns + x / BLOCK];
+                let (x, y) = (x as isize, y as isize);
+                see(place(x, y), place(x - right, y - down), place(x + right, y + down));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pattern without repetition, moved.
+    fn pattern([right, down]: Step) -> Plane {
+        let value = |x: isize, y: isize| {
+            let (x, y) = ((x - right) as f32, (y - down) as f32);
+            128.0 + 60.0 * (x * 0.21 + (y * 0.13).sin()).sin() + 50.0 * (y * 0.17 - x * 0.05).cos()
+        };
+        let values = (0..96).flat_map(|y| (0..128).map(move |x| value(x, y))).collect();
+        Plane { width: 128, height: 96, values }
+    }
+
+    #[test]
+    fn a_moved_pattern_is_followed_however_it_moves() {
+        for step in [[0, 0], [1, 0], [-3, 2], [9, -6]] {
+            let [x, y] = step;
+            let motion = motion_between(&pattern([-x, -y]), &pattern(step));
+            let inner = (3..9).flat_map(|row| (3..13).map(move |column| row * 16 + column));
+            let right = inner.clone().filter(|&block| motion.steps[block] == step).count();
+            assert!(right == inner.count(), "{step:?}: {:?}", motion.steps);
+        }
+    }
+
+    #[test]
+    fn what_is_flat_stands_still() {
+        let flat = Plane { width: 30, height: 50, values: vec![7.0; 1500] };
+        assert!(motion_between(&flat, &flat).steps.iter().all(|step| *step == [0, 0]));
+    }
+}

@@ -1,0 +1,283 @@
+//! `wan-alpha eval reconstruction`: a clip beside what was made of it, or beside what an autoencoder
+//! makes of it (the paper's table 3).
+
+use std::path::Path;
+
+use anyhow::{Result, anyhow, ensure};
+use serde_json::{Map, json};
+use wan_alpha_core::Watch;
+use wan_alpha_core::encode::{Clip as _, ClipShape, Options, encode};
+use wan_alpha_core::generate::{self, Sink, SinkError};
+use wan_alpha_core::metrics::Lpips;
+use wan_alpha_core::tch::{Device, Kind};
+use wan_alpha_core::vae::Corner;
+use wan_alpha_core::weights::{Decoders, EncoderFiles};
+use wan_alpha_take::Precision;
+use wan_alpha_take::environment::Environment;
+
+use super::clip::{Frame, images_of};
+use super::nearness::{Near, Nearness};
+use super::table::{Best, Cell, Column, Row, Table};
+use super::thumb::{Strip, Thumb, is_shown};
+use crate::args::EvalReconstruction;
+use crate::console::Console;
+use crate::exit::{Exit, OrExit};
+use crate::model::{Chosen, explain};
+use crate::progress::Progress;
+use crate::rgba_sequence::RgbaSequence;
+
+/// Measures the clips that `args` name.
+pub(super) fn run(
+    args: &EvalReconstruction,
+    environment: &Environment,
+    progress: &Progress,
+    console: &Console<'_>,
+) -> Result<()> {
+    let device = args.device.open(&environment.libraries).map_err(explain)?;
+    let lpips = match &args.lpips[..] {
+        [trunk, heads] => Some(Lpips::open(trunk, heads, device).map_err(explain)?),
+        _ => None,
+    };
+    let bench = Bench { args, device, lpips: lpips.as_ref(), console };
+    let rows = if args.model.is_empty() {
+        let [truth, made] = &args.clips[..] else {
+            return Err(anyhow!(
+                "{} clips are given: expected the true one and the one made of it (TRUTH MADE), or \
+                 --model to make it",
+                args.clips.len()
+            ))
+            .or_exit(Exit::BadInput);
+        };
+        vec![bench.compare(truth, made)?]
+    } else {
+        let chosen = Chosen::of(&args.model, &environment.models)?;
+        let encoder = EncoderFiles::find(&chosen.paths).map_err(explain)?;
+        let decoders = Decoders::find(&chosen.paths).map_err(explain)?;
+        let round = |truth: &std::path::PathBuf| bench.round_trip(truth, &encoder, &decoders);
+        args.clips.iter().map(round).collect::<Result<_>>()?
+    };
+    let mut table = Table {
+        title: "Reconstruction",
+        columns: COLUMNS.to_vec(),
+        rows,
+        summary: Vec::new(),
+        notes: notes(args.over, lpips.as_ref()),
+    };
+    if lpips.is_none() {
+        table.columns.truncate(COLUMNS.len() - 2);
+    }
+    if table.rows.len() > 1 {
+        table.summary = table.means();
+    }
+    super::tell(&table, &args.report, progress)
+}
+
+const COLUMNS: [Column; 6] = [
+    column(
+        "colour_psnr",
+        "colour PSNR",
+        Best::High,
+        2,
+        "PSNR in decibels of colour, softly rendered; errors pooled over the clip",
+    ),
+    column(
+        "alpha_psnr",
+        "alpha PSNR",
+        Best::High,
+        2,
+        "PSNR in decibels of alpha; errors pooled over the clip",
+    ),
+    column(
+        "colour_ssim",
+        "colour SSIM",
+        Best::High,
+        4,
+        "SSIM of colour, softly rendered: Gaussian window 11, sigma 1.5; mean over channels and frames",
+    ),
+    column("alpha_ssim", "alpha SSIM", Best::High, 4, "SSIM of alpha, by the same window"),
+    column(
+        "colour_lpips",
+        "colour LPIPS",
+        Best::Low,
+        4,
+        "LPIPS 0.1 of colour, softly rendered; mean over frames",
+    ),
+    column(
+        "alpha_lpips",
+        "alpha LPIPS",
+        Best::Low,
+        4,
+        "LPIPS 0.1 of alpha as a grey picture; mean over frames",
+    ),
+];
+
+const fn column(
+    id: &'static str,
+    head: &'static str,
+    best: Best,
+    digits: usize,
+    about: &'static str,
+) -> Column {
+    Column { id, head, about, best, digits }
+}
+
+fn notes(over: Option<Corner>, lpips: Option<&Lpips>) -> Vec<String> {
+    let over = match over {
+        Some(corner) => format!("colour is softly rendered over {}", corner.name()),
+        None => "colour is softly rendered over each of the eight corner colours, which the \
+                 autoencoder is trained over, and the mean taken"
+            .to_owned(),
+    };
+    let lpips = match lpips {
+        Some(lpips) => format!("LPIPS is by {}", lpips.trunk().name()),
+        None => {
+            "LPIPS is left out: it needs --lpips TRUNK HEADS, torchvision's weights of AlexNet \
+                 or VGG16 and the heads of the package lpips"
+                .to_owned()
+        }
+    };
+    vec![over, lpips]
+}
+
+struct Bench<'a> {
+    args: &'a EvalReconstruction,
+    device: Device,
+    lpips: Option<&'a Lpips>,
+    console: &'a Console<'a>,
+}
+
+impl Bench<'_> {
+    fn open(&self, path: &Path) -> Result<RgbaSequence> {
+        RgbaSequence::find(&[images_of(path)], self.args.reading.alpha)
+    }
+
+    /// Two clips that are there.
+    fn compare(&self, truth: &Path, made: &Path) -> Result<Row> {
+        let mut made_clip = self.open(made)?;
+        let mut pair = self.pair(truth)?;
+        let (found, expected) = (made_clip.shape(), pair.shape);
+        let words = |shape: ClipShape| {
+            format!("{} frames of {} × {}", shape.frames, shape.width, shape.height)
+        };
+        if found != expected {
+            return Err(anyhow!(
+                "{} has {}, {} has {}: they must be alike",
+                made.display(),
+                words(found),
+                truth.display(),
+                words(expected)
+            ))
+            .or_exit(Exit::BadInput);
+        }
+        for _ in 0..expected.frames {
+            if !self.console.go_on() {
+                return Err(anyhow!("cancelled while comparing")).or_exit(Exit::Cancelled);
+            }
+            pair.add(made_clip.read_next()?)?;
+        }
+        Ok(pair.row(truth, self.console))
+    }
+
+    /// A clip and what the model makes of it.
+    fn round_trip(&self, truth: &Path, encoder: &EncoderFiles, decoders: &Decoders) -> Result<Row> {
+        let mut clip = self.open(truth)?;
+        let kind = if self.args.dtype == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
+        let options = Options { background: self.args.background, kind, device: self.device };
+        let latent = encode(encoder, options, &mut clip, self.console);
+        if let Some(error) = clip.failure() {
+            return Err(error);
+        }
+        let latent = latent.map_err(explain)?;
+        let mut sink = PairSink { pair: self.pair(truth)?, failed: None };
+        let decoded = generate::decode(decoders, self.device, &latent, &mut sink, self.console);
+        if let Some(error) = sink.failed {
+            return Err(error);
+        }
+        decoded.map_err(explain)?;
+        Ok(sink.pair.row(truth, self.console))
+    }
+
+    fn pair(&self, truth: &Path) -> Result<Pair<'_>> {
+        let clip = self.open(truth)?;
+        let strip = |label| Strip { label, thumbs: Vec::new() };
+        Ok(Pair {
+            shape: clip.shape(),
+            truth: clip,
+            nearness: Nearness::new(self.args.over, self.lpips),
+            strips: [strip("truth"), strip("made")],
+            next: 0,
+        })
+    }
+}
+
+/// A true clip, read beside what was made of it.
+struct Pair<'a> {
+    truth: RgbaSequence,
+    shape: ClipShape,
+    nearness: Nearness<'a>,
+    strips: [Strip; 2],
+    next: usize,
+}
+
+impl Pair<'_> {
+    fn add(&mut self, made: Vec<f32>) -> Result<()> {
+        let ClipShape { frames, width, height } = self.shape;
+        let frame = |rgba| Frame::new(self.next, width, height, rgba);
+        let (truth, made) = (frame(self.truth.read_next()?), frame(made));
+        ensure!(truth.rgba.len() == made.rgba.len(), "frame {} is of another size", self.next);
+        self.nearness.add(&made, &truth)?;
+        if is_shown(self.next, frames) {
+            for (strip, frame) in self.strips.iter_mut().zip([&truth, &made]) {
+                strip.thumbs.push(Thumb::of(frame)?);
+            }
+        }
+        self.next += 1;
+        Ok(())
+    }
+
+    fn row(self, path: &Path, watch: &dyn Watch) -> Row {
+        if let Some(words) = self.truth.clipped() {
+            watch.warn(&words);
+        }
+        let Near { colour_psnr, alpha_psnr, colour_ssim, alpha_ssim, colour_lpips, alpha_lpips } =
+            self.nearness.finish();
+        let ClipShape { frames, width, height } = self.shape;
+        let mut more = Map::new();
+        more.insert(
+            "shape".to_owned(),
+            json!({ "frames": frames, "width": width, "height": height }),
+        );
+        let numbers = [
+            Some(colour_psnr),
+            Some(alpha_psnr),
+            colour_ssim,
+            alpha_ssim,
+            colour_lpips,
+            alpha_lpips,
+        ];
+        Row {
+            name: path.display().to_string(),
+            prompt: None,
+            cells: numbers.map(Cell::from).to_vec(),
+            strips: self.strips.into(),
+            more,
+        }
+    }
+}
+
+/// Measures frames as the decoders make them.
+struct PairSink<'a> {
+    pair: Pair<'a>,
+    /// Why a frame was not taken; the model knows only that it was not.
+    failed: Option<anyhow::Error>,
+}
+
+impl Sink for PairSink<'_> {
+    fn frame(&mut self, frame: generate::Frame<'_>) -> Result<(), SinkError> {
+        self.pair.add(frame.rgba.to_vec()).map_err(|error| {
+            let text = format!("{error:#}");
+            self.failed = Some(error);
+            text.into()
+        })
+    }
+}

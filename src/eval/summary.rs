@@ -1,0 +1,138 @@
+//! What many takes come to together: whether subjects are where they were asked to be, have the
+//! colour they were asked in, and look like their kind. A draft model is judged by this.
+
+use serde_json::json;
+
+use super::measure::{confusion, told_apart};
+use super::table::{Best, Cell, Column, Sum, Table};
+use super::takes::Judged;
+
+/// Fewer takes than this correlate by chance.
+const ENOUGH: usize = 3;
+
+const CORRELATION_X: Column = column(
+    "centre_correlation_x",
+    "centre correlation x",
+    3,
+    "correlation over takes of asked and found centre, left to right; each the mean over time",
+);
+const CORRELATION_Y: Column = column(
+    "centre_correlation_y",
+    "centre correlation y",
+    3,
+    "correlation over takes of asked and found centre, bottom to top; each the mean over time",
+);
+const COLOUR: Column = column(
+    "colour_right",
+    "colour right, %",
+    1,
+    "takes whose dominant hue has the name that was asked for, in percent",
+);
+const KIND: Column = column(
+    "kind_right",
+    "kind right, %",
+    1,
+    "takes nearest to another of their own kind, in percent: one nearest neighbour in simple image \
+     statistics that know neither place, size nor hue, the take itself left out",
+);
+
+const fn column(
+    id: &'static str,
+    head: &'static str,
+    digits: usize,
+    about: &'static str,
+) -> Column {
+    Column { id, head, about, best: Best::High, digits }
+}
+
+/// Adds what there are labels for, behind the means of single takes.
+pub(super) fn add(table: &mut Table, judged: &[Judged]) {
+    let centres: Vec<[[f64; 2]; 2]> =
+        judged.iter().filter_map(|one| one.measured.placement.centres).collect();
+    for (axis, column) in [CORRELATION_X, CORRELATION_Y].into_iter().enumerate() {
+        let pairs: Vec<[f64; 2]> =
+            centres.iter().map(|[asked, found]| [asked[axis], found[axis]]).collect();
+        if let Some(value) = correlation(&pairs) {
+            table.summary.push(Sum { column, value: Cell::Number(value), of: pairs.len() });
+        }
+    }
+    let colours = judged.iter().filter_map(|one| {
+        let asked = one.asked.as_ref()?.colour?;
+        Some(one.measured.hue.colour == Some(asked))
+    });
+    push_share(table, COLOUR, colours.collect());
+
+    let kinds: Vec<_> = judged
+        .iter()
+        .filter_map(|one| {
+            let kind = one.asked.as_ref()?.kind.as_deref()?;
+            Some((one.measured.features, kind))
+        })
+        .collect();
+    let nearest = told_apart(&kinds);
+    let names: Vec<&str> = kinds.iter().map(|(_, kind)| *kind).collect();
+    let right = names.iter().zip(&nearest).map(|(kind, found)| *found == Some(kind));
+    // One of one kind is nearest to nothing of its own.
+    if names.iter().any(|name| *name != names[0]) {
+        push_share(table, KIND, right.collect());
+        let counts = confusion(&names, &nearest);
+        let labelled = judged
+            .iter()
+            .zip(&mut table.rows)
+            .filter(|(one, _)| one.asked.as_ref().is_some_and(|asked| asked.kind.is_some()));
+        for ((_, row), nearest) in labelled.zip(&nearest) {
+            row.more.insert("nearest_kind".to_owned(), json!(nearest));
+        }
+        let words = counts.iter().map(|(kind, found)| {
+            let found = found.iter().map(|(other, count)| format!("{other} {count}"));
+            format!("{kind}: {}", found.collect::<Vec<_>>().join(", "))
+        });
+        table.notes.push(format!("nearest kinds: {}", words.collect::<Vec<_>>().join("; ")));
+    }
+}
+
+fn push_share(table: &mut Table, column: Column, right: Vec<bool>) {
+    if right.is_empty() {
+        return;
+    }
+    let share = right.iter().filter(|right| **right).count() as f64 / right.len() as f64;
+    table.summary.push(Sum { column, value: Cell::Number(100.0 * share), of: right.len() });
+}
+
+/// Pearson's; `None` of too few, or where all were asked for at one place.
+fn correlation(pairs: &[[f64; 2]]) -> Option<f64> {
+    if pairs.len() < ENOUGH {
+        return None;
+    }
+    let mean =
+        |place: usize| pairs.iter().map(|pair| pair[place]).sum::<f64>() / pairs.len() as f64;
+    let (a, b) = (mean(0), mean(1));
+    let (mut aa, mut bb, mut ab) = (0.0, 0.0, 0.0);
+    for [x, y] in pairs {
+        aa += (x - a).powi(2);
+        bb += (y - b).powi(2);
+        ab += (x - a) * (y - b);
+    }
+    // Rounding is no motion.
+    if aa < 1e-12 {
+        return None;
+    }
+    Some(if bb > 0.0 { ab / (aa * bb).sqrt() } else { 0.0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn correlation_is_pearson_s() {
+        let line: Vec<[f64; 2]> = (0..5).map(|i| [i as f64, 0.3 - 2.0 * i as f64]).collect();
+        assert!((correlation(&line).unwrap() + 1.0).abs() < 1e-12);
+        // 1, 2, 3, 4 with 1, 3, 2, 4: 0.8.
+        let known = [[1.0, 1.0], [2.0, 3.0], [3.0, 2.0], [4.0, 4.0]];
+        assert!((correlation(&known).unwrap() - 0.8).abs() < 1e-12);
+        assert_eq!(correlation(&[[0.5, 0.1], [0.5, 0.9], [0.5, 0.4]]), None);
+        assert_eq!(correlation(&[[0.1, 0.5], [0.5, 0.5], [0.9, 0.5]]), Some(0.0));
+        assert_eq!(correlation(&line[..2]), None);
+    }
+}

@@ -1,0 +1,272 @@
+//! `wan-alpha eval takes`: finished takes, or clips of any other system, measured alike.
+
+use std::path::Path;
+
+use anyhow::{Result, anyhow};
+use serde_json::{Map, json};
+use wan_alpha_core::Watch;
+use wan_alpha_take::environment::Environment;
+use wan_alpha_take::store::Store;
+
+use super::asked::{Asked, Which};
+use super::clip::{Clip, folders};
+use super::measure::{Measured, Meter, latent_frames_in};
+use super::summary;
+use super::table::{Best, Cell, Column, Row, Table};
+use super::thumb::{Strip, Thumb, is_shown};
+use crate::args::EvalTakes;
+use crate::console::Console;
+use crate::exit::{Exit, OrExit};
+use crate::progress::Progress;
+
+/// A measured clip, with what was asked of it.
+pub(super) struct Judged {
+    pub(super) measured: Measured,
+    pub(super) asked: Option<Asked>,
+}
+
+/// Measures the takes that `args` name.
+pub(super) fn run(
+    args: &EvalTakes,
+    environment: &Environment,
+    progress: &Progress,
+    console: &Console<'_>,
+) -> Result<()> {
+    let asked = args.asked.as_deref().map(Asked::read).transpose()?;
+    let clips = gather(args, asked.as_deref(), environment, console)?;
+    let many = clips.len();
+    let (mut rows, mut judged) = (Vec::new(), Vec::new());
+    for (index, (clip, asked)) in clips.into_iter().enumerate() {
+        progress.update("takes", index, many);
+        let (row, one) = judge(clip, asked, console)?;
+        rows.push(row);
+        judged.push(one);
+    }
+    let columns: Vec<Column> = COLUMNS.iter().map(|(column, _)| *column).collect();
+    let mut table = Table {
+        title: "Takes",
+        columns,
+        rows,
+        summary: Vec::new(),
+        notes: NOTES.map(str::to_owned).to_vec(),
+    };
+    table.summary = table.means();
+    summary::add(&mut table, &judged);
+    super::tell(&table, &args.report, progress)
+}
+
+/// What a reader must know who compares with the literature.
+const NOTES: [&str; 3] = [
+    "temporal flickering is VBench's formula, over white as the paper renders; VBench takes it of \
+     clips that should stand still",
+    "smoothness is VBench's formula of motion smoothness with block matching in place of its \
+     interpolation network: it orders clips, and is no VBench score",
+    "text alignment, aesthetic quality and naturalness need models that judge, and are not measured",
+];
+
+type Measure = (Column, fn(&Measured) -> Cell);
+
+const fn column(id: &'static str, head: &'static str, best: Best, about: &'static str) -> Column {
+    Column { id, head, about, best, digits: 3 }
+}
+
+const fn fine(column: Column) -> Column {
+    Column { digits: 4, ..column }
+}
+
+const COLUMNS: [Measure; 12] = [
+    (
+        fine(column(
+            "temporal_flickering",
+            "flickering",
+            Best::High,
+            "VBench's temporal flickering: (255 − mean absolute difference of consecutive frames) / 255, over white",
+        )),
+        |m| m.temporal_flickering.into(),
+    ),
+    (
+        fine(column(
+            "smoothness",
+            "smoothness",
+            Best::High,
+            "as VBench's motion smoothness, (255 − mean absolute difference of every odd frame and what its neighbours foretell) / 255, by block matching instead of a network",
+        )),
+        |m| m.smoothness.into(),
+    ),
+    (column("coverage", "coverage", Best::Neither, "mean alpha"), |m| Some(m.coverage).into()),
+    (
+        column(
+            "soft",
+            "soft",
+            Best::Neither,
+            "of the pixels with alpha above 0.05, the share below 0.95",
+        ),
+        |m| m.soft.into(),
+    ),
+    (
+        column("leak", "leak", Best::Low, "mean alpha outside the twice enlarged asked ellipse"),
+        |m| m.leak.into(),
+    ),
+    (
+        column(
+            "holes",
+            "holes",
+            Best::Low,
+            "of the filled silhouette (alpha 0.5), the share that is hole; a ring has one by right",
+        ),
+        |m| m.holes.into(),
+    ),
+    (
+        column(
+            "halo",
+            "halo",
+            Best::Low,
+            "how far the colour of soft edges is from that of the opaque pixels within 4 of them, 0 to 1, weighted by alpha",
+        ),
+        |m| m.halo.into(),
+    ),
+    (
+        column(
+            "alpha_flicker",
+            "alpha flicker",
+            Best::Low,
+            "how far alpha is from what its neighbours and the motion foretell, as a share of alpha",
+        ),
+        |m| m.alpha_flicker.into(),
+    ),
+    (
+        column(
+            "centre_distance",
+            "off centre",
+            Best::Low,
+            "mean distance of the fitted ellipse's centre from the asked one's, in frame heights",
+        ),
+        |m| m.placement.centre_distance.into(),
+    ),
+    (
+        column(
+            "ellipse_iou",
+            "ellipse IoU",
+            Best::High,
+            "intersection over union of the fitted and the asked ellipse, within the frame",
+        ),
+        |m| m.placement.iou.into(),
+    ),
+    (
+        column(
+            "follows",
+            "follows",
+            Best::High,
+            "correlation over time of the asked and the fitted centre, where the asked ellipse moves",
+        ),
+        |m| m.placement.follows.into(),
+    ),
+    (
+        column(
+            "colour",
+            "colour",
+            Best::Neither,
+            "name of the dominant hue, weighted by alpha and chroma",
+        ),
+        |m| m.hue.colour.map_or(Cell::Nothing, |colour| Cell::Text(colour.name().to_owned())),
+    ),
+];
+
+/// Every take that was named, and what the table says of it.
+fn gather(
+    args: &EvalTakes,
+    asked: Option<&[Asked]>,
+    environment: &Environment,
+    watch: &dyn Watch,
+) -> Result<Vec<(Clip, Option<Asked>)>> {
+    let store = Store::new(environment.stores.clone());
+    let open = |which: &Which| match which {
+        Which::Key(key) => Clip::of_store(&store, key, watch),
+        Which::Folder(folder) => Clip::of_folder(folder, args.reading.alpha),
+    };
+    let mut named = Vec::new();
+    for text in &args.takes {
+        if Path::new(text).is_dir() {
+            named.extend(folders(Path::new(text))?.into_iter().map(Which::Folder));
+        } else if looks_like_a_key(text) {
+            named.push(Which::Key(text.clone()));
+        } else {
+            return Err(anyhow!(
+                "{text} is neither a folder nor the beginning of a take's key (4 to 64 of 0-9, a-f)"
+            ))
+            .or_exit(Exit::BadInput);
+        }
+    }
+    if args.takes.is_empty() && asked.is_none() {
+        return Err(anyhow!("no takes are named: give keys or folders, or a table with --asked"))
+            .or_exit(Exit::BadInput);
+    }
+    let asked = asked.unwrap_or_default();
+    if args.takes.is_empty() {
+        named.extend(asked.iter().map(|row| row.which.clone()));
+    }
+    let mut clips = Vec::new();
+    for which in &named {
+        let clip = open(which)?;
+        let row = asked.iter().find(|row| row.is_about(&clip.place)).cloned();
+        if row.is_none() && !asked.is_empty() {
+            watch.warn(&format!("{}: --asked has no line about it", clip.name));
+        }
+        clips.push((clip, row));
+    }
+    Ok(clips)
+}
+
+fn looks_like_a_key(text: &str) -> bool {
+    (4..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Looks at one clip once, frame by frame.
+fn judge(mut clip: Clip, asked: Option<Asked>, watch: &dyn Watch) -> Result<(Row, Judged)> {
+    let shape @ [frames, width, height] = clip.shape();
+    let latent_frames = latent_frames_in(frames);
+    let track = match &asked {
+        Some(asked) => asked.track(latent_frames)?,
+        None => None,
+    };
+    let track = track.or_else(|| clip.track.take());
+    if let Some(track) = &track
+        && track.len() != latent_frames
+    {
+        return Err(anyhow!(
+            "{}: {} ellipses were asked for, but {frames} frames are {latent_frames} latent frames, \
+             of one ellipse each",
+            clip.name,
+            track.len()
+        ))
+        .or_exit(Exit::BadInput);
+    }
+    let mut meter = Meter::new(shape, track.clone())?;
+    let mut thumbs = Vec::new();
+    clip.for_each(watch, |frame| {
+        if is_shown(frame.index, frames) {
+            thumbs.push(Thumb::of(&frame)?);
+        }
+        meter.push(&frame)
+    })?;
+    let measured = meter.finish()?;
+
+    let mut more = Map::new();
+    more.insert("shape".to_owned(), json!({ "frames": frames, "width": width, "height": height }));
+    more.insert("asked_ellipses".to_owned(), json!(track));
+    more.insert("found_ellipses".to_owned(), json!(measured.placement.found));
+    more.insert("hue".to_owned(), json!(measured.hue.angle));
+    if let Some(asked) = &asked {
+        let colour = asked.colour.map(|colour| colour.name());
+        more.insert("asked".to_owned(), json!({ "kind": asked.kind, "colour": colour }));
+    }
+    let prompt = asked.as_ref().and_then(|asked| asked.prompt.clone()).or(clip.prompt.take());
+    let row = Row {
+        name: clip.name,
+        prompt,
+        cells: COLUMNS.iter().map(|(_, of)| of(&measured)).collect(),
+        strips: vec![Strip { label: "take", thumbs }],
+        more,
+    };
+    Ok((row, Judged { measured, asked }))
+}

@@ -1,0 +1,254 @@
+//! Clips and takes measured through the command.
+
+// A test says what is wrong by panicking.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use support::model::{DECODERS, VAE};
+use support::reference::Case;
+use tempfile::TempDir;
+use wan_alpha_core::tch::Tensor;
+use wan_alpha_core::weights::TensorFile;
+
+struct Room(TempDir);
+
+impl Room {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wan-alpha"));
+        command.args(arguments).current_dir(self.0.path());
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+        command.env("HOME", self.path("home"));
+        command.env("OMP_WAIT_POLICY", "passive").env("OMP_NUM_THREADS", "1");
+        command.output().unwrap()
+    }
+
+    #[track_caller]
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[track_caller]
+    fn fails(&self, arguments: &[&str], code: i32, words: &[&str]) {
+        let output = self.run(arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(!said.contains("panicked") && output.stdout.is_empty(), "{said}");
+        for word in words {
+            assert!(said.contains(word), "`{word}` is not in: {said}");
+        }
+    }
+
+    #[track_caller]
+    fn json(&self, name: &str) -> Value {
+        serde_json::from_str(&fs::read_to_string(self.path(name)).unwrap()).unwrap()
+    }
+
+    /// Nine frames of 96 × 64 with a disc or a ring of a colour, moving evenly right from a place.
+    fn draw(&self, folder: &str, kind: &str, [r, g, b]: [u8; 3], [x, y]: [f64; 2], way: f64) {
+        fs::create_dir_all(self.path(folder)).unwrap();
+        for frame in 0..9_u32 {
+            let centre = [x + way * f64::from(frame) / 8.0, y];
+            let pixel = |x: u32, y: u32| {
+                let far = (f64::from(x) - centre[0]).hypot(f64::from(y) - centre[1]);
+                let seen = if kind == "ring" { (9.0..=13.0).contains(&far) } else { far <= 13.0 };
+                image::Rgba(if seen { [r, g, b, 255] } else { [0; 4] })
+            };
+            let image = image::RgbaImage::from_fn(96, 64, pixel);
+            image.save(self.path(folder).join(format!("f.{frame:02}.png"))).unwrap();
+        }
+    }
+}
+
+/// Pixels as an ellipse of the artist's.
+fn ellipse([x, y]: [f64; 2]) -> Value {
+    json!({ "x": (x + 0.5) / 96.0, "y": 1.0 - (y + 0.5) / 64.0, "a": 0.5, "b": 0.5, "angle": 0 })
+}
+
+/// Six labelled takes of two kinds, of which the last is not what it says.
+fn labelled(room: &Room) {
+    let takes = [
+        ("ball", "red", [220, 30, 30], [24.0, 24.0], 32.0),
+        ("ball", "blue", [30, 60, 230], [60.0, 30.0], 0.0),
+        ("ball", "green", [30, 180, 50], [40.0, 40.0], 0.0),
+        ("ring", "red", [220, 30, 30], [30.0, 40.0], 24.0),
+        ("ring", "blue", [30, 60, 230], [66.0, 24.0], 0.0),
+        ("ring", "cyan", [250, 220, 30], [50.0, 32.0], 0.0),
+    ];
+    let mut lines = String::new();
+    for (index, (kind, colour, rgb, [x, y], way)) in takes.into_iter().enumerate() {
+        let folder = format!("takes/{index}");
+        room.draw(&folder, kind, rgb, [x, y], way);
+        // The middle of the take frames that each latent frame stands for.
+        let track = [0.0, 2.5, 6.5].map(|frame| ellipse([x + way * frame / 8.0, y]));
+        let labels = json!({ "kind": kind, "colour": colour });
+        let prompt = format!("a {colour} {kind}");
+        let line =
+            json!({ "folder": folder, "prompt": prompt, "labels": labels, "ellipse": track });
+        lines += &format!("{line}\n");
+    }
+    fs::write(room.path("asked.jsonl"), lines).unwrap();
+}
+
+#[test]
+fn labelled_takes_are_where_they_were_asked_to_be_in_their_colours_and_kinds() {
+    let room = Room::new();
+    labelled(&room);
+    let lines = room.ok(&[
+        "eval",
+        "takes",
+        "--asked",
+        "asked.jsonl",
+        "--json",
+        "out.json",
+        "--html",
+        "out.html",
+    ]);
+    assert!(lines.contains("colour right, %") && lines.contains("note: smoothness"), "{lines}");
+    let out = room.json("out.json");
+    let of = |id: &str| {
+        out["summary"][id]["value"].as_f64().unwrap_or_else(|| panic!("{id}: {}", out["summary"]))
+    };
+    // Cells of 8 pixels say it to an eighth of the frame's height at worst.
+    assert!(of("centre_distance") < 0.06, "{}", of("centre_distance"));
+    assert!(of("centre_correlation_x") > 0.98 && of("centre_correlation_y") > 0.98);
+    assert!(of("follows") > 0.98);
+    assert_eq!(out["summary"]["follows"]["clips"], 2);
+    assert_eq!((of("leak"), of("kind_right")), (0.0, 100.0));
+    assert!((of("colour_right") - 500.0 / 6.0).abs() < 1e-9);
+    let last = &out["clips"][5];
+    assert_eq!((&last["colour"], &last["asked"]["colour"]), (&json!("yellow"), &json!("cyan")));
+    assert_eq!((&last["nearest_kind"], &last["prompt"]), (&json!("ring"), &json!("a cyan ring")));
+    assert!(last["holes"].as_f64().unwrap() > 0.3 && out["clips"][0]["holes"] == 0.0);
+    assert_eq!(last["found_ellipses"].as_array().unwrap().len(), 3);
+    let page = fs::read_to_string(room.path("out.html")).unwrap();
+    assert!(page.contains("a cyan ring") && page.matches("data:image/png;base64,").count() == 24);
+}
+
+#[test]
+fn a_folder_of_clips_of_another_system_is_measured_without_a_table() {
+    let room = Room::new();
+    room.draw("other/a", "ball", [220, 30, 30], [40.0, 30.0], 0.0);
+    room.draw("other/b", "ball", [220, 30, 30], [20.0, 30.0], 48.0);
+    fs::write(room.path("other/a/prompt.txt"), "a red ball\n").unwrap();
+    let track = json!(vec![ellipse([40.0, 30.0]); 3]);
+    fs::write(room.path("other/a/track.json"), track.to_string()).unwrap();
+    // 8 frames: 4n+1 is the model's affair.
+    fs::remove_file(room.path("other/b/f.08.png")).unwrap();
+    room.ok(&["eval", "takes", "other", "--json", "out.json"]);
+    let out = room.json("out.json");
+    let clips = out["clips"].as_array().unwrap();
+    assert_eq!((&clips[0]["name"], &clips[0]["prompt"]), (&json!("a"), &json!("a red ball")));
+    assert_eq!(clips[0]["temporal_flickering"], 1.0);
+    assert!(clips[0]["ellipse_iou"].as_f64().unwrap() > 0.3);
+    assert_eq!(clips[1]["shape"]["frames"], 8);
+    assert_eq!((&clips[1]["leak"], &clips[1]["ellipse_iou"]), (&Value::Null, &Value::Null));
+    // 6 pixels a frame, all of them foretold.
+    assert!(clips[1]["temporal_flickering"].as_f64().unwrap() < 0.99);
+    assert_eq!(clips[1]["smoothness"], 1.0);
+    assert!(out["summary"].get("kind_right").is_none());
+}
+
+#[test]
+fn a_clip_is_compared_with_another_of_its_shape() {
+    let room = Room::new();
+    room.draw("truth", "ball", [220, 30, 30], [40.0, 30.0], 8.0);
+    room.draw("moved", "ball", [220, 30, 30], [44.0, 30.0], 8.0);
+    room.ok(&["eval", "reconstruction", "truth", "truth", "--json", "same.json"]);
+    let same = room.json("same.json");
+    assert_eq!(same["clips"][0]["colour_psnr"], "inf");
+    assert!((same["clips"][0]["alpha_ssim"].as_f64().unwrap() - 1.0).abs() < 1e-9);
+    assert!(same["notes"].to_string().contains("LPIPS is left out"), "{same}");
+    assert!(same["clips"][0].get("colour_lpips").is_none());
+
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("core/tests/metrics");
+    let file = |name: &str| data.join(name).to_str().unwrap().to_owned();
+    let [trunk, heads] = [file("vgg.pth"), file("vgg-heads.pth")];
+    let line =
+        ["eval", "reconstruction", "truth", "moved", "--over", "white", "--json", "out.json"];
+    let lines = room.ok(&[&line[..], &["--lpips", &trunk, &heads, "--html", "out.html"]].concat());
+    assert!(lines.contains("alpha LPIPS") && lines.contains("over white"), "{lines}");
+    let out = &room.json("out.json")["clips"][0];
+    let of = |id: &str| out[id].as_f64().unwrap();
+    assert!((5.0..20.0).contains(&of("alpha_psnr")) && of("colour_psnr") > of("alpha_psnr"));
+    assert!((0.2..0.98).contains(&of("colour_ssim")));
+    assert!(of("colour_lpips") > 1e-4 && of("alpha_lpips") > 1e-4);
+    let page = fs::read_to_string(room.path("out.html")).unwrap();
+    assert!(page.contains(">truth</span>") && page.contains(">made</span>"));
+}
+
+#[test]
+fn a_model_s_autoencoder_is_measured_as_decode_measures_it() {
+    let room = Room::new();
+    fs::create_dir(room.path("model")).unwrap();
+    let from = Case::named("t2v-euler").model();
+    for part in [VAE, DECODERS] {
+        fs::copy(from.join(part), room.path("model").join(part)).unwrap();
+    }
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/training");
+    let golden = TensorFile::open(&data.join("training-golden.safetensors")).unwrap();
+    let block: Vec<(String, Tensor)> = golden
+        .names()
+        .filter_map(|name| {
+            let own = format!("middle.{}", name.strip_prefix("weights.merge.")?);
+            Some((own, golden.read(name).unwrap()))
+        })
+        .collect();
+    let merge = room.path("model").join("Wan-Alpha-v2-VAE.safetensors");
+    Tensor::write_safetensors(&block, merge).unwrap();
+    room.draw("clip", "ball", [220, 30, 30], [40.0, 30.0], 8.0);
+
+    let model = ["--model", "model"];
+    room.ok(&[&["eval", "reconstruction", "clip", "--json", "out.json"][..], &model].concat());
+    room.ok(&[&["encode", "clip", "--out", "l.safetensors"][..], &model].concat());
+    let decode = ["decode", "l.safetensors", "--out", "back", "--compare", "clip"];
+    room.ok(&[&decode[..], &model].concat());
+    let (found, known) = (room.json("out.json"), room.json("back/take.json"));
+    for id in ["colour_psnr", "alpha_psnr"] {
+        let [found, known] = [&found["clips"][0][id], &known["reconstruction"][id]];
+        let error = found.as_f64().unwrap() - known.as_f64().unwrap();
+        assert!(error.abs() < 1e-3, "{id}: {found} for {known}");
+    }
+    // What was decoded is a take without a request.
+    room.ok(&["eval", "takes", "back"]);
+}
+
+#[test]
+fn mistakes_are_bad_input_in_words() {
+    let room = Room::new();
+    room.draw("a", "ball", [220, 30, 30], [40.0, 30.0], 0.0);
+    room.draw("b", "ball", [220, 30, 30], [40.0, 30.0], 0.0);
+    fs::remove_file(room.path("b/f.08.png")).unwrap();
+    fs::create_dir(room.path("empty")).unwrap();
+    room.fails(&["eval", "reconstruction", "a"], 2, &["TRUTH MADE", "--model"]);
+    room.fails(&["eval", "reconstruction", "a", "b"], 2, &["8 frames", "9 frames", "alike"]);
+    room.fails(&["eval", "takes", "empty"], 2, &["empty has neither"]);
+    room.fails(&["eval", "takes", "no-such"], 2, &["neither a folder nor"]);
+    room.fails(&["eval", "takes", "abcd1234"], 2, &["abcd1234"]);
+    room.fails(&["eval", "takes"], 2, &["no takes are named", "--asked"]);
+    room.fails(&["eval", "takes", "a", "--asked", "none.jsonl"], 2, &["none.jsonl"]);
+    fs::write(room.path("t.jsonl"), "\n{\"folder\":\"a\",\"colour\":\"mauve\"}\n").unwrap();
+    let line = ["eval", "takes", "--asked", "t.jsonl"];
+    room.fails(&line, 2, &["t.jsonl", "line 2", "mauve"]);
+    let short = json!({ "folder": "a", "ellipse": [ellipse([40.0, 30.0])] });
+    fs::write(room.path("t.jsonl"), short.to_string()).unwrap();
+    room.fails(&line, 2, &["1 ellipses", "9 frames are 3 latent frames"]);
+    fs::write(room.path("weights.pth"), "no weights").unwrap();
+    let lpips = ["eval", "reconstruction", "a", "a", "--lpips", "weights.pth", "weights.pth"];
+    room.fails(&lpips, 2, &["weights.pth"]);
+}
