@@ -83,7 +83,8 @@ impl Asked {
             (None, Some(place)) => Which::Folder(folder.join(place)),
             _ => return Err(anyhow!("expected either a take (its key) or a folder")),
         };
-        let label = |own: Option<String>, name: &str| own.or_else(|| labels.get(name).cloned());
+        // Labels go first: the `kind` of a data set's table is whether a clip moves.
+        let label = |own: Option<String>, name: &str| labels.get(name).cloned().or(own);
         let colour = label(colour, "colour").map(|name| name.parse()).transpose()?;
         let kind = label(kind, "kind");
         Ok(Self { line: number, which, prompt, kind, colour, track: ellipse })

@@ -18,8 +18,8 @@ const MARGIN: usize = 2;
 /// The coarsest picture has no side shorter than this.
 const COARSEST: usize = 24;
 
-/// The way in the coarsest picture, in pixels a frame, along each axis.
-const REACH: isize = 4;
+/// The way between the two frames in the coarsest picture, in pixels along each axis.
+const REACH: isize = 6;
 
 /// The way that is looked at around a guess in each finer picture.
 const NEAR: isize = 2;
@@ -27,10 +27,10 @@ const NEAR: isize = 2;
 /// What a pixel of motion must gain, in levels of 255: flat regions stand still.
 const RELUCTANCE: f32 = 0.02;
 
-/// Pixels a frame: right, down.
+/// Pixels from the first frame to the last: right, down.
 type Step = [isize; 2];
 
-/// Where each block of the frame in the middle comes from, and goes.
+/// A step for each block of a picture.
 #[derive(Debug)]
 pub(super) struct Motion {
     width: usize,
@@ -40,15 +40,63 @@ pub(super) struct Motion {
     steps: Vec<Step>,
 }
 
-/// The motion of what lies in the middle between two frames of the same size, to the whole pixel a
-/// frame: at p there is what is at p − step in `from` and at p + step in `to`.
+/// The motion of what lies in the middle between two frames of the same size, to half a pixel a
+/// frame.
+///
+/// Blocks of each frame are sought in the other, and what is found is offered to the blocks in the
+/// middle on their ways. They may not choose freely: before a flat background what is in front would
+/// vanish, since there is always a way from nothing to nothing around it.
 pub(super) fn motion_between(from: &Plane, to: &Plane) -> Motion {
+    let forward = sought(from, to);
+    let backward = sought(to, from);
+    let (width, height, columns) = (forward.width, forward.height, forward.columns);
+    let rows = height.div_ceil(BLOCK);
+    let mut offers: Vec<Vec<Step>> = vec![vec![[0, 0]]; columns * rows];
+    for (motion, sign) in [(&forward, 1), (&backward, -1)] {
+        for (block, &[right, down]) in motion.steps.iter().enumerate() {
+            let size = BLOCK as isize;
+            let halfway = |place: usize, way: isize| {
+                (place as isize * size + way / 2 + size / 2).div_euclid(size)
+            };
+            let (column, row) = (halfway(block % columns, right), halfway(block / columns, down));
+            let step = [sign * right, sign * down];
+            for y in row - 1..=row + 1 {
+                for x in column - 1..=column + 1 {
+                    let inside =
+                        (0..columns as isize).contains(&x) && (0..rows as isize).contains(&y);
+                    if inside {
+                        let offers = &mut offers[y as usize * columns + x as usize];
+                        if !offers.contains(&step) {
+                            offers.push(step);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    let chosen = |(block, offers): (usize, &Vec<Step>)| {
+        let at = [block % columns * BLOCK, block / columns * BLOCK];
+        let costs = offers.iter().map(|step| (*step, cost([from, to], at, halves(*step), *step)));
+        costs.min_by(|a, b| a.1.total_cmp(&b.1)).map_or([0, 0], |(step, _)| step)
+    };
+    let steps = offers.iter().enumerate().map(chosen).collect();
+    Motion { width, height, columns, steps }
+}
+
+/// The two halves of a step: back from the middle, and on from it.
+fn halves([right, down]: Step) -> [Step; 2] {
+    let back = [right.div_euclid(2), down.div_euclid(2)];
+    [[-back[0], -back[1]], [right - back[0], down - back[1]]]
+}
+
+/// Where each block of `from` is in `to`, found from coarse to fine.
+fn sought(from: &Plane, to: &Plane) -> Motion {
     let mut pyramid = vec![(from.clone(), to.clone())];
     while let Some((a, b)) = pyramid.last()
         && a.width.min(a.height) >= 2 * COARSEST
     {
-        let halves = (a.halved(), b.halved());
-        pyramid.push(halves);
+        let halved = (a.halved(), b.halved());
+        pyramid.push(halved);
     }
     let mut motion: Option<Motion> = None;
     while let Some((a, b)) = pyramid.pop() {
@@ -62,30 +110,25 @@ fn refined(from: &Plane, to: &Plane, coarse: Option<&Motion>) -> Motion {
     let [columns, rows] = [width.div_ceil(BLOCK), height.div_ceil(BLOCK)];
     let mut steps = Vec::with_capacity(columns * rows);
     for block in 0..columns * rows {
-        let [column, row] = [block % columns, block / columns];
-        let cost = |step: Step| cost(from, to, [column * BLOCK, row * BLOCK], step);
+        let at = [block % columns, block / columns];
+        let cost = |step: Step| cost([from, to], at.map(|p| p * BLOCK), [[0, 0], step], step);
         let mut best = ([0, 0], cost([0, 0]));
         let mut offer = |step: Step| {
             let cost = cost(step);
             if cost < best.1 {
                 best = (step, cost);
             }
+            best.0
         };
-        let reach = match coarse {
-            None => REACH,
+        let (centre, reach) = match coarse {
+            None => ([0, 0], REACH),
             Some(coarse) => {
-                coarse.guesses([column, row]).into_iter().for_each(&mut offer);
-                NEAR
+                (coarse.guesses(at).into_iter().map(&mut offer).last().unwrap_or([0, 0]), NEAR)
             }
         };
-        let centre = best.0;
         for y in -reach..=reach {
             for x in -reach..=reach {
-                let step = [centre[0] + x, centre[1] + y];
-                let cost = cost(step);
-                if cost < best.1 {
-                    best = (step, cost);
-                }
+                offer([centre[0] + x, centre[1] + y]);
             }
         }
         steps.push(best.0);
@@ -93,20 +136,26 @@ fn refined(from: &Plane, to: &Plane, coarse: Option<&Motion>) -> Motion {
     Motion { width, height, columns, steps }
 }
 
-/// The mean difference around a block, and what the way costs.
-fn cost(from: &Plane, to: &Plane, [left, top]: [usize; 2], [right, down]: Step) -> f32 {
+/// The mean difference of two frames around a block, each moved by its own way, and what a step
+/// costs.
+fn cost(
+    [from, to]: [&Plane; 2],
+    [left, top]: [usize; 2],
+    [back, on]: [Step; 2],
+    step: Step,
+) -> f32 {
     let columns = left.saturating_sub(MARGIN)..(left + BLOCK + MARGIN).min(from.width);
     let rows = top.saturating_sub(MARGIN)..(top + BLOCK + MARGIN).min(from.height);
     let count = (columns.len() * rows.len()) as f32;
     let mut sum = 0.0;
     for y in rows {
-        let (above, below) = (from.row(y as isize - down), to.row(y as isize + down));
+        let (first, last) = (from.row(y as isize + back[1]), to.row(y as isize + on[1]));
         for x in columns.clone() {
             let x = x as isize;
-            sum += (above[from.column(x - right)] - below[to.column(x + right)]).abs();
+            sum += (first[from.column(x + back[0])] - last[to.column(x + on[0])]).abs();
         }
     }
-    sum / count + RELUCTANCE * (right.abs() + down.abs()) as f32
+    sum / count + RELUCTANCE * (step[0].abs() + step[1].abs()) as f32
 }
 
 impl Plane {
@@ -155,9 +204,10 @@ impl Motion {
         };
         for y in 0..self.height {
             for x in 0..self.width {
-                let [right, down] = self.steps[y / BLOCK * self.columns + x / BLOCK];
+                let [back, on] = halves(self.steps[y / BLOCK * self.columns + x / BLOCK]);
                 let (x, y) = (x as isize, y as isize);
-                see(place(x, y), place(x - right, y - down), place(x + right, y + down));
+                let (from, to) = (place(x + back[0], y + back[1]), place(x + on[0], y + on[1]));
+                see(place(x, y), from, to);
             }
         }
     }
@@ -179,9 +229,8 @@ mod tests {
 
     #[test]
     fn a_moved_pattern_is_followed_however_it_moves() {
-        for step in [[0, 0], [1, 0], [-3, 2], [9, -6]] {
-            let [x, y] = step;
-            let motion = motion_between(&pattern([-x, -y]), &pattern(step));
+        for step in [[0, 0], [2, 0], [-5, 3], [18, -12]] {
+            let motion = motion_between(&pattern([0, 0]), &pattern(step));
             let inner = (3..9).flat_map(|row| (3..13).map(move |column| row * 16 + column));
             let right = inner.clone().filter(|&block| motion.steps[block] == step).count();
             assert!(right == inner.count(), "{step:?}: {:?}", motion.steps);

@@ -154,6 +154,16 @@ mod tests {
     }
 
     #[test]
+    fn a_subject_that_changes_a_little_on_its_way_is_not_taken_for_gone() {
+        let frames = clip([7, 96, 96], |t, x, y| {
+            let radius = 9.0 + 0.4 * (2.0 * t as f64).sin();
+            [0.2, 0.7, 0.3, disc(x, y, [20.0 + 5.0 * t as f64, 30.0 + 3.0 * t as f64], radius)]
+        });
+        let flicker = measure(&frames, None).alpha_flicker.unwrap();
+        assert!((0.001..0.12).contains(&flicker), "{flicker}");
+    }
+
+    #[test]
     fn alpha_that_comes_and_goes_flickers_wholly() {
         let blink = clip([5, 32, 32], |t, _, _| [0.5, 0.5, 0.5, (t % 2) as f32]);
         assert_eq!(measure(&blink, None).alpha_flicker, Some(1.0));
