@@ -12,6 +12,8 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use support::model::{DECODERS, VAE};
 use support::reference::Case;
+#[cfg(unix)]
+use support::studio::Studio;
 use tempfile::TempDir;
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::weights::TensorFile;
@@ -226,6 +228,36 @@ fn a_model_s_autoencoder_is_measured_as_decode_measures_it() {
     }
     // What was decoded is a take without a request.
     room.ok(&["eval", "takes", "back"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_take_of_the_store_and_its_exported_files_are_measured_alike() {
+    let studio = Studio::new();
+    let (path, _) = studio.ok(&["take", "make", &studio.request("a.json", 1, 5)]);
+    let key = Path::new(path.trim()).file_stem().unwrap().to_str().unwrap()[..10].to_owned();
+    let [folder, asked, out] = ["files", "asked.jsonl", "out.json"]
+        .map(|name| studio.path(name).to_str().unwrap().to_owned());
+    studio.ok(&["take", "export", &key, "--out", &folder]);
+    fs::write(&asked, json!({ "take": key, "labels": { "colour": "red" } }).to_string()).unwrap();
+    studio.ok(&["eval", "takes", &key, &folder, "--asked", &asked, "--json", &out]);
+    let out: Value = serde_json::from_str(&fs::read_to_string(&out).unwrap()).unwrap();
+    let [stored, exported] = [&out["clips"][0], &out["clips"][1]];
+    assert_eq!((&stored["name"], &exported["name"]), (&json!(path_key(&path)), &json!("files")));
+    for id in ["prompt", "asked_ellipses", "found_ellipses", "colour", "shape"] {
+        assert_eq!(stored[id], exported[id], "{id}");
+    }
+    for id in ["temporal_flickering", "coverage", "smoothness"] {
+        let error = stored[id].as_f64().unwrap() - exported[id].as_f64().unwrap();
+        assert!(error.abs() < 2e-3, "{id}: {} and {}", stored[id], exported[id]);
+    }
+    // The table is about one of them.
+    assert_eq!(out["summary"]["colour_right"]["clips"], 1);
+}
+
+#[cfg(unix)]
+fn path_key(path: &str) -> &str {
+    &Path::new(path.trim()).file_stem().unwrap().to_str().unwrap()[..12]
 }
 
 #[test]
