@@ -5,8 +5,8 @@
 //! request is accepted. Lengths and rates are in frames and pixels, angles in degrees.
 
 mod data;
-mod train;
 mod eval;
+mod train;
 
 use std::fs;
 use std::path::PathBuf;
@@ -27,8 +27,8 @@ use crate::rgba_sequence::Association;
 pub(crate) use data::{
     CacheSet, CaptionSet, CheckSet, DataCommand, Languages, OneLanguage, Procedural,
 };
-pub(crate) use train::Train;
 pub(crate) use eval::{EvalCommand, EvalReconstruction, EvalTakes, Report};
+pub(crate) use train::Train;
 
 /// Text to RGBA video with the Wan-Alpha model.
 #[derive(Debug, Parser)]
