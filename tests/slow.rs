@@ -95,10 +95,10 @@ impl Log {
 #[test]
 fn losses_halve_and_the_bidirectional_term_does_what_it_is_for() {
     let chain = Chain(tempfile::tempdir().unwrap());
-    let vae = "kind = \"base-vae\"\nperceptual = 0.0\nedge = 4.0\ncalibrate = 256\n";
-    let frames = chain.run("frames", 1200, 4, 1, 3e-4, &format!("{vae}dim = 12"));
-    let start = "start = [\"frames/model\"]";
-    let clips = chain.run("clips", 500, 1, 9, 3e-4, &format!("{vae}{start}"));
+    let vae = "kind = \"base-vae\"\nperceptual = 0.0\nedge = 4.0\n";
+    let frames = chain.run("frames", 1000, 4, 1, 3e-4, &format!("{vae}dim = 12"));
+    let start = "calibrate = 64\nstart = [\"frames/model\"]";
+    let clips = chain.run("clips", 400, 1, 9, 3e-4, &format!("{vae}{start}"));
     for loss in ["l1", "edge"] {
         clips.halves(loss, &frames);
     }
@@ -110,7 +110,7 @@ fn losses_halve_and_the_bidirectional_term_does_what_it_is_for() {
         tokenizer = "TOKENIZER/tokenizer.json"
         encoder = ["clips/model"]
     "#;
-    let dit = chain.run("dit", 300, 8, 9, 1e-3, transformer);
+    let dit = chain.run("dit", 500, 8, 9, 1e-3, transformer);
     dit.halves("velocity", &dit);
 
     // With next to no weight the term is measured, and nothing more.
@@ -119,7 +119,7 @@ fn losses_halve_and_the_bidirectional_term_does_what_it_is_for() {
             "kind = \"rgba-vae\"\nbase = [\"clips/model\"]\ndit = [\"dit/model\"]\nrank = 8\n\
              perceptual = 0.0\nnormalise = true\nform = \"clamped\"\nbidirectional = {weight}"
         );
-        chain.run(name, 200, 1, 9, 1e-3, &task)
+        chain.run(name, 150, 1, 9, 1e-3, &task)
     };
     let (with, without) = (rgba("with", 1.0), rgba("without", 1e-9));
     let (with_loss, without_loss) =

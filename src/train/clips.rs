@@ -154,13 +154,18 @@ impl Feed for FilmFeed {
         let RgbaClips { colour, alpha } = tensors(raw)?;
         let films = || -> wan_alpha_core::Result<Tensor> {
             let alpha = alpha.f_expand_as(&colour)?;
-            let background = draws.corner("film");
-            let seen = if draws.index("film's edges", 2) == 0 {
-                hard_render(&colour, &alpha, background)?
-            } else {
-                soft_render(&colour, &alpha, background)?
-            };
-            Ok(Tensor::f_cat(&[seen, alpha], 0)?)
+            let mut films = Vec::with_capacity(raw.len() + 1);
+            for place in 0..raw.len() {
+                let of = |all: &Tensor| all.f_narrow(0, place as i64, 1);
+                let render = match draws.index(&format!("film's edges {place}"), 2) {
+                    0 => hard_render,
+                    _ => soft_render,
+                };
+                let background = draws.corner(&format!("film {place}"));
+                films.push(render(&of(&colour)?, &of(&alpha)?, background)?);
+            }
+            films.push(alpha);
+            Ok(Tensor::f_cat(&films, 0)?)
         };
         films().map_err(explain).or_exit(Exit::Failed)
     }
