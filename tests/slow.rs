@@ -96,16 +96,16 @@ impl Log {
 fn losses_halve_and_the_bidirectional_term_does_what_it_is_for() {
     let chain = Chain(tempfile::tempdir().unwrap());
     let vae = "kind = \"base-vae\"\nperceptual = 0.0\nedge = 4.0\n";
-    let frames = chain.run("frames", 1000, 4, 1, 3e-4, &format!("{vae}dim = 12"));
+    let frames = chain.run("frames", 1200, 4, 1, 3e-4, &format!("{vae}dim = 12"));
     let start = "calibrate = 64\nstart = [\"frames/model\"]";
-    let clips = chain.run("clips", 400, 1, 9, 3e-4, &format!("{vae}{start}"));
+    let clips = chain.run("clips", 1000, 1, 9, 3e-4, &format!("{vae}{start}"));
     for loss in ["l1", "edge"] {
         clips.halves(loss, &frames);
     }
 
     let transformer = r#"
         kind = "transformer"
-        dit = { dim = 128, heads = 4, layers = 4, ffn = 512, text_dim = 64, text_length = 64 }
+        dit = { dim = 128, heads = 4, layers = 4, ffn = 512, text_dim = 64, text_length = 192 }
         text = { vocabulary = 512, dim = 64, heads = 4, ffn = 128, layers = 1 }
         tokenizer = "TOKENIZER/tokenizer.json"
         encoder = ["clips/model"]

@@ -431,6 +431,12 @@ fn a_transformer_and_its_text_encoder_start_from_nothing_on_drawn_clips() {
     assert!(set.contains("blocks.1.ffn.2.weight"));
     find_text_encoder(&[room.path("rgba/model")]).unwrap();
 
+    // A transformer that takes fewer tokens than a caption has says so.
+    let short = settings.replace("text_dim = 16 }", "text_dim = 16, text_length = 9 }");
+    room.write("short.toml", &short);
+    let words = room.refused("short.toml", "short", 2);
+    assert!(words.contains("the transformer takes 9 at most"), "{words}");
+
     // Without a merge block: films of colour, for the transformer that judges.
     let base = settings
         .replace("encoder = [\"reference\"]", &format!("encoder = [\"reference/{VAE}\"]"))

@@ -121,7 +121,7 @@ impl Dit {
     /// take part like any other.
     ///
     /// # Errors
-    /// The context is of another width, or memory runs out.
+    /// The context is of another width or has too many tokens, or memory runs out.
     pub fn prompt(&self, context: &Tensor) -> Result<Prompt> {
         self.prompts(&[context])
     }
@@ -134,7 +134,14 @@ impl Dit {
         let padded = contexts
             .iter()
             .map(|context| {
-                let width = context.size().last().copied().unwrap_or(0);
+                let (tokens, width) = context.size2()?;
+                if tokens > self.config.text_length {
+                    return Err(Error::Input(format!(
+                        "a text has {tokens} tokens, the transformer takes {} at most \
+                         (`text_len` of its config.json): shorten it",
+                        self.config.text_length
+                    )));
+                }
                 if width != self.config.text_dim {
                     return Err(Error::Input(format!(
                         "the text encoder gives {width} channels, the transformer expects {}; they \
