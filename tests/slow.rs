@@ -110,7 +110,7 @@ fn losses_halve_and_the_bidirectional_term_does_what_it_is_for() {
         tokenizer = "TOKENIZER/tokenizer.json"
         encoder = ["clips/model"]
     "#;
-    let dit = chain.run("dit", 500, 8, 9, 1e-3, transformer);
+    let dit = chain.run("dit", 150, 8, 9, 1e-3, transformer);
     dit.halves("velocity", &dit);
 
     // With next to no weight the term is measured, and nothing more.
