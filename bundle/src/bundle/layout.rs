@@ -131,6 +131,7 @@ impl Layout {
             resource(&format!("{IDENTIFIER}.svg")),
             resource("licences/libtorch.txt"),
             resource("licences/libraries.txt"),
+            resource("licences/ubuntu-font.txt"),
             item("Resources/licences/wan-alpha.txt".into(), Source::Copy(parts.licence.clone())),
         ];
         let libraries = Path::new(self.libraries);
