@@ -40,7 +40,7 @@ use crate::exit::{Exit, OrExit};
 use crate::model::explain;
 use crate::progress::Progress;
 use crate::results::print_lines;
-use clips::{Clips, FilmFeed, RgbaFeed};
+use clips::{ClipFeed, Clips};
 use folder::Folder;
 use latents::LatentFeed;
 use live::LiveFeed;
@@ -94,7 +94,7 @@ impl Bench<'_> {
         };
         let vgg = self.vgg(about.vgg.as_deref(), about.perceptual)?;
         let task = BaseVae::new(&origin, about.settings(), vgg, self.placement);
-        let feed = FilmFeed(Clips::open(self.settings).or_exit(Exit::BadInput)?);
+        let feed = ClipFeed::films(Clips::open(self.settings).or_exit(Exit::BadInput)?);
         let extras = samples::Films {
             feed: &feed,
             settings: self.settings,
@@ -115,7 +115,7 @@ impl Bench<'_> {
             let begin = || task.start_from(&TensorFile::open(start)?);
             begin().map_err(explain)?;
         }
-        let feed = RgbaFeed(Clips::open(self.settings).or_exit(Exit::BadInput)?);
+        let feed = ClipFeed::rgba(Clips::open(self.settings).or_exit(Exit::BadInput)?);
         let extras = samples::Reconstructions { feed: &feed, settings: self.settings };
         run.train(&mut task, &feed, &extras)
     }

@@ -13,7 +13,6 @@ use super::feed::Feed;
 use super::settings::Settings;
 use crate::data::procedural::{Clip, Stream};
 use crate::data::{Draw, RgbaClip, Set, Split, Window};
-use crate::exit::{Exit, OrExit};
 use crate::model::explain;
 
 /// Clips by their number: any number to train on, a few to measure with.
@@ -92,7 +91,7 @@ fn drawn(seed: u64, stream: Stream, index: u64, window: Window) -> Result<RgbaCl
     Ok(Clip::draw(seed, stream, index, &window).frames)
 }
 
-/// `[b, t, h, w]` of colour and alpha in [−1, 1].
+/// `[b, t, h, w, 3]` of colour and `[b, t, h, w, 1]` of alpha, in [−1, 1].
 fn tensors(clips: &[RgbaClip]) -> Result<RgbaClips> {
     let convert = || -> wan_alpha_core::Result<RgbaClips> {
         let each = clips.iter().map(|clip| {
@@ -106,69 +105,67 @@ fn tensors(clips: &[RgbaClip]) -> Result<RgbaClips> {
     convert().map_err(explain)
 }
 
-/// For the RGBA autoencoder.
-pub(super) struct RgbaFeed(pub(super) Clips);
+/// Clips as one kind of batch.
+pub(super) struct ClipFeed<B> {
+    clips: Clips,
+    batch: fn(&[RgbaClip], &Draws) -> Result<B>,
+}
 
-impl Feed for RgbaFeed {
-    type Raw = Vec<RgbaClip>;
-    type Batch = RgbaClips;
-
-    fn training(&self, step: u64, part: u64) -> Result<Self::Raw> {
-        self.0.training_clips(step, part)
-    }
-
-    fn measures(&self) -> u64 {
-        self.0.measures()
-    }
-
-    fn measure(&self, index: u64) -> Result<Self::Raw> {
-        self.0.held_out_clips(index)
-    }
-
-    fn batch(&self, raw: &Self::Raw, _: &Draws) -> Result<RgbaClips> {
-        tensors(raw)
+impl ClipFeed<RgbaClips> {
+    /// For the RGBA autoencoder.
+    pub(super) fn rgba(clips: Clips) -> Self {
+        Self { clips, batch: |raw, _| tensors(raw) }
     }
 }
 
-/// For the base autoencoder, to which colour and alpha are films of their own: of each clip its
-/// colour over one of the eight backgrounds, edges hard or soft, and its alpha.
-pub(super) struct FilmFeed(pub(super) Clips);
+impl ClipFeed<Tensor> {
+    /// For the base autoencoder, to which colour and alpha are films of their own.
+    pub(super) fn films(clips: Clips) -> Self {
+        Self { clips, batch: films }
+    }
+}
 
-impl Feed for FilmFeed {
+impl<B> Feed for ClipFeed<B> {
     type Raw = Vec<RgbaClip>;
-    type Batch = Tensor;
+    type Batch = B;
 
     fn training(&self, step: u64, part: u64) -> Result<Self::Raw> {
-        self.0.training_clips(step, part)
+        self.clips.training_clips(step, part)
     }
 
     fn measures(&self) -> u64 {
-        self.0.measures()
+        self.clips.measures()
     }
 
     fn measure(&self, index: u64) -> Result<Self::Raw> {
-        self.0.held_out_clips(index)
+        self.clips.held_out_clips(index)
     }
 
-    fn batch(&self, raw: &Self::Raw, draws: &Draws) -> Result<Tensor> {
-        let RgbaClips { colour, alpha } = tensors(raw)?;
-        let films = || -> wan_alpha_core::Result<Tensor> {
-            let alpha = alpha.f_expand_as(&colour)?;
-            let mut films = Vec::with_capacity(raw.len() + 1);
-            for place in 0..raw.len() {
-                let of = |all: &Tensor| all.f_narrow(0, place as i64, 1);
-                let render = match draws.index(&format!("film's edges {place}"), 2) {
-                    0 => hard_render,
-                    _ => soft_render,
-                };
-                let background = draws.corner(&format!("film {place}"));
-                films.push(render(&of(&colour)?, &of(&alpha)?, background)?);
-            }
-            films.push(alpha);
-            Ok(Tensor::f_cat(&films, 0)?)
-        };
-        films().map_err(explain).or_exit(Exit::Failed)
+    fn batch(&self, raw: &Self::Raw, draws: &Draws) -> Result<B> {
+        (self.batch)(raw, draws)
     }
+}
+
+/// `[2·b, t, h, w, 3]`: of each clip its colour over one of the eight backgrounds, edges hard or
+/// soft, and its alpha.
+fn films(raw: &[RgbaClip], draws: &Draws) -> Result<Tensor> {
+    let RgbaClips { colour, alpha } = tensors(raw)?;
+    let films = || -> wan_alpha_core::Result<Tensor> {
+        let alpha = alpha.f_expand_as(&colour)?;
+        let mut films = Vec::with_capacity(raw.len() + 1);
+        for place in 0..raw.len() {
+            let of = |all: &Tensor| all.f_narrow(0, place as i64, 1);
+            let render = match draws.index(&format!("film's edges {place}"), 2) {
+                0 => hard_render,
+                _ => soft_render,
+            };
+            let background = draws.corner(&format!("film {place}"));
+            films.push(render(&of(&colour)?, &of(&alpha)?, background)?);
+        }
+        films.push(alpha);
+        Ok(Tensor::f_cat(&films, 0)?)
+    };
+    films().map_err(explain)
 }
 
 /// The order in which rows are seen: all of them once, then all again in another order.

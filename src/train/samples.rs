@@ -8,12 +8,14 @@ use anyhow::Result;
 use wan_alpha_core::Watch;
 use wan_alpha_core::sampler::Sampler;
 use wan_alpha_core::tch::{Device, Kind, Tensor};
-use wan_alpha_core::train::{BaseVae, Draws, LatentBatch, RgbaVae, Texts, Transformer, raise_mean};
+use wan_alpha_core::train::{
+    BaseVae, Draws, LatentBatch, RgbaClips, RgbaVae, Texts, Transformer, raise_mean,
+};
 use wan_alpha_core::vae::{Corner, FeatureCache, Film, LATENT_CHANNELS, RgbaDecoder};
 use wan_alpha_core::weights::Decoders;
 use wan_alpha_take::Solver;
 
-use super::clips::{FilmFeed, RgbaFeed};
+use super::clips::ClipFeed;
 use super::feed::Feed;
 use super::numbers;
 use super::run::Extras;
@@ -31,7 +33,7 @@ type Sheets = Result<Vec<(String, Vec<u8>)>>;
 
 /// Of a base autoencoder: films, opaque.
 pub(super) struct Films<'a> {
-    pub(super) feed: &'a FilmFeed,
+    pub(super) feed: &'a ClipFeed<Tensor>,
     pub(super) settings: &'a Settings,
     pub(super) about: &'a settings::BaseVae,
     pub(super) device: Device,
@@ -82,7 +84,7 @@ impl Extras<BaseVae> for Films<'_> {
 
 /// Of an RGBA autoencoder: what it makes of clips.
 pub(super) struct Reconstructions<'a> {
-    pub(super) feed: &'a RgbaFeed,
+    pub(super) feed: &'a ClipFeed<RgbaClips>,
     pub(super) settings: &'a Settings,
 }
 
