@@ -8,7 +8,8 @@ mod pace;
 
 use std::ffi::OsString;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use wan_alpha_core::generate::Pipeline;
@@ -40,6 +41,8 @@ const IDLE_CUDA: Duration = Duration::from_secs(90);
 const IDLE_CPU: Duration = Duration::from_secs(15 * 60);
 /// An engine of a batch host ends after its last client.
 const ALONE: Duration = Duration::from_secs(30);
+/// An engine that was told to end has ended by then.
+const ANSWER: Duration = Duration::from_secs(30);
 /// Seconds: who waits at a terminal for longer is told so.
 const LONG: f64 = 3600.0;
 
@@ -342,21 +345,42 @@ fn order(environment: &Environment, give: fn(&EngineClient), done: &str) -> Resu
 }
 
 fn stop(environment: &Environment) -> Result<()> {
-    if !is_running(environment)? {
+    let Some(process) = running(environment)? else {
         print_lines(&["no engine is running"]);
         return Ok(());
-    }
+    };
     let client = client(environment, true)?;
     client.stop_engine();
     wait(&client, |snapshot| snapshot.engine == EngineState::Absent)?;
+    // Its socket closes first; until the process is gone its memory and its files are in use.
+    let deadline = Instant::now() + ANSWER;
+    while lives(process) {
+        if Instant::now() >= deadline {
+            return Err(anyhow!("the engine has closed its socket but process {process} lives on"));
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
     print_lines(&["the engine has ended"]);
     Ok(())
 }
 
 fn is_running(environment: &Environment) -> Result<bool> {
+    Ok(running(environment)?.is_some())
+}
+
+/// The process of the engine that is running.
+fn running(environment: &Environment) -> Result<Option<u32>> {
     let endpoint = Endpoint::open(&environment.run, environment.gpu_mask.as_deref())
         .or_exit(Exit::BadInput)?;
-    Ok(endpoint.engine_process().is_some())
+    Ok(endpoint.engine_process())
+}
+
+/// Not one that has ended and that its parent, a host perhaps, has not asked about.
+fn lives(process: u32) -> bool {
+    let id = sysinfo::Pid::from_u32(process);
+    let Ok(mut system) = sysinfo::System::new() else { return false };
+    system.refresh_processes(sysinfo::ProcessesToUpdate::Some(&[id]), true);
+    system.process(id).is_some_and(|found| found.status() != sysinfo::ProcessStatus::Zombie)
 }
 
 /// With a report, or by ending before it was asked: then there is none.
