@@ -273,6 +273,20 @@ pub(crate) enum ModelCommand {
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<PathBuf>,
     },
+    /// Write a whole model into one folder to hand on: bfloat16, released names, its own record
+    Pack {
+        /// The name in its record
+        name: String,
+        /// Folders, or the files of the parts
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+        /// What it does where a request is silent: JSON with steps, width, height, frames, mu_scale …
+        #[arg(long, value_name = "FILE")]
+        defaults: Option<PathBuf>,
+        /// The folder, new or empty
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
     /// Every named model, newest first
     List,
     /// The parts of a model: files, sizes, kinds, coverage

@@ -2,6 +2,7 @@
 
 mod fingerprints;
 mod merge;
+mod pack;
 mod report;
 
 use std::path::PathBuf;
@@ -33,7 +34,8 @@ pub(crate) struct Chosen {
 }
 
 impl Chosen {
-    /// Resolves `--model`: an existing path means files, anything else is a name.
+    /// Resolves `--model`: an existing path means files, or a model whose record is in that folder;
+    /// anything else is a name.
     pub(crate) fn of(model: &[PathBuf], roots: &ModelRoots) -> Result<Self> {
         if let [one] = model
             && let Some(name) = one.to_str()
@@ -41,6 +43,11 @@ impl Chosen {
             && check_name(name).is_ok()
         {
             return roots.find(name).map(Self::from).map_err(explain);
+        }
+        if let [one] = model
+            && let Some(known) = NamedModel::in_folder(one).map_err(explain)?
+        {
+            return Ok(known.into());
         }
         let first = model.first().and_then(|path| path.canonicalize().ok());
         let name = first.as_deref().and_then(|path| path.file_stem()).unwrap_or_default();
@@ -78,6 +85,10 @@ pub(crate) fn run(
     let roots = &environment.models;
     let lines = match command {
         ModelCommand::Add { name, paths } => add(name, paths, environment, watch)?,
+        ModelCommand::Pack { name, paths, defaults, out } => {
+            let record = pack::run(name, paths, defaults.as_deref(), out, watch)?;
+            vec![record.display().to_string()]
+        }
         ModelCommand::List => report::list(roots)?,
         ModelCommand::Show { name } => report::show(&Chosen::of(&[name.into()], roots)?, watch)?,
         ModelCommand::Verify { name } => vec![verify(name, roots, watch)?],

@@ -165,3 +165,40 @@ fn a_merged_model_makes_the_same_takes() {
     assert_eq!(take["request"]["steps"], 4);
     assert_eq!(take["warnings"], serde_json::json!([]));
 }
+
+#[test]
+fn a_packed_model_is_whole_wherever_it_is_carried() {
+    let room = Room::new();
+    let folder = room.model("download");
+    let defaults = room.path("defaults.json");
+    fs::write(&defaults, r#"{ "steps": 3, "frames": 5, "mu_scale": 10.0 }"#).unwrap();
+    let out = room.path("made/small");
+    let pack = ["model", "pack", "small", folder.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    let with = ["--defaults", defaults.to_str().unwrap()];
+    room.ok(&[&pack[..], &with].concat());
+
+    // Smaller, and known by its own record in another place.
+    let size = |folder: &Path| {
+        let file = folder.join("models_t5_umt5-xxl-enc-bf16.pth");
+        fs::metadata(file).unwrap().len()
+    };
+    assert!(size(&out) < size(&folder) * 6 / 10, "{} of {}", size(&out), size(&folder));
+    fs::create_dir(room.path("models")).unwrap();
+    fs::rename(&out, room.path("models/small")).unwrap();
+    fs::remove_dir_all(&folder).unwrap();
+    assert!(room.ok(&["model", "verify", "small"]).contains("is what it was"));
+    assert_eq!(room.frames("small", "take").len(), 5);
+    let take = fs::read_to_string(room.path("take/take.json")).unwrap();
+    let take: Value = serde_json::from_str(&take).unwrap();
+    assert_eq!(take["request"]["steps"], 3);
+    assert_eq!(take["request"]["mu_scale"], 10.0);
+
+    // Nothing is written over.
+    let small = room.path("models/small");
+    let again = ["model", "pack", "small", small.to_str().unwrap(), "--out"];
+    room.fails(&[&again[..], &[small.to_str().unwrap()]].concat(), 2, &["it is not empty"]);
+    fs::write(&defaults, "{ \"steps\": \"many\" }").unwrap();
+    let other = room.path("other");
+    let other = [&again[..], &[other.to_str().unwrap()], &with].concat();
+    room.fails(&other, 2, &["cannot read the defaults", "invalid type"]);
+}

@@ -45,6 +45,18 @@ pub struct NamedModel {
 }
 
 impl NamedModel {
+    /// The model whose record lies in `folder`, a packed one for example; none without a record.
+    ///
+    /// # Errors
+    /// The record is damaged, or files have changed since it was written.
+    pub fn in_folder(folder: &Path) -> Result<Option<Self>> {
+        let Some((_, model)) = read(folder)? else { return Ok(None) };
+        match model.changed() {
+            None => Ok(Some(model)),
+            Some(change) => Err(ModelError::Changed { name: model.manifest.name, change }),
+        }
+    }
+
     /// Its files.
     #[must_use]
     pub fn paths(&self) -> Vec<PathBuf> {

@@ -136,7 +136,10 @@ impl Manifest {
     }
 
     /// Writes the record into `folder`, whole or not at all.
-    pub(super) fn write(&self, folder: &Path) -> Result<PathBuf> {
+    ///
+    /// # Errors
+    /// The folder cannot be made or written to.
+    pub fn write(&self, folder: &Path) -> Result<PathBuf> {
         fs::create_dir_all(folder).map_err(ModelError::io("make", folder))?;
         let path = folder.join(FILE);
         let text = serde_json::to_string_pretty(self)

@@ -1,0 +1,106 @@
+//! `wan-alpha model pack`: a whole model as one small folder that can be handed on: every file in
+//! bfloat16 under its released name, and a record whose places are relative.
+
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use wan_alpha_core::tch::{Kind, Tensor};
+use wan_alpha_core::train::{write_pickle, write_safetensors};
+use wan_alpha_core::weights::{ModelFiles, Strengths, TensorFile};
+use wan_alpha_core::{Stage, Watch};
+use wan_alpha_take::models::{Defaults, Manifest, PartFile, check_name};
+
+use super::explain;
+use crate::exit::{Exit, OrExit};
+
+/// Where released models have it, and where it is looked for.
+const TOKENIZER: &str = "google/umt5-xxl/tokenizer.json";
+
+/// Writes the model of `paths` into `out`, which must be new or empty. Returns the record's path.
+pub(super) fn run(
+    name: &str,
+    paths: &[PathBuf],
+    defaults: Option<&Path>,
+    out: &Path,
+    watch: &dyn Watch,
+) -> Result<PathBuf> {
+    check_name(name).map_err(explain)?;
+    let defaults = defaults.map(read_defaults).transpose()?.unwrap_or_default();
+    let files = ModelFiles::find(paths, Strengths::default(), watch).map_err(explain)?;
+    let prepare = || -> Result<()> {
+        fs::create_dir_all(out)?;
+        ensure!(fs::read_dir(out)?.next().is_none(), "it is not empty; name another folder");
+        Ok(())
+    };
+    prepare().with_context(|| format!("cannot use {}", out.display())).or_exit(Exit::BadInput)?;
+    let paths = files.paths();
+    for (done, path) in paths.iter().enumerate() {
+        if !watch.go_on() {
+            return Err(anyhow!("cancelled while packing")).or_exit(Exit::Cancelled);
+        }
+        let place = if *path == files.tokenizer {
+            PathBuf::from(TOKENIZER)
+        } else {
+            path.file_name().map(PathBuf::from).unwrap_or_default()
+        };
+        let to = out.join(place);
+        ensure!(!to.exists(), "two files of the model are called {}; rename one", to.display());
+        write(path, &to).with_context(|| format!("cannot pack {}", path.display()))?;
+        watch.progress(Stage::Load, done + 1, paths.len());
+    }
+    // Recognised anew: what is recorded is what is there.
+    let packed =
+        ModelFiles::find(&[out.to_owned()], Strengths::default(), watch).map_err(explain)?;
+    let fingerprint = packed.fingerprint(watch).map_err(explain)?;
+    let root = out.canonicalize().with_context(|| format!("cannot find {}", out.display()))?;
+    let part = |path: &PathBuf| -> Result<PartFile> {
+        let PartFile { path, size, .. } = PartFile::of(path)?;
+        let path = path.strip_prefix(&root).map(Path::to_owned).unwrap_or(path);
+        Ok(PartFile { path, size, modified: None })
+    };
+    let parts = packed.paths().iter().map(part).collect::<Result<_>>()?;
+    let record = Manifest::new(name, fingerprint, parts, defaults, packed.dit.parameters());
+    record.write(out).map_err(explain)
+}
+
+fn read_defaults(path: &Path) -> Result<Defaults> {
+    let read = || -> Result<Defaults> { Ok(serde_json::from_slice(&fs::read(path)?)?) };
+    read()
+        .with_context(|| format!("cannot read the defaults {}", path.display()))
+        .or_exit(Exit::BadInput)
+}
+
+/// A file of tensors in bfloat16, in the format it has; any other as it is.
+fn write(from: &Path, to: &Path) -> Result<()> {
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let extension = from.extension().and_then(|extension| extension.to_str());
+    let pickle = match extension {
+        Some("safetensors") => false,
+        Some("pth" | "pt" | "bin") => true,
+        _ => {
+            fs::copy(from, to)?;
+            return Ok(());
+        }
+    };
+    let file = TensorFile::open(from).map_err(explain)?;
+    let read = |name: &str| -> wan_alpha_core::Result<(String, Tensor)> {
+        let tensor = file.read(name)?;
+        let narrow = matches!(tensor.kind(), Kind::Float | Kind::Half | Kind::Double);
+        let tensor = if narrow { tensor.f_to_kind(Kind::BFloat16)? } else { tensor };
+        Ok((name.to_owned(), tensor))
+    };
+    let tensors = file.names().map(read).collect::<wan_alpha_core::Result<Vec<_>>>();
+    let tensors = tensors.map_err(explain)?;
+    let written = if pickle {
+        write_pickle(to, &tensors)
+    } else {
+        write_safetensors(to, &tensors, &BTreeMap::new())
+    };
+    written.map_err(explain)
+}
