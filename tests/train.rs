@@ -15,6 +15,7 @@ use support::model::{DECODERS, VAE};
 use support::reference::Case;
 use tempfile::TempDir;
 use wan_alpha_core::tch::Tensor;
+use wan_alpha_core::text::Tokenizer;
 use wan_alpha_core::weights::{
     EncoderFiles, TensorFile, find_base_autoencoder, find_text_encoder, find_transformer,
 };
@@ -176,7 +177,11 @@ fn a_run_that_is_killed_or_stopped_goes_on_as_if_it_had_not_been() {
 #[test]
 fn a_run_learns_and_leaves_curves_samples_and_a_model_that_loads() {
     let room = Room::new();
-    room.write("run.toml", &BASE.replace("= 6", "= 30").replace("steps = 12", "steps = 60"));
+    let settings = BASE.replace("= 6", "= 30").replace("steps = 12", "steps = 60");
+    // Frames, and enough of them for a step that the curve shows more than their variety.
+    let settings = settings.replace("frames = 5", "frames = 1").replace("batch = 1", "batch = 4");
+    let settings = settings.replace("dim = 4", "dim = 8");
+    room.write("run.toml", &settings.replace("rate = 2e-3", "rate = 3e-3\nclip = 1.0"));
     room.ok("run.toml", "out");
     let lines = room.log("out");
     let totals: Vec<f64> = lines.iter().filter_map(|line| line["total"].as_f64()).collect();
@@ -390,6 +395,34 @@ fn a_dora_is_trained_on_a_cached_set_and_renders() {
 }
 
 #[test]
+fn a_tokenizer_is_learnt_from_captions() {
+    let room = Room::new();
+    let settings = r#"
+        steps = 300
+        [task]
+        kind = "tokenizer"
+        vocabulary = 600
+        [data]
+        procedural = 1
+        language = "both"
+        frames = 5
+        height = 32
+        width = 32
+        "#;
+    room.write("run.toml", settings);
+    room.ok("run.toml", "out");
+    let learnt = Tokenizer::open(&room.path("out/model/tokenizer.json")).unwrap();
+    let tokens = |text: &str| learnt.encode(text).unwrap().ids;
+    assert_eq!(tokens("a small opaque red ball").len(), 6);
+    assert!(tokens("视频背景为透明。").len() < 10);
+    assert!(tokens("Ω").iter().all(|&id| id != 3 && id < 600));
+    room.write("run.toml", &settings.replace("600", "60"));
+    fs::remove_dir_all(room.path("out")).unwrap();
+    let words = room.refused("run.toml", "out", 2);
+    assert!(words.contains("at least 300"), "{words}");
+}
+
+#[test]
 fn a_transformer_and_its_text_encoder_start_from_nothing_on_drawn_clips() {
     let room = Room::new();
     let model = model_that_encodes(&room);
@@ -436,6 +469,17 @@ fn a_transformer_and_its_text_encoder_start_from_nothing_on_drawn_clips() {
     room.write("short.toml", &short);
     let words = room.refused("short.toml", "short", 2);
     assert!(words.contains("the transformer takes 9 at most"), "{words}");
+
+    // From a pool: latents are kept, and made again by a run that goes on.
+    let pool = settings.replace("procedural = 1", "procedural = 1\n        pool = 6");
+    let steps = |count: u32| pool.replace("steps = 30", &format!("steps = {count}"));
+    room.write("pool.toml", &steps(8));
+    room.ok("pool.toml", "whole");
+    room.write("pool.toml", &steps(5));
+    room.ok("pool.toml", "parts");
+    room.write("pool.toml", &steps(8));
+    room.ok("pool.toml", "parts");
+    assert_eq!(room.losses("parts"), room.losses("whole"));
 
     // Without a merge block: films of colour, for the transformer that judges.
     let base = settings

@@ -40,6 +40,7 @@
 //!   next one computes with.
 
 mod base_vae;
+mod calibrate;
 mod draws;
 mod export;
 mod flow;
@@ -51,6 +52,7 @@ mod perceptual;
 mod region;
 mod rgba_vae;
 mod task;
+mod tokenizer;
 mod transformer;
 
 pub use base_vae::{BaseVae, BaseVaeSettings};
@@ -65,6 +67,7 @@ pub use perceptual::Vgg;
 pub use region::region_mask;
 pub use rgba_vae::{Beside, Judge, RgbaClips, RgbaVae, RgbaVaeSettings};
 pub use task::{Origin, Placement, Task};
+pub use tokenizer::tokenizer;
 pub use transformer::{
     DORA_TARGETS, LatentBatch, Texts, Trained, Transformer, TransformerSettings, raise_mean,
 };

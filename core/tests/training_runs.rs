@@ -212,7 +212,7 @@ fn a_base_autoencoder_learns_and_its_latents_are_brought_to_the_released_scale()
     let (first, last) = (&losses[0], &losses[11]);
     println!("{first:?}\n{last:?}");
     assert!(last.get("l1").unwrap() < 0.7 * first.get("l1").unwrap());
-    assert_eq!(last.0.len(), 3);
+    assert_eq!(last.0.len(), 4);
 
     let still = batch.narrow(1, 0, 1);
     assert!(task.step(&still, &Draws::new(1, 99), 1.0, &Unwatched).is_ok());
@@ -240,6 +240,26 @@ fn a_base_autoencoder_learns_and_its_latents_are_brought_to_the_released_scale()
     assert!(error(&before, &after) < 1e-3, "{}", error(&before, &after));
     let error = task.calibrate(&mean, &Tensor::zeros([16], FLOAT)).unwrap_err().to_string();
     assert!(error.contains("constant"), "{error}");
+}
+
+/// In bfloat16 a run computes coarsely, and its parameters and gradients are float32.
+#[test]
+fn autoencoders_train_with_mixed_precision() {
+    fn compare<T: Task>(mut fine: T, mut coarse: T, batch: &T::Batch) {
+        let (expected, _) = gradients(&mut fine, batch, &[1.0]);
+        let (found, each) = gradients(&mut coarse, batch, &[1.0]);
+        let ratio = found.total() / expected.total();
+        assert!(ratio != 1.0 && (ratio - 1.0).abs() < 0.02, "{ratio}");
+        assert!(each.iter().all(|gradient| gradient.kind() == Kind::Float));
+        assert!(coarse.parameters().iter().all(|(_, tensor)| tensor.kind() == Kind::Float));
+    }
+    let coarse = Placement { kind: Kind::BFloat16, device: Device::Cpu };
+    let batch = clips(2, 5, 32);
+    let base = |placement| BaseVae::new(&VAE, BaseVaeSettings::default(), None, placement).unwrap();
+    compare(base(Placement::CPU), base(coarse), &batch.colour);
+    let settings = RgbaVaeSettings { rank: 2, ..RgbaVaeSettings::default() };
+    let rgba = |placement| rgba_vae(settings, true, placement);
+    compare(rgba(Placement::CPU), rgba(coarse), &batch);
 }
 
 #[test]

@@ -4,17 +4,21 @@
 //! Of an autoencoder with its merge block the latents are RGBA's, with the masks of the ellipses that
 //! are known of each clip: a fit, at training's threshold, finds none in what is thin. Of a base
 //! autoencoder they are those of colour over one of the eight backgrounds, and nothing is raised.
+//!
+//! From a pool, clips come in an order that differs from epoch to epoch, and the latent of each is
+//! kept: a function of its number alone, so that a run that goes on makes it again.
 
 #![forbid(unsafe_code)]
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Result, ensure};
 use wan_alpha_core::tch::{Kind, Tensor};
 use wan_alpha_core::text::{Tokenizer, Umt5};
 use wan_alpha_core::train::{Draws, LatentBatch, Placement, Texts};
 use wan_alpha_core::vae::{
-    Encoder, FeatureCache, LATENT_MEAN, LATENT_STD, RgbaEncoder, RgbaFilm, soft_render,
+    Corner, Encoder, FeatureCache, LATENT_MEAN, LATENT_STD, RgbaEncoder, RgbaFilm, soft_render,
 };
 use wan_alpha_core::weights::{
     EncoderFiles, Weights, find_base_autoencoder, find_text_encoder, find_tokenizer,
@@ -22,15 +26,18 @@ use wan_alpha_core::weights::{
 use wan_alpha_core::{ErrorKind, Unwatched, Watch};
 use wan_alpha_take::Mask;
 
+use super::clips::Order;
 use super::feed::Feed;
 use super::settings::{self, Settings};
-use crate::data::procedural::{Clip, Language, Stream};
+use crate::data::procedural::{Clip, Language, Scene, Stream};
 use crate::data::{RgbaClip, Window};
 use crate::model::explain;
 
 /// See the module's head.
 pub(super) struct LiveFeed {
     clips: u64,
+    seed: u64,
+    pool: Option<Pool>,
     window: Window,
     languages: Vec<Language>,
     batch: usize,
@@ -38,6 +45,14 @@ pub(super) struct LiveFeed {
     held_out: usize,
     tokenizer: Tokenizer,
     networks: Mutex<Networks>,
+    /// Latents of the pool's clips, by number.
+    kept: Mutex<BTreeMap<u64, Tensor>>,
+}
+
+/// The numbers of the clips that come again and again, and their order.
+struct Pool {
+    numbers: Vec<usize>,
+    order: Order,
 }
 
 struct Networks {
@@ -52,9 +67,12 @@ enum Encoding {
     Base(Encoder),
 }
 
-/// A clip with its captions.
+/// A scene with its captions.
 pub(super) struct Shot {
-    clip: RgbaClip,
+    /// Of a clip of the pool.
+    number: Option<u64>,
+    /// None where its latent is known.
+    clip: Option<RgbaClip>,
     captions: Vec<String>,
     /// The Gaussian of each latent frame, `[t, h/8, w/8]`.
     mask: Mask,
@@ -98,6 +116,11 @@ impl LiveFeed {
         let encoder = Encoding::open(about, placement, watch)?;
         Ok(Self {
             clips: settings.data.procedural.unwrap_or(settings.seed),
+            seed: settings.seed,
+            pool: settings.data.pool.map(|size| Pool {
+                numbers: (0..size as usize).collect(),
+                order: Order::new(settings.seed),
+            }),
             window,
             languages: settings.data.language.all(),
             batch: settings.batch,
@@ -105,18 +128,30 @@ impl LiveFeed {
             held_out: settings.data.held_out(),
             tokenizer,
             networks: Mutex::new(Networks { encoder, text, placement }),
+            kept: Mutex::default(),
         })
     }
 
     fn shots(&self, stream: Stream, numbers: std::ops::Range<u64>) -> Vec<Shot> {
-        let shot = |number| {
-            let Clip { scene, frames } = Clip::draw(self.clips, stream, number, &self.window);
+        let shot = |place| {
+            let number = match (stream, &self.pool) {
+                (Stream::Training, Some(pool)) => Some(pool.order.row(&pool.numbers, place) as u64),
+                _ => None,
+            };
+            let known = number.is_some_and(|number| lock(&self.kept).contains_key(&number));
+            let index = number.unwrap_or(place);
+            let (scene, clip) = if known {
+                (Scene::draw(self.clips, stream, index), None)
+            } else {
+                let Clip { scene, frames } = Clip::draw(self.clips, stream, index, &self.window);
+                (scene, Some(frames))
+            };
             let each = self.languages.iter();
             let captions =
                 each.flat_map(|&language| [scene.caption(language), scene.short_caption(language)]);
             let ellipses = scene.ellipses(&self.window);
             let mask = Mask::gaussian(&ellipses, self.window.width / 8, self.window.height / 8);
-            Shot { clip: frames, captions: captions.collect(), mask }
+            Shot { number, clip, captions: captions.collect(), mask }
         };
         numbers.map(shot).collect()
     }
@@ -146,41 +181,77 @@ impl Encoding {
         }
     }
 
-    /// Normalised latents `[b, 16, t, h, w]`, each clip over a background of its own.
+    /// The normalised latent of a clip over a background, `[16, t, h, w]`.
+    fn latent(
+        &self,
+        clip: &RgbaClip,
+        background: Corner,
+        placement: Placement,
+    ) -> wan_alpha_core::Result<Tensor> {
+        let size = [clip.frames, clip.height, clip.width, 4].map(|side| side as i64);
+        let rgba = Tensor::f_from_slice(&clip.rgba)?.f_view(size)?;
+        match self {
+            Self::Rgba(encoder) => {
+                let mut film = RgbaFilm::default();
+                encoder.encode(&rgba, background, &mut film, &Unwatched)?.normalised()
+            }
+            Self::Base(encoder) => {
+                let rgba = rgba.f_mul_scalar(2.0)?.f_sub_scalar(1.0)?;
+                let (colour, alpha) = (rgba.f_narrow(-1, 0, 3)?, rgba.f_narrow(-1, 3, 1)?);
+                let seen = soft_render(&colour, &alpha, background)?.f_unsqueeze(0)?;
+                let seen = seen.f_to_device(placement.device)?.f_to_kind(placement.kind)?;
+                let cache = &mut FeatureCache::default();
+                let z = encoder.forward(&seen.f_contiguous()?, cache, &Unwatched)?;
+                let z = z.f_to_kind(Kind::Float)?;
+                let row =
+                    |values: &[f32]| Tensor::f_from_slice(values)?.f_to_device(placement.device);
+                let z = z.f_sub(&row(&LATENT_MEAN)?)?.f_div(&row(&LATENT_STD)?)?;
+                Ok(z.f_squeeze_dim(0)?.f_permute([3, 0, 1, 2])?.f_contiguous()?)
+            }
+        }
+    }
+}
+
+impl LiveFeed {
+    /// Of each shot, over a background of its own: `[b, 16, t, h, w]`.
     fn latents(
         &self,
         shots: &[Shot],
         draws: &Draws,
-        placement: Placement,
+        networks: &Networks,
     ) -> wan_alpha_core::Result<Tensor> {
-        let mut latents = Vec::with_capacity(shots.len());
-        for (place, Shot { clip, .. }) in shots.iter().enumerate() {
-            let background = draws.corner(&format!("background {place}"));
-            let size = [clip.frames, clip.height, clip.width, 4].map(|side| side as i64);
-            let rgba = Tensor::f_from_slice(&clip.rgba)?.f_view(size)?;
-            latents.push(match self {
-                Self::Rgba(encoder) => {
-                    let mut film = RgbaFilm::default();
-                    encoder.encode(&rgba, background, &mut film, &Unwatched)?.normalised()?
-                }
-                Self::Base(encoder) => {
-                    let rgba = rgba.f_mul_scalar(2.0)?.f_sub_scalar(1.0)?;
-                    let (colour, alpha) = (rgba.f_narrow(-1, 0, 3)?, rgba.f_narrow(-1, 3, 1)?);
-                    let seen = soft_render(&colour, &alpha, background)?.f_unsqueeze(0)?;
-                    let seen = seen.f_to_device(placement.device)?.f_to_kind(placement.kind)?;
-                    let cache = &mut FeatureCache::default();
-                    let z = encoder.forward(&seen.f_contiguous()?, cache, &Unwatched)?;
-                    let z = z.f_to_kind(Kind::Float)?;
-                    let row = |values: &[f32]| {
-                        Tensor::f_from_slice(values)?.f_to_device(placement.device)
-                    };
-                    let z = z.f_sub(&row(&LATENT_MEAN)?)?.f_div(&row(&LATENT_STD)?)?;
-                    z.f_squeeze_dim(0)?.f_permute([3, 0, 1, 2])?.f_contiguous()?
-                }
-            });
-        }
-        Ok(Tensor::f_stack(&latents, 0)?)
+        let latent = |(place, shot): (usize, &Shot)| {
+            let Some(number) = shot.number else {
+                let background = draws.corner(&format!("background {place}"));
+                return self.encoded(shot, background, networks);
+            };
+            if let Some(known) = lock(&self.kept).get(&number) {
+                return Ok(known.shallow_clone());
+            }
+            let background = Draws::new(self.seed, 0).corner(&format!("background of {number}"));
+            let latent = self.encoded(shot, background, networks)?;
+            lock(&self.kept).insert(number, latent.shallow_clone());
+            Ok(latent)
+        };
+        let each = shots.iter().enumerate().map(latent);
+        Ok(Tensor::f_stack(&each.collect::<wan_alpha_core::Result<Vec<_>>>()?, 0)?)
     }
+
+    fn encoded(
+        &self,
+        shot: &Shot,
+        background: Corner,
+        networks: &Networks,
+    ) -> wan_alpha_core::Result<Tensor> {
+        let clip = shot.clip.as_ref().ok_or_else(|| {
+            wan_alpha_core::Error::Input("a clip's latent is not where it was kept".into())
+        })?;
+        networks.encoder.latent(clip, background, networks.placement)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Feed for LiveFeed {
@@ -203,10 +274,10 @@ impl Feed for LiveFeed {
     }
 
     fn batch(&self, raw: &Self::Raw, draws: &Draws) -> Result<LatentBatch> {
-        let networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
+        let networks = lock(&self.networks);
         let make = || -> wan_alpha_core::Result<LatentBatch> {
             let _guard = wan_alpha_core::tch::no_grad_guard();
-            let latents = networks.encoder.latents(raw, draws, networks.placement)?;
+            let latents = self.latents(raw, draws, &networks)?;
             let masks = match networks.encoder {
                 Encoding::Rgba(_) => Some(masks(raw)?),
                 Encoding::Base(_) => None,

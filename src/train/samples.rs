@@ -11,7 +11,7 @@ use wan_alpha_core::tch::{Device, Kind, Tensor};
 use wan_alpha_core::train::{
     BaseVae, Draws, LatentBatch, RgbaClips, RgbaVae, Texts, Transformer, raise_mean,
 };
-use wan_alpha_core::vae::{Corner, FeatureCache, Film, LATENT_CHANNELS, RgbaDecoder};
+use wan_alpha_core::vae::{Corner, Film, LATENT_CHANNELS, RgbaDecoder};
 use wan_alpha_core::weights::Decoders;
 use wan_alpha_take::Solver;
 
@@ -36,7 +36,6 @@ pub(super) struct Films<'a> {
     pub(super) feed: &'a ClipFeed<Tensor>,
     pub(super) settings: &'a Settings,
     pub(super) about: &'a settings::BaseVae,
-    pub(super) device: Device,
 }
 
 impl Extras<BaseVae> for Films<'_> {
@@ -55,30 +54,11 @@ impl Extras<BaseVae> for Films<'_> {
 
     /// Measures mean and deviation of the latents, and folds them in.
     fn finish(&self, task: &BaseVae, watch: &dyn Watch) -> Result<()> {
-        let clips = self.about.calibrate;
-        if clips == 0 {
-            return Ok(());
+        let latent = |batch: &Tensor, _: &Draws| task.latent(batch, watch);
+        match moments(self.feed, self.settings, self.about.calibrate, latent)? {
+            Some((mean, std)) => task.calibrate(&mean, &std).map_err(explain),
+            None => Ok(()),
         }
-        let mut moments = Moments::default();
-        let encoder = task.encoder(watch).map_err(explain)?;
-        // After the last step: clips that nobody was trained on when they are drawn without end.
-        let step = self.settings.steps + 1;
-        for part in 0..clips.div_ceil(self.settings.batch) as u64 {
-            let raw = self.feed.training(step, part)?;
-            let draws = Draws::new(self.settings.seed, step).part(part);
-            let batch = self.feed.batch(&raw, &draws)?;
-            let mut add = || {
-                let _guard = wan_alpha_core::tch::no_grad_guard();
-                let batch = batch.f_to_device(self.device)?;
-                moments.add(&encoder.forward(&batch, &mut FeatureCache::default(), watch)?)
-            };
-            add().map_err(explain)?;
-        }
-        let calibrate = || {
-            let (mean, std) = moments.mean_and_deviation()?;
-            task.calibrate(&mean, &std)
-        };
-        calibrate().map_err(explain)
     }
 }
 
@@ -86,6 +66,7 @@ impl Extras<BaseVae> for Films<'_> {
 pub(super) struct Reconstructions<'a> {
     pub(super) feed: &'a ClipFeed<RgbaClips>,
     pub(super) settings: &'a Settings,
+    pub(super) about: &'a settings::RgbaVae,
 }
 
 impl Extras<RgbaVae> for Reconstructions<'_> {
@@ -100,6 +81,16 @@ impl Extras<RgbaVae> for Reconstructions<'_> {
             Ok::<_, wan_alpha_core::Error>(Tensor::f_cat(&[colour, alpha], -1)?)
         };
         sheets(&made().map_err(explain)?)
+    }
+
+    /// As [`Films::finish`], of merged latents.
+    fn finish(&self, task: &RgbaVae, watch: &dyn Watch) -> Result<()> {
+        let latent =
+            |batch: &RgbaClips, draws: &Draws| task.encode(batch, draws.corner("encode"), watch);
+        match moments(self.feed, self.settings, self.about.calibrate, latent)? {
+            Some((mean, std)) => task.calibrate(&mean, &std).map_err(explain),
+            None => Ok(()),
+        }
     }
 }
 
@@ -186,6 +177,28 @@ fn sheets(clips: &Tensor) -> Sheets {
         Ok((index.to_string(), contact_sheet(frames)?))
     };
     clips.iter().enumerate().map(sheet).collect()
+}
+
+/// Mean and deviation, channel by channel, of the latents of `clips` clips; none of none. They are
+/// those after the last step: clips that nobody was trained on when they are drawn without end.
+fn moments<F: Feed>(
+    feed: &F,
+    settings: &Settings,
+    clips: usize,
+    latent: impl Fn(&F::Batch, &Draws) -> wan_alpha_core::Result<Tensor>,
+) -> Result<Option<(Tensor, Tensor)>> {
+    if clips == 0 {
+        return Ok(None);
+    }
+    let mut moments = Moments::default();
+    let step = settings.steps + 1;
+    for part in 0..clips.div_ceil(settings.batch) as u64 {
+        let raw = feed.training(step, part)?;
+        let draws = Draws::new(settings.seed, step).part(part);
+        let batch = feed.batch(&raw, &draws)?;
+        moments.add(&latent(&batch, &draws).map_err(explain)?).map_err(explain)?;
+    }
+    moments.mean_and_deviation().map(Some).map_err(explain)
 }
 
 /// Sums over latents, channel by channel, in float64.

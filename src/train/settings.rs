@@ -34,7 +34,8 @@ pub(crate) struct Settings {
     /// Batches to a step.
     #[serde(default = "one")]
     pub(crate) accumulate: usize,
-    /// Of what is frozen; what is trained is float32.
+    /// What networks compute with. What is trained and the losses are float32 all the same: bf16 is
+    /// mixed precision.
     #[serde(default = "f32")]
     pub(crate) precision: Precision,
     pub(crate) task: Task,
@@ -49,6 +50,8 @@ pub(crate) struct Settings {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub(crate) enum Task {
+    /// Pieces of words, from the captions of the steps' clips.
+    Tokenizer(Pieces),
     /// A video autoencoder, of colour and of alpha.
     BaseVae(BaseVae),
     /// Merge block and decoder LoRAs.
@@ -57,6 +60,14 @@ pub(crate) enum Task {
     Transformer(Transformer),
     /// A DoRA for a transformer.
     Dora(Transformer),
+}
+
+/// See [`wan_alpha_core::train::tokenizer`].
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pieces {
+    /// How many, at most, special ones and bytes included.
+    pub(crate) vocabulary: usize,
 }
 
 /// See [`wan_alpha_core::train::BaseVae`].
@@ -70,6 +81,7 @@ pub(crate) struct BaseVae {
     /// torchvision's VGG16.
     pub(crate) vgg: Option<PathBuf>,
     pub(crate) l1: f64,
+    pub(crate) l2: f64,
     pub(crate) edge: f64,
     pub(crate) perceptual: f64,
     pub(crate) divergence: f64,
@@ -79,9 +91,9 @@ pub(crate) struct BaseVae {
 
 impl Default for BaseVae {
     fn default() -> Self {
-        let BaseVaeSettings { l1, edge, perceptual, divergence } = BaseVaeSettings::default();
+        let BaseVaeSettings { l1, l2, edge, perceptual, divergence } = BaseVaeSettings::default();
         let (dim, start, vgg) = (None, Vec::new(), None);
-        Self { dim, start, vgg, l1, edge, perceptual, divergence, calibrate: 0 }
+        Self { dim, start, vgg, l1, l2, edge, perceptual, divergence, calibrate: 0 }
     }
 }
 
@@ -108,6 +120,9 @@ pub(crate) struct RgbaVae {
     pub(crate) rounding: Rounding,
     pub(crate) normalise: bool,
     pub(crate) recompute: bool,
+    /// Clips over which merged latents' mean and deviation are measured and folded in at the end;
+    /// the base autoencoder is then among the results. For models that start from nothing.
+    pub(crate) calibrate: usize,
 }
 
 impl Default for RgbaVae {
@@ -130,6 +145,7 @@ impl Default for RgbaVae {
             rounding: Rounding::None,
             normalise,
             recompute,
+            calibrate: 0,
         }
     }
 }
@@ -248,6 +264,9 @@ pub(crate) struct Data {
     pub(crate) cache: Option<PathBuf>,
     /// Clips without end, drawn from this seed.
     pub(crate) procedural: Option<u64>,
+    /// How many procedural clips a transformer sees, again and again: each is encoded once. Without
+    /// it every clip is a new one, and most of a small model's time goes into encoding.
+    pub(crate) pool: Option<u64>,
     /// Of procedural clips' captions.
     pub(crate) language: Languages,
     pub(crate) frames: usize,
@@ -361,6 +380,7 @@ pub(crate) enum Rounding {
 enum Warm {
     Constant,
     Released,
+    Cosine,
 }
 
 impl Settings {
@@ -395,6 +415,10 @@ impl Settings {
         );
         ensure!(self.every.keep > 0, "every.keep: at least one state must be kept");
         match &self.task {
+            Task::Tokenizer(_) => ensure!(
+                self.data.procedural.is_some(),
+                "data.procedural: a tokenizer is learnt from the captions of drawn clips"
+            ),
             Task::BaseVae(BaseVae { dim, start, .. }) => ensure!(
                 dim.is_some() == start.is_empty(),
                 "task: give either `dim`, to start from nothing, or `start`, files to go on from"
@@ -449,6 +473,7 @@ impl Settings {
         let Data { set, cache, .. } = &mut self.data;
         let mut paths: Vec<&mut PathBuf> = set.iter_mut().chain(cache).collect();
         match &mut self.task {
+            Task::Tokenizer(_) => {}
             Task::BaseVae(BaseVae { start, vgg, .. }) => paths.extend(start.iter_mut().chain(vgg)),
             Task::RgbaVae(RgbaVae { base, start, dit, text, vgg, .. }) => {
                 paths.extend(base.iter_mut().chain(start).chain(dit).chain(text).chain(vgg));
@@ -469,8 +494,9 @@ impl Settings {
         let schedule = match (schedule, &self.task) {
             (Some(Warm::Constant), _) => Schedule::Constant,
             (Some(Warm::Released), _) => Schedule::Released,
-            (None, Task::BaseVae(_) | Task::RgbaVae(_)) => Schedule::Constant,
+            (Some(Warm::Cosine), _) => Schedule::Cosine { steps: self.steps },
             (None, Task::Transformer(_) | Task::Dora(_)) => Schedule::Released,
+            (None, _) => Schedule::Constant,
         };
         OptimiserSettings { rate, schedule, betas, eps, weight_decay, clip, ema }
     }
@@ -519,8 +545,8 @@ fn compare(
 
 impl BaseVae {
     pub(crate) fn settings(&self) -> BaseVaeSettings {
-        let Self { l1, edge, perceptual, divergence, .. } = *self;
-        BaseVaeSettings { l1, edge, perceptual, divergence }
+        let Self { l1, l2, edge, perceptual, divergence, .. } = *self;
+        BaseVaeSettings { l1, l2, edge, perceptual, divergence }
     }
 
     pub(crate) fn config(&self) -> Option<VaeConfig> {

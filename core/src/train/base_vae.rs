@@ -1,7 +1,7 @@
 //! A base autoencoder from scratch, for models that start from nothing: colour and alpha (three
 //! times) are films like any other to it.
 //!
-//! From nothing it learns at a rate of 3e-4 with betas 0.9 and 0.95; at 1e-3 it falls back to grey.
+//! From nothing it learns at a rate of 1e-3 with betas 0.9 and 0.95 and gradients clipped to 1.
 //! A batch of one background only teaches that background.
 
 #![forbid(unsafe_code)]
@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use tch::Tensor;
 
+use super::calibrate::Scale;
 use super::draws::Draws;
 use super::export::{Content, Export};
 use super::init::{self, VaeConfig};
@@ -17,15 +18,18 @@ use super::losses::{self, Losses, Sum};
 use super::parameters::Parameters;
 use super::perceptual::Vgg;
 use super::task::{self, Origin, Placement, Task};
-use crate::vae::{Decoder, Encoder, FeatureCache, LATENT_CHANNELS, LATENT_MEAN, LATENT_STD};
+use crate::vae::{Decoder, Encoder, FeatureCache, LATENT_CHANNELS};
 use crate::weights::MemorySet;
-use crate::{Error, Result, Unwatched, Watch};
+use crate::{Result, Unwatched, Watch};
 
 /// How much each loss counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BaseVaeSettings {
     /// Mean absolute error.
     pub l1: f64,
+    /// Mean squared error, which finds the colours of large flat areas, where the absolute error
+    /// rests on whatever is most frequent.
+    pub l2: f64,
     /// Edges.
     pub edge: f64,
     /// VGG16's features; nothing without its weights.
@@ -36,7 +40,7 @@ pub struct BaseVaeSettings {
 
 impl Default for BaseVaeSettings {
     fn default() -> Self {
-        Self { l1: 1.0, edge: 1.0, perceptual: 1.0, divergence: 1e-4 }
+        Self { l1: 1.0, l2: 1.0, edge: 1.0, perceptual: 1.0, divergence: 1e-4 }
     }
 }
 
@@ -76,6 +80,17 @@ impl BaseVae {
         Ok(task)
     }
 
+    /// The latent's mean of a batch, `[b, t', h/8, w/8, 16]`, not normalised.
+    ///
+    /// # Errors
+    /// As [`Task::step`].
+    pub fn latent(&self, batch: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+        let _guard = tch::no_grad_guard();
+        let batch = self.placement.narrow(&self.placement.take(batch)?)?;
+        let latent = self.encoder(watch)?.forward(&batch, &mut FeatureCache::default(), watch)?;
+        self.placement.widen(&latent)
+    }
+
     /// The encoder as it stands.
     ///
     /// # Errors
@@ -84,11 +99,7 @@ impl BaseVae {
         Encoder::load(&self.placement.weights(&self.set), watch)
     }
 
-    /// The decoder as it stands.
-    ///
-    /// # Errors
-    /// As [`Decoder::load`].
-    pub fn decoder(&self, watch: &dyn Watch) -> Result<Decoder> {
+    fn decoder(&self, watch: &dyn Watch) -> Result<Decoder> {
         Decoder::load(&self.placement.weights(&self.set), watch)
     }
 
@@ -98,9 +109,7 @@ impl BaseVae {
     /// As [`Task::step`].
     pub fn reconstruct(&self, batch: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
         let _guard = tch::no_grad_guard();
-        let batch = self.placement.take(batch)?;
-        let latent = self.encoder(watch)?.forward(&batch, &mut FeatureCache::default(), watch)?;
-        self.decoder(watch)?.forward(&latent, &mut FeatureCache::default(), watch)
+        self.decode(&self.latent(batch, watch)?, watch)
     }
 
     /// Gives the latents the mean and deviation, channel by channel, that the released ones have and
@@ -111,59 +120,52 @@ impl BaseVae {
     /// # Errors
     /// A deviation is 0, or memory runs out.
     pub fn calibrate(&self, mean: &Tensor, std: &Tensor) -> Result<()> {
-        let _guard = tch::no_grad_guard();
-        let take = |x: &Tensor| self.placement.take(x);
-        let (mean, std) = (take(mean)?, take(std)?);
-        if std.f_min()?.f_double_value(&[])? <= 0.0 {
-            return Err(Error::Input(
-                "a channel of the latents is constant and cannot be scaled; train longer".into(),
-            ));
-        }
-        let (wanted_mean, wanted_std) = self.prior()?;
-        let factor = wanted_std.f_div(&std)?;
-        let z = LATENT_CHANNELS;
+        let measured = Scale::measured(mean, std, self.placement)?;
         let get = |name: &str| self.set.get(name);
-        // Rows that give the mean, rows that give the logarithm of the variance.
-        let (weight, bias) = (get("conv1.weight")?, get("conv1.bias")?);
-        let rows = factor.f_view([z, 1, 1, 1, 1])?;
-        let _ = weight.f_narrow(0, 0, z)?.f_mul_(&rows)?;
-        let moved = bias.f_narrow(0, 0, z)?.f_sub(&mean)?.f_mul(&factor)?.f_add(&wanted_mean)?;
-        bias.f_narrow(0, 0, z)?.f_copy_(&moved)?;
-        let _ = bias.f_narrow(0, z, z)?.f_add_(&factor.f_log()?.f_mul_scalar(2.0)?)?;
-        // And back: z = (z′ − wanted)/factor + mean.
-        let (mut weight, mut bias) = (get("conv2.weight")?, get("conv2.bias")?);
-        let matrix = weight.f_view([z, z])?;
-        let offset = mean.f_sub(&wanted_mean.f_div(&factor)?)?;
-        let _ = bias.f_add_(&matrix.f_mv(&offset)?)?;
-        let _ = weight.f_div_(&factor.f_view([1, z, 1, 1, 1])?)?;
+        let [before, after] = [
+            [get("conv1.weight")?, get("conv1.bias")?],
+            [get("conv2.weight")?, get("conv2.bias")?],
+        ];
+        let rows = before[1].shallow_clone();
+        let factor = measured.fold(&Scale::released(self.placement)?, before, after)?;
+        // The logarithm of the variance is given by the rows after the mean's.
+        let _guard = tch::no_grad_guard();
+        let rows = rows.f_narrow(0, LATENT_CHANNELS, LATENT_CHANNELS)?;
+        let _ = { rows }.f_add_(&factor.f_log()?.f_mul_scalar(2.0)?)?;
         Ok(())
     }
 
-    fn prior(&self) -> Result<(Tensor, Tensor)> {
-        let each = |values: &[f32]| self.placement.take(&Tensor::f_from_slice(values)?);
-        Ok((each(&LATENT_MEAN)?, each(&LATENT_STD)?))
+    fn decode(&self, latent: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
+        let latent = self.placement.narrow(latent)?;
+        let frames = self.decoder(watch)?.forward(&latent, &mut FeatureCache::default(), watch)?;
+        self.placement.widen(&frames)
     }
 
     fn losses(&self, batch: &Tensor, draws: &Draws, watch: &dyn Watch) -> Result<Sum> {
         let frames = self.placement.take(batch)?;
         let encoder = self.encoder(watch)?;
-        let moments = encoder.moments(&frames, &mut FeatureCache::default(), watch)?;
+        let seen = self.placement.narrow(&frames)?;
+        let moments = encoder.moments(&seen, &mut FeatureCache::default(), watch)?;
+        let moments = self.placement.widen(&moments)?;
         let halves = moments.f_chunk(2, -1)?;
         let noise = self.placement.normal(draws, "latent", &halves[0].size())?;
         let deviation = halves[1].f_clamp(-30.0, 20.0)?.f_mul_scalar(0.5)?.f_exp()?;
         let latent = halves[0].f_add(&deviation.f_mul(&noise)?)?;
-        let y = self.decoder(watch)?.forward(&latent, &mut FeatureCache::default(), watch)?;
+        let y = self.decode(&latent, watch)?;
 
-        let BaseVaeSettings { l1, edge, perceptual, divergence } = self.settings;
+        let BaseVaeSettings { l1, l2, edge, perceptual, divergence } = self.settings;
         let mut sum = Sum::default();
         sum.add("l1", losses::l1(&y, &frames)?, l1)?;
+        if l2 != 0.0 {
+            sum.add("l2", losses::l2(&y, &frames)?, l2)?;
+        }
         if edge != 0.0 {
             sum.add("edge", losses::edge(&y, &frames)?, edge)?;
         }
         if let Some(vgg) = self.vgg.as_ref().filter(|_| perceptual != 0.0) {
             sum.add("perceptual", vgg.loss(&y, &frames)?, perceptual)?;
         }
-        let (mean, std) = self.prior()?;
+        let Scale { mean, std } = Scale::released(self.placement)?;
         sum.add("divergence", losses::divergence(&moments, &mean, &std)?, divergence)?;
         Ok(sum)
     }

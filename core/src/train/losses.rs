@@ -122,6 +122,14 @@ pub fn l1(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     mean(&x.f_sub(y)?.f_abs()?)
 }
 
+/// Mean (x − y)².
+///
+/// # Errors
+/// As [`l1`].
+pub fn l2(x: &Tensor, y: &Tensor) -> Result<Tensor> {
+    mean(&x.f_sub(y)?.f_square()?)
+}
+
 /// Mean |S(x) − S(y)| of the lengths S of the grey gradient (central differences, zeros beyond the
 /// border). The paper calls S a Sobel operator.
 ///

@@ -50,14 +50,29 @@ pub enum Schedule {
     /// A third of it for the first 5 steps: PyTorch's `ConstantLR`, with which the released
     /// transformer was trained.
     Released,
+    /// Rises over the first twentieth and falls as half a cosine to a hundredth in the last of
+    /// `steps` steps; what comes after stays there. A short run ends better so.
+    Cosine {
+        /// Of the whole run.
+        steps: u64,
+    },
 }
+
+/// What [`Schedule::Cosine`] ends with.
+const LAST_FACTOR: f64 = 0.01;
 
 impl Schedule {
     /// The factor in step `step`, counted from 1.
     pub fn factor(self, step: u64) -> f64 {
         match self {
             Self::Released if step <= 5 => 1.0 / 3.0,
-            _ => 1.0,
+            Self::Cosine { steps } => {
+                let (step, rise) = (step.min(steps) as f64, (steps as f64 / 20.0).max(1.0));
+                let fall = ((step - rise) / (steps as f64 - rise).max(1.0)).clamp(0.0, 1.0);
+                let bell = 0.5 + 0.5 * (std::f64::consts::PI * fall).cos();
+                (step / rise).min(LAST_FACTOR + (1.0 - LAST_FACTOR) * bell)
+            }
+            Self::Constant | Self::Released => 1.0,
         }
     }
 }

@@ -4,9 +4,11 @@
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tch::Tensor;
 
+use super::calibrate::Scale;
 use super::draws::Draws;
 use super::export::{Content, Export};
 use super::flow::{Flow, TimeRounding};
@@ -97,7 +99,11 @@ pub struct RgbaVae {
     settings: RgbaVaeSettings,
     placement: Placement,
     encoder: Encoder,
+    /// The base autoencoder; both decoders share its numbers.
+    base: Arc<MemorySet>,
     merge: Arc<MemorySet>,
+    /// Whether `conv2` of the base has been changed.
+    calibrated: AtomicBool,
     colour: Arc<MemorySet>,
     alpha: Arc<MemorySet>,
     parameters: Parameters,
@@ -118,7 +124,6 @@ impl RgbaVae {
         placement: Placement,
     ) -> Result<Self> {
         let (kind, device) = (placement.wide(), placement.device);
-        let placement = Placement { kind, device };
         let base = Arc::new(MemorySet::read_all(base, kind, device)?);
         let encoder = Encoder::load(&placement.weights(&base), &Unwatched)?;
         let mut parameters = Parameters::default();
@@ -135,6 +140,8 @@ impl RgbaVae {
             settings,
             placement,
             encoder,
+            base,
+            calibrated: AtomicBool::new(false),
             colour,
             alpha,
             parameters,
@@ -185,6 +192,24 @@ impl RgbaVae {
         self.decode(&latent, watch)
     }
 
+    /// Gives merged latents the mean and deviation, channel by channel, that the transformer's
+    /// latents are normalised by, without changing what is decoded: scales the merge block's last
+    /// convolution and the base's `conv2`, which [`Task::export`] then leaves as well. `mean` and
+    /// `std` (`[16]`) are what has been measured over many latents of [`RgbaVae::encode`].
+    ///
+    /// # Errors
+    /// A deviation is 0, or memory runs out.
+    pub fn calibrate(&self, mean: &Tensor, std: &Tensor) -> Result<()> {
+        let measured = Scale::measured(mean, std, self.placement)?;
+        let merge = |name: &str| self.merge.get(&format!("middle.block.head.2.{name}"));
+        let base = |name: &str| self.base.get(&format!("conv2.{name}"));
+        let before = [merge("weight")?, merge("bias")?];
+        let after = [base("weight")?, base("bias")?];
+        let _ = measured.fold(&Scale::released(self.placement)?, before, after)?;
+        self.calibrated.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
     fn take(&self, clips: &RgbaClips) -> Result<RgbaClips> {
         let colour = self.placement.take(&clips.colour)?;
         let alpha = self.placement.take(&clips.alpha)?.f_expand_as(&colour)?;
@@ -196,17 +221,20 @@ impl RgbaVae {
         let features = {
             let _guard = tch::no_grad_guard();
             let seen = hard_render(colour, alpha, background)?;
-            let both = Tensor::f_cat(&[&seen, alpha], 0)?;
+            let both = self.placement.narrow(&Tensor::f_cat(&[&seen, alpha], 0)?)?;
             self.encoder.features(&both, &mut FeatureCache::default(), watch)?.f_chunk(2, 0)?
         };
         let merge = MergeBlock::load(&self.placement.weights(&self.merge), self.encoder.width())?;
-        merge.forward(&features[0], &features[1], &mut FeatureCache::default(), watch)
+        let cache = &mut FeatureCache::default();
+        self.placement.widen(&merge.forward(&features[0], &features[1], cache, watch)?)
     }
 
     fn decode(&self, latent: &Tensor, watch: &dyn Watch) -> Result<(Tensor, Tensor)> {
+        let latent = self.placement.narrow(latent)?;
         let decode = |set: &Arc<MemorySet>| {
             let decoder = Decoder::load(&self.placement.weights(set), watch)?;
-            decoder.forward(latent, &mut FeatureCache::default(), watch)
+            let frames = decoder.forward(&latent, &mut FeatureCache::default(), watch)?;
+            self.placement.widen(&frames)
         };
         Ok((decode(&self.colour)?, decode(&self.alpha)?))
     }
@@ -379,15 +407,22 @@ impl Task for RgbaVae {
     }
 
     /// `decoder.bin`, what decoding needs, and `Wan-Alpha-VAE.bin`, the merge block and the same
-    /// LoRAs, what encoding and further training need.
+    /// LoRAs, what encoding and further training need; after [`RgbaVae::calibrate`] also the base,
+    /// `Wan2.1_VAE.pth`.
     fn export(&self) -> Result<Vec<Export>> {
         let all = super::export::stripped(&self.parameters, "")?;
         let is_lora = |(name, _): &&(String, Tensor)| name.starts_with("vae_");
         let loras = all.iter().filter(is_lora).map(|(n, t)| (n.clone(), t.shallow_clone()));
         let loras = loras.collect();
-        Ok(vec![
+        let mut exports = vec![
             Export { file: "decoder.bin", content: Content::Pickle(loras) },
             Export { file: "Wan-Alpha-VAE.bin", content: Content::Pickle(all) },
-        ])
+        ];
+        if self.calibrated.load(Ordering::Relaxed) {
+            let base = self.base.names().map(|name| Ok((name.to_owned(), self.base.get(name)?)));
+            let content = Content::Pickle(base.collect::<Result<_>>()?);
+            exports.push(Export { file: "Wan2.1_VAE.pth", content });
+        }
+        Ok(exports)
     }
 }

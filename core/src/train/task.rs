@@ -66,11 +66,11 @@ pub enum Origin<Config> {
     },
 }
 
-/// What a run computes with, and where. Trained parameters are float32 all the same (float64 in a
-/// run of float64).
+/// What a run's networks compute with, and where. What is trained, the losses and the optimiser are
+/// float32 all the same (float64 in a run of float64): with `BFloat16` precision is mixed.
 #[derive(Clone, Copy, Debug)]
 pub struct Placement {
-    /// Float, or `BFloat16` for a frozen transformer; Double for tests of gradients.
+    /// Float, or `BFloat16`; Double for tests of gradients.
     pub kind: Kind,
     /// CPU or GPU.
     pub device: Device,
@@ -88,9 +88,19 @@ impl Placement {
         Weights::in_memory(Arc::clone(set), self.kind, self.device)
     }
 
-    /// A tensor of a batch, as networks take it.
+    /// A tensor of a batch, as losses take it.
     pub(super) fn take(self, tensor: &Tensor) -> Result<Tensor> {
         Ok(tensor.f_to_device(self.device)?.f_to_kind(self.wide())?)
+    }
+
+    /// What [`Placement::take`] gives, as networks take it.
+    pub(super) fn narrow(self, tensor: &Tensor) -> Result<Tensor> {
+        Ok(tensor.f_to_kind(self.kind)?)
+    }
+
+    /// What a network gives, as losses take it.
+    pub(super) fn widen(self, tensor: &Tensor) -> Result<Tensor> {
+        Ok(tensor.f_to_kind(self.wide())?)
     }
 
     /// A draw, which is made on the CPU.

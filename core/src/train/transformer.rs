@@ -119,9 +119,11 @@ impl Transformer {
         placement: Placement,
     ) -> Result<Self> {
         let Placement { kind, device } = placement;
+        // What is trained begins with all its digits.
+        let held = if settings.trained == Trained::Whole { placement.wide() } else { kind };
         let mut set = match origin {
-            Origin::Files(set) => MemorySet::read_all(set, kind, device)?,
-            Origin::Nothing { seed, .. } => init::dit(&config, *seed)?.to(kind, device)?,
+            Origin::Files(set) => MemorySet::read_all(set, held, device)?,
+            Origin::Nothing { seed, .. } => init::dit(&config, *seed)?.to(held, device)?,
         };
         let mut parameters = Parameters::default();
         match &settings.trained {
@@ -132,10 +134,11 @@ impl Transformer {
         }
         let text = match text {
             Some(origin) => {
+                let wide = placement.wide();
                 let mut set = match origin {
-                    Origin::Files(set) => MemorySet::read_all(set, kind, device)?,
+                    Origin::Files(set) => MemorySet::read_all(set, wide, device)?,
                     Origin::Nothing { config, seed } => {
-                        init::umt5(config, *seed)?.to(kind, device)?
+                        init::umt5(config, *seed)?.to(wide, device)?
                     }
                 };
                 task::train(&mut set, "text.", |_| true, &mut parameters)?;
