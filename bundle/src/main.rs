@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `setup` | lays out libtorch and libclang under `.setup`, so that plain cargo works |
 //! | `demo` | set-up, bundle, and one take made by the node in a host, in `out/demo` |
+//! | `draft` | trains the draft model, stage after stage, and packs it |
 //! | `test` | set-up, then every test of the workspace |
 //! | `bundle` | lays out `WanAlpha.ofx.bundle`, which hosts load |
 //! | `check-ofx` | examines an OpenFX plug-in, ours by default, and says what hosts would not like |
@@ -21,6 +22,7 @@ mod bundle;
 mod cargo;
 mod check_ofx;
 mod demo;
+mod draft;
 mod install;
 mod setup;
 mod test;
@@ -48,6 +50,8 @@ enum Verb {
     Setup(setup::Options),
     /// Make the bundle, and with it one small take in a headless host.
     Demo(demo::Options),
+    /// Train the draft model from nothing, or go on with it, and pack it.
+    Draft(draft::Options),
     /// Run every test of the workspace.
     Test(test::Options),
     /// Build plug-in and engine and lay out WanAlpha.ofx.bundle.
@@ -67,6 +71,7 @@ fn main() -> ExitCode {
     let outcome = Tree::find().and_then(|tree| match &arguments.verb {
         Verb::Setup(options) => setup::run(&tree, options),
         Verb::Demo(options) => demo::run(&tree, options),
+        Verb::Draft(options) => draft::run(&tree, options),
         Verb::Test(options) => test::run(&tree, options),
         Verb::Bundle(options) => bundle::run(&tree, options),
         Verb::CheckOfx(options) => check_ofx::run(&tree, options),

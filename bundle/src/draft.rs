@@ -1,0 +1,209 @@
+//! `cargo xtask draft`: trains the draft model from nothing, stage after stage, and packs it.
+//!
+//! The stages are the TOML files of `resources/draft-training`, in the order of their names; each run
+//! has a folder of that name beside a copy of its settings, which is where the next ones find it. A
+//! run that was stopped goes on, so that the same command goes on with all of them.
+
+mod judge;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::tree::Tree;
+use crate::{cargo, exit_code, setup};
+
+/// Settings of the stages.
+const STAGES: &str = "resources/draft-training";
+/// What the model does where a request is silent.
+const DEFAULTS: &str = "defaults.json";
+const OUT: &str = "out/draft";
+/// The model that ships.
+const SHIPPED: &str = "resources/draft-model";
+const NAME: &str = "draft";
+/// Steps of a stage of the smoke version, at most: all of the path, nothing to look at.
+const SMOKE_STEPS: u64 = 3;
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Where the runs and the packed model go.
+    #[arg(long, value_name = "DIR", default_value = OUT)]
+    out: PathBuf,
+    /// Every stage for a few steps only: proves the way, draws nothing.
+    #[arg(long)]
+    smoke: bool,
+    /// Train nothing: make takes of prompts and ellipses that were held out, and measure them.
+    #[arg(long, conflicts_with = "smoke")]
+    judge: bool,
+    /// How many, with --judge.
+    #[arg(long, value_name = "N", default_value_t = 128, requires = "judge")]
+    prompts: u32,
+    /// μ in place of the node's default, with --judge.
+    #[arg(long, requires = "judge")]
+    mu: Option<f64>,
+    /// The model to judge [default: the packed one, or else the one that ships].
+    #[arg(long, value_name = "DIR", requires = "judge")]
+    model: Option<PathBuf>,
+    /// What to compute with: auto, cpu, cuda:N.
+    #[arg(long, default_value = "auto")]
+    device: String,
+}
+
+pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
+    setup::ensure(tree)?;
+    let command = cargo::build(tree, &["--release", "--package", "wan-alpha"], "wan-alpha")?;
+    let out = tree.root().join(&options.out);
+    fs::create_dir_all(&out).with_context(|| format!("{} cannot be made", out.display()))?;
+    if options.judge {
+        return judge(tree, &command, &out, options);
+    }
+    let stages = stages(&tree.root().join(STAGES))?;
+    let begun = Instant::now();
+    for (name, file) in &stages {
+        println!("\n{name}:");
+        let settings = out.join(format!("{name}.toml"));
+        fs::copy(file, &settings)
+            .with_context(|| format!("{} cannot be written", settings.display()))?;
+        let mut train = Command::new(&command);
+        train.arg("train").arg(&settings).arg("--out").arg(out.join(name));
+        train.args(["--device", &options.device]);
+        if options.smoke {
+            train.args(["--steps", &smoke_steps(file)?.to_string()]);
+        }
+        let status = train.status().with_context(|| format!("{name} could not be started"))?;
+        if !status.success() {
+            eprintln!("{name} did not end well; the same command goes on with it");
+            return Ok(exit_code(status));
+        }
+    }
+    let packed = out.join("model");
+    let mut pack = Command::new(&command);
+    pack.args(["model", "pack", NAME]).args(parts(&out, &stages)?);
+    pack.arg("--defaults").arg(tree.root().join(STAGES).join(DEFAULTS)).arg("--out").arg(&packed);
+    if packed.exists() {
+        fs::remove_dir_all(&packed)
+            .with_context(|| format!("{} cannot be replaced", packed.display()))?;
+    }
+    let status = pack.status().context("the model could not be packed")?;
+    if status.success() {
+        let minutes = begun.elapsed().as_secs_f64() / 60.0;
+        println!("{minutes:.0} minutes; the model is in {}", packed.display());
+    }
+    Ok(exit_code(status))
+}
+
+fn judge(tree: &Tree, command: &Path, out: &Path, options: &Options) -> Result<ExitCode> {
+    let packed = out.join("model");
+    let model = match &options.model {
+        Some(model) => tree.root().join(model),
+        None if packed.is_dir() => packed,
+        None => tree.root().join(SHIPPED),
+    };
+    ensure!(
+        model.is_dir(),
+        "there is no model in {}: `cargo xtask draft` trains one",
+        model.display()
+    );
+    let folder = judge::folder(out, options.mu);
+    let judge = judge::Judge {
+        command,
+        model: &model,
+        out: &folder,
+        prompts: options.prompts,
+        mu: options.mu,
+        device: &options.device,
+    };
+    fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    judge.run()?;
+    println!("reports are in {}", folder.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Names and settings, in order.
+fn stages(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let list = || -> Result<Vec<(String, PathBuf)>> {
+        let mut stages = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "toml")
+                && let Some(name) = path.file_stem().and_then(|name| name.to_str())
+            {
+                stages.push((name.to_owned(), path.clone()));
+            }
+        }
+        stages.sort();
+        ensure!(!stages.is_empty(), "there are no stages in it");
+        Ok(stages)
+    };
+    list().with_context(|| format!("cannot read {}", folder.display()))
+}
+
+/// A tokenizer needs all of its captions.
+fn smoke_steps(settings: &Path) -> Result<u64> {
+    let text = fs::read_to_string(settings)
+        .with_context(|| format!("cannot read {}", settings.display()))?;
+    let settings: toml::Table =
+        text.parse().with_context(|| format!("{} is no TOML", settings.display()))?;
+    let steps = settings.get("steps").and_then(toml::Value::as_integer).unwrap_or_default();
+    let kind = settings.get("task").and_then(|task| task.get("kind")?.as_str());
+    let steps = u64::try_from(steps).unwrap_or_default();
+    Ok(if kind == Some("tokenizer") { steps } else { steps.min(SMOKE_STEPS) })
+}
+
+/// The results that make up the model: of a file that several stages leave, the last one's.
+fn parts(out: &Path, stages: &[(String, PathBuf)]) -> Result<Vec<PathBuf>> {
+    let mut parts = Vec::<PathBuf>::new();
+    for (name, _) in stages {
+        let folder = out.join(name).join("model");
+        let entries =
+            fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        for entry in entries {
+            let path = entry?.path();
+            parts.retain(|part| part.file_name() != path.file_name());
+            parts.push(path);
+        }
+    }
+    if parts.is_empty() {
+        bail!("the stages left nothing in {}", out.display());
+    }
+    Ok(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_file_that_several_stages_leave_the_last_counts() {
+        let out = tempfile::tempdir().unwrap();
+        let stages = ["1-a", "2-b"].map(|name| (name.to_owned(), PathBuf::new()));
+        for (name, files) in [("1-a", ["x.pth", "y.bin"]), ("2-b", ["x.pth", "z.json"])] {
+            let model = out.path().join(name).join("model");
+            fs::create_dir_all(&model).unwrap();
+            for file in files {
+                fs::write(model.join(file), "").unwrap();
+            }
+        }
+        let mut found: Vec<_> = parts(out.path(), &stages)
+            .unwrap()
+            .into_iter()
+            .map(|path| path.strip_prefix(out.path()).unwrap().display().to_string())
+            .collect();
+        found.sort();
+        assert_eq!(found, ["1-a/model/y.bin", "2-b/model/x.pth", "2-b/model/z.json"]);
+    }
+
+    #[test]
+    fn the_stages_are_there_in_their_order_and_a_smoke_run_is_short() {
+        let folder = Tree::find().unwrap().root().join(STAGES);
+        let stages = stages(&folder).unwrap();
+        assert!(stages.len() >= 5 && folder.join(DEFAULTS).is_file());
+        for (name, file) in &stages {
+            let steps = smoke_steps(file).unwrap();
+            assert!(steps == SMOKE_STEPS || name.contains("tokenizer"), "{name}: {steps}");
+        }
+    }
+}

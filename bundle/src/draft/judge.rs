@@ -1,0 +1,183 @@
+//! What the draft model draws of prompts and ellipses that it was not trained on, measured.
+//!
+//! Drawn clips are held out, a take is made of each one's caption and ellipses, and `wan-alpha eval
+//! takes` tells how far it is from what was asked; `eval reconstruction` how well the autoencoder
+//! gives the clips themselves back. A take that is there already is not made again.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+/// The numbers that issue from judging: the same clips for every model.
+const SEED: &str = "1";
+
+/// What is judged, and how.
+pub(super) struct Judge<'a> {
+    pub(super) command: &'a Path,
+    /// A model's folder.
+    pub(super) model: &'a Path,
+    /// Everything goes here: `asked`, `takes`, reports.
+    pub(super) out: &'a Path,
+    pub(super) prompts: u32,
+    /// μ, in place of the node's default.
+    pub(super) mu: Option<f64>,
+    pub(super) device: &'a str,
+}
+
+/// One prompt.
+struct Asked {
+    clip: String,
+    caption: String,
+    labels: Vec<(String, String)>,
+}
+
+impl Judge<'_> {
+    /// Makes the takes and both reports.
+    pub(super) fn run(&self) -> Result<()> {
+        let asked = self.out.join("asked");
+        if !asked.join("table.csv").is_file() {
+            let mut draw = Command::new(self.command);
+            draw.args(["data", "procedural", "--held-out", "--seed", SEED]);
+            draw.args(["--count", &self.prompts.to_string(), "--out"]).arg(&asked);
+            finish(&mut draw, "drawing what is held out")?;
+        }
+        let rows = rows(&asked.join("table.csv"))?;
+        let begun = Instant::now();
+        let mut lines = Vec::new();
+        let mut made = 0;
+        for (index, row) in rows.iter().enumerate() {
+            let folder = self.out.join("takes").join(&row.clip);
+            let track = asked.join(&row.clip).join("track.json");
+            if !folder.join("take.json").is_file() {
+                let mut render = self.render(row, &track, index, &folder);
+                finish(&mut render, &format!("take {} of {}", index + 1, rows.len()))?;
+                made += 1;
+            }
+            lines.push(line(row, &folder, &track)?.to_string());
+        }
+        if made > 0 {
+            println!("{made} takes, {:.1} s each", begun.elapsed().as_secs_f64() / f64::from(made));
+        }
+        let table = self.out.join("asked.jsonl");
+        let text = lines.join("\n") + "\n";
+        fs::write(&table, text).with_context(|| format!("cannot write {}", table.display()))?;
+        let mut takes = Command::new(self.command);
+        takes.args(["eval", "takes", "--asked"]).arg(&table);
+        self.report(&mut takes, "takes")?;
+
+        let mut given_back = Command::new(self.command);
+        given_back.args(["eval", "reconstruction"]);
+        given_back.args(rows.iter().take(RECONSTRUCTED).map(|row| asked.join(&row.clip)));
+        given_back.arg("--model").arg(self.model).args(["--device", self.device]);
+        self.report(&mut given_back, "reconstruction")
+    }
+
+    fn render(&self, row: &Asked, track: &Path, index: usize, folder: &Path) -> Command {
+        let mut render = Command::new(self.command);
+        render.args(["render", "--prompt", &row.caption, "--seed", &index.to_string()]);
+        render.arg("--model").arg(self.model).arg("--ellipse-track").arg(track);
+        render.args(["--format", "png", "--device", self.device, "--out"]).arg(folder);
+        if let Some(mu) = self.mu {
+            render.args(["--mu", &mu.to_string()]);
+        }
+        render
+    }
+
+    fn report(&self, command: &mut Command, name: &str) -> Result<()> {
+        command.arg("--json").arg(self.out.join(format!("{name}.json")));
+        command.arg("--html").arg(self.out.join(format!("{name}.html")));
+        let status = command.status().with_context(|| format!("{name} could not be measured"))?;
+        ensure!(status.success(), "{name} could not be measured: {status}");
+        Ok(())
+    }
+}
+
+/// Clips that are given back by the autoencoder.
+const RECONSTRUCTED: usize = 32;
+
+/// Runs to the end without a word, unless it fails.
+fn finish(command: &mut Command, what: &str) -> Result<()> {
+    eprint!("\r{what}\x1b[K");
+    let _ = std::io::stderr().flush();
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("{what}: the command could not be started"))?;
+    let words = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{what}: {}: {}", output.status, words.trim());
+    eprint!("\r\x1b[K");
+    Ok(())
+}
+
+/// As `eval takes --asked` reads it.
+fn line(row: &Asked, folder: &Path, track: &Path) -> Result<Value> {
+    let read = || -> Result<Value> { Ok(serde_json::from_slice(&fs::read(track)?)?) };
+    let ellipses = read().with_context(|| format!("cannot read {}", track.display()))?;
+    let labels: serde_json::Map<_, _> =
+        row.labels.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+    Ok(json!({
+        "folder": folder.canonicalize().unwrap_or_else(|_| folder.to_owned()),
+        "prompt": row.caption,
+        "labels": labels,
+        "ellipse": ellipses,
+    }))
+}
+
+/// The rows of a drawn set.
+fn rows(table: &Path) -> Result<Vec<Asked>> {
+    let read = || -> Result<Vec<Asked>> {
+        let mut reader = csv::Reader::from_path(table)?;
+        let names = reader.headers()?.clone();
+        let column = |name: &str| {
+            names
+                .iter()
+                .position(|there| there == name)
+                .with_context(|| format!("no column {name}"))
+        };
+        let (clip, caption, labels) = (column("colour")?, column("caption")?, column("labels")?);
+        let row = |record: csv::Result<csv::StringRecord>| -> Result<Asked> {
+            let record = record?;
+            let get = |column: usize| record.get(column).unwrap_or_default().to_owned();
+            let label = |pair: &str| {
+                let (name, value) = pair.split_once('=')?;
+                Some((name.trim().to_owned(), value.trim().to_owned()))
+            };
+            let labels = get(labels).split(';').filter_map(label).collect();
+            Ok(Asked { clip: get(clip), caption: get(caption), labels })
+        };
+        reader.records().map(row).collect()
+    };
+    read().with_context(|| format!("cannot read {}", table.display()))
+}
+
+/// The folder of a model and what was found of it, for [`super::Options::judge`].
+pub(super) fn folder(out: &Path, mu: Option<f64>) -> PathBuf {
+    out.join(mu.map_or("judged".to_owned(), |mu| format!("judged-mu-{mu}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_a_drawn_set_become_lines_that_eval_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = folder.path().join("table.csv");
+        let text = "colour,caption,caption_short,kind,labels\n\
+                    clip-0,\"Smoke, thin. It rises.\",smoke,moving,colour=red; kind=smoke\n";
+        fs::write(&table, text).unwrap();
+        let rows = rows(&table).unwrap();
+        assert_eq!((rows.len(), rows[0].clip.as_str()), (1, "clip-0"));
+        let track = folder.path().join("track.json");
+        fs::write(&track, r#"[{"x":0.5,"y":0.25,"a":0.3,"b":0.3,"angle":0}]"#).unwrap();
+        let line = line(&rows[0], folder.path(), &track).unwrap();
+        assert_eq!(line["labels"], json!({ "colour": "red", "kind": "smoke" }));
+        assert_eq!(line["prompt"], "Smoke, thin. It rises.");
+        assert_eq!(line["ellipse"][0]["y"], 0.25);
+    }
+}
