@@ -450,7 +450,13 @@ impl Settings {
         let sources = sources.iter().filter(|given| **given).count()
             + usize::from(self.data.procedural.is_some());
         ensure!(sources == 1, "data: give one of `set`, `cache` and `procedural`, found {sources}");
-        if let Task::Transformer(_) | Task::Dora(_) = &self.task {
+        let latents = matches!(self.task, Task::Transformer(_) | Task::Dora(_));
+        ensure!(
+            self.data.pool.is_none_or(|pool| pool > 0 && latents && self.data.procedural.is_some()),
+            "data.pool: a number of drawn clips, at least 1, that a transformer is trained on; leave \
+             it out otherwise"
+        );
+        if latents {
             ensure!(
                 self.data.set.is_none(),
                 "data.set: a transformer is trained on latents; make them with `wan-alpha data \

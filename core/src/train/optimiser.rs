@@ -297,6 +297,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_cosine_rises_falls_and_stays() {
+        let at = |step| Schedule::Cosine { steps: 200 }.factor(step);
+        assert_eq!([at(1), at(5), at(10)], [0.1, 0.5, 1.0]);
+        assert!((11..200).all(|step| at(step + 1) < at(step)));
+        // Half the way down.
+        assert!((at(105) - 0.505).abs() < 1e-12, "{}", at(105));
+        assert!((at(200) - LAST_FACTOR).abs() < 1e-12 && at(201) == at(200));
+        assert!(Schedule::Cosine { steps: 1 }.factor(1) > 0.0);
+    }
+
     fn give_step(parameters: &Parameters, k: f32) {
         give(parameters, [0.5, -1.0, 2.0, 0.001].map(|x| x * k), [1.0, -0.25].map(|x| x / k));
     }

@@ -72,8 +72,9 @@ pub fn tokenizer(texts: &[String], pieces: usize) -> Result<Export> {
     Ok(Export { file: "tokenizer.json", content: Content::Text(text) })
 }
 
-/// Puts the most frequent words in, half of all `pieces` at most. The trainer takes parts that several words
-/// share, never a word that is no other's part: of a small language that is nearly all of them.
+/// Puts the most frequent words in, half of all `pieces` at most. The trainer takes parts that
+/// several words share, never a word that is no other's part: of a small language that is nearly
+/// all of them.
 fn add_words(learnt: &mut Vec<(String, f64)>, texts: &[String], pieces: usize) {
     let mut counts = BTreeMap::<String, usize>::new();
     let words = texts.iter().flat_map(|text| text.split_whitespace());

@@ -53,6 +53,24 @@ fn paths_count_from_the_files_folder() {
 }
 
 #[test]
+fn the_stages_of_the_draft_model_are_runs() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("resources/draft-training");
+    let mut kinds = Vec::new();
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let settings = Settings::read(&path).unwrap();
+            let kind = serde_json::to_value(&settings.task).unwrap()["kind"].clone();
+            kinds.push((path, kind));
+        }
+    }
+    kinds.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let kinds: Vec<_> = kinds.iter().map(|(_, kind)| kind.as_str().unwrap()).collect();
+    let stages = ["tokenizer", "base-vae", "base-vae", "transformer", "rgba-vae", "transformer"];
+    assert_eq!(kinds, stages);
+}
+
+#[test]
 fn what_cannot_be_is_refused_by_name() {
     let cases = [
         ("steps = 100", "steps = 0", "steps: expected at least 1"),
@@ -64,6 +82,7 @@ fn what_cannot_be_is_refused_by_name() {
         ("height = 272", "height = 270", "multiples of 8"),
         ("set = \"clips\"", "set = \"clips\"\nprocedural = 1", "one of `set`, `cache` and"),
         ("set = \"clips\"", "", "one of `set`, `cache` and"),
+        ("set = \"clips\"", "procedural = 1\npool = 5", "data.pool"),
         ("set = \"clips\"", "cache = \"clips\"", "trained on clips"),
         ("\"rgba-vae\"", "\"dora\"", "trained on latents"),
         ("\"rgba-vae\"", "\"vae\"", "unknown variant `vae`"),
