@@ -242,6 +242,44 @@ fn a_base_autoencoder_learns_and_its_latents_are_brought_to_the_released_scale()
     assert!(error.contains("constant"), "{error}");
 }
 
+/// Merged latents get the released scale, what is decoded stays, and so does what is loaded from the
+/// results, of which the base is then one.
+#[test]
+fn merged_latents_are_brought_to_scale_without_a_change_of_what_is_decoded() {
+    let settings = RgbaVaeSettings { rank: 2, ..RgbaVaeSettings::default() };
+    let mut task = rgba_vae(settings, false, Placement::CPU);
+    assert_eq!(task.export().unwrap().len(), 2);
+    let batch = clips(2, 5, 32);
+    // LoRAs that count, and a merge block that has learnt something.
+    train(&mut task, &batch, 1e-2, 4);
+    let latents =
+        |task: &RgbaVae| task.encode(&batch, Corner::WHITE, &Unwatched).unwrap().reshape([-1, 16]);
+    let (before, at_first) =
+        (task.reconstruct(&batch, Corner::WHITE, &Unwatched).unwrap(), latents(&task));
+    let axis = [0i64];
+    let statistics =
+        |x: &Tensor| (x.mean_dim(&axis[..], false, Kind::Float), x.std_dim(&axis[..], true, false));
+    let (mean, std) = statistics(&at_first);
+    task.calibrate(&mean, &std).unwrap();
+    let (mean, std) = statistics(&latents(&task));
+    let error = |x: &Tensor, y: &Tensor| (x - y).abs().max().double_value(&[]);
+    assert!(error(&mean, &Tensor::from_slice(&LATENT_MEAN)) < 1e-3);
+    assert!(error(&std, &Tensor::from_slice(&LATENT_STD)) < 1e-3);
+    let after = task.reconstruct(&batch, Corner::WHITE, &Unwatched).unwrap();
+    assert!(error(&before.0, &after.0) < 1e-3 && error(&before.1, &after.1) < 1e-3);
+
+    let folder = tempfile::tempdir().unwrap();
+    write(&task, folder.path());
+    let base = TensorSet::open(Network::Vae, &[folder.path().join("Wan2.1_VAE.pth")]).unwrap();
+    let file = TensorFile::open(&folder.path().join("Wan-Alpha-VAE.bin")).unwrap();
+    let loaded = RgbaVae::new(&base, settings, Beside::default(), 6, Placement::CPU).unwrap();
+    loaded.start_from(&file).unwrap();
+    let again = loaded.reconstruct(&batch, Corner::WHITE, &Unwatched).unwrap();
+    assert!(error(&after.0, &again.0) < 1e-6 && error(&after.1, &again.1) < 1e-6);
+    let error = task.calibrate(&mean, &Tensor::zeros([16], FLOAT)).unwrap_err().to_string();
+    assert!(error.contains("constant"), "{error}");
+}
+
 /// In bfloat16 a run computes coarsely, and its parameters and gradients are float32.
 #[test]
 fn autoencoders_train_with_mixed_precision() {

@@ -13,7 +13,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-/// The numbers that issue from judging: the same clips for every model.
+/// The same clips for every model.
 const SEED: &str = "1";
 
 /// What is judged, and how.
@@ -155,7 +155,7 @@ fn rows(table: &Path) -> Result<Vec<Asked>> {
     read().with_context(|| format!("cannot read {}", table.display()))
 }
 
-/// The folder of a model and what was found of it, for [`super::Options::judge`].
+/// Where the takes and the reports of a judgement go.
 pub(super) fn folder(out: &Path, mu: Option<f64>) -> PathBuf {
     out.join(mu.map_or("judged".to_owned(), |mu| format!("judged-mu-{mu}")))
 }

@@ -1,0 +1,66 @@
+//! The syntax of `wan-alpha model`.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use wan_alpha_take::Precision;
+
+use super::one_of;
+
+/// What to do with models.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// Recognise a downloaded model's parts, fingerprint them, and give them a name
+    Add {
+        /// The name: letters, digits and - _ . +
+        name: String,
+        /// A folder, or the files of the parts
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+    },
+    /// Write a whole model into one folder to hand on: bfloat16, released names, its own record
+    Pack {
+        /// The name in its record
+        name: String,
+        /// Folders, or the files of the parts
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+        /// What it does where a request is silent: JSON with steps, width, height, frames, mu_scale …
+        #[arg(long, value_name = "FILE")]
+        defaults: Option<PathBuf>,
+        /// The folder, new or empty
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Every named model, newest first
+    List,
+    /// The parts of a model: files, sizes, kinds, coverage
+    Show {
+        /// A model's name
+        name: String,
+    },
+    /// Read a model again and compare it with its fingerprint
+    Verify {
+        /// A model's name
+        name: String,
+    },
+    /// Forget a name; the weights stay
+    Remove {
+        /// A model's name
+        name: String,
+    },
+    /// Write the transformer with its adapters merged into one file
+    Merge {
+        /// A model's name, or its files
+        #[arg(required = true, value_name = "NAME|PATH")]
+        model: Vec<PathBuf>,
+        /// The file to write
+        #[arg(long, value_name = "FILE.safetensors")]
+        out: PathBuf,
+        /// Number format to store [default: bf16]
+        #[arg(long, value_parser = one_of::<Precision>(&["f32", "bf16"]))]
+        dtype: Option<Precision>,
+    },
+    /// Where models are looked for, and what `auto` means
+    Where,
+}

@@ -1,0 +1,180 @@
+use super::*;
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+
+fn parse(more: &[&str]) -> Result<Render, clap::Error> {
+    let line = ["wan-alpha", "render", "--model", "m", "--prompt", "p", "--out", "o"];
+    let Command::Render(render) = Cli::try_parse_from(line.iter().chain(more))?.command else {
+        panic!("not a render")
+    };
+    Ok(*render)
+}
+
+#[test]
+fn the_table_of_flags_is_sound() {
+    Cli::command().debug_assert();
+}
+
+/// Words as a shell makes them of a line without variables.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (n, part) in line.split('"').enumerate() {
+        match n % 2 {
+            0 => words.extend(part.split_whitespace().map(str::to_owned)),
+            _ => words.push(part.to_owned()),
+        }
+    }
+    words
+}
+
+#[test]
+fn command_lines_of_the_readme_are_understood() {
+    let readme = include_str!("../../README.md").replace("\\\n", "");
+    let in_text = readme.split('`').skip(1).step_by(2);
+    let commands: Vec<_> = readme
+        .lines()
+        .chain(in_text)
+        .filter_map(|line| {
+            line.strip_prefix("target/release/").unwrap_or(line).strip_prefix("wan-alpha ")
+        })
+        .map(|line| line.split(" #").next().unwrap_or(line))
+        // What is left out is said above them.
+        .filter(|line| !line.contains('…') || line.contains('"'))
+        .collect();
+    assert!(commands.len() > 15, "{commands:#?}");
+    for line in commands {
+        let line = format!("wan-alpha {line}");
+        if let Err(error) = Cli::try_parse_from(words(&line)) {
+            panic!("{line}: {error}");
+        }
+    }
+}
+
+#[test]
+fn what_is_left_out_is_left_to_the_model() {
+    let render = parse(&[]).unwrap();
+    assert_eq!((render.width, render.height, render.frames), (None, None, None));
+    assert_eq!((render.steps, render.guidance, render.shift), (None, None, None));
+    assert_eq!((render.solver, render.mu, render.dtype), (None, None, None));
+    assert_eq!((render.seed, render.dora_strength, render.distill_strength), (1, 1.0, 1.0));
+    assert_eq!((render.device, render.threads), (DeviceChoice::Auto, None));
+    assert_eq!(render.ellipse_interp, Interpolation::Linear);
+    assert_eq!(render.formats(), [Format::Exr, Format::Png]);
+}
+
+#[test]
+fn everything_can_be_given() {
+    let all = "--model a b --negative n --seed 4294967295 --width 640 --height 480 --frames 17 \
+        --steps 6 --guidance 5 --shift 3.5 --solver dpm++ --mu 0.03 --ellipse 0.5,0.5,0.6,1,0 \
+        --ellipse-interp smooth --dora-strength 0.9 --distill-strength 0.8 --dtype bf16 \
+        --device cuda:1 --format png,png --dump d --threads 2";
+    let render = parse(&all.split_whitespace().collect::<Vec<_>>()).unwrap();
+    assert_eq!(render.model, ["m", "a", "b"].map(PathBuf::from));
+    assert_eq!(render.seed, u32::MAX);
+    assert_eq!(render.solver, Some(Solver::DpmPlusPlus));
+    assert_eq!(render.dtype, Some(Precision::Bf16));
+    assert_eq!(render.device, DeviceChoice::Cuda(1));
+    assert_eq!(render.ellipse_interp, Interpolation::Smooth);
+    assert_eq!(render.formats(), [Format::Png]);
+    assert_eq!((render.guidance, render.shift, render.mu), (Some(5.0), Some(3.5), Some(0.03)));
+    assert_eq!((render.dora_strength, render.distill_strength), (0.9, 0.8));
+    assert_eq!(render.threads, Some(2));
+}
+
+#[test]
+fn negative_numbers_and_nan_are_values_to_be_judged_later() {
+    let render = parse(&["--mu", "-0.1", "--ellipse", "-0.5,0.5,0.6,1,-30"]).unwrap();
+    assert_eq!(render.mu, Some(-0.1));
+    assert_eq!(render.ellipse.as_deref(), Some("-0.5,0.5,0.6,1,-30"));
+    let render = parse(&["--mu", "NaN", "--shift", "-inf", "--guidance", "-1e3"]).unwrap();
+    assert!(render.mu.is_some_and(f64::is_nan));
+    assert_eq!((render.shift, render.guidance), (Some(f64::NEG_INFINITY), Some(-1000.0)));
+    assert_eq!(parse(&["--dora-strength", "-1"]).unwrap().dora_strength, -1.0);
+}
+
+#[test]
+fn there_is_one_way_to_place_the_subject() {
+    for pair in [
+        ["--ellipse", "e", "--mask", "m"],
+        ["--ellipse", "e", "--ellipse-track", "t"],
+        ["--ellipse-track", "t", "--mask", "m"],
+        ["--ellipse-interp", "smooth", "--mask", "m"],
+    ] {
+        assert_eq!(parse(&pair).unwrap_err().kind(), ErrorKind::ArgumentConflict, "{pair:?}");
+    }
+    let alone = parse(&["--ellipse-interp", "smooth"]).unwrap_err();
+    assert_eq!(alone.kind(), ErrorKind::MissingRequiredArgument);
+    assert!(parse(&["--mask", "m"]).is_ok());
+}
+
+#[test]
+fn mistakes_are_usage_errors_and_exit_with_2() {
+    for wrong in [
+        &["--solver", "heun"][..],
+        &["--dtype", "fp8"],
+        &["--device", "cuda:x"],
+        &["--device", "gpu"],
+        &["--seed", "-1"],
+        &["--seed", "4294967296"],
+        &["--width", "-16"],
+        &["--mu", "strong"],
+        &["--format", "jpg"],
+        &["--threads", "0"],
+        &["--quiet", "--verbose"],
+        &["--no-such-flag"],
+    ] {
+        assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
+    }
+    for missing in ["--prompt", "--out"] {
+        let line = ["--model", "m", "--prompt", "p", "--out", "o"];
+        let at = line.iter().position(|word| *word == missing).unwrap();
+        let rest = line[..at].iter().chain(&line[at + 2..]);
+        let error = Cli::try_parse_from(["wan-alpha", "render"].iter().chain(rest)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MissingRequiredArgument, "{missing}");
+    }
+}
+
+#[test]
+fn verbosity_may_stand_anywhere() {
+    let render = ["render", "--model", "m", "--prompt", "p", "--out", "o"];
+    let parse = |before: &[&'static str], after: &[&'static str]| {
+        Cli::try_parse_from([&["wan-alpha"], before, &render, after].concat()).unwrap()
+    };
+    assert_eq!(parse(&["-v"], &[]).verbose, 1);
+    assert_eq!(parse(&[], &["-vv"]).verbose, 2);
+    assert!(parse(&["-q"], &[]).quiet && parse(&[], &["--quiet"]).quiet);
+    assert!(!parse(&[], &[]).quiet);
+}
+
+#[test]
+fn a_prompt_is_itself_or_a_file_s_text_without_its_last_line_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("prompt.txt");
+    let at = format!("@{}", path.display());
+    let read = || text_or_file("--prompt", &at);
+
+    assert_eq!(text_or_file("--prompt", " a cat\n").unwrap(), " a cat\n");
+    assert_eq!(text_or_file("--prompt", "@@home").unwrap(), "@home");
+    fs::write(&path, " 一只猫\r\nat night\r\n\n").unwrap();
+    assert_eq!(read().unwrap(), " 一只猫\r\nat night");
+    fs::write(&path, "\u{feff}a cat").unwrap();
+    assert_eq!(read().unwrap(), "a cat");
+}
+
+#[test]
+fn a_prompt_file_that_cannot_be_read_is_bad_input_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("prompt.txt");
+    let failure = |text: &str| {
+        let error = text_or_file("--negative", text).unwrap_err();
+        assert_eq!(Exit::of(&error), Exit::BadInput);
+        error.to_string()
+    };
+    let at = format!("@{}", path.display());
+    assert!(failure(&at).contains("cannot read --negative file"), "{}", failure(&at));
+    assert!(failure(&at).contains("prompt.txt"));
+    fs::write(&path, b"caf\xe9").unwrap();
+    assert!(failure(&at).contains("not UTF-8 text (byte 3)"), "{}", failure(&at));
+    assert!(failure("@").contains("needs a file name"));
+    assert!(failure(&format!("@{}", folder.path().display())).contains("cannot read"));
+}
