@@ -375,7 +375,8 @@ fn running(environment: &Environment) -> Result<Option<u32>> {
     Ok(endpoint.engine_process())
 }
 
-/// Not one that has ended and that its parent, a host perhaps, has not asked about.
+/// Not one that has ended and that its parent, a host perhaps, has not asked about. Where processes
+/// cannot be looked at, the closed socket has to do.
 fn lives(process: u32) -> bool {
     let id = sysinfo::Pid::from_u32(process);
     let Ok(mut system) = sysinfo::System::new() else { return false };
