@@ -4,11 +4,12 @@
 //! has a folder of that name beside a copy of its settings, which is where the next ones find it. A
 //! run that was stopped goes on, so that the same command goes on with all of them.
 
+mod ablate;
 mod judge;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, ExitStatus};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -38,9 +39,13 @@ pub(crate) struct Options {
     /// Train nothing: make takes of prompts and ellipses that were held out, and measure them.
     #[arg(long, conflicts_with = "smoke")]
     judge: bool,
-    /// How many, with --judge.
-    #[arg(long, value_name = "N", default_value_t = 128, requires = "judge")]
-    prompts: u32,
+    /// Train short runs without the rendering losses, the bidirectional loss and the mean sampler,
+    /// and measure them alike.
+    #[arg(long, conflicts_with_all = ["smoke", "judge"])]
+    ablate: bool,
+    /// How many takes are measured, with --judge [default: 128] or --ablate [default: 32].
+    #[arg(long, value_name = "N")]
+    prompts: Option<u32>,
     /// μ in place of the node's default, with --judge.
     #[arg(long, requires = "judge")]
     mu: Option<f64>,
@@ -61,38 +66,72 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
         return judge(tree, &command, &out, options);
     }
     let stages = stages(&tree.root().join(STAGES))?;
+    if options.ablate {
+        let ablation = ablate::Ablation {
+            command: &command,
+            stages: &tree.root().join(STAGES),
+            out: &out,
+            defaults: &tree.root().join(STAGES).join(DEFAULTS),
+            prompts: options.prompts.unwrap_or(32),
+            device: &options.device,
+        };
+        return ablation.run().map(|()| ExitCode::SUCCESS);
+    }
     let begun = Instant::now();
     for (name, file) in &stages {
         println!("\n{name}:");
         let settings = out.join(format!("{name}.toml"));
         fs::copy(file, &settings)
             .with_context(|| format!("{} cannot be written", settings.display()))?;
-        let mut train = Command::new(&command);
-        train.arg("train").arg(&settings).arg("--out").arg(out.join(name));
-        train.args(["--device", &options.device]);
-        if options.smoke {
-            train.args(["--steps", &smoke_steps(file)?.to_string()]);
-        }
-        let status = train.status().with_context(|| format!("{name} could not be started"))?;
+        let steps = options.smoke.then(|| smoke_steps(file)).transpose()?;
+        let status = train(&command, &settings, &out.join(name), &options.device, steps)?;
         if !status.success() {
             eprintln!("{name} did not end well; the same command goes on with it");
             return Ok(exit_code(status));
         }
     }
     let packed = out.join("model");
-    let mut pack = Command::new(&command);
-    pack.args(["model", "pack", NAME]).args(parts(&out, &stages)?);
-    pack.arg("--defaults").arg(tree.root().join(STAGES).join(DEFAULTS)).arg("--out").arg(&packed);
+    let defaults = tree.root().join(STAGES).join(DEFAULTS);
+    pack(&command, &parts(&out, &stages)?, &defaults, &packed)?;
+    let minutes = begun.elapsed().as_secs_f64() / 60.0;
+    println!("{minutes:.0} minutes; the model is in {}", packed.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a stage, or goes on with it.
+fn train(
+    command: &Path,
+    settings: &Path,
+    out: &Path,
+    device: &str,
+    steps: Option<u64>,
+) -> Result<ExitStatus> {
+    let mut train = Command::new(command);
+    train.arg("train").arg(settings).arg("--out").arg(out).args(["--device", device]);
+    if let Some(steps) = steps {
+        train.args(["--steps", &steps.to_string()]);
+    }
+    // Operations of a small model are short, and threads that go to sleep between them cost as much.
+    for (name, value) in [("OMP_WAIT_POLICY", "active"), ("OMP_PROC_BIND", "true")] {
+        if std::env::var_os(name).is_none() {
+            train.env(name, value);
+        }
+    }
+    train.status().with_context(|| format!("{} could not be started", out.display()))
+}
+
+/// Makes one folder of parts that lie in several; what is there is replaced.
+fn pack(command: &Path, parts: &[impl AsRef<Path>], defaults: &Path, packed: &Path) -> Result<()> {
     if packed.exists() {
-        fs::remove_dir_all(&packed)
+        fs::remove_dir_all(packed)
             .with_context(|| format!("{} cannot be replaced", packed.display()))?;
     }
+    let mut pack = Command::new(command);
+    pack.args(["model", "pack", NAME]).args(parts.iter().map(AsRef::as_ref));
+    pack.arg("--defaults").arg(defaults).arg("--out").arg(packed);
     let status = pack.status().context("the model could not be packed")?;
-    if status.success() {
-        let minutes = begun.elapsed().as_secs_f64() / 60.0;
-        println!("{minutes:.0} minutes; the model is in {}", packed.display());
-    }
-    Ok(exit_code(status))
+    ensure!(status.success(), "the model could not be packed: {status}");
+    Ok(())
 }
 
 fn judge(tree: &Tree, command: &Path, out: &Path, options: &Options) -> Result<ExitCode> {
@@ -112,11 +151,10 @@ fn judge(tree: &Tree, command: &Path, out: &Path, options: &Options) -> Result<E
         command,
         model: &model,
         out: &folder,
-        prompts: options.prompts,
+        prompts: options.prompts.unwrap_or(128),
         mu: options.mu,
         device: &options.device,
     };
-    fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     judge.run()?;
     println!("reports are in {}", folder.display());
     Ok(ExitCode::SUCCESS)

@@ -9,11 +9,13 @@ use tch::{Device, Kind, Tensor};
 use wan_alpha_core::dit::DitConfig;
 use wan_alpha_core::train::{
     BaseVae, BaseVaeSettings, Beside, Bidirectional, DORA_TARGETS, Draws, Judge, LatentBatch,
-    Losses, Optimiser, OptimiserSettings, Origin, Placement, RgbaClips, RgbaVae, RgbaVaeSettings,
-    Task, Texts, Trained, Transformer, TransformerSettings, Umt5Config, VaeConfig, init,
-    write_safetensors,
+    Losses, MergeStart, Optimiser, OptimiserSettings, Origin, Placement, RgbaClips, RgbaVae,
+    RgbaVaeSettings, Task, Texts, Trained, Transformer, TransformerSettings, Umt5Config, VaeConfig,
+    init, write_safetensors,
 };
-use wan_alpha_core::vae::{Corner, FeatureCache, LATENT_MEAN, LATENT_STD, RgbaDecoder};
+use wan_alpha_core::vae::{
+    Corner, Encoder, FeatureCache, LATENT_MEAN, LATENT_STD, RgbaDecoder, hard_render,
+};
 use wan_alpha_core::weights::{
     Decoders, EncoderFiles, MemorySet, ModelFiles, Network, Strengths, TensorFile, TensorSet,
 };
@@ -278,6 +280,41 @@ fn merged_latents_are_brought_to_scale_without_a_change_of_what_is_decoded() {
     assert!(error(&after.0, &again.0) < 1e-6 && error(&after.1, &again.1) < 1e-6);
     let error = task.calibrate(&mean, &Tensor::zeros([16], FLOAT)).unwrap_err().to_string();
     assert!(error.contains("constant"), "{error}");
+}
+
+/// The merged latent is at first the base's own of what its encoder sees; with rendering that is
+/// colour over the background, and without it colour as it is.
+#[test]
+fn a_merge_block_may_begin_by_passing_colour_on() {
+    let batch = clips(1, 5, 32);
+    let settings =
+        RgbaVaeSettings { rank: 2, merge: MergeStart::Colour, ..RgbaVaeSettings::default() };
+    let task = rgba_vae(settings, false, Placement::CPU);
+    let folder = tempfile::tempdir().unwrap();
+    write(&base_vae(BaseVaeSettings::default()), folder.path());
+    let set = TensorSet::open(Network::Vae, &[folder.path().join("Wan2.1_VAE.pth")]).unwrap();
+    let weights = MemorySet::read_all(&set, Kind::Float, Device::Cpu).unwrap();
+    let weights =
+        wan_alpha_core::weights::Weights::in_memory(weights.into(), Kind::Float, Device::Cpu);
+    let encoder = Encoder::load(&weights, &Unwatched).unwrap();
+    let own = |frames: &Tensor| {
+        encoder.forward(frames, &mut FeatureCache::default(), &Unwatched).unwrap()
+    };
+    let error = |x: &Tensor, y: &Tensor| (x - y).abs().max().double_value(&[]);
+    let merged = task.encode(&batch, Corner::WHITE, &Unwatched).unwrap();
+    let alpha = batch.alpha.expand_as(&batch.colour);
+    let seen = own(&hard_render(&batch.colour, &alpha, Corner::WHITE).unwrap());
+    assert!(error(&merged, &seen) < 1e-5 * seen.abs().max().double_value(&[]));
+
+    let plain = RgbaVaeSettings { rendering: false, l2: 1.0, ..settings };
+    let task = rgba_vae(plain, false, Placement::CPU);
+    let merged = task.encode(&batch, Corner::WHITE, &Unwatched).unwrap();
+    let seen = own(&batch.colour);
+    assert!(error(&merged, &seen) < 1e-5 * seen.abs().max().double_value(&[]));
+    let losses = task.evaluate(&batch, &Draws::new(3, 1), &Unwatched).unwrap();
+    let names: Vec<_> = losses.0.iter().map(|loss| loss.name).collect();
+    let expected = ["l1.colour", "l2.colour", "edge.colour", "l1.alpha", "l2.alpha", "edge.alpha"];
+    assert_eq!(names, expected);
 }
 
 /// In bfloat16 a run computes coarsely, and its parameters and gradients are float32.

@@ -11,8 +11,8 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use wan_alpha_core::dit::DitConfig;
 use wan_alpha_core::train::{
-    BaseVaeSettings, Bidirectional, DORA_TARGETS, OptimiserSettings, RgbaVaeSettings, Schedule,
-    TimeRounding, Trained, TransformerSettings, Umt5Config, VaeConfig,
+    BaseVaeSettings, Bidirectional, DORA_TARGETS, MergeStart, OptimiserSettings, RgbaVaeSettings,
+    Schedule, TimeRounding, Trained, TransformerSettings, Umt5Config, VaeConfig,
 };
 use wan_alpha_take::Precision;
 
@@ -112,7 +112,10 @@ pub(crate) struct RgbaVae {
     pub(crate) text: Vec<PathBuf>,
     pub(crate) vgg: Option<PathBuf>,
     pub(crate) rank: i64,
+    pub(crate) merge: Merge,
+    pub(crate) rendering: bool,
     pub(crate) l1: f64,
+    pub(crate) l2: f64,
     pub(crate) edge: f64,
     pub(crate) perceptual: f64,
     pub(crate) bidirectional: f64,
@@ -128,7 +131,16 @@ pub(crate) struct RgbaVae {
 impl Default for RgbaVae {
     fn default() -> Self {
         let RgbaVaeSettings {
-            rank, l1, edge, perceptual, bidirectional, normalise, recompute, ..
+            rank,
+            rendering,
+            l1,
+            l2,
+            edge,
+            perceptual,
+            bidirectional,
+            normalise,
+            recompute,
+            ..
         } = RgbaVaeSettings::default();
         Self {
             base: Vec::new(),
@@ -137,7 +149,10 @@ impl Default for RgbaVae {
             text: Vec::new(),
             vgg: None,
             rank,
+            merge: Merge::Random,
+            rendering,
             l1,
+            l2,
             edge,
             perceptual,
             bidirectional,
@@ -366,6 +381,14 @@ pub(crate) enum Form {
     Clamped,
 }
 
+/// See [`MergeStart`].
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Merge {
+    Random,
+    Colour,
+}
+
 /// See [`TimeRounding`].
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -562,10 +585,17 @@ impl BaseVae {
 
 impl RgbaVae {
     pub(crate) fn settings(&self) -> RgbaVaeSettings {
-        let Self { rank, l1, edge, perceptual, bidirectional, normalise, recompute, .. } = *self;
+        let Self { rank, rendering, l1, l2, edge, perceptual, .. } = *self;
+        let Self { bidirectional, normalise, recompute, .. } = *self;
         RgbaVaeSettings {
             rank,
+            merge: match self.merge {
+                Merge::Random => MergeStart::Random,
+                Merge::Colour => MergeStart::Colour,
+            },
+            rendering,
             l1,
+            l2,
             edge,
             perceptual,
             bidirectional,

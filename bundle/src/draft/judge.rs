@@ -13,6 +13,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+/// What says how a model is used.
+const RECORD: &str = "wan-alpha.json";
 /// The same clips for every model.
 const SEED: &str = "1";
 
@@ -36,13 +38,35 @@ struct Asked {
     labels: Vec<(String, String)>,
 }
 
+/// Both reports, as `wan-alpha eval --json` leaves them.
+pub(super) struct Measured {
+    pub(super) takes: Value,
+    pub(super) reconstruction: Value,
+}
+
+impl Measured {
+    /// A mean over the takes.
+    pub(super) fn takes(&self, name: &str) -> Option<f64> {
+        self.takes["summary"][name]["value"].as_f64()
+    }
+
+    /// A mean over the clips that were given back.
+    pub(super) fn reconstruction(&self, name: &str) -> Option<f64> {
+        self.reconstruction["summary"][name]["value"].as_f64()
+    }
+}
+
 impl Judge<'_> {
     /// Makes the takes and both reports.
-    pub(super) fn run(&self) -> Result<()> {
+    pub(super) fn run(&self) -> Result<Measured> {
+        fs::create_dir_all(self.out)
+            .with_context(|| format!("{} cannot be made", self.out.display()))?;
         let asked = self.out.join("asked");
         if !asked.join("table.csv").is_file() {
+            let [width, height, frames] = self.shape()?;
             let mut draw = Command::new(self.command);
             draw.args(["data", "procedural", "--held-out", "--seed", SEED]);
+            draw.args(["--size", &format!("{width}x{height}"), "--frames", &frames.to_string()]);
             draw.args(["--count", &self.prompts.to_string(), "--out"]).arg(&asked);
             finish(&mut draw, "drawing what is held out")?;
         }
@@ -68,13 +92,27 @@ impl Judge<'_> {
         fs::write(&table, text).with_context(|| format!("cannot write {}", table.display()))?;
         let mut takes = Command::new(self.command);
         takes.args(["eval", "takes", "--asked"]).arg(&table);
-        self.report(&mut takes, "takes")?;
+        let takes = self.report(&mut takes, "takes")?;
 
         let mut given_back = Command::new(self.command);
         given_back.args(["eval", "reconstruction"]);
         given_back.args(rows.iter().take(RECONSTRUCTED).map(|row| asked.join(&row.clip)));
         given_back.arg("--model").arg(self.model).args(["--device", self.device]);
-        self.report(&mut given_back, "reconstruction")
+        let reconstruction = self.report(&mut given_back, "reconstruction")?;
+        Ok(Measured { takes, reconstruction })
+    }
+
+    /// Width, height and frames that the model is used at.
+    fn shape(&self) -> Result<[u64; 3]> {
+        let file = self.model.join(RECORD);
+        let read = || -> Result<[u64; 3]> {
+            let record: Value = serde_json::from_slice(&fs::read(&file)?)?;
+            let get = |name: &str| {
+                record["defaults"][name].as_u64().with_context(|| format!("no default {name}"))
+            };
+            Ok([get("width")?, get("height")?, get("frames")?])
+        };
+        read().with_context(|| format!("cannot read {}", file.display()))
     }
 
     fn render(&self, row: &Asked, track: &Path, index: usize, folder: &Path) -> Command {
@@ -88,12 +126,14 @@ impl Judge<'_> {
         render
     }
 
-    fn report(&self, command: &mut Command, name: &str) -> Result<()> {
-        command.arg("--json").arg(self.out.join(format!("{name}.json")));
+    fn report(&self, command: &mut Command, name: &str) -> Result<Value> {
+        let json = self.out.join(format!("{name}.json"));
+        command.arg("--json").arg(&json);
         command.arg("--html").arg(self.out.join(format!("{name}.html")));
         let status = command.status().with_context(|| format!("{name} could not be measured"))?;
         ensure!(status.success(), "{name} could not be measured: {status}");
-        Ok(())
+        let read = || -> Result<Value> { Ok(serde_json::from_slice(&fs::read(&json)?)?) };
+        read().with_context(|| format!("cannot read {}", json.display()))
     }
 }
 

@@ -141,7 +141,7 @@ impl Builder {
         Ok(())
     }
 
-    /// Adds nothing at first.
+    /// Adds a small constant at first.
     fn attention(&mut self, name: &str, c: i64) -> Result<()> {
         self.put(&format!("{name}.norm.gamma"), &[c, 1, 1], Start::Constant(1.0))?;
         self.layer(&format!("{name}.to_qkv"), &[3 * c, c, 1, 1])?;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 use super::calibrate::Scale;
 use super::draws::Draws;
@@ -20,8 +20,8 @@ use super::region::region_mask;
 use super::task::{self, NewAdapter, Placement, Task};
 use crate::dit::Dit;
 use crate::vae::{
-    Corner, Decoder, Encoder, FeatureCache, LATENT_MEAN, LATENT_STD, MergeBlock, hard_render,
-    soft_render,
+    Corner, Decoder, Encoder, FeatureCache, LATENT_CHANNELS, LATENT_MEAN, LATENT_STD, MergeBlock,
+    hard_render, soft_render,
 };
 use crate::weights::{MemorySet, TensorFile, TensorSet};
 use crate::{Error, Result, Unwatched, Watch};
@@ -31,8 +31,17 @@ use crate::{Error, Result, Unwatched, Watch};
 pub struct RgbaVaeSettings {
     /// Of the decoders' LoRAs, which count 1/rank.
     pub rank: i64,
+    /// Where the merge block begins, if not with a checkpoint's numbers.
+    pub merge: MergeStart,
+    /// Whether the encoder sees colour over a flat background and the losses compare both renderings
+    /// (paper, section 3.2); else colour is taken and compared as it is, which table 3 calls without
+    /// rendering.
+    pub rendering: bool,
     /// Weight of the mean absolute errors.
     pub l1: f64,
+    /// Weight of the mean squared errors, which no released run has: absolute ones alone leave a
+    /// model that starts from nothing grey.
+    pub l2: f64,
     /// Weight of the edge losses.
     pub edge: f64,
     /// Weight of the perceptual losses; nothing without VGG16's weights.
@@ -50,11 +59,24 @@ pub struct RgbaVaeSettings {
     pub recompute: bool,
 }
 
+/// Where a merge block begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MergeStart {
+    /// With random numbers, as released.
+    Random,
+    /// As what comes after the base's encoder features, so that the merged latent is at first the
+    /// base's own of the colour, and what the base has learnt of colour is not learnt again.
+    Colour,
+}
+
 impl Default for RgbaVaeSettings {
     fn default() -> Self {
         Self {
             rank: 128,
+            merge: MergeStart::Random,
+            rendering: true,
             l1: 1.0,
+            l2: 0.0,
             edge: 1.0,
             perceptual: 1.0,
             bidirectional: 0.1,
@@ -112,7 +134,7 @@ pub struct RgbaVae {
 }
 
 impl RgbaVae {
-    /// Begins with a merge block of random numbers and LoRAs that change nothing.
+    /// Begins with a merge block by [`RgbaVaeSettings::merge`] and LoRAs that change nothing.
     ///
     /// # Errors
     /// `base` is no whole autoencoder, or memory runs out.
@@ -127,7 +149,11 @@ impl RgbaVae {
         let base = Arc::new(MemorySet::read_all(base, kind, device)?);
         let encoder = Encoder::load(&placement.weights(&base), &Unwatched)?;
         let mut parameters = Parameters::default();
-        let mut merge = init::merge_block(encoder.width(), seed)?.to(kind, device)?;
+        let merge = init::merge_block(encoder.width(), seed)?;
+        if settings.merge == MergeStart::Colour {
+            pass_colour(&merge, &base)?;
+        }
+        let mut merge = merge.to(kind, device)?;
         task::train(&mut merge, "", |_| true, &mut parameters)?;
         let mut adapted = |side: &str| {
             let set = with_loras(&base, side, settings.rank, seed, placement, &mut parameters)?;
@@ -220,7 +246,11 @@ impl RgbaVae {
         let RgbaClips { colour, alpha } = clips;
         let features = {
             let _guard = tch::no_grad_guard();
-            let seen = hard_render(colour, alpha, background)?;
+            let seen = if self.settings.rendering {
+                hard_render(colour, alpha, background)?
+            } else {
+                colour.shallow_clone()
+            };
             let both = self.placement.narrow(&Tensor::f_cat(&[&seen, alpha], 0)?)?;
             self.encoder.features(&both, &mut FeatureCache::default(), watch)?.f_chunk(2, 0)?
         };
@@ -248,35 +278,43 @@ impl RgbaVae {
             self.judge(judge, &latent, alpha, draws, &mut sum, watch)?;
         }
         let (y_colour, y_alpha) = self.decode(&latent, watch)?;
-        let (hard, soft) = (draws.corner("hard"), draws.corner("soft"));
-        self.compare(
-            ["l1.hard", "edge.hard", "perceptual.hard"],
-            &hard_render(&y_colour, &y_alpha, hard)?,
-            &hard_render(colour, alpha, hard)?,
-            &mut sum,
-        )?;
-        self.compare(
-            ["l1.soft", "edge.soft", "perceptual.soft"],
-            &soft_render(&y_colour, &y_alpha, soft)?,
-            &soft_render(colour, alpha, soft)?,
-            &mut sum,
-        )?;
-        let names = ["l1.alpha", "edge.alpha", "perceptual.alpha"];
+        if self.settings.rendering {
+            let (hard, soft) = (draws.corner("hard"), draws.corner("soft"));
+            self.compare(
+                ["l1.hard", "l2.hard", "edge.hard", "perceptual.hard"],
+                &hard_render(&y_colour, &y_alpha, hard)?,
+                &hard_render(colour, alpha, hard)?,
+                &mut sum,
+            )?;
+            self.compare(
+                ["l1.soft", "l2.soft", "edge.soft", "perceptual.soft"],
+                &soft_render(&y_colour, &y_alpha, soft)?,
+                &soft_render(colour, alpha, soft)?,
+                &mut sum,
+            )?;
+        } else {
+            let names = ["l1.colour", "l2.colour", "edge.colour", "perceptual.colour"];
+            self.compare(names, &y_colour, colour, &mut sum)?;
+        }
+        let names = ["l1.alpha", "l2.alpha", "edge.alpha", "perceptual.alpha"];
         self.compare(names, &y_alpha, alpha, &mut sum)?;
         Ok(sum)
     }
 
-    /// The three reconstruction losses of one modality.
+    /// The reconstruction losses of one modality.
     fn compare(
         &self,
-        names: [&'static str; 3],
+        names: [&'static str; 4],
         x: &Tensor,
         y: &Tensor,
         sum: &mut Sum,
     ) -> Result<()> {
-        let RgbaVaeSettings { l1, edge, perceptual, .. } = self.settings;
-        let [name_l1, name_edge, name_perceptual] = names;
+        let RgbaVaeSettings { l1, l2, edge, perceptual, .. } = self.settings;
+        let [name_l1, name_l2, name_edge, name_perceptual] = names;
         sum.add(name_l1, losses::l1(x, y)?, l1)?;
+        if l2 != 0.0 {
+            sum.add(name_l2, losses::l2(x, y)?, l2)?;
+        }
         if edge != 0.0 {
             sum.add(name_edge, losses::edge(x, y)?, edge)?;
         }
@@ -350,6 +388,39 @@ impl RgbaVae {
         };
         Ok(latent.f_sub(&each(&LATENT_MEAN)?)?.f_div(&each(&LATENT_STD)?)?)
     }
+}
+
+/// Makes a merge block what the base has behind its encoder's features: their normalisation, the
+/// last convolution, and the mean's rows of `conv1`. Its own residual blocks add nothing at first.
+fn pass_colour(merge: &MemorySet, base: &MemorySet) -> Result<()> {
+    let _guard = tch::no_grad_guard();
+    let numbers = |set: &MemorySet, name: &str| -> Result<Tensor> {
+        Ok(set.get(name)?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?)
+    };
+    let write = |name: &str, tensor: &Tensor| -> Result<()> {
+        merge.get(&format!("middle.block.{name}"))?.f_copy_(tensor)?;
+        Ok(())
+    };
+    let z = LATENT_CHANNELS;
+    // [2z, 2z]: mean and logarithm of the variance, of which only the mean's rows count.
+    let mean = numbers(base, "conv1.weight")?.f_narrow(0, 0, z)?.f_view([z, -1])?;
+    let weight = numbers(base, "encoder.head.2.weight")?;
+    let mut shape = weight.size();
+    let composed = mean.f_mm(&weight.f_flatten(1, -1)?)?;
+    shape[0] = z;
+    write("head.0.gamma", &numbers(base, "encoder.head.0.gamma")?)?;
+    write("head.2.weight", &composed.f_view(&shape[..])?)?;
+    let bias = mean.f_mv(&numbers(base, "encoder.head.2.bias")?)?;
+    write("head.2.bias", &bias.f_add(&numbers(base, "conv1.bias")?.f_narrow(0, 0, z)?)?)?;
+    // All that attention adds at first.
+    for attention in ["middle.1", "middle.3"] {
+        let _ = merge.get(&format!("middle.block.{attention}.proj.bias"))?.f_zero_()?;
+    }
+    // Colour's features, and nothing of alpha's.
+    let width = shape[1];
+    let eye = Tensor::f_eye(width, (Kind::Float, Device::Cpu))?;
+    let conv1 = Tensor::f_cat(&[&eye, &eye.f_zeros_like()?], 1)?;
+    write("conv1.weight", &conv1.f_view([width, 2 * width, 1, 1, 1])?)
 }
 
 /// A frozen decoder with a LoRA beside each of its convolutions, named as released.
