@@ -112,7 +112,7 @@ impl ModelRoots {
         Ok(found)
     }
 
-    /// Every named model, newest first.
+    /// Every named model, newest first, and then the one that ships.
     ///
     /// # Errors
     /// A root cannot be read. A manifest that cannot be read is logged and passed over.
@@ -127,7 +127,15 @@ impl ModelRoots {
             }
         }
         models.sort_by(|(a, x), (b, y)| b.cmp(a).then_with(|| x.folder.cmp(&y.folder)));
-        Ok(models.into_iter().map(|(_, model)| model).collect())
+        let mut models: Vec<_> = models.into_iter().map(|(_, model)| model).collect();
+        let shipped = self.shipped().unwrap_or_else(|error| {
+            log::warn!("{error}");
+            None
+        });
+        models.extend(shipped.filter(|ships| {
+            !models.iter().any(|model| model.manifest.name == ships.manifest.name)
+        }));
+        Ok(models)
     }
 
     /// Records a model under its name, in the first root that can be written to.
@@ -284,6 +292,28 @@ mod tests {
     }
 
     #[test]
+    fn what_ships_is_the_last_of_the_list_and_auto_where_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let weights = folder.path().join("weights.safetensors");
+        fs::write(&weights, b"x").unwrap();
+        let ships = folder.path().join("draft-model");
+        manifest(DRAFT, &weights).write(&ships).unwrap();
+        let roots = ModelRoots { draft: vec![ships], ..roots(folder.path()) };
+        let names = || -> Vec<_> {
+            roots.list().unwrap().into_iter().map(|model| model.manifest.name).collect()
+        };
+        assert_eq!(names(), [DRAFT]);
+        assert_eq!(roots.find(AUTO).unwrap().manifest.name, DRAFT);
+        roots.add(&manifest("one", &weights)).unwrap();
+        assert_eq!(names(), ["one", DRAFT]);
+        assert_eq!(roots.find(AUTO).unwrap().manifest.name, "one");
+        // A user's own of that name stands in its place.
+        roots.add(&manifest(DRAFT, &weights)).unwrap();
+        assert_eq!(names().len(), 2);
+        assert!(roots.find(DRAFT).unwrap().folder.starts_with(folder.path().join("a")));
+    }
+
+    #[test]
     fn of_two_names_for_one_model_the_whole_one_is_used() {
         let folder = tempfile::tempdir().unwrap();
         let roots = roots(folder.path());
@@ -327,6 +357,18 @@ mod tests {
                 roots(Path::new("nowhere")).find(name).unwrap_err().to_string().contains("name")
             );
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_record_is_as_open_to_others_as_any_new_file() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let weights = folder.path().join("weights.safetensors");
+        fs::write(&weights, b"x").unwrap();
+        let record = manifest("one", &weights).write(folder.path()).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&record), mode(&weights));
     }
 
     #[test]

@@ -144,8 +144,11 @@ impl Manifest {
         let path = folder.join(FILE);
         let text = serde_json::to_string_pretty(self)
             .map_err(|source| ModelError::Record { path: path.clone(), source })?;
-        let mut file =
-            tempfile::NamedTempFile::new_in(folder).map_err(ModelError::io("write to", folder))?;
+        let mut builder = tempfile::Builder::new();
+        // As the user's mask has it: models are shared, and temporary files are closed to others.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut file = builder.tempfile_in(folder).map_err(ModelError::io("write to", folder))?;
         file.write_all(text.as_bytes())
             .and_then(|()| file.write_all(b"\n"))
             .and_then(|()| file.as_file().sync_all())
