@@ -85,8 +85,15 @@ pub(crate) fn run(
     let roots = &environment.models;
     let lines = match command {
         ModelCommand::Add { name, paths } => add(name, paths, environment, watch)?,
-        ModelCommand::Pack { name, paths, defaults, out } => {
-            let record = pack::run(name, paths, defaults.as_deref(), out, watch)?;
+        ModelCommand::Pack { name, paths, defaults, transparent, out } => {
+            let pack = pack::Pack {
+                name,
+                paths,
+                defaults: defaults.as_deref(),
+                transparent: *transparent,
+                out,
+            };
+            let record = pack.run(watch)?;
             vec![record.display().to_string()]
         }
         ModelCommand::List => report::list(roots)?,

@@ -62,7 +62,8 @@ pub(crate) fn run(
     // Read only for a request that stands: it takes a while the first time.
     request.model_fingerprint =
         Some(fingerprint_of(&chosen, pipeline.files(), environment, console)?);
-    warn_few_steps(&request, &pipeline, console);
+    let usual = chosen.defaults.steps.unwrap_or(pipeline.defaults().steps);
+    warn_few_steps(&request, usual, &pipeline, console);
 
     let (written, device) = if args.engine {
         let take = engine::have_made(&request, environment, console)?;
@@ -155,8 +156,7 @@ impl Ask<'_> {
     }
 }
 
-fn warn_few_steps(request: &TakeRequest, pipeline: &Pipeline, console: &Console<'_>) {
-    let usual = pipeline.defaults().steps;
+fn warn_few_steps(request: &TakeRequest, usual: u32, pipeline: &Pipeline, console: &Console<'_>) {
     if !pipeline.files().is_distilled() && request.steps <= FEW_STEPS && request.steps < usual {
         console.warn(&format!(
             "{} steps without a step-distillation LoRA: expect a blurred take; {usual} are usual",

@@ -111,12 +111,9 @@ fn train(
     if let Some(steps) = steps {
         train.args(["--steps", &steps.to_string()]);
     }
-    // Operations of a small model are short, and threads that go to sleep between them cost as much.
-    for (name, value) in [("OMP_WAIT_POLICY", "active"), ("OMP_PROC_BIND", "true")] {
-        if std::env::var_os(name).is_none() {
-            train.env(name, value);
-        }
-    }
+    // Operations of a small model are short: threads that fall asleep between them, as cargo's
+    // configuration has it for tests, cost as much again.
+    train.env("OMP_WAIT_POLICY", "active").env("OMP_PROC_BIND", "true");
     train.status().with_context(|| format!("{} could not be started", out.display()))
 }
 
@@ -127,7 +124,7 @@ fn pack(command: &Path, parts: &[impl AsRef<Path>], defaults: &Path, packed: &Pa
             .with_context(|| format!("{} cannot be replaced", packed.display()))?;
     }
     let mut pack = Command::new(command);
-    pack.args(["model", "pack", NAME]).args(parts.iter().map(AsRef::as_ref));
+    pack.args(["model", "pack", NAME, "--transparent"]).args(parts.iter().map(AsRef::as_ref));
     pack.arg("--defaults").arg(defaults).arg("--out").arg(packed);
     let status = pack.status().context("the model could not be packed")?;
     ensure!(status.success(), "the model could not be packed: {status}");

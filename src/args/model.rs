@@ -28,6 +28,10 @@ pub(crate) enum ModelCommand {
         /// What it does where a request is silent: JSON with steps, width, height, frames, mu_scale …
         #[arg(long, value_name = "FILE")]
         defaults: Option<PathBuf>,
+        /// The transformer was trained to draw transparent backgrounds itself: no DoRA is packed, and
+        /// none is missed
+        #[arg(long)]
+        transparent: bool,
         /// The folder, new or empty
         #[arg(long, value_name = "DIR")]
         out: PathBuf,

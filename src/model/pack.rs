@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, ensure};
 use wan_alpha_core::tch::{Kind, Tensor};
 use wan_alpha_core::train::{write_pickle, write_safetensors};
-use wan_alpha_core::weights::{ModelFiles, Strengths, TensorFile};
+use wan_alpha_core::weights::{AdapterKind, MERGED, ModelFiles, Strengths, TensorFile};
 use wan_alpha_core::{Stage, Watch};
 use wan_alpha_take::models::{Defaults, Manifest, PartFile, check_name};
 
@@ -20,38 +20,73 @@ use crate::exit::{Exit, OrExit};
 /// Where released models have it, and where it is looked for.
 const TOKENIZER: &str = "google/umt5-xxl/tokenizer.json";
 
-/// Writes the model of `paths` into `out`, which must be new or empty. Returns the record's path.
-pub(super) fn run(
-    name: &str,
-    paths: &[PathBuf],
-    defaults: Option<&Path>,
-    out: &Path,
-    watch: &dyn Watch,
-) -> Result<PathBuf> {
-    check_name(name).map_err(explain)?;
-    let defaults = defaults.map(read_defaults).transpose()?.unwrap_or_default();
-    let files = ModelFiles::find(paths, Strengths::default(), watch).map_err(explain)?;
-    let prepare = || -> Result<()> {
-        fs::create_dir_all(out)?;
-        ensure!(fs::read_dir(out)?.next().is_none(), "it is not empty; name another folder");
-        Ok(())
-    };
-    prepare().with_context(|| format!("cannot use {}", out.display())).or_exit(Exit::BadInput)?;
-    let paths = files.paths();
-    for (done, path) in paths.iter().enumerate() {
-        if !watch.go_on() {
-            return Err(anyhow!("cancelled while packing")).or_exit(Exit::Cancelled);
-        }
-        let place = if *path == files.tokenizer {
-            PathBuf::from(TOKENIZER)
-        } else {
-            path.file_name().map(PathBuf::from).unwrap_or_default()
+/// What is packed, and where it goes.
+pub(super) struct Pack<'a> {
+    /// In its record.
+    pub(super) name: &'a str,
+    pub(super) paths: &'a [PathBuf],
+    /// What it does where a request is silent.
+    pub(super) defaults: Option<&'a Path>,
+    /// Its transformer does without a DoRA.
+    pub(super) transparent: bool,
+    /// New or empty.
+    pub(super) out: &'a Path,
+}
+
+impl Pack<'_> {
+    /// Writes the folder. Returns the record's path.
+    pub(super) fn run(&self, watch: &dyn Watch) -> Result<PathBuf> {
+        let Self { name, paths, defaults, transparent, out } = *self;
+        check_name(name).map_err(explain)?;
+        let defaults = defaults.map(read_defaults).transpose()?.unwrap_or_default();
+        let strengths = Strengths {
+            dora: if transparent { 0.0 } else { Strengths::default().dora },
+            ..Strengths::default()
         };
-        let to = out.join(place);
-        ensure!(!to.exists(), "two files of the model are called {}; rename one", to.display());
-        write(path, &to).with_context(|| format!("cannot pack {}", path.display()))?;
-        watch.progress(Stage::Load, done + 1, paths.len());
+        let files = ModelFiles::find(paths, strengths, watch).map_err(explain)?;
+        let prepare = || -> Result<()> {
+            fs::create_dir_all(out)?;
+            ensure!(fs::read_dir(out)?.next().is_none(), "it is not empty; name another folder");
+            Ok(())
+        };
+        prepare()
+            .with_context(|| format!("cannot use {}", out.display()))
+            .or_exit(Exit::BadInput)?;
+        let paths = files.paths();
+        for (done, path) in paths.iter().enumerate() {
+            if !watch.go_on() {
+                return Err(anyhow!("cancelled while packing")).or_exit(Exit::Cancelled);
+            }
+            let place = if *path == files.tokenizer {
+                PathBuf::from(TOKENIZER)
+            } else {
+                path.file_name().map(PathBuf::from).unwrap_or_default()
+            };
+            let to = out.join(place);
+            ensure!(!to.exists(), "two files of the model are called {}; rename one", to.display());
+            let adapters =
+                files.dit.paths().any(|dit| dit == path.as_path()).then(|| self.merged(&files));
+            write(path, &to, adapters.flatten())
+                .with_context(|| format!("cannot pack {}", path.display()))?;
+            watch.progress(Stage::Load, done + 1, paths.len());
+        }
+        record(name, defaults, out, watch)
     }
+
+    /// The adapters that are in the transformer already.
+    fn merged(&self, files: &ModelFiles) -> Option<String> {
+        let known = files.dit.metadata(MERGED).filter(|list| !list.is_empty());
+        let dora = AdapterKind::Dora.name();
+        let mut list: Vec<&str> = known.into_iter().flat_map(|list| list.split(',')).collect();
+        if self.transparent && !list.contains(&dora) {
+            list.push(dora);
+        }
+        (!list.is_empty()).then(|| list.join(","))
+    }
+}
+
+/// Describes what has been packed.
+fn record(name: &str, defaults: Defaults, out: &Path, watch: &dyn Watch) -> Result<PathBuf> {
     // Recognised anew: what is recorded is what is there.
     let packed =
         ModelFiles::find(&[out.to_owned()], Strengths::default(), watch).map_err(explain)?;
@@ -74,8 +109,9 @@ fn read_defaults(path: &Path) -> Result<Defaults> {
         .or_exit(Exit::BadInput)
 }
 
-/// A file of tensors in bfloat16, in the format it has; any other as it is.
-fn write(from: &Path, to: &Path) -> Result<()> {
+/// A file of tensors in bfloat16, in the format it has; any other as it is. A transformer's header
+/// keeps the list of what is merged into it.
+fn write(from: &Path, to: &Path, merged: Option<String>) -> Result<()> {
     if let Some(folder) = to.parent() {
         fs::create_dir_all(folder)?;
     }
@@ -100,7 +136,9 @@ fn write(from: &Path, to: &Path) -> Result<()> {
     let written = if pickle {
         write_pickle(to, &tensors)
     } else {
-        write_safetensors(to, &tensors, &BTreeMap::new())
+        let remarks: BTreeMap<_, _> =
+            merged.into_iter().map(|list| (MERGED.to_owned(), list)).collect();
+        write_safetensors(to, &tensors, &remarks)
     };
     written.map_err(explain)
 }

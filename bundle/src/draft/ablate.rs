@@ -57,9 +57,9 @@ const TRANSFORMER: &str = "6-transformer";
 const SIDE: i64 = 64;
 const FRAMES: i64 = 9;
 /// Steps of both: eight minutes on two cores at most.
-const AUTOENCODER_STEPS: i64 = 500;
-const TRANSFORMER_STEPS: i64 = 800;
-const POOL: i64 = 1000;
+const AUTOENCODER_STEPS: i64 = 300;
+const TRANSFORMER_STEPS: i64 = 500;
+const POOL: i64 = 600;
 
 /// What all rows share.
 pub(super) struct Ablation<'a> {

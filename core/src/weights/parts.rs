@@ -122,7 +122,7 @@ impl ModelFiles {
                 adapters.push(open(AdapterKind::Dora, dora, strengths.dora, &dit)?);
             }
             Some(_) => {}
-            None if merged(&dit, AdapterKind::Dora) => {}
+            None if strengths.dora == 0.0 || merged(&dit, AdapterKind::Dora) => {}
             None => watch.warn(
                 "no transparency DoRA among the files: unless it is merged into the transformer \
                  already, backgrounds will not be transparent",
