@@ -88,7 +88,10 @@ fn copy(from: &Path, to: &Path) {
 fn a_model_is_added_listed_used_verified_and_forgotten() {
     let room = Room::new();
     let folder = room.model("download");
-    room.fails(&["render", "--prompt", "x", "--out", "o"], 4, &["model `auto`", "model add"]);
+    // Until then, what ships.
+    assert!(room.ok(&["model", "list"]).starts_with("draft (auto): "));
+    let unknown = ["render", "--prompt", "x", "--out", "o", "--model", "tiny"];
+    room.fails(&unknown, 4, &["model `tiny`", "models known: draft", "model add"]);
     let added = room.ok(&["model", "add", "tiny", folder.to_str().unwrap()]);
     for part in [
         "transformer",
@@ -193,6 +196,17 @@ fn a_packed_model_is_whole_wherever_it_is_carried() {
     assert_eq!(take["request"]["steps"], 3);
     assert_eq!(take["request"]["mu_scale"], 10.0);
 
+    // One that does without its DoRA says so itself.
+    let small = room.path("models/small");
+    let alone = room.path("models/alone");
+    let pack = ["model", "pack", "alone", small.to_str().unwrap(), "--transparent", "--out"];
+    room.ok(&[&pack[..], &[alone.to_str().unwrap()]].concat());
+    assert!(!alone.join("wan-alpha-dora.safetensors").exists());
+    room.frames("alone", "alone");
+    let take = fs::read_to_string(room.path("alone/take.json")).unwrap();
+    let take: Value = serde_json::from_str(&take).unwrap();
+    assert_eq!(take["warnings"], serde_json::json!([]));
+
     // Nothing is written over.
     let small = room.path("models/small");
     let again = ["model", "pack", "small", small.to_str().unwrap(), "--out"];
@@ -201,4 +215,31 @@ fn a_packed_model_is_whole_wherever_it_is_carried() {
     let other = room.path("other");
     let other = [&again[..], &[other.to_str().unwrap()], &with].concat();
     room.fails(&other, 2, &["cannot read the defaults", "invalid type"]);
+}
+
+/// What a fresh machine draws, with no download: the subject that was asked for, in its colour, where
+/// the ellipse is, over a background that is transparent.
+#[test]
+fn the_model_that_ships_draws_what_is_asked_where_it_is_asked() {
+    let room = Room::new();
+    let out = room.path("ball");
+    let prompt = "a large blue ball stays on the left of the frame";
+    let render = ["render", "--prompt", prompt, "--seed", "1", "--format", "png", "--out"];
+    let ellipse = ["--ellipse", "0.3,0.5,0.5,0.5,0"];
+    room.ok(&[&render[..], &[out.to_str().unwrap()], &ellipse].concat());
+    let take: Value =
+        serde_json::from_str(&fs::read_to_string(out.join("take.json")).unwrap()).unwrap();
+    assert_eq!(take["warnings"], serde_json::json!([]));
+    let request = &take["request"];
+    let shape = ["width", "height", "frames", "steps"].map(|name| request[name].as_u64().unwrap());
+    assert_eq!((request["model"].as_str(), shape), (Some("draft"), [96, 96, 17, 8]));
+
+    let report = room.path("report.json");
+    room.ok(&["eval", "takes", out.to_str().unwrap(), "--json", report.to_str().unwrap()]);
+    let report: Value = serde_json::from_str(&fs::read_to_string(&report).unwrap()).unwrap();
+    let clip = &report["clips"][0];
+    let number = |name: &str| clip[name].as_f64().unwrap();
+    assert!(number("centre_distance") < 0.08, "{clip}");
+    assert!(number("coverage") > 0.02 && number("leak") < 0.01, "{clip}");
+    assert_eq!(clip["colour"], "blue", "{clip}");
 }

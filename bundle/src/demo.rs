@@ -1,8 +1,8 @@
 //! `cargo xtask demo`: from a bare checkout to frames of a take that came out of the node.
 //!
-//! Set-up, the bundle, a small model under a name of its own, and an afternoon with the node in the
-//! headless host of the tests: prompt, travelling ellipse, Generate, progress, frames. Everything but
-//! set-up and the bundle lies in `out/demo`. The engine that was started is stopped, whatever happens.
+//! Set-up, the bundle with the draft model in it, and an afternoon with the node in the headless host
+//! of the tests: prompt, travelling ellipse, Generate, progress, frames. Everything but set-up and the
+//! bundle lies in `out/demo`. The engine that was started is stopped, whatever happens.
 
 mod page;
 mod studio;
@@ -21,16 +21,17 @@ use crate::{bundle, cargo, setup};
 use page::Page;
 use studio::Studio;
 
-/// The reference model of the tests, until the draft model exists.
-const MODEL: &str = "tests/data/t2v/model";
-/// What it is called here.
-const NAME: &str = "reference";
+/// The model that ships, which the bundle brings along.
+const MODEL: &str = "resources/draft-model";
 const OUT: &str = "out/demo";
 /// Says that a folder is the demo's.
 const MARK: &str = "made-by-demo.txt";
-const PROMPT: &str = "A soap bubble drifts from left to right and turns, thin and iridescent";
-const SIZE: [&str; 2] = ["96", "64"];
-const FRAMES: &str = "13";
+/// Of the kinds, colours and ways that it knows.
+const PROMPT: &str = "A large orange flame with a bright core moves from left to right in the middle \
+                      of the frame.";
+/// Its own size and length.
+const SIZE: [&str; 2] = ["96", "96"];
+const FRAMES: &str = "17";
 const SEED: &str = "7";
 
 #[derive(clap::Args)]
@@ -69,7 +70,7 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
     let model = tree.root().join(MODEL);
     ensure!(
         model.is_dir(),
-        "{MODEL} is missing: the demo draws with the small model there. Bring it back, for example \
+        "{MODEL} is missing: the demo draws with the model there. Bring it back, for example \
          with `git checkout -- {MODEL}`, and run again"
     );
     setup::ensure(tree)?;
@@ -83,7 +84,6 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
     let out = tree.root().join(&options.out);
     clear(&out)?;
     let studio = Studio::in_folder(&out, engine_of(&bundle)?)?;
-    studio.run(&["model", "add", NAME, MODEL], tree)?;
     println!("\nthe node, in a host:");
     let made = tell(&studio, &host, &bundle, &out);
     // Before anything else is said, and also where it failed.

@@ -162,11 +162,10 @@ fn the_demo_leaves_frames_and_no_process() {
     let output = run(xtask(&["demo", "--out"]).arg(&out));
     assert_eq!(processes_of(made.path()), [""; 0]);
     let page = String::from_utf8(output.stdout).unwrap();
-    for words in ["The take is made: 13 frames of 96x64", "contact-sheet.png", "RANDOM", "install"]
-    {
+    for words in ["The take is made: 17 frames of 96x96", "contact-sheet.png", "DRAFT", "install"] {
         assert!(page.contains(words), "{words} is not in:\n{page}");
     }
-    for (kind, count) in [("exr", 13), ("png", 13)] {
+    for (kind, count) in [("exr", 17), ("png", 17)] {
         assert_eq!(fs::read_dir(out.join(kind)).unwrap().count(), count);
     }
 

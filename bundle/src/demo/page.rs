@@ -43,8 +43,9 @@ pressed. The engine in the bundle encoded the text, shifted noise outside the el
 with the transformer, and decoded colour and alpha. Every frame above was rendered by the node into
 an image of the host and read back from there. The engine has been stopped.
 
-What it cannot show: the model in {MODEL} is tiny and its weights are RANDOM.
-The frames are coloured noise, not a soap bubble. A small trained model will take its place.
+What it cannot show: the model in {MODEL} is a DRAFT, seven million parameters trained for
+two hours on drawn clips. It knows a few shapes, colours and ways to move, softly and at 96x96.
+The released weights draw hair, smoke and glass; everything but the weights is the same.
 
 Next:
   look at the contact sheet  the take over a checkerboard, over two flat colours, and its alpha
@@ -109,7 +110,7 @@ mod tests {
             "3: out/demo/png/demo.0000.png … demo.0002.png",
             "out/demo/contact-sheet.png",
             "Ready: 3 frames.",
-            "RANDOM",
+            "DRAFT",
             "xtask install --user",
             "OFX_PLUGIN_PATH=root/target/bundle",
             "2:05 minutes",
