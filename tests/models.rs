@@ -117,7 +117,7 @@ fn a_model_is_added_listed_used_verified_and_forgotten() {
 
     room.ok(&["model", "remove", "tiny"]);
     assert!(folder.join("config.json").is_file());
-    room.fails(&["model", "show", "tiny"], 4, &["model `tiny`", "models known: none"]);
+    room.fails(&["model", "show", "tiny"], 4, &["model `tiny`", "models known: draft"]);
 }
 
 #[test]
