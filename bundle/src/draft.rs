@@ -58,6 +58,10 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
+    ensure!(
+        options.prompts.is_none() || options.judge || options.ablate,
+        "--prompts counts takes that are measured: give --judge or --ablate with it"
+    );
     setup::ensure(tree)?;
     let command = cargo::build(tree, &["--release", "--package", "wan-alpha"], "wan-alpha")?;
     let out = tree.root().join(&options.out);

@@ -2,7 +2,7 @@
 //!
 //! Each row trains an RGBA autoencoder and a transformer of its own, 64×64 and 9 frames, from the
 //! draft model's base ones, and is judged as the draft model is; without the mean sampler it is the
-//! transformer alone. A row that is there is not run again.
+//! transformer alone. A run that is there goes on.
 
 use std::fmt::Write as _;
 use std::fs;
