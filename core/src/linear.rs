@@ -107,6 +107,14 @@ impl Linear {
         }
     }
 
+    /// Channels that it gives.
+    pub(crate) fn outputs(&self) -> i64 {
+        match self {
+            Self::Plain { weight, .. } | Self::Scaled { weight, .. } => weight.size()[0],
+            Self::Adapted { base, .. } => base.outputs(),
+        }
+    }
+
     fn bias(&self) -> Option<&Tensor> {
         match self {
             Self::Plain { bias, .. } | Self::Scaled { bias, .. } => bias.as_ref(),

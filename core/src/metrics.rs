@@ -1,9 +1,12 @@
-//! How near one picture is to another, as the literature measures it.
+//! How near one picture is to another, how good it looks and how well it shows a text, as the
+//! literature measures it.
 //!
-//! Invariant: SSIM and LPIPS are the reference implementations' (`core/tests/metrics.rs`).
+//! Invariant: SSIM, LPIPS and CLIP are the reference implementations' (`core/tests/metrics.rs`).
 
+mod clip;
 mod lpips;
 mod ssim;
 
+pub use clip::{Aesthetic, Clip, TextFeatures, cosines};
 pub use lpips::{Lpips, Trunk};
 pub use ssim::{WINDOW as SSIM_WINDOW, ssim};

@@ -232,6 +232,13 @@ pub(crate) fn merge(key: &str) -> Option<String> {
     key.starts_with("middle.block.").then(|| key.to_owned())
 }
 
+/// A tensor of CLIP, in Hugging Face's spelling, which is kept.
+pub(crate) fn clip(key: &str) -> Option<String> {
+    const HALVES: [&str; 4] =
+        ["vision_model.", "text_model.", "visual_projection.", "text_projection."];
+    HALVES.iter().any(|half| key.starts_with(half)).then(|| key.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -29,7 +29,7 @@ fn is_remark(key: &str) -> bool {
     key == "scaled_fp8" || key == "spiece_model" || key.ends_with(".scale_input")
 }
 
-/// The networks of a model that are read by name.
+/// The networks that are read by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
     /// The diffusion transformer.
@@ -40,6 +40,8 @@ pub enum Network {
     Vae,
     /// The merge block of an RGBA autoencoder.
     Merge,
+    /// The model that scores pictures.
+    Clip,
 }
 
 impl Network {
@@ -50,6 +52,7 @@ impl Network {
             Self::Umt5 => names::umt5,
             Self::Vae => names::vae,
             Self::Merge => names::merge,
+            Self::Clip => names::clip,
         };
         let scaled =
             key.strip_suffix(".scale_weight").or_else(|| key.strip_suffix(".weight_scale"));
