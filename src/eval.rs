@@ -10,6 +10,7 @@ mod measure;
 mod nearness;
 mod page;
 mod reconstruction;
+mod score;
 mod summary;
 mod table;
 mod takes;

@@ -1,4 +1,4 @@
-//! `wan-alpha data`: sets drawn, checked, captioned and cached through the command.
+//! `wan-alpha data`: sets drawn, checked and cached through the command.
 
 // A test says what is wrong by panicking.
 #![allow(clippy::unwrap_used, clippy::panic)]
@@ -6,78 +6,25 @@
 mod support;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::process::Command;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use image::{GrayImage, Luma, Rgba, RgbaImage};
 use serde_json::Value;
-use support::model::TOKENIZER;
+use support::model::{TOKENIZER, write_merge_block};
 use support::reference::Case;
 use support::render::names;
-use tempfile::TempDir;
-use wan_alpha_core::tch::{Kind, Tensor};
+use support::room::Room;
+use wan_alpha_core::tch::Kind;
 use wan_alpha_core::weights::TensorFile;
 
-/// A folder to call the command in.
-struct Room(TempDir);
-
-impl Room {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    /// With a drawn set of `count` clips of 48 × 32 and 5 frames, called `set`.
-    fn with_set(count: u32, more: &[&str]) -> Self {
-        let room = Self::new();
-        let count = count.to_string();
-        let line = ["procedural", "--count", &count, "--size", "48x32", "--frames", "5"];
-        room.ok(&[&line[..], &["--out", "set"], more].concat());
-        room
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wan-alpha"));
-        command.arg("data").args(arguments).current_dir(self.0.path());
-        command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", self.path("home"));
-        command.env("OMP_WAIT_POLICY", "passive").env("OMP_NUM_THREADS", "1");
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    #[track_caller]
-    fn ok(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// What it says where it fails with this code.
-    #[track_caller]
-    fn fails(&self, arguments: &[&str], code: i32) -> String {
-        let output = self.run(arguments);
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8(said).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{said}");
-        assert!(!said.contains("panicked"), "{said}");
-        said
-    }
-
-    fn report(&self) -> Value {
-        serde_json::from_slice(&fs::read(self.path("report/report.json")).unwrap()).unwrap()
-    }
+/// With a drawn set of `count` clips of 48 × 32 and 5 frames, called `set`.
+fn with_set(count: u32, more: &[&str]) -> Room {
+    let room = Room::of("data");
+    let count = count.to_string();
+    let line = ["procedural", "--count", &count, "--size", "48x32", "--frames", "5"];
+    room.ok(&[&line[..], &["--out", "set"], more].concat());
+    room
 }
 
 /// Every file below a folder, with its bytes.
@@ -98,7 +45,7 @@ fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 
 #[test]
 fn a_drawn_set_is_the_same_again_and_has_nothing_wrong_with_it() {
-    let room = Room::with_set(12, &["--language", "both"]);
+    let room = with_set(12, &["--language", "both"]);
     room.ok(&[
         "procedural",
         "--count",
@@ -115,7 +62,7 @@ fn a_drawn_set_is_the_same_again_and_has_nothing_wrong_with_it() {
     assert_eq!(files(&room.path("set")), files(&room.path("again")));
     let said = room.ok(&["check", "set", "--out", "report"]);
     assert!(said.contains("24 rows, 12 clips of 12 sources, 60 frames: 0 errors"), "{said}");
-    let report = room.report();
+    let report = room.json("report/report.json");
     assert_eq!(report["summary"]["languages"], serde_json::json!({"Chinese": 12, "English": 12}));
     let row = &report["rows"][0];
     assert_eq!(
@@ -136,13 +83,13 @@ fn a_drawn_set_is_the_same_again_and_has_nothing_wrong_with_it() {
     assert_eq!(wan_alpha_take::Track::from_json(&track, 2).unwrap().len(), 2);
     let text = fs::read_to_string(room.path("set/table.csv")).unwrap();
     assert!(text.starts_with("colour,caption,caption_short,kind,labels\n"), "{text}");
-    let other = Room::with_set(12, &["--held-out"]);
+    let other = with_set(12, &["--held-out"]);
     assert_ne!(files(&room.path("set")), files(&other.path("set")));
 }
 
 #[test]
 fn drawing_leaves_the_files_of_others_alone_and_replaces_its_own() {
-    let room = Room::new();
+    let room = Room::of("data");
     fs::create_dir(room.path("mine")).unwrap();
     fs::write(room.path("mine/notes.txt"), "x").unwrap();
     let said = room.fails(&["procedural", "--count", "1", "--out", "mine"], 2);
@@ -165,7 +112,7 @@ fn drawing_leaves_the_files_of_others_alone_and_replaces_its_own() {
 
 /// Rows with everything that can be wrong with one.
 fn faulty() -> Room {
-    let room = Room::new();
+    let room = Room::of("data");
     let folder = |name: &str| {
         fs::create_dir_all(room.path("set").join(name)).unwrap();
         room.path("set").join(name)
@@ -253,7 +200,7 @@ fn what_is_wrong_with_a_set_is_named_by_row_and_file() {
     assert!(said.contains("the column `captoin` means nothing here"), "{said}");
     assert!(!said.contains("row 1 (line 2"), "{said}");
     assert!(said.contains("9 errors"), "{said}");
-    let report = room.report();
+    let report = room.json("report/report.json");
     assert_eq!(report["summary"]["errors"], 9);
     let codes = report["rows"][9]["findings"].as_array().unwrap();
     let codes: Vec<_> = codes.iter().map(|finding| finding["code"].as_str().unwrap()).collect();
@@ -266,7 +213,7 @@ fn what_is_wrong_with_a_set_is_named_by_row_and_file() {
 
 #[test]
 fn a_set_that_cannot_be_opened_is_refused_in_words() {
-    let room = Room::new();
+    let room = Room::of("data");
     assert!(room.fails(&["check", "nowhere"], 2).contains("nowhere does not exist"));
     fs::create_dir(room.path("empty")).unwrap();
     assert!(room.fails(&["check", "empty"], 2).contains("has no table"));
@@ -290,7 +237,7 @@ fn a_set_that_cannot_be_opened_is_refused_in_words() {
 #[test]
 fn videos_are_read_through_ffmpeg() {
     use std::os::unix::fs::PermissionsExt;
-    let room = Room::new();
+    let room = Room::of("data");
     let script = "#!/bin/sh\nwhile [ \"$1\" != -i ]; do shift; done\nshift\n\
                   exec cat \"${1#file:}\"\n";
     fs::write(room.path("ffmpeg"), script).unwrap();
@@ -324,184 +271,13 @@ fn videos_are_read_through_ffmpeg() {
     let table = format!("colour,alpha,caption\ncolour.mov,matte.mov,{said}\nboth.mov,,{said}\n");
     fs::write(room.path("table.csv"), table).unwrap();
     let mut command = room.command(&["check", "table.csv", "--out", "report"]);
-    command.env("PATH", format!("{}:/usr/bin:/bin", room.0.path().display()));
+    command.env("PATH", format!("{}:/usr/bin:/bin", room.folder().display()));
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    let report = room.report();
+    let report = room.json("report/report.json");
     let [apart, within] = [0, 1].map(|row| &report["rows"][row]);
     assert_eq!(apart["frames"], 5);
     assert_eq!(apart["hash"], within["hash"]);
-}
-
-/// A stand-in for a vision service: answers each request by a script, in the order they come in, and
-/// keeps what it was sent.
-struct Service {
-    url: String,
-    heard: Arc<Mutex<Vec<Request>>>,
-}
-
-struct Request {
-    head: String,
-    body: Value,
-}
-
-impl Service {
-    /// `answer` makes status, further headers and body of the number of a request.
-    fn start(answer: impl Fn(usize) -> (u16, &'static str, String) + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/v1", listener.local_addr().unwrap());
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let keep = Arc::clone(&heard);
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let mut reader = BufReader::new(stream.try_clone().unwrap());
-                let (mut head, mut length) = (String::new(), 0);
-                loop {
-                    let mut line = String::new();
-                    reader.read_line(&mut line).unwrap();
-                    let lower = line.to_lowercase();
-                    if let Some(value) = lower.strip_prefix("content-length:") {
-                        length = value.trim().parse().unwrap();
-                    }
-                    if line.trim().is_empty() {
-                        break;
-                    }
-                    head += &line;
-                }
-                let mut body = vec![0; length];
-                reader.read_exact(&mut body).unwrap();
-                let mut kept = keep.lock().unwrap();
-                let (status, headers, body_out) = answer(kept.len());
-                kept.push(Request { head, body: serde_json::from_slice(&body).unwrap() });
-                let reply = format!(
-                    "HTTP/1.1 {status} Said\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body_out}",
-                    body_out.len()
-                );
-                stream.write_all(reply.as_bytes()).unwrap();
-            }
-        });
-        Self { url, heard }
-    }
-
-    fn count(&self) -> usize {
-        self.heard.lock().unwrap().len()
-    }
-}
-
-fn said(number: usize) -> String {
-    let content = serde_json::json!({
-        "long": format!("The background of this video is transparent. Number {number}."),
-        "short": format!("number {number}"),
-        "labels": {"style": "realistic", "shot": "close-up"},
-    });
-    let content = format!("```json\n{content}\n```");
-    serde_json::json!({"choices": [{"message": {"content": content}}]}).to_string()
-}
-
-/// A drawn set of three clips, the second of which alone has a caption.
-fn uncaptioned() -> Room {
-    let room = Room::with_set(3, &[]);
-    let table = "colour,caption,labels,mine\nclip-000000,,,a\nclip-000001,I am said.,style=flat,b\n\
-                 clip-000002,,style=flat,c\n";
-    fs::write(room.path("set/table.csv"), table).unwrap();
-    room
-}
-
-fn asking(service: &Service) -> Vec<&str> {
-    let line = ["caption", "set", "--model", "seer", "--wait", "1", "--jobs", "1", "--endpoint"];
-    [&line[..], &[&service.url]].concat()
-}
-
-#[test]
-fn captions_are_asked_for_until_they_come_and_rows_that_have_one_are_kept() {
-    let room = uncaptioned();
-    let service = Service::start(|number| match number {
-        0 => (503, "", "busy".to_owned()),
-        1 => (429, "retry-after: 0\r\n", "slower".to_owned()),
-        2 => (200, "", "{\"choices\":[{\"message\":{\"content\":\"I see nothing\"}}]}".to_owned()),
-        _ => (200, "", said(number)),
-    });
-    let line = [&asking(&service)[..], &["--key", "SEER_KEY"]].concat();
-    let mut command = room.command(&line);
-    let output = command.env("SEER_KEY", "s3cret").output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(service.count(), 5);
-    let text = fs::read_to_string(room.path("set/captioned.csv")).unwrap();
-    let rows: Vec<_> = text.lines().collect();
-    assert_eq!(rows[0], "colour,caption,caption_short,labels,mine");
-    let expected = "clip-000000,The background of this video is transparent. Number 3.,number 3,\
-                    shot=close-up; style=realistic,a";
-    assert_eq!(rows[1], expected);
-    assert_eq!(rows[2], "clip-000001,I am said.,,style=flat,b");
-    // What the table says of it stands.
-    assert!(rows[3].ends_with("Number 4.,number 4,shot=close-up; style=flat,c"), "{}", rows[3]);
-    let heard = service.heard.lock().unwrap();
-    let first = &heard[0];
-    assert!(first.head.starts_with("POST /v1/chat/completions HTTP/1.1"), "{}", first.head);
-    assert!(first.head.to_lowercase().contains("authorization: bearer s3cret"), "{}", first.head);
-    assert_eq!(first.body["model"], "seer");
-    let content = first.body["messages"][1]["content"].as_array().unwrap();
-    // Words, then four frames.
-    assert_eq!(content.len(), 5);
-    let url = content[1]["image_url"]["url"].as_str().unwrap();
-    let png = STANDARD.decode(url.strip_prefix("data:image/png;base64,").unwrap()).unwrap();
-    let picture = image::load_from_memory(&png).unwrap().into_rgb8();
-    assert_eq!(picture.dimensions(), (48, 32));
-    assert!(picture.pixels().any(|pixel| pixel.0 == [128; 3]), "no grey where it is transparent");
-    drop(heard);
-    // Again: nothing is left to ask.
-    room.ok(&asking(&service));
-    assert_eq!(service.count(), 5);
-    assert_eq!(fs::read_to_string(room.path("set/captioned.csv")).unwrap(), text);
-    assert!(room.ok(&["check", "set/captioned.csv"]).contains("0 errors"));
-}
-
-#[test]
-fn a_caption_run_that_fails_keeps_what_it_has_and_goes_on_later() {
-    let room = uncaptioned();
-    let refusing = Service::start(|number| match number {
-        0 => (200, "", said(0)),
-        _ => (401, "", "{\"error\": \"bad key\"}".to_owned()),
-    });
-    let said_first = room.fails(&asking(&refusing), 2);
-    for words in ["row 3 (line 4", "answers 401", "bad key", "captioned.csv has what was answered"]
-    {
-        assert!(said_first.contains(words), "`{words}` is not in {said_first}");
-    }
-    // A lasting refusal is not asked again.
-    assert_eq!(refusing.count(), 2);
-    let text = fs::read_to_string(room.path("set/captioned.csv")).unwrap();
-    assert!(text.contains("Number 0.") && text.contains("clip-000002,,"), "{text}");
-    let answering = Service::start(|number| (200, "", said(70 + number)));
-    room.ok(&asking(&answering));
-    assert_eq!(answering.count(), 1);
-    let text = fs::read_to_string(room.path("set/captioned.csv")).unwrap();
-    assert!(text.contains("Number 0.") && text.contains("Number 70."), "{text}");
-
-    let room = uncaptioned();
-    let dead = Service::start(|_| (500, "", "no".to_owned()));
-    let said = room.fails(&[&asking(&dead)[..], &["--retries", "2"]].concat(), 1);
-    assert!(said.contains("no answer in 3 attempts") && said.contains("500: no"), "{said}");
-    assert_eq!(dead.count(), 3);
-}
-
-#[test]
-fn a_caption_run_that_cannot_begin_says_why() {
-    let room = uncaptioned();
-    for (more, words) in [
-        (&["--endpoint", "localhost:1"][..], "is no URL"),
-        (&["--endpoint", "ftp://x/v1"], "is no URL"),
-        (
-            &["--endpoint", "http://x/v1", "--key", "NO_SUCH"],
-            "environment variable NO_SUCH is not set",
-        ),
-        (&["--endpoint", "http://x/v1", "--out", "/tmp/t.csv"], "lies elsewhere than the set"),
-    ] {
-        let said = room.fails(&[&["caption", "set", "--model", "m"], more].concat(), 2);
-        assert!(said.contains(words), "{said}");
-        assert!(!room.path("set/captioned.csv").exists());
-    }
 }
 
 /// A reference model, complete with the training case's merge block.
@@ -512,21 +288,12 @@ fn with_model(room: &Room) {
         fs::copy(from.join(name), room.path("model").join(name)).unwrap();
     }
     fs::copy(from.join(TOKENIZER), room.path("model/tokenizer.json")).unwrap();
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/training");
-    let golden = TensorFile::open(&data.join("training-golden.safetensors")).unwrap();
-    let block: Vec<_> = golden
-        .names()
-        .filter_map(|name| {
-            let own = format!("middle.{}", name.strip_prefix("weights.merge.")?);
-            Some((own, golden.read(name).unwrap()))
-        })
-        .collect();
-    Tensor::write_safetensors(&block, room.path("model/merge.safetensors")).unwrap();
+    write_merge_block(&room.path("model/merge.safetensors"));
 }
 
 #[test]
 fn a_cached_row_is_its_latent_its_contexts_and_its_mask() {
-    let room = Room::with_set(3, &[]);
+    let room = with_set(3, &[]);
     with_model(&room);
     let line = ["cache", "set", "--model", "model", "--out", "cache", "--area", "48x32"];
     let output = room.run(&line);
@@ -544,7 +311,7 @@ fn a_cached_row_is_its_latent_its_contexts_and_its_mask() {
         let clip = format!("set/{}", line["colour"].as_str().unwrap());
         let background = line["background"].as_str().unwrap();
         let mut encode = Command::new(env!("CARGO_BIN_EXE_wan-alpha"));
-        encode.current_dir(room.0.path()).env("OMP_NUM_THREADS", "1");
+        encode.current_dir(room.folder()).env("OMP_NUM_THREADS", "1");
         encode.args(["encode", &clip, "--model", "model", "--out", "one.safetensors"]);
         assert!(encode.args(["--background", background]).output().unwrap().status.success());
         let alone =
@@ -610,31 +377,13 @@ fn what_cannot_be_cached_is_named_before_anything_is_computed() {
     assert_eq!(names(&room.path("cache")).len(), 1);
 }
 
-/// Starts the command, waits for a line of progress that begins so, and sends Ctrl-C.
-#[cfg(unix)]
-fn stopped(room: &Room, line: &[&str], begins: &str) -> (Option<i32>, String) {
-    let mut child =
-        room.command(line).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    let mut said = String::new();
-    let mut lines = BufReader::new(child.stderr.take().unwrap());
-    while !said.lines().any(|line| line.starts_with(begins)) {
-        assert!(lines.read_line(&mut said).unwrap() > 0, "{said}");
-    }
-    // SAFETY: the process is a child that has not been waited for.
-    #[allow(unsafe_code)]
-    let sent = unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGINT) };
-    assert_eq!(sent, 0);
-    lines.read_to_string(&mut said).unwrap();
-    (child.wait().unwrap().code(), said)
-}
-
 #[cfg(unix)]
 #[test]
-fn ctrl_c_leaves_whole_things_and_no_table() {
-    let room = Room::new();
+fn ctrl_c_leaves_whole_clips_and_no_table() {
+    let room = Room::of("data");
     let line =
         ["procedural", "--count", "100000", "--size", "48x32", "--frames", "5", "--out", "set"];
-    let (code, said) = stopped(&room, &line, "drawing 0/");
+    let (code, said) = room.interrupted(&line, "drawing 0/");
     assert_eq!(code, Some(130), "{said}");
     assert!(said.contains("cancelled while drawing") && !said.contains("panicked"), "{said}");
     for name in names(&room.path("set")) {
@@ -643,18 +392,11 @@ fn ctrl_c_leaves_whole_things_and_no_table() {
     }
     // The same folder, and fewer: what is there is no hindrance.
     room.ok(&["procedural", "--count", "40", "--size", "48x32", "--frames", "5", "--out", "set"]);
-    let slow = Service::start(|_| {
-        std::thread::sleep(Duration::from_millis(20));
-        (503, "retry-after: 60\r\n", "later".to_owned())
-    });
-    fs::write(room.path("set/table.csv"), "colour\nclip-000000\nclip-000001\n").unwrap();
-    let (code, said) = stopped(&room, &[&asking(&slow)[..], &["-v"]].concat(), "captioning 0/");
-    assert_eq!(code, Some(130), "{said}");
 }
 
 #[test]
 fn a_report_that_cannot_be_written_is_said() {
-    let room = Room::with_set(2, &[]);
+    let room = with_set(2, &[]);
     // A folder stands where the report should go.
     fs::create_dir_all(room.path("report/report.html")).unwrap();
     let said = room.fails(&["check", "set", "--out", "report"], 1);

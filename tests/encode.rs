@@ -6,13 +6,13 @@
 mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 
-use support::model::{DECODERS, VAE};
+use support::model::{DECODERS, VAE, write_merge_block};
 use support::reference::{Case, relative_error};
 use support::render::names;
-use tempfile::TempDir;
+use support::room::Room;
 use wan_alpha_core::Unwatched;
 use wan_alpha_core::tch::{Device, Kind, Tensor};
 use wan_alpha_core::vae::{Corner, RgbaEncoder, RgbaFilm};
@@ -20,91 +20,40 @@ use wan_alpha_core::weights::{EncoderFiles, TensorFile};
 
 const MERGE: &str = "Wan-Alpha-v2-VAE.safetensors";
 
-/// A model that decodes and encodes: a reference model's autoencoder and decoder LoRAs, and the
-/// training case's merge block, which is of the same widths.
-struct Room(TempDir);
-
-impl Room {
-    fn new() -> Self {
-        let room = Self(tempfile::tempdir().unwrap());
-        fs::create_dir(room.path("model")).unwrap();
-        let from = Case::named("t2v-euler").model();
-        for part in [VAE, DECODERS] {
-            fs::copy(from.join(part), room.path("model").join(part)).unwrap();
-        }
-        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/training");
-        let golden = TensorFile::open(&data.join("training-golden.safetensors")).unwrap();
-        let block: Vec<_> = golden
-            .names()
-            .filter_map(|name| {
-                let own = format!("middle.{}", name.strip_prefix("weights.merge.")?);
-                Some((own, golden.read(name).unwrap()))
-            })
-            .collect();
-        Tensor::write_safetensors(&block, room.path("model").join(MERGE)).unwrap();
-        // The latent of a take, as a render dumps it.
-        let latent = Case::named("t2v-euler").golden("latent.final");
-        let file = room.path("golden.safetensors");
-        Tensor::write_safetensors(&[("latent.final", latent)], file).unwrap();
-        room
+/// A room with a model that decodes and encodes, a reference model's autoencoder and decoder LoRAs and
+/// a merge block; and a latent.
+fn with_model() -> Room {
+    let room = Room::new();
+    fs::create_dir(room.path("model")).unwrap();
+    let from = Case::named("t2v-euler").model();
+    for part in [VAE, DECODERS] {
+        fs::copy(from.join(part), room.path("model").join(part)).unwrap();
     }
+    write_merge_block(&room.path("model").join(MERGE));
+    // The latent of a take, as a render dumps it.
+    let latent = Case::named("t2v-euler").golden("latent.final");
+    let file = room.path("golden.safetensors");
+    Tensor::write_safetensors(&[("latent.final", latent)], file).unwrap();
+    room
+}
 
-    /// Frames of the take beside the model: `clip/rgba.####.png` and `.exr`.
-    fn with_clip() -> Self {
-        let room = Self::new();
-        room.ok(&["decode", "golden.safetensors", "--model", "model", "--out", "clip"]);
-        room
-    }
+/// Frames of the take beside the model: `clip/rgba.####.png` and `.exr`.
+fn with_clip() -> Room {
+    let room = with_model();
+    room.ok(&["decode", "golden.safetensors", "--model", "model", "--out", "clip"]);
+    room
+}
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
+fn latent(room: &Room, name: &str) -> Tensor {
+    TensorFile::open(&room.path(name)).unwrap().read("latent").unwrap()
+}
 
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wan-alpha"));
-        command.args(arguments).current_dir(self.0.path());
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
-        command.env("HOME", self.path("home"));
-        command.env("OMP_WAIT_POLICY", "passive").env("OMP_NUM_THREADS", "1");
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    #[track_caller]
-    fn ok(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Fails so, and leaves no file behind.
-    #[track_caller]
-    fn fails(&self, arguments: &[&str], code: i32, words: &[&str]) {
-        let before = names(self.0.path());
-        let output = self.run(arguments);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{said}");
-        assert!(!said.contains("panicked") && output.stdout.is_empty(), "{said}");
-        for word in words {
-            assert!(said.contains(word), "`{word}` is not in: {said}");
-        }
-        assert_eq!(names(self.0.path()), before);
-    }
-
-    fn latent(&self, name: &str) -> Tensor {
-        TensorFile::open(&self.path(name)).unwrap().read("latent").unwrap()
-    }
-
-    /// `count` frames with alpha, of one size and all alike: a frame's path, again and again.
-    fn still(&self, width: u32, height: u32, count: usize) -> Vec<String> {
-        let path = self.path(&format!("still-{width}x{height}.png"));
-        let pixel = |x, y| image::Rgba([x as u8, y as u8, (x + y) as u8, (x * y) as u8]);
-        image::RgbaImage::from_fn(width, height, pixel).save(&path).unwrap();
-        vec![path.to_str().unwrap().to_owned(); count]
-    }
+/// `count` frames with alpha, of one size and all alike: a frame's path, again and again.
+fn still(room: &Room, width: u32, height: u32, count: usize) -> Vec<String> {
+    let path = room.path(&format!("still-{width}x{height}.png"));
+    let pixel = |x, y| image::Rgba([x as u8, y as u8, (x + y) as u8, (x * y) as u8]);
+    image::RgbaImage::from_fn(width, height, pixel).save(&path).unwrap();
+    vec![path.to_str().unwrap().to_owned(); count]
 }
 
 /// Straight RGBA of a PNG sequence, `[t, h, w, 4]` in [0, 1].
@@ -121,7 +70,7 @@ fn frames(folder: &Path, count: usize) -> Tensor {
 
 #[test]
 fn a_dumped_latent_decodes_to_the_frames_of_the_take() {
-    let room = Room::with_clip();
+    let room = with_clip();
     let case = Case::named("t2v-euler");
     let expected = case.golden("video.rgba").permute([1, 2, 3, 0]);
     let found = frames(&room.path("clip"), 5);
@@ -163,7 +112,7 @@ fn psnr(lines: &str) -> [f64; 3] {
 
 #[test]
 fn a_clip_is_encoded_as_the_model_encodes_it_and_can_be_measured() {
-    let room = Room::with_clip();
+    let room = with_clip();
     let encode = |frames: &str, out: &str, more: &[&str]| {
         let line = ["encode", frames, "--model", "model", "--out", out];
         assert_eq!(room.ok(&[&line[..], more].concat()), format!("{out}\n"));
@@ -177,20 +126,20 @@ fn a_clip_is_encoded_as_the_model_encodes_it_and_can_be_measured() {
         let encoded = encoder.encode(&clip, corner, &mut film, &Unwatched).unwrap();
         encoded.normalised().unwrap()
     };
-    let found = room.latent("png.safetensors");
+    let found = latent(&room, "png.safetensors");
     assert_eq!((found.size(), found.kind()), (vec![16, 2, 4, 6], Kind::Float));
     let error = relative_error(&found, &with(Corner::WHITE));
     assert!(error < 2e-5, "{error:e}");
 
     // An EXR has halves, in linear light and premultiplied.
     encode("clip/rgba.%04d.exr", "exr.safetensors", &[]);
-    let error = relative_error(&room.latent("exr.safetensors"), &found);
+    let error = relative_error(&latent(&room, "exr.safetensors"), &found);
     assert!(error < 2e-2, "{error:e}");
     encode("clip/rgba.####.png", "half.safetensors", &["--dtype", "bf16"]);
-    let error = relative_error(&room.latent("half.safetensors"), &found);
+    let error = relative_error(&latent(&room, "half.safetensors"), &found);
     assert!(error < 5e-2 && error > 1e-4, "{error:e}");
     encode("clip/rgba.####.png", "wrong.safetensors", &["--alpha", "premultiplied"]);
-    assert!(relative_error(&room.latent("wrong.safetensors"), &found) > 1e-3);
+    assert!(relative_error(&latent(&room, "wrong.safetensors"), &found) > 1e-3);
 
     let file = TensorFile::open(&room.path("png.safetensors")).unwrap();
     for (key, value) in [
@@ -242,59 +191,59 @@ fn a_clip_is_encoded_as_the_model_encodes_it_and_can_be_measured() {
 
 #[test]
 fn the_background_shows_where_alpha_is_nothing() {
-    let room = Room::new();
-    let frames = room.still(32, 32, 1);
+    let room = with_model();
+    let frames = still(&room, 32, 32, 1);
     let latent = |background: &str| {
         let out = format!("{background}.safetensors");
         let line = ["encode", &frames[0], "--model", "model", "--out", &out];
         room.ok(&[&line[..], &["--background", background]].concat());
-        room.latent(&out)
+        latent(&room, &out)
     };
     assert!(relative_error(&latent("black"), &latent("white")) > 1e-3);
 }
 
 #[test]
 fn a_model_that_cannot_encode_says_which_file_is_missing() {
-    let room = Room::new();
-    let frame = &room.still(32, 32, 1)[0];
+    let room = with_model();
+    let frame = &still(&room, 32, 32, 1)[0];
     let encode = ["encode", frame.as_str(), "--model", "model", "--out", "x.safetensors"];
     let decode = ["decode", "golden.safetensors", "--model", "model", "--out", "x"];
     let merge = room.path("model").join(MERGE);
     let block = fs::read(&merge).unwrap();
     fs::remove_file(&merge).unwrap();
-    room.fails(&encode, 4, &["no merge block", "Wan-Alpha-v2-VAE.bin", "model"]);
+    room.refuses(&encode, 4, &["no merge block", "Wan-Alpha-v2-VAE.bin", "model"]);
     room.ok(&decode);
     fs::write(&merge, &block[..block.len() / 2]).unwrap();
-    room.fails(&encode, 2, &[MERGE, "not a whole safetensors file"]);
+    room.refuses(&encode, 2, &[MERGE, "not a whole safetensors file"]);
     // Of a wider autoencoder.
     let wide = Tensor::zeros([96, 192, 1, 1, 1], (Kind::Float, Device::Cpu));
     Tensor::write_safetensors(&[("middle.block.conv1.weight", wide)], &merge).unwrap();
-    room.fails(&encode, 2, &[MERGE, "middle.block.conv1.weight", "[16, 32, 1, 1, 1]"]);
+    room.refuses(&encode, 2, &[MERGE, "middle.block.conv1.weight", "[16, 32, 1, 1, 1]"]);
     fs::write(&merge, block).unwrap();
     fs::remove_file(room.path("model").join(DECODERS)).unwrap();
-    room.fails(
+    room.refuses(
         &["decode", "golden.safetensors", "--model", "model", "--out", "y"],
         4,
         &["no decoder LoRAs", "decoder.bin"],
     );
     room.ok(&encode);
     fs::remove_file(room.path("model").join(VAE)).unwrap();
-    room.fails(&encode, 4, &["no autoencoder", VAE]);
+    room.refuses(&encode, 4, &["no autoencoder", VAE]);
 }
 
 #[test]
 fn clips_that_cannot_be_encoded() {
-    let room = Room::new();
+    let room = with_model();
     let fails = |frames: &[String], code: i32, words: &[&str]| {
         let mut line = vec!["encode"];
         line.extend(frames.iter().map(String::as_str));
         line.extend(["--model", "model", "--out", "x.safetensors"]);
-        room.fails(&line, code, words);
+        room.refuses(&line, code, words);
     };
-    fails(&room.still(32, 32, 4), 2, &["the clip has 4 frames, expected 4n+1", "make it 1 or 5"]);
-    fails(&room.still(40, 32, 1), 2, &["width is 40", "multiple of 16", "32 or 48"]);
-    let mut mixed = room.still(32, 32, 4);
-    mixed.extend(room.still(48, 32, 1));
+    fails(&still(&room, 32, 32, 4), 2, &["the clip has 4 frames, expected 4n+1", "make it 1 or 5"]);
+    fails(&still(&room, 40, 32, 1), 2, &["width is 40", "multiple of 16", "32 or 48"]);
+    let mut mixed = still(&room, 32, 32, 4);
+    mixed.extend(still(&room, 48, 32, 1));
     fails(&mixed, 2, &["still-48x32.png is 48 × 32", "all must be of one size"]);
     let opaque = room.path("opaque.png");
     image::RgbImage::new(32, 32).save(&opaque).unwrap();
@@ -302,13 +251,13 @@ fn clips_that_cannot_be_encoded() {
     fs::create_dir(room.path("empty")).unwrap();
     fails(&["empty".to_owned()], 2, &["the clip folder empty has no .png or .exr file"]);
     fails(&["nowhere".to_owned()], 2, &["the clip nowhere does not exist"]);
-    let good = room.still(32, 32, 1);
+    let good = still(&room, 32, 32, 1);
     let line = |more: [&str; 2]| {
         let line = ["encode", good[0].as_str(), "--model", "model"];
         [&line[..], &more].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
     let refused = |line: Vec<String>, words: &[&str]| {
-        room.fails(&line.iter().map(String::as_str).collect::<Vec<_>>(), 2, words);
+        room.refuses(&line.iter().map(String::as_str).collect::<Vec<_>>(), 2, words);
     };
     refused(line(["--out", "model"]), &["cannot write the latent model", "a folder"]);
     refused(line(["--out", "no/where"]), &["cannot write the latent no/where"]);
@@ -317,11 +266,11 @@ fn clips_that_cannot_be_encoded() {
 
 #[test]
 fn latents_that_cannot_be_decoded() {
-    let room = Room::with_clip();
+    let room = with_clip();
     let before = names(&room.path("clip"));
     let refused = |name: &str, words: &[&str], more: &[&str]| {
         let line = ["decode", name, "--model", "model", "--out", "clip"];
-        room.fails(&[&line[..], more].concat(), 2, words);
+        room.refuses(&[&line[..], more].concat(), 2, words);
         assert_eq!(names(&room.path("clip")), before);
     };
     let zeros = |size: &[i64]| Tensor::zeros(size, (Kind::Float, Device::Cpu));
@@ -348,9 +297,9 @@ fn encoding_stops_soon_and_leaves_nothing() {
     use std::process::Stdio;
     use std::time::{Duration, Instant};
 
-    let room = Room::new();
-    let frames = room.still(256, 256, 33);
-    let before = names(room.0.path());
+    let room = with_model();
+    let frames = still(&room, 256, 256, 33);
+    let before = names(room.folder());
     let mut line = vec!["encode"];
     line.extend(frames.iter().map(String::as_str));
     line.extend(["--model", "model", "--out", "x.safetensors"]);
@@ -364,15 +313,15 @@ fn encoding_stops_soon_and_leaves_nothing() {
     assert_eq!(child.wait().unwrap().code(), Some(130), "{last}");
     assert!(asked.elapsed() < Duration::from_secs(3));
     assert!(last.contains("cancelled while encoding"), "{last}");
-    assert_eq!(names(room.0.path()), before);
+    assert_eq!(names(room.folder()), before);
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn encoding_takes_no_more_memory_for_more_frames() {
-    let room = Room::new();
+    let room = with_model();
     let peak = |count| {
-        let frames = room.still(256, 256, count);
+        let frames = still(&room, 256, 256, count);
         let mut line = vec!["encode"];
         line.extend(frames.iter().map(String::as_str));
         line.extend(["--model", "model", "--out", "x.safetensors"]);
@@ -390,7 +339,7 @@ fn encoding_takes_no_more_memory_for_more_frames() {
 
 #[test]
 fn a_named_model_says_that_it_can_encode() {
-    let room = Room::new();
+    let room = with_model();
     let model = Case::named("t2v-euler").model();
     let (model, merge) = (model.to_str().unwrap(), format!("model/{MERGE}"));
     let said = room.ok(&["model", "add", "plain", model]);
@@ -398,9 +347,9 @@ fn a_named_model_says_that_it_can_encode() {
     let said = room.ok(&["model", "add", "both", model, &merge]);
     assert!(said.contains("can make: text to RGBA video, RGBA clips to latents\n"), "{said}");
     assert!(said.contains("merge block") && said.contains("33 tensors matched"), "{said}");
-    let frame = &room.still(32, 32, 1)[0];
+    let frame = &still(&room, 32, 32, 1)[0];
     room.ok(&["encode", frame, "--model", "both", "--out", "x.safetensors"]);
-    room.fails(
+    room.refuses(
         &["encode", frame, "--model", "plain", "--out", "y.safetensors"],
         4,
         &["no merge block", "Wan-Alpha-v2-VAE.bin"],

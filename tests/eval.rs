@@ -6,74 +6,29 @@
 mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 
 use serde_json::{Value, json};
-use support::model::{DECODERS, VAE};
+use support::model::{DECODERS, VAE, write_merge_block};
 use support::reference::Case;
+use support::room::Room;
 #[cfg(unix)]
 use support::studio::Studio;
-use tempfile::TempDir;
-use wan_alpha_core::tch::Tensor;
-use wan_alpha_core::weights::TensorFile;
+use wan_alpha_core::metrics::{Aesthetic, Clip, cosines};
+use wan_alpha_core::tch::{Device, Tensor};
 
-struct Room(TempDir);
-
-impl Room {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wan-alpha"));
-        command.args(arguments).current_dir(self.0.path());
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
-        command.env("HOME", self.path("home"));
-        command.env("OMP_WAIT_POLICY", "passive").env("OMP_NUM_THREADS", "1");
-        command.output().unwrap()
-    }
-
-    #[track_caller]
-    fn ok(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    #[track_caller]
-    fn fails(&self, arguments: &[&str], code: i32, words: &[&str]) {
-        let output = self.run(arguments);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{said}");
-        assert!(!said.contains("panicked") && output.stdout.is_empty(), "{said}");
-        for word in words {
-            assert!(said.contains(word), "`{word}` is not in: {said}");
-        }
-    }
-
-    #[track_caller]
-    fn json(&self, name: &str) -> Value {
-        serde_json::from_str(&fs::read_to_string(self.path(name)).unwrap()).unwrap()
-    }
-
-    /// Nine frames of 96 × 64 with a disc or a ring of a colour, moving evenly right from a place.
-    fn draw(&self, folder: &str, kind: &str, [r, g, b]: [u8; 3], [x, y]: [f64; 2], way: f64) {
-        fs::create_dir_all(self.path(folder)).unwrap();
-        for frame in 0..9_u32 {
-            let centre = [x + way * f64::from(frame) / 8.0, y];
-            let pixel = |x: u32, y: u32| {
-                let far = (f64::from(x) - centre[0]).hypot(f64::from(y) - centre[1]);
-                let seen = if kind == "ring" { (9.0..=13.0).contains(&far) } else { far <= 13.0 };
-                image::Rgba(if seen { [r, g, b, 255] } else { [0; 4] })
-            };
-            let image = image::RgbaImage::from_fn(96, 64, pixel);
-            image.save(self.path(folder).join(format!("f.{frame:02}.png"))).unwrap();
-        }
+/// Nine frames of 96 × 64 with a disc or a ring of a colour, moving evenly right from a place.
+fn draw(room: &Room, folder: &str, kind: &str, [r, g, b]: [u8; 3], [x, y]: [f64; 2], way: f64) {
+    fs::create_dir_all(room.path(folder)).unwrap();
+    for frame in 0..9_u32 {
+        let centre = [x + way * f64::from(frame) / 8.0, y];
+        let pixel = |x: u32, y: u32| {
+            let far = (f64::from(x) - centre[0]).hypot(f64::from(y) - centre[1]);
+            let seen = if kind == "ring" { (9.0..=13.0).contains(&far) } else { far <= 13.0 };
+            image::Rgba(if seen { [r, g, b, 255] } else { [0; 4] })
+        };
+        let image = image::RgbaImage::from_fn(96, 64, pixel);
+        image.save(room.path(folder).join(format!("f.{frame:02}.png"))).unwrap();
     }
 }
 
@@ -95,7 +50,7 @@ fn labelled(room: &Room) {
     let mut lines = String::new();
     for (index, (kind, colour, rgb, [x, y], way)) in takes.into_iter().enumerate() {
         let folder = format!("takes/{index}");
-        room.draw(&folder, kind, rgb, [x, y], way);
+        draw(room, &folder, kind, rgb, [x, y], way);
         // The middle of the take frames that each latent frame stands for.
         let track = [0.0, 2.5, 6.5].map(|frame| ellipse([x + way * frame / 8.0, y]));
         let labels = json!({ "kind": kind, "colour": colour });
@@ -145,8 +100,8 @@ fn labelled_takes_are_where_they_were_asked_to_be_in_their_colours_and_kinds() {
 #[test]
 fn a_folder_of_clips_of_another_system_is_measured_without_a_table() {
     let room = Room::new();
-    room.draw("other/a", "ball", [220, 30, 30], [40.0, 30.0], 0.0);
-    room.draw("other/b", "ball", [220, 30, 30], [20.0, 30.0], 48.0);
+    draw(&room, "other/a", "ball", [220, 30, 30], [40.0, 30.0], 0.0);
+    draw(&room, "other/b", "ball", [220, 30, 30], [20.0, 30.0], 48.0);
     fs::write(room.path("other/a/prompt.txt"), "a red ball\n").unwrap();
     let track = json!(vec![ellipse([40.0, 30.0]); 3]);
     fs::write(room.path("other/a/track.json"), track.to_string()).unwrap();
@@ -169,8 +124,8 @@ fn a_folder_of_clips_of_another_system_is_measured_without_a_table() {
 #[test]
 fn a_clip_is_compared_with_another_of_its_shape() {
     let room = Room::new();
-    room.draw("truth", "ball", [220, 30, 30], [40.0, 30.0], 8.0);
-    room.draw("moved", "ball", [220, 30, 30], [44.0, 30.0], 8.0);
+    draw(&room, "truth", "ball", [220, 30, 30], [40.0, 30.0], 8.0);
+    draw(&room, "moved", "ball", [220, 30, 30], [44.0, 30.0], 8.0);
     room.ok(&["eval", "reconstruction", "truth", "truth", "--json", "same.json"]);
     let same = room.json("same.json");
     assert_eq!(same["clips"][0]["colour_psnr"], "inf");
@@ -202,18 +157,8 @@ fn a_model_s_autoencoder_is_measured_as_decode_measures_it() {
     for part in [VAE, DECODERS] {
         fs::copy(from.join(part), room.path("model").join(part)).unwrap();
     }
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/training");
-    let golden = TensorFile::open(&data.join("training-golden.safetensors")).unwrap();
-    let block: Vec<(String, Tensor)> = golden
-        .names()
-        .filter_map(|name| {
-            let own = format!("middle.{}", name.strip_prefix("weights.merge.")?);
-            Some((own, golden.read(name).unwrap()))
-        })
-        .collect();
-    let merge = room.path("model").join("Wan-Alpha-v2-VAE.safetensors");
-    Tensor::write_safetensors(&block, merge).unwrap();
-    room.draw("clip", "ball", [220, 30, 30], [40.0, 30.0], 8.0);
+    write_merge_block(&room.path("model").join("Wan-Alpha-v2-VAE.safetensors"));
+    draw(&room, "clip", "ball", [220, 30, 30], [40.0, 30.0], 8.0);
 
     let model = ["--model", "model"];
     room.ok(&[&["eval", "reconstruction", "clip", "--json", "out.json"][..], &model].concat());
@@ -228,6 +173,51 @@ fn a_model_s_autoencoder_is_measured_as_decode_measures_it() {
     }
     // What was decoded is a take without a request.
     room.ok(&["eval", "takes", "back"]);
+}
+
+#[test]
+fn takes_are_scored_by_the_networks_that_are_given() {
+    let room = Room::new();
+    for name in ["still", "silent"] {
+        draw(&room, &format!("takes/{name}"), "ball", [220, 30, 30], [40.0, 30.0], 0.0);
+    }
+    let prompt = "a red ball of smoke";
+    fs::write(room.path("takes/still/prompt.txt"), prompt).unwrap();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("core/tests/metrics");
+    let [folder, head] = ["clip", "aesthetic.pth"].map(|name| data.join(name));
+    let texts = [&folder, &head].map(|path| path.to_str().unwrap());
+    let by = ["--clip", texts[0], "--aesthetic", texts[1]];
+    let lines = room.ok(&[&["eval", "takes", "takes", "--json", "out.json"][..], &by].concat());
+    assert!(lines.contains("aesthetic") && lines.contains("text is CLIP's"), "{lines}");
+
+    // A still clip is as good as one of its frames, over white.
+    let image = image::open(room.path("takes/still/f.00.png")).unwrap().to_rgba32f();
+    let plane = |channel: usize| {
+        image.pixels().map(move |pixel| pixel[channel] * pixel[3] + 1.0 - pixel[3])
+    };
+    let values: Vec<f32> = (0..3).flat_map(plane).collect();
+    let picture = Tensor::from_slice(&values).view([1, 3, 64, 96]);
+    let clip = Clip::open(&folder, Device::Cpu).unwrap();
+    let features = clip.pictures(&picture).unwrap();
+    let aesthetic = Aesthetic::open(&head, clip.width(), Device::Cpu).unwrap();
+    let out = room.json("out.json");
+    let of = |place: usize, id: &str| out["clips"][place][id].as_f64();
+    let near = |found: Option<f64>, expected: &[f64]| {
+        let error = (found.unwrap() - expected[0]).abs();
+        assert!(error < 1e-5, "{found:?} for {expected:?}");
+    };
+    near(of(1, "text"), &cosines(&features, &clip.text(prompt).unwrap()).unwrap());
+    near(of(1, "aesthetic"), &aesthetic.scores(&features).unwrap());
+    near(of(0, "aesthetic"), &aesthetic.scores(&features).unwrap());
+    assert_eq!((of(0, "text"), &out["summary"]["text"]["clips"]), (None, &json!(1)));
+
+    // Without networks there are no such columns, and a prompt that is too long is said to be.
+    let lines = room.ok(&["eval", "takes", "takes"]);
+    assert!(!lines.contains("aesthetic  ") && lines.contains("give --clip"), "{lines}");
+    fs::write(room.path("takes/still/prompt.txt"), "ball ".repeat(40)).unwrap();
+    let output = room.run(&[&["eval", "takes", "takes"][..], &by[..2]].concat());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("longer than CLIP reads"), "{said}");
 }
 
 #[cfg(unix)]
@@ -263,24 +253,26 @@ fn path_key(path: &str) -> &str {
 #[test]
 fn mistakes_are_bad_input_in_words() {
     let room = Room::new();
-    room.draw("a", "ball", [220, 30, 30], [40.0, 30.0], 0.0);
-    room.draw("b", "ball", [220, 30, 30], [40.0, 30.0], 0.0);
+    draw(&room, "a", "ball", [220, 30, 30], [40.0, 30.0], 0.0);
+    draw(&room, "b", "ball", [220, 30, 30], [40.0, 30.0], 0.0);
     fs::remove_file(room.path("b/f.08.png")).unwrap();
     fs::create_dir(room.path("empty")).unwrap();
-    room.fails(&["eval", "reconstruction", "a"], 2, &["TRUTH MADE", "--model"]);
-    room.fails(&["eval", "reconstruction", "a", "b"], 2, &["8 frames", "9 frames", "alike"]);
-    room.fails(&["eval", "takes", "empty"], 2, &["empty has neither"]);
-    room.fails(&["eval", "takes", "no-such"], 2, &["neither a folder nor"]);
-    room.fails(&["eval", "takes", "abcd1234"], 2, &["abcd1234"]);
-    room.fails(&["eval", "takes"], 2, &["no takes are named", "--asked"]);
-    room.fails(&["eval", "takes", "a", "--asked", "none.jsonl"], 2, &["none.jsonl"]);
+    room.refuses(&["eval", "reconstruction", "a"], 2, &["TRUTH MADE", "--model"]);
+    room.refuses(&["eval", "reconstruction", "a", "b"], 2, &["8 frames", "9 frames", "alike"]);
+    room.refuses(&["eval", "takes", "empty"], 2, &["empty has neither"]);
+    room.refuses(&["eval", "takes", "no-such"], 2, &["neither a folder nor"]);
+    room.refuses(&["eval", "takes", "abcd1234"], 2, &["abcd1234"]);
+    room.refuses(&["eval", "takes"], 2, &["no takes are named", "--asked"]);
+    room.refuses(&["eval", "takes", "a", "--asked", "none.jsonl"], 2, &["none.jsonl"]);
     fs::write(room.path("t.jsonl"), "\n{\"folder\":\"a\",\"colour\":\"mauve\"}\n").unwrap();
     let line = ["eval", "takes", "--asked", "t.jsonl"];
-    room.fails(&line, 2, &["t.jsonl", "line 2", "mauve"]);
+    room.refuses(&line, 2, &["t.jsonl", "line 2", "mauve"]);
     let short = json!({ "folder": "a", "ellipse": [ellipse([40.0, 30.0])] });
     fs::write(room.path("t.jsonl"), short.to_string()).unwrap();
-    room.fails(&line, 2, &["1 ellipses", "9 frames are 3 latent frames"]);
+    room.refuses(&line, 2, &["1 ellipses", "9 frames are 3 latent frames"]);
     fs::write(room.path("weights.pth"), "no weights").unwrap();
     let lpips = ["eval", "reconstruction", "a", "a", "--lpips", "weights.pth", "weights.pth"];
-    room.fails(&lpips, 2, &["weights.pth"]);
+    room.refuses(&lpips, 2, &["weights.pth"]);
+    room.refuses(&["eval", "takes", "a", "--clip", "empty"], 2, &["empty", "no config.json"]);
+    room.refuses(&["eval", "takes", "a", "--aesthetic", "weights.pth"], 2, &["--clip"]);
 }

@@ -78,10 +78,31 @@ pub(crate) struct EvalTakes {
     pub(crate) asked: Option<PathBuf>,
 
     #[command(flatten)]
+    pub(crate) judges: Judges,
+
+    #[command(flatten)]
     pub(crate) reading: Reading,
 
     #[command(flatten)]
     pub(crate) report: Report,
+}
+
+/// Networks that mark takes.
+#[derive(Debug, Args)]
+pub(crate) struct Judges {
+    /// Score how well takes show their prompts by this CLIP model: a folder of Hugging Face's
+    /// (config.json, model.safetensors, tokenizer.json), such as openai/clip-vit-large-patch14
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) clip: Option<PathBuf>,
+
+    /// Score how good they look by LAION's predictor for that model, as VBench does:
+    /// sa_0_4_vit_l_14_linear.pth
+    #[arg(long, value_name = "FILE", requires = "clip")]
+    pub(crate) aesthetic: Option<PathBuf>,
+
+    /// Where to compute these scores: auto, cpu or cuda:N
+    #[arg(long, default_value_t = DeviceChoice::Auto, requires = "clip")]
+    pub(crate) device: DeviceChoice,
 }
 
 const TABLE_OF_THE_ASKED: &str = "\

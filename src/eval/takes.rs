@@ -11,6 +11,7 @@ use wan_alpha_take::store::Store;
 use super::asked::{Asked, Which};
 use super::clip::{Clip, folders};
 use super::measure::{Measured, Meter, latent_frames_in};
+use super::score::{Judges, ScoreMeter};
 use super::summary;
 use super::table::{Best, Cell, Column, Row, Table};
 use super::thumb::{Strip, Thumb, is_shown};
@@ -33,36 +34,39 @@ pub(super) fn run(
     console: &Console<'_>,
 ) -> Result<()> {
     let asked = args.asked.as_deref().map(Asked::read).transpose()?;
+    let judges = Judges::open(&args.judges, environment)?;
     let clips = gather(args, asked.as_deref(), environment, console)?;
     let many = clips.len();
     let (mut rows, mut judged) = (Vec::new(), Vec::new());
     for (index, (clip, asked)) in clips.into_iter().enumerate() {
         progress.update("takes", index, many);
-        let (row, one) = judge(clip, asked, console)?;
+        let (row, one) = judge(clip, asked, judges.as_ref(), console)?;
         rows.push(row);
         judged.push(one);
     }
-    let columns: Vec<Column> = COLUMNS.iter().map(|(column, _)| *column).collect();
-    let mut table = Table {
-        title: "Takes",
-        columns,
-        rows,
-        summary: Vec::new(),
-        notes: NOTES.map(str::to_owned).to_vec(),
-    };
+    let mut columns: Vec<Column> = COLUMNS.iter().map(|(column, _)| *column).collect();
+    columns.extend(judges.iter().flat_map(Judges::columns));
+    let mut notes = NOTES.map(str::to_owned).to_vec();
+    notes.push(if judges.is_some() { JUDGED } else { NOT_JUDGED }.to_owned());
+    let mut table = Table { title: "Takes", columns, rows, summary: Vec::new(), notes };
     table.summary = table.means();
     summary::add(&mut table, &judged);
     super::tell(&table, &args.report, progress)
 }
 
 /// What a reader must know who compares with the literature.
-const NOTES: [&str; 3] = [
+const NOTES: [&str; 2] = [
     "temporal flickering is VBench's formula, over white as the paper renders; VBench takes it of \
      clips that should stand still",
     "smoothness is VBench's formula of motion smoothness with block matching in place of its \
      interpolation network: it orders clips, and is no VBench score",
-    "text alignment, aesthetic quality and naturalness need models that judge, and are not measured",
 ];
+
+const JUDGED: &str = "the paper asks a language model that sees for text alignment and naturalness; \
+                      text is CLIP's instead, and naturalness is not measured";
+
+const NOT_JUDGED: &str = "text alignment and aesthetic quality need networks that judge: give --clip \
+                          and --aesthetic; naturalness is not measured";
 
 type Measure = (Column, fn(&Measured) -> Cell);
 
@@ -222,7 +226,12 @@ fn looks_like_a_key(text: &str) -> bool {
 }
 
 /// Looks at one clip once, frame by frame.
-fn judge(mut clip: Clip, asked: Option<Asked>, watch: &dyn Watch) -> Result<(Row, Judged)> {
+fn judge(
+    mut clip: Clip,
+    asked: Option<Asked>,
+    judges: Option<&Judges>,
+    watch: &dyn Watch,
+) -> Result<(Row, Judged)> {
     let shape @ [frames, width, height] = clip.shape();
     let latent_frames = latent_frames_in(frames);
     let track = match &asked {
@@ -241,15 +250,23 @@ fn judge(mut clip: Clip, asked: Option<Asked>, watch: &dyn Watch) -> Result<(Row
         ))
         .or_exit(Exit::BadInput);
     }
+    let prompt = asked.as_ref().and_then(|asked| asked.prompt.clone()).or(clip.prompt.take());
     let mut meter = Meter::new(shape, track.clone())?;
+    let marks = judges.map(|judges| judges.meter(&clip.name, prompt.as_deref(), watch));
+    let mut marks = marks.transpose()?;
     let mut thumbs = Vec::new();
     clip.for_each(watch, |frame| {
         if is_shown(frame.index, frames) {
             thumbs.push(Thumb::of(&frame)?);
         }
+        if let Some(marks) = &mut marks {
+            marks.push(&frame)?;
+        }
         meter.push(&frame)
     })?;
     let measured = meter.finish()?;
+    let mut cells: Vec<Cell> = COLUMNS.iter().map(|(_, of)| of(&measured)).collect();
+    cells.extend(marks.map(ScoreMeter::finish).transpose()?.unwrap_or_default());
 
     let mut more = Map::new();
     more.insert("shape".to_owned(), json!({ "frames": frames, "width": width, "height": height }));
@@ -260,13 +277,7 @@ fn judge(mut clip: Clip, asked: Option<Asked>, watch: &dyn Watch) -> Result<(Row
         let colour = asked.colour.map(|colour| colour.name());
         more.insert("asked".to_owned(), json!({ "kind": asked.kind, "colour": colour }));
     }
-    let prompt = asked.as_ref().and_then(|asked| asked.prompt.clone()).or(clip.prompt.take());
-    let row = Row {
-        name: clip.name,
-        prompt,
-        cells: COLUMNS.iter().map(|(_, of)| of(&measured)).collect(),
-        strips: vec![Strip { label: "take", thumbs }],
-        more,
-    };
+    let row =
+        Row { name: clip.name, prompt, cells, strips: vec![Strip { label: "take", thumbs }], more };
     Ok((row, Judged { measured, asked }))
 }

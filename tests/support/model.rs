@@ -23,6 +23,20 @@ pub(crate) const DORA: &str = "wan-alpha-dora.safetensors";
 pub(crate) const DISTILL: &str = "lightx2v_lora.safetensors";
 pub(crate) const TOKENIZER: &str = "google/umt5-xxl/tokenizer.json";
 
+/// Writes the training case's merge block, which is as wide as the reference models' autoencoder.
+pub(crate) fn write_merge_block(file: &Path) {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/training");
+    let golden = TensorFile::open(&data.join("training-golden.safetensors")).unwrap();
+    let block: Vec<_> = golden
+        .names()
+        .filter_map(|name| {
+            let own = format!("middle.{}", name.strip_prefix("weights.merge.")?);
+            Some((own, golden.read(name).unwrap()))
+        })
+        .collect();
+    Tensor::write_safetensors(&block, file).unwrap();
+}
+
 /// All tensors of a model, under their original names.
 pub(crate) struct Parts {
     pub(crate) config: Value,
