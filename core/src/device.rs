@@ -87,6 +87,26 @@ impl DeviceChoice {
     }
 }
 
+/// Whether `device` has instructions for bfloat16. Where a processor has none, convolutions in it take
+/// tens of times as long as in float32.
+pub fn has_bfloat16(device: Device) -> bool {
+    if device != Device::Cpu {
+        return true;
+    }
+    #[cfg(target_arch = "x86_64")]
+    {
+        std::arch::is_x86_feature_detected!("avx512bf16")
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        std::arch::is_aarch64_feature_detected!("bf16")
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    {
+        false
+    }
+}
+
 /// Opens libtorch's CUDA library, which registers itself with the CPU library already loaded.
 fn load_cuda(folders: &[PathBuf]) -> Result<()> {
     if Cuda::device_count() > 0 {
@@ -186,6 +206,14 @@ mod tests {
         check_build(&library).unwrap();
         std::fs::write(lib.join("build-version"), "1.0.0\n").unwrap();
         assert!(check_build(&library).unwrap_err().to_string().contains("1.0.0"));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_processor_has_bfloat16_where_its_system_says_so() {
+        let text = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+        let said = text.split_whitespace().any(|flag| flag == "avx512_bf16" || flag == "bf16");
+        assert_eq!(has_bfloat16(Device::Cpu), said);
     }
 
     #[test]
