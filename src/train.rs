@@ -21,6 +21,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use wan_alpha_core::Watch;
+use wan_alpha_core::device::has_bfloat16;
 use wan_alpha_core::dit::Dit;
 use wan_alpha_core::tch::{Device, Kind, Tensor};
 use wan_alpha_core::text::{Tokenizer, Umt5};
@@ -60,7 +61,17 @@ pub(crate) fn run(
         settings.steps = steps;
     }
     let device = args.device.open(&environment.libraries).map_err(explain)?;
-    let kind = if settings.precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
+    let kind = match settings.precision {
+        Precision::Bf16 if !has_bfloat16(device) => {
+            console.warn(
+                "this processor has no instructions for bfloat16, in which precision = \"bf16\" would \
+                 take many times as long: computing in float32",
+            );
+            Kind::Float
+        }
+        Precision::Bf16 => Kind::BFloat16,
+        _ => Kind::Float,
+    };
     let bench =
         Bench { settings: &settings, placement: Placement { kind, device }, watch: console };
     let folder = Folder::open(&args.out, &settings)?;

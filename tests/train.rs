@@ -14,7 +14,8 @@ use serde_json::Value;
 use support::model::{DECODERS, VAE};
 use support::reference::Case;
 use tempfile::TempDir;
-use wan_alpha_core::tch::Tensor;
+use wan_alpha_core::device::has_bfloat16;
+use wan_alpha_core::tch::{Device, Tensor};
 use wan_alpha_core::text::Tokenizer;
 use wan_alpha_core::weights::{
     EncoderFiles, TensorFile, find_base_autoencoder, find_text_encoder, find_transformer,
@@ -130,6 +131,16 @@ fn signal(child: &Child, signal: i32) {
     #[allow(unsafe_code)]
     let sent = unsafe { libc::kill(child.id().cast_signed(), signal) };
     assert_eq!(sent, 0);
+}
+
+#[test]
+fn mixed_precision_is_float32_where_the_processor_knows_no_other_and_that_is_said() {
+    let room = Room::new();
+    room.write("run.toml", &BASE.replace("steps = 12", "steps = 1\nprecision = \"bf16\""));
+    let words = room.ok("run.toml", "out");
+    let slow = words.contains("no instructions for bfloat16");
+    assert_eq!(slow, !has_bfloat16(Device::Cpu), "{words}");
+    assert_eq!(room.losses("out").len(), 1);
 }
 
 #[test]

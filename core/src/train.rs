@@ -65,7 +65,7 @@ pub use optimiser::{Optimiser, OptimiserSettings, Schedule, Update};
 pub use parameters::Parameters;
 pub use perceptual::Vgg;
 pub use region::region_mask;
-pub use rgba_vae::{Beside, Judge, MergeStart, RgbaClips, RgbaVae, RgbaVaeSettings};
+pub use rgba_vae::{Beside, HardAlpha, Judge, MergeStart, RgbaClips, RgbaVae, RgbaVaeSettings};
 pub use task::{Origin, Placement, Task};
 pub use tokenizer::tokenizer;
 pub use transformer::{

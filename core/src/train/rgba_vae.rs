@@ -33,10 +33,15 @@ pub struct RgbaVaeSettings {
     pub rank: i64,
     /// Where the merge block begins, if not with a checkpoint's numbers.
     pub merge: MergeStart,
+    /// Whether the merge block stays as it is. Latents do too then, so that what a transformer has
+    /// learnt of them holds, and the decoders alone learn.
+    pub freeze_merge: bool,
     /// Whether the encoder sees colour over a flat background and the losses compare both renderings
     /// (paper, section 3.2); else colour is taken and compared as it is, which table 3 calls without
     /// rendering.
     pub rendering: bool,
+    /// Whose alpha says, in the losses, where colour is seen under the hard rendering.
+    pub hard: HardAlpha,
     /// Weight of the mean absolute errors.
     pub l1: f64,
     /// Weight of the mean squared errors, which no released run has: absolute ones alone leave a
@@ -69,12 +74,25 @@ pub enum MergeStart {
     Colour,
 }
 
+/// Whose alpha says where colour is seen under the hard rendering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HardAlpha {
+    /// Of each clip its own, as released. What is found is seldom exactly 0 where nothing is, and
+    /// there its colour is held against a background that changes with every step: a decoder that is
+    /// still far from its goal learns to be grey.
+    Own,
+    /// The true clip's for both, so that colour is compared where there is one.
+    Truth,
+}
+
 impl Default for RgbaVaeSettings {
     fn default() -> Self {
         Self {
             rank: 128,
             merge: MergeStart::Random,
+            freeze_merge: false,
             rendering: true,
+            hard: HardAlpha::Own,
             l1: 1.0,
             l2: 0.0,
             edge: 1.0,
@@ -129,6 +147,8 @@ pub struct RgbaVae {
     colour: Arc<MemorySet>,
     alpha: Arc<MemorySet>,
     parameters: Parameters,
+    /// A merge block that stays as it is.
+    frozen: Parameters,
     flow: Flow,
     beside: Beside,
 }
@@ -154,7 +174,9 @@ impl RgbaVae {
             pass_colour(&merge, &base)?;
         }
         let mut merge = merge.to(kind, device)?;
-        task::train(&mut merge, "", |_| true, &mut parameters)?;
+        let mut frozen = Parameters::default();
+        let place = if settings.freeze_merge { &mut frozen } else { &mut parameters };
+        task::train(&mut merge, "", |_| true, place)?;
         let mut adapted = |side: &str| {
             let set = with_loras(&base, side, settings.rank, seed, placement, &mut parameters)?;
             Ok::<_, Error>(Arc::new(set))
@@ -171,6 +193,7 @@ impl RgbaVae {
             colour,
             alpha,
             parameters,
+            frozen,
             beside,
         })
     }
@@ -181,10 +204,12 @@ impl RgbaVae {
     /// # Errors
     /// One is missing or of another shape.
     pub fn start_from(&self, checkpoint: &TensorFile) -> Result<()> {
-        for (name, _) in self.parameters.iter() {
-            let short = name.replace(".default.", ".");
-            let name_there = if checkpoint.entry(name).is_some() { name } else { &short };
-            self.parameters.set(name, &checkpoint.read(name_there)?)?;
+        for parameters in [&self.frozen, &self.parameters] {
+            for (name, _) in parameters.iter() {
+                let short = name.replace(".default.", ".");
+                let name_there = if checkpoint.entry(name).is_some() { name } else { &short };
+                parameters.set(name, &checkpoint.read(name_there)?)?;
+            }
         }
         Ok(())
     }
@@ -254,6 +279,7 @@ impl RgbaVae {
             let both = self.placement.narrow(&Tensor::f_cat(&[&seen, alpha], 0)?)?;
             self.encoder.features(&both, &mut FeatureCache::default(), watch)?.f_chunk(2, 0)?
         };
+        let _guard = self.settings.freeze_merge.then(tch::no_grad_guard);
         let merge = MergeBlock::load(&self.placement.weights(&self.merge), self.encoder.width())?;
         let cache = &mut FeatureCache::default();
         self.placement.widen(&merge.forward(&features[0], &features[1], cache, watch)?)
@@ -280,9 +306,13 @@ impl RgbaVae {
         let (y_colour, y_alpha) = self.decode(&latent, watch)?;
         if self.settings.rendering {
             let (hard, soft) = (draws.corner("hard"), draws.corner("soft"));
+            let seen = match self.settings.hard {
+                HardAlpha::Own => &y_alpha,
+                HardAlpha::Truth => alpha,
+            };
             self.compare(
                 ["l1.hard", "l2.hard", "edge.hard", "perceptual.hard"],
-                &hard_render(&y_colour, &y_alpha, hard)?,
+                &hard_render(&y_colour, seen, hard)?,
                 &hard_render(colour, alpha, hard)?,
                 &mut sum,
             )?;
@@ -481,7 +511,8 @@ impl Task for RgbaVae {
     /// LoRAs, what encoding and further training need; after [`RgbaVae::calibrate`] also the base,
     /// `Wan2.1_VAE.pth`.
     fn export(&self) -> Result<Vec<Export>> {
-        let all = super::export::stripped(&self.parameters, "")?;
+        let mut all = super::export::stripped(&self.frozen, "")?;
+        all.extend(super::export::stripped(&self.parameters, "")?);
         let is_lora = |(name, _): &&(String, Tensor)| name.starts_with("vae_");
         let loras = all.iter().filter(is_lora).map(|(n, t)| (n.clone(), t.shallow_clone()));
         let loras = loras.collect();

@@ -1,4 +1,5 @@
 use super::*;
+use wan_alpha_core::train::RgbaVaeSettings;
 
 const VAE: &str = r#"
     seed = 3
@@ -66,8 +67,8 @@ fn the_stages_of_the_draft_model_are_runs() {
     }
     kinds.sort_by(|(a, _), (b, _)| a.cmp(b));
     let kinds: Vec<_> = kinds.iter().map(|(_, kind)| kind.as_str().unwrap()).collect();
-    let stages = ["tokenizer", "base-vae", "base-vae", "transformer", "rgba-vae", "transformer"];
-    assert_eq!(kinds, stages);
+    let [base, rgba, transformer] = ["base-vae", "rgba-vae", "transformer"];
+    assert_eq!(kinds, ["tokenizer", base, base, transformer, rgba, rgba, transformer]);
 }
 
 #[test]
@@ -78,6 +79,9 @@ fn what_cannot_be_is_refused_by_name() {
         ("seed = 3", "sead = 3", "unknown field `sead`"),
         ("rank = 16", "rank = 0", "task.rank"),
         ("rank = 16", "ranks = 16", "unknown field `ranks`"),
+        ("rank = 16", "freeze_merge = true", "task.freeze_merge"),
+        ("rank = 16", "hard = \"false\"", "unknown variant `false`"),
+        ("rank = 16", "freeze_merge = true\nstart = \"a.bin\"\ncalibrate = 9", "task.calibrate"),
         ("frames = 17", "frames = 16", "data.frames: expected 1, 5, 9"),
         ("height = 272", "height = 270", "multiples of 8"),
         ("set = \"clips\"", "set = \"clips\"\nprocedural = 1", "one of `set`, `cache` and"),

@@ -1,0 +1,394 @@
+//! What is trained, as the file of a run says it: the `[task]` table.
+
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+use wan_alpha_core::dit::DitConfig;
+use wan_alpha_core::train::{
+    BaseVaeSettings, Bidirectional, DORA_TARGETS, HardAlpha, MergeStart, RgbaVaeSettings,
+    TimeRounding, Trained, TransformerSettings, Umt5Config, VaeConfig,
+};
+
+/// What is trained.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub(crate) enum Task {
+    /// Pieces of words, from the captions of the steps' clips.
+    Tokenizer(Pieces),
+    /// A video autoencoder, of colour and of alpha.
+    BaseVae(BaseVae),
+    /// Merge block and decoder LoRAs.
+    RgbaVae(RgbaVae),
+    /// A whole transformer, with its text encoder where one is given.
+    Transformer(Transformer),
+    /// A DoRA for a transformer.
+    Dora(Transformer),
+}
+
+impl Task {
+    /// What can be said of it without looking at a file.
+    pub(super) fn check(&self) -> Result<()> {
+        match self {
+            Self::Tokenizer(_) => {}
+            Self::BaseVae(BaseVae { dim, start, .. }) => ensure!(
+                dim.is_some() == start.is_empty(),
+                "task: give either `dim`, to start from nothing, or `start`, files to go on from"
+            ),
+            Self::RgbaVae(task) => {
+                ensure!(
+                    !task.base.is_empty(),
+                    "task.base: the base autoencoder's files are missing"
+                );
+                ensure!(task.rank > 0, "task.rank: expected at least 1, found {}", task.rank);
+                ensure!(
+                    !task.freeze_merge || task.start.is_some(),
+                    "task.freeze_merge: a merge block that stays as it is must come from somewhere; \
+                     give `start`"
+                );
+                ensure!(
+                    !task.freeze_merge || task.calibrate == 0,
+                    "task.calibrate: changes latents, which `freeze_merge` keeps; leave one out"
+                );
+            }
+            Self::Transformer(task) => ensure!(
+                task.dit.is_some() == task.base.is_empty(),
+                "task: give either `dit`, sizes to start from nothing, or `base`, files"
+            ),
+            Self::Dora(task) => {
+                ensure!(!task.base.is_empty(), "task.base: the transformer's files are missing");
+                ensure!(task.rank > 0, "task.rank: expected at least 1, found {}", task.rank);
+            }
+        }
+        if let Self::Transformer(task) | Self::Dora(task) = self {
+            let trained_along = task.text.is_some() || !task.text_base.is_empty();
+            ensure!(
+                trained_along == task.tokenizer.is_some(),
+                "task: a text encoder that is trained along and a tokenizer belong together"
+            );
+        }
+        Ok(())
+    }
+
+    /// Every path in it.
+    pub(super) fn paths(&mut self) -> Vec<&mut PathBuf> {
+        match self {
+            Self::Tokenizer(_) => Vec::new(),
+            Self::BaseVae(BaseVae { start, vgg, .. }) => start.iter_mut().chain(vgg).collect(),
+            Self::RgbaVae(RgbaVae { base, start, dit, text, vgg, .. }) => {
+                base.iter_mut().chain(start).chain(dit).chain(text).chain(vgg).collect()
+            }
+            Self::Transformer(task) | Self::Dora(task) => {
+                let Transformer { base, start, text_base, tokenizer, .. } = task;
+                let Transformer { text_frozen, encoder, decoders, .. } = task;
+                let trained = base.iter_mut().chain(start).chain(text_base).chain(tokenizer);
+                trained.chain(text_frozen).chain(encoder).chain(decoders).collect()
+            }
+        }
+    }
+}
+
+/// See [`wan_alpha_core::train::tokenizer`].
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pieces {
+    /// How many, at most, special ones and bytes included.
+    pub(crate) vocabulary: usize,
+}
+
+/// See [`wan_alpha_core::train::BaseVae`].
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct BaseVae {
+    /// Channels at full resolution, of one that starts from nothing.
+    pub(crate) dim: Option<i64>,
+    /// Files of one to go on from.
+    pub(crate) start: Vec<PathBuf>,
+    /// torchvision's VGG16.
+    pub(crate) vgg: Option<PathBuf>,
+    pub(crate) l1: f64,
+    pub(crate) l2: f64,
+    pub(crate) edge: f64,
+    pub(crate) perceptual: f64,
+    pub(crate) divergence: f64,
+    /// Clips over which the latents' mean and deviation are measured and folded in at the end.
+    pub(crate) calibrate: usize,
+}
+
+impl Default for BaseVae {
+    fn default() -> Self {
+        let BaseVaeSettings { l1, l2, edge, perceptual, divergence } = BaseVaeSettings::default();
+        let (dim, start, vgg) = (None, Vec::new(), None);
+        Self { dim, start, vgg, l1, l2, edge, perceptual, divergence, calibrate: 0 }
+    }
+}
+
+/// See [`RgbaVaeSettings`].
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RgbaVae {
+    /// The base autoencoder.
+    pub(crate) base: Vec<PathBuf>,
+    /// Merge block and LoRAs to go on from.
+    pub(crate) start: Option<PathBuf>,
+    /// The frozen transformer of the bidirectional loss.
+    pub(crate) dit: Vec<PathBuf>,
+    /// Its text encoder and tokenizer, for the empty prompt; without them the prompt is nothing at
+    /// all: rows of zeros.
+    pub(crate) text: Vec<PathBuf>,
+    pub(crate) vgg: Option<PathBuf>,
+    pub(crate) rank: i64,
+    pub(crate) merge: Merge,
+    pub(crate) freeze_merge: bool,
+    pub(crate) rendering: bool,
+    pub(crate) hard: Hard,
+    pub(crate) l1: f64,
+    pub(crate) l2: f64,
+    pub(crate) edge: f64,
+    pub(crate) perceptual: f64,
+    pub(crate) bidirectional: f64,
+    pub(crate) form: Form,
+    pub(crate) rounding: Rounding,
+    pub(crate) normalise: bool,
+    pub(crate) recompute: bool,
+    /// Clips over which merged latents' mean and deviation are measured and folded in at the end;
+    /// the base autoencoder is then among the results. For models that start from nothing.
+    pub(crate) calibrate: usize,
+}
+
+impl Default for RgbaVae {
+    fn default() -> Self {
+        let usual = RgbaVaeSettings::default();
+        Self {
+            base: Vec::new(),
+            start: None,
+            dit: Vec::new(),
+            text: Vec::new(),
+            vgg: None,
+            rank: usual.rank,
+            merge: Merge::Random,
+            freeze_merge: usual.freeze_merge,
+            rendering: usual.rendering,
+            hard: Hard::Own,
+            l1: usual.l1,
+            l2: usual.l2,
+            edge: usual.edge,
+            perceptual: usual.perceptual,
+            bidirectional: usual.bidirectional,
+            form: Form::Released,
+            rounding: Rounding::None,
+            normalise: usual.normalise,
+            recompute: usual.recompute,
+            calibrate: 0,
+        }
+    }
+}
+
+/// See [`TransformerSettings`].
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Transformer {
+    /// Sizes of a transformer that starts from nothing.
+    pub(crate) dit: Option<Dit>,
+    /// Files of one there is.
+    pub(crate) base: Vec<PathBuf>,
+    /// A DoRA to go on from.
+    pub(crate) start: Option<PathBuf>,
+    /// Sizes of a text encoder that starts from nothing and is trained along.
+    pub(crate) text: Option<Text>,
+    /// Files of a text encoder that is trained along.
+    pub(crate) text_base: Vec<PathBuf>,
+    /// Of the text encoder that is trained along.
+    pub(crate) tokenizer: Option<PathBuf>,
+    /// Text encoder and tokenizer of drawn clips' captions, where none is trained along.
+    pub(crate) text_frozen: Vec<PathBuf>,
+    /// What makes latents of drawn clips: an autoencoder, with its merge block where they are RGBA.
+    pub(crate) encoder: Vec<PathBuf>,
+    pub(crate) rank: i64,
+    pub(crate) targets: Vec<String>,
+    pub(crate) mu: f64,
+    pub(crate) rounding: Rounding,
+    pub(crate) recompute: bool,
+    /// Decoders to look at samples with: files of a model.
+    pub(crate) decoders: Vec<PathBuf>,
+}
+
+impl Default for Transformer {
+    fn default() -> Self {
+        let TransformerSettings { mu, recompute, .. } = TransformerSettings::default();
+        Self {
+            dit: None,
+            base: Vec::new(),
+            start: None,
+            text: None,
+            text_base: Vec::new(),
+            tokenizer: None,
+            text_frozen: Vec::new(),
+            encoder: Vec::new(),
+            rank: 32,
+            targets: DORA_TARGETS.map(str::to_owned).into(),
+            mu,
+            rounding: Rounding::None,
+            recompute,
+            decoders: Vec::new(),
+        }
+    }
+}
+
+/// Sizes of a transformer.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Dit {
+    dim: i64,
+    heads: i64,
+    layers: usize,
+    ffn: i64,
+    #[serde(default = "freq_dim")]
+    freq_dim: i64,
+    text_dim: i64,
+    #[serde(default = "text_length")]
+    text_length: i64,
+}
+
+impl Dit {
+    pub(crate) fn config(&self) -> DitConfig {
+        let Self { dim, heads, layers, ffn, freq_dim, text_dim, text_length } = *self;
+        DitConfig {
+            dim,
+            heads,
+            layers,
+            ffn,
+            freq_dim,
+            text_dim,
+            in_channels: 16,
+            out_channels: 16,
+            text_length,
+            eps: 1e-6,
+        }
+    }
+}
+
+/// Sizes of a text encoder.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Text {
+    vocabulary: i64,
+    dim: i64,
+    /// Channels of all heads together [default: dim].
+    attention: Option<i64>,
+    heads: i64,
+    ffn: i64,
+    layers: usize,
+}
+
+impl Text {
+    pub(crate) fn config(&self) -> Umt5Config {
+        let Self { vocabulary, dim, attention, heads, ffn, layers } = *self;
+        Umt5Config { vocabulary, dim, attention: attention.unwrap_or(dim), heads, ffn, layers }
+    }
+}
+
+/// See [`Bidirectional`].
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Form {
+    Released,
+    Paper,
+    Clamped,
+}
+
+/// See [`MergeStart`].
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Merge {
+    Random,
+    Colour,
+}
+
+/// See [`HardAlpha`].
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Hard {
+    Own,
+    Truth,
+}
+
+/// See [`TimeRounding`].
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Rounding {
+    None,
+    Bf16,
+}
+
+impl BaseVae {
+    pub(crate) fn settings(&self) -> BaseVaeSettings {
+        let Self { l1, l2, edge, perceptual, divergence, .. } = *self;
+        BaseVaeSettings { l1, l2, edge, perceptual, divergence }
+    }
+
+    pub(crate) fn config(&self) -> Option<VaeConfig> {
+        self.dim.map(|dim| VaeConfig { dim })
+    }
+}
+
+impl RgbaVae {
+    pub(crate) fn settings(&self) -> RgbaVaeSettings {
+        let Self { rank, freeze_merge, rendering, l1, l2, edge, perceptual, .. } = *self;
+        let Self { bidirectional, normalise, recompute, .. } = *self;
+        RgbaVaeSettings {
+            rank,
+            merge: match self.merge {
+                Merge::Random => MergeStart::Random,
+                Merge::Colour => MergeStart::Colour,
+            },
+            freeze_merge,
+            rendering,
+            hard: match self.hard {
+                Hard::Own => HardAlpha::Own,
+                Hard::Truth => HardAlpha::Truth,
+            },
+            l1,
+            l2,
+            edge,
+            perceptual,
+            bidirectional,
+            form: match self.form {
+                Form::Released => Bidirectional::Released,
+                Form::Paper => Bidirectional::Paper,
+                Form::Clamped => Bidirectional::Clamped,
+            },
+            rounding: self.rounding.settings(),
+            normalise,
+            recompute,
+        }
+    }
+}
+
+impl Transformer {
+    pub(crate) fn settings(&self, whole: bool) -> TransformerSettings {
+        let Self { rank, ref targets, mu, rounding, recompute, .. } = *self;
+        let trained =
+            if whole { Trained::Whole } else { Trained::Dora { rank, targets: targets.clone() } };
+        TransformerSettings { trained, mu, rounding: rounding.settings(), recompute }
+    }
+}
+
+impl Rounding {
+    fn settings(self) -> TimeRounding {
+        match self {
+            Self::None => TimeRounding::None,
+            Self::Bf16 => TimeRounding::BFloat16,
+        }
+    }
+}
+
+const fn freq_dim() -> i64 {
+    256
+}
+
+const fn text_length() -> i64 {
+    512
+}
