@@ -154,6 +154,8 @@ fn judge(tree: &Tree, command: &Path, out: &Path, options: &Options) -> Result<E
         out: &folder,
         prompts: options.prompts.unwrap_or(128),
         mu: options.mu,
+        // It knows nothing of μ.
+        autoencoder: options.mu.is_none(),
         device: &options.device,
     };
     judge.run()?;

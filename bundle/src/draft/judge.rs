@@ -28,6 +28,8 @@ pub(super) struct Judge<'a> {
     pub(super) prompts: u32,
     /// μ, in place of the node's default.
     pub(super) mu: Option<f64>,
+    /// Whether the autoencoder is measured too.
+    pub(super) autoencoder: bool,
     pub(super) device: &'a str,
 }
 
@@ -38,7 +40,7 @@ struct Asked {
     labels: Vec<(String, String)>,
 }
 
-/// Both reports, as `wan-alpha eval --json` leaves them.
+/// Both reports, as `wan-alpha eval --json` leaves them; null for one that was not asked for.
 pub(super) struct Measured {
     pub(super) takes: Value,
     pub(super) reconstruction: Value,
@@ -94,6 +96,9 @@ impl Judge<'_> {
         takes.args(["eval", "takes", "--asked"]).arg(&table);
         let takes = self.report(&mut takes, "takes")?;
 
+        if !self.autoencoder {
+            return Ok(Measured { takes, reconstruction: Value::Null });
+        }
         let mut given_back = Command::new(self.command);
         given_back.args(["eval", "reconstruction"]);
         given_back.args(rows.iter().take(RECONSTRUCTED).map(|row| asked.join(&row.clip)));
