@@ -43,8 +43,8 @@ pressed. The engine in the bundle encoded the text, shifted noise outside the el
 with the transformer, and decoded colour and alpha. Every frame above was rendered by the node into
 an image of the host and read back from there. The engine has been stopped.
 
-What it cannot show: the model in {MODEL} is a DRAFT, seven million parameters trained for an
-hour and a half on drawn clips. It knows a few shapes, colours and ways to move, softly and at 96x96.
+What it cannot show: the model in {MODEL} is a DRAFT, seven million parameters trained for two
+hours on drawn clips. It knows a few shapes, colours and ways to move, softly and at 96x96.
 The released weights draw hair, smoke and glass; everything but the weights is the same.
 
 Next:
