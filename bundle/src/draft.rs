@@ -63,9 +63,10 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
         "--prompts counts takes that are measured: give --judge or --ablate with it"
     );
     setup::ensure(tree)?;
-    let command = cargo::build(tree, &["--release", "--package", "wan-alpha"], "wan-alpha")?;
+    let built = cargo::build(tree, &["--release", "--package", "wan-alpha"], "wan-alpha")?;
     let out = tree.root().join(&options.out);
     fs::create_dir_all(&out).with_context(|| format!("{} cannot be made", out.display()))?;
+    let command = kept(&built, &out)?;
     if options.judge {
         return judge(tree, &command, &out, options);
     }
@@ -100,6 +101,19 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
     let minutes = begun.elapsed().as_secs_f64() / 60.0;
     println!("{minutes:.0} minutes; the model is in {}", packed.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// A copy of the built command for as long as this takes: whoever makes a bundle meanwhile replaces the
+/// built one by one that looks for libtorch beside itself.
+fn kept(built: &Path, out: &Path) -> Result<PathBuf> {
+    let command = out.join(built.file_name().unwrap_or(built.as_os_str()));
+    let copy = || -> std::io::Result<()> {
+        let new = command.with_extension("new");
+        fs::copy(built, &new)?;
+        fs::rename(&new, &command)
+    };
+    copy().with_context(|| format!("{} cannot be written", command.display()))?;
+    Ok(command)
 }
 
 /// Runs a stage, or goes on with it.

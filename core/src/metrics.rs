@@ -3,10 +3,12 @@
 //!
 //! Invariant: SSIM, LPIPS and CLIP are the reference implementations' (`core/tests/metrics.rs`).
 
+mod aesthetic;
 mod clip;
 mod lpips;
 mod ssim;
 
-pub use clip::{Aesthetic, Clip, TextFeatures, cosines};
+pub use aesthetic::Aesthetic;
+pub use clip::{Clip, TextFeatures, cosines};
 pub use lpips::{Lpips, Trunk};
 pub use ssim::{WINDOW as SSIM_WINDOW, ssim};
