@@ -15,7 +15,7 @@ use crate::model::explain;
 /// Frames that a network looks at together.
 const TOGETHER: usize = 8;
 
-pub(super) const TEXT: Column = Column {
+const TEXT: Column = Column {
     id: "text",
     head: "text",
     about: "cosine of CLIP's features of the prompt and of a frame over white; mean over frames",
@@ -23,7 +23,7 @@ pub(super) const TEXT: Column = Column {
     digits: 4,
 };
 
-pub(super) const AESTHETIC: Column = Column {
+const AESTHETIC: Column = Column {
     id: "aesthetic",
     head: "aesthetic",
     about: "VBench's aesthetic quality: a tenth of LAION's predicted mark of a frame over white; mean \

@@ -193,7 +193,7 @@ mod tests {
         Environment::of(Surroundings {
             variables,
             data: Some("/home/me/data".into()),
-            temporary: "/tmp".into(),
+            temporary: "/scratch".into(),
             ..Surroundings::default()
         })
     }
@@ -203,7 +203,7 @@ mod tests {
         let found = environment(&[("WAN_ALPHA_STORE", ""), ("WAN_ALPHA_BATCH", "0")]);
         assert_eq!(found.stores, [Path::new("/home/me/data/takes")]);
         assert_eq!(found.models.roots, [Path::new("/home/me/data/models")]);
-        assert_eq!(found.state, Path::new("/tmp/wan-alpha-state"));
+        assert_eq!(found.state, Path::new("/scratch/wan-alpha-state"));
         assert!(!found.batch && !found.allow_cpu && found.idle.is_none());
     }
 

@@ -49,6 +49,11 @@ impl Task {
                      give `start`"
                 );
                 ensure!(
+                    !task.freeze_merge || task.dit.is_empty(),
+                    "task.dit: the bidirectional loss teaches latents, which `freeze_merge` keeps; \
+                     leave one out"
+                );
+                ensure!(
                     !task.freeze_merge || task.calibrate == 0,
                     "task.calibrate: changes latents, which `freeze_merge` keeps; leave one out"
                 );

@@ -80,6 +80,7 @@ fn what_cannot_be_is_refused_by_name() {
         ("rank = 16", "rank = 0", "task.rank"),
         ("rank = 16", "ranks = 16", "unknown field `ranks`"),
         ("rank = 16", "freeze_merge = true", "task.freeze_merge"),
+        ("rank = 16", "freeze_merge = true\nstart = \"a\"\ndit = [\"b\"]", "task.dit"),
         ("rank = 16", "hard = \"false\"", "unknown variant `false`"),
         ("rank = 16", "freeze_merge = true\nstart = \"a.bin\"\ncalibrate = 9", "task.calibrate"),
         ("frames = 17", "frames = 16", "data.frames: expected 1, 5, 9"),

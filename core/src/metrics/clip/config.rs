@@ -11,26 +11,18 @@ use crate::{Error, Result};
 #[serde(default)]
 pub(super) struct ClipConfig {
     model_type: String,
-    #[serde(rename = "vision_config")]
-    pub(super) vision: VisionConfig,
-    #[serde(rename = "text_config")]
-    pub(super) text: TextConfig,
+    vision_config: Half,
+    text_config: Half,
 }
 
+/// The half that sees, or the one that reads.
 #[derive(Debug, Deserialize)]
 #[serde(default)]
-pub(super) struct VisionConfig {
-    pub(super) image_size: i64,
-    pub(super) layer_norm_eps: f64,
-    num_attention_heads: i64,
-    hidden_act: Activation,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(default)]
-pub(super) struct TextConfig {
-    pub(super) layer_norm_eps: f64,
-    num_attention_heads: i64,
+struct Half {
+    /// Of the half that sees.
+    image_size: i64,
+    layer_norm_eps: f64,
+    num_attention_heads: Option<i64>,
     hidden_act: Activation,
 }
 
@@ -51,35 +43,37 @@ pub(super) struct TowerConfig {
     pub(super) eps: f64,
 }
 
-impl Default for VisionConfig {
+impl Default for Half {
     fn default() -> Self {
         let (layer_norm_eps, hidden_act) = (1e-5, Activation::QuickGelu);
-        Self { image_size: 224, layer_norm_eps, num_attention_heads: 12, hidden_act }
+        Self { image_size: 224, layer_norm_eps, num_attention_heads: None, hidden_act }
     }
 }
 
-impl Default for TextConfig {
-    fn default() -> Self {
-        let (layer_norm_eps, hidden_act) = (1e-5, Activation::QuickGelu);
-        Self { layer_norm_eps, num_attention_heads: 8, hidden_act }
-    }
-}
-
-impl VisionConfig {
-    pub(super) fn tower(&self) -> TowerConfig {
-        let Self { num_attention_heads: heads, hidden_act: activation, .. } = *self;
-        TowerConfig { heads, activation, eps: self.layer_norm_eps }
-    }
-}
-
-impl TextConfig {
-    pub(super) fn tower(&self) -> TowerConfig {
-        let Self { num_attention_heads: heads, hidden_act: activation, .. } = *self;
-        TowerConfig { heads, activation, eps: self.layer_norm_eps }
+impl Half {
+    fn tower(&self, usual_heads: i64) -> TowerConfig {
+        TowerConfig {
+            heads: self.num_attention_heads.unwrap_or(usual_heads),
+            activation: self.hidden_act,
+            eps: self.layer_norm_eps,
+        }
     }
 }
 
 impl ClipConfig {
+    /// Side of the pictures.
+    pub(super) fn side(&self) -> i64 {
+        self.vision_config.image_size
+    }
+
+    pub(super) fn vision(&self) -> TowerConfig {
+        self.vision_config.tower(12)
+    }
+
+    pub(super) fn text(&self) -> TowerConfig {
+        self.text_config.tower(8)
+    }
+
     pub(super) fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
         let config: Self = serde_json::from_str(&text)

@@ -60,14 +60,15 @@ impl Text {
             ));
         }
         let output = projected(weights, "text_projection", width)?;
-        let eps = config.text.layer_norm_eps;
+        let tower = config.text();
+        let eps = tower.eps;
         Ok(Self {
             tokenizer: pieces,
             path: tokenizer.to_owned(),
             end,
             tokens: embeddings.get("token_embedding.weight", &[vocabulary, width])?,
             positions: embeddings.get("position_embedding.weight", &[length, width])?,
-            tower: Tower::load(&model.sub("encoder"), width, &config.text.tower())?,
+            tower: Tower::load(&model.sub("encoder"), width, &tower)?,
             after: Norm::load(&model.sub("final_layer_norm"), width, eps)?,
             projection: Linear::load(&weights.sub("text_projection"), width, output)?,
             length: length as usize,

@@ -41,7 +41,7 @@ impl Vision {
         let &[width, 3, patch, other] = embeddings.shape("patch_embedding.weight")? else {
             return Err(odd(&embeddings, "patch_embedding.weight"));
         };
-        let side = config.vision.image_size;
+        let side = config.side();
         if patch != other || patch < 1 || side % patch != 0 {
             return Err(odd(&embeddings, "patch_embedding.weight"));
         }
@@ -51,14 +51,15 @@ impl Vision {
             Ok(values.f_to_device(weights.device())?)
         };
         let output = projected(weights, "visual_projection", width)?;
-        let eps = config.vision.layer_norm_eps;
+        let tower = config.vision();
+        let eps = tower.eps;
         Ok(Self {
             patches: embeddings.get("patch_embedding.weight", &[width, 3, patch, patch])?,
             class: embeddings.get("class_embedding", &[width])?.f_view([1, 1, width])?,
             positions: embeddings.get("position_embedding.weight", &[count + 1, width])?,
             // Spelled so in every file.
             before: Norm::load(&model.sub("pre_layrnorm"), width, eps)?,
-            tower: Tower::load(&model.sub("encoder"), width, &config.vision.tower())?,
+            tower: Tower::load(&model.sub("encoder"), width, &tower)?,
             after: Norm::load(&model.sub("post_layernorm"), width, eps)?,
             projection: Linear::load(&weights.sub("visual_projection"), width, output)?,
             side,
