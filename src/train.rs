@@ -9,6 +9,7 @@
 mod clips;
 mod feed;
 mod folder;
+mod latent_sums;
 mod latents;
 mod live;
 mod log;
@@ -134,14 +135,19 @@ impl Bench<'_> {
         let judge = self.judge(about)?;
         let beside = Beside { vgg: self.vgg(about.vgg.as_deref(), about.perceptual)?, judge };
         let seed = self.settings.seed;
-        let task = RgbaVae::new(&base, about.settings(), beside, seed, self.placement);
-        let mut task = task.map_err(explain)?;
-        if let Some(start) = &about.start {
-            let begin = || task.start_from(&TensorFile::open(start)?);
-            begin().map_err(explain)?;
-        }
+        let begin = |beside| {
+            let task = RgbaVae::new(&base, about.settings(), beside, seed, self.placement)?;
+            if let Some(start) = &about.start {
+                task.start_from(&TensorFile::open(start)?)?;
+            }
+            Ok::<_, wan_alpha_core::Error>(task)
+        };
+        let mut task = begin(beside).map_err(explain)?;
+        let start = (about.align > 0).then(|| begin(Beside::default())).transpose();
+        let start = start.map_err(explain)?;
         let feed = ClipFeed::rgba(Clips::open(self.settings).or_exit(Exit::BadInput)?);
-        let extras = samples::Reconstructions { feed: &feed, settings: self.settings, about };
+        let extras =
+            samples::Reconstructions { feed: &feed, settings: self.settings, about, start };
         run.train(&mut task, &feed, &extras)
     }
 

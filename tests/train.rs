@@ -271,6 +271,15 @@ fn an_rgba_autoencoder_is_trained_beside_a_transformer_and_encodes_and_decodes()
         assert!(terms[term].as_f64().unwrap() > 0.0, "{term}: {terms:?}");
     }
     assert!(room.path("out/samples/step-00000004-1.png").exists());
+    // Trained on, with latents brought back: the base, whose `conv2` undoes it, is a result as well.
+    let on = settings
+        .replace("rank = 4", "rank = 4\nstart = \"out/model/Wan-Alpha-VAE.bin\"\nalign = 3");
+    room.write("on.toml", &on);
+    let words = room.ok("on.toml", "on");
+    let (_, share) = words.split_once("back to those of task.start in ").unwrap();
+    let share: f64 = share.split_once(" %").unwrap().0.parse().unwrap();
+    assert!((50.0..=100.0).contains(&share), "{words}");
+    find_base_autoencoder(&[room.path("on/model")]).unwrap();
     // The released names, and this program's own verbs take them.
     let files = [room.path("out/model/Wan-Alpha-VAE.bin"), model.join(VAE)];
     EncoderFiles::find(&files).unwrap();

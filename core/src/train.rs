@@ -22,7 +22,8 @@
 //! ```
 //!
 //! A base autoencoder is brought to the released latents' scale at its end ([`BaseVae::calibrate`]),
-//! which everything after it normalises by.
+//! which everything after it normalises by; an RGBA autoencoder's latents may be mapped back to those
+//! that a transformer has learnt ([`RgbaVae::map_latents`]).
 //!
 //! | task | trains | batch |
 //! |---|---|---|

@@ -93,6 +93,33 @@ fn merged_latents_are_brought_to_scale_without_a_change_of_what_is_decoded() {
     assert!(error.contains("constant"), "{error}");
 }
 
+/// Latents become what a map makes of them, and what is decoded stays.
+#[test]
+fn merged_latents_are_mapped_without_a_change_of_what_is_decoded() {
+    let settings = RgbaVaeSettings { rank: 2, ..RgbaVaeSettings::default() };
+    let mut task = rgba_vae(settings, false, Placement::CPU);
+    let batch = clips(2, 5, 32);
+    train(&mut task, &batch, 1e-2, 4);
+    let before = task.reconstruct(&batch, Corner::WHITE, &Unwatched).unwrap();
+    let latents = task.encode(&batch, Corner::WHITE, &Unwatched).unwrap();
+    let draws = Draws::new(4, 1);
+    let matrix = Tensor::eye(16, FLOAT) + draws.normal("matrix", &[16, 16]).unwrap() * 0.1;
+    let offset = draws.normal("offset", &[16]).unwrap();
+    task.map_latents(&matrix, &offset).unwrap();
+    let error = |x: &Tensor, y: &Tensor| (x - y).abs().max().double_value(&[]);
+    let wanted = latents.matmul(&matrix.tr()) + &offset;
+    let mapped = task.encode(&batch, Corner::WHITE, &Unwatched).unwrap();
+    assert!(error(&mapped, &wanted) < 1e-4, "{}", error(&mapped, &wanted));
+    let after = task.reconstruct(&batch, Corner::WHITE, &Unwatched).unwrap();
+    assert!(error(&before.0, &after.0) < 1e-3 && error(&before.1, &after.1) < 1e-3);
+    assert_eq!(task.export().unwrap().len(), 3);
+
+    let error = task.map_latents(&Tensor::zeros([16, 16], FLOAT), &offset).unwrap_err();
+    assert!(error.to_string().contains("two channels"), "{error}");
+    let unharmed = task.reconstruct(&batch, Corner::WHITE, &Unwatched).unwrap();
+    assert_eq!(unharmed.0, after.0);
+}
+
 /// The merged latent is at first the base's own of what its encoder sees; with rendering that is
 /// colour over the background, and without it colour as it is.
 #[test]

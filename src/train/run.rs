@@ -34,10 +34,10 @@ pub(super) trait Extras<T> {
     /// Pictures of what the networks make, averages in place; name and PNG.
     fn samples(&self, task: &T, watch: &dyn Watch) -> Result<Vec<(String, Vec<u8>)>>;
 
-    /// The last touch before the results are written.
-    fn finish(&self, task: &T, watch: &dyn Watch) -> Result<()> {
+    /// The last touch before the results are written, and what there is to say of it.
+    fn finish(&self, task: &T, watch: &dyn Watch) -> Result<Option<String>> {
         let _ = (task, watch);
-        Ok(())
+        Ok(None)
     }
 }
 
@@ -82,7 +82,9 @@ impl Run<'_> {
         }
         let measured = self.measure(task, feed, &mut optimiser)?;
         self.averaged(task, &mut optimiser, |task| {
-            extras.finish(task, &Within(self.watch))?;
+            if let Some(remark) = extras.finish(task, &Within(self.watch))? {
+                self.progress.remark(remark);
+            }
             self.export(task)
         })?;
         Ok(measured)

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use wan_alpha_core::Watch;
 use wan_alpha_core::sampler::Sampler;
-use wan_alpha_core::tch::{Device, Kind, Tensor};
+use wan_alpha_core::tch::{Device, Tensor};
 use wan_alpha_core::train::{
     BaseVae, Draws, LatentBatch, RgbaClips, RgbaVae, Texts, Transformer, raise_mean,
 };
@@ -17,6 +17,7 @@ use wan_alpha_take::Solver;
 
 use super::clips::ClipFeed;
 use super::feed::Feed;
+use super::latent_sums::{Fit, moments, over_clips};
 use super::numbers;
 use super::run::Extras;
 use super::settings::{self, Settings};
@@ -53,12 +54,13 @@ impl Extras<BaseVae> for Films<'_> {
     }
 
     /// Measures mean and deviation of the latents, and folds them in.
-    fn finish(&self, task: &BaseVae, watch: &dyn Watch) -> Result<()> {
+    fn finish(&self, task: &BaseVae, watch: &dyn Watch) -> Result<Option<String>> {
         let latent = |batch: &Tensor, _: &Draws| task.latent(batch, watch);
-        match moments(self.feed, self.settings, self.about.calibrate, latent)? {
-            Some((mean, std)) => task.calibrate(&mean, &std).map_err(explain),
-            None => Ok(()),
+        if let Some((mean, std)) = moments(self.feed, self.settings, self.about.calibrate, latent)?
+        {
+            task.calibrate(&mean, &std).map_err(explain)?;
         }
+        Ok(None)
     }
 }
 
@@ -67,6 +69,8 @@ pub(super) struct Reconstructions<'a> {
     pub(super) feed: &'a ClipFeed<RgbaClips>,
     pub(super) settings: &'a Settings,
     pub(super) about: &'a settings::RgbaVae,
+    /// The autoencoder as the run begins, where its latents are wanted back.
+    pub(super) start: Option<RgbaVae>,
 }
 
 impl Extras<RgbaVae> for Reconstructions<'_> {
@@ -83,14 +87,27 @@ impl Extras<RgbaVae> for Reconstructions<'_> {
         sheets(&made().map_err(explain)?)
     }
 
-    /// As [`Films::finish`], of merged latents.
-    fn finish(&self, task: &RgbaVae, watch: &dyn Watch) -> Result<()> {
+    /// As [`Films::finish`], of merged latents; or brings them back to what they were at the start.
+    fn finish(&self, task: &RgbaVae, watch: &dyn Watch) -> Result<Option<String>> {
         let latent =
             |batch: &RgbaClips, draws: &Draws| task.encode(batch, draws.corner("encode"), watch);
-        match moments(self.feed, self.settings, self.about.calibrate, latent)? {
-            Some((mean, std)) => task.calibrate(&mean, &std).map_err(explain),
-            None => Ok(()),
+        if let Some((mean, std)) = moments(self.feed, self.settings, self.about.calibrate, latent)?
+        {
+            task.calibrate(&mean, &std).map_err(explain)?;
         }
+        let Some(start) = &self.start else { return Ok(None) };
+        let mut fit = Fit::new().map_err(explain)?;
+        over_clips(self.feed, self.settings, self.about.align, |batch, draws| {
+            let background = draws.corner("encode");
+            let now = task.encode(batch, background, watch)?;
+            fit.add(&now, &start.encode(batch, background, watch)?)
+        })?;
+        let map = fit.solve().map_err(explain)?;
+        task.map_latents(&map.matrix, &map.offset).map_err(explain)?;
+        let share = 100.0 * map.explained;
+        Ok(Some(format!(
+            "latents are back to those of task.start in {share:.1} % of their variance"
+        )))
     }
 }
 
@@ -177,55 +194,4 @@ fn sheets(clips: &Tensor) -> Sheets {
         Ok((index.to_string(), contact_sheet(frames)?))
     };
     clips.iter().enumerate().map(sheet).collect()
-}
-
-/// Mean and deviation, channel by channel, of the latents of `clips` clips; none of none. They are
-/// those after the last step: clips that nobody was trained on when they are drawn without end.
-fn moments<F: Feed>(
-    feed: &F,
-    settings: &Settings,
-    clips: usize,
-    latent: impl Fn(&F::Batch, &Draws) -> wan_alpha_core::Result<Tensor>,
-) -> Result<Option<(Tensor, Tensor)>> {
-    if clips == 0 {
-        return Ok(None);
-    }
-    let mut moments = Moments::default();
-    let step = settings.steps + 1;
-    for part in 0..clips.div_ceil(settings.batch) as u64 {
-        let raw = feed.training(step, part)?;
-        let draws = Draws::new(settings.seed, step).part(part);
-        let batch = feed.batch(&raw, &draws)?;
-        moments.add(&latent(&batch, &draws).map_err(explain)?).map_err(explain)?;
-    }
-    moments.mean_and_deviation().map(Some).map_err(explain)
-}
-
-/// Sums over latents, channel by channel, in float64.
-#[derive(Default)]
-struct Moments(Option<(Tensor, Tensor, f64)>);
-
-impl Moments {
-    /// `[b, t, h, w, 16]`
-    fn add(&mut self, latents: &Tensor) -> wan_alpha_core::Result<()> {
-        let flat = latents.f_to_kind(Kind::Double)?.f_reshape([-1, LATENT_CHANNELS])?;
-        let count = flat.size()[0] as f64;
-        let sum = |x: &Tensor| x.f_sum_dim_intlist(0i64, false, Kind::Double);
-        let (first, second) = (sum(&flat)?, sum(&flat.f_square()?)?);
-        self.0 = Some(match self.0.take() {
-            Some((a, b, n)) => (a.f_add(&first)?, b.f_add(&second)?, n + count),
-            None => (first, second, count),
-        });
-        Ok(())
-    }
-
-    fn mean_and_deviation(&self) -> wan_alpha_core::Result<(Tensor, Tensor)> {
-        let Some((first, second, count)) = &self.0 else {
-            return Err(wan_alpha_core::Error::Input("no latents were measured".into()));
-        };
-        let mean = first.f_div_scalar(*count)?;
-        let variance = second.f_div_scalar(*count)?.f_sub(&mean.f_square()?)?;
-        let deviation = variance.f_clamp_min(0.0)?.f_sqrt()?;
-        Ok((mean.f_to_kind(Kind::Float)?, deviation.f_to_kind(Kind::Float)?))
-    }
 }

@@ -48,7 +48,7 @@ const ROWS: [Row; 4] = [
 
 /// Stages that a row runs; what they start from is the draft model's.
 const AUTOENCODER: &str = "5-rgba";
-const TRANSFORMER: &str = "7-transformer";
+const TRANSFORMER: &str = "6-transformer";
 const SIDE: i64 = 64;
 const FRAMES: i64 = 9;
 /// Steps of both: eight minutes on two cores at most.

@@ -1,9 +1,10 @@
-//! Latents brought to the released scale, which everything downstream normalises by, without a change
-//! of what is decoded: the convolution before the latent and the 1×1 convolution after it are scaled.
+//! Latents mapped without a change of what is decoded, by the convolution before the latent and the
+//! 1×1 convolution after it: to the released scale, which everything downstream normalises by, or
+//! back to what they were before an autoencoder was trained on.
 
 #![forbid(unsafe_code)]
 
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 use super::task::Placement;
 use crate::vae::{LATENT_CHANNELS, LATENT_MEAN, LATENT_STD};
@@ -32,9 +33,8 @@ impl Scale {
         Ok(Self { mean, std })
     }
 
-    /// Changes both convolutions in place, so that latents of this scale get that of `wanted`.
-    /// `before` gives the latent (its first 16 rows), `after` takes it; weight and bias each.
-    /// Returns what the latent is multiplied by.
+    /// Changes both convolutions in place, so that latents of this scale get that of `wanted`; see
+    /// [`fold`]. Returns what the latent is multiplied by.
     ///
     /// # Errors
     /// Memory runs out.
@@ -44,18 +44,42 @@ impl Scale {
         before: [Tensor; 2],
         after: [Tensor; 2],
     ) -> Result<Tensor> {
-        let _guard = tch::no_grad_guard();
-        let z = LATENT_CHANNELS;
         let factor = wanted.std.f_div(&self.std)?;
-        let [weight, bias] = before;
-        let _ = weight.f_narrow(0, 0, z)?.f_mul_(&factor.f_view([z, 1, 1, 1, 1])?)?;
-        let moved = bias.f_narrow(0, 0, z)?.f_sub(&self.mean)?.f_mul(&factor)?;
-        bias.f_narrow(0, 0, z)?.f_copy_(&moved.f_add(&wanted.mean)?)?;
-        // And back: z = (z′ − wanted)/factor + mean.
-        let [mut weight, mut bias] = after;
-        let offset = self.mean.f_sub(&wanted.mean.f_div(&factor)?)?;
-        let _ = bias.f_add_(&weight.f_view([z, z])?.f_mv(&offset)?)?;
-        let _ = weight.f_div_(&factor.f_view([1, z, 1, 1, 1])?)?;
+        let offset = wanted.mean.f_sub(&self.mean.f_mul(&factor)?)?;
+        fold(&factor.f_diag(0)?, &offset, before, after)?;
         Ok(factor)
     }
+}
+
+/// Makes the latent z a latent M·z + s (`matrix` `[16, 16]`, `offset` `[16]`) without a change of
+/// what is decoded, by changing two convolutions in place: `before` gives the latent (its first 16
+/// rows), `after` takes it and has a kernel of one; weight and bias each.
+///
+/// # Errors
+/// The matrix cannot be inverted, or memory runs out.
+pub(super) fn fold(
+    matrix: &Tensor,
+    offset: &Tensor,
+    before: [Tensor; 2],
+    after: [Tensor; 2],
+) -> Result<()> {
+    let _guard = tch::no_grad_guard();
+    let z = LATENT_CHANNELS;
+    let exact =
+        |x: &Tensor| -> Result<Tensor> { Ok(x.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?) };
+    let (matrix, offset) = (exact(matrix)?, exact(offset)?);
+    let inverse = Tensor::f_linalg_inv(&matrix).map_err(|_| {
+        Error::Input("latents cannot be mapped: two channels would become one".into())
+    })?;
+    let [weight, bias] = before;
+    let (mut weight, mut bias) = (weight.f_narrow(0, 0, z)?, bias.f_narrow(0, 0, z)?);
+    let mixed = matrix.f_mm(&exact(&weight)?.f_reshape([z, -1])?)?;
+    weight.f_copy_(&mixed.f_view(&weight.size()[..])?)?;
+    bias.f_copy_(&matrix.f_mv(&exact(&bias)?)?.f_add(&offset)?)?;
+    // And back: z = M⁻¹·(z′ − s).
+    let [mut weight, mut bias] = after;
+    let unmixed = exact(&weight)?.f_reshape([z, z])?.f_mm(&inverse)?;
+    bias.f_copy_(&exact(&bias)?.f_sub(&unmixed.f_mv(&offset)?)?)?;
+    weight.f_copy_(&unmixed.f_view(&weight.size()[..])?)?;
+    Ok(())
 }

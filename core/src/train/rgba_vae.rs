@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tch::{Device, Kind, Tensor};
 
-use super::calibrate::Scale;
+use super::calibrate::{self, Scale};
 use super::draws::Draws;
 use super::export::{Content, Export};
 use super::flow::{Flow, TimeRounding};
@@ -252,13 +252,29 @@ impl RgbaVae {
     /// A deviation is 0, or memory runs out.
     pub fn calibrate(&self, mean: &Tensor, std: &Tensor) -> Result<()> {
         let measured = Scale::measured(mean, std, self.placement)?;
-        let merge = |name: &str| self.merge.get(&format!("middle.block.head.2.{name}"));
-        let base = |name: &str| self.base.get(&format!("conv2.{name}"));
-        let before = [merge("weight")?, merge("bias")?];
-        let after = [base("weight")?, base("bias")?];
+        let [before, after] = self.around_latents()?;
         let _ = measured.fold(&Scale::released(self.placement)?, before, after)?;
         self.calibrated.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Makes the merged latent z a latent M·z + s, without changing what is decoded: as
+    /// [`RgbaVae::calibrate`], with a `matrix` M `[16, 16]` and an `offset` s `[16]`.
+    ///
+    /// # Errors
+    /// The matrix cannot be inverted, or memory runs out.
+    pub fn map_latents(&self, matrix: &Tensor, offset: &Tensor) -> Result<()> {
+        let [before, after] = self.around_latents()?;
+        calibrate::fold(matrix, offset, before, after)?;
+        self.calibrated.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Weight and bias of the convolutions before and after the merged latent.
+    fn around_latents(&self) -> Result<[[Tensor; 2]; 2]> {
+        let merge = |name: &str| self.merge.get(&format!("middle.block.head.2.{name}"));
+        let base = |name: &str| self.base.get(&format!("conv2.{name}"));
+        Ok([[merge("weight")?, merge("bias")?], [base("weight")?, base("bias")?]])
     }
 
     fn take(&self, clips: &RgbaClips) -> Result<RgbaClips> {
@@ -508,8 +524,8 @@ impl Task for RgbaVae {
     }
 
     /// `decoder.bin`, what decoding needs, and `Wan-Alpha-VAE.bin`, the merge block and the same
-    /// LoRAs, what encoding and further training need; after [`RgbaVae::calibrate`] also the base,
-    /// `Wan2.1_VAE.pth`.
+    /// LoRAs, what encoding and further training need; after [`RgbaVae::calibrate`] or
+    /// [`RgbaVae::map_latents`] also the base, `Wan2.1_VAE.pth`.
     fn export(&self) -> Result<Vec<Export>> {
         let mut all = super::export::stripped(&self.frozen, "")?;
         all.extend(super::export::stripped(&self.parameters, "")?);

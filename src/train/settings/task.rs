@@ -57,6 +57,15 @@ impl Task {
                     !task.freeze_merge || task.calibrate == 0,
                     "task.calibrate: changes latents, which `freeze_merge` keeps; leave one out"
                 );
+                ensure!(
+                    task.align == 0 || task.start.is_some(),
+                    "task.align: brings latents back to those of `start`, which is missing"
+                );
+                ensure!(
+                    task.align == 0 || (task.calibrate == 0 && !task.freeze_merge),
+                    "task.align: brings latents back, where `calibrate` gives them another scale and \
+                     `freeze_merge` keeps them; leave all but one out"
+                );
             }
             Self::Transformer(task) => ensure!(
                 task.dit.is_some() == task.base.is_empty(),
@@ -161,6 +170,10 @@ pub(crate) struct RgbaVae {
     /// Clips over which merged latents' mean and deviation are measured and folded in at the end;
     /// the base autoencoder is then among the results. For models that start from nothing.
     pub(crate) calibrate: usize,
+    /// Clips over which merged latents are brought back at the end, by a linear map, to those that
+    /// `start` makes of them, so that little is new to a transformer that has learnt those; the base
+    /// autoencoder is then among the results.
+    pub(crate) align: usize,
 }
 
 impl Default for RgbaVae {
@@ -187,6 +200,7 @@ impl Default for RgbaVae {
             normalise: usual.normalise,
             recompute: usual.recompute,
             calibrate: 0,
+            align: 0,
         }
     }
 }

@@ -68,7 +68,7 @@ fn the_stages_of_the_draft_model_are_runs() {
     kinds.sort_by(|(a, _), (b, _)| a.cmp(b));
     let kinds: Vec<_> = kinds.iter().map(|(_, kind)| kind.as_str().unwrap()).collect();
     let [base, rgba, transformer] = ["base-vae", "rgba-vae", "transformer"];
-    assert_eq!(kinds, ["tokenizer", base, base, transformer, rgba, rgba, transformer]);
+    assert_eq!(kinds, ["tokenizer", base, base, transformer, rgba, transformer, rgba, transformer]);
 }
 
 #[test]
@@ -83,6 +83,9 @@ fn what_cannot_be_is_refused_by_name() {
         ("rank = 16", "freeze_merge = true\nstart = \"a\"\ndit = [\"b\"]", "task.dit"),
         ("rank = 16", "hard = \"false\"", "unknown variant `false`"),
         ("rank = 16", "freeze_merge = true\nstart = \"a.bin\"\ncalibrate = 9", "task.calibrate"),
+        ("rank = 16", "align = 9", "task.align"),
+        ("rank = 16", "align = 9\nstart = \"a.bin\"\ncalibrate = 9", "task.align"),
+        ("rank = 16", "align = 9\nstart = \"a.bin\"\nfreeze_merge = true", "task.align"),
         ("frames = 17", "frames = 16", "data.frames: expected 1, 5, 9"),
         ("height = 272", "height = 270", "multiples of 8"),
         ("set = \"clips\"", "set = \"clips\"\nprocedural = 1", "one of `set`, `cache` and"),
