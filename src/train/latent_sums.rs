@@ -116,10 +116,14 @@ impl Fit {
     }
 
     /// # Errors
-    /// Channels that say the same, so that no map is the nearest.
+    /// Too few latents, or channels that say the same, so that no map is the nearest.
     pub(super) fn solve(&self) -> wan_alpha_core::Result<Map> {
         let z = LATENT_CHANNELS;
-        let solution = Tensor::f_linalg_solve(&self.own, &self.cross, true)?;
+        let solution = Tensor::f_linalg_solve(&self.own, &self.cross, true).map_err(|_| {
+            wan_alpha_core::Error::Input(
+                "task.align: no one map brings the latents of so few clips back; give more".into(),
+            )
+        })?;
         // |y|² − 2·y·(Wᵀx) + |Wᵀx|², and for W that solves own·W = cross the last two are one.
         let left = self
             .squares
@@ -160,5 +164,8 @@ mod tests {
         assert!((map.explained - 1.0).abs() < 1e-9, "{}", map.explained);
         let half = noisy.solve().unwrap().explained;
         assert!((0.3..0.8).contains(&half), "{half}");
+        let nothing = Fit::new().unwrap().solve();
+        let error = nothing.err().unwrap().to_string();
+        assert!(error.contains("give more"), "{error}");
     }
 }
