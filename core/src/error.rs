@@ -31,14 +31,14 @@ pub enum ErrorKind {
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be opened, read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {reason}", path.display())]
     Io {
         /// What was tried, as a verb: "open", "map".
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why the system refused.
-        source: io::Error,
+        /// Why the system refused: told above, and so no source, which would be told again.
+        reason: io::Error,
     },
 
     /// A file is damaged, or not of a kind that is understood.
@@ -135,7 +135,7 @@ impl Error {
             Self::File { .. } | Self::Tensor { .. } | Self::Ambiguous { .. } | Self::Input(_) => {
                 ErrorKind::BadInput
             }
-            Self::Io { source, .. } => Self::kind_of_io(source),
+            Self::Io { reason, .. } => Self::kind_of_io(reason),
             Self::Model(ModelError::Unknown { .. }) | Self::Incomplete { .. } => {
                 ErrorKind::ModelIncomplete
             }
@@ -173,7 +173,7 @@ impl Error {
 
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io { action, path, source }
+        move |reason| Self::Io { action, path, reason }
     }
 
     pub(crate) fn file(path: &Path, problem: impl Into<String>) -> Self {
@@ -218,6 +218,14 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::OutOfMemory);
         let text = error.to_string();
         assert!(text.contains("decoding") && !text.contains("Exception"), "{text}");
+    }
+
+    #[test]
+    fn why_a_file_could_not_be_opened_is_told_once() {
+        let refused = io::Error::from(io::ErrorKind::PermissionDenied);
+        let error = Error::io("open", Path::new("model.bin"))(refused);
+        assert_eq!(error.to_string(), "cannot open model.bin: permission denied");
+        assert!(std::error::Error::source(&error).is_none());
     }
 
     #[test]

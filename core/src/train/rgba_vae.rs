@@ -143,7 +143,7 @@ pub struct RgbaVae {
     base: Arc<MemorySet>,
     merge: Arc<MemorySet>,
     /// Whether `conv2` of the base has been changed.
-    calibrated: AtomicBool,
+    base_changed: AtomicBool,
     colour: Arc<MemorySet>,
     alpha: Arc<MemorySet>,
     parameters: Parameters,
@@ -189,7 +189,7 @@ impl RgbaVae {
             placement,
             encoder,
             base,
-            calibrated: AtomicBool::new(false),
+            base_changed: AtomicBool::new(false),
             colour,
             alpha,
             parameters,
@@ -254,7 +254,7 @@ impl RgbaVae {
         let measured = Scale::measured(mean, std, self.placement)?;
         let [before, after] = self.around_latents()?;
         let _ = measured.fold(&Scale::released(self.placement)?, before, after)?;
-        self.calibrated.store(true, Ordering::Relaxed);
+        self.base_changed.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -266,7 +266,7 @@ impl RgbaVae {
     pub fn map_latents(&self, matrix: &Tensor, offset: &Tensor) -> Result<()> {
         let [before, after] = self.around_latents()?;
         calibrate::fold(matrix, offset, before, after)?;
-        self.calibrated.store(true, Ordering::Relaxed);
+        self.base_changed.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -536,7 +536,7 @@ impl Task for RgbaVae {
             Export { file: "decoder.bin", content: Content::Pickle(loras) },
             Export { file: "Wan-Alpha-VAE.bin", content: Content::Pickle(all) },
         ];
-        if self.calibrated.load(Ordering::Relaxed) {
+        if self.base_changed.load(Ordering::Relaxed) {
             let base = self.base.names().map(|name| Ok((name.to_owned(), self.base.get(name)?)));
             let content = Content::Pickle(base.collect::<Result<_>>()?);
             exports.push(Export { file: "Wan2.1_VAE.pth", content });

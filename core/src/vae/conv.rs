@@ -2,7 +2,7 @@
 //!
 //! Activations are `[b, t, h, w, c]` in memory, channels together: libtorch's convolutions run
 //! fastest on it, and norms and 1×1 convolutions work along contiguous memory. The tensors the
-//! convolutions see are permuted views, never copies.
+//! convolutions see are permuted views, never copies, but for small clips on the CPU.
 
 use tch::{Device, Kind, Tensor};
 
