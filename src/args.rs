@@ -164,9 +164,9 @@ pub(crate) struct MakeTake {
     #[arg(long)]
     pub(crate) engine: bool,
 
-    /// Where to compute without the engine: auto, cpu or cuda:N
-    #[arg(long, default_value_t = DeviceChoice::Auto, conflicts_with = "engine")]
-    pub(crate) device: DeviceChoice,
+    /// Where to compute without the engine: auto, cpu, cuda:N or a card\'s UUID [default: WAN_ALPHA_DEVICE, else auto]
+    #[arg(long, conflicts_with = "engine")]
+    pub(crate) device: Option<DeviceChoice>,
 }
 
 /// What to do with the engine.
@@ -189,9 +189,9 @@ pub(crate) enum EngineCommand {
 /// An engine to be.
 #[derive(Debug, Args)]
 pub(crate) struct EngineRun {
-    /// Where to compute: auto, cpu or cuda:N
-    #[arg(long, default_value_t = DeviceChoice::Auto)]
-    pub(crate) device: DeviceChoice,
+    /// Where to compute: auto, cpu, cuda:N or a card\'s UUID [default: WAN_ALPHA_DEVICE, else auto]
+    #[arg(long)]
+    pub(crate) device: Option<DeviceChoice>,
 
     /// End soon after the last client, as an engine of a batch host does
     #[arg(long)]
@@ -293,9 +293,9 @@ pub(crate) struct Encode {
     #[arg(long, value_parser = one_of::<Precision>(&["f32", "bf16"]), default_value = "f32")]
     pub(crate) dtype: Precision,
 
-    /// Where to compute: auto, cpu or cuda:N
-    #[arg(long, default_value_t = DeviceChoice::Auto)]
-    pub(crate) device: DeviceChoice,
+    /// Where to compute: auto, cpu, cuda:N or a card\'s UUID [default: WAN_ALPHA_DEVICE, else auto]
+    #[arg(long)]
+    pub(crate) device: Option<DeviceChoice>,
 }
 
 /// How the images of a clip are understood.
@@ -333,9 +333,9 @@ pub(crate) struct Decode {
     #[command(flatten)]
     pub(crate) reading: Reading,
 
-    /// Where to compute: auto, cpu or cuda:N
-    #[arg(long, default_value_t = DeviceChoice::Auto)]
-    pub(crate) device: DeviceChoice,
+    /// Where to compute: auto, cpu, cuda:N or a card\'s UUID [default: WAN_ALPHA_DEVICE, else auto]
+    #[arg(long)]
+    pub(crate) device: Option<DeviceChoice>,
 }
 
 impl Decode {
@@ -369,9 +369,9 @@ pub(crate) struct Render {
     #[arg(long, value_parser = one_of::<Precision>(&["f32", "bf16"]), help_heading = "Model")]
     pub(crate) dtype: Option<Precision>,
 
-    /// Where to compute: auto, cpu or cuda:N
-    #[arg(long, default_value_t = DeviceChoice::Auto, help_heading = "Model")]
-    pub(crate) device: DeviceChoice,
+    /// Where to compute: auto, cpu, cuda:N or a card\'s UUID [default: WAN_ALPHA_DEVICE, else auto]
+    #[arg(long, help_heading = "Model")]
+    pub(crate) device: Option<DeviceChoice>,
 
     /// Have the engine make the take: the model, which must have a name, stays warm for the next
     #[arg(long, conflicts_with_all = ["dump", "device", "threads", "mask"], help_heading = "Model")]

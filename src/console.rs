@@ -40,6 +40,11 @@ impl<'a> Console<'a> {
         self.progress.update(&progress.stage, step, of);
     }
 
+    /// A remark, unless quiet.
+    pub(crate) fn remark(&self, message: &str) {
+        self.progress.remark(message);
+    }
+
     /// A warning that depends on the machine, and therefore is no part of a take's record.
     pub(crate) fn caution(&self, message: impl Display) {
         self.progress.note(format!("warning: {message}"));

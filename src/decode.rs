@@ -12,6 +12,7 @@ use wan_alpha_take::environment::Environment;
 
 use crate::args::Decode;
 use crate::console::Console;
+use crate::device;
 use crate::exit::{Exit, OrExit};
 use crate::latent_file::Latent;
 use crate::model::{Chosen, explain};
@@ -34,11 +35,11 @@ pub(crate) fn run(
         [] => None,
         paths => Some(Original::find(paths, args, latent.shape)?),
     };
-    let device = args.device.open(&environment.libraries).map_err(explain)?;
+    let opened = device::open(args.device.as_ref(), environment, console)?;
     let writer = Writer::create(plan(args, &latent)?)?;
 
     let mut sink = FilesSink { writer, original, failed: None };
-    let decoded = generate::decode(&decoders, device, &latent.tensor, &mut sink, console);
+    let decoded = generate::decode(&decoders, opened.device, &latent.tensor, &mut sink, console);
     let FilesSink { writer, original, failed } = sink;
     if let Some(error) = failed {
         return Err(error);
@@ -65,7 +66,7 @@ pub(crate) fn run(
             json!({ "colour_psnr": number(colour), "alpha_psnr": number(alpha) }),
         );
     }
-    describe(&mut take, console, &format!("{device:?}"));
+    describe(&mut take, console, &opened.class());
     written.describe(take)?;
     progress.done();
     print_lines(&lines);

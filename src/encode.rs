@@ -10,6 +10,7 @@ use wan_alpha_take::environment::Environment;
 
 use crate::args::Encode;
 use crate::console::Console;
+use crate::device;
 use crate::latent_file::{About, Unwritten};
 use crate::model::{Chosen, explain};
 use crate::progress::Progress;
@@ -29,7 +30,7 @@ pub(crate) fn run(
     let shape = clip.shape();
     shape.check().map_err(explain)?;
     let out = Unwritten::create(&args.out)?;
-    let device = args.device.open(&environment.libraries).map_err(explain)?;
+    let device = device::open(args.device.as_ref(), environment, console)?.device;
     let encoder = files.fingerprint(console).map_err(explain)?;
 
     let kind = if args.dtype == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };

@@ -95,7 +95,7 @@ pub(crate) fn client(environment: &Environment, detached: bool) -> Result<Engine
     Ok(EngineClient::new(ClientSetup {
         identity: identity(),
         run: environment.run.clone(),
-        mask: environment.gpu_mask.clone(),
+        gpus: environment.gpus.clone(),
         engine,
         deadlines: Deadlines::default(),
     }))
@@ -156,20 +156,21 @@ pub(crate) fn learned(request: &TakeRequest, device: &str, environment: &Environ
 }
 
 fn serve(args: &EngineRun, environment: &Environment, interrupt: &Interrupt) -> Result<()> {
-    let device = args.device.open(&environment.libraries).map_err(crate::model::explain)?;
-    let endpoint = Endpoint::open(&environment.run, environment.gpu_mask.as_deref())
+    let opened = crate::device::open_untold(args.device.as_ref(), environment)?;
+    let device = opened.device;
+    let endpoint = Endpoint::open(&environment.run, environment.gpus.spelled().as_deref())
         .or_exit(Exit::BadInput)?;
     let listener = endpoint.listen(TAKE_OVER).or_exit(Exit::BadInput)?;
     let usual = if device.is_cuda() { IDLE_CUDA } else { IDLE_CPU };
     let leave =
         Leave { idle: environment.idle.unwrap_or(usual), alone: args.batch.then_some(ALONE) };
-    let mut setup = ServiceSetup::new(identity(), format!("{device:?}"), leave);
+    let mut setup = ServiceSetup::new(identity(), opened.to_string(), leave);
     setup.check = check;
     setup.end = interrupt.flag();
     let service = Service::start(listener, setup).context("the engine cannot listen")?;
     log::info!("engine {} listens on {}", identity().pid, endpoint.socket().display());
 
-    let mut maker = Maker::new(device, &environment.state, &environment.host);
+    let mut maker = Maker::new(&opened, &environment.state, &environment.host);
     let mut pace = Pace::read(&environment.state);
     loop {
         match service.next_order() {
@@ -370,7 +371,7 @@ fn is_running(environment: &Environment) -> Result<bool> {
 
 /// The process of the engine that is running.
 fn running(environment: &Environment) -> Result<Option<u32>> {
-    let endpoint = Endpoint::open(&environment.run, environment.gpu_mask.as_deref())
+    let endpoint = Endpoint::open(&environment.run, environment.gpus.spelled().as_deref())
         .or_exit(Exit::BadInput)?;
     Ok(endpoint.engine_process())
 }

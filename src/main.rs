@@ -7,6 +7,7 @@ mod args;
 mod console;
 mod data;
 mod decode;
+mod device;
 mod doctor;
 mod dump;
 mod ellipse;

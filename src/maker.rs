@@ -13,8 +13,8 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use wan_alpha_core::device::{Device, Opened};
 use wan_alpha_core::generate::{Frame, Keep, Pipeline, Sink, SinkError};
-use wan_alpha_core::tch::Device;
 use wan_alpha_core::weights::Strengths;
 use wan_alpha_core::{Error, ErrorKind, Watch};
 use wan_alpha_take::message::Problem;
@@ -85,11 +85,6 @@ pub(crate) fn exit_of(problem: &Problem) -> Exit {
     }
 }
 
-/// What makes equal bits: the class of a device, in a word.
-pub(crate) fn device_class(device: Device) -> &'static str {
-    if device.is_cuda() { "cuda" } else { "cpu" }
-}
-
 /// Where a take is to be made and published.
 pub(crate) struct Place<'a> {
     pub(crate) store: &'a Store,
@@ -103,6 +98,7 @@ pub(crate) struct Place<'a> {
 /// Makes takes; keeps the model of the last one.
 pub(crate) struct Maker {
     device: Device,
+    class: String,
     latents: Latents,
     claimant: Claimant,
     warm: Option<Warm>,
@@ -118,9 +114,10 @@ struct Warm {
 
 impl Maker {
     /// `state` is a folder on a local disk, for latents.
-    pub(crate) fn new(device: Device, state: &Path, host: &str) -> Self {
+    pub(crate) fn new(opened: &Opened, state: &Path, host: &str) -> Self {
         Self {
-            device,
+            device: opened.device,
+            class: opened.class(),
             latents: Latents::in_folder(state.join("latents")),
             claimant: Claimant::this_process(host),
             warm: None,
@@ -142,9 +139,9 @@ impl Maker {
         self.device
     }
 
-    /// As [`device_class`].
-    pub(crate) fn device_class(&self) -> &'static str {
-        device_class(self.device)
+    /// What makes equal bits, as [`Opened::class`].
+    pub(crate) fn device_class(&self) -> &str {
+        &self.class
     }
 
     /// The take of a request: from the store, or made and published.
@@ -229,11 +226,11 @@ impl Maker {
         place: &Place<'_>,
         watch: &dyn Watch,
     ) -> Result<Take, Unmade> {
-        let class = self.device_class();
+        let class = self.class.clone();
         let Some(Warm { pipeline, .. }) = &mut self.warm else {
             return Err(no_model("no model is loaded"));
         };
-        let writer = place.store.create(Description::new(request, class)?)?;
+        let writer = place.store.create(Description::new(request, &class)?)?;
         let latent = match self.latents.recall(key, request) {
             Some(latent) => latent,
             None => {

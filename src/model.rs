@@ -8,9 +8,10 @@ mod report;
 use std::path::PathBuf;
 
 use anyhow::{Error, Result, anyhow};
+use wan_alpha_core::device::Device;
 use wan_alpha_core::generate::{Keep, Pipeline};
 use wan_alpha_core::weights::{ModelFiles, Strengths};
-use wan_alpha_core::{ErrorKind, Watch, tch};
+use wan_alpha_core::{ErrorKind, Watch};
 use wan_alpha_take::Fingerprint;
 use wan_alpha_take::models::{Defaults, Manifest, ModelRoots, NamedModel, PartFile, check_name};
 
@@ -121,9 +122,8 @@ fn add(
     watch: &dyn Watch,
 ) -> Result<Vec<String>> {
     check_name(name).map_err(explain)?;
-    let pipeline =
-        Pipeline::open(paths, Strengths::default(), tch::Device::Cpu, Keep::Nothing, watch)
-            .map_err(explain)?;
+    let pipeline = Pipeline::open(paths, Strengths::default(), Device::cpu(), Keep::Nothing, watch)
+        .map_err(explain)?;
     let files = pipeline.files();
     if let Some(encoder) = &files.encoder {
         encoder.check().map_err(explain)?;

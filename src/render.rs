@@ -5,16 +5,17 @@ mod placement;
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 use wan_alpha_core::Watch;
+use wan_alpha_core::device::{Device, Opened};
 use wan_alpha_core::generate::{Frame, Keep, Pipeline, Sink, SinkError};
-use wan_alpha_core::tch::{self, Device, Tensor};
+use wan_alpha_core::tch::{self, Tensor};
 use wan_alpha_core::weights::Strengths;
 use wan_alpha_take::{DecodeTiling, NUMERICS, Solver, TakeRequest};
 
 use crate::args::{self, Render};
 use crate::console::Console;
+use crate::device;
 use crate::dump::Dump;
 use crate::exit::{Exit, OrExit};
-use crate::maker::device_class;
 use crate::model::{Chosen, explain, fingerprint_of};
 use crate::output::{self, Plan, Writer, Written};
 use crate::progress::Progress;
@@ -48,12 +49,13 @@ pub(crate) fn run(
     let latent_frames = TakeRequest::latent_frames_of(count).or_exit(Exit::BadInput)?;
     let placement = Placement::of(args, latent_frames)?;
 
-    let device = if args.engine {
+    let opened = if args.engine {
         // Only headers are read here; the engine has its own device.
-        Device::Cpu
+        None
     } else {
-        args.device.open(&environment.libraries).map_err(explain)?
+        Some(device::open(args.device.as_ref(), environment, console)?)
     };
+    let device = opened.as_ref().map_or_else(Device::cpu, |opened| opened.device);
     let strengths = Strengths { dora: args.dora_strength, distill: args.distill_strength };
     let mut pipeline = Pipeline::open(&chosen.paths, strengths, device, Keep::Nothing, console)
         .map_err(explain)?;
@@ -70,12 +72,13 @@ pub(crate) fn run(
         let written = take::write_files(&take, &args.out, args.formats(), console)?;
         (written, format!("engine, {}", take.description().device))
     } else {
-        let learned = engine::learned(&request, device_class(device), environment);
+        let class = opened.as_ref().map_or_else(String::new, Opened::class);
+        let learned = engine::learned(&request, &class, environment);
         if let Some(slow) = Slow::of(&pipeline, &request, device, learned).map_err(explain)? {
             console.caution(slow);
         }
         let written = make(args, &request, &mut pipeline, &placement, console)?;
-        (written, format!("{device:?}"))
+        (written, class)
     };
     written.describe(describe(&request, console, &device)?)?;
     progress.done();

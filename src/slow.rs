@@ -7,8 +7,9 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use wan_alpha_core::Result;
+use wan_alpha_core::device::Device;
 use wan_alpha_core::generate::{Arithmetic, Pipeline};
-use wan_alpha_core::tch::{Device, Kind, Tensor};
+use wan_alpha_core::tch::{Kind, Tensor};
 use wan_alpha_take::message::Problem;
 use wan_alpha_take::{Precision, TakeRequest};
 
@@ -66,7 +67,11 @@ impl Slow {
             Precision::F32 => Kind::Float,
             _ => Kind::BFloat16,
         };
-        let rates = [product_rate(kind)?, attention_rate(kind)?, product_rate(Kind::Float)?];
+        let rates = [
+            product_rate(device, kind)?,
+            attention_rate(device, kind)?,
+            product_rate(device, Kind::Float)?,
+        ];
         Ok(Some(Self::counted(parameters, pipeline.arithmetic(request), rates)))
     }
 
@@ -126,24 +131,20 @@ fn is_slow(parameters: u64, device: Device) -> bool {
 }
 
 /// Operations in a second of matrix products, on as many threads as a take has.
-fn product_rate(kind: Kind) -> Result<f64> {
+fn product_rate(opened: Device, kind: Kind) -> Result<f64> {
     let [rows, depth, columns] = PRODUCT;
-    let (left, right) = (ones(&[rows, depth], kind)?, ones(&[depth, columns], kind)?);
+    let (left, right) = (opened.ones(&[rows, depth], kind)?, opened.ones(&[depth, columns], kind)?);
     rate(2 * rows * depth * columns, || Ok(left.f_matmul(&right)?))
 }
 
 /// The same of attention.
-fn attention_rate(kind: Kind) -> Result<f64> {
+fn attention_rate(opened: Device, kind: Kind) -> Result<f64> {
     let [heads, tokens, channels] = ATTENTION;
-    let x = ones(&[1, heads, tokens, channels], kind)?;
+    let x = opened.ones(&[1, heads, tokens, channels], kind)?;
     rate(4 * heads * tokens * tokens * channels, || {
         let none = None::<&Tensor>;
         Ok(Tensor::f_scaled_dot_product_attention(&x, &x, &x, none, 0.0, false, None, false)?)
     })
-}
-
-fn ones(size: &[i64], kind: Kind) -> Result<Tensor> {
-    Ok(Tensor::f_ones(size, (kind, Device::Cpu))?)
 }
 
 fn rate(operations: i64, compute: impl Fn() -> Result<Tensor>) -> Result<f64> {

@@ -14,6 +14,7 @@ use wan_alpha_take::{TakeKey, TakeRequest};
 
 use crate::args::{Export, MakeTake, TakeCommand};
 use crate::console::Console;
+use crate::device;
 use crate::engine;
 use crate::exit::{Exit, OrExit};
 use crate::maker::{Maker, Place, Unmade, exit_of};
@@ -185,8 +186,9 @@ fn make(
         let take = engine::have_made(&request, environment, console)?;
         return Ok(vec![take.path().display().to_string()]);
     }
-    let device = args.device.open(&environment.libraries).map_err(crate::model::explain)?;
-    let mut maker = Maker::new(device, &environment.state, &environment.host);
+    let opened = device::open(args.device.as_ref(), environment, console)?;
+    let device = opened.device;
+    let mut maker = Maker::new(&opened, &environment.state, &environment.host);
     let learned = engine::learned(&request, maker.device_class(), environment);
     // Whoever typed it may go on, knowing how long.
     let may_begin = |pipeline: &Pipeline| {

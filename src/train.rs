@@ -39,6 +39,7 @@ use wan_alpha_take::environment::Environment;
 use crate::args::Train;
 use crate::console::Console;
 use crate::data::procedural::{Scene, Stream};
+use crate::device;
 use crate::exit::{Exit, OrExit};
 use crate::model::explain;
 use crate::progress::Progress;
@@ -61,7 +62,7 @@ pub(crate) fn run(
     if let Some(steps) = args.steps {
         settings.steps = steps;
     }
-    let device = args.device.open(&environment.libraries).map_err(explain)?;
+    let device = device::open(args.device.as_ref(), environment, console)?.device;
     let kind = match settings.precision {
         Precision::Bf16 if !has_bfloat16(device) => {
             console.warn(
@@ -229,8 +230,9 @@ impl Bench<'_> {
         let text_dim = config.text_dim;
         let dit = Dit::load(&self.weights(set), config, self.watch).map_err(explain)?;
         let context = if about.text.is_empty() {
-            let zeros = (self.placement.kind, self.placement.device);
-            Tensor::f_zeros([1, text_dim], zeros).map_err(explain)?
+            let Placement { kind, device } = self.placement;
+            let zeros = device.zeros(&[1, text_dim], kind).map_err(explain)?;
+            zeros.f_to_device(device.tch()).map_err(explain)?
         } else {
             self.empty_prompt(&about.text)?
         };

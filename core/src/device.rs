@@ -1,96 +1,238 @@
-//! Choosing a device, and bringing CUDA into a program that was not linked with it.
+//! Opening libtorch for a device, and bringing CUDA into a program that was not linked with it.
 //!
-//! The program links libtorch's CPU library only. CUDA is a second library of the same build,
-//! opened at run time before anything asks libtorch for a device.
+//! The program links libtorch's CPU half only. The CUDA half is a library of the same build, opened
+//! at run time. libtorch looks for it **once**, at the first question that could concern CUDA (a
+//! number of devices, a seed, even a convolution on the CPU), and a half that is opened later is
+//! never used in that process. So nothing may be asked of libtorch before [`open`], and that is a
+//! fact of the types: weights, noise and tensors are made from a [`Device`], and only opening gives
+//! one.
+//!
+//! Driver and cards are asked through CUDA's runtime, which needs no libtorch ([`survey`]).
+//!
+//! Invariants:
+//! - What keeps a card unused is a [`CudaUnavailable`], in words and with what mends it; nothing
+//!   falls to the CPU without one (`tests/device.rs`, against stand-ins for the CUDA half and for
+//!   CUDA's runtime).
+//! - Libraries beside the program win over those of `LD_LIBRARY_PATH` (same tests).
+
+mod card;
+mod choice;
+mod library;
+mod runtime;
+mod unavailable;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
-use tch::{Cuda, Device};
+use tch::kind::Element;
+use tch::{Kind, Tensor};
+
+pub use card::Card;
+pub use choice::{CardName, DeviceChoice};
+pub use runtime::{CudaVersion, Survey, survey};
+pub use unavailable::{CudaUnavailable, Installation};
 
 use crate::{Error, Result};
 
 /// The libtorch build this crate was compiled against, as in its `build-version` file.
 pub const LIBTORCH_BUILD: &str = env!("WAN_ALPHA_LIBTORCH_BUILD");
 
-/// A device as the user names it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DeviceChoice {
-    /// The first CUDA device, or the CPU where there is none.
-    #[default]
-    Auto,
-    /// The CPU.
+/// A device that libtorch has been opened for: what weights, noise and tensors are made from.
+///
+/// There is no other way to one than [`open`] and [`Device::cpu`], so that no tensor can exist
+/// before libtorch knows of CUDA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Device(Inner);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Inner {
     Cpu,
-    /// A CUDA device by index.
     Cuda(usize),
 }
 
-impl FromStr for DeviceChoice {
-    type Err = String;
+impl Device {
+    /// The CPU. A process that begins with it computes on the CPU for the rest of its life: a card
+    /// asked for later is refused ([`CudaUnavailable::BegunOnCpu`]).
+    pub fn cpu() -> Self {
+        let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*state, State::Untouched) {
+            *state = State::Cpu;
+        }
+        Self(Inner::Cpu)
+    }
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "cpu" => Ok(Self::Cpu),
-            "cuda" => Ok(Self::Cuda(0)),
-            _ => text
-                .strip_prefix("cuda:")
-                .and_then(|index| index.parse().ok())
-                .map(Self::Cuda)
-                .ok_or_else(|| format!("expected auto, cpu or cuda:N, found `{text}`")),
+    /// Whether it is a card.
+    pub fn is_cuda(self) -> bool {
+        matches!(self.0, Inner::Cuda(_))
+    }
+
+    /// The device as libtorch's binding names it.
+    pub fn tch(self) -> tch::Device {
+        match self.0 {
+            Inner::Cpu => tch::Device::Cpu,
+            Inner::Cuda(index) => tch::Device::Cuda(index),
         }
     }
-}
 
-impl fmt::Display for DeviceChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Auto => f.write_str("auto"),
-            Self::Cpu => f.write_str("cpu"),
-            Self::Cuda(index) => write!(f, "cuda:{index}"),
-        }
-    }
-}
-
-impl DeviceChoice {
-    /// The device meant. CUDA's libraries are looked for in `folders`, the first that has
-    /// `libtorch_cuda` counts.
+    /// `values` as a tensor with one axis, **on the CPU** whatever the device.
     ///
     /// # Errors
-    /// CUDA was asked for by name and is not there, or is of another build; the sentence says
-    /// what was found.
-    pub fn open(self, folders: &[PathBuf]) -> Result<Device> {
-        match self {
-            Self::Cpu => Ok(Device::Cpu),
-            Self::Auto => match load_cuda(folders) {
-                Ok(()) if Cuda::device_count() > 0 => Ok(Device::Cuda(0)),
-                Ok(()) => Ok(Device::Cpu),
-                Err(error) => {
-                    log::info!("computing on the CPU: {error}");
-                    Ok(Device::Cpu)
-                }
-            },
-            Self::Cuda(index) => {
-                load_cuda(folders)?;
-                let count = usize::try_from(Cuda::device_count()).unwrap_or(0);
-                if index < count {
-                    Ok(Device::Cuda(index))
-                } else {
-                    Err(Error::Input(format!(
-                        "--device {self}: {count} CUDA devices are visible; check the driver \
-                         (nvidia-smi) and CUDA_VISIBLE_DEVICES, or use --device cpu"
-                    )))
-                }
-            }
+    /// Memory runs out.
+    pub fn tensor<T: Element>(self, values: &[T]) -> Result<Tensor> {
+        Ok(Tensor::f_from_slice(values)?)
+    }
+
+    /// A tensor of `size` that is 0 throughout, **on the CPU** whatever the device.
+    ///
+    /// # Errors
+    /// Memory runs out.
+    pub fn zeros(self, size: &[i64], kind: Kind) -> Result<Tensor> {
+        Ok(Tensor::f_zeros(size, (kind, tch::Device::Cpu))?)
+    }
+
+    /// The same of 1.
+    ///
+    /// # Errors
+    /// Memory runs out.
+    pub fn ones(self, size: &[i64], kind: Kind) -> Result<Tensor> {
+        Ok(Tensor::f_ones(size, (kind, tch::Device::Cpu))?)
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Inner::Cpu => f.write_str("cpu"),
+            Inner::Cuda(index) => write!(f, "cuda:{index}"),
         }
     }
+}
+
+/// Where CUDA's half of libtorch may lie, and what a remedy may speak of.
+#[derive(Clone, Debug, Default)]
+pub struct Libraries {
+    /// Folders; the first that holds `libtorch_cuda` counts.
+    pub folders: Vec<PathBuf>,
+    /// Which commands mend an installation such as this one.
+    pub installation: Installation,
+    /// The value of `CUDA_VISIBLE_DEVICES`, for sentences only: CUDA reads it by itself.
+    pub visible: Option<String>,
+}
+
+/// What [`open`] found.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// What computes.
+    pub device: Device,
+    /// The card, where it is one.
+    pub card: Option<Card>,
+    /// With [`DeviceChoice::Auto`]: why the CPU computes.
+    pub unused: Option<CudaUnavailable>,
+}
+
+impl Opened {
+    /// For records, a word: [`Card::class`], or `cpu`.
+    pub fn class(&self) -> String {
+        match &self.card {
+            Some(card) => card.class(),
+            None => "cpu".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Opened {
+    /// `the CPU`, or `NVIDIA H200 (cuda:0, compute capability 9.0, 150.1 GB)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.card {
+            Some(card) => write!(f, "{card}"),
+            None => f.write_str("the CPU"),
+        }
+    }
+}
+
+/// What this process has made of libtorch; it can be changed once.
+enum State {
+    Untouched,
+    /// A tensor may exist, and CUDA's half is not there: it can no longer be used.
+    Cpu,
+    /// CUDA's half is open.
+    Cuda,
+}
+
+static STATE: Mutex<State> = Mutex::new(State::Untouched);
+
+/// Opens the device meant, the one way for every program of ours. This may take many seconds: the
+/// CUDA half is 3 GB of libraries, and each card that is a candidate is asked for its free memory.
+///
+/// # Errors
+/// A card was asked for by name and cannot be used: [`CudaUnavailable`], told with what mends it.
+pub fn open(choice: &DeviceChoice, libraries: &Libraries) -> Result<Opened> {
+    let name = match choice {
+        DeviceChoice::Cpu => None,
+        DeviceChoice::Auto => Some(None),
+        DeviceChoice::Cuda(name) => Some(Some(name)),
+    };
+    let Some(name) = name else {
+        return Ok(Opened { device: Device::cpu(), card: None, unused: None });
+    };
+    match open_cuda(name, libraries) {
+        Ok(card) => {
+            Ok(Opened { device: Device(Inner::Cuda(card.index)), card: Some(card), unused: None })
+        }
+        Err(reason) if *choice == DeviceChoice::Auto => {
+            Ok(Opened { device: Device::cpu(), card: None, unused: Some(reason) })
+        }
+        Err(reason) => Err(Error::Input(format!(
+            "--device {choice}: {}",
+            reason.with_remedy(&libraries.installation)
+        ))),
+    }
+}
+
+/// The cards that [`DeviceChoice::Auto`] may take, if CUDA's half is installed and of this build. It
+/// is not opened, and the process may still compute on anything.
+///
+/// # Errors
+/// As [`open`] would find them, but for what shows only in opening.
+pub fn usable_cards(libraries: &Libraries) -> std::result::Result<Vec<Card>, CudaUnavailable> {
+    let cards = survey(libraries.visible.as_deref()).cards?;
+    let cards = card::candidates(&cards)?.into_iter().cloned().collect();
+    library::find(&libraries.folders)?;
+    Ok(cards)
+}
+
+fn open_cuda(
+    name: Option<&CardName>,
+    libraries: &Libraries,
+) -> std::result::Result<Card, CudaUnavailable> {
+    let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+    if matches!(*state, State::Cpu) {
+        return Err(CudaUnavailable::BegunOnCpu);
+    }
+    let card = runtime::choose(name, libraries.visible.as_deref())?;
+    if matches!(*state, State::Untouched) {
+        let started = Instant::now();
+        let library = library::find(&libraries.folders)?;
+        log::info!("opening CUDA's half of libtorch in {}", library.folder().display());
+        library.open()?;
+        log::info!("CUDA's half of libtorch opened in {:.1} s", started.elapsed().as_secs_f64());
+        // libtorch is asked for the first time, and finds the CUDA half.
+        *state = State::Cuda;
+        let seen = usize::try_from(tch::Cuda::device_count()).unwrap_or(0);
+        if card.index >= seen {
+            *state = State::Cpu;
+            return Err(CudaUnavailable::NotSeen { card: card.to_string(), seen });
+        }
+    }
+    Ok(card)
 }
 
 /// Whether `device` has instructions for bfloat16. Where a processor has none, convolutions in it take
 /// tens of times as long as in float32.
 pub fn has_bfloat16(device: Device) -> bool {
-    if device != Device::Cpu {
+    if device.is_cuda() {
         return true;
     }
     #[cfg(target_arch = "x86_64")]
@@ -107,118 +249,27 @@ pub fn has_bfloat16(device: Device) -> bool {
     }
 }
 
-/// Opens libtorch's CUDA library, which registers itself with the CPU library already loaded.
-fn load_cuda(folders: &[PathBuf]) -> Result<()> {
-    if Cuda::device_count() > 0 {
-        return Ok(());
-    }
-    let name = libloading::library_filename("torch_cuda");
-    let library = folders.iter().map(|folder| folder.join(&name)).find(|path| path.is_file());
-    let library = library.ok_or_else(|| {
-        let folders: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
-        Error::Input(format!(
-            "CUDA's part of libtorch ({}) is not in {}; `cargo xtask setup --cuda` fetches it",
-            name.display(),
-            folders.join(", ")
-        ))
-    })?;
-    check_build(&library)?;
-    open_globally(&library)
-}
-
-/// Two builds of libtorch in one process crash at some later time: refuse at once.
-fn check_build(library: &Path) -> Result<()> {
-    // In a bundle it lies beside the libraries; set-up puts it into the folder above them, as
-    // libtorch's own archives do.
-    let library = &library.canonicalize().map_err(Error::io("find", library))?;
-    let beside = library.with_file_name("build-version");
-    let above = library.ancestors().nth(2).map(|folder| folder.join("build-version"));
-    let file = above.filter(|_| !beside.is_file()).unwrap_or(beside);
-    let found = std::fs::read_to_string(&file).map_err(Error::io("read", &file))?;
-    let found = found.lines().next().unwrap_or_default().trim();
-    if found == LIBTORCH_BUILD {
-        return Ok(());
-    }
-    Err(Error::file(
-        library,
-        format!(
-            "is of libtorch {found}, this program is built with {LIBTORCH_BUILD}; run `cargo xtask setup --cuda` again"
-        ),
-    ))
-}
-
-#[cfg(unix)]
-#[allow(unsafe_code)]
-fn open_globally(path: &Path) -> Result<()> {
-    use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
-    // SAFETY: opening the library runs its initialisers. It is libtorch's own CUDA half, of the
-    // very build this program runs (checked by the caller), made to be loaded into it.
-    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) }
-        .map_err(|error| Error::file(path, format!("cannot be loaded: {error}")))?;
-    // libtorch keeps pointers into it for as long as the process lives.
-    std::mem::forget(library);
-    Ok(())
-}
-
-#[cfg(not(unix))]
-#[allow(unsafe_code)]
-fn open_globally(path: &Path) -> Result<()> {
-    // SAFETY: as on Unix.
-    let library = unsafe { libloading::Library::new(path) }
-        .map_err(|error| Error::file(path, format!("cannot be loaded: {error}")))?;
-    std::mem::forget(library);
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_of_devices() {
-        for text in ["auto", "cpu", "cuda:3"] {
-            assert_eq!(text.parse::<DeviceChoice>().unwrap().to_string(), text);
-        }
-        for text in ["", "gpu", "cuda:", "cuda:-1", "cuda:x"] {
-            assert!(text.parse::<DeviceChoice>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn another_build_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let library = folder.path().join(libloading::library_filename("torch_cuda"));
-        std::fs::write(&library, b"").unwrap();
-        std::fs::write(folder.path().join("build-version"), "1.0.0+cu90\n").unwrap();
-        let error = load_cuda(&[folder.path().to_owned()]).unwrap_err().to_string();
-        assert!(error.contains("1.0.0+cu90") && error.contains(LIBTORCH_BUILD), "{error}");
-    }
-
-    #[test]
-    fn the_build_is_named_beside_the_libraries_or_above_them() {
-        let folder = tempfile::tempdir().unwrap();
-        let lib = folder.path().join("lib");
-        let library = lib.join("libtorch_cuda.so");
-        std::fs::create_dir(&lib).unwrap();
-        std::fs::write(&library, b"").unwrap();
-        assert!(check_build(&library).unwrap_err().to_string().contains("build-version"));
-        std::fs::write(folder.path().join("build-version"), LIBTORCH_BUILD).unwrap();
-        check_build(&library).unwrap();
-        std::fs::write(lib.join("build-version"), "1.0.0\n").unwrap();
-        assert!(check_build(&library).unwrap_err().to_string().contains("1.0.0"));
-    }
 
     #[cfg(target_os = "linux")]
     #[test]
     fn a_processor_has_bfloat16_where_its_system_says_so() {
         let text = std::fs::read_to_string("/proc/cpuinfo").unwrap();
         let said = text.split_whitespace().any(|flag| flag == "avx512_bf16" || flag == "bf16");
-        assert_eq!(has_bfloat16(Device::Cpu), said);
+        assert_eq!(has_bfloat16(Device::cpu()), said);
     }
 
     #[test]
-    fn a_missing_library_says_where_it_was_looked_for() {
-        let error = DeviceChoice::Cuda(0).open(&["nowhere".into()]).unwrap_err().to_string();
-        assert!(error.contains("nowhere") && error.contains("setup --cuda"), "{error}");
+    fn a_process_that_began_on_the_cpu_refuses_a_card_in_words() {
+        let device = Device::cpu();
+        assert_eq!((device.tch(), device.to_string()), (tch::Device::Cpu, "cpu".to_owned()));
+        let choice = DeviceChoice::Cuda(CardName::Index(0));
+        let error = open(&choice, &Libraries::default()).unwrap_err().to_string();
+        assert!(error.contains("--device cuda:0") && error.contains("already"), "{error}");
+        let opened = open(&DeviceChoice::Auto, &Libraries::default()).unwrap();
+        assert_eq!(opened.device, device);
+        assert_eq!(opened.unused, Some(CudaUnavailable::BegunOnCpu));
     }
 }

@@ -8,7 +8,7 @@ mod config;
 mod recompute;
 mod rope;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 pub use block::{Block, TextKeys};
 pub use config::DitConfig;
@@ -16,6 +16,7 @@ pub use recompute::Recomputed;
 pub use rope::Rope;
 
 use crate::blocks::{BlockSource, Resident};
+use crate::device::Device;
 use crate::linear::Linear;
 use crate::watch::check;
 use crate::weights::Weights;
@@ -203,7 +204,7 @@ impl Dit {
         let time = self.embed_time(timesteps)?;
         let projected = self.time_projection.forward(&time.f_silu()?)?;
         let projected = projected.f_view([timesteps.len() as i64, 6, self.config.dim])?;
-        let patches = patchify(&latent.f_to_device(self.device)?)?.f_to_kind(self.kind)?;
+        let patches = patchify(&latent.f_to_device(self.device.tch())?)?.f_to_kind(self.kind)?;
         let x = self.patch_embedding.forward(&patches)?.f_to_kind(self.wide)?;
         Ok(Embedded { x, time, projected })
     }
@@ -211,7 +212,7 @@ impl Dit {
     /// `[b, dim]`, float32.
     fn embed_time(&self, timesteps: &[f64]) -> Result<Tensor> {
         let sinusoid = sinusoid(timesteps, self.config.freq_dim)?;
-        let sinusoid = sinusoid.f_to_kind(self.wide)?.f_to_device(self.device)?;
+        let sinusoid = sinusoid.f_to_kind(self.wide)?.f_to_device(self.device.tch())?;
         let [first, second] = &self.time_embedding;
         second.forward(&first.forward(&sinusoid)?.f_silu()?)
     }
@@ -295,7 +296,7 @@ mod tests {
     #[test]
     fn a_token_returns_to_its_place() {
         // Grid (2, 3, 4); token (f 1, h 2, w 3), row 1, column 0, channel 5 of 16.
-        let tokens = Tensor::zeros([1, 24, 64], (Kind::Float, Device::Cpu));
+        let tokens = Tensor::zeros([1, 24, 64], (Kind::Float, tch::Device::Cpu));
         let (token, number) = ((3 + 2) * 4 + 3, 2 * 16 + 5);
         let _ = tokens.get(0).get(token).get(number).fill_(1.0);
         let y = unpatchify(&tokens, &[1, 16, 2, 6, 8]).unwrap();

@@ -3,8 +3,9 @@
 
 mod reconstruction;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
+use crate::device::Device;
 use crate::generate::SinkError;
 use crate::vae::{Corner, FRAMES_PER_LATENT, LATENT_CHANNELS, RgbaEncoder, RgbaFilm};
 use crate::watch::check;
@@ -133,7 +134,7 @@ fn run(
     // would hold those from being used again.
     let grid = [shape.height as i64 / 8, shape.width as i64 / 8];
     let size = [LATENT_CHANNELS, latent_frames as i64, grid[0], grid[1]];
-    let latent = Tensor::f_zeros(size, (Kind::Float, Device::Cpu))?;
+    let latent = Tensor::f_zeros(size, (Kind::Float, tch::Device::Cpu))?;
     let mut rgba = Vec::new();
     watch.progress(Stage::Encode, 0, latent_frames);
     for k in 0..latent_frames {

@@ -7,9 +7,10 @@ mod sampling;
 
 use std::path::PathBuf;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 use wan_alpha_take::{Mask, Precision, TakeRequest};
 
+use crate::device::Device;
 use crate::dit::{Dit, DitConfig};
 use crate::vae::{LATENT_CHANNELS, RgbaDecoder};
 use crate::weights::{Decoders, ModelFiles, Strengths, Weights};
@@ -258,14 +259,14 @@ impl Pipeline {
                     request.frames
                 )));
             }
-            Some(mask) => noise::mask_on_grid(mask, height as i64, width as i64)?,
+            Some(mask) => noise::mask_on_grid(self.device, mask, height as i64, width as i64)?,
             None => {
                 let mask = Mask::gaussian(&request.ellipse, width, height);
-                noise::mask_on_grid(&mask, height as i64, width as i64)?
+                noise::mask_on_grid(self.device, &mask, height as i64, width as i64)?
             }
         };
         let shape = [LATENT_CHANNELS, frames as i64, height as i64, width as i64];
-        let noise = noise::draw(request.seed, &shape)?;
+        let noise = noise::draw(self.device, request.seed, &shape)?;
         let shift: Vec<f64> = request.mu.iter().map(|mu| mu * request.mu_scale).collect();
         let shifted = noise::shift_mean(&noise, &mask, &shift)?;
         emit(sink, "mask", &mask)?;

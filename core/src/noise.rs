@@ -2,21 +2,22 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 use wan_alpha_take::Mask;
 
+use crate::device::Device;
 use crate::{Error, Result};
 
 /// libtorch seeds only its global generator: one draw at a time.
 static GENERATOR: Mutex<()> = Mutex::new(());
 
 /// What `torch.manual_seed(seed); torch.randn(shape)` gives on the CPU in float32, whatever device
-/// computes the take.
+/// is open and computes the take. Seeding asks libtorch about CUDA: hence the device.
 ///
 /// # Errors
 /// Memory runs out.
-pub fn draw(seed: u32, shape: &[i64]) -> Result<Tensor> {
-    seeded(seed.into(), || Ok(Tensor::f_randn(shape, (Kind::Float, Device::Cpu))?))
+pub fn draw(_opened: Device, seed: u32, shape: &[i64]) -> Result<Tensor> {
+    seeded(seed.into(), || Ok(Tensor::f_randn(shape, (Kind::Float, tch::Device::Cpu))?))
 }
 
 /// What `draw` draws after `torch.manual_seed(seed)`.
@@ -53,9 +54,9 @@ pub fn shift_mean(noise: &Tensor, mask: &Tensor, shift: &[f64]) -> Result<Tensor
 ///
 /// # Errors
 /// Memory runs out.
-pub fn mask_on_grid(mask: &Mask, height: i64, width: i64) -> Result<Tensor> {
+pub fn mask_on_grid(opened: Device, mask: &Mask, height: i64, width: i64) -> Result<Tensor> {
     let [frames, h, w] = mask.shape().map(|size| size as i64);
-    let tensor = Tensor::f_from_slice(mask.values())?.f_view([frames, 1, h, w])?;
+    let tensor = opened.tensor(mask.values())?.f_view([frames, 1, h, w])?;
     if [h, w] == [height, width] {
         return Ok(tensor.f_squeeze_dim(1)?);
     }
@@ -69,7 +70,7 @@ mod tests {
 
     #[test]
     fn the_shift_is_full_outside_and_nothing_at_the_centre() {
-        let noise = draw(3, &[16, 2, 1, 2]).unwrap();
+        let noise = draw(Device::cpu(), 3, &[16, 2, 1, 2]).unwrap();
         let mask = Tensor::from_slice(&[1f32, 0.0, 0.5, 0.25]).view([2, 1, 2]);
         let shifted = shift_mean(&noise, &mask, &[0.2, -0.4]).unwrap();
         let added: Vec<f32> = (shifted - noise).get(7).view([-1]).try_into().unwrap();
@@ -80,10 +81,10 @@ mod tests {
 
     #[test]
     fn concurrent_draws_do_not_disturb_each_other() {
-        let alone = draw(7, &[1000]).unwrap();
+        let alone = draw(Device::cpu(), 7, &[1000]).unwrap();
         let draws: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> =
-                (0..8).map(|_| scope.spawn(|| draw(7, &[1000]).unwrap())).collect();
+                (0..8).map(|_| scope.spawn(|| draw(Device::cpu(), 7, &[1000]).unwrap())).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert!(draws.iter().all(|draw| *draw == alone));
@@ -91,8 +92,8 @@ mod tests {
 
     #[test]
     fn a_mask_must_fit() {
-        let noise = draw(1, &[16, 2, 4, 4]).unwrap();
-        let mask = Tensor::zeros([3, 4, 4], (Kind::Float, Device::Cpu));
+        let noise = draw(Device::cpu(), 1, &[16, 2, 4, 4]).unwrap();
+        let mask = Tensor::zeros([3, 4, 4], (Kind::Float, tch::Device::Cpu));
         assert!(shift_mean(&noise, &mask, &[0.0; 2]).is_err());
     }
 }

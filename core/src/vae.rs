@@ -16,7 +16,7 @@ mod encoder;
 mod merge;
 mod rgba_encoder;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 pub use cache::FeatureCache;
 pub use compose::{Corner, hard_render, soft_render};
@@ -26,6 +26,7 @@ pub use encoder::{Encoder, FRAMES_PER_LATENT};
 pub use merge::MergeBlock;
 pub use rgba_encoder::{EncodedFrames, RgbaEncoder, RgbaFilm};
 
+use crate::device::Device;
 use crate::weights::{Decoders, Weights};
 use crate::{Result, Watch};
 
@@ -89,8 +90,8 @@ impl RgbaDecoder {
         Ok(Self {
             colour: Decoder::load(&colour, watch)?,
             alpha: Decoder::load(&alpha, watch)?,
-            mean: Tensor::f_from_slice(&LATENT_MEAN)?.f_to_device(device)?,
-            std: Tensor::f_from_slice(&LATENT_STD)?.f_to_device(device)?,
+            mean: Tensor::f_from_slice(&LATENT_MEAN)?.f_to_device(device.tch())?,
+            std: Tensor::f_from_slice(&LATENT_STD)?.f_to_device(device.tch())?,
         })
     }
 

@@ -19,7 +19,7 @@ mod set;
 
 use std::sync::Arc;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 pub use adapter::{Adapter, AdapterKind};
 pub use encoder::EncoderFiles;
@@ -29,6 +29,7 @@ pub use part::{find_base_autoencoder, find_text_encoder, find_tokenizer, find_tr
 pub use parts::{Decoders, MERGED, ModelFiles, Strengths};
 pub use set::{Network, TensorSet};
 
+use crate::device::Device;
 use crate::linear::LowRank;
 use crate::{Error, Result};
 
@@ -152,7 +153,7 @@ impl Weights {
         let set = match &self.source {
             Source::Files { set, .. } => set,
             Source::Memory(set) => {
-                let rows = Tensor::f_from_slice(rows)?.f_to_device(self.device)?;
+                let rows = Tensor::f_from_slice(rows)?.f_to_device(self.device.tch())?;
                 let tensor = set.get(&name)?.f_index_select(0, &rows)?;
                 return Ok(tensor.f_to_kind(self.kind)?);
             }
@@ -161,7 +162,7 @@ impl Weights {
         if !is_finite(&tensor)? {
             return Err(not_finite(set, &[], &name)?);
         }
-        Ok(tensor.f_to_device(self.device)?.f_to_kind(self.kind)?)
+        Ok(tensor.f_to_device(self.device.tch())?.f_to_kind(self.kind)?)
     }
 
     fn get_as(&self, name: &str, shape: &[i64], kind: Kind) -> Result<Tensor> {
@@ -193,7 +194,7 @@ impl Weights {
         if !is_finite(&tensor)? {
             return Err(not_finite(set, adapters, &name)?);
         }
-        Ok(tensor.f_to_kind(kind)?.f_to_device(self.device)?)
+        Ok(tensor.f_to_kind(kind)?.f_to_device(self.device.tch())?)
     }
 
     fn name(&self, name: &str) -> String {

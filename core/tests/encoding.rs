@@ -6,8 +6,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 use tempfile::TempDir;
+use wan_alpha_core::device::Device;
 use wan_alpha_core::encode::{Clip, ClipShape, Options, encode};
 use wan_alpha_core::generate::SinkError;
 use wan_alpha_core::vae::{
@@ -71,7 +72,7 @@ fn latents_of_the_base_encoder_in_chunks_and_in_one_piece() {
         let golden = TensorFile::open(&data(case).join("golden.safetensors")).unwrap();
         let input = inward(&golden.read("vae.encode.input").unwrap().unsqueeze(0));
         for (kind, tolerance) in [(Kind::Float, 4e-6), (Kind::Double, 1e-12)] {
-            let weights = Weights::new(Arc::clone(base), vec![], kind, Device::Cpu);
+            let weights = Weights::new(Arc::clone(base), vec![], kind, Device::cpu());
             let encoder = Encoder::load(&weights, &Unwatched).unwrap();
             let input = input.to_kind(kind);
             let encode = |x: &Tensor, cache: &mut FeatureCache| {
@@ -163,7 +164,7 @@ fn renders_features_and_merged_latent() {
     assert_eq!(outward(&hard), case.tensor("render.encode"));
 
     for (kind, tolerance) in [(Kind::Float, 4e-6), (Kind::Double, 1e-12)] {
-        let weights = |set: &Arc<_>| Weights::new(Arc::clone(set), vec![], kind, Device::Cpu);
+        let weights = |set: &Arc<_>| Weights::new(Arc::clone(set), vec![], kind, Device::cpu());
         let encoder = Encoder::load(&weights(&files.base), &Unwatched).unwrap();
         let merge = MergeBlock::load(&weights(&files.merge), encoder.width()).unwrap();
         let mut features = Vec::new();
@@ -197,7 +198,7 @@ fn renders_features_and_merged_latent() {
 fn a_clip_becomes_the_merged_latent_normalised_and_not() {
     let case = Training::new();
     let files = case.files();
-    let encoder = RgbaEncoder::load(&files, Kind::Float, Device::Cpu, &Unwatched).unwrap();
+    let encoder = RgbaEncoder::load(&files, Kind::Float, Device::cpu(), &Unwatched).unwrap();
     let whole = encoder
         .encode(&case.rgba(), case.background(), &mut RgbaFilm::default(), &Unwatched)
         .unwrap();
@@ -208,7 +209,7 @@ fn a_clip_becomes_the_merged_latent_normalised_and_not() {
     close("normalised", &whole.normalised().unwrap(), &expected, 1e-5);
 
     let found = |kind| {
-        let options = Options { background: case.background(), kind, device: Device::Cpu };
+        let options = Options { background: case.background(), kind, device: Device::cpu() };
         encode(&files, options, &mut Frames::of(case.rgba()), &Unwatched).unwrap()
     };
     close("frame by frame", &found(Kind::Float), &expected, 1e-5);
@@ -216,7 +217,7 @@ fn a_clip_becomes_the_merged_latent_normalised_and_not() {
     let error = relative_error(&found(Kind::BFloat16), &expected);
     assert!(error < 5e-2 && error > 1e-4, "{error:e}");
     // Another background shows: there are pixels without alpha.
-    let options = Options { background: Corner::WHITE, kind: Kind::Float, device: Device::Cpu };
+    let options = Options { background: Corner::WHITE, kind: Kind::Float, device: Device::cpu() };
     let other = encode(&files, options, &mut Frames::of(case.rgba()), &Unwatched).unwrap();
     assert!(relative_error(&other, &expected) > 1e-3);
 }
@@ -225,7 +226,7 @@ fn a_clip_becomes_the_merged_latent_normalised_and_not() {
 fn the_base_decoder_gives_what_it_gives_the_authors() {
     let case = Training::new();
     let files = case.files();
-    let weights = Weights::new(files.base, vec![], Kind::Float, Device::Cpu);
+    let weights = Weights::new(files.base, vec![], Kind::Float, Device::cpu());
     let decoder = Decoder::load(&weights, &Unwatched).unwrap();
     let merged = inward(&case.tensor("latent.merged"));
     for (scale, name) in [(1.0, "recon.fgr"), (0.9, "recon.pha")] {
@@ -239,7 +240,7 @@ fn the_base_decoder_gives_what_it_gives_the_authors() {
 fn gradients_pass_through_the_merge_block() {
     let case = Training::new();
     let files = case.files();
-    let weights = Weights::new(files.merge, vec![], Kind::Double, Device::Cpu);
+    let weights = Weights::new(files.merge, vec![], Kind::Double, Device::cpu());
     let merge = MergeBlock::load(&weights, 16).unwrap();
     let [colour, alpha] =
         ["feature.fgr", "feature.pha"].map(|name| inward(&case.tensor(name).to_kind(Kind::Double)));
@@ -295,11 +296,11 @@ impl Clip for Frames {
 #[test]
 fn a_film_begins_with_4n_1_frames_and_goes_on_with_4n() {
     let files = Training::new().files();
-    let weights = Weights::new(files.base, vec![], Kind::Float, Device::Cpu);
+    let weights = Weights::new(files.base, vec![], Kind::Float, Device::cpu());
     let encoder = Encoder::load(&weights, &Unwatched).unwrap();
     let mut cache = FeatureCache::default();
     let mut encode = |frames: i64, width: i64| {
-        let x = Tensor::zeros([1, frames, 16, width, 3], (Kind::Float, Device::Cpu));
+        let x = Tensor::zeros([1, frames, 16, width, 3], (Kind::Float, tch::Device::Cpu));
         encoder.features(&x, &mut cache, &Unwatched).map_err(|error| error.to_string())
     };
     for (frames, width, words) in

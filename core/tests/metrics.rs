@@ -7,8 +7,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde_json::Value;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 use wan_alpha_core::ErrorKind;
+use wan_alpha_core::device::Device;
 use wan_alpha_core::metrics::{Aesthetic, Clip, Lpips, Trunk, cosines, ssim};
 use wan_alpha_core::weights::TensorFile;
 
@@ -17,7 +18,7 @@ fn data(name: &str) -> PathBuf {
 }
 
 fn open(trunk: &str, heads: &str) -> wan_alpha_core::Result<Lpips> {
-    Lpips::open(&data(trunk), &data(heads), Device::Cpu)
+    Lpips::open(&data(trunk), &data(heads), Device::cpu())
 }
 
 #[test]
@@ -68,13 +69,13 @@ fn files_of_two_networks_or_of_none_and_small_pictures_are_named() {
     let text = refused("alex-heads.pth", "alex.pth");
     assert!(text.contains("neither AlexNet nor VGG16"), "{text}");
     let lpips = open("alex.pth", "alex-heads.pth").unwrap();
-    let small = Tensor::zeros([1, 3, 30, 64], (tch::Kind::Float, Device::Cpu));
+    let small = Tensor::zeros([1, 3, 30, 64], (tch::Kind::Float, tch::Device::Cpu));
     let text = lpips.distances(&small, &small).unwrap_err().to_string();
     assert!(text.contains("at least 31 × 31"), "{text}");
 }
 
 fn clip() -> Clip {
-    Clip::open(&data("clip"), Device::Cpu).unwrap()
+    Clip::open(&data("clip"), Device::cpu()).unwrap()
 }
 
 #[track_caller]
@@ -88,7 +89,7 @@ fn clip_sees_and_marks_pictures_as_vbench_s_code_does_with_transformers() {
     let golden = TensorFile::open(&data("clip.safetensors")).unwrap();
     let read = |name: &str| golden.read(name).unwrap();
     let clip = clip();
-    let aesthetic = Aesthetic::open(&data("aesthetic.pth"), clip.width(), Device::Cpu).unwrap();
+    let aesthetic = Aesthetic::open(&data("aesthetic.pth"), clip.width(), Device::cpu()).unwrap();
     // Wider, taller, and smaller than what the model sees.
     for name in ["wide", "tall", "small"] {
         let picture = read(&format!("{name}.picture")).to_kind(Kind::Float) / 255.0;
@@ -130,7 +131,7 @@ fn folders_that_are_no_clip_and_another_model_s_predictor_are_named() {
         let path = folder.path().join(name);
         let text = change(fs::read_to_string(&path).unwrap_or_default());
         if text.is_empty() { fs::remove_file(&path) } else { fs::write(&path, text) }.unwrap();
-        refused(Clip::open(folder.path(), Device::Cpu).err().unwrap())
+        refused(Clip::open(folder.path(), Device::cpu()).err().unwrap())
     };
     let text = broken("model.safetensors", &|_| String::new());
     assert!(text.contains("model.safetensors or pytorch_model.bin"), "{text}");
@@ -142,7 +143,7 @@ fn folders_that_are_no_clip_and_another_model_s_predictor_are_named() {
     assert!(text.contains("silu"), "{text}");
     let text = broken("tokenizer.json", &|text| text.replace("<|endoftext|>", "<|end|>"));
     assert!(text.contains("`<|endoftext|>`"), "{text}");
-    let other = Aesthetic::open(&data("aesthetic.pth"), 768, Device::Cpu).err().unwrap();
+    let other = Aesthetic::open(&data("aesthetic.pth"), 768, Device::cpu()).err().unwrap();
     let text = refused(other);
     assert!(text.contains("[1, 768]") && text.contains("[1, 20]"), "{text}");
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tch::Device;
+use wan_alpha_core::device::Device;
 use wan_alpha_core::generate::{Frame, Keep, Pipeline, Sink, SinkError};
 use wan_alpha_core::weights::{ModelFiles, Strengths};
 use wan_alpha_core::{Error, Stage, Unwatched, Watch};
@@ -44,7 +44,7 @@ fn request(pipeline: &Pipeline, prompt: &str) -> TakeRequest {
 }
 
 fn open(keep: Keep) -> Pipeline {
-    Pipeline::open(&[model()], Strengths::default(), Device::Cpu, keep, &Unwatched).unwrap()
+    Pipeline::open(&[model()], Strengths::default(), Device::cpu(), keep, &Unwatched).unwrap()
 }
 
 fn take(pipeline: &mut Pipeline, prompt: &str) -> Frames {

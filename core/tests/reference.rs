@@ -6,7 +6,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
+use wan_alpha_core::device::Device;
 use wan_alpha_core::dit::{Dit, DitConfig};
 use wan_alpha_core::sampler::Sampler;
 use wan_alpha_core::text::{Tokenizer, Umt5};
@@ -63,13 +64,13 @@ impl Case {
 
     fn base_decoder(&self, kind: Kind) -> Decoder {
         let Decoders::Adapted { base, .. } = &self.files.decoders else { panic!("no LoRA") };
-        let weights = Weights::new(Arc::clone(base), vec![], kind, Device::Cpu);
+        let weights = Weights::new(Arc::clone(base), vec![], kind, Device::cpu());
         Decoder::load(&weights, &Unwatched).unwrap()
     }
 
     fn dit(&self, adapters: usize) -> Dit {
         let adapters = self.files.adapters[..adapters].to_vec();
-        let weights = Weights::new(self.files.dit.clone(), adapters, Kind::Float, Device::Cpu);
+        let weights = Weights::new(self.files.dit.clone(), adapters, Kind::Float, Device::cpu());
         let config = DitConfig::infer(&self.files.dit, self.files.config.as_deref()).unwrap();
         Dit::load(&weights, config, &Unwatched).unwrap()
     }
@@ -84,7 +85,7 @@ fn relative_error(found: &Tensor, expected: &Tensor) -> f64 {
 fn tokens_and_context() {
     for case in Case::all() {
         let tokenizer = Tokenizer::open(&case.files.tokenizer).unwrap();
-        let weights = Weights::new(case.files.text.clone(), vec![], Kind::Float, Device::Cpu);
+        let weights = Weights::new(case.files.text.clone(), vec![], Kind::Float, Device::cpu());
         let encoder = Umt5::new(weights).unwrap();
         for (prompt, ids, context) in [
             ("prompt", "token_ids", "context"),
@@ -128,7 +129,7 @@ fn velocities_of_base_dora_and_merged_weights() {
 fn bfloat16_stays_near_float32() {
     for case in Case::all() {
         let adapters = case.files.adapters.clone();
-        let weights = Weights::new(case.files.dit.clone(), adapters, Kind::BFloat16, Device::Cpu);
+        let weights = Weights::new(case.files.dit.clone(), adapters, Kind::BFloat16, Device::cpu());
         let config = DitConfig::infer(&case.files.dit, case.files.config.as_deref()).unwrap();
         let dit = Dit::load(&weights, config, &Unwatched).unwrap();
         let latent = case.tensor("dit.probe.latent").unsqueeze(0);
@@ -156,7 +157,8 @@ fn merged_weights() {
                 _ => continue,
             };
             let adapters = case.files.adapters[..adapters].to_vec();
-            let weights = Weights::new(case.files.dit.clone(), adapters, Kind::Float, Device::Cpu);
+            let weights =
+                Weights::new(case.files.dit.clone(), adapters, Kind::Float, Device::cpu());
             let tensor = &name[stage.len()..];
             let shape = weights.shape(tensor).unwrap().to_vec();
             case.close(name, &weights.get(tensor, &shape).unwrap(), 1e-5);
@@ -179,7 +181,7 @@ fn the_adapters_are_found_in_the_order_of_release() {
 fn noise_mask_file_and_shift() {
     for case in Case::all() {
         let golden = case.tensor("noise");
-        let drawn = noise::draw(case.number("seed") as u32, &golden.size()).unwrap();
+        let drawn = noise::draw(Device::cpu(), case.number("seed") as u32, &golden.size()).unwrap();
         case.close("noise", &drawn, 1e-6);
         let shift = vec![case.number("mu"); golden.size()[1] as usize];
         let shifted = noise::shift_mean(&drawn, &case.tensor("mask"), &shift).unwrap();
@@ -190,7 +192,7 @@ fn noise_mask_file_and_shift() {
         let values = Vec::<f32>::try_from(file.flatten(0, -1)).unwrap();
         let mask = Mask::new(values, [shape[0], shape[1], shape[2]]).unwrap();
         let size = golden.size();
-        let resized = noise::mask_on_grid(&mask, size[2], size[3]).unwrap();
+        let resized = noise::mask_on_grid(Device::cpu(), &mask, size[2], size[3]).unwrap();
         case.close("mask_file.resized", &resized, 1e-5);
     }
 }
@@ -230,7 +232,7 @@ fn sampling_step_by_step() {
 #[test]
 fn decoded_videos_in_chunks_and_in_one_piece() {
     for case in Case::all() {
-        let decoder = RgbaDecoder::load(&case.files.decoders, Device::Cpu, &Unwatched).unwrap();
+        let decoder = RgbaDecoder::load(&case.files.decoders, Device::cpu(), &Unwatched).unwrap();
         let latent = case.tensor("latent.final");
         let whole = decoder.decode(&latent, &mut Film::default(), &Unwatched).unwrap();
         let videos = |frames: &Tensor| frames.permute([3, 0, 1, 2]);

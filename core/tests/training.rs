@@ -6,8 +6,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 use wan_alpha_core::Unwatched;
+use wan_alpha_core::device::Device;
 use wan_alpha_core::dit::{Dit, DitConfig};
 use wan_alpha_core::linear::{Linear, LowRank};
 use wan_alpha_core::train::losses::{self, bidirectional};
@@ -17,7 +18,7 @@ use wan_alpha_core::train::{
 use wan_alpha_core::vae::{Corner, hard_render, soft_render};
 use wan_alpha_core::weights::{MemorySet, Network, TensorFile, TensorSet, Weights};
 
-const DOUBLE: (Kind, Device) = (Kind::Double, Device::Cpu);
+const DOUBLE: (Kind, tch::Device) = (Kind::Double, tch::Device::Cpu);
 
 fn data(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/data").join(name)
@@ -85,7 +86,7 @@ fn reconstruction_losses_of_three_modalities() {
         .collect();
     assert_eq!(weights.len(), 8);
     write_safetensors(&path, &weights, &Default::default()).unwrap();
-    let vgg = Vgg::open(&path, Kind::Float, Device::Cpu).unwrap();
+    let vgg = Vgg::open(&path, Kind::Float, Device::cpu()).unwrap();
 
     let (colour, alpha) = (golden.clip("video.fgr"), golden.clip("video.pha"));
     let (y_colour, y_alpha) = (golden.clip("recon.fgr"), golden.clip("recon.pha"));
@@ -209,8 +210,8 @@ fn transformer() -> (Dit, i64) {
     let set = TensorSet::open(Network::Dit, &files).unwrap();
     let mut config = DitConfig::infer(&set, Some(&paths("config.json"))).unwrap();
     config.text_length = 8;
-    let memory = MemorySet::read_all(&set, Kind::Double, Device::Cpu).unwrap();
-    let weights = Weights::in_memory(Arc::new(memory), Kind::Double, Device::Cpu);
+    let memory = MemorySet::read_all(&set, Kind::Double, Device::cpu()).unwrap();
+    let weights = Weights::in_memory(Arc::new(memory), Kind::Double, Device::cpu());
     let width = config.text_dim;
     (Dit::load(&weights, config, &Unwatched).unwrap(), width)
 }

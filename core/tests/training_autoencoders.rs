@@ -6,7 +6,8 @@
 mod small;
 
 use small::{FLOAT, VAE, base_vae, clips, data, gradients, rgba_vae, train, wake, write};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
+use wan_alpha_core::device::Device;
 use wan_alpha_core::train::{
     BaseVae, BaseVaeSettings, Beside, Bidirectional, Draws, HardAlpha, MergeStart, Placement,
     RgbaClips, RgbaVae, RgbaVaeSettings, Task,
@@ -60,7 +61,7 @@ fn a_base_autoencoder_learns_and_its_latents_are_brought_to_the_released_scale()
 #[test]
 fn merged_latents_are_brought_to_scale_without_a_change_of_what_is_decoded() {
     let settings = RgbaVaeSettings { rank: 2, ..RgbaVaeSettings::default() };
-    let mut task = rgba_vae(settings, false, Placement::CPU);
+    let mut task = rgba_vae(settings, false, Placement::cpu());
     assert_eq!(task.export().unwrap().len(), 2);
     let batch = clips(2, 5, 32);
     // LoRAs that count, and a merge block that has learnt something.
@@ -85,7 +86,7 @@ fn merged_latents_are_brought_to_scale_without_a_change_of_what_is_decoded() {
     write(&task, folder.path());
     let base = TensorSet::open(Network::Vae, &[folder.path().join("Wan2.1_VAE.pth")]).unwrap();
     let file = TensorFile::open(&folder.path().join("Wan-Alpha-VAE.bin")).unwrap();
-    let loaded = RgbaVae::new(&base, settings, Beside::default(), 6, Placement::CPU).unwrap();
+    let loaded = RgbaVae::new(&base, settings, Beside::default(), 6, Placement::cpu()).unwrap();
     loaded.start_from(&file).unwrap();
     let again = loaded.reconstruct(&batch, Corner::WHITE, &Unwatched).unwrap();
     assert!(error(&after.0, &again.0) < 1e-6 && error(&after.1, &again.1) < 1e-6);
@@ -97,14 +98,15 @@ fn merged_latents_are_brought_to_scale_without_a_change_of_what_is_decoded() {
 #[test]
 fn merged_latents_are_mapped_without_a_change_of_what_is_decoded() {
     let settings = RgbaVaeSettings { rank: 2, ..RgbaVaeSettings::default() };
-    let mut task = rgba_vae(settings, false, Placement::CPU);
+    let mut task = rgba_vae(settings, false, Placement::cpu());
     let batch = clips(2, 5, 32);
     train(&mut task, &batch, 1e-2, 4);
     let before = task.reconstruct(&batch, Corner::WHITE, &Unwatched).unwrap();
     let latents = task.encode(&batch, Corner::WHITE, &Unwatched).unwrap();
     let draws = Draws::new(4, 1);
-    let matrix = Tensor::eye(16, FLOAT) + draws.normal("matrix", &[16, 16]).unwrap() * 0.1;
-    let offset = draws.normal("offset", &[16]).unwrap();
+    let matrix =
+        Tensor::eye(16, FLOAT) + draws.normal(Device::cpu(), "matrix", &[16, 16]).unwrap() * 0.1;
+    let offset = draws.normal(Device::cpu(), "offset", &[16]).unwrap();
     task.map_latents(&matrix, &offset).unwrap();
     let error = |x: &Tensor, y: &Tensor| (x - y).abs().max().double_value(&[]);
     let wanted = latents.matmul(&matrix.tr()) + &offset;
@@ -127,13 +129,13 @@ fn a_merge_block_may_begin_by_passing_colour_on() {
     let batch = clips(1, 5, 32);
     let settings =
         RgbaVaeSettings { rank: 2, merge: MergeStart::Colour, ..RgbaVaeSettings::default() };
-    let task = rgba_vae(settings, false, Placement::CPU);
+    let task = rgba_vae(settings, false, Placement::cpu());
     let folder = tempfile::tempdir().unwrap();
     write(&base_vae(BaseVaeSettings::default()), folder.path());
     let set = TensorSet::open(Network::Vae, &[folder.path().join("Wan2.1_VAE.pth")]).unwrap();
-    let weights = MemorySet::read_all(&set, Kind::Float, Device::Cpu).unwrap();
+    let weights = MemorySet::read_all(&set, Kind::Float, Device::cpu()).unwrap();
     let weights =
-        wan_alpha_core::weights::Weights::in_memory(weights.into(), Kind::Float, Device::Cpu);
+        wan_alpha_core::weights::Weights::in_memory(weights.into(), Kind::Float, Device::cpu());
     let encoder = Encoder::load(&weights, &Unwatched).unwrap();
     let own = |frames: &Tensor| {
         encoder.forward(frames, &mut FeatureCache::default(), &Unwatched).unwrap()
@@ -145,7 +147,7 @@ fn a_merge_block_may_begin_by_passing_colour_on() {
     assert!(error(&merged, &seen) < 1e-5 * seen.abs().max().double_value(&[]));
 
     let plain = RgbaVaeSettings { rendering: false, l2: 1.0, ..settings };
-    let task = rgba_vae(plain, false, Placement::CPU);
+    let task = rgba_vae(plain, false, Placement::cpu());
     let merged = task.encode(&batch, Corner::WHITE, &Unwatched).unwrap();
     let seen = own(&batch.colour);
     assert!(error(&merged, &seen) < 1e-5 * seen.abs().max().double_value(&[]));
@@ -161,13 +163,13 @@ fn where_the_merge_block_is_frozen_the_decoders_alone_learn() {
     let batch = clips(1, 5, 32);
     let folder = tempfile::tempdir().unwrap();
     let settings = RgbaVaeSettings { rank: 2, ..RgbaVaeSettings::default() };
-    let mut before = rgba_vae(settings, false, Placement::CPU);
+    let mut before = rgba_vae(settings, false, Placement::cpu());
     wake(&mut before);
     write(&before, folder.path());
     let checkpoint = TensorFile::open(&folder.path().join("Wan-Alpha-VAE.bin")).unwrap();
 
     let frozen = RgbaVaeSettings { freeze_merge: true, ..settings };
-    let mut task = rgba_vae(frozen, true, Placement::CPU);
+    let mut task = rgba_vae(frozen, true, Placement::cpu());
     task.start_from(&checkpoint).unwrap();
     assert!(task.parameters().iter().all(|(name, _)| name.starts_with("vae_")));
     let latent = |task: &RgbaVae| task.encode(&batch, Corner::WHITE, &Unwatched).unwrap();
@@ -195,7 +197,7 @@ fn colour_may_be_compared_only_where_the_true_clip_has_one() {
     let empty = RgbaClips { alpha: batch.alpha.full_like(-1.0), colour: batch.colour };
     let hard = |hard| {
         let settings = RgbaVaeSettings { rank: 2, hard, ..RgbaVaeSettings::default() };
-        let task = rgba_vae(settings, false, Placement::CPU);
+        let task = rgba_vae(settings, false, Placement::cpu());
         let losses = task.evaluate(&empty, &Draws::new(3, 1), &Unwatched).unwrap();
         losses.get("l1.hard").unwrap()
     };
@@ -214,13 +216,13 @@ fn autoencoders_train_with_mixed_precision() {
         assert!(each.iter().all(|gradient| gradient.kind() == Kind::Float));
         assert!(coarse.parameters().iter().all(|(_, tensor)| tensor.kind() == Kind::Float));
     }
-    let coarse = Placement { kind: Kind::BFloat16, device: Device::Cpu };
+    let coarse = Placement { kind: Kind::BFloat16, device: Device::cpu() };
     let batch = clips(2, 5, 32);
     let base = |placement| BaseVae::new(&VAE, BaseVaeSettings::default(), None, placement).unwrap();
-    compare(base(Placement::CPU), base(coarse), &batch.colour);
+    compare(base(Placement::cpu()), base(coarse), &batch.colour);
     let settings = RgbaVaeSettings { rank: 2, ..RgbaVaeSettings::default() };
     let rgba = |placement| rgba_vae(settings, true, placement);
-    compare(rgba(Placement::CPU), rgba(coarse), &batch);
+    compare(rgba(Placement::cpu()), rgba(coarse), &batch);
 }
 
 #[test]
@@ -233,7 +235,7 @@ fn the_bidirectional_loss_reaches_the_merge_block_with_exact_gradients() {
         form: Bidirectional::Paper,
         ..RgbaVaeSettings::default()
     };
-    let placement = Placement { kind: Kind::Double, device: Device::Cpu };
+    let placement = Placement { kind: Kind::Double, device: Device::cpu() };
     let batch = clips(2, 5, 16);
     let name = "middle.block.head.2.weight";
     let find = |task: &RgbaVae| {
@@ -251,7 +253,8 @@ fn the_bidirectional_loss_reaches_the_merge_block_with_exact_gradients() {
     let parameter = plain.parameters().get(name).unwrap();
     let start = parameter.copy();
     for seed in 0..3 {
-        let direction = Draws::new(seed, 0).normal("direction", &start.size()).unwrap();
+        let direction =
+            Draws::new(seed, 0).normal(Device::cpu(), "direction", &start.size()).unwrap();
         let direction = direction.to_kind(Kind::Double);
         let at = |h: f64| {
             plain.parameters().set(name, &(&start + &direction * h).detach()).unwrap();
@@ -269,7 +272,7 @@ fn the_bidirectional_loss_reaches_the_merge_block_with_exact_gradients() {
 fn an_rgba_autoencoder_learns_beside_a_frozen_transformer() {
     let batch = clips(2, 5, 32);
     let settings = RgbaVaeSettings { rank: 4, recompute: true, ..RgbaVaeSettings::default() };
-    let mut task = rgba_vae(settings, true, Placement::CPU);
+    let mut task = rgba_vae(settings, true, Placement::cpu());
     let held_out = Draws::new(77, 1);
     let at_first = task.evaluate(&batch, &held_out, &Unwatched).unwrap();
     let names: Vec<_> = at_first.0.iter().map(|loss| loss.name).collect();
@@ -298,7 +301,7 @@ fn what_an_rgba_run_leaves_is_what_this_program_loads() {
     let folder = tempfile::tempdir().unwrap();
     write(&base_vae(BaseVaeSettings::default()), folder.path());
     let settings = RgbaVaeSettings { rank: 3, ..RgbaVaeSettings::default() };
-    let mut task = rgba_vae(settings, false, Placement::CPU);
+    let mut task = rgba_vae(settings, false, Placement::cpu());
     wake(&mut task);
     write(&task, folder.path());
 
@@ -313,7 +316,7 @@ fn what_an_rgba_run_leaves_is_what_this_program_loads() {
     let _guard = tch::no_grad_guard();
     let files = EncoderFiles::find(&paths).unwrap();
     let encoder =
-        wan_alpha_core::vae::RgbaEncoder::load(&files, Kind::Float, Device::Cpu, &Unwatched);
+        wan_alpha_core::vae::RgbaEncoder::load(&files, Kind::Float, Device::cpu(), &Unwatched);
     let rgba = Tensor::cat(&[&batch.colour, &batch.alpha], -1).squeeze_dim(0) * 0.5 + 0.5;
     let encoded =
         encoder.unwrap().encode(&rgba, Corner::WHITE, &mut Default::default(), &Unwatched);
@@ -324,14 +327,14 @@ fn what_an_rgba_run_leaves_is_what_this_program_loads() {
     let expected = latent.permute([0, 4, 1, 2, 3]).squeeze_dim(0);
     assert!(error(&encoded.merged, &expected) < 1e-5);
     let decoders = Decoders::find(&paths).unwrap();
-    let decoder = RgbaDecoder::load(&decoders, Device::Cpu, &Unwatched).unwrap();
+    let decoder = RgbaDecoder::load(&decoders, Device::cpu(), &Unwatched).unwrap();
     let latent = encoded.normalised().unwrap();
     let frames = decoder.decode(&latent, &mut Default::default(), &Unwatched).unwrap();
     assert!(error(&frames.colour, &colour.squeeze_dim(0).clamp(-1.0, 1.0)) < 1e-4);
     assert!(error(&frames.alpha, &alpha.squeeze_dim(0).clamp(-1.0, 1.0)) < 1e-4);
 
     // The checkpoint is where another run can begin.
-    let other = rgba_vae(settings, false, Placement::CPU);
+    let other = rgba_vae(settings, false, Placement::cpu());
     let checkpoint = TensorFile::open(&folder.path().join("Wan-Alpha-VAE.bin")).unwrap();
     other.start_from(&checkpoint).unwrap();
     let again = other.encode(&batch, Corner::WHITE, &Unwatched).unwrap();

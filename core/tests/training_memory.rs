@@ -71,7 +71,7 @@ fn peak_of_a_step(layers: usize, recompute: bool) -> u64 {
         ..TransformerSettings::default()
     };
     let origin = Origin::Nothing { config: (), seed: 1 };
-    let task = Transformer::new(&origin, config, None, settings, 1, Placement::CPU).unwrap();
+    let task = Transformer::new(&origin, config, None, settings, 1, Placement::cpu()).unwrap();
     let random = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, tch::Device::Cpu));
     let batch = LatentBatch {
         latents: random(&[1, 16, 5, 32, 32]),

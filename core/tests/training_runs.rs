@@ -8,8 +8,9 @@ mod small;
 use std::path::{Path, PathBuf};
 
 use small::{contexts, data, dora, gradients, latents, one_step, same, train, whole, write};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 use wan_alpha_core::Unwatched;
+use wan_alpha_core::device::Device;
 use wan_alpha_core::dit::DitConfig;
 use wan_alpha_core::train::{
     Draws, LatentBatch, Optimiser, OptimiserSettings, Placement, Task, Texts, Umt5Config,
@@ -26,14 +27,14 @@ fn recomputed_gradients_are_the_plain_ones() {
     assert_eq!(losses, others);
     same(&plain, &found, &expected, 1e-6);
 
-    let (mut plain, mut again) = (dora(false, Placement::CPU), dora(true, Placement::CPU));
+    let (mut plain, mut again) = (dora(false, Placement::cpu()), dora(true, Placement::cpu()));
     let batch = contexts(2);
     let (losses, expected) = gradients(&mut plain, &batch, &[1.0]);
     let (others, found) = gradients(&mut again, &batch, &[1.0]);
     assert_eq!(losses, others);
     same(&plain, &found, &expected, 1e-6);
     // A run in bfloat16 computes coarsely and keeps its parameters in float32.
-    let placement = Placement { kind: Kind::BFloat16, device: Device::Cpu };
+    let placement = Placement { kind: Kind::BFloat16, device: Device::cpu() };
     let (coarse, found) = gradients(&mut dora(true, placement), &batch, &[1.0]);
     let ratio = coarse.total() / losses.total();
     assert!(ratio != 1.0 && (ratio - 1.0).abs() < 0.02, "{ratio}");
@@ -42,7 +43,7 @@ fn recomputed_gradients_are_the_plain_ones() {
 
 #[test]
 fn batches_of_one_step_add_up() {
-    let mut task = dora(false, Placement::CPU);
+    let mut task = dora(false, Placement::cpu());
     let batch = contexts(1);
     let (_, once) = gradients(&mut task, &batch, &[1.0]);
     let (_, twice) = gradients(&mut task, &batch, &[0.25, 0.75]);
@@ -101,7 +102,7 @@ fn a_run_taken_up_again_goes_on_bit_for_bit() {
         (4..=6).map(|step| one_step(&mut task, &mut optimiser, &batch, step)).collect();
     assert_eq!(resumed, unbroken);
     // Another network's state is refused.
-    let other = dora(false, Placement::CPU);
+    let other = dora(false, Placement::cpu());
     let mut optimiser = Optimiser::new(settings, other.parameters()).unwrap();
     assert!(optimiser.restore(other.parameters(), read).is_err());
 }
@@ -120,7 +121,7 @@ fn tensors_of_new_networks_are_those_of_the_reference_models() {
         ModelFiles::find(std::slice::from_ref(&model), Strengths::default(), &Unwatched).unwrap();
     let config = DitConfig::infer(&files.dit, files.config.as_deref()).unwrap();
     let paths: Vec<_> = files.dit.paths().map(Path::to_owned).collect();
-    compare(Network::Dit, &paths, &init::dit(&config, 0).unwrap());
+    compare(Network::Dit, &paths, &init::dit(Device::cpu(), &config, 0).unwrap());
     let text = &files.text;
     let rows = |name: &str| text.shape(name).unwrap().to_vec();
     let config = Umt5Config {
@@ -132,11 +133,11 @@ fn tensors_of_new_networks_are_those_of_the_reference_models() {
         layers: (0..).take_while(|i| text.contains(&format!("blocks.{i}.norm1.weight"))).count(),
     };
     let paths: Vec<_> = text.paths().map(Path::to_owned).collect();
-    compare(Network::Umt5, &paths, &init::umt5(&config, 0).unwrap());
+    compare(Network::Umt5, &paths, &init::umt5(Device::cpu(), &config, 0).unwrap());
     let vae = [model.join("Wan2.1_VAE.pth")];
     let set = TensorSet::open(Network::Vae, &vae).unwrap();
     let dim = set.shape("encoder.conv1.weight").unwrap()[0];
-    compare(Network::Vae, &vae, &init::vae(&VaeConfig { dim }, 0).unwrap());
+    compare(Network::Vae, &vae, &init::vae(Device::cpu(), &VaeConfig { dim }, 0).unwrap());
 }
 
 #[test]
@@ -166,7 +167,7 @@ fn what_a_transformer_run_leaves_is_what_this_program_loads() {
     };
 
     // A DoRA in the place of the released one.
-    let task = dora(false, Placement::CPU);
+    let task = dora(false, Placement::cpu());
     write(&task, folder.path());
     let model = data("t2v/model");
     let ours = folder.path().join("wan-alpha-dora.safetensors");
@@ -184,7 +185,7 @@ fn what_a_transformer_run_leaves_is_what_this_program_loads() {
     paths.push(ours.clone());
     let files = ModelFiles::find(&paths, Strengths::default(), &Unwatched).unwrap();
     assert!(error(&velocity(&load(&files)), &velocity(&task.network().unwrap())) < 1e-4);
-    let other = dora(false, Placement::CPU);
+    let other = dora(false, Placement::cpu());
     other.start_from(&TensorFile::open(&ours).unwrap()).unwrap();
     assert_eq!(velocity(&other.network().unwrap()), velocity(&task.network().unwrap()));
 
@@ -197,7 +198,7 @@ fn what_a_transformer_run_leaves_is_what_this_program_loads() {
     let files = ModelFiles::find(&paths, Strengths::default(), &Unwatched).unwrap();
     assert_eq!(velocity(&load(&files)), velocity(&task.network().unwrap()));
     let weights =
-        wan_alpha_core::weights::Weights::new(files.text, vec![], Kind::Float, Device::Cpu);
+        wan_alpha_core::weights::Weights::new(files.text, vec![], Kind::Float, Device::cpu());
     let text = wan_alpha_core::text::Umt5::new(weights).unwrap();
     let tokens = [4i64, 9, 1];
     let found = text.encode(&[&tokens], &Unwatched).unwrap();

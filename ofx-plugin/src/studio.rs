@@ -278,7 +278,7 @@ fn client_setup(environment: &Environment, batch: bool) -> ClientSetup {
     ClientSetup {
         identity: Identity::new(env!("CARGO_PKG_VERSION"), NUMERICS),
         run: environment.run.clone(),
-        mask: environment.gpu_mask.clone(),
+        gpus: environment.gpus.clone(),
         engine: EngineCommand {
             program: environment.engine.clone().unwrap_or_else(engine_of_bundle),
             arguments,

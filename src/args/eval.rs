@@ -55,9 +55,9 @@ pub(crate) struct EvalReconstruction {
     #[arg(long, num_args = 2, value_names = ["TRUNK", "HEADS"])]
     pub(crate) lpips: Vec<PathBuf>,
 
-    /// Where to compute: auto, cpu or cuda:N
-    #[arg(long, default_value_t = DeviceChoice::Auto)]
-    pub(crate) device: DeviceChoice,
+    /// Where to compute: auto, cpu, cuda:N or a card\'s UUID [default: WAN_ALPHA_DEVICE, else auto]
+    #[arg(long)]
+    pub(crate) device: Option<DeviceChoice>,
 
     #[command(flatten)]
     pub(crate) report: Report,
@@ -100,9 +100,9 @@ pub(crate) struct Judges {
     #[arg(long, value_name = "FILE", requires = "clip")]
     pub(crate) aesthetic: Option<PathBuf>,
 
-    /// Where to compute these scores: auto, cpu or cuda:N
-    #[arg(long, default_value_t = DeviceChoice::Auto, requires = "clip")]
-    pub(crate) device: DeviceChoice,
+    /// Where to compute these scores: auto, cpu, cuda:N or a card\'s UUID [default: WAN_ALPHA_DEVICE, else auto]
+    #[arg(long, requires = "clip")]
+    pub(crate) device: Option<DeviceChoice>,
 }
 
 const TABLE_OF_THE_ASKED: &str = "\

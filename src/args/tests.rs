@@ -57,7 +57,7 @@ fn what_is_left_out_is_left_to_the_model() {
     assert_eq!((render.steps, render.guidance, render.shift), (None, None, None));
     assert_eq!((render.solver, render.mu, render.dtype), (None, None, None));
     assert_eq!((render.seed, render.dora_strength, render.distill_strength), (1, 1.0, 1.0));
-    assert_eq!((render.device, render.threads), (DeviceChoice::Auto, None));
+    assert_eq!((render.device, render.threads), (None, None));
     assert_eq!(render.ellipse_interp, Interpolation::Linear);
     assert_eq!(render.formats(), [Format::Exr, Format::Png]);
 }
@@ -73,7 +73,7 @@ fn everything_can_be_given() {
     assert_eq!(render.seed, u32::MAX);
     assert_eq!(render.solver, Some(Solver::DpmPlusPlus));
     assert_eq!(render.dtype, Some(Precision::Bf16));
-    assert_eq!(render.device, DeviceChoice::Cuda(1));
+    assert_eq!(render.device, Some(DeviceChoice::Cuda(CardName::Index(1))));
     assert_eq!(render.ellipse_interp, Interpolation::Smooth);
     assert_eq!(render.formats(), [Format::Png]);
     assert_eq!((render.guidance, render.shift, render.mu), (Some(5.0), Some(3.5), Some(0.03)));
@@ -113,6 +113,7 @@ fn mistakes_are_usage_errors_and_exit_with_2() {
         &["--solver", "heun"][..],
         &["--dtype", "fp8"],
         &["--device", "cuda:x"],
+        &["--device", "GPU-x"],
         &["--device", "gpu"],
         &["--seed", "-1"],
         &["--seed", "4294967296"],

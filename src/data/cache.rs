@@ -15,7 +15,8 @@ mod key;
 
 use anyhow::{Context, Result, anyhow};
 use wan_alpha_core::Watch;
-use wan_alpha_core::tch::{Device, Kind, Tensor};
+use wan_alpha_core::device::Device;
+use wan_alpha_core::tch::{Kind, Tensor};
 use wan_alpha_core::text::{Tokenizer, Umt5};
 use wan_alpha_core::vae::{Corner, RgbaEncoder};
 use wan_alpha_core::weights::{EncoderFiles, ModelFiles, Strengths, Weights};
@@ -27,6 +28,7 @@ use super::draw::Draw;
 use super::set::Set;
 use crate::args::CacheSet;
 use crate::console::Console;
+use crate::device;
 use crate::exit::{Exit, OrExit};
 use crate::model::{Chosen, explain};
 use crate::output::explain_write;
@@ -53,7 +55,7 @@ pub(super) fn run(
     let chosen = Chosen::of(&args.model, &environment.models)?;
     let model = ModelFiles::find(&chosen.paths, Strengths::default(), console).map_err(explain)?;
     let encoder = EncoderFiles::find(&chosen.paths).map_err(explain)?;
-    let device = args.device.open(&environment.libraries).map_err(explain)?;
+    let device = device::open(args.device.as_ref(), environment, console)?.device;
     let kind = if args.dtype == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
     let area = args.area[0] * args.area[1];
     let recipe = Recipe {

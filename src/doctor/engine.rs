@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Starts one in a run directory of its own, asks it, and ends it.
 pub(super) fn look(environment: &Environment) -> Finding {
-    let running = Endpoint::open(&environment.run, environment.gpu_mask.as_deref())
+    let running = Endpoint::open(&environment.run, environment.gpus.spelled().as_deref())
         .map(|endpoint| endpoint.engine_process());
     let running = match running {
         Ok(process) => process,
@@ -61,7 +61,7 @@ fn try_one(environment: &Environment) -> Result<(String, Duration)> {
         command.spawn().with_context(|| format!("{} cannot be started", program.display()))?;
     let mut engine = Ended(child);
     let begun = Instant::now();
-    let endpoint = Endpoint::open(&run, environment.gpu_mask.as_deref())?;
+    let endpoint = Endpoint::open(&run, environment.gpus.spelled().as_deref())?;
     while endpoint.engine_process().is_none() {
         if let Some(status) = engine.0.try_wait().context("the engine cannot be waited for")? {
             bail!("{} ended with {status} while it was starting", program.display());
@@ -74,7 +74,7 @@ fn try_one(environment: &Environment) -> Result<(String, Duration)> {
     let client = EngineClient::new(ClientSetup {
         identity: identity(),
         run,
-        mask: environment.gpu_mask.clone(),
+        gpus: environment.gpus.clone(),
         engine: EngineCommand {
             program,
             arguments: Vec::new(),

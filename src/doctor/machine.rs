@@ -1,10 +1,8 @@
 //! Devices and memory.
 
-use std::path::Path;
-
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
-use wan_alpha_core::device::DeviceChoice;
-use wan_alpha_core::tch::{self, Cuda};
+use wan_alpha_core::device::{Card, survey, usable_cards};
+use wan_alpha_core::tch;
 use wan_alpha_take::Precision;
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::models::{AUTO, Manifest};
@@ -20,19 +18,31 @@ pub(super) fn look(environment: &Environment) -> Vec<Finding> {
 
 fn device(environment: &Environment) -> Finding {
     const ABOUT: &str = "device";
-    let has_driver =
-        ["/proc/driver/nvidia/version", "/dev/nvidiactl"].iter().any(|p| Path::new(p).exists());
-    match DeviceChoice::Cuda(0).open(&environment.libraries) {
-        Ok(_) => Finding::ok(ABOUT, format!("{} CUDA devices", Cuda::device_count())),
-        Err(error) if has_driver => Finding::attention(
+    let libraries = crate::device::libraries(environment);
+    let survey = survey(libraries.visible.as_deref());
+    let spoken = match (survey.driver, survey.runtime) {
+        (Some(driver), Some(runtime)) => {
+            format!("; the driver speaks CUDA {driver}, libtorch {runtime}")
+        }
+        _ => String::new(),
+    };
+    match usable_cards(&libraries) {
+        Ok(cards) => {
+            let cards: Vec<_> = cards.iter().map(Card::to_string).collect();
+            Finding::ok(ABOUT, format!("{}{spoken}", cards.join(", ")))
+        }
+        Err(reason) if reason.is_plain_cpu_machine() => Finding::attention(
             ABOUT,
-            format!("there is an NVIDIA driver, and CUDA is not used: {error}"),
-            "cargo xtask setup --cuda, or a bundle made with --cuda",
-        ),
-        Err(_) => Finding::attention(
-            ABOUT,
-            format!("the CPU, {} threads: fine for small models only", tch::get_num_threads()),
+            format!(
+                "the CPU, {} threads: fine for small models only ({reason})",
+                tch::get_num_threads()
+            ),
             "use a machine with an NVIDIA GPU for models of more than 2 billion parameters",
+        ),
+        Err(reason) => Finding::attention(
+            ABOUT,
+            format!("the CPU, though there is an NVIDIA driver: {reason}{spoken}"),
+            reason.remedy(&libraries.installation),
         ),
     }
 }

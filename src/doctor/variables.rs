@@ -2,12 +2,14 @@
 
 use std::ffi::OsString;
 
+use wan_alpha_core::device::DeviceChoice;
+
 use super::Finding;
 
 const ABOUT: &str = "environment";
 
 /// Every variable that means something, and what its value has to be.
-const KNOWN: [(&str, Value); 11] = [
+const KNOWN: [(&str, Value); 12] = [
     ("WAN_ALPHA_STORE", Value::Anything),
     ("WAN_ALPHA_STORE_LIMIT", Value::Number),
     ("WAN_ALPHA_MODELS", Value::Anything),
@@ -19,6 +21,7 @@ const KNOWN: [(&str, Value); 11] = [
     ("WAN_ALPHA_MISSING", Value::Missing),
     ("WAN_ALPHA_ALLOW_CPU", Value::Flag),
     ("WAN_ALPHA_LOG", Value::Level),
+    ("WAN_ALPHA_DEVICE", Value::Device),
 ];
 
 #[derive(Clone, Copy)]
@@ -32,6 +35,8 @@ enum Value {
     Missing,
     /// How much is logged.
     Level,
+    /// What computes.
+    Device,
 }
 
 impl Value {
@@ -52,6 +57,9 @@ impl Value {
             Self::Level => {
                 let levels = "off, error, warn, info, debug or trace";
                 (text.parse::<log::LevelFilter>().is_ok(), levels)
+            }
+            Self::Device => {
+                (text.parse::<DeviceChoice>().is_ok(), "auto, cpu, cuda:N or a card's UUID")
             }
         };
         if good { Ok(()) } else { Err(expected) }

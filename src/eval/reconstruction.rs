@@ -6,10 +6,11 @@ use std::path::Path;
 use anyhow::{Result, anyhow, ensure};
 use serde_json::{Map, json};
 use wan_alpha_core::Watch;
+use wan_alpha_core::device::Device;
 use wan_alpha_core::encode::{Clip as _, ClipShape, Options, encode};
 use wan_alpha_core::generate::{self, Sink, SinkError};
 use wan_alpha_core::metrics::Lpips;
-use wan_alpha_core::tch::{Device, Kind};
+use wan_alpha_core::tch::Kind;
 use wan_alpha_core::vae::Corner;
 use wan_alpha_core::weights::{Decoders, EncoderFiles};
 use wan_alpha_take::Precision;
@@ -21,6 +22,7 @@ use super::table::{Best, Cell, Column, Row, Table};
 use super::thumb::{Strip, Thumb, is_shown};
 use crate::args::EvalReconstruction;
 use crate::console::Console;
+use crate::device;
 use crate::exit::{Exit, OrExit};
 use crate::model::{Chosen, explain};
 use crate::progress::Progress;
@@ -33,7 +35,7 @@ pub(super) fn run(
     progress: &Progress,
     console: &Console<'_>,
 ) -> Result<()> {
-    let device = args.device.open(&environment.libraries).map_err(explain)?;
+    let device = device::open(args.device.as_ref(), environment, console)?.device;
     let lpips = match &args.lpips[..] {
         [trunk, heads] => Some(Lpips::open(trunk, heads, device).map_err(explain)?),
         _ => None,

@@ -10,6 +10,8 @@ use wan_alpha_take::environment::Environment;
 use super::clip::Frame;
 use super::table::{Best, Cell, Column};
 use crate::args::Judges as Args;
+use crate::console::Console;
+use crate::device;
 use crate::model::explain;
 
 /// Frames that a network looks at together.
@@ -40,9 +42,13 @@ pub(super) struct Judges {
 
 impl Judges {
     /// Those that were given.
-    pub(super) fn open(args: &Args, environment: &Environment) -> Result<Option<Self>> {
+    pub(super) fn open(
+        args: &Args,
+        environment: &Environment,
+        console: &Console<'_>,
+    ) -> Result<Option<Self>> {
         let Some(folder) = &args.clip else { return Ok(None) };
-        let device = args.device.open(&environment.libraries).map_err(explain)?;
+        let device = device::open(args.device.as_ref(), environment, console)?.device;
         let clip = Clip::open(folder, device).map_err(explain)?;
         let aesthetic = args.aesthetic.as_deref();
         let aesthetic = aesthetic.map(|path| Aesthetic::open(path, clip.width(), device));

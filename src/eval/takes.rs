@@ -34,7 +34,7 @@ pub(super) fn run(
     console: &Console<'_>,
 ) -> Result<()> {
     let asked = args.asked.as_deref().map(Asked::read).transpose()?;
-    let judges = Judges::open(&args.judges, environment)?;
+    let judges = Judges::open(&args.judges, environment, console)?;
     let clips = gather(args, asked.as_deref(), environment, console)?;
     let many = clips.len();
     let (mut rows, mut judged) = (Vec::new(), Vec::new());

@@ -7,7 +7,8 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Map, Value, json};
 use tempfile::NamedTempFile;
-use wan_alpha_core::tch::{Device, Kind, Tensor};
+use wan_alpha_core::device::Device;
+use wan_alpha_core::tch::{Kind, Tensor};
 use wan_alpha_core::weights::{MERGED, ModelFiles, Strengths, Weights};
 use wan_alpha_core::{Stage, Watch};
 use wan_alpha_take::{Fingerprint, Precision};
@@ -56,7 +57,7 @@ fn write(
     out.write_all(&(header.len() as u64).to_le_bytes())?;
     out.write_all(&header)?;
 
-    let weights = Weights::new(files.dit.clone(), files.adapters.clone(), kind, Device::Cpu);
+    let weights = Weights::new(files.dit.clone(), files.adapters.clone(), kind, Device::cpu());
     for (done, name) in names.iter().enumerate() {
         if !watch.go_on() {
             return Err(anyhow!("cancelled while merging")).or_exit(Exit::Cancelled);

@@ -189,7 +189,7 @@ impl Encoding {
         placement: Placement,
     ) -> wan_alpha_core::Result<Tensor> {
         let size = [clip.frames, clip.height, clip.width, 4].map(|side| side as i64);
-        let rgba = Tensor::f_from_slice(&clip.rgba)?.f_view(size)?;
+        let rgba = placement.device.tensor(&clip.rgba)?.f_view(size)?;
         match self {
             Self::Rgba(encoder) => {
                 let mut film = RgbaFilm::default();
@@ -199,12 +199,14 @@ impl Encoding {
                 let rgba = rgba.f_mul_scalar(2.0)?.f_sub_scalar(1.0)?;
                 let (colour, alpha) = (rgba.f_narrow(-1, 0, 3)?, rgba.f_narrow(-1, 3, 1)?);
                 let seen = soft_render(&colour, &alpha, background)?.f_unsqueeze(0)?;
-                let seen = seen.f_to_device(placement.device)?.f_to_kind(placement.kind)?;
+                let seen = seen.f_to_device(placement.device.tch())?.f_to_kind(placement.kind)?;
                 let cache = &mut FeatureCache::default();
                 let z = encoder.forward(&seen.f_contiguous()?, cache, &Unwatched)?;
                 let z = z.f_to_kind(Kind::Float)?;
-                let row =
-                    |values: &[f32]| Tensor::f_from_slice(values)?.f_to_device(placement.device);
+                let device = placement.device;
+                let row = |values: &[f32]| -> wan_alpha_core::Result<Tensor> {
+                    Ok(device.tensor(values)?.f_to_device(device.tch())?)
+                };
                 let z = z.f_sub(&row(&LATENT_MEAN)?)?.f_div(&row(&LATENT_STD)?)?;
                 Ok(z.f_squeeze_dim(0)?.f_permute([3, 0, 1, 2])?.f_contiguous()?)
             }

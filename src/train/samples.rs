@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use wan_alpha_core::Watch;
+use wan_alpha_core::device::Device;
 use wan_alpha_core::sampler::Sampler;
-use wan_alpha_core::tch::{Device, Tensor};
+use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::train::{
     BaseVae, Draws, LatentBatch, RgbaClips, RgbaVae, Texts, Transformer, raise_mean,
 };
@@ -141,7 +142,7 @@ impl<F: Feed<Batch = LatentBatch>> Extras<Transformer> for Takes<'_, F> {
             let mut takes = Vec::new();
             for index in 0..count {
                 let size = [1, LATENT_CHANNELS, shape[2], shape[3], shape[4]];
-                let noise = draws.normal(&format!("sample {index}"), &size)?;
+                let noise = draws.normal(device, &format!("sample {index}"), &size)?;
                 let noise = match &batch.masks {
                     Some(masks) => {
                         raise_mean(&noise, &masks.f_narrow(0, index, 1)?, self.about.mu)?
@@ -151,7 +152,7 @@ impl<F: Feed<Batch = LatentBatch>> Extras<Transformer> for Takes<'_, F> {
                 let rope = dit.rope([size[2], size[3], size[4]])?;
                 let mut prompt = dit.prompt(&contexts[index as usize])?;
                 let mut sampler = Sampler::new(Solver::UniPc, STEPS, SHIFT);
-                let mut x = noise.f_to_device(device)?;
+                let mut x = noise.f_to_device(device.tch())?;
                 while let Some(timestep) = sampler.timestep() {
                     let velocity = dit.forward(&x, &[timestep], &mut prompt, &rope, watch)?;
                     x = sampler.step(&x, &velocity)?;

@@ -106,7 +106,7 @@ impl Studio {
         Client(EngineClient::new(ClientSetup {
             identity: Identity::new(env!("CARGO_PKG_VERSION"), self.request.numerics),
             run: self.run(),
-            mask: None,
+            gpus: VisibleGpus::default(),
             engine: EngineCommand {
                 program: self.program.clone(),
                 arguments: arguments.into(),

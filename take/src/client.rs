@@ -28,6 +28,7 @@ pub use self::error::EngineError;
 pub use self::snapshot::{EngineState, JobState, Snapshot};
 use crate::key::TakeKey;
 use crate::message::{Holder, Identity, Problem, Submit};
+use crate::visible_gpus::VisibleGpus;
 use crate::wire::Bell;
 
 /// How the engine is started.
@@ -80,8 +81,8 @@ pub struct ClientSetup {
     pub identity: Identity,
     /// The run directory: [`choose_run_directory`](crate::endpoint::choose_run_directory).
     pub run: PathBuf,
-    /// Which GPUs are seen: the value of `CUDA_VISIBLE_DEVICES`.
-    pub mask: Option<String>,
+    /// Which graphics cards the engine sees.
+    pub gpus: VisibleGpus,
     /// How the engine is started.
     pub engine: EngineCommand,
     /// How long what may take.

@@ -38,7 +38,8 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// The place of the engine that sees the GPUs of `mask`, the value of `CUDA_VISIBLE_DEVICES`.
+    /// The place of the engine that sees the graphics cards `mask`, as
+    /// [`VisibleGpus::spelled`](crate::visible_gpus::VisibleGpus::spelled) spells them.
     /// Creates the run directory if it is absent.
     ///
     /// # Errors

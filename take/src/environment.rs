@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::endpoint::choose_run_directory;
 use crate::models::ModelRoots;
+use crate::visible_gpus::VisibleGpus;
 
 /// A process as it finds itself.
 #[derive(Clone, Debug, Default)]
@@ -56,8 +57,11 @@ pub struct Environment {
     pub allow_cpu: bool,
     /// `WAN_ALPHA_LOG`: how much is logged, from `off` to `trace`.
     pub log: Option<log::LevelFilter>,
-    /// `CUDA_VISIBLE_DEVICES`.
-    pub gpu_mask: Option<String>,
+    /// `CUDA_VISIBLE_DEVICES`, `CUDA_DEVICE_ORDER` and `WAN_ALPHA_DEVICE`: which graphics cards are
+    /// seen, and what computes where no `--device` says it.
+    pub gpus: VisibleGpus,
+    /// Whether the program lies in a bundle that hosts load.
+    pub in_bundle: bool,
     /// The machine's name.
     pub host: String,
     /// CUDA's half of libtorch may lie in any of these.
@@ -76,6 +80,10 @@ impl Environment {
             found.map(|(_, value)| value.as_os_str()).filter(|value| !value.is_empty())
         };
         let text = |name: &str| set(name).map(|value| value.to_string_lossy().trim().to_owned());
+        let lossy = |name: &str| {
+            let found = variables.iter().find(|(variable, _)| variable == name);
+            found.map(|(_, value)| value.to_string_lossy().into_owned())
+        };
         let number = |name: &str| text(name).and_then(|text| text.parse::<f64>().ok());
         let flag = |name: &str| text(name).is_some_and(|text| text != "0");
         let list = |name: &str, own: &str| match set(name) {
@@ -108,7 +116,13 @@ impl Environment {
             missing: text("WAN_ALPHA_MISSING"),
             allow_cpu: flag("WAN_ALPHA_ALLOW_CPU"),
             log: text("WAN_ALPHA_LOG").and_then(|level| level.parse().ok()),
-            gpu_mask: set("CUDA_VISIBLE_DEVICES").map(|mask| mask.to_string_lossy().into_owned()),
+            gpus: VisibleGpus {
+                // Set and empty means that no card is seen.
+                mask: lossy("CUDA_VISIBLE_DEVICES"),
+                order: text("CUDA_DEVICE_ORDER"),
+                device: text("WAN_ALPHA_DEVICE"),
+            },
+            in_bundle: around.iter().any(|folder| is_bundle(folder)),
             host,
             libraries: library_folders(&around),
             for_engine: for_engine(&variables),
@@ -174,6 +188,10 @@ fn draft_folders(around: &[PathBuf]) -> Vec<PathBuf> {
     bundled.chain(beside).chain(checkout).filter(|folder| folder.is_dir()).collect()
 }
 
+fn is_bundle(folder: &Path) -> bool {
+    folder.to_string_lossy().ends_with(".ofx.bundle")
+}
+
 /// Beside the program, in a bundle's `lib` there, in a `lib` beside the program's folder, and where
 /// set-up puts it in a checkout.
 fn library_folders(around: &[PathBuf]) -> Vec<PathBuf> {
@@ -237,6 +255,6 @@ mod tests {
         let found = environment(&host);
         let names: Vec<_> = found.for_engine.iter().filter_map(|(name, _)| name.to_str()).collect();
         assert_eq!(names, ["HOME", "WAN_ALPHA_STORE", "CUDA_VISIBLE_DEVICES", "OMP_WAIT_POLICY"]);
-        assert_eq!(found.gpu_mask.as_deref(), Some("1"));
+        assert_eq!(found.gpus.mask.as_deref(), Some("1"));
     }
 }

@@ -54,6 +54,7 @@ pub mod rounding;
 pub mod service;
 pub mod store;
 pub mod track;
+pub mod visible_gpus;
 mod wire;
 
 /// Which pixels our code makes. Raised whenever a change of it changes them: a take made by other

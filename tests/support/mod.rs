@@ -4,7 +4,8 @@
 //! [`render`] calls the built command in a room of its own; [`reference`] has the authors' numbers;
 //! [`model`] takes a reference model apart so that a test can spell it otherwise ([`rewrite`]) or
 //! damage it; [`random`] makes larger models; [`archive`] makes `torch.save` files; [`running`]
-//! looks at the command while it works; [`room`] is a folder to call any of its verbs in; [`studio`]
+//! looks at the command while it works; [`room`] is a folder to call any of its verbs in; [`stand_in`]
+//! plays CUDA; [`studio`]
 //! has named models, a store and an engine.
 
 // Every test file uses its own part of this.
@@ -20,4 +21,5 @@ pub(crate) mod render;
 pub(crate) mod rewrite;
 pub(crate) mod room;
 pub(crate) mod running;
+pub(crate) mod stand_in;
 pub(crate) mod studio;

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use wan_alpha_take::NUMERICS;
 use wan_alpha_take::client::{ClientSetup, Deadlines, EngineClient, EngineCommand};
 use wan_alpha_take::message::Identity;
+use wan_alpha_take::visible_gpus::VisibleGpus;
 
 pub(crate) struct Studio {
     room: TempDir,
@@ -67,7 +68,7 @@ impl Studio {
         EngineClient::new(ClientSetup {
             identity: Identity::new(env!("CARGO_PKG_VERSION"), NUMERICS),
             run: self.path(run),
-            mask: None,
+            gpus: VisibleGpus::default(),
             engine: EngineCommand {
                 program: env!("CARGO_BIN_EXE_wan-alpha").into(),
                 arguments: ["engine", "run"].map(OsString::from).into(),

@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
+use wan_alpha_core::Unwatched;
+use wan_alpha_core::device::{Device, LIBTORCH_BUILD};
 use wan_alpha_core::dit::{Dit, DitConfig};
 use wan_alpha_core::vae::{Decoder, FeatureCache};
 use wan_alpha_core::weights::{Network, TensorSet, Weights};
-use wan_alpha_core::{Unwatched, device::LIBTORCH_BUILD};
 
 type Error = Box<dyn std::error::Error>;
 
@@ -92,7 +93,7 @@ fn transformer(frames: i64, keep_keys: bool) -> Result<Case, Error> {
     let model = RandomModel::transformer(&Sizes { dim: 1536, ffn: 8960, text, layers: 4 });
     let (weights, parameters) = model.weights(Network::Dit)?;
     let config = DitConfig::infer(&weights, None)?;
-    let weights = Weights::new(weights, vec![], Kind::Float, Device::Cpu);
+    let weights = Weights::new(weights, vec![], Kind::Float, Device::cpu());
     let dit = Dit::load(&weights, config, &Unwatched)?;
     let latent = random(&[1, 16, frames, 60, 104], 1.0);
     let rope = dit.rope([frames, 60, 104])?;
@@ -139,7 +140,7 @@ fn decoder() -> Result<Case, Error> {
     model.layer("decoder.head.2", &[3, 96, 3, 3, 3]);
 
     let (weights, parameters) = model.weights(Network::Vae)?;
-    let weights = Weights::new(weights, vec![], Kind::Float, Device::Cpu);
+    let weights = Weights::new(weights, vec![], Kind::Float, Device::cpu());
     let decoder = Decoder::load(&weights, &Unwatched)?;
     let latent = random(&[1, 2, 30, 52, 16], 1.0);
     let run = move || {
@@ -221,5 +222,5 @@ impl RandomModel {
 }
 
 fn random(shape: &[i64], scale: f64) -> Tensor {
-    Tensor::randn(shape, (Kind::Float, Device::Cpu)) * scale
+    Tensor::randn(shape, (Kind::Float, tch::Device::Cpu)) * scale
 }

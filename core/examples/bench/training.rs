@@ -2,6 +2,7 @@
 
 use tch::Tensor;
 use wan_alpha_core::Unwatched;
+use wan_alpha_core::device::Device;
 use wan_alpha_core::dit::DitConfig;
 use wan_alpha_core::train::{
     Beside, DORA_TARGETS, Draws, LatentBatch, Optimiser, OptimiserSettings, Origin, Placement,
@@ -24,7 +25,7 @@ pub(super) fn transformer() -> Result<Case, Error> {
         ..TransformerSettings::default()
     };
     let origin = Origin::Files(set);
-    let task = Transformer::new(&origin, config, None, settings, 7, Placement::CPU)?;
+    let task = Transformer::new(&origin, config, None, settings, 7, Placement::cpu())?;
     let batch = LatentBatch {
         latents: random(&[1, 16, 5, 32, 32], 1.0),
         masks: Some(random(&[1, 5, 32, 32], 1.0).sigmoid()),
@@ -36,14 +37,14 @@ pub(super) fn transformer() -> Result<Case, Error> {
 
 /// Dim 32, LoRA 32, clips of 64×64×5, batch 4; no perceptual loss, no transformer beside.
 pub(super) fn autoencoder() -> Result<Case, Error> {
-    let tensors = init::vae(&VaeConfig { dim: 32 }, 7)?;
+    let tensors = init::vae(Device::cpu(), &VaeConfig { dim: 32 }, 7)?;
     let mut model = RandomModel::default();
     for name in tensors.names() {
         model.tensors.push((name.to_owned(), tensors.get(name)?));
     }
     let (set, _) = model.weights(Network::Vae)?;
     let settings = RgbaVaeSettings { rank: 32, ..RgbaVaeSettings::default() };
-    let task = RgbaVae::new(&set, settings, Beside::default(), 7, Placement::CPU)?;
+    let task = RgbaVae::new(&set, settings, Beside::default(), 7, Placement::cpu())?;
     let clip = |channels| random(&[4, 5, 64, 64, channels], 1.0).clamp(-1.0, 1.0);
     let batch = RgbaClips { colour: clip(3), alpha: clip(1) };
     steps(task, batch, vec![4, 3, 5, 64, 64])

@@ -1,10 +1,11 @@
 //! One transformer block: self-attention, cross-attention to the text, feed-forward.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use super::config::DitConfig;
 use super::rope::Rope;
 use crate::Result;
+use crate::device::Device;
 use crate::linear::Linear;
 use crate::weights::{Weights, wide};
 
@@ -130,10 +131,7 @@ impl Block {
 /// processor a part stays in cache and in memory that the allocator keeps, where the whole is
 /// mapped and zeroed anew for every block; a GPU wants parts large enough to fill it.
 fn ffn_tokens(device: Device, width: i64) -> i64 {
-    match device {
-        Device::Cpu => (CPU_HIDDEN / width).max(1),
-        _ => GPU_TOKENS,
-    }
+    if device.is_cuda() { GPU_TOKENS } else { (CPU_HIDDEN / width).max(1) }
 }
 
 /// y·(1 + scale) + shift

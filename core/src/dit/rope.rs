@@ -4,9 +4,10 @@
 //! and width, c/3 each rounded down, and the first the remaining ones encode time. Angles are
 //! computed in float64.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::Result;
+use crate::device::Device;
 use crate::weights::wide;
 
 const THETA: f64 = 10_000.0;
@@ -49,7 +50,7 @@ impl Rope {
         let angles = Tensor::f_from_slice(&angles)?.f_view([-1, 1, pairs])?;
         let cosine = angles.f_cos()?.f_to_kind(kind)?;
         let sine = angles.f_sin()?.f_to_kind(kind)?;
-        Ok(Self(Tensor::f_complex(&cosine, &sine)?.f_to_device(device)?))
+        Ok(Self(Tensor::f_complex(&cosine, &sine)?.f_to_device(device.tch())?))
     }
 
     /// Rotates `x`: `[b, tokens, heads, d]`, in at least float32, back in its own kind.
@@ -71,7 +72,7 @@ mod tests {
     #[test]
     fn pairs_are_split_over_time_height_and_width() {
         // Head 128: 22 + 21 + 21 pairs. Token (1, 2, 3) of a grid (2, 3, 4).
-        let rope = Rope::new([2, 3, 4], 128, Kind::Float, Device::Cpu).unwrap();
+        let rope = Rope::new([2, 3, 4], 128, Kind::Float, Device::cpu()).unwrap();
         let token = rope.0.get((3 + 2) * 4 + 3).view_as_real();
         let angle = |pair: i64| {
             let pair = token.get(0).get(pair);
@@ -90,7 +91,7 @@ mod tests {
 
     #[test]
     fn rotates_adjacent_channels() {
-        let rope = Rope::new([2, 1, 1], 6, Kind::Float, Device::Cpu).unwrap();
+        let rope = Rope::new([2, 1, 1], 6, Kind::Float, Device::cpu()).unwrap();
         let x =
             Tensor::from_slice(&[1f32, 0., 0., 1., 0., 0.]).repeat([1, 2, 1, 1]).view([1, 2, 1, 6]);
         let y = rope.apply(&x).unwrap();

@@ -29,7 +29,7 @@ pub(super) fn sample(
     let rope = dit.rope([size[1], size[2], size[3]])?;
     let mut prompt = dit.prompt(&contexts.prompt)?;
     let mut negative = contexts.negative.as_ref().map(|context| dit.prompt(context)).transpose()?;
-    let mut x = noise.f_unsqueeze(0)?.f_to_device(dit.device())?;
+    let mut x = noise.f_unsqueeze(0)?.f_to_device(dit.device().tch())?;
     watch.progress(Stage::Sample, 0, steps);
     let mut step = 0;
     while let Some(timestep) = sampler.timestep() {

@@ -12,8 +12,9 @@ mod vision;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
+use crate::device::Device;
 use crate::weights::{Network, TensorSet, Weights};
 use crate::{Error, Result};
 use config::ClipConfig;
@@ -88,7 +89,7 @@ impl Clip {
         if height < 1 || width < 1 {
             return Err(Error::Input(format!("CLIP cannot see {width} × {height} pixels")));
         }
-        let pictures = pictures.f_to_device(self.device)?.f_to_kind(Kind::Float)?;
+        let pictures = pictures.f_to_device(self.device.tch())?.f_to_kind(Kind::Float)?;
         unit(&self.vision.forward(&pictures)?)
     }
 
@@ -134,5 +135,5 @@ pub fn cosines(pictures: &Tensor, text: &TextFeatures) -> Result<Vec<f64>> {
 }
 
 pub(super) fn numbers(x: &Tensor) -> Result<Vec<f64>> {
-    Ok(Vec::<f64>::try_from(x.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?)?)
+    Ok(Vec::<f64>::try_from(x.f_to_device(tch::Device::Cpu)?.f_to_kind(Kind::Double)?)?)
 }

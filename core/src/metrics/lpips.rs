@@ -6,8 +6,9 @@
 
 use std::path::Path;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
+use crate::device::Device;
 use crate::weights::TensorFile;
 use crate::{Error, Result};
 
@@ -137,7 +138,7 @@ impl Lpips {
             }
         };
         let deliver = |tensor: Tensor| -> Result<Tensor> {
-            Ok(tensor.f_to_device(device)?.f_to_kind(Kind::Float)?)
+            Ok(tensor.f_to_device(device.tch())?.f_to_kind(Kind::Float)?)
         };
         let mut layers = Vec::new();
         let (mut width, mut heads_read) = (3, 0);
@@ -208,9 +209,9 @@ impl Lpips {
         }
         let count = found.size()[0];
         let both = Tensor::f_cat(&[found, expected], 0)?;
-        let both = both.f_to_device(self.device)?.f_to_kind(Kind::Float)?;
+        let both = both.f_to_device(self.device.tch())?.f_to_kind(Kind::Float)?;
         let mut x = both.f_sub(&self.shift)?.f_div(&self.scale)?;
-        let mut distance = Tensor::f_zeros([count], (Kind::Float, self.device))?;
+        let mut distance = Tensor::f_zeros([count], (Kind::Float, self.device.tch()))?;
         for Layer { plan, weight, bias, head } in &self.layers {
             if plan.pooled_before {
                 let side = [self.trunk.pool(); 2];
@@ -228,7 +229,7 @@ impl Lpips {
                 distance = distance.f_add(&here)?;
             }
         }
-        let distance = distance.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?;
+        let distance = distance.f_to_device(tch::Device::Cpu)?.f_to_kind(Kind::Double)?;
         Ok(Vec::<f64>::try_from(distance)?)
     }
 }

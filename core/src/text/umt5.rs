@@ -4,8 +4,9 @@
 //! Layers are read, used and dropped one by one: a take encodes its prompts once, and the
 //! encoder of the released model is 11 GB.
 
-use tch::{Device, Tensor};
+use tch::Tensor;
 
+use crate::device::Device;
 use crate::watch::check;
 use crate::weights::{Weights, wide};
 use crate::{Error, Result, Stage, Watch};
@@ -193,7 +194,7 @@ fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
 /// The rows take part in attention (there is no key mask), so they are part of the model.
 pub(crate) fn pad(context: &Tensor, length: i64, device: Device) -> Result<Tensor> {
     let missing = length - context.size()[0];
-    Ok(context.f_to_device(device)?.f_constant_pad_nd([0, 0, 0, missing.max(0)])?)
+    Ok(context.f_to_device(device.tch())?.f_constant_pad_nd([0, 0, 0, missing.max(0)])?)
 }
 
 #[cfg(test)]

@@ -69,7 +69,9 @@ impl BaseVae {
         let (kind, device) = (placement.wide(), placement.device);
         let mut set = match origin {
             Origin::Files(set) => MemorySet::read_all(set, kind, device)?,
-            Origin::Nothing { config, seed } => init::vae(config, *seed)?.to(kind, device)?,
+            Origin::Nothing { config, seed } => {
+                init::vae(device, config, *seed)?.to(kind, device)?
+            }
         };
         let mut parameters = Parameters::default();
         task::train(&mut set, "vae.", |_| true, &mut parameters)?;

@@ -3,8 +3,9 @@
 
 #![forbid(unsafe_code)]
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
+use crate::device::Device;
 use crate::vae::Corner;
 use crate::{Result, noise};
 
@@ -53,21 +54,27 @@ impl Draws {
         Corner::all().nth(index as usize).unwrap_or(Corner::WHITE)
     }
 
-    /// Standard normal numbers: float32, drawn on the CPU.
+    /// Standard normal numbers: float32, drawn on the CPU whatever device is open.
     ///
     /// # Errors
     /// Memory runs out.
-    pub fn normal(&self, purpose: &str, shape: &[i64]) -> Result<Tensor> {
-        self.with(purpose, || Ok(Tensor::f_randn(shape, (Kind::Float, Device::Cpu))?))
+    pub fn normal(&self, _opened: Device, purpose: &str, shape: &[i64]) -> Result<Tensor> {
+        self.with(purpose, || Ok(Tensor::f_randn(shape, (Kind::Float, tch::Device::Cpu))?))
     }
 
-    /// Numbers from −`bound` to `bound`, each as likely: float32, drawn on the CPU.
+    /// Numbers from −`bound` to `bound`, each as likely: float32, drawn on the CPU whatever device is open.
     ///
     /// # Errors
     /// Memory runs out.
-    pub fn uniform(&self, purpose: &str, shape: &[i64], bound: f64) -> Result<Tensor> {
+    pub fn uniform(
+        &self,
+        _opened: Device,
+        purpose: &str,
+        shape: &[i64],
+        bound: f64,
+    ) -> Result<Tensor> {
         self.with(purpose, || {
-            let unit = Tensor::f_rand(shape, (Kind::Float, Device::Cpu))?;
+            let unit = Tensor::f_rand(shape, (Kind::Float, tch::Device::Cpu))?;
             Ok(unit.f_mul_scalar(2.0 * bound)?.f_sub_scalar(bound)?)
         })
     }
@@ -85,7 +92,8 @@ mod tests {
     #[test]
     fn a_draw_depends_on_run_step_part_and_purpose_and_on_nothing_else() {
         let base = Draws::new(1, 2);
-        let draw = |draws: Draws, purpose: &str| draws.normal(purpose, &[100]).unwrap();
+        let draw =
+            |draws: Draws, purpose: &str| draws.normal(Device::cpu(), purpose, &[100]).unwrap();
         let first = draw(base, "noise");
         let _ = draw(base, "other");
         assert_eq!(draw(base, "noise"), first);
@@ -103,7 +111,7 @@ mod tests {
         }
         assert!(counts.iter().all(|count| (400..600).contains(count)), "{counts:?}");
         assert_eq!(Draws::new(7, 0).index("colour", 0), 0);
-        let numbers = Draws::new(7, 0).uniform("weight", &[10_000], 0.5).unwrap();
+        let numbers = Draws::new(7, 0).uniform(Device::cpu(), "weight", &[10_000], 0.5).unwrap();
         let (low, high) = (numbers.min().double_value(&[]), numbers.max().double_value(&[]));
         assert!((-0.5..-0.49).contains(&low) && (0.49..=0.5).contains(&high), "{low} {high}");
     }

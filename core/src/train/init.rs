@@ -5,10 +5,11 @@
 
 #![forbid(unsafe_code)]
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use super::draws::Draws;
 use crate::Result;
+use crate::device::Device;
 use crate::dit::DitConfig;
 use crate::vae::LATENT_CHANNELS;
 use crate::weights::MemorySet;
@@ -56,6 +57,7 @@ enum Start {
 
 /// Draws a network's tensors.
 struct Builder {
+    opened: Device,
     draws: Draws,
     /// Before every name, in draws only: networks of equal names differ.
     network: &'static str,
@@ -63,16 +65,19 @@ struct Builder {
 }
 
 impl Builder {
-    fn new(network: &'static str, seed: u64) -> Self {
-        Self { draws: Draws::new(seed, 0), network, set: MemorySet::default() }
+    fn new(opened: Device, network: &'static str, seed: u64) -> Self {
+        Self { opened, draws: Draws::new(seed, 0), network, set: MemorySet::default() }
     }
 
     fn put(&mut self, name: &str, shape: &[i64], start: Start) -> Result<()> {
         let tensor = match start {
-            Start::Constant(value) => Tensor::f_full(shape, value, (Kind::Float, Device::Cpu))?,
+            Start::Constant(value) => {
+                Tensor::f_full(shape, value, (Kind::Float, tch::Device::Cpu))?
+            }
             Start::Normal(std) => self.normal(name, shape)?.f_mul_scalar(std)?,
             Start::Uniform(bound) => {
-                self.draws.uniform(&format!("{}/{name}", self.network), shape, bound)?
+                let name = format!("{}/{name}", self.network);
+                self.draws.uniform(self.opened, &name, shape, bound)?
             }
         };
         self.set.insert(name, tensor);
@@ -80,7 +85,7 @@ impl Builder {
     }
 
     fn normal(&self, name: &str, shape: &[i64]) -> Result<Tensor> {
-        self.draws.normal(&format!("{}/{name}", self.network), shape)
+        self.draws.normal(self.opened, &format!("{}/{name}", self.network), shape)
     }
 
     /// A layer as PyTorch makes it: weight and bias uniform within 1/√(inputs of one output).
@@ -121,7 +126,7 @@ impl Builder {
         let shape = [output, input, 3, 1, 1];
         self.put(&format!("{name}.weight"), &shape, Start::Constant(0.0))?;
         let present = self.set.get(&format!("{name}.weight"))?.f_select(2, 2)?;
-        let same = Tensor::f_eye(input, (Kind::Float, Device::Cpu))?;
+        let same = Tensor::f_eye(input, (Kind::Float, tch::Device::Cpu))?;
         let same = same.f_repeat([output / input, 1])?.f_view([output, input, 1, 1])?;
         { present }.f_copy_(&same)?;
         self.put(&format!("{name}.bias"), &[output], Start::Constant(0.0))
@@ -163,9 +168,9 @@ fn inputs(shape: &[i64]) -> i64 {
 ///
 /// # Errors
 /// Memory runs out.
-pub fn dit(config: &DitConfig, seed: u64) -> Result<MemorySet> {
+pub fn dit(opened: Device, config: &DitConfig, seed: u64) -> Result<MemorySet> {
     let DitConfig { dim, ffn, freq_dim, text_dim, in_channels, out_channels, layers, .. } = *config;
-    let mut b = Builder::new("dit", seed);
+    let mut b = Builder::new(opened, "dit", seed);
     let patch = [dim, in_channels, 1, 2, 2];
     b.layer("patch_embedding", &patch)?;
     let bound = (6.0 / (dim + inputs(&patch)) as f64).sqrt();
@@ -201,11 +206,11 @@ pub fn dit(config: &DitConfig, seed: u64) -> Result<MemorySet> {
 ///
 /// # Errors
 /// Memory runs out.
-pub fn umt5(config: &Umt5Config, seed: u64) -> Result<MemorySet> {
+pub fn umt5(opened: Device, config: &Umt5Config, seed: u64) -> Result<MemorySet> {
     let Umt5Config { vocabulary, dim, attention, heads, ffn, layers } = *config;
     /// Buckets of relative distance.
     const BUCKETS: i64 = 32;
-    let mut b = Builder::new("umt5", seed);
+    let mut b = Builder::new(opened, "umt5", seed);
     let std = |n: i64| Start::Normal((n as f64).powf(-0.5));
     b.put("token_embedding.weight", &[vocabulary, dim], Start::Normal(1.0))?;
     for i in 0..layers {
@@ -230,10 +235,10 @@ pub fn umt5(config: &Umt5Config, seed: u64) -> Result<MemorySet> {
 ///
 /// # Errors
 /// Memory runs out.
-pub fn vae(config: &VaeConfig, seed: u64) -> Result<MemorySet> {
+pub fn vae(opened: Device, config: &VaeConfig, seed: u64) -> Result<MemorySet> {
     let z = LATENT_CHANNELS;
     let [first, .., last] = WIDTHS.map(|width| width * config.dim);
-    let mut b = Builder::new("vae", seed);
+    let mut b = Builder::new(opened, "vae", seed);
     b.convolution("encoder.conv1", &[first, 3, 3, 3, 3])?;
     let (mut index, mut channels) = (0, first);
     for (level, width) in WIDTHS.map(|width| width * config.dim).into_iter().enumerate() {
@@ -291,8 +296,8 @@ pub fn vae(config: &VaeConfig, seed: u64) -> Result<MemorySet> {
 ///
 /// # Errors
 /// Memory runs out.
-pub fn merge_block(width: i64, seed: u64) -> Result<MemorySet> {
-    let mut b = Builder::new("merge", seed);
+pub fn merge_block(opened: Device, width: i64, seed: u64) -> Result<MemorySet> {
+    let mut b = Builder::new(opened, "merge", seed);
     b.convolution("middle.block.conv1", &[width, 2 * width, 1, 1, 1])?;
     for index in 0..5 {
         let name = format!("middle.block.middle.{index}");

@@ -4,9 +4,10 @@
 
 use std::path::Path;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use super::losses::mean;
+use crate::device::Device;
 use crate::weights::TensorFile;
 use crate::{Error, Result};
 
@@ -44,7 +45,7 @@ impl Vgg {
                     found: found.map_or_else(|| "nothing".into(), |shape| format!("{shape:?}")),
                 });
             }
-            Ok(file.read(&name)?.f_to_kind(kind)?.f_to_device(device)?)
+            Ok(file.read(&name)?.f_to_kind(kind)?.f_to_device(device.tch())?)
         };
         let layer = |&(place, input, output, halved): &(usize, i64, i64, bool)| {
             let weight = read(format!("features.{place}.weight"), &[output, input, 3, 3])?;
@@ -92,10 +93,10 @@ mod tests {
     fn another_network_is_refused_by_file_and_tensor() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("vgg.safetensors");
-        let weight = Tensor::zeros([64, 3, 7, 7], (Kind::Float, Device::Cpu));
+        let weight = Tensor::zeros([64, 3, 7, 7], (Kind::Float, tch::Device::Cpu));
         let tensors = [("features.0.weight".to_owned(), weight)];
         write_safetensors(&path, &tensors, &Default::default()).unwrap();
-        let error = Vgg::open(&path, Kind::Float, Device::Cpu).unwrap_err().to_string();
+        let error = Vgg::open(&path, Kind::Float, Device::cpu()).unwrap_err().to_string();
         for words in ["vgg.safetensors", "features.0.weight", "[64, 3, 3, 3]", "[64, 3, 7, 7]"] {
             assert!(error.contains(words), "{error}");
         }

@@ -169,7 +169,7 @@ impl RgbaVae {
         let base = Arc::new(MemorySet::read_all(base, kind, device)?);
         let encoder = Encoder::load(&placement.weights(&base), &Unwatched)?;
         let mut parameters = Parameters::default();
-        let merge = init::merge_block(encoder.width(), seed)?;
+        let merge = init::merge_block(device, encoder.width(), seed)?;
         if settings.merge == MergeStart::Colour {
             pass_colour(&merge, &base)?;
         }
@@ -491,7 +491,8 @@ fn with_loras(
         let key = format!("{side}.{module}{inner}");
         let scale = 1.0 / rank as f64;
         let draws = Draws::new(seed, 0);
-        let adapter = NewAdapter { key: &key, rank, scale, magnitude: false, draws };
+        let opened = placement.device;
+        let adapter = NewAdapter { key: &key, rank, scale, magnitude: false, draws, opened };
         set.adapt(name, adapter.make(&base.get(name)?, placement.wide(), parameters)?);
     }
     Ok(set)

@@ -4,12 +4,13 @@
 
 use std::sync::Arc;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use super::draws::Draws;
 use super::export::Export;
 use super::losses::Losses;
 use super::parameters::Parameters;
+use crate::device::Device;
 use crate::linear::LowRank;
 use crate::weights::{MemorySet, TensorSet, Weights};
 use crate::{Result, Watch};
@@ -78,7 +79,9 @@ pub struct Placement {
 
 impl Placement {
     /// float32 on the CPU.
-    pub const CPU: Self = Self { kind: Kind::Float, device: Device::Cpu };
+    pub fn cpu() -> Self {
+        Self { kind: Kind::Float, device: Device::cpu() }
+    }
 
     pub(super) fn wide(self) -> Kind {
         crate::weights::wide(self.kind)
@@ -90,7 +93,7 @@ impl Placement {
 
     /// A tensor of a batch, as losses take it.
     pub(super) fn take(self, tensor: &Tensor) -> Result<Tensor> {
-        Ok(tensor.f_to_device(self.device)?.f_to_kind(self.wide())?)
+        Ok(tensor.f_to_device(self.device.tch())?.f_to_kind(self.wide())?)
     }
 
     /// What [`Placement::take`] gives, as networks take it.
@@ -105,7 +108,7 @@ impl Placement {
 
     /// A draw, which is made on the CPU.
     pub(super) fn normal(self, draws: &Draws, purpose: &str, shape: &[i64]) -> Result<Tensor> {
-        self.take(&draws.normal(purpose, shape)?)
+        self.take(&draws.normal(self.device, purpose, shape)?)
     }
 }
 
@@ -133,6 +136,7 @@ pub(super) struct NewAdapter<'a> {
     pub(super) scale: f64,
     pub(super) magnitude: bool,
     pub(super) draws: Draws,
+    pub(super) opened: Device,
 }
 
 impl NewAdapter<'_> {
@@ -150,7 +154,8 @@ impl NewAdapter<'_> {
         let mut up = vec![1; size.len()];
         (up[0], up[1]) = (size[0], self.rank);
         let name = |part: &str| format!("{}.{part}.default.weight", self.key);
-        let first = self.draws.uniform(&name("lora_A"), &down, (inputs as f64).powf(-0.5))?;
+        let first =
+            self.draws.uniform(self.opened, &name("lora_A"), &down, (inputs as f64).powf(-0.5))?;
         let first = first.f_to_device(base.device())?.f_to_kind(wide)?;
         let zeros = Tensor::f_zeros(&up[..], (wide, base.device()))?;
         let magnitude = if self.magnitude {

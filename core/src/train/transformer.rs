@@ -123,7 +123,7 @@ impl Transformer {
         let held = if settings.trained == Trained::Whole { placement.wide() } else { kind };
         let mut set = match origin {
             Origin::Files(set) => MemorySet::read_all(set, held, device)?,
-            Origin::Nothing { seed, .. } => init::dit(&config, *seed)?.to(held, device)?,
+            Origin::Nothing { seed, .. } => init::dit(device, &config, *seed)?.to(held, device)?,
         };
         let mut parameters = Parameters::default();
         match &settings.trained {
@@ -138,7 +138,7 @@ impl Transformer {
                 let mut set = match origin {
                     Origin::Files(set) => MemorySet::read_all(set, wide, device)?,
                     Origin::Nothing { config, seed } => {
-                        init::umt5(config, *seed)?.to(wide, device)?
+                        init::umt5(device, config, *seed)?.to(wide, device)?
                     }
                 };
                 task::train(&mut set, "text.", |_| true, &mut parameters)?;
@@ -312,7 +312,8 @@ fn adapt(
         let name = format!("{module}.weight");
         let key = format!("dit.{module}");
         let draws = Draws::new(seed, 0);
-        let adapter = NewAdapter { key: &key, rank, scale: 1.0, magnitude: true, draws };
+        let opened = placement.device;
+        let adapter = NewAdapter { key: &key, rank, scale: 1.0, magnitude: true, draws, opened };
         let adapter = adapter.make(&set.get(&name)?, placement.wide(), parameters)?;
         set.adapt(&name, adapter);
     }

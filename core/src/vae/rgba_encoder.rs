@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use super::cache::FeatureCache;
 use super::compose::{Corner, hard_render};
 use super::encoder::Encoder;
 use super::merge::MergeBlock;
 use super::{LATENT_MEAN, LATENT_STD};
+use crate::device::Device;
 use crate::weights::{EncoderFiles, Weights};
 use crate::{Result, Watch};
 
@@ -67,7 +68,7 @@ impl RgbaEncoder {
         film: &mut RgbaFilm,
         watch: &dyn Watch,
     ) -> Result<EncodedFrames> {
-        let rgba = rgba.f_to_device(self.device)?.f_mul_scalar(2.0)?.f_sub_scalar(1.0)?;
+        let rgba = rgba.f_to_device(self.device.tch())?.f_mul_scalar(2.0)?.f_sub_scalar(1.0)?;
         let alpha = rgba.f_narrow(-1, 3, 1)?;
         let colour = hard_render(&rgba.f_narrow(-1, 0, 3)?, &alpha, background)?;
         let alpha = alpha.f_expand_as(&colour)?;

@@ -10,9 +10,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use super::set::{SCALE, TensorSet};
+use crate::device::Device;
 use crate::linear::LowRank;
 use crate::{Error, Result};
 
@@ -81,7 +82,7 @@ impl MemorySet {
                     found: "NaN or infinity; the file is damaged, fetch it again".into(),
                 });
             }
-            memory.insert(name, tensor.f_to_device(device)?);
+            memory.insert(name, tensor.f_to_device(device.tch())?);
         }
         Ok(memory)
     }
@@ -103,7 +104,7 @@ impl MemorySet {
         let mut moved = Self::default();
         for name in self.names() {
             let kind = if is_wide(name) { super::wide(kind) } else { kind };
-            moved.insert(name, self.get(name)?.f_to_device(device)?.f_to_kind(kind)?);
+            moved.insert(name, self.get(name)?.f_to_device(device.tch())?.f_to_kind(kind)?);
         }
         Ok(moved)
     }

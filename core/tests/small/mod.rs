@@ -5,8 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 use wan_alpha_core::Unwatched;
+use wan_alpha_core::device::Device;
 use wan_alpha_core::dit::DitConfig;
 use wan_alpha_core::train::{
     BaseVae, BaseVaeSettings, Beside, DORA_TARGETS, Draws, Judge, LatentBatch, Losses, Optimiser,
@@ -15,7 +16,7 @@ use wan_alpha_core::train::{
 };
 use wan_alpha_core::weights::{MemorySet, ModelFiles, Network, Strengths, TensorSet};
 
-pub(crate) const FLOAT: (Kind, Device) = (Kind::Float, Device::Cpu);
+pub(crate) const FLOAT: (Kind, tch::Device) = (Kind::Float, tch::Device::Cpu);
 
 pub(crate) fn data(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/data").join(name)
@@ -43,7 +44,7 @@ pub(crate) fn small_text() -> Umt5Config {
 pub(crate) const VAE: Origin<VaeConfig> = Origin::Nothing { config: VaeConfig { dim: 4 }, seed: 1 };
 
 pub(crate) fn base_vae(settings: BaseVaeSettings) -> BaseVae {
-    BaseVae::new(&VAE, settings, None, Placement::CPU).unwrap()
+    BaseVae::new(&VAE, settings, None, Placement::cpu()).unwrap()
 }
 
 /// A bright ball moving over a dark ground, `[b, t, h, w, 3]`, with its alpha.
@@ -66,7 +67,9 @@ pub(crate) fn clips(count: i64, frames: i64, size: i64) -> RgbaClips {
 }
 
 pub(crate) fn latents(count: i64) -> LatentBatch {
-    let normal = |purpose: &str, shape: &[i64]| Draws::new(9, 0).normal(purpose, shape).unwrap();
+    let normal = |purpose: &str, shape: &[i64]| {
+        Draws::new(9, 0).normal(Device::cpu(), purpose, shape).unwrap()
+    };
     LatentBatch {
         latents: normal("latents", &[count, 16, 2, 4, 6]),
         masks: Some(normal("masks", &[count, 2, 4, 6]).sigmoid()),
@@ -75,7 +78,8 @@ pub(crate) fn latents(count: i64) -> LatentBatch {
 }
 
 pub(crate) fn contexts(count: i64) -> LatentBatch {
-    let context = |i: i64| Draws::new(8, 0).normal(&format!("{i}"), &[3 + i, 24]).unwrap();
+    let context =
+        |i: i64| Draws::new(8, 0).normal(Device::cpu(), &format!("{i}"), &[3 + i, 24]).unwrap();
     LatentBatch { texts: Texts::Contexts((0..count).map(context).collect()), ..latents(count) }
 }
 
@@ -90,7 +94,7 @@ pub(crate) fn whole(recompute: bool) -> Transformer {
         Origin::Nothing { config: small_text(), seed: 2 },
     );
     let mut task =
-        Transformer::new(&origin, small_dit(), Some(&text), settings, 2, Placement::CPU).unwrap();
+        Transformer::new(&origin, small_dit(), Some(&text), settings, 2, Placement::cpu()).unwrap();
     wake(&mut task);
     task
 }
@@ -116,7 +120,7 @@ pub(crate) fn dora(recompute: bool, placement: Placement) -> Transformer {
 pub(crate) fn wake<T: Task>(task: &mut T) {
     let _guard = tch::no_grad_guard();
     for (name, tensor) in task.parameters().iter() {
-        let noise = Draws::new(4, 0).normal(name, &tensor.size()).unwrap() * 0.05;
+        let noise = Draws::new(4, 0).normal(Device::cpu(), name, &tensor.size()).unwrap() * 0.05;
         let _ = tensor.shallow_clone().g_add_(&noise.to_kind(tensor.kind()));
     }
 }
@@ -179,17 +183,23 @@ pub(crate) fn rgba_vae(settings: RgbaVaeSettings, judge: bool, placement: Placem
     let base = TensorSet::open(Network::Vae, &[file]).unwrap();
     let judge = judge.then(|| {
         let config = DitConfig { dim: 24, ffn: 32, ..small_dit() };
-        let set = init::dit(&config, 5).unwrap().to(placement.kind, Device::Cpu).unwrap();
+        let set = init::dit(Device::cpu(), &config, 5)
+            .unwrap()
+            .to(placement.kind, tch::Device::Cpu)
+            .unwrap();
         let mut awake = MemorySet::default();
         for name in set.names() {
             let tensor = set.get(name).unwrap();
-            let noise = Draws::new(4, 0).normal(name, &tensor.size()).unwrap() * 0.1;
+            let noise = Draws::new(4, 0).normal(Device::cpu(), name, &tensor.size()).unwrap() * 0.1;
             awake.insert(name, &tensor + noise.to_kind(tensor.kind()));
         }
-        let weights =
-            wan_alpha_core::weights::Weights::in_memory(awake.into(), placement.kind, Device::Cpu);
+        let weights = wan_alpha_core::weights::Weights::in_memory(
+            awake.into(),
+            placement.kind,
+            Device::cpu(),
+        );
         let dit = wan_alpha_core::dit::Dit::load(&weights, config, &Unwatched).unwrap();
-        Judge { dit, context: Tensor::zeros([1, 24], (placement.kind, Device::Cpu)) }
+        Judge { dit, context: Tensor::zeros([1, 24], (placement.kind, tch::Device::Cpu)) }
     });
     let beside = Beside { vgg: None, judge };
     RgbaVae::new(&base, settings, beside, 6, placement).unwrap()

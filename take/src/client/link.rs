@@ -156,7 +156,8 @@ impl Courier {
 
     fn endpoint(&mut self) -> Result<Endpoint, EngineError> {
         // Looked at each time: the directory may have been removed since.
-        let endpoint = Endpoint::open(&self.setup.run, self.setup.mask.as_deref())?;
+        let gpus = self.setup.gpus.spelled();
+        let endpoint = Endpoint::open(&self.setup.run, gpus.as_deref())?;
         Ok(self.endpoint.insert(endpoint).clone())
     }
 

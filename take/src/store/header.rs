@@ -39,6 +39,12 @@ const PAGE: u64 = 4096;
 /// The longest description that is read; a longest request is a third of it.
 const MAX_DESCRIPTION: usize = 4 << 20;
 
+/// The longest class of a device.
+const MAX_DEVICE: usize = 120;
+
+/// Bytes that a description may gain between the beginning of a take and its publication.
+const ROOM: usize = 512;
+
 /// The most frames that a header may announce.
 const MAX_FRAMES: u32 = 1 << 16;
 
@@ -49,14 +55,22 @@ const PIXEL: u64 = 8;
 pub(super) type Checksum = [u8; 8];
 
 /// What a take's file says about it. Fingerprint, numerics and sizes are those of the request.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+///
+/// Fields may be added: readers pass over those that they do not know.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Description {
     /// The key, by which the file is named.
     pub key: TakeKey,
-    /// What it was made on, such as `cpu` or `cuda-sm90`: equal keys and device classes are equal
-    /// to the bit.
+    /// What it was made on, such as `cpu` or `NVIDIA-H200-sm90-libtorch-2.13.0-cu130`: the card's
+    /// model, its compute capability and the build of libtorch. Equal keys made on `cpu` are equal to
+    /// the bit with the same number of threads.
     pub device: String,
+    /// How attention was computed, such as `flash`; none in takes of before it was recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attention: Option<String>,
+    /// Whether float32 was multiplied as TF32 (ten bits of mantissa) in decoding; none as above.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tf32: Option<bool>,
     /// What it is a take of.
     pub request: TakeRequest,
 }
@@ -69,11 +83,12 @@ impl Description {
     /// class is not a short word.
     pub fn new(request: &TakeRequest, device: &str) -> Result<Self, StoreError> {
         let word = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        if !(1..=64).contains(&device.len()) || !device.bytes().all(word) {
+        if !(1..=MAX_DEVICE).contains(&device.len()) || !device.bytes().all(word) {
             return Err(StoreError::Device { found: device.chars().take(80).collect() });
         }
         let request = request.clone().accept()?;
-        Ok(Self { key: request.key()?, device: device.to_owned(), request })
+        let (key, device) = (request.key()?, device.to_owned());
+        Ok(Self { key, device, attention: None, tf32: None, request })
     }
 
     /// Half-float values of a frame.
@@ -123,6 +138,28 @@ impl Header {
             serde_json::to_string(&description).map_err(|reason| RequestError::Json { reason })?;
         let checksums = Vec::with_capacity(description.request.frames as usize);
         Ok(Self { description, checksums, json })
+    }
+
+    /// The same, with room for what becomes known while the take is made.
+    pub(super) fn with_room(description: Description) -> Result<Self, RequestError> {
+        let mut header = Self::new(description)?;
+        // Spaces behind it are no part of JSON.
+        header.json.extend(std::iter::repeat_n(' ', ROOM));
+        Ok(header)
+    }
+
+    /// Records how the take was computed, in the room that was kept: no frame moves. What does not
+    /// fit is left out.
+    pub(super) fn record(&mut self, attention: &str, tf32: bool) -> Result<(), RequestError> {
+        let mut description = self.description.clone();
+        description.attention = Some(attention.chars().take(40).collect());
+        description.tf32 = Some(tf32);
+        let mut json =
+            serde_json::to_string(&description).map_err(|reason| RequestError::Json { reason })?;
+        let Some(room) = self.json.len().checked_sub(json.len()) else { return Ok(()) };
+        json.extend(std::iter::repeat_n(' ', room));
+        (self.description, self.json) = (description, json);
+        Ok(())
     }
 
     /// Where a frame begins.
@@ -217,6 +254,10 @@ fn read_description(json: &[u8]) -> Result<Description, Unread> {
     struct Outline {
         key: TakeKey,
         device: String,
+        #[serde(default)]
+        attention: Option<String>,
+        #[serde(default)]
+        tf32: Option<bool>,
         request: Box<serde_json::value::RawValue>,
     }
     let contradiction = |reason: String| Damage::Contradiction { reason };
@@ -228,7 +269,8 @@ fn read_description(json: &[u8]) -> Result<Description, Unread> {
         let reason = format!("the key of its request is {key}, and it says {}", outline.key);
         return Err(contradiction(reason).into());
     }
-    Ok(Description { key, device: outline.device, request })
+    let Outline { device, attention, tf32, .. } = outline;
+    Ok(Description { key, device, attention, tf32, request })
 }
 
 /// The hash of a header, as if its own place held zeros.
@@ -280,6 +322,24 @@ mod tests {
         assert_eq!(bytes.len(), 4096);
     }
 
+    #[test]
+    fn how_a_take_was_computed_is_recorded_without_moving_a_frame() {
+        let mut header = Header::with_room(description(5, 16, 16)).unwrap();
+        header.checksums = (0..5).map(|frame| [frame; 8]).collect();
+        let (before, offset) = (header.encode().len(), header.offset(0));
+        header.record("flash", true).unwrap();
+        assert_eq!((header.encode().len(), header.offset(0)), (before, offset));
+        let read = read_description(header.json.as_bytes()).unwrap();
+        assert_eq!((read.attention.as_deref(), read.tf32), (Some("flash"), Some(true)));
+        let json = header.json.replacen("\"tf32\"", "\"future\":[1],\"tf32\"", 1);
+        assert_eq!(read_description(json.as_bytes()).unwrap(), read);
+        // No room: nothing is lost but the record.
+        let mut full = Header::new(description(5, 16, 16)).unwrap();
+        let kept = full.json.clone();
+        full.record("flash", true).unwrap();
+        assert_eq!(full.json, kept);
+    }
+
     /// The check value of the catalogue of CRCs, in one piece and in two.
     #[test]
     fn the_checksum_of_a_frame_is_crc_64_nvme() {
@@ -302,7 +362,7 @@ mod tests {
     #[test]
     fn device_classes_are_short_words() {
         let request = crate::request::sample::request();
-        for device in ["", "a b", "über", &"x".repeat(65), "cuda/0"] {
+        for device in ["", "a b", "über", &"x".repeat(121), "cuda/0"] {
             let error = Description::new(&request, device).unwrap_err();
             assert!(error.to_string().starts_with("device class is "), "{error}");
         }

@@ -49,7 +49,7 @@ impl Store {
     /// [`StoreError::NotWritable`] with the reason for each folder; [`StoreError::Full`] if there
     /// is not enough room for the take.
     pub fn create(&self, description: Description) -> Result<TakeWriter, StoreError> {
-        let header = Header::new(description)?;
+        let header = Header::with_room(description)?;
         let (folder, file) = self.begin()?;
         let needed = header.file_bytes();
         match fs4::available_space(&folder) {
@@ -87,6 +87,15 @@ impl TakeWriter {
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Records how the take is computed: the kernel of attention, and whether decoding multiplies
+    /// float32 as TF32.
+    ///
+    /// # Errors
+    /// [`StoreError::Request`] if it cannot be written as JSON.
+    pub fn record(&mut self, attention: &str, tf32: bool) -> Result<(), StoreError> {
+        Ok(self.header.record(attention, tf32)?)
     }
 
     /// Writes the next frame: straight RGBA, row 0 on top.

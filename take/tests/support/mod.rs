@@ -85,7 +85,7 @@ impl Bench {
         ClientSetup {
             identity: Identity::new(version, 1),
             run,
-            mask: None,
+            gpus: VisibleGpus::default(),
             engine: EngineCommand {
                 program: program().to_owned(),
                 arguments: arguments.into(),

@@ -35,7 +35,8 @@ fn main() -> ExitCode {
 struct Arguments {
     run: PathBuf,
     script: PathBuf,
-    mask: Option<String>,
+    /// Which graphics cards it sees, as clients spell them.
+    gpus: Option<String>,
 }
 
 impl Arguments {
@@ -63,7 +64,13 @@ impl Arguments {
             std::env::var_os(name).map(PathBuf::from).with_context(|| format!("{name} is not set"))
         };
         let (run, script) = (set("WAN_ALPHA_RUN")?, set("WAN_ALPHA_SCRIPT")?);
-        Ok(Self { run, script, mask: std::env::var("CUDA_VISIBLE_DEVICES").ok() })
+        let variable = |name| std::env::var(name).ok();
+        let gpus = VisibleGpus {
+            mask: variable("CUDA_VISIBLE_DEVICES"),
+            order: variable("CUDA_DEVICE_ORDER"),
+            device: variable("WAN_ALPHA_DEVICE"),
+        };
+        Ok(Self { run, script, gpus: gpus.spelled() })
     }
 }
 
@@ -80,7 +87,7 @@ fn run() -> Result<()> {
     let number = count_start(&arguments.script)?;
     let mut engine = Engine { script, number, service: None };
     engine.misbehave("start", 0);
-    let endpoint = Endpoint::open(&arguments.run, arguments.mask.as_deref())?;
+    let endpoint = Endpoint::open(&arguments.run, arguments.gpus.as_deref())?;
     let listener = endpoint.listen(Duration::from_secs(5))?;
     engine.misbehave("listen", 0);
     engine.service = Some(Service::start(listener, engine.setup())?);

@@ -48,7 +48,7 @@ impl Vision {
         let count = (side / patch) * (side / patch);
         let each = |values: [f32; 3]| -> Result<Tensor> {
             let values = Tensor::f_from_slice(&values)?.f_view([1, 3, 1, 1])?;
-            Ok(values.f_to_device(weights.device())?)
+            Ok(values.f_to_device(weights.device().tch())?)
         };
         let output = projected(weights, "visual_projection", width)?;
         let tower = config.vision();

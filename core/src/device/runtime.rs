@@ -1,0 +1,385 @@
+//! CUDA's runtime (`libcudart`): driver and cards, without libtorch.
+//!
+//! libtorch's CPU half brings the runtime into the process. Its functions are looked up by name in
+//! the whole process, so that a preloaded stand-in answers first.
+
+use std::fmt;
+
+use super::card::{self, Card};
+use super::choice::CardName;
+use super::unavailable::CudaUnavailable;
+
+/// A version of CUDA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CudaVersion {
+    /// 13 of 13.0
+    pub major: u32,
+    /// 0 of 13.0
+    pub minor: u32,
+}
+
+impl CudaVersion {
+    /// As the runtime counts: 1000·major + 10·minor.
+    fn from_number(number: i32) -> Self {
+        let number = number.unsigned_abs();
+        Self { major: number / 1000, minor: number % 1000 / 10 }
+    }
+
+    /// The first driver on Linux that speaks it, as NVIDIA's release notes of CUDA give it (table
+    /// "CUDA Toolkit and Minimum Required Driver Version for CUDA Minor Version Compatibility").
+    pub(super) fn least_driver(self) -> &'static str {
+        match self.major {
+            0..=11 => "450.80.02",
+            12 => "525.60.13",
+            _ => "580",
+        }
+    }
+}
+
+impl fmt::Display for CudaVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// What CUDA's runtime says of this machine.
+#[derive(Clone, Debug)]
+pub struct Survey {
+    /// The newest CUDA that the driver speaks; none without a driver.
+    pub driver: Option<CudaVersion>,
+    /// The CUDA that libtorch was built for.
+    pub runtime: Option<CudaVersion>,
+    /// All visible cards, or why there are none.
+    pub cards: Result<Vec<Card>, CudaUnavailable>,
+}
+
+/// Asks for driver and cards. Nothing is computed, no card's memory is touched and libtorch is not
+/// asked. `visible` is the value of `CUDA_VISIBLE_DEVICES`, for sentences only.
+pub fn survey(visible: Option<&str>) -> Survey {
+    match sys::Runtime::find() {
+        None => Survey { driver: None, runtime: None, cards: Err(CudaUnavailable::NoRuntime) },
+        Some(runtime) => {
+            let versions = Versions::of(&runtime);
+            Survey {
+                driver: versions.driver,
+                runtime: versions.runtime,
+                cards: cards(&runtime, &versions, visible),
+            }
+        }
+    }
+}
+
+/// The card of that name, or the best of all; it is the calling thread's card from here on.
+pub(super) fn choose(
+    name: Option<&CardName>,
+    visible: Option<&str>,
+) -> Result<Card, CudaUnavailable> {
+    let runtime = sys::Runtime::find().ok_or(CudaUnavailable::NoRuntime)?;
+    let cards = cards(&runtime, &Versions::of(&runtime), visible)?;
+    let card = match name {
+        Some(name) => card::named(&cards, name, visible)?,
+        None => match card::candidates(&cards)?[..] {
+            [only] => only,
+            ref several => freest(&runtime, several)?,
+        },
+    };
+    runtime.select(card.index).map_err(|code| fault(&runtime, &format!("use {card}"), code))?;
+    Ok(card.clone())
+}
+
+/// Asking a card for its free memory makes a context on it, some 0.3 GB: those that are not taken
+/// are given back. A card that does not answer is not taken.
+fn freest<'a>(runtime: &sys::Runtime, cards: &[&'a Card]) -> Result<&'a Card, CudaUnavailable> {
+    let mut free = Vec::new();
+    let mut refused = CudaUnavailable::NoDevice { visible: None };
+    for &card in cards {
+        match runtime.free_memory(card.index) {
+            Ok(bytes) => {
+                log::info!("{card}: {:.1} GB free", bytes as f64 / 1e9);
+                free.push((card, bytes));
+            }
+            Err(code) => {
+                refused = fault(runtime, &format!("ask {card} for its free memory"), code);
+                log::warn!("{refused}");
+            }
+        }
+    }
+    let taken = card::freest(&free).ok_or(refused)?;
+    for (card, _) in free.iter().filter(|(card, _)| card.index != taken.index) {
+        if let Err(code) = runtime.reset(card.index) {
+            log::warn!("{}", fault(runtime, &format!("leave {card}"), code));
+        }
+    }
+    Ok(taken)
+}
+
+struct Versions {
+    driver: Option<CudaVersion>,
+    runtime: Option<CudaVersion>,
+}
+
+impl Versions {
+    fn of(runtime: &sys::Runtime) -> Self {
+        // A driver that is not installed has the number 0.
+        let driver = runtime.driver_version().ok().filter(|number| *number > 0);
+        let built = runtime.runtime_version().ok();
+        Self {
+            driver: driver.map(CudaVersion::from_number),
+            runtime: built.map(CudaVersion::from_number),
+        }
+    }
+}
+
+fn cards(
+    runtime: &sys::Runtime,
+    versions: &Versions,
+    visible: Option<&str>,
+) -> Result<Vec<Card>, CudaUnavailable> {
+    /// cudaErrorInsufficientDriver
+    const TOO_OLD: i32 = 35;
+    /// cudaErrorNoDevice
+    const NO_DEVICE: i32 = 100;
+    let Some(driver) = versions.driver else { return Err(CudaUnavailable::NoDriver) };
+    let no_device = || CudaUnavailable::NoDevice { visible: visible.map(str::to_owned) };
+    let count = match (runtime.count(), versions.runtime) {
+        (Ok(0) | Err(NO_DEVICE), _) => return Err(no_device()),
+        (Ok(count), _) => count,
+        (Err(TOO_OLD), Some(runtime)) => {
+            return Err(CudaUnavailable::DriverTooOld { driver, runtime });
+        }
+        (Err(code), _) => return Err(fault(runtime, "list the cards", code)),
+    };
+    let describe = |index: usize| {
+        runtime.card(index).map_err(|code| fault(runtime, &format!("describe card {index}"), code))
+    };
+    (0..count).map(describe).collect()
+}
+
+fn fault(runtime: &sys::Runtime, action: &str, code: i32) -> CudaUnavailable {
+    let (name, text) = runtime.words(code);
+    CudaUnavailable::Driver { action: action.to_owned(), name, code, text }
+}
+
+/// The functions of `libcudart` that are used, as CUDA's `cuda_runtime_api.h` declares them.
+#[allow(unsafe_code)]
+mod sys {
+    use std::ffi::{CStr, c_char, c_int};
+
+    use super::Card;
+
+    type Status = c_int;
+    /// cudaDevAttrKernelExecTimeout: there is a limit where a display needs the card.
+    const KERNEL_TIMEOUT: c_int = 17;
+    /// cudaDevAttrComputeCapabilityMajor, …Minor
+    const CAPABILITY: [c_int; 2] = [75, 76];
+
+    /// The beginning of `cudaDeviceProp`, the same since CUDA 10, and room for all that follows it
+    /// in any version so far (about 1 kB).
+    #[repr(C)]
+    struct Properties {
+        name: [u8; 256],
+        uuid: [u8; 16],
+        luid: [u8; 8],
+        luid_device_node_mask: u32,
+        total_global_memory: usize,
+        rest: [u64; 1024],
+    }
+
+    #[derive(Debug)]
+    pub(super) struct Runtime {
+        driver_version: unsafe extern "C" fn(*mut c_int) -> Status,
+        runtime_version: unsafe extern "C" fn(*mut c_int) -> Status,
+        count: unsafe extern "C" fn(*mut c_int) -> Status,
+        properties: unsafe extern "C" fn(*mut Properties, c_int) -> Status,
+        attribute: unsafe extern "C" fn(*mut c_int, c_int, c_int) -> Status,
+        set: unsafe extern "C" fn(c_int) -> Status,
+        memory: unsafe extern "C" fn(*mut usize, *mut usize) -> Status,
+        reset: unsafe extern "C" fn() -> Status,
+        error_name: unsafe extern "C" fn(Status) -> *const c_char,
+        error_string: unsafe extern "C" fn(Status) -> *const c_char,
+    }
+
+    impl Runtime {
+        /// The runtime of this process, if it has one.
+        pub(super) fn find() -> Option<Self> {
+            let process = process()?;
+            /// Looks a function up.
+            macro_rules! function {
+                ($name:literal) => {
+                    // SAFETY: the function is CUDA's of that name, and the field that it goes to has
+                    // its type. The pointer outlives the handle, since libtorch_cpu needs the
+                    // runtime and is never unloaded.
+                    *unsafe { process.get($name) }.ok()?
+                };
+            }
+            Some(Self {
+                driver_version: function!(b"cudaDriverGetVersion\0"),
+                runtime_version: function!(b"cudaRuntimeGetVersion\0"),
+                count: function!(b"cudaGetDeviceCount\0"),
+                properties: function!(b"cudaGetDeviceProperties\0"),
+                attribute: function!(b"cudaDeviceGetAttribute\0"),
+                set: function!(b"cudaSetDevice\0"),
+                memory: function!(b"cudaMemGetInfo\0"),
+                reset: function!(b"cudaDeviceReset\0"),
+                error_name: function!(b"cudaGetErrorName\0"),
+                error_string: function!(b"cudaGetErrorString\0"),
+            })
+        }
+
+        pub(super) fn driver_version(&self) -> Result<c_int, Status> {
+            let mut version = 0;
+            // SAFETY: the runtime writes one int.
+            ok(unsafe { (self.driver_version)(&raw mut version) })?;
+            Ok(version)
+        }
+
+        pub(super) fn runtime_version(&self) -> Result<c_int, Status> {
+            let mut version = 0;
+            // SAFETY: the runtime writes one int.
+            ok(unsafe { (self.runtime_version)(&raw mut version) })?;
+            Ok(version)
+        }
+
+        /// Visible cards.
+        pub(super) fn count(&self) -> Result<usize, Status> {
+            let mut count = 0;
+            // SAFETY: the runtime writes one int.
+            ok(unsafe { (self.count)(&raw mut count) })?;
+            Ok(usize::try_from(count).unwrap_or(0))
+        }
+
+        pub(super) fn card(&self, index: usize) -> Result<Card, Status> {
+            let mut properties = Box::new(Properties {
+                name: [0; 256],
+                uuid: [0; 16],
+                luid: [0; 8],
+                luid_device_node_mask: 0,
+                total_global_memory: 0,
+                rest: [0; 1024],
+            });
+            // SAFETY: the structure begins as CUDA's does and is larger than any version of it.
+            ok(unsafe { (self.properties)(&raw mut *properties, number(index)) })?;
+            let [major, minor] =
+                [self.attribute(index, CAPABILITY[0])?, self.attribute(index, CAPABILITY[1])?];
+            let name = properties.name.split(|byte| *byte == 0).next().unwrap_or_default();
+            Ok(Card {
+                index,
+                name: String::from_utf8_lossy(name).into_owned(),
+                uuid: uuid(properties.uuid),
+                capability: (major.unsigned_abs(), minor.unsigned_abs()),
+                total_memory: properties.total_global_memory as u64,
+                has_display: self.attribute(index, KERNEL_TIMEOUT)? != 0,
+            })
+        }
+
+        fn attribute(&self, index: usize, attribute: c_int) -> Result<c_int, Status> {
+            let mut value = 0;
+            // SAFETY: the runtime writes one int.
+            ok(unsafe { (self.attribute)(&raw mut value, attribute, number(index)) })?;
+            Ok(value)
+        }
+
+        /// Makes a card the calling thread's.
+        pub(super) fn select(&self, index: usize) -> Result<(), Status> {
+            // SAFETY: takes a number.
+            ok(unsafe { (self.set)(number(index)) })
+        }
+
+        /// Bytes that no process uses; makes a context.
+        pub(super) fn free_memory(&self, index: usize) -> Result<u64, Status> {
+            self.select(index)?;
+            let (mut free, mut total) = (0, 0);
+            // SAFETY: the runtime writes two sizes.
+            ok(unsafe { (self.memory)(&raw mut free, &raw mut total) })?;
+            Ok(free as u64)
+        }
+
+        /// Gives back this process's context on a card, on which nothing is allocated.
+        pub(super) fn reset(&self, index: usize) -> Result<(), Status> {
+            self.select(index)?;
+            // SAFETY: the context was made by `free_memory` a moment ago, before libtorch's CUDA
+            // half was opened: nobody holds anything on it.
+            ok(unsafe { (self.reset)() })
+        }
+
+        /// CUDA's name and words for an error.
+        pub(super) fn words(&self, code: Status) -> (String, String) {
+            let text = |pointer: *const c_char| {
+                if pointer.is_null() {
+                    return String::new();
+                }
+                // SAFETY: the runtime returns constant strings that end in 0.
+                unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
+            };
+            // SAFETY: both take any number.
+            unsafe { (text((self.error_name)(code)), text((self.error_string)(code))) }
+        }
+    }
+
+    #[cfg(unix)]
+    fn process() -> Option<libloading::os::unix::Library> {
+        Some(libloading::os::unix::Library::this())
+    }
+
+    /// There is no lookup in the whole process on Windows: the runtime that libtorch brought.
+    #[cfg(windows)]
+    fn process() -> Option<libloading::os::windows::Library> {
+        libloading::os::windows::Library::open_already_loaded("cudart64_13.dll").ok()
+    }
+
+    fn ok(status: Status) -> Result<(), Status> {
+        if status == 0 { Ok(()) } else { Err(status) }
+    }
+
+    fn number(index: usize) -> c_int {
+        c_int::try_from(index).unwrap_or(c_int::MAX)
+    }
+
+    /// As `nvidia-smi -L` prints it.
+    fn uuid(bytes: [u8; 16]) -> String {
+        let hex = bytes.map(|byte| format!("{byte:02x}")).concat();
+        let groups = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
+        format!("GPU-{}", groups.join("-"))
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use std::mem::offset_of;
+
+        use super::*;
+
+        #[test]
+        fn the_properties_lie_where_cuda_puts_them() {
+            assert_eq!(offset_of!(Properties, uuid), 256);
+            assert_eq!(offset_of!(Properties, luid), 272);
+            assert_eq!(offset_of!(Properties, luid_device_node_mask), 280);
+            assert_eq!(offset_of!(Properties, total_global_memory), 288);
+            assert!(size_of::<Properties>() > 8000);
+        }
+
+        #[test]
+        fn uuids_are_written_as_the_driver_writes_them() {
+            let bytes = std::array::from_fn(|index| index as u8 * 16 + index as u8);
+            assert_eq!(uuid(bytes), "GPU-00112233-4455-6677-8899-aabbccddeeff");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_as_cuda_numbers_them() {
+        let version = CudaVersion::from_number(12_040);
+        assert_eq!((version.to_string().as_str(), version.major), ("12.4", 12));
+        assert_eq!(CudaVersion::from_number(13_000).least_driver(), "580");
+    }
+
+    #[test]
+    fn the_runtime_that_libtorch_brings_is_found_in_the_process() {
+        // Whatever this machine has, its version can be told.
+        let found = survey(None);
+        assert_eq!(found.runtime.map(|version| version.major), Some(13));
+    }
+}

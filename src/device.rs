@@ -1,0 +1,78 @@
+//! The device that a verb computes on: opened in one way by all of them, and told.
+
+use anyhow::{Result, anyhow};
+use wan_alpha_core::Watch;
+use wan_alpha_core::device::{DeviceChoice, Installation, Libraries, Opened, open as open_device};
+use wan_alpha_core::tch;
+use wan_alpha_take::environment::Environment;
+
+use crate::console::Console;
+use crate::exit::{Exit, OrExit};
+use crate::model::explain;
+
+/// Opens what `--device` says, or else `WAN_ALPHA_DEVICE`, or else the best card there is. Whatever
+/// computes is told; an unused card with what keeps it unused and what mends it.
+///
+/// # Errors
+/// A card was asked for and cannot be used, or `WAN_ALPHA_DEVICE` names none.
+pub(crate) fn open(
+    choice: Option<&DeviceChoice>,
+    environment: &Environment,
+    console: &Console<'_>,
+) -> Result<Opened> {
+    let opened = open_untold(choice, environment)?;
+    match &opened.unused {
+        Some(reason) if !reason.is_plain_cpu_machine() => {
+            console.warn(&format!("computing on the CPU: {}", unused(&opened, environment)));
+        }
+        _ => console.remark(&describe(&opened, environment)),
+    }
+    Ok(opened)
+}
+
+/// The same, for who tells it in another way.
+pub(crate) fn open_untold(
+    choice: Option<&DeviceChoice>,
+    environment: &Environment,
+) -> Result<Opened> {
+    let choice = choice.cloned().map_or_else(|| of_environment(environment), Ok)?;
+    open_device(&choice, &libraries(environment)).map_err(explain)
+}
+
+/// What `WAN_ALPHA_DEVICE` says.
+pub(crate) fn of_environment(environment: &Environment) -> Result<DeviceChoice> {
+    let Some(text) = &environment.gpus.device else { return Ok(DeviceChoice::Auto) };
+    text.parse::<DeviceChoice>()
+        .map_err(|problem| anyhow!("WAN_ALPHA_DEVICE: {problem}"))
+        .or_exit(Exit::BadInput)
+}
+
+/// Where CUDA's half of libtorch may lie, and what remedies may speak of.
+pub(crate) fn libraries(environment: &Environment) -> Libraries {
+    let installation =
+        if environment.in_bundle { Installation::Bundle } else { Installation::Checkout };
+    Libraries {
+        folders: environment.libraries.clone(),
+        installation,
+        visible: environment.gpus.mask.clone(),
+    }
+}
+
+/// `computing on NVIDIA H200 (…)`, or on the CPU with the number of threads and why.
+fn describe(opened: &Opened, environment: &Environment) -> String {
+    match &opened.card {
+        Some(card) => format!("computing on {card}"),
+        None => {
+            let threads = tch::get_num_threads();
+            let why = unused(opened, environment);
+            let why = if why.is_empty() { why } else { format!(": {why}") };
+            format!("computing on the CPU, {threads} threads{why}")
+        }
+    }
+}
+
+/// Why no card computes, and what to do; empty where the CPU was asked for.
+pub(crate) fn unused(opened: &Opened, environment: &Environment) -> String {
+    let installation = libraries(environment).installation;
+    opened.unused.as_ref().map(|reason| reason.with_remedy(&installation)).unwrap_or_default()
+}
