@@ -7,6 +7,7 @@
 #include <ATen/Context.h>
 #include <ATen/DeviceAccelerator.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/function_schema.h>
 #include <ATen/ops/empty.h>
 #include <ATen/record_function.h>
@@ -16,6 +17,7 @@
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 #include <atomic>
@@ -71,6 +73,38 @@ c10::impl::VirtualGuardImpl cuda() {
 c10::Device card(int index) {
   return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
 }
+
+// ---- Products of matrices on a processor ----
+
+using LinearPointwise = at::Tensor(
+    const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, std::string_view,
+    c10::List<std::optional<at::Scalar>>, std::optional<std::string_view>);
+
+// oneDNN's x·Wᵀ + b, with the tanh form of GELU behind it where asked for, in one pass.
+at::Tensor onednn_linear(
+    const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias, bool gelu) {
+  static const auto linear =
+      c10::Dispatcher::singleton().findSchemaOrThrow("mkldnn::_linear_pointwise", "").typed<LinearPointwise>();
+  const c10::List<std::optional<at::Scalar>> none;
+  return linear.call(x, weight, bias, gelu ? "gelu" : "none", none, gelu ? "tanh" : "");
+}
+
+// The same for a weight and a bias that are not trained.
+struct FrozenLinear : torch::autograd::Function<FrozenLinear> {
+  static at::Tensor forward(
+      torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
+      const std::optional<at::Tensor>& bias) {
+    context->save_for_backward({weight});
+    return onednn_linear(x, weight, bias, false);
+  }
+
+  static torch::autograd::variable_list backward(
+      torch::autograd::AutogradContext* context, torch::autograd::variable_list gradients) {
+    TORCH_CHECK(!c10::GradMode::is_enabled(), "a frozen layer has no second derivative");
+    const auto weight = context->get_saved_variables()[0];
+    return {onednn_linear(gradients[0], weight.t(), std::nullopt, false), at::Tensor(), at::Tensor()};
+  }
+};
 
 // ---- Live bytes ----
 
@@ -311,6 +345,33 @@ int wan_alpha_pinned(int64_t bytes, void** tensor, char* message, size_t capacit
   return guarded(message, capacity, [&] {
     require_cuda();
     *tensor = new at::Tensor(at::empty({bytes}, at::TensorOptions().dtype(at::kByte).pinned_memory(true)));
+  });
+}
+
+int wan_alpha_gradients_enabled() {
+  return c10::GradMode::is_enabled();
+}
+
+int wan_alpha_has_onednn_linear() {
+  try {
+    return at::globalContext().userEnabledMkldnn() &&
+        c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""}).has_value();
+  } catch (...) {
+    return 0;
+  }
+}
+
+int wan_alpha_onednn_linear(
+    const void* x, const void* weight, const void* bias, int gelu, void** product, char* message, size_t capacity) {
+  return guarded(message, capacity, [&] {
+    const auto& input = *static_cast<const at::Tensor*>(x);
+    const auto& matrix = *static_cast<const at::Tensor*>(weight);
+    std::optional<at::Tensor> added;
+    if (bias != nullptr) added = *static_cast<const at::Tensor*>(bias);
+    const bool kept = c10::GradMode::is_enabled() && input.requires_grad();
+    TORCH_CHECK(!(kept && gelu != 0), "a layer whose gradient is wanted takes its GELU apart");
+    *product = new at::Tensor(
+        kept ? FrozenLinear::apply(input, matrix, added) : onednn_linear(input, matrix, added, gelu != 0));
   });
 }
 

@@ -151,6 +151,17 @@ unsafe extern "C" {
         message: *mut c_char,
         capacity: usize,
     ) -> c_int;
+    fn wan_alpha_gradients_enabled() -> c_int;
+    fn wan_alpha_has_onednn_linear() -> c_int;
+    fn wan_alpha_onednn_linear(
+        x: *const c_void,
+        weight: *const c_void,
+        bias: *const c_void,
+        gelu: c_int,
+        product: *mut *mut c_void,
+        message: *mut c_char,
+        capacity: usize,
+    ) -> c_int;
     fn wan_alpha_switch_get(
         which: c_int,
         on: *mut c_int,
@@ -248,8 +259,42 @@ pub fn pinned(bytes: usize) -> Result<Tensor> {
     let tensor = made(|tensor, message, capacity| unsafe {
         wan_alpha_pinned(bytes, tensor, message, capacity)
     })?;
-    // SAFETY: an `at::Tensor` made by `new`, as the binding makes its own, and owned by nobody else.
-    Ok(unsafe { Tensor::from_ptr(tensor.as_ptr().cast()) })
+    Ok(adopted(tensor))
+}
+
+/// Whether this thread records what it computes, so that gradients can be had.
+pub fn gradients_enabled() -> bool {
+    // SAFETY: nothing is handed over.
+    unsafe { wan_alpha_gradients_enabled() != 0 }
+}
+
+/// Whether this build of libtorch has [`onednn_linear`].
+pub(crate) fn has_onednn_linear() -> bool {
+    // SAFETY: nothing is handed over.
+    unsafe { wan_alpha_has_onednn_linear() != 0 }
+}
+
+/// x·Wᵀ + b on a processor by oneDNN, whatever library libtorch would take; with `gelu` the tanh form
+/// of GELU follows in the same pass. `x`: `[…, in]`, `weight`: `[out, in]`, `bias`: `[out]`, of one
+/// kind: float32 or bfloat16. The gradient in `x` can be had, without `gelu`; those in `weight` and
+/// `bias` cannot.
+///
+/// # Errors
+/// This libtorch is without oneDNN, shapes or kinds do not fit, or memory runs out.
+pub(crate) fn onednn_linear(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    gelu: bool,
+) -> Result<Tensor> {
+    let (x, weight) = (x.as_ptr().cast(), weight.as_ptr().cast());
+    let bias = bias.map_or(std::ptr::null(), |bias| bias.as_ptr().cast());
+    // SAFETY: a tensor of the binding points to an `at::Tensor`, and lives through the call; so does
+    // the place for the product. No bias is told by a null pointer.
+    let product = made(|product, message, capacity| unsafe {
+        wan_alpha_onednn_linear(x, weight, bias, c_int::from(gelu), product, message, capacity)
+    })?;
+    Ok(adopted(product))
 }
 
 impl Switch {
@@ -425,6 +470,12 @@ fn made(
     call(|message, capacity| body(&raw mut place, message, capacity))?;
     NonNull::new(place)
         .ok_or_else(|| TchError::Torch("nothing was made, and no reason was given".into()).into())
+}
+
+/// Of a tensor that `shim.cpp` has made.
+fn adopted(tensor: NonNull<c_void>) -> Tensor {
+    // SAFETY: an `at::Tensor` made by `new`, as the binding makes its own, and owned by nobody else.
+    unsafe { Tensor::from_ptr(tensor.as_ptr().cast()) }
 }
 
 fn text_of(buffer: &[u8]) -> String {
