@@ -5,6 +5,7 @@
 
 mod block;
 mod config;
+mod norm;
 mod recompute;
 mod rope;
 
@@ -21,6 +22,7 @@ use crate::watch::check;
 use crate::weights::Weights;
 use crate::{Error, Result, Stage, Watch, text};
 pub(crate) use config::PATCH;
+use norm::Affine;
 
 /// A diffusion transformer.
 #[derive(Debug)]
@@ -190,7 +192,7 @@ impl Dit {
                     Some(keys) => keys,
                     None => block.text_keys(&prompt.embedded)?,
                 };
-                x = block.forward(&x, &projected, rope, &keys)?;
+                block.forward(&mut x, &projected, rope, &keys)?;
                 prompt.keys[index] = Some(keys);
                 Ok(())
             })?;
@@ -219,15 +221,9 @@ impl Dit {
     /// The head, in float32; it is modulated by the time embedding itself.
     fn project(&self, x: &Tensor, time: &Tensor) -> Result<Tensor> {
         let modulation = self.head_modulation.f_add(&time.f_unsqueeze(1)?)?;
-        let y = x.f_layer_norm(
-            self.config.dim,
-            None::<&Tensor>,
-            None::<&Tensor>,
-            self.config.eps,
-            true,
-        )?;
         let (shift, scale) = (modulation.f_narrow(1, 0, 1)?, modulation.f_narrow(1, 1, 1)?);
-        self.head.forward(&block::modulate(&y, &shift, &scale)?)
+        let norm = Affine::modulated(&shift, &scale, self.config.eps)?;
+        self.head.forward(&norm.forward(x, x.kind(), x.size()[1])?)
     }
 }
 
