@@ -5,6 +5,7 @@
 
 mod block;
 mod config;
+mod kernel;
 mod norm;
 mod recompute;
 mod rope;
@@ -13,6 +14,7 @@ use tch::{Device, Kind, Tensor};
 
 pub use block::{Block, TextKeys};
 pub use config::DitConfig;
+pub use kernel::AttentionKernel;
 pub use recompute::Recomputed;
 pub use rope::Rope;
 
@@ -168,6 +170,22 @@ impl Dit {
     pub fn rope(&self, [frames, height, width]: [i64; 3]) -> Result<Rope> {
         let grid = [frames / PATCH[0], height / PATCH[1], width / PATCH[2]];
         Rope::new(grid, self.config.head_dim(), self.wide, self.device)
+    }
+
+    /// The kernel that computes self-attention for latents of `frames` × `height` × `width` cells.
+    ///
+    /// # Errors
+    /// On a GPU only the quadratic one would do it, and there are too many tokens for that; or
+    /// memory runs out.
+    pub fn attention_kernel(&self, [frames, height, width]: [i64; 3]) -> Result<AttentionKernel> {
+        let asked = kernel::Asked {
+            tokens: (frames / PATCH[0]) * (height / PATCH[1]) * (width / PATCH[2]),
+            heads: self.config.heads,
+            head_dim: self.config.head_dim(),
+            kind: self.kind,
+            device: self.device,
+        };
+        asked.kernel()
     }
 
     /// The velocity ε − x₀ at `latent` (`[b, 16, frames, height, width]`) and `timesteps`
