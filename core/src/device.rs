@@ -232,9 +232,11 @@ fn open_cuda(
 /// Whether `device` has instructions for bfloat16. Where a processor has none, convolutions in it take
 /// tens of times as long as in float32.
 pub fn has_bfloat16(device: Device) -> bool {
-    if device.is_cuda() {
-        return true;
-    }
+    device.is_cuda() || processor_has_bfloat16()
+}
+
+/// Whether the processor has instructions for bfloat16; libtorch is not asked.
+pub fn processor_has_bfloat16() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
         std::arch::is_x86_feature_detected!("avx512bf16")

@@ -5,6 +5,8 @@
 
 mod block;
 mod config;
+mod kernel;
+mod norm;
 mod recompute;
 mod rope;
 
@@ -12,6 +14,7 @@ use tch::{Kind, Tensor};
 
 pub use block::{Block, TextKeys};
 pub use config::DitConfig;
+pub use kernel::AttentionKernel;
 pub use recompute::Recomputed;
 pub use rope::Rope;
 
@@ -22,6 +25,7 @@ use crate::watch::check;
 use crate::weights::Weights;
 use crate::{Error, Result, Stage, Watch, text};
 pub(crate) use config::PATCH;
+use norm::Affine;
 
 /// A diffusion transformer.
 #[derive(Debug)]
@@ -169,6 +173,22 @@ impl Dit {
         Rope::new(grid, self.config.head_dim(), self.wide, self.device)
     }
 
+    /// The kernel that computes self-attention for latents of `frames` × `height` × `width` cells.
+    ///
+    /// # Errors
+    /// On a GPU only the quadratic one would do it, and there are too many tokens for that; or
+    /// memory runs out.
+    pub fn attention_kernel(&self, [frames, height, width]: [i64; 3]) -> Result<AttentionKernel> {
+        let asked = kernel::Asked {
+            tokens: (frames / PATCH[0]) * (height / PATCH[1]) * (width / PATCH[2]),
+            heads: self.config.heads,
+            head_dim: self.config.head_dim(),
+            kind: self.kind,
+            device: self.device.tch(),
+        };
+        asked.kernel()
+    }
+
     /// The velocity ε − x₀ at `latent` (`[b, 16, frames, height, width]`) and `timesteps`
     /// (0…1000, one for each of the batch), float32.
     ///
@@ -191,7 +211,7 @@ impl Dit {
                     Some(keys) => keys,
                     None => block.text_keys(&prompt.embedded)?,
                 };
-                x = block.forward(&x, &projected, rope, &keys)?;
+                block.forward(&mut x, &projected, rope, &keys)?;
                 prompt.keys[index] = Some(keys);
                 Ok(())
             })?;
@@ -220,15 +240,9 @@ impl Dit {
     /// The head, in float32; it is modulated by the time embedding itself.
     fn project(&self, x: &Tensor, time: &Tensor) -> Result<Tensor> {
         let modulation = self.head_modulation.f_add(&time.f_unsqueeze(1)?)?;
-        let y = x.f_layer_norm(
-            self.config.dim,
-            None::<&Tensor>,
-            None::<&Tensor>,
-            self.config.eps,
-            true,
-        )?;
         let (shift, scale) = (modulation.f_narrow(1, 0, 1)?, modulation.f_narrow(1, 1, 1)?);
-        self.head.forward(&block::modulate(&y, &shift, &scale)?)
+        let norm = Affine::modulated(&shift, &scale, self.config.eps)?;
+        self.head.forward(&norm.forward(x, x.kind(), x.size()[1])?)
     }
 }
 

@@ -11,7 +11,7 @@ use tch::{Kind, Tensor};
 use wan_alpha_take::{Mask, Precision, TakeRequest};
 
 use crate::device::Device;
-use crate::dit::{Dit, DitConfig};
+use crate::dit::{AttentionKernel, Dit, DitConfig};
 use crate::vae::{LATENT_CHANNELS, RgbaDecoder};
 use crate::weights::{Decoders, ModelFiles, Strengths, Weights};
 use crate::{Error, Result, Stage, Watch, noise};
@@ -101,6 +101,7 @@ pub struct Pipeline {
     keep: Keep,
     dit: Option<(Kind, Dit)>,
     decoder: Option<RgbaDecoder>,
+    attention: Option<AttentionKernel>,
     contexts: Memory,
 }
 
@@ -120,7 +121,8 @@ impl Pipeline {
         let config = DitConfig::infer(&files.dit, files.config.as_deref())?;
         check_text_width(&files, &config)?;
         let contexts = Memory::default();
-        Ok(Self { files, config, device, keep, dit: None, decoder: None, contexts })
+        let (dit, decoder, attention) = (None, None, None);
+        Ok(Self { files, config, device, keep, dit, decoder, attention, contexts })
     }
 
     /// What the model does where a request is silent.
@@ -137,6 +139,11 @@ impl Pipeline {
     /// Its parts.
     pub fn files(&self) -> &ModelFiles {
         &self.files
+    }
+
+    /// The kernel that computed attention in the last take, once there has been one.
+    pub fn attention_kernel(&self) -> Option<AttentionKernel> {
+        self.attention
     }
 
     /// How much the take of a request computes.
@@ -183,6 +190,11 @@ impl Pipeline {
         let Some((_, dit)) = &self.dit else {
             return Err(Error::Input("the transformer is not loaded".into()));
         };
+        let size = noise.size();
+        let kernel = dit
+            .attention_kernel([size[1], size[2], size[3]])
+            .map_err(|error| error.during(Stage::Sample))?;
+        self.attention = Some(kernel);
         let latent = sampling::sample(dit, request, &contexts, &noise, sink, watch)
             .map_err(|error| error.during(Stage::Sample))?;
         if self.keep == Keep::Nothing {

@@ -24,6 +24,7 @@ pub mod linear;
 pub mod metrics;
 pub mod noise;
 pub mod sampler;
+pub mod shim;
 pub mod text;
 pub mod train;
 pub mod vae;

@@ -1,9 +1,12 @@
 //! Linear layers: one type for plain, quantised and adapted weights, so that inference, quantised
 //! storage and training share every network.
 
+mod product;
+
 use tch::{Kind, Tensor};
 
 use crate::Result;
+use crate::shim::gradients_enabled;
 use crate::weights::{Weights, wide};
 
 /// y = x·Wᵀ + b over the last axis.
@@ -77,16 +80,16 @@ impl Linear {
     /// Shapes that do not fit, or memory runs out.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self {
-            Self::Plain { weight, bias } => Ok(x.f_linear(weight, bias.as_ref())?),
-            Self::Scaled { bias, .. } => Ok(x.f_linear(&self.weight(x.kind())?, bias.as_ref())?),
+            Self::Plain { weight, bias } => product::linear(x, weight, bias.as_ref()),
+            Self::Scaled { bias, .. } => product::linear(x, &self.weight(x.kind())?, bias.as_ref()),
             Self::Adapted { base, adapter } => {
-                let low = x.f_linear(&adapter.down, None::<&Tensor>)?;
-                let low = low.f_linear(&adapter.scaled_up()?, None::<&Tensor>)?;
+                let low = product::linear(x, &adapter.down, None)?;
+                let low = product::linear(&low, &adapter.scaled_up()?, None)?;
                 let Some(magnitude) = &adapter.magnitude else {
                     return Ok(base.forward(x)?.f_add(&low)?);
                 };
                 let weight = base.weight(x.kind())?;
-                let y = x.f_linear(&weight, None::<&Tensor>)?.f_add(&low)?;
+                let y = product::linear(x, &weight, None)?.f_add(&low)?;
                 let ratio = magnitude.f_div(&adapter.norm(&weight)?)?;
                 match base.bias() {
                     Some(bias) => Ok(bias.f_addcmul(&y, &ratio)?),
@@ -94,6 +97,23 @@ impl Linear {
                 }
             }
         }
+    }
+
+    /// [`Linear::forward`], then the tanh form of GELU, in one pass where there is one for it.
+    ///
+    /// # Errors
+    /// As [`Linear::forward`].
+    pub fn forward_gelu(&self, x: &Tensor) -> Result<Tensor> {
+        if let Self::Plain { weight, bias } = self
+            && product::has_gelu(x, weight, bias.as_ref())
+        {
+            return product::linear_gelu(x, weight, bias.as_ref());
+        }
+        let mut y = self.forward(x)?;
+        if gradients_enabled() {
+            return Ok(y.f_gelu("tanh")?);
+        }
+        Ok(y.f_gelu_("tanh")?)
     }
 
     /// The weight as a matrix of `kind`, without adapters.

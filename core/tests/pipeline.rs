@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use wan_alpha_core::device::Device;
+use wan_alpha_core::dit::AttentionKernel;
 use wan_alpha_core::generate::{Frame, Keep, Pipeline, Sink, SinkError};
 use wan_alpha_core::weights::{ModelFiles, Strengths};
 use wan_alpha_core::{Error, Stage, Unwatched, Watch};
@@ -59,7 +60,9 @@ fn take(pipeline: &mut Pipeline, prompt: &str) -> Frames {
 fn a_warm_model_makes_the_same_takes() {
     let cold = take(&mut open(Keep::Nothing), "smoke");
     let mut warm = open(Keep::Everything);
+    assert_eq!(warm.attention_kernel(), None);
     assert!(take(&mut warm, "smoke") == cold);
+    assert_eq!(warm.attention_kernel(), Some(AttentionKernel::Flash));
     assert!(take(&mut warm, "fire") != cold);
     assert!(take(&mut warm, "smoke") == cold);
     warm.unload();

@@ -3,15 +3,19 @@
 use tch::{Kind, Tensor};
 
 use super::config::DitConfig;
+use super::norm::{Affine, RmsNorm};
 use super::rope::Rope;
 use crate::Result;
 use crate::device::Device;
 use crate::linear::Linear;
-use crate::weights::{Weights, wide};
+use crate::shim::gradients_enabled;
+use crate::weights::Weights;
 
 /// Numbers of the hidden layer that a processor holds at once: 16 MB in float32.
 const CPU_HIDDEN: i64 = 1 << 22;
-/// Tokens that a GPU takes through the feed-forward network at once.
+/// Numbers that a processor takes at once through what works on each by itself: 2 MB in float32.
+const CPU_NUMBERS: i64 = 1 << 19;
+/// Tokens that a GPU takes at once through either: enough to fill it.
 const GPU_TOKENS: i64 = 8192;
 
 /// A block of the diffusion transformer.
@@ -19,18 +23,19 @@ const GPU_TOKENS: i64 = 8192;
 pub struct Block {
     self_attn: Attention,
     cross_attn: Attention,
-    norm3: Norm,
+    norm3: Affine,
     ffn_in: Linear,
     ffn_out: Linear,
     /// `[1, 6, dim]`, float32
     modulation: Tensor,
     /// Tokens that the feed-forward network takes at once.
     ffn_tokens: i64,
-    dim: i64,
+    /// Tokens that norms and rotations take at once.
+    norm_tokens: i64,
     eps: f64,
 }
 
-/// Keys and values of the text for one block: `[1, heads, text, d]`, or one for each of a batch.
+/// Keys, normed and weighted for the queries too, and values of the text for one block: `[1, heads, text, d]`, or one for each of a batch.
 #[derive(Debug)]
 pub struct TextKeys {
     keys: Tensor,
@@ -47,15 +52,16 @@ impl Block {
         Ok(Self {
             self_attn: Attention::load(&weights.sub("self_attn"), config)?,
             cross_attn: Attention::load(&weights.sub("cross_attn"), config)?,
-            norm3: Norm {
-                weight: weights.get_wide("norm3.weight", &[dim])?,
-                bias: weights.get_wide("norm3.bias", &[dim])?,
-            },
+            norm3: Affine::new(
+                weights.get_wide("norm3.weight", &[dim])?,
+                weights.get_wide("norm3.bias", &[dim])?,
+                eps,
+            )?,
             ffn_in: Linear::load(&weights.sub("ffn.0"), dim, ffn)?,
             ffn_out: Linear::load(&weights.sub("ffn.2"), ffn, dim)?,
             modulation: weights.get_wide("modulation", &[1, 6, dim])?,
-            ffn_tokens: ffn_tokens(weights.device(), ffn),
-            dim,
+            ffn_tokens: tokens_at_once(weights.device(), CPU_HIDDEN, ffn),
+            norm_tokens: tokens_at_once(weights.device(), CPU_NUMBERS, dim),
             eps,
         })
     }
@@ -66,7 +72,9 @@ impl Block {
     /// Memory runs out.
     pub fn text_keys(&self, context: &Tensor) -> Result<TextKeys> {
         let attention = &self.cross_attn;
-        let keys = attention.norm_k.forward(&attention.k.forward(context)?)?;
+        // The weight of the queries' norm meets the keys', once for a take.
+        let keys = attention.k.forward(context)?;
+        let keys = attention.norm_k.forward_for(&keys, &attention.norm_q)?;
         let values = attention.v.forward(context)?;
         Ok(TextKeys {
             keys: attention.split(&keys)?.f_transpose(1, 2)?,
@@ -74,75 +82,86 @@ impl Block {
         })
     }
 
-    /// `x`: `[b, tokens, dim]`, float32; `time`: `[b, 6, dim]`, float32.
+    /// Takes `x` (`[b, tokens, dim]`, float32) through the block; `time`: `[b, 6, dim]`, float32.
     ///
     /// The residual stream, the norms, the modulation and the gates are float32; the matrices are
     /// of the model's kind.
     ///
+    /// While gradients are recorded `x` becomes another tensor and all that was computed is kept for
+    /// the way back. Otherwise what is added is added in the memory of `x`, and what has been used
+    /// is let go of at once: in bfloat16 three and a half times that memory are held at most.
+    ///
     /// # Errors
-    /// Memory runs out.
+    /// Memory runs out; what `x` holds then is of no use.
     pub fn forward(
         &self,
-        x: &Tensor,
+        x: &mut Tensor,
         time: &Tensor,
         rope: &Rope,
         text: &TextKeys,
-    ) -> Result<Tensor> {
+    ) -> Result<()> {
         let modulation = self.modulation.f_add(time)?;
         // shift, scale and gate of self-attention, then of the feed-forward network: [b, 1, dim]
         let m = |i: i64| modulation.f_narrow(1, i, 1);
-        let kind = self.self_attn.kind;
 
-        let y = modulate(&self.layer_norm(x)?, &m(0)?, &m(1)?)?.f_to_kind(kind)?;
-        let y = self.self_attn.rotated(&y, rope)?;
-        let x = x.f_addcmul(&y, &m(2)?)?;
+        let norm = Affine::modulated(&m(0)?, &m(1)?, self.eps)?;
+        let y = norm.forward(x, self.self_attn.kind, self.norm_tokens)?;
+        let y = self.self_attn.rotated(y, rope, self.norm_tokens)?;
+        add_gated(x, &y, &m(2)?)?;
+        drop(y);
 
-        let y = x.f_layer_norm(
-            self.dim,
-            Some(&self.norm3.weight),
-            Some(&self.norm3.bias),
-            self.eps,
-            true,
-        )?;
-        let y = self.cross_attn.to_text(&y.f_to_kind(kind)?, text)?;
-        let x = x.f_add(&y)?;
+        let y = self.norm3.forward(x, self.cross_attn.kind, self.norm_tokens)?;
+        let y = self.cross_attn.to_text(y, text, self.norm_tokens)?;
+        if gradients_enabled() {
+            *x = x.f_add(&y)?;
+        } else {
+            let _ = x.f_add_(&y)?;
+        }
+        drop(y);
 
-        let (shift, scale, gate) = (m(3)?, m(4)?, m(5)?);
-        let feed_forward = |x: &Tensor| -> Result<Tensor> {
-            let y = modulate(&self.layer_norm(x)?, &shift, &scale)?.f_to_kind(kind)?;
-            let y = self.ffn_out.forward(&self.ffn_in.forward(&y)?.f_gelu("tanh")?)?;
-            Ok(x.f_addcmul(&y, &gate)?)
+        let norm = Affine::modulated(&m(3)?, &m(4)?, self.eps)?;
+        self.feed_forward(x, &norm, &m(5)?)
+    }
+
+    /// Adds to `x` what the feed-forward network makes of it.
+    ///
+    /// Tokens do not meet in it, so that its hidden layer, the widest tensor of a pass, need never
+    /// exist whole: on a processor a part stays in cache and in memory that the allocator keeps,
+    /// where the whole is mapped and zeroed anew for every block.
+    fn feed_forward(&self, x: &mut Tensor, norm: &Affine, gate: &Tensor) -> Result<()> {
+        let network = |x: &Tensor| -> Result<Tensor> {
+            let y = norm.forward(x, self.self_attn.kind, self.norm_tokens)?;
+            self.ffn_out.forward(&self.ffn_in.forward_gelu(&y)?)
         };
         if x.size()[1] <= self.ffn_tokens {
-            return feed_forward(&x);
+            let y = network(x)?;
+            return add_gated(x, &y, gate);
         }
-        let parts = x.f_split(self.ffn_tokens, 1)?;
-        let parts = parts.iter().map(feed_forward).collect::<Result<Vec<_>>>()?;
-        Ok(Tensor::f_cat(&parts, 1)?)
+        let mut parts = x.f_split(self.ffn_tokens, 1)?;
+        for part in &mut parts {
+            let y = network(part)?;
+            add_gated(part, &y, gate)?;
+        }
+        if gradients_enabled() {
+            *x = Tensor::f_cat(&parts, 1)?;
+        }
+        Ok(())
     }
+}
 
-    fn layer_norm(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(x.f_layer_norm(self.dim, None::<&Tensor>, None::<&Tensor>, self.eps, true)?)
+/// x + y·gate, in the memory of `x` unless gradients are recorded.
+fn add_gated(x: &mut Tensor, y: &Tensor, gate: &Tensor) -> Result<()> {
+    if gradients_enabled() {
+        *x = x.f_addcmul(y, gate)?;
+    } else {
+        let _ = x.f_addcmul_(y, gate)?;
     }
+    Ok(())
 }
 
-/// Tokens that a feed-forward network of `width` hidden channels takes at once. Tokens do not meet
-/// in it, so that its hidden layer, the widest tensor of a pass, need never exist whole: on a
-/// processor a part stays in cache and in memory that the allocator keeps, where the whole is
-/// mapped and zeroed anew for every block; a GPU wants parts large enough to fill it.
-fn ffn_tokens(device: Device, width: i64) -> i64 {
-    if device.is_cuda() { GPU_TOKENS } else { (CPU_HIDDEN / width).max(1) }
-}
-
-/// y·(1 + scale) + shift
-pub(super) fn modulate(y: &Tensor, shift: &Tensor, scale: &Tensor) -> Result<Tensor> {
-    Ok(shift.f_addcmul(y, &scale.f_add_scalar(1.0)?)?)
-}
-
-#[derive(Debug)]
-struct Norm {
-    weight: Tensor,
-    bias: Tensor,
+/// Tokens of `width` numbers each that are taken at once, where a processor takes `numbers`.
+fn tokens_at_once(device: Device, numbers: i64, width: i64) -> i64 {
+    if device.is_cuda() { GPU_TOKENS } else { (numbers / width).max(1) }
 }
 
 #[derive(Debug)]
@@ -161,9 +180,8 @@ impl Attention {
     fn load(weights: &Weights, config: &DitConfig) -> Result<Self> {
         let DitConfig { dim, heads, eps, .. } = *config;
         let linear = |name: &str| Linear::load(&weights.sub(name), dim, dim);
-        let norm = |name: &str| -> Result<RmsNorm> {
-            Ok(RmsNorm { weight: weights.get(name, &[dim])?, eps })
-        };
+        let norm =
+            |name: &str| -> Result<RmsNorm> { Ok(RmsNorm::new(weights.get(name, &[dim])?, eps)) };
         Ok(Self {
             q: linear("q")?,
             k: linear("k")?,
@@ -177,20 +195,44 @@ impl Attention {
     }
 
     /// Every token attends to every token, positions rotated.
-    fn rotated(&self, x: &Tensor, rope: &Rope) -> Result<Tensor> {
-        let q = rope.apply(&self.split(&self.norm_q.forward(&self.q.forward(x)?)?)?)?;
-        let k = rope.apply(&self.split(&self.norm_k.forward(&self.k.forward(x)?)?)?)?;
-        let v = self.split(&self.v.forward(x)?)?;
-        self.join(&attend(&q.f_transpose(1, 2)?, &k.f_transpose(1, 2)?, &v.f_transpose(1, 2)?)?)
+    fn rotated(&self, x: Tensor, rope: &Rope, tokens: i64) -> Result<Tensor> {
+        let y = {
+            let q = self.rotate(self.q.forward(&x)?, &self.norm_q, rope, tokens)?;
+            let k = self.rotate(self.k.forward(&x)?, &self.norm_k, rope, tokens)?;
+            let v = self.split(&self.v.forward(&x)?)?;
+            drop(x);
+            attend(&q.f_transpose(1, 2)?, &k.f_transpose(1, 2)?, &v.f_transpose(1, 2)?)?
+        };
+        self.join(&y)
+    }
+
+    /// Queries or keys `[b, tokens, heads·d]` normed and rotated: `[b, tokens, heads, d]`.
+    fn rotate(&self, x: Tensor, norm: &RmsNorm, rope: &Rope, tokens: i64) -> Result<Tensor> {
+        if gradients_enabled() {
+            let factor = norm.factor(&x)?;
+            return self.split(&rope.apply(&x, self.heads, &factor, norm.weight())?);
+        }
+        let mut first = 0;
+        for part in &mut x.f_split(tokens, 1)? {
+            let factor = norm.factor(part)?;
+            rope.apply_in_place(part, self.heads, first, &factor, norm.weight())?;
+            first += tokens;
+        }
+        self.split(&x)
     }
 
     /// Every token attends to all rows of the text, padding included: there is no mask.
-    fn to_text(&self, x: &Tensor, text: &TextKeys) -> Result<Tensor> {
-        let q = self.split(&self.norm_q.forward(&self.q.forward(x)?)?)?.f_transpose(1, 2)?;
+    fn to_text(&self, x: Tensor, text: &TextKeys, tokens: i64) -> Result<Tensor> {
         let batch = x.size()[0];
-        // One prompt serves a whole batch.
-        let expand = |y: &Tensor| y.f_expand([batch, -1, -1, -1], false);
-        self.join(&attend(&q, &expand(&text.keys)?, &expand(&text.values)?)?)
+        let y = {
+            let q = self.norm_q.unweighted(self.q.forward(&x)?, tokens)?;
+            drop(x);
+            let q = self.split(&q)?.f_transpose(1, 2)?;
+            // One prompt serves a whole batch.
+            let expand = |y: &Tensor| y.f_expand([batch, -1, -1, -1], false);
+            attend(&q, &expand(&text.keys)?, &expand(&text.values)?)?
+        };
+        self.join(&y)
     }
 
     /// `[b, tokens, heads·d]` → `[b, tokens, heads, d]`
@@ -209,23 +251,4 @@ impl Attention {
 
 fn attend(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
     Ok(Tensor::f_scaled_dot_product_attention(q, k, v, None::<&Tensor>, 0.0, false, None, false)?)
-}
-
-/// RMS norm over all heads together, before they are split.
-#[derive(Debug)]
-struct RmsNorm {
-    weight: Tensor,
-    eps: f64,
-}
-
-impl RmsNorm {
-    /// Statistics in float32; the product is rounded to the working kind before the weight.
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let dim = x.size().last().copied().unwrap_or(1);
-        let wide = x.f_to_kind(wide(x.kind()))?;
-        let norm = wide.f_norm_scalaropt_dim(2.0, -1i64, true)?;
-        let mean = norm.f_square()?.f_div_scalar(dim)?;
-        let scaled = wide.f_mul(&mean.f_add_scalar(self.eps)?.f_rsqrt()?)?;
-        Ok(scaled.f_to_kind(x.kind())?.f_mul(&self.weight)?)
-    }
 }

@@ -80,7 +80,8 @@ impl Dit {
         let entry = Joint::new(x)?;
         let (time, projected) = (Joint::new(time)?, Joint::new(projected)?);
         let text = Joint::new(prompt.embedded.shallow_clone())?;
-        let mut x = entry.leaf.f_detach()?;
+        // The blocks work in the memory that they are given.
+        let mut x = entry.leaf.f_detach_copy()?;
         let blocks = self.blocks.len() as i64;
         // One piece of memory: many, kept among larger ones that come and go, would hold those from
         // being used again.
@@ -93,8 +94,7 @@ impl Dit {
                 inputs.f_get(index as i64)?.f_copy_(&x)?;
                 self.blocks.with(index, &mut |block| {
                     let keys = block.text_keys(&text.leaf)?;
-                    x = block.forward(&x, &projected.leaf, rope, &keys)?;
-                    Ok(())
+                    block.forward(&mut x, &projected.leaf, rope, &keys)
                 })?;
             }
         }
@@ -126,7 +126,8 @@ impl Recomputed<'_> {
             let x = leaf(&self.inputs.f_get(index as i64)?, wanted)?;
             self.dit.blocks.with(index, &mut |block| {
                 let keys = block.text_keys(&self.text.leaf)?;
-                let y = block.forward(&x, &self.projected.leaf, self.rope, &keys)?;
+                let mut y = x.shallow_clone();
+                block.forward(&mut y, &self.projected.leaf, self.rope, &keys)?;
                 if y.requires_grad() {
                     carrier(&y, &gradient)?.f_backward()?;
                 }

@@ -53,16 +53,59 @@ impl Rope {
         Ok(Self(Tensor::f_complex(&cosine, &sine)?.f_to_device(device.tch())?))
     }
 
-    /// Rotates `x`: `[b, tokens, heads, d]`, in at least float32, back in its own kind.
+    /// Queries or keys `x` (`[b, tokens, heads·d]`) times `weight` (`[heads·d]`) and `factor`
+    /// (`[b, tokens, 1]`, at least float32), rotated: `[b, tokens, heads·d]`, a norm and a rotation
+    /// with one rounding to the kind of `x`.
     ///
     /// # Errors
     /// Shapes that do not fit, or memory runs out.
-    pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
-        let size = x.size();
-        let pairs = x.f_to_kind(wide(x.kind()))?.f_reshape([size[0], size[1], size[2], -1, 2])?;
-        let rotated = pairs.f_view_as_complex()?.f_mul(&self.0)?;
-        Ok(rotated.f_view_as_real()?.f_view(&size[..])?.f_to_kind(x.kind())?)
+    pub(super) fn apply(
+        &self,
+        x: &Tensor,
+        heads: i64,
+        factor: &Tensor,
+        weight: &Tensor,
+    ) -> Result<Tensor> {
+        let wide = wide(x.kind());
+        let weighted = x.f_to_kind(wide)?.f_mul(&weight.f_to_kind(wide)?)?;
+        let rotated = pairs(&weighted, heads)?.f_mul(&self.rotation(0, factor)?)?;
+        Ok(rotated.f_view_as_real()?.f_view(&x.size()[..])?.f_to_kind(x.kind())?)
     }
+
+    /// [`Rope::apply`], to the bit, in the memory of `x`, whose first token is `first` of the grid.
+    ///
+    /// # Errors
+    /// As [`Rope::apply`].
+    pub(super) fn apply_in_place(
+        &self,
+        x: &mut Tensor,
+        heads: i64,
+        first: i64,
+        factor: &Tensor,
+        weight: &Tensor,
+    ) -> Result<()> {
+        let rotation = self.rotation(first, factor)?;
+        if x.kind() == wide(x.kind()) {
+            let _ = pairs(&x.f_mul_(weight)?, heads)?.f_mul_(&rotation)?;
+            return Ok(());
+        }
+        let weighted = x.f_mul(&weight.f_to_kind(wide(x.kind()))?)?;
+        let _ = pairs(&weighted, heads)?.f_mul_(&rotation)?;
+        Ok(x.f_copy_(&weighted)?)
+    }
+
+    /// Of the tokens from `first` on, times each token's factor: `[b, tokens, 1, pairs]`. There are
+    /// fewer numbers in the rotation of a token than in its heads.
+    fn rotation(&self, first: i64, factor: &Tensor) -> Result<Tensor> {
+        let tokens = factor.size()[1];
+        Ok(self.0.f_narrow(0, first, tokens)?.f_mul(&factor.f_unsqueeze(-1)?)?)
+    }
+}
+
+/// `[b, tokens, heads·d]` as complex numbers `[b, tokens, heads, d/2]`, in the same memory.
+fn pairs(x: &Tensor, heads: i64) -> Result<Tensor> {
+    let (batch, tokens, _) = x.size3()?;
+    Ok(x.f_view([batch, tokens, heads, -1, 2])?.f_view_as_complex()?)
 }
 
 #[cfg(test)]
@@ -92,14 +135,31 @@ mod tests {
     #[test]
     fn rotates_adjacent_channels() {
         let rope = Rope::new([2, 1, 1], 6, Kind::Float, Device::cpu()).unwrap();
-        let x =
-            Tensor::from_slice(&[1f32, 0., 0., 1., 0., 0.]).repeat([1, 2, 1, 1]).view([1, 2, 1, 6]);
-        let y = rope.apply(&x).unwrap();
+        let x = Tensor::from_slice(&[1f32, 0., 0., 1., 0., 0.]).repeat([1, 2, 1]).view([1, 2, 6]);
+        let one = |shape: &[i64]| Tensor::ones(shape, (Kind::Float, tch::Device::Cpu));
+        let y = rope.apply(&x, 1, &one(&[1, 2, 1]), &one(&[6])).unwrap();
         let y: Vec<f32> = y.get(0).get(1).view([-1]).try_into().unwrap();
         let (sine, cosine) = 1f32.sin_cos();
         // The first pair turns by one radian in frame 1; the spatial pairs do not turn.
         for (value, expected) in y.iter().zip([cosine, sine, 0., 1., 0., 0.]) {
             assert!((value - expected).abs() < 1e-6, "{y:?}");
+        }
+    }
+
+    #[test]
+    fn rotating_in_place_gives_the_bits_of_the_other() {
+        let rope = Rope::new([2, 3, 2], 12, Kind::Float, Device::cpu()).unwrap();
+        for kind in [Kind::Float, Kind::BFloat16] {
+            let random = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, tch::Device::Cpu));
+            let (x, weight) = (random(&[2, 12, 36]).to_kind(kind), random(&[36]).to_kind(kind));
+            let factor = random(&[2, 12, 1]);
+            let expected = rope.apply(&x, 3, &factor, &weight).unwrap();
+            for (first, tokens) in [(0, 5), (5, 7)] {
+                let mut part = x.narrow(1, first, tokens);
+                let factor = factor.narrow(1, first, tokens);
+                rope.apply_in_place(&mut part, 3, first, &factor, &weight).unwrap();
+            }
+            assert_eq!(x, expected, "{kind:?}");
         }
     }
 }
