@@ -44,7 +44,7 @@ pub(super) fn linear_gelu(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) ->
 /// On a processor, of one kind, and nothing but `x` may want a gradient.
 fn fits(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> bool {
     let trained = || weight.requires_grad() || bias.is_some_and(Tensor::requires_grad);
-    x.device() == Device::Cpu
+    x.device() == tch::Device::Cpu
         && x.dim() >= 2
         && x.numel() > 0
         && weight.kind() == x.kind()
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     fn random(shape: &[i64], kind: Kind) -> Tensor {
-        (Tensor::randn(shape, (Kind::Float, Device::Cpu)) * 0.3).to_kind(kind)
+        (Tensor::randn(shape, (Kind::Float, tch::Device::Cpu)) * 0.3).to_kind(kind)
     }
 
     fn difference(a: &Tensor, b: &Tensor) -> f64 {
