@@ -76,6 +76,12 @@ pub(crate) fn ensure_for_bundle(tree: &Tree, cuda: bool, zig: bool) -> Result<()
     set_up(tree, &Options { cuda, zig, keep_wheels: false })
 }
 
+/// Set-up for `gpu-check`: with CUDA's part where a driver is there to use it.
+pub(crate) fn ensure_for_check(tree: &Tree) -> Result<()> {
+    let cuda = machine::has_nvidia_driver() && foreign::named(tree).is_none();
+    set_up(tree, &Options { cuda, ..Options::default() })
+}
+
 /// Lays out the libtorch that the program of `gpu-check --pack` is built against; where it is.
 pub(crate) fn ensure_for_pack(tree: &Tree) -> Result<PathBuf> {
     lay_out_all(tree, &[&CPU_OF_PACK], false)?;
