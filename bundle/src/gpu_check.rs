@@ -178,7 +178,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     scratch.close().context("the check's temporary folder cannot be removed")?;
     outcome.and(stopped).and(written)?;
     println!("{}", page_file.display());
-    eprintln!("gpu-check: {} is for people, {LINES} beside it for programs", PAGE);
+    eprintln!("gpu-check: {PAGE} is for people, {LINES} beside it for programs");
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

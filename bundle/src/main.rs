@@ -112,7 +112,11 @@ mod tests {
 
     #[test]
     fn command_lines_of_the_documentation_are_understood() {
-        let texts = [include_str!("../../README.md"), include_str!("../README.md")];
+        let texts = [
+            include_str!("../../README.md"),
+            include_str!("../README.md"),
+            include_str!("../../docs/gpu-check.md"),
+        ];
         let mut found = 0;
         for line in texts.iter().flat_map(|text| text.lines()) {
             for command in line.split("cargo xtask ").skip(1) {

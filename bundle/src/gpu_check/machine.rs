@@ -38,7 +38,9 @@ pub(super) struct Card {
 
 /// Measures what the machine has; from now on the check knows whether there is a card.
 pub(super) fn look(check: &mut Check<'_>, limit: Duration) -> Result<Verdict> {
-    check.measured(Measurement::new("check", env!("CARGO_PKG_VERSION")).with("from", check.programs.from))?;
+    check.measured(
+        Measurement::new("check", env!("CARGO_PKG_VERSION")).with("from", check.programs.from),
+    )?;
     let rows = ask_driver(check, limit);
     let mut cards: Vec<Card> = Vec::new();
     for (index, row) in rows.iter().enumerate() {
@@ -49,7 +51,10 @@ pub(super) fn look(check: &mut Check<'_>, limit: Duration) -> Result<Verdict> {
     }
     let findings = ask_doctor(check, limit / 2)?;
     for (about, says, verdict) in &findings {
-        check.measured(Measurement::new(format!("doctor: {about}"), says.as_str()).with("verdict", verdict.as_str()))?;
+        check.measured(
+            Measurement::new(format!("doctor: {about}"), says.as_str())
+                .with("verdict", verdict.as_str()),
+        )?;
     }
     if let Some(libtorch) = findings.iter().find_map(|(_, says, _)| libtorch(says)) {
         check.measured(Measurement::new("libtorch", libtorch))?;
@@ -88,9 +93,7 @@ fn describe_python(check: &mut Check<'_>) -> Result<()> {
 /// A row of values per card; none where there is no driver.
 fn ask_driver(check: &Check<'_>, limit: Duration) -> Vec<Vec<String>> {
     let mut command = Command::new("nvidia-smi");
-    command
-        .arg(format!("--query-gpu={}", FIELDS.join(",")))
-        .arg("--format=csv,noheader,nounits");
+    command.arg(format!("--query-gpu={}", FIELDS.join(","))).arg("--format=csv,noheader,nounits");
     match run(&mut command, limit / 4, check.stop) {
         Ok(run) if run.end.is_success() => rows(&run.stdout()),
         _ => Vec::new(),
@@ -154,7 +157,8 @@ fn collect(value: &Value, findings: &mut Vec<(String, String, String)>) {
 
 fn libtorch(says: &str) -> Option<String> {
     let rest = says.split("libtorch ").nth(1)?;
-    Some(rest.split([',', ' ']).next()?.to_owned()).filter(|found| found.starts_with(char::is_numeric))
+    Some(rest.split([',', ' ']).next()?.to_owned())
+        .filter(|found| found.starts_with(char::is_numeric))
 }
 
 #[cfg(test)]
@@ -173,7 +177,10 @@ mod tests {
         assert_eq!((card.name.as_str(), card.driver.as_str()), ("NVIDIA H200", "580.65.06"));
         assert_eq!(card.free, Some(143_161.0 * 1_048_576.0));
         let named = of_row(1, &rows[0]);
-        assert_eq!((named[2].what.as_str(), &named[2].value), ("card 1: compute_cap", &json!("9.0")));
+        assert_eq!(
+            (named[2].what.as_str(), &named[2].value),
+            ("card 1: compute_cap", &json!("9.0"))
+        );
         assert!(super::rows("No devices were found").is_empty());
     }
 

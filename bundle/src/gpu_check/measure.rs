@@ -44,7 +44,8 @@ fn judge(run: &Run, card: bool) -> Result<Verdict> {
     match run.end {
         End::Exit(status) if status.success() && card => Ok(Verdict::Done),
         End::Exit(status) if status.success() => {
-            let why = "there is no card: measured small on the processor, which says nothing of speed";
+            let why =
+                "there is no card: measured small on the processor, which says nothing of speed";
             Ok(Verdict::LeftOut(why.to_owned()))
         }
         End::Exit(status) => bail!("measure.py ended with {status}: {}", run.last_words()),
@@ -104,9 +105,12 @@ fn others(check: &Check<'_>, limit: Duration) -> Result<Option<String>> {
 
 fn why_not(programs: usize, shared: bool) -> Option<String> {
     if shared {
-        return Some("NVIDIA's multi-process service runs here: a fault may reach others".to_owned());
+        return Some(
+            "NVIDIA's multi-process service runs here: a fault may reach others".to_owned(),
+        );
     }
-    (programs > 0).then(|| format!("{programs} other programs compute on the cards of this machine"))
+    (programs > 0)
+        .then(|| format!("{programs} other programs compute on the cards of this machine"))
 }
 
 /// Whether NVIDIA's multi-process service runs.
@@ -158,7 +162,8 @@ mod tests {
     /// `GPU_CHECK_PYTHON`, or made by `cargo xtask bench`.
     #[test]
     fn the_scripts_measure_every_part_on_the_processor() {
-        let own = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../.setup/python/bin/python");
+        let own =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../.setup/python/bin/python");
         let named = std::env::var_os("GPU_CHECK_PYTHON").map(PathBuf::from);
         let Some(python) = named.or_else(|| own.exists().then_some(own)) else {
             eprintln!("left out: no Python with torch; `cargo xtask bench dit-1` makes one");
@@ -177,7 +182,8 @@ mod tests {
             let mut command = Command::new(&python);
             command.arg("-B").arg(folder.path().join(SCRIPTS[0].0));
             command.args(arguments(part, false, Duration::from_secs(300)));
-            let run = process::run(&mut command, Duration::from_secs(300), &Stop::default()).unwrap();
+            let run =
+                process::run(&mut command, Duration::from_secs(300), &Stop::default()).unwrap();
             assert!(run.end.is_success(), "{part}: {}", run.last_words());
             let lines = run.stdout();
             let found: Vec<Measurement> =

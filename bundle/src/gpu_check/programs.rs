@@ -100,10 +100,8 @@ fn of_pack(pack: &Path, options: &Options, scratch: &Path, stop: &Stop) -> Resul
     let python = find_python(options.python.as_deref(), None, stop);
     let place = scratch.join("program");
     let engine = match &python {
-        Ok(python) => {
-            lay_out(&pack.join(pack::BIN).join(pack::ENGINE), python, &place)
-                .context("the pack's program cannot be laid out beside the libraries of torch")?
-        }
+        Ok(python) => lay_out(&pack.join(pack::BIN).join(pack::ENGINE), python, &place)
+            .context("the pack's program cannot be laid out beside the libraries of torch")?,
         // It says itself what it lacks.
         Err(_) => pack.join(pack::BIN).join(pack::ENGINE),
     };
@@ -147,11 +145,7 @@ fn place_library(library: &Path, link: &Path) -> std::io::Result<()> {
 }
 
 /// The Python that was named, else the one of the benchmarks where there is one, else the system's.
-fn find_python(
-    named: Option<&Path>,
-    own: Option<&Path>,
-    stop: &Stop,
-) -> Result<Python, String> {
+fn find_python(named: Option<&Path>, own: Option<&Path>, stop: &Stop) -> Result<Python, String> {
     if let Some(named) = named {
         return ask(named, stop);
     }

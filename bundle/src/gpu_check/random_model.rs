@@ -115,10 +115,8 @@ impl Sizes {
             channels = width;
             if level < 3 {
                 let name = format!("decoder.upsamples.{index}");
-                tensors.extend(convolution(
-                    &format!("{name}.resample.1"),
-                    &[width / 2, width, 3, 3],
-                ));
+                tensors
+                    .extend(convolution(&format!("{name}.resample.1"), &[width / 2, width, 3, 3]));
                 if level < 2 {
                     let shape = [2 * width, width, 3, 1, 1];
                     tensors.extend(convolution(&format!("{name}.time_conv"), &shape));
@@ -258,8 +256,8 @@ pub(super) fn write(
     let tokenizer = draft.join("google/umt5-xxl/tokenizer.json");
     let text = fs::read_to_string(&tokenizer)
         .with_context(|| format!("{} cannot be read", tokenizer.display()))?;
-    let vocabulary = vocabulary(&text)
-        .with_context(|| format!("{} names no pieces", tokenizer.display()))?;
+    let vocabulary =
+        vocabulary(&text).with_context(|| format!("{} names no pieces", tokenizer.display()))?;
     fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     fs::write(folder.join("tokenizer.json"), text)?;
     fs::write(folder.join("config.json"), config(sizes).to_string())?;
@@ -400,7 +398,9 @@ mod tests {
         let (dim, ffn) = (5120, 13_824);
         let block = 2 * (8 * dim * dim + 2 * dim * ffn + 13 * dim + ffn) + 2 * 8 * dim;
         assert_eq!(sizes.layer_bytes(), block);
-        assert!((560_000_000..620_000_000).contains(&(2 * bytes_of(&sizes.decoder(), Kind::Float))));
+        assert!(
+            (560_000_000..620_000_000).contains(&(2 * bytes_of(&sizes.decoder(), Kind::Float)))
+        );
     }
 
     #[test]

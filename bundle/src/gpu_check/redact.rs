@@ -42,8 +42,7 @@ impl Redact {
             .filter(|(path, _)| !path.is_empty())
             .collect();
         paths.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
-        let words: Vec<_> =
-            words.into_iter().filter(|(word, _)| word.len() >= SHORTEST).collect();
+        let words: Vec<_> = words.into_iter().filter(|(word, _)| word.len() >= SHORTEST).collect();
         Self { paths, words }
     }
 
@@ -143,7 +142,10 @@ mod tests {
             ("GPU-4b7c1f2a-9d3e-4f5a-8b6c-0123456789ab is busy", "GPU-UUID is busy"),
             ("MIG-4B7C1F2A-9D3E-4F5A-8B6C-0123456789AB/1", "MIG-UUID/1"),
             ("4b7c1f2a-9d3e-4f5a-8b6c-0123456789ab", "UUID"),
-            ("not one: 4b7c1f2a-9d3e-4f5a-8b6c-0123456789abc", "not one: 4b7c1f2a-9d3e-4f5a-8b6c-0123456789abc"),
+            (
+                "not one: 4b7c1f2a-9d3e-4f5a-8b6c-0123456789abc",
+                "not one: 4b7c1f2a-9d3e-4f5a-8b6c-0123456789abc",
+            ),
         ] {
             assert_eq!(redact.text(text), expected);
         }

@@ -195,7 +195,9 @@ mod tests {
         let took = Duration::ZERO;
         report.ended("a", Outcome::LeftOut, Some("no card".to_owned()), took).unwrap();
         report.measured("b", Measurement::number("psnr", 47.123_456, "dB")).unwrap();
-        report.measured("b", Measurement::number("psnr", 41.0, "dB").expected("> 40", true)).unwrap();
+        report
+            .measured("b", Measurement::number("psnr", 41.0, "dB").expected("> 40", true))
+            .unwrap();
         assert!(report.is_good());
         assert_eq!(report.found("b", "psnr").unwrap().value, json!(41.0));
         report.measured("b", Measurement::new("bits", false).expected("equal", false)).unwrap();
@@ -208,7 +210,8 @@ mod tests {
 
     #[test]
     fn a_line_of_the_python_part_is_a_measurement() {
-        let line = r#"{"what": "peak", "value": 3.5, "unit": "A", "predicted": 3.6, "holds": true}"#;
+        let line =
+            r#"{"what": "peak", "value": 3.5, "unit": "A", "predicted": 3.6, "holds": true}"#;
         let found: Measurement = serde_json::from_str(line).unwrap();
         assert_eq!((found.value, found.holds), (json!(3.5), Some(true)));
         assert_eq!(found.more["predicted"], json!(3.6));

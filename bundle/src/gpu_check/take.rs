@@ -90,7 +90,8 @@ fn same_bits(one: &Path, other: &Path) -> Result<bool> {
 /// Of all channels of all frames, in dB; infinite where nothing differs.
 fn psnr(one: &Path, other: &Path) -> Result<f64> {
     let is_png = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "png");
-    let of = |folder| -> Result<Vec<_>> { Ok(frames(folder)?.into_iter().filter(is_png).collect()) };
+    let of =
+        |folder| -> Result<Vec<_>> { Ok(frames(folder)?.into_iter().filter(is_png).collect()) };
     let (ours, theirs) = (of(one)?, of(other)?);
     ensure!(ours.len() == theirs.len() && !ours.is_empty(), "the takes differ in length");
     let (mut sum, mut count) = (0.0, 0usize);

@@ -66,7 +66,7 @@ def attention(clock, small):
             f"{backend}, {4e-12 * queries * keys * heads * width / seconds:.4g} TFLOP/s",
             expected="not math above 4096 tokens",
             holds=fused,
-            ms=1e3 * seconds,
+            ms=float(f"{1e3 * seconds:.4g}"),
             bytes_beyond_result=peak - q.numel() * q.element_size(),
         )
 
@@ -83,9 +83,19 @@ def block(clock, small):
         one.step(x)
         peak, _ = clock.peak_bytes(lambda: one.step(x))
         held = (peak + unit) / unit
-        say("peak", held, "A", expected=f"≤ {BLOCK_PEAK}", holds=held <= BLOCK_PEAK, A_bytes=unit)
+        # On a processor norms and additions are made of several operations with results of their own.
+        judged = clock.is_card or None
+        say(
+            "peak",
+            held,
+            "A",
+            expected=judged and f"≤ {BLOCK_PEAK}",
+            holds=judged and held <= BLOCK_PEAK,
+            A_bytes=unit,
+        )
         seconds = clock.seconds(lambda: one.step(x))
-        say("time", 1e3 * seconds, "ms", tokens=tokens, step_of_40_blocks_s=LAYERS * seconds)
+        step = float(f"{LAYERS * seconds:.4g}")
+        say("time", 1e3 * seconds, "ms", tokens=tokens, step_of_40_blocks_s=step)
         block_parts(clock, one, x)
         if clock.is_card and clock.has_time():
             kernels(lambda: one.step(x))
@@ -118,7 +128,8 @@ def kernels(work):
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
         work()
         torch.cuda.synchronize()
-    found = sorted(profile.key_averages(), key=lambda e: -e.self_device_time_total)
+    found = [e for e in profile.key_averages() if e.self_device_time_total > 0]
+    found.sort(key=lambda e: -e.self_device_time_total)
     top = {e.key[:60]: round(e.self_device_time_total / 1e3, 2) for e in found[:8]}
     say("kernels", sum(e.count for e in found), longest_ms=top)
 
