@@ -9,8 +9,9 @@ EPS = 1e-6
 
 
 class Block:
-    def __init__(self, device, dim, ffn, text, tokens, ffn_tokens):
-        self.dim, self.heads, self.tokens, self.ffn_tokens = dim, dim // HEAD, tokens, ffn_tokens
+    def __init__(self, device, dim, ffn, text, tokens, pieces):
+        """`pieces`: tokens that norms, rotation and feed-forward network take at once."""
+        self.dim, self.heads, self.tokens, self.pieces = dim, dim // HEAD, tokens, pieces
         self.device = device
 
         def matrix(outputs, inputs):
@@ -37,54 +38,77 @@ class Block:
 
     def step(self, x):
         """The block, in place: `x` becomes what comes after it."""
-        shift, scale, gate = (self.modulation[:, i : i + 1] for i in (0, 1, 2))
-        y = self.rotated(self.modulated(x, shift, scale))
+        shift, scale, gate = self.modulations(0)
+        y = self.rotated(self.normed(x, (scale + 1.0).flatten(), shift.flatten()))
         x.addcmul_(y, gate)
         del y
 
-        y = F.layer_norm(x, (self.dim,), *self.norm3, EPS).bfloat16()
-        x.add_(self.to_text(y))
+        y = self.to_text(self.normed(x, *self.norm3))
+        x.add_(y)
         del y
 
-        shift, scale, gate = (self.modulation[:, i : i + 1] for i in (3, 4, 5))
-        for part in x.split(self.ffn_tokens, 1):
-            y = F.linear(self.modulated(part, shift, scale), self.ffn_in, self.ffn_bias)
+        shift, scale, gate = self.modulations(3)
+        norm = (scale + 1.0).flatten(), shift.flatten()
+        for part in x.split(self.pieces, 1):
+            y = F.linear(self.normed(part, *norm), self.ffn_in, self.ffn_bias)
             y = F.linear(F.gelu(y, approximate="tanh"), self.ffn_out, self.bias)
             part.addcmul_(y, gate)
             del y
         return x
 
-    def modulated(self, x, shift, scale):
-        """norm(x)·(1 + scale) + shift: the modulation is the norm's own weight and bias."""
-        weight, bias = (scale + 1.0).flatten(), shift.flatten()
-        return F.layer_norm(x, (self.dim,), weight, bias, EPS).bfloat16()
+    def modulations(self, first):
+        return (self.modulation[:, i : i + 1] for i in range(first, first + 3))
 
-    def rms_norm(self, y):
-        return F.rms_norm(y, (self.dim,), self.norm, EPS)
+    def normed(self, x, weight, bias):
+        """The modulation is the norm's own weight and bias; nothing wide exists whole."""
+        y = torch.empty_like(x, dtype=torch.bfloat16)
+        for part, normed in zip(x.split(self.pieces, 1), y.split(self.pieces, 1)):
+            normed.copy_(F.layer_norm(part, (self.dim,), weight, bias, EPS))
+        return y
+
+    def rms_factor(self, y):
+        norm = torch.linalg.vector_norm(y, 2, -1, True, dtype=torch.float32)
+        return (norm.square() / self.dim + EPS).rsqrt()
+
+    def rotate(self, y):
+        """RMS norm and rotation of pairs of neighbours, in place, with one rounding."""
+        for index, part in enumerate(y.split(self.pieces, 1)):
+            first = index * self.pieces
+            rotation = self.rotation[first : first + part.shape[1]]
+            rotation = rotation * self.rms_factor(part).unsqueeze(-1)
+            wide = part * self.norm.float()
+            pairs = torch.view_as_complex(wide.view(1, -1, self.heads, HEAD // 2, 2))
+            pairs.mul_(rotation)
+            part.copy_(wide)
+            del wide, pairs, rotation
+        return self.split(y)
 
     def split(self, y):
         return y.view(1, -1, self.heads, HEAD)
 
-    def rope(self, y):
-        """Pairs of neighbours as complex numbers, turned in place."""
-        kind, y = y.dtype, y.float()
-        torch.view_as_complex(y.view(*y.shape[:-1], HEAD // 2, 2)).mul_(self.rotation)
-        return y.to(kind)
-
     def rotated(self, y):
-        q = self.rope(self.split(self.rms_norm(F.linear(y, self.q, self.bias))))
-        k = self.rope(self.split(self.rms_norm(F.linear(y, self.k, self.bias))))
-        v = self.split(F.linear(y, self.v, self.bias))
+        q = self.rotate(F.linear(y, self.q, self.bias)).transpose(1, 2)
+        k = self.rotate(F.linear(y, self.k, self.bias)).transpose(1, 2)
+        v = self.split(F.linear(y, self.v, self.bias)).transpose(1, 2)
         del y
-        return self.join(attend(q, k, v), self.o)
+        y = F.scaled_dot_product_attention(q, k, v)
+        del q, k, v
+        return self.join(y, self.o)
+
+    def unweighted(self, y):
+        """RMS norm whose weight the text's keys have taken over."""
+        if y.is_cuda:
+            return F.rms_norm(y, (self.dim,), None, EPS)
+        for part in y.split(self.pieces, 1):
+            part.mul_(self.rms_factor(part))
+        return y
 
     def to_text(self, y):
-        q = self.split(self.rms_norm(F.linear(y, self.cross_q, self.bias))).transpose(1, 2)
-        return self.join(F.scaled_dot_product_attention(q, *self.text), self.cross_o)
+        q = self.unweighted(F.linear(y, self.cross_q, self.bias))
+        del y
+        y = F.scaled_dot_product_attention(self.split(q).transpose(1, 2), *self.text)
+        del q
+        return self.join(y, self.cross_o)
 
     def join(self, y, matrix):
         return F.linear(y.transpose(1, 2).reshape(1, -1, self.dim), matrix, self.bias)
-
-
-def attend(q, k, v):
-    return F.scaled_dot_product_attention(*(y.transpose(1, 2) for y in (q, k, v)))
