@@ -41,7 +41,7 @@ case "$*" in
     for step in 0 1 2 3 4; do echo "sampling $step/4" >&2; sleep 0.05; done
     echo "decoding 0/2" >&2; sleep 0.1; mkdir -p "$out" ;;
 render*)
-    case "$*" in *"--device cuda"*) on='Cuda(0)' ;; *) on=Cpu ;; esac
+    case "$*" in *"--device auto"*) on='Cuda(0)' ;; *) on=Cpu ;; esac
     [ -f "$here/hang" ] && sleep 600
     mkdir -p "$out"; cp "$here/frame.png" "$out/rgba.0000.png"
     echo "{\"device\": \"$on\", \"timings\": {\"sample\": 1.5}}" > "$out/take.json" ;;

@@ -64,7 +64,14 @@ pub(super) fn run(check: &mut Check<'_>, limit: Duration) -> Result<Verdict> {
     let scaled = scaled.unwrap_or_else(|| format!("{} layers", shape.sizes.layers));
     check
         .measured(Measurement::new("model", scaled).with("parameters", shape.sizes.parameters()))?;
-    let sampler = Sampler::start().ok();
+    let sampler = match Sampler::start() {
+        Ok(sampler) => Some(sampler),
+        Err(error) => {
+            let why = format!("not measured: {error:#}");
+            check.measured(Measurement::new("memory", why))?;
+            None
+        }
+    };
     Stand { check, shape, deadline, sampler }.run()?;
     Ok(Verdict::Done)
 }

@@ -16,6 +16,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// How often limit and Ctrl-C are looked at.
 const TICK: Duration = Duration::from_millis(20);
+/// For the last words of a program that has ended, where what it started keeps its pipes open.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// From asking a program to stop to ending it.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -146,8 +148,7 @@ pub(super) fn run_watched(
             if !matches!(end, End::Exit(_)) {
                 group.end();
             }
-            // Grandchildren may hold the pipes open: what is there now is all that counts.
-            said.extend(std::iter::from_fn(|| lines.recv_timeout(TICK).ok()));
+            said.extend(std::iter::from_fn(|| lines.recv_timeout(LAST_WORDS).ok()));
             return Ok(Run { end, lines: said, begun, ended });
         }
     }

@@ -59,6 +59,16 @@ impl Programs {
     /// Finds, and in a checkout builds, what the options name. `scratch` is a folder for a pack's
     /// program, beside which its libraries have to lie.
     pub(super) fn of(options: &Options, scratch: &Path, stop: &Stop) -> Result<Self> {
+        let mut programs = Self::named(options, scratch, stop)?;
+        // They are run elsewhere.
+        for path in [&mut programs.engine, &mut programs.draft_model] {
+            *path =
+                path.canonicalize().with_context(|| format!("{} is missing", path.display()))?;
+        }
+        Ok(programs)
+    }
+
+    fn named(options: &Options, scratch: &Path, stop: &Stop) -> Result<Self> {
         if let Some(pack) = &options.from {
             return of_pack(pack, options, scratch, stop);
         }
