@@ -186,6 +186,7 @@ fn without_a_card_it_runs_to_its_end_and_says_what_it_left_out() {
     assert_eq!((stage.calls("model add gpu-check"), stage.calls("engine unload")), (1, 1));
     assert!(stage.calls("engine stop") >= 1);
     assert!(page.contains("| large | left out |"), "{page}");
+    assert!(page.ends_with("there was no card.\n"), "{page}");
     stage.assert_nothing_is_left();
 }
 

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use super::memory::{self, Sampler};
 use super::plan::{Room, Shape, fit};
 use super::process::{self, Run, Wish};
-use super::report::Measurement;
+use super::report::{Measurement, four_digits};
 use super::stages::{self, Span, Stage};
 use super::{Check, OutOfTime, Verdict, must_succeed, random_model};
 
@@ -162,7 +162,8 @@ impl Stand<'_, '_> {
             self.check.measured(Measurement::number(what, seconds, "s"))?;
         }
         let first = steps.first().copied().unwrap_or(step);
-        self.check.measured(Measurement::number("step", step, "s").with("first_s", first))?;
+        self.check
+            .measured(Measurement::number("step", step, "s").with("first_s", four_digits(first)))?;
         let decoding = stages::seconds(&spans, Stage::Decoding);
         self.check.measured(Measurement::number("decoding", decoding, "s"))?;
         self.check.measured(Measurement::number("take", run.seconds(), "s"))?;

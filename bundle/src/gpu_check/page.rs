@@ -64,6 +64,9 @@ pub(super) fn page(report: &Report) -> String {
         }
     }
     text += "\n## For the table of docs/gpu-check.md\n\n";
+    if report.found("machine", "driver").is_none() {
+        return text + "Nothing: there was no card.\n";
+    }
     let filled = |column: &Column| report.found(column.part, column.what).map_or("–".into(), value);
     text + &table_head() + &row(COLUMNS.iter().map(filled))
 }
@@ -144,6 +147,8 @@ mod tests {
         let (_folder, mut report) = report();
         let second = Duration::from_secs(1);
         report.measured("machine", Measurement::new("card", "A | B")).unwrap();
+        assert!(super::page(&report).ends_with("there was no card.\n"));
+        report.measured("machine", Measurement::new("driver", "580")).unwrap();
         report.ended("machine", Outcome::Done, None, second).unwrap();
         let why = Some("there is no card".to_owned());
         report.ended("copies", Outcome::LeftOut, why, Duration::ZERO).unwrap();
@@ -161,7 +166,7 @@ mod tests {
             assert!(page.lines().any(|found| found == line), "{line}\nis not in:\n{page}");
         }
         let last = page.lines().last().unwrap();
-        assert!(last.starts_with("| A \\| B | – | – | – |"), "{last}");
+        assert!(last.starts_with("| A \\| B | 580 | – | – |"), "{last}");
         let cells = |line: &str| line.replace("\\|", "").matches('|').count();
         assert_eq!(cells(last), COLUMNS.len() + 1);
     }

@@ -66,7 +66,8 @@ impl Measurement {
     }
 }
 
-fn four_digits(number: f64) -> f64 {
+/// With as many digits as mean something.
+pub(super) fn four_digits(number: f64) -> f64 {
     format!("{number:.3e}").parse().unwrap_or(number)
 }
 

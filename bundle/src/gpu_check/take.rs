@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use png::Transformations;
 use serde_json::Value;
 
-use super::report::Measurement;
+use super::report::{Measurement, four_digits};
 use super::{Check, Verdict};
 
 /// Of the kinds, colours and ways that the draft model knows.
@@ -57,8 +57,10 @@ fn render(check: &mut Check<'_>, device: &str, name: &str, limit: Duration) -> R
     let here = on.to_lowercase().contains("cpu") == (device == "cpu");
     let place = if device == "cpu" { "on the processor" } else { "on the card" };
     let mut measurement = Measurement::number(format!("{name} take"), run.seconds(), "s");
-    if let Some(timings) = take["timings"].as_object() {
-        measurement.more.extend(timings.clone());
+    for (stage, seconds) in take["timings"].as_object().into_iter().flatten() {
+        if let Some(seconds) = seconds.as_f64() {
+            measurement = measurement.with(&format!("{stage}_s"), four_digits(seconds));
+        }
     }
     check.measured(measurement.with("device", on).expected(place, here))?;
     Ok(out)

@@ -26,7 +26,7 @@ HEIGHT, WIDTH, LATENT_FRAMES = 60, 104, 21
 PIECES = 8192
 # Bytes held at the widest place of a block, in units of one float32 residual stream.
 BLOCK_PEAK = 3.6
-BACKENDS = ("math", "flash", "efficient", "cudnn")
+BACKENDS = ("math", "flash", "efficient", "cudnn", "another")
 # Above this many tokens nobody may fall to the attention that holds every pair.
 QUADRATIC = 4096
 
