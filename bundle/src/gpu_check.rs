@@ -122,7 +122,7 @@ const fn part(
 /// What is cheap and decides most comes first.
 const PARTS: [Part; 8] = [
     part("machine", [5, 60], machine::look),
-    part("take", [10, 90], take::compare),
+    part("take", [10, 120], take::compare),
     part("attention", [10, 60], |check, limit| measure::run(check, "attention", limit)),
     part("block", [10, 75], |check, limit| measure::run(check, "block", limit)),
     part("decoding", [10, 120], |check, limit| measure::run(check, "decoding", limit)),
@@ -243,13 +243,14 @@ impl Check<'_> {
         self.report.measured(self.part, measurement)
     }
 
-    /// The engine's program, in surroundings of its own.
+    /// The engine's program, in surroundings of its own; what waits in it waits asleep.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.programs.engine);
         self.studio.surround(&mut command);
         command
             .env("XDG_CACHE_HOME", self.scratch.join("cache"))
             .env("CUDA_CACHE_PATH", self.scratch.join("cuda-cache"))
+            .env("OMP_WAIT_POLICY", "passive")
             .current_dir(self.scratch)
             .args(arguments);
         command

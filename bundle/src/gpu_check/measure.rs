@@ -30,7 +30,8 @@ pub(super) fn run(check: &mut Check<'_>, part: &str, limit: Duration) -> Result<
     };
     let mut command = Command::new(python);
     command.arg("-B").arg(lay_out(check)?).args(arguments(part, check.card.is_some(), limit));
-    command.env("CUDA_CACHE_PATH", check.scratch.join("cuda-cache"));
+    let cache = check.scratch.join("cuda-cache");
+    command.env("CUDA_CACHE_PATH", cache).env("OMP_WAIT_POLICY", "passive");
     let run = process::run(&mut command, limit, check.stop)?;
     for line in run.stdout().lines() {
         let measurement = serde_json::from_str::<Measurement>(line)

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use png::Transformations;
@@ -27,8 +27,9 @@ pub(super) fn compare(check: &mut Check<'_>, limit: Duration) -> Result<Verdict>
         (Some(_), Some(false)) => "cuda",
         (Some(_), _) => "auto",
     };
-    let first = render(check, device, "first", limit / 3)?;
-    let second = render(check, device, "second", limit / 3)?;
+    let deadline = Instant::now() + limit;
+    let first = render(check, device, "first", deadline)?;
+    let second = render(check, device, "second", deadline)?;
     let same = same_bits(&first, &second)?;
     let measurement = Measurement::new("same bits twice", same).with("on", device);
     check.measured(measurement.expected("yes", same))?;
@@ -36,7 +37,7 @@ pub(super) fn compare(check: &mut Check<'_>, limit: Duration) -> Result<Verdict>
         let why = "there is no card: the take was made twice on the processor only";
         return Ok(Verdict::LeftOut(why.to_owned()));
     }
-    let there = render(check, "cpu", "processor", limit / 3)?;
+    let there = render(check, "cpu", "processor", deadline)?;
     let psnr = psnr(&first, &there)?;
     let measurement = Measurement::number("card beside CPU", psnr, "dB");
     check.measured(measurement.expected(format!("> {LEAST_PSNR}"), psnr > LEAST_PSNR))?;
@@ -44,13 +45,13 @@ pub(super) fn compare(check: &mut Check<'_>, limit: Duration) -> Result<Verdict>
 }
 
 /// Makes the take and says how long it took.
-fn render(check: &mut Check<'_>, device: &str, name: &str, limit: Duration) -> Result<PathBuf> {
+fn render(check: &mut Check<'_>, device: &str, name: &str, deadline: Instant) -> Result<PathBuf> {
     let out = check.scratch.join(name);
     let model = check.programs.draft_model.clone();
     let [out_text, model] = [&out, &model].map(|path| path.to_string_lossy().into_owned());
     let line = ["render", "--model", &model, "--prompt", PROMPT, "--seed", SEED];
     let line = [&line[..], &["--device", device, "--out", &out_text]].concat();
-    let run = check.told(&line, limit)?;
+    let run = check.told(&line, deadline.saturating_duration_since(Instant::now()))?;
     let text = fs::read_to_string(out.join("take.json")).context("take.json cannot be read")?;
     let take: Value = serde_json::from_str(&text).context("take.json is no JSON")?;
     let on = take["device"].as_str().unwrap_or_default().to_owned();
