@@ -142,7 +142,7 @@ fn known_reasons(options: &Options) -> Vec<String> {
 }
 
 /// Every file below a folder, which may be absent, by its place in it.
-fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut open = vec![folder.to_path_buf()];
     while let Some(inside) = open.pop().filter(|inside| inside.is_dir()) {

@@ -5,7 +5,7 @@
 //! bundle lies in `out/demo`. The engine that was started is stopped, whatever happens.
 
 mod page;
-mod studio;
+pub(crate) mod studio;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -10,6 +10,7 @@
 //! | `check-ofx` | examines an OpenFX plug-in, ours by default, and says what hosts would not like |
 //! | `install`, `uninstall` | puts the bundle where hosts look, and takes it away again |
 //! | `bench` | set-up, then the network beside diffusers, the store beside plain reading, the engine |
+//! | `gpu-check` | tries the program on this machine's NVIDIA card, or packs that for another one |
 //!
 //! Invariants: a verb that needs set-up does it; set-up changes nothing outside `.setup`; what
 //! stands under its final name there is whole. This crate links neither libtorch nor OpenFX, so
@@ -23,6 +24,7 @@ mod cargo;
 mod check_ofx;
 mod demo;
 mod draft;
+mod gpu_check;
 mod install;
 mod setup;
 mod test;
@@ -64,6 +66,8 @@ enum Verb {
     Uninstall(install::UninstallOptions),
     /// Measure transformer and decoder beside diffusers, the store beside plain reading, the engine.
     Bench(bench::Options),
+    /// Try the program on this machine's NVIDIA card and measure it: JSON lines and a page.
+    GpuCheck(gpu_check::Options),
 }
 
 fn main() -> ExitCode {
@@ -78,6 +82,7 @@ fn main() -> ExitCode {
         Verb::Install(options) => install::run(&tree, options),
         Verb::Uninstall(options) => install::uninstall(options),
         Verb::Bench(options) => bench::run(&tree, options),
+        Verb::GpuCheck(options) => gpu_check::run(options),
     });
     match outcome {
         Ok(code) => code,
@@ -107,7 +112,11 @@ mod tests {
 
     #[test]
     fn command_lines_of_the_documentation_are_understood() {
-        let texts = [include_str!("../../README.md"), include_str!("../README.md")];
+        let texts = [
+            include_str!("../../README.md"),
+            include_str!("../README.md"),
+            include_str!("../../docs/gpu-check.md"),
+        ];
         let mut found = 0;
         for line in texts.iter().flat_map(|text| text.lines()) {
             for command in line.split("cargo xtask ").skip(1) {

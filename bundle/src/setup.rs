@@ -28,7 +28,7 @@ use crate::tree::Tree;
 use layout::Layout;
 use machine::Compiler;
 use manifest::{Manifest, PartRecord};
-use parts::{CPU, CUDA, LIBCLANG, Own, Part, RULES, ZIG};
+use parts::{CPU, CPU_OF_PACK, CUDA, LIBCLANG, Own, Part, RULES, ZIG};
 use plan::Plan;
 
 pub(crate) use foreign::{named as foreign_libtorch, version as version_of_libtorch};
@@ -76,11 +76,34 @@ pub(crate) fn ensure_for_bundle(tree: &Tree, cuda: bool, zig: bool) -> Result<()
     set_up(tree, &Options { cuda, zig, keep_wheels: false })
 }
 
+/// Set-up for `gpu-check`: with CUDA's part where a driver is there to use it.
+pub(crate) fn ensure_for_check(tree: &Tree) -> Result<()> {
+    let cuda = machine::has_nvidia_driver() && foreign::named(tree).is_none();
+    set_up(tree, &Options { cuda, ..Options::default() })
+}
+
+/// Lays out the libtorch that the program of `gpu-check --pack` is built against; where it is.
+pub(crate) fn ensure_for_pack(tree: &Tree) -> Result<PathBuf> {
+    lay_out_all(tree, &[&CPU_OF_PACK], false)?;
+    Ok(tree.setup().join(CPU_OF_PACK.folder))
+}
+
 fn set_up(tree: &Tree, options: &Options) -> Result<()> {
     let parts = parts_to_lay_out(tree, options)?;
     if parts.is_empty() {
         return Ok(());
     }
+    lay_out_all(tree, &parts, options.keep_wheels)?;
+    if options.cuda && !machine::has_nvidia_driver() {
+        eprintln!(
+            "set-up: note: no NVIDIA driver is loaded on this machine; the CUDA libraries need one \
+             of version 580 or newer"
+        );
+    }
+    Ok(())
+}
+
+fn lay_out_all(tree: &Tree, parts: &[&Part], keep_wheels: bool) -> Result<()> {
     machine::check_platform()?;
     fs::create_dir_all(tree.setup())
         .with_context(|| format!("{} cannot be created", tree.setup().display()))?;
@@ -88,13 +111,7 @@ fn set_up(tree: &Tree, options: &Options) -> Result<()> {
     for part in parts {
         lay_out(tree, part)?;
     }
-    if options.cuda && !machine::has_nvidia_driver() {
-        eprintln!(
-            "set-up: note: no NVIDIA driver is loaded on this machine; the CUDA libraries need one \
-             of version 580 or newer"
-        );
-    }
-    if !options.keep_wheels && tree.wheels().exists() {
+    if !keep_wheels && tree.wheels().exists() {
         fs::remove_dir_all(tree.wheels())
             .with_context(|| format!("{} cannot be removed", tree.wheels().display()))?;
     }

@@ -25,7 +25,7 @@ impl Tree {
         Ok(Self { root: root.to_path_buf() })
     }
 
-    #[cfg(test)]
+    /// The checkout, or the copy of one, in this folder.
     pub(crate) fn at(root: &Path) -> Self {
         Self { root: root.to_path_buf() }
     }

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -103,6 +104,25 @@ fn the_real_bundle_works_wherever_it_is_carried() {
     line.extend(["--out", out.to_str().unwrap()]);
     says(&engine, &line, &[]);
     assert!(out.join("rgba.0000.exr").is_file() && out.join("contact-sheet.png").is_file());
+
+    // The check for a card runs to its end on it, as where there is no driver.
+    let no_driver = made.path().join("no driver");
+    fs::create_dir(&no_driver).unwrap();
+    let driver = no_driver.join("nvidia-smi");
+    fs::write(&driver, "#!/bin/sh\nexit 9\n").unwrap();
+    fs::set_permissions(&driver, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = std::env::var_os("PATH").unwrap();
+    let path = [no_driver].into_iter().chain(std::env::split_paths(&path));
+    let results = made.path().join("check");
+    let mut check = xtask(&["gpu-check", "--minutes", "30", "--bundle"]);
+    check.arg(carried.join(NAME)).arg("--out").arg(&results);
+    run(check.env("PATH", std::env::join_paths(path).unwrap()));
+    let page = fs::read_to_string(results.join("gpu-check.md")).unwrap();
+    for row in ["| machine | done |", "| take | left out |", "| large | left out |"] {
+        assert!(page.contains(row), "{page}");
+    }
+    assert_eq!(fs::read_dir(&results).unwrap().count(), 2, "lines and page, and nothing else");
+    assert_eq!(processes_of(made.path()), [""; 0]);
 
     // Installed from there, twice, beside another version, and gone again.
     let place = made.path().join("OFX/Plugins");

@@ -62,6 +62,16 @@ pub(crate) const CPU: Part = Part {
     own: Own::Stub,
 };
 
+/// The same of an earlier build, for `gpu-check --pack`: torch as machines on loan have it.
+pub(crate) const CPU_OF_PACK: Part = Part {
+    folder: "libtorch-2.11",
+    purpose: "libtorch 2.11 for the CPU",
+    about: "headers and libraries that the program of `gpu-check --pack` is built against",
+    pins: include_str!("../../pins/gpu-check.txt"),
+    destination: cpu_destination,
+    own: Own::Stub,
+};
+
 /// What `libtorch_cuda.so` needs beside the libraries of [`CPU`].
 pub(crate) const CUDA: Part = Part {
     folder: "libtorch-cuda",
@@ -206,6 +216,9 @@ mod tests {
             }
         }
         assert_ne!(CPU.fingerprint(), CUDA.fingerprint());
+        let of_pack = CPU_OF_PACK.pins().unwrap();
+        let torch = of_pack.iter().find(|pin| pin.name == "torch").unwrap();
+        assert_eq!((of_pack.len(), torch.version.as_str()), (3, "2.11.0"));
     }
 
     #[test]
