@@ -9,7 +9,7 @@ mod support;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::model::{DECODERS, TEXT, TOKENIZER, VAE};
@@ -69,15 +69,16 @@ fn submit(studio: &Studio, holder: Holder) -> Submit {
 
 /// Waits until the client has seen what is looked for.
 fn wait_for(client: &EngineClient, is_so: impl Fn(&Snapshot) -> bool) -> Snapshot {
+    let end = Instant::now() + Duration::from_secs(300);
     let mut seen = 0;
-    for _ in 0..240 {
+    while Instant::now() < end {
         let snapshot = client.snapshot();
         if is_so(&snapshot) {
             return snapshot;
         }
         seen = client.wait(seen.max(snapshot.revision), Duration::from_millis(250));
     }
-    panic!("not within a minute: {:?}", client.snapshot());
+    panic!("not within five minutes: {:?}", client.snapshot());
 }
 
 /// Orders a take and cancels it as soon as it is being made; the seconds it said were left.

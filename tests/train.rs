@@ -110,7 +110,7 @@ impl Room {
         let begun = Instant::now();
         while self.losses(out).len() < steps {
             assert!(child.try_wait().unwrap().is_none(), "it ended early");
-            assert!(begun.elapsed() < Duration::from_secs(100), "it makes no steps");
+            assert!(begun.elapsed() < Duration::from_secs(600), "it makes no steps");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -157,6 +157,10 @@ fn a_run_that_is_killed_or_stopped_goes_on_as_if_it_had_not_been() {
     room.wait("broken", 6, &mut child);
     signal(&child, libc::SIGKILL);
     child.wait().unwrap();
+    // The fourth, or on a machine that has other work a later one.
+    let kept = states(&room.path("broken")).pop().unwrap();
+    let step: u32 = kept["step-".len()..][..8].parse().unwrap();
+    assert!((4..12).contains(&step), "{kept}");
     // Ctrl-C: the last whole step is kept.
     let mut child = room.command("run.toml", "broken").spawn().unwrap();
     room.wait("broken", 9, &mut child);
@@ -164,7 +168,7 @@ fn a_run_that_is_killed_or_stopped_goes_on_as_if_it_had_not_been() {
     let stopped = child.wait_with_output().unwrap();
     let words = String::from_utf8(stopped.stderr).unwrap();
     assert_eq!(stopped.status.code(), Some(130), "{words}");
-    assert!(words.contains("going on after step 4"), "{words}");
+    assert!(words.contains(&format!("going on after step {step}")), "{words}");
     assert!(words.contains("stopped at step") && words.contains("goes on after step"), "{words}");
 
     let words = room.ok("run.toml", "broken");

@@ -8,7 +8,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -41,13 +41,6 @@ fn as_if_typed(tree: &Tree, cargo: &mut Command) {
     if setup::foreign_libtorch(tree).is_none() {
         cargo.env_remove("LIBTORCH");
     }
-}
-
-/// Runs to the end; the exit status is for the caller to judge.
-pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
-    command.status().with_context(|| {
-        format!("cargo could not be started ({})", command.get_program().to_string_lossy())
-    })
 }
 
 /// Builds one binary or example and returns where cargo put it.

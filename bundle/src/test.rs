@@ -1,11 +1,16 @@
 //! `cargo xtask test`: set-up, then every test; with `--slow`, the trainings of minutes instead.
+//!
+//! A test that fails keeps none from being run; what failed is listed at the end.
 
-use std::process::ExitCode;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::tree::Tree;
 use crate::{cargo, setup};
+
+const TO_THE_END: &str = "--no-fail-fast";
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -13,12 +18,12 @@ pub(crate) struct Options {
     #[arg(long)]
     slow: bool,
 
-    /// Handed to `cargo test --workspace` as they are.
+    /// Handed to `cargo test --workspace --no-fail-fast` as they are.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
     arguments: Vec<String>,
 }
 
-/// The exit code is cargo's; its output, the closing lines included, passes through untouched.
+/// The exit code is cargo's, whose output passes through; the list comes after it.
 pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
     setup::ensure(tree)?;
     let fixed: &[&str] = if options.slow {
@@ -28,8 +33,117 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
         &["test", "--workspace"]
     };
     let rest = options.arguments.iter().map(String::as_str);
+    // Cargo refuses to be told twice.
+    let to_the_end = (!rest.clone().any(|argument| argument == TO_THE_END)).then_some(TO_THE_END);
     let show = if options.slow { &["--", "--nocapture"][..] } else { &[] };
-    let arguments = fixed.iter().copied().chain(rest).chain(show.iter().copied());
-    let status = cargo::status(&mut cargo::command(tree, arguments))?;
+    let arguments = fixed.iter().copied().chain(to_the_end).chain(rest);
+    let (status, failed) =
+        watched(&mut cargo::command(tree, arguments.chain(show.iter().copied())))?;
+    if !failed.is_empty() {
+        eprintln!("\nfailed: {}", failed.len());
+        for name in &failed {
+            eprintln!("  {name}");
+        }
+    }
     Ok(crate::exit_code(status))
+}
+
+/// Runs to the end, and returns the tests that failed. Which programs they are in is what cargo says.
+fn watched(command: &mut Command) -> Result<(ExitStatus, Vec<String>)> {
+    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| {
+        format!("cargo could not be started ({})", command.get_program().display())
+    })?;
+    let mut failures = Failures::default();
+    if let Some(output) = child.stdout.take() {
+        let mut output = BufReader::new(output);
+        let mut line = Vec::new();
+        while output.read_until(b'\n', &mut line).context("cargo's output cannot be read")? > 0 {
+            // Whoever reads ours may have gone; the tests go on.
+            let _ = std::io::stdout().write_all(&line);
+            failures.read(String::from_utf8_lossy(&line).trim_end());
+            line.clear();
+        }
+    }
+    let status = child.wait().context("cargo could not be waited for")?;
+    Ok((status, failures.failed))
+}
+
+/// The lists of failures in the output of test programs.
+#[derive(Debug, Default)]
+struct Failures {
+    failed: Vec<String>,
+    /// Of the list that is being read, unless it is something else that looks like one.
+    listed: Option<Vec<String>>,
+}
+
+impl Failures {
+    fn read(&mut self, line: &str) {
+        if line == "failures:" {
+            self.listed = Some(Vec::new());
+        } else if line.starts_with("test result: FAILED.") {
+            self.failed.extend(self.listed.take().into_iter().flatten());
+        } else if let Some(name) = line.strip_prefix("    ") {
+            self.listed.iter_mut().for_each(|listed| listed.push(name.to_owned()));
+        } else if !line.is_empty() {
+            // What failed tests have said stands under such a title too.
+            self.listed = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAID: &str = "\
+running 3 tests
+test fuzz::in_nuke ... ok
+test fuzz::in_resolve ... FAILED
+test story::in_nuke ... FAILED
+
+failures:
+
+---- fuzz::in_resolve stdout ----
+    not a name
+failures:
+    neither
+
+thread 'fuzz::in_resolve' panicked
+
+failures:
+    fuzz::in_resolve
+    story::in_nuke
+
+test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out
+
+running 1 test
+test fine ... ok
+
+test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out
+
+failures:
+    src/lib.rs - (line 3)
+
+test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out
+";
+
+    #[test]
+    fn what_failed_is_read_from_the_lists_at_the_ends() {
+        let mut failures = Failures::default();
+        SAID.lines().for_each(|line| failures.read(line));
+        assert_eq!(
+            failures.failed,
+            ["fuzz::in_resolve", "story::in_nuke", "src/lib.rs - (line 3)"]
+        );
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn the_exit_code_stays_that_of_the_program() {
+        let mut command = Command::new("sh");
+        let said = "failures:\n    one\n\ntest result: FAILED. 1 failed";
+        command.args(["-c", "printf '%s\\n' \"$1\"; exit 101", "sh", said]);
+        let (status, failed) = watched(&mut command).unwrap();
+        assert_eq!((status.code(), failed), (Some(101), vec!["one".to_owned()]));
+    }
 }

@@ -15,6 +15,7 @@ mod downsample;
 mod encoder;
 mod merge;
 mod rgba_encoder;
+mod winograd;
 
 use tch::{Kind, Tensor};
 

@@ -8,7 +8,7 @@ mod support;
 use std::fs;
 
 use serde_json::json;
-use support::{Bench, eventually, make, node, run_until_made, take};
+use support::{Bench, eventually, gate, make, node, run_until_made, take};
 use wan_alpha_take::client::JobState;
 
 fn count(what: &str) -> usize {
@@ -35,16 +35,19 @@ fn nothing_is_left_behind() {
         assert_eq!(make(&usual.client(), round), JobState::Done);
         // An engine lost once, and one lost again and again.
         for (engines, done) in [(1, true), (2, false)] {
-            let bench = Bench::with_fault("text", 1, engines, json!("abort"));
+            let lost = json!({ "stage": "text", "step": 1, "engines": engines, "what": "abort" });
+            let bench = Bench::new(json!({ "faults": [lost, gate("sampling", 1)] }));
+            bench.open_gate();
             let client = bench.client();
             assert_eq!(make(&client, 1) == JobState::Done, done);
+            bench.close_gate();
             client.submit(take(2, node("n")));
             run_until_made(&client, 2);
             client.stop_engine();
             eventually("the engines are buried", || children() == 1);
         }
     }
-    assert_eq!((count("fd"), count("task")), before);
+    eventually("all is as before", || (count("fd"), count("task")) == before);
     // The one engine that was never lost has not grown either.
     let engine = usual.starts()[0];
     let of_engine = |what: &str| fs::read_dir(format!("/proc/{engine}/{what}")).unwrap().count();

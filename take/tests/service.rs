@@ -32,8 +32,8 @@ impl Raw {
 
     fn beside(bench: Bench) -> Self {
         let stream = UnixStream::connect(bench.endpoint().socket()).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        stream.set_write_timeout(Some(Duration::from_secs(120))).unwrap();
         let lines = LineReader::new(stream.try_clone().unwrap());
         Self { bench, stream, lines }
     }

@@ -4,8 +4,8 @@
 //! [`render`] calls the built command in a room of its own; [`reference`] has the authors' numbers;
 //! [`model`] takes a reference model apart so that a test can spell it otherwise ([`rewrite`]) or
 //! damage it; [`random`] makes larger models; [`archive`] makes `torch.save` files; [`running`]
-//! looks at the command while it works; [`room`] is a folder to call any of its verbs in; [`stand_in`]
-//! plays CUDA; [`studio`]
+//! looks at the command while it works, [`pace`] at how much it works; [`room`] is a folder to call
+//! any of its verbs in; [`stand_in`] plays CUDA; [`studio`]
 //! has named models, a store and an engine.
 
 // Every test file uses its own part of this.
@@ -15,6 +15,7 @@
 
 pub(crate) mod archive;
 pub(crate) mod model;
+pub(crate) mod pace;
 pub(crate) mod random;
 pub(crate) mod reference;
 pub(crate) mod render;

@@ -7,10 +7,12 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+#[cfg(target_os = "linux")]
+use super::pace::worked;
 use super::render::{Done, Render};
 
 /// Longer than any stage of these tests takes; beyond it the command hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(600);
 /// How often memory is looked at: a network's layer lasts longer.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -67,12 +69,16 @@ impl Running {
         assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
     }
 
-    /// Waits for the end; also says how long it took.
+    /// Waits for the end; also says how long it worked until then, in processor time: how long it
+    /// took depends on what the machine does beside it.
+    #[cfg(target_os = "linux")]
     #[track_caller]
     pub(crate) fn finish(self) -> (Done, Duration) {
-        let begun = Instant::now();
-        let done = self.look_until_end(|| ());
-        (done, begun.elapsed())
+        let process = self.child.id();
+        let before = worked(process);
+        let mut after = before;
+        let done = self.look_until_end(|| after = worked(process));
+        (done, after - before)
     }
 
     /// Waits for the end; also says how many bytes of anonymous and shared memory it held at most.

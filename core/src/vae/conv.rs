@@ -7,6 +7,7 @@
 use tch::{Device, Kind, Tensor};
 
 use super::cache::{FeatureCache, Slot};
+use super::winograd;
 use crate::Result;
 use crate::weights::Weights;
 
@@ -73,6 +74,9 @@ impl CausalConv3d {
         if [kt, kh, kw] == [1, 1, 1] {
             let matrix = weight.f_flatten(1, 4)?;
             return Ok(film.f_linear(&matrix, Some(&self.bias))?);
+        }
+        if winograd::is_faster(film, weight, &self.bias) {
+            return winograd::convolve(film, weight, &self.bias);
         }
         if kt == 1 || is_slow_in_3d(film) {
             return self.over_images(film, weight);

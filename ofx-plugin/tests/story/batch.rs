@@ -136,13 +136,13 @@ alone! {
     }
 
     fn a_render_that_is_given_up_gives_up_its_take(workshop) {
-        workshop.script(&json!({ "step_ms": 300 }));
+        workshop.gate("sampling", 2);
         let (_host, plugin) = background(workshop);
         let project = plugin.project();
         let node = node(&project);
         let given_up = node.render(&RenderAsk::at(0.0).aborted(wan_alpha_test_host::Abort::AfterPolls(40)));
         assert!(given_up.aborted);
-        std::thread::sleep(std::time::Duration::from_secs(4));
+        eventually("the engine is told", || workshop.ends() == ["stopped"]);
         assert!(workshop.takes().is_empty(), "nobody wants it");
     }
 }

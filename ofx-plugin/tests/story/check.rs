@@ -11,7 +11,7 @@ alone! {
         let json = workshop.at("results.json");
         let output = Command::new(built("wan-alpha-test-host", "check-ofx"))
             .arg(workshop.bundle())
-            .args(["--level", "8", "--set", "prompt=a ring of smoke", "--json"])
+            .args(["--level", "8", "--patience", "600", "--set", "prompt=a ring of smoke", "--json"])
             .arg(&json)
             .output()
             .unwrap();

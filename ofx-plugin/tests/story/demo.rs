@@ -16,7 +16,7 @@ fn demo(workshop: &Workshop, out: &Path) -> Output {
     Command::new(built("wan-alpha-test-host", "demo-host"))
         .arg(workshop.bundle())
         .args(["--prompt", "a bubble", "--width", &width, "--height", &height])
-        .args(["--frames", &FRAMES.to_string(), "--seed", "7", "--patience", "40", "--out"])
+        .args(["--frames", &FRAMES.to_string(), "--seed", "7", "--patience", "120", "--out"])
         .arg(out)
         .output()
         .unwrap()

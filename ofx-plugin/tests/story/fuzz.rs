@@ -3,7 +3,8 @@
 //!
 //! Each host does its share of the steps in sessions, as random as their seed; `FUZZ_SEED` sets
 //! another one. What an engine does meanwhile takes a time of its own, so that pictures are compared
-//! with those of the same state only in sessions that ask for no new take.
+//! with those of the same state only in sessions that ask for no new take; and of those that do, each
+//! waits once for what becomes of a take, so that every way of an engine is met at any pace.
 
 mod session;
 
@@ -48,7 +49,7 @@ fn fuzz(workshop: &Workshop, profile: Profile, nth: u64, steps: u32) {
     let rounds = steps / SESSION / LOADED;
     let (mut settled, mut most, mut tally) = (0, 0, Tally::default());
     for round in 0..rounds {
-        engine_does(workshop, &mut rng, round);
+        let makes_takes = engine_does(workshop, &mut rng, round);
         {
             let host = Host::new(profile.clone());
             let plugin = host.load(workshop.bundle()).unwrap();
@@ -63,6 +64,7 @@ fn fuzz(workshop: &Workshop, profile: Profile, nth: u64, steps: u32) {
                     like: &like,
                     stored: &stored,
                     asks,
+                    makes_takes,
                     project: plugin.project(),
                     tally: &mut tally,
                     done: VecDeque::new(),
@@ -92,9 +94,13 @@ fn fuzz(workshop: &Workshop, profile: Profile, nth: u64, steps: u32) {
         most = most.max(now);
     }
     println!("{tally:?}, {} engines", workshop.engines().len());
-    let Tally { ready, refused, failed, pictures, undone, opened, .. } = tally;
+    // What an engine has to be waited for, and what does not hang on how fast it is.
+    let works = rounds.div_ceil(ENGINES);
+    let asking = LOADED / 2;
+    assert_eq!((tally.made, tally.failed), (works * asking, (rounds - works) * asking));
+    let Tally { ready, refused, pictures, undone, opened, .. } = tally;
     for (count, in_ten_thousand) in
-        [(ready, 20), (refused, 5), (failed, 3), (pictures, 500), (undone, 100), (opened, 20)]
+        [(ready, 10), (refused, 5), (pictures, 500), (undone, 100), (opened, 20)]
     {
         assert!(count >= in_ten_thousand * steps / 10_000, "the steps lead nowhere");
     }
@@ -118,8 +124,12 @@ fn takes(workshop: &Workshop) -> (TakeRequest, Vec<String>) {
     (like, stored)
 }
 
+/// Engines that are met in turn.
+const ENGINES: u32 = 5;
+
 /// Another engine for each loading: one that works, fails, ends, talks nonsense, or is not there.
-fn engine_does(workshop: &Workshop, rng: &mut Rng, round: u32) {
+/// Returns whether it makes takes.
+fn engine_does(workshop: &Workshop, rng: &mut Rng, round: u32) -> bool {
     for engine in workshop.engines() {
         let command = fs::read(format!("/proc/{engine}/cmdline")).unwrap_or_default();
         if String::from_utf8_lossy(&command).contains(&*workshop.at("engine").to_string_lossy()) {
@@ -131,25 +141,30 @@ fn engine_does(workshop: &Workshop, rng: &mut Rng, round: u32) {
     let step = rng.u32(0..4);
     let at = |what| json!({ "stage": "sampling", "step": step, "what": what });
     let problem = json!({ "fail": { "code": "x", "message": "no room", "remedy": "make some" } });
-    let faults = match round % 5 {
+    let which = round % ENGINES;
+    let faults = match which {
         1 => vec![at(problem)],
         2 => vec![at(json!("exit"))],
         3 => vec![at(json!("garbage"))],
         _ => vec![],
     };
     workshop.script(&json!({ "step_ms": 1, "faults": faults }));
-    if round % 5 != 4 {
+    if which != ENGINES - 1 {
         workshop.install_engine();
     }
+    which == 0
 }
 
 /// That the steps lead anywhere.
 #[derive(Debug, Default)]
 struct Tally {
     generated: u32,
+    /// Takes that were waited for.
+    made: u32,
+    failed: u32,
+    /// What a button is answered with.
     ready: u32,
     refused: u32,
-    failed: u32,
     pictures: u32,
     undone: u32,
     opened: u32,

@@ -141,7 +141,8 @@ alone! {
     }
 
     fn a_killed_engine_is_started_again_for_its_take(workshop) {
-        workshop.script(&json!({ "step_ms": 150 }));
+        // The first one stays at work until it is killed.
+        workshop.fault("sampling", 2, 1, json!({ "gate": { "file": "never" } }));
         let (_host, plugin) = workshop.load(Profile::plain());
         let project = plugin.project();
         let node = project.add_preferred().unwrap();

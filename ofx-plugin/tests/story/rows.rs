@@ -99,7 +99,7 @@ alone! {
     }
 
     fn it_is_being_made(workshop) {
-        workshop.script(&json!({ "step_ms": 600 }));
+        workshop.gate("sampling", 2);
         let (host, plugin) = workshop.load(Profile::plain());
         let project = plugin.project();
         let node = project.add_preferred().unwrap();
@@ -112,8 +112,13 @@ alone! {
         assert!(is_transparent(&rendered(&node, EMPTY)));
         host.world_changed();
         node.set("missing", WAIT);
-        let frame = node.render(&RenderAsk::at(time_of(&node, 0)));
-        assert!(frame.took > Duration::from_millis(250), "it did not wait");
+        let frame = std::thread::scope(|scope| {
+            let render = scope.spawn(|| node.render(&RenderAsk::at(time_of(&node, 0))));
+            std::thread::sleep(Duration::from_millis(300));
+            assert!(!render.is_finished(), "it did not wait");
+            workshop.open_gate();
+            render.join().unwrap()
+        });
         let made = crate::workshop::take(workshop, &node);
         assert!(shows(&frame, &made, 0));
         assert_eq!(workshop.engines().len(), 1);

@@ -1,6 +1,5 @@
 //! An afternoon and the next morning, in every host that is known well enough.
 
-use serde_json::json;
 use wan_alpha_test_host::{Node, Profile, Undo};
 
 use crate::workshop::{
@@ -16,8 +15,8 @@ alone! {
 
 /// Generate, placeholder, progress, ready, play, edit, generate again, undo, save, quit, open, play.
 fn story(workshop: &Workshop, profile: Profile) {
-    // Slow enough to be seen at work.
-    workshop.script(&json!({ "step_ms": 100 }));
+    // At work until that was seen.
+    workshop.gate("sampling", 2);
     let undoes = profile.undo != Undo::OfTheArtistOnly;
     let saved = workshop.at("shot.json");
     let first = {
@@ -35,6 +34,7 @@ fn story(workshop: &Workshop, profile: Profile) {
         assert!((first_frame..=last_frame).contains(&start), "{start} is outside the timeline");
         let status = until_status(&node, "at work", |status| status.contains("left"));
         assert!(!node.view(start).failed(), "{status}");
+        workshop.open_gate();
         eventually("the first take is stored", || workshop.takes().len() == 1);
         host.world_changed();
         let first = take(workshop, &node);
@@ -49,12 +49,14 @@ fn story(workshop: &Workshop, profile: Profile) {
         assert!(stale.contains("Changed since this take: prompt and seed."), "{stale}");
         play(&node, &first);
 
+        workshop.close_gate();
         node.press("generate");
         event(&node);
         let held = node.view(start);
         assert!(shows(&held, &first, 0), "the held take is not shown");
         let corner = held.image().pixels().take(1920 * 40).any(|pixel| pixel[3] > 0.0);
         assert!(corner, "nothing says that this is the held take");
+        workshop.open_gate();
         eventually("the second take is stored", || workshop.takes().len() == 2);
         host.world_changed();
         until_status(&node, "ready", |status| status.starts_with("Ready"));
@@ -110,7 +112,7 @@ fn play(node: &Node, take: &wan_alpha_take::store::Take) {
 
 alone! {
     fn a_placeholder_kept_on_disk_is_let_go_at_the_first_event(workshop) {
-        workshop.script(&json!({ "step_ms": 100 }));
+        workshop.gate("sampling", 2);
         let saved = workshop.at("shot.json");
         {
             let (_host, plugin) = workshop.load(Profile::nuke());
@@ -125,6 +127,7 @@ alone! {
             project.save(&saved);
         }
         // The job outlives the host.
+        workshop.open_gate();
         eventually("the take is stored", || workshop.takes().len() == 1);
         let (_host, plugin) = workshop.load(Profile::nuke());
         let project = plugin.open(&saved).unwrap();
@@ -135,7 +138,7 @@ alone! {
     }
 
     fn a_job_of_an_earlier_session_is_seen_and_can_be_cancelled(workshop) {
-        workshop.script(&json!({ "step_ms": 1500 }));
+        workshop.gate("sampling", 2);
         let saved = workshop.at("shot.json");
         {
             let (_host, plugin) = workshop.load(Profile::natron());
@@ -153,11 +156,8 @@ alone! {
         node.press("cancel");
         assert!(node.text("status").contains("Cancelled"), "{}", node.text("status"));
         assert_eq!(node.text("takeRequest"), "");
-        eventually("the engine stops", || {
-            node.press("refresh");
-            std::thread::sleep(std::time::Duration::from_millis(300));
-            workshop.takes().is_empty()
-        });
+        eventually("the engine stops", || workshop.ends() == ["stopped"]);
+        assert!(workshop.takes().is_empty());
     }
 
     fn cancel_puts_the_take_before_back(workshop) {
@@ -230,7 +230,7 @@ alone! {
     }
 
     fn the_progress_bar_can_be_cancelled(workshop) {
-        workshop.script(&json!({ "step_ms": 200 }));
+        workshop.gate("sampling", 2);
         let (host, plugin) = workshop.load(Profile::plain());
         host.cancel_progress_at(Some(3));
         let project = plugin.project();
@@ -243,7 +243,7 @@ alone! {
     }
 
     fn a_copy_does_not_take_the_work_of_its_original(workshop) {
-        workshop.script(&json!({ "step_ms": 40 }));
+        workshop.gate("sampling", 2);
         let (host, plugin) = workshop.load(Profile::plain());
         let project = plugin.project();
         let node = project.add_preferred().unwrap();
@@ -253,6 +253,7 @@ alone! {
         copy.open_panel();
         copy.set("seed", 2);
         copy.press("generate");
+        workshop.open_gate();
         until_status(&node, "ready", |status| status.starts_with("Ready"));
         until_status(&copy, "ready", |status| status.starts_with("Ready"));
         host.world_changed();

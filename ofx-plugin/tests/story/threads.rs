@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use serde_json::json;
 use wan_alpha_test_host::{Abort, AbortSwitch, Profile, RenderAsk};
 
 use crate::workshop::{FRAMES, alone, eventually, plain_node, shows, take, threads, until_status};
 
 alone! {
     fn ten_nodes_with_one_request_make_one_take(workshop) {
-        workshop.script(&json!({ "step_ms": 30 }));
+        workshop.gate("sampling", 2);
         let (host, plugin) = workshop.load(Profile::plain());
         let project = plugin.project();
         let nodes: Vec<_> = (0..10).map(|_| project.add_preferred().unwrap()).collect();
@@ -17,6 +16,7 @@ alone! {
             plain_node(node, "one");
             node.press("generate");
         }
+        workshop.open_gate();
         for node in &nodes {
             until_status(node, "ready", |status| status.starts_with("Ready"));
         }
@@ -58,7 +58,7 @@ alone! {
     }
 
     fn a_busy_node_can_go_and_the_plug_in_be_unloaded(workshop) {
-        workshop.script(&json!({ "step_ms": 60 }));
+        workshop.gate("sampling", 2);
         {
             let (_host, plugin) = workshop.load(Profile::plain());
             let project = plugin.project();
@@ -69,12 +69,13 @@ alone! {
             node.delete();
         }
         // What was asked for is made all the same, and this process is left as it was.
-        assert!(threads() <= 3, "{} threads", threads());
+        eventually("the plug-in's thread is gone", || threads() <= 3);
+        workshop.open_gate();
         eventually("the take is stored", || workshop.takes().len() == 1);
     }
 
     fn a_session_with_an_artist_waits_only_where_it_is_told_to(workshop) {
-        workshop.script(&json!({ "step_ms": 400 }));
+        workshop.gate("sampling", 2);
         let (host, plugin) = workshop.load(Profile::plain());
         let project = plugin.project();
         let node = project.add_preferred().unwrap();
@@ -88,7 +89,13 @@ alone! {
         let given_up = node.render(&RenderAsk::at(start).aborted(abort));
         assert!(given_up.aborted && given_up.abort_took.unwrap() <= Duration::from_millis(50), "{given_up:?}");
         host.world_changed();
-        let waited = node.render(&RenderAsk::at(start));
+        assert!(workshop.takes().is_empty());
+        let waited = std::thread::scope(|scope| {
+            let render = scope.spawn(|| node.render(&RenderAsk::at(start)));
+            std::thread::sleep(Duration::from_millis(200));
+            workshop.open_gate();
+            render.join().unwrap()
+        });
         assert!(shows(&waited, &take(workshop, &node), 0));
     }
 

@@ -15,8 +15,11 @@ use wan_alpha_take::store::{Store, Take};
 use wan_alpha_take::{Fingerprint, Precision, TakeKey, TakeRequest};
 use wan_alpha_test_host::{ARCHITECTURE, Frame, Host, Node, Plugin, Profile};
 
-/// Longer than anything takes on a machine that does other things too.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// Longer than anything takes on a machine that does other things too. Only a failure lasts so long.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// What opens the gate of [`Workshop::gate`].
+const GATE: &str = "gate-is-open";
 
 /// Package and program of the scripted engine, built once for all tests.
 const ENGINE: &str = "scripted-engine";
@@ -158,6 +161,23 @@ impl Workshop {
         self.script(&json!({ "faults": [fault] }));
     }
 
+    /// At this place every take waits until the gate is open, in engines started from now on; so that
+    /// a test sees one at work however slow or fast the machine is.
+    pub(crate) fn gate(&self, stage: &str, step: u32) {
+        let waits = json!({ "gate": { "file": GATE } });
+        self.script(&json!({ "faults": [{ "stage": stage, "step": step, "what": waits }] }));
+    }
+
+    /// Takes go on.
+    pub(crate) fn open_gate(&self) {
+        fs::write(self.at(GATE), "").unwrap();
+    }
+
+    /// Takes wait again.
+    pub(crate) fn close_gate(&self) {
+        fs::remove_file(self.at(GATE)).unwrap();
+    }
+
     /// The plug-in in a host, as it is loaded once in each session.
     pub(crate) fn load(&self, profile: Profile) -> (Host, Plugin) {
         let host = Host::new(profile).caching_in(&self.at("host-cache"));
@@ -169,6 +189,12 @@ impl Workshop {
     pub(crate) fn engines(&self) -> Vec<u32> {
         let text = fs::read_to_string(self.at("script.starts")).unwrap_or_default();
         text.lines().map(|line| line.parse().unwrap()).collect()
+    }
+
+    /// How the takes ended that engines had begun: `done`, `failed` or `stopped`.
+    pub(crate) fn ends(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.at("script.ends")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
     }
 
     pub(crate) fn takes(&self) -> Vec<TakeKey> {

@@ -429,8 +429,8 @@ impl Courier {
         }
         let said = self.ending.take();
         let end = self.launched.as_mut().and_then(|launched| {
-            // Its connection closes a moment before it ends.
-            (0..10).find_map(|_| {
+            // Its connection closes a moment before it ends, a longer one on a machine that is busy.
+            (0..100).find_map(|_| {
                 launched.end().or_else(|| {
                     std::thread::sleep(Duration::from_millis(5));
                     None

@@ -17,8 +17,11 @@ use wan_alpha_take::endpoint::Endpoint;
 use wan_alpha_take::message::{Holder, Identity, Submit};
 use wan_alpha_take::{DecodeTiling, Ellipse, Fingerprint, Precision, Solver, TakeKey, TakeRequest};
 
-/// Longer than anything takes on a machine that does other things too.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than anything takes on a machine that does other things too. Only a failure lasts so long.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What opens the gate of [`Bench::gated`].
+const GATE: &str = "gate";
 
 /// The program, built by the same cargo into the same place as this test.
 pub(crate) fn program() -> &'static Path {
@@ -60,6 +63,21 @@ impl Bench {
         Self::new(json!({ "faults": [fault] }))
     }
 
+    /// At this place every take waits until the gate is open.
+    pub(crate) fn gated(stage: &str, step: u32) -> Self {
+        Self::new(json!({ "faults": [gate(stage, step)] }))
+    }
+
+    /// Takes go on.
+    pub(crate) fn open_gate(&self) {
+        fs::write(self.directory.path().join(GATE), "").unwrap();
+    }
+
+    /// Takes wait again.
+    pub(crate) fn close_gate(&self) {
+        fs::remove_file(self.directory.path().join(GATE)).unwrap();
+    }
+
     /// Another script in the same run directory.
     pub(crate) fn beside(&self, name: &str, script: Value) -> PathBuf {
         let path = self.directory.path().join(format!("{name}.json"));
@@ -93,7 +111,7 @@ impl Bench {
                 log: self.directory.path().join("engine.log"),
                 detached: true,
             },
-            deadlines: Deadlines { silence: Duration::from_secs(15), ..Deadlines::default() },
+            deadlines: Deadlines { silence: Duration::from_secs(60), ..Deadlines::default() },
         }
     }
 
@@ -101,12 +119,13 @@ impl Bench {
         EngineClient::new(self.setup())
     }
 
-    /// One that takes an engine for hung soon.
+    /// One that takes an engine for hung soon; but not one that has to share a slow machine, and
+    /// whose heartbeat of 100 ms comes late.
     pub(crate) fn impatient_client(&self) -> EngineClient {
         let mut setup = self.setup();
-        setup.deadlines.silence = Duration::from_millis(1500);
-        setup.deadlines.greeting = Duration::from_millis(500);
-        setup.deadlines.start = Duration::from_secs(4);
+        setup.deadlines.silence = Duration::from_millis(5500);
+        setup.deadlines.greeting = Duration::from_secs(2);
+        setup.deadlines.start = Duration::from_secs(10);
         EngineClient::new(setup)
     }
 
@@ -114,6 +133,11 @@ impl Bench {
     pub(crate) fn starts(&self) -> Vec<u32> {
         starts(&self.script)
     }
+}
+
+/// A place of a script at which takes wait for [`Bench::open_gate`].
+pub(crate) fn gate(stage: &str, step: u32) -> Value {
+    json!({ "stage": stage, "step": step, "what": { "gate": { "file": GATE } } })
 }
 
 pub(crate) fn starts(script: &Path) -> Vec<u32> {
@@ -238,6 +262,19 @@ pub(crate) fn failure(state: JobState) -> (String, String) {
 
 pub(crate) fn is_unavailable(snapshot: &Snapshot) -> bool {
     matches!(snapshot.engine, EngineState::Unavailable(_))
+}
+
+/// How long something took this thread: without the time in which it was ready to go on and the
+/// machine had no processor for it, which is the machine's affair.
+pub(crate) fn own_time(what: impl FnOnce()) -> Duration {
+    let waited = || {
+        let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        let nanoseconds = text.split(' ').nth(1).and_then(|waited| waited.parse().ok());
+        Duration::from_nanos(nanoseconds.unwrap_or(0))
+    };
+    let (begun, before) = (Instant::now(), waited());
+    what();
+    begun.elapsed().saturating_sub(waited() - before)
 }
 
 /// Waits for anything.

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use object::Endianness;
 use object::elf::{DT_NEEDED, FileHeader64, SHN_UNDEF, SHT_DYNSYM, STT_NOTYPE};
 use object::read::elf::{Dyn, FileHeader, Sym};
-use wan_alpha_test_host::{Binary, LoadError, Profile};
+use wan_alpha_test_host::{Binary, LoadError, Profile, Stopwatch};
 
 use crate::check::Check;
 use crate::report::Report;
@@ -289,7 +289,7 @@ fn repeated(subject: &Subject, report: &mut Report) {
     }
     // Threads that were told to end may take a moment.
     let mut more = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..400 {
         more = traces::now().map(|now| now.more_than(&before)).unwrap_or_default();
         if more.is_empty() {
             break;
@@ -307,9 +307,9 @@ fn quick(subject: &Subject, report: &mut Report) {
     let mut best = Duration::MAX;
     for _ in 0..12 {
         let host = Subject::host(Profile::plain());
-        let begun = Instant::now();
+        let stopwatch = Stopwatch::start();
         let loaded = host.open(&subject.file).and_then(|binary| binary.plugin(subject.nth));
-        best = best.min(begun.elapsed());
+        best = best.min(stopwatch.taken());
         if let Err(error) = loaded {
             return report.skip(format!("it does not load: {error}"));
         }

@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value as Json;
-use wan_alpha_test_host::{Host, Image, ParamKind, Profile, RenderAsk, Restore, Value};
+use wan_alpha_test_host::{Host, Image, ParamKind, Profile, RenderAsk, Restore, Stopwatch, Value};
 
 use crate::check::Check;
 use crate::report::Report;
@@ -245,10 +245,10 @@ fn quick(subject: &Subject, report: &mut Report) {
         return;
     }
     subject.loaded(report, Profile::plain(), |plugin, _, report| {
-        let begun = Instant::now();
+        let stopwatch = Stopwatch::start();
         match plugin.open(&path) {
             Ok(_) => {
-                let took = begun.elapsed();
+                let took = stopwatch.taken();
                 report.note(format!("{:.1} ms", took.as_secs_f64() * 1e3));
                 if took > Duration::from_secs(1) {
                     report.advice(format!("it takes {took:?}"));

@@ -68,6 +68,7 @@ mod properties;
 mod registry;
 mod rules;
 mod status;
+mod stopwatch;
 mod suites;
 
 pub use action::Action;
@@ -92,3 +93,4 @@ pub use project::{Project, Settings};
 pub use properties::{Item, Properties};
 pub use rules::{Fault, Rule};
 pub use status::Status;
+pub use stopwatch::Stopwatch;

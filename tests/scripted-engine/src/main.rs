@@ -10,17 +10,18 @@
 mod script;
 mod take;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use wan_alpha_take::TakeKey;
 use wan_alpha_take::endpoint::Endpoint;
 use wan_alpha_take::message::{DeviceReport, Identity, MAX_LINE, Problem, Progress, Submit};
 use wan_alpha_take::service::{Leave, Order, Outcome, Service, ServiceSetup};
 
-use crate::script::{Action, Script, count_start};
+use crate::script::{Action, Script, count_start, note_end};
 
 fn main() -> ExitCode {
     match run() {
@@ -77,6 +78,8 @@ impl Arguments {
 /// An engine at work.
 struct Engine {
     script: Script,
+    /// Where the script lies.
+    path: PathBuf,
     number: u32,
     service: Option<Service>,
 }
@@ -85,18 +88,18 @@ fn run() -> Result<()> {
     let arguments = Arguments::parse()?;
     let script = Script::read(&arguments.script)?;
     let number = count_start(&arguments.script)?;
-    let mut engine = Engine { script, number, service: None };
-    engine.misbehave("start", 0);
+    let mut engine = Engine { script, path: arguments.script, number, service: None };
+    engine.misbehave("start", 0, None);
     let endpoint = Endpoint::open(&arguments.run, arguments.gpus.as_deref())?;
     let listener = endpoint.listen(Duration::from_secs(5))?;
-    engine.misbehave("listen", 0);
+    engine.misbehave("listen", 0, None);
     engine.service = Some(Service::start(listener, engine.setup())?);
     if !engine.open_device() {
         return Ok(());
     }
     while let Some(service) = &engine.service {
         match service.next_order() {
-            Order::Make(submit) => engine.make(&submit),
+            Order::Make(submit) => engine.make(&submit)?,
             Order::Unload => service.loaded(None, None),
             Order::Leave => break,
         }
@@ -146,18 +149,25 @@ impl Engine {
         true
     }
 
-    fn make(&mut self, submit: &Submit) {
+    fn make(&mut self, submit: &Submit) -> Result<()> {
         let outcome = self.go_through_stages(submit);
+        let how = match &outcome {
+            Outcome::Done => "done",
+            Outcome::Failed(_) => "failed",
+            Outcome::Stopped => "stopped",
+        };
+        note_end(&self.path, how)?;
         if let (Some(service), Outcome::Failed(problem)) = (&self.service, &outcome)
             && problem.code == "gpu-fault"
         {
             service.fail(submit.key, problem);
-            return;
+            return Ok(());
         }
         if let Some(service) = &self.service {
             service.loaded(Some("scripted".to_owned()), None);
             service.finish(submit.key, outcome);
         }
+        Ok(())
     }
 
     fn go_through_stages(&mut self, submit: &Submit) -> Outcome {
@@ -172,7 +182,7 @@ impl Engine {
                 let seconds_left = Some(f64::from(of - step));
                 let progress = Progress { stage: stage.clone(), step, of, seconds_left };
                 service.progress(submit.key, &progress);
-                if let Some(problem) = self.misbehave(&stage, step) {
+                if let Some(problem) = self.misbehave(&stage, step, Some(submit.key)) {
                     return Outcome::Failed(problem);
                 }
                 sleep(Duration::from_millis(self.script.step_ms));
@@ -184,8 +194,8 @@ impl Engine {
         )
     }
 
-    /// Does what the script says for this place. A problem is how the take fails.
-    fn misbehave(&mut self, stage: &str, step: u32) -> Option<Problem> {
+    /// Does what the script says for this place of a take. A problem is how it fails.
+    fn misbehave(&mut self, stage: &str, step: u32, take: Option<TakeKey>) -> Option<Problem> {
         match self.script.fault(stage, step, self.number)?.clone() {
             Action::Exit => {
                 eprintln!("exit at {stage} {step}, as the script says");
@@ -194,6 +204,7 @@ impl Engine {
             Action::Abort => std::process::abort(),
             Action::Hang => hang(),
             Action::Sleep { ms } => sleep(Duration::from_millis(ms)),
+            Action::Gate { file } => self.wait_at(&self.path.with_file_name(file), take),
             Action::Garbage => self.say(b"\x7fELF\x00\xff no message\n".to_vec()),
             Action::LongLine => {
                 let mut line = vec![b'x'; MAX_LINE];
@@ -212,6 +223,17 @@ impl Engine {
             }
         }
         None
+    }
+
+    /// Waits until the gate is open or nobody waits behind it.
+    fn wait_at(&self, gate: &Path, take: Option<TakeKey>) {
+        let is_wanted = || match (&self.service, take) {
+            (Some(service), Some(take)) => service.is_wanted(take),
+            _ => true,
+        };
+        while !gate.exists() && is_wanted() {
+            sleep(Duration::from_millis(2));
+        }
     }
 
     fn say(&self, bytes: Vec<u8>) {

@@ -62,6 +62,9 @@ pub(crate) enum Action {
     Hang,
     /// Is slow; heartbeats go on.
     Sleep { ms: u64 },
+    /// Waits until there is a file of this name beside the script, or until nobody wants the take any
+    /// more; heartbeats go on. So a test says how long a take lasts, and no clock does.
+    Gate { file: String },
     /// Says what is no message.
     Garbage,
     /// Says a line of 1 MiB.
@@ -89,7 +92,8 @@ impl Default for Script {
             step_ms: 2,
             heartbeat_ms: 100,
             unread_ms: 1000,
-            idle_ms: 20_000,
+            // Who starts one ends it, however long that lasts.
+            idle_ms: 120_000,
             alone_ms: None,
             opening_ms: 0,
             not_opened: None,
@@ -111,6 +115,14 @@ impl Script {
             |fault: &&Fault| fault.stage == stage && fault.step == step && engine <= fault.engines;
         self.faults.iter().find(here).map(|fault| &fault.what)
     }
+}
+
+/// Adds how a take ended to what is known of the script's takes, in a file beside it.
+pub(crate) fn note_end(script: &Path, how: &str) -> Result<()> {
+    let path = script.with_extension("ends");
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    // At once, so that nobody reads half a line.
+    Ok(file.write_all(format!("{how}\n").as_bytes())?)
 }
 
 /// Adds this engine to those started with the script, in a file beside it. Returns its number,

@@ -4,12 +4,13 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::memory::Memory;
 use super::poison::Flaw;
 use super::{Image, Rect, intersection, poison};
 use crate::rules::{Rule, lock};
+use crate::stopwatch::Stopwatch;
 
 /// Gives renders up, from any thread.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +59,8 @@ pub(crate) struct Rendering {
     pub(crate) polls: AtomicU32,
     begun: Instant,
     raised: Mutex<Option<Instant>>,
+    /// Since it was last told to go on.
+    going_on: Mutex<Stopwatch>,
 }
 
 impl Rendering {
@@ -74,6 +77,7 @@ impl Rendering {
             polls: AtomicU32::new(0),
             begun: Instant::now(),
             raised: Mutex::new(None),
+            going_on: Mutex::new(Stopwatch::start()),
         }
     }
 
@@ -85,8 +89,9 @@ impl Rendering {
             Abort::AfterPolls(polls) => (polled > *polls).then(Instant::now),
             Abort::When(switch) => switch.pulled(),
         };
-        if let Some(since) = since {
-            lock(&self.raised).get_or_insert(since);
+        match since {
+            Some(since) => drop(lock(&self.raised).get_or_insert(since)),
+            None => *lock(&self.going_on) = Stopwatch::start(),
         }
         since.is_some()
     }
@@ -98,6 +103,12 @@ impl Rendering {
             _ => None,
         };
         lock(&self.raised).or(pulled).map(|raised| raised.max(self.begun))
+    }
+
+    /// How long the machine had no processor for this thread since the plug-in was last told to go
+    /// on.
+    pub(crate) fn waited(&self) -> Duration {
+        lock(&self.going_on).waited()
     }
 
     /// Whether the plug-in was told to give up.

@@ -159,9 +159,10 @@ pub struct Frame {
     pub aborted: bool,
     /// How often it asked.
     pub polls: u32,
-    /// How long its render actions took.
+    /// How long its render actions took, as [`Stopwatch`](crate::Stopwatch) counts.
     pub took: Duration,
-    /// From the moment it was given up until the plug-in returned.
+    /// From the moment it was given up until the plug-in returned, without the time in which the
+    /// machine had no processor for it.
     pub abort_took: Option<Duration>,
     /// The persistent message afterwards.
     pub message: Option<Message>,

@@ -18,6 +18,7 @@ use crate::images::source::to_pixels;
 use crate::images::{Image, Rect, height, intersection, width};
 use crate::rules::{Rule, fail, lock, read};
 use crate::status::Status;
+use crate::stopwatch::Stopwatch;
 
 const FIELD: &str = "OfxFieldNone";
 
@@ -272,7 +273,8 @@ impl Plan {
             frame.took += took;
             frame.polls += rendering.polls.load(Ordering::Relaxed);
             if let Some(raised) = rendering.raised() {
-                frame.abort_took = Some(returned.saturating_duration_since(raised));
+                let passed = returned.saturating_duration_since(raised);
+                frame.abort_took = Some(passed.saturating_sub(rendering.waited()));
             }
             if rendering.was_told() {
                 frame.aborted = true;
@@ -362,7 +364,7 @@ fn act(effect: &Arc<Effect>, ask: &RenderAsk, rendering: &Arc<Rendering>) -> (St
     arguments.put("OfxImageEffectPropRenderWindow", rendering.window);
     arguments.put("OfxImageEffectPropFieldToRender", [FIELD]);
     tell_manner(&call, ask);
-    let begun = Instant::now();
+    let stopwatch = Stopwatch::start();
     let status = call.perform();
-    (status, begun.elapsed())
+    (status, stopwatch.taken())
 }

@@ -102,10 +102,10 @@ fn giving_up_is_noticed_and_timed() {
         let pulled = Instant::now();
         switch.pull();
         let frame: Frame = rendering.join().unwrap();
-        assert!(frame.abort_took.unwrap() <= pulled.elapsed());
+        assert!(frame.abort_took.is_some_and(|took| took <= pulled.elapsed()), "{frame:?}");
         frame
     });
-    assert!(frame.aborted && frame.abort_took.unwrap() > Duration::ZERO);
+    assert!(frame.aborted);
 }
 
 #[test]

@@ -1,0 +1,262 @@
+//! Convolutions of 3×3 in space with 4/9 of the multiplications, on the CPU and without gradients.
+//!
+//! Winograd's F(2×2, 3×3): four pixels that lie together are made of sixteen sums of the 4×4 pixels
+//! around them, each multiplied by one matrix, Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A. The frames that a kernel
+//! sees follow each other in memory, so that its taps in time are a longer row of the same matrix
+//! product. Against float64 its results are as near as those of the plain convolution: sums are
+//! shorter.
+//!
+//! Films are worked on in pieces whose sums stay in the processor's caches.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::Result;
+
+/// Sums of a piece, in numbers: 16 MiB.
+const PIECE: i64 = 1 << 22;
+
+/// With fewer channels the sums cost more than the multiplications that they save.
+const MANY_CHANNELS: i64 = 64;
+
+/// With fewer pixels it is not worth while to transform the kernels.
+const MANY_PIXELS: i64 = 4096;
+
+/// Whether it is faster here: `film` `[1, t + kt − 1, h, w, in]`, `weight` `[out, in, kt, kh, kw]`.
+pub(super) fn is_faster(film: &Tensor, weight: &Tensor, bias: &Tensor) -> bool {
+    let (film_size, weight_size) = (film.size(), weight.size());
+    let frames = film_size[1] - weight_size[2] + 1;
+    film.device() == Device::Cpu
+        && film.kind() == Kind::Float
+        && film_size[0] == 1
+        && weight_size[3..] == [3, 3]
+        && weight_size[..2].iter().all(|&channels| channels >= MANY_CHANNELS)
+        && frames * film_size[2] * film_size[3] >= MANY_PIXELS
+        && ![film, weight, bias].iter().any(|tensor| tensor.requires_grad())
+}
+
+/// A film convolved with a kernel of 3×3 in space, padded with zeros there and not in time.
+///
+/// `film`: `[1, t + kt − 1, h, w, in]`; `weight`: `[out, in, kt, 3, 3]`; `bias`: `[out]`. Returns
+/// `[1, t, h, w, out]`.
+pub(super) fn convolve(film: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    let (film_size, weight_size) = (film.size(), weight.size());
+    let [seen, h, w, input] = [1, 2, 3, 4].map(|axis| film_size[axis]);
+    let [output, taps] = [0, 2].map(|axis| weight_size[axis]);
+    let frames = seen - taps + 1;
+    let (tiles_down, tiles_across) = ((h + 1) / 2, (w + 1) / 2);
+    let kernels = Kernels { matrices: transformed(weight)?, bias, taps, frames };
+    let large = [frames, 2 * tiles_down, 2 * tiles_across, output];
+    let y = Tensor::f_empty(large, (film.kind(), film.device()))?;
+    let film = film.f_select(0, 0)?;
+    // What lies in memory for a piece is read again with each of the sixteen matrices.
+    let room = PIECE.max(kernels.matrices.numel() as i64) / (16 * seen * input);
+    for across in spans(tiles_across, room) {
+        for down in spans(tiles_down, room / across.count) {
+            let sums = sums(&window(&film, down, across)?)?;
+            let there = y
+                .f_narrow(1, 2 * down.first, 2 * down.count)?
+                .f_narrow(2, 2 * across.first, 2 * across.count)?
+                .f_unflatten(2, [across.count, 2])?
+                .f_unflatten(1, [down.count, 2])?;
+            pixels(&kernels.multiply(&sums)?, &there)?;
+        }
+    }
+    let y = if (h % 2, w % 2) == (0, 0) {
+        y
+    } else {
+        y.f_narrow(1, 0, h)?.f_narrow(2, 0, w)?.f_contiguous()?
+    };
+    Ok(y.f_unsqueeze(0)?)
+}
+
+/// Some tiles of a row or column of them.
+#[derive(Clone, Copy)]
+struct Span {
+    first: i64,
+    count: i64,
+}
+
+/// All tiles, in spans of nearly one length of at most `longest`.
+fn spans(tiles: i64, longest: i64) -> impl Iterator<Item = Span> {
+    let longest = longest.clamp(1, tiles.max(1));
+    let pieces = (tiles + longest - 1) / longest;
+    (0..pieces).map(move |piece| {
+        let [first, end] = [piece, piece + 1].map(|piece| piece * tiles / pieces);
+        Span { first, count: end - first }
+    })
+}
+
+/// The pixels that the tiles see, with zeros beyond the edges: `[seen, 2·down + 2, 2·across + 2, in]`.
+fn window(film: &Tensor, down: Span, across: Span) -> Result<Tensor> {
+    let side = |axis: i64, span: Span| {
+        let (first, end) = (2 * span.first - 1, 2 * (span.first + span.count) + 1);
+        let (from, to) = (first.max(0), end.min(film.size()[axis as usize]));
+        (from, to - from, [from - first, end - to])
+    };
+    let (top, rows, beyond_rows) = side(1, down);
+    let (left, columns, beyond_columns) = side(2, across);
+    let inside = film.f_narrow(1, top, rows)?.f_narrow(2, left, columns)?;
+    if (beyond_rows, beyond_columns) == ([0; 2], [0; 2]) {
+        return Ok(inside);
+    }
+    let [[above, below], [before, after]] = [beyond_rows, beyond_columns];
+    Ok(inside.f_constant_pad_nd([0, 0, before, after, above, below])?)
+}
+
+/// Bᵀ d B of each tile: `[seen, 2·down + 2, 2·across + 2, in]` → `[4, 4, down, across, seen, in]`,
+/// by row and column of the sums.
+fn sums(window: &Tensor) -> Result<Tensor> {
+    let size = window.size();
+    let (seen, down, across, input) = (size[0], size[1] / 2 - 1, size[2] / 2 - 1, size[3]);
+    let like = (window.kind(), window.device());
+    let rows = Tensor::f_empty([4, seen, down, 2 * across + 2, input], like)?;
+    four_sums(window, 1, &rows)?;
+    let sums = Tensor::f_empty([4, 4, down, across, seen, input], like)?;
+    // [column, row, seen, down, across, in]
+    four_sums(&rows, 3, &sums.f_permute([1, 0, 4, 2, 3, 5])?)?;
+    Ok(sums)
+}
+
+/// d₀ − d₂, d₁ + d₂, d₂ − d₁, d₁ − d₃ of every four that follow each other on `axis`, from each
+/// second one on, into the first axis of `to`.
+fn four_sums(d: &Tensor, axis: i64, to: &Tensor) -> Result<()> {
+    let count = d.size()[axis as usize] / 2 - 1;
+    let each = |first: i64| d.f_slice(axis, first, first + 2 * count - 1, 2);
+    let (d0, d1, d2, d3) = (each(0)?, each(1)?, each(2)?, each(3)?);
+    let _ = d0.f_sub_out(&to.f_select(0, 0)?, &d2)?;
+    let _ = d1.f_add_out(&to.f_select(0, 1)?, &d2)?;
+    let _ = d2.f_sub_out(&to.f_select(0, 2)?, &d1)?;
+    let _ = d1.f_sub_out(&to.f_select(0, 3)?, &d3)?;
+    Ok(())
+}
+
+/// A convolution's kernels as matrices.
+struct Kernels<'a> {
+    /// `[16, taps·in, out]`
+    matrices: Tensor,
+    bias: &'a Tensor,
+    taps: i64,
+    frames: i64,
+}
+
+impl Kernels<'_> {
+    /// `[4, 4, down, across, seen, in]` → `[frames, 4, 4, down, across, out]`
+    fn multiply(&self, sums: &Tensor) -> Result<Tensor> {
+        let size = sums.size();
+        let [down, across, seen, input] = [2, 3, 4, 5].map(|axis| size[axis]);
+        let (tiles, output) = (down * across, self.matrices.size()[2]);
+        let like = (sums.kind(), sums.device());
+        let products = Tensor::f_empty([self.frames, 16, tiles, output], like)?;
+        for frame in 0..self.frames {
+            // The frames that this one sees, side by side.
+            let rows = sums.f_as_strided(
+                [16, tiles, self.taps * input],
+                [tiles * seen * input, seen * input, 1],
+                frame * input,
+            )?;
+            let _ = rows.f_bmm_out(&products.f_select(0, frame)?, &self.matrices)?;
+        }
+        let products = products.f_view([self.frames, 4, 4, down, across, output])?;
+        // Aᵀ(·)A adds the one in this place to each of the four pixels once.
+        let _ = products.f_select(1, 1)?.f_select(1, 1)?.f_add_(self.bias)?;
+        Ok(products)
+    }
+}
+
+/// Aᵀ m A: `[frames, 4, 4, down, across, out]` into `[frames, down, 2, across, 2, out]`.
+fn pixels(products: &Tensor, to: &Tensor) -> Result<()> {
+    let size = products.size();
+    let [frames, _, _, down, across, output] = size[..] else { return Ok(()) };
+    let like = (products.kind(), products.device());
+    let columns = Tensor::f_empty([2, frames, 4, down, across, output], like)?;
+    two_sums(products, 2, &columns)?;
+    // [row, column, frames, down, across, out]
+    two_sums(&columns, 2, &to.f_permute([2, 4, 0, 1, 3, 5])?)
+}
+
+/// m₀ + m₁ + m₂ and m₁ − m₂ − m₃ of the four on `axis`, into the first axis of `to`.
+fn two_sums(m: &Tensor, axis: i64, to: &Tensor) -> Result<()> {
+    let (m0, m1, m2, m3) =
+        (m.f_select(axis, 0)?, m.f_select(axis, 1)?, m.f_select(axis, 2)?, m.f_select(axis, 3)?);
+    let (even, odd) = (to.f_select(0, 0)?, to.f_select(0, 1)?);
+    let _ = m1.f_add_out(&even, &m2)?.f_add_(&m0)?;
+    let _ = m1.f_sub_out(&odd, &m2)?.f_sub_(&m3)?;
+    Ok(())
+}
+
+/// G g Gᵀ of every kernel: `[out, in, kt, 3, 3]` → `[16, kt·in, out]`.
+fn transformed(weight: &Tensor) -> Result<Tensor> {
+    // g₀, (g₀ + g₁ + g₂)/2, (g₀ − g₁ + g₂)/2, g₂ of the last axis, as a first one.
+    let four = |g: &Tensor| -> Result<Tensor> {
+        let [g0, g1, g2] = [g.f_select(-1, 0)?, g.f_select(-1, 1)?, g.f_select(-1, 2)?];
+        let (outer, middle) = (g0.f_add(&g2)?.f_mul_scalar(0.5)?, g1.f_mul_scalar(0.5)?);
+        Ok(Tensor::f_stack(&[&g0, &outer.f_add(&middle)?, &outer.f_sub(&middle)?, &g2], 0)?)
+    };
+    let size = weight.size();
+    let [output, input, taps] = [0, 1, 2].map(|axis| size[axis]);
+    // [4 (rows), 4 (columns), out, in, kt]
+    let both = four(&four(weight)?)?;
+    Ok(both.f_permute([0, 1, 4, 3, 2])?.f_reshape([16, taps * input, output])?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(film: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
+        let x = film.permute([0, 4, 1, 2, 3]);
+        let y = x.conv3d(weight, Some(bias), [1, 1, 1], [0, 1, 1], [1, 1, 1], 1);
+        y.permute([0, 2, 3, 4, 1])
+    }
+
+    #[test]
+    fn it_is_the_plain_convolution() {
+        let options = (Kind::Double, Device::Cpu);
+        // Even and odd sides, one tap and three, one piece and many.
+        for (film, output, taps) in [
+            ([1, 3, 8, 6, 5], 7, 3),
+            ([1, 4, 7, 9, 5], 3, 3),
+            ([1, 2, 1, 5, 4], 4, 1),
+            ([1, 6, 121, 83, 48], 5, 3),
+        ] {
+            let film = Tensor::randn(film, options);
+            let weight = Tensor::randn([output, film.size()[4], taps, 3, 3], options);
+            let bias = Tensor::randn([output], options);
+            let y = convolve(&film, &weight, &bias).unwrap();
+            let expected = plain(&film, &weight, &bias);
+            assert_eq!((y.size(), y.is_contiguous()), (expected.size(), true));
+            let off = (y - expected).abs().max().double_value(&[]);
+            assert!(off < 1e-11, "{:?}: {off}", film.size());
+        }
+    }
+
+    #[test]
+    fn its_rounding_is_that_of_the_plain_convolution() {
+        tch::manual_seed(3);
+        let options = (Kind::Double, Device::Cpu);
+        let film = Tensor::randn([1, 4, 33, 64, 96], options);
+        let weight = Tensor::randn([96, 96, 3, 3, 3], options) / 51.0;
+        let bias = Tensor::randn([96], options);
+        let expected = plain(&film, &weight, &bias);
+        let [film, weight, bias] = [&film, &weight, &bias].map(|exact| exact.to_kind(Kind::Float));
+        assert!(is_faster(&film, &weight, &bias));
+        let off = |y: Tensor| (y - &expected).norm().double_value(&[]);
+        let (here, there) =
+            (off(convolve(&film, &weight, &bias).unwrap()), off(plain(&film, &weight, &bias)));
+        assert!(here < 2.0 * there, "{here} beside {there}");
+    }
+
+    #[test]
+    fn what_may_need_gradients_or_is_small_is_left_alone() {
+        let options = (Kind::Float, Device::Cpu);
+        let film = Tensor::randn([1, 3, 64, 64, 64], options);
+        let weight = Tensor::randn([64, 64, 3, 3, 3], options);
+        let bias = Tensor::randn([64], options);
+        assert!(is_faster(&film, &weight, &bias));
+        assert!(!is_faster(&film.narrow(2, 0, 63), &weight, &bias));
+        assert!(!is_faster(&film, &weight.narrow(1, 0, 32), &bias));
+        assert!(!is_faster(&film, &weight.narrow(3, 0, 1), &bias));
+        assert!(!is_faster(&film.to_kind(Kind::BFloat16), &weight, &bias));
+        assert!(!is_faster(&film, &weight.set_requires_grad(true), &bias));
+    }
+}
