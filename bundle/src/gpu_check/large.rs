@@ -252,6 +252,10 @@ impl Stand<'_, '_> {
     fn unload(&mut self, begun: Instant) -> Result<()> {
         let run = self.check.told(&["engine", "unload"], SHORT.min(self.left()))?;
         self.check.measured(Measurement::number("unloading", run.seconds(), "s"))?;
+        while self.status()?["unloading"] == Value::Bool(true) {
+            let too_long = || OutOfTime("the engine does not unload".into());
+            ensure!(!self.left().is_zero(), too_long());
+        }
         self.held("after unloading", begun, UNLOADED)?;
         self.check.stop_engine()?;
         self.held("after the engine's end", begun, UNLOADED / 10.0)

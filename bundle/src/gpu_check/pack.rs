@@ -109,7 +109,7 @@ fn strip(from: &Path, to: &Path) -> Result<()> {
 fn build(copy: &Path, libtorch: &Path) -> Result<PathBuf> {
     let target = copy.with_file_name("build");
     let arguments = ["build", "--release", "--package", "wan-alpha", "--bin", ENGINE];
-    let mut command = cargo::command(&Tree::at(copy), arguments);
+    let mut command = cargo::command(&Tree::of(copy), arguments);
     command
         .env("LIBTORCH", libtorch)
         .env("CARGO_TARGET_DIR", &target)
