@@ -5,7 +5,7 @@
 // side (shim.rs) is the only caller.
 
 #include <ATen/Context.h>
-#include <ATen/DeviceAccelerator.h>
+#include <ATen/core/CachingHostAllocator.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/function_schema.h>
@@ -267,7 +267,7 @@ int wan_alpha_reset_peak(int device, char* message, size_t capacity) {
 int wan_alpha_empty_cache(char* message, size_t capacity) {
   return guarded(message, capacity, [&] {
     allocator().emptyCache();
-    at::accelerator::emptyHostCache();
+    at::getHostAllocator(at::kCUDA)->empty_cache();
   });
 }
 
