@@ -145,13 +145,13 @@ fn what_keeps_a_card_unused_is_told_with_what_mends_it() {
 
 #[test]
 fn a_bundle_is_mended_by_a_bundle() {
-    let stand_in = StandIn::without_cuda();
+    let mut stand_in = StandIn::without_cuda();
     let folder = stand_in.path("WanAlpha.ofx.bundle/Contents/Linux-x86-64");
     fs::create_dir_all(&folder).unwrap();
     let program = folder.join("wan-alpha");
     fs::rename(&stand_in.program, &program).unwrap();
-    let bundled = StandIn { program, ..stand_in };
-    let (said, _) = render(&bundled, &["--device", "cuda:0"], &[]);
+    stand_in.program = program;
+    let (said, _) = render(&stand_in, &["--device", "cuda:0"], &[]);
     assert!(said.contains("cargo xtask bundle --cuda") && !said.contains("xtask setup"), "{said}");
 }
 
