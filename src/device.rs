@@ -2,9 +2,12 @@
 
 use anyhow::{Result, anyhow};
 use wan_alpha_core::Watch;
-use wan_alpha_core::device::{DeviceChoice, Installation, Libraries, Opened, open as open_device};
+use wan_alpha_core::device::{
+    Device, DeviceChoice, Installation, Libraries, Opened, open as open_device,
+};
 use wan_alpha_core::tch;
 use wan_alpha_take::environment::Environment;
+use wan_alpha_take::message::{DeviceMemory, DeviceReport};
 
 use crate::console::Console;
 use crate::exit::{Exit, OrExit};
@@ -75,4 +78,26 @@ fn describe(opened: &Opened, environment: &Environment) -> String {
 pub(crate) fn unused(opened: &Opened, environment: &Environment) -> String {
     let installation = libraries(environment).installation;
     opened.unused.as_ref().map(|reason| reason.with_remedy(&installation)).unwrap_or_default()
+}
+
+/// What is about to be opened, in a word.
+pub(crate) fn wanted(choice: Option<&DeviceChoice>, environment: &Environment) -> &'static str {
+    let choice = choice.cloned().or_else(|| of_environment(environment).ok());
+    if choice == Some(DeviceChoice::Cpu) { "the CPU" } else { "CUDA" }
+}
+
+/// What is told of a device that is open.
+pub(crate) fn report(opened: &Opened, environment: &Environment) -> DeviceReport {
+    let reason = opened.unused.as_ref();
+    DeviceReport {
+        unused: reason.map(|_| unused(opened, environment)),
+        is_mendable: reason.is_some_and(|reason| !reason.is_plain_cpu_machine()),
+        memory: memory(opened.device),
+        ..DeviceReport::open(opened.to_string())
+    }
+}
+
+/// What is left of a device's own memory.
+pub(crate) fn memory(_device: Device) -> Option<DeviceMemory> {
+    None
 }

@@ -1,24 +1,34 @@
 //! `wan-alpha engine`: the process that keeps a model warm and makes takes for its clients.
 //!
 //! One per user, machine and GPU mask. The service thread listens and keeps the jobs; this file's
-//! thread is the worker that computes, and the only one that touches libtorch.
+//! thread is the worker that opens the device and computes, and the only one that touches libtorch. A
+//! third one watches it, and ends the process where the worker cannot.
 
+#[cfg(test)]
+mod faults;
 mod log_file;
 mod pace;
+mod status;
+mod watchdog;
 
 use std::ffi::OsString;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
+#[cfg(not(test))]
+use wan_alpha_core::device::Device;
+use wan_alpha_core::device::Opened;
 use wan_alpha_core::generate::Pipeline;
 use wan_alpha_core::{Stage, Watch};
 use wan_alpha_take::client::{
     ClientSetup, Deadlines, EngineClient, EngineCommand, EngineState, JobState, Snapshot,
 };
 use wan_alpha_take::endpoint::Endpoint;
-use wan_alpha_take::message::{Holder, Identity, Problem, Progress, Submit};
+use wan_alpha_take::message::{
+    DeviceReport, Holder, Identity, Problem, Progress, StatusReport, Submit,
+};
 use wan_alpha_take::models::ModelRoots;
 use wan_alpha_take::service::{Leave, Order, Outcome, Service, ServiceSetup};
 use wan_alpha_take::store::{Store, Take};
@@ -26,13 +36,17 @@ use wan_alpha_take::{NUMERICS, TakeKey, TakeRequest};
 
 use crate::args::{EngineCommand as Verb, EngineRun};
 use crate::console::Console;
+use crate::device;
 use crate::exit::{Exit, OrExit};
 use crate::interrupt::Interrupt;
-use crate::maker::{Maker, Place, Unmade};
+use crate::maker::{GPU_FAULT, Maker, Place, Unmade};
 use crate::results::print_lines;
 use crate::slow::{Hours, Learned, Slow};
 use pace::Pace;
 use wan_alpha_take::environment::Environment;
+#[cfg(not(test))]
+use watchdog::Limits;
+use watchdog::{Pulse, Watchdog};
 
 /// How long an engine waits for another one to end before it gives up its place.
 const TAKE_OVER: Duration = Duration::from_secs(10);
@@ -41,6 +55,8 @@ const IDLE_CUDA: Duration = Duration::from_secs(90);
 const IDLE_CPU: Duration = Duration::from_secs(15 * 60);
 /// An engine of a batch host ends after its last client.
 const ALONE: Duration = Duration::from_secs(30);
+/// Whoever starts an engine has reached it by then.
+const ON_ITS_WAY: Duration = Duration::from_secs(5);
 /// An engine that was told to end has ended by then.
 const ANSWER: Duration = Duration::from_secs(30);
 /// Seconds: who waits at a terminal for longer is told so.
@@ -69,8 +85,8 @@ pub(crate) fn log_to_file(
 pub(crate) fn run(verb: &Verb, environment: &Environment, interrupt: &Interrupt) -> Result<()> {
     match verb {
         Verb::Run(args) => serve(args, environment, interrupt),
-        Verb::Status { json } => status(*json, environment),
-        Verb::Unload => order(environment, EngineClient::unload, "the model's memory is freed"),
+        Verb::Status { json } => status::show(*json, environment),
+        Verb::Unload => unload(environment),
         Verb::Stop => stop(environment),
     }
 }
@@ -118,7 +134,9 @@ pub(crate) fn have_made(
     });
     let mut seen = 0;
     let mut told = false;
+    let mut said = None;
     loop {
+        say_device(&client, &mut said, console);
         match client.job(key) {
             Some(JobState::Done) => {
                 let take = Store::new(environment.stores.clone()).find(&key).take;
@@ -150,44 +168,124 @@ pub(crate) fn have_made(
     }
 }
 
+/// Tells once of a device that takes its time, and of a GPU that is not used.
+fn say_device(client: &EngineClient, said: &mut Option<DeviceReport>, console: &Console<'_>) {
+    let Some(device) = client.snapshot().device else { return };
+    let before = said.replace(device.clone()).unwrap_or_default();
+    if device.opening_seconds.is_some() && before.opening_seconds.is_none() {
+        console.remark(&format!("the engine opens {}", device.name));
+    }
+    if let Some(unused) = device.unused.filter(|_| before.unused.is_none()) {
+        let words = format!("the engine computes on the CPU: {unused}");
+        if device.is_mendable { console.caution(words) } else { console.remark(&words) }
+    }
+}
+
 /// What earlier takes of an engine tell of how long the take of a request lasts.
 pub(crate) fn learned(request: &TakeRequest, device: &str, environment: &Environment) -> Learned {
     Pace::read(&environment.state).begin(request, device).learned()
 }
 
+/// Listens first and opens the device then, which may take a minute, and says so meanwhile.
 fn serve(args: &EngineRun, environment: &Environment, interrupt: &Interrupt) -> Result<()> {
-    let opened = crate::device::open_untold(args.device.as_ref(), environment)?;
-    let device = opened.device;
+    let choice = args.device.as_ref();
     let endpoint = Endpoint::open(&environment.run, environment.gpus.spelled().as_deref())
         .or_exit(Exit::BadInput)?;
     let listener = endpoint.listen(TAKE_OVER).or_exit(Exit::BadInput)?;
-    let usual = if device.is_cuda() { IDLE_CUDA } else { IDLE_CPU };
-    let leave =
-        Leave { idle: environment.idle.unwrap_or(usual), alone: args.batch.then_some(ALONE) };
-    let mut setup = ServiceSetup::new(identity(), opened.to_string(), leave);
+    let idle = environment.idle.unwrap_or(IDLE_CPU);
+    let leave = Leave { idle, alone: args.batch.then_some(ALONE) };
+    let opening = DeviceReport::opening(device::wanted(choice, environment));
+    let mut setup = ServiceSetup::new(identity(), opening, leave);
     setup.check = check;
     setup.end = interrupt.flag();
-    let service = Service::start(listener, setup).context("the engine cannot listen")?;
+    let service = Arc::new(Service::start(listener, setup).context("the engine cannot listen")?);
     log::info!("engine {} listens on {}", identity().pid, endpoint.socket().display());
+    let pulse = Pulse::default();
+    let _watchdog = Watchdog::begin(Arc::clone(&service), pulse.clone(), limits())
+        .context("the engine has no thread for its watchdog")?;
 
-    let mut maker = Maker::new(&opened, &environment.state, &environment.host);
-    let mut pace = Pace::read(&environment.state);
-    loop {
-        match service.next_order() {
-            Order::Make(submit) => {
-                let outcome = make(&submit, &mut maker, &mut pace, &service, environment);
-                service.loaded(maker.loaded());
-                service.finish(submit.key, outcome);
-            }
-            Order::Unload => {
-                maker.unload();
-                service.loaded(None);
-            }
-            Order::Leave => break,
+    log::info!("opening {}", device::wanted(choice, environment));
+    let begun = Instant::now();
+    #[cfg(test)]
+    faults::while_opening();
+    let opened = match device::open_untold(choice, environment) {
+        Ok(opened) => opened,
+        Err(error) => {
+            log::error!("{error:#}");
+            pulse.opened(false);
+            let problem = Problem::from_sentence("no-gpu", &format!("{error:#}"));
+            service.refuse_all(&problem, ON_ITS_WAY);
+            return Err(error);
         }
+    };
+    let usual = if opened.device.is_cuda() { IDLE_CUDA } else { IDLE_CPU };
+    let report = device::report(&opened, environment);
+    let took = begun.elapsed().as_secs_f64();
+    log::info!("engine {} computes on {}, opened in {took:.1} s", identity().pid, report.name);
+    if let Some(unused) = &report.unused {
+        log::warn!("a GPU is not used: {unused}");
     }
+    pulse.opened(can_hang(opened.device));
+    service.opened(report, environment.idle.unwrap_or(usual));
+    Worker { service: &service, pulse, environment }.work(&opened);
     log::info!("engine {} ends", identity().pid);
     Ok(())
+}
+
+/// How long a device may be silent, and which.
+#[cfg(not(test))]
+fn limits() -> Limits {
+    Limits::USUAL
+}
+
+#[cfg(not(test))]
+fn can_hang(device: Device) -> bool {
+    device.is_cuda()
+}
+
+#[cfg(test)]
+use faults::{can_hang, limits};
+
+/// What makes takes, one after the other.
+struct Worker<'a> {
+    service: &'a Service,
+    pulse: Pulse,
+    environment: &'a Environment,
+}
+
+impl Worker<'_> {
+    fn work(&self, opened: &Opened) {
+        let Environment { state, host, .. } = self.environment;
+        let mut maker = Maker::new(opened, state, host);
+        let mut pace = Pace::read(state);
+        let loaded =
+            |maker: &Maker| self.service.loaded(maker.loaded(), device::memory(opened.device));
+        loop {
+            match self.service.next_order() {
+                Order::Make(submit) => {
+                    let outcome = self.make(&submit, &mut maker, &mut pace);
+                    self.pulse.done();
+                    if let Outcome::Failed(problem) = &outcome
+                        && problem.code == GPU_FAULT
+                    {
+                        self.service.fail(submit.key, problem);
+                        watchdog::end(self.service, 1);
+                    }
+                    loaded(&maker);
+                    self.service.finish(submit.key, outcome);
+                }
+                Order::Unload => match maker.unload() {
+                    Ok(()) => loaded(&maker),
+                    // With the process the memory goes too.
+                    Err(error) => {
+                        log::error!("the model's memory is freed by ending: {error}");
+                        watchdog::end(self.service, 1);
+                    }
+                },
+                Order::Leave => return,
+            }
+        }
+    }
 }
 
 /// A submission that can never be made is refused before it is queued.
@@ -195,57 +293,55 @@ fn check(submit: &Submit) -> Result<(), Problem> {
     submit.verified_request().map(|_| ())
 }
 
-fn make(
-    submit: &Submit,
-    maker: &mut Maker,
-    pace: &mut Pace,
-    service: &Service,
-    environment: &Environment,
-) -> Outcome {
-    let request = match submit.verified_request() {
-        Ok(request) => request,
-        Err(problem) => return Outcome::Failed(problem),
-    };
-    let store = Store::new(submit.stores.clone());
-    let models = ModelRoots { roots: submit.model_roots.clone(), ..environment.models.clone() };
-    let run = pace.begin(&request, maker.device_class());
-    let learned = run.learned();
-    let watch = JobWatch { key: submit.key, service, pace: Mutex::new(run) };
-    let device = maker.device();
-    let may_begin = |pipeline: &Pipeline| match Slow::of(pipeline, &request, device, learned)? {
-        Some(slow) if environment.allow_cpu || service.may_take_hours(submit.key) => {
-            log::warn!("take {}: {slow}", submit.key);
-            watch.suppose(&slow);
-            Ok(())
-        }
-        Some(slow) => Err(slow.refusal().into()),
-        None => Ok(()),
-    };
-    let place = Place {
-        store: &store,
-        models: &models,
-        limit: environment.store_limit,
-        may_begin: &may_begin,
-    };
-    log::info!(
-        "take {}: {} frames of {}×{}",
-        submit.key,
-        request.frames,
-        request.width,
-        request.height
-    );
-    let made = maker.make(&request, None, &place, &watch);
-    let run = watch.pace.into_inner().unwrap_or_else(PoisonError::into_inner);
-    match made {
-        Ok(take) => {
-            pace.learn(run);
-            log::info!("take {}: {}", submit.key, take.path().display());
-            Outcome::Done
-        }
-        Err(Unmade::Stopped) => Outcome::Stopped,
-        Err(Unmade::Failed(problem)) => {
-            log::error!("take {}: {problem}", submit.key);
-            Outcome::Failed(problem)
+impl Worker<'_> {
+    fn make(&self, submit: &Submit, maker: &mut Maker, pace: &mut Pace) -> Outcome {
+        let Self { service, environment, .. } = *self;
+        let request = match submit.verified_request() {
+            Ok(request) => request,
+            Err(problem) => return Outcome::Failed(problem),
+        };
+        let store = Store::new(submit.stores.clone());
+        let models = ModelRoots { roots: submit.model_roots.clone(), ..environment.models.clone() };
+        let run = pace.begin(&request, maker.device_class());
+        let learned = run.learned();
+        let pulse = self.pulse.clone();
+        let watch = JobWatch { key: submit.key, service, pulse, pace: Mutex::new(run) };
+        let device = maker.device();
+        let may_begin = |pipeline: &Pipeline| match Slow::of(pipeline, &request, device, learned)? {
+            Some(slow) if environment.allow_cpu || service.may_take_hours(submit.key) => {
+                log::warn!("take {}: {slow}", submit.key);
+                watch.suppose(&slow);
+                Ok(())
+            }
+            Some(slow) => Err(slow.refusal().into()),
+            None => Ok(()),
+        };
+        let place = Place {
+            store: &store,
+            models: &models,
+            limit: environment.store_limit,
+            may_begin: &may_begin,
+        };
+        log::info!(
+            "take {}: {} frames of {}×{}",
+            submit.key,
+            request.frames,
+            request.width,
+            request.height
+        );
+        let made = maker.make(&request, None, &place, &watch);
+        let run = watch.pace.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match made {
+            Ok(take) => {
+                pace.learn(run);
+                log::info!("take {}: {}", submit.key, take.path().display());
+                Outcome::Done
+            }
+            Err(Unmade::Stopped) => Outcome::Stopped,
+            Err(Unmade::Failed(problem)) => {
+                log::error!("take {}: {problem}", submit.key);
+                Outcome::Failed(problem)
+            }
         }
     }
 }
@@ -254,6 +350,7 @@ fn make(
 struct JobWatch<'a> {
     key: TakeKey,
     service: &'a Service,
+    pulse: Pulse,
     pace: Mutex<pace::Run>,
 }
 
@@ -271,6 +368,7 @@ impl JobWatch<'_> {
 
 impl Watch for JobWatch<'_> {
     fn progress(&self, stage: Stage, step: usize, of: usize) {
+        self.pulse.progress(self.key, stage, step, of);
         let seconds_left = self.pace().step(stage, step, of);
         let whole = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let stage = stage.to_string();
@@ -279,7 +377,18 @@ impl Watch for JobWatch<'_> {
     }
 
     fn go_on(&self) -> bool {
+        self.pulse.beat();
         self.service.is_wanted(self.key)
+    }
+
+    #[cfg(test)]
+    fn check(&self, stage: Stage) -> wan_alpha_core::Result<()> {
+        faults::strike(stage)?;
+        if self.go_on() { Ok(()) } else { Err(wan_alpha_core::Error::Cancelled(stage)) }
+    }
+
+    fn waits_for_others(&self, waits: bool) {
+        self.pulse.waits_for_others(waits);
     }
 
     fn warn_quoting(&self, message: &str) {
@@ -289,60 +398,56 @@ impl Watch for JobWatch<'_> {
     }
 }
 
-fn status(json: bool, environment: &Environment) -> Result<()> {
-    let Some(report) = report(environment)? else {
-        let line = if json { "null" } else { "no engine is running" };
-        print_lines(&[line]);
-        return Ok(());
-    };
-    if json {
-        print_lines(&[serde_json::to_string_pretty(&report)?]);
-        return Ok(());
-    }
-    let mut lines = vec![
-        format!(
-            "engine {} (version {}, numerics {}) on {}, up for {} s, {} clients",
-            report.engine.pid,
-            report.engine.version,
-            report.engine.numerics,
-            report.device,
-            report.uptime_seconds,
-            report.clients
-        ),
-        format!("model in memory: {}", report.model.as_deref().unwrap_or("none")),
-    ];
-    for job in &report.jobs {
-        let state = match &job.progress {
-            Some(Progress { stage, step, of, .. }) => format!("{stage} {step}/{of}"),
-            None => "waiting".to_owned(),
-        };
-        lines.push(format!("take {}: {state}, {} holders", job.key, job.holders));
-    }
-    print_lines(&lines);
-    Ok(())
-}
-
 /// What a running engine says of itself; none is started for it.
-fn report(environment: &Environment) -> Result<Option<wan_alpha_take::message::StatusReport>> {
+fn report(environment: &Environment) -> Result<Option<StatusReport>> {
     if !is_running(environment)? {
         return Ok(None);
     }
     let client = client(environment, true)?;
     client.ask_report();
-    wait(&client, has_answered)?;
+    wait(&client, |snapshot| has_answered(snapshot, 0))?;
     Ok(client.snapshot().report)
 }
 
-fn order(environment: &Environment, give: fn(&EngineClient), done: &str) -> Result<()> {
+/// Has the model's memory freed, and says so once it is.
+fn unload(environment: &Environment) -> Result<()> {
     if !is_running(environment)? {
         print_lines(&["no engine is running"]);
         return Ok(());
     }
     let client = client(environment, true)?;
-    give(&client);
-    wait(&client, has_answered)?;
-    print_lines(&[done]);
-    Ok(())
+    client.unload();
+    let deadline = Instant::now() + ANSWER;
+    for reports in 0.. {
+        wait(&client, |snapshot| has_answered(snapshot, reports))?;
+        let report = client.snapshot().report;
+        match report {
+            Some(report) if report.device.opening_seconds.is_some() => {
+                let device = report.device.name;
+                print_lines(&[format!("the engine still opens {device}: no model is in memory")]);
+                return Ok(());
+            }
+            Some(report) if report.unloading && !report.jobs.is_empty() => {
+                print_lines(&["takes are being made; the model's memory is freed after them"]);
+                return Ok(());
+            }
+            Some(report) if report.unloading => {}
+            Some(report) => {
+                print_lines(&[status::freed(&report)]);
+                return Ok(());
+            }
+            None => {
+                print_lines(&["the engine has ended, and the model's memory is freed"]);
+                return Ok(());
+            }
+        }
+        if Instant::now() >= deadline {
+            break;
+        }
+        thread::sleep(Duration::from_millis(50));
+        client.ask_report();
+    }
+    Err(anyhow!("the engine has not freed the model's memory; `wan-alpha engine stop` ends it"))
 }
 
 fn stop(environment: &Environment) -> Result<()> {
@@ -385,9 +490,9 @@ fn lives(process: u32) -> bool {
     system.process(id).is_some_and(|found| found.status() != sysinfo::ProcessStatus::Zombie)
 }
 
-/// With a report, or by ending before it was asked: then there is none.
-fn has_answered(snapshot: &Snapshot) -> bool {
-    snapshot.reports > 0 || snapshot.engine == EngineState::Absent
+/// With a report more than so many, or by ending before it was asked: then there is none.
+fn has_answered(snapshot: &Snapshot, reports: u64) -> bool {
+    snapshot.reports > reports || snapshot.engine == EngineState::Absent
 }
 
 fn wait(client: &EngineClient, until: impl Fn(&Snapshot) -> bool) -> Result<()> {

@@ -16,7 +16,7 @@ use std::time::Duration;
 use wan_alpha_core::device::{Device, Opened};
 use wan_alpha_core::generate::{Frame, Keep, Pipeline, Sink, SinkError};
 use wan_alpha_core::weights::Strengths;
-use wan_alpha_core::{Error, ErrorKind, Watch};
+use wan_alpha_core::{Error, ErrorKind, Watch, give_back};
 use wan_alpha_take::message::Problem;
 use wan_alpha_take::models::{ModelError, ModelRoots};
 use wan_alpha_take::store::{Claimant, Claiming, Description, Store, StoreError, Take, TakeWriter};
@@ -32,6 +32,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const BEAT: Duration = Duration::from_secs(10);
 /// Between two looks whether another machine has finished.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// The code of a GPU that has failed, after which a process makes no more takes.
+pub(crate) const GPU_FAULT: &str = "gpu-fault";
+
+const OUT_OF_MEMORY: &str = "out-of-memory";
 
 /// Why a take was not made.
 #[derive(Debug)]
@@ -54,10 +59,14 @@ impl From<Error> for Unmade {
             ErrorKind::Cancelled => return Self::Stopped,
             ErrorKind::BadInput => ("bad-input", "correct it and generate again"),
             ErrorKind::ModelIncomplete => ("model-incomplete", "add what is missing to the model"),
-            ErrorKind::OutOfMemory => ("out-of-memory", "free memory or ask for a smaller take"),
+            ErrorKind::OutOfMemory => (OUT_OF_MEMORY, "free memory"),
+            ErrorKind::DeviceLost => (GPU_FAULT, "generate again"),
             ErrorKind::Failed => ("failed", "generate again; the log says more"),
         };
-        Problem::new(code, error.to_string(), remedy).into()
+        match error.remedy() {
+            Some(remedy) => Problem::new(code, error.what(), remedy).into(),
+            None => Problem::new(code, error.to_string(), remedy).into(),
+        }
     }
 }
 
@@ -78,9 +87,8 @@ pub(crate) fn exit_of(problem: &Problem) -> Exit {
     match problem.code.as_str() {
         "no-model" | "model-incomplete" => Exit::ModelIncomplete,
         "out-of-memory" => Exit::OutOfMemory,
-        "bad-input" | "mask-needed" | "other-numerics" | "invalid-request" | "unsupported" => {
-            Exit::BadInput
-        }
+        "bad-input" | "mask-needed" | "other-numerics" | "invalid-request" | "unsupported"
+        | "no-gpu" => Exit::BadInput,
         _ => Exit::Failed,
     }
 }
@@ -126,12 +134,14 @@ impl Maker {
 
     /// The model in memory.
     pub(crate) fn loaded(&self) -> Option<String> {
-        self.warm.as_ref().map(|warm| warm.name.clone())
+        let loaded = self.warm.as_ref().filter(|warm| warm.pipeline.is_loaded());
+        loaded.map(|warm| warm.name.clone())
     }
 
-    /// Frees the model.
-    pub(crate) fn unload(&mut self) {
+    /// Frees the model, for other programs too.
+    pub(crate) fn unload(&mut self) -> Result<(), Error> {
         self.warm = None;
+        give_back(self.device)
     }
 
     /// What it computes on.
@@ -169,8 +179,16 @@ impl Maker {
             return Ok(take);
         }
         let beating = Beating::begin(claim, BEAT).map_err(no_thread)?;
-        self.warm_up(request, place, watch)?;
-        let take = self.publish(&key, request, mask, place, watch)?;
+        let made = self
+            .warm_up(request, place, watch)
+            .and_then(|()| self.publish(&key, request, mask, place, watch));
+        if let Err(Unmade::Failed(Problem { code, .. })) = &made
+            && code == OUT_OF_MEMORY
+        {
+            // What is held half-loaded helps nobody, and others may need the room.
+            self.unload()?;
+        }
+        let take = made?;
         drop(beating);
         self.latents.forget(&key);
         let trimmed = place.store.trim(place.limit);
@@ -196,7 +214,7 @@ impl Maker {
         if let Some(warm) = self.warm.as_ref().filter(|warm| fits(warm)) {
             return (place.may_begin)(&warm.pipeline);
         }
-        self.warm = None;
+        self.unload()?;
         let models = place.models;
         let named = models.with_fingerprint(fingerprint)?.ok_or_else(|| {
             let roots: Vec<_> =

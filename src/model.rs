@@ -190,7 +190,7 @@ pub(crate) fn explain(error: impl Into<wan_alpha_core::Error>) -> Error {
         ErrorKind::OutOfMemory => Exit::OutOfMemory,
         ErrorKind::ModelIncomplete => Exit::ModelIncomplete,
         ErrorKind::Cancelled => Exit::Cancelled,
-        ErrorKind::Failed => Exit::Failed,
+        ErrorKind::DeviceLost | ErrorKind::Failed => Exit::Failed,
     };
     // A file that could not be written says its own reason.
     let error = match error {

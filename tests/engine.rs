@@ -15,6 +15,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::studio::{Studio, told};
+use wan_alpha_take::TakeRequest;
+use wan_alpha_take::client::JobState;
+use wan_alpha_take::message::{Holder, Submit};
 
 #[test]
 fn a_take_is_made_once_and_found_again() {
@@ -65,10 +68,13 @@ fn the_engine_keeps_its_model_warm() {
     let (_, cold) = studio.ok(&["take", "make", "--engine", &studio.request("a.json", 1, 5)]);
     assert!(cold.contains("loading the model") || cold.contains("sampling"), "{cold}");
     let (status, _) = studio.ok(&["engine", "status"]);
-    assert!(status.contains("model in memory: tiny"), "{status}");
+    assert!(
+        status.contains("model in memory: tiny") && status.contains(" on the CPU, up"),
+        "{status}"
+    );
     let (_, warm) = studio.ok(&["take", "make", "--engine", &studio.request("b.json", 2, 5)]);
     assert!(!warm.contains("loading the model") && !warm.contains("reading the prompt"), "{warm}");
-    studio.ok(&["engine", "unload"]);
+    assert!(studio.ok(&["engine", "unload"]).0.starts_with("the model's memory is freed"));
     let (json, _) = studio.ok(&["engine", "status", "--json"]);
     let report: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(report["model"], Value::Null);
@@ -96,7 +102,10 @@ fn a_take_that_nobody_waits_for_is_not_made() {
     assert!(stderr.lines().map_while(Result::ok).any(|line| line.starts_with("sampling")));
     client.kill().unwrap();
     client.wait().unwrap();
-    let idle = || studio.ok(&["engine", "status"]).0.lines().count() == 2;
+    let idle = || {
+        let (said, _) = studio.ok(&["engine", "status"]);
+        said.contains("model in memory") && !said.contains("\ntake ")
+    };
     assert!((0..100).any(|_| idle()), "{}", studio.ok(&["engine", "status"]).0);
     assert!(studio.takes().is_empty());
     // The engine lives on, and its log says nothing of the prompt.
@@ -250,4 +259,47 @@ fn what_cannot_be_made_is_refused_in_words() {
     }
     let garbage = studio.run(&["take", "make", "not-a-request"]);
     assert_eq!(garbage.status.code(), Some(2));
+}
+
+/// A GPU that was asked for by name is never replaced by the CPU, and no job waits for it without end.
+#[test]
+fn a_gpu_that_is_not_there_fails_the_takes_that_want_it_in_words() {
+    let studio = Studio::new();
+    let output = studio.run(&["engine", "run", "--device", "cuda:0"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("--device cuda:0: "), "{said}");
+
+    let client = studio.client_of("run", &["engine", "run", "--device", "cuda:0"], &[]);
+    let text = fs::read_to_string(studio.request("a.json", 1, 5)).unwrap();
+    let request = TakeRequest::from_json(&text).unwrap();
+    let key = request.key().unwrap();
+    client.submit(Submit {
+        key,
+        request: serde_json::from_str(&request.to_canonical()).unwrap(),
+        stores: vec![studio.path("takes")],
+        model_roots: vec![studio.path("models")],
+        holder: Holder::Render,
+    });
+    let mut seen = 0;
+    let problem = (0..240).find_map(|_| {
+        seen = client.wait(seen, Duration::from_millis(250));
+        match client.job(key) {
+            Some(JobState::Failed(problem)) => Some(problem),
+            _ => None,
+        }
+    });
+    let problem = problem.unwrap();
+    assert_eq!(problem.code, "no-gpu", "{problem}");
+    assert!(problem.to_string().contains("--device cuda:0: "), "{problem}");
+    assert!(studio.takes().is_empty());
+}
+
+/// What its own tests do to an engine is compiled into those tests alone.
+#[test]
+fn the_program_has_no_switch_for_faults() {
+    let program = fs::read(env!("CARGO_BIN_EXE_wan-alpha")).unwrap();
+    let contains = |text: &str| program.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(contains("WAN_ALPHA_IDLE"), "names of variables are found where they are");
+    assert!(!contains("WAN_ALPHA_TEST"));
 }

@@ -18,6 +18,7 @@ pub use rope::Rope;
 use crate::blocks::{BlockSource, Resident};
 use crate::device::Device;
 use crate::linear::Linear;
+use crate::pacer::Pacer;
 use crate::watch::check;
 use crate::weights::Weights;
 use crate::{Error, Result, Stage, Watch, text};
@@ -183,6 +184,7 @@ impl Dit {
         watch: &dyn Watch,
     ) -> Result<Tensor> {
         let Embedded { mut x, time, projected } = self.embed(latent, timesteps)?;
+        let mut pacer = Pacer;
         for index in 0..self.blocks.len() {
             check(watch, Stage::Sample)?;
             let mut keys = prompt.keys[index].take();
@@ -193,7 +195,7 @@ impl Dit {
                 };
                 x = block.forward(&x, &projected, rope, &keys)?;
                 prompt.keys[index] = Some(keys);
-                Ok(())
+                pacer.queued(&x)
             })?;
         }
         let y = self.project(&x, &time)?;

@@ -1,5 +1,8 @@
 //! What can go wrong, in words that name the file, tensor or parameter and say what to do.
 
+mod advice;
+mod libtorch;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -7,6 +10,8 @@ use tch::TchError;
 use wan_alpha_take::models::ModelError;
 
 use crate::watch::Stage;
+pub use libtorch::Shortage;
+use libtorch::{Failure, understand};
 
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -18,6 +23,8 @@ pub enum ErrorKind {
     BadInput,
     /// Host or device memory ran out.
     OutOfMemory,
+    /// The GPU has failed: nothing that this process asks of it will be done any more.
+    DeviceLost,
     /// The model lacks a part that the task needs.
     ModelIncomplete,
     /// The [`Watch`](crate::Watch) asked to stop.
@@ -90,13 +97,22 @@ pub enum Error {
     Model(#[from] ModelError),
 
     /// Memory ran out.
-    #[error(
-        "out of memory while {doing}: {detail}. A smaller size, fewer frames or --dtype bf16 needs less"
-    )]
+    #[error("{}; {}", self.what(), self.remedy().unwrap_or_default())]
     OutOfMemory {
+        /// What was being done, where that is known.
+        stage: Option<Stage>,
+        /// Where memory ran out, and by how much.
+        shortage: Shortage,
+        /// What was asked for, as far as it bears on memory.
+        asked: Asked,
+    },
+
+    /// The GPU has failed, and with it all that this process had on it.
+    #[error("{}; {}", self.what(), self.remedy().unwrap_or_default())]
+    DeviceLost {
         /// What was being done.
         doing: String,
-        /// What libtorch said.
+        /// What libtorch said, first line.
         detail: String,
     },
 
@@ -128,6 +144,15 @@ pub enum Error {
     Sink(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// What was asked for, as far as it bears on memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// The large matrices are float32: bfloat16 would halve them.
+    pub float32: bool,
+    /// Bytes of the transformer, once it is loaded.
+    pub model: Option<u64>,
+}
+
 impl Error {
     /// What a caller should do about it.
     pub fn kind(&self) -> ErrorKind {
@@ -142,6 +167,7 @@ impl Error {
             Self::Model(ModelError::Io { source, .. }) => Self::kind_of_io(source),
             Self::Model(_) => ErrorKind::BadInput,
             Self::OutOfMemory { .. } => ErrorKind::OutOfMemory,
+            Self::DeviceLost { .. } => ErrorKind::DeviceLost,
             Self::Cancelled(_) => ErrorKind::Cancelled,
             Self::Torch { .. } | Self::Diverged { .. } | Self::Sink(_) => ErrorKind::Failed,
         }
@@ -161,13 +187,52 @@ impl Error {
     #[must_use]
     pub fn during(self, stage: Stage) -> Self {
         match self {
-            Self::OutOfMemory { doing, detail } if doing.is_empty() => {
-                Self::OutOfMemory { doing: stage.to_string(), detail }
+            Self::OutOfMemory { stage: None, shortage, asked } => {
+                Self::OutOfMemory { stage: Some(stage), shortage, asked }
+            }
+            Self::DeviceLost { doing, detail } if doing.is_empty() => {
+                Self::DeviceLost { doing: stage.to_string(), detail }
             }
             Self::Torch { doing, detail } if doing.is_empty() => {
                 Self::Torch { doing: stage.to_string(), detail }
             }
             other => other,
+        }
+    }
+
+    /// Says what was asked for, where memory ran out.
+    #[must_use]
+    pub(crate) fn for_what(self, asked: Asked) -> Self {
+        match self {
+            Self::OutOfMemory { stage, shortage, .. } => {
+                Self::OutOfMemory { stage, shortage, asked }
+            }
+            other => other,
+        }
+    }
+
+    /// What happened, without what to do about it where [`Error::remedy`] has that.
+    pub fn what(&self) -> String {
+        match self {
+            Self::OutOfMemory { stage: Some(stage), shortage, .. } => {
+                format!("out of memory while {stage}: {shortage}")
+            }
+            Self::OutOfMemory { stage: None, shortage, .. } => format!("out of memory: {shortage}"),
+            Self::DeviceLost { doing, detail } => {
+                format!("the GPU failed while {doing}: {detail}")
+            }
+            other => other.to_string(),
+        }
+    }
+
+    /// What helps, where that depends on what happened.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::OutOfMemory { stage, shortage, asked } => {
+                Some(advice::where_memory_ran_out(*stage, shortage, *asked))
+            }
+            Self::DeviceLost { .. } => Some(advice::DEVICE_LOST.to_owned()),
+            _ => None,
         }
     }
 
@@ -190,11 +255,12 @@ impl From<TchError> for Error {
         // libtorch appends its own stack trace after the first line.
         let detail = text.lines().next().unwrap_or_default().trim().to_owned();
         let doing = String::new();
-        let lower = detail.to_lowercase();
-        if lower.contains("out of memory") || lower.contains("can't allocate memory") {
-            Self::OutOfMemory { doing, detail }
-        } else {
-            Self::Torch { doing, detail }
+        match understand(&detail) {
+            Failure::Memory(shortage) => {
+                Self::OutOfMemory { stage: None, shortage, asked: Asked::default() }
+            }
+            Failure::Device => Self::DeviceLost { doing, detail },
+            Failure::Other => Self::Torch { doing, detail },
         }
     }
 }
@@ -208,19 +274,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failed_allocation_is_out_of_memory_and_names_its_stage() {
-        let torch = TchError::Torch(
-            "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 \
-             bytes\nException raised from here"
-                .into(),
-        );
-        let error = Error::from(torch).during(Stage::Decode);
-        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
-        let text = error.to_string();
-        assert!(text.contains("decoding") && !text.contains("Exception"), "{text}");
-    }
-
-    #[test]
     fn why_a_file_could_not_be_opened_is_told_once() {
         let refused = io::Error::from(io::ErrorKind::PermissionDenied);
         let error = Error::io("open", Path::new("model.bin"))(refused);
@@ -230,8 +283,17 @@ mod tests {
 
     #[test]
     fn the_first_stage_named_stands() {
-        let error = Error::from(TchError::Torch("boom".into()));
-        let text = error.during(Stage::Sample).during(Stage::Decode).to_string();
-        assert!(text.contains("sampling"), "{text}");
+        for (said, code) in [
+            ("boom", ErrorKind::Failed),
+            ("CUDA error: out of memory", ErrorKind::OutOfMemory),
+            ("CUDA error: unspecified launch failure", ErrorKind::DeviceLost),
+        ] {
+            let error = Error::from(TchError::Torch(format!("{said}\nException raised from here")));
+            let error = error.during(Stage::Sample).during(Stage::Decode);
+            assert_eq!(error.kind(), code);
+            let text = error.to_string();
+            assert!(text.contains("while sampling"), "{text}");
+            assert!(!text.contains("Exception"), "{text}");
+        }
     }
 }

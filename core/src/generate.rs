@@ -2,6 +2,7 @@
 
 mod arithmetic;
 mod decoding;
+mod once;
 mod prompt;
 mod sampling;
 
@@ -14,8 +15,9 @@ use crate::device::Device;
 use crate::dit::{Dit, DitConfig};
 use crate::vae::{LATENT_CHANNELS, RgbaDecoder};
 use crate::weights::{Decoders, ModelFiles, Strengths, Weights};
-use crate::{Error, Result, Stage, Watch, noise};
+use crate::{Asked, Error, ErrorKind, Result, Stage, Watch, give_back, noise};
 pub use arithmetic::Arithmetic;
+use once::Once;
 use prompt::{Memory, kind_of};
 
 /// The negative prompt the base model was released with.
@@ -179,24 +181,48 @@ impl Pipeline {
         let contexts = contexts
             .contexts(files, weights, request, sink, watch)
             .map_err(|error| error.during(Stage::Text))?;
-        self.load_dit(request.precision, watch).map_err(|error| error.during(Stage::Load))?;
+        let asked = self.asked(request.precision);
+        self.load_dit(request.precision, watch)
+            .map_err(|error| error.during(Stage::Load).for_what(asked))?;
         let Some((_, dit)) = &self.dit else {
             return Err(Error::Input("the transformer is not loaded".into()));
         };
         let latent = sampling::sample(dit, request, &contexts, &noise, sink, watch)
-            .map_err(|error| error.during(Stage::Sample))?;
+            .map_err(|error| error.during(Stage::Sample).for_what(asked))?;
         if self.keep == Keep::Nothing {
-            self.unload();
+            self.unload()?;
         }
         emit(sink, "latent.final", &latent)?;
         Ok(latent)
     }
 
-    /// Decodes a latent and hands every frame to `sink` as soon as it is there.
+    /// Decodes a latent and hands every frame to `sink` as soon as it is there, once. Where memory
+    /// runs out beside the transformer, that is freed and decoding begins again.
     ///
     /// # Errors
     /// As [`Pipeline::make`].
     pub fn decode(
+        &mut self,
+        latent: &Tensor,
+        sink: &mut dyn Sink,
+        watch: &dyn Watch,
+    ) -> Result<()> {
+        let mut sink = Once::new(sink);
+        match self.try_decode(latent, &mut sink, watch) {
+            Err(error) if error.kind() == ErrorKind::OutOfMemory && self.dit.is_some() => {
+                watch.warn(&format!(
+                    "{}: the transformer is let go, and decoding begins again",
+                    error.what()
+                ));
+                self.dit = None;
+                give_back(self.device)?;
+                self.try_decode(latent, &mut sink, watch)
+            }
+            decoded => decoded,
+        }
+    }
+
+    fn try_decode(
         &mut self,
         latent: &Tensor,
         sink: &mut dyn Sink,
@@ -209,16 +235,35 @@ impl Pipeline {
                 .map_err(|error| error.during(Stage::Load))?,
         };
         let decoded = decoding::decode(&decoder, latent, sink, watch);
+        let decoded = decoded.map_err(|error| error.during(Stage::Decode));
         if self.keep == Keep::Everything {
             self.decoder = Some(decoder);
+            return decoded;
         }
-        decoded.map_err(|error| error.during(Stage::Decode))
+        drop(decoder);
+        decoded.and_then(|()| give_back(self.device))
     }
 
-    /// Frees what is loaded. Contexts stay.
-    pub fn unload(&mut self) {
+    /// Whether anything of it is in the device's memory.
+    pub fn is_loaded(&self) -> bool {
+        self.dit.is_some() || self.decoder.is_some()
+    }
+
+    /// Frees what is loaded, for other programs too. Contexts stay.
+    ///
+    /// # Errors
+    /// As [`give_back`].
+    pub fn unload(&mut self) -> Result<()> {
         self.dit = None;
         self.decoder = None;
+        give_back(self.device)
+    }
+
+    /// What a request of this precision asks of the device's memory.
+    fn asked(&self, precision: Precision) -> Asked {
+        let kind = kind_of(precision);
+        let bytes = self.files.dit.parameters() * kind.elt_size_in_bytes() as u64;
+        Asked { float32: kind == Kind::Float, model: Some(bytes) }
     }
 
     /// Loads the transformer, adapters merged, unless it is there.

@@ -16,6 +16,7 @@
 
 pub mod blocks;
 pub mod device;
+mod device_memory;
 pub mod dit;
 pub mod encode;
 mod error;
@@ -23,6 +24,7 @@ pub mod generate;
 pub mod linear;
 pub mod metrics;
 pub mod noise;
+mod pacer;
 pub mod sampler;
 pub mod text;
 pub mod train;
@@ -33,5 +35,6 @@ pub mod weights;
 /// Re-exported so that everyone means the same libtorch.
 pub use tch;
 
-pub use error::{Error, ErrorKind, Result};
+pub use device_memory::give_back;
+pub use error::{Asked, Error, ErrorKind, Result, Shortage};
 pub use watch::{Stage, Unwatched, Watch};

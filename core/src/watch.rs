@@ -45,6 +45,20 @@ pub trait Watch: Sync {
         true
     }
 
+    /// Asked at the same places, in `stage`: an error ends the computation as one of libtorch would.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] once [`Watch::go_on`] says so.
+    fn check(&self, stage: Stage) -> Result<()> {
+        if self.go_on() { Ok(()) } else { Err(Error::Cancelled(stage)) }
+    }
+
+    /// What follows waits for a disk or a network, until this is said again with `false`: of the
+    /// device nothing is to be heard meanwhile.
+    fn waits_for_others(&self, waits: bool) {
+        let _ = waits;
+    }
+
     /// Something the user should know that does not stop the work.
     fn warn(&self, message: &str) {
         log::warn!("{message}");
@@ -64,5 +78,5 @@ impl Watch for Unwatched {}
 
 /// Fails with [`Error::Cancelled`] once `watch` no longer wants to go on.
 pub(crate) fn check(watch: &dyn Watch, stage: Stage) -> Result<()> {
-    if watch.go_on() { Ok(()) } else { Err(Error::Cancelled(stage)) }
+    watch.check(stage)
 }

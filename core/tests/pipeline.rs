@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use tch::TchError;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::generate::{Frame, Keep, Pipeline, Sink, SinkError};
 use wan_alpha_core::weights::{ModelFiles, Strengths};
-use wan_alpha_core::{Error, Stage, Unwatched, Watch};
+use wan_alpha_core::{Error, ErrorKind, Stage, Unwatched, Watch};
 use wan_alpha_take::{Ellipse, Fingerprint, NUMERICS, Solver, TakeRequest};
 
 fn model() -> PathBuf {
@@ -62,7 +63,7 @@ fn a_warm_model_makes_the_same_takes() {
     assert!(take(&mut warm, "smoke") == cold);
     assert!(take(&mut warm, "fire") != cold);
     assert!(take(&mut warm, "smoke") == cold);
-    warm.unload();
+    warm.unload().unwrap();
     assert!(take(&mut warm, "smoke") == cold);
 }
 
@@ -90,6 +91,95 @@ fn a_stopped_take_leaves_the_model_usable() {
         assert!(matches!(stopped, Err(Error::Cancelled(at)) if at == stage), "{stage}");
     }
     assert!(take(&mut warm, "smoke") == cold);
+}
+
+/// Fails as libtorch does, at some questions of a stage, counted from 0.
+struct Failing {
+    stage: Stage,
+    at: &'static [usize],
+    says: &'static str,
+    asked: std::sync::atomic::AtomicUsize,
+    warnings: std::sync::Mutex<Vec<String>>,
+}
+
+impl Failing {
+    fn new(stage: Stage, at: &'static [usize], says: &'static str) -> Self {
+        Self { stage, at, says, asked: 0.into(), warnings: Vec::new().into() }
+    }
+}
+
+impl Watch for Failing {
+    fn check(&self, stage: Stage) -> Result<(), Error> {
+        let asked = || self.asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if stage == self.stage && self.at.contains(&asked()) {
+            return Err(TchError::Torch(self.says.to_owned()).into());
+        }
+        Ok(())
+    }
+
+    fn warn(&self, message: &str) {
+        self.warnings.lock().unwrap().push(message.to_owned());
+    }
+}
+
+const NO_MEMORY: &str = "CUDA out of memory. Tried to allocate 1.50 GiB. GPU 0 has a total capacity \
+    of 7.75 GiB of which 310.00 MiB is free.\nException raised from malloc";
+
+#[test]
+fn memory_that_runs_out_in_decoding_costs_the_transformer_and_no_frame() {
+    let cold = take(&mut open(Keep::Nothing), "smoke");
+    let mut warm = open(Keep::Everything);
+    let request = request(&warm, "smoke");
+    // In the first chunk, and in the second, when the first frame has been handed on.
+    for at in [&[3][..], &[40]] {
+        let latent = warm.latent(&request, None, &mut Frames::default(), &Unwatched).unwrap();
+        let failing = Failing::new(Stage::Decode, at, NO_MEMORY);
+        let mut frames = Frames::default();
+        warm.decode(&latent, &mut frames, &failing).unwrap();
+        assert!(frames == cold, "{at:?}");
+        let warnings = failing.warnings.into_inner().unwrap();
+        assert!(warnings.iter().any(|said| said.contains("transformer is let go")), "{warnings:?}");
+        // The next take loads it again, which a warm one does not.
+        let loading = Questions::default();
+        let mut again = Frames::default();
+        warm.make(&request, None, &mut again, &loading).unwrap();
+        assert!(again == cold);
+        assert!(loading.0.into_inner().unwrap().1.contains_key(&Stage::Load), "{at:?}");
+    }
+
+    // Where there is nothing to free, or not enough, it is told.
+    let latent = warm.latent(&request, None, &mut Frames::default(), &Unwatched).unwrap();
+    let failing = Failing::new(Stage::Decode, &[3, 4], NO_MEMORY);
+    let error = warm.decode(&latent, &mut Frames::default(), &failing).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+    let text = error.to_string();
+    for words in ["decoding: 1.6 GB more", "0.3 GB of 8.3 GB are free", "smaller size"] {
+        assert!(text.contains(words), "`{words}` is not in: {text}");
+    }
+}
+
+#[test]
+fn a_failure_says_what_was_done_and_what_helps() {
+    let mut pipeline = open(Keep::Everything);
+    let request = request(&pipeline, "smoke");
+    for (stage, says, kind, words) in [
+        (Stage::Load, NO_MEMORY, ErrorKind::OutOfMemory, "the transformer alone takes"),
+        (Stage::Sample, NO_MEMORY, ErrorKind::OutOfMemory, "fewer frames"),
+        (
+            Stage::Sample,
+            "CUDA error: unspecified launch failure\nCUDA kernel errors might be",
+            ErrorKind::DeviceLost,
+            "the GPU failed while sampling: CUDA error: unspecified launch failure; try again",
+        ),
+    ] {
+        let failing = Failing::new(stage, &[1], says);
+        let made = pipeline.make(&request, None, &mut Frames::default(), &failing);
+        let error = made.unwrap_err();
+        assert_eq!(error.kind(), kind, "{stage}");
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    // Whatever happened, the next take is made.
+    take(&mut pipeline, "smoke");
 }
 
 /// Counts how often each stage asks whether to go on, and keeps how many steps it has.

@@ -187,7 +187,10 @@ pub(crate) fn sentence(node: Node<'_>, studio: &Studio, record: &Record, sight: 
         Sight::Blank => {}
         Sight::Unreadable(reason) => words.push(format!("{}.", words::capitalised(reason))),
         Sight::Take(Readiness::Ready(take)) => words.push(words::ready(&take.description().request)),
-        Sight::Take(Readiness::Pending(pending)) => words.push(words::progress(pending)),
+        Sight::Take(Readiness::Pending(pending)) => {
+            words.push(words::progress(pending));
+            words.extend(studio.unused_gpu().as_deref().map(words::without_gpu));
+        }
         Sight::Take(Readiness::Failed(problem)) => words.push(failure(studio, problem)),
         Sight::Take(Readiness::Absent) => words.push(format!(
             "This take is in no store ({}). Generate makes one from the parameters as they are now.",

@@ -206,6 +206,11 @@ impl Studio {
         self.client.wait(seen, patience);
     }
 
+    /// Why the engine uses no GPU, where it chose so itself.
+    pub(crate) fn unused_gpu(&self) -> Option<String> {
+        self.client.snapshot().device?.unused
+    }
+
     /// Frees the model's memory, where an engine is running.
     pub(crate) fn unload(&self) {
         self.client.unload();

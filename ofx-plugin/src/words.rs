@@ -16,6 +16,9 @@ pub(crate) fn progress(pending: &Pending) -> String {
             "Waiting for an engine of another version to finish {}.",
             counted(*jobs, "take")
         ),
+        Pending::Opening(device, seconds) => {
+            format!("The engine opens {}, {seconds} s so far.", brief(device))
+        }
         Pending::Queued(0) => "Waiting for the engine to begin.".to_owned(),
         Pending::Queued(ahead) => {
             format!("Waiting for {} to be made first.", counted(*ahead, "take"))
@@ -31,6 +34,11 @@ pub(crate) fn progress(pending: &Pending) -> String {
             line + "."
         }
     }
+}
+
+/// Why a take is made without a GPU.
+pub(crate) fn without_gpu(why: &str) -> String {
+    format!("Computing without a GPU: {}.", brief(why).trim_end_matches('.'))
 }
 
 /// The take that is shown.
@@ -98,6 +106,10 @@ mod tests {
         assert_eq!(running(1, None), "Sampling.");
         assert_eq!(running(50, Some(7_260.0)), "Sampling, 2 of 50, 2 h 01 min left.");
         assert_eq!(running(50, Some(f64::NAN)), "Sampling, 2 of 50, 0:00 left.");
+        let opening = progress(&Pending::Opening("CUDA".to_owned(), 12));
+        assert_eq!(opening, "The engine opens CUDA, 12 s so far.");
+        let without = without_gpu("no NVIDIA driver was found; install one");
+        assert_eq!(without, "Computing without a GPU: no NVIDIA driver was found; install one.");
         assert_eq!(progress(&Pending::Queued(1)), "Waiting for 1 take to be made first.");
     }
 

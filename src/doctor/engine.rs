@@ -16,6 +16,9 @@ const ABOUT: &str = "engine";
 /// From the start of its process until it answers.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Until its device is open: libraries of gigabytes on a slow folder take their time.
+const OPENING: Duration = Duration::from_secs(180);
+
 /// Starts one in a run directory of its own, asks it, and ends it.
 pub(super) fn look(environment: &Environment) -> Finding {
     let running = Endpoint::open(&environment.run, environment.gpus.spelled().as_deref())
@@ -88,15 +91,29 @@ fn try_one(environment: &Environment) -> Result<(String, Duration)> {
     let mut seen = 0;
     loop {
         let snapshot = client.snapshot();
-        if let Some(report) = snapshot.report {
-            client.stop_engine();
-            return Ok((report.device, begun.elapsed()));
+        match snapshot.report {
+            // It answers, and says how long that has lasted; no engine is given up for it.
+            Some(report) if report.device.opening_seconds.is_some() => {
+                if begun.elapsed() > OPENING {
+                    bail!(
+                        "the engine listens, and was not done with opening {} within {OPENING:?}",
+                        report.device.name
+                    );
+                }
+                std::thread::sleep(Duration::from_millis(100));
+                client.ask_report();
+            }
+            Some(report) => {
+                client.stop_engine();
+                return Ok((report.device.name, begun.elapsed()));
+            }
+            None if begun.elapsed() > PATIENCE => {
+                bail!("the engine did not answer within {PATIENCE:?}");
+            }
+            None => {}
         }
         if let EngineState::Unavailable(problem) = snapshot.engine {
             bail!("{problem}");
-        }
-        if begun.elapsed() > PATIENCE {
-            bail!("the engine did not answer within {PATIENCE:?}");
         }
         seen = client.wait(seen, Duration::from_millis(200));
     }

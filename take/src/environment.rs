@@ -138,7 +138,7 @@ impl Environment {
 
 /// What an engine may see of its starter's environment: what it needs to find its files, its
 /// libraries, its GPU and the user's language, and its own variables.
-const PASSED_ON: [&str; 19] = [
+const PASSED_ON: [&str; 21] = [
     "HOME",
     "USER",
     "LOGNAME",
@@ -158,6 +158,8 @@ const PASSED_ON: [&str; 19] = [
     "XDG_CACHE_HOME",
     "LD_LIBRARY_PATH",
     "OMP_NUM_THREADS",
+    "PYTORCH_ALLOC_CONF",
+    "PYTORCH_CUDA_ALLOC_CONF",
 ];
 
 fn for_engine(variables: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
@@ -251,10 +253,14 @@ mod tests {
             ("HOME", "/home/me"),
             ("WAN_ALPHA_STORE", "/a"),
             ("CUDA_VISIBLE_DEVICES", "1"),
+            ("PYTORCH_ALLOC_CONF", "max_split_size_mb:512"),
+            ("PYTORCH_CUDA_ALLOC_CONF", "backend:native"),
         ];
         let found = environment(&host);
         let names: Vec<_> = found.for_engine.iter().filter_map(|(name, _)| name.to_str()).collect();
-        assert_eq!(names, ["HOME", "WAN_ALPHA_STORE", "CUDA_VISIBLE_DEVICES", "OMP_WAIT_POLICY"]);
+        let own = ["HOME", "WAN_ALPHA_STORE", "CUDA_VISIBLE_DEVICES"];
+        let allocator = ["PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"];
+        assert_eq!(names, [&own[..], &allocator, &["OMP_WAIT_POLICY"]].concat());
         assert_eq!(found.gpus.mask.as_deref(), Some("1"));
     }
 }

@@ -176,15 +176,68 @@ pub struct JobReport {
     pub progress: Option<Progress>,
 }
 
+/// The memory of a device, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceMemory {
+    /// What any program may still take.
+    pub free: u64,
+    /// All of it.
+    pub total: u64,
+}
+
+/// What an engine computes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceReport {
+    /// Such as `cuda:0`; while it is being opened, what is asked for, such as `CUDA`.
+    #[serde(rename = "device")]
+    pub name: String,
+    /// For how long it has been being opened; none once it is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opening_seconds: Option<u64>,
+    /// A sentence: why a GPU is not used, where the choice was the engine's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unused: Option<String>,
+    /// That can be mended here: a GPU seems to be there, and being without it is worth a warning.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_mendable: bool,
+    /// Of a device that has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<DeviceMemory>,
+}
+
+impl DeviceReport {
+    /// A device that is open.
+    #[must_use]
+    pub fn open(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+
+    /// One that is being opened, from now on.
+    #[must_use]
+    pub fn opening(name: impl Into<String>) -> Self {
+        Self { opening_seconds: Some(0), ..Self::open(name) }
+    }
+
+    /// Whether there is nothing about it that somebody who waits for a take should know.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.opening_seconds.is_none() && self.unused.is_none()
+    }
+}
+
 /// What an engine is doing. No prompts: reports end up in bug reports.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StatusReport {
     /// The engine.
     pub engine: Identity,
-    /// What it computes on, such as `cuda:0`.
-    pub device: String,
+    /// What it computes on.
+    #[serde(flatten)]
+    pub device: DeviceReport,
     /// The model in memory.
     pub model: Option<String>,
+    /// Its memory was asked to be freed, and is not yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unloading: bool,
     /// Since it started.
     pub uptime_seconds: u64,
     /// Open connections, this one included.
@@ -271,6 +324,11 @@ pub enum ToClient {
     },
     /// The answer to [`ToEngine::Status`].
     StatusReport(StatusReport),
+    /// What the engine computes on: said where it is not plain ([`DeviceReport::is_plain`]) or no
+    /// longer so, and with each sign of life while it is being opened.
+    Device(DeviceReport),
+    /// The engine ends because of this; what waits for it is for the next engine.
+    Ending(Problem),
     /// The engine lives.
     Heartbeat,
     /// A line was not understood or not welcome.
@@ -298,6 +356,8 @@ impl Message for ToClient {
         "done",
         "failed",
         "status-report",
+        "device",
+        "ending",
         "heartbeat",
         "refused",
     ];

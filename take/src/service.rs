@@ -24,7 +24,7 @@ use self::talk::Talk;
 use crate::endpoint::Listener;
 use crate::jobs::{Connection, JobTable};
 use crate::key::TakeKey;
-use crate::message::{Identity, Problem, Progress, Submit, ToClient};
+use crate::message::{DeviceMemory, DeviceReport, Identity, Problem, Progress, Submit, ToClient};
 use crate::wire::Bell;
 
 /// The longest wait for an order, and until a signal is noticed.
@@ -44,8 +44,8 @@ pub struct Leave {
 pub struct ServiceSetup {
     /// Who it is.
     pub identity: Identity,
-    /// What it computes on, such as `cuda:0`.
-    pub device: String,
+    /// What it computes on. Where that is still to be opened, [`Service::opened`] says when it is.
+    pub device: DeviceReport,
     /// When it ends.
     pub leave: Leave,
     /// Between two signs of life.
@@ -61,10 +61,10 @@ pub struct ServiceSetup {
 impl ServiceSetup {
     /// The usual deadlines; every take can be made.
     #[must_use]
-    pub fn new(identity: Identity, device: impl Into<String>, leave: Leave) -> Self {
+    pub fn new(identity: Identity, device: DeviceReport, leave: Leave) -> Self {
         Self {
             identity,
-            device: device.into(),
+            device,
             leave,
             heartbeat: Duration::from_secs(2),
             unread: Duration::from_secs(30),
@@ -100,7 +100,6 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct Service {
     shared: Arc<Shared>,
-    leave: Leave,
     end: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -119,12 +118,25 @@ struct Desk {
     jobs: JobTable<Arc<Submit>>,
     /// What the worker has to say.
     outbox: VecDeque<(Connection, ToClient)>,
+    /// What every client is to hear, after that.
+    to_all: VecDeque<ToClient>,
     raw: VecDeque<Vec<u8>>,
     clients: usize,
+    device: DeviceReport,
+    /// Since when the device is being opened; none once it is open.
+    opening: Option<Instant>,
+    leave: Leave,
     model: Option<String>,
+    /// Somebody wants the model's memory freed.
     unload: bool,
+    /// The worker was told to free it, and has not said yet that it has.
+    unloading: bool,
     /// Somebody said stop.
     stop: bool,
+    /// Why no take can be made here: whatever is asked for until the end fails with it.
+    refusing: Option<Problem>,
+    /// Somebody was told so.
+    refused: bool,
     /// A client of another version waits for the end.
     retire: bool,
     /// The service is being dropped.
@@ -150,11 +162,18 @@ impl Service {
         let desk = Desk {
             jobs: JobTable::default(),
             outbox: VecDeque::new(),
+            to_all: VecDeque::new(),
             raw: VecDeque::new(),
             clients: 0,
+            opening: setup.device.opening_seconds.map(|_| now),
+            device: setup.device.clone(),
+            leave: setup.leave,
             model: None,
             unload: false,
+            unloading: false,
             stop: false,
+            refusing: None,
+            refused: false,
             retire: false,
             close: false,
             idle_since: now,
@@ -162,10 +181,10 @@ impl Service {
         };
         let shared =
             Arc::new(Shared { desk: Mutex::new(desk), turn: Condvar::new(), bell: Bell::new()? });
-        let (leave, end) = (setup.leave, Arc::clone(&setup.end));
+        let end = Arc::clone(&setup.end);
         let talk = Talk::new(Arc::clone(&shared), listener, setup);
         let thread = Builder::new().name("engine-service".to_owned()).spawn(|| talk.run())?;
-        Ok(Self { shared, leave, end, thread: Some(thread) })
+        Ok(Self { shared, end, thread: Some(thread) })
     }
 
     /// Waits for something to do. A worker that was given a take comes back only after
@@ -180,9 +199,10 @@ impl Service {
                 return Order::Make(job.request());
             }
             if std::mem::take(&mut desk.unload) {
+                desk.unloading = true;
                 return Order::Unload;
             }
-            let left = desk.time_left(self.leave, Instant::now());
+            let left = desk.time_left(Instant::now());
             if left.is_zero() {
                 // From here on a submission is refused, and its client starts another engine.
                 desk.stop = true;
@@ -204,6 +224,11 @@ impl Service {
     #[must_use]
     pub fn may_take_hours(&self, key: TakeKey) -> bool {
         self.shared.desk().jobs.may_take_hours(key)
+    }
+
+    fn wake(&self) {
+        self.shared.turn.notify_all();
+        self.shared.bell.ring();
     }
 
     /// Whether the engine is told from outside to end, or nobody listens any more, which only a
@@ -241,9 +266,79 @@ impl Service {
         self.shared.bell.ring();
     }
 
-    /// Which model is in memory now.
-    pub fn loaded(&self, model: Option<String>) {
-        self.shared.desk().model = model;
+    /// The device is open, and what is known of it. An engine without jobs ends after `idle`.
+    pub fn opened(&self, device: DeviceReport, idle: Duration) {
+        let mut desk = self.shared.desk();
+        let was_plain = desk.device_report().is_plain();
+        desk.opening = None;
+        desk.device = DeviceReport { opening_seconds: None, ..device };
+        desk.leave.idle = idle;
+        let now = Instant::now();
+        (desk.idle_since, desk.alone_since) = (now, now);
+        if !(was_plain && desk.device.is_plain()) {
+            let device = desk.device.clone();
+            desk.to_all.push_back(ToClient::Device(device));
+        }
+        self.shared.bell.ring();
+    }
+
+    /// Which model is in memory now, and what is left of the device's memory.
+    pub fn loaded(&self, model: Option<String>, memory: Option<DeviceMemory>) {
+        let mut desk = self.shared.desk();
+        desk.model = model;
+        desk.device.memory = memory;
+        desk.unloading = false;
+    }
+
+    /// Nothing can be made here, now or later: every take fails with this, and the engine is to end.
+    /// Where nobody has asked for a take yet, waits for somebody who does, at most `patience`: whoever
+    /// has started the engine is on its way, and would hear only that it ended.
+    pub fn refuse_all(&self, problem: &Problem, patience: Duration) {
+        let mut desk = self.shared.desk();
+        for (connection, key) in desk.jobs.stop_all() {
+            let problem = problem.clone();
+            desk.outbox.push_back((connection, ToClient::Failed { key, problem }));
+            desk.refused = true;
+        }
+        desk.refusing = Some(problem.clone());
+        self.shared.bell.ring();
+        let end = Instant::now() + patience;
+        while !desk.refused && !desk.stop && !self.is_over() && Instant::now() < end {
+            let waited = self.shared.turn.wait_timeout(desk, LOOK_AGAIN.min(patience));
+            desk = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        desk.stop = true;
+    }
+
+    /// What the engine computes with is lost: the take that is being made fails with this, and the
+    /// engine ends. Takes that wait are asked for again, by their clients from the next engine.
+    pub fn fail(&self, key: TakeKey, problem: &Problem) {
+        let mut desk = self.shared.desk();
+        for watcher in desk.jobs.finish(key) {
+            let problem = problem.clone();
+            desk.outbox.push_back((watcher, ToClient::Failed { key, problem }));
+        }
+        desk.to_all.push_back(ToClient::Ending(problem.clone()));
+        desk.stop = true;
+        drop(desk);
+        self.wake();
+    }
+
+    /// Closes the socket once clients have had a moment to read the last words, and waits for that;
+    /// at most `patience`. For a worker that will never come back: dropping does the same.
+    pub fn hang_up(&self, patience: Duration) {
+        self.shared.desk().close = true;
+        self.shared.bell.ring();
+        let end = Instant::now() + patience;
+        while !self.thread.as_ref().is_none_or(JoinHandle::is_finished) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Whether the engine was told to end, by a client or from outside.
+    #[must_use]
+    pub fn is_to_end(&self) -> bool {
+        self.shared.desk().stop || self.is_over()
     }
 
     /// Bytes to every client, for engines that misbehave on purpose.
@@ -274,8 +369,15 @@ impl Desk {
         }
     }
 
+    /// What the engine computes on, as of now.
+    fn device_report(&self) -> DeviceReport {
+        let opening_seconds = self.opening.map(|since| since.elapsed().as_secs());
+        DeviceReport { opening_seconds, ..self.device.clone() }
+    }
+
     /// Until an engine without jobs ends.
-    fn time_left(&self, leave: Leave, now: Instant) -> Duration {
+    fn time_left(&self, now: Instant) -> Duration {
+        let leave = self.leave;
         let until = |since: Instant, longest: Duration| {
             longest.saturating_sub(now.saturating_duration_since(since))
         };

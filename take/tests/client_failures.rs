@@ -8,8 +8,11 @@ mod support;
 use std::time::Duration;
 
 use serde_json::json;
-use support::{Bench, eventually, failure, finish, is_engine, is_unavailable, make, take};
-use wan_alpha_take::client::{EngineClient, JobState};
+use support::{
+    Bench, eventually, failure, finish, is_engine, is_unavailable, key, make, node, run_until_made,
+    take, wait_for,
+};
+use wan_alpha_take::client::{EngineClient, JobState, Snapshot};
 use wan_alpha_take::message::Holder;
 
 #[test]
@@ -242,4 +245,108 @@ fn a_process_that_keeps_the_start_to_itself_is_not_waited_for_without_end() {
     assert!(words.contains("another process has been starting the engine"), "{words}");
     drop(lock);
     assert_eq!(make(&client, 1), JobState::Done);
+}
+
+const FAULT: &str = "the GPU failed while sampling: CUDA error: unspecified launch failure";
+
+fn gpu_fault() -> serde_json::Value {
+    json!({ "gpu-fault": { "message": FAULT, "remedy": "generate again" } })
+}
+
+#[test]
+fn a_lost_gpu_is_told_as_such_and_the_next_take_finds_another_engine() {
+    let bench = Bench::with_fault("sampling", 2, 1, gpu_fault());
+    let client = bench.client();
+    let other = bench.client();
+    client.submit(take(1, Holder::Render));
+    run_until_made(&client, 1);
+    // Those that wait are asked for again by themselves: of this client and of others.
+    client.submit(take(2, Holder::Render));
+    other.submit(take(3, Holder::Render));
+    let (code, words) = failure(finish(&client, 1));
+    assert_eq!((code.as_str(), words), ("gpu-fault", format!("{FAULT}; generate again")));
+    assert_eq!(finish(&client, 2), JobState::Done);
+    assert_eq!(finish(&other, 3), JobState::Done);
+    assert_eq!(make(&client, 1), JobState::Done);
+    let starts = bench.starts();
+    assert_eq!(starts.len(), 2);
+    eventually("the engine without a GPU is gone", || !is_engine(starts[0]));
+}
+
+#[test]
+fn a_gpu_that_stays_lost_is_told_in_its_own_words_to_those_that_waited() {
+    let bench = Bench::with_fault("sampling", 1, 9, gpu_fault());
+    let client = bench.client();
+    for number in 1..4 {
+        client.submit(take(number, Holder::Render));
+    }
+    for number in 1..4 {
+        let (code, words) = failure(finish(&client, number));
+        assert_eq!(code, "gpu-fault", "{words}");
+        assert!(words.contains(FAULT), "{words}");
+    }
+    assert_eq!(bench.starts().len(), 2);
+}
+
+#[test]
+fn an_engine_that_opens_its_device_for_long_does_not_look_like_one_that_hangs() {
+    // Longer than an engine may take to listen, and than it may be silent.
+    let bench = Bench::new(json!({ "opening_ms": 5000, "unused": "no driver was found" }));
+    let client = bench.impatient_client();
+    client.submit(take(1, Holder::Render));
+    let opening = |snapshot: &Snapshot| {
+        let seconds = snapshot.device.as_ref().and_then(|device| device.opening_seconds);
+        seconds.is_some_and(|seconds| seconds >= 1)
+    };
+    let seen = wait_for(&client, "word of the opening", opening);
+    assert_eq!(seen.jobs[&key(1)], JobState::Queued { ahead: 0 });
+    client.ask_report();
+    let report = wait_for(&client, "report", |snapshot| snapshot.reports > 0).report.unwrap();
+    assert_eq!((report.device.name.as_str(), report.jobs.len()), ("script", 1));
+    assert!(report.device.opening_seconds.is_some_and(|seconds| (1..5).contains(&seconds)));
+
+    assert_eq!(finish(&client, 1), JobState::Done);
+    let device = client.snapshot().device.unwrap();
+    assert_eq!(
+        (device.opening_seconds, device.unused.as_deref()),
+        (None, Some("no driver was found"))
+    );
+    assert_eq!(bench.starts().len(), 1);
+    // Whoever comes later hears of what is not used, and of nothing that is over.
+    let later = bench.client();
+    assert_eq!(make(&later, 2), JobState::Done);
+    assert_eq!(later.snapshot().device, Some(device));
+}
+
+#[test]
+fn an_engine_whose_device_does_not_open_says_why_and_the_next_take_finds_another() {
+    let bench =
+        Bench::new(json!({ "opening_ms": 1500, "not_opened": "--device cuda:3: 3 devices" }));
+    let client = bench.client();
+    client.submit(take(1, Holder::Render));
+    client.submit(take(2, node("n")));
+    for number in 1..3 {
+        let (code, words) = failure(finish(&client, number));
+        assert_eq!(code, "no-gpu", "{words}");
+        assert_eq!(words, "--device cuda:3: 3 devices; use another device");
+    }
+    eventually("the engine is gone", || !is_engine(bench.starts()[0]));
+    assert_eq!(failure(make(&client, 1)).0, "no-gpu");
+    assert_eq!(bench.starts().len(), 2);
+
+    // The same where it fails before anybody could ask.
+    let bench = Bench::new(json!({ "not_opened": "--device cuda:3: 3 devices" }));
+    assert_eq!(failure(make(&bench.client(), 1)).0, "no-gpu");
+    assert_eq!(bench.starts().len(), 1);
+}
+
+#[test]
+fn an_engine_that_opens_its_device_can_be_stopped() {
+    let bench = Bench::new(json!({ "opening_ms": 60_000 }));
+    let client = bench.client();
+    client.submit(take(1, node("n")));
+    wait_for(&client, "word of the opening", |snapshot| snapshot.device.is_some());
+    client.stop_engine();
+    assert_eq!(failure(finish(&client, 1)).0, "stopped");
+    eventually("the engine is gone", || !is_engine(bench.starts()[0]));
 }

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 
 use wan_alpha_take::TakeKey;
 use wan_alpha_take::message::{
-    Holder, Identity, JobReport, Message, Problem, Progress, StatusReport, Submit, ToClient,
-    ToEngine, decode, encode,
+    DeviceMemory, DeviceReport, Holder, Identity, JobReport, Message, Problem, Progress,
+    StatusReport, Submit, ToClient, ToEngine, decode, encode,
 };
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/messages.jsonl");
@@ -65,8 +65,9 @@ fn to_client() -> Vec<ToClient> {
         ToClient::Failed { key: key(), problem: problem.clone() },
         ToClient::StatusReport(StatusReport {
             engine: identity(),
-            device: "cpu".to_owned(),
+            device: DeviceReport::open("cpu"),
             model: Some("draft".to_owned()),
+            unloading: false,
             uptime_seconds: 90,
             clients: 2,
             jobs: vec![
@@ -74,6 +75,13 @@ fn to_client() -> Vec<ToClient> {
                 JobReport { key: TakeKey([255; 32]), holders: 1, progress: None },
             ],
         }),
+        ToClient::Device(DeviceReport::opening("CUDA")),
+        ToClient::Device(DeviceReport {
+            unused: Some("no NVIDIA driver was found".to_owned()),
+            memory: Some(DeviceMemory { free: 7 << 30, total: 8 << 30 }),
+            ..DeviceReport::open("cpu")
+        }),
+        ToClient::Ending(problem.clone()),
         ToClient::Heartbeat,
         ToClient::Refused(problem),
     ]

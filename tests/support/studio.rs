@@ -64,6 +64,16 @@ impl Studio {
 
     /// A client as a host has it, for what no command asks of an engine.
     pub(crate) fn client(&self, run: &str, more: &[(&str, &str)]) -> EngineClient {
+        self.client_of(run, &["engine", "run"], more)
+    }
+
+    /// The same, of an engine that is started so.
+    pub(crate) fn client_of(
+        &self,
+        run: &str,
+        arguments: &[&str],
+        more: &[(&str, &str)],
+    ) -> EngineClient {
         let more = more.iter().map(|(name, value)| (name.into(), value.into()));
         EngineClient::new(ClientSetup {
             identity: Identity::new(env!("CARGO_PKG_VERSION"), NUMERICS),
@@ -71,7 +81,7 @@ impl Studio {
             gpus: VisibleGpus::default(),
             engine: EngineCommand {
                 program: env!("CARGO_BIN_EXE_wan-alpha").into(),
-                arguments: ["engine", "run"].map(OsString::from).into(),
+                arguments: arguments.iter().map(OsString::from).collect(),
                 environment: self.environment(run).into_iter().chain(more).collect(),
                 log: self.path(run).join("wan-alpha/engine.log"),
                 detached: true,

@@ -20,8 +20,12 @@ pub(super) fn decode(
     watch.progress(Stage::Decode, 0, latent_frames as usize);
     for k in 0..latent_frames {
         let decoded = decoder.decode(&latent.f_narrow(1, k, 1)?, &mut film, watch)?;
-        let rgba = decoded.rgba()?;
-        hand_on(&rgba, &mut index, sink)?;
+        let rgba = decoded.rgba()?.f_to_device(Device::Cpu)?.f_contiguous()?;
+        // From here on it is the receiver, and its disk, that is waited for.
+        watch.waits_for_others(true);
+        let handed_on = hand_on(&rgba, &mut index, sink);
+        watch.waits_for_others(false);
+        handed_on?;
         if sink.wants_tensors() {
             kept.keep(&decoded, rgba)?;
         }
@@ -30,9 +34,8 @@ pub(super) fn decode(
     kept.emit(sink)
 }
 
-/// `rgba`: `[t, h, w, 4]`.
+/// `rgba`: `[t, h, w, 4]`, on the CPU.
 fn hand_on(rgba: &Tensor, index: &mut usize, sink: &mut dyn Sink) -> Result<()> {
-    let rgba = rgba.f_to_device(Device::Cpu)?.f_contiguous()?;
     let &[frames, height, width, channels] = &rgba.size()[..] else {
         return Ok(());
     };
@@ -63,7 +66,7 @@ impl Kept {
     fn keep(&mut self, decoded: &DecodedFrames, rgba: Tensor) -> Result<()> {
         self.colour.push(decoded.colour.f_to_device(Device::Cpu)?);
         self.alpha.push(decoded.alpha.f_to_device(Device::Cpu)?);
-        self.rgba.push(rgba.f_to_device(Device::Cpu)?);
+        self.rgba.push(rgba);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use super::LATENT_CHANNELS;
 use super::blocks::{AttentionBlock, ResidualBlock, Upsample};
 use super::cache::FeatureCache;
 use super::conv::{CausalConv3d, NormConv};
+use crate::pacer::Pacer;
 use crate::watch::check;
 use crate::weights::Weights;
 use crate::{Error, Result, Stage, Watch};
@@ -86,6 +87,7 @@ impl Decoder {
         cache.rewind();
         let x = self.post_quant.forward(latent, cache)?;
         let mut x = self.conv1.forward(&x, cache)?;
+        let mut pacer = Pacer;
         for layer in &self.layers {
             check(watch, Stage::Decode)?;
             x = match layer {
@@ -93,6 +95,7 @@ impl Decoder {
                 Layer::Attention(block) => block.forward(&x)?,
                 Layer::Upsample(block) => block.forward(&x, cache)?,
             };
+            pacer.queued(&x)?;
         }
         check(watch, Stage::Decode)?;
         self.head.forward(&x, cache)

@@ -7,6 +7,7 @@ use super::blocks::{AttentionBlock, ResidualBlock};
 use super::cache::FeatureCache;
 use super::conv::{CausalConv3d, NormConv};
 use super::downsample::Downsample;
+use crate::pacer::Pacer;
 use crate::watch::check;
 use crate::weights::Weights;
 use crate::{Error, Result, Stage, Watch};
@@ -91,6 +92,7 @@ impl Encoder {
         check_frames(&frames.size(), cache.is_fresh())?;
         cache.rewind();
         let mut x = self.conv1.forward(frames, cache)?;
+        let mut pacer = Pacer;
         for layer in &self.layers {
             check(watch, Stage::Encode)?;
             x = match layer {
@@ -98,6 +100,7 @@ impl Encoder {
                 Layer::Attention(block) => block.forward(&x)?,
                 Layer::Downsample(block) => block.forward(&x, cache)?,
             };
+            pacer.queued(&x)?;
         }
         Ok(x)
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use wan_alpha_take::TakeKey;
 use wan_alpha_take::client::{EngineState, JobState, Snapshot};
-use wan_alpha_take::message::{Problem, Progress};
+use wan_alpha_take::message::{DeviceReport, Problem, Progress};
 use wan_alpha_take::store::Take;
 
 use super::Studio;
@@ -37,6 +37,8 @@ pub(crate) enum Pending {
     OtherVersion(u32),
     /// The engine gives no sign of life.
     Silent,
+    /// The engine is there and opens its device: which, and for how many seconds now.
+    Opening(String, u64),
     /// So many takes come first.
     Queued(u32),
     /// At work.
@@ -57,7 +59,9 @@ impl Studio {
             Some(JobState::Running(progress)) => {
                 Readiness::Pending(Pending::Running(progress.clone()))
             }
-            Some(JobState::Queued { ahead }) => Readiness::Pending(Pending::Queued(*ahead)),
+            Some(JobState::Queued { ahead }) => {
+                Readiness::Pending(queued(snapshot.device.as_ref(), *ahead))
+            }
             Some(JobState::Sent) => Readiness::Pending(unanswered(&snapshot.engine)),
             Some(JobState::Cancelled) | None => {
                 reported(&snapshot, key).map_or(Readiness::Absent, Readiness::Pending)
@@ -115,6 +119,15 @@ impl Studio {
     }
 }
 
+fn queued(device: Option<&DeviceReport>, ahead: u32) -> Pending {
+    match device {
+        Some(DeviceReport { name, opening_seconds: Some(seconds), .. }) => {
+            Pending::Opening(name.clone(), *seconds)
+        }
+        _ => Pending::Queued(ahead),
+    }
+}
+
 fn unanswered(engine: &EngineState) -> Pending {
     match engine {
         EngineState::OtherVersion { jobs, .. } => Pending::OtherVersion(*jobs),
@@ -128,8 +141,10 @@ fn reported(snapshot: &Snapshot, key: TakeKey) -> Option<Pending> {
     if !matches!(snapshot.engine, EngineState::Ready(_)) {
         return None;
     }
-    let jobs = &snapshot.report.as_ref()?.jobs;
+    let report = snapshot.report.as_ref()?;
+    let jobs = &report.jobs;
     let place = jobs.iter().position(|job| job.key == key)?;
     let ahead = u32::try_from(place).unwrap_or(u32::MAX);
-    Some(jobs[place].progress.clone().map_or(Pending::Queued(ahead), Pending::Running))
+    let waits = || queued(Some(&report.device), ahead);
+    Some(jobs[place].progress.clone().map_or_else(waits, Pending::Running))
 }

@@ -71,6 +71,46 @@ alone! {
         assert_eq!(workshop.engines().len(), 1);
     }
 
+    fn an_engine_that_opens_its_device_says_so(workshop) {
+        workshop.script(&json!({ "opening_ms": 6000, "step_ms": 150, "unused": "no driver was found" }));
+        let (_host, plugin) = workshop.load(Profile::plain());
+        let project = plugin.project();
+        let node = project.add_preferred().unwrap();
+        plain_node(&node, "one");
+        node.press("generate");
+        until_status(&node, "opening", |status| status.contains("The engine opens script, "));
+        let computing = until_status(&node, "at work", |status| status.contains("left"));
+        assert!(computing.contains("without a GPU: no driver was found."), "{computing}");
+        until_status(&node, "ready", |status| status.starts_with("Ready"));
+        assert_eq!(workshop.engines().len(), 1);
+    }
+
+    fn a_lost_gpu_is_said_and_the_next_engine_has_another(workshop) {
+        let words = json!({ "gpu-fault": { "message": "the GPU failed while sampling", "remedy": "try again" } });
+        workshop.fault("sampling", 2, 1, words);
+        let (_host, plugin) = workshop.load(Profile::plain());
+        let project = plugin.project();
+        let node = project.add_preferred().unwrap();
+        plain_node(&node, "one");
+        node.press("generate");
+        let status = until_status(&node, "failed", |status| status.contains("engine.log"));
+        assert!(status.contains("The GPU failed while sampling; try again."), "{status}");
+        node.press("generate");
+        until_status(&node, "ready", |status| status.starts_with("Ready"));
+    }
+
+    fn a_device_that_cannot_be_used_is_said(workshop) {
+        let sentence = "--device cuda:3: there are 3 devices";
+        workshop.script(&json!({ "opening_ms": 300, "not_opened": sentence }));
+        let (_host, plugin) = workshop.load(Profile::plain());
+        let project = plugin.project();
+        let node = project.add_preferred().unwrap();
+        plain_node(&node, "one");
+        node.press("generate");
+        let status = until_status(&node, "failed", |status| status.contains("engine.log"));
+        assert!(status.contains("cuda:3: there are 3 devices; use another device."), "{status}");
+    }
+
     fn a_take_that_fails_puts_the_one_before_back(workshop) {
         let (_host, plugin) = workshop.load(Profile::plain());
         let project = plugin.project();

@@ -32,6 +32,8 @@ pub(super) struct Courier {
     pub(super) launched: Option<Launched>,
     /// An engine that was ended and may not be gone yet, and when.
     pub(super) ended: Option<(u32, Instant)>,
+    /// Why the engine ends, as it said itself.
+    pub(super) ending: Option<Problem>,
     /// Since when another process is starting the engine.
     pub(super) others_start: Option<Instant>,
     /// Since when the engine has not accepted a connection.
@@ -63,6 +65,7 @@ impl Courier {
             link: Link::Closed { again: Instant::now() },
             launched: None,
             ended: None,
+            ending: None,
             others_start: None,
             not_accepted: None,
             wanted: BTreeMap::new(),
@@ -187,7 +190,11 @@ impl Courier {
     /// Lets others see how the engine is.
     pub(super) fn see_engine(&self, engine: EngineState) {
         if self.shared.state().snapshot.engine != engine {
-            self.shared.publish(|state| state.snapshot.engine = engine);
+            self.shared.publish(|state| {
+                state.snapshot.engine = engine;
+                // What was said of it was said by the engine before.
+                state.snapshot.device = None;
+            });
         }
     }
 
@@ -233,6 +240,10 @@ impl Courier {
                 state.snapshot.report = Some(report);
                 state.snapshot.reports += 1;
             }),
+            ToClient::Device(device) => {
+                self.shared.publish(|state| state.snapshot.device = Some(device));
+            }
+            ToClient::Ending(problem) => self.ending = Some(problem),
             ToClient::Refused(problem) => log::warn!("the engine refuses: {problem}"),
             ToClient::Welcome(_)
             | ToClient::BusyOtherVersion { .. }

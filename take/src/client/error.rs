@@ -95,6 +95,9 @@ pub enum EngineError {
         /// Its log.
         log: PathBuf,
     },
+    /// It ended and said why, again.
+    #[error("the engine ended twice before it came to this take, the last time for this: {0}")]
+    Ended(Problem),
     /// It said what is no message, again.
     #[error(
         "the engine was ended because it sent {what}, for the second time with this take; install \
@@ -155,6 +158,7 @@ impl EngineError {
             Self::DiedAtStart { .. } | Self::Died { .. } => "engine-died",
             Self::SlowStart { .. } | Self::StartedByOthers { .. } => "engine-slow",
             Self::Hung { .. } => "engine-hung",
+            Self::Ended(_) => "engine-ended",
             Self::Garbage { .. } | Self::NotAnEngine { .. } => "engine-garbage",
             Self::OtherProtocol { .. } => "other-protocol",
             Self::Refused(_) => "engine-refused",
@@ -165,6 +169,9 @@ impl EngineError {
     /// The same in the words of a failed take.
     #[must_use]
     pub fn problem(&self) -> Problem {
-        Problem::from_sentence(self.code(), &self.to_string())
+        match self {
+            Self::Ended(Problem { code, .. }) => Problem::from_sentence(code, &self.to_string()),
+            _ => Problem::from_sentence(self.code(), &self.to_string()),
+        }
     }
 }

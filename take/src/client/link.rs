@@ -357,6 +357,7 @@ impl Courier {
 
     fn welcomed(&mut self, engine: Identity) {
         self.answered();
+        self.ending = None;
         self.see_engine(EngineState::Ready(engine.clone()));
         let closed = Link::Closed { again: Instant::now() };
         if let Link::Greeting { wire, .. } = std::mem::replace(&mut self.link, closed) {
@@ -426,6 +427,7 @@ impl Courier {
             }
             _ => {}
         }
+        let said = self.ending.take();
         let end = self.launched.as_mut().and_then(|launched| {
             // Its connection closes a moment before it ends.
             (0..10).find_map(|_| {
@@ -444,7 +446,7 @@ impl Courier {
         if self.launched.as_ref().is_some_and(Launched::is_starting) {
             return Err(EngineError::DiedAtStart { end, log });
         }
-        self.lost(&EngineError::Died { end, log });
+        self.lost(&said.map_or(EngineError::Died { end, log }, EngineError::Ended));
         Ok(())
     }
 

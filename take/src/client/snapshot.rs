@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::key::TakeKey;
-use crate::message::{Identity, Problem, Progress, StatusReport};
+use crate::message::{DeviceReport, Identity, Problem, Progress, StatusReport};
 
 /// What a client knows at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -12,6 +12,9 @@ pub struct Snapshot {
     pub revision: u64,
     /// The engine.
     pub engine: EngineState,
+    /// What the engine computes on, where somebody who waits for a take should know of it: it is
+    /// still being opened, or a GPU is not used.
+    pub device: Option<DeviceReport>,
     /// The takes that this process asked for: all unfinished ones, and the latest finished.
     pub jobs: BTreeMap<TakeKey, JobState>,
     /// The engine's latest report.

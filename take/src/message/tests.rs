@@ -196,8 +196,15 @@ proptest! {
             ToClient::Refused(problem),
             ToClient::StatusReport(StatusReport {
                 engine,
-                device: text,
+                device: DeviceReport {
+                    name: text.clone(),
+                    opening_seconds: Some(u64::from(of)),
+                    unused: Some(text),
+                    is_mendable: true,
+                    memory: Some(DeviceMemory { free: u64::from(step), total: u64::from(of) }),
+                },
                 model: None,
+                unloading: true,
                 uptime_seconds: u64::from(pid),
                 clients: step,
                 jobs: vec![job],
@@ -206,4 +213,17 @@ proptest! {
             prop_assert_eq!(decode::<ToClient>(&encode(&message).unwrap()).unwrap(), message);
         }
     }
+}
+
+/// Fields that came later may be missing, and are left out where they say nothing.
+#[test]
+fn a_report_of_an_engine_that_knows_less_is_read() {
+    let old = r#"{"kind":"status-report","engine":{"protocol":1,"version":"0.1.0","numerics":1,
+        "pid":7},"device":"cpu","model":null,"uptime_seconds":1,"clients":1,"jobs":[]}"#;
+    let message = decode::<ToClient>(old.as_bytes()).unwrap();
+    let ToClient::StatusReport(report) = &message else { panic!("{message:?}") };
+    assert_eq!(report.device, DeviceReport::open("cpu"));
+    assert!(!report.unloading && report.device.is_plain());
+    let again = String::from_utf8(encode(&message).unwrap()).unwrap();
+    assert!(!again.contains("unloading") && !again.contains("opening"), "{again}");
 }

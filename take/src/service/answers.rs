@@ -70,8 +70,9 @@ impl Talk {
         });
         ToClient::StatusReport(StatusReport {
             engine: self.identity(),
-            device: self.setup.device.clone(),
+            device: desk.device_report(),
             model: desk.model.clone(),
+            unloading: desk.unload || desk.unloading,
             uptime_seconds: self.started.elapsed().as_secs(),
             clients: count(desk.clients),
             jobs: jobs.collect(),
@@ -110,7 +111,9 @@ fn greet(desk: &mut Desk, setup: &ServiceSetup, client: &Identity) -> (Vec<ToCli
         return (vec![ToClient::OtherProtocol(engine)], Standing::Leaving);
     }
     if client.agrees_with(&engine) {
-        return (vec![ToClient::Welcome(engine)], Standing::Client);
+        let device = Some(desk.device_report()).filter(|device| !device.is_plain());
+        let answers = [ToClient::Welcome(engine)].into_iter();
+        return (answers.chain(device.map(ToClient::Device)).collect(), Standing::Client);
     }
     let answer = if desk.jobs.is_idle() { ToClient::Welcome(engine) } else { busy(desk, engine) };
     (vec![answer], Standing::OtherVersion)
@@ -129,6 +132,10 @@ fn submitted(
     submit: Submit,
 ) -> Vec<ToClient> {
     let key = submit.key;
+    if let Some(problem) = desk.refusing.clone() {
+        desk.refused = true;
+        return vec![ToClient::Failed { key, problem }];
+    }
     if desk.stop {
         // The end of the connection follows, and the client starts another engine.
         return Vec::new();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{ServiceSetup, Shared};
 use crate::endpoint::Listener;
 use crate::jobs::Connection;
-use crate::message::{Problem, ToClient};
+use crate::message::{DeviceReport, Problem, ToClient};
 use crate::wire::{Wire, WireError, wait};
 
 /// Lines of one client before the others have their turn.
@@ -161,12 +161,18 @@ impl Talk {
     }
 
     fn send_outbox(&mut self) {
-        let (outbox, raw) = {
+        let (outbox, to_all, raw, device) = {
             let mut desk = self.shared.desk();
-            (std::mem::take(&mut desk.outbox), std::mem::take(&mut desk.raw))
+            let (outbox, to_all) =
+                (std::mem::take(&mut desk.outbox), std::mem::take(&mut desk.to_all));
+            let device = desk.opening.map(|_| desk.device_report());
+            (outbox, to_all, std::mem::take(&mut desk.raw), device)
         };
         for (connection, message) in outbox {
             self.send(connection, &message);
+        }
+        for message in to_all {
+            self.send_to_all(&message);
         }
         for bytes in raw {
             for peer in self.peers.values_mut() {
@@ -182,12 +188,29 @@ impl Talk {
             for connection in greeted {
                 self.send(connection, &ToClient::Heartbeat);
             }
+            if let Some(device) = device {
+                self.send_to_all(&ToClient::Device(device));
+            }
+        }
+    }
+
+    /// To every client of our version.
+    fn send_to_all(&mut self, message: &ToClient) {
+        let clients = self.peers.iter().filter(|(_, peer)| peer.standing == Standing::Client);
+        let clients: Vec<_> = clients.map(|(connection, _)| *connection).collect();
+        for connection in clients {
+            self.send(connection, message);
         }
     }
 
     fn send(&mut self, connection: Connection, message: &ToClient) {
         let Some(peer) = self.peers.get_mut(&connection) else { return };
-        let repeated = matches!(message, ToClient::Progress { .. } | ToClient::Heartbeat);
+        let repeated = matches!(
+            message,
+            ToClient::Progress { .. }
+                | ToClient::Device(DeviceReport { opening_seconds: Some(_), .. })
+                | ToClient::Heartbeat
+        );
         if repeated && peer.wire.backlog() > ENOUGH_BACKLOG {
             return;
         }

@@ -13,11 +13,11 @@ mod take;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use wan_alpha_take::endpoint::Endpoint;
-use wan_alpha_take::message::{Identity, MAX_LINE, Problem, Progress, Submit};
+use wan_alpha_take::message::{DeviceReport, Identity, MAX_LINE, Problem, Progress, Submit};
 use wan_alpha_take::service::{Leave, Order, Outcome, Service, ServiceSetup};
 
 use crate::script::{Action, Script, count_start};
@@ -91,10 +91,13 @@ fn run() -> Result<()> {
     let listener = endpoint.listen(Duration::from_secs(5))?;
     engine.misbehave("listen", 0);
     engine.service = Some(Service::start(listener, engine.setup())?);
+    if !engine.open_device() {
+        return Ok(());
+    }
     while let Some(service) = &engine.service {
         match service.next_order() {
             Order::Make(submit) => engine.make(&submit),
-            Order::Unload => service.loaded(None),
+            Order::Unload => service.loaded(None, None),
             Order::Leave => break,
         }
     }
@@ -116,14 +119,43 @@ impl Engine {
             heartbeat: Duration::from_millis(script.heartbeat_ms),
             unread: Duration::from_millis(script.unread_ms),
             check: take::check,
-            ..ServiceSetup::new(identity, "script", leave)
+            ..ServiceSetup::new(identity, self.device(), leave)
         }
+    }
+
+    fn device(&self) -> DeviceReport {
+        let opening = self.script.opening_ms > 0;
+        if opening { DeviceReport::opening("script") } else { DeviceReport::open("script") }
+    }
+
+    /// Takes as long as the script says; false where it says that this fails.
+    fn open_device(&self) -> bool {
+        let Some(service) = &self.service else { return false };
+        let end = Instant::now() + Duration::from_millis(self.script.opening_ms);
+        while Instant::now() < end && !service.is_to_end() {
+            sleep(Duration::from_millis(5));
+        }
+        if let Some(message) = &self.script.not_opened {
+            let problem = Problem::new("no-gpu", message, "use another device");
+            service.refuse_all(&problem, Duration::from_secs(5));
+            return false;
+        }
+        let (unused, idle) = (self.script.unused.clone(), self.script.idle_ms);
+        let device = DeviceReport { unused, ..DeviceReport::open("script") };
+        service.opened(device, Duration::from_millis(idle));
+        true
     }
 
     fn make(&mut self, submit: &Submit) {
         let outcome = self.go_through_stages(submit);
+        if let (Some(service), Outcome::Failed(problem)) = (&self.service, &outcome)
+            && problem.code == "gpu-fault"
+        {
+            service.fail(submit.key, problem);
+            return;
+        }
         if let Some(service) = &self.service {
-            service.loaded(Some("scripted".to_owned()));
+            service.loaded(Some("scripted".to_owned()), None);
             service.finish(submit.key, outcome);
         }
     }
@@ -174,6 +206,9 @@ impl Engine {
             }
             Action::Fail { code, message, remedy } => {
                 return Some(Problem::new(code, message, remedy));
+            }
+            Action::GpuFault { message, remedy } => {
+                return Some(Problem::new("gpu-fault", message, remedy));
             }
         }
         None

@@ -22,6 +22,12 @@ pub(crate) struct Script {
     pub(crate) unread_ms: u64,
     pub(crate) idle_ms: u64,
     pub(crate) alone_ms: Option<u64>,
+    /// How long it opens its device, listening meanwhile.
+    pub(crate) opening_ms: u64,
+    /// Why that fails; nothing can be made then.
+    pub(crate) not_opened: Option<String>,
+    /// Why it uses no GPU.
+    pub(crate) unused: Option<String>,
     pub(crate) faults: Vec<Fault>,
 }
 
@@ -64,6 +70,8 @@ pub(crate) enum Action {
     Close,
     /// Fails the take.
     Fail { code: String, message: String, remedy: String },
+    /// Loses its device: says so and ends.
+    GpuFault { message: String, remedy: String },
 }
 
 fn always() -> u32 {
@@ -83,6 +91,9 @@ impl Default for Script {
             unread_ms: 1000,
             idle_ms: 20_000,
             alone_ms: None,
+            opening_ms: 0,
+            not_opened: None,
+            unused: None,
             faults: Vec::new(),
         }
     }

@@ -1,0 +1,107 @@
+//! What an engine is doing, in lines.
+
+use anyhow::Result;
+use wan_alpha_take::environment::Environment;
+use wan_alpha_take::message::{DeviceMemory, DeviceReport, Progress, StatusReport};
+
+use crate::results::print_lines;
+
+/// `wan-alpha engine status`.
+pub(super) fn show(json: bool, environment: &Environment) -> Result<()> {
+    let Some(report) = super::report(environment)? else {
+        let line = if json { "null" } else { "no engine is running" };
+        print_lines(&[line]);
+        return Ok(());
+    };
+    if json {
+        print_lines(&[serde_json::to_string_pretty(&report)?]);
+    } else {
+        print_lines(&lines(&report));
+    }
+    Ok(())
+}
+
+fn lines(report: &StatusReport) -> Vec<String> {
+    let mut lines = vec![format!(
+        "engine {} (version {}, numerics {}) {}, up for {} s, {} clients",
+        report.engine.pid,
+        report.engine.version,
+        report.engine.numerics,
+        place(&report.device),
+        report.uptime_seconds,
+        report.clients
+    )];
+    if let Some(unused) = &report.device.unused {
+        lines.push(format!("a GPU is not used: {unused}"));
+    }
+    let freeing = if report.unloading { ", to be freed" } else { "" };
+    lines.push(format!("model in memory: {}{freeing}", report.model.as_deref().unwrap_or("none")));
+    if let Some(memory) = report.device.memory {
+        lines.push(format!("memory of the device: {}", free(memory)));
+    }
+    for job in &report.jobs {
+        let state = match &job.progress {
+            Some(Progress { stage, step, of, .. }) => format!("{stage} {step}/{of}"),
+            None => "waiting".to_owned(),
+        };
+        lines.push(format!("take {}: {state}, {} holders", job.key, job.holders));
+    }
+    lines
+}
+
+fn place(device: &DeviceReport) -> String {
+    match device.opening_seconds {
+        Some(seconds) => format!("opening {}, {seconds} s", device.name),
+        None => format!("on {}", device.name),
+    }
+}
+
+/// What is said once nothing of a model is in memory any more.
+pub(super) fn freed(report: &StatusReport) -> String {
+    match report.device.memory {
+        Some(memory) => {
+            format!("the model's memory is freed: {} on {}", free(memory), report.device.name)
+        }
+        None => "the model's memory is freed".to_owned(),
+    }
+}
+
+fn free(DeviceMemory { free, total }: DeviceMemory) -> String {
+    format!("{:.1} of {:.1} GB are free", free as f64 / 1e9, total as f64 / 1e9)
+}
+
+#[cfg(test)]
+mod tests {
+    use wan_alpha_take::message::Identity;
+
+    use super::*;
+
+    fn report(device: DeviceReport) -> StatusReport {
+        StatusReport {
+            engine: Identity { pid: 7, ..Identity::new("0.1.0", 1) },
+            device,
+            model: None,
+            unloading: false,
+            uptime_seconds: 40,
+            clients: 2,
+            jobs: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_device_that_is_being_opened_and_one_that_is_not_used_are_told() {
+        let opening = DeviceReport { opening_seconds: Some(31), ..DeviceReport::opening("CUDA") };
+        let said = lines(&report(opening));
+        assert_eq!(
+            said[0],
+            "engine 7 (version 0.1.0, numerics 1) opening CUDA, 31 s, up for 40 s, 2 clients"
+        );
+        assert_eq!(said[1..], ["model in memory: none"]);
+        let unused = Some("no NVIDIA driver was found; install one".to_owned());
+        let memory = Some(DeviceMemory { free: 70_100_000_000, total: 80_000_000_000 });
+        let said = lines(&report(DeviceReport { unused, memory, ..DeviceReport::open("cpu") }));
+        assert!(said[0].contains(") on cpu, up"), "{said:?}");
+        assert_eq!(said[1], "a GPU is not used: no NVIDIA driver was found; install one");
+        assert_eq!(said[3], "memory of the device: 70.1 of 80.0 GB are free");
+    }
+}

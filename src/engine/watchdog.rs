@@ -1,0 +1,340 @@
+//! A thread that ends the engine when its worker cannot: while a device is being opened that never
+//! opens, or when a GPU does not answer any more.
+//!
+//! The worker may then sit in a call of the driver for ever, so nothing of it is waited for: clients
+//! are told, and the process ends without its destructors.
+
+use std::io;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use wan_alpha_core::Stage;
+use wan_alpha_take::TakeKey;
+use wan_alpha_take::message::Problem;
+use wan_alpha_take::service::Service;
+
+/// How long a GPU may be silent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// So many times the longest that a block of this stage of this take has lasted.
+    pub(super) blocks: u32,
+    /// But never less than this.
+    pub(super) least: Duration,
+    /// In the first step of a stage, of which nothing is known: kernels are loaded then, from a slow
+    /// folder perhaps.
+    pub(super) first: Duration,
+    /// Between two looks.
+    pub(super) look: Duration,
+}
+
+impl Limits {
+    pub(super) const USUAL: Self = Self {
+        blocks: 20,
+        least: Duration::from_secs(60),
+        first: Duration::from_secs(15 * 60),
+        look: Duration::from_millis(500),
+    };
+}
+
+/// Clients have this long to read the last words.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Between two lines of the log while a device is being opened.
+const STILL: Duration = Duration::from_secs(10);
+
+/// What the worker is at.
+#[derive(Debug, Default)]
+enum Doing {
+    /// It opens the device: that may last, but not beyond somebody's saying stop.
+    Opening,
+    /// It waits for orders, or for disks and other machines.
+    #[default]
+    Nothing,
+    /// It computes blocks of a stage.
+    Blocks(Blocks),
+}
+
+#[derive(Debug)]
+struct Blocks {
+    key: TakeKey,
+    stage: Stage,
+    begun: Instant,
+    /// The first of them has begun.
+    any: bool,
+    /// A whole step of them is done.
+    known: bool,
+    /// Of those that are done.
+    longest: Option<Duration>,
+    /// Since the last sign of life, by the watchdog's own looks: a process that was stopped, or a
+    /// machine that slept, is not a GPU that hangs.
+    silent: Duration,
+    /// The worker waits for a disk meanwhile.
+    elsewhere: bool,
+}
+
+impl Blocks {
+    fn new(key: TakeKey, stage: Stage) -> Self {
+        let (begun, silent) = (Instant::now(), Duration::ZERO);
+        Self {
+            key,
+            stage,
+            begun,
+            any: false,
+            known: false,
+            longest: None,
+            silent,
+            elsewhere: false,
+        }
+    }
+
+    fn beat(&mut self, now: Instant) {
+        if std::mem::replace(&mut self.any, true) {
+            let took = now.saturating_duration_since(self.begun);
+            self.longest = Some(self.longest.map_or(took, |longest| longest.max(took)));
+        }
+        self.rest(now);
+    }
+
+    /// A sign of life that is not the end of a block.
+    fn rest(&mut self, now: Instant) {
+        self.begun = now;
+        self.silent = Duration::ZERO;
+    }
+
+    fn limit(&self, limits: &Limits) -> Duration {
+        let longest = self.longest.filter(|_| self.known);
+        let known = longest.map(|longest| longest.saturating_mul(limits.blocks));
+        known.map_or(limits.first, |limit| limit.max(limits.least))
+    }
+
+    /// So long after the last look. True once the silence is too long.
+    fn look(&mut self, passed: Duration, limits: &Limits) -> bool {
+        if self.elsewhere {
+            return false;
+        }
+        self.silent += passed.min(2 * limits.look);
+        self.silent >= self.limit(limits)
+    }
+
+    fn problem(&self) -> Problem {
+        let usual = match self.longest {
+            Some(longest) => format!("a block took {:.1} s at most before", longest.as_secs_f64()),
+            None => "it has not done a single block".to_owned(),
+        };
+        Problem::new(
+            "gpu-fault",
+            format!(
+                "the GPU has not answered for {} s while {} ({usual}), and the engine was ended",
+                self.silent.as_secs(),
+                self.stage
+            ),
+            "generate again; if it comes back, look at `nvidia-smi` and the system's log (\"Xid\"), \
+             and restart the machine",
+        )
+    }
+}
+
+/// Tells the watchdog what the worker is at.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pulse(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Whether silence means anything: a processor that is slow is slow.
+    armed: bool,
+    doing: Doing,
+}
+
+impl Pulse {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_opening(&self) -> bool {
+        matches!(self.state().doing, Doing::Opening)
+    }
+
+    /// The device is open. Its silence counts where it can hang.
+    pub(super) fn opened(&self, can_hang: bool) {
+        *self.state() = State { armed: can_hang, doing: Doing::Nothing };
+    }
+
+    /// A step of a stage is done. What counts is computing alone: reading a model is as slow as its
+    /// disk.
+    pub(super) fn progress(&self, key: TakeKey, stage: Stage, step: usize, of: usize) {
+        let state = &mut *self.state();
+        let computes = matches!(stage, Stage::Sample | Stage::Decode) && step < of;
+        match &mut state.doing {
+            Doing::Blocks(blocks) if computes && blocks.stage == stage && blocks.key == key => {
+                blocks.known |= step > 0;
+                blocks.rest(Instant::now());
+            }
+            doing if computes => *doing = Doing::Blocks(Blocks::new(key, stage)),
+            doing => *doing = Doing::Nothing,
+        }
+    }
+
+    /// A block is done, and the next one begins.
+    pub(super) fn beat(&self) {
+        if let Doing::Blocks(blocks) = &mut self.state().doing {
+            blocks.beat(Instant::now());
+        }
+    }
+
+    /// The worker waits for a disk, or does so no more.
+    pub(super) fn waits_for_others(&self, waits: bool) {
+        if let Doing::Blocks(blocks) = &mut self.state().doing {
+            blocks.elsewhere = waits;
+            blocks.rest(Instant::now());
+        }
+    }
+
+    /// The take is done, or not made.
+    pub(super) fn done(&self) {
+        self.state().doing = Doing::Nothing;
+    }
+
+    /// Why the engine is to be ended, and which take it was making; so long after the last look.
+    fn look(&self, passed: Duration, limits: &Limits, service: &Service) -> Option<Ended> {
+        let state = &mut *self.state();
+        match &mut state.doing {
+            Doing::Opening => service.is_to_end().then_some(Ended::WhileOpening),
+            Doing::Blocks(blocks) => (state.armed && blocks.look(passed, limits))
+                .then(|| Ended::Silent(blocks.key, blocks.problem())),
+            Doing::Nothing => None,
+        }
+    }
+}
+
+enum Ended {
+    WhileOpening,
+    Silent(TakeKey, Problem),
+}
+
+/// Watches until it is dropped.
+pub(super) struct Watchdog {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watchdog {
+    /// Begins to watch a worker, which is about to open its device.
+    pub(super) fn begin(service: Arc<Service>, pulse: Pulse, limits: Limits) -> io::Result<Self> {
+        pulse.state().doing = Doing::Opening;
+        let (stop, stopped) = channel();
+        let watch = move || {
+            let begun = Instant::now();
+            let (mut last, mut told) = (begun, begun);
+            while stopped.recv_timeout(limits.look) == Err(RecvTimeoutError::Timeout) {
+                let now = Instant::now();
+                let ended = pulse.look(now - last, &limits, &service);
+                last = now;
+                if now - told >= STILL && pulse.is_opening() {
+                    told = now;
+                    log::info!("still opening the device, {} s now", (now - begun).as_secs());
+                }
+                match ended {
+                    Some(Ended::WhileOpening) => {
+                        log::info!("told to end while the device was being opened");
+                        end(&service, 0);
+                    }
+                    Some(Ended::Silent(key, problem)) => {
+                        log::error!("take {key}: {problem}");
+                        service.fail(key, &problem);
+                        end(&service, 1);
+                    }
+                    None => {}
+                }
+            }
+        };
+        let thread = Builder::new().name("watchdog".to_owned()).spawn(watch)?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic in it was its own, and has been printed.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Ends the process around a worker that never comes back, or around a GPU that has failed.
+pub(super) fn end(service: &Service, code: i32) -> ! {
+    service.hang_up(LAST_WORDS);
+    log::logger().flush();
+    // Not in order: destructors would wait for what does not answer.
+    signal_hook::low_level::exit(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { look: Duration::from_secs(1), ..Limits::USUAL };
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn blocks() -> Blocks {
+        Blocks::new(TakeKey([1; 32]), Stage::Sample)
+    }
+
+    /// Seconds of silence until it is too long.
+    fn patience(blocks: &mut Blocks) -> u64 {
+        (1..).find(|_| blocks.look(SECOND, &LIMITS)).unwrap()
+    }
+
+    #[test]
+    fn silence_is_measured_by_the_longest_block_so_far() {
+        assert_eq!(patience(&mut blocks()), 900);
+        for (seconds, patient) in [(0, 60), (1, 60), (4, 80), (30, 600)] {
+            let mut blocks = blocks();
+            let begun = blocks.begun;
+            blocks.beat(begun);
+            blocks.beat(begun + seconds * SECOND);
+            blocks.beat(begun + seconds * SECOND + SECOND / 10);
+            assert_eq!(blocks.limit(&LIMITS), LIMITS.first);
+            blocks.known = true;
+            assert_eq!(patience(&mut blocks), patient, "{seconds}");
+            let said = blocks.problem();
+            assert_eq!(said.code, "gpu-fault");
+            assert!(said.message.contains(&format!("for {patient} s while sampling")), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_silence_of_the_gpu_does_not_count() {
+        let mut stopped = blocks();
+        // A process that was stopped for a day, or a machine that slept.
+        assert!(!stopped.look(86_400 * SECOND, &LIMITS));
+        let mut writing = blocks();
+        writing.elsewhere = true;
+        assert!((0..10_000).all(|_| !writing.look(SECOND, &LIMITS)));
+    }
+
+    #[test]
+    fn only_blocks_are_watched() {
+        let pulse = Pulse::default();
+        let key = TakeKey([1; 32]);
+        let watched = || matches!(pulse.state().doing, Doing::Blocks(_));
+        for (stage, step, computes) in [
+            (Stage::Text, 0, false),
+            (Stage::Load, 3, false),
+            (Stage::Sample, 0, true),
+            (Stage::Sample, 3, true),
+            (Stage::Sample, 4, false),
+            (Stage::Decode, 0, true),
+            (Stage::Decode, 4, false),
+        ] {
+            pulse.progress(key, stage, step, 4);
+            assert_eq!(watched(), computes, "{stage} {step}");
+        }
+        pulse.progress(key, Stage::Decode, 0, 4);
+        pulse.done();
+        assert!(!watched());
+    }
+}
