@@ -197,7 +197,7 @@ impl Pipeline {
         let size = noise.size();
         let kernel = dit
             .attention_kernel([size[1], size[2], size[3]])
-            .map_err(|error| error.during(Stage::Sample))?;
+            .map_err(|error| error.during(Stage::Sample).for_what(asked))?;
         self.attention = Some(kernel);
         let latent = sampling::sample(dit, request, &contexts, &noise, sink, watch)
             .map_err(|error| error.during(Stage::Sample).for_what(asked))?;

@@ -1,6 +1,7 @@
 use super::*;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
+use wan_alpha_core::device::CardName;
 
 fn parse(more: &[&str]) -> Result<Render, clap::Error> {
     let line = ["wan-alpha", "render", "--model", "m", "--prompt", "p", "--out", "o"];
@@ -57,7 +58,7 @@ fn what_is_left_out_is_left_to_the_model() {
     assert_eq!((render.steps, render.guidance, render.shift), (None, None, None));
     assert_eq!((render.solver, render.mu, render.dtype), (None, None, None));
     assert_eq!((render.seed, render.dora_strength, render.distill_strength), (1, 1.0, 1.0));
-    assert_eq!((render.device, render.threads), (None, None));
+    assert_eq!((&render.device, render.threads), (&None, None));
     assert_eq!(render.ellipse_interp, Interpolation::Linear);
     assert_eq!(render.formats(), [Format::Exr, Format::Png]);
 }

@@ -140,8 +140,8 @@ fn picture(planes: [Vec<f32>; 3], width: usize) -> Result<Tensor> {
 mod tests {
     use super::*;
     use std::path::{Path, PathBuf};
+    use wan_alpha_core::device::Device;
     use wan_alpha_core::encode::Reconstruction;
-    use wan_alpha_core::tch::Device;
 
     fn noise(seed: u64, index: usize) -> Frame {
         let mut state = seed + 1000 * index as u64;
@@ -157,7 +157,7 @@ mod tests {
     fn lpips() -> Lpips {
         let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("core/tests/metrics");
         let file = |name: &str| -> PathBuf { data.join(name) };
-        Lpips::open(&file("alex.pth"), &file("alex-heads.pth"), Device::Cpu).unwrap()
+        Lpips::open(&file("alex.pth"), &file("alex-heads.pth"), Device::cpu()).unwrap()
     }
 
     #[test]

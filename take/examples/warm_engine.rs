@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use wan_alpha_take::client::{ClientSetup, Deadlines, EngineClient, EngineCommand, JobState};
 use wan_alpha_take::endpoint::Endpoint;
 use wan_alpha_take::message::{Holder, Identity, Submit};
+use wan_alpha_take::visible_gpus::VisibleGpus;
 use wan_alpha_take::{TakeKey, TakeRequest};
 
 const COLD_STARTS: usize = 5;

@@ -15,6 +15,7 @@ use wan_alpha_take::client::{
 };
 use wan_alpha_take::endpoint::Endpoint;
 use wan_alpha_take::message::{Holder, Identity, Submit};
+use wan_alpha_take::visible_gpus::VisibleGpus;
 use wan_alpha_take::{DecodeTiling, Ellipse, Fingerprint, Precision, Solver, TakeKey, TakeRequest};
 
 /// Longer than anything takes on a machine that does other things too. Only a failure lasts so long.

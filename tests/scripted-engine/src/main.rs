@@ -20,6 +20,7 @@ use wan_alpha_take::TakeKey;
 use wan_alpha_take::endpoint::Endpoint;
 use wan_alpha_take::message::{DeviceReport, Identity, MAX_LINE, Problem, Progress, Submit};
 use wan_alpha_take::service::{Leave, Order, Outcome, Service, ServiceSetup};
+use wan_alpha_take::visible_gpus::VisibleGpus;
 
 use crate::script::{Action, Script, count_start, note_end};
 
@@ -57,7 +58,7 @@ impl Arguments {
             }
         }
         let script = script.context("--script is missing")?;
-        Ok(Self { run: run.context("--run is missing")?, script, mask })
+        Ok(Self { run: run.context("--run is missing")?, script, gpus: mask })
     }
 
     fn of_environment() -> Result<Self> {
