@@ -5,6 +5,7 @@ use wan_alpha_core::Watch;
 use wan_alpha_core::device::{
     Device, DeviceChoice, Installation, Libraries, Opened, open as open_device,
 };
+use wan_alpha_core::shim::{MemoryInfo, memory_info};
 use wan_alpha_core::tch;
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::message::{DeviceMemory, DeviceReport};
@@ -98,6 +99,15 @@ pub(crate) fn report(opened: &Opened, environment: &Environment) -> DeviceReport
 }
 
 /// What is left of a device's own memory.
-pub(crate) fn memory(_device: Device) -> Option<DeviceMemory> {
-    None
+pub(crate) fn memory(device: Device) -> Option<DeviceMemory> {
+    if !device.is_cuda() {
+        return None;
+    }
+    match memory_info(device.tch()) {
+        Ok(MemoryInfo { free, total }) => Some(DeviceMemory { free, total }),
+        Err(error) => {
+            log::warn!("{device} does not tell its free memory: {error}");
+            None
+        }
+    }
 }

@@ -249,22 +249,25 @@ impl Maker {
             return Err(no_model("no model is loaded"));
         };
         let writer = place.store.create(Description::new(request, &class)?)?;
-        let latent = match self.latents.recall(key, request) {
-            Some(latent) => latent,
+        let (latent, attention) = match self.latents.recall(key, request) {
+            Some(latent) => (latent, None),
             None => {
                 let latent = pipeline.latent(request, mask, &mut Nowhere, watch)?;
                 if let Err(error) = self.latents.keep(key, &latent) {
                     log::warn!("the latent could not be kept: {error}");
                 }
-                latent
+                (latent, pipeline.attention_kernel())
             }
         };
         let mut sink = Publishing { writer, failed: None };
-        let decoded = pipeline.decode(&latent, &mut sink, watch);
+        let decoded = pipeline.decode(&latent, request.precision, &mut sink, watch);
         if let Some(error) = sink.failed {
             return Err(error.into());
         }
         decoded?;
+        let attention = attention.map(|kernel| kernel.to_string());
+        let tf32 = pipeline.decodes_in_tf32(request.precision);
+        sink.writer.record(attention.as_deref(), tf32)?;
         Ok(sink.writer.publish()?.take)
     }
 }

@@ -67,6 +67,7 @@ pub(crate) fn run(
     let usual = chosen.defaults.steps.unwrap_or(pipeline.defaults().steps);
     warn_few_steps(&request, usual, &pipeline, console);
 
+    let mut computed = None;
     let (written, device) = if args.engine {
         let take = engine::have_made(&request, environment, console)?;
         let written = take::write_files(&take, &args.out, args.formats(), console)?;
@@ -78,9 +79,17 @@ pub(crate) fn run(
             console.caution(slow);
         }
         let written = make(args, &request, &mut pipeline, &placement, console)?;
+        computed = pipeline.attention_kernel().map(|kernel| {
+            json!({
+                "attention": kernel.to_string(),
+                "tf32": pipeline.decodes_in_tf32(request.precision),
+            })
+        });
         (written, class)
     };
-    written.describe(describe(&request, console, &device)?)?;
+    let mut take = describe(&request, console, &device)?;
+    take.extend(computed.map(|computed| ("computed".to_owned(), computed)));
+    written.describe(take)?;
     progress.done();
     print_lines(&[written.folder().display().to_string()]);
     progress.remark(format!(

@@ -34,6 +34,7 @@ pub use choice::{CardName, DeviceChoice};
 pub use runtime::{CudaVersion, Survey, survey};
 pub use unavailable::{CudaUnavailable, Installation};
 
+use crate::shim::Switch;
 use crate::{Error, Result};
 
 /// The libtorch build this crate was compiled against, as in its `build-version` file.
@@ -220,6 +221,12 @@ fn open_cuda(
         log::info!("CUDA's half of libtorch opened in {:.1} s", started.elapsed().as_secs_f64());
         // libtorch is asked for the first time, and finds the CUDA half.
         *state = State::Cuda;
+        // libtorch would multiply float32 as TF32 in convolutions: who wants that says so.
+        let exact = Switch::Tf32Convolutions.set(false).and(Switch::Tf32Products.set(false));
+        exact.map_err(|error| CudaUnavailable::NotOpened {
+            path: library.folder().to_owned(),
+            reason: error.to_string(),
+        })?;
         let seen = usize::try_from(tch::Cuda::device_count()).unwrap_or(0);
         if card.index >= seen {
             *state = State::Cpu;

@@ -13,6 +13,7 @@ use wan_alpha_take::{Mask, Precision, TakeRequest};
 
 use crate::device::Device;
 use crate::dit::{AttentionKernel, Dit, DitConfig};
+use crate::shim::Switch;
 use crate::vae::{LATENT_CHANNELS, RgbaDecoder};
 use crate::weights::{Decoders, ModelFiles, Strengths, Weights};
 use crate::{Asked, Error, ErrorKind, Result, Stage, Watch, give_back, noise};
@@ -165,7 +166,7 @@ impl Pipeline {
         watch: &dyn Watch,
     ) -> Result<()> {
         let latent = self.latent(request, mask, sink, watch)?;
-        self.decode(&latent, sink, watch)
+        self.decode(&latent, request.precision, sink, watch)
     }
 
     /// The take as a latent `[16, frames, h, w]`, float32. `request` has been accepted
@@ -209,11 +210,38 @@ impl Pipeline {
     }
 
     /// Decodes a latent and hands every frame to `sink` as soon as it is there, once. Where memory
-    /// runs out beside the transformer, that is freed and decoding begins again.
+    /// runs out beside the transformer, that is freed and decoding begins again. `precision` is the
+    /// request's: it says whether a GPU may multiply float32 as TF32 ([`Pipeline::decodes_in_tf32`]).
     ///
     /// # Errors
     /// As [`Pipeline::make`].
     pub fn decode(
+        &mut self,
+        latent: &Tensor,
+        precision: Precision,
+        sink: &mut dyn Sink,
+        watch: &dyn Watch,
+    ) -> Result<()> {
+        let tf32 = self.decodes_in_tf32(precision);
+        if tf32 {
+            log::info!("the decoders' convolutions multiply float32 as TF32");
+            Switch::Tf32Convolutions.set(true)?;
+        }
+        let decoded = self.decode_twice(latent, sink, watch);
+        if tf32 {
+            Switch::Tf32Convolutions.set(false)?;
+        }
+        decoded
+    }
+
+    /// Whether the decoders, whose weights are float32, compute with ten bits of mantissa: on a GPU,
+    /// for takes whose large matrices are not float32 either.
+    pub fn decodes_in_tf32(&self, precision: Precision) -> bool {
+        self.device.is_cuda() && precision != Precision::F32
+    }
+
+    /// Once more without the transformer, where memory runs out.
+    fn decode_twice(
         &mut self,
         latent: &Tensor,
         sink: &mut dyn Sink,

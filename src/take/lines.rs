@@ -4,7 +4,7 @@ use std::time::UNIX_EPOCH;
 
 use anyhow::Result;
 use wan_alpha_core::Watch;
-use wan_alpha_take::store::{Store, Take, TakeInfo, Trimmed};
+use wan_alpha_take::store::{Description, Store, Take, TakeInfo, Trimmed};
 
 /// Every take, newest first in each folder.
 pub(super) fn list(store: &Store, watch: &dyn Watch) -> Vec<String> {
@@ -39,9 +39,16 @@ pub(super) fn show(take: &Take) -> Result<Vec<String>> {
     Ok(vec![
         format!("key     {}", about.key),
         format!("file    {}", take.path().display()),
-        format!("device  {}", about.device),
+        format!("device  {}{}", about.device, computed(about)),
         serde_json::to_string_pretty(&about.request)?,
     ])
+}
+
+/// How it was computed, as far as it is recorded.
+fn computed(about: &Description) -> String {
+    let attention = about.attention.as_ref().map(|kernel| format!(", attention {kernel}"));
+    let tf32 = about.tf32.unwrap_or(false).then_some(", decoded in TF32");
+    attention.unwrap_or_default() + tf32.unwrap_or_default()
 }
 
 /// The folders, and how full they are.

@@ -15,8 +15,7 @@ use crate::shim::{gradients_enabled, has_onednn_linear, onednn_linear};
 static FLOAT32: LazyLock<bool> = LazyLock::new(|| is_amd() && has_onednn_linear());
 
 /// Whether oneDNN takes products in bfloat16.
-static BFLOAT16: LazyLock<bool> =
-    LazyLock::new(|| processor_has_bfloat16() && has_onednn_linear());
+static BFLOAT16: LazyLock<bool> = LazyLock::new(|| processor_has_bfloat16() && has_onednn_linear());
 
 /// x·Wᵀ + b
 pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {

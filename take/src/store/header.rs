@@ -150,9 +150,13 @@ impl Header {
 
     /// Records how the take was computed, in the room that was kept: no frame moves. What does not
     /// fit is left out.
-    pub(super) fn record(&mut self, attention: &str, tf32: bool) -> Result<(), RequestError> {
+    pub(super) fn record(
+        &mut self,
+        attention: Option<&str>,
+        tf32: bool,
+    ) -> Result<(), RequestError> {
         let mut description = self.description.clone();
-        description.attention = Some(attention.chars().take(40).collect());
+        description.attention = attention.map(|name| name.chars().take(40).collect());
         description.tf32 = Some(tf32);
         let mut json =
             serde_json::to_string(&description).map_err(|reason| RequestError::Json { reason })?;
@@ -327,7 +331,7 @@ mod tests {
         let mut header = Header::with_room(description(5, 16, 16)).unwrap();
         header.checksums = (0..5).map(|frame| [frame; 8]).collect();
         let (before, offset) = (header.encode().len(), header.offset(0));
-        header.record("flash", true).unwrap();
+        header.record(Some("flash"), true).unwrap();
         assert_eq!((header.encode().len(), header.offset(0)), (before, offset));
         let read = read_description(header.json.as_bytes()).unwrap();
         assert_eq!((read.attention.as_deref(), read.tf32), (Some("flash"), Some(true)));
@@ -336,7 +340,7 @@ mod tests {
         // No room: nothing is lost but the record.
         let mut full = Header::new(description(5, 16, 16)).unwrap();
         let kept = full.json.clone();
-        full.record("flash", true).unwrap();
+        full.record(Some("flash"), true).unwrap();
         assert_eq!(full.json, kept);
     }
 

@@ -89,12 +89,12 @@ impl TakeWriter {
         &self.folder
     }
 
-    /// Records how the take is computed: the kernel of attention, and whether decoding multiplies
+    /// Records how the take is computed: the kernel of attention, where it is known, and whether decoding multiplies
     /// float32 as TF32.
     ///
     /// # Errors
     /// [`StoreError::Request`] if it cannot be written as JSON.
-    pub fn record(&mut self, attention: &str, tf32: bool) -> Result<(), StoreError> {
+    pub fn record(&mut self, attention: Option<&str>, tf32: bool) -> Result<(), StoreError> {
         Ok(self.header.record(attention, tf32)?)
     }
 
