@@ -23,6 +23,7 @@ pub mod generate;
 pub mod linear;
 pub mod metrics;
 pub mod noise;
+mod parallel;
 pub mod sampler;
 pub mod text;
 pub mod train;

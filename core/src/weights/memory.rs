@@ -34,7 +34,7 @@ fn is_wide(name: &str) -> bool {
 
 /// A handle may go from thread to thread, but not be used by two at once.
 #[derive(Debug)]
-struct Held {
+pub(super) struct Held {
     tensor: Mutex<Tensor>,
     shape: Vec<i64>,
 }
@@ -48,12 +48,12 @@ struct HeldAdapter {
 }
 
 impl Held {
-    fn new(tensor: Tensor) -> Self {
+    pub(super) fn new(tensor: Tensor) -> Self {
         let shape = tensor.size();
         Self { tensor: Mutex::new(tensor), shape }
     }
 
-    fn tensor(&self) -> Tensor {
+    pub(super) fn tensor(&self) -> Tensor {
         self.tensor.lock().unwrap_or_else(PoisonError::into_inner).shallow_clone()
     }
 }
