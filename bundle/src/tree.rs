@@ -25,9 +25,14 @@ impl Tree {
         Ok(Self { root: root.to_path_buf() })
     }
 
+    /// Another checkout.
+    pub(crate) fn of(root: &Path) -> Self {
+        Self { root: root.to_path_buf() }
+    }
+
     #[cfg(test)]
     pub(crate) fn at(root: &Path) -> Self {
-        Self { root: root.to_path_buf() }
+        Self::of(root)
     }
 
     pub(crate) fn root(&self) -> &Path {
