@@ -80,7 +80,13 @@ impl Dit {
         let blocks = (0..layers)
             .map(|index| {
                 check(watch, Stage::Load)?;
-                block(index + 1).read_ahead();
+                if index + 1 < layers {
+                    block(index + 1).read_ahead();
+                } else {
+                    for rest in ["time_projection", "text_embedding"] {
+                        weights.sub(rest).read_ahead();
+                    }
+                }
                 let block = Block::load(&block(index), &config)?;
                 watch.progress(Stage::Load, index + 1, layers);
                 Ok(block)

@@ -22,8 +22,9 @@ pub(crate) fn for_each(count: usize, piece: &(dyn Fn(usize) -> Result<()> + Sync
         ended: AtomicBool::new(false),
         failed: Mutex::default(),
     };
-    let threads = usize::try_from(tch::get_num_threads()).unwrap_or(1).min(count);
-    if threads < 2 || !region::run(&pieces, threads) {
+    // All of them, even for fewer pieces: OpenMP ends the threads that a smaller team has no use for.
+    let threads = tch::get_num_threads();
+    if threads < 2 || count < 2 || !region::run(&pieces, threads) {
         pieces.work();
     }
     match pieces.failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
@@ -97,7 +98,7 @@ mod region {
     });
 
     /// Whether there are such threads; if so, the work is done.
-    pub(super) fn run(pieces: &Pieces<'_>, threads: usize) -> bool {
+    pub(super) fn run(pieces: &Pieces<'_>, threads: i32) -> bool {
         let (Some(parallel), Ok(threads)) = (*PARALLEL, c_uint::try_from(threads)) else {
             return false;
         };
@@ -118,7 +119,7 @@ mod region {
 
 #[cfg(not(unix))]
 mod region {
-    pub(super) fn run(_pieces: &super::Pieces<'_>, _threads: usize) -> bool {
+    pub(super) fn run(_pieces: &super::Pieces<'_>, _threads: i32) -> bool {
         false
     }
 }
