@@ -169,7 +169,7 @@ fn serve(args: &EngineRun, environment: &Environment, interrupt: &Interrupt) -> 
     let service = Service::start(listener, setup).context("the engine cannot listen")?;
     log::info!("engine {} listens on {}", identity().pid, endpoint.socket().display());
 
-    let mut maker = Maker::new(device, &environment.state, &environment.host);
+    let mut maker = Maker::new(device, environment);
     let mut pace = Pace::read(&environment.state);
     loop {
         match service.next_order() {

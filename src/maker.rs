@@ -9,7 +9,7 @@ mod beating;
 mod latents;
 
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use wan_alpha_core::generate::{Frame, Keep, Pipeline, Sink, SinkError};
 use wan_alpha_core::tch::Device;
 use wan_alpha_core::weights::Strengths;
 use wan_alpha_core::{Error, ErrorKind, Watch};
+use wan_alpha_take::environment::Environment;
 use wan_alpha_take::message::Problem;
 use wan_alpha_take::models::{ModelError, ModelRoots};
 use wan_alpha_take::store::{Claimant, Claiming, Description, Store, StoreError, Take, TakeWriter};
@@ -85,6 +86,11 @@ pub(crate) fn exit_of(problem: &Problem) -> Exit {
     }
 }
 
+/// Where the contexts of prompts are kept; they can be made again.
+pub(crate) fn contexts_folder(environment: &Environment) -> Option<PathBuf> {
+    environment.cache.as_ref().map(|folder| folder.join("contexts"))
+}
+
 /// What makes equal bits: the class of a device, in a word.
 pub(crate) fn device_class(device: Device) -> &'static str {
     if device.is_cuda() { "cuda" } else { "cpu" }
@@ -104,6 +110,8 @@ pub(crate) struct Place<'a> {
 pub(crate) struct Maker {
     device: Device,
     latents: Latents,
+    /// Of prompts, from engine to engine.
+    contexts: Option<PathBuf>,
     claimant: Claimant,
     warm: Option<Warm>,
 }
@@ -117,12 +125,13 @@ struct Warm {
 }
 
 impl Maker {
-    /// `state` is a folder on a local disk, for latents.
-    pub(crate) fn new(device: Device, state: &Path, host: &str) -> Self {
+    /// Keeps latents and contexts in the user's folders.
+    pub(crate) fn new(device: Device, environment: &Environment) -> Self {
         Self {
             device,
-            latents: Latents::in_folder(state.join("latents")),
-            claimant: Claimant::this_process(host),
+            latents: Latents::in_folder(environment.state.join("latents")),
+            contexts: contexts_folder(environment),
+            claimant: Claimant::this_process(&environment.host),
             warm: None,
         }
     }
@@ -213,8 +222,11 @@ impl Maker {
         if let Some(change) = named.changed() {
             return Err(no_model(&format!("model `{}`: {change}", named.manifest.name)));
         }
-        let pipeline =
+        let mut pipeline =
             Pipeline::open(&named.paths(), strengths, self.device, Keep::Everything, watch)?;
+        if let Some(folder) = &self.contexts {
+            pipeline.keep_contexts(folder.clone());
+        }
         (place.may_begin)(&pipeline)?;
         let name = named.manifest.name;
         self.warm = Some(Warm { fingerprint, strengths, name, pipeline });

@@ -14,7 +14,7 @@ use crate::args::{self, Render};
 use crate::console::Console;
 use crate::dump::Dump;
 use crate::exit::{Exit, OrExit};
-use crate::maker::device_class;
+use crate::maker::{contexts_folder, device_class};
 use crate::model::{Chosen, explain, fingerprint_of};
 use crate::output::{self, Plan, Writer, Written};
 use crate::progress::Progress;
@@ -57,6 +57,9 @@ pub(crate) fn run(
     let strengths = Strengths { dora: args.dora_strength, distill: args.distill_strength };
     let mut pipeline = Pipeline::open(&chosen.paths, strengths, device, Keep::Nothing, console)
         .map_err(explain)?;
+    if let Some(folder) = contexts_folder(environment) {
+        pipeline.keep_contexts(folder);
+    }
     let ask = Ask { args, chosen: &chosen, pipeline: &pipeline, placement: &placement };
     let mut request = ask.complete(prompt, negative)?;
     // Read only for a request that stands: it takes a while the first time.

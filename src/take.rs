@@ -186,7 +186,7 @@ fn make(
         return Ok(vec![take.path().display().to_string()]);
     }
     let device = args.device.open(&environment.libraries).map_err(crate::model::explain)?;
-    let mut maker = Maker::new(device, &environment.state, &environment.host);
+    let mut maker = Maker::new(device, environment);
     let learned = engine::learned(&request, maker.device_class(), environment);
     // Whoever typed it may go on, knowing how long.
     let may_begin = |pipeline: &Pipeline| {

@@ -2,6 +2,7 @@
 
 mod arithmetic;
 mod decoding;
+mod kept;
 mod prompt;
 mod sampling;
 
@@ -15,7 +16,7 @@ use crate::vae::{LATENT_CHANNELS, RgbaDecoder};
 use crate::weights::{Decoders, ModelFiles, Strengths, Weights};
 use crate::{Error, Result, Stage, Watch, noise};
 pub use arithmetic::Arithmetic;
-use prompt::{Memory, kind_of};
+use prompt::{Memory, TextModel, kind_of};
 
 /// The negative prompt the base model was released with.
 pub const NEGATIVE_PROMPT: &str = "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，\
@@ -119,7 +120,23 @@ impl Pipeline {
         let config = DitConfig::infer(&files.dit, files.config.as_deref())?;
         check_text_width(&files, &config)?;
         let contexts = Memory::default();
-        Ok(Self { files, config, device, keep, dit: None, decoder: None, contexts })
+        Ok(Self {
+            files,
+            config,
+            device,
+            keep,
+            dit: None,
+            decoder: None,
+            contexts,
+        })
+    }
+
+    /// Keeps the contexts of prompts in a folder of this user, which it makes, and finds there what
+    /// earlier processes have kept: requests that name their model's fingerprint then need the text
+    /// encoder once for each prompt. The folder stays below 256 MB, has no prompt in clear, and may be
+    /// deleted at any time.
+    pub fn keep_contexts(&mut self, folder: PathBuf) {
+        self.contexts.keep_in(folder);
     }
 
     /// What the model does where a request is silent.
@@ -175,8 +192,9 @@ impl Pipeline {
         let noise = self.noise(request, mask, sink).map_err(|error| error.during(Stage::Text))?;
         let Self { files, contexts, device, .. } = self;
         let weights = |kind| Weights::new(files.text.clone(), vec![], kind, *device);
+        let text = TextModel { tokenizer: &files.tokenizer, weights: &weights, device: *device };
         let contexts = contexts
-            .contexts(files, weights, request, sink, watch)
+            .contexts(&text, request, sink, watch)
             .map_err(|error| error.during(Stage::Text))?;
         self.load_dit(request.precision, watch).map_err(|error| error.during(Stage::Load))?;
         let Some((_, dit)) = &self.dit else {
