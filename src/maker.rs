@@ -24,6 +24,7 @@ use wan_alpha_take::store::{Claimant, Claiming, Description, Store, StoreError, 
 use wan_alpha_take::{Fingerprint, Mask, NUMERICS, TakeKey, TakeRequest};
 
 use crate::exit::Exit;
+use crate::model::use_merged;
 use beating::Beating;
 use latents::Latents;
 
@@ -228,7 +229,9 @@ impl Maker {
             pipeline.keep_contexts(folder.clone());
         }
         (place.may_begin)(&pipeline)?;
+        let merged = named.merged();
         let name = named.manifest.name;
+        use_merged(&mut pipeline, &name, merged, fingerprint, watch);
         self.warm = Some(Warm { fingerprint, strengths, name, pipeline });
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::console::Console;
 use crate::dump::Dump;
 use crate::exit::{Exit, OrExit};
 use crate::maker::{contexts_folder, device_class};
-use crate::model::{Chosen, explain, fingerprint_of};
+use crate::model::{Chosen, explain, fingerprint_of, use_merged};
 use crate::output::{self, Plan, Writer, Written};
 use crate::progress::Progress;
 use crate::results::print_lines;
@@ -59,6 +59,9 @@ pub(crate) fn run(
         .map_err(explain)?;
     if let Some(folder) = contexts_folder(environment) {
         pipeline.keep_contexts(folder);
+    }
+    if let Some(fingerprint) = chosen.fingerprint {
+        use_merged(&mut pipeline, &chosen.name, chosen.merged.clone(), fingerprint, console);
     }
     let ask = Ask { args, chosen: &chosen, pipeline: &pipeline, placement: &placement };
     let mut request = ask.complete(prompt, negative)?;

@@ -6,14 +6,14 @@ mod kept;
 mod prompt;
 mod sampling;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tch::{Device, Kind, Tensor};
-use wan_alpha_take::{Mask, Precision, TakeRequest};
+use wan_alpha_take::{Fingerprint, Mask, Precision, TakeRequest};
 
 use crate::dit::{Dit, DitConfig};
 use crate::vae::{LATENT_CHANNELS, RgbaDecoder};
-use crate::weights::{Decoders, ModelFiles, Strengths, Weights};
+use crate::weights::{Decoders, MergedTransformer, ModelFiles, Strengths, Weights};
 use crate::{Error, Result, Stage, Watch, noise};
 pub use arithmetic::Arithmetic;
 use prompt::{Memory, TextModel, kind_of};
@@ -102,6 +102,8 @@ pub struct Pipeline {
     dit: Option<(Kind, Dit)>,
     decoder: Option<RgbaDecoder>,
     contexts: Memory,
+    strengths: Strengths,
+    merged: Option<MergedTransformer>,
 }
 
 impl Pipeline {
@@ -128,7 +130,26 @@ impl Pipeline {
             dit: None,
             decoder: None,
             contexts,
+            strengths,
+            merged: None,
         })
+    }
+
+    /// Loads the transformer from a copy that was made of this model, whose fingerprint is `source`,
+    /// with the adapters merged: where the copy has the precision of the request, and the adapters are
+    /// of full strength. Takes are the same.
+    ///
+    /// # Errors
+    /// As [`MergedTransformer::open`]; the model is used without the copy then.
+    pub fn use_merged(
+        &mut self,
+        path: &Path,
+        source: Fingerprint,
+        precision: Precision,
+    ) -> Result<()> {
+        let kind = kind_of(precision);
+        self.merged = Some(MergedTransformer::open(path, &self.files, source, kind)?);
+        Ok(())
     }
 
     /// Keeps the contexts of prompts in a folder of this user, which it makes, and finds there what
@@ -245,13 +266,18 @@ impl Pipeline {
             return Ok(());
         }
         self.dit = None;
-        let adapters = self.files.adapters.clone();
-        let weights = Weights::new(self.files.dit.clone(), adapters, kind, self.device);
+        let full = self.strengths == Strengths::default();
+        let merged = self.merged.as_ref().filter(|copy| full && copy.kind() == kind);
+        let (set, adapters) = match merged {
+            Some(copy) => (copy.set().clone(), Vec::new()),
+            None => (self.files.dit.clone(), self.files.adapters.clone()),
+        };
+        let weights = Weights::new(set.clone(), adapters, kind, self.device);
         let dit = Dit::load(&weights, self.config.clone(), watch)?;
-        if let [first, ..] = self.files.dit.unused()[..] {
+        if let [first, ..] = set.unused()[..] {
             watch.warn(&format!(
                 "{} tensors of the transformer have no place in it, the first is `{first}`",
-                self.files.dit.unused().len()
+                set.unused().len()
             ));
         }
         self.dit = Some((kind, dit));

@@ -23,8 +23,8 @@ pub struct MemorySet {
     adapters: BTreeMap<String, HeldAdapter>,
 }
 
-/// What a transformer computes with in at least float32, whatever its matrices are.
-fn is_wide(name: &str) -> bool {
+/// Whether a transformer computes with a tensor in at least float32, whatever its matrices are.
+pub fn is_wide(name: &str) -> bool {
     name.contains("norm3.")
         || name.ends_with("modulation")
         || ["time_embedding.", "time_projection.", "head.head."]
