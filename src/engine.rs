@@ -255,8 +255,8 @@ struct Worker<'a> {
 
 impl Worker<'_> {
     fn work(&self, opened: &Opened) {
-        let Environment { state, host, .. } = self.environment;
-        let mut maker = Maker::new(opened, state, host);
+        let state = &self.environment.state;
+        let mut maker = Maker::new(opened, self.environment);
         let mut pace = Pace::read(state);
         let loaded =
             |maker: &Maker| self.service.loaded(maker.loaded(), device::memory(opened.device));

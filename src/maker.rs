@@ -9,7 +9,7 @@ mod beating;
 mod latents;
 
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -17,12 +17,14 @@ use wan_alpha_core::device::{Device, Opened};
 use wan_alpha_core::generate::{Frame, Keep, Pipeline, Sink, SinkError};
 use wan_alpha_core::weights::Strengths;
 use wan_alpha_core::{Error, ErrorKind, Watch, give_back};
+use wan_alpha_take::environment::Environment;
 use wan_alpha_take::message::Problem;
 use wan_alpha_take::models::{ModelError, ModelRoots};
 use wan_alpha_take::store::{Claimant, Claiming, Description, Store, StoreError, Take, TakeWriter};
 use wan_alpha_take::{Fingerprint, Mask, NUMERICS, TakeKey, TakeRequest};
 
 use crate::exit::Exit;
+use crate::model::use_merged;
 use beating::Beating;
 use latents::Latents;
 
@@ -93,6 +95,13 @@ pub(crate) fn exit_of(problem: &Problem) -> Exit {
     }
 }
 
+/// Where the contexts of prompts are kept; they can be made again.
+pub(crate) fn contexts_folder(environment: &Environment) -> Option<PathBuf> {
+    // A home may be shared by machines whose processors round otherwise.
+    let machine = blake3::hash(environment.host.as_bytes()).to_hex();
+    environment.cache.as_ref().map(|folder| folder.join("contexts").join(&machine[..16]))
+}
+
 /// Where a take is to be made and published.
 pub(crate) struct Place<'a> {
     pub(crate) store: &'a Store,
@@ -108,6 +117,8 @@ pub(crate) struct Maker {
     device: Device,
     class: String,
     latents: Latents,
+    /// Of prompts, from engine to engine.
+    contexts: Option<PathBuf>,
     claimant: Claimant,
     warm: Option<Warm>,
 }
@@ -121,13 +132,14 @@ struct Warm {
 }
 
 impl Maker {
-    /// `state` is a folder on a local disk, for latents.
-    pub(crate) fn new(opened: &Opened, state: &Path, host: &str) -> Self {
+    /// Keeps latents and contexts in the user's folders.
+    pub(crate) fn new(opened: &Opened, environment: &Environment) -> Self {
         Self {
             device: opened.device,
             class: opened.class(),
-            latents: Latents::in_folder(state.join("latents")),
-            claimant: Claimant::this_process(host),
+            latents: Latents::in_folder(environment.state.join("latents")),
+            contexts: contexts_folder(environment),
+            claimant: Claimant::this_process(&environment.host),
             warm: None,
         }
     }
@@ -228,10 +240,15 @@ impl Maker {
         if let Some(change) = named.changed() {
             return Err(no_model(&format!("model `{}`: {change}", named.manifest.name)));
         }
-        let pipeline =
+        let mut pipeline =
             Pipeline::open(&named.paths(), strengths, self.device, Keep::Everything, watch)?;
+        if let Some(folder) = &self.contexts {
+            pipeline.keep_contexts(folder.clone());
+        }
         (place.may_begin)(&pipeline)?;
+        let merged = named.merged();
         let name = named.manifest.name;
+        use_merged(&mut pipeline, &name, merged, fingerprint, watch);
         self.warm = Some(Warm { fingerprint, strengths, name, pipeline });
         Ok(())
     }

@@ -5,21 +5,22 @@ mod merge;
 mod pack;
 mod report;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Error, Result, anyhow};
+use anyhow::{Error, Result, anyhow, ensure};
 use wan_alpha_core::device::Device;
 use wan_alpha_core::generate::{Keep, Pipeline};
 use wan_alpha_core::weights::{ModelFiles, Strengths};
 use wan_alpha_core::{ErrorKind, Watch};
-use wan_alpha_take::Fingerprint;
 use wan_alpha_take::models::{Defaults, Manifest, ModelRoots, NamedModel, PartFile, check_name};
+use wan_alpha_take::{Fingerprint, Precision};
 
 use crate::args::ModelCommand;
 use crate::exit::{Exit, OrExit};
 use crate::progress::Progress;
 use crate::results::print_lines;
 pub(crate) use fingerprints::Fingerprints;
+use merge::Keeping;
 use wan_alpha_take::environment::Environment;
 
 /// A model as the command line names it: a name, or files.
@@ -32,7 +33,12 @@ pub(crate) struct Chosen {
     pub(crate) defaults: Defaults,
     /// Known from its record; of files, to be found out.
     pub(crate) fingerprint: Option<Fingerprint>,
+    /// The copy that its record names.
+    pub(crate) merged: Merged,
 }
+
+/// As [`NamedModel::merged`] has it.
+pub(crate) type Merged = Result<Option<(PathBuf, Precision)>, String>;
 
 impl Chosen {
     /// Resolves `--model`: an existing path means files, or a model whose record is in that folder;
@@ -64,15 +70,39 @@ impl Chosen {
             paths: model.to_vec(),
             defaults: Defaults::default(),
             fingerprint: None,
+            merged: Ok(None),
         })
     }
 }
 
 impl From<NamedModel> for Chosen {
     fn from(model: NamedModel) -> Self {
-        let paths = model.paths();
+        let (paths, merged) = (model.paths(), model.merged());
         let Manifest { name, defaults, fingerprint, .. } = model.manifest;
-        Self { name, paths, defaults, fingerprint: Some(fingerprint) }
+        Self { name, paths, defaults, fingerprint: Some(fingerprint), merged }
+    }
+}
+
+/// Has a named model's transformer loaded from its merged copy, where there is one; where the copy
+/// cannot be used, that is said, and the model is merged as ever.
+pub(crate) fn use_merged(
+    pipeline: &mut Pipeline,
+    name: &str,
+    merged: Merged,
+    fingerprint: Fingerprint,
+    watch: &dyn Watch,
+) {
+    let used = merged.and_then(|merged| match merged {
+        Some((path, precision)) => {
+            pipeline.use_merged(&path, fingerprint, precision).map_err(|error| error.to_string())
+        }
+        None => Ok(()),
+    });
+    if let Err(reason) = used {
+        watch.warn(&format!(
+            "the merged copy of `{name}` is not used: {reason}. `wan-alpha model add {name} PATH… \
+             --keep-merged` makes it anew"
+        ));
     }
 }
 
@@ -85,7 +115,9 @@ pub(crate) fn run(
 ) -> Result<()> {
     let roots = &environment.models;
     let lines = match command {
-        ModelCommand::Add { name, paths } => add(name, paths, environment, watch)?,
+        ModelCommand::Add { name, paths, keep_merged } => {
+            add(name, paths, keep_merged.then_some(progress), environment, watch)?
+        }
         ModelCommand::Pack { name, paths, defaults, transparent, out } => {
             let pack = pack::Pack {
                 name,
@@ -115,9 +147,11 @@ pub(crate) fn run(
     Ok(())
 }
 
+/// `keep_merged`: a merged copy is wanted, and where its size is told.
 fn add(
     name: &str,
     paths: &[PathBuf],
+    keep_merged: Option<&Progress>,
     environment: &Environment,
     watch: &dyn Watch,
 ) -> Result<Vec<String>> {
@@ -138,10 +172,20 @@ fn add(
         precision: Some(usual.precision),
         ..Defaults::default()
     };
-    let record =
+    let mut record =
         Manifest::new(name, fingerprint, parts.map_err(explain)?, defaults, files.dit.parameters());
+    let keeping = Keeping { files, source: fingerprint, precision: usual.precision };
+    if let Some(progress) = keep_merged {
+        announce(&keeping, name, &environment.models, progress)?;
+    }
     let path = environment.models.add(&record).map_err(explain)?;
     let mut lines = report::parts(files);
+    if keep_merged.is_some() {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        record.merged = Some(keeping.write(folder, watch)?);
+        record.write(folder).map_err(explain)?;
+        lines.extend(report::merged(&Chosen::of(&[name.into()], &environment.models)?));
+    }
     lines.extend([
         report::abilities(files),
         format!("{name} is recorded in {}", path.display()),
@@ -149,6 +193,32 @@ fn add(
         format!("use it: wan-alpha render --model {name} --prompt …"),
     ]);
     Ok(lines)
+}
+
+/// Tells how large the copy will be; refuses where there is nothing to merge, or no room.
+fn announce(
+    keeping: &Keeping<'_>,
+    name: &str,
+    roots: &ModelRoots,
+    progress: &Progress,
+) -> Result<()> {
+    let nothing = || anyhow!("{name} has no adapters to merge; add it without --keep-merged");
+    if keeping.files.adapters.is_empty() {
+        return Err(nothing()).or_exit(Exit::BadInput);
+    }
+    let bytes = keeping.bytes()?;
+    let size = report::size(bytes);
+    let place = roots.roots.first().map(|root| root.join(name)).unwrap_or_default();
+    progress.remark(format!("the merged copy needs {size} in {}", place.display()));
+    let room = roots.room();
+    ensure!(
+        room.is_none_or(|room| room > bytes),
+        "the merged copy needs {size}, and {} are free in {}: make room, or add {name} without \
+         --keep-merged",
+        report::size(room.unwrap_or(0)),
+        place.display()
+    );
+    Ok(())
 }
 
 fn verify(name: &str, roots: &ModelRoots, watch: &dyn Watch) -> Result<String> {

@@ -16,7 +16,8 @@ use crate::console::Console;
 use crate::device;
 use crate::dump::Dump;
 use crate::exit::{Exit, OrExit};
-use crate::model::{Chosen, explain, fingerprint_of};
+use crate::maker::contexts_folder;
+use crate::model::{Chosen, explain, fingerprint_of, use_merged};
 use crate::output::{self, Plan, Writer, Written};
 use crate::progress::Progress;
 use crate::results::print_lines;
@@ -59,6 +60,12 @@ pub(crate) fn run(
     let strengths = Strengths { dora: args.dora_strength, distill: args.distill_strength };
     let mut pipeline = Pipeline::open(&chosen.paths, strengths, device, Keep::Nothing, console)
         .map_err(explain)?;
+    if let Some(folder) = contexts_folder(environment) {
+        pipeline.keep_contexts(folder);
+    }
+    if let Some(fingerprint) = chosen.fingerprint {
+        use_merged(&mut pipeline, &chosen.name, chosen.merged.clone(), fingerprint, console);
+    }
     let ask = Ask { args, chosen: &chosen, pipeline: &pipeline, placement: &placement };
     let mut request = ask.complete(prompt, negative)?;
     // Read only for a request that stands: it takes a while the first time.

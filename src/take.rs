@@ -188,7 +188,7 @@ fn make(
     }
     let opened = device::open(args.device.as_ref(), environment, console)?;
     let device = opened.device;
-    let mut maker = Maker::new(&opened, &environment.state, &environment.host);
+    let mut maker = Maker::new(&opened, environment);
     let learned = engine::learned(&request, maker.device_class(), environment);
     // Whoever typed it may go on, knowing how long.
     let may_begin = |pipeline: &Pipeline| {

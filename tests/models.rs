@@ -243,3 +243,83 @@ fn the_model_that_ships_draws_what_is_asked_where_it_is_asked() {
     assert!(number("coverage") > 0.02 && number("leak") < 0.01, "{clip}");
     assert_eq!(clip["colour"], "blue", "{clip}");
 }
+
+#[test]
+fn a_merged_copy_makes_the_same_takes_and_goes_with_its_model() {
+    let room = Room::new();
+    let folder = room.model("download");
+    let download = folder.to_str().unwrap();
+    let add = ["model", "add", "tiny", download];
+    let plain = room.ok(&add);
+    let frames = room.frames("tiny", "plain");
+    let fingerprint =
+        |said: &str| said.lines().find(|line| line.starts_with("fingerprint")).map(str::to_owned);
+
+    let added = room.run(&[&add[..], &["--keep-merged"]].concat());
+    let said = String::from_utf8(added.stderr).unwrap();
+    assert!(added.status.success() && said.contains("the merged copy needs"), "{said}");
+    let told = String::from_utf8(added.stdout).unwrap();
+    assert!(told.contains("merged copy  ") && fingerprint(&told) == fingerprint(&plain), "{told}");
+    assert!(room.ok(&["model", "show", "tiny"]).contains("merged copy  "));
+    let copy = room.path("models/tiny/merged-transformer.f32");
+    assert!(room.frames("tiny", "merged") == frames);
+
+    // That it is read shows in a copy of other numbers; the time is all that would tell.
+    let original = fs::read(&copy).unwrap();
+    let modified = fs::metadata(&copy).unwrap().modified().unwrap();
+    let numbers =
+        usize::try_from(u64::from_le_bytes(original[..8].try_into().unwrap())).unwrap() + 8;
+    let mut other = original.clone();
+    other[numbers..].fill(0);
+    fs::write(&copy, &other).unwrap();
+    fs::File::options().write(true).open(&copy).unwrap().set_modified(modified).unwrap();
+    assert!(room.frames("tiny", "other") != frames);
+    // Neither adapters of another strength nor another precision are in it.
+    let out = room.path("strength");
+    let render =
+        ["render", "--model", "tiny", "--prompt", "smoke", "--width", "48", "--height", "32"];
+    let render =
+        [&render[..], &["--frames", "5", "--format", "png", "--out", out.to_str().unwrap()]]
+            .concat();
+    for change in [["--dora-strength", "0.5"], ["--dtype", "bf16"]] {
+        room.ok(&[&render[..], &change].concat());
+        let with = fs::read(out.join("rgba.0000.png")).unwrap();
+        fs::write(&copy, &original).unwrap();
+        fs::File::options().write(true).open(&copy).unwrap().set_modified(modified).unwrap();
+        fs::remove_dir_all(&out).unwrap();
+        room.ok(&[&render[..], &change].concat());
+        assert!(fs::read(out.join("rgba.0000.png")).unwrap() == with, "{change:?}");
+        fs::remove_dir_all(&out).unwrap();
+        fs::write(&copy, &other).unwrap();
+        fs::File::options().write(true).open(&copy).unwrap().set_modified(modified).unwrap();
+    }
+
+    // A copy that is not what was written is not used, and that is said.
+    fs::write(&copy, b"longer ago").unwrap();
+    let said = room.run(&render);
+    assert!(said.status.success());
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(
+        said.contains("merged copy of `tiny` is not used") && said.contains("has changed"),
+        "{said}"
+    );
+    assert!(room.frames("tiny", "changed") == frames);
+    fs::remove_file(&copy).unwrap();
+    assert!(room.frames("tiny", "gone") == frames);
+
+    // Added anew it is made anew, or goes; and it goes with the name.
+    room.ok(&[&add[..], &["--keep-merged"]].concat());
+    assert!(fs::read(&copy).unwrap() == original);
+    room.ok(&add);
+    assert!(!copy.exists());
+    room.ok(&[&add[..], &["--keep-merged"]].concat());
+    room.ok(&["model", "remove", "tiny"]);
+    assert!(!room.path("models/tiny").exists() && folder.exists());
+
+    // Nothing to merge.
+    for adapter in ["wan-alpha-dora.safetensors", "lightx2v_lora.safetensors"] {
+        fs::remove_file(folder.join(adapter)).unwrap();
+    }
+    room.fails(&["model", "add", "bare", download, "--keep-merged"], 2, &["no adapters to merge"]);
+    assert!(!room.path("models/bare").exists());
+}

@@ -4,16 +4,20 @@
 //! |---|---|---|
 //! | `dit-*`, `decode` | transformer and decoder beside diffusers, in one run | `beside` |
 //! | `train-*` | a step of training beside the same step in PyTorch, in one run | `beside` |
+//! | `load` | loading a transformer with adapters beside the same at an earlier commit | `load` |
 //! | `store` | reading a take beside plainly reading the same bytes | `pairs` |
 //! | `host` | drawing a frame into a host's image beside copying a whole image | `pairs` |
 //! | `engine` | how soon an engine begins, cold and warm | `engine` |
 //!
-//! Standard output carries one JSON line per case; the table for people goes to standard error.
+//! What is compared with diffusers or PyTorch is compared with the earlier commit too, in the same run
+//! (`before`). Standard output carries one JSON line per case; the table for people goes to standard error.
 
+mod before;
 mod beside;
 mod engine;
 mod environment;
 mod example;
+mod load;
 mod pairs;
 mod side;
 mod statistics;
@@ -40,6 +44,7 @@ struct Case {
 
 enum Work {
     Beside(Comparison),
+    Load,
     Pairs(&'static Subject),
     Engine,
 }
@@ -58,6 +63,7 @@ const CASES: &[Case] = &[
     beside("decode", Comparison { script: DIFFUSERS, theirs: "decode", limit: 0.8, pairs: 5 }),
     beside("train-dit", Comparison { script: TRAINING, theirs: "train-dit", limit: 1.1, pairs: 7 }),
     beside("train-vae", Comparison { script: TRAINING, theirs: "train-vae", limit: 1.1, pairs: 5 }),
+    Case { name: "load", work: Work::Load },
     Case { name: STORE.name, work: Work::Pairs(&STORE) },
     Case { name: HOST.name, work: Work::Pairs(&HOST) },
     Case { name: "engine", work: Work::Engine },
@@ -70,7 +76,7 @@ const fn beside(name: &'static str, comparison: Comparison) -> Case {
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Cases to run: dit-1, dit-1-nocache, dit-5, dit-5-nocache, decode, train-dit,
-    /// train-vae, store, host, engine; all of them by default.
+    /// train-vae, load, store, host, engine; all of them by default.
     #[arg(value_parser = CASES.iter().map(|case| case.name).collect::<Vec<_>>())]
     names: Vec<String>,
     /// Write the JSON lines to this file as well.
@@ -103,11 +109,17 @@ struct Row {
     ratio: Option<f64>,
     /// Of the ratio; where there is none, in seconds.
     limit: Option<f64>,
+    /// Ours beside the earlier commit: the median over the pairs.
+    to_before: Option<f64>,
 }
+
+/// What two runs of one program differ by: no case may be slower than at the earlier commit.
+const AS_FAST: f64 = 1.03;
 
 impl Row {
     fn is_within_limit(&self) -> bool {
         self.limit.is_none_or(|limit| self.ratio.unwrap_or(self.ours_s) <= limit)
+            && self.to_before.is_none_or(|ratio| ratio <= AS_FAST)
     }
 }
 
@@ -131,6 +143,7 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
                 let ready = programs.take().map_or_else(|| Programs::ready(tree), Ok)?;
                 programs.insert(ready).compare(case.name, &Comparison { pairs, ..*comparison })
             }
+            Work::Load => load::measure(tree),
             Work::Pairs(subject) => pairs::measure(tree, subject),
             Work::Engine => engine::measure(tree),
         };
@@ -149,8 +162,15 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
 
 fn table(rows: &[Row]) -> String {
     let mut text = format!(
-        "\n{:<24} {:>9} {:>9} {:>7} {:>6}  medians in seconds, {THREADS} threads, float32\n",
-        "case", "ours", "theirs", "ratio", "limit"
+        "\n{:<24} {:>9} {:>9} {:>7} {:>6} {:>8}  medians in seconds, {THREADS} threads, float32; \
+         the last column is ours beside {} (limit {AS_FAST})\n",
+        "case",
+        "ours",
+        "theirs",
+        "ratio",
+        "limit",
+        "before",
+        before::COMMIT
     );
     let shown = |number: Option<f64>, digits: usize| {
         number.map_or_else(|| "-".to_owned(), |number| format!("{number:.digits$}"))
@@ -158,12 +178,13 @@ fn table(rows: &[Row]) -> String {
     for row in rows {
         let verdict = if row.is_within_limit() { "" } else { "  ABOVE THE LIMIT" };
         text += &format!(
-            "{:<24} {:>9.3} {:>9} {:>7} {:>6}{verdict}\n",
+            "{:<24} {:>9.3} {:>9} {:>7} {:>6} {:>8}{verdict}\n",
             row.name,
             row.ours_s,
             shown(row.theirs_s, 3),
             shown(row.ratio, 3),
-            shown(row.limit, 2)
+            shown(row.limit, 2),
+            shown(row.to_before, 3)
         );
     }
     text
@@ -177,14 +198,19 @@ mod tests {
     fn a_ratio_is_judged_where_there_is_one_and_else_the_seconds() {
         let row = |ours_s, ratio: Option<f64>, limit| {
             let theirs_s = ratio.map(|ratio| ours_s / ratio);
-            Row { name: "x".to_owned(), ours_s, theirs_s, ratio, limit }
+            Row { name: "x".to_owned(), ours_s, theirs_s, ratio, limit, to_before: None }
         };
         for (row, good, shown) in [
-            (row(3.0, Some(1.5), Some(1.5)), true, "3.000     2.000   1.500   1.50\n"),
-            (row(0.1, Some(1.6), Some(1.5)), false, "1.600   1.50  ABOVE THE LIMIT\n"),
-            (row(0.1, None, Some(0.1)), true, "0.100         -       -   0.10\n"),
-            (row(0.2, None, Some(0.1)), false, "0.10  ABOVE THE LIMIT\n"),
-            (row(9.0, None, None), true, "9.000         -       -      -\n"),
+            (row(3.0, Some(1.5), Some(1.5)), true, "3.000     2.000   1.500   1.50        -\n"),
+            (row(0.1, Some(1.6), Some(1.5)), false, "1.600   1.50        -  ABOVE THE LIMIT\n"),
+            (row(0.1, None, Some(0.1)), true, "0.100         -       -   0.10        -\n"),
+            (row(0.2, None, Some(0.1)), false, "0.10        -  ABOVE THE LIMIT\n"),
+            (row(9.0, None, None), true, "9.000         -       -      -        -\n"),
+            (
+                Row { to_before: Some(1.1), ..row(1.0, Some(0.5), Some(1.0)) },
+                false,
+                "0.500   1.00    1.100  ABOVE THE LIMIT\n",
+            ),
         ] {
             assert_eq!(row.is_within_limit(), good);
             assert!(table(&[row]).ends_with(shown));

@@ -5,7 +5,7 @@
 //! change between plain cargo and `cargo xtask`; so they are taken out.
 
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -60,6 +60,18 @@ pub(crate) fn build_with(
     let set = variable.map(|(name, value)| format!("{name}='{value}' ")).unwrap_or_default();
     let shown = format!("{set}cargo build {}", arguments.join(" "));
     artifact(cargo, &shown, target, executable)
+}
+
+/// The same in another checkout, with variables of its own.
+pub(crate) fn build_in(
+    tree: &Tree,
+    arguments: &[&str],
+    target: &str,
+    variables: &[(&str, OsString)],
+) -> Result<PathBuf> {
+    let mut cargo = command(tree, ["build"].iter().chain(arguments));
+    cargo.envs(variables.iter().map(|(name, value)| (name, value)));
+    artifact(cargo, &format!("cargo build {}", arguments.join(" ")), target, executable)
 }
 
 /// Builds one library for other programs to load and returns where cargo put it.

@@ -81,10 +81,19 @@ impl Dit {
     pub fn load(weights: &Weights, config: DitConfig, watch: &dyn Watch) -> Result<Self> {
         let DitConfig { dim, layers, .. } = config;
         watch.progress(Stage::Load, 0, layers);
+        let block = |index: usize| weights.sub(format!("blocks.{index}"));
+        block(0).read_ahead();
         let blocks = (0..layers)
             .map(|index| {
                 check(watch, Stage::Load)?;
-                let block = Block::load(&weights.sub(format!("blocks.{index}")), &config)?;
+                if index + 1 < layers {
+                    block(index + 1).read_ahead();
+                } else {
+                    for rest in ["time_projection", "text_embedding"] {
+                        weights.sub(rest).read_ahead();
+                    }
+                }
+                let block = Block::load(&block(index), &config)?;
                 watch.progress(Stage::Load, index + 1, layers);
                 Ok(block)
             })

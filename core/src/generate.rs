@@ -2,24 +2,25 @@
 
 mod arithmetic;
 mod decoding;
+mod kept;
 mod once;
 mod prompt;
 mod sampling;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tch::{Kind, Tensor};
-use wan_alpha_take::{Mask, Precision, TakeRequest};
+use wan_alpha_take::{Fingerprint, Mask, Precision, TakeRequest};
 
 use crate::device::Device;
 use crate::dit::{AttentionKernel, Dit, DitConfig};
 use crate::shim::Switch;
 use crate::vae::{LATENT_CHANNELS, RgbaDecoder};
-use crate::weights::{Decoders, ModelFiles, Strengths, Weights};
+use crate::weights::{Decoders, MergedTransformer, ModelFiles, Strengths, Weights};
 use crate::{Asked, Error, ErrorKind, Result, Stage, Watch, give_back, noise};
 pub use arithmetic::Arithmetic;
 use once::Once;
-use prompt::{Memory, kind_of};
+use prompt::{Memory, TextModel, kind_of};
 
 /// The negative prompt the base model was released with.
 pub const NEGATIVE_PROMPT: &str = "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，\
@@ -106,6 +107,8 @@ pub struct Pipeline {
     decoder: Option<RgbaDecoder>,
     attention: Option<AttentionKernel>,
     contexts: Memory,
+    strengths: Strengths,
+    merged: Option<MergedTransformer>,
 }
 
 impl Pipeline {
@@ -124,8 +127,43 @@ impl Pipeline {
         let config = DitConfig::infer(&files.dit, files.config.as_deref())?;
         check_text_width(&files, &config)?;
         let contexts = Memory::default();
-        let (dit, decoder, attention) = (None, None, None);
-        Ok(Self { files, config, device, keep, dit, decoder, attention, contexts })
+        Ok(Self {
+            files,
+            config,
+            device,
+            keep,
+            dit: None,
+            decoder: None,
+            attention: None,
+            contexts,
+            strengths,
+            merged: None,
+        })
+    }
+
+    /// Loads the transformer from a copy that was made of this model, whose fingerprint is `source`,
+    /// with the adapters merged: where the copy has the precision of the request, and the adapters are
+    /// of full strength. Takes are the same.
+    ///
+    /// # Errors
+    /// As [`MergedTransformer::open`]; the model is used without the copy then.
+    pub fn use_merged(
+        &mut self,
+        path: &Path,
+        source: Fingerprint,
+        precision: Precision,
+    ) -> Result<()> {
+        let kind = kind_of(precision);
+        self.merged = Some(MergedTransformer::open(path, &self.files, source, kind)?);
+        Ok(())
+    }
+
+    /// Keeps the contexts of prompts in a folder of this user, which it makes, and finds there what
+    /// earlier processes have kept: requests that name their model's fingerprint then need the text
+    /// encoder once for each prompt. The folder stays below 256 MB, has no prompt in clear, and may be
+    /// deleted at any time.
+    pub fn keep_contexts(&mut self, folder: PathBuf) {
+        self.contexts.keep_in(folder);
     }
 
     /// What the model does where a request is silent.
@@ -186,8 +224,9 @@ impl Pipeline {
         let noise = self.noise(request, mask, sink).map_err(|error| error.during(Stage::Text))?;
         let Self { files, contexts, device, .. } = self;
         let weights = |kind| Weights::new(files.text.clone(), vec![], kind, *device);
+        let text = TextModel { tokenizer: &files.tokenizer, weights: &weights, device: device.tch() };
         let contexts = contexts
-            .contexts(files, weights, request, sink, watch)
+            .contexts(&text, request, sink, watch)
             .map_err(|error| error.during(Stage::Text))?;
         let asked = self.asked(request.precision);
         self.load_dit(request.precision, watch)
@@ -313,13 +352,18 @@ impl Pipeline {
             return Ok(());
         }
         self.dit = None;
-        let adapters = self.files.adapters.clone();
-        let weights = Weights::new(self.files.dit.clone(), adapters, kind, self.device);
+        let full = self.strengths == Strengths::default();
+        let merged = self.merged.as_ref().filter(|copy| full && copy.kind() == kind);
+        let (set, adapters) = match merged {
+            Some(copy) => (copy.set().clone(), Vec::new()),
+            None => (self.files.dit.clone(), self.files.adapters.clone()),
+        };
+        let weights = Weights::new(set.clone(), adapters, kind, self.device);
         let dit = Dit::load(&weights, self.config.clone(), watch)?;
-        if let [first, ..] = self.files.dit.unused()[..] {
+        if let [first, ..] = set.unused()[..] {
             watch.warn(&format!(
                 "{} tensors of the transformer have no place in it, the first is `{first}`",
-                self.files.dit.unused().len()
+                set.unused().len()
             ));
         }
         self.dit = Some((kind, dit));

@@ -25,6 +25,7 @@ pub mod linear;
 pub mod metrics;
 pub mod noise;
 mod pacer;
+mod parallel;
 pub mod sampler;
 pub mod shim;
 pub mod text;

@@ -2,15 +2,18 @@
 //!
 //! Nothing in a weights file can run: safetensors are data, and pickles go through a reader that
 //! builds tensors only ([`file`]). A file is mapped and a tensor is read when a layer asks for it;
-//! adapters are merged into it at that moment, in float32, so that loading needs one tensor's
-//! memory beyond the resident model.
+//! adapters are merged into it at that moment, in float32, in blocks of rows on their way from the
+//! map to the layer's own memory, so that loading needs little memory beyond the resident model.
 
 mod adapter;
 mod encoder;
 mod file;
 mod fingerprint;
 mod found;
+mod lent;
 mod memory;
+mod merge;
+mod merged;
 mod names;
 mod part;
 mod parts;
@@ -24,7 +27,8 @@ use tch::{Kind, Tensor};
 pub use adapter::{Adapter, AdapterKind};
 pub use encoder::EncoderFiles;
 pub use file::{Entry, TensorFile, read_bare_tensor};
-pub use memory::MemorySet;
+pub use memory::{MemorySet, is_wide};
+pub use merged::{MERGED_NUMERICS, MERGED_SOURCE, MergedTransformer};
 pub use part::{find_base_autoencoder, find_text_encoder, find_tokenizer, find_transformer};
 pub use parts::{Decoders, MERGED, ModelFiles, Strengths};
 pub use set::{Network, TensorSet};
@@ -32,6 +36,7 @@ pub use set::{Network, TensorSet};
 use crate::device::Device;
 use crate::linear::LowRank;
 use crate::{Error, Result};
+use merge::{Delivery, Scratch};
 
 /// A network's weights as its layers see them: a prefix into where they come from, and the kind
 /// and device to deliver on.
@@ -46,7 +51,7 @@ pub struct Weights {
 #[derive(Clone, Debug)]
 enum Source {
     /// Files, and the adapters to merge.
-    Files { set: Arc<TensorSet>, adapters: Arc<[Adapter]> },
+    Files { set: Arc<TensorSet>, adapters: Arc<[Adapter]>, scratch: Scratch },
     /// A network in training.
     Memory(Arc<MemorySet>),
 }
@@ -59,7 +64,7 @@ impl Weights {
         kind: Kind,
         device: Device,
     ) -> Self {
-        let source = Source::Files { set, adapters: adapters.into() };
+        let source = Source::Files { set, adapters: adapters.into(), scratch: Scratch::default() };
         Self { source, prefix: String::new(), kind, device }
     }
 
@@ -167,8 +172,8 @@ impl Weights {
 
     fn get_as(&self, name: &str, shape: &[i64], kind: Kind) -> Result<Tensor> {
         let name = self.name(name);
-        let (set, adapters) = match &self.source {
-            Source::Files { set, adapters } => (set, adapters),
+        let (set, adapters, scratch) = match &self.source {
+            Source::Files { set, adapters, scratch } => (set, adapters, scratch),
             Source::Memory(set) => {
                 let tensor = set.merged(&name)?;
                 check_shape(&name, &tensor, shape)?;
@@ -184,17 +189,36 @@ impl Weights {
                 found: format!("{:?}", entry.shape),
             });
         }
-        let mut tensor = set.read(&name)?;
-        if adapters.iter().any(|adapter| adapter.changes(&name)) {
-            tensor = tensor.f_to_kind(Kind::Float)?;
-            for adapter in &**adapters {
-                tensor = adapter.merge(&name, tensor)?;
+        let (stored, scale) = set.lend(&name)?;
+        let merges =
+            adapters.iter().filter_map(|adapter| adapter.merging(&name, self.device.tch()).transpose());
+        let merges = merges.collect::<Result<_>>()?;
+        let delivery = Delivery { stored, shape, scale, merges, kind, device: self.device.tch() };
+        match delivery.deliver(scratch)? {
+            Some(tensor) => Ok(tensor),
+            None => Err(not_finite(set, adapters, &name)?),
+        }
+    }
+
+    /// Has the system read every tensor below here, and what adapters change it by, from their
+    /// files into its cache, and does not wait: what is computed meanwhile is not held up by the
+    /// disk.
+    pub(crate) fn read_ahead(&self) {
+        let Source::Files { set, adapters, .. } = &self.source else { return };
+        let (set, adapters, prefix) = (set.clone(), adapters.clone(), self.prefix.clone());
+        let read = move || {
+            for (name, file, raw) in set.under(&prefix) {
+                file.read_ahead(raw);
+                for adapter in &*adapters {
+                    adapter.read_ahead(name);
+                }
             }
+        };
+        // The system holds the caller up where its queue is full.
+        let thread = std::thread::Builder::new().name("read-ahead".into()).spawn(read);
+        if let Err(error) = thread {
+            log::debug!("weights are not read ahead: {error}");
         }
-        if !is_finite(&tensor)? {
-            return Err(not_finite(set, adapters, &name)?);
-        }
-        Ok(tensor.f_to_kind(kind)?.f_to_device(self.device.tch())?)
     }
 
     fn name(&self, name: &str) -> String {
@@ -217,8 +241,8 @@ fn check_shape(name: &str, tensor: &Tensor, shape: &[i64]) -> Result<()> {
     )))
 }
 
-/// The file that brought numbers which are not finite: the network's own, or the first adapter
-/// after which they are there.
+/// The file that brought numbers which are not finite, or too large for the kind they are wanted in:
+/// the network's own, or the first adapter after which they are there.
 fn not_finite(set: &TensorSet, adapters: &[Adapter], name: &str) -> Result<Error> {
     let (_, mut path, raw) = set.find(name)?;
     let mut tensor = set.read(name)?.f_to_kind(Kind::Float)?;
@@ -240,7 +264,12 @@ fn not_finite(set: &TensorSet, adapters: &[Adapter], name: &str) -> Result<Error
 /// Whether every element is finite. One cheap pass decides nearly always: a finite sum has finite
 /// terms.
 pub(crate) fn is_finite(tensor: &Tensor) -> Result<bool> {
-    if tensor.f_sum(Kind::Float)?.f_double_value(&[])?.is_finite() {
+    // Summed as another kind, it would be copied first.
+    let kind = match tensor.kind() {
+        kind @ (Kind::BFloat16 | Kind::Double) => kind,
+        _ => Kind::Float,
+    };
+    if tensor.f_sum(kind)?.f_double_value(&[])?.is_finite() {
         return Ok(true);
     }
     Ok(tensor.f_isfinite()?.f_all()?.f_int64_value(&[])? != 0)

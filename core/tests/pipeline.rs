@@ -224,6 +224,61 @@ fn every_block_asks_whether_to_go_on() {
     assert_eq!((asked, latent_frames), (2 * 2 * 19, 2));
 }
 
+/// A take of a new process, as far as the model is concerned: its frames, and the blocks of the text
+/// encoder that it needed.
+fn take_apart(contexts: &Path, request: &TakeRequest) -> (Frames, usize) {
+    let mut pipeline = open(Keep::Nothing);
+    pipeline.keep_contexts(contexts.to_owned());
+    let (mut frames, watch) = (Frames::default(), Questions::default());
+    pipeline.make(request, None, &mut frames, &watch).unwrap();
+    let (_, seen) = watch.0.into_inner().unwrap();
+    (frames, seen.get(&Stage::Text).map_or(0, |(asked, _)| *asked))
+}
+
+#[test]
+fn a_prompt_costs_the_text_encoder_once_and_not_once_per_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let contexts = folder.path().join("contexts");
+    let mut request = request(&open(Keep::Nothing), "a quiet harbour");
+    request.model_fingerprint = Some(Fingerprint([7; 32]));
+    let (first, blocks) = take_apart(&contexts, &request);
+    assert!(blocks > 0);
+    let files = || -> Vec<_> {
+        fs::read_dir(&contexts).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    // The prompt's and the negative prompt's.
+    assert_eq!(files().len(), 2);
+    let again = take_apart(&contexts, &request);
+    assert!(again.0 == first && again.1 == 0);
+
+    // No word of it is there.
+    for path in files() {
+        let bytes = fs::read(&path).unwrap();
+        for word in ["quiet", "harbour"] {
+            assert!(!path.to_string_lossy().contains(word));
+            assert!(!bytes.windows(word.len()).any(|found| found == word.as_bytes()));
+        }
+    }
+
+    // Another model, and one that nothing is known of.
+    for fingerprint in [Some(Fingerprint([8; 32])), None] {
+        let other = TakeRequest { model_fingerprint: fingerprint, ..request.clone() };
+        assert_eq!(take_apart(&contexts, &other).1, blocks);
+    }
+
+    // A damaged file is made again, a deleted folder too.
+    for path in files() {
+        let mut bytes = fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&path, bytes).unwrap();
+    }
+    let mended = take_apart(&contexts, &request);
+    assert!(mended.0 == first && mended.1 == blocks);
+    assert_eq!(take_apart(&contexts, &request).1, 0);
+    fs::remove_dir_all(&contexts).unwrap();
+    assert_eq!(take_apart(&contexts, &request).1, blocks);
+}
+
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {

@@ -17,6 +17,10 @@ pub(crate) enum ModelCommand {
         /// A folder, or the files of the parts
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<PathBuf>,
+        /// Also write the transformer with its adapters merged beside the record, so that loading is
+        /// reading; its size is told first
+        #[arg(long)]
+        keep_merged: bool,
     },
     /// Write a whole model into one folder to hand on: bfloat16, released names, its own record
     Pack {

@@ -1,4 +1,5 @@
-//! `wan-alpha model merge`: base and adapters as one file, tensor by tensor.
+//! Base and adapters as one file, tensor by tensor: `wan-alpha model merge`, and the copy that
+//! `wan-alpha model add --keep-merged` keeps beside a model's record.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -9,9 +10,12 @@ use serde_json::{Map, Value, json};
 use tempfile::NamedTempFile;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::{Kind, Tensor};
-use wan_alpha_core::weights::{MERGED, ModelFiles, Strengths, Weights};
+use wan_alpha_core::weights::{
+    MERGED, MERGED_NUMERICS, MERGED_SOURCE, ModelFiles, Strengths, Weights, is_wide,
+};
 use wan_alpha_core::{Stage, Watch};
-use wan_alpha_take::{Fingerprint, Precision};
+use wan_alpha_take::models::{MergedCopy, PartFile};
+use wan_alpha_take::{Fingerprint, NUMERICS, Precision};
 
 use super::{Chosen, explain};
 use crate::exit::{Exit, OrExit};
@@ -27,80 +31,143 @@ pub(super) fn run(
 ) -> Result<()> {
     let files = ModelFiles::find(&chosen.paths, Strengths::default(), watch).map_err(explain)?;
     ensure!(!files.adapters.is_empty(), "{} has no adapters to merge", chosen.name);
-    let kind = if dtype == Some(Precision::F32) { Kind::Float } else { Kind::BFloat16 };
-    let fingerprint = match chosen.fingerprint {
+    let kind = kind_of(dtype.unwrap_or(Precision::Bf16));
+    let source = match chosen.fingerprint {
         Some(known) => known,
         None => files.fingerprint(watch).map_err(explain)?,
     };
-
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let file = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))
-        .with_context(|| format!("cannot write {}", out.display()))
-        .or_exit(Exit::BadInput)?;
-    let explain_io = || format!("cannot write {}", out.display());
-    write(&files, kind, fingerprint, file.as_file(), watch).with_context(explain_io)?;
-    file.as_file().sync_all().with_context(explain_io)?;
-    file.persist(out).with_context(explain_io)?;
-    Ok(())
+    Merging { files: &files, kind, wide: kind, source }.write(
+        folder.unwrap_or(Path::new(".")),
+        out,
+        watch,
+    )
 }
 
-fn write(
-    files: &ModelFiles,
-    kind: Kind,
-    fingerprint: Fingerprint,
-    file: &File,
-    watch: &dyn Watch,
-) -> Result<()> {
-    let names: Vec<&str> = files.dit.names().filter(|name| !name.contains('#')).collect();
-    let mut out = BufWriter::with_capacity(1 << 20, file);
-    let header = header(files, &names, kind, fingerprint)?;
-    out.write_all(&(header.len() as u64).to_le_bytes())?;
-    out.write_all(&header)?;
+/// The copy of a model that is kept beside its record: every tensor in the kind it is computed with,
+/// so that its bits are those that merging while loading gives.
+pub(super) struct Keeping<'a> {
+    pub(super) files: &'a ModelFiles,
+    pub(super) source: Fingerprint,
+    pub(super) precision: Precision,
+}
 
-    let weights = Weights::new(files.dit.clone(), files.adapters.clone(), kind, Device::cpu());
-    for (done, name) in names.iter().enumerate() {
-        if !watch.go_on() {
-            return Err(anyhow!("cancelled while merging")).or_exit(Exit::Cancelled);
+impl Keeping<'_> {
+    fn merging(&self) -> Merging<'_> {
+        let Self { files, source, precision } = *self;
+        Merging { files, kind: kind_of(precision), wide: Kind::Float, source }
+    }
+
+    /// Of the file.
+    pub(super) fn bytes(&self) -> Result<u64> {
+        let merging = self.merging();
+        let header = merging.header()?.len() as u64 + 8;
+        let tensors = merging.tensors()?.into_iter();
+        Ok(header + tensors.map(|(_, _, bytes)| bytes as u64).sum::<u64>())
+    }
+
+    /// Writes it into a record's folder.
+    pub(super) fn write(&self, folder: &Path, watch: &dyn Watch) -> Result<MergedCopy> {
+        let name = MergedCopy::file_name(self.precision);
+        let path = folder.join(name);
+        self.merging().write(folder, &path, watch)?;
+        let file = PartFile { path: name.into(), ..PartFile::of(&path).map_err(explain)? };
+        Ok(MergedCopy { file, precision: self.precision })
+    }
+}
+
+fn kind_of(precision: Precision) -> Kind {
+    if precision == Precision::F32 { Kind::Float } else { Kind::BFloat16 }
+}
+
+/// What is merged, and the kinds it is written in.
+struct Merging<'a> {
+    files: &'a ModelFiles,
+    kind: Kind,
+    /// Of what is computed in at least float32.
+    wide: Kind,
+    source: Fingerprint,
+}
+
+impl Merging<'_> {
+    /// Writes the file, whole or not at all.
+    fn write(&self, folder: &Path, out: &Path, watch: &dyn Watch) -> Result<()> {
+        let explain_io = || format!("cannot write {}", out.display());
+        let mut builder = tempfile::Builder::new();
+        // As the user's mask has it: models are shared, and temporary files are closed to others.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let file: NamedTempFile =
+            builder.tempfile_in(folder).with_context(explain_io).or_exit(Exit::BadInput)?;
+        self.fill(file.as_file(), watch).with_context(explain_io)?;
+        file.as_file().sync_all().with_context(explain_io)?;
+        file.persist(out).with_context(explain_io)?;
+        Ok(())
+    }
+
+    fn fill(&self, file: &File, watch: &dyn Watch) -> Result<()> {
+        let mut out = BufWriter::with_capacity(1 << 20, file);
+        let header = self.header()?;
+        out.write_all(&(header.len() as u64).to_le_bytes())?;
+        out.write_all(&header)?;
+        let Self { files, kind, .. } = *self;
+        let weights = Weights::new(files.dit.clone(), files.adapters.clone(), kind, Device::cpu());
+        let tensors = self.tensors()?;
+        for (done, (name, kind, _)) in tensors.iter().enumerate() {
+            if !watch.go_on() {
+                return Err(anyhow!("cancelled while merging")).or_exit(Exit::Cancelled);
+            }
+            let shape = files.dit.shape(name)?;
+            let wide = *kind != self.kind;
+            let tensor =
+                if wide { weights.get_wide(name, shape) } else { weights.get(name, shape) };
+            out.write_all(&bytes(&tensor.map_err(explain)?)?)?;
+            watch.progress(Stage::Load, done + 1, tensors.len());
         }
-        let tensor = weights.get(name, files.dit.shape(name)?).map_err(explain)?;
-        out.write_all(&bytes(&tensor)?)?;
-        watch.progress(Stage::Load, done + 1, names.len());
+        out.flush()?;
+        Ok(())
     }
-    out.flush()?;
-    Ok(())
-}
 
-/// A safetensors header: known before any tensor is merged, since shapes do not change.
-fn header(
-    files: &ModelFiles,
-    names: &[&str],
-    kind: Kind,
-    fingerprint: Fingerprint,
-) -> Result<Vec<u8>> {
-    let dtype = if kind == Kind::Float { "F32" } else { "BF16" };
-    let adapters: Vec<_> = files.adapters.iter().map(|adapter| adapter.kind().name()).collect();
-    let mut entries = Map::new();
-    entries.insert(
-        "__metadata__".to_owned(),
-        json!({
-            "format": "pt",
-            "wan-alpha.source": fingerprint,
-            (MERGED): adapters.join(","),
-        }),
-    );
-    let mut offset = 0;
-    for name in names {
-        let shape = files.dit.shape(name)?;
-        let length = shape.iter().product::<i64>() as usize * kind.elt_size_in_bytes();
-        let entry =
-            json!({ "dtype": dtype, "shape": shape, "data_offsets": [offset, offset + length] });
-        entries.insert((*name).to_owned(), entry);
-        offset += length;
+    /// Name, kind and bytes of every tensor.
+    fn tensors(&self) -> Result<Vec<(&str, Kind, usize)>> {
+        let names = self.files.dit.names().filter(|name| !name.contains('#'));
+        names
+            .map(|name| {
+                let kind = if is_wide(name) { self.wide } else { self.kind };
+                let numbers = self.files.dit.shape(name)?.iter().product::<i64>() as usize;
+                Ok((name, kind, numbers * kind.elt_size_in_bytes()))
+            })
+            .collect()
     }
-    let mut header = serde_json::to_vec(&Value::Object(entries))?;
-    // Data begin at a multiple of 8.
-    header.resize(header.len().next_multiple_of(8), b' ');
-    Ok(header)
+
+    /// A safetensors header: known before any tensor is merged, since shapes do not change.
+    fn header(&self) -> Result<Vec<u8>> {
+        let adapters = self.files.adapters.iter().map(|adapter| adapter.kind().name());
+        let known = self.files.dit.metadata(MERGED).filter(|list| !list.is_empty());
+        let adapters: Vec<_> = known.into_iter().chain(adapters).collect();
+        let mut entries = Map::new();
+        entries.insert(
+            "__metadata__".to_owned(),
+            json!({
+                "format": "pt",
+                (MERGED_SOURCE): self.source,
+                (MERGED_NUMERICS): NUMERICS.to_string(),
+                (MERGED): adapters.join(","),
+            }),
+        );
+        let mut offset = 0;
+        for (name, kind, bytes) in self.tensors()? {
+            let dtype = if kind == Kind::Float { "F32" } else { "BF16" };
+            let (shape, end) = (self.files.dit.shape(name)?, offset + bytes);
+            let entry = json!({ "dtype": dtype, "shape": shape, "data_offsets": [offset, end] });
+            entries.insert(name.to_owned(), entry);
+            offset = end;
+        }
+        let mut header = serde_json::to_vec(&Value::Object(entries))?;
+        // Data begin at a multiple of 8.
+        header.resize(header.len().next_multiple_of(8), b' ');
+        Ok(header)
+    }
 }
 
 fn bytes(tensor: &Tensor) -> Result<Vec<u8>> {

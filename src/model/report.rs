@@ -38,7 +38,21 @@ pub(super) fn show(chosen: &Chosen, watch: &dyn Watch) -> Result<Vec<String>> {
     let mut lines = vec![chosen.name.clone()];
     lines.extend(chosen.fingerprint.map(|fingerprint| format!("fingerprint {fingerprint}")));
     lines.extend(parts(&files));
+    lines.extend(merged(chosen));
     Ok(lines)
+}
+
+/// The copy of a model's transformer with the adapters merged.
+pub(super) fn merged(chosen: &Chosen) -> Vec<String> {
+    let row = |text: String| vec![format!("  {:<16} {text}", "merged copy")];
+    match &chosen.merged {
+        Ok(None) => Vec::new(),
+        Ok(Some((path, precision))) => {
+            let bytes = std::fs::metadata(path).map_or(0, |about| about.len());
+            row(format!("{}, {}, {precision:?}", path.display(), size(bytes)))
+        }
+        Err(change) => row(format!("not used: {change}")),
+    }
 }
 
 /// Where models are looked for.
@@ -148,7 +162,7 @@ fn count(number: u64) -> String {
     }
 }
 
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     match bytes {
         1_000_000_000.. => format!("{:.2} GB", bytes as f64 / 1e9),
         _ => format!("{:.1} MB", bytes as f64 / 1e6),

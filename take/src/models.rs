@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 pub use error::ModelError;
-pub use manifest::{Defaults, Manifest, PartFile};
+pub use manifest::{Defaults, Manifest, MergedCopy, PartFile};
 
 use crate::digest::Fingerprint;
+use crate::request::Precision;
 
 type Result<T> = std::result::Result<T, ModelError>;
 
@@ -61,6 +62,19 @@ impl NamedModel {
     #[must_use]
     pub fn paths(&self) -> Vec<PathBuf> {
         self.manifest.parts.iter().map(|part| self.folder.join(&part.path)).collect()
+    }
+
+    /// Its transformer with the adapters merged, where there is a copy: the file, and the precision of
+    /// its matrices.
+    ///
+    /// # Errors
+    /// The copy is gone or is no longer what was written, in words.
+    pub fn merged(&self) -> std::result::Result<Option<(PathBuf, Precision)>, String> {
+        let Some(copy) = &self.manifest.merged else { return Ok(None) };
+        match copy.file.changed(&self.folder) {
+            None => Ok(Some((self.folder.join(&copy.file.path), copy.precision))),
+            Some(change) => Err(change),
+        }
     }
 
     /// The first file that is gone or is no longer what it was, in words.
@@ -138,7 +152,8 @@ impl ModelRoots {
         Ok(models)
     }
 
-    /// Records a model under its name, in the first root that can be written to.
+    /// Records a model under its name, in the first root that can be written to. Copies that an
+    /// earlier record there has had made go, unless this one names them.
     ///
     /// # Errors
     /// The name is reserved or not one, or no root can be written to.
@@ -150,14 +165,25 @@ impl ModelRoots {
         let mut last = ModelError::NoRoot;
         for root in &self.roots {
             match manifest.write(&root.join(&manifest.name)) {
-                Ok(path) => return Ok(path),
+                Ok(path) => {
+                    let folder = root.join(&manifest.name);
+                    MergedCopy::remove_from(&folder, manifest.merged.as_ref());
+                    return Ok(path);
+                }
                 Err(error) => last = error,
             }
         }
         Err(last)
     }
 
-    /// Forgets a name. The weights stay where they are.
+    /// Bytes that are free where the next record is written, as far as the system tells.
+    #[must_use]
+    pub fn room(&self) -> Option<u64> {
+        let there = self.roots.first()?.ancestors().find(|folder| folder.is_dir())?;
+        fs4::available_space(there).ok()
+    }
+
+    /// Forgets a name. The weights stay where they are; a merged copy goes.
     ///
     /// # Errors
     /// The name is unknown, or its record cannot be removed.
@@ -166,6 +192,7 @@ impl ModelRoots {
         let model = self.named(name)?.ok_or_else(|| self.unknown(name))?;
         let path = model.folder.join(manifest::FILE);
         fs::remove_file(&path).map_err(ModelError::io("remove", &path))?;
+        MergedCopy::remove_from(&model.folder, None);
         // Only an empty folder goes: weights may lie beside the record.
         let _ = fs::remove_dir(&model.folder);
         Ok(path)
@@ -258,6 +285,7 @@ mod tests {
             parts: vec![PartFile::of(file).unwrap()],
             defaults: Defaults::default(),
             parameters: 1,
+            merged: None,
         }
     }
 
@@ -348,6 +376,42 @@ mod tests {
         assert!(matches!(roots.find(AUTO), Err(ModelError::Unknown { .. })));
         fs::remove_file(&weights).unwrap();
         assert!(roots.find("one").unwrap_err().to_string().contains("is gone"));
+    }
+
+    #[test]
+    fn a_merged_copy_lives_and_goes_with_its_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let weights = folder.path().join("weights.safetensors");
+        fs::write(&weights, b"x").unwrap();
+        let roots = roots(folder.path());
+        let plain = manifest("one", &weights);
+        let record = roots.add(&plain).unwrap();
+        assert_eq!(roots.find("one").unwrap().merged(), Ok(None));
+        let copy = record.with_file_name(MergedCopy::file_name(Precision::Bf16));
+        fs::write(&copy, b"merged").unwrap();
+        let file =
+            PartFile { path: copy.file_name().unwrap().into(), ..PartFile::of(&copy).unwrap() };
+        let merged = Some(MergedCopy { file, precision: Precision::Bf16 });
+        roots.add(&Manifest { merged, ..plain.clone() }).unwrap();
+        let found = roots.find("one").unwrap().merged().unwrap();
+        assert_eq!(found, Some((copy.clone(), Precision::Bf16)));
+
+        fs::write(&copy, b"other bytes").unwrap();
+        assert!(roots.find("one").unwrap().merged().unwrap_err().contains("has changed"));
+        fs::remove_file(&copy).unwrap();
+        assert!(roots.find("one").unwrap().merged().unwrap_err().contains("is gone"));
+
+        // Added again without one, and removed.
+        for end in [true, false] {
+            fs::write(&copy, b"merged").unwrap();
+            if end {
+                roots.add(&plain).unwrap();
+            } else {
+                roots.remove("one").unwrap();
+                assert!(!copy.parent().unwrap().exists());
+            }
+            assert!(!copy.exists() && weights.exists());
+        }
     }
 
     #[test]

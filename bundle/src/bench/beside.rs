@@ -11,6 +11,7 @@ use anyhow::{Result, bail, ensure};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::before::{Before, COMMIT};
 use super::side::Side;
 use super::statistics::{Spread, ratio_of_pairs};
 use super::{Outcome, Row, THREADS, environment};
@@ -35,6 +36,7 @@ pub(super) struct Comparison {
 /// What both sides run.
 pub(super) struct Programs {
     ours: PathBuf,
+    before: PathBuf,
     python: PathBuf,
     root: PathBuf,
 }
@@ -48,6 +50,10 @@ struct Measured {
     ratio_median_of_pairs: f64,
     limit: f64,
     within_limit: bool,
+    /// The same case of ours at an earlier commit.
+    before: &'static str,
+    before_s: Spread,
+    ratio_to_before: f64,
     pairs: usize,
     threads: u32,
     versions: Versions,
@@ -64,17 +70,22 @@ impl Programs {
     pub(super) fn ready(tree: &Tree) -> Result<Self> {
         setup::ensure(tree)?;
         let python = environment::ensure(tree)?;
+        // Before ours: both are built to one place.
+        let before = Before::ready(tree)?.program("bench");
         let example = ["--release", "--package", "wan-alpha-core", "--example", "bench"];
         let ours = cargo::build(tree, &example, "bench")?;
-        Ok(Self { ours, python, root: tree.root().to_owned() })
+        Ok(Self { ours, before, python, root: tree.root().to_owned() })
     }
 
     pub(super) fn compare(&self, name: &'static str, case: &Comparison) -> Result<Outcome> {
         let mut theirs = Command::new(&self.python);
         theirs.arg(self.root.join(case.script)).arg(case.theirs);
-        let mut ours = Command::new(&self.ours);
-        ours.arg(name);
-        Outcome::new(&measure(name, case, ours, theirs)?, |measured| vec![measured.row()])
+        let [mut ours, mut before] = [&self.ours, &self.before].map(Command::new);
+        for program in [&mut ours, &mut before] {
+            program.arg(name);
+        }
+        let measured = measure(name, case, [ours, theirs, before])?;
+        Outcome::new(&measured, |measured| vec![measured.row()])
     }
 }
 
@@ -86,37 +97,43 @@ impl Measured {
             theirs_s: Some(self.theirs_s.median),
             ratio: Some(self.ratio_median_of_pairs),
             limit: Some(self.limit),
+            to_before: Some(self.ratio_to_before),
         }
     }
 }
 
-/// Both sides ready and warm, then pair by pair.
+/// All sides ready and warm, then round by round: ours, the other's, ours of before.
 fn measure(
     name: &'static str,
     case: &Comparison,
-    ours: Command,
-    theirs: Command,
+    [ours, theirs, before]: [Command; 3],
 ) -> Result<Measured> {
     let pairs = case.pairs;
-    eprintln!("bench: {name}: both sides are getting ready");
+    eprintln!("bench: {name}: all sides are getting ready");
     let mut ours = Side::start("ours", ours, THREADS)?;
     let mut theirs = Side::start("theirs", theirs, THREADS)?;
+    let mut before = Side::start(COMMIT, before, THREADS)?;
     same_work(&ours, &theirs)?;
+    same_work(&ours, &before)?;
     let mut taken = Vec::with_capacity(pairs);
     // The first pair warms caches and allocators up and is not counted.
     for pair in 0..=pairs {
-        let seconds = (ours.run()?, theirs.run()?);
+        let seconds = [ours.run()?, theirs.run()?, before.run()?];
         if pair > 0 {
+            let [of_ours, of_theirs, of_before] = seconds;
             eprintln!(
-                "bench: {name} {pair}/{pairs}: ours {:.3} s, theirs {:.3} s",
-                seconds.0, seconds.1
+                "bench: {name} {pair}/{pairs}: ours {of_ours:.3} s, theirs {of_theirs:.3} s, \
+                 {COMMIT} {of_before:.3} s"
             );
             taken.push(seconds);
         }
     }
-    let (of_ours, of_theirs): (Vec<f64>, Vec<f64>) = taken.iter().copied().unzip();
-    let (Some(ours_s), Some(theirs_s), Some(ratio)) =
-        (Spread::of(&of_ours), Spread::of(&of_theirs), ratio_of_pairs(&taken))
+    let spread = |side: usize| Spread::of(&taken.iter().map(|all| all[side]).collect::<Vec<_>>());
+    let ratio = |side: usize| {
+        ratio_of_pairs(&taken.iter().map(|all| (all[0], all[side])).collect::<Vec<_>>())
+    };
+    let (Some(ours_s), Some(theirs_s), Some(before_s), Some(to_theirs), Some(to_before)) =
+        (spread(0), spread(1), spread(2), ratio(1), ratio(2))
     else {
         bail!("no pair was measured");
     };
@@ -124,9 +141,12 @@ fn measure(
         bench: name,
         ours_s,
         theirs_s,
-        ratio_median_of_pairs: ratio,
+        ratio_median_of_pairs: to_theirs,
         limit: case.limit,
-        within_limit: ratio <= case.limit,
+        within_limit: to_theirs <= case.limit,
+        before: COMMIT,
+        before_s,
+        ratio_to_before: to_before,
         pairs,
         threads: THREADS,
         versions: Versions { ours: ours.versions(), theirs: theirs.versions() },
@@ -140,7 +160,8 @@ fn same_work(ours: &Side, theirs: &Side) -> Result<()> {
         let left_out = fact == "parameters" && (of_ours.is_null() || of_theirs.is_null());
         ensure!(
             left_out || of_ours == of_theirs,
-            "the two sides do different work: {fact} is {of_ours} on ours and {of_theirs} on theirs"
+            "the sides do different work: {fact} is {of_ours} on ours and {of_theirs} on {}",
+            theirs.name()
         );
     }
     Ok(())
@@ -165,23 +186,31 @@ mod tests {
 
     #[test]
     fn a_case_is_measured_and_judged_by_its_limit() {
-        let measured = measure("x", &CASE, script(READY, "1.5"), script(READY, "1.0")).unwrap();
-        assert_eq!(measured.ratio_median_of_pairs, 1.5);
+        let sides = |of_ours| [of_ours, "1.0", "2.0"].map(|seconds| script(READY, seconds));
+        let measured = measure("x", &CASE, sides("1.5")).unwrap();
+        assert_eq!((measured.ratio_median_of_pairs, measured.ratio_to_before), (1.5, 0.75));
         assert!(!measured.within_limit);
         assert_eq!(measured.versions.ours["x"], "1");
         let line: Value = serde_json::to_value(&measured).unwrap();
         assert_eq!(line["ours_s"]["median"], 1.5);
         assert_eq!(line["theirs_s"]["max"], 1.0);
         assert!(!measured.row().is_within_limit());
-        let measured = measure("x", &CASE, script(READY, "1.05"), script(READY, "1.0")).unwrap();
-        assert!(measured.within_limit);
+        let measured = measure("x", &CASE, sides("1.05")).unwrap();
+        assert!(measured.within_limit && measured.row().is_within_limit());
+        let slower = [("1.0", READY), ("1.0", READY), ("0.9", READY)];
+        let measured = measure("x", &CASE, slower.map(|(s, ready)| script(ready, s))).unwrap();
+        assert!(measured.within_limit && !measured.row().is_within_limit());
     }
 
     #[test]
     fn sides_that_do_different_work_are_not_compared() {
         let other = READY.replace("[1,2]", "[1,3]");
-        let outcome = measure("x", &CASE, script(READY, "1"), script(&other, "1"));
-        let error = outcome.err().unwrap().to_string();
-        assert!(error.contains("shape is [1,2] on ours and [1,3] on theirs"), "{error}");
+        for (sides, named) in [([READY, &other, READY], "theirs"), ([READY, READY, &other], COMMIT)]
+        {
+            let outcome = measure("x", &CASE, sides.map(|ready| script(ready, "1")));
+            let error = outcome.err().unwrap().to_string();
+            let expected = format!("shape is [1,2] on ours and [1,3] on {named}");
+            assert!(error.contains(&expected), "{error}");
+        }
     }
 }

@@ -78,6 +78,7 @@ impl Measured {
             theirs_s: None,
             ratio: None,
             limit,
+            to_before: None,
         };
         vec![
             row("engine cold start", self.cold_start_s, None),

@@ -113,6 +113,7 @@ impl Measured {
             theirs_s: Some(case.theirs_s.median),
             ratio: Some(case.ratio_median_of_pairs),
             limit: case.limit,
+            to_before: None,
         };
         self.cases.iter().map(row).collect()
     }

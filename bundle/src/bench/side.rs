@@ -83,6 +83,10 @@ impl Side {
         &self.facts[name]
     }
 
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
     pub(crate) fn versions(&self) -> Value {
         self.fact("versions").clone()
     }

@@ -1,11 +1,14 @@
 //! A request's prompts as contexts, remembered from take to take.
 
-use tch::{Kind, Tensor};
-use wan_alpha_take::{Precision, TakeRequest};
+use std::path::{Path, PathBuf};
 
+use tch::{Device, Kind, Tensor};
+use wan_alpha_take::{Fingerprint, Precision, TakeRequest};
+
+use super::kept::{ContextKey, KeptContexts};
 use super::{NEGATIVE_PROMPT, Sink, emit};
 use crate::text::{TEXT_LENGTH, Tokenizer, Tokens, Umt5};
-use crate::weights::{ModelFiles, Weights};
+use crate::weights::Weights;
 use crate::{Error, Result, Watch};
 
 /// Contexts worth keeping: a context of the released model is 4 MB at most.
@@ -17,33 +20,68 @@ pub(super) struct Contexts {
     pub(super) negative: Option<Tensor>,
 }
 
-/// Contexts of earlier prompts, oldest first.
+/// Where contexts come from: a model's own tokenizer and text encoder.
+pub(super) struct TextModel<'a> {
+    pub(super) tokenizer: &'a Path,
+    pub(super) weights: &'a dyn Fn(Kind) -> Weights,
+    pub(super) device: Device,
+}
+
+/// Contexts of earlier prompts.
 #[derive(Debug, Default)]
-pub(super) struct Memory(Vec<(Vec<i64>, Kind, Tensor)>);
+pub(super) struct Memory {
+    /// Oldest first.
+    remembered: Vec<(Vec<i64>, Kind, Tensor)>,
+    /// On disk, for later processes.
+    kept: Option<KeptContexts>,
+}
 
 impl Memory {
+    /// Keeps contexts in a folder, and finds there what earlier processes have kept.
+    pub(super) fn keep_in(&mut self, folder: PathBuf) {
+        self.kept = Some(KeptContexts::in_folder(folder));
+    }
+
     fn recall(&self, ids: &[i64], kind: Kind) -> Option<Tensor> {
-        let known = self.0.iter().find(|(known, k, _)| known == ids && *k == kind)?;
+        let known = self.remembered.iter().find(|(known, k, _)| known == ids && *k == kind)?;
         Some(known.2.shallow_clone())
     }
 
-    fn keep(&mut self, ids: &[i64], context: &Tensor) {
-        if self.0.len() == REMEMBERED {
-            drop(self.0.remove(0));
+    fn remember(&mut self, ids: &[i64], context: &Tensor) {
+        if self.remembered.len() == REMEMBERED {
+            drop(self.remembered.remove(0));
         }
-        self.0.push((ids.to_vec(), context.kind(), context.shallow_clone()));
+        self.remembered.push((ids.to_vec(), context.kind(), context.shallow_clone()));
+    }
+
+    /// Remembers those of the prompts that are kept on disk.
+    fn take_up(
+        &mut self,
+        prompts: &[Vec<i64>],
+        kind: Kind,
+        device: Device,
+        model: Fingerprint,
+    ) -> Result<()> {
+        let Some(kept) = self.kept.clone() else { return Ok(()) };
+        for ids in prompts {
+            if self.recall(ids, kind).is_none()
+                && let Some(context) = kept.recall(ContextKey::of(model, ids, kind, device))
+            {
+                self.remember(ids, &context.f_to_device(device)?);
+            }
+        }
+        Ok(())
     }
 
     /// Reads a request's prompts: cleaned, tokenised, and encoded where they are new.
     pub(super) fn contexts(
         &mut self,
-        files: &ModelFiles,
-        weights: impl FnOnce(Kind) -> Weights,
+        text: &TextModel<'_>,
         request: &TakeRequest,
         sink: &mut dyn Sink,
         watch: &dyn Watch,
     ) -> Result<Contexts> {
-        let tokenizer = Tokenizer::open(&files.tokenizer)?;
+        let tokenizer = Tokenizer::open(text.tokenizer)?;
         let prompt = tokenise(&tokenizer, &request.prompt, "prompt", watch)?;
         emit(sink, "token_ids", &padded_ids(&prompt)?)?;
         let mut prompts = vec![prompt.ids];
@@ -54,12 +92,19 @@ impl Memory {
             prompts.push(negative.ids);
         }
         let kind = kind_of(request.precision);
+        let model = request.model_fingerprint;
+        if let Some(model) = model {
+            self.take_up(&prompts, kind, text.device, model)?;
+        }
         let mut new: Vec<&[i64]> = prompts.iter().map(Vec::as_slice).collect();
         new.retain(|ids| self.recall(ids, kind).is_none());
         if !new.is_empty() {
-            let encoded = Umt5::new(weights(kind))?.encode(&new, watch)?;
+            let encoded = Umt5::new((text.weights)(kind))?.encode(&new, watch)?;
             for (ids, context) in new.iter().zip(&encoded) {
-                self.keep(ids, context);
+                self.remember(ids, context);
+                if let (Some(kept), Some(model)) = (&self.kept, model) {
+                    kept.keep(ContextKey::of(model, ids, kind, text.device), context);
+                }
             }
         }
         let mut contexts = prompts.iter().map(|ids| self.recall(ids, kind));

@@ -73,10 +73,12 @@ impl Umt5 {
             .iter()
             .map(|ids| self.weights.rows("token_embedding.weight", ids))
             .collect::<Result<Vec<_>>>()?;
+        let weights = |index: usize| self.weights.sub(format!("blocks.{index}"));
+        weights(0).read_ahead();
         for index in 0..self.layers {
             check(watch, Stage::Text)?;
-            let block =
-                Block::load(&self.weights.sub(format!("blocks.{index}")), self.dim, self.heads)?;
+            weights(index + 1).read_ahead();
+            let block = Block::load(&weights(index), self.dim, self.heads)?;
             for state in &mut states {
                 *state = block.forward(state)?;
             }

@@ -36,6 +36,7 @@ impl Decoder {
     pub fn load(weights: &Weights, watch: &dyn Watch) -> Result<Self> {
         let z = LATENT_CHANNELS;
         let decoder = weights.sub("decoder");
+        decoder.read_ahead();
         let width = decoder.shape("conv1.weight")?.first().copied().unwrap_or(0);
         let mut layers = vec![
             Layer::Residual(ResidualBlock::load(&decoder.sub("middle.0"), width)?),

@@ -1,4 +1,4 @@
-//! Adapters (DoRA, LoRA, full-rank differences) and the one function that merges them.
+//! Adapters (DoRA, LoRA, full-rank differences): their files, and what they do to a tensor.
 //!
 //! Merging is float32, one tensor at a time, in the order of release: DoRA, which must see the
 //! pristine base weight, then the step-distillation LoRA. Decoder LoRAs are divided by their rank.
@@ -6,9 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::file::TensorFile;
+use super::lent::matrix_of;
+use super::memory::Held;
+use super::merge::Merge;
 use super::names;
 use super::set::TensorSet;
 use crate::{Error, Result};
@@ -145,7 +148,8 @@ impl Adapter {
         self.changes.contains_key(name)
     }
 
-    /// `base` (float32, on the CPU) with this adapter's change of the tensor `name` merged in.
+    /// What this adapter does to the tensor `name`, read and on `device`; nothing where it does
+    /// nothing.
     ///
     /// - DoRA: V = W + strength·(B·A), W' = V·magnitude / ‖V‖ per output row; strength 0 means the
     ///   adapter is off.
@@ -153,18 +157,17 @@ impl Adapter {
     /// - decoder LoRA: W' = W + (B·A) / rank (trained with alpha 1).
     /// - difference: W' = W + strength·difference.
     ///
-    /// Works in place: a tensor of the released model is 283 MB, and no second one is needed.
-    pub(crate) fn merge(&self, name: &str, mut base: Tensor) -> Result<Tensor> {
-        let Some(change) = self.changes.get(name) else { return Ok(base) };
-        if self.strength == 0.0 {
-            return Ok(base);
-        }
+    /// A convolution's kernel is treated as a matrix `[out, in·taps]`.
+    pub(super) fn merging(&self, name: &str, device: Device) -> Result<Option<Merge>> {
+        let change = self.changes.get(name).filter(|_| self.strength != 0.0);
+        let Some(change) = change else { return Ok(None) };
         let _guard = tch::no_grad_guard();
-        let read = |raw: &str| Ok::<_, Error>(self.file.read(raw)?.f_to_kind(Kind::Float)?);
+        let read =
+            |raw: &str| Ok::<_, Error>(self.file.read_as(raw, Kind::Float)?.f_to_device(device)?);
         let (Some(down), Some(up)) = (&change.down, &change.up) else {
-            let Some(difference) = &change.difference else { return Ok(base) };
-            let difference = read(difference)?.f_view_as(&base)?;
-            return Ok(base.f_add_(&difference.f_mul_scalar(self.strength)?)?);
+            let Some(difference) = &change.difference else { return Ok(None) };
+            let difference = Held::new(read(difference)?);
+            return Ok(Some(Merge::Difference { difference, strength: self.strength }));
         };
         let (down, up) = (read(down)?, read(up)?);
         let rank = down.size()[0];
@@ -173,17 +176,32 @@ impl Adapter {
             (_, Some(alpha)) => read(alpha)?.f_double_value(&[])? / rank as f64,
             (_, None) => 1.0,
         };
-        // A convolution's kernel is treated as a matrix [out, in·taps].
-        let shape = base.size();
-        let mut matrix = base.f_view([shape[0], -1])?;
-        let up = up.f_reshape([-1, rank])?.f_mul_scalar(self.strength * scale)?;
-        let mut merged = matrix.f_addmm_(&up, &down.f_reshape([rank, -1])?)?;
-        if let Some(magnitude) = &change.magnitude {
-            let norm = merged.f_norm_scalaropt_dim(2.0, 1i64, true)?.f_clamp_min(1e-8)?;
-            let magnitude = read(magnitude)?.f_reshape([-1, 1])?;
-            merged = merged.f_mul_(&magnitude.f_div(&norm)?)?;
+        let magnitude = change
+            .magnitude
+            .as_ref()
+            .map(|magnitude| Ok::<_, Error>(Held::new(read(magnitude)?.f_reshape([-1, 1])?)));
+        Ok(Some(Merge::LowRank {
+            down: Held::new(down.f_reshape([rank, -1])?),
+            up: Held::new(up.f_reshape([-1, rank])?.f_mul_scalar(self.strength * scale)?),
+            magnitude: magnitude.transpose()?,
+        }))
+    }
+
+    /// `base` (float32, on the CPU) with this adapter's change of the tensor `name` merged in, in
+    /// place.
+    pub(super) fn merge(&self, name: &str, base: Tensor) -> Result<Tensor> {
+        let Some(merge) = self.merging(name, Device::Cpu)? else { return Ok(base) };
+        let _guard = tch::no_grad_guard();
+        merge.apply(0, &mut base.f_view(matrix_of(&base.size()))?)?;
+        Ok(base)
+    }
+
+    /// Has the system read what changes the tensor `name`.
+    pub(super) fn read_ahead(&self, name: &str) {
+        let Some(Change { down, up, difference, .. }) = self.changes.get(name) else { return };
+        for raw in [down, up, difference].into_iter().flatten() {
+            self.file.read_ahead(raw);
         }
-        Ok(merged.f_view(&shape[..])?)
     }
 
     /// Files a raw key under the tensor it changes.

@@ -1,7 +1,7 @@
 //! Files of tensors, mapped: safetensors, and the zip archives of `torch.save`.
 //!
-//! Opening reads the header only; a tensor's bytes are copied from the map when it is asked for,
-//! so that what is resident is what the model uses.
+//! Opening reads the header only; a tensor's bytes are read from the map when it is asked for, so
+//! that what is resident is what the model uses.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 use zip::{CompressionMethod, ZipArchive};
 
+use super::lent::{Lent, matrix_of};
 use super::pickle::{Pickle, PickledTensor, Value};
 use crate::{Error, Result};
 
@@ -97,11 +98,39 @@ impl TensorFile {
     /// # Errors
     /// No such tensor, or not enough memory.
     pub fn read(&self, name: &str) -> Result<Tensor> {
-        let entry = self
-            .entries
-            .get(name)
-            .ok_or_else(|| Error::file(&self.path, format!("has no tensor `{name}`")))?;
-        read_entry(&self.map, entry)
+        let entry = self.known(name)?;
+        read_entry(&self.map, entry, entry.kind)
+    }
+
+    /// The same, of another kind.
+    pub(super) fn read_as(&self, name: &str, kind: Kind) -> Result<Tensor> {
+        read_entry(&self.map, self.known(name)?, kind)
+    }
+
+    /// A tensor where it lies.
+    ///
+    /// # Errors
+    /// As [`TensorFile::read`].
+    pub(super) fn lend(&self, name: &str) -> Result<Lent<'_>> {
+        lend_entry(&self.map, self.known(name)?)
+    }
+
+    /// Has the system read a tensor's bytes, if they are not in memory, and does not wait for it
+    /// longer than the system does.
+    pub(super) fn read_ahead(&self, name: &str) {
+        let Some(entry) = self.entries.get(name) else { return };
+        #[cfg(unix)]
+        let advised =
+            self.map.advise_range(memmap2::Advice::WillNeed, entry.start, entry.end - entry.start);
+        #[cfg(unix)]
+        if let Err(error) = advised {
+            log::debug!("{}: `{name}` is not read ahead: {error}", self.path.display());
+        }
+    }
+
+    fn known(&self, name: &str) -> Result<&Entry> {
+        let missing = || Error::file(&self.path, format!("has no tensor `{name}`"));
+        self.entries.get(name).ok_or_else(missing)
     }
 
     /// A tensor's bytes as they lie in the file; `None` where there is no such tensor, or its
@@ -158,7 +187,7 @@ pub fn read_bare_tensor(path: &Path) -> Result<Tensor> {
     match &pickle.root {
         Value::Tensor(tensor) => {
             let entry = archive.entry(tensor).map_err(|problem| Error::file(path, problem))?;
-            read_entry(&map, &entry)
+            read_entry(&map, &entry, entry.kind)
         }
         Value::Dict(_) => Err(not_one("a dictionary of tensors")),
         _ => Err(not_one("no tensor")),
@@ -177,14 +206,20 @@ fn map(path: &Path) -> Result<Mmap> {
     unsafe { Mmap::map(&file) }.map_err(Error::io("map", path))
 }
 
-fn read_entry(map: &[u8], entry: &Entry) -> Result<Tensor> {
+fn lend_entry<'a>(map: &'a [u8], entry: &Entry) -> Result<Lent<'a>> {
     let bytes = &map[entry.start..entry.end];
-    let Some(strides) = &entry.strides else {
-        return Ok(Tensor::f_from_data_size(bytes, &entry.shape, entry.kind)?);
-    };
-    let flat = (bytes.len() / entry.kind.elt_size_in_bytes()) as i64;
-    let storage = Tensor::f_from_data_size(bytes, &[flat], entry.kind)?;
-    Ok(storage.f_as_strided(&entry.shape, strides, 0)?.f_contiguous()?)
+    match &entry.strides {
+        None => Lent::new(bytes, &entry.shape, entry.kind),
+        Some(strides) => Lent::strided(bytes, &entry.shape, strides, entry.kind),
+    }
+}
+
+fn read_entry(map: &[u8], entry: &Entry, kind: Kind) -> Result<Tensor> {
+    let _guard = tch::no_grad_guard();
+    let tensor = Tensor::f_empty(&entry.shape, (kind, Device::Cpu))?;
+    let [rows, width] = matrix_of(&entry.shape);
+    lend_entry(map, entry)?.copy_rows(0, rows, &mut tensor.f_view([rows, width])?)?;
+    Ok(tensor)
 }
 
 fn safetensors_entries(path: &Path, map: &[u8]) -> Result<BTreeMap<String, Entry>> {

@@ -24,8 +24,8 @@ pub struct MemorySet {
     adapters: BTreeMap<String, HeldAdapter>,
 }
 
-/// What a transformer computes with in at least float32, whatever its matrices are.
-fn is_wide(name: &str) -> bool {
+/// Whether a transformer computes with a tensor in at least float32, whatever its matrices are.
+pub fn is_wide(name: &str) -> bool {
     name.contains("norm3.")
         || name.ends_with("modulation")
         || ["time_embedding.", "time_projection.", "head.head."]
@@ -35,7 +35,7 @@ fn is_wide(name: &str) -> bool {
 
 /// A handle may go from thread to thread, but not be used by two at once.
 #[derive(Debug)]
-struct Held {
+pub(super) struct Held {
     tensor: Mutex<Tensor>,
     shape: Vec<i64>,
 }
@@ -49,12 +49,12 @@ struct HeldAdapter {
 }
 
 impl Held {
-    fn new(tensor: Tensor) -> Self {
+    pub(super) fn new(tensor: Tensor) -> Self {
         let shape = tensor.size();
         Self { tensor: Mutex::new(tensor), shape }
     }
 
-    fn tensor(&self) -> Tensor {
+    pub(super) fn tensor(&self) -> Tensor {
         self.tensor.lock().unwrap_or_else(PoisonError::into_inner).shallow_clone()
     }
 }

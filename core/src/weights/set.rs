@@ -1,12 +1,14 @@
 //! The tensors of one network under their original names, whichever files hold them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tch::{Kind, Tensor};
 
 use super::file::{Entry, TensorFile};
+use super::lent::{Lent, matrix_of};
 use super::names;
 use crate::{Error, Result};
 
@@ -22,6 +24,10 @@ pub struct TensorSet {
 
 /// Appended to the name of a quantised weight for that of its scale.
 pub(super) const SCALE: &str = "#scale";
+
+fn is_quantised(kind: Kind) -> bool {
+    matches!(kind, Kind::Float8e4m3fn | Kind::Float8e5m2)
+}
 
 /// Keys that tools leave in a network's file, and that are no tensors of it: the mark of quantised
 /// weights, the scale of quantised inputs, an embedded tokenizer.
@@ -152,21 +158,47 @@ impl TensorSet {
         let (file, raw) = self.locate(name)?;
         let tensor = file.read(raw)?;
         self.mark(name);
-        if !matches!(tensor.kind(), Kind::Float8e4m3fn | Kind::Float8e5m2) {
+        if !is_quantised(tensor.kind()) {
             return Ok(tensor);
         }
         let tensor = tensor.f_to_kind(Kind::Float)?;
-        let scale_name = format!("{name}{SCALE}");
-        if !self.contains(&scale_name) {
-            return Ok(tensor);
+        let Some(scale) = self.scale(name)? else { return Ok(tensor) };
+        let matrix = tensor.f_view(matrix_of(&tensor.size()))?;
+        Ok(matrix.f_mul(&scale)?.f_view_as(&tensor)?)
+    }
+
+    /// A tensor where it lies, and the scale of a quantised one: `[1, 1]`, or `[out, 1]`, float32.
+    ///
+    /// # Errors
+    /// As [`TensorSet::read`].
+    pub(super) fn lend(&self, name: &str) -> Result<(Lent<'_>, Option<Tensor>)> {
+        let (file, raw) = self.locate(name)?;
+        let lent = file.lend(raw)?;
+        self.mark(name);
+        let quantised = file.entry(raw).is_some_and(|entry| is_quantised(entry.kind));
+        let scale = if quantised { self.scale(name)? } else { None };
+        Ok((lent, scale))
+    }
+
+    fn scale(&self, name: &str) -> Result<Option<Tensor>> {
+        let name = format!("{name}{SCALE}");
+        if !self.contains(&name) {
+            return Ok(None);
         }
-        let (file, raw) = self.locate(&scale_name)?;
-        self.mark(&scale_name);
-        let scale = file.read(raw)?.f_to_kind(Kind::Float)?;
-        // One scale for the tensor, or one for each output channel.
-        let scale =
-            if scale.numel() == 1 { scale.f_reshape([1; 0])? } else { scale.f_reshape([-1, 1])? };
-        Ok(tensor.f_mul(&scale)?)
+        let (file, raw) = self.locate(&name)?;
+        self.mark(&name);
+        Ok(Some(file.read_as(raw, Kind::Float)?.f_reshape([-1, 1])?))
+    }
+
+    /// What lies under a prefix: files, and the names there.
+    pub(super) fn under(
+        &self,
+        prefix: &str,
+    ) -> impl Iterator<Item = (&str, &Arc<TensorFile>, &str)> {
+        let from = (Bound::Included(prefix), Bound::Unbounded);
+        let tensors = self.tensors.range::<str, _>(from);
+        let tensors = tensors.take_while(move |(name, _)| name.starts_with(prefix));
+        tensors.map(|(name, (file, raw))| (&**name, &self.files[*file], &**raw))
     }
 
     /// Some rows of a matrix, as stored.
@@ -228,6 +260,7 @@ impl TensorSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weights::Weights;
     use tch::Device;
 
     #[test]
@@ -263,6 +296,9 @@ mod tests {
             let set = TensorSet::open(Network::Dit, &[path]).unwrap();
             assert!(set.foreign().is_empty());
             assert_eq!(set.read("blocks.0.ffn.0.weight").unwrap(), expected, "{name}");
+            let weights = Weights::new(Arc::new(set), [], Kind::BFloat16, Device::Cpu);
+            let delivered = weights.get("blocks.0.ffn.0.weight", &[4, 3]).unwrap();
+            assert_eq!(delivered, expected.to_kind(Kind::BFloat16), "{name}");
         }
     }
 

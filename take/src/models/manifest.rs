@@ -33,6 +33,47 @@ pub struct Manifest {
     pub defaults: Defaults,
     /// Parameters of its transformer.
     pub parameters: u64,
+    /// Its transformer with the adapters merged, made when it was added so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged: Option<MergedCopy>,
+}
+
+/// A copy of a model's transformer with its adapters merged, in the record's folder. It is no part of
+/// the model: takes are the same without it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MergedCopy {
+    /// The file, relative to the record's folder.
+    pub file: PartFile,
+    /// Of its matrices.
+    pub precision: Precision,
+}
+
+impl MergedCopy {
+    /// The name of its file, which is none that weights are looked for under: the copy is never taken
+    /// for a second transformer.
+    #[must_use]
+    pub fn file_name(precision: Precision) -> &'static str {
+        match precision {
+            Precision::F32 => "merged-transformer.f32",
+            _ => "merged-transformer.bf16",
+        }
+    }
+
+    /// Takes away what copies there are in a record's folder.
+    pub(super) fn remove_from(folder: &Path, but: Option<&Self>) {
+        for precision in [Precision::F32, Precision::Bf16] {
+            if but.is_some_and(|kept| kept.precision == precision) {
+                continue;
+            }
+            let path = folder.join(Self::file_name(precision));
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    log::warn!("{} cannot be removed: {error}", path.display());
+                }
+                _ => {}
+            }
+        }
+    }
 }
 
 /// What a model does where a request is silent; what it does not say is the program's default.
@@ -111,7 +152,8 @@ impl Manifest {
         defaults: Defaults,
         parameters: u64,
     ) -> Self {
-        Self { version: VERSION, name: name.to_owned(), fingerprint, parts, defaults, parameters }
+        let name = name.to_owned();
+        Self { version: VERSION, name, fingerprint, parts, defaults, parameters, merged: None }
     }
 
     /// The record in `folder` and when it was written; `None` where there is none.

@@ -1,0 +1,15 @@
+//! What of this program depends on the library's version: `bundle/bench/before/loading.rs` stands in
+//! its place where the program is compiled against an earlier commit.
+
+use tch::{Device, Kind};
+use wan_alpha_core::Unwatched;
+use wan_alpha_core::dit::{Dit, DitConfig};
+use wan_alpha_core::weights::{ModelFiles, Weights};
+
+use super::Error;
+
+/// The transformer in bfloat16, adapters merged.
+pub(super) fn load(files: ModelFiles, config: DitConfig) -> Result<Dit, Error> {
+    let weights = Weights::new(files.dit, files.adapters, Kind::BFloat16, Device::Cpu);
+    Ok(Dit::load(&weights, config, &Unwatched)?)
+}

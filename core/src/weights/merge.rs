@@ -1,0 +1,179 @@
+//! Merging adapters into a tensor, and delivering it: one trip through memory.
+//!
+//! Rows do not meet in any of it, so that a tensor is taken in blocks of rows that stay in a
+//! processor's cache from the file's map to the place where the result is kept.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tch::{Device, Kind, Tensor};
+
+use super::lent::{Lent, matrix_of};
+use super::memory::Held;
+use crate::{Result, parallel};
+
+/// Numbers of a block that a processor's core works on: 2 MB in float32.
+const CPU_BLOCK: i64 = 1 << 19;
+/// Numbers of a block anywhere else: 64 MB in float32.
+const DEVICE_BLOCK: i64 = 1 << 24;
+/// Rows that a block has at least: with few, BLAS takes other kernels, which round otherwise.
+const FEWEST_ROWS: i64 = 64;
+
+/// What an adapter does to one tensor, seen as a matrix; float32.
+pub(super) enum Merge {
+    /// W + B·A, each row then brought to its magnitude where there is one.
+    LowRank {
+        /// A: `[rank, in·taps]`
+        down: Held,
+        /// B: `[out, rank]`, all scales multiplied in
+        up: Held,
+        /// `[out, 1]`
+        magnitude: Option<Held>,
+    },
+    /// W + strength·difference.
+    Difference {
+        /// As many numbers as the tensor has.
+        difference: Held,
+        strength: f64,
+    },
+}
+
+impl Merge {
+    /// Merges in place; `block` are the rows of the matrix from `first` on.
+    pub(super) fn apply(&self, first: i64, block: &mut Tensor) -> Result<()> {
+        let count = block.size()[0];
+        let rows = |held: &Held| held.tensor().f_narrow(0, first, count);
+        match self {
+            Self::Difference { difference, strength } => {
+                let difference = difference.tensor().f_reshape([-1, block.size()[1]])?;
+                let difference = difference.f_narrow(0, first, count)?;
+                let _ = block.f_add_(&difference.f_mul_scalar(*strength)?)?;
+            }
+            Self::LowRank { down, up, magnitude } => {
+                let _ = block.f_addmm_(&rows(up)?, &down.tensor())?;
+                if let Some(magnitude) = magnitude {
+                    let norm = block.f_norm_scalaropt_dim(2.0, 1i64, true)?.f_clamp_min(1e-8)?;
+                    let _ = block.f_mul_(&rows(magnitude)?.f_div(&norm)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A stored tensor on its way to a layer.
+pub(super) struct Delivery<'a> {
+    pub(super) stored: Lent<'a>,
+    pub(super) shape: &'a [i64],
+    /// Of a quantised weight: one number, or one for each row, float32.
+    pub(super) scale: Option<Tensor>,
+    /// In the order they are merged.
+    pub(super) merges: Vec<Merge>,
+    pub(super) kind: Kind,
+    pub(super) device: Device,
+}
+
+impl Delivery<'_> {
+    /// The tensor, in its kind and on its device; none where a number is not finite.
+    pub(super) fn deliver(self, scratch: &Scratch) -> Result<Option<Tensor>> {
+        let _guard = tch::no_grad_guard();
+        let Self { stored, shape, scale, merges, kind, device } = self;
+        let [rows, width] = matrix_of(shape);
+        let result = Tensor::f_empty(shape, (kind, device))?;
+        if rows * width == 0 {
+            return Ok(Some(result));
+        }
+        let matrix = Held::new(result.f_view([rows, width])?);
+        let scale = scale.map(|scale| Ok::<_, crate::Error>(Held::new(scale.f_to_device(device)?)));
+        let scale = scale.transpose()?;
+        let in_place = scale.is_none() && merges.is_empty();
+        let finite = AtomicBool::new(true);
+        let blocks = Blocks::of(rows, width, device);
+        let piece = |index: usize| {
+            let (first, count) = blocks.rows(index as i64);
+            let mut to = matrix.tensor().f_narrow(0, first, count)?;
+            if in_place {
+                stored.copy_rows(first, count, &mut to)?;
+                finite.fetch_and(super::is_finite(&to)?, Ordering::Relaxed);
+                return Ok(());
+            }
+            let memory = scratch.take(blocks.most() * width, device)?;
+            let mut block = memory.f_narrow(0, 0, count * width)?.f_view([count, width])?;
+            stored.copy_rows(first, count, &mut block)?;
+            if let Some(scale) = &scale {
+                let scale = scale.tensor();
+                let of_each_row = scale.size()[0] == rows && rows > 1;
+                let scale = if of_each_row { scale.f_narrow(0, first, count)? } else { scale };
+                let _ = block.f_mul_(&scale)?;
+            }
+            for merge in &merges {
+                merge.apply(first, &mut block)?;
+            }
+            finite.fetch_and(super::is_finite(&block)?, Ordering::Relaxed);
+            to.f_copy_(&block)?;
+            scratch.give(memory);
+            Ok(())
+        };
+        if device == Device::Cpu {
+            parallel::for_each(blocks.count as usize, &piece)?;
+        } else {
+            (0..blocks.count as usize).try_for_each(piece)?;
+        }
+        Ok(finite.into_inner().then_some(result))
+    }
+}
+
+/// A matrix's rows in blocks of about one size.
+struct Blocks {
+    rows: i64,
+    count: i64,
+}
+
+impl Blocks {
+    fn of(rows: i64, width: i64, device: Device) -> Self {
+        let numbers = if device == Device::Cpu { CPU_BLOCK } else { DEVICE_BLOCK };
+        let each = (numbers / width.max(1)).max(FEWEST_ROWS);
+        Self { rows, count: (rows / each).max(1) }
+    }
+
+    /// First row and number of rows of a block.
+    fn rows(&self, index: i64) -> (i64, i64) {
+        let bound = |index: i64| self.rows * index / self.count;
+        (bound(index), bound(index + 1) - bound(index))
+    }
+
+    /// Rows of the largest block.
+    fn most(&self) -> i64 {
+        (self.rows + self.count - 1) / self.count
+    }
+}
+
+/// Memory for blocks, kept from tensor to tensor: fresh memory is zeroed by the system.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scratch(Arc<Mutex<Vec<Tensor>>>);
+
+impl Scratch {
+    /// At least so many float32 numbers, whatever they are.
+    fn take(&self, numbers: i64, device: Device) -> Result<Tensor> {
+        let found = {
+            let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let fits = |memory: &Tensor| memory.numel() as i64 >= numbers;
+            let found = free.iter().position(fits).map(|index| free.swap_remove(index));
+            if found.is_none() {
+                free.clear();
+            }
+            found
+        };
+        match found {
+            Some(memory) => Ok(memory),
+            None => Ok(Tensor::f_empty([numbers.max(CPU_BLOCK)], (Kind::Float, device))?),
+        }
+    }
+
+    fn give(&self, memory: Tensor) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
+    }
+}
+
+#[cfg(test)]
+mod tests;
