@@ -37,6 +37,8 @@ fn compile_shim(libtorch: &Path) {
         .cpp(true)
         .pic(true)
         .warnings(false)
+        // That of libtorch's headers alone is megabytes.
+        .debug(false)
         .std("c++17")
         .include(include.join("include"))
         .define("_GLIBCXX_USE_CXX11_ABI", &*abi)

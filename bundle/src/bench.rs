@@ -50,18 +50,21 @@ enum Work {
 }
 
 const CASES: &[Case] = &[
-    beside("dit-1", Comparison { script: DIFFUSERS, theirs: "dit-1", limit: 1.05, pairs: 9 }),
+    beside("dit-1", Comparison { script: DIFFUSERS, theirs: "dit-1", limit: 0.94, pairs: 9 }),
     beside(
         "dit-1-nocache",
-        Comparison { script: DIFFUSERS, theirs: "dit-1", limit: 1.05, pairs: 9 },
+        Comparison { script: DIFFUSERS, theirs: "dit-1", limit: 0.97, pairs: 9 },
     ),
-    beside("dit-5", Comparison { script: DIFFUSERS, theirs: "dit-5", limit: 1.05, pairs: 5 }),
+    beside("dit-5", Comparison { script: DIFFUSERS, theirs: "dit-5", limit: 0.94, pairs: 5 }),
     beside(
         "dit-5-nocache",
-        Comparison { script: DIFFUSERS, theirs: "dit-5", limit: 1.05, pairs: 5 },
+        Comparison { script: DIFFUSERS, theirs: "dit-5", limit: 0.97, pairs: 5 },
     ),
     beside("decode", Comparison { script: DIFFUSERS, theirs: "decode", limit: 0.8, pairs: 5 }),
-    beside("train-dit", Comparison { script: TRAINING, theirs: "train-dit", limit: 1.1, pairs: 7 }),
+    beside(
+        "train-dit",
+        Comparison { script: TRAINING, theirs: "train-dit", limit: 0.97, pairs: 7 },
+    ),
     beside("train-vae", Comparison { script: TRAINING, theirs: "train-vae", limit: 1.1, pairs: 5 }),
     Case { name: "load", work: Work::Load },
     Case { name: STORE.name, work: Work::Pairs(&STORE) },

@@ -5,7 +5,7 @@
 //! diffusion transformer ([`dit`]) under a sampler ([`sampler`]), and the latent is decoded twice,
 //! to colour and to alpha ([`vae`]). [`generate`] is the whole path, [`encode`] the way back from a
 //! clip to its latent; [`weights`] finds and reads the model, [`train`] makes one, and [`metrics`]
-//! says how near two pictures are.
+//! says how near two pictures are. [`shim`] is what libtorch's binding leaves out.
 //!
 //! Invariants:
 //! - no weights file can run code (`weights::pickle`, its tests);

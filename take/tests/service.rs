@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use support::{Bench, eventually, finish, make, take};
+use wan_alpha_take::NUMERICS;
 use wan_alpha_take::client::JobState;
 use wan_alpha_take::message::{
     Holder, Identity, LineReader, MAX_LINE, ToClient, ToEngine, decode, encode,
@@ -40,7 +41,7 @@ impl Raw {
 
     fn greeted() -> Self {
         let mut raw = Self::new();
-        raw.say(&ToEngine::Hello(Identity::new("0.1.0", 1)));
+        raw.say(&ToEngine::Hello(Identity::new("0.1.0", NUMERICS)));
         assert!(matches!(raw.hear(), Some(ToClient::Welcome(_))));
         raw
     }

@@ -16,7 +16,9 @@ use wan_alpha_take::client::{
 use wan_alpha_take::endpoint::Endpoint;
 use wan_alpha_take::message::{Holder, Identity, Submit};
 use wan_alpha_take::visible_gpus::VisibleGpus;
-use wan_alpha_take::{DecodeTiling, Ellipse, Fingerprint, Precision, Solver, TakeKey, TakeRequest};
+use wan_alpha_take::{
+    DecodeTiling, Ellipse, Fingerprint, NUMERICS, Precision, Solver, TakeKey, TakeRequest,
+};
 
 /// Longer than anything takes on a machine that does other things too. Only a failure lasts so long.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -102,7 +104,7 @@ impl Bench {
         let run = self.run();
         let arguments = ["--run".into(), run.clone().into(), "--script".into(), script.into()];
         ClientSetup {
-            identity: Identity::new(version, 1),
+            identity: Identity::new(version, NUMERICS),
             run,
             gpus: VisibleGpus::default(),
             engine: EngineCommand {

@@ -86,7 +86,7 @@ impl Default for Script {
         let stage = |name: &str, steps| Stage { name: name.to_owned(), steps };
         Self {
             version: "0.1.0".to_owned(),
-            numerics: 1,
+            numerics: wan_alpha_take::NUMERICS,
             protocol: wan_alpha_take::message::PROTOCOL,
             stages: vec![stage("text", 2), stage("sampling", 4), stage("decode", 3)],
             step_ms: 2,
