@@ -308,11 +308,11 @@ fn encoding_stops_soon_and_leaves_nothing() {
     let mut child = room.command(&line).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.any(|line| line.starts_with("encoding 1/9")));
-    let before = worked(child.id());
+    let worked_before = worked(child.id());
     let pid = child.id().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     let last = lines.last().unwrap();
-    let worked_on = worked(child.id()) - before;
+    let worked_on = worked(child.id()) - worked_before;
     assert_eq!(child.wait().unwrap().code(), Some(130), "{last}");
     assert!(worked_on < Duration::from_secs(3), "{worked_on:?}");
     assert!(last.contains("cancelled while encoding"), "{last}");

@@ -37,8 +37,8 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
     let to_the_end = (!rest.clone().any(|argument| argument == TO_THE_END)).then_some(TO_THE_END);
     let show = if options.slow { &["--", "--nocapture"][..] } else { &[] };
     let arguments = fixed.iter().copied().chain(to_the_end).chain(rest);
-    let (status, failed) =
-        watched(&mut cargo::command(tree, arguments.chain(show.iter().copied())))?;
+    let mut command = cargo::command(tree, arguments.chain(show.iter().copied()));
+    let (status, failed) = watched(&mut command, &mut std::io::stdout())?;
     if !failed.is_empty() {
         eprintln!("\nfailed: {}", failed.len());
         for name in &failed {
@@ -48,8 +48,9 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
     Ok(crate::exit_code(status))
 }
 
-/// Runs to the end, and returns the tests that failed. Which programs they are in is what cargo says.
-fn watched(command: &mut Command) -> Result<(ExitStatus, Vec<String>)> {
+/// Runs to the end with the output going to `out`, and returns the tests that failed. Which programs
+/// they are in is what cargo says.
+fn watched(command: &mut Command, out: &mut dyn Write) -> Result<(ExitStatus, Vec<String>)> {
     let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| {
         format!("cargo could not be started ({})", command.get_program().display())
     })?;
@@ -59,7 +60,7 @@ fn watched(command: &mut Command) -> Result<(ExitStatus, Vec<String>)> {
         let mut line = Vec::new();
         while output.read_until(b'\n', &mut line).context("cargo's output cannot be read")? > 0 {
             // Whoever reads ours may have gone; the tests go on.
-            let _ = std::io::stdout().write_all(&line);
+            let _ = out.write_all(&line);
             failures.read(String::from_utf8_lossy(&line).trim_end());
             line.clear();
         }
@@ -143,7 +144,9 @@ test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out
         let mut command = Command::new("sh");
         let said = "failures:\n    one\n\ntest result: FAILED. 1 failed";
         command.args(["-c", "printf '%s\\n' \"$1\"; exit 101", "sh", said]);
-        let (status, failed) = watched(&mut command).unwrap();
+        let mut out = Vec::new();
+        let (status, failed) = watched(&mut command, &mut out).unwrap();
         assert_eq!((status.code(), failed), (Some(101), vec!["one".to_owned()]));
+        assert_eq!(String::from_utf8(out).unwrap(), format!("{said}\n"));
     }
 }
