@@ -39,7 +39,13 @@ pub(crate) fn run(
     let writer = Writer::create(plan(args, &latent)?)?;
 
     let mut sink = FilesSink { writer, original, failed: None };
-    let decoded = generate::decode(&decoders, opened.device, &latent.tensor, &mut sink, console);
+    let decoded = generate::decode(
+        &decoders,
+        opened.device,
+        &latent.tensor(opened.device)?,
+        &mut sink,
+        console,
+    );
     let FilesSink { writer, original, failed } = sink;
     if let Some(error) = failed {
         return Err(error);

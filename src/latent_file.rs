@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
+use wan_alpha_core::device::Device;
 use wan_alpha_core::encode::ClipShape;
-use wan_alpha_core::tch::{Kind, Tensor};
+use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::vae::{Corner, LATENT_CHANNELS};
 use wan_alpha_core::weights::TensorFile;
 use wan_alpha_take::Fingerprint;
@@ -102,8 +103,9 @@ fn bytes(latent: &Tensor) -> Result<Vec<u8>> {
 
 /// A latent from disk.
 pub(crate) struct Latent {
-    /// `[16, t, h, w]`, normalised, float32.
-    pub(crate) tensor: Tensor,
+    numbers: Vec<f32>,
+    /// `[16, t, h, w]`
+    size: Vec<i64>,
     /// Of the clip it decodes to.
     pub(crate) shape: ClipShape,
     /// BLAKE3 of its numbers.
@@ -111,6 +113,11 @@ pub(crate) struct Latent {
 }
 
 impl Latent {
+    /// `[16, t, h, w]`, normalised, float32, on the CPU.
+    pub(crate) fn tensor(&self, opened: Device) -> Result<Tensor> {
+        Ok(opened.tensor(&self.numbers)?.f_view(&self.size[..])?)
+    }
+
     /// Reads a file of `wan-alpha encode`, or the dump of a render.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let file = TensorFile::open(path).map_err(crate::model::explain)?;
@@ -134,14 +141,16 @@ impl Latent {
                 "its sizes are {size:?}, expected [{LATENT_CHANNELS}, frames, height/8, width/8], \
                  both even"
             );
-            let tensor = file.read(name)?.f_to_kind(Kind::Float)?;
-            let finite = tensor.f_isfinite()?.f_all()?.f_int64_value(&[])? != 0;
-            ensure!(finite, "its numbers are not finite: encode the clip again");
+            let numbers = file.numbers(name)?;
+            ensure!(
+                numbers.iter().all(|number| number.is_finite()),
+                "its numbers are not finite: encode the clip again"
+            );
             let cells = |axis: usize| size[axis] as usize;
             let shape =
                 ClipShape { frames: 4 * cells(1) - 3, width: 8 * cells(3), height: 8 * cells(2) };
-            let hash = blake3::hash(&bytes(&tensor)?).to_hex().to_string();
-            Ok(Self { tensor, shape, hash })
+            let hash = blake3::hash(bytemuck::cast_slice(&numbers)).to_hex().to_string();
+            Ok(Self { numbers, size: size.clone(), shape, hash })
         };
         attempt()
             .with_context(|| format!("cannot use the latent {}", path.display()))

@@ -137,7 +137,7 @@ impl Maker {
         Self {
             device: opened.device,
             class: opened.class(),
-            latents: Latents::in_folder(environment.state.join("latents")),
+            latents: Latents::in_folder(opened.device, environment.state.join("latents")),
             contexts: contexts_folder(environment),
             claimant: Claimant::this_process(&environment.host),
             warm: None,

@@ -77,7 +77,7 @@ pub(crate) fn run(
     let bench =
         Bench { settings: &settings, placement: Placement { kind, device }, watch: console };
     let folder = Folder::open(&args.out, &settings)?;
-    let run = Run { settings: &settings, folder: &folder, progress, watch: console };
+    let run = Run { device, settings: &settings, folder: &folder, progress, watch: console };
     let measured = match &settings.task {
         Task::Tokenizer(task) => learn_pieces(task.vocabulary, &settings, &folder),
         Task::BaseVae(task) => bench.base_vae(task, &run),
@@ -188,7 +188,8 @@ impl Bench<'_> {
             let extras = samples::Takes { feed: &feed, settings, about, decoders };
             run.train(&mut task, &feed, &extras)
         } else {
-            let feed = LatentFeed::open(settings, tokenizer).or_exit(Exit::BadInput)?;
+            let feed = LatentFeed::open(self.placement.device, settings, tokenizer)
+                .or_exit(Exit::BadInput)?;
             let extras = samples::Takes { feed: &feed, settings, about, decoders };
             run.train(&mut task, &feed, &extras)
         }

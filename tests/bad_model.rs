@@ -14,6 +14,7 @@ use support::archive;
 use support::model::{self, Copy, DECODERS, DISTILL, DORA, TEXT, TOKENIZER, Tensors, VAE};
 use support::reference::Case;
 use support::render::{Done, Render};
+use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::weights::TensorFile;
 
@@ -153,12 +154,15 @@ fn archives_that_are_damaged_anywhere_end_without_a_panic() {
     let path = folder.path().join("damaged.pth");
     let whole = archive::dictionary("conv1.weight", &[1.0, 2.0, 3.0, 4.0], &[2, 2]);
     fs::write(&path, &whole).unwrap();
-    assert_eq!(TensorFile::open(&path).unwrap().read("conv1.weight").unwrap().size(), [2, 2]);
+    assert_eq!(
+        TensorFile::open(&path).unwrap().read(Device::cpu(), "conv1.weight").unwrap().size(),
+        [2, 2]
+    );
     let mut refused = 0;
     let mut check = |content: &[u8]| {
         fs::write(&path, content).unwrap();
         match TensorFile::open(&path) {
-            Ok(file) => file.names().for_each(|name| drop(file.read(name))),
+            Ok(file) => file.names().for_each(|name| drop(file.read(Device::cpu(), name))),
             Err(error) => {
                 assert!(error.to_string().contains("damaged.pth"), "{error}");
                 refused += 1;

@@ -15,6 +15,7 @@ use support::model::{TOKENIZER, write_merge_block};
 use support::reference::Case;
 use support::render::names;
 use support::room::Room;
+use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::Kind;
 use wan_alpha_core::weights::TensorFile;
 
@@ -305,7 +306,7 @@ fn a_cached_row_is_its_latent_its_contexts_and_its_mask() {
     for line in &lines {
         let file = room.path("cache").join(line["file"].as_str().unwrap());
         let file = TensorFile::open(&file).unwrap();
-        let latent = file.read("latent").unwrap();
+        let latent = file.read(Device::cpu(), "latent").unwrap();
         assert_eq!((latent.size(), latent.kind()), (vec![16, 2, 4, 6], Kind::Float));
         // As `encode` makes it of the same frames.
         let clip = format!("set/{}", line["colour"].as_str().unwrap());
@@ -314,15 +315,18 @@ fn a_cached_row_is_its_latent_its_contexts_and_its_mask() {
         encode.current_dir(room.folder()).env("OMP_NUM_THREADS", "1");
         encode.args(["encode", &clip, "--model", "model", "--out", "one.safetensors"]);
         assert!(encode.args(["--background", background]).output().unwrap().status.success());
-        let alone =
-            TensorFile::open(&room.path("one.safetensors")).unwrap().read("latent").unwrap();
+        let alone = TensorFile::open(&room.path("one.safetensors"))
+            .unwrap()
+            .read(Device::cpu(), "latent")
+            .unwrap();
         assert_eq!(latent, alone);
-        let mask = file.read("mask").unwrap();
+        let mask = file.read(Device::cpu(), "mask").unwrap();
         assert_eq!(mask.size(), [2, 4, 6]);
         let most: Vec<f32> = mask.flatten(1, 2).amax([1], false).try_into().unwrap();
         assert!(most.iter().all(|most| *most == 0.0 || *most == 1.0), "{most:?}");
         // The long caption and the short one, of real tokens alone.
-        let [long, short] = [0, 1].map(|which| file.read(&format!("context.{which}")).unwrap());
+        let [long, short] =
+            [0, 1].map(|which| file.read(Device::cpu(), &format!("context.{which}")).unwrap());
         assert!(long.size()[0] > short.size()[0] && short.size()[0] > 3);
         assert!(file.entry("context.2").is_none());
     }

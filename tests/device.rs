@@ -134,7 +134,10 @@ fn what_keeps_a_card_unused_is_told_with_what_mends_it() {
         let record = fs::read_to_string(stand_in.path("out/take.json")).unwrap();
         let plain = environment.contains(&("STAND_IN_DRIVER", "0"));
         assert_eq!(record.contains("computing on the CPU"), !plain, "{record}");
-        // … and doctor says it before anything is waited for.
+        // … and doctor says it before anything is waited for, but for what shows only in opening.
+        if words.contains(&"nowhere_to_be_found") {
+            continue;
+        }
         let mut doctor = stand_in.command(&["doctor"]);
         let output = doctor.envs(environment.iter().copied()).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);

@@ -14,7 +14,8 @@ use support::reference::{Case, relative_error};
 use support::render::names;
 use support::room::Room;
 use wan_alpha_core::Unwatched;
-use wan_alpha_core::tch::{Device, Kind, Tensor};
+use wan_alpha_core::device::Device;
+use wan_alpha_core::tch::{self, Kind, Tensor};
 use wan_alpha_core::vae::{Corner, RgbaEncoder, RgbaFilm};
 use wan_alpha_core::weights::{EncoderFiles, TensorFile};
 
@@ -45,7 +46,10 @@ fn with_clip() -> Room {
 }
 
 fn latent(room: &Room, name: &str) -> Tensor {
-    TensorFile::open(&room.path(name)).unwrap().read("latent").unwrap()
+    TensorFile::open(&room.path(name))
+        .unwrap()
+        .read(wan_alpha_core::device::Device::cpu(), "latent")
+        .unwrap()
 }
 
 /// `count` frames with alpha, of one size and all alike: a frame's path, again and again.
@@ -119,7 +123,7 @@ fn a_clip_is_encoded_as_the_model_encodes_it_and_can_be_measured() {
     };
     encode("clip/rgba.####.png", "png.safetensors", &[]);
     let files = EncoderFiles::find(&[room.path("model")]).unwrap();
-    let encoder = RgbaEncoder::load(&files, Kind::Float, Device::Cpu, &Unwatched).unwrap();
+    let encoder = RgbaEncoder::load(&files, Kind::Float, Device::cpu(), &Unwatched).unwrap();
     let clip = frames(&room.path("clip"), 5);
     let with = |corner| {
         let mut film = RgbaFilm::default();
@@ -216,7 +220,7 @@ fn a_model_that_cannot_encode_says_which_file_is_missing() {
     fs::write(&merge, &block[..block.len() / 2]).unwrap();
     room.refuses(&encode, 2, &[MERGE, "not a whole safetensors file"]);
     // Of a wider autoencoder.
-    let wide = Tensor::zeros([96, 192, 1, 1, 1], (Kind::Float, Device::Cpu));
+    let wide = Tensor::zeros([96, 192, 1, 1, 1], (Kind::Float, tch::Device::Cpu));
     Tensor::write_safetensors(&[("middle.block.conv1.weight", wide)], &merge).unwrap();
     room.refuses(&encode, 2, &[MERGE, "middle.block.conv1.weight", "[16, 32, 1, 1, 1]"]);
     fs::write(&merge, block).unwrap();
@@ -273,7 +277,7 @@ fn latents_that_cannot_be_decoded() {
         room.refuses(&[&line[..], more].concat(), 2, words);
         assert_eq!(names(&room.path("clip")), before);
     };
-    let zeros = |size: &[i64]| Tensor::zeros(size, (Kind::Float, Device::Cpu));
+    let zeros = |size: &[i64]| Tensor::zeros(size, (Kind::Float, tch::Device::Cpu));
     for (name, tensor, words) in [
         ("noise", zeros(&[16, 2, 4, 6]), "it has no tensor `latent` or `latent.final`, but noise"),
         ("latent", zeros(&[8, 2, 4, 6]), "its sizes are [8, 2, 4, 6], expected [16, frames"),

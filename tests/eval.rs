@@ -14,8 +14,9 @@ use support::reference::Case;
 use support::room::Room;
 #[cfg(unix)]
 use support::studio::Studio;
+use wan_alpha_core::device::Device;
 use wan_alpha_core::metrics::{Aesthetic, Clip, cosines};
-use wan_alpha_core::tch::{Device, Tensor};
+use wan_alpha_core::tch::Tensor;
 
 /// Nine frames of 96 × 64 with a disc or a ring of a colour, moving evenly right from a place.
 fn draw(room: &Room, folder: &str, kind: &str, [r, g, b]: [u8; 3], [x, y]: [f64; 2], way: f64) {
@@ -197,9 +198,9 @@ fn takes_are_scored_by_the_networks_that_are_given() {
     };
     let values: Vec<f32> = (0..3).flat_map(plane).collect();
     let picture = Tensor::from_slice(&values).view([1, 3, 64, 96]);
-    let clip = Clip::open(&folder, Device::Cpu).unwrap();
+    let clip = Clip::open(&folder, Device::cpu()).unwrap();
     let features = clip.pictures(&picture).unwrap();
-    let aesthetic = Aesthetic::open(&head, clip.width(), Device::Cpu).unwrap();
+    let aesthetic = Aesthetic::open(&head, clip.width(), Device::cpu()).unwrap();
     let out = room.json("out.json");
     let of = |place: usize, id: &str| out["clips"][place][id].as_f64();
     let near = |found: Option<f64>, expected: &[f64]| {

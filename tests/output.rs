@@ -18,7 +18,12 @@ use wan_alpha_core::tch::Tensor;
 fn take_of(case: &str) -> (Case, Done, Tensor) {
     let case = Case::named(case);
     let done = case.render([case.model()]).run().succeeded();
-    let video = done.dump().read("video.rgba").unwrap().permute([1, 2, 3, 0]).contiguous();
+    let video = done
+        .dump()
+        .read(wan_alpha_core::device::Device::cpu(), "video.rgba")
+        .unwrap()
+        .permute([1, 2, 3, 0])
+        .contiguous();
     (case, done, video)
 }
 
@@ -154,7 +159,10 @@ fn another_seed_is_another_take_of_the_same_placement() {
     let model = Case::named("t2v-euler").model();
     let make = |seed: &str| Render::of(&model).size(32, 32, 5).with("--seed", seed).dumped();
     let [first, second] = ["1", "2"].map(|seed| make(seed).run().succeeded().dump());
-    let same = |name: &str| first.read(name).unwrap() == second.read(name).unwrap();
+    let same = |name: &str| {
+        first.read(wan_alpha_core::device::Device::cpu(), name).unwrap()
+            == second.read(wan_alpha_core::device::Device::cpu(), name).unwrap()
+    };
     assert!(same("mask") && same("context") && !same("noise") && !same("video.rgba"));
 }
 

@@ -53,7 +53,7 @@ fn keys_are_joined_by_lines_or_smooth_curves() {
         let done = render.with("--ellipse-interp", interpolation.name()).run().succeeded();
         let track = Track::parse(keys, interpolation).unwrap().at_latent_frames(5);
         let expected = Tensor::from_slice(Mask::gaussian(&track, 12, 8).values()).view([5, 8, 12]);
-        let mask = done.dump().read("mask").unwrap();
+        let mask = done.dump().read(wan_alpha_core::device::Device::cpu(), "mask").unwrap();
         // A request holds its numbers to 1e-6.
         assert!(relative_error(&mask, &expected) <= 1e-5);
         mask
@@ -66,7 +66,8 @@ fn the_strength_of_the_shift_may_be_negative_or_nothing() {
     let shifted = |mu: &str| {
         let render = Render::of(Case::named("t2v-euler").model()).size(64, 48, 5).dumped();
         let dump = render.with("--mu", mu).run().succeeded().dump();
-        dump.read("noise.shifted").unwrap() - dump.read("noise").unwrap()
+        dump.read(wan_alpha_core::device::Device::cpu(), "noise.shifted").unwrap()
+            - dump.read(wan_alpha_core::device::Device::cpu(), "noise").unwrap()
     };
     let (none, more, less) = (shifted("0"), shifted("0.25"), shifted("-0.25"));
     assert_eq!(none.abs().max().double_value(&[]), 0.0);
@@ -80,13 +81,20 @@ fn the_released_mask_file_is_brought_to_the_latent_grid() {
     for case in Case::all() {
         let render = case.take([case.model()]).with("--mask", case.mask_file());
         let dump = render.run().succeeded().dump();
-        case.close("mask_file.resized", &dump.read("mask").unwrap(), 1e-5);
+        case.close(
+            "mask_file.resized",
+            &dump.read(wan_alpha_core::device::Device::cpu(), "mask").unwrap(),
+            1e-5,
+        );
         // Noise is drawn as ever, and shifted by this mask and no other.
-        let noise = dump.read("noise").unwrap();
+        let noise = dump.read(wan_alpha_core::device::Device::cpu(), "noise").unwrap();
         case.close("noise", &noise, 1e-5);
         let mu = case.setting("mu").as_f64().unwrap();
         let shifted = noise + (1.0 - case.golden("mask_file.resized")) * mu;
-        let error = relative_error(&dump.read("noise.shifted").unwrap(), &shifted);
+        let error = relative_error(
+            &dump.read(wan_alpha_core::device::Device::cpu(), "noise.shifted").unwrap(),
+            &shifted,
+        );
         assert!(error <= 1e-5, "{error:e}");
     }
 }
@@ -124,7 +132,7 @@ fn bfloat16_is_near_the_reference() {
     let render = case.render([case.model()]).with("--dtype", "bf16");
     let done = render.run().succeeded();
     assert_eq!(done.take()["request"]["precision"], "bf16");
-    let latent = done.dump().read("latent.final").unwrap();
+    let latent = done.dump().read(wan_alpha_core::device::Device::cpu(), "latent.final").unwrap();
     let error = relative_error(&latent, &case.golden("latent.final"));
     // Eight bits of mantissa through four steps. Equal numbers would mean it was not used.
     assert!((1e-5..0.1).contains(&error), "{error:e}");
@@ -133,7 +141,14 @@ fn bfloat16_is_near_the_reference() {
 #[test]
 fn strength_0_leaves_an_adapter_out() {
     let case = Case::named("t2v");
-    let latent = |render: Render| render.run().succeeded().dump().read("latent.final").unwrap();
+    let latent = |render: Render| {
+        render
+            .run()
+            .succeeded()
+            .dump()
+            .read(wan_alpha_core::device::Device::cpu(), "latent.final")
+            .unwrap()
+    };
     let render = || case.render([case.model()]);
     let model = |parts: &[&str]| {
         let parts = parts.iter().map(|part| case.model().join(part));

@@ -6,6 +6,7 @@ use support::model::{self, Parts};
 use support::reference::{Case, relative_error};
 use support::render::Done;
 use support::rewrite;
+use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::Kind;
 
 #[test]
@@ -71,12 +72,15 @@ fn bfloat16_files_computed_in_float32_are_the_rounded_weights_exactly() {
         let names: Vec<_> = single.names().filter(|name| !name.ends_with("token_ids")).collect();
         assert!(names.contains(&"context") && names.contains(&"video.rgba"));
         for name in names {
-            let (half, single) = (half.read(name).unwrap(), single.read(name).unwrap());
+            let (half, single) = (
+                half.read(Device::cpu(), name).unwrap(),
+                single.read(Device::cpu(), name).unwrap(),
+            );
             let error = relative_error(&half, &single);
             assert!(error <= 1e-5, "{name}: relative error {error:e}");
         }
         // Were nothing rounded, the above would show nothing.
-        let latent = single.read("latent.final").unwrap();
+        let latent = single.read(Device::cpu(), "latent.final").unwrap();
         assert!(relative_error(&latent, &case.golden("latent.final")) > 1e-4);
     }
 }

@@ -14,8 +14,8 @@ use serde_json::Value;
 use support::model::{DECODERS, VAE};
 use support::reference::Case;
 use tempfile::TempDir;
-use wan_alpha_core::device::has_bfloat16;
-use wan_alpha_core::tch::{Device, Tensor};
+use wan_alpha_core::device::processor_has_bfloat16;
+use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::text::Tokenizer;
 use wan_alpha_core::weights::{
     EncoderFiles, TensorFile, find_base_autoencoder, find_text_encoder, find_transformer,
@@ -139,7 +139,7 @@ fn mixed_precision_is_float32_where_the_processor_knows_no_other_and_that_is_sai
     room.write("run.toml", &BASE.replace("steps = 12", "steps = 1\nprecision = \"bf16\""));
     let words = room.ok("run.toml", "out");
     let slow = words.contains("no instructions for bfloat16");
-    assert_eq!(slow, !has_bfloat16(Device::Cpu), "{words}");
+    assert_eq!(slow, !processor_has_bfloat16(), "{words}");
     assert_eq!(room.losses("out").len(), 1);
 }
 
@@ -307,7 +307,7 @@ fn model_that_encodes(room: &Room) -> PathBuf {
     let golden = TensorFile::open(&data.join("training-golden.safetensors")).unwrap();
     let block = golden.names().filter_map(|name| {
         let own = format!("middle.{}", name.strip_prefix("weights.merge.")?);
-        Some((own, golden.read(name).unwrap()))
+        Some((own, golden.read(wan_alpha_core::device::Device::cpu(), name).unwrap()))
     });
     let block: Vec<_> = block.collect();
     Tensor::write_safetensors(&block, model.join("Wan-Alpha-v2-VAE.safetensors")).unwrap();

@@ -9,6 +9,7 @@ mod support;
 use support::model::{self, Copy, DISTILL, DORA};
 use support::reference::Case;
 use support::render::{Done, Render};
+use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::Tensor;
 
 fn good() -> Copy {
@@ -50,7 +51,9 @@ fn a_prompt_that_is_too_long_is_cut_and_the_warning_shows_where() {
         let model = Case::named("t2v").model();
         Render::of(model).with("--prompt", prompt).dumped().run().succeeded()
     };
-    let ids = |done: &Done| Vec::<i64>::try_from(done.dump().read("token_ids").unwrap()).unwrap();
+    let ids = |done: &Done| {
+        Vec::<i64>::try_from(done.dump().read(Device::cpu(), "token_ids").unwrap()).unwrap()
+    };
     let prompt = words(600);
     let long = take(&prompt);
     let [warning] = &long.warnings()[..] else { panic!("{:?}", long.warnings()) };

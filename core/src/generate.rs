@@ -224,7 +224,8 @@ impl Pipeline {
         let noise = self.noise(request, mask, sink).map_err(|error| error.during(Stage::Text))?;
         let Self { files, contexts, device, .. } = self;
         let weights = |kind| Weights::new(files.text.clone(), vec![], kind, *device);
-        let text = TextModel { tokenizer: &files.tokenizer, weights: &weights, device: device.tch() };
+        let text =
+            TextModel { tokenizer: &files.tokenizer, weights: &weights, device: device.tch() };
         let contexts = contexts
             .contexts(&text, request, sink, watch)
             .map_err(|error| error.during(Stage::Text))?;

@@ -163,9 +163,9 @@ impl Weights {
                 return Ok(tensor.f_to_kind(self.kind)?);
             }
         };
-        let tensor = set.read_rows(&name, rows)?;
+        let tensor = set.read_rows(self.device, &name, rows)?;
         if !is_finite(&tensor)? {
-            return Err(not_finite(set, &[], &name)?);
+            return Err(not_finite(self.device, set, &[], &name)?);
         }
         Ok(tensor.f_to_device(self.device.tch())?.f_to_kind(self.kind)?)
     }
@@ -190,13 +190,14 @@ impl Weights {
             });
         }
         let (stored, scale) = set.lend(&name)?;
-        let merges =
-            adapters.iter().filter_map(|adapter| adapter.merging(&name, self.device.tch()).transpose());
+        let merges = adapters
+            .iter()
+            .filter_map(|adapter| adapter.merging(&name, self.device.tch()).transpose());
         let merges = merges.collect::<Result<_>>()?;
         let delivery = Delivery { stored, shape, scale, merges, kind, device: self.device.tch() };
         match delivery.deliver(scratch)? {
             Some(tensor) => Ok(tensor),
-            None => Err(not_finite(set, adapters, &name)?),
+            None => Err(not_finite(self.device, set, adapters, &name)?),
         }
     }
 
@@ -243,9 +244,9 @@ fn check_shape(name: &str, tensor: &Tensor, shape: &[i64]) -> Result<()> {
 
 /// The file that brought numbers which are not finite, or too large for the kind they are wanted in:
 /// the network's own, or the first adapter after which they are there.
-fn not_finite(set: &TensorSet, adapters: &[Adapter], name: &str) -> Result<Error> {
+fn not_finite(opened: Device, set: &TensorSet, adapters: &[Adapter], name: &str) -> Result<Error> {
     let (_, mut path, raw) = set.find(name)?;
-    let mut tensor = set.read(name)?.f_to_kind(Kind::Float)?;
+    let mut tensor = set.read(opened, name)?.f_to_kind(Kind::Float)?;
     for adapter in adapters.iter().filter(|adapter| adapter.changes(name)) {
         if !is_finite(&tensor)? {
             break;

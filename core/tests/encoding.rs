@@ -70,7 +70,7 @@ fn latents_of_the_base_encoder_in_chunks_and_in_one_piece() {
         let files = ModelFiles::find(&files, Strengths::default(), &Unwatched).unwrap();
         let Decoders::Adapted { base, .. } = &files.decoders else { panic!("no LoRA") };
         let golden = TensorFile::open(&data(case).join("golden.safetensors")).unwrap();
-        let input = inward(&golden.read("vae.encode.input").unwrap().unsqueeze(0));
+        let input = inward(&golden.read(Device::cpu(), "vae.encode.input").unwrap().unsqueeze(0));
         for (kind, tolerance) in [(Kind::Float, 4e-6), (Kind::Double, 1e-12)] {
             let weights = Weights::new(Arc::clone(base), vec![], kind, Device::cpu());
             let encoder = Encoder::load(&weights, &Unwatched).unwrap();
@@ -81,7 +81,7 @@ fn latents_of_the_base_encoder_in_chunks_and_in_one_piece() {
             let whole = encode(&input, &mut FeatureCache::default());
             let normalised = (&whole - Tensor::from_slice(&LATENT_MEAN).to_kind(kind))
                 / Tensor::from_slice(&LATENT_STD).to_kind(kind);
-            let expected = golden.read("vae.encode.latent").unwrap();
+            let expected = golden.read(Device::cpu(), "vae.encode.latent").unwrap();
             close(case, &outward(&normalised).squeeze_dim(0), &expected.to_kind(kind), 1e-5);
             for (first, rest) in [(1, 4), (5, 4), (1, 8)] {
                 let mut cache = FeatureCache::default();
@@ -114,7 +114,9 @@ impl Training {
             let part: Vec<(String, Tensor)> = golden
                 .names()
                 .filter_map(|name| Some((name, name.strip_prefix(prefix)?)))
-                .map(|(name, rest)| (format!("{own}{rest}"), golden.read(name).unwrap()))
+                .map(|(name, rest)| {
+                    (format!("{own}{rest}"), golden.read(Device::cpu(), name).unwrap())
+                })
                 .collect();
             assert!(part.len() > 30);
             Tensor::write_safetensors(&part, folder.path().join(file)).unwrap();
@@ -128,7 +130,7 @@ impl Training {
     }
 
     fn tensor(&self, name: &str) -> Tensor {
-        self.golden.read(name).unwrap()
+        self.golden.read(Device::cpu(), name).unwrap()
     }
 
     fn files(&self) -> EncoderFiles {
@@ -317,8 +319,10 @@ fn a_film_begins_with_4n_1_frames_and_goes_on_with_4n() {
 
 fn copy(from: &Path, to: &Path, change: impl Fn(&str) -> Option<String>) {
     let file = TensorFile::open(from).unwrap();
-    let tensors: Vec<_> =
-        file.names().filter_map(|name| Some((change(name)?, file.read(name).unwrap()))).collect();
+    let tensors: Vec<_> = file
+        .names()
+        .filter_map(|name| Some((change(name)?, file.read(Device::cpu(), name).unwrap())))
+        .collect();
     Tensor::write_safetensors(&tensors, to).unwrap();
 }
 
@@ -333,7 +337,9 @@ fn a_training_checkpoint_brings_the_merge_block_and_the_decoders_where_nothing_e
     let mut tensors = Vec::new();
     for part in &parts {
         let file = TensorFile::open(part).unwrap();
-        tensors.extend(file.names().map(|name| (name.to_owned(), file.read(name).unwrap())));
+        tensors.extend(
+            file.names().map(|name| (name.to_owned(), file.read(Device::cpu(), name).unwrap())),
+        );
     }
     for foreign in
         ["vae_fgr.encoder.conv1.weight", "vae_fgr.conv2.weight", "pipe.dit.blocks.0.norm3.weight"]
@@ -395,7 +401,7 @@ fn the_fingerprint_is_of_what_a_latent_depends_on() {
             .names()
             .map(|own| {
                 changed += u32::from(own == name);
-                let tensor = source.read(own).unwrap();
+                let tensor = source.read(Device::cpu(), own).unwrap();
                 (own.to_owned(), if own == name { tensor + 0.5 } else { tensor })
             })
             .collect();

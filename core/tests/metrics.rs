@@ -41,7 +41,7 @@ fn ssim_is_that_of_scikit_image() {
 #[test]
 fn lpips_is_that_of_the_package_with_both_trunks() {
     let golden = TensorFile::open(&data("lpips.safetensors")).unwrap();
-    let read = |name: &str| golden.read(name).unwrap();
+    let read = |name: &str| golden.read(Device::cpu(), name).unwrap();
     for (name, trunk) in [("alex", Trunk::AlexNet), ("vgg", Trunk::Vgg16)] {
         let lpips = open(&format!("{name}.pth"), &format!("{name}-heads.pth")).unwrap();
         assert_eq!(lpips.trunk(), trunk);
@@ -87,7 +87,7 @@ fn near(found: &Tensor, expected: &Tensor) {
 #[test]
 fn clip_sees_and_marks_pictures_as_vbench_s_code_does_with_transformers() {
     let golden = TensorFile::open(&data("clip.safetensors")).unwrap();
-    let read = |name: &str| golden.read(name).unwrap();
+    let read = |name: &str| golden.read(Device::cpu(), name).unwrap();
     let clip = clip();
     let aesthetic = Aesthetic::open(&data("aesthetic.pth"), clip.width(), Device::cpu()).unwrap();
     // Wider, taller, and smaller than what the model sees.
@@ -103,7 +103,7 @@ fn clip_sees_and_marks_pictures_as_vbench_s_code_does_with_transformers() {
 #[test]
 fn clip_reads_texts_as_transformers_does_up_to_its_length() {
     let golden = TensorFile::open(&data("clip.safetensors")).unwrap();
-    let read = |name: &str| golden.read(name).unwrap();
+    let read = |name: &str| golden.read(Device::cpu(), name).unwrap();
     let clip = clip();
     let long = "ball ".repeat(40);
     let texts = ["a red ball, of smoke", "", "Red  SMOKE! é", &long];

@@ -50,7 +50,7 @@ impl Golden {
     }
 
     fn tensor(&self, name: &str) -> Tensor {
-        self.file.read(name).unwrap()
+        self.file.read(Device::cpu(), name).unwrap()
     }
 
     /// `[1, c, t, h, w]` → `[1, t, h, w, c]`

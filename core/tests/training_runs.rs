@@ -95,7 +95,7 @@ fn a_run_taken_up_again_goes_on_bit_for_bit() {
     assert_eq!(file.metadata("run"), Some("x"));
     let mut task = whole(false);
     let mut optimiser = Optimiser::new(settings, task.parameters()).unwrap();
-    let read = |name: &str| file.entry(name).map(|_| file.read(name)).transpose();
+    let read = |name: &str| file.entry(name).map(|_| file.read(Device::cpu(), name)).transpose();
     optimiser.restore(task.parameters(), read).unwrap();
     assert_eq!(optimiser.step(), 3);
     let resumed: Vec<_> =
@@ -161,7 +161,7 @@ fn what_a_transformer_run_leaves_is_what_this_program_loads() {
             std::sync::Arc::clone(&files.dit),
             files.adapters.clone(),
             Kind::Float,
-            Device::Cpu,
+            Device::cpu(),
         );
         wan_alpha_core::dit::Dit::load(&weights, config, &Unwatched).unwrap()
     };

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use tempfile::NamedTempFile;
-use wan_alpha_core::tch::{Device, Kind, Tensor};
+use wan_alpha_core::device::Device;
+use wan_alpha_core::tch::{self, Kind, Tensor};
 use wan_alpha_core::weights::TensorFile;
 use wan_alpha_take::{TakeKey, TakeRequest};
 
@@ -17,12 +18,13 @@ const TENSOR: &str = "latent";
 
 /// A folder of latents, named by the keys of their takes.
 pub(super) struct Latents {
+    opened: Device,
     folder: PathBuf,
 }
 
 impl Latents {
-    pub(super) fn in_folder(folder: PathBuf) -> Self {
-        Self { folder }
+    pub(super) fn in_folder(opened: Device, folder: PathBuf) -> Self {
+        Self { opened, folder }
     }
 
     /// The latent of a take, if it is there and whole.
@@ -31,7 +33,7 @@ impl Latents {
         if !path.is_file() {
             return None;
         }
-        match read(&path, request) {
+        match read(self.opened, &path, request) {
             Ok(latent) => Some(latent),
             Err(error) => {
                 log::warn!("the latent {} is not used: {error:#}", path.display());
@@ -50,7 +52,7 @@ impl Latents {
         builder.create(&self.folder)?;
         self.tidy();
         let file = NamedTempFile::new_in(&self.folder)?;
-        let latent = latent.f_to_device(Device::Cpu)?.f_contiguous()?;
+        let latent = latent.f_to_device(tch::Device::Cpu)?.f_contiguous()?;
         Tensor::write_safetensors(&[(TENSOR, latent)], file.path())?;
         file.as_file().sync_all()?;
         file.persist(self.path(key)).context("cannot name the latent")?;
@@ -78,8 +80,8 @@ impl Latents {
     }
 }
 
-fn read(path: &Path, request: &TakeRequest) -> Result<Tensor> {
-    let latent = TensorFile::open(path)?.read(TENSOR)?;
+fn read(opened: Device, path: &Path, request: &TakeRequest) -> Result<Tensor> {
+    let latent = TensorFile::open(path)?.read(opened, TENSOR)?;
     let (width, height) = request.latent_size();
     let expected = [16, request.latent_frames() as i64, height as i64, width as i64];
     ensure!(latent.kind() == Kind::Float, "its numbers are {:?}", latent.kind());
@@ -110,11 +112,11 @@ mod tests {
     #[test]
     fn a_latent_is_kept_until_it_is_forgotten_and_a_damaged_one_is_not_used() {
         let folder = tempfile::tempdir().unwrap();
-        let latents = Latents::in_folder(folder.path().join("latents"));
+        let latents = Latents::in_folder(Device::cpu(), folder.path().join("latents"));
         let request = request();
         let key = request.key().unwrap();
         assert!(latents.recall(&key, &request).is_none());
-        let latent = Tensor::randn([16, 2, 4, 6], (Kind::Float, Device::Cpu));
+        let latent = Tensor::randn([16, 2, 4, 6], (Kind::Float, tch::Device::Cpu));
         latents.keep(&key, &latent).unwrap();
         assert_eq!(latents.recall(&key, &request).unwrap(), latent);
 

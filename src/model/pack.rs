@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
+use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::{Kind, Tensor};
 use wan_alpha_core::train::{write_pickle, write_safetensors};
 use wan_alpha_core::weights::{AdapterKind, MERGED, ModelFiles, Strengths, TensorFile};
@@ -126,7 +127,7 @@ fn write(from: &Path, to: &Path, merged: Option<String>) -> Result<()> {
     };
     let file = TensorFile::open(from).map_err(explain)?;
     let read = |name: &str| -> wan_alpha_core::Result<(String, Tensor)> {
-        let tensor = file.read(name)?;
+        let tensor = file.read(Device::cpu(), name)?;
         let narrow = matches!(tensor.kind(), Kind::Float | Kind::Half | Kind::Double);
         let tensor = if narrow { tensor.f_to_kind(Kind::BFloat16)? } else { tensor };
         Ok((name.to_owned(), tensor))

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use wan_alpha_core::tch::Kind;
 use wan_alpha_core::weights::read_bare_tensor;
 use wan_alpha_take::{ContentHash, Ellipse, Mask, MaskSource, Track};
 
@@ -83,15 +82,13 @@ pub(crate) fn read_mask(path: &Path, check: impl Fn(usize) -> Result<()>) -> Res
     if MaskSequence::names_images(path) {
         return read_images(path, check);
     }
-    let tensor = read_bare_tensor(path)?;
-    let size = tensor.size();
+    let (size, values) = read_bare_tensor(path)?;
     ensure!(
         size.len() == 3 && size.iter().all(|&axis| axis > 0),
         "{}: a mask is a tensor [frames, height, width], found {size:?}",
         path.display()
     );
     check(size[0] as usize)?;
-    let values: Vec<f32> = tensor.f_to_kind(Kind::Float)?.f_flatten(0, -1)?.try_into()?;
     let shape = [size[0] as usize, size[1] as usize, size[2] as usize];
     Mask::new(values, shape).map_err(|error| anyhow!("{}: {error}", path.display()))
 }

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use wan_alpha_core::Watch;
+use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::train::write_safetensors;
 use wan_alpha_core::weights::TensorFile;
@@ -146,7 +147,11 @@ impl Folder {
 
 impl State {
     /// A tensor of the state, as [`wan_alpha_core::train::Optimiser::restore`] asks for it.
-    pub(super) fn read(&self, name: &str) -> wan_alpha_core::Result<Option<Tensor>> {
-        self.file.entry(name).map(|_| self.file.read(name)).transpose()
+    pub(super) fn read(
+        &self,
+        opened: Device,
+        name: &str,
+    ) -> wan_alpha_core::Result<Option<Tensor>> {
+        self.file.entry(name).map(|_| self.file.read(opened, name)).transpose()
     }
 }

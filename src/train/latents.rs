@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
+use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::text::Tokenizer;
 use wan_alpha_core::train::{Draws, LatentBatch, Texts};
@@ -40,9 +41,13 @@ struct Batches {
 
 impl LatentFeed {
     /// Texts are contexts of the cache, or token ids where there is a tokenizer.
-    pub(super) fn open(settings: &Settings, tokenizer: Option<Tokenizer>) -> Result<Self> {
+    pub(super) fn open(
+        opened: Device,
+        settings: &Settings,
+        tokenizer: Option<Tokenizer>,
+    ) -> Result<Self> {
         let Some(path) = &settings.data.cache else { bail!("data.cache is missing") };
-        let cache = Index::open(path)?;
+        let cache = Index::open(opened, path)?;
         let sources: Vec<&str> = cache.lines.iter().map(|line| line.source.as_str()).collect();
         let split = split(&sources, settings.seed);
         ensure!(!split.training.is_empty(), "{}: nothing is left to train on", path.display());

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Error, Result, anyhow};
 use wan_alpha_core::Watch;
+use wan_alpha_core::device::Device;
 use wan_alpha_core::train::{Draws, Loss, Losses, Optimiser, Task};
 
 use super::feed::{self, Feed};
@@ -23,6 +24,7 @@ use crate::progress::Progress;
 
 /// A run, and what it reports to.
 pub(super) struct Run<'a> {
+    pub(super) device: Device,
     pub(super) settings: &'a Settings,
     pub(super) folder: &'a Folder,
     pub(super) progress: &'a Progress,
@@ -65,7 +67,8 @@ impl Run<'_> {
         let mut optimiser =
             Optimiser::new(self.settings.optimiser(), task.parameters()).map_err(explain)?;
         if let Some(state) = self.folder.newest(self.watch)? {
-            let restored = optimiser.restore(task.parameters(), |name| state.read(name));
+            let restored =
+                optimiser.restore(task.parameters(), |name| state.read(self.device, name));
             restored.map_err(explain).or_exit(Exit::BadInput)?;
             self.progress.remark(format!("going on after step {}", state.step));
         }

@@ -16,14 +16,15 @@ int number(const char* name, int otherwise) {
 } // namespace
 
 namespace at {
-struct StandInHooks : CUDAHooksInterface {
-  StandInHooks(CUDAHooksArgs) {}
+// libtorch looks for hooks of this very name.
+struct CUDAHooks : CUDAHooksInterface {
+  CUDAHooks(CUDAHooksArgs) {}
   c10::DeviceIndex deviceCount() const override {
     return static_cast<c10::DeviceIndex>(number("STAND_IN_CARDS", 3));
   }
   bool hasCUDA() const override { return true; }
 };
-REGISTER_CUDA_HOOKS(StandInHooks)
+REGISTER_CUDA_HOOKS(CUDAHooks)
 } // namespace at
 
 extern "C" const char* which_cudnn() __attribute__((weak));

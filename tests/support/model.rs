@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::{Kind, Tensor};
 use wan_alpha_core::weights::TensorFile;
 
@@ -31,7 +32,7 @@ pub(crate) fn write_merge_block(file: &Path) {
         .names()
         .filter_map(|name| {
             let own = format!("middle.{}", name.strip_prefix("weights.merge.")?);
-            Some((own, golden.read(name).unwrap()))
+            Some((own, golden.read(Device::cpu(), name).unwrap()))
         })
         .collect();
     Tensor::write_safetensors(&block, file).unwrap();
@@ -178,7 +179,7 @@ fn shards(folder: &Path) -> Vec<PathBuf> {
 /// Every tensor of a file.
 pub(crate) fn read(path: &Path) -> Tensors {
     let file = TensorFile::open(path).unwrap();
-    file.names().map(|name| (name.to_owned(), file.read(name).unwrap())).collect()
+    file.names().map(|name| (name.to_owned(), file.read(Device::cpu(), name).unwrap())).collect()
 }
 
 /// Writes one safetensors file.

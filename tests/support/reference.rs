@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::{Kind, Tensor};
 use wan_alpha_core::weights::TensorFile;
 
@@ -59,7 +60,7 @@ impl Case {
     }
 
     pub(crate) fn golden(&self, name: &str) -> Tensor {
-        self.golden.read(name).unwrap()
+        self.golden.read(Device::cpu(), name).unwrap()
     }
 
     /// The take of the case but for its ellipse, with its dump. The model is given as `files`.
@@ -104,13 +105,15 @@ impl Case {
         assert_eq!(found, expected, "{}: the tensors of the dump", self.name);
 
         for name in expected.iter().filter(|name| name.ends_with("token_ids")) {
-            let ids = |file: &TensorFile| Vec::<i64>::try_from(file.read(name).unwrap()).unwrap();
+            let ids = |file: &TensorFile| {
+                Vec::<i64>::try_from(file.read(Device::cpu(), name).unwrap()).unwrap()
+            };
             assert_eq!(ids(dump), ids(&self.golden), "{}: {name}", self.name);
         }
         for name in expected.iter().filter(|name| !name.ends_with("token_ids")) {
             let exact = EXACT.contains(&name.as_str()) || name == "negative_context";
             let tolerance = if exact { 1e-5 } else { 1e-4 };
-            self.close(name, &dump.read(name).unwrap(), tolerance);
+            self.close(name, &dump.read(Device::cpu(), name).unwrap(), tolerance);
         }
     }
 

@@ -115,7 +115,7 @@ fn build(copy: &Path, libtorch: &Path) -> Result<PathBuf> {
         .env("CARGO_TARGET_DIR", &target)
         .env("WAN_ALPHA_BUILD_RUN_PATH", RUN_PATH);
     eprintln!("gpu-check: building the program with tch {TCH} (minutes, the first time)");
-    let status = cargo::status(&mut command)?;
+    let status = command.status().context("cargo could not be started")?;
     ensure!(
         status.success(),
         "the program could not be built with tch {TCH} and torch 2.11 ({status}); the compiler's \

@@ -10,6 +10,11 @@ use super::Error;
 
 /// The transformer in bfloat16, adapters merged.
 pub(super) fn load(files: ModelFiles, config: DitConfig) -> Result<Dit, Error> {
-    let weights = Weights::new(files.dit, files.adapters, Kind::BFloat16, Device::Cpu);
+    let weights = Weights::new(
+        files.dit,
+        files.adapters,
+        Kind::BFloat16,
+        wan_alpha_core::device::Device::cpu(),
+    );
     Ok(Dit::load(&weights, config, &Unwatched)?)
 }

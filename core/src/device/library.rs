@@ -184,13 +184,19 @@ mod open {
     #[cfg(unix)]
     use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_LAZY, RTLD_LOCAL, RTLD_NOW};
 
+    /// The loader's own words: the error itself says no more than that it failed.
+    fn words(error: &libloading::Error) -> String {
+        let source = std::error::Error::source(error);
+        source.map_or_else(|| error.to_string(), ToString::to_string)
+    }
+
     /// Opens a library that CUDA's half needs, for good.
     #[cfg(unix)]
     pub(super) fn locally(path: &Path) -> Result<(), String> {
         // SAFETY: opening a library runs its initializers. It is one of NVIDIA's that came with
         // CUDA's half of libtorch, which would open it itself.
         let library = unsafe { Library::open(Some(path), RTLD_LAZY | RTLD_LOCAL) };
-        library.map(std::mem::forget).map_err(|error| error.to_string())
+        library.map(std::mem::forget).map_err(|error| words(&error))
     }
 
     /// Opens CUDA's half itself, for good: libtorch keeps pointers into it.
@@ -199,7 +205,7 @@ mod open {
         // SAFETY: opening the library runs its initializers. It is libtorch's own CUDA half, of the
         // very build this program runs (checked by the caller), made to be loaded into it.
         let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) };
-        library.map(std::mem::forget).map_err(|error| error.to_string())
+        library.map(std::mem::forget).map_err(|error| words(&error))
     }
 
     /// Whether a library of that name is loaded.
@@ -215,7 +221,7 @@ mod open {
     pub(super) fn globally(path: &Path) -> Result<(), String> {
         // SAFETY: as on Unix.
         let library = unsafe { libloading::Library::new(path) };
-        library.map(std::mem::forget).map_err(|error| error.to_string())
+        library.map(std::mem::forget).map_err(|error| words(&error))
     }
 }
 

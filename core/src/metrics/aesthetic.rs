@@ -35,7 +35,7 @@ impl Aesthetic {
                     found: found.map_or_else(|| "nothing".into(), |shape| format!("{shape:?}")),
                 });
             }
-            Ok(file.read(name)?.f_to_device(device.tch())?.f_to_kind(Kind::Float)?)
+            Ok(file.read(device, name)?.f_to_device(device.tch())?.f_to_kind(Kind::Float)?)
         };
         let (weight, bias) = (read("weight", &[1, width])?, Some(read("bias", &[1])?));
         Ok(Self(Linear::Plain { weight, bias }))

@@ -144,7 +144,7 @@ impl Lpips {
         let (mut width, mut heads_read) = (3, 0);
         for plan in kind.plan() {
             let name = format!("features.{}.weight", plan.place);
-            let weight = trunk_file.read(&name)?;
+            let weight = trunk_file.read(device, &name)?;
             let (out, kernel) = match weight.size()[..] {
                 [out, found, kernel, other] if found == width && kernel == other => (out, kernel),
                 _ => {
@@ -159,14 +159,14 @@ impl Lpips {
                 return Err(wrong(&trunk_file, &name, expected, &weight));
             }
             let name = format!("features.{}.bias", plan.place);
-            let bias = trunk_file.read(&name)?;
+            let bias = trunk_file.read(device, &name)?;
             if bias.size() != [out] {
                 return Err(wrong(&trunk_file, &name, format!("[{out}]"), &bias));
             }
             let head = if plan.compared {
                 let name = format!("lin{heads_read}.model.1.weight");
                 heads_read += 1;
-                let head = heads_file.read(&name)?;
+                let head = heads_file.read(device, &name)?;
                 if head.size() != [1, out, 1, 1] {
                     return Err(wrong(&heads_file, &name, format!("[1, {out}, 1, 1]"), &head));
                 }

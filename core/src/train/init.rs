@@ -330,7 +330,7 @@ mod tests {
             text_length: 8,
             eps: 1e-6,
         };
-        let set = dit(&config, 1).unwrap();
+        let set = dit(Device::cpu(), &config, 1).unwrap();
         let (largest, std) = spread(&set, "blocks.0.ffn.0.weight");
         let bound = (6.0f64 / 192.0).sqrt();
         assert!(largest <= bound && largest > 0.98 * bound, "{largest}");
@@ -340,7 +340,7 @@ mod tests {
         assert!((spread(&set, "time_embedding.2.weight").1 - 0.02).abs() < 1e-3);
         assert!((spread(&set, "blocks.0.modulation").1 - 0.125).abs() < 0.02);
 
-        let vae = vae(&VaeConfig { dim: 8 }, 1).unwrap();
+        let vae = vae(Device::cpu(), &VaeConfig { dim: 8 }, 1).unwrap();
         let first = vae.get("decoder.middle.0.residual.2.weight").unwrap();
         let present = first.select(2, 2).std(true).double_value(&[]) * (32.0f64 * 9.0).sqrt();
         assert!((present - 1.0).abs() < 0.02, "{present}");
@@ -348,7 +348,7 @@ mod tests {
         assert_eq!(spread(&vae, "decoder.middle.0.residual.6.weight").0, 0.0);
         assert_eq!(spread(&vae, "encoder.middle.1.proj.weight").0, 0.0);
         // Equal shapes, other names, other numbers; the same seed, the same numbers.
-        let same = super::vae(&VaeConfig { dim: 8 }, 1).unwrap();
+        let same = super::vae(Device::cpu(), &VaeConfig { dim: 8 }, 1).unwrap();
         let (a, b) = ("decoder.middle.0.residual.2.weight", "decoder.middle.2.residual.2.weight");
         assert_eq!(vae.get(a).unwrap(), same.get(a).unwrap());
         assert_ne!(vae.get(a).unwrap(), vae.get(b).unwrap());

@@ -45,7 +45,7 @@ impl Vgg {
                     found: found.map_or_else(|| "nothing".into(), |shape| format!("{shape:?}")),
                 });
             }
-            Ok(file.read(&name)?.f_to_kind(kind)?.f_to_device(device.tch())?)
+            Ok(file.read(device, &name)?.f_to_kind(kind)?.f_to_device(device.tch())?)
         };
         let layer = |&(place, input, output, halved): &(usize, i64, i64, bool)| {
             let weight = read(format!("features.{place}.weight"), &[output, input, 3, 3])?;

@@ -208,7 +208,7 @@ impl RgbaVae {
             for (name, _) in parameters.iter() {
                 let short = name.replace(".default.", ".");
                 let name_there = if checkpoint.entry(name).is_some() { name } else { &short };
-                parameters.set(name, &checkpoint.read(name_there)?)?;
+                parameters.set(name, &checkpoint.read(self.placement.device, name_there)?)?;
             }
         }
         Ok(())

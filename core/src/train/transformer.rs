@@ -164,7 +164,7 @@ impl Transformer {
             let found =
                 dora.names().find(|key| spellings.iter().any(|end| key.ends_with(end.as_str())));
             let key = found.unwrap_or(module);
-            self.parameters.set(name, &dora.read(key)?)?;
+            self.parameters.set(name, &dora.read(self.placement.device, key)?)?;
         }
         Ok(())
     }

@@ -124,8 +124,8 @@ impl Adapter {
         for (name, change) in &self.changes {
             let (Some(alpha), Some(down)) = (&change.alpha, &change.down) else { continue };
             let rank = self.file.entry(down).and_then(|entry| entry.shape.first().copied());
-            let alpha = self.file.read(alpha)?.f_to_kind(Kind::Float)?.f_sum(Kind::Double)?;
-            let scale = alpha.f_double_value(&[])? / rank.unwrap_or(1) as f64;
+            let alpha: f64 = self.file.numbers(alpha)?.into_iter().map(f64::from).sum();
+            let scale = alpha / rank.unwrap_or(1) as f64;
             if (scale - 1.0).abs() > 1e-6 {
                 return Ok(Some((name, scale)));
             }

@@ -8,13 +8,15 @@ use std::fs::File;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
+use half::{bf16, f16};
 use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 use zip::{CompressionMethod, ZipArchive};
 
 use super::lent::{Lent, matrix_of};
 use super::pickle::{Pickle, PickledTensor, Value};
+use crate::device::Device;
 use crate::{Error, Result};
 
 /// A tensor as its file describes it.
@@ -97,9 +99,23 @@ impl TensorFile {
     ///
     /// # Errors
     /// No such tensor, or not enough memory.
-    pub fn read(&self, name: &str) -> Result<Tensor> {
+    pub fn read(&self, _opened: Device, name: &str) -> Result<Tensor> {
         let entry = self.known(name)?;
         read_entry(&self.map, entry, entry.kind)
+    }
+
+    /// A tensor's numbers in the order of its indices, the last fastest. libtorch is not asked, so that
+    /// what a user gives can be read and refused before a device is open.
+    ///
+    /// # Errors
+    /// No such tensor, or its kind is none of numbers of 16 to 64 bits.
+    pub fn numbers(&self, name: &str) -> Result<Vec<f32>> {
+        numbers_of(&self.map, self.known(name)?).map_err(|kind| {
+            Error::file(
+                &self.path,
+                format!("`{name}` is of {kind:?}, expected numbers of 8 to 64 bits"),
+            )
+        })
     }
 
     /// The same, of another kind.
@@ -144,10 +160,10 @@ impl TensorFile {
     ///
     /// # Errors
     /// No such tensor, not a contiguous matrix, or a row out of range.
-    pub fn read_rows(&self, name: &str, rows: &[i64]) -> Result<Tensor> {
+    pub fn read_rows(&self, opened: Device, name: &str, rows: &[i64]) -> Result<Tensor> {
         let entry = self.entries.get(name);
         let Some(Entry { kind, shape, strides: None, start, .. }) = entry else {
-            return Ok(self.read(name)?.f_index_select(0, &Tensor::f_from_slice(rows)?)?);
+            return Ok(self.read(opened, name)?.f_index_select(0, &opened.tensor(rows)?)?);
         };
         let &[count, width] = &shape[..] else {
             return Err(Error::file(&self.path, format!("`{name}` is not a matrix: {shape:?}")));
@@ -170,11 +186,12 @@ impl TensorFile {
     }
 }
 
-/// Reads a file that holds one bare tensor, as `torch.save(tensor)` writes it.
+/// The sizes and numbers of the one bare tensor in a file, as `torch.save(tensor)` writes it. libtorch
+/// is not asked.
 ///
 /// # Errors
 /// As [`TensorFile::open`]; also where the file holds anything but one tensor.
-pub fn read_bare_tensor(path: &Path) -> Result<Tensor> {
+pub fn read_bare_tensor(path: &Path) -> Result<(Vec<i64>, Vec<f32>)> {
     let map = map(path)?;
     let not_one = |what: &str| {
         Error::file(path, format!("expected one tensor saved by torch.save, found {what}"))
@@ -187,7 +204,10 @@ pub fn read_bare_tensor(path: &Path) -> Result<Tensor> {
     match &pickle.root {
         Value::Tensor(tensor) => {
             let entry = archive.entry(tensor).map_err(|problem| Error::file(path, problem))?;
-            read_entry(&map, &entry, entry.kind)
+            let numbers = numbers_of(&map, &entry).map_err(|kind| {
+                Error::file(path, format!("holds {kind:?}, expected numbers of 8 to 64 bits"))
+            })?;
+            Ok((entry.shape, numbers))
         }
         Value::Dict(_) => Err(not_one("a dictionary of tensors")),
         _ => Err(not_one("no tensor")),
@@ -206,6 +226,42 @@ fn map(path: &Path) -> Result<Mmap> {
     unsafe { Mmap::map(&file) }.map_err(Error::io("map", path))
 }
 
+/// Each element as float32; its kind where that is none of plain numbers.
+fn numbers_of(map: &[u8], entry: &Entry) -> std::result::Result<Vec<f32>, Kind> {
+    let number: fn(&[u8]) -> f32 = match entry.kind {
+        Kind::Float => |bytes| bytemuck::pod_read_unaligned(bytes),
+        Kind::Double => |bytes| bytemuck::pod_read_unaligned::<f64>(bytes) as f32,
+        Kind::Half => |bytes| f16::from_bits(bytemuck::pod_read_unaligned(bytes)).to_f32(),
+        Kind::BFloat16 => |bytes| bf16::from_bits(bytemuck::pod_read_unaligned(bytes)).to_f32(),
+        Kind::Int64 => |bytes| bytemuck::pod_read_unaligned::<i64>(bytes) as f32,
+        Kind::Int => |bytes| bytemuck::pod_read_unaligned::<i32>(bytes) as f32,
+        Kind::Int16 => |bytes| bytemuck::pod_read_unaligned::<i16>(bytes).into(),
+        Kind::Int8 => |bytes| bytemuck::pod_read_unaligned::<i8>(bytes).into(),
+        Kind::Uint8 | Kind::Bool => |bytes| bytes[0].into(),
+        other => return Err(other),
+    };
+    let size = entry.kind.elt_size_in_bytes();
+    let bytes = &map[entry.start..entry.end];
+    let Some(strides) = &entry.strides else {
+        return Ok(bytes.chunks_exact(size).map(number).collect());
+    };
+    let count = entry.shape.iter().product::<i64>().max(0) as usize;
+    let mut index = vec![0i64; entry.shape.len()];
+    let mut numbers = Vec::with_capacity(count);
+    for _ in 0..count {
+        let at: i64 = index.iter().zip(strides).map(|(index, stride)| index * stride).sum();
+        numbers.push(number(&bytes[at as usize * size..][..size]));
+        for (axis, index) in index.iter_mut().enumerate().rev() {
+            *index += 1;
+            if *index < entry.shape[axis] {
+                break;
+            }
+            *index = 0;
+        }
+    }
+    Ok(numbers)
+}
+
 fn lend_entry<'a>(map: &'a [u8], entry: &Entry) -> Result<Lent<'a>> {
     let bytes = &map[entry.start..entry.end];
     match &entry.strides {
@@ -216,7 +272,7 @@ fn lend_entry<'a>(map: &'a [u8], entry: &Entry) -> Result<Lent<'a>> {
 
 fn read_entry(map: &[u8], entry: &Entry, kind: Kind) -> Result<Tensor> {
     let _guard = tch::no_grad_guard();
-    let tensor = Tensor::f_empty(&entry.shape, (kind, Device::Cpu))?;
+    let tensor = Tensor::f_empty(&entry.shape, (kind, tch::Device::Cpu))?;
     let [rows, width] = matrix_of(&entry.shape);
     lend_entry(map, entry)?.copy_rows(0, rows, &mut tensor.f_view([rows, width])?)?;
     Ok(tensor)

@@ -133,7 +133,8 @@ impl Reader<'_> {
         match file.bytes(raw) {
             Some(bytes) => self.item(name, &kind, &entry.shape, bytes),
             None => {
-                let tensor = file.read(raw)?.f_view_dtype(Kind::Uint8)?.f_flatten(0, -1)?;
+                let tensor =
+                    file.read_as(raw, entry.kind)?.f_view_dtype(Kind::Uint8)?.f_flatten(0, -1)?;
                 let bytes: Vec<u8> = tensor.try_into()?;
                 self.item(name, &kind, &entry.shape, &bytes);
             }

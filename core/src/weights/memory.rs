@@ -72,7 +72,7 @@ impl MemorySet {
         let mut memory = Self::default();
         for name in set.names() {
             let Some(kind) = kind_of(name).filter(|_| !name.ends_with(SCALE)) else { continue };
-            let tensor = set.read(name)?.f_to_kind(kind)?;
+            let tensor = set.read(device, name)?.f_to_kind(kind)?;
             if !super::is_finite(&tensor)? {
                 let (_, path, raw) = set.find(name)?;
                 return Err(Error::Tensor {

@@ -10,6 +10,7 @@ use tch::{Kind, Tensor};
 use super::file::{Entry, TensorFile};
 use super::lent::{Lent, matrix_of};
 use super::names;
+use crate::device::Device;
 use crate::{Error, Result};
 
 /// One network's tensors: original name to file and the name there.
@@ -154,9 +155,9 @@ impl TensorSet {
     ///
     /// # Errors
     /// The tensor is missing or memory runs out.
-    pub fn read(&self, name: &str) -> Result<Tensor> {
+    pub fn read(&self, opened: Device, name: &str) -> Result<Tensor> {
         let (file, raw) = self.locate(name)?;
-        let tensor = file.read(raw)?;
+        let tensor = file.read(opened, raw)?;
         self.mark(name);
         if !is_quantised(tensor.kind()) {
             return Ok(tensor);
@@ -205,13 +206,13 @@ impl TensorSet {
     ///
     /// # Errors
     /// The tensor is missing, or a row is out of range.
-    pub fn read_rows(&self, name: &str, rows: &[i64]) -> Result<Tensor> {
+    pub fn read_rows(&self, opened: Device, name: &str, rows: &[i64]) -> Result<Tensor> {
         let (file, raw) = self.locate(name)?;
         self.mark(name);
         if file.entry(raw).is_some_and(|entry| entry.kind == Kind::Float8e4m3fn) {
-            return Ok(self.read(name)?.f_index_select(0, &Tensor::f_from_slice(rows)?)?);
+            return Ok(self.read(opened, name)?.f_index_select(0, &opened.tensor(rows)?)?);
         }
-        file.read_rows(raw, rows)
+        file.read_rows(opened, raw, rows)
     }
 
     /// Tensors of this network that nothing has read.
@@ -261,12 +262,11 @@ impl TensorSet {
 mod tests {
     use super::*;
     use crate::weights::Weights;
-    use tch::Device;
 
     #[test]
     fn a_quantised_weight_is_multiplied_by_its_scale() {
         let folder = tempfile::tempdir().unwrap();
-        let weight = Tensor::randn([4, 3], (Kind::Float, Device::Cpu));
+        let weight = Tensor::randn([4, 3], (Kind::Float, tch::Device::Cpu));
         let (per_tensor, per_row) =
             (Tensor::from(0.5f32), Tensor::from_slice(&[1f32, 2., 3., 4.]).view([4, 1]));
         for (name, scale) in [("scale_weight", per_tensor), ("weight_scale", per_row)] {
@@ -295,8 +295,12 @@ mod tests {
             safetensors::serialize_to_file(views, None, &path).unwrap();
             let set = TensorSet::open(Network::Dit, &[path]).unwrap();
             assert!(set.foreign().is_empty());
-            assert_eq!(set.read("blocks.0.ffn.0.weight").unwrap(), expected, "{name}");
-            let weights = Weights::new(Arc::new(set), [], Kind::BFloat16, Device::Cpu);
+            assert_eq!(
+                set.read(Device::cpu(), "blocks.0.ffn.0.weight").unwrap(),
+                expected,
+                "{name}"
+            );
+            let weights = Weights::new(Arc::new(set), [], Kind::BFloat16, Device::cpu());
             let delivered = weights.get("blocks.0.ffn.0.weight", &[4, 3]).unwrap();
             assert_eq!(delivered, expected.to_kind(Kind::BFloat16), "{name}");
         }

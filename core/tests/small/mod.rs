@@ -185,7 +185,7 @@ pub(crate) fn rgba_vae(settings: RgbaVaeSettings, judge: bool, placement: Placem
         let config = DitConfig { dim: 24, ffn: 32, ..small_dit() };
         let set = init::dit(Device::cpu(), &config, 5)
             .unwrap()
-            .to(placement.kind, tch::Device::Cpu)
+            .to(placement.kind, wan_alpha_core::device::Device::cpu())
             .unwrap();
         let mut awake = MemorySet::default();
         for name in set.names() {

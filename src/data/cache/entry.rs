@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use wan_alpha_core::device::Device;
 use wan_alpha_core::encode::{Clip, ClipShape};
 use wan_alpha_core::generate::SinkError;
 use wan_alpha_core::tch::Tensor;
@@ -51,9 +52,9 @@ impl Entry {
         attempt().with_context(|| format!("cannot write {}", path.display()))
     }
 
-    pub(super) fn read(path: &Path) -> Result<Self> {
+    pub(super) fn read(opened: Device, path: &Path) -> Result<Self> {
         let file = TensorFile::open(path).map_err(explain)?;
-        let read = |name: &str| file.read(name).map_err(explain);
+        let read = |name: &str| file.read(opened, name).map_err(explain);
         let mut contexts = Vec::new();
         while file.entry(&format!("context.{}", contexts.len())).is_some() {
             contexts.push(read(&format!("context.{}", contexts.len()))?);

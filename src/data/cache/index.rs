@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Entry;
 use crate::output::write_whole;
+use wan_alpha_core::device::Device;
 
 pub(super) const NAME: &str = "index.jsonl";
 
@@ -41,12 +42,13 @@ pub(super) fn write(folder: &Path, lines: &[Line]) -> Result<PathBuf> {
 
 /// A cached set, for training.
 pub(crate) struct Index {
+    opened: Device,
     folder: PathBuf,
     pub(crate) lines: Vec<Line>,
 }
 
 impl Index {
-    pub(crate) fn open(folder: &Path) -> Result<Self> {
+    pub(crate) fn open(opened: Device, folder: &Path) -> Result<Self> {
         let path = folder.join(NAME);
         let text = std::fs::read_to_string(&path).with_context(|| {
             format!("{} is no cached set: make one with `data cache`", folder.display())
@@ -56,7 +58,7 @@ impl Index {
                 .with_context(|| format!("line {} of {} is broken", index + 1, path.display()))
         };
         let lines = text.lines().enumerate().map(line).collect::<Result<_>>()?;
-        Ok(Self { folder: folder.to_owned(), lines })
+        Ok(Self { opened, folder: folder.to_owned(), lines })
     }
 
     /// Reads what is cached of a row, by its place in `lines`.
@@ -64,6 +66,6 @@ impl Index {
         let line = self.lines.get(index);
         let line = line.with_context(|| format!("there are {} rows", self.lines.len()))?;
         let name = || format!("row {} ({}) of {}", line.row, line.colour, self.folder.display());
-        Entry::read(&self.folder.join(&line.file)).with_context(name)
+        Entry::read(self.opened, &self.folder.join(&line.file)).with_context(name)
     }
 }

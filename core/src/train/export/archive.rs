@@ -150,7 +150,7 @@ mod tests {
         let file = TensorFile::open(&path).unwrap();
         assert_eq!(file.names().count(), tensors.len());
         for (name, tensor) in &tensors {
-            let found = file.read(name).unwrap();
+            let found = file.read(crate::device::Device::cpu(), name).unwrap();
             assert_eq!((found.size(), found.kind()), (tensor.size(), tensor.kind()), "{name}");
             assert_eq!(&found, tensor, "{name}");
         }

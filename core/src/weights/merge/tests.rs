@@ -62,7 +62,8 @@ impl Layer {
 
     /// As before there were blocks: the whole matrix, operator by operator.
     fn merged(&self, name: &str) -> Tensor {
-        let mut tensor = self.set.read(name).unwrap().to_kind(Kind::Float);
+        let mut tensor =
+            self.set.read(crate::device::Device::cpu(), name).unwrap().to_kind(Kind::Float);
         for adapter in &self.adapters {
             tensor = adapter.merge(name, tensor).unwrap();
         }
@@ -70,7 +71,12 @@ impl Layer {
     }
 
     fn delivered(&self, name: &str, kind: Kind) -> Tensor {
-        let weights = Weights::new(self.set.clone(), self.adapters.clone(), kind, Device::Cpu);
+        let weights = Weights::new(
+            self.set.clone(),
+            self.adapters.clone(),
+            kind,
+            crate::device::Device::cpu(),
+        );
         weights.get(name, self.set.shape(name).unwrap()).unwrap()
     }
 }
@@ -129,7 +135,7 @@ fn what_is_not_finite_is_said_with_the_file_that_brought_it() {
         ];
         let lora = TensorFile::open(&write(folder.path(), "lora", &lora)).unwrap();
         let lora = Adapter::open(AdapterKind::Distill, Arc::new(lora), 1.0, &set).unwrap();
-        let weights = Weights::new(set, vec![lora], Kind::BFloat16, Device::Cpu);
+        let weights = Weights::new(set, vec![lora], Kind::BFloat16, crate::device::Device::cpu());
         let error = weights.get(NAME, &[1000, 1536]).unwrap_err().to_string();
         assert!(error.contains(expected) && error.contains("NaN"), "{error}");
     }
