@@ -218,8 +218,9 @@ fn serve(args: &EngineRun, environment: &Environment, interrupt: &Interrupt) -> 
             return Err(error);
         }
     };
-    let usual = if opened.device.is_cuda() { IDLE_CUDA } else { IDLE_CPU };
     let report = device::report(&opened, environment);
+    // What keeps a card unused may be mended at any time: the next engine looks anew.
+    let usual = if opened.device.is_cuda() || report.is_mendable { IDLE_CUDA } else { IDLE_CPU };
     let took = begun.elapsed().as_secs_f64();
     log::info!("engine {} computes on {}, opened in {took:.1} s", identity().pid, report.name);
     if let Some(unused) = &report.unused {

@@ -20,13 +20,15 @@ use wan_alpha_core::{Error, ErrorKind, Watch, give_back};
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::message::Problem;
 use wan_alpha_take::models::{ModelError, ModelRoots};
-use wan_alpha_take::store::{Claimant, Claiming, Description, Store, StoreError, Take, TakeWriter};
+use wan_alpha_take::store::{
+    Claimant, Claiming, Computed, Description, Store, StoreError, Take, TakeWriter,
+};
 use wan_alpha_take::{Fingerprint, Mask, NUMERICS, TakeKey, TakeRequest};
 
 use crate::exit::Exit;
 use crate::model::use_merged;
 use beating::Beating;
-use latents::Latents;
+use latents::{Latents, Made};
 
 /// A claim whose holder was silent for this long is taken over.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -96,9 +98,9 @@ pub(crate) fn exit_of(problem: &Problem) -> Exit {
 }
 
 /// Where the contexts of prompts are kept; they can be made again.
-pub(crate) fn contexts_folder(environment: &Environment) -> Option<PathBuf> {
-    // A home may be shared by machines whose processors round otherwise.
-    let machine = blake3::hash(environment.host.as_bytes()).to_hex();
+pub(crate) fn contexts_folder(environment: &Environment, class: &str) -> Option<PathBuf> {
+    // A home may be shared by machines whose processors and cards round otherwise.
+    let machine = blake3::hash(format!("{}\n{class}", environment.host).as_bytes()).to_hex();
     environment.cache.as_ref().map(|folder| folder.join("contexts").join(&machine[..16]))
 }
 
@@ -138,7 +140,7 @@ impl Maker {
             device: opened.device,
             class: opened.class(),
             latents: Latents::in_folder(opened.device, environment.state.join("latents")),
-            contexts: contexts_folder(environment),
+            contexts: contexts_folder(environment, &opened.class()),
             claimant: Claimant::this_process(&environment.host),
             warm: None,
         }
@@ -265,15 +267,19 @@ impl Maker {
         let Some(Warm { pipeline, .. }) = &mut self.warm else {
             return Err(no_model("no model is loaded"));
         };
-        let writer = place.store.create(Description::new(request, &class)?)?;
-        let (latent, attention) = match self.latents.recall(key, request) {
-            Some(latent) => (latent, None),
+        let recalled = self.latents.recall(key, request);
+        let made_on = recalled.as_ref().map_or(&class, |(_, made)| &made.device);
+        let writer = place.store.create(Description::new(request, made_on)?)?;
+        let (latent, made) = match recalled {
+            Some(recalled) => recalled,
             None => {
                 let latent = pipeline.latent(request, mask, &mut Nowhere, watch)?;
-                if let Err(error) = self.latents.keep(key, &latent) {
+                let attention = pipeline.attention_kernel().map(|kernel| kernel.to_string());
+                let made = Made { device: class.clone(), attention };
+                if let Err(error) = self.latents.keep(key, &latent, &made) {
                     log::warn!("the latent could not be kept: {error}");
                 }
-                (latent, pipeline.attention_kernel())
+                (latent, made)
             }
         };
         let mut sink = Publishing { writer, failed: None };
@@ -282,9 +288,12 @@ impl Maker {
             return Err(error.into());
         }
         decoded?;
-        let attention = attention.map(|kernel| kernel.to_string());
-        let tf32 = pipeline.decodes_in_tf32(request.precision);
-        sink.writer.record(attention.as_deref(), tf32)?;
+        let computed = Computed {
+            attention: made.attention,
+            tf32: pipeline.decodes_in_tf32(request.precision),
+            decoded_on: (made.device != class).then_some(class),
+        };
+        sink.writer.record(computed)?;
         Ok(sink.writer.publish()?.take)
     }
 }

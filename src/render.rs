@@ -57,10 +57,11 @@ pub(crate) fn run(
         Some(device::open(args.device.as_ref(), environment, console)?)
     };
     let device = opened.as_ref().map_or_else(Device::cpu, |opened| opened.device);
+    let class = opened.as_ref().map_or_else(String::new, Opened::class);
     let strengths = Strengths { dora: args.dora_strength, distill: args.distill_strength };
     let mut pipeline = Pipeline::open(&chosen.paths, strengths, device, Keep::Nothing, console)
         .map_err(explain)?;
-    if let Some(folder) = contexts_folder(environment) {
+    if let Some(folder) = contexts_folder(environment, &class) {
         pipeline.keep_contexts(folder);
     }
     if let Some(fingerprint) = chosen.fingerprint {
@@ -80,7 +81,6 @@ pub(crate) fn run(
         let written = take::write_files(&take, &args.out, args.formats(), console)?;
         (written, format!("engine, {}", take.description().device))
     } else {
-        let class = opened.as_ref().map_or_else(String::new, Opened::class);
         let learned = engine::learned(&request, &class, environment);
         if let Some(slow) = Slow::of(&pipeline, &request, device, learned).map_err(explain)? {
             console.caution(slow);

@@ -7,10 +7,13 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
+use std::time::Duration;
 
+use serde_json::Value;
 use support::stand_in::{StandIn, built, compile};
 
 /// What a render of the draft model's smallest take says; on a stand-in it ends where the card would
@@ -271,3 +274,123 @@ frames = 1
 height = 64
 width = 64
 "#;
+
+/// A script to be started as the engine: the program where CUDA is played, as it is told to be. What
+/// starts an engine hands on neither LD_PRELOAD nor what the stand-ins are told.
+fn engine_program(stand_in: &StandIn, told: &[(&str, &str)]) -> String {
+    let script = stand_in.path("engine");
+    let told: String = told.iter().map(|(name, value)| format!("{name}='{value}' ")).collect();
+    let preload = built().join("libcudart.so");
+    let (preload, program) = (preload.display(), stand_in.program.display());
+    let text = format!("#!/bin/sh\n{told}LD_PRELOAD='{preload}' exec '{program}' \"$@\"\n");
+    fs::write(&script, text).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    script.to_str().unwrap().to_owned()
+}
+
+/// What `engine status --json` says once `is_so`.
+fn status(stand_in: &StandIn, is_so: impl Fn(&Value) -> bool) -> Value {
+    let mut last = Value::Null;
+    for _ in 0..600 {
+        let output = stand_in.command(&["engine", "status", "--json"]).output().unwrap();
+        last = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        if is_so(&last) {
+            return last;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    panic!("the engine never says so: {last}");
+}
+
+#[test]
+fn an_engine_opens_its_card_in_the_same_way_and_tells_it() {
+    let stand_in = StandIn::new();
+    for (device, environment, said) in [
+        (&[][..], &[][..], "Stand-in 1 (cuda:1"),
+        (&["--device", "cuda:0"], &[], "Stand-in 0 (cuda:0"),
+        (&["--device", "cuda:2"], &[], "Stand-in 2 (cuda:2"),
+        (&[], &[("STAND_IN_DRIVER", "12040")], "the CPU"),
+    ] {
+        let arguments: Vec<_> = ["engine", "run"].iter().chain(device).collect();
+        let arguments: Vec<_> = arguments.into_iter().copied().collect();
+        let mut command = stand_in.command(&arguments);
+        command.stderr(Stdio::null()).envs(environment.iter().copied());
+        let mut engine = command.spawn().unwrap();
+        let report = status(&stand_in, |report| {
+            report["device"].is_string() && report["opening_seconds"].is_null()
+        });
+        assert!(report["device"].as_str().unwrap().contains(said), "{said}: {report}");
+        let unused = report["unused"].as_str().unwrap_or_default();
+        assert_eq!(unused.contains("CUDA 12.4"), said == "the CPU", "{report}");
+        let log = fs::read_to_string(stand_in.path("run/wan-alpha/engine.log")).unwrap();
+        assert!(log.contains(said), "{log}");
+        let stopped = stand_in.command(&["engine", "stop"]).output().unwrap();
+        assert!(stopped.status.success());
+        engine.wait().unwrap();
+    }
+    let output = stand_in.command(&["engine", "run", "--device", "cuda:3"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("--device cuda:3: 3 cards are visible"), "{said}");
+    assert_eq!(output.status.code(), Some(2), "{said}");
+}
+
+#[test]
+fn an_engine_that_opens_for_half_a_minute_is_waited_for_and_says_so() {
+    let stand_in = StandIn::new();
+    let draft = Path::new(env!("CARGO_MANIFEST_DIR")).join("resources/draft-model");
+    let out = stand_in.path("out");
+    let (draft, out) = (draft.to_str().unwrap(), out.to_str().unwrap());
+    let add = ["model", "add", "draft", draft];
+    assert!(stand_in.command(&add).output().unwrap().status.success());
+    let mut render = stand_in.command(&[
+        "render", "--engine", "--model", "draft", "--prompt", "a ball", "--out", out, "--frames",
+        "1", "--width", "64", "--height", "64", "--steps", "1",
+    ]);
+    // Longer than an engine may take to listen.
+    let told = [("STAND_IN_LOAD_SECONDS", "30")];
+    render.env("WAN_ALPHA_ENGINE", engine_program(&stand_in, &told));
+    let render = render.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let opening = status(&stand_in, |report| report["opening_seconds"].as_u64() >= Some(2));
+    assert_eq!(opening["device"], "CUDA", "{opening}");
+    let text = stand_in.command(&["engine", "status"]).output().unwrap();
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(text.contains("opening") && text.contains("CUDA"), "{text}");
+    let output = render.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("the engine opens CUDA"), "{said}");
+    // The stand-in computes nothing: the take fails, where and because the card would compute.
+    assert!(!output.status.success() && !said.contains("took too long"), "{said}");
+    let _ = stand_in.command(&["engine", "stop"]).output();
+}
+
+#[test]
+fn an_engine_without_the_card_it_was_asked_for_says_why_to_who_waits() {
+    let stand_in = StandIn::new();
+    let draft = Path::new(env!("CARGO_MANIFEST_DIR")).join("resources/draft-model");
+    let (draft, out) = (draft.to_str().unwrap(), stand_in.path("out"));
+    assert!(stand_in.command(&["model", "add", "draft", draft]).output().unwrap().status.success());
+    let mut render = stand_in.command(&[
+        "render",
+        "--engine",
+        "--model",
+        "draft",
+        "--prompt",
+        "a ball",
+        "--frames",
+        "1",
+        "--width",
+        "64",
+        "--height",
+        "64",
+        "--steps",
+        "1",
+        "--out",
+        out.to_str().unwrap(),
+    ]);
+    let told = [("STAND_IN_DRIVER", "12040")];
+    render.env("WAN_ALPHA_ENGINE", engine_program(&stand_in, &told));
+    let output = render.env("WAN_ALPHA_DEVICE", "cuda:0").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("CUDA 12.4") && said.contains("580"), "{said}");
+    assert!(!output.status.success(), "{said}");
+}

@@ -212,10 +212,12 @@ fn open_cuda(
     if matches!(*state, State::Cpu) {
         return Err(CudaUnavailable::BegunOnCpu);
     }
-    let card = runtime::choose(name, libraries.visible.as_deref())?;
+    let candidates = runtime::candidates(name, libraries.visible.as_deref())?;
+    let library = library::find(&libraries.folders)?;
+    // Only now is a card touched: a context on it costs time and memory.
+    let card = candidates.take()?;
     if matches!(*state, State::Untouched) {
         let started = Instant::now();
-        let library = library::find(&libraries.folders)?;
         log::info!("opening CUDA's half of libtorch in {}", library.folder().display());
         library.open()?;
         log::info!("CUDA's half of libtorch opened in {:.1} s", started.elapsed().as_secs_f64());

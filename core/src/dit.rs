@@ -183,22 +183,6 @@ impl Dit {
         Rope::new(grid, self.config.head_dim(), self.wide, self.device)
     }
 
-    /// The kernel that computes self-attention for latents of `frames` × `height` × `width` cells.
-    ///
-    /// # Errors
-    /// On a GPU only the quadratic one would do it, and there are too many tokens for that; or
-    /// memory runs out.
-    pub fn attention_kernel(&self, [frames, height, width]: [i64; 3]) -> Result<AttentionKernel> {
-        let asked = kernel::Asked {
-            tokens: (frames / PATCH[0]) * (height / PATCH[1]) * (width / PATCH[2]),
-            heads: self.config.heads,
-            head_dim: self.config.head_dim(),
-            kind: self.kind,
-            device: self.device.tch(),
-        };
-        asked.kernel()
-    }
-
     /// The velocity ε − x₀ at `latent` (`[b, 16, frames, height, width]`) and `timesteps`
     /// (0…1000, one for each of the batch), float32.
     ///
@@ -255,6 +239,28 @@ impl Dit {
         let norm = Affine::modulated(&shift, &scale, self.config.eps)?;
         self.head.forward(&norm.forward(x, x.kind(), x.size()[1])?)
     }
+}
+
+/// The kernel that computes self-attention in a transformer of `kind` for latents of `frames` × `height`
+/// × `width` cells. The transformer need not be loaded.
+///
+/// # Errors
+/// On a GPU only the quadratic one would do it, and there are too many tokens for that; or memory runs
+/// out.
+pub(crate) fn attention_kernel(
+    config: &DitConfig,
+    [frames, height, width]: [i64; 3],
+    kind: Kind,
+    device: Device,
+) -> Result<AttentionKernel> {
+    let asked = kernel::Asked {
+        tokens: (frames / PATCH[0]) * (height / PATCH[1]) * (width / PATCH[2]),
+        heads: config.heads,
+        head_dim: config.head_dim(),
+        kind,
+        device: device.tch(),
+    };
+    asked.kernel()
 }
 
 /// The patch embedding is a convolution whose kernel equals its stride: a linear layer on patches.

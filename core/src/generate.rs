@@ -13,7 +13,7 @@ use tch::{Kind, Tensor};
 use wan_alpha_take::{Fingerprint, Mask, Precision, TakeRequest};
 
 use crate::device::Device;
-use crate::dit::{AttentionKernel, Dit, DitConfig};
+use crate::dit::{AttentionKernel, Dit, DitConfig, attention_kernel};
 use crate::shim::Switch;
 use crate::vae::{LATENT_CHANNELS, RgbaDecoder};
 use crate::weights::{Decoders, MergedTransformer, ModelFiles, Strengths, Weights};
@@ -182,6 +182,20 @@ impl Pipeline {
         &self.files
     }
 
+    /// Asks libtorch which kernel computes attention in the take of a request, once per take: logged,
+    /// and kept for its record. Nothing needs to be loaded for it.
+    ///
+    /// # Errors
+    /// A GPU would compute attention over more than 4,096 tokens in memory quadratic in them.
+    fn choose_attention(&mut self, request: &TakeRequest) -> Result<()> {
+        let (width, height) = request.latent_size();
+        let grid = [request.latent_frames() as i64, height as i64, width as i64];
+        let kernel = attention_kernel(&self.config, grid, kind_of(request.precision), self.device)
+            .map_err(|error| error.during(Stage::Sample))?;
+        self.attention = Some(kernel);
+        Ok(())
+    }
+
     /// The kernel that computed attention in the last take, once there has been one.
     pub fn attention_kernel(&self) -> Option<AttentionKernel> {
         self.attention
@@ -221,6 +235,7 @@ impl Pipeline {
         watch: &dyn Watch,
     ) -> Result<Tensor> {
         let _guard = tch::no_grad_guard();
+        self.choose_attention(request)?;
         let noise = self.noise(request, mask, sink).map_err(|error| error.during(Stage::Text))?;
         let Self { files, contexts, device, .. } = self;
         let weights = |kind| Weights::new(files.text.clone(), vec![], kind, *device);
@@ -235,11 +250,6 @@ impl Pipeline {
         let Some((_, dit)) = &self.dit else {
             return Err(Error::Input("the transformer is not loaded".into()));
         };
-        let size = noise.size();
-        let kernel = dit
-            .attention_kernel([size[1], size[2], size[3]])
-            .map_err(|error| error.during(Stage::Sample).for_what(asked))?;
-        self.attention = Some(kernel);
         let latent = sampling::sample(dit, request, &contexts, &noise, sink, watch)
             .map_err(|error| error.during(Stage::Sample).for_what(asked))?;
         if self.keep == Keep::Nothing {

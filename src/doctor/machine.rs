@@ -41,7 +41,7 @@ fn device(environment: &Environment) -> Finding {
         ),
         Err(reason) => Finding::attention(
             ABOUT,
-            format!("the CPU, though there is an NVIDIA driver: {reason}{spoken}"),
+            format!("the CPU: {reason}{spoken}"),
             reason.remedy(&libraries.installation),
         ),
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::{self, Kind, Tensor};
@@ -15,6 +16,18 @@ use wan_alpha_take::{TakeKey, TakeRequest};
 const ABANDONED: Duration = Duration::from_secs(7 * 24 * 3600);
 
 const TENSOR: &str = "latent";
+
+/// How a latent was made, kept beside it: its bytes as a tensor of this name.
+const MADE: &str = "made";
+
+/// What a latent was made on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Made {
+    /// The class of the device.
+    pub(super) device: String,
+    /// How attention was computed.
+    pub(super) attention: Option<String>,
+}
 
 /// A folder of latents, named by the keys of their takes.
 pub(super) struct Latents {
@@ -28,7 +41,7 @@ impl Latents {
     }
 
     /// The latent of a take, if it is there and whole.
-    pub(super) fn recall(&self, key: &TakeKey, request: &TakeRequest) -> Option<Tensor> {
+    pub(super) fn recall(&self, key: &TakeKey, request: &TakeRequest) -> Option<(Tensor, Made)> {
         let path = self.path(key);
         if !path.is_file() {
             return None;
@@ -44,7 +57,7 @@ impl Latents {
     }
 
     /// Keeps a latent until its take is published.
-    pub(super) fn keep(&self, key: &TakeKey, latent: &Tensor) -> Result<()> {
+    pub(super) fn keep(&self, key: &TakeKey, latent: &Tensor, made: &Made) -> Result<()> {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]
@@ -53,7 +66,8 @@ impl Latents {
         self.tidy();
         let file = NamedTempFile::new_in(&self.folder)?;
         let latent = latent.f_to_device(tch::Device::Cpu)?.f_contiguous()?;
-        Tensor::write_safetensors(&[(TENSOR, latent)], file.path())?;
+        let made = self.opened.tensor(&serde_json::to_vec(made)?)?;
+        Tensor::write_safetensors(&[(TENSOR, latent), (MADE, made)], file.path())?;
         file.as_file().sync_all()?;
         file.persist(self.path(key)).context("cannot name the latent")?;
         Ok(())
@@ -80,14 +94,16 @@ impl Latents {
     }
 }
 
-fn read(opened: Device, path: &Path, request: &TakeRequest) -> Result<Tensor> {
-    let latent = TensorFile::open(path)?.read(opened, TENSOR)?;
+fn read(opened: Device, path: &Path, request: &TakeRequest) -> Result<(Tensor, Made)> {
+    let file = TensorFile::open(path)?;
+    let latent = file.read(opened, TENSOR)?;
     let (width, height) = request.latent_size();
     let expected = [16, request.latent_frames() as i64, height as i64, width as i64];
     ensure!(latent.kind() == Kind::Float, "its numbers are {:?}", latent.kind());
     ensure!(latent.size() == expected, "its sizes are {:?}, expected {expected:?}", latent.size());
     ensure!(latent.f_isfinite()?.f_all()?.f_int64_value(&[])? != 0, "its numbers are not finite");
-    Ok(latent)
+    let made: Vec<u8> = file.read(opened, MADE)?.try_into()?;
+    Ok((latent, serde_json::from_slice(&made)?))
 }
 
 #[cfg(test)]
@@ -117,17 +133,18 @@ mod tests {
         let key = request.key().unwrap();
         assert!(latents.recall(&key, &request).is_none());
         let latent = Tensor::randn([16, 2, 4, 6], (Kind::Float, tch::Device::Cpu));
-        latents.keep(&key, &latent).unwrap();
-        assert_eq!(latents.recall(&key, &request).unwrap(), latent);
+        let made = Made { device: "cpu".into(), attention: Some("flash".into()) };
+        latents.keep(&key, &latent, &made).unwrap();
+        assert_eq!(latents.recall(&key, &request).unwrap(), (latent.shallow_clone(), made.clone()));
 
         for wrong in [latent.narrow(1, 0, 1), &latent * f64::NAN] {
-            latents.keep(&key, &wrong).unwrap();
+            latents.keep(&key, &wrong, &made).unwrap();
             assert!(latents.recall(&key, &request).is_none());
             assert!(!latents.path(&key).exists());
         }
         fs::write(latents.path(&key), b"cut").unwrap();
         assert!(latents.recall(&key, &request).is_none());
-        latents.keep(&key, &latent).unwrap();
+        latents.keep(&key, &latent, &made).unwrap();
         latents.forget(&key);
         assert!(latents.recall(&key, &request).is_none());
     }

@@ -46,9 +46,11 @@ pub(super) fn show(take: &Take) -> Result<Vec<String>> {
 
 /// How it was computed, as far as it is recorded.
 fn computed(about: &Description) -> String {
-    let attention = about.attention.as_ref().map(|kernel| format!(", attention {kernel}"));
-    let tf32 = about.tf32.unwrap_or(false).then_some(", decoded in TF32");
-    attention.unwrap_or_default() + tf32.unwrap_or_default()
+    let Some(computed) = &about.computed else { return String::new() };
+    let attention = computed.attention.iter().map(|kernel| format!(", attention {kernel}"));
+    let tf32 = computed.tf32.then(|| ", decoded in TF32".to_owned());
+    let elsewhere = computed.decoded_on.iter().map(|device| format!(", decoded on {device}"));
+    attention.chain(tf32).chain(elsewhere).collect()
 }
 
 /// The folders, and how full they are.

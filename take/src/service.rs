@@ -301,6 +301,10 @@ impl Service {
             desk.refused = true;
         }
         desk.refusing = Some(problem.clone());
+        // Nothing is being opened any more: who asks meanwhile hears why.
+        desk.opening = None;
+        desk.device.unused = Some(problem.to_string());
+        desk.device.is_mendable = true;
         self.shared.bell.ring();
         let end = Instant::now() + patience;
         while !desk.refused && !desk.stop && !self.is_over() && Instant::now() < end {

@@ -53,10 +53,11 @@ impl VisibleGpus {
         }
         let visible = self.visible(installed);
         let device = device.filter(|device| !device.is_empty() && device != "auto");
-        let seen: BTreeSet<String> = match device {
-            Some(device) => BTreeSet::from([one_of(&visible, &device)]),
-            None => visible.into_iter().collect(),
-        };
+        if let Some(device) = device {
+            // Who names a card wants that or an error, and not an engine that had to do without.
+            return Some(format!("only {}", one_of(&visible, &device)));
+        }
+        let seen: BTreeSet<String> = visible.into_iter().collect();
         let all = !installed.is_empty()
             && (seen.len() == installed.len())
             && installed
@@ -190,12 +191,12 @@ mod tests {
         for (mask, device) in
             [(None, "cuda:1"), (Some("1"), "cuda:0"), (Some("1,0"), "0"), (None, "GPU-1A")]
         {
-            assert_eq!(spelled(mask, Some(device), &two), "gpu-1a", "{mask:?} {device}");
+            assert_eq!(spelled(mask, Some(device), &two), "only gpu-1a", "{mask:?} {device}");
         }
         assert_eq!(spelled(None, Some("auto"), &two), "all");
         assert_eq!(spelled(None, Some("cpu"), &two), "cpu");
-        assert_eq!(spelled(None, Some("cuda"), &gpus(&["H100"])), "all");
-        assert_eq!(spelled(None, Some("cuda:5"), &two), "device 5");
+        assert_eq!(spelled(None, Some("cuda"), &gpus(&["H100"])), "only gpu-0a");
+        assert_eq!(spelled(None, Some("cuda:5"), &two), "only device 5");
     }
 
     #[test]
@@ -214,8 +215,8 @@ mod tests {
         assert_eq!(spelled(None, None, &[]), "all");
         assert_eq!(spelled(None, Some("auto"), &[]), "all");
         assert_eq!(spelled(Some("1,0"), None, &[]), spelled(Some("0, 1"), None, &[]));
-        assert_eq!(spelled(None, Some("cuda:1"), &[]), "device 1");
-        assert_eq!(spelled(Some("3"), Some("cuda:0"), &[]), "3");
+        assert_eq!(spelled(None, Some("cuda:1"), &[]), "only device 1");
+        assert_eq!(spelled(Some("3"), Some("cuda:0"), &[]), "only 3");
     }
 
     #[test]

@@ -69,29 +69,45 @@ pub fn survey(visible: Option<&str>) -> Survey {
     }
 }
 
-/// The card of that name, or the best of all; it is the calling thread's card from here on.
-pub(super) fn choose(
+/// The cards that come into question, none of them touched yet.
+pub(super) struct Candidates {
+    runtime: sys::Runtime,
+    /// One where it was named.
+    cards: Vec<Card>,
+}
+
+/// The card of that name, or all that may be taken.
+pub(super) fn candidates(
     name: Option<&CardName>,
     visible: Option<&str>,
-) -> Result<Card, CudaUnavailable> {
+) -> Result<Candidates, CudaUnavailable> {
     let runtime = sys::Runtime::find().ok_or(CudaUnavailable::NoRuntime)?;
     let cards = cards(&runtime, &Versions::of(&runtime), visible)?;
-    let card = match name {
-        Some(name) => card::named(&cards, name, visible)?,
-        None => match card::candidates(&cards)?[..] {
-            [only] => only,
-            ref several => freest(&runtime, several)?,
-        },
+    let cards = match name {
+        Some(name) => vec![card::named(&cards, name, visible)?.clone()],
+        None => card::candidates(&cards)?.into_iter().cloned().collect(),
     };
-    runtime.select(card.index).map_err(|code| fault(&runtime, &format!("use {card}"), code))?;
-    Ok(card.clone())
+    Ok(Candidates { runtime, cards })
+}
+
+impl Candidates {
+    /// The best of them; it is the calling thread's card from here on, and has a context.
+    pub(super) fn take(self) -> Result<Card, CudaUnavailable> {
+        let Self { runtime, cards } = &self;
+        let card = match &cards[..] {
+            [only] => only,
+            several => freest(runtime, &several.iter().collect::<Vec<_>>())?,
+        };
+        runtime.select(card.index).map_err(|code| refused(runtime, "use", card, code))?;
+        Ok(card.clone())
+    }
 }
 
 /// Asking a card for its free memory makes a context on it, some 0.3 GB: those that are not taken
 /// are given back. A card that does not answer is not taken.
 fn freest<'a>(runtime: &sys::Runtime, cards: &[&'a Card]) -> Result<&'a Card, CudaUnavailable> {
     let mut free = Vec::new();
-    let mut refused = CudaUnavailable::NoDevice { visible: None };
+    let mut last = CudaUnavailable::NoDevice { visible: None };
     for &card in cards {
         match runtime.free_memory(card.index) {
             Ok(bytes) => {
@@ -99,12 +115,12 @@ fn freest<'a>(runtime: &sys::Runtime, cards: &[&'a Card]) -> Result<&'a Card, Cu
                 free.push((card, bytes));
             }
             Err(code) => {
-                refused = fault(runtime, &format!("ask {card} for its free memory"), code);
-                log::warn!("{refused}");
+                last = refused(runtime, "ask for the free memory of", card, code);
+                log::warn!("{last}");
             }
         }
     }
-    let taken = card::freest(&free).ok_or(refused)?;
+    let taken = card::freest(&free).ok_or(last)?;
     for (card, _) in free.iter().filter(|(card, _)| card.index != taken.index) {
         if let Err(code) = runtime.reset(card.index) {
             log::warn!("{}", fault(runtime, &format!("leave {card}"), code));
@@ -153,6 +169,16 @@ fn cards(
         runtime.card(index).map_err(|code| fault(runtime, &format!("describe card {index}"), code))
     };
     (0..count).map(describe).collect()
+}
+
+/// Why a card cannot be taken.
+fn refused(runtime: &sys::Runtime, action: &str, card: &Card, code: i32) -> CudaUnavailable {
+    /// cudaErrorMemoryAllocation, and cudaErrorDevicesUnavailable of a card in exclusive mode.
+    const TAKEN: [i32; 2] = [2, 46];
+    if TAKEN.contains(&code) {
+        return CudaUnavailable::Taken { card: card.to_string(), name: runtime.words(code).0 };
+    }
+    fault(runtime, &format!("{action} {card}"), code)
 }
 
 fn fault(runtime: &sys::Runtime, action: &str, code: i32) -> CudaUnavailable {

@@ -56,6 +56,14 @@ pub enum CudaUnavailable {
         /// CUDA's own words.
         text: String,
     },
+    /// Another program has the card to itself, or all of its memory.
+    #[error("{card} is taken by other programs ({name})")]
+    Taken {
+        /// The card.
+        card: String,
+        /// CUDA's name of the error.
+        name: String,
+    },
     /// No card of the name asked for, or more than one.
     #[error(
         "{} visible ({}), and {} so called{}",
@@ -144,6 +152,11 @@ impl CudaUnavailable {
             }
             Self::Driver { .. } => {
                 "see whether `nvidia-smi` works, and restart the machine where it does not"
+                    .to_owned()
+            }
+            Self::Taken { .. } => {
+                "end what computes on it (`nvidia-smi` lists it), then `wan-alpha engine stop`, and \
+                 try again"
                     .to_owned()
             }
             Self::NoSuchCard { .. } => {

@@ -87,16 +87,19 @@ impl Dit {
         // being used again.
         let size: Vec<i64> = [blocks].into_iter().chain(x.size()).collect();
         let inputs = Tensor::f_empty(&size[..], (x.kind(), x.device()))?;
-        {
-            let _guard = tch::no_grad_guard();
-            for index in 0..self.blocks.len() {
-                check(watch, Stage::Sample)?;
+        for index in 0..self.blocks.len() {
+            check(watch, Stage::Sample)?;
+            {
+                let _guard = tch::no_grad_guard();
                 inputs.f_get(index as i64)?.f_copy_(&x)?;
-                self.blocks.with(index, &mut |block| {
-                    let keys = block.text_keys(&text.leaf)?;
-                    block.forward(&mut x, &projected.leaf, rope, &keys)
-                })?;
             }
+            // With gradients, though nothing of them is kept: without, a block works in place and
+            // rounds otherwise, and the pass backward would not be that of this pass.
+            self.blocks.with(index, &mut |block| {
+                let keys = block.text_keys(&text.leaf)?;
+                block.forward(&mut x, &projected.leaf, rope, &keys)
+            })?;
+            x = x.f_detach()?;
         }
         let last = leaf(&x, true)?;
         let velocity = unpatchify(&self.project(&last, &time.leaf)?, &latent.size())?;

@@ -66,8 +66,16 @@ const DEVICE: [&str; 7] = [
 ];
 
 /// Failures that begin like these and leave the GPU as it was: it is another one than the program is
-/// made for.
-const UNFIT: [&str; 5] = [
+/// made for, or was asked for what it does not do.
+const UNFIT: [&str; 13] = [
+    "_status_not_supported",
+    "_status_bad_param",
+    "_status_invalid_value",
+    "_status_arch_mismatch",
+    "invalid argument",
+    "invalid configuration argument",
+    "operation not supported",
+    "invalid resource handle",
     "no kernel image is available",
     "device kernel image is invalid",
     "driver version is insufficient",

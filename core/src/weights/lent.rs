@@ -67,7 +67,8 @@ fn borrow(bytes: &[u8], shape: &[i64], kind: Kind) -> Result<Option<Tensor>> {
     let size = kind.elt_size_in_bytes();
     let numbers = usize::try_from(shape.iter().product::<i64>()).ok();
     let whole = numbers.and_then(|numbers| numbers.checked_mul(size)) == Some(bytes.len());
-    if !whole || !(bytes.as_ptr() as usize).is_multiple_of(size) {
+    // Of truth values not any byte is one: they are copied, byte by byte.
+    if kind == Kind::Bool || !whole || !(bytes.as_ptr() as usize).is_multiple_of(size) {
         return Ok(None);
     }
     // SAFETY: `bytes` holds exactly the numbers of the shape, aligned, and any bytes are numbers.

@@ -65,14 +65,23 @@ pub struct Description {
     /// model, its compute capability and the build of libtorch. Equal keys made on `cpu` are equal to
     /// the bit with the same number of threads.
     pub device: String,
-    /// How attention was computed, such as `flash`; none in takes of before it was recorded.
+    /// How it was computed; none in takes of before it was recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub attention: Option<String>,
-    /// Whether float32 was multiplied as TF32 (ten bits of mantissa) in decoding; none as above.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tf32: Option<bool>,
+    pub computed: Option<Computed>,
     /// What it is a take of.
     pub request: TakeRequest,
+}
+
+/// How a take was computed. Fields may be added.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Computed {
+    /// The kernel of attention, such as `flash`.
+    pub attention: Option<String>,
+    /// Whether decoding multiplied float32 as TF32, with ten bits of mantissa.
+    pub tf32: bool,
+    /// The class of the device that decoded, where it is not the one that the latent was made on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoded_on: Option<String>,
 }
 
 impl Description {
@@ -88,7 +97,7 @@ impl Description {
         }
         let request = request.clone().accept()?;
         let (key, device) = (request.key()?, device.to_owned());
-        Ok(Self { key, device, attention: None, tf32: None, request })
+        Ok(Self { key, device, computed: None, request })
     }
 
     /// Half-float values of a frame.
@@ -150,14 +159,8 @@ impl Header {
 
     /// Records how the take was computed, in the room that was kept: no frame moves. What does not
     /// fit is left out.
-    pub(super) fn record(
-        &mut self,
-        attention: Option<&str>,
-        tf32: bool,
-    ) -> Result<(), RequestError> {
-        let mut description = self.description.clone();
-        description.attention = attention.map(|name| name.chars().take(40).collect());
-        description.tf32 = Some(tf32);
+    pub(super) fn record(&mut self, computed: Computed) -> Result<(), RequestError> {
+        let description = Description { computed: Some(computed), ..self.description.clone() };
         let mut json =
             serde_json::to_string(&description).map_err(|reason| RequestError::Json { reason })?;
         let Some(room) = self.json.len().checked_sub(json.len()) else { return Ok(()) };
@@ -259,9 +262,7 @@ fn read_description(json: &[u8]) -> Result<Description, Unread> {
         key: TakeKey,
         device: String,
         #[serde(default)]
-        attention: Option<String>,
-        #[serde(default)]
-        tf32: Option<bool>,
+        computed: Option<Computed>,
         request: Box<serde_json::value::RawValue>,
     }
     let contradiction = |reason: String| Damage::Contradiction { reason };
@@ -273,8 +274,8 @@ fn read_description(json: &[u8]) -> Result<Description, Unread> {
         let reason = format!("the key of its request is {key}, and it says {}", outline.key);
         return Err(contradiction(reason).into());
     }
-    let Outline { device, attention, tf32, .. } = outline;
-    Ok(Description { key, device, attention, tf32, request })
+    let Outline { device, computed, .. } = outline;
+    Ok(Description { key, device, computed, request })
 }
 
 /// The hash of a header, as if its own place held zeros.
@@ -331,16 +332,17 @@ mod tests {
         let mut header = Header::with_room(description(5, 16, 16)).unwrap();
         header.checksums = (0..5).map(|frame| [frame; 8]).collect();
         let (before, offset) = (header.encode().len(), header.offset(0));
-        header.record(Some("flash"), true).unwrap();
+        let computed = Computed { attention: Some("flash".into()), tf32: true, decoded_on: None };
+        header.record(computed.clone()).unwrap();
         assert_eq!((header.encode().len(), header.offset(0)), (before, offset));
         let read = read_description(header.json.as_bytes()).unwrap();
-        assert_eq!((read.attention.as_deref(), read.tf32), (Some("flash"), Some(true)));
+        assert_eq!(read.computed.as_ref(), Some(&computed));
         let json = header.json.replacen("\"tf32\"", "\"future\":[1],\"tf32\"", 1);
         assert_eq!(read_description(json.as_bytes()).unwrap(), read);
         // No room: nothing is lost but the record.
         let mut full = Header::new(description(5, 16, 16)).unwrap();
         let kept = full.json.clone();
-        full.record(Some("flash"), true).unwrap();
+        full.record(computed).unwrap();
         assert_eq!(full.json, kept);
     }
 

@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 
 use super::error::StoreError;
 use super::folder::{make_with_unfinished, sync};
-use super::header::{Description, FrameSum, Header};
+use super::header::{Computed, Description, FrameSum, Header};
 use super::take::Take;
 use super::{Store, take_path};
 
@@ -89,13 +89,12 @@ impl TakeWriter {
         &self.folder
     }
 
-    /// Records how the take is computed: the kernel of attention, where it is known, and whether decoding multiplies
-    /// float32 as TF32.
+    /// Records how the take is computed.
     ///
     /// # Errors
     /// [`StoreError::Request`] if it cannot be written as JSON.
-    pub fn record(&mut self, attention: Option<&str>, tf32: bool) -> Result<(), StoreError> {
-        Ok(self.header.record(attention, tf32)?)
+    pub fn record(&mut self, computed: Computed) -> Result<(), StoreError> {
+        Ok(self.header.record(computed)?)
     }
 
     /// Writes the next frame: straight RGBA, row 0 on top.
