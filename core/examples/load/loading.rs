@@ -1,7 +1,7 @@
 //! What of this program depends on the library's version: `bundle/bench/before/loading.rs` stands in
 //! its place where the program is compiled against an earlier commit.
 
-use tch::{Device, Kind};
+use tch::Kind;
 use wan_alpha_core::Unwatched;
 use wan_alpha_core::dit::{Dit, DitConfig};
 use wan_alpha_core::weights::{ModelFiles, Weights};
