@@ -1,12 +1,12 @@
 //! The device that a verb computes on: opened in one way by all of them, and told.
 
 use anyhow::{Result, anyhow};
-use wan_alpha_core::Watch;
 use wan_alpha_core::device::{
     Device, DeviceChoice, Installation, Libraries, Opened, open as open_device,
 };
 use wan_alpha_core::shim::{MemoryInfo, memory_info};
 use wan_alpha_core::tch;
+use wan_alpha_core::{Error, Watch};
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::message::{DeviceMemory, DeviceReport};
 
@@ -39,8 +39,17 @@ pub(crate) fn open_untold(
     choice: Option<&DeviceChoice>,
     environment: &Environment,
 ) -> Result<Opened> {
-    let choice = choice.cloned().map_or_else(|| of_environment(environment), Ok)?;
-    open_device(&choice, &libraries(environment)).map_err(explain)
+    let Some(choice) = choice else {
+        let choice = of_environment(environment)?;
+        return open_device(&choice, &libraries(environment)).map_err(|error| match error {
+            // Nobody has typed the option.
+            Error::Input(text) => {
+                explain(Error::Input(text.replacen("--device ", "WAN_ALPHA_DEVICE=", 1)))
+            }
+            other => explain(other),
+        });
+    };
+    open_device(choice, &libraries(environment)).map_err(explain)
 }
 
 /// What `WAN_ALPHA_DEVICE` says.

@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::stand_in::{StandIn, built, compile};
@@ -84,7 +84,8 @@ fn a_card_that_is_not_there_is_refused_with_those_that_are() {
 /// How a machine is made unable, the words for it, and the words of the remedy.
 type Lack = (fn() -> StandIn, &'static [(&'static str, &'static str)], &'static [&'static str]);
 
-const LACKS: [Lack; 9] = [
+const LACKS: [Lack; 10] = [
+    (that_is_cut_short, &[], &["is cut short", "setup --cuda"]),
     (StandIn::new, &[("STAND_IN_DRIVER", "0")], &["no NVIDIA driver", "580"]),
     (StandIn::new, &[("STAND_IN_DRIVER", "12040")], &["CUDA 12.4", "CUDA 13.0", "too old", "580"]),
     (StandIn::new, &[("STAND_IN_CARDS", "0")], &["shows no card", "nvidia-smi -L"]),
@@ -107,6 +108,13 @@ const LACKS: [Lack; 9] = [
 fn of_another_build() -> StandIn {
     let stand_in = StandIn::new();
     stand_in.say_build("1.0.0+cu90");
+    stand_in
+}
+
+fn that_is_cut_short() -> StandIn {
+    let stand_in = StandIn::new();
+    let library = fs::File::options().write(true).open(stand_in.lib.join("libtorch_cuda.so"));
+    library.unwrap().set_len(20_000).unwrap();
     stand_in
 }
 
@@ -361,6 +369,33 @@ fn an_engine_that_opens_for_half_a_minute_is_waited_for_and_says_so() {
     // The stand-in computes nothing: the take fails, where and because the card would compute.
     assert!(!output.status.success() && !said.contains("took too long"), "{said}");
     let _ = stand_in.command(&["engine", "stop"]).output();
+}
+
+#[test]
+fn an_engine_that_still_opens_its_card_ends_when_it_is_told_to() {
+    let stand_in = StandIn::new();
+    let mut command = stand_in.command(&["engine", "run"]);
+    command.env("STAND_IN_LOAD_SECONDS", "100").stderr(Stdio::null());
+    let mut engine = command.spawn().unwrap();
+    status(&stand_in, |report| report["opening_seconds"].as_u64() >= Some(1));
+    let begun = Instant::now();
+    let stopped = stand_in.command(&["engine", "stop"]).output().unwrap();
+    let said = String::from_utf8_lossy(&stopped.stderr);
+    assert!(stopped.status.success(), "{said}");
+    assert_eq!(engine.wait().unwrap().code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn doctor_says_at_once_why_its_engine_ends() {
+    let stand_in = StandIn::new();
+    for (device, words) in [("gpu", "found `gpu`"), ("cuda:9", "WAN_ALPHA_DEVICE=cuda:9")] {
+        let mut doctor = stand_in.command(&["doctor"]);
+        let output = doctor.env("WAN_ALPHA_DEVICE", device).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        let engine = said.split("engine ").nth(1).unwrap_or_default();
+        assert!(engine.contains(words), "{said}");
+    }
 }
 
 #[test]

@@ -121,7 +121,7 @@ pub enum Error {
     Cancelled(Stage),
 
     /// libtorch failed.
-    #[error("libtorch failed while {doing}: {detail}")]
+    #[error("libtorch failed{}: {detail}", while_doing(doing))]
     Torch {
         /// What was being done.
         doing: String,
@@ -219,7 +219,7 @@ impl Error {
             }
             Self::OutOfMemory { stage: None, shortage, .. } => format!("out of memory: {shortage}"),
             Self::DeviceLost { doing, detail } => {
-                format!("the GPU failed while {doing}: {detail}")
+                format!("the GPU failed{}: {detail}", while_doing(doing))
             }
             other => other.to_string(),
         }
@@ -267,6 +267,11 @@ impl From<TchError> for Error {
 
 fn list(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// Nothing where it is not known what was being done.
+fn while_doing(what: &str) -> String {
+    if what.is_empty() { String::new() } else { format!(" while {what}") }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use wan_alpha_take::client::{ClientSetup, Deadlines, EngineClient, EngineCommand, EngineState};
 use wan_alpha_take::endpoint::Endpoint;
 use wan_alpha_take::environment::Environment;
+use wan_alpha_take::message::DeviceReport;
 
 use super::Finding;
 use crate::engine::identity;
@@ -28,6 +29,10 @@ pub(super) fn look(environment: &Environment) -> Finding {
         Err(error) => return Finding::fault(ABOUT, error.to_string(), "set WAN_ALPHA_RUN"),
     };
     match try_one(environment) {
+        Ok((DeviceReport { unused: Some(reason), is_mendable: true, .. }, _)) => {
+            let (reason, remedy) = reason.rsplit_once("; ").unwrap_or((&reason, "see above"));
+            Finding::attention(ABOUT, format!("it computes without a GPU: {reason}"), remedy)
+        }
         Ok((device, took)) => {
             let now = running.map_or("none is running now".to_owned(), |process| {
                 format!("process {process} is running")
@@ -35,8 +40,9 @@ pub(super) fn look(environment: &Environment) -> Finding {
             Finding::ok(
                 ABOUT,
                 format!(
-                    "answers {:.1} s after its start, computes on {device}; {now}",
-                    took.as_secs_f64()
+                    "answers {:.1} s after its start, computes on {}; {now}",
+                    took.as_secs_f64(),
+                    device.name
                 ),
             )
         }
@@ -48,7 +54,7 @@ pub(super) fn look(environment: &Environment) -> Finding {
     }
 }
 
-fn try_one(environment: &Environment) -> Result<(String, Duration)> {
+fn try_one(environment: &Environment) -> Result<(DeviceReport, Duration)> {
     let program = match &environment.engine {
         Some(program) => program.clone(),
         None => std::env::current_exe().context("this program's own file cannot be found")?,
@@ -105,12 +111,18 @@ fn try_one(environment: &Environment) -> Result<(String, Duration)> {
             }
             Some(report) => {
                 client.stop_engine();
-                return Ok((report.device.name, begun.elapsed()));
+                return Ok((report.device, begun.elapsed()));
             }
             None if begun.elapsed() > PATIENCE => {
                 bail!("the engine did not answer within {PATIENCE:?}");
             }
             None => {}
+        }
+        if let Some(status) = engine.0.try_wait().context("the engine cannot be waited for")? {
+            let log = folder.path().join("wan-alpha/engine.log");
+            let log = std::fs::read_to_string(log).unwrap_or_default();
+            let last = log.lines().last().unwrap_or("its log is empty");
+            bail!("the engine ended with {status}: {last}");
         }
         if let EngineState::Unavailable(problem) = snapshot.engine {
             bail!("{problem}");

@@ -224,7 +224,12 @@ impl Watchdog {
     pub(super) fn begin(service: Arc<Service>, pulse: Pulse, limits: Limits) -> io::Result<Self> {
         pulse.state().doing = Doing::Opening;
         let (stop, stopped) = channel();
+        let (ready, begun) = channel();
         let watch = move || {
+            // The first line of a thread makes what must be taken down with it, and that waits for the
+            // loader: while a library is being opened it would wait for as long as that lasts.
+            log::info!("the device is watched");
+            let _ = ready.send(());
             let begun = Instant::now();
             let (mut last, mut told) = (begun, begun);
             while stopped.recv_timeout(limits.look) == Err(RecvTimeoutError::Timeout) {
@@ -250,6 +255,8 @@ impl Watchdog {
             }
         };
         let thread = Builder::new().name("watchdog".to_owned()).spawn(watch)?;
+        // An error means that it has ended, which joining it will tell.
+        let _ = begun.recv();
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }

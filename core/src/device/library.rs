@@ -19,13 +19,46 @@ pub(super) fn find(folders: &[PathBuf]) -> Result<CudaHalf, CudaUnavailable> {
         name: name.to_string_lossy().into_owned(),
         folders: folders.to_vec(),
     })?;
+    let damaged = |path: &Path| {
+        let reason = "it is cut short: fewer bytes are there than its own table names".to_owned();
+        CudaUnavailable::NotOpened { path: path.to_owned(), reason }
+    };
     let not_opened = |reason: String| CudaUnavailable::NotOpened { path: path.clone(), reason };
     let path = path.canonicalize().map_err(|error| not_opened(error.to_string()))?;
     let found = build_of(&path).map_err(not_opened)?;
-    if found == LIBTORCH_BUILD {
-        return Ok(CudaHalf { path });
+    if found != LIBTORCH_BUILD {
+        return Err(CudaUnavailable::OtherBuild { path, found });
     }
-    Err(CudaUnavailable::OtherBuild { path, found })
+    if is_cut_short(&path) {
+        return Err(damaged(&path));
+    }
+    Ok(CudaHalf { path })
+}
+
+/// Whether a library ends before its segments do. The loader maps what is not there, and the process
+/// would die of it.
+#[cfg(unix)]
+fn is_cut_short(library: &Path) -> bool {
+    use object::read::elf::{FileHeader, ProgramHeader};
+    let read = || {
+        let file = std::fs::File::open(library).ok()?;
+        let length = file.metadata().ok()?.len();
+        let cache = object::ReadCache::new(file);
+        let data = &cache;
+        let header = object::elf::FileHeader64::<object::Endianness>::parse(data).ok()?;
+        let endian = header.endian().ok()?;
+        let segments = header.program_headers(endian, data).ok()?.iter();
+        let end = |(from, size): (u64, u64)| from.saturating_add(size);
+        let longest = segments.map(|segment| end(segment.file_range(endian))).max()?;
+        Some(longest > length)
+    };
+    // What is no such file the loader refuses in its own words.
+    read().unwrap_or(false)
+}
+
+#[cfg(not(unix))]
+fn is_cut_short(_library: &Path) -> bool {
+    false
 }
 
 /// The first line of its `build-version`. In a bundle that lies beside the libraries; set-up puts it

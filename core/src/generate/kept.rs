@@ -64,7 +64,8 @@ impl KeptContexts {
     /// there, or not whole.
     pub(super) fn recall(&self, key: ContextKey) -> Option<Tensor> {
         let path = self.path(key);
-        let bytes = fs::read(&path).ok()?;
+        // What is no file could be read for ever.
+        let bytes = fs::read(&path.is_file().then_some(&path)?).ok()?;
         match unpack(key, &bytes) {
             Some(context) => {
                 // What is used stays the longest.
