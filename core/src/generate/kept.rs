@@ -65,7 +65,7 @@ impl KeptContexts {
     pub(super) fn recall(&self, key: ContextKey) -> Option<Tensor> {
         let path = self.path(key);
         // What is no file could be read for ever.
-        let bytes = fs::read(&path.is_file().then_some(&path)?).ok()?;
+        let bytes = fs::read(path.is_file().then_some(&path)?).ok()?;
         match unpack(key, &bytes) {
             Some(context) => {
                 // What is used stays the longest.
