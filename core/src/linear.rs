@@ -200,7 +200,7 @@ mod tests {
     use tch::Device;
 
     fn random(shape: &[i64]) -> Tensor {
-        Tensor::randn(shape, (Kind::Float, Device::Cpu))
+        crate::noise::unseeded(shape, (Kind::Float, Device::Cpu))
     }
 
     fn difference(a: &Tensor, b: &Tensor) -> f64 {

@@ -27,6 +27,13 @@ pub(crate) fn seeded<T>(seed: i64, draw: impl FnOnce() -> Result<T>) -> Result<T
     draw()
 }
 
+/// Standard normal numbers for tests: another test, in another thread, may be between seed and draw.
+#[cfg(test)]
+pub(crate) fn unseeded(size: impl AsRef<[i64]>, options: (Kind, tch::Device)) -> Tensor {
+    let _one_at_a_time = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+    Tensor::randn(size.as_ref(), options)
+}
+
 /// ε + (1 − G)·μ: the mean is raised outside the ellipse, where the take is to be transparent.
 ///
 /// The paper's equation 19 writes N(G·μ, I); training and inference of the released model, and

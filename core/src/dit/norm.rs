@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     fn random(shape: &[i64]) -> Tensor {
-        Tensor::randn(shape, (Kind::Float, Device::Cpu))
+        crate::noise::unseeded(shape, (Kind::Float, Device::Cpu))
     }
 
     fn difference(a: &Tensor, b: &Tensor) -> f64 {

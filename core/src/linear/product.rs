@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     fn random(shape: &[i64], kind: Kind) -> Tensor {
-        (Tensor::randn(shape, (Kind::Float, tch::Device::Cpu)) * 0.3).to_kind(kind)
+        (crate::noise::unseeded(shape, (Kind::Float, tch::Device::Cpu)) * 0.3).to_kind(kind)
     }
 
     fn difference(a: &Tensor, b: &Tensor) -> f64 {

@@ -228,8 +228,9 @@ mod tests {
     #[test]
     fn four_phases_do_what_doubling_and_a_3x3_convolution_do() {
         let options = (Kind::Double, Device::Cpu);
-        let (weight, bias) = (Tensor::randn([5, 3, 3, 3], options), Tensor::randn([5], options));
-        let x = Tensor::randn([2, 1, 4, 7, 3], options);
+        let (weight, bias) =
+            (crate::noise::unseeded([5, 3, 3, 3], options), crate::noise::unseeded([5], options));
+        let x = crate::noise::unseeded([2, 1, 4, 7, 3], options);
         let images = x.view([2, 4, 7, 3]).permute([0, 3, 1, 2]);
         let large = images.upsample_nearest2d([8, 14], None, None);
         let expected = large.conv2d(&weight, Some(&bias), [1, 1], [1, 1], [1, 1], 1);
@@ -252,8 +253,8 @@ mod tests {
             bias: Tensor::zeros([20], options),
             output: 5,
         };
-        let weight = phases(&Tensor::randn([5, 3, 3, 3], options)).unwrap();
-        let x = Tensor::randn([2, 1, 4, 7, 3], options);
+        let weight = phases(&crate::noise::unseeded([5, 3, 3, 3], options)).unwrap();
+        let x = crate::noise::unseeded([2, 1, 4, 7, 3], options);
         let copied = upsample(weight.copy()).in_space(&x).unwrap();
         let joined = upsample(weight.set_requires_grad(true)).in_space(&x).unwrap();
         assert!(joined.requires_grad() && !copied.requires_grad());

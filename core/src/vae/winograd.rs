@@ -219,9 +219,9 @@ mod tests {
             ([1, 2, 1, 5, 4], 4, 1),
             ([1, 6, 121, 83, 48], 5, 3),
         ] {
-            let film = Tensor::randn(film, options);
-            let weight = Tensor::randn([output, film.size()[4], taps, 3, 3], options);
-            let bias = Tensor::randn([output], options);
+            let film = crate::noise::unseeded(film, options);
+            let weight = crate::noise::unseeded([output, film.size()[4], taps, 3, 3], options);
+            let bias = crate::noise::unseeded([output], options);
             let y = convolve(&film, &weight, &bias).unwrap();
             let expected = plain(&film, &weight, &bias);
             assert_eq!((y.size(), y.is_contiguous()), (expected.size(), true));
@@ -234,9 +234,9 @@ mod tests {
     fn its_rounding_is_that_of_the_plain_convolution() {
         tch::manual_seed(3);
         let options = (Kind::Double, Device::Cpu);
-        let film = Tensor::randn([1, 4, 33, 64, 96], options);
-        let weight = Tensor::randn([96, 96, 3, 3, 3], options) / 51.0;
-        let bias = Tensor::randn([96], options);
+        let film = crate::noise::unseeded([1, 4, 33, 64, 96], options);
+        let weight = crate::noise::unseeded([96, 96, 3, 3, 3], options) / 51.0;
+        let bias = crate::noise::unseeded([96], options);
         let expected = plain(&film, &weight, &bias);
         let [film, weight, bias] = [&film, &weight, &bias].map(|exact| exact.to_kind(Kind::Float));
         assert!(is_faster(&film, &weight, &bias));
@@ -249,9 +249,9 @@ mod tests {
     #[test]
     fn what_may_need_gradients_or_is_small_is_left_alone() {
         let options = (Kind::Float, Device::Cpu);
-        let film = Tensor::randn([1, 3, 64, 64, 64], options);
-        let weight = Tensor::randn([64, 64, 3, 3, 3], options);
-        let bias = Tensor::randn([64], options);
+        let film = crate::noise::unseeded([1, 3, 64, 64, 64], options);
+        let weight = crate::noise::unseeded([64, 64, 3, 3, 3], options);
+        let bias = crate::noise::unseeded([64], options);
         assert!(is_faster(&film, &weight, &bias));
         assert!(!is_faster(&film.narrow(2, 0, 63), &weight, &bias));
         assert!(!is_faster(&film, &weight.narrow(1, 0, 32), &bias));

@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn a_quantised_weight_is_multiplied_by_its_scale() {
         let folder = tempfile::tempdir().unwrap();
-        let weight = Tensor::randn([4, 3], (Kind::Float, tch::Device::Cpu));
+        let weight = crate::noise::unseeded([4, 3], (Kind::Float, tch::Device::Cpu));
         let (per_tensor, per_row) =
             (Tensor::from(0.5f32), Tensor::from_slice(&[1f32, 2., 3., 4.]).view([4, 1]));
         for (name, scale) in [("scale_weight", per_tensor), ("weight_scale", per_row)] {

@@ -5,7 +5,7 @@ use super::*;
 use crate::weights::{Adapter, AdapterKind, Network, TensorFile, TensorSet, Weights};
 
 fn random(shape: &[i64]) -> Tensor {
-    Tensor::randn(shape, (Kind::Float, Device::Cpu))
+    crate::noise::unseeded(shape, (Kind::Float, Device::Cpu))
 }
 
 fn write(folder: &Path, name: &str, tensors: &[(&str, Tensor)]) -> PathBuf {
