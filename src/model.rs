@@ -164,17 +164,12 @@ fn add(
     }
     let fingerprint = files.fingerprint(watch).map_err(explain)?;
     let parts = files.paths().iter().map(|path| PartFile::of(path)).collect::<Result<_, _>>();
-    let usual = pipeline.defaults();
     // All that a node leaves to the model, since a node cannot look at the weights.
-    let defaults = Defaults {
-        steps: Some(usual.steps),
-        guidance: Some(usual.guidance),
-        precision: Some(usual.precision),
-        ..Defaults::default()
-    };
+    let defaults = recorded(paths)?.or(pipeline.defaults());
+    let precision = defaults.precision.unwrap_or(Precision::F32);
     let mut record =
         Manifest::new(name, fingerprint, parts.map_err(explain)?, defaults, files.dit.parameters());
-    let keeping = Keeping { files, source: fingerprint, precision: usual.precision };
+    let keeping = Keeping { files, source: fingerprint, precision };
     if let Some(progress) = keep_merged {
         announce(&keeping, name, &environment.models, progress)?;
     }
@@ -193,6 +188,17 @@ fn add(
         format!("use it: wan-alpha render --model {name} --prompt …"),
     ]);
     Ok(lines)
+}
+
+/// What the record in one of the folders says the model does, a packed model's for example; nothing
+/// where there is none.
+fn recorded(paths: &[PathBuf]) -> Result<Defaults> {
+    for folder in paths.iter().filter(|path| path.is_dir()) {
+        if let Some(model) = NamedModel::in_folder(folder).map_err(explain)? {
+            return Ok(model.manifest.defaults);
+        }
+    }
+    Ok(Defaults::default())
 }
 
 /// Tells how large the copy will be; refuses where there is nothing to merge, or no room.

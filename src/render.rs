@@ -9,7 +9,7 @@ use wan_alpha_core::device::{Device, Opened};
 use wan_alpha_core::generate::{Frame, Keep, Pipeline, Sink, SinkError};
 use wan_alpha_core::tch::{self, Tensor};
 use wan_alpha_core::weights::Strengths;
-use wan_alpha_take::{DecodeTiling, NUMERICS, Solver, TakeRequest};
+use wan_alpha_take::{RequestDraft, TakeRequest};
 
 use crate::args::{self, Render};
 use crate::console::Console;
@@ -27,11 +27,6 @@ use placement::Placement;
 pub(crate) use placement::read_mask;
 use wan_alpha_take::environment::Environment;
 
-const DEFAULT_FRAMES: u32 = 81;
-
-/// With fewer steps than a model wants, and no adapter made for few, takes come out unfinished.
-const FEW_STEPS: u32 = 8;
-
 /// Makes the take that `args` describe.
 pub(crate) fn run(
     args: &Render,
@@ -46,7 +41,7 @@ pub(crate) fn run(
     let negative = args.negative.as_deref();
     let negative = negative.map(|text| args::text_or_file("--negative", text)).transpose()?;
     let chosen = Chosen::of(&args.model, &environment.models)?;
-    let count = args.frames.or(chosen.defaults.frames).unwrap_or(DEFAULT_FRAMES);
+    let count = args.frames.unwrap_or_else(|| chosen.defaults.frames_or_released());
     let latent_frames = TakeRequest::latent_frames_of(count).or_exit(Exit::BadInput)?;
     let placement = Placement::of(args, latent_frames)?;
 
@@ -67,13 +62,15 @@ pub(crate) fn run(
     if let Some(fingerprint) = chosen.fingerprint {
         use_merged(&mut pipeline, &chosen.name, chosen.merged.clone(), fingerprint, console);
     }
-    let ask = Ask { args, chosen: &chosen, pipeline: &pipeline, placement: &placement };
-    let mut request = ask.complete(prompt, negative)?;
+    let defaults = chosen.defaults.clone().or(pipeline.defaults());
+    let draft = draft(args, chosen.name.clone(), prompt, negative, &placement);
+    let mut request = draft.complete(&defaults).or_exit(Exit::BadInput)?;
     // Read only for a request that stands: it takes a while the first time.
     request.model_fingerprint =
         Some(fingerprint_of(&chosen, pipeline.files(), environment, console)?);
-    let usual = chosen.defaults.steps.unwrap_or(pipeline.defaults().steps);
-    warn_few_steps(&request, usual, &pipeline, console);
+    if let Some(warning) = defaults.steps.and_then(|usual| request.few_steps_warning(usual)) {
+        console.warn(&warning);
+    }
 
     let mut computed = None;
     let (written, device) = if args.engine {
@@ -130,57 +127,34 @@ fn make(
     Ok(written)
 }
 
-/// What the command line, the model's record and the model say a take should be.
-struct Ask<'a> {
-    args: &'a Render,
-    chosen: &'a Chosen,
-    pipeline: &'a Pipeline,
-    placement: &'a Placement,
-}
-
-impl Ask<'_> {
-    /// The request: what the command line says, else the model's record, else the model.
-    fn complete(&self, prompt: String, negative_prompt: Option<String>) -> Result<TakeRequest> {
-        let Self { args, chosen, pipeline, placement } = self;
-        let own = &chosen.defaults;
-        let defaults = pipeline.defaults();
-        let ellipse = placement.ellipses();
-        let request = TakeRequest {
-            version: TakeRequest::VERSION,
-            numerics: NUMERICS,
-            prompt,
-            negative_prompt: negative_prompt.or_else(|| own.negative_prompt.clone()),
-            seed: args.seed,
-            frames: args.frames.or(own.frames).unwrap_or(DEFAULT_FRAMES),
-            width: args.width.or(own.width).unwrap_or(832),
-            height: args.height.or(own.height).unwrap_or(480),
-            take_rate: TakeRequest::TAKE_RATE,
-            mu: vec![args.mu.unwrap_or(0.05); ellipse.len()],
-            ellipse,
-            mu_scale: own.mu_scale.unwrap_or(1.0),
-            steps: args.steps.or(own.steps).unwrap_or(defaults.steps),
-            shift: args.shift.or(own.shift).unwrap_or(5.0),
-            guidance: args.guidance.or(own.guidance).unwrap_or(defaults.guidance),
-            solver: args.solver.or(own.solver).unwrap_or(Solver::UniPc),
-            dora_strength: args.dora_strength,
-            distill_strength: args.distill_strength,
-            precision: args.dtype.or(own.precision).unwrap_or(defaults.precision),
-            decode_tiling: DecodeTiling::Whole,
-            model: chosen.name.clone(),
-            model_fingerprint: None,
-            mask: placement.describe_mask(),
-            first_image: None,
-        };
-        request.accept().or_exit(Exit::BadInput)
-    }
-}
-
-fn warn_few_steps(request: &TakeRequest, usual: u32, pipeline: &Pipeline, console: &Console<'_>) {
-    if !pipeline.files().is_distilled() && request.steps <= FEW_STEPS && request.steps < usual {
-        console.warn(&format!(
-            "{} steps without a step-distillation LoRA: expect a blurred take; {usual} are usual",
-            request.steps
-        ));
+/// What a command line asks for.
+fn draft(
+    args: &Render,
+    model: String,
+    prompt: String,
+    negative_prompt: Option<String>,
+    placement: &Placement,
+) -> RequestDraft {
+    let ellipse = placement.ellipses();
+    RequestDraft {
+        prompt,
+        negative_prompt,
+        seed: args.seed,
+        frames: args.frames,
+        width: args.width,
+        height: args.height,
+        mu: vec![args.mu.unwrap_or(0.05); ellipse.len()],
+        ellipse,
+        mask: placement.describe_mask(),
+        steps: args.steps,
+        shift: args.shift,
+        guidance: args.guidance,
+        solver: args.solver,
+        dora_strength: args.dora_strength,
+        distill_strength: args.distill_strength,
+        precision: args.dtype,
+        model,
+        model_fingerprint: None,
     }
 }
 

@@ -92,7 +92,7 @@ fn few_steps_without_an_adapter_made_for_few() {
     let model = good().remove(DISTILL);
     let take = |steps: &str| Render::of(model.folder()).with("--steps", steps).run().succeeded();
     let [warning] = &take("4").warnings()[..] else { panic!("no warning") };
-    assert!(warning.starts_with("4 steps without a step-distillation LoRA"), "{warning}");
+    assert!(warning.starts_with("4 steps are few for this model"), "{warning}");
     assert!(warning.contains("50 are usual"), "{warning}");
     assert_eq!(take("9").warnings(), [""; 0]);
     // With strength 0 it is as good as absent.

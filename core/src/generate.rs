@@ -10,6 +10,7 @@ mod sampling;
 use std::path::{Path, PathBuf};
 
 use tch::{Kind, Tensor};
+use wan_alpha_take::models::Defaults;
 use wan_alpha_take::{Fingerprint, Mask, Precision, TakeRequest};
 
 use crate::device::Device;
@@ -71,17 +72,6 @@ pub trait Sink {
         let _ = (name, tensor);
         Ok(())
     }
-}
-
-/// What a model does where a request is silent.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Defaults {
-    /// Sampling steps.
-    pub steps: u32,
-    /// Classifier-free guidance; 1 is none.
-    pub guidance: f64,
-    /// Precision of the large matrices.
-    pub precision: Precision,
 }
 
 /// What stays in memory between takes.
@@ -166,14 +156,16 @@ impl Pipeline {
         self.contexts.keep_in(folder);
     }
 
-    /// What the model does where a request is silent.
+    /// What the model does where a request and its record are silent, by what its parts are: steps,
+    /// guidance and precision.
     pub fn defaults(&self) -> Defaults {
         let (steps, guidance) = if self.files.is_distilled() { (4, 1.0) } else { (50, 5.0) };
         let small = self.files.dit.parameters() < SMALL_MODEL;
         Defaults {
-            steps,
-            guidance,
-            precision: if small { Precision::F32 } else { Precision::Bf16 },
+            steps: Some(steps),
+            guidance: Some(guidance),
+            precision: Some(if small { Precision::F32 } else { Precision::Bf16 }),
+            ..Defaults::default()
         }
     }
 

@@ -41,7 +41,7 @@ fn request(pipeline: &Pipeline, prompt: &str) -> TakeRequest {
         "model_fingerprint": null, "first_image": null, "mask": null,
     }))
     .unwrap();
-    request.precision = pipeline.defaults().precision;
+    request.precision = pipeline.defaults().precision.unwrap();
     request.accept().unwrap()
 }
 

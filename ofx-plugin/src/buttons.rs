@@ -15,9 +15,6 @@ use crate::studio::{Pending, Readiness, Studio};
 use crate::wanted::{self, Unwanted};
 use crate::words;
 
-/// Fewer steps than a model's own draw a blurred take, where they are this few.
-const FEW_STEPS: u32 = 8;
-
 /// Asks for the take that the parameters describe; it is made meanwhile, or is already there.
 pub(crate) fn generate(node: Node<'_>) -> Result<(), Status> {
     begin(node).map(|_| ())
@@ -118,16 +115,11 @@ fn few_steps(
     node: Node<'_>,
     request: &TakeRequest,
 ) -> Result<Option<String>, Status> {
-    if node.int(STEPS)? == 0 || request.steps > FEW_STEPS {
+    if node.int(STEPS)? == 0 {
         return Ok(None);
     }
     let own = studio.model(&request.model).ok().and_then(|model| model.defaults.steps);
-    Ok(own.filter(|&own| request.steps < own).map(|own| {
-        format!(
-            "{} steps are few for this model: expect a blurred take; {own} are usual.",
-            request.steps
-        )
-    }))
+    Ok(own.and_then(|own| request.few_steps_warning(own)).map(|warning| format!("{warning}.")))
 }
 
 /// Stops the take that is being made and puts the one before back.

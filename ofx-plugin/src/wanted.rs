@@ -8,8 +8,7 @@
 use thiserror::Error;
 use wan_alpha_take::models::{Defaults, Manifest, ModelError};
 use wan_alpha_take::{
-    DecodeTiling, Ellipse, Fingerprint, NUMERICS, Precision, RequestError, Solver, TakeRequest,
-    frames,
+    DraftError, Ellipse, Precision, RequestDraft, RequestError, Solver, TakeRequest, frames,
 };
 
 use crate::node::Node;
@@ -30,15 +29,13 @@ pub(crate) enum Unwanted {
     /// The model is not to be had.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// The model's record leaves something open that the node leaves to it.
-    #[error(
-        "the record of model `{model}` does not say {what}; run `wan-alpha model add {model}` again, or set it on the node"
-    )]
-    Silent { model: String, what: &'static str },
     /// A text is longer than projects should hold.
     #[error("the {what} is {found} bytes long: expected at most {MAX_PROMPT}; shorten it")]
     Long { what: &'static str, found: usize },
-    /// The request is not acceptable.
+    /// The request is not acceptable, or nobody says what it needs.
+    #[error(transparent)]
+    Draft(#[from] DraftError),
+    /// The number of frames cannot be made, or the request has no key.
     #[error(transparent)]
     Request(#[from] RequestError),
 }
@@ -54,15 +51,6 @@ impl From<Status> for Unwanted {
 const SIZES: [[u32; 2]; 6] =
     [[832, 480], [480, 832], [1280, 720], [720, 1280], [624, 640], [640, 624]];
 
-/// Width and height where neither node nor model says anything: those of the released one.
-pub(crate) const USUAL_SIZE: [u32; 2] = [832, 480];
-
-/// What a model does where neither it nor the node says anything: what the released one does.
-mod usual {
-    pub(super) const FRAMES: u32 = 81;
-    pub(super) const SHIFT: f64 = 5.0;
-}
-
 /// The request of the parameters as they are, accepted. Reads the model's record.
 pub(crate) fn request(
     node: Node<'_>,
@@ -74,23 +62,22 @@ pub(crate) fn request(
     if let Some(start) = start {
         timing.start = f64::from(start);
     }
-    let frames = frame_count(node, &record.defaults)?;
+    let Manifest { name, fingerprint, defaults, .. } = record;
+    let frames = frame_count(node, &defaults)?;
     let placed = placement(node, &timing, frames)?;
-    let [width, height] = USUAL_SIZE;
-    let own = [record.defaults.width.unwrap_or(width), record.defaults.height.unwrap_or(height)];
-    let [width, height] = size(node, own)?;
-    Ok(TakeRequest {
-        frames,
-        width,
-        height,
+    let [width, height] = size(node, defaults.size_or_released())?;
+    let draft = RequestDraft {
+        negative_prompt: Some(text(node, NEGATIVE_PROMPT, "negative prompt")?),
+        seed: node.int(SEED)?.unsigned_abs(),
+        frames: Some(frames),
+        width: Some(width),
+        height: Some(height),
         ellipse: placed.iter().map(|(ellipse, _)| *ellipse).collect(),
         mu: placed.iter().map(|(_, mu)| *mu).collect(),
-        prompt: text(node, PROMPT, "prompt")?,
-        negative_prompt: negative_prompt(node, &record.defaults)?,
-        seed: node.int(SEED)?.unsigned_abs(),
-        ..sampling(node, record)?
-    }
-    .accept()?)
+        model_fingerprint: Some(fingerprint),
+        ..sampling(node, RequestDraft::new(name, text(node, PROMPT, "prompt")?))?
+    };
+    Ok(draft.complete(&defaults)?)
 }
 
 fn text(node: Node<'_>, id: &std::ffi::CStr, what: &'static str) -> Result<String, Unwanted> {
@@ -101,16 +88,10 @@ fn text(node: Node<'_>, id: &std::ffi::CStr, what: &'static str) -> Result<Strin
     Ok(text)
 }
 
-/// Empty means the model's own.
-fn negative_prompt(node: Node<'_>, own: &Defaults) -> Result<Option<String>, Unwanted> {
-    let text = text(node, NEGATIVE_PROMPT, "negative prompt")?;
-    Ok(if text.trim().is_empty() { own.negative_prompt.clone() } else { Some(text) })
-}
-
 /// 0 means the model's own; anything else goes to the nearest 4n+1.
 fn frame_count(node: Node<'_>, own: &Defaults) -> Result<u32, Unwanted> {
     let asked = u32::try_from(node.int(FRAMES)?).unwrap_or(0);
-    Ok(if asked == 0 { own.frames.unwrap_or(usual::FRAMES) } else { snapped_frames(asked) })
+    Ok(if asked == 0 { own.frames_or_released() } else { snapped_frames(asked) })
 }
 
 fn snapped_frames(asked: u32) -> u32 {
@@ -151,60 +132,24 @@ fn placement(
     placed.collect()
 }
 
-/// All that says how the model samples, in a request that is otherwise to be filled in.
-fn sampling(node: Node<'_>, record: Manifest) -> Result<TakeRequest, Unwanted> {
-    let Manifest { name: model, fingerprint, defaults: own, .. } = record;
-    let silent = |what| Unwanted::Silent { model: model.clone(), what };
+/// The draft with how the node says that the model samples; 0 and the first choice leave it to the
+/// model.
+fn sampling(node: Node<'_>, draft: RequestDraft) -> Result<RequestDraft, Status> {
     let positive = |value: f64| (value > 0.0).then_some(value);
-    let steps = u32::try_from(node.int(STEPS)?).ok().filter(|&steps| steps > 0);
-    let guidance = positive(node.double(GUIDANCE)?);
-    let shift = positive(node.double(SHIFT)?);
-    let solver = node.choice(
-        SOLVER,
-        &[None, Some(Solver::UniPc), Some(Solver::DpmPlusPlus), Some(Solver::Euler)],
-    )?;
-    let precision = node.choice(
-        PRECISION,
-        &[None, Some(Precision::F32), Some(Precision::Bf16), Some(Precision::Fp8)],
-    )?;
-    Ok(TakeRequest {
-        steps: steps.or(own.steps).ok_or_else(|| silent("how many steps it takes"))?,
-        guidance: guidance.or(own.guidance).ok_or_else(|| silent("its guidance"))?,
-        precision: precision.or(own.precision).ok_or_else(|| silent("its precision"))?,
-        shift: shift.or(own.shift).unwrap_or(usual::SHIFT),
-        solver: solver.or(own.solver).unwrap_or(Solver::UniPc),
-        mu_scale: own.mu_scale.unwrap_or(1.0),
-        ..unfilled(model, fingerprint)
+    Ok(RequestDraft {
+        steps: u32::try_from(node.int(STEPS)?).ok().filter(|&steps| steps > 0),
+        guidance: positive(node.double(GUIDANCE)?),
+        shift: positive(node.double(SHIFT)?),
+        solver: node.choice(
+            SOLVER,
+            &[None, Some(Solver::UniPc), Some(Solver::DpmPlusPlus), Some(Solver::Euler)],
+        )?,
+        precision: node.choice(
+            PRECISION,
+            &[None, Some(Precision::F32), Some(Precision::Bf16), Some(Precision::Fp8)],
+        )?,
+        ..draft
     })
-}
-
-fn unfilled(model: String, fingerprint: Fingerprint) -> TakeRequest {
-    TakeRequest {
-        version: TakeRequest::VERSION,
-        numerics: NUMERICS,
-        prompt: String::new(),
-        negative_prompt: None,
-        seed: 0,
-        frames: 0,
-        width: 0,
-        height: 0,
-        take_rate: TakeRequest::TAKE_RATE,
-        ellipse: Vec::new(),
-        mask: None,
-        mu: Vec::new(),
-        mu_scale: 1.0,
-        steps: 0,
-        shift: 0.0,
-        guidance: 0.0,
-        solver: Solver::UniPc,
-        dora_strength: 1.0,
-        distill_strength: 1.0,
-        precision: Precision::F32,
-        decode_tiling: DecodeTiling::Whole,
-        model,
-        model_fingerprint: Some(fingerprint),
-        first_image: None,
-    }
 }
 
 /// What changed between a take and what is wanted now, in the panel's words.
@@ -257,7 +202,16 @@ mod tests {
 
     #[test]
     fn what_differs_is_named() {
-        let take = unfilled("m".into(), Fingerprint([1; 32]));
+        let draft = RequestDraft {
+            frames: Some(1),
+            ellipse: vec![Ellipse::default()],
+            mu: vec![0.05],
+            steps: Some(4),
+            guidance: Some(1.0),
+            precision: Some(Precision::F32),
+            ..RequestDraft::new("m".into(), "dog".into())
+        };
+        let take = draft.complete(&Defaults::default()).unwrap();
         let wanted = TakeRequest { prompt: "cat".into(), mu: vec![0.1], ..take.clone() };
         assert_eq!(differences(&take, &wanted), ["prompt", "strength"]);
         assert!(differences(&take, &take).is_empty());

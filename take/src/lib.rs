@@ -67,5 +67,8 @@ pub use ellipse::{Ellipse, EllipseError, GridEllipse};
 pub use frames::FrameCountError;
 pub use key::TakeKey;
 pub use mask::{Mask, MaskError};
-pub use request::{DecodeTiling, MaskSource, Precision, RequestError, Solver, TakeRequest};
+pub use request::{
+    DecodeTiling, DraftError, MaskSource, Precision, RequestDraft, RequestError, Solver,
+    TakeRequest,
+};
 pub use track::{Interpolation, Track, TrackError};

@@ -4,12 +4,14 @@
 //! its numbers, checks every field and blanks those that cannot matter. What comes out is what is
 //! hashed, sent and generated.
 
+mod draft;
 mod error;
 
 use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::draft::{DraftError, RequestDraft};
 pub use self::error::RequestError;
 use self::error::{require, within};
 use crate::choice::choice;

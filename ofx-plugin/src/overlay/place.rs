@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+use wan_alpha_take::models::Defaults;
+
 use super::view::TakeRegion;
 use crate::accepted::Accepted;
 use crate::geometry::{FITS, frame_region, pixel_aspect};
@@ -30,13 +32,12 @@ pub(super) fn place(effect: Effect<'_>, time: f64) -> Result<Option<(TakeRegion,
 /// asked for; before that nothing outside the node is looked at.
 fn size(node: Node<'_>) -> Result<[u32; 2], Status> {
     let own = if node.text(TAKE_REQUEST)?.is_empty() {
-        wanted::USUAL_SIZE
+        Defaults::RELEASED_SIZE
     } else {
         let record = Record::of(node)?;
-        record
-            .take
-            .accepted()
-            .map_or(wanted::USUAL_SIZE, |Accepted { request, .. }| [request.width, request.height])
+        record.take.accepted().map_or(Defaults::RELEASED_SIZE, |Accepted { request, .. }| {
+            [request.width, request.height]
+        })
     };
     wanted::size(node, own)
 }
