@@ -10,43 +10,39 @@ mod log_file;
 mod pace;
 mod status;
 mod watchdog;
+mod worker;
 
 use std::ffi::OsString;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
+use wan_alpha_core::Watch;
 #[cfg(not(test))]
 use wan_alpha_core::device::Device;
-use wan_alpha_core::device::Opened;
-use wan_alpha_core::generate::Pipeline;
-use wan_alpha_core::{Stage, Watch};
 use wan_alpha_take::client::{
     ClientSetup, Deadlines, EngineClient, EngineCommand, EngineState, JobState, Snapshot,
 };
 use wan_alpha_take::endpoint::Endpoint;
-use wan_alpha_take::message::{
-    DeviceReport, Holder, Identity, Problem, Progress, StatusReport, Submit,
-};
-use wan_alpha_take::models::ModelRoots;
-use wan_alpha_take::service::{Leave, Order, Outcome, Service, ServiceSetup};
+use wan_alpha_take::message::{DeviceReport, Holder, Identity, Problem, StatusReport, Submit};
+use wan_alpha_take::service::{Leave, Service, ServiceSetup};
 use wan_alpha_take::store::{Store, Take};
-use wan_alpha_take::{NUMERICS, TakeKey, TakeRequest};
+use wan_alpha_take::{NUMERICS, TakeRequest};
 
 use crate::args::{EngineCommand as Verb, EngineRun};
 use crate::console::Console;
 use crate::device;
 use crate::exit::{Exit, OrExit};
 use crate::interrupt::Interrupt;
-use crate::maker::{GPU_FAULT, Maker, Place, Unmade};
 use crate::results::print_lines;
-use crate::slow::{Hours, Learned, Slow};
+use crate::slow::{Hours, Learned};
 use pace::Pace;
 use wan_alpha_take::environment::Environment;
 #[cfg(not(test))]
 use watchdog::Limits;
 use watchdog::{Pulse, Watchdog};
+use worker::Worker;
 
 /// How long an engine waits for another one to end before it gives up its place.
 const TAKE_OVER: Duration = Duration::from_secs(10);
@@ -189,8 +185,7 @@ pub(crate) fn learned(request: &TakeRequest, device: &str, environment: &Environ
 /// Listens first and opens the device then, which may take a minute, and says so meanwhile.
 fn serve(args: &EngineRun, environment: &Environment, interrupt: &Interrupt) -> Result<()> {
     let choice = args.device.as_ref();
-    let endpoint = Endpoint::open(&environment.run, environment.gpus.spelled().as_deref())
-        .or_exit(Exit::BadInput)?;
+    let endpoint = endpoint(environment)?;
     let listener = endpoint.listen(TAKE_OVER).or_exit(Exit::BadInput)?;
     let idle = environment.idle.unwrap_or(IDLE_CPU);
     let leave = Leave { idle, alone: args.batch.then_some(ALONE) };
@@ -247,156 +242,33 @@ fn can_hang(device: Device) -> bool {
 #[cfg(test)]
 use faults::{can_hang, limits};
 
-/// What makes takes, one after the other.
-struct Worker<'a> {
-    service: &'a Service,
-    pulse: Pulse,
-    environment: &'a Environment,
-}
-
-impl Worker<'_> {
-    fn work(&self, opened: &Opened) {
-        let state = &self.environment.state;
-        let mut maker = Maker::new(opened, self.environment);
-        let mut pace = Pace::read(state);
-        let loaded =
-            |maker: &Maker| self.service.loaded(maker.loaded(), device::memory(opened.device));
-        loop {
-            match self.service.next_order() {
-                Order::Make(submit) => {
-                    let outcome = self.make(&submit, &mut maker, &mut pace);
-                    self.pulse.done();
-                    if let Outcome::Failed(problem) = &outcome
-                        && problem.code == GPU_FAULT
-                    {
-                        self.service.fail(submit.key, problem);
-                        watchdog::end(self.service, 1);
-                    }
-                    loaded(&maker);
-                    self.service.finish(submit.key, outcome);
-                }
-                Order::Unload => match maker.unload() {
-                    Ok(()) => loaded(&maker),
-                    // With the process the memory goes too.
-                    Err(error) => {
-                        log::error!("the model's memory is freed by ending: {error}");
-                        watchdog::end(self.service, 1);
-                    }
-                },
-                Order::Leave => return,
-            }
-        }
-    }
-}
-
 /// A submission that can never be made is refused before it is queued.
 fn check(submit: &Submit) -> Result<(), Problem> {
     submit.verified_request().map(|_| ())
 }
 
-impl Worker<'_> {
-    fn make(&self, submit: &Submit, maker: &mut Maker, pace: &mut Pace) -> Outcome {
-        let Self { service, environment, .. } = *self;
-        let request = match submit.verified_request() {
-            Ok(request) => request,
-            Err(problem) => return Outcome::Failed(problem),
-        };
-        let store = Store::new(submit.stores.clone());
-        let models = ModelRoots { roots: submit.model_roots.clone(), ..environment.models.clone() };
-        let run = pace.begin(&request, maker.device_class());
-        let learned = run.learned();
-        let pulse = self.pulse.clone();
-        let watch = JobWatch { key: submit.key, service, pulse, pace: Mutex::new(run) };
-        let device = maker.device();
-        let may_begin = |pipeline: &Pipeline| match Slow::of(pipeline, &request, device, learned)? {
-            Some(slow) if environment.allow_cpu || service.may_take_hours(submit.key) => {
-                log::warn!("take {}: {slow}", submit.key);
-                watch.suppose(&slow);
-                Ok(())
-            }
-            Some(slow) => Err(slow.refusal().into()),
-            None => Ok(()),
-        };
-        let place = Place {
-            store: &store,
-            models: &models,
-            limit: environment.store_limit,
-            may_begin: &may_begin,
-        };
-        log::info!(
-            "take {}: {} frames of {}×{}",
-            submit.key,
-            request.frames,
-            request.width,
-            request.height
-        );
-        let made = maker.make(&request, None, &place, &watch);
-        let run = watch.pace.into_inner().unwrap_or_else(PoisonError::into_inner);
-        match made {
-            Ok(take) => {
-                pace.learn(run);
-                log::info!("take {}: {}", submit.key, take.path().display());
-                Outcome::Done
-            }
-            Err(Unmade::Stopped) => Outcome::Stopped,
-            Err(Unmade::Failed(problem)) => {
-                log::error!("take {}: {problem}", submit.key);
-                Outcome::Failed(problem)
-            }
-        }
-    }
+/// That no engine serves this environment, and which others of this user do not either.
+fn none_is_running(environment: &Environment) -> Result<String> {
+    let others = endpoint(environment)?.other_engines();
+    Ok(match others.as_slice() {
+        [] => "no engine is running".to_owned(),
+        processes => format!("no engine is running here; {}", told_of_others(processes)),
+    })
 }
 
-/// Tells the service how far a take is, and asks it whether anybody still wants it.
-struct JobWatch<'a> {
-    key: TakeKey,
-    service: &'a Service,
-    pulse: Pulse,
-    pace: Mutex<pace::Run>,
+/// Engines that were started for other cards, with what reaches them.
+fn told_of_others(processes: &[u32]) -> String {
+    let list: Vec<String> = processes.iter().map(u32::to_string).collect();
+    format!(
+        "for other cards there are engines in the processes {}: CUDA_VISIBLE_DEVICES and \
+         WAN_ALPHA_DEVICE as they were when it started reach one",
+        list.join(", ")
+    )
 }
 
-impl JobWatch<'_> {
-    fn pace(&self) -> MutexGuard<'_, pace::Run> {
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn suppose(&self, slow: &Slow) {
-        let mut pace = self.pace();
-        pace.suppose(Stage::Sample, slow.sampling);
-        pace.suppose(Stage::Decode, slow.decoding);
-    }
-}
-
-impl Watch for JobWatch<'_> {
-    fn progress(&self, stage: Stage, step: usize, of: usize) {
-        self.pulse.progress(self.key, stage, step, of);
-        let seconds_left = self.pace().step(stage, step, of);
-        let whole = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        let stage = stage.to_string();
-        let progress = Progress { stage, step: whole(step), of: whole(of), seconds_left };
-        self.service.progress(self.key, &progress);
-    }
-
-    fn go_on(&self) -> bool {
-        self.pulse.beat();
-        self.service.is_wanted(self.key)
-    }
-
-    #[cfg(test)]
-    fn check(&self, stage: Stage) -> wan_alpha_core::Result<()> {
-        faults::strike(stage)?;
-        if self.go_on() { Ok(()) } else { Err(wan_alpha_core::Error::Cancelled(stage)) }
-    }
-
-    fn waits_for_others(&self, waits: bool) {
-        self.pulse.waits_for_others(waits);
-    }
-
-    fn warn_quoting(&self, message: &str) {
-        // The log is read by more people than the prompt.
-        log::debug!("take {}: {message}", self.key);
-        log::warn!("take {}: its prompt is longer than the model reads, and was cut", self.key);
-    }
+/// Where the engine that this environment means is, or would be.
+fn endpoint(environment: &Environment) -> Result<Endpoint> {
+    Endpoint::open(&environment.run, environment.gpus.spelled().as_deref()).or_exit(Exit::BadInput)
 }
 
 /// What a running engine says of itself; none is started for it.
@@ -413,7 +285,7 @@ fn report(environment: &Environment) -> Result<Option<StatusReport>> {
 /// Has the model's memory freed, and says so once it is.
 fn unload(environment: &Environment) -> Result<()> {
     if !is_running(environment)? {
-        print_lines(&["no engine is running"]);
+        print_lines(&[none_is_running(environment)?]);
         return Ok(());
     }
     let client = client(environment, true)?;
@@ -421,8 +293,9 @@ fn unload(environment: &Environment) -> Result<()> {
     let deadline = Instant::now() + ANSWER;
     for reports in 0.. {
         wait(&client, |snapshot| has_answered(snapshot, reports))?;
-        let report = client.snapshot().report;
-        match report {
+        let Snapshot { engine, report, .. } = client.snapshot();
+        // What it reported before it ended is of no use any more.
+        match report.filter(|_| engine != EngineState::Absent) {
             Some(report) if report.device.opening_seconds.is_some() => {
                 let device = report.device.name;
                 print_lines(&[format!("the engine still opens {device}: no model is in memory")]);
@@ -453,7 +326,7 @@ fn unload(environment: &Environment) -> Result<()> {
 
 fn stop(environment: &Environment) -> Result<()> {
     let Some(process) = running(environment)? else {
-        print_lines(&["no engine is running"]);
+        print_lines(&[none_is_running(environment)?]);
         return Ok(());
     };
     let client = client(environment, true)?;
@@ -477,9 +350,7 @@ fn is_running(environment: &Environment) -> Result<bool> {
 
 /// The process of the engine that is running.
 fn running(environment: &Environment) -> Result<Option<u32>> {
-    let endpoint = Endpoint::open(&environment.run, environment.gpus.spelled().as_deref())
-        .or_exit(Exit::BadInput)?;
-    Ok(endpoint.engine_process())
+    Ok(endpoint(environment)?.engine_process())
 }
 
 /// Not one that has ended and that its parent, a host perhaps, has not asked about. Where processes

@@ -78,6 +78,12 @@ fn the_engine_keeps_its_model_warm() {
     let (json, _) = studio.ok(&["engine", "status", "--json"]);
     let report: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(report["model"], Value::Null);
+    // An engine for other cards is told of, and is not this one.
+    let pid = report["engine"]["pid"].to_string();
+    let elsewhere =
+        studio.command("run", &["engine", "status"]).env("CUDA_VISIBLE_DEVICES", "").output();
+    let said = String::from_utf8(elsewhere.unwrap().stdout).unwrap();
+    assert!(said.starts_with("no engine is running here;") && said.contains(&pid), "{said}");
     studio.ok(&["engine", "stop"]);
     assert_eq!(studio.ok(&["engine", "status"]).0, "no engine is running\n");
 

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use tch::TchError;
 use wan_alpha_take::models::ModelError;
 
+use crate::device::Device;
+use crate::shim::{MemoryInfo, memory_info};
 use crate::watch::Stage;
 pub use libtorch::Shortage;
 use libtorch::{Failure, understand};
@@ -211,6 +213,25 @@ impl Error {
         }
     }
 
+    /// Adds what is free on `device` now, where its memory ran out and libtorch gave no number: the
+    /// errors of the driver, cuBLAS and cuDNN have none.
+    #[must_use]
+    pub(crate) fn measured(self, device: Device) -> Self {
+        match self {
+            Self::OutOfMemory { stage, mut shortage, asked } => {
+                if !shortage.host
+                    && shortage.free.is_none()
+                    && let Ok(MemoryInfo { free, total }) = memory_info(device.tch())
+                {
+                    shortage.free = Some(free);
+                    shortage.total = Some(total);
+                }
+                Self::OutOfMemory { stage, shortage, asked }
+            }
+            other => other,
+        }
+    }
+
     /// What happened, without what to do about it where [`Error::remedy`] has that.
     pub fn what(&self) -> String {
         match self {
@@ -232,6 +253,7 @@ impl Error {
                 Some(advice::where_memory_ran_out(*stage, shortage, *asked))
             }
             Self::DeviceLost { .. } => Some(advice::DEVICE_LOST.to_owned()),
+            Self::Torch { detail, .. } => advice::where_a_card_is_unfit(detail),
             _ => None,
         }
     }

@@ -226,6 +226,17 @@ impl Pipeline {
         sink: &mut dyn Sink,
         watch: &dyn Watch,
     ) -> Result<Tensor> {
+        let device = self.device;
+        self.latent_unmeasured(request, mask, sink, watch).map_err(|error| error.measured(device))
+    }
+
+    fn latent_unmeasured(
+        &mut self,
+        request: &TakeRequest,
+        mask: Option<&Mask>,
+        sink: &mut dyn Sink,
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
         let _guard = tch::no_grad_guard();
         self.choose_attention(request)?;
         let noise = self.noise(request, mask, sink).map_err(|error| error.during(Stage::Text))?;
@@ -317,7 +328,7 @@ impl Pipeline {
                 .map_err(|error| error.during(Stage::Load))?,
         };
         let decoded = decoding::decode(&decoder, latent, sink, watch);
-        let decoded = decoded.map_err(|error| error.during(Stage::Decode));
+        let decoded = decoded.map_err(|error| error.during(Stage::Decode).measured(self.device));
         if self.keep == Keep::Everything {
             self.decoder = Some(decoder);
             return decoded;

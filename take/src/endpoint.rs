@@ -138,15 +138,23 @@ impl Endpoint {
     /// The process of the engine that lives here, by its lock: known even when it does not answer.
     #[must_use]
     pub fn engine_process(&self) -> Option<u32> {
-        let lock = File::open(self.file("engine")).ok()?;
-        match lock.try_lock_shared() {
-            Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                lock.take(16).read_to_string(&mut text).ok()?;
-                text.trim().parse().ok()
-            }
-            Ok(()) | Err(TryLockError::Error(_)) => None,
-        }
+        holder(&self.file("engine"))
+    }
+
+    /// The processes of the engines that live in this run directory for other cards, in order.
+    #[must_use]
+    pub fn other_engines(&self) -> Vec<u32> {
+        let own = self.file("engine");
+        let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        let mut processes: Vec<u32> = entries
+            .map(|entry| entry.path())
+            .filter(|path| {
+                *path != own && path.extension().is_some_and(|ending| ending == "engine")
+            })
+            .filter_map(|path| holder(&path))
+            .collect();
+        processes.sort_unstable();
+        processes
     }
 
     /// The right to start the engine; `None` while somebody else has it. Released when dropped.
@@ -200,6 +208,19 @@ impl Endpoint {
         #[cfg(windows)]
         let name = self.name.clone().to_ns_name::<interprocess::local_socket::GenericNamespaced>();
         name.map_err(|source| EndpointError::io("use", &self.socket(), source))
+    }
+}
+
+/// The process that holds an engine's lock.
+fn holder(lock: &Path) -> Option<u32> {
+    let lock = File::open(lock).ok()?;
+    match lock.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            lock.take(16).read_to_string(&mut text).ok()?;
+            text.trim().parse().ok()
+        }
+        Ok(()) | Err(TryLockError::Error(_)) => None,
     }
 }
 

@@ -9,6 +9,27 @@ pub(super) const DEVICE_LOST: &str = "try again, a new process begins afresh wit
     comes back: `nvidia-smi` and the system's log (\"Xid\") say more, a newer driver or a restart of \
     the machine may help";
 
+/// What helps where a card works and does not suit this build of libtorch; `None` for any other
+/// failure, which another try may pass.
+pub(super) fn where_a_card_is_unfit(detail: &str) -> Option<String> {
+    let lower = detail.to_lowercase();
+    let has = |spellings: &[&str]| spellings.iter().any(|spelling| lower.contains(spelling));
+    let remedy = if has(&[
+        "no kernel image is available",
+        "kernel image is invalid",
+        "arch_mismatch",
+    ]) {
+        "this build of libtorch has no code for this model of GPU: choose another one (--device or \
+         WAN_ALPHA_DEVICE), or the CPU (--device cpu)"
+    } else if has(&["driver version is insufficient"]) {
+        "the NVIDIA driver is older than this build of libtorch needs: update it, or choose the CPU \
+         (--device cpu)"
+    } else {
+        return None;
+    };
+    Some(remedy.to_owned())
+}
+
 /// What helps. Fewer frames help where all of them are in memory at once, which they are in
 /// sampling alone; another precision where there is a narrower one.
 pub(super) fn where_memory_ran_out(
@@ -53,6 +74,16 @@ mod tests {
         let detail = String::new();
         let shortage = Shortage { host, needed: None, free: None, total: None, detail };
         where_memory_ran_out(Some(stage), &shortage, asked)
+    }
+
+    #[test]
+    fn trying_again_is_not_advised_for_a_card_that_never_fits() {
+        let unfit = |text: &str| where_a_card_is_unfit(text);
+        let kernel = unfit("CUDA error: no kernel image is available for execution on the device");
+        assert!(kernel.expect("advice").contains("WAN_ALPHA_DEVICE"));
+        let driver = unfit("CUDA driver version is insufficient for CUDA runtime version");
+        assert!(driver.expect("advice").contains("update"));
+        assert_eq!(unfit("CUDA error: invalid argument"), None);
     }
 
     #[test]

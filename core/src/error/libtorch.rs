@@ -135,6 +135,13 @@ impl fmt::Display for Shortage {
                 )
             }
             (Some(needed), ..) => write!(f, "{} more are needed of {place}", Bytes(needed)),
+            (None, Some(free), Some(total)) => write!(
+                f,
+                "{place} gives no more, {} of {} are free ({})",
+                Bytes(free),
+                Bytes(total),
+                self.detail
+            ),
             _ => write!(f, "{place} gives no more ({})", self.detail),
         }
     }
@@ -281,10 +288,16 @@ mod tests {
             shortage.to_string(),
             "1.6 GB more are needed, and of the GPU's memory 0.3 GB of 8.3 GB are free"
         );
-        let Failure::Memory(shortage) = understand("cuDNN error: CUDNN_STATUS_ALLOC_FAILED") else {
+        let Failure::Memory(mut shortage) = understand("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
+        else {
             panic!("no shortage")
         };
         let text = shortage.to_string();
         assert!(text.starts_with("the GPU's memory gives no more (cuDNN error"), "{text}");
+        // As where the device was asked for what libtorch did not tell.
+        shortage.free = Some(1_200_000_000);
+        shortage.total = Some(24_000_000_000);
+        let text = shortage.to_string();
+        assert!(text.starts_with("the GPU's memory gives no more, 1.2 GB of 24.0 GB are free ("));
     }
 }

@@ -1,0 +1,167 @@
+//! The worker of an engine: the thread that computes, one take after the other.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use wan_alpha_core::device::Opened;
+use wan_alpha_core::generate::Pipeline;
+use wan_alpha_core::{Stage, Watch};
+use wan_alpha_take::TakeKey;
+use wan_alpha_take::environment::Environment;
+use wan_alpha_take::message::{Progress, Submit};
+use wan_alpha_take::models::ModelRoots;
+use wan_alpha_take::service::{Order, Outcome, Service};
+use wan_alpha_take::store::Store;
+
+#[cfg(test)]
+use super::faults;
+use super::pace::{self, Pace};
+use super::watchdog::{self, Pulse};
+use crate::device;
+use crate::maker::{GPU_FAULT, Maker, Place, Unmade};
+use crate::slow::Slow;
+
+/// What makes takes, one after the other.
+pub(super) struct Worker<'a> {
+    pub(super) service: &'a Service,
+    pub(super) pulse: Pulse,
+    pub(super) environment: &'a Environment,
+}
+
+impl Worker<'_> {
+    /// Computes what the service orders, until it says to leave.
+    pub(super) fn work(&self, opened: &Opened) {
+        let state = &self.environment.state;
+        let mut maker = Maker::new(opened, self.environment);
+        let mut pace = Pace::read(state);
+        let loaded =
+            |maker: &Maker| self.service.loaded(maker.loaded(), device::memory(opened.device));
+        loop {
+            match self.service.next_order() {
+                Order::Make(submit) => {
+                    let outcome = self.make(&submit, &mut maker, &mut pace);
+                    self.pulse.done();
+                    if let Outcome::Failed(problem) = &outcome
+                        && problem.code == GPU_FAULT
+                    {
+                        self.service.fail(submit.key, problem);
+                        watchdog::end(self.service, 1);
+                    }
+                    loaded(&maker);
+                    self.service.finish(submit.key, outcome);
+                }
+                Order::Unload => match maker.unload() {
+                    Ok(()) => loaded(&maker),
+                    // With the process the memory goes too.
+                    Err(error) => {
+                        log::error!("the model's memory is freed by ending: {error}");
+                        watchdog::end(self.service, 1);
+                    }
+                },
+                Order::Leave => return,
+            }
+        }
+    }
+
+    fn make(&self, submit: &Submit, maker: &mut Maker, pace: &mut Pace) -> Outcome {
+        let Self { service, environment, .. } = *self;
+        let request = match submit.verified_request() {
+            Ok(request) => request,
+            Err(problem) => return Outcome::Failed(problem),
+        };
+        let store = Store::new(submit.stores.clone());
+        let models = ModelRoots { roots: submit.model_roots.clone(), ..environment.models.clone() };
+        let run = pace.begin(&request, maker.device_class());
+        let learned = run.learned();
+        let pulse = self.pulse.clone();
+        let watch = JobWatch { key: submit.key, service, pulse, pace: Mutex::new(run) };
+        let device = maker.device();
+        let may_begin = |pipeline: &Pipeline| match Slow::of(pipeline, &request, device, learned)? {
+            Some(slow) if environment.allow_cpu || service.may_take_hours(submit.key) => {
+                log::warn!("take {}: {slow}", submit.key);
+                watch.suppose(&slow);
+                Ok(())
+            }
+            Some(slow) => Err(slow.refusal().into()),
+            None => Ok(()),
+        };
+        let place = Place {
+            store: &store,
+            models: &models,
+            limit: environment.store_limit,
+            may_begin: &may_begin,
+        };
+        log::info!(
+            "take {}: {} frames of {}×{}",
+            submit.key,
+            request.frames,
+            request.width,
+            request.height
+        );
+        let made = maker.make(&request, None, &place, &watch);
+        let run = watch.pace.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match made {
+            Ok(take) => {
+                pace.learn(run);
+                log::info!("take {}: {}", submit.key, take.path().display());
+                Outcome::Done
+            }
+            Err(Unmade::Stopped) => Outcome::Stopped,
+            Err(Unmade::Failed(problem)) => {
+                log::error!("take {}: {problem}", submit.key);
+                Outcome::Failed(problem)
+            }
+        }
+    }
+}
+
+/// Tells the service how far a take is, and asks it whether anybody still wants it.
+struct JobWatch<'a> {
+    key: TakeKey,
+    service: &'a Service,
+    pulse: Pulse,
+    pace: Mutex<pace::Run>,
+}
+
+impl JobWatch<'_> {
+    fn pace(&self) -> MutexGuard<'_, pace::Run> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn suppose(&self, slow: &Slow) {
+        let mut pace = self.pace();
+        pace.suppose(Stage::Sample, slow.sampling);
+        pace.suppose(Stage::Decode, slow.decoding);
+    }
+}
+
+impl Watch for JobWatch<'_> {
+    fn progress(&self, stage: Stage, step: usize, of: usize) {
+        self.pulse.progress(self.key, stage, step, of);
+        let seconds_left = self.pace().step(stage, step, of);
+        let whole = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let stage = stage.to_string();
+        let progress = Progress { stage, step: whole(step), of: whole(of), seconds_left };
+        self.service.progress(self.key, &progress);
+    }
+
+    fn go_on(&self) -> bool {
+        self.pulse.beat();
+        self.service.is_wanted(self.key)
+    }
+
+    #[cfg(test)]
+    fn check(&self, stage: Stage) -> wan_alpha_core::Result<()> {
+        faults::strike(stage)?;
+        if self.go_on() { Ok(()) } else { Err(wan_alpha_core::Error::Cancelled(stage)) }
+    }
+
+    fn waits_for_others(&self, waits: bool) {
+        self.pulse.waits_for_others(waits);
+    }
+
+    fn warn_quoting(&self, message: &str) {
+        // The log is read by more people than the prompt.
+        log::debug!("take {}: {message}", self.key);
+        log::warn!("take {}: its prompt is longer than the model reads, and was cut", self.key);
+    }
+}
