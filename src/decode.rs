@@ -15,7 +15,7 @@ use crate::console::Console;
 use crate::device;
 use crate::exit::{Exit, OrExit};
 use crate::latent_file::Latent;
-use crate::model::{Chosen, explain};
+use crate::model::Chosen;
 use crate::output::{self, Plan, Provenance, Writer};
 use crate::progress::Progress;
 use crate::results::print_lines;
@@ -29,7 +29,7 @@ pub(crate) fn run(
     console: &Console<'_>,
 ) -> Result<()> {
     let chosen = Chosen::of(&args.model, &environment.models)?;
-    let decoders = Decoders::find(&chosen.paths).map_err(explain)?;
+    let decoders = Decoders::find(&chosen.paths)?;
     let latent = Latent::read(&args.latent)?;
     let original = match &args.compare[..] {
         [] => None,
@@ -50,7 +50,7 @@ pub(crate) fn run(
     if let Some(error) = failed {
         return Err(error);
     }
-    decoded.map_err(explain)?;
+    decoded?;
     let written = writer.finish()?;
 
     let mut take = Map::new();

@@ -12,7 +12,6 @@ use wan_alpha_take::message::{DeviceMemory, DeviceReport};
 
 use crate::console::Console;
 use crate::exit::{Exit, OrExit};
-use crate::model::explain;
 
 /// Opens what `--device` says, or else `WAN_ALPHA_DEVICE`, or else the best card there is. Whatever
 /// computes is told; an unused card with what keeps it unused and what mends it.
@@ -44,12 +43,12 @@ pub(crate) fn open_untold(
         return open_device(&choice, &libraries(environment)).map_err(|error| match error {
             // Nobody has typed the option.
             Error::Input(text) => {
-                explain(Error::Input(text.replacen("--device ", "WAN_ALPHA_DEVICE=", 1)))
+                Error::Input(text.replacen("--device ", "WAN_ALPHA_DEVICE=", 1)).into()
             }
-            other => explain(other),
+            other => other.into(),
         });
     };
-    open_device(choice, &libraries(environment)).map_err(explain)
+    Ok(open_device(choice, &libraries(environment))?)
 }
 
 /// What `WAN_ALPHA_DEVICE` says.

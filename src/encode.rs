@@ -12,7 +12,7 @@ use crate::args::Encode;
 use crate::console::Console;
 use crate::device;
 use crate::latent_file::{About, Unwritten};
-use crate::model::{Chosen, explain};
+use crate::model::Chosen;
 use crate::progress::Progress;
 use crate::results::print_lines;
 use crate::rgba_sequence::RgbaSequence;
@@ -25,13 +25,13 @@ pub(crate) fn run(
     console: &Console<'_>,
 ) -> Result<()> {
     let chosen = Chosen::of(&args.model, &environment.models)?;
-    let files = EncoderFiles::find(&chosen.paths).map_err(explain)?;
+    let files = EncoderFiles::find(&chosen.paths)?;
     let mut clip = RgbaSequence::find(&args.frames, args.reading.alpha)?;
     let shape = clip.shape();
-    shape.check().map_err(explain)?;
+    shape.check()?;
     let out = Unwritten::create(&args.out)?;
     let device = device::open(args.device.as_ref(), environment, console)?.device;
-    let encoder = files.fingerprint(console).map_err(explain)?;
+    let encoder = files.fingerprint(console)?;
 
     let kind = if args.dtype == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
     let options = Options { background: args.background, kind, device };
@@ -39,7 +39,7 @@ pub(crate) fn run(
     if let Some(error) = clip.failure() {
         return Err(error);
     }
-    let latent = latent.map_err(explain)?;
+    let latent = latent?;
     if let Some(words) = clip.clipped() {
         console.warn(&words);
     }

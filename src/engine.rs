@@ -12,7 +12,6 @@ mod status;
 mod watchdog;
 mod worker;
 
-use std::ffi::OsString;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,9 +20,7 @@ use anyhow::{Context, Result, anyhow};
 use wan_alpha_core::Watch;
 #[cfg(not(test))]
 use wan_alpha_core::device::Device;
-use wan_alpha_take::client::{
-    ClientSetup, Deadlines, EngineClient, EngineCommand, EngineState, JobState, Snapshot,
-};
+use wan_alpha_take::client::{ClientSetup, EngineClient, EngineState, JobState, Snapshot};
 use wan_alpha_take::endpoint::Endpoint;
 use wan_alpha_take::message::{DeviceReport, Holder, Identity, Problem, StatusReport, Submit};
 use wan_alpha_take::service::{Leave, Service, ServiceSetup};
@@ -93,24 +90,7 @@ pub(crate) fn client(environment: &Environment, detached: bool) -> Result<Engine
         Some(program) => program.clone(),
         None => std::env::current_exe().context("cannot find this program")?,
     };
-    let mut arguments = vec![OsString::from("engine"), OsString::from("run")];
-    if !detached {
-        arguments.push("--batch".into());
-    }
-    let engine = EngineCommand {
-        program,
-        arguments,
-        environment: environment.for_engine.clone(),
-        log: environment.engine_log(),
-        detached,
-    };
-    Ok(EngineClient::new(ClientSetup {
-        identity: identity(),
-        run: environment.run.clone(),
-        gpus: environment.gpus.clone(),
-        engine,
-        deadlines: Deadlines::default(),
-    }))
+    Ok(EngineClient::new(ClientSetup::of(environment, identity(), program, detached)))
 }
 
 /// Has the engine make a take and waits for it; starts the engine where there is none.

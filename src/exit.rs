@@ -1,12 +1,16 @@
 //! The exit codes of the command, all in one place.
 //!
-//! Errors travel as `anyhow::Error`. Whoever knows what an error means for a script marks it with
-//! [`OrExit::or_exit`]; an unmarked one ends the program with 1. Wrong usage never gets here: clap
-//! itself ends the program with 2, the same as other bad input.
+//! Errors travel as `anyhow::Error`. Those of the model and of its files have a kind, which says what
+//! they mean for a script; whoever knows it of another error marks that with [`OrExit::or_exit`].
+//! Anything else ends the program with 1. Wrong usage never gets here: clap itself ends the program
+//! with 2, the same as other bad input.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::process::ExitCode;
+
+use wan_alpha_core::ErrorKind;
+use wan_alpha_take::models::ModelError;
 
 /// How the command ended, as a farm's scripts see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,14 +32,25 @@ pub(crate) enum Exit {
 impl Exit {
     /// What an error means.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
-        mark_of(error).unwrap_or(Self::Failed)
+        meaning_of(error).unwrap_or(Self::Failed)
     }
 
-    /// `error`, leading to this exit code; a mark made earlier stands.
+    /// `error`, leading to this exit code; what it means by itself or a mark made earlier stands.
     pub(crate) fn mark(self, error: anyhow::Error) -> anyhow::Error {
-        match mark_of(&error) {
+        match meaning_of(&error) {
             Some(_) => error,
             None => Marked { exit: self, error }.into(),
+        }
+    }
+
+    /// What an error of the model means.
+    pub(crate) const fn of_kind(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::BadInput => Self::BadInput,
+            ErrorKind::OutOfMemory => Self::OutOfMemory,
+            ErrorKind::ModelIncomplete => Self::ModelIncomplete,
+            ErrorKind::Cancelled => Self::Cancelled,
+            ErrorKind::DeviceLost | ErrorKind::Failed => Self::Failed,
         }
     }
 
@@ -70,8 +85,23 @@ impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
     }
 }
 
-fn mark_of(error: &anyhow::Error) -> Option<Exit> {
-    error.chain().find_map(|cause| cause.downcast_ref::<Marked>()).map(|marked| marked.exit)
+/// What the error nearest to the cause means, among those that mean something.
+fn meaning_of(error: &anyhow::Error) -> Option<Exit> {
+    error.chain().filter_map(meaning).last()
+}
+
+fn meaning(cause: &(dyn StdError + 'static)) -> Option<Exit> {
+    if let Some(marked) = cause.downcast_ref::<Marked>() {
+        return Some(marked.exit);
+    }
+    if let Some(error) = cause.downcast_ref::<ModelError>() {
+        return Some(Exit::of_kind(ErrorKind::of_model(error)));
+    }
+    match cause.downcast_ref::<wan_alpha_core::Error>()? {
+        // It shows the error within as if it were that error, which this chain does not have.
+        wan_alpha_core::Error::Sink(inner) => Some(meaning(inner.as_ref()).unwrap_or(Exit::Failed)),
+        error => Some(Exit::of_kind(error.kind())),
+    }
 }
 
 /// An error with its exit code. It shows the error within as if it were that error.

@@ -120,7 +120,7 @@ impl Latent {
 
     /// Reads a file of `wan-alpha encode`, or the dump of a render.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let file = TensorFile::open(path).map_err(crate::model::explain)?;
+        let file = TensorFile::open(path)?;
         let attempt = || -> Result<Self> {
             if let Some(kind) = file.metadata(KIND) {
                 ensure!(kind == RGBA, "it is a latent of kind `{kind}`, expected `{RGBA}`");

@@ -49,10 +49,10 @@ impl Chosen {
             && !one.exists()
             && check_name(name).is_ok()
         {
-            return roots.find(name).map(Self::from).map_err(explain);
+            return Ok(roots.find(name)?.into());
         }
         if let [one] = model
-            && let Some(known) = NamedModel::in_folder(one).map_err(explain)?
+            && let Some(known) = NamedModel::in_folder(one)?
         {
             return Ok(known.into());
         }
@@ -133,7 +133,7 @@ pub(crate) fn run(
         ModelCommand::Show { name } => report::show(&Chosen::of(&[name.into()], roots)?, watch)?,
         ModelCommand::Verify { name } => vec![verify(name, roots, watch)?],
         ModelCommand::Remove { name } => {
-            let record = roots.remove(name).map_err(explain)?;
+            let record = roots.remove(name)?;
             vec![format!("{name} is forgotten ({} is gone); its weights stay", record.display())]
         }
         ModelCommand::Merge { model, out, dtype } => {
@@ -155,30 +155,29 @@ fn add(
     environment: &Environment,
     watch: &dyn Watch,
 ) -> Result<Vec<String>> {
-    check_name(name).map_err(explain)?;
-    let pipeline = Pipeline::open(paths, Strengths::default(), Device::cpu(), Keep::Nothing, watch)
-        .map_err(explain)?;
+    check_name(name)?;
+    let pipeline =
+        Pipeline::open(paths, Strengths::default(), Device::cpu(), Keep::Nothing, watch)?;
     let files = pipeline.files();
     if let Some(encoder) = &files.encoder {
-        encoder.check().map_err(explain)?;
+        encoder.check()?;
     }
-    let fingerprint = files.fingerprint(watch).map_err(explain)?;
+    let fingerprint = files.fingerprint(watch)?;
     let parts = files.paths().iter().map(|path| PartFile::of(path)).collect::<Result<_, _>>();
     // All that a node leaves to the model, since a node cannot look at the weights.
     let defaults = recorded(paths)?.or(pipeline.defaults());
     let precision = defaults.precision.unwrap_or(Precision::F32);
-    let mut record =
-        Manifest::new(name, fingerprint, parts.map_err(explain)?, defaults, files.dit.parameters());
+    let mut record = Manifest::new(name, fingerprint, parts?, defaults, files.dit.parameters());
     let keeping = Keeping { files, source: fingerprint, precision };
     if let Some(progress) = keep_merged {
         announce(&keeping, name, &environment.models, progress)?;
     }
-    let path = environment.models.add(&record).map_err(explain)?;
+    let path = environment.models.add(&record)?;
     let mut lines = report::parts(files);
     if keep_merged.is_some() {
         let folder = path.parent().unwrap_or(Path::new("."));
         record.merged = Some(keeping.write(folder, watch)?);
-        record.write(folder).map_err(explain)?;
+        record.write(folder)?;
         lines.extend(report::merged(&Chosen::of(&[name.into()], &environment.models)?));
     }
     lines.extend([
@@ -194,7 +193,7 @@ fn add(
 /// where there is none.
 fn recorded(paths: &[PathBuf]) -> Result<Defaults> {
     for folder in paths.iter().filter(|path| path.is_dir()) {
-        if let Some(model) = NamedModel::in_folder(folder).map_err(explain)? {
+        if let Some(model) = NamedModel::in_folder(folder)? {
             return Ok(model.manifest.defaults);
         }
     }
@@ -228,9 +227,9 @@ fn announce(
 }
 
 fn verify(name: &str, roots: &ModelRoots, watch: &dyn Watch) -> Result<String> {
-    let model = roots.find(name).map_err(explain)?;
-    let files = ModelFiles::find(&model.paths(), Strengths::default(), watch).map_err(explain)?;
-    let found = files.fingerprint(watch).map_err(explain)?;
+    let model = roots.find(name)?;
+    let files = ModelFiles::find(&model.paths(), Strengths::default(), watch)?;
+    let found = files.fingerprint(watch)?;
     if found == model.manifest.fingerprint {
         return Ok(format!("{} is what it was when it was added: {found}", model.manifest.name));
     }
@@ -253,25 +252,7 @@ pub(crate) fn fingerprint_of(
         Some(known) => Ok(known),
         None => {
             let cache = Fingerprints::in_folder(environment.cache.as_deref());
-            cache.of(files, watch).map_err(explain)
+            Ok(cache.of(files, watch)?)
         }
     }
-}
-
-/// An error of the model, with the exit code it means.
-pub(crate) fn explain(error: impl Into<wan_alpha_core::Error>) -> Error {
-    let error = error.into();
-    let exit = match error.kind() {
-        ErrorKind::BadInput => Exit::BadInput,
-        ErrorKind::OutOfMemory => Exit::OutOfMemory,
-        ErrorKind::ModelIncomplete => Exit::ModelIncomplete,
-        ErrorKind::Cancelled => Exit::Cancelled,
-        ErrorKind::DeviceLost | ErrorKind::Failed => Exit::Failed,
-    };
-    // A file that could not be written says its own reason.
-    let error = match error {
-        wan_alpha_core::Error::Sink(inner) => anyhow!(inner),
-        other => Error::new(other),
-    };
-    exit.mark(error)
 }

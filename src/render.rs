@@ -17,7 +17,7 @@ use crate::device;
 use crate::dump::Dump;
 use crate::exit::{Exit, OrExit};
 use crate::maker::contexts_folder;
-use crate::model::{Chosen, explain, fingerprint_of, use_merged};
+use crate::model::{Chosen, fingerprint_of, use_merged};
 use crate::output::{self, Plan, Writer, Written};
 use crate::progress::Progress;
 use crate::results::print_lines;
@@ -54,8 +54,7 @@ pub(crate) fn run(
     let device = opened.as_ref().map_or_else(Device::cpu, |opened| opened.device);
     let class = opened.as_ref().map_or_else(String::new, Opened::class);
     let strengths = Strengths { dora: args.dora_strength, distill: args.distill_strength };
-    let mut pipeline = Pipeline::open(&chosen.paths, strengths, device, Keep::Nothing, console)
-        .map_err(explain)?;
+    let mut pipeline = Pipeline::open(&chosen.paths, strengths, device, Keep::Nothing, console)?;
     if let Some(folder) = contexts_folder(environment, &class) {
         pipeline.keep_contexts(folder);
     }
@@ -79,7 +78,7 @@ pub(crate) fn run(
         (written, format!("engine, {}", take.description().device))
     } else {
         let learned = engine::learned(&request, &class, environment);
-        if let Some(slow) = Slow::of(&pipeline, &request, device, learned).map_err(explain)? {
+        if let Some(slow) = Slow::of(&pipeline, &request, device, learned)? {
             console.caution(slow);
         }
         let written = make(args, &request, &mut pipeline, &placement, console)?;
@@ -117,7 +116,7 @@ fn make(
     let writer = Writer::create(Plan::of(request, &args.out, args.formats())?)?;
     let dump = args.dump.as_deref().map(Dump::create).transpose()?;
     let mut sink = FilesSink { dump, writer };
-    pipeline.make(request, placement.mask(), &mut sink, console).map_err(explain)?;
+    pipeline.make(request, placement.mask(), &mut sink, console)?;
 
     let FilesSink { dump, writer } = sink;
     let written = writer.finish()?;

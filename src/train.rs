@@ -41,7 +41,6 @@ use crate::console::Console;
 use crate::data::procedural::{Scene, Stream};
 use crate::device;
 use crate::exit::{Exit, OrExit};
-use crate::model::explain;
 use crate::progress::Progress;
 use crate::results::print_lines;
 use clips::{ClipFeed, Clips};
@@ -106,8 +105,8 @@ fn learn_pieces(pieces: usize, settings: &Settings, folder: &Folder) -> Result<O
             .map(move |&language| [scene.caption(language), scene.short_caption(language)]);
         each.flatten().collect::<Vec<_>>()
     });
-    let learnt = tokenizer(&captions.collect::<Vec<_>>(), pieces).map_err(explain)?;
-    learnt.write(&folder.model()).map_err(explain)?;
+    let learnt = tokenizer(&captions.collect::<Vec<_>>(), pieces)?;
+    learnt.write(&folder.model())?;
     Ok(None)
 }
 
@@ -122,17 +121,17 @@ impl Bench<'_> {
     fn base_vae(&self, about: &settings::BaseVae, run: &Run<'_>) -> Result<Option<Losses>> {
         let origin = match about.config() {
             Some(config) => Origin::Nothing { config, seed: self.settings.seed },
-            None => Origin::Files(find_base_autoencoder(&about.start).map_err(explain)?),
+            None => Origin::Files(find_base_autoencoder(&about.start)?),
         };
         let vgg = self.vgg(about.vgg.as_deref(), about.perceptual)?;
         let task = BaseVae::new(&origin, about.settings(), vgg, self.placement);
         let feed = ClipFeed::films(Clips::open(self.settings).or_exit(Exit::BadInput)?);
         let extras = samples::Films { feed: &feed, settings: self.settings, about };
-        run.train(&mut task.map_err(explain)?, &feed, &extras)
+        run.train(&mut task?, &feed, &extras)
     }
 
     fn rgba_vae(&self, about: &settings::RgbaVae, run: &Run<'_>) -> Result<Option<Losses>> {
-        let base = find_base_autoencoder(&about.base).map_err(explain)?;
+        let base = find_base_autoencoder(&about.base)?;
         let judge = self.judge(about)?;
         let beside = Beside { vgg: self.vgg(about.vgg.as_deref(), about.perceptual)?, judge };
         let seed = self.settings.seed;
@@ -143,9 +142,9 @@ impl Bench<'_> {
             }
             Ok::<_, wan_alpha_core::Error>(task)
         };
-        let mut task = begin(beside).map_err(explain)?;
+        let mut task = begin(beside)?;
         let start = (about.align > 0).then(|| begin(Beside::default())).transpose();
-        let start = start.map_err(explain)?;
+        let start = start?;
         let feed = ClipFeed::rgba(Clips::open(self.settings).or_exit(Exit::BadInput)?);
         let extras =
             samples::Reconstructions { feed: &feed, settings: self.settings, about, start };
@@ -162,24 +161,24 @@ impl Bench<'_> {
         let (origin, config) = match &about.dit {
             Some(sizes) => (Origin::Nothing { config: (), seed }, sizes.config()),
             None => {
-                let (set, config) = find_transformer(&about.base).map_err(explain)?;
+                let (set, config) = find_transformer(&about.base)?;
                 (Origin::Files(set), config)
             }
         };
         let text = match (&about.text, about.text_base.as_slice()) {
             (Some(sizes), _) => Some(Origin::Nothing { config: sizes.config(), seed }),
             (None, []) => None,
-            (None, files) => Some(Origin::Files(find_text_encoder(files).map_err(explain)?)),
+            (None, files) => Some(Origin::Files(find_text_encoder(files)?)),
         };
         let settings = about.settings(whole);
         let task = Transformer::new(&origin, config, text.as_ref(), settings, seed, self.placement);
-        let mut task = task.map_err(explain)?;
+        let mut task = task?;
         if let Some(start) = &about.start {
             let begin = || task.start_from(&TensorFile::open(start)?);
-            begin().map_err(explain)?;
+            begin()?;
         }
         let tokenizer = about.tokenizer.as_deref().map(Tokenizer::open).transpose();
-        let tokenizer = tokenizer.map_err(explain)?;
+        let tokenizer = tokenizer?;
         let decoders = samples::decoders(&about.decoders, self.placement.device, self.watch)?;
         let settings = self.settings;
         if settings.data.procedural.is_some() {
@@ -200,7 +199,7 @@ impl Bench<'_> {
         match path {
             Some(path) if weight != 0.0 => {
                 let vgg = Vgg::open(path, Kind::Float, self.placement.device);
-                vgg.map(Some).map_err(explain)
+                Ok(vgg.map(Some)?)
             }
             Some(_) => Ok(None),
             None => {
@@ -227,13 +226,13 @@ impl Bench<'_> {
             );
             return Ok(None);
         }
-        let (set, config) = find_transformer(&about.dit).map_err(explain)?;
+        let (set, config) = find_transformer(&about.dit)?;
         let text_dim = config.text_dim;
-        let dit = Dit::load(&self.weights(set), config, self.watch).map_err(explain)?;
+        let dit = Dit::load(&self.weights(set), config, self.watch)?;
         let context = if about.text.is_empty() {
             let Placement { kind, device } = self.placement;
-            let zeros = device.zeros(&[1, text_dim], kind).map_err(explain)?;
-            zeros.f_to_device(device.tch()).map_err(explain)?
+            let zeros = device.zeros(&[1, text_dim], kind)?;
+            zeros.f_to_device(device.tch()).map_err(wan_alpha_core::Error::from)?
         } else {
             self.empty_prompt(&about.text)?
         };
@@ -246,7 +245,7 @@ impl Bench<'_> {
             let text = Umt5::new(self.weights(find_text_encoder(paths)?))?;
             text.encode(&[&tokens.ids], self.watch)
         };
-        let contexts = encode().map_err(explain)?;
+        let contexts = encode()?;
         contexts.into_iter().next().ok_or_else(|| anyhow!("the text encoder gave no context"))
     }
 

@@ -35,6 +35,27 @@ pub enum ErrorKind {
     Failed,
 }
 
+impl ErrorKind {
+    /// Of a name or record of a model.
+    pub fn of_model(error: &ModelError) -> Self {
+        match error {
+            ModelError::Unknown { .. } => Self::ModelIncomplete,
+            ModelError::Io { source, .. } => Self::of_io(source),
+            _ => Self::BadInput,
+        }
+    }
+
+    fn of_io(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::NotADirectory => Self::BadInput,
+            _ => Self::Failed,
+        }
+    }
+}
+
 /// An error of the model.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -142,8 +163,8 @@ pub enum Error {
     },
 
     /// A receiver of results (frames, dumps) failed.
-    #[error("{0}")]
-    Sink(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Sink(Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// What was asked for, as far as it bears on memory.
@@ -162,26 +183,13 @@ impl Error {
             Self::File { .. } | Self::Tensor { .. } | Self::Ambiguous { .. } | Self::Input(_) => {
                 ErrorKind::BadInput
             }
-            Self::Io { reason, .. } => Self::kind_of_io(reason),
-            Self::Model(ModelError::Unknown { .. }) | Self::Incomplete { .. } => {
-                ErrorKind::ModelIncomplete
-            }
-            Self::Model(ModelError::Io { source, .. }) => Self::kind_of_io(source),
-            Self::Model(_) => ErrorKind::BadInput,
+            Self::Io { reason, .. } => ErrorKind::of_io(reason),
+            Self::Incomplete { .. } => ErrorKind::ModelIncomplete,
+            Self::Model(error) => ErrorKind::of_model(error),
             Self::OutOfMemory { .. } => ErrorKind::OutOfMemory,
             Self::DeviceLost { .. } => ErrorKind::DeviceLost,
             Self::Cancelled(_) => ErrorKind::Cancelled,
             Self::Torch { .. } | Self::Diverged { .. } | Self::Sink(_) => ErrorKind::Failed,
-        }
-    }
-
-    fn kind_of_io(error: &io::Error) -> ErrorKind {
-        match error.kind() {
-            io::ErrorKind::NotFound
-            | io::ErrorKind::PermissionDenied
-            | io::ErrorKind::IsADirectory
-            | io::ErrorKind::NotADirectory => ErrorKind::BadInput,
-            _ => ErrorKind::Failed,
         }
     }
 

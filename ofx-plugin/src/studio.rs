@@ -8,7 +8,6 @@
 mod readiness;
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use lru::LruCache;
 use parking_lot::Mutex;
-use wan_alpha_take::client::{ClientSetup, Deadlines, EngineClient, EngineCommand};
+use wan_alpha_take::client::{ClientSetup, EngineClient};
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::message::{Holder, Identity, Submit};
 use wan_alpha_take::models::{Manifest, ModelError};
@@ -92,7 +91,9 @@ impl Studio {
     fn open(environment: Environment, background: bool) -> Self {
         let batch = background || environment.batch;
         let store = Store::new(environment.stores.clone());
-        let client = EngineClient::new(client_setup(&environment, batch));
+        let identity = Identity::new(env!("CARGO_PKG_VERSION"), NUMERICS);
+        let setup = ClientSetup::of(&environment, identity, engine_of_bundle(), !batch);
+        let client = EngineClient::new(setup);
         Self {
             environment,
             store,
@@ -272,26 +273,6 @@ impl Drop for Waiting<'_> {
             waiting.remove(&self.key);
             self.studio.client.cancel(self.key, self.studio.batch_holder());
         }
-    }
-}
-
-fn client_setup(environment: &Environment, batch: bool) -> ClientSetup {
-    let mut arguments = vec![OsString::from("engine"), OsString::from("run")];
-    if batch {
-        arguments.push("--batch".into());
-    }
-    ClientSetup {
-        identity: Identity::new(env!("CARGO_PKG_VERSION"), NUMERICS),
-        run: environment.run.clone(),
-        gpus: environment.gpus.clone(),
-        engine: EngineCommand {
-            program: environment.engine.clone().unwrap_or_else(engine_of_bundle),
-            arguments,
-            environment: environment.for_engine.clone(),
-            log: environment.engine_log(),
-            detached: !batch,
-        },
-        deadlines: Deadlines::default(),
     }
 }
 

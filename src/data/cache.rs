@@ -30,7 +30,7 @@ use crate::args::CacheSet;
 use crate::console::Console;
 use crate::device;
 use crate::exit::{Exit, OrExit};
-use crate::model::{Chosen, explain};
+use crate::model::Chosen;
 use crate::output::explain_write;
 use crate::progress::Progress;
 use crate::results::print_lines;
@@ -53,14 +53,14 @@ pub(super) fn run(
         .map_err(|error| explain_write(&args.out, &error))
         .or_exit(Exit::BadInput)?;
     let chosen = Chosen::of(&args.model, &environment.models)?;
-    let model = ModelFiles::find(&chosen.paths, Strengths::default(), console).map_err(explain)?;
-    let encoder = EncoderFiles::find(&chosen.paths).map_err(explain)?;
+    let model = ModelFiles::find(&chosen.paths, Strengths::default(), console)?;
+    let encoder = EncoderFiles::find(&chosen.paths)?;
     let device = device::open(args.device.as_ref(), environment, console)?.device;
     let kind = if args.dtype == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
     let area = args.area[0] * args.area[1];
     let recipe = Recipe {
-        encoder: encoder.fingerprint(console).map_err(explain)?,
-        text: model.text_fingerprint(console).map_err(explain)?,
+        encoder: encoder.fingerprint(console)?,
+        text: model.text_fingerprint(console)?,
         area,
         bf16: kind == Kind::BFloat16,
     };
@@ -143,9 +143,9 @@ impl Work<'_> {
             return Ok(());
         }
         let quiet = Quiet(console);
-        let tokenizer = Tokenizer::open(&self.model.tokenizer).map_err(explain)?;
+        let tokenizer = Tokenizer::open(&self.model.tokenizer)?;
         let encoder = RgbaEncoder::load(self.encoder, self.kind, self.device, console);
-        let encoder = encoder.map_err(|error| explain(error.during(Stage::Load)))?;
+        let encoder = encoder.map_err(|error| error.during(Stage::Load))?;
         let mut done = 0;
         progress.update("caching", done, missing.len());
         for together in missing.chunks(TOGETHER) {
@@ -172,7 +172,7 @@ impl Work<'_> {
         let mut ids = Vec::new();
         for row in rows {
             for caption in &lines[*row].captions {
-                let tokens = tokenizer.encode(caption).map_err(explain)?;
+                let tokens = tokenizer.encode(caption)?;
                 if let Some(tail) = tokens.cut_after {
                     watch.0.warn(&format!(
                         "{}: its caption is cut after “…{tail}”, and what follows is not seen",
@@ -185,8 +185,7 @@ impl Work<'_> {
         let ids: Vec<&[i64]> = ids.iter().map(Vec::as_slice).collect();
         let weights = Weights::new(self.model.text.clone(), vec![], self.kind, self.device);
         let contexts = Umt5::new(weights).and_then(|text| text.encode(&ids, watch));
-        let mut contexts =
-            contexts.map_err(|error| explain(error.during(Stage::Text)))?.into_iter();
+        let mut contexts = contexts.map_err(|error| error.during(Stage::Text))?.into_iter();
         Ok(rows
             .iter()
             .map(|row| contexts.by_ref().take(lines[*row].captions.len()).collect())
@@ -201,13 +200,13 @@ impl Work<'_> {
         encoder: &RgbaEncoder,
         watch: &Quiet<'_>,
     ) -> Result<()> {
-        let background: Corner = line.background.parse().map_err(explain)?;
+        let background: Corner = line.background.parse()?;
         let mut frames = Frames::new(self.set.bucketed(row, self.area)?, line.frames)?;
         let latent = encode::encode_with(encoder, background, &mut frames, watch);
         if let Some(error) = frames.failure() {
             return Err(error).or_exit(Exit::BadInput);
         }
-        let latent = latent.map_err(explain)?.f_to_kind(self.kind)?;
+        let latent = latent?.f_to_kind(self.kind)?;
         let entry = Entry {
             latent,
             mask: frames.mask()?,

@@ -24,7 +24,7 @@ use crate::args::EvalReconstruction;
 use crate::console::Console;
 use crate::device;
 use crate::exit::{Exit, OrExit};
-use crate::model::{Chosen, explain};
+use crate::model::Chosen;
 use crate::progress::Progress;
 use crate::rgba_sequence::RgbaSequence;
 
@@ -37,7 +37,7 @@ pub(super) fn run(
 ) -> Result<()> {
     let device = device::open(args.device.as_ref(), environment, console)?.device;
     let lpips = match &args.lpips[..] {
-        [trunk, heads] => Some(Lpips::open(trunk, heads, device).map_err(explain)?),
+        [trunk, heads] => Some(Lpips::open(trunk, heads, device)?),
         _ => None,
     };
     let bench = Bench { args, device, lpips: lpips.as_ref(), console };
@@ -53,8 +53,8 @@ pub(super) fn run(
         vec![bench.compare(truth, made)?]
     } else {
         let chosen = Chosen::of(&args.model, &environment.models)?;
-        let encoder = EncoderFiles::find(&chosen.paths).map_err(explain)?;
-        let decoders = Decoders::find(&chosen.paths).map_err(explain)?;
+        let encoder = EncoderFiles::find(&chosen.paths)?;
+        let decoders = Decoders::find(&chosen.paths)?;
         let round = |truth: &std::path::PathBuf| bench.round_trip(truth, &encoder, &decoders);
         args.clips.iter().map(round).collect::<Result<_>>()?
     };
@@ -189,13 +189,13 @@ impl Bench<'_> {
         if let Some(error) = clip.failure() {
             return Err(error);
         }
-        let latent = latent.map_err(explain)?;
+        let latent = latent?;
         let mut sink = PairSink { pair: self.pair(truth)?, failed: None };
         let decoded = generate::decode(decoders, self.device, &latent, &mut sink, self.console);
         if let Some(error) = sink.failed {
             return Err(error);
         }
-        decoded.map_err(explain)?;
+        decoded?;
         Ok(sink.pair.row(truth, self.console))
     }
 

@@ -12,7 +12,6 @@ use super::table::{Best, Cell, Column};
 use crate::args::Judges as Args;
 use crate::console::Console;
 use crate::device;
-use crate::model::explain;
 
 /// Frames that a network looks at together.
 const TOGETHER: usize = 8;
@@ -49,10 +48,10 @@ impl Judges {
     ) -> Result<Option<Self>> {
         let Some(folder) = &args.clip else { return Ok(None) };
         let device = device::open(args.device.as_ref(), environment, console)?.device;
-        let clip = Clip::open(folder, device).map_err(explain)?;
+        let clip = Clip::open(folder, device)?;
         let aesthetic = args.aesthetic.as_deref();
         let aesthetic = aesthetic.map(|path| Aesthetic::open(path, clip.width(), device));
-        Ok(Some(Self { clip, aesthetic: aesthetic.transpose().map_err(explain)? }))
+        Ok(Some(Self { clip, aesthetic: aesthetic.transpose()? }))
     }
 
     /// What they give marks for.
@@ -68,7 +67,7 @@ impl Judges {
         watch: &dyn Watch,
     ) -> Result<ScoreMeter<'_>> {
         let text = prompt.map(|prompt| self.clip.text(prompt)).transpose();
-        let text = text.map_err(explain)?;
+        let text = text?;
         if text.as_ref().is_some_and(|text| text.cut) {
             watch.warn(&format!(
                 "{name}: its prompt is longer than CLIP reads; the text score leaves out the end"
@@ -103,12 +102,12 @@ impl ScoreMeter<'_> {
         self.frames += self.waiting.len();
         self.waiting.clear();
         let Judges { clip, aesthetic } = self.judges;
-        let features = clip.pictures(&pictures).map_err(explain)?;
+        let features = clip.pictures(&pictures)?;
         if let Some(text) = &self.text {
-            self.sums[0] += cosines(&features, text).map_err(explain)?.iter().sum::<f64>();
+            self.sums[0] += cosines(&features, text)?.iter().sum::<f64>();
         }
         if let Some(aesthetic) = aesthetic {
-            self.sums[1] += aesthetic.scores(&features).map_err(explain)?.iter().sum::<f64>();
+            self.sums[1] += aesthetic.scores(&features)?.iter().sum::<f64>();
         }
         Ok(())
     }

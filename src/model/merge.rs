@@ -17,7 +17,7 @@ use wan_alpha_core::{Stage, Watch};
 use wan_alpha_take::models::{MergedCopy, PartFile};
 use wan_alpha_take::{Fingerprint, NUMERICS, Precision};
 
-use super::{Chosen, explain};
+use super::Chosen;
 use crate::exit::{Exit, OrExit};
 
 /// Writes the transformer with its adapters merged, original names, to `out`.
@@ -29,12 +29,12 @@ pub(super) fn run(
     dtype: Option<Precision>,
     watch: &dyn Watch,
 ) -> Result<()> {
-    let files = ModelFiles::find(&chosen.paths, Strengths::default(), watch).map_err(explain)?;
+    let files = ModelFiles::find(&chosen.paths, Strengths::default(), watch)?;
     ensure!(!files.adapters.is_empty(), "{} has no adapters to merge", chosen.name);
     let kind = kind_of(dtype.unwrap_or(Precision::Bf16));
     let source = match chosen.fingerprint {
         Some(known) => known,
-        None => files.fingerprint(watch).map_err(explain)?,
+        None => files.fingerprint(watch)?,
     };
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
     Merging { files: &files, kind, wide: kind, source }.write(
@@ -71,7 +71,7 @@ impl Keeping<'_> {
         let name = MergedCopy::file_name(self.precision);
         let path = folder.join(name);
         self.merging().write(folder, &path, watch)?;
-        let file = PartFile { path: name.into(), ..PartFile::of(&path).map_err(explain)? };
+        let file = PartFile { path: name.into(), ..PartFile::of(&path)? };
         Ok(MergedCopy { file, precision: self.precision })
     }
 }
@@ -121,7 +121,7 @@ impl Merging<'_> {
             let wide = *kind != self.kind;
             let tensor =
                 if wide { weights.get_wide(name, shape) } else { weights.get(name, shape) };
-            out.write_all(&bytes(&tensor.map_err(explain)?)?)?;
+            out.write_all(&bytes(&tensor?)?)?;
             watch.progress(Stage::Load, done + 1, tensors.len());
         }
         out.flush()?;

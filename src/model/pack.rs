@@ -15,7 +15,6 @@ use wan_alpha_core::weights::{AdapterKind, MERGED, ModelFiles, Strengths, Tensor
 use wan_alpha_core::{Stage, Watch};
 use wan_alpha_take::models::{Defaults, Manifest, PartFile, check_name};
 
-use super::explain;
 use crate::exit::{Exit, OrExit};
 
 /// Where released models have it, and where it is looked for.
@@ -38,13 +37,13 @@ impl Pack<'_> {
     /// Writes the folder. Returns the record's path.
     pub(super) fn run(&self, watch: &dyn Watch) -> Result<PathBuf> {
         let Self { name, paths, defaults, transparent, out } = *self;
-        check_name(name).map_err(explain)?;
+        check_name(name)?;
         let defaults = defaults.map(read_defaults).transpose()?.unwrap_or_default();
         let strengths = Strengths {
             dora: if transparent { 0.0 } else { Strengths::default().dora },
             ..Strengths::default()
         };
-        let files = ModelFiles::find(paths, strengths, watch).map_err(explain)?;
+        let files = ModelFiles::find(paths, strengths, watch)?;
         let prepare = || -> Result<()> {
             fs::create_dir_all(out)?;
             ensure!(fs::read_dir(out)?.next().is_none(), "it is not empty; name another folder");
@@ -89,9 +88,8 @@ impl Pack<'_> {
 /// Describes what has been packed.
 fn record(name: &str, defaults: Defaults, out: &Path, watch: &dyn Watch) -> Result<PathBuf> {
     // Recognised anew: what is recorded is what is there.
-    let packed =
-        ModelFiles::find(&[out.to_owned()], Strengths::default(), watch).map_err(explain)?;
-    let fingerprint = packed.fingerprint(watch).map_err(explain)?;
+    let packed = ModelFiles::find(&[out.to_owned()], Strengths::default(), watch)?;
+    let fingerprint = packed.fingerprint(watch)?;
     let root = out.canonicalize().with_context(|| format!("cannot find {}", out.display()))?;
     let part = |path: &PathBuf| -> Result<PartFile> {
         let PartFile { path, size, .. } = PartFile::of(path)?;
@@ -100,7 +98,7 @@ fn record(name: &str, defaults: Defaults, out: &Path, watch: &dyn Watch) -> Resu
     };
     let parts = packed.paths().iter().map(part).collect::<Result<_>>()?;
     let record = Manifest::new(name, fingerprint, parts, defaults, packed.dit.parameters());
-    record.write(out).map_err(explain)
+    Ok(record.write(out)?)
 }
 
 fn read_defaults(path: &Path) -> Result<Defaults> {
@@ -125,7 +123,7 @@ fn write(from: &Path, to: &Path, merged: Option<String>) -> Result<()> {
             return Ok(());
         }
     };
-    let file = TensorFile::open(from).map_err(explain)?;
+    let file = TensorFile::open(from)?;
     let read = |name: &str| -> wan_alpha_core::Result<(String, Tensor)> {
         let tensor = file.read(Device::cpu(), name)?;
         let narrow = matches!(tensor.kind(), Kind::Float | Kind::Half | Kind::Double);
@@ -133,7 +131,7 @@ fn write(from: &Path, to: &Path, merged: Option<String>) -> Result<()> {
         Ok((name.to_owned(), tensor))
     };
     let tensors = file.names().map(read).collect::<wan_alpha_core::Result<Vec<_>>>();
-    let tensors = tensors.map_err(explain)?;
+    let tensors = tensors?;
     let written = if pickle {
         write_pickle(to, &tensors)
     } else {
@@ -141,5 +139,5 @@ fn write(from: &Path, to: &Path, merged: Option<String>) -> Result<()> {
             merged.into_iter().map(|list| (MERGED.to_owned(), list)).collect();
         write_safetensors(to, &tensors, &remarks)
     };
-    written.map_err(explain)
+    Ok(written?)
 }

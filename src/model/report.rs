@@ -9,12 +9,12 @@ use wan_alpha_core::weights::{Adapter, Decoders, ModelFiles, Strengths, TensorSe
 use wan_alpha_take::Fingerprint;
 use wan_alpha_take::models::{self, ModelRoots};
 
-use super::{Chosen, explain};
+use super::Chosen;
 use wan_alpha_take::environment::Environment;
 
 /// Every model, newest first.
 pub(super) fn list(roots: &ModelRoots) -> Result<Vec<String>> {
-    let models = roots.list().map_err(explain)?;
+    let models = roots.list()?;
     if models.is_empty() {
         return Ok(vec!["no models; add one with `wan-alpha model add NAME PATH…`".to_owned()]);
     }
@@ -34,7 +34,7 @@ pub(super) fn list(roots: &ModelRoots) -> Result<Vec<String>> {
 
 /// One model, part by part.
 pub(super) fn show(chosen: &Chosen, watch: &dyn Watch) -> Result<Vec<String>> {
-    let files = ModelFiles::find(&chosen.paths, Strengths::default(), watch).map_err(explain)?;
+    let files = ModelFiles::find(&chosen.paths, Strengths::default(), watch)?;
     let mut lines = vec![chosen.name.clone()];
     lines.extend(chosen.fingerprint.map(|fingerprint| format!("fingerprint {fingerprint}")));
     lines.extend(parts(&files));

@@ -13,7 +13,6 @@ use super::feed::Feed;
 use super::settings::Settings;
 use crate::data::procedural::{Clip, Stream};
 use crate::data::{Draw, RgbaClip, Set, Split, Window};
-use crate::model::explain;
 
 /// Clips by their number: any number to train on, a few to measure with.
 pub(super) struct Clips {
@@ -102,7 +101,7 @@ fn tensors(clips: &[RgbaClip]) -> Result<RgbaClips> {
         let all = Tensor::f_stack(&each, 0)?.f_mul_scalar(2.0)?.f_sub_scalar(1.0)?;
         Ok(RgbaClips { colour: all.f_narrow(-1, 0, 3)?, alpha: all.f_narrow(-1, 3, 1)? })
     };
-    convert().map_err(explain)
+    Ok(convert()?)
 }
 
 /// Clips as one kind of batch.
@@ -165,7 +164,7 @@ fn films(raw: &[RgbaClip], draws: &Draws) -> Result<Tensor> {
         films.push(alpha);
         Ok(Tensor::f_cat(&films, 0)?)
     };
-    films().map_err(explain)
+    Ok(films()?)
 }
 
 /// The order in which rows are seen: all of them once, then all again in another order.

@@ -27,7 +27,6 @@ use wan_alpha_core::weights::TensorFile;
 
 use super::settings::Settings;
 use crate::exit::{Exit, OrExit};
-use crate::model::explain;
 use crate::output::write_whole;
 
 /// The remark in a state's header, and its one value.
@@ -93,7 +92,7 @@ impl Folder {
     /// Writes a state and takes away all but the last `keep`.
     pub(super) fn save(&self, step: u64, tensors: &[(String, Tensor)], keep: usize) -> Result<()> {
         let remarks = BTreeMap::from([(KIND.0.to_owned(), KIND.1.to_owned())]);
-        write_safetensors(&self.state(step), tensors, &remarks).map_err(explain)?;
+        write_safetensors(&self.state(step), tensors, &remarks)?;
         let states = self.states()?;
         for (_, path) in states.iter().take(states.len().saturating_sub(keep)) {
             fs::remove_file(path)

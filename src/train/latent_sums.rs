@@ -10,7 +10,6 @@ use wan_alpha_core::vae::LATENT_CHANNELS;
 
 use super::feed::Feed;
 use super::settings::Settings;
-use crate::model::explain;
 
 /// Shows `add` batch after batch, `clips` clips in all. They are those after the last step: clips
 /// that nobody was trained on when they are drawn without end.
@@ -24,7 +23,7 @@ pub(super) fn over_clips<F: Feed>(
     for part in 0..clips.div_ceil(settings.batch) as u64 {
         let raw = feed.training(step, part)?;
         let draws = Draws::new(settings.seed, step).part(part);
-        add(&feed.batch(&raw, &draws)?, &draws).map_err(explain)?;
+        add(&feed.batch(&raw, &draws)?, &draws)?;
     }
     Ok(())
 }
@@ -41,7 +40,7 @@ pub(super) fn moments<F: Feed>(
     }
     let mut moments = Moments::default();
     over_clips(feed, settings, clips, |batch, draws| moments.add(&latent(batch, draws)?))?;
-    moments.mean_and_deviation().map(Some).map_err(explain)
+    Ok(moments.mean_and_deviation().map(Some)?)
 }
 
 /// Sums over latents, channel by channel, in float64.

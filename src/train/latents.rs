@@ -18,7 +18,6 @@ use super::feed::Feed;
 use super::settings::Settings;
 use crate::data::cache::{Entry, Index};
 use crate::data::{Draw, split};
-use crate::model::explain;
 
 /// See the module's head.
 pub(super) struct LatentFeed {
@@ -151,10 +150,10 @@ impl Feed for LatentFeed {
                 Ok(Texts::Contexts(contexts.collect()))
             }
         };
-        let texts = texts.map_err(explain)?;
+        let texts = texts?;
         let stack = |of: fn(&Entry) -> &Tensor| {
             let each: Vec<_> = raw.iter().map(|(_, entry)| of(entry)).collect();
-            Tensor::f_stack(&each, 0).map_err(explain)
+            Ok(Tensor::f_stack(&each, 0).map_err(wan_alpha_core::Error::from)?)
         };
         let latents = stack(|entry| &entry.latent)?;
         Ok(LatentBatch { latents, masks: Some(stack(|entry| &entry.mask)?), texts })

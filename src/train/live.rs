@@ -31,7 +31,6 @@ use super::feed::Feed;
 use super::settings::{self, Settings};
 use crate::data::procedural::{Clip, Language, Scene, Stream};
 use crate::data::{RgbaClip, Window};
-use crate::model::explain;
 
 /// See the module's head.
 pub(super) struct LiveFeed {
@@ -110,7 +109,7 @@ impl LiveFeed {
                     let text = Umt5::new(Weights::new(set, vec![], kind, device))?;
                     Ok((Tokenizer::open(&find_tokenizer(&about.text_frozen)?)?, Some(text)))
                 };
-                open().map_err(explain)?
+                open()?
             }
         };
         let encoder = Encoding::open(about, placement, watch)?;
@@ -167,17 +166,17 @@ impl Encoding {
         match EncoderFiles::find(&about.encoder) {
             Ok(files) => {
                 let encoder = RgbaEncoder::load(&files, kind, device, watch);
-                encoder.map(|encoder| Self::Rgba(Box::new(encoder))).map_err(explain)
+                Ok(Self::Rgba(Box::new(encoder?)))
             }
             Err(error) if error.kind() == ErrorKind::ModelIncomplete => {
-                let set = find_base_autoencoder(&about.encoder).map_err(explain)?;
+                let set = find_base_autoencoder(&about.encoder)?;
                 watch.warn(
                     "task.encoder has no merge block: latents are those of colour, without alpha",
                 );
                 let weights = Weights::new(Arc::clone(&set), vec![], kind, device);
-                Encoder::load(&weights, watch).map(Self::Base).map_err(explain)
+                Ok(Self::Base(Encoder::load(&weights, watch)?))
             }
-            Err(error) => Err(explain(error)),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -299,7 +298,7 @@ impl Feed for LiveFeed {
             };
             Ok(LatentBatch { latents, masks, texts })
         };
-        make().map_err(explain)
+        Ok(make()?)
     }
 }
 

@@ -19,7 +19,6 @@ use super::log::Log;
 use super::plot;
 use super::settings::Settings;
 use crate::exit::{Exit, OrExit};
-use crate::model::explain;
 use crate::progress::Progress;
 
 /// A run, and what it reports to.
@@ -64,12 +63,11 @@ impl Run<'_> {
         feed: &F,
         extras: &dyn Extras<T>,
     ) -> Result<Option<Losses>> {
-        let mut optimiser =
-            Optimiser::new(self.settings.optimiser(), task.parameters()).map_err(explain)?;
+        let mut optimiser = Optimiser::new(self.settings.optimiser(), task.parameters())?;
         if let Some(state) = self.folder.newest(self.watch)? {
             let restored =
                 optimiser.restore(task.parameters(), |name| state.read(self.device, name));
-            restored.map_err(explain).or_exit(Exit::BadInput)?;
+            restored?;
             self.progress.remark(format!("going on after step {}", state.step));
         }
         let begun = optimiser.step();
@@ -111,7 +109,7 @@ impl Run<'_> {
                 let clock = Instant::now();
                 let step = optimiser.step() + 1;
                 let losses = self.gradients(task, feed, step, || batches.next())?;
-                let update = optimiser.update(task.parameters_mut()).map_err(explain_step)?;
+                let update = optimiser.update(task.parameters_mut())?;
                 log.step(&losses, &update, clock.elapsed().as_secs_f64())?;
                 self.progress.update("training", step as usize, steps as usize);
 
@@ -173,7 +171,7 @@ impl Run<'_> {
             let batch = feed.batch(&raw, &draws)?;
             let share = 1.0 / parts as f64;
             let losses = task.step(&batch, &draws, share, &Within(self.watch));
-            mean.add(&losses.map_err(explain_step)?);
+            mean.add(&losses?);
         }
         Ok(mean.losses())
     }
@@ -194,7 +192,7 @@ impl Run<'_> {
                 // Steps count from 1, so that these are nobody else's.
                 let draws = Draws::new(self.settings.seed, 0).part(index);
                 let batch = feed.batch(&feed.measure(index)?, &draws)?;
-                mean.add(&task.evaluate(&batch, &draws, &Within(self.watch)).map_err(explain)?);
+                mean.add(&task.evaluate(&batch, &draws, &Within(self.watch))?);
             }
             Ok(Some(mean.losses()))
         })
@@ -216,13 +214,13 @@ impl Run<'_> {
     }
 
     fn save<T: Task>(&self, task: &T, optimiser: &Optimiser) -> Result<()> {
-        let tensors = optimiser.state(task.parameters()).map_err(explain)?;
+        let tensors = optimiser.state(task.parameters())?;
         self.folder.save(optimiser.step(), &tensors, self.settings.every.keep)
     }
 
     fn export<T: Task>(&self, task: &T) -> Result<()> {
-        for export in task.export().map_err(explain)? {
-            export.write(&self.folder.model()).map_err(explain)?;
+        for export in task.export()? {
+            export.write(&self.folder.model())?;
         }
         Ok(())
     }
@@ -234,9 +232,9 @@ impl Run<'_> {
         optimiser: &mut Optimiser,
         work: impl FnOnce(&T) -> Result<R>,
     ) -> Result<R> {
-        optimiser.exchange(task.parameters()).map_err(explain)?;
+        optimiser.exchange(task.parameters())?;
         let done = work(task);
-        optimiser.exchange(task.parameters()).map_err(explain)?;
+        optimiser.exchange(task.parameters())?;
         done
     }
 }
@@ -250,14 +248,6 @@ fn next_unless_stopped<Raw>(
         return Err(Exit::Cancelled.mark(anyhow!("stopped")));
     }
     next().context("cannot read the training data")
-}
-
-/// A divergence stays what it is, to be told from other failures.
-fn explain_step(error: wan_alpha_core::Error) -> Error {
-    match error {
-        wan_alpha_core::Error::Diverged { .. } => error.into(),
-        other => explain(other),
-    }
 }
 
 /// The mean of several batches' losses.

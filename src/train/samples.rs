@@ -22,7 +22,6 @@ use super::latent_sums::{Fit, moments, over_clips};
 use super::numbers;
 use super::run::Extras;
 use super::settings::{self, Settings};
-use crate::model::explain;
 use crate::output::{Frame, contact_sheet};
 
 /// Sheets, at most, of each time.
@@ -51,7 +50,7 @@ impl Extras<BaseVae> for Films<'_> {
             let alpha = made.f_narrow(-1, 0, 1)?.f_ones_like()?;
             Ok::<_, wan_alpha_core::Error>(Tensor::f_cat(&[made, alpha], -1)?)
         };
-        sheets(&made().map_err(explain)?)
+        sheets(&made()?)
     }
 
     /// Measures mean and deviation of the latents, and folds them in.
@@ -59,7 +58,7 @@ impl Extras<BaseVae> for Films<'_> {
         let latent = |batch: &Tensor, _: &Draws| task.latent(batch, watch);
         if let Some((mean, std)) = moments(self.feed, self.settings, self.about.calibrate, latent)?
         {
-            task.calibrate(&mean, &std).map_err(explain)?;
+            task.calibrate(&mean, &std)?;
         }
         Ok(None)
     }
@@ -85,7 +84,7 @@ impl Extras<RgbaVae> for Reconstructions<'_> {
             let alpha = alpha.f_mean_dim(-1i64, true, alpha.kind())?;
             Ok::<_, wan_alpha_core::Error>(Tensor::f_cat(&[colour, alpha], -1)?)
         };
-        sheets(&made().map_err(explain)?)
+        sheets(&made()?)
     }
 
     /// As [`Films::finish`], of merged latents; or brings them back to what they were at the start.
@@ -94,17 +93,17 @@ impl Extras<RgbaVae> for Reconstructions<'_> {
             |batch: &RgbaClips, draws: &Draws| task.encode(batch, draws.corner("encode"), watch);
         if let Some((mean, std)) = moments(self.feed, self.settings, self.about.calibrate, latent)?
         {
-            task.calibrate(&mean, &std).map_err(explain)?;
+            task.calibrate(&mean, &std)?;
         }
         let Some(start) = &self.start else { return Ok(None) };
-        let mut fit = Fit::new().map_err(explain)?;
+        let mut fit = Fit::new()?;
         over_clips(self.feed, self.settings, self.about.align, |batch, draws| {
             let background = draws.corner("encode");
             let now = task.encode(batch, background, watch)?;
             fit.add(&now, &start.encode(batch, background, watch)?)
         })?;
-        let map = fit.solve().map_err(explain)?;
-        task.map_latents(&map.matrix, &map.offset).map_err(explain)?;
+        let map = fit.solve()?;
+        task.map_latents(&map.matrix, &map.offset)?;
         let share = 100.0 * map.explained;
         Ok(Some(format!(
             "latents are back to those of task.start in {share:.1} % of their variance"
@@ -163,7 +162,7 @@ impl<F: Feed<Batch = LatentBatch>> Extras<Transformer> for Takes<'_, F> {
             }
             Ok::<_, wan_alpha_core::Error>(Tensor::f_stack(&takes, 0)?)
         };
-        sheets(&make().map_err(explain)?)
+        sheets(&make()?)
     }
 }
 
@@ -177,7 +176,7 @@ pub(super) fn decoders(
         return Ok(None);
     }
     let load = || RgbaDecoder::load(&Decoders::find(paths)?, device, watch);
-    load().map(Some).map_err(explain)
+    Ok(load().map(Some)?)
 }
 
 /// A contact sheet of each clip of `[b, t, h, w, 4]`, in [−1, 1].
@@ -188,7 +187,7 @@ fn sheets(clips: &Tensor) -> Sheets {
         let unit = clips.f_mul_scalar(0.5)?.f_add_scalar(0.5)?.f_clamp(0.0, 1.0)?;
         (0..size[0].min(SHEETS)).map(|index| numbers(&unit.f_select(0, index)?)).collect()
     };
-    let clips = unit().map_err(explain)?;
+    let clips = unit()?;
     let sheet = |(index, rgba): (usize, &Vec<f32>)| {
         let frames = rgba.chunks_exact(height * width * 4).take(frames).enumerate();
         let frames = frames.map(|(index, rgba)| Frame { index, width, height, rgba });

@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 use self::courier::Courier;
 pub use self::error::EngineError;
 pub use self::snapshot::{EngineState, JobState, Snapshot};
+use crate::environment::Environment;
 use crate::key::TakeKey;
 use crate::message::{Holder, Identity, Problem, Submit};
 use crate::visible_gpus::VisibleGpus;
@@ -87,6 +88,37 @@ pub struct ClientSetup {
     pub engine: EngineCommand,
     /// How long what may take.
     pub deadlines: Deadlines,
+}
+
+impl ClientSetup {
+    /// The engine that an environment means: its run directory, cards, log and program, which is
+    /// `program` where the environment names none. `detached`: it outlives whoever starts it; else it
+    /// ends soon after its last client, as that of a batch host does.
+    #[must_use]
+    pub fn of(
+        environment: &Environment,
+        identity: Identity,
+        program: PathBuf,
+        detached: bool,
+    ) -> Self {
+        let mut arguments = vec![OsString::from("engine"), OsString::from("run")];
+        if !detached {
+            arguments.push("--batch".into());
+        }
+        Self {
+            identity,
+            run: environment.run.clone(),
+            gpus: environment.gpus.clone(),
+            engine: EngineCommand {
+                program: environment.engine.clone().unwrap_or(program),
+                arguments,
+                environment: environment.for_engine.clone(),
+                log: environment.engine_log(),
+                detached,
+            },
+            deadlines: Deadlines::default(),
+        }
+    }
 }
 
 /// The engine, from outside. Cheap to make; make one per process.

@@ -13,7 +13,6 @@ use wan_alpha_take::fit::{Compressor, FitSettings};
 
 use crate::data::set::Bucketed;
 use crate::exit::{Exit, OrExit};
-use crate::model::explain;
 use crate::output::unfinished_file;
 
 /// Tensors on the CPU; see [`super`].
@@ -53,8 +52,8 @@ impl Entry {
     }
 
     pub(super) fn read(opened: Device, path: &Path) -> Result<Self> {
-        let file = TensorFile::open(path).map_err(explain)?;
-        let read = |name: &str| file.read(opened, name).map_err(explain);
+        let file = TensorFile::open(path)?;
+        let read = |name: &str| file.read(opened, name);
         let mut contexts = Vec::new();
         while file.entry(&format!("context.{}", contexts.len())).is_some() {
             contexts.push(read(&format!("context.{}", contexts.len()))?);
