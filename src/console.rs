@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 use wan_alpha_core::{Stage, Watch};
-use wan_alpha_take::message::Progress;
+use wan_alpha_take::engine::message::Progress;
 
 use crate::interrupt::Interrupt;
 use crate::progress::Progress as Screen;

@@ -7,8 +7,8 @@ use wan_alpha_core::device::{
 use wan_alpha_core::shim::{MemoryInfo, memory_info};
 use wan_alpha_core::tch;
 use wan_alpha_core::{Error, Watch};
+use wan_alpha_take::engine::message::{DeviceMemory, DeviceReport};
 use wan_alpha_take::environment::Environment;
-use wan_alpha_take::message::{DeviceMemory, DeviceReport};
 
 use crate::console::Console;
 use crate::exit::{Exit, OrExit};

@@ -20,10 +20,12 @@ use anyhow::{Context, Result, anyhow};
 use wan_alpha_core::Watch;
 #[cfg(not(test))]
 use wan_alpha_core::device::Device;
-use wan_alpha_take::client::{ClientSetup, EngineClient, EngineState, JobState, Snapshot};
-use wan_alpha_take::endpoint::Endpoint;
-use wan_alpha_take::message::{DeviceReport, Holder, Identity, Problem, StatusReport, Submit};
-use wan_alpha_take::service::{Leave, Service, ServiceSetup};
+use wan_alpha_take::engine::client::{ClientSetup, EngineClient, EngineState, JobState, Snapshot};
+use wan_alpha_take::engine::endpoint::Endpoint;
+use wan_alpha_take::engine::message::{
+    DeviceReport, Holder, Identity, Problem, StatusReport, Submit,
+};
+use wan_alpha_take::engine::server::{Leave, Service, ServiceSetup};
 use wan_alpha_take::store::{Store, Take};
 use wan_alpha_take::{NUMERICS, TakeRequest};
 

@@ -10,7 +10,7 @@ use wan_alpha_core::Result;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::generate::{Arithmetic, Pipeline};
 use wan_alpha_core::tch::{Kind, Tensor};
-use wan_alpha_take::message::Problem;
+use wan_alpha_take::engine::message::Problem;
 use wan_alpha_take::{Precision, TakeRequest};
 
 /// Parameters of a transformer that is too large for processors.

@@ -16,8 +16,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use support::studio::{Studio, told};
 use wan_alpha_take::TakeRequest;
-use wan_alpha_take::client::JobState;
-use wan_alpha_take::message::{Holder, Submit};
+use wan_alpha_take::engine::client::JobState;
+use wan_alpha_take::engine::message::{Holder, Submit};
 
 #[test]
 fn a_take_is_made_once_and_found_again() {

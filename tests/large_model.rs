@@ -17,8 +17,8 @@ use support::random::Transformer;
 use support::reference::Case;
 use support::studio::Studio;
 use wan_alpha_take::TakeRequest;
-use wan_alpha_take::client::{EngineClient, JobState, Snapshot};
-use wan_alpha_take::message::{Holder, Submit};
+use wan_alpha_take::engine::client::{EngineClient, JobState, Snapshot};
+use wan_alpha_take::engine::message::{Holder, Submit};
 
 const FINGERPRINT: &str = "1111111111111111111111111111111111111111111111111111111111111111";
 

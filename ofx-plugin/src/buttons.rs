@@ -228,7 +228,7 @@ fn start_frame(time: f64) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wan_alpha_take::message::Progress;
+    use wan_alpha_take::engine::message::Progress;
 
     #[test]
     fn a_start_is_a_whole_frame_that_the_parameter_can_hold() {

@@ -9,7 +9,7 @@
 use std::ffi::CStr;
 
 use wan_alpha_take::TakeRequest;
-use wan_alpha_take::message::Problem;
+use wan_alpha_take::engine::message::Problem;
 
 use crate::accepted::Entry;
 use crate::node::Node;

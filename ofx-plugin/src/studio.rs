@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use lru::LruCache;
 use parking_lot::Mutex;
-use wan_alpha_take::client::{ClientSetup, EngineClient};
+use wan_alpha_take::engine::client::{ClientSetup, EngineClient};
+use wan_alpha_take::engine::message::{Holder, Identity, Submit};
 use wan_alpha_take::environment::Environment;
-use wan_alpha_take::message::{Holder, Identity, Submit};
 use wan_alpha_take::models::{Manifest, ModelError};
 use wan_alpha_take::store::{Store, Take};
 use wan_alpha_take::{NUMERICS, TakeKey, TakeRequest};

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use wan_alpha_take::TakeRequest;
-use wan_alpha_take::message::{Problem, Progress};
+use wan_alpha_take::engine::message::{Problem, Progress};
 
 use crate::studio::Pending;
 

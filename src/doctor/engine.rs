@@ -4,10 +4,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use wan_alpha_take::client::{ClientSetup, Deadlines, EngineClient, EngineCommand, EngineState};
-use wan_alpha_take::endpoint::Endpoint;
+use wan_alpha_take::engine::client::{
+    ClientSetup, Deadlines, EngineClient, EngineCommand, EngineState,
+};
+use wan_alpha_take::engine::endpoint::Endpoint;
+use wan_alpha_take::engine::message::DeviceReport;
 use wan_alpha_take::environment::Environment;
-use wan_alpha_take::message::DeviceReport;
 
 use super::Finding;
 use crate::engine::identity;

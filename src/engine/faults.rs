@@ -19,10 +19,10 @@ use wan_alpha_core::Stage;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::TchError;
 use wan_alpha_take::NUMERICS;
-use wan_alpha_take::client::{
+use wan_alpha_take::engine::client::{
     ClientSetup, Deadlines, EngineClient, EngineCommand, JobState, Snapshot,
 };
-use wan_alpha_take::message::{Holder, Submit};
+use wan_alpha_take::engine::message::{Holder, Submit};
 use wan_alpha_take::visible_gpus::VisibleGpus;
 use wan_alpha_take::{TakeKey, TakeRequest};
 

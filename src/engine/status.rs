@@ -1,8 +1,8 @@
 //! What an engine is doing, in lines.
 
 use anyhow::Result;
+use wan_alpha_take::engine::message::{DeviceMemory, DeviceReport, Progress, StatusReport};
 use wan_alpha_take::environment::Environment;
-use wan_alpha_take::message::{DeviceMemory, DeviceReport, Progress, StatusReport};
 
 use crate::results::print_lines;
 
@@ -77,7 +77,7 @@ fn free(DeviceMemory { free, total }: DeviceMemory) -> String {
 
 #[cfg(test)]
 mod tests {
-    use wan_alpha_take::message::Identity;
+    use wan_alpha_take::engine::message::Identity;
 
     use super::*;
 

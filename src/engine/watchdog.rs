@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use wan_alpha_core::Stage;
 use wan_alpha_take::TakeKey;
-use wan_alpha_take::message::Problem;
-use wan_alpha_take::service::Service;
+use wan_alpha_take::engine::message::Problem;
+use wan_alpha_take::engine::server::Service;
 
 /// How long a GPU may be silent.
 #[derive(Clone, Copy, Debug)]

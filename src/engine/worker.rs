@@ -6,10 +6,10 @@ use wan_alpha_core::device::Opened;
 use wan_alpha_core::generate::Pipeline;
 use wan_alpha_core::{Stage, Watch};
 use wan_alpha_take::TakeKey;
+use wan_alpha_take::engine::message::{Progress, Submit};
+use wan_alpha_take::engine::server::{Order, Outcome, Service};
 use wan_alpha_take::environment::Environment;
-use wan_alpha_take::message::{Progress, Submit};
 use wan_alpha_take::models::ModelRoots;
-use wan_alpha_take::service::{Order, Outcome, Service};
 use wan_alpha_take::store::Store;
 
 #[cfg(test)]

@@ -18,9 +18,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use wan_alpha_take::client::{ClientSetup, Deadlines, EngineClient, EngineCommand, JobState};
-use wan_alpha_take::endpoint::Endpoint;
-use wan_alpha_take::message::{Holder, Identity, Submit};
+use wan_alpha_take::engine::client::{
+    ClientSetup, Deadlines, EngineClient, EngineCommand, JobState,
+};
+use wan_alpha_take::engine::endpoint::Endpoint;
+use wan_alpha_take::engine::message::{Holder, Identity, Submit};
 use wan_alpha_take::visible_gpus::VisibleGpus;
 use wan_alpha_take::{TakeKey, TakeRequest};
 

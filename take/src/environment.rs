@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::endpoint::choose_run_directory;
+use crate::engine::endpoint::choose_run_directory;
 use crate::models::ModelRoots;
 use crate::visible_gpus::VisibleGpus;
 

@@ -12,9 +12,7 @@
 //! - [`TakeKey`]: what a take is found by, made of the request alone ([`TakeRequest::key`]).
 //! - [`models`]: models by name; [`environment`]: what variables and folders mean to us.
 //! - [`store`]: where takes are kept, one file for each, published once and never changed.
-//! - [`message`]: what engine and clients say to each other; [`endpoint`]: where they meet.
-//! - [`client`]: the engine as plug-in and command use it, behind one thread; [`service`]: the
-//!   engine's side of it, with its [`jobs`].
+//! - [`engine`]: what engine and clients say to each other, where they meet, and both sides of it.
 //!
 //! Invariants:
 //! - No torch, no unsafe code, no environment. Request, ellipse, mask and key are numbers in,
@@ -37,25 +35,20 @@
 #![forbid(unsafe_code)]
 
 mod choice;
-pub mod client;
 mod digest;
 pub mod ellipse;
-pub mod endpoint;
+pub mod engine;
 pub mod environment;
 pub mod fit;
 pub mod frames;
-pub mod jobs;
 mod key;
 pub mod mask;
-pub mod message;
 pub mod models;
 pub mod request;
 pub mod rounding;
-pub mod service;
 pub mod store;
 pub mod track;
 pub mod visible_gpus;
-mod wire;
 
 /// Which pixels our code makes. Raised whenever a change of it changes them: a take made by other
 /// numerics is another take.

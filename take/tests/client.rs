@@ -12,8 +12,8 @@ use support::{
     Bench, eventually, failure, finish, gate, is_engine, key, make, node, own_time, request,
     run_until_made, starts, take, wait_for,
 };
-use wan_alpha_take::client::{EngineClient, EngineState, JobState, Snapshot};
-use wan_alpha_take::message::{Holder, Submit};
+use wan_alpha_take::engine::client::{EngineClient, EngineState, JobState, Snapshot};
+use wan_alpha_take::engine::message::{Holder, Submit};
 use wan_alpha_take::store::Store;
 
 #[test]

@@ -12,8 +12,8 @@ use support::{
     Bench, eventually, failure, finish, is_engine, is_unavailable, key, make, node, run_until_made,
     take, wait_for,
 };
-use wan_alpha_take::client::{EngineClient, JobState, Snapshot};
-use wan_alpha_take::message::Holder;
+use wan_alpha_take::engine::client::{EngineClient, JobState, Snapshot};
+use wan_alpha_take::engine::message::Holder;
 
 #[test]
 fn an_engine_that_ends_at_any_stage_is_started_once_more() {
@@ -217,8 +217,10 @@ fn a_run_directory_that_does_not_do_is_named() {
     let bench = Bench::new(json!({}));
     let try_run = |run: &std::path::Path| {
         let setup = bench.setup();
-        let client =
-            EngineClient::new(wan_alpha_take::client::ClientSetup { run: run.to_owned(), ..setup });
+        let client = EngineClient::new(wan_alpha_take::engine::client::ClientSetup {
+            run: run.to_owned(),
+            ..setup
+        });
         failure(make(&client, 1))
     };
     let (code, words) = try_run(&bench.directory.path().join("d".repeat(120)));

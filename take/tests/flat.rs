@@ -12,8 +12,8 @@ use std::path::Path;
 use serde_json::json;
 use support::{Bench, request, wait_for};
 use wan_alpha_take::TakeRequest;
-use wan_alpha_take::client::{EngineClient, JobState};
-use wan_alpha_take::message::{Holder, Submit};
+use wan_alpha_take::engine::client::{EngineClient, JobState};
+use wan_alpha_take::engine::message::{Holder, Submit};
 use wan_alpha_take::store::Store;
 
 const TAKES: u32 = 300;

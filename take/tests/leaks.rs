@@ -9,7 +9,7 @@ use std::fs;
 
 use serde_json::json;
 use support::{Bench, eventually, gate, make, node, run_until_made, take};
-use wan_alpha_take::client::JobState;
+use wan_alpha_take::engine::client::JobState;
 
 fn count(what: &str) -> usize {
     fs::read_dir(format!("/proc/self/{what}")).unwrap().count()

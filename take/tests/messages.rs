@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use wan_alpha_take::TakeKey;
-use wan_alpha_take::message::{
+use wan_alpha_take::engine::message::{
     DeviceMemory, DeviceReport, Holder, Identity, JobReport, Message, Problem, Progress,
     StatusReport, Submit, ToClient, ToEngine, decode, encode,
 };

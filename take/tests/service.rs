@@ -12,8 +12,8 @@ use std::time::Duration;
 use serde_json::json;
 use support::{Bench, eventually, finish, make, take};
 use wan_alpha_take::NUMERICS;
-use wan_alpha_take::client::JobState;
-use wan_alpha_take::message::{
+use wan_alpha_take::engine::client::JobState;
+use wan_alpha_take::engine::message::{
     Holder, Identity, LineReader, MAX_LINE, ToClient, ToEngine, decode, encode,
 };
 

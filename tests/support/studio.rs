@@ -9,8 +9,8 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wan_alpha_take::NUMERICS;
-use wan_alpha_take::client::{ClientSetup, Deadlines, EngineClient, EngineCommand};
-use wan_alpha_take::message::Identity;
+use wan_alpha_take::engine::client::{ClientSetup, Deadlines, EngineClient, EngineCommand};
+use wan_alpha_take::engine::message::Identity;
 use wan_alpha_take::visible_gpus::VisibleGpus;
 
 pub(crate) struct Studio {

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use wan_alpha_take::TakeKey;
-use wan_alpha_take::client::{EngineState, JobState, Snapshot};
-use wan_alpha_take::message::{DeviceReport, Problem, Progress};
+use wan_alpha_take::engine::client::{EngineState, JobState, Snapshot};
+use wan_alpha_take::engine::message::{DeviceReport, Problem, Progress};
 use wan_alpha_take::store::Take;
 
 use super::Studio;

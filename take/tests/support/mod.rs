@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use wan_alpha_take::client::{
+use wan_alpha_take::engine::client::{
     ClientSetup, Deadlines, EngineClient, EngineCommand, EngineState, JobState, Snapshot,
 };
-use wan_alpha_take::endpoint::Endpoint;
-use wan_alpha_take::message::{Holder, Identity, Submit};
+use wan_alpha_take::engine::endpoint::Endpoint;
+use wan_alpha_take::engine::message::{Holder, Identity, Submit};
 use wan_alpha_take::visible_gpus::VisibleGpus;
 use wan_alpha_take::{
     DecodeTiling, Ellipse, Fingerprint, NUMERICS, Precision, Solver, TakeKey, TakeRequest,

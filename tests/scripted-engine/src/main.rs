@@ -17,9 +17,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use wan_alpha_take::TakeKey;
-use wan_alpha_take::endpoint::Endpoint;
-use wan_alpha_take::message::{DeviceReport, Identity, MAX_LINE, Problem, Progress, Submit};
-use wan_alpha_take::service::{Leave, Order, Outcome, Service, ServiceSetup};
+use wan_alpha_take::engine::endpoint::Endpoint;
+use wan_alpha_take::engine::message::{
+    DeviceReport, Identity, MAX_LINE, Problem, Progress, Submit,
+};
+use wan_alpha_take::engine::server::{Leave, Order, Outcome, Service, ServiceSetup};
 use wan_alpha_take::visible_gpus::VisibleGpus;
 
 use crate::script::{Action, Script, count_start, note_end};

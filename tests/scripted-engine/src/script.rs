@@ -87,7 +87,7 @@ impl Default for Script {
         Self {
             version: "0.1.0".to_owned(),
             numerics: wan_alpha_take::NUMERICS,
-            protocol: wan_alpha_take::message::PROTOCOL,
+            protocol: wan_alpha_take::engine::message::PROTOCOL,
             stages: vec![stage("text", 2), stage("sampling", 4), stage("decode", 3)],
             step_ms: 2,
             heartbeat_ms: 100,

@@ -1,7 +1,7 @@
 //! The take that is delivered: a soft ellipse that crosses the frame from left to right.
 
 use anyhow::Result;
-use wan_alpha_take::message::{Problem, Submit};
+use wan_alpha_take::engine::message::{Problem, Submit};
 use wan_alpha_take::store::{Description, Store};
 
 /// A submission without stores stands for any take; one with stores must be in order.

@@ -1,8 +1,8 @@
 //! One thread, many connections, no blocking: a connection that buffers both ways, a bell that other
 //! threads ring, and the wait for either.
 
-#[cfg_attr(unix, path = "wire/unix.rs")]
-#[cfg_attr(windows, path = "wire/windows.rs")]
+#[cfg_attr(unix, path = "transport/unix.rs")]
+#[cfg_attr(windows, path = "transport/windows.rs")]
 mod system;
 
 use std::collections::VecDeque;
@@ -13,8 +13,8 @@ use interprocess::local_socket::Stream;
 use thiserror::Error;
 
 pub(crate) use self::system::{Bell, wait};
-use crate::endpoint;
-use crate::message::{LineError, LineReader, Message, MessageError, encode};
+use crate::engine::endpoint;
+use crate::engine::message::{LineError, LineReader, Message, MessageError, encode};
 
 /// Bytes that may wait for a peer that does not read.
 const MAX_BACKLOG: usize = 4 << 20;

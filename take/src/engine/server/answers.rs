@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::talk::{Standing, Talk};
+use super::event_loop::{Standing, Talk};
 use super::{Desk, ServiceSetup};
-use crate::jobs::{Connection, Submitted};
-use crate::key::TakeKey;
-use crate::message::{
+use crate::engine::message::{
     Identity, JobReport, MessageError, PROTOCOL, Problem, StatusReport, Submit, ToClient, ToEngine,
     decode,
 };
+use crate::engine::queue::{Connection, Submitted};
+use crate::key::TakeKey;
 
 impl Talk {
     /// The answers to a line, and how its sender stands after it.

@@ -10,8 +10,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::engine::message::{Holder, Progress};
 use crate::key::TakeKey;
-use crate::message::{Holder, Progress};
 
 /// One connection to the engine; numbers are never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

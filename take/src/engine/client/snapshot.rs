@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::engine::message::{DeviceReport, Identity, Problem, Progress, StatusReport};
 use crate::key::TakeKey;
-use crate::message::{DeviceReport, Identity, Problem, Progress, StatusReport};
 
 /// What a client knows at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]

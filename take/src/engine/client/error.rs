@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::endpoint::EndpointError;
-use crate::message::{MessageError, PROTOCOL, Problem};
+use crate::engine::endpoint::EndpointError;
+use crate::engine::message::{MessageError, PROTOCOL, Problem};
 
 /// Why there is no engine. Every sentence ends with what can be done.
 #[derive(Debug, Error)]

@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Wire;
-use crate::endpoint::Listener;
+use crate::engine::endpoint::Listener;
 
 /// Between two looks at connections.
 const TICK: Duration = Duration::from_millis(10);

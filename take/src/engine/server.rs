@@ -11,7 +11,7 @@
 //! - A client is spoken to only after its hello; whatever else it says is answered in words.
 
 mod answers;
-mod talk;
+mod event_loop;
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,12 +20,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use self::talk::Talk;
-use crate::endpoint::Listener;
-use crate::jobs::{Connection, JobTable};
+use self::event_loop::Talk;
+use crate::engine::endpoint::Listener;
+use crate::engine::message::{
+    DeviceMemory, DeviceReport, Identity, Problem, Progress, Submit, ToClient,
+};
+use crate::engine::queue::{Connection, JobTable};
+use crate::engine::transport::Bell;
 use crate::key::TakeKey;
-use crate::message::{DeviceMemory, DeviceReport, Identity, Problem, Progress, Submit, ToClient};
-use crate::wire::Bell;
 
 /// The longest wait for an order, and until a signal is noticed.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use super::{EngineCommand, EngineError};
-use crate::endpoint::StartLock;
+use crate::engine::endpoint::StartLock;
 
 /// An engine that this process has started.
 #[derive(Debug)]

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::connection::Link;
 use super::launch::Launched;
-use super::link::Link;
 use super::{ClientSetup, EngineError, EngineState, JobState, Order, Shared};
-use crate::endpoint::Endpoint;
+use crate::engine::endpoint::Endpoint;
+use crate::engine::message::{Holder, Problem, Submit, ToClient, ToEngine};
+use crate::engine::transport::{Bell, wait};
 use crate::key::TakeKey;
-use crate::message::{Holder, Problem, Submit, ToClient, ToEngine};
-use crate::wire::{Bell, wait};
 
 /// Finished takes that are remembered.
 const REMEMBERED: usize = 128;

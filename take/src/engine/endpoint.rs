@@ -27,7 +27,7 @@ use interprocess::local_socket::{
 pub use self::directory::choose_run_directory;
 pub use self::error::EndpointError;
 pub(crate) use self::peer::process as peer_process;
-use crate::message::PROTOCOL;
+use crate::engine::message::PROTOCOL;
 
 /// Where one engine is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use interprocess::local_socket::{Listener as Socket, Stream};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::Wire;
-use crate::endpoint::Listener;
+use crate::engine::endpoint::Listener;
 
 /// Wakes the thread that waits.
 #[derive(Debug)]

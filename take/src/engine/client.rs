@@ -10,10 +10,10 @@
 //! - Only a take starts an engine; status, unload, cancel and stop find one or do nothing.
 //! - An engine of another version is replaced when idle and waited for when busy.
 
-mod courier;
+mod client_thread;
+mod connection;
 mod error;
 mod launch;
-mod link;
 mod snapshot;
 
 use std::collections::VecDeque;
@@ -23,14 +23,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use self::courier::Courier;
+use self::client_thread::Courier;
 pub use self::error::EngineError;
 pub use self::snapshot::{EngineState, JobState, Snapshot};
+use crate::engine::message::{Holder, Identity, Problem, Submit};
+use crate::engine::transport::Bell;
 use crate::environment::Environment;
 use crate::key::TakeKey;
-use crate::message::{Holder, Identity, Problem, Submit};
 use crate::visible_gpus::VisibleGpus;
-use crate::wire::Bell;
 
 /// How the engine is started.
 #[derive(Clone, Debug)]
@@ -80,7 +80,7 @@ impl Default for Deadlines {
 pub struct ClientSetup {
     /// Who asks.
     pub identity: Identity,
-    /// The run directory: [`choose_run_directory`](crate::endpoint::choose_run_directory).
+    /// The run directory: [`choose_run_directory`](crate::engine::endpoint::choose_run_directory).
     pub run: PathBuf,
     /// Which graphics cards the engine sees.
     pub gpus: VisibleGpus,
@@ -198,7 +198,7 @@ impl EngineClient {
         self.order(Order::Cancel(key, holder));
     }
 
-    /// Asks for a [`StatusReport`](crate::message::StatusReport): it comes with a snapshot.
+    /// Asks for a [`StatusReport`](crate::engine::message::StatusReport): it comes with a snapshot.
     pub fn ask_report(&self) {
         self.order(Order::Report);
     }

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::courier::Courier;
+use super::client_thread::Courier;
 use super::launch::{self, Launched};
 use super::{EngineError, EngineState};
-use crate::endpoint::{Endpoint, EndpointError};
-use crate::message::{Identity, MessageError, ToClient, ToEngine, decode};
-use crate::wire::{Wire, WireError};
+use crate::engine::endpoint::{Endpoint, EndpointError};
+use crate::engine::message::{Identity, MessageError, ToClient, ToEngine, decode};
+use crate::engine::transport::{Wire, WireError};
 
 /// Between two looks for an engine that is starting.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);

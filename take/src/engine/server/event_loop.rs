@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{ServiceSetup, Shared};
-use crate::endpoint::Listener;
-use crate::jobs::Connection;
-use crate::message::{DeviceReport, Problem, ToClient};
-use crate::wire::{Wire, WireError, wait};
+use crate::engine::endpoint::Listener;
+use crate::engine::message::{DeviceReport, Problem, ToClient};
+use crate::engine::queue::Connection;
+use crate::engine::transport::{Wire, WireError, wait};
 
 /// Lines of one client before the others have their turn.
 const LINES_PER_TURN: usize = 64;
