@@ -15,10 +15,10 @@ use crate::progress::Progress as Screen;
 pub(crate) struct Console<'a> {
     progress: &'a Screen,
     interrupt: &'a Interrupt,
-    record: Mutex<Record>,
+    record: Mutex<StageTimings>,
 }
 
-struct Record {
+struct StageTimings {
     begun: Instant,
     stages: Vec<(Stage, Instant)>,
     warnings: Vec<String>,
@@ -26,7 +26,7 @@ struct Record {
 
 impl<'a> Console<'a> {
     pub(crate) fn new(progress: &'a Screen, interrupt: &'a Interrupt) -> Self {
-        let record = Record { begun: Instant::now(), stages: Vec::new(), warnings: Vec::new() };
+        let record = StageTimings { begun: Instant::now(), stages: Vec::new(), warnings: Vec::new() };
         Self { progress, interrupt, record: Mutex::new(record) }
     }
 
@@ -65,7 +65,7 @@ impl<'a> Console<'a> {
         Value::Object(seconds)
     }
 
-    fn record(&self) -> MutexGuard<'_, Record> {
+    fn record(&self) -> MutexGuard<'_, StageTimings> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -29,7 +29,7 @@ pub(crate) mod table;
 mod window;
 
 pub(crate) use clip::{RgbaClip, Window};
-pub(crate) use draw::Draw;
+pub(crate) use draw::DataRng;
 pub(crate) use set::{Set, Split, split};
 
 use anyhow::Result;

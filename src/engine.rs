@@ -20,6 +20,7 @@ use anyhow::{Context, Result, anyhow};
 use wan_alpha_core::Watch;
 #[cfg(not(test))]
 use wan_alpha_core::device::Device;
+use wan_alpha_core::Watch;
 use wan_alpha_take::engine::client::{ClientSetup, EngineClient, EngineState, JobState, Snapshot};
 use wan_alpha_take::engine::endpoint::Endpoint;
 use wan_alpha_take::engine::message::{

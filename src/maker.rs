@@ -27,7 +27,7 @@ use wan_alpha_take::{Fingerprint, Mask, NUMERICS, TakeKey, TakeRequest};
 
 use crate::exit::Exit;
 use crate::model::use_merged;
-use beating::Beating;
+use beating::ClaimHeartbeat;
 use latents::{Latents, Made};
 
 /// A claim whose holder was silent for this long is taken over.
@@ -44,20 +44,20 @@ const OUT_OF_MEMORY: &str = "out-of-memory";
 
 /// Why a take was not made.
 #[derive(Debug)]
-pub(crate) enum Unmade {
+pub(crate) enum MakeError {
     /// Nobody wanted it any more.
     Stopped,
     /// It cannot be made.
     Failed(Problem),
 }
 
-impl From<Problem> for Unmade {
+impl From<Problem> for MakeError {
     fn from(problem: Problem) -> Self {
         Self::Failed(problem)
     }
 }
 
-impl From<Error> for Unmade {
+impl From<Error> for MakeError {
     fn from(error: Error) -> Self {
         let (code, remedy) = match error.kind() {
             ErrorKind::Cancelled => return Self::Stopped,
@@ -74,13 +74,13 @@ impl From<Error> for Unmade {
     }
 }
 
-impl From<ModelError> for Unmade {
+impl From<ModelError> for MakeError {
     fn from(error: ModelError) -> Self {
         Error::from(error).into()
     }
 }
 
-impl From<StoreError> for Unmade {
+impl From<StoreError> for MakeError {
     fn from(error: StoreError) -> Self {
         Problem::from_sentence(error.code(), &error.to_string()).into()
     }
@@ -105,13 +105,13 @@ pub(crate) fn contexts_folder(environment: &Environment, class: &str) -> Option<
 }
 
 /// Where a take is to be made and published.
-pub(crate) struct Place<'a> {
+pub(crate) struct MakeContext<'a> {
     pub(crate) store: &'a Store,
     pub(crate) models: &'a ModelRoots,
     /// What one's own takes may fill in each folder of the store.
     pub(crate) limit: Option<u64>,
     /// Asked once it is known that a take must be computed, and with which model: whether to.
-    pub(crate) may_begin: &'a dyn Fn(&Pipeline) -> Result<(), Unmade>,
+    pub(crate) may_begin: &'a dyn Fn(&Pipeline) -> Result<(), MakeError>,
 }
 
 /// Makes takes; keeps the model of the last one.
@@ -173,9 +173,9 @@ impl Maker {
         &mut self,
         request: &TakeRequest,
         mask: Option<&Mask>,
-        place: &Place<'_>,
+        place: &MakeContext<'_>,
         watch: &dyn Watch,
-    ) -> Result<Take, Unmade> {
+    ) -> Result<Take, MakeError> {
         let key = check(request, mask)?;
         let claim = loop {
             if let Some(take) = look(place.store, &key, watch) {
@@ -185,18 +185,18 @@ impl Maker {
                 Claiming::Ours(claim) => break claim,
                 // Another machine is at it.
                 Claiming::Theirs(_) if watch.go_on() => thread::sleep(LOOK),
-                Claiming::Theirs(_) => return Err(Unmade::Stopped),
+                Claiming::Theirs(_) => return Err(MakeError::Stopped),
             }
         };
         // It may have been published between the look and the claim.
         if let Some(take) = look(place.store, &key, watch) {
             return Ok(take);
         }
-        let beating = Beating::begin(claim, BEAT).map_err(no_thread)?;
+        let beating = ClaimHeartbeat::begin(claim, BEAT).map_err(no_thread)?;
         let made = self
             .warm_up(request, place, watch)
             .and_then(|()| self.publish(&key, request, mask, place, watch));
-        if let Err(Unmade::Failed(Problem { code, .. })) = &made
+        if let Err(MakeError::Failed(Problem { code, .. })) = &made
             && code == OUT_OF_MEMORY
         {
             // What is held half-loaded helps nobody, and others may need the room.
@@ -216,9 +216,9 @@ impl Maker {
     fn warm_up(
         &mut self,
         request: &TakeRequest,
-        place: &Place<'_>,
+        place: &MakeContext<'_>,
         watch: &dyn Watch,
-    ) -> Result<(), Unmade> {
+    ) -> Result<(), MakeError> {
         let strengths =
             Strengths { dora: request.dora_strength, distill: request.distill_strength };
         let Some(fingerprint) = request.model_fingerprint else {
@@ -260,9 +260,9 @@ impl Maker {
         key: &TakeKey,
         request: &TakeRequest,
         mask: Option<&Mask>,
-        place: &Place<'_>,
+        place: &MakeContext<'_>,
         watch: &dyn Watch,
-    ) -> Result<Take, Unmade> {
+    ) -> Result<Take, MakeError> {
         let class = self.class.clone();
         let Some(Warm { pipeline, .. }) = &mut self.warm else {
             return Err(no_model("no model is loaded"));
@@ -299,9 +299,9 @@ impl Maker {
 }
 
 /// A request that can be made here, and its key.
-fn check(request: &TakeRequest, mask: Option<&Mask>) -> Result<TakeKey, Unmade> {
+fn check(request: &TakeRequest, mask: Option<&Mask>) -> Result<TakeKey, MakeError> {
     if request.numerics != NUMERICS {
-        return Err(Unmade::Failed(Problem::new(
+        return Err(MakeError::Failed(Problem::new(
             "other-numerics",
             format!(
                 "the take is of numerics {}, this program makes numerics {NUMERICS}: its pixels \
@@ -312,28 +312,28 @@ fn check(request: &TakeRequest, mask: Option<&Mask>) -> Result<TakeKey, Unmade> 
         )));
     }
     if request.mask.is_some() && mask.is_none() {
-        return Err(Unmade::Failed(Problem::new(
+        return Err(MakeError::Failed(Problem::new(
             "mask-needed",
             "the take was placed by a mask from a file, which the request does not hold",
             "make it with `wan-alpha render --mask`",
         )));
     }
     request.key().map_err(|error| {
-        Unmade::Failed(Problem::new(error.code(), error.to_string(), "generate it anew"))
+        MakeError::Failed(Problem::new(error.code(), error.to_string(), "generate it anew"))
     })
 }
 
-fn no_model(message: &str) -> Unmade {
-    Unmade::Failed(Problem::new(
+fn no_model(message: &str) -> MakeError {
+    MakeError::Failed(Problem::new(
         "no-model",
         message,
         "add it with `wan-alpha model add NAME PATH…`",
     ))
 }
 
-fn no_thread(error: io::Error) -> Unmade {
+fn no_thread(error: io::Error) -> MakeError {
     let message = format!("the system gives no thread to make a take with: {error}");
-    Unmade::Failed(Problem::new("failed", message, "end other programs and generate again"))
+    MakeError::Failed(Problem::new("failed", message, "end other programs and generate again"))
 }
 
 fn look(store: &Store, key: &TakeKey, watch: &dyn Watch) -> Option<Take> {

@@ -196,7 +196,7 @@ fn read_exr(file: &Path) -> Result<Planes> {
 /// The first layer of an EXR file.
 pub(crate) struct ExrLayer {
     channels: AnyChannels<FlatSamples>,
-    place: Placement,
+    place: DataWindow,
 }
 
 impl ExrLayer {
@@ -218,7 +218,7 @@ impl ExrLayer {
         let layer = image.layer_data;
         let (data, display) = (layer.attributes.layer_position, window.position);
         let offset = |data, display| i64::from(data) - i64::from(display);
-        let place = Placement {
+        let place = DataWindow {
             data: layer.size,
             display: window.size,
             offset: (offset(data.x(), display.x()), offset(data.y(), display.y())),
@@ -272,14 +272,14 @@ fn exr_planes(channels: &AnyChannels<FlatSamples>) -> Result<[Option<Vec<f32>>; 
 
 /// Compositors store only the part of a picture that holds something, the data window; the frame
 /// is the display window, and what is outside the data is black.
-struct Placement {
+struct DataWindow {
     data: Vec2<usize>,
     display: Vec2<usize>,
     /// Of the data window within the display window.
     offset: (i64, i64),
 }
 
-impl Placement {
+impl DataWindow {
     fn onto_display(&self, plane: &[f32]) -> Result<Vec<f32>> {
         ensure!(plane.len() == self.data.area(), "its channels are subsampled: write full ones");
         let mut frame = vec![0.0; self.display.area()];

@@ -21,9 +21,9 @@ use crate::model::{Chosen, fingerprint_of, use_merged};
 use crate::output::{self, Plan, Writer, Written};
 use crate::progress::Progress;
 use crate::results::print_lines;
-use crate::slow::Slow;
+use crate::slow::CpuEstimate;
 use crate::{engine, take};
-use placement::Placement;
+use placement::SubjectPlacement;
 pub(crate) use placement::read_mask;
 use wan_alpha_take::environment::Environment;
 
@@ -43,7 +43,7 @@ pub(crate) fn run(
     let chosen = Chosen::of(&args.model, &environment.models)?;
     let count = args.frames.unwrap_or_else(|| chosen.defaults.frames_or_released());
     let latent_frames = TakeRequest::latent_frames_of(count).or_exit(Exit::BadInput)?;
-    let placement = Placement::of(args, latent_frames)?;
+    let placement = SubjectPlacement::of(args, latent_frames)?;
 
     let opened = if args.engine {
         // Only headers are read here; the engine has its own device.
@@ -78,7 +78,7 @@ pub(crate) fn run(
         (written, format!("engine, {}", take.description().device))
     } else {
         let learned = engine::learned(&request, &class, environment);
-        if let Some(slow) = Slow::of(&pipeline, &request, device, learned)? {
+        if let Some(slow) = CpuEstimate::of(&pipeline, &request, device, learned)? {
             console.caution(slow);
         }
         let written = make(args, &request, &mut pipeline, &placement, console)?;
@@ -110,7 +110,7 @@ fn make(
     args: &Render,
     request: &TakeRequest,
     pipeline: &mut Pipeline,
-    placement: &Placement,
+    placement: &SubjectPlacement,
     console: &Console<'_>,
 ) -> Result<Written> {
     let writer = Writer::create(Plan::of(request, &args.out, args.formats())?)?;
@@ -132,7 +132,7 @@ fn draft(
     model: String,
     prompt: String,
     negative_prompt: Option<String>,
-    placement: &Placement,
+    placement: &SubjectPlacement,
 ) -> RequestDraft {
     let ellipse = placement.ellipses();
     RequestDraft {

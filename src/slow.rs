@@ -27,7 +27,7 @@ const TIMED: Duration = Duration::from_millis(150);
 
 /// A take that would take hours.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Slow {
+pub(crate) struct CpuEstimate {
     parameters: u64,
     /// Seconds.
     pub(crate) sampling: f64,
@@ -48,7 +48,7 @@ enum Basis {
 /// Seconds of sampling and of decoding that earlier takes of this kind took.
 pub(crate) type Learned = Option<(f64, f64)>;
 
-impl Slow {
+impl CpuEstimate {
     /// `None` for a take that a processor may be asked for.
     pub(crate) fn of(
         pipeline: &Pipeline,
@@ -96,7 +96,7 @@ impl Slow {
     }
 }
 
-impl fmt::Display for Slow {
+impl fmt::Display for CpuEstimate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let billions = self.parameters as f64 / 1e9;
         let hours = Hours(self.sampling + self.decoding);
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn the_estimate_is_in_the_message() {
         let arithmetic = Arithmetic { products: 3.1e15, attention: 3.6e15, decoding: 0.551e15 };
-        let slow = Slow::counted(14_288_491_584, arithmetic, [50e9, 40e9, 100e9]);
+        let slow = CpuEstimate::counted(14_288_491_584, arithmetic, [50e9, 40e9, 100e9]);
         assert_eq!((slow.sampling, slow.decoding), (152_000.0, 5_510.0));
         let Problem { code, message, remedy } = slow.refusal();
         assert_eq!(code, "needs-gpu");
@@ -186,7 +186,7 @@ mod tests {
         assert!(remedy.contains("WAN_ALPHA_ALLOW_CPU=1"), "{remedy}");
 
         let basis = Basis::Learned;
-        let slow = Slow { parameters: 2_500_000_000, sampling: 3600.0, decoding: 1800.0, basis };
+        let slow = CpuEstimate { parameters: 2_500_000_000, sampling: 3600.0, decoding: 1800.0, basis };
         assert!(
             slow.to_string().ends_with("about 1.5 hours of work (earlier takes of this size were)")
         );

@@ -17,11 +17,11 @@ use crate::console::Console;
 use crate::device;
 use crate::engine;
 use crate::exit::{Exit, OrExit};
-use crate::maker::{Maker, Place, Unmade, exit_of};
+use crate::maker::{Maker, MakeContext, MakeError, exit_of};
 use crate::output::{self, Format, Plan, Writer, Written};
 use crate::progress::Progress;
 use crate::results::print_lines;
-use crate::slow::Slow;
+use crate::slow::CpuEstimate;
 use wan_alpha_take::environment::Environment;
 
 /// Runs a verb of `wan-alpha take`.
@@ -192,12 +192,12 @@ fn make(
     let learned = engine::learned(&request, maker.device_class(), environment);
     // Whoever typed it may go on, knowing how long.
     let may_begin = |pipeline: &Pipeline| {
-        if let Some(slow) = Slow::of(pipeline, &request, device, learned)? {
+        if let Some(slow) = CpuEstimate::of(pipeline, &request, device, learned)? {
             console.caution(slow);
         }
         Ok(())
     };
-    let place = Place {
+    let place = MakeContext {
         store,
         models: &environment.models,
         limit: environment.store_limit,
@@ -205,8 +205,8 @@ fn make(
     };
     match maker.make(&request, None, &place, console) {
         Ok(take) => Ok(vec![take.path().display().to_string()]),
-        Err(Unmade::Stopped) => Err(anyhow!("cancelled")).or_exit(Exit::Cancelled),
-        Err(Unmade::Failed(problem)) => {
+        Err(MakeError::Stopped) => Err(anyhow!("cancelled")).or_exit(Exit::Cancelled),
+        Err(MakeError::Failed(problem)) => {
             let exit = exit_of(&problem);
             Err(anyhow!("{problem}")).or_exit(exit)
         }

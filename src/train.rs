@@ -27,7 +27,7 @@ use wan_alpha_core::dit::Dit;
 use wan_alpha_core::tch::{Device, Kind, Tensor};
 use wan_alpha_core::text::{Tokenizer, Umt5};
 use wan_alpha_core::train::{
-    BaseVae, Beside, Judge, Losses, Origin, Placement, RgbaVae, Transformer, Vgg, tokenizer,
+    BaseVae, AuxiliaryNetworks, FrozenDit, Losses, Origin, ComputeOptions, RgbaVae, Transformer, Vgg, tokenizer,
 };
 use wan_alpha_core::weights::{
     TensorFile, TensorSet, Weights, find_base_autoencoder, find_text_encoder, find_tokenizer,
@@ -74,7 +74,7 @@ pub(crate) fn run(
         _ => Kind::Float,
     };
     let bench =
-        Bench { settings: &settings, placement: Placement { kind, device }, watch: console };
+        Bench { settings: &settings, placement: ComputeOptions { kind, device }, watch: console };
     let folder = Folder::open(&args.out, &settings)?;
     let run = Run { device, settings: &settings, folder: &folder, progress, watch: console };
     let measured = match &settings.task {
@@ -113,7 +113,7 @@ fn learn_pieces(pieces: usize, settings: &Settings, folder: &Folder) -> Result<O
 /// What a task is built from.
 struct Bench<'a> {
     settings: &'a Settings,
-    placement: Placement,
+    placement: ComputeOptions,
     watch: &'a dyn Watch,
 }
 
@@ -133,7 +133,7 @@ impl Bench<'_> {
     fn rgba_vae(&self, about: &settings::RgbaVae, run: &Run<'_>) -> Result<Option<Losses>> {
         let base = find_base_autoencoder(&about.base)?;
         let judge = self.judge(about)?;
-        let beside = Beside { vgg: self.vgg(about.vgg.as_deref(), about.perceptual)?, judge };
+        let beside = AuxiliaryNetworks { vgg: self.vgg(about.vgg.as_deref(), about.perceptual)?, judge };
         let seed = self.settings.seed;
         let begin = |beside| {
             let task = RgbaVae::new(&base, about.settings(), beside, seed, self.placement)?;
@@ -143,7 +143,7 @@ impl Bench<'_> {
             Ok::<_, wan_alpha_core::Error>(task)
         };
         let mut task = begin(beside)?;
-        let start = (about.align > 0).then(|| begin(Beside::default())).transpose();
+        let start = (about.align > 0).then(|| begin(AuxiliaryNetworks::default())).transpose();
         let start = start?;
         let feed = ClipFeed::rgba(Clips::open(self.settings).or_exit(Exit::BadInput)?);
         let extras =
@@ -215,7 +215,7 @@ impl Bench<'_> {
     }
 
     /// The frozen transformer of the bidirectional loss.
-    fn judge(&self, about: &settings::RgbaVae) -> Result<Option<Judge>> {
+    fn judge(&self, about: &settings::RgbaVae) -> Result<Option<FrozenDit>> {
         if about.bidirectional == 0.0 {
             return Ok(None);
         }
@@ -230,13 +230,13 @@ impl Bench<'_> {
         let text_dim = config.text_dim;
         let dit = Dit::load(&self.weights(set), config, self.watch)?;
         let context = if about.text.is_empty() {
-            let Placement { kind, device } = self.placement;
+            let ComputeOptions { kind, device } = self.placement;
             let zeros = device.zeros(&[1, text_dim], kind)?;
             zeros.f_to_device(device.tch()).map_err(wan_alpha_core::Error::from)?
         } else {
             self.empty_prompt(&about.text)?
         };
-        Ok(Some(Judge { dit, context }))
+        Ok(Some(FrozenDit { dit, context }))
     }
 
     fn empty_prompt(&self, paths: &[std::path::PathBuf]) -> Result<Tensor> {
@@ -250,7 +250,7 @@ impl Bench<'_> {
     }
 
     fn weights(&self, set: std::sync::Arc<TensorSet>) -> Weights {
-        let Placement { kind, device } = self.placement;
+        let ComputeOptions { kind, device } = self.placement;
         Weights::new(set, vec![], kind, device)
     }
 }

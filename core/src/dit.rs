@@ -253,7 +253,7 @@ pub(crate) fn attention_kernel(
     kind: Kind,
     device: Device,
 ) -> Result<AttentionKernel> {
-    let asked = kernel::Asked {
+    let asked = kernel::KernelQuery {
         tokens: (frames / PATCH[0]) * (height / PATCH[1]) * (width / PATCH[2]),
         heads: config.heads,
         head_dim: config.head_dim(),

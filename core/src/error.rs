@@ -127,7 +127,7 @@ pub enum Error {
         /// Where memory ran out, and by how much.
         shortage: Shortage,
         /// What was asked for, as far as it bears on memory.
-        asked: Asked,
+        asked: MemoryContext,
     },
 
     /// The GPU has failed, and with it all that this process had on it.
@@ -169,7 +169,7 @@ pub enum Error {
 
 /// What was asked for, as far as it bears on memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Asked {
+pub struct MemoryContext {
     /// The large matrices are float32: bfloat16 would halve them.
     pub float32: bool,
     /// Bytes of the transformer, once it is loaded.
@@ -212,7 +212,7 @@ impl Error {
 
     /// Says what was asked for, where memory ran out.
     #[must_use]
-    pub(crate) fn for_what(self, asked: Asked) -> Self {
+    pub(crate) fn for_what(self, asked: MemoryContext) -> Self {
         match self {
             Self::OutOfMemory { stage, shortage, .. } => {
                 Self::OutOfMemory { stage, shortage, asked }
@@ -287,7 +287,7 @@ impl From<TchError> for Error {
         let doing = String::new();
         match understand(&detail) {
             Failure::Memory(shortage) => {
-                Self::OutOfMemory { stage: None, shortage, asked: Asked::default() }
+                Self::OutOfMemory { stage: None, shortage, asked: MemoryContext::default() }
             }
             Failure::Device => Self::DeviceLost { doing, detail },
             Failure::Other => Self::Torch { doing, detail },

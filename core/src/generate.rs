@@ -18,7 +18,7 @@ use crate::dit::{AttentionKernel, Dit, DitConfig, attention_kernel};
 use crate::shim::Switch;
 use crate::vae::{LATENT_CHANNELS, RgbaDecoder};
 use crate::weights::{Decoders, MergedTransformer, ModelFiles, Strengths, Weights};
-use crate::{Asked, Error, ErrorKind, Result, Stage, Watch, give_back, noise};
+use crate::{MemoryContext, Error, ErrorKind, Result, Stage, Watch, give_back, noise};
 pub use arithmetic::Arithmetic;
 use once::Once;
 use prompt::{Memory, TextModel, kind_of};
@@ -353,10 +353,10 @@ impl Pipeline {
     }
 
     /// What a request of this precision asks of the device's memory.
-    fn asked(&self, precision: Precision) -> Asked {
+    fn asked(&self, precision: Precision) -> MemoryContext {
         let kind = kind_of(precision);
         let bytes = self.files.dit.parameters() * kind.elt_size_in_bytes() as u64;
-        Asked { float32: kind == Kind::Float, model: Some(bytes) }
+        MemoryContext { float32: kind == Kind::Float, model: Some(bytes) }
     }
 
     /// Loads the transformer, adapters merged, unless it is there.

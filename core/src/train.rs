@@ -57,7 +57,7 @@ mod tokenizer;
 mod transformer;
 
 pub use base_vae::{BaseVae, BaseVaeSettings};
-pub use draws::Draws;
+pub use draws::StepRng;
 pub use export::{Content, Export, write_pickle, write_safetensors};
 pub use flow::{Flow, Time, TimeRounding};
 pub use init::{Umt5Config, VaeConfig};
@@ -66,9 +66,9 @@ pub use optimiser::{Optimiser, OptimiserSettings, Schedule, Update};
 pub use parameters::Parameters;
 pub use perceptual::Vgg;
 pub use region::region_mask;
-pub use rgba_vae::{Beside, HardAlpha, Judge, MergeStart, RgbaClips, RgbaVae, RgbaVaeSettings};
-pub use task::{Origin, Placement, Task};
+pub use rgba_vae::{AuxiliaryNetworks, HardAlpha, FrozenDit, MergeStart, RgbaClips, RgbaVae, RgbaVaeSettings};
+pub use task::{Origin, ComputeOptions, Task};
 pub use tokenizer::tokenizer;
 pub use transformer::{
-    DORA_TARGETS, LatentBatch, Texts, Trained, Transformer, TransformerSettings, raise_mean,
+    DORA_TARGETS, LatentBatch, Texts, Trained, Transformer, TransformerSettings, shift_mean_batch,
 };

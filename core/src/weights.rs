@@ -26,7 +26,7 @@ use tch::{Kind, Tensor};
 
 pub use adapter::{Adapter, AdapterKind};
 pub use encoder::EncoderFiles;
-pub use file::{Entry, TensorFile, read_bare_tensor};
+pub use file::{TensorEntry, TensorFile, read_bare_tensor};
 pub use memory::{MemorySet, is_wide};
 pub use merged::{MERGED_NUMERICS, MERGED_SOURCE, MergedTransformer};
 pub use part::{find_base_autoencoder, find_text_encoder, find_tokenizer, find_transformer};

@@ -13,7 +13,7 @@ use wan_alpha_core::dit::{Dit, DitConfig};
 use wan_alpha_core::linear::{Linear, LowRank};
 use wan_alpha_core::train::losses::{self, bidirectional};
 use wan_alpha_core::train::{
-    Bidirectional, Flow, TimeRounding, Vgg, raise_mean, region_mask, write_safetensors,
+    Bidirectional, Flow, TimeRounding, Vgg, shift_mean_batch, region_mask, write_safetensors,
 };
 use wan_alpha_core::vae::{Corner, hard_render, soft_render};
 use wan_alpha_core::weights::{MemorySet, Network, TensorFile, TensorSet, Weights};
@@ -146,7 +146,7 @@ fn flow_matching_as_released() {
     close("clamped", &loss(Bidirectional::Clamped), &clamped.mean(Kind::Float), 1e-6);
 
     let masks = golden.tensor("mean_shift.mask").unsqueeze(0);
-    let raised = raise_mean(&noise, &masks, 0.05).unwrap();
+    let raised = shift_mean_batch(&noise, &masks, 0.05).unwrap();
     close("raised", &raised, &golden.tensor("mean_shift.noise"), 1e-7);
     let target = raised - latent;
     golden.loss("dit", &losses::velocity(&prediction, &target, &[time.weight]).unwrap());

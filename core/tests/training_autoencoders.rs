@@ -9,7 +9,7 @@ use small::{FLOAT, VAE, base_vae, clips, data, gradients, rgba_vae, train, wake,
 use tch::{Kind, Tensor};
 use wan_alpha_core::device::Device;
 use wan_alpha_core::train::{
-    BaseVae, BaseVaeSettings, Beside, Bidirectional, Draws, HardAlpha, MergeStart, Placement,
+    BaseVae, BaseVaeSettings, AuxiliaryNetworks, Bidirectional, StepRng, HardAlpha, MergeStart, ComputeOptions,
     RgbaClips, RgbaVae, RgbaVaeSettings, Task,
 };
 use wan_alpha_core::vae::{
@@ -29,7 +29,7 @@ fn a_base_autoencoder_learns_and_its_latents_are_brought_to_the_released_scale()
     assert_eq!(last.0.len(), 4);
 
     let still = batch.narrow(1, 0, 1);
-    assert!(task.step(&still, &Draws::new(1, 99), 1.0, &Unwatched).is_ok());
+    assert!(task.step(&still, &StepRng::new(1, 99), 1.0, &Unwatched).is_ok());
 
     let before = task.reconstruct(&batch, &Unwatched).unwrap();
     let statistics = |task: &BaseVae| {
@@ -61,7 +61,7 @@ fn a_base_autoencoder_learns_and_its_latents_are_brought_to_the_released_scale()
 #[test]
 fn merged_latents_are_brought_to_scale_without_a_change_of_what_is_decoded() {
     let settings = RgbaVaeSettings { rank: 2, ..RgbaVaeSettings::default() };
-    let mut task = rgba_vae(settings, false, Placement::cpu());
+    let mut task = rgba_vae(settings, false, ComputeOptions::cpu());
     assert_eq!(task.export().unwrap().len(), 2);
     let batch = clips(2, 5, 32);
     // LoRAs that count, and a merge block that has learnt something.
@@ -86,7 +86,7 @@ fn merged_latents_are_brought_to_scale_without_a_change_of_what_is_decoded() {
     write(&task, folder.path());
     let base = TensorSet::open(Network::Vae, &[folder.path().join("Wan2.1_VAE.pth")]).unwrap();
     let file = TensorFile::open(&folder.path().join("Wan-Alpha-VAE.bin")).unwrap();
-    let loaded = RgbaVae::new(&base, settings, Beside::default(), 6, Placement::cpu()).unwrap();
+    let loaded = RgbaVae::new(&base, settings, AuxiliaryNetworks::default(), 6, ComputeOptions::cpu()).unwrap();
     loaded.start_from(&file).unwrap();
     let again = loaded.reconstruct(&batch, Corner::WHITE, &Unwatched).unwrap();
     assert!(error(&after.0, &again.0) < 1e-6 && error(&after.1, &again.1) < 1e-6);
@@ -98,12 +98,12 @@ fn merged_latents_are_brought_to_scale_without_a_change_of_what_is_decoded() {
 #[test]
 fn merged_latents_are_mapped_without_a_change_of_what_is_decoded() {
     let settings = RgbaVaeSettings { rank: 2, ..RgbaVaeSettings::default() };
-    let mut task = rgba_vae(settings, false, Placement::cpu());
+    let mut task = rgba_vae(settings, false, ComputeOptions::cpu());
     let batch = clips(2, 5, 32);
     train(&mut task, &batch, 1e-2, 4);
     let before = task.reconstruct(&batch, Corner::WHITE, &Unwatched).unwrap();
     let latents = task.encode(&batch, Corner::WHITE, &Unwatched).unwrap();
-    let draws = Draws::new(4, 1);
+    let draws = StepRng::new(4, 1);
     let matrix =
         Tensor::eye(16, FLOAT) + draws.normal(Device::cpu(), "matrix", &[16, 16]).unwrap() * 0.1;
     let offset = draws.normal(Device::cpu(), "offset", &[16]).unwrap();
@@ -129,7 +129,7 @@ fn a_merge_block_may_begin_by_passing_colour_on() {
     let batch = clips(1, 5, 32);
     let settings =
         RgbaVaeSettings { rank: 2, merge: MergeStart::Colour, ..RgbaVaeSettings::default() };
-    let task = rgba_vae(settings, false, Placement::cpu());
+    let task = rgba_vae(settings, false, ComputeOptions::cpu());
     let folder = tempfile::tempdir().unwrap();
     write(&base_vae(BaseVaeSettings::default()), folder.path());
     let set = TensorSet::open(Network::Vae, &[folder.path().join("Wan2.1_VAE.pth")]).unwrap();
@@ -147,11 +147,11 @@ fn a_merge_block_may_begin_by_passing_colour_on() {
     assert!(error(&merged, &seen) < 1e-5 * seen.abs().max().double_value(&[]));
 
     let plain = RgbaVaeSettings { rendering: false, l2: 1.0, ..settings };
-    let task = rgba_vae(plain, false, Placement::cpu());
+    let task = rgba_vae(plain, false, ComputeOptions::cpu());
     let merged = task.encode(&batch, Corner::WHITE, &Unwatched).unwrap();
     let seen = own(&batch.colour);
     assert!(error(&merged, &seen) < 1e-5 * seen.abs().max().double_value(&[]));
-    let losses = task.evaluate(&batch, &Draws::new(3, 1), &Unwatched).unwrap();
+    let losses = task.evaluate(&batch, &StepRng::new(3, 1), &Unwatched).unwrap();
     let names: Vec<_> = losses.0.iter().map(|loss| loss.name).collect();
     let expected = ["l1.colour", "l2.colour", "edge.colour", "l1.alpha", "l2.alpha", "edge.alpha"];
     assert_eq!(names, expected);
@@ -163,13 +163,13 @@ fn where_the_merge_block_is_frozen_the_decoders_alone_learn() {
     let batch = clips(1, 5, 32);
     let folder = tempfile::tempdir().unwrap();
     let settings = RgbaVaeSettings { rank: 2, ..RgbaVaeSettings::default() };
-    let mut before = rgba_vae(settings, false, Placement::cpu());
+    let mut before = rgba_vae(settings, false, ComputeOptions::cpu());
     wake(&mut before);
     write(&before, folder.path());
     let checkpoint = TensorFile::open(&folder.path().join("Wan-Alpha-VAE.bin")).unwrap();
 
     let frozen = RgbaVaeSettings { freeze_merge: true, ..settings };
-    let mut task = rgba_vae(frozen, true, Placement::cpu());
+    let mut task = rgba_vae(frozen, true, ComputeOptions::cpu());
     task.start_from(&checkpoint).unwrap();
     assert!(task.parameters().iter().all(|(name, _)| name.starts_with("vae_")));
     let latent = |task: &RgbaVae| task.encode(&batch, Corner::WHITE, &Unwatched).unwrap();
@@ -198,8 +198,8 @@ fn colour_may_be_compared_only_where_the_true_clip_has_one() {
     let empty = RgbaClips { alpha: batch.alpha.full_like(-1.0), colour: batch.colour };
     let hard = |hard| {
         let settings = RgbaVaeSettings { rank: 2, hard, ..RgbaVaeSettings::default() };
-        let task = rgba_vae(settings, false, Placement::cpu());
-        let losses = task.evaluate(&empty, &Draws::new(3, 1), &Unwatched).unwrap();
+        let task = rgba_vae(settings, false, ComputeOptions::cpu());
+        let losses = task.evaluate(&empty, &StepRng::new(3, 1), &Unwatched).unwrap();
         losses.get("l1.hard").unwrap()
     };
     assert_eq!(hard(HardAlpha::Truth), 0.0);
@@ -217,13 +217,13 @@ fn autoencoders_train_with_mixed_precision() {
         assert!(each.iter().all(|gradient| gradient.kind() == Kind::Float));
         assert!(coarse.parameters().iter().all(|(_, tensor)| tensor.kind() == Kind::Float));
     }
-    let coarse = Placement { kind: Kind::BFloat16, device: Device::cpu() };
+    let coarse = ComputeOptions { kind: Kind::BFloat16, device: Device::cpu() };
     let batch = clips(2, 5, 32);
     let base = |placement| BaseVae::new(&VAE, BaseVaeSettings::default(), None, placement).unwrap();
-    compare(base(Placement::cpu()), base(coarse), &batch.colour);
+    compare(base(ComputeOptions::cpu()), base(coarse), &batch.colour);
     let settings = RgbaVaeSettings { rank: 2, ..RgbaVaeSettings::default() };
     let rgba = |placement| rgba_vae(settings, true, placement);
-    compare(rgba(Placement::cpu()), rgba(coarse), &batch);
+    compare(rgba(ComputeOptions::cpu()), rgba(coarse), &batch);
 }
 
 #[test]
@@ -236,11 +236,11 @@ fn the_bidirectional_loss_reaches_the_merge_block_with_exact_gradients() {
         form: Bidirectional::Paper,
         ..RgbaVaeSettings::default()
     };
-    let placement = Placement { kind: Kind::Double, device: Device::cpu() };
+    let placement = ComputeOptions { kind: Kind::Double, device: Device::cpu() };
     let batch = clips(2, 5, 16);
     let name = "middle.block.head.2.weight";
     let find = |task: &RgbaVae| {
-        task.step(&batch, &Draws::new(3, 1), 1.0, &Unwatched).unwrap();
+        task.step(&batch, &StepRng::new(3, 1), 1.0, &Unwatched).unwrap();
         task.parameters().get(name).unwrap().grad().copy()
     };
     let plain = rgba_vae(settings, true, placement);
@@ -255,11 +255,11 @@ fn the_bidirectional_loss_reaches_the_merge_block_with_exact_gradients() {
     let start = parameter.copy();
     for seed in 0..3 {
         let direction =
-            Draws::new(seed, 0).normal(Device::cpu(), "direction", &start.size()).unwrap();
+            StepRng::new(seed, 0).normal(Device::cpu(), "direction", &start.size()).unwrap();
         let direction = direction.to_kind(Kind::Double);
         let at = |h: f64| {
             plain.parameters().set(name, &(&start + &direction * h).detach()).unwrap();
-            let losses = plain.evaluate(&batch, &Draws::new(3, 1), &Unwatched).unwrap();
+            let losses = plain.evaluate(&batch, &StepRng::new(3, 1), &Unwatched).unwrap();
             losses.0.iter().map(|loss| loss.weight * loss.value).sum::<f64>()
         };
         let numeric = (at(1e-5) - at(-1e-5)) / 2e-5;
@@ -273,8 +273,8 @@ fn the_bidirectional_loss_reaches_the_merge_block_with_exact_gradients() {
 fn an_rgba_autoencoder_learns_beside_a_frozen_transformer() {
     let batch = clips(2, 5, 32);
     let settings = RgbaVaeSettings { rank: 4, recompute: true, ..RgbaVaeSettings::default() };
-    let mut task = rgba_vae(settings, true, Placement::cpu());
-    let held_out = Draws::new(77, 1);
+    let mut task = rgba_vae(settings, true, ComputeOptions::cpu());
+    let held_out = StepRng::new(77, 1);
     let at_first = task.evaluate(&batch, &held_out, &Unwatched).unwrap();
     let names: Vec<_> = at_first.0.iter().map(|loss| loss.name).collect();
     assert_eq!(
@@ -292,7 +292,7 @@ fn an_rgba_autoencoder_learns_beside_a_frozen_transformer() {
 fn a_batch_with_nan_stops_the_step_and_names_the_loss() {
     let task = base_vae(BaseVaeSettings::default());
     let batch = clips(1, 1, 16).colour * f64::NAN;
-    let error = task.step(&batch, &Draws::new(1, 1), 1.0, &Unwatched).unwrap_err();
+    let error = task.step(&batch, &StepRng::new(1, 1), 1.0, &Unwatched).unwrap_err();
     assert!(matches!(error, Error::Diverged { .. }), "{error}");
     assert!(error.to_string().contains("`l1`"), "{error}");
 }
@@ -302,7 +302,7 @@ fn what_an_rgba_run_leaves_is_what_this_program_loads() {
     let folder = tempfile::tempdir().unwrap();
     write(&base_vae(BaseVaeSettings::default()), folder.path());
     let settings = RgbaVaeSettings { rank: 3, ..RgbaVaeSettings::default() };
-    let mut task = rgba_vae(settings, false, Placement::cpu());
+    let mut task = rgba_vae(settings, false, ComputeOptions::cpu());
     wake(&mut task);
     write(&task, folder.path());
 
@@ -335,7 +335,7 @@ fn what_an_rgba_run_leaves_is_what_this_program_loads() {
     assert!(error(&frames.alpha, &alpha.squeeze_dim(0).clamp(-1.0, 1.0)) < 1e-4);
 
     // The checkpoint is where another run can begin.
-    let other = rgba_vae(settings, false, Placement::cpu());
+    let other = rgba_vae(settings, false, ComputeOptions::cpu());
     let checkpoint = TensorFile::open(&folder.path().join("Wan-Alpha-VAE.bin")).unwrap();
     other.start_from(&checkpoint).unwrap();
     let again = other.encode(&batch, Corner::WHITE, &Unwatched).unwrap();

@@ -9,7 +9,7 @@ use tch::{Kind, Tensor};
 use wan_alpha_core::Unwatched;
 use wan_alpha_core::dit::DitConfig;
 use wan_alpha_core::train::{
-    DORA_TARGETS, Draws, LatentBatch, Origin, Placement, Task, Texts, Trained, Transformer,
+    DORA_TARGETS, StepRng, LatentBatch, Origin, ComputeOptions, Task, Texts, Trained, Transformer,
     TransformerSettings,
 };
 
@@ -71,7 +71,7 @@ fn peak_of_a_step(layers: usize, recompute: bool) -> u64 {
         ..TransformerSettings::default()
     };
     let origin = Origin::Nothing { config: (), seed: 1 };
-    let task = Transformer::new(&origin, config, None, settings, 1, Placement::cpu()).unwrap();
+    let task = Transformer::new(&origin, config, None, settings, 1, ComputeOptions::cpu()).unwrap();
     let random = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, tch::Device::Cpu));
     let batch = LatentBatch {
         latents: random(&[1, 16, 5, 32, 32]),
@@ -79,7 +79,7 @@ fn peak_of_a_step(layers: usize, recompute: bool) -> u64 {
         texts: Texts::Contexts(vec![random(&[16, 64])]),
     };
     let before = status("VmRSS:");
-    task.step(&batch, &Draws::new(1, 1), 1.0, &Unwatched).unwrap();
+    task.step(&batch, &StepRng::new(1, 1), 1.0, &Unwatched).unwrap();
     status("VmHWM:") - before
 }
 

@@ -13,7 +13,7 @@ use wan_alpha_core::Unwatched;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::dit::DitConfig;
 use wan_alpha_core::train::{
-    Draws, LatentBatch, Optimiser, OptimiserSettings, Placement, Task, Texts, Umt5Config,
+    StepRng, LatentBatch, Optimiser, OptimiserSettings, ComputeOptions, Task, Texts, Umt5Config,
     VaeConfig, init, write_safetensors,
 };
 use wan_alpha_core::weights::{MemorySet, ModelFiles, Network, Strengths, TensorFile, TensorSet};
@@ -27,14 +27,14 @@ fn recomputed_gradients_are_the_plain_ones() {
     assert_eq!(losses, others);
     same(&plain, &found, &expected, 1e-6);
 
-    let (mut plain, mut again) = (dora(false, Placement::cpu()), dora(true, Placement::cpu()));
+    let (mut plain, mut again) = (dora(false, ComputeOptions::cpu()), dora(true, ComputeOptions::cpu()));
     let batch = contexts(2);
     let (losses, expected) = gradients(&mut plain, &batch, &[1.0]);
     let (others, found) = gradients(&mut again, &batch, &[1.0]);
     assert_eq!(losses, others);
     same(&plain, &found, &expected, 1e-6);
     // A run in bfloat16 computes coarsely and keeps its parameters in float32.
-    let placement = Placement { kind: Kind::BFloat16, device: Device::cpu() };
+    let placement = ComputeOptions { kind: Kind::BFloat16, device: Device::cpu() };
     let (coarse, found) = gradients(&mut dora(true, placement), &batch, &[1.0]);
     let ratio = coarse.total() / losses.total();
     assert!(ratio != 1.0 && (ratio - 1.0).abs() < 0.02, "{ratio}");
@@ -43,7 +43,7 @@ fn recomputed_gradients_are_the_plain_ones() {
 
 #[test]
 fn batches_of_one_step_add_up() {
-    let mut task = dora(false, Placement::cpu());
+    let mut task = dora(false, ComputeOptions::cpu());
     let batch = contexts(1);
     let (_, once) = gradients(&mut task, &batch, &[1.0]);
     let (_, twice) = gradients(&mut task, &batch, &[0.25, 0.75]);
@@ -55,7 +55,7 @@ fn a_transformer_and_its_text_encoder_learn_from_nothing() {
     let mut task = whole(true);
     let batch = latents(4);
     let before = task.parameters().get("text.token_embedding.weight").unwrap().copy();
-    let held_out = Draws::new(77, 1);
+    let held_out = StepRng::new(77, 1);
     let at_first = task.evaluate(&batch, &held_out, &Unwatched).unwrap();
     assert_eq!(at_first, task.evaluate(&batch, &held_out, &Unwatched).unwrap());
     train(&mut task, &batch, 1e-2, 60);
@@ -102,7 +102,7 @@ fn a_run_taken_up_again_goes_on_bit_for_bit() {
         (4..=6).map(|step| one_step(&mut task, &mut optimiser, &batch, step)).collect();
     assert_eq!(resumed, unbroken);
     // Another network's state is refused.
-    let other = dora(false, Placement::cpu());
+    let other = dora(false, ComputeOptions::cpu());
     let mut optimiser = Optimiser::new(settings, other.parameters()).unwrap();
     assert!(optimiser.restore(other.parameters(), read).is_err());
 }
@@ -167,7 +167,7 @@ fn what_a_transformer_run_leaves_is_what_this_program_loads() {
     };
 
     // A DoRA in the place of the released one.
-    let task = dora(false, Placement::cpu());
+    let task = dora(false, ComputeOptions::cpu());
     write(&task, folder.path());
     let model = data("t2v/model");
     let ours = folder.path().join("wan-alpha-dora.safetensors");
@@ -185,7 +185,7 @@ fn what_a_transformer_run_leaves_is_what_this_program_loads() {
     paths.push(ours.clone());
     let files = ModelFiles::find(&paths, Strengths::default(), &Unwatched).unwrap();
     assert!(error(&velocity(&load(&files)), &velocity(&task.network().unwrap())) < 1e-4);
-    let other = dora(false, Placement::cpu());
+    let other = dora(false, ComputeOptions::cpu());
     other.start_from(&TensorFile::open(&ours).unwrap()).unwrap();
     assert_eq!(velocity(&other.network().unwrap()), velocity(&task.network().unwrap()));
 

@@ -6,7 +6,7 @@
 use tch::{Kind, Tensor};
 use wan_alpha_core::Unwatched;
 use wan_alpha_core::device::Device;
-use wan_alpha_core::train::{Draws, VaeConfig, init};
+use wan_alpha_core::train::{StepRng, VaeConfig, init};
 use wan_alpha_core::vae::{Decoder, FeatureCache};
 use wan_alpha_core::weights::{MemorySet, Weights};
 
@@ -24,12 +24,12 @@ fn what_is_computed_without_gradients_is_what_is_computed_with_them() {
     // An autoencoder that begins adds nothing in its residual blocks.
     let mut awake = MemorySet::default();
     for name in small.names() {
-        let noise = Draws::new(4, 0).normal(device, name, small.shape(name).unwrap()).unwrap();
+        let noise = StepRng::new(4, 0).normal(device, name, small.shape(name).unwrap()).unwrap();
         awake.insert(name, small.get(name).unwrap() + noise * 0.02);
     }
     let decoder = Decoder::load(&Weights::in_memory(awake.into(), Kind::Float, device), &Unwatched);
     let decoder = decoder.unwrap();
-    let latent = Draws::new(5, 0).normal(device, "latent", &[1, 2, 8, 8, 16]).unwrap();
+    let latent = StepRng::new(5, 0).normal(device, "latent", &[1, 2, 8, 8, 16]).unwrap();
     // Gradients keep the plain convolutions.
     let plain = decode(&decoder, &latent.set_requires_grad(true)).detach();
     let fast = {

@@ -13,7 +13,7 @@ use std::hint::black_box;
 use half::f16;
 use serde_json::json;
 use wan_alpha_ofx::picture::{
-    Canvas, Depth, Drawn, Fit, Look, Scene, Source, Stage, Transfer, Window, draw,
+    Canvas, Depth, Drawn, Fit, OutputFormat, FrameContent, Source, OutputFrame, Transfer, Window, draw,
 };
 
 const ROUNDS: usize = 200;
@@ -96,13 +96,13 @@ fn main() -> Result<(), Failure> {
 }
 
 fn draw_tiles(case: &Case, frame: &[f16], image: &mut [f32], side: i32) {
-    let stage = Stage {
+    let stage = OutputFrame {
         region: [0.0, 0.0, WIDTH.into(), HEIGHT.into()],
         pixel_aspect: 1.0,
         scale: [1.0, 1.0],
     };
-    let scene = Scene { stage, fit: case.fit, take: Source::new(frame, case.size), mark: None };
-    let look = Look { transfer: case.transfer, straight: false };
+    let scene = FrameContent { stage, fit: case.fit, take: Source::new(frame, case.size), mark: None };
+    let look = OutputFormat { transfer: case.transfer, straight: false };
     for y1 in (0..HEIGHT).step_by(side as usize) {
         for x1 in (0..WIDTH).step_by(side as usize) {
             let window = Window { x1, y1, x2: (x1 + side).min(WIDTH), y2: (y1 + side).min(HEIGHT) };

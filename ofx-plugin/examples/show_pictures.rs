@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use half::f16;
 use image::{Rgb, RgbImage};
 use wan_alpha_ofx::picture::{
-    Canvas, Depth, Drawn, Fit, Look, Mark, Scene, Source, Stage, Tone, Transfer, Window, draw,
+    Canvas, Depth, Drawn, Fit, OutputFormat, Annotation, FrameContent, Source, OutputFrame, Tone, Transfer, Window, draw,
 };
 
 type Failure = Box<dyn std::error::Error>;
@@ -45,17 +45,17 @@ fn main() -> Result<(), Failure> {
         "Type a prompt, draw the ellipse and press Generate.",
         "832 \u{d7} 480, 81 frames, seed 1",
     ];
-    let placeholder = Mark::Placeholder { tone: Tone::Idle, lines: &words, size: Some(SIZE) };
+    let placeholder = Annotation::Placeholder { tone: Tone::Idle, lines: &words, size: Some(SIZE) };
     let failure = [
         "The engine could not make this take",
         "Out of memory on the GPU: 28.1 GB are needed, 23.6 GB are free. Choose a smaller \
          resolution or close other programs.",
         "Log: /var/log/wan-alpha/engine.log",
     ];
-    let failed = Mark::Placeholder { tone: Tone::Failed, lines: &failure, size: Some(SIZE) };
+    let failed = Annotation::Placeholder { tone: Tone::Failed, lines: &failure, size: Some(SIZE) };
     let corner =
-        Mark::Corner { tone: Tone::Working, line: "Previous take: a new one is being made" };
-    let reason = Mark::Corner {
+        Annotation::Corner { tone: Tone::Working, line: "Previous take: a new one is being made" };
+    let reason = Annotation::Corner {
         tone: Tone::Failed,
         line: "Previous take. The new one failed: out of memory on the GPU, choose a smaller \
                resolution or close other programs",
@@ -80,13 +80,13 @@ fn main() -> Result<(), Failure> {
         let window = Window { x1: 0, y1: 0, x2: width, y2: height };
         let bytes = vec![0; window.width() * window.height() * Depth::Byte.pixel_bytes()];
         let mut image = Image { bytes, window };
-        let stage = Stage {
+        let stage = OutputFrame {
             region: [0.0, 0.0, width.into(), height.into()],
             pixel_aspect: 1.0,
             scale: [1.0, 1.0],
         };
-        let look = Look { transfer: Transfer::AsGenerated, straight: false };
-        let drawn = draw(&mut image, &Scene { stage, fit, take, mark }, look, &|| true);
+        let look = OutputFormat { transfer: Transfer::AsGenerated, straight: false };
+        let drawn = draw(&mut image, &FrameContent { stage, fit, take, mark }, look, &|| true);
         assert_eq!(drawn, Drawn::Whole);
         save(&image, &folder.join(name).with_extension("png"))?;
     }

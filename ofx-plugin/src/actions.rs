@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use crate::host::{self, Call, Host};
 use crate::status::{Answer, Status};
-use crate::studio::Studio;
+use crate::studio::PluginSession;
 use crate::{changed, describe, geometry, instance, names, render};
 
 /// The actions that are answered; every other one has the host's default.
@@ -53,7 +53,7 @@ pub(crate) fn answer(action: Action, call: Call<'_>) -> Answer {
         Action::Other => Ok(Status::REPLY_DEFAULT),
         Action::Load => describe::load(Host::current()?),
         Action::Unload => {
-            Studio::close();
+            PluginSession::close();
             host::forget_suites();
             Ok(Status::OK)
         }

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use wan_alpha_take::{TakeKey, TakeRequest};
 
-use crate::event::{NewTake, Restoring, Sight, fall_back, look, say};
+use crate::event::{NewTake, Restoring, TakeState, restore_previous, update_status, set_status};
 use crate::node::Node;
 use crate::params::{Kind, REVISION, START_FRAME, STEPS, TABLE, TAKE_REQUEST, position};
-use crate::record::Record;
+use crate::record::SavedRequests;
 use crate::status::Status;
-use crate::studio::{Pending, Readiness, Studio};
-use crate::wanted::{self, Unwanted};
+use crate::studio::{JobProgress, JobReadiness, PluginSession};
+use crate::wanted::{self, BuildRequestError};
 use crate::words;
 
 /// Asks for the take that the parameters describe; it is made meanwhile, or is already there.
@@ -25,11 +25,11 @@ pub(crate) fn generate_and_wait(node: Node<'_>) -> Result<(), Status> {
     /// Between two looks at the bar's Cancel.
     const LOOK: Duration = Duration::from_millis(100);
     let Some(key) = begin(node)? else { return Ok(()) };
-    let studio = Studio::of(node.effect().host());
+    let studio = PluginSession::of(node.effect().host());
     let began = Instant::now();
     let bar = node.effect().progress(c"WanAlpha generates a take");
     let mut done = 0.0_f64;
-    while let Readiness::Pending(pending) = studio.readiness(key) {
+    while let JobReadiness::Pending(pending) = studio.readiness(key) {
         done = done.max(fraction(&pending, began.elapsed()));
         if bar.as_ref().is_some_and(|bar| !bar.update(done)) {
             drop(bar);
@@ -38,12 +38,12 @@ pub(crate) fn generate_and_wait(node: Node<'_>) -> Result<(), Status> {
         studio.pause(LOOK);
     }
     drop(bar);
-    look(node, Restoring::Allowed)
+    update_status(node, Restoring::Allowed)
 }
 
 /// How much of the work is done, as well as can be told.
-fn fraction(pending: &Pending, elapsed: Duration) -> f64 {
-    let Pending::Running(progress) = pending else { return 0.0 };
+fn fraction(pending: &JobProgress, elapsed: Duration) -> f64 {
+    let JobProgress::Running(progress) = pending else { return 0.0 };
     let told = progress.seconds_left.filter(|left| left.is_finite() && *left >= 0.0);
     let fraction = match told {
         Some(left) => elapsed.as_secs_f64() / (elapsed.as_secs_f64() + left),
@@ -54,15 +54,15 @@ fn fraction(pending: &Pending, elapsed: Duration) -> f64 {
 
 /// The key of the take that is now being made or there; nothing where there is nothing to make.
 fn begin(node: Node<'_>) -> Result<Option<TakeKey>, Status> {
-    let studio = Studio::of(node.effect().host());
-    let record = Record::of(node)?;
+    let studio = PluginSession::of(node.effect().host());
+    let record = SavedRequests::of(node)?;
     let start = settled_start(node, &record)?;
     let (request, key) = match wanted(node, &studio, start) {
         Ok(wanted) => wanted,
         Err(unwanted) => {
             let why = format!("Nothing was started: {}.", words::brief(&unwanted.to_string()));
             node.effect().tell(&why);
-            say(node, &why)?;
+            set_status(node, &why)?;
             node.instance().set_trouble(Some(why));
             return Ok(None);
         }
@@ -70,11 +70,11 @@ fn begin(node: Node<'_>) -> Result<Option<TakeKey>, Status> {
     node.instance().set_trouble(few_steps(&studio, node, &request)?);
     let before = record.take.accepted();
     let found = studio.readiness(key);
-    let is_there = matches!(found, Readiness::Ready(_));
-    let sight = Sight::Take(if is_there { found } else { Readiness::Pending(Pending::Starting) });
+    let is_there = matches!(found, JobReadiness::Ready(_));
+    let sight = TakeState::Take(if is_there { found } else { JobReadiness::Pending(JobProgress::Starting) });
     // One not yet made never becomes the held one.
     let held = before
-        .filter(|take| take.key != key && matches!(studio.readiness(take.key), Readiness::Ready(_)))
+        .filter(|take| take.key != key && matches!(studio.readiness(take.key), JobReadiness::Ready(_)))
         .map(|_| [&*record.take.text, &*record.take.key]);
     let (text, name) = (request.to_parameter(), key.to_string());
     let put = NewTake { edit: c"Generate", take: [&text, &name], held, start };
@@ -86,22 +86,22 @@ fn begin(node: Node<'_>) -> Result<Option<TakeKey>, Status> {
     if !is_there {
         studio.generate(&request, key, node.instance().name());
     }
-    look(node, Restoring::Allowed)?;
+    update_status(node, Restoring::Allowed)?;
     Ok(Some(key))
 }
 
 fn wanted(
     node: Node<'_>,
-    studio: &Studio,
+    studio: &PluginSession,
     start: Option<i32>,
-) -> Result<(TakeRequest, TakeKey), Unwanted> {
+) -> Result<(TakeRequest, TakeKey), BuildRequestError> {
     let request = wanted::request(node, studio, start)?;
     let key = request.key()?;
     Ok((request, key))
 }
 
 /// Where a new node's take begins, if it would begin outside the timeline: on its first frame.
-fn settled_start(node: Node<'_>, record: &Record) -> Result<Option<i32>, Status> {
+fn settled_start(node: Node<'_>, record: &SavedRequests) -> Result<Option<i32>, Status> {
     if record.take.entry.is_some() {
         return Ok(None);
     }
@@ -111,7 +111,7 @@ fn settled_start(node: Node<'_>, record: &Record) -> Result<Option<i32>, Status>
 }
 
 fn few_steps(
-    studio: &Studio,
+    studio: &PluginSession,
     node: Node<'_>,
     request: &TakeRequest,
 ) -> Result<Option<String>, Status> {
@@ -126,29 +126,29 @@ fn few_steps(
 pub(crate) fn cancel(node: Node<'_>) -> Result<(), Status> {
     const NOTHING: &str = "Nothing is being made.";
     if node.text(TAKE_REQUEST)?.is_empty() {
-        return say(node, NOTHING);
+        return set_status(node, NOTHING);
     }
-    let studio = Studio::of(node.effect().host());
-    let record = Record::of(node)?;
-    let Some(take) = record.take.accepted() else { return say(node, NOTHING) };
+    let studio = PluginSession::of(node.effect().host());
+    let record = SavedRequests::of(node)?;
+    let Some(take) = record.take.accepted() else { return set_status(node, NOTHING) };
     match studio.readiness_everywhere(take.key) {
-        Readiness::Pending(_) => {
+        JobReadiness::Pending(_) => {
             give_up(node, &studio, take.key);
             let why = match record.held() {
                 Some(_) => "Cancelled; this is the take before.",
                 None => "Cancelled.",
             };
-            fall_back(node, &studio, &record, why.to_owned(), c"Cancel")
+            restore_previous(node, &studio, &record, why.to_owned(), c"Cancel")
         }
         _ => {
             node.instance().set_trouble(Some(NOTHING.to_owned()));
-            look(node, Restoring::Allowed)
+            update_status(node, Restoring::Allowed)
         }
     }
 }
 
 /// The node no longer wants this take, whoever of its instances or sessions asked for it.
-fn give_up(node: Node<'_>, studio: &Studio, key: TakeKey) {
+fn give_up(node: Node<'_>, studio: &PluginSession, key: TakeKey) {
     let instance = node.instance();
     if instance.asked() == Some(key) {
         studio.give_up(key, instance.name());
@@ -160,19 +160,19 @@ fn give_up(node: Node<'_>, studio: &Studio, key: TakeKey) {
 
 /// Brings back the take before the last Generate; pressed again, the one after it.
 pub(crate) fn revert(node: Node<'_>) -> Result<(), Status> {
-    let record = Record::of(node)?;
+    let record = SavedRequests::of(node)?;
     node.instance().set_trouble(None);
     let Some(held) = record.held() else {
         let why = "There is no take before this one.".to_owned();
         node.instance().set_trouble(Some(why));
-        return look(node, Restoring::Allowed);
+        return update_status(node, Restoring::Allowed);
     };
-    let studio = Studio::of(node.effect().host());
-    let sight = Sight::Take(studio.readiness(held.key));
+    let studio = PluginSession::of(node.effect().host());
+    let sight = TakeState::Take(studio.readiness(held.key));
     let is_there = record
         .take
         .accepted()
-        .is_some_and(|take| matches!(studio.readiness(take.key), Readiness::Ready(_)));
+        .is_some_and(|take| matches!(studio.readiness(take.key), JobReadiness::Ready(_)));
     let put = NewTake {
         edit: c"Revert",
         take: [&record.held.text, &record.held.key],
@@ -180,38 +180,38 @@ pub(crate) fn revert(node: Node<'_>) -> Result<(), Status> {
         start: None,
     };
     put.put(node, &sight)?;
-    look(node, Restoring::Forbidden)
+    update_status(node, Restoring::Forbidden)
 }
 
 /// Looks again, and has the host forget its pictures whatever there is to see.
 pub(crate) fn refresh(node: Node<'_>) -> Result<(), Status> {
     node.instance().set_trouble(None);
     if !node.text(TAKE_REQUEST)?.is_empty() {
-        let studio = Studio::of(node.effect().host());
-        let sight = Sight::of(&Record::of(node)?, &studio);
+        let studio = PluginSession::of(node.effect().host());
+        let sight = TakeState::of(&SavedRequests::of(node)?, &studio);
         node.set_int(REVISION, sight.fresh_revision())?;
     }
-    look(node, Restoring::Allowed)
+    update_status(node, Restoring::Allowed)
 }
 
 /// Lets the take begin on the frame of this event.
 pub(crate) fn start_here(node: Node<'_>) -> Result<(), Status> {
     let frame = start_frame(node.time()).ok_or(Status::FAILED)?;
     node.effect().as_one_edit(c"Start here", || node.set_int(START_FRAME, frame))?;
-    look(node, Restoring::Allowed)
+    update_status(node, Restoring::Allowed)
 }
 
 /// Frees the model's memory as soon as no take needs it.
 pub(crate) fn release_gpu(node: Node<'_>) -> Result<(), Status> {
-    match Studio::opened() {
+    match PluginSession::opened() {
         Some(studio) => {
             studio.unload();
-            say(node, "The engine lets the model go once no take needs it.")
+            set_status(node, "The engine lets the model go once no take needs it.")
         }
         None => {
-            let studio = Studio::of(node.effect().host());
+            let studio = PluginSession::of(node.effect().host());
             studio.unload();
-            say(node, "If an engine is running, it lets the model go once no take needs it.")
+            set_status(node, "If an engine is running, it lets the model go once no take needs it.")
         }
     }
 }
@@ -245,12 +245,12 @@ mod tests {
         let running = |seconds_left| {
             let stage = "sampling".to_owned();
             let progress = Progress { stage, step: 1, of: 4, seconds_left };
-            fraction(&Pending::Running(progress), Duration::from_secs(10))
+            fraction(&JobProgress::Running(progress), Duration::from_secs(10))
         };
         assert_eq!(running(Some(30.0)), 0.25);
         assert_eq!(running(None), 0.25);
         assert_eq!(running(Some(f64::NAN)), 0.25);
         assert_eq!(running(Some(0.0)), 0.99);
-        assert_eq!(fraction(&Pending::Starting, Duration::ZERO), 0.0);
+        assert_eq!(fraction(&JobProgress::Starting, Duration::ZERO), 0.0);
     }
 }

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::event::{Restoring, look};
+use crate::event::{Restoring, update_status};
 use crate::host::{Effect, Properties};
 use crate::node::Node;
 use crate::params;
@@ -34,13 +34,13 @@ pub(crate) fn changed(effect: Effect<'_>, arguments: Properties<'_>) -> Answer {
     // Undo and redo arrive as edits, and what is written in answer to them loses what could be done
     // again.
     let restoring = if is_parameter && is_edit { Restoring::Forbidden } else { Restoring::Allowed };
-    look(node, restoring)?;
+    update_status(node, restoring)?;
     Ok(Status::OK)
 }
 
 /// The panel was opened.
 pub(crate) fn opened(effect: Effect<'_>) -> Answer {
-    look(Node::of(effect, 0.0)?, Restoring::Allowed)?;
+    update_status(Node::of(effect, 0.0)?, Restoring::Allowed)?;
     Ok(Status::OK)
 }
 

@@ -11,23 +11,23 @@ use std::ffi::CStr;
 use wan_alpha_take::TakeRequest;
 use wan_alpha_take::engine::message::Problem;
 
-use crate::accepted::Entry;
+use crate::accepted::ParsedRequest;
 use crate::node::Node;
 use crate::params::{
     HELD_KEY, HELD_REQUEST, REVISION, START_FRAME, STATUS, TAKE_KEY, TAKE_REQUEST,
 };
-use crate::record::Record;
+use crate::record::SavedRequests;
 use crate::status::Status;
-use crate::studio::{Readiness, Studio};
+use crate::studio::{JobReadiness, PluginSession};
 use crate::{wanted, words};
 
 /// What there is to see.
 #[derive(Debug)]
-pub(crate) enum Sight {
+pub(crate) enum TakeState {
     /// A node that has not asked for anything.
     Blank,
     /// The take that it asked for, or what has become of that.
-    Take(Readiness),
+    Take(JobReadiness),
     /// A request that cannot be read, and why.
     Unreadable(String),
 }
@@ -35,13 +35,13 @@ pub(crate) enum Sight {
 /// Bits of a revision that say what was there to see.
 const BITS: u32 = 4;
 
-impl Sight {
+impl TakeState {
     /// As things are.
-    pub(crate) fn of(record: &Record, studio: &Studio) -> Self {
+    pub(crate) fn of(record: &SavedRequests, studio: &PluginSession) -> Self {
         match record.take.entry.as_deref() {
             None => Self::Blank,
-            Some(Entry::Unreadable(reason)) => Self::Unreadable(words::brief(reason)),
-            Some(Entry::Take(accepted)) => Self::Take(studio.readiness_everywhere(accepted.key)),
+            Some(ParsedRequest::Unreadable(reason)) => Self::Unreadable(words::brief(reason)),
+            Some(ParsedRequest::Take(accepted)) => Self::Take(studio.readiness_everywhere(accepted.key)),
         }
     }
 
@@ -54,10 +54,10 @@ impl Sight {
         };
         match self {
             Self::Blank => 0,
-            Self::Take(Readiness::Ready(_)) => 1,
-            Self::Take(Readiness::Pending(_)) => 2,
-            Self::Take(Readiness::Absent) => 3,
-            Self::Take(Readiness::Failed(problem)) => reason(&problem.message),
+            Self::Take(JobReadiness::Ready(_)) => 1,
+            Self::Take(JobReadiness::Pending(_)) => 2,
+            Self::Take(JobReadiness::Absent) => 3,
+            Self::Take(JobReadiness::Failed(problem)) => reason(&problem.message),
             Self::Unreadable(text) => reason(text),
         }
     }
@@ -80,59 +80,59 @@ pub(crate) enum Restoring {
 }
 
 /// Looks how things stand, lets the host look again where that has changed, and says it.
-pub(crate) fn look(node: Node<'_>, restoring: Restoring) -> Result<(), Status> {
+pub(crate) fn update_status(node: Node<'_>, restoring: Restoring) -> Result<(), Status> {
     if node.text(TAKE_REQUEST)?.is_empty() {
         // Nothing was asked for, so nothing outside the node is looked at.
-        settle(node, &Sight::Blank)?;
+        bump_revision(node, &TakeState::Blank)?;
         let words = node.instance().trouble().unwrap_or_default();
-        return say(node, &words);
+        return set_status(node, &words);
     }
-    let studio = Studio::of(node.effect().host());
-    let record = Record::of(node)?;
+    let studio = PluginSession::of(node.effect().host());
+    let record = SavedRequests::of(node)?;
     studio.has(node.instance().name(), record.take.accepted().map(|take| take.key));
-    let sight = Sight::of(&record, &studio);
-    if let Sight::Take(Readiness::Failed(problem)) = &sight
+    let sight = TakeState::of(&record, &studio);
+    if let TakeState::Take(JobReadiness::Failed(problem)) = &sight
         && restoring == Restoring::Allowed
         && record.held().is_some()
     {
         let why = failure(&studio, problem);
-        return fall_back(node, &studio, &record, why, c"Take failed");
+        return restore_previous(node, &studio, &record, why, c"Take failed");
     }
-    settle(node, &sight)?;
-    say(node, &sentence(node, &studio, &record, &sight))
+    bump_revision(node, &sight)?;
+    set_status(node, &status_line(node, &studio, &record, &sight))
 }
 
 /// Puts the held take back in the place of one that will not be made, and keeps saying why. Where
 /// none is held, the node goes on showing why.
-pub(crate) fn fall_back(
+pub(crate) fn restore_previous(
     node: Node<'_>,
-    studio: &Studio,
-    record: &Record,
+    studio: &PluginSession,
+    record: &SavedRequests,
     why: String,
     edit: &'static CStr,
 ) -> Result<(), Status> {
     let held = &record.held;
     let sight = match held.entry.as_deref() {
-        Some(Entry::Take(accepted)) => Sight::Take(studio.readiness(accepted.key)),
-        Some(Entry::Unreadable(reason)) => Sight::Unreadable(words::brief(reason)),
-        None => Sight::Blank,
+        Some(ParsedRequest::Take(accepted)) => TakeState::Take(studio.readiness(accepted.key)),
+        Some(ParsedRequest::Unreadable(reason)) => TakeState::Unreadable(words::brief(reason)),
+        None => TakeState::Blank,
     };
     let put = NewTake { edit, take: [&held.text, &held.key], held: None, start: None };
     put.put(node, &sight)?;
-    say(node, &why)?;
+    set_status(node, &why)?;
     node.instance().set_trouble(Some(why));
     Ok(())
 }
 
 /// What the viewer says of the take: a line, as things are now. Changes nothing.
-pub(crate) fn line(node: Node<'_>) -> Result<String, Status> {
+pub(crate) fn overlay_line(node: Node<'_>) -> Result<String, Status> {
     if node.text(TAKE_REQUEST)?.is_empty() {
         return Ok(node.instance().trouble().unwrap_or_default());
     }
-    let studio = Studio::of(node.effect().host());
-    let record = Record::of(node)?;
-    Ok(match Sight::of(&record, &studio) {
-        Sight::Take(Readiness::Pending(pending)) => words::progress(&pending),
+    let studio = PluginSession::of(node.effect().host());
+    let record = SavedRequests::of(node)?;
+    Ok(match TakeState::of(&record, &studio) {
+        TakeState::Take(JobReadiness::Pending(pending)) => words::progress(&pending),
         // What takes longer to find out is in the status already.
         _ => node.text(STATUS)?,
     })
@@ -149,7 +149,7 @@ pub(crate) struct NewTake<'a> {
 }
 
 impl NewTake<'_> {
-    pub(crate) fn put(&self, node: Node<'_>, sight: &Sight) -> Result<(), Status> {
+    pub(crate) fn put(&self, node: Node<'_>, sight: &TakeState) -> Result<(), Status> {
         node.effect().as_one_edit(self.edit, || {
             if let Some(start) = self.start {
                 node.set_int(START_FRAME, start)?;
@@ -167,7 +167,7 @@ impl NewTake<'_> {
 }
 
 /// Lets the host forget its pictures, where they no longer are what there is to see.
-fn settle(node: Node<'_>, sight: &Sight) -> Result<(), Status> {
+fn bump_revision(node: Node<'_>, sight: &TakeState) -> Result<(), Status> {
     if sight.fits(node.int(REVISION)?) {
         return Ok(());
     }
@@ -175,24 +175,24 @@ fn settle(node: Node<'_>, sight: &Sight) -> Result<(), Status> {
 }
 
 /// Writes the status, where it is another.
-pub(crate) fn say(node: Node<'_>, text: &str) -> Result<(), Status> {
+pub(crate) fn set_status(node: Node<'_>, text: &str) -> Result<(), Status> {
     if node.text(STATUS)? == text { Ok(()) } else { node.set_text(STATUS, text) }
 }
 
 /// What a node has to say for itself now.
-pub(crate) fn sentence(node: Node<'_>, studio: &Studio, record: &Record, sight: &Sight) -> String {
+pub(crate) fn status_line(node: Node<'_>, studio: &PluginSession, record: &SavedRequests, sight: &TakeState) -> String {
     let mut words = Vec::new();
     words.extend(node.instance().trouble());
     match sight {
-        Sight::Blank => {}
-        Sight::Unreadable(reason) => words.push(format!("{}.", words::capitalised(reason))),
-        Sight::Take(Readiness::Ready(take)) => words.push(words::ready(&take.description().request)),
-        Sight::Take(Readiness::Pending(pending)) => {
+        TakeState::Blank => {}
+        TakeState::Unreadable(reason) => words.push(format!("{}.", words::capitalised(reason))),
+        TakeState::Take(JobReadiness::Ready(take)) => words.push(words::ready(&take.description().request)),
+        TakeState::Take(JobReadiness::Pending(pending)) => {
             words.push(words::progress(pending));
             words.extend(studio.unused_gpu().as_deref().map(words::without_gpu));
         }
-        Sight::Take(Readiness::Failed(problem)) => words.push(failure(studio, problem)),
-        Sight::Take(Readiness::Absent) => words.push(format!(
+        TakeState::Take(JobReadiness::Failed(problem)) => words.push(failure(studio, problem)),
+        TakeState::Take(JobReadiness::Absent) => words.push(format!(
             "This take is in no store ({}). Generate makes one from the parameters as they are now.",
             studio.searched()
         )),
@@ -206,12 +206,12 @@ pub(crate) fn sentence(node: Node<'_>, studio: &Studio, record: &Record, sight: 
     words.join(" ")
 }
 
-fn failure(studio: &Studio, problem: &Problem) -> String {
+fn failure(studio: &PluginSession, problem: &Problem) -> String {
     format!("{} Log: {}", words::problem(problem), studio.environment.engine_log().display())
 }
 
 /// Whether the parameters describe another take than the one asked for.
-fn staleness(node: Node<'_>, studio: &Studio, take: &TakeRequest) -> Option<String> {
+fn staleness(node: Node<'_>, studio: &PluginSession, take: &TakeRequest) -> Option<String> {
     match wanted::request(node, studio, None) {
         Ok(wanted) => {
             let changed = wanted::differences(take, &wanted);
@@ -230,19 +230,19 @@ mod tests {
 
     #[test]
     fn a_revision_says_what_was_there_to_see() {
-        let failed = |text: &str| Sight::Take(Readiness::Failed(Problem::new("x", text, "y")));
+        let failed = |text: &str| TakeState::Take(JobReadiness::Failed(Problem::new("x", text, "y")));
         let sights = [
-            Sight::Take(Readiness::Absent),
+            TakeState::Take(JobReadiness::Absent),
             failed("out of memory"),
             failed("no model"),
-            Sight::Unreadable("no".into()),
+            TakeState::Unreadable("no".into()),
         ];
         for sight in &sights {
             let revisions = [(); 100].map(|()| sight.fresh_revision());
             assert!(revisions.iter().all(|&revision| revision >= 0 && sight.fits(revision)));
             assert!(revisions.windows(2).any(|pair| pair[0] != pair[1]));
-            assert!(!Sight::Blank.fits(revisions[0]));
+            assert!(!TakeState::Blank.fits(revisions[0]));
         }
-        assert!(Sight::Blank.fits(0));
+        assert!(TakeState::Blank.fits(0));
     }
 }

@@ -9,7 +9,7 @@ use crate::names;
 use crate::node::Node;
 use crate::params::{ALPHA_MODE, FRAMES, TAKE_REQUEST};
 use crate::picture::Fit;
-use crate::record::Record;
+use crate::record::SavedRequests;
 use crate::status::{Answer, Status};
 use crate::timing::{Outside, Timing};
 
@@ -85,7 +85,7 @@ pub(crate) fn time_domain(effect: Effect<'_>, reply: Properties<'_>) -> Answer {
     let made = if node.text(TAKE_REQUEST)?.is_empty() {
         None
     } else {
-        Record::of(node)?.take.accepted().map(|accepted| accepted.request.frames)
+        SavedRequests::of(node)?.take.accepted().map(|accepted| accepted.request.frames)
     };
     let asked = u32::try_from(node.int(FRAMES)?).ok().filter(|&frames| frames > 0);
     let frames = made.or(asked).unwrap_or(81);

@@ -15,7 +15,7 @@ use crate::host::{Clip, Effect, Parameter};
 use crate::names;
 use crate::params::{self, Shown, TABLE};
 use crate::status::{Answer, Status};
-use crate::studio::Studio;
+use crate::studio::PluginSession;
 
 /// What is kept per instance.
 pub(crate) struct Instance {
@@ -110,7 +110,7 @@ pub(crate) fn create(effect: Effect<'_>) -> Answer {
 pub(crate) fn destroy(effect: Effect<'_>) -> Answer {
     let Some(instance) = effect.detach()? else { return Ok(Status::OK) };
     // The take goes on being made, for the next node with these parameters.
-    if let Some(studio) = Studio::opened() {
+    if let Some(studio) = PluginSession::opened() {
         studio.leave(instance.asked.into_inner(), instance.name);
     }
     Ok(Status::OK)

@@ -39,7 +39,7 @@ use crate::params::{
 use crate::status::{Answer, Status};
 use drag::{Change, To};
 use paint::Picture;
-use pen::{Event, Key, Scene};
+use pen::{Event, Key, PointerContext};
 use shape::Shape;
 use view::View;
 
@@ -120,7 +120,7 @@ pub(crate) fn answer(action: Action, interact: Interact<'_>, way: Way) -> Answer
 /// The artist is here, on the main thread: when to see whether a take has become ready.
 fn main_thread_event(interact: Interact<'_>) -> Result<(), Status> {
     let time = interact.arguments()?.double(names::TIME, 0).unwrap_or_default();
-    event::look(Node::of(interact.effect()?, time)?, Restoring::Allowed)
+    event::update_status(Node::of(interact.effect()?, time)?, Restoring::Allowed)
 }
 
 fn create(interact: Interact<'_>) -> Answer {
@@ -148,7 +148,7 @@ fn show(interact: Interact<'_>, way: Way) -> Result<bool, Status> {
         shape: Shape { view: &scene.view, ellipse },
         highlighted: pen.highlighted(),
         path: &path,
-        line: &event::line(node)?,
+        line: &event::overlay_line(node)?,
         suggested: suggested(interact),
     };
     Ok(match way {
@@ -176,7 +176,7 @@ fn key(interact: Interact<'_>, down: bool) -> Answer {
 /// What the event does is settled first, then carried out: the host may come back in from there.
 fn hear(interact: Interact<'_>, event: Event) -> Answer {
     let scene = scene(interact).ok().flatten();
-    let outcome = interact.remember(|pen| pen.hear(event, scene.as_ref()))?;
+    let outcome = interact.remember(|pen| pen.on_event(event, scene.as_ref()))?;
     let written = match outcome.change {
         Some(change) => write(interact.effect()?, change),
         None => Ok(()),
@@ -221,14 +221,14 @@ fn write(effect: Effect<'_>, Change { time, to }: Change) -> Result<(), Status> 
 }
 
 /// None where there is no frame to put a take into, or no ellipse that could be drawn.
-fn scene(interact: Interact<'_>) -> Result<Option<Scene>, Status> {
+fn scene(interact: Interact<'_>) -> Result<Option<PointerContext>, Status> {
     let (effect, time) = (interact.effect()?, interact.arguments()?.double(names::TIME, 0)?);
     let Some((region, aspect)) = place::place(effect, time)? else { return Ok(None) };
     let ellipse = ellipse(effect, time)?;
     let view = View::new(region, aspect, pixel(interact));
     let is_drawable =
         [ellipse.x, ellipse.y, ellipse.a, ellipse.b, ellipse.angle].into_iter().all(f64::is_finite);
-    Ok(view.filter(|_| is_drawable).map(|view| Scene { view, ellipse, time }))
+    Ok(view.filter(|_| is_drawable).map(|view| PointerContext { view, ellipse, time }))
 }
 
 fn ellipse(effect: Effect<'_>, time: f64) -> Result<Ellipse, Status> {

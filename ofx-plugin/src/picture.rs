@@ -17,8 +17,8 @@ mod transfer;
 mod tests;
 
 pub use canvas::{Canvas, Depth, Window};
-pub use draw::{Drawn, Look, Scene, draw};
-pub use mark::{Mark, Tone};
-pub use placement::{Fit, Placement, Stage};
+pub use draw::{Drawn, OutputFormat, FrameContent, draw};
+pub use mark::{Annotation, Tone};
+pub use placement::{Fit, FrameFit, OutputFrame};
 pub use source::{SizeMismatch, Source};
 pub use transfer::Transfer;

@@ -9,36 +9,36 @@
 use std::ffi::CStr;
 use std::sync::Arc;
 
-use crate::accepted::{Accepted, Entry};
+use crate::accepted::{AcceptedRequest, ParsedRequest};
 use crate::node::Node;
 use crate::params::{HELD_KEY, HELD_REQUEST, TAKE_KEY, TAKE_REQUEST};
 use crate::status::Status;
-use crate::studio::Studio;
+use crate::studio::PluginSession;
 
 /// One of the two takes of a node, as its parameters have it.
 #[derive(Debug)]
-pub(crate) struct Slot {
+pub(crate) struct SavedRequest {
     /// The request, as it is saved.
     pub(crate) text: String,
     /// The key, as it is saved.
     pub(crate) key: String,
     /// What the request says; nothing where there is none.
-    pub(crate) entry: Option<Arc<Entry>>,
+    pub(crate) entry: Option<Arc<ParsedRequest>>,
 }
 
-impl Slot {
+impl SavedRequest {
     fn of(node: Node<'_>, [request, key]: [&CStr; 2]) -> Result<Self, Status> {
         let [text, key] = [node.text(request)?, node.text(key)?];
         let entry = if text.is_empty() {
             None
         } else {
-            Some(Studio::of(node.effect().host()).read(text.clone()))
+            Some(PluginSession::of(node.effect().host()).read(text.clone()))
         };
         Ok(Self { text, key, entry })
     }
 
-    pub(crate) fn accepted(&self) -> Option<&Accepted> {
-        self.entry.as_deref().and_then(Entry::accepted)
+    pub(crate) fn accepted(&self) -> Option<&AcceptedRequest> {
+        self.entry.as_deref().and_then(ParsedRequest::accepted)
     }
 
     /// Whether the key that is saved is not that of the request.
@@ -49,24 +49,24 @@ impl Slot {
 
 /// The takes of a node.
 #[derive(Debug)]
-pub(crate) struct Record {
+pub(crate) struct SavedRequests {
     /// What Generate asked for last.
-    pub(crate) take: Slot,
+    pub(crate) take: SavedRequest,
     /// The last one before that which was there.
-    pub(crate) held: Slot,
+    pub(crate) held: SavedRequest,
 }
 
-impl Record {
+impl SavedRequests {
     /// A node without a request touches nothing outside its own parameters.
     pub(crate) fn of(node: Node<'_>) -> Result<Self, Status> {
         Ok(Self {
-            take: Slot::of(node, [TAKE_REQUEST, TAKE_KEY])?,
-            held: Slot::of(node, [HELD_REQUEST, HELD_KEY])?,
+            take: SavedRequest::of(node, [TAKE_REQUEST, TAKE_KEY])?,
+            held: SavedRequest::of(node, [HELD_REQUEST, HELD_KEY])?,
         })
     }
 
     /// The held take, where it is another than the one asked for.
-    pub(crate) fn held(&self) -> Option<&Accepted> {
+    pub(crate) fn held(&self) -> Option<&AcceptedRequest> {
         let held = self.held.accepted()?;
         (self.take.accepted().map(|take| take.key) != Some(held.key)).then_some(held)
     }

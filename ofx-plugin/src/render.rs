@@ -12,18 +12,18 @@ use std::time::{Duration, Instant};
 use wan_alpha_take::TakeKey;
 use wan_alpha_take::store::{Frame, StoreError};
 
-use crate::accepted::Accepted;
-use crate::event::Sight;
+use crate::accepted::AcceptedRequest;
+use crate::event::TakeState;
 use crate::geometry::{FITS, frame_region, pixel_aspect};
 use crate::host::{Effect, Properties};
 use crate::names;
 use crate::node::Node;
 use crate::params::{ALPHA_MODE, FIT, MISSING, TAKE_REQUEST, TRANSFER};
-use crate::picture::{Drawn, Look, Mark, Scene, Source, Stage, Tone, Transfer, Window, draw};
-use crate::record::Record;
-use crate::show::{Course, Lack, Missing, Standing, course};
+use crate::picture::{Drawn, OutputFormat, Annotation, FrameContent, Source, OutputFrame, Tone, Transfer, Window, draw};
+use crate::record::SavedRequests;
+use crate::show::{RenderAction, Lack, Missing, Standing, render_action};
 use crate::status::{Answer, Status};
-use crate::studio::{Readiness, Studio};
+use crate::studio::{JobReadiness, PluginSession};
 use crate::timing::Timing;
 use crate::{wanted, words};
 
@@ -34,26 +34,26 @@ const LINEAR_HOSTS: [&str; 2] = ["uk.co.thefoundry.", "fr.inria.Natron"];
 const ABORT_POLL: Duration = Duration::from_millis(5);
 
 /// What there is to draw.
-enum View {
+enum RenderContent {
     /// A frame of a take.
     Take(Frame),
     /// A frame of the held take, and what its corner says.
     Held(Frame, Tone, String),
     /// A headline and a sentence in the place of a picture, and the size of the take.
-    Placeholder(Told, Option<[u32; 2]>),
+    Placeholder(StatusText, Option<[u32; 2]>),
     /// Transparent black.
     Empty,
 }
 
 /// How things stand, in words.
-struct Told {
+struct StatusText {
     tone: Tone,
     title: &'static str,
     words: String,
 }
 
 /// Why there is nothing to draw.
-enum Unshown {
+enum RenderError {
     /// The host no longer wants it.
     Aborted,
     /// Said to the artist.
@@ -62,7 +62,7 @@ enum Unshown {
     Host(Status),
 }
 
-impl From<Status> for Unshown {
+impl From<Status> for RenderError {
     fn from(status: Status) -> Self {
         Self::Host(status)
     }
@@ -79,9 +79,9 @@ pub(crate) fn render(effect: Effect<'_>, arguments: Properties<'_>) -> Answer {
             }
             paint(node, arguments, &view, &abort)
         }
-        Err(Unshown::Aborted) => Ok(Status::OK),
-        Err(Unshown::Host(status)) => Err(status),
-        Err(Unshown::Failed(why)) => {
+        Err(RenderError::Aborted) => Ok(Status::OK),
+        Err(RenderError::Host(status)) => Err(status),
+        Err(RenderError::Failed(why)) => {
             node.instance().complains();
             effect.show_error(c"take", &why);
             Err(Status::FAILED)
@@ -111,39 +111,39 @@ impl<'a> Abort<'a> {
 }
 
 /// What there is to draw at the node's time.
-fn view(node: Node<'_>, abort: &Abort<'_>) -> Result<View, Unshown> {
-    let batch = Studio::is_batch(node.effect().host());
+fn view(node: Node<'_>, abort: &Abort<'_>) -> Result<RenderContent, RenderError> {
+    let batch = PluginSession::is_batch(node.effect().host());
     if node.text(TAKE_REQUEST)?.is_empty() && !batch {
         // Nothing was asked for, so nothing outside the node is looked at.
         let missing = node.choice(MISSING, &Missing::ALL)?;
-        return Ok(match course(batch, missing, Standing::Lacking(Lack::Blank)) {
-            Course::Empty => View::Empty,
-            _ => View::Placeholder(told(&Sight::Blank), None),
+        return Ok(match render_action(batch, missing, Standing::Lacking(Lack::Blank)) {
+            RenderAction::Empty => RenderContent::Empty,
+            _ => RenderContent::Placeholder(status_text(&TakeState::Blank), None),
         });
     }
-    let record = Record::of(node)?;
-    let studio = Studio::of(node.effect().host());
+    let record = SavedRequests::of(node)?;
+    let studio = PluginSession::of(node.effect().host());
     Viewing { node, studio: &studio, record: &record, abort }.view()
 }
 
 /// One render of a node that has asked for a take, or of a batch host.
 struct Viewing<'a> {
     node: Node<'a>,
-    studio: &'a Studio,
-    record: &'a Record,
+    studio: &'a PluginSession,
+    record: &'a SavedRequests,
     abort: &'a Abort<'a>,
 }
 
 impl Viewing<'_> {
-    fn view(&self) -> Result<View, Unshown> {
+    fn view(&self) -> Result<RenderContent, RenderError> {
         let (studio, record) = (self.studio, self.record);
         let missing = self.missing()?;
-        let mut sight = Sight::of(record, studio);
+        let mut sight = TakeState::of(record, studio);
         let requested;
-        let take = match course(studio.batch, missing, Standing::of(&sight)) {
-            Course::Request => {
+        let take = match render_action(studio.batch, missing, Standing::of(&sight)) {
+            RenderAction::Request => {
                 requested = self.request()?;
-                sight = Sight::Take(studio.readiness(requested.key));
+                sight = TakeState::Take(studio.readiness(requested.key));
                 Some(&requested)
             }
             _ => record.take.accepted(),
@@ -152,37 +152,37 @@ impl Viewing<'_> {
         let Some(take) = take else { return self.unreadable(&sight) };
         // A take that was made may be damaged once it is read, and is then made once more.
         for _ in 0..3 {
-            match course(studio.batch, missing, Standing::of(&sight)) {
-                Course::Show => {
+            match render_action(studio.batch, missing, Standing::of(&sight)) {
+                RenderAction::Show => {
                     if let Some(view) = self.show(&sight)? {
                         return Ok(view);
                     }
                     studio.forget(take.key);
-                    sight = Sight::Take(studio.readiness(take.key));
+                    sight = TakeState::Take(studio.readiness(take.key));
                 }
-                course @ (Course::Make | Course::Wait) => {
-                    let wanted = (course == Course::Make).then_some(&take.request);
+                course @ (RenderAction::Make | RenderAction::Wait) => {
+                    let wanted = (course == RenderAction::Make).then_some(&take.request);
                     let waited = studio.wait(take.key, wanted, || self.abort.go_on());
-                    sight = Sight::Take(waited.ok_or(Unshown::Aborted)?);
+                    sight = TakeState::Take(waited.ok_or(RenderError::Aborted)?);
                 }
-                Course::Empty => return Ok(self.empty(take.key)),
-                Course::FailAsMissing => return Err(self.not_found(take.key)),
-                Course::FailWithReason => return Err(self.failed(&sight)),
-                Course::StandIn | Course::Request => return self.stand_in(&sight),
+                RenderAction::Empty => return Ok(self.empty(take.key)),
+                RenderAction::FailAsMissing => return Err(self.not_found(take.key)),
+                RenderAction::FailWithReason => return Err(self.failed(&sight)),
+                RenderAction::StandIn | RenderAction::Request => return self.stand_in(&sight),
             }
         }
         Err(self.not_found(take.key))
     }
 
     /// In a batch render, `WAN_ALPHA_MISSING` counts for more than the parameter.
-    fn missing(&self) -> Result<Missing, Unshown> {
+    fn missing(&self) -> Result<Missing, RenderError> {
         let own = self.node.choice(MISSING, &Missing::ALL)?;
         let Some(name) = self.studio.environment.missing.as_deref().filter(|_| self.studio.batch)
         else {
             return Ok(own);
         };
         Missing::named(name).ok_or_else(|| {
-            Unshown::Failed(format!(
+            RenderError::Failed(format!(
                 "WAN_ALPHA_MISSING is {name}: expected auto, wait, error or empty; set it to one of \
                  these or leave it out."
             ))
@@ -190,39 +190,39 @@ impl Viewing<'_> {
     }
 
     /// What the parameters ask for, in a batch render of a node that never asked.
-    fn request(&self) -> Result<Accepted, Unshown> {
-        let unwanted = |error: wanted::Unwanted| {
+    fn request(&self) -> Result<AcceptedRequest, RenderError> {
+        let unwanted = |error: wanted::BuildRequestError| {
             let why = words::brief(&error.to_string());
-            Unshown::Failed(format!("The take of this node cannot be made: {why}."))
+            RenderError::Failed(format!("The take of this node cannot be made: {why}."))
         };
         let request = wanted::request(self.node, self.studio, None).map_err(unwanted)?;
         let key = request.key().map_err(|error| unwanted(error.into()))?;
-        Ok(Accepted { request, key })
+        Ok(AcceptedRequest { request, key })
     }
 
     /// The frame of the take; `None` where it turned out to be damaged.
-    fn show(&self, sight: &Sight) -> Result<Option<View>, Unshown> {
-        let Sight::Take(Readiness::Ready(take)) = sight else { return Ok(None) };
+    fn show(&self, sight: &TakeState) -> Result<Option<RenderContent>, RenderError> {
+        let TakeState::Take(JobReadiness::Ready(take)) = sight else { return Ok(None) };
         let about = &take.description().request;
         let timing = Timing::of(self.node, about.take_rate)?;
         let Some(frame) = timing.frame_at(self.node.time(), about.frames) else {
-            return Ok(Some(View::Empty));
+            return Ok(Some(RenderContent::Empty));
         };
         match take.frame(frame) {
-            Ok(frame) => Ok(Some(View::Take(frame))),
+            Ok(frame) => Ok(Some(RenderContent::Take(frame))),
             Err(error @ StoreError::Damaged { .. }) => {
                 log::warn!("{error}");
                 Ok(None)
             }
-            Err(error) => Err(Unshown::Failed(format!("The take cannot be read: {error}."))),
+            Err(error) => Err(RenderError::Failed(format!("The take cannot be read: {error}."))),
         }
     }
 
     /// The held take with a mark, else a placeholder.
-    fn stand_in(&self, sight: &Sight) -> Result<View, Unshown> {
-        let told = told(sight);
+    fn stand_in(&self, sight: &TakeState) -> Result<RenderContent, RenderError> {
+        let told = status_text(sight);
         let held = self.record.held();
-        let shown = match held.map(|held| Sight::Take(self.studio.readiness(held.key))) {
+        let shown = match held.map(|held| TakeState::Take(self.studio.readiness(held.key))) {
             Some(held) => self.show(&held)?,
             None => None,
         };
@@ -230,74 +230,74 @@ impl Viewing<'_> {
             self.studio.forget(held.key);
         }
         match shown {
-            Some(View::Take(frame)) => {
+            Some(RenderContent::Take(frame)) => {
                 let words = match told.tone {
                     Tone::Failed => &told.words,
                     _ => "this is the take before",
                 };
-                Ok(View::Held(frame, told.tone, format!("{}: {words}", told.title)))
+                Ok(RenderContent::Held(frame, told.tone, format!("{}: {words}", told.title)))
             }
             Some(view) => Ok(view),
             None => {
                 let take = self.record.take.accepted();
                 let size = take.map(|take| [take.request.width, take.request.height]);
-                Ok(View::Placeholder(told, size))
+                Ok(RenderContent::Placeholder(told, size))
             }
         }
     }
 
-    fn unreadable(&self, sight: &Sight) -> Result<View, Unshown> {
+    fn unreadable(&self, sight: &TakeState) -> Result<RenderContent, RenderError> {
         if self.studio.batch { Err(self.failed(sight)) } else { self.stand_in(sight) }
     }
 
-    fn empty(&self, key: TakeKey) -> View {
+    fn empty(&self, key: TakeKey) -> RenderContent {
         if self.studio.batch && self.studio.warn_once(key) {
             let text =
                 format!("Take {key} is in no store ({}): rendered empty.", self.studio.searched());
             log::warn!("{text}");
             self.node.effect().show_warning(c"take", &text);
         }
-        View::Empty
+        RenderContent::Empty
     }
 
-    fn not_found(&self, key: TakeKey) -> Unshown {
-        Unshown::Failed(format!(
+    fn not_found(&self, key: TakeKey) -> RenderError {
+        RenderError::Failed(format!(
             "Take {key} is in none of {}. Make it with `wan-alpha take make`, or set WAN_ALPHA_STORE.",
             self.studio.searched()
         ))
     }
 
-    fn failed(&self, sight: &Sight) -> Unshown {
-        let Told { title, words, .. } = told(sight);
+    fn failed(&self, sight: &TakeState) -> RenderError {
+        let StatusText { title, words, .. } = status_text(sight);
         let log = self.studio.environment.engine_log();
-        Unshown::Failed(format!("{title}: {words} Log: {}", log.display()))
+        RenderError::Failed(format!("{title}: {words} Log: {}", log.display()))
     }
 }
 
 /// Why a take is not shown.
-fn told(sight: &Sight) -> Told {
+fn status_text(sight: &TakeState) -> StatusText {
     let (tone, title, words) = match sight {
-        Sight::Take(Readiness::Ready(_)) | Sight::Blank => {
+        TakeState::Take(JobReadiness::Ready(_)) | TakeState::Blank => {
             (Tone::Idle, "WanAlpha", "Type a prompt and press Generate.".to_owned())
         }
-        Sight::Take(Readiness::Pending(_)) => {
+        TakeState::Take(JobReadiness::Pending(_)) => {
             (Tone::Working, "Generating", "The take shows here when it is ready.".to_owned())
         }
-        Sight::Take(Readiness::Absent) => {
+        TakeState::Take(JobReadiness::Absent) => {
             (Tone::Failed, "Take missing", "It is in no store here. Generate makes it.".to_owned())
         }
-        Sight::Take(Readiness::Failed(problem)) => {
+        TakeState::Take(JobReadiness::Failed(problem)) => {
             (Tone::Failed, "Not generated", words::problem(problem))
         }
-        Sight::Unreadable(reason) => {
+        TakeState::Unreadable(reason) => {
             (Tone::Failed, "Not readable", format!("{}.", words::capitalised(reason)))
         }
     };
-    Told { tone, title, words }
+    StatusText { tone, title, words }
 }
 
 /// Draws into the host's image, all of the window.
-fn paint(node: Node<'_>, arguments: Properties<'_>, view: &View, abort: &Abort<'_>) -> Answer {
+fn paint(node: Node<'_>, arguments: Properties<'_>, view: &RenderContent, abort: &Abort<'_>) -> Answer {
     let effect = node.effect();
     let side = |index| arguments.int_at(names::RENDER_WINDOW, index);
     let window = Window { x1: side(0)?, y1: side(1)?, x2: side(2)?, y2: side(3)? };
@@ -316,8 +316,8 @@ fn paint(node: Node<'_>, arguments: Properties<'_>, view: &View, abort: &Abort<'
         [x1 / across, y1 / up, x2 / across, y2 / up]
     });
     let source = match view {
-        View::Take(frame) | View::Held(frame, ..) => Some(Source::try_from(frame)),
-        View::Placeholder(..) | View::Empty => None,
+        RenderContent::Take(frame) | RenderContent::Held(frame, ..) => Some(Source::try_from(frame)),
+        RenderContent::Placeholder(..) | RenderContent::Empty => None,
     };
     let take = source.transpose().map_err(|mismatch| {
         log::error!("{mismatch}");
@@ -325,20 +325,20 @@ fn paint(node: Node<'_>, arguments: Properties<'_>, view: &View, abort: &Abort<'
     })?;
     let lines;
     let mark = match view {
-        View::Held(_, tone, line) => Some(Mark::Corner { tone: *tone, line }),
-        View::Placeholder(Told { tone, title, words }, size) => {
+        RenderContent::Held(_, tone, line) => Some(Annotation::Corner { tone: *tone, line }),
+        RenderContent::Placeholder(StatusText { tone, title, words }, size) => {
             lines = [*title, words];
-            Some(Mark::Placeholder { tone: *tone, lines: &lines, size: *size })
+            Some(Annotation::Placeholder { tone: *tone, lines: &lines, size: *size })
         }
-        View::Take(_) | View::Empty => None,
+        RenderContent::Take(_) | RenderContent::Empty => None,
     };
-    let scene = Scene {
-        stage: Stage { region, pixel_aspect, scale },
+    let scene = FrameContent {
+        stage: OutputFrame { region, pixel_aspect, scale },
         fit: node.choice(FIT, &FITS)?,
         take,
         mark,
     };
-    let look = look(node)?;
+    let look = output_format(node)?;
     // Given up or whole, the answer is the same: the host knows which.
     let (Drawn::Whole | Drawn::Aborted) =
         draw(&mut image.within(window), &scene, look, &|| abort.go_on());
@@ -346,7 +346,7 @@ fn paint(node: Node<'_>, arguments: Properties<'_>, view: &View, abort: &Abort<'
 }
 
 /// What the host's values mean.
-fn look(node: Node<'_>) -> Result<Look, Status> {
+fn output_format(node: Node<'_>) -> Result<OutputFormat, Status> {
     let chosen = node.choice(
         TRANSFER,
         &[None, Some(Transfer::AsGenerated), Some(Transfer::LinearRec709), Some(Transfer::AcesCg)],
@@ -356,5 +356,5 @@ fn look(node: Node<'_>) -> Result<Look, Status> {
         let is_linear = LINEAR_HOSTS.iter().any(|linear| host.starts_with(linear));
         if is_linear { Transfer::LinearRec709 } else { Transfer::AsGenerated }
     });
-    Ok(Look { transfer, straight: node.choice(ALPHA_MODE, &[false, true])? })
+    Ok(OutputFormat { transfer, straight: node.choice(ALPHA_MODE, &[false, true])? })
 }

@@ -3,8 +3,8 @@
 
 #![forbid(unsafe_code)]
 
-use crate::event::Sight;
-use crate::studio::Readiness;
+use crate::event::TakeState;
+use crate::studio::JobReadiness;
 
 /// What a render is to do while a take is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,20 +47,20 @@ pub(crate) enum Standing {
 }
 
 impl Standing {
-    pub(crate) fn of(sight: &Sight) -> Self {
+    pub(crate) fn of(sight: &TakeState) -> Self {
         match sight {
-            Sight::Take(Readiness::Ready(_)) => Self::Ready,
-            Sight::Blank => Self::Lacking(Lack::Blank),
-            Sight::Take(Readiness::Pending(_)) => Self::Lacking(Lack::Pending),
-            Sight::Take(Readiness::Absent) => Self::Lacking(Lack::Absent),
-            Sight::Take(Readiness::Failed(_)) | Sight::Unreadable(_) => Self::Lacking(Lack::Failed),
+            TakeState::Take(JobReadiness::Ready(_)) => Self::Ready,
+            TakeState::Blank => Self::Lacking(Lack::Blank),
+            TakeState::Take(JobReadiness::Pending(_)) => Self::Lacking(Lack::Pending),
+            TakeState::Take(JobReadiness::Absent) => Self::Lacking(Lack::Absent),
+            TakeState::Take(JobReadiness::Failed(_)) | TakeState::Unreadable(_) => Self::Lacking(Lack::Failed),
         }
     }
 }
 
 /// What a render does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Course {
+pub(crate) enum RenderAction {
     /// Shows the take.
     Show,
     /// Shows the held take with a mark, else a placeholder.
@@ -80,19 +80,19 @@ pub(crate) enum Course {
 }
 
 /// What to do. A session with an artist never starts a job here.
-pub(crate) fn course(batch: bool, missing: Missing, standing: Standing) -> Course {
-    let Standing::Lacking(lack) = standing else { return Course::Show };
+pub(crate) fn render_action(batch: bool, missing: Missing, standing: Standing) -> RenderAction {
+    let Standing::Lacking(lack) = standing else { return RenderAction::Show };
     match (lack, missing, batch) {
-        (Lack::Blank, Missing::Empty, false) => Course::Empty,
-        (Lack::Blank, _, false) => Course::StandIn,
-        (Lack::Blank, _, true) => Course::Request,
-        (Lack::Failed, _, true) => Course::FailWithReason,
-        (Lack::Failed, _, false) => Course::StandIn,
-        (_, Missing::Error, _) => Course::FailAsMissing,
-        (_, Missing::Empty, _) => Course::Empty,
-        (_, Missing::Auto | Missing::Wait, true) => Course::Make,
-        (Lack::Pending, Missing::Wait, false) => Course::Wait,
-        (Lack::Pending | Lack::Absent, _, false) => Course::StandIn,
+        (Lack::Blank, Missing::Empty, false) => RenderAction::Empty,
+        (Lack::Blank, _, false) => RenderAction::StandIn,
+        (Lack::Blank, _, true) => RenderAction::Request,
+        (Lack::Failed, _, true) => RenderAction::FailWithReason,
+        (Lack::Failed, _, false) => RenderAction::StandIn,
+        (_, Missing::Error, _) => RenderAction::FailAsMissing,
+        (_, Missing::Empty, _) => RenderAction::Empty,
+        (_, Missing::Auto | Missing::Wait, true) => RenderAction::Make,
+        (Lack::Pending, Missing::Wait, false) => RenderAction::Wait,
+        (Lack::Pending | Lack::Absent, _, false) => RenderAction::StandIn,
     }
 }
 
@@ -106,8 +106,8 @@ mod tests {
     fn a_session_with_an_artist_starts_nothing() {
         for missing in Missing::ALL {
             for lack in LACKS {
-                let course = course(false, missing, Standing::Lacking(lack));
-                assert!(!matches!(course, Course::Make | Course::Request), "{missing:?} {lack:?}");
+                let course = render_action(false, missing, Standing::Lacking(lack));
+                assert!(!matches!(course, RenderAction::Make | RenderAction::Request), "{missing:?} {lack:?}");
             }
         }
     }
@@ -116,15 +116,15 @@ mod tests {
     fn a_batch_render_never_shows_anything_but_the_take_or_nothing() {
         for missing in Missing::ALL {
             for lack in LACKS {
-                assert_ne!(course(true, missing, Standing::Lacking(lack)), Course::StandIn);
+                assert_ne!(render_action(true, missing, Standing::Lacking(lack)), RenderAction::StandIn);
             }
         }
     }
 
     #[test]
     fn the_table_is_that_of_the_design() {
-        let row = |lack, batch| Missing::ALL.map(|m| course(batch, m, Standing::Lacking(lack)));
-        use Course::{Empty, FailAsMissing, FailWithReason, Make, Request, StandIn, Wait};
+        let row = |lack, batch| Missing::ALL.map(|m| render_action(batch, m, Standing::Lacking(lack)));
+        use RenderAction::{Empty, FailAsMissing, FailWithReason, Make, Request, StandIn, Wait};
         assert_eq!(row(Lack::Pending, false), [StandIn, Wait, FailAsMissing, Empty]);
         assert_eq!(row(Lack::Pending, true), [Make, Make, FailAsMissing, Empty]);
         assert_eq!(row(Lack::Absent, false), [StandIn, StandIn, FailAsMissing, Empty]);
@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(row(Lack::Blank, true), [Request; 4]);
         assert_eq!(row(Lack::Failed, false), [StandIn; 4]);
         assert_eq!(row(Lack::Failed, true), [FailWithReason; 4]);
-        assert_eq!(course(true, Missing::Error, Standing::Ready), Course::Show);
+        assert_eq!(render_action(true, Missing::Error, Standing::Ready), RenderAction::Show);
     }
 
     #[test]

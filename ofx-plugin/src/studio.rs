@@ -22,10 +22,10 @@ use wan_alpha_take::models::{Manifest, ModelError};
 use wan_alpha_take::store::{Store, Take};
 use wan_alpha_take::{NUMERICS, TakeKey, TakeRequest};
 
-use crate::accepted::Entry;
+use crate::accepted::ParsedRequest;
 use crate::environment;
 use crate::host::Host;
-pub(crate) use readiness::{Pending, Readiness};
+pub(crate) use readiness::{JobProgress, JobReadiness};
 
 /// Takes that stay open: a few nodes at play.
 const OPEN_TAKES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
@@ -33,17 +33,17 @@ const OPEN_TAKES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
 /// Hidden texts whose meaning is remembered: two of each of many nodes.
 const READ_TEXTS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(127);
 
-static STUDIO: Mutex<Option<Arc<Studio>>> = Mutex::new(None);
+static STUDIO: Mutex<Option<Arc<PluginSession>>> = Mutex::new(None);
 
 /// What all nodes of this process share.
-pub(crate) struct Studio {
+pub(crate) struct PluginSession {
     pub(crate) environment: Environment,
     pub(crate) store: Store,
     /// Nobody sits before this host.
     pub(crate) batch: bool,
     client: EngineClient,
     open: Mutex<LruCache<TakeKey, Take>>,
-    read: Mutex<LruCache<String, Arc<Entry>>>,
+    read: Mutex<LruCache<String, Arc<ParsedRequest>>>,
     /// The take of each node, as last seen.
     nodes: Mutex<HashMap<String, TakeKey>>,
     /// Generates whose node is gone, and which may still be at work.
@@ -58,7 +58,7 @@ pub(crate) struct Studio {
     asked: Mutex<Option<Instant>>,
 }
 
-impl Studio {
+impl PluginSession {
     /// The studio of this process; opened at the first call.
     pub(crate) fn of(host: Host) -> Arc<Self> {
         // Asked before the lock is taken.
@@ -111,11 +111,11 @@ impl Studio {
     }
 
     /// What a hidden text of a node means.
-    pub(crate) fn read(&self, text: String) -> Arc<Entry> {
+    pub(crate) fn read(&self, text: String) -> Arc<ParsedRequest> {
         if let Some(known) = self.read.lock().get(&text) {
             return Arc::clone(known);
         }
-        let entry = Arc::new(Entry::read(&text));
+        let entry = Arc::new(ParsedRequest::read(&text));
         self.read.lock().put(text, Arc::clone(&entry));
         entry
     }
@@ -167,14 +167,14 @@ impl Studio {
         key: TakeKey,
         wanted: Option<&TakeRequest>,
         go_on: impl Fn() -> bool,
-    ) -> Option<Readiness> {
+    ) -> Option<JobReadiness> {
         /// Often enough for a host that wants its thread back.
         const LOOK: Duration = Duration::from_millis(15);
         let _waiting = wanted.map(|request| Waiting::begin(self, key, request));
         let mut seen = 0;
         loop {
             match self.readiness(key) {
-                Readiness::Pending(_) => {}
+                JobReadiness::Pending(_) => {}
                 settled => return Some(settled),
             }
             if !go_on() {
@@ -247,12 +247,12 @@ impl Studio {
 
 /// A render that waits. The first one asks for the take; the last one to leave gives it up.
 struct Waiting<'a> {
-    studio: &'a Studio,
+    studio: &'a PluginSession,
     key: TakeKey,
 }
 
 impl<'a> Waiting<'a> {
-    fn begin(studio: &'a Studio, key: TakeKey, request: &TakeRequest) -> Self {
+    fn begin(studio: &'a PluginSession, key: TakeKey, request: &TakeRequest) -> Self {
         let mut waiting = studio.waiting.lock();
         let count = waiting.entry(key).or_default();
         *count += 1;

@@ -17,12 +17,12 @@ use crate::params::{
     NEGATIVE_PROMPT, PRECISION, PROMPT, RESOLUTION, SEED, SHIFT, SOLVER, STEPS, WIDTH,
 };
 use crate::status::Status;
-use crate::studio::Studio;
+use crate::studio::PluginSession;
 use crate::timing::Timing;
 
 /// Why there is no request.
 #[derive(Debug, Error)]
-pub(crate) enum Unwanted {
+pub(crate) enum BuildRequestError {
     /// The host does not answer.
     #[error("the host does not give the node's parameters; make the node anew")]
     Host(Status),
@@ -40,7 +40,7 @@ pub(crate) enum Unwanted {
     Request(#[from] RequestError),
 }
 
-impl From<Status> for Unwanted {
+impl From<Status> for BuildRequestError {
     fn from(status: Status) -> Self {
         Self::Host(status)
     }
@@ -54,9 +54,9 @@ const SIZES: [[u32; 2]; 6] =
 /// The request of the parameters as they are, accepted. Reads the model's record.
 pub(crate) fn request(
     node: Node<'_>,
-    studio: &Studio,
+    studio: &PluginSession,
     start: Option<i32>,
-) -> Result<TakeRequest, Unwanted> {
+) -> Result<TakeRequest, BuildRequestError> {
     let record = studio.model(node.text(MODEL)?.trim())?;
     let mut timing = Timing::of(node, TakeRequest::TAKE_RATE)?;
     if let Some(start) = start {
@@ -80,16 +80,16 @@ pub(crate) fn request(
     Ok(draft.complete(&defaults)?)
 }
 
-fn text(node: Node<'_>, id: &std::ffi::CStr, what: &'static str) -> Result<String, Unwanted> {
+fn text(node: Node<'_>, id: &std::ffi::CStr, what: &'static str) -> Result<String, BuildRequestError> {
     let text = node.text(id)?;
     if text.len() > MAX_PROMPT {
-        return Err(Unwanted::Long { what, found: text.len() });
+        return Err(BuildRequestError::Long { what, found: text.len() });
     }
     Ok(text)
 }
 
 /// 0 means the model's own; anything else goes to the nearest 4n+1.
-fn frame_count(node: Node<'_>, own: &Defaults) -> Result<u32, Unwanted> {
+fn frame_count(node: Node<'_>, own: &Defaults) -> Result<u32, BuildRequestError> {
     let asked = u32::try_from(node.int(FRAMES)?).unwrap_or(0);
     Ok(if asked == 0 { own.frames_or_released() } else { snapped_frames(asked) })
 }
@@ -120,7 +120,7 @@ fn placement(
     node: Node<'_>,
     timing: &Timing,
     frame_count: u32,
-) -> Result<Vec<(Ellipse, f64)>, Unwanted> {
+) -> Result<Vec<(Ellipse, f64)>, BuildRequestError> {
     let latent_frames = TakeRequest::latent_frames_of(frame_count)?;
     let placed = (0..latent_frames).map(|k| {
         let node = node.at(timing.host_time(frames::latent_centre(k)));

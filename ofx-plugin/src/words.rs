@@ -5,25 +5,25 @@
 use wan_alpha_take::TakeRequest;
 use wan_alpha_take::engine::message::{Problem, Progress};
 
-use crate::studio::Pending;
+use crate::studio::JobProgress;
 
 /// How far a take is, in a line.
-pub(crate) fn progress(pending: &Pending) -> String {
+pub(crate) fn progress(pending: &JobProgress) -> String {
     match pending {
-        Pending::Starting => "Starting the engine.".to_owned(),
-        Pending::Silent => "Waiting for the engine, which does not answer.".to_owned(),
-        Pending::OtherVersion(jobs) => format!(
+        JobProgress::Starting => "Starting the engine.".to_owned(),
+        JobProgress::Silent => "Waiting for the engine, which does not answer.".to_owned(),
+        JobProgress::OtherVersion(jobs) => format!(
             "Waiting for an engine of another version to finish {}.",
             counted(*jobs, "take")
         ),
-        Pending::Opening(device, seconds) => {
+        JobProgress::Opening(device, seconds) => {
             format!("The engine opens {}, {seconds} s so far.", brief(device))
         }
-        Pending::Queued(0) => "Waiting for the engine to begin.".to_owned(),
-        Pending::Queued(ahead) => {
+        JobProgress::Queued(0) => "Waiting for the engine to begin.".to_owned(),
+        JobProgress::Queued(ahead) => {
             format!("Waiting for {} to be made first.", counted(*ahead, "take"))
         }
-        Pending::Running(Progress { stage, step, of, seconds_left }) => {
+        JobProgress::Running(Progress { stage, step, of, seconds_left }) => {
             let mut line = capitalised(stage);
             if *of > 1 {
                 line += &format!(", {step} of {of}");
@@ -100,17 +100,17 @@ mod tests {
     fn progress_names_stage_step_and_time() {
         let running = |of, seconds_left| {
             let stage = "sampling".to_owned();
-            progress(&Pending::Running(Progress { stage, step: 2, of, seconds_left }))
+            progress(&JobProgress::Running(Progress { stage, step: 2, of, seconds_left }))
         };
         assert_eq!(running(4, Some(70.2)), "Sampling, 2 of 4, 1:11 left.");
         assert_eq!(running(1, None), "Sampling.");
         assert_eq!(running(50, Some(7_260.0)), "Sampling, 2 of 50, 2 h 01 min left.");
         assert_eq!(running(50, Some(f64::NAN)), "Sampling, 2 of 50, 0:00 left.");
-        let opening = progress(&Pending::Opening("CUDA".to_owned(), 12));
+        let opening = progress(&JobProgress::Opening("CUDA".to_owned(), 12));
         assert_eq!(opening, "The engine opens CUDA, 12 s so far.");
         let without = without_gpu("no NVIDIA driver was found; install one");
         assert_eq!(without, "Computing without a GPU: no NVIDIA driver was found; install one.");
-        assert_eq!(progress(&Pending::Queued(1)), "Waiting for 1 take to be made first.");
+        assert_eq!(progress(&JobProgress::Queued(1)), "Waiting for 1 take to be made first.");
     }
 
     #[test]

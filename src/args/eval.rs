@@ -78,7 +78,7 @@ pub(crate) struct EvalTakes {
     pub(crate) asked: Option<PathBuf>,
 
     #[command(flatten)]
-    pub(crate) judges: Judges,
+    pub(crate) judges: ScoringArgs,
 
     #[command(flatten)]
     pub(crate) reading: Reading,
@@ -89,7 +89,7 @@ pub(crate) struct EvalTakes {
 
 /// Networks that mark takes.
 #[derive(Debug, Args)]
-pub(crate) struct Judges {
+pub(crate) struct ScoringArgs {
     /// Score how well takes show their prompts by this CLIP model: a folder of Hugging Face's
     /// (config.json, model.safetensors, tokenizer.json), such as openai/clip-vit-large-patch14
     #[arg(long, value_name = "FOLDER")]

@@ -24,7 +24,7 @@ use wan_alpha_core::{Stage, encode};
 use wan_alpha_take::Precision;
 use wan_alpha_take::environment::Environment;
 
-use super::draw::Draw;
+use super::draw::DataRng;
 use super::set::Set;
 use crate::args::CacheSet;
 use crate::console::Console;
@@ -100,7 +100,7 @@ fn plan(
             let shape = encode::ClipShape { frames, width: bucket.width, height: bucket.height };
             shape.check()?;
             let identity = key::of_files(row)?;
-            let draw = &mut Draw::new(args.seed, &format!("background {identity}"), &[]);
+            let draw = &mut DataRng::new(args.seed, &format!("background {identity}"), &[]);
             let background = Corner::all().nth(draw.below(8)).unwrap_or(Corner::WHITE);
             Ok(index::Line {
                 row: number + 1,

@@ -4,9 +4,9 @@
 //! BLAKE3's output, which is the same on every machine and in every version.
 
 /// An endless stream of numbers.
-pub(crate) struct Draw(blake3::OutputReader);
+pub(crate) struct DataRng(blake3::OutputReader);
 
-impl Draw {
+impl DataRng {
     /// `purpose` tells draws of one place apart; `at` is the place, such as a step and a row.
     pub(crate) fn new(seed: u64, purpose: &str, at: &[u64]) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("wan-alpha-ofx draw 1");
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn seed_purpose_and_place_each_matter_and_nothing_else_does() {
-        let first = |seed, purpose, at: &[u64]| Draw::new(seed, purpose, at).bits();
+        let first = |seed, purpose, at: &[u64]| DataRng::new(seed, purpose, at).bits();
         assert_eq!(first(1, "crop", &[2, 3]), first(1, "crop", &[2, 3]));
         // Pinned: a run that is resumed by a later version must go on as it was.
         assert_eq!(first(1, "crop", &[2, 3]), PINNED);
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn numbers_are_spread_over_their_ranges() {
-        let mut draw = Draw::new(7, "test", &[]);
+        let mut draw = DataRng::new(7, "test", &[]);
         let (mut sum, mut counts) = (0.0, [0; 5]);
         for _ in 0..5000 {
             let x = draw.between(-1.0, 3.0);

@@ -19,7 +19,7 @@ use wan_alpha_take::Ellipse;
 use wan_alpha_take::frames::{latent_centre, latent_frame_of};
 
 use super::clip::{RgbaClip, Window};
-use super::draw::Draw;
+use super::draw::DataRng;
 use frame::{Frame, Pose};
 pub(crate) use words::Language;
 
@@ -145,7 +145,7 @@ impl Scene {
             Stream::Training => "procedural clip",
             Stream::HeldOut => "procedural clip held out",
         };
-        let mut draw = Draw::new(seed, purpose, &[index]);
+        let mut draw = DataRng::new(seed, purpose, &[index]);
         let kind = draw.pick(&Kind::ALL);
         let colour = draw.pick(&Colour::ALL);
         let size = draw.pick(&Size::ALL);

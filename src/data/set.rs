@@ -8,7 +8,7 @@ use image::imageops::FilterType;
 
 use super::bucket::Bucket;
 use super::clip::{Picture, RgbaClip, Window};
-use super::draw::Draw;
+use super::draw::DataRng;
 use super::media::Reader;
 use super::table::{self, Row};
 use super::window;
@@ -66,7 +66,7 @@ impl Set {
     /// A window of a row for the autoencoder, as released: both sides scaled to cover a drawn size,
     /// then cropped; in time a part of a moving clip, there and back where it is too short; of a
     /// still, the window slides over it.
-    pub(crate) fn clip(&self, row: usize, window: &Window, draw: &mut Draw) -> Result<RgbaClip> {
+    pub(crate) fn clip(&self, row: usize, window: &Window, draw: &mut DataRng) -> Result<RgbaClip> {
         let mut work = || {
             let about = self.row(row)?;
             let mut reader = Reader::open(about)?;
@@ -84,7 +84,7 @@ impl Set {
         row: usize,
         mut reader: Reader,
         window: &Window,
-        draw: &mut Draw,
+        draw: &mut DataRng,
     ) -> Result<RgbaClip> {
         let length = self.length(row, &reader)?;
         let frames = window::frames(length, window.frames, draw);
@@ -157,7 +157,7 @@ pub(crate) fn split(each: &[&str], seed: u64) -> Split {
     sources.sort_unstable();
     sources.dedup();
     // By a number of its own, so that a source that comes or goes moves hardly any other.
-    let rank = |source: &&str| Draw::new(seed, &format!("split {source}"), &[]).bits();
+    let rank = |source: &&str| DataRng::new(seed, &format!("split {source}"), &[]).bits();
     sources.sort_by_cached_key(rank);
     let count = (sources.len() as f64 * HELD_OUT).round() as usize;
     let held = if sources.len() < 2 { 0 } else { count.max(1) };
@@ -166,7 +166,7 @@ pub(crate) fn split(each: &[&str], seed: u64) -> Split {
     Split { training, held_out }
 }
 
-fn still(reader: &mut Reader, window: &Window, draw: &mut Draw) -> Result<RgbaClip> {
+fn still(reader: &mut Reader, window: &Window, draw: &mut DataRng) -> Result<RgbaClip> {
     let picture = reader.next()?.context("it has no picture")?;
     let size = window::cover(picture.width, picture.height, window, draw);
     let picture = picture.resized(size[0], size[1], FilterType::Triangle, reader.under());

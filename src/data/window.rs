@@ -1,11 +1,11 @@
 //! Which part of a clip, in space and time, the autoencoder is trained on: the released draws.
 
 use super::clip::Window;
-use super::draw::Draw;
+use super::draw::DataRng;
 
 /// The frames of a window, as indices into a clip of `length` frames: a part of it or, of a clip
 /// that is too short, its frames forward and backward, again and again.
-pub(crate) fn frames(length: usize, window: usize, draw: &mut Draw) -> Vec<usize> {
+pub(crate) fn frames(length: usize, window: usize, draw: &mut DataRng) -> Vec<usize> {
     if length >= window {
         let start = draw.below(length - window + 1);
         return (start..start + window).collect();
@@ -16,7 +16,7 @@ pub(crate) fn frames(length: usize, window: usize, draw: &mut Draw) -> Vec<usize
 
 /// The size a picture gets so that both of its sides cover a drawn one, between the window's and
 /// twice that: `[width, height]`.
-pub(crate) fn cover(width: usize, height: usize, window: &Window, draw: &mut Draw) -> [usize; 2] {
+pub(crate) fn cover(width: usize, height: usize, window: &Window, draw: &mut DataRng) -> [usize; 2] {
     let target = [window.width, window.height].map(|side| side + draw.below(side + 1));
     let scale = (target[0] as f64 / width as f64).max(target[1] as f64 / height as f64);
     let scaled = |side: usize| (side as f64 * scale).round() as usize;
@@ -24,14 +24,14 @@ pub(crate) fn cover(width: usize, height: usize, window: &Window, draw: &mut Dra
 }
 
 /// Where a window of a moving picture is cut out: `[left, top]`, for all frames.
-pub(crate) fn corner(size: [usize; 2], window: &Window, draw: &mut Draw) -> [usize; 2] {
+pub(crate) fn corner(size: [usize; 2], window: &Window, draw: &mut DataRng) -> [usize; 2] {
     let room = room(size, window);
     room.map(|room| draw.below(room + 1))
 }
 
 /// Where it is cut out of a still, frame by frame: it slides away from the quadrant it begins in,
 /// sideways, up or down, or both.
-pub(crate) fn sliding(size: [usize; 2], window: &Window, draw: &mut Draw) -> Vec<[usize; 2]> {
+pub(crate) fn sliding(size: [usize; 2], window: &Window, draw: &mut DataRng) -> Vec<[usize; 2]> {
     let room = room(size, window);
     let start = room.map(|room| draw.below(room + 1));
     // Away from the nearer edge.
@@ -64,12 +64,12 @@ mod tests {
     fn a_long_clip_gives_a_part_and_a_short_one_goes_there_and_back() {
         let mut starts = [0; 4];
         for at in 0..200 {
-            let frames = frames(20, 17, &mut Draw::new(1, "frames", &[at]));
+            let frames = frames(20, 17, &mut DataRng::new(1, "frames", &[at]));
             assert!(frames.windows(2).all(|pair| pair[1] == pair[0] + 1) && frames.len() == 17);
             starts[frames[0]] += 1;
         }
         assert!(starts.iter().all(|count| *count > 25), "{starts:?}");
-        let draw = &mut Draw::new(1, "frames", &[]);
+        let draw = &mut DataRng::new(1, "frames", &[]);
         assert_eq!(frames(3, 8, draw), [0, 1, 2, 2, 1, 0, 0, 1]);
         assert_eq!(frames(1, 3, draw), [0, 0, 0]);
         assert_eq!(frames(0, 3, draw), Vec::<usize>::new());
@@ -78,12 +78,12 @@ mod tests {
     #[test]
     fn both_sides_cover_a_target_between_once_and_twice_the_window() {
         for at in 0..500 {
-            let [width, height] = cover(300, 100, &WINDOW, &mut Draw::new(1, "size", &[at]));
+            let [width, height] = cover(300, 100, &WINDOW, &mut DataRng::new(1, "size", &[at]));
             assert!(width >= 96 && (64..=128).contains(&height), "{width} × {height}");
             assert!((width as f64 / height as f64 - 3.0).abs() < 0.03);
         }
         // Of the window's own shape, no more than twice it.
-        let sizes = (0..500).map(|at| cover(48, 32, &WINDOW, &mut Draw::new(1, "size", &[at])));
+        let sizes = (0..500).map(|at| cover(48, 32, &WINDOW, &mut DataRng::new(1, "size", &[at])));
         assert!(sizes.into_iter().all(|[width, height]| width <= 193 && height <= 128));
     }
 
@@ -92,7 +92,7 @@ mod tests {
         let mut ways = [0; 3];
         for at in 0..300 {
             let size = [96 + 40, 64 + 50];
-            let path = sliding(size, &WINDOW, &mut Draw::new(1, "slide", &[at]));
+            let path = sliding(size, &WINDOW, &mut DataRng::new(1, "slide", &[at]));
             assert_eq!(path.len(), 17);
             let (first, last) = (path[0], path[16]);
             for (axis, room) in [(0, 40), (1, 50)] {
@@ -114,7 +114,7 @@ mod tests {
         }
         assert!(ways.iter().all(|count| *count > 40), "{ways:?}");
         // No room, no way.
-        let still = sliding([96, 64], &WINDOW, &mut Draw::new(1, "slide", &[]));
+        let still = sliding([96, 64], &WINDOW, &mut DataRng::new(1, "slide", &[]));
         assert!(still.iter().all(|place| *place == [0, 0]));
     }
 
@@ -122,7 +122,7 @@ mod tests {
     fn steps_are_rounded_down() {
         let window = Window { frames: 4, height: 1, width: 1 };
         for at in 0..200 {
-            let path = sliding([11, 1], &window, &mut Draw::new(3, "slide", &[at]));
+            let path = sliding([11, 1], &window, &mut DataRng::new(3, "slide", &[at]));
             let [start, next] = [path[0][0] as i64, path[1][0] as i64];
             if next > start {
                 assert_eq!(next - start, (10 - start) / 4);

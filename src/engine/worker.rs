@@ -17,8 +17,8 @@ use super::faults;
 use super::pace::{self, Pace};
 use super::watchdog::{self, Pulse};
 use crate::device;
-use crate::maker::{GPU_FAULT, Maker, Place, Unmade};
-use crate::slow::Slow;
+use crate::maker::{GPU_FAULT, Maker, MakeContext, MakeError};
+use crate::slow::CpuEstimate;
 
 /// What makes takes, one after the other.
 pub(super) struct Worker<'a> {
@@ -75,7 +75,7 @@ impl Worker<'_> {
         let pulse = self.pulse.clone();
         let watch = JobWatch { key: submit.key, service, pulse, pace: Mutex::new(run) };
         let device = maker.device();
-        let may_begin = |pipeline: &Pipeline| match Slow::of(pipeline, &request, device, learned)? {
+        let may_begin = |pipeline: &Pipeline| match CpuEstimate::of(pipeline, &request, device, learned)? {
             Some(slow) if environment.allow_cpu || service.may_take_hours(submit.key) => {
                 log::warn!("take {}: {slow}", submit.key);
                 watch.suppose(&slow);
@@ -84,7 +84,7 @@ impl Worker<'_> {
             Some(slow) => Err(slow.refusal().into()),
             None => Ok(()),
         };
-        let place = Place {
+        let place = MakeContext {
             store: &store,
             models: &models,
             limit: environment.store_limit,
@@ -105,8 +105,8 @@ impl Worker<'_> {
                 log::info!("take {}: {}", submit.key, take.path().display());
                 Outcome::Done
             }
-            Err(Unmade::Stopped) => Outcome::Stopped,
-            Err(Unmade::Failed(problem)) => {
+            Err(MakeError::Stopped) => Outcome::Stopped,
+            Err(MakeError::Failed(problem)) => {
                 log::error!("take {}: {problem}", submit.key);
                 Outcome::Failed(problem)
             }
@@ -127,7 +127,7 @@ impl JobWatch<'_> {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn suppose(&self, slow: &Slow) {
+    fn suppose(&self, slow: &CpuEstimate) {
         let mut pace = self.pace();
         pace.suppose(Stage::Sample, slow.sampling);
         pace.suppose(Stage::Decode, slow.decoding);

@@ -14,7 +14,7 @@ use crate::exit::{Exit, OrExit};
 
 /// What was asked for in one take.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(super) struct Expected {
     /// The line it stands in, from 1.
     pub(super) line: usize,
     pub(super) which: Which,
@@ -54,7 +54,7 @@ enum Placed {
     Keys(String),
 }
 
-impl Asked {
+impl Expected {
     /// Reads a table.
     pub(super) fn read(path: &Path) -> Result<Vec<Self>> {
         let read = || -> Result<Vec<Self>> {
@@ -123,8 +123,8 @@ impl Asked {
 mod tests {
     use super::*;
 
-    fn line(text: &str) -> Result<Asked> {
-        Asked::of_line(3, text, Path::new("table"))
+    fn line(text: &str) -> Result<Expected> {
+        Expected::of_line(3, text, Path::new("table"))
     }
 
     #[test]

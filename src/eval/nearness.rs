@@ -14,7 +14,7 @@ use wan_alpha_core::vae::Corner;
 use super::clip::Frame;
 
 /// Sums over the frames so far.
-pub(super) struct Nearness<'a> {
+pub(super) struct ReconstructionMetrics<'a> {
     over: Vec<Corner>,
     lpips: Option<&'a Lpips>,
     frames: f64,
@@ -40,7 +40,7 @@ pub(super) struct Near {
     pub(super) alpha_lpips: Option<f64>,
 }
 
-impl<'a> Nearness<'a> {
+impl<'a> ReconstructionMetrics<'a> {
     /// Over one colour, or over all.
     pub(super) fn new(over: Option<Corner>, lpips: Option<&'a Lpips>) -> Self {
         Self {
@@ -164,7 +164,7 @@ mod tests {
     fn all_colours_are_the_mean_of_each_and_psnr_that_of_decode() {
         let lpips = lpips();
         let measure = |over| {
-            let mut nearness = Nearness::new(over, Some(&lpips));
+            let mut nearness = ReconstructionMetrics::new(over, Some(&lpips));
             for index in 0..2 {
                 nearness.add(&noise(1, index), &noise(2, index)).unwrap();
             }
@@ -192,14 +192,14 @@ mod tests {
     #[test]
     fn a_known_error_has_its_psnr_and_equal_clips_are_infinitely_near() {
         let flat = |alpha: f32| Frame::new(0, 16, 16, [0.5, 0.5, 0.5, alpha].repeat(256));
-        let mut nearness = Nearness::new(Some(Corner::WHITE), None);
+        let mut nearness = ReconstructionMetrics::new(Some(Corner::WHITE), None);
         nearness.add(&flat(0.9), &flat(1.0)).unwrap();
         let near = nearness.finish();
         assert!((near.alpha_psnr - 20.0).abs() < 1e-4);
         // Over white, half as bright, a tenth of 0.5 shows through.
         assert!((near.colour_psnr - 26.0206).abs() < 1e-3);
         assert_eq!(near.colour_lpips, None);
-        let mut nearness = Nearness::new(None, None);
+        let mut nearness = ReconstructionMetrics::new(None, None);
         nearness.add(&noise(1, 0), &noise(1, 0)).unwrap();
         let near = nearness.finish();
         assert_eq!((near.colour_psnr, near.alpha_psnr), (f64::INFINITY, f64::INFINITY));
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn a_clip_smaller_than_the_window_has_no_ssim() {
         let small = Frame::new(0, 10, 40, vec![0.5; 1600]);
-        let mut nearness = Nearness::new(None, None);
+        let mut nearness = ReconstructionMetrics::new(None, None);
         nearness.add(&small, &small).unwrap();
         assert_eq!(nearness.finish().colour_ssim, None);
     }

@@ -179,7 +179,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::clip::Frame;
-    use super::super::thumb::Thumb;
+    use super::super::thumb::Thumbnail;
     use super::*;
     use html5ever::tendril::TendrilSink;
     use html5ever::{ParseOpts, parse_document};
@@ -196,7 +196,7 @@ mod tests {
             strips: ["truth", "made"]
                 .map(|label| Strip {
                     label,
-                    thumbs: vec![Thumb::of(&Frame::new(0, 4, 3, vec![0.5; 48])).unwrap()],
+                    thumbs: vec![Thumbnail::of(&Frame::new(0, 4, 3, vec![0.5; 48])).unwrap()],
                 })
                 .into(),
             more: Map::new(),

@@ -17,9 +17,9 @@ use wan_alpha_take::Precision;
 use wan_alpha_take::environment::Environment;
 
 use super::clip::{Frame, images_of};
-use super::nearness::{Near, Nearness};
+use super::nearness::{Near, ReconstructionMetrics};
 use super::table::{Best, Cell, Column, Row, Table};
-use super::thumb::{Strip, Thumb, is_shown};
+use super::thumb::{Strip, Thumbnail, is_shown};
 use crate::args::EvalReconstruction;
 use crate::console::Console;
 use crate::device;
@@ -205,7 +205,7 @@ impl Bench<'_> {
         Ok(Pair {
             shape: clip.shape(),
             truth: clip,
-            nearness: Nearness::new(self.args.over, self.lpips),
+            nearness: ReconstructionMetrics::new(self.args.over, self.lpips),
             strips: [strip("truth"), strip("made")],
             next: 0,
         })
@@ -216,7 +216,7 @@ impl Bench<'_> {
 struct Pair<'a> {
     truth: RgbaSequence,
     shape: ClipShape,
-    nearness: Nearness<'a>,
+    nearness: ReconstructionMetrics<'a>,
     strips: [Strip; 2],
     next: usize,
 }
@@ -230,7 +230,7 @@ impl Pair<'_> {
         self.nearness.add(&made, &truth)?;
         if is_shown(self.next, frames) {
             for (strip, frame) in self.strips.iter_mut().zip([&truth, &made]) {
-                strip.thumbs.push(Thumb::of(frame)?);
+                strip.thumbs.push(Thumbnail::of(frame)?);
             }
         }
         self.next += 1;

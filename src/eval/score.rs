@@ -9,7 +9,7 @@ use wan_alpha_take::environment::Environment;
 
 use super::clip::Frame;
 use super::table::{Best, Cell, Column};
-use crate::args::Judges as Args;
+use crate::args::ScoringArgs as Args;
 use crate::console::Console;
 use crate::device;
 
@@ -34,12 +34,12 @@ const AESTHETIC: Column = Column {
 };
 
 /// The networks.
-pub(super) struct Judges {
+pub(super) struct ScoringNetworks {
     clip: Clip,
     aesthetic: Option<Aesthetic>,
 }
 
-impl Judges {
+impl ScoringNetworks {
     /// Those that were given.
     pub(super) fn open(
         args: &Args,
@@ -79,7 +79,7 @@ impl Judges {
 
 /// Sums over the frames so far.
 pub(super) struct ScoreMeter<'a> {
-    judges: &'a Judges,
+    judges: &'a ScoringNetworks,
     text: Option<TextFeatures>,
     /// Pictures `[1, 3, h, w]` not yet looked at.
     waiting: Vec<Tensor>,
@@ -101,7 +101,7 @@ impl ScoreMeter<'_> {
         let pictures = Tensor::f_cat(&self.waiting, 0)?;
         self.frames += self.waiting.len();
         self.waiting.clear();
-        let Judges { clip, aesthetic } = self.judges;
+        let ScoringNetworks { clip, aesthetic } = self.judges;
         let features = clip.pictures(&pictures)?;
         if let Some(text) = &self.text {
             self.sums[0] += cosines(&features, text)?.iter().sum::<f64>();

@@ -8,13 +8,13 @@ use wan_alpha_core::Watch;
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::store::Store;
 
-use super::asked::{Asked, Which};
+use super::asked::{Expected, Which};
 use super::clip::{Clip, folders};
 use super::measure::{Measured, Meter, latent_frames_in};
-use super::score::{Judges, ScoreMeter};
+use super::score::{ScoringNetworks, ScoreMeter};
 use super::summary;
 use super::table::{Best, Cell, Column, Row, Table};
-use super::thumb::{Strip, Thumb, is_shown};
+use super::thumb::{Strip, Thumbnail, is_shown};
 use crate::args::EvalTakes;
 use crate::console::Console;
 use crate::exit::{Exit, OrExit};
@@ -23,7 +23,7 @@ use crate::progress::Progress;
 /// A measured clip, with what was asked of it.
 pub(super) struct Judged {
     pub(super) measured: Measured,
-    pub(super) asked: Option<Asked>,
+    pub(super) asked: Option<Expected>,
 }
 
 /// Measures the takes that `args` name.
@@ -33,8 +33,8 @@ pub(super) fn run(
     progress: &Progress,
     console: &Console<'_>,
 ) -> Result<()> {
-    let asked = args.asked.as_deref().map(Asked::read).transpose()?;
-    let judges = Judges::open(&args.judges, environment, console)?;
+    let asked = args.asked.as_deref().map(Expected::read).transpose()?;
+    let judges = ScoringNetworks::open(&args.judges, environment, console)?;
     let clips = gather(args, asked.as_deref(), environment, console)?;
     let many = clips.len();
     let (mut rows, mut judged) = (Vec::new(), Vec::new());
@@ -45,7 +45,7 @@ pub(super) fn run(
         judged.push(one);
     }
     let mut columns: Vec<Column> = COLUMNS.iter().map(|(column, _)| *column).collect();
-    columns.extend(judges.iter().flat_map(Judges::columns));
+    columns.extend(judges.iter().flat_map(ScoringNetworks::columns));
     let mut notes = NOTES.map(str::to_owned).to_vec();
     notes.push(if judges.is_some() { JUDGED } else { NOT_JUDGED }.to_owned());
     let mut table = Table { title: "Takes", columns, rows, summary: Vec::new(), notes };
@@ -179,10 +179,10 @@ const COLUMNS: [Measure; 12] = [
 /// Every take that was named, and what the table says of it.
 fn gather(
     args: &EvalTakes,
-    asked: Option<&[Asked]>,
+    asked: Option<&[Expected]>,
     environment: &Environment,
     watch: &dyn Watch,
-) -> Result<Vec<(Clip, Option<Asked>)>> {
+) -> Result<Vec<(Clip, Option<Expected>)>> {
     let store = Store::new(environment.stores.clone());
     let open = |which: &Which| match which {
         Which::Key(key) => Clip::of_store(&store, key, watch),
@@ -228,8 +228,8 @@ fn looks_like_a_key(text: &str) -> bool {
 /// Looks at one clip once, frame by frame.
 fn judge(
     mut clip: Clip,
-    asked: Option<Asked>,
-    judges: Option<&Judges>,
+    asked: Option<Expected>,
+    judges: Option<&ScoringNetworks>,
     watch: &dyn Watch,
 ) -> Result<(Row, Judged)> {
     let shape @ [frames, width, height] = clip.shape();
@@ -257,7 +257,7 @@ fn judge(
     let mut thumbs = Vec::new();
     clip.for_each(watch, |frame| {
         if is_shown(frame.index, frames) {
-            thumbs.push(Thumb::of(&frame)?);
+            thumbs.push(Thumbnail::of(&frame)?);
         }
         if let Some(marks) = &mut marks {
             marks.push(&frame)?;

@@ -18,12 +18,12 @@ const FRAMES: usize = 4;
 pub(super) struct Strip {
     /// What they are of.
     pub(super) label: &'static str,
-    pub(super) thumbs: Vec<Thumb>,
+    pub(super) thumbs: Vec<Thumbnail>,
 }
 
 /// A small picture: straight RGBA in 8 bits.
 #[derive(Clone, Debug)]
-pub(super) struct Thumb {
+pub(super) struct Thumbnail {
     /// The frame it is of.
     pub(super) frame: usize,
     pub(super) width: u32,
@@ -37,7 +37,7 @@ pub(super) fn is_shown(frame: usize, frames: usize) -> bool {
     (0..=gaps).any(|place| (place * frames.saturating_sub(1) + gaps / 2) / gaps == frame)
 }
 
-impl Thumb {
+impl Thumbnail {
     pub(super) fn of(frame: &Frame) -> Result<Self> {
         let longer = frame.width.max(frame.height).max(1);
         let fit = |side: usize| if longer <= SIDE { side } else { (side * SIDE / longer).max(1) };
@@ -78,14 +78,14 @@ mod tests {
     #[test]
     fn small_pictures_keep_their_pixels_and_large_ones_their_colour_at_soft_edges() {
         let rgba: Vec<f32> = (0..400 * 2).flat_map(|i| [1.0, 0.0, 0.0, (i % 2) as f32]).collect();
-        let thumb = Thumb::of(&Frame::new(3, 400, 2, rgba)).unwrap();
+        let thumb = Thumbnail::of(&Frame::new(3, 400, 2, rgba)).unwrap();
         assert_eq!((thumb.frame, thumb.width, thumb.height), (3, 160, 1));
         let image = image::load_from_memory(&thumb.png).unwrap().into_rgba8();
         // Colour under alpha 0 has not darkened it.
         let pixel = image.get_pixel(80, 0).0;
         assert_eq!(pixel[..3], [255, 0, 0]);
         assert!((100..156).contains(&pixel[3]));
-        let exact = Thumb::of(&Frame::new(0, 1, 1, vec![0.2, 0.4, 0.6, 1.0])).unwrap();
+        let exact = Thumbnail::of(&Frame::new(0, 1, 1, vec![0.2, 0.4, 0.6, 1.0])).unwrap();
         let image = image::load_from_memory(&exact.png).unwrap().into_rgba8();
         assert_eq!(image.get_pixel(0, 0).0, [51, 102, 153, 255]);
     }

@@ -9,12 +9,12 @@ use std::time::Duration;
 use wan_alpha_take::store::Claim;
 
 /// Says every now and then that a take is still being made. The claim ends when this is dropped.
-pub(super) struct Beating {
+pub(super) struct ClaimHeartbeat {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Beating {
+impl ClaimHeartbeat {
     /// Beats each time `pause` has gone by.
     pub(super) fn begin(mut claim: Claim, pause: Duration) -> io::Result<Self> {
         let (stop, stopped) = channel();
@@ -31,7 +31,7 @@ impl Beating {
     }
 }
 
-impl Drop for Beating {
+impl Drop for ClaimHeartbeat {
     fn drop(&mut self) {
         self.stop = None;
         if let Some(thread) = self.thread.take() {
@@ -65,7 +65,7 @@ mod tests {
         let old = SystemTime::now() - Duration::from_secs(3600);
         File::options().write(true).open(&path).unwrap().set_modified(old).unwrap();
 
-        let beating = Beating::begin(claim, Duration::from_millis(5)).unwrap();
+        let beating = ClaimHeartbeat::begin(claim, Duration::from_millis(5)).unwrap();
         let begun = Instant::now();
         while fs::metadata(&path).unwrap().modified().unwrap() == old {
             assert!(begun.elapsed() < Duration::from_secs(10), "no heartbeat");

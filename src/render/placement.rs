@@ -11,14 +11,14 @@ use crate::exit::{Exit, OrExit};
 use crate::mask_sequence::MaskSequence;
 
 /// The placement a command line asks for.
-pub(super) enum Placement {
+pub(super) enum SubjectPlacement {
     /// An ellipse for each latent frame.
     Ellipses(Vec<Ellipse>),
     /// A mask for each latent frame.
     Mask(Mask),
 }
 
-impl Placement {
+impl SubjectPlacement {
     /// Reads it for a take of `latent_frames`.
     pub(super) fn of(args: &Render, latent_frames: usize) -> Result<Self> {
         if let Some(path) = &args.mask {

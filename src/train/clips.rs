@@ -6,13 +6,13 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Result, ensure};
 use wan_alpha_core::tch::Tensor;
-use wan_alpha_core::train::{Draws, RgbaClips};
+use wan_alpha_core::train::{StepRng, RgbaClips};
 use wan_alpha_core::vae::{hard_render, soft_render};
 
-use super::feed::Feed;
+use super::feed::BatchSource;
 use super::settings::Settings;
 use crate::data::procedural::{Clip, Stream};
-use crate::data::{Draw, RgbaClip, Set, Split, Window};
+use crate::data::{DataRng, RgbaClip, Set, Split, Window};
 
 /// Clips by their number: any number to train on, a few to measure with.
 pub(super) struct Clips {
@@ -26,7 +26,7 @@ pub(super) struct Clips {
 }
 
 enum Source {
-    Set { set: Box<Set>, split: Split, order: Order },
+    Set { set: Box<Set>, split: Split, order: EpochShuffle },
     Procedural(u64),
 }
 
@@ -44,7 +44,7 @@ impl Clips {
                     set.table.display()
                 );
                 held_out = held_out.min(split.held_out.len());
-                Source::Set { set, split, order: Order::new(settings.seed) }
+                Source::Set { set, split, order: EpochShuffle::new(settings.seed) }
             }
             (None, seed) => Source::Procedural(seed.unwrap_or(settings.seed)),
         };
@@ -59,7 +59,7 @@ impl Clips {
             .map(|number| match &self.source {
                 Source::Set { set, split, order } => {
                     let row = order.row(&split.training, number);
-                    set.clip(row, &self.window, &mut Draw::new(self.seed, "clip", &[number]))
+                    set.clip(row, &self.window, &mut DataRng::new(self.seed, "clip", &[number]))
                 }
                 Source::Procedural(seed) => drawn(*seed, Stream::Training, number, self.window),
             })
@@ -75,7 +75,7 @@ impl Clips {
         (first..self.held_out.min(first + self.batch))
             .map(|number| match &self.source {
                 Source::Set { set, split, .. } => {
-                    let draw = &mut Draw::new(self.seed, "held out", &[number as u64]);
+                    let draw = &mut DataRng::new(self.seed, "held out", &[number as u64]);
                     set.clip(split.held_out[number], &self.window, draw)
                 }
                 Source::Procedural(seed) => {
@@ -107,7 +107,7 @@ fn tensors(clips: &[RgbaClip]) -> Result<RgbaClips> {
 /// Clips as one kind of batch.
 pub(super) struct ClipFeed<B> {
     clips: Clips,
-    batch: fn(&[RgbaClip], &Draws) -> Result<B>,
+    batch: fn(&[RgbaClip], &StepRng) -> Result<B>,
 }
 
 impl ClipFeed<RgbaClips> {
@@ -124,7 +124,7 @@ impl ClipFeed<Tensor> {
     }
 }
 
-impl<B> Feed for ClipFeed<B> {
+impl<B> BatchSource for ClipFeed<B> {
     type Raw = Vec<RgbaClip>;
     type Batch = B;
 
@@ -132,7 +132,7 @@ impl<B> Feed for ClipFeed<B> {
         self.clips.training_clips(step, part)
     }
 
-    fn measures(&self) -> u64 {
+    fn eval_batches(&self) -> u64 {
         self.clips.measures()
     }
 
@@ -140,14 +140,14 @@ impl<B> Feed for ClipFeed<B> {
         self.clips.held_out_clips(index)
     }
 
-    fn batch(&self, raw: &Self::Raw, draws: &Draws) -> Result<B> {
+    fn batch(&self, raw: &Self::Raw, draws: &StepRng) -> Result<B> {
         (self.batch)(raw, draws)
     }
 }
 
 /// `[2·b, t, h, w, 3]`: of each clip its colour over one of the eight backgrounds, edges hard or
 /// soft, and its alpha.
-fn films(raw: &[RgbaClip], draws: &Draws) -> Result<Tensor> {
+fn films(raw: &[RgbaClip], draws: &StepRng) -> Result<Tensor> {
     let RgbaClips { colour, alpha } = tensors(raw)?;
     let films = || -> wan_alpha_core::Result<Tensor> {
         let alpha = alpha.f_expand_as(&colour)?;
@@ -168,13 +168,13 @@ fn films(raw: &[RgbaClip], draws: &Draws) -> Result<Tensor> {
 }
 
 /// The order in which rows are seen: all of them once, then all again in another order.
-pub(super) struct Order {
+pub(super) struct EpochShuffle {
     seed: u64,
     /// The order of the epoch that was asked for last.
     known: Mutex<Option<(u64, Vec<usize>)>>,
 }
 
-impl Order {
+impl EpochShuffle {
     pub(super) fn new(seed: u64) -> Self {
         Self { seed, known: Mutex::new(None) }
     }
@@ -187,7 +187,7 @@ impl Order {
             Some((of, order)) if *of == epoch => order[place],
             _ => {
                 let mut order = rows.to_vec();
-                let mut draw = Draw::new(self.seed, "order", &[epoch]);
+                let mut draw = DataRng::new(self.seed, "order", &[epoch]);
                 for last in (1..order.len()).rev() {
                     order.swap(last, draw.below(last + 1));
                 }
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn every_row_is_seen_once_in_each_epoch_in_orders_that_differ() {
         let rows: Vec<usize> = (10..30).collect();
-        let order = Order::new(3);
+        let order = EpochShuffle::new(3);
         let epoch = |epoch: u64| -> Vec<usize> {
             (0..20).map(|place| order.row(&rows, epoch * 20 + place)).collect()
         };
@@ -219,6 +219,6 @@ mod tests {
         assert_ne!(first, second);
         assert_ne!(first, rows);
         // Whoever comes later, in the middle, sees the same.
-        assert_eq!(Order::new(3).row(&rows, 27), second[7]);
+        assert_eq!(EpochShuffle::new(3).row(&rows, 27), second[7]);
     }
 }

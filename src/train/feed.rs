@@ -6,14 +6,14 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::Scope;
 
 use anyhow::{Context, Result};
-use wan_alpha_core::train::Draws;
+use wan_alpha_core::train::StepRng;
 
 /// Batches made ahead.
 const AHEAD: usize = 2;
 
 /// Where the batches of a run come from: pure functions of their places, so that a run that is
 /// taken up again sees what an unbroken one would have seen.
-pub(super) trait Feed: Sync {
+pub(super) trait BatchSource: Sync {
     /// A batch before it is tensors, made on a thread of its own.
     type Raw: Send;
     /// What a task takes.
@@ -23,18 +23,18 @@ pub(super) trait Feed: Sync {
     fn training(&self, step: u64, part: u64) -> Result<Self::Raw>;
 
     /// Batches to measure with.
-    fn measures(&self) -> u64;
+    fn eval_batches(&self) -> u64;
 
     /// One of them.
     fn measure(&self, index: u64) -> Result<Self::Raw>;
 
     /// The tensors.
-    fn batch(&self, raw: &Self::Raw, draws: &Draws) -> Result<Self::Batch>;
+    fn batch(&self, raw: &Self::Raw, draws: &StepRng) -> Result<Self::Batch>;
 }
 
 /// Batches in their order from `first` on, made on another thread. It ends when it has made the
 /// last one or when what is returned here is dropped.
-pub(super) fn ahead<'scope, F: Feed>(
+pub(super) fn prefetch<'scope, F: BatchSource>(
     scope: &'scope Scope<'scope, '_>,
     feed: &'scope F,
     steps: std::ops::RangeInclusive<u64>,

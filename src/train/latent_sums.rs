@@ -5,35 +5,35 @@
 
 use anyhow::Result;
 use wan_alpha_core::tch::{Device, Kind, Tensor};
-use wan_alpha_core::train::Draws;
+use wan_alpha_core::train::StepRng;
 use wan_alpha_core::vae::LATENT_CHANNELS;
 
-use super::feed::Feed;
+use super::feed::BatchSource;
 use super::settings::Settings;
 
 /// Shows `add` batch after batch, `clips` clips in all. They are those after the last step: clips
 /// that nobody was trained on when they are drawn without end.
-pub(super) fn over_clips<F: Feed>(
+pub(super) fn over_clips<F: BatchSource>(
     feed: &F,
     settings: &Settings,
     clips: usize,
-    mut add: impl FnMut(&F::Batch, &Draws) -> wan_alpha_core::Result<()>,
+    mut add: impl FnMut(&F::Batch, &StepRng) -> wan_alpha_core::Result<()>,
 ) -> Result<()> {
     let step = settings.steps + 1;
     for part in 0..clips.div_ceil(settings.batch) as u64 {
         let raw = feed.training(step, part)?;
-        let draws = Draws::new(settings.seed, step).part(part);
+        let draws = StepRng::new(settings.seed, step).part(part);
         add(&feed.batch(&raw, &draws)?, &draws)?;
     }
     Ok(())
 }
 
 /// Mean and deviation, channel by channel, of the latents of `clips` clips; none of none.
-pub(super) fn moments<F: Feed>(
+pub(super) fn moments<F: BatchSource>(
     feed: &F,
     settings: &Settings,
     clips: usize,
-    latent: impl Fn(&F::Batch, &Draws) -> wan_alpha_core::Result<Tensor>,
+    latent: impl Fn(&F::Batch, &StepRng) -> wan_alpha_core::Result<Tensor>,
 ) -> Result<Option<(Tensor, Tensor)>> {
     if clips == 0 {
         return Ok(None);

@@ -12,12 +12,12 @@ use anyhow::{Context, Result, bail, ensure};
 use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::text::Tokenizer;
-use wan_alpha_core::train::{Draws, LatentBatch, Texts};
+use wan_alpha_core::train::{StepRng, LatentBatch, Texts};
 
-use super::feed::Feed;
+use super::feed::BatchSource;
 use super::settings::Settings;
 use crate::data::cache::{Entry, Index};
-use crate::data::{Draw, split};
+use crate::data::{DataRng, split};
 
 /// See the module's head.
 pub(super) struct LatentFeed {
@@ -91,7 +91,7 @@ impl Batches {
     }
 
     fn epoch(&self, epoch: u64) -> Vec<Vec<usize>> {
-        let mut draw = Draw::new(self.seed, "batches", &[epoch]);
+        let mut draw = DataRng::new(self.seed, "batches", &[epoch]);
         let mut batches = Vec::new();
         for rows in &self.shapes {
             let mut rows = rows.clone();
@@ -106,13 +106,13 @@ impl Batches {
     }
 }
 
-fn shuffle<T>(items: &mut [T], draw: &mut Draw) {
+fn shuffle<T>(items: &mut [T], draw: &mut DataRng) {
     for last in (1..items.len()).rev() {
         items.swap(last, draw.below(last + 1));
     }
 }
 
-impl Feed for LatentFeed {
+impl BatchSource for LatentFeed {
     type Raw = Vec<(usize, Entry)>;
     type Batch = LatentBatch;
 
@@ -120,7 +120,7 @@ impl Feed for LatentFeed {
         self.read(&self.training.get((step - 1) * self.accumulate + part))
     }
 
-    fn measures(&self) -> u64 {
+    fn eval_batches(&self) -> u64 {
         self.held_out.len() as u64
     }
 
@@ -129,7 +129,7 @@ impl Feed for LatentFeed {
         self.read(batch)
     }
 
-    fn batch(&self, raw: &Self::Raw, draws: &Draws) -> Result<LatentBatch> {
+    fn batch(&self, raw: &Self::Raw, draws: &StepRng) -> Result<LatentBatch> {
         let texts = match &self.tokenizer {
             Some(tokenizer) => {
                 let tokens = raw.iter().enumerate().map(|(place, (row, _))| {

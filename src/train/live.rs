@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Result, ensure};
 use wan_alpha_core::tch::{Kind, Tensor};
 use wan_alpha_core::text::{Tokenizer, Umt5};
-use wan_alpha_core::train::{Draws, LatentBatch, Placement, Texts};
+use wan_alpha_core::train::{StepRng, LatentBatch, ComputeOptions, Texts};
 use wan_alpha_core::vae::{
     Corner, Encoder, FeatureCache, LATENT_MEAN, LATENT_STD, RgbaEncoder, RgbaFilm, soft_render,
 };
@@ -26,8 +26,8 @@ use wan_alpha_core::weights::{
 use wan_alpha_core::{ErrorKind, Unwatched, Watch};
 use wan_alpha_take::Mask;
 
-use super::clips::Order;
-use super::feed::Feed;
+use super::clips::EpochShuffle;
+use super::feed::BatchSource;
 use super::settings::{self, Settings};
 use crate::data::procedural::{Clip, Language, Scene, Stream};
 use crate::data::{RgbaClip, Window};
@@ -51,14 +51,14 @@ pub(super) struct LiveFeed {
 /// The numbers of the clips that come again and again, and their order.
 struct Pool {
     numbers: Vec<usize>,
-    order: Order,
+    order: EpochShuffle,
 }
 
 struct Networks {
     encoder: Encoding,
     /// None: trained along.
     text: Option<Umt5>,
-    placement: Placement,
+    placement: ComputeOptions,
 }
 
 enum Encoding {
@@ -82,7 +82,7 @@ impl LiveFeed {
         settings: &Settings,
         about: &settings::Transformer,
         tokenizer: Option<Tokenizer>,
-        placement: Placement,
+        placement: ComputeOptions,
         watch: &dyn Watch,
     ) -> Result<Self> {
         let window = settings.data.window()?;
@@ -105,7 +105,7 @@ impl LiveFeed {
                 );
                 let open = || -> wan_alpha_core::Result<(Tokenizer, Option<Umt5>)> {
                     let set = find_text_encoder(&about.text_frozen)?;
-                    let Placement { kind, device } = placement;
+                    let ComputeOptions { kind, device } = placement;
                     let text = Umt5::new(Weights::new(set, vec![], kind, device))?;
                     Ok((Tokenizer::open(&find_tokenizer(&about.text_frozen)?)?, Some(text)))
                 };
@@ -118,7 +118,7 @@ impl LiveFeed {
             seed: settings.seed,
             pool: settings.data.pool.map(|size| Pool {
                 numbers: (0..size as usize).collect(),
-                order: Order::new(settings.seed),
+                order: EpochShuffle::new(settings.seed),
             }),
             window,
             languages: settings.data.language.all(),
@@ -159,10 +159,10 @@ impl LiveFeed {
 impl Encoding {
     fn open(
         about: &settings::Transformer,
-        placement: Placement,
+        placement: ComputeOptions,
         watch: &dyn Watch,
     ) -> Result<Self> {
-        let Placement { kind, device } = placement;
+        let ComputeOptions { kind, device } = placement;
         match EncoderFiles::find(&about.encoder) {
             Ok(files) => {
                 let encoder = RgbaEncoder::load(&files, kind, device, watch);
@@ -185,7 +185,7 @@ impl Encoding {
         &self,
         clip: &RgbaClip,
         background: Corner,
-        placement: Placement,
+        placement: ComputeOptions,
     ) -> wan_alpha_core::Result<Tensor> {
         let size = [clip.frames, clip.height, clip.width, 4].map(|side| side as i64);
         let rgba = placement.device.tensor(&clip.rgba)?.f_view(size)?;
@@ -218,7 +218,7 @@ impl LiveFeed {
     fn latents(
         &self,
         shots: &[Shot],
-        draws: &Draws,
+        draws: &StepRng,
         networks: &Networks,
     ) -> wan_alpha_core::Result<Tensor> {
         let latent = |(place, shot): (usize, &Shot)| {
@@ -229,7 +229,7 @@ impl LiveFeed {
             if let Some(known) = lock(&self.kept).get(&number) {
                 return Ok(known.shallow_clone());
             }
-            let background = Draws::new(self.seed, 0).corner(&format!("background of {number}"));
+            let background = StepRng::new(self.seed, 0).corner(&format!("background of {number}"));
             let latent = self.encoded(shot, background, networks)?;
             lock(&self.kept).insert(number, latent.shallow_clone());
             Ok(latent)
@@ -255,7 +255,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Feed for LiveFeed {
+impl BatchSource for LiveFeed {
     type Raw = Vec<Shot>;
     type Batch = LatentBatch;
 
@@ -264,7 +264,7 @@ impl Feed for LiveFeed {
         Ok(self.shots(Stream::Training, first..first + self.batch as u64))
     }
 
-    fn measures(&self) -> u64 {
+    fn eval_batches(&self) -> u64 {
         self.held_out.div_ceil(self.batch) as u64
     }
 
@@ -274,7 +274,7 @@ impl Feed for LiveFeed {
         Ok(self.shots(Stream::HeldOut, first..end))
     }
 
-    fn batch(&self, raw: &Self::Raw, draws: &Draws) -> Result<LatentBatch> {
+    fn batch(&self, raw: &Self::Raw, draws: &StepRng) -> Result<LatentBatch> {
         let networks = lock(&self.networks);
         let make = || -> wan_alpha_core::Result<LatentBatch> {
             let _guard = wan_alpha_core::tch::no_grad_guard();

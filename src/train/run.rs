@@ -11,9 +11,9 @@ use std::time::Instant;
 use anyhow::{Context, Error, Result, anyhow};
 use wan_alpha_core::Watch;
 use wan_alpha_core::device::Device;
-use wan_alpha_core::train::{Draws, Loss, Losses, Optimiser, Task};
+use wan_alpha_core::train::{StepRng, Loss, Losses, Optimiser, Task};
 
-use super::feed::{self, Feed};
+use super::feed::{self, BatchSource};
 use super::folder::Folder;
 use super::log::Log;
 use super::plot;
@@ -31,7 +31,7 @@ pub(super) struct Run<'a> {
 }
 
 /// What is done for one kind of task alone.
-pub(super) trait Extras<T> {
+pub(super) trait TaskHooks<T> {
     /// Pictures of what the networks make, averages in place; name and PNG.
     fn samples(&self, task: &T, watch: &dyn Watch) -> Result<Vec<(String, Vec<u8>)>>;
 
@@ -57,11 +57,11 @@ impl Watch for Within<'_> {
 
 impl Run<'_> {
     /// Trains to the last step. Returns the losses on what is held out, where there is any.
-    pub(super) fn train<T: Task, F: Feed<Batch = T::Batch>>(
+    pub(super) fn train<T: Task, F: BatchSource<Batch = T::Batch>>(
         &self,
         task: &mut T,
         feed: &F,
-        extras: &dyn Extras<T>,
+        extras: &dyn TaskHooks<T>,
     ) -> Result<Option<Losses>> {
         let mut optimiser = Optimiser::new(self.settings.optimiser(), task.parameters())?;
         if let Some(state) = self.folder.newest(self.watch)? {
@@ -91,11 +91,11 @@ impl Run<'_> {
         Ok(measured)
     }
 
-    fn steps<T: Task, F: Feed<Batch = T::Batch>>(
+    fn steps<T: Task, F: BatchSource<Batch = T::Batch>>(
         &self,
         task: &mut T,
         feed: &F,
-        extras: &dyn Extras<T>,
+        extras: &dyn TaskHooks<T>,
         optimiser: &mut Optimiser,
         log: &mut Log,
     ) -> Result<()> {
@@ -104,7 +104,7 @@ impl Run<'_> {
         let mut saved = begun;
         self.progress.update("training", begun as usize, steps as usize);
         let outcome = thread::scope(|scope| {
-            let batches = feed::ahead(scope, feed, begun + 1..=steps, accumulate as u64);
+            let batches = feed::prefetch(scope, feed, begun + 1..=steps, accumulate as u64);
             while optimiser.step() < steps {
                 let clock = Instant::now();
                 let step = optimiser.step() + 1;
@@ -155,7 +155,7 @@ impl Run<'_> {
     }
 
     /// Gradients of a whole step, and its losses.
-    fn gradients<T: Task, F: Feed<Batch = T::Batch>>(
+    fn gradients<T: Task, F: BatchSource<Batch = T::Batch>>(
         &self,
         task: &mut T,
         feed: &F,
@@ -167,7 +167,7 @@ impl Run<'_> {
         let mut mean = Mean::default();
         for part in 0..parts {
             let raw = next_unless_stopped(self.watch, &mut next)?;
-            let draws = Draws::new(self.settings.seed, step).part(part);
+            let draws = StepRng::new(self.settings.seed, step).part(part);
             let batch = feed.batch(&raw, &draws)?;
             let share = 1.0 / parts as f64;
             let losses = task.step(&batch, &draws, share, &Within(self.watch));
@@ -177,20 +177,20 @@ impl Run<'_> {
     }
 
     /// The losses on what is held out, of the averages, each time with the same draws.
-    fn measure<T: Task, F: Feed<Batch = T::Batch>>(
+    fn measure<T: Task, F: BatchSource<Batch = T::Batch>>(
         &self,
         task: &mut T,
         feed: &F,
         optimiser: &mut Optimiser,
     ) -> Result<Option<Losses>> {
-        if feed.measures() == 0 {
+        if feed.eval_batches() == 0 {
             return Ok(None);
         }
         self.averaged(task, optimiser, |task| {
             let mut mean = Mean::default();
-            for index in 0..feed.measures() {
+            for index in 0..feed.eval_batches() {
                 // Steps count from 1, so that these are nobody else's.
-                let draws = Draws::new(self.settings.seed, 0).part(index);
+                let draws = StepRng::new(self.settings.seed, 0).part(index);
                 let batch = feed.batch(&feed.measure(index)?, &draws)?;
                 mean.add(&task.evaluate(&batch, &draws, &Within(self.watch))?);
             }
@@ -203,7 +203,7 @@ impl Run<'_> {
         task: &mut T,
         optimiser: &mut Optimiser,
         step: u64,
-        extras: &dyn Extras<T>,
+        extras: &dyn TaskHooks<T>,
     ) -> Result<()> {
         let samples =
             self.averaged(task, optimiser, |task| extras.samples(task, &Within(self.watch)))?;
@@ -232,9 +232,9 @@ impl Run<'_> {
         optimiser: &mut Optimiser,
         work: impl FnOnce(&T) -> Result<R>,
     ) -> Result<R> {
-        optimiser.exchange(task.parameters())?;
+        optimiser.swap_ema_weights(task.parameters())?;
         let done = work(task);
-        optimiser.exchange(task.parameters())?;
+        optimiser.swap_ema_weights(task.parameters())?;
         done
     }
 }

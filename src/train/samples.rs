@@ -10,17 +10,17 @@ use wan_alpha_core::device::Device;
 use wan_alpha_core::sampler::Sampler;
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::train::{
-    BaseVae, Draws, LatentBatch, RgbaClips, RgbaVae, Texts, Transformer, raise_mean,
+    BaseVae, StepRng, LatentBatch, RgbaClips, RgbaVae, Texts, Transformer, shift_mean_batch,
 };
 use wan_alpha_core::vae::{Corner, Film, LATENT_CHANNELS, RgbaDecoder};
 use wan_alpha_core::weights::Decoders;
 use wan_alpha_take::Solver;
 
 use super::clips::ClipFeed;
-use super::feed::Feed;
+use super::feed::BatchSource;
 use super::latent_sums::{Fit, moments, over_clips};
 use super::numbers;
-use super::run::Extras;
+use super::run::TaskHooks;
 use super::settings::{self, Settings};
 use crate::output::{Frame, contact_sheet};
 
@@ -39,12 +39,12 @@ pub(super) struct Films<'a> {
     pub(super) about: &'a settings::BaseVae,
 }
 
-impl Extras<BaseVae> for Films<'_> {
+impl TaskHooks<BaseVae> for Films<'_> {
     fn samples(&self, task: &BaseVae, watch: &dyn Watch) -> Sheets {
-        if self.feed.measures() == 0 {
+        if self.feed.eval_batches() == 0 {
             return Ok(Vec::new());
         }
-        let batch = self.feed.batch(&self.feed.measure(0)?, &Draws::new(self.settings.seed, 0))?;
+        let batch = self.feed.batch(&self.feed.measure(0)?, &StepRng::new(self.settings.seed, 0))?;
         let made = || {
             let made = task.reconstruct(&batch, watch)?;
             let alpha = made.f_narrow(-1, 0, 1)?.f_ones_like()?;
@@ -55,7 +55,7 @@ impl Extras<BaseVae> for Films<'_> {
 
     /// Measures mean and deviation of the latents, and folds them in.
     fn finish(&self, task: &BaseVae, watch: &dyn Watch) -> Result<Option<String>> {
-        let latent = |batch: &Tensor, _: &Draws| task.latent(batch, watch);
+        let latent = |batch: &Tensor, _: &StepRng| task.latent(batch, watch);
         if let Some((mean, std)) = moments(self.feed, self.settings, self.about.calibrate, latent)?
         {
             task.calibrate(&mean, &std)?;
@@ -73,12 +73,12 @@ pub(super) struct Reconstructions<'a> {
     pub(super) start: Option<RgbaVae>,
 }
 
-impl Extras<RgbaVae> for Reconstructions<'_> {
+impl TaskHooks<RgbaVae> for Reconstructions<'_> {
     fn samples(&self, task: &RgbaVae, watch: &dyn Watch) -> Sheets {
-        if self.feed.measures() == 0 {
+        if self.feed.eval_batches() == 0 {
             return Ok(Vec::new());
         }
-        let clips = self.feed.batch(&self.feed.measure(0)?, &Draws::new(self.settings.seed, 0))?;
+        let clips = self.feed.batch(&self.feed.measure(0)?, &StepRng::new(self.settings.seed, 0))?;
         let made = || {
             let (colour, alpha) = task.reconstruct(&clips, Corner::WHITE, watch)?;
             let alpha = alpha.f_mean_dim(-1i64, true, alpha.kind())?;
@@ -90,7 +90,7 @@ impl Extras<RgbaVae> for Reconstructions<'_> {
     /// As [`Films::finish`], of merged latents; or brings them back to what they were at the start.
     fn finish(&self, task: &RgbaVae, watch: &dyn Watch) -> Result<Option<String>> {
         let latent =
-            |batch: &RgbaClips, draws: &Draws| task.encode(batch, draws.corner("encode"), watch);
+            |batch: &RgbaClips, draws: &StepRng| task.encode(batch, draws.corner("encode"), watch);
         if let Some((mean, std)) = moments(self.feed, self.settings, self.about.calibrate, latent)?
         {
             task.calibrate(&mean, &std)?;
@@ -119,12 +119,12 @@ pub(super) struct Takes<'a, F> {
     pub(super) decoders: Option<RgbaDecoder>,
 }
 
-impl<F: Feed<Batch = LatentBatch>> Extras<Transformer> for Takes<'_, F> {
+impl<F: BatchSource<Batch = LatentBatch>> TaskHooks<Transformer> for Takes<'_, F> {
     fn samples(&self, task: &Transformer, watch: &dyn Watch) -> Sheets {
-        let Some(decoders) = self.decoders.as_ref().filter(|_| self.feed.measures() > 0) else {
+        let Some(decoders) = self.decoders.as_ref().filter(|_| self.feed.eval_batches() > 0) else {
             return Ok(Vec::new());
         };
-        let draws = Draws::new(self.settings.seed, 0);
+        let draws = StepRng::new(self.settings.seed, 0);
         let batch = self.feed.batch(&self.feed.measure(0)?, &draws)?;
         let make = || {
             let _guard = wan_alpha_core::tch::no_grad_guard();
@@ -144,7 +144,7 @@ impl<F: Feed<Batch = LatentBatch>> Extras<Transformer> for Takes<'_, F> {
                 let noise = draws.normal(device, &format!("sample {index}"), &size)?;
                 let noise = match &batch.masks {
                     Some(masks) => {
-                        raise_mean(&noise, &masks.f_narrow(0, index, 1)?, self.about.mu)?
+                        shift_mean_batch(&noise, &masks.f_narrow(0, index, 1)?, self.about.mu)?
                     }
                     None => noise,
                 };

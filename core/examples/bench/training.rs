@@ -5,7 +5,7 @@ use wan_alpha_core::Unwatched;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::dit::DitConfig;
 use wan_alpha_core::train::{
-    Beside, DORA_TARGETS, Draws, LatentBatch, Optimiser, OptimiserSettings, Origin, Placement,
+    AuxiliaryNetworks, DORA_TARGETS, StepRng, LatentBatch, Optimiser, OptimiserSettings, Origin, ComputeOptions,
     RgbaClips, RgbaVae, RgbaVaeSettings, Task, Texts, Trained, Transformer, TransformerSettings,
     VaeConfig, init,
 };
@@ -25,7 +25,7 @@ pub(super) fn transformer() -> Result<Case, Error> {
         ..TransformerSettings::default()
     };
     let origin = Origin::Files(set);
-    let task = Transformer::new(&origin, config, None, settings, 7, Placement::cpu())?;
+    let task = Transformer::new(&origin, config, None, settings, 7, ComputeOptions::cpu())?;
     let batch = LatentBatch {
         latents: random(&[1, 16, 5, 32, 32], 1.0),
         masks: Some(random(&[1, 5, 32, 32], 1.0).sigmoid()),
@@ -44,7 +44,7 @@ pub(super) fn autoencoder() -> Result<Case, Error> {
     }
     let (set, _) = model.weights(Network::Vae)?;
     let settings = RgbaVaeSettings { rank: 32, ..RgbaVaeSettings::default() };
-    let task = RgbaVae::new(&set, settings, Beside::default(), 7, Placement::cpu())?;
+    let task = RgbaVae::new(&set, settings, AuxiliaryNetworks::default(), 7, ComputeOptions::cpu())?;
     let clip = |channels| random(&[4, 5, 64, 64, channels], 1.0).clamp(-1.0, 1.0);
     let batch = RgbaClips { colour: clip(3), alpha: clip(1) };
     steps(task, batch, vec![4, 3, 5, 64, 64])
@@ -57,7 +57,7 @@ where
     let parameters = task.parameters().count();
     let mut optimiser = Optimiser::new(OptimiserSettings::default(), task.parameters())?;
     let run = move || {
-        let draws = Draws::new(7, optimiser.step() + 1);
+        let draws = StepRng::new(7, optimiser.step() + 1);
         let losses = task.step(&batch, &draws, 1.0, &Unwatched)?;
         optimiser.update(task.parameters_mut())?;
         Ok(Tensor::from(losses.total()))

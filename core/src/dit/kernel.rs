@@ -35,7 +35,7 @@ impl fmt::Display for AttentionKernel {
 
 /// What attention is asked to do.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked {
+pub(super) struct KernelQuery {
     pub(super) tokens: i64,
     pub(super) heads: i64,
     pub(super) head_dim: i64,
@@ -43,7 +43,7 @@ pub(super) struct Asked {
     pub(super) device: Device,
 }
 
-impl Asked {
+impl KernelQuery {
     /// What libtorch would take, with tensors laid out as a block's.
     ///
     /// # Errors
@@ -105,14 +105,14 @@ impl Asked {
 mod tests {
     use super::*;
 
-    fn asked(tokens: i64, kind: Kind, device: Device) -> Asked {
-        Asked { tokens, heads: 40, head_dim: 128, kind, device }
+    fn asked(tokens: i64, kind: Kind, device: Device) -> KernelQuery {
+        KernelQuery { tokens, heads: 40, head_dim: 128, kind, device }
     }
 
     #[test]
     fn a_processor_has_a_fused_kernel() {
         for kind in [Kind::Float, Kind::BFloat16] {
-            let asked = Asked { heads: 2, ..asked(100, kind, Device::Cpu) };
+            let asked = KernelQuery { heads: 2, ..asked(100, kind, Device::Cpu) };
             let kernel = asked.kernel().unwrap();
             assert_eq!(kernel.to_string(), "flash");
         }
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn the_quadratic_kernel_is_refused_on_a_gpu_where_it_would_not_fit() {
         let card = Device::Cuda(1);
-        let refused = |asked: Asked, kernel| asked.refuse_quadratic(kernel);
+        let refused = |asked: KernelQuery, kernel| asked.refuse_quadratic(kernel);
         assert!(refused(asked(4096, Kind::BFloat16, card), AttentionKernel::Math).is_ok());
         for kernel in [AttentionKernel::Flash, AttentionKernel::Efficient, AttentionKernel::Cudnn] {
             assert!(refused(asked(32_760, Kind::BFloat16, card), kernel).is_ok());

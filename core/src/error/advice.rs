@@ -1,6 +1,6 @@
 //! What helps where memory ran out or a GPU has failed: it depends on what was being done.
 
-use super::Asked;
+use super::MemoryContext;
 use super::libtorch::{Bytes, Shortage};
 use crate::watch::Stage;
 
@@ -35,7 +35,7 @@ pub(super) fn where_a_card_is_unfit(detail: &str) -> Option<String> {
 pub(super) fn where_memory_ran_out(
     stage: Option<Stage>,
     shortage: &Shortage,
-    asked: Asked,
+    asked: MemoryContext,
 ) -> String {
     let others =
         if shortage.host { "end other programs" } else { "end other programs that use the GPU" };
@@ -70,7 +70,7 @@ pub(super) fn where_memory_ran_out(
 mod tests {
     use super::*;
 
-    fn advice(stage: Stage, host: bool, asked: Asked) -> String {
+    fn advice(stage: Stage, host: bool, asked: MemoryContext) -> String {
         let detail = String::new();
         let shortage = Shortage { host, needed: None, free: None, total: None, detail };
         where_memory_ran_out(Some(stage), &shortage, asked)
@@ -88,8 +88,8 @@ mod tests {
 
     #[test]
     fn only_what_helps_is_advised() {
-        let narrow = Asked { float32: false, model: Some(28_600_000_000) };
-        let wide = Asked { float32: true, model: None };
+        let narrow = MemoryContext { float32: false, model: Some(28_600_000_000) };
+        let wide = MemoryContext { float32: true, model: None };
         for stage in [Stage::Load, Stage::Text, Stage::Sample, Stage::Decode, Stage::Encode] {
             assert!(!advice(stage, false, narrow).contains("bf16"), "{stage}");
             assert!(!advice(stage, true, wide).contains("GPU"), "{stage}");

@@ -11,13 +11,13 @@ use std::sync::Arc;
 use tch::Tensor;
 
 use super::calibrate::Scale;
-use super::draws::Draws;
+use super::draws::StepRng;
 use super::export::{Content, Export};
 use super::init::{self, VaeConfig};
 use super::losses::{self, Losses, Sum};
 use super::parameters::Parameters;
 use super::perceptual::Vgg;
-use super::task::{self, Origin, Placement, Task};
+use super::task::{self, Origin, ComputeOptions, Task};
 use crate::vae::{Decoder, Encoder, FeatureCache, LATENT_CHANNELS};
 use crate::weights::MemorySet;
 use crate::{Result, Unwatched, Watch};
@@ -49,7 +49,7 @@ impl Default for BaseVaeSettings {
 #[derive(Debug)]
 pub struct BaseVae {
     settings: BaseVaeSettings,
-    placement: Placement,
+    placement: ComputeOptions,
     set: Arc<MemorySet>,
     parameters: Parameters,
     vgg: Option<Vgg>,
@@ -64,7 +64,7 @@ impl BaseVae {
         origin: &Origin<VaeConfig>,
         settings: BaseVaeSettings,
         vgg: Option<Vgg>,
-        placement: Placement,
+        placement: ComputeOptions,
     ) -> Result<Self> {
         let (kind, device) = (placement.wide(), placement.device);
         let mut set = match origin {
@@ -143,7 +143,7 @@ impl BaseVae {
         self.placement.widen(&frames)
     }
 
-    fn losses(&self, batch: &Tensor, draws: &Draws, watch: &dyn Watch) -> Result<Sum> {
+    fn losses(&self, batch: &Tensor, draws: &StepRng, watch: &dyn Watch) -> Result<Sum> {
         let frames = self.placement.take(batch)?;
         let encoder = self.encoder(watch)?;
         let seen = self.placement.narrow(&frames)?;
@@ -184,11 +184,11 @@ impl Task for BaseVae {
         &mut self.parameters
     }
 
-    fn step(&self, batch: &Tensor, draws: &Draws, share: f64, watch: &dyn Watch) -> Result<Losses> {
+    fn step(&self, batch: &Tensor, draws: &StepRng, share: f64, watch: &dyn Watch) -> Result<Losses> {
         self.losses(batch, draws, watch)?.backward(share)
     }
 
-    fn evaluate(&self, batch: &Tensor, draws: &Draws, watch: &dyn Watch) -> Result<Losses> {
+    fn evaluate(&self, batch: &Tensor, draws: &StepRng, watch: &dyn Watch) -> Result<Losses> {
         let _guard = tch::no_grad_guard();
         self.losses(batch, draws, watch)?.values()
     }

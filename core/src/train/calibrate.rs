@@ -6,7 +6,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::task::Placement;
+use super::task::ComputeOptions;
 use crate::vae::{LATENT_CHANNELS, LATENT_MEAN, LATENT_STD};
 use crate::{Error, Result};
 
@@ -18,12 +18,12 @@ pub(super) struct Scale {
 
 impl Scale {
     /// The released latents'.
-    pub(super) fn released(placement: Placement) -> Result<Self> {
+    pub(super) fn released(placement: ComputeOptions) -> Result<Self> {
         let each = |values: &[f32]| placement.take(&Tensor::f_from_slice(values)?);
         Ok(Self { mean: each(&LATENT_MEAN)?, std: each(&LATENT_STD)? })
     }
 
-    pub(super) fn measured(mean: &Tensor, std: &Tensor, placement: Placement) -> Result<Self> {
+    pub(super) fn measured(mean: &Tensor, std: &Tensor, placement: ComputeOptions) -> Result<Self> {
         let (mean, std) = (placement.take(mean)?, placement.take(std)?);
         if std.f_min()?.f_double_value(&[])? <= 0.0 {
             return Err(Error::Input(

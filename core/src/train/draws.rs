@@ -11,13 +11,13 @@ use crate::{Result, noise};
 
 /// The draws of one step, or of one part of a step where gradients are accumulated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Draws {
+pub struct StepRng {
     run: u64,
     step: u64,
     part: u64,
 }
 
-impl Draws {
+impl StepRng {
     /// Of step `step` in the run with seed `run`. What precedes the first step (initial weights, the
     /// order of data) counts as step 0, steps count from 1.
     pub fn new(run: u64, step: u64) -> Self {
@@ -91,13 +91,13 @@ mod tests {
 
     #[test]
     fn a_draw_depends_on_run_step_part_and_purpose_and_on_nothing_else() {
-        let base = Draws::new(1, 2);
+        let base = StepRng::new(1, 2);
         let draw =
-            |draws: Draws, purpose: &str| draws.normal(Device::cpu(), purpose, &[100]).unwrap();
+            |draws: StepRng, purpose: &str| draws.normal(Device::cpu(), purpose, &[100]).unwrap();
         let first = draw(base, "noise");
         let _ = draw(base, "other");
         assert_eq!(draw(base, "noise"), first);
-        for other in [Draws::new(2, 2), Draws::new(1, 3), base.part(1)] {
+        for other in [StepRng::new(2, 2), StepRng::new(1, 3), base.part(1)] {
             assert_ne!(draw(other, "noise"), first);
         }
         assert_ne!(draw(base, "time"), first);
@@ -107,11 +107,11 @@ mod tests {
     fn indices_and_uniform_numbers_fill_their_range() {
         let mut counts = [0; 8];
         for step in 0..4000 {
-            counts[Draws::new(7, step).index("colour", 8) as usize] += 1;
+            counts[StepRng::new(7, step).index("colour", 8) as usize] += 1;
         }
         assert!(counts.iter().all(|count| (400..600).contains(count)), "{counts:?}");
-        assert_eq!(Draws::new(7, 0).index("colour", 0), 0);
-        let numbers = Draws::new(7, 0).uniform(Device::cpu(), "weight", &[10_000], 0.5).unwrap();
+        assert_eq!(StepRng::new(7, 0).index("colour", 0), 0);
+        let numbers = StepRng::new(7, 0).uniform(Device::cpu(), "weight", &[10_000], 0.5).unwrap();
         let (low, high) = (numbers.min().double_value(&[]), numbers.max().double_value(&[]));
         assert!((-0.5..-0.49).contains(&low) && (0.49..=0.5).contains(&high), "{low} {high}");
     }

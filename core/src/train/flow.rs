@@ -4,7 +4,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::draws::Draws;
+use super::draws::StepRng;
 use crate::Result;
 
 /// Times in the table.
@@ -82,7 +82,7 @@ impl Flow {
     }
 
     /// A time drawn at random, each place in the table as likely.
-    pub fn draw(&self, draws: &Draws, purpose: &str) -> Time {
+    pub fn draw(&self, draws: &StepRng, purpose: &str) -> Time {
         self.at(draws.index(purpose, self.timesteps.len() as u64) as usize)
     }
 

@@ -7,7 +7,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::draws::Draws;
+use super::draws::StepRng;
 use crate::Result;
 use crate::device::Device;
 use crate::dit::DitConfig;
@@ -58,7 +58,7 @@ enum Start {
 /// Draws a network's tensors.
 struct Builder {
     opened: Device,
-    draws: Draws,
+    draws: StepRng,
     /// Before every name, in draws only: networks of equal names differ.
     network: &'static str,
     set: MemorySet,
@@ -66,7 +66,7 @@ struct Builder {
 
 impl Builder {
     fn new(opened: Device, network: &'static str, seed: u64) -> Self {
-        Self { opened, draws: Draws::new(seed, 0), network, set: MemorySet::default() }
+        Self { opened, draws: StepRng::new(seed, 0), network, set: MemorySet::default() }
     }
 
     fn put(&mut self, name: &str, shape: &[i64], start: Start) -> Result<()> {

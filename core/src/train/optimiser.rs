@@ -170,7 +170,7 @@ impl Optimiser {
     ///
     /// # Errors
     /// Memory runs out.
-    pub fn exchange(&mut self, parameters: &Parameters) -> Result<()> {
+    pub fn swap_ema_weights(&mut self, parameters: &Parameters) -> Result<()> {
         let _guard = tch::no_grad_guard();
         for ((_, parameter), state) in parameters.iter().zip(&mut self.states) {
             if let Some(average) = &mut state.average {
@@ -417,10 +417,10 @@ mod tests {
             expected.iter_mut().zip(now).for_each(|(e, now)| *e = 0.9 * *e + 0.1 * now);
         }
         let trained = numbers(parameters.get("p").unwrap());
-        optimiser.exchange(&parameters).unwrap();
+        optimiser.swap_ema_weights(&parameters).unwrap();
         let average = numbers(parameters.get("p").unwrap());
         assert!(average.iter().zip(expected).all(|(a, e)| (a - e).abs() < 1e-6), "{average:?}");
-        optimiser.exchange(&parameters).unwrap();
+        optimiser.swap_ema_weights(&parameters).unwrap();
         assert_eq!(numbers(parameters.get("p").unwrap()), trained);
     }
 

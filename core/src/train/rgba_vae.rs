@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tch::{Device, Kind, Tensor};
 
 use super::calibrate::{self, Scale};
-use super::draws::Draws;
+use super::draws::StepRng;
 use super::export::{Content, Export};
 use super::flow::{Flow, TimeRounding};
 use super::init;
@@ -17,7 +17,7 @@ use super::losses::{self, Bidirectional, Losses, Sum};
 use super::parameters::Parameters;
 use super::perceptual::Vgg;
 use super::region::region_mask;
-use super::task::{self, NewAdapter, Placement, Task};
+use super::task::{self, NewAdapter, ComputeOptions, Task};
 use crate::dit::Dit;
 use crate::vae::{
     Corner, Decoder, Encoder, FeatureCache, LATENT_CHANNELS, LATENT_MEAN, LATENT_STD, MergeBlock,
@@ -117,7 +117,7 @@ pub struct RgbaClips {
 
 /// The frozen transformer of the bidirectional loss, and what it is told (an empty prompt).
 #[derive(Debug)]
-pub struct Judge {
+pub struct FrozenDit {
     /// The transformer, in the run's kind.
     pub dit: Dit,
     /// `[tokens, text_dim]`
@@ -126,18 +126,18 @@ pub struct Judge {
 
 /// What an RGBA autoencoder is trained beside.
 #[derive(Debug, Default)]
-pub struct Beside {
+pub struct AuxiliaryNetworks {
     /// VGG16, for the perceptual loss.
     pub vgg: Option<Vgg>,
     /// For the bidirectional loss.
-    pub judge: Option<Judge>,
+    pub judge: Option<FrozenDit>,
 }
 
 /// Training of merge block and decoder LoRAs.
 #[derive(Debug)]
 pub struct RgbaVae {
     settings: RgbaVaeSettings,
-    placement: Placement,
+    placement: ComputeOptions,
     encoder: Encoder,
     /// The base autoencoder; both decoders share its numbers.
     base: Arc<MemorySet>,
@@ -150,7 +150,7 @@ pub struct RgbaVae {
     /// A merge block that stays as it is.
     frozen: Parameters,
     flow: Flow,
-    beside: Beside,
+    beside: AuxiliaryNetworks,
 }
 
 impl RgbaVae {
@@ -161,9 +161,9 @@ impl RgbaVae {
     pub fn new(
         base: &TensorSet,
         settings: RgbaVaeSettings,
-        beside: Beside,
+        beside: AuxiliaryNetworks,
         seed: u64,
-        placement: Placement,
+        placement: ComputeOptions,
     ) -> Result<Self> {
         let (kind, device) = (placement.wide(), placement.device);
         let base = Arc::new(MemorySet::read_all(base, kind, device)?);
@@ -311,7 +311,7 @@ impl RgbaVae {
         Ok((decode(&self.colour)?, decode(&self.alpha)?))
     }
 
-    fn losses(&self, clips: &RgbaClips, draws: &Draws, watch: &dyn Watch) -> Result<Sum> {
+    fn losses(&self, clips: &RgbaClips, draws: &StepRng, watch: &dyn Watch) -> Result<Sum> {
         let clips = self.take(clips)?;
         let RgbaClips { colour, alpha } = &clips;
         let latent = self.latent(&clips, draws.corner("encode"), watch)?;
@@ -378,14 +378,14 @@ impl RgbaVae {
     /// need memory, through the noisy latent and through the target.
     fn judge(
         &self,
-        judge: &Judge,
+        judge: &FrozenDit,
         latent: &Tensor,
         alpha: &Tensor,
-        draws: &Draws,
+        draws: &StepRng,
         sum: &mut Sum,
         watch: &dyn Watch,
     ) -> Result<()> {
-        let Judge { dit, context } = judge;
+        let FrozenDit { dit, context } = judge;
         let weight = self.settings.bidirectional;
         let graph = latent.requires_grad();
         // [b, 16, t, h, w]
@@ -475,7 +475,7 @@ fn with_loras(
     side: &str,
     rank: i64,
     seed: u64,
-    placement: Placement,
+    placement: ComputeOptions,
     parameters: &mut Parameters,
 ) -> Result<MemorySet> {
     let mut set = MemorySet::default();
@@ -490,7 +490,7 @@ fn with_loras(
         let inner = if base.shape(name)?.len() == 5 { ".conv3D" } else { "" };
         let key = format!("{side}.{module}{inner}");
         let scale = 1.0 / rank as f64;
-        let draws = Draws::new(seed, 0);
+        let draws = StepRng::new(seed, 0);
         let opened = placement.device;
         let adapter = NewAdapter { key: &key, rank, scale, magnitude: false, draws, opened };
         set.adapt(name, adapter.make(&base.get(name)?, placement.wide(), parameters)?);
@@ -512,14 +512,14 @@ impl Task for RgbaVae {
     fn step(
         &self,
         batch: &RgbaClips,
-        draws: &Draws,
+        draws: &StepRng,
         share: f64,
         watch: &dyn Watch,
     ) -> Result<Losses> {
         self.losses(batch, draws, watch)?.backward(share)
     }
 
-    fn evaluate(&self, batch: &RgbaClips, draws: &Draws, watch: &dyn Watch) -> Result<Losses> {
+    fn evaluate(&self, batch: &RgbaClips, draws: &StepRng, watch: &dyn Watch) -> Result<Losses> {
         let _guard = tch::no_grad_guard();
         self.losses(batch, draws, watch)?.values()
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tch::{Kind, Tensor};
 
-use super::draws::Draws;
+use super::draws::StepRng;
 use super::export::Export;
 use super::losses::Losses;
 use super::parameters::Parameters;
@@ -35,7 +35,7 @@ pub trait Task {
     fn step(
         &self,
         batch: &Self::Batch,
-        draws: &Draws,
+        draws: &StepRng,
         share: f64,
         watch: &dyn Watch,
     ) -> Result<Losses>;
@@ -44,7 +44,7 @@ pub trait Task {
     ///
     /// # Errors
     /// As [`Task::step`].
-    fn evaluate(&self, batch: &Self::Batch, draws: &Draws, watch: &dyn Watch) -> Result<Losses>;
+    fn evaluate(&self, batch: &Self::Batch, draws: &StepRng, watch: &dyn Watch) -> Result<Losses>;
 
     /// The files that a run ends with, in the released formats.
     ///
@@ -70,14 +70,14 @@ pub enum Origin<Config> {
 /// What a run's networks compute with, and where. What is trained, the losses and the optimiser are
 /// float32 all the same (float64 in a run of float64): with `BFloat16` precision is mixed.
 #[derive(Clone, Copy, Debug)]
-pub struct Placement {
+pub struct ComputeOptions {
     /// Float, or `BFloat16`; Double for tests of gradients.
     pub kind: Kind,
     /// CPU or GPU.
     pub device: Device,
 }
 
-impl Placement {
+impl ComputeOptions {
     /// float32 on the CPU.
     pub fn cpu() -> Self {
         Self { kind: Kind::Float, device: Device::cpu() }
@@ -107,7 +107,7 @@ impl Placement {
     }
 
     /// A draw, which is made on the CPU.
-    pub(super) fn normal(self, draws: &Draws, purpose: &str, shape: &[i64]) -> Result<Tensor> {
+    pub(super) fn normal(self, draws: &StepRng, purpose: &str, shape: &[i64]) -> Result<Tensor> {
         self.take(&draws.normal(self.device, purpose, shape)?)
     }
 }
@@ -135,7 +135,7 @@ pub(super) struct NewAdapter<'a> {
     pub(super) rank: i64,
     pub(super) scale: f64,
     pub(super) magnitude: bool,
-    pub(super) draws: Draws,
+    pub(super) draws: StepRng,
     pub(super) opened: Device,
 }
 

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use tch::Tensor;
 
-use super::draws::Draws;
+use super::draws::StepRng;
 use super::export::{Content, Export};
 use super::flow::{Flow, TimeRounding};
 use super::init::{self, Umt5Config};
 use super::losses::{self, Losses, Sum};
 use super::parameters::Parameters;
-use super::task::{self, NewAdapter, Origin, Placement, Task};
+use super::task::{self, NewAdapter, Origin, ComputeOptions, Task};
 use crate::dit::{Dit, DitConfig};
 use crate::text::Umt5;
 use crate::weights::{MemorySet, TensorFile};
@@ -97,7 +97,7 @@ impl Texts {
 pub struct Transformer {
     settings: TransformerSettings,
     config: DitConfig,
-    placement: Placement,
+    placement: ComputeOptions,
     set: Arc<MemorySet>,
     text: Option<Arc<MemorySet>>,
     parameters: Parameters,
@@ -116,9 +116,9 @@ impl Transformer {
         text: Option<&Origin<Umt5Config>>,
         settings: TransformerSettings,
         seed: u64,
-        placement: Placement,
+        placement: ComputeOptions,
     ) -> Result<Self> {
-        let Placement { kind, device } = placement;
+        let ComputeOptions { kind, device } = placement;
         // What is trained begins with all its digits.
         let held = if settings.trained == Trained::Whole { placement.wide() } else { kind };
         let mut set = match origin {
@@ -207,7 +207,7 @@ impl Transformer {
     fn losses(
         &self,
         batch: &LatentBatch,
-        draws: &Draws,
+        draws: &StepRng,
         watch: &dyn Watch,
         backward: Option<f64>,
     ) -> Result<Losses> {
@@ -224,7 +224,7 @@ impl Transformer {
         }
         let noise = self.placement.normal(draws, "noise", &size)?;
         let noise = match &batch.masks {
-            Some(masks) => raise_mean(&noise, &self.placement.take(masks)?, self.settings.mu)?,
+            Some(masks) => shift_mean_batch(&noise, &self.placement.take(masks)?, self.settings.mu)?,
             None => noise,
         };
         let times: Vec<_> =
@@ -271,7 +271,7 @@ impl Transformer {
 ///
 /// # Errors
 /// Shapes that do not fit, or memory runs out.
-pub fn raise_mean(noise: &Tensor, masks: &Tensor, mu: f64) -> Result<Tensor> {
+pub fn shift_mean_batch(noise: &Tensor, masks: &Tensor, mu: f64) -> Result<Tensor> {
     let (noise_size, size) = (noise.size(), masks.size());
     if size.len() != 4 || size[0] != noise_size[0] || size[1..] != noise_size[2..] {
         return Err(Error::Input(format!("masks {size:?} do not fit latents {noise_size:?}")));
@@ -286,7 +286,7 @@ fn adapt(
     rank: i64,
     targets: &[String],
     seed: u64,
-    placement: Placement,
+    placement: ComputeOptions,
     parameters: &mut Parameters,
 ) -> Result<()> {
     let meant = |name: &str, target: &str| {
@@ -311,7 +311,7 @@ fn adapt(
         }
         let name = format!("{module}.weight");
         let key = format!("dit.{module}");
-        let draws = Draws::new(seed, 0);
+        let draws = StepRng::new(seed, 0);
         let opened = placement.device;
         let adapter = NewAdapter { key: &key, rank, scale: 1.0, magnitude: true, draws, opened };
         let adapter = adapter.make(&set.get(&name)?, placement.wide(), parameters)?;
@@ -338,14 +338,14 @@ impl Task for Transformer {
     fn step(
         &self,
         batch: &LatentBatch,
-        draws: &Draws,
+        draws: &StepRng,
         share: f64,
         watch: &dyn Watch,
     ) -> Result<Losses> {
         self.losses(batch, draws, watch, Some(share))
     }
 
-    fn evaluate(&self, batch: &LatentBatch, draws: &Draws, watch: &dyn Watch) -> Result<Losses> {
+    fn evaluate(&self, batch: &LatentBatch, draws: &StepRng, watch: &dyn Watch) -> Result<Losses> {
         let _guard = tch::no_grad_guard();
         self.losses(batch, draws, watch, None)
     }

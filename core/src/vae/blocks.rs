@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::cache::{FeatureCache, Slot};
+use super::cache::{FeatureCache, CachedFrames};
 use super::conv::{CausalConv3d, NormConv, RmsNorm, channels_last};
 use crate::Result;
 use crate::linear::Linear;
@@ -196,9 +196,9 @@ fn phases(weight: &Tensor) -> Result<Tensor> {
 /// look back on.
 fn in_time(time_conv: &CausalConv3d, x: &Tensor, cache: &mut FeatureCache) -> Result<Tensor> {
     let slot = cache.slot();
-    let first = matches!(slot, Slot::Fresh);
+    let first = matches!(slot, CachedFrames::Fresh);
     if first {
-        *slot = Slot::Begun;
+        *slot = CachedFrames::Begun;
     }
     let frames = x.size()[1];
     let rest = if first { x.f_narrow(1, 1, frames - 1)? } else { x.shallow_clone() };

@@ -6,13 +6,13 @@ use tch::Tensor;
 /// chunk. Decoding a whole latent at once is decoding one chunk with an empty cache.
 #[derive(Debug, Default)]
 pub struct FeatureCache {
-    slots: Vec<Slot>,
+    slots: Vec<CachedFrames>,
     next: usize,
 }
 
 /// The memory of one layer.
 #[derive(Debug, Default)]
-pub(super) enum Slot {
+pub(super) enum CachedFrames {
     /// Nothing has passed yet.
     #[default]
     Fresh,
@@ -34,11 +34,11 @@ impl FeatureCache {
     }
 
     /// The slot of the layer that asks next.
-    pub(super) fn slot(&mut self) -> &mut Slot {
+    pub(super) fn slot(&mut self) -> &mut CachedFrames {
         let index = self.next;
         self.next += 1;
         if index == self.slots.len() {
-            self.slots.push(Slot::Fresh);
+            self.slots.push(CachedFrames::Fresh);
         }
         &mut self.slots[index]
     }

@@ -6,7 +6,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::cache::{FeatureCache, Slot};
+use super::cache::{FeatureCache, CachedFrames};
 use super::winograd;
 use crate::Result;
 use crate::weights::Weights;
@@ -46,10 +46,10 @@ impl CausalConv3d {
         }
         let slot = cache.slot();
         let film = match slot {
-            Slot::Frames(history) => Tensor::f_cat(&[&*history, x], 1)?,
+            CachedFrames::Frames(history) => Tensor::f_cat(&[&*history, x], 1)?,
             _ => x.shallow_clone(),
         };
-        *slot = Slot::Frames(last_frames(&film)?);
+        *slot = CachedFrames::Frames(last_frames(&film)?);
         self.over(&film, x.size()[1])
     }
 
@@ -153,7 +153,7 @@ impl NormConv {
     pub(super) fn forward(&self, x: &Tensor, cache: &mut FeatureCache) -> Result<Tensor> {
         let slot = cache.slot();
         let history = match slot {
-            Slot::Frames(history) => Some(&*history),
+            CachedFrames::Frames(history) => Some(&*history),
             _ => None,
         };
         let film = if x.requires_grad() || self.norm.gamma.requires_grad() {
@@ -165,7 +165,7 @@ impl NormConv {
         } else {
             self.film(x, history)?
         };
-        *slot = Slot::Frames(last_frames(&film)?);
+        *slot = CachedFrames::Frames(last_frames(&film)?);
         self.conv.over(&film, x.size()[1])
     }
 

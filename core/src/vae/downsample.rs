@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::cache::{FeatureCache, Slot};
+use super::cache::{FeatureCache, CachedFrames};
 use super::conv::channels_last;
 use crate::Result;
 use crate::weights::Weights;
@@ -73,11 +73,11 @@ impl Downsample {
 fn in_time(time_conv: &Convolution, x: &Tensor, cache: &mut FeatureCache) -> Result<Tensor> {
     let slot = cache.slot();
     let (first, film) = match slot {
-        Slot::Frames(last) => (None, Tensor::f_cat(&[&*last, x], 1)?),
+        CachedFrames::Frames(last) => (None, Tensor::f_cat(&[&*last, x], 1)?),
         _ => (Some(x.f_narrow(1, 0, 1)?), x.shallow_clone()),
     };
     let frames = film.size()[1];
-    *slot = Slot::Frames(film.f_slice_copy(1, frames - 1, frames, 1)?);
+    *slot = CachedFrames::Frames(film.f_slice_copy(1, frames - 1, frames, 1)?);
     if frames == 1 {
         return Ok(film);
     }

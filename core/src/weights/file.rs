@@ -21,7 +21,7 @@ use crate::{Error, Result};
 
 /// A tensor as its file describes it.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct TensorEntry {
     /// Element type.
     pub kind: Kind,
     /// Sizes.
@@ -33,7 +33,7 @@ pub struct Entry {
     end: usize,
 }
 
-impl Entry {
+impl TensorEntry {
     /// Bytes of the tensor in the file.
     pub fn bytes(&self) -> u64 {
         (self.end - self.start) as u64
@@ -45,7 +45,7 @@ impl Entry {
 pub struct TensorFile {
     path: PathBuf,
     map: Mmap,
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, TensorEntry>,
     metadata: BTreeMap<String, String>,
 }
 
@@ -91,7 +91,7 @@ impl TensorFile {
     }
 
     /// A tensor's description.
-    pub fn entry(&self, name: &str) -> Option<&Entry> {
+    pub fn entry(&self, name: &str) -> Option<&TensorEntry> {
         self.entries.get(name)
     }
 
@@ -144,7 +144,7 @@ impl TensorFile {
         }
     }
 
-    fn known(&self, name: &str) -> Result<&Entry> {
+    fn known(&self, name: &str) -> Result<&TensorEntry> {
         let missing = || Error::file(&self.path, format!("has no tensor `{name}`"));
         self.entries.get(name).ok_or_else(missing)
     }
@@ -162,7 +162,7 @@ impl TensorFile {
     /// No such tensor, not a contiguous matrix, or a row out of range.
     pub fn read_rows(&self, opened: Device, name: &str, rows: &[i64]) -> Result<Tensor> {
         let entry = self.entries.get(name);
-        let Some(Entry { kind, shape, strides: None, start, .. }) = entry else {
+        let Some(TensorEntry { kind, shape, strides: None, start, .. }) = entry else {
             return Ok(self.read(opened, name)?.f_index_select(0, &opened.tensor(rows)?)?);
         };
         let &[count, width] = &shape[..] else {
@@ -227,7 +227,7 @@ fn map(path: &Path) -> Result<Mmap> {
 }
 
 /// Each element as float32; its kind where that is none of plain numbers.
-fn numbers_of(map: &[u8], entry: &Entry) -> std::result::Result<Vec<f32>, Kind> {
+fn numbers_of(map: &[u8], entry: &TensorEntry) -> std::result::Result<Vec<f32>, Kind> {
     let number: fn(&[u8]) -> f32 = match entry.kind {
         Kind::Float => |bytes| bytemuck::pod_read_unaligned(bytes),
         Kind::Double => |bytes| bytemuck::pod_read_unaligned::<f64>(bytes) as f32,
@@ -262,7 +262,7 @@ fn numbers_of(map: &[u8], entry: &Entry) -> std::result::Result<Vec<f32>, Kind> 
     Ok(numbers)
 }
 
-fn lend_entry<'a>(map: &'a [u8], entry: &Entry) -> Result<Lent<'a>> {
+fn lend_entry<'a>(map: &'a [u8], entry: &TensorEntry) -> Result<Lent<'a>> {
     let bytes = &map[entry.start..entry.end];
     match &entry.strides {
         None => Lent::new(bytes, &entry.shape, entry.kind),
@@ -270,7 +270,7 @@ fn lend_entry<'a>(map: &'a [u8], entry: &Entry) -> Result<Lent<'a>> {
     }
 }
 
-fn read_entry(map: &[u8], entry: &Entry, kind: Kind) -> Result<Tensor> {
+fn read_entry(map: &[u8], entry: &TensorEntry, kind: Kind) -> Result<Tensor> {
     let _guard = tch::no_grad_guard();
     let tensor = Tensor::f_empty(&entry.shape, (kind, tch::Device::Cpu))?;
     let [rows, width] = matrix_of(&entry.shape);
@@ -278,7 +278,7 @@ fn read_entry(map: &[u8], entry: &Entry, kind: Kind) -> Result<Tensor> {
     Ok(tensor)
 }
 
-fn safetensors_entries(path: &Path, map: &[u8]) -> Result<BTreeMap<String, Entry>> {
+fn safetensors_entries(path: &Path, map: &[u8]) -> Result<BTreeMap<String, TensorEntry>> {
     let parsed = SafeTensors::deserialize(map).map_err(|error| {
         Error::file(
             path,
@@ -300,7 +300,7 @@ fn safetensors_entries(path: &Path, map: &[u8]) -> Result<BTreeMap<String, Entry
                 expected: "numbers of 8 to 64 bits".into(),
                 found: format!("{:?}", view.dtype()),
             })?;
-            let entry = Entry { kind, shape, strides: None, start, end: start + view.data().len() };
+            let entry = TensorEntry { kind, shape, strides: None, start, end: start + view.data().len() };
             Ok((name.to_owned(), entry))
         })
         .collect()
@@ -324,7 +324,7 @@ fn safetensors_kind(dtype: Dtype) -> Option<Kind> {
     })
 }
 
-fn archive_entries(path: &Path, map: &[u8]) -> Result<BTreeMap<String, Entry>> {
+fn archive_entries(path: &Path, map: &[u8]) -> Result<BTreeMap<String, TensorEntry>> {
     let archive = Archive::open(path, map)?;
     let pickle = Pickle::read(archive.pickle).map_err(|problem| Error::file(path, problem))?;
     let Value::Dict(mut dict) = pickle.root else {
@@ -392,7 +392,7 @@ impl<'a> Archive<'a> {
     }
 
     /// Checks that every element the view can reach lies inside its storage.
-    fn entry(&self, tensor: &PickledTensor) -> Result<Entry, String> {
+    fn entry(&self, tensor: &PickledTensor) -> Result<TensorEntry, String> {
         let PickledTensor { storage, offset, shape, strides } = tensor;
         let &(start, end) = self
             .storages
@@ -432,7 +432,7 @@ impl<'a> Archive<'a> {
         }
         let contiguous = is_contiguous(shape, strides);
         let first = start + *offset as usize * size;
-        Ok(Entry {
+        Ok(TensorEntry {
             kind: storage.kind,
             shape: shape.clone(),
             strides: (!contiguous).then(|| strides.clone()),

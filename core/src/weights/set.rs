@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tch::{Kind, Tensor};
 
-use super::file::{Entry, TensorFile};
+use super::file::{TensorEntry, TensorFile};
 use super::lent::{Lent, matrix_of};
 use super::names;
 use crate::device::Device;
@@ -137,7 +137,7 @@ impl TensorSet {
     ///
     /// # Errors
     /// The tensor is missing.
-    pub fn find(&self, name: &str) -> Result<(&Entry, &Path, &str)> {
+    pub fn find(&self, name: &str) -> Result<(&TensorEntry, &Path, &str)> {
         let (file, raw) = self.locate(name)?;
         let entry = file.entry(raw).ok_or_else(|| self.missing(name))?;
         Ok((entry, file.path(), raw))

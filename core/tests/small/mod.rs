@@ -10,8 +10,8 @@ use wan_alpha_core::Unwatched;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::dit::DitConfig;
 use wan_alpha_core::train::{
-    BaseVae, BaseVaeSettings, Beside, DORA_TARGETS, Draws, Judge, LatentBatch, Losses, Optimiser,
-    OptimiserSettings, Origin, Placement, RgbaClips, RgbaVae, RgbaVaeSettings, Task, Texts,
+    BaseVae, BaseVaeSettings, AuxiliaryNetworks, DORA_TARGETS, StepRng, FrozenDit, LatentBatch, Losses, Optimiser,
+    OptimiserSettings, Origin, ComputeOptions, RgbaClips, RgbaVae, RgbaVaeSettings, Task, Texts,
     Trained, Transformer, TransformerSettings, Umt5Config, VaeConfig, init,
 };
 use wan_alpha_core::weights::{MemorySet, ModelFiles, Network, Strengths, TensorSet};
@@ -44,7 +44,7 @@ pub(crate) fn small_text() -> Umt5Config {
 pub(crate) const VAE: Origin<VaeConfig> = Origin::Nothing { config: VaeConfig { dim: 4 }, seed: 1 };
 
 pub(crate) fn base_vae(settings: BaseVaeSettings) -> BaseVae {
-    BaseVae::new(&VAE, settings, None, Placement::cpu()).unwrap()
+    BaseVae::new(&VAE, settings, None, ComputeOptions::cpu()).unwrap()
 }
 
 /// A bright ball moving over a dark ground, `[b, t, h, w, 3]`, with its alpha.
@@ -68,7 +68,7 @@ pub(crate) fn clips(count: i64, frames: i64, size: i64) -> RgbaClips {
 
 pub(crate) fn latents(count: i64) -> LatentBatch {
     let normal = |purpose: &str, shape: &[i64]| {
-        Draws::new(9, 0).normal(Device::cpu(), purpose, shape).unwrap()
+        StepRng::new(9, 0).normal(Device::cpu(), purpose, shape).unwrap()
     };
     LatentBatch {
         latents: normal("latents", &[count, 16, 2, 4, 6]),
@@ -79,7 +79,7 @@ pub(crate) fn latents(count: i64) -> LatentBatch {
 
 pub(crate) fn contexts(count: i64) -> LatentBatch {
     let context =
-        |i: i64| Draws::new(8, 0).normal(Device::cpu(), &format!("{i}"), &[3 + i, 24]).unwrap();
+        |i: i64| StepRng::new(8, 0).normal(Device::cpu(), &format!("{i}"), &[3 + i, 24]).unwrap();
     LatentBatch { texts: Texts::Contexts((0..count).map(context).collect()), ..latents(count) }
 }
 
@@ -94,12 +94,12 @@ pub(crate) fn whole(recompute: bool) -> Transformer {
         Origin::Nothing { config: small_text(), seed: 2 },
     );
     let mut task =
-        Transformer::new(&origin, small_dit(), Some(&text), settings, 2, Placement::cpu()).unwrap();
+        Transformer::new(&origin, small_dit(), Some(&text), settings, 2, ComputeOptions::cpu()).unwrap();
     wake(&mut task);
     task
 }
 
-pub(crate) fn dora(recompute: bool, placement: Placement) -> Transformer {
+pub(crate) fn dora(recompute: bool, placement: ComputeOptions) -> Transformer {
     let model = data("t2v/model");
     let files = ModelFiles::find(&[model], Strengths::default(), &Unwatched).unwrap();
     let mut config = DitConfig::infer(&files.dit, files.config.as_deref()).unwrap();
@@ -120,7 +120,7 @@ pub(crate) fn dora(recompute: bool, placement: Placement) -> Transformer {
 pub(crate) fn wake<T: Task>(task: &mut T) {
     let _guard = tch::no_grad_guard();
     for (name, tensor) in task.parameters().iter() {
-        let noise = Draws::new(4, 0).normal(Device::cpu(), name, &tensor.size()).unwrap() * 0.05;
+        let noise = StepRng::new(4, 0).normal(Device::cpu(), name, &tensor.size()).unwrap() * 0.05;
         let _ = tensor.shallow_clone().g_add_(&noise.to_kind(tensor.kind()));
     }
 }
@@ -131,7 +131,7 @@ pub(crate) fn gradients<T: Task>(
     shares: &[f64],
 ) -> (Losses, Vec<Tensor>) {
     task.parameters_mut().zero_gradients();
-    let draws = Draws::new(3, 1);
+    let draws = StepRng::new(3, 1);
     let mut losses = Losses::default();
     for &share in shares {
         losses = task.step(batch, &draws, share, &Unwatched).unwrap();
@@ -165,7 +165,7 @@ pub(crate) fn one_step<T: Task>(
     batch: &T::Batch,
     step: u64,
 ) -> Losses {
-    let losses = task.step(batch, &Draws::new(1, step), 1.0, &Unwatched).unwrap();
+    let losses = task.step(batch, &StepRng::new(1, step), 1.0, &Unwatched).unwrap();
     optimiser.update(task.parameters_mut()).unwrap();
     losses
 }
@@ -176,7 +176,7 @@ pub(crate) fn write<T: Task>(task: &T, folder: &Path) {
     }
 }
 
-pub(crate) fn rgba_vae(settings: RgbaVaeSettings, judge: bool, placement: Placement) -> RgbaVae {
+pub(crate) fn rgba_vae(settings: RgbaVaeSettings, judge: bool, placement: ComputeOptions) -> RgbaVae {
     let folder = tempfile::tempdir().unwrap();
     write(&base_vae(BaseVaeSettings::default()), folder.path());
     let file = folder.path().join("Wan2.1_VAE.pth");
@@ -190,7 +190,7 @@ pub(crate) fn rgba_vae(settings: RgbaVaeSettings, judge: bool, placement: Placem
         let mut awake = MemorySet::default();
         for name in set.names() {
             let tensor = set.get(name).unwrap();
-            let noise = Draws::new(4, 0).normal(Device::cpu(), name, &tensor.size()).unwrap() * 0.1;
+            let noise = StepRng::new(4, 0).normal(Device::cpu(), name, &tensor.size()).unwrap() * 0.1;
             awake.insert(name, &tensor + noise.to_kind(tensor.kind()));
         }
         let weights = wan_alpha_core::weights::Weights::in_memory(
@@ -199,8 +199,8 @@ pub(crate) fn rgba_vae(settings: RgbaVaeSettings, judge: bool, placement: Placem
             Device::cpu(),
         );
         let dit = wan_alpha_core::dit::Dit::load(&weights, config, &Unwatched).unwrap();
-        Judge { dit, context: Tensor::zeros([1, 24], (placement.kind, tch::Device::Cpu)) }
+        FrozenDit { dit, context: Tensor::zeros([1, 24], (placement.kind, tch::Device::Cpu)) }
     });
-    let beside = Beside { vgg: None, judge };
+    let beside = AuxiliaryNetworks { vgg: None, judge };
     RgbaVae::new(&base, settings, beside, 6, placement).unwrap()
 }

@@ -26,7 +26,7 @@ pub(crate) struct Pen {
 
 /// What the events are about.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Scene {
+pub(crate) struct PointerContext {
     pub(crate) view: View,
     /// As the parameters have it at that time.
     pub(crate) ellipse: Ellipse,
@@ -74,7 +74,7 @@ impl Pen {
     }
 
     /// Takes an event in. Without a scene there is nothing to hover over or to drag.
-    pub(crate) fn hear(&mut self, event: Event, scene: Option<&Scene>) -> Outcome {
+    pub(crate) fn on_event(&mut self, event: Event, scene: Option<&PointerContext>) -> Outcome {
         match (event, scene) {
             (Event::Key(Key::Shift(side), down), _) => {
                 self.shifts[side.min(1)] = down;
@@ -110,8 +110,8 @@ impl Pen {
         }
     }
 
-    fn down(&mut self, pen: Point, scene: &Scene) -> Outcome {
-        let Scene { view, ellipse, time } = scene;
+    fn down(&mut self, pen: Point, scene: &PointerContext) -> Outcome {
+        let PointerContext { view, ellipse, time } = scene;
         let part = Shape { view, ellipse }.under(pen);
         // A drag whose end was kept from us is no more.
         let redraw = part.is_some() || self.highlighted().is_some();
@@ -120,7 +120,7 @@ impl Pen {
         Outcome { eaten: part.is_some(), redraw, change: None }
     }
 
-    fn motion(&mut self, pen: Point, scene: &Scene) -> Outcome {
+    fn motion(&mut self, pen: Point, scene: &PointerContext) -> Outcome {
         if self.drag.is_some() {
             return Outcome { eaten: true, redraw: self.follow(pen, scene), change: None };
         }
@@ -131,14 +131,14 @@ impl Pen {
         Outcome { eaten: false, redraw, change: None }
     }
 
-    fn up(&mut self, pen: Point, scene: &Scene) -> Outcome {
+    fn up(&mut self, pen: Point, scene: &PointerContext) -> Outcome {
         self.follow(pen, scene);
         let Some(drag) = self.drag.take() else { return Outcome::default() };
         Outcome { eaten: true, redraw: true, change: drag.change() }
     }
 
     /// Leads the drag after the pen; whether that changed the ellipse.
-    fn follow(&mut self, pen: Point, scene: &Scene) -> bool {
+    fn follow(&mut self, pen: Point, scene: &PointerContext) -> bool {
         let shift = self.shifts.contains(&true);
         let Some(drag) = &mut self.drag else { return false };
         let was = *drag.now();
@@ -163,15 +163,15 @@ mod tests {
     const CENTRE: Point = [832.0, 480.0];
     const RIGHT: Point = [1072.0, 480.0];
 
-    fn scene() -> Scene {
+    fn scene() -> PointerContext {
         let ellipse = Ellipse { x: 0.5, y: 0.5, a: 0.5, b: 0.25, angle: 0.0 };
-        Scene { view: double(), ellipse, time: 12.0 }
+        PointerContext { view: double(), ellipse, time: 12.0 }
     }
 
     /// Plays a script and compares each outcome.
     fn play(pen: &mut Pen, script: &[(Event, Outcome)]) {
         for (nth, (event, outcome)) in script.iter().enumerate() {
-            assert_eq!(pen.hear(*event, Some(&scene())), *outcome, "{nth}: {event:?}");
+            assert_eq!(pen.on_event(*event, Some(&scene())), *outcome, "{nth}: {event:?}");
         }
     }
 
@@ -263,7 +263,7 @@ mod tests {
     fn what_was_never_drawn_cannot_be_taken() {
         let mut pen = Pen::default();
         play(&mut pen, &[(Event::Motion(CENTRE), QUIET), (Event::Down(CENTRE), QUIET)]);
-        assert_eq!(seen().hear(Event::Down(CENTRE), None), QUIET);
+        assert_eq!(seen().on_event(Event::Down(CENTRE), None), QUIET);
         play(&mut seen(), &[(Event::Down([f64::NAN, 480.0]), QUIET)]);
     }
 
@@ -299,7 +299,7 @@ mod tests {
             let mut pen = seen();
             for (event, has_scene) in events {
                 let was_dragging = pen.dragged().is_some();
-                let outcome = pen.hear(event, has_scene.then_some(&scene()));
+                let outcome = pen.on_event(event, has_scene.then_some(&scene()));
                 let is_dragging = pen.dragged().is_some();
                 if let Some(ellipse) = pen.dragged() {
                     prop_assert_eq!(ellipse.validate(), Ok(()));

@@ -5,13 +5,13 @@
 use wan_alpha_take::models::Defaults;
 
 use super::view::TakeRegion;
-use crate::accepted::Accepted;
+use crate::accepted::AcceptedRequest;
 use crate::geometry::{FITS, frame_region, pixel_aspect};
 use crate::host::Effect;
 use crate::node::Node;
 use crate::params::{FIT, TAKE_REQUEST};
-use crate::picture::Stage;
-use crate::record::Record;
+use crate::picture::OutputFrame;
+use crate::record::SavedRequests;
 use crate::status::Status;
 use crate::wanted;
 
@@ -22,7 +22,7 @@ pub(super) fn place(effect: Effect<'_>, time: f64) -> Result<Option<(TakeRegion,
     let [width, height] = size(node)?;
     let fit = node.choice(FIT, &FITS)?;
     let Some(region) = frame_region(node) else { return Ok(None) };
-    let stage = Stage { region, pixel_aspect: pixel_aspect(effect), scale: [1.0; 2] };
+    let stage = OutputFrame { region, pixel_aspect: pixel_aspect(effect), scale: [1.0; 2] };
     let [left, bottom, right, top] = stage.fitted(fit, [width, height]);
     let region = TakeRegion { left, bottom, width: right - left, height: top - bottom };
     Ok(Some((region, f64::from(width) / f64::from(height))))
@@ -34,8 +34,8 @@ fn size(node: Node<'_>) -> Result<[u32; 2], Status> {
     let own = if node.text(TAKE_REQUEST)?.is_empty() {
         Defaults::RELEASED_SIZE
     } else {
-        let record = Record::of(node)?;
-        record.take.accepted().map_or(Defaults::RELEASED_SIZE, |Accepted { request, .. }| {
+        let record = SavedRequests::of(node)?;
+        record.take.accepted().map_or(Defaults::RELEASED_SIZE, |AcceptedRequest { request, .. }| {
             [request.width, request.height]
         })
     };

@@ -8,9 +8,9 @@
 use std::ops::Range;
 
 use super::canvas::{Canvas, Depth, Window};
-use super::mark::{Drawing, Mark};
-use super::patience::{Aborted, Patience};
-use super::placement::{Fit, Placement, Stage};
+use super::mark::{Drawing, Annotation};
+use super::patience::{Aborted, AbortCheck};
+use super::placement::{Fit, FrameFit, OutputFrame};
 use super::quantise::{CHUNK, write};
 use super::resample::Resampler;
 use super::source::{Alpha, Pixel, Source, read};
@@ -18,20 +18,20 @@ use super::transfer::Transfer;
 
 /// What is to be seen. Where there is nothing, the picture is transparent black.
 #[derive(Clone, Copy, Debug)]
-pub struct Scene<'a> {
+pub struct FrameContent<'a> {
     /// What the take is fitted into.
-    pub stage: Stage,
+    pub stage: OutputFrame,
     /// How.
     pub fit: Fit,
     /// A frame of it.
     pub take: Option<Source<'a>>,
     /// What is written over it, or in its place.
-    pub mark: Option<Mark<'a>>,
+    pub mark: Option<Annotation<'a>>,
 }
 
 /// What the host's values mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Look {
+pub struct OutputFormat {
     /// Of the colours.
     pub transfer: Transfer,
     /// Colours are not multiplied by alpha.
@@ -52,11 +52,11 @@ pub enum Drawn {
 /// millisecond.
 pub fn draw(
     canvas: &mut dyn Canvas,
-    scene: &Scene<'_>,
-    look: Look,
+    scene: &FrameContent<'_>,
+    look: OutputFormat,
     go_on: &dyn Fn() -> bool,
 ) -> Drawn {
-    match draw_rows(canvas, scene, look, &mut Patience::new(go_on)) {
+    match draw_rows(canvas, scene, look, &mut AbortCheck::new(go_on)) {
         Ok(()) => Drawn::Whole,
         Err(Aborted) => Drawn::Aborted,
     }
@@ -64,9 +64,9 @@ pub fn draw(
 
 fn draw_rows(
     canvas: &mut dyn Canvas,
-    scene: &Scene<'_>,
-    look: Look,
-    patience: &mut Patience<'_>,
+    scene: &FrameContent<'_>,
+    look: OutputFormat,
+    patience: &mut AbortCheck<'_>,
 ) -> Result<(), Aborted> {
     let (window, depth) = (canvas.window(), canvas.depth());
     let mut layers = Layers {
@@ -75,7 +75,7 @@ fn draw_rows(
     };
     let mut scratch = [[0.0; 4]; CHUNK];
     for y in window.y1..window.y2 {
-        patience.spend(window.width())?;
+        patience.tick(window.width())?;
         layers.go_to(y, patience)?;
         let mut x = window.x1;
         for bytes in canvas.row(y).chunks_mut(CHUNK * depth.pixel_bytes()) {
@@ -107,7 +107,7 @@ struct Layers<'a> {
 
 impl Layers<'_> {
     /// Makes an output row the current one.
-    fn go_to(&mut self, y: i32, patience: &mut Patience<'_>) -> Result<(), Aborted> {
+    fn go_to(&mut self, y: i32, patience: &mut AbortCheck<'_>) -> Result<(), Aborted> {
         match &mut self.take {
             Some(take) => take.go_to(y, patience),
             None => Ok(()),
@@ -133,16 +133,16 @@ struct Layer<'a> {
     columns: Range<i32>,
     rows: Range<i32>,
     source: Source<'a>,
-    placement: Placement,
-    look: Look,
+    placement: FrameFit,
+    look: OutputFormat,
     /// None where every output pixel is one of the take.
     resampler: Option<Resampler<'a>>,
 }
 
 impl<'a> Layer<'a> {
     /// `None` where the window shows nothing of the take.
-    fn new(source: Source<'a>, scene: &Scene<'_>, look: Look, window: Window) -> Option<Self> {
-        let placement = Placement::new(&scene.stage, scene.fit, source.size())?;
+    fn new(source: Source<'a>, scene: &FrameContent<'_>, look: OutputFormat, window: Window) -> Option<Self> {
+        let placement = FrameFit::new(&scene.stage, scene.fit, source.size())?;
         let within =
             |covered: Range<i32>, from: i32, to: i32| covered.start.max(from)..covered.end.min(to);
         let columns = within(placement.columns.covered(), window.x1, window.x2);
@@ -155,7 +155,7 @@ impl<'a> Layer<'a> {
         Some(Self { columns, rows, source, placement, look, resampler })
     }
 
-    fn go_to(&mut self, y: i32, patience: &mut Patience<'_>) -> Result<(), Aborted> {
+    fn go_to(&mut self, y: i32, patience: &mut AbortCheck<'_>) -> Result<(), Aborted> {
         match &mut self.resampler {
             Some(resampler) if self.rows.contains(&y) => resampler.go_to(y, patience),
             _ => Ok(()),

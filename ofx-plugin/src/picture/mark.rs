@@ -11,15 +11,15 @@ mod panel;
 mod setting;
 mod text;
 
-use super::draw::{Look, Scene};
-use super::placement::Placement;
+use super::draw::{OutputFormat, FrameContent};
+use super::placement::FrameFit;
 use super::source::Pixel;
 use super::transfer::Transfer;
 use panel::Panel;
 
 /// Words over a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mark<'a> {
+pub enum Annotation<'a> {
     /// In place of a take: a panel in the middle, and the outline of the take's frame.
     Placeholder {
         /// How things stand.
@@ -88,12 +88,12 @@ pub(super) struct Drawing {
 
 impl Drawing {
     /// `None` where the stage has no area.
-    pub(super) fn new(mark: &Mark<'_>, scene: &Scene<'_>, look: Look) -> Option<Self> {
+    pub(super) fn new(mark: &Annotation<'_>, scene: &FrameContent<'_>, look: OutputFormat) -> Option<Self> {
         let stage = scene.stage.pixels()?;
         let panel = Panel::new(mark, stage, look.transfer);
         let outline = match mark {
-            Mark::Placeholder { size: Some(size), .. } => {
-                Placement::new(&scene.stage, scene.fit, *size)
+            Annotation::Placeholder { size: Some(size), .. } => {
+                FrameFit::new(&scene.stage, scene.fit, *size)
                     .map(|placement| Outline::new(placement.visible(), stage, look.transfer))
             }
             _ => None,

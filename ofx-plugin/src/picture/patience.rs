@@ -8,18 +8,18 @@ const BETWEEN: usize = 1 << 15;
 /// The host no longer wants it.
 pub(super) struct Aborted;
 
-pub(super) struct Patience<'a> {
+pub(super) struct AbortCheck<'a> {
     go_on: &'a dyn Fn() -> bool,
     spent: usize,
 }
 
-impl<'a> Patience<'a> {
+impl<'a> AbortCheck<'a> {
     pub(super) fn new(go_on: &'a dyn Fn() -> bool) -> Self {
         Self { go_on, spent: BETWEEN }
     }
 
     /// To be called before so many pixels are worked on.
-    pub(super) fn spend(&mut self, pixels: usize) -> Result<(), Aborted> {
+    pub(super) fn tick(&mut self, pixels: usize) -> Result<(), Aborted> {
         self.spent = self.spent.saturating_add(pixels);
         if self.spent < BETWEEN {
             return Ok(());

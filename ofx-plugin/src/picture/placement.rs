@@ -19,7 +19,7 @@ const FARTHEST: f64 = 1e8;
 
 /// The frame that takes are fitted into, as the host wants it drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Stage {
+pub struct OutputFrame {
     /// Left, bottom, right, top in canonical coordinates.
     pub region: [f64; 4],
     /// Width of a pixel by its height.
@@ -44,7 +44,7 @@ pub enum Fit {
 
 /// Where a take of a certain size lies.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Placement {
+pub struct FrameFit {
     pub(super) columns: Axis,
     pub(super) rows: Axis,
 }
@@ -62,7 +62,7 @@ pub(super) struct Axis {
     downwards: bool,
 }
 
-impl Stage {
+impl OutputFrame {
     /// Left, bottom, right, top in output pixels; `None` where it has no area or no bounds.
     #[must_use]
     pub fn pixels(&self) -> Option<[f64; 4]> {
@@ -106,11 +106,11 @@ impl Stage {
     }
 }
 
-impl Placement {
+impl FrameFit {
     /// `None` where nothing of the take is to be seen: the stage has no area or no bounds, or the
     /// take has no pixels.
     #[must_use]
-    pub fn new(stage: &Stage, fit: Fit, size: [u32; 2]) -> Option<Self> {
+    pub fn new(stage: &OutputFrame, fit: Fit, size: [u32; 2]) -> Option<Self> {
         let [left, bottom, right, top] = stage.pixels()?;
         let [sx, sy] = stage.pixels_per_unit()?;
         if size.contains(&0) {

@@ -8,8 +8,8 @@
 
 use std::ops::Range;
 
-use super::patience::{Aborted, Patience};
-use super::placement::{Axis, Placement};
+use super::patience::{Aborted, AbortCheck};
+use super::placement::{Axis, FrameFit};
 use super::source::{Alpha, Pixel, Source, read};
 use super::taps::{Columns, Taps};
 use super::transfer::Transfer;
@@ -33,7 +33,7 @@ impl<'a> Resampler<'a> {
     /// For output columns that all show something of the take.
     pub(super) fn new(
         source: Source<'a>,
-        placement: &Placement,
+        placement: &FrameFit,
         transfer: Transfer,
         outputs: Range<i32>,
     ) -> Self {
@@ -54,14 +54,14 @@ impl<'a> Resampler<'a> {
     }
 
     /// Makes an output row the current one.
-    pub(super) fn go_to(&mut self, y: i32, patience: &mut Patience<'_>) -> Result<(), Aborted> {
+    pub(super) fn go_to(&mut self, y: i32, patience: &mut AbortCheck<'_>) -> Result<(), Aborted> {
         self.taps = self.rows.taps(y, &mut self.weights);
         let slots = self.held.len().max(1);
         for row in self.taps.first..self.taps.first + self.weights.len() {
             let Some(held) = self.held.get_mut(row % slots) else { continue };
             if *held != Some(row) {
                 *held = Some(row);
-                patience.spend(self.columns.touched.len() + self.columns.weights.len())?;
+                patience.tick(self.columns.touched.len() + self.columns.weights.len())?;
                 self.filter(row, row % slots);
             }
         }

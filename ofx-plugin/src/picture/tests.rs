@@ -74,9 +74,9 @@ impl Canvas for Image {
     }
 }
 
-const PREMULTIPLIED: Look = Look { transfer: Transfer::AsGenerated, straight: false };
-const STRAIGHT: Look = Look { transfer: Transfer::AsGenerated, straight: true };
-const LINEAR: Look = Look { transfer: Transfer::LinearRec709, straight: false };
+const PREMULTIPLIED: OutputFormat = OutputFormat { transfer: Transfer::AsGenerated, straight: false };
+const STRAIGHT: OutputFormat = OutputFormat { transfer: Transfer::AsGenerated, straight: true };
+const LINEAR: OutputFormat = OutputFormat { transfer: Transfer::LinearRec709, straight: false };
 
 /// A frame in memory.
 struct Picture {
@@ -102,7 +102,7 @@ impl Picture {
     }
 
     /// Drawn whole into an image of a size.
-    fn drawn(&self, [width, height]: [i32; 2], fit: Fit, look: Look) -> Image {
+    fn drawn(&self, [width, height]: [i32; 2], fit: Fit, look: OutputFormat) -> Image {
         let mut image = Image::of_size(width, height);
         let scene = scene(stage(width, height), fit, Some(self.source()));
         assert_eq!(draw(&mut image, &scene, look, &|| true), Drawn::Whole);
@@ -110,13 +110,13 @@ impl Picture {
     }
 }
 
-fn stage(width: i32, height: i32) -> Stage {
+fn stage(width: i32, height: i32) -> OutputFrame {
     let region = [0.0, 0.0, width.into(), height.into()];
-    Stage { region, pixel_aspect: 1.0, scale: [1.0, 1.0] }
+    OutputFrame { region, pixel_aspect: 1.0, scale: [1.0, 1.0] }
 }
 
-fn scene(stage: Stage, fit: Fit, take: Option<Source<'_>>) -> Scene<'_> {
-    Scene { stage, fit, take, mark: None }
+fn scene(stage: OutputFrame, fit: Fit, take: Option<Source<'_>>) -> FrameContent<'_> {
+    FrameContent { stage, fit, take, mark: None }
 }
 
 /// Nothing repeats in it.

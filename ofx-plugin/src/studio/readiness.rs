@@ -7,7 +7,7 @@ use wan_alpha_take::engine::client::{EngineState, JobState, Snapshot};
 use wan_alpha_take::engine::message::{DeviceReport, Problem, Progress};
 use wan_alpha_take::store::Take;
 
-use super::Studio;
+use super::PluginSession;
 
 /// How long what the engine said about takes of earlier sessions is believed.
 const FRESH: Duration = Duration::from_secs(2);
@@ -17,11 +17,11 @@ const ANSWER: Duration = Duration::from_millis(40);
 
 /// How things stand with a take.
 #[derive(Debug)]
-pub(crate) enum Readiness {
+pub(crate) enum JobReadiness {
     /// It is in the store.
     Ready(Take),
     /// It is being made, or waits for that.
-    Pending(Pending),
+    Pending(JobProgress),
     /// It was not made.
     Failed(Problem),
     /// Nobody makes it.
@@ -30,7 +30,7 @@ pub(crate) enum Readiness {
 
 /// How far a take is.
 #[derive(Clone, Debug)]
-pub(crate) enum Pending {
+pub(crate) enum JobProgress {
     /// An engine is being looked for or started, or has not answered yet.
     Starting,
     /// An engine of another version finishes so many jobs first.
@@ -45,42 +45,42 @@ pub(crate) enum Pending {
     Running(Progress),
 }
 
-impl Studio {
+impl PluginSession {
     /// How things stand with a take. Looks into the store; starts nothing.
-    pub(crate) fn readiness(&self, key: TakeKey) -> Readiness {
+    pub(crate) fn readiness(&self, key: TakeKey) -> JobReadiness {
         if let Some(take) = self.find(key) {
-            return Readiness::Ready(take);
+            return JobReadiness::Ready(take);
         }
         let snapshot = self.client.snapshot();
         match snapshot.jobs.get(&key) {
             // Published in the moment between the two looks; or not where we look.
-            Some(JobState::Done) => self.find(key).map_or(Readiness::Absent, Readiness::Ready),
-            Some(JobState::Failed(problem)) => Readiness::Failed(problem.clone()),
+            Some(JobState::Done) => self.find(key).map_or(JobReadiness::Absent, JobReadiness::Ready),
+            Some(JobState::Failed(problem)) => JobReadiness::Failed(problem.clone()),
             Some(JobState::Running(progress)) => {
-                Readiness::Pending(Pending::Running(progress.clone()))
+                JobReadiness::Pending(JobProgress::Running(progress.clone()))
             }
             Some(JobState::Queued { ahead }) => {
-                Readiness::Pending(queued(snapshot.device.as_ref(), *ahead))
+                JobReadiness::Pending(queued(snapshot.device.as_ref(), *ahead))
             }
-            Some(JobState::Sent) => Readiness::Pending(unanswered(&snapshot.engine)),
+            Some(JobState::Sent) => JobReadiness::Pending(unanswered(&snapshot.engine)),
             Some(JobState::Cancelled) | None => {
-                reported(&snapshot, key).map_or(Readiness::Absent, Readiness::Pending)
+                reported(&snapshot, key).map_or(JobReadiness::Absent, JobReadiness::Pending)
             }
         }
     }
 
     /// The same, once the engine was asked whether it makes the take for somebody else: for an
     /// earlier session of this project, or another host. Waits a moment for the first answer.
-    pub(crate) fn readiness_everywhere(&self, key: TakeKey) -> Readiness {
+    pub(crate) fn readiness_everywhere(&self, key: TakeKey) -> JobReadiness {
         match self.readiness(key) {
-            Readiness::Absent if !self.batch => {}
+            JobReadiness::Absent if !self.batch => {}
             known => return known,
         }
         let before = self.client.snapshot();
         let first = {
             let mut asked = self.asked.lock();
             if asked.is_some_and(|asked| asked.elapsed() < FRESH) {
-                return Readiness::Absent;
+                return JobReadiness::Absent;
             }
             asked.replace(Instant::now()).is_none()
         };
@@ -119,25 +119,25 @@ impl Studio {
     }
 }
 
-fn queued(device: Option<&DeviceReport>, ahead: u32) -> Pending {
+fn queued(device: Option<&DeviceReport>, ahead: u32) -> JobProgress {
     match device {
         Some(DeviceReport { name, opening_seconds: Some(seconds), .. }) => {
-            Pending::Opening(name.clone(), *seconds)
+            JobProgress::Opening(name.clone(), *seconds)
         }
-        _ => Pending::Queued(ahead),
+        _ => JobProgress::Queued(ahead),
     }
 }
 
-fn unanswered(engine: &EngineState) -> Pending {
+fn unanswered(engine: &EngineState) -> JobProgress {
     match engine {
-        EngineState::OtherVersion { jobs, .. } => Pending::OtherVersion(*jobs),
-        EngineState::Silent => Pending::Silent,
-        _ => Pending::Starting,
+        EngineState::OtherVersion { jobs, .. } => JobProgress::OtherVersion(*jobs),
+        EngineState::Silent => JobProgress::Silent,
+        _ => JobProgress::Starting,
     }
 }
 
 /// What a living engine said about the takes of others.
-fn reported(snapshot: &Snapshot, key: TakeKey) -> Option<Pending> {
+fn reported(snapshot: &Snapshot, key: TakeKey) -> Option<JobProgress> {
     if !matches!(snapshot.engine, EngineState::Ready(_)) {
         return None;
     }
@@ -146,5 +146,5 @@ fn reported(snapshot: &Snapshot, key: TakeKey) -> Option<Pending> {
     let place = jobs.iter().position(|job| job.key == key)?;
     let ahead = u32::try_from(place).unwrap_or(u32::MAX);
     let waits = || queued(Some(&report.device), ahead);
-    Some(jobs[place].progress.clone().map_or_else(waits, Pending::Running))
+    Some(jobs[place].progress.clone().map_or_else(waits, JobProgress::Running))
 }

@@ -56,7 +56,7 @@ const VISIBLE: f32 = 1.0 / 255.0;
 
 /// Reads a row's files, as long as `go_on` says so.
 pub(super) fn look(row: &Row, go_on: &dyn Fn() -> bool) -> Seen {
-    let mut look = Look::default();
+    let mut look = PixelSurvey::default();
     let read = Reader::open(row).and_then(|mut reader| {
         while let Some(picture) = reader.next()? {
             look.add(&picture);
@@ -75,7 +75,7 @@ pub(super) fn look(row: &Row, go_on: &dyn Fn() -> bool) -> Seen {
 }
 
 #[derive(Default)]
-struct Look {
+struct PixelSurvey {
     hasher: blake3::Hasher,
     size: Option<(usize, usize)>,
     frames: usize,
@@ -89,7 +89,7 @@ struct Look {
     thumbnails: Vec<(usize, RgbImage)>,
 }
 
-impl Look {
+impl PixelSurvey {
     fn add(&mut self, picture: &Picture) {
         let Picture { width, height, .. } = *picture;
         if self.size.is_none() {

@@ -36,7 +36,7 @@ const ROWS: &str = "colour,alpha,caption\nrgba,,a\nrgb/f.###.png,matte,b\nstill.
 #[test]
 fn alpha_apart_and_alpha_within_are_the_same_clip() {
     let (_folder, set) = set(ROWS);
-    let draw = |row| set.clip(row, &WINDOW, &mut Draw::new(3, "clip", &[7])).unwrap();
+    let draw = |row| set.clip(row, &WINDOW, &mut DataRng::new(3, "clip", &[7])).unwrap();
     let clip = draw(0);
     assert_eq!(clip, draw(0));
     // Only that colour is resized by itself where it is apart.
@@ -53,7 +53,7 @@ fn alpha_apart_and_alpha_within_are_the_same_clip() {
     for frame in 1..5 {
         assert!((blue(frame) - blue(frame - 1) - 20.0 / 255.0).abs() < 1e-4);
     }
-    let other = set.clip(0, &WINDOW, &mut Draw::new(3, "clip", &[8])).unwrap();
+    let other = set.clip(0, &WINDOW, &mut DataRng::new(3, "clip", &[8])).unwrap();
     assert_ne!(other, clip);
 }
 
@@ -76,7 +76,7 @@ fn a_still_becomes_a_clip_that_slides() {
     let (_folder, set) = set(ROWS);
     let mut slid = 0;
     for at in 0..20 {
-        let clip = set.clip(2, &WINDOW, &mut Draw::new(1, "clip", &[at])).unwrap();
+        let clip = set.clip(2, &WINDOW, &mut DataRng::new(1, "clip", &[at])).unwrap();
         assert_eq!(clip.frames, 5);
         slid += usize::from(clip.frame(0) != clip.frame(4));
     }
@@ -87,7 +87,7 @@ fn a_still_becomes_a_clip_that_slides() {
 fn a_clip_too_short_goes_there_and_back() {
     let (_folder, set) = set(ROWS);
     let window = Window { frames: 21, ..WINDOW };
-    let clip = set.clip(0, &window, &mut Draw::new(1, "clip", &[])).unwrap();
+    let clip = set.clip(0, &window, &mut DataRng::new(1, "clip", &[])).unwrap();
     assert_eq!(clip.frame(8), clip.frame(9));
     assert_eq!(clip.frame(0), clip.frame(17));
     assert_eq!(clip.frame(3), clip.frame(14));
@@ -134,7 +134,7 @@ fn all_rows_of_a_source_are_on_one_side_of_the_split() {
 fn what_is_wrong_is_named_by_row_and_file() {
     let (folder, set) = set("colour,alpha\nrgb,matte\ngone.mov,\nrgba,still.png\nrgb,short\n");
     let failure = |row| {
-        let error = set.clip(row, &WINDOW, &mut Draw::new(1, "clip", &[])).unwrap_err();
+        let error = set.clip(row, &WINDOW, &mut DataRng::new(1, "clip", &[])).unwrap_err();
         assert_eq!(Exit::of(&error), Exit::BadInput);
         format!("{error:#}")
     };

@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::setting::{Setting, Sheet, measure};
-use super::{Ink, Mark};
+use super::{Ink, Annotation};
 use crate::picture::source::Pixel;
 use crate::picture::transfer::Transfer;
 
@@ -29,19 +29,19 @@ pub(super) struct Panel {
 impl Panel {
     /// For a stage in output pixels: left, bottom, right, top.
     #[expect(clippy::cast_possible_truncation, reason = "stages are bounded")]
-    pub(super) fn new(mark: &Mark<'_>, stage: [f64; 4], transfer: Transfer) -> Self {
+    pub(super) fn new(mark: &Annotation<'_>, stage: [f64; 4], transfer: Transfer) -> Self {
         let [left, bottom, right, top] = stage;
         let room = [right - left, top - bottom];
         let (tone, setting) = match mark {
-            Mark::Placeholder { tone, lines, .. } => {
+            Annotation::Placeholder { tone, lines, .. } => {
                 (tone, Setting::new(lines, &PLACEHOLDER, room))
             }
-            Mark::Corner { tone, line } => (tone, Setting::new(&[line], &CORNER, room)),
+            Annotation::Corner { tone, line } => (tone, Setting::new(&[line], &CORNER, room)),
         };
         let [width, height] = setting.outer();
         let place = |from: f64, room: f64, panel: i32| match mark {
-            Mark::Placeholder { .. } => (from + (room - f64::from(panel)) / 2.0).round() as i32,
-            Mark::Corner { .. } => {
+            Annotation::Placeholder { .. } => (from + (room - f64::from(panel)) / 2.0).round() as i32,
+            Annotation::Corner { .. } => {
                 (from + measure([right - left, top - bottom]) / 36.0).round() as i32
             }
         };

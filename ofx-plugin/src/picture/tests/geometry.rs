@@ -63,7 +63,7 @@ fn a_circle_stays_round_on_pixels_that_are_not_square() {
         [1.0, 1.0, 1.0, if distance < 30.0 { 1.0 } else { 0.0 }]
     });
     let mut image = Image::of_size(100, 100);
-    let stage = Stage { region: [0.0, 0.0, 200.0, 100.0], pixel_aspect: 2.0, scale: [1.0, 1.0] };
+    let stage = OutputFrame { region: [0.0, 0.0, 200.0, 100.0], pixel_aspect: 2.0, scale: [1.0, 1.0] };
     let scene = scene(stage, Fit::Whole, Some(disc.source()));
     assert_eq!(draw(&mut image, &scene, PREMULTIPLIED, &|| true), Drawn::Whole);
     let wide: f32 = (0..100).map(|x| image.pixel(x, 50)[3]).sum();
@@ -76,24 +76,24 @@ fn a_stage_without_bounds_or_area_shows_nothing() {
     let picture = quarters([8, 8]);
     let whole = stage(8, 8);
     for broken in [
-        Stage { region: [f64::NEG_INFINITY, 0.0, f64::INFINITY, 8.0], ..whole },
-        Stage { region: [0.0, 0.0, 0.0, 8.0], ..whole },
-        Stage { region: [f64::NAN; 4], ..whole },
-        Stage { region: [0.0, 0.0, 1e300, 8.0], ..whole },
-        Stage { pixel_aspect: 0.0, ..whole },
-        Stage { scale: [f64::NAN, 1.0], ..whole },
-        Stage { scale: [1.0, -1.0], ..whole },
+        OutputFrame { region: [f64::NEG_INFINITY, 0.0, f64::INFINITY, 8.0], ..whole },
+        OutputFrame { region: [0.0, 0.0, 0.0, 8.0], ..whole },
+        OutputFrame { region: [f64::NAN; 4], ..whole },
+        OutputFrame { region: [0.0, 0.0, 1e300, 8.0], ..whole },
+        OutputFrame { pixel_aspect: 0.0, ..whole },
+        OutputFrame { scale: [f64::NAN, 1.0], ..whole },
+        OutputFrame { scale: [1.0, -1.0], ..whole },
     ] {
         assert_eq!(broken.pixels(), None);
         for fit in [Fit::Whole, Fit::Fill, Fit::Stretch, Fit::PixelForPixel] {
-            assert_eq!(Placement::new(&broken, fit, [8, 8]), None);
+            assert_eq!(FrameFit::new(&broken, fit, [8, 8]), None);
             let mut image = Image::of_size(8, 8);
             let scene = scene(broken, fit, Some(picture.source()));
             assert_eq!(draw(&mut image, &scene, PREMULTIPLIED, &|| true), Drawn::Whole);
             assert!(image.bytes.iter().all(|byte| *byte == 0));
         }
     }
-    assert_eq!(Placement::new(&whole, Fit::Whole, [0, 8]), None);
+    assert_eq!(FrameFit::new(&whole, Fit::Whole, [0, 8]), None);
 }
 
 #[test]
@@ -105,10 +105,10 @@ fn a_frame_must_have_as_many_values_as_its_size_says() {
     assert!(Source::new(&values, [u32::MAX, u32::MAX]).is_none());
 }
 
-fn any_stage() -> impl Strategy<Value = Stage> {
+fn any_stage() -> impl Strategy<Value = OutputFrame> {
     let region = (-900.0..900.0_f64, -900.0..900.0_f64, 20.0..2000.0_f64, 20.0..2000.0_f64);
     let scales = prop::sample::select(vec![1.0, 0.5, 0.25, 1.0 / 3.0, 0.77, 2.0]);
-    (region, 0.4..2.5_f64, scales).prop_map(|((x, y, width, height), pixel_aspect, scale)| Stage {
+    (region, 0.4..2.5_f64, scales).prop_map(|((x, y, width, height), pixel_aspect, scale)| OutputFrame {
         region: [x, y, x + width, y + height],
         pixel_aspect,
         scale: [scale, scale],
@@ -116,7 +116,7 @@ fn any_stage() -> impl Strategy<Value = Stage> {
 }
 
 /// Middle and size of what is seen, in canonical coordinates.
-fn seen(stage: &Stage, placement: &Placement) -> ([f64; 2], [f64; 2]) {
+fn seen(stage: &OutputFrame, placement: &FrameFit) -> ([f64; 2], [f64; 2]) {
     let [x1, y1, x2, y2] = placement.visible();
     let units = [stage.scale[0] / stage.pixel_aspect, stage.scale[1]];
     let middle = [(x1 + x2) / 2.0 / units[0], (y1 + y2) / 2.0 / units[1]];
@@ -129,7 +129,7 @@ proptest! {
         let near = |a: f64, b: f64| (a - b).abs() < 1e-4;
         let [x1, y1, x2, y2] = stage.region;
         let (middle, room) = ([(x1 + x2) / 2.0, (y1 + y2) / 2.0], [x2 - x1, y2 - y1]);
-        let placed = |fit| seen(&stage, &Placement::new(&stage, fit, [width, height]).unwrap());
+        let placed = |fit| seen(&stage, &FrameFit::new(&stage, fit, [width, height]).unwrap());
 
         let (at, size) = placed(Fit::Whole);
         prop_assert!(near(at[0], middle[0]) && near(at[1], middle[1]));
@@ -148,8 +148,8 @@ proptest! {
     fn one_to_one_lies_on_whole_pixels_at_full_resolution(
         stage in any_stage(), width in 1..600_u32, height in 1..600_u32,
     ) {
-        let full = Stage { scale: [1.0, 1.0], ..stage };
-        let placement = Placement::new(&full, Fit::PixelForPixel, [width, height]).unwrap();
+        let full = OutputFrame { scale: [1.0, 1.0], ..stage };
+        let placement = FrameFit::new(&full, Fit::PixelForPixel, [width, height]).unwrap();
         for axis in [placement.columns, placement.rows] {
             prop_assert_eq!(axis.ratio(), 1.0);
             for at in axis.covered().take(3) {
@@ -159,7 +159,7 @@ proptest! {
         }
         // And at another scale in the same place.
         let [x, y, ..] = placement.visible();
-        let scaled = Placement::new(&stage, Fit::PixelForPixel, [width, height]).unwrap().visible();
+        let scaled = FrameFit::new(&stage, Fit::PixelForPixel, [width, height]).unwrap().visible();
         prop_assert!((scaled[0] - x * stage.scale[0]).abs() < 1e-5);
         prop_assert!((scaled[1] - y * stage.scale[1]).abs() < 1e-5);
     }
@@ -168,7 +168,7 @@ proptest! {
     fn weights_are_positive_and_make_one(
         stage in any_stage(), width in 1..600_u32, height in 1..600_u32,
     ) {
-        let placement = Placement::new(&stage, Fit::Stretch, [width, height]).unwrap();
+        let placement = FrameFit::new(&stage, Fit::Stretch, [width, height]).unwrap();
         let mut weights = Vec::new();
         for axis in [placement.columns, placement.rows] {
             for at in axis.covered() {

@@ -8,14 +8,14 @@ const WORDS: [&str; 3] = [
     "832 \u{d7} 480, 81 frames",
 ];
 
-fn placeholder(lines: &'static [&'static str]) -> Mark<'static> {
-    Mark::Placeholder { tone: Tone::Idle, lines, size: Some([832, 480]) }
+fn placeholder(lines: &'static [&'static str]) -> Annotation<'static> {
+    Annotation::Placeholder { tone: Tone::Idle, lines, size: Some([832, 480]) }
 }
 
-fn marked(stage: Stage, mark: Mark<'_>, take: Option<Source<'_>>, look: Look) -> Image {
+fn marked(stage: OutputFrame, mark: Annotation<'_>, take: Option<Source<'_>>, look: OutputFormat) -> Image {
     let [_, _, x2, y2] = stage.pixels().unwrap().map(|at| at.ceil() as i32);
     let mut image = Image::of_size(x2, y2);
-    let scene = Scene { stage, fit: Fit::Whole, take, mark: Some(mark) };
+    let scene = FrameContent { stage, fit: Fit::Whole, take, mark: Some(mark) };
     assert_eq!(draw(&mut image, &scene, look, &|| true), Drawn::Whole);
     image
 }
@@ -36,7 +36,7 @@ fn words_can_be_read_in_every_size() {
         [(64, 64), (128, 128), (640, 360), (480, 832), (1920, 1080), (4096, 2160)]
     {
         for scale in [1.0, 0.5] {
-            let stage = Stage { scale: [scale; 2], ..stage(width, height) };
+            let stage = OutputFrame { scale: [scale; 2], ..stage(width, height) };
             let words = marked(stage, placeholder(&WORDS), None, STRAIGHT);
             let bare = marked(stage, placeholder(&[]), None, STRAIGHT);
             let text = words.pixels().filter(|pixel| pixel[0] > 0.6 && pixel[3] == 1.0).count();
@@ -58,8 +58,8 @@ fn words_can_be_read_in_every_size() {
 #[test]
 fn a_placeholder_lies_in_the_middle_whatever_the_scale() {
     for scale in [1.0, 0.5, 0.25] {
-        let stage = Stage { scale: [scale; 2], ..stage(1920, 1080) };
-        let empty = Mark::Placeholder { tone: Tone::Idle, lines: &WORDS, size: None };
+        let stage = OutputFrame { scale: [scale; 2], ..stage(1920, 1080) };
+        let empty = Annotation::Placeholder { tone: Tone::Idle, lines: &WORDS, size: None };
         let image = marked(stage, empty, None, PREMULTIPLIED);
         let mut nothing = Image::of_size(image.window.x2, image.window.y2);
         let clear = scene(stage, Fit::Whole, None);
@@ -74,9 +74,9 @@ fn a_placeholder_lies_in_the_middle_whatever_the_scale() {
 #[test]
 fn nothing_is_drawn_off_the_stage() {
     let bounds = Window { x1: -40, y1: -40, x2: 60, y2: 60 };
-    for mark in [placeholder(&WORDS), Mark::Corner { tone: Tone::Idle, line: WORDS[1] }] {
+    for mark in [placeholder(&WORDS), Annotation::Corner { tone: Tone::Idle, line: WORDS[1] }] {
         let mut image = Image::new(bounds, bounds, Depth::Float);
-        let scene = Scene { stage: stage(20, 12), fit: Fit::Fill, take: None, mark: Some(mark) };
+        let scene = FrameContent { stage: stage(20, 12), fit: Fit::Fill, take: None, mark: Some(mark) };
         assert_eq!(draw(&mut image, &scene, PREMULTIPLIED, &|| true), Drawn::Whole);
         let on_stage = |x: i32, y: i32| (0..20).contains(&x) && (0..12).contains(&y);
         for y in -40..60 {
@@ -102,7 +102,7 @@ fn a_held_take_stays_as_it_is_beside_its_mark() {
     for look in [PREMULTIPLIED, STRAIGHT, LINEAR] {
         for size in [[320, 180], [160, 90]] {
             let plain = picture.drawn(size, Fit::Whole, look);
-            let corner = Mark::Corner { tone: Tone::Working, line: "Previous take" };
+            let corner = Annotation::Corner { tone: Tone::Working, line: "Previous take" };
             let image = marked(stage(size[0], size[1]), corner, Some(picture.source()), look);
             let [x1, y1, x2, y2] = difference(&image, &plain).unwrap();
             assert!(x1 < 12 && y1 < 12 && x2 < size[0] && y2 < size[1] / 2, "{x1} {y1} {x2} {y2}");
@@ -113,7 +113,7 @@ fn a_held_take_stays_as_it_is_beside_its_mark() {
 #[test]
 fn straight_and_premultiplied_marks_are_one_picture() {
     let picture = Picture::new([160, 90], noise);
-    let corner = Mark::Corner { tone: Tone::Failed, line: "Previous take: the new one failed" };
+    let corner = Annotation::Corner { tone: Tone::Failed, line: "Previous take: the new one failed" };
     let stage = stage(320, 180);
     let [premultiplied, straight] =
         [PREMULTIPLIED, STRAIGHT].map(|look| marked(stage, corner, Some(picture.source()), look));
@@ -137,7 +137,7 @@ fn what_does_not_fit_is_cut_and_no_words_break_anything() {
             assert!(image.pixels().flatten().all(|value| (0.0..=1.0).contains(&value)));
             marked(
                 stage,
-                Mark::Corner { tone: Tone::Idle, line: lines.first().unwrap_or(&"") },
+                Annotation::Corner { tone: Tone::Idle, line: lines.first().unwrap_or(&"") },
                 None,
                 STRAIGHT,
             );

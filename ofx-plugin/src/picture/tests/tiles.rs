@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn any_scene_stage() -> impl Strategy<Value = Stage> {
+fn any_scene_stage() -> impl Strategy<Value = OutputFrame> {
     let scales = prop::sample::select(vec![1.0, 0.5, 1.0 / 3.0, 0.77, 2.0]);
     let aspects = prop::sample::select(vec![1.0, 1.0, 2.0, 1.0926]);
     let region = (-40..40_i32, -40..40_i32, 1..160_i32, 1..120_i32, prop::bool::ANY);
@@ -14,14 +14,14 @@ fn any_scene_stage() -> impl Strategy<Value = Stage> {
         let shift = if odd { 0.3 } else { 0.0 };
         let [x, y, width, height] = [x, y, width, height].map(f64::from);
         let region = [x + shift, y + shift, x + width + shift, y + height + shift];
-        Stage { region, pixel_aspect, scale: [scale, scale] }
+        OutputFrame { region, pixel_aspect, scale: [scale, scale] }
     })
 }
 
-fn any_look() -> impl Strategy<Value = Look> {
+fn any_look() -> impl Strategy<Value = OutputFormat> {
     let transfers = [Transfer::AsGenerated, Transfer::LinearRec709, Transfer::AcesCg];
     (prop::sample::select(transfers.to_vec()), prop::bool::ANY)
-        .prop_map(|(transfer, straight)| Look { transfer, straight })
+        .prop_map(|(transfer, straight)| OutputFormat { transfer, straight })
 }
 
 fn any_fit() -> impl Strategy<Value = Fit> {
@@ -40,10 +40,10 @@ fn any_window() -> impl Strategy<Value = Window> {
     })
 }
 
-const MARKS: [Option<Mark<'_>>; 3] = [
+const MARKS: [Option<Annotation<'_>>; 3] = [
     None,
-    Some(Mark::Corner { tone: Tone::Working, line: "Being made" }),
-    Some(Mark::Placeholder {
+    Some(Annotation::Corner { tone: Tone::Working, line: "Being made" }),
+    Some(Annotation::Placeholder {
         tone: Tone::Failed,
         lines: &["Failed", "For a reason"],
         size: Some([40, 30]),
@@ -65,7 +65,7 @@ proptest! {
         windows in prop::collection::vec(any_window(), 4),
     ) {
         let picture = Picture::new([width, height], noise);
-        let scene = Scene { stage, fit, take: Some(picture.source()), mark };
+        let scene = FrameContent { stage, fit, take: Some(picture.source()), mark };
         let bounds = Window { x1: -90, y1: -90, x2: 300, y2: 300 };
         let mut whole = Image::new(bounds, bounds, depth);
         prop_assert_eq!(draw(&mut whole, &scene, look, &|| true), Drawn::Whole);
@@ -141,9 +141,9 @@ fn the_host_is_asked_every_50_ms_at_the_latest() {
     let take = Picture::new([832, 480], noise);
     let large = Picture::new([2048, 2048], |x, _| [2.0, -1.0, 0.5, (x % 2) as f32]);
     let placeholder =
-        Mark::Placeholder { tone: Tone::Idle, lines: &["Nothing yet"; 9], size: None };
+        Annotation::Placeholder { tone: Tone::Idle, lines: &["Nothing yet"; 9], size: None };
     let full = stage(4096, 2160);
-    let small = Stage { scale: [0.01, 0.01], ..full };
+    let small = OutputFrame { scale: [0.01, 0.01], ..full };
     // The table of the transfer is made once, in about 2 ms; not here.
     take.drawn([4, 4], Fit::Whole, LINEAR);
     for (picture, stage, depth, mark) in [
@@ -161,8 +161,8 @@ fn the_host_is_asked_every_50_ms_at_the_latest() {
             longest.set(longest.get().max(now - last.replace(now)));
             true
         };
-        let look = Look { transfer: Transfer::AcesCg, straight: true };
-        let scene = Scene { stage, fit: Fit::Stretch, take: Some(picture.source()), mark };
+        let look = OutputFormat { transfer: Transfer::AcesCg, straight: true };
+        let scene = FrameContent { stage, fit: Fit::Stretch, take: Some(picture.source()), mark };
         assert_eq!(draw(&mut image, &scene, look, &go_on), Drawn::Whole);
         go_on();
         assert!(longest.get() < 0.05, "{} s without a question", longest.get());
