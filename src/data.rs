@@ -20,8 +20,8 @@ pub(crate) mod cache;
 mod caption;
 mod check;
 mod clip;
-mod draw;
-mod draw_set;
+mod rng;
+mod write_procedural;
 mod media;
 pub(crate) mod procedural;
 mod set;
@@ -29,7 +29,7 @@ pub(crate) mod table;
 mod window;
 
 pub(crate) use clip::{RgbaClip, Window};
-pub(crate) use draw::DataRng;
+pub(crate) use rng::DataRng;
 pub(crate) use set::{Set, Split, split};
 
 use anyhow::Result;
@@ -50,6 +50,6 @@ pub(crate) fn run(
         DataCommand::Caption(args) => caption::run(args, progress, console),
         DataCommand::Cache(args) => cache::run(args, environment, progress, console),
         DataCommand::Check(args) => check::run(args, progress, console),
-        DataCommand::Procedural(args) => draw_set::run(args, progress, console),
+        DataCommand::Procedural(args) => write_procedural::run(args, progress, console),
     }
 }

@@ -18,7 +18,7 @@ use crate::latent_file::Latent;
 use crate::model::Chosen;
 use crate::output::{self, Plan, Provenance, Writer};
 use crate::progress::Progress;
-use crate::results::print_lines;
+use crate::stdout::print_lines;
 use crate::rgba_sequence::RgbaSequence;
 
 /// Decodes the latent that `args` name.

@@ -21,7 +21,7 @@ use wan_alpha_take::store::Store;
 use wan_alpha_take::{NUMERICS, TakeRequest};
 
 use crate::exit::{Exit, OrExit};
-use crate::results::print_lines;
+use crate::stdout::print_lines;
 
 /// How something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

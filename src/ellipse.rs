@@ -16,7 +16,7 @@ use crate::console::Console;
 use crate::exit::{Exit, OrExit};
 use crate::output::write_whole;
 use crate::progress::Progress;
-use crate::results::print_lines;
+use crate::stdout::print_lines;
 
 /// Runs a verb of `wan-alpha ellipse`.
 pub(crate) fn run(

@@ -14,7 +14,7 @@ use crate::device;
 use crate::latent_file::{About, Unwritten};
 use crate::model::Chosen;
 use crate::progress::Progress;
-use crate::results::print_lines;
+use crate::stdout::print_lines;
 use crate::rgba_sequence::RgbaSequence;
 
 /// Encodes the clip that `args` name.

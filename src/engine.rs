@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod faults;
 mod log_file;
-mod pace;
+mod timing_history;
 mod status;
 mod watchdog;
 mod worker;
@@ -26,7 +26,7 @@ use wan_alpha_take::engine::endpoint::Endpoint;
 use wan_alpha_take::engine::message::{
     DeviceReport, Holder, Identity, Problem, StatusReport, Submit,
 };
-use wan_alpha_take::engine::server::{Leave, Service, ServiceSetup};
+use wan_alpha_take::engine::server::{IdleLimits, Service, EngineServer};
 use wan_alpha_take::store::{Store, Take};
 use wan_alpha_take::{NUMERICS, TakeRequest};
 
@@ -35,9 +35,9 @@ use crate::console::Console;
 use crate::device;
 use crate::exit::{Exit, OrExit};
 use crate::interrupt::Interrupt;
-use crate::results::print_lines;
-use crate::slow::{Hours, Learned};
-use pace::Pace;
+use crate::stdout::print_lines;
+use crate::cpu_estimate::{Hours, Learned};
+use timing_history::Pace;
 use wan_alpha_take::environment::Environment;
 #[cfg(not(test))]
 use watchdog::Limits;
@@ -171,9 +171,9 @@ fn serve(args: &EngineRun, environment: &Environment, interrupt: &Interrupt) -> 
     let endpoint = endpoint(environment)?;
     let listener = endpoint.listen(TAKE_OVER).or_exit(Exit::BadInput)?;
     let idle = environment.idle.unwrap_or(IDLE_CPU);
-    let leave = Leave { idle, alone: args.batch.then_some(ALONE) };
+    let leave = IdleLimits { idle, alone: args.batch.then_some(ALONE) };
     let opening = DeviceReport::opening(device::wanted(choice, environment));
-    let mut setup = ServiceSetup::new(identity(), opening, leave);
+    let mut setup = EngineServer::new(identity(), opening, leave);
     setup.check = check;
     setup.end = interrupt.flag();
     let service = Arc::new(Service::start(listener, setup).context("the engine cannot listen")?);

@@ -4,13 +4,13 @@
 //! are scored as ours are. Each measure says in `table` what it is; one that is not the
 //! literature's does not bear its name.
 
-mod asked;
+mod expected;
 mod clip;
 mod measure;
-mod nearness;
+mod reconstruction_metrics;
 mod page;
 mod reconstruction;
-mod score;
+mod clip_score;
 mod summary;
 mod table;
 mod takes;
@@ -23,7 +23,7 @@ use crate::args::{EvalCommand, Report};
 use crate::console::Console;
 use crate::output::write_whole;
 use crate::progress::Progress;
-use crate::results::print_lines;
+use crate::stdout::print_lines;
 use table::Table;
 
 /// Runs a verb of `wan-alpha eval`.

@@ -5,8 +5,8 @@
 //! published: whoever makes it again after a crash begins with decoding. Another machine that makes
 //! the same take is waited for; the first publisher wins.
 
-mod beating;
-mod latents;
+mod claim_heartbeat;
+mod latent_cache;
 
 use std::io;
 use std::path::PathBuf;
@@ -27,8 +27,8 @@ use wan_alpha_take::{Fingerprint, Mask, NUMERICS, TakeKey, TakeRequest};
 
 use crate::exit::Exit;
 use crate::model::use_merged;
-use beating::ClaimHeartbeat;
-use latents::{Latents, Made};
+use claim_heartbeat::ClaimHeartbeat;
+use latent_cache::{Latents, Made};
 
 /// A claim whose holder was silent for this long is taken over.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -18,7 +18,7 @@ use wan_alpha_take::{Fingerprint, Precision};
 use crate::args::ModelCommand;
 use crate::exit::{Exit, OrExit};
 use crate::progress::Progress;
-use crate::results::print_lines;
+use crate::stdout::print_lines;
 pub(crate) use fingerprints::Fingerprints;
 use merge::Keeping;
 use wan_alpha_take::environment::Environment;

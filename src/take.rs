@@ -20,8 +20,8 @@ use crate::exit::{Exit, OrExit};
 use crate::maker::{Maker, MakeContext, MakeError, exit_of};
 use crate::output::{self, Format, Plan, Writer, Written};
 use crate::progress::Progress;
-use crate::results::print_lines;
-use crate::slow::CpuEstimate;
+use crate::stdout::print_lines;
+use crate::cpu_estimate::CpuEstimate;
 use wan_alpha_take::environment::Environment;
 
 /// Runs a verb of `wan-alpha take`.

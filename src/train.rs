@@ -7,11 +7,11 @@
 #![forbid(unsafe_code)]
 
 mod clips;
-mod feed;
+mod batch_source;
 mod folder;
-mod latent_sums;
+mod latent_statistics;
 mod latents;
-mod live;
+mod on_the_fly_latents;
 mod log;
 mod plot;
 mod run;
@@ -42,11 +42,11 @@ use crate::data::procedural::{Scene, Stream};
 use crate::device;
 use crate::exit::{Exit, OrExit};
 use crate::progress::Progress;
-use crate::results::print_lines;
+use crate::stdout::print_lines;
 use clips::{ClipFeed, Clips};
 use folder::Folder;
 use latents::LatentFeed;
-use live::LiveFeed;
+use on_the_fly_latents::LiveFeed;
 use run::Run;
 use settings::{Settings, Task};
 

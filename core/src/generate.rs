@@ -2,7 +2,7 @@
 
 mod arithmetic;
 mod decoding;
-mod kept;
+mod context_cache;
 mod once;
 mod prompt;
 mod sampling;

@@ -42,7 +42,7 @@
 
 mod base_vae;
 mod calibrate;
-mod draws;
+mod step_rng;
 mod export;
 mod flow;
 pub mod init;
@@ -57,7 +57,7 @@ mod tokenizer;
 mod transformer;
 
 pub use base_vae::{BaseVae, BaseVaeSettings};
-pub use draws::StepRng;
+pub use step_rng::StepRng;
 pub use export::{Content, Export, write_pickle, write_safetensors};
 pub use flow::{Flow, Time, TimeRounding};
 pub use init::{Umt5Config, VaeConfig};

@@ -6,17 +6,17 @@
 //! map to the layer's own memory, so that loading needs little memory beyond the resident model.
 
 mod adapter;
-mod encoder;
+mod encoder_files;
 mod file;
 mod fingerprint;
-mod found;
-mod lent;
+mod discover;
+mod shared_bytes;
 mod memory;
 mod merge;
 mod merged;
 mod names;
-mod part;
-mod parts;
+mod single_part;
+mod model_files;
 mod pickle;
 mod set;
 
@@ -25,12 +25,12 @@ use std::sync::Arc;
 use tch::{Kind, Tensor};
 
 pub use adapter::{Adapter, AdapterKind};
-pub use encoder::EncoderFiles;
+pub use encoder_files::EncoderFiles;
 pub use file::{TensorEntry, TensorFile, read_bare_tensor};
 pub use memory::{MemorySet, is_wide};
 pub use merged::{MERGED_NUMERICS, MERGED_SOURCE, MergedTransformer};
-pub use part::{find_base_autoencoder, find_text_encoder, find_tokenizer, find_transformer};
-pub use parts::{Decoders, MERGED, ModelFiles, Strengths};
+pub use single_part::{find_base_autoencoder, find_text_encoder, find_tokenizer, find_transformer};
+pub use model_files::{Decoders, MERGED, ModelFiles, Strengths};
 pub use set::{Network, TensorSet};
 
 use crate::device::Device;

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use wan_alpha_take::{TakeKey, TakeRequest};
 
-use crate::event::{NewTake, Restoring, TakeState, restore_previous, update_status, set_status};
+use crate::take_state::{NewTake, Restoring, TakeState, restore_previous, update_status, set_status};
 use crate::node::Node;
 use crate::params::{Kind, REVISION, START_FRAME, STEPS, TABLE, TAKE_REQUEST, position};
-use crate::record::SavedRequests;
+use crate::saved_requests::SavedRequests;
 use crate::status::Status;
-use crate::studio::{JobProgress, JobReadiness, PluginSession};
-use crate::wanted::{self, BuildRequestError};
-use crate::words;
+use crate::session::{JobProgress, JobReadiness, PluginSession};
+use crate::build_request::{self, BuildRequestError};
+use crate::sentences;
 
 /// Asks for the take that the parameters describe; it is made meanwhile, or is already there.
 pub(crate) fn generate(node: Node<'_>) -> Result<(), Status> {
@@ -60,7 +60,7 @@ fn begin(node: Node<'_>) -> Result<Option<TakeKey>, Status> {
     let (request, key) = match wanted(node, &studio, start) {
         Ok(wanted) => wanted,
         Err(unwanted) => {
-            let why = format!("Nothing was started: {}.", words::brief(&unwanted.to_string()));
+            let why = format!("Nothing was started: {}.", sentences::brief(&unwanted.to_string()));
             node.effect().tell(&why);
             set_status(node, &why)?;
             node.instance().set_trouble(Some(why));
@@ -95,7 +95,7 @@ fn wanted(
     studio: &PluginSession,
     start: Option<i32>,
 ) -> Result<(TakeRequest, TakeKey), BuildRequestError> {
-    let request = wanted::request(node, studio, start)?;
+    let request = build_request::request(node, studio, start)?;
     let key = request.key()?;
     Ok((request, key))
 }

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::event::{Restoring, update_status};
+use crate::take_state::{Restoring, update_status};
 use crate::host::{Effect, Properties};
 use crate::node::Node;
 use crate::params;

@@ -9,7 +9,7 @@ use crate::names;
 use crate::node::Node;
 use crate::params::{ALPHA_MODE, FRAMES, TAKE_REQUEST};
 use crate::picture::Fit;
-use crate::record::SavedRequests;
+use crate::saved_requests::SavedRequests;
 use crate::status::{Answer, Status};
 use crate::timing::{Outside, Timing};
 

@@ -15,7 +15,7 @@ use crate::host::{Clip, Effect, Parameter};
 use crate::names;
 use crate::params::{self, Shown, TABLE};
 use crate::status::{Answer, Status};
-use crate::studio::PluginSession;
+use crate::session::PluginSession;
 
 /// What is kept per instance.
 pub(crate) struct Instance {

@@ -28,14 +28,14 @@
 
 #![deny(unsafe_code)]
 
-mod accepted;
+mod parsed_request;
 mod actions;
 mod buttons;
 mod changed;
 mod describe;
 mod entry;
 mod environment;
-mod event;
+mod take_state;
 mod geometry;
 mod host;
 mod instance;
@@ -45,14 +45,14 @@ mod overlay;
 mod overlay_entry;
 pub mod params;
 pub mod picture;
-mod record;
+mod saved_requests;
 mod render;
-mod show;
+mod render_action;
 mod status;
-mod studio;
+mod session;
 mod timing;
-mod wanted;
-mod words;
+mod build_request;
+mod sentences;
 
 pub use entry::{OfxGetNumberOfPlugins, OfxGetPlugin, OfxSetHost};
 

@@ -29,7 +29,7 @@ pub(crate) use letters::dots;
 pub(crate) use pen::Pen;
 pub(crate) use view::Point;
 
-use crate::event::{self, Restoring};
+use crate::take_state::{self, Restoring};
 use crate::host::{Effect, Interact, KEY_ESCAPE, KEYS_SHIFT, OpenGl, Parameter};
 use crate::names;
 use crate::node::Node;
@@ -120,7 +120,7 @@ pub(crate) fn answer(action: Action, interact: Interact<'_>, way: Way) -> Answer
 /// The artist is here, on the main thread: when to see whether a take has become ready.
 fn main_thread_event(interact: Interact<'_>) -> Result<(), Status> {
     let time = interact.arguments()?.double(names::TIME, 0).unwrap_or_default();
-    event::update_status(Node::of(interact.effect()?, time)?, Restoring::Allowed)
+    take_state::update_status(Node::of(interact.effect()?, time)?, Restoring::Allowed)
 }
 
 fn create(interact: Interact<'_>) -> Answer {
@@ -148,7 +148,7 @@ fn show(interact: Interact<'_>, way: Way) -> Result<bool, Status> {
         shape: Shape { view: &scene.view, ellipse },
         highlighted: pen.highlighted(),
         path: &path,
-        line: &event::overlay_line(node)?,
+        line: &take_state::overlay_line(node)?,
         suggested: suggested(interact),
     };
     Ok(match way {

@@ -4,9 +4,9 @@
 
 mod canvas;
 mod draw;
-mod mark;
-mod patience;
-mod placement;
+mod annotation;
+mod abort_check;
+mod frame_fit;
 mod quantise;
 mod resample;
 mod source;
@@ -18,7 +18,7 @@ mod tests;
 
 pub use canvas::{Canvas, Depth, Window};
 pub use draw::{Drawn, OutputFormat, FrameContent, draw};
-pub use mark::{Annotation, Tone};
-pub use placement::{Fit, FrameFit, OutputFrame};
+pub use annotation::{Annotation, Tone};
+pub use frame_fit::{Fit, FrameFit, OutputFrame};
 pub use source::{SizeMismatch, Source};
 pub use transfer::Transfer;

@@ -12,20 +12,20 @@ use std::time::{Duration, Instant};
 use wan_alpha_take::TakeKey;
 use wan_alpha_take::store::{Frame, StoreError};
 
-use crate::accepted::AcceptedRequest;
-use crate::event::TakeState;
+use crate::parsed_request::AcceptedRequest;
+use crate::take_state::TakeState;
 use crate::geometry::{FITS, frame_region, pixel_aspect};
 use crate::host::{Effect, Properties};
 use crate::names;
 use crate::node::Node;
 use crate::params::{ALPHA_MODE, FIT, MISSING, TAKE_REQUEST, TRANSFER};
 use crate::picture::{Drawn, OutputFormat, Annotation, FrameContent, Source, OutputFrame, Tone, Transfer, Window, draw};
-use crate::record::SavedRequests;
-use crate::show::{RenderAction, Lack, Missing, Standing, render_action};
+use crate::saved_requests::SavedRequests;
+use crate::render_action::{RenderAction, Lack, Missing, Standing, render_action};
 use crate::status::{Answer, Status};
-use crate::studio::{JobReadiness, PluginSession};
+use crate::session::{JobReadiness, PluginSession};
 use crate::timing::Timing;
-use crate::{wanted, words};
+use crate::{build_request, sentences};
 
 /// Hosts whose pictures are scene-linear; others show what they are given.
 const LINEAR_HOSTS: [&str; 2] = ["uk.co.thefoundry.", "fr.inria.Natron"];
@@ -191,11 +191,11 @@ impl Viewing<'_> {
 
     /// What the parameters ask for, in a batch render of a node that never asked.
     fn request(&self) -> Result<AcceptedRequest, RenderError> {
-        let unwanted = |error: wanted::BuildRequestError| {
-            let why = words::brief(&error.to_string());
+        let unwanted = |error: build_request::BuildRequestError| {
+            let why = sentences::brief(&error.to_string());
             RenderError::Failed(format!("The take of this node cannot be made: {why}."))
         };
-        let request = wanted::request(self.node, self.studio, None).map_err(unwanted)?;
+        let request = build_request::request(self.node, self.studio, None).map_err(unwanted)?;
         let key = request.key().map_err(|error| unwanted(error.into()))?;
         Ok(AcceptedRequest { request, key })
     }
@@ -287,10 +287,10 @@ fn status_text(sight: &TakeState) -> StatusText {
             (Tone::Failed, "Take missing", "It is in no store here. Generate makes it.".to_owned())
         }
         TakeState::Take(JobReadiness::Failed(problem)) => {
-            (Tone::Failed, "Not generated", words::problem(problem))
+            (Tone::Failed, "Not generated", sentences::problem(problem))
         }
         TakeState::Unreadable(reason) => {
-            (Tone::Failed, "Not readable", format!("{}.", words::capitalised(reason)))
+            (Tone::Failed, "Not readable", format!("{}.", sentences::capitalised(reason)))
         }
     };
     StatusText { tone, title, words }

@@ -24,7 +24,7 @@ use wan_alpha_core::{Stage, encode};
 use wan_alpha_take::Precision;
 use wan_alpha_take::environment::Environment;
 
-use super::draw::DataRng;
+use super::rng::DataRng;
 use super::set::Set;
 use crate::args::CacheSet;
 use crate::console::Console;
@@ -33,7 +33,7 @@ use crate::exit::{Exit, OrExit};
 use crate::model::Chosen;
 use crate::output::explain_write;
 use crate::progress::Progress;
-use crate::results::print_lines;
+use crate::stdout::print_lines;
 pub(crate) use entry::Entry;
 use entry::Frames;
 pub(crate) use index::Index;

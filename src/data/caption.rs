@@ -23,7 +23,7 @@ use crate::console::Console;
 use crate::environment;
 use crate::exit::{Exit, OrExit};
 use crate::progress::Progress;
-use crate::results::print_lines;
+use crate::stdout::print_lines;
 use answer::Answer;
 use ask::Service;
 

@@ -22,7 +22,7 @@ use crate::console::Console;
 use crate::exit::{Exit, OrExit};
 use crate::output::{explain_write, write_whole};
 use crate::progress::Progress;
-use crate::results::print_lines;
+use crate::stdout::print_lines;
 use language::Language;
 use media::{Media, Seen};
 

@@ -19,7 +19,7 @@ use wan_alpha_take::Ellipse;
 use wan_alpha_take::frames::{latent_centre, latent_frame_of};
 
 use super::clip::{RgbaClip, Window};
-use super::draw::DataRng;
+use super::rng::DataRng;
 use frame::{Frame, Pose};
 pub(crate) use words::Language;
 

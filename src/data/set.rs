@@ -8,7 +8,7 @@ use image::imageops::FilterType;
 
 use super::bucket::Bucket;
 use super::clip::{Picture, RgbaClip, Window};
-use super::draw::DataRng;
+use super::rng::DataRng;
 use super::media::Reader;
 use super::table::{self, Row};
 use super::window;

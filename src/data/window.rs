@@ -1,7 +1,7 @@
 //! Which part of a clip, in space and time, the autoencoder is trained on: the released draws.
 
 use super::clip::Window;
-use super::draw::DataRng;
+use super::rng::DataRng;
 
 /// The frames of a window, as indices into a clip of `length` frames: a part of it or, of a clip
 /// that is too short, its frames forward and backward, again and again.

@@ -4,7 +4,7 @@ use anyhow::Result;
 use wan_alpha_take::engine::message::{DeviceMemory, DeviceReport, Progress, StatusReport};
 use wan_alpha_take::environment::Environment;
 
-use crate::results::print_lines;
+use crate::stdout::print_lines;
 
 /// `wan-alpha engine status`.
 pub(super) fn show(json: bool, environment: &Environment) -> Result<()> {

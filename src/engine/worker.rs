@@ -7,18 +7,18 @@ use wan_alpha_core::generate::Pipeline;
 use wan_alpha_core::{Stage, Watch};
 use wan_alpha_take::TakeKey;
 use wan_alpha_take::engine::message::{Progress, Submit};
-use wan_alpha_take::engine::server::{Order, Outcome, Service};
+use wan_alpha_take::engine::server::{WorkerOrder, Outcome, Service};
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::models::ModelRoots;
 use wan_alpha_take::store::Store;
 
 #[cfg(test)]
 use super::faults;
-use super::pace::{self, Pace};
+use super::timing_history::{self, Pace};
 use super::watchdog::{self, Pulse};
 use crate::device;
 use crate::maker::{GPU_FAULT, Maker, MakeContext, MakeError};
-use crate::slow::CpuEstimate;
+use crate::cpu_estimate::CpuEstimate;
 
 /// What makes takes, one after the other.
 pub(super) struct Worker<'a> {
@@ -37,7 +37,7 @@ impl Worker<'_> {
             |maker: &Maker| self.service.loaded(maker.loaded(), device::memory(opened.device));
         loop {
             match self.service.next_order() {
-                Order::Make(submit) => {
+                WorkerOrder::Make(submit) => {
                     let outcome = self.make(&submit, &mut maker, &mut pace);
                     self.pulse.done();
                     if let Outcome::Failed(problem) = &outcome
@@ -49,7 +49,7 @@ impl Worker<'_> {
                     loaded(&maker);
                     self.service.finish(submit.key, outcome);
                 }
-                Order::Unload => match maker.unload() {
+                WorkerOrder::Unload => match maker.unload() {
                     Ok(()) => loaded(&maker),
                     // With the process the memory goes too.
                     Err(error) => {
@@ -57,7 +57,7 @@ impl Worker<'_> {
                         watchdog::end(self.service, 1);
                     }
                 },
-                Order::Leave => return,
+                WorkerOrder::Leave => return,
             }
         }
     }
@@ -119,11 +119,11 @@ struct JobWatch<'a> {
     key: TakeKey,
     service: &'a Service,
     pulse: Pulse,
-    pace: Mutex<pace::Run>,
+    pace: Mutex<timing_history::Run>,
 }
 
 impl JobWatch<'_> {
-    fn pace(&self) -> MutexGuard<'_, pace::Run> {
+    fn pace(&self) -> MutexGuard<'_, timing_history::Run> {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

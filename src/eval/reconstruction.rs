@@ -17,7 +17,7 @@ use wan_alpha_take::Precision;
 use wan_alpha_take::environment::Environment;
 
 use super::clip::{Frame, images_of};
-use super::nearness::{Near, ReconstructionMetrics};
+use super::reconstruction_metrics::{Near, ReconstructionMetrics};
 use super::table::{Best, Cell, Column, Row, Table};
 use super::thumb::{Strip, Thumbnail, is_shown};
 use crate::args::EvalReconstruction;

@@ -9,7 +9,7 @@ use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::train::{StepRng, RgbaClips};
 use wan_alpha_core::vae::{hard_render, soft_render};
 
-use super::feed::BatchSource;
+use super::batch_source::BatchSource;
 use super::settings::Settings;
 use crate::data::procedural::{Clip, Stream};
 use crate::data::{DataRng, RgbaClip, Set, Split, Window};

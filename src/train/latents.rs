@@ -14,7 +14,7 @@ use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::text::Tokenizer;
 use wan_alpha_core::train::{StepRng, LatentBatch, Texts};
 
-use super::feed::BatchSource;
+use super::batch_source::BatchSource;
 use super::settings::Settings;
 use crate::data::cache::{Entry, Index};
 use crate::data::{DataRng, split};

@@ -13,7 +13,7 @@ use wan_alpha_core::Watch;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::train::{StepRng, Loss, Losses, Optimiser, Task};
 
-use super::feed::{self, BatchSource};
+use super::batch_source::{self, BatchSource};
 use super::folder::Folder;
 use super::log::Log;
 use super::plot;
@@ -104,7 +104,7 @@ impl Run<'_> {
         let mut saved = begun;
         self.progress.update("training", begun as usize, steps as usize);
         let outcome = thread::scope(|scope| {
-            let batches = feed::prefetch(scope, feed, begun + 1..=steps, accumulate as u64);
+            let batches = batch_source::prefetch(scope, feed, begun + 1..=steps, accumulate as u64);
             while optimiser.step() < steps {
                 let clock = Instant::now();
                 let step = optimiser.step() + 1;

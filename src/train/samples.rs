@@ -17,8 +17,8 @@ use wan_alpha_core::weights::Decoders;
 use wan_alpha_take::Solver;
 
 use super::clips::ClipFeed;
-use super::feed::BatchSource;
-use super::latent_sums::{Fit, moments, over_clips};
+use super::batch_source::BatchSource;
+use super::latent_statistics::{Fit, moments, over_clips};
 use super::numbers;
 use super::run::TaskHooks;
 use super::settings::{self, Settings};

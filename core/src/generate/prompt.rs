@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
 use wan_alpha_take::{Fingerprint, Precision, TakeRequest};
 
-use super::kept::{ContextKey, KeptContexts};
+use super::context_cache::{ContextKey, KeptContexts};
 use super::{NEGATIVE_PROMPT, Sink, emit};
 use crate::text::{TEXT_LENGTH, Tokenizer, Tokens, Umt5};
 use crate::weights::Weights;

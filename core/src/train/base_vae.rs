@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tch::Tensor;
 
 use super::calibrate::Scale;
-use super::draws::StepRng;
+use super::step_rng::StepRng;
 use super::export::{Content, Export};
 use super::init::{self, VaeConfig};
 use super::losses::{self, Losses, Sum};

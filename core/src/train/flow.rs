@@ -4,7 +4,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::draws::StepRng;
+use super::step_rng::StepRng;
 use crate::Result;
 
 /// Times in the table.

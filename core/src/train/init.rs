@@ -7,7 +7,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::draws::StepRng;
+use super::step_rng::StepRng;
 use crate::Result;
 use crate::device::Device;
 use crate::dit::DitConfig;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tch::{Device, Kind, Tensor};
 
 use super::calibrate::{self, Scale};
-use super::draws::StepRng;
+use super::step_rng::StepRng;
 use super::export::{Content, Export};
 use super::flow::{Flow, TimeRounding};
 use super::init;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tch::{Kind, Tensor};
 
-use super::draws::StepRng;
+use super::step_rng::StepRng;
 use super::export::Export;
 use super::losses::Losses;
 use super::parameters::Parameters;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tch::Tensor;
 
-use super::draws::StepRng;
+use super::step_rng::StepRng;
 use super::export::{Content, Export};
 use super::flow::{Flow, TimeRounding};
 use super::init::{self, Umt5Config};

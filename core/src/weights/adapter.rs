@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
 use super::file::TensorFile;
-use super::lent::matrix_of;
+use super::shared_bytes::matrix_of;
 use super::memory::Held;
 use super::merge::Merge;
 use super::names;

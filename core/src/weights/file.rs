@@ -14,7 +14,7 @@ use safetensors::{Dtype, SafeTensors};
 use tch::{Kind, Tensor};
 use zip::{CompressionMethod, ZipArchive};
 
-use super::lent::{Lent, matrix_of};
+use super::shared_bytes::{Lent, matrix_of};
 use super::pickle::{Pickle, PickledTensor, Value};
 use crate::device::Device;
 use crate::{Error, Result};

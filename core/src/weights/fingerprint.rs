@@ -10,9 +10,9 @@ use tch::Kind;
 use wan_alpha_take::Fingerprint;
 
 use super::adapter::Adapter;
-use super::encoder::EncoderFiles;
+use super::encoder_files::EncoderFiles;
 use super::file::TensorFile;
-use super::parts::{Decoders, ModelFiles};
+use super::model_files::{Decoders, ModelFiles};
 use super::set::TensorSet;
 use crate::dit::DitConfig;
 use crate::watch::check;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tch::{Device, Kind, Tensor};
 
-use super::lent::{Lent, matrix_of};
+use super::shared_bytes::{Lent, matrix_of};
 use super::memory::Held;
 use crate::{Result, parallel};
 

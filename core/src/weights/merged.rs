@@ -11,7 +11,7 @@ use wan_alpha_take::{Fingerprint, NUMERICS};
 
 use super::file::TensorFile;
 use super::memory::is_wide;
-use super::parts::ModelFiles;
+use super::model_files::ModelFiles;
 use super::set::{Network, TensorSet};
 use crate::{Error, Result};
 

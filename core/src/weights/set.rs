@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tch::{Kind, Tensor};
 
 use super::file::{TensorEntry, TensorFile};
-use super::lent::{Lent, matrix_of};
+use super::shared_bytes::{Lent, matrix_of};
 use super::names;
 use crate::device::Device;
 use crate::{Error, Result};

@@ -5,15 +5,15 @@
 use wan_alpha_take::models::Defaults;
 
 use super::view::TakeRegion;
-use crate::accepted::AcceptedRequest;
+use crate::parsed_request::AcceptedRequest;
 use crate::geometry::{FITS, frame_region, pixel_aspect};
 use crate::host::Effect;
 use crate::node::Node;
 use crate::params::{FIT, TAKE_REQUEST};
 use crate::picture::OutputFrame;
-use crate::record::SavedRequests;
+use crate::saved_requests::SavedRequests;
 use crate::status::Status;
-use crate::wanted;
+use crate::build_request;
 
 /// The take's region and the width of its frame in heights of it; none where the host does not know
 /// its frame yet.
@@ -39,5 +39,5 @@ fn size(node: Node<'_>) -> Result<[u32; 2], Status> {
             [request.width, request.height]
         })
     };
-    wanted::size(node, own)
+    build_request::size(node, own)
 }

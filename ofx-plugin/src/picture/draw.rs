@@ -8,9 +8,9 @@
 use std::ops::Range;
 
 use super::canvas::{Canvas, Depth, Window};
-use super::mark::{Drawing, Annotation};
-use super::patience::{Aborted, AbortCheck};
-use super::placement::{Fit, FrameFit, OutputFrame};
+use super::annotation::{Drawing, Annotation};
+use super::abort_check::{Aborted, AbortCheck};
+use super::frame_fit::{Fit, FrameFit, OutputFrame};
 use super::quantise::{CHUNK, write};
 use super::resample::Resampler;
 use super::source::{Alpha, Pixel, Source, read};

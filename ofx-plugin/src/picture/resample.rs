@@ -8,8 +8,8 @@
 
 use std::ops::Range;
 
-use super::patience::{Aborted, AbortCheck};
-use super::placement::{Axis, FrameFit};
+use super::abort_check::{Aborted, AbortCheck};
+use super::frame_fit::{Axis, FrameFit};
 use super::source::{Alpha, Pixel, Source, read};
 use super::taps::{Columns, Taps};
 use super::transfer::Transfer;

@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use super::placement::Axis;
+use super::frame_fit::Axis;
 
 /// Weights below this are rounding errors of the position.
 const LEAST: f64 = 1e-7;

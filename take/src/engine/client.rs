@@ -23,11 +23,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use self::client_thread::Courier;
+use self::client_thread::ClientThread;
 pub use self::error::EngineError;
 pub use self::snapshot::{EngineState, JobState, Snapshot};
 use crate::engine::message::{Holder, Identity, Problem, Submit};
-use crate::engine::transport::Bell;
+use crate::engine::transport::Waker;
 use crate::environment::Environment;
 use crate::key::TakeKey;
 use crate::visible_gpus::VisibleGpus;
@@ -131,7 +131,7 @@ pub struct EngineClient {
 
 #[derive(Debug)]
 struct Running {
-    bell: Arc<Bell>,
+    bell: Arc<Waker>,
     handle: JoinHandle<()>,
 }
 
@@ -144,7 +144,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    orders: VecDeque<Order>,
+    orders: VecDeque<ClientCommand>,
     snapshot: Snapshot,
     quit: bool,
     ended: bool,
@@ -152,7 +152,7 @@ struct State {
 
 /// What the thread is asked to do.
 #[derive(Debug)]
-enum Order {
+enum ClientCommand {
     Submit(Box<Submit>),
     Cancel(TakeKey, Holder),
     Report,
@@ -188,29 +188,29 @@ impl EngineClient {
         let key = submit.key;
         self.shared.publish(|state| {
             state.snapshot.jobs.insert(key, JobState::Sent);
-            state.orders.push_back(Order::Submit(Box::new(submit)));
+            state.orders.push_back(ClientCommand::Submit(Box::new(submit)));
         });
         self.wake();
     }
 
     /// No longer wants a take, be it asked for by this process or by an earlier one of this user.
     pub fn cancel(&self, key: TakeKey, holder: Holder) {
-        self.order(Order::Cancel(key, holder));
+        self.order(ClientCommand::Cancel(key, holder));
     }
 
     /// Asks for a [`StatusReport`](crate::engine::message::StatusReport): it comes with a snapshot.
     pub fn ask_report(&self) {
-        self.order(Order::Report);
+        self.order(ClientCommand::Report);
     }
 
     /// Frees the model's memory.
     pub fn unload(&self) {
-        self.order(Order::Unload);
+        self.order(ClientCommand::Unload);
     }
 
     /// Ends the engine, whoever's takes it makes.
     pub fn stop_engine(&self) {
-        self.order(Order::Stop);
+        self.order(ClientCommand::Stop);
     }
 
     /// What is known.
@@ -236,7 +236,7 @@ impl EngineClient {
         waited.unwrap_or_else(PoisonError::into_inner).0.snapshot.revision
     }
 
-    fn order(&self, order: Order) {
+    fn order(&self, order: ClientCommand) {
         self.shared.state().orders.push_back(order);
         self.wake();
     }
@@ -261,8 +261,8 @@ impl EngineClient {
     }
 
     fn start(&self) -> std::io::Result<Running> {
-        let bell = Arc::new(Bell::new()?);
-        let courier = Courier::new(Arc::clone(&self.shared), Arc::clone(&bell), self.setup.clone());
+        let bell = Arc::new(Waker::new()?);
+        let courier = ClientThread::new(Arc::clone(&self.shared), Arc::clone(&bell), self.setup.clone());
         let shared = Arc::clone(&self.shared);
         shared.state().ended = false;
         let handle = Builder::new().name("engine-client".to_owned()).spawn(move || {

@@ -20,13 +20,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use self::event_loop::Talk;
+use self::event_loop::EventLoop;
 use crate::engine::endpoint::Listener;
 use crate::engine::message::{
     DeviceMemory, DeviceReport, Identity, Problem, Progress, Submit, ToClient,
 };
 use crate::engine::queue::{Connection, JobTable};
-use crate::engine::transport::Bell;
+use crate::engine::transport::Waker;
 use crate::key::TakeKey;
 
 /// The longest wait for an order, and until a signal is noticed.
@@ -34,7 +34,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// When an engine without jobs ends.
 #[derive(Clone, Copy, Debug)]
-pub struct Leave {
+pub struct IdleLimits {
     /// After its last job, or its start.
     pub idle: Duration,
     /// After its last client went, if that is sooner; for engines of batch hosts.
@@ -43,13 +43,13 @@ pub struct Leave {
 
 /// What an engine is.
 #[derive(Clone, Debug)]
-pub struct ServiceSetup {
+pub struct EngineServer {
     /// Who it is.
     pub identity: Identity,
     /// What it computes on. Where that is still to be opened, [`Service::opened`] says when it is.
     pub device: DeviceReport,
     /// When it ends.
-    pub leave: Leave,
+    pub leave: IdleLimits,
     /// Between two signs of life.
     pub heartbeat: Duration,
     /// How long a client may leave unread what it was sent.
@@ -60,10 +60,10 @@ pub struct ServiceSetup {
     pub end: Arc<AtomicBool>,
 }
 
-impl ServiceSetup {
+impl EngineServer {
     /// The usual deadlines; every take can be made.
     #[must_use]
-    pub fn new(identity: Identity, device: DeviceReport, leave: Leave) -> Self {
+    pub fn new(identity: Identity, device: DeviceReport, leave: IdleLimits) -> Self {
         Self {
             identity,
             device,
@@ -78,7 +78,7 @@ impl ServiceSetup {
 
 /// What the worker is to do.
 #[derive(Debug)]
-pub enum Order {
+pub enum WorkerOrder {
     /// Make this take.
     Make(Arc<Submit>),
     /// Free the model's memory, then say so with [`Service::loaded`].
@@ -109,14 +109,14 @@ pub struct Service {
 /// What the worker and the thread share.
 #[derive(Debug)]
 struct Shared {
-    desk: Mutex<Desk>,
+    desk: Mutex<Mailbox>,
     /// The worker may have something to do.
     turn: Condvar,
-    bell: Bell,
+    bell: Waker,
 }
 
 #[derive(Debug)]
-struct Desk {
+struct Mailbox {
     jobs: JobTable<Arc<Submit>>,
     /// What the worker has to say.
     outbox: VecDeque<(Connection, ToClient)>,
@@ -127,7 +127,7 @@ struct Desk {
     device: DeviceReport,
     /// Since when the device is being opened; none once it is open.
     opening: Option<Instant>,
-    leave: Leave,
+    leave: IdleLimits,
     model: Option<String>,
     /// Somebody wants the model's memory freed.
     unload: bool,
@@ -148,7 +148,7 @@ struct Desk {
 }
 
 impl Shared {
-    fn desk(&self) -> MutexGuard<'_, Desk> {
+    fn desk(&self) -> MutexGuard<'_, Mailbox> {
         // Every change is whole before anything can panic.
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -159,9 +159,9 @@ impl Service {
     ///
     /// # Errors
     /// When the system has no thread or no descriptor left.
-    pub fn start(listener: Listener, setup: ServiceSetup) -> io::Result<Self> {
+    pub fn start(listener: Listener, setup: EngineServer) -> io::Result<Self> {
         let now = Instant::now();
-        let desk = Desk {
+        let desk = Mailbox {
             jobs: JobTable::default(),
             outbox: VecDeque::new(),
             to_all: VecDeque::new(),
@@ -182,33 +182,33 @@ impl Service {
             alone_since: now,
         };
         let shared =
-            Arc::new(Shared { desk: Mutex::new(desk), turn: Condvar::new(), bell: Bell::new()? });
+            Arc::new(Shared { desk: Mutex::new(desk), turn: Condvar::new(), bell: Waker::new()? });
         let end = Arc::clone(&setup.end);
-        let talk = Talk::new(Arc::clone(&shared), listener, setup);
+        let talk = EventLoop::new(Arc::clone(&shared), listener, setup);
         let thread = Builder::new().name("engine-service".to_owned()).spawn(|| talk.run())?;
         Ok(Self { shared, end, thread: Some(thread) })
     }
 
     /// Waits for something to do. A worker that was given a take comes back only after
     /// [`finish`](Self::finish).
-    pub fn next_order(&self) -> Order {
+    pub fn next_order(&self) -> WorkerOrder {
         let mut desk = self.shared.desk();
         loop {
             if desk.stop || self.is_over() {
-                return Order::Leave;
+                return WorkerOrder::Leave;
             }
             if let Some(job) = desk.jobs.start_next() {
-                return Order::Make(job.request());
+                return WorkerOrder::Make(job.request());
             }
             if std::mem::take(&mut desk.unload) {
                 desk.unloading = true;
-                return Order::Unload;
+                return WorkerOrder::Unload;
             }
             let left = desk.time_left(Instant::now());
             if left.is_zero() {
                 // From here on a submission is refused, and its client starts another engine.
                 desk.stop = true;
-                return Order::Leave;
+                return WorkerOrder::Leave;
             }
             let waited = self.shared.turn.wait_timeout(desk, left.min(LOOK_AGAIN));
             desk = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -367,7 +367,7 @@ impl Drop for Service {
     }
 }
 
-impl Desk {
+impl Mailbox {
     /// The jobs may have become none; `was_idle` before.
     fn note_idle(&mut self, was_idle: bool) {
         if !was_idle && self.jobs.is_idle() {

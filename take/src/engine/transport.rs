@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use interprocess::local_socket::Stream;
 use thiserror::Error;
 
-pub(crate) use self::system::{Bell, wait};
+pub(crate) use self::system::{Waker, wait};
 use crate::engine::endpoint;
 use crate::engine::message::{LineError, LineReader, Message, MessageError, encode};
 

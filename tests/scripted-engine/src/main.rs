@@ -21,7 +21,7 @@ use wan_alpha_take::engine::endpoint::Endpoint;
 use wan_alpha_take::engine::message::{
     DeviceReport, Identity, MAX_LINE, Problem, Progress, Submit,
 };
-use wan_alpha_take::engine::server::{Leave, Order, Outcome, Service, ServiceSetup};
+use wan_alpha_take::engine::server::{IdleLimits, WorkerOrder, Outcome, Service, EngineServer};
 use wan_alpha_take::visible_gpus::VisibleGpus;
 
 use crate::script::{Action, Script, count_start, note_end};
@@ -102,30 +102,30 @@ fn run() -> Result<()> {
     }
     while let Some(service) = &engine.service {
         match service.next_order() {
-            Order::Make(submit) => engine.make(&submit)?,
-            Order::Unload => service.loaded(None, None),
-            Order::Leave => break,
+            WorkerOrder::Make(submit) => engine.make(&submit)?,
+            WorkerOrder::Unload => service.loaded(None, None),
+            WorkerOrder::Leave => break,
         }
     }
     Ok(())
 }
 
 impl Engine {
-    fn setup(&self) -> ServiceSetup {
+    fn setup(&self) -> EngineServer {
         let script = &self.script;
         let identity = Identity {
             protocol: script.protocol,
             ..Identity::new(script.version.clone(), script.numerics)
         };
-        let leave = Leave {
+        let leave = IdleLimits {
             idle: Duration::from_millis(script.idle_ms),
             alone: script.alone_ms.map(Duration::from_millis),
         };
-        ServiceSetup {
+        EngineServer {
             heartbeat: Duration::from_millis(script.heartbeat_ms),
             unread: Duration::from_millis(script.unread_ms),
             check: take::check,
-            ..ServiceSetup::new(identity, self.device(), leave)
+            ..EngineServer::new(identity, self.device(), leave)
         }
     }
 

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::connection::Link;
 use super::launch::Launched;
-use super::{ClientSetup, EngineError, EngineState, JobState, Order, Shared};
+use super::{ClientSetup, EngineError, EngineState, JobState, ClientCommand, Shared};
 use crate::engine::endpoint::Endpoint;
 use crate::engine::message::{Holder, Problem, Submit, ToClient, ToEngine};
-use crate::engine::transport::{Bell, wait};
+use crate::engine::transport::{Waker, wait};
 use crate::key::TakeKey;
 
 /// Finished takes that are remembered.
@@ -22,9 +22,9 @@ const LOSSES: u32 = 2;
 /// How long an engine that is there is waited for to be told what was ordered before the end.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
-pub(super) struct Courier {
+pub(super) struct ClientThread {
     pub(super) shared: Arc<Shared>,
-    bell: Arc<Bell>,
+    bell: Arc<Waker>,
     pub(super) setup: ClientSetup,
     pub(super) endpoint: Option<Endpoint>,
     pub(super) link: Link,
@@ -55,8 +55,8 @@ pub(super) struct Wanted {
     running: bool,
 }
 
-impl Courier {
-    pub(super) fn new(shared: Arc<Shared>, bell: Arc<Bell>, setup: ClientSetup) -> Self {
+impl ClientThread {
+    pub(super) fn new(shared: Arc<Shared>, bell: Arc<Waker>, setup: ClientSetup) -> Self {
         Self {
             shared,
             bell,
@@ -115,16 +115,16 @@ impl Courier {
         self.wants_engine() || !self.errands.is_empty()
     }
 
-    fn take(&mut self, order: Order) {
+    fn take(&mut self, order: ClientCommand) {
         match order {
-            Order::Submit(submit) => self.want(*submit),
-            Order::Cancel(key, holder) => {
+            ClientCommand::Submit(submit) => self.want(*submit),
+            ClientCommand::Cancel(key, holder) => {
                 self.release(key, &holder);
                 self.errands.push_back(ToEngine::Cancel { key, holder });
             }
-            Order::Report => self.errands.push_back(ToEngine::Status),
-            Order::Unload => self.errands.push_back(ToEngine::Unload),
-            Order::Stop => self.errands.push_back(ToEngine::Stop { only_if_idle: false }),
+            ClientCommand::Report => self.errands.push_back(ToEngine::Status),
+            ClientCommand::Unload => self.errands.push_back(ToEngine::Unload),
+            ClientCommand::Stop => self.errands.push_back(ToEngine::Stop { only_if_idle: false }),
         }
     }
 
@@ -180,7 +180,7 @@ impl Courier {
     /// Lets others see how a take goes, unless they have just asked for it anew.
     fn see(&self, key: TakeKey, how: JobState) {
         self.shared.publish(|state| {
-            let anew = |order: &Order| matches!(order, Order::Submit(submit) if submit.key == key);
+            let anew = |order: &ClientCommand| matches!(order, ClientCommand::Submit(submit) if submit.key == key);
             if !state.orders.iter().any(anew) {
                 state.snapshot.jobs.insert(key, how);
             }
@@ -221,7 +221,7 @@ impl Courier {
     }
 
     /// What the engine says of takes.
-    pub(super) fn hear(&mut self, message: ToClient) {
+    pub(super) fn on_message(&mut self, message: ToClient) {
         match message {
             ToClient::Accepted { key, ahead } | ToClient::Attached { key, ahead } => {
                 if self.wanted.get(&key).is_some_and(|wanted| !wanted.running) {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::client_thread::Courier;
+use super::client_thread::ClientThread;
 use super::launch::{self, Launched};
 use super::{EngineError, EngineState};
 use crate::engine::endpoint::{Endpoint, EndpointError};
@@ -63,7 +63,7 @@ impl Link {
     }
 }
 
-impl Courier {
+impl ClientThread {
     /// Does what can be done without waiting.
     pub(super) fn go_on(&mut self, now: Instant) -> Result<(), EngineError> {
         self.look_after_process();
@@ -90,7 +90,7 @@ impl Courier {
                 }
             }
         }
-        self.speak();
+        self.flush();
         Ok(())
     }
 
@@ -350,7 +350,7 @@ impl Courier {
                 return Err(EngineError::Refused(problem));
             }
             (Link::Greeting { .. }, _) => {}
-            (_, message) => self.hear(message),
+            (_, message) => self.on_message(message),
         }
         Ok(())
     }
@@ -385,7 +385,7 @@ impl Courier {
     }
 
     /// Says what is to be said, to whom it can be said.
-    fn speak(&mut self) {
+    fn flush(&mut self) {
         if let Link::Open { engine, .. } = &self.link
             && self.wants_engine()
             && !engine.agrees_with(&self.setup.identity)

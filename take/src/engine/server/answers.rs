@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::event_loop::{Standing, Talk};
-use super::{Desk, ServiceSetup};
+use super::event_loop::{PeerState, EventLoop};
+use super::{Mailbox, EngineServer};
 use crate::engine::message::{
     Identity, JobReport, MessageError, PROTOCOL, Problem, StatusReport, Submit, ToClient, ToEngine,
     decode,
@@ -11,14 +11,14 @@ use crate::engine::message::{
 use crate::engine::queue::{Connection, Submitted};
 use crate::key::TakeKey;
 
-impl Talk {
+impl EventLoop {
     /// The answers to a line, and how its sender stands after it.
     pub(super) fn answer(
         &self,
         connection: Connection,
-        standing: Standing,
+        standing: PeerState,
         line: &[u8],
-    ) -> (Vec<ToClient>, Standing) {
+    ) -> (Vec<ToClient>, PeerState) {
         let message = match decode(line) {
             Ok(message) => message,
             Err(error) => return misunderstood(standing, &error),
@@ -26,10 +26,10 @@ impl Talk {
         let mut desk = self.shared.desk();
         let was_idle = desk.jobs.is_idle();
         let answer = match (standing, message) {
-            (Standing::Stranger, ToEngine::Hello(client)) => greet(&mut desk, &self.setup, &client),
-            (Standing::Stranger, _) => (vec![hello_first()], Standing::Leaving),
+            (PeerState::Stranger, ToEngine::Hello(client)) => greet(&mut desk, &self.setup, &client),
+            (PeerState::Stranger, _) => (vec![hello_first()], PeerState::Leaving),
             (_, ToEngine::Hello(_)) => (vec![ToClient::Welcome(self.identity())], standing),
-            (Standing::Client, ToEngine::Submit(submit)) => {
+            (PeerState::Client, ToEngine::Submit(submit)) => {
                 (submitted(&mut desk, &self.setup, connection, *submit), standing)
             }
             (_, ToEngine::Submit(submit)) => {
@@ -62,7 +62,7 @@ impl Talk {
         self.setup.identity.clone()
     }
 
-    fn report(&self, desk: &Desk) -> ToClient {
+    fn report(&self, desk: &Mailbox) -> ToClient {
         let jobs = desk.jobs.jobs().iter().map(|job| JobReport {
             key: job.key(),
             holders: count(job.holders()),
@@ -80,12 +80,12 @@ impl Talk {
     }
 }
 
-fn misunderstood(standing: Standing, error: &MessageError) -> (Vec<ToClient>, Standing) {
+fn misunderstood(standing: PeerState, error: &MessageError) -> (Vec<ToClient>, PeerState) {
     let (code, standing) = match error {
-        MessageError::UnknownKind { .. } if standing != Standing::Stranger => {
+        MessageError::UnknownKind { .. } if standing != PeerState::Stranger => {
             ("unknown-message", standing)
         }
-        _ => ("unreadable", Standing::Leaving),
+        _ => ("unreadable", PeerState::Leaving),
     };
     let problem = Problem::new(code, error.to_string(), "speak as this version of wan-alpha does");
     (vec![ToClient::Refused(problem)], standing)
@@ -105,29 +105,29 @@ fn other_version(key: TakeKey, engine: Identity) -> ToClient {
     ToClient::Failed { key, problem }
 }
 
-fn greet(desk: &mut Desk, setup: &ServiceSetup, client: &Identity) -> (Vec<ToClient>, Standing) {
+fn greet(desk: &mut Mailbox, setup: &EngineServer, client: &Identity) -> (Vec<ToClient>, PeerState) {
     let engine = setup.identity.clone();
     if client.protocol != PROTOCOL || engine.protocol != PROTOCOL {
-        return (vec![ToClient::OtherProtocol(engine)], Standing::Leaving);
+        return (vec![ToClient::OtherProtocol(engine)], PeerState::Leaving);
     }
     if client.agrees_with(&engine) {
         let device = Some(desk.device_report()).filter(|device| !device.is_plain());
         let answers = [ToClient::Welcome(engine)].into_iter();
-        return (answers.chain(device.map(ToClient::Device)).collect(), Standing::Client);
+        return (answers.chain(device.map(ToClient::Device)).collect(), PeerState::Client);
     }
     let answer = if desk.jobs.is_idle() { ToClient::Welcome(engine) } else { busy(desk, engine) };
-    (vec![answer], Standing::OtherVersion)
+    (vec![answer], PeerState::OtherVersion)
 }
 
 /// The engine ends after its jobs, as somebody of another version waits.
-fn busy(desk: &mut Desk, engine: Identity) -> ToClient {
+fn busy(desk: &mut Mailbox, engine: Identity) -> ToClient {
     desk.retire = true;
     ToClient::BusyOtherVersion { engine, jobs: count(desk.jobs.jobs().len()) }
 }
 
 fn submitted(
-    desk: &mut Desk,
-    setup: &ServiceSetup,
+    desk: &mut Mailbox,
+    setup: &EngineServer,
     connection: Connection,
     submit: Submit,
 ) -> Vec<ToClient> {
@@ -164,7 +164,7 @@ fn superseded(key: TakeKey) -> ToClient {
     ToClient::Failed { key, problem: Problem::new("superseded", message, "press Generate again") }
 }
 
-fn stop(desk: &mut Desk) {
+fn stop(desk: &mut Mailbox) {
     desk.stop = true;
     for (connection, key) in desk.jobs.stop_all() {
         let problem = Problem::new("stopped", "the engine was stopped", "press Generate again");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{ServiceSetup, Shared};
+use super::{EngineServer, Shared};
 use crate::engine::endpoint::Listener;
 use crate::engine::message::{DeviceReport, Problem, ToClient};
 use crate::engine::queue::Connection;
@@ -22,28 +22,28 @@ const MOST_PEERS: usize = 500;
 /// How long a connection may last that said no hello, or that is to be closed.
 const SHORT: Duration = Duration::from_secs(5);
 
-pub(super) struct Talk {
+pub(super) struct EventLoop {
     pub(super) shared: Arc<Shared>,
-    pub(super) setup: ServiceSetup,
+    pub(super) setup: EngineServer,
     pub(super) started: Instant,
     listener: Listener,
     peers: BTreeMap<Connection, Peer>,
     next: u64,
     beat: Instant,
     /// While the system has no descriptor left.
-    deaf_until: Instant,
+    accept_paused_until: Instant,
 }
 
 /// A connection.
 pub(super) struct Peer {
     wire: Wire,
     since: Instant,
-    pub(super) standing: Standing,
+    pub(super) standing: PeerState,
 }
 
 /// How a peer may be spoken with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum PeerState {
     /// It said no hello yet.
     Stranger,
     /// Of the same version.
@@ -54,8 +54,8 @@ pub(super) enum Standing {
     Leaving,
 }
 
-impl Talk {
-    pub(super) fn new(shared: Arc<Shared>, listener: Listener, setup: ServiceSetup) -> Self {
+impl EventLoop {
+    pub(super) fn new(shared: Arc<Shared>, listener: Listener, setup: EngineServer) -> Self {
         let started = Instant::now();
         Self {
             shared,
@@ -65,14 +65,14 @@ impl Talk {
             peers: BTreeMap::new(),
             next: 0,
             beat: started,
-            deaf_until: started,
+            accept_paused_until: started,
         }
     }
 
     pub(super) fn run(mut self) {
         loop {
             let now = Instant::now();
-            if now >= self.deaf_until {
+            if now >= self.accept_paused_until {
                 self.accept(now);
             }
             self.listen_to_all();
@@ -81,7 +81,7 @@ impl Talk {
             if self.shared.desk().close {
                 return self.say_goodbye();
             }
-            let listener = Some(&self.listener).filter(|_| now >= self.deaf_until);
+            let listener = Some(&self.listener).filter(|_| now >= self.accept_paused_until);
             let wires = self.peers.values().map(|peer| &peer.wire);
             wait(&self.shared.bell, listener, wires, Some(self.until_next(now)));
         }
@@ -94,14 +94,14 @@ impl Talk {
                 Ok(Some(_)) if self.peers.len() >= MOST_PEERS => {}
                 Ok(Some(stream)) => {
                     let peer =
-                        Peer { wire: Wire::new(stream), since: now, standing: Standing::Stranger };
+                        Peer { wire: Wire::new(stream), since: now, standing: PeerState::Stranger };
                     self.peers.insert(Connection(self.next), peer);
                     self.next += 1;
                 }
                 Ok(None) => return,
                 Err(error) => {
                     log::warn!("{error}");
-                    self.deaf_until = now + Duration::from_millis(100);
+                    self.accept_paused_until = now + Duration::from_millis(100);
                     return;
                 }
             }
@@ -126,7 +126,7 @@ impl Talk {
             let standing = peer.standing;
             match peer.wire.receive() {
                 Ok(None) => break,
-                Ok(Some(_)) | Err(WireError::TooLong(_)) if standing == Standing::Leaving => {}
+                Ok(Some(_)) | Err(WireError::TooLong(_)) if standing == PeerState::Leaving => {}
                 Ok(Some(line)) => {
                     let (answers, standing) = self.answer(connection, standing, &line);
                     self.reply(connection, standing, &answers)?;
@@ -135,7 +135,7 @@ impl Talk {
                     let remedy = "send shorter lines";
                     let problem = Problem::new("line-too-long", reason.to_string(), remedy);
                     let answer = [ToClient::Refused(problem)];
-                    self.reply(connection, Standing::Leaving, &answer)?;
+                    self.reply(connection, PeerState::Leaving, &answer)?;
                 }
                 Err(error) => return Err(error),
             }
@@ -146,13 +146,13 @@ impl Talk {
     fn reply(
         &mut self,
         connection: Connection,
-        standing: Standing,
+        standing: PeerState,
         answers: &[ToClient],
     ) -> Result<(), WireError> {
         let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
         if standing != peer.standing {
             peer.since = Instant::now();
-            let clients = |standing| usize::from(standing == Standing::Client);
+            let clients = |standing| usize::from(standing == PeerState::Client);
             let mut desk = self.shared.desk();
             desk.clients = desk.clients + clients(standing) - clients(peer.standing);
             peer.standing = standing;
@@ -196,7 +196,7 @@ impl Talk {
 
     /// To every client of our version.
     fn send_to_all(&mut self, message: &ToClient) {
-        let clients = self.peers.iter().filter(|(_, peer)| peer.standing == Standing::Client);
+        let clients = self.peers.iter().filter(|(_, peer)| peer.standing == PeerState::Client);
         let clients: Vec<_> = clients.map(|(connection, _)| *connection).collect();
         for connection in clients {
             self.send(connection, message);
@@ -225,9 +225,9 @@ impl Talk {
         let hopeless = |peer: &Peer| {
             let old = now.saturating_duration_since(peer.since) >= SHORT;
             match peer.standing {
-                Standing::Stranger => old,
-                Standing::Leaving => old || peer.wire.backlog() == 0,
-                Standing::Client | Standing::OtherVersion => {
+                PeerState::Stranger => old,
+                PeerState::Leaving => old || peer.wire.backlog() == 0,
+                PeerState::Client | PeerState::OtherVersion => {
                     peer.wire.not_reading_for(now) >= unread
                 }
             }
@@ -246,7 +246,7 @@ impl Talk {
         let was_idle = desk.jobs.is_idle();
         desk.jobs.disconnect(connection);
         desk.note_idle(was_idle);
-        if peer.standing == Standing::Client {
+        if peer.standing == PeerState::Client {
             desk.clients -= 1;
             desk.alone_since = Instant::now();
         }
@@ -256,7 +256,7 @@ impl Talk {
 
     fn until_next(&self, now: Instant) -> Duration {
         let beat = (self.beat + self.setup.heartbeat).saturating_duration_since(now);
-        let soon = now < self.deaf_until
+        let soon = now < self.accept_paused_until
             || self.peers.values().any(|peer| !peer.is_greeted() || peer.wire.backlog() > 0);
         if soon { beat.min(Duration::from_millis(100)) } else { beat }
     }
@@ -279,6 +279,6 @@ impl Talk {
 
 impl Peer {
     fn is_greeted(&self) -> bool {
-        matches!(self.standing, Standing::Client | Standing::OtherVersion)
+        matches!(self.standing, PeerState::Client | PeerState::OtherVersion)
     }
 }

@@ -13,40 +13,40 @@ use crate::engine::endpoint::Listener;
 
 /// Wakes the thread that waits.
 #[derive(Debug)]
-pub(crate) struct Bell {
-    rope: UnixStream,
-    clapper: UnixStream,
+pub(crate) struct Waker {
+    sender: UnixStream,
+    receiver: UnixStream,
 }
 
-impl Bell {
+impl Waker {
     pub(crate) fn new() -> io::Result<Self> {
         let (rope, clapper) = UnixStream::pair()?;
         rope.set_nonblocking(true)?;
         clapper.set_nonblocking(true)?;
-        Ok(Self { rope, clapper })
+        Ok(Self { sender: rope, receiver: clapper })
     }
 
     /// Ends the present wait, or the next.
     pub(crate) fn ring(&self) {
         // A full pipe is a bell that rings already.
-        let _ = (&self.rope).write(&[1]);
+        let _ = (&self.sender).write(&[1]);
     }
 
     fn silence(&self) {
         let mut rings = [0; 256];
-        while matches!((&self.clapper).read(&mut rings), Ok(256)) {}
+        while matches!((&self.receiver).read(&mut rings), Ok(256)) {}
     }
 }
 
 /// Waits until the bell rings, somebody connects, or a connection can be read, or be written to if
 /// something waits for that; at most `timeout`.
 pub(crate) fn wait<'a>(
-    bell: &Bell,
+    bell: &Waker,
     listener: Option<&Listener>,
     wires: impl Iterator<Item = &'a Wire>,
     timeout: Option<Duration>,
 ) {
-    let mut fds = vec![PollFd::new(&bell.clapper, PollFlags::IN)];
+    let mut fds = vec![PollFd::new(&bell.receiver, PollFlags::IN)];
     if let Some(Socket::UdSocket(socket)) = listener.and_then(Listener::socket) {
         fds.push(PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN));
     }

@@ -5,7 +5,7 @@
 use wan_alpha_take::TakeRequest;
 use wan_alpha_take::engine::message::{Problem, Progress};
 
-use crate::studio::JobProgress;
+use crate::session::JobProgress;
 
 /// How far a take is, in a line.
 pub(crate) fn progress(pending: &JobProgress) -> String {

@@ -3,8 +3,8 @@
 
 #![forbid(unsafe_code)]
 
-use crate::event::TakeState;
-use crate::studio::JobReadiness;
+use crate::take_state::TakeState;
+use crate::session::JobReadiness;
 
 /// What a render is to do while a take is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

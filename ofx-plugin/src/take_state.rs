@@ -11,15 +11,15 @@ use std::ffi::CStr;
 use wan_alpha_take::TakeRequest;
 use wan_alpha_take::engine::message::Problem;
 
-use crate::accepted::ParsedRequest;
+use crate::parsed_request::ParsedRequest;
 use crate::node::Node;
 use crate::params::{
     HELD_KEY, HELD_REQUEST, REVISION, START_FRAME, STATUS, TAKE_KEY, TAKE_REQUEST,
 };
-use crate::record::SavedRequests;
+use crate::saved_requests::SavedRequests;
 use crate::status::Status;
-use crate::studio::{JobReadiness, PluginSession};
-use crate::{wanted, words};
+use crate::session::{JobReadiness, PluginSession};
+use crate::{build_request, sentences};
 
 /// What there is to see.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl TakeState {
     pub(crate) fn of(record: &SavedRequests, studio: &PluginSession) -> Self {
         match record.take.entry.as_deref() {
             None => Self::Blank,
-            Some(ParsedRequest::Unreadable(reason)) => Self::Unreadable(words::brief(reason)),
+            Some(ParsedRequest::Unreadable(reason)) => Self::Unreadable(sentences::brief(reason)),
             Some(ParsedRequest::Take(accepted)) => Self::Take(studio.readiness_everywhere(accepted.key)),
         }
     }
@@ -114,7 +114,7 @@ pub(crate) fn restore_previous(
     let held = &record.held;
     let sight = match held.entry.as_deref() {
         Some(ParsedRequest::Take(accepted)) => TakeState::Take(studio.readiness(accepted.key)),
-        Some(ParsedRequest::Unreadable(reason)) => TakeState::Unreadable(words::brief(reason)),
+        Some(ParsedRequest::Unreadable(reason)) => TakeState::Unreadable(sentences::brief(reason)),
         None => TakeState::Blank,
     };
     let put = NewTake { edit, take: [&held.text, &held.key], held: None, start: None };
@@ -132,7 +132,7 @@ pub(crate) fn overlay_line(node: Node<'_>) -> Result<String, Status> {
     let studio = PluginSession::of(node.effect().host());
     let record = SavedRequests::of(node)?;
     Ok(match TakeState::of(&record, &studio) {
-        TakeState::Take(JobReadiness::Pending(pending)) => words::progress(&pending),
+        TakeState::Take(JobReadiness::Pending(pending)) => sentences::progress(&pending),
         // What takes longer to find out is in the status already.
         _ => node.text(STATUS)?,
     })
@@ -185,11 +185,11 @@ pub(crate) fn status_line(node: Node<'_>, studio: &PluginSession, record: &Saved
     words.extend(node.instance().trouble());
     match sight {
         TakeState::Blank => {}
-        TakeState::Unreadable(reason) => words.push(format!("{}.", words::capitalised(reason))),
-        TakeState::Take(JobReadiness::Ready(take)) => words.push(words::ready(&take.description().request)),
+        TakeState::Unreadable(reason) => words.push(format!("{}.", sentences::capitalised(reason))),
+        TakeState::Take(JobReadiness::Ready(take)) => words.push(sentences::ready(&take.description().request)),
         TakeState::Take(JobReadiness::Pending(pending)) => {
-            words.push(words::progress(pending));
-            words.extend(studio.unused_gpu().as_deref().map(words::without_gpu));
+            words.push(sentences::progress(pending));
+            words.extend(studio.unused_gpu().as_deref().map(sentences::without_gpu));
         }
         TakeState::Take(JobReadiness::Failed(problem)) => words.push(failure(studio, problem)),
         TakeState::Take(JobReadiness::Absent) => words.push(format!(
@@ -207,18 +207,18 @@ pub(crate) fn status_line(node: Node<'_>, studio: &PluginSession, record: &Saved
 }
 
 fn failure(studio: &PluginSession, problem: &Problem) -> String {
-    format!("{} Log: {}", words::problem(problem), studio.environment.engine_log().display())
+    format!("{} Log: {}", sentences::problem(problem), studio.environment.engine_log().display())
 }
 
 /// Whether the parameters describe another take than the one asked for.
 fn staleness(node: Node<'_>, studio: &PluginSession, take: &TakeRequest) -> Option<String> {
-    match wanted::request(node, studio, None) {
+    match build_request::request(node, studio, None) {
         Ok(wanted) => {
-            let changed = wanted::differences(take, &wanted);
-            (!changed.is_empty()).then(|| words::stale(&changed))
+            let changed = build_request::differences(take, &wanted);
+            (!changed.is_empty()).then(|| sentences::stale(&changed))
         }
         Err(unwanted) => {
-            let why = words::brief(&unwanted.to_string());
+            let why = sentences::brief(&unwanted.to_string());
             Some(format!("Changed since this take, and cannot be generated: {why}."))
         }
     }

@@ -12,7 +12,7 @@ mod setting;
 mod text;
 
 use super::draw::{OutputFormat, FrameContent};
-use super::placement::FrameFit;
+use super::frame_fit::FrameFit;
 use super::source::Pixel;
 use super::transfer::Transfer;
 use panel::Panel;

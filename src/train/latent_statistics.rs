@@ -8,7 +8,7 @@ use wan_alpha_core::tch::{Device, Kind, Tensor};
 use wan_alpha_core::train::StepRng;
 use wan_alpha_core::vae::LATENT_CHANNELS;
 
-use super::feed::BatchSource;
+use super::batch_source::BatchSource;
 use super::settings::Settings;
 
 /// Shows `add` batch after batch, `clips` clips in all. They are those after the last step: clips

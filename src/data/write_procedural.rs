@@ -16,7 +16,7 @@ use crate::console::Console;
 use crate::exit::{Exit, OrExit};
 use crate::output::{explain_write, unfinished_folder};
 use crate::progress::Progress;
-use crate::results::print_lines;
+use crate::stdout::print_lines;
 
 const TABLE: &str = "table.csv";
 /// How the folder of a clip begins.

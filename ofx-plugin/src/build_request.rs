@@ -17,7 +17,7 @@ use crate::params::{
     NEGATIVE_PROMPT, PRECISION, PROMPT, RESOLUTION, SEED, SHIFT, SOLVER, STEPS, WIDTH,
 };
 use crate::status::Status;
-use crate::studio::PluginSession;
+use crate::session::PluginSession;
 use crate::timing::Timing;
 
 /// Why there is no request.

@@ -27,7 +27,7 @@ use wan_alpha_core::{ErrorKind, Unwatched, Watch};
 use wan_alpha_take::Mask;
 
 use super::clips::EpochShuffle;
-use super::feed::BatchSource;
+use super::batch_source::BatchSource;
 use super::settings::{self, Settings};
 use crate::data::procedural::{Clip, Language, Scene, Stream};
 use crate::data::{RgbaClip, Window};

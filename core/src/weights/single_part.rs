@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::found::{Channel, Found};
-use super::parts::{incomplete, single, single_tokenizer};
+use super::discover::{Channel, Found};
+use super::model_files::{incomplete, single, single_tokenizer};
 use super::set::{Network, TensorSet};
 use crate::Result;
 use crate::dit::DitConfig;

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::found::{Candidate, Channel, Found};
-use super::parts::{Decoders, incomplete, single};
+use super::discover::{Candidate, Channel, Found};
+use super::model_files::{Decoders, incomplete, single};
 use super::set::{Network, TensorSet};
 use crate::{Error, Result};
 

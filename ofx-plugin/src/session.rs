@@ -22,7 +22,7 @@ use wan_alpha_take::models::{Manifest, ModelError};
 use wan_alpha_take::store::{Store, Take};
 use wan_alpha_take::{NUMERICS, TakeKey, TakeRequest};
 
-use crate::accepted::ParsedRequest;
+use crate::parsed_request::ParsedRequest;
 use crate::environment;
 use crate::host::Host;
 pub(crate) use readiness::{JobProgress, JobReadiness};
