@@ -192,7 +192,7 @@ impl Maker {
         if let Some(take) = look(place.store, &key, watch) {
             return Ok(take);
         }
-        let beating = ClaimHeartbeat::begin(claim, BEAT).map_err(no_thread)?;
+        let heartbeat = ClaimHeartbeat::begin(claim, BEAT).map_err(no_thread)?;
         let made = self
             .warm_up(request, place, watch)
             .and_then(|()| self.publish(&key, request, mask, place, watch));
@@ -203,7 +203,7 @@ impl Maker {
             self.unload()?;
         }
         let take = made?;
-        drop(beating);
+        drop(heartbeat);
         self.latents.forget(&key);
         let trimmed = place.store.trim(place.limit);
         for problem in &trimmed.problems {

@@ -54,10 +54,10 @@ const SIZES: [[u32; 2]; 6] =
 /// The request of the parameters as they are, accepted. Reads the model's record.
 pub(crate) fn request(
     node: Node<'_>,
-    studio: &PluginSession,
+    session: &PluginSession,
     start: Option<i32>,
 ) -> Result<TakeRequest, BuildRequestError> {
-    let record = studio.model(node.text(MODEL)?.trim())?;
+    let record = session.model(node.text(MODEL)?.trim())?;
     let mut timing = Timing::of(node, TakeRequest::TAKE_RATE)?;
     if let Some(start) = start {
         timing.start = f64::from(start);

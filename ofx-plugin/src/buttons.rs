@@ -25,17 +25,17 @@ pub(crate) fn generate_and_wait(node: Node<'_>) -> Result<(), Status> {
     /// Between two looks at the bar's Cancel.
     const LOOK: Duration = Duration::from_millis(100);
     let Some(key) = begin(node)? else { return Ok(()) };
-    let studio = PluginSession::of(node.effect().host());
+    let session = PluginSession::of(node.effect().host());
     let began = Instant::now();
     let bar = node.effect().progress(c"WanAlpha generates a take");
     let mut done = 0.0_f64;
-    while let JobReadiness::Pending(pending) = studio.readiness(key) {
+    while let JobReadiness::Pending(pending) = session.readiness(key) {
         done = done.max(fraction(&pending, began.elapsed()));
         if bar.as_ref().is_some_and(|bar| !bar.update(done)) {
             drop(bar);
             return cancel(node);
         }
-        studio.pause(LOOK);
+        session.pause(LOOK);
     }
     drop(bar);
     update_status(node, Restoring::Allowed)
@@ -54,10 +54,10 @@ fn fraction(pending: &JobProgress, elapsed: Duration) -> f64 {
 
 /// The key of the take that is now being made or there; nothing where there is nothing to make.
 fn begin(node: Node<'_>) -> Result<Option<TakeKey>, Status> {
-    let studio = PluginSession::of(node.effect().host());
+    let session = PluginSession::of(node.effect().host());
     let record = SavedRequests::of(node)?;
     let start = settled_start(node, &record)?;
-    let (request, key) = match wanted(node, &studio, start) {
+    let (request, key) = match wanted(node, &session, start) {
         Ok(wanted) => wanted,
         Err(unwanted) => {
             let why = format!("Nothing was started: {}.", sentences::brief(&unwanted.to_string()));
@@ -67,24 +67,24 @@ fn begin(node: Node<'_>) -> Result<Option<TakeKey>, Status> {
             return Ok(None);
         }
     };
-    node.instance().set_trouble(few_steps(&studio, node, &request)?);
+    node.instance().set_trouble(few_steps(&session, node, &request)?);
     let before = record.take.accepted();
-    let found = studio.readiness(key);
+    let found = session.readiness(key);
     let is_there = matches!(found, JobReadiness::Ready(_));
     let sight = TakeState::Take(if is_there { found } else { JobReadiness::Pending(JobProgress::Starting) });
     // One not yet made never becomes the held one.
     let held = before
-        .filter(|take| take.key != key && matches!(studio.readiness(take.key), JobReadiness::Ready(_)))
+        .filter(|take| take.key != key && matches!(session.readiness(take.key), JobReadiness::Ready(_)))
         .map(|_| [&*record.take.text, &*record.take.key]);
     let (text, name) = (request.to_parameter(), key.to_string());
     let put = NewTake { edit: c"Generate", take: [&text, &name], held, start };
     put.put(node, &sight)?;
     if let Some(before) = before.filter(|take| take.key != key) {
-        give_up(node, &studio, before.key);
+        give_up(node, &session, before.key);
     }
     node.instance().set_asked(Some(key));
     if !is_there {
-        studio.generate(&request, key, node.instance().name());
+        session.generate(&request, key, node.instance().name());
     }
     update_status(node, Restoring::Allowed)?;
     Ok(Some(key))
@@ -92,10 +92,10 @@ fn begin(node: Node<'_>) -> Result<Option<TakeKey>, Status> {
 
 fn wanted(
     node: Node<'_>,
-    studio: &PluginSession,
+    session: &PluginSession,
     start: Option<i32>,
 ) -> Result<(TakeRequest, TakeKey), BuildRequestError> {
-    let request = build_request::request(node, studio, start)?;
+    let request = build_request::request(node, session, start)?;
     let key = request.key()?;
     Ok((request, key))
 }
@@ -111,14 +111,14 @@ fn settled_start(node: Node<'_>, record: &SavedRequests) -> Result<Option<i32>, 
 }
 
 fn few_steps(
-    studio: &PluginSession,
+    session: &PluginSession,
     node: Node<'_>,
     request: &TakeRequest,
 ) -> Result<Option<String>, Status> {
     if node.int(STEPS)? == 0 {
         return Ok(None);
     }
-    let own = studio.model(&request.model).ok().and_then(|model| model.defaults.steps);
+    let own = session.model(&request.model).ok().and_then(|model| model.defaults.steps);
     Ok(own.and_then(|own| request.few_steps_warning(own)).map(|warning| format!("{warning}.")))
 }
 
@@ -128,17 +128,17 @@ pub(crate) fn cancel(node: Node<'_>) -> Result<(), Status> {
     if node.text(TAKE_REQUEST)?.is_empty() {
         return set_status(node, NOTHING);
     }
-    let studio = PluginSession::of(node.effect().host());
+    let session = PluginSession::of(node.effect().host());
     let record = SavedRequests::of(node)?;
     let Some(take) = record.take.accepted() else { return set_status(node, NOTHING) };
-    match studio.readiness_everywhere(take.key) {
+    match session.readiness_everywhere(take.key) {
         JobReadiness::Pending(_) => {
-            give_up(node, &studio, take.key);
+            give_up(node, &session, take.key);
             let why = match record.held() {
                 Some(_) => "Cancelled; this is the take before.",
                 None => "Cancelled.",
             };
-            restore_previous(node, &studio, &record, why.to_owned(), c"Cancel")
+            restore_previous(node, &session, &record, why.to_owned(), c"Cancel")
         }
         _ => {
             node.instance().set_trouble(Some(NOTHING.to_owned()));
@@ -148,13 +148,13 @@ pub(crate) fn cancel(node: Node<'_>) -> Result<(), Status> {
 }
 
 /// The node no longer wants this take, whoever of its instances or sessions asked for it.
-fn give_up(node: Node<'_>, studio: &PluginSession, key: TakeKey) {
+fn give_up(node: Node<'_>, session: &PluginSession, key: TakeKey) {
     let instance = node.instance();
     if instance.asked() == Some(key) {
-        studio.give_up(key, instance.name());
+        session.give_up(key, instance.name());
         instance.set_asked(None);
     } else {
-        studio.give_up_inherited(key, instance.name());
+        session.give_up_inherited(key, instance.name());
     }
 }
 
@@ -167,12 +167,12 @@ pub(crate) fn revert(node: Node<'_>) -> Result<(), Status> {
         node.instance().set_trouble(Some(why));
         return update_status(node, Restoring::Allowed);
     };
-    let studio = PluginSession::of(node.effect().host());
-    let sight = TakeState::Take(studio.readiness(held.key));
+    let session = PluginSession::of(node.effect().host());
+    let sight = TakeState::Take(session.readiness(held.key));
     let is_there = record
         .take
         .accepted()
-        .is_some_and(|take| matches!(studio.readiness(take.key), JobReadiness::Ready(_)));
+        .is_some_and(|take| matches!(session.readiness(take.key), JobReadiness::Ready(_)));
     let put = NewTake {
         edit: c"Revert",
         take: [&record.held.text, &record.held.key],
@@ -187,8 +187,8 @@ pub(crate) fn revert(node: Node<'_>) -> Result<(), Status> {
 pub(crate) fn refresh(node: Node<'_>) -> Result<(), Status> {
     node.instance().set_trouble(None);
     if !node.text(TAKE_REQUEST)?.is_empty() {
-        let studio = PluginSession::of(node.effect().host());
-        let sight = TakeState::of(&SavedRequests::of(node)?, &studio);
+        let session = PluginSession::of(node.effect().host());
+        let sight = TakeState::of(&SavedRequests::of(node)?, &session);
         node.set_int(REVISION, sight.fresh_revision())?;
     }
     update_status(node, Restoring::Allowed)
@@ -204,13 +204,13 @@ pub(crate) fn start_here(node: Node<'_>) -> Result<(), Status> {
 /// Frees the model's memory as soon as no take needs it.
 pub(crate) fn release_gpu(node: Node<'_>) -> Result<(), Status> {
     match PluginSession::opened() {
-        Some(studio) => {
-            studio.unload();
+        Some(session) => {
+            session.unload();
             set_status(node, "The engine lets the model go once no take needs it.")
         }
         None => {
-            let studio = PluginSession::of(node.effect().host());
-            studio.unload();
+            let session = PluginSession::of(node.effect().host());
+            session.unload();
             set_status(node, "If an engine is running, it lets the model go once no take needs it.")
         }
     }

@@ -110,8 +110,8 @@ pub(crate) fn create(effect: Effect<'_>) -> Answer {
 pub(crate) fn destroy(effect: Effect<'_>) -> Answer {
     let Some(instance) = effect.detach()? else { return Ok(Status::OK) };
     // The take goes on being made, for the next node with these parameters.
-    if let Some(studio) = PluginSession::opened() {
-        studio.leave(instance.asked.into_inner(), instance.name);
+    if let Some(session) = PluginSession::opened() {
+        session.leave(instance.asked.into_inner(), instance.name);
     }
     Ok(Status::OK)
 }

@@ -8,7 +8,7 @@
 //! - `changed`, `buttons`, `event`: what it does on the main thread; `wanted`: the request that its
 //!   parameters make; `accepted`, `record`: the ones that it has accepted.
 //! - `render`: which frame, or what instead of it (`show`), drawn by [`picture`].
-//! - `studio`: what all nodes of a process share: store, models, engine.
+//! - `session`: what all nodes of a process share: store, models, engine.
 //! - `overlay`: the ellipse in the viewer, to be dragged.
 //! - `host`: the host's suites behind safe types; `node`: one node within one action.
 //!

@@ -122,47 +122,47 @@ fn view(node: Node<'_>, abort: &Abort<'_>) -> Result<RenderContent, RenderError>
         });
     }
     let record = SavedRequests::of(node)?;
-    let studio = PluginSession::of(node.effect().host());
-    Viewing { node, studio: &studio, record: &record, abort }.view()
+    let session = PluginSession::of(node.effect().host());
+    Viewing { node, session: &session, record: &record, abort }.view()
 }
 
 /// One render of a node that has asked for a take, or of a batch host.
 struct Viewing<'a> {
     node: Node<'a>,
-    studio: &'a PluginSession,
+    session: &'a PluginSession,
     record: &'a SavedRequests,
     abort: &'a Abort<'a>,
 }
 
 impl Viewing<'_> {
     fn view(&self) -> Result<RenderContent, RenderError> {
-        let (studio, record) = (self.studio, self.record);
+        let (session, record) = (self.session, self.record);
         let missing = self.missing()?;
-        let mut sight = TakeState::of(record, studio);
+        let mut sight = TakeState::of(record, session);
         let requested;
-        let take = match render_action(studio.batch, missing, Standing::of(&sight)) {
+        let take = match render_action(session.batch, missing, Standing::of(&sight)) {
             RenderAction::Request => {
                 requested = self.request()?;
-                sight = TakeState::Take(studio.readiness(requested.key));
+                sight = TakeState::Take(session.readiness(requested.key));
                 Some(&requested)
             }
             _ => record.take.accepted(),
         };
-        studio.has(self.node.instance().name(), take.map(|take| take.key));
+        session.has(self.node.instance().name(), take.map(|take| take.key));
         let Some(take) = take else { return self.unreadable(&sight) };
         // A take that was made may be damaged once it is read, and is then made once more.
         for _ in 0..3 {
-            match render_action(studio.batch, missing, Standing::of(&sight)) {
+            match render_action(session.batch, missing, Standing::of(&sight)) {
                 RenderAction::Show => {
                     if let Some(view) = self.show(&sight)? {
                         return Ok(view);
                     }
-                    studio.forget(take.key);
-                    sight = TakeState::Take(studio.readiness(take.key));
+                    session.forget(take.key);
+                    sight = TakeState::Take(session.readiness(take.key));
                 }
                 course @ (RenderAction::Make | RenderAction::Wait) => {
                     let wanted = (course == RenderAction::Make).then_some(&take.request);
-                    let waited = studio.wait(take.key, wanted, || self.abort.go_on());
+                    let waited = session.wait(take.key, wanted, || self.abort.go_on());
                     sight = TakeState::Take(waited.ok_or(RenderError::Aborted)?);
                 }
                 RenderAction::Empty => return Ok(self.empty(take.key)),
@@ -177,7 +177,7 @@ impl Viewing<'_> {
     /// In a batch render, `WAN_ALPHA_MISSING` counts for more than the parameter.
     fn missing(&self) -> Result<Missing, RenderError> {
         let own = self.node.choice(MISSING, &Missing::ALL)?;
-        let Some(name) = self.studio.environment.missing.as_deref().filter(|_| self.studio.batch)
+        let Some(name) = self.session.environment.missing.as_deref().filter(|_| self.session.batch)
         else {
             return Ok(own);
         };
@@ -195,7 +195,7 @@ impl Viewing<'_> {
             let why = sentences::brief(&error.to_string());
             RenderError::Failed(format!("The take of this node cannot be made: {why}."))
         };
-        let request = build_request::request(self.node, self.studio, None).map_err(unwanted)?;
+        let request = build_request::request(self.node, self.session, None).map_err(unwanted)?;
         let key = request.key().map_err(|error| unwanted(error.into()))?;
         Ok(AcceptedRequest { request, key })
     }
@@ -222,12 +222,12 @@ impl Viewing<'_> {
     fn stand_in(&self, sight: &TakeState) -> Result<RenderContent, RenderError> {
         let told = status_text(sight);
         let held = self.record.held();
-        let shown = match held.map(|held| TakeState::Take(self.studio.readiness(held.key))) {
+        let shown = match held.map(|held| TakeState::Take(self.session.readiness(held.key))) {
             Some(held) => self.show(&held)?,
             None => None,
         };
         if let (None, Some(held)) = (&shown, held) {
-            self.studio.forget(held.key);
+            self.session.forget(held.key);
         }
         match shown {
             Some(RenderContent::Take(frame)) => {
@@ -247,13 +247,13 @@ impl Viewing<'_> {
     }
 
     fn unreadable(&self, sight: &TakeState) -> Result<RenderContent, RenderError> {
-        if self.studio.batch { Err(self.failed(sight)) } else { self.stand_in(sight) }
+        if self.session.batch { Err(self.failed(sight)) } else { self.stand_in(sight) }
     }
 
     fn empty(&self, key: TakeKey) -> RenderContent {
-        if self.studio.batch && self.studio.warn_once(key) {
+        if self.session.batch && self.session.warn_once(key) {
             let text =
-                format!("Take {key} is in no store ({}): rendered empty.", self.studio.searched());
+                format!("Take {key} is in no store ({}): rendered empty.", self.session.searched());
             log::warn!("{text}");
             self.node.effect().show_warning(c"take", &text);
         }
@@ -263,13 +263,13 @@ impl Viewing<'_> {
     fn not_found(&self, key: TakeKey) -> RenderError {
         RenderError::Failed(format!(
             "Take {key} is in none of {}. Make it with `wan-alpha take make`, or set WAN_ALPHA_STORE.",
-            self.studio.searched()
+            self.session.searched()
         ))
     }
 
     fn failed(&self, sight: &TakeState) -> RenderError {
         let StatusText { title, words, .. } = status_text(sight);
-        let log = self.studio.environment.engine_log();
+        let log = self.session.environment.engine_log();
         RenderError::Failed(format!("{title}: {words} Log: {}", log.display()))
     }
 }

@@ -59,33 +59,33 @@ pub(crate) struct PluginSession {
 }
 
 impl PluginSession {
-    /// The studio of this process; opened at the first call.
+    /// The session of this process; opened at the first call.
     pub(crate) fn of(host: Host) -> Arc<Self> {
         // Asked before the lock is taken.
         let background = host.is_background();
-        let mut studio = STUDIO.lock();
+        let mut session = STUDIO.lock();
         Arc::clone(
-            studio.get_or_insert_with(|| Arc::new(Self::open(environment::read(), background))),
+            session.get_or_insert_with(|| Arc::new(Self::open(environment::read(), background))),
         )
     }
 
     /// Whether nobody sits before this host. Opens nothing.
     pub(crate) fn is_batch(host: Host) -> bool {
         match Self::opened() {
-            Some(studio) => studio.batch,
+            Some(session) => session.batch,
             None => host.is_background() || environment::says_batch(),
         }
     }
 
-    /// The studio, if there was a reason to open one.
+    /// The session, if there was a reason to open one.
     pub(crate) fn opened() -> Option<Arc<Self>> {
         STUDIO.lock().clone()
     }
 
-    /// Leaves nothing behind: the engine's client says its last words and its thread ends.
+    /// Leaves nothing behind: the engine's client flushes what is left to send and its thread ends.
     pub(crate) fn close() {
-        let studio = STUDIO.lock().take();
-        drop(studio);
+        let session = STUDIO.lock().take();
+        drop(session);
     }
 
     fn open(environment: Environment, background: bool) -> Self {
@@ -247,31 +247,31 @@ impl PluginSession {
 
 /// A render that waits. The first one asks for the take; the last one to leave gives it up.
 struct Waiting<'a> {
-    studio: &'a PluginSession,
+    session: &'a PluginSession,
     key: TakeKey,
 }
 
 impl<'a> Waiting<'a> {
-    fn begin(studio: &'a PluginSession, key: TakeKey, request: &TakeRequest) -> Self {
-        let mut waiting = studio.waiting.lock();
+    fn begin(session: &'a PluginSession, key: TakeKey, request: &TakeRequest) -> Self {
+        let mut waiting = session.waiting.lock();
         let count = waiting.entry(key).or_default();
         *count += 1;
         // Asked for and given up under the lock, so that each is done in its turn.
         if *count == 1 {
-            studio.submit(request, key, studio.batch_holder());
+            session.submit(request, key, session.batch_holder());
         }
-        Self { studio, key }
+        Self { session, key }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let mut waiting = self.studio.waiting.lock();
+        let mut waiting = self.session.waiting.lock();
         let Some(count) = waiting.get_mut(&self.key) else { return };
         *count -= 1;
         if *count == 0 {
             waiting.remove(&self.key);
-            self.studio.client.cancel(self.key, self.studio.batch_holder());
+            self.session.client.cancel(self.key, self.session.batch_holder());
         }
     }
 }

@@ -37,11 +37,11 @@ const BITS: u32 = 4;
 
 impl TakeState {
     /// As things are.
-    pub(crate) fn of(record: &SavedRequests, studio: &PluginSession) -> Self {
+    pub(crate) fn of(record: &SavedRequests, session: &PluginSession) -> Self {
         match record.take.entry.as_deref() {
             None => Self::Blank,
             Some(ParsedRequest::Unreadable(reason)) => Self::Unreadable(sentences::brief(reason)),
-            Some(ParsedRequest::Take(accepted)) => Self::Take(studio.readiness_everywhere(accepted.key)),
+            Some(ParsedRequest::Take(accepted)) => Self::Take(session.readiness_everywhere(accepted.key)),
         }
     }
 
@@ -87,33 +87,33 @@ pub(crate) fn update_status(node: Node<'_>, restoring: Restoring) -> Result<(), 
         let words = node.instance().trouble().unwrap_or_default();
         return set_status(node, &words);
     }
-    let studio = PluginSession::of(node.effect().host());
+    let session = PluginSession::of(node.effect().host());
     let record = SavedRequests::of(node)?;
-    studio.has(node.instance().name(), record.take.accepted().map(|take| take.key));
-    let sight = TakeState::of(&record, &studio);
+    session.has(node.instance().name(), record.take.accepted().map(|take| take.key));
+    let sight = TakeState::of(&record, &session);
     if let TakeState::Take(JobReadiness::Failed(problem)) = &sight
         && restoring == Restoring::Allowed
         && record.held().is_some()
     {
-        let why = failure(&studio, problem);
-        return restore_previous(node, &studio, &record, why, c"Take failed");
+        let why = failure(&session, problem);
+        return restore_previous(node, &session, &record, why, c"Take failed");
     }
     bump_revision(node, &sight)?;
-    set_status(node, &status_line(node, &studio, &record, &sight))
+    set_status(node, &status_line(node, &session, &record, &sight))
 }
 
 /// Puts the held take back in the place of one that will not be made, and keeps saying why. Where
 /// none is held, the node goes on showing why.
 pub(crate) fn restore_previous(
     node: Node<'_>,
-    studio: &PluginSession,
+    session: &PluginSession,
     record: &SavedRequests,
     why: String,
     edit: &'static CStr,
 ) -> Result<(), Status> {
     let held = &record.held;
     let sight = match held.entry.as_deref() {
-        Some(ParsedRequest::Take(accepted)) => TakeState::Take(studio.readiness(accepted.key)),
+        Some(ParsedRequest::Take(accepted)) => TakeState::Take(session.readiness(accepted.key)),
         Some(ParsedRequest::Unreadable(reason)) => TakeState::Unreadable(sentences::brief(reason)),
         None => TakeState::Blank,
     };
@@ -129,9 +129,9 @@ pub(crate) fn overlay_line(node: Node<'_>) -> Result<String, Status> {
     if node.text(TAKE_REQUEST)?.is_empty() {
         return Ok(node.instance().trouble().unwrap_or_default());
     }
-    let studio = PluginSession::of(node.effect().host());
+    let session = PluginSession::of(node.effect().host());
     let record = SavedRequests::of(node)?;
-    Ok(match TakeState::of(&record, &studio) {
+    Ok(match TakeState::of(&record, &session) {
         TakeState::Take(JobReadiness::Pending(pending)) => sentences::progress(&pending),
         // What takes longer to find out is in the status already.
         _ => node.text(STATUS)?,
@@ -180,7 +180,7 @@ pub(crate) fn set_status(node: Node<'_>, text: &str) -> Result<(), Status> {
 }
 
 /// What a node has to say for itself now.
-pub(crate) fn status_line(node: Node<'_>, studio: &PluginSession, record: &SavedRequests, sight: &TakeState) -> String {
+pub(crate) fn status_line(node: Node<'_>, session: &PluginSession, record: &SavedRequests, sight: &TakeState) -> String {
     let mut words = Vec::new();
     words.extend(node.instance().trouble());
     match sight {
@@ -189,30 +189,30 @@ pub(crate) fn status_line(node: Node<'_>, studio: &PluginSession, record: &Saved
         TakeState::Take(JobReadiness::Ready(take)) => words.push(sentences::ready(&take.description().request)),
         TakeState::Take(JobReadiness::Pending(pending)) => {
             words.push(sentences::progress(pending));
-            words.extend(studio.unused_gpu().as_deref().map(sentences::without_gpu));
+            words.extend(session.unused_gpu().as_deref().map(sentences::without_gpu));
         }
-        TakeState::Take(JobReadiness::Failed(problem)) => words.push(failure(studio, problem)),
+        TakeState::Take(JobReadiness::Failed(problem)) => words.push(failure(session, problem)),
         TakeState::Take(JobReadiness::Absent) => words.push(format!(
             "This take is in no store ({}). Generate makes one from the parameters as they are now.",
-            studio.searched()
+            session.searched()
         )),
     }
     if record.take.disagrees() {
         words.push("takeKey is not the key of takeRequest; the request counts.".to_owned());
     }
     if let Some(accepted) = record.take.accepted() {
-        words.extend(staleness(node, studio, &accepted.request));
+        words.extend(staleness(node, session, &accepted.request));
     }
     words.join(" ")
 }
 
-fn failure(studio: &PluginSession, problem: &Problem) -> String {
-    format!("{} Log: {}", sentences::problem(problem), studio.environment.engine_log().display())
+fn failure(session: &PluginSession, problem: &Problem) -> String {
+    format!("{} Log: {}", sentences::problem(problem), session.environment.engine_log().display())
 }
 
 /// Whether the parameters describe another take than the one asked for.
-fn staleness(node: Node<'_>, studio: &PluginSession, take: &TakeRequest) -> Option<String> {
-    match build_request::request(node, studio, None) {
+fn staleness(node: Node<'_>, session: &PluginSession, take: &TakeRequest) -> Option<String> {
+    match build_request::request(node, session, None) {
         Ok(wanted) => {
             let changed = build_request::differences(take, &wanted);
             (!changed.is_empty()).then(|| sentences::stale(&changed))

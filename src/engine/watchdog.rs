@@ -38,7 +38,7 @@ impl Limits {
     };
 }
 
-/// Clients have this long to read the last words.
+/// Clients have this long to read what was sent last.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Between two lines of the log while a device is being opened.

@@ -65,13 +65,13 @@ mod tests {
         let old = SystemTime::now() - Duration::from_secs(3600);
         File::options().write(true).open(&path).unwrap().set_modified(old).unwrap();
 
-        let beating = ClaimHeartbeat::begin(claim, Duration::from_millis(5)).unwrap();
+        let heartbeat = ClaimHeartbeat::begin(claim, Duration::from_millis(5)).unwrap();
         let begun = Instant::now();
         while fs::metadata(&path).unwrap().modified().unwrap() == old {
             assert!(begun.elapsed() < Duration::from_secs(10), "no heartbeat");
             std::thread::sleep(Duration::from_millis(5));
         }
-        drop(beating);
+        drop(heartbeat);
         assert!(!path.exists());
     }
 }

@@ -126,7 +126,7 @@ fn a_flood_without_end_takes_no_memory() {
     let before = resident();
     let chunk = vec![b'x'; 1 << 20];
     std::thread::scope(|scope| {
-        // Told that its line is too long, and hung up on after a while.
+        // Told that its line is too long, and disconnected after a while.
         let flood = scope.spawn(|| while (&raw.stream).write_all(&chunk).is_ok() {});
         while !flood.is_finished() {
             raw.others_are_served();
@@ -165,7 +165,7 @@ fn a_client_that_stops_reading_is_hung_up_on_and_its_render_goes_with_it() {
     let ask = encode(&ToEngine::Status).unwrap().repeat(1000);
     raw.stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
     let closed = |kind| matches!(kind, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset);
-    eventually("it is hung up on", || match raw.stream.write_all(&ask) {
+    eventually("it is disconnected", || match raw.stream.write_all(&ask) {
         Ok(()) => false,
         Err(error) => closed(error.kind()),
     });

@@ -16,7 +16,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// How often limit and Ctrl-C are looked at.
 const TICK: Duration = Duration::from_millis(20);
-/// For the last words of a program that has ended, where what it started keeps its pipes open.
+/// For what a program that has ended printed last, where what it started keeps its pipes open.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// From asking a program to stop to ending it.
 const PATIENCE: Duration = Duration::from_secs(3);

@@ -44,7 +44,7 @@ pub struct OutputFormat {
 pub enum Drawn {
     /// Every pixel of the window is written.
     Whole,
-    /// The host lost interest; what is in the window is of no use.
+    /// The host aborted; what is in the window is of no use.
     Aborted,
 }
 

@@ -131,7 +131,7 @@ pub struct EngineClient {
 
 #[derive(Debug)]
 struct Running {
-    bell: Arc<Waker>,
+    waker: Arc<Waker>,
     handle: JoinHandle<()>,
 }
 
@@ -245,7 +245,7 @@ impl EngineClient {
     fn wake(&self) {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(running) = thread.as_ref().filter(|running| !running.handle.is_finished()) {
-            running.bell.ring();
+            running.waker.wake();
             return;
         }
         match self.start() {
@@ -261,15 +261,15 @@ impl EngineClient {
     }
 
     fn start(&self) -> std::io::Result<Running> {
-        let bell = Arc::new(Waker::new()?);
-        let courier = ClientThread::new(Arc::clone(&self.shared), Arc::clone(&bell), self.setup.clone());
+        let waker = Arc::new(Waker::new()?);
+        let client_thread = ClientThread::new(Arc::clone(&self.shared), Arc::clone(&waker), self.setup.clone());
         let shared = Arc::clone(&self.shared);
         shared.state().ended = false;
         let handle = Builder::new().name("engine-client".to_owned()).spawn(move || {
             let _ended = Ended(shared);
-            courier.run();
+            client_thread.run();
         })?;
-        Ok(Running { bell, handle })
+        Ok(Running { waker, handle })
     }
 }
 
@@ -295,7 +295,7 @@ impl Drop for EngineClient {
         let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         let Some(running) = thread else { return };
         self.shared.state().quit = true;
-        running.bell.ring();
+        running.waker.wake();
         let end = Instant::now() + self.setup.deadlines.drop;
         let left = || end.saturating_duration_since(Instant::now());
         let state = self.shared.state();

@@ -242,7 +242,7 @@ impl Listener {
     /// Accepts a connection, without blocking reads and writes; `None` when nobody waits.
     ///
     /// # Errors
-    /// When the peer is another user's (it is hung up on), or the system has no more descriptors.
+    /// When the peer is another user's (it is disconnected), or the system has no more descriptors.
     pub fn accept(&self) -> Result<Option<Stream>, EndpointError> {
         let Some(socket) = &self.socket else { return Ok(None) };
         match socket.accept() {

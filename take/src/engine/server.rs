@@ -6,7 +6,7 @@
 //! computes: its heartbeats say that the engine lives however long a step takes.
 //!
 //! Invariants:
-//! - Nothing blocks the thread: a client that does not read is hung up on, and costs at most a
+//! - Nothing blocks the thread: a client that does not read is disconnected, and costs at most a
 //!   bounded backlog until then.
 //! - A client is spoken to only after its hello; whatever else it says is answered in words.
 
@@ -109,10 +109,10 @@ pub struct Service {
 /// What the worker and the thread share.
 #[derive(Debug)]
 struct Shared {
-    desk: Mutex<Mailbox>,
+    mailbox: Mutex<Mailbox>,
     /// The worker may have something to do.
     turn: Condvar,
-    bell: Waker,
+    waker: Waker,
 }
 
 #[derive(Debug)]
@@ -148,9 +148,9 @@ struct Mailbox {
 }
 
 impl Shared {
-    fn desk(&self) -> MutexGuard<'_, Mailbox> {
+    fn mailbox(&self) -> MutexGuard<'_, Mailbox> {
         // Every change is whole before anything can panic.
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+        self.mailbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -161,7 +161,7 @@ impl Service {
     /// When the system has no thread or no descriptor left.
     pub fn start(listener: Listener, setup: EngineServer) -> io::Result<Self> {
         let now = Instant::now();
-        let desk = Mailbox {
+        let mailbox = Mailbox {
             jobs: JobTable::default(),
             outbox: VecDeque::new(),
             to_all: VecDeque::new(),
@@ -182,7 +182,7 @@ impl Service {
             alone_since: now,
         };
         let shared =
-            Arc::new(Shared { desk: Mutex::new(desk), turn: Condvar::new(), bell: Waker::new()? });
+            Arc::new(Shared { mailbox: Mutex::new(mailbox), turn: Condvar::new(), waker: Waker::new()? });
         let end = Arc::clone(&setup.end);
         let talk = EventLoop::new(Arc::clone(&shared), listener, setup);
         let thread = Builder::new().name("engine-service".to_owned()).spawn(|| talk.run())?;
@@ -192,45 +192,45 @@ impl Service {
     /// Waits for something to do. A worker that was given a take comes back only after
     /// [`finish`](Self::finish).
     pub fn next_order(&self) -> WorkerOrder {
-        let mut desk = self.shared.desk();
+        let mut mailbox = self.shared.mailbox();
         loop {
-            if desk.stop || self.is_over() {
+            if mailbox.stop || self.is_over() {
                 return WorkerOrder::Leave;
             }
-            if let Some(job) = desk.jobs.start_next() {
+            if let Some(job) = mailbox.jobs.start_next() {
                 return WorkerOrder::Make(job.request());
             }
-            if std::mem::take(&mut desk.unload) {
-                desk.unloading = true;
+            if std::mem::take(&mut mailbox.unload) {
+                mailbox.unloading = true;
                 return WorkerOrder::Unload;
             }
-            let left = desk.time_left(Instant::now());
+            let left = mailbox.time_left(Instant::now());
             if left.is_zero() {
                 // From here on a submission is refused, and its client starts another engine.
-                desk.stop = true;
+                mailbox.stop = true;
                 return WorkerOrder::Leave;
             }
-            let waited = self.shared.turn.wait_timeout(desk, left.min(LOOK_AGAIN));
-            desk = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let waited = self.shared.turn.wait_timeout(mailbox, left.min(LOOK_AGAIN));
+            mailbox = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     /// Whether anybody still wants the take that is being made: asked before each block of work.
     #[must_use]
     pub fn is_wanted(&self, key: TakeKey) -> bool {
-        let desk = self.shared.desk();
-        !desk.stop && desk.jobs.is_wanted(key) && !self.is_over()
+        let mailbox = self.shared.mailbox();
+        !mailbox.stop && mailbox.jobs.is_wanted(key) && !self.is_over()
     }
 
     /// Whether somebody wants the take however long it takes: asked before hours of work are begun.
     #[must_use]
     pub fn may_take_hours(&self, key: TakeKey) -> bool {
-        self.shared.desk().jobs.may_take_hours(key)
+        self.shared.mailbox().jobs.may_take_hours(key)
     }
 
     fn wake(&self) {
         self.shared.turn.notify_all();
-        self.shared.bell.ring();
+        self.shared.waker.wake();
     }
 
     /// Whether the engine is told from outside to end, or nobody listens any more, which only a
@@ -241,100 +241,100 @@ impl Service {
 
     /// The take goes on.
     pub fn progress(&self, key: TakeKey, progress: &Progress) {
-        let mut desk = self.shared.desk();
-        for watcher in desk.jobs.advance(key, progress) {
+        let mut mailbox = self.shared.mailbox();
+        for watcher in mailbox.jobs.advance(key, progress) {
             let progress = progress.clone();
-            desk.outbox.push_back((watcher, ToClient::Progress { key, progress }));
+            mailbox.outbox.push_back((watcher, ToClient::Progress { key, progress }));
         }
-        self.shared.bell.ring();
+        self.shared.waker.wake();
     }
 
     /// The take ended.
     pub fn finish(&self, key: TakeKey, outcome: Outcome) {
-        let mut desk = self.shared.desk();
+        let mut mailbox = self.shared.mailbox();
         let message = match outcome {
             Outcome::Done => ToClient::Done { key },
             Outcome::Failed(problem) => ToClient::Failed { key, problem },
             Outcome::Stopped => {
-                desk.jobs.stopped(key);
-                desk.note_idle(false);
+                mailbox.jobs.stopped(key);
+                mailbox.note_idle(false);
                 return;
             }
         };
-        for watcher in desk.jobs.finish(key) {
-            desk.outbox.push_back((watcher, message.clone()));
+        for watcher in mailbox.jobs.finish(key) {
+            mailbox.outbox.push_back((watcher, message.clone()));
         }
-        desk.note_idle(false);
-        self.shared.bell.ring();
+        mailbox.note_idle(false);
+        self.shared.waker.wake();
     }
 
     /// The device is open, and what is known of it. An engine without jobs ends after `idle`.
     pub fn opened(&self, device: DeviceReport, idle: Duration) {
-        let mut desk = self.shared.desk();
-        let was_plain = desk.device_report().is_plain();
-        desk.opening = None;
-        desk.device = DeviceReport { opening_seconds: None, ..device };
-        desk.leave.idle = idle;
+        let mut mailbox = self.shared.mailbox();
+        let was_plain = mailbox.device_report().is_plain();
+        mailbox.opening = None;
+        mailbox.device = DeviceReport { opening_seconds: None, ..device };
+        mailbox.leave.idle = idle;
         let now = Instant::now();
-        (desk.idle_since, desk.alone_since) = (now, now);
-        if !(was_plain && desk.device.is_plain()) {
-            let device = desk.device.clone();
-            desk.to_all.push_back(ToClient::Device(device));
+        (mailbox.idle_since, mailbox.alone_since) = (now, now);
+        if !(was_plain && mailbox.device.is_plain()) {
+            let device = mailbox.device.clone();
+            mailbox.to_all.push_back(ToClient::Device(device));
         }
-        self.shared.bell.ring();
+        self.shared.waker.wake();
     }
 
     /// Which model is in memory now, and what is left of the device's memory.
     pub fn loaded(&self, model: Option<String>, memory: Option<DeviceMemory>) {
-        let mut desk = self.shared.desk();
-        desk.model = model;
-        desk.device.memory = memory;
-        desk.unloading = false;
+        let mut mailbox = self.shared.mailbox();
+        mailbox.model = model;
+        mailbox.device.memory = memory;
+        mailbox.unloading = false;
     }
 
     /// Nothing can be made here, now or later: every take fails with this, and the engine is to end.
     /// Where nobody has asked for a take yet, waits for somebody who does, at most `patience`: whoever
     /// has started the engine is on its way, and would hear only that it ended.
     pub fn refuse_all(&self, problem: &Problem, patience: Duration) {
-        let mut desk = self.shared.desk();
-        for (connection, key) in desk.jobs.stop_all() {
+        let mut mailbox = self.shared.mailbox();
+        for (connection, key) in mailbox.jobs.stop_all() {
             let problem = problem.clone();
-            desk.outbox.push_back((connection, ToClient::Failed { key, problem }));
-            desk.refused = true;
+            mailbox.outbox.push_back((connection, ToClient::Failed { key, problem }));
+            mailbox.refused = true;
         }
-        desk.refusing = Some(problem.clone());
+        mailbox.refusing = Some(problem.clone());
         // Nothing is being opened any more: who asks meanwhile hears why.
-        desk.opening = None;
-        desk.device.unused = Some(problem.to_string());
-        desk.device.is_mendable = true;
-        self.shared.bell.ring();
+        mailbox.opening = None;
+        mailbox.device.unused = Some(problem.to_string());
+        mailbox.device.is_mendable = true;
+        self.shared.waker.wake();
         let end = Instant::now() + patience;
-        while !desk.refused && !desk.stop && !self.is_over() && Instant::now() < end {
-            let waited = self.shared.turn.wait_timeout(desk, LOOK_AGAIN.min(patience));
-            desk = waited.unwrap_or_else(PoisonError::into_inner).0;
+        while !mailbox.refused && !mailbox.stop && !self.is_over() && Instant::now() < end {
+            let waited = self.shared.turn.wait_timeout(mailbox, LOOK_AGAIN.min(patience));
+            mailbox = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        desk.stop = true;
+        mailbox.stop = true;
     }
 
     /// What the engine computes with is lost: the take that is being made fails with this, and the
     /// engine ends. Takes that wait are asked for again, by their clients from the next engine.
     pub fn fail(&self, key: TakeKey, problem: &Problem) {
-        let mut desk = self.shared.desk();
-        for watcher in desk.jobs.finish(key) {
+        let mut mailbox = self.shared.mailbox();
+        for watcher in mailbox.jobs.finish(key) {
             let problem = problem.clone();
-            desk.outbox.push_back((watcher, ToClient::Failed { key, problem }));
+            mailbox.outbox.push_back((watcher, ToClient::Failed { key, problem }));
         }
-        desk.to_all.push_back(ToClient::Ending(problem.clone()));
-        desk.stop = true;
-        drop(desk);
+        mailbox.to_all.push_back(ToClient::Ending(problem.clone()));
+        mailbox.stop = true;
+        drop(mailbox);
         self.wake();
     }
 
-    /// Closes the socket once clients have had a moment to read the last words, and waits for that;
+    /// Closes the socket once clients have had a moment to read what was sent last, and waits for that;
     /// at most `patience`. For a worker that will never come back: dropping does the same.
     pub fn hang_up(&self, patience: Duration) {
-        self.shared.desk().close = true;
-        self.shared.bell.ring();
+        self.shared.mailbox().close = true;
+        self.shared.waker.wake();
         let end = Instant::now() + patience;
         while !self.thread.as_ref().is_none_or(JoinHandle::is_finished) && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(5));
@@ -344,21 +344,21 @@ impl Service {
     /// Whether the engine was told to end, by a client or from outside.
     #[must_use]
     pub fn is_to_end(&self) -> bool {
-        self.shared.desk().stop || self.is_over()
+        self.shared.mailbox().stop || self.is_over()
     }
 
     /// Bytes to every client, for engines that misbehave on purpose.
     #[doc(hidden)]
     pub fn say_raw(&self, bytes: Vec<u8>) {
-        self.shared.desk().raw.push_back(bytes);
-        self.shared.bell.ring();
+        self.shared.mailbox().raw.push_back(bytes);
+        self.shared.waker.wake();
     }
 }
 
 impl Drop for Service {
     fn drop(&mut self) {
-        self.shared.desk().close = true;
-        self.shared.bell.ring();
+        self.shared.mailbox().close = true;
+        self.shared.waker.wake();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {

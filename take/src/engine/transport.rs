@@ -1,5 +1,5 @@
-//! One thread, many connections, no blocking: a connection that buffers both ways, a bell that other
-//! threads ring, and the wait for either.
+//! One thread, many connections, no blocking: a connection that buffers both ways, a waker for other
+//! threads, and the wait for either.
 
 #[cfg_attr(unix, path = "transport/unix.rs")]
 #[cfg_attr(windows, path = "transport/windows.rs")]

@@ -24,7 +24,7 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 
 pub(super) struct ClientThread {
     pub(super) shared: Arc<Shared>,
-    bell: Arc<Waker>,
+    waker: Arc<Waker>,
     pub(super) setup: ClientSetup,
     pub(super) endpoint: Option<Endpoint>,
     pub(super) link: Link,
@@ -42,7 +42,7 @@ pub(super) struct ClientThread {
     /// Takes that are finished, the oldest first.
     finished: VecDeque<TakeKey>,
     /// What is to be said besides takes, and needs no engine if there is none.
-    pub(super) errands: VecDeque<ToEngine>,
+    pub(super) pending_commands: VecDeque<ToEngine>,
 }
 
 /// A take that is not finished.
@@ -56,10 +56,10 @@ pub(super) struct Wanted {
 }
 
 impl ClientThread {
-    pub(super) fn new(shared: Arc<Shared>, bell: Arc<Waker>, setup: ClientSetup) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, waker: Arc<Waker>, setup: ClientSetup) -> Self {
         Self {
             shared,
-            bell,
+            waker,
             setup,
             endpoint: None,
             link: Link::Closed { again: Instant::now() },
@@ -70,7 +70,7 @@ impl ClientThread {
             not_accepted: None,
             wanted: BTreeMap::new(),
             finished: VecDeque::new(),
-            errands: VecDeque::new(),
+            pending_commands: VecDeque::new(),
         }
     }
 
@@ -96,7 +96,7 @@ impl ClientThread {
                 }
                 timeout = Some(end - now);
             }
-            wait(&self.bell, None, self.link.wire().into_iter(), timeout);
+            wait(&self.waker, None, self.link.wire().into_iter(), timeout);
         }
     }
 
@@ -107,12 +107,12 @@ impl ClientThread {
 
     /// Whether there are orders that the engine has not been told.
     fn has_more_to_say(&self) -> bool {
-        !self.errands.is_empty() || self.wanted.values().any(|wanted| !wanted.unsent.is_empty())
+        !self.pending_commands.is_empty() || self.wanted.values().any(|wanted| !wanted.unsent.is_empty())
     }
 
     /// Whether an engine is to be looked for.
     pub(super) fn has_business(&self) -> bool {
-        self.wants_engine() || !self.errands.is_empty()
+        self.wants_engine() || !self.pending_commands.is_empty()
     }
 
     fn take(&mut self, order: ClientCommand) {
@@ -120,11 +120,11 @@ impl ClientThread {
             ClientCommand::Submit(submit) => self.want(*submit),
             ClientCommand::Cancel(key, holder) => {
                 self.release(key, &holder);
-                self.errands.push_back(ToEngine::Cancel { key, holder });
+                self.pending_commands.push_back(ToEngine::Cancel { key, holder });
             }
-            ClientCommand::Report => self.errands.push_back(ToEngine::Status),
-            ClientCommand::Unload => self.errands.push_back(ToEngine::Unload),
-            ClientCommand::Stop => self.errands.push_back(ToEngine::Stop { only_if_idle: false }),
+            ClientCommand::Report => self.pending_commands.push_back(ToEngine::Status),
+            ClientCommand::Unload => self.pending_commands.push_back(ToEngine::Unload),
+            ClientCommand::Stop => self.pending_commands.push_back(ToEngine::Stop { only_if_idle: false }),
         }
     }
 
@@ -140,7 +140,7 @@ impl ClientThread {
             }
         }
         // A cancel that was not sent yet is overtaken.
-        self.errands.retain(|errand| *errand != ToEngine::Cancel { key, holder: holder.clone() });
+        self.pending_commands.retain(|command| *command != ToEngine::Cancel { key, holder: holder.clone() });
         self.finished.retain(|&other| other != key);
         let wanted = self.wanted.entry(key).or_insert_with(|| Wanted {
             submit,
@@ -200,7 +200,7 @@ impl ClientThread {
 
     /// Everything that is wanted and not said yet.
     pub(super) fn unsent(&mut self) -> Vec<ToEngine> {
-        let mut messages: Vec<_> = self.errands.drain(..).collect();
+        let mut messages: Vec<_> = self.pending_commands.drain(..).collect();
         for wanted in self.wanted.values_mut() {
             for holder in std::mem::take(&mut wanted.unsent) {
                 let submit = Submit { holder, ..wanted.submit.clone() };
@@ -281,7 +281,7 @@ impl ClientThread {
         for key in self.wanted.keys() {
             self.see(*key, JobState::Sent);
         }
-        self.errands.clear();
+        self.pending_commands.clear();
         self.close(Instant::now());
     }
 
@@ -304,7 +304,7 @@ impl ClientThread {
         for key in keys {
             self.finish(key, JobState::Failed(problem.clone()));
         }
-        self.errands.clear();
+        self.pending_commands.clear();
         self.close(Instant::now());
     }
 }

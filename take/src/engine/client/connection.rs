@@ -19,12 +19,12 @@ const LINES_PER_TURN: usize = 64;
 pub(super) enum Link {
     /// Not; tried again at a time, if there is something to say.
     Closed { again: Instant },
-    /// It has been told hello.
+    /// The handshake has begun.
     Greeting { wire: Wire, since: Instant, checked: bool },
     /// It has answered.
-    Open { wire: Wire, engine: Identity, heard: Instant },
+    Open { wire: Wire, engine: Identity, changed: Instant },
     /// It is of another version, and its end is waited for. `told`: it was told to end, when.
-    OtherVersion { wire: Wire, heard: Instant, told: Option<Instant> },
+    OtherVersion { wire: Wire, changed: Instant, told: Option<Instant> },
 }
 
 impl Link {
@@ -51,7 +51,7 @@ impl Link {
         !matches!(self, Self::Closed { .. })
     }
 
-    /// Gives the engine a moment to read the last words.
+    /// Gives the engine a moment to read what was sent last.
     pub(super) fn say_goodbye(&mut self) {
         let end = Instant::now() + Duration::from_millis(200);
         while let Some(wire) = self.wire_mut() {
@@ -79,8 +79,8 @@ impl ClientThread {
                     self.check_unanswered()?;
                 }
             }
-            Link::Open { heard, .. } | Link::OtherVersion { heard, told: None, .. } => {
-                if now.saturating_duration_since(*heard) >= self.setup.deadlines.silence {
+            Link::Open { changed, .. } | Link::OtherVersion { changed, told: None, .. } => {
+                if now.saturating_duration_since(*changed) >= self.setup.deadlines.silence {
                     self.end_hung();
                 }
             }
@@ -109,8 +109,8 @@ impl ClientThread {
             Link::Greeting { since, checked: false, .. } => until(since, deadlines.greeting),
             Link::Greeting { since, .. } => until(since, deadlines.silence),
             Link::OtherVersion { told: Some(told), .. } => until(told, deadlines.start),
-            Link::Open { heard, .. } | Link::OtherVersion { heard, .. } => {
-                until(heard, deadlines.silence)
+            Link::Open { changed, .. } | Link::OtherVersion { changed, .. } => {
+                until(changed, deadlines.silence)
             }
         }
     }
@@ -193,7 +193,7 @@ impl ClientThread {
             }
         }
         if !self.wants_engine() {
-            self.errands.clear();
+            self.pending_commands.clear();
             self.see_engine(EngineState::Absent);
             return Ok(());
         }
@@ -287,7 +287,7 @@ impl ClientThread {
         }
     }
 
-    /// Buries the engine, where this process has started it and is not waiting for it to listen.
+    /// Reaps the process of the engine, where this process has started it and is not waiting for it to listen.
     fn look_after_process(&mut self) {
         if !matches!(self.link, Link::Closed { .. }) {
             return;
@@ -310,13 +310,13 @@ impl ClientThread {
                 Ok(None) => return Ok(()),
                 Ok(Some(line)) => match decode(&line) {
                     Ok(message) => {
-                        self.heard();
+                        self.changed();
                         self.understand(message)?;
                         continue;
                     }
                     Err(error @ MessageError::UnknownKind { .. }) => {
                         log::info!("the engine says something newer: {error}");
-                        self.heard();
+                        self.changed();
                         continue;
                     }
                     Err(error) => error.to_string(),
@@ -329,9 +329,9 @@ impl ClientThread {
         Ok(())
     }
 
-    fn heard(&mut self) {
-        if let Link::Open { heard, .. } | Link::OtherVersion { heard, .. } = &mut self.link {
-            *heard = Instant::now();
+    fn changed(&mut self) {
+        if let Link::Open { changed, .. } | Link::OtherVersion { changed, .. } = &mut self.link {
+            *changed = Instant::now();
         }
     }
 
@@ -361,7 +361,7 @@ impl ClientThread {
         self.see_engine(EngineState::Ready(engine.clone()));
         let closed = Link::Closed { again: Instant::now() };
         if let Link::Greeting { wire, .. } = std::mem::replace(&mut self.link, closed) {
-            self.link = Link::Open { wire, engine, heard: Instant::now() };
+            self.link = Link::Open { wire, engine, changed: Instant::now() };
         }
     }
 
@@ -378,7 +378,7 @@ impl ClientThread {
             Link::Greeting { wire, .. }
             | Link::Open { wire, .. }
             | Link::OtherVersion { wire, .. } => {
-                Link::OtherVersion { wire, heard: Instant::now(), told }
+                Link::OtherVersion { wire, changed: Instant::now(), told }
             }
             closed @ Link::Closed { .. } => closed,
         };
@@ -392,12 +392,12 @@ impl ClientThread {
         {
             // Idle, and not ours.
             self.see_engine(EngineState::OtherVersion { engine: engine.clone(), jobs: 0 });
-            self.errands.push_back(ToEngine::Stop { only_if_idle: true });
+            self.pending_commands.push_back(ToEngine::Stop { only_if_idle: true });
             self.wait_for_end(Some(Instant::now()));
         }
         let messages = match &self.link {
             Link::Open { .. } => self.unsent(),
-            Link::OtherVersion { .. } => self.errands.drain(..).collect(),
+            Link::OtherVersion { .. } => self.pending_commands.drain(..).collect(),
             Link::Closed { .. } | Link::Greeting { .. } => return,
         };
         for message in messages {
@@ -420,7 +420,7 @@ impl ClientThread {
             }
             // It ended because there was nothing to do.
             Link::Open { .. } if !self.wants_engine() => {
-                self.errands.clear();
+                self.pending_commands.clear();
                 self.close(Instant::now());
                 self.see_engine(EngineState::Absent);
                 return Ok(());

@@ -49,7 +49,7 @@ pub enum EngineError {
     /// It ended before it listened.
     #[error("the engine ended while it was starting ({end}); read {}", log.display())]
     DiedAtStart {
-        /// How it ended, with its last words.
+        /// How it ended, with what it printed last.
         end: String,
         /// Its log.
         log: PathBuf,
@@ -90,7 +90,7 @@ pub enum EngineError {
     /// It ended, again.
     #[error("the engine ended twice while it made this take ({end}); read {}", log.display())]
     Died {
-        /// How it ended, with its last words.
+        /// How it ended, with what it printed last.
         end: String,
         /// Its log.
         log: PathBuf,

@@ -226,8 +226,8 @@ proptest! {
                 Step::Cancel(c, k, n) => { jobs.cancel(Connection(c), key(k), &holder(n)); }
                 Step::Disconnect(c) => {
                     jobs.disconnect(Connection(c));
-                    let heard = jobs.jobs().iter().any(|job| job.watchers().contains(&Connection(c)));
-                    prop_assert!(!heard);
+                    let changed = jobs.jobs().iter().any(|job| job.watchers().contains(&Connection(c)));
+                    prop_assert!(!changed);
                 }
                 Step::Start => { jobs.start_next(); }
                 Step::Finish(k) => { jobs.finish(key(k)); }

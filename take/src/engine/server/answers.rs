@@ -23,37 +23,37 @@ impl EventLoop {
             Ok(message) => message,
             Err(error) => return misunderstood(standing, &error),
         };
-        let mut desk = self.shared.desk();
-        let was_idle = desk.jobs.is_idle();
+        let mut mailbox = self.shared.mailbox();
+        let was_idle = mailbox.jobs.is_idle();
         let answer = match (standing, message) {
-            (PeerState::Stranger, ToEngine::Hello(client)) => greet(&mut desk, &self.setup, &client),
-            (PeerState::Stranger, _) => (vec![hello_first()], PeerState::Leaving),
+            (PeerState::Unauthenticated, ToEngine::Hello(client)) => greet(&mut mailbox, &self.setup, &client),
+            (PeerState::Unauthenticated, _) => (vec![hello_first()], PeerState::Leaving),
             (_, ToEngine::Hello(_)) => (vec![ToClient::Welcome(self.identity())], standing),
             (PeerState::Client, ToEngine::Submit(submit)) => {
-                (submitted(&mut desk, &self.setup, connection, *submit), standing)
+                (submitted(&mut mailbox, &self.setup, connection, *submit), standing)
             }
             (_, ToEngine::Submit(submit)) => {
                 (vec![other_version(submit.key, self.identity())], standing)
             }
             (_, ToEngine::Cancel { key, holder }) => {
-                desk.jobs.cancel(connection, key, &holder);
+                mailbox.jobs.cancel(connection, key, &holder);
                 (Vec::new(), standing)
             }
-            (_, ToEngine::Status) => (vec![self.report(&desk)], standing),
+            (_, ToEngine::Status) => (vec![self.report(&mailbox)], standing),
             (_, ToEngine::Unload) => {
-                desk.unload = true;
-                (vec![self.report(&desk)], standing)
+                mailbox.unload = true;
+                (vec![self.report(&mailbox)], standing)
             }
             (_, ToEngine::Stop { only_if_idle: true }) if !was_idle => {
-                (vec![busy(&mut desk, self.identity())], standing)
+                (vec![busy(&mut mailbox, self.identity())], standing)
             }
             (_, ToEngine::Stop { .. }) => {
-                stop(&mut desk);
+                stop(&mut mailbox);
                 (Vec::new(), standing)
             }
         };
-        desk.note_idle(was_idle);
-        drop(desk);
+        mailbox.note_idle(was_idle);
+        drop(mailbox);
         self.shared.turn.notify_all();
         answer
     }
@@ -62,19 +62,19 @@ impl EventLoop {
         self.setup.identity.clone()
     }
 
-    fn report(&self, desk: &Mailbox) -> ToClient {
-        let jobs = desk.jobs.jobs().iter().map(|job| JobReport {
+    fn report(&self, mailbox: &Mailbox) -> ToClient {
+        let jobs = mailbox.jobs.jobs().iter().map(|job| JobReport {
             key: job.key(),
             holders: count(job.holders()),
             progress: job.progress().cloned(),
         });
         ToClient::StatusReport(StatusReport {
             engine: self.identity(),
-            device: desk.device_report(),
-            model: desk.model.clone(),
-            unloading: desk.unload || desk.unloading,
+            device: mailbox.device_report(),
+            model: mailbox.model.clone(),
+            unloading: mailbox.unload || mailbox.unloading,
             uptime_seconds: self.started.elapsed().as_secs(),
-            clients: count(desk.clients),
+            clients: count(mailbox.clients),
             jobs: jobs.collect(),
         })
     }
@@ -82,7 +82,7 @@ impl EventLoop {
 
 fn misunderstood(standing: PeerState, error: &MessageError) -> (Vec<ToClient>, PeerState) {
     let (code, standing) = match error {
-        MessageError::UnknownKind { .. } if standing != PeerState::Stranger => {
+        MessageError::UnknownKind { .. } if standing != PeerState::Unauthenticated => {
             ("unknown-message", standing)
         }
         _ => ("unreadable", PeerState::Leaving),
@@ -105,38 +105,38 @@ fn other_version(key: TakeKey, engine: Identity) -> ToClient {
     ToClient::Failed { key, problem }
 }
 
-fn greet(desk: &mut Mailbox, setup: &EngineServer, client: &Identity) -> (Vec<ToClient>, PeerState) {
+fn greet(mailbox: &mut Mailbox, setup: &EngineServer, client: &Identity) -> (Vec<ToClient>, PeerState) {
     let engine = setup.identity.clone();
     if client.protocol != PROTOCOL || engine.protocol != PROTOCOL {
         return (vec![ToClient::OtherProtocol(engine)], PeerState::Leaving);
     }
     if client.agrees_with(&engine) {
-        let device = Some(desk.device_report()).filter(|device| !device.is_plain());
+        let device = Some(mailbox.device_report()).filter(|device| !device.is_plain());
         let answers = [ToClient::Welcome(engine)].into_iter();
         return (answers.chain(device.map(ToClient::Device)).collect(), PeerState::Client);
     }
-    let answer = if desk.jobs.is_idle() { ToClient::Welcome(engine) } else { busy(desk, engine) };
+    let answer = if mailbox.jobs.is_idle() { ToClient::Welcome(engine) } else { busy(mailbox, engine) };
     (vec![answer], PeerState::OtherVersion)
 }
 
 /// The engine ends after its jobs, as somebody of another version waits.
-fn busy(desk: &mut Mailbox, engine: Identity) -> ToClient {
-    desk.retire = true;
-    ToClient::BusyOtherVersion { engine, jobs: count(desk.jobs.jobs().len()) }
+fn busy(mailbox: &mut Mailbox, engine: Identity) -> ToClient {
+    mailbox.retire = true;
+    ToClient::BusyOtherVersion { engine, jobs: count(mailbox.jobs.jobs().len()) }
 }
 
 fn submitted(
-    desk: &mut Mailbox,
+    mailbox: &mut Mailbox,
     setup: &EngineServer,
     connection: Connection,
     submit: Submit,
 ) -> Vec<ToClient> {
     let key = submit.key;
-    if let Some(problem) = desk.refusing.clone() {
-        desk.refused = true;
+    if let Some(problem) = mailbox.refusing.clone() {
+        mailbox.refused = true;
         return vec![ToClient::Failed { key, problem }];
     }
-    if desk.stop {
+    if mailbox.stop {
         // The end of the connection follows, and the client starts another engine.
         return Vec::new();
     }
@@ -144,14 +144,14 @@ fn submitted(
         return vec![ToClient::Failed { key, problem }];
     }
     let holder = submit.holder.clone();
-    let (submitted, dropped) = desk.jobs.submit(connection, key, holder, Arc::new(submit));
+    let (submitted, dropped) = mailbox.jobs.submit(connection, key, holder, Arc::new(submit));
     for (connection, key) in dropped {
-        desk.outbox.push_back((connection, superseded(key)));
+        mailbox.outbox.push_back((connection, superseded(key)));
     }
     match submitted {
         Submitted::Accepted { ahead } => vec![ToClient::Accepted { key, ahead }],
         Submitted::Attached { ahead } => {
-            let job = desk.jobs.jobs().iter().find(|job| job.key() == key);
+            let job = mailbox.jobs.jobs().iter().find(|job| job.key() == key);
             let progress = job.and_then(|job| job.progress().cloned());
             let progress = progress.map(|progress| ToClient::Progress { key, progress });
             [ToClient::Attached { key, ahead }].into_iter().chain(progress).collect()
@@ -164,11 +164,11 @@ fn superseded(key: TakeKey) -> ToClient {
     ToClient::Failed { key, problem: Problem::new("superseded", message, "press Generate again") }
 }
 
-fn stop(desk: &mut Mailbox) {
-    desk.stop = true;
-    for (connection, key) in desk.jobs.stop_all() {
+fn stop(mailbox: &mut Mailbox) {
+    mailbox.stop = true;
+    for (connection, key) in mailbox.jobs.stop_all() {
         let problem = Problem::new("stopped", "the engine was stopped", "press Generate again");
-        desk.outbox.push_back((connection, ToClient::Failed { key, problem }));
+        mailbox.outbox.push_back((connection, ToClient::Failed { key, problem }));
     }
 }
 

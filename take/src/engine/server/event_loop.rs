@@ -45,12 +45,12 @@ pub(super) struct Peer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PeerState {
     /// It said no hello yet.
-    Stranger,
+    Unauthenticated,
     /// Of the same version.
     Client,
     /// Of another version, which waits for the end of this engine.
     OtherVersion,
-    /// To be hung up on once it has read why.
+    /// To be disconnected once it has read why.
     Leaving,
 }
 
@@ -78,23 +78,23 @@ impl EventLoop {
             self.listen_to_all();
             self.send_outbox();
             self.hang_up(now);
-            if self.shared.desk().close {
+            if self.shared.mailbox().close {
                 return self.say_goodbye();
             }
             let listener = Some(&self.listener).filter(|_| now >= self.accept_paused_until);
             let wires = self.peers.values().map(|peer| &peer.wire);
-            wait(&self.shared.bell, listener, wires, Some(self.until_next(now)));
+            wait(&self.shared.waker, listener, wires, Some(self.until_next(now)));
         }
     }
 
     fn accept(&mut self, now: Instant) {
         loop {
             match self.listener.accept() {
-                // Hung up on: the client tries again.
+                // Disconnected: the client tries again.
                 Ok(Some(_)) if self.peers.len() >= MOST_PEERS => {}
                 Ok(Some(stream)) => {
                     let peer =
-                        Peer { wire: Wire::new(stream), since: now, standing: PeerState::Stranger };
+                        Peer { wire: Wire::new(stream), since: now, standing: PeerState::Unauthenticated };
                     self.peers.insert(Connection(self.next), peer);
                     self.next += 1;
                 }
@@ -153,8 +153,8 @@ impl EventLoop {
         if standing != peer.standing {
             peer.since = Instant::now();
             let clients = |standing| usize::from(standing == PeerState::Client);
-            let mut desk = self.shared.desk();
-            desk.clients = desk.clients + clients(standing) - clients(peer.standing);
+            let mut mailbox = self.shared.mailbox();
+            mailbox.clients = mailbox.clients + clients(standing) - clients(peer.standing);
             peer.standing = standing;
         }
         answers.iter().try_for_each(|answer| peer.wire.send(answer))
@@ -162,11 +162,11 @@ impl EventLoop {
 
     fn send_outbox(&mut self) {
         let (outbox, to_all, raw, device) = {
-            let mut desk = self.shared.desk();
+            let mut mailbox = self.shared.mailbox();
             let (outbox, to_all) =
-                (std::mem::take(&mut desk.outbox), std::mem::take(&mut desk.to_all));
-            let device = desk.opening.map(|_| desk.device_report());
-            (outbox, to_all, std::mem::take(&mut desk.raw), device)
+                (std::mem::take(&mut mailbox.outbox), std::mem::take(&mut mailbox.to_all));
+            let device = mailbox.opening.map(|_| mailbox.device_report());
+            (outbox, to_all, std::mem::take(&mut mailbox.raw), device)
         };
         for (connection, message) in outbox {
             self.send(connection, &message);
@@ -176,7 +176,7 @@ impl EventLoop {
         }
         for bytes in raw {
             for peer in self.peers.values_mut() {
-                // Whoever cannot be sent anything is hung up on when next listened to.
+                // Whoever cannot be sent anything is disconnected when next listened to.
                 let _ = peer.wire.send_raw(&bytes);
             }
         }
@@ -225,7 +225,7 @@ impl EventLoop {
         let hopeless = |peer: &Peer| {
             let old = now.saturating_duration_since(peer.since) >= SHORT;
             match peer.standing {
-                PeerState::Stranger => old,
+                PeerState::Unauthenticated => old,
                 PeerState::Leaving => old || peer.wire.backlog() == 0,
                 PeerState::Client | PeerState::OtherVersion => {
                     peer.wire.not_reading_for(now) >= unread
@@ -242,15 +242,15 @@ impl EventLoop {
     fn part(&mut self, connection: Connection, reason: &WireError) {
         let Some(peer) = self.peers.remove(&connection) else { return };
         log::debug!("connection {} ends: {reason}", connection.0);
-        let mut desk = self.shared.desk();
-        let was_idle = desk.jobs.is_idle();
-        desk.jobs.disconnect(connection);
-        desk.note_idle(was_idle);
+        let mut mailbox = self.shared.mailbox();
+        let was_idle = mailbox.jobs.is_idle();
+        mailbox.jobs.disconnect(connection);
+        mailbox.note_idle(was_idle);
         if peer.standing == PeerState::Client {
-            desk.clients -= 1;
-            desk.alone_since = Instant::now();
+            mailbox.clients -= 1;
+            mailbox.alone_since = Instant::now();
         }
-        drop(desk);
+        drop(mailbox);
         self.shared.turn.notify_all();
     }
 
@@ -261,7 +261,7 @@ impl EventLoop {
         if soon { beat.min(Duration::from_millis(100)) } else { beat }
     }
 
-    /// Gives clients a moment to read the last words.
+    /// Gives clients a moment to read what was sent last.
     fn say_goodbye(mut self) {
         // First of all: whoever finds its connection closed must not come back to this socket.
         self.listener.close();

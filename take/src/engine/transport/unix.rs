@@ -1,4 +1,4 @@
-//! Waiting with `poll(2)`; a bell is a pair of sockets.
+//! Waiting with `poll(2)`; the waker is a pair of sockets.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -20,33 +20,33 @@ pub(crate) struct Waker {
 
 impl Waker {
     pub(crate) fn new() -> io::Result<Self> {
-        let (rope, clapper) = UnixStream::pair()?;
-        rope.set_nonblocking(true)?;
-        clapper.set_nonblocking(true)?;
-        Ok(Self { sender: rope, receiver: clapper })
+        let (sender, receiver) = UnixStream::pair()?;
+        sender.set_nonblocking(true)?;
+        receiver.set_nonblocking(true)?;
+        Ok(Self { sender, receiver })
     }
 
     /// Ends the present wait, or the next.
-    pub(crate) fn ring(&self) {
-        // A full pipe is a bell that rings already.
+    pub(crate) fn wake(&self) {
+        // A full pipe wakes the thread already.
         let _ = (&self.sender).write(&[1]);
     }
 
-    fn silence(&self) {
+    fn drain(&self) {
         let mut rings = [0; 256];
         while matches!((&self.receiver).read(&mut rings), Ok(256)) {}
     }
 }
 
-/// Waits until the bell rings, somebody connects, or a connection can be read, or be written to if
+/// Waits until the waker is used, somebody connects, or a connection can be read, or be written to if
 /// something waits for that; at most `timeout`.
 pub(crate) fn wait<'a>(
-    bell: &Waker,
+    waker: &Waker,
     listener: Option<&Listener>,
     wires: impl Iterator<Item = &'a Wire>,
     timeout: Option<Duration>,
 ) {
-    let mut fds = vec![PollFd::new(&bell.receiver, PollFlags::IN)];
+    let mut fds = vec![PollFd::new(&waker.receiver, PollFlags::IN)];
     if let Some(Socket::UdSocket(socket)) = listener.and_then(Listener::socket) {
         fds.push(PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN));
     }
@@ -66,5 +66,5 @@ pub(crate) fn wait<'a>(
         // Out of memory, or of descriptors: do not spin.
         Err(_) => std::thread::sleep(Duration::from_millis(20)),
     }
-    bell.silence();
+    waker.drain();
 }

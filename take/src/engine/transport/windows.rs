@@ -1,4 +1,4 @@
-//! Named pipes without overlapped calls cannot be waited on: a bell that is looked after often.
+//! Named pipes without overlapped calls cannot be waited on: they are looked at often.
 
 use std::io;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -12,26 +12,26 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// Wakes the thread that waits.
 #[derive(Debug, Default)]
-pub(crate) struct Bell {
-    rung: Mutex<bool>,
-    heard: Condvar,
+pub(crate) struct Waker {
+    woken: Mutex<bool>,
+    changed: Condvar,
 }
 
-impl Bell {
+impl Waker {
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self::default())
     }
 
     /// Ends the present wait, or the next.
-    pub(crate) fn ring(&self) {
-        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.heard.notify_all();
+    pub(crate) fn wake(&self) {
+        *self.woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_all();
     }
 }
 
-/// Waits until the bell rings; at most `timeout`, and at most a tick where there are connections.
+/// Waits until the waker is used; at most `timeout`, and at most a tick where there are connections.
 pub(crate) fn wait<'a>(
-    bell: &Bell,
+    waker: &Waker,
     listener: Option<&Listener>,
     wires: impl Iterator<Item = &'a Wire>,
     timeout: Option<Duration>,
@@ -39,7 +39,7 @@ pub(crate) fn wait<'a>(
     let connections = listener.is_some() || wires.count() > 0;
     let longest = if connections { TICK } else { Duration::from_secs(3600) };
     let timeout = timeout.unwrap_or(longest).min(longest);
-    let rung = bell.rung.lock().unwrap_or_else(PoisonError::into_inner);
-    let waited = bell.heard.wait_timeout_while(rung, timeout, |rung| !*rung);
+    let woken = waker.woken.lock().unwrap_or_else(PoisonError::into_inner);
+    let waited = waker.changed.wait_timeout_while(woken, timeout, |woken| !*woken);
     *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
 }
