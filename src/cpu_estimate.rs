@@ -46,7 +46,7 @@ enum Basis {
 }
 
 /// Seconds of sampling and of decoding that earlier takes of this kind took.
-pub(crate) type Learned = Option<(f64, f64)>;
+pub(crate) type MeasuredPace = Option<(f64, f64)>;
 
 impl CpuEstimate {
     /// `None` for a take that a processor may be asked for.
@@ -54,7 +54,7 @@ impl CpuEstimate {
         pipeline: &Pipeline,
         request: &TakeRequest,
         device: Device,
-        learned: Learned,
+        learned: MeasuredPace,
     ) -> Result<Option<Self>> {
         let parameters = pipeline.files().dit.parameters();
         if !is_slow(parameters, device) {

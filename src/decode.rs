@@ -38,7 +38,7 @@ pub(crate) fn run(
     let opened = device::open(args.device.as_ref(), environment, console)?;
     let writer = Writer::create(plan(args, &latent)?)?;
 
-    let mut sink = FilesSink { writer, original, failed: None };
+    let mut sink = DecodeSink { writer, original, failed: None };
     let decoded = generate::decode(
         &decoders,
         opened.device,
@@ -46,7 +46,7 @@ pub(crate) fn run(
         &mut sink,
         console,
     );
-    let FilesSink { writer, original, failed } = sink;
+    let DecodeSink { writer, original, failed } = sink;
     if let Some(error) = failed {
         return Err(error);
     }
@@ -135,14 +135,14 @@ impl Original {
 }
 
 /// Writes frames as they come, and measures them.
-struct FilesSink {
+struct DecodeSink {
     writer: Writer,
     original: Option<Original>,
     /// Why a frame was not taken; the model knows only that it was not.
     failed: Option<anyhow::Error>,
 }
 
-impl FilesSink {
+impl DecodeSink {
     fn take(&mut self, frame: Frame<'_>) -> Result<()> {
         let Frame { index, width, height, rgba } = frame;
         if let Some(Original { clip, reconstruction }) = &mut self.original {
@@ -152,7 +152,7 @@ impl FilesSink {
     }
 }
 
-impl Sink for FilesSink {
+impl Sink for DecodeSink {
     fn frame(&mut self, frame: Frame<'_>) -> Result<(), SinkError> {
         self.take(frame).map_err(|error| {
             let text = format!("{error:#}");

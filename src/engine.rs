@@ -26,7 +26,7 @@ use wan_alpha_take::engine::endpoint::Endpoint;
 use wan_alpha_take::engine::message::{
     DeviceReport, Holder, Identity, Problem, StatusReport, Submit,
 };
-use wan_alpha_take::engine::server::{IdleLimits, Service, EngineServer};
+use wan_alpha_take::engine::server::{IdleLimits, EngineServer, ServerSetup};
 use wan_alpha_take::store::{Store, Take};
 use wan_alpha_take::{NUMERICS, TakeRequest};
 
@@ -36,12 +36,12 @@ use crate::device;
 use crate::exit::{Exit, OrExit};
 use crate::interrupt::Interrupt;
 use crate::stdout::print_lines;
-use crate::cpu_estimate::{Hours, Learned};
-use timing_history::Pace;
+use crate::cpu_estimate::{Hours, MeasuredPace};
+use timing_history::TimingHistory;
 use wan_alpha_take::environment::Environment;
 #[cfg(not(test))]
 use watchdog::Limits;
-use watchdog::{Pulse, Watchdog};
+use watchdog::{ProgressSignal, Watchdog};
 use worker::Worker;
 
 /// How long an engine waits for another one to end before it gives up its place.
@@ -161,8 +161,8 @@ fn say_device(client: &EngineClient, said: &mut Option<DeviceReport>, console: &
 }
 
 /// What earlier takes of an engine tell of how long the take of a request lasts.
-pub(crate) fn learned(request: &TakeRequest, device: &str, environment: &Environment) -> Learned {
-    Pace::read(&environment.state).begin(request, device).learned()
+pub(crate) fn learned(request: &TakeRequest, device: &str, environment: &Environment) -> MeasuredPace {
+    TimingHistory::read(&environment.state).begin(request, device).learned()
 }
 
 /// Listens first and opens the device then, which may take a minute, and says so meanwhile.
@@ -173,12 +173,12 @@ fn serve(args: &EngineRun, environment: &Environment, interrupt: &Interrupt) -> 
     let idle = environment.idle.unwrap_or(IDLE_CPU);
     let leave = IdleLimits { idle, alone: args.batch.then_some(ALONE) };
     let opening = DeviceReport::opening(device::wanted(choice, environment));
-    let mut setup = EngineServer::new(identity(), opening, leave);
+    let mut setup = ServerSetup::new(identity(), opening, leave);
     setup.check = check;
     setup.end = interrupt.flag();
-    let service = Arc::new(Service::start(listener, setup).context("the engine cannot listen")?);
+    let service = Arc::new(EngineServer::start(listener, setup).context("the engine cannot listen")?);
     log::info!("engine {} listens on {}", identity().pid, endpoint.socket().display());
-    let pulse = Pulse::default();
+    let pulse = ProgressSignal::default();
     let _watchdog = Watchdog::begin(Arc::clone(&service), pulse.clone(), limits())
         .context("the engine has no thread for its watchdog")?;
 

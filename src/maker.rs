@@ -122,11 +122,11 @@ pub(crate) struct Maker {
     /// Of prompts, from engine to engine.
     contexts: Option<PathBuf>,
     claimant: Claimant,
-    warm: Option<Warm>,
+    warm: Option<LoadedModel>,
 }
 
 /// A loaded model and what it is.
-struct Warm {
+struct LoadedModel {
     fingerprint: Fingerprint,
     strengths: Strengths,
     name: String,
@@ -224,7 +224,7 @@ impl Maker {
         let Some(fingerprint) = request.model_fingerprint else {
             return Err(no_model("the request names no model"));
         };
-        let fits = |warm: &Warm| warm.fingerprint == fingerprint && warm.strengths == strengths;
+        let fits = |warm: &LoadedModel| warm.fingerprint == fingerprint && warm.strengths == strengths;
         if let Some(warm) = self.warm.as_ref().filter(|warm| fits(warm)) {
             return (place.may_begin)(&warm.pipeline);
         }
@@ -251,7 +251,7 @@ impl Maker {
         let merged = named.merged();
         let name = named.manifest.name;
         use_merged(&mut pipeline, &name, merged, fingerprint, watch);
-        self.warm = Some(Warm { fingerprint, strengths, name, pipeline });
+        self.warm = Some(LoadedModel { fingerprint, strengths, name, pipeline });
         Ok(())
     }
 
@@ -264,7 +264,7 @@ impl Maker {
         watch: &dyn Watch,
     ) -> Result<Take, MakeError> {
         let class = self.class.clone();
-        let Some(Warm { pipeline, .. }) = &mut self.warm else {
+        let Some(LoadedModel { pipeline, .. }) = &mut self.warm else {
             return Err(no_model("no model is loaded"));
         };
         let recalled = self.latents.recall(key, request);

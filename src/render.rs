@@ -115,10 +115,10 @@ fn make(
 ) -> Result<Written> {
     let writer = Writer::create(Plan::of(request, &args.out, args.formats())?)?;
     let dump = args.dump.as_deref().map(Dump::create).transpose()?;
-    let mut sink = FilesSink { dump, writer };
+    let mut sink = RenderSink { dump, writer };
     pipeline.make(request, placement.mask(), &mut sink, console)?;
 
-    let FilesSink { dump, writer } = sink;
+    let RenderSink { dump, writer } = sink;
     let written = writer.finish()?;
     if let Some(dump) = dump {
         dump.finish()?;
@@ -180,13 +180,13 @@ fn describe(
 }
 
 /// Writes frames as they come, and tensors where a dump was asked for.
-struct FilesSink {
+struct RenderSink {
     /// Goes first when a take is given up: its folder may be the writer's, which goes if empty.
     dump: Option<Dump>,
     writer: Writer,
 }
 
-impl Sink for FilesSink {
+impl Sink for RenderSink {
     fn frame(&mut self, frame: Frame<'_>) -> Result<(), SinkError> {
         let Frame { index, width, height, rgba } = frame;
         Ok(self.writer.write(output::Frame { index, width, height, rgba })?)

@@ -13,14 +13,14 @@ const STAGES: [Stage; 4] = [Stage::Text, Stage::Load, Stage::Sample, Stage::Deco
 
 /// Seconds a step of each stage took, by kind of take.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct TimingHistory {
     path: PathBuf,
     known: BTreeMap<String, f64>,
 }
 
 /// One take on its way.
 #[derive(Debug)]
-pub(super) struct Run {
+pub(super) struct TimedRun {
     keys: BTreeMap<Stage, String>,
     expected: BTreeMap<Stage, f64>,
     /// Steps that each stage is known or expected to have.
@@ -29,7 +29,7 @@ pub(super) struct Run {
     took: BTreeMap<Stage, f64>,
 }
 
-impl Pace {
+impl TimingHistory {
     /// What earlier engines learned; losing it costs an estimate.
     pub(super) fn read(state: &Path) -> Self {
         let path = state.join("pace.json");
@@ -39,7 +39,7 @@ impl Pace {
     }
 
     /// A take begins.
-    pub(super) fn begin(&self, request: &TakeRequest, device: &str) -> Run {
+    pub(super) fn begin(&self, request: &TakeRequest, device: &str) -> TimedRun {
         let kind = |stage: Stage| {
             let TakeRequest { width, height, frames, precision, .. } = request;
             let size = match stage {
@@ -59,11 +59,11 @@ impl Pace {
             (Stage::Sample, request.steps as usize),
             (Stage::Decode, request.latent_frames()),
         ]);
-        Run { keys, expected, steps, stage: None, took: BTreeMap::new() }
+        TimedRun { keys, expected, steps, stage: None, took: BTreeMap::new() }
     }
 
     /// Keeps what a finished take has taught.
-    pub(super) fn learn(&mut self, run: Run) {
+    pub(super) fn learn(&mut self, run: TimedRun) {
         for (stage, seconds) in run.took {
             if let Some(key) = run.keys.get(&stage) {
                 self.known.insert(key.clone(), seconds);
@@ -76,7 +76,7 @@ impl Pace {
     }
 }
 
-impl Run {
+impl TimedRun {
     /// Seconds of sampling and of decoding, where earlier takes tell.
     pub(super) fn learned(&self) -> Option<(f64, f64)> {
         let whole = |stage| Some(self.expected.get(&stage)? * *self.steps.get(&stage)? as f64);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     /// A take of 2 s a step of sampling and 5 s a latent frame; what it said after each step.
-    fn go_through(run: &mut Run, latent_frames: usize) -> Vec<Option<f64>> {
+    fn go_through(run: &mut TimedRun, latent_frames: usize) -> Vec<Option<f64>> {
         let mut now = Instant::now();
         let mut said = Vec::new();
         for (stage, steps, seconds) in
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn the_time_left_is_learned_from_earlier_takes() {
         let folder = tempfile::tempdir().unwrap();
-        let mut pace = Pace::read(folder.path());
+        let mut pace = TimingHistory::read(folder.path());
         let mut first = pace.begin(&request(5), "cpu");
         assert_eq!(first.learned(), None);
         let said = go_through(&mut first, 2);
@@ -173,7 +173,7 @@ mod tests {
         pace.learn(first);
 
         // As the next engine reads it.
-        let pace = Pace::read(folder.path());
+        let pace = TimingHistory::read(folder.path());
         let mut second = pace.begin(&request(5), "cpu");
         assert_eq!(second.learned(), Some((8.0, 10.0)));
         let expected = [20.0, 19.0, 18.0, 18.0, 16.0, 14.0, 12.0, 10.0, 10.0, 5.0, 0.0];
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn an_estimate_counts_until_it_is_known_better() {
-        let pace = Pace::read(Path::new("nowhere"));
+        let pace = TimingHistory::read(Path::new("nowhere"));
         let mut run = pace.begin(&request(5), "cpu");
         run.suppose(Stage::Sample, 400.0);
         run.suppose(Stage::Decode, 20.0);

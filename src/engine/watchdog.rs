@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use wan_alpha_core::Stage;
 use wan_alpha_take::TakeKey;
 use wan_alpha_take::engine::message::Problem;
-use wan_alpha_take::engine::server::Service;
+use wan_alpha_take::engine::server::EngineServer;
 
 /// How long a GPU may be silent.
 #[derive(Clone, Copy, Debug)]
@@ -138,7 +138,7 @@ impl Blocks {
 
 /// Tells the watchdog what the worker is at.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Pulse(Arc<Mutex<State>>);
+pub(super) struct ProgressSignal(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -147,7 +147,7 @@ struct State {
     doing: Doing,
 }
 
-impl Pulse {
+impl ProgressSignal {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -197,7 +197,7 @@ impl Pulse {
     }
 
     /// Why the engine is to be ended, and which take it was making; so long after the last look.
-    fn look(&self, passed: Duration, limits: &Limits, service: &Service) -> Option<Ended> {
+    fn look(&self, passed: Duration, limits: &Limits, service: &EngineServer) -> Option<Ended> {
         let state = &mut *self.state();
         match &mut state.doing {
             Doing::Opening => service.is_to_end().then_some(Ended::WhileOpening),
@@ -221,7 +221,7 @@ pub(super) struct Watchdog {
 
 impl Watchdog {
     /// Begins to watch a worker, which is about to open its device.
-    pub(super) fn begin(service: Arc<Service>, pulse: Pulse, limits: Limits) -> io::Result<Self> {
+    pub(super) fn begin(service: Arc<EngineServer>, pulse: ProgressSignal, limits: Limits) -> io::Result<Self> {
         pulse.state().doing = Doing::Opening;
         let (stop, stopped) = channel();
         let (ready, begun) = channel();
@@ -272,7 +272,7 @@ impl Drop for Watchdog {
 }
 
 /// Ends the process around a worker that never comes back, or around a GPU that has failed.
-pub(super) fn end(service: &Service, code: i32) -> ! {
+pub(super) fn end(service: &EngineServer, code: i32) -> ! {
     service.hang_up(LAST_WORDS);
     log::logger().flush();
     // Not in order: destructors would wait for what does not answer.
@@ -325,7 +325,7 @@ mod tests {
 
     #[test]
     fn only_blocks_are_watched() {
-        let pulse = Pulse::default();
+        let pulse = ProgressSignal::default();
         let key = TakeKey([1; 32]);
         let watched = || matches!(pulse.state().doing, Doing::Blocks(_));
         for (stage, step, computes) in [

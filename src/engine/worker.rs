@@ -7,23 +7,23 @@ use wan_alpha_core::generate::Pipeline;
 use wan_alpha_core::{Stage, Watch};
 use wan_alpha_take::TakeKey;
 use wan_alpha_take::engine::message::{Progress, Submit};
-use wan_alpha_take::engine::server::{WorkerOrder, Outcome, Service};
+use wan_alpha_take::engine::server::{WorkerOrder, Outcome, EngineServer};
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::models::ModelRoots;
 use wan_alpha_take::store::Store;
 
 #[cfg(test)]
 use super::faults;
-use super::timing_history::{self, Pace};
-use super::watchdog::{self, Pulse};
+use super::timing_history::{self, TimingHistory};
+use super::watchdog::{self, ProgressSignal};
 use crate::device;
 use crate::maker::{GPU_FAULT, Maker, MakeContext, MakeError};
 use crate::cpu_estimate::CpuEstimate;
 
 /// What makes takes, one after the other.
 pub(super) struct Worker<'a> {
-    pub(super) service: &'a Service,
-    pub(super) pulse: Pulse,
+    pub(super) service: &'a EngineServer,
+    pub(super) pulse: ProgressSignal,
     pub(super) environment: &'a Environment,
 }
 
@@ -32,7 +32,7 @@ impl Worker<'_> {
     pub(super) fn work(&self, opened: &Opened) {
         let state = &self.environment.state;
         let mut maker = Maker::new(opened, self.environment);
-        let mut pace = Pace::read(state);
+        let mut pace = TimingHistory::read(state);
         let loaded =
             |maker: &Maker| self.service.loaded(maker.loaded(), device::memory(opened.device));
         loop {
@@ -62,7 +62,7 @@ impl Worker<'_> {
         }
     }
 
-    fn make(&self, submit: &Submit, maker: &mut Maker, pace: &mut Pace) -> Outcome {
+    fn make(&self, submit: &Submit, maker: &mut Maker, pace: &mut TimingHistory) -> Outcome {
         let Self { service, environment, .. } = *self;
         let request = match submit.verified_request() {
             Ok(request) => request,
@@ -117,13 +117,13 @@ impl Worker<'_> {
 /// Tells the service how far a take is, and asks it whether anybody still wants it.
 struct JobWatch<'a> {
     key: TakeKey,
-    service: &'a Service,
-    pulse: Pulse,
-    pace: Mutex<timing_history::Run>,
+    service: &'a EngineServer,
+    pulse: ProgressSignal,
+    pace: Mutex<timing_history::TimedRun>,
 }
 
 impl JobWatch<'_> {
-    fn pace(&self) -> MutexGuard<'_, timing_history::Run> {
+    fn pace(&self) -> MutexGuard<'_, timing_history::TimedRun> {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

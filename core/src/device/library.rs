@@ -134,7 +134,7 @@ mod dependencies {
     /// by name.
     pub(super) fn in_order(library: &Path) -> Vec<Dependency> {
         let Some(folder) = library.parent() else { return Vec::new() };
-        let mut order = Order { folder, visited: BTreeSet::new(), found: Vec::new(), needed: true };
+        let mut order = LoadOrder { folder, visited: BTreeSet::new(), found: Vec::new(), needed: true };
         for name in needed_by(library) {
             order.visit(&name);
         }
@@ -145,14 +145,14 @@ mod dependencies {
         order.found
     }
 
-    struct Order<'a> {
+    struct LoadOrder<'a> {
         folder: &'a Path,
         visited: BTreeSet<String>,
         found: Vec<Dependency>,
         needed: bool,
     }
 
-    impl Order<'_> {
+    impl LoadOrder<'_> {
         fn visit(&mut self, name: &str) {
             let path = self.folder.join(name);
             if !self.visited.insert(name.to_owned())

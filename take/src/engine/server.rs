@@ -43,7 +43,7 @@ pub struct IdleLimits {
 
 /// What an engine is.
 #[derive(Clone, Debug)]
-pub struct EngineServer {
+pub struct ServerSetup {
     /// Who it is.
     pub identity: Identity,
     /// What it computes on. Where that is still to be opened, [`Service::opened`] says when it is.
@@ -60,7 +60,7 @@ pub struct EngineServer {
     pub end: Arc<AtomicBool>,
 }
 
-impl EngineServer {
+impl ServerSetup {
     /// The usual deadlines; every take can be made.
     #[must_use]
     pub fn new(identity: Identity, device: DeviceReport, leave: IdleLimits) -> Self {
@@ -100,7 +100,7 @@ pub enum Outcome {
 
 /// The engine's side of the protocol. Ends its thread when dropped.
 #[derive(Debug)]
-pub struct Service {
+pub struct EngineServer {
     shared: Arc<Shared>,
     end: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -154,12 +154,12 @@ impl Shared {
     }
 }
 
-impl Service {
+impl EngineServer {
     /// Starts to listen.
     ///
     /// # Errors
     /// When the system has no thread or no descriptor left.
-    pub fn start(listener: Listener, setup: EngineServer) -> io::Result<Self> {
+    pub fn start(listener: Listener, setup: ServerSetup) -> io::Result<Self> {
         let now = Instant::now();
         let mailbox = Mailbox {
             jobs: JobTable::default(),
@@ -355,7 +355,7 @@ impl Service {
     }
 }
 
-impl Drop for Service {
+impl Drop for EngineServer {
     fn drop(&mut self) {
         self.shared.mailbox().close = true;
         self.shared.waker.wake();

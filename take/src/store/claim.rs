@@ -49,7 +49,7 @@ impl Claimant {
 
 /// Someone who is making a take.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
+pub struct ClaimHolder {
     /// Who it is; `None` if the claim cannot be read.
     pub claimant: Option<Claimant>,
     /// How long ago the last heartbeat was.
@@ -62,7 +62,7 @@ pub enum Claiming {
     /// It is ours to make.
     Ours(Claim),
     /// Someone else is making it.
-    Theirs(Holder),
+    Theirs(ClaimHolder),
 }
 
 /// The right to make a take; it ends when it is dropped.
@@ -117,7 +117,7 @@ impl Store {
 }
 
 /// Opens a claim; `None` if it has just been given up. `newer` is a file written a moment ago.
-fn look(path: &Path, newer: &NamedTempFile) -> io::Result<Option<(File, Holder)>> {
+fn look(path: &Path, newer: &NamedTempFile) -> io::Result<Option<(File, ClaimHolder)>> {
     let held = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -130,12 +130,12 @@ fn look(path: &Path, newer: &NamedTempFile) -> io::Result<Option<(File, Holder)>
     let read = io::Read::read_to_end(&mut io::Read::take(&held, MAX_CLAIM), &mut text);
     let claimant = read.ok().and_then(|_| serde_json::from_slice(&text).ok());
     let silent = now.duration_since(beat).unwrap_or_default();
-    Ok(Some((held, Holder { claimant, silent })))
+    Ok(Some((held, ClaimHolder { claimant, silent })))
 }
 
 /// Whether the holder was a process of this machine and is none any more. Only here does an
 /// unlocked file prove that: between machines not every file system passes locks on.
-fn is_dead(held: &File, holder: &Holder, asking: &Claimant) -> bool {
+fn is_dead(held: &File, holder: &ClaimHolder, asking: &Claimant) -> bool {
     let here = holder.claimant.as_ref().is_some_and(|claimant| claimant.host == asking.host);
     here && held.try_lock().is_ok()
 }
@@ -190,7 +190,7 @@ mod tests {
         }
     }
 
-    fn theirs(claiming: Result<Claiming, StoreError>) -> Holder {
+    fn theirs(claiming: Result<Claiming, StoreError>) -> ClaimHolder {
         match claiming.unwrap() {
             Claiming::Ours(claim) => panic!("not held: {claim:?}"),
             Claiming::Theirs(holder) => holder,

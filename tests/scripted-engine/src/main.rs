@@ -21,7 +21,7 @@ use wan_alpha_take::engine::endpoint::Endpoint;
 use wan_alpha_take::engine::message::{
     DeviceReport, Identity, MAX_LINE, Problem, Progress, Submit,
 };
-use wan_alpha_take::engine::server::{IdleLimits, WorkerOrder, Outcome, Service, EngineServer};
+use wan_alpha_take::engine::server::{IdleLimits, WorkerOrder, Outcome, EngineServer, ServerSetup};
 use wan_alpha_take::visible_gpus::VisibleGpus;
 
 use crate::script::{Action, Script, count_start, note_end};
@@ -84,7 +84,7 @@ struct Engine {
     /// Where the script lies.
     path: PathBuf,
     number: u32,
-    service: Option<Service>,
+    service: Option<EngineServer>,
 }
 
 fn run() -> Result<()> {
@@ -96,7 +96,7 @@ fn run() -> Result<()> {
     let endpoint = Endpoint::open(&arguments.run, arguments.gpus.as_deref())?;
     let listener = endpoint.listen(Duration::from_secs(5))?;
     engine.misbehave("listen", 0, None);
-    engine.service = Some(Service::start(listener, engine.setup())?);
+    engine.service = Some(EngineServer::start(listener, engine.setup())?);
     if !engine.open_device() {
         return Ok(());
     }
@@ -111,7 +111,7 @@ fn run() -> Result<()> {
 }
 
 impl Engine {
-    fn setup(&self) -> EngineServer {
+    fn setup(&self) -> ServerSetup {
         let script = &self.script;
         let identity = Identity {
             protocol: script.protocol,
@@ -121,11 +121,11 @@ impl Engine {
             idle: Duration::from_millis(script.idle_ms),
             alone: script.alone_ms.map(Duration::from_millis),
         };
-        EngineServer {
+        ServerSetup {
             heartbeat: Duration::from_millis(script.heartbeat_ms),
             unread: Duration::from_millis(script.unread_ms),
             check: take::check,
-            ..EngineServer::new(identity, self.device(), leave)
+            ..ServerSetup::new(identity, self.device(), leave)
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::connection::Link;
+use super::connection::ConnectionState;
 use super::launch::Launched;
 use super::{ClientSetup, EngineError, EngineState, JobState, ClientCommand, Shared};
 use crate::engine::endpoint::Endpoint;
@@ -27,7 +27,7 @@ pub(super) struct ClientThread {
     waker: Arc<Waker>,
     pub(super) setup: ClientSetup,
     pub(super) endpoint: Option<Endpoint>,
-    pub(super) link: Link,
+    pub(super) link: ConnectionState,
     /// The engine, if this process has started it.
     pub(super) launched: Option<Launched>,
     /// An engine that was ended and may not be gone yet, and when.
@@ -62,7 +62,7 @@ impl ClientThread {
             waker,
             setup,
             endpoint: None,
-            link: Link::Closed { again: Instant::now() },
+            link: ConnectionState::Closed { again: Instant::now() },
             launched: None,
             ended: None,
             ending: None,

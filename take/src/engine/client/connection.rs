@@ -16,7 +16,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 const LINES_PER_TURN: usize = 64;
 
 /// How the engine is reached.
-pub(super) enum Link {
+pub(super) enum ConnectionState {
     /// Not; tried again at a time, if there is something to say.
     Closed { again: Instant },
     /// The handshake has begun.
@@ -27,7 +27,7 @@ pub(super) enum Link {
     OtherVersion { wire: Wire, changed: Instant, told: Option<Instant> },
 }
 
-impl Link {
+impl ConnectionState {
     pub(super) fn wire(&self) -> Option<&Wire> {
         match self {
             Self::Closed { .. } => None,
@@ -69,9 +69,9 @@ impl ClientThread {
         self.look_after_process();
         self.listen()?;
         match &self.link {
-            Link::Closed { again } if *again <= now && self.has_business() => self.reach(now)?,
-            Link::Closed { .. } => {}
-            Link::Greeting { since, checked, .. } => {
+            ConnectionState::Closed { again } if *again <= now && self.has_business() => self.reach(now)?,
+            ConnectionState::Closed { .. } => {}
+            ConnectionState::Greeting { since, checked, .. } => {
                 let waited = now.saturating_duration_since(*since);
                 if waited >= self.setup.deadlines.silence {
                     self.end_hung();
@@ -79,12 +79,12 @@ impl ClientThread {
                     self.check_unanswered()?;
                 }
             }
-            Link::Open { changed, .. } | Link::OtherVersion { changed, told: None, .. } => {
+            ConnectionState::Open { changed, .. } | ConnectionState::OtherVersion { changed, told: None, .. } => {
                 if now.saturating_duration_since(*changed) >= self.setup.deadlines.silence {
                     self.end_hung();
                 }
             }
-            Link::OtherVersion { told: Some(told), .. } => {
+            ConnectionState::OtherVersion { told: Some(told), .. } => {
                 if now.saturating_duration_since(*told) >= self.setup.deadlines.start {
                     self.end_hung();
                 }
@@ -101,15 +101,15 @@ impl ClientThread {
             Some((*since + longest).saturating_duration_since(now))
         };
         match &self.link {
-            Link::Closed { again } if self.has_business() => {
+            ConnectionState::Closed { again } if self.has_business() => {
                 Some(again.saturating_duration_since(now))
             }
             // The process that ended is buried.
-            Link::Closed { .. } => self.launched.as_ref().map(|_| Duration::from_millis(100)),
-            Link::Greeting { since, checked: false, .. } => until(since, deadlines.greeting),
-            Link::Greeting { since, .. } => until(since, deadlines.silence),
-            Link::OtherVersion { told: Some(told), .. } => until(told, deadlines.start),
-            Link::Open { changed, .. } | Link::OtherVersion { changed, .. } => {
+            ConnectionState::Closed { .. } => self.launched.as_ref().map(|_| Duration::from_millis(100)),
+            ConnectionState::Greeting { since, checked: false, .. } => until(since, deadlines.greeting),
+            ConnectionState::Greeting { since, .. } => until(since, deadlines.silence),
+            ConnectionState::OtherVersion { told: Some(told), .. } => until(told, deadlines.start),
+            ConnectionState::Open { changed, .. } | ConnectionState::OtherVersion { changed, .. } => {
                 until(changed, deadlines.silence)
             }
         }
@@ -117,7 +117,7 @@ impl ClientThread {
 
     /// Closes the connection.
     pub(super) fn close(&mut self, again: Instant) {
-        self.link = Link::Closed { again };
+        self.link = ConnectionState::Closed { again };
         self.others_start = None;
         self.not_accepted = None;
     }
@@ -129,7 +129,7 @@ impl ClientThread {
             _ => EngineState::Connecting,
         });
         if self.is_ending(&endpoint, now) {
-            self.link = Link::Closed { again: now + LOOK_AGAIN };
+            self.link = ConnectionState::Closed { again: now + LOOK_AGAIN };
             return Ok(());
         }
         match endpoint.connect(self.setup.deadlines.connect) {
@@ -166,7 +166,7 @@ impl ClientThread {
         self.not_accepted = None;
         // Where this fails the next read fails too, and says why.
         let _ = wire.send(&ToEngine::Hello(self.setup.identity.clone()));
-        self.link = Link::Greeting { wire, since: now, checked: false };
+        self.link = ConnectionState::Greeting { wire, since: now, checked: false };
     }
 
     /// Nobody listens.
@@ -188,7 +188,7 @@ impl ClientThread {
                     // It listens no more, and had its time to end.
                     launched.kill();
                 }
-                self.link = Link::Closed { again: now + LOOK_AGAIN };
+                self.link = ConnectionState::Closed { again: now + LOOK_AGAIN };
                 return Ok(());
             }
         }
@@ -203,7 +203,7 @@ impl ClientThread {
             if now.saturating_duration_since(since) >= longest + longest / 4 {
                 return Err(EngineError::StartedByOthers { after: now - since });
             }
-            self.link = Link::Closed { again: now + LOOK_AGAIN };
+            self.link = ConnectionState::Closed { again: now + LOOK_AGAIN };
             return Ok(());
         };
         // Whoever had the lock until now may have started one.
@@ -214,7 +214,7 @@ impl ClientThread {
         let launched = Launched::start(&self.setup.engine, &endpoint.output(), lock)?;
         log::info!("started the engine (process {})", launched.process());
         self.launched = Some(launched);
-        self.link = Link::Closed { again: now + LOOK_AGAIN };
+        self.link = ConnectionState::Closed { again: now + LOOK_AGAIN };
         Ok(())
     }
 
@@ -233,7 +233,7 @@ impl ClientThread {
             let (after, log) = (self.setup.deadlines.silence, self.setup.engine.log.clone());
             self.lost(&EngineError::Hung { after, log });
         } else {
-            self.link = Link::Closed { again: now + LOOK_AGAIN };
+            self.link = ConnectionState::Closed { again: now + LOOK_AGAIN };
         }
         Ok(())
     }
@@ -245,7 +245,7 @@ impl ClientThread {
             return Err(EndpointError::ForeignListener { path }.into());
         }
         self.see_engine(EngineState::Silent);
-        if let Link::Greeting { checked, .. } = &mut self.link {
+        if let ConnectionState::Greeting { checked, .. } = &mut self.link {
             *checked = true;
         }
         Ok(())
@@ -255,8 +255,8 @@ impl ClientThread {
     fn engine_at_other_end(&self) -> Option<u32> {
         let peer = self.link.wire().and_then(Wire::process);
         let told = match &self.link {
-            Link::Open { engine, .. } => return peer.or(Some(engine.pid)),
-            Link::OtherVersion { .. } => return peer,
+            ConnectionState::Open { engine, .. } => return peer.or(Some(engine.pid)),
+            ConnectionState::OtherVersion { .. } => return peer,
             // Locked files cannot be read there.
             _ if cfg!(windows) => peer,
             _ => self.endpoint.as_ref().and_then(Endpoint::engine_process),
@@ -289,7 +289,7 @@ impl ClientThread {
 
     /// Reaps the process of the engine, where this process has started it and is not waiting for it to listen.
     fn look_after_process(&mut self) {
-        if !matches!(self.link, Link::Closed { .. }) {
+        if !matches!(self.link, ConnectionState::Closed { .. }) {
             return;
         }
         if let Some(launched) = self.launched.as_mut().filter(|launched| !launched.is_starting())
@@ -330,14 +330,14 @@ impl ClientThread {
     }
 
     fn changed(&mut self) {
-        if let Link::Open { changed, .. } | Link::OtherVersion { changed, .. } = &mut self.link {
+        if let ConnectionState::Open { changed, .. } | ConnectionState::OtherVersion { changed, .. } = &mut self.link {
             *changed = Instant::now();
         }
     }
 
     fn understand(&mut self, message: ToClient) -> Result<(), EngineError> {
         match (&self.link, message) {
-            (Link::Greeting { .. }, ToClient::Welcome(engine)) => self.welcomed(engine),
+            (ConnectionState::Greeting { .. }, ToClient::Welcome(engine)) => self.welcomed(engine),
             (_, ToClient::BusyOtherVersion { engine, jobs }) => {
                 self.answered();
                 self.wait_for_end(None);
@@ -346,10 +346,10 @@ impl ClientThread {
             (_, ToClient::OtherProtocol(Identity { protocol, version, .. })) => {
                 return Err(EngineError::OtherProtocol { protocol, version });
             }
-            (Link::Greeting { .. }, ToClient::Refused(problem)) => {
+            (ConnectionState::Greeting { .. }, ToClient::Refused(problem)) => {
                 return Err(EngineError::Refused(problem));
             }
-            (Link::Greeting { .. }, _) => {}
+            (ConnectionState::Greeting { .. }, _) => {}
             (_, message) => self.on_message(message),
         }
         Ok(())
@@ -359,9 +359,9 @@ impl ClientThread {
         self.answered();
         self.ending = None;
         self.see_engine(EngineState::Ready(engine.clone()));
-        let closed = Link::Closed { again: Instant::now() };
-        if let Link::Greeting { wire, .. } = std::mem::replace(&mut self.link, closed) {
-            self.link = Link::Open { wire, engine, changed: Instant::now() };
+        let closed = ConnectionState::Closed { again: Instant::now() };
+        if let ConnectionState::Greeting { wire, .. } = std::mem::replace(&mut self.link, closed) {
+            self.link = ConnectionState::Open { wire, engine, changed: Instant::now() };
         }
     }
 
@@ -373,20 +373,20 @@ impl ClientThread {
 
     /// From now on the engine is to end; then this version's is started.
     fn wait_for_end(&mut self, told: Option<Instant>) {
-        let closed = Link::Closed { again: Instant::now() };
+        let closed = ConnectionState::Closed { again: Instant::now() };
         self.link = match std::mem::replace(&mut self.link, closed) {
-            Link::Greeting { wire, .. }
-            | Link::Open { wire, .. }
-            | Link::OtherVersion { wire, .. } => {
-                Link::OtherVersion { wire, changed: Instant::now(), told }
+            ConnectionState::Greeting { wire, .. }
+            | ConnectionState::Open { wire, .. }
+            | ConnectionState::OtherVersion { wire, .. } => {
+                ConnectionState::OtherVersion { wire, changed: Instant::now(), told }
             }
-            closed @ Link::Closed { .. } => closed,
+            closed @ ConnectionState::Closed { .. } => closed,
         };
     }
 
     /// Says what is to be said, to whom it can be said.
     fn flush(&mut self) {
-        if let Link::Open { engine, .. } = &self.link
+        if let ConnectionState::Open { engine, .. } = &self.link
             && self.wants_engine()
             && !engine.agrees_with(&self.setup.identity)
         {
@@ -396,9 +396,9 @@ impl ClientThread {
             self.wait_for_end(Some(Instant::now()));
         }
         let messages = match &self.link {
-            Link::Open { .. } => self.unsent(),
-            Link::OtherVersion { .. } => self.pending_commands.drain(..).collect(),
-            Link::Closed { .. } | Link::Greeting { .. } => return,
+            ConnectionState::Open { .. } => self.unsent(),
+            ConnectionState::OtherVersion { .. } => self.pending_commands.drain(..).collect(),
+            ConnectionState::Closed { .. } | ConnectionState::Greeting { .. } => return,
         };
         for message in messages {
             let Some(wire) = self.link.wire_mut() else { return };
@@ -414,12 +414,12 @@ impl ClientThread {
     fn hung_up(&mut self, error: &WireError) -> Result<(), EngineError> {
         match self.link {
             // As it was told to, or after its jobs.
-            Link::OtherVersion { .. } => {
+            ConnectionState::OtherVersion { .. } => {
                 self.close(Instant::now());
                 return Ok(());
             }
             // It ended because there was nothing to do.
-            Link::Open { .. } if !self.wants_engine() => {
+            ConnectionState::Open { .. } if !self.wants_engine() => {
                 self.pending_commands.clear();
                 self.close(Instant::now());
                 self.see_engine(EngineState::Absent);
@@ -439,7 +439,7 @@ impl ClientThread {
         });
         let end = end.unwrap_or_else(|| error.to_string());
         let log = self.setup.engine.log.clone();
-        if let Link::Open { engine, .. } = &self.link {
+        if let ConnectionState::Open { engine, .. } = &self.link {
             // Its connections close before its socket: another one would be lost at once.
             self.ended = Some((engine.pid, Instant::now()));
         }

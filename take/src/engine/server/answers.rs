@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::event_loop::{PeerState, EventLoop};
-use super::{Mailbox, EngineServer};
+use super::{Mailbox, ServerSetup};
 use crate::engine::message::{
     Identity, JobReport, MessageError, PROTOCOL, Problem, StatusReport, Submit, ToClient, ToEngine,
     decode,
@@ -105,7 +105,7 @@ fn other_version(key: TakeKey, engine: Identity) -> ToClient {
     ToClient::Failed { key, problem }
 }
 
-fn greet(mailbox: &mut Mailbox, setup: &EngineServer, client: &Identity) -> (Vec<ToClient>, PeerState) {
+fn greet(mailbox: &mut Mailbox, setup: &ServerSetup, client: &Identity) -> (Vec<ToClient>, PeerState) {
     let engine = setup.identity.clone();
     if client.protocol != PROTOCOL || engine.protocol != PROTOCOL {
         return (vec![ToClient::OtherProtocol(engine)], PeerState::Leaving);
@@ -127,7 +127,7 @@ fn busy(mailbox: &mut Mailbox, engine: Identity) -> ToClient {
 
 fn submitted(
     mailbox: &mut Mailbox,
-    setup: &EngineServer,
+    setup: &ServerSetup,
     connection: Connection,
     submit: Submit,
 ) -> Vec<ToClient> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{EngineServer, Shared};
+use super::{ServerSetup, Shared};
 use crate::engine::endpoint::Listener;
 use crate::engine::message::{DeviceReport, Problem, ToClient};
 use crate::engine::queue::Connection;
@@ -24,7 +24,7 @@ const SHORT: Duration = Duration::from_secs(5);
 
 pub(super) struct EventLoop {
     pub(super) shared: Arc<Shared>,
-    pub(super) setup: EngineServer,
+    pub(super) setup: ServerSetup,
     pub(super) started: Instant,
     listener: Listener,
     peers: BTreeMap<Connection, Peer>,
@@ -55,7 +55,7 @@ pub(super) enum PeerState {
 }
 
 impl EventLoop {
-    pub(super) fn new(shared: Arc<Shared>, listener: Listener, setup: EngineServer) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, listener: Listener, setup: ServerSetup) -> Self {
         let started = Instant::now();
         Self {
             shared,
