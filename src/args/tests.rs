@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use super::*;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
@@ -28,12 +30,23 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
-#[test]
-fn command_lines_of_the_readme_are_understood() {
-    let readme = include_str!("../../README.md").replace("\\\n", "");
-    let in_text = readme.split('`').skip(1).step_by(2);
-    let commands: Vec<_> = readme
-        .lines()
+/// README, CONTRIBUTING and every page of `docs`, each with the lines that a shell joins joined.
+fn documentation() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages = vec![root.join("README.md"), root.join("CONTRIBUTING.md")];
+    for entry in fs::read_dir(root.join("docs")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            pages.push(path);
+        }
+    }
+    pages.iter().map(|page| fs::read_to_string(page).unwrap().replace("\\\n", "")).collect()
+}
+
+/// The commands of a page: lines that are one, and what stands as one in its text.
+fn commands_of(page: &str) -> impl Iterator<Item = &str> {
+    let in_text = page.split('`').skip(1).step_by(2);
+    page.lines()
         .chain(in_text)
         .filter_map(|line| {
             line.strip_prefix("target/release/").unwrap_or(line).strip_prefix("wan-alpha ")
@@ -41,8 +54,14 @@ fn command_lines_of_the_readme_are_understood() {
         .map(|line| line.split(" #").next().unwrap_or(line))
         // What is left out is said above them.
         .filter(|line| !line.contains('…') || line.contains('"'))
-        .collect();
-    assert!(commands.len() > 15, "{commands:#?}");
+}
+
+#[test]
+fn command_lines_of_the_documentation_are_understood() {
+    let pages = documentation();
+    let commands: Vec<_> = pages.iter().flat_map(|page| commands_of(page)).collect();
+    // README alone has few; the pages have most.
+    assert!(commands.len() > 30, "{commands:#?}");
     for line in commands {
         let line = format!("wan-alpha {line}");
         if let Err(error) = Cli::try_parse_from(words(&line)) {

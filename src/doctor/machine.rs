@@ -9,7 +9,7 @@ use wan_alpha_take::models::{AUTO, Manifest};
 
 use super::Finding;
 
-/// Beside the weights: activations and decoders at 832 × 480 × 81, see README.
+/// Beside the weights: activations and decoders at 832 × 480 × 81 (`docs/models-and-memory.md`).
 const BESIDE_WEIGHTS: u64 = 12 << 30;
 
 pub(super) fn look(environment: &Environment) -> Vec<Finding> {

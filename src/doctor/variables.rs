@@ -113,13 +113,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_is_known_here_and_listed_in_the_readme() {
+    fn what_is_read_is_known_here_and_listed_in_the_documentation() {
         let known = KNOWN.iter().map(|(name, _)| (*name).to_owned()).collect();
         let library = include_str!("../../take/src/environment.rs");
         let read = named(library.lines().take_while(|line| !line.contains("#[cfg(test)]")));
         assert_eq!(read, known);
-        let readme = include_str!("../../README.md").lines();
-        let rows = readme.filter(|line| line.starts_with("| `WAN_ALPHA_"));
+        let page = include_str!("../../docs/environment.md").lines();
+        let rows = page.filter(|line| line.starts_with("| `WAN_ALPHA_"));
         assert_eq!(named(rows.filter_map(|row| row.split('|').nth(1))), known);
     }
 
