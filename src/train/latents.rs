@@ -153,7 +153,7 @@ impl BatchSource for LatentFeed {
         let texts = texts?;
         let stack = |of: fn(&Entry) -> &Tensor| {
             let each: Vec<_> = raw.iter().map(|(_, entry)| of(entry)).collect();
-            Ok(Tensor::f_stack(&each, 0).map_err(wan_alpha_core::Error::from)?)
+            Tensor::f_stack(&each, 0).map_err(wan_alpha_core::Error::from)
         };
         let latents = stack(|entry| &entry.latent)?;
         Ok(LatentBatch { latents, masks: Some(stack(|entry| &entry.mask)?), texts })

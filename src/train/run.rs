@@ -18,7 +18,7 @@ use super::folder::Folder;
 use super::log::Log;
 use super::plot;
 use super::settings::Settings;
-use crate::exit::{Exit, OrExit};
+use crate::exit::Exit;
 use crate::progress::Progress;
 
 /// A run, and what it reports to.
