@@ -28,7 +28,7 @@ use crate::rgba_sequence::Association;
 pub(crate) use data::{
     CacheSet, CaptionSet, CheckSet, DataCommand, Languages, OneLanguage, Procedural,
 };
-pub(crate) use eval::{EvalCommand, EvalReconstruction, EvalTakes, ScoringArgs, Report};
+pub(crate) use eval::{EvalCommand, EvalReconstruction, EvalTakes, Report, ScoringArgs};
 pub(crate) use model::ModelCommand;
 pub(crate) use train::Train;
 

@@ -26,7 +26,8 @@ struct StageTimings {
 
 impl<'a> Console<'a> {
     pub(crate) fn new(progress: &'a Screen, interrupt: &'a Interrupt) -> Self {
-        let record = StageTimings { begun: Instant::now(), stages: Vec::new(), warnings: Vec::new() };
+        let record =
+            StageTimings { begun: Instant::now(), stages: Vec::new(), warnings: Vec::new() };
         Self { progress, interrupt, record: Mutex::new(record) }
     }
 

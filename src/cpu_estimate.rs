@@ -186,7 +186,8 @@ mod tests {
         assert!(remedy.contains("WAN_ALPHA_ALLOW_CPU=1"), "{remedy}");
 
         let basis = Basis::Learned;
-        let slow = CpuEstimate { parameters: 2_500_000_000, sampling: 3600.0, decoding: 1800.0, basis };
+        let slow =
+            CpuEstimate { parameters: 2_500_000_000, sampling: 3600.0, decoding: 1800.0, basis };
         assert!(
             slow.to_string().ends_with("about 1.5 hours of work (earlier takes of this size were)")
         );

@@ -20,13 +20,13 @@ pub(crate) mod cache;
 mod caption;
 mod check;
 mod clip;
-mod rng;
-mod write_procedural;
 mod media;
 pub(crate) mod procedural;
+mod rng;
 mod set;
 pub(crate) mod table;
 mod window;
+mod write_procedural;
 
 pub(crate) use clip::{RgbaClip, Window};
 pub(crate) use rng::DataRng;

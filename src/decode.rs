@@ -18,8 +18,8 @@ use crate::latent_file::Latent;
 use crate::model::Chosen;
 use crate::output::{self, Plan, Provenance, Writer};
 use crate::progress::Progress;
-use crate::stdout::print_lines;
 use crate::rgba_sequence::RgbaSequence;
+use crate::stdout::print_lines;
 
 /// Decodes the latent that `args` name.
 pub(crate) fn run(

@@ -14,8 +14,8 @@ use crate::device;
 use crate::latent_file::{About, Unwritten};
 use crate::model::Chosen;
 use crate::progress::Progress;
-use crate::stdout::print_lines;
 use crate::rgba_sequence::RgbaSequence;
+use crate::stdout::print_lines;
 
 /// Encodes the clip that `args` name.
 pub(crate) fn run(

@@ -7,8 +7,8 @@
 #[cfg(test)]
 mod faults;
 mod log_file;
-mod timing_history;
 mod status;
+mod timing_history;
 mod watchdog;
 mod worker;
 
@@ -17,25 +17,25 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
+use wan_alpha_core::Watch;
 #[cfg(not(test))]
 use wan_alpha_core::device::Device;
-use wan_alpha_core::Watch;
 use wan_alpha_take::engine::client::{ClientSetup, EngineClient, EngineState, JobState, Snapshot};
 use wan_alpha_take::engine::endpoint::Endpoint;
 use wan_alpha_take::engine::message::{
     DeviceReport, Holder, Identity, Problem, StatusReport, Submit,
 };
-use wan_alpha_take::engine::server::{IdleLimits, EngineServer, ServerSetup};
+use wan_alpha_take::engine::server::{EngineServer, IdleLimits, ServerSetup};
 use wan_alpha_take::store::{Store, Take};
 use wan_alpha_take::{NUMERICS, TakeRequest};
 
 use crate::args::{EngineCommand as Verb, EngineRun};
 use crate::console::Console;
+use crate::cpu_estimate::{Hours, MeasuredPace};
 use crate::device;
 use crate::exit::{Exit, OrExit};
 use crate::interrupt::Interrupt;
 use crate::stdout::print_lines;
-use crate::cpu_estimate::{Hours, MeasuredPace};
 use timing_history::TimingHistory;
 use wan_alpha_take::environment::Environment;
 #[cfg(not(test))]
@@ -160,7 +160,11 @@ fn say_device(client: &EngineClient, said: &mut Option<DeviceReport>, console: &
 }
 
 /// What earlier takes of an engine tell of how long the take of a request lasts.
-pub(crate) fn learned(request: &TakeRequest, device: &str, environment: &Environment) -> MeasuredPace {
+pub(crate) fn learned(
+    request: &TakeRequest,
+    device: &str,
+    environment: &Environment,
+) -> MeasuredPace {
     TimingHistory::read(&environment.state).begin(request, device).learned()
 }
 
@@ -175,7 +179,8 @@ fn serve(args: &EngineRun, environment: &Environment, interrupt: &Interrupt) -> 
     let mut setup = ServerSetup::new(identity(), opening, leave);
     setup.check = check;
     setup.end = interrupt.flag();
-    let service = Arc::new(EngineServer::start(listener, setup).context("the engine cannot listen")?);
+    let service =
+        Arc::new(EngineServer::start(listener, setup).context("the engine cannot listen")?);
     log::info!("engine {} listens on {}", identity().pid, endpoint.socket().display());
     let pulse = ProgressSignal::default();
     let _watchdog = Watchdog::begin(Arc::clone(&service), pulse.clone(), limits())

@@ -4,13 +4,13 @@
 //! are scored as ours are. Each measure says in `table` what it is; one that is not the
 //! literature's does not bear its name.
 
-mod expected;
 mod clip;
+mod clip_score;
+mod expected;
 mod measure;
-mod reconstruction_metrics;
 mod page;
 mod reconstruction;
-mod clip_score;
+mod reconstruction_metrics;
 mod summary;
 mod table;
 mod takes;

@@ -5,6 +5,7 @@
 
 mod args;
 mod console;
+mod cpu_estimate;
 mod data;
 mod decode;
 mod device;
@@ -24,9 +25,8 @@ mod model;
 mod output;
 mod progress;
 mod render;
-mod stdout;
 mod rgba_sequence;
-mod cpu_estimate;
+mod stdout;
 mod take;
 mod train;
 mod video;

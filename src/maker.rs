@@ -224,7 +224,8 @@ impl Maker {
         let Some(fingerprint) = request.model_fingerprint else {
             return Err(no_model("the request names no model"));
         };
-        let fits = |warm: &LoadedModel| warm.fingerprint == fingerprint && warm.strengths == strengths;
+        let fits =
+            |warm: &LoadedModel| warm.fingerprint == fingerprint && warm.strengths == strengths;
         if let Some(warm) = self.warm.as_ref().filter(|warm| fits(warm)) {
             return (place.may_begin)(&warm.pipeline);
         }

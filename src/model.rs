@@ -8,10 +8,10 @@ mod report;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, ensure};
+use wan_alpha_core::Watch;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::generate::{Keep, Pipeline};
 use wan_alpha_core::weights::{ModelFiles, Strengths};
-use wan_alpha_core::Watch;
 use wan_alpha_take::models::{Defaults, Manifest, ModelRoots, NamedModel, PartFile, check_name};
 use wan_alpha_take::{Fingerprint, Precision};
 

@@ -13,6 +13,7 @@ use wan_alpha_take::{RequestDraft, TakeRequest};
 
 use crate::args::{self, Render};
 use crate::console::Console;
+use crate::cpu_estimate::CpuEstimate;
 use crate::device;
 use crate::dump::Dump;
 use crate::exit::{Exit, OrExit};
@@ -21,7 +22,6 @@ use crate::model::{Chosen, fingerprint_of, use_merged};
 use crate::output::{self, Plan, Writer, Written};
 use crate::progress::Progress;
 use crate::stdout::print_lines;
-use crate::cpu_estimate::CpuEstimate;
 use crate::{engine, take};
 use placement::SubjectPlacement;
 pub(crate) use placement::read_mask;

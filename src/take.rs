@@ -14,14 +14,14 @@ use wan_alpha_take::{TakeKey, TakeRequest};
 
 use crate::args::{Export, MakeTake, TakeCommand};
 use crate::console::Console;
+use crate::cpu_estimate::CpuEstimate;
 use crate::device;
 use crate::engine;
 use crate::exit::{Exit, OrExit};
-use crate::maker::{Maker, MakeContext, MakeError, exit_of};
+use crate::maker::{MakeContext, MakeError, Maker, exit_of};
 use crate::output::{self, Format, Plan, Writer, Written};
 use crate::progress::Progress;
 use crate::stdout::print_lines;
-use crate::cpu_estimate::CpuEstimate;
 use wan_alpha_take::environment::Environment;
 
 /// Runs a verb of `wan-alpha take`.

@@ -6,13 +6,13 @@
 
 #![forbid(unsafe_code)]
 
-mod clips;
 mod batch_source;
+mod clips;
 mod folder;
 mod latent_statistics;
 mod latents;
-mod on_the_fly_latents;
 mod log;
+mod on_the_fly_latents;
 mod plot;
 mod run;
 mod samples;
@@ -27,7 +27,8 @@ use wan_alpha_core::dit::Dit;
 use wan_alpha_core::tch::{Device, Kind, Tensor};
 use wan_alpha_core::text::{Tokenizer, Umt5};
 use wan_alpha_core::train::{
-    BaseVae, AuxiliaryNetworks, FrozenDit, Losses, Origin, ComputeOptions, RgbaVae, Transformer, Vgg, tokenizer,
+    AuxiliaryNetworks, BaseVae, ComputeOptions, FrozenDit, Losses, Origin, RgbaVae, Transformer,
+    Vgg, tokenizer,
 };
 use wan_alpha_core::weights::{
     TensorFile, TensorSet, Weights, find_base_autoencoder, find_text_encoder, find_tokenizer,
@@ -133,7 +134,8 @@ impl Bench<'_> {
     fn rgba_vae(&self, about: &settings::RgbaVae, run: &Run<'_>) -> Result<Option<Losses>> {
         let base = find_base_autoencoder(&about.base)?;
         let judge = self.judge(about)?;
-        let beside = AuxiliaryNetworks { vgg: self.vgg(about.vgg.as_deref(), about.perceptual)?, judge };
+        let beside =
+            AuxiliaryNetworks { vgg: self.vgg(about.vgg.as_deref(), about.perceptual)?, judge };
         let seed = self.settings.seed;
         let begin = |beside| {
             let task = RgbaVae::new(&base, about.settings(), beside, seed, self.placement)?;

@@ -1,8 +1,8 @@
 //! The whole path: prompt → context → noise → latent → frames.
 
 mod arithmetic;
-mod decoding;
 mod context_cache;
+mod decoding;
 mod once;
 mod prompt;
 mod sampling;
@@ -18,7 +18,7 @@ use crate::dit::{AttentionKernel, Dit, DitConfig, attention_kernel};
 use crate::shim::Switch;
 use crate::vae::{LATENT_CHANNELS, RgbaDecoder};
 use crate::weights::{Decoders, MergedTransformer, ModelFiles, Strengths, Weights};
-use crate::{MemoryContext, Error, ErrorKind, Result, Stage, Watch, give_back, noise};
+use crate::{Error, ErrorKind, MemoryContext, Result, Stage, Watch, give_back, noise};
 pub use arithmetic::Arithmetic;
 use once::Once;
 use prompt::{Memory, TextModel, kind_of};

@@ -38,5 +38,5 @@ pub mod weights;
 pub use tch;
 
 pub use device_memory::give_back;
-pub use error::{MemoryContext, Error, ErrorKind, Result, Shortage};
+pub use error::{Error, ErrorKind, MemoryContext, Result, Shortage};
 pub use watch::{Stage, Unwatched, Watch};

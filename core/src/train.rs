@@ -42,7 +42,6 @@
 
 mod base_vae;
 mod calibrate;
-mod step_rng;
 mod export;
 mod flow;
 pub mod init;
@@ -52,12 +51,12 @@ mod parameters;
 mod perceptual;
 mod region;
 mod rgba_vae;
+mod step_rng;
 mod task;
 mod tokenizer;
 mod transformer;
 
 pub use base_vae::{BaseVae, BaseVaeSettings};
-pub use step_rng::StepRng;
 pub use export::{Content, Export, write_pickle, write_safetensors};
 pub use flow::{Flow, Time, TimeRounding};
 pub use init::{Umt5Config, VaeConfig};
@@ -66,8 +65,11 @@ pub use optimiser::{Optimiser, OptimiserSettings, Schedule, Update};
 pub use parameters::Parameters;
 pub use perceptual::Vgg;
 pub use region::region_mask;
-pub use rgba_vae::{AuxiliaryNetworks, HardAlpha, FrozenDit, MergeStart, RgbaClips, RgbaVae, RgbaVaeSettings};
-pub use task::{Origin, ComputeOptions, Task};
+pub use rgba_vae::{
+    AuxiliaryNetworks, FrozenDit, HardAlpha, MergeStart, RgbaClips, RgbaVae, RgbaVaeSettings,
+};
+pub use step_rng::StepRng;
+pub use task::{ComputeOptions, Origin, Task};
 pub use tokenizer::tokenizer;
 pub use transformer::{
     DORA_TARGETS, LatentBatch, Texts, Trained, Transformer, TransformerSettings, shift_mean_batch,

@@ -6,19 +6,19 @@
 //! map to the layer's own memory, so that loading needs little memory beyond the resident model.
 
 mod adapter;
+mod discover;
 mod encoder_files;
 mod file;
 mod fingerprint;
-mod discover;
-mod shared_bytes;
 mod memory;
 mod merge;
 mod merged;
-mod names;
-mod single_part;
 mod model_files;
+mod names;
 mod pickle;
 mod set;
+mod shared_bytes;
+mod single_part;
 
 use std::sync::Arc;
 
@@ -29,9 +29,9 @@ pub use encoder_files::EncoderFiles;
 pub use file::{TensorEntry, TensorFile, read_bare_tensor};
 pub use memory::{MemorySet, is_wide};
 pub use merged::{MERGED_NUMERICS, MERGED_SOURCE, MergedTransformer};
-pub use single_part::{find_base_autoencoder, find_text_encoder, find_tokenizer, find_transformer};
 pub use model_files::{Decoders, MERGED, ModelFiles, Strengths};
 pub use set::{Network, TensorSet};
+pub use single_part::{find_base_autoencoder, find_text_encoder, find_tokenizer, find_transformer};
 
 use crate::device::Device;
 use crate::linear::LowRank;

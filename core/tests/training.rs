@@ -13,7 +13,7 @@ use wan_alpha_core::dit::{Dit, DitConfig};
 use wan_alpha_core::linear::{Linear, LowRank};
 use wan_alpha_core::train::losses::{self, bidirectional};
 use wan_alpha_core::train::{
-    Bidirectional, Flow, TimeRounding, Vgg, shift_mean_batch, region_mask, write_safetensors,
+    Bidirectional, Flow, TimeRounding, Vgg, region_mask, shift_mean_batch, write_safetensors,
 };
 use wan_alpha_core::vae::{Corner, hard_render, soft_render};
 use wan_alpha_core::weights::{MemorySet, Network, TensorFile, TensorSet, Weights};

@@ -9,8 +9,8 @@ use small::{FLOAT, VAE, base_vae, clips, data, gradients, rgba_vae, train, wake,
 use tch::{Kind, Tensor};
 use wan_alpha_core::device::Device;
 use wan_alpha_core::train::{
-    BaseVae, BaseVaeSettings, AuxiliaryNetworks, Bidirectional, StepRng, HardAlpha, MergeStart, ComputeOptions,
-    RgbaClips, RgbaVae, RgbaVaeSettings, Task,
+    AuxiliaryNetworks, BaseVae, BaseVaeSettings, Bidirectional, ComputeOptions, HardAlpha,
+    MergeStart, RgbaClips, RgbaVae, RgbaVaeSettings, StepRng, Task,
 };
 use wan_alpha_core::vae::{
     Corner, Encoder, FeatureCache, LATENT_MEAN, LATENT_STD, RgbaDecoder, hard_render,
@@ -86,7 +86,9 @@ fn merged_latents_are_brought_to_scale_without_a_change_of_what_is_decoded() {
     write(&task, folder.path());
     let base = TensorSet::open(Network::Vae, &[folder.path().join("Wan2.1_VAE.pth")]).unwrap();
     let file = TensorFile::open(&folder.path().join("Wan-Alpha-VAE.bin")).unwrap();
-    let loaded = RgbaVae::new(&base, settings, AuxiliaryNetworks::default(), 6, ComputeOptions::cpu()).unwrap();
+    let loaded =
+        RgbaVae::new(&base, settings, AuxiliaryNetworks::default(), 6, ComputeOptions::cpu())
+            .unwrap();
     loaded.start_from(&file).unwrap();
     let again = loaded.reconstruct(&batch, Corner::WHITE, &Unwatched).unwrap();
     assert!(error(&after.0, &again.0) < 1e-6 && error(&after.1, &again.1) < 1e-6);

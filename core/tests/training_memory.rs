@@ -9,7 +9,7 @@ use tch::{Kind, Tensor};
 use wan_alpha_core::Unwatched;
 use wan_alpha_core::dit::DitConfig;
 use wan_alpha_core::train::{
-    DORA_TARGETS, StepRng, LatentBatch, Origin, ComputeOptions, Task, Texts, Trained, Transformer,
+    ComputeOptions, DORA_TARGETS, LatentBatch, Origin, StepRng, Task, Texts, Trained, Transformer,
     TransformerSettings,
 };
 

@@ -13,7 +13,7 @@ use wan_alpha_core::Unwatched;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::dit::DitConfig;
 use wan_alpha_core::train::{
-    StepRng, LatentBatch, Optimiser, OptimiserSettings, ComputeOptions, Task, Texts, Umt5Config,
+    ComputeOptions, LatentBatch, Optimiser, OptimiserSettings, StepRng, Task, Texts, Umt5Config,
     VaeConfig, init, write_safetensors,
 };
 use wan_alpha_core::weights::{MemorySet, ModelFiles, Network, Strengths, TensorFile, TensorSet};
@@ -27,7 +27,8 @@ fn recomputed_gradients_are_the_plain_ones() {
     assert_eq!(losses, others);
     same(&plain, &found, &expected, 1e-6);
 
-    let (mut plain, mut again) = (dora(false, ComputeOptions::cpu()), dora(true, ComputeOptions::cpu()));
+    let (mut plain, mut again) =
+        (dora(false, ComputeOptions::cpu()), dora(true, ComputeOptions::cpu()));
     let batch = contexts(2);
     let (losses, expected) = gradients(&mut plain, &batch, &[1.0]);
     let (others, found) = gradients(&mut again, &batch, &[1.0]);

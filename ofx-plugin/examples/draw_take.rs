@@ -13,7 +13,8 @@ use std::hint::black_box;
 use half::f16;
 use serde_json::json;
 use wan_alpha_ofx::picture::{
-    Canvas, Depth, Drawn, Fit, OutputFormat, FrameContent, Source, OutputFrame, Transfer, Window, draw,
+    Canvas, Depth, Drawn, Fit, FrameContent, OutputFormat, OutputFrame, Source, Transfer, Window,
+    draw,
 };
 
 const ROUNDS: usize = 200;
@@ -101,7 +102,8 @@ fn draw_tiles(case: &Case, frame: &[f16], image: &mut [f32], side: i32) {
         pixel_aspect: 1.0,
         scale: [1.0, 1.0],
     };
-    let scene = FrameContent { stage, fit: case.fit, take: Source::new(frame, case.size), mark: None };
+    let scene =
+        FrameContent { stage, fit: case.fit, take: Source::new(frame, case.size), mark: None };
     let look = OutputFormat { transfer: case.transfer, straight: false };
     for y1 in (0..HEIGHT).step_by(side as usize) {
         for x1 in (0..WIDTH).step_by(side as usize) {

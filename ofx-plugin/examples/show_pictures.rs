@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use half::f16;
 use image::{Rgb, RgbImage};
 use wan_alpha_ofx::picture::{
-    Canvas, Depth, Drawn, Fit, OutputFormat, Annotation, FrameContent, Source, OutputFrame, Tone, Transfer, Window, draw,
+    Annotation, Canvas, Depth, Drawn, Fit, FrameContent, OutputFormat, OutputFrame, Source, Tone,
+    Transfer, Window, draw,
 };
 
 type Failure = Box<dyn std::error::Error>;

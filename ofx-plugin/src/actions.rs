@@ -3,8 +3,8 @@
 use std::ffi::CStr;
 
 use crate::host::{self, Call, Host};
-use crate::status::{Answer, Status};
 use crate::session::PluginSession;
+use crate::status::{Answer, Status};
 use crate::{changed, describe, geometry, instance, names, render};
 
 /// The actions that are answered; every other one has the host's default.

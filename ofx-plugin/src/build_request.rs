@@ -16,8 +16,8 @@ use crate::params::{
     ELLIPSE_ANGLE, ELLIPSE_AXES, ELLIPSE_CENTER, FRAMES, GUIDANCE, HEIGHT, MAX_PROMPT, MODEL, MU,
     NEGATIVE_PROMPT, PRECISION, PROMPT, RESOLUTION, SEED, SHIFT, SOLVER, STEPS, WIDTH,
 };
-use crate::status::Status;
 use crate::session::PluginSession;
+use crate::status::Status;
 use crate::timing::Timing;
 
 /// Why there is no request.
@@ -80,7 +80,11 @@ pub(crate) fn request(
     Ok(draft.complete(&defaults)?)
 }
 
-fn text(node: Node<'_>, id: &std::ffi::CStr, what: &'static str) -> Result<String, BuildRequestError> {
+fn text(
+    node: Node<'_>,
+    id: &std::ffi::CStr,
+    what: &'static str,
+) -> Result<String, BuildRequestError> {
     let text = node.text(id)?;
     if text.len() > MAX_PROMPT {
         return Err(BuildRequestError::Long { what, found: text.len() });

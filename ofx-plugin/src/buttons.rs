@@ -6,14 +6,16 @@ use std::time::{Duration, Instant};
 
 use wan_alpha_take::{TakeKey, TakeRequest};
 
-use crate::take_state::{NewTake, Restoring, TakeState, restore_previous, update_status, set_status};
+use crate::build_request::{self, BuildRequestError};
 use crate::node::Node;
 use crate::params::{Kind, REVISION, START_FRAME, STEPS, TABLE, TAKE_REQUEST, position};
 use crate::saved_requests::SavedRequests;
-use crate::status::Status;
-use crate::session::{JobProgress, JobReadiness, PluginSession};
-use crate::build_request::{self, BuildRequestError};
 use crate::sentences;
+use crate::session::{JobProgress, JobReadiness, PluginSession};
+use crate::status::Status;
+use crate::take_state::{
+    NewTake, Restoring, TakeState, restore_previous, set_status, update_status,
+};
 
 /// Asks for the take that the parameters describe; it is made meanwhile, or is already there.
 pub(crate) fn generate(node: Node<'_>) -> Result<(), Status> {
@@ -71,10 +73,16 @@ fn begin(node: Node<'_>) -> Result<Option<TakeKey>, Status> {
     let before = record.take.accepted();
     let found = session.readiness(key);
     let is_there = matches!(found, JobReadiness::Ready(_));
-    let sight = TakeState::Take(if is_there { found } else { JobReadiness::Pending(JobProgress::Starting) });
+    let sight = TakeState::Take(if is_there {
+        found
+    } else {
+        JobReadiness::Pending(JobProgress::Starting)
+    });
     // One not yet made never becomes the held one.
     let held = before
-        .filter(|take| take.key != key && matches!(session.readiness(take.key), JobReadiness::Ready(_)))
+        .filter(|take| {
+            take.key != key && matches!(session.readiness(take.key), JobReadiness::Ready(_))
+        })
         .map(|_| [&*record.take.text, &*record.take.key]);
     let (text, name) = (request.to_parameter(), key.to_string());
     let put = NewTake { edit: c"Generate", take: [&text, &name], held, start };

@@ -2,11 +2,11 @@
 
 #![forbid(unsafe_code)]
 
-use crate::take_state::{Restoring, update_status};
 use crate::host::{Effect, Properties};
 use crate::node::Node;
 use crate::params;
 use crate::status::{Answer, Status};
+use crate::take_state::{Restoring, update_status};
 use crate::{buttons, names};
 
 /// A parameter or clip has changed, or the time.

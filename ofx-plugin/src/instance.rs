@@ -14,8 +14,8 @@ use wan_alpha_take::TakeKey;
 use crate::host::{Clip, Effect, Parameter};
 use crate::names;
 use crate::params::{self, Shown, TABLE};
-use crate::status::{Answer, Status};
 use crate::session::PluginSession;
+use crate::status::{Answer, Status};
 
 /// What is kept per instance.
 pub(crate) struct Instance {

@@ -28,14 +28,13 @@
 
 #![deny(unsafe_code)]
 
-mod parsed_request;
 mod actions;
+mod build_request;
 mod buttons;
 mod changed;
 mod describe;
 mod entry;
 mod environment;
-mod take_state;
 mod geometry;
 mod host;
 mod instance;
@@ -44,15 +43,16 @@ mod node;
 mod overlay;
 mod overlay_entry;
 pub mod params;
+mod parsed_request;
 pub mod picture;
-mod saved_requests;
 mod render;
 mod render_action;
-mod status;
-mod session;
-mod timing;
-mod build_request;
+mod saved_requests;
 mod sentences;
+mod session;
+mod status;
+mod take_state;
+mod timing;
 
 pub use entry::{OfxGetNumberOfPlugins, OfxGetPlugin, OfxSetHost};
 

@@ -29,7 +29,6 @@ pub(crate) use letters::dots;
 pub(crate) use pen::Pen;
 pub(crate) use view::Point;
 
-use crate::take_state::{self, Restoring};
 use crate::host::{Effect, Interact, KEY_ESCAPE, KEYS_SHIFT, OpenGl, Parameter};
 use crate::names;
 use crate::node::Node;
@@ -37,6 +36,7 @@ use crate::params::{
     ELLIPSE_ANGLE, ELLIPSE_AXES, ELLIPSE_CENTER, FIT, HEIGHT, RESOLUTION, STATUS, WIDTH,
 };
 use crate::status::{Answer, Status};
+use crate::take_state::{self, Restoring};
 use drag::{Change, To};
 use paint::Picture;
 use pen::{Event, Key, PointerContext};

@@ -2,10 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+mod abort_check;
+mod annotation;
 mod canvas;
 mod draw;
-mod annotation;
-mod abort_check;
 mod frame_fit;
 mod quantise;
 mod resample;
@@ -16,9 +16,9 @@ mod transfer;
 #[cfg(test)]
 mod tests;
 
-pub use canvas::{Canvas, Depth, Window};
-pub use draw::{Drawn, OutputFormat, FrameContent, draw};
 pub use annotation::{Annotation, Tone};
+pub use canvas::{Canvas, Depth, Window};
+pub use draw::{Drawn, FrameContent, OutputFormat, draw};
 pub use frame_fit::{Fit, FrameFit, OutputFrame};
 pub use source::{SizeMismatch, Source};
 pub use transfer::Transfer;

@@ -12,18 +12,21 @@ use std::time::{Duration, Instant};
 use wan_alpha_take::TakeKey;
 use wan_alpha_take::store::{Frame, StoreError};
 
-use crate::parsed_request::AcceptedRequest;
-use crate::take_state::TakeState;
 use crate::geometry::{FITS, frame_region, pixel_aspect};
 use crate::host::{Effect, Properties};
 use crate::names;
 use crate::node::Node;
 use crate::params::{ALPHA_MODE, FIT, MISSING, TAKE_REQUEST, TRANSFER};
-use crate::picture::{Drawn, OutputFormat, Annotation, FrameContent, Source, OutputFrame, Tone, Transfer, Window, draw};
+use crate::parsed_request::AcceptedRequest;
+use crate::picture::{
+    Annotation, Drawn, FrameContent, OutputFormat, OutputFrame, Source, Tone, Transfer, Window,
+    draw,
+};
+use crate::render_action::{Lack, Missing, RenderAction, Standing, render_action};
 use crate::saved_requests::SavedRequests;
-use crate::render_action::{RenderAction, Lack, Missing, Standing, render_action};
-use crate::status::{Answer, Status};
 use crate::session::{JobReadiness, PluginSession};
+use crate::status::{Answer, Status};
+use crate::take_state::TakeState;
 use crate::timing::Timing;
 use crate::{build_request, sentences};
 
@@ -297,7 +300,12 @@ fn status_text(sight: &TakeState) -> StatusText {
 }
 
 /// Draws into the host's image, all of the window.
-fn paint(node: Node<'_>, arguments: Properties<'_>, view: &RenderContent, abort: &Abort<'_>) -> Answer {
+fn paint(
+    node: Node<'_>,
+    arguments: Properties<'_>,
+    view: &RenderContent,
+    abort: &Abort<'_>,
+) -> Answer {
     let effect = node.effect();
     let side = |index| arguments.int_at(names::RENDER_WINDOW, index);
     let window = Window { x1: side(0)?, y1: side(1)?, x2: side(2)?, y2: side(3)? };
@@ -316,7 +324,9 @@ fn paint(node: Node<'_>, arguments: Properties<'_>, view: &RenderContent, abort:
         [x1 / across, y1 / up, x2 / across, y2 / up]
     });
     let source = match view {
-        RenderContent::Take(frame) | RenderContent::Held(frame, ..) => Some(Source::try_from(frame)),
+        RenderContent::Take(frame) | RenderContent::Held(frame, ..) => {
+            Some(Source::try_from(frame))
+        }
         RenderContent::Placeholder(..) | RenderContent::Empty => None,
     };
     let take = source.transpose().map_err(|mismatch| {

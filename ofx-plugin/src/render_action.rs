@@ -3,8 +3,8 @@
 
 #![forbid(unsafe_code)]
 
-use crate::take_state::TakeState;
 use crate::session::JobReadiness;
+use crate::take_state::TakeState;
 
 /// What a render is to do while a take is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,9 @@ impl Standing {
             TakeState::Blank => Self::Lacking(Lack::Blank),
             TakeState::Take(JobReadiness::Pending(_)) => Self::Lacking(Lack::Pending),
             TakeState::Take(JobReadiness::Absent) => Self::Lacking(Lack::Absent),
-            TakeState::Take(JobReadiness::Failed(_)) | TakeState::Unreadable(_) => Self::Lacking(Lack::Failed),
+            TakeState::Take(JobReadiness::Failed(_)) | TakeState::Unreadable(_) => {
+                Self::Lacking(Lack::Failed)
+            }
         }
     }
 }
@@ -107,7 +109,10 @@ mod tests {
         for missing in Missing::ALL {
             for lack in LACKS {
                 let course = render_action(false, missing, Standing::Lacking(lack));
-                assert!(!matches!(course, RenderAction::Make | RenderAction::Request), "{missing:?} {lack:?}");
+                assert!(
+                    !matches!(course, RenderAction::Make | RenderAction::Request),
+                    "{missing:?} {lack:?}"
+                );
             }
         }
     }
@@ -116,14 +121,18 @@ mod tests {
     fn a_batch_render_never_shows_anything_but_the_take_or_nothing() {
         for missing in Missing::ALL {
             for lack in LACKS {
-                assert_ne!(render_action(true, missing, Standing::Lacking(lack)), RenderAction::StandIn);
+                assert_ne!(
+                    render_action(true, missing, Standing::Lacking(lack)),
+                    RenderAction::StandIn
+                );
             }
         }
     }
 
     #[test]
     fn the_table_is_that_of_the_design() {
-        let row = |lack, batch| Missing::ALL.map(|m| render_action(batch, m, Standing::Lacking(lack)));
+        let row =
+            |lack, batch| Missing::ALL.map(|m| render_action(batch, m, Standing::Lacking(lack)));
         use RenderAction::{Empty, FailAsMissing, FailWithReason, Make, Request, StandIn, Wait};
         assert_eq!(row(Lack::Pending, false), [StandIn, Wait, FailAsMissing, Empty]);
         assert_eq!(row(Lack::Pending, true), [Make, Make, FailAsMissing, Empty]);

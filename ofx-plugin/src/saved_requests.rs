@@ -9,11 +9,11 @@
 use std::ffi::CStr;
 use std::sync::Arc;
 
-use crate::parsed_request::{AcceptedRequest, ParsedRequest};
 use crate::node::Node;
 use crate::params::{HELD_KEY, HELD_REQUEST, TAKE_KEY, TAKE_REQUEST};
-use crate::status::Status;
+use crate::parsed_request::{AcceptedRequest, ParsedRequest};
 use crate::session::PluginSession;
+use crate::status::Status;
 
 /// One of the two takes of a node, as its parameters have it.
 #[derive(Debug)]

@@ -22,9 +22,9 @@ use wan_alpha_take::models::{Manifest, ModelError};
 use wan_alpha_take::store::{Store, Take};
 use wan_alpha_take::{NUMERICS, TakeKey, TakeRequest};
 
-use crate::parsed_request::ParsedRequest;
 use crate::environment;
 use crate::host::Host;
+use crate::parsed_request::ParsedRequest;
 pub(crate) use readiness::{JobProgress, JobReadiness};
 
 /// Takes that stay open: a few nodes at play.

@@ -11,14 +11,14 @@ use std::ffi::CStr;
 use wan_alpha_take::TakeRequest;
 use wan_alpha_take::engine::message::Problem;
 
-use crate::parsed_request::ParsedRequest;
 use crate::node::Node;
 use crate::params::{
     HELD_KEY, HELD_REQUEST, REVISION, START_FRAME, STATUS, TAKE_KEY, TAKE_REQUEST,
 };
+use crate::parsed_request::ParsedRequest;
 use crate::saved_requests::SavedRequests;
-use crate::status::Status;
 use crate::session::{JobReadiness, PluginSession};
+use crate::status::Status;
 use crate::{build_request, sentences};
 
 /// What there is to see.
@@ -41,7 +41,9 @@ impl TakeState {
         match record.take.entry.as_deref() {
             None => Self::Blank,
             Some(ParsedRequest::Unreadable(reason)) => Self::Unreadable(sentences::brief(reason)),
-            Some(ParsedRequest::Take(accepted)) => Self::Take(session.readiness_everywhere(accepted.key)),
+            Some(ParsedRequest::Take(accepted)) => {
+                Self::Take(session.readiness_everywhere(accepted.key))
+            }
         }
     }
 
@@ -180,7 +182,12 @@ pub(crate) fn set_status(node: Node<'_>, text: &str) -> Result<(), Status> {
 }
 
 /// What a node has to say for itself now.
-pub(crate) fn status_line(node: Node<'_>, session: &PluginSession, record: &SavedRequests, sight: &TakeState) -> String {
+pub(crate) fn status_line(
+    node: Node<'_>,
+    session: &PluginSession,
+    record: &SavedRequests,
+    sight: &TakeState,
+) -> String {
     let mut words = Vec::new();
     words.extend(node.instance().trouble());
     match sight {
@@ -230,7 +237,8 @@ mod tests {
 
     #[test]
     fn a_revision_says_what_was_there_to_see() {
-        let failed = |text: &str| TakeState::Take(JobReadiness::Failed(Problem::new("x", text, "y")));
+        let failed =
+            |text: &str| TakeState::Take(JobReadiness::Failed(Problem::new("x", text, "y")));
         let sights = [
             TakeState::Take(JobReadiness::Absent),
             failed("out of memory"),

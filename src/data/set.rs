@@ -8,8 +8,8 @@ use image::imageops::FilterType;
 
 use super::bucket::Bucket;
 use super::clip::{Picture, RgbaClip, Window};
-use super::rng::DataRng;
 use super::media::Reader;
+use super::rng::DataRng;
 use super::table::{self, Row};
 use super::window;
 use crate::exit::{Exit, OrExit};

@@ -16,7 +16,12 @@ pub(crate) fn frames(length: usize, window: usize, draw: &mut DataRng) -> Vec<us
 
 /// The size a picture gets so that both of its sides cover a drawn one, between the window's and
 /// twice that: `[width, height]`.
-pub(crate) fn cover(width: usize, height: usize, window: &Window, draw: &mut DataRng) -> [usize; 2] {
+pub(crate) fn cover(
+    width: usize,
+    height: usize,
+    window: &Window,
+    draw: &mut DataRng,
+) -> [usize; 2] {
     let target = [window.width, window.height].map(|side| side + draw.below(side + 1));
     let scale = (target[0] as f64 / width as f64).max(target[1] as f64 / height as f64);
     let scaled = |side: usize| (side as f64 * scale).round() as usize;

@@ -221,7 +221,11 @@ pub(super) struct Watchdog {
 
 impl Watchdog {
     /// Begins to watch a worker, which is about to open its device.
-    pub(super) fn begin(service: Arc<EngineServer>, pulse: ProgressSignal, limits: Limits) -> io::Result<Self> {
+    pub(super) fn begin(
+        service: Arc<EngineServer>,
+        pulse: ProgressSignal,
+        limits: Limits,
+    ) -> io::Result<Self> {
         pulse.state().doing = Doing::Opening;
         let (stop, stopped) = channel();
         let (ready, begun) = channel();

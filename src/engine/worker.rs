@@ -7,7 +7,7 @@ use wan_alpha_core::generate::Pipeline;
 use wan_alpha_core::{Stage, Watch};
 use wan_alpha_take::TakeKey;
 use wan_alpha_take::engine::message::{Progress, Submit};
-use wan_alpha_take::engine::server::{WorkerOrder, Outcome, EngineServer};
+use wan_alpha_take::engine::server::{EngineServer, Outcome, WorkerOrder};
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::models::ModelRoots;
 use wan_alpha_take::store::Store;
@@ -16,9 +16,9 @@ use wan_alpha_take::store::Store;
 use super::faults;
 use super::timing_history::{self, TimingHistory};
 use super::watchdog::{self, ProgressSignal};
-use crate::device;
-use crate::maker::{GPU_FAULT, Maker, MakeContext, MakeError};
 use crate::cpu_estimate::CpuEstimate;
+use crate::device;
+use crate::maker::{GPU_FAULT, MakeContext, MakeError, Maker};
 
 /// What makes takes, one after the other.
 pub(super) struct Worker<'a> {
@@ -75,15 +75,16 @@ impl Worker<'_> {
         let pulse = self.pulse.clone();
         let watch = JobWatch { key: submit.key, service, pulse, pace: Mutex::new(run) };
         let device = maker.device();
-        let may_begin = |pipeline: &Pipeline| match CpuEstimate::of(pipeline, &request, device, learned)? {
-            Some(slow) if environment.allow_cpu || service.may_take_hours(submit.key) => {
-                log::warn!("take {}: {slow}", submit.key);
-                watch.suppose(&slow);
-                Ok(())
-            }
-            Some(slow) => Err(slow.refusal().into()),
-            None => Ok(()),
-        };
+        let may_begin =
+            |pipeline: &Pipeline| match CpuEstimate::of(pipeline, &request, device, learned)? {
+                Some(slow) if environment.allow_cpu || service.may_take_hours(submit.key) => {
+                    log::warn!("take {}: {slow}", submit.key);
+                    watch.suppose(&slow);
+                    Ok(())
+                }
+                Some(slow) => Err(slow.refusal().into()),
+                None => Ok(()),
+            };
         let place = MakeContext {
             store: &store,
             models: &models,

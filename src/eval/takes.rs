@@ -8,10 +8,10 @@ use wan_alpha_core::Watch;
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::store::Store;
 
-use super::expected::{Expected, Which};
 use super::clip::{Clip, folders};
+use super::clip_score::{ScoreMeter, ScoringNetworks};
+use super::expected::{Expected, Which};
 use super::measure::{Measured, Meter, latent_frames_in};
-use super::clip_score::{ScoringNetworks, ScoreMeter};
 use super::summary;
 use super::table::{Best, Cell, Column, Row, Table};
 use super::thumb::{Strip, Thumbnail, is_shown};

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Result, ensure};
 use wan_alpha_core::tch::Tensor;
-use wan_alpha_core::train::{StepRng, RgbaClips};
+use wan_alpha_core::train::{RgbaClips, StepRng};
 use wan_alpha_core::vae::{hard_render, soft_render};
 
 use super::batch_source::BatchSource;

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::text::Tokenizer;
-use wan_alpha_core::train::{StepRng, LatentBatch, Texts};
+use wan_alpha_core::train::{LatentBatch, StepRng, Texts};
 
 use super::batch_source::BatchSource;
 use super::settings::Settings;

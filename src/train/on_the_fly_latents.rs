@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Result, ensure};
 use wan_alpha_core::tch::{Kind, Tensor};
 use wan_alpha_core::text::{Tokenizer, Umt5};
-use wan_alpha_core::train::{StepRng, LatentBatch, ComputeOptions, Texts};
+use wan_alpha_core::train::{ComputeOptions, LatentBatch, StepRng, Texts};
 use wan_alpha_core::vae::{
     Corner, Encoder, FeatureCache, LATENT_MEAN, LATENT_STD, RgbaEncoder, RgbaFilm, soft_render,
 };
@@ -26,8 +26,8 @@ use wan_alpha_core::weights::{
 use wan_alpha_core::{ErrorKind, Unwatched, Watch};
 use wan_alpha_take::Mask;
 
-use super::clips::EpochShuffle;
 use super::batch_source::BatchSource;
+use super::clips::EpochShuffle;
 use super::settings::{self, Settings};
 use crate::data::procedural::{Clip, Language, Scene, Stream};
 use crate::data::{RgbaClip, Window};

@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, Error, Result, anyhow};
 use wan_alpha_core::Watch;
 use wan_alpha_core::device::Device;
-use wan_alpha_core::train::{StepRng, Loss, Losses, Optimiser, Task};
+use wan_alpha_core::train::{Loss, Losses, Optimiser, StepRng, Task};
 
 use super::batch_source::{self, BatchSource};
 use super::folder::Folder;

@@ -10,14 +10,14 @@ use wan_alpha_core::device::Device;
 use wan_alpha_core::sampler::Sampler;
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::train::{
-    BaseVae, StepRng, LatentBatch, RgbaClips, RgbaVae, Texts, Transformer, shift_mean_batch,
+    BaseVae, LatentBatch, RgbaClips, RgbaVae, StepRng, Texts, Transformer, shift_mean_batch,
 };
 use wan_alpha_core::vae::{Corner, Film, LATENT_CHANNELS, RgbaDecoder};
 use wan_alpha_core::weights::Decoders;
 use wan_alpha_take::Solver;
 
-use super::clips::ClipFeed;
 use super::batch_source::BatchSource;
+use super::clips::ClipFeed;
 use super::latent_statistics::{Fit, moments, over_clips};
 use super::numbers;
 use super::run::TaskHooks;
@@ -44,7 +44,8 @@ impl TaskHooks<BaseVae> for Films<'_> {
         if self.feed.eval_batches() == 0 {
             return Ok(Vec::new());
         }
-        let batch = self.feed.batch(&self.feed.measure(0)?, &StepRng::new(self.settings.seed, 0))?;
+        let batch =
+            self.feed.batch(&self.feed.measure(0)?, &StepRng::new(self.settings.seed, 0))?;
         let made = || {
             let made = task.reconstruct(&batch, watch)?;
             let alpha = made.f_narrow(-1, 0, 1)?.f_ones_like()?;
@@ -78,7 +79,8 @@ impl TaskHooks<RgbaVae> for Reconstructions<'_> {
         if self.feed.eval_batches() == 0 {
             return Ok(Vec::new());
         }
-        let clips = self.feed.batch(&self.feed.measure(0)?, &StepRng::new(self.settings.seed, 0))?;
+        let clips =
+            self.feed.batch(&self.feed.measure(0)?, &StepRng::new(self.settings.seed, 0))?;
         let made = || {
             let (colour, alpha) = task.reconstruct(&clips, Corner::WHITE, watch)?;
             let alpha = alpha.f_mean_dim(-1i64, true, alpha.kind())?;

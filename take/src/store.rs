@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::cache::FrameCache;
-pub use self::claim::{Claim, Claimant, Claiming, ClaimHolder};
+pub use self::claim::{Claim, ClaimHolder, Claimant, Claiming};
 pub use self::error::{Damage, StoreError};
 pub use self::header::{Computed, Description};
 pub use self::housekeeping::{Listing, Place, TakeInfo, Trimmed};

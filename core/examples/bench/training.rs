@@ -5,9 +5,9 @@ use wan_alpha_core::Unwatched;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::dit::DitConfig;
 use wan_alpha_core::train::{
-    AuxiliaryNetworks, DORA_TARGETS, StepRng, LatentBatch, Optimiser, OptimiserSettings, Origin, ComputeOptions,
-    RgbaClips, RgbaVae, RgbaVaeSettings, Task, Texts, Trained, Transformer, TransformerSettings,
-    VaeConfig, init,
+    AuxiliaryNetworks, ComputeOptions, DORA_TARGETS, LatentBatch, Optimiser, OptimiserSettings,
+    Origin, RgbaClips, RgbaVae, RgbaVaeSettings, StepRng, Task, Texts, Trained, Transformer,
+    TransformerSettings, VaeConfig, init,
 };
 use wan_alpha_core::weights::Network;
 
@@ -44,7 +44,8 @@ pub(super) fn autoencoder() -> Result<Case, Error> {
     }
     let (set, _) = model.weights(Network::Vae)?;
     let settings = RgbaVaeSettings { rank: 32, ..RgbaVaeSettings::default() };
-    let task = RgbaVae::new(&set, settings, AuxiliaryNetworks::default(), 7, ComputeOptions::cpu())?;
+    let task =
+        RgbaVae::new(&set, settings, AuxiliaryNetworks::default(), 7, ComputeOptions::cpu())?;
     let clip = |channels| random(&[4, 5, 64, 64, channels], 1.0).clamp(-1.0, 1.0);
     let batch = RgbaClips { colour: clip(3), alpha: clip(1) };
     steps(task, batch, vec![4, 3, 5, 64, 64])

@@ -134,7 +134,8 @@ mod dependencies {
     /// by name.
     pub(super) fn in_order(library: &Path) -> Vec<Dependency> {
         let Some(folder) = library.parent() else { return Vec::new() };
-        let mut order = LoadOrder { folder, visited: BTreeSet::new(), found: Vec::new(), needed: true };
+        let mut order =
+            LoadOrder { folder, visited: BTreeSet::new(), found: Vec::new(), needed: true };
         for name in needed_by(library) {
             order.visit(&name);
         }

@@ -11,13 +11,13 @@ use std::sync::Arc;
 use tch::Tensor;
 
 use super::calibrate::Scale;
-use super::step_rng::StepRng;
 use super::export::{Content, Export};
 use super::init::{self, VaeConfig};
 use super::losses::{self, Losses, Sum};
 use super::parameters::Parameters;
 use super::perceptual::Vgg;
-use super::task::{self, Origin, ComputeOptions, Task};
+use super::step_rng::StepRng;
+use super::task::{self, ComputeOptions, Origin, Task};
 use crate::vae::{Decoder, Encoder, FeatureCache, LATENT_CHANNELS};
 use crate::weights::MemorySet;
 use crate::{Result, Unwatched, Watch};
@@ -184,7 +184,13 @@ impl Task for BaseVae {
         &mut self.parameters
     }
 
-    fn step(&self, batch: &Tensor, draws: &StepRng, share: f64, watch: &dyn Watch) -> Result<Losses> {
+    fn step(
+        &self,
+        batch: &Tensor,
+        draws: &StepRng,
+        share: f64,
+        watch: &dyn Watch,
+    ) -> Result<Losses> {
         self.losses(batch, draws, watch)?.backward(share)
     }
 

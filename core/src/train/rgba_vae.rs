@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tch::{Device, Kind, Tensor};
 
 use super::calibrate::{self, Scale};
-use super::step_rng::StepRng;
 use super::export::{Content, Export};
 use super::flow::{Flow, TimeRounding};
 use super::init;
@@ -17,7 +16,8 @@ use super::losses::{self, Bidirectional, Losses, Sum};
 use super::parameters::Parameters;
 use super::perceptual::Vgg;
 use super::region::region_mask;
-use super::task::{self, NewAdapter, ComputeOptions, Task};
+use super::step_rng::StepRng;
+use super::task::{self, ComputeOptions, NewAdapter, Task};
 use crate::dit::Dit;
 use crate::vae::{
     Corner, Decoder, Encoder, FeatureCache, LATENT_CHANNELS, LATENT_MEAN, LATENT_STD, MergeBlock,

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use tch::{Kind, Tensor};
 
-use super::step_rng::StepRng;
 use super::export::Export;
 use super::losses::Losses;
 use super::parameters::Parameters;
+use super::step_rng::StepRng;
 use crate::device::Device;
 use crate::linear::LowRank;
 use crate::weights::{MemorySet, TensorSet, Weights};

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use tch::Tensor;
 
-use super::step_rng::StepRng;
 use super::export::{Content, Export};
 use super::flow::{Flow, TimeRounding};
 use super::init::{self, Umt5Config};
 use super::losses::{self, Losses, Sum};
 use super::parameters::Parameters;
-use super::task::{self, NewAdapter, Origin, ComputeOptions, Task};
+use super::step_rng::StepRng;
+use super::task::{self, ComputeOptions, NewAdapter, Origin, Task};
 use crate::dit::{Dit, DitConfig};
 use crate::text::Umt5;
 use crate::weights::{MemorySet, TensorFile};
@@ -224,7 +224,9 @@ impl Transformer {
         }
         let noise = self.placement.normal(draws, "noise", &size)?;
         let noise = match &batch.masks {
-            Some(masks) => shift_mean_batch(&noise, &self.placement.take(masks)?, self.settings.mu)?,
+            Some(masks) => {
+                shift_mean_batch(&noise, &self.placement.take(masks)?, self.settings.mu)?
+            }
             None => noise,
         };
         let times: Vec<_> =

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::cache::{FeatureCache, CachedFrames};
+use super::cache::{CachedFrames, FeatureCache};
 use super::conv::{CausalConv3d, NormConv, RmsNorm, channels_last};
 use crate::Result;
 use crate::linear::Linear;

@@ -6,7 +6,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::cache::{FeatureCache, CachedFrames};
+use super::cache::{CachedFrames, FeatureCache};
 use super::winograd;
 use crate::Result;
 use crate::weights::Weights;

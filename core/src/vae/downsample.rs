@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::cache::{FeatureCache, CachedFrames};
+use super::cache::{CachedFrames, FeatureCache};
 use super::conv::channels_last;
 use crate::Result;
 use crate::weights::Weights;

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
 use super::file::TensorFile;
-use super::shared_bytes::matrix_of;
 use super::memory::Held;
 use super::merge::Merge;
 use super::names;
 use super::set::TensorSet;
+use super::shared_bytes::matrix_of;
 use crate::{Error, Result};
 
 /// What kind of adapter a file is.

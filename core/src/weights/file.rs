@@ -14,8 +14,8 @@ use safetensors::{Dtype, SafeTensors};
 use tch::{Kind, Tensor};
 use zip::{CompressionMethod, ZipArchive};
 
-use super::shared_bytes::{Lent, matrix_of};
 use super::pickle::{Pickle, PickledTensor, Value};
+use super::shared_bytes::{Lent, matrix_of};
 use crate::device::Device;
 use crate::{Error, Result};
 
@@ -300,7 +300,8 @@ fn safetensors_entries(path: &Path, map: &[u8]) -> Result<BTreeMap<String, Tenso
                 expected: "numbers of 8 to 64 bits".into(),
                 found: format!("{:?}", view.dtype()),
             })?;
-            let entry = TensorEntry { kind, shape, strides: None, start, end: start + view.data().len() };
+            let entry =
+                TensorEntry { kind, shape, strides: None, start, end: start + view.data().len() };
             Ok((name.to_owned(), entry))
         })
         .collect()

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tch::{Device, Kind, Tensor};
 
-use super::shared_bytes::{Lent, matrix_of};
 use super::memory::Held;
+use super::shared_bytes::{Lent, matrix_of};
 use crate::{Result, parallel};
 
 /// Numbers of a block that a processor's core works on: 2 MB in float32.

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::adapter::{Adapter, AdapterKind};
-use super::encoder_files::EncoderFiles;
 use super::discover::{Candidate, Channel, Found};
+use super::encoder_files::EncoderFiles;
 use super::set::{Network, TensorSet};
 use crate::{Error, Result, Watch};
 

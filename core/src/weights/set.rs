@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tch::{Kind, Tensor};
 
 use super::file::{TensorEntry, TensorFile};
-use super::shared_bytes::{Lent, matrix_of};
 use super::names;
+use super::shared_bytes::{Lent, matrix_of};
 use crate::device::Device;
 use crate::{Error, Result};
 

@@ -10,9 +10,9 @@ use wan_alpha_core::Unwatched;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::dit::DitConfig;
 use wan_alpha_core::train::{
-    BaseVae, BaseVaeSettings, AuxiliaryNetworks, DORA_TARGETS, StepRng, FrozenDit, LatentBatch, Losses, Optimiser,
-    OptimiserSettings, Origin, ComputeOptions, RgbaClips, RgbaVae, RgbaVaeSettings, Task, Texts,
-    Trained, Transformer, TransformerSettings, Umt5Config, VaeConfig, init,
+    AuxiliaryNetworks, BaseVae, BaseVaeSettings, ComputeOptions, DORA_TARGETS, FrozenDit,
+    LatentBatch, Losses, Optimiser, OptimiserSettings, Origin, RgbaClips, RgbaVae, RgbaVaeSettings,
+    StepRng, Task, Texts, Trained, Transformer, TransformerSettings, Umt5Config, VaeConfig, init,
 };
 use wan_alpha_core::weights::{MemorySet, ModelFiles, Network, Strengths, TensorSet};
 
@@ -94,7 +94,8 @@ pub(crate) fn whole(recompute: bool) -> Transformer {
         Origin::Nothing { config: small_text(), seed: 2 },
     );
     let mut task =
-        Transformer::new(&origin, small_dit(), Some(&text), settings, 2, ComputeOptions::cpu()).unwrap();
+        Transformer::new(&origin, small_dit(), Some(&text), settings, 2, ComputeOptions::cpu())
+            .unwrap();
     wake(&mut task);
     task
 }
@@ -176,7 +177,11 @@ pub(crate) fn write<T: Task>(task: &T, folder: &Path) {
     }
 }
 
-pub(crate) fn rgba_vae(settings: RgbaVaeSettings, judge: bool, placement: ComputeOptions) -> RgbaVae {
+pub(crate) fn rgba_vae(
+    settings: RgbaVaeSettings,
+    judge: bool,
+    placement: ComputeOptions,
+) -> RgbaVae {
     let folder = tempfile::tempdir().unwrap();
     write(&base_vae(BaseVaeSettings::default()), folder.path());
     let file = folder.path().join("Wan2.1_VAE.pth");
@@ -190,7 +195,8 @@ pub(crate) fn rgba_vae(settings: RgbaVaeSettings, judge: bool, placement: Comput
         let mut awake = MemorySet::default();
         for name in set.names() {
             let tensor = set.get(name).unwrap();
-            let noise = StepRng::new(4, 0).normal(Device::cpu(), name, &tensor.size()).unwrap() * 0.1;
+            let noise =
+                StepRng::new(4, 0).normal(Device::cpu(), name, &tensor.size()).unwrap() * 0.1;
             awake.insert(name, &tensor + noise.to_kind(tensor.kind()));
         }
         let weights = wan_alpha_core::weights::Weights::in_memory(

@@ -5,15 +5,15 @@
 use wan_alpha_take::models::Defaults;
 
 use super::view::TakeRegion;
-use crate::parsed_request::AcceptedRequest;
+use crate::build_request;
 use crate::geometry::{FITS, frame_region, pixel_aspect};
 use crate::host::Effect;
 use crate::node::Node;
 use crate::params::{FIT, TAKE_REQUEST};
+use crate::parsed_request::AcceptedRequest;
 use crate::picture::OutputFrame;
 use crate::saved_requests::SavedRequests;
 use crate::status::Status;
-use crate::build_request;
 
 /// The take's region and the width of its frame in heights of it; none where the host does not know
 /// its frame yet.
@@ -35,9 +35,12 @@ fn size(node: Node<'_>) -> Result<[u32; 2], Status> {
         Defaults::RELEASED_SIZE
     } else {
         let record = SavedRequests::of(node)?;
-        record.take.accepted().map_or(Defaults::RELEASED_SIZE, |AcceptedRequest { request, .. }| {
-            [request.width, request.height]
-        })
+        record
+            .take
+            .accepted()
+            .map_or(Defaults::RELEASED_SIZE, |AcceptedRequest { request, .. }| {
+                [request.width, request.height]
+            })
     };
     build_request::size(node, own)
 }

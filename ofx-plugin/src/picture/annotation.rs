@@ -11,7 +11,7 @@ mod panel;
 mod setting;
 mod text;
 
-use super::draw::{OutputFormat, FrameContent};
+use super::draw::{FrameContent, OutputFormat};
 use super::frame_fit::FrameFit;
 use super::source::Pixel;
 use super::transfer::Transfer;
@@ -88,7 +88,11 @@ pub(super) struct Drawing {
 
 impl Drawing {
     /// `None` where the stage has no area.
-    pub(super) fn new(mark: &Annotation<'_>, scene: &FrameContent<'_>, look: OutputFormat) -> Option<Self> {
+    pub(super) fn new(
+        mark: &Annotation<'_>,
+        scene: &FrameContent<'_>,
+        look: OutputFormat,
+    ) -> Option<Self> {
         let stage = scene.stage.pixels()?;
         let panel = Panel::new(mark, stage, look.transfer);
         let outline = match mark {

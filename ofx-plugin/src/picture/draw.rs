@@ -7,9 +7,9 @@
 
 use std::ops::Range;
 
+use super::abort_check::{AbortCheck, Aborted};
+use super::annotation::{Annotation, Drawing};
 use super::canvas::{Canvas, Depth, Window};
-use super::annotation::{Drawing, Annotation};
-use super::abort_check::{Aborted, AbortCheck};
 use super::frame_fit::{Fit, FrameFit, OutputFrame};
 use super::quantise::{CHUNK, write};
 use super::resample::Resampler;
@@ -141,7 +141,12 @@ struct Layer<'a> {
 
 impl<'a> Layer<'a> {
     /// `None` where the window shows nothing of the take.
-    fn new(source: Source<'a>, scene: &FrameContent<'_>, look: OutputFormat, window: Window) -> Option<Self> {
+    fn new(
+        source: Source<'a>,
+        scene: &FrameContent<'_>,
+        look: OutputFormat,
+        window: Window,
+    ) -> Option<Self> {
         let placement = FrameFit::new(&scene.stage, scene.fit, source.size())?;
         let within =
             |covered: Range<i32>, from: i32, to: i32| covered.start.max(from)..covered.end.min(to);

@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use super::abort_check::{Aborted, AbortCheck};
+use super::abort_check::{AbortCheck, Aborted};
 use super::frame_fit::{Axis, FrameFit};
 use super::source::{Alpha, Pixel, Source, read};
 use super::taps::{Columns, Taps};

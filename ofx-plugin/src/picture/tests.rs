@@ -74,7 +74,8 @@ impl Canvas for Image {
     }
 }
 
-const PREMULTIPLIED: OutputFormat = OutputFormat { transfer: Transfer::AsGenerated, straight: false };
+const PREMULTIPLIED: OutputFormat =
+    OutputFormat { transfer: Transfer::AsGenerated, straight: false };
 const STRAIGHT: OutputFormat = OutputFormat { transfer: Transfer::AsGenerated, straight: true };
 const LINEAR: OutputFormat = OutputFormat { transfer: Transfer::LinearRec709, straight: false };
 

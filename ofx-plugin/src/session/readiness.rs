@@ -54,7 +54,9 @@ impl PluginSession {
         let snapshot = self.client.snapshot();
         match snapshot.jobs.get(&key) {
             // Published in the moment between the two looks; or not where we look.
-            Some(JobState::Done) => self.find(key).map_or(JobReadiness::Absent, JobReadiness::Ready),
+            Some(JobState::Done) => {
+                self.find(key).map_or(JobReadiness::Absent, JobReadiness::Ready)
+            }
             Some(JobState::Failed(problem)) => JobReadiness::Failed(problem.clone()),
             Some(JobState::Running(progress)) => {
                 JobReadiness::Pending(JobProgress::Running(progress.clone()))

@@ -262,7 +262,8 @@ impl EngineClient {
 
     fn start(&self) -> std::io::Result<Running> {
         let waker = Arc::new(Waker::new()?);
-        let client_thread = ClientThread::new(Arc::clone(&self.shared), Arc::clone(&waker), self.setup.clone());
+        let client_thread =
+            ClientThread::new(Arc::clone(&self.shared), Arc::clone(&waker), self.setup.clone());
         let shared = Arc::clone(&self.shared);
         shared.state().ended = false;
         let handle = Builder::new().name("engine-client".to_owned()).spawn(move || {

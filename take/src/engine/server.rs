@@ -181,8 +181,11 @@ impl EngineServer {
             idle_since: now,
             alone_since: now,
         };
-        let shared =
-            Arc::new(Shared { mailbox: Mutex::new(mailbox), turn: Condvar::new(), waker: Waker::new()? });
+        let shared = Arc::new(Shared {
+            mailbox: Mutex::new(mailbox),
+            turn: Condvar::new(),
+            waker: Waker::new()?,
+        });
         let end = Arc::clone(&setup.end);
         let talk = EventLoop::new(Arc::clone(&shared), listener, setup);
         let thread = Builder::new().name("engine-service".to_owned()).spawn(|| talk.run())?;

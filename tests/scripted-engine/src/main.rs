@@ -21,7 +21,7 @@ use wan_alpha_take::engine::endpoint::Endpoint;
 use wan_alpha_take::engine::message::{
     DeviceReport, Identity, MAX_LINE, Problem, Progress, Submit,
 };
-use wan_alpha_take::engine::server::{IdleLimits, WorkerOrder, Outcome, EngineServer, ServerSetup};
+use wan_alpha_take::engine::server::{EngineServer, IdleLimits, Outcome, ServerSetup, WorkerOrder};
 use wan_alpha_take::visible_gpus::VisibleGpus;
 
 use crate::script::{Action, Script, count_start, note_end};

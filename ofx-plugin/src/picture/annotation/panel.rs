@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::setting::{Setting, Sheet, measure};
-use super::{Ink, Annotation};
+use super::{Annotation, Ink};
 use crate::picture::source::Pixel;
 use crate::picture::transfer::Transfer;
 
@@ -40,7 +40,9 @@ impl Panel {
         };
         let [width, height] = setting.outer();
         let place = |from: f64, room: f64, panel: i32| match mark {
-            Annotation::Placeholder { .. } => (from + (room - f64::from(panel)) / 2.0).round() as i32,
+            Annotation::Placeholder { .. } => {
+                (from + (room - f64::from(panel)) / 2.0).round() as i32
+            }
             Annotation::Corner { .. } => {
                 (from + measure([right - left, top - bottom]) / 36.0).round() as i32
             }

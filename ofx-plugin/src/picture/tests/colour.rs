@@ -63,7 +63,8 @@ fn what_is_not_finite_counts_as_nothing() {
     for side in [13, 32, 75] {
         for transfer in [Transfer::AsGenerated, Transfer::LinearRec709, Transfer::AcesCg] {
             for straight in [false, true] {
-                let image = broken.drawn([side; 2], Fit::Whole, OutputFormat { transfer, straight });
+                let image =
+                    broken.drawn([side; 2], Fit::Whole, OutputFormat { transfer, straight });
                 assert!(image.pixels().flatten().all(f32::is_finite));
                 assert!(image.pixels().any(|pixel| pixel[3] > 0.0));
             }

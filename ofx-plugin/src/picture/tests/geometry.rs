@@ -63,7 +63,8 @@ fn a_circle_stays_round_on_pixels_that_are_not_square() {
         [1.0, 1.0, 1.0, if distance < 30.0 { 1.0 } else { 0.0 }]
     });
     let mut image = Image::of_size(100, 100);
-    let stage = OutputFrame { region: [0.0, 0.0, 200.0, 100.0], pixel_aspect: 2.0, scale: [1.0, 1.0] };
+    let stage =
+        OutputFrame { region: [0.0, 0.0, 200.0, 100.0], pixel_aspect: 2.0, scale: [1.0, 1.0] };
     let scene = scene(stage, Fit::Whole, Some(disc.source()));
     assert_eq!(draw(&mut image, &scene, PREMULTIPLIED, &|| true), Drawn::Whole);
     let wide: f32 = (0..100).map(|x| image.pixel(x, 50)[3]).sum();
@@ -108,10 +109,8 @@ fn a_frame_must_have_as_many_values_as_its_size_says() {
 fn any_stage() -> impl Strategy<Value = OutputFrame> {
     let region = (-900.0..900.0_f64, -900.0..900.0_f64, 20.0..2000.0_f64, 20.0..2000.0_f64);
     let scales = prop::sample::select(vec![1.0, 0.5, 0.25, 1.0 / 3.0, 0.77, 2.0]);
-    (region, 0.4..2.5_f64, scales).prop_map(|((x, y, width, height), pixel_aspect, scale)| OutputFrame {
-        region: [x, y, x + width, y + height],
-        pixel_aspect,
-        scale: [scale, scale],
+    (region, 0.4..2.5_f64, scales).prop_map(|((x, y, width, height), pixel_aspect, scale)| {
+        OutputFrame { region: [x, y, x + width, y + height], pixel_aspect, scale: [scale, scale] }
     })
 }
 

@@ -12,7 +12,12 @@ fn placeholder(lines: &'static [&'static str]) -> Annotation<'static> {
     Annotation::Placeholder { tone: Tone::Idle, lines, size: Some([832, 480]) }
 }
 
-fn marked(stage: OutputFrame, mark: Annotation<'_>, take: Option<Source<'_>>, look: OutputFormat) -> Image {
+fn marked(
+    stage: OutputFrame,
+    mark: Annotation<'_>,
+    take: Option<Source<'_>>,
+    look: OutputFormat,
+) -> Image {
     let [_, _, x2, y2] = stage.pixels().unwrap().map(|at| at.ceil() as i32);
     let mut image = Image::of_size(x2, y2);
     let scene = FrameContent { stage, fit: Fit::Whole, take, mark: Some(mark) };
@@ -76,7 +81,8 @@ fn nothing_is_drawn_off_the_stage() {
     let bounds = Window { x1: -40, y1: -40, x2: 60, y2: 60 };
     for mark in [placeholder(&WORDS), Annotation::Corner { tone: Tone::Idle, line: WORDS[1] }] {
         let mut image = Image::new(bounds, bounds, Depth::Float);
-        let scene = FrameContent { stage: stage(20, 12), fit: Fit::Fill, take: None, mark: Some(mark) };
+        let scene =
+            FrameContent { stage: stage(20, 12), fit: Fit::Fill, take: None, mark: Some(mark) };
         assert_eq!(draw(&mut image, &scene, PREMULTIPLIED, &|| true), Drawn::Whole);
         let on_stage = |x: i32, y: i32| (0..20).contains(&x) && (0..12).contains(&y);
         for y in -40..60 {
@@ -113,7 +119,8 @@ fn a_held_take_stays_as_it_is_beside_its_mark() {
 #[test]
 fn straight_and_premultiplied_marks_are_one_picture() {
     let picture = Picture::new([160, 90], noise);
-    let corner = Annotation::Corner { tone: Tone::Failed, line: "Previous take: the new one failed" };
+    let corner =
+        Annotation::Corner { tone: Tone::Failed, line: "Previous take: the new one failed" };
     let stage = stage(320, 180);
     let [premultiplied, straight] =
         [PREMULTIPLIED, STRAIGHT].map(|look| marked(stage, corner, Some(picture.source()), look));

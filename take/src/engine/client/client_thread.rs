@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::connection::ConnectionState;
 use super::launch::Launched;
-use super::{ClientSetup, EngineError, EngineState, JobState, ClientCommand, Shared};
+use super::{ClientCommand, ClientSetup, EngineError, EngineState, JobState, Shared};
 use crate::engine::endpoint::Endpoint;
 use crate::engine::message::{Holder, Problem, Submit, ToClient, ToEngine};
 use crate::engine::transport::{Waker, wait};
@@ -107,7 +107,8 @@ impl ClientThread {
 
     /// Whether there are orders that the engine has not been told.
     fn has_more_to_say(&self) -> bool {
-        !self.pending_commands.is_empty() || self.wanted.values().any(|wanted| !wanted.unsent.is_empty())
+        !self.pending_commands.is_empty()
+            || self.wanted.values().any(|wanted| !wanted.unsent.is_empty())
     }
 
     /// Whether an engine is to be looked for.
@@ -124,7 +125,9 @@ impl ClientThread {
             }
             ClientCommand::Report => self.pending_commands.push_back(ToEngine::Status),
             ClientCommand::Unload => self.pending_commands.push_back(ToEngine::Unload),
-            ClientCommand::Stop => self.pending_commands.push_back(ToEngine::Stop { only_if_idle: false }),
+            ClientCommand::Stop => {
+                self.pending_commands.push_back(ToEngine::Stop { only_if_idle: false })
+            }
         }
     }
 
@@ -140,7 +143,8 @@ impl ClientThread {
             }
         }
         // A cancel that was not sent yet is overtaken.
-        self.pending_commands.retain(|command| *command != ToEngine::Cancel { key, holder: holder.clone() });
+        self.pending_commands
+            .retain(|command| *command != ToEngine::Cancel { key, holder: holder.clone() });
         self.finished.retain(|&other| other != key);
         let wanted = self.wanted.entry(key).or_insert_with(|| Wanted {
             submit,

@@ -69,7 +69,9 @@ impl ClientThread {
         self.look_after_process();
         self.listen()?;
         match &self.link {
-            ConnectionState::Closed { again } if *again <= now && self.has_business() => self.reach(now)?,
+            ConnectionState::Closed { again } if *again <= now && self.has_business() => {
+                self.reach(now)?
+            }
             ConnectionState::Closed { .. } => {}
             ConnectionState::Greeting { since, checked, .. } => {
                 let waited = now.saturating_duration_since(*since);
@@ -79,7 +81,8 @@ impl ClientThread {
                     self.check_unanswered()?;
                 }
             }
-            ConnectionState::Open { changed, .. } | ConnectionState::OtherVersion { changed, told: None, .. } => {
+            ConnectionState::Open { changed, .. }
+            | ConnectionState::OtherVersion { changed, told: None, .. } => {
                 if now.saturating_duration_since(*changed) >= self.setup.deadlines.silence {
                     self.end_hung();
                 }
@@ -105,13 +108,16 @@ impl ClientThread {
                 Some(again.saturating_duration_since(now))
             }
             // The process that ended is buried.
-            ConnectionState::Closed { .. } => self.launched.as_ref().map(|_| Duration::from_millis(100)),
-            ConnectionState::Greeting { since, checked: false, .. } => until(since, deadlines.greeting),
+            ConnectionState::Closed { .. } => {
+                self.launched.as_ref().map(|_| Duration::from_millis(100))
+            }
+            ConnectionState::Greeting { since, checked: false, .. } => {
+                until(since, deadlines.greeting)
+            }
             ConnectionState::Greeting { since, .. } => until(since, deadlines.silence),
             ConnectionState::OtherVersion { told: Some(told), .. } => until(told, deadlines.start),
-            ConnectionState::Open { changed, .. } | ConnectionState::OtherVersion { changed, .. } => {
-                until(changed, deadlines.silence)
-            }
+            ConnectionState::Open { changed, .. }
+            | ConnectionState::OtherVersion { changed, .. } => until(changed, deadlines.silence),
         }
     }
 
@@ -330,7 +336,9 @@ impl ClientThread {
     }
 
     fn changed(&mut self) {
-        if let ConnectionState::Open { changed, .. } | ConnectionState::OtherVersion { changed, .. } = &mut self.link {
+        if let ConnectionState::Open { changed, .. }
+        | ConnectionState::OtherVersion { changed, .. } = &mut self.link
+        {
             *changed = Instant::now();
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::event_loop::{PeerState, EventLoop};
+use super::event_loop::{EventLoop, PeerState};
 use super::{Mailbox, ServerSetup};
 use crate::engine::message::{
     Identity, JobReport, MessageError, PROTOCOL, Problem, StatusReport, Submit, ToClient, ToEngine,
@@ -26,7 +26,9 @@ impl EventLoop {
         let mut mailbox = self.shared.mailbox();
         let was_idle = mailbox.jobs.is_idle();
         let answer = match (standing, message) {
-            (PeerState::Unauthenticated, ToEngine::Hello(client)) => greet(&mut mailbox, &self.setup, &client),
+            (PeerState::Unauthenticated, ToEngine::Hello(client)) => {
+                greet(&mut mailbox, &self.setup, &client)
+            }
             (PeerState::Unauthenticated, _) => (vec![hello_first()], PeerState::Leaving),
             (_, ToEngine::Hello(_)) => (vec![ToClient::Welcome(self.identity())], standing),
             (PeerState::Client, ToEngine::Submit(submit)) => {
@@ -105,7 +107,11 @@ fn other_version(key: TakeKey, engine: Identity) -> ToClient {
     ToClient::Failed { key, problem }
 }
 
-fn greet(mailbox: &mut Mailbox, setup: &ServerSetup, client: &Identity) -> (Vec<ToClient>, PeerState) {
+fn greet(
+    mailbox: &mut Mailbox,
+    setup: &ServerSetup,
+    client: &Identity,
+) -> (Vec<ToClient>, PeerState) {
     let engine = setup.identity.clone();
     if client.protocol != PROTOCOL || engine.protocol != PROTOCOL {
         return (vec![ToClient::OtherProtocol(engine)], PeerState::Leaving);
@@ -115,7 +121,8 @@ fn greet(mailbox: &mut Mailbox, setup: &ServerSetup, client: &Identity) -> (Vec<
         let answers = [ToClient::Welcome(engine)].into_iter();
         return (answers.chain(device.map(ToClient::Device)).collect(), PeerState::Client);
     }
-    let answer = if mailbox.jobs.is_idle() { ToClient::Welcome(engine) } else { busy(mailbox, engine) };
+    let answer =
+        if mailbox.jobs.is_idle() { ToClient::Welcome(engine) } else { busy(mailbox, engine) };
     (vec![answer], PeerState::OtherVersion)
 }
 

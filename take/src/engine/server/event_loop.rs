@@ -93,8 +93,11 @@ impl EventLoop {
                 // Disconnected: the client tries again.
                 Ok(Some(_)) if self.peers.len() >= MOST_PEERS => {}
                 Ok(Some(stream)) => {
-                    let peer =
-                        Peer { wire: Wire::new(stream), since: now, standing: PeerState::Unauthenticated };
+                    let peer = Peer {
+                        wire: Wire::new(stream),
+                        since: now,
+                        standing: PeerState::Unauthenticated,
+                    };
                     self.peers.insert(Connection(self.next), peer);
                     self.next += 1;
                 }
