@@ -35,7 +35,7 @@ const LOST: u8 = 0xff;
 pub(super) struct Sequence {
     /// Characters it was read as.
     pub(super) length: usize,
-    /// What was meant.
+    /// The character that was meant.
     meant: char,
     /// Whether the last of them is a space of its own too.
     keeps_space: bool,
