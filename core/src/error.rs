@@ -9,8 +9,6 @@ use std::path::{Path, PathBuf};
 use tch::TchError;
 use wan_alpha_take::models::ModelError;
 
-use crate::device::Device;
-use crate::shim::{MemoryInfo, memory_info};
 use crate::stage::Stage;
 pub use libtorch::Shortage;
 use libtorch::{Failure, understand};
@@ -215,25 +213,6 @@ impl Error {
     pub(crate) fn for_what(self, asked: MemoryContext) -> Self {
         match self {
             Self::OutOfMemory { stage, shortage, .. } => {
-                Self::OutOfMemory { stage, shortage, asked }
-            }
-            other => other,
-        }
-    }
-
-    /// Adds what is free on `device` now, where its memory ran out and libtorch gave no number: the
-    /// errors of the driver, cuBLAS and cuDNN have none.
-    #[must_use]
-    pub(crate) fn measured(self, device: Device) -> Self {
-        match self {
-            Self::OutOfMemory { stage, mut shortage, asked } => {
-                if !shortage.host
-                    && shortage.free.is_none()
-                    && let Ok(MemoryInfo { free, total }) = memory_info(device.tch())
-                {
-                    shortage.free = Some(free);
-                    shortage.total = Some(total);
-                }
                 Self::OutOfMemory { stage, shortage, asked }
             }
             other => other,

@@ -14,6 +14,7 @@ use wan_alpha_take::models::Defaults;
 use wan_alpha_take::{Fingerprint, Mask, Precision, TakeRequest};
 
 use crate::device::Device;
+use crate::device_memory::with_free_memory;
 use crate::dit::{AttentionKernel, Dit, DitConfig, attention_kernel};
 use crate::shim::Switch;
 use crate::vae::{LATENT_CHANNELS, RgbaDecoder};
@@ -228,7 +229,8 @@ impl Pipeline {
         watch: &dyn Watch,
     ) -> Result<Tensor> {
         let device = self.device;
-        self.latent_unmeasured(request, mask, sink, watch).map_err(|error| error.measured(device))
+        self.latent_unmeasured(request, mask, sink, watch)
+            .map_err(|error| with_free_memory(error, device))
     }
 
     fn latent_unmeasured(
@@ -331,7 +333,8 @@ impl Pipeline {
                 .map_err(|error| error.during(Stage::Load))?,
         };
         let decoded = decoding::decode(&decoder, latent, sink, watch);
-        let decoded = decoded.map_err(|error| error.during(Stage::Decode).measured(self.device));
+        let decoded =
+            decoded.map_err(|error| with_free_memory(error.during(Stage::Decode), self.device));
         if self.keep == Keep::Everything {
             self.decoder = Some(decoder);
             return decoded;

@@ -11,6 +11,7 @@ mod discover;
 mod encoder_files;
 mod file;
 mod fingerprint;
+mod held_tensor;
 mod low_rank;
 mod memory;
 mod merge;

@@ -40,7 +40,7 @@ fn inward(x: &Tensor) -> Tensor {
     x.permute([0, 2, 3, 4, 1]).contiguous()
 }
 
-/// The inverse.
+/// `[1, t, h, w, c]` → `[1, c, t, h, w]`, the inverse of [`inward`].
 fn outward(x: &Tensor) -> Tensor {
     x.permute([0, 4, 1, 2, 3]).contiguous()
 }

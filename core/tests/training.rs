@@ -35,7 +35,7 @@ fn close(name: &str, found: &Tensor, expected: &Tensor, tolerance: f64) {
     assert!(error <= tolerance, "{name}: relative error {error:e}");
 }
 
-/// The training case.
+/// What the authors' code computes in the training case.
 struct Golden {
     file: TensorFile,
     settings: serde_json::Value,

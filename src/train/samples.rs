@@ -27,8 +27,7 @@ use crate::output::{Frame, contact_sheet};
 
 /// Sheets, at most, of each time.
 const SHEETS: i64 = 4;
-/// How a sample is denoised: in few steps, and without guidance, since nothing is known of a run's
-/// negative prompts.
+/// How a sample is denoised: in few steps, and without guidance.
 const SAMPLING: SamplingOptions =
     SamplingOptions { solver: Solver::UniPc, steps: 8, shift: 5.0, guidance: 1.0 };
 

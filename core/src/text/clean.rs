@@ -7,6 +7,7 @@
 
 mod characters;
 mod entities;
+mod misread;
 mod mojibake;
 mod suspicion;
 

@@ -17,13 +17,16 @@ use crate::{Result, Unwatched, Watch};
 /// A frozen encoder, and what it computes with.
 #[derive(Debug)]
 pub struct LatentEncoder {
-    network: Network,
+    network: EncoderNetwork,
     compute: ComputeOptions,
 }
 
+/// Whose encoder it is.
 #[derive(Debug)]
-enum Network {
+enum EncoderNetwork {
+    /// That of an RGBA autoencoder, with its merge block.
     Rgba(Box<RgbaEncoder>),
+    /// That of a base autoencoder, which sees color alone.
     Color(Encoder),
 }
 
@@ -34,7 +37,7 @@ impl LatentEncoder {
     /// As [`RgbaEncoder::load`].
     pub fn rgba(files: &EncoderFiles, compute: ComputeOptions, watch: &dyn Watch) -> Result<Self> {
         let encoder = RgbaEncoder::load(files, compute.kind, compute.device, watch)?;
-        Ok(Self { network: Network::Rgba(Box::new(encoder)), compute })
+        Ok(Self { network: EncoderNetwork::Rgba(Box::new(encoder)), compute })
     }
 
     /// The encoder of a base autoencoder: latents hold color over a background, and no alpha.
@@ -43,12 +46,12 @@ impl LatentEncoder {
     /// As [`Encoder::load`].
     pub fn color(set: &Arc<TensorSet>, compute: ComputeOptions, watch: &dyn Watch) -> Result<Self> {
         let weights = Weights::new(Arc::clone(set), vec![], compute.kind, compute.device);
-        Ok(Self { network: Network::Color(Encoder::load(&weights, watch)?), compute })
+        Ok(Self { network: EncoderNetwork::Color(Encoder::load(&weights, watch)?), compute })
     }
 
     /// Whether latents hold alpha.
     pub fn has_alpha(&self) -> bool {
-        matches!(self.network, Network::Rgba(_))
+        matches!(self.network, EncoderNetwork::Rgba(_))
     }
 
     /// The normalized latent `[16, t', h/8, w/8]`, float32, of a straight RGBA clip `[t, h, w, 4]`
@@ -58,11 +61,11 @@ impl LatentEncoder {
     /// The clip has no shape that can be encoded, or memory runs out.
     pub fn latent(&self, rgba: &Tensor, background: Corner) -> Result<Tensor> {
         match &self.network {
-            Network::Rgba(encoder) => {
+            EncoderNetwork::Rgba(encoder) => {
                 let mut film = RgbaFilm::default();
                 encoder.encode(rgba, background, &mut film, &Unwatched)?.normalised()
             }
-            Network::Color(encoder) => self.color_latent(encoder, rgba, background),
+            EncoderNetwork::Color(encoder) => self.color_latent(encoder, rgba, background),
         }
     }
 

@@ -48,7 +48,7 @@ pub enum Schedule {
     #[default]
     Constant,
     /// A third of it for the first 5 steps: PyTorch's `ConstantLR`, with which the released
-    /// transformer was trained.
+    /// transformer was trained (`train_gauss_ellipse.py:351`).
     Released,
     /// Rises over the first twentieth and falls as half a cosine to a hundredth in the last of
     /// `steps` steps; what comes after stays there. A short run ends better so.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
 use super::file::TensorFile;
-use super::memory::Held;
+use super::held_tensor::Held;
 use super::merge::Merge;
 use super::names;
 use super::set::TensorSet;

@@ -8,10 +8,10 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
 use tch::{Kind, Tensor};
 
+use super::held_tensor::Held;
 use super::low_rank::LowRank;
 use super::set::{SCALE, TensorSet};
 use crate::device::Device;
@@ -33,30 +33,12 @@ pub fn keeps_float32(name: &str) -> bool {
             .any(|prefix| name.starts_with(prefix))
 }
 
-/// A handle may go from thread to thread, but not be used by two at once.
-#[derive(Debug)]
-pub(super) struct Held {
-    tensor: Mutex<Tensor>,
-    shape: Vec<i64>,
-}
-
 #[derive(Debug)]
 struct HeldAdapter {
     down: Held,
     up: Held,
     magnitude: Option<Held>,
     scale: f64,
-}
-
-impl Held {
-    pub(super) fn new(tensor: Tensor) -> Self {
-        let shape = tensor.size();
-        Self { tensor: Mutex::new(tensor), shape }
-    }
-
-    pub(super) fn tensor(&self) -> Tensor {
-        self.tensor.lock().unwrap_or_else(PoisonError::into_inner).shallow_clone()
-    }
 }
 
 impl MemorySet {

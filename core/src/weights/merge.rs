@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tch::{Device, Kind, Tensor};
 
-use super::memory::Held;
+use super::held_tensor::Held;
 use super::shared_bytes::{Lent, matrix_of};
 use crate::{Result, parallel};
 

@@ -5,7 +5,7 @@
 //! characters stand next to each other, and to their neighbors, in real text. Where that is a
 //! matter of taste, the answer is ftfy's.
 
-use super::mojibake::{byte, sequence};
+use super::misread::{byte, sequence};
 
 /// What a character looks like to a reader.
 #[derive(Clone, Copy, PartialEq, Eq)]
