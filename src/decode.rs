@@ -3,8 +3,8 @@
 use anyhow::{Result, anyhow};
 use serde_json::{Map, Value, json};
 use wan_alpha_core::Watch;
-use wan_alpha_core::encode::{Clip, ClipShape, Reconstruction};
-use wan_alpha_core::generate::{self, Frame, Sink, SinkError};
+use wan_alpha_core::encode::{ClipReader, ClipShape, Reconstruction};
+use wan_alpha_core::generate::{self, Frame, FrameSink, SinkError};
 use wan_alpha_core::tch;
 use wan_alpha_core::weights::Decoders;
 use wan_alpha_take::TakeRequest;
@@ -152,7 +152,7 @@ impl DecodeSink {
     }
 }
 
-impl Sink for DecodeSink {
+impl FrameSink for DecodeSink {
     fn frame(&mut self, frame: Frame<'_>) -> Result<(), SinkError> {
         self.take(frame).map_err(|error| {
             let text = format!("{error:#}");

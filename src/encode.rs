@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use wan_alpha_core::Watch;
-use wan_alpha_core::encode::{Clip, Options, encode};
+use wan_alpha_core::encode::{ClipReader, Options, encode};
 use wan_alpha_core::tch::Kind;
 use wan_alpha_core::weights::EncoderFiles;
 use wan_alpha_take::Precision;

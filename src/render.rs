@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::{Map, Value, json};
 use wan_alpha_core::Watch;
 use wan_alpha_core::device::{Device, Opened};
-use wan_alpha_core::generate::{Frame, Keep, Pipeline, Sink, SinkError};
+use wan_alpha_core::generate::{Frame, FrameSink, Keep, Pipeline, SinkError};
 use wan_alpha_core::tch::{self, Tensor};
 use wan_alpha_core::weights::Strengths;
 use wan_alpha_take::{RequestDraft, TakeRequest};
@@ -186,7 +186,7 @@ struct RenderSink {
     writer: Writer,
 }
 
-impl Sink for RenderSink {
+impl FrameSink for RenderSink {
     fn frame(&mut self, frame: Frame<'_>) -> Result<(), SinkError> {
         let Frame { index, width, height, rgba } = frame;
         Ok(self.writer.write(output::Frame { index, width, height, rgba })?)

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
-use wan_alpha_core::encode::{Clip, ClipShape};
+use wan_alpha_core::encode::{ClipReader, ClipShape};
 use wan_alpha_core::generate::SinkError;
 
 use crate::exit::{Exit, OrExit};
@@ -114,7 +114,7 @@ impl RgbaSequence {
     }
 }
 
-impl Clip for RgbaSequence {
+impl ClipReader for RgbaSequence {
     fn shape(&self) -> ClipShape {
         ClipShape { frames: self.files.len(), width: self.size.0, height: self.size.1 }
     }

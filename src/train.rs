@@ -75,7 +75,7 @@ pub(crate) fn run(
         _ => Kind::Float,
     };
     let bench =
-        Bench { settings: &settings, placement: ComputeOptions { kind, device }, watch: console };
+        Bench { settings: &settings, compute: ComputeOptions { kind, device }, watch: console };
     let folder = Folder::open(&args.out, &settings)?;
     let run = Run { device, settings: &settings, folder: &folder, progress, watch: console };
     let measured = match &settings.task {
@@ -114,7 +114,7 @@ fn learn_pieces(pieces: usize, settings: &Settings, folder: &Folder) -> Result<O
 /// What a task is built from.
 struct Bench<'a> {
     settings: &'a Settings,
-    placement: ComputeOptions,
+    compute: ComputeOptions,
     watch: &'a dyn Watch,
 }
 
@@ -125,7 +125,7 @@ impl Bench<'_> {
             None => Origin::Files(find_base_autoencoder(&about.start)?),
         };
         let vgg = self.vgg(about.vgg.as_deref(), about.perceptual)?;
-        let task = BaseVae::new(&origin, about.settings(), vgg, self.placement);
+        let task = BaseVae::new(&origin, about.settings(), vgg, self.compute);
         let feed = ClipFeed::films(Clips::open(self.settings).or_exit(Exit::BadInput)?);
         let extras = samples::Films { feed: &feed, settings: self.settings, about };
         run.train(&mut task?, &feed, &extras)
@@ -133,18 +133,17 @@ impl Bench<'_> {
 
     fn rgba_vae(&self, about: &settings::RgbaVae, run: &Run<'_>) -> Result<Option<Losses>> {
         let base = find_base_autoencoder(&about.base)?;
-        let judge = self.judge(about)?;
-        let beside =
-            AuxiliaryNetworks { vgg: self.vgg(about.vgg.as_deref(), about.perceptual)?, judge };
+        let frozen_dit = self.frozen_dit(about)?;
+        let vgg = self.vgg(about.vgg.as_deref(), about.perceptual)?;
         let seed = self.settings.seed;
-        let begin = |beside| {
-            let task = RgbaVae::new(&base, about.settings(), beside, seed, self.placement)?;
+        let begin = |auxiliary| -> wan_alpha_core::Result<RgbaVae> {
+            let task = RgbaVae::new(&base, about.settings(), auxiliary, seed, self.compute)?;
             if let Some(start) = &about.start {
                 task.start_from(&TensorFile::open(start)?)?;
             }
-            Ok::<_, wan_alpha_core::Error>(task)
+            Ok(task)
         };
-        let mut task = begin(beside)?;
+        let mut task = begin(AuxiliaryNetworks { vgg, frozen_dit })?;
         let start = (about.align > 0).then(|| begin(AuxiliaryNetworks::default())).transpose();
         let start = start?;
         let feed = ClipFeed::rgba(Clips::open(self.settings).or_exit(Exit::BadInput)?);
@@ -173,23 +172,22 @@ impl Bench<'_> {
             (None, files) => Some(Origin::Files(find_text_encoder(files)?)),
         };
         let settings = about.settings(whole);
-        let task = Transformer::new(&origin, config, text.as_ref(), settings, seed, self.placement);
+        let task = Transformer::new(&origin, config, text.as_ref(), settings, seed, self.compute);
         let mut task = task?;
         if let Some(start) = &about.start {
-            let begin = || task.start_from(&TensorFile::open(start)?);
-            begin()?;
+            task.start_from(&TensorFile::open(start)?)?;
         }
         let tokenizer = about.tokenizer.as_deref().map(Tokenizer::open).transpose();
         let tokenizer = tokenizer?;
-        let decoders = samples::decoders(&about.decoders, self.placement.device, self.watch)?;
+        let decoders = samples::decoders(&about.decoders, self.compute.device, self.watch)?;
         let settings = self.settings;
         if settings.data.procedural.is_some() {
-            let feed = LiveFeed::open(settings, about, tokenizer, self.placement, self.watch);
+            let feed = LiveFeed::open(settings, about, tokenizer, self.compute, self.watch);
             let feed = feed.or_exit(Exit::BadInput)?;
             let extras = samples::Takes { feed: &feed, settings, about, decoders };
             run.train(&mut task, &feed, &extras)
         } else {
-            let feed = LatentFeed::open(self.placement.device, settings, tokenizer)
+            let feed = LatentFeed::open(self.compute.device, settings, tokenizer)
                 .or_exit(Exit::BadInput)?;
             let extras = samples::Takes { feed: &feed, settings, about, decoders };
             run.train(&mut task, &feed, &extras)
@@ -200,7 +198,7 @@ impl Bench<'_> {
     fn vgg(&self, path: Option<&Path>, weight: f64) -> Result<Option<Vgg>> {
         match path {
             Some(path) if weight != 0.0 => {
-                let vgg = Vgg::open(path, Kind::Float, self.placement.device);
+                let vgg = Vgg::open(path, Kind::Float, self.compute.device);
                 Ok(vgg.map(Some)?)
             }
             Some(_) => Ok(None),
@@ -217,7 +215,7 @@ impl Bench<'_> {
     }
 
     /// The frozen transformer of the bidirectional loss.
-    fn judge(&self, about: &settings::RgbaVae) -> Result<Option<FrozenDit>> {
+    fn frozen_dit(&self, about: &settings::RgbaVae) -> Result<Option<FrozenDit>> {
         if about.bidirectional == 0.0 {
             return Ok(None);
         }
@@ -232,7 +230,7 @@ impl Bench<'_> {
         let text_dim = config.text_dim;
         let dit = Dit::load(&self.weights(set), config, self.watch)?;
         let context = if about.text.is_empty() {
-            let ComputeOptions { kind, device } = self.placement;
+            let ComputeOptions { kind, device } = self.compute;
             let zeros = device.zeros(&[1, text_dim], kind)?;
             zeros.f_to_device(device.tch()).map_err(wan_alpha_core::Error::from)?
         } else {
@@ -241,18 +239,16 @@ impl Bench<'_> {
         Ok(Some(FrozenDit { dit, context }))
     }
 
+    /// The context of the empty prompt, `[tokens, text_dim]`, of the text encoder among `paths`.
     fn empty_prompt(&self, paths: &[std::path::PathBuf]) -> Result<Tensor> {
-        let encode = || -> wan_alpha_core::Result<Vec<Tensor>> {
-            let tokens = Tokenizer::open(&find_tokenizer(paths)?)?.encode("")?;
-            let text = Umt5::new(self.weights(find_text_encoder(paths)?))?;
-            text.encode(&[&tokens.ids], self.watch)
-        };
-        let contexts = encode()?;
+        let tokens = Tokenizer::open(&find_tokenizer(paths)?)?.encode("")?;
+        let text = Umt5::new(self.weights(find_text_encoder(paths)?))?;
+        let contexts = text.encode(&[&tokens.ids], self.watch)?;
         contexts.into_iter().next().ok_or_else(|| anyhow!("the text encoder gave no context"))
     }
 
     fn weights(&self, set: std::sync::Arc<TensorSet>) -> Weights {
-        let ComputeOptions { kind, device } = self.placement;
+        let ComputeOptions { kind, device } = self.compute;
         Weights::new(set, vec![], kind, device)
     }
 }

@@ -5,7 +5,7 @@ mod context_cache;
 mod decoding;
 mod once;
 mod prompt;
-mod sampling;
+pub mod sampling;
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,7 @@ use wan_alpha_take::models::Defaults;
 use wan_alpha_take::{Fingerprint, Mask, Precision, TakeRequest};
 
 use crate::device::Device;
+use crate::device_memory::with_free_memory;
 use crate::dit::{AttentionKernel, Dit, DitConfig, attention_kernel};
 use crate::shim::Switch;
 use crate::vae::{LATENT_CHANNELS, RgbaDecoder};
@@ -22,6 +23,7 @@ use crate::{Error, ErrorKind, MemoryContext, Result, Stage, Watch, give_back, no
 pub use arithmetic::Arithmetic;
 use once::Once;
 use prompt::{Memory, TextModel, kind_of};
+use sampling::SamplingOptions;
 
 /// The negative prompt the base model was released with.
 pub const NEGATIVE_PROMPT: &str = "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，\
@@ -35,28 +37,28 @@ const SMALL_MODEL: u64 = 3_000_000_000;
 /// One frame of a take.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
-    /// 0-based take frame.
+    /// Number of the frame in the take, from 0 on.
     pub index: usize,
-    /// Pixels.
+    /// Width of the frame in pixels.
     pub width: usize,
-    /// Pixels.
+    /// Height of the frame in pixels.
     pub height: usize,
     /// Straight, display-referred RGBA in [0, 1], row 0 on top. Colour under alpha 0 is arbitrary.
     pub rgba: &'a [f32],
 }
 
-/// An error of a [`Sink`].
+/// An error of a [`FrameSink`].
 pub type SinkError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Receives what a take is made of, as soon as it is there.
-pub trait Sink {
+pub trait FrameSink {
     /// The next frame.
     ///
     /// # Errors
     /// Ends the take.
     fn frame(&mut self, frame: Frame<'_>) -> Result<(), SinkError>;
 
-    /// Whether [`Sink::tensor`] wants to see intermediate results; the decoded videos are then
+    /// Whether [`FrameSink::tensor`] wants to see intermediate results; the decoded videos are then
     /// kept in memory until the end.
     fn wants_tensors(&self) -> bool {
         false
@@ -169,7 +171,7 @@ impl Pipeline {
         }
     }
 
-    /// Its parts.
+    /// The files of the model's parts.
     pub fn files(&self) -> &ModelFiles {
         &self.files
     }
@@ -206,7 +208,7 @@ impl Pipeline {
         &mut self,
         request: &TakeRequest,
         mask: Option<&Mask>,
-        sink: &mut dyn Sink,
+        sink: &mut dyn FrameSink,
         watch: &dyn Watch,
     ) -> Result<()> {
         let latent = self.latent(request, mask, sink, watch)?;
@@ -223,18 +225,19 @@ impl Pipeline {
         &mut self,
         request: &TakeRequest,
         mask: Option<&Mask>,
-        sink: &mut dyn Sink,
+        sink: &mut dyn FrameSink,
         watch: &dyn Watch,
     ) -> Result<Tensor> {
         let device = self.device;
-        self.latent_unmeasured(request, mask, sink, watch).map_err(|error| error.measured(device))
+        self.latent_unmeasured(request, mask, sink, watch)
+            .map_err(|error| with_free_memory(error, device))
     }
 
     fn latent_unmeasured(
         &mut self,
         request: &TakeRequest,
         mask: Option<&Mask>,
-        sink: &mut dyn Sink,
+        sink: &mut dyn FrameSink,
         watch: &dyn Watch,
     ) -> Result<Tensor> {
         let _guard = tch::no_grad_guard();
@@ -253,7 +256,8 @@ impl Pipeline {
         let Some((_, dit)) = &self.dit else {
             return Err(Error::Input("the transformer is not loaded".into()));
         };
-        let latent = sampling::sample(dit, request, &contexts, &noise, sink, watch)
+        let options = SamplingOptions::of(request);
+        let latent = sampling::sample(dit, &contexts, &noise, &options, Some(&mut *sink), watch)
             .map_err(|error| error.during(Stage::Sample).for_what(asked))?;
         if self.keep == Keep::Nothing {
             self.unload()?;
@@ -262,9 +266,10 @@ impl Pipeline {
         Ok(latent)
     }
 
-    /// Decodes a latent and hands every frame to `sink` as soon as it is there, once. Where memory
-    /// runs out beside the transformer, that is freed and decoding begins again. `precision` is the
-    /// request's: it says whether a GPU may multiply float32 as TF32 ([`Pipeline::decodes_in_tf32`]).
+    /// Decodes a latent `[16, frames, h, w]` and hands every frame to `sink` as soon as it is
+    /// there, once. Where memory runs out beside the transformer, that is freed and decoding begins
+    /// again. `precision` is the request's: it says whether a GPU may multiply float32 as TF32
+    /// ([`Pipeline::decodes_in_tf32`]).
     ///
     /// # Errors
     /// As [`Pipeline::make`].
@@ -272,7 +277,7 @@ impl Pipeline {
         &mut self,
         latent: &Tensor,
         precision: Precision,
-        sink: &mut dyn Sink,
+        sink: &mut dyn FrameSink,
         watch: &dyn Watch,
     ) -> Result<()> {
         let tf32 = self.decodes_in_tf32(precision);
@@ -297,7 +302,7 @@ impl Pipeline {
     fn decode_twice(
         &mut self,
         latent: &Tensor,
-        sink: &mut dyn Sink,
+        sink: &mut dyn FrameSink,
         watch: &dyn Watch,
     ) -> Result<()> {
         let mut sink = Once::new(sink);
@@ -318,7 +323,7 @@ impl Pipeline {
     fn try_decode(
         &mut self,
         latent: &Tensor,
-        sink: &mut dyn Sink,
+        sink: &mut dyn FrameSink,
         watch: &dyn Watch,
     ) -> Result<()> {
         let _guard = tch::no_grad_guard();
@@ -328,7 +333,8 @@ impl Pipeline {
                 .map_err(|error| error.during(Stage::Load))?,
         };
         let decoded = decoding::decode(&decoder, latent, sink, watch);
-        let decoded = decoded.map_err(|error| error.during(Stage::Decode).measured(self.device));
+        let decoded =
+            decoded.map_err(|error| with_free_memory(error.during(Stage::Decode), self.device));
         if self.keep == Keep::Everything {
             self.decoder = Some(decoder);
             return decoded;
@@ -389,7 +395,7 @@ impl Pipeline {
         &self,
         request: &TakeRequest,
         mask: Option<&Mask>,
-        sink: &mut dyn Sink,
+        sink: &mut dyn FrameSink,
     ) -> Result<Tensor> {
         let frames = request.latent_frames();
         let (width, height) = request.latent_size();
@@ -443,7 +449,7 @@ pub fn decode(
     decoders: &Decoders,
     device: Device,
     latent: &Tensor,
-    sink: &mut dyn Sink,
+    sink: &mut dyn FrameSink,
     watch: &dyn Watch,
 ) -> Result<()> {
     let _guard = tch::no_grad_guard();
@@ -452,7 +458,7 @@ pub fn decode(
     decoding::decode(&decoder, latent, sink, watch).map_err(|error| error.during(Stage::Decode))
 }
 
-fn emit(sink: &mut dyn Sink, name: &str, tensor: &Tensor) -> Result<()> {
+fn emit(sink: &mut dyn FrameSink, name: &str, tensor: &Tensor) -> Result<()> {
     if sink.wants_tensors() {
         sink.tensor(name, tensor).map_err(Error::Sink)?;
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::Value;
 use wan_alpha_core::Watch;
-use wan_alpha_core::encode::Clip as _;
+use wan_alpha_core::encode::ClipReader as _;
 use wan_alpha_take::store::{Store, Take};
 use wan_alpha_take::{Ellipse, TakeRequest};
 

@@ -7,8 +7,8 @@ use anyhow::{Result, anyhow, ensure};
 use serde_json::{Map, json};
 use wan_alpha_core::Watch;
 use wan_alpha_core::device::Device;
-use wan_alpha_core::encode::{Clip as _, ClipShape, Options, encode};
-use wan_alpha_core::generate::{self, Sink, SinkError};
+use wan_alpha_core::encode::{ClipReader as _, ClipShape, Options, encode};
+use wan_alpha_core::generate::{self, FrameSink, SinkError};
 use wan_alpha_core::metrics::Lpips;
 use wan_alpha_core::tch::Kind;
 use wan_alpha_core::vae::Corner;
@@ -274,7 +274,7 @@ struct PairSink<'a> {
     failed: Option<anyhow::Error>,
 }
 
-impl Sink for PairSink<'_> {
+impl FrameSink for PairSink<'_> {
     fn frame(&mut self, frame: generate::Frame<'_>) -> Result<(), SinkError> {
         self.pair.add(frame.rgba.to_vec()).map_err(|error| {
             let text = format!("{error:#}");

@@ -22,8 +22,8 @@ pub(super) fn over_clips<F: BatchSource>(
     let step = settings.steps + 1;
     for part in 0..clips.div_ceil(settings.batch) as u64 {
         let raw = feed.training(step, part)?;
-        let draws = StepRng::new(settings.seed, step).part(part);
-        add(&feed.batch(&raw, &draws)?, &draws)?;
+        let rng = StepRng::new(settings.seed, step).part(part);
+        add(&feed.batch(&raw, &rng)?, &rng)?;
     }
     Ok(())
 }
@@ -39,7 +39,7 @@ pub(super) fn moments<F: BatchSource>(
         return Ok(None);
     }
     let mut moments = Moments::default();
-    over_clips(feed, settings, clips, |batch, draws| moments.add(&latent(batch, draws)?))?;
+    over_clips(feed, settings, clips, |batch, rng| moments.add(&latent(batch, rng)?))?;
     Ok(moments.mean_and_deviation().map(Some)?)
 }
 
@@ -81,11 +81,11 @@ pub(super) struct Fit {
     squares: Tensor,
 }
 
-/// See [`Fit`].
+/// The linear map that [`Fit`] finds, and how well it fits.
 pub(super) struct Map {
-    /// M: `[16, 16]`
+    /// What latents are multiplied by, M: `[16, 16]`.
     pub(super) matrix: Tensor,
-    /// s: `[16]`
+    /// What is added then, s: `[16]`.
     pub(super) offset: Tensor,
     /// Of the variance of what was wanted, over all channels.
     pub(super) explained: f64,

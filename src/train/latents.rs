@@ -129,12 +129,12 @@ impl BatchSource for LatentFeed {
         self.read(batch)
     }
 
-    fn batch(&self, raw: &Self::Raw, draws: &StepRng) -> Result<LatentBatch> {
+    fn batch(&self, raw: &Self::Raw, rng: &StepRng) -> Result<LatentBatch> {
         let texts = match &self.tokenizer {
             Some(tokenizer) => {
                 let tokens = raw.iter().enumerate().map(|(place, (row, _))| {
                     let captions = &self.cache.lines[*row].captions;
-                    let which = draws.index(&format!("caption {place}"), captions.len() as u64);
+                    let which = rng.index(&format!("caption {place}"), captions.len() as u64);
                     let caption = captions.get(which as usize).map_or("", String::as_str);
                     Ok(tokenizer.encode(caption)?.ids)
                 });
@@ -144,7 +144,7 @@ impl BatchSource for LatentFeed {
                 // An entry has one at least.
                 let contexts = raw.iter().enumerate().map(|(place, (_, entry))| {
                     let contexts = &entry.contexts;
-                    let which = draws.index(&format!("caption {place}"), contexts.len() as u64);
+                    let which = rng.index(&format!("caption {place}"), contexts.len() as u64);
                     contexts[which as usize].shallow_clone()
                 });
                 Ok(Texts::Contexts(contexts.collect()))

@@ -167,10 +167,10 @@ impl Run<'_> {
         let mut mean = Mean::default();
         for part in 0..parts {
             let raw = next_unless_stopped(self.watch, &mut next)?;
-            let draws = StepRng::new(self.settings.seed, step).part(part);
-            let batch = feed.batch(&raw, &draws)?;
-            let share = 1.0 / parts as f64;
-            let losses = task.step(&batch, &draws, share, &Within(self.watch));
+            let rng = StepRng::new(self.settings.seed, step).part(part);
+            let batch = feed.batch(&raw, &rng)?;
+            let loss_scale = 1.0 / parts as f64;
+            let losses = task.step(&batch, &rng, loss_scale, &Within(self.watch));
             mean.add(&losses?);
         }
         Ok(mean.losses())
@@ -190,9 +190,9 @@ impl Run<'_> {
             let mut mean = Mean::default();
             for index in 0..feed.eval_batches() {
                 // Steps count from 1, so that these are nobody else's.
-                let draws = StepRng::new(self.settings.seed, 0).part(index);
-                let batch = feed.batch(&feed.measure(index)?, &draws)?;
-                mean.add(&task.evaluate(&batch, &draws, &Within(self.watch))?);
+                let rng = StepRng::new(self.settings.seed, 0).part(index);
+                let batch = feed.batch(&feed.measure(index)?, &rng)?;
+                mean.add(&task.evaluate(&batch, &rng, &Within(self.watch))?);
             }
             Ok(Some(mean.losses()))
         })

@@ -2,7 +2,7 @@
 
 use tch::{Device, Tensor};
 
-use super::{Frame, Sink, emit};
+use super::{Frame, FrameSink, emit};
 use crate::vae::{DecodedFrames, Film, RgbaDecoder};
 use crate::{Error, Result, Stage, Watch};
 
@@ -10,7 +10,7 @@ use crate::{Error, Result, Stage, Watch};
 pub(super) fn decode(
     decoder: &RgbaDecoder,
     latent: &Tensor,
-    sink: &mut dyn Sink,
+    sink: &mut dyn FrameSink,
     watch: &dyn Watch,
 ) -> Result<()> {
     let latent_frames = latent.size()[1];
@@ -35,7 +35,7 @@ pub(super) fn decode(
 }
 
 /// `rgba`: `[t, h, w, 4]`, on the CPU.
-fn hand_on(rgba: &Tensor, index: &mut usize, sink: &mut dyn Sink) -> Result<()> {
+fn hand_on(rgba: &Tensor, index: &mut usize, sink: &mut dyn FrameSink) -> Result<()> {
     let &[frames, height, width, channels] = &rgba.size()[..] else {
         return Ok(());
     };
@@ -70,7 +70,7 @@ impl Kept {
         Ok(())
     }
 
-    fn emit(self, sink: &mut dyn Sink) -> Result<()> {
+    fn emit(self, sink: &mut dyn FrameSink) -> Result<()> {
         for (name, chunks) in
             [("video.fgr", self.colour), ("video.pha", self.alpha), ("video.rgba", self.rgba)]
         {

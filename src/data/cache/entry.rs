@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use wan_alpha_core::device::Device;
-use wan_alpha_core::encode::{Clip, ClipShape};
+use wan_alpha_core::encode::{ClipReader, ClipShape};
 use wan_alpha_core::generate::SinkError;
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::weights::TensorFile;
@@ -115,7 +115,7 @@ impl Frames {
     }
 }
 
-impl Clip for Frames {
+impl ClipReader for Frames {
     fn shape(&self) -> ClipShape {
         let (width, height) = (self.clip.bucket.width, self.clip.bucket.height);
         ClipShape { frames: self.frames, width, height }
