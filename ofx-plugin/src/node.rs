@@ -18,7 +18,7 @@ pub(crate) struct Node<'a> {
 
 impl<'a> Node<'a> {
     pub(crate) fn of(effect: Effect<'a>, time: f64) -> Result<Self, Status> {
-        Ok(Self { effect, instance: effect.instance()?, time })
+        Ok(Self { effect, instance: Instance::of(effect)?, time })
     }
 
     pub(crate) fn effect(self) -> Effect<'a> {

@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_void};
 
 use openfx_sys::{OfxProgressSuiteV1, OfxStatus};
 
-use super::{Effect, ask};
+use super::{Effect, call_suite};
 use crate::status::Status;
 
 /// A progress bar; it goes away when this is dropped.
@@ -19,7 +19,7 @@ impl Effect<'_> {
         let suite = self.host().progress?;
         let handle: *mut c_void = self.raw().cast();
         // SAFETY: the handle is valid during the action, the label until the call returns.
-        unsafe { ask!(suite, progressStart(handle, label.as_ptr())) }.ok()?;
+        unsafe { call_suite!(suite, progressStart(handle, label.as_ptr())) }.ok()?;
         Some(Progress { suite, handle })
     }
 }
@@ -37,6 +37,6 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         // SAFETY: as above.
-        let _ = unsafe { ask!(self.suite, progressEnd(self.handle)) };
+        let _ = unsafe { call_suite!(self.suite, progressEnd(self.handle)) };
     }
 }
