@@ -1,7 +1,7 @@
 //! The host: its suites behind safe types.
 //!
 //! [`Host`] is a copy of a few pointers, taken at the beginning of an action; [`Effect`],
-//! [`Properties`] and [`Parameter`] are what the host lends for that action. The pointers are kept
+//! [`Properties`] and [`ParameterHandle`] are what the host lends for that action. The pointers are kept
 //! in atomics rather than behind a lock: actions come on several threads and into one another.
 
 #![allow(unsafe_code)]
@@ -30,11 +30,11 @@ use openfx_sys::{
 };
 
 pub(crate) use call::Call;
-pub(crate) use effect::{Clip, Effect};
+pub(crate) use effect::{ClipHandle, Effect};
 pub(crate) use gl::OpenGl;
 pub(crate) use interact::{Interact, KEY_ESCAPE, KEYS_SHIFT};
 pub(crate) use message::c_text;
-pub(crate) use parameter::Parameter;
+pub(crate) use parameter::ParameterHandle;
 pub(crate) use properties::Properties;
 
 use crate::names;

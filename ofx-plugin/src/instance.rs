@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use wan_alpha_take::TakeKey;
 
-use crate::host::{Clip, Effect, Parameter};
+use crate::host::{ClipHandle, Effect, ParameterHandle};
 use crate::names;
 use crate::params::{self, Shown, TABLE};
 use crate::session::PluginSession;
@@ -28,9 +28,9 @@ pub(crate) struct Instance {
     /// Whether the host shows an error message of a render.
     shows_error: AtomicBool,
     /// The input clip, which only the General context has.
-    source: Option<Clip>,
+    source: Option<ClipHandle>,
     /// The parameters in the order of [`TABLE`]; a host may have left one out.
-    parameters: Vec<Option<Parameter>>,
+    parameters: Vec<Option<ParameterHandle>>,
 }
 
 impl Instance {
@@ -41,7 +41,7 @@ impl Instance {
 
     /// # Errors
     /// [`Status::BAD_HANDLE`] where the host has not made this parameter.
-    pub(crate) fn parameter(&self, id: &CStr) -> Result<Parameter, Status> {
+    pub(crate) fn parameter(&self, id: &CStr) -> Result<ParameterHandle, Status> {
         let found = params::position(id).and_then(|position| self.parameters.get(position));
         found.copied().flatten().ok_or(Status::BAD_HANDLE)
     }
@@ -79,7 +79,7 @@ impl Instance {
     }
 
     /// The Source, where something is connected to it.
-    pub(crate) fn connected_source(&self, effect: Effect<'_>) -> Option<Clip> {
+    pub(crate) fn connected_source(&self, effect: Effect<'_>) -> Option<ClipHandle> {
         let source = self.source?;
         let connected =
             effect.clip_properties(source).and_then(|clip| clip.int(names::CLIP_CONNECTED));

@@ -22,7 +22,7 @@ use std::ffi::CStr;
 
 use wan_alpha_take::ellipse::Ellipse;
 
-use crate::host::{Effect, Interact, KEY_ESCAPE, KEYS_SHIFT, OpenGl, Parameter};
+use crate::host::{Effect, Interact, KEY_ESCAPE, KEYS_SHIFT, OpenGl, ParameterHandle};
 use crate::instance::Instance;
 use crate::names;
 use crate::node::Node;
@@ -35,7 +35,7 @@ use crate::surface::{Color, Point};
 use drag::{ChangedParameter, EllipseChange};
 use paint::OverlayContent;
 use pen::{OverlayKey, PenEvent, PenState, PointerContext};
-use shape::Shape;
+use shape::EllipseShape;
 use view::View;
 
 /// The parameters that the overlay shows: where one of them changes, the host draws it again.
@@ -158,7 +158,7 @@ fn draw_overlay(interact: OverlayInteract<'_>, method: DrawMethod) -> Result<boo
     let path = center_path(effect, &context.view).unwrap_or_default();
     let ellipse = pen.dragged().unwrap_or(&context.ellipse);
     let content = OverlayContent {
-        shape: Shape { view: &context.view, ellipse },
+        shape: EllipseShape { view: &context.view, ellipse },
         highlighted: pen.highlighted(),
         path: &path,
         status_text: &node_update::overlay_text(node)?,
@@ -208,7 +208,7 @@ fn write_change(
     EllipseChange { time, to }: EllipseChange,
 ) -> Result<(), Status> {
     let instance = Instance::of(effect)?;
-    let set_pair = |parameter: Parameter, pair| {
+    let set_pair = |parameter: ParameterHandle, pair| {
         if parameter.is_animated(effect) {
             parameter.set_pair_at(effect, time, pair)
         } else {

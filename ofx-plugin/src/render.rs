@@ -42,13 +42,13 @@ enum RenderContent {
     /// A frame of the previous take, and what the badge on it says.
     Previous(Frame, Tone, String),
     /// A headline and a sentence in the place of a picture, and the size of the take.
-    Placeholder(StatusText, Option<[u32; 2]>),
+    Placeholder(AnnotationText, Option<[u32; 2]>),
     /// Transparent black in every pixel.
     Empty,
 }
 
 /// Why a take is not shown, as placeholders and badges say it.
-struct StatusText {
+struct AnnotationText {
     tone: Tone,
     title: &'static str,
     sentence: String,
@@ -120,7 +120,7 @@ fn content(node: Node<'_>, abort: &AbortPoll<'_>) -> Result<RenderContent, Rende
         let missing = node.choice(MISSING, &Missing::ALL)?;
         return Ok(match render_action(batch, missing, TakeStateKind::Blank) {
             RenderAction::ShowEmpty => RenderContent::Empty,
-            _ => RenderContent::Placeholder(status_text(&TakeState::Blank), None),
+            _ => RenderContent::Placeholder(annotation_text(&TakeState::Blank), None),
         });
     }
     let saved = SavedRequests::of(node)?;
@@ -224,7 +224,7 @@ impl NodeRender<'_> {
 
     /// The previous take with a badge, else a placeholder.
     fn previous_or_placeholder(&self, state: &TakeState) -> Result<RenderContent, RenderError> {
-        let status = status_text(state);
+        let text = annotation_text(state);
         let previous = self.saved.previous();
         let content = match previous.map(|take| self.session.readiness(take.key)) {
             Some(readiness) => self.frame(&TakeState::Take(readiness))?,
@@ -235,7 +235,7 @@ impl NodeRender<'_> {
         }
         match content {
             Some(RenderContent::Take(frame)) => {
-                let StatusText { tone, title, sentence } = status;
+                let AnnotationText { tone, title, sentence } = text;
                 let reason = match tone {
                     Tone::Failed => &*sentence,
                     _ => "this is the take before",
@@ -246,7 +246,7 @@ impl NodeRender<'_> {
             None => {
                 let take = self.saved.take.accepted();
                 let size = take.map(|take| [take.request.width, take.request.height]);
-                Ok(RenderContent::Placeholder(status, size))
+                Ok(RenderContent::Placeholder(text, size))
             }
         }
     }
@@ -279,14 +279,14 @@ impl NodeRender<'_> {
     }
 
     fn failure(&self, state: &TakeState) -> RenderError {
-        let StatusText { title, sentence, .. } = status_text(state);
+        let AnnotationText { title, sentence, .. } = annotation_text(state);
         let log = self.session.environment.engine_log();
         RenderError::Failed(format!("{title}: {sentence} Log: {}", log.display()))
     }
 }
 
 /// Why a take is not shown.
-fn status_text(state: &TakeState) -> StatusText {
+fn annotation_text(state: &TakeState) -> AnnotationText {
     let (tone, title, sentence) = match state {
         TakeState::Take(JobReadiness::Ready(_)) | TakeState::Blank => {
             (Tone::Idle, "WanAlpha", "Type a prompt and press Generate.".to_owned())
@@ -304,7 +304,7 @@ fn status_text(state: &TakeState) -> StatusText {
             (Tone::Failed, "Not readable", format!("{}.", sentences::capitalised(reason)))
         }
     };
-    StatusText { tone, title, sentence }
+    AnnotationText { tone, title, sentence }
 }
 
 /// Draws into the host's image, all of the window that is to be rendered.
@@ -344,7 +344,7 @@ fn draw_content(
     let lines;
     let annotation = match content {
         RenderContent::Previous(_, tone, text) => Some(Annotation::Badge { tone: *tone, text }),
-        RenderContent::Placeholder(StatusText { tone, title, sentence }, size) => {
+        RenderContent::Placeholder(AnnotationText { tone, title, sentence }, size) => {
             lines = [*title, sentence];
             Some(Annotation::Placeholder { tone: *tone, lines: &lines, size: *size })
         }

@@ -20,13 +20,13 @@ pub(crate) struct Effect<'a> {
 
 /// A clip of an instance, valid as long as that.
 #[derive(Clone, Copy)]
-pub(crate) struct Clip(pub(super) OfxImageClipHandle);
+pub(crate) struct ClipHandle(pub(super) OfxImageClipHandle);
 
 // SAFETY: the handle is never followed here, only given back to the host, whose suites may be called
 // from every thread that it runs an action on.
-unsafe impl Send for Clip {}
+unsafe impl Send for ClipHandle {}
 // SAFETY: as above; nothing changes through a shared reference.
-unsafe impl Sync for Clip {}
+unsafe impl Sync for ClipHandle {}
 
 impl<'a> Effect<'a> {
     /// # Safety
@@ -82,17 +82,17 @@ impl<'a> Effect<'a> {
     }
 
     /// The clip of an instance that has this name.
-    pub(crate) fn clip(self, name: &'static CStr) -> Result<Clip, Status> {
+    pub(crate) fn clip(self, name: &'static CStr) -> Result<ClipHandle, Status> {
         let (mut clip, suite) = (ptr::null_mut(), self.host.effect);
         // SAFETY: the handle is valid for 'a, the name static; the property set is not asked for.
         unsafe {
             let name = name.as_ptr();
             call_suite!(suite, clipGetHandle(self.handle, name, &raw mut clip, ptr::null_mut()))?;
         }
-        if clip.is_null() { Err(Status::BAD_HANDLE) } else { Ok(Clip(clip)) }
+        if clip.is_null() { Err(Status::BAD_HANDLE) } else { Ok(ClipHandle(clip)) }
     }
 
-    pub(crate) fn clip_properties(self, clip: Clip) -> Result<Properties<'a>, Status> {
+    pub(crate) fn clip_properties(self, clip: ClipHandle) -> Result<Properties<'a>, Status> {
         let mut properties = ptr::null_mut();
         // SAFETY: the clip belongs to this effect's instance, which outlives 'a.
         unsafe {
@@ -102,7 +102,7 @@ impl<'a> Effect<'a> {
     }
 
     /// The region of definition of a clip: left, bottom, right, top in canonical coordinates.
-    pub(crate) fn clip_region(self, clip: Clip, time: OfxTime) -> Result<[f64; 4], Status> {
+    pub(crate) fn clip_region(self, clip: ClipHandle, time: OfxTime) -> Result<[f64; 4], Status> {
         let mut region = OfxRectD { x1: 0.0, y1: 0.0, x2: 0.0, y2: 0.0 };
         // SAFETY: the clip belongs to this effect's instance, which outlives 'a; the region is
         // ours.

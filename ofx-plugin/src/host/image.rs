@@ -10,7 +10,7 @@ use std::slice;
 
 use openfx_sys::{OfxPropertySetHandle, OfxTime};
 
-use super::{Clip, Effect, Host, Properties, call_suite};
+use super::{ClipHandle, Effect, Host, Properties, call_suite};
 use crate::names;
 use crate::status::Status;
 use crate::surface::{Depth, PixelCanvas, Window};
@@ -21,7 +21,11 @@ impl<'a> Effect<'a> {
     /// # Errors
     /// [`Status::IMAGE_FORMAT`] where its pixels are not RGBA of a known depth, [`Status::FAILED`]
     /// where its memory makes no sense; else what the host answered.
-    pub(crate) fn output_image(self, clip: Clip, time: OfxTime) -> Result<Image<'a>, Status> {
+    pub(crate) fn output_image(
+        self,
+        clip: ClipHandle,
+        time: OfxTime,
+    ) -> Result<OutputImage<'a>, Status> {
         let (mut handle, host) = (ptr::null_mut(), self.host());
         // SAFETY: the clip belongs to this effect's instance; no region means what is rendered; the
         // handle is ours.
@@ -35,7 +39,7 @@ impl<'a> Effect<'a> {
         let fetched = FetchedImage { host, handle, lent: PhantomData };
         // SAFETY: the host has just given this property set, and keeps it until it is released.
         let memory = ImageMemory::of(unsafe { Properties::new(host, handle) }?)?;
-        Ok(Image { memory, _fetched: fetched })
+        Ok(OutputImage { memory, _fetched: fetched })
     }
 
     /// Whether the host no longer wants what is being rendered. Cheap.
@@ -46,12 +50,12 @@ impl<'a> Effect<'a> {
 }
 
 /// An image of the host, during one action.
-pub(crate) struct Image<'a> {
+pub(crate) struct OutputImage<'a> {
     memory: ImageMemory,
     _fetched: FetchedImage<'a>,
 }
 
-impl Image<'_> {
+impl OutputImage<'_> {
     /// The bounds of its memory; it may be larger than what is to be rendered, or smaller.
     pub(crate) fn bounds(&self) -> Window {
         self.memory.bounds

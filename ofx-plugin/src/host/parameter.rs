@@ -11,17 +11,17 @@ use crate::status::Status;
 
 /// A parameter of an instance, valid as long as that.
 #[derive(Clone, Copy)]
-pub(crate) struct Parameter(OfxParamHandle);
+pub(crate) struct ParameterHandle(OfxParamHandle);
 
 // SAFETY: the handle is never followed here, only given back to the host, whose suites may be called
 // from every thread that it runs an action on.
-unsafe impl Send for Parameter {}
+unsafe impl Send for ParameterHandle {}
 // SAFETY: as above; nothing changes through a shared reference.
-unsafe impl Sync for Parameter {}
+unsafe impl Sync for ParameterHandle {}
 
 impl Effect<'_> {
     /// The parameter of an instance that has this id.
-    pub(crate) fn parameter(self, id: &'static CStr) -> Result<Parameter, Status> {
+    pub(crate) fn parameter(self, id: &'static CStr) -> Result<ParameterHandle, Status> {
         let (set, suite) = (self.parameter_set()?, self.host().parameter);
         let mut parameter = ptr::null_mut();
         // SAFETY: the parameter set is valid during the action, the id static; the property set is
@@ -30,11 +30,11 @@ impl Effect<'_> {
             let id = id.as_ptr();
             call_suite!(suite, paramGetHandle(set, id, &raw mut parameter, ptr::null_mut()))?;
         }
-        if parameter.is_null() { Err(Status::BAD_HANDLE) } else { Ok(Parameter(parameter)) }
+        if parameter.is_null() { Err(Status::BAD_HANDLE) } else { Ok(ParameterHandle(parameter)) }
     }
 }
 
-impl Parameter {
+impl ParameterHandle {
     pub(crate) fn properties(self, of: Effect<'_>) -> Result<Properties<'_>, Status> {
         let (mut properties, host) = (ptr::null_mut(), of.host());
         // SAFETY: the parameter belongs to the instance of this effect, which outlives the action.

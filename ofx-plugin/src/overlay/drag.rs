@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 
 use wan_alpha_take::ellipse::{AXIS, CENTRE, Ellipse};
 
-use super::shape::{AxisEnd, Part};
+use super::shape::{AxisEnd, EllipsePart};
 use super::view::{View, axes, difference, dot, lengths};
 use crate::surface::Point;
 
@@ -28,7 +28,7 @@ const SMALLEST_LENGTH: f64 = 1e-9;
 /// A part of the ellipse that the artist drags.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Drag {
-    part: Part,
+    part: EllipsePart,
     start: Ellipse,
     /// Where the pen went down, in take space.
     from: Point,
@@ -59,12 +59,18 @@ pub(crate) enum ChangedParameter {
 
 impl Drag {
     /// Begins a drag: the pen goes down on a part, at a point of the canvas.
-    pub(crate) fn begin(part: Part, start: Ellipse, pen: Point, view: &View, time: f64) -> Self {
+    pub(crate) fn begin(
+        part: EllipsePart,
+        start: Ellipse,
+        pen: Point,
+        view: &View,
+        time: f64,
+    ) -> Self {
         let from = view.to_take(pen);
         Self { part, start, from, now: start, locked_axis: None, turned: 0.0, time }
     }
 
-    pub(crate) fn part(&self) -> Part {
+    pub(crate) fn part(&self) -> EllipsePart {
         self.part
     }
 
@@ -77,10 +83,10 @@ impl Drag {
         let by = view.pixels(view.to_canvas(self.from), pen);
         let pen = view.to_take(pen);
         self.now = match self.part {
-            Part::Centre => self.moved(difference(pen, self.from), by, view, shift),
-            Part::Handle(end) => self.lengthened(pen, end),
-            Part::Ring => self.scaled(pen, view),
-            Part::Rotation => self.turned(pen, view, shift),
+            EllipsePart::Centre => self.moved(difference(pen, self.from), by, view, shift),
+            EllipsePart::Handle(end) => self.lengthened(pen, end),
+            EllipsePart::Ring => self.scaled(pen, view),
+            EllipsePart::Rotation => self.turned(pen, view, shift),
         };
     }
 
@@ -88,9 +94,9 @@ impl Drag {
     pub(crate) fn change(&self) -> Option<EllipseChange> {
         let Ellipse { x, y, a, b, angle } = self.now;
         let to = match self.part {
-            Part::Centre => ChangedParameter::Centre([x, y]),
-            Part::Handle(_) | Part::Ring => ChangedParameter::Axes([a, b]),
-            Part::Rotation => ChangedParameter::Angle(angle),
+            EllipsePart::Centre => ChangedParameter::Centre([x, y]),
+            EllipsePart::Handle(_) | EllipsePart::Ring => ChangedParameter::Axes([a, b]),
+            EllipsePart::Rotation => ChangedParameter::Angle(angle),
         };
         (self.now != self.start).then_some(EllipseChange { time: self.time, to })
     }
@@ -168,7 +174,7 @@ fn relative_radius(ellipse: &Ellipse, point: Point, view: &View) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::shape::Shape;
+    use super::super::shape::EllipseShape;
     use super::super::shape::tests::{any_ellipse, view_at_double_size};
     use super::super::view::tests::any_view;
     use super::*;
@@ -177,7 +183,12 @@ mod tests {
     const START: Ellipse = Ellipse { x: 0.5, y: 0.5, a: 0.5, b: 0.25, angle: 0.0 };
 
     /// Taken at `from`, led through `pens` on a canvas of 1664 × 960.
-    fn dragged(part: Part, from: Point, pens: &[Point], shift: bool) -> Option<ChangedParameter> {
+    fn dragged(
+        part: EllipsePart,
+        from: Point,
+        pens: &[Point],
+        shift: bool,
+    ) -> Option<ChangedParameter> {
         let view = view_at_double_size();
         let mut drag = Drag::begin(part, START, from, &view, 7.0);
         for pen in pens {
@@ -204,9 +215,9 @@ mod tests {
     #[test]
     fn a_centre_moves_in_fractions_of_the_frame() {
         // Taken beside its middle, it keeps that distance.
-        let moved = dragged(Part::Centre, [835.0, 478.0], &[[1251.0, 238.0]], false);
+        let moved = dragged(EllipsePart::Centre, [835.0, 478.0], &[[1251.0, 238.0]], false);
         assert_near(moved, ChangedParameter::Centre([0.75, 0.25]));
-        let far = dragged(Part::Centre, [832.0, 480.0], &[[1e7, -1e7]], false);
+        let far = dragged(EllipsePart::Centre, [832.0, 480.0], &[[1e7, -1e7]], false);
         assert_near(far, ChangedParameter::Centre([3.0, -2.0]));
     }
 
@@ -214,22 +225,22 @@ mod tests {
     fn shift_holds_a_centre_to_the_first_direction() {
         let from = [832.0, 480.0];
         // Too little to tell a direction from.
-        assert_eq!(dragged(Part::Centre, from, &[[834.0, 481.0]], true), None);
-        let across = dragged(Part::Centre, from, &[[840.0, 482.0], [1248.0, 960.0]], true);
+        assert_eq!(dragged(EllipsePart::Centre, from, &[[834.0, 481.0]], true), None);
+        let across = dragged(EllipsePart::Centre, from, &[[840.0, 482.0], [1248.0, 960.0]], true);
         assert_near(across, ChangedParameter::Centre([0.75, 0.5]));
-        let up = dragged(Part::Centre, from, &[[833.0, 470.0], [1248.0, 960.0]], true);
+        let up = dragged(EllipsePart::Centre, from, &[[833.0, 470.0], [1248.0, 960.0]], true);
         assert_near(up, ChangedParameter::Centre([0.5, 1.0]));
     }
 
     #[test]
     fn a_handle_changes_its_whole_axis_and_no_other() {
-        let right = Part::Handle(AxisEnd::ALL[0]);
+        let right = EllipsePart::Handle(AxisEnd::ALL[0]);
         // 96 units are a tenth of a height, on either side of the centre.
         let longer = dragged(right, [1072.0, 480.0], &[[1168.0, 700.0]], false);
         assert_near(longer, ChangedParameter::Axes([0.7, 0.25]));
         let through = dragged(right, [1072.0, 480.0], &[[640.0, 480.0]], false);
         assert_near(through, ChangedParameter::Axes([0.4, 0.25]));
-        let bottom = Part::Handle(AxisEnd::ALL[3]);
+        let bottom = EllipsePart::Handle(AxisEnd::ALL[3]);
         let longer = dragged(bottom, [832.0, 360.0], &[[832.0, 264.0]], false);
         assert_near(longer, ChangedParameter::Axes([0.5, 0.45]));
         assert_near(
@@ -244,21 +255,21 @@ mod tests {
 
     #[test]
     fn the_outline_keeps_the_ratio_to_its_limits() {
-        let double = dragged(Part::Ring, [1072.0, 480.0], &[[1312.0, 480.0]], false);
+        let double = dragged(EllipsePart::Ring, [1072.0, 480.0], &[[1312.0, 480.0]], false);
         assert_near(double, ChangedParameter::Axes([1.0, 0.5]));
-        let most = dragged(Part::Ring, [1072.0, 480.0], &[[1e6, 480.0]], false);
+        let most = dragged(EllipsePart::Ring, [1072.0, 480.0], &[[1e6, 480.0]], false);
         assert_near(most, ChangedParameter::Axes([6.0, 3.0]));
-        let least = dragged(Part::Ring, [1072.0, 480.0], &[[832.0, 480.0]], false);
+        let least = dragged(EllipsePart::Ring, [1072.0, 480.0], &[[832.0, 480.0]], false);
         assert_near(least, ChangedParameter::Axes([0.004, 0.002]));
         // From the centre there is no telling how far out the pen is.
-        assert_eq!(dragged(Part::Ring, [832.0, 480.0], &[[1072.0, 480.0]], false), None);
+        assert_eq!(dragged(EllipsePart::Ring, [832.0, 480.0], &[[1072.0, 480.0]], false), None);
     }
 
     #[test]
     fn the_rotation_handle_counts_turns_and_snaps() {
         let (east, north, west, south) =
             ([1112.0, 480.0], [832.0, 760.0], [552.0, 480.0], [832.0, 200.0]);
-        let turn = |pens: &[Point], shift| dragged(Part::Rotation, east, pens, shift);
+        let turn = |pens: &[Point], shift| dragged(EllipsePart::Rotation, east, pens, shift);
         assert_near(turn(&[north], false), ChangedParameter::Angle(90.0));
         assert_near(turn(&[south], false), ChangedParameter::Angle(-90.0));
         let round = [north, west, south, east, north];
@@ -274,7 +285,7 @@ mod tests {
     fn an_angle_stays_within_the_limits_of_its_parameter() {
         let view = view_at_double_size();
         let start = Ellipse { angle: 35_950.0, ..START };
-        let mut drag = Drag::begin(Part::Rotation, start, [1112.0, 480.0], &view, 0.0);
+        let mut drag = Drag::begin(EllipsePart::Rotation, start, [1112.0, 480.0], &view, 0.0);
         drag.move_to([832.0, 760.0], &view, false);
         assert_eq!(drag.now().angle, 36_000.0);
     }
@@ -284,22 +295,22 @@ mod tests {
         fn a_part_goes_where_the_pen_takes_it(
             view in any_view(), start in any_ellipse(), dx in -60.0..60.0, dy in -60.0..60.0
         ) {
-            let shape = Shape { view: &view, ellipse: &start };
-            let places = [(Part::Centre, shape.centre()), (Part::Rotation, shape.bar()[1])]
+            let shape = EllipseShape { view: &view, ellipse: &start };
+            let places = [(EllipsePart::Centre, shape.centre()), (EllipsePart::Rotation, shape.bar()[1])]
                 .into_iter()
-                .chain(AxisEnd::ALL.map(|end| (Part::Handle(end), shape.end(end))));
+                .chain(AxisEnd::ALL.map(|end| (EllipsePart::Handle(end), shape.end(end))));
             for (part, place) in places {
                 let pen = view.moved(place, [dx, dy]);
                 let mut drag = Drag::begin(part, start, place, &view, 0.0);
                 drag.move_to(pen, &view, false);
                 let now = drag.now();
-                let shape = Shape { view: &view, ellipse: now };
+                let shape = EllipseShape { view: &view, ellipse: now };
                 match part {
-                    Part::Centre if now.x.abs() < 2.0 && now.y.abs() < 2.0 => {
+                    EllipsePart::Centre if now.x.abs() < 2.0 && now.y.abs() < 2.0 => {
                         let [dx, dy] = view.pixels(shape.centre(), pen);
                         prop_assert!(dx.hypot(dy) < 1e-6);
                     }
-                    Part::Handle(end) => {
+                    EllipsePart::Handle(end) => {
                         // The foot of the pen on the axis, whichever end has come there.
                         let out = end.direction(&start);
                         let foot = dot(difference(view.to_take(pen), view.centre(&start)), out);
@@ -307,14 +318,14 @@ mod tests {
                         prop_assert!((lengths(now)[end.axis] - length).abs() < 1e-9);
                         prop_assert_eq!(lengths(now)[1 - end.axis], lengths(&start)[1 - end.axis]);
                     }
-                    Part::Rotation => {
+                    EllipsePart::Rotation => {
                         let to_pen = difference(view.to_take(pen), view.centre(now));
                         let handle = difference(view.to_take(shape.bar()[1]), view.centre(now));
                         let cross = to_pen[0] * handle[1] - to_pen[1] * handle[0];
                         prop_assert!(cross.abs() < 1e-6 * (1.0 + dot(to_pen, handle).abs()));
                         prop_assert!(dot(to_pen, handle) >= 0.0);
                     }
-                    Part::Centre | Part::Ring => {}
+                    EllipsePart::Centre | EllipsePart::Ring => {}
                 }
             }
         }
@@ -323,12 +334,12 @@ mod tests {
         fn an_outline_goes_through_the_pen(
             view in any_view(), start in any_ellipse(), corner in 0..128_usize, far in 0.5..1.5
         ) {
-            let shape = Shape { view: &view, ellipse: &start };
+            let shape = EllipseShape { view: &view, ellipse: &start };
             let from = shape.outline().nth(corner).unwrap();
             let centre = view.centre(&start);
             let [x, y] = difference(view.to_take(from), centre);
             let pen = view.to_canvas([centre[0] + x * far, centre[1] + y * far]);
-            let mut drag = Drag::begin(Part::Ring, start, from, &view, 0.0);
+            let mut drag = Drag::begin(EllipsePart::Ring, start, from, &view, 0.0);
             drag.move_to(pen, &view, false);
             prop_assert!((drag.now().a / drag.now().b - start.a / start.b).abs() < 1e-6);
             prop_assert!((relative_radius(drag.now(), view.to_take(pen), &view) - 1.0).abs() < 1e-9);
@@ -338,9 +349,9 @@ mod tests {
         fn there_and_back_is_where_it_was(
             view in any_view(), start in any_ellipse(), dx in -500.0..500.0, dy in -500.0..500.0
         ) {
-            let shape = Shape { view: &view, ellipse: &start };
-            let ends = AxisEnd::ALL.map(Part::Handle);
-            for part in [Part::Centre, Part::Ring].into_iter().chain(ends) {
+            let shape = EllipseShape { view: &view, ellipse: &start };
+            let ends = AxisEnd::ALL.map(EllipsePart::Handle);
+            for part in [EllipsePart::Centre, EllipsePart::Ring].into_iter().chain(ends) {
                 let from = shape.end(AxisEnd::ALL[1]);
                 let mut drag = Drag::begin(part, start, from, &view, 0.0);
                 drag.move_to(view.moved(from, [dx, dy]), &view, false);
@@ -361,8 +372,8 @@ mod tests {
             view in any_view(), start in any_ellipse(), dx in -1e6..1e6, dy in -1e6..1e6,
             shift in any::<bool>()
         ) {
-            let shape = Shape { view: &view, ellipse: &start };
-            for part in [Part::Centre, Part::Ring, Part::Rotation, Part::Handle(AxisEnd::ALL[2])] {
+            let shape = EllipseShape { view: &view, ellipse: &start };
+            for part in [EllipsePart::Centre, EllipsePart::Ring, EllipsePart::Rotation, EllipsePart::Handle(AxisEnd::ALL[2])] {
                 let from = shape.end(AxisEnd::ALL[2]);
                 let mut drag = Drag::begin(part, start, from, &view, 0.0);
                 drag.move_to(view.moved(from, [dx, dy]), &view, shift);

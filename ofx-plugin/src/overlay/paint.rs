@@ -7,7 +7,7 @@
 
 use std::f64::consts::TAU;
 
-use super::shape::{AxisEnd, Part, Shape};
+use super::shape::{AxisEnd, EllipsePart, EllipseShape};
 use super::view::View;
 use crate::surface::{Color, Figure, OverlayCanvas, Point};
 
@@ -37,8 +37,8 @@ const TEXT_LENGTH: usize = 120;
 
 /// Everything that the overlay shows.
 pub(crate) struct OverlayContent<'a> {
-    pub(crate) shape: Shape<'a>,
-    pub(crate) highlighted: Option<Part>,
+    pub(crate) shape: EllipseShape<'a>,
+    pub(crate) highlighted: Option<EllipsePart>,
     /// The centre over time, on the canvas; empty where it stands still.
     pub(crate) path: &'a [Point],
     /// One line about the take; may be empty.
@@ -50,7 +50,7 @@ pub(crate) struct OverlayContent<'a> {
 /// Something that has a color of its own.
 #[derive(Clone, Copy)]
 enum Element {
-    Part(Part),
+    EllipsePart(EllipsePart),
     /// The path, which is only looked at.
     Path,
     Text,
@@ -63,8 +63,8 @@ pub(crate) fn paint(content: &OverlayContent<'_>, canvas: &mut impl OverlayCanva
     canvas.set_line_width(LINE_WIDTH);
     paint_pass(content, canvas, SHADOW_OFFSET, |_| SHADOW);
     paint_pass(content, canvas, [0.0, 0.0], |element| match element {
-        Element::Part(part) if content.highlighted == Some(part) => HIGHLIGHT,
-        Element::Part(_) | Element::Text => color,
+        Element::EllipsePart(part) if content.highlighted == Some(part) => HIGHLIGHT,
+        Element::EllipsePart(_) | Element::Text => color,
         Element::Path => Color([red, green, blue, alpha * PATH_COVERAGE]),
     });
 }
@@ -86,14 +86,18 @@ fn paint_pass(
     if path.len() > 1 {
         draw(Element::Path, Figure::Strip, path.to_vec());
     }
-    draw(Element::Part(Part::Ring), Figure::Loop, shape.outline().collect());
+    draw(Element::EllipsePart(EllipsePart::Ring), Figure::Loop, shape.outline().collect());
     let [foot, knob] = shape.bar();
-    draw(Element::Part(Part::Rotation), Figure::Lines, vec![foot, knob]);
-    draw(Element::Part(Part::Rotation), Figure::Polygon, round(view, knob));
+    draw(Element::EllipsePart(EllipsePart::Rotation), Figure::Lines, vec![foot, knob]);
+    draw(Element::EllipsePart(EllipsePart::Rotation), Figure::Polygon, round(view, knob));
     for end in AxisEnd::ALL {
-        draw(Element::Part(Part::Handle(end)), Figure::Polygon, square(view, shape.end(end)));
+        draw(
+            Element::EllipsePart(EllipsePart::Handle(end)),
+            Figure::Polygon,
+            square(view, shape.end(end)),
+        );
     }
-    draw(Element::Part(Part::Centre), Figure::Lines, cross(view, shape.centre()));
+    draw(Element::EllipsePart(EllipsePart::Centre), Figure::Lines, cross(view, shape.centre()));
     if !status_text.is_empty() {
         let region = view.region();
         let at = view.moved(view.moved([region.left, region.bottom], TEXT_AT), moved);
@@ -174,7 +178,7 @@ mod tests {
         preferred: Option<Color>,
     ) -> RecordingCanvas {
         let (view, ellipse) = (view_at_double_size(), Ellipse::default());
-        let shape = Shape { view: &view, ellipse: &ellipse };
+        let shape = EllipseShape { view: &view, ellipse: &ellipse };
         let mut content = OverlayContent {
             shape,
             highlighted: None,
@@ -233,7 +237,7 @@ mod tests {
 
     #[test]
     fn one_part_only_is_highlighted() {
-        let handle = Part::Handle(AxisEnd::ALL[1]);
+        let handle = EllipsePart::Handle(AxisEnd::ALL[1]);
         let canvas = painted(|content| content.highlighted = Some(handle), None);
         let bright: Vec<_> =
             canvas.figures.iter().filter(|(color, ..)| *color == HIGHLIGHT).collect();

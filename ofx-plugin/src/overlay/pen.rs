@@ -8,7 +8,7 @@
 use wan_alpha_take::ellipse::Ellipse;
 
 use super::drag::{Drag, EllipseChange};
-use super::shape::{Part, Shape};
+use super::shape::{EllipsePart, EllipseShape};
 use super::view::View;
 use crate::surface::Point;
 
@@ -17,7 +17,7 @@ use crate::surface::Point;
 pub(crate) struct PenState {
     /// Whether the last draw showed anything: what is not drawn cannot be taken hold of.
     pub(crate) was_drawn: bool,
-    hovered: Option<Part>,
+    hovered: Option<EllipsePart>,
     drag: Option<Drag>,
     /// Whether the left and the right Shift key are down.
     shifts: [bool; 2],
@@ -54,7 +54,7 @@ pub(crate) enum OverlayKey {
 
 /// What follows from an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Outcome {
+pub(crate) struct PenOutcome {
     /// Whether the event was meant for the ellipse, and for nothing else in the viewer.
     pub(crate) captured: bool,
     /// Whether the ellipse looks different now.
@@ -70,7 +70,7 @@ impl PenState {
     }
 
     /// The part to be highlighted.
-    pub(crate) fn highlighted(&self) -> Option<Part> {
+    pub(crate) fn highlighted(&self) -> Option<EllipsePart> {
         self.drag.map(|drag| drag.part()).or(self.hovered)
     }
 
@@ -79,27 +79,27 @@ impl PenState {
         &mut self,
         event: PenEvent,
         context: Option<&PointerContext>,
-    ) -> Outcome {
+    ) -> PenOutcome {
         match (event, context) {
             (PenEvent::Key(OverlayKey::Shift(side), down), _) => {
                 self.shifts[side.min(1)] = down;
                 match (self.position, context) {
                     (Some(pen), Some(context)) => {
-                        Outcome { redraw: self.follow(pen, context), ..Outcome::default() }
+                        PenOutcome { redraw: self.follow(pen, context), ..PenOutcome::default() }
                     }
-                    _ => Outcome::default(),
+                    _ => PenOutcome::default(),
                 }
             }
             (PenEvent::Key(OverlayKey::Escape, true), _) => {
                 let dropped = self.drag.take().is_some();
-                Outcome { captured: dropped, redraw: dropped, change: None }
+                PenOutcome { captured: dropped, redraw: dropped, change: None }
             }
-            (PenEvent::Key(OverlayKey::Escape, false), _) => Outcome::default(),
+            (PenEvent::Key(OverlayKey::Escape, false), _) => PenOutcome::default(),
             (PenEvent::LoseFocus, _) => {
                 let was = *self;
                 *self = Self { was_drawn: was.was_drawn, ..Self::default() };
                 let redraw = was.drag.is_some() || was.hovered.is_some();
-                Outcome { redraw, ..Outcome::default() }
+                PenOutcome { redraw, ..PenOutcome::default() }
             }
             (PenEvent::Motion(pen) | PenEvent::Down(pen) | PenEvent::Up(pen), Some(context))
                 if self.was_drawn && pen.iter().all(|number| number.is_finite()) =>
@@ -111,35 +111,35 @@ impl PenState {
                     _ => self.motion(pen, context),
                 }
             }
-            (PenEvent::Motion(_) | PenEvent::Down(_) | PenEvent::Up(_), _) => Outcome::default(),
+            (PenEvent::Motion(_) | PenEvent::Down(_) | PenEvent::Up(_), _) => PenOutcome::default(),
         }
     }
 
-    fn down(&mut self, pen: Point, context: &PointerContext) -> Outcome {
+    fn down(&mut self, pen: Point, context: &PointerContext) -> PenOutcome {
         let PointerContext { view, ellipse, time } = context;
-        let part = Shape { view, ellipse }.part_at(pen);
+        let part = EllipseShape { view, ellipse }.part_at(pen);
         // A drag whose end was kept from us is no more.
         let redraw = part.is_some() || self.highlighted().is_some();
         self.hovered = part;
         self.drag = part.map(|part| Drag::begin(part, *ellipse, pen, view, *time));
-        Outcome { captured: part.is_some(), redraw, change: None }
+        PenOutcome { captured: part.is_some(), redraw, change: None }
     }
 
-    fn motion(&mut self, pen: Point, context: &PointerContext) -> Outcome {
+    fn motion(&mut self, pen: Point, context: &PointerContext) -> PenOutcome {
         if self.drag.is_some() {
-            return Outcome { captured: true, redraw: self.follow(pen, context), change: None };
+            return PenOutcome { captured: true, redraw: self.follow(pen, context), change: None };
         }
-        let part = Shape { view: &context.view, ellipse: &context.ellipse }.part_at(pen);
+        let part = EllipseShape { view: &context.view, ellipse: &context.ellipse }.part_at(pen);
         let redraw = part != self.hovered;
         self.hovered = part;
         // Whoever else is in the viewer may want to know where the pen is, too.
-        Outcome { captured: false, redraw, change: None }
+        PenOutcome { captured: false, redraw, change: None }
     }
 
-    fn up(&mut self, pen: Point, context: &PointerContext) -> Outcome {
+    fn up(&mut self, pen: Point, context: &PointerContext) -> PenOutcome {
         self.follow(pen, context);
-        let Some(drag) = self.drag.take() else { return Outcome::default() };
-        Outcome { captured: true, redraw: true, change: drag.change() }
+        let Some(drag) = self.drag.take() else { return PenOutcome::default() };
+        PenOutcome { captured: true, redraw: true, change: drag.change() }
     }
 
     /// Leads the drag after the pen; whether that changed the ellipse.
@@ -160,10 +160,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const QUIET: Outcome = Outcome { captured: false, redraw: false, change: None };
-    const SHOWN: Outcome = Outcome { captured: false, redraw: true, change: None };
-    const TAKEN: Outcome = Outcome { captured: true, redraw: true, change: None };
-    const STILL: Outcome = Outcome { captured: true, redraw: false, change: None };
+    const QUIET: PenOutcome = PenOutcome { captured: false, redraw: false, change: None };
+    const SHOWN: PenOutcome = PenOutcome { captured: false, redraw: true, change: None };
+    const TAKEN: PenOutcome = PenOutcome { captured: true, redraw: true, change: None };
+    const STILL: PenOutcome = PenOutcome { captured: true, redraw: false, change: None };
 
     const CENTRE: Point = [832.0, 480.0];
     const RIGHT: Point = [1072.0, 480.0];
@@ -174,7 +174,7 @@ mod tests {
     }
 
     /// Plays a script and compares each outcome.
-    fn play(pen: &mut PenState, script: &[(PenEvent, Outcome)]) {
+    fn play(pen: &mut PenState, script: &[(PenEvent, PenOutcome)]) {
         for (nth, (event, outcome)) in script.iter().enumerate() {
             assert_eq!(pen.on_event(*event, Some(&context())), *outcome, "{nth}: {event:?}");
         }
@@ -191,12 +191,12 @@ mod tests {
             &mut pen,
             &[(PenEvent::Motion([10.0, 10.0]), QUIET), (PenEvent::Motion(CENTRE), SHOWN)],
         );
-        assert_eq!(pen.highlighted(), Some(Part::Centre));
+        assert_eq!(pen.highlighted(), Some(EllipsePart::Centre));
         play(
             &mut pen,
             &[(PenEvent::Motion([833.0, 480.0]), QUIET), (PenEvent::Motion(RIGHT), SHOWN)],
         );
-        assert_eq!(pen.highlighted(), Some(Part::Handle(AxisEnd::ALL[0])));
+        assert_eq!(pen.highlighted(), Some(EllipsePart::Handle(AxisEnd::ALL[0])));
         play(&mut pen, &[(PenEvent::LoseFocus, SHOWN), (PenEvent::LoseFocus, QUIET)]);
         assert_eq!(pen.highlighted(), None);
     }
@@ -218,7 +218,7 @@ mod tests {
         play(
             &mut pen,
             &[
-                (PenEvent::Up([1248.0, 240.0]), Outcome { change: Some(change), ..TAKEN }),
+                (PenEvent::Up([1248.0, 240.0]), PenOutcome { change: Some(change), ..TAKEN }),
                 (PenEvent::Up([1248.0, 240.0]), QUIET),
             ],
         );

@@ -26,7 +26,7 @@ const BAR_LENGTH: f64 = 40.0;
 
 /// A part of the ellipse that the pen can take hold of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum EllipsePart {
     Centre,
     Rotation,
     /// The handle at an end of an axis.
@@ -60,12 +60,12 @@ impl AxisEnd {
 
 /// An ellipse as it lies on the canvas.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Shape<'a> {
+pub(crate) struct EllipseShape<'a> {
     pub(crate) view: &'a View,
     pub(crate) ellipse: &'a Ellipse,
 }
 
-impl Shape<'_> {
+impl EllipseShape<'_> {
     pub(crate) fn centre(&self) -> Point {
         self.view.to_canvas(self.view.centre(self.ellipse))
     }
@@ -101,16 +101,16 @@ impl Shape<'_> {
     }
 
     /// The part under the pen: of the handles within reach the nearest, else the outline.
-    pub(crate) fn part_at(&self, pen: Point) -> Option<Part> {
-        let ends = AxisEnd::ALL.into_iter().map(|end| (Part::Handle(end), self.end(end)));
-        [(Part::Centre, self.centre()), (Part::Rotation, self.bar()[1])]
+    pub(crate) fn part_at(&self, pen: Point) -> Option<EllipsePart> {
+        let ends = AxisEnd::ALL.into_iter().map(|end| (EllipsePart::Handle(end), self.end(end)));
+        [(EllipsePart::Centre, self.centre()), (EllipsePart::Rotation, self.bar()[1])]
             .into_iter()
             .chain(ends)
             .map(|(part, place)| (part, norm(self.view.pixels(pen, place))))
             .filter(|(_, distance)| *distance <= HANDLE_REACH)
             .min_by(|(_, a), (_, b)| a.total_cmp(b))
             .map(|(part, _)| part)
-            .or_else(|| (self.outline_distance(pen) <= RING_REACH).then_some(Part::Ring))
+            .or_else(|| (self.outline_distance(pen) <= RING_REACH).then_some(EllipsePart::Ring))
     }
 
     fn centre_plus(&self, direction: Point, length: f64) -> Point {
@@ -170,20 +170,20 @@ pub(crate) mod tests {
     fn parts_are_where_the_artist_expects_them() {
         let ellipse = Ellipse { x: 0.25, y: 0.5, a: 0.5, b: 0.25, angle: 90.0 };
         let view = view_at_double_size();
-        let shape = Shape { view: &view, ellipse: &ellipse };
+        let shape = EllipseShape { view: &view, ellipse: &ellipse };
         assert!(near(shape.centre(), [416.0, 480.0]));
         // The first axis stands upright now: half of 0.5 heights of 960.
         assert!(near(shape.end(AxisEnd::ALL[0]), [416.0, 720.0]));
         assert!(near(shape.end(AxisEnd::ALL[1]), [296.0, 480.0]));
         assert!(near(shape.bar()[1], [416.0, 760.0]));
         for (pen, part) in [
-            ([416.0, 480.0], Some(Part::Centre)),
-            ([416.0, 719.0], Some(Part::Handle(AxisEnd::ALL[0]))),
-            ([416.0, 241.0], Some(Part::Handle(AxisEnd::ALL[2]))),
-            ([535.0, 480.0], Some(Part::Handle(AxisEnd::ALL[3]))),
-            ([417.0, 762.0], Some(Part::Rotation)),
-            ([416.0 + 120.0 * 0.6, 480.0 + 240.0 * 0.8], Some(Part::Ring)),
-            ([416.0 + 120.0 * 0.6 + 4.0, 480.0 + 240.0 * 0.8], Some(Part::Ring)),
+            ([416.0, 480.0], Some(EllipsePart::Centre)),
+            ([416.0, 719.0], Some(EllipsePart::Handle(AxisEnd::ALL[0]))),
+            ([416.0, 241.0], Some(EllipsePart::Handle(AxisEnd::ALL[2]))),
+            ([535.0, 480.0], Some(EllipsePart::Handle(AxisEnd::ALL[3]))),
+            ([417.0, 762.0], Some(EllipsePart::Rotation)),
+            ([416.0 + 120.0 * 0.6, 480.0 + 240.0 * 0.8], Some(EllipsePart::Ring)),
+            ([416.0 + 120.0 * 0.6 + 4.0, 480.0 + 240.0 * 0.8], Some(EllipsePart::Ring)),
             ([416.0 + 120.0 * 0.6 + 9.0, 480.0 + 240.0 * 0.8], None),
             ([440.0, 480.0], None),
             ([f64::NAN, 480.0], None),
@@ -197,7 +197,7 @@ pub(crate) mod tests {
         let region = TakeRegion { left: 0.0, bottom: 0.0, width: 3000.0, height: 500.0 };
         let view = View::new(region, 1.0, [1.0, 1.0]).unwrap();
         let circle = Ellipse { x: 0.5, y: 0.5, a: 0.5, b: 0.5, angle: 45.0 };
-        let shape = Shape { view: &view, ellipse: &circle };
+        let shape = EllipseShape { view: &view, ellipse: &circle };
         for [x, y] in shape.outline() {
             let (u, v) = ((x - 1500.0) / 750.0, (y - 250.0) / 125.0);
             assert!((u * u + v * v - 1.0).abs() < 1e-9);
@@ -214,9 +214,9 @@ pub(crate) mod tests {
     fn the_smallest_ellipse_can_be_moved_and_turned() {
         let dot = Ellipse { a: 0.002, b: 0.002, ..Ellipse::default() };
         let view = view_at_double_size();
-        let shape = Shape { view: &view, ellipse: &dot };
-        assert_eq!(shape.part_at(shape.centre()), Some(Part::Centre));
-        assert_eq!(shape.part_at(shape.bar()[1]), Some(Part::Rotation));
+        let shape = EllipseShape { view: &view, ellipse: &dot };
+        assert_eq!(shape.part_at(shape.centre()), Some(EllipsePart::Centre));
+        assert_eq!(shape.part_at(shape.bar()[1]), Some(EllipsePart::Rotation));
     }
 
     proptest! {
@@ -224,10 +224,10 @@ pub(crate) mod tests {
         fn each_part_is_under_the_pen_that_is_on_it(
             view in any_view(), ellipse in any_ellipse(), corner in 0..CORNERS
         ) {
-            let shape = Shape { view: &view, ellipse: &ellipse };
-            let places = [(Part::Centre, shape.centre()), (Part::Rotation, shape.bar()[1])]
+            let shape = EllipseShape { view: &view, ellipse: &ellipse };
+            let places = [(EllipsePart::Centre, shape.centre()), (EllipsePart::Rotation, shape.bar()[1])]
                 .into_iter()
-                .chain(AxisEnd::ALL.map(|end| (Part::Handle(end), shape.end(end))));
+                .chain(AxisEnd::ALL.map(|end| (EllipsePart::Handle(end), shape.end(end))));
             for (part, place) in places {
                 let hit = shape.part_at(place).unwrap();
                 // Parts that lie on one another are as good as each other.
@@ -239,19 +239,19 @@ pub(crate) mod tests {
 
         #[test]
         fn far_from_everything_is_nothing(view in any_view(), ellipse in any_ellipse()) {
-            let shape = Shape { view: &view, ellipse: &ellipse };
+            let shape = EllipseShape { view: &view, ellipse: &ellipse };
             let right = shape.outline().chain(shape.bar()).map(|[x, _]| x).fold(f64::MIN, f64::max);
             let beside = view.moved([right, shape.centre()[1]], [HANDLE_REACH + 1.0, 0.0]);
             prop_assert_eq!(shape.part_at(beside), None);
         }
     }
 
-    fn place_of(shape: &Shape<'_>, part: Part) -> Point {
+    fn place_of(shape: &EllipseShape<'_>, part: EllipsePart) -> Point {
         match part {
-            Part::Centre => shape.centre(),
-            Part::Rotation => shape.bar()[1],
-            Part::Handle(end) => shape.end(end),
-            Part::Ring => [f64::NAN; 2],
+            EllipsePart::Centre => shape.centre(),
+            EllipsePart::Rotation => shape.bar()[1],
+            EllipsePart::Handle(end) => shape.end(end),
+            EllipsePart::Ring => [f64::NAN; 2],
         }
     }
 }

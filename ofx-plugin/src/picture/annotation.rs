@@ -22,7 +22,7 @@ use panel::Panel;
 /// An annotation, laid out for an output frame.
 #[derive(Debug)]
 pub(super) struct AnnotationLayer {
-    outline: Option<Outline>,
+    outline: Option<FrameOutline>,
     panel: Panel,
     straight: bool,
 }
@@ -39,7 +39,7 @@ impl AnnotationLayer {
         let outline = match annotation {
             Annotation::Placeholder { size: Some(size), .. } => {
                 FrameFit::new(&content.output_frame, content.fit, *size).map(|placement| {
-                    Outline::new(placement.visible(), output_frame, format.transfer)
+                    FrameOutline::new(placement.visible(), output_frame, format.transfer)
                 })
             }
             _ => None,
@@ -82,7 +82,7 @@ impl AnnotationLayer {
 
 /// A thin light line along the inside of a frame, and a dark one inside that: it shows on anything.
 #[derive(Debug)]
-struct Outline {
+struct FrameOutline {
     /// The outermost pixels of the line: left, bottom, right, top.
     frame: [i32; 4],
     thickness: i32,
@@ -90,7 +90,7 @@ struct Outline {
     dark: Ink,
 }
 
-impl Outline {
+impl FrameOutline {
     #[expect(clippy::cast_possible_truncation, reason = "placements are bounded")]
     fn new(frame: [f64; 4], [_, bottom, _, top]: [f64; 4], transfer: Transfer) -> Self {
         Self {

@@ -181,11 +181,11 @@ fn host() -> Host {
     }
 }
 
-fn with(offered: &Offered, look: impl FnOnce(Effect<'_>, Result<Image<'_>, Status>)) {
+fn with(offered: &Offered, look: impl FnOnce(Effect<'_>, Result<OutputImage<'_>, Status>)) {
     let handle = ptr::from_ref(offered);
     // SAFETY: the functions of this host take an `Offered` for an effect.
     let effect = unsafe { Effect::new(host(), handle.cast()) }.unwrap();
-    let image = effect.output_image(Clip(handle.cast_mut().cast()), c_double::from(7));
+    let image = effect.output_image(ClipHandle(handle.cast_mut().cast()), c_double::from(7));
     look(effect, image);
     assert_eq!(offered.held.load(Ordering::Relaxed), 0, "an image was not given back");
 }
