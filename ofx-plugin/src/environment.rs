@@ -7,7 +7,7 @@ use std::env;
 use directories::ProjectDirs;
 use wan_alpha_take::environment::{Environment, Surroundings};
 
-/// What the environment says.
+/// What variables and folders of this user and machine say, all of it.
 pub(crate) fn read() -> Environment {
     let folders = ProjectDirs::from("org", "wanalpha", "wan-alpha");
     let folders = folders.as_ref();
@@ -25,6 +25,6 @@ pub(crate) fn read() -> Environment {
 
 /// Whether this host renders for a farm, whatever it says of itself; asked before a node has any
 /// reason to look at more.
-pub(crate) fn says_batch() -> bool {
+pub(crate) fn is_batch() -> bool {
     env::var_os("WAN_ALPHA_BATCH").is_some_and(|value| !value.is_empty() && value != "0")
 }

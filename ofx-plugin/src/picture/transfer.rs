@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use half::f16;
 
-/// What the host's values mean.
+/// The color space of the values that the host works in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transfer {
     /// Display-referred, as takes are: sRGB.
@@ -27,7 +27,7 @@ const REC709_TO_AP1: [[f32; 3]; 3] = [
 ];
 
 impl Transfer {
-    /// One colour, straight.
+    /// A straight color of display-referred values, in this space.
     pub(super) fn of_display(self, rgb: [f32; 3]) -> [f32; 3] {
         match self {
             Self::AsGenerated => rgb,
@@ -53,8 +53,8 @@ fn to_linear(display: f32) -> f32 {
     linear.copysign(display)
 }
 
-/// Of half-float 1: every value of a sound take is at most this, and as bits the positive ones lie
-/// in order.
+/// The bits of half-float 1: every value of a sound take is at most this, and as bits the positive
+/// ones lie in order.
 const ONE: usize = 0x3C00;
 
 /// Linear light for the bits of every half-float from 0 to 1.
