@@ -7,6 +7,7 @@
 mod clip;
 mod clip_score;
 mod expected;
+mod judged;
 mod measure;
 mod page;
 mod reconstruction;
@@ -48,7 +49,7 @@ fn tell(table: &Table, report: &Report, progress: &Progress) -> Result<()> {
         write_whole(path, text.as_bytes())?;
     }
     if let Some(path) = &report.html {
-        write_whole(path, page::draw(table)?.as_bytes())?;
+        write_whole(path, page::draw(table).as_bytes())?;
     }
     progress.done();
     print_lines(&table.to_lines());

@@ -27,6 +27,7 @@ mod progress;
 mod render;
 mod rgba_sequence;
 mod stdout;
+mod table_printer;
 mod take;
 mod train;
 mod video;

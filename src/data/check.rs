@@ -112,7 +112,7 @@ pub(super) fn run(args: &CheckSet, progress: &Progress, console: &Console<'_>) -
     if let Some(folder) = &args.out {
         write_whole(
             &folder.join("report.html"),
-            page::html(&report, &seen, set.rows()).as_bytes(),
+            page::draw(&report, &seen, set.rows()).as_bytes(),
         )?;
         let mut json = serde_json::to_vec_pretty(&report)?;
         json.push(b'\n');

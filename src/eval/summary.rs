@@ -3,9 +3,9 @@
 
 use serde_json::json;
 
+use super::judged::JudgedTake;
 use super::measure::{confusion, told_apart};
 use super::table::{Best, Cell, Column, Sum, Table};
-use super::takes::Judged;
 
 /// Fewer takes than this correlate by chance.
 const ENOUGH: usize = 3;
@@ -46,7 +46,7 @@ const fn column(
 }
 
 /// Adds what there are labels for, behind the means of single takes.
-pub(super) fn add(table: &mut Table, judged: &[Judged]) {
+pub(super) fn add(table: &mut Table, judged: &[JudgedTake]) {
     let centres: Vec<[[f64; 2]; 2]> =
         judged.iter().filter_map(|one| one.measured.placement.centres).collect();
     for (axis, column) in [CORRELATION_X, CORRELATION_Y].into_iter().enumerate() {

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::thumb::Strip;
+use crate::table_printer::lines_of_grid;
 
 /// Which numbers of a column are good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +129,7 @@ impl Table {
             let texts = cells.map(|(column, cell)| cell.text(column.digits));
             grid.push([row.name.clone()].into_iter().chain(texts).collect());
         }
-        let mut lines = aligned(&grid);
+        let mut lines = lines_of_grid(&grid);
         if !self.summary.is_empty() {
             let about = |sum: &Sum| {
                 let clips = if sum.of == 1 { "clip" } else { "clips" };
@@ -136,7 +137,7 @@ impl Table {
                 vec![sum.column.head.to_owned(), value, format!("({} {clips})", sum.of)]
             };
             lines.push(String::new());
-            lines.extend(aligned(&self.summary.iter().map(about).collect::<Vec<_>>()));
+            lines.extend(lines_of_grid(&self.summary.iter().map(about).collect::<Vec<_>>()));
         }
         lines.extend(self.notes.iter().map(|note| format!("note: {note}")));
         lines
@@ -178,24 +179,6 @@ impl Table {
             "notes": self.notes,
         })
     }
-}
-
-/// Columns side by side: the first to the left, the others to the right.
-fn aligned(grid: &[Vec<String>]) -> Vec<String> {
-    let columns = grid.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        grid.iter().filter_map(|row| row.get(column)).map(|text| text.chars().count()).max()
-    };
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
-    let line = |row: &Vec<String>| {
-        let place = |(column, text): (usize, &String)| {
-            let width = widths[column];
-            if column == 0 { format!("{text:<width$}") } else { format!("{text:>width$}") }
-        };
-        let cells: Vec<String> = row.iter().enumerate().map(place).collect();
-        cells.join("  ").trim_end().to_owned()
-    };
-    grid.iter().map(line).collect()
 }
 
 #[cfg(test)]

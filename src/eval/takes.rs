@@ -11,6 +11,7 @@ use wan_alpha_take::store::Store;
 use super::clip::{Clip, folders};
 use super::clip_score::{ScoreMeter, ScoringNetworks};
 use super::expected::{Expected, Which};
+use super::judged::JudgedTake;
 use super::measure::{Measured, Meter, latent_frames_in};
 use super::summary;
 use super::table::{Best, Cell, Column, Row, Table};
@@ -19,12 +20,6 @@ use crate::args::EvalTakes;
 use crate::console::Console;
 use crate::exit::{Exit, OrExit};
 use crate::progress::Progress;
-
-/// A measured clip, with what was asked of it.
-pub(super) struct Judged {
-    pub(super) measured: Measured,
-    pub(super) asked: Option<Expected>,
-}
 
 /// Measures the takes that `args` name.
 pub(super) fn run(
@@ -231,7 +226,7 @@ fn judge(
     asked: Option<Expected>,
     judges: Option<&ScoringNetworks>,
     watch: &dyn Watch,
-) -> Result<(Row, Judged)> {
+) -> Result<(Row, JudgedTake)> {
     let shape @ [frames, width, height] = clip.shape();
     let latent_frames = latent_frames_in(frames);
     let track = match &asked {
@@ -279,5 +274,5 @@ fn judge(
     }
     let row =
         Row { name: clip.name, prompt, cells, strips: vec![Strip { label: "take", thumbs }], more };
-    Ok((row, Judged { measured, asked }))
+    Ok((row, JudgedTake { measured, asked }))
 }
