@@ -48,7 +48,7 @@ fn line(take: &TakeInfo) -> String {
         format!("{}×{}", request.width, request.height),
         size(take.bytes),
         format!("seed {}", request.seed),
-        take.excerpt(60).to_string(),
+        take.excerpt(60),
     ])
 }
 
