@@ -20,6 +20,7 @@ use wan_alpha_take::models::{AUTO, ModelRoots};
 use wan_alpha_take::store::Store;
 use wan_alpha_take::{NUMERICS, TakeRequest};
 
+use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
 use crate::stdout::print_lines;
 
@@ -79,7 +80,8 @@ impl fmt::Display for Finding {
 }
 
 /// Looks at everything. A fault is an error.
-pub(crate) fn run(json: bool, environment: &Environment) -> Result<()> {
+pub(crate) fn run(json: bool, context: &CommandContext<'_>) -> Result<()> {
+    let environment = context.environment;
     let mut findings = vec![versions()];
     findings.extend(variables::look(std::env::vars_os()));
     findings.extend(machine::look(environment));

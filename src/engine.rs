@@ -29,6 +29,7 @@ use wan_alpha_take::engine::server::{EngineServer, IdleLimits, ServerSetup};
 use wan_alpha_take::store::{Store, Take};
 use wan_alpha_take::{NUMERICS, TakeRequest};
 
+use crate::context::CommandContext;
 use crate::args::{EngineCommand as Verb, EngineRun};
 use crate::console::Console;
 use crate::cpu_estimate::{Hours, MeasuredPace};
@@ -77,7 +78,8 @@ pub(crate) fn log_to_file(
 }
 
 /// Runs a verb of `wan-alpha engine`.
-pub(crate) fn run(verb: &Verb, environment: &Environment, interrupt: &Interrupt) -> Result<()> {
+pub(crate) fn run(verb: &Verb, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { environment, interrupt, .. } = *context;
     match verb {
         Verb::Run(args) => serve(args, environment, interrupt),
         Verb::Status { json } => status::show(*json, environment),

@@ -18,27 +18,19 @@ mod takes;
 mod thumb;
 
 use anyhow::Result;
-use wan_alpha_take::environment::Environment;
 
+use crate::context::CommandContext;
 use crate::args::{EvalCommand, Report};
-use crate::console::Console;
 use crate::output::write_whole;
 use crate::progress::Progress;
 use crate::stdout::print_lines;
 use table::Table;
 
 /// Runs a verb of `wan-alpha eval`.
-pub(crate) fn run(
-    command: &EvalCommand,
-    environment: &Environment,
-    progress: &Progress,
-    console: &Console<'_>,
-) -> Result<()> {
+pub(crate) fn run(command: &EvalCommand, context: &CommandContext<'_>) -> Result<()> {
     match command {
-        EvalCommand::Reconstruction(args) => {
-            reconstruction::run(args, environment, progress, console)
-        }
-        EvalCommand::Takes(args) => takes::run(args, environment, progress, console),
+        EvalCommand::Reconstruction(args) => reconstruction::run(args, context),
+        EvalCommand::Takes(args) => takes::run(args, context),
     }
 }
 

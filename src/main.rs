@@ -5,6 +5,7 @@
 
 mod args;
 mod console;
+mod context;
 mod cpu_estimate;
 mod data;
 mod decode;
@@ -39,6 +40,7 @@ use clap::Parser;
 
 use args::{Cli, Command, EngineCommand};
 use console::Console;
+use context::CommandContext;
 use exit::Exit;
 use interrupt::Interrupt;
 use progress::Progress;
@@ -75,18 +77,24 @@ fn run(cli: Cli, progress: &Progress) -> Result<()> {
     output::survive_file_size_limit()?;
     let interrupt = Interrupt::install()?;
     let console = Console::new(progress, &interrupt);
+    let context = CommandContext {
+        environment: &environment,
+        progress,
+        console: &console,
+        interrupt: &interrupt,
+    };
     match cli.command {
-        Command::Render(args) => render::run(&args, &environment, progress, &console),
-        Command::Take(command) => take::run(&command, &environment, progress, &console),
-        Command::Data(command) => data::run(&command, &environment, progress, &console),
-        Command::Ellipse(command) => ellipse::run(&command, progress, &console),
-        Command::Engine(verb) => engine::run(&verb, &environment, &interrupt),
-        Command::Doctor { json } => doctor::run(json, &environment),
-        Command::Train(args) => train::run(&args, &environment, progress, &console),
-        Command::Encode(args) => encode::run(&args, &environment, progress, &console),
-        Command::Decode(args) => decode::run(&args, &environment, progress, &console),
-        Command::Eval(command) => eval::run(&command, &environment, progress, &console),
-        Command::Model(command) => model::run(&command, &environment, progress, &console),
+        Command::Render(args) => render::run(&args, &context),
+        Command::Take(command) => take::run(&command, &context),
+        Command::Data(command) => data::run(&command, &context),
+        Command::Ellipse(command) => ellipse::run(&command, &context),
+        Command::Engine(verb) => engine::run(&verb, &context),
+        Command::Doctor { json } => doctor::run(json, &context),
+        Command::Train(args) => train::run(&args, &context),
+        Command::Encode(args) => encode::run(&args, &context),
+        Command::Decode(args) => decode::run(&args, &context),
+        Command::Eval(command) => eval::run(&command, &context),
+        Command::Model(command) => model::run(&command, &context),
     }
 }
 

@@ -16,6 +16,7 @@ use wan_alpha_take::models::{Defaults, Manifest, ModelRoots, NamedModel, PartFil
 use wan_alpha_take::{Fingerprint, Precision};
 
 use crate::args::ModelCommand;
+use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
 use crate::progress::Progress;
 use crate::stdout::print_lines;
@@ -107,12 +108,8 @@ pub(crate) fn use_merged(
 }
 
 /// Runs a verb of `wan-alpha model`.
-pub(crate) fn run(
-    command: &ModelCommand,
-    environment: &Environment,
-    progress: &Progress,
-    watch: &dyn Watch,
-) -> Result<()> {
+pub(crate) fn run(command: &ModelCommand, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { environment, progress, console: watch, .. } = *context;
     let roots = &environment.models;
     let lines = match command {
         ModelCommand::Add { name, paths, keep_merged } => {

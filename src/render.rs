@@ -11,6 +11,7 @@ use wan_alpha_core::tch::{self, Tensor};
 use wan_alpha_core::weights::Strengths;
 use wan_alpha_take::{RequestDraft, TakeRequest};
 
+use crate::context::CommandContext;
 use crate::args::{self, Render};
 use crate::console::Console;
 use crate::cpu_estimate::CpuEstimate;
@@ -20,20 +21,14 @@ use crate::exit::{Exit, OrExit};
 use crate::maker::contexts_folder;
 use crate::model::{Chosen, fingerprint_of, use_merged};
 use crate::output::{self, Plan, Writer, Written};
-use crate::progress::Progress;
 use crate::stdout::print_lines;
 use crate::{engine, take};
 use placement::SubjectPlacement;
 pub(crate) use placement::read_mask;
-use wan_alpha_take::environment::Environment;
 
 /// Makes the take that `args` describe.
-pub(crate) fn run(
-    args: &Render,
-    environment: &Environment,
-    progress: &Progress,
-    console: &Console<'_>,
-) -> Result<()> {
+pub(crate) fn run(args: &Render, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { environment, progress, console, .. } = *context;
     if let Some(threads) = args.threads {
         tch::set_num_threads(i32::try_from(threads)?);
     }

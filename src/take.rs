@@ -12,6 +12,7 @@ use wan_alpha_core::generate::Pipeline;
 use wan_alpha_take::store::{Store, StoreError, Take};
 use wan_alpha_take::{TakeKey, TakeRequest};
 
+use crate::context::CommandContext;
 use crate::args::{Export, MakeTake, TakeCommand};
 use crate::console::Console;
 use crate::cpu_estimate::CpuEstimate;
@@ -20,17 +21,12 @@ use crate::engine;
 use crate::exit::{Exit, OrExit};
 use crate::maker::{MakeContext, MakeError, Maker, exit_of};
 use crate::output::{self, Format, Plan, Writer, Written};
-use crate::progress::Progress;
 use crate::stdout::print_lines;
 use wan_alpha_take::environment::Environment;
 
 /// Runs a verb of `wan-alpha take`.
-pub(crate) fn run(
-    command: &TakeCommand,
-    environment: &Environment,
-    progress: &Progress,
-    console: &Console<'_>,
-) -> Result<()> {
+pub(crate) fn run(command: &TakeCommand, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { environment, progress, console, .. } = *context;
     let store = Store::new(environment.stores.clone());
     let lines = match command {
         TakeCommand::List => lines::list(&store, console),

@@ -35,14 +35,12 @@ use wan_alpha_core::weights::{
     find_transformer,
 };
 use wan_alpha_take::Precision;
-use wan_alpha_take::environment::Environment;
 
+use crate::context::CommandContext;
 use crate::args::Train;
-use crate::console::Console;
 use crate::data::procedural::{Scene, Stream};
 use crate::device;
 use crate::exit::{Exit, OrExit};
-use crate::progress::Progress;
 use crate::stdout::print_lines;
 use clips::{ClipFeed, Clips};
 use folder::Folder;
@@ -52,12 +50,8 @@ use run::Run;
 use settings::{Settings, Task};
 
 /// Trains what `args` name.
-pub(crate) fn run(
-    args: &Train,
-    environment: &Environment,
-    progress: &Progress,
-    console: &Console<'_>,
-) -> Result<()> {
+pub(crate) fn run(args: &Train, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { environment, progress, console, .. } = *context;
     let mut settings = Settings::read(&args.settings).or_exit(Exit::BadInput)?;
     if let Some(steps) = args.steps {
         settings.steps = steps;

@@ -18,11 +18,10 @@ use wan_alpha_core::Watch;
 
 use super::set::Set;
 use super::table::{self, Row};
+use crate::context::CommandContext;
 use crate::args::CaptionSet;
-use crate::console::Console;
 use crate::environment;
 use crate::exit::{Exit, OrExit};
-use crate::progress::Progress;
 use crate::stdout::print_lines;
 use answer::Answer;
 use ask::Service;
@@ -36,7 +35,8 @@ struct Growing {
     written: Instant,
 }
 
-pub(super) fn run(args: &CaptionSet, progress: &Progress, console: &Console<'_>) -> Result<()> {
+pub(super) fn run(args: &CaptionSet, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { progress, console, .. } = *context;
     let set = Set::open(&args.set)?;
     let out = out_path(args, &set).or_exit(Exit::BadInput)?;
     let key = args.key.as_deref().map(key_of).transpose().or_exit(Exit::BadInput)?;

@@ -17,11 +17,10 @@ use wan_alpha_core::Watch;
 
 use super::set::Set;
 use super::table::Row;
+use crate::context::CommandContext;
 use crate::args::CheckSet;
-use crate::console::Console;
 use crate::exit::{Exit, OrExit};
 use crate::output::{explain_write, write_whole};
-use crate::progress::Progress;
 use crate::stdout::print_lines;
 use language::Language;
 use media::{Media, Seen};
@@ -99,14 +98,15 @@ fn key(row: &Row) -> Key<'_> {
     (&row.colour, &row.alpha, row.association == Some(Premultiplied))
 }
 
-pub(super) fn run(args: &CheckSet, progress: &Progress, console: &Console<'_>) -> Result<()> {
+pub(super) fn run(args: &CheckSet, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { progress, .. } = *context;
     let set = Set::open(&args.set)?;
     if let Some(folder) = &args.out {
         std::fs::create_dir_all(folder)
             .map_err(|error| explain_write(folder, &error))
             .or_exit(Exit::BadInput)?;
     }
-    let seen = look(&set, progress, console)?;
+    let seen = look(&set, context)?;
     let report = Report::of(&set, &seen);
     progress.done();
     if let Some(folder) = &args.out {
@@ -127,11 +127,8 @@ pub(super) fn run(args: &CheckSet, progress: &Progress, console: &Console<'_>) -
 }
 
 /// Reads every file once.
-fn look<'a>(
-    set: &'a Set,
-    progress: &Progress,
-    console: &Console<'_>,
-) -> Result<BTreeMap<Key<'a>, Seen>> {
+fn look<'a>(set: &'a Set, context: &CommandContext<'_>) -> Result<BTreeMap<Key<'a>, Seen>> {
+    let CommandContext { progress, console, .. } = *context;
     let mut media: BTreeMap<Key<'_>, &Row> = BTreeMap::new();
     for row in set.rows() {
         media.entry(key(row)).or_insert(row);

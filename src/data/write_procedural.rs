@@ -11,18 +11,18 @@ use wan_alpha_core::Watch;
 use super::clip::{RgbaClip, Window};
 use super::procedural::{Clip, Language, Stream};
 use super::table::{self, Row};
+use crate::context::CommandContext;
 use crate::args::{Languages, Procedural};
-use crate::console::Console;
 use crate::exit::{Exit, OrExit};
 use crate::output::{explain_write, unfinished_folder};
-use crate::progress::Progress;
 use crate::stdout::print_lines;
 
 const TABLE: &str = "table.csv";
 /// How the folder of a clip begins.
 const CLIP: &str = "clip-";
 
-pub(super) fn run(args: &Procedural, progress: &Progress, console: &Console<'_>) -> Result<()> {
+pub(super) fn run(args: &Procedural, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { progress, console, .. } = *context;
     prepare(&args.out).or_exit(Exit::BadInput)?;
     let count = args.count as usize;
     let window = Window { frames: args.frames as usize, height: args.size[1], width: args.size[0] };

@@ -14,27 +14,22 @@ use wan_alpha_core::tch::Kind;
 use wan_alpha_core::vae::Corner;
 use wan_alpha_core::weights::{Decoders, EncoderFiles};
 use wan_alpha_take::Precision;
-use wan_alpha_take::environment::Environment;
 
 use super::clip::{Frame, images_of};
 use super::reconstruction_metrics::{Near, ReconstructionMetrics};
 use super::table::{Best, Cell, Column, Row, Table};
 use super::thumb::{Strip, Thumbnail, is_shown};
+use crate::context::CommandContext;
 use crate::args::EvalReconstruction;
 use crate::console::Console;
 use crate::device;
 use crate::exit::{Exit, OrExit};
 use crate::model::Chosen;
-use crate::progress::Progress;
 use crate::rgba_sequence::RgbaSequence;
 
 /// Measures the clips that `args` name.
-pub(super) fn run(
-    args: &EvalReconstruction,
-    environment: &Environment,
-    progress: &Progress,
-    console: &Console<'_>,
-) -> Result<()> {
+pub(super) fn run(args: &EvalReconstruction, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { environment, progress, console, .. } = *context;
     let device = device::open(args.device.as_ref(), environment, console)?.device;
     let lpips = match &args.lpips[..] {
         [trunk, heads] => Some(Lpips::open(trunk, heads, device)?),

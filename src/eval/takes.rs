@@ -16,18 +16,13 @@ use super::measure::{Measured, Meter, latent_frames_in};
 use super::summary;
 use super::table::{Best, Cell, Column, Row, Table};
 use super::thumb::{Strip, Thumbnail, is_shown};
+use crate::context::CommandContext;
 use crate::args::EvalTakes;
-use crate::console::Console;
 use crate::exit::{Exit, OrExit};
-use crate::progress::Progress;
 
 /// Measures the takes that `args` name.
-pub(super) fn run(
-    args: &EvalTakes,
-    environment: &Environment,
-    progress: &Progress,
-    console: &Console<'_>,
-) -> Result<()> {
+pub(super) fn run(args: &EvalTakes, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { environment, progress, console, .. } = *context;
     let asked = args.asked.as_deref().map(Expected::read).transpose()?;
     let judges = ScoringNetworks::open(&args.judges, environment, console)?;
     let clips = gather(args, asked.as_deref(), environment, console)?;
