@@ -24,7 +24,7 @@ use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
 use crate::stdout::print_lines;
 
-/// How something is.
+/// Whether something works, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Verdict {
@@ -41,7 +41,7 @@ pub(crate) struct Finding {
     verdict: Verdict,
     /// What it is about.
     about: &'static str,
-    /// How it is.
+    /// What was found, as a sentence.
     says: String,
     /// What to do; nothing where nothing is to be done.
     #[serde(skip_serializing_if = "Option::is_none")]

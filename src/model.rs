@@ -28,7 +28,7 @@ use wan_alpha_take::environment::Environment;
 pub(crate) struct Chosen {
     /// What a request calls it.
     pub(crate) name: String,
-    /// Its files.
+    /// The files of its parts, or folders with them.
     pub(crate) paths: Vec<PathBuf>,
     /// What its record says it does where a request is silent.
     pub(crate) defaults: Defaults,

@@ -28,7 +28,7 @@ pub(crate) struct Progress {
 enum Screen {
     Bar(ProgressBar),
     Lines(Mutex<Box<dyn Write + Send>>),
-    /// Notes alone.
+    /// Notes are printed, progress is not.
     Quiet,
 }
 
@@ -146,7 +146,7 @@ struct Point {
     stage: String,
     step: usize,
     of: usize,
-    /// Of this step.
+    /// When this step was told.
     at: Instant,
     /// The first step we were told of this stage, and when.
     first: (usize, Instant),

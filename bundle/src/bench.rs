@@ -103,7 +103,7 @@ impl Outcome {
     }
 }
 
-/// Medians.
+/// One line of the table: medians over the pairs of a case.
 struct Row {
     name: String,
     ours_s: f64,

@@ -78,7 +78,7 @@ struct Summary {
 
 #[derive(Debug, Serialize)]
 struct RowReport {
-    /// From 1.
+    /// Its number in the table, from 1.
     row: usize,
     line: usize,
     colour: String,

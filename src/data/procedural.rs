@@ -55,7 +55,7 @@ macro_rules! named {
 }
 
 named! {
-    /// What it is.
+    /// The kind of subject that is drawn.
     Kind {
         Ball "ball", Ring "ring", Star "star", Bubble "bubble",
         Smoke "smoke", Flame "flame", Sparks "sparks", Veil "veil",
@@ -253,7 +253,7 @@ impl Scene {
         if self.variety[0] < 0.4 { 1.0 } else { 0.4 + 0.55 * self.variety[0] }
     }
 
-    /// Degrees counter-clockwise.
+    /// How far a tilted ring is turned, in degrees counter-clockwise.
     fn ring_turn(&self) -> f64 {
         (self.variety[1] * 120.0 - 60.0).round()
     }
@@ -313,7 +313,7 @@ impl Clip {
 }
 
 impl Scene {
-    /// Draws all frames.
+    /// Draws all frames of the clip.
     pub(crate) fn render(&self, window: &Window) -> RgbaClip {
         let mut clip = RgbaClip::with_capacity(*window);
         for index in 0..window.frames {

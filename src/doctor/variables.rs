@@ -27,15 +27,15 @@ const KNOWN: [(&str, Value); 12] = [
 #[derive(Clone, Copy)]
 enum Value {
     Anything,
-    /// Not negative.
+    /// A number that is not negative.
     Number,
-    /// 0 or 1.
+    /// A switch: 0 or 1.
     Flag,
     /// What to do where a take is missing.
     Missing,
     /// How much is logged.
     Level,
-    /// What computes.
+    /// The device that computes: auto, cpu, cuda:N or a card's UUID.
     Device,
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Limits {
     /// In the first step of a stage, of which nothing is known: kernels are loaded then, from a slow
     /// folder perhaps.
     pub(super) first: Duration,
-    /// Between two looks.
+    /// The time between two looks at the worker.
     pub(super) look: Duration,
 }
 

@@ -18,7 +18,7 @@ use crate::rgba_sequence::{Association, RgbaSequence};
 /// A frame: straight, display-referred RGBA in \[0, 1\], row 0 on top.
 #[derive(Clone, Debug)]
 pub(super) struct Frame {
-    /// From 0.
+    /// Its number in the clip, from 0.
     pub(super) index: usize,
     pub(super) width: usize,
     pub(super) height: usize,
@@ -112,7 +112,7 @@ impl Clip {
         })
     }
 
-    /// Frames, width, height.
+    /// How many frames the clip has, their width and their height.
     pub(super) fn shape(&self) -> [usize; 3] {
         match &self.frames {
             Frames::Store(take) => {

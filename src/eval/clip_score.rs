@@ -33,7 +33,7 @@ const AESTHETIC: Column = Column {
     digits: 4,
 };
 
-/// The networks.
+/// The networks that score pictures, as far as they were given.
 pub(super) struct ScoringNetworks {
     clip: Clip,
     aesthetic: Option<Aesthetic>,
@@ -84,7 +84,7 @@ pub(super) struct ScoreMeter<'a> {
     /// Pictures `[1, 3, h, w]` not yet looked at.
     waiting: Vec<Tensor>,
     frames: usize,
-    /// Text, aesthetic.
+    /// The sums of text scores and of aesthetic scores over the frames so far.
     sums: [f64; 2],
 }
 

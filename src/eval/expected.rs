@@ -55,7 +55,7 @@ enum Placed {
 }
 
 impl Expected {
-    /// Reads a table.
+    /// Reads what is expected of takes, a line of JSON for each.
     pub(super) fn read(path: &Path) -> Result<Vec<Self>> {
         let read = || -> Result<Vec<Self>> {
             let text = fs::read_to_string(path)?;

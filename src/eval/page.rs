@@ -24,7 +24,7 @@ const GROUNDS: [(&str, &str, bool); 6] = [
     ("as-alpha", "alpha alone", true),
 ];
 
-/// The whole page.
+/// The whole page, as HTML.
 pub(super) fn draw(table: &Table) -> String {
     let has_strips = table.rows.iter().any(|row| !row.strips.is_empty());
     let page = html! {

@@ -15,12 +15,12 @@ pub(super) enum Best {
     Neither,
 }
 
-/// A measure.
+/// A measure, and how its numbers are shown.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Column {
     /// Its name for programs.
     pub(super) id: &'static str,
-    /// Its heading, short.
+    /// Its heading for people, a word or two.
     pub(super) head: &'static str,
     /// What exactly it is.
     pub(super) about: &'static str,
@@ -73,7 +73,7 @@ pub(super) struct Row {
     pub(super) prompt: Option<String>,
     /// One for each column.
     pub(super) cells: Vec<Cell>,
-    /// For the page.
+    /// The frames that the page shows.
     pub(super) strips: Vec<Strip>,
     /// Whatever else there is to know, for programs.
     pub(super) more: Map<String, Value>,
@@ -120,7 +120,7 @@ impl Table {
         self.columns.iter().enumerate().filter_map(|(place, column)| mean(place, column)).collect()
     }
 
-    /// For the terminal.
+    /// The table as lines of text, for the terminal.
     pub(super) fn to_lines(&self) -> Vec<String> {
         let mut grid = vec![vec![String::new()]];
         grid[0].extend(self.columns.iter().map(|column| column.head.to_owned()));
@@ -143,7 +143,7 @@ impl Table {
         lines
     }
 
-    /// For programs.
+    /// The table as JSON, for programs.
     pub(super) fn to_json(&self) -> Value {
         let column = |column: &Column| {
             json!({

@@ -8,7 +8,7 @@ use std::thread::Scope;
 use anyhow::{Context, Result};
 use wan_alpha_core::train::StepRng;
 
-/// Batches made ahead.
+/// How many batches are made ahead of the step that takes them.
 const AHEAD: usize = 2;
 
 /// Where the batches of a run come from: pure functions of their places, so that a run that is
@@ -25,10 +25,10 @@ pub(super) trait BatchSource: Sync {
     /// Batches to measure with.
     fn eval_batches(&self) -> u64;
 
-    /// One of them.
+    /// The batch of this number among those to measure with.
     fn measure(&self, index: u64) -> Result<Self::Raw>;
 
-    /// The tensors.
+    /// The tensors of a batch, on the device of the run.
     fn batch(&self, raw: &Self::Raw, draws: &StepRng) -> Result<Self::Batch>;
 }
 
@@ -58,11 +58,11 @@ where
     Batches(receive)
 }
 
-/// See [`ahead`].
+/// Batches in their order, made ahead on a thread of their own by [`ahead`].
 pub(super) struct Batches<Raw>(Receiver<Result<Raw>>);
 
 impl<Raw> Batches<Raw> {
-    /// The next one.
+    /// The next batch, waited for if it is not made yet.
     pub(super) fn next(&self) -> Result<Raw> {
         self.0.recv().context("the thread that reads training data has ended")?
     }

@@ -32,7 +32,7 @@ use crate::output::write_whole;
 /// The remark in a state's header, and its one value.
 const KIND: (&str, &str) = ("wan-alpha.kind", "training-state-1");
 
-/// An opened folder.
+/// The folder of a run, locked for this process.
 pub(super) struct Folder {
     path: PathBuf,
     /// Held as long as the run lasts.

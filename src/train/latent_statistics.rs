@@ -81,11 +81,11 @@ pub(super) struct Fit {
     squares: Tensor,
 }
 
-/// See [`Fit`].
+/// An affine map of the channels of latents, M·z + s, found by [`Fit`].
 pub(super) struct Map {
-    /// M: `[16, 16]`
+    /// M of the map, `[16, 16]`.
     pub(super) matrix: Tensor,
-    /// s: `[16]`
+    /// s of the map, `[16]`.
     pub(super) offset: Tensor,
     /// Of the variance of what was wanted, over all channels.
     pub(super) explained: f64,

@@ -20,7 +20,7 @@ pub(super) struct Log {
     out: BufWriter<File>,
 }
 
-/// A line.
+/// A line of the log: what was measured at one step.
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
 pub(super) struct Line {
     pub(super) step: u64,

@@ -56,7 +56,7 @@ struct Pool {
 
 struct Networks {
     encoder: Encoding,
-    /// None: trained along.
+    /// None where the text encoder is trained along with the transformer.
     text: Option<Umt5>,
     placement: ComputeOptions,
 }

@@ -12,12 +12,12 @@ use tempfile::TempDir;
 pub(crate) struct TrainingRoom(TempDir);
 
 impl TrainingRoom {
-    /// An empty folder.
+    /// A folder with nothing in it.
     pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    /// The folder itself.
+    /// The path of the folder itself.
     pub(crate) fn folder(&self) -> &Path {
         self.0.path()
     }

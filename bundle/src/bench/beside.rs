@@ -23,7 +23,7 @@ pub(super) const DIFFUSERS: &str = "bundle/bench/diffusers_side.py";
 /// The other side's script for training.
 pub(super) const TRAINING: &str = "bundle/bench/training_side.py";
 
-/// One comparison.
+/// A script of the other side, and how many pairs of runs it is compared in.
 pub(super) struct Comparison {
     pub(super) script: &'static str,
     /// Diffusers keeps no text keys, so that two cases of ours share one of theirs.

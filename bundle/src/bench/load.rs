@@ -44,7 +44,7 @@ struct Loaded {
     checksum: f64,
 }
 
-/// Seconds.
+/// How long each part of merging weights takes, in seconds.
 #[derive(Clone, Copy, Deserialize)]
 struct Parts {
     read: f64,

@@ -16,7 +16,7 @@ pub(super) struct Subject {
     pub(super) name: &'static str,
     pub(super) package: &'static str,
     pub(super) example: &'static str,
-    /// What happens meanwhile.
+    /// What is done in it, for the line that announces it.
     pub(super) doing: &'static str,
     /// By the case's name.
     pub(super) limit: fn(&str) -> Option<f64>,

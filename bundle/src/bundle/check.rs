@@ -32,7 +32,7 @@ const FLOORS: [(&str, &str); 2] = [("GLIBC", "2.28"), ("GLIBCXX", "3.4.25")];
 
 const ICON_AT_LEAST: u32 = 128;
 
-/// What was found.
+/// What was found in a bundle, file by file and as a whole.
 pub(crate) struct Report {
     /// Every ELF file, by its place below `Contents`.
     files: Vec<(PathBuf, u64, Elf)>,

@@ -11,7 +11,7 @@ pub(crate) const NAME: &str = "WanAlpha.ofx";
 /// The node's identifier, by which hosts find its icon.
 pub(crate) const IDENTIFIER: &str = "org.wanalpha.generator";
 
-/// Where systems differ.
+/// Names of files and folders that differ between systems.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     /// Folder of the binaries, as OpenFX names it.
@@ -53,7 +53,7 @@ pub(crate) struct Parts {
     pub(crate) plugin: PathBuf,
     pub(crate) engine: PathBuf,
     pub(crate) libraries: Libraries,
-    /// The checkout's `resources`.
+    /// The checkout's folder `resources`: icon, property list, draft model.
     pub(crate) resources: PathBuf,
     /// The project's own licence.
     pub(crate) licence: PathBuf,
@@ -62,7 +62,7 @@ pub(crate) struct Parts {
     pub(crate) only_here: Vec<String>,
 }
 
-/// The engine's libtorch.
+/// Where the engine of a bundle finds libtorch.
 pub(crate) enum Libraries {
     /// In the bundle, with the build that they are of.
     Brought { files: Vec<PathBuf>, build: String },
@@ -84,7 +84,7 @@ pub(crate) enum Source {
     /// Large, and replaced rather than changed by whoever made it: may be the same file.
     Share(PathBuf),
     Text(String),
-    /// A symbolic link.
+    /// A symbolic link with this target.
     Link(PathBuf),
 }
 

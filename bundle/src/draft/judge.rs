@@ -21,7 +21,7 @@ const SEED: &str = "1";
 /// What is judged, and how.
 pub(super) struct Judge<'a> {
     pub(super) command: &'a Path,
-    /// A model's folder.
+    /// The folder of the model that is judged.
     pub(super) model: &'a Path,
     /// Everything goes here: `asked`, `takes`, reports.
     pub(super) out: &'a Path,
@@ -33,7 +33,7 @@ pub(super) struct Judge<'a> {
     pub(super) device: &'a str,
 }
 
-/// One prompt.
+/// One prompt, with what is known of the clip that it describes.
 struct Asked {
     clip: String,
     caption: String,

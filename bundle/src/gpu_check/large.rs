@@ -18,7 +18,7 @@ use super::report::{Measurement, four_digits};
 use super::stages::{self, Span, Stage};
 use super::{Check, OutOfTime, Verdict, must_succeed, random_model};
 
-/// The model's name.
+/// The name that the random model is added under.
 const NAME: &str = "gpu-check";
 const PROMPT: &str = "a soap bubble drifts through the frame";
 const STEPS: &str = "4";

@@ -27,7 +27,7 @@ const FIELDS: [&str; 11] = [
 /// What `doctor` has to say that is of interest anywhere.
 const OF_DOCTOR: [&str; 3] = ["versions", "device", "memory"];
 
-/// An NVIDIA card.
+/// An NVIDIA card, as its driver describes it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Card {
     name: String,

@@ -19,7 +19,7 @@ const STALE: Duration = Duration::from_secs(3);
 pub(super) struct Reading {
     at: Instant,
     card: u32,
-    /// Megabytes of 2^20.
+    /// Memory in use on the card, in megabytes of 2^20 bytes.
     used: f64,
 }
 

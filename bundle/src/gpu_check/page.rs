@@ -41,7 +41,7 @@ pub(super) fn table_head() -> String {
     row(titles) + &row(ruler)
 }
 
-/// The whole page.
+/// The whole page, as Markdown.
 pub(super) fn page(report: &Report) -> String {
     let mut text = String::from("# GPU check\n\n");
     text += &row(["part", "ended", "seconds", ""].map(str::to_owned));

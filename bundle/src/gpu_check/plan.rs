@@ -79,7 +79,7 @@ impl Shape {
     }
 }
 
-/// What there is.
+/// How much disk, memory of the card and time there is for the large model.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
     /// Free on the disk, in bytes.

@@ -33,9 +33,9 @@ print(json.dumps({'version': torch.__version__, 'git': torch.version.git_version
                   'folders': folders, 'python': sys.executable}))
 ";
 
-/// What is run.
+/// The engine, models and Python that the check runs.
 pub(super) struct Programs {
-    /// In words.
+    /// Where they are from, in words for the report.
     pub(super) from: &'static str,
     pub(super) engine: PathBuf,
     pub(super) draft_model: PathBuf,
@@ -46,7 +46,7 @@ pub(super) struct Programs {
 /// A Python with torch.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Python {
-    /// The interpreter.
+    /// The path of the interpreter, as it says itself.
     #[serde(rename = "python")]
     pub(super) program: PathBuf,
     pub(super) version: String,

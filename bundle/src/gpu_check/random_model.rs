@@ -20,7 +20,7 @@ const LATENT: u64 = 16;
 const TEXT_INNER: u64 = 64;
 const BUCKETS: u64 = 32;
 
-/// What is made.
+/// Sizes of the networks of a model with random weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Sizes {
     pub(super) dim: u64,
@@ -33,10 +33,10 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
-    /// The released model's.
+    /// Those of the released model.
     pub(super) const RELEASED: Self =
         Self { dim: 5120, heads: 40, ffn: 13_824, layers: 40, text_dim: 4096, vae_dim: 96 };
-    /// For a processor.
+    /// Small enough to be tried on a processor.
     pub(super) const SMALL: Self =
         Self { dim: 256, heads: 2, ffn: 512, layers: 2, text_dim: 64, vae_dim: 8 };
 

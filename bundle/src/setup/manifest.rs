@@ -35,7 +35,7 @@ pub(crate) struct PartRecord {
 pub(crate) struct SourceRecord {
     /// As in the pins, or `made here`.
     pub(crate) name: String,
-    /// Of the wheel.
+    /// The hash of the wheel; none of what was made here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) sha256: Option<String>,
     pub(crate) files: Vec<FileRecord>,

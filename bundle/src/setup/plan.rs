@@ -20,7 +20,7 @@ pub(crate) struct Plan {
     pub(crate) disk: Bytes,
 }
 
-/// One wheel.
+/// One wheel that a part is taken from.
 pub(crate) struct Step {
     pub(crate) pin: Pin,
     /// What it gave at an earlier run, where all of that is still whole.

@@ -53,7 +53,7 @@ pub(super) struct Service {
 enum Failure {
     /// It may the next time; not before so long, if the service says so.
     Passing(anyhow::Error, Option<Duration>),
-    /// It never will.
+    /// Asked again it would fail again.
     Lasting(anyhow::Error),
 }
 

@@ -5,7 +5,7 @@
 pub(super) enum Language {
     English,
     Chinese,
-    /// Much of both.
+    /// Much of both English and Chinese.
     Mixed,
     Other,
     /// No letters at all.

@@ -38,7 +38,7 @@ pub(super) struct Alpha {
     pub(super) mean: f64,
     pub(super) clear: f64,
     pub(super) opaque: f64,
-    /// Neither.
+    /// The share that is neither clear nor opaque.
     pub(super) soft: f64,
     /// Frames in which nothing is to be seen.
     pub(super) empty_frames: usize,
@@ -79,7 +79,7 @@ struct PixelSurvey {
     hasher: blake3::Hasher,
     size: Option<(usize, usize)>,
     frames: usize,
-    /// Sums of pixels.
+    /// The sum of alpha over all pixels.
     sum: f64,
     clear: u64,
     opaque: u64,

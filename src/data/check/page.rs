@@ -28,7 +28,7 @@ const HEADS: [&str; 7] = [
     "findings",
 ];
 
-/// The whole page.
+/// The whole page, as HTML.
 pub(super) fn draw(report: &Report, seen: &BTreeMap<Key<'_>, Seen>, rows: &[Row]) -> String {
     let page = html! {
         (DOCTYPE)

@@ -10,7 +10,7 @@ pub(super) struct Pose {
     pub(super) x: f32,
     pub(super) y: f32,
     pub(super) radius: f32,
-    /// Seconds.
+    /// Seconds since the clip began.
     pub(super) time: f32,
 }
 

@@ -64,7 +64,7 @@ impl AlphaMeter {
         self.look_for_halo(frame, alpha);
     }
 
-    /// Mean alpha.
+    /// The mean of alpha over all pixels of all frames; 0 where there are none.
     pub(super) fn coverage(&self) -> f64 {
         self.covered.value().unwrap_or(0.0)
     }

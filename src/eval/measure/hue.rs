@@ -64,7 +64,7 @@ pub(in crate::eval) struct Hue {
 
 /// Sums over the frames so far, weighted by alpha.
 pub(super) struct HueMeter {
-    /// Chroma by hue.
+    /// The chroma in each bin of hue.
     bins: [f64; BINS],
     chroma: f64,
     value: f64,

@@ -90,7 +90,7 @@ struct SubjectShape {
     y0: f64,
     /// Mean lightness, as far as it is seen.
     light: f64,
-    /// Second central moments.
+    /// Second central moments of alpha, across and up.
     xx: f64,
     yy: f64,
     xy: f64,

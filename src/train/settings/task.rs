@@ -12,7 +12,7 @@ use wan_alpha_core::train::{
     TimeRounding, Trained, TransformerSettings, Umt5Config, VaeConfig,
 };
 
-/// What is trained.
+/// What a run trains, and its own settings.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub(crate) enum Task {
@@ -104,7 +104,7 @@ impl Task {
     }
 }
 
-/// See [`wan_alpha_core::train::tokenizer`].
+/// Settings of [`wan_alpha_core::train::tokenizer`], which learns pieces of words.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Pieces {
@@ -112,7 +112,7 @@ pub(crate) struct Pieces {
     pub(crate) vocabulary: usize,
 }
 
-/// See [`wan_alpha_core::train::BaseVae`].
+/// Settings of [`wan_alpha_core::train::BaseVae`], an autoencoder of colour.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct BaseVae {
@@ -120,7 +120,7 @@ pub(crate) struct BaseVae {
     pub(crate) dim: Option<i64>,
     /// Files of one to go on from.
     pub(crate) start: Vec<PathBuf>,
-    /// torchvision's VGG16.
+    /// torchvision's weights of VGG16, for the perceptual loss.
     pub(crate) vgg: Option<PathBuf>,
     pub(crate) l1: f64,
     pub(crate) l2: f64,
@@ -139,11 +139,11 @@ impl Default for BaseVae {
     }
 }
 
-/// See [`RgbaVaeSettings`].
+/// Settings of an autoencoder of RGBA; [`RgbaVaeSettings`] says what each is.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RgbaVae {
-    /// The base autoencoder.
+    /// Files of the base autoencoder that it stands on.
     pub(crate) base: Vec<PathBuf>,
     /// Merge block and LoRAs to go on from.
     pub(crate) start: Option<PathBuf>,
@@ -205,7 +205,7 @@ impl Default for RgbaVae {
     }
 }
 
-/// See [`TransformerSettings`].
+/// Settings of a transformer; [`TransformerSettings`] says what each is.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Transformer {
@@ -309,7 +309,7 @@ impl Text {
     }
 }
 
-/// See [`Bidirectional`].
+/// The form of the bidirectional loss, as [`Bidirectional`] has them.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Form {
@@ -318,7 +318,7 @@ pub(crate) enum Form {
     Clamped,
 }
 
-/// See [`MergeStart`].
+/// How the merge block begins, as [`MergeStart`] has them.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Merge {
@@ -326,7 +326,7 @@ pub(crate) enum Merge {
     Colour,
 }
 
-/// See [`HardAlpha`].
+/// Which alpha is the hard one of a loss, as [`HardAlpha`] has them.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Hard {
@@ -334,7 +334,7 @@ pub(crate) enum Hard {
     Truth,
 }
 
-/// See [`TimeRounding`].
+/// How times are rounded before they are embedded, as [`TimeRounding`] has them.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Rounding {
