@@ -21,9 +21,9 @@ pub(crate) struct TablePrinter<'a> {
 
 impl TablePrinter<'_> {
     /// One row. Spaces at its end stay.
-    pub(crate) fn line(&self, row: &[impl AsRef<str>]) -> String {
-        let cell = |(place, text): (usize, _)| {
-            let text = AsRef::<str>::as_ref(text);
+    pub(crate) fn line<T: AsRef<str>>(&self, row: &[T]) -> String {
+        let cell = |(place, text): (usize, &T)| {
+            let text = text.as_ref();
             match self.columns.get(place) {
                 Some((Align::Left, width)) => format!("{text:<width$}"),
                 Some((Align::Right, width)) => format!("{text:>width$}"),
