@@ -34,8 +34,8 @@ pub(crate) use set::{Set, Split, split};
 
 use anyhow::Result;
 
-use crate::context::CommandContext;
 use crate::args::DataCommand;
+use crate::context::CommandContext;
 
 /// Runs a verb of `wan-alpha data`.
 pub(crate) fn run(command: &DataCommand, context: &CommandContext<'_>) -> Result<()> {

@@ -9,9 +9,9 @@ use wan_alpha_core::tch;
 use wan_alpha_core::weights::Decoders;
 use wan_alpha_take::TakeRequest;
 
-use crate::context::CommandContext;
 use crate::args::Decode;
 use crate::console::Console;
+use crate::context::CommandContext;
 use crate::device;
 use crate::exit::{Exit, OrExit};
 use crate::latent_file::Latent;

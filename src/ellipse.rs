@@ -11,9 +11,9 @@ use wan_alpha_take::Ellipse;
 use wan_alpha_take::ellipse::AXIS;
 use wan_alpha_take::fit::{Coverage, Fit};
 
-use crate::context::CommandContext;
 use crate::args::{EllipseCommand, FitEllipse};
 use crate::console::Console;
+use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
 use crate::output::write_whole;
 use crate::stdout::print_lines;

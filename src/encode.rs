@@ -7,8 +7,8 @@ use wan_alpha_core::tch::Kind;
 use wan_alpha_core::weights::EncoderFiles;
 use wan_alpha_take::Precision;
 
-use crate::context::CommandContext;
 use crate::args::Encode;
+use crate::context::CommandContext;
 use crate::device;
 use crate::latent_file::{About, Unwritten};
 use crate::model::Chosen;

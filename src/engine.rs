@@ -29,9 +29,9 @@ use wan_alpha_take::engine::server::{EngineServer, IdleLimits, ServerSetup};
 use wan_alpha_take::store::{Store, Take};
 use wan_alpha_take::{NUMERICS, TakeRequest};
 
-use crate::context::CommandContext;
 use crate::args::{EngineCommand as Verb, EngineRun};
 use crate::console::Console;
+use crate::context::CommandContext;
 use crate::cpu_estimate::{Hours, MeasuredPace};
 use crate::device;
 use crate::exit::{Exit, OrExit};

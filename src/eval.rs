@@ -19,8 +19,8 @@ mod thumb;
 
 use anyhow::Result;
 
-use crate::context::CommandContext;
 use crate::args::{EvalCommand, Report};
+use crate::context::CommandContext;
 use crate::output::write_whole;
 use crate::progress::Progress;
 use crate::stdout::print_lines;

@@ -11,9 +11,9 @@ use wan_alpha_core::tch::{self, Tensor};
 use wan_alpha_core::weights::Strengths;
 use wan_alpha_take::{RequestDraft, TakeRequest};
 
-use crate::context::CommandContext;
 use crate::args::{self, Render};
 use crate::console::Console;
+use crate::context::CommandContext;
 use crate::cpu_estimate::CpuEstimate;
 use crate::device;
 use crate::dump::Dump;

@@ -12,9 +12,9 @@ use wan_alpha_core::generate::Pipeline;
 use wan_alpha_take::store::{Store, StoreError, Take};
 use wan_alpha_take::{TakeKey, TakeRequest};
 
-use crate::context::CommandContext;
 use crate::args::{Export, MakeTake, TakeCommand};
 use crate::console::Console;
+use crate::context::CommandContext;
 use crate::cpu_estimate::CpuEstimate;
 use crate::device;
 use crate::engine;

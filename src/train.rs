@@ -36,8 +36,8 @@ use wan_alpha_core::weights::{
 };
 use wan_alpha_take::Precision;
 
-use crate::context::CommandContext;
 use crate::args::Train;
+use crate::context::CommandContext;
 use crate::data::procedural::{Scene, Stream};
 use crate::device;
 use crate::exit::{Exit, OrExit};

@@ -25,9 +25,9 @@ use wan_alpha_take::Precision;
 
 use super::rng::DataRng;
 use super::set::Set;
-use crate::context::CommandContext;
 use crate::args::CacheSet;
 use crate::console::Console;
+use crate::context::CommandContext;
 use crate::device;
 use crate::exit::{Exit, OrExit};
 use crate::model::Chosen;

@@ -18,8 +18,8 @@ use wan_alpha_core::Watch;
 
 use super::set::Set;
 use super::table::{self, Row};
-use crate::context::CommandContext;
 use crate::args::CaptionSet;
+use crate::context::CommandContext;
 use crate::environment;
 use crate::exit::{Exit, OrExit};
 use crate::stdout::print_lines;

@@ -17,8 +17,8 @@ use wan_alpha_core::Watch;
 
 use super::set::Set;
 use super::table::Row;
-use crate::context::CommandContext;
 use crate::args::CheckSet;
+use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
 use crate::output::{explain_write, write_whole};
 use crate::stdout::print_lines;

@@ -40,11 +40,7 @@ fn is_video(path: &Path) -> bool {
     path.is_file() && !MaskSequence::names_images(path)
 }
 
-fn images(
-    paths: &[PathBuf],
-    threshold: f64,
-    context: &CommandContext<'_>,
-) -> Result<Coverage> {
+fn images(paths: &[PathBuf], threshold: f64, context: &CommandContext<'_>) -> Result<Coverage> {
     let sequence = MaskSequence::find_all(paths, "alpha")?;
     latent_frames(u32::try_from(sequence.len())?).map_err(FitError::from)?;
     let mut compressor = None;

@@ -16,8 +16,8 @@ use super::measure::{Measured, Meter, latent_frames_in};
 use super::summary;
 use super::table::{Best, Cell, Column, Row, Table};
 use super::thumb::{Strip, Thumbnail, is_shown};
-use crate::context::CommandContext;
 use crate::args::EvalTakes;
+use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
 
 /// Measures the takes that `args` name.

@@ -49,11 +49,7 @@ fn go(suites: &Suites, effect: OfxImageEffectHandle, told: Props, mischief: &str
 }
 
 /// Mischief with a status or with properties; `None` where another is asked for.
-fn with_properties(
-    suites: &Suites,
-    effect: OfxImageEffectHandle,
-    mischief: &str,
-) -> Option<c_int> {
+fn with_properties(suites: &Suites, effect: OfxImageEffectHandle, mischief: &str) -> Option<c_int> {
     let own = suites.effect_properties(effect);
     match mischief {
         "unknown status" => return Some(42),
@@ -80,11 +76,7 @@ fn with_properties(
 }
 
 /// Mischief with parameters; `None` where another is asked for.
-fn with_parameters(
-    suites: &Suites,
-    effect: OfxImageEffectHandle,
-    mischief: &str,
-) -> Option<c_int> {
+fn with_parameters(suites: &Suites, effect: OfxImageEffectHandle, mischief: &str) -> Option<c_int> {
     match mischief {
         "dangling string" => return Some(dangle(suites, effect)),
         "not UTF-8" => {

@@ -93,8 +93,7 @@ fn counted_on_threads(nodes: &[Node], times: &[f64], alone: &[String]) -> [u32; 
             scope.spawn(move || {
                 for round in 0..ROUNDS as usize {
                     let at = (nth * 3 + round) % times.len();
-                    let tiles =
-                        if round % 2 == 0 { Tiles::Whole } else { Tiles::Shared([64, 32]) };
+                    let tiles = if round % 2 == 0 { Tiles::Whole } else { Tiles::Shared([64, 32]) };
                     let ask = RenderAsk { tiles, ..RenderAsk::at(times[at]) };
                     let frame = nodes[(nth + round) % nodes.len()].render(&ask);
                     match frame.picture() {
