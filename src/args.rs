@@ -24,16 +24,16 @@ use wan_alpha_take::frames::CELL;
 use crate::output::{Format, SIZE_LIMIT};
 use crate::rgba_sequence::Association;
 pub(crate) use data::{
-    CacheSet, CaptionSet, CheckSet, DataCommand, Languages, OneLanguage, Procedural,
+    CacheSet, CaptionLanguages, CaptionSet, CheckSet, DataCommand, OneLanguage, Procedural,
 };
 pub(crate) use decode::Decode;
 pub(crate) use ellipse::{EllipseCommand, FitEllipse, ShowEllipse};
 pub(crate) use encode::Encode;
 pub(crate) use engine::{EngineCommand, EngineRun};
-pub(crate) use eval::{EvalCommand, EvalReconstruction, EvalTakes, Report, ScoringArgs};
+pub(crate) use eval::{EvalCommand, EvalReconstruction, EvalTakes, ReportFiles, ScoringArgs};
 pub(crate) use model::ModelCommand;
 pub(crate) use render::{Render, text_or_file};
-pub(crate) use take::{Export, MakeTake, TakeCommand};
+pub(crate) use take::{ExportTake, MakeTake, TakeCommand};
 pub(crate) use train::Train;
 
 /// Text to RGBA video with the Wan-Alpha model.
@@ -101,7 +101,7 @@ pub(crate) enum Command {
 
 /// How the images of a clip are understood.
 #[derive(Clone, Copy, Debug, Args)]
-pub(crate) struct Reading {
+pub(crate) struct ImageReading {
     /// Whether colour is multiplied by alpha [default: EXR premultiplied, PNG straight]
     #[arg(long, value_enum)]
     pub(crate) alpha: Option<Association>,

@@ -19,10 +19,10 @@ mod thumb;
 
 use anyhow::Result;
 
-use crate::args::{EvalCommand, Report};
+use crate::args::{EvalCommand, ReportFiles};
 use crate::context::CommandContext;
 use crate::output::write_whole;
-use crate::progress::Progress;
+use crate::progress::TerminalProgress;
 use crate::stdout::print_lines;
 use table::Table;
 
@@ -35,7 +35,7 @@ pub(crate) fn run(command: &EvalCommand, context: &CommandContext<'_>) -> Result
 }
 
 /// Writes what was measured wherever it is wanted, then prints it.
-fn tell(table: &Table, report: &Report, progress: &Progress) -> Result<()> {
+fn tell(table: &Table, report: &ReportFiles, progress: &TerminalProgress) -> Result<()> {
     if let Some(path) = &report.json {
         let text = serde_json::to_string_pretty(&table.to_json())? + "\n";
         write_whole(path, text.as_bytes())?;

@@ -43,12 +43,12 @@ use console::Console;
 use context::CommandContext;
 use exit::Exit;
 use interrupt::Interrupt;
-use progress::Progress;
+use progress::TerminalProgress;
 
 fn main() -> ExitCode {
     set_up_allocators();
     let cli = Cli::parse();
-    let progress = Progress::new(cli.quiet);
+    let progress = TerminalProgress::new(cli.quiet);
     match run(cli, &progress) {
         Ok(()) => Exit::Done.into(),
         Err(error) => {
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli, progress: &Progress) -> Result<()> {
+fn run(cli: Cli, progress: &TerminalProgress) -> Result<()> {
     let environment = environment::read();
     let level = match (cli.quiet, cli.verbose) {
         (true, _) => log::LevelFilter::Error,

@@ -18,7 +18,7 @@ use wan_alpha_take::{Fingerprint, Precision};
 use crate::args::ModelCommand;
 use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
-use crate::progress::Progress;
+use crate::progress::TerminalProgress;
 use crate::stdout::print_lines;
 pub(crate) use fingerprints::Fingerprints;
 use merge::Keeping;
@@ -148,7 +148,7 @@ pub(crate) fn run(command: &ModelCommand, context: &CommandContext<'_>) -> Resul
 fn add(
     name: &str,
     paths: &[PathBuf],
-    keep_merged: Option<&Progress>,
+    keep_merged: Option<&TerminalProgress>,
     environment: &Environment,
     watch: &dyn Watch,
 ) -> Result<Vec<String>> {
@@ -202,7 +202,7 @@ fn announce(
     keeping: &Keeping<'_>,
     name: &str,
     roots: &ModelRoots,
-    progress: &Progress,
+    progress: &TerminalProgress,
 ) -> Result<()> {
     let nothing = || anyhow!("{name} has no adapters to merge; add it without --keep-merged");
     if keeping.files.adapters.is_empty() {

@@ -12,7 +12,7 @@ use wan_alpha_core::generate::Pipeline;
 use wan_alpha_take::store::{Store, StoreError, Take};
 use wan_alpha_take::{TakeKey, TakeRequest};
 
-use crate::args::{Export, MakeTake, TakeCommand};
+use crate::args::{ExportTake, MakeTake, TakeCommand};
 use crate::console::Console;
 use crate::context::CommandContext;
 use crate::cpu_estimate::CpuEstimate;
@@ -139,7 +139,7 @@ fn every_take(store: &Store) -> (Vec<Take>, Vec<StoreError>) {
 }
 
 /// A take of the store as files, as `wan-alpha render` writes them.
-fn export(args: &Export, store: &Store, watch: &dyn Watch) -> Result<Vec<String>> {
+fn export(args: &ExportTake, store: &Store, watch: &dyn Watch) -> Result<Vec<String>> {
     let take = find(store, &args.key, watch)?;
     let written = write_files(&take, &args.out, args.formats(), watch)?;
     let about = take.description();

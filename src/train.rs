@@ -38,15 +38,15 @@ use wan_alpha_take::Precision;
 
 use crate::args::Train;
 use crate::context::CommandContext;
-use crate::data::procedural::{Scene, Stream};
+use crate::data::procedural::{DrawnStream, Scene};
 use crate::device;
 use crate::exit::{Exit, OrExit};
 use crate::stdout::print_lines;
 use clips::{ClipFeed, Clips};
-use folder::Folder;
+use folder::RunFolder;
 use latents::LatentFeed;
 use on_the_fly_latents::LiveFeed;
-use run::Run;
+use run::TrainRun;
 use settings::{Settings, Task};
 
 /// Trains what `args` name.
@@ -68,10 +68,13 @@ pub(crate) fn run(args: &Train, context: &CommandContext<'_>) -> Result<()> {
         Precision::Bf16 => Kind::BFloat16,
         _ => Kind::Float,
     };
-    let bench =
-        Bench { settings: &settings, placement: ComputeOptions { kind, device }, watch: console };
-    let folder = Folder::open(&args.out, &settings)?;
-    let run = Run { device, settings: &settings, folder: &folder, progress, watch: console };
+    let bench = TaskBench {
+        settings: &settings,
+        placement: ComputeOptions { kind, device },
+        watch: console,
+    };
+    let folder = RunFolder::open(&args.out, &settings)?;
+    let run = TrainRun { device, settings: &settings, folder: &folder, progress, watch: console };
     let measured = match &settings.task {
         Task::Tokenizer(task) => learn_pieces(task.vocabulary, &settings, &folder),
         Task::BaseVae(task) => bench.base_vae(task, &run),
@@ -89,11 +92,11 @@ pub(crate) fn run(args: &Train, context: &CommandContext<'_>) -> Result<()> {
 }
 
 /// A tokenizer: nothing that goes in steps.
-fn learn_pieces(pieces: usize, settings: &Settings, folder: &Folder) -> Result<Option<Losses>> {
+fn learn_pieces(pieces: usize, settings: &Settings, folder: &RunFolder) -> Result<Option<Losses>> {
     let clips = settings.steps * settings.clips_per_step();
     let seed = settings.data.procedural.unwrap_or(settings.seed);
     let languages = settings.data.language.all();
-    let captions = (0..clips).map(|index| Scene::draw(seed, Stream::Training, index));
+    let captions = (0..clips).map(|index| Scene::draw(seed, DrawnStream::Training, index));
     let captions = captions.flat_map(|scene| {
         let each = languages
             .iter()
@@ -106,14 +109,14 @@ fn learn_pieces(pieces: usize, settings: &Settings, folder: &Folder) -> Result<O
 }
 
 /// What a task is built from.
-struct Bench<'a> {
+struct TaskBench<'a> {
     settings: &'a Settings,
     placement: ComputeOptions,
     watch: &'a dyn Watch,
 }
 
-impl Bench<'_> {
-    fn base_vae(&self, about: &settings::BaseVae, run: &Run<'_>) -> Result<Option<Losses>> {
+impl TaskBench<'_> {
+    fn base_vae(&self, about: &settings::BaseVae, run: &TrainRun<'_>) -> Result<Option<Losses>> {
         let origin = match about.config() {
             Some(config) => Origin::Nothing { config, seed: self.settings.seed },
             None => Origin::Files(find_base_autoencoder(&about.start)?),
@@ -125,7 +128,7 @@ impl Bench<'_> {
         run.train(&mut task?, &feed, &extras)
     }
 
-    fn rgba_vae(&self, about: &settings::RgbaVae, run: &Run<'_>) -> Result<Option<Losses>> {
+    fn rgba_vae(&self, about: &settings::RgbaVae, run: &TrainRun<'_>) -> Result<Option<Losses>> {
         let base = find_base_autoencoder(&about.base)?;
         let judge = self.judge(about)?;
         let beside =
@@ -151,7 +154,7 @@ impl Bench<'_> {
         &self,
         about: &settings::Transformer,
         whole: bool,
-        run: &Run<'_>,
+        run: &TrainRun<'_>,
     ) -> Result<Option<Losses>> {
         let seed = self.settings.seed;
         let (origin, config) = match &about.dit {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use wan_alpha_core::device::DeviceChoice;
 
-use super::{Reading, in_order};
+use super::{ImageReading, in_order};
 use crate::output::Format;
 
 /// A latent to decode.
@@ -33,7 +33,7 @@ pub(crate) struct Decode {
     pub(crate) compare: Vec<PathBuf>,
 
     #[command(flatten)]
-    pub(crate) reading: Reading,
+    pub(crate) reading: ImageReading,
 
     /// Where to compute: auto, cpu, cuda:N or a card\'s UUID [default: WAN_ALPHA_DEVICE, else auto]
     #[arg(long)]

@@ -7,7 +7,7 @@ use wan_alpha_core::device::DeviceChoice;
 use wan_alpha_core::vae::Corner;
 use wan_alpha_take::Precision;
 
-use super::{Reading, one_of};
+use super::{ImageReading, one_of};
 
 /// A clip to encode.
 #[derive(Debug, Args)]
@@ -18,7 +18,7 @@ pub(crate) struct Encode {
     pub(crate) frames: Vec<PathBuf>,
 
     #[command(flatten)]
-    pub(crate) reading: Reading,
+    pub(crate) reading: ImageReading,
 
     /// Model: a name, a folder, or a file with a part of it (autoencoder, merge block); may be
     /// given several times

@@ -24,7 +24,7 @@ pub(crate) enum TakeCommand {
         key: Option<String>,
     },
     /// Write a take's frames as EXR and PNG
-    Export(Export),
+    Export(ExportTake),
     /// Make the take of a request, ahead of a farm render for example
     Make(MakeTake),
     /// Remove the takes that were unused for longest, until the rest fits the limit
@@ -46,7 +46,7 @@ pub(crate) enum TakeCommand {
 
 /// A take to write as files.
 #[derive(Debug, Args)]
-pub(crate) struct Export {
+pub(crate) struct ExportTake {
     /// The take's key, or its beginning
     pub(crate) key: String,
 
@@ -59,7 +59,7 @@ pub(crate) struct Export {
     pub(crate) format: Vec<Format>,
 }
 
-impl Export {
+impl ExportTake {
     /// As [`Render::formats`](super::Render::formats).
     pub(crate) fn formats(&self) -> Vec<Format> {
         in_order(&self.format)

@@ -34,8 +34,8 @@ use crate::model::Chosen;
 use crate::output::explain_write;
 use crate::stdout::print_lines;
 pub(crate) use entry::Entry;
-use entry::Frames;
-pub(crate) use index::Index;
+use entry::FramesToEncode;
+pub(crate) use index::CacheIndex;
 use key::Recipe;
 
 /// Rows whose captions are encoded in one pass over the text encoder.
@@ -62,7 +62,7 @@ pub(super) fn run(args: &CacheSet, context: &CommandContext<'_>) -> Result<()> {
     let lines = plan(&set, args, &recipe, context)?;
     let missing: Vec<usize> =
         (0..lines.len()).filter(|row| !args.out.join(&lines[*row].file).exists()).collect();
-    let work = Work { set: &set, args, model: &model, encoder: &encoder, device, kind, area };
+    let work = CacheWork { set: &set, args, model: &model, encoder: &encoder, device, kind, area };
     work.run(&lines, &missing, context)?;
     let index = index::write(&args.out, &lines)?;
     progress.done();
@@ -116,7 +116,7 @@ fn plan(
     Ok(lines)
 }
 
-struct Work<'a> {
+struct CacheWork<'a> {
     set: &'a Set,
     args: &'a CacheSet,
     model: &'a ModelFiles,
@@ -126,7 +126,7 @@ struct Work<'a> {
     area: usize,
 }
 
-impl Work<'_> {
+impl CacheWork<'_> {
     fn run(
         &self,
         lines: &[index::Line],
@@ -196,7 +196,7 @@ impl Work<'_> {
         watch: &Quiet<'_>,
     ) -> Result<()> {
         let background: Corner = line.background.parse()?;
-        let mut frames = Frames::new(self.set.bucketed(row, self.area)?, line.frames)?;
+        let mut frames = FramesToEncode::new(self.set.bucketed(row, self.area)?, line.frames)?;
         let latent = encode::encode_with(encoder, background, &mut frames, watch);
         if let Some(error) = frames.failure() {
             return Err(error).or_exit(Exit::BadInput);

@@ -23,7 +23,7 @@ use crate::context::CommandContext;
 use crate::environment;
 use crate::exit::{Exit, OrExit};
 use crate::stdout::print_lines;
-use answer::Answer;
+use answer::CaptionAnswer;
 use ask::Service;
 
 /// Between two writings of a table that grows: answers take seconds, and a table of many rows does.
@@ -58,7 +58,7 @@ pub(super) fn run(args: &CaptionSet, context: &CommandContext<'_>) -> Result<()>
                 let shown = pictures::of(&set, *row, args.frames as usize)?;
                 service.ask(&shown, &|| console.go_on())
             };
-            let Answer { long, short, labels } = work().with_context(|| set.name(*row))?;
+            let CaptionAnswer { long, short, labels } = work().with_context(|| set.name(*row))?;
             let mut growing = lock();
             if let Some(row) = growing.rows.get_mut(*row) {
                 row.captions = vec![long, short];

@@ -12,7 +12,7 @@ use wan_alpha_take::engine::endpoint::Endpoint;
 use wan_alpha_take::engine::message::DeviceReport;
 use wan_alpha_take::environment::Environment;
 
-use super::Finding;
+use super::DoctorFinding;
 use crate::engine::identity;
 
 const ABOUT: &str = "engine";
@@ -24,23 +24,23 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const OPENING: Duration = Duration::from_secs(180);
 
 /// Starts one in a run directory of its own, asks it, and ends it.
-pub(super) fn look(environment: &Environment) -> Finding {
+pub(super) fn look(environment: &Environment) -> DoctorFinding {
     let running = Endpoint::open(&environment.run, environment.gpus.spelled().as_deref())
         .map(|endpoint| endpoint.engine_process());
     let running = match running {
         Ok(process) => process,
-        Err(error) => return Finding::fault(ABOUT, error.to_string(), "set WAN_ALPHA_RUN"),
+        Err(error) => return DoctorFinding::fault(ABOUT, error.to_string(), "set WAN_ALPHA_RUN"),
     };
     match try_one(environment) {
         Ok((DeviceReport { unused: Some(reason), is_mendable: true, .. }, _)) => {
             let (reason, remedy) = reason.rsplit_once("; ").unwrap_or((&reason, "see above"));
-            Finding::attention(ABOUT, format!("it computes without a GPU: {reason}"), remedy)
+            DoctorFinding::attention(ABOUT, format!("it computes without a GPU: {reason}"), remedy)
         }
         Ok((device, took)) => {
             let now = running.map_or("none is running now".to_owned(), |process| {
                 format!("process {process} is running")
             });
-            Finding::ok(
+            DoctorFinding::ok(
                 ABOUT,
                 format!(
                     "answers {:.1} s after its start, computes on {}; {now}",
@@ -49,7 +49,7 @@ pub(super) fn look(environment: &Environment) -> Finding {
                 ),
             )
         }
-        Err(error) => Finding::fault(
+        Err(error) => DoctorFinding::fault(
             ABOUT,
             format!("{error:#}"),
             format!("read {}; is the program whole?", environment.engine_log().display()),

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::table::{Best, Cell, Column, Row, Table};
+use super::table::{Best, Cell, ClipRow, MeasureColumn, Table};
 use super::thumb::{Strip, Thumbnail};
 
 const STYLE: &str = include_str!("page/style.css");
@@ -98,7 +98,7 @@ fn clips(table: &Table) -> Markup {
                 thead {
                     tr {
                         th scope="col" { button type="button" { "clip" } }
-                        @for Column { head, about, .. } in &table.columns {
+                        @for MeasureColumn { head, about, .. } in &table.columns {
                             th scope="col" title=(about) { button type="button" { (head) } }
                         }
                     }
@@ -112,7 +112,7 @@ fn clips(table: &Table) -> Markup {
 }
 
 /// One clip: its name, prompt and frames, then a cell for each column.
-fn clip(table: &Table, row: &Row) -> Markup {
+fn clip(table: &Table, row: &ClipRow) -> Markup {
     let is_labeled = row.strips.len() > 1;
     html! {
         tr {
@@ -183,7 +183,7 @@ fn explained(table: &Table) -> Markup {
     html! {
         h2 { "What the numbers are" }
         dl {
-            @for Column { head, about, best, .. } in table.columns.iter().chain(more) {
+            @for MeasureColumn { head, about, best, .. } in table.columns.iter().chain(more) {
                 dt { (head) }
                 dd { (about) (which_is_better(*best)) }
             }
@@ -216,9 +216,14 @@ mod tests {
     use serde_json::Map;
 
     fn table() -> Table {
-        let column =
-            |id, best| Column { id, head: id, about: "about <it> & \"it\"", best, digits: 2 };
-        let row = |name: &str, value| Row {
+        let column = |id, best| MeasureColumn {
+            id,
+            head: id,
+            about: "about <it> & \"it\"",
+            best,
+            digits: 2,
+        };
+        let row = |name: &str, value| ClipRow {
             name: name.to_owned(),
             prompt: Some("<script>alert('x')</script> & \"more\"\u{1F98A}".to_owned()),
             cells: vec![Cell::Number(value), Cell::Text("a<b".to_owned())],

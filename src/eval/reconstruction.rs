@@ -17,7 +17,7 @@ use wan_alpha_take::Precision;
 
 use super::clip::{Frame, images_of};
 use super::reconstruction_metrics::{Near, ReconstructionMetrics};
-use super::table::{Best, Cell, Column, Row, Table};
+use super::table::{Best, Cell, ClipRow, MeasureColumn, Table};
 use super::thumb::{Strip, Thumbnail, is_shown};
 use crate::args::EvalReconstruction;
 use crate::console::Console;
@@ -35,7 +35,7 @@ pub(super) fn run(args: &EvalReconstruction, context: &CommandContext<'_>) -> Re
         [trunk, heads] => Some(Lpips::open(trunk, heads, device)?),
         _ => None,
     };
-    let bench = Bench { args, device, lpips: lpips.as_ref(), console };
+    let bench = ReconstructionBench { args, device, lpips: lpips.as_ref(), console };
     let rows = if args.model.is_empty() {
         let [truth, made] = &args.clips[..] else {
             return Err(anyhow!(
@@ -69,7 +69,7 @@ pub(super) fn run(args: &EvalReconstruction, context: &CommandContext<'_>) -> Re
     super::tell(&table, &args.report, progress)
 }
 
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [MeasureColumn; 6] = [
     column(
         "colour_psnr",
         "colour PSNR",
@@ -114,8 +114,8 @@ const fn column(
     best: Best,
     digits: usize,
     about: &'static str,
-) -> Column {
-    Column { id, head, about, best, digits }
+) -> MeasureColumn {
+    MeasureColumn { id, head, about, best, digits }
 }
 
 fn notes(over: Option<Corner>, lpips: Option<&Lpips>) -> Vec<String> {
@@ -136,20 +136,20 @@ fn notes(over: Option<Corner>, lpips: Option<&Lpips>) -> Vec<String> {
     vec![over, lpips]
 }
 
-struct Bench<'a> {
+struct ReconstructionBench<'a> {
     args: &'a EvalReconstruction,
     device: Device,
     lpips: Option<&'a Lpips>,
     console: &'a Console<'a>,
 }
 
-impl Bench<'_> {
+impl ReconstructionBench<'_> {
     fn open(&self, path: &Path) -> Result<RgbaSequence> {
         RgbaSequence::find(&[images_of(path)], self.args.reading.alpha)
     }
 
     /// Two clips that are there.
-    fn compare(&self, truth: &Path, made: &Path) -> Result<Row> {
+    fn compare(&self, truth: &Path, made: &Path) -> Result<ClipRow> {
         let mut made_clip = self.open(made)?;
         let mut pair = self.pair(truth)?;
         let (found, expected) = (made_clip.shape(), pair.shape);
@@ -176,7 +176,12 @@ impl Bench<'_> {
     }
 
     /// A clip and what the model makes of it.
-    fn round_trip(&self, truth: &Path, encoder: &EncoderFiles, decoders: &Decoders) -> Result<Row> {
+    fn round_trip(
+        &self,
+        truth: &Path,
+        encoder: &EncoderFiles,
+        decoders: &Decoders,
+    ) -> Result<ClipRow> {
         let mut clip = self.open(truth)?;
         let kind = if self.args.dtype == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
         let options = Options { background: self.args.background, kind, device: self.device };
@@ -232,7 +237,7 @@ impl Pair<'_> {
         Ok(())
     }
 
-    fn row(self, path: &Path, watch: &dyn Watch) -> Row {
+    fn row(self, path: &Path, watch: &dyn Watch) -> ClipRow {
         if let Some(words) = self.truth.clipped() {
             watch.warn(&words);
         }
@@ -252,7 +257,7 @@ impl Pair<'_> {
             colour_lpips,
             alpha_lpips,
         ];
-        Row {
+        ClipRow {
             name: path.display().to_string(),
             prompt: None,
             cells: numbers.map(Cell::from).to_vec(),

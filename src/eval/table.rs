@@ -17,7 +17,7 @@ pub(super) enum Best {
 
 /// A measure, and how its numbers are shown.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Column {
+pub(super) struct MeasureColumn {
     /// Its name for programs.
     pub(super) id: &'static str,
     /// Its heading for people, a word or two.
@@ -67,7 +67,7 @@ impl Cell {
 
 /// What was measured of one clip.
 #[derive(Clone, Debug)]
-pub(super) struct Row {
+pub(super) struct ClipRow {
     pub(super) name: String,
     /// What it shows, in words.
     pub(super) prompt: Option<String>,
@@ -81,8 +81,8 @@ pub(super) struct Row {
 
 /// A line of the summary.
 #[derive(Clone, Debug)]
-pub(super) struct Sum {
-    pub(super) column: Column,
+pub(super) struct SummaryLine {
+    pub(super) column: MeasureColumn,
     pub(super) value: Cell,
     /// How many clips it is of.
     pub(super) of: usize,
@@ -92,17 +92,17 @@ pub(super) struct Sum {
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     pub(super) title: &'static str,
-    pub(super) columns: Vec<Column>,
-    pub(super) rows: Vec<Row>,
-    pub(super) summary: Vec<Sum>,
+    pub(super) columns: Vec<MeasureColumn>,
+    pub(super) rows: Vec<ClipRow>,
+    pub(super) summary: Vec<SummaryLine>,
     /// What a reader should know before comparing.
     pub(super) notes: Vec<String>,
 }
 
 impl Table {
     /// The mean of every column that has numbers.
-    pub(super) fn means(&self) -> Vec<Sum> {
-        let mean = |place: usize, column: &Column| {
+    pub(super) fn means(&self) -> Vec<SummaryLine> {
+        let mean = |place: usize, column: &MeasureColumn| {
             let numbers: Vec<f64> = self
                 .rows
                 .iter()
@@ -111,7 +111,7 @@ impl Table {
                     _ => None,
                 })
                 .collect();
-            (!numbers.is_empty()).then(|| Sum {
+            (!numbers.is_empty()).then(|| SummaryLine {
                 column: *column,
                 value: Cell::Number(numbers.iter().sum::<f64>() / numbers.len() as f64),
                 of: numbers.len(),
@@ -131,7 +131,7 @@ impl Table {
         }
         let mut lines = lines_of_grid(&grid);
         if !self.summary.is_empty() {
-            let about = |sum: &Sum| {
+            let about = |sum: &SummaryLine| {
                 let clips = if sum.of == 1 { "clip" } else { "clips" };
                 let value = sum.value.text(sum.column.digits);
                 vec![sum.column.head.to_owned(), value, format!("({} {clips})", sum.of)]
@@ -145,7 +145,7 @@ impl Table {
 
     /// The table as JSON, for programs.
     pub(super) fn to_json(&self) -> Value {
-        let column = |column: &Column| {
+        let column = |column: &MeasureColumn| {
             json!({
                 "id": column.id,
                 "about": column.about,
@@ -156,7 +156,7 @@ impl Table {
                 },
             })
         };
-        let row = |row: &Row| {
+        let row = |row: &ClipRow| {
             let mut fields = Map::new();
             fields.insert("name".to_owned(), json!(row.name));
             fields.insert("prompt".to_owned(), json!(row.prompt));
@@ -186,8 +186,8 @@ mod tests {
     use super::*;
 
     fn table() -> Table {
-        let column = |id, best, digits| Column { id, head: id, about: "x", best, digits };
-        let row = |name: &str, cells: [Cell; 2]| Row {
+        let column = |id, best, digits| MeasureColumn { id, head: id, about: "x", best, digits };
+        let row = |name: &str, cells: [Cell; 2]| ClipRow {
             name: name.to_owned(),
             prompt: None,
             cells: cells.to_vec(),

@@ -11,12 +11,12 @@ use wan_alpha_core::vae::{hard_render, soft_render};
 
 use super::batch_source::BatchSource;
 use super::settings::Settings;
-use crate::data::procedural::{Clip, Stream};
+use crate::data::procedural::{DrawnClip, DrawnStream};
 use crate::data::{DataRng, RgbaClip, Set, Split, Window};
 
 /// Clips by their number: any number to train on, a few to measure with.
 pub(super) struct Clips {
-    source: Source,
+    source: ClipSource,
     seed: u64,
     window: Window,
     batch: usize,
@@ -25,7 +25,7 @@ pub(super) struct Clips {
     held_out: usize,
 }
 
-enum Source {
+enum ClipSource {
     Set { set: Box<Set>, split: Split, order: EpochShuffle },
     Procedural(u64),
 }
@@ -44,9 +44,9 @@ impl Clips {
                     set.table.display()
                 );
                 held_out = held_out.min(split.held_out.len());
-                Source::Set { set, split, order: EpochShuffle::new(settings.seed) }
+                ClipSource::Set { set, split, order: EpochShuffle::new(settings.seed) }
             }
-            (None, seed) => Source::Procedural(seed.unwrap_or(settings.seed)),
+            (None, seed) => ClipSource::Procedural(seed.unwrap_or(settings.seed)),
         };
         let (seed, batch) = (settings.seed, settings.batch);
         let accumulate = settings.accumulate as u64;
@@ -57,11 +57,13 @@ impl Clips {
         let first = ((step - 1) * self.accumulate + part) * self.batch as u64;
         (first..first + self.batch as u64)
             .map(|number| match &self.source {
-                Source::Set { set, split, order } => {
+                ClipSource::Set { set, split, order } => {
                     let row = order.row(&split.training, number);
                     set.clip(row, &self.window, &mut DataRng::new(self.seed, "clip", &[number]))
                 }
-                Source::Procedural(seed) => drawn(*seed, Stream::Training, number, self.window),
+                ClipSource::Procedural(seed) => {
+                    drawn(*seed, DrawnStream::Training, number, self.window)
+                }
             })
             .collect()
     }
@@ -74,20 +76,20 @@ impl Clips {
         let first = index as usize * self.batch;
         (first..self.held_out.min(first + self.batch))
             .map(|number| match &self.source {
-                Source::Set { set, split, .. } => {
+                ClipSource::Set { set, split, .. } => {
                     let draw = &mut DataRng::new(self.seed, "held out", &[number as u64]);
                     set.clip(split.held_out[number], &self.window, draw)
                 }
-                Source::Procedural(seed) => {
-                    drawn(*seed, Stream::HeldOut, number as u64, self.window)
+                ClipSource::Procedural(seed) => {
+                    drawn(*seed, DrawnStream::HeldOut, number as u64, self.window)
                 }
             })
             .collect()
     }
 }
 
-fn drawn(seed: u64, stream: Stream, index: u64, window: Window) -> Result<RgbaClip> {
-    Ok(Clip::draw(seed, stream, index, &window).frames)
+fn drawn(seed: u64, stream: DrawnStream, index: u64, window: Window) -> Result<RgbaClip> {
+    Ok(DrawnClip::draw(seed, stream, index, &window).frames)
 }
 
 /// `[b, t, h, w, 3]` of colour and `[b, t, h, w, 1]` of alpha, in [−1, 1].

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::media::{Media, Seen};
-use super::{Finding, Key, Report, RowReport, Severity, Summary, key};
+use super::{MediaKey, RowReport, SetFinding, SetReport, Severity, Summary, key};
 use crate::data::table::Row;
 
 const STYLE: &str = include_str!("page/style.css");
@@ -29,7 +29,11 @@ const HEADS: [&str; 7] = [
 ];
 
 /// The whole page, as HTML.
-pub(super) fn draw(report: &Report, seen: &BTreeMap<Key<'_>, Seen>, rows: &[Row]) -> String {
+pub(super) fn draw(
+    report: &SetReport,
+    seen: &BTreeMap<MediaKey<'_>, Seen>,
+    rows: &[Row],
+) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -62,13 +66,13 @@ pub(super) fn draw(report: &Report, seen: &BTreeMap<Key<'_>, Seen>, rows: &[Row]
 }
 
 /// The middle frame of a row as PNG; empty where nothing could be read.
-fn picture_of<'a>(seen: &'a BTreeMap<Key<'a>, Seen>, row: &'a Row) -> &'a [u8] {
+fn picture_of<'a>(seen: &'a BTreeMap<MediaKey<'a>, Seen>, row: &'a Row) -> &'a [u8] {
     let media = seen.get(&key(row)).and_then(|seen| seen.media.as_ref());
     media.map_or(&[], |media| &media.picture)
 }
 
 /// What the whole set comes to.
-fn summary(report: &Report) -> Markup {
+fn summary(report: &SetReport) -> Markup {
     let Summary { rows, media, sources, frames, errors, warnings, languages, labels } =
         &report.summary;
     html! {
@@ -152,7 +156,7 @@ fn measured(media: &Media) -> Markup {
 }
 
 /// What was found, the worst first, if anything was.
-fn findings(findings: &[Finding]) -> Markup {
+fn findings(findings: &[SetFinding]) -> Markup {
     html! {
         @if !findings.is_empty() {
             ul {
@@ -174,7 +178,7 @@ mod tests {
     #[test]
     fn what_a_table_says_cannot_become_markup() {
         let said = "<b a=\"1\">&";
-        let page = findings(&[Finding::error("code", said)]).into_string();
+        let page = findings(&[SetFinding::error("code", said)]).into_string();
         assert!(page.contains(">code: &lt;b a=&quot;1&quot;&gt;&amp;</li>"), "{page}");
         let row = RowReport {
             row: 1,
@@ -184,7 +188,7 @@ mod tests {
             captions: vec![said.to_owned()],
             language: "en",
             media: None,
-            findings: vec![Finding::warning("code", said)],
+            findings: vec![SetFinding::warning("code", said)],
         };
         let page = line(&row, &[]).into_string();
         assert_eq!(page.matches("&lt;b a=&quot;1&quot;&gt;&amp;").count(), 4, "{page}");
