@@ -29,7 +29,7 @@ pub(crate) use data::{
 pub(crate) use decode::Decode;
 pub(crate) use ellipse::{EllipseCommand, FitEllipse, ShowEllipse};
 pub(crate) use encode::Encode;
-pub(crate) use engine::{EngineCommand, EngineRun};
+pub(crate) use engine::{EngineRun, EngineVerb};
 pub(crate) use eval::{EvalCommand, EvalReconstruction, EvalTakes, ReportFiles, ScoringArgs};
 pub(crate) use model::ModelCommand;
 pub(crate) use render::{Render, text_or_file};
@@ -64,7 +64,7 @@ pub(crate) enum Command {
 
     /// The process that keeps a model warm for its clients
     #[command(subcommand)]
-    Engine(EngineCommand),
+    Engine(EngineVerb),
 
     /// Ellipses: fit them to an alpha, look at them
     #[command(subcommand)]

@@ -29,7 +29,7 @@ use wan_alpha_take::engine::server::{EngineServer, IdleLimits, ServerSetup};
 use wan_alpha_take::store::{Store, Take};
 use wan_alpha_take::{NUMERICS, TakeRequest};
 
-use crate::args::{EngineCommand as Verb, EngineRun};
+use crate::args::{EngineRun, EngineVerb as Verb};
 use crate::console::Console;
 use crate::context::CommandContext;
 use crate::cpu_estimate::{Hours, MeasuredPace};

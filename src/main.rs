@@ -38,7 +38,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 
-use args::{Cli, Command, EngineCommand};
+use args::{Cli, Command, EngineVerb};
 use console::Console;
 use context::CommandContext;
 use exit::Exit;
@@ -68,7 +68,7 @@ fn run(cli: Cli, progress: &TerminalProgress) -> Result<()> {
         _ => log::LevelFilter::Debug,
     };
     let mut logger = env_logger::Builder::new();
-    if let Command::Engine(EngineCommand::Run(_)) = &cli.command {
+    if let Command::Engine(EngineVerb::Run(_)) = &cli.command {
         engine::log_to_file(&mut logger, &environment, level)?;
     } else {
         logger.filter_level(level).format_timestamp(None);

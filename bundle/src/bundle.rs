@@ -1,7 +1,7 @@
 //! `cargo xtask bundle`: the folder that hosts load.
 //!
-//! What goes where is one description, [`BundleLayout`]; making it is copying, checking it is reading the
-//! files. A bundle appears whole and checked, or not at all. What keeps it from running on every
+//! What goes where is one description, [`BundleLayout`]; making it is copying, checking it is reading
+//! the files. A bundle appears whole and checked, or not at all. What keeps it from running on every
 //! system that it is meant for is measured, said, and written into it.
 
 mod check;

@@ -164,7 +164,7 @@ pub(crate) enum OneLanguage {
     Zh,
 }
 
-/// Languages of captions.
+/// Languages that the captions of a set are written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum CaptionLanguages {
     /// English

@@ -5,7 +5,7 @@ use wan_alpha_core::device::DeviceChoice;
 
 /// What to do with the engine.
 #[derive(Debug, Subcommand)]
-pub(crate) enum EngineCommand {
+pub(crate) enum EngineVerb {
     /// Be the engine; clients start it by themselves
     Run(EngineRun),
     /// What it is doing

@@ -60,7 +60,7 @@ pub(crate) struct ExportTake {
 }
 
 impl ExportTake {
-    /// As [`Render::formats`](super::Render::formats).
+    /// The formats asked for, as [`Render::formats`](super::Render::formats) orders them.
     pub(crate) fn formats(&self) -> Vec<Format> {
         in_order(&self.format)
     }

@@ -68,7 +68,7 @@ fn minutes(took: Duration) -> String {
     format!("{}:{:02} minutes", took.as_secs() / 60, took.as_secs() % 60)
 }
 
-/// `13: out/demo/exr/a.0000.exr … a.0012.exr`
+/// How many files, the first and the last: `13: out/demo/exr/a.0000.exr … a.0012.exr`.
 fn sequence(tree: &Tree, files: &[PathBuf]) -> String {
     match files {
         [] => "none".to_owned(),
