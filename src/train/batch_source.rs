@@ -58,7 +58,7 @@ where
     BatchQueue(receive)
 }
 
-/// Batches in their order, made ahead on a thread of their own by [`ahead`].
+/// Batches in their order, made ahead on a thread of their own by [`prefetch`].
 pub(super) struct BatchQueue<Raw>(Receiver<Result<Raw>>);
 
 impl<Raw> BatchQueue<Raw> {
