@@ -8,26 +8,21 @@ use wan_alpha_core::generate::{self, Frame, FrameSink, SinkError};
 use wan_alpha_core::tch;
 use wan_alpha_core::weights::Decoders;
 use wan_alpha_take::TakeRequest;
-use wan_alpha_take::environment::Environment;
 
 use crate::args::Decode;
 use crate::console::Console;
+use crate::context::CommandContext;
 use crate::device;
 use crate::exit::{Exit, OrExit};
 use crate::latent_file::Latent;
 use crate::model::Chosen;
 use crate::output::{self, Plan, Provenance, Writer};
-use crate::progress::Progress;
 use crate::rgba_sequence::RgbaSequence;
 use crate::stdout::print_lines;
 
 /// Decodes the latent that `args` name.
-pub(crate) fn run(
-    args: &Decode,
-    environment: &Environment,
-    progress: &Progress,
-    console: &Console<'_>,
-) -> Result<()> {
+pub(crate) fn run(args: &Decode, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { environment, progress, console, .. } = *context;
     let chosen = Chosen::of(&args.model, &environment.models)?;
     let decoders = Decoders::find(&chosen.paths)?;
     let latent = Latent::read(&args.latent)?;

@@ -35,29 +35,23 @@ use wan_alpha_core::weights::{
     find_transformer,
 };
 use wan_alpha_take::Precision;
-use wan_alpha_take::environment::Environment;
 
 use crate::args::Train;
-use crate::console::Console;
-use crate::data::procedural::{Scene, Stream};
+use crate::context::CommandContext;
+use crate::data::procedural::{DrawnStream, Scene};
 use crate::device;
 use crate::exit::{Exit, OrExit};
-use crate::progress::Progress;
 use crate::stdout::print_lines;
 use clips::{ClipFeed, Clips};
-use folder::Folder;
+use folder::RunFolder;
 use latents::LatentFeed;
 use on_the_fly_latents::LiveFeed;
-use run::Run;
+use run::TrainRun;
 use settings::{Settings, Task};
 
 /// Trains what `args` name.
-pub(crate) fn run(
-    args: &Train,
-    environment: &Environment,
-    progress: &Progress,
-    console: &Console<'_>,
-) -> Result<()> {
+pub(crate) fn run(args: &Train, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { environment, progress, console, .. } = *context;
     let mut settings = Settings::read(&args.settings).or_exit(Exit::BadInput)?;
     if let Some(steps) = args.steps {
         settings.steps = steps;
@@ -75,9 +69,9 @@ pub(crate) fn run(
         _ => Kind::Float,
     };
     let bench =
-        Bench { settings: &settings, compute: ComputeOptions { kind, device }, watch: console };
-    let folder = Folder::open(&args.out, &settings)?;
-    let run = Run { device, settings: &settings, folder: &folder, progress, watch: console };
+        TaskBench { settings: &settings, compute: ComputeOptions { kind, device }, watch: console };
+    let folder = RunFolder::open(&args.out, &settings)?;
+    let run = TrainRun { device, settings: &settings, folder: &folder, progress, watch: console };
     let measured = match &settings.task {
         Task::Tokenizer(task) => learn_pieces(task.vocabulary, &settings, &folder),
         Task::BaseVae(task) => bench.base_vae(task, &run),
@@ -95,11 +89,11 @@ pub(crate) fn run(
 }
 
 /// A tokenizer: nothing that goes in steps.
-fn learn_pieces(pieces: usize, settings: &Settings, folder: &Folder) -> Result<Option<Losses>> {
+fn learn_pieces(pieces: usize, settings: &Settings, folder: &RunFolder) -> Result<Option<Losses>> {
     let clips = settings.steps * settings.clips_per_step();
     let seed = settings.data.procedural.unwrap_or(settings.seed);
     let languages = settings.data.language.all();
-    let captions = (0..clips).map(|index| Scene::draw(seed, Stream::Training, index));
+    let captions = (0..clips).map(|index| Scene::draw(seed, DrawnStream::Training, index));
     let captions = captions.flat_map(|scene| {
         let each = languages
             .iter()
@@ -112,14 +106,14 @@ fn learn_pieces(pieces: usize, settings: &Settings, folder: &Folder) -> Result<O
 }
 
 /// What a task is built from.
-struct Bench<'a> {
+struct TaskBench<'a> {
     settings: &'a Settings,
     compute: ComputeOptions,
     watch: &'a dyn Watch,
 }
 
-impl Bench<'_> {
-    fn base_vae(&self, about: &settings::BaseVae, run: &Run<'_>) -> Result<Option<Losses>> {
+impl TaskBench<'_> {
+    fn base_vae(&self, about: &settings::BaseVae, run: &TrainRun<'_>) -> Result<Option<Losses>> {
         let origin = match about.config() {
             Some(config) => Origin::Nothing { config, seed: self.settings.seed },
             None => Origin::Files(find_base_autoencoder(&about.start)?),
@@ -131,7 +125,7 @@ impl Bench<'_> {
         run.train(&mut task?, &feed, &extras)
     }
 
-    fn rgba_vae(&self, about: &settings::RgbaVae, run: &Run<'_>) -> Result<Option<Losses>> {
+    fn rgba_vae(&self, about: &settings::RgbaVae, run: &TrainRun<'_>) -> Result<Option<Losses>> {
         let base = find_base_autoencoder(&about.base)?;
         let frozen_dit = self.frozen_dit(about)?;
         let vgg = self.vgg(about.vgg.as_deref(), about.perceptual)?;
@@ -156,7 +150,7 @@ impl Bench<'_> {
         &self,
         about: &settings::Transformer,
         whole: bool,
-        run: &Run<'_>,
+        run: &TrainRun<'_>,
     ) -> Result<Option<Losses>> {
         let seed = self.settings.seed;
         let (origin, config) = match &about.dit {

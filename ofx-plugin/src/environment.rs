@@ -19,8 +19,20 @@ pub(crate) fn read() -> Environment {
         temporary: env::temp_dir(),
         // The program is the host's; ours is the file that this code was loaded from.
         program: process_path::get_dylib_path(),
-        host: gethostname::gethostname().to_string_lossy().into_owned(),
+        host: host_name(),
     })
+}
+
+/// The name of this machine, as `uname -n` says it.
+#[cfg(unix)]
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// The name of this machine.
+#[cfg(windows)]
+fn host_name() -> String {
+    gethostname::gethostname().to_string_lossy().into_owned()
 }
 
 /// Whether this host renders for a farm, whatever it says of itself; asked before a node has any

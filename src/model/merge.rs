@@ -58,7 +58,7 @@ impl Keeping<'_> {
         Merging { files, kind: kind_of(precision), float32_kind: Kind::Float, source }
     }
 
-    /// Of the file.
+    /// How many bytes the file will have.
     pub(super) fn bytes(&self) -> Result<u64> {
         let merging = self.merging();
         let header = merging.header()?.len() as u64 + 8;

@@ -39,7 +39,7 @@ pub(super) fn prefetch<'scope, F: BatchSource>(
     feed: &'scope F,
     steps: std::ops::RangeInclusive<u64>,
     parts: u64,
-) -> Batches<F::Raw>
+) -> BatchQueue<F::Raw>
 where
     F::Raw: 'scope,
 {
@@ -55,13 +55,13 @@ where
             }
         }
     });
-    Batches(receive)
+    BatchQueue(receive)
 }
 
 /// Batches in their order, made on another thread by [`prefetch`].
-pub(super) struct Batches<Raw>(Receiver<Result<Raw>>);
+pub(super) struct BatchQueue<Raw>(Receiver<Result<Raw>>);
 
-impl<Raw> Batches<Raw> {
+impl<Raw> BatchQueue<Raw> {
     /// The next batch, waited for if it is not made yet.
     pub(super) fn next(&self) -> Result<Raw> {
         self.0.recv().context("the thread that reads training data has ended")?

@@ -10,12 +10,12 @@ use wan_alpha_core::train::{RgbaClips, StepRng, color_and_alpha_films};
 
 use super::batch_source::BatchSource;
 use super::settings::Settings;
-use crate::data::procedural::{Clip, Stream};
+use crate::data::procedural::{DrawnClip, DrawnStream};
 use crate::data::{DataRng, RgbaClip, Set, Split, Window};
 
 /// Clips by their number: any number to train on, a few to measure with.
 pub(super) struct Clips {
-    source: Source,
+    source: ClipSource,
     seed: u64,
     window: Window,
     batch: usize,
@@ -24,7 +24,7 @@ pub(super) struct Clips {
     held_out: usize,
 }
 
-enum Source {
+enum ClipSource {
     Set { set: Box<Set>, split: Split, order: EpochShuffle },
     Procedural(u64),
 }
@@ -43,9 +43,9 @@ impl Clips {
                     set.table.display()
                 );
                 held_out = held_out.min(split.held_out.len());
-                Source::Set { set, split, order: EpochShuffle::new(settings.seed) }
+                ClipSource::Set { set, split, order: EpochShuffle::new(settings.seed) }
             }
-            (None, seed) => Source::Procedural(seed.unwrap_or(settings.seed)),
+            (None, seed) => ClipSource::Procedural(seed.unwrap_or(settings.seed)),
         };
         let (seed, batch) = (settings.seed, settings.batch);
         let accumulate = settings.accumulate as u64;
@@ -56,11 +56,13 @@ impl Clips {
         let first = ((step - 1) * self.accumulate + part) * self.batch as u64;
         (first..first + self.batch as u64)
             .map(|number| match &self.source {
-                Source::Set { set, split, order } => {
+                ClipSource::Set { set, split, order } => {
                     let row = order.row(&split.training, number);
                     set.clip(row, &self.window, &mut DataRng::new(self.seed, "clip", &[number]))
                 }
-                Source::Procedural(seed) => drawn(*seed, Stream::Training, number, self.window),
+                ClipSource::Procedural(seed) => {
+                    drawn(*seed, DrawnStream::Training, number, self.window)
+                }
             })
             .collect()
     }
@@ -73,20 +75,20 @@ impl Clips {
         let first = index as usize * self.batch;
         (first..self.held_out.min(first + self.batch))
             .map(|number| match &self.source {
-                Source::Set { set, split, .. } => {
+                ClipSource::Set { set, split, .. } => {
                     let draw = &mut DataRng::new(self.seed, "held out", &[number as u64]);
                     set.clip(split.held_out[number], &self.window, draw)
                 }
-                Source::Procedural(seed) => {
-                    drawn(*seed, Stream::HeldOut, number as u64, self.window)
+                ClipSource::Procedural(seed) => {
+                    drawn(*seed, DrawnStream::HeldOut, number as u64, self.window)
                 }
             })
             .collect()
     }
 }
 
-fn drawn(seed: u64, stream: Stream, index: u64, window: Window) -> Result<RgbaClip> {
-    Ok(Clip::draw(seed, stream, index, &window).frames)
+fn drawn(seed: u64, stream: DrawnStream, index: u64, window: Window) -> Result<RgbaClip> {
+    Ok(DrawnClip::draw(seed, stream, index, &window).frames)
 }
 
 /// Clips of one shape as a batch.

@@ -28,7 +28,7 @@ use wan_alpha_take::Mask;
 use super::batch_source::BatchSource;
 use super::clips::EpochShuffle;
 use super::settings::{self, Settings};
-use crate::data::procedural::{Clip, Language, Scene, Stream};
+use crate::data::procedural::{DrawnClip, DrawnStream, Language, Scene};
 use crate::data::{RgbaClip, Window};
 
 /// See the module's head.
@@ -124,10 +124,12 @@ impl LiveFeed {
         })
     }
 
-    fn shots(&self, stream: Stream, numbers: std::ops::Range<u64>) -> Vec<Shot> {
+    fn shots(&self, stream: DrawnStream, numbers: std::ops::Range<u64>) -> Vec<Shot> {
         let shot = |place| {
             let number = match (stream, &self.pool) {
-                (Stream::Training, Some(pool)) => Some(pool.order.row(&pool.numbers, place) as u64),
+                (DrawnStream::Training, Some(pool)) => {
+                    Some(pool.order.row(&pool.numbers, place) as u64)
+                }
                 _ => None,
             };
             let known = number.is_some_and(|number| lock(&self.kept).contains_key(&number));
@@ -135,7 +137,8 @@ impl LiveFeed {
             let (scene, clip) = if known {
                 (Scene::draw(self.clips, stream, index), None)
             } else {
-                let Clip { scene, frames } = Clip::draw(self.clips, stream, index, &self.window);
+                let DrawnClip { scene, frames } =
+                    DrawnClip::draw(self.clips, stream, index, &self.window);
                 (scene, Some(frames))
             };
             let each = self.languages.iter();
@@ -219,7 +222,7 @@ impl BatchSource for LiveFeed {
 
     fn training(&self, step: u64, part: u64) -> Result<Self::Raw> {
         let first = ((step - 1) * self.accumulate + part) * self.batch as u64;
-        Ok(self.shots(Stream::Training, first..first + self.batch as u64))
+        Ok(self.shots(DrawnStream::Training, first..first + self.batch as u64))
     }
 
     fn eval_batches(&self) -> u64 {
@@ -229,7 +232,7 @@ impl BatchSource for LiveFeed {
     fn measure(&self, index: u64) -> Result<Self::Raw> {
         let first = index * self.batch as u64;
         let end = (first + self.batch as u64).min(self.held_out as u64);
-        Ok(self.shots(Stream::HeldOut, first..end))
+        Ok(self.shots(DrawnStream::HeldOut, first..end))
     }
 
     fn batch(&self, raw: &Self::Raw, rng: &StepRng) -> Result<LatentBatch> {

@@ -19,7 +19,7 @@ use wan_alpha_take::Solver;
 
 use super::batch_source::BatchSource;
 use super::clips::ClipFeed;
-use super::latent_statistics::{Fit, moments, over_clips};
+use super::latent_statistics::{MapFit, moments, over_clips};
 use super::numbers;
 use super::run::TaskHooks;
 use super::settings::{self, Settings};
@@ -99,7 +99,7 @@ impl TaskHooks<RgbaVae> for Reconstructions<'_> {
             task.calibrate(&mean, &std)?;
         }
         let Some(start) = &self.start else { return Ok(None) };
-        let mut fit = Fit::new()?;
+        let mut fit = MapFit::new()?;
         over_clips(self.feed, self.settings, self.about.align, |batch, rng| {
             let background = rng.corner("encode");
             let now = task.encode(batch, background, watch)?;
