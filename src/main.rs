@@ -37,6 +37,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
+use wan_alpha_core::shim;
 
 use args::{Cli, Command, EngineVerb};
 use console::Console;
@@ -74,6 +75,7 @@ fn run(cli: Cli, progress: &TerminalProgress) -> Result<()> {
         logger.filter_level(level).format_timestamp(None);
     }
     logger.init();
+    shim::keep_freed_memory(shim::KEPT_MEMORY)?;
     output::survive_file_size_limit()?;
     let interrupt = Interrupt::install()?;
     let console = Console::new(progress, &interrupt);

@@ -78,9 +78,8 @@ fn licenses_are_those_that_are_allowed() {
         };
         let expression = Expression::parse_mode(license, spdx::ParseMode::LAX)
             .unwrap_or_else(|error| panic!("{name}: {license}: {error}"));
-        let among = |list: &BTreeSet<String>, license: &LicenseReq| {
-            list.contains(&license.to_string())
-        };
+        let among =
+            |list: &BTreeSet<String>, license: &LicenseReq| list.contains(&license.to_string());
         if expression.evaluate(|license| among(&allowed, license)) {
             continue;
         }

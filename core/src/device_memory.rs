@@ -6,11 +6,12 @@ use crate::shim::{self, MemoryInfo, memory_info};
 use crate::{Error, Result};
 
 /// Gives memory that is free in libtorch's own books back to the driver, where other programs find it.
-/// On the CPU it goes back to the system as soon as a tensor goes.
+/// What is kept of the host's ([`shim::keep_freed_memory`]) goes back to the system.
 ///
 /// # Errors
 /// The device has failed.
 pub fn give_back(device: Device) -> Result<()> {
+    shim::release_freed_memory();
     if device.is_cuda() { shim::empty_cache() } else { Ok(()) }
 }
 

@@ -4,7 +4,8 @@
 //! `shim.cpp` beside this file is compiled by the build script. It names no symbol of CUDA: what
 //! needs a card answers with an error where CUDA is not open, and never asks libtorch whether it
 //! could be, which would keep it off for good. The modules here are the only callers of that file:
-//! `memory` (what a device has and what libtorch holds of it), `stream` (streams, events, copies),
+//! `memory` (what a device has and what libtorch holds of it), `host_memory` (what the host's tensors
+//! leave behind), `stream` (streams, events, copies),
 //! `arithmetic` (switches, and oneDNN's product) and `measure` (live bytes and traffic).
 //!
 //! All of its functions that can fail write a reason of at most `capacity` bytes, the closing zero
@@ -13,6 +14,7 @@
 #![allow(unsafe_code)]
 
 mod arithmetic;
+mod host_memory;
 mod measure;
 mod memory;
 mod stream;
@@ -24,6 +26,7 @@ use tch::{Device, TchError, Tensor};
 
 pub use arithmetic::{Switch, gradients_enabled};
 pub(crate) use arithmetic::{has_onednn_linear, onednn_linear};
+pub use host_memory::{KEPT_MEMORY, freed_memory, keep_freed_memory, release_freed_memory};
 pub use measure::{LiveBytes, Operator, Traffic};
 pub use memory::{
     AllocatorStatistics, MemoryInfo, allocator_statistics, empty_cache, memory_info, pinned,

@@ -16,6 +16,7 @@ use tch::{Kind, Tensor};
 use wan_alpha_core::Unwatched;
 use wan_alpha_core::device::{Device, LIBTORCH_BUILD};
 use wan_alpha_core::dit::{Dit, DitConfig};
+use wan_alpha_core::shim::{KEPT_MEMORY, keep_freed_memory};
 use wan_alpha_core::vae::{Decoder, FeatureCache};
 use wan_alpha_core::weights::{Network, TensorSet, Weights};
 
@@ -35,6 +36,7 @@ struct Case {
 
 fn main() -> Result<(), Error> {
     use_huge_pages();
+    keep_freed_memory(KEPT_MEMORY)?;
     let case = std::env::args().nth(1).unwrap_or_default();
     let threads = std::env::var("OMP_NUM_THREADS").ok().and_then(|n| n.parse().ok()).unwrap_or(2);
     tch::set_num_threads(threads);
