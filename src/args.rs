@@ -15,7 +15,7 @@ use std::str::FromStr;
 
 use anyhow::{Result, anyhow, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use wan_alpha_core::device::DeviceChoice;
 use wan_alpha_core::vae::Corner;
 use wan_alpha_take::fit::FitSettings;
@@ -23,8 +23,9 @@ use wan_alpha_take::frames::CELL;
 use wan_alpha_take::{Interpolation, Precision, Solver};
 
 use crate::exit::{Exit, OrExit};
-use crate::output::{Format, SIZE_LIMIT};
-use crate::rgba_sequence::Association;
+use crate::media::frame::SIZE_LIMIT;
+use crate::media::rgba::Association;
+use crate::output::Format;
 pub(crate) use data::{
     CacheSet, CaptionSet, CheckSet, DataCommand, Languages, OneLanguage, Procedural,
 };
@@ -303,7 +304,26 @@ pub(crate) struct Encode {
 pub(crate) struct Reading {
     /// Whether colour is multiplied by alpha [default: EXR premultiplied, PNG straight]
     #[arg(long, value_enum)]
-    pub(crate) alpha: Option<Association>,
+    alpha: Option<AlphaChoice>,
+}
+
+impl Reading {
+    /// How color and alpha belong together, where that is said.
+    pub(crate) fn association(&self) -> Option<Association> {
+        self.alpha.map(|choice| match choice {
+            AlphaChoice::Straight => Association::Straight,
+            AlphaChoice::Premultiplied => Association::Premultiplied,
+        })
+    }
+}
+
+/// [`Association`], as it is spelled on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum AlphaChoice {
+    /// Colour is what it is, however transparent
+    Straight,
+    /// Colour has been multiplied by alpha
+    Premultiplied,
 }
 
 /// A latent to decode.

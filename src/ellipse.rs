@@ -14,7 +14,7 @@ use wan_alpha_take::fit::{Coverage, Fit};
 use crate::args::{EllipseCommand, FitEllipse};
 use crate::console::Console;
 use crate::exit::{Exit, OrExit};
-use crate::output::write_whole;
+use crate::media::atomic_file::write_whole;
 use crate::progress::Progress;
 use crate::stdout::print_lines;
 

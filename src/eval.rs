@@ -14,14 +14,13 @@ mod reconstruction_metrics;
 mod summary;
 mod table;
 mod takes;
-mod thumb;
 
 use anyhow::Result;
 use wan_alpha_take::environment::Environment;
 
 use crate::args::{EvalCommand, Report};
 use crate::console::Console;
-use crate::output::write_whole;
+use crate::media::atomic_file::write_whole;
 use crate::progress::Progress;
 use crate::stdout::print_lines;
 use table::Table;

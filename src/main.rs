@@ -20,16 +20,14 @@ mod exit;
 mod interrupt;
 mod latent_file;
 mod maker;
-mod mask_sequence;
+mod media;
 mod model;
 mod output;
 mod progress;
 mod render;
-mod rgba_sequence;
 mod stdout;
 mod take;
 mod train;
-mod video;
 
 use std::process::ExitCode;
 

@@ -14,11 +14,12 @@ use std::thread;
 use std::time::Duration;
 
 use wan_alpha_core::device::{Device, Opened};
-use wan_alpha_core::generate::{Frame, Keep, Pipeline, Sink, SinkError};
+use wan_alpha_core::generate::{Keep, Pipeline, Sink, SinkError};
 use wan_alpha_core::weights::Strengths;
 use wan_alpha_core::{Error, ErrorKind, Watch, give_back};
 use wan_alpha_take::engine::message::Problem;
 use wan_alpha_take::environment::Environment;
+use wan_alpha_take::frame::Frame;
 use wan_alpha_take::models::{ModelError, ModelRoots};
 use wan_alpha_take::store::{
     Claimant, Claiming, Computed, Description, Store, StoreError, Take, TakeWriter,

@@ -19,7 +19,8 @@ use crate::device;
 use crate::engine;
 use crate::exit::{Exit, OrExit};
 use crate::maker::{MakeContext, MakeError, Maker, exit_of};
-use crate::output::{self, Format, Plan, Writer, Written};
+use crate::media::frame::of_stored;
+use crate::output::{Format, Plan, Writer, Written};
 use crate::progress::Progress;
 use crate::stdout::print_lines;
 use wan_alpha_take::environment::Environment;
@@ -166,10 +167,7 @@ pub(crate) fn write_files(
         if !watch.go_on() {
             return Err(anyhow!("cancelled while exporting")).or_exit(Exit::Cancelled);
         }
-        let frame = take.frame(index)?;
-        let rgba: Vec<f32> = frame.iter().map(|value| value.to_f32()).collect();
-        let (width, height) = (frame.width as usize, frame.height as usize);
-        writer.write(output::Frame { index: index as usize, width, height, rgba: &rgba })?;
+        writer.write(of_stored(index as usize, &take.frame(index)?).borrowed())?;
     }
     writer.finish()
 }

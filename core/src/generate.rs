@@ -10,6 +10,7 @@ mod sampling;
 use std::path::{Path, PathBuf};
 
 use tch::{Kind, Tensor};
+use wan_alpha_take::frame::Frame;
 use wan_alpha_take::models::Defaults;
 use wan_alpha_take::{Fingerprint, Mask, Precision, TakeRequest};
 
@@ -31,19 +32,6 @@ pub const NEGATIVE_PROMPT: &str = "色调艳丽，过曝，静态，细节模糊
 
 /// Transformers of fewer parameters compute in float32 unless told otherwise.
 const SMALL_MODEL: u64 = 3_000_000_000;
-
-/// One frame of a take.
-#[derive(Clone, Copy, Debug)]
-pub struct Frame<'a> {
-    /// 0-based take frame.
-    pub index: usize,
-    /// Pixels.
-    pub width: usize,
-    /// Pixels.
-    pub height: usize,
-    /// Straight, display-referred RGBA in [0, 1], row 0 on top. Colour under alpha 0 is arbitrary.
-    pub rgba: &'a [f32],
-}
 
 /// An error of a [`Sink`].
 pub type SinkError = Box<dyn std::error::Error + Send + Sync>;

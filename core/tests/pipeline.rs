@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use tch::TchError;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::dit::AttentionKernel;
-use wan_alpha_core::generate::{Frame, Keep, Pipeline, Sink, SinkError};
+use wan_alpha_core::generate::{Keep, Pipeline, Sink, SinkError};
 use wan_alpha_core::weights::{ModelFiles, Strengths};
 use wan_alpha_core::{Error, ErrorKind, Stage, Unwatched, Watch};
+use wan_alpha_take::frame::Frame;
 use wan_alpha_take::{Ellipse, Fingerprint, NUMERICS, Precision, Solver, TakeRequest};
 
 fn model() -> PathBuf {

@@ -20,7 +20,7 @@ use super::table::Row;
 use crate::args::CheckSet;
 use crate::console::Console;
 use crate::exit::{Exit, OrExit};
-use crate::output::{explain_write, write_whole};
+use crate::media::atomic_file::{explain_write, write_whole};
 use crate::progress::Progress;
 use crate::stdout::print_lines;
 use language::Language;
@@ -95,7 +95,7 @@ struct RowReport {
 type Key<'a> = (&'a str, &'a str, bool);
 
 fn key(row: &Row) -> Key<'_> {
-    use crate::rgba_sequence::Association::Premultiplied;
+    use crate::media::rgba::Association::Premultiplied;
     (&row.colour, &row.alpha, row.association == Some(Premultiplied))
 }
 

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::thumb::Strip;
+use crate::media::thumbnail::Strip;
 
 /// Which numbers of a column are good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

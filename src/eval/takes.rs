@@ -14,10 +14,10 @@ use super::expected::{Expected, Which};
 use super::measure::{Measured, Meter, latent_frames_in};
 use super::summary;
 use super::table::{Best, Cell, Column, Row, Table};
-use super::thumb::{Strip, Thumbnail, is_shown};
 use crate::args::EvalTakes;
 use crate::console::Console;
 use crate::exit::{Exit, OrExit};
+use crate::media::thumbnail::{Strip, Thumbnail, is_shown};
 use crate::progress::Progress;
 
 /// A measured clip, with what was asked of it.
@@ -186,7 +186,7 @@ fn gather(
     let store = Store::new(environment.stores.clone());
     let open = |which: &Which| match which {
         Which::Key(key) => Clip::of_store(&store, key, watch),
-        Which::Folder(folder) => Clip::of_folder(folder, args.reading.alpha),
+        Which::Folder(folder) => Clip::of_folder(folder, args.reading.association()),
     };
     let mut named = Vec::new();
     for text in &args.takes {

@@ -9,6 +9,7 @@
 //! - [`Mask`]: the Gaussian G of the paper, `[latent frames, latent height, latent width]`.
 //! - [`fit`]: the ellipse of an alpha, as the model was told in training.
 //! - [`frames`]: which take frames a latent frame stands for, and nothing else knows it.
+//! - [`frame::Frame`]: one picture of a clip; [`color`]: its values as light, and in whole numbers.
 //! - [`TakeKey`]: what a take is found by, made of the request alone ([`TakeRequest::key`]).
 //! - [`models`]: models by name; [`environment`]: what variables and folders mean to us.
 //! - [`store`]: where takes are kept, one file for each, published once and never changed.
@@ -35,11 +36,13 @@
 #![forbid(unsafe_code)]
 
 mod choice;
+pub mod color;
 mod digest;
 pub mod ellipse;
 pub mod engine;
 pub mod environment;
 pub mod fit;
+pub mod frame;
 pub mod frames;
 mod key;
 pub mod mask;

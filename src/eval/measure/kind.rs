@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::eval::clip::Frame;
+use wan_alpha_take::frame::OwnedFrame;
 
 /// Rings around the centre of alpha, each a quarter of its root mean square radius wide.
 const RINGS: usize = 8;
@@ -28,7 +28,7 @@ impl Default for KindMeter {
 }
 
 impl KindMeter {
-    pub(super) fn push(&mut self, frame: &Frame, alpha: &[f32]) {
+    pub(super) fn push(&mut self, frame: &OwnedFrame, alpha: &[f32]) {
         if let Some(features) = features(frame, alpha) {
             for (sum, value) in self.sums.iter_mut().zip(features) {
                 *sum += value;
@@ -43,7 +43,7 @@ impl KindMeter {
 }
 
 /// `None` of a frame without a subject.
-fn features(frame: &Frame, alpha: &[f32]) -> Option<Features> {
+fn features(frame: &OwnedFrame, alpha: &[f32]) -> Option<Features> {
     let width = frame.width;
     let lightness = |pixel: &[f32; 4]| f64::from(pixel[0].max(pixel[1]).max(pixel[2]));
     let pixels = || {
@@ -107,7 +107,7 @@ fn features(frame: &Frame, alpha: &[f32]) -> Option<Features> {
 }
 
 /// Sums of the steepness of alpha, and of that of lightness where it is seen.
-fn gradients(frame: &Frame, alpha: &[f32]) -> (f64, f64) {
+fn gradients(frame: &OwnedFrame, alpha: &[f32]) -> (f64, f64) {
     let (pixels, width) = (frame.pixels(), frame.width);
     let light = |at: usize| f64::from(pixels[at][0].max(pixels[at][1]).max(pixels[at][2]));
     let (mut edge, mut texture) = (0.0, 0.0);
