@@ -7,6 +7,7 @@
 mod data;
 mod eval;
 mod model;
+mod reading;
 mod train;
 
 use std::fs;
@@ -15,7 +16,7 @@ use std::str::FromStr;
 
 use anyhow::{Result, anyhow, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use wan_alpha_core::device::DeviceChoice;
 use wan_alpha_core::vae::Corner;
 use wan_alpha_take::fit::FitSettings;
@@ -24,13 +25,13 @@ use wan_alpha_take::{Interpolation, Precision, Solver};
 
 use crate::exit::{Exit, OrExit};
 use crate::media::frame::SIZE_LIMIT;
-use crate::media::rgba::Association;
 use crate::output::Format;
 pub(crate) use data::{
     CacheSet, CaptionSet, CheckSet, DataCommand, Languages, OneLanguage, Procedural,
 };
 pub(crate) use eval::{EvalCommand, EvalReconstruction, EvalTakes, Report, ScoringArgs};
 pub(crate) use model::ModelCommand;
+pub(crate) use reading::Reading;
 pub(crate) use train::Train;
 
 /// Text to RGBA video with the Wan-Alpha model.
@@ -297,33 +298,6 @@ pub(crate) struct Encode {
     /// Where to compute: auto, cpu, cuda:N or a card\'s UUID [default: WAN_ALPHA_DEVICE, else auto]
     #[arg(long)]
     pub(crate) device: Option<DeviceChoice>,
-}
-
-/// How the images of a clip are understood.
-#[derive(Clone, Copy, Debug, Args)]
-pub(crate) struct Reading {
-    /// Whether colour is multiplied by alpha [default: EXR premultiplied, PNG straight]
-    #[arg(long, value_enum)]
-    alpha: Option<AlphaChoice>,
-}
-
-impl Reading {
-    /// How color and alpha belong together, where that is said.
-    pub(crate) fn association(&self) -> Option<Association> {
-        self.alpha.map(|choice| match choice {
-            AlphaChoice::Straight => Association::Straight,
-            AlphaChoice::Premultiplied => Association::Premultiplied,
-        })
-    }
-}
-
-/// [`Association`], as it is spelled on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum AlphaChoice {
-    /// Colour is what it is, however transparent
-    Straight,
-    /// Colour has been multiplied by alpha
-    Premultiplied,
 }
 
 /// A latent to decode.

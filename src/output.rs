@@ -171,7 +171,7 @@ impl Written {
         self.folder.finish(take)
     }
 
-    /// Where everything is.
+    /// The folder that everything is in.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }

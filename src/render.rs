@@ -3,7 +3,7 @@
 mod placement;
 
 use anyhow::Result;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 use wan_alpha_core::Watch;
 use wan_alpha_core::device::{Device, Opened};
 use wan_alpha_core::generate::{Keep, Pipeline};
@@ -82,12 +82,7 @@ pub(crate) fn run(
             console.caution(slow);
         }
         let written = make(args, &request, &mut pipeline, &placement, console)?;
-        computed = pipeline.attention_kernel().map(|kernel| {
-            json!({
-                "attention": kernel.to_string(),
-                "tf32": pipeline.decodes_in_tf32(request.precision),
-            })
-        });
+        computed = how_it_computed(&pipeline, &request);
         (written, class)
     };
     let mut take = Map::new();
@@ -95,6 +90,19 @@ pub(crate) fn run(
     add_circumstances(&mut take, console, &device);
     take.extend(computed.map(|computed| ("computed".to_owned(), computed)));
     written.describe(take)?;
+    tell(&written, &request, progress);
+    Ok(())
+}
+
+/// What `take.json` says of how a pipeline has computed; None if it has not.
+fn how_it_computed(pipeline: &Pipeline, request: &TakeRequest) -> Option<Value> {
+    let kernel = pipeline.attention_kernel()?;
+    let tf32 = pipeline.decodes_in_tf32(request.precision);
+    Some(json!({ "attention": kernel.to_string(), "tf32": tf32 }))
+}
+
+/// Says where the take is: its folder to programs, and what is in it to people.
+fn tell(written: &Written, request: &TakeRequest, progress: &Progress) {
     progress.done();
     print_lines(&[written.folder().display().to_string()]);
     progress.remark(format!(
@@ -104,7 +112,6 @@ pub(crate) fn run(
         written.sheet.file_name().unwrap_or_default().display(),
         written.folder().display()
     ));
-    Ok(())
 }
 
 /// Makes the take here and now; every frame is written as soon as it is decoded.

@@ -4,13 +4,13 @@
 /// takes give equal files.
 #[derive(Clone, Debug)]
 pub(crate) struct Provenance {
-    /// Program and version.
+    /// Program and version that made it.
     pub(crate) software: String,
     /// For people: the prompt.
     pub(crate) description: String,
     /// For programs: the request, as JSON.
     pub(crate) recipe: String,
-    /// Frames per second.
+    /// Frames per second of the take.
     pub(crate) frame_rate: i32,
 }
 

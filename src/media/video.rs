@@ -16,9 +16,9 @@ use super::frame::SIZE_LIMIT;
 /// What ffmpeg is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Samples {
-    /// Grey and alpha.
+    /// Two channels, grey and alpha.
     Grey,
-    /// Red, green, blue and alpha.
+    /// Four channels: red, green, blue and alpha.
     Rgba,
 }
 

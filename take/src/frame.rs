@@ -10,9 +10,9 @@
 pub struct Frame<'a> {
     /// The place in the clip, from 0.
     pub index: usize,
-    /// Width in pixels.
+    /// How many pixels a row has.
     pub width: usize,
-    /// Height in pixels.
+    /// How many rows there are.
     pub height: usize,
     /// Straight, display-referred RGBA, row 0 on top: `[height, width, 4]`.
     pub rgba: &'a [f32],
@@ -23,9 +23,9 @@ pub struct Frame<'a> {
 pub struct OwnedFrame {
     /// The place in the clip, from 0.
     pub index: usize,
-    /// Width in pixels.
+    /// How many pixels a row has.
     pub width: usize,
-    /// Height in pixels.
+    /// How many rows there are.
     pub height: usize,
     /// Straight, display-referred RGBA, row 0 on top: `[height, width, 4]`.
     pub rgba: Vec<f32>,
@@ -42,9 +42,9 @@ pub enum FrameError {
     Length {
         /// The place of the frame in its clip, from 0.
         index: usize,
-        /// Width in pixels.
+        /// How many pixels a row has.
         width: usize,
-        /// Height in pixels.
+        /// How many rows there are.
         height: usize,
         /// How many values there are.
         found: usize,
@@ -58,7 +58,7 @@ pub enum FrameError {
     NotFinite {
         /// The place of the frame in its clip, from 0.
         index: usize,
-        /// What was found.
+        /// The value that was found.
         value: f32,
         /// R, G, B or A.
         channel: &'static str,
@@ -107,7 +107,7 @@ impl OwnedFrame {
         Self { index, width, height, rgba }
     }
 
-    /// This frame, lent.
+    /// This frame, lent for as long as it lives.
     #[must_use]
     pub fn borrowed(&self) -> Frame<'_> {
         let Self { index, width, height, ref rgba } = *self;
