@@ -1,8 +1,8 @@
 //! Pictures in another size, and parts of them.
 //!
 //! Every picture of the command is resized by [`filtered`], with the filters of the crate `image`.
-//! Those of `fast_image_resize` round otherwise, and bytes of contact sheets, thumbnails, caches and
-//! training clips would change with them.
+//! `image` weighs and adds in single precision, `fast_image_resize` in double precision: contact
+//! sheets, thumbnails, cached latents and training clips would change in their last bits.
 
 use image::imageops::{self, FilterType};
 use image::{ImageBuffer, Rgba};
