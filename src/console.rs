@@ -9,7 +9,7 @@ use wan_alpha_core::{Stage, Watch};
 use wan_alpha_take::engine::message::Progress;
 
 use crate::interrupt::Interrupt;
-use crate::progress::Progress as Screen;
+use crate::progress::TerminalProgress as Screen;
 
 /// A [`Watch`] that shows progress, keeps warnings and timings, and stops on Ctrl-C.
 pub(crate) struct Console<'a> {

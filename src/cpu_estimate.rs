@@ -29,9 +29,9 @@ const TIMED: Duration = Duration::from_millis(150);
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CpuEstimate {
     parameters: u64,
-    /// Seconds.
+    /// Seconds that denoising would take.
     pub(crate) sampling: f64,
-    /// Seconds.
+    /// Seconds that decoding would take.
     pub(crate) decoding: f64,
     basis: Basis,
 }

@@ -33,23 +33,16 @@ pub(crate) use rng::DataRng;
 pub(crate) use set::{Set, Split, split};
 
 use anyhow::Result;
-use wan_alpha_take::environment::Environment;
 
 use crate::args::DataCommand;
-use crate::console::Console;
-use crate::progress::Progress;
+use crate::context::CommandContext;
 
 /// Runs a verb of `wan-alpha data`.
-pub(crate) fn run(
-    command: &DataCommand,
-    environment: &Environment,
-    progress: &Progress,
-    console: &Console<'_>,
-) -> Result<()> {
+pub(crate) fn run(command: &DataCommand, context: &CommandContext<'_>) -> Result<()> {
     match command {
-        DataCommand::Caption(args) => caption::run(args, progress, console),
-        DataCommand::Cache(args) => cache::run(args, environment, progress, console),
-        DataCommand::Check(args) => check::run(args, progress, console),
-        DataCommand::Procedural(args) => write_procedural::run(args, progress, console),
+        DataCommand::Caption(args) => caption::run(args, context),
+        DataCommand::Cache(args) => cache::run(args, context),
+        DataCommand::Check(args) => check::run(args, context),
+        DataCommand::Procedural(args) => write_procedural::run(args, context),
     }
 }

@@ -3,15 +3,14 @@
 use anyhow::{Result, anyhow};
 use serde_json::{Map, json};
 use wan_alpha_core::Watch;
-use wan_alpha_core::encode::{Clip, ClipShape, Reconstruction};
+use wan_alpha_core::encode::{ClipReader, ClipShape, Reconstruction};
 use wan_alpha_core::generate;
 use wan_alpha_core::weights::Decoders;
 use wan_alpha_take::TakeRequest;
-use wan_alpha_take::environment::Environment;
 use wan_alpha_take::frame::Frame;
 
 use crate::args::Decode;
-use crate::console::Console;
+use crate::context::CommandContext;
 use crate::device;
 use crate::exit::{Exit, OrExit};
 use crate::latent_file::Latent;
@@ -19,16 +18,11 @@ use crate::media::provenance::Provenance;
 use crate::media::rgba::RgbaSequence;
 use crate::model::Chosen;
 use crate::output::{Plan, Writer, WriterSink, add_circumstances};
-use crate::progress::Progress;
 use crate::stdout::print_lines;
 
 /// Decodes the latent that `args` name.
-pub(crate) fn run(
-    args: &Decode,
-    environment: &Environment,
-    progress: &Progress,
-    console: &Console<'_>,
-) -> Result<()> {
+pub(crate) fn run(args: &Decode, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { environment, progress, console, .. } = *context;
     let chosen = Chosen::of(&args.model, &environment.models)?;
     let decoders = Decoders::find(&chosen.paths)?;
     let latent = Latent::read(&args.latent)?;

@@ -51,7 +51,7 @@ pub(crate) fn open_untold(
     Ok(open_device(choice, &libraries(environment))?)
 }
 
-/// What `WAN_ALPHA_DEVICE` says.
+/// The device that the variable `WAN_ALPHA_DEVICE` asks for; automatic where it is not set.
 pub(crate) fn of_environment(environment: &Environment) -> Result<DeviceChoice> {
     let Some(text) = &environment.gpus.device else { return Ok(DeviceChoice::Auto) };
     text.parse::<DeviceChoice>()

@@ -20,13 +20,14 @@ use wan_alpha_take::models::{AUTO, ModelRoots};
 use wan_alpha_take::store::Store;
 use wan_alpha_take::{NUMERICS, TakeRequest};
 
+use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
 use crate::stdout::print_lines;
 
-/// How something is.
+/// Whether something works, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Verdict {
+pub(crate) enum DoctorVerdict {
     Ok,
     /// It works, or may; worth a look.
     Attention,
@@ -36,39 +37,39 @@ pub(crate) enum Verdict {
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Finding {
-    verdict: Verdict,
+pub(crate) struct DoctorFinding {
+    verdict: DoctorVerdict,
     /// What it is about.
     about: &'static str,
-    /// How it is.
+    /// What was found, as a sentence.
     says: String,
     /// What to do; nothing where nothing is to be done.
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
 }
 
-impl Finding {
+impl DoctorFinding {
     fn ok(about: &'static str, says: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Ok, about, says: says.into(), remedy: None }
+        Self { verdict: DoctorVerdict::Ok, about, says: says.into(), remedy: None }
     }
 
     fn attention(about: &'static str, says: impl Into<String>, remedy: impl Into<String>) -> Self {
         let (says, remedy) = (says.into(), Some(remedy.into()));
-        Self { verdict: Verdict::Attention, about, says, remedy }
+        Self { verdict: DoctorVerdict::Attention, about, says, remedy }
     }
 
     fn fault(about: &'static str, says: impl Into<String>, remedy: impl Into<String>) -> Self {
         let (says, remedy) = (says.into(), Some(remedy.into()));
-        Self { verdict: Verdict::Fault, about, says, remedy }
+        Self { verdict: DoctorVerdict::Fault, about, says, remedy }
     }
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for DoctorFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = match self.verdict {
-            Verdict::Ok => "ok",
-            Verdict::Attention => "attention",
-            Verdict::Fault => "FAULT",
+            DoctorVerdict::Ok => "ok",
+            DoctorVerdict::Attention => "attention",
+            DoctorVerdict::Fault => "FAULT",
         };
         write!(f, "{verdict:<10} {:<12} {}", self.about, self.says)?;
         match &self.remedy {
@@ -79,7 +80,8 @@ impl fmt::Display for Finding {
 }
 
 /// Looks at everything. A fault is an error.
-pub(crate) fn run(json: bool, environment: &Environment) -> Result<()> {
+pub(crate) fn run(json: bool, context: &CommandContext<'_>) -> Result<()> {
+    let environment = context.environment;
     let mut findings = vec![versions()];
     findings.extend(variables::look(std::env::vars_os()));
     findings.extend(machine::look(environment));
@@ -90,9 +92,9 @@ pub(crate) fn run(json: bool, environment: &Environment) -> Result<()> {
     if json {
         print_lines(&[serde_json::to_string_pretty(&findings)?]);
     } else {
-        print_lines(&findings.iter().map(Finding::to_string).collect::<Vec<_>>());
+        print_lines(&findings.iter().map(DoctorFinding::to_string).collect::<Vec<_>>());
     }
-    match findings.iter().filter(|finding| finding.verdict == Verdict::Fault).count() {
+    match findings.iter().filter(|finding| finding.verdict == DoctorVerdict::Fault).count() {
         0 => Ok(()),
         faults => {
             Err(anyhow!("{faults} faults; what to do stands beside each")).or_exit(Exit::Failed)
@@ -100,9 +102,9 @@ pub(crate) fn run(json: bool, environment: &Environment) -> Result<()> {
     }
 }
 
-fn versions() -> Finding {
+fn versions() -> DoctorFinding {
     let version = env!("CARGO_PKG_VERSION");
-    Finding::ok(
+    DoctorFinding::ok(
         "versions",
         format!(
             "wan-alpha {version}, libtorch {LIBTORCH_BUILD}, numerics {NUMERICS}, requests of version \
@@ -114,32 +116,34 @@ fn versions() -> Finding {
     )
 }
 
-fn models(roots: &ModelRoots) -> Vec<Finding> {
+fn models(roots: &ModelRoots) -> Vec<DoctorFinding> {
     const ABOUT: &str = "models";
     let add = "wan-alpha model add NAME PATH…";
     let list = match roots.list() {
         Ok(list) => list,
-        Err(error) => return vec![Finding::fault(ABOUT, error.to_string(), "see to the folder")],
+        Err(error) => {
+            return vec![DoctorFinding::fault(ABOUT, error.to_string(), "see to the folder")];
+        }
     };
     let mut findings: Vec<_> = list
         .iter()
         .map(|model| match model.changed() {
-            Some(change) => Finding::fault(
+            Some(change) => DoctorFinding::fault(
                 ABOUT,
                 format!("{}: {change}", model.manifest.name),
                 format!("wan-alpha model add {} with its files again", model.manifest.name),
             ),
-            None => Finding::ok(ABOUT, model.manifest.name.clone()),
+            None => DoctorFinding::ok(ABOUT, model.manifest.name.clone()),
         })
         .collect();
     findings.push(match roots.find(AUTO) {
-        Ok(model) => Finding::ok(ABOUT, format!("auto is {}", model.manifest.name)),
-        Err(error) => Finding::attention(ABOUT, format!("auto is nothing: {error}"), add),
+        Ok(model) => DoctorFinding::ok(ABOUT, format!("auto is {}", model.manifest.name)),
+        Err(error) => DoctorFinding::attention(ABOUT, format!("auto is nothing: {error}"), add),
     });
     findings
 }
 
-fn stores(environment: &Environment) -> Vec<Finding> {
+fn stores(environment: &Environment) -> Vec<DoctorFinding> {
     const ABOUT: &str = "store";
     let store = Store::new(environment.stores.clone());
     let places = store.places();
@@ -157,14 +161,22 @@ fn stores(environment: &Environment) -> Vec<Finding> {
             _ => format!("{folder}: {takes} takes, for reading{free}"),
         };
         published |= can_write(&place.folder);
-        findings.push(Finding::ok(ABOUT, says));
+        findings.push(DoctorFinding::ok(ABOUT, says));
     }
     if !published {
         let says = "no folder of takes can be written: nothing can be generated";
-        findings.push(Finding::fault(ABOUT, says, "set WAN_ALPHA_STORE to a folder of yours"));
+        findings.push(DoctorFinding::fault(
+            ABOUT,
+            says,
+            "set WAN_ALPHA_STORE to a folder of yours",
+        ));
     }
     for problem in &store.list().problems {
-        findings.push(Finding::attention(ABOUT, problem.to_string(), "wan-alpha take verify"));
+        findings.push(DoctorFinding::attention(
+            ABOUT,
+            problem.to_string(),
+            "wan-alpha take verify",
+        ));
     }
     findings
 }
@@ -181,10 +193,10 @@ mod tests {
 
     #[test]
     fn a_finding_says_what_to_do() {
-        let text = Finding::fault("store", "it is full", "make room").to_string();
+        let text = DoctorFinding::fault("store", "it is full", "make room").to_string();
         assert!(text.starts_with("FAULT      store        it is full\n"), "{text}");
         assert!(text.ends_with("do: make room"), "{text}");
-        let json = serde_json::to_value(Finding::ok("a", "b")).unwrap();
+        let json = serde_json::to_value(DoctorFinding::ok("a", "b")).unwrap();
         assert_eq!(json, serde_json::json!({ "verdict": "ok", "about": "a", "says": "b" }));
     }
 

@@ -13,24 +13,21 @@ use wan_alpha_take::fit::{Coverage, Fit};
 
 use crate::args::{EllipseCommand, FitEllipse};
 use crate::console::Console;
+use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
 use crate::media::atomic_file::write_whole;
-use crate::progress::Progress;
 use crate::stdout::print_lines;
 
 /// Runs a verb of `wan-alpha ellipse`.
-pub(crate) fn run(
-    command: &EllipseCommand,
-    progress: &Progress,
-    console: &Console<'_>,
-) -> Result<()> {
+pub(crate) fn run(command: &EllipseCommand, context: &CommandContext<'_>) -> Result<()> {
     match command {
-        EllipseCommand::Fit(args) => fit(args, progress, console),
+        EllipseCommand::Fit(args) => fit(args, context),
         EllipseCommand::Show(args) => show::run(args),
     }
 }
 
-fn fit(args: &FitEllipse, progress: &Progress, console: &Console<'_>) -> Result<()> {
+fn fit(args: &FitEllipse, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { progress, console, .. } = *context;
     if !(0.0..1.0).contains(&args.threshold) {
         return Err(anyhow!(
             "--threshold is {}: expected 0 or more, below 1; 0.1 is what the model's masks are \
@@ -39,7 +36,7 @@ fn fit(args: &FitEllipse, progress: &Progress, console: &Console<'_>) -> Result<
         ))
         .or_exit(Exit::BadInput);
     }
-    let coverage = alpha::read(&args.alpha, args.threshold, progress, console)?;
+    let coverage = alpha::read(&args.alpha, args.threshold, context)?;
     let track = track(&coverage, args, console).or_exit(Exit::BadInput)?;
     progress.done();
     let text = to_json(&track)?;

@@ -2,28 +2,22 @@
 
 use anyhow::Result;
 use wan_alpha_core::Watch;
-use wan_alpha_core::encode::{Clip, Options, encode};
+use wan_alpha_core::encode::{ClipReader, Options, encode};
 use wan_alpha_core::tch::Kind;
 use wan_alpha_core::weights::EncoderFiles;
 use wan_alpha_take::Precision;
-use wan_alpha_take::environment::Environment;
 
 use crate::args::Encode;
-use crate::console::Console;
+use crate::context::CommandContext;
 use crate::device;
 use crate::latent_file::{About, Unwritten};
 use crate::media::rgba::RgbaSequence;
 use crate::model::Chosen;
-use crate::progress::Progress;
 use crate::stdout::print_lines;
 
 /// Encodes the clip that `args` name.
-pub(crate) fn run(
-    args: &Encode,
-    environment: &Environment,
-    progress: &Progress,
-    console: &Console<'_>,
-) -> Result<()> {
+pub(crate) fn run(args: &Encode, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { environment, progress, console, .. } = *context;
     let chosen = Chosen::of(&args.model, &environment.models)?;
     let files = EncoderFiles::find(&chosen.paths)?;
     let mut clip = RgbaSequence::find(&args.frames, args.reading.association())?;

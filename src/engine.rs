@@ -29,8 +29,9 @@ use wan_alpha_take::engine::server::{EngineServer, IdleLimits, ServerSetup};
 use wan_alpha_take::store::{Store, Take};
 use wan_alpha_take::{NUMERICS, TakeRequest};
 
-use crate::args::{EngineCommand as Verb, EngineRun};
+use crate::args::{EngineRun, EngineVerb as Verb};
 use crate::console::Console;
+use crate::context::CommandContext;
 use crate::cpu_estimate::{Hours, MeasuredPace};
 use crate::device;
 use crate::exit::{Exit, OrExit};
@@ -77,7 +78,8 @@ pub(crate) fn log_to_file(
 }
 
 /// Runs a verb of `wan-alpha engine`.
-pub(crate) fn run(verb: &Verb, environment: &Environment, interrupt: &Interrupt) -> Result<()> {
+pub(crate) fn run(verb: &Verb, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { environment, interrupt, .. } = *context;
     match verb {
         Verb::Run(args) => serve(args, environment, interrupt),
         Verb::Status { json } => status::show(*json, environment),

@@ -16,8 +16,20 @@ pub(crate) fn read() -> Environment {
         cache: folders.map(|folders| folders.cache_dir().to_owned()),
         temporary: env::temp_dir(),
         program: env::current_exe().ok(),
-        host: gethostname::gethostname().to_string_lossy().into_owned(),
+        host: host_name(),
     })
+}
+
+/// The name of this machine, as `uname -n` says it.
+#[cfg(unix)]
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// The name of this machine.
+#[cfg(windows)]
+fn host_name() -> String {
+    gethostname::gethostname().to_string_lossy().into_owned()
 }
 
 /// The value of a variable that the user names, such as one that holds a key.

@@ -7,6 +7,7 @@
 mod clip;
 mod clip_score;
 mod expected;
+mod judged;
 mod measure;
 mod page;
 mod reconstruction;
@@ -16,38 +17,30 @@ mod table;
 mod takes;
 
 use anyhow::Result;
-use wan_alpha_take::environment::Environment;
 
-use crate::args::{EvalCommand, Report};
-use crate::console::Console;
+use crate::args::{EvalCommand, ReportFiles};
+use crate::context::CommandContext;
 use crate::media::atomic_file::write_whole;
-use crate::progress::Progress;
+use crate::progress::TerminalProgress;
 use crate::stdout::print_lines;
 use table::Table;
 
 /// Runs a verb of `wan-alpha eval`.
-pub(crate) fn run(
-    command: &EvalCommand,
-    environment: &Environment,
-    progress: &Progress,
-    console: &Console<'_>,
-) -> Result<()> {
+pub(crate) fn run(command: &EvalCommand, context: &CommandContext<'_>) -> Result<()> {
     match command {
-        EvalCommand::Reconstruction(args) => {
-            reconstruction::run(args, environment, progress, console)
-        }
-        EvalCommand::Takes(args) => takes::run(args, environment, progress, console),
+        EvalCommand::Reconstruction(args) => reconstruction::run(args, context),
+        EvalCommand::Takes(args) => takes::run(args, context),
     }
 }
 
 /// Writes what was measured wherever it is wanted, then prints it.
-fn tell(table: &Table, report: &Report, progress: &Progress) -> Result<()> {
+fn tell(table: &Table, report: &ReportFiles, progress: &TerminalProgress) -> Result<()> {
     if let Some(path) = &report.json {
         let text = serde_json::to_string_pretty(&table.to_json())? + "\n";
         write_whole(path, text.as_bytes())?;
     }
     if let Some(path) = &report.html {
-        write_whole(path, page::draw(table)?.as_bytes())?;
+        write_whole(path, page::draw(table).as_bytes())?;
     }
     progress.done();
     print_lines(&table.to_lines());

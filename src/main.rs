@@ -5,6 +5,7 @@
 
 mod args;
 mod console;
+mod context;
 mod cpu_estimate;
 mod data;
 mod decode;
@@ -26,6 +27,7 @@ mod output;
 mod progress;
 mod render;
 mod stdout;
+mod table_printer;
 mod take;
 mod train;
 
@@ -34,16 +36,17 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 
-use args::{Cli, Command, EngineCommand};
+use args::{Cli, Command, EngineVerb};
 use console::Console;
+use context::CommandContext;
 use exit::Exit;
 use interrupt::Interrupt;
-use progress::Progress;
+use progress::TerminalProgress;
 
 fn main() -> ExitCode {
     set_up_allocators();
     let cli = Cli::parse();
-    let progress = Progress::new(cli.quiet);
+    let progress = TerminalProgress::new(cli.quiet);
     match run(cli, &progress) {
         Ok(()) => Exit::Done.into(),
         Err(error) => {
@@ -54,7 +57,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli, progress: &Progress) -> Result<()> {
+fn run(cli: Cli, progress: &TerminalProgress) -> Result<()> {
     let environment = environment::read();
     let level = match (cli.quiet, cli.verbose) {
         (true, _) => log::LevelFilter::Error,
@@ -63,7 +66,7 @@ fn run(cli: Cli, progress: &Progress) -> Result<()> {
         _ => log::LevelFilter::Debug,
     };
     let mut logger = env_logger::Builder::new();
-    if let Command::Engine(EngineCommand::Run(_)) = &cli.command {
+    if let Command::Engine(EngineVerb::Run(_)) = &cli.command {
         engine::log_to_file(&mut logger, &environment, level)?;
     } else {
         logger.filter_level(level).format_timestamp(None);
@@ -72,18 +75,24 @@ fn run(cli: Cli, progress: &Progress) -> Result<()> {
     output::survive_file_size_limit()?;
     let interrupt = Interrupt::install()?;
     let console = Console::new(progress, &interrupt);
+    let context = CommandContext {
+        environment: &environment,
+        progress,
+        console: &console,
+        interrupt: &interrupt,
+    };
     match cli.command {
-        Command::Render(args) => render::run(&args, &environment, progress, &console),
-        Command::Take(command) => take::run(&command, &environment, progress, &console),
-        Command::Data(command) => data::run(&command, &environment, progress, &console),
-        Command::Ellipse(command) => ellipse::run(&command, progress, &console),
-        Command::Engine(verb) => engine::run(&verb, &environment, &interrupt),
-        Command::Doctor { json } => doctor::run(json, &environment),
-        Command::Train(args) => train::run(&args, &environment, progress, &console),
-        Command::Encode(args) => encode::run(&args, &environment, progress, &console),
-        Command::Decode(args) => decode::run(&args, &environment, progress, &console),
-        Command::Eval(command) => eval::run(&command, &environment, progress, &console),
-        Command::Model(command) => model::run(&command, &environment, progress, &console),
+        Command::Render(args) => render::run(&args, &context),
+        Command::Take(command) => take::run(&command, &context),
+        Command::Data(command) => data::run(&command, &context),
+        Command::Ellipse(command) => ellipse::run(&command, &context),
+        Command::Engine(verb) => engine::run(&verb, &context),
+        Command::Doctor { json } => doctor::run(json, &context),
+        Command::Train(args) => train::run(&args, &context),
+        Command::Encode(args) => encode::run(&args, &context),
+        Command::Decode(args) => decode::run(&args, &context),
+        Command::Eval(command) => eval::run(&command, &context),
+        Command::Model(command) => model::run(&command, &context),
     }
 }
 

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use wan_alpha_core::device::{Device, Opened};
-use wan_alpha_core::generate::{Keep, Pipeline, Sink, SinkError};
+use wan_alpha_core::generate::{FrameSink, Keep, Pipeline, SinkError};
 use wan_alpha_core::weights::Strengths;
 use wan_alpha_core::{Error, ErrorKind, Watch, give_back};
 use wan_alpha_take::engine::message::Problem;
@@ -352,7 +352,7 @@ struct Publishing {
     failed: Option<StoreError>,
 }
 
-impl Sink for Publishing {
+impl FrameSink for Publishing {
     fn frame(&mut self, frame: Frame<'_>) -> Result<(), SinkError> {
         self.writer.frame_f32(frame.rgba).map_err(|error| {
             let text = error.to_string();
@@ -365,7 +365,7 @@ impl Sink for Publishing {
 /// For the part of the path that makes no frames.
 struct Nowhere;
 
-impl Sink for Nowhere {
+impl FrameSink for Nowhere {
     fn frame(&mut self, _frame: Frame<'_>) -> Result<(), SinkError> {
         Ok(())
     }

@@ -16,8 +16,9 @@ use wan_alpha_take::models::{Defaults, Manifest, ModelRoots, NamedModel, PartFil
 use wan_alpha_take::{Fingerprint, Precision};
 
 use crate::args::ModelCommand;
+use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
-use crate::progress::Progress;
+use crate::progress::TerminalProgress;
 use crate::stdout::print_lines;
 pub(crate) use fingerprints::Fingerprints;
 use merge::Keeping;
@@ -27,7 +28,7 @@ use wan_alpha_take::environment::Environment;
 pub(crate) struct Chosen {
     /// What a request calls it.
     pub(crate) name: String,
-    /// Its files.
+    /// The files of its parts, or folders with them.
     pub(crate) paths: Vec<PathBuf>,
     /// What its record says it does where a request is silent.
     pub(crate) defaults: Defaults,
@@ -107,12 +108,8 @@ pub(crate) fn use_merged(
 }
 
 /// Runs a verb of `wan-alpha model`.
-pub(crate) fn run(
-    command: &ModelCommand,
-    environment: &Environment,
-    progress: &Progress,
-    watch: &dyn Watch,
-) -> Result<()> {
+pub(crate) fn run(command: &ModelCommand, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { environment, progress, console: watch, .. } = *context;
     let roots = &environment.models;
     let lines = match command {
         ModelCommand::Add { name, paths, keep_merged } => {
@@ -151,7 +148,7 @@ pub(crate) fn run(
 fn add(
     name: &str,
     paths: &[PathBuf],
-    keep_merged: Option<&Progress>,
+    keep_merged: Option<&TerminalProgress>,
     environment: &Environment,
     watch: &dyn Watch,
 ) -> Result<Vec<String>> {
@@ -205,7 +202,7 @@ fn announce(
     keeping: &Keeping<'_>,
     name: &str,
     roots: &ModelRoots,
-    progress: &Progress,
+    progress: &TerminalProgress,
 ) -> Result<()> {
     let nothing = || anyhow!("{name} has no adapters to merge; add it without --keep-merged");
     if keeping.files.adapters.is_empty() {

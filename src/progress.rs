@@ -20,7 +20,7 @@ const TICK: Duration = Duration::from_millis(250);
 const TEMPLATE: &str = "{prefix:<12} [{bar:30}] {pos}/{len}  {time}";
 
 /// Shows progress; may be told from any thread.
-pub(crate) struct Progress {
+pub(crate) struct TerminalProgress {
     pace: Arc<Mutex<Pace>>,
     screen: Screen,
 }
@@ -28,11 +28,11 @@ pub(crate) struct Progress {
 enum Screen {
     Bar(ProgressBar),
     Lines(Mutex<Box<dyn Write + Send>>),
-    /// Notes alone.
+    /// Notes are printed, progress is not.
     Quiet,
 }
 
-impl Progress {
+impl TerminalProgress {
     /// A bar where stderr is a terminal, lines where it is not, neither if `quiet`.
     pub(crate) fn new(quiet: bool) -> Self {
         if quiet {
@@ -105,7 +105,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for TerminalProgress {
     fn drop(&mut self) {
         self.done();
     }
@@ -137,16 +137,16 @@ fn style(pace: Arc<Mutex<Pace>>) -> ProgressStyle {
 /// The speed of the stage that is going on.
 #[derive(Default)]
 struct Pace {
-    now: Option<Point>,
+    now: Option<ProgressPoint>,
     /// When the last line was printed.
     printed: Option<Instant>,
 }
 
-struct Point {
+struct ProgressPoint {
     stage: String,
     step: usize,
     of: usize,
-    /// Of this step.
+    /// When this step was told.
     at: Instant,
     /// The first step we were told of this stage, and when.
     first: (usize, Instant),
@@ -166,7 +166,8 @@ impl Pace {
             return false;
         }
         let stage = stage.to_owned();
-        self.now = Some(Point { stage, step, of, at: now, first: (step, now), printed: false });
+        self.now =
+            Some(ProgressPoint { stage, step, of, at: now, first: (step, now), printed: false });
         self.printed = None;
         true
     }
@@ -228,7 +229,7 @@ mod tests {
     }
 
     struct Watched {
-        progress: Progress,
+        progress: TerminalProgress,
         log: Log,
         start: Instant,
     }
@@ -237,7 +238,7 @@ mod tests {
         fn new() -> Self {
             let log = Log::default();
             let screen = Screen::Lines(Mutex::new(Box::new(log.clone())));
-            Self { progress: Progress::on(screen), log, start: Instant::now() }
+            Self { progress: TerminalProgress::on(screen), log, start: Instant::now() }
         }
 
         fn at(&self, seconds: f64, stage: &str, step: usize, of: usize) {
@@ -362,11 +363,11 @@ mod tests {
     #[test]
     fn the_bar_s_template_is_valid_and_the_type_crosses_threads() {
         fn shared<T: Send + Sync>() {}
-        shared::<Progress>();
+        shared::<TerminalProgress>();
         assert!(ProgressStyle::with_template(TEMPLATE).is_ok());
         // Drawing asks for the time left while a step is being told: must not lock itself out.
         let hidden = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
-        let progress = Progress::on(Screen::Bar(hidden.clone()));
+        let progress = TerminalProgress::on(Screen::Bar(hidden.clone()));
         hidden.set_style(style(Arc::clone(&progress.pace)));
         for step in 0..=3 {
             progress.update("sampling", step, 3);

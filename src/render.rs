@@ -13,6 +13,7 @@ use wan_alpha_take::{RequestDraft, TakeRequest};
 
 use crate::args::{self, Render};
 use crate::console::Console;
+use crate::context::CommandContext;
 use crate::cpu_estimate::CpuEstimate;
 use crate::device;
 use crate::dump::Dump;
@@ -20,20 +21,15 @@ use crate::exit::{Exit, OrExit};
 use crate::maker::contexts_folder;
 use crate::model::{Chosen, fingerprint_of, use_merged};
 use crate::output::{Plan, Writer, WriterSink, Written, add_circumstances};
-use crate::progress::Progress;
+use crate::progress::TerminalProgress;
 use crate::stdout::print_lines;
 use crate::{engine, take};
 use placement::SubjectPlacement;
 pub(crate) use placement::read_mask;
-use wan_alpha_take::environment::Environment;
 
 /// Makes the take that `args` describe.
-pub(crate) fn run(
-    args: &Render,
-    environment: &Environment,
-    progress: &Progress,
-    console: &Console<'_>,
-) -> Result<()> {
+pub(crate) fn run(args: &Render, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { environment, progress, console, .. } = *context;
     if let Some(threads) = args.threads {
         tch::set_num_threads(i32::try_from(threads)?);
     }
@@ -51,16 +47,7 @@ pub(crate) fn run(
     } else {
         Some(device::open(args.device.as_ref(), environment, console)?)
     };
-    let device = opened.as_ref().map_or_else(Device::cpu, |opened| opened.device);
-    let class = opened.as_ref().map_or_else(String::new, Opened::class);
-    let strengths = Strengths { dora: args.dora_strength, distill: args.distill_strength };
-    let mut pipeline = Pipeline::open(&chosen.paths, strengths, device, Keep::Nothing, console)?;
-    if let Some(folder) = contexts_folder(environment, &class) {
-        pipeline.keep_contexts(folder);
-    }
-    if let Some(fingerprint) = chosen.fingerprint {
-        use_merged(&mut pipeline, &chosen.name, chosen.merged.clone(), fingerprint, console);
-    }
+    let mut pipeline = open_pipeline(args, &chosen, opened.as_ref(), context)?;
     let defaults = chosen.defaults.clone().or(pipeline.defaults());
     let draft = draft(args, chosen.name.clone(), prompt, negative, &placement);
     let mut request = draft.complete(&defaults).or_exit(Exit::BadInput)?;
@@ -71,19 +58,20 @@ pub(crate) fn run(
         console.warn(&warning);
     }
 
-    let mut computed = None;
-    let (written, device) = if args.engine {
-        let take = engine::have_made(&request, environment, console)?;
-        let written = take::write_files(&take, &args.out, args.formats(), console)?;
-        (written, format!("engine, {}", take.description().device))
-    } else {
-        let learned = engine::learned(&request, &class, environment);
-        if let Some(slow) = CpuEstimate::of(&pipeline, &request, device, learned)? {
-            console.caution(slow);
+    let (written, device, computed) = match &opened {
+        None => {
+            let take = engine::have_made(&request, environment, console)?;
+            let written = take::write_files(&take, &args.out, args.formats(), console)?;
+            (written, format!("engine, {}", take.description().device), None)
         }
-        let written = make(args, &request, &mut pipeline, &placement, console)?;
-        computed = how_it_computed(&pipeline, &request);
-        (written, class)
+        Some(opened) => {
+            let learned = engine::learned(&request, &opened.class(), environment);
+            if let Some(slow) = CpuEstimate::of(&pipeline, &request, opened.device, learned)? {
+                console.caution(slow);
+            }
+            let written = make(args, &request, &mut pipeline, &placement, console)?;
+            (written, opened.class(), computed_by(&pipeline, &request))
+        }
     };
     let mut take = Map::new();
     take.insert("request".to_owned(), serde_json::to_value(&request)?);
@@ -94,15 +82,8 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// What `take.json` says of how a pipeline has computed; None if it has not.
-fn how_it_computed(pipeline: &Pipeline, request: &TakeRequest) -> Option<Value> {
-    let kernel = pipeline.attention_kernel()?;
-    let tf32 = pipeline.decodes_in_tf32(request.precision);
-    Some(json!({ "attention": kernel.to_string(), "tf32": tf32 }))
-}
-
 /// Says where the take is: its folder to programs, and what is in it to people.
-fn tell(written: &Written, request: &TakeRequest, progress: &Progress) {
+fn tell(written: &Written, request: &TakeRequest, progress: &TerminalProgress) {
     progress.done();
     print_lines(&[written.folder().display().to_string()]);
     progress.remark(format!(
@@ -112,6 +93,37 @@ fn tell(written: &Written, request: &TakeRequest, progress: &Progress) {
         written.sheet.file_name().unwrap_or_default().display(),
         written.folder().display()
     ));
+}
+
+/// The model, its weights not read yet; where an engine makes the take there is no device.
+fn open_pipeline(
+    args: &Render,
+    chosen: &Chosen,
+    opened: Option<&Opened>,
+    context: &CommandContext<'_>,
+) -> Result<Pipeline> {
+    let CommandContext { environment, console, .. } = *context;
+    let device = opened.map_or_else(Device::cpu, |opened| opened.device);
+    let class = opened.map_or_else(String::new, Opened::class);
+    let strengths = Strengths { dora: args.dora_strength, distill: args.distill_strength };
+    let mut pipeline = Pipeline::open(&chosen.paths, strengths, device, Keep::Nothing, console)?;
+    if let Some(folder) = contexts_folder(environment, &class) {
+        pipeline.keep_contexts(folder);
+    }
+    if let Some(fingerprint) = chosen.fingerprint {
+        use_merged(&mut pipeline, &chosen.name, chosen.merged.clone(), fingerprint, console);
+    }
+    Ok(pipeline)
+}
+
+/// How a take was computed, as `take.json` says it; nothing before the transformer has run.
+fn computed_by(pipeline: &Pipeline, request: &TakeRequest) -> Option<Value> {
+    pipeline.attention_kernel().map(|kernel| {
+        json!({
+            "attention": kernel.to_string(),
+            "tf32": pipeline.decodes_in_tf32(request.precision),
+        })
+    })
 }
 
 /// Makes the take here and now; every frame is written as soon as it is decoded.

@@ -12,8 +12,9 @@ use wan_alpha_core::generate::Pipeline;
 use wan_alpha_take::store::{Store, StoreError, Take};
 use wan_alpha_take::{TakeKey, TakeRequest};
 
-use crate::args::{Export, MakeTake, TakeCommand};
+use crate::args::{ExportTake, MakeTake, TakeCommand};
 use crate::console::Console;
+use crate::context::CommandContext;
 use crate::cpu_estimate::CpuEstimate;
 use crate::device;
 use crate::engine;
@@ -21,17 +22,12 @@ use crate::exit::{Exit, OrExit};
 use crate::maker::{MakeContext, MakeError, Maker, exit_of};
 use crate::media::frame::of_stored;
 use crate::output::{Format, Plan, Writer, Written};
-use crate::progress::Progress;
 use crate::stdout::print_lines;
 use wan_alpha_take::environment::Environment;
 
 /// Runs a verb of `wan-alpha take`.
-pub(crate) fn run(
-    command: &TakeCommand,
-    environment: &Environment,
-    progress: &Progress,
-    console: &Console<'_>,
-) -> Result<()> {
+pub(crate) fn run(command: &TakeCommand, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { environment, progress, console, .. } = *context;
     let store = Store::new(environment.stores.clone());
     let lines = match command {
         TakeCommand::List => lines::list(&store, console),
@@ -144,7 +140,7 @@ fn every_take(store: &Store) -> (Vec<Take>, Vec<StoreError>) {
 }
 
 /// A take of the store as files, as `wan-alpha render` writes them.
-fn export(args: &Export, store: &Store, watch: &dyn Watch) -> Result<Vec<String>> {
+fn export(args: &ExportTake, store: &Store, watch: &dyn Watch) -> Result<Vec<String>> {
     let take = find(store, &args.key, watch)?;
     let written = write_files(&take, &args.out, args.formats(), watch)?;
     let about = take.description();

@@ -35,29 +35,23 @@ use wan_alpha_core::weights::{
     find_transformer,
 };
 use wan_alpha_take::Precision;
-use wan_alpha_take::environment::Environment;
 
 use crate::args::Train;
-use crate::console::Console;
-use crate::data::procedural::{Scene, Stream};
+use crate::context::CommandContext;
+use crate::data::procedural::{DrawnStream, Scene};
 use crate::device;
 use crate::exit::{Exit, OrExit};
-use crate::progress::Progress;
 use crate::stdout::print_lines;
 use clips::{ClipFeed, Clips};
-use folder::Folder;
+use folder::RunFolder;
 use latents::LatentFeed;
 use on_the_fly_latents::LiveFeed;
-use run::Run;
+use run::TrainRun;
 use settings::{Settings, Task};
 
 /// Trains what `args` name.
-pub(crate) fn run(
-    args: &Train,
-    environment: &Environment,
-    progress: &Progress,
-    console: &Console<'_>,
-) -> Result<()> {
+pub(crate) fn run(args: &Train, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { environment, progress, console, .. } = *context;
     let mut settings = Settings::read(&args.settings).or_exit(Exit::BadInput)?;
     if let Some(steps) = args.steps {
         settings.steps = steps;
@@ -75,9 +69,9 @@ pub(crate) fn run(
         _ => Kind::Float,
     };
     let bench =
-        Bench { settings: &settings, placement: ComputeOptions { kind, device }, watch: console };
-    let folder = Folder::open(&args.out, &settings)?;
-    let run = Run { device, settings: &settings, folder: &folder, progress, watch: console };
+        TaskBench { settings: &settings, compute: ComputeOptions { kind, device }, watch: console };
+    let folder = RunFolder::open(&args.out, &settings)?;
+    let run = TrainRun { device, settings: &settings, folder: &folder, progress, watch: console };
     let measured = match &settings.task {
         Task::Tokenizer(task) => learn_pieces(task.vocabulary, &settings, &folder),
         Task::BaseVae(task) => bench.base_vae(task, &run),
@@ -95,11 +89,11 @@ pub(crate) fn run(
 }
 
 /// A tokenizer: nothing that goes in steps.
-fn learn_pieces(pieces: usize, settings: &Settings, folder: &Folder) -> Result<Option<Losses>> {
+fn learn_pieces(pieces: usize, settings: &Settings, folder: &RunFolder) -> Result<Option<Losses>> {
     let clips = settings.steps * settings.clips_per_step();
     let seed = settings.data.procedural.unwrap_or(settings.seed);
     let languages = settings.data.language.all();
-    let captions = (0..clips).map(|index| Scene::draw(seed, Stream::Training, index));
+    let captions = (0..clips).map(|index| Scene::draw(seed, DrawnStream::Training, index));
     let captions = captions.flat_map(|scene| {
         let each = languages
             .iter()
@@ -112,39 +106,38 @@ fn learn_pieces(pieces: usize, settings: &Settings, folder: &Folder) -> Result<O
 }
 
 /// What a task is built from.
-struct Bench<'a> {
+struct TaskBench<'a> {
     settings: &'a Settings,
-    placement: ComputeOptions,
+    compute: ComputeOptions,
     watch: &'a dyn Watch,
 }
 
-impl Bench<'_> {
-    fn base_vae(&self, about: &settings::BaseVae, run: &Run<'_>) -> Result<Option<Losses>> {
+impl TaskBench<'_> {
+    fn base_vae(&self, about: &settings::BaseVae, run: &TrainRun<'_>) -> Result<Option<Losses>> {
         let origin = match about.config() {
             Some(config) => Origin::Nothing { config, seed: self.settings.seed },
             None => Origin::Files(find_base_autoencoder(&about.start)?),
         };
         let vgg = self.vgg(about.vgg.as_deref(), about.perceptual)?;
-        let task = BaseVae::new(&origin, about.settings(), vgg, self.placement);
+        let task = BaseVae::new(&origin, about.settings(), vgg, self.compute);
         let feed = ClipFeed::films(Clips::open(self.settings).or_exit(Exit::BadInput)?);
         let extras = samples::Films { feed: &feed, settings: self.settings, about };
         run.train(&mut task?, &feed, &extras)
     }
 
-    fn rgba_vae(&self, about: &settings::RgbaVae, run: &Run<'_>) -> Result<Option<Losses>> {
+    fn rgba_vae(&self, about: &settings::RgbaVae, run: &TrainRun<'_>) -> Result<Option<Losses>> {
         let base = find_base_autoencoder(&about.base)?;
-        let judge = self.judge(about)?;
-        let beside =
-            AuxiliaryNetworks { vgg: self.vgg(about.vgg.as_deref(), about.perceptual)?, judge };
+        let frozen_dit = self.frozen_dit(about)?;
+        let vgg = self.vgg(about.vgg.as_deref(), about.perceptual)?;
         let seed = self.settings.seed;
-        let begin = |beside| {
-            let task = RgbaVae::new(&base, about.settings(), beside, seed, self.placement)?;
+        let begin = |auxiliary| -> wan_alpha_core::Result<RgbaVae> {
+            let task = RgbaVae::new(&base, about.settings(), auxiliary, seed, self.compute)?;
             if let Some(start) = &about.start {
                 task.start_from(&TensorFile::open(start)?)?;
             }
-            Ok::<_, wan_alpha_core::Error>(task)
+            Ok(task)
         };
-        let mut task = begin(beside)?;
+        let mut task = begin(AuxiliaryNetworks { vgg, frozen_dit })?;
         let start = (about.align > 0).then(|| begin(AuxiliaryNetworks::default())).transpose();
         let start = start?;
         let feed = ClipFeed::rgba(Clips::open(self.settings).or_exit(Exit::BadInput)?);
@@ -157,7 +150,7 @@ impl Bench<'_> {
         &self,
         about: &settings::Transformer,
         whole: bool,
-        run: &Run<'_>,
+        run: &TrainRun<'_>,
     ) -> Result<Option<Losses>> {
         let seed = self.settings.seed;
         let (origin, config) = match &about.dit {
@@ -173,23 +166,22 @@ impl Bench<'_> {
             (None, files) => Some(Origin::Files(find_text_encoder(files)?)),
         };
         let settings = about.settings(whole);
-        let task = Transformer::new(&origin, config, text.as_ref(), settings, seed, self.placement);
+        let task = Transformer::new(&origin, config, text.as_ref(), settings, seed, self.compute);
         let mut task = task?;
         if let Some(start) = &about.start {
-            let begin = || task.start_from(&TensorFile::open(start)?);
-            begin()?;
+            task.start_from(&TensorFile::open(start)?)?;
         }
         let tokenizer = about.tokenizer.as_deref().map(Tokenizer::open).transpose();
         let tokenizer = tokenizer?;
-        let decoders = samples::decoders(&about.decoders, self.placement.device, self.watch)?;
+        let decoders = samples::decoders(&about.decoders, self.compute.device, self.watch)?;
         let settings = self.settings;
         if settings.data.procedural.is_some() {
-            let feed = LiveFeed::open(settings, about, tokenizer, self.placement, self.watch);
+            let feed = LiveFeed::open(settings, about, tokenizer, self.compute, self.watch);
             let feed = feed.or_exit(Exit::BadInput)?;
             let extras = samples::Takes { feed: &feed, settings, about, decoders };
             run.train(&mut task, &feed, &extras)
         } else {
-            let feed = LatentFeed::open(self.placement.device, settings, tokenizer)
+            let feed = LatentFeed::open(self.compute.device, settings, tokenizer)
                 .or_exit(Exit::BadInput)?;
             let extras = samples::Takes { feed: &feed, settings, about, decoders };
             run.train(&mut task, &feed, &extras)
@@ -200,7 +192,7 @@ impl Bench<'_> {
     fn vgg(&self, path: Option<&Path>, weight: f64) -> Result<Option<Vgg>> {
         match path {
             Some(path) if weight != 0.0 => {
-                let vgg = Vgg::open(path, Kind::Float, self.placement.device);
+                let vgg = Vgg::open(path, Kind::Float, self.compute.device);
                 Ok(vgg.map(Some)?)
             }
             Some(_) => Ok(None),
@@ -217,7 +209,7 @@ impl Bench<'_> {
     }
 
     /// The frozen transformer of the bidirectional loss.
-    fn judge(&self, about: &settings::RgbaVae) -> Result<Option<FrozenDit>> {
+    fn frozen_dit(&self, about: &settings::RgbaVae) -> Result<Option<FrozenDit>> {
         if about.bidirectional == 0.0 {
             return Ok(None);
         }
@@ -232,7 +224,7 @@ impl Bench<'_> {
         let text_dim = config.text_dim;
         let dit = Dit::load(&self.weights(set), config, self.watch)?;
         let context = if about.text.is_empty() {
-            let ComputeOptions { kind, device } = self.placement;
+            let ComputeOptions { kind, device } = self.compute;
             let zeros = device.zeros(&[1, text_dim], kind)?;
             zeros.f_to_device(device.tch()).map_err(wan_alpha_core::Error::from)?
         } else {
@@ -241,18 +233,16 @@ impl Bench<'_> {
         Ok(Some(FrozenDit { dit, context }))
     }
 
+    /// The context of the empty prompt, `[tokens, text_dim]`, of the text encoder among `paths`.
     fn empty_prompt(&self, paths: &[std::path::PathBuf]) -> Result<Tensor> {
-        let encode = || -> wan_alpha_core::Result<Vec<Tensor>> {
-            let tokens = Tokenizer::open(&find_tokenizer(paths)?)?.encode("")?;
-            let text = Umt5::new(self.weights(find_text_encoder(paths)?))?;
-            text.encode(&[&tokens.ids], self.watch)
-        };
-        let contexts = encode()?;
+        let tokens = Tokenizer::open(&find_tokenizer(paths)?)?.encode("")?;
+        let text = Umt5::new(self.weights(find_text_encoder(paths)?))?;
+        let contexts = text.encode(&[&tokens.ids], self.watch)?;
         contexts.into_iter().next().ok_or_else(|| anyhow!("the text encoder gave no context"))
     }
 
     fn weights(&self, set: std::sync::Arc<TensorSet>) -> Weights {
-        let ComputeOptions { kind, device } = self.placement;
+        let ComputeOptions { kind, device } = self.compute;
         Weights::new(set, vec![], kind, device)
     }
 }

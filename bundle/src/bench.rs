@@ -31,25 +31,25 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::tree::Tree;
-use beside::{Comparison, DIFFUSERS, Programs, TRAINING};
+use beside::{BothSides, Comparison, DIFFUSERS, TRAINING};
 use pairs::{HOST, STORE, Subject};
 
 /// Of OpenMP and torch, wherever they compute.
 const THREADS: u32 = 2;
 
-struct Case {
+struct BenchCase {
     name: &'static str,
-    work: Work,
+    work: BenchWork,
 }
 
-enum Work {
+enum BenchWork {
     Beside(Comparison),
     Load,
     Pairs(&'static Subject),
     Engine,
 }
 
-const CASES: &[Case] = &[
+const CASES: &[BenchCase] = &[
     beside("dit-1", Comparison { script: DIFFUSERS, theirs: "dit-1", limit: 0.94, pairs: 9 }),
     beside(
         "dit-1-nocache",
@@ -66,18 +66,18 @@ const CASES: &[Case] = &[
         Comparison { script: TRAINING, theirs: "train-dit", limit: 0.97, pairs: 7 },
     ),
     beside("train-vae", Comparison { script: TRAINING, theirs: "train-vae", limit: 1.1, pairs: 5 }),
-    Case { name: "load", work: Work::Load },
-    Case { name: STORE.name, work: Work::Pairs(&STORE) },
-    Case { name: HOST.name, work: Work::Pairs(&HOST) },
-    Case { name: "engine", work: Work::Engine },
+    BenchCase { name: "load", work: BenchWork::Load },
+    BenchCase { name: STORE.name, work: BenchWork::Pairs(&STORE) },
+    BenchCase { name: HOST.name, work: BenchWork::Pairs(&HOST) },
+    BenchCase { name: "engine", work: BenchWork::Engine },
 ];
 
-const fn beside(name: &'static str, comparison: Comparison) -> Case {
-    Case { name, work: Work::Beside(comparison) }
+const fn beside(name: &'static str, comparison: Comparison) -> BenchCase {
+    BenchCase { name, work: BenchWork::Beside(comparison) }
 }
 
 #[derive(clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct BenchOptions {
     /// Cases to run: dit-1, dit-1-nocache, dit-5, dit-5-nocache, decode, train-dit,
     /// train-vae, load, store, host, engine; all of them by default.
     #[arg(value_parser = CASES.iter().map(|case| case.name).collect::<Vec<_>>())]
@@ -91,20 +91,20 @@ pub(crate) struct Options {
 }
 
 /// What a case came to: its line for programs, its rows for people.
-struct Outcome {
+struct BenchOutcome {
     line: String,
-    rows: Vec<Row>,
+    rows: Vec<BenchRow>,
 }
 
-impl Outcome {
-    fn new<T: Serialize>(measured: &T, rows: impl FnOnce(&T) -> Vec<Row>) -> Result<Self> {
+impl BenchOutcome {
+    fn new<T: Serialize>(measured: &T, rows: impl FnOnce(&T) -> Vec<BenchRow>) -> Result<Self> {
         let line = serde_json::to_string(measured).context("a result cannot be written as JSON")?;
         Ok(Self { line, rows: rows(measured) })
     }
 }
 
-/// Medians.
-struct Row {
+/// One line of the table: medians over the pairs of a case.
+struct BenchRow {
     name: String,
     ours_s: f64,
     theirs_s: Option<f64>,
@@ -119,7 +119,7 @@ struct Row {
 /// What two runs of one program differ by: no case may be slower than at the earlier commit.
 const AS_FAST: f64 = 1.03;
 
-impl Row {
+impl BenchRow {
     fn is_within_limit(&self) -> bool {
         self.limit.is_none_or(|limit| self.ratio.unwrap_or(self.ours_s) <= limit)
             && self.to_before.is_none_or(|ratio| ratio <= AS_FAST)
@@ -127,28 +127,28 @@ impl Row {
 }
 
 /// Fails where a case is above its limit, after all of them have run.
-pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
+pub(crate) fn run(tree: &Tree, options: &BenchOptions) -> Result<ExitCode> {
     let mut file = match &options.out {
         Some(path) => Some(
             File::create(path).with_context(|| format!("{} cannot be created", path.display()))?,
         ),
         None => None,
     };
-    let wanted = |case: &&Case| {
+    let wanted = |case: &&BenchCase| {
         options.names.is_empty() || options.names.iter().any(|name| name == case.name)
     };
     let mut programs = None;
     let mut rows = Vec::new();
     for case in CASES.iter().filter(wanted) {
         let outcome = match &case.work {
-            Work::Beside(comparison) => {
+            BenchWork::Beside(comparison) => {
                 let pairs = options.pairs.map_or(comparison.pairs, usize::from);
-                let ready = programs.take().map_or_else(|| Programs::ready(tree), Ok)?;
+                let ready = programs.take().map_or_else(|| BothSides::ready(tree), Ok)?;
                 programs.insert(ready).compare(case.name, &Comparison { pairs, ..*comparison })
             }
-            Work::Load => load::measure(tree),
-            Work::Pairs(subject) => pairs::measure(tree, subject),
-            Work::Engine => engine::measure(tree),
+            BenchWork::Load => load::measure(tree),
+            BenchWork::Pairs(subject) => pairs::measure(tree, subject),
+            BenchWork::Engine => engine::measure(tree),
         };
         let outcome =
             outcome.with_context(|| format!("the case {} could not be measured", case.name))?;
@@ -159,11 +159,11 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
         rows.extend(outcome.rows);
     }
     eprint!("{}", table(&rows));
-    let good = rows.iter().all(Row::is_within_limit);
+    let good = rows.iter().all(BenchRow::is_within_limit);
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn table(rows: &[Row]) -> String {
+fn table(rows: &[BenchRow]) -> String {
     let mut text = format!(
         "\n{:<24} {:>9} {:>9} {:>7} {:>6} {:>8}  medians in seconds, {THREADS} threads, float32; \
          the last column is ours beside {} (limit {AS_FAST})\n",
@@ -201,7 +201,7 @@ mod tests {
     fn a_ratio_is_judged_where_there_is_one_and_else_the_seconds() {
         let row = |ours_s, ratio: Option<f64>, limit| {
             let theirs_s = ratio.map(|ratio| ours_s / ratio);
-            Row { name: "x".to_owned(), ours_s, theirs_s, ratio, limit, to_before: None }
+            BenchRow { name: "x".to_owned(), ours_s, theirs_s, ratio, limit, to_before: None }
         };
         for (row, good, shown) in [
             (row(3.0, Some(1.5), Some(1.5)), true, "3.000     2.000   1.500   1.50        -\n"),
@@ -210,7 +210,7 @@ mod tests {
             (row(0.2, None, Some(0.1)), false, "0.10        -  ABOVE THE LIMIT\n"),
             (row(9.0, None, None), true, "9.000         -       -      -        -\n"),
             (
-                Row { to_before: Some(1.1), ..row(1.0, Some(0.5), Some(1.0)) },
+                BenchRow { to_before: Some(1.1), ..row(1.0, Some(0.5), Some(1.0)) },
                 false,
                 "0.500   1.00    1.100  ABOVE THE LIMIT\n",
             ),

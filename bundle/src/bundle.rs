@@ -1,7 +1,7 @@
 //! `cargo xtask bundle`: the folder that hosts load.
 //!
-//! What goes where is one description, [`Layout`]; making it is copying, checking it is reading the
-//! files. A bundle appears whole and checked, or not at all. What keeps it from running on every
+//! What goes where is one description, [`BundleLayout`]; making it is copying, checking it is reading
+//! the files. A bundle appears whole and checked, or not at all. What keeps it from running on every
 //! system that it is meant for is measured, said, and written into it.
 
 mod check;
@@ -20,7 +20,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::tree::Tree;
 use crate::{cargo, setup};
-use layout::{Layout, Libraries, ONLY_HERE, Parts, Source};
+use layout::{BundleLayout, BundleParts, EngineLibraries, FileSource, ONLY_HERE};
 
 /// Where a bundle goes, and where `install` takes it from.
 pub(crate) const PLACE: &str = "target/bundle";
@@ -32,7 +32,7 @@ const PLUGIN_TARGET: &str = "x86_64-unknown-linux-gnu.2.28";
 const RUN_PATH: &str = "WAN_ALPHA_BUILD_RUN_PATH";
 
 #[derive(clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct BundleOptions {
     /// Where the bundle goes.
     #[arg(long, value_name = "DIR", default_value = PLACE)]
     to: PathBuf,
@@ -53,12 +53,12 @@ pub(crate) struct Options {
     without_zig: bool,
 }
 
-pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
-    let layout = Layout::here();
+pub(crate) fn run(tree: &Tree, options: &BundleOptions) -> Result<ExitCode> {
+    let layout = BundleLayout::here();
     setup::ensure_for_bundle(tree, options.cuda, !options.without_zig)?;
     let plugin = build_plugin(tree, options)?;
     let engine = build_engine(tree, layout)?;
-    let parts = Parts {
+    let parts = BundleParts {
         libraries: libraries(tree, options, &engine)?,
         only_here: known_reasons(options),
         plugin,
@@ -72,7 +72,7 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
         .with_context(|| format!("{} cannot be read", plist.display()))?;
     let draft = files_below(&parts.resources.join("draft-model"))?;
     let items = layout.items(&parts, &plist, &draft);
-    let shared = items.iter().filter(|item| matches!(item.source, Source::Share(_))).count();
+    let shared = items.iter().filter(|item| matches!(item.source, FileSource::Share(_))).count();
 
     let folder = tree.root().join(&options.to);
     eprintln!("bundle: {} files, {shared} of them shared with set-up where possible", items.len());
@@ -83,7 +83,7 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn build_plugin(tree: &Tree, options: &Options) -> Result<PathBuf> {
+fn build_plugin(tree: &Tree, options: &BundleOptions) -> Result<PathBuf> {
     let arguments = ["--release", "--package", "wan-alpha-ofx"];
     if options.without_zig {
         return cargo::build_library(tree, &arguments, "wan_alpha_ofx");
@@ -101,19 +101,19 @@ fn build_plugin(tree: &Tree, options: &Options) -> Result<PathBuf> {
     )
 }
 
-fn build_engine(tree: &Tree, layout: &Layout) -> Result<PathBuf> {
+fn build_engine(tree: &Tree, layout: &BundleLayout) -> Result<PathBuf> {
     let run_path = layout.run_path.map(|path| (RUN_PATH, path));
     cargo::build_with(tree, &["--release", "--package", "wan-alpha"], "wan-alpha", run_path)
 }
 
-fn libraries(tree: &Tree, options: &Options, engine: &Path) -> Result<Libraries> {
+fn libraries(tree: &Tree, options: &BundleOptions, engine: &Path) -> Result<EngineLibraries> {
     let built_with = setup::foreign_libtorch(tree).unwrap_or_else(|| tree.libtorch());
     if let Some(named) = &options.system_libtorch {
         ensure!(
             options.libstdcxx.is_none(),
             "--libstdcxx has no place beside --system-libtorch: the folder is the user's"
         );
-        return libtorch::of_user(named, &built_with, engine).map(Libraries::Users);
+        return libtorch::of_user(named, &built_with, engine).map(EngineLibraries::Users);
     }
     let mut files = libtorch::needed_by(engine, &built_with.join("lib"))?;
     if options.cuda {
@@ -127,11 +127,11 @@ fn libraries(tree: &Tree, options: &Options, engine: &Path) -> Result<Libraries>
         );
         files.push(file.clone());
     }
-    Ok(Libraries::Brought { files, build: libtorch::build(&built_with)? })
+    Ok(EngineLibraries::Brought { files, build: libtorch::build(&built_with)? })
 }
 
 /// Why this bundle is for this machine only, as far as the options say.
-fn known_reasons(options: &Options) -> Vec<String> {
+fn known_reasons(options: &BundleOptions) -> Vec<String> {
     let own_linker = options
         .without_zig
         .then(|| "the plug-in was linked for this machine's own glibc (--without-zig)".to_owned());
@@ -163,7 +163,12 @@ pub(crate) fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
 
 /// Checks a bundle before it takes its place, and marks it if it is for this machine only.
 /// Returns the reasons for that.
-fn examine(new: &Path, layout: &Layout, parts: &Parts, release: bool) -> Result<Vec<String>> {
+fn examine(
+    new: &Path,
+    layout: &BundleLayout,
+    parts: &BundleParts,
+    release: bool,
+) -> Result<Vec<String>> {
     let report = check::check(new, layout, &parts.version)?;
     eprint!("{report}");
     ensure!(

@@ -13,7 +13,7 @@ use crate::tree::Tree;
 use crate::{cargo, exit_code};
 
 #[derive(clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct CheckOfxOptions {
     /// A bundle folder, or a binary on its own; this checkout's plug-in by default.
     #[arg(value_name = "BUNDLE")]
     file: Option<PathBuf>,
@@ -35,7 +35,7 @@ pub(crate) struct Options {
     rest: Vec<OsString>,
 }
 
-pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
+pub(crate) fn run(tree: &Tree, options: &CheckOfxOptions) -> Result<ExitCode> {
     // Built as the tests build it, which share it with this command.
     let package = ["--package", "wan-alpha-test-host", "--bin", "check-ofx"];
     let validator = cargo::build(tree, &package, "check-ofx")?;
@@ -54,7 +54,7 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
     Ok(exit_code(status))
 }
 
-fn arguments(options: &Options, file: &Path) -> Vec<OsString> {
+fn arguments(options: &CheckOfxOptions, file: &Path) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec![file.into(), "--level".into()];
     arguments.push(options.level.to_string().into());
     for (name, path) in [("--json", &options.json), ("--junit", &options.junit)] {
@@ -78,7 +78,7 @@ mod tests {
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
-        options: Options,
+        options: CheckOfxOptions,
     }
 
     #[test]

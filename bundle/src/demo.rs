@@ -19,7 +19,7 @@ use serde::Deserialize;
 use crate::tree::Tree;
 use crate::{bundle, cargo, setup};
 use page::Page;
-use studio::Studio;
+use studio::DemoFolders;
 
 /// The model that ships, which the bundle brings along.
 const MODEL: &str = "resources/draft-model";
@@ -35,7 +35,7 @@ const FRAMES: &str = "17";
 const SEED: &str = "7";
 
 #[derive(clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct DemoOptions {
     /// Where frames, takes and the engine's log go. What is there is removed.
     #[arg(long, value_name = "DIR", default_value = OUT)]
     out: PathBuf,
@@ -45,7 +45,7 @@ pub(crate) struct Options {
 #[derive(Parser)]
 struct BundleLine {
     #[command(flatten)]
-    options: bundle::Options,
+    options: bundle::BundleOptions,
 }
 
 /// Where they have it laid out.
@@ -53,7 +53,7 @@ const BUNDLE: &str = "target/bundle/WanAlpha.ofx.bundle";
 
 /// What the host says it wrote.
 #[derive(Debug, Deserialize)]
-struct Written {
+struct DemoFiles {
     frames: u32,
     width: u32,
     height: u32,
@@ -65,7 +65,7 @@ struct Written {
     seconds: f64,
 }
 
-pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
+pub(crate) fn run(tree: &Tree, options: &DemoOptions) -> Result<ExitCode> {
     let begun = Instant::now();
     let model = tree.root().join(MODEL);
     ensure!(
@@ -83,7 +83,7 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
 
     let out = tree.root().join(&options.out);
     clear(&out)?;
-    let studio = Studio::in_folder(&out, engine_of(&bundle)?)?;
+    let studio = DemoFolders::in_folder(&out, engine_of(&bundle)?)?;
     println!("\nthe node, in a host:");
     let made = tell(&studio, &host, &bundle, &out);
     // Before anything else is said, and also where it failed.
@@ -108,7 +108,7 @@ fn engine_of(bundle: &Path) -> Result<PathBuf> {
 }
 
 /// The afternoon; what it prints on the way goes to the terminal.
-fn tell(studio: &Studio, host: &Path, bundle: &Path, out: &Path) -> Result<Written> {
+fn tell(studio: &DemoFolders, host: &Path, bundle: &Path, out: &Path) -> Result<DemoFiles> {
     let mut command = Command::new(host);
     command.arg(bundle).arg("--out").arg(out).args(["--prompt", PROMPT]);
     command.args(["--width", SIZE[0], "--height", SIZE[1]]);

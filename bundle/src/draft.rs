@@ -29,7 +29,7 @@ const NAME: &str = "draft";
 const SMOKE_STEPS: u64 = 3;
 
 #[derive(clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct DraftOptions {
     /// Where the runs and the packed model go.
     #[arg(long, value_name = "DIR", default_value = OUT)]
     out: PathBuf,
@@ -57,7 +57,7 @@ pub(crate) struct Options {
     device: String,
 }
 
-pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
+pub(crate) fn run(tree: &Tree, options: &DraftOptions) -> Result<ExitCode> {
     ensure!(
         options.prompts.is_none() || options.judge || options.ablate,
         "--prompts counts takes that are measured: give --judge or --ablate with it"
@@ -149,7 +149,7 @@ fn pack(command: &Path, parts: &[impl AsRef<Path>], defaults: &Path, packed: &Pa
     Ok(())
 }
 
-fn judge(tree: &Tree, command: &Path, out: &Path, options: &Options) -> Result<ExitCode> {
+fn judge(tree: &Tree, command: &Path, out: &Path, options: &DraftOptions) -> Result<ExitCode> {
     let packed = out.join("model");
     let model = match &options.model {
         Some(model) => tree.root().join(model),
@@ -162,7 +162,7 @@ fn judge(tree: &Tree, command: &Path, out: &Path, options: &Options) -> Result<E
         model.display()
     );
     let folder = judge::folder(out, options.mu);
-    let judge = judge::Judge {
+    let judge = judge::DraftJudge {
         command,
         model: &model,
         out: &folder,

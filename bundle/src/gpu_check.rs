@@ -35,14 +35,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
-use crate::demo::studio::Studio;
+use crate::demo::studio::DemoFolders;
 use crate::tree::Tree;
 use budget::Budget;
-use machine::Card;
-use process::{End, Run, Stop};
-use programs::Programs;
+use machine::NvidiaCard;
+use process::{ProgramEnd, ProgramRun, Stop};
+use programs::CheckPrograms;
 use redact::Redact;
-use report::{Measurement, Outcome, Report};
+use report::{CheckReport, Measurement, PartOutcome};
 
 /// The model that ships, in a checkout.
 const DRAFT_MODEL: &str = "resources/draft-model";
@@ -52,7 +52,7 @@ const PAGE: &str = "gpu-check.md";
 const ENDING: Duration = Duration::from_secs(8);
 
 #[derive(clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct GpuCheckOptions {
     /// How long it may take in all, at most.
     #[arg(long, value_name = "N", default_value_t = 9.0, value_parser = minutes)]
     minutes: f64,
@@ -83,17 +83,17 @@ fn minutes(text: &str) -> Result<f64, String> {
 }
 
 /// One part of the check.
-struct Part {
+struct CheckPart {
     name: &'static str,
     /// It can do nothing in less.
     least: Duration,
     /// It is ended after this.
     most: Duration,
-    run: fn(&mut Check<'_>, Duration) -> Result<Verdict>,
+    run: fn(&mut Check<'_>, Duration) -> Result<PartVerdict>,
 }
 
 /// How a part ended that did not fail.
-enum Verdict {
+enum PartVerdict {
     Done,
     /// In whole or in part, and why.
     LeftOut(String),
@@ -114,13 +114,13 @@ impl std::error::Error for OutOfTime {}
 const fn part(
     name: &'static str,
     [least, most]: [u64; 2],
-    run: fn(&mut Check<'_>, Duration) -> Result<Verdict>,
-) -> Part {
-    Part { name, least: Duration::from_secs(least), most: Duration::from_secs(most), run }
+    run: fn(&mut Check<'_>, Duration) -> Result<PartVerdict>,
+) -> CheckPart {
+    CheckPart { name, least: Duration::from_secs(least), most: Duration::from_secs(most), run }
 }
 
 /// What is cheap and decides most comes first.
-const PARTS: [Part; 8] = [
+const PARTS: [CheckPart; 8] = [
     part("machine", [5, 60], machine::look),
     part("take", [10, 120], take::compare),
     part("attention", [10, 60], |check, limit| measure::run(check, "attention", limit)),
@@ -133,19 +133,19 @@ const PARTS: [Part; 8] = [
 
 /// A check that is going on.
 struct Check<'a> {
-    programs: &'a Programs,
-    studio: &'a Studio,
+    programs: &'a CheckPrograms,
+    studio: &'a DemoFolders,
     /// Gone when the check has ended.
     scratch: &'a Path,
     stop: &'a Stop,
-    report: Report,
+    report: CheckReport,
     /// What is being run.
     part: &'static str,
-    card: Option<Card>,
+    card: Option<NvidiaCard>,
 }
 
 /// Fails where a part failed, had no time, or found what should not be.
-pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+pub(crate) fn run(options: &GpuCheckOptions) -> Result<ExitCode> {
     if let Some(folder) = &options.pack {
         pack::make(&Tree::find()?, folder)?;
         return Ok(ExitCode::SUCCESS);
@@ -155,10 +155,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     fs::create_dir_all(&out).with_context(|| format!("{} cannot be made", out.display()))?;
     let out = out.canonicalize().with_context(|| format!("{} is gone", out.display()))?;
     let scratch = scratch(&out)?;
-    let programs = Programs::of(options, scratch.path(), &stop)?;
-    let studio = Studio::in_folder(&scratch.path().join("studio"), programs.engine.clone())?;
+    let programs = CheckPrograms::of(options, scratch.path(), &stop)?;
+    let studio = DemoFolders::in_folder(&scratch.path().join("studio"), programs.engine.clone())?;
 
-    let report = Report::create(&out.join(LINES), redaction(&out, scratch.path()))?;
+    let report = CheckReport::create(&out.join(LINES), redaction(&out, scratch.path()))?;
     let whole = Duration::from_secs_f64(options.minutes * 60.0);
     let mut check = Check {
         programs: &programs,
@@ -205,7 +205,11 @@ impl Check<'_> {
             self.part = part.name;
             let begun = Instant::now();
             if self.stop.asked() {
-                self.end(Outcome::Stopped, Some("the check was stopped before it".into()), begun)?;
+                self.end(
+                    PartOutcome::Stopped,
+                    Some("the check was stopped before it".into()),
+                    begun,
+                )?;
                 continue;
             }
             let Some(limit) = budget.share(part.least, part.most) else {
@@ -214,25 +218,25 @@ impl Check<'_> {
                     budget.left().as_secs_f64(),
                     part.least.as_secs_f64()
                 );
-                self.end(Outcome::NoTime, Some(why), begun)?;
+                self.end(PartOutcome::NoTime, Some(why), begun)?;
                 continue;
             };
             eprintln!("gpu-check: {} (at most {:.0} s)", part.name, limit.as_secs_f64());
             let (outcome, why) = match (part.run)(self, limit) {
-                _ if self.stop.asked() => (Outcome::Stopped, Some("Ctrl-C".to_owned())),
-                Ok(Verdict::Done) => (Outcome::Done, None),
-                Ok(Verdict::LeftOut(why)) => (Outcome::LeftOut, Some(why)),
+                _ if self.stop.asked() => (PartOutcome::Stopped, Some("Ctrl-C".to_owned())),
+                Ok(PartVerdict::Done) => (PartOutcome::Done, None),
+                Ok(PartVerdict::LeftOut(why)) => (PartOutcome::LeftOut, Some(why)),
                 Err(error) if error.is::<OutOfTime>() => {
-                    (Outcome::NoTime, Some(format!("{error:#}")))
+                    (PartOutcome::NoTime, Some(format!("{error:#}")))
                 }
-                Err(error) => (Outcome::Failed, Some(format!("{error:#}"))),
+                Err(error) => (PartOutcome::Failed, Some(format!("{error:#}"))),
             };
             self.end(outcome, why, begun)?;
         }
         Ok(())
     }
 
-    fn end(&mut self, outcome: Outcome, why: Option<String>, begun: Instant) -> Result<()> {
+    fn end(&mut self, outcome: PartOutcome, why: Option<String>, begun: Instant) -> Result<()> {
         if let Some(why) = &why {
             eprintln!("gpu-check:   {why}");
         }
@@ -257,7 +261,7 @@ impl Check<'_> {
     }
 
     /// Runs it to its end; whatever else happens is an error in its words.
-    fn told(&self, arguments: &[&str], limit: Duration) -> Result<Run> {
+    fn told(&self, arguments: &[&str], limit: Duration) -> Result<ProgramRun> {
         let run = process::run(&mut self.command(arguments), limit, self.stop)?;
         must_succeed(&run, arguments[0])?;
         Ok(run)
@@ -271,18 +275,18 @@ impl Check<'_> {
     }
 }
 
-fn must_succeed(run: &Run, what: &str) -> Result<()> {
+fn must_succeed(run: &ProgramRun, what: &str) -> Result<()> {
     match run.end {
-        End::Exit(status) => {
+        ProgramEnd::Exit(status) => {
             ensure!(status.success(), "`{what}` ended with {status}: {}", run.last_words());
         }
-        End::OutOfTime => {
+        ProgramEnd::OutOfTime => {
             let seconds = run.seconds();
             let said = run.last_words();
             let text = format!("`{what}` was ended after {seconds:.0} s; the last it said: {said}");
             return Err(OutOfTime(text).into());
         }
-        End::Stopped => anyhow::bail!("`{what}` was stopped"),
+        ProgramEnd::Stopped => anyhow::bail!("`{what}` was stopped"),
     }
     Ok(())
 }

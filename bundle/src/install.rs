@@ -36,7 +36,7 @@ struct Where {
 }
 
 #[derive(clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct InstallOptions {
     #[command(flatten)]
     place: Where,
     /// The bundle to install.
@@ -60,7 +60,7 @@ pub(crate) struct UninstallOptions {
     version: Option<String>,
 }
 
-pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
+pub(crate) fn run(tree: &Tree, options: &InstallOptions) -> Result<ExitCode> {
     let user = User::find()?;
     let default = || tree.root().join(PLACE).join(format!("{NAME}.bundle"));
     let bundle = options.from.clone().unwrap_or_else(default);

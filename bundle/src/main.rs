@@ -49,25 +49,25 @@ enum Verb {
     ///
     /// Fetches pinned wheels with pip, checks them, takes the libraries and headers out. Run again,
     /// it checks what is there and puts right what is missing or damaged.
-    Setup(setup::Options),
+    Setup(setup::SetupOptions),
     /// Make the bundle, and with it one small take in a headless host.
-    Demo(demo::Options),
+    Demo(demo::DemoOptions),
     /// Train the draft model from nothing, or go on with it, and pack it.
-    Draft(draft::Options),
+    Draft(draft::DraftOptions),
     /// Run every test of the workspace.
-    Test(test::Options),
+    Test(test::TestOptions),
     /// Build plug-in and engine and lay out WanAlpha.ofx.bundle.
-    Bundle(bundle::Options),
+    Bundle(bundle::BundleOptions),
     /// Tell whether an OpenFX plug-in, ours by default, keeps the rules.
-    CheckOfx(check_ofx::Options),
+    CheckOfx(check_ofx::CheckOfxOptions),
     /// Put the bundle where hosts look for plug-ins, whole or not at all.
-    Install(install::Options),
+    Install(install::InstallOptions),
     /// Take away what `install` placed, and nothing else.
     Uninstall(install::UninstallOptions),
     /// Measure transformer and decoder beside diffusers, the store beside plain reading, the engine.
-    Bench(bench::Options),
+    Bench(bench::BenchOptions),
     /// Try the program on this machine's NVIDIA card and measure it: JSON lines and a page.
-    GpuCheck(gpu_check::Options),
+    GpuCheck(gpu_check::GpuCheckOptions),
 }
 
 fn main() -> ExitCode {

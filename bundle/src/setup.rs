@@ -25,19 +25,19 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 
 use crate::tree::Tree;
-use layout::Layout;
+use layout::PartLayout;
 use machine::Compiler;
-use manifest::{Manifest, PartRecord};
-use parts::{CPU, CPU_OF_PACK, CUDA, LIBCLANG, Own, Part, RULES, ZIG};
-use plan::Plan;
+use manifest::{PartManifest, PartRecord};
+use parts::{CPU, CPU_OF_PACK, CUDA, LIBCLANG, Own, RULES, SetupPart, ZIG};
+use plan::SetupPlan;
 
 pub(crate) use foreign::{named as foreign_libtorch, version as version_of_libtorch};
-pub(crate) use machine::{Python, check_disk};
+pub(crate) use machine::{PipPython, check_disk};
 pub(crate) use needed::OF_THE_SYSTEM;
-pub(crate) use pins::Bytes;
+pub(crate) use pins::ByteCount;
 
 #[derive(clap::Args, Default)]
-pub(crate) struct Options {
+pub(crate) struct SetupOptions {
     /// Lay out the CUDA libraries too, in .setup/libtorch-cuda (2.5 GB to fetch, 3.1 GB on disk).
     #[arg(long)]
     cuda: bool,
@@ -50,7 +50,7 @@ pub(crate) struct Options {
     zig: bool,
 }
 
-pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
+pub(crate) fn run(tree: &Tree, options: &SetupOptions) -> Result<ExitCode> {
     set_up(tree, options)?;
     eprintln!("set-up: done; plain `cargo build` and `cargo test` work from here");
     Ok(ExitCode::SUCCESS)
@@ -58,7 +58,7 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
 
 /// Set-up as the other verbs want it: for the CPU, one line where nothing is to be done.
 pub(crate) fn ensure(tree: &Tree) -> Result<()> {
-    set_up(tree, &Options::default())
+    set_up(tree, &SetupOptions::default())
 }
 
 /// Where CUDA's part of libtorch is laid out.
@@ -73,13 +73,13 @@ pub(crate) fn zig(tree: &Tree) -> PathBuf {
 
 /// Set-up for a bundle.
 pub(crate) fn ensure_for_bundle(tree: &Tree, cuda: bool, zig: bool) -> Result<()> {
-    set_up(tree, &Options { cuda, zig, keep_wheels: false })
+    set_up(tree, &SetupOptions { cuda, zig, keep_wheels: false })
 }
 
 /// Set-up for `gpu-check`: with CUDA's part where a driver is there to use it.
 pub(crate) fn ensure_for_check(tree: &Tree) -> Result<()> {
     let cuda = machine::has_nvidia_driver() && foreign::named(tree).is_none();
-    set_up(tree, &Options { cuda, ..Options::default() })
+    set_up(tree, &SetupOptions { cuda, ..SetupOptions::default() })
 }
 
 /// Lays out the libtorch that the program of `gpu-check --pack` is built against; where it is.
@@ -88,7 +88,7 @@ pub(crate) fn ensure_for_pack(tree: &Tree) -> Result<PathBuf> {
     Ok(tree.setup().join(CPU_OF_PACK.folder))
 }
 
-fn set_up(tree: &Tree, options: &Options) -> Result<()> {
+fn set_up(tree: &Tree, options: &SetupOptions) -> Result<()> {
     let parts = parts_to_lay_out(tree, options)?;
     if parts.is_empty() {
         return Ok(());
@@ -103,7 +103,7 @@ fn set_up(tree: &Tree, options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn lay_out_all(tree: &Tree, parts: &[&Part], keep_wheels: bool) -> Result<()> {
+fn lay_out_all(tree: &Tree, parts: &[&SetupPart], keep_wheels: bool) -> Result<()> {
     machine::check_platform()?;
     fs::create_dir_all(tree.setup())
         .with_context(|| format!("{} cannot be created", tree.setup().display()))?;
@@ -119,7 +119,7 @@ fn lay_out_all(tree: &Tree, parts: &[&Part], keep_wheels: bool) -> Result<()> {
 }
 
 /// All that was asked for but what the user brings; what the user brings is checked.
-fn parts_to_lay_out(tree: &Tree, options: &Options) -> Result<Vec<&'static Part>> {
+fn parts_to_lay_out(tree: &Tree, options: &SetupOptions) -> Result<Vec<&'static SetupPart>> {
     let mut parts = Vec::new();
     if let Some(libtorch) = foreign::named(tree) {
         let shown = libtorch.display();
@@ -170,10 +170,10 @@ fn lock(folder: &Path) -> Result<File> {
 }
 
 /// Brings one part to the state of its pins; where it is in that state, touches nothing.
-fn lay_out(tree: &Tree, part: &Part) -> Result<()> {
+fn lay_out(tree: &Tree, part: &SetupPart) -> Result<()> {
     let begun = Instant::now();
     let place = tree.setup().join(part.folder);
-    let mut manifest = Manifest::load(&tree.manifest())?;
+    let mut manifest = PartManifest::load(&tree.manifest())?;
     let recorded = manifest.part(part.folder);
     let Some(reason) = plan::reason(part, recorded, &place) else {
         eprintln!("set-up: {} is already set up in {}", part.purpose, tree.short(&place));
@@ -182,14 +182,14 @@ fn lay_out(tree: &Tree, part: &Part) -> Result<()> {
     eprintln!("set-up: {} in {}: {reason}", part.purpose, tree.short(&place));
     eprintln!("  what it is: {}", part.about);
 
-    let python = Python::find()?;
+    let python = PipPython::find()?;
     Compiler::c()?;
     Compiler::cpp()?;
-    let plan = Plan::make(part, recorded, &place, &tree.wheels())?;
+    let plan = SetupPlan::make(part, recorded, &place, &tree.wheels())?;
     eprintln!("  to fetch: {}; free disk needed meanwhile: {}", plan.fetch, plan.disk);
     check_disk(&tree.setup(), plan.disk)?;
 
-    let mut layout = Layout::begin(&place)?;
+    let mut layout = PartLayout::begin(&place)?;
     for step in &plan.steps {
         let pin = &step.pin;
         if let Some(source) = &step.whole {

@@ -13,7 +13,7 @@ use crate::{cargo, setup};
 const TO_THE_END: &str = "--no-fail-fast";
 
 #[derive(clap::Args)]
-pub(crate) struct Options {
+pub(crate) struct TestOptions {
     /// Only what takes minutes: trainings from nothing whose losses have to halve
     #[arg(long)]
     slow: bool,
@@ -24,7 +24,7 @@ pub(crate) struct Options {
 }
 
 /// The exit code is cargo's, whose output passes through; the list comes after it.
-pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
+pub(crate) fn run(tree: &Tree, options: &TestOptions) -> Result<ExitCode> {
     setup::ensure(tree)?;
     let fixed: &[&str] = if options.slow {
         // A target of its own behind a feature, so that nothing else is built anew.

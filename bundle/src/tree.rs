@@ -25,7 +25,7 @@ impl Tree {
         Ok(Self { root: root.to_path_buf() })
     }
 
-    /// Another checkout.
+    /// The tree of another checkout, which is not looked at.
     pub(crate) fn of(root: &Path) -> Self {
         Self { root: root.to_path_buf() }
     }

@@ -53,8 +53,10 @@ const SHARED_TYPE_NAMES: usize = 39;
 const PLUGIN: &str = "ofx-plugin/src/lib.rs";
 /// Its ground floor, a file and a folder.
 const HOST: &str = "ofx-plugin/src/host";
-/// What lies below that: constants of OpenFX's headers, and the statuses that it knows.
-const BELOW_HOST: [&str; 2] = ["ofx-plugin/src/names.rs", "ofx-plugin/src/status.rs"];
+/// What lies below that: constants of OpenFX's headers, the statuses that it knows, and what is drawn
+/// on.
+const BELOW_HOST: [&str; 3] =
+    ["ofx-plugin/src/names.rs", "ofx-plugin/src/status.rs", "ofx-plugin/src/surface.rs"];
 
 /// The checkout that this test was built in.
 fn root() -> PathBuf {

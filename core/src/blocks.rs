@@ -5,7 +5,7 @@ use crate::Result;
 /// Blocks by index: resident in memory, or read when they are needed. The network's forward pass
 /// is the same for both.
 pub trait BlockSource<B>: std::fmt::Debug + Send {
-    /// Number of blocks.
+    /// Number of blocks that the network has.
     fn len(&self) -> usize;
 
     /// Whether there are none.

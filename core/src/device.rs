@@ -17,6 +17,7 @@
 
 mod card;
 mod choice;
+mod cuda_version;
 mod library;
 mod runtime;
 mod unavailable;
@@ -31,7 +32,8 @@ use tch::{Kind, Tensor};
 
 pub use card::Card;
 pub use choice::{CardName, DeviceChoice};
-pub use runtime::{CudaVersion, Survey, survey};
+pub use cuda_version::CudaVersion;
+pub use runtime::{Survey, survey};
 pub use unavailable::{CudaUnavailable, Installation};
 
 use crate::shim::Switch;
@@ -122,10 +124,10 @@ pub struct Libraries {
     pub visible: Option<String>,
 }
 
-/// What [`open`] found.
+/// What [`open`] found: a device, and why it is no card where one was hoped for.
 #[derive(Clone, Debug)]
 pub struct Opened {
-    /// What computes.
+    /// The device that networks compute on.
     pub device: Device,
     /// The card, where it is one.
     pub card: Option<Card>,

@@ -2,6 +2,9 @@
 //!
 //! Names follow the checkpoint. The prompt's keys and values in every block and the rotations of
 //! the grid stay the same from step to step: [`Prompt`] and [`Rope`] hold them for a take.
+//!
+//! Ports `wan/modules/model_dora_lightx2v.py:374` (`WanModel_dora_lightx2v`, its `forward` at 565)
+//! and, for the head, 322 (`Head`).
 
 mod block;
 mod config;
@@ -28,13 +31,13 @@ use crate::{Error, Result, Stage, Watch, text};
 pub(crate) use config::PATCH;
 use norm::Affine;
 
-/// A diffusion transformer.
+/// A diffusion transformer, its weights in memory.
 #[derive(Debug)]
 pub struct Dit {
     config: DitConfig,
     kind: Kind,
-    /// Of the residual stream.
-    wide: Kind,
+    /// The kind of the residual stream, of the time embedding and of the head: at least float32.
+    float32_kind: Kind,
     device: Device,
     patch_embedding: Linear,
     time_embedding: [Linear; 2],
@@ -42,7 +45,7 @@ pub struct Dit {
     text_embedding: [Linear; 2],
     blocks: Box<dyn BlockSource<Block>>,
     head: Linear,
-    /// `[1, 2, dim]`
+    /// Added to the time embedding, shift and scale of the head's norm: `[1, 2, dim]`.
     head_modulation: Tensor,
 }
 
@@ -60,7 +63,7 @@ pub struct Prompt {
 struct Embedded {
     /// The latent's tokens: `[b, tokens, dim]`, float32.
     x: Tensor,
-    /// `[b, dim]`, float32
+    /// The embedded time: `[b, dim]`, float32.
     time: Tensor,
     /// `[b, 6, dim]`, float32
     projected: Tensor,
@@ -99,35 +102,36 @@ impl Dit {
             })
             .collect::<Result<Vec<_>>>()?;
         let patch = PATCH.iter().product::<i64>();
-        let wide = |name: &str, input, output| Linear::load_wide(&weights.sub(name), input, output);
+        let float32 =
+            |name: &str, input, output| Linear::load_float32(&weights.sub(name), input, output);
         let linear = |name: &str, input, output| Linear::load(&weights.sub(name), input, output);
         Ok(Self {
             kind: weights.kind(),
-            wide: weights.wide_kind(),
+            float32_kind: weights.float32_kind(),
             device: weights.device(),
             patch_embedding: load_patch_embedding(&weights.sub("patch_embedding"), &config)?,
             time_embedding: [
-                wide("time_embedding.0", config.freq_dim, dim)?,
-                wide("time_embedding.2", dim, dim)?,
+                float32("time_embedding.0", config.freq_dim, dim)?,
+                float32("time_embedding.2", dim, dim)?,
             ],
-            time_projection: wide("time_projection.1", dim, 6 * dim)?,
+            time_projection: float32("time_projection.1", dim, 6 * dim)?,
             text_embedding: [
                 linear("text_embedding.0", config.text_dim, dim)?,
                 linear("text_embedding.2", dim, dim)?,
             ],
             blocks: Box::new(Resident(blocks)),
-            head: wide("head.head", dim, config.out_channels * patch)?,
-            head_modulation: weights.get_wide("head.modulation", &[1, 2, dim])?,
+            head: float32("head.head", dim, config.out_channels * patch)?,
+            head_modulation: weights.get_float32("head.modulation", &[1, 2, dim])?,
             config,
         })
     }
 
-    /// Its sizes.
+    /// The sizes that its weights have.
     pub fn config(&self) -> &DitConfig {
         &self.config
     }
 
-    /// Where it computes.
+    /// The device that its weights are on.
     pub fn device(&self) -> Device {
         self.device
     }
@@ -141,7 +145,7 @@ impl Dit {
         self.prompts(&[context])
     }
 
-    /// Prepares a context for each of a batch, or one for all of it.
+    /// Prepares a context `[tokens, text_dim]` for each of a batch, or one for all of it.
     ///
     /// # Errors
     /// As [`Dit::prompt`].
@@ -180,11 +184,11 @@ impl Dit {
     /// Memory runs out.
     pub fn rope(&self, [frames, height, width]: [i64; 3]) -> Result<Rope> {
         let grid = [frames / PATCH[0], height / PATCH[1], width / PATCH[2]];
-        Rope::new(grid, self.config.head_dim(), self.wide, self.device)
+        Rope::new(grid, self.config.head_dim(), self.float32_kind, self.device)
     }
 
     /// The velocity ε − x₀ at `latent` (`[b, 16, frames, height, width]`) and `timesteps`
-    /// (0…1000, one for each of the batch), float32.
+    /// (0…1000, one for each of the batch): of the shape of `latent`, float32.
     ///
     /// # Errors
     /// `watch` cancels (it is asked before every block), or memory runs out.
@@ -220,14 +224,14 @@ impl Dit {
         let projected = self.time_projection.forward(&time.f_silu()?)?;
         let projected = projected.f_view([timesteps.len() as i64, 6, self.config.dim])?;
         let patches = patchify(&latent.f_to_device(self.device.tch())?)?.f_to_kind(self.kind)?;
-        let x = self.patch_embedding.forward(&patches)?.f_to_kind(self.wide)?;
+        let x = self.patch_embedding.forward(&patches)?.f_to_kind(self.float32_kind)?;
         Ok(Embedded { x, time, projected })
     }
 
-    /// `[b, dim]`, float32.
+    /// The time embedding of each timestep: `[b, dim]`, float32.
     fn embed_time(&self, timesteps: &[f64]) -> Result<Tensor> {
         let sinusoid = sinusoid(timesteps, self.config.freq_dim)?;
-        let sinusoid = sinusoid.f_to_kind(self.wide)?.f_to_device(self.device.tch())?;
+        let sinusoid = sinusoid.f_to_kind(self.float32_kind)?.f_to_device(self.device.tch())?;
         let [first, second] = &self.time_embedding;
         second.forward(&first.forward(&sinusoid)?.f_silu()?)
     }

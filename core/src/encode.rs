@@ -15,7 +15,7 @@ use crate::{Error, Result, Stage, Watch};
 pub use reconstruction::Reconstruction;
 
 /// An RGBA clip that is read frame by frame.
-pub trait Clip {
+pub trait ClipReader {
     /// How many frames, and of what size.
     fn shape(&self) -> ClipShape;
 
@@ -29,11 +29,11 @@ pub trait Clip {
 /// A clip's frames, and their size in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClipShape {
-    /// 4n+1
+    /// Number of frames: 4n+1, as latents have them.
     pub frames: usize,
     /// A multiple of 16, since the transformer takes 2×2 cells of a latent.
     pub width: usize,
-    /// The same.
+    /// A multiple of 16, for the same reason.
     pub height: usize,
 }
 
@@ -81,9 +81,9 @@ impl ClipShape {
 pub struct Options {
     /// What stands where alpha is 0.
     pub background: Corner,
-    /// Float or bfloat16.
+    /// The dtype that the encoder computes in: Float or bfloat16.
     pub kind: Kind,
-    /// Where to compute.
+    /// The device that the encoder computes on.
     pub device: Device,
 }
 
@@ -97,7 +97,7 @@ pub struct Options {
 pub fn encode(
     files: &EncoderFiles,
     options: Options,
-    clip: &mut dyn Clip,
+    clip: &mut dyn ClipReader,
     watch: &dyn Watch,
 ) -> Result<Tensor> {
     clip.shape().check()?;
@@ -113,7 +113,7 @@ pub fn encode(
 pub fn encode_with(
     encoder: &RgbaEncoder,
     background: Corner,
-    clip: &mut dyn Clip,
+    clip: &mut dyn ClipReader,
     watch: &dyn Watch,
 ) -> Result<Tensor> {
     let _guard = tch::no_grad_guard();
@@ -124,7 +124,7 @@ pub fn encode_with(
 fn run(
     encoder: &RgbaEncoder,
     background: Corner,
-    clip: &mut dyn Clip,
+    clip: &mut dyn ClipReader,
     watch: &dyn Watch,
 ) -> Result<Tensor> {
     let shape = clip.shape();

@@ -9,9 +9,7 @@ use std::path::{Path, PathBuf};
 use tch::TchError;
 use wan_alpha_take::models::ModelError;
 
-use crate::device::Device;
-use crate::shim::{MemoryInfo, memory_info};
-use crate::watch::Stage;
+use crate::stage::Stage;
 pub use libtorch::Shortage;
 use libtorch::{Failure, understand};
 
@@ -65,7 +63,7 @@ pub enum Error {
     Io {
         /// What was tried, as a verb: "open", "map".
         action: &'static str,
-        /// The file.
+        /// The file that was to be opened, read or written.
         path: PathBuf,
         /// Why the system refused: told above, and so no source, which would be told again.
         reason: io::Error,
@@ -74,7 +72,7 @@ pub enum Error {
     /// A file is damaged, or not of a kind that is understood.
     #[error("{}: {problem}", path.display())]
     File {
-        /// The file.
+        /// The file that is at fault.
         path: PathBuf,
         /// What is wrong with it and what to do.
         problem: String,
@@ -98,7 +96,7 @@ pub enum Error {
     Ambiguous {
         /// The part of the model.
         part: String,
-        /// The files.
+        /// The files that could each be the part.
         candidates: Vec<PathBuf>,
     },
 
@@ -119,7 +117,7 @@ pub enum Error {
     #[error(transparent)]
     Model(#[from] ModelError),
 
-    /// Memory ran out.
+    /// Memory of the device or of the machine ran out.
     #[error("{}; {}", self.what(), self.remedy().unwrap_or_default())]
     OutOfMemory {
         /// What was being done, where that is known.
@@ -143,7 +141,7 @@ pub enum Error {
     #[error("cancelled while {0}")]
     Cancelled(Stage),
 
-    /// libtorch failed.
+    /// libtorch failed at something that is neither memory nor the GPU.
     #[error("libtorch failed{}: {detail}", while_doing(doing))]
     Torch {
         /// What was being done.
@@ -215,25 +213,6 @@ impl Error {
     pub(crate) fn for_what(self, asked: MemoryContext) -> Self {
         match self {
             Self::OutOfMemory { stage, shortage, .. } => {
-                Self::OutOfMemory { stage, shortage, asked }
-            }
-            other => other,
-        }
-    }
-
-    /// Adds what is free on `device` now, where its memory ran out and libtorch gave no number: the
-    /// errors of the driver, cuBLAS and cuDNN have none.
-    #[must_use]
-    pub(crate) fn measured(self, device: Device) -> Self {
-        match self {
-            Self::OutOfMemory { stage, mut shortage, asked } => {
-                if !shortage.host
-                    && shortage.free.is_none()
-                    && let Ok(MemoryInfo { free, total }) = memory_info(device.tch())
-                {
-                    shortage.free = Some(free);
-                    shortage.total = Some(total);
-                }
                 Self::OutOfMemory { stage, shortage, asked }
             }
             other => other,

@@ -5,7 +5,7 @@ mod context_cache;
 mod decoding;
 mod once;
 mod prompt;
-mod sampling;
+pub mod sampling;
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,7 @@ use wan_alpha_take::models::Defaults;
 use wan_alpha_take::{Fingerprint, Mask, Precision, TakeRequest};
 
 use crate::device::Device;
+use crate::device_memory::with_free_memory;
 use crate::dit::{AttentionKernel, Dit, DitConfig, attention_kernel};
 use crate::shim::Switch;
 use crate::vae::{LATENT_CHANNELS, RgbaDecoder};
@@ -23,6 +24,7 @@ use crate::{Error, ErrorKind, MemoryContext, Result, Stage, Watch, give_back, no
 pub use arithmetic::Arithmetic;
 use once::Once;
 use prompt::{Memory, TextModel, kind_of};
+use sampling::SamplingOptions;
 
 /// The negative prompt the base model was released with.
 pub const NEGATIVE_PROMPT: &str = "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，\
@@ -33,18 +35,18 @@ pub const NEGATIVE_PROMPT: &str = "色调艳丽，过曝，静态，细节模糊
 /// Transformers of fewer parameters compute in float32 unless told otherwise.
 const SMALL_MODEL: u64 = 3_000_000_000;
 
-/// An error of a [`Sink`].
+/// An error of a [`FrameSink`].
 pub type SinkError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Receives what a take is made of, as soon as it is there.
-pub trait Sink {
+pub trait FrameSink {
     /// The next frame.
     ///
     /// # Errors
     /// Ends the take.
     fn frame(&mut self, frame: Frame<'_>) -> Result<(), SinkError>;
 
-    /// Whether [`Sink::tensor`] wants to see intermediate results; the decoded videos are then
+    /// Whether [`FrameSink::tensor`] wants to see intermediate results; the decoded videos are then
     /// kept in memory until the end.
     fn wants_tensors(&self) -> bool {
         false
@@ -157,7 +159,7 @@ impl Pipeline {
         }
     }
 
-    /// Its parts.
+    /// The files of the model's parts.
     pub fn files(&self) -> &ModelFiles {
         &self.files
     }
@@ -194,7 +196,7 @@ impl Pipeline {
         &mut self,
         request: &TakeRequest,
         mask: Option<&Mask>,
-        sink: &mut dyn Sink,
+        sink: &mut dyn FrameSink,
         watch: &dyn Watch,
     ) -> Result<()> {
         let latent = self.latent(request, mask, sink, watch)?;
@@ -211,18 +213,19 @@ impl Pipeline {
         &mut self,
         request: &TakeRequest,
         mask: Option<&Mask>,
-        sink: &mut dyn Sink,
+        sink: &mut dyn FrameSink,
         watch: &dyn Watch,
     ) -> Result<Tensor> {
         let device = self.device;
-        self.latent_unmeasured(request, mask, sink, watch).map_err(|error| error.measured(device))
+        self.latent_unmeasured(request, mask, sink, watch)
+            .map_err(|error| with_free_memory(error, device))
     }
 
     fn latent_unmeasured(
         &mut self,
         request: &TakeRequest,
         mask: Option<&Mask>,
-        sink: &mut dyn Sink,
+        sink: &mut dyn FrameSink,
         watch: &dyn Watch,
     ) -> Result<Tensor> {
         let _guard = tch::no_grad_guard();
@@ -241,7 +244,8 @@ impl Pipeline {
         let Some((_, dit)) = &self.dit else {
             return Err(Error::Input("the transformer is not loaded".into()));
         };
-        let latent = sampling::sample(dit, request, &contexts, &noise, sink, watch)
+        let options = SamplingOptions::of(request);
+        let latent = sampling::sample(dit, &contexts, &noise, &options, Some(&mut *sink), watch)
             .map_err(|error| error.during(Stage::Sample).for_what(asked))?;
         if self.keep == Keep::Nothing {
             self.unload()?;
@@ -250,9 +254,10 @@ impl Pipeline {
         Ok(latent)
     }
 
-    /// Decodes a latent and hands every frame to `sink` as soon as it is there, once. Where memory
-    /// runs out beside the transformer, that is freed and decoding begins again. `precision` is the
-    /// request's: it says whether a GPU may multiply float32 as TF32 ([`Pipeline::decodes_in_tf32`]).
+    /// Decodes a latent `[16, frames, h, w]` and hands every frame to `sink` as soon as it is
+    /// there, once. Where memory runs out beside the transformer, that is freed and decoding begins
+    /// again. `precision` is the request's: it says whether a GPU may multiply float32 as TF32
+    /// ([`Pipeline::decodes_in_tf32`]).
     ///
     /// # Errors
     /// As [`Pipeline::make`].
@@ -260,7 +265,7 @@ impl Pipeline {
         &mut self,
         latent: &Tensor,
         precision: Precision,
-        sink: &mut dyn Sink,
+        sink: &mut dyn FrameSink,
         watch: &dyn Watch,
     ) -> Result<()> {
         let tf32 = self.decodes_in_tf32(precision);
@@ -285,7 +290,7 @@ impl Pipeline {
     fn decode_twice(
         &mut self,
         latent: &Tensor,
-        sink: &mut dyn Sink,
+        sink: &mut dyn FrameSink,
         watch: &dyn Watch,
     ) -> Result<()> {
         let mut sink = Once::new(sink);
@@ -306,7 +311,7 @@ impl Pipeline {
     fn try_decode(
         &mut self,
         latent: &Tensor,
-        sink: &mut dyn Sink,
+        sink: &mut dyn FrameSink,
         watch: &dyn Watch,
     ) -> Result<()> {
         let _guard = tch::no_grad_guard();
@@ -316,7 +321,8 @@ impl Pipeline {
                 .map_err(|error| error.during(Stage::Load))?,
         };
         let decoded = decoding::decode(&decoder, latent, sink, watch);
-        let decoded = decoded.map_err(|error| error.during(Stage::Decode).measured(self.device));
+        let decoded =
+            decoded.map_err(|error| with_free_memory(error.during(Stage::Decode), self.device));
         if self.keep == Keep::Everything {
             self.decoder = Some(decoder);
             return decoded;
@@ -377,7 +383,7 @@ impl Pipeline {
         &self,
         request: &TakeRequest,
         mask: Option<&Mask>,
-        sink: &mut dyn Sink,
+        sink: &mut dyn FrameSink,
     ) -> Result<Tensor> {
         let frames = request.latent_frames();
         let (width, height) = request.latent_size();
@@ -431,7 +437,7 @@ pub fn decode(
     decoders: &Decoders,
     device: Device,
     latent: &Tensor,
-    sink: &mut dyn Sink,
+    sink: &mut dyn FrameSink,
     watch: &dyn Watch,
 ) -> Result<()> {
     let _guard = tch::no_grad_guard();
@@ -440,7 +446,7 @@ pub fn decode(
     decoding::decode(&decoder, latent, sink, watch).map_err(|error| error.during(Stage::Decode))
 }
 
-fn emit(sink: &mut dyn Sink, name: &str, tensor: &Tensor) -> Result<()> {
+fn emit(sink: &mut dyn FrameSink, name: &str, tensor: &Tensor) -> Result<()> {
     if sink.wants_tensors() {
         sink.tensor(name, tensor).map_err(Error::Sink)?;
     }

@@ -7,6 +7,9 @@
 //! clip to its latent; [`weights`] finds and reads the model, [`train`] makes one, and [`metrics`]
 //! says how near two pictures are. [`shim`] is what libtorch's binding leaves out.
 //!
+//! "Ports `file:line`" names the code of the authors that a module computes the same as: of
+//! <https://github.com/WeChatCV/Wan-Alpha> at commit 5804410.
+//!
 //! Invariants:
 //! - no weights file can run code (`weights::pickle`, its tests);
 //! - layers never switch gradients off and change nothing in place that may need one: training
@@ -28,6 +31,7 @@ mod pacer;
 mod parallel;
 pub mod sampler;
 pub mod shim;
+mod stage;
 pub mod text;
 pub mod train;
 pub mod vae;
@@ -39,4 +43,5 @@ pub use tch;
 
 pub use device_memory::give_back;
 pub use error::{Error, ErrorKind, MemoryContext, Result, Shortage};
-pub use watch::{Stage, Unwatched, Watch};
+pub use stage::Stage;
+pub use watch::{Unwatched, Watch};

@@ -7,16 +7,16 @@ use tch::{Kind, Tensor};
 
 use crate::Result;
 use crate::shim::gradients_enabled;
-use crate::weights::{Weights, wide};
+use crate::weights::{LowRank, Weights};
 
 /// y = x·Wᵀ + b over the last axis.
 #[derive(Debug)]
 pub enum Linear {
     /// A weight used as it is.
     Plain {
-        /// `[out, in]`
+        /// The matrix W, `[out, in]`.
         weight: Tensor,
-        /// `[out]`
+        /// The bias b, `[out]`, where the layer has one.
         bias: Option<Tensor>,
     },
     /// A weight stored in fp8 with its scale; multiplied out, in the input's kind, when used.
@@ -25,33 +25,21 @@ pub enum Linear {
         weight: Tensor,
         /// `[out, 1]` or a single number, float32
         scale: Tensor,
-        /// `[out]`
+        /// The bias, `[out]`, where the layer has one; never quantised.
         bias: Option<Tensor>,
     },
     /// A frozen layer with a low-rank adapter beside it, as trained.
     Adapted {
-        /// The frozen layer.
+        /// The frozen layer that the adapter changes.
         base: Box<Linear>,
-        /// The adapter.
+        /// The adapter, which gradients reach.
         adapter: LowRank,
     },
 }
 
-/// A LoRA, or a DoRA where there is a magnitude.
-#[derive(Debug)]
-pub struct LowRank {
-    /// A: `[rank, in]`
-    pub down: Tensor,
-    /// B: `[out, rank]`
-    pub up: Tensor,
-    /// DoRA's length of each output row: `[out]`
-    pub magnitude: Option<Tensor>,
-    /// alpha / rank
-    pub scale: f64,
-}
-
 impl Linear {
-    /// Reads `weight` and, where there is one, `bias`; an adapter in training stays beside them.
+    /// Reads `weight` (`[output, input]`) and, where there is one, `bias` (`[output]`); an adapter
+    /// in training stays beside them.
     ///
     /// # Errors
     /// As [`Weights::get`].
@@ -63,14 +51,14 @@ impl Linear {
         Ok(Self::Plain { weight: weights.get("weight", &[output, input])?, bias })
     }
 
-    /// Like [`Linear::load`], in [`Weights::wide_kind`].
+    /// Like [`Linear::load`], in [`Weights::float32_kind`].
     ///
     /// # Errors
     /// As [`Weights::get`].
-    pub fn load_wide(weights: &Weights, input: i64, output: i64) -> Result<Self> {
-        let weight = weights.get_wide("weight", &[output, input])?;
+    pub fn load_float32(weights: &Weights, input: i64, output: i64) -> Result<Self> {
+        let weight = weights.get_float32("weight", &[output, input])?;
         let bias =
-            weights.contains("bias").then(|| weights.get_wide("bias", &[output])).transpose()?;
+            weights.contains("bias").then(|| weights.get_float32("bias", &[output])).transpose()?;
         Ok(Self::Plain { weight, bias })
     }
 
@@ -99,7 +87,8 @@ impl Linear {
         }
     }
 
-    /// [`Linear::forward`], then the tanh form of GELU, in one pass where there is one for it.
+    /// [`Linear::forward`], `[…, in]` → `[…, out]`, then the tanh form of GELU, in one pass where
+    /// there is one for it.
     ///
     /// # Errors
     /// As [`Linear::forward`].
@@ -141,57 +130,6 @@ impl Linear {
             Self::Adapted { base, .. } => base.bias(),
         }
     }
-}
-
-impl LowRank {
-    pub(crate) fn to_kind(&self, kind: Kind) -> Result<Self> {
-        let magnitude = self.magnitude.as_ref().map(|magnitude| magnitude.f_to_kind(kind));
-        Ok(Self {
-            down: self.down.f_to_kind(kind)?,
-            up: self.up.f_to_kind(kind)?,
-            magnitude: magnitude.transpose()?,
-            scale: self.scale,
-        })
-    }
-
-    /// `weight` (`[out, …]`) with the adapter merged, in the adapter's kind; the norm of a DoRA is
-    /// a constant in the backward pass.
-    pub(crate) fn merged(&self, weight: &Tensor) -> Result<Tensor> {
-        let shape = weight.size();
-        let rank = self.down.size()[0];
-        let down = self.down.f_reshape([rank, -1])?;
-        let up = self.up.f_reshape([-1, rank])?.f_mul_scalar(self.scale)?;
-        let matrix = weight.f_to_kind(down.kind())?.f_reshape([shape[0], -1])?;
-        let merged = matrix.f_addmm(&up, &down)?;
-        let merged = match &self.magnitude {
-            Some(magnitude) => {
-                let norm = row_norms(&merged.f_detach()?)?;
-                merged.f_mul(&magnitude.f_div(&norm)?.f_unsqueeze(1)?)?
-            }
-            None => merged,
-        };
-        Ok(merged.f_view(&shape[..])?)
-    }
-
-    /// scale·B, which is smaller than what it would otherwise scale.
-    fn scaled_up(&self) -> Result<Tensor> {
-        if self.scale == 1.0 {
-            return Ok(self.up.shallow_clone());
-        }
-        Ok(self.up.f_mul_scalar(self.scale)?)
-    }
-
-    /// ‖W + scale·B·A‖ of each output row; a constant in the backward pass, as in peft.
-    fn norm(&self, weight: &Tensor) -> Result<Tensor> {
-        let _guard = tch::no_grad_guard();
-        row_norms(&weight.f_addmm(&self.scaled_up()?, &self.down)?)
-    }
-}
-
-/// The length of each row, computed in at least float32, in the matrix's kind.
-fn row_norms(matrix: &Tensor) -> Result<Tensor> {
-    let norm = matrix.f_to_kind(wide(matrix.kind()))?.f_norm_scalaropt_dim(2.0, 1i64, false)?;
-    Ok(norm.f_clamp_min(1e-8)?.f_to_kind(matrix.kind())?)
 }
 
 #[cfg(test)]

@@ -1,4 +1,7 @@
 //! The noise a take starts from: seeded, and shifted in its mean outside the ellipse.
+//!
+//! Ports `wan/text2video_dora_lightx2v.py:383` to 394 and, for training,
+//! `Wan-Alpha-train/diffsynth/pipelines/wan_video_new_1010_ellipse.py:275`.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -12,7 +15,8 @@ use crate::{Error, Result};
 static GENERATOR: Mutex<()> = Mutex::new(());
 
 /// What `torch.manual_seed(seed); torch.randn(shape)` gives on the CPU in float32, whatever device
-/// is open and computes the take. Seeding asks libtorch about CUDA: hence the device.
+/// is open and computes the take: a tensor of `shape`. Seeding asks libtorch about CUDA: hence the
+/// device.
 ///
 /// # Errors
 /// Memory runs out.
@@ -37,8 +41,8 @@ pub(crate) fn unseeded(size: impl AsRef<[i64]>, options: (Kind, tch::Device)) ->
 /// ε + (1 − G)·μ: the mean is raised outside the ellipse, where the take is to be transparent.
 ///
 /// The paper's equation 19 writes N(G·μ, I); training and inference of the released model, and
-/// the caption of its figure 3, have the complement. `noise` is `[16, frames, h, w]`, `mask` and
-/// `shift` (μ·mu_scale) have one entry for each latent frame.
+/// the caption of its figure 3, have the complement. `noise` is `[16, frames, h, w]`, `mask` is
+/// `[frames, h, w]`, and `shift` (μ·mu_scale) has one entry for each latent frame.
 ///
 /// # Errors
 /// Frames that do not agree, or memory runs out.
@@ -51,13 +55,33 @@ pub fn shift_mean(noise: &Tensor, mask: &Tensor, shift: &[f64]) -> Result<Tensor
             shift.len()
         )));
     }
-    let shift = Tensor::f_from_slice(shift)?.f_to_kind(Kind::Float)?.f_view([-1, 1, 1])?;
-    let outside = mask.f_neg()?.f_add_scalar(1.0)?;
-    Ok(noise.f_add(&outside.f_mul(&shift)?)?)
+    raise_mean_outside(noise, mask, shift)
 }
 
-/// A mask `[frames, h, w]` as a tensor on a latent grid of another size: bilinear, without
-/// antialiasing, frame by frame. The released code does this in bfloat16 (up to 0.006 away).
+/// [`shift_mean`] for a batch, with one shift μ for all: noise `[b, 16, frames, h, w]`, masks
+/// `[b, frames, h, w]`.
+///
+/// # Errors
+/// Shapes that do not fit, or memory runs out.
+pub fn shift_mean_batch(noise: &Tensor, masks: &Tensor, mu: f64) -> Result<Tensor> {
+    let (noise_size, size) = (noise.size(), masks.size());
+    if size.len() != 4 || size[0] != noise_size[0] || size[1..] != noise_size[2..] {
+        return Err(Error::Input(format!("masks {size:?} do not fit latents {noise_size:?}")));
+    }
+    raise_mean_outside(noise, masks, &vec![mu; size[1] as usize])
+}
+
+/// ε + (1 − G)·μ: noise `[…, 16, frames, h, w]`, mask `[…, frames, h, w]`, a shift for each frame.
+fn raise_mean_outside(noise: &Tensor, mask: &Tensor, shift: &[f64]) -> Result<Tensor> {
+    let shift = Tensor::f_from_slice(shift)?.f_to_device(mask.device())?.f_to_kind(mask.kind())?;
+    let outside = mask.f_neg()?.f_add_scalar(1.0)?.f_mul(&shift.f_view([-1, 1, 1])?)?;
+    // One mean for all channels.
+    Ok(noise.f_add(&outside.f_unsqueeze(-4)?)?)
+}
+
+/// A mask of `frames` frames as a tensor `[frames, height, width]` on a latent grid of another
+/// size: bilinear, without antialiasing, frame by frame. The released code does this in bfloat16
+/// (up to 0.006 away).
 ///
 /// # Errors
 /// Memory runs out.

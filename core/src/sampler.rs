@@ -42,7 +42,7 @@ impl Sampler {
         Self { schedule, solver, step: 0 }
     }
 
-    /// Its sigmas and timesteps.
+    /// The noise levels and timesteps of its steps.
     pub fn schedule(&self) -> &Schedule {
         &self.schedule
     }
@@ -52,7 +52,8 @@ impl Sampler {
         self.schedule.timesteps().get(self.step).copied()
     }
 
-    /// Advances `x`, of which the network said `velocity`, by one step.
+    /// Advances the state `x`, of which the network said `velocity`, by one step. Both are of one
+    /// shape, such as `[b, 16, t, h, w]`, which is the result's.
     ///
     /// # Errors
     /// Memory runs out.
@@ -72,7 +73,7 @@ fn data_prediction(x: &Tensor, velocity: &Tensor, sigma: f64) -> Result<Tensor> 
     Ok(x.f_sub(&velocity.f_mul_scalar(sigma)?)?)
 }
 
-/// Σ coefficient·tensor, float32.
+/// Σ coefficient·tensor, float32, of tensors of one shape: of that shape.
 fn combine(terms: &[(f64, &Tensor)]) -> Result<Tensor> {
     let mut terms = terms.iter().filter(|(coefficient, _)| *coefficient != 0.0);
     let Some((coefficient, tensor)) = terms.next() else {

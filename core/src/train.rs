@@ -4,21 +4,21 @@
 //! in this form:
 //!
 //! ```text
-//! let mut task = RgbaVae::new(&base, settings, beside, seed, placement)?;   // or another Task
+//! let mut task = RgbaVae::new(&base, settings, auxiliary, seed, compute)?;   // or another Task
 //! let mut optimiser = Optimiser::new(OptimiserSettings { … }, task.parameters())?;
 //! // resuming: optimiser.restore(task.parameters(), |name| file.read_if_there(name))?
 //! loop {
-//!     let draws = Draws::new(seed, optimiser.step() + 1);
+//!     let rng = StepRng::new(seed, optimiser.step() + 1);
 //!     task.parameters_mut().zero_gradients();
 //!     for part in 0..accumulate {
-//!         let losses = task.step(&batch, &draws.part(part), 1.0 / accumulate as f64, watch)?;
+//!         let losses = task.step(&batch, &rng.part(part), 1.0 / accumulate as f64, watch)?;
 //!     }
 //!     let update = optimiser.update(task.parameters_mut())?;  // clips, steps, averages, zeroes
 //!     // checkpoint: write_safetensors(path, &optimiser.state(task.parameters())?, &remarks)?
 //! }
-//! optimiser.exchange(task.parameters())?;                      // averages in, where there are any
+//! optimiser.swap_ema_weights(task.parameters())?;              // averages in, where there are any
 //! for export in task.export()? { export.write(folder)?; }      // also: evaluate, reconstruct
-//! optimiser.exchange(task.parameters())?;
+//! optimiser.swap_ema_weights(task.parameters())?;
 //! ```
 //!
 //! A base autoencoder is brought to the released latents' scale at its end ([`BaseVae::calibrate`]),
@@ -33,18 +33,20 @@
 //! | [`Transformer`], `Trained::Dora` | a DoRA | [`LatentBatch`] |
 //!
 //! Invariants:
-//! - every random number follows from (run seed, step, part, purpose) through [`Draws`];
+//! - every random number follows from (run seed, step, part, purpose) through [`StepRng`];
 //! - a step that meets a number that is not finite fails with [`crate::Error::Diverged`] before any
 //!   parameter has changed;
 //! - the state of [`Optimiser::state`], written and restored, gives the next losses bit for bit;
 //! - networks are built anew for each step from [`Parameters`]: what a step changes in place, the
 //!   next one computes with.
 
+mod augment;
 mod base_vae;
 mod calibrate;
 mod export;
 mod flow;
 pub mod init;
+mod latent_encoder;
 pub mod losses;
 mod optimiser;
 mod parameters;
@@ -56,21 +58,21 @@ mod task;
 mod tokenizer;
 mod transformer;
 
+pub use augment::{RgbaClips, color_and_alpha_films};
 pub use base_vae::{BaseVae, BaseVaeSettings};
 pub use export::{Content, Export, write_pickle, write_safetensors};
 pub use flow::{Flow, Time, TimeRounding};
 pub use init::{Umt5Config, VaeConfig};
+pub use latent_encoder::LatentEncoder;
 pub use losses::{Bidirectional, Loss, Losses};
 pub use optimiser::{Optimiser, OptimiserSettings, Schedule, Update};
 pub use parameters::Parameters;
 pub use perceptual::Vgg;
 pub use region::region_mask;
-pub use rgba_vae::{
-    AuxiliaryNetworks, FrozenDit, HardAlpha, MergeStart, RgbaClips, RgbaVae, RgbaVaeSettings,
-};
+pub use rgba_vae::{AuxiliaryNetworks, FrozenDit, HardAlpha, MergeStart, RgbaVae, RgbaVaeSettings};
 pub use step_rng::StepRng;
 pub use task::{ComputeOptions, Origin, Task};
 pub use tokenizer::tokenizer;
 pub use transformer::{
-    DORA_TARGETS, LatentBatch, Texts, Trained, Transformer, TransformerSettings, shift_mean_batch,
+    DORA_TARGETS, LatentBatch, Texts, Trained, Transformer, TransformerSettings,
 };

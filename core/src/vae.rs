@@ -5,6 +5,8 @@
 //! with the film's length and the result is that of one piece. [`RgbaDecoder`] runs two decoders
 //! side by side; [`RgbaEncoder`] runs one encoder on colour and on alpha, and a [`MergeBlock`] on
 //! what it sees.
+//!
+//! Ports `wan/modules/vae.py:674` (`WanVAE`, its `decode` at 734).
 
 mod blocks;
 mod cache;
@@ -39,7 +41,7 @@ pub const LATENT_MEAN: [f32; 16] = [
     -0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508, 0.4134, -0.0715, 0.5517,
     -0.3632, -0.1922, -0.9497, 0.2503, -0.2921,
 ];
-/// See [`LATENT_MEAN`].
+/// Standard deviation of each channel, beside [`LATENT_MEAN`].
 pub const LATENT_STD: [f32; 16] = [
     2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743, 3.2687, 2.1526, 2.8652, 1.5579,
     1.6382, 1.1253, 2.8251, 1.9160,
@@ -50,7 +52,7 @@ pub const LATENT_STD: [f32; 16] = [
 pub struct RgbaDecoder {
     colour: Decoder,
     alpha: Decoder,
-    /// `[16]` each
+    /// Mean and deviation of latents, in the decoders' kind: `[16]` each.
     mean: Tensor,
     std: Tensor,
 }
@@ -60,7 +62,7 @@ pub struct RgbaDecoder {
 pub struct DecodedFrames {
     /// Colour, straight and display-referred.
     pub colour: Tensor,
-    /// Alpha, three times.
+    /// Alpha, the same three times or nearly so.
     pub alpha: Tensor,
 }
 
@@ -96,7 +98,8 @@ impl RgbaDecoder {
         })
     }
 
-    /// Decodes the next latent frames (`[16, t, h, w]`, normalised) of a film.
+    /// Decodes the next latent frames (`[16, t, h, w]`, normalised) of a film to
+    /// `[t', 8·h, 8·w, 3]` of color and of alpha.
     ///
     /// # Errors
     /// `watch` cancels, or memory runs out.

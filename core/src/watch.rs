@@ -1,35 +1,6 @@
 //! How a long computation tells where it is, and asks whether to go on.
 
-use std::fmt;
-
-use crate::{Error, Result};
-
-/// A stage of work; those of making a take in the order they run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Stage {
-    /// Reading and merging weights.
-    Load,
-    /// Encoding the prompt.
-    Text,
-    /// Denoising the latent.
-    Sample,
-    /// Decoding the latent to colour and alpha.
-    Decode,
-    /// Encoding a clip to a latent, which is no stage of a take.
-    Encode,
-}
-
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Load => "loading the model",
-            Self::Text => "reading the prompt",
-            Self::Sample => "sampling",
-            Self::Decode => "decoding",
-            Self::Encode => "encoding",
-        })
-    }
-}
+use crate::{Error, Result, Stage};
 
 /// Told of progress and asked, before each block of each network, whether to go on.
 ///

@@ -6,10 +6,13 @@
 //! map to the layer's own memory, so that loading needs little memory beyond the resident model.
 
 mod adapter;
+mod decoder_files;
 mod discover;
 mod encoder_files;
 mod file;
 mod fingerprint;
+mod held_tensor;
+mod low_rank;
 mod memory;
 mod merge;
 mod merged;
@@ -18,6 +21,7 @@ mod names;
 mod pickle;
 mod set;
 mod shared_bytes;
+mod single_candidate;
 mod single_part;
 
 use std::sync::Arc;
@@ -25,16 +29,17 @@ use std::sync::Arc;
 use tch::{Kind, Tensor};
 
 pub use adapter::{Adapter, AdapterKind};
+pub use decoder_files::Decoders;
 pub use encoder_files::EncoderFiles;
 pub use file::{TensorEntry, TensorFile, read_bare_tensor};
-pub use memory::{MemorySet, is_wide};
+pub use low_rank::LowRank;
+pub use memory::{MemorySet, keeps_float32};
 pub use merged::{MERGED_NUMERICS, MERGED_SOURCE, MergedTransformer};
-pub use model_files::{Decoders, MERGED, ModelFiles, Strengths};
+pub use model_files::{MERGED, ModelFiles, Strengths};
 pub use set::{Network, TensorSet};
 pub use single_part::{find_base_autoencoder, find_text_encoder, find_tokenizer, find_transformer};
 
 use crate::device::Device;
-use crate::linear::LowRank;
 use crate::{Error, Result};
 use merge::{Delivery, Scratch};
 
@@ -86,8 +91,8 @@ impl Weights {
 
     /// The kind of what is never of less than float32 (norms, modulation, residual stream): float64
     /// where everything is.
-    pub fn wide_kind(&self) -> Kind {
-        wide(self.kind)
+    pub fn float32_kind(&self) -> Kind {
+        at_least_float32(self.kind)
     }
 
     /// Where tensors are delivered.
@@ -124,12 +129,13 @@ impl Weights {
         self.get_as(name, shape, self.kind)
     }
 
-    /// Like [`Weights::get`], in [`Weights::wide_kind`]: norms, modulation, time embedding and head.
+    /// Like [`Weights::get`], in [`Weights::float32_kind`]: norms, modulation, time embedding and
+    /// head.
     ///
     /// # Errors
     /// As [`Weights::get`].
-    pub fn get_wide(&self, name: &str, shape: &[i64]) -> Result<Tensor> {
-        self.get_as(name, shape, self.wide_kind())
+    pub fn get_float32(&self, name: &str, shape: &[i64]) -> Result<Tensor> {
+        self.get_as(name, shape, self.float32_kind())
     }
 
     /// A matrix that a layer keeps an adapter beside, and the adapter.
@@ -149,7 +155,7 @@ impl Weights {
         Ok(Some((base.f_to_kind(self.kind)?, adapter.to_kind(self.kind)?)))
     }
 
-    /// Rows of a matrix in the working kind; adapters do not apply to it.
+    /// Rows of a matrix, `[rows, width]`, in the working kind; adapters do not apply to it.
     ///
     /// # Errors
     /// It is missing or not finite, or a row is out of range.
@@ -227,8 +233,9 @@ impl Weights {
     }
 }
 
-/// float32, or float64 where `kind` is that.
-pub(crate) fn wide(kind: Kind) -> Kind {
+/// The kind of what is computed in at least float32 beside tensors of `kind`: float64 where `kind`
+/// is that, else float32.
+pub(crate) fn at_least_float32(kind: Kind) -> Kind {
     if kind == Kind::Double { Kind::Double } else { Kind::Float }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tch::{Kind, Tensor};
 use tempfile::TempDir;
 use wan_alpha_core::device::Device;
-use wan_alpha_core::encode::{Clip, ClipShape, Options, encode};
+use wan_alpha_core::encode::{ClipReader, ClipShape, Options, encode};
 use wan_alpha_core::generate::SinkError;
 use wan_alpha_core::vae::{
     Corner, Decoder, Encoder, FeatureCache, LATENT_MEAN, LATENT_STD, MergeBlock, RgbaEncoder,
@@ -40,7 +40,7 @@ fn inward(x: &Tensor) -> Tensor {
     x.permute([0, 2, 3, 4, 1]).contiguous()
 }
 
-/// The inverse.
+/// `[1, t, h, w, c]` → `[1, c, t, h, w]`, the inverse of [`inward`].
 fn outward(x: &Tensor) -> Tensor {
     x.permute([0, 4, 1, 2, 3]).contiguous()
 }
@@ -281,7 +281,7 @@ impl Frames {
     }
 }
 
-impl Clip for Frames {
+impl ClipReader for Frames {
     fn shape(&self) -> ClipShape {
         let [frames, height, width] = [0, 1, 2].map(|axis| self.rgba.size()[axis] as usize);
         ClipShape { frames, width, height }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use tch::TchError;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::dit::AttentionKernel;
-use wan_alpha_core::generate::{Keep, Pipeline, Sink, SinkError};
+use wan_alpha_core::generate::{FrameSink, Keep, Pipeline, SinkError};
 use wan_alpha_core::weights::{ModelFiles, Strengths};
 use wan_alpha_core::{Error, ErrorKind, Stage, Unwatched, Watch};
 use wan_alpha_take::frame::Frame;
@@ -24,7 +24,7 @@ fn model() -> PathBuf {
 #[derive(Default, PartialEq)]
 struct Frames(Vec<Vec<f32>>);
 
-impl Sink for Frames {
+impl FrameSink for Frames {
     fn frame(&mut self, frame: Frame<'_>) -> Result<(), SinkError> {
         assert_eq!(frame.index, self.0.len());
         self.0.push(frame.rgba.to_vec());

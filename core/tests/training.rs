@@ -10,13 +10,14 @@ use tch::{Kind, Tensor};
 use wan_alpha_core::Unwatched;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::dit::{Dit, DitConfig};
-use wan_alpha_core::linear::{Linear, LowRank};
+use wan_alpha_core::linear::Linear;
+use wan_alpha_core::noise::shift_mean_batch;
 use wan_alpha_core::train::losses::{self, bidirectional};
 use wan_alpha_core::train::{
-    Bidirectional, Flow, TimeRounding, Vgg, region_mask, shift_mean_batch, write_safetensors,
+    Bidirectional, Flow, TimeRounding, Vgg, region_mask, write_safetensors,
 };
 use wan_alpha_core::vae::{Corner, hard_render, soft_render};
-use wan_alpha_core::weights::{MemorySet, Network, TensorFile, TensorSet, Weights};
+use wan_alpha_core::weights::{LowRank, MemorySet, Network, TensorFile, TensorSet, Weights};
 
 const DOUBLE: (Kind, tch::Device) = (Kind::Double, tch::Device::Cpu);
 
@@ -34,7 +35,7 @@ fn close(name: &str, found: &Tensor, expected: &Tensor, tolerance: f64) {
     assert!(error <= tolerance, "{name}: relative error {error:e}");
 }
 
-/// The training case.
+/// What the authors' code computes in the training case.
 struct Golden {
     file: TensorFile,
     settings: serde_json::Value,

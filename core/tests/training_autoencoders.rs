@@ -105,10 +105,10 @@ fn merged_latents_are_mapped_without_a_change_of_what_is_decoded() {
     train(&mut task, &batch, 1e-2, 4);
     let before = task.reconstruct(&batch, Corner::WHITE, &Unwatched).unwrap();
     let latents = task.encode(&batch, Corner::WHITE, &Unwatched).unwrap();
-    let draws = StepRng::new(4, 1);
+    let rng = StepRng::new(4, 1);
     let matrix =
-        Tensor::eye(16, FLOAT) + draws.normal(Device::cpu(), "matrix", &[16, 16]).unwrap() * 0.1;
-    let offset = draws.normal(Device::cpu(), "offset", &[16]).unwrap();
+        Tensor::eye(16, FLOAT) + rng.normal(Device::cpu(), "matrix", &[16, 16]).unwrap() * 0.1;
+    let offset = rng.normal(Device::cpu(), "offset", &[16]).unwrap();
     task.map_latents(&matrix, &offset).unwrap();
     let error = |x: &Tensor, y: &Tensor| (x - y).abs().max().double_value(&[]);
     let wanted = latents.matmul(&matrix.tr()) + &offset;
@@ -221,10 +221,10 @@ fn autoencoders_train_with_mixed_precision() {
     }
     let coarse = ComputeOptions { kind: Kind::BFloat16, device: Device::cpu() };
     let batch = clips(2, 5, 32);
-    let base = |placement| BaseVae::new(&VAE, BaseVaeSettings::default(), None, placement).unwrap();
+    let base = |compute| BaseVae::new(&VAE, BaseVaeSettings::default(), None, compute).unwrap();
     compare(base(ComputeOptions::cpu()), base(coarse), &batch.colour);
     let settings = RgbaVaeSettings { rank: 2, ..RgbaVaeSettings::default() };
-    let rgba = |placement| rgba_vae(settings, true, placement);
+    let rgba = |compute| rgba_vae(settings, true, compute);
     compare(rgba(ComputeOptions::cpu()), rgba(coarse), &batch);
 }
 
@@ -238,17 +238,17 @@ fn the_bidirectional_loss_reaches_the_merge_block_with_exact_gradients() {
         form: Bidirectional::Paper,
         ..RgbaVaeSettings::default()
     };
-    let placement = ComputeOptions { kind: Kind::Double, device: Device::cpu() };
+    let compute = ComputeOptions { kind: Kind::Double, device: Device::cpu() };
     let batch = clips(2, 5, 16);
     let name = "middle.block.head.2.weight";
     let find = |task: &RgbaVae| {
         task.step(&batch, &StepRng::new(3, 1), 1.0, &Unwatched).unwrap();
         task.parameters().get(name).unwrap().grad().copy()
     };
-    let plain = rgba_vae(settings, true, placement);
+    let plain = rgba_vae(settings, true, compute);
     let gradient = find(&plain);
     let recomputed =
-        find(&rgba_vae(RgbaVaeSettings { recompute: true, ..settings }, true, placement));
+        find(&rgba_vae(RgbaVaeSettings { recompute: true, ..settings }, true, compute));
     let norm = gradient.norm().double_value(&[]);
     let error = (&recomputed - &gradient).norm().double_value(&[]);
     assert!(norm > 0.0 && error < 1e-12 * norm, "{error:e} of {norm:e}");

@@ -35,8 +35,8 @@ fn recomputed_gradients_are_the_plain_ones() {
     assert_eq!(losses, others);
     same(&plain, &found, &expected, 1e-6);
     // A run in bfloat16 computes coarsely and keeps its parameters in float32.
-    let placement = ComputeOptions { kind: Kind::BFloat16, device: Device::cpu() };
-    let (coarse, found) = gradients(&mut dora(true, placement), &batch, &[1.0]);
+    let compute = ComputeOptions { kind: Kind::BFloat16, device: Device::cpu() };
+    let (coarse, found) = gradients(&mut dora(true, compute), &batch, &[1.0]);
     let ratio = coarse.total() / losses.total();
     assert!(ratio != 1.0 && (ratio - 1.0).abs() < 0.02, "{ratio}");
     assert!(found.iter().all(|gradient| gradient.kind() == Kind::Float));

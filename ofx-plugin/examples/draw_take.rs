@@ -13,8 +13,8 @@ use std::hint::black_box;
 use half::f16;
 use serde_json::json;
 use wan_alpha_ofx::picture::{
-    Canvas, Depth, Drawn, Fit, FrameContent, OutputFormat, OutputFrame, Source, Transfer, Window,
-    draw,
+    Depth, Drawn, Fit, FrameContent, OutputFormat, OutputFrame, PixelCanvas, Source, Transfer,
+    Window, draw,
 };
 
 const ROUNDS: usize = 200;
@@ -55,7 +55,7 @@ struct Tile<'a> {
     window: Window,
 }
 
-impl Canvas for Tile<'_> {
+impl PixelCanvas for Tile<'_> {
     fn window(&self) -> Window {
         self.window
     }
@@ -97,18 +97,22 @@ fn main() -> Result<(), Failure> {
 }
 
 fn draw_tiles(case: &Case, frame: &[f16], image: &mut [f32], side: i32) {
-    let stage = OutputFrame {
+    let output_frame = OutputFrame {
         region: [0.0, 0.0, WIDTH.into(), HEIGHT.into()],
         pixel_aspect: 1.0,
         scale: [1.0, 1.0],
     };
-    let scene =
-        FrameContent { stage, fit: case.fit, take: Source::new(frame, case.size), mark: None };
-    let look = OutputFormat { transfer: case.transfer, straight: false };
+    let content = FrameContent {
+        output_frame,
+        fit: case.fit,
+        take: Source::new(frame, case.size),
+        annotation: None,
+    };
+    let format = OutputFormat { transfer: case.transfer, straight: false };
     for y1 in (0..HEIGHT).step_by(side as usize) {
         for x1 in (0..WIDTH).step_by(side as usize) {
             let window = Window { x1, y1, x2: (x1 + side).min(WIDTH), y2: (y1 + side).min(HEIGHT) };
-            let drawn = draw(&mut Tile { image, window }, &scene, look, &|| true);
+            let drawn = draw(&mut Tile { image, window }, &content, format, &|| true);
             assert_eq!(drawn, Drawn::Whole);
         }
     }

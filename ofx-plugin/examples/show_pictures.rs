@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use half::f16;
 use image::{Rgb, RgbImage};
 use wan_alpha_ofx::picture::{
-    Annotation, Canvas, Depth, Drawn, Fit, FrameContent, OutputFormat, OutputFrame, Source, Tone,
-    Transfer, Window, draw,
+    Annotation, Depth, Drawn, Fit, FrameContent, OutputFormat, OutputFrame, PixelCanvas, Source,
+    Tone, Transfer, Window, draw,
 };
 
 type Failure = Box<dyn std::error::Error>;
@@ -20,7 +20,7 @@ struct Image {
     window: Window,
 }
 
-impl Canvas for Image {
+impl PixelCanvas for Image {
     fn window(&self) -> Window {
         self.window
     }
@@ -54,11 +54,11 @@ fn main() -> Result<(), Failure> {
         "Log: /var/log/wan-alpha/engine.log",
     ];
     let failed = Annotation::Placeholder { tone: Tone::Failed, lines: &failure, size: Some(SIZE) };
-    let corner =
-        Annotation::Corner { tone: Tone::Working, line: "Previous take: a new one is being made" };
-    let reason = Annotation::Corner {
+    let badge =
+        Annotation::Badge { tone: Tone::Working, text: "Previous take: a new one is being made" };
+    let reason = Annotation::Badge {
         tone: Tone::Failed,
-        line: "Previous take. The new one failed: out of memory on the GPU, choose a smaller \
+        text: "Previous take. The new one failed: out of memory on the GPU, choose a smaller \
                resolution or close other programs",
     };
     let pictures = [
@@ -73,26 +73,34 @@ fn main() -> Result<(), Failure> {
         ("placeholder-64x64", [64, 64], Fit::Whole, None, Some(placeholder)),
         ("failed-1920x1080", [1920, 1080], Fit::Whole, None, Some(failed)),
         ("failed-480x832", [480, 832], Fit::Whole, None, Some(failed)),
-        ("corner-1920x1080", [1920, 1080], Fit::Whole, take, Some(corner)),
-        ("corner-960x540", [960, 540], Fit::Whole, take, Some(corner)),
+        ("corner-1920x1080", [1920, 1080], Fit::Whole, take, Some(badge)),
+        ("corner-960x540", [960, 540], Fit::Whole, take, Some(badge)),
         ("reason-640x360", [640, 360], Fit::Whole, take, Some(reason)),
     ];
-    for (name, [width, height], fit, take, mark) in pictures {
-        let window = Window { x1: 0, y1: 0, x2: width, y2: height };
-        let bytes = vec![0; window.width() * window.height() * Depth::Byte.pixel_bytes()];
-        let mut image = Image { bytes, window };
-        let stage = OutputFrame {
-            region: [0.0, 0.0, width.into(), height.into()],
-            pixel_aspect: 1.0,
-            scale: [1.0, 1.0],
-        };
-        let look = OutputFormat { transfer: Transfer::AsGenerated, straight: false };
-        let drawn = draw(&mut image, &FrameContent { stage, fit, take, mark }, look, &|| true);
-        assert_eq!(drawn, Drawn::Whole);
+    for (name, size, fit, take, annotation) in pictures {
+        let image = drawn(size, fit, take, annotation);
         save(&image, &folder.join(name).with_extension("png"))?;
     }
     println!("{}", folder.display());
     Ok(())
+}
+
+/// A picture of a size, drawn whole.
+fn drawn(
+    [width, height]: [i32; 2],
+    fit: Fit,
+    take: Option<Source<'_>>,
+    annotation: Option<Annotation<'_>>,
+) -> Image {
+    let window = Window { x1: 0, y1: 0, x2: width, y2: height };
+    let bytes = vec![0; window.width() * window.height() * Depth::Byte.pixel_bytes()];
+    let mut image = Image { bytes, window };
+    let region = [0.0, 0.0, width.into(), height.into()];
+    let output_frame = OutputFrame { region, pixel_aspect: 1.0, scale: [1.0, 1.0] };
+    let content = FrameContent { output_frame, fit, take, annotation };
+    let format = OutputFormat { transfer: Transfer::AsGenerated, straight: false };
+    assert_eq!(draw(&mut image, &content, format, &|| true), Drawn::Whole);
+    image
 }
 
 fn save(image: &Image, path: &Path) -> Result<(), Failure> {

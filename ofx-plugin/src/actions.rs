@@ -4,8 +4,8 @@ use std::ffi::CStr;
 
 use crate::host::{self, Call, Host};
 use crate::session::PluginSession;
-use crate::status::{Answer, Status};
-use crate::{changed, describe, geometry, instance, names, render};
+use crate::status::{ActionResult, Status};
+use crate::{changed, describe, geometry, instance, names, render, saved_requests};
 
 /// The actions that are answered; every other one has the host's default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,12 +48,13 @@ impl Action {
     }
 }
 
-pub(crate) fn answer(action: Action, call: Call<'_>) -> Answer {
+pub(crate) fn answer(action: Action, call: Call<'_>) -> ActionResult {
     match action {
         Action::Other => Ok(Status::REPLY_DEFAULT),
         Action::Load => describe::load(Host::current()?),
         Action::Unload => {
             PluginSession::close();
+            saved_requests::clear_cache();
             host::forget_suites();
             Ok(Status::OK)
         }
@@ -70,7 +71,7 @@ pub(crate) fn answer(action: Action, call: Call<'_>) -> Answer {
         }
         Action::ClipPreferences => geometry::clip_preferences(call.effect()?, call.reply()?),
         Action::TimeDomain => geometry::time_domain(call.effect()?, call.reply()?),
-        Action::BeginEdit => changed::opened(call.effect()?),
+        Action::BeginEdit => changed::panel_opened(call.effect()?),
         Action::Render => render::render(call.effect()?, call.arguments()?),
     }
 }

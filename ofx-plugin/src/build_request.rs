@@ -57,12 +57,12 @@ pub(crate) fn request(
     session: &PluginSession,
     start: Option<i32>,
 ) -> Result<TakeRequest, BuildRequestError> {
-    let record = session.model(node.text(MODEL)?.trim())?;
+    let manifest = session.model(node.text(MODEL)?.trim())?;
     let mut timing = Timing::of(node, TakeRequest::TAKE_RATE)?;
     if let Some(start) = start {
         timing.start = f64::from(start);
     }
-    let Manifest { name, fingerprint, defaults, .. } = record;
+    let Manifest { name, fingerprint, defaults, .. } = manifest;
     let frames = frame_count(node, &defaults)?;
     let placed = placement(node, &timing, frames)?;
     let [width, height] = size(node, defaults.size_or_released())?;
@@ -80,6 +80,7 @@ pub(crate) fn request(
     Ok(draft.complete(&defaults)?)
 }
 
+/// A text parameter, of a length that projects should hold.
 fn text(
     node: Node<'_>,
     id: &std::ffi::CStr,

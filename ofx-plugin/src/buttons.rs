@@ -8,97 +8,99 @@ use wan_alpha_take::{TakeKey, TakeRequest};
 
 use crate::build_request::{self, BuildRequestError};
 use crate::node::Node;
+use crate::node_update::{Restoring, TakeEdit, restore_previous, set_status, update_node};
 use crate::params::{Kind, REVISION, START_FRAME, STEPS, TABLE, TAKE_REQUEST, position};
 use crate::saved_requests::SavedRequests;
 use crate::sentences;
 use crate::session::{JobProgress, JobReadiness, PluginSession};
 use crate::status::Status;
-use crate::take_state::{
-    NewTake, Restoring, TakeState, restore_previous, set_status, update_status,
-};
+use crate::take_state::TakeState;
 
 /// Asks for the take that the parameters describe; it is made meanwhile, or is already there.
 pub(crate) fn generate(node: Node<'_>) -> Result<(), Status> {
     begin(node).map(|_| ())
 }
 
-/// The same, and waits for it, with a progress bar where the host has one.
+/// Does what [`generate`] does and waits for the take, with a progress bar where the host has one.
 pub(crate) fn generate_and_wait(node: Node<'_>) -> Result<(), Status> {
-    /// Between two looks at the bar's Cancel.
-    const LOOK: Duration = Duration::from_millis(100);
+    /// Between two looks at the Cancel of the progress bar.
+    const POLL: Duration = Duration::from_millis(100);
     let Some(key) = begin(node)? else { return Ok(()) };
     let session = PluginSession::of(node.effect().host());
     let began = Instant::now();
     let bar = node.effect().progress(c"WanAlpha generates a take");
     let mut done = 0.0_f64;
-    while let JobReadiness::Pending(pending) = session.readiness(key) {
-        done = done.max(fraction(&pending, began.elapsed()));
+    while let JobReadiness::Pending(progress) = session.readiness(key) {
+        done = done.max(fraction_done(&progress, began.elapsed()));
         if bar.as_ref().is_some_and(|bar| !bar.update(done)) {
             drop(bar);
             return cancel(node);
         }
-        session.pause(LOOK);
+        session.wait_for_progress(POLL);
     }
     drop(bar);
-    update_status(node, Restoring::Allowed)
+    update_node(node, Restoring::Allowed)
 }
 
-/// How much of the work is done, as well as can be told.
-fn fraction(pending: &JobProgress, elapsed: Duration) -> f64 {
-    let JobProgress::Running(progress) = pending else { return 0.0 };
-    let told = progress.seconds_left.filter(|left| left.is_finite() && *left >= 0.0);
-    let fraction = match told {
+/// How much of the work is done, 0 to 1, as well as can be told.
+fn fraction_done(progress: &JobProgress, elapsed: Duration) -> f64 {
+    let JobProgress::Running(progress) = progress else { return 0.0 };
+    let seconds_left = progress.seconds_left.filter(|left| left.is_finite() && *left >= 0.0);
+    let fraction = match seconds_left {
         Some(left) => elapsed.as_secs_f64() / (elapsed.as_secs_f64() + left),
         None => f64::from(progress.step) / f64::from(progress.of.max(1)),
     };
     fraction.clamp(0.0, 0.99)
 }
 
-/// The key of the take that is now being made or there; nothing where there is nothing to make.
+/// Asks for the take that the parameters describe. Its key, whether the take is being made now or is
+/// there already; none where the parameters describe none.
 fn begin(node: Node<'_>) -> Result<Option<TakeKey>, Status> {
     let session = PluginSession::of(node.effect().host());
-    let record = SavedRequests::of(node)?;
-    let start = settled_start(node, &record)?;
-    let (request, key) = match wanted(node, &session, start) {
-        Ok(wanted) => wanted,
-        Err(unwanted) => {
-            let why = format!("Nothing was started: {}.", sentences::brief(&unwanted.to_string()));
-            node.effect().tell(&why);
-            set_status(node, &why)?;
-            node.instance().set_trouble(Some(why));
+    let saved = SavedRequests::of(node)?;
+    let start = start_in_timeline(node, &saved)?;
+    let (request, key) = match request_with_key(node, &session, start) {
+        Ok(request) => request,
+        Err(error) => {
+            let reason = sentences::one_line(&error.to_string());
+            let notice = format!("Nothing was started: {reason}.");
+            node.effect().show_message(&notice);
+            set_status(node, &notice)?;
+            node.instance().set_notice(Some(notice));
             return Ok(None);
         }
     };
-    node.instance().set_trouble(few_steps(&session, node, &request)?);
-    let before = record.take.accepted();
-    let found = session.readiness(key);
-    let is_there = matches!(found, JobReadiness::Ready(_));
-    let sight = TakeState::Take(if is_there {
-        found
+    node.instance().set_notice(few_steps_warning(&session, node, &request)?);
+    let before = saved.take.accepted();
+    let readiness = session.readiness(key);
+    let is_ready = matches!(readiness, JobReadiness::Ready(_));
+    let state = TakeState::Take(if is_ready {
+        readiness
     } else {
         JobReadiness::Pending(JobProgress::Starting)
     });
-    // One not yet made never becomes the held one.
-    let held = before
+    // One not yet made never becomes the previous take.
+    let previous = before
         .filter(|take| {
             take.key != key && matches!(session.readiness(take.key), JobReadiness::Ready(_))
         })
-        .map(|_| [&*record.take.text, &*record.take.key]);
-    let (text, name) = (request.to_parameter(), key.to_string());
-    let put = NewTake { edit: c"Generate", take: [&text, &name], held, start };
-    put.put(node, &sight)?;
+        .map(|_| [&*saved.take.text, &*saved.take.key]);
+    let (request_text, key_text) = (request.to_parameter(), key.to_string());
+    let take = [&*request_text, &*key_text];
+    TakeEdit { edit: c"Generate", take, previous, start }.apply(node, &state)?;
     if let Some(before) = before.filter(|take| take.key != key) {
-        give_up(node, &session, before.key);
+        stop_wanting(node, &session, before.key);
     }
-    node.instance().set_asked(Some(key));
-    if !is_there {
-        session.generate(&request, key, node.instance().name());
+    node.instance().set_requested(Some(key));
+    if !is_ready {
+        session.generate(&request, key, node.instance().id());
     }
-    update_status(node, Restoring::Allowed)?;
+    update_node(node, Restoring::Allowed)?;
     Ok(Some(key))
 }
 
-fn wanted(
+/// The request that the parameters make, and its key.
+fn request_with_key(
     node: Node<'_>,
     session: &PluginSession,
     start: Option<i32>,
@@ -109,8 +111,8 @@ fn wanted(
 }
 
 /// Where a new node's take begins, if it would begin outside the timeline: on its first frame.
-fn settled_start(node: Node<'_>, record: &SavedRequests) -> Result<Option<i32>, Status> {
-    if record.take.entry.is_some() {
+fn start_in_timeline(node: Node<'_>, saved: &SavedRequests) -> Result<Option<i32>, Status> {
+    if saved.take.parsed.is_some() {
         return Ok(None);
     }
     let Some([first, last]) = node.effect().timeline_bounds() else { return Ok(None) };
@@ -118,7 +120,8 @@ fn settled_start(node: Node<'_>, record: &SavedRequests) -> Result<Option<i32>, 
     Ok(if (first..=last).contains(&start) { None } else { start_frame(first) })
 }
 
-fn few_steps(
+/// What is to be said where the parameters ask for fewer steps than the model needs.
+fn few_steps_warning(
     session: &PluginSession,
     node: Node<'_>,
     request: &TakeRequest,
@@ -126,8 +129,10 @@ fn few_steps(
     if node.int(STEPS)? == 0 {
         return Ok(None);
     }
-    let own = session.model(&request.model).ok().and_then(|model| model.defaults.steps);
-    Ok(own.and_then(|own| request.few_steps_warning(own)).map(|warning| format!("{warning}.")))
+    let steps_of_model = session.model(&request.model).ok().and_then(|model| model.defaults.steps);
+    Ok(steps_of_model
+        .and_then(|steps| request.few_steps_warning(steps))
+        .map(|warning| format!("{warning}.")))
 }
 
 /// Stops the take that is being made and puts the one before back.
@@ -137,81 +142,81 @@ pub(crate) fn cancel(node: Node<'_>) -> Result<(), Status> {
         return set_status(node, NOTHING);
     }
     let session = PluginSession::of(node.effect().host());
-    let record = SavedRequests::of(node)?;
-    let Some(take) = record.take.accepted() else { return set_status(node, NOTHING) };
+    let saved = SavedRequests::of(node)?;
+    let Some(take) = saved.take.accepted() else { return set_status(node, NOTHING) };
     match session.readiness_everywhere(take.key) {
         JobReadiness::Pending(_) => {
-            give_up(node, &session, take.key);
-            let why = match record.held() {
+            stop_wanting(node, &session, take.key);
+            let reason = match saved.previous() {
                 Some(_) => "Cancelled; this is the take before.",
                 None => "Cancelled.",
             };
-            restore_previous(node, &session, &record, why.to_owned(), c"Cancel")
+            restore_previous(node, &session, &saved, reason.to_owned(), c"Cancel")
         }
         _ => {
-            node.instance().set_trouble(Some(NOTHING.to_owned()));
-            update_status(node, Restoring::Allowed)
+            node.instance().set_notice(Some(NOTHING.to_owned()));
+            update_node(node, Restoring::Allowed)
         }
     }
 }
 
 /// The node no longer wants this take, whoever of its instances or sessions asked for it.
-fn give_up(node: Node<'_>, session: &PluginSession, key: TakeKey) {
+fn stop_wanting(node: Node<'_>, session: &PluginSession, key: TakeKey) {
     let instance = node.instance();
-    if instance.asked() == Some(key) {
-        session.give_up(key, instance.name());
-        instance.set_asked(None);
+    if instance.requested() == Some(key) {
+        session.cancel(key, instance.id());
+        instance.set_requested(None);
     } else {
-        session.give_up_inherited(key, instance.name());
+        session.cancel_inherited(key, instance.id());
     }
 }
 
 /// Brings back the take before the last Generate; pressed again, the one after it.
 pub(crate) fn revert(node: Node<'_>) -> Result<(), Status> {
-    let record = SavedRequests::of(node)?;
-    node.instance().set_trouble(None);
-    let Some(held) = record.held() else {
-        let why = "There is no take before this one.".to_owned();
-        node.instance().set_trouble(Some(why));
-        return update_status(node, Restoring::Allowed);
+    let saved = SavedRequests::of(node)?;
+    node.instance().set_notice(None);
+    let Some(previous) = saved.previous() else {
+        let notice = "There is no take before this one.".to_owned();
+        node.instance().set_notice(Some(notice));
+        return update_node(node, Restoring::Allowed);
     };
     let session = PluginSession::of(node.effect().host());
-    let sight = TakeState::Take(session.readiness(held.key));
-    let is_there = record
+    let state = TakeState::Take(session.readiness(previous.key));
+    let is_ready = saved
         .take
         .accepted()
         .is_some_and(|take| matches!(session.readiness(take.key), JobReadiness::Ready(_)));
-    let put = NewTake {
+    let edit = TakeEdit {
         edit: c"Revert",
-        take: [&record.held.text, &record.held.key],
-        held: is_there.then_some([&record.take.text, &record.take.key]),
+        take: [&saved.previous.text, &saved.previous.key],
+        previous: is_ready.then_some([&saved.take.text, &saved.take.key]),
         start: None,
     };
-    put.put(node, &sight)?;
-    update_status(node, Restoring::Forbidden)
+    edit.apply(node, &state)?;
+    update_node(node, Restoring::Forbidden)
 }
 
 /// Looks again, and has the host forget its pictures whatever there is to see.
 pub(crate) fn refresh(node: Node<'_>) -> Result<(), Status> {
-    node.instance().set_trouble(None);
+    node.instance().set_notice(None);
     if !node.text(TAKE_REQUEST)?.is_empty() {
         let session = PluginSession::of(node.effect().host());
-        let sight = TakeState::of(&SavedRequests::of(node)?, &session);
-        node.set_int(REVISION, sight.fresh_revision())?;
+        let state = TakeState::of(&SavedRequests::of(node)?, &session);
+        node.set_int(REVISION, state.fresh_revision())?;
     }
-    update_status(node, Restoring::Allowed)
+    update_node(node, Restoring::Allowed)
 }
 
 /// Lets the take begin on the frame of this event.
 pub(crate) fn start_here(node: Node<'_>) -> Result<(), Status> {
     let frame = start_frame(node.time()).ok_or(Status::FAILED)?;
     node.effect().as_one_edit(c"Start here", || node.set_int(START_FRAME, frame))?;
-    update_status(node, Restoring::Allowed)
+    update_node(node, Restoring::Allowed)
 }
 
 /// Frees the model's memory as soon as no take needs it.
 pub(crate) fn release_gpu(node: Node<'_>) -> Result<(), Status> {
-    match PluginSession::opened() {
+    match PluginSession::if_open() {
         Some(session) => {
             session.unload();
             set_status(node, "The engine lets the model go once no take needs it.")
@@ -253,12 +258,12 @@ mod tests {
         let running = |seconds_left| {
             let stage = "sampling".to_owned();
             let progress = Progress { stage, step: 1, of: 4, seconds_left };
-            fraction(&JobProgress::Running(progress), Duration::from_secs(10))
+            fraction_done(&JobProgress::Running(progress), Duration::from_secs(10))
         };
         assert_eq!(running(Some(30.0)), 0.25);
         assert_eq!(running(None), 0.25);
         assert_eq!(running(Some(f64::NAN)), 0.25);
         assert_eq!(running(Some(0.0)), 0.99);
-        assert_eq!(fraction(&JobProgress::Starting, Duration::ZERO), 0.0);
+        assert_eq!(fraction_done(&JobProgress::Starting, Duration::ZERO), 0.0);
     }
 }

@@ -4,13 +4,13 @@
 
 use crate::host::{Effect, Properties};
 use crate::node::Node;
+use crate::node_update::{Restoring, update_node};
 use crate::params;
-use crate::status::{Answer, Status};
-use crate::take_state::{Restoring, update_status};
+use crate::status::{ActionResult, Status};
 use crate::{buttons, names};
 
 /// A parameter or clip has changed, or the time.
-pub(crate) fn changed(effect: Effect<'_>, arguments: Properties<'_>) -> Answer {
+pub(crate) fn changed(effect: Effect<'_>, arguments: Properties<'_>) -> ActionResult {
     // What the node sets itself needs no answer.
     let reason = arguments.text(names::CHANGE_REASON, 0)?;
     if reason.as_bytes() == names::PLUGIN_EDITED.to_bytes() {
@@ -26,29 +26,30 @@ pub(crate) fn changed(effect: Effect<'_>, arguments: Properties<'_>) -> Answer {
     let is_edit = reason.as_bytes() == names::USER_EDITED.to_bytes();
     if is_parameter
         && is_edit
-        && let Some(press) = button(&name)
+        && let Some(button) = button(&name)
     {
-        press(node)?;
+        button(node)?;
         return Ok(Status::OK);
     }
     // Undo and redo arrive as edits, and what is written in answer to them loses what could be done
     // again.
     let restoring = if is_parameter && is_edit { Restoring::Forbidden } else { Restoring::Allowed };
-    update_status(node, restoring)?;
+    update_node(node, restoring)?;
     Ok(Status::OK)
 }
 
-/// The panel was opened.
-pub(crate) fn opened(effect: Effect<'_>) -> Answer {
-    update_status(Node::of(effect, 0.0)?, Restoring::Allowed)?;
+/// The artist has opened the panel of the node.
+pub(crate) fn panel_opened(effect: Effect<'_>) -> ActionResult {
+    update_node(Node::of(effect, 0.0)?, Restoring::Allowed)?;
     Ok(Status::OK)
 }
 
-type Press = fn(Node<'_>) -> Result<(), Status>;
+/// What a button does.
+type ButtonFunction = fn(Node<'_>) -> Result<(), Status>;
 
-/// Hosts report parameters of their own under names that were never described.
-fn button(name: &str) -> Option<Press> {
-    let buttons: [(_, Press); 7] = [
+/// The button of that name; none for anything else: hosts report parameters of their own, too.
+fn button(name: &str) -> Option<ButtonFunction> {
+    let buttons: [(_, ButtonFunction); 7] = [
         (params::GENERATE, buttons::generate),
         (params::GENERATE_AND_WAIT, buttons::generate_and_wait),
         (params::CANCEL, buttons::cancel),
@@ -57,5 +58,8 @@ fn button(name: &str) -> Option<Press> {
         (params::START_HERE, buttons::start_here),
         (params::RELEASE_GPU, buttons::release_gpu),
     ];
-    buttons.into_iter().find(|(id, _)| id.to_bytes() == name.as_bytes()).map(|(_, press)| press)
+    buttons
+        .into_iter()
+        .find(|(id, _)| id.to_bytes() == name.as_bytes())
+        .map(|(_, function)| function)
 }

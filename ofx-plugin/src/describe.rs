@@ -13,7 +13,7 @@ use crate::host::{Effect, Host, Properties};
 use crate::names;
 use crate::overlay_entry::{overlay_by_draw_suite, overlay_by_opengl};
 use crate::params::ALPHA_MODE;
-use crate::status::{Answer, Status};
+use crate::status::{ActionResult, Status};
 
 const NAME: &CStr = c"WanAlpha";
 
@@ -33,9 +33,9 @@ const GENERATOR_ONLY: &str = "DaVinciResolve";
 /// In which role a host makes an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Context {
-    /// Without inputs.
+    /// A node without inputs.
     Generator,
-    /// With an optional Source, whose region is the frame that the take is fitted into.
+    /// A node with an optional Source, whose region is the frame that the take is fitted into.
     General,
 }
 
@@ -55,13 +55,13 @@ impl Context {
 
     /// What to offer a host of that name, given the contexts it says it has; it may say nothing.
     fn offered(host: &str, supported: &[String]) -> Vec<Self> {
-        let known = |context: &Self| supported.iter().any(|name| context.is_called(name));
-        let wanted =
+        let is_supported = |context: &Self| supported.iter().any(|name| context.is_called(name));
+        let is_useful =
             |context: &Self| *context == Self::Generator || !host.starts_with(GENERATOR_ONLY);
         Self::ALL
             .into_iter()
-            .filter(wanted)
-            .filter(|context| supported.is_empty() || known(context))
+            .filter(is_useful)
+            .filter(|context| supported.is_empty() || is_supported(context))
             .collect()
     }
 
@@ -72,14 +72,14 @@ impl Context {
 }
 
 /// Failing here keeps the node out of a host's menus, where failing later leaves a dead entry.
-pub(crate) fn load(host: Host) -> Answer {
+pub(crate) fn load(host: Host) -> ActionResult {
     if Context::offered_to(&host.properties()?).is_empty() {
         return Err(Status::MISSING_HOST_FEATURE);
     }
     Ok(Status::OK)
 }
 
-pub(crate) fn describe(effect: Effect<'_>) -> Answer {
+pub(crate) fn describe(effect: Effect<'_>) -> ActionResult {
     let host = effect.host();
     let host = host.properties()?;
     let contexts = Context::offered_to(&host);
@@ -88,11 +88,11 @@ pub(crate) fn describe(effect: Effect<'_>) -> Answer {
     }
     let ours = effect.properties()?;
     ours.set(names::LABEL, NAME)?;
-    ours.wish(names::SHORT_LABEL, NAME);
-    ours.wish(names::LONG_LABEL, NAME);
+    ours.set_optional(names::SHORT_LABEL, NAME);
+    ours.set_optional(names::LONG_LABEL, NAME);
     ours.set(names::GROUPING, NAME)?;
-    ours.wish(names::DESCRIPTION, ABOUT);
-    ours.wish(names::VERSION_LABEL, VERSION);
+    ours.set_optional(names::DESCRIPTION, ABOUT);
+    ours.set_optional(names::VERSION_LABEL, VERSION);
     ours.set_all(names::SUPPORTED_CONTEXTS, contexts.into_iter().map(Context::name))?;
     ours.set_all(names::SUPPORTED_DEPTHS, depths(&host.texts(names::SUPPORTED_DEPTHS)))?;
     capabilities(ours);
@@ -112,21 +112,21 @@ fn depths(supported: &[String]) -> Vec<&'static CStr> {
 
 /// All of these have defaults, so a host that lacks one is none the worse for it.
 fn capabilities(ours: Properties<'_>) {
-    ours.wish(names::TILES, true);
-    ours.wish(names::MULTI_RESOLUTION, true);
-    ours.wish(names::TEMPORAL_ACCESS, false);
-    ours.wish(names::THREAD_SAFETY, names::FULLY_SAFE);
-    ours.wish(names::HOST_FRAME_THREADING, false);
-    ours.wish(names::SINGLE_INSTANCE, false);
-    ours.wish(names::FIELD_RENDER_TWICE, false);
-    ours.wish(names::MULTIPLE_DEPTHS, false);
-    ours.wish(names::MULTIPLE_ASPECTS, false);
-    ours.wish(names::SEQUENTIAL_RENDER, false);
-    ours.wish(names::NO_SPATIAL_AWARENESS, c"false");
-    ours.wish(names::PREFERENCES_SLAVE, ALPHA_MODE);
+    ours.set_optional(names::TILES, true);
+    ours.set_optional(names::MULTI_RESOLUTION, true);
+    ours.set_optional(names::TEMPORAL_ACCESS, false);
+    ours.set_optional(names::THREAD_SAFETY, names::FULLY_SAFE);
+    ours.set_optional(names::HOST_FRAME_THREADING, false);
+    ours.set_optional(names::SINGLE_INSTANCE, false);
+    ours.set_optional(names::FIELD_RENDER_TWICE, false);
+    ours.set_optional(names::MULTIPLE_DEPTHS, false);
+    ours.set_optional(names::MULTIPLE_ASPECTS, false);
+    ours.set_optional(names::SEQUENTIAL_RENDER, false);
+    ours.set_optional(names::NO_SPATIAL_AWARENESS, c"false");
+    ours.set_optional(names::PREFERENCES_SLAVE, ALPHA_MODE);
 }
 
-pub(crate) fn in_context(effect: Effect<'_>, arguments: Properties<'_>) -> Answer {
+pub(crate) fn in_context(effect: Effect<'_>, arguments: Properties<'_>) -> ActionResult {
     let name = arguments.text(names::CONTEXT, 0)?;
     let context = Context::ALL.into_iter().find(|context| context.is_called(&name));
     match context.ok_or(Status::UNSUPPORTED)? {
@@ -144,18 +144,18 @@ pub(crate) fn in_context(effect: Effect<'_>, arguments: Properties<'_>) -> Answe
 fn source(clip: Properties<'_>) -> Result<(), Status> {
     clip.set(names::SUPPORTED_COMPONENTS, names::RGBA)?;
     clip.set(names::CLIP_OPTIONAL, true)?;
-    clip.wish(names::LABEL, names::CLIP_SOURCE);
-    clip.wish(names::TEMPORAL_ACCESS, false);
-    clip.wish(names::TILES, true);
-    clip.wish(names::CLIP_MASK, false);
-    clip.wish(names::FIELD_EXTRACTION, names::FIELD_SINGLE);
+    clip.set_optional(names::LABEL, names::CLIP_SOURCE);
+    clip.set_optional(names::TEMPORAL_ACCESS, false);
+    clip.set_optional(names::TILES, true);
+    clip.set_optional(names::CLIP_MASK, false);
+    clip.set_optional(names::FIELD_EXTRACTION, names::FIELD_SINGLE);
     Ok(())
 }
 
 fn output(clip: Properties<'_>) -> Result<(), Status> {
     clip.set(names::SUPPORTED_COMPONENTS, names::RGBA)?;
-    clip.wish(names::LABEL, names::CLIP_OUTPUT);
-    clip.wish(names::TILES, true);
+    clip.set_optional(names::LABEL, names::CLIP_OUTPUT);
+    clip.set_optional(names::TILES, true);
     Ok(())
 }
 

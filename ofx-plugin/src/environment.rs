@@ -7,7 +7,7 @@ use std::env;
 use directories::ProjectDirs;
 use wan_alpha_take::environment::{Environment, Surroundings};
 
-/// What the environment says.
+/// What variables and folders of this user and machine say, all of it.
 pub(crate) fn read() -> Environment {
     let folders = ProjectDirs::from("org", "wanalpha", "wan-alpha");
     let folders = folders.as_ref();
@@ -19,12 +19,24 @@ pub(crate) fn read() -> Environment {
         temporary: env::temp_dir(),
         // The program is the host's; ours is the file that this code was loaded from.
         program: process_path::get_dylib_path(),
-        host: gethostname::gethostname().to_string_lossy().into_owned(),
+        host: host_name(),
     })
+}
+
+/// The name of this machine, as `uname -n` says it.
+#[cfg(unix)]
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// The name of this machine.
+#[cfg(windows)]
+fn host_name() -> String {
+    gethostname::gethostname().to_string_lossy().into_owned()
 }
 
 /// Whether this host renders for a farm, whatever it says of itself; asked before a node has any
 /// reason to look at more.
-pub(crate) fn says_batch() -> bool {
+pub(crate) fn is_batch() -> bool {
     env::var_os("WAN_ALPHA_BATCH").is_some_and(|value| !value.is_empty() && value != "0")
 }

@@ -5,12 +5,13 @@
 use wan_alpha_take::TakeRequest;
 
 use crate::host::{Effect, Properties};
+use crate::instance::Instance;
 use crate::names;
 use crate::node::Node;
 use crate::params::{ALPHA_MODE, FRAMES, TAKE_REQUEST};
 use crate::picture::Fit;
 use crate::saved_requests::SavedRequests;
-use crate::status::{Answer, Status};
+use crate::status::{ActionResult, Status};
 use crate::timing::{Outside, Timing};
 
 /// The frame that a take is fitted into, left, bottom, right, top in canonical coordinates: the
@@ -19,14 +20,17 @@ pub(crate) fn frame_region(node: Node<'_>) -> Option<[f64; 4]> {
     let (effect, time) = (node.effect(), node.time());
     let source = node.instance().connected_source(effect);
     let of_source = source.and_then(|source| effect.clip_region(source, time).ok());
-    let sound = |[left, bottom, right, top]: &[f64; 4]| {
+    let is_sound = |[left, bottom, right, top]: &[f64; 4]| {
         let within = [left, bottom, right, top].iter().all(|edge| edge.abs() < 1e7);
         within && right > left && top > bottom
     };
-    of_source.filter(sound).or_else(|| project(effect.properties().ok()?).filter(sound))
+    of_source
+        .filter(is_sound)
+        .or_else(|| project_region(effect.properties().ok()?).filter(is_sound))
 }
 
-fn project(properties: Properties<'_>) -> Option<[f64; 4]> {
+/// The region of the project, where the host knows its size.
+fn project_region(properties: Properties<'_>) -> Option<[f64; 4]> {
     let pair = |name| {
         let [x, y] = [properties.double(name, 0), properties.double(name, 1)];
         Some([x.ok()?, y.ok()?])
@@ -41,10 +45,10 @@ pub(crate) const FITS: [Fit; 4] = [Fit::Whole, Fit::Fill, Fit::Stretch, Fit::Pix
 
 /// Width of a pixel of the output by its height.
 pub(crate) fn pixel_aspect(effect: Effect<'_>) -> f64 {
-    let told = effect
+    let aspect = effect
         .clip(names::CLIP_OUTPUT)
         .and_then(|clip| effect.clip_properties(clip)?.double(names::PIXEL_ASPECT, 0));
-    told.ok().filter(|aspect| aspect.is_finite() && *aspect > 0.0).unwrap_or(1.0)
+    aspect.ok().filter(|aspect| aspect.is_finite() && *aspect > 0.0).unwrap_or(1.0)
 }
 
 /// Left to the host only where it has not said what the frame is, since what hosts do by default
@@ -53,7 +57,7 @@ pub(crate) fn region_of_definition(
     effect: Effect<'_>,
     arguments: Properties<'_>,
     reply: Properties<'_>,
-) -> Answer {
+) -> ActionResult {
     let node = Node::of(effect, arguments.double(names::TIME, 0)?)?;
     let Some(region) = frame_region(node) else { return Ok(Status::REPLY_DEFAULT) };
     reply.set_all(names::REGION_OF_DEFINITION, region)?;
@@ -65,8 +69,8 @@ pub(crate) fn regions_of_interest(
     effect: Effect<'_>,
     arguments: Properties<'_>,
     reply: Properties<'_>,
-) -> Answer {
-    if effect.instance()?.connected_source(effect).is_none() {
+) -> ActionResult {
+    if Instance::of(effect)?.connected_source(effect).is_none() {
         return Ok(Status::REPLY_DEFAULT);
     }
     let x = arguments.double(names::REGION_OF_INTEREST, 0)?;
@@ -75,32 +79,32 @@ pub(crate) fn regions_of_interest(
     Ok(Status::OK)
 }
 
-/// A take that is held, looped or bounced has no end; an empty outside gives it one.
-pub(crate) fn time_domain(effect: Effect<'_>, reply: Properties<'_>) -> Answer {
+/// A take that holds, loops or bounces has no end; an empty outside gives it one.
+pub(crate) fn time_domain(effect: Effect<'_>, reply: Properties<'_>) -> ActionResult {
     let node = Node::of(effect, 0.0)?;
     let timing = Timing::of(node, TakeRequest::TAKE_RATE)?;
     if timing.outside != Outside::Empty {
         return Ok(Status::REPLY_DEFAULT);
     }
-    let made = if node.text(TAKE_REQUEST)?.is_empty() {
+    let frames_of_take = if node.text(TAKE_REQUEST)?.is_empty() {
         None
     } else {
         SavedRequests::of(node)?.take.accepted().map(|accepted| accepted.request.frames)
     };
-    let asked = u32::try_from(node.int(FRAMES)?).ok().filter(|&frames| frames > 0);
-    let frames = made.or(asked).unwrap_or(81);
+    let frames_parameter = u32::try_from(node.int(FRAMES)?).ok().filter(|&frames| frames > 0);
+    let frames = frames_of_take.or(frames_parameter).unwrap_or(81);
     let last = timing.host_time(f64::from(frames) - 1.0).round();
     reply.set_all(names::FRAME_RANGE, [timing.start, last])?;
     Ok(Status::OK)
 }
 
 /// Without these a host takes alpha for opaque and the first frame for all of them.
-pub(crate) fn clip_preferences(effect: Effect<'_>, reply: Properties<'_>) -> Answer {
-    let straight = effect.instance()?.parameter(ALPHA_MODE)?.int(effect)? == 1;
+pub(crate) fn clip_preferences(effect: Effect<'_>, reply: Properties<'_>) -> ActionResult {
+    let straight = Instance::of(effect)?.parameter(ALPHA_MODE)?.int(effect)? == 1;
     let alpha = if straight { names::STRAIGHT } else { names::PREMULTIPLIED };
     reply.set(names::PREMULTIPLICATION, alpha)?;
     reply.set(names::FRAME_VARYING, true)?;
-    reply.wish(names::CONTINUOUS_SAMPLES, false);
-    reply.wish(names::OUTPUT_COMPONENTS, names::RGBA);
+    reply.set_optional(names::CONTINUOUS_SAMPLES, false);
+    reply.set_optional(names::OUTPUT_COMPONENTS, names::RGBA);
     Ok(Status::OK)
 }

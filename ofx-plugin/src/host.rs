@@ -1,7 +1,7 @@
 //! The host: its suites behind safe types.
 //!
 //! [`Host`] is a copy of a few pointers, taken at the beginning of an action; [`Effect`],
-//! [`Properties`] and [`Parameter`] are what the host lends for that action. The pointers are kept
+//! [`Properties`] and [`ParameterHandle`] are what the host lends for that action. The pointers are kept
 //! in atomics rather than behind a lock: actions come on several threads and into one another.
 
 #![allow(unsafe_code)]
@@ -11,6 +11,7 @@ mod draw;
 mod effect;
 mod gl;
 mod image;
+mod instance_data;
 mod interact;
 mod message;
 mod parameter;
@@ -29,11 +30,11 @@ use openfx_sys::{
 };
 
 pub(crate) use call::Call;
-pub(crate) use effect::{Clip, Effect};
+pub(crate) use effect::{ClipHandle, Effect};
 pub(crate) use gl::OpenGl;
 pub(crate) use interact::{Interact, KEY_ESCAPE, KEYS_SHIFT};
 pub(crate) use message::c_text;
-pub(crate) use parameter::Parameter;
+pub(crate) use parameter::ParameterHandle;
 pub(crate) use properties::Properties;
 
 use crate::names;
@@ -70,7 +71,7 @@ pub(crate) fn set(host: *mut OfxHost) {
     HOST.store(host, Ordering::Release);
 }
 
-/// What unloading leaves behind: the host, and nothing fetched from it.
+/// Lets go of what was fetched from the host, which unloads the plug-in; the host itself is kept.
 pub(crate) fn forget_suites() {
     PROPERTY.store(ptr::null_mut(), Ordering::Release);
     EFFECT.store(ptr::null_mut(), Ordering::Release);
@@ -122,14 +123,14 @@ impl Host {
         })
     }
 
-    /// Whether nobody sits before this host: it says so itself.
+    /// Whether this host says that it runs without an artist.
     pub(crate) fn is_background(&self) -> bool {
         self.properties()
             .and_then(|properties| properties.int(names::IS_BACKGROUND))
-            .is_ok_and(|told| told == 1)
+            .is_ok_and(|background| background == 1)
     }
 
-    /// Its name, such as `uk.co.thefoundry.nuke`.
+    /// The name that the host gives itself, such as `uk.co.thefoundry.nuke`.
     pub(crate) fn name(&self) -> String {
         self.properties().and_then(|properties| properties.text(names::NAME, 0)).unwrap_or_default()
     }
@@ -159,8 +160,8 @@ fn fetch_suites(host: &OfxHost) {
     PROPERTY.store(suite(names::SUITE_PROPERTY, 1).cast(), Ordering::Release);
 }
 
-/// Calls a function of a suite that the host may have left null.
-macro_rules! ask {
+/// Calls a function of a suite, which the host may have left null.
+macro_rules! call_suite {
     ($suite:expr, $function:ident ( $($argument:expr),* $(,)? )) => {
         match $suite.$function {
             Some(function) => $crate::status::Status::of(function($($argument),*)).ok(),
@@ -168,4 +169,4 @@ macro_rules! ask {
         }
     };
 }
-use ask;
+use call_suite;

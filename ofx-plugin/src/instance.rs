@@ -11,70 +11,75 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use wan_alpha_take::TakeKey;
 
-use crate::host::{Clip, Effect, Parameter};
+use crate::host::{ClipHandle, Effect, ParameterHandle};
 use crate::names;
 use crate::params::{self, Shown, TABLE};
 use crate::session::PluginSession;
-use crate::status::{Answer, Status};
+use crate::status::{ActionResult, Status};
 
 /// What is kept per instance.
 pub(crate) struct Instance {
-    /// Who this is to the engine: unlike any other instance, ever.
-    name: String,
+    /// Names this instance to the engine: unlike any other instance, ever.
+    id: String,
     /// The take that it asked for last.
-    asked: Mutex<Option<TakeKey>>,
+    requested: Mutex<Option<TakeKey>>,
     /// What went wrong or was refused last, until the artist does something about it.
-    trouble: Mutex<Option<String>>,
-    /// Whether a render's message stands.
-    complaining: AtomicBool,
-    /// In the General context only.
-    source: Option<Clip>,
-    /// In the order of [`TABLE`]; a host may have left one out.
-    parameters: Vec<Option<Parameter>>,
+    notice: Mutex<Option<String>>,
+    /// Whether the host shows an error message of a render.
+    shows_error: AtomicBool,
+    /// The input clip, which only the General context has.
+    source: Option<ClipHandle>,
+    /// The parameters in the order of [`TABLE`]; a host may have left one out.
+    parameters: Vec<Option<ParameterHandle>>,
 }
 
 impl Instance {
+    /// The instance that [`create`] gave an effect.
+    pub(crate) fn of(effect: Effect<'_>) -> Result<&Self, Status> {
+        effect.instance()
+    }
+
     /// # Errors
     /// [`Status::BAD_HANDLE`] where the host has not made this parameter.
-    pub(crate) fn parameter(&self, id: &CStr) -> Result<Parameter, Status> {
+    pub(crate) fn parameter(&self, id: &CStr) -> Result<ParameterHandle, Status> {
         let found = params::position(id).and_then(|position| self.parameters.get(position));
         found.copied().flatten().ok_or(Status::BAD_HANDLE)
     }
 
-    /// Who this is to the engine.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
+    /// Names this instance to the engine.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
     }
 
     /// The take that it asked for last.
-    pub(crate) fn asked(&self) -> Option<TakeKey> {
-        *self.asked.lock()
+    pub(crate) fn requested(&self) -> Option<TakeKey> {
+        *self.requested.lock()
     }
 
-    pub(crate) fn set_asked(&self, key: Option<TakeKey>) {
-        *self.asked.lock() = key;
+    pub(crate) fn set_requested(&self, key: Option<TakeKey>) {
+        *self.requested.lock() = key;
     }
 
-    pub(crate) fn trouble(&self) -> Option<String> {
-        self.trouble.lock().clone()
+    pub(crate) fn notice(&self) -> Option<String> {
+        self.notice.lock().clone()
     }
 
-    pub(crate) fn set_trouble(&self, trouble: Option<String>) {
-        *self.trouble.lock() = trouble;
+    pub(crate) fn set_notice(&self, notice: Option<String>) {
+        *self.notice.lock() = notice;
     }
 
-    /// A render has failed, with a message.
-    pub(crate) fn complains(&self) {
-        self.complaining.store(true, Ordering::Relaxed);
+    /// Notes that a render has failed and has the host show why.
+    pub(crate) fn note_error_shown(&self) {
+        self.shows_error.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a message of a render stood until now.
-    pub(crate) fn stops_complaining(&self) -> bool {
-        self.complaining.swap(false, Ordering::Relaxed)
+    /// Notes that the host shows no error of a render any more; whether it did until now.
+    pub(crate) fn note_error_cleared(&self) -> bool {
+        self.shows_error.swap(false, Ordering::Relaxed)
     }
 
     /// The Source, where something is connected to it.
-    pub(crate) fn connected_source(&self, effect: Effect<'_>) -> Option<Clip> {
+    pub(crate) fn connected_source(&self, effect: Effect<'_>) -> Option<ClipHandle> {
         let source = self.source?;
         let connected =
             effect.clip_properties(source).and_then(|clip| clip.int(names::CLIP_CONNECTED));
@@ -83,7 +88,7 @@ impl Instance {
 }
 
 /// OK rather than the default: some hosts destroy only what was created with OK.
-pub(crate) fn create(effect: Effect<'_>) -> Answer {
+pub(crate) fn create(effect: Effect<'_>) -> ActionResult {
     let is_general = effect
         .properties()?
         .text(names::CONTEXT, 0)
@@ -97,21 +102,21 @@ pub(crate) fn create(effect: Effect<'_>) -> Answer {
         };
         match parameter.shown {
             Shown::Editable => {}
-            Shown::ReadOnly => properties.wish(names::ENABLED, false),
-            Shown::Hidden => properties.wish(names::SECRET, true),
+            Shown::ReadOnly => properties.set_optional(names::ENABLED, false),
+            Shown::Hidden => properties.set_optional(names::SECRET, true),
         }
     }
-    let name = format!("{}-{:016x}", std::process::id(), fastrand::u64(..));
-    let (asked, trouble, complaining) = Default::default();
-    effect.attach(Instance { name, asked, trouble, complaining, source, parameters })?;
+    let id = format!("{}-{:016x}", std::process::id(), fastrand::u64(..));
+    let (requested, notice, shows_error) = Default::default();
+    effect.attach(Instance { id, requested, notice, shows_error, source, parameters })?;
     Ok(Status::OK)
 }
 
-pub(crate) fn destroy(effect: Effect<'_>) -> Answer {
-    let Some(instance) = effect.detach()? else { return Ok(Status::OK) };
+pub(crate) fn destroy(effect: Effect<'_>) -> ActionResult {
+    let Some(instance) = effect.detach::<Instance>()? else { return Ok(Status::OK) };
     // The take goes on being made, for the next node with these parameters.
-    if let Some(session) = PluginSession::opened() {
-        session.leave(instance.asked.into_inner(), instance.name);
+    if let Some(session) = PluginSession::if_open() {
+        session.node_destroyed(instance.requested.into_inner(), instance.id);
     }
     Ok(Status::OK)
 }

@@ -5,12 +5,14 @@
 //! - `entry`, `overlay_entry`: the three exported functions and the entry points behind them.
 //! - `actions`: which function answers which action.
 //! - `describe`: what hosts learn about the node; `geometry`, `timing`: where and when it shows.
-//! - `changed`, `buttons`, `event`: what it does on the main thread; `wanted`: the request that its
-//!   parameters make; `accepted`, `record`: the ones that it has accepted.
-//! - `render`: which frame, or what instead of it (`show`), drawn by [`picture`].
+//! - `changed`, `buttons`, `node_update`: what it does on the main thread; `build_request`: the
+//!   request that its parameters make; `saved_requests`: those that it has made; `take_state`: what
+//!   there is to see of them.
+//! - `render`: which frame, or what instead of it (`render_action`), drawn by [`picture`].
 //! - `session`: what all nodes of a process share: store, models, engine.
 //! - `overlay`: the ellipse in the viewer, to be dragged.
-//! - `host`: the host's suites behind safe types; `node`: one node within one action.
+//! - `host`: the host's suites behind safe types; `surface`: what is drawn on; `node`: one node
+//!   within one action.
 //!
 //! Invariants:
 //! - Neither libtorch nor CUDA is linked, and only the entry points of OpenFX are exported (test
@@ -40,10 +42,10 @@ mod host;
 mod instance;
 mod names;
 mod node;
+mod node_update;
 mod overlay;
 mod overlay_entry;
 pub mod params;
-mod parsed_request;
 pub mod picture;
 mod render;
 mod render_action;
@@ -51,6 +53,7 @@ mod saved_requests;
 mod sentences;
 mod session;
 mod status;
+mod surface;
 mod take_state;
 mod timing;
 

@@ -4,7 +4,7 @@
 
 use std::ffi::CStr;
 
-use crate::host::{Effect, Parameter, c_text};
+use crate::host::{Effect, ParameterHandle, c_text};
 use crate::instance::Instance;
 use crate::status::Status;
 
@@ -18,7 +18,7 @@ pub(crate) struct Node<'a> {
 
 impl<'a> Node<'a> {
     pub(crate) fn of(effect: Effect<'a>, time: f64) -> Result<Self, Status> {
-        Ok(Self { effect, instance: effect.instance()?, time })
+        Ok(Self { effect, instance: Instance::of(effect)?, time })
     }
 
     pub(crate) fn effect(self) -> Effect<'a> {
@@ -68,7 +68,7 @@ impl<'a> Node<'a> {
         self.parameter(id)?.set_text(self.effect, &c_text(text))
     }
 
-    fn parameter(self, id: &CStr) -> Result<Parameter, Status> {
+    fn parameter(self, id: &CStr) -> Result<ParameterHandle, Status> {
         self.instance.parameter(id)
     }
 }

@@ -3,7 +3,7 @@
 //! - [`view`]: the maps between take, canvas and screen; `place`: where the take lies.
 //! - [`shape`]: outline and handles, and which is under the pen.
 //! - [`drag`]: what a drag makes of the ellipse; [`pen`]: what each event does.
-//! - [`paint`]: how it looks; [`canvas`]: what it is drawn on.
+//! - [`paint`]: how it looks.
 //!
 //! Hosts call an interact on the main thread, and may call it again out of a change it makes. What
 //! it remembers is changed under a lock that no call to the host is made under, before the
@@ -11,9 +11,7 @@
 
 #![forbid(unsafe_code)]
 
-mod canvas;
 mod drag;
-mod letters;
 mod paint;
 mod pen;
 mod place;
@@ -24,42 +22,42 @@ use std::ffi::CStr;
 
 use wan_alpha_take::ellipse::Ellipse;
 
-pub(crate) use canvas::{Canvas, Colour, Figure};
-pub(crate) use letters::dots;
-pub(crate) use pen::Pen;
-pub(crate) use view::Point;
-
-use crate::host::{Effect, Interact, KEY_ESCAPE, KEYS_SHIFT, OpenGl, Parameter};
+use crate::host::{Effect, Interact, KEY_ESCAPE, KEYS_SHIFT, OpenGl, ParameterHandle};
+use crate::instance::Instance;
 use crate::names;
 use crate::node::Node;
+use crate::node_update::{self, Restoring};
 use crate::params::{
     ELLIPSE_ANGLE, ELLIPSE_AXES, ELLIPSE_CENTER, FIT, HEIGHT, RESOLUTION, STATUS, WIDTH,
 };
-use crate::status::{Answer, Status};
-use crate::take_state::{self, Restoring};
-use drag::{Change, To};
-use paint::Picture;
-use pen::{Event, Key, PointerContext};
-use shape::Shape;
+use crate::status::{ActionResult, Status};
+use crate::surface::{Color, Point};
+use drag::{ChangedParameter, EllipseChange};
+use paint::OverlayContent;
+use pen::{OverlayKey, PenEvent, PenState, PointerContext};
+use shape::EllipseShape;
 use view::View;
 
-/// What the overlay shows: where one of these changes, the host draws it again.
-const SHOWN: [&CStr; 8] =
+/// The parameters that the overlay shows: where one of them changes, the host draws it again.
+const SHOWN_PARAMETERS: [&CStr; 8] =
     [ELLIPSE_CENTER, ELLIPSE_AXES, ELLIPSE_ANGLE, STATUS, FIT, RESOLUTION, WIDTH, HEIGHT];
 
-/// Points of the path of a moving centre.
+/// The most points of the path of a moving centre.
 const PATH_POINTS: usize = 200;
+
+/// The interact of the overlay, with what it remembers.
+pub(crate) type OverlayInteract<'a> = Interact<'a, PenState>;
 
 /// How this host has an overlay drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum DrawMethod {
     OpenGl,
     DrawSuite,
 }
 
 /// The actions of an interact that are answered; every other one has the host's default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
+pub(crate) enum InteractAction {
     Describe,
     CreateInstance,
     DestroyInstance,
@@ -74,124 +72,143 @@ pub(crate) enum Action {
     Other,
 }
 
-impl Action {
+impl InteractAction {
     pub(crate) fn named(name: &CStr) -> Self {
-        const NAMES: &[(&CStr, Action)] = &[
-            (names::ACTION_DESCRIBE, Action::Describe),
-            (names::ACTION_CREATE, Action::CreateInstance),
-            (names::ACTION_DESTROY, Action::DestroyInstance),
-            (names::ACTION_DRAW, Action::Draw),
-            (names::ACTION_PEN_MOTION, Action::PenMotion),
-            (names::ACTION_PEN_DOWN, Action::PenDown),
-            (names::ACTION_PEN_UP, Action::PenUp),
-            (names::ACTION_KEY_DOWN, Action::KeyDown),
-            (names::ACTION_KEY_UP, Action::KeyUp),
-            (names::ACTION_GAIN_FOCUS, Action::GainFocus),
-            (names::ACTION_LOSE_FOCUS, Action::LoseFocus),
+        const NAMES: &[(&CStr, InteractAction)] = &[
+            (names::ACTION_DESCRIBE, InteractAction::Describe),
+            (names::ACTION_CREATE, InteractAction::CreateInstance),
+            (names::ACTION_DESTROY, InteractAction::DestroyInstance),
+            (names::ACTION_DRAW, InteractAction::Draw),
+            (names::ACTION_PEN_MOTION, InteractAction::PenMotion),
+            (names::ACTION_PEN_DOWN, InteractAction::PenDown),
+            (names::ACTION_PEN_UP, InteractAction::PenUp),
+            (names::ACTION_KEY_DOWN, InteractAction::KeyDown),
+            (names::ACTION_KEY_UP, InteractAction::KeyUp),
+            (names::ACTION_GAIN_FOCUS, InteractAction::GainFocus),
+            (names::ACTION_LOSE_FOCUS, InteractAction::LoseFocus),
         ];
         let found = NAMES.iter().find(|(known, _)| *known == name);
         found.map_or(Self::Other, |(_, action)| *action)
     }
 }
 
-pub(crate) fn answer(action: Action, interact: Interact<'_>, way: Way) -> Answer {
+pub(crate) fn answer(
+    action: InteractAction,
+    interact: OverlayInteract<'_>,
+    method: DrawMethod,
+) -> ActionResult {
     let answer = match action {
-        Action::Describe => return Ok(Status::OK),
-        Action::CreateInstance => return create(interact),
-        Action::DestroyInstance => return interact.detach().map(|()| Status::OK),
-        Action::Draw => return draw(interact, way),
-        Action::Other => return Ok(Status::REPLY_DEFAULT),
-        Action::PenMotion => pen_at(interact).and_then(|at| hear(interact, Event::Motion(at))),
-        Action::PenDown => pen_at(interact).and_then(|at| hear(interact, Event::Down(at))),
-        Action::PenUp => pen_at(interact).and_then(|at| hear(interact, Event::Up(at))),
-        Action::KeyDown => key(interact, true),
-        Action::KeyUp => key(interact, false),
-        Action::GainFocus => Ok(Status::REPLY_DEFAULT),
-        Action::LoseFocus => hear(interact, Event::LoseFocus),
+        InteractAction::Describe => return Ok(Status::OK),
+        InteractAction::CreateInstance => return create(interact),
+        InteractAction::DestroyInstance => return interact.detach().map(|()| Status::OK),
+        InteractAction::Draw => return draw(interact, method),
+        InteractAction::Other => return Ok(Status::REPLY_DEFAULT),
+        InteractAction::PenMotion => {
+            pen_position(interact).and_then(|at| handle_event(interact, PenEvent::Motion(at)))
+        }
+        InteractAction::PenDown => {
+            pen_position(interact).and_then(|at| handle_event(interact, PenEvent::Down(at)))
+        }
+        InteractAction::PenUp => {
+            pen_position(interact).and_then(|at| handle_event(interact, PenEvent::Up(at)))
+        }
+        InteractAction::KeyDown => handle_key(interact, true),
+        InteractAction::KeyUp => handle_key(interact, false),
+        InteractAction::GainFocus => Ok(Status::REPLY_DEFAULT),
+        InteractAction::LoseFocus => handle_event(interact, PenEvent::LoseFocus),
     };
-    if matches!(action, Action::PenMotion | Action::KeyDown | Action::GainFocus | Action::LoseFocus)
-    {
+    if matches!(
+        action,
+        InteractAction::PenMotion
+            | InteractAction::KeyDown
+            | InteractAction::GainFocus
+            | InteractAction::LoseFocus
+    ) {
         // Whatever comes of it, the pen has its own answer.
         let _ = main_thread_event(interact);
     }
     answer
 }
 
-/// The artist is here, on the main thread: when to see whether a take has become ready.
-fn main_thread_event(interact: Interact<'_>) -> Result<(), Status> {
+/// Looks whether a take has become ready: the artist is here, on the main thread.
+fn main_thread_event(interact: OverlayInteract<'_>) -> Result<(), Status> {
     let time = interact.arguments()?.double(names::TIME, 0).unwrap_or_default();
-    take_state::update_status(Node::of(interact.effect()?, time)?, Restoring::Allowed)
+    node_update::update_node(Node::of(interact.effect()?, time)?, Restoring::Allowed)
 }
 
-fn create(interact: Interact<'_>) -> Answer {
-    interact.attach(Pen::default())?;
-    let _ = interact.properties()?.set_all(names::SLAVE_TO_PARAM, SHOWN);
+fn create(interact: OverlayInteract<'_>) -> ActionResult {
+    interact.attach(PenState::default())?;
+    let _ = interact.properties()?.set_all(names::SLAVE_TO_PARAM, SHOWN_PARAMETERS);
     Ok(Status::OK)
 }
 
-/// A failure would be the end of the overlay for this session, so there is none.
-fn draw(interact: Interact<'_>, way: Way) -> Answer {
-    let drawn = show(interact, way).unwrap_or(false);
-    interact.remember(|pen| pen.seen = drawn)?;
+/// Answers a draw action, without an error: a host gives up an overlay that fails to draw.
+fn draw(interact: OverlayInteract<'_>, method: DrawMethod) -> ActionResult {
+    let drawn = draw_overlay(interact, method).unwrap_or(false);
+    interact.remember(|pen| pen.was_drawn = drawn)?;
     Ok(if drawn { Status::OK } else { Status::REPLY_DEFAULT })
 }
 
-/// Whether there is anything to be seen.
-fn show(interact: Interact<'_>, way: Way) -> Result<bool, Status> {
+/// Draws the overlay; whether there is anything to be seen.
+fn draw_overlay(interact: OverlayInteract<'_>, method: DrawMethod) -> Result<bool, Status> {
     let effect = interact.effect()?;
-    let Some(scene) = scene(interact)? else { return Ok(false) };
-    let node = Node::of(effect, scene.time)?;
+    let Some(context) = pointer_context(interact)? else { return Ok(false) };
+    let node = Node::of(effect, context.time)?;
     let pen = interact.remember(|pen| *pen)?;
-    let path = path(effect, &scene.view).unwrap_or_default();
-    let ellipse = pen.dragged().unwrap_or(&scene.ellipse);
-    let picture = Picture {
-        shape: Shape { view: &scene.view, ellipse },
+    let path = center_path(effect, &context.view).unwrap_or_default();
+    let ellipse = pen.dragged().unwrap_or(&context.ellipse);
+    let content = OverlayContent {
+        shape: EllipseShape { view: &context.view, ellipse },
         highlighted: pen.highlighted(),
         path: &path,
-        line: &take_state::overlay_line(node)?,
-        suggested: suggested(interact),
+        status_text: &node_update::overlay_text(node)?,
+        suggested_color: suggested_color(interact),
     };
-    Ok(match way {
-        Way::OpenGl => OpenGl::begin(scene.view.pixel()).is_some_and(|mut canvas| {
-            paint::paint(&picture, &mut canvas);
+    Ok(match method {
+        DrawMethod::OpenGl => OpenGl::begin(context.view.pixel()).is_some_and(|mut canvas| {
+            paint::paint(&content, &mut canvas);
             true
         }),
-        Way::DrawSuite => interact.draw_suite().is_some_and(|mut canvas| {
-            paint::paint(&picture, &mut canvas);
+        DrawMethod::DrawSuite => interact.draw_suite().is_some_and(|mut canvas| {
+            paint::paint(&content, &mut canvas);
             canvas.has_drawn()
         }),
     })
 }
 
-fn key(interact: Interact<'_>, down: bool) -> Answer {
+fn handle_key(interact: OverlayInteract<'_>, down: bool) -> ActionResult {
     let symbol = interact.arguments()?.int(names::KEY_SYMBOL).unwrap_or_default();
     let key = match KEYS_SHIFT.iter().position(|shift| *shift == symbol) {
-        Some(side) => Key::Shift(side),
-        None if symbol == KEY_ESCAPE => Key::Escape,
+        Some(side) => OverlayKey::Shift(side),
+        None if symbol == KEY_ESCAPE => OverlayKey::Escape,
         None => return Ok(Status::REPLY_DEFAULT),
     };
-    hear(interact, Event::Key(key, down))
+    handle_event(interact, PenEvent::Key(key, down))
 }
 
-/// What the event does is settled first, then carried out: the host may come back in from there.
-fn hear(interact: Interact<'_>, event: Event) -> Answer {
-    let scene = scene(interact).ok().flatten();
-    let outcome = interact.remember(|pen| pen.on_event(event, scene.as_ref()))?;
+/// Answers an event. What it does is settled first, then carried out: the host may call back from
+/// there.
+fn handle_event(interact: OverlayInteract<'_>, event: PenEvent) -> ActionResult {
+    let context = pointer_context(interact).ok().flatten();
+    let outcome = interact.remember(|pen| pen.on_event(event, context.as_ref()))?;
     let written = match outcome.change {
-        Some(change) => write(interact.effect()?, change),
+        Some(change) => write_change(interact.effect()?, change),
         None => Ok(()),
     };
     if outcome.redraw {
         interact.redraw();
     }
     written?;
-    Ok(if outcome.eaten { Status::OK } else { Status::REPLY_DEFAULT })
+    Ok(if outcome.captured { Status::OK } else { Status::REPLY_DEFAULT })
 }
 
-/// One step of undo; a key where there are keys already.
-fn write(effect: Effect<'_>, Change { time, to }: Change) -> Result<(), Status> {
-    let instance = effect.instance()?;
-    let set_pair = |parameter: Parameter, pair| {
+/// Writes a change as one step of undo; as a key where there are keys already.
+fn write_change(
+    effect: Effect<'_>,
+    EllipseChange { time, to }: EllipseChange,
+) -> Result<(), Status> {
+    let instance = Instance::of(effect)?;
+    let set_pair = |parameter: ParameterHandle, pair| {
         if parameter.is_animated(effect) {
             parameter.set_pair_at(effect, time, pair)
         } else {
@@ -199,15 +216,15 @@ fn write(effect: Effect<'_>, Change { time, to }: Change) -> Result<(), Status> 
         }
     };
     match to {
-        To::Centre(centre) => {
+        ChangedParameter::Centre(centre) => {
             let parameter = instance.parameter(ELLIPSE_CENTER)?;
             effect.as_one_edit(c"Move ellipse", || set_pair(parameter, centre))
         }
-        To::Axes(axes) => {
+        ChangedParameter::Axes(axes) => {
             let parameter = instance.parameter(ELLIPSE_AXES)?;
             effect.as_one_edit(c"Resize ellipse", || set_pair(parameter, axes))
         }
-        To::Angle(angle) => {
+        ChangedParameter::Angle(angle) => {
             let parameter = instance.parameter(ELLIPSE_ANGLE)?;
             effect.as_one_edit(c"Turn ellipse", || {
                 if parameter.is_animated(effect) {
@@ -220,19 +237,20 @@ fn write(effect: Effect<'_>, Change { time, to }: Change) -> Result<(), Status> 
     }
 }
 
-/// None where there is no frame to put a take into, or no ellipse that could be drawn.
-fn scene(interact: Interact<'_>) -> Result<Option<PointerContext>, Status> {
+/// What an event or a draw is about; none where there is no frame to put a take into, or no ellipse
+/// that could be drawn.
+fn pointer_context(interact: OverlayInteract<'_>) -> Result<Option<PointerContext>, Status> {
     let (effect, time) = (interact.effect()?, interact.arguments()?.double(names::TIME, 0)?);
-    let Some((region, aspect)) = place::place(effect, time)? else { return Ok(None) };
+    let Some((region, aspect)) = place::take_region(effect, time)? else { return Ok(None) };
     let ellipse = ellipse(effect, time)?;
-    let view = View::new(region, aspect, pixel(interact));
+    let view = View::new(region, aspect, pixel_size(interact));
     let is_drawable =
         [ellipse.x, ellipse.y, ellipse.a, ellipse.b, ellipse.angle].into_iter().all(f64::is_finite);
     Ok(view.filter(|_| is_drawable).map(|view| PointerContext { view, ellipse, time }))
 }
 
 fn ellipse(effect: Effect<'_>, time: f64) -> Result<Ellipse, Status> {
-    let instance = effect.instance()?;
+    let instance = Instance::of(effect)?;
     let [x, y] = instance.parameter(ELLIPSE_CENTER)?.pair_at(effect, time)?;
     let [a, b] = instance.parameter(ELLIPSE_AXES)?.pair_at(effect, time)?;
     let angle = instance.parameter(ELLIPSE_ANGLE)?.double_at(effect, time)?;
@@ -240,10 +258,10 @@ fn ellipse(effect: Effect<'_>, time: f64) -> Result<Ellipse, Status> {
 }
 
 /// Where the centre goes from its first key to its last, on the canvas.
-fn path(effect: Effect<'_>, view: &View) -> Result<Vec<Point>, Status> {
-    let centre = effect.instance()?.parameter(ELLIPSE_CENTER)?;
-    let keyed = centre.keyed(effect).filter(|_| centre.is_animated(effect));
-    let Some([first, last]) = keyed.filter(|[first, last]| (last - first).is_finite()) else {
+fn center_path(effect: Effect<'_>, view: &View) -> Result<Vec<Point>, Status> {
+    let centre = Instance::of(effect)?.parameter(ELLIPSE_CENTER)?;
+    let key_span = centre.key_span(effect).filter(|_| centre.is_animated(effect));
+    let Some([first, last]) = key_span.filter(|[first, last]| (last - first).is_finite()) else {
         return Ok(Vec::new());
     };
     // Each frame; where there are too many, as many steps as there may be.
@@ -252,34 +270,34 @@ fn path(effect: Effect<'_>, view: &View) -> Result<Vec<Point>, Status> {
     for step in 0..=steps {
         let time = first + (last - first) * step as f64 / steps as f64;
         let [x, y] = centre.pair_at(effect, time)?;
-        path.push(view.on_canvas([x * view.aspect(), y]));
+        path.push(view.to_canvas([x * view.aspect(), y]));
     }
     path.retain(|point| point.iter().all(|number| number.is_finite()));
     Ok(path)
 }
 
-fn pen_at(interact: Interact<'_>) -> Result<Point, Status> {
+fn pen_position(interact: OverlayInteract<'_>) -> Result<Point, Status> {
     let arguments = interact.arguments()?;
     Ok([arguments.double(names::PEN_POSITION, 0)?, arguments.double(names::PEN_POSITION, 1)?])
 }
 
 /// Size of a pixel of the screen on the canvas.
-fn pixel(interact: Interact<'_>) -> [f64; 2] {
-    let ask = |index| {
+fn pixel_size(interact: OverlayInteract<'_>) -> [f64; 2] {
+    let along_axis = |index| {
         [interact.arguments(), interact.properties()]
             .into_iter()
             .filter_map(|it| it.and_then(|it| it.double(names::PIXEL_SCALE, index)).ok())
             .find(|size| size.is_finite() && *size > 0.0)
             .unwrap_or(1.0)
     };
-    [ask(0), ask(1)]
+    [along_axis(0), along_axis(1)]
 }
 
-fn suggested(interact: Interact<'_>) -> Option<Colour> {
+fn suggested_color(interact: OverlayInteract<'_>) -> Option<Color> {
     let properties = interact.properties().ok()?;
     let part = |index| properties.double(names::SUGGESTED_COLOUR, index).ok();
     let [red, green, blue] = [part(0)?, part(1)?, part(2)?].map(|part| part as f32);
-    Some(Colour([red, green, blue, 1.0]))
+    Some(Color([red, green, blue, 1.0]))
 }
 
 #[cfg(test)]
@@ -289,7 +307,7 @@ mod tests {
 
     #[test]
     fn whatever_is_shown_is_a_parameter() {
-        for id in SHOWN {
+        for id in SHOWN_PARAMETERS {
             assert!(position(id).is_some(), "{id:?}");
         }
     }
@@ -313,7 +331,7 @@ mod tests {
 
     #[test]
     fn an_unknown_action_is_left_to_the_host() {
-        assert_eq!(Action::named(c"OfxInteractActionKeyRepeat"), Action::Other);
-        assert_eq!(Action::named(c"OfxInteractActionDraw"), Action::Draw);
+        assert_eq!(InteractAction::named(c"OfxInteractActionKeyRepeat"), InteractAction::Other);
+        assert_eq!(InteractAction::named(c"OfxInteractActionDraw"), InteractAction::Draw);
     }
 }

@@ -7,8 +7,8 @@ use std::ffi::{CStr, c_char, c_void};
 use openfx_sys::{OfxPropertySetHandle, OfxStatus};
 
 use crate::host::Interact;
-use crate::overlay::{self, Action, Way};
-use crate::status::{Answer, Status, guarded};
+use crate::overlay::{self, DrawMethod, InteractAction};
+use crate::status::{ActionResult, Status, guarded};
 
 pub(crate) unsafe extern "C" fn overlay_by_opengl(
     action: *const c_char,
@@ -17,7 +17,7 @@ pub(crate) unsafe extern "C" fn overlay_by_opengl(
     _out_arguments: OfxPropertySetHandle,
 ) -> OfxStatus {
     // SAFETY: the host names an action and gives the handles that belong to it.
-    guarded(|| unsafe { overlay(action, handle, in_arguments, Way::OpenGl) })
+    guarded(|| unsafe { overlay(action, handle, in_arguments, DrawMethod::OpenGl) })
 }
 
 pub(crate) unsafe extern "C" fn overlay_by_draw_suite(
@@ -27,7 +27,7 @@ pub(crate) unsafe extern "C" fn overlay_by_draw_suite(
     _out_arguments: OfxPropertySetHandle,
 ) -> OfxStatus {
     // SAFETY: as above.
-    guarded(|| unsafe { overlay(action, handle, in_arguments, Way::DrawSuite) })
+    guarded(|| unsafe { overlay(action, handle, in_arguments, DrawMethod::DrawSuite) })
 }
 
 /// # Safety
@@ -36,14 +36,14 @@ unsafe fn overlay(
     action: *const c_char,
     handle: *const c_void,
     arguments: OfxPropertySetHandle,
-    way: Way,
-) -> Answer {
+    method: DrawMethod,
+) -> ActionResult {
     if action.is_null() {
         return Err(Status::FAILED);
     }
-    // SAFETY: promised by the caller; `Action` is made from the name at once.
-    let action = Action::named(unsafe { CStr::from_ptr(action) });
+    // SAFETY: promised by the caller; `InteractAction` is made from the name at once.
+    let action = InteractAction::named(unsafe { CStr::from_ptr(action) });
     // SAFETY: promised by the caller.
     let interact = unsafe { Interact::new(handle, arguments) }?;
-    overlay::answer(action, interact, way)
+    overlay::answer(action, interact, method)
 }

@@ -21,14 +21,14 @@ pub use table::TABLE;
 /// The longest prompt in bytes of UTF-8; hosts write it into their project files as it is.
 pub const MAX_PROMPT: usize = 4096;
 
-/// One parameter.
+/// One parameter of the node, with all that a host is told of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Parameter {
-    /// Name in projects and scripts.
+    /// Its name in projects and scripts, for good.
     pub id: &'static CStr,
     /// Where the panel shows it.
     pub group: Group,
-    /// Name in the panel.
+    /// Its name in the panel.
     pub label: &'static CStr,
     /// What an artist reads when pointing at it.
     pub hint: &'static CStr,
@@ -49,29 +49,29 @@ pub struct Parameter {
 /// Type, default and limits of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
-    /// Text.
+    /// A text of one line or several.
     Text {
-        /// In a new node.
+        /// The value in a new node.
         default: &'static CStr,
         /// Whether the panel gives it several lines.
         lines: Lines,
     },
-    /// A whole number.
+    /// A whole number, within limits.
     Int {
-        /// In a new node.
+        /// The value in a new node.
         default: i32,
-        /// Least and greatest value.
+        /// The least and the greatest value.
         range: [i32; 2],
-        /// Ends of the slider.
+        /// The ends of the slider.
         display: [i32; 2],
     },
-    /// A number.
+    /// A floating-point number, within limits.
     Double {
-        /// In a new node.
+        /// The value in a new node.
         default: f64,
-        /// Least and greatest value.
+        /// The least and the greatest value.
         range: [f64; 2],
-        /// Ends of the slider.
+        /// The ends of the slider.
         display: [f64; 2],
         /// What one step of the wheel or arrow key adds.
         increment: f64,
@@ -80,30 +80,30 @@ pub enum Kind {
     },
     /// Two numbers, keyframed together; both have the same limits.
     Double2D {
-        /// In a new node.
+        /// The value in a new node.
         default: [f64; 2],
-        /// Least and greatest value.
+        /// The least and the greatest value.
         range: [f64; 2],
-        /// Ends of the sliders.
+        /// The ends of the sliders.
         display: [f64; 2],
         /// What one step of the wheel or arrow key adds.
         increment: f64,
     },
     /// One of several names; the first is the default.
     Choice {
-        /// In the order in which projects number them.
+        /// The names, in the order in which projects number them.
         options: &'static [&'static CStr],
     },
-    /// Something to press.
+    /// A button without a value.
     Button,
 }
 
 /// How many lines a text has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lines {
-    /// One.
+    /// Exactly one line of text.
     Single,
-    /// Any number.
+    /// Any number of lines.
     Multiple,
 }
 
@@ -112,44 +112,44 @@ pub enum Lines {
 pub enum Unit {
     /// Nothing that a host would convert.
     Plain,
-    /// Degrees, counter-clockwise.
+    /// An angle in degrees, counter-clockwise.
     Angle,
 }
 
 /// How the panel shows a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
-    /// To be edited.
+    /// The artist may edit it.
     Editable,
-    /// To be read.
+    /// The artist can only read it.
     ReadOnly,
-    /// Not at all.
+    /// The panel does not show it.
     Hidden,
 }
 
 /// A group of the panel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
-    /// What to show.
+    /// What the take shows: prompts and seed.
     Subject,
-    /// Where to show it.
+    /// Where the subject is: the ellipse.
     Ellipse,
-    /// Making a take, and how that goes.
+    /// The buttons that make takes, and the status.
     Generate,
     /// When the take plays.
     Time,
-    /// How the take becomes a picture.
+    /// How the take becomes a picture of the host.
     Output,
-    /// What makes the take.
+    /// Which model makes the take, and how.
     Model,
 }
 
 impl Group {
-    /// In the order of the panel.
+    /// Every group, in the order of the panel.
     pub const ALL: &[Self] =
         &[Self::Subject, Self::Ellipse, Self::Generate, Self::Time, Self::Output, Self::Model];
 
-    /// Name in projects and scripts. Groups are parameters too, and `model` is one already.
+    /// Its name in projects and scripts. Groups are parameters too, and `model` is one already.
     #[must_use]
     pub fn id(self) -> &'static CStr {
         match self {
@@ -162,7 +162,7 @@ impl Group {
         }
     }
 
-    /// Name in the panel.
+    /// Its name in the panel.
     #[must_use]
     pub fn label(self) -> &'static CStr {
         match self {

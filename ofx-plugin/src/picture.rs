@@ -1,10 +1,10 @@
-//! The picture: a frame of a take, or words in its place, as the pixels that a host wants.
+//! The picture: a frame of a take, or text in its place, as the pixels that a host wants.
 
 #![forbid(unsafe_code)]
 
 mod abort_check;
 mod annotation;
-mod canvas;
+mod content;
 mod draw;
 mod frame_fit;
 mod quantise;
@@ -16,9 +16,9 @@ mod transfer;
 #[cfg(test)]
 mod tests;
 
-pub use annotation::{Annotation, Tone};
-pub use canvas::{Canvas, Depth, Window};
-pub use draw::{Drawn, FrameContent, OutputFormat, draw};
+pub use crate::surface::{Depth, PixelCanvas, Window};
+pub use content::{Annotation, FrameContent, OutputFormat, Tone};
+pub use draw::{Drawn, draw};
 pub use frame_fit::{Fit, FrameFit, OutputFrame};
 pub use source::{SizeMismatch, Source};
 pub use transfer::Transfer;

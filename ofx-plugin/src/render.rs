@@ -1,8 +1,8 @@
 //! The render action: which frame, or what instead of it, and then the picture.
 //!
 //! A render looks up and draws. In a session with an artist it never starts a take; a batch render
-//! has it made and waits. What stands in for a take depends on how things stand, the parameters and
-//! the size alone: no clock, no percentage.
+//! has it made and waits. What is drawn instead of a take depends on the take's state, the parameters
+//! and the size alone: no clock, no percentage.
 
 #![forbid(unsafe_code)]
 
@@ -17,16 +17,15 @@ use crate::host::{Effect, Properties};
 use crate::names;
 use crate::node::Node;
 use crate::params::{ALPHA_MODE, FIT, MISSING, TAKE_REQUEST, TRANSFER};
-use crate::parsed_request::AcceptedRequest;
 use crate::picture::{
-    Annotation, Drawn, FrameContent, OutputFormat, OutputFrame, Source, Tone, Transfer, Window,
-    draw,
+    Annotation, Drawn, FrameContent, OutputFormat, OutputFrame, Source, Tone, Transfer, draw,
 };
-use crate::render_action::{Lack, Missing, RenderAction, Standing, render_action};
-use crate::saved_requests::SavedRequests;
+use crate::render_action::{Missing, RenderAction, render_action};
+use crate::saved_requests::{AcceptedRequest, SavedRequests};
 use crate::session::{JobReadiness, PluginSession};
-use crate::status::{Answer, Status};
-use crate::take_state::TakeState;
+use crate::status::{ActionResult, Status};
+use crate::surface::Window;
+use crate::take_state::{TakeState, TakeStateKind};
 use crate::timing::Timing;
 use crate::{build_request, sentences};
 
@@ -38,30 +37,30 @@ const ABORT_POLL: Duration = Duration::from_millis(5);
 
 /// What there is to draw.
 enum RenderContent {
-    /// A frame of a take.
+    /// A frame of the take that was asked for.
     Take(Frame),
-    /// A frame of the held take, and what its corner says.
-    Held(Frame, Tone, String),
+    /// A frame of the previous take, and what the badge on it says.
+    Previous(Frame, Tone, String),
     /// A headline and a sentence in the place of a picture, and the size of the take.
-    Placeholder(StatusText, Option<[u32; 2]>),
-    /// Transparent black.
+    Placeholder(AnnotationText, Option<[u32; 2]>),
+    /// Transparent black in every pixel.
     Empty,
 }
 
-/// How things stand, in words.
-struct StatusText {
+/// Why a take is not shown, as placeholders and badges say it.
+struct AnnotationText {
     tone: Tone,
     title: &'static str,
-    words: String,
+    sentence: String,
 }
 
 /// Why there is nothing to draw.
 enum RenderError {
-    /// The host no longer wants it.
+    /// The host no longer wants the picture.
     Aborted,
-    /// Said to the artist.
+    /// There is no take to show, for a reason that the artist is told.
     Failed(String),
-    /// The host does not answer.
+    /// A function of the host has failed.
     Host(Status),
 }
 
@@ -71,110 +70,112 @@ impl From<Status> for RenderError {
     }
 }
 
-pub(crate) fn render(effect: Effect<'_>, arguments: Properties<'_>) -> Answer {
+pub(crate) fn render(effect: Effect<'_>, arguments: Properties<'_>) -> ActionResult {
     let node = Node::of(effect, arguments.double(names::TIME, 0)?)?;
-    let abort = Abort::of(effect);
-    match view(node, &abort) {
-        Ok(view) => {
+    let abort = AbortPoll::of(effect);
+    match content(node, &abort) {
+        Ok(content) => {
             // Some hosts do not render again, nor look as if they could, while a message stands.
-            if node.instance().stops_complaining() {
+            if node.instance().note_error_cleared() {
                 effect.clear_error();
             }
-            paint(node, arguments, &view, &abort)
+            draw_content(node, arguments, &content, &abort)
         }
         Err(RenderError::Aborted) => Ok(Status::OK),
         Err(RenderError::Host(status)) => Err(status),
-        Err(RenderError::Failed(why)) => {
-            node.instance().complains();
-            effect.show_error(c"take", &why);
+        Err(RenderError::Failed(reason)) => {
+            node.instance().note_error_shown();
+            effect.show_error(c"take", &reason);
             Err(Status::FAILED)
         }
     }
 }
 
-/// Asks the host seldom enough that asking costs nothing.
-struct Abort<'a> {
+/// Asks the host whether it still wants the picture, seldom enough that asking costs nothing.
+struct AbortPoll<'a> {
     effect: Effect<'a>,
-    asked: Cell<Instant>,
-    told: Cell<bool>,
+    last_poll: Cell<Instant>,
+    aborted: Cell<bool>,
 }
 
-impl<'a> Abort<'a> {
+impl<'a> AbortPoll<'a> {
     fn of(effect: Effect<'a>) -> Self {
-        Self { effect, asked: Cell::new(Instant::now()), told: Cell::new(false) }
+        Self { effect, last_poll: Cell::new(Instant::now()), aborted: Cell::new(false) }
     }
 
-    fn go_on(&self) -> bool {
-        if !self.told.get() && self.asked.get().elapsed() >= ABORT_POLL {
-            self.told.set(self.effect.is_aborted());
-            self.asked.set(Instant::now());
+    fn is_aborted(&self) -> bool {
+        if !self.aborted.get() && self.last_poll.get().elapsed() >= ABORT_POLL {
+            self.aborted.set(self.effect.is_aborted());
+            self.last_poll.set(Instant::now());
         }
-        !self.told.get()
+        self.aborted.get()
     }
 }
 
 /// What there is to draw at the node's time.
-fn view(node: Node<'_>, abort: &Abort<'_>) -> Result<RenderContent, RenderError> {
+fn content(node: Node<'_>, abort: &AbortPoll<'_>) -> Result<RenderContent, RenderError> {
     let batch = PluginSession::is_batch(node.effect().host());
     if node.text(TAKE_REQUEST)?.is_empty() && !batch {
         // Nothing was asked for, so nothing outside the node is looked at.
         let missing = node.choice(MISSING, &Missing::ALL)?;
-        return Ok(match render_action(batch, missing, Standing::Lacking(Lack::Blank)) {
-            RenderAction::Empty => RenderContent::Empty,
-            _ => RenderContent::Placeholder(status_text(&TakeState::Blank), None),
+        return Ok(match render_action(batch, missing, TakeStateKind::Blank) {
+            RenderAction::ShowEmpty => RenderContent::Empty,
+            _ => RenderContent::Placeholder(annotation_text(&TakeState::Blank), None),
         });
     }
-    let record = SavedRequests::of(node)?;
+    let saved = SavedRequests::of(node)?;
     let session = PluginSession::of(node.effect().host());
-    Viewing { node, session: &session, record: &record, abort }.view()
+    NodeRender { node, session: &session, saved: &saved, abort }.content()
 }
 
 /// One render of a node that has asked for a take, or of a batch host.
-struct Viewing<'a> {
+struct NodeRender<'a> {
     node: Node<'a>,
     session: &'a PluginSession,
-    record: &'a SavedRequests,
-    abort: &'a Abort<'a>,
+    saved: &'a SavedRequests,
+    abort: &'a AbortPoll<'a>,
 }
 
-impl Viewing<'_> {
-    fn view(&self) -> Result<RenderContent, RenderError> {
-        let (session, record) = (self.session, self.record);
+impl NodeRender<'_> {
+    fn content(&self) -> Result<RenderContent, RenderError> {
+        let (session, saved) = (self.session, self.saved);
         let missing = self.missing()?;
-        let mut sight = TakeState::of(record, session);
+        let mut state = TakeState::of(saved, session);
         let requested;
-        let take = match render_action(session.batch, missing, Standing::of(&sight)) {
+        let take = match render_action(session.batch, missing, state.kind()) {
             RenderAction::Request => {
-                requested = self.request()?;
-                sight = TakeState::Take(session.readiness(requested.key));
+                requested = self.request_of_parameters()?;
+                state = TakeState::Take(session.readiness(requested.key));
                 Some(&requested)
             }
-            _ => record.take.accepted(),
+            _ => saved.take.accepted(),
         };
-        session.has(self.node.instance().name(), take.map(|take| take.key));
-        let Some(take) = take else { return self.unreadable(&sight) };
+        session.set_take_of_node(self.node.instance().id(), take.map(|take| take.key));
+        let Some(take) = take else { return self.without_request(&state) };
         // A take that was made may be damaged once it is read, and is then made once more.
         for _ in 0..3 {
-            match render_action(session.batch, missing, Standing::of(&sight)) {
-                RenderAction::Show => {
-                    if let Some(view) = self.show(&sight)? {
-                        return Ok(view);
+            match render_action(session.batch, missing, state.kind()) {
+                RenderAction::ShowTake => {
+                    if let Some(content) = self.frame(&state)? {
+                        return Ok(content);
                     }
-                    session.forget(take.key);
-                    sight = TakeState::Take(session.readiness(take.key));
+                    session.close_take(take.key);
+                    state = TakeState::Take(session.readiness(take.key));
                 }
-                course @ (RenderAction::Make | RenderAction::Wait) => {
-                    let wanted = (course == RenderAction::Make).then_some(&take.request);
-                    let waited = session.wait(take.key, wanted, || self.abort.go_on());
-                    sight = TakeState::Take(waited.ok_or(RenderError::Aborted)?);
+                action @ (RenderAction::Make | RenderAction::Wait) => {
+                    let wanted = (action == RenderAction::Make).then_some(&take.request);
+                    let waited = session.wait(take.key, wanted, || !self.abort.is_aborted());
+                    state = TakeState::Take(waited.ok_or(RenderError::Aborted)?);
                 }
-                RenderAction::Empty => return Ok(self.empty(take.key)),
-                RenderAction::FailAsMissing => return Err(self.not_found(take.key)),
-                RenderAction::FailWithReason => return Err(self.failed(&sight)),
-                RenderAction::StandIn | RenderAction::Request => return self.stand_in(&sight),
+                RenderAction::ShowEmpty => return Ok(self.empty(take.key)),
+                RenderAction::FailAsMissing => return Err(self.missing_error(take.key)),
+                RenderAction::FailWithReason => return Err(self.failure(&state)),
+                RenderAction::ShowPrevious | RenderAction::Request => {
+                    return self.previous_or_placeholder(&state);
+                }
             }
         }
-        Err(self.not_found(take.key))
+        Err(self.missing_error(take.key))
     }
 
     /// In a batch render, `WAN_ALPHA_MISSING` counts for more than the parameter.
@@ -193,22 +194,22 @@ impl Viewing<'_> {
     }
 
     /// What the parameters ask for, in a batch render of a node that never asked.
-    fn request(&self) -> Result<AcceptedRequest, RenderError> {
-        let unwanted = |error: build_request::BuildRequestError| {
-            let why = sentences::brief(&error.to_string());
-            RenderError::Failed(format!("The take of this node cannot be made: {why}."))
+    fn request_of_parameters(&self) -> Result<AcceptedRequest, RenderError> {
+        let refused = |error: build_request::BuildRequestError| {
+            let reason = sentences::one_line(&error.to_string());
+            RenderError::Failed(format!("The take of this node cannot be made: {reason}."))
         };
-        let request = build_request::request(self.node, self.session, None).map_err(unwanted)?;
-        let key = request.key().map_err(|error| unwanted(error.into()))?;
+        let request = build_request::request(self.node, self.session, None).map_err(refused)?;
+        let key = request.key().map_err(|error| refused(error.into()))?;
         Ok(AcceptedRequest { request, key })
     }
 
     /// The frame of the take; `None` where it turned out to be damaged.
-    fn show(&self, sight: &TakeState) -> Result<Option<RenderContent>, RenderError> {
-        let TakeState::Take(JobReadiness::Ready(take)) = sight else { return Ok(None) };
-        let about = &take.description().request;
-        let timing = Timing::of(self.node, about.take_rate)?;
-        let Some(frame) = timing.frame_at(self.node.time(), about.frames) else {
+    fn frame(&self, state: &TakeState) -> Result<Option<RenderContent>, RenderError> {
+        let TakeState::Take(JobReadiness::Ready(take)) = state else { return Ok(None) };
+        let request = &take.description().request;
+        let timing = Timing::of(self.node, request.take_rate)?;
+        let Some(frame) = timing.frame_at(self.node.time(), request.frames) else {
             return Ok(Some(RenderContent::Empty));
         };
         match take.frame(frame) {
@@ -221,65 +222,72 @@ impl Viewing<'_> {
         }
     }
 
-    /// The held take with a mark, else a placeholder.
-    fn stand_in(&self, sight: &TakeState) -> Result<RenderContent, RenderError> {
-        let told = status_text(sight);
-        let held = self.record.held();
-        let shown = match held.map(|held| TakeState::Take(self.session.readiness(held.key))) {
-            Some(held) => self.show(&held)?,
+    /// The previous take with a badge, else a placeholder.
+    fn previous_or_placeholder(&self, state: &TakeState) -> Result<RenderContent, RenderError> {
+        let text = annotation_text(state);
+        let previous = self.saved.previous();
+        let content = match previous.map(|take| self.session.readiness(take.key)) {
+            Some(readiness) => self.frame(&TakeState::Take(readiness))?,
             None => None,
         };
-        if let (None, Some(held)) = (&shown, held) {
-            self.session.forget(held.key);
+        if let (None, Some(previous)) = (&content, previous) {
+            self.session.close_take(previous.key);
         }
-        match shown {
+        match content {
             Some(RenderContent::Take(frame)) => {
-                let words = match told.tone {
-                    Tone::Failed => &told.words,
+                let AnnotationText { tone, title, sentence } = text;
+                let reason = match tone {
+                    Tone::Failed => &*sentence,
                     _ => "this is the take before",
                 };
-                Ok(RenderContent::Held(frame, told.tone, format!("{}: {words}", told.title)))
+                Ok(RenderContent::Previous(frame, tone, format!("{title}: {reason}")))
             }
-            Some(view) => Ok(view),
+            Some(content) => Ok(content),
             None => {
-                let take = self.record.take.accepted();
+                let take = self.saved.take.accepted();
                 let size = take.map(|take| [take.request.width, take.request.height]);
-                Ok(RenderContent::Placeholder(told, size))
+                Ok(RenderContent::Placeholder(text, size))
             }
         }
     }
 
-    fn unreadable(&self, sight: &TakeState) -> Result<RenderContent, RenderError> {
-        if self.session.batch { Err(self.failed(sight)) } else { self.stand_in(sight) }
+    /// What a node shows that has no request, or none that can be read.
+    fn without_request(&self, state: &TakeState) -> Result<RenderContent, RenderError> {
+        if self.session.batch {
+            Err(self.failure(state))
+        } else {
+            self.previous_or_placeholder(state)
+        }
     }
 
+    /// Transparent black, with one warning per take in a batch render.
     fn empty(&self, key: TakeKey) -> RenderContent {
-        if self.session.batch && self.session.warn_once(key) {
-            let text =
-                format!("Take {key} is in no store ({}): rendered empty.", self.session.searched());
+        if self.session.batch && self.session.is_first_warning(key) {
+            let folders = self.session.searched_folders();
+            let text = format!("Take {key} is in no store ({folders}): rendered empty.");
             log::warn!("{text}");
             self.node.effect().show_warning(c"take", &text);
         }
         RenderContent::Empty
     }
 
-    fn not_found(&self, key: TakeKey) -> RenderError {
+    fn missing_error(&self, key: TakeKey) -> RenderError {
         RenderError::Failed(format!(
             "Take {key} is in none of {}. Make it with `wan-alpha take make`, or set WAN_ALPHA_STORE.",
-            self.session.searched()
+            self.session.searched_folders()
         ))
     }
 
-    fn failed(&self, sight: &TakeState) -> RenderError {
-        let StatusText { title, words, .. } = status_text(sight);
+    fn failure(&self, state: &TakeState) -> RenderError {
+        let AnnotationText { title, sentence, .. } = annotation_text(state);
         let log = self.session.environment.engine_log();
-        RenderError::Failed(format!("{title}: {words} Log: {}", log.display()))
+        RenderError::Failed(format!("{title}: {sentence} Log: {}", log.display()))
     }
 }
 
 /// Why a take is not shown.
-fn status_text(sight: &TakeState) -> StatusText {
-    let (tone, title, words) = match sight {
+fn annotation_text(state: &TakeState) -> AnnotationText {
+    let (tone, title, sentence) = match state {
         TakeState::Take(JobReadiness::Ready(_)) | TakeState::Blank => {
             (Tone::Idle, "WanAlpha", "Type a prompt and press Generate.".to_owned())
         }
@@ -296,16 +304,16 @@ fn status_text(sight: &TakeState) -> StatusText {
             (Tone::Failed, "Not readable", format!("{}.", sentences::capitalised(reason)))
         }
     };
-    StatusText { tone, title, words }
+    AnnotationText { tone, title, sentence }
 }
 
-/// Draws into the host's image, all of the window.
-fn paint(
+/// Draws into the host's image, all of the window that is to be rendered.
+fn draw_content(
     node: Node<'_>,
     arguments: Properties<'_>,
-    view: &RenderContent,
-    abort: &Abort<'_>,
-) -> Answer {
+    content: &RenderContent,
+    abort: &AbortPoll<'_>,
+) -> ActionResult {
     let effect = node.effect();
     let side = |index| arguments.int_at(names::RENDER_WINDOW, index);
     let window = Window { x1: side(0)?, y1: side(1)?, x2: side(2)?, y2: side(3)? };
@@ -323,8 +331,8 @@ fn paint(
         let [x1, y1, x2, y2] = [x1, y1, x2, y2].map(f64::from);
         [x1 / across, y1 / up, x2 / across, y2 / up]
     });
-    let source = match view {
-        RenderContent::Take(frame) | RenderContent::Held(frame, ..) => {
+    let source = match content {
+        RenderContent::Take(frame) | RenderContent::Previous(frame, ..) => {
             Some(Source::try_from(frame))
         }
         RenderContent::Placeholder(..) | RenderContent::Empty => None,
@@ -334,28 +342,28 @@ fn paint(
         Status::FAILED
     })?;
     let lines;
-    let mark = match view {
-        RenderContent::Held(_, tone, line) => Some(Annotation::Corner { tone: *tone, line }),
-        RenderContent::Placeholder(StatusText { tone, title, words }, size) => {
-            lines = [*title, words];
+    let annotation = match content {
+        RenderContent::Previous(_, tone, text) => Some(Annotation::Badge { tone: *tone, text }),
+        RenderContent::Placeholder(AnnotationText { tone, title, sentence }, size) => {
+            lines = [*title, sentence];
             Some(Annotation::Placeholder { tone: *tone, lines: &lines, size: *size })
         }
         RenderContent::Take(_) | RenderContent::Empty => None,
     };
-    let scene = FrameContent {
-        stage: OutputFrame { region, pixel_aspect, scale },
+    let content = FrameContent {
+        output_frame: OutputFrame { region, pixel_aspect, scale },
         fit: node.choice(FIT, &FITS)?,
         take,
-        mark,
+        annotation,
     };
-    let look = output_format(node)?;
-    // Given up or whole, the answer is the same: the host knows which.
+    let format = output_format(node)?;
+    // Aborted or whole, the answer is the same: the host knows which.
     let (Drawn::Whole | Drawn::Aborted) =
-        draw(&mut image.within(window), &scene, look, &|| abort.go_on());
+        draw(&mut image.within(window), &content, format, &|| !abort.is_aborted());
     Ok(Status::OK)
 }
 
-/// What the host's values mean.
+/// How colors and alpha are written, as the parameters and the host want it.
 fn output_format(node: Node<'_>) -> Result<OutputFormat, Status> {
     let chosen = node.choice(
         TRANSFER,

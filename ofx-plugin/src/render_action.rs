@@ -1,10 +1,9 @@
-//! What a render does, as how things stand demands: one table for sessions with an artist, one for
-//! batch renders.
+//! What a render does, by the state of its take: one table for sessions with an artist, one for batch
+//! renders.
 
 #![forbid(unsafe_code)]
 
-use crate::session::JobReadiness;
-use crate::take_state::TakeState;
+use crate::take_state::TakeStateKind;
 
 /// What a render is to do while a take is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,52 +25,18 @@ impl Missing {
     }
 }
 
-/// Why something else than the take is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lack {
-    /// Nothing was asked for yet.
-    Blank,
-    /// It is being made.
-    Pending,
-    /// It is in no store, and nobody makes it.
-    Absent,
-    /// It was not made, or its request cannot be read.
-    Failed,
-}
-
-/// How things stand with the take of a render.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    Ready,
-    Lacking(Lack),
-}
-
-impl Standing {
-    pub(crate) fn of(sight: &TakeState) -> Self {
-        match sight {
-            TakeState::Take(JobReadiness::Ready(_)) => Self::Ready,
-            TakeState::Blank => Self::Lacking(Lack::Blank),
-            TakeState::Take(JobReadiness::Pending(_)) => Self::Lacking(Lack::Pending),
-            TakeState::Take(JobReadiness::Absent) => Self::Lacking(Lack::Absent),
-            TakeState::Take(JobReadiness::Failed(_)) | TakeState::Unreadable(_) => {
-                Self::Lacking(Lack::Failed)
-            }
-        }
-    }
-}
-
 /// What a render does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RenderAction {
-    /// Shows the take.
-    Show,
-    /// Shows the held take with a mark, else a placeholder.
-    StandIn,
-    /// Shows nothing.
-    Empty,
+    /// Shows the frame of the take.
+    ShowTake,
+    /// Shows the previous take with a badge, else a placeholder.
+    ShowPrevious,
+    /// Shows transparent black everywhere.
+    ShowEmpty,
     /// Fails, with every place that was searched.
     FailAsMissing,
-    /// Fails, with the reason.
+    /// Fails, with the reason why there is no take.
     FailWithReason,
     /// Waits for the job that there is.
     Wait,
@@ -82,19 +47,21 @@ pub(crate) enum RenderAction {
 }
 
 /// What to do. A session with an artist never starts a job here.
-pub(crate) fn render_action(batch: bool, missing: Missing, standing: Standing) -> RenderAction {
-    let Standing::Lacking(lack) = standing else { return RenderAction::Show };
-    match (lack, missing, batch) {
-        (Lack::Blank, Missing::Empty, false) => RenderAction::Empty,
-        (Lack::Blank, _, false) => RenderAction::StandIn,
-        (Lack::Blank, _, true) => RenderAction::Request,
-        (Lack::Failed, _, true) => RenderAction::FailWithReason,
-        (Lack::Failed, _, false) => RenderAction::StandIn,
-        (_, Missing::Error, _) => RenderAction::FailAsMissing,
-        (_, Missing::Empty, _) => RenderAction::Empty,
-        (_, Missing::Auto | Missing::Wait, true) => RenderAction::Make,
-        (Lack::Pending, Missing::Wait, false) => RenderAction::Wait,
-        (Lack::Pending | Lack::Absent, _, false) => RenderAction::StandIn,
+pub(crate) fn render_action(batch: bool, missing: Missing, state: TakeStateKind) -> RenderAction {
+    use TakeStateKind::{Absent, Blank, Failed, Pending, Ready};
+    match (state, missing, batch) {
+        (Ready, _, _) => RenderAction::ShowTake,
+        (Blank, Missing::Empty, false) => RenderAction::ShowEmpty,
+        (Blank, _, false) => RenderAction::ShowPrevious,
+        (Blank, _, true) => RenderAction::Request,
+        (Failed, _, true) => RenderAction::FailWithReason,
+        (Failed, _, false) => RenderAction::ShowPrevious,
+        (Pending | Absent, Missing::Error, _) => RenderAction::FailAsMissing,
+        (Pending | Absent, Missing::Empty, _) => RenderAction::ShowEmpty,
+        (Pending | Absent, Missing::Auto | Missing::Wait, true) => RenderAction::Make,
+        (Pending, Missing::Wait, false) => RenderAction::Wait,
+        (Pending, Missing::Auto, false) => RenderAction::ShowPrevious,
+        (Absent, Missing::Auto | Missing::Wait, false) => RenderAction::ShowPrevious,
     }
 }
 
@@ -102,16 +69,22 @@ pub(crate) fn render_action(batch: bool, missing: Missing, standing: Standing) -
 mod tests {
     use super::*;
 
-    const LACKS: [Lack; 4] = [Lack::Blank, Lack::Pending, Lack::Absent, Lack::Failed];
+    /// Every state in which there is no take to show.
+    const WITHOUT_TAKE: [TakeStateKind; 4] = [
+        TakeStateKind::Blank,
+        TakeStateKind::Pending,
+        TakeStateKind::Absent,
+        TakeStateKind::Failed,
+    ];
 
     #[test]
     fn a_session_with_an_artist_starts_nothing() {
         for missing in Missing::ALL {
-            for lack in LACKS {
-                let course = render_action(false, missing, Standing::Lacking(lack));
+            for state in WITHOUT_TAKE {
+                let action = render_action(false, missing, state);
                 assert!(
-                    !matches!(course, RenderAction::Make | RenderAction::Request),
-                    "{missing:?} {lack:?}"
+                    !matches!(action, RenderAction::Make | RenderAction::Request),
+                    "{missing:?} {state:?}"
                 );
             }
         }
@@ -120,29 +93,29 @@ mod tests {
     #[test]
     fn a_batch_render_never_shows_anything_but_the_take_or_nothing() {
         for missing in Missing::ALL {
-            for lack in LACKS {
-                assert_ne!(
-                    render_action(true, missing, Standing::Lacking(lack)),
-                    RenderAction::StandIn
-                );
+            for state in WITHOUT_TAKE {
+                assert_ne!(render_action(true, missing, state), RenderAction::ShowPrevious);
             }
         }
     }
 
     #[test]
     fn the_table_is_that_of_the_design() {
-        let row =
-            |lack, batch| Missing::ALL.map(|m| render_action(batch, m, Standing::Lacking(lack)));
-        use RenderAction::{Empty, FailAsMissing, FailWithReason, Make, Request, StandIn, Wait};
-        assert_eq!(row(Lack::Pending, false), [StandIn, Wait, FailAsMissing, Empty]);
-        assert_eq!(row(Lack::Pending, true), [Make, Make, FailAsMissing, Empty]);
-        assert_eq!(row(Lack::Absent, false), [StandIn, StandIn, FailAsMissing, Empty]);
-        assert_eq!(row(Lack::Absent, true), [Make, Make, FailAsMissing, Empty]);
-        assert_eq!(row(Lack::Blank, false), [StandIn, StandIn, StandIn, Empty]);
-        assert_eq!(row(Lack::Blank, true), [Request; 4]);
-        assert_eq!(row(Lack::Failed, false), [StandIn; 4]);
-        assert_eq!(row(Lack::Failed, true), [FailWithReason; 4]);
-        assert_eq!(render_action(true, Missing::Error, Standing::Ready), RenderAction::Show);
+        let row = |state, batch| Missing::ALL.map(|missing| render_action(batch, missing, state));
+        use RenderAction::{
+            FailAsMissing, FailWithReason, Make, Request, ShowEmpty, ShowPrevious, ShowTake, Wait,
+        };
+        use TakeStateKind::{Absent, Blank, Failed, Pending, Ready};
+        assert_eq!(row(Pending, false), [ShowPrevious, Wait, FailAsMissing, ShowEmpty]);
+        assert_eq!(row(Pending, true), [Make, Make, FailAsMissing, ShowEmpty]);
+        assert_eq!(row(Absent, false), [ShowPrevious, ShowPrevious, FailAsMissing, ShowEmpty]);
+        assert_eq!(row(Absent, true), [Make, Make, FailAsMissing, ShowEmpty]);
+        assert_eq!(row(Blank, false), [ShowPrevious, ShowPrevious, ShowPrevious, ShowEmpty]);
+        assert_eq!(row(Blank, true), [Request; 4]);
+        assert_eq!(row(Failed, false), [ShowPrevious; 4]);
+        assert_eq!(row(Failed, true), [FailWithReason; 4]);
+        assert_eq!(row(Ready, false), [ShowTake; 4]);
+        assert_eq!(row(Ready, true), [ShowTake; 4]);
     }
 
     #[test]

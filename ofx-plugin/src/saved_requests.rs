@@ -1,19 +1,80 @@
-//! What a node has accepted: the meaning of its hidden texts.
+//! What the hidden texts of a node say.
 //!
 //! `takeRequest` and `takeKey` are the take that Generate asked for, `heldRequest` and `heldKey` the
-//! last one that was there when it did. The request is what counts, and the key is made of it; the
-//! key beside it is for people, scripts and farms, and where it disagrees the status says so.
+//! previous take: the last one that was there when it did. The request is what counts, and the key is
+//! made of it; the key beside it is for people, scripts and farms, and where it disagrees the status
+//! says so.
 
 #![forbid(unsafe_code)]
 
 use std::ffi::CStr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+
+use lru::LruCache;
+use parking_lot::Mutex;
+use wan_alpha_take::{TakeKey, TakeRequest};
 
 use crate::node::Node;
 use crate::params::{HELD_KEY, HELD_REQUEST, TAKE_KEY, TAKE_REQUEST};
-use crate::parsed_request::{AcceptedRequest, ParsedRequest};
-use crate::session::PluginSession;
 use crate::status::Status;
+
+/// How many texts have their meaning kept: two of each of many nodes.
+const CACHED_TEXTS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(127);
+
+/// What texts say that were read before, by any node; none until there is a text.
+static PARSED: Mutex<Option<LruCache<String, Arc<ParsedRequest>>>> = Mutex::new(None);
+
+/// A take that a node has asked for.
+#[derive(Debug)]
+pub(crate) struct AcceptedRequest {
+    pub(crate) request: TakeRequest,
+    pub(crate) key: TakeKey,
+}
+
+/// What a request says, as it is saved.
+#[derive(Debug)]
+pub(crate) enum ParsedRequest {
+    /// It asks for a take.
+    Take(Box<AcceptedRequest>),
+    /// It cannot be read, and why.
+    Unreadable(String),
+}
+
+impl ParsedRequest {
+    fn parse(text: &str) -> Self {
+        let accepted = TakeRequest::from_parameter(text)
+            .and_then(|request| Ok(AcceptedRequest { key: request.key()?, request }));
+        match accepted {
+            Ok(accepted) => Self::Take(Box::new(accepted)),
+            Err(error) => Self::Unreadable(error.to_string()),
+        }
+    }
+
+    /// What the text says, from the cache where it was read before.
+    fn cached(text: &str) -> Arc<Self> {
+        if let Some(known) = PARSED.lock().as_mut().and_then(|parsed| parsed.get(text)) {
+            return Arc::clone(known);
+        }
+        let request = Arc::new(Self::parse(text));
+        let mut parsed = PARSED.lock();
+        let parsed = parsed.get_or_insert_with(|| LruCache::new(CACHED_TEXTS));
+        parsed.put(text.to_owned(), Arc::clone(&request));
+        request
+    }
+
+    fn accepted(&self) -> Option<&AcceptedRequest> {
+        match self {
+            Self::Take(accepted) => Some(accepted),
+            Self::Unreadable(_) => None,
+        }
+    }
+}
+
+/// Lets go of what is kept of the texts that were read, as the plug-in is unloaded.
+pub(crate) fn clear_cache() {
+    PARSED.lock().take();
+}
 
 /// One of the two takes of a node, as its parameters have it.
 #[derive(Debug)]
@@ -23,51 +84,48 @@ pub(crate) struct SavedRequest {
     /// The key, as it is saved.
     pub(crate) key: String,
     /// What the request says; nothing where there is none.
-    pub(crate) entry: Option<Arc<ParsedRequest>>,
+    pub(crate) parsed: Option<Arc<ParsedRequest>>,
 }
 
 impl SavedRequest {
     fn of(node: Node<'_>, [request, key]: [&CStr; 2]) -> Result<Self, Status> {
         let [text, key] = [node.text(request)?, node.text(key)?];
-        let entry = if text.is_empty() {
-            None
-        } else {
-            Some(PluginSession::of(node.effect().host()).read(text.clone()))
-        };
-        Ok(Self { text, key, entry })
+        let parsed = (!text.is_empty()).then(|| ParsedRequest::cached(&text));
+        Ok(Self { text, key, parsed })
     }
 
+    /// The take, where the request can be read.
     pub(crate) fn accepted(&self) -> Option<&AcceptedRequest> {
-        self.entry.as_deref().and_then(ParsedRequest::accepted)
+        self.parsed.as_deref().and_then(ParsedRequest::accepted)
     }
 
     /// Whether the key that is saved is not that of the request.
-    pub(crate) fn disagrees(&self) -> bool {
+    pub(crate) fn has_other_key(&self) -> bool {
         self.accepted().is_some_and(|accepted| accepted.key.to_string() != self.key)
     }
 }
 
-/// The takes of a node.
+/// The two takes that the parameters of a node name.
 #[derive(Debug)]
 pub(crate) struct SavedRequests {
     /// What Generate asked for last.
     pub(crate) take: SavedRequest,
     /// The last one before that which was there.
-    pub(crate) held: SavedRequest,
+    pub(crate) previous: SavedRequest,
 }
 
 impl SavedRequests {
-    /// A node without a request touches nothing outside its own parameters.
+    /// Reads the node's own parameters and nothing outside it.
     pub(crate) fn of(node: Node<'_>) -> Result<Self, Status> {
         Ok(Self {
             take: SavedRequest::of(node, [TAKE_REQUEST, TAKE_KEY])?,
-            held: SavedRequest::of(node, [HELD_REQUEST, HELD_KEY])?,
+            previous: SavedRequest::of(node, [HELD_REQUEST, HELD_KEY])?,
         })
     }
 
-    /// The held take, where it is another than the one asked for.
-    pub(crate) fn held(&self) -> Option<&AcceptedRequest> {
-        let held = self.held.accepted()?;
-        (self.take.accepted().map(|take| take.key) != Some(held.key)).then_some(held)
+    /// The previous take, where it is another than the one asked for.
+    pub(crate) fn previous(&self) -> Option<&AcceptedRequest> {
+        let previous = self.previous.accepted()?;
+        (self.take.accepted().map(|take| take.key) != Some(previous.key)).then_some(previous)
     }
 }

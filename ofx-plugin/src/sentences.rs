@@ -7,21 +7,21 @@ use wan_alpha_take::engine::message::{Problem, Progress};
 
 use crate::session::JobProgress;
 
-/// How far a take is, in a line.
+/// How far the making of a take is, in one line.
 pub(crate) fn progress(pending: &JobProgress) -> String {
     match pending {
         JobProgress::Starting => "Starting the engine.".to_owned(),
         JobProgress::Silent => "Waiting for the engine, which does not answer.".to_owned(),
         JobProgress::OtherVersion(jobs) => format!(
             "Waiting for an engine of another version to finish {}.",
-            counted(*jobs, "take")
+            with_count(*jobs, "take")
         ),
         JobProgress::Opening(device, seconds) => {
-            format!("The engine opens {}, {seconds} s so far.", brief(device))
+            format!("The engine opens {}, {seconds} s so far.", one_line(device))
         }
         JobProgress::Queued(0) => "Waiting for the engine to begin.".to_owned(),
         JobProgress::Queued(ahead) => {
-            format!("Waiting for {} to be made first.", counted(*ahead, "take"))
+            format!("Waiting for {} to be made first.", with_count(*ahead, "take"))
         }
         JobProgress::Running(Progress { stage, step, of, seconds_left }) => {
             let mut line = capitalised(stage);
@@ -38,17 +38,20 @@ pub(crate) fn progress(pending: &JobProgress) -> String {
 
 /// Why a take is made without a GPU.
 pub(crate) fn without_gpu(why: &str) -> String {
-    format!("Computing without a GPU: {}.", brief(why).trim_end_matches('.'))
+    format!("Computing without a GPU: {}.", one_line(why).trim_end_matches('.'))
 }
 
 /// The take that is shown.
 pub(crate) fn ready(request: &TakeRequest) -> String {
     let TakeRequest { frames, width, height, model, seed, .. } = request;
-    format!("Ready: {} of {width}x{height}, model {model}, seed {seed}.", counted(*frames, "frame"))
+    format!(
+        "Ready: {} of {width}x{height}, model {model}, seed {seed}.",
+        with_count(*frames, "frame")
+    )
 }
 
 /// A take that the parameters no longer describe.
-pub(crate) fn stale(changed: &[&str]) -> String {
+pub(crate) fn changed_parameters(changed: &[&str]) -> String {
     let (last, others) = match changed {
         [] => return String::new(),
         [one] => return format!("Changed since this take: {one}. Generate makes a new one."),
@@ -57,13 +60,14 @@ pub(crate) fn stale(changed: &[&str]) -> String {
     format!("Changed since this take: {} and {last}. Generate makes a new one.", others.join(", "))
 }
 
-/// A problem as a sentence.
+/// A problem of the engine as a sentence.
 pub(crate) fn problem(Problem { message, remedy, .. }: &Problem) -> String {
-    format!("{}; {}.", capitalised(&brief(message)), brief(remedy).trim_end_matches('.'))
+    format!("{}; {}.", capitalised(&one_line(message)), one_line(remedy).trim_end_matches('.'))
 }
 
-/// What a project file or an engine says may be of any length and hold anything: one line of it.
-pub(crate) fn brief(text: &str) -> String {
+/// One line of a text: what a project file or an engine says may be of any length and hold
+/// anything.
+pub(crate) fn one_line(text: &str) -> String {
     const MOST: usize = 400;
     let mut letters = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
     let mut line: String = letters.by_ref().take(MOST).collect();
@@ -73,7 +77,7 @@ pub(crate) fn brief(text: &str) -> String {
     line
 }
 
-/// The first letter of a sentence.
+/// A text with a capital letter at its beginning, as sentences have it.
 pub(crate) fn capitalised(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| {
@@ -81,11 +85,12 @@ pub(crate) fn capitalised(text: &str) -> String {
     })
 }
 
-fn counted(count: u32, what: &str) -> String {
+/// A number and a word, in the plural where there is not one.
+fn with_count(count: u32, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
-/// Hours where there are any, else minutes and seconds.
+/// Seconds as hours where there are any, else as minutes and seconds.
 fn duration(seconds: f64) -> String {
     let seconds = if seconds.is_finite() { seconds.clamp(0.0, 1e9).ceil() as u64 } else { 0 };
     let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
@@ -115,15 +120,15 @@ mod tests {
 
     #[test]
     fn what_changed_is_a_list_in_words() {
-        assert!(stale(&["seed"]).starts_with("Changed since this take: seed. "));
-        let three = stale(&["prompt", "seed", "size"]);
+        assert!(changed_parameters(&["seed"]).starts_with("Changed since this take: seed. "));
+        let three = changed_parameters(&["prompt", "seed", "size"]);
         assert!(three.starts_with("Changed since this take: prompt, seed and size. "), "{three}");
     }
 
     #[test]
     fn what_others_say_is_one_line() {
-        assert_eq!(brief("no model\n`a`\0"), "no model `a` ");
-        let long = brief(&"\u{e9}".repeat(3000));
+        assert_eq!(one_line("no model\n`a`\0"), "no model `a` ");
+        let long = one_line(&"\u{e9}".repeat(3000));
         assert_eq!((long.chars().count(), long.ends_with('\u{2026}')), (401, true));
     }
 

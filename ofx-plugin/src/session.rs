@@ -24,38 +24,35 @@ use wan_alpha_take::{NUMERICS, TakeKey, TakeRequest};
 
 use crate::environment;
 use crate::host::Host;
-use crate::parsed_request::ParsedRequest;
 pub(crate) use readiness::{JobProgress, JobReadiness};
 
 /// Takes that stay open: a few nodes at play.
 const OPEN_TAKES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
 
-/// Hidden texts whose meaning is remembered: two of each of many nodes.
-const READ_TEXTS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(127);
-
-static STUDIO: Mutex<Option<Arc<PluginSession>>> = Mutex::new(None);
+/// The session of this process, once there was a reason to open one.
+static SESSION: Mutex<Option<Arc<PluginSession>>> = Mutex::new(None);
 
 /// What all nodes of this process share.
 pub(crate) struct PluginSession {
     pub(crate) environment: Environment,
     pub(crate) store: Store,
-    /// Nobody sits before this host.
+    /// Whether this host renders without an artist.
     pub(crate) batch: bool,
     client: EngineClient,
-    open: Mutex<LruCache<TakeKey, Take>>,
-    read: Mutex<LruCache<String, Arc<ParsedRequest>>>,
+    /// Takes of the store that were looked at last.
+    open_takes: Mutex<LruCache<TakeKey, Take>>,
     /// The take of each node, as last seen.
-    nodes: Mutex<HashMap<String, TakeKey>>,
-    /// Generates whose node is gone, and which may still be at work.
-    left: Mutex<HashMap<TakeKey, Vec<Holder>>>,
-    /// Renders of this process that wait for a take.
+    take_of_node: Mutex<HashMap<String, TakeKey>>,
+    /// What nodes that are gone asked the engine for and may still get.
+    orphaned: Mutex<HashMap<TakeKey, Vec<Holder>>>,
+    /// How many renders of this process wait for a take.
     waiting: Mutex<HashMap<TakeKey, usize>>,
     /// Records of models, and when they were read.
     models: Mutex<HashMap<String, (Instant, Manifest)>>,
-    /// Takes whose absence was told.
-    missed: Mutex<HashSet<TakeKey>>,
+    /// Takes that there was a warning about because they are in no store.
+    warned: Mutex<HashSet<TakeKey>>,
     /// When the engine was last asked what it is doing.
-    asked: Mutex<Option<Instant>>,
+    report_requested: Mutex<Option<Instant>>,
 }
 
 impl PluginSession {
@@ -63,28 +60,29 @@ impl PluginSession {
     pub(crate) fn of(host: Host) -> Arc<Self> {
         // Asked before the lock is taken.
         let background = host.is_background();
-        let mut session = STUDIO.lock();
+        let mut session = SESSION.lock();
         Arc::clone(
             session.get_or_insert_with(|| Arc::new(Self::open(environment::read(), background))),
         )
     }
 
-    /// Whether nobody sits before this host. Opens nothing.
+    /// Whether this host renders without an artist. Opens nothing.
     pub(crate) fn is_batch(host: Host) -> bool {
-        match Self::opened() {
+        match Self::if_open() {
             Some(session) => session.batch,
-            None => host.is_background() || environment::says_batch(),
+            None => host.is_background() || environment::is_batch(),
         }
     }
 
     /// The session, if there was a reason to open one.
-    pub(crate) fn opened() -> Option<Arc<Self>> {
-        STUDIO.lock().clone()
+    pub(crate) fn if_open() -> Option<Arc<Self>> {
+        SESSION.lock().clone()
     }
 
-    /// Leaves nothing behind: the engine's client flushes what is left to send and its thread ends.
+    /// Ends the session and leaves nothing behind: the engine's client flushes what is left to send
+    /// and its thread ends.
     pub(crate) fn close() {
-        let session = STUDIO.lock().take();
+        let session = SESSION.lock().take();
         drop(session);
     }
 
@@ -92,32 +90,21 @@ impl PluginSession {
         let batch = background || environment.batch;
         let store = Store::new(environment.stores.clone());
         let identity = Identity::new(env!("CARGO_PKG_VERSION"), NUMERICS);
-        let setup = ClientSetup::of(&environment, identity, engine_of_bundle(), !batch);
+        let setup = ClientSetup::of(&environment, identity, bundled_engine(), !batch);
         let client = EngineClient::new(setup);
         Self {
             environment,
             store,
             batch,
             client,
-            open: Mutex::new(LruCache::new(OPEN_TAKES)),
-            read: Mutex::new(LruCache::new(READ_TEXTS)),
-            nodes: Mutex::default(),
-            left: Mutex::default(),
+            open_takes: Mutex::new(LruCache::new(OPEN_TAKES)),
+            take_of_node: Mutex::default(),
+            orphaned: Mutex::default(),
             waiting: Mutex::default(),
             models: Mutex::default(),
-            missed: Mutex::default(),
-            asked: Mutex::default(),
+            warned: Mutex::default(),
+            report_requested: Mutex::default(),
         }
-    }
-
-    /// What a hidden text of a node means.
-    pub(crate) fn read(&self, text: String) -> Arc<ParsedRequest> {
-        if let Some(known) = self.read.lock().get(&text) {
-            return Arc::clone(known);
-        }
-        let entry = Arc::new(ParsedRequest::read(&text));
-        self.read.lock().put(text, Arc::clone(&entry));
-        entry
     }
 
     /// Has a take made for somebody who pressed Generate, and gives up what that node wanted before.
@@ -125,62 +112,64 @@ impl PluginSession {
         self.submit(request, key, Holder::Generate { node: node.to_owned() });
     }
 
-    /// A node has this take in its parameters, or none.
-    pub(crate) fn has(&self, node: &str, key: Option<TakeKey>) {
-        let mut nodes = self.nodes.lock();
+    /// Notes which take a node has in its parameters, or that it has none.
+    pub(crate) fn set_take_of_node(&self, node: &str, key: Option<TakeKey>) {
+        let mut take_of_node = self.take_of_node.lock();
         match key {
-            Some(key) => nodes.insert(node.to_owned(), key),
-            None => nodes.remove(node),
+            Some(key) => take_of_node.insert(node.to_owned(), key),
+            None => take_of_node.remove(node),
         };
     }
 
-    /// A node no longer wants the take that it asked for.
-    pub(crate) fn give_up(&self, key: TakeKey, node: &str) {
+    /// Gives up the take that a node asked for and no longer wants.
+    pub(crate) fn cancel(&self, key: TakeKey, node: &str) {
         self.client.cancel(key, Holder::Generate { node: node.to_owned() });
     }
 
-    /// A node no longer wants a take that was asked for by one that is gone: by an earlier instance
-    /// of it, or in an earlier session. Where other nodes have the take too, it may be theirs.
-    pub(crate) fn give_up_inherited(&self, key: TakeKey, node: &str) {
-        if self.nodes.lock().iter().any(|(other, has)| other != node && *has == key) {
+    /// Gives up a take that a node no longer wants and that was asked for by one that is gone: by an
+    /// earlier instance of it, or in an earlier session. Where other nodes have the take too, it may
+    /// be theirs.
+    pub(crate) fn cancel_inherited(&self, key: TakeKey, node: &str) {
+        if self.take_of_node.lock().iter().any(|(other, take)| other != node && *take == key) {
             return;
         }
-        let left = self.left.lock().remove(&key).unwrap_or_default();
-        for holder in left {
+        let orphaned = self.orphaned.lock().remove(&key).unwrap_or_default();
+        for holder in orphaned {
             self.client.cancel(key, holder);
         }
-        self.give_up(key, node);
+        self.cancel(key, node);
     }
 
-    /// A node is gone; its take may be wanted by the next one that has its parameters.
-    pub(crate) fn leave(&self, key: Option<TakeKey>, node: String) {
-        self.has(&node, None);
+    /// Notes that a node is gone; its take may be wanted by the next one that has its parameters.
+    pub(crate) fn node_destroyed(&self, key: Option<TakeKey>, node: String) {
+        self.set_take_of_node(&node, None);
         let Some(key) = key else { return };
         if self.client.job(key).is_some_and(|job| !job.is_finished()) {
-            self.left.lock().entry(key).or_default().push(Holder::Generate { node });
+            self.orphaned.lock().entry(key).or_default().push(Holder::Generate { node });
         }
     }
 
-    /// Waits for a take on a render's thread, as long as `go_on` says; where `wanted`, has it made.
+    /// Waits for a take on a render's thread, as long as `keep_waiting` says; where `wanted`, has it
+    /// made. None where it was not waited for to the end.
     pub(crate) fn wait(
         &self,
         key: TakeKey,
         wanted: Option<&TakeRequest>,
-        go_on: impl Fn() -> bool,
+        keep_waiting: impl Fn() -> bool,
     ) -> Option<JobReadiness> {
         /// Often enough for a host that wants its thread back.
-        const LOOK: Duration = Duration::from_millis(15);
-        let _waiting = wanted.map(|request| Waiting::begin(self, key, request));
+        const POLL: Duration = Duration::from_millis(15);
+        let _waiting = wanted.map(|request| WaitingRender::begin(self, key, request));
         let mut seen = 0;
         loop {
             match self.readiness(key) {
                 JobReadiness::Pending(_) => {}
                 settled => return Some(settled),
             }
-            if !go_on() {
+            if !keep_waiting() {
                 return None;
             }
-            seen = self.client.wait(seen, LOOK);
+            seen = self.client.wait(seen, POLL);
         }
     }
 
@@ -201,10 +190,10 @@ impl PluginSession {
         Ok(manifest)
     }
 
-    /// Waits a moment for the engine to go on.
-    pub(crate) fn pause(&self, patience: Duration) {
+    /// Waits until the engine says something new, or some time is over.
+    pub(crate) fn wait_for_progress(&self, timeout: Duration) {
         let seen = self.client.snapshot().revision;
-        self.client.wait(seen, patience);
+        self.client.wait(seen, timeout);
     }
 
     /// Why the engine uses no GPU, where it chose so itself.
@@ -217,13 +206,13 @@ impl PluginSession {
         self.client.unload();
     }
 
-    /// Whether this take is missed for the first time.
-    pub(crate) fn warn_once(&self, key: TakeKey) -> bool {
-        self.missed.lock().insert(key)
+    /// Whether there was no warning about this take yet; from now on there was.
+    pub(crate) fn is_first_warning(&self, key: TakeKey) -> bool {
+        self.warned.lock().insert(key)
     }
 
     /// Every place a take is looked for, for messages.
-    pub(crate) fn searched(&self) -> String {
+    pub(crate) fn searched_folders(&self) -> String {
         let folders = self.store.folders().iter().map(|folder| folder.display().to_string());
         folders.collect::<Vec<_>>().join(", ")
     }
@@ -246,12 +235,12 @@ impl PluginSession {
 }
 
 /// A render that waits. The first one asks for the take; the last one to leave gives it up.
-struct Waiting<'a> {
+struct WaitingRender<'a> {
     session: &'a PluginSession,
     key: TakeKey,
 }
 
-impl<'a> Waiting<'a> {
+impl<'a> WaitingRender<'a> {
     fn begin(session: &'a PluginSession, key: TakeKey, request: &TakeRequest) -> Self {
         let mut waiting = session.waiting.lock();
         let count = waiting.entry(key).or_default();
@@ -264,7 +253,7 @@ impl<'a> Waiting<'a> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingRender<'_> {
     fn drop(&mut self) {
         let mut waiting = self.session.waiting.lock();
         let Some(count) = waiting.get_mut(&self.key) else { return };
@@ -276,8 +265,8 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// The engine lies beside the plug-in.
-fn engine_of_bundle() -> PathBuf {
+/// Where the engine lies in a bundle: beside the plug-in.
+fn bundled_engine() -> PathBuf {
     let name = format!("wan-alpha{}", std::env::consts::EXE_SUFFIX);
     let plugin = process_path::get_dylib_path();
     plugin

@@ -13,7 +13,7 @@ compile_error!("a panic must unwind to the entry point: it would end the host ot
 pub(crate) struct Status(OfxStatus);
 
 /// What an action is answered with; an error is a status too.
-pub(crate) type Answer = Result<Status, Status>;
+pub(crate) type ActionResult = Result<Status, Status>;
 
 impl Status {
     pub(crate) const OK: Self = Self(0);
@@ -59,7 +59,7 @@ impl Status {
 }
 
 /// Lets no panic out, and no status that a host does not expect.
-pub(crate) fn guarded(answer: impl FnOnce() -> Answer) -> OfxStatus {
+pub(crate) fn guarded(answer: impl FnOnce() -> ActionResult) -> OfxStatus {
     match catch_unwind(AssertUnwindSafe(answer)) {
         Ok(Ok(status)) => status.raw(),
         Ok(Err(status)) => status.as_answer().raw(),

@@ -22,24 +22,24 @@ impl Outside {
     pub(crate) const ALL: [Self; 4] = [Self::Hold, Self::Loop, Self::Bounce, Self::Empty];
 }
 
-/// Beyond this a time is no time.
-const FARTHEST: f64 = 1e9;
+/// A time farther from 0 than this counts as infinite.
+const FARTHEST_TIME: f64 = 1e9;
 
-/// What a host plays at that does not say so.
-const USUAL_RATE: f64 = 24.0;
+/// The frames per second of a host that does not say how many it has.
+const DEFAULT_RATE: f64 = 24.0;
 
-/// When a take plays.
+/// Where and how fast a take plays in the host's time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Timing {
     /// The host's frame of take frame 0.
     pub(crate) start: f64,
-    /// Take frames to a frame of the host.
+    /// How many frames of the take play in one frame of the host.
     pub(crate) pace: f64,
     pub(crate) outside: Outside,
 }
 
 impl Timing {
-    /// Of a take of `take_rate` frames per second.
+    /// How the node plays a take of `take_rate` frames per second.
     pub(crate) fn of(node: Node<'_>, take_rate: u32) -> Result<Self, Status> {
         let speed = Some(node.double(SPEED)?).filter(is_sound).unwrap_or(1.0);
         Ok(Self {
@@ -57,14 +57,14 @@ impl Timing {
     /// The frame of a take of so many frames that shows at a time; `None` for nothing.
     pub(crate) fn frame_at(&self, time: f64, frames: u32) -> Option<u32> {
         let last = i64::from(frames.max(1)) - 1;
-        let frame = if time.abs() <= FARTHEST {
+        let frame = if time.abs() <= FARTHEST_TIME {
             ((time - self.start) * self.pace + 0.5).floor() as i64
         } else if time > 0.0 {
             i64::MAX
         } else {
             -1
         };
-        let beyond = time.abs() > FARTHEST || time.is_nan();
+        let beyond = time.abs() > FARTHEST_TIME || time.is_nan();
         let shown = match self.outside {
             Outside::Empty if !(0..=last).contains(&frame) => return None,
             Outside::Loop if !beyond => frame.rem_euclid(last + 1),
@@ -78,17 +78,17 @@ impl Timing {
     }
 }
 
-/// Frames per second of the host: the instance's, else the output's, else the usual.
+/// Frames per second of the host: the instance's, else the output's, else the default.
 fn host_rate(effect: Effect<'_>) -> f64 {
     let own = effect.properties().and_then(|properties| properties.double(names::FRAME_RATE, 0));
     let output = || {
         let clip = effect.clip(names::CLIP_OUTPUT)?;
         effect.clip_properties(clip)?.double(names::FRAME_RATE, 0)
     };
-    own.ok().filter(is_sound).or_else(|| output().ok().filter(is_sound)).unwrap_or(USUAL_RATE)
+    own.ok().filter(is_sound).or_else(|| output().ok().filter(is_sound)).unwrap_or(DEFAULT_RATE)
 }
 
-/// A rate or a speed; an expression in a host can make it anything.
+/// Whether a rate or a speed can be used; an expression in a host can make it anything.
 fn is_sound(rate: &f64) -> bool {
     rate.is_finite() && *rate > 0.0
 }

@@ -148,7 +148,7 @@ pub(crate) struct Procedural {
 
     /// The language of the captions; both gives each clip two rows
     #[arg(long, value_enum, default_value = "en")]
-    pub(crate) language: Languages,
+    pub(crate) language: CaptionLanguages,
 
     /// Clips of the stream that is never trained on
     #[arg(long)]
@@ -164,9 +164,9 @@ pub(crate) enum OneLanguage {
     Zh,
 }
 
-/// Languages of captions.
+/// Languages that the captions of a set are written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Languages {
+pub(crate) enum CaptionLanguages {
     /// English
     En,
     /// Chinese

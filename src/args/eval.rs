@@ -7,7 +7,7 @@ use wan_alpha_core::device::DeviceChoice;
 use wan_alpha_core::vae::Corner;
 use wan_alpha_take::Precision;
 
-use super::{Reading, one_of};
+use super::{ImageReading, one_of};
 
 /// What to measure.
 #[derive(Debug, Subcommand)]
@@ -29,7 +29,7 @@ pub(crate) struct EvalReconstruction {
     pub(crate) clips: Vec<PathBuf>,
 
     #[command(flatten)]
-    pub(crate) reading: Reading,
+    pub(crate) reading: ImageReading,
 
     /// Encode and decode each clip with this model: a name, a folder, or a file with a part of it
     /// (autoencoder, merge block, decoder LoRAs); may be given several times
@@ -60,7 +60,7 @@ pub(crate) struct EvalReconstruction {
     pub(crate) device: Option<DeviceChoice>,
 
     #[command(flatten)]
-    pub(crate) report: Report,
+    pub(crate) report: ReportFiles,
 }
 
 /// Takes to measure.
@@ -81,10 +81,10 @@ pub(crate) struct EvalTakes {
     pub(crate) judges: ScoringArgs,
 
     #[command(flatten)]
-    pub(crate) reading: Reading,
+    pub(crate) reading: ImageReading,
 
     #[command(flatten)]
-    pub(crate) report: Report,
+    pub(crate) report: ReportFiles,
 }
 
 /// Networks that mark takes.
@@ -114,7 +114,7 @@ yellow, green, cyan, blue, purple, pink, white, grey, black.";
 
 /// Where results go besides the terminal.
 #[derive(Debug, Args)]
-pub(crate) struct Report {
+pub(crate) struct ReportFiles {
     /// Write every number to this file
     #[arg(long, value_name = "FILE.json")]
     pub(crate) json: Option<PathBuf>,

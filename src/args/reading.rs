@@ -6,13 +6,13 @@ use crate::media::rgba::Association;
 
 /// How the images of a clip are understood.
 #[derive(Clone, Copy, Debug, Args)]
-pub(crate) struct Reading {
+pub(crate) struct ImageReading {
     /// Whether colour is multiplied by alpha [default: EXR premultiplied, PNG straight]
     #[arg(long, value_enum)]
     alpha: Option<AlphaChoice>,
 }
 
-impl Reading {
+impl ImageReading {
     /// How color and alpha belong together, where that is said.
     pub(crate) fn association(&self) -> Option<Association> {
         self.alpha.map(|choice| match choice {

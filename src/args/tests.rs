@@ -1,9 +1,13 @@
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use super::*;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
-use wan_alpha_core::device::CardName;
+use wan_alpha_core::device::{CardName, DeviceChoice};
+use wan_alpha_take::{Interpolation, Precision, Solver};
+
+use crate::exit::Exit;
 
 fn parse(more: &[&str]) -> Result<Render, clap::Error> {
     let line = ["wan-alpha", "render", "--model", "m", "--prompt", "p", "--out", "o"];

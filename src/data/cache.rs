@@ -22,32 +22,27 @@ use wan_alpha_core::vae::{Corner, RgbaEncoder};
 use wan_alpha_core::weights::{EncoderFiles, ModelFiles, Strengths, Weights};
 use wan_alpha_core::{Stage, encode};
 use wan_alpha_take::Precision;
-use wan_alpha_take::environment::Environment;
 
 use super::rng::DataRng;
 use super::set::Set;
 use crate::args::CacheSet;
 use crate::console::Console;
+use crate::context::CommandContext;
 use crate::device;
 use crate::exit::{Exit, OrExit};
 use crate::media::atomic_file::explain_write;
 use crate::model::Chosen;
-use crate::progress::Progress;
 use crate::stdout::print_lines;
 pub(crate) use entry::Entry;
-use entry::Frames;
-pub(crate) use index::Index;
+use entry::FramesToEncode;
+pub(crate) use index::CacheIndex;
 use key::Recipe;
 
 /// Rows whose captions are encoded in one pass over the text encoder.
 const TOGETHER: usize = 32;
 
-pub(super) fn run(
-    args: &CacheSet,
-    environment: &Environment,
-    progress: &Progress,
-    console: &Console<'_>,
-) -> Result<()> {
+pub(super) fn run(args: &CacheSet, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { environment, progress, console, .. } = *context;
     let set = Set::open(&args.set)?;
     std::fs::create_dir_all(&args.out)
         .map_err(|error| explain_write(&args.out, &error))
@@ -64,11 +59,11 @@ pub(super) fn run(
         area,
         bf16: kind == Kind::BFloat16,
     };
-    let lines = plan(&set, args, &recipe, progress, console)?;
+    let lines = plan(&set, args, &recipe, context)?;
     let missing: Vec<usize> =
         (0..lines.len()).filter(|row| !args.out.join(&lines[*row].file).exists()).collect();
-    let work = Work { set: &set, args, model: &model, encoder: &encoder, device, kind, area };
-    work.run(&lines, &missing, progress, console)?;
+    let work = CacheWork { set: &set, args, model: &model, encoder: &encoder, device, kind, area };
+    work.run(&lines, &missing, context)?;
     let index = index::write(&args.out, &lines)?;
     progress.done();
     print_lines(&[index.display().to_string()]);
@@ -81,9 +76,9 @@ fn plan(
     set: &Set,
     args: &CacheSet,
     recipe: &Recipe,
-    progress: &Progress,
-    console: &Console<'_>,
+    context: &CommandContext<'_>,
 ) -> Result<Vec<index::Line>> {
+    let CommandContext { progress, console, .. } = *context;
     let rows = set.rows();
     let mut lines = Vec::with_capacity(rows.len());
     progress.update("reading", 0, rows.len());
@@ -121,7 +116,7 @@ fn plan(
     Ok(lines)
 }
 
-struct Work<'a> {
+struct CacheWork<'a> {
     set: &'a Set,
     args: &'a CacheSet,
     model: &'a ModelFiles,
@@ -131,14 +126,14 @@ struct Work<'a> {
     area: usize,
 }
 
-impl Work<'_> {
+impl CacheWork<'_> {
     fn run(
         &self,
         lines: &[index::Line],
         missing: &[usize],
-        progress: &Progress,
-        console: &Console<'_>,
+        context: &CommandContext<'_>,
     ) -> Result<()> {
+        let CommandContext { progress, console, .. } = *context;
         if missing.is_empty() {
             return Ok(());
         }
@@ -201,7 +196,7 @@ impl Work<'_> {
         watch: &Quiet<'_>,
     ) -> Result<()> {
         let background: Corner = line.background.parse()?;
-        let mut frames = Frames::new(self.set.bucketed(row, self.area)?, line.frames)?;
+        let mut frames = FramesToEncode::new(self.set.bucketed(row, self.area)?, line.frames)?;
         let latent = encode::encode_with(encoder, background, &mut frames, watch);
         if let Some(error) = frames.failure() {
             return Err(error).or_exit(Exit::BadInput);

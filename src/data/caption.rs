@@ -19,12 +19,11 @@ use wan_alpha_core::Watch;
 use super::set::Set;
 use super::table::{self, Row};
 use crate::args::CaptionSet;
-use crate::console::Console;
+use crate::context::CommandContext;
 use crate::environment;
 use crate::exit::{Exit, OrExit};
-use crate::progress::Progress;
 use crate::stdout::print_lines;
-use answer::Answer;
+use answer::CaptionAnswer;
 use ask::Service;
 
 /// Between two writings of a table that grows: answers take seconds, and a table of many rows does.
@@ -36,7 +35,8 @@ struct Growing {
     written: Instant,
 }
 
-pub(super) fn run(args: &CaptionSet, progress: &Progress, console: &Console<'_>) -> Result<()> {
+pub(super) fn run(args: &CaptionSet, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { progress, console, .. } = *context;
     let set = Set::open(&args.set)?;
     let out = out_path(args, &set).or_exit(Exit::BadInput)?;
     let key = args.key.as_deref().map(key_of).transpose().or_exit(Exit::BadInput)?;
@@ -58,7 +58,7 @@ pub(super) fn run(args: &CaptionSet, progress: &Progress, console: &Console<'_>)
                 let shown = pictures::of(&set, *row, args.frames as usize)?;
                 service.ask(&shown, &|| console.go_on())
             };
-            let Answer { long, short, labels } = work().with_context(|| set.name(*row))?;
+            let CaptionAnswer { long, short, labels } = work().with_context(|| set.name(*row))?;
             let mut growing = lock();
             if let Some(row) = growing.rows.get_mut(*row) {
                 row.captions = vec![long, short];

@@ -18,17 +18,16 @@ use wan_alpha_core::Watch;
 use super::set::Set;
 use super::table::Row;
 use crate::args::CheckSet;
-use crate::console::Console;
+use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
 use crate::media::atomic_file::{explain_write, write_whole};
-use crate::progress::Progress;
 use crate::stdout::print_lines;
-use language::Language;
+use language::CaptionLanguage;
 use media::{Media, Seen};
 
 /// What was found of one row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Finding {
+struct SetFinding {
     severity: Severity,
     /// For programs: what kind of thing it is.
     code: &'static str,
@@ -43,7 +42,7 @@ enum Severity {
     Warning,
 }
 
-impl Finding {
+impl SetFinding {
     fn error(code: &'static str, text: impl Into<String>) -> Self {
         Self { severity: Severity::Error, code, text: text.into() }
     }
@@ -55,11 +54,11 @@ impl Finding {
 
 /// The report, as JSON has it.
 #[derive(Debug, Serialize)]
-struct Report {
+struct SetReport {
     set: String,
     rows: Vec<RowReport>,
     /// Of the table as a whole.
-    findings: Vec<Finding>,
+    findings: Vec<SetFinding>,
     summary: Summary,
 }
 
@@ -79,7 +78,7 @@ struct Summary {
 
 #[derive(Debug, Serialize)]
 struct RowReport {
-    /// From 1.
+    /// Its number in the table, from 1.
     row: usize,
     line: usize,
     colour: String,
@@ -88,31 +87,32 @@ struct RowReport {
     language: &'static str,
     #[serde(flatten)]
     media: Option<Media>,
-    findings: Vec<Finding>,
+    findings: Vec<SetFinding>,
 }
 
 /// What makes two rows show the same.
-type Key<'a> = (&'a str, &'a str, bool);
+type MediaKey<'a> = (&'a str, &'a str, bool);
 
-fn key(row: &Row) -> Key<'_> {
+fn key(row: &Row) -> MediaKey<'_> {
     use crate::media::rgba::Association::Premultiplied;
     (&row.colour, &row.alpha, row.association == Some(Premultiplied))
 }
 
-pub(super) fn run(args: &CheckSet, progress: &Progress, console: &Console<'_>) -> Result<()> {
+pub(super) fn run(args: &CheckSet, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { progress, .. } = *context;
     let set = Set::open(&args.set)?;
     if let Some(folder) = &args.out {
         std::fs::create_dir_all(folder)
             .map_err(|error| explain_write(folder, &error))
             .or_exit(Exit::BadInput)?;
     }
-    let seen = look(&set, progress, console)?;
-    let report = Report::of(&set, &seen);
+    let seen = look(&set, context)?;
+    let report = SetReport::of(&set, &seen);
     progress.done();
     if let Some(folder) = &args.out {
         write_whole(
             &folder.join("report.html"),
-            page::html(&report, &seen, set.rows()).as_bytes(),
+            page::draw(&report, &seen, set.rows()).as_bytes(),
         )?;
         let mut json = serde_json::to_vec_pretty(&report)?;
         json.push(b'\n');
@@ -127,12 +127,9 @@ pub(super) fn run(args: &CheckSet, progress: &Progress, console: &Console<'_>) -
 }
 
 /// Reads every file once.
-fn look<'a>(
-    set: &'a Set,
-    progress: &Progress,
-    console: &Console<'_>,
-) -> Result<BTreeMap<Key<'a>, Seen>> {
-    let mut media: BTreeMap<Key<'_>, &Row> = BTreeMap::new();
+fn look<'a>(set: &'a Set, context: &CommandContext<'_>) -> Result<BTreeMap<MediaKey<'a>, Seen>> {
+    let CommandContext { progress, console, .. } = *context;
+    let mut media: BTreeMap<MediaKey<'_>, &Row> = BTreeMap::new();
     for row in set.rows() {
         media.entry(key(row)).or_insert(row);
     }
@@ -150,8 +147,8 @@ fn look<'a>(
     looked.collect()
 }
 
-impl Report {
-    fn of(set: &Set, seen: &BTreeMap<Key<'_>, Seen>) -> Self {
+impl SetReport {
+    fn of(set: &Set, seen: &BTreeMap<MediaKey<'_>, Seen>) -> Self {
         let rows = set.rows();
         let mut report = Self {
             set: set.table.display().to_string(),
@@ -178,7 +175,7 @@ impl Report {
                 language: row
                     .captions
                     .first()
-                    .map_or(Language::None, |text| Language::of(text))
+                    .map_or(CaptionLanguage::None, |text| CaptionLanguage::of(text))
                     .name(),
                 captions: row.captions.clone(),
                 media,
@@ -189,7 +186,7 @@ impl Report {
         report
     }
 
-    fn summarise(&mut self, set: &Set, seen: &BTreeMap<Key<'_>, Seen>) {
+    fn summarise(&mut self, set: &Set, seen: &BTreeMap<MediaKey<'_>, Seen>) {
         let summary = &mut self.summary;
         summary.rows = self.rows.len();
         summary.media = seen.len();
@@ -237,13 +234,13 @@ impl Report {
 }
 
 /// A misspelt column would else be a column that is missing.
-fn unknown_columns(rows: &[Row]) -> Vec<Finding> {
+fn unknown_columns(rows: &[Row]) -> Vec<SetFinding> {
     let mut names: Vec<&String> = rows.iter().flat_map(|row| row.others.keys()).collect();
     names.sort_unstable();
     names.dedup();
     names.retain(|name| *name != "cache_path");
     let warning = |name| {
-        Finding::warning(
+        SetFinding::warning(
             "column",
             format!("the column `{name}` means nothing here; is it misspelt?"),
         )
@@ -251,18 +248,18 @@ fn unknown_columns(rows: &[Row]) -> Vec<Finding> {
     names.into_iter().map(warning).collect()
 }
 
-fn about_kind(row: &Row, media: &Media) -> Vec<Finding> {
+fn about_kind(row: &Row, media: &Media) -> Vec<SetFinding> {
     let mut findings = Vec::new();
     let Media { frames, latent, .. } = *media;
     if row.moving == Some(false) && frames > 1 {
-        findings.push(Finding::error(
+        findings.push(SetFinding::error(
             "kind",
             format!(
                 "it is said to be still, but has {frames} frames: say moving, or give one image"
             ),
         ));
     } else if frames % 4 != 1 {
-        findings.push(Finding::warning(
+        findings.push(SetFinding::warning(
             "length",
             format!(
                 "it has {frames} frames: the transformer is trained on 4n+1, and `data cache` \
@@ -274,7 +271,7 @@ fn about_kind(row: &Row, media: &Media) -> Vec<Finding> {
     if let (Some(said), Some(found)) = (row.latent, latent)
         && said != found
     {
-        findings.push(Finding::warning(
+        findings.push(SetFinding::warning(
             "latent",
             format!("its latent is said to be {said:?} (frames, rows, columns), but is {found:?}"),
         ));
@@ -282,17 +279,19 @@ fn about_kind(row: &Row, media: &Media) -> Vec<Finding> {
     findings
 }
 
-fn about_captions(row: &Row) -> Vec<Finding> {
+fn about_captions(row: &Row) -> Vec<SetFinding> {
     let mut findings = Vec::new();
     if row.captions.is_empty() {
-        findings.push(Finding::error(
+        findings.push(SetFinding::error(
             "caption",
             "it has no caption: write one, or have `data caption` do so",
         ));
     }
     for caption in &row.captions {
-        if let Language::Mixed | Language::Other | Language::None = Language::of(caption) {
-            findings.push(Finding::warning(
+        if let CaptionLanguage::Mixed | CaptionLanguage::Other | CaptionLanguage::None =
+            CaptionLanguage::of(caption)
+        {
+            findings.push(SetFinding::warning(
                 "language",
                 format!("its caption is neither English nor Chinese: “{}”", start(caption)),
             ));
@@ -303,7 +302,7 @@ fn about_captions(row: &Row) -> Vec<Finding> {
         && !caption.to_lowercase().contains("transparent")
         && !caption.contains("透明")
     {
-        findings.push(Finding::warning(
+        findings.push(SetFinding::warning(
             "transparent",
             format!(
                 "its caption does not say that the background is transparent: “{}”",
@@ -329,7 +328,7 @@ struct Duplicates {
 }
 
 impl Duplicates {
-    fn among(rows: &[Row], seen: &BTreeMap<Key<'_>, Seen>) -> Self {
+    fn among(rows: &[Row], seen: &BTreeMap<MediaKey<'_>, Seen>) -> Self {
         let mut same =
             Self { contents: BTreeMap::new(), captioned: BTreeMap::new(), sources: Vec::new() };
         for (index, row) in rows.iter().enumerate() {
@@ -343,7 +342,7 @@ impl Duplicates {
         same
     }
 
-    fn of(&self, index: usize, row: &Row, media: Option<&Media>) -> Vec<Finding> {
+    fn of(&self, index: usize, row: &Row, media: Option<&Media>) -> Vec<SetFinding> {
         let mut findings = Vec::new();
         let Some(media) = media else {
             return findings;
@@ -351,7 +350,7 @@ impl Duplicates {
         let captioned = self.captioned.get(&(media.hash.clone(), row.captions.clone()));
         let content = self.contents.get(&media.hash);
         if let Some(first) = captioned.filter(|first| **first != index) {
-            findings.push(Finding::warning(
+            findings.push(SetFinding::warning(
                 "duplicate",
                 format!("clip and captions are those of row {}: remove one", first + 1),
             ));
@@ -360,7 +359,7 @@ impl Duplicates {
             && let Some((source, colour)) = self.sources.get(*first)
             && source != row.source()
         {
-            findings.push(Finding::warning(
+            findings.push(SetFinding::warning(
                 "split",
                 format!(
                     "it shows the same as row {} ({colour}), but as another source, so that one may \

@@ -1,7 +1,7 @@
 //! Clips drawn by arithmetic, with all that can be said of them: what a draft model learns from, and
 //! what it is measured by.
 //!
-//! [`Clip::draw`] is a pure function of (seed, stream, index, window), the same bits on every
+//! [`DrawnClip::draw`] is a pure function of (seed, stream, index, window), the same bits on every
 //! machine: no operation of it is left to a platform's mathematics library. A [`Scene`] alone, its
 //! caption and its ellipses, costs nothing. Streams never meet, so that what is held out is.
 //!
@@ -20,19 +20,19 @@ use wan_alpha_take::frames::{latent_centre, latent_frame_of};
 
 use super::clip::{RgbaClip, Window};
 use super::rng::DataRng;
-use frame::{Frame, Pose};
+use frame::{DrawnFrame, Pose};
 pub(crate) use words::Language;
 
 /// A drawn clip and what there is to know of it.
 #[derive(Clone, Debug)]
-pub(crate) struct Clip {
+pub(crate) struct DrawnClip {
     pub(crate) scene: Scene,
     pub(crate) frames: RgbaClip,
 }
 
 /// Clips to train on, and others to measure with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stream {
+pub(crate) enum DrawnStream {
     Training,
     HeldOut,
 }
@@ -55,7 +55,7 @@ macro_rules! named {
 }
 
 named! {
-    /// What it is.
+    /// The kind of subject that is drawn.
     Kind {
         Ball "ball", Ring "ring", Star "star", Bubble "bubble",
         Smoke "smoke", Flame "flame", Sparks "sparks", Veil "veil",
@@ -140,10 +140,10 @@ const MARGIN: f64 = 0.2;
 
 impl Scene {
     /// The scene of an index.
-    pub(crate) fn draw(seed: u64, stream: Stream, index: u64) -> Self {
+    pub(crate) fn draw(seed: u64, stream: DrawnStream, index: u64) -> Self {
         let purpose = match stream {
-            Stream::Training => "procedural clip",
-            Stream::HeldOut => "procedural clip held out",
+            DrawnStream::Training => "procedural clip",
+            DrawnStream::HeldOut => "procedural clip held out",
         };
         let mut draw = DataRng::new(seed, purpose, &[index]);
         let kind = draw.pick(&Kind::ALL);
@@ -253,7 +253,7 @@ impl Scene {
         if self.variety[0] < 0.4 { 1.0 } else { 0.4 + 0.55 * self.variety[0] }
     }
 
-    /// Degrees counter-clockwise.
+    /// How far a tilted ring is turned, in degrees counter-clockwise.
     fn ring_turn(&self) -> f64 {
         (self.variety[1] * 120.0 - 60.0).round()
     }
@@ -303,9 +303,9 @@ impl Motion {
     }
 }
 
-impl Clip {
+impl DrawnClip {
     /// The clip of an index.
-    pub(crate) fn draw(seed: u64, stream: Stream, index: u64, window: &Window) -> Self {
+    pub(crate) fn draw(seed: u64, stream: DrawnStream, index: u64, window: &Window) -> Self {
         let scene = Scene::draw(seed, stream, index);
         let frames = scene.render(window);
         Self { scene, frames }
@@ -313,11 +313,11 @@ impl Clip {
 }
 
 impl Scene {
-    /// Draws all frames.
+    /// Draws all frames of the clip.
     pub(crate) fn render(&self, window: &Window) -> RgbaClip {
         let mut clip = RgbaClip::with_capacity(*window);
         for index in 0..window.frames {
-            let mut frame = Frame::new(window, self.tint);
+            let mut frame = DrawnFrame::new(window, self.tint);
             let ([x, y], scale) = self.place(index as f64, window.frames);
             let pose = Pose {
                 x: (x * window.width as f64 / window.height as f64) as f32,

@@ -19,19 +19,19 @@ impl DataRng {
         Self(hasher.finalize_xof())
     }
 
-    /// Any 64 bits.
+    /// The next 64 random bits, as a number.
     pub(crate) fn bits(&mut self) -> u64 {
         let mut bytes = [0; 8];
         self.0.fill(&mut bytes);
         u64::from_le_bytes(bytes)
     }
 
-    /// 0 ≤ x < 1.
+    /// The next number x with 0 ≤ x < 1, each equally likely.
     pub(crate) fn unit(&mut self) -> f64 {
         (self.bits() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
     }
 
-    /// low ≤ x < high.
+    /// The next number x with low ≤ x < high, each equally likely.
     pub(crate) fn between(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.unit()
     }
@@ -41,7 +41,7 @@ impl DataRng {
         ((u128::from(self.bits()) * count as u128) >> 64) as usize
     }
 
-    /// One of some.
+    /// One of some values, each equally likely.
     pub(crate) fn pick<T: Copy, const N: usize>(&mut self, of: &[T; N]) -> T {
         const { assert!(N > 0) };
         of[self.below(N)]

@@ -21,7 +21,7 @@ const HELD_OUT: f64 = 0.05;
 
 /// An opened data set. Its files are not looked at before a row is.
 pub(crate) struct Set {
-    /// Its table.
+    /// The path of its table.
     pub(crate) table: PathBuf,
     rows: Vec<Row>,
     /// How many frames each row has, as far as that is known: to count a video's it must be decoded.

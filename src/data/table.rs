@@ -22,7 +22,7 @@ use crate::media::rgba::Association;
 pub(crate) struct Row {
     /// Of the table, from 1, as editors count.
     pub(crate) line: usize,
-    /// The table's folder.
+    /// The table's folder, which paths in the table start from.
     pub(crate) folder: PathBuf,
     pub(crate) colour: String,
     /// Empty: the colour's own.
@@ -58,7 +58,7 @@ impl Row {
     }
 }
 
-/// Reads a table.
+/// Reads the rows of a table, CSV or JSON lines.
 pub(crate) fn read(path: &Path) -> Result<Vec<Row>> {
     let work = || -> Result<Vec<Row>> {
         let bytes = std::fs::read(path)?;

@@ -9,32 +9,32 @@ use rayon::prelude::*;
 use wan_alpha_core::Watch;
 
 use super::clip::{RgbaClip, Window};
-use super::procedural::{Clip, Language, Stream};
+use super::procedural::{DrawnClip, DrawnStream, Language};
 use super::table::{self, Row};
-use crate::args::{Languages, Procedural};
-use crate::console::Console;
+use crate::args::{CaptionLanguages, Procedural};
+use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
 use crate::media::atomic_file::{explain_write, unfinished_folder};
 use crate::media::png::encode_plain;
-use crate::progress::Progress;
 use crate::stdout::print_lines;
 
 const TABLE: &str = "table.csv";
 /// How the folder of a clip begins.
 const CLIP: &str = "clip-";
 
-pub(super) fn run(args: &Procedural, progress: &Progress, console: &Console<'_>) -> Result<()> {
+pub(super) fn run(args: &Procedural, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { progress, console, .. } = *context;
     prepare(&args.out).or_exit(Exit::BadInput)?;
     let count = args.count as usize;
     let window = Window { frames: args.frames as usize, height: args.size[1], width: args.size[0] };
-    let stream = if args.held_out { Stream::HeldOut } else { Stream::Training };
+    let stream = if args.held_out { DrawnStream::HeldOut } else { DrawnStream::Training };
     let done = AtomicUsize::new(0);
     progress.update("drawing", 0, count);
     let rows = (0..count).into_par_iter().map(|index| {
         if !console.go_on() {
             return Err(anyhow!("cancelled while drawing")).or_exit(Exit::Cancelled);
         }
-        let clip = Clip::draw(args.seed, stream, index as u64, &window);
+        let clip = DrawnClip::draw(args.seed, stream, index as u64, &window);
         let name = format!("{CLIP}{index:06}");
         write(&clip, &window, &args.out, &name)?;
         progress.update("drawing", done.fetch_add(1, Ordering::Relaxed) + 1, count);
@@ -70,7 +70,7 @@ fn prepare(out: &Path) -> Result<()> {
 }
 
 /// A clip's frames and its ellipses, all at once.
-fn write(clip: &Clip, window: &Window, out: &Path, name: &str) -> Result<()> {
+fn write(clip: &DrawnClip, window: &Window, out: &Path, name: &str) -> Result<()> {
     let target = out.join(name);
     let attempt = || -> Result<(), std::io::Error> {
         let folder = unfinished_folder(out)?;
@@ -100,11 +100,11 @@ fn png(clip: &RgbaClip, index: usize) -> Result<Vec<u8>, std::io::Error> {
 }
 
 /// A row for every language.
-fn rows(clip: &Clip, name: &str, languages: Languages) -> Vec<Row> {
+fn rows(clip: &DrawnClip, name: &str, languages: CaptionLanguages) -> Vec<Row> {
     let languages: &[Language] = match languages {
-        Languages::En => &[Language::English],
-        Languages::Zh => &[Language::Chinese],
-        Languages::Both => &[Language::English, Language::Chinese],
+        CaptionLanguages::En => &[Language::English],
+        CaptionLanguages::Zh => &[Language::Chinese],
+        CaptionLanguages::Both => &[Language::English, Language::Chinese],
     };
     let row = |language: &Language| Row {
         colour: name.to_owned(),

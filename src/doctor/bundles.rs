@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::Finding;
+use super::DoctorFinding;
 
 const ABOUT: &str = "bundle";
 const NAME: &str = "WanAlpha.ofx";
@@ -18,7 +18,7 @@ const USUAL: &[&str] = if cfg!(windows) {
     &["/usr/OFX/Plugins", "/usr/OFX/Nuke", "/usr/OFX/Natron"]
 };
 
-pub(super) fn look() -> Vec<Finding> {
+pub(super) fn look() -> Vec<DoctorFinding> {
     let path = std::env::var_os("OFX_PLUGIN_PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     folders.retain(|folder| !folder.as_os_str().is_empty());
@@ -26,7 +26,7 @@ pub(super) fn look() -> Vec<Finding> {
     let bundles = found(&folders);
     if bundles.is_empty() {
         let listed: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
-        return vec![Finding::attention(
+        return vec![DoctorFinding::attention(
             ABOUT,
             format!("no {NAME}.bundle in {}", listed.join(", ")),
             "cargo xtask bundle, then cargo xtask install",
@@ -37,14 +37,14 @@ pub(super) fn look() -> Vec<Finding> {
         .flat_map(|(folder, bundle)| {
             let by = found_by(folder, &path);
             let found = format!("{} is found, {by}", bundle.display());
-            [vec![Finding::ok(ABOUT, found)], examine(bundle)].concat()
+            [vec![DoctorFinding::ok(ABOUT, found)], examine(bundle)].concat()
         })
         .collect();
     if bundles.len() > 1 {
         let says = format!("{} bundles hold this plug-in; hosts use one of them", bundles.len());
         let remedy = "uninstall the others, or name the folder of the one that is meant first in \
                       OFX_PLUGIN_PATH";
-        findings.push(Finding::attention(ABOUT, says, remedy));
+        findings.push(DoctorFinding::attention(ABOUT, says, remedy));
     }
     findings
 }
@@ -80,30 +80,30 @@ fn found(folders: &[PathBuf]) -> Vec<(PathBuf, PathBuf)> {
     bundles
 }
 
-fn examine(bundle: &Path) -> Vec<Finding> {
+fn examine(bundle: &Path) -> Vec<DoctorFinding> {
     let contents = bundle.join("Contents");
     let systems = std::fs::read_dir(&contents).into_iter().flatten().flatten();
     let Some(binaries) =
         systems.map(|entry| entry.path()).find(|system| system.join(NAME).is_file())
     else {
         let says = format!("{} holds no {NAME}", contents.display());
-        return vec![Finding::fault(ABOUT, says, "lay the bundle out again")];
+        return vec![DoctorFinding::fault(ABOUT, says, "lay the bundle out again")];
     };
     vec![plugin(&binaries.join(NAME)), engine(&binaries)]
 }
 
 /// The loader's own words name what is missing: a library, or a version of a symbol.
 #[allow(unsafe_code)]
-fn plugin(file: &Path) -> Finding {
+fn plugin(file: &Path) -> DoctorFinding {
     // SAFETY: the file is this project's plug-in, which runs nothing when it is loaded; whoever put
     // another file there could as well have put it where a host loads it.
     match unsafe { libloading::Library::new(file) } {
         Ok(library) => {
             // It stays mapped anyhow.
             std::mem::forget(library);
-            Finding::ok(ABOUT, format!("{} can be loaded", file.display()))
+            DoctorFinding::ok(ABOUT, format!("{} can be loaded", file.display()))
         }
-        Err(error) => Finding::fault(
+        Err(error) => DoctorFinding::fault(
             ABOUT,
             format!("{} cannot be loaded: {error}", file.display()),
             "use a bundle that was made for this system",
@@ -112,26 +112,26 @@ fn plugin(file: &Path) -> Finding {
 }
 
 /// Run with nothing in its environment, as hosts' own would only mislead it.
-fn engine(binaries: &Path) -> Finding {
+fn engine(binaries: &Path) -> DoctorFinding {
     let program = binaries.join(format!("wan-alpha{}", std::env::consts::EXE_SUFFIX));
     let remedy = "lay the bundle out again, for this system";
     let output = match Command::new(&program).arg("--version").env_clear().output() {
         Ok(output) => output,
         Err(error) => {
             let says = format!("{} cannot be started: {error}", program.display());
-            return Finding::fault(ABOUT, says, remedy);
+            return DoctorFinding::fault(ABOUT, says, remedy);
         }
     };
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     if !output.status.success() {
         let says = format!("{} does not run: {}", program.display(), text(&output.stderr));
-        return Finding::fault(ABOUT, says, remedy);
+        return DoctorFinding::fault(ABOUT, says, remedy);
     }
     let (found, ours) = (text(&output.stdout), format!("wan-alpha {}", env!("CARGO_PKG_VERSION")));
     if found == ours {
-        return Finding::ok(ABOUT, format!("{} runs: {found}", program.display()));
+        return DoctorFinding::ok(ABOUT, format!("{} runs: {found}", program.display()));
     }
-    Finding::attention(
+    DoctorFinding::attention(
         ABOUT,
         format!("{} is {found}, this is {ours}", program.display()),
         "install the same version of both",
@@ -141,7 +141,7 @@ fn engine(binaries: &Path) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::Verdict;
+    use crate::doctor::DoctorVerdict;
 
     fn bundle_with(files: &[(&str, &str)]) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
@@ -176,10 +176,13 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_bundle_is_a_fault() {
         let (_folder, empty) = bundle_with(&[]);
-        assert_eq!(examine(&empty)[0].verdict, Verdict::Fault);
+        assert_eq!(examine(&empty)[0].verdict, DoctorVerdict::Fault);
         let (_folder, broken) = bundle_with(&[(NAME, "no library")]);
         let findings = examine(&broken);
-        assert!(findings.iter().all(|finding| finding.verdict == Verdict::Fault), "{findings:?}");
+        assert!(
+            findings.iter().all(|finding| finding.verdict == DoctorVerdict::Fault),
+            "{findings:?}"
+        );
         assert!(findings[0].says.contains("cannot be loaded"), "{findings:?}");
         assert!(findings[1].says.contains("cannot be started"), "{findings:?}");
     }

@@ -7,16 +7,16 @@ use wan_alpha_take::Precision;
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::models::{AUTO, Manifest};
 
-use super::Finding;
+use super::DoctorFinding;
 
 /// Beside the weights: activations and decoders at 832 × 480 × 81 (`docs/models-and-memory.md`).
 const BESIDE_WEIGHTS: u64 = 12 << 30;
 
-pub(super) fn look(environment: &Environment) -> Vec<Finding> {
+pub(super) fn look(environment: &Environment) -> Vec<DoctorFinding> {
     vec![device(environment), memory(environment)]
 }
 
-fn device(environment: &Environment) -> Finding {
+fn device(environment: &Environment) -> DoctorFinding {
     const ABOUT: &str = "device";
     let libraries = crate::device::libraries(environment);
     let survey = survey(libraries.visible.as_deref());
@@ -29,9 +29,9 @@ fn device(environment: &Environment) -> Finding {
     match usable_cards(&libraries) {
         Ok(cards) => {
             let cards: Vec<_> = cards.iter().map(Card::to_string).collect();
-            Finding::ok(ABOUT, format!("{}{spoken}", cards.join(", ")))
+            DoctorFinding::ok(ABOUT, format!("{}{spoken}", cards.join(", ")))
         }
-        Err(reason) if reason.is_plain_cpu_machine() => Finding::attention(
+        Err(reason) if reason.is_plain_cpu_machine() => DoctorFinding::attention(
             ABOUT,
             format!(
                 "the CPU, {} threads: fine for small models only ({reason})",
@@ -39,7 +39,7 @@ fn device(environment: &Environment) -> Finding {
             ),
             "use a machine with an NVIDIA GPU for models of more than 2 billion parameters",
         ),
-        Err(reason) => Finding::attention(
+        Err(reason) => DoctorFinding::attention(
             ABOUT,
             format!("the CPU: {reason}{spoken}"),
             reason.remedy(&libraries.installation),
@@ -47,24 +47,24 @@ fn device(environment: &Environment) -> Finding {
     }
 }
 
-fn memory(environment: &Environment) -> Finding {
+fn memory(environment: &Environment) -> DoctorFinding {
     const ABOUT: &str = "memory";
     let what = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
     let system = match System::new_with_specifics(what) {
         Ok(system) => system,
         Err(error) => {
             let says = format!("the system does not tell: {error:?}");
-            return Finding::attention(ABOUT, says, "look at it with the system's own tools");
+            return DoctorFinding::attention(ABOUT, says, "look at it with the system's own tools");
         }
     };
     let (total, available) = (system.total_memory(), system.available_memory());
     let says = format!("{} of {} available", gigabytes(available), gigabytes(total));
-    let Ok(model) = environment.models.find(AUTO) else { return Finding::ok(ABOUT, says) };
+    let Ok(model) = environment.models.find(AUTO) else { return DoctorFinding::ok(ABOUT, says) };
     let needed = needed(&model.manifest);
     if needed <= available {
-        return Finding::ok(ABOUT, says);
+        return DoctorFinding::ok(ABOUT, says);
     }
-    Finding::attention(
+    DoctorFinding::attention(
         ABOUT,
         format!(
             "{says}; {} needs about {} for takes of its size",

@@ -4,42 +4,42 @@ use std::ffi::OsString;
 
 use wan_alpha_core::device::DeviceChoice;
 
-use super::Finding;
+use super::DoctorFinding;
 
 const ABOUT: &str = "environment";
 
 /// Every variable that means something, and what its value has to be.
-const KNOWN: [(&str, Value); 12] = [
-    ("WAN_ALPHA_STORE", Value::Anything),
-    ("WAN_ALPHA_STORE_LIMIT", Value::Number),
-    ("WAN_ALPHA_MODELS", Value::Anything),
-    ("WAN_ALPHA_MODEL", Value::Anything),
-    ("WAN_ALPHA_RUN", Value::Anything),
-    ("WAN_ALPHA_ENGINE", Value::Anything),
-    ("WAN_ALPHA_IDLE", Value::Number),
-    ("WAN_ALPHA_BATCH", Value::Flag),
-    ("WAN_ALPHA_MISSING", Value::Missing),
-    ("WAN_ALPHA_ALLOW_CPU", Value::Flag),
-    ("WAN_ALPHA_LOG", Value::Level),
-    ("WAN_ALPHA_DEVICE", Value::Device),
+const KNOWN: [(&str, ValueKind); 12] = [
+    ("WAN_ALPHA_STORE", ValueKind::Anything),
+    ("WAN_ALPHA_STORE_LIMIT", ValueKind::Number),
+    ("WAN_ALPHA_MODELS", ValueKind::Anything),
+    ("WAN_ALPHA_MODEL", ValueKind::Anything),
+    ("WAN_ALPHA_RUN", ValueKind::Anything),
+    ("WAN_ALPHA_ENGINE", ValueKind::Anything),
+    ("WAN_ALPHA_IDLE", ValueKind::Number),
+    ("WAN_ALPHA_BATCH", ValueKind::Flag),
+    ("WAN_ALPHA_MISSING", ValueKind::Missing),
+    ("WAN_ALPHA_ALLOW_CPU", ValueKind::Flag),
+    ("WAN_ALPHA_LOG", ValueKind::Level),
+    ("WAN_ALPHA_DEVICE", ValueKind::Device),
 ];
 
 #[derive(Clone, Copy)]
-enum Value {
+enum ValueKind {
     Anything,
-    /// Not negative.
+    /// A number that is not negative.
     Number,
-    /// 0 or 1.
+    /// A switch: 0 or 1.
     Flag,
     /// What to do where a take is missing.
     Missing,
     /// How much is logged.
     Level,
-    /// What computes.
+    /// The device that computes: auto, cpu, cuda:N or a card's UUID.
     Device,
 }
 
-impl Value {
+impl ValueKind {
     fn takes(self, text: &str) -> Result<(), &'static str> {
         let (good, expected) = match self {
             Self::Anything => (true, ""),
@@ -66,7 +66,7 @@ impl Value {
     }
 }
 
-pub(super) fn look(variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<Finding> {
+pub(super) fn look(variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<DoctorFinding> {
     let mut ours: Vec<_> = variables
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value))
         .filter(|(name, _)| name.starts_with("WAN_ALPHA_"))
@@ -74,26 +74,28 @@ pub(super) fn look(variables: impl Iterator<Item = (OsString, OsString)>) -> Vec
         .collect();
     ours.sort();
     if ours.is_empty() {
-        return vec![Finding::ok(ABOUT, "no WAN_ALPHA_ variable is set")];
+        return vec![DoctorFinding::ok(ABOUT, "no WAN_ALPHA_ variable is set")];
     }
     ours.into_iter().map(|(name, value)| judge(&name, &value)).collect()
 }
 
-fn judge(name: &str, value: &str) -> Finding {
+fn judge(name: &str, value: &str) -> DoctorFinding {
     let said = format!("{name}={value}");
     let Some((_, kind)) = KNOWN.iter().find(|(known, _)| *known == name) else {
         let names: Vec<_> = KNOWN.iter().map(|(name, _)| *name).collect();
         let remedy = format!("unset it, or use one of {}", names.join(", "));
-        return Finding::attention(ABOUT, format!("{said} means nothing"), remedy);
+        return DoctorFinding::attention(ABOUT, format!("{said} means nothing"), remedy);
     };
     match kind.takes(value) {
         _ if value.is_empty() => {
-            Finding::ok(ABOUT, format!("{name} is empty, as if it were not set"))
+            DoctorFinding::ok(ABOUT, format!("{name} is empty, as if it were not set"))
         }
-        Ok(()) => Finding::ok(ABOUT, said),
-        Err(expected) => {
-            Finding::fault(ABOUT, format!("{said}: expected {expected}"), format!("correct {name}"))
-        }
+        Ok(()) => DoctorFinding::ok(ABOUT, said),
+        Err(expected) => DoctorFinding::fault(
+            ABOUT,
+            format!("{said}: expected {expected}"),
+            format!("correct {name}"),
+        ),
     }
 }
 
@@ -102,7 +104,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::doctor::Verdict;
+    use crate::doctor::DoctorVerdict;
 
     fn named<'a>(text: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
         let names = text.flat_map(|line| line.split(|c: char| !c.is_ascii_uppercase() && c != '_'));
@@ -126,14 +128,14 @@ mod tests {
     #[test]
     fn each_variable_is_judged() {
         for (name, value, verdict) in [
-            ("WAN_ALPHA_STORE", "/a", Verdict::Ok),
-            ("WAN_ALPHA_STORE_LIMIT", "20.5", Verdict::Ok),
-            ("WAN_ALPHA_STORE_LIMIT", "20 GB", Verdict::Fault),
-            ("WAN_ALPHA_IDLE", "-1", Verdict::Fault),
-            ("WAN_ALPHA_IDLE", "", Verdict::Ok),
-            ("WAN_ALPHA_BATCH", "yes", Verdict::Fault),
-            ("WAN_ALPHA_MISSING", "black", Verdict::Fault),
-            ("WAN_ALPHA_STROE", "/a", Verdict::Attention),
+            ("WAN_ALPHA_STORE", "/a", DoctorVerdict::Ok),
+            ("WAN_ALPHA_STORE_LIMIT", "20.5", DoctorVerdict::Ok),
+            ("WAN_ALPHA_STORE_LIMIT", "20 GB", DoctorVerdict::Fault),
+            ("WAN_ALPHA_IDLE", "-1", DoctorVerdict::Fault),
+            ("WAN_ALPHA_IDLE", "", DoctorVerdict::Ok),
+            ("WAN_ALPHA_BATCH", "yes", DoctorVerdict::Fault),
+            ("WAN_ALPHA_MISSING", "black", DoctorVerdict::Fault),
+            ("WAN_ALPHA_STROE", "/a", DoctorVerdict::Attention),
         ] {
             assert_eq!(judge(name, value).verdict, verdict, "{name}={value}");
         }

@@ -8,25 +8,23 @@ use wan_alpha_take::fit::{Compressor, Coverage, FitError};
 use wan_alpha_take::frames::latent_frames;
 
 use super::video;
-use crate::console::Console;
+use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
 use crate::media::mask::MaskSequence;
-use crate::progress::Progress;
 
 /// Reads it frame by frame. The number of frames is checked before, where it is known.
 pub(super) fn read(
     paths: &[PathBuf],
     threshold: f64,
-    progress: &Progress,
-    console: &Console<'_>,
+    context: &CommandContext<'_>,
 ) -> Result<Coverage> {
     match paths {
         [one] if is_video(one) => {
-            let read = |frame| step(progress, console, frame, 0);
+            let read = |frame| step(context, frame, 0);
             let video::Alpha { coverage, by_luma } =
                 video::read(one, threshold, read).or_exit(Exit::BadInput)?;
             if by_luma {
-                console.caution(format!(
+                context.console.caution(format!(
                     "{} has no alpha, or ffmpeg's decoder drops it (as that for VP9 does): its \
                      brightness is taken for it",
                     one.display()
@@ -34,7 +32,7 @@ pub(super) fn read(
             }
             Ok(coverage)
         }
-        _ => images(paths, threshold, progress, console).or_exit(Exit::BadInput),
+        _ => images(paths, threshold, context).or_exit(Exit::BadInput),
     }
 }
 
@@ -42,12 +40,7 @@ fn is_video(path: &Path) -> bool {
     path.is_file() && !MaskSequence::names_images(path)
 }
 
-fn images(
-    paths: &[PathBuf],
-    threshold: f64,
-    progress: &Progress,
-    console: &Console<'_>,
-) -> Result<Coverage> {
+fn images(paths: &[PathBuf], threshold: f64, context: &CommandContext<'_>) -> Result<Coverage> {
     let sequence = MaskSequence::find_all(paths, "alpha")?;
     latent_frames(u32::try_from(sequence.len())?).map_err(FitError::from)?;
     let mut compressor = None;
@@ -57,7 +50,7 @@ fn images(
             none => none.insert(Compressor::new(image.width, image.height, threshold)?),
         };
         compressor.push(&image.values)?;
-        step(progress, console, compressor.frames(), sequence.len())
+        step(context, compressor.frames(), sequence.len())
     })?;
     let compressor = compressor.ok_or_else(|| anyhow!("there is no alpha"))?;
     Ok(compressor.finish()?)
@@ -67,7 +60,8 @@ fn images(
 const TOLD_EVERY: usize = 16;
 
 /// Shows how far it is, and stops on Ctrl-C.
-fn step(progress: &Progress, console: &Console<'_>, frame: u32, of: usize) -> Result<()> {
+fn step(context: &CommandContext<'_>, frame: u32, of: usize) -> Result<()> {
+    let CommandContext { progress, console, .. } = *context;
     let frame = frame as usize;
     if of > TOLD_EVERY && (frame.is_multiple_of(TOLD_EVERY) || frame == of) {
         progress.update("alpha", frame, of);

@@ -19,11 +19,11 @@ const CHECK: u32 = 16;
 /// Where a Gaussian has fallen to at its ellipse: exp(−½).
 const RIM: f64 = 0.606_530_659_712_633_4;
 
-pub(super) struct Picture {
+pub(super) struct EllipsePicture {
     pixels: RgbImage,
 }
 
-impl Picture {
+impl EllipsePicture {
     pub(super) fn checker([width, height]: [usize; 2]) -> Self {
         let pixels = RgbImage::from_fn(width as u32, height as u32, |x, y| Rgb([check(x, y); 3]));
         Self { pixels }
@@ -91,7 +91,7 @@ impl Picture {
 }
 
 /// Draws where a mask is as far down as a Gaussian is at the rim of its ellipse.
-pub(super) fn outline_of_mask(picture: &mut Picture, mask: &[f32], grid: [usize; 2]) {
+pub(super) fn outline_of_mask(picture: &mut EllipsePicture, mask: &[f32], grid: [usize; 2]) {
     let size = picture.size();
     picture.ink(1.0, |x, y| {
         let at = |x, y| sample(mask, grid, size, x, y);
@@ -128,14 +128,14 @@ mod tests {
     use super::*;
     use wan_alpha_take::Mask;
 
-    fn inked(picture: &Picture, x: u32, y: u32) -> bool {
+    fn inked(picture: &EllipsePicture, x: u32, y: u32) -> bool {
         let [r, _, b] = picture.pixels.get_pixel(x, y).0;
         r > b.saturating_add(60)
     }
 
     #[test]
     fn outline_passes_through_the_ends_of_the_axes() {
-        let mut picture = Picture::checker([160, 96]);
+        let mut picture = EllipsePicture::checker([160, 96]);
         // Axes of 96 and 48 pixels about the middle, the long one upright.
         let ellipse = Ellipse { a: 0.5, b: 0.75, ..Ellipse::default() };
         picture.outline(&ellipse, 1.0);
@@ -152,7 +152,7 @@ mod tests {
         let ellipse = Ellipse { a: 0.6, b: 0.4, ..Ellipse::default() };
         let grid = [80, 48];
         let mask = Mask::gaussian(&[ellipse], grid[0], grid[1]);
-        let mut picture = Picture::checker([320, 192]);
+        let mut picture = EllipsePicture::checker([320, 192]);
         outline_of_mask(&mut picture, mask.values(), grid);
         let row: Vec<u32> = (0..320).filter(|&x| inked(&picture, x, 96)).collect();
         // 0.3 heights either side of the middle, stretching of the mask aside.
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn outside_is_dim_and_inside_is_not() {
-        let mut picture = Picture::checker([32, 32]);
+        let mut picture = EllipsePicture::checker([32, 32]);
         picture.dim_outside(&[1.0, 1.0, 0.0, 0.0], [2, 2]);
         let (top, bottom) =
             (picture.pixels.get_pixel(0, 0)[0], picture.pixels.get_pixel(31, 31)[0]);
@@ -178,7 +178,7 @@ mod tests {
         let image = RgbaImage::from_fn(20, 20, |x, _| {
             image::Rgba([200, 10, 20, if x < 10 { 0 } else { 255 }])
         });
-        let picture = Picture::over(&image);
+        let picture = EllipsePicture::over(&image);
         assert_eq!(picture.pixels.get_pixel(0, 0).0, [CHECKS[0]; 3]);
         assert_eq!(picture.pixels.get_pixel(19, 0).0, [200, 10, 20]);
     }

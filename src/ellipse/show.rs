@@ -7,7 +7,7 @@ use image::ImageReader;
 use wan_alpha_take::frames::{CELL, latent_centre, latent_frame_of};
 use wan_alpha_take::{Ellipse, Mask, Track};
 
-use super::picture::{Picture, outline_of_mask};
+use super::picture::{EllipsePicture, outline_of_mask};
 use crate::args::ShowEllipse;
 use crate::exit::{Exit, OrExit};
 use crate::media::atomic_file::write_whole;
@@ -15,7 +15,7 @@ use crate::media::frame::SIZE_LIMIT;
 use crate::render::read_mask;
 
 /// What there is to draw.
-enum Shown {
+enum ShownPlacement {
     /// The ellipse of the frame, and those of other times.
     Ellipse(Ellipse, Vec<Ellipse>),
     /// A mask, and which of its frames.
@@ -27,10 +27,10 @@ const SIZE: [usize; 2] = [832, 480];
 
 pub(super) fn run(args: &ShowEllipse) -> Result<()> {
     let mut picture = ground(args).or_exit(Exit::BadInput)?;
-    let shown = Shown::of(args).or_exit(Exit::BadInput)?;
+    let shown = ShownPlacement::of(args).or_exit(Exit::BadInput)?;
     let [width, height] = picture.size();
     match shown {
-        Shown::Ellipse(ellipse, others) => {
+        ShownPlacement::Ellipse(ellipse, others) => {
             let (columns, rows) = (width / CELL, height / CELL);
             let mask = Mask::gaussian(&[ellipse], columns, rows);
             picture.dim_outside(mask.values(), [columns, rows]);
@@ -39,7 +39,7 @@ pub(super) fn run(args: &ShowEllipse) -> Result<()> {
             }
             picture.outline(&ellipse, 1.0);
         }
-        Shown::Mask(mask, frame) => {
+        ShownPlacement::Mask(mask, frame) => {
             let [_, rows, columns] = mask.shape();
             let values = mask.frame(frame).unwrap_or_default();
             picture.dim_outside(values, [columns, rows]);
@@ -49,7 +49,7 @@ pub(super) fn run(args: &ShowEllipse) -> Result<()> {
     Ok(write_whole(&args.out, &picture.to_png()?)?)
 }
 
-impl Shown {
+impl ShownPlacement {
     fn of(args: &ShowEllipse) -> Result<Self> {
         let latent = latent_frame_of(args.frame);
         let Some(path) = &args.placement else {
@@ -87,9 +87,9 @@ fn check_frame(path: &Path, frame: u32, latent_frames: usize) -> Result<()> {
 }
 
 /// The picture before anything is drawn.
-fn ground(args: &ShowEllipse) -> Result<Picture> {
+fn ground(args: &ShowEllipse) -> Result<EllipsePicture> {
     if args.over == Path::new("checker") {
-        return Ok(Picture::checker(args.size.unwrap_or(SIZE)));
+        return Ok(EllipsePicture::checker(args.size.unwrap_or(SIZE)));
     }
     let name = args.over.display();
     let mut reader = ImageReader::open(&args.over)
@@ -112,5 +112,5 @@ fn ground(args: &ShowEllipse) -> Result<Picture> {
         size[0],
         size[1]
     );
-    Ok(Picture::over(&image))
+    Ok(EllipsePicture::over(&image))
 }

@@ -30,7 +30,7 @@ use super::identity;
 use super::watchdog::Limits;
 use crate::args::Cli;
 use crate::exit::Exit;
-use crate::progress::Progress;
+use crate::progress::TerminalProgress;
 
 /// What the program is told, a word in each line.
 const ARGUMENTS: &str = "WAN_ALPHA_TEST_ARGUMENTS";
@@ -107,7 +107,7 @@ pub(super) fn can_hang(_: Device) -> bool {
 #[ignore = "started by the other tests, as a program"]
 fn as_the_program() {
     let Ok(arguments) = std::env::var(ARGUMENTS) else { return };
-    let progress = Progress::new(true);
+    let progress = TerminalProgress::new(true);
     let cli = Cli::parse_from(["wan-alpha"].into_iter().chain(arguments.lines()));
     let exit = match crate::run(cli, &progress) {
         Ok(()) => 0,

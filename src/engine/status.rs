@@ -6,7 +6,7 @@ use wan_alpha_take::environment::Environment;
 
 use crate::stdout::print_lines;
 
-/// `wan-alpha engine status`.
+/// Prints what `wan-alpha engine status` says.
 pub(super) fn show(json: bool, environment: &Environment) -> Result<()> {
     let Some(report) = super::report(environment)? else {
         let line = if json { "null".to_owned() } else { super::none_is_running(environment)? };

@@ -38,7 +38,7 @@ impl TimingHistory {
         Self { path, known }
     }
 
-    /// A take begins.
+    /// Starts the clock of a take that begins now.
     pub(super) fn begin(&self, request: &TakeRequest, device: &str) -> TimedRun {
         let kind = |stage: Stage| {
             let TakeRequest { width, height, frames, precision, .. } = request;

@@ -25,7 +25,7 @@ pub(super) struct Limits {
     /// In the first step of a stage, of which nothing is known: kernels are loaded then, from a slow
     /// folder perhaps.
     pub(super) first: Duration,
-    /// Between two looks.
+    /// The time between two looks at the worker.
     pub(super) look: Duration,
 }
 
@@ -53,11 +53,11 @@ enum Doing {
     #[default]
     Nothing,
     /// It computes blocks of a stage.
-    Blocks(Blocks),
+    Blocks(BlockTimes),
 }
 
 #[derive(Debug)]
-struct Blocks {
+struct BlockTimes {
     key: TakeKey,
     stage: Stage,
     begun: Instant,
@@ -74,7 +74,7 @@ struct Blocks {
     elsewhere: bool,
 }
 
-impl Blocks {
+impl BlockTimes {
     fn new(key: TakeKey, stage: Stage) -> Self {
         let (begun, silent) = (Instant::now(), Duration::ZERO);
         Self {
@@ -138,17 +138,17 @@ impl Blocks {
 
 /// Tells the watchdog what the worker is at.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ProgressSignal(Arc<Mutex<State>>);
+pub(super) struct ProgressSignal(Arc<Mutex<WatchState>>);
 
 #[derive(Debug, Default)]
-struct State {
+struct WatchState {
     /// Whether silence means anything: a processor that is slow is slow.
     armed: bool,
     doing: Doing,
 }
 
 impl ProgressSignal {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, WatchState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -158,7 +158,7 @@ impl ProgressSignal {
 
     /// The device is open. Its silence counts where it can hang.
     pub(super) fn opened(&self, can_hang: bool) {
-        *self.state() = State { armed: can_hang, doing: Doing::Nothing };
+        *self.state() = WatchState { armed: can_hang, doing: Doing::Nothing };
     }
 
     /// A step of a stage is done. What counts is computing alone: reading a model is as slow as its
@@ -171,7 +171,7 @@ impl ProgressSignal {
                 blocks.known |= step > 0;
                 blocks.rest(Instant::now());
             }
-            doing if computes => *doing = Doing::Blocks(Blocks::new(key, stage)),
+            doing if computes => *doing = Doing::Blocks(BlockTimes::new(key, stage)),
             doing => *doing = Doing::Nothing,
         }
     }
@@ -197,18 +197,18 @@ impl ProgressSignal {
     }
 
     /// Why the engine is to be ended, and which take it was making; so long after the last look.
-    fn look(&self, passed: Duration, limits: &Limits, service: &EngineServer) -> Option<Ended> {
+    fn look(&self, passed: Duration, limits: &Limits, service: &EngineServer) -> Option<StuckWork> {
         let state = &mut *self.state();
         match &mut state.doing {
-            Doing::Opening => service.is_to_end().then_some(Ended::WhileOpening),
+            Doing::Opening => service.is_to_end().then_some(StuckWork::WhileOpening),
             Doing::Blocks(blocks) => (state.armed && blocks.look(passed, limits))
-                .then(|| Ended::Silent(blocks.key, blocks.problem())),
+                .then(|| StuckWork::Silent(blocks.key, blocks.problem())),
             Doing::Nothing => None,
         }
     }
 }
 
-enum Ended {
+enum StuckWork {
     WhileOpening,
     Silent(TakeKey, Problem),
 }
@@ -245,11 +245,11 @@ impl Watchdog {
                     log::info!("still opening the device, {} s now", (now - begun).as_secs());
                 }
                 match ended {
-                    Some(Ended::WhileOpening) => {
+                    Some(StuckWork::WhileOpening) => {
                         log::info!("told to end while the device was being opened");
                         end(&service, 0);
                     }
-                    Some(Ended::Silent(key, problem)) => {
+                    Some(StuckWork::Silent(key, problem)) => {
                         log::error!("take {key}: {problem}");
                         service.fail(key, &problem);
                         end(&service, 1);
@@ -290,12 +290,12 @@ mod tests {
     const LIMITS: Limits = Limits { look: Duration::from_secs(1), ..Limits::USUAL };
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn blocks() -> Blocks {
-        Blocks::new(TakeKey([1; 32]), Stage::Sample)
+    fn blocks() -> BlockTimes {
+        BlockTimes::new(TakeKey([1; 32]), Stage::Sample)
     }
 
     /// Seconds of silence until it is too long.
-    fn patience(blocks: &mut Blocks) -> u64 {
+    fn patience(blocks: &mut BlockTimes) -> u64 {
         (1..).find(|_| blocks.look(SECOND, &LIMITS)).unwrap()
     }
 

@@ -17,30 +17,30 @@ use crate::media::rgba::{Association, RgbaSequence};
 use crate::media::sequence;
 
 /// A clip, and what was asked for as far as it says so itself.
-pub(super) struct Clip {
+pub(super) struct EvalClip {
     pub(super) name: String,
     pub(super) prompt: Option<String>,
     /// One ellipse per latent frame, where one was asked for.
     pub(super) track: Option<Vec<Ellipse>>,
-    pub(super) place: Place,
-    frames: Frames,
+    pub(super) place: ClipPlace,
+    frames: ClipFrames,
 }
 
 /// Where a clip is, to know it again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum ClipPlace {
     /// A take of the store, by its key.
     Key(String),
     /// A folder, as the system knows it.
     Folder(PathBuf),
 }
 
-enum Frames {
+enum ClipFrames {
     Store(Take),
     Images(RgbaSequence),
 }
 
-impl Clip {
+impl EvalClip {
     /// A take of the store, by its key or the beginning of it.
     pub(super) fn of_store(store: &Store, key: &str, watch: &dyn Watch) -> Result<Self> {
         let take = crate::take::find(store, key, watch)?;
@@ -50,8 +50,8 @@ impl Clip {
             name: key.get(..12).unwrap_or(&key).to_owned(),
             prompt: Some(about.request.prompt.clone()),
             track: asked_track(&about.request),
-            place: Place::Key(key),
-            frames: Frames::Store(take),
+            place: ClipPlace::Key(key),
+            frames: ClipFrames::Store(take),
         })
     }
 
@@ -84,19 +84,19 @@ impl Clip {
             name: name.to_string_lossy().into_owned(),
             prompt: prompt.or_else(|| request.as_ref().map(|request| request.prompt.clone())),
             track: track.or_else(|| request.as_ref().and_then(asked_track)),
-            place: Place::Folder(folder.canonicalize().unwrap_or_else(|_| folder.to_owned())),
-            frames: Frames::Images(images),
+            place: ClipPlace::Folder(folder.canonicalize().unwrap_or_else(|_| folder.to_owned())),
+            frames: ClipFrames::Images(images),
         })
     }
 
-    /// Frames, width, height.
+    /// How many frames the clip has, their width and their height.
     pub(super) fn shape(&self) -> [usize; 3] {
         match &self.frames {
-            Frames::Store(take) => {
+            ClipFrames::Store(take) => {
                 let request = &take.description().request;
                 [request.frames, request.width, request.height].map(|side| side as usize)
             }
-            Frames::Images(images) => {
+            ClipFrames::Images(images) => {
                 let (width, height) = images.size();
                 [images.len(), width, height]
             }
@@ -116,13 +116,13 @@ impl Clip {
                     .or_exit(Exit::Cancelled);
             }
             see(match &mut self.frames {
-                Frames::Store(take) => of_stored(index, &take.frame(index as u32)?),
-                Frames::Images(images) => {
+                ClipFrames::Store(take) => of_stored(index, &take.frame(index as u32)?),
+                ClipFrames::Images(images) => {
                     OwnedFrame::new(index, width, height, images.read_next()?)
                 }
             })?;
         }
-        if let Frames::Images(images) = &self.frames
+        if let ClipFrames::Images(images) = &self.frames
             && let Some(words) = images.clipped()
         {
             watch.warn(&format!("{}: {words}", self.name));

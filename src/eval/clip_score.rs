@@ -8,7 +8,7 @@ use wan_alpha_core::tch::Tensor;
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::frame::OwnedFrame;
 
-use super::table::{Best, Cell, Column};
+use super::table::{Best, Cell, MeasureColumn};
 use crate::args::ScoringArgs as Args;
 use crate::console::Console;
 use crate::device;
@@ -16,7 +16,7 @@ use crate::device;
 /// Frames that a network looks at together.
 const TOGETHER: usize = 8;
 
-const TEXT: Column = Column {
+const TEXT: MeasureColumn = MeasureColumn {
     id: "text",
     head: "text",
     about: "cosine of CLIP's features of the prompt and of a frame over white; mean over frames",
@@ -24,7 +24,7 @@ const TEXT: Column = Column {
     digits: 4,
 };
 
-const AESTHETIC: Column = Column {
+const AESTHETIC: MeasureColumn = MeasureColumn {
     id: "aesthetic",
     head: "aesthetic",
     about: "VBench's aesthetic quality: a tenth of LAION's predicted mark of a frame over white; mean \
@@ -33,7 +33,7 @@ const AESTHETIC: Column = Column {
     digits: 4,
 };
 
-/// The networks.
+/// The networks that score pictures, as far as they were given.
 pub(super) struct ScoringNetworks {
     clip: Clip,
     aesthetic: Option<Aesthetic>,
@@ -55,7 +55,7 @@ impl ScoringNetworks {
     }
 
     /// What they give marks for.
-    pub(super) fn columns(&self) -> Vec<Column> {
+    pub(super) fn columns(&self) -> Vec<MeasureColumn> {
         [TEXT].into_iter().chain(self.aesthetic.is_some().then_some(AESTHETIC)).collect()
     }
 
@@ -84,7 +84,7 @@ pub(super) struct ScoreMeter<'a> {
     /// Pictures `[1, 3, h, w]` not yet looked at.
     waiting: Vec<Tensor>,
     frames: usize,
-    /// Text, aesthetic.
+    /// The sums of text scores and of aesthetic scores over the frames so far.
     sums: [f64; 2],
 }
 

@@ -8,8 +8,8 @@ use anyhow::{Context, Result, anyhow, ensure};
 use serde::Deserialize;
 use wan_alpha_take::{Ellipse, Interpolation, Track};
 
-use super::clip::Place;
-use super::measure::Colour;
+use super::clip::ClipPlace;
+use super::measure::NamedHue;
 use crate::exit::{Exit, OrExit};
 
 /// What was asked for in one take.
@@ -20,7 +20,7 @@ pub(super) struct Expected {
     pub(super) which: Which,
     pub(super) prompt: Option<String>,
     pub(super) kind: Option<String>,
-    pub(super) colour: Option<Colour>,
+    pub(super) colour: Option<NamedHue>,
     track: Option<Placed>,
 }
 
@@ -55,7 +55,7 @@ enum Placed {
 }
 
 impl Expected {
-    /// Reads a table.
+    /// Reads what is expected of takes, a line of JSON for each.
     pub(super) fn read(path: &Path) -> Result<Vec<Self>> {
         let read = || -> Result<Vec<Self>> {
             let text = fs::read_to_string(path)?;
@@ -91,10 +91,10 @@ impl Expected {
     }
 
     /// Whether it is about the clip at `place`.
-    pub(super) fn is_about(&self, place: &Place) -> bool {
+    pub(super) fn is_about(&self, place: &ClipPlace) -> bool {
         match (&self.which, place) {
-            (Which::Key(beginning), Place::Key(key)) => key.starts_with(beginning),
-            (Which::Folder(asked), Place::Folder(folder)) => {
+            (Which::Key(beginning), ClipPlace::Key(key)) => key.starts_with(beginning),
+            (Which::Folder(asked), ClipPlace::Folder(folder)) => {
                 asked.canonicalize().is_ok_and(|asked| asked == *folder)
             }
             _ => false,
@@ -141,8 +141,8 @@ mod tests {
         let x: Vec<f64> = track.iter().map(|ellipse| ellipse.x).collect();
         assert!((x[0] - 0.2).abs() < 1e-9 && (x[2] - (0.2 + 0.6 * 6.5 / 8.0)).abs() < 1e-9);
         let row = line(r#"{"take":"3f09","kind":"ball"}"#).unwrap();
-        assert!(row.is_about(&Place::Key("3f0912".into())));
-        assert!(!row.is_about(&Place::Key("4f0912".into())));
+        assert!(row.is_about(&ClipPlace::Key("3f0912".into())));
+        assert!(!row.is_about(&ClipPlace::Key("4f0912".into())));
         assert!(row.track(3).unwrap().is_none());
     }
 

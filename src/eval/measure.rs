@@ -11,7 +11,7 @@ use anyhow::Result;
 use wan_alpha_take::Ellipse;
 use wan_alpha_take::frame::OwnedFrame;
 
-pub(super) use hue::{Colour, Hue};
+pub(super) use hue::{Hue, NamedHue};
 pub(super) use kind::{Features, confusion, told_apart};
 pub(super) use place::{Placement, latent_frames_in};
 
@@ -33,7 +33,7 @@ pub(super) struct Meter {
 
 /// What they came to. `None` where there is nothing to measure by.
 #[derive(Clone, Debug)]
-pub(super) struct Measured {
+pub(super) struct ClipMeasures {
     pub(super) temporal_flickering: Option<f64>,
     pub(super) smoothness: Option<f64>,
     pub(super) alpha_flicker: Option<f64>,
@@ -78,9 +78,9 @@ impl Meter {
     }
 
     /// What it came to.
-    pub(super) fn finish(self) -> Result<Measured> {
+    pub(super) fn finish(self) -> Result<ClipMeasures> {
         let Self { motion, alpha, place, hue, kind, track } = self;
-        Ok(Measured {
+        Ok(ClipMeasures {
             temporal_flickering: motion.temporal_flickering(),
             smoothness: motion.smoothness(),
             alpha_flicker: motion.alpha_flicker(),
@@ -120,7 +120,7 @@ pub(super) mod tests {
         if distance <= radius { 1.0 } else { 0.0 }
     }
 
-    pub(crate) fn measure(frames: &[OwnedFrame], track: Option<Vec<Ellipse>>) -> Measured {
+    pub(crate) fn measure(frames: &[OwnedFrame], track: Option<Vec<Ellipse>>) -> ClipMeasures {
         let first = &frames[0];
         let mut meter = Meter::new([frames.len(), first.width, first.height], track).unwrap();
         for frame in frames {

@@ -4,14 +4,12 @@
 //! colours. It mixes display values, which is the paper's soft render, and not the light that a
 //! compositor mixes.
 
-use std::fmt::Write;
-
-use anyhow::Result;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::table::{Best, Cell, Column, Row, Table};
-use crate::media::thumbnail::Strip;
+use super::table::{Best, Cell, ClipRow, MeasureColumn, Table};
+use crate::media::thumbnail::{Strip, Thumbnail};
 
 const STYLE: &str = include_str!("page/style.css");
 const SCRIPT: &str = include_str!("page/script.js");
@@ -26,111 +24,141 @@ const GROUNDS: [(&str, &str, bool); 6] = [
     ("as-alpha", "alpha alone", true),
 ];
 
-/// The whole page.
-pub(super) fn draw(table: &Table) -> Result<String> {
-    let mut page = String::new();
-    write!(
-        page,
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{title} – wan-alpha</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
-         <h1>{title}</h1>\n",
-        title = escaped(table.title)
-    )?;
-    summary(&mut page, table)?;
-    if table.rows.iter().any(|row| !row.strips.is_empty()) {
-        page.push_str("<fieldset>\n<legend>Frames over</legend>\n");
-        for (class, name, shown) in GROUNDS {
-            let checked = if shown { " checked" } else { "" };
-            writeln!(
-                page,
-                "<label><input type=\"checkbox\" name=\"ground\" value=\"{class}\"{checked}> {name}\
-                 </label>"
-            )?;
+/// The whole page, as HTML.
+pub(super) fn draw(table: &Table) -> String {
+    let has_strips = table.rows.iter().any(|row| !row.strips.is_empty());
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (table.title) " – wan-alpha" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                h1 { (table.title) }
+                (summary(table))
+                @if has_strips { (grounds()) }
+                (clips(table))
+                (explained(table))
+                script { (PreEscaped(SCRIPT)) }
+            }
         }
-        page.push_str("</fieldset>\n");
-    }
-    page.push_str("<div class=\"scroll\">\n<table id=\"clips\">\n<thead>\n<tr>");
-    write!(page, "<th scope=\"col\"><button type=\"button\">clip</button></th>")?;
-    for Column { head, about, .. } in &table.columns {
-        write!(
-            page,
-            "<th scope=\"col\" title=\"{}\"><button type=\"button\">{}</button></th>",
-            escaped(about),
-            escaped(head)
-        )?;
-    }
-    page.push_str("</tr>\n</thead>\n<tbody>\n");
-    for row in &table.rows {
-        clip(&mut page, table, row)?;
-    }
-    page.push_str("</tbody>\n</table>\n</div>\n");
-    explained(&mut page, table)?;
-    write!(page, "<script>\n{SCRIPT}</script>\n</body>\n</html>\n")?;
-    Ok(page)
+    };
+    page.into_string()
 }
 
-fn summary(page: &mut String, table: &Table) -> Result<()> {
-    if table.summary.is_empty() {
-        return Ok(());
+/// What all clips come to together, if they come to anything.
+fn summary(table: &Table) -> Markup {
+    html! {
+        @if !table.summary.is_empty() {
+            div class="scroll" {
+                table {
+                    thead {
+                        tr {
+                            @for head in ["all clips", "value", "of"] { th scope="col" { (head) } }
+                        }
+                    }
+                    tbody {
+                        @for sum in &table.summary {
+                            tr {
+                                td title=(sum.column.about) { (sum.column.head) }
+                                td { (sum.value.text(sum.column.digits)) }
+                                td { (sum.of) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
     }
-    page.push_str("<div class=\"scroll\">\n<table>\n<thead>\n<tr><th scope=\"col\">all clips</th>");
-    page.push_str(
-        "<th scope=\"col\">value</th><th scope=\"col\">of</th></tr>\n</thead>\n<tbody>\n",
-    );
-    for sum in &table.summary {
-        writeln!(
-            page,
-            "<tr><td title=\"{}\">{}</td><td>{}</td><td>{}</td></tr>",
-            escaped(sum.column.about),
-            escaped(sum.column.head),
-            escaped(&sum.value.text(sum.column.digits)),
-            sum.of
-        )?;
-    }
-    page.push_str("</tbody>\n</table>\n</div>\n");
-    Ok(())
 }
 
-fn clip(page: &mut String, table: &Table, row: &Row) -> Result<()> {
-    let name = escaped(&row.name);
-    write!(page, "<tr><td class=\"clip\" data-value=\"{name}\">{name}")?;
-    if let Some(prompt) = &row.prompt {
-        write!(page, "<div class=\"prompt\">{}</div>", escaped(prompt))?;
-    }
-    for Strip { label, thumbs } in &row.strips {
-        page.push_str("<div class=\"strips\"><div class=\"strip over-checker\">");
-        if row.strips.len() > 1 {
-            write!(page, "<span class=\"label\">{}</span>", escaped(label))?;
+/// The choice of what frames are seen over.
+fn grounds() -> Markup {
+    html! {
+        fieldset {
+            legend { "Frames over" }
+            @for (class, name, shown) in GROUNDS {
+                label {
+                    input type="checkbox" name="ground" value=(class) checked[shown];
+                    " " (name)
+                }
+            }
         }
-        for thumb in thumbs {
-            write!(
-                page,
-                "<span class=\"frame\"><img alt=\"{} frame {}\" width=\"{}\" height=\"{}\" \
-                 src=\"data:image/png;base64,{}\"></span>",
-                escaped(label),
-                thumb.frame,
-                thumb.width,
-                thumb.height,
-                STANDARD.encode(&thumb.png)
-            )?;
+    }
+}
+
+/// The table of clips, which the script sorts.
+fn clips(table: &Table) -> Markup {
+    html! {
+        div class="scroll" {
+            table id="clips" {
+                thead {
+                    tr {
+                        th scope="col" { button type="button" { "clip" } }
+                        @for MeasureColumn { head, about, .. } in &table.columns {
+                            th scope="col" title=(about) { button type="button" { (head) } }
+                        }
+                    }
+                }
+                tbody {
+                    @for row in &table.rows { (clip(table, row)) }
+                }
+            }
         }
-        page.push_str("</div></div>");
     }
-    page.push_str("</td>");
-    for (place, (column, cell)) in table.columns.iter().zip(&row.cells).enumerate() {
-        let value = match cell {
-            Cell::Nothing => String::new(),
-            Cell::Number(value) if value.is_infinite() => "Infinity".to_owned(),
-            Cell::Number(value) => value.to_string(),
-            Cell::Text(text) => escaped(text),
-        };
-        let class = if is_best(table, place, cell) { " class=\"best\"" } else { "" };
-        let text = escaped(&cell.text(column.digits));
-        write!(page, "<td{class} data-value=\"{value}\">{text}</td>")?;
+}
+
+/// One clip: its name, prompt and frames, then a cell for each column.
+fn clip(table: &Table, row: &ClipRow) -> Markup {
+    let is_labeled = row.strips.len() > 1;
+    html! {
+        tr {
+            td class="clip" data-value=(row.name) {
+                (row.name)
+                @if let Some(prompt) = &row.prompt {
+                    div class="prompt" { (prompt) }
+                }
+                @for Strip { label, thumbs } in &row.strips {
+                    div class="strips" {
+                        div class="strip over-checker" {
+                            @if is_labeled { span class="label" { (label) } }
+                            @for thumb in thumbs { (frame(label, thumb)) }
+                        }
+                    }
+                }
+            }
+            @for (place, (column, cell)) in table.columns.iter().zip(&row.cells).enumerate() {
+                td class=[is_best(table, place, cell).then_some("best")]
+                    data-value=(value_to_sort_by(cell)) {
+                    (cell.text(column.digits))
+                }
+            }
+        }
     }
-    page.push_str("</tr>\n");
-    Ok(())
+}
+
+/// One frame of a strip, as an image within the page.
+fn frame(label: &str, thumb: &Thumbnail) -> Markup {
+    let source = format!("data:image/png;base64,{}", STANDARD.encode(&thumb.png));
+    html! {
+        span class="frame" {
+            img alt=(format!("{label} frame {}", thumb.frame)) width=(thumb.width)
+                height=(thumb.height) src=(source);
+        }
+    }
+}
+
+/// A cell as the script compares it.
+fn value_to_sort_by(cell: &Cell) -> String {
+    match cell {
+        Cell::Nothing => String::new(),
+        Cell::Number(value) if value.is_infinite() => "Infinity".to_owned(),
+        Cell::Number(value) => value.to_string(),
+        Cell::Text(text) => text.clone(),
+    }
 }
 
 /// Of several clips, whether none is better there.
@@ -148,32 +176,33 @@ fn is_best(table: &Table, place: usize, cell: &Cell) -> bool {
     }
 }
 
-fn explained(page: &mut String, table: &Table) -> Result<()> {
-    page.push_str("<h2>What the numbers are</h2>\n<dl>\n");
+/// What each column is, and what a reader should know before comparing.
+fn explained(table: &Table) -> Markup {
     let more = table.summary.iter().map(|sum| &sum.column);
     let more = more.filter(|column| table.columns.iter().all(|other| other.id != column.id));
-    for Column { head, about, best, .. } in table.columns.iter().chain(more) {
-        let which = match best {
-            Best::High => "; more is better",
-            Best::Low => "; less is better",
-            Best::Neither => "",
-        };
-        writeln!(page, "<dt>{}</dt><dd>{}{which}</dd>", escaped(head), escaped(about))?;
-    }
-    page.push_str("</dl>\n");
-    if !table.notes.is_empty() {
-        page.push_str("<ul>\n");
-        for note in &table.notes {
-            writeln!(page, "<li>{}</li>", escaped(note))?;
+    html! {
+        h2 { "What the numbers are" }
+        dl {
+            @for MeasureColumn { head, about, best, .. } in table.columns.iter().chain(more) {
+                dt { (head) }
+                dd { (about) (which_is_better(*best)) }
+            }
         }
-        page.push_str("</ul>\n");
+        @if !table.notes.is_empty() {
+            ul {
+                @for note in &table.notes { li { (note) } }
+            }
+        }
     }
-    Ok(())
 }
 
-/// For text and for quoted attributes.
-fn escaped(text: &str) -> String {
-    htmlize::escape_attribute(text).into_owned()
+/// The end of a sentence about a column.
+const fn which_is_better(best: Best) -> &'static str {
+    match best {
+        Best::High => "; more is better",
+        Best::Low => "; less is better",
+        Best::Neither => "",
+    }
 }
 
 #[cfg(test)]
@@ -187,9 +216,14 @@ mod tests {
     use wan_alpha_take::frame::OwnedFrame;
 
     fn table() -> Table {
-        let column =
-            |id, best| Column { id, head: id, about: "about <it> & \"it\"", best, digits: 2 };
-        let row = |name: &str, value| Row {
+        let column = |id, best| MeasureColumn {
+            id,
+            head: id,
+            about: "about <it> & \"it\"",
+            best,
+            digits: 2,
+        };
+        let row = |name: &str, value| ClipRow {
             name: name.to_owned(),
             prompt: Some("<script>alert('x')</script> & \"more\"\u{1F98A}".to_owned()),
             cells: vec![Cell::Number(value), Cell::Text("a<b".to_owned())],
@@ -236,7 +270,7 @@ mod tests {
 
     #[test]
     fn the_page_is_valid_and_needs_nothing_else() {
-        let text = draw(&table()).unwrap();
+        let text = draw(&table());
         let dom = parse_document(RcDom::default(), ParseOpts::default()).one(text.clone());
         assert_eq!(*dom.errors.borrow(), Vec::<std::borrow::Cow<'_, str>>::new());
         let mut all = Vec::new();

@@ -7,41 +7,36 @@ use anyhow::{Result, anyhow, ensure};
 use serde_json::{Map, json};
 use wan_alpha_core::Watch;
 use wan_alpha_core::device::Device;
-use wan_alpha_core::encode::{Clip as _, ClipShape, Options, encode};
-use wan_alpha_core::generate::{self, Sink, SinkError};
+use wan_alpha_core::encode::{ClipReader as _, ClipShape, Options, encode};
+use wan_alpha_core::generate::{self, FrameSink, SinkError};
 use wan_alpha_core::metrics::Lpips;
 use wan_alpha_core::tch::Kind;
 use wan_alpha_core::vae::Corner;
 use wan_alpha_core::weights::{Decoders, EncoderFiles};
 use wan_alpha_take::Precision;
-use wan_alpha_take::environment::Environment;
 use wan_alpha_take::frame::{Frame, OwnedFrame};
 
 use super::clip::images_of;
 use super::reconstruction_metrics::{Near, ReconstructionMetrics};
-use super::table::{Best, Cell, Column, Row, Table};
+use super::table::{Best, Cell, ClipRow, MeasureColumn, Table};
 use crate::args::EvalReconstruction;
 use crate::console::Console;
+use crate::context::CommandContext;
 use crate::device;
 use crate::exit::{Exit, OrExit};
 use crate::media::rgba::RgbaSequence;
 use crate::media::thumbnail::{Strip, Thumbnail, is_shown};
 use crate::model::Chosen;
-use crate::progress::Progress;
 
 /// Measures the clips that `args` name.
-pub(super) fn run(
-    args: &EvalReconstruction,
-    environment: &Environment,
-    progress: &Progress,
-    console: &Console<'_>,
-) -> Result<()> {
+pub(super) fn run(args: &EvalReconstruction, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { environment, progress, console, .. } = *context;
     let device = device::open(args.device.as_ref(), environment, console)?.device;
     let lpips = match &args.lpips[..] {
         [trunk, heads] => Some(Lpips::open(trunk, heads, device)?),
         _ => None,
     };
-    let bench = Bench { args, device, lpips: lpips.as_ref(), console };
+    let bench = ReconstructionBench { args, device, lpips: lpips.as_ref(), console };
     let rows = if args.model.is_empty() {
         let [truth, made] = &args.clips[..] else {
             return Err(anyhow!(
@@ -75,7 +70,7 @@ pub(super) fn run(
     super::tell(&table, &args.report, progress)
 }
 
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [MeasureColumn; 6] = [
     column(
         "colour_psnr",
         "colour PSNR",
@@ -120,8 +115,8 @@ const fn column(
     best: Best,
     digits: usize,
     about: &'static str,
-) -> Column {
-    Column { id, head, about, best, digits }
+) -> MeasureColumn {
+    MeasureColumn { id, head, about, best, digits }
 }
 
 fn notes(over: Option<Corner>, lpips: Option<&Lpips>) -> Vec<String> {
@@ -142,20 +137,20 @@ fn notes(over: Option<Corner>, lpips: Option<&Lpips>) -> Vec<String> {
     vec![over, lpips]
 }
 
-struct Bench<'a> {
+struct ReconstructionBench<'a> {
     args: &'a EvalReconstruction,
     device: Device,
     lpips: Option<&'a Lpips>,
     console: &'a Console<'a>,
 }
 
-impl Bench<'_> {
+impl ReconstructionBench<'_> {
     fn open(&self, path: &Path) -> Result<RgbaSequence> {
         Ok(RgbaSequence::find(&[images_of(path)], self.args.reading.association())?)
     }
 
     /// Two clips that are there.
-    fn compare(&self, truth: &Path, made: &Path) -> Result<Row> {
+    fn compare(&self, truth: &Path, made: &Path) -> Result<ClipRow> {
         let mut made_clip = self.open(made)?;
         let mut pair = self.pair(truth)?;
         let (found, expected) = (made_clip.shape(), pair.shape);
@@ -182,7 +177,12 @@ impl Bench<'_> {
     }
 
     /// A clip and what the model makes of it.
-    fn round_trip(&self, truth: &Path, encoder: &EncoderFiles, decoders: &Decoders) -> Result<Row> {
+    fn round_trip(
+        &self,
+        truth: &Path,
+        encoder: &EncoderFiles,
+        decoders: &Decoders,
+    ) -> Result<ClipRow> {
         let mut clip = self.open(truth)?;
         let kind = if self.args.dtype == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
         let options = Options { background: self.args.background, kind, device: self.device };
@@ -230,7 +230,7 @@ impl Pair<'_> {
         Ok(())
     }
 
-    fn row(self, path: &Path, watch: &dyn Watch) -> Row {
+    fn row(self, path: &Path, watch: &dyn Watch) -> ClipRow {
         if let Some(words) = self.truth.clipped() {
             watch.warn(&words);
         }
@@ -250,7 +250,7 @@ impl Pair<'_> {
             colour_lpips,
             alpha_lpips,
         ];
-        Row {
+        ClipRow {
             name: path.display().to_string(),
             prompt: None,
             cells: numbers.map(Cell::from).to_vec(),
@@ -263,7 +263,7 @@ impl Pair<'_> {
 /// Measures frames as the decoders make them.
 struct PairSink<'a>(Pair<'a>);
 
-impl Sink for PairSink<'_> {
+impl FrameSink for PairSink<'_> {
     fn frame(&mut self, frame: Frame<'_>) -> Result<(), SinkError> {
         Ok(self.0.add(frame.rgba.to_vec())?)
     }

@@ -101,7 +101,7 @@ impl<'a> ReconstructionMetrics<'a> {
         Ok(())
     }
 
-    /// The clip's numbers.
+    /// What was measured over all frames of the clip.
     pub(super) fn finish(&self) -> Near {
         let psnr = |error: f64| -10.0 * (error / self.pixels).log10();
         let similarity = |sum: f64| (!self.small).then(|| sum / self.frames);

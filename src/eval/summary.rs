@@ -3,32 +3,32 @@
 
 use serde_json::json;
 
+use super::judged::JudgedTake;
 use super::measure::{confusion, told_apart};
-use super::table::{Best, Cell, Column, Sum, Table};
-use super::takes::Judged;
+use super::table::{Best, Cell, MeasureColumn, SummaryLine, Table};
 
 /// Fewer takes than this correlate by chance.
 const ENOUGH: usize = 3;
 
-const CORRELATION_X: Column = column(
+const CORRELATION_X: MeasureColumn = column(
     "centre_correlation_x",
     "centre correlation x",
     3,
     "correlation over takes of asked and found centre, left to right; each the mean over time",
 );
-const CORRELATION_Y: Column = column(
+const CORRELATION_Y: MeasureColumn = column(
     "centre_correlation_y",
     "centre correlation y",
     3,
     "correlation over takes of asked and found centre, bottom to top; each the mean over time",
 );
-const COLOUR: Column = column(
+const COLOUR: MeasureColumn = column(
     "colour_right",
     "colour right, %",
     1,
     "takes whose dominant hue has the name that was asked for, in percent",
 );
-const KIND: Column = column(
+const KIND: MeasureColumn = column(
     "kind_right",
     "kind right, %",
     1,
@@ -41,19 +41,19 @@ const fn column(
     head: &'static str,
     digits: usize,
     about: &'static str,
-) -> Column {
-    Column { id, head, about, best: Best::High, digits }
+) -> MeasureColumn {
+    MeasureColumn { id, head, about, best: Best::High, digits }
 }
 
 /// Adds what there are labels for, behind the means of single takes.
-pub(super) fn add(table: &mut Table, judged: &[Judged]) {
+pub(super) fn add(table: &mut Table, judged: &[JudgedTake]) {
     let centres: Vec<[[f64; 2]; 2]> =
         judged.iter().filter_map(|one| one.measured.placement.centres).collect();
     for (axis, column) in [CORRELATION_X, CORRELATION_Y].into_iter().enumerate() {
         let pairs: Vec<[f64; 2]> =
             centres.iter().map(|[asked, found]| [asked[axis], found[axis]]).collect();
         if let Some(value) = correlation(&pairs) {
-            table.summary.push(Sum { column, value: Cell::Number(value), of: pairs.len() });
+            table.summary.push(SummaryLine { column, value: Cell::Number(value), of: pairs.len() });
         }
     }
     let colours = judged.iter().filter_map(|one| {
@@ -91,12 +91,12 @@ pub(super) fn add(table: &mut Table, judged: &[Judged]) {
     }
 }
 
-fn push_share(table: &mut Table, column: Column, right: Vec<bool>) {
+fn push_share(table: &mut Table, column: MeasureColumn, right: Vec<bool>) {
     if right.is_empty() {
         return;
     }
     let share = right.iter().filter(|right| **right).count() as f64 / right.len() as f64;
-    table.summary.push(Sum { column, value: Cell::Number(100.0 * share), of: right.len() });
+    table.summary.push(SummaryLine { column, value: Cell::Number(100.0 * share), of: right.len() });
 }
 
 /// Pearson's; `None` of too few, or where all were asked for at one place.

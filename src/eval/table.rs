@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::media::thumbnail::Strip;
+use crate::table_printer::lines_of_grid;
 
 /// Which numbers of a column are good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,12 +15,12 @@ pub(super) enum Best {
     Neither,
 }
 
-/// A measure.
+/// A measure, and how its numbers are shown.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Column {
+pub(super) struct MeasureColumn {
     /// Its name for programs.
     pub(super) id: &'static str,
-    /// Its heading, short.
+    /// Its heading for people, a word or two.
     pub(super) head: &'static str,
     /// What exactly it is.
     pub(super) about: &'static str,
@@ -66,13 +67,13 @@ impl Cell {
 
 /// What was measured of one clip.
 #[derive(Clone, Debug)]
-pub(super) struct Row {
+pub(super) struct ClipRow {
     pub(super) name: String,
     /// What it shows, in words.
     pub(super) prompt: Option<String>,
     /// One for each column.
     pub(super) cells: Vec<Cell>,
-    /// For the page.
+    /// The frames that the page shows.
     pub(super) strips: Vec<Strip>,
     /// Whatever else there is to know, for programs.
     pub(super) more: Map<String, Value>,
@@ -80,8 +81,8 @@ pub(super) struct Row {
 
 /// A line of the summary.
 #[derive(Clone, Debug)]
-pub(super) struct Sum {
-    pub(super) column: Column,
+pub(super) struct SummaryLine {
+    pub(super) column: MeasureColumn,
     pub(super) value: Cell,
     /// How many clips it is of.
     pub(super) of: usize,
@@ -91,17 +92,17 @@ pub(super) struct Sum {
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     pub(super) title: &'static str,
-    pub(super) columns: Vec<Column>,
-    pub(super) rows: Vec<Row>,
-    pub(super) summary: Vec<Sum>,
+    pub(super) columns: Vec<MeasureColumn>,
+    pub(super) rows: Vec<ClipRow>,
+    pub(super) summary: Vec<SummaryLine>,
     /// What a reader should know before comparing.
     pub(super) notes: Vec<String>,
 }
 
 impl Table {
     /// The mean of every column that has numbers.
-    pub(super) fn means(&self) -> Vec<Sum> {
-        let mean = |place: usize, column: &Column| {
+    pub(super) fn means(&self) -> Vec<SummaryLine> {
+        let mean = |place: usize, column: &MeasureColumn| {
             let numbers: Vec<f64> = self
                 .rows
                 .iter()
@@ -110,7 +111,7 @@ impl Table {
                     _ => None,
                 })
                 .collect();
-            (!numbers.is_empty()).then(|| Sum {
+            (!numbers.is_empty()).then(|| SummaryLine {
                 column: *column,
                 value: Cell::Number(numbers.iter().sum::<f64>() / numbers.len() as f64),
                 of: numbers.len(),
@@ -119,7 +120,7 @@ impl Table {
         self.columns.iter().enumerate().filter_map(|(place, column)| mean(place, column)).collect()
     }
 
-    /// For the terminal.
+    /// The table as lines of text, for the terminal.
     pub(super) fn to_lines(&self) -> Vec<String> {
         let mut grid = vec![vec![String::new()]];
         grid[0].extend(self.columns.iter().map(|column| column.head.to_owned()));
@@ -128,23 +129,23 @@ impl Table {
             let texts = cells.map(|(column, cell)| cell.text(column.digits));
             grid.push([row.name.clone()].into_iter().chain(texts).collect());
         }
-        let mut lines = aligned(&grid);
+        let mut lines = lines_of_grid(&grid);
         if !self.summary.is_empty() {
-            let about = |sum: &Sum| {
+            let about = |sum: &SummaryLine| {
                 let clips = if sum.of == 1 { "clip" } else { "clips" };
                 let value = sum.value.text(sum.column.digits);
                 vec![sum.column.head.to_owned(), value, format!("({} {clips})", sum.of)]
             };
             lines.push(String::new());
-            lines.extend(aligned(&self.summary.iter().map(about).collect::<Vec<_>>()));
+            lines.extend(lines_of_grid(&self.summary.iter().map(about).collect::<Vec<_>>()));
         }
         lines.extend(self.notes.iter().map(|note| format!("note: {note}")));
         lines
     }
 
-    /// For programs.
+    /// The table as JSON, for programs.
     pub(super) fn to_json(&self) -> Value {
-        let column = |column: &Column| {
+        let column = |column: &MeasureColumn| {
             json!({
                 "id": column.id,
                 "about": column.about,
@@ -155,7 +156,7 @@ impl Table {
                 },
             })
         };
-        let row = |row: &Row| {
+        let row = |row: &ClipRow| {
             let mut fields = Map::new();
             fields.insert("name".to_owned(), json!(row.name));
             fields.insert("prompt".to_owned(), json!(row.prompt));
@@ -180,31 +181,13 @@ impl Table {
     }
 }
 
-/// Columns side by side: the first to the left, the others to the right.
-fn aligned(grid: &[Vec<String>]) -> Vec<String> {
-    let columns = grid.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        grid.iter().filter_map(|row| row.get(column)).map(|text| text.chars().count()).max()
-    };
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
-    let line = |row: &Vec<String>| {
-        let place = |(column, text): (usize, &String)| {
-            let width = widths[column];
-            if column == 0 { format!("{text:<width$}") } else { format!("{text:>width$}") }
-        };
-        let cells: Vec<String> = row.iter().enumerate().map(place).collect();
-        cells.join("  ").trim_end().to_owned()
-    };
-    grid.iter().map(line).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn table() -> Table {
-        let column = |id, best, digits| Column { id, head: id, about: "x", best, digits };
-        let row = |name: &str, cells: [Cell; 2]| Row {
+        let column = |id, best, digits| MeasureColumn { id, head: id, about: "x", best, digits };
+        let row = |name: &str, cells: [Cell; 2]| ClipRow {
             name: name.to_owned(),
             prompt: None,
             cells: cells.to_vec(),

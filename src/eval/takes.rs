@@ -8,31 +8,21 @@ use wan_alpha_core::Watch;
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::store::Store;
 
-use super::clip::{Clip, folders};
+use super::clip::{EvalClip, folders};
 use super::clip_score::{ScoreMeter, ScoringNetworks};
 use super::expected::{Expected, Which};
-use super::measure::{Measured, Meter, latent_frames_in};
+use super::judged::JudgedTake;
+use super::measure::{ClipMeasures, Meter, latent_frames_in};
 use super::summary;
-use super::table::{Best, Cell, Column, Row, Table};
+use super::table::{Best, Cell, ClipRow, MeasureColumn, Table};
 use crate::args::EvalTakes;
-use crate::console::Console;
+use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
 use crate::media::thumbnail::{Strip, Thumbnail, is_shown};
-use crate::progress::Progress;
-
-/// A measured clip, with what was asked of it.
-pub(super) struct Judged {
-    pub(super) measured: Measured,
-    pub(super) asked: Option<Expected>,
-}
 
 /// Measures the takes that `args` name.
-pub(super) fn run(
-    args: &EvalTakes,
-    environment: &Environment,
-    progress: &Progress,
-    console: &Console<'_>,
-) -> Result<()> {
+pub(super) fn run(args: &EvalTakes, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { environment, progress, console, .. } = *context;
     let asked = args.asked.as_deref().map(Expected::read).transpose()?;
     let judges = ScoringNetworks::open(&args.judges, environment, console)?;
     let clips = gather(args, asked.as_deref(), environment, console)?;
@@ -44,7 +34,7 @@ pub(super) fn run(
         rows.push(row);
         judged.push(one);
     }
-    let mut columns: Vec<Column> = COLUMNS.iter().map(|(column, _)| *column).collect();
+    let mut columns: Vec<MeasureColumn> = COLUMNS.iter().map(|(column, _)| *column).collect();
     columns.extend(judges.iter().flat_map(ScoringNetworks::columns));
     let mut notes = NOTES.map(str::to_owned).to_vec();
     notes.push(if judges.is_some() { JUDGED } else { NOT_JUDGED }.to_owned());
@@ -68,14 +58,19 @@ const JUDGED: &str = "the paper asks a language model that sees for text alignme
 const NOT_JUDGED: &str = "text alignment and aesthetic quality need networks that judge: give --clip \
                           and --aesthetic; naturalness is not measured";
 
-type Measure = (Column, fn(&Measured) -> Cell);
+type Measure = (MeasureColumn, fn(&ClipMeasures) -> Cell);
 
-const fn column(id: &'static str, head: &'static str, best: Best, about: &'static str) -> Column {
-    Column { id, head, about, best, digits: 3 }
+const fn column(
+    id: &'static str,
+    head: &'static str,
+    best: Best,
+    about: &'static str,
+) -> MeasureColumn {
+    MeasureColumn { id, head, about, best, digits: 3 }
 }
 
-const fn fine(column: Column) -> Column {
-    Column { digits: 4, ..column }
+const fn fine(column: MeasureColumn) -> MeasureColumn {
+    MeasureColumn { digits: 4, ..column }
 }
 
 const COLUMNS: [Measure; 12] = [
@@ -182,11 +177,11 @@ fn gather(
     asked: Option<&[Expected]>,
     environment: &Environment,
     watch: &dyn Watch,
-) -> Result<Vec<(Clip, Option<Expected>)>> {
+) -> Result<Vec<(EvalClip, Option<Expected>)>> {
     let store = Store::new(environment.stores.clone());
     let open = |which: &Which| match which {
-        Which::Key(key) => Clip::of_store(&store, key, watch),
-        Which::Folder(folder) => Clip::of_folder(folder, args.reading.association()),
+        Which::Key(key) => EvalClip::of_store(&store, key, watch),
+        Which::Folder(folder) => EvalClip::of_folder(folder, args.reading.association()),
     };
     let mut named = Vec::new();
     for text in &args.takes {
@@ -227,11 +222,11 @@ fn looks_like_a_key(text: &str) -> bool {
 
 /// Looks at one clip once, frame by frame.
 fn judge(
-    mut clip: Clip,
+    mut clip: EvalClip,
     asked: Option<Expected>,
     judges: Option<&ScoringNetworks>,
     watch: &dyn Watch,
-) -> Result<(Row, Judged)> {
+) -> Result<(ClipRow, JudgedTake)> {
     let shape @ [frames, width, height] = clip.shape();
     let latent_frames = latent_frames_in(frames);
     let track = match &asked {
@@ -277,7 +272,12 @@ fn judge(
         let colour = asked.colour.map(|colour| colour.name());
         more.insert("asked".to_owned(), json!({ "kind": asked.kind, "colour": colour }));
     }
-    let row =
-        Row { name: clip.name, prompt, cells, strips: vec![Strip { label: "take", thumbs }], more };
-    Ok((row, Judged { measured, asked }))
+    let row = ClipRow {
+        name: clip.name,
+        prompt,
+        cells,
+        strips: vec![Strip { label: "take", thumbs }],
+        more,
+    };
+    Ok((row, JudgedTake { measured, asked }))
 }

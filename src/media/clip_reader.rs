@@ -1,11 +1,11 @@
 //! A clip in files, as the model's encoder reads it.
 
-use wan_alpha_core::encode::{Clip, ClipShape};
+use wan_alpha_core::encode::{ClipReader, ClipShape};
 use wan_alpha_core::generate::SinkError;
 
 use super::rgba::RgbaSequence;
 
-impl Clip for RgbaSequence {
+impl ClipReader for RgbaSequence {
     fn shape(&self) -> ClipShape {
         let (width, height) = self.size();
         ClipShape { frames: self.len(), width, height }

@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::{Kind, Tensor};
 use wan_alpha_core::weights::{
-    MERGED, MERGED_NUMERICS, MERGED_SOURCE, ModelFiles, Strengths, Weights, is_wide,
+    MERGED, MERGED_NUMERICS, MERGED_SOURCE, ModelFiles, Strengths, Weights, keeps_float32,
 };
 use wan_alpha_core::{Stage, Watch};
 use wan_alpha_take::models::{MergedCopy, PartFile};
@@ -37,7 +37,7 @@ pub(super) fn run(
         None => files.fingerprint(watch)?,
     };
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    Merging { files: &files, kind, wide: kind, source }.write(
+    Merging { files: &files, kind, float32_kind: kind, source }.write(
         folder.unwrap_or(Path::new(".")),
         out,
         watch,
@@ -55,10 +55,10 @@ pub(super) struct Keeping<'a> {
 impl Keeping<'_> {
     fn merging(&self) -> Merging<'_> {
         let Self { files, source, precision } = *self;
-        Merging { files, kind: kind_of(precision), wide: Kind::Float, source }
+        Merging { files, kind: kind_of(precision), float32_kind: Kind::Float, source }
     }
 
-    /// Of the file.
+    /// How many bytes the file will have.
     pub(super) fn bytes(&self) -> Result<u64> {
         let merging = self.merging();
         let header = merging.header()?.len() as u64 + 8;
@@ -85,7 +85,7 @@ struct Merging<'a> {
     files: &'a ModelFiles,
     kind: Kind,
     /// Of what is computed in at least float32.
-    wide: Kind,
+    float32_kind: Kind,
     source: Fingerprint,
 }
 
@@ -118,9 +118,9 @@ impl Merging<'_> {
                 return Err(anyhow!("cancelled while merging")).or_exit(Exit::Cancelled);
             }
             let shape = files.dit.shape(name)?;
-            let wide = *kind != self.kind;
+            let float32 = *kind != self.kind;
             let tensor =
-                if wide { weights.get_wide(name, shape) } else { weights.get(name, shape) };
+                if float32 { weights.get_float32(name, shape) } else { weights.get(name, shape) };
             out.write_all(&bytes(&tensor?)?)?;
             watch.progress(Stage::Load, done + 1, tensors.len());
         }
@@ -133,7 +133,7 @@ impl Merging<'_> {
         let names = self.files.dit.names().filter(|name| !name.contains('#'));
         names
             .map(|name| {
-                let kind = if is_wide(name) { self.wide } else { self.kind };
+                let kind = if keeps_float32(name) { self.float32_kind } else { self.kind };
                 let numbers = self.files.dit.shape(name)?.iter().product::<i64>() as usize;
                 Ok((name, kind, numbers * kind.elt_size_in_bytes()))
             })

@@ -22,14 +22,14 @@ const TOKENIZER: &str = "google/umt5-xxl/tokenizer.json";
 
 /// What is packed, and where it goes.
 pub(super) struct Pack<'a> {
-    /// In its record.
+    /// What its record calls the model.
     pub(super) name: &'a str,
     pub(super) paths: &'a [PathBuf],
     /// What it does where a request is silent.
     pub(super) defaults: Option<&'a Path>,
     /// Its transformer does without a DoRA.
     pub(super) transparent: bool,
-    /// New or empty.
+    /// The folder to write, new or empty.
     pub(super) out: &'a Path,
 }
 

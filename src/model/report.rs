@@ -10,7 +10,17 @@ use wan_alpha_take::Fingerprint;
 use wan_alpha_take::models::{self, ModelRoots};
 
 use super::Chosen;
+use crate::table_printer::{Align, TablePrinter};
 use wan_alpha_take::environment::Environment;
+
+/// A part of a model, and a text about it.
+const PARTS: TablePrinter<'_> =
+    TablePrinter { indent: "  ", gap: " ", columns: &[(Align::Left, 16)] };
+
+/// A line about a part of a model; without its name where the line before has it.
+fn part_line(part: &str, text: &str) -> String {
+    PARTS.line(&[part, text])
+}
 
 /// Every model, newest first.
 pub(super) fn list(roots: &ModelRoots) -> Result<Vec<String>> {
@@ -44,7 +54,7 @@ pub(super) fn show(chosen: &Chosen, watch: &dyn Watch) -> Result<Vec<String>> {
 
 /// The copy of a model's transformer with the adapters merged.
 pub(super) fn merged(chosen: &Chosen) -> Vec<String> {
-    let row = |text: String| vec![format!("  {:<16} {text}", "merged copy")];
+    let row = |text: String| vec![part_line("merged copy", &text)];
     match &chosen.merged {
         Ok(None) => Vec::new(),
         Ok(Some((path, precision))) => {
@@ -80,7 +90,7 @@ pub(super) fn parts(files: &ModelFiles) -> Vec<String> {
     let mut lines = network("transformer", &files.dit);
     lines.extend(files.adapters.iter().flat_map(adapter));
     lines.extend(network("text encoder", &files.text));
-    lines.push(format!("  {:<16} {}", "tokenizer", files.tokenizer.display()));
+    lines.push(part_line("tokenizer", &files.tokenizer.display().to_string()));
     match &files.decoders {
         Decoders::Adapted { base, colour, alpha } => {
             lines.extend(network("autoencoder", base));
@@ -108,8 +118,8 @@ fn merge_block(set: &TensorSet) -> Vec<String> {
     let path = set.paths().next().map(|path| path.display().to_string()).unwrap_or_default();
     let (parameters, tensors) = (count(set.parameters()), set.names().count());
     vec![
-        format!("  {:<16} {path}", "merge block"),
-        format!("  {:<16} {parameters} parameters; {tensors} tensors matched", ""),
+        part_line("merge block", &path),
+        part_line("", &format!("{parameters} parameters; {tensors} tensors matched")),
     ]
 }
 
@@ -128,25 +138,22 @@ fn network(part: &str, set: &TensorSet) -> Vec<String> {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    vec![
-        format!("  {part:<16} {first}{more}"),
-        format!(
-            "  {:<16} {} parameters, {}, {}; {} tensors matched, {} keys foreign",
-            "",
-            count(set.parameters()),
-            size(bytes),
-            kinds.join("/"),
-            set.names().count(),
-            set.foreign().len()
-        ),
-    ]
+    let about = format!(
+        "{} parameters, {}, {}; {} tensors matched, {} keys foreign",
+        count(set.parameters()),
+        size(bytes),
+        kinds.join("/"),
+        set.names().count(),
+        set.foreign().len()
+    );
+    vec![part_line(part, &format!("{first}{more}")), part_line("", &about)]
 }
 
 fn adapter(adapter: &Adapter) -> Vec<String> {
     let (targets, unmatched) = (adapter.targets(), adapter.unmatched().len());
     vec![
-        format!("  {:<16} {}", adapter.kind().name(), adapter.path().display()),
-        format!("  {:<16} changes {targets} tensors, {unmatched} keys unmatched", ""),
+        part_line(adapter.kind().name(), &adapter.path().display().to_string()),
+        part_line("", &format!("changes {targets} tensors, {unmatched} keys unmatched")),
     ]
 }
 

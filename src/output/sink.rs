@@ -1,7 +1,7 @@
 //! Where the model's frames go: into the folder of a take, each as soon as it is there.
 
 use anyhow::Result;
-use wan_alpha_core::generate::{Sink, SinkError};
+use wan_alpha_core::generate::{FrameSink, SinkError};
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_take::frame::Frame;
 
@@ -33,7 +33,7 @@ impl<L: FnMut(&Frame<'_>) -> Result<()>> WriterSink<L> {
     }
 }
 
-impl<L: FnMut(&Frame<'_>) -> Result<()>> Sink for WriterSink<L> {
+impl<L: FnMut(&Frame<'_>) -> Result<()>> FrameSink for WriterSink<L> {
     fn frame(&mut self, frame: Frame<'_>) -> Result<(), SinkError> {
         (self.look)(&frame)?;
         Ok(self.writer.write(frame)?)

@@ -6,6 +6,8 @@ use anyhow::Result;
 use wan_alpha_core::Watch;
 use wan_alpha_take::store::{Description, Store, Take, TakeInfo, Trimmed};
 
+use crate::table_printer::{Align, TablePrinter};
+
 /// Every take, newest first in each folder.
 pub(super) fn list(store: &Store, watch: &dyn Watch) -> Vec<String> {
     let listing = store.list();
@@ -18,28 +20,45 @@ pub(super) fn list(store: &Store, watch: &dyn Watch) -> Vec<String> {
     listing.takes.iter().map(line).collect()
 }
 
+/// Key, date, frames, size, bytes, seed and prompt of a take.
+const TAKES: TablePrinter<'_> = TablePrinter {
+    indent: "",
+    gap: "  ",
+    columns: &[
+        (Align::Left, 0),
+        (Align::Left, 0),
+        (Align::Right, 11),
+        (Align::Right, 9),
+        (Align::Right, 8),
+    ],
+};
+
+/// A field of one take, and what it is.
+const FIELDS: TablePrinter<'_> =
+    TablePrinter { indent: "", gap: "  ", columns: &[(Align::Left, 6)] };
+
+/// A take in one line.
 fn line(take: &TakeInfo) -> String {
     let request = &take.description.request;
     let key = take.description.key.to_string();
-    format!(
-        "{}  {}  {:>4} frames  {:>9}  {:>8}  seed {}  {}",
-        key.get(..12).unwrap_or(&key),
+    TAKES.line(&[
+        key.get(..12).unwrap_or(&key).to_owned(),
         date(take.made.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())),
-        request.frames,
+        format!("{} frames", request.frames),
         format!("{}×{}", request.width, request.height),
         size(take.bytes),
-        request.seed,
-        take.excerpt(60)
-    )
+        format!("seed {}", request.seed),
+        take.excerpt(60),
+    ])
 }
 
 /// One take: where it is, and its whole request.
 pub(super) fn show(take: &Take) -> Result<Vec<String>> {
     let about = take.description();
     Ok(vec![
-        format!("key     {}", about.key),
-        format!("file    {}", take.path().display()),
-        format!("device  {}{}", about.device, computed(about)),
+        FIELDS.line(&["key", &about.key.to_string()]),
+        FIELDS.line(&["file", &take.path().display().to_string()]),
+        FIELDS.line(&["device", &format!("{}{}", about.device, computed(about))]),
         serde_json::to_string_pretty(&about.request)?,
     ])
 }

@@ -8,7 +8,7 @@ use std::thread::Scope;
 use anyhow::{Context, Result};
 use wan_alpha_core::train::StepRng;
 
-/// Batches made ahead.
+/// Batches that are made ahead, at most.
 const AHEAD: usize = 2;
 
 /// Where the batches of a run come from: pure functions of their places, so that a run that is
@@ -25,11 +25,11 @@ pub(super) trait BatchSource: Sync {
     /// Batches to measure with.
     fn eval_batches(&self) -> u64;
 
-    /// One of them.
+    /// The batch to measure with of that index, from 0 on.
     fn measure(&self, index: u64) -> Result<Self::Raw>;
 
-    /// The tensors.
-    fn batch(&self, raw: &Self::Raw, draws: &StepRng) -> Result<Self::Batch>;
+    /// The tensors of a batch, with what is drawn at random for it.
+    fn batch(&self, raw: &Self::Raw, rng: &StepRng) -> Result<Self::Batch>;
 }
 
 /// Batches in their order from `first` on, made on another thread. It ends when it has made the
@@ -39,7 +39,7 @@ pub(super) fn prefetch<'scope, F: BatchSource>(
     feed: &'scope F,
     steps: std::ops::RangeInclusive<u64>,
     parts: u64,
-) -> Batches<F::Raw>
+) -> BatchQueue<F::Raw>
 where
     F::Raw: 'scope,
 {
@@ -55,14 +55,14 @@ where
             }
         }
     });
-    Batches(receive)
+    BatchQueue(receive)
 }
 
-/// See [`ahead`].
-pub(super) struct Batches<Raw>(Receiver<Result<Raw>>);
+/// Batches in their order, made on another thread by [`prefetch`].
+pub(super) struct BatchQueue<Raw>(Receiver<Result<Raw>>);
 
-impl<Raw> Batches<Raw> {
-    /// The next one.
+impl<Raw> BatchQueue<Raw> {
+    /// The next batch, waited for if it is not made yet.
     pub(super) fn next(&self) -> Result<Raw> {
         self.0.recv().context("the thread that reads training data has ended")?
     }

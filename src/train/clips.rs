@@ -6,17 +6,16 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Result, ensure};
 use wan_alpha_core::tch::Tensor;
-use wan_alpha_core::train::{RgbaClips, StepRng};
-use wan_alpha_core::vae::{hard_render, soft_render};
+use wan_alpha_core::train::{RgbaClips, StepRng, color_and_alpha_films};
 
 use super::batch_source::BatchSource;
 use super::settings::Settings;
-use crate::data::procedural::{Clip, Stream};
+use crate::data::procedural::{DrawnClip, DrawnStream};
 use crate::data::{DataRng, RgbaClip, Set, Split, Window};
 
 /// Clips by their number: any number to train on, a few to measure with.
 pub(super) struct Clips {
-    source: Source,
+    source: ClipSource,
     seed: u64,
     window: Window,
     batch: usize,
@@ -25,7 +24,7 @@ pub(super) struct Clips {
     held_out: usize,
 }
 
-enum Source {
+enum ClipSource {
     Set { set: Box<Set>, split: Split, order: EpochShuffle },
     Procedural(u64),
 }
@@ -44,9 +43,9 @@ impl Clips {
                     set.table.display()
                 );
                 held_out = held_out.min(split.held_out.len());
-                Source::Set { set, split, order: EpochShuffle::new(settings.seed) }
+                ClipSource::Set { set, split, order: EpochShuffle::new(settings.seed) }
             }
-            (None, seed) => Source::Procedural(seed.unwrap_or(settings.seed)),
+            (None, seed) => ClipSource::Procedural(seed.unwrap_or(settings.seed)),
         };
         let (seed, batch) = (settings.seed, settings.batch);
         let accumulate = settings.accumulate as u64;
@@ -57,11 +56,13 @@ impl Clips {
         let first = ((step - 1) * self.accumulate + part) * self.batch as u64;
         (first..first + self.batch as u64)
             .map(|number| match &self.source {
-                Source::Set { set, split, order } => {
+                ClipSource::Set { set, split, order } => {
                     let row = order.row(&split.training, number);
                     set.clip(row, &self.window, &mut DataRng::new(self.seed, "clip", &[number]))
                 }
-                Source::Procedural(seed) => drawn(*seed, Stream::Training, number, self.window),
+                ClipSource::Procedural(seed) => {
+                    drawn(*seed, DrawnStream::Training, number, self.window)
+                }
             })
             .collect()
     }
@@ -74,34 +75,30 @@ impl Clips {
         let first = index as usize * self.batch;
         (first..self.held_out.min(first + self.batch))
             .map(|number| match &self.source {
-                Source::Set { set, split, .. } => {
+                ClipSource::Set { set, split, .. } => {
                     let draw = &mut DataRng::new(self.seed, "held out", &[number as u64]);
                     set.clip(split.held_out[number], &self.window, draw)
                 }
-                Source::Procedural(seed) => {
-                    drawn(*seed, Stream::HeldOut, number as u64, self.window)
+                ClipSource::Procedural(seed) => {
+                    drawn(*seed, DrawnStream::HeldOut, number as u64, self.window)
                 }
             })
             .collect()
     }
 }
 
-fn drawn(seed: u64, stream: Stream, index: u64, window: Window) -> Result<RgbaClip> {
-    Ok(Clip::draw(seed, stream, index, &window).frames)
+fn drawn(seed: u64, stream: DrawnStream, index: u64, window: Window) -> Result<RgbaClip> {
+    Ok(DrawnClip::draw(seed, stream, index, &window).frames)
 }
 
-/// `[b, t, h, w, 3]` of colour and `[b, t, h, w, 1]` of alpha, in [−1, 1].
-fn tensors(clips: &[RgbaClip]) -> Result<RgbaClips> {
-    let convert = || -> wan_alpha_core::Result<RgbaClips> {
-        let each = clips.iter().map(|clip| {
-            let shape = [clip.frames, clip.height, clip.width, 4].map(|size| size as i64);
-            Ok(Tensor::f_from_slice(&clip.rgba)?.f_view(shape)?)
-        });
-        let each = each.collect::<wan_alpha_core::Result<Vec<_>>>()?;
-        let all = Tensor::f_stack(&each, 0)?.f_mul_scalar(2.0)?.f_sub_scalar(1.0)?;
-        Ok(RgbaClips { colour: all.f_narrow(-1, 0, 3)?, alpha: all.f_narrow(-1, 3, 1)? })
-    };
-    Ok(convert()?)
+/// Clips of one shape as a batch.
+fn tensors(clips: &[RgbaClip]) -> wan_alpha_core::Result<RgbaClips> {
+    let each = clips.iter().map(|clip| {
+        let shape = [clip.frames, clip.height, clip.width, 4].map(|size| size as i64);
+        Ok(Tensor::f_from_slice(&clip.rgba)?.f_view(shape)?)
+    });
+    let each = each.collect::<wan_alpha_core::Result<Vec<_>>>()?;
+    RgbaClips::of_unit_rgba(&Tensor::f_stack(&each, 0)?)
 }
 
 /// Clips as one kind of batch.
@@ -113,14 +110,14 @@ pub(super) struct ClipFeed<B> {
 impl ClipFeed<RgbaClips> {
     /// For the RGBA autoencoder.
     pub(super) fn rgba(clips: Clips) -> Self {
-        Self { clips, batch: |raw, _| tensors(raw) }
+        Self { clips, batch: |raw, _| Ok(tensors(raw)?) }
     }
 }
 
 impl ClipFeed<Tensor> {
     /// For the base autoencoder, to which colour and alpha are films of their own.
     pub(super) fn films(clips: Clips) -> Self {
-        Self { clips, batch: films }
+        Self { clips, batch: |raw, rng| Ok(color_and_alpha_films(&tensors(raw)?, rng)?) }
     }
 }
 
@@ -140,31 +137,9 @@ impl<B> BatchSource for ClipFeed<B> {
         self.clips.held_out_clips(index)
     }
 
-    fn batch(&self, raw: &Self::Raw, draws: &StepRng) -> Result<B> {
-        (self.batch)(raw, draws)
+    fn batch(&self, raw: &Self::Raw, rng: &StepRng) -> Result<B> {
+        (self.batch)(raw, rng)
     }
-}
-
-/// `[2·b, t, h, w, 3]`: of each clip its colour over one of the eight backgrounds, edges hard or
-/// soft, and its alpha.
-fn films(raw: &[RgbaClip], draws: &StepRng) -> Result<Tensor> {
-    let RgbaClips { colour, alpha } = tensors(raw)?;
-    let films = || -> wan_alpha_core::Result<Tensor> {
-        let alpha = alpha.f_expand_as(&colour)?;
-        let mut films = Vec::with_capacity(raw.len() + 1);
-        for place in 0..raw.len() {
-            let of = |all: &Tensor| all.f_narrow(0, place as i64, 1);
-            let render = match draws.index(&format!("film's edges {place}"), 2) {
-                0 => hard_render,
-                _ => soft_render,
-            };
-            let background = draws.corner(&format!("film {place}"));
-            films.push(render(&of(&colour)?, &of(&alpha)?, background)?);
-        }
-        films.push(alpha);
-        Ok(Tensor::f_cat(&films, 0)?)
-    };
-    Ok(films()?)
 }
 
 /// The order in which rows are seen: all of them once, then all again in another order.

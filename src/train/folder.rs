@@ -32,20 +32,20 @@ use crate::media::atomic_file::write_whole;
 /// The remark in a state's header, and its one value.
 const KIND: (&str, &str) = ("wan-alpha.kind", "training-state-1");
 
-/// An opened folder.
-pub(super) struct Folder {
+/// The folder of a run, opened and locked against other runs.
+pub(super) struct RunFolder {
     path: PathBuf,
     /// Held as long as the run lasts.
     _lock: File,
 }
 
 /// A state to go on from.
-pub(super) struct State {
+pub(super) struct SavedState {
     pub(super) step: u64,
     pub(super) file: TensorFile,
 }
 
-impl Folder {
+impl RunFolder {
     /// Makes the folder, or takes up the run in it if it is the same one.
     pub(super) fn open(path: &Path, settings: &Settings) -> Result<Self> {
         let open = || -> Result<Self> {
@@ -79,10 +79,10 @@ impl Folder {
     }
 
     /// The newest state that can be read; a damaged one is told of and passed over.
-    pub(super) fn newest(&self, watch: &dyn Watch) -> Result<Option<State>> {
+    pub(super) fn newest(&self, watch: &dyn Watch) -> Result<Option<SavedState>> {
         for (step, path) in self.states()?.into_iter().rev() {
             match TensorFile::open(&path) {
-                Ok(file) => return Ok(Some(State { step, file })),
+                Ok(file) => return Ok(Some(SavedState { step, file })),
                 Err(error) => watch.warn(&format!("{error}; going on from the state before it")),
             }
         }
@@ -144,7 +144,7 @@ impl Folder {
     }
 }
 
-impl State {
+impl SavedState {
     /// A tensor of the state, as [`wan_alpha_core::train::Optimiser::restore`] asks for it.
     pub(super) fn read(
         &self,

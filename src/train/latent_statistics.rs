@@ -22,8 +22,8 @@ pub(super) fn over_clips<F: BatchSource>(
     let step = settings.steps + 1;
     for part in 0..clips.div_ceil(settings.batch) as u64 {
         let raw = feed.training(step, part)?;
-        let draws = StepRng::new(settings.seed, step).part(part);
-        add(&feed.batch(&raw, &draws)?, &draws)?;
+        let rng = StepRng::new(settings.seed, step).part(part);
+        add(&feed.batch(&raw, &rng)?, &rng)?;
     }
     Ok(())
 }
@@ -38,16 +38,16 @@ pub(super) fn moments<F: BatchSource>(
     if clips == 0 {
         return Ok(None);
     }
-    let mut moments = Moments::default();
-    over_clips(feed, settings, clips, |batch, draws| moments.add(&latent(batch, draws)?))?;
+    let mut moments = LatentMoments::default();
+    over_clips(feed, settings, clips, |batch, rng| moments.add(&latent(batch, rng)?))?;
     Ok(moments.mean_and_deviation().map(Some)?)
 }
 
 /// Sums over latents, channel by channel, in float64.
 #[derive(Default)]
-struct Moments(Option<(Tensor, Tensor, f64)>);
+struct LatentMoments(Option<(Tensor, Tensor, f64)>);
 
-impl Moments {
+impl LatentMoments {
     /// `[b, t, h, w, 16]`
     fn add(&mut self, latents: &Tensor) -> wan_alpha_core::Result<()> {
         let flat = latents.f_to_kind(Kind::Double)?.f_reshape([-1, LATENT_CHANNELS])?;
@@ -73,7 +73,7 @@ impl Moments {
 }
 
 /// Least squares in float64: the map M·z + s that brings latents z nearest to wanted ones.
-pub(super) struct Fit {
+pub(super) struct MapFit {
     /// Sum of the products of (z, 1) with itself, `[17, 17]`, and with what is wanted, `[17, 16]`.
     own: Tensor,
     cross: Tensor,
@@ -81,17 +81,17 @@ pub(super) struct Fit {
     squares: Tensor,
 }
 
-/// See [`Fit`].
+/// The linear map that [`MapFit`] finds, and how well it fits.
 pub(super) struct Map {
-    /// M: `[16, 16]`
+    /// What latents are multiplied by, M: `[16, 16]`.
     pub(super) matrix: Tensor,
-    /// s: `[16]`
+    /// What is added then, s: `[16]`.
     pub(super) offset: Tensor,
     /// Of the variance of what was wanted, over all channels.
     pub(super) explained: f64,
 }
 
-impl Fit {
+impl MapFit {
     pub(super) fn new() -> wan_alpha_core::Result<Self> {
         let z = LATENT_CHANNELS;
         let zeros = |size: &[i64]| Tensor::f_zeros(size, (Kind::Double, Device::Cpu));
@@ -149,8 +149,8 @@ mod tests {
         let options = (Kind::Double, Device::Cpu);
         let matrix = Tensor::eye(16, options) + Tensor::randn([16, 16], options) * 0.1;
         let offset = Tensor::randn([16], options);
-        let mut fit = Fit::new().unwrap();
-        let mut noisy = Fit::new().unwrap();
+        let mut fit = MapFit::new().unwrap();
+        let mut noisy = MapFit::new().unwrap();
         for _ in 0..3 {
             let latents = Tensor::randn([1, 2, 4, 6, 16], options);
             let wanted = latents.matmul(&matrix.tr()) + &offset;
@@ -163,7 +163,7 @@ mod tests {
         assert!((map.explained - 1.0).abs() < 1e-9, "{}", map.explained);
         let half = noisy.solve().unwrap().explained;
         assert!((0.3..0.8).contains(&half), "{half}");
-        let nothing = Fit::new().unwrap().solve();
+        let nothing = MapFit::new().unwrap().solve();
         let error = nothing.err().unwrap().to_string();
         assert!(error.contains("give more"), "{error}");
     }

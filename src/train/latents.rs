@@ -16,21 +16,21 @@ use wan_alpha_core::train::{LatentBatch, StepRng, Texts};
 
 use super::batch_source::BatchSource;
 use super::settings::Settings;
-use crate::data::cache::{Entry, Index};
+use crate::data::cache::{CacheIndex, Entry};
 use crate::data::{DataRng, split};
 
 /// See the module's head.
 pub(super) struct LatentFeed {
-    cache: Index,
+    cache: CacheIndex,
     tokenizer: Option<Tokenizer>,
     accumulate: u64,
-    training: Batches,
+    training: BatchesByShape,
     /// Batches to measure with.
     held_out: Vec<Vec<usize>>,
 }
 
 /// Entries by the shape of their latents, and the batches of an epoch.
-struct Batches {
+struct BatchesByShape {
     seed: u64,
     batch: usize,
     shapes: Vec<Vec<usize>>,
@@ -46,7 +46,7 @@ impl LatentFeed {
         tokenizer: Option<Tokenizer>,
     ) -> Result<Self> {
         let Some(path) = &settings.data.cache else { bail!("data.cache is missing") };
-        let cache = Index::open(opened, path)?;
+        let cache = CacheIndex::open(opened, path)?;
         let sources: Vec<&str> = cache.lines.iter().map(|line| line.source.as_str()).collect();
         let split = split(&sources, settings.seed);
         ensure!(!split.training.is_empty(), "{}: nothing is left to train on", path.display());
@@ -64,7 +64,7 @@ impl LatentFeed {
         let held_out = held_out.iter().flat_map(|rows| rows.chunks(batch).map(<[usize]>::to_vec));
         let held_out = held_out.collect();
         let shapes = by_shape(&split.training);
-        let training = Batches { seed, batch, shapes, known: Mutex::new(None) };
+        let training = BatchesByShape { seed, batch, shapes, known: Mutex::new(None) };
         let accumulate = settings.accumulate as u64;
         Ok(Self { cache, tokenizer, accumulate, training, held_out })
     }
@@ -74,7 +74,7 @@ impl LatentFeed {
     }
 }
 
-impl Batches {
+impl BatchesByShape {
     fn get(&self, number: u64) -> Vec<usize> {
         let per_epoch: usize = self.shapes.iter().map(|rows| rows.len().div_ceil(self.batch)).sum();
         let (epoch, place) = (number / per_epoch as u64, (number % per_epoch as u64) as usize);
@@ -129,12 +129,12 @@ impl BatchSource for LatentFeed {
         self.read(batch)
     }
 
-    fn batch(&self, raw: &Self::Raw, draws: &StepRng) -> Result<LatentBatch> {
+    fn batch(&self, raw: &Self::Raw, rng: &StepRng) -> Result<LatentBatch> {
         let texts = match &self.tokenizer {
             Some(tokenizer) => {
                 let tokens = raw.iter().enumerate().map(|(place, (row, _))| {
                     let captions = &self.cache.lines[*row].captions;
-                    let which = draws.index(&format!("caption {place}"), captions.len() as u64);
+                    let which = rng.index(&format!("caption {place}"), captions.len() as u64);
                     let caption = captions.get(which as usize).map_or("", String::as_str);
                     Ok(tokenizer.encode(caption)?.ids)
                 });
@@ -144,7 +144,7 @@ impl BatchSource for LatentFeed {
                 // An entry has one at least.
                 let contexts = raw.iter().enumerate().map(|(place, (_, entry))| {
                     let contexts = &entry.contexts;
-                    let which = draws.index(&format!("caption {place}"), contexts.len() as u64);
+                    let which = rng.index(&format!("caption {place}"), contexts.len() as u64);
                     contexts[which as usize].shallow_clone()
                 });
                 Ok(Texts::Contexts(contexts.collect()))
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn batches_hold_one_shape_and_an_epoch_holds_every_entry() {
         let shapes = vec![vec![0, 1, 2, 3, 4], vec![10, 11, 12]];
-        let batches = Batches { seed: 5, batch: 2, shapes, known: Mutex::new(None) };
+        let batches = BatchesByShape { seed: 5, batch: 2, shapes, known: Mutex::new(None) };
         let mut seen = Vec::new();
         for number in 0..5 {
             let batch = batches.get(number);

@@ -15,12 +15,12 @@ use wan_alpha_core::train::{Losses, Update};
 use crate::media::atomic_file::write_whole;
 
 /// A log that is written to.
-pub(super) struct Log {
+pub(super) struct RunLog {
     path: PathBuf,
     out: BufWriter<File>,
 }
 
-/// A line.
+/// A line of the log, of a step or of a measurement.
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
 pub(super) struct Line {
     pub(super) step: u64,
@@ -34,7 +34,7 @@ pub(super) struct Line {
     pub(super) held_out: Map<String, Value>,
 }
 
-impl Log {
+impl RunLog {
     /// Opens the log of a run that goes on after `step`: lines of later steps are taken back.
     pub(super) fn open(path: &Path, step: u64) -> Result<Self> {
         let open = || -> Result<File> {

@@ -3,7 +3,7 @@
 //!
 //! Of an autoencoder with its merge block the latents are RGBA's, with the masks of the ellipses that
 //! are known of each clip: a fit, at training's threshold, finds none in what is thin. Of a base
-//! autoencoder they are those of colour over one of the eight backgrounds, and nothing is raised.
+//! autoencoder they are those of color over one of the eight backgrounds, and nothing is raised.
 //!
 //! From a pool, clips come in an order that differs from epoch to epoch, and the latent of each is
 //! kept: a function of its number alone, so that a run that goes on makes it again.
@@ -11,15 +11,14 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Result, ensure};
-use wan_alpha_core::tch::{Kind, Tensor};
+use wan_alpha_core::device::Device;
+use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::text::{Tokenizer, Umt5};
-use wan_alpha_core::train::{ComputeOptions, LatentBatch, StepRng, Texts};
-use wan_alpha_core::vae::{
-    Corner, Encoder, FeatureCache, LATENT_MEAN, LATENT_STD, RgbaEncoder, RgbaFilm, soft_render,
-};
+use wan_alpha_core::train::{ComputeOptions, LatentBatch, LatentEncoder, StepRng, Texts};
+use wan_alpha_core::vae::Corner;
 use wan_alpha_core::weights::{
     EncoderFiles, Weights, find_base_autoencoder, find_text_encoder, find_tokenizer,
 };
@@ -29,7 +28,7 @@ use wan_alpha_take::Mask;
 use super::batch_source::BatchSource;
 use super::clips::EpochShuffle;
 use super::settings::{self, Settings};
-use crate::data::procedural::{Clip, Language, Scene, Stream};
+use crate::data::procedural::{DrawnClip, DrawnStream, Language, Scene};
 use crate::data::{RgbaClip, Window};
 
 /// See the module's head.
@@ -46,6 +45,7 @@ pub(super) struct LiveFeed {
     networks: Mutex<Networks>,
     /// Latents of the pool's clips, by number.
     kept: Mutex<BTreeMap<u64, Tensor>>,
+    device: Device,
 }
 
 /// The numbers of the clips that come again and again, and their order.
@@ -54,16 +54,11 @@ struct Pool {
     order: EpochShuffle,
 }
 
+/// What makes a batch of shots.
 struct Networks {
-    encoder: Encoding,
-    /// None: trained along.
+    encoder: LatentEncoder,
+    /// The frozen text encoder; none where one is trained along.
     text: Option<Umt5>,
-    placement: ComputeOptions,
-}
-
-enum Encoding {
-    Rgba(Box<RgbaEncoder>),
-    Base(Encoder),
 }
 
 /// A scene with its captions.
@@ -82,7 +77,7 @@ impl LiveFeed {
         settings: &Settings,
         about: &settings::Transformer,
         tokenizer: Option<Tokenizer>,
-        placement: ComputeOptions,
+        compute: ComputeOptions,
         watch: &dyn Watch,
     ) -> Result<Self> {
         let window = settings.data.window()?;
@@ -103,16 +98,13 @@ impl LiveFeed {
                     !about.text_frozen.is_empty(),
                     "task.text_frozen: captions need a text encoder and its tokenizer"
                 );
-                let open = || -> wan_alpha_core::Result<(Tokenizer, Option<Umt5>)> {
-                    let set = find_text_encoder(&about.text_frozen)?;
-                    let ComputeOptions { kind, device } = placement;
-                    let text = Umt5::new(Weights::new(set, vec![], kind, device))?;
-                    Ok((Tokenizer::open(&find_tokenizer(&about.text_frozen)?)?, Some(text)))
-                };
-                open()?
+                let set = find_text_encoder(&about.text_frozen)?;
+                let ComputeOptions { kind, device } = compute;
+                let text = Umt5::new(Weights::new(set, vec![], kind, device))?;
+                (Tokenizer::open(&find_tokenizer(&about.text_frozen)?)?, Some(text))
             }
         };
-        let encoder = Encoding::open(about, placement, watch)?;
+        let encoder = latent_encoder(about, compute, watch)?;
         Ok(Self {
             clips: settings.data.procedural.unwrap_or(settings.seed),
             seed: settings.seed,
@@ -126,15 +118,18 @@ impl LiveFeed {
             accumulate: settings.accumulate as u64,
             held_out: settings.data.held_out(),
             tokenizer,
-            networks: Mutex::new(Networks { encoder, text, placement }),
+            networks: Mutex::new(Networks { encoder, text }),
             kept: Mutex::default(),
+            device: compute.device,
         })
     }
 
-    fn shots(&self, stream: Stream, numbers: std::ops::Range<u64>) -> Vec<Shot> {
+    fn shots(&self, stream: DrawnStream, numbers: std::ops::Range<u64>) -> Vec<Shot> {
         let shot = |place| {
             let number = match (stream, &self.pool) {
-                (Stream::Training, Some(pool)) => Some(pool.order.row(&pool.numbers, place) as u64),
+                (DrawnStream::Training, Some(pool)) => {
+                    Some(pool.order.row(&pool.numbers, place) as u64)
+                }
                 _ => None,
             };
             let known = number.is_some_and(|number| lock(&self.kept).contains_key(&number));
@@ -142,7 +137,8 @@ impl LiveFeed {
             let (scene, clip) = if known {
                 (Scene::draw(self.clips, stream, index), None)
             } else {
-                let Clip { scene, frames } = Clip::draw(self.clips, stream, index, &self.window);
+                let DrawnClip { scene, frames } =
+                    DrawnClip::draw(self.clips, stream, index, &self.window);
                 (scene, Some(frames))
             };
             let each = self.languages.iter();
@@ -156,74 +152,37 @@ impl LiveFeed {
     }
 }
 
-impl Encoding {
-    fn open(
-        about: &settings::Transformer,
-        placement: ComputeOptions,
-        watch: &dyn Watch,
-    ) -> Result<Self> {
-        let ComputeOptions { kind, device } = placement;
-        match EncoderFiles::find(&about.encoder) {
-            Ok(files) => {
-                let encoder = RgbaEncoder::load(&files, kind, device, watch);
-                Ok(Self::Rgba(Box::new(encoder?)))
-            }
-            Err(error) if error.kind() == ErrorKind::ModelIncomplete => {
-                let set = find_base_autoencoder(&about.encoder)?;
-                watch.warn(
-                    "task.encoder has no merge block: latents are those of colour, without alpha",
-                );
-                let weights = Weights::new(Arc::clone(&set), vec![], kind, device);
-                Ok(Self::Base(Encoder::load(&weights, watch)?))
-            }
-            Err(error) => Err(error.into()),
+/// The encoder that `task.encoder` names: of an RGBA autoencoder, or of a base autoencoder where
+/// there is no merge block.
+fn latent_encoder(
+    about: &settings::Transformer,
+    compute: ComputeOptions,
+    watch: &dyn Watch,
+) -> Result<LatentEncoder> {
+    match EncoderFiles::find(&about.encoder) {
+        Ok(files) => Ok(LatentEncoder::rgba(&files, compute, watch)?),
+        Err(error) if error.kind() == ErrorKind::ModelIncomplete => {
+            let set = find_base_autoencoder(&about.encoder)?;
+            watch.warn(
+                "task.encoder has no merge block: latents are those of colour, without alpha",
+            );
+            Ok(LatentEncoder::color(&set, compute, watch)?)
         }
-    }
-
-    /// The normalised latent of a clip over a background, `[16, t, h, w]`.
-    fn latent(
-        &self,
-        clip: &RgbaClip,
-        background: Corner,
-        placement: ComputeOptions,
-    ) -> wan_alpha_core::Result<Tensor> {
-        let size = [clip.frames, clip.height, clip.width, 4].map(|side| side as i64);
-        let rgba = placement.device.tensor(&clip.rgba)?.f_view(size)?;
-        match self {
-            Self::Rgba(encoder) => {
-                let mut film = RgbaFilm::default();
-                encoder.encode(&rgba, background, &mut film, &Unwatched)?.normalised()
-            }
-            Self::Base(encoder) => {
-                let rgba = rgba.f_mul_scalar(2.0)?.f_sub_scalar(1.0)?;
-                let (colour, alpha) = (rgba.f_narrow(-1, 0, 3)?, rgba.f_narrow(-1, 3, 1)?);
-                let seen = soft_render(&colour, &alpha, background)?.f_unsqueeze(0)?;
-                let seen = seen.f_to_device(placement.device.tch())?.f_to_kind(placement.kind)?;
-                let cache = &mut FeatureCache::default();
-                let z = encoder.forward(&seen.f_contiguous()?, cache, &Unwatched)?;
-                let z = z.f_to_kind(Kind::Float)?;
-                let device = placement.device;
-                let row = |values: &[f32]| -> wan_alpha_core::Result<Tensor> {
-                    Ok(device.tensor(values)?.f_to_device(device.tch())?)
-                };
-                let z = z.f_sub(&row(&LATENT_MEAN)?)?.f_div(&row(&LATENT_STD)?)?;
-                Ok(z.f_squeeze_dim(0)?.f_permute([3, 0, 1, 2])?.f_contiguous()?)
-            }
-        }
+        Err(error) => Err(error.into()),
     }
 }
 
 impl LiveFeed {
-    /// Of each shot, over a background of its own: `[b, 16, t, h, w]`.
+    /// The latent of each shot, over a background of its own: `[b, 16, t, h, w]`.
     fn latents(
         &self,
         shots: &[Shot],
-        draws: &StepRng,
+        rng: &StepRng,
         networks: &Networks,
     ) -> wan_alpha_core::Result<Tensor> {
         let latent = |(place, shot): (usize, &Shot)| {
             let Some(number) = shot.number else {
-                let background = draws.corner(&format!("background {place}"));
+                let background = rng.corner(&format!("background {place}"));
                 return self.encoded(shot, background, networks);
             };
             if let Some(known) = lock(&self.kept).get(&number) {
@@ -247,7 +206,9 @@ impl LiveFeed {
         let clip = shot.clip.as_ref().ok_or_else(|| {
             wan_alpha_core::Error::Input("a clip's latent is not where it was kept".into())
         })?;
-        networks.encoder.latent(clip, background, networks.placement)
+        let size = [clip.frames, clip.height, clip.width, 4].map(|side| side as i64);
+        let rgba = self.device.tensor(&clip.rgba)?.f_view(size)?;
+        networks.encoder.latent(&rgba, background)
     }
 }
 
@@ -261,7 +222,7 @@ impl BatchSource for LiveFeed {
 
     fn training(&self, step: u64, part: u64) -> Result<Self::Raw> {
         let first = ((step - 1) * self.accumulate + part) * self.batch as u64;
-        Ok(self.shots(Stream::Training, first..first + self.batch as u64))
+        Ok(self.shots(DrawnStream::Training, first..first + self.batch as u64))
     }
 
     fn eval_batches(&self) -> u64 {
@@ -271,20 +232,17 @@ impl BatchSource for LiveFeed {
     fn measure(&self, index: u64) -> Result<Self::Raw> {
         let first = index * self.batch as u64;
         let end = (first + self.batch as u64).min(self.held_out as u64);
-        Ok(self.shots(Stream::HeldOut, first..end))
+        Ok(self.shots(DrawnStream::HeldOut, first..end))
     }
 
-    fn batch(&self, raw: &Self::Raw, draws: &StepRng) -> Result<LatentBatch> {
+    fn batch(&self, raw: &Self::Raw, rng: &StepRng) -> Result<LatentBatch> {
         let networks = lock(&self.networks);
         let make = || -> wan_alpha_core::Result<LatentBatch> {
             let _guard = wan_alpha_core::tch::no_grad_guard();
-            let latents = self.latents(raw, draws, &networks)?;
-            let masks = match networks.encoder {
-                Encoding::Rgba(_) => Some(masks(raw)?),
-                Encoding::Base(_) => None,
-            };
+            let latents = self.latents(raw, rng, &networks)?;
+            let masks = if networks.encoder.has_alpha() { Some(masks(raw)?) } else { None };
             let ids = raw.iter().enumerate().map(|(place, shot)| {
-                let which = draws.index(&format!("caption {place}"), shot.captions.len() as u64);
+                let which = rng.index(&format!("caption {place}"), shot.captions.len() as u64);
                 let caption = shot.captions.get(which as usize).map_or("", String::as_str);
                 Ok(self.tokenizer.encode(caption)?.ids)
             });

@@ -74,9 +74,9 @@ fn curves(lines: &[Line]) -> Vec<(String, Curve)> {
 }
 
 type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
-type Outcome = Result<(), Box<dyn std::error::Error>>;
+type PlotResult = Result<(), Box<dyn std::error::Error>>;
 
-fn paint(root: &Area<'_>, curves: &[(String, Curve)], grid: (usize, usize)) -> Outcome {
+fn paint(root: &Area<'_>, curves: &[(String, Curve)], grid: (usize, usize)) -> PlotResult {
     use_own_font();
     root.fill(&WHITE)?;
     for (area, (name, curve)) in root.split_evenly(grid).iter().zip(curves) {
@@ -86,7 +86,7 @@ fn paint(root: &Area<'_>, curves: &[(String, Curve)], grid: (usize, usize)) -> O
     Ok(())
 }
 
-fn panel(area: &Area<'_>, name: &str, curve: &Curve) -> Outcome {
+fn panel(area: &Area<'_>, name: &str, curve: &Curve) -> PlotResult {
     let all = || curve.steps.iter().chain(&curve.held_out);
     let last = all().map(|(step, _)| *step).fold(1.0, f64::max);
     let (least, most) = all()

@@ -14,19 +14,19 @@ use wan_alpha_core::device::Device;
 use wan_alpha_core::train::{Loss, Losses, Optimiser, StepRng, Task};
 
 use super::batch_source::{self, BatchSource};
-use super::folder::Folder;
-use super::log::Log;
+use super::folder::RunFolder;
+use super::log::RunLog;
 use super::plot;
 use super::settings::Settings;
 use crate::exit::Exit;
-use crate::progress::Progress;
+use crate::progress::TerminalProgress;
 
 /// A run, and what it reports to.
-pub(super) struct Run<'a> {
+pub(super) struct TrainRun<'a> {
     pub(super) device: Device,
     pub(super) settings: &'a Settings,
-    pub(super) folder: &'a Folder,
-    pub(super) progress: &'a Progress,
+    pub(super) folder: &'a RunFolder,
+    pub(super) progress: &'a TerminalProgress,
     pub(super) watch: &'a dyn Watch,
 }
 
@@ -55,7 +55,7 @@ impl Watch for Within<'_> {
     }
 }
 
-impl Run<'_> {
+impl TrainRun<'_> {
     /// Trains to the last step. Returns the losses on what is held out, where there is any.
     pub(super) fn train<T: Task, F: BatchSource<Batch = T::Batch>>(
         &self,
@@ -71,7 +71,7 @@ impl Run<'_> {
             self.progress.remark(format!("going on after step {}", state.step));
         }
         let begun = optimiser.step();
-        let mut log = Log::open(&self.folder.log(), begun)?;
+        let mut log = RunLog::open(&self.folder.log(), begun)?;
         self.progress.remark(format!(
             "{} parameters in {} tensors, {} clips to a step",
             task.parameters().count(),
@@ -97,7 +97,7 @@ impl Run<'_> {
         feed: &F,
         extras: &dyn TaskHooks<T>,
         optimiser: &mut Optimiser,
-        log: &mut Log,
+        log: &mut RunLog,
     ) -> Result<()> {
         let Settings { steps, accumulate, every, .. } = *self.settings;
         let begun = optimiser.step();
@@ -167,10 +167,10 @@ impl Run<'_> {
         let mut mean = Mean::default();
         for part in 0..parts {
             let raw = next_unless_stopped(self.watch, &mut next)?;
-            let draws = StepRng::new(self.settings.seed, step).part(part);
-            let batch = feed.batch(&raw, &draws)?;
-            let share = 1.0 / parts as f64;
-            let losses = task.step(&batch, &draws, share, &Within(self.watch));
+            let rng = StepRng::new(self.settings.seed, step).part(part);
+            let batch = feed.batch(&raw, &rng)?;
+            let loss_scale = 1.0 / parts as f64;
+            let losses = task.step(&batch, &rng, loss_scale, &Within(self.watch));
             mean.add(&losses?);
         }
         Ok(mean.losses())
@@ -190,9 +190,9 @@ impl Run<'_> {
             let mut mean = Mean::default();
             for index in 0..feed.eval_batches() {
                 // Steps count from 1, so that these are nobody else's.
-                let draws = StepRng::new(self.settings.seed, 0).part(index);
-                let batch = feed.batch(&feed.measure(index)?, &draws)?;
-                mean.add(&task.evaluate(&batch, &draws, &Within(self.watch))?);
+                let rng = StepRng::new(self.settings.seed, 0).part(index);
+                let batch = feed.batch(&feed.measure(index)?, &rng)?;
+                mean.add(&task.evaluate(&batch, &rng, &Within(self.watch))?);
             }
             Ok(Some(mean.losses()))
         })

@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use anyhow::Result;
 use wan_alpha_core::Watch;
 use wan_alpha_core::device::Device;
-use wan_alpha_core::sampler::Sampler;
+use wan_alpha_core::generate::sampling::{Contexts, SamplingOptions, sample};
+use wan_alpha_core::noise::shift_mean_batch;
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::train::{
-    BaseVae, LatentBatch, RgbaClips, RgbaVae, StepRng, Texts, Transformer, shift_mean_batch,
+    BaseVae, LatentBatch, RgbaClips, RgbaVae, StepRng, Texts, Transformer,
 };
 use wan_alpha_core::vae::{Corner, Film, LATENT_CHANNELS, RgbaDecoder};
 use wan_alpha_core::weights::Decoders;
@@ -19,7 +20,7 @@ use wan_alpha_take::frame::Frame;
 
 use super::batch_source::BatchSource;
 use super::clips::ClipFeed;
-use super::latent_statistics::{Fit, moments, over_clips};
+use super::latent_statistics::{MapFit, moments, over_clips};
 use super::numbers;
 use super::run::TaskHooks;
 use super::settings::{self, Settings};
@@ -27,9 +28,9 @@ use crate::media::png::encode_sheet_of;
 
 /// Sheets, at most, of each time.
 const SHEETS: i64 = 4;
-/// Steps of a sample, and the schedule's shift.
-const STEPS: usize = 8;
-const SHIFT: f64 = 5.0;
+/// How a sample is denoised: in few steps, and without guidance.
+const SAMPLING: SamplingOptions =
+    SamplingOptions { solver: Solver::UniPc, steps: 8, shift: 5.0, guidance: 1.0 };
 
 type Sheets = Result<Vec<(String, Vec<u8>)>>;
 
@@ -93,23 +94,23 @@ impl TaskHooks<RgbaVae> for Reconstructions<'_> {
     /// As [`Films::finish`], of merged latents; or brings them back to what they were at the start.
     fn finish(&self, task: &RgbaVae, watch: &dyn Watch) -> Result<Option<String>> {
         let latent =
-            |batch: &RgbaClips, draws: &StepRng| task.encode(batch, draws.corner("encode"), watch);
+            |batch: &RgbaClips, rng: &StepRng| task.encode(batch, rng.corner("encode"), watch);
         if let Some((mean, std)) = moments(self.feed, self.settings, self.about.calibrate, latent)?
         {
             task.calibrate(&mean, &std)?;
         }
         let Some(start) = &self.start else { return Ok(None) };
-        let mut fit = Fit::new()?;
-        over_clips(self.feed, self.settings, self.about.align, |batch, draws| {
-            let background = draws.corner("encode");
+        let mut fit = MapFit::new()?;
+        over_clips(self.feed, self.settings, self.about.align, |batch, rng| {
+            let background = rng.corner("encode");
             let now = task.encode(batch, background, watch)?;
             fit.add(&now, &start.encode(batch, background, watch)?)
         })?;
         let map = fit.solve()?;
         task.map_latents(&map.matrix, &map.offset)?;
-        let share = 100.0 * map.explained;
+        let percent = 100.0 * map.explained;
         Ok(Some(format!(
-            "latents are back to those of task.start in {share:.1} % of their variance"
+            "latents are back to those of task.start in {percent:.1} % of their variance"
         )))
     }
 }
@@ -127,45 +128,50 @@ impl<F: BatchSource<Batch = LatentBatch>> TaskHooks<Transformer> for Takes<'_, F
         let Some(decoders) = self.decoders.as_ref().filter(|_| self.feed.eval_batches() > 0) else {
             return Ok(Vec::new());
         };
-        let draws = StepRng::new(self.settings.seed, 0);
-        let batch = self.feed.batch(&self.feed.measure(0)?, &draws)?;
-        let make = || {
-            let _guard = wan_alpha_core::tch::no_grad_guard();
-            let dit = task.network()?;
-            let contexts = match &batch.texts {
-                Texts::Contexts(contexts) => contexts.iter().map(Tensor::shallow_clone).collect(),
-                Texts::Tokens(tokens) => {
-                    let tokens: Vec<&[i64]> = tokens.iter().map(Vec::as_slice).collect();
-                    task.text()?.encode(&tokens, watch)?
-                }
-            };
-            let count = batch.latents.size()[0].min(SHEETS);
-            let (device, shape) = (dit.device(), batch.latents.size());
-            let mut takes = Vec::new();
-            for index in 0..count {
-                let size = [1, LATENT_CHANNELS, shape[2], shape[3], shape[4]];
-                let noise = draws.normal(device, &format!("sample {index}"), &size)?;
-                let noise = match &batch.masks {
-                    Some(masks) => {
-                        shift_mean_batch(&noise, &masks.f_narrow(0, index, 1)?, self.about.mu)?
-                    }
-                    None => noise,
-                };
-                let rope = dit.rope([size[2], size[3], size[4]])?;
-                let mut prompt = dit.prompt(&contexts[index as usize])?;
-                let mut sampler = Sampler::new(Solver::UniPc, STEPS, SHIFT);
-                let mut x = noise.f_to_device(device.tch())?;
-                while let Some(timestep) = sampler.timestep() {
-                    let velocity = dit.forward(&x, &[timestep], &mut prompt, &rope, watch)?;
-                    x = sampler.step(&x, &velocity)?;
-                }
-                let frames =
-                    decoders.decode(&x.f_squeeze_dim(0)?, &mut Film::default(), watch)?.rgba()?;
-                takes.push(frames.f_mul_scalar(2.0)?.f_sub_scalar(1.0)?);
+        let rng = StepRng::new(self.settings.seed, 0);
+        let batch = self.feed.batch(&self.feed.measure(0)?, &rng)?;
+        sheets(&self.takes(task, decoders, &batch, &rng, watch)?)
+    }
+}
+
+impl<F> Takes<'_, F> {
+    /// A take with the text and the mask of each of the first latents of a batch: `[b, t, h, w, 4]`
+    /// in [−1, 1].
+    fn takes(
+        &self,
+        task: &Transformer,
+        decoders: &RgbaDecoder,
+        batch: &LatentBatch,
+        rng: &StepRng,
+        watch: &dyn Watch,
+    ) -> wan_alpha_core::Result<Tensor> {
+        let _guard = wan_alpha_core::tch::no_grad_guard();
+        let dit = task.network()?;
+        let contexts = match &batch.texts {
+            Texts::Contexts(contexts) => contexts.iter().map(Tensor::shallow_clone).collect(),
+            Texts::Tokens(tokens) => {
+                let tokens: Vec<&[i64]> = tokens.iter().map(Vec::as_slice).collect();
+                task.text()?.encode(&tokens, watch)?
             }
-            Ok::<_, wan_alpha_core::Error>(Tensor::f_stack(&takes, 0)?)
         };
-        sheets(&make()?)
+        let shape = batch.latents.size();
+        let mut takes = Vec::new();
+        for (index, prompt) in (0..shape[0].min(SHEETS)).zip(contexts) {
+            let size = [1, LATENT_CHANNELS, shape[2], shape[3], shape[4]];
+            let noise = rng.normal(dit.device(), &format!("sample {index}"), &size)?;
+            let noise = match &batch.masks {
+                Some(masks) => {
+                    shift_mean_batch(&noise, &masks.f_narrow(0, index, 1)?, self.about.mu)?
+                }
+                None => noise,
+            };
+            let contexts = Contexts { prompt, negative: None };
+            let noise = noise.f_squeeze_dim(0)?;
+            let latent = sample(&dit, &contexts, &noise, &SAMPLING, None, watch)?;
+            let frames = decoders.decode(&latent, &mut Film::default(), watch)?.rgba()?;
+            takes.push(frames.f_mul_scalar(2.0)?.f_sub_scalar(1.0)?);
+        }
+        Ok(Tensor::f_stack(&takes, 0)?)
     }
 }
 
@@ -178,8 +184,7 @@ pub(super) fn decoders(
     if paths.is_empty() {
         return Ok(None);
     }
-    let load = || RgbaDecoder::load(&Decoders::find(paths)?, device, watch);
-    Ok(load().map(Some)?)
+    Ok(Some(RgbaDecoder::load(&Decoders::find(paths)?, device, watch)?))
 }
 
 /// A contact sheet of each clip of `[b, t, h, w, 4]`, in [−1, 1].

@@ -18,14 +18,14 @@ use crate::data::Window;
 use crate::data::procedural::Language;
 pub(crate) use task::{BaseVae, RgbaVae, Task, Transformer};
 
-/// A whole run.
+/// A whole run, as its file says it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
     /// Of every random draw.
     #[serde(default)]
     pub(crate) seed: u64,
-    /// Steps in all.
+    /// Steps of the run in all, those before it was taken up again included.
     pub(crate) steps: u64,
     /// Clips of a batch.
     #[serde(default = "one")]
@@ -67,7 +67,7 @@ pub(crate) struct Data {
     pub(crate) held_out: Option<usize>,
 }
 
-/// Languages of captions.
+/// Languages that captions are drawn in.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Languages {
@@ -104,7 +104,7 @@ impl Data {
     }
 }
 
-/// See [`OptimiserSettings`].
+/// The `[optimiser]` table: what [`OptimiserSettings`] is made from.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Optimiser {
@@ -138,7 +138,7 @@ pub(crate) struct Every {
     pub(crate) evaluate: u64,
     /// Pictures of what the networks make.
     pub(crate) sample: u64,
-    /// The curves.
+    /// The picture of the loss curves.
     pub(crate) plot: u64,
 }
 
@@ -148,7 +148,7 @@ impl Default for Every {
     }
 }
 
-/// See [`Schedule`].
+/// The schedule of the learning rate by name, one of [`Schedule`].
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Warm {

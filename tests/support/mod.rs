@@ -6,7 +6,7 @@
 //! damage it; [`random`] makes larger models; [`archive`] makes `torch.save` files; [`running`]
 //! looks at the command while it works, [`pace`] at how much it works; [`room`] is a folder to call
 //! any of its verbs in; [`stand_in`] plays CUDA; [`studio`]
-//! has named models, a store and an engine.
+//! has named models, a store and an engine; [`training`] calls and watches `wan-alpha train`.
 
 // Every test file uses its own part of this.
 #![allow(dead_code)]
@@ -24,3 +24,4 @@ pub(crate) mod room;
 pub(crate) mod running;
 pub(crate) mod stand_in;
 pub(crate) mod studio;
+pub(crate) mod training;

@@ -12,7 +12,7 @@ use wan_alpha_core::weights::TensorFile;
 
 use super::reference::Case;
 
-/// Tensors by name.
+/// Tensors of a file by their names.
 pub(crate) type Tensors = BTreeMap<String, Tensor>;
 
 /// Where the parts of a reference model are, below its folder.
@@ -82,7 +82,7 @@ impl Parts {
         }
     }
 
-    /// Copies the tokenizer.
+    /// Copies the reference model's tokenizer to this path.
     pub(crate) fn write_tokenizer(&self, path: &Path) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::copy(&self.tokenizer, path).unwrap();

@@ -11,7 +11,7 @@ use wan_alpha_core::weights::TensorFile;
 
 use super::render::Render;
 
-/// Every reference case.
+/// The names of all reference cases.
 pub(crate) const CASES: [&str; 3] = ["t2v", "t2v-guided", "t2v-euler"];
 
 /// Tensors that leave only float32's rounding between us and the reference.

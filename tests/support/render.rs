@@ -214,7 +214,7 @@ impl Done {
         TensorFile::open(&self.path("dump.safetensors")).unwrap()
     }
 
-    /// `take.json`.
+    /// What `take.json` says of the take.
     pub(crate) fn take(&self) -> Value {
         serde_json::from_slice(&fs::read(self.out().join("take.json")).unwrap()).unwrap()
     }

@@ -216,7 +216,7 @@ fn autoencoder_in_diffusers(key: &str) -> Option<String> {
     Some(format!("{side}.up_blocks.{}.{part}", LAYERS.get(index)?))
 }
 
-/// `blocks.7.norm1.weight` → (7, `norm1.weight`)
+/// The number and the rest of a block's key: `blocks.7.norm1.weight` → (7, `norm1.weight`).
 fn block<'a>(key: &'a str, list: &str) -> Option<(usize, &'a str)> {
     let (index, rest) = key.strip_prefix(list)?.split_once('.')?;
     Some((index.parse().ok()?, rest))

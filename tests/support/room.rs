@@ -49,7 +49,7 @@ impl Room {
         self.command(arguments).output().unwrap()
     }
 
-    /// What it prints.
+    /// What it prints, once it has succeeded.
     #[track_caller]
     pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);

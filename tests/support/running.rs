@@ -60,7 +60,7 @@ impl Running {
         }
     }
 
-    /// Sends a signal.
+    /// Sends a signal to the command.
     #[cfg(unix)]
     #[allow(unsafe_code)]
     pub(crate) fn signal(&self, signal: libc::c_int) {

@@ -29,7 +29,7 @@ impl StandIn {
         stand_in
     }
 
-    /// Without CUDA's half.
+    /// The program in a folder where CUDA's half of libtorch is missing.
     pub(crate) fn without_cuda() -> Self {
         let studio = Studio::empty();
         let program = studio.path("wan-alpha");

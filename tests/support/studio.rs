@@ -26,7 +26,7 @@ impl Studio {
         studio
     }
 
-    /// Without a model.
+    /// A folder without any model in it.
     pub(crate) fn empty() -> Self {
         Self { room: tempfile::tempdir().unwrap() }
     }
@@ -104,7 +104,7 @@ impl Studio {
         self.request_with(name, seed, frames, |_| ())
     }
 
-    /// The same, changed.
+    /// A request of this model, changed by the test.
     pub(crate) fn request_with(
         &self,
         name: &str,

@@ -63,7 +63,7 @@ impl Before {
         LOAD.iter().all(same) && EXAMPLES.iter().all(|example| self.program(example).is_file())
     }
 
-    /// The commit's files.
+    /// Writes the earlier commit's files into its folder, in place of what was there.
     fn lay_out(&self, tree: &Tree) -> Result<()> {
         let source = self.source();
         let shown = || format!("{} cannot be laid out", tree.short(&source));

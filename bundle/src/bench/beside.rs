@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::before::{Before, COMMIT};
 use super::side::Side;
 use super::statistics::{Spread, ratio_of_pairs};
-use super::{Outcome, Row, THREADS, environment};
+use super::{BenchOutcome, BenchRow, THREADS, environment};
 use crate::tree::Tree;
 use crate::{cargo, setup};
 
@@ -23,7 +23,7 @@ pub(super) const DIFFUSERS: &str = "bundle/bench/diffusers_side.py";
 /// The other side's script for training.
 pub(super) const TRAINING: &str = "bundle/bench/training_side.py";
 
-/// One comparison.
+/// A script of the other side, and how many pairs of runs it is compared in.
 pub(super) struct Comparison {
     pub(super) script: &'static str,
     /// Diffusers keeps no text keys, so that two cases of ours share one of theirs.
@@ -34,7 +34,7 @@ pub(super) struct Comparison {
 }
 
 /// What both sides run.
-pub(super) struct Programs {
+pub(super) struct BothSides {
     ours: PathBuf,
     before: PathBuf,
     python: PathBuf,
@@ -43,7 +43,7 @@ pub(super) struct Programs {
 
 /// One line of output.
 #[derive(Serialize)]
-struct Measured {
+struct BesideLine {
     bench: &'static str,
     ours_s: Spread,
     theirs_s: Spread,
@@ -56,16 +56,16 @@ struct Measured {
     ratio_to_before: f64,
     pairs: usize,
     threads: u32,
-    versions: Versions,
+    versions: SideVersions,
 }
 
 #[derive(Serialize)]
-struct Versions {
+struct SideVersions {
     ours: Value,
     theirs: Value,
 }
 
-impl Programs {
+impl BothSides {
     /// Set up and built.
     pub(super) fn ready(tree: &Tree) -> Result<Self> {
         setup::ensure(tree)?;
@@ -77,7 +77,7 @@ impl Programs {
         Ok(Self { ours, before, python, root: tree.root().to_owned() })
     }
 
-    pub(super) fn compare(&self, name: &'static str, case: &Comparison) -> Result<Outcome> {
+    pub(super) fn compare(&self, name: &'static str, case: &Comparison) -> Result<BenchOutcome> {
         let mut theirs = Command::new(&self.python);
         theirs.arg(self.root.join(case.script)).arg(case.theirs);
         let [mut ours, mut before] = [&self.ours, &self.before].map(Command::new);
@@ -85,13 +85,13 @@ impl Programs {
             program.arg(name);
         }
         let measured = measure(name, case, [ours, theirs, before])?;
-        Outcome::new(&measured, |measured| vec![measured.row()])
+        BenchOutcome::new(&measured, |measured| vec![measured.row()])
     }
 }
 
-impl Measured {
-    fn row(&self) -> Row {
-        Row {
+impl BesideLine {
+    fn row(&self) -> BenchRow {
+        BenchRow {
             name: self.bench.to_owned(),
             ours_s: self.ours_s.median,
             theirs_s: Some(self.theirs_s.median),
@@ -107,7 +107,7 @@ fn measure(
     name: &'static str,
     case: &Comparison,
     [ours, theirs, before]: [Command; 3],
-) -> Result<Measured> {
+) -> Result<BesideLine> {
     let pairs = case.pairs;
     eprintln!("bench: {name}: all sides are getting ready");
     let mut ours = Side::start("ours", ours, THREADS)?;
@@ -137,7 +137,7 @@ fn measure(
     else {
         bail!("no pair was measured");
     };
-    Ok(Measured {
+    Ok(BesideLine {
         bench: name,
         ours_s,
         theirs_s,
@@ -149,7 +149,7 @@ fn measure(
         ratio_to_before: to_before,
         pairs,
         threads: THREADS,
-        versions: Versions { ours: ours.versions(), theirs: theirs.versions() },
+        versions: SideVersions { ours: ours.versions(), theirs: theirs.versions() },
     })
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::statistics::Spread;
-use super::{Outcome, Row, THREADS, example};
+use super::{BenchOutcome, BenchRow, THREADS, example};
 use crate::tree::Tree;
 use crate::{cargo, setup};
 
@@ -18,7 +18,7 @@ const LIMIT: f64 = 0.1;
 
 /// What the example answers: seconds.
 #[derive(Deserialize)]
-struct Answer {
+struct EngineSeconds {
     shape: [u32; 4],
     cold_start: Vec<f64>,
     first_step: Vec<f64>,
@@ -26,7 +26,7 @@ struct Answer {
 
 /// One line of output. The limit is of the first step; a cold start has none.
 #[derive(Serialize)]
-struct Measured {
+struct EngineLine {
     bench: &'static str,
     shape: [u32; 4],
     cold_start_s: Spread,
@@ -38,7 +38,7 @@ struct Measured {
     threads: u32,
 }
 
-pub(super) fn measure(tree: &Tree) -> Result<Outcome> {
+pub(super) fn measure(tree: &Tree) -> Result<BenchOutcome> {
     let model = tree.root().join(MODEL);
     ensure!(model.is_dir(), "{MODEL} is missing: `git checkout -- {MODEL}` brings it back");
     setup::ensure(tree)?;
@@ -46,18 +46,18 @@ pub(super) fn measure(tree: &Tree) -> Result<Outcome> {
     let wanted = ["--release", "--package", "wan-alpha-take", "--example", "warm_engine"];
     let client = cargo::build(tree, &wanted, "warm_engine")?;
     eprintln!("bench: engine: it is started a few times, then makes small takes");
-    Outcome::new(&judge(ask(&client, &command, &model)?)?, Measured::rows)
+    BenchOutcome::new(&judge(ask(&client, &command, &model)?)?, EngineLine::rows)
 }
 
-fn ask(client: &Path, command: &Path, model: &Path) -> Result<Answer> {
+fn ask(client: &Path, command: &Path, model: &Path) -> Result<EngineSeconds> {
     let threads = THREADS.to_string();
     example::answer(Command::new(client).args([command, model]).env("OMP_NUM_THREADS", threads))
 }
 
-fn judge(answer: Answer) -> Result<Measured> {
+fn judge(answer: EngineSeconds) -> Result<EngineLine> {
     let spread = |seconds: &[f64]| Spread::of(seconds).context("no take was measured");
     let first_step_s = spread(&answer.first_step)?;
-    Ok(Measured {
+    Ok(EngineLine {
         bench: "engine",
         shape: answer.shape,
         cold_start_s: spread(&answer.cold_start)?,
@@ -70,9 +70,9 @@ fn judge(answer: Answer) -> Result<Measured> {
     })
 }
 
-impl Measured {
-    fn rows(&self) -> Vec<Row> {
-        let row = |name: &str, spread: Spread, limit| Row {
+impl EngineLine {
+    fn rows(&self) -> Vec<BenchRow> {
+        let row = |name: &str, spread: Spread, limit| BenchRow {
             name: name.to_owned(),
             ours_s: spread.median,
             theirs_s: None,
@@ -91,8 +91,8 @@ impl Measured {
 mod tests {
     use super::*;
 
-    fn judged(first_step: &[f64]) -> Result<Measured> {
-        judge(Answer {
+    fn judged(first_step: &[f64]) -> Result<EngineLine> {
+        judge(EngineSeconds {
             shape: [5, 48, 64, 4],
             cold_start: vec![9.0],
             first_step: first_step.to_owned(),
@@ -104,7 +104,7 @@ mod tests {
         for (seconds, good) in [([0.01, 0.09, 3.0], true), ([0.01, 0.11, 0.12], false)] {
             let measured = judged(&seconds).unwrap();
             assert_eq!(measured.within_limit, good);
-            let rows: Vec<_> = measured.rows().iter().map(Row::is_within_limit).collect();
+            let rows: Vec<_> = measured.rows().iter().map(BenchRow::is_within_limit).collect();
             assert_eq!(rows, [true, good]);
         }
         assert!(judged(&[]).is_err());

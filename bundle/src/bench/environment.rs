@@ -8,14 +8,14 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::setup::{Bytes, Python, check_disk};
+use crate::setup::{ByteCount, PipPython, check_disk};
 use crate::tree::Tree;
 
 const PINS: &str = include_str!("../../pins/bench.txt");
 
 /// torch's wheel brings CUDA with it; there is none for the CPU alone among the packages.
-const FETCH: Bytes = Bytes(2_700_000_000);
-const DISK: Bytes = Bytes(8_500_000_000);
+const FETCH: ByteCount = ByteCount(2_700_000_000);
+const DISK: ByteCount = ByteCount(8_500_000_000);
 
 /// The environment's Python; it is made, or made again, unless it stands as pinned.
 pub(crate) fn ensure(tree: &Tree) -> Result<PathBuf> {
@@ -34,7 +34,7 @@ pub(crate) fn ensure(tree: &Tree) -> Result<PathBuf> {
     for pin in pins() {
         eprintln!("  {pin}");
     }
-    let system = Python::find()?;
+    let system = PipPython::find()?;
     check_disk(&tree.setup(), DISK)?;
     if folder.exists() {
         fs::remove_dir_all(&folder)

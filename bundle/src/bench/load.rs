@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::before::{Before, COMMIT};
 use super::statistics::{Spread, ratio_of_pairs};
-use super::{Outcome, Row, THREADS, example};
-use crate::setup::{Bytes, check_disk};
+use super::{BenchOutcome, BenchRow, THREADS, example};
+use crate::setup::{ByteCount, check_disk};
 use crate::tree::Tree;
 use crate::{cargo, setup};
 
@@ -25,7 +25,7 @@ const OF_PARTS: f64 = 1.3;
 const OF_PEAK: f64 = 1.02;
 
 /// The random model's files.
-const DISK: Bytes = Bytes(2_300_000_000);
+const DISK: ByteCount = ByteCount(2_300_000_000);
 /// Text encoder, tokenizer and decoders, which a model is not found without.
 const OTHERS: &str = "tests/data/t2v-euler/model";
 
@@ -44,9 +44,9 @@ struct Loaded {
     checksum: f64,
 }
 
-/// Seconds.
+/// How long each part of merging weights takes, in seconds.
 #[derive(Clone, Copy, Deserialize)]
-struct Parts {
+struct LoadSeconds {
     read: f64,
     products: f64,
     write: f64,
@@ -54,7 +54,7 @@ struct Parts {
 
 /// One line of output.
 #[derive(Serialize)]
-struct Measured {
+struct LoadLine {
     bench: &'static str,
     before: &'static str,
     ours_s: Spread,
@@ -74,7 +74,7 @@ struct Measured {
     threads: u32,
 }
 
-pub(super) fn measure(tree: &Tree) -> Result<Outcome> {
+pub(super) fn measure(tree: &Tree) -> Result<BenchOutcome> {
     let others = tree.root().join(OTHERS);
     ensure!(others.is_dir(), "{OTHERS} is missing: `git checkout -- {OTHERS}` brings it back");
     setup::ensure(tree)?;
@@ -100,7 +100,7 @@ pub(super) fn measure(tree: &Tree) -> Result<Outcome> {
     for round in 0..=PAIRS {
         let [of_ours, of_before]: [Result<Loaded>; 2] = [&ours, &before]
             .map(|program| example::answer(&mut run(program, &["run", made, others])));
-        let parts: Parts = example::answer(&mut run(&ours, &["parts", made]))?;
+        let parts: LoadSeconds = example::answer(&mut run(&ours, &["parts", made]))?;
         let (of_ours, of_before) = (of_ours?, of_before?);
         if round > 0 {
             eprintln!(
@@ -112,10 +112,10 @@ pub(super) fn measure(tree: &Tree) -> Result<Outcome> {
         }
     }
     folder.close().context("the random model could not be removed")?;
-    Outcome::new(&judge(&rounds)?, Measured::rows)
+    BenchOutcome::new(&judge(&rounds)?, LoadLine::rows)
 }
 
-fn judge(rounds: &[(Loaded, Loaded, Parts)]) -> Result<Measured> {
+fn judge(rounds: &[(Loaded, Loaded, LoadSeconds)]) -> Result<LoadLine> {
     for (ours, before, _) in rounds {
         let same = (ours.checksum / before.checksum - 1.0).abs() < 0.01;
         ensure!(
@@ -126,7 +126,7 @@ fn judge(rounds: &[(Loaded, Loaded, Parts)]) -> Result<Measured> {
             before.checksum
         );
     }
-    let spread = |value: fn(&(Loaded, Loaded, Parts)) -> f64| {
+    let spread = |value: fn(&(Loaded, Loaded, LoadSeconds)) -> f64| {
         Spread::of(&rounds.iter().map(value).collect::<Vec<_>>()).context("no pair was measured")
     };
     let pairs: Vec<_> =
@@ -139,14 +139,14 @@ fn judge(rounds: &[(Loaded, Loaded, Parts)]) -> Result<Measured> {
     let of_parts = ratio_of_pairs(&of_parts).context("no pair was measured")?;
     let limit = f64::max(OF_BEFORE, OF_PARTS * of_parts);
     let both = |value: fn(&Loaded) -> f64| -> Result<[f64; 2]> {
-        let of = |side: fn(&(Loaded, Loaded, Parts)) -> &Loaded| -> Result<f64> {
+        let of = |side: fn(&(Loaded, Loaded, LoadSeconds)) -> &Loaded| -> Result<f64> {
             let values: Vec<f64> = rounds.iter().map(|round| value(side(round))).collect();
             Ok(Spread::of(&values).context("no pair was measured")?.median)
         };
         Ok([of(|(ours, _, _)| ours)?, of(|(_, before, _)| before)?])
     };
     let bytes = |value| Ok::<_, anyhow::Error>(both(value)?.map(|bytes| bytes as u64));
-    let mut measured = Measured {
+    let mut measured = LoadLine {
         bench: "load",
         before: COMMIT,
         ours_s: spread(|(ours, _, _)| ours.seconds)?,
@@ -168,9 +168,9 @@ fn judge(rounds: &[(Loaded, Loaded, Parts)]) -> Result<Measured> {
     Ok(measured)
 }
 
-impl Measured {
-    fn rows(&self) -> Vec<Row> {
-        let row = |name: &str, ours, before, ratio, limit| Row {
+impl LoadLine {
+    fn rows(&self) -> Vec<BenchRow> {
+        let row = |name: &str, ours, before, ratio, limit| BenchRow {
             name: format!("{} {name}", self.bench),
             ours_s: ours,
             theirs_s: Some(before),
@@ -192,7 +192,7 @@ impl Measured {
     }
 
     fn is_within_limits(&self) -> bool {
-        self.rows().iter().all(Row::is_within_limit)
+        self.rows().iter().all(BenchRow::is_within_limit)
     }
 }
 
@@ -200,7 +200,7 @@ impl Measured {
 mod tests {
     use super::*;
 
-    fn round(ours: f64, peak: f64) -> (Loaded, Loaded, Parts) {
+    fn round(ours: f64, peak: f64) -> (Loaded, Loaded, LoadSeconds) {
         let loaded = |seconds, peak_anonymous| Loaded {
             seconds,
             user_seconds: seconds,
@@ -209,7 +209,7 @@ mod tests {
             resident_anonymous: 1e9,
             checksum: 0.5,
         };
-        (loaded(ours, peak), loaded(4.0, 2e9), Parts { read: 0.1, products: 0.5, write: 0.2 })
+        (loaded(ours, peak), loaded(4.0, 2e9), LoadSeconds { read: 0.1, products: 0.5, write: 0.2 })
     }
 
     #[test]
@@ -219,7 +219,7 @@ mod tests {
         assert!(good(1.39, 2e9) && !good(1.41, 2e9) && !good(1.0, 3e9));
         let slow = |ours| {
             let (a, b, parts) = round(ours, 2e9);
-            judge(&[(a, b, Parts { products: 1.7, ..parts })]).unwrap().within_limits
+            judge(&[(a, b, LoadSeconds { products: 1.7, ..parts })]).unwrap().within_limits
         };
         assert!(slow(2.5) && !slow(2.7));
     }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::statistics::{Spread, ratio_of_pairs};
-use super::{Outcome, Row, example};
+use super::{BenchOutcome, BenchRow, example};
 use crate::cargo;
 use crate::tree::Tree;
 
@@ -16,7 +16,7 @@ pub(super) struct Subject {
     pub(super) name: &'static str,
     pub(super) package: &'static str,
     pub(super) example: &'static str,
-    /// What happens meanwhile.
+    /// What is done in it, for the line that announces it.
     pub(super) doing: &'static str,
     /// By the case's name.
     pub(super) limit: fn(&str) -> Option<f64>,
@@ -52,22 +52,22 @@ pub(super) const HOST: Subject = Subject {
 
 /// What an example answers.
 #[derive(Deserialize)]
-struct Answer {
+struct PairSeconds {
     shape: serde_json::Value,
     seconds_ours_and_other: BTreeMap<String, Vec<(f64, f64)>>,
 }
 
 /// One line of output.
 #[derive(Serialize)]
-struct Measured {
+struct PairsLine {
     bench: &'static str,
     shape: serde_json::Value,
-    cases: BTreeMap<String, Case>,
+    cases: BTreeMap<String, PairedCase>,
     within_limits: bool,
 }
 
 #[derive(Serialize)]
-struct Case {
+struct PairedCase {
     ours_s: Spread,
     theirs_s: Spread,
     ratio_median_of_pairs: f64,
@@ -75,19 +75,19 @@ struct Case {
     pairs: usize,
 }
 
-pub(super) fn measure(tree: &Tree, subject: &Subject) -> Result<Outcome> {
+pub(super) fn measure(tree: &Tree, subject: &Subject) -> Result<BenchOutcome> {
     let Subject { name, package, example, doing, .. } = subject;
     let wanted = ["--release", "--package", package, "--example", example];
     let program = cargo::build(tree, &wanted, example)?;
     eprintln!("bench: {name}: {doing}");
     let answer = example::answer(&mut Command::new(program))?;
-    Outcome::new(&judge(subject, answer)?, Measured::rows)
+    BenchOutcome::new(&judge(subject, answer)?, PairsLine::rows)
 }
 
-fn judge(subject: &Subject, answer: Answer) -> Result<Measured> {
+fn judge(subject: &Subject, answer: PairSeconds) -> Result<PairsLine> {
     let case = |name: &str, pairs: &[(f64, f64)]| {
         let (ours, theirs): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
-        Some(Case {
+        Some(PairedCase {
             ours_s: Spread::of(&ours)?,
             theirs_s: Spread::of(&theirs)?,
             ratio_median_of_pairs: ratio_of_pairs(pairs)?,
@@ -100,14 +100,15 @@ fn judge(subject: &Subject, answer: Answer) -> Result<Measured> {
         let case = case(name, pairs).with_context(|| format!("no round of {name} was measured"))?;
         cases.insert(name.clone(), case);
     }
-    let within = |case: &Case| case.limit.is_none_or(|limit| case.ratio_median_of_pairs <= limit);
+    let within =
+        |case: &PairedCase| case.limit.is_none_or(|limit| case.ratio_median_of_pairs <= limit);
     let within_limits = cases.values().all(within);
-    Ok(Measured { bench: subject.name, shape: answer.shape, cases, within_limits })
+    Ok(PairsLine { bench: subject.name, shape: answer.shape, cases, within_limits })
 }
 
-impl Measured {
-    fn rows(&self) -> Vec<Row> {
-        let row = |(name, case): (&String, &Case)| Row {
+impl PairsLine {
+    fn rows(&self) -> Vec<BenchRow> {
+        let row = |(name, case): (&String, &PairedCase)| BenchRow {
             name: format!("{} {}", self.bench, name.replace('_', " ")),
             ours_s: case.ours_s.median,
             theirs_s: Some(case.theirs_s.median),
@@ -125,7 +126,7 @@ mod tests {
 
     use super::*;
 
-    fn judged(in_order: Value) -> Result<Measured> {
+    fn judged(in_order: Value) -> Result<PairsLine> {
         let pairs = json!({ "new_in_order": in_order, "used_at_random": [[0.3, 0.2]] });
         let answer = json!({ "shape": [81, 480, 832, 4], "seconds_ours_and_other": pairs });
         judge(&STORE, from_value(answer).unwrap())
@@ -135,7 +136,7 @@ mod tests {
     fn each_case_is_judged_by_its_pairs() {
         let measured = judged(json!([[1, 1], [2, 1], [5, 3]])).unwrap();
         assert!(!measured.within_limits);
-        let good: Vec<_> = measured.rows().iter().map(Row::is_within_limit).collect();
+        let good: Vec<_> = measured.rows().iter().map(BenchRow::is_within_limit).collect();
         assert_eq!(good, [false, true]);
         assert_eq!(measured.rows()[0].name, "store new in order");
         let line = serde_json::to_value(&measured).unwrap();

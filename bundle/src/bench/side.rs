@@ -17,7 +17,7 @@ use serde_json::Value;
 pub(crate) struct Side {
     name: &'static str,
     child: Child,
-    /// `None` once closed.
+    /// Its standard input; `None` once that is closed.
     to: Option<ChildStdin>,
     from: BufReader<ChildStdout>,
     facts: Value,

@@ -11,7 +11,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// `None` of nothing.
+    /// The spread of some values; `None` where there are none.
     pub(crate) fn of(values: &[f64]) -> Option<Self> {
         let sorted = sorted(values);
         Some(Self { min: *sorted.first()?, median: median(&sorted)?, max: *sorted.last()? })

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use super::elf::{Elf, RunPath, Version};
-use super::layout::{IDENTIFIER, Layout, NAME};
+use super::layout::{BundleLayout, IDENTIFIER, NAME};
 use crate::setup::OF_THE_SYSTEM;
 
 /// All that a host may find in the plug-in.
@@ -32,8 +32,8 @@ const FLOORS: [(&str, &str); 2] = [("GLIBC", "2.28"), ("GLIBCXX", "3.4.25")];
 
 const ICON_AT_LEAST: u32 = 128;
 
-/// What was found.
-pub(crate) struct Report {
+/// What was found in a bundle, file by file and as a whole.
+pub(crate) struct BundleReport {
     /// Every ELF file, by its place below `Contents`.
     files: Vec<(PathBuf, u64, Elf)>,
     /// Sentences; a bundle with any is not to be used.
@@ -43,7 +43,7 @@ pub(crate) struct Report {
 }
 
 /// Looks at a bundle of a Linux layout.
-pub(crate) fn check(bundle: &Path, layout: &Layout, version: &str) -> Result<Report> {
+pub(crate) fn check(bundle: &Path, layout: &BundleLayout, version: &str) -> Result<BundleReport> {
     let contents = bundle.join("Contents");
     let files = elf_files(&contents)?;
     let mut faults = Vec::new();
@@ -53,7 +53,7 @@ pub(crate) fn check(bundle: &Path, layout: &Layout, version: &str) -> Result<Rep
     faults.extend(icon(&contents).err().map(|error| format!("{error:#}")));
     faults.extend(plist(&contents, version));
     let above_floor = above_floor(&files);
-    Ok(Report { files, faults, above_floor })
+    Ok(BundleReport { files, faults, above_floor })
 }
 
 /// Links are followed for single libraries, not for a folder that is the user's own.
@@ -87,7 +87,7 @@ fn at<'a>(files: &'a [(PathBuf, u64, Elf)], place: &Path) -> Result<&'a Elf, Str
         .ok_or_else(|| format!("Contents/{} is missing or no ELF file", place.display()))
 }
 
-fn plugin(files: &[(PathBuf, u64, Elf)], layout: &Layout) -> Vec<String> {
+fn plugin(files: &[(PathBuf, u64, Elf)], layout: &BundleLayout) -> Vec<String> {
     let elf = match at(files, &layout.plugin()) {
         Ok(elf) => elf,
         Err(fault) => return vec![fault],
@@ -112,7 +112,7 @@ fn plugin(files: &[(PathBuf, u64, Elf)], layout: &Layout) -> Vec<String> {
     faults
 }
 
-fn engine(files: &[(PathBuf, u64, Elf)], layout: &Layout, contents: &Path) -> Vec<String> {
+fn engine(files: &[(PathBuf, u64, Elf)], layout: &BundleLayout, contents: &Path) -> Vec<String> {
     let elf = match at(files, &layout.engine()) {
         Ok(elf) => elf,
         Err(fault) => return vec![fault],
@@ -138,7 +138,7 @@ fn engine(files: &[(PathBuf, u64, Elf)], layout: &Layout, contents: &Path) -> Ve
 }
 
 /// Every library in the bundle finds what it asks for beside itself.
-fn libraries(files: &[(PathBuf, u64, Elf)], layout: &Layout, contents: &Path) -> Vec<String> {
+fn libraries(files: &[(PathBuf, u64, Elf)], layout: &BundleLayout, contents: &Path) -> Vec<String> {
     let folder = Path::new(layout.libraries);
     let inside = files.iter().filter(|(place, _, _)| place.parent() == Some(folder));
     let asked = inside.flat_map(|(place, _, elf)| elf.needed.iter().map(move |name| (place, name)));

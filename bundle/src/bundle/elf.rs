@@ -32,7 +32,7 @@ pub(crate) struct Elf {
 pub(crate) enum RunPath {
     /// `DT_RPATH`: before the environment is asked.
     First(String),
-    /// `DT_RUNPATH`: after `LD_LIBRARY_PATH`.
+    /// `DT_RUNPATH`: searched after the folders of `LD_LIBRARY_PATH`.
     AfterEnvironment(String),
 }
 

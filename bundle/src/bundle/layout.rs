@@ -11,9 +11,9 @@ pub(crate) const NAME: &str = "WanAlpha.ofx";
 /// The node's identifier, by which hosts find its icon.
 pub(crate) const IDENTIFIER: &str = "org.wanalpha.generator";
 
-/// Where systems differ.
+/// Names of files and folders that differ between systems.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Layout {
+pub(crate) struct BundleLayout {
     /// Folder of the binaries, as OpenFX names it.
     pub(crate) binaries: &'static str,
     /// The engine's file name; the plug-in looks for it beside itself.
@@ -24,24 +24,28 @@ pub(crate) struct Layout {
     pub(crate) run_path: Option<&'static str>,
 }
 
-pub(crate) const LINUX_X86_64: Layout = Layout {
+pub(crate) const LINUX_X86_64: BundleLayout = BundleLayout {
     binaries: "Linux-x86-64",
     command: "wan-alpha",
     libraries: "Linux-x86-64/lib",
     run_path: Some("$ORIGIN/lib"),
 };
 
-pub(crate) const LINUX_AARCH64: Layout = Layout {
+pub(crate) const LINUX_AARCH64: BundleLayout = BundleLayout {
     binaries: "Linux-aarch64",
     command: "wan-alpha",
     libraries: "Linux-aarch64/lib",
     run_path: Some("$ORIGIN/lib"),
 };
 
-pub(crate) const WINDOWS: Layout =
-    Layout { binaries: "Win64", command: "wan-alpha.exe", libraries: "Win64", run_path: None };
+pub(crate) const WINDOWS: BundleLayout = BundleLayout {
+    binaries: "Win64",
+    command: "wan-alpha.exe",
+    libraries: "Win64",
+    run_path: None,
+};
 
-pub(crate) const MACOS: Layout = Layout {
+pub(crate) const MACOS: BundleLayout = BundleLayout {
     binaries: "MacOS",
     command: "wan-alpha",
     libraries: "Frameworks",
@@ -49,11 +53,11 @@ pub(crate) const MACOS: Layout = Layout {
 };
 
 /// What goes into a bundle.
-pub(crate) struct Parts {
+pub(crate) struct BundleParts {
     pub(crate) plugin: PathBuf,
     pub(crate) engine: PathBuf,
-    pub(crate) libraries: Libraries,
-    /// The checkout's `resources`.
+    pub(crate) libraries: EngineLibraries,
+    /// The checkout's folder `resources`: icon, property list, draft model.
     pub(crate) resources: PathBuf,
     /// The project's own licence.
     pub(crate) licence: PathBuf,
@@ -62,8 +66,8 @@ pub(crate) struct Parts {
     pub(crate) only_here: Vec<String>,
 }
 
-/// The engine's libtorch.
-pub(crate) enum Libraries {
+/// Where the engine of a bundle finds libtorch.
+pub(crate) enum EngineLibraries {
     /// In the bundle, with the build that they are of.
     Brought { files: Vec<PathBuf>, build: String },
     /// The user's own, in this folder.
@@ -74,17 +78,17 @@ pub(crate) enum Libraries {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Item {
     pub(crate) place: PathBuf,
-    pub(crate) source: Source,
+    pub(crate) source: FileSource,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(crate) enum FileSource {
     /// A copy that shares nothing with the file.
     Copy(PathBuf),
     /// Large, and replaced rather than changed by whoever made it: may be the same file.
     Share(PathBuf),
     Text(String),
-    /// A symbolic link.
+    /// A symbolic link with this target.
     Link(PathBuf),
 }
 
@@ -93,7 +97,7 @@ pub(crate) const BUILD_VERSION: &str = "build-version";
 pub(crate) const ONLY_HERE: &str = "Resources/THIS-MACHINE-ONLY.txt";
 const TEMPLATE_VERSION: &str = "@VERSION@";
 
-impl Layout {
+impl BundleLayout {
     /// Of the system that this program runs on.
     pub(crate) fn here() -> &'static Self {
         match (std::env::consts::OS, std::env::consts::ARCH) {
@@ -114,44 +118,45 @@ impl Layout {
 
     /// Everything in the bundle. `plist` is the text of the template; `draft` holds the files of
     /// the draft model by their place in it, none where there is no such model.
-    pub(crate) fn items(&self, parts: &Parts, plist: &str, draft: &[PathBuf]) -> Vec<Item> {
+    pub(crate) fn items(&self, parts: &BundleParts, plist: &str, draft: &[PathBuf]) -> Vec<Item> {
         let item = |place: PathBuf, source| Item { place, source };
         let resource = |name: &str| {
             let place = Path::new("Resources").join(name);
-            Item { place, source: Source::Copy(parts.resources.join(name)) }
+            Item { place, source: FileSource::Copy(parts.resources.join(name)) }
         };
         let mut items = vec![
-            item(self.plugin(), Source::Copy(parts.plugin.clone())),
-            item(self.engine(), Source::Copy(parts.engine.clone())),
+            item(self.plugin(), FileSource::Copy(parts.plugin.clone())),
+            item(self.engine(), FileSource::Copy(parts.engine.clone())),
             item(
                 "Info.plist".into(),
-                Source::Text(plist.replace(TEMPLATE_VERSION, &parts.version)),
+                FileSource::Text(plist.replace(TEMPLATE_VERSION, &parts.version)),
             ),
             resource(&format!("{IDENTIFIER}.png")),
             resource(&format!("{IDENTIFIER}.svg")),
             resource("licences/libtorch.txt"),
             resource("licences/libraries.txt"),
             resource("licences/ubuntu-font.txt"),
-            item("Resources/licences/wan-alpha.txt".into(), Source::Copy(parts.licence.clone())),
+            item(
+                "Resources/licences/wan-alpha.txt".into(),
+                FileSource::Copy(parts.licence.clone()),
+            ),
         ];
         let libraries = Path::new(self.libraries);
         match &parts.libraries {
-            Libraries::Brought { files, build } => {
+            EngineLibraries::Brought { files, build } => {
                 let files = files.iter().filter_map(|file| Some((file.file_name()?, file)));
-                items.extend(
-                    files.map(|(name, file)| {
-                        item(libraries.join(name), Source::Share(file.clone()))
-                    }),
-                );
-                items.push(item(libraries.join(BUILD_VERSION), Source::Text(build.clone())));
+                items.extend(files.map(|(name, file)| {
+                    item(libraries.join(name), FileSource::Share(file.clone()))
+                }));
+                items.push(item(libraries.join(BUILD_VERSION), FileSource::Text(build.clone())));
             }
-            Libraries::Users(folder) => {
-                items.push(item(libraries.into(), Source::Link(folder.clone())));
+            EngineLibraries::Users(folder) => {
+                items.push(item(libraries.into(), FileSource::Link(folder.clone())));
             }
         }
         items.extend(draft.iter().map(|file| {
             let place = Path::new("draft-model").join(file);
-            let source = Source::Share(parts.resources.join(&place));
+            let source = FileSource::Share(parts.resources.join(&place));
             Item { place: Path::new("Resources").join(place), source }
         }));
         items
@@ -162,8 +167,8 @@ impl Layout {
 mod tests {
     use super::*;
 
-    fn places(layout: &Layout, libraries: Libraries) -> Vec<String> {
-        let parts = Parts {
+    fn places(layout: &BundleLayout, libraries: EngineLibraries) -> Vec<String> {
+        let parts = BundleParts {
             plugin: "built/plugin".into(),
             engine: "built/engine".into(),
             libraries,
@@ -174,7 +179,7 @@ mod tests {
         };
         let items = layout.items(&parts, "<v>@VERSION@</v>", &["config.json".into()]);
         let plist = items.iter().find(|item| item.place == Path::new("Info.plist")).unwrap();
-        assert_eq!(plist.source, Source::Text("<v>1.2.3</v>".into()));
+        assert_eq!(plist.source, FileSource::Text("<v>1.2.3</v>".into()));
         let mut places: Vec<_> = items
             .iter()
             .map(|item| item.place.to_string_lossy().replace('\\', "/"))
@@ -184,9 +189,9 @@ mod tests {
         places
     }
 
-    fn brought(names: &[&str]) -> Libraries {
+    fn brought(names: &[&str]) -> EngineLibraries {
         let files = names.iter().map(|name| Path::new("libtorch/lib").join(name)).collect();
-        Libraries::Brought { files, build: "2.13.0\n".into() }
+        EngineLibraries::Brought { files, build: "2.13.0\n".into() }
     }
 
     /// What is the same on every system.
@@ -232,7 +237,7 @@ mod tests {
 
     #[test]
     fn the_users_own_libtorch_is_a_link_in_the_libraries_place() {
-        let found = places(&LINUX_X86_64, Libraries::Users("/opt/libtorch/lib".into()));
+        let found = places(&LINUX_X86_64, EngineLibraries::Users("/opt/libtorch/lib".into()));
         assert!(found.contains(&"Linux-x86-64/lib".to_owned()), "{found:?}");
         assert!(!found.iter().any(|place| place.starts_with("Linux-x86-64/lib/")), "{found:?}");
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::layout::{Item, NAME, Source};
+use super::layout::{FileSource, Item, NAME};
 
 /// Lays the bundle out beside its place in `folder`, lets `check` look at it there, and puts it in
 /// the place of an earlier one.
@@ -38,16 +38,16 @@ fn fill(items: &[Item], contents: &Path) -> Result<()> {
         fs::create_dir_all(parent)
             .with_context(|| format!("{} cannot be made", parent.display()))?;
         let put = match source {
-            Source::Copy(file) => fs::copy(file, &target).map(|_| ()),
-            Source::Share(file) => share(file, &target),
-            Source::Text(text) => fs::write(&target, text),
-            Source::Link(to) => std::os::unix::fs::symlink(to, &target),
+            FileSource::Copy(file) => fs::copy(file, &target).map(|_| ()),
+            FileSource::Share(file) => share(file, &target),
+            FileSource::Text(text) => fs::write(&target, text),
+            FileSource::Link(to) => std::os::unix::fs::symlink(to, &target),
         };
         put.with_context(|| match source {
-            Source::Copy(from) | Source::Share(from) | Source::Link(from) => {
+            FileSource::Copy(from) | FileSource::Share(from) | FileSource::Link(from) => {
                 format!("{} cannot be brought to {}", from.display(), target.display())
             }
-            Source::Text(_) => format!("{} cannot be written", target.display()),
+            FileSource::Text(_) => format!("{} cannot be written", target.display()),
         })?;
     }
     Ok(())
@@ -91,7 +91,7 @@ mod tests {
 
     use super::*;
 
-    fn item(place: &str, source: Source) -> Item {
+    fn item(place: &str, source: FileSource) -> Item {
         Item { place: place.into(), source }
     }
 
@@ -103,10 +103,10 @@ mod tests {
         for text in ["old", "new"] {
             fs::write(&file, text).unwrap();
             let items = [
-                item("A/copy", Source::Copy(file.clone())),
-                item("A/same", Source::Share(file.clone())),
-                item("text", Source::Text(text.to_owned())),
-                item("link", Source::Link("A".into())),
+                item("A/copy", FileSource::Copy(file.clone())),
+                item("A/same", FileSource::Share(file.clone())),
+                item("text", FileSource::Text(text.to_owned())),
+                item("link", FileSource::Link("A".into())),
             ];
             let (bundle, told) = make(&items, &out, |new| Ok(new.to_owned())).unwrap();
             assert!(told.ends_with("WanAlpha.ofx.bundle.new"));
@@ -126,12 +126,12 @@ mod tests {
     #[test]
     fn what_is_missing_or_found_wrong_leaves_the_bundle_before() {
         let folder = tempfile::tempdir().unwrap();
-        let good = [item("text", Source::Text("good".into()))];
+        let good = [item("text", FileSource::Text("good".into()))];
         let (bundle, ()) = make(&good, folder.path(), |_| Ok(())).unwrap();
-        let absent = [item("x", Source::Copy(folder.path().join("absent")))];
+        let absent = [item("x", FileSource::Copy(folder.path().join("absent")))];
         let error = make(&absent, folder.path(), |_| Ok(())).unwrap_err();
         assert!(format!("{error:#}").contains("absent"), "{error:#}");
-        let bad = [item("text", Source::Text("bad".into()))];
+        let bad = [item("text", FileSource::Text("bad".into()))];
         let error = make(&bad, folder.path(), |_| -> Result<()> { anyhow::bail!("no good") });
         assert_eq!(error.unwrap_err().to_string(), "no good");
         assert_eq!(fs::read_to_string(bundle.join("Contents/text")).unwrap(), "good");

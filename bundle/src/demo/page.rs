@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{MODEL, Written};
+use super::{DemoFiles, MODEL};
 use crate::tree::Tree;
 
 pub(super) struct Page<'a> {
     pub(super) tree: &'a Tree,
     pub(super) bundle: &'a Path,
-    pub(super) written: &'a Written,
+    pub(super) written: &'a DemoFiles,
     pub(super) took: Duration,
 }
 
@@ -68,7 +68,7 @@ fn minutes(took: Duration) -> String {
     format!("{}:{:02} minutes", took.as_secs() / 60, took.as_secs() % 60)
 }
 
-/// `13: out/demo/exr/a.0000.exr … a.0012.exr`
+/// How many files, the first and the last: `13: out/demo/exr/a.0000.exr … a.0012.exr`.
 fn sequence(tree: &Tree, files: &[PathBuf]) -> String {
     match files {
         [] => "none".to_owned(),
@@ -90,7 +90,7 @@ mod tests {
         let files = |kind: &str| {
             (0..3).map(|n| format!("root/out/demo/{kind}/demo.{n:04}.{kind}").into()).collect()
         };
-        let written = Written {
+        let written = DemoFiles {
             frames: 3,
             width: 96,
             height: 64,

@@ -16,7 +16,7 @@ const PREFIX: &str = "WAN_ALPHA_";
 /// Seconds without work after which an engine ends that nobody could stop.
 const IDLE: &str = "10";
 
-pub(crate) struct Studio {
+pub(crate) struct DemoFolders {
     folder: PathBuf,
     engine: PathBuf,
     /// The socket's; short, since the path of a socket may have a hundred letters only, and closed
@@ -24,7 +24,7 @@ pub(crate) struct Studio {
     run: TempDir,
 }
 
-impl Studio {
+impl DemoFolders {
     pub(crate) fn in_folder(folder: &Path, engine: PathBuf) -> Result<Self> {
         let run = tempfile::Builder::new()
             .prefix("wan-alpha-")
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn the_users_own_models_and_takes_have_no_say() {
         let folder = tempfile::tempdir().unwrap();
-        let studio = Studio::in_folder(folder.path(), "engine".into()).unwrap();
+        let studio = DemoFolders::in_folder(folder.path(), "engine".into()).unwrap();
         let mut command = Command::new("host");
         studio.surround(&mut command);
         let set: Vec<_> = command

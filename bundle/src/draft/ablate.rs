@@ -13,11 +13,11 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use toml::Table;
 
-use super::judge::{Judge, Measured};
+use super::judge::{DraftJudge, EvalReports};
 use super::train;
 
 /// A row of the table.
-struct Row {
+struct AblationRow {
     name: &'static str,
     rendering: bool,
     bidirectional: bool,
@@ -27,23 +27,35 @@ struct Row {
 }
 
 /// As table 3 and figure 7 have them: one idea less in each row.
-const ROWS: [Row; 4] = [
-    Row { name: "all", rendering: true, bidirectional: true, mean_sampler: true, shares: None },
-    Row {
+const ROWS: [AblationRow; 4] = [
+    AblationRow {
+        name: "all",
+        rendering: true,
+        bidirectional: true,
+        mean_sampler: true,
+        shares: None,
+    },
+    AblationRow {
         name: "no-mean-sampler",
         rendering: true,
         bidirectional: true,
         mean_sampler: false,
         shares: Some("all"),
     },
-    Row {
+    AblationRow {
         name: "rendering-only",
         rendering: true,
         bidirectional: false,
         mean_sampler: false,
         shares: None,
     },
-    Row { name: "none", rendering: false, bidirectional: false, mean_sampler: false, shares: None },
+    AblationRow {
+        name: "none",
+        rendering: false,
+        bidirectional: false,
+        mean_sampler: false,
+        shares: None,
+    },
 ];
 
 /// Stages that a row runs; what they start from is the draft model's.
@@ -91,7 +103,7 @@ impl Ablation<'_> {
         Ok(())
     }
 
-    fn row(&self, row: &Row, folder: &Path, defaults: &Path) -> Result<Measured> {
+    fn row(&self, row: &AblationRow, folder: &Path, defaults: &Path) -> Result<EvalReports> {
         let own = folder.join(row.name);
         let autoencoder = folder.join(row.shares.unwrap_or(row.name)).join(AUTOENCODER);
         if row.shares.is_none() {
@@ -119,7 +131,7 @@ impl Ablation<'_> {
             let parts = [&tokenizer, &autoencoder.join("model"), &transformer.join("model")];
             super::pack(self.command, &parts, defaults, &model)?;
         }
-        let judge = Judge {
+        let judge = DraftJudge {
             command: self.command,
             model: &model,
             out: &own.join("judged"),
@@ -209,7 +221,7 @@ holes | leak | off centre | right colour |
 |---|---|---|---|---|---|---|---|---|---|---|
 ";
 
-fn line(row: &Row, measured: &Measured) -> String {
+fn line(row: &AblationRow, measured: &EvalReports) -> String {
     let mut line = String::new();
     for idea in [row.rendering, row.bidirectional, row.mean_sampler] {
         line += if idea { "| yes " } else { "| – " };
@@ -263,7 +275,7 @@ mod tests {
     #[test]
     fn a_row_of_the_table_has_every_column() {
         let summary = |name: &str, value: f64| json!({"summary": {name: {"value": value}}});
-        let measured = Measured {
+        let measured = EvalReports {
             takes: summary("colour_right", 81.3),
             reconstruction: summary("alpha_psnr", 30.126),
         };

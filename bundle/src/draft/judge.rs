@@ -19,9 +19,9 @@ const RECORD: &str = "wan-alpha.json";
 const SEED: &str = "1";
 
 /// What is judged, and how.
-pub(super) struct Judge<'a> {
+pub(super) struct DraftJudge<'a> {
     pub(super) command: &'a Path,
-    /// A model's folder.
+    /// The folder of the model that is judged.
     pub(super) model: &'a Path,
     /// Everything goes here: `asked`, `takes`, reports.
     pub(super) out: &'a Path,
@@ -33,20 +33,20 @@ pub(super) struct Judge<'a> {
     pub(super) device: &'a str,
 }
 
-/// One prompt.
-struct Asked {
+/// One prompt, with what is known of the clip that it describes.
+struct AskedClip {
     clip: String,
     caption: String,
     labels: Vec<(String, String)>,
 }
 
 /// Both reports, as `wan-alpha eval --json` leaves them; null for one that was not asked for.
-pub(super) struct Measured {
+pub(super) struct EvalReports {
     pub(super) takes: Value,
     pub(super) reconstruction: Value,
 }
 
-impl Measured {
+impl EvalReports {
     /// A mean over the takes.
     pub(super) fn takes(&self, name: &str) -> Option<f64> {
         self.takes["summary"][name]["value"].as_f64()
@@ -58,9 +58,9 @@ impl Measured {
     }
 }
 
-impl Judge<'_> {
+impl DraftJudge<'_> {
     /// Makes the takes and both reports.
-    pub(super) fn run(&self) -> Result<Measured> {
+    pub(super) fn run(&self) -> Result<EvalReports> {
         fs::create_dir_all(self.out)
             .with_context(|| format!("{} cannot be made", self.out.display()))?;
         let asked = self.out.join("asked");
@@ -97,14 +97,14 @@ impl Judge<'_> {
         let takes = self.report(&mut takes, "takes")?;
 
         if !self.autoencoder {
-            return Ok(Measured { takes, reconstruction: Value::Null });
+            return Ok(EvalReports { takes, reconstruction: Value::Null });
         }
         let mut given_back = Command::new(self.command);
         given_back.args(["eval", "reconstruction"]);
         given_back.args(rows.iter().take(RECONSTRUCTED).map(|row| asked.join(&row.clip)));
         given_back.arg("--model").arg(self.model).args(["--device", self.device]);
         let reconstruction = self.report(&mut given_back, "reconstruction")?;
-        Ok(Measured { takes, reconstruction })
+        Ok(EvalReports { takes, reconstruction })
     }
 
     /// Width, height and frames that the model is used at.
@@ -120,7 +120,7 @@ impl Judge<'_> {
         read().with_context(|| format!("cannot read {}", file.display()))
     }
 
-    fn render(&self, row: &Asked, track: &Path, index: usize, folder: &Path) -> Command {
+    fn render(&self, row: &AskedClip, track: &Path, index: usize, folder: &Path) -> Command {
         let mut render = Command::new(self.command);
         render.args(["render", "--prompt", &row.caption, "--seed", &index.to_string()]);
         render.arg("--model").arg(self.model).arg("--ellipse-track").arg(track);
@@ -160,7 +160,7 @@ fn finish(command: &mut Command, what: &str) -> Result<()> {
 }
 
 /// As `eval takes --asked` reads it.
-fn line(row: &Asked, folder: &Path, track: &Path) -> Result<Value> {
+fn line(row: &AskedClip, folder: &Path, track: &Path) -> Result<Value> {
     let read = || -> Result<Value> { Ok(serde_json::from_slice(&fs::read(track)?)?) };
     let ellipses = read().with_context(|| format!("cannot read {}", track.display()))?;
     let labels: serde_json::Map<_, _> =
@@ -174,8 +174,8 @@ fn line(row: &Asked, folder: &Path, track: &Path) -> Result<Value> {
 }
 
 /// The rows of a drawn set.
-fn rows(table: &Path) -> Result<Vec<Asked>> {
-    let read = || -> Result<Vec<Asked>> {
+fn rows(table: &Path) -> Result<Vec<AskedClip>> {
+    let read = || -> Result<Vec<AskedClip>> {
         let mut reader = csv::Reader::from_path(table)?;
         let names = reader.headers()?.clone();
         let column = |name: &str| {
@@ -185,7 +185,7 @@ fn rows(table: &Path) -> Result<Vec<Asked>> {
                 .with_context(|| format!("no column {name}"))
         };
         let (clip, caption, labels) = (column("colour")?, column("caption")?, column("labels")?);
-        let row = |record: csv::Result<csv::StringRecord>| -> Result<Asked> {
+        let row = |record: csv::Result<csv::StringRecord>| -> Result<AskedClip> {
             let record = record?;
             let get = |column: usize| record.get(column).unwrap_or_default().to_owned();
             let label = |pair: &str| {
@@ -193,7 +193,7 @@ fn rows(table: &Path) -> Result<Vec<Asked>> {
                 Some((name.trim().to_owned(), value.trim().to_owned()))
             };
             let labels = get(labels).split(';').filter_map(label).collect();
-            Ok(Asked { clip: get(clip), caption: get(caption), labels })
+            Ok(AskedClip { clip: get(clip), caption: get(caption), labels })
         };
         reader.records().map(row).collect()
     };

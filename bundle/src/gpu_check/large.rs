@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value};
 
-use super::memory::{self, Sampler};
-use super::plan::{Room, Shape, fit};
-use super::process::{self, Run, Wish};
+use super::memory::{self, MemorySampler};
+use super::plan::{AvailableRoom, TakeShape, fit};
+use super::process::{self, ProgramRun, Wish};
 use super::report::{Measurement, four_digits};
-use super::stages::{self, Span, Stage};
-use super::{Check, OutOfTime, Verdict, must_succeed, random_model};
+use super::stages::{self, RenderStage, StageSpan};
+use super::{Check, OutOfTime, PartVerdict, must_succeed, random_model};
 
-/// The model's name.
+/// The name that the random model is added under.
 const NAME: &str = "gpu-check";
 const PROMPT: &str = "a soap bubble drifts through the frame";
 const STEPS: &str = "4";
@@ -35,12 +35,12 @@ const ASKING: f64 = 1.0;
 /// What an engine without a model may hold: its context.
 const UNLOADED: f64 = 1.2e9;
 
-pub(super) fn run(check: &mut Check<'_>, limit: Duration) -> Result<Verdict> {
+pub(super) fn run(check: &mut Check<'_>, limit: Duration) -> Result<PartVerdict> {
     let deadline = Instant::now() + limit;
     let Some(card) = check.card.clone() else {
-        Stand { check, shape: Shape::SMALL, deadline, sampler: None }.run()?;
+        Stand { check, shape: TakeShape::SMALL, deadline, sampler: None }.run()?;
         let why = "there is no card: a small model on the processor instead";
-        return Ok(Verdict::LeftOut(why.to_owned()));
+        return Ok(PartVerdict::LeftOut(why.to_owned()));
     };
     if check
         .report
@@ -48,23 +48,23 @@ pub(super) fn run(check: &mut Check<'_>, limit: Duration) -> Result<Verdict> {
         .is_some_and(|found| found.holds == Some(false))
     {
         let why = "the program does not use the card (see machine), and takes days without it";
-        return Ok(Verdict::LeftOut(why.to_owned()));
+        return Ok(PartVerdict::LeftOut(why.to_owned()));
     }
-    let room = Room {
+    let room = AvailableRoom {
         disk: free_disk(check.scratch)?,
         card: card.free,
         time: limit,
         rate: disk_rate(check.scratch)?,
     };
     check.measured(Measurement::number("disk", room.rate / 1e9, "GB/s"))?;
-    let (shape, scaled) = match fit(Shape::RELEASED, &room) {
+    let (shape, scaled) = match fit(TakeShape::RELEASED, &room) {
         Ok(fitted) => fitted,
-        Err(why) => return Ok(Verdict::LeftOut(why)),
+        Err(why) => return Ok(PartVerdict::LeftOut(why)),
     };
     let scaled = scaled.unwrap_or_else(|| format!("{} layers", shape.sizes.layers));
     check
         .measured(Measurement::new("model", scaled).with("parameters", shape.sizes.parameters()))?;
-    let sampler = match Sampler::start() {
+    let sampler = match MemorySampler::start() {
         Ok(sampler) => Some(sampler),
         Err(error) => {
             let why = format!("not measured: {error:#}");
@@ -73,15 +73,15 @@ pub(super) fn run(check: &mut Check<'_>, limit: Duration) -> Result<Verdict> {
         }
     };
     Stand { check, shape, deadline, sampler }.run()?;
-    Ok(Verdict::Done)
+    Ok(PartVerdict::Done)
 }
 
 /// The model, and what is done with it.
 struct Stand<'a, 'b> {
     check: &'a mut Check<'b>,
-    shape: Shape,
+    shape: TakeShape,
     deadline: Instant,
-    sampler: Option<Sampler>,
+    sampler: Option<MemorySampler>,
 }
 
 impl Stand<'_, '_> {
@@ -127,7 +127,7 @@ impl Stand<'_, '_> {
     }
 
     fn render_line(&self, steps: &str, seed: &str, out: &str) -> Vec<String> {
-        let Shape { width, height, frames, .. } = self.shape;
+        let TakeShape { width, height, frames, .. } = self.shape;
         let size = [width, height, frames].map(|number| number.to_string());
         let precision = if self.check.card.is_some() { "bf16" } else { "f32" };
         let out = self.check.scratch.join(out).to_string_lossy().into_owned();
@@ -149,7 +149,7 @@ impl Stand<'_, '_> {
         let run = self.check.told(&words, self.left())?;
         let _ = fs::remove_dir_all(self.check.scratch.join("large-take"));
         let spans = stages::spans(&run.lines, run.ended);
-        let steps = stages::steps(&run.lines, Stage::Sampling);
+        let steps = stages::steps(&run.lines, RenderStage::Sampling);
         let step = steps.iter().copied().fold(f64::INFINITY, f64::min);
         ensure!(
             step.is_finite(),
@@ -157,28 +157,30 @@ impl Stand<'_, '_> {
             run.last_words()
         );
 
-        for (what, stage) in [("loading", Stage::Loading), ("reading the prompt", Stage::Prompt)] {
+        for (what, stage) in
+            [("loading", RenderStage::Loading), ("reading the prompt", RenderStage::Prompt)]
+        {
             let seconds = stages::seconds(&spans, stage);
             self.check.measured(Measurement::number(what, seconds, "s"))?;
         }
         let first = steps.first().copied().unwrap_or(step);
         self.check
             .measured(Measurement::number("step", step, "s").with("first_s", four_digits(first)))?;
-        let decoding = stages::seconds(&spans, Stage::Decoding);
+        let decoding = stages::seconds(&spans, RenderStage::Decoding);
         self.check.measured(Measurement::number("decoding", decoding, "s"))?;
         self.check.measured(Measurement::number("take", run.seconds(), "s"))?;
         self.peaks(begun, &run, &spans)?;
         Ok(step)
     }
 
-    fn peaks(&mut self, begun: Instant, run: &Run, spans: &[Span]) -> Result<()> {
+    fn peaks(&mut self, begun: Instant, run: &ProgramRun, spans: &[StageSpan]) -> Result<()> {
         let Some(sampler) = &self.sampler else { return Ok(()) };
         let readings = sampler.readings();
         let shape = self.shape;
         for (stage, predicted) in [
-            (Stage::Loading, shape.loaded()),
-            (Stage::Sampling, shape.sampling()),
-            (Stage::Decoding, shape.decoding()),
+            (RenderStage::Loading, shape.loaded()),
+            (RenderStage::Sampling, shape.sampling()),
+            (RenderStage::Decoding, shape.decoding()),
         ] {
             let of_stage = spans.iter().filter(|span| span.stage == stage);
             let within = of_stage
@@ -218,7 +220,7 @@ impl Stand<'_, '_> {
         let mut watch = |line: Option<&process::Said>| {
             let now = Instant::now();
             let told = line.and_then(|line| stages::progress(&line.text));
-            if told.is_some_and(|told| told.stage == Stage::Sampling && told.step > 0) {
+            if told.is_some_and(|told| told.stage == RenderStage::Sampling && told.step > 0) {
                 first.get_or_insert(now);
             }
             if interrupted.is_none() && first.is_some_and(|first: Instant| now >= first + half) {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::process::run;
 use super::report::Measurement;
-use super::{Check, Verdict};
+use super::{Check, PartVerdict};
 
 /// Asked of `nvidia-smi`; neither serial number nor UUID.
 const FIELDS: [&str; 11] = [
@@ -27,9 +27,9 @@ const FIELDS: [&str; 11] = [
 /// What `doctor` has to say that is of interest anywhere.
 const OF_DOCTOR: [&str; 3] = ["versions", "device", "memory"];
 
-/// An NVIDIA card.
+/// An NVIDIA card, as its driver describes it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Card {
+pub(super) struct NvidiaCard {
     name: String,
     driver: String,
     /// In bytes; of the freest one, where there are several.
@@ -37,12 +37,12 @@ pub(super) struct Card {
 }
 
 /// Measures what the machine has; from now on the check knows whether there is a card.
-pub(super) fn look(check: &mut Check<'_>, limit: Duration) -> Result<Verdict> {
+pub(super) fn look(check: &mut Check<'_>, limit: Duration) -> Result<PartVerdict> {
     check.measured(
         Measurement::new("check", env!("CARGO_PKG_VERSION")).with("from", check.programs.from),
     )?;
     let rows = ask_driver(check, limit);
-    let mut cards: Vec<Card> = Vec::new();
+    let mut cards: Vec<NvidiaCard> = Vec::new();
     for (index, row) in rows.iter().enumerate() {
         for measurement in of_row(index, row) {
             check.measured(measurement)?;
@@ -66,9 +66,9 @@ pub(super) fn look(check: &mut Check<'_>, limit: Duration) -> Result<Verdict> {
         check.measured(used.expected("yes", holds))?;
     } else if used {
         // There may be cards where there is no nvidia-smi.
-        cards.push(Card { name: "a card".to_owned(), driver: String::new(), free: None });
+        cards.push(NvidiaCard { name: "a card".to_owned(), driver: String::new(), free: None });
     }
-    let free = |card: &Card| card.free.unwrap_or(0.0);
+    let free = |card: &NvidiaCard| card.free.unwrap_or(0.0);
     check.card = cards.into_iter().max_by(|a, b| free(a).total_cmp(&free(b)));
     match &check.card {
         Some(card) => {
@@ -79,7 +79,7 @@ pub(super) fn look(check: &mut Check<'_>, limit: Duration) -> Result<Verdict> {
         None => check.measured(Measurement::new("card", "none: what needs one is left out"))?,
     }
     describe_python(check)?;
-    Ok(Verdict::Done)
+    Ok(PartVerdict::Done)
 }
 
 fn describe_python(check: &mut Check<'_>) -> Result<()> {
@@ -112,12 +112,12 @@ fn of_row(index: usize, row: &[String]) -> Vec<Measurement> {
         .collect()
 }
 
-fn card(row: &[String]) -> Option<Card> {
+fn card(row: &[String]) -> Option<NvidiaCard> {
     let field = |wanted| {
         let at = FIELDS.iter().position(|field| *field == wanted)?;
         row.get(at)
     };
-    Some(Card {
+    Some(NvidiaCard {
         name: field("name")?.clone(),
         driver: field("driver_version")?.clone(),
         free: field("memory.free")?.parse::<f64>().ok().map(|megabytes| megabytes * 1_048_576.0),

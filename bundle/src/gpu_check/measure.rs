@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::process::{self, End, Run};
+use super::process::{self, ProgramEnd, ProgramRun};
 use super::report::Measurement;
-use super::{Check, OutOfTime, Verdict};
+use super::{Check, OutOfTime, PartVerdict};
 
 /// The scripts, which import each other.
 const SCRIPTS: [(&str, &str); 4] = [
@@ -23,10 +23,10 @@ const SCRIPTS: [(&str, &str); 4] = [
 const GRACE: Duration = Duration::from_secs(4);
 
 /// Has the scripts measure one part: on the card, or small on the processor where there is none.
-pub(super) fn run(check: &mut Check<'_>, part: &str, limit: Duration) -> Result<Verdict> {
+pub(super) fn run(check: &mut Check<'_>, part: &str, limit: Duration) -> Result<PartVerdict> {
     let python = match &check.programs.python {
         Ok(python) => python.program.clone(),
-        Err(why) => return Ok(Verdict::LeftOut(why.clone())),
+        Err(why) => return Ok(PartVerdict::LeftOut(why.clone())),
     };
     let mut command = Command::new(python);
     command.arg("-B").arg(lay_out(check)?).args(arguments(part, check.card.is_some(), limit));
@@ -41,20 +41,20 @@ pub(super) fn run(check: &mut Check<'_>, part: &str, limit: Duration) -> Result<
     judge(&run, check.card.is_some())
 }
 
-fn judge(run: &Run, card: bool) -> Result<Verdict> {
+fn judge(run: &ProgramRun, card: bool) -> Result<PartVerdict> {
     match run.end {
-        End::Exit(status) if status.success() && card => Ok(Verdict::Done),
-        End::Exit(status) if status.success() => {
+        ProgramEnd::Exit(status) if status.success() && card => Ok(PartVerdict::Done),
+        ProgramEnd::Exit(status) if status.success() => {
             let why =
                 "there is no card: measured small on the processor, which says nothing of speed";
-            Ok(Verdict::LeftOut(why.to_owned()))
+            Ok(PartVerdict::LeftOut(why.to_owned()))
         }
-        End::Exit(status) => bail!("measure.py ended with {status}: {}", run.last_words()),
-        End::OutOfTime => {
+        ProgramEnd::Exit(status) => bail!("measure.py ended with {status}: {}", run.last_words()),
+        ProgramEnd::OutOfTime => {
             let text = "was ended in the middle of a measurement; what it had measured is there";
             Err(OutOfTime(format!("measure.py {text} ({:.0} s)", run.seconds())).into())
         }
-        End::Stopped => bail!("measure.py was stopped"),
+        ProgramEnd::Stopped => bail!("measure.py was stopped"),
     }
 }
 
@@ -78,13 +78,13 @@ fn lay_out(check: &Check<'_>) -> Result<PathBuf> {
 /// Makes a kernel fail in a process of its own, which loses its context: the words that libtorch has
 /// for it are those that an engine has to know. Nobody else's work may be on the card meanwhile:
 /// under NVIDIA's multi-process service one context is shared.
-pub(super) fn provoke_fault(check: &mut Check<'_>, limit: Duration) -> Result<Verdict> {
+pub(super) fn provoke_fault(check: &mut Check<'_>, limit: Duration) -> Result<PartVerdict> {
     if check.card.is_none() {
-        return Ok(Verdict::LeftOut("there is no card whose context could be lost".to_owned()));
+        return Ok(PartVerdict::LeftOut("there is no card whose context could be lost".to_owned()));
     }
     check.stop_engine()?;
     match others(check, limit / 4)? {
-        Some(why) => Ok(Verdict::LeftOut(why)),
+        Some(why) => Ok(PartVerdict::LeftOut(why)),
         None => run(check, "fault", limit / 2),
     }
 }
@@ -128,7 +128,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(30);
 
-    fn shell(script: &str) -> Run {
+    fn shell(script: &str) -> ProgramRun {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         process::run(&mut command, LIMIT, &Stop::default()).unwrap()
@@ -143,12 +143,12 @@ mod tests {
 
     #[test]
     fn how_the_scripts_end_is_told() {
-        assert!(matches!(judge(&shell("exit 0"), true), Ok(Verdict::Done)));
-        let Ok(Verdict::LeftOut(why)) = judge(&shell("exit 0"), false) else { panic!() };
+        assert!(matches!(judge(&shell("exit 0"), true), Ok(PartVerdict::Done)));
+        let Ok(PartVerdict::LeftOut(why)) = judge(&shell("exit 0"), false) else { panic!() };
         assert!(why.contains("no card"), "{why}");
         let error = judge(&shell("echo it broke >&2; exit 1"), true).err().unwrap().to_string();
         assert!(error.contains("it broke"), "{error}");
-        let run = Run { end: End::OutOfTime, ..shell("exit 0") };
+        let run = ProgramRun { end: ProgramEnd::OutOfTime, ..shell("exit 0") };
         assert!(judge(&run, true).err().unwrap().is::<OutOfTime>());
     }
 

@@ -16,20 +16,20 @@ const STALE: Duration = Duration::from_secs(3);
 
 /// One card at one time.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Reading {
+pub(super) struct MemoryReading {
     at: Instant,
     card: u32,
-    /// Megabytes of 2^20.
+    /// Memory in use on the card, in megabytes of 2^20 bytes.
     used: f64,
 }
 
 /// Asks all the time, until it is dropped.
-pub(super) struct Sampler {
+pub(super) struct MemorySampler {
     child: Child,
-    readings: Arc<Mutex<Vec<Reading>>>,
+    readings: Arc<Mutex<Vec<MemoryReading>>>,
 }
 
-impl Sampler {
+impl MemorySampler {
     pub(super) fn start() -> Result<Self> {
         let mut child = Command::new("nvidia-smi")
             .args(["--query-gpu=index,memory.used", "--format=csv,noheader,nounits", "-lms"])
@@ -39,7 +39,7 @@ impl Sampler {
             .stderr(Stdio::null())
             .spawn()
             .context("nvidia-smi could not be started")?;
-        let readings = Arc::<Mutex<Vec<Reading>>>::default();
+        let readings = Arc::<Mutex<Vec<MemoryReading>>>::default();
         if let Some(stdout) = child.stdout.take() {
             let readings = Arc::clone(&readings);
             thread::spawn(move || {
@@ -51,31 +51,31 @@ impl Sampler {
         Ok(Self { child, readings })
     }
 
-    pub(super) fn readings(&self) -> Vec<Reading> {
+    pub(super) fn readings(&self) -> Vec<MemoryReading> {
         lock(&self.readings).clone()
     }
 }
 
-impl Drop for Sampler {
+impl Drop for MemorySampler {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-fn lock(readings: &Mutex<Vec<Reading>>) -> MutexGuard<'_, Vec<Reading>> {
+fn lock(readings: &Mutex<Vec<MemoryReading>>) -> MutexGuard<'_, Vec<MemoryReading>> {
     readings.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Of a line such as `0, 1234`.
-fn reading(line: &str, at: Instant) -> Option<Reading> {
+fn reading(line: &str, at: Instant) -> Option<MemoryReading> {
     let (card, used) = line.split_once(',')?;
-    Some(Reading { at, card: card.trim().parse().ok()?, used: used.trim().parse().ok()? })
+    Some(MemoryReading { at, card: card.trim().parse().ok()?, used: used.trim().parse().ok()? })
 }
 
 /// The most that one card held between two times beyond what it held before `begun`, in bytes.
 pub(super) fn peak(
-    readings: &[Reading],
+    readings: &[MemoryReading],
     begun: Instant,
     (from, to): (Instant, Instant),
 ) -> Option<f64> {
@@ -89,7 +89,7 @@ pub(super) fn peak(
 }
 
 /// What the card that holds most beyond `begun` holds now.
-pub(super) fn now(readings: &[Reading], begun: Instant) -> Option<f64> {
+pub(super) fn now(readings: &[MemoryReading], begun: Instant) -> Option<f64> {
     let at = readings.last()?.at;
     (at.elapsed() < STALE).then_some(())?;
     let last: Vec<_> = cards(readings)
@@ -102,7 +102,7 @@ pub(super) fn now(readings: &[Reading], begun: Instant) -> Option<f64> {
     peak(&all, begun, (from, at))
 }
 
-fn cards(readings: &[Reading]) -> Vec<u32> {
+fn cards(readings: &[MemoryReading]) -> Vec<u32> {
     let mut cards: Vec<_> = readings.iter().map(|reading| reading.card).collect();
     cards.sort_unstable();
     cards.dedup();
@@ -113,9 +113,11 @@ fn cards(readings: &[Reading]) -> Vec<u32> {
 mod tests {
     use super::*;
 
-    fn readings(begun: Instant, of: &[(u64, u32, f64)]) -> Vec<Reading> {
+    fn readings(begun: Instant, of: &[(u64, u32, f64)]) -> Vec<MemoryReading> {
         let at = |seconds| begun + Duration::from_secs(seconds);
-        of.iter().map(|&(seconds, card, used)| Reading { at: at(seconds), card, used }).collect()
+        of.iter()
+            .map(|&(seconds, card, used)| MemoryReading { at: at(seconds), card, used })
+            .collect()
     }
 
     #[test]
@@ -148,7 +150,7 @@ mod tests {
     #[test]
     fn a_line_that_says_nothing_is_passed_over() {
         let at = Instant::now();
-        assert_eq!(reading("1, 2345", at), Some(Reading { at, card: 1, used: 2345.0 }));
+        assert_eq!(reading("1, 2345", at), Some(MemoryReading { at, card: 1, used: 2345.0 }));
         for line in ["", "No devices were found", "0, [N/A]", "0"] {
             assert_eq!(reading(line, at), None);
         }

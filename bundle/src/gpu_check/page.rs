@@ -5,20 +5,20 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::report::{Measurement, Outcome, Report};
+use super::report::{CheckReport, Measurement, PartOutcome};
 
 /// A column of the table in `docs/gpu-check.md`, and the measurement that fills it.
-struct Column {
+struct PageColumn {
     title: &'static str,
     part: &'static str,
     what: &'static str,
 }
 
-const fn column(title: &'static str, part: &'static str, what: &'static str) -> Column {
-    Column { title, part, what }
+const fn column(title: &'static str, part: &'static str, what: &'static str) -> PageColumn {
+    PageColumn { title, part, what }
 }
 
-const COLUMNS: [Column; 13] = [
+const COLUMNS: [PageColumn; 13] = [
     column("card", "machine", "card"),
     column("driver", "machine", "driver"),
     column("libtorch", "machine", "libtorch"),
@@ -41,8 +41,8 @@ pub(super) fn table_head() -> String {
     row(titles) + &row(ruler)
 }
 
-/// The whole page.
-pub(super) fn page(report: &Report) -> String {
+/// The whole page, as Markdown.
+pub(super) fn page(report: &CheckReport) -> String {
     let mut text = String::from("# GPU check\n\n");
     text += &row(["part", "ended", "seconds", ""].map(str::to_owned));
     text += &row(["---", "---", "---:", "---"].map(str::to_owned));
@@ -67,12 +67,13 @@ pub(super) fn page(report: &Report) -> String {
     if report.found("machine", "driver").is_none() {
         return text + "Nothing: there was no card.\n";
     }
-    let filled = |column: &Column| report.found(column.part, column.what).map_or("–".into(), value);
+    let filled =
+        |column: &PageColumn| report.found(column.part, column.what).map_or("–".into(), value);
     text + &table_head() + &row(COLUMNS.iter().map(filled))
 }
 
 /// Parts that measured something, in their order.
-fn parts(report: &Report) -> Vec<&str> {
+fn parts(report: &CheckReport) -> Vec<&str> {
     let mut parts = Vec::new();
     for found in &report.measurements {
         if parts.last() != Some(&found.part.as_str()) && !parts.contains(&found.part.as_str()) {
@@ -87,13 +88,13 @@ fn row(cells: impl IntoIterator<Item = String>) -> String {
     format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "))
 }
 
-const fn outcome(outcome: Outcome) -> &'static str {
+const fn outcome(outcome: PartOutcome) -> &'static str {
     match outcome {
-        Outcome::Done => "done",
-        Outcome::LeftOut => "left out",
-        Outcome::Failed => "**FAILED**",
-        Outcome::NoTime => "**no time**",
-        Outcome::Stopped => "**stopped**",
+        PartOutcome::Done => "done",
+        PartOutcome::LeftOut => "left out",
+        PartOutcome::Failed => "**FAILED**",
+        PartOutcome::NoTime => "**no time**",
+        PartOutcome::Stopped => "**stopped**",
     }
 }
 
@@ -135,10 +136,10 @@ mod tests {
     use super::*;
     use crate::gpu_check::redact::Redact;
 
-    fn report() -> (tempfile::TempDir, Report) {
+    fn report() -> (tempfile::TempDir, CheckReport) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lines.jsonl");
-        let report = Report::create(&path, Redact::default()).unwrap();
+        let report = CheckReport::create(&path, Redact::default()).unwrap();
         (folder, report)
     }
 
@@ -149,12 +150,12 @@ mod tests {
         report.measured("machine", Measurement::new("card", "A | B")).unwrap();
         assert!(super::page(&report).ends_with("there was no card.\n"));
         report.measured("machine", Measurement::new("driver", "580")).unwrap();
-        report.ended("machine", Outcome::Done, None, second).unwrap();
+        report.ended("machine", PartOutcome::Done, None, second).unwrap();
         let why = Some("there is no card".to_owned());
-        report.ended("copies", Outcome::LeftOut, why, Duration::ZERO).unwrap();
+        report.ended("copies", PartOutcome::LeftOut, why, Duration::ZERO).unwrap();
         let peak = Measurement::number("peak", 8.0, "A").expected("≤ 3.6", false).predicted(3.5);
         report.measured("block", peak.with("tokens", 32_760)).unwrap();
-        report.ended("block", Outcome::Failed, Some("it\nbroke".to_owned()), second).unwrap();
+        report.ended("block", PartOutcome::Failed, Some("it\nbroke".to_owned()), second).unwrap();
         let page = page(&report);
         for line in [
             "| machine | done | 1.0 |  |",
@@ -175,7 +176,7 @@ mod tests {
     fn the_table_of_the_documentation_has_these_columns() {
         let documentation = include_str!("../../../docs/gpu-check.md");
         assert!(documentation.contains(&table_head()), "expected:\n{}", table_head());
-        let explained = |column: &Column| {
+        let explained = |column: &PageColumn| {
             let (part, what) = (format!("## {}", column.part), format!("`{}`", column.what));
             documentation.contains(&part) && documentation.contains(&what)
         };

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::random_model::Sizes;
+use super::random_model::RandomModelSizes;
 
 /// Of a block at its widest, in float32 residual streams.
 const BLOCK_PEAK: f64 = 3.6;
@@ -27,21 +27,22 @@ const READING: f64 = 1e9;
 
 /// A take of a model.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Shape {
-    pub(super) sizes: Sizes,
+pub(super) struct TakeShape {
+    pub(super) sizes: RandomModelSizes,
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) frames: u32,
 }
 
-impl Shape {
+impl TakeShape {
     pub(super) const RELEASED: Self =
-        Self { sizes: Sizes::RELEASED, width: 832, height: 480, frames: 81 };
-    pub(super) const SMALL: Self = Self { sizes: Sizes::SMALL, width: 64, height: 64, frames: 5 };
+        Self { sizes: RandomModelSizes::RELEASED, width: 832, height: 480, frames: 81 };
+    pub(super) const SMALL: Self =
+        Self { sizes: RandomModelSizes::SMALL, width: 64, height: 64, frames: 5 };
 
     /// What loading leaves on the card, in bytes.
     pub(super) fn loaded(&self) -> f64 {
-        let Sizes { dim, layers, text_dim, .. } = self.sizes;
+        let RandomModelSizes { dim, layers, text_dim, .. } = self.sizes;
         let (dim, text) = (dim as f64, text_dim as f64);
         let half = 2.0 * (64.0 * dim + text * dim + dim * dim);
         let full = 4.0 * (256.0 * dim + 7.0 * dim * dim + 70.0 * dim);
@@ -50,7 +51,7 @@ impl Shape {
 
     /// The most while sampling.
     pub(super) fn sampling(&self) -> f64 {
-        let Sizes { dim, layers, .. } = self.sizes;
+        let RandomModelSizes { dim, layers, .. } = self.sizes;
         let (dim, layers) = (dim as f64, layers as f64);
         let keys = layers * 2.0 * 512.0 * dim * 2.0;
         let latent = self.latent_frames() * self.pixels();
@@ -75,13 +76,13 @@ impl Shape {
     }
 
     fn with_layers(self, layers: u64) -> Self {
-        Self { sizes: Sizes { layers, ..self.sizes }, ..self }
+        Self { sizes: RandomModelSizes { layers, ..self.sizes }, ..self }
     }
 }
 
-/// What there is.
+/// How much disk, memory of the card and time there is for the large model.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
+pub(super) struct AvailableRoom {
     /// Free on the disk, in bytes.
     pub(super) disk: u64,
     /// Free on the card, where that is known.
@@ -93,7 +94,10 @@ pub(super) struct Room {
 
 /// As many layers as there is room and time for, with the reason where that is not all of them; or why
 /// it is not worth beginning.
-pub(super) fn fit(wanted: Shape, room: &Room) -> Result<(Shape, Option<String>), String> {
+pub(super) fn fit(
+    wanted: TakeShape,
+    room: &AvailableRoom,
+) -> Result<(TakeShape, Option<String>), String> {
     let layer = wanted.sizes.layer_bytes();
     let on_disk = room.disk.saturating_sub(DISK_MARGIN + wanted.sizes.other_bytes()) / layer;
     let per_layer = layer as f64 * (1.0 / room.rate + 2.0 / READING);
@@ -124,7 +128,7 @@ pub(super) fn fit(wanted: Shape, room: &Room) -> Result<(Shape, Option<String>),
 mod tests {
     use super::*;
 
-    const LARGE: Room = Room {
+    const LARGE: AvailableRoom = AvailableRoom {
         disk: 200_000_000_000,
         card: Some(140e9),
         time: Duration::from_secs(400),
@@ -133,7 +137,7 @@ mod tests {
 
     #[test]
     fn the_released_model_holds_what_was_counted() {
-        let shape = Shape::RELEASED;
+        let shape = TakeShape::RELEASED;
         let near = |found: f64, expected: f64| (found / 1e9 - expected).abs() < 0.35;
         assert!(near(shape.loaded(), 29.55), "{}", shape.loaded());
         assert!(near(shape.sampling(), 32.7), "{}", shape.sampling());
@@ -142,28 +146,29 @@ mod tests {
 
     #[test]
     fn layers_follow_from_what_there_is_least_of() {
-        assert_eq!(fit(Shape::RELEASED, &LARGE), Ok((Shape::RELEASED, None)));
-        let scaled = |room: Room| {
-            let (shape, why) = fit(Shape::RELEASED, &room).unwrap();
+        assert_eq!(fit(TakeShape::RELEASED, &LARGE), Ok((TakeShape::RELEASED, None)));
+        let scaled = |room: AvailableRoom| {
+            let (shape, why) = fit(TakeShape::RELEASED, &room).unwrap();
             (shape.sizes.layers, why.unwrap())
         };
-        let (layers, why) = scaled(Room { disk: 20_000_000_000, ..LARGE });
+        let (layers, why) = scaled(AvailableRoom { disk: 20_000_000_000, ..LARGE });
         assert!((20..28).contains(&layers) && why.contains("disk"), "{layers}: {why}");
-        let (layers, why) = scaled(Room { card: Some(24e9), ..LARGE });
+        let (layers, why) = scaled(AvailableRoom { card: Some(24e9), ..LARGE });
         assert!((10..20).contains(&layers) && why.contains("card"), "{layers}: {why}");
-        let fits = Shape::RELEASED.with_layers(layers);
+        let fits = TakeShape::RELEASED.with_layers(layers);
         assert!(fits.decoding() <= 24e9 && fits.sampling() <= 24e9);
-        let (layers, why) = scaled(Room { time: Duration::from_secs(60), ..LARGE });
+        let (layers, why) = scaled(AvailableRoom { time: Duration::from_secs(60), ..LARGE });
         assert!((10..30).contains(&layers) && why.contains("60 s"), "{layers}: {why}");
-        let (slow, _) = scaled(Room { time: Duration::from_secs(60), rate: 2e8, ..LARGE });
+        let (slow, _) = scaled(AvailableRoom { time: Duration::from_secs(60), rate: 2e8, ..LARGE });
         assert!(slow < layers, "{slow}");
         // Where nobody says how much is free, it is tried.
         assert_eq!(
-            fit(Shape::RELEASED, &Room { card: None, ..LARGE }),
-            Ok((Shape::RELEASED, None))
+            fit(TakeShape::RELEASED, &AvailableRoom { card: None, ..LARGE }),
+            Ok((TakeShape::RELEASED, None))
         );
 
-        let refused = fit(Shape::RELEASED, &Room { card: Some(8e9), ..LARGE }).unwrap_err();
+        let refused =
+            fit(TakeShape::RELEASED, &AvailableRoom { card: Some(8e9), ..LARGE }).unwrap_err();
         assert!(refused.contains("8.0 GB are free on the card"), "{refused}");
     }
 }

@@ -48,7 +48,7 @@ impl Stop {
 
 /// How a program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum ProgramEnd {
     Exit(ExitStatus),
     /// Its time was up.
     OutOfTime,
@@ -56,7 +56,7 @@ pub(super) enum End {
     Stopped,
 }
 
-impl End {
+impl ProgramEnd {
     pub(super) fn is_success(self) -> bool {
         matches!(self, Self::Exit(status) if status.success())
     }
@@ -72,14 +72,14 @@ pub(super) struct Said {
 
 /// What a program said, and how it ended.
 #[derive(Debug)]
-pub(super) struct Run {
-    pub(super) end: End,
+pub(super) struct ProgramRun {
+    pub(super) end: ProgramEnd,
     pub(super) lines: Vec<Said>,
     pub(super) begun: Instant,
     pub(super) ended: Instant,
 }
 
-impl Run {
+impl ProgramRun {
     pub(super) fn stdout(&self) -> String {
         let lines = self.lines.iter().filter(|line| line.to_stdout);
         lines.map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n")
@@ -106,7 +106,7 @@ pub(super) enum Wish {
 }
 
 /// Runs a program to its end, to its limit, or to a Ctrl-C.
-pub(super) fn run(command: &mut Command, limit: Duration, stop: &Stop) -> Result<Run> {
+pub(super) fn run(command: &mut Command, limit: Duration, stop: &Stop) -> Result<ProgramRun> {
     run_watched(command, limit, stop, &mut |_| Wish::GoOn)
 }
 
@@ -116,9 +116,9 @@ pub(super) fn run_watched(
     limit: Duration,
     stop: &Stop,
     watch: &mut dyn FnMut(Option<&Said>) -> Wish,
-) -> Result<Run> {
+) -> Result<ProgramRun> {
     let begun = Instant::now();
-    let mut group = Group::start(command)?;
+    let mut group = ProcessGroup::start(command)?;
     let lines = group.listen();
     let mut said = Vec::new();
     let mut end = None;
@@ -137,30 +137,30 @@ pub(super) fn run_watched(
         }
         said.extend(line);
         if let Some(status) = group.child.try_wait().context("a program cannot be waited for")? {
-            end = Some(End::Exit(status));
+            end = Some(ProgramEnd::Exit(status));
         } else if stop.asked() {
-            end = Some(End::Stopped);
+            end = Some(ProgramEnd::Stopped);
         } else if begun.elapsed() >= limit {
-            end = Some(End::OutOfTime);
+            end = Some(ProgramEnd::OutOfTime);
         }
         if let Some(end) = end {
             let ended = Instant::now();
-            if !matches!(end, End::Exit(_)) {
+            if !matches!(end, ProgramEnd::Exit(_)) {
                 group.end();
             }
             said.extend(std::iter::from_fn(|| lines.recv_timeout(LAST_WORDS).ok()));
-            return Ok(Run { end, lines: said, begun, ended });
+            return Ok(ProgramRun { end, lines: said, begun, ended });
         }
     }
 }
 
 /// A program and all that it started.
-struct Group {
+struct ProcessGroup {
     child: Child,
     id: Option<Pid>,
 }
 
-impl Group {
+impl ProcessGroup {
     fn start(command: &mut Command) -> Result<Self> {
         let child = command
             .stdin(Stdio::null())
@@ -208,7 +208,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     /// Nothing that was started outlives an error in here.
     fn drop(&mut self) {
         if !matches!(self.child.try_wait(), Ok(Some(_))) {
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn what_a_program_says_is_kept_with_its_end() {
         let run = run(&mut shell("echo a; echo b >&2; exit 3"), LONG, &Stop::default()).unwrap();
-        assert!(matches!(run.end, End::Exit(status) if status.code() == Some(3)));
+        assert!(matches!(run.end, ProgramEnd::Exit(status) if status.code() == Some(3)));
         assert_eq!((run.stdout().as_str(), run.last_words()), ("a", "b"));
         assert!(super::run(&mut Command::new("no-such-program"), LONG, &Stop::default()).is_err());
     }
@@ -259,7 +259,7 @@ mod tests {
         let script = "trap '' TERM; sleep 60 & echo $!; wait; sleep 60";
         let limit = Duration::from_millis(300);
         let run = run(&mut shell(script), limit, &Stop::default()).unwrap();
-        assert_eq!(run.end, End::OutOfTime);
+        assert_eq!(run.end, ProgramEnd::OutOfTime);
         let deadline = Instant::now() + LONG;
         while lives(&run.stdout()) {
             assert!(Instant::now() < deadline, "{} lives on", run.stdout());
@@ -278,7 +278,7 @@ mod tests {
             Wish::GoOn
         };
         let run = run_watched(&mut shell("echo ready; sleep 60"), LONG, &stop, &mut watch).unwrap();
-        assert_eq!(run.end, End::Stopped);
+        assert_eq!(run.end, ProgramEnd::Stopped);
     }
 
     #[test]
@@ -289,7 +289,7 @@ mod tests {
             _ => Wish::GoOn,
         };
         let run = run_watched(&mut shell(script), LONG, &Stop::default(), &mut watch).unwrap();
-        assert!(matches!(run.end, End::Exit(status) if status.code() == Some(7)), "{run:?}");
+        assert!(matches!(run.end, ProgramEnd::Exit(status) if status.code() == Some(7)), "{run:?}");
         assert_eq!(run.stdout(), "ready\ncaught");
     }
 }

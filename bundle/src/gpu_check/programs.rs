@@ -11,8 +11,8 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use super::process::{Stop, run};
-use super::{DRAFT_MODEL, Options, pack};
-use crate::bundle::layout::{BUILD_VERSION, Layout};
+use super::{DRAFT_MODEL, GpuCheckOptions, pack};
+use crate::bundle::layout::{BUILD_VERSION, BundleLayout};
 use crate::tree::Tree;
 use crate::{cargo, setup};
 
@@ -33,20 +33,20 @@ print(json.dumps({'version': torch.__version__, 'git': torch.version.git_version
                   'folders': folders, 'python': sys.executable}))
 ";
 
-/// What is run.
-pub(super) struct Programs {
-    /// In words.
+/// The engine, models and Python that the check runs.
+pub(super) struct CheckPrograms {
+    /// Where they are from, in words for the report.
     pub(super) from: &'static str,
     pub(super) engine: PathBuf,
     pub(super) draft_model: PathBuf,
     /// Or why there is none.
-    pub(super) python: Result<Python, String>,
+    pub(super) python: Result<TorchPython, String>,
 }
 
 /// A Python with torch.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Python {
-    /// The interpreter.
+pub(super) struct TorchPython {
+    /// The path of the interpreter, as it says itself.
     #[serde(rename = "python")]
     pub(super) program: PathBuf,
     pub(super) version: String,
@@ -55,10 +55,10 @@ pub(super) struct Python {
     folders: Vec<PathBuf>,
 }
 
-impl Programs {
+impl CheckPrograms {
     /// Finds, and in a checkout builds, what the options name. `scratch` is a folder for a pack's
     /// program, beside which its libraries have to lie.
-    pub(super) fn of(options: &Options, scratch: &Path, stop: &Stop) -> Result<Self> {
+    pub(super) fn of(options: &GpuCheckOptions, scratch: &Path, stop: &Stop) -> Result<Self> {
         let mut programs = Self::named(options, scratch, stop)?;
         // They are run elsewhere.
         for path in [&mut programs.engine, &mut programs.draft_model] {
@@ -68,7 +68,7 @@ impl Programs {
         Ok(programs)
     }
 
-    fn named(options: &Options, scratch: &Path, stop: &Stop) -> Result<Self> {
+    fn named(options: &GpuCheckOptions, scratch: &Path, stop: &Stop) -> Result<Self> {
         if let Some(pack) = &options.from {
             return of_pack(pack, options, scratch, stop);
         }
@@ -91,9 +91,9 @@ impl Programs {
     }
 }
 
-fn of_bundle(bundle: &Path, python: Result<Python, String>) -> Result<Programs> {
+fn of_bundle(bundle: &Path, python: Result<TorchPython, String>) -> Result<CheckPrograms> {
     let contents = bundle.join("Contents");
-    let layout = Layout::here();
+    let layout = BundleLayout::here();
     let engine = contents.join(layout.binaries).join(layout.command);
     ensure!(
         engine.is_file(),
@@ -102,10 +102,15 @@ fn of_bundle(bundle: &Path, python: Result<Python, String>) -> Result<Programs> 
         layout.command
     );
     let draft_model = contents.join("Resources/draft-model");
-    Ok(Programs { from: "a bundle", engine, draft_model, python })
+    Ok(CheckPrograms { from: "a bundle", engine, draft_model, python })
 }
 
-fn of_pack(pack: &Path, options: &Options, scratch: &Path, stop: &Stop) -> Result<Programs> {
+fn of_pack(
+    pack: &Path,
+    options: &GpuCheckOptions,
+    scratch: &Path,
+    stop: &Stop,
+) -> Result<CheckPrograms> {
     ensure!(pack::is_pack(pack), "{} is no pack of `gpu-check --pack`", pack.display());
     let python = find_python(options.python.as_deref(), None, stop);
     let place = scratch.join("program");
@@ -116,12 +121,12 @@ fn of_pack(pack: &Path, options: &Options, scratch: &Path, stop: &Stop) -> Resul
         Err(_) => pack.join(pack::BIN).join(pack::ENGINE),
     };
     let draft_model = pack.join("draft-model");
-    Ok(Programs { from: "a pack", engine, draft_model, python })
+    Ok(CheckPrograms { from: "a pack", engine, draft_model, python })
 }
 
 /// The program, and beside it links to all libraries of a Python's torch: as in a bundle. Nothing is
 /// written where that torch is.
-fn lay_out(program: &Path, python: &Python, place: &Path) -> Result<PathBuf> {
+fn lay_out(program: &Path, python: &TorchPython, place: &Path) -> Result<PathBuf> {
     let lib = place.join("lib");
     fs::create_dir_all(&lib)?;
     let copy = place.join(pack::ENGINE);
@@ -155,7 +160,11 @@ fn place_library(library: &Path, link: &Path) -> std::io::Result<()> {
 }
 
 /// The Python that was named, else the one of the benchmarks where there is one, else the system's.
-fn find_python(named: Option<&Path>, own: Option<&Path>, stop: &Stop) -> Result<Python, String> {
+fn find_python(
+    named: Option<&Path>,
+    own: Option<&Path>,
+    stop: &Stop,
+) -> Result<TorchPython, String> {
     if let Some(named) = named {
         return ask(named, stop);
     }
@@ -165,7 +174,7 @@ fn find_python(named: Option<&Path>, own: Option<&Path>, stop: &Stop) -> Result<
     ask(Path::new("python3"), stop)
 }
 
-fn ask(python: &Path, stop: &Stop) -> Result<Python, String> {
+fn ask(python: &Path, stop: &Stop) -> Result<TorchPython, String> {
     let mut command = Command::new(python);
     command.args(["-B", "-c", QUESTION]).stdin(Stdio::null());
     let asked = run(&mut command, ASKING, stop).map_err(|error| format!("{error:#}"))?;
@@ -227,7 +236,7 @@ mod tests {
         }
         let program = folder.path().join("wan-alpha");
         fs::write(&program, "program").unwrap();
-        let python = Python {
+        let python = TorchPython {
             program: "python3".into(),
             version: "2.11.0+cu130".to_owned(),
             git: "abc".to_owned(),

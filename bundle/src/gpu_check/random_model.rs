@@ -20,9 +20,9 @@ const LATENT: u64 = 16;
 const TEXT_INNER: u64 = 64;
 const BUCKETS: u64 = 32;
 
-/// What is made.
+/// Sizes of the networks of a model with random weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Sizes {
+pub(super) struct RandomModelSizes {
     pub(super) dim: u64,
     pub(super) heads: u64,
     pub(super) ffn: u64,
@@ -32,27 +32,28 @@ pub(super) struct Sizes {
     pub(super) vae_dim: u64,
 }
 
-impl Sizes {
-    /// The released model's.
+impl RandomModelSizes {
+    /// Those of the released model.
     pub(super) const RELEASED: Self =
         Self { dim: 5120, heads: 40, ffn: 13_824, layers: 40, text_dim: 4096, vae_dim: 96 };
-    /// For a processor.
+    /// Small enough to be tried on a processor.
     pub(super) const SMALL: Self =
         Self { dim: 256, heads: 2, ffn: 512, layers: 2, text_dim: 64, vae_dim: 8 };
 
     /// Bytes of one layer's weights on disk.
     pub(super) fn layer_bytes(&self) -> u64 {
-        bytes_of(&self.layer(0), Kind::BFloat16)
+        bytes_of(&self.layer(0), ElementKind::BFloat16)
     }
 
     /// Bytes of everything else.
     pub(super) fn other_bytes(&self) -> u64 {
-        bytes_of(&self.outside(), Kind::BFloat16) + 2 * bytes_of(&self.decoder(), Kind::Float)
+        bytes_of(&self.outside(), ElementKind::BFloat16)
+            + 2 * bytes_of(&self.decoder(), ElementKind::Float)
     }
 
     /// Parameters of the transformer.
     pub(super) fn parameters(&self) -> u64 {
-        (self.layers * self.layer_bytes() + bytes_of(&self.outside(), Kind::BFloat16)) / 2
+        (self.layers * self.layer_bytes() + bytes_of(&self.outside(), ElementKind::BFloat16)) / 2
     }
 
     fn layer(&self, n: u64) -> Vec<Tensor> {
@@ -212,12 +213,12 @@ fn residual(name: &str, input: u64, output: u64) -> Vec<Tensor> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
+enum ElementKind {
     BFloat16,
     Float,
 }
 
-impl Kind {
+impl ElementKind {
     const fn bytes(self) -> u64 {
         match self {
             Self::BFloat16 => 2,
@@ -241,14 +242,14 @@ impl Kind {
     }
 }
 
-fn bytes_of(tensors: &[Tensor], kind: Kind) -> u64 {
+fn bytes_of(tensors: &[Tensor], kind: ElementKind) -> u64 {
     tensors.iter().map(|tensor| tensor.count() * kind.bytes()).sum()
 }
 
 /// Writes a model into `folder`, with the tokenizer of `draft`. `go_on` is asked between tensors, and
 /// ends it with the reason that it gives.
 pub(super) fn write(
-    sizes: &Sizes,
+    sizes: &RandomModelSizes,
     folder: &Path,
     draft: &Path,
     go_on: &dyn Fn() -> Result<()>,
@@ -268,15 +269,15 @@ pub(super) fn write(
             .with_context(|| format!("{} cannot be written", path.display()))
     };
     for name in ["vae-rgb.safetensors", "vae-pha.safetensors"] {
-        file(name, &sizes.decoder(), Kind::Float)?;
+        file(name, &sizes.decoder(), ElementKind::Float)?;
     }
-    file("umt5.safetensors", &sizes.text_encoder(vocabulary), Kind::BFloat16)?;
+    file("umt5.safetensors", &sizes.text_encoder(vocabulary), ElementKind::BFloat16)?;
     let layers = (0..sizes.layers).flat_map(|n| sizes.layer(n));
     let transformer: Vec<_> = layers.chain(sizes.outside()).collect();
-    file("diffusion_pytorch_model.safetensors", &transformer, Kind::BFloat16)
+    file("diffusion_pytorch_model.safetensors", &transformer, ElementKind::BFloat16)
 }
 
-fn config(sizes: &Sizes) -> Value {
+fn config(sizes: &RandomModelSizes) -> Value {
     json!({
         "_class_name": "WanModel", "model_type": "t2v", "dim": sizes.dim, "ffn_dim": sizes.ffn,
         "freq_dim": FREQ_DIM, "in_dim": LATENT, "out_dim": LATENT, "num_heads": sizes.heads,
@@ -300,7 +301,7 @@ fn vocabulary(text: &str) -> Option<u64> {
 fn write_file(
     path: &Path,
     tensors: &[Tensor],
-    kind: Kind,
+    kind: ElementKind,
     go_on: &dyn Fn() -> Result<()>,
 ) -> Result<()> {
     let mut file = File::create(path)?;
@@ -314,7 +315,7 @@ fn write_file(
 }
 
 /// How a safetensors file begins.
-fn header(tensors: &[Tensor], kind: Kind) -> Result<Vec<u8>> {
+fn header(tensors: &[Tensor], kind: ElementKind) -> Result<Vec<u8>> {
     let mut header = Map::new();
     let mut end = 0;
     for tensor in tensors {
@@ -341,7 +342,7 @@ struct Numbers {
 }
 
 impl Numbers {
-    fn write(&mut self, tensor: &Tensor, kind: Kind, file: &mut impl Write) -> Result<()> {
+    fn write(&mut self, tensor: &Tensor, kind: ElementKind, file: &mut impl Write) -> Result<()> {
         let mut left = usize::try_from(tensor.count() * kind.bytes())?;
         let bound = match tensor.fill {
             Fill::Drawn(bound) => bound,
@@ -363,7 +364,7 @@ impl Numbers {
         Ok(())
     }
 
-    fn table(&mut self, bound: f32, kind: Kind) -> &[u8] {
+    fn table(&mut self, bound: f32, kind: ElementKind) -> &[u8] {
         let known = self.tables.iter().position(|(of, _)| *of == bound);
         let index = known.unwrap_or_else(|| {
             let mut bytes = Vec::with_capacity(TABLE * 4);
@@ -392,14 +393,15 @@ mod tests {
 
     #[test]
     fn the_large_model_is_of_the_released_size() {
-        let sizes = Sizes::RELEASED;
+        let sizes = RandomModelSizes::RELEASED;
         assert!((14_200_000_000..14_400_000_000).contains(&sizes.parameters()));
         // What the plan of memory says of a block.
         let (dim, ffn) = (5120, 13_824);
         let block = 2 * (8 * dim * dim + 2 * dim * ffn + 13 * dim + ffn) + 2 * 8 * dim;
         assert_eq!(sizes.layer_bytes(), block);
         assert!(
-            (560_000_000..620_000_000).contains(&(2 * bytes_of(&sizes.decoder(), Kind::Float)))
+            (560_000_000..620_000_000)
+                .contains(&(2 * bytes_of(&sizes.decoder(), ElementKind::Float)))
         );
     }
 
@@ -412,13 +414,13 @@ mod tests {
             Tensor::ones("b".to_owned(), &[2]),
             Tensor::drawn("c".to_owned(), &[1_048_600], 12),
         ];
-        write_file(&path, &tensors, Kind::Float, &|| Ok(())).unwrap();
+        write_file(&path, &tensors, ElementKind::Float, &|| Ok(())).unwrap();
         let bytes = fs::read(&path).unwrap();
         let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
         let header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
         assert_eq!(header["b"], json!({ "dtype": "F32", "shape": [2], "data_offsets": [60, 68] }));
         let data = &bytes[8 + length..];
-        assert_eq!(data.len() as u64, bytes_of(&tensors, Kind::Float));
+        assert_eq!(data.len() as u64, bytes_of(&tensors, ElementKind::Float));
         let numbers: Vec<f32> =
             data.chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect();
         assert_eq!(numbers[15..17], [1.0, 1.0]);
@@ -435,7 +437,8 @@ mod tests {
     fn writing_ends_when_it_is_told_to() {
         let folder = tempfile::tempdir().unwrap();
         let draft = Path::new(env!("CARGO_MANIFEST_DIR")).join("../resources/draft-model");
-        let error = write(&Sizes::SMALL, folder.path(), &draft, &|| anyhow::bail!("time is up"));
+        let error =
+            write(&RandomModelSizes::SMALL, folder.path(), &draft, &|| anyhow::bail!("time is up"));
         assert!(format!("{:#}", error.unwrap_err()).contains("time is up"));
     }
 

@@ -74,7 +74,7 @@ pub(super) fn four_digits(number: f64) -> f64 {
 /// How a part ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Outcome {
+pub(super) enum PartOutcome {
     Done,
     /// It needs what is not here.
     LeftOut,
@@ -89,7 +89,7 @@ pub(super) enum Outcome {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Ending {
     pub(super) part: String,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: PartOutcome,
     /// Why, unless it is done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) why: Option<String>,
@@ -97,14 +97,14 @@ pub(super) struct Ending {
 }
 
 /// All lines, in memory and in the file.
-pub(super) struct Report {
+pub(super) struct CheckReport {
     file: File,
     redact: Redact,
     pub(super) measurements: Vec<Measurement>,
     pub(super) endings: Vec<Ending>,
 }
 
-impl Report {
+impl CheckReport {
     /// Begins a new file.
     pub(super) fn create(path: &Path, redact: Redact) -> Result<Self> {
         let file =
@@ -123,7 +123,7 @@ impl Report {
     pub(super) fn ended(
         &mut self,
         part: &str,
-        outcome: Outcome,
+        outcome: PartOutcome,
         why: Option<String>,
         took: Duration,
     ) -> Result<()> {
@@ -145,7 +145,8 @@ impl Report {
     /// Whether nothing went wrong; what was left out did not.
     pub(super) fn is_good(&self) -> bool {
         let parts = self.endings.iter().map(|ending| ending.outcome);
-        let ended = parts.into_iter().all(|end| matches!(end, Outcome::Done | Outcome::LeftOut));
+        let ended =
+            parts.into_iter().all(|end| matches!(end, PartOutcome::Done | PartOutcome::LeftOut));
         ended && self.measurements.iter().all(|measurement| measurement.holds != Some(false))
     }
 
@@ -160,10 +161,10 @@ impl Report {
 mod tests {
     use super::*;
 
-    fn report() -> (tempfile::TempDir, Report) {
+    fn report() -> (tempfile::TempDir, CheckReport) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lines.jsonl");
-        let report = Report::create(&path, Redact::here(&[(folder.path(), "OUT")])).unwrap();
+        let report = CheckReport::create(&path, Redact::here(&[(folder.path(), "OUT")])).unwrap();
         (folder, report)
     }
 
@@ -181,7 +182,7 @@ mod tests {
 
         let why = Some(format!("{} is full", folder.path().display()));
         let took = Duration::from_millis(1_234);
-        report.ended("machine", Outcome::NoTime, why, took).unwrap();
+        report.ended("machine", PartOutcome::NoTime, why, took).unwrap();
         let text = std::fs::read_to_string(folder.path().join("lines.jsonl")).unwrap();
         let line: Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
         let expected = json!({
@@ -194,7 +195,7 @@ mod tests {
     fn what_is_left_out_is_good_and_what_does_not_hold_is_not() {
         let (_folder, mut report) = report();
         let took = Duration::ZERO;
-        report.ended("a", Outcome::LeftOut, Some("no card".to_owned()), took).unwrap();
+        report.ended("a", PartOutcome::LeftOut, Some("no card".to_owned()), took).unwrap();
         report.measured("b", Measurement::number("psnr", 47.123_456, "dB")).unwrap();
         report
             .measured("b", Measurement::number("psnr", 41.0, "dB").expected("> 40", true))
@@ -205,7 +206,7 @@ mod tests {
         assert!(!report.is_good());
 
         let (_folder, mut report) = self::report();
-        report.ended("a", Outcome::Failed, None, took).unwrap();
+        report.ended("a", PartOutcome::Failed, None, took).unwrap();
         assert!(!report.is_good());
     }
 

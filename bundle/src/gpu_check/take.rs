@@ -10,7 +10,7 @@ use png::Transformations;
 use serde_json::Value;
 
 use super::report::{Measurement, four_digits};
-use super::{Check, Verdict};
+use super::{Check, PartVerdict};
 
 /// Of the kinds, colours and ways that the draft model knows.
 const PROMPT: &str = "A large orange flame with a bright core moves from left to right in the middle \
@@ -19,7 +19,7 @@ const SEED: &str = "7";
 /// Card and processor round differently, step after step.
 const LEAST_PSNR: f64 = 40.0;
 
-pub(super) fn compare(check: &mut Check<'_>, limit: Duration) -> Result<Verdict> {
+pub(super) fn compare(check: &mut Check<'_>, limit: Duration) -> Result<PartVerdict> {
     let usable = check.report.found("machine", "the program can use the card");
     let device = match (&check.card, usable.and_then(|found| found.holds)) {
         (None, _) => "cpu",
@@ -35,13 +35,13 @@ pub(super) fn compare(check: &mut Check<'_>, limit: Duration) -> Result<Verdict>
     check.measured(measurement.expected("yes", same))?;
     if device == "cpu" {
         let why = "there is no card: the take was made twice on the processor only";
-        return Ok(Verdict::LeftOut(why.to_owned()));
+        return Ok(PartVerdict::LeftOut(why.to_owned()));
     }
     let there = render(check, "cpu", "processor", deadline)?;
     let psnr = psnr(&first, &there)?;
     let measurement = Measurement::number("card beside CPU", psnr, "dB");
     check.measured(measurement.expected(format!("> {LEAST_PSNR}"), psnr > LEAST_PSNR))?;
-    Ok(Verdict::Done)
+    Ok(PartVerdict::Done)
 }
 
 /// Makes the take and says how long it took.

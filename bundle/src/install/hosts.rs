@@ -13,7 +13,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 /// A host and its habits.
-pub(crate) struct Host {
+pub(crate) struct KnownHost {
     pub(crate) name: &'static str,
     /// How names of its processes begin, as the kernel has them.
     processes: &'static [&'static str],
@@ -29,8 +29,8 @@ struct Caches {
     suffix: &'static str,
 }
 
-pub(crate) const HOSTS: [Host; 4] = [
-    Host {
+pub(crate) const HOSTS: [KnownHost; 4] = [
+    KnownHost {
         name: "Nuke",
         processes: &["Nuke"],
         caches: Some(Caches {
@@ -40,7 +40,7 @@ pub(crate) const HOSTS: [Host; 4] = [
         }),
         next: "start it; the node is in the menu of nodes, or press Tab and type WanAlpha",
     },
-    Host {
+    KnownHost {
         name: "DaVinci Resolve",
         processes: &["resolve", "DaVinci"],
         caches: Some(Caches {
@@ -51,13 +51,13 @@ pub(crate) const HOSTS: [Host; 4] = [
         next: "start it; see that Preferences > Video Plugins has it enabled and loaded, then look \
                under Effects > OpenFX > Generators",
     },
-    Host {
+    KnownHost {
         name: "Fusion",
         processes: &["Fusion"],
         caches: None,
         next: "start it; Preferences > OpenFX must have it enabled, then add the tool by name",
     },
-    Host {
+    KnownHost {
         name: "Natron",
         processes: &["Natron"],
         caches: Some(Caches {
@@ -147,7 +147,7 @@ pub(crate) fn set_caches_aside(user: &User) -> Vec<CacheFate> {
     HOSTS.iter().flat_map(|host| of_host(host, user)).collect()
 }
 
-fn of_host(host: &Host, user: &User) -> Vec<CacheFate> {
+fn of_host(host: &KnownHost, user: &User) -> Vec<CacheFate> {
     let found = host.caches.as_ref().map(|caches| caches.find(user)).unwrap_or_default();
     if found.is_empty() {
         return Vec::new();

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bundle::layout::{IDENTIFIER, NAME};
 use crate::bundle::make;
-use crate::setup::{Bytes, check_disk};
+use crate::setup::{ByteCount, check_disk};
 
 /// In the bundle; by it an installation is known as ours.
 const RECEIPT: &str = "Contents/Resources/installed.json";
@@ -189,7 +189,7 @@ fn copy(bundle: &Path, new: &Path) -> Result<()> {
     let folder = new.parent().unwrap_or(new);
     make::remove(new).with_context(|| advice(folder))?;
     fs::create_dir(new).with_context(|| advice(folder))?;
-    let bytes = files.iter().map(|(_, size)| Bytes(*size)).sum();
+    let bytes = files.iter().map(|(_, size)| ByteCount(*size)).sum();
     check_disk(folder, bytes)?;
     let mut receipt = Receipt { version, files: BTreeSet::new() };
     let mut folders = BTreeSet::from([new.to_owned()]);

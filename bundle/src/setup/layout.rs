@@ -13,11 +13,11 @@ use anyhow::{Context, Result, ensure};
 use zip::ZipArchive;
 
 use super::manifest::{FileRecord, SourceRecord};
-use super::parts::Part;
+use super::parts::SetupPart;
 use super::pins::Pin;
 
 /// A part's folder while it is being filled.
-pub(crate) struct Layout {
+pub(crate) struct PartLayout {
     growing: PathBuf,
     place: PathBuf,
     /// To create each directory once.
@@ -25,7 +25,7 @@ pub(crate) struct Layout {
     sources: Vec<SourceRecord>,
 }
 
-impl Layout {
+impl PartLayout {
     /// Starts with an empty folder beside the place it will take.
     pub(crate) fn begin(place: &Path) -> Result<Self> {
         let growing = place.with_extension("new");
@@ -49,7 +49,7 @@ impl Layout {
     }
 
     /// Streams what the part wants of a wheel out of it.
-    pub(crate) fn unpack(&mut self, part: &Part, pin: &Pin, wheel: &Path) -> Result<()> {
+    pub(crate) fn unpack(&mut self, part: &SetupPart, pin: &Pin, wheel: &Path) -> Result<()> {
         let shown = wheel.display();
         let mut archive = File::open(wheel)
             .map_err(anyhow::Error::from)
@@ -216,7 +216,7 @@ mod tests {
         fs::create_dir_all(place.join("lib")).unwrap();
         fs::write(place.join("lib/stale.so"), "from another version").unwrap();
 
-        let mut layout = Layout::begin(&place).unwrap();
+        let mut layout = PartLayout::begin(&place).unwrap();
         layout.unpack(&CPU, &pin(13), &wheel).unwrap();
         assert!(place.join("lib/stale.so").exists(), "nothing changes before the end");
         let sources = layout.finish().unwrap();
@@ -245,7 +245,7 @@ mod tests {
             ("torch/other.py", 4, "nothing that libtorch for the CPU takes"),
         ] {
             let wheel = wheel(folder.path(), &[(entry, "text")]);
-            let mut layout = Layout::begin(&place).unwrap();
+            let mut layout = PartLayout::begin(&place).unwrap();
             let error = layout.unpack(&CPU, &pin(laid_out), &wheel).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
@@ -257,11 +257,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("libtorch");
         let wheel = wheel(folder.path(), &[("torch/lib/libc10.so", "library")]);
-        let mut layout = Layout::begin(&place).unwrap();
+        let mut layout = PartLayout::begin(&place).unwrap();
         layout.unpack(&CPU, &pin(7), &wheel).unwrap();
         let sources = layout.finish().unwrap();
 
-        let mut layout = Layout::begin(&place).unwrap();
+        let mut layout = PartLayout::begin(&place).unwrap();
         layout.reuse(&sources[0]).unwrap();
         let again = layout.finish().unwrap();
         assert_eq!(again[0].files, sources[0].files);

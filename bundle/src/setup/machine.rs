@@ -7,17 +7,17 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::pins::Bytes;
+use super::pins::ByteCount;
 
 /// From here on pip understands the platform tags of the pinned wheels.
 const PIP_AT_LEAST: u32 = 21;
 
 /// A Python that can run pip. Any Python 3 will do: it fetches, it does not install.
-pub(crate) struct Python {
+pub(crate) struct PipPython {
     program: OsString,
 }
 
-impl Python {
+impl PipPython {
     pub(crate) fn find() -> Result<Self> {
         let program = OsString::from("python3");
         ensure!(
@@ -129,13 +129,13 @@ fn platform(os: &str, architecture: &str, libc: &str) -> Result<()> {
 }
 
 /// Refuses before anything is fetched, rather than half-way.
-pub(crate) fn check_disk(folder: &Path, needed: Bytes) -> Result<()> {
+pub(crate) fn check_disk(folder: &Path, needed: ByteCount) -> Result<()> {
     let disk = rustix::fs::statvfs(folder)
         .with_context(|| format!("free space of {} cannot be read", folder.display()))?;
-    enough(folder, needed, Bytes(disk.f_bavail.saturating_mul(disk.f_frsize)))
+    enough(folder, needed, ByteCount(disk.f_bavail.saturating_mul(disk.f_frsize)))
 }
 
-fn enough(folder: &Path, needed: Bytes, free: Bytes) -> Result<()> {
+fn enough(folder: &Path, needed: ByteCount, free: ByteCount) -> Result<()> {
     ensure!(
         needed <= free,
         "{} has {free} free and this needs {needed}. Make room there, or let `.setup` be a link \
@@ -190,9 +190,10 @@ mod tests {
     #[test]
     fn too_little_disk_is_told_with_both_numbers() {
         let folder = Path::new("somewhere");
-        assert!(enough(folder, Bytes(5), Bytes(5)).is_ok());
-        let error =
-            enough(folder, Bytes(1_200_000_000), Bytes(300_000_000)).unwrap_err().to_string();
+        assert!(enough(folder, ByteCount(5), ByteCount(5)).is_ok());
+        let error = enough(folder, ByteCount(1_200_000_000), ByteCount(300_000_000))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("300 MB free") && error.contains("needs 1.2 GB"), "{error}");
     }
 

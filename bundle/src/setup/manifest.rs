@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 const FORMAT: u32 = 1;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Manifest {
+pub(crate) struct PartManifest {
     format: u32,
     /// By the name of the part's folder.
     parts: BTreeMap<String, PartRecord>,
@@ -35,7 +35,7 @@ pub(crate) struct PartRecord {
 pub(crate) struct SourceRecord {
     /// As in the pins, or `made here`.
     pub(crate) name: String,
-    /// Of the wheel.
+    /// The hash of the wheel; none of what was made here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) sha256: Option<String>,
     pub(crate) files: Vec<FileRecord>,
@@ -55,7 +55,7 @@ pub(crate) struct FileRecord {
 
 /// One difference between record and disk.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Fault {
+pub(crate) struct FileFault {
     pub(crate) path: String,
     pub(crate) what: What,
 }
@@ -68,7 +68,7 @@ pub(crate) enum What {
     Link { expected: String },
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for FileFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = &self.path;
         match &self.what {
@@ -82,7 +82,7 @@ impl fmt::Display for Fault {
     }
 }
 
-impl Manifest {
+impl PartManifest {
     /// An absent file, one of another format and a damaged one all mean: nothing is recorded.
     pub(crate) fn load(path: &Path) -> Result<Self> {
         let text = match fs::read(path) {
@@ -118,7 +118,7 @@ impl Manifest {
 
 impl PartRecord {
     /// Every difference between the record and what lies in `folder`.
-    pub(crate) fn faults(&self, folder: &Path) -> Vec<Fault> {
+    pub(crate) fn faults(&self, folder: &Path) -> Vec<FileFault> {
         self.sources.iter().flat_map(|source| source.faults(folder)).collect()
     }
 
@@ -130,9 +130,9 @@ impl PartRecord {
 }
 
 impl SourceRecord {
-    pub(crate) fn faults(&self, folder: &Path) -> Vec<Fault> {
+    pub(crate) fn faults(&self, folder: &Path) -> Vec<FileFault> {
         let fault = |file: &FileRecord| {
-            file.fault(folder).map(|what| Fault { path: file.path.clone(), what })
+            file.fault(folder).map(|what| FileFault { path: file.path.clone(), what })
         };
         self.files.iter().filter_map(fault).collect()
     }
@@ -207,7 +207,7 @@ mod tests {
     }
 
     fn told(record: &PartRecord, folder: &Path) -> Vec<String> {
-        record.faults(folder).iter().map(Fault::to_string).collect()
+        record.faults(folder).iter().map(FileFault::to_string).collect()
     }
 
     #[test]
@@ -249,19 +249,19 @@ mod tests {
     fn the_manifest_returns_what_was_saved_and_nothing_where_it_is_damaged() {
         let (folder, record) = laid_out();
         let path = folder.path().join("manifest.json");
-        assert!(Manifest::load(&path).unwrap().part("libtorch").is_none());
+        assert!(PartManifest::load(&path).unwrap().part("libtorch").is_none());
 
-        let mut manifest = Manifest::default();
+        let mut manifest = PartManifest::default();
         manifest.record("libtorch", record.clone());
         manifest.save(&path).unwrap();
-        let loaded = Manifest::load(&path).unwrap();
+        let loaded = PartManifest::load(&path).unwrap();
         assert_eq!(loaded.part("libtorch").unwrap().sources[0].files, record.sources[0].files);
         assert!(loaded.part("libtorch-cuda").is_none());
 
         let text = fs::read_to_string(&path).unwrap();
         for damaged in [&text[..text.len() / 2], &text.replace("\"format\":1", "\"format\":2")] {
             fs::write(&path, damaged).unwrap();
-            assert!(Manifest::load(&path).unwrap().part("libtorch").is_none());
+            assert!(PartManifest::load(&path).unwrap().part("libtorch").is_none());
         }
     }
 }

@@ -8,16 +8,16 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::headers;
-use super::layout::Layout;
+use super::layout::PartLayout;
 use super::machine::Compiler;
 use super::manifest::{FileRecord, SourceRecord, hash};
-use super::parts::{Own, Part, VERSION_FILE};
+use super::parts::{Own, SetupPart, VERSION_FILE};
 
 /// How the record names files without a wheel.
 const NAME: &str = "made here";
 
 /// Adds a part's own files to its layout; the wheels come before.
-pub(crate) fn make(layout: &mut Layout, part: &Part) -> Result<()> {
+pub(crate) fn make(layout: &mut PartLayout, part: &SetupPart) -> Result<()> {
     let mut files = Vec::new();
     match &part.own {
         Own::Stub => {
@@ -41,7 +41,7 @@ pub(crate) fn make(layout: &mut Layout, part: &Part) -> Result<()> {
     Ok(())
 }
 
-fn version(layout: &mut Layout, part: &Part) -> Result<FileRecord> {
+fn version(layout: &mut PartLayout, part: &SetupPart) -> Result<FileRecord> {
     let text = build_version(layout.folder())?;
     layout
         .write("build-version", &mut text.as_bytes())
@@ -104,7 +104,7 @@ fn link(folder: &Path, other: &str, name: &str) -> Result<FileRecord> {
 }
 
 /// One of the compiler's headers, into `include`.
-fn copy(layout: &mut Layout, header: &Path) -> Result<FileRecord> {
+fn copy(layout: &mut PartLayout, header: &Path) -> Result<FileRecord> {
     let name = header.file_name().unwrap_or_default().to_string_lossy();
     let copied = File::open(header)
         .and_then(|mut source| layout.write(&format!("include/{name}"), &mut source));
@@ -123,8 +123,8 @@ mod tests {
         "__all__ = ['__version__']\n__version__ = '2.13.0+cu130'\ngit_version = 'cf30153c'\n";
 
     /// A layout in which the wheels are done.
-    fn unpacked(place: &Path) -> Layout {
-        let mut layout = Layout::begin(place).unwrap();
+    fn unpacked(place: &Path) -> PartLayout {
+        let mut layout = PartLayout::begin(place).unwrap();
         layout.write(VERSION_FILE, &mut VERSION_PY.as_bytes()).unwrap();
         layout
     }
@@ -156,7 +156,7 @@ mod tests {
     fn headers_of_the_compiler_are_copied_and_recorded() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("libclang");
-        let mut layout = Layout::begin(&place).unwrap();
+        let mut layout = PartLayout::begin(&place).unwrap();
         make(&mut layout, &LIBCLANG).unwrap();
         let sources = layout.finish().unwrap();
         for name in ["limits.h", "stdbool.h", "stddef.h"] {

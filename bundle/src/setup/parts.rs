@@ -12,7 +12,7 @@ use super::pins::{self, Pin};
 pub(crate) const RULES: u32 = 1;
 
 /// A folder under `.setup` that is laid out, checked and replaced as a whole.
-pub(crate) struct Part {
+pub(crate) struct SetupPart {
     /// Name of the folder.
     pub(crate) folder: &'static str,
     /// What it is, for messages.
@@ -39,7 +39,7 @@ pub(crate) enum Own {
     Nothing,
 }
 
-impl Part {
+impl SetupPart {
     pub(crate) fn pins(&self) -> Result<Vec<Pin>> {
         pins::parse(self.pins)
     }
@@ -53,7 +53,7 @@ impl Part {
 }
 
 /// Headers and the libraries that the CPU needs; `libtorch_cpu.so` links the last two.
-pub(crate) const CPU: Part = Part {
+pub(crate) const CPU: SetupPart = SetupPart {
     folder: "libtorch",
     purpose: "libtorch for the CPU",
     about: "headers and libraries that cargo builds against",
@@ -63,7 +63,7 @@ pub(crate) const CPU: Part = Part {
 };
 
 /// The same of an earlier build, for `gpu-check --pack`: torch as machines on loan have it.
-pub(crate) const CPU_OF_PACK: Part = Part {
+pub(crate) const CPU_OF_PACK: SetupPart = SetupPart {
     folder: "libtorch-2.11",
     purpose: "libtorch 2.11 for the CPU",
     about: "headers and libraries that the program of `gpu-check --pack` is built against",
@@ -73,7 +73,7 @@ pub(crate) const CPU_OF_PACK: Part = Part {
 };
 
 /// What `libtorch_cuda.so` needs beside the libraries of [`CPU`].
-pub(crate) const CUDA: Part = Part {
+pub(crate) const CUDA: SetupPart = SetupPart {
     folder: "libtorch-cuda",
     purpose: "libtorch for CUDA 13",
     about: "opened by the engine at run time; apart from libtorch, where torch-sys would link them",
@@ -92,7 +92,7 @@ pub(crate) const CUDA: Part = Part {
 };
 
 /// What bindgen reads the headers of OpenFX with.
-pub(crate) const LIBCLANG: Part = Part {
+pub(crate) const LIBCLANG: SetupPart = SetupPart {
     folder: "libclang",
     purpose: "libclang",
     about: "read C headers with while building the plug-in; nothing that is built needs it",
@@ -102,7 +102,7 @@ pub(crate) const LIBCLANG: Part = Part {
 };
 
 /// What the plug-in is linked with, for hosts on systems older than this one.
-pub(crate) const ZIG: Part = Part {
+pub(crate) const ZIG: SetupPart = SetupPart {
     folder: "zig",
     purpose: "zig and cargo-zigbuild",
     about: "link the plug-in against glibc 2.28, whatever this machine has; nothing built needs them",

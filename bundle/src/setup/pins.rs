@@ -12,9 +12,9 @@ pub(crate) struct Pin {
     /// 64 lower-case hex digits.
     pub(crate) sha256: String,
     /// Of the wheel file.
-    pub(crate) wheel_bytes: Bytes,
+    pub(crate) wheel_bytes: ByteCount,
     /// Of what is taken out of it.
-    pub(crate) laid_out_bytes: Bytes,
+    pub(crate) laid_out_bytes: ByteCount,
 }
 
 impl Pin {
@@ -75,16 +75,16 @@ fn parse_line(line: &str) -> Result<Pin> {
         name: name.to_owned(),
         version: version.to_owned(),
         sha256: sha256.to_owned(),
-        wheel_bytes: Bytes(wheel_bytes),
-        laid_out_bytes: Bytes(laid_out_bytes),
+        wheel_bytes: ByteCount(wheel_bytes),
+        laid_out_bytes: ByteCount(laid_out_bytes),
     })
 }
 
 /// A number of bytes, shown in the decimal units that pip and disks use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Bytes(pub(crate) u64);
+pub(crate) struct ByteCount(pub(crate) u64);
 
-impl fmt::Display for Bytes {
+impl fmt::Display for ByteCount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = self.0 as f64;
         match self.0 {
@@ -96,7 +96,7 @@ impl fmt::Display for Bytes {
     }
 }
 
-impl std::iter::Sum for Bytes {
+impl std::iter::Sum for ByteCount {
     fn sum<I: Iterator<Item = Self>>(terms: I) -> Self {
         Self(terms.map(|term| term.0).sum())
     }
@@ -117,7 +117,10 @@ mod tests {
         assert_eq!(pins[0].to_string(), "nvidia-nvtx==13.0.85");
         assert_eq!(pins[0].requirement(), format!("nvidia-nvtx==13.0.85 --hash=sha256:{HASH}"));
         assert_eq!(pins[0].file_prefix(), "nvidia_nvtx-13.0.85-");
-        assert_eq!((pins[0].wheel_bytes, pins[0].laid_out_bytes), (Bytes(148_047), Bytes(40_160)));
+        assert_eq!(
+            (pins[0].wheel_bytes, pins[0].laid_out_bytes),
+            (ByteCount(148_047), ByteCount(40_160))
+        );
     }
 
     #[test]
@@ -142,7 +145,7 @@ mod tests {
     #[test]
     fn bytes_are_shown_in_decimal_units() {
         let shown: Vec<String> =
-            [0, 999, 40_160, 526_574_961, 2_351_000_000].map(|b| Bytes(b).to_string()).to_vec();
+            [0, 999, 40_160, 526_574_961, 2_351_000_000].map(|b| ByteCount(b).to_string()).to_vec();
         assert_eq!(shown, ["0 bytes", "999 bytes", "40 kB", "527 MB", "2.4 GB"]);
     }
 }

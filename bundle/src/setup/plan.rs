@@ -5,30 +5,34 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::manifest::{PartRecord, SourceRecord};
-use super::parts::{Part, RULES};
-use super::pins::{Bytes, Pin};
+use super::parts::{RULES, SetupPart};
+use super::pins::{ByteCount, Pin};
 use super::wheels;
 
 /// Left free beside what the plan counts: file system overhead, pip's temporary copy.
 const MARGIN: u64 = 700_000_000;
 
 /// How a part will be laid out.
-pub(crate) struct Plan {
-    pub(crate) steps: Vec<Step>,
-    pub(crate) fetch: Bytes,
+pub(crate) struct SetupPlan {
+    pub(crate) steps: Vec<WheelStep>,
+    pub(crate) fetch: ByteCount,
     /// The most that will lie there at one time beyond what lies there now.
-    pub(crate) disk: Bytes,
+    pub(crate) disk: ByteCount,
 }
 
-/// One wheel.
-pub(crate) struct Step {
+/// One wheel that a part is taken from.
+pub(crate) struct WheelStep {
     pub(crate) pin: Pin,
     /// What it gave at an earlier run, where all of that is still whole.
     pub(crate) whole: Option<SourceRecord>,
 }
 
 /// Why a part must be laid out, as half a sentence; `None` where it is in place.
-pub(crate) fn reason(part: &Part, recorded: Option<&PartRecord>, place: &Path) -> Option<String> {
+pub(crate) fn reason(
+    part: &SetupPart,
+    recorded: Option<&PartRecord>,
+    place: &Path,
+) -> Option<String> {
     let Some(record) = recorded else {
         let unknown = "something is there that set-up has no record of; it will be replaced";
         return Some(if place.exists() { unknown } else { "not there yet" }.to_owned());
@@ -44,9 +48,9 @@ pub(crate) fn reason(part: &Part, recorded: Option<&PartRecord>, place: &Path) -
     })
 }
 
-impl Plan {
+impl SetupPlan {
     pub(crate) fn make(
-        part: &Part,
+        part: &SetupPart,
         recorded: Option<&PartRecord>,
         place: &Path,
         wheels: &Path,
@@ -56,14 +60,14 @@ impl Plan {
                 .and_then(|record| record.wheel(&pin.sha256, RULES))
                 .filter(|source| source.faults(place).is_empty())
                 .cloned();
-            Step { pin, whole }
+            WheelStep { pin, whole }
         };
-        let steps: Vec<Step> = part.pins()?.into_iter().map(step).collect();
+        let steps: Vec<WheelStep> = part.pins()?.into_iter().map(step).collect();
         let lacking = || steps.iter().filter(|step| step.whole.is_none()).map(|step| &step.pin);
-        let fetch: Bytes =
+        let fetch: ByteCount =
             lacking().filter(|pin| !wheels::is_there(pin, wheels)).map(|pin| pin.wheel_bytes).sum();
-        let laid_out: Bytes = lacking().map(|pin| pin.laid_out_bytes).sum();
-        let disk = Bytes(fetch.0 + laid_out.0 + MARGIN);
+        let laid_out: ByteCount = lacking().map(|pin| pin.laid_out_bytes).sum();
+        let disk = ByteCount(fetch.0 + laid_out.0 + MARGIN);
         Ok(Self { steps, fetch, disk })
     }
 }
@@ -113,7 +117,7 @@ mod tests {
         let (folder, record) = laid_out();
         fs::remove_file(folder.path().join("nvidia-cuda-runtime")).unwrap();
         let absent = folder.path().join("wheels");
-        let plan = Plan::make(&CPU, Some(&record), folder.path(), &absent).unwrap();
+        let plan = SetupPlan::make(&CPU, Some(&record), folder.path(), &absent).unwrap();
         let lacking: Vec<&str> = plan
             .steps
             .iter()
@@ -121,7 +125,7 @@ mod tests {
             .map(|step| step.pin.name.as_str())
             .collect();
         assert_eq!(lacking, ["nvidia-cuda-runtime"]);
-        assert_eq!(plan.fetch, Bytes(2_243_632));
+        assert_eq!(plan.fetch, ByteCount(2_243_632));
     }
 
     #[test]
@@ -131,8 +135,8 @@ mod tests {
         let wheels = folder.path().join("wheels");
         fs::create_dir(&wheels).unwrap();
         fs::write(wheels.join("torch-2.13.0-cp311-x.whl"), "").unwrap();
-        let plan = Plan::make(&CPU, Some(&record), folder.path(), &wheels).unwrap();
+        let plan = SetupPlan::make(&CPU, Some(&record), folder.path(), &wheels).unwrap();
         assert!(plan.steps.iter().all(|step| step.whole.is_none()));
-        assert_eq!(plan.fetch, Bytes(2_243_632 + 10_715_597));
+        assert_eq!(plan.fetch, ByteCount(2_243_632 + 10_715_597));
     }
 }

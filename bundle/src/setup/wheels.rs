@@ -12,7 +12,7 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 
-use super::machine::Python;
+use super::machine::PipPython;
 use super::pins::Pin;
 
 /// pip takes a platform literally: each tag that one of the pinned wheels carries must be named.
@@ -30,7 +30,7 @@ const PLATFORMS: &[&str] = &[
 ];
 
 /// The wheel of a pin in `folder`, fetched unless it is there already.
-pub(crate) fn obtain(pin: &Pin, folder: &Path, python: &Python) -> Result<PathBuf> {
+pub(crate) fn obtain(pin: &Pin, folder: &Path, python: &PipPython) -> Result<PathBuf> {
     fs::create_dir_all(folder)
         .with_context(|| format!("{} cannot be created", folder.display()))?;
     if let Some(wheel) = find(pin, folder)? {
@@ -79,7 +79,7 @@ fn find(pin: &Pin, folder: &Path) -> Result<Option<PathBuf>> {
 }
 
 /// `pip download`, for the Python that the wheels are made for whichever Python runs pip.
-fn download(pin: &Pin, folder: &Path, python: &Python) -> Result<()> {
+fn download(pin: &Pin, folder: &Path, python: &PipPython) -> Result<()> {
     let requirements = folder.join("requirements.txt");
     fs::write(&requirements, pin.requirement() + "\n")
         .with_context(|| format!("{} cannot be written", requirements.display()))?;

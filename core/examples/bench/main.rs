@@ -24,7 +24,7 @@ type Error = Box<dyn std::error::Error>;
 /// What one run computes.
 type Run = Box<dyn FnMut() -> Result<Tensor, Error>>;
 
-/// One case, built.
+/// One case of the benchmark, built and ready to be run.
 struct Case {
     run: Run,
     /// Of the result, or of what is trained on.

@@ -58,8 +58,8 @@ where
     let parameters = task.parameters().count();
     let mut optimiser = Optimiser::new(OptimiserSettings::default(), task.parameters())?;
     let run = move || {
-        let draws = StepRng::new(7, optimiser.step() + 1);
-        let losses = task.step(&batch, &draws, 1.0, &Unwatched)?;
+        let rng = StepRng::new(7, optimiser.step() + 1);
+        let losses = task.step(&batch, &rng, 1.0, &Unwatched)?;
         optimiser.update(task.parameters_mut())?;
         Ok(Tensor::from(losses.total()))
     };

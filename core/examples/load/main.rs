@@ -138,7 +138,7 @@ fn write() -> Result<f64, Error> {
     let begun = Instant::now();
     let mut all = Vec::with_capacity(tensors.len());
     for (name, shape) in &tensors {
-        let kind = if model::is_wide(name) { Kind::Float } else { Kind::BFloat16 };
+        let kind = if model::keeps_float32(name) { Kind::Float } else { Kind::BFloat16 };
         all.push(Tensor::f_empty(shape, (kind, Device::Cpu))?.f_fill_(0.5)?);
     }
     Ok(begun.elapsed().as_secs_f64())

@@ -66,7 +66,7 @@ pub(super) fn adapted() -> Vec<(String, [i64; 2])> {
 }
 
 /// What stays in float32.
-pub(super) fn is_wide(name: &str) -> bool {
+pub(super) fn keeps_float32(name: &str) -> bool {
     ["time_", "head.", "norm3", "modulation"].iter().any(|part| name.contains(part))
 }
 

@@ -4,11 +4,8 @@ use std::fmt;
 
 use super::LIBTORCH_BUILD;
 use super::choice::CardName;
+use super::cuda_version::LEAST_CAPABILITY;
 use super::unavailable::CudaUnavailable;
-
-/// Below this libtorch has no fused attention in bfloat16: one product of queries and keys of a
-/// take of 832×480×81 would need 80 GB.
-pub(super) const LEAST_CAPABILITY: (u32, u32) = (8, 0);
 
 /// A card as CUDA's runtime describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +19,7 @@ pub struct Card {
     pub uuid: String,
     /// Compute capability: major, minor.
     pub capability: (u32, u32),
-    /// Bytes.
+    /// Bytes of memory that the card has, in use or not.
     pub total_memory: u64,
     /// Whether a desktop draws with it: work on it may be interrupted, and the screen stutters.
     pub has_display: bool,

@@ -9,7 +9,7 @@ pub enum DeviceChoice {
     /// The card with the most free memory, see [`super::open`]; the CPU where none can be used.
     #[default]
     Auto,
-    /// The CPU.
+    /// The CPU, whatever cards there are.
     Cpu,
     /// A card by name.
     Cuda(CardName),

@@ -210,7 +210,7 @@ mod dependencies {
     }
 }
 
-/// The loader.
+/// The system's loader: libraries opened for the rest of the process.
 #[allow(unsafe_code)]
 mod open {
     use std::path::Path;

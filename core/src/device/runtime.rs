@@ -3,44 +3,10 @@
 //! libtorch's CPU half brings the runtime into the process. Its functions are looked up by name in
 //! the whole process, so that a preloaded stand-in answers first.
 
-use std::fmt;
-
 use super::card::{self, Card};
 use super::choice::CardName;
+use super::cuda_version::CudaVersion;
 use super::unavailable::CudaUnavailable;
-
-/// A version of CUDA.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct CudaVersion {
-    /// 13 of 13.0
-    pub major: u32,
-    /// 0 of 13.0
-    pub minor: u32,
-}
-
-impl CudaVersion {
-    /// As the runtime counts: 1000·major + 10·minor.
-    fn from_number(number: i32) -> Self {
-        let number = number.unsigned_abs();
-        Self { major: number / 1000, minor: number % 1000 / 10 }
-    }
-
-    /// The first driver on Linux that speaks it, as NVIDIA's release notes of CUDA give it (table
-    /// "CUDA Toolkit and Minimum Required Driver Version for CUDA Minor Version Compatibility").
-    pub(super) fn least_driver(self) -> &'static str {
-        match self.major {
-            0..=11 => "450.80.02",
-            12 => "525.60.13",
-            _ => "580",
-        }
-    }
-}
-
-impl fmt::Display for CudaVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)
-    }
-}
 
 /// What CUDA's runtime says of this machine.
 #[derive(Clone, Debug)]
@@ -151,9 +117,9 @@ fn cards(
     versions: &Versions,
     visible: Option<&str>,
 ) -> Result<Vec<Card>, CudaUnavailable> {
-    /// cudaErrorInsufficientDriver
+    /// CUDA's `cudaErrorInsufficientDriver`: the driver is older than the runtime.
     const TOO_OLD: i32 = 35;
-    /// cudaErrorNoDevice
+    /// CUDA's `cudaErrorNoDevice`: no card is visible.
     const NO_DEVICE: i32 = 100;
     let Some(driver) = versions.driver else { return Err(CudaUnavailable::NoDriver) };
     let no_device = || CudaUnavailable::NoDevice { visible: visible.map(str::to_owned) };
@@ -196,7 +162,7 @@ mod sys {
     type Status = c_int;
     /// cudaDevAttrKernelExecTimeout: there is a limit where a display needs the card.
     const KERNEL_TIMEOUT: c_int = 17;
-    /// cudaDevAttrComputeCapabilityMajor, …Minor
+    /// CUDA's `cudaDevAttrComputeCapabilityMajor` and `cudaDevAttrComputeCapabilityMinor`.
     const CAPABILITY: [c_int; 2] = [75, 76];
 
     /// The beginning of `cudaDeviceProp`, the same since CUDA 10, and room for all that follows it
@@ -266,7 +232,7 @@ mod sys {
             Ok(version)
         }
 
-        /// Visible cards.
+        /// How many cards are visible to this process.
         pub(super) fn count(&self) -> Result<usize, Status> {
             let mut count = 0;
             // SAFETY: the runtime writes one int.
@@ -394,13 +360,6 @@ mod sys {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn versions_are_read_as_cuda_numbers_them() {
-        let version = CudaVersion::from_number(12_040);
-        assert_eq!((version.to_string().as_str(), version.major), ("12.4", 12));
-        assert_eq!(CudaVersion::from_number(13_000).least_driver(), "580");
-    }
 
     #[test]
     fn the_runtime_that_libtorch_brings_is_found_in_the_process() {

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use super::LIBTORCH_BUILD;
-use super::card::LEAST_CAPABILITY;
-use super::runtime::CudaVersion;
+use super::cuda_version::{CudaVersion, LEAST_CAPABILITY};
 
 /// How this program came to be where it is: decides which command mends it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,15 +50,15 @@ pub enum CudaUnavailable {
         action: String,
         /// CUDA's name of the error.
         name: String,
-        /// Its number.
+        /// CUDA's number of the error.
         code: i32,
-        /// CUDA's own words.
+        /// What CUDA says of the error, in its own words.
         text: String,
     },
     /// Another program has the card to itself, or all of its memory.
     #[error("{card} is taken by other programs ({name})")]
     Taken {
-        /// The card.
+        /// The card, with its index and memory.
         card: String,
         /// CUDA's name of the error.
         name: String,
@@ -75,7 +74,7 @@ pub enum CudaUnavailable {
     NoSuchCard {
         /// Cards that the name fits.
         matching: usize,
-        /// All visible cards.
+        /// All visible cards, with their indices and memory.
         cards: Vec<String>,
         /// `CUDA_VISIBLE_DEVICES`, where it is set.
         visible: Option<String>,
@@ -87,13 +86,13 @@ pub enum CudaUnavailable {
         LEAST_CAPABILITY.0, LEAST_CAPABILITY.1
     )]
     TooOld {
-        /// The cards.
+        /// The cards that are too old, with their compute capability.
         cards: Vec<String>,
     },
     /// CUDA's half of libtorch is not installed.
     #[error("CUDA's half of libtorch ({name}) is not in {}", listed(folders))]
     NotInstalled {
-        /// Its file name.
+        /// The name of its file on this system.
         name: String,
         /// Where it was looked for.
         folders: Vec<PathBuf>,
@@ -101,23 +100,23 @@ pub enum CudaUnavailable {
     /// CUDA's half is of another build: two builds in one process crash at some later time.
     #[error("{} is of libtorch {found}, and this program is built with {LIBTORCH_BUILD}", path.display())]
     OtherBuild {
-        /// The library.
+        /// The library that was found.
         path: PathBuf,
-        /// Its build.
+        /// The build that it is of, as libtorch tells it.
         found: String,
     },
     /// A library cannot be opened.
     #[error("{} cannot be opened: {reason}", path.display())]
     NotOpened {
-        /// The library.
+        /// The library that was to be opened.
         path: PathBuf,
-        /// The loader's words.
+        /// Why it cannot be, in the loader's own words.
         reason: String,
     },
     /// CUDA's half is open, and libtorch does not see the card.
     #[error("libtorch sees {seen} cards, and not {card}")]
     NotSeen {
-        /// The card.
+        /// The card that was to be used.
         card: String,
         /// How many libtorch sees.
         seen: usize,

@@ -1,4 +1,7 @@
 //! One transformer block: self-attention, cross-attention to the text, feed-forward.
+//!
+//! Ports `wan/modules/model_dora_lightx2v.py:240` (`WanAttentionBlock`), 107 (`WanSelfAttention`)
+//! and 164 (`WanT2VCrossAttention`).
 
 use tch::{Kind, Tensor};
 
@@ -53,20 +56,21 @@ impl Block {
             self_attn: Attention::load(&weights.sub("self_attn"), config)?,
             cross_attn: Attention::load(&weights.sub("cross_attn"), config)?,
             norm3: Affine::new(
-                weights.get_wide("norm3.weight", &[dim])?,
-                weights.get_wide("norm3.bias", &[dim])?,
+                weights.get_float32("norm3.weight", &[dim])?,
+                weights.get_float32("norm3.bias", &[dim])?,
                 eps,
             )?,
             ffn_in: Linear::load(&weights.sub("ffn.0"), dim, ffn)?,
             ffn_out: Linear::load(&weights.sub("ffn.2"), ffn, dim)?,
-            modulation: weights.get_wide("modulation", &[1, 6, dim])?,
+            modulation: weights.get_float32("modulation", &[1, 6, dim])?,
             ffn_tokens: tokens_at_once(weights.device(), CPU_HIDDEN, ffn),
             norm_tokens: tokens_at_once(weights.device(), CPU_NUMBERS, dim),
             eps,
         })
     }
 
-    /// Keys and values of `context` (`[b, text, dim]`), which stay the same in every step.
+    /// Keys and values of `context` (`[b, text, dim]`), `[b, heads, text, d]` each, which stay the
+    /// same in every step.
     ///
     /// # Errors
     /// Memory runs out.

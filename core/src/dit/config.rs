@@ -13,9 +13,9 @@ use crate::{Error, Result};
 pub struct DitConfig {
     /// Width of the residual stream.
     pub dim: i64,
-    /// Attention heads.
+    /// Attention heads that share the width.
     pub heads: i64,
-    /// Blocks.
+    /// Number of transformer blocks.
     pub layers: usize,
     /// Hidden width of the feed-forward network.
     pub ffn: i64,

@@ -18,7 +18,7 @@ pub enum AttentionKernel {
     Flash,
     /// The memory-efficient kernel of CUTLASS.
     Efficient,
-    /// cuDNN's.
+    /// The attention kernel of cuDNN.
     Cudnn,
 }
 

@@ -1,10 +1,12 @@
 //! The norms of a block: layer norm whose weight and bias carry the modulation, and RMS norm.
+//!
+//! Ports `wan/modules/model_dora_lightx2v.py:75` (`WanRMSNorm`) and 94 (`WanLayerNorm`).
 
 use tch::{Device, Kind, Tensor};
 
 use crate::Result;
 use crate::shim::gradients_enabled;
-use crate::weights::wide;
+use crate::weights::at_least_float32;
 
 /// Layer norm in float32, times a weight, plus a bias: one pair for all, or one for each of a batch.
 #[derive(Debug)]
@@ -69,7 +71,7 @@ impl Affine {
 /// RMS norm over all heads together, before they are split.
 #[derive(Debug)]
 pub(super) struct RmsNorm {
-    /// `[dim]`
+    /// The factor of each channel: `[dim]`.
     weight: Tensor,
     eps: f64,
 }
@@ -79,23 +81,23 @@ impl RmsNorm {
         Self { weight, eps }
     }
 
-    /// `[dim]`
+    /// The factor of each channel, `[dim]`, for whoever multiplies it in elsewhere.
     pub(super) fn weight(&self) -> &Tensor {
         &self.weight
     }
 
     /// The norm of `x`, times the weight of `other`; statistics in float32, rounded once.
     pub(super) fn forward_for(&self, x: &Tensor, other: &Self) -> Result<Tensor> {
-        let wide = wide(x.kind());
-        let weight = self.weight.f_to_kind(wide)?.f_mul(&other.weight)?;
-        Ok(x.f_to_kind(wide)?.f_mul(&self.factor(x)?)?.f_mul(&weight)?.f_to_kind(x.kind())?)
+        let float32 = at_least_float32(x.kind());
+        let weight = self.weight.f_to_kind(float32)?.f_mul(&other.weight)?;
+        Ok(x.f_to_kind(float32)?.f_mul(&self.factor(x)?)?.f_mul(&weight)?.f_to_kind(x.kind())?)
     }
 
     /// Without the weight, of a tensor that is not needed any more: in its memory, `tokens` at once,
     /// where no gradients are recorded.
     pub(super) fn unweighted(&self, x: Tensor, tokens: i64) -> Result<Tensor> {
         if gradients_enabled() {
-            let scaled = x.f_to_kind(wide(x.kind()))?.f_mul(&self.factor(&x)?)?;
+            let scaled = x.f_to_kind(at_least_float32(x.kind()))?.f_mul(&self.factor(&x)?)?;
             return Ok(scaled.f_to_kind(x.kind())?);
         }
         if x.device() != Device::Cpu {
@@ -111,7 +113,7 @@ impl RmsNorm {
     /// What every number of a token is multiplied by: `[b, tokens, 1]`, at least float32.
     pub(super) fn factor(&self, x: &Tensor) -> Result<Tensor> {
         let dim = x.size().last().copied().unwrap_or(1);
-        let norm = x.f_norm_scalaropt_dim_dtype(2.0, -1i64, true, wide(x.kind()))?;
+        let norm = x.f_norm_scalaropt_dim_dtype(2.0, -1i64, true, at_least_float32(x.kind()))?;
         let mean = norm.f_square()?.f_div_scalar(dim)?;
         Ok(mean.f_add_scalar(self.eps)?.f_rsqrt()?)
     }

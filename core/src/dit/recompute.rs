@@ -9,7 +9,7 @@ use tch::Tensor;
 
 use super::{Dit, Embedded, Prompt, Rope, unpatchify};
 use crate::watch::check;
-use crate::weights::wide;
+use crate::weights::at_least_float32;
 use crate::{Result, Stage, Watch};
 
 /// A pass that has gone forward, from [`Dit::recomputed`].
@@ -58,7 +58,7 @@ fn leaf(tensor: &Tensor, requires_grad: bool) -> Result<Tensor> {
 
 /// Σ y·g: its gradient in y is g.
 fn carrier(y: &Tensor, gradient: &Tensor) -> Result<Tensor> {
-    Ok(y.f_mul(&gradient.f_detach()?)?.f_sum(wide(y.kind()))?)
+    Ok(y.f_mul(&gradient.f_detach()?)?.f_sum(at_least_float32(y.kind()))?)
 }
 
 impl Dit {
@@ -108,7 +108,7 @@ impl Dit {
 }
 
 impl Recomputed<'_> {
-    /// What [`Dit::forward`] gives.
+    /// What [`Dit::forward`] gives: `[b, 16, frames, height, width]`, float32.
     pub fn velocity(&self) -> &Tensor {
         &self.velocity
     }

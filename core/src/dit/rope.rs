@@ -3,12 +3,14 @@
 //! Adjacent channels form complex pairs. Of a head's c pairs the last two thirds encode height
 //! and width, c/3 each rounded down, and the first the remaining ones encode time. Angles are
 //! computed in float64.
+//!
+//! Ports `wan/modules/model_dora_lightx2v.py:34` (`rope_params`) and 45 (`rope_apply`).
 
 use tch::{Kind, Tensor};
 
 use crate::Result;
 use crate::device::Device;
-use crate::weights::wide;
+use crate::weights::at_least_float32;
 
 const THETA: f64 = 10_000.0;
 
@@ -66,8 +68,8 @@ impl Rope {
         factor: &Tensor,
         weight: &Tensor,
     ) -> Result<Tensor> {
-        let wide = wide(x.kind());
-        let weighted = x.f_to_kind(wide)?.f_mul(&weight.f_to_kind(wide)?)?;
+        let float32 = at_least_float32(x.kind());
+        let weighted = x.f_to_kind(float32)?.f_mul(&weight.f_to_kind(float32)?)?;
         let rotated = pairs(&weighted, heads)?.f_mul(&self.rotation(0, factor)?)?;
         Ok(rotated.f_view_as_real()?.f_view(&x.size()[..])?.f_to_kind(x.kind())?)
     }
@@ -85,11 +87,11 @@ impl Rope {
         weight: &Tensor,
     ) -> Result<()> {
         let rotation = self.rotation(first, factor)?;
-        if x.kind() == wide(x.kind()) {
+        if x.kind() == at_least_float32(x.kind()) {
             let _ = pairs(&x.f_mul_(weight)?, heads)?.f_mul_(&rotation)?;
             return Ok(());
         }
-        let weighted = x.f_mul(&weight.f_to_kind(wide(x.kind()))?)?;
+        let weighted = x.f_mul(&weight.f_to_kind(at_least_float32(x.kind()))?)?;
         let _ = pairs(&weighted, heads)?.f_mul_(&rotation)?;
         Ok(x.f_copy_(&weighted)?)
     }

@@ -2,7 +2,7 @@
 
 use super::MemoryContext;
 use super::libtorch::{Bytes, Shortage};
-use crate::watch::Stage;
+use crate::stage::Stage;
 
 /// Nothing in this process helps any more.
 pub(super) const DEVICE_LOST: &str = "try again, a new process begins afresh with the GPU. If it \

@@ -5,11 +5,11 @@ use std::fmt;
 /// What a text of libtorch tells of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// Memory ran out.
+    /// Memory ran out: where, and by how much.
     Memory(Shortage),
     /// The GPU's context is dead: each further call fails as this one did.
     Device,
-    /// Anything else.
+    /// Anything else: the call has failed, and another one may not.
     Other,
 }
 
@@ -24,7 +24,7 @@ pub struct Shortage {
     pub free: Option<u64>,
     /// Bytes that there are.
     pub total: Option<u64>,
-    /// What was said.
+    /// What libtorch said, its first line.
     pub detail: String,
 }
 

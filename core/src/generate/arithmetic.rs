@@ -11,7 +11,7 @@ use crate::dit::{DitConfig, PATCH};
 const FIRST_FRAME: f64 = 4.35e12;
 /// And for each of the others, which are four frames of video.
 const OTHER_FRAME: f64 = 13.55e12;
-/// Pixels of 832×480.
+/// Pixels of a frame of 832×480, the size that times are told for.
 const AREA: f64 = 832.0 * 480.0;
 
 /// Operations of a take, by the stages that take time.

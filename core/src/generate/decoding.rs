@@ -3,7 +3,7 @@
 use tch::{Device, Tensor};
 use wan_alpha_take::frame::Frame;
 
-use super::{Sink, emit};
+use super::{FrameSink, emit};
 use crate::vae::{DecodedFrames, Film, RgbaDecoder};
 use crate::{Error, Result, Stage, Watch};
 
@@ -11,7 +11,7 @@ use crate::{Error, Result, Stage, Watch};
 pub(super) fn decode(
     decoder: &RgbaDecoder,
     latent: &Tensor,
-    sink: &mut dyn Sink,
+    sink: &mut dyn FrameSink,
     watch: &dyn Watch,
 ) -> Result<()> {
     let latent_frames = latent.size()[1];
@@ -36,7 +36,7 @@ pub(super) fn decode(
 }
 
 /// `rgba`: `[t, h, w, 4]`, on the CPU.
-fn hand_on(rgba: &Tensor, index: &mut usize, sink: &mut dyn Sink) -> Result<()> {
+fn hand_on(rgba: &Tensor, index: &mut usize, sink: &mut dyn FrameSink) -> Result<()> {
     let &[frames, height, width, channels] = &rgba.size()[..] else {
         return Ok(());
     };
@@ -71,7 +71,7 @@ impl Kept {
         Ok(())
     }
 
-    fn emit(self, sink: &mut dyn Sink) -> Result<()> {
+    fn emit(self, sink: &mut dyn FrameSink) -> Result<()> {
         for (name, chunks) in
             [("video.fgr", self.colour), ("video.pha", self.alpha), ("video.rgba", self.rgba)]
         {

@@ -3,22 +3,22 @@
 use tch::Tensor;
 use wan_alpha_take::frame::Frame;
 
-use super::{Sink, SinkError};
+use super::{FrameSink, SinkError};
 
-/// A [`Sink`] that is not given again what it has got.
+/// A [`FrameSink`] that is not given again what it has got.
 pub(super) struct Once<'a> {
-    sink: &'a mut dyn Sink,
+    sink: &'a mut dyn FrameSink,
     /// Frames that were handed on.
     given: usize,
 }
 
 impl<'a> Once<'a> {
-    pub(super) fn new(sink: &'a mut dyn Sink) -> Self {
+    pub(super) fn new(sink: &'a mut dyn FrameSink) -> Self {
         Self { sink, given: 0 }
     }
 }
 
-impl Sink for Once<'_> {
+impl FrameSink for Once<'_> {
     fn frame(&mut self, frame: Frame<'_>) -> Result<(), SinkError> {
         if frame.index < self.given {
             return Ok(());

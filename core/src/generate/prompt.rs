@@ -6,19 +6,14 @@ use tch::{Device, Kind, Tensor};
 use wan_alpha_take::{Fingerprint, Precision, TakeRequest};
 
 use super::context_cache::{ContextKey, KeptContexts};
-use super::{NEGATIVE_PROMPT, Sink, emit};
+use super::sampling::Contexts;
+use super::{FrameSink, NEGATIVE_PROMPT, emit};
 use crate::text::{TEXT_LENGTH, Tokenizer, Tokens, Umt5};
 use crate::weights::Weights;
 use crate::{Error, Result, Watch};
 
 /// Contexts worth keeping: a context of the released model is 4 MB at most.
 const REMEMBERED: usize = 32;
-
-/// What the transformer attends to: `[tokens, text_dim]`; the second with guidance only.
-pub(super) struct Contexts {
-    pub(super) prompt: Tensor,
-    pub(super) negative: Option<Tensor>,
-}
 
 /// Where contexts come from: a model's own tokenizer and text encoder.
 pub(super) struct TextModel<'a> {
@@ -30,7 +25,7 @@ pub(super) struct TextModel<'a> {
 /// Contexts of earlier prompts.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    /// Oldest first.
+    /// Token ids and kinds with their contexts, `[tokens, text_dim]` each; oldest first.
     remembered: Vec<(Vec<i64>, Kind, Tensor)>,
     /// On disk, for later processes.
     kept: Option<KeptContexts>,
@@ -78,7 +73,7 @@ impl Memory {
         &mut self,
         text: &TextModel<'_>,
         request: &TakeRequest,
-        sink: &mut dyn Sink,
+        sink: &mut dyn FrameSink,
         watch: &dyn Watch,
     ) -> Result<Contexts> {
         let tokenizer = Tokenizer::open(text.tokenizer)?;

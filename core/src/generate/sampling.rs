@@ -1,29 +1,74 @@
-//! The denoising loop.
+//! The denoising loop: from noise to a latent, for takes and for the samples of a training run.
+//!
+//! Ports `wan/text2video_dora_lightx2v.py:439` to 454.
 
 use tch::Tensor;
-use wan_alpha_take::TakeRequest;
+use wan_alpha_take::{Solver, TakeRequest};
 
-use super::prompt::Contexts;
-use super::{Sink, as_f32, emit};
+use super::{FrameSink, as_f32, emit};
 use crate::dit::Dit;
 use crate::sampler::Sampler;
 use crate::weights::is_finite;
 use crate::{Error, Result, Stage, Watch};
 
-/// From noise to a latent `[16, frames, h, w]`.
-pub(super) fn sample(
+/// What the transformer attends to while it denoises.
+#[derive(Debug)]
+pub struct Contexts {
+    /// The encoded prompt, `[tokens, text_dim]`.
+    pub prompt: Tensor,
+    /// The encoded negative prompt, `[tokens, text_dim]`: with guidance only.
+    pub negative: Option<Tensor>,
+}
+
+/// How a latent is denoised.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SamplingOptions {
+    /// What integrates the velocity.
+    pub solver: Solver,
+    /// How many times the transformer is asked for one.
+    pub steps: usize,
+    /// The shift of the schedule towards noise.
+    pub shift: f64,
+    /// How far the velocity goes from that of the negative prompt to that of the prompt, where
+    /// there is a negative prompt.
+    pub guidance: f64,
+}
+
+impl SamplingOptions {
+    /// Those of a take.
+    pub(super) fn of(request: &TakeRequest) -> Self {
+        Self {
+            solver: request.solver,
+            steps: request.steps as usize,
+            shift: request.shift,
+            guidance: request.guidance,
+        }
+    }
+}
+
+/// Denoises `noise` (`[16, frames, h, w]`, of any device) to a normalised latent of the same shape,
+/// on the transformer's device. `sink` is given the schedule and the latent after each step, where
+/// it wants tensors.
+///
+/// # Errors
+/// The transformer gives numbers that are not finite, `watch` cancels, or memory runs out.
+pub fn sample(
     dit: &Dit,
-    request: &TakeRequest,
     contexts: &Contexts,
     noise: &Tensor,
-    sink: &mut dyn Sink,
+    options: &SamplingOptions,
+    mut sink: Option<&mut dyn FrameSink>,
     watch: &dyn Watch,
 ) -> Result<Tensor> {
-    let steps = request.steps as usize;
-    let mut sampler = Sampler::new(request.solver, steps, request.shift);
+    let steps = options.steps;
+    let mut show = |name: &str, tensor: &Tensor| match &mut sink {
+        Some(sink) => emit(&mut **sink, name, tensor),
+        None => Ok(()),
+    };
+    let mut sampler = Sampler::new(options.solver, steps, options.shift);
     let schedule = sampler.schedule();
-    emit(sink, "timesteps", &as_f32(schedule.timesteps())?)?;
-    emit(sink, "sigmas", &as_f32(schedule.levels())?)?;
+    show("timesteps", &as_f32(schedule.timesteps())?)?;
+    show("sigmas", &as_f32(schedule.levels())?)?;
 
     let size = noise.size();
     let rope = dit.rope([size[1], size[2], size[3]])?;
@@ -37,7 +82,7 @@ pub(super) fn sample(
         if let Some(negative) = &mut negative {
             // v = v₋ + g·(v₊ − v₋)
             let without = dit.forward(&x, &[timestep], negative, &rope, watch)?;
-            velocity = without.f_add(&velocity.f_sub(&without)?.f_mul_scalar(request.guidance)?)?;
+            velocity = without.f_add(&velocity.f_sub(&without)?.f_mul_scalar(options.guidance)?)?;
         }
         if !is_finite(&velocity)? {
             return Err(Error::Torch {
@@ -48,7 +93,7 @@ pub(super) fn sample(
             });
         }
         x = sampler.step(&x, &velocity)?;
-        emit(sink, &format!("latent.step{step}"), &x.f_squeeze_dim(0)?)?;
+        show(&format!("latent.step{step}"), &x.f_squeeze_dim(0)?)?;
         step += 1;
         watch.progress(Stage::Sample, step, steps);
     }

@@ -17,7 +17,7 @@ static FLOAT32: LazyLock<bool> = LazyLock::new(|| is_amd() && has_onednn_linear(
 /// Whether oneDNN takes products in bfloat16.
 static BFLOAT16: LazyLock<bool> = LazyLock::new(|| processor_has_bfloat16() && has_onednn_linear());
 
-/// x·Wᵀ + b
+/// x·Wᵀ + b: `[…, in]` → `[…, out]`, by whichever library is the faster here.
 pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     if *FLOAT32 && x.kind() == Kind::Float && fits(x, weight, bias) {
         return onednn_linear(x, weight, bias, false);

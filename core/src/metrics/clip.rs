@@ -93,7 +93,7 @@ impl Clip {
         unit(&self.vision.forward(&pictures)?)
     }
 
-    /// Features of a text.
+    /// Features of a text, `[1, d]`, of length 1.
     ///
     /// # Errors
     /// The tokenizer cannot encode it, or is of another model; memory runs out.

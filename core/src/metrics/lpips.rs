@@ -68,7 +68,7 @@ const SCALE: [f32; 3] = [0.458, 0.448, 0.450];
 const EPSILON: f64 = 1e-10;
 
 impl Trunk {
-    /// The network's name.
+    /// The network's name, as people write it.
     pub fn name(self) -> &'static str {
         match self {
             Self::AlexNet => "AlexNet",

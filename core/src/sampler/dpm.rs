@@ -1,4 +1,7 @@
 //! DPM-Solver++ 2M, midpoint form (Lu et al., 2022), on the prediction of x₀.
+//!
+//! Ports `wan/utils/fm_solvers.py:417` (`dpm_solver_first_order_update`) and 488
+//! (`multistep_dpm_solver_second_order_update`).
 
 use tch::Tensor;
 

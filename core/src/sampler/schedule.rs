@@ -1,4 +1,6 @@
 //! Noise levels and the times the network is told.
+//!
+//! Ports `wan/utils/fm_solvers_unipc.py:162` and `wan/utils/fm_solvers.py:228` (`set_timesteps`).
 
 use wan_alpha_take::Solver;
 

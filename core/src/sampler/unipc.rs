@@ -1,5 +1,8 @@
 //! UniPC of order 2 in the B₂ form (Zhao et al., 2023), on the prediction of x₀: each step first
 //! corrects the state with the new prediction, then predicts the next.
+//!
+//! Ports `wan/utils/fm_solvers_unipc.py:352` (`multistep_uni_p_bh_update`) and 488
+//! (`multistep_uni_c_bh_update`).
 
 use tch::Tensor;
 

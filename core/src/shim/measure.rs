@@ -24,7 +24,7 @@ pub struct LiveBytes {
 /// it is made of parts; views are free, and so is making room.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// By name.
+    /// What each operator moved, by its name.
     pub operators: Vec<Operator>,
 }
 
@@ -35,9 +35,9 @@ pub struct Operator {
     pub name: String,
     /// How often it was called.
     pub calls: i64,
-    /// Bytes.
+    /// Bytes of the tensors that it was given.
     pub read: i64,
-    /// Bytes.
+    /// Bytes of the tensors that it gave.
     pub written: i64,
 }
 

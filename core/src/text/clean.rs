@@ -2,9 +2,12 @@
 //! entities, white space.
 //!
 //! The repairs are our own and give what ftfy gives, but for what [`mojibake`] names.
+//!
+//! Ports `wan/modules/tokenizers.py:12` (`basic_clean`) and 18 (`whitespace_clean`).
 
 mod characters;
 mod entities;
+mod misread;
 mod mojibake;
 mod suspicion;
 

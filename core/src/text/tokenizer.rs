@@ -1,4 +1,6 @@
 //! umT5's tokenizer: SentencePiece pieces from `tokenizer.json`, at most 512 of them.
+//!
+//! Ports `wan/modules/tokenizers.py:37` (`HuggingfaceTokenizer`).
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +23,7 @@ pub struct Tokens {
     pub cut_after: Option<String>,
 }
 
-/// umT5's tokenizer.
+/// umT5's tokenizer, as its `tokenizer.json` has it.
 #[derive(Debug)]
 pub struct Tokenizer {
     path: PathBuf,

@@ -3,12 +3,15 @@
 //! Unlike T5, every layer owns a table of relative position biases. Attention is not scaled.
 //! Layers are read, used and dropped one by one: a take encodes its prompts once, and the
 //! encoder of the released model is 11 GB.
+//!
+//! Ports `wan/modules/t5.py:267` (`T5Encoder`), 69 (`T5Attention`), 123 (`T5FeedForward`), 53
+//! (`T5LayerNorm`) and 245 (the buckets of relative positions).
 
 use tch::Tensor;
 
 use crate::device::Device;
 use crate::watch::check;
-use crate::weights::{Weights, wide};
+use crate::weights::{Weights, at_least_float32};
 use crate::{Error, Result, Stage, Watch};
 
 /// Buckets of relative distance, half of them for keys after the query.
@@ -131,7 +134,7 @@ impl Block {
         })
     }
 
-    /// `x`: `[tokens, dim]`.
+    /// Attention and feed-forward network, each added to `x` `[tokens, dim]`: of the same shape.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let x = x.f_add(&self.attention(&rms_norm(x, &self.norm1)?)?)?;
         let y = rms_norm(&x, &self.norm2)?;
@@ -149,7 +152,7 @@ impl Block {
         let v = split(linear(x, &self.v)?)?;
         let logits = q.f_matmul(&k.f_transpose(1, 2)?)?.f_add(&self.bias(tokens)?)?;
         // The softmax is float32, whatever the weights are.
-        let weights = logits.f_softmax(-1, wide(logits.kind()))?.f_to_kind(v.kind())?;
+        let weights = logits.f_softmax(-1, at_least_float32(logits.kind()))?.f_to_kind(v.kind())?;
         let y = weights.f_matmul(&v)?.f_transpose(0, 1)?.f_reshape([tokens, -1])?;
         linear(&y, &self.o)
     }
@@ -181,7 +184,7 @@ fn bucket(relative: i64) -> i64 {
 
 /// Statistics in float32, the product rounded to the weight's kind before the weight multiplies.
 fn rms_norm(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    let x = x.f_to_kind(wide(x.kind()))?;
+    let x = x.f_to_kind(at_least_float32(x.kind()))?;
     let mean = x.f_square()?.f_mean_dim(-1i64, true, x.kind())?;
     let scaled = x.f_mul(&mean.f_add_scalar(EPS)?.f_rsqrt()?)?.f_to_kind(weight.kind())?;
     Ok(scaled.f_mul(weight)?)

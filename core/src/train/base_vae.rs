@@ -25,12 +25,12 @@ use crate::{Result, Unwatched, Watch};
 /// How much each loss counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BaseVaeSettings {
-    /// Mean absolute error.
+    /// Weight of the mean absolute error.
     pub l1: f64,
     /// Mean squared error, which finds the colours of large flat areas, where the absolute error
     /// rests on whatever is most frequent.
     pub l2: f64,
-    /// Edges.
+    /// Weight of the difference of edges.
     pub edge: f64,
     /// VGG16's features; nothing without its weights.
     pub perceptual: f64,
@@ -49,7 +49,7 @@ impl Default for BaseVaeSettings {
 #[derive(Debug)]
 pub struct BaseVae {
     settings: BaseVaeSettings,
-    placement: ComputeOptions,
+    compute: ComputeOptions,
     set: Arc<MemorySet>,
     parameters: Parameters,
     vgg: Option<Vgg>,
@@ -64,9 +64,9 @@ impl BaseVae {
         origin: &Origin<VaeConfig>,
         settings: BaseVaeSettings,
         vgg: Option<Vgg>,
-        placement: ComputeOptions,
+        compute: ComputeOptions,
     ) -> Result<Self> {
-        let (kind, device) = (placement.wide(), placement.device);
+        let (kind, device) = (compute.master_dtype(), compute.device);
         let mut set = match origin {
             Origin::Files(set) => MemorySet::read_all(set, kind, device)?,
             Origin::Nothing { config, seed } => {
@@ -75,22 +75,22 @@ impl BaseVae {
         };
         let mut parameters = Parameters::default();
         task::train(&mut set, "vae.", |_| true, &mut parameters)?;
-        let task = Self { settings, placement, set: Arc::new(set), parameters, vgg };
+        let task = Self { settings, compute, set: Arc::new(set), parameters, vgg };
         // Weights of another kind are found out before the first batch.
         task.encoder(&Unwatched)?;
         task.decoder(&Unwatched)?;
         Ok(task)
     }
 
-    /// The latent's mean of a batch, `[b, t', h/8, w/8, 16]`, not normalised.
+    /// The latent's mean of a batch `[b, t, h, w, 3]`: `[b, t', h/8, w/8, 16]`, not normalised.
     ///
     /// # Errors
     /// As [`Task::step`].
     pub fn latent(&self, batch: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
         let _guard = tch::no_grad_guard();
-        let batch = self.placement.narrow(&self.placement.take(batch)?)?;
+        let batch = self.compute.to_compute(&self.compute.to_master(batch)?)?;
         let latent = self.encoder(watch)?.forward(&batch, &mut FeatureCache::default(), watch)?;
-        self.placement.widen(&latent)
+        self.compute.to_master(&latent)
     }
 
     /// The encoder as it stands.
@@ -98,14 +98,15 @@ impl BaseVae {
     /// # Errors
     /// As [`Encoder::load`].
     pub fn encoder(&self, watch: &dyn Watch) -> Result<Encoder> {
-        Encoder::load(&self.placement.weights(&self.set), watch)
+        Encoder::load(&self.compute.weights(&self.set), watch)
     }
 
     fn decoder(&self, watch: &dyn Watch) -> Result<Decoder> {
-        Decoder::load(&self.placement.weights(&self.set), watch)
+        Decoder::load(&self.compute.weights(&self.set), watch)
     }
 
-    /// What the autoencoder makes of a batch, of the latent's mean.
+    /// What the autoencoder makes of a batch `[b, t, h, w, 3]`, of the latent's mean: of that
+    /// shape, not clamped.
     ///
     /// # Errors
     /// As [`Task::step`].
@@ -122,14 +123,14 @@ impl BaseVae {
     /// # Errors
     /// A deviation is 0, or memory runs out.
     pub fn calibrate(&self, mean: &Tensor, std: &Tensor) -> Result<()> {
-        let measured = Scale::measured(mean, std, self.placement)?;
+        let measured = Scale::measured(mean, std, self.compute)?;
         let get = |name: &str| self.set.get(name);
         let [before, after] = [
             [get("conv1.weight")?, get("conv1.bias")?],
             [get("conv2.weight")?, get("conv2.bias")?],
         ];
         let rows = before[1].shallow_clone();
-        let factor = measured.fold(&Scale::released(self.placement)?, before, after)?;
+        let factor = measured.fold(&Scale::released(self.compute)?, before, after)?;
         // The logarithm of the variance is given by the rows after the mean's.
         let _guard = tch::no_grad_guard();
         let rows = rows.f_narrow(0, LATENT_CHANNELS, LATENT_CHANNELS)?;
@@ -138,19 +139,19 @@ impl BaseVae {
     }
 
     fn decode(&self, latent: &Tensor, watch: &dyn Watch) -> Result<Tensor> {
-        let latent = self.placement.narrow(latent)?;
+        let latent = self.compute.to_compute(latent)?;
         let frames = self.decoder(watch)?.forward(&latent, &mut FeatureCache::default(), watch)?;
-        self.placement.widen(&frames)
+        self.compute.to_master(&frames)
     }
 
-    fn losses(&self, batch: &Tensor, draws: &StepRng, watch: &dyn Watch) -> Result<Sum> {
-        let frames = self.placement.take(batch)?;
+    fn losses(&self, batch: &Tensor, rng: &StepRng, watch: &dyn Watch) -> Result<Sum> {
+        let frames = self.compute.to_master(batch)?;
         let encoder = self.encoder(watch)?;
-        let seen = self.placement.narrow(&frames)?;
+        let seen = self.compute.to_compute(&frames)?;
         let moments = encoder.moments(&seen, &mut FeatureCache::default(), watch)?;
-        let moments = self.placement.widen(&moments)?;
+        let moments = self.compute.to_master(&moments)?;
         let halves = moments.f_chunk(2, -1)?;
-        let noise = self.placement.normal(draws, "latent", &halves[0].size())?;
+        let noise = self.compute.normal(rng, "latent", &halves[0].size())?;
         let deviation = halves[1].f_clamp(-30.0, 20.0)?.f_mul_scalar(0.5)?.f_exp()?;
         let latent = halves[0].f_add(&deviation.f_mul(&noise)?)?;
         let y = self.decode(&latent, watch)?;
@@ -167,7 +168,7 @@ impl BaseVae {
         if let Some(vgg) = self.vgg.as_ref().filter(|_| perceptual != 0.0) {
             sum.add("perceptual", vgg.loss(&y, &frames)?, perceptual)?;
         }
-        let Scale { mean, std } = Scale::released(self.placement)?;
+        let Scale { mean, std } = Scale::released(self.compute)?;
         sum.add("divergence", losses::divergence(&moments, &mean, &std)?, divergence)?;
         Ok(sum)
     }
@@ -187,19 +188,19 @@ impl Task for BaseVae {
     fn step(
         &self,
         batch: &Tensor,
-        draws: &StepRng,
-        share: f64,
+        rng: &StepRng,
+        loss_scale: f64,
         watch: &dyn Watch,
     ) -> Result<Losses> {
-        self.losses(batch, draws, watch)?.backward(share)
+        self.losses(batch, rng, watch)?.backward(loss_scale)
     }
 
-    fn evaluate(&self, batch: &Tensor, draws: &StepRng, watch: &dyn Watch) -> Result<Losses> {
+    fn evaluate(&self, batch: &Tensor, rng: &StepRng, watch: &dyn Watch) -> Result<Losses> {
         let _guard = tch::no_grad_guard();
-        self.losses(batch, draws, watch)?.values()
+        self.losses(batch, rng, watch)?.values()
     }
 
-    /// `Wan2.1_VAE.pth`.
+    /// The trained autoencoder as `Wan2.1_VAE.pth`, under the released names.
     fn export(&self) -> Result<Vec<Export>> {
         let tensors = super::export::stripped(&self.parameters, "vae.")?;
         Ok(vec![Export { file: "Wan2.1_VAE.pth", content: Content::Pickle(tensors) }])

@@ -17,14 +17,14 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// The released latents'.
-    pub(super) fn released(placement: ComputeOptions) -> Result<Self> {
-        let each = |values: &[f32]| placement.take(&Tensor::f_from_slice(values)?);
+    /// The mean and deviation that the released autoencoder's latents have.
+    pub(super) fn released(compute: ComputeOptions) -> Result<Self> {
+        let each = |values: &[f32]| compute.to_master(&Tensor::f_from_slice(values)?);
         Ok(Self { mean: each(&LATENT_MEAN)?, std: each(&LATENT_STD)? })
     }
 
-    pub(super) fn measured(mean: &Tensor, std: &Tensor, placement: ComputeOptions) -> Result<Self> {
-        let (mean, std) = (placement.take(mean)?, placement.take(std)?);
+    pub(super) fn measured(mean: &Tensor, std: &Tensor, compute: ComputeOptions) -> Result<Self> {
+        let (mean, std) = (compute.to_master(mean)?, compute.to_master(std)?);
         if std.f_min()?.f_double_value(&[])? <= 0.0 {
             return Err(Error::Input(
                 "a channel of the latents is constant and cannot be scaled; train longer".into(),

@@ -19,7 +19,7 @@ use crate::{Error, Result};
 /// One file of a result.
 #[derive(Debug)]
 pub struct Export {
-    /// Its released name.
+    /// The name that the released file has.
     pub file: &'static str,
     /// What is in it.
     pub content: Content,
@@ -28,11 +28,11 @@ pub struct Export {
 /// What a file holds.
 #[derive(Debug)]
 pub enum Content {
-    /// Tensors, as safetensors.
+    /// Tensors by name, as safetensors.
     Safetensors(Vec<(String, Tensor)>),
     /// Tensors, as `torch.save` writes a dictionary of them.
     Pickle(Vec<(String, Tensor)>),
-    /// Text.
+    /// Text, written as it is.
     Text(String),
 }
 

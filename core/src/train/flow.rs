@@ -1,13 +1,17 @@
 //! Flow matching as the released model was trained: 1,000 times with their noise levels and weights.
+//!
+//! Ports `Wan-Alpha-train/diffsynth/schedulers/flow_match.py:18` (`set_timesteps`), 66
+//! (`add_noise`) and 84 (`training_weight`).
 
 #![forbid(unsafe_code)]
 
+use half::bf16;
 use tch::{Kind, Tensor};
 
 use super::step_rng::StepRng;
 use crate::Result;
 
-/// Times in the table.
+/// How many times the table has.
 const TIMES: i64 = 1000;
 /// Of the noise levels: σ = s·u / (1 + (s − 1)·u).
 const SHIFT: f64 = 5.0;
@@ -23,7 +27,7 @@ pub enum TimeRounding {
     BFloat16,
 }
 
-/// The times of training.
+/// The times of training, with their noise levels and the weights of their losses.
 #[derive(Debug)]
 pub struct Flow {
     sigmas: Vec<f32>,
@@ -32,12 +36,12 @@ pub struct Flow {
     rounding: TimeRounding,
 }
 
-/// One time.
+/// One time of training, drawn for a clip.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Time {
     /// What the transformer is told, 0…1000.
     pub timestep: f64,
-    /// The noise level.
+    /// The noise level: 0 is the latent, 1 is noise.
     pub sigma: f64,
     /// The weight of a loss at this time, 1 on average.
     pub weight: f64,
@@ -75,15 +79,16 @@ impl Flow {
         match self.rounding {
             TimeRounding::None => self.entry(index, self.timesteps[index]),
             TimeRounding::BFloat16 => {
-                let rounded = to_bfloat16(self.timesteps[index]);
+                // To the nearest, ties to even, as torch rounds.
+                let rounded = bf16::from_f32(self.timesteps[index]).to_f32();
                 self.entry(self.nearest(rounded), rounded)
             }
         }
     }
 
     /// A time drawn at random, each place in the table as likely.
-    pub fn draw(&self, draws: &StepRng, purpose: &str) -> Time {
-        self.at(draws.index(purpose, self.timesteps.len() as u64) as usize)
+    pub fn draw(&self, rng: &StepRng, purpose: &str) -> Time {
+        self.at(rng.index(purpose, self.timesteps.len() as u64) as usize)
     }
 
     /// Noise levels, from 1 downwards.
@@ -96,7 +101,7 @@ impl Flow {
         &self.timesteps
     }
 
-    /// Weights at them.
+    /// The weights of losses at these times.
     pub fn weights(&self) -> &[f32] {
         &self.weights
     }
@@ -119,7 +124,7 @@ impl Flow {
 }
 
 impl Time {
-    /// xₜ = (1 − σ)·x₀ + σ·ε
+    /// xₜ = (1 − σ)·x₀ + σ·ε, of a latent and noise of one shape, which is the result's.
     ///
     /// # Errors
     /// Shapes that do not fit, or memory runs out.
@@ -127,13 +132,6 @@ impl Time {
         let clean = latent.f_mul_scalar(1.0 - self.sigma)?;
         Ok(clean.f_add(&noise.f_mul_scalar(self.sigma)?)?)
     }
-}
-
-/// To the nearest, ties to even.
-fn to_bfloat16(number: f32) -> f32 {
-    let bits = number.to_bits();
-    let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1));
-    f32::from_bits(rounded & 0xffff_0000)
 }
 
 #[cfg(test)]

@@ -23,11 +23,11 @@ pub struct Umt5Config {
     pub dim: i64,
     /// Channels of all attention heads together.
     pub attention: i64,
-    /// Attention heads.
+    /// Attention heads of each layer.
     pub heads: i64,
     /// Hidden width of the feed-forward network.
     pub ffn: i64,
-    /// Layers.
+    /// Layers of attention and feed-forward network.
     pub layers: usize,
 }
 
@@ -49,7 +49,7 @@ const FIRST_LOG_VARIANCE: f64 = -6.0;
 #[derive(Clone, Copy, Debug)]
 enum Start {
     Constant(f64),
-    /// A standard deviation.
+    /// Normal numbers of this standard deviation, around 0.
     Normal(f64),
     /// From minus to plus a bound.
     Uniform(f64),
@@ -58,7 +58,7 @@ enum Start {
 /// Draws a network's tensors.
 struct Builder {
     opened: Device,
-    draws: StepRng,
+    rng: StepRng,
     /// Before every name, in draws only: networks of equal names differ.
     network: &'static str,
     set: MemorySet,
@@ -66,7 +66,7 @@ struct Builder {
 
 impl Builder {
     fn new(opened: Device, network: &'static str, seed: u64) -> Self {
-        Self { opened, draws: StepRng::new(seed, 0), network, set: MemorySet::default() }
+        Self { opened, rng: StepRng::new(seed, 0), network, set: MemorySet::default() }
     }
 
     fn put(&mut self, name: &str, shape: &[i64], start: Start) -> Result<()> {
@@ -77,7 +77,7 @@ impl Builder {
             Start::Normal(std) => self.normal(name, shape)?.f_mul_scalar(std)?,
             Start::Uniform(bound) => {
                 let name = format!("{}/{name}", self.network);
-                self.draws.uniform(self.opened, &name, shape, bound)?
+                self.rng.uniform(self.opened, &name, shape, bound)?
             }
         };
         self.set.insert(name, tensor);
@@ -85,7 +85,7 @@ impl Builder {
     }
 
     fn normal(&self, name: &str, shape: &[i64]) -> Result<Tensor> {
-        self.draws.normal(self.opened, &format!("{}/{name}", self.network), shape)
+        self.rng.normal(self.opened, &format!("{}/{name}", self.network), shape)
     }
 
     /// A layer as PyTorch makes it: weight and bias uniform within 1/√(inputs of one output).

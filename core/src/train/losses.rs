@@ -3,12 +3,16 @@
 //! Clips are `[b, t, h, w, 3]` in [−1, 1], latents `[b, 16, t, h, w]`. Where the released code
 //! departs from the paper it is followed; the switch [`Bidirectional`] holds the one departure that
 //! changes what is learnt.
+//!
+//! Ports `Wan-Alpha-VAE-train/train_vae.py:226` to 245, `Wan-Alpha-VAE-train/loss_tools.py:6`
+//! (`GradLayer`) and `Wan-Alpha-VAE-train/diffsynth/pipelines/wan_video_maskpre_new.py:257`
+//! (`training_loss`).
 
 #![forbid(unsafe_code)]
 
 use tch::Tensor;
 
-use crate::weights::wide;
+use crate::weights::at_least_float32;
 use crate::{Error, Result};
 
 /// Weights of red, green and blue in what the edge loss calls grey; they do not sum to 1.
@@ -31,24 +35,24 @@ pub enum Bidirectional {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Losses(pub Vec<Loss>);
 
-/// A term.
+/// One term of a loss, as it is logged.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Loss {
     /// Its name, such as `edge.soft`.
     pub name: &'static str,
-    /// Without its weight.
+    /// The value, not yet times its weight.
     pub value: f64,
     /// What it counts in the total.
     pub weight: f64,
 }
 
 impl Losses {
-    /// The sum that is minimised.
+    /// The weighted sum that is minimised.
     pub fn total(&self) -> f64 {
         self.0.iter().map(|loss| loss.weight * loss.value).sum()
     }
 
-    /// The value of a term.
+    /// The value of the term of that name.
     pub fn get(&self, name: &str) -> Option<f64> {
         self.0.iter().find(|loss| loss.name == name).map(|loss| loss.value)
     }
@@ -84,20 +88,20 @@ impl Sum {
         Ok(())
     }
 
-    /// Sends the gradients back, each times `share`.
+    /// Sends the gradients back, each times `loss_scale`.
     ///
     /// # Errors
     /// A term is not finite ([`Error::Diverged`]); nothing has then gone back.
-    pub(super) fn backward(self, share: f64) -> Result<Losses> {
+    pub(super) fn backward(self, loss_scale: f64) -> Result<Losses> {
         let Self { total, terms } = self;
         let losses = values(&terms)?;
         if let Some(total) = total {
-            total.f_mul_scalar(share)?.f_backward()?;
+            total.f_mul_scalar(loss_scale)?.f_backward()?;
         }
         Ok(losses)
     }
 
-    /// The values only.
+    /// The values of all terms, without gradients.
     pub(super) fn values(&self) -> Result<Losses> {
         values(&self.terms)
     }
@@ -114,7 +118,7 @@ fn values(terms: &[(&'static str, Tensor, f64)]) -> Result<Losses> {
     terms.iter().map(loss).collect::<Result<_>>().map(Losses)
 }
 
-/// Mean |x − y|.
+/// Mean |x − y| of two clips `[b, t, h, w, 3]`: a number, `[]`.
 ///
 /// # Errors
 /// Shapes that do not fit, or memory runs out.
@@ -122,7 +126,7 @@ pub fn l1(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     mean(&x.f_sub(y)?.f_abs()?)
 }
 
-/// Mean (x − y)².
+/// Mean (x − y)² of two clips `[b, t, h, w, 3]`: a number, `[]`.
 ///
 /// # Errors
 /// As [`l1`].
@@ -131,7 +135,7 @@ pub fn l2(x: &Tensor, y: &Tensor) -> Result<Tensor> {
 }
 
 /// Mean |S(x) − S(y)| of the lengths S of the grey gradient (central differences, zeros beyond the
-/// border). The paper calls S a Sobel operator.
+/// border), of two clips `[b, t, h, w, 3]`: a number, `[]`. The paper calls S a Sobel operator.
 ///
 /// # Errors
 /// As [`l1`].
@@ -153,8 +157,8 @@ pub(super) fn edges(x: &Tensor) -> Result<Tensor> {
     Ok(square.f_add_scalar(1e-6)?.f_sqrt()?)
 }
 
-/// Mean of clamp(M·w·(v̂ − v)², 0, 1), or as `form` has it. `mask` is `[b, t, h, w]`, the others
-/// `[b, 16, t, h, w]`; the target keeps its gradient.
+/// Mean of clamp(M·w·(v̂ − v)², 0, 1), or as `form` has it: a number, `[]`. `mask` is
+/// `[b, t, h, w]`, the others `[b, 16, t, h, w]`; the target keeps its gradient.
 ///
 /// # Errors
 /// As [`l1`].
@@ -175,7 +179,8 @@ pub fn bidirectional(
     mean(&loss)
 }
 
-/// Mean (v̂ − v)² of each clip, times the weight of its time; their mean.
+/// Mean (v̂ − v)² of each clip, times the weight of its time; their mean, `[]`. Both velocities are
+/// `[b, 16, t, h, w]`, with a weight for each of the batch.
 ///
 /// # Errors
 /// As [`l1`].
@@ -187,7 +192,7 @@ pub fn velocity(prediction: &Tensor, target: &Tensor, weights: &[f64]) -> Result
 }
 
 /// Mean over the numbers of a latent of KL(N(m, e^v) ‖ N(mean, std²)) of its channel. `moments` is
-/// `[b, t, h, w, 32]`; `mean` and `std` are `[16]`.
+/// `[b, t, h, w, 32]`; `mean` and `std` are `[16]`; the result is `[]`.
 ///
 /// # Errors
 /// As [`l1`].
@@ -201,5 +206,5 @@ pub fn divergence(moments: &Tensor, mean_: &Tensor, std: &Tensor) -> Result<Tens
 }
 
 pub(super) fn mean(x: &Tensor) -> Result<Tensor> {
-    Ok(x.f_mean(wide(x.kind()))?)
+    Ok(x.f_mean(at_least_float32(x.kind()))?)
 }

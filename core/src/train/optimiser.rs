@@ -10,7 +10,7 @@ use crate::{Error, Result};
 /// How parameters are changed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OptimiserSettings {
-    /// Learning rate.
+    /// Learning rate, before the schedule's factor.
     pub rate: f64,
     /// How the rate begins.
     pub schedule: Schedule,
@@ -44,11 +44,11 @@ impl Default for OptimiserSettings {
 /// The learning rate over the steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Schedule {
-    /// The same throughout.
+    /// The same rate throughout the run.
     #[default]
     Constant,
     /// A third of it for the first 5 steps: PyTorch's `ConstantLR`, with which the released
-    /// transformer was trained.
+    /// transformer was trained (`train_gauss_ellipse.py:351`).
     Released,
     /// Rises over the first twentieth and falls as half a cosine to a hundredth in the last of
     /// `steps` steps; what comes after stays there. A short run ends better so.
@@ -84,7 +84,7 @@ pub struct Update {
     pub step: u64,
     /// The length of the gradients before clipping.
     pub gradient_norm: f64,
-    /// The learning rate.
+    /// The learning rate that the step was made with.
     pub rate: f64,
 }
 
@@ -119,7 +119,7 @@ impl Optimiser {
         Ok(Self { settings, step: 0, states })
     }
 
-    /// Steps made.
+    /// How many steps have been made.
     pub fn step(&self) -> u64 {
         self.step
     }

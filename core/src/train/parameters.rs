@@ -4,7 +4,7 @@
 
 use tch::Tensor;
 
-use crate::weights::wide;
+use crate::weights::at_least_float32;
 use crate::{Error, Result};
 
 /// Leaves that gather gradients, in the order they were added.
@@ -20,7 +20,7 @@ impl Parameters {
     /// # Errors
     /// Memory runs out.
     pub fn add(&mut self, name: impl Into<String>, tensor: &Tensor) -> Result<Tensor> {
-        let leaf = tensor.f_detach()?.f_to_kind(wide(tensor.kind()))?;
+        let leaf = tensor.f_detach()?.f_to_kind(at_least_float32(tensor.kind()))?;
         // A handle of its own memory: steps change it in place.
         let leaf = leaf.f_detach_copy()?.f_set_requires_grad(true)?;
         // Gradients have their memory from the beginning: small tensors that appear among the large
@@ -40,7 +40,7 @@ impl Parameters {
         self.iter().find(|(other, _)| *other == name).map(|(_, tensor)| tensor)
     }
 
-    /// How many tensors.
+    /// How many tensors are trained.
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -50,7 +50,7 @@ impl Parameters {
         self.0.is_empty()
     }
 
-    /// How many numbers.
+    /// How many numbers are trained, in all tensors together.
     pub fn count(&self) -> u64 {
         self.0.iter().map(|(_, tensor)| tensor.numel() as u64).sum()
     }
@@ -60,7 +60,7 @@ impl Parameters {
         self.iter().map(|(name, tensor)| (name, tensor.grad())).filter(|(_, g)| g.defined())
     }
 
-    /// Forgets the gradients.
+    /// Sets every gradient to zero, before a step gathers its own.
     pub fn zero_gradients(&mut self) {
         self.0.iter_mut().for_each(|(_, tensor)| tensor.zero_grad());
     }

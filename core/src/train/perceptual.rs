@@ -1,4 +1,6 @@
 //! The perceptual loss: how far apart two clips are to the first layers of VGG16.
+//!
+//! Ports `Wan-Alpha-VAE-train/vgg_loss.py:90` (`VGGLoss`).
 
 #![forbid(unsafe_code)]
 
@@ -56,7 +58,7 @@ impl Vgg {
     }
 
     /// Mean squared difference of `relu2_2` of two clips `[b, t, h, w, 3]` in [−1, 1], frame by
-    /// frame, given as (x + 1) / 2 without further normalisation.
+    /// frame, given as (x + 1) / 2 without further normalisation: a number, `[]`.
     ///
     /// # Errors
     /// Memory runs out.

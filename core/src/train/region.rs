@@ -1,4 +1,7 @@
 //! Where a latent cell lies: in opaque, transparent or other regions of its clip.
+//!
+//! Ports `Wan-Alpha-VAE-train/loss_mask_find_rgb_pha_3value_semi.py:49`
+//! (`gen_gauss_mask_for_video`).
 
 #![forbid(unsafe_code)]
 
@@ -9,7 +12,7 @@ use crate::{Error, Result};
 
 /// Pixels to a cell, in either direction.
 const CELL: i64 = 8;
-/// numpy's isclose.
+/// The tolerances of numpy's `isclose`, by which the released code compares.
 const RELATIVE: f64 = 1e-5;
 const ABSOLUTE: f64 = 1e-8;
 
@@ -46,7 +49,7 @@ pub fn region_mask(alpha: &Tensor) -> Result<Tensor> {
     Ok(Tensor::f_cat(&[first, mask_of(&rest, 0.0)?], 1)?)
 }
 
-/// `[…, pixels]` → `[…]`
+/// The region of each cell, from its pixels: `[…, pixels]` → `[…]`, `mixed` for the rest.
 fn mask_of(cells: &Tensor, mixed: f64) -> Result<Tensor> {
     let mean = cells.f_mean_dim(-1i64, false, Kind::Double)?;
     let is = |value: f64| -> Result<Tensor> {

@@ -1,143 +1,60 @@
 //! The RGBA autoencoder: a merge block behind the frozen encoder, and LoRAs in two copies of the
 //! decoder, so that one latent holds colour and alpha.
+//!
+//! Ports `Wan-Alpha-VAE-train/train_vae.py:182` (`training_step`).
 
 #![forbid(unsafe_code)]
+
+mod bidirectional;
+mod settings;
+mod start;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
+use super::augment::RgbaClips;
 use super::calibrate::{self, Scale};
 use super::export::{Content, Export};
-use super::flow::{Flow, TimeRounding};
+use super::flow::Flow;
 use super::init;
-use super::losses::{self, Bidirectional, Losses, Sum};
+use super::losses::{self, Losses, Sum};
 use super::parameters::Parameters;
 use super::perceptual::Vgg;
-use super::region::region_mask;
 use super::step_rng::StepRng;
-use super::task::{self, ComputeOptions, NewAdapter, Task};
+use super::task::{self, ComputeOptions, Task};
 use crate::dit::Dit;
-use crate::vae::{
-    Corner, Decoder, Encoder, FeatureCache, LATENT_CHANNELS, LATENT_MEAN, LATENT_STD, MergeBlock,
-    hard_render, soft_render,
-};
+use crate::vae::{Corner, Decoder, Encoder, FeatureCache, MergeBlock, hard_render, soft_render};
 use crate::weights::{MemorySet, TensorFile, TensorSet};
 use crate::{Error, Result, Unwatched, Watch};
-
-/// How it is trained. The default is as released.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RgbaVaeSettings {
-    /// Of the decoders' LoRAs, which count 1/rank.
-    pub rank: i64,
-    /// Where the merge block begins, if not with a checkpoint's numbers.
-    pub merge: MergeStart,
-    /// Whether the merge block stays as it is. Latents do too then, so that what a transformer has
-    /// learnt of them holds, and the decoders alone learn.
-    pub freeze_merge: bool,
-    /// Whether the encoder sees colour over a flat background and the losses compare both renderings
-    /// (paper, section 3.2); else colour is taken and compared as it is, which table 3 calls without
-    /// rendering.
-    pub rendering: bool,
-    /// Whose alpha says, in the losses, where colour is seen under the hard rendering.
-    pub hard: HardAlpha,
-    /// Weight of the mean absolute errors.
-    pub l1: f64,
-    /// Weight of the mean squared errors, which no released run has: absolute ones alone leave a
-    /// model that starts from nothing grey.
-    pub l2: f64,
-    /// Weight of the edge losses.
-    pub edge: f64,
-    /// Weight of the perceptual losses; nothing without VGG16's weights.
-    pub perceptual: f64,
-    /// Weight of the bidirectional loss; nothing without a transformer.
-    pub bidirectional: f64,
-    /// The bidirectional loss's form.
-    pub form: Bidirectional,
-    /// Whether its times are rounded.
-    pub rounding: TimeRounding,
-    /// Whether the transformer sees latents normalised as it was trained on them; the released
-    /// trainer leaves them as they are.
-    pub normalise: bool,
-    /// Whether the transformer's blocks keep only what they were given.
-    pub recompute: bool,
-}
-
-/// Where a merge block begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MergeStart {
-    /// With random numbers, as released.
-    Random,
-    /// As what comes after the base's encoder features, so that the merged latent is at first the
-    /// base's own of the colour, and what the base has learnt of colour is not learnt again.
-    Colour,
-}
-
-/// Whose alpha says where colour is seen under the hard rendering.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HardAlpha {
-    /// Of each clip its own, as released. What is found is seldom exactly 0 where nothing is, and
-    /// there its colour is held against a background that changes with every step: a decoder that is
-    /// still far from its goal learns to be grey.
-    Own,
-    /// The true clip's for both, so that colour is compared where there is one.
-    Truth,
-}
-
-impl Default for RgbaVaeSettings {
-    fn default() -> Self {
-        Self {
-            rank: 128,
-            merge: MergeStart::Random,
-            freeze_merge: false,
-            rendering: true,
-            hard: HardAlpha::Own,
-            l1: 1.0,
-            l2: 0.0,
-            edge: 1.0,
-            perceptual: 1.0,
-            bidirectional: 0.1,
-            form: Bidirectional::Released,
-            rounding: TimeRounding::None,
-            normalise: false,
-            recompute: false,
-        }
-    }
-}
-
-/// A batch of RGBA clips, straight and display-referred, in [−1, 1].
-#[derive(Debug)]
-pub struct RgbaClips {
-    /// `[b, t, h, w, 3]`, t = 4n+1
-    pub colour: Tensor,
-    /// `[b, t, h, w, 1]`, or three times the same
-    pub alpha: Tensor,
-}
+pub use settings::{HardAlpha, MergeStart, RgbaVaeSettings};
+use start::{pass_colour, with_loras};
 
 /// The frozen transformer of the bidirectional loss, and what it is told (an empty prompt).
 #[derive(Debug)]
 pub struct FrozenDit {
     /// The transformer, in the run's kind.
     pub dit: Dit,
-    /// `[tokens, text_dim]`
+    /// The encoded empty prompt: `[tokens, text_dim]`.
     pub context: Tensor,
 }
 
-/// What an RGBA autoencoder is trained beside.
+/// Frozen networks that losses of an RGBA autoencoder are computed with. Without one its loss
+/// counts nothing.
 #[derive(Debug, Default)]
 pub struct AuxiliaryNetworks {
     /// VGG16, for the perceptual loss.
     pub vgg: Option<Vgg>,
-    /// For the bidirectional loss.
-    pub judge: Option<FrozenDit>,
+    /// The transformer, for the bidirectional loss.
+    pub frozen_dit: Option<FrozenDit>,
 }
 
 /// Training of merge block and decoder LoRAs.
 #[derive(Debug)]
 pub struct RgbaVae {
     settings: RgbaVaeSettings,
-    placement: ComputeOptions,
+    compute: ComputeOptions,
     encoder: Encoder,
     /// The base autoencoder; both decoders share its numbers.
     base: Arc<MemorySet>,
@@ -150,7 +67,7 @@ pub struct RgbaVae {
     /// A merge block that stays as it is.
     frozen: Parameters,
     flow: Flow,
-    beside: AuxiliaryNetworks,
+    auxiliary: AuxiliaryNetworks,
 }
 
 impl RgbaVae {
@@ -161,13 +78,13 @@ impl RgbaVae {
     pub fn new(
         base: &TensorSet,
         settings: RgbaVaeSettings,
-        beside: AuxiliaryNetworks,
+        auxiliary: AuxiliaryNetworks,
         seed: u64,
-        placement: ComputeOptions,
+        compute: ComputeOptions,
     ) -> Result<Self> {
-        let (kind, device) = (placement.wide(), placement.device);
+        let (kind, device) = (compute.master_dtype(), compute.device);
         let base = Arc::new(MemorySet::read_all(base, kind, device)?);
-        let encoder = Encoder::load(&placement.weights(&base), &Unwatched)?;
+        let encoder = Encoder::load(&compute.weights(&base), &Unwatched)?;
         let mut parameters = Parameters::default();
         let merge = init::merge_block(device, encoder.width(), seed)?;
         if settings.merge == MergeStart::Colour {
@@ -178,7 +95,7 @@ impl RgbaVae {
         let place = if settings.freeze_merge { &mut frozen } else { &mut parameters };
         task::train(&mut merge, "", |_| true, place)?;
         let mut adapted = |side: &str| {
-            let set = with_loras(&base, side, settings.rank, seed, placement, &mut parameters)?;
+            let set = with_loras(&base, side, settings.rank, seed, compute, &mut parameters)?;
             Ok::<_, Error>(Arc::new(set))
         };
         let (colour, alpha) = (adapted("vae_fgr")?, adapted("vae_pha")?);
@@ -186,7 +103,7 @@ impl RgbaVae {
             flow: Flow::new(settings.rounding)?,
             merge: Arc::new(merge),
             settings,
-            placement,
+            compute,
             encoder,
             base,
             base_changed: AtomicBool::new(false),
@@ -194,7 +111,7 @@ impl RgbaVae {
             alpha,
             parameters,
             frozen,
-            beside,
+            auxiliary,
         })
     }
 
@@ -208,7 +125,7 @@ impl RgbaVae {
             for (name, _) in parameters.iter() {
                 let short = name.replace(".default.", ".");
                 let name_there = if checkpoint.entry(name).is_some() { name } else { &short };
-                parameters.set(name, &checkpoint.read(self.placement.device, name_there)?)?;
+                parameters.set(name, &checkpoint.read(self.compute.device, name_there)?)?;
             }
         }
         Ok(())
@@ -225,7 +142,7 @@ impl RgbaVae {
         watch: &dyn Watch,
     ) -> Result<Tensor> {
         let _guard = tch::no_grad_guard();
-        self.latent(&self.take(clips)?, background, watch)
+        self.latent(&self.to_master(clips)?, background, watch)
     }
 
     /// Colour and alpha, `[b, t, h, w, 3]` each, not clamped, of clips seen over `background`.
@@ -239,7 +156,7 @@ impl RgbaVae {
         watch: &dyn Watch,
     ) -> Result<(Tensor, Tensor)> {
         let _guard = tch::no_grad_guard();
-        let latent = self.latent(&self.take(clips)?, background, watch)?;
+        let latent = self.latent(&self.to_master(clips)?, background, watch)?;
         self.decode(&latent, watch)
     }
 
@@ -251,9 +168,9 @@ impl RgbaVae {
     /// # Errors
     /// A deviation is 0, or memory runs out.
     pub fn calibrate(&self, mean: &Tensor, std: &Tensor) -> Result<()> {
-        let measured = Scale::measured(mean, std, self.placement)?;
+        let measured = Scale::measured(mean, std, self.compute)?;
         let [before, after] = self.around_latents()?;
-        let _ = measured.fold(&Scale::released(self.placement)?, before, after)?;
+        let _ = measured.fold(&Scale::released(self.compute)?, before, after)?;
         self.base_changed.store(true, Ordering::Relaxed);
         Ok(())
     }
@@ -277,12 +194,15 @@ impl RgbaVae {
         Ok([[merge("weight")?, merge("bias")?], [base("weight")?, base("bias")?]])
     }
 
-    fn take(&self, clips: &RgbaClips) -> Result<RgbaClips> {
-        let colour = self.placement.take(&clips.colour)?;
-        let alpha = self.placement.take(&clips.alpha)?.f_expand_as(&colour)?;
+    /// Clips as losses take them, alpha three times.
+    fn to_master(&self, clips: &RgbaClips) -> Result<RgbaClips> {
+        let colour = self.compute.to_master(&clips.colour)?;
+        let alpha = self.compute.to_master(&clips.alpha)?.f_expand_as(&colour)?;
         Ok(RgbaClips { colour, alpha })
     }
 
+    /// The merged latent `[b, t', h/8, w/8, 16]` of clips `[b, t, h, w, 3]`, with a way back to the
+    /// merge block unless that is frozen.
     fn latent(&self, clips: &RgbaClips, background: Corner, watch: &dyn Watch) -> Result<Tensor> {
         let RgbaClips { colour, alpha } = clips;
         let features = {
@@ -292,36 +212,36 @@ impl RgbaVae {
             } else {
                 colour.shallow_clone()
             };
-            let both = self.placement.narrow(&Tensor::f_cat(&[&seen, alpha], 0)?)?;
+            let both = self.compute.to_compute(&Tensor::f_cat(&[&seen, alpha], 0)?)?;
             self.encoder.features(&both, &mut FeatureCache::default(), watch)?.f_chunk(2, 0)?
         };
         let _guard = self.settings.freeze_merge.then(tch::no_grad_guard);
-        let merge = MergeBlock::load(&self.placement.weights(&self.merge), self.encoder.width())?;
+        let merge = MergeBlock::load(&self.compute.weights(&self.merge), self.encoder.width())?;
         let cache = &mut FeatureCache::default();
-        self.placement.widen(&merge.forward(&features[0], &features[1], cache, watch)?)
+        self.compute.to_master(&merge.forward(&features[0], &features[1], cache, watch)?)
     }
 
+    /// Colour and alpha, `[b, t, h, w, 3]` each, of a latent `[b, t', h/8, w/8, 16]`.
     fn decode(&self, latent: &Tensor, watch: &dyn Watch) -> Result<(Tensor, Tensor)> {
-        let latent = self.placement.narrow(latent)?;
+        let latent = self.compute.to_compute(latent)?;
         let decode = |set: &Arc<MemorySet>| {
-            let decoder = Decoder::load(&self.placement.weights(set), watch)?;
+            let decoder = Decoder::load(&self.compute.weights(set), watch)?;
             let frames = decoder.forward(&latent, &mut FeatureCache::default(), watch)?;
-            self.placement.widen(&frames)
+            self.compute.to_master(&frames)
         };
         Ok((decode(&self.colour)?, decode(&self.alpha)?))
     }
 
-    fn losses(&self, clips: &RgbaClips, draws: &StepRng, watch: &dyn Watch) -> Result<Sum> {
-        let clips = self.take(clips)?;
+    /// All losses of a batch; that of the bidirectional loss has gone back already.
+    fn losses(&self, clips: &RgbaClips, rng: &StepRng, watch: &dyn Watch) -> Result<Sum> {
+        let clips = self.to_master(clips)?;
         let RgbaClips { colour, alpha } = &clips;
-        let latent = self.latent(&clips, draws.corner("encode"), watch)?;
+        let latent = self.latent(&clips, rng.corner("encode"), watch)?;
         let mut sum = Sum::default();
-        if let Some(judge) = self.beside.judge.as_ref().filter(|_| self.judges()) {
-            self.judge(judge, &latent, alpha, draws, &mut sum, watch)?;
-        }
+        self.add_bidirectional_loss(&latent, alpha, rng, &mut sum, watch)?;
         let (y_colour, y_alpha) = self.decode(&latent, watch)?;
         if self.settings.rendering {
-            let (hard, soft) = (draws.corner("hard"), draws.corner("soft"));
+            let (hard, soft) = (rng.corner("hard"), rng.corner("soft"));
             let seen = match self.settings.hard {
                 HardAlpha::Own => &y_alpha,
                 HardAlpha::Truth => alpha,
@@ -347,7 +267,8 @@ impl RgbaVae {
         Ok(sum)
     }
 
-    /// The reconstruction losses of one modality.
+    /// Adds the reconstruction losses of one modality: of what is found `x` and what is true `y`,
+    /// `[b, t, h, w, 3]` each.
     fn compare(
         &self,
         names: [&'static str; 4],
@@ -364,138 +285,11 @@ impl RgbaVae {
         if edge != 0.0 {
             sum.add(name_edge, losses::edge(x, y)?, edge)?;
         }
-        if let Some(vgg) = self.beside.vgg.as_ref().filter(|_| perceptual != 0.0) {
+        if let Some(vgg) = self.auxiliary.vgg.as_ref().filter(|_| perceptual != 0.0) {
             sum.add(name_perceptual, vgg.loss(x, y)?, perceptual)?;
         }
         Ok(())
     }
-
-    fn judges(&self) -> bool {
-        self.settings.bidirectional != 0.0
-    }
-
-    /// The bidirectional loss. Its gradient goes back to the latent at once, before the decoders
-    /// need memory, through the noisy latent and through the target.
-    fn judge(
-        &self,
-        judge: &FrozenDit,
-        latent: &Tensor,
-        alpha: &Tensor,
-        draws: &StepRng,
-        sum: &mut Sum,
-        watch: &dyn Watch,
-    ) -> Result<()> {
-        let FrozenDit { dit, context } = judge;
-        let weight = self.settings.bidirectional;
-        let graph = latent.requires_grad();
-        // [b, 16, t, h, w]
-        let outer = self.as_seen(&latent.f_permute([0, 4, 1, 2, 3])?)?;
-        let clean = outer.f_detach()?.f_set_requires_grad(graph)?;
-        let noise = self.placement.normal(draws, "noise", &clean.size())?;
-        let time = self.flow.draw(draws, "time");
-        let noisy = time.noisy(&clean, &noise)?;
-        let target = noise.f_sub(&clean)?;
-        let mask = region_mask(&alpha.f_select(-1, 0)?)?;
-        let size = clean.size();
-        let rope = dit.rope([size[2], size[3], size[4]])?;
-        let mut prompt = dit.prompt(context)?;
-        // One time serves the whole batch.
-        let timesteps = vec![time.timestep; size[0] as usize];
-        let form = self.settings.form;
-        let value =
-            |velocity: &Tensor| losses::bidirectional(velocity, &target, &mask, time.weight, form);
-        let value = if graph && self.settings.recompute {
-            let pass = dit.recomputed(&noisy, &timesteps, &prompt, &rope, watch)?;
-            let value = value(pass.velocity())?;
-            value.f_mul_scalar(weight)?.f_backward()?;
-            pass.backward(watch)?;
-            value
-        } else {
-            let value = value(&dit.forward(&noisy, &timesteps, &mut prompt, &rope, watch)?)?;
-            if graph {
-                value.f_mul_scalar(weight)?.f_backward()?;
-            }
-            value
-        };
-        if graph {
-            sum.carry(outer.f_mul(&clean.f_grad()?)?.f_sum(outer.kind())?)?;
-        }
-        sum.note("bidirectional", value.f_detach()?, weight);
-        Ok(())
-    }
-
-    /// A latent `[b, 16, t, h, w]` as the transformer is shown it.
-    fn as_seen(&self, latent: &Tensor) -> Result<Tensor> {
-        if !self.settings.normalise {
-            return Ok(latent.shallow_clone());
-        }
-        let each = |values: &[f32]| -> Result<Tensor> {
-            Ok(self.placement.take(&Tensor::f_from_slice(values)?)?.f_view([1, -1, 1, 1, 1])?)
-        };
-        Ok(latent.f_sub(&each(&LATENT_MEAN)?)?.f_div(&each(&LATENT_STD)?)?)
-    }
-}
-
-/// Makes a merge block what the base has behind its encoder's features: their normalisation, the
-/// last convolution, and the mean's rows of `conv1`. Its own residual blocks add nothing at first.
-fn pass_colour(merge: &MemorySet, base: &MemorySet) -> Result<()> {
-    let _guard = tch::no_grad_guard();
-    let numbers = |set: &MemorySet, name: &str| -> Result<Tensor> {
-        Ok(set.get(name)?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?)
-    };
-    let write = |name: &str, tensor: &Tensor| -> Result<()> {
-        merge.get(&format!("middle.block.{name}"))?.f_copy_(tensor)?;
-        Ok(())
-    };
-    let z = LATENT_CHANNELS;
-    // [2z, 2z]: mean and logarithm of the variance, of which only the mean's rows count.
-    let mean = numbers(base, "conv1.weight")?.f_narrow(0, 0, z)?.f_view([z, -1])?;
-    let weight = numbers(base, "encoder.head.2.weight")?;
-    let mut shape = weight.size();
-    let composed = mean.f_mm(&weight.f_flatten(1, -1)?)?;
-    shape[0] = z;
-    write("head.0.gamma", &numbers(base, "encoder.head.0.gamma")?)?;
-    write("head.2.weight", &composed.f_view(&shape[..])?)?;
-    let bias = mean.f_mv(&numbers(base, "encoder.head.2.bias")?)?;
-    write("head.2.bias", &bias.f_add(&numbers(base, "conv1.bias")?.f_narrow(0, 0, z)?)?)?;
-    // All that attention adds at first.
-    for attention in ["middle.1", "middle.3"] {
-        let _ = merge.get(&format!("middle.block.{attention}.proj.bias"))?.f_zero_()?;
-    }
-    // Colour's features, and nothing of alpha's.
-    let width = shape[1];
-    let eye = Tensor::f_eye(width, (Kind::Float, Device::Cpu))?;
-    let conv1 = Tensor::f_cat(&[&eye, &eye.f_zeros_like()?], 1)?;
-    write("conv1.weight", &conv1.f_view([width, 2 * width, 1, 1, 1])?)
-}
-
-/// A frozen decoder with a LoRA beside each of its convolutions, named as released.
-fn with_loras(
-    base: &MemorySet,
-    side: &str,
-    rank: i64,
-    seed: u64,
-    placement: ComputeOptions,
-    parameters: &mut Parameters,
-) -> Result<MemorySet> {
-    let mut set = MemorySet::default();
-    for name in
-        base.names().filter(|name| name.starts_with("decoder.") || name.starts_with("conv2."))
-    {
-        set.insert(name, base.get(name)?);
-    }
-    for name in base.names().filter(|name| name.starts_with("decoder.")) {
-        let Some(module) = name.strip_suffix(".weight") else { continue };
-        // A causal convolution is a module around its convolution.
-        let inner = if base.shape(name)?.len() == 5 { ".conv3D" } else { "" };
-        let key = format!("{side}.{module}{inner}");
-        let scale = 1.0 / rank as f64;
-        let draws = StepRng::new(seed, 0);
-        let opened = placement.device;
-        let adapter = NewAdapter { key: &key, rank, scale, magnitude: false, draws, opened };
-        set.adapt(name, adapter.make(&base.get(name)?, placement.wide(), parameters)?);
-    }
-    Ok(set)
 }
 
 impl Task for RgbaVae {
@@ -512,16 +306,16 @@ impl Task for RgbaVae {
     fn step(
         &self,
         batch: &RgbaClips,
-        draws: &StepRng,
-        share: f64,
+        rng: &StepRng,
+        loss_scale: f64,
         watch: &dyn Watch,
     ) -> Result<Losses> {
-        self.losses(batch, draws, watch)?.backward(share)
+        self.losses(batch, rng, watch)?.backward(loss_scale)
     }
 
-    fn evaluate(&self, batch: &RgbaClips, draws: &StepRng, watch: &dyn Watch) -> Result<Losses> {
+    fn evaluate(&self, batch: &RgbaClips, rng: &StepRng, watch: &dyn Watch) -> Result<Losses> {
         let _guard = tch::no_grad_guard();
-        self.losses(batch, draws, watch)?.values()
+        self.losses(batch, rng, watch)?.values()
     }
 
     /// `decoder.bin`, what decoding needs, and `Wan-Alpha-VAE.bin`, the merge block and the same

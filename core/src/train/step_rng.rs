@@ -93,7 +93,7 @@ mod tests {
     fn a_draw_depends_on_run_step_part_and_purpose_and_on_nothing_else() {
         let base = StepRng::new(1, 2);
         let draw =
-            |draws: StepRng, purpose: &str| draws.normal(Device::cpu(), purpose, &[100]).unwrap();
+            |rng: StepRng, purpose: &str| rng.normal(Device::cpu(), purpose, &[100]).unwrap();
         let first = draw(base, "noise");
         let _ = draw(base, "other");
         assert_eq!(draw(base, "noise"), first);

@@ -11,13 +11,12 @@ use super::losses::Losses;
 use super::parameters::Parameters;
 use super::step_rng::StepRng;
 use crate::device::Device;
-use crate::linear::LowRank;
-use crate::weights::{MemorySet, TensorSet, Weights};
+use crate::weights::{LowRank, MemorySet, TensorSet, Weights};
 use crate::{Result, Watch};
 
 /// One training: networks, what of them is trained, and the losses of a batch.
 pub trait Task {
-    /// What a step is made of.
+    /// What a step is made of: clips, or latents with their texts.
     type Batch;
 
     /// What is trained. Names are those of the released files, or `part.` and the original name.
@@ -26,8 +25,9 @@ pub trait Task {
     /// The same, for [`super::Optimiser::update`].
     fn parameters_mut(&mut self) -> &mut Parameters;
 
-    /// The losses of a batch; their gradients, times `share`, are added to those of the parameters.
-    /// With n batches to a step, `share` is 1/n and `draws` has the batch as its part.
+    /// The losses of a batch; their gradients, times `loss_scale`, are added to those of the
+    /// parameters. With n batches to a step, `loss_scale` is 1/n and `rng` has the batch as its
+    /// part.
     ///
     /// # Errors
     /// A loss is not finite ([`crate::Error::Diverged`]), a shape does not fit, memory runs out, or
@@ -35,8 +35,8 @@ pub trait Task {
     fn step(
         &self,
         batch: &Self::Batch,
-        draws: &StepRng,
-        share: f64,
+        rng: &StepRng,
+        loss_scale: f64,
         watch: &dyn Watch,
     ) -> Result<Losses>;
 
@@ -44,7 +44,7 @@ pub trait Task {
     ///
     /// # Errors
     /// As [`Task::step`].
-    fn evaluate(&self, batch: &Self::Batch, draws: &StepRng, watch: &dyn Watch) -> Result<Losses>;
+    fn evaluate(&self, batch: &Self::Batch, rng: &StepRng, watch: &dyn Watch) -> Result<Losses>;
 
     /// The files that a run ends with, in the released formats.
     ///
@@ -56,13 +56,13 @@ pub trait Task {
 /// Where a network's first numbers come from.
 #[derive(Clone, Debug)]
 pub enum Origin<Config> {
-    /// Weights in files.
+    /// Weights that are read from files.
     Files(Arc<TensorSet>),
     /// Nothing: random numbers from a seed.
     Nothing {
-        /// Sizes.
+        /// The sizes of the network.
         config: Config,
-        /// Of the run.
+        /// The seed of the run, which every first number follows from.
         seed: u64,
     },
 }
@@ -71,44 +71,44 @@ pub enum Origin<Config> {
 /// float32 all the same (float64 in a run of float64): with `BFloat16` precision is mixed.
 #[derive(Clone, Copy, Debug)]
 pub struct ComputeOptions {
-    /// Float, or `BFloat16`; Double for tests of gradients.
+    /// The dtype that networks compute in: Float, or `BFloat16`; Double for tests of gradients.
     pub kind: Kind,
-    /// CPU or GPU.
+    /// Where networks and what is trained are: the CPU or a card.
     pub device: Device,
 }
 
 impl ComputeOptions {
-    /// float32 on the CPU.
+    /// Everything in float32 and on the CPU.
     pub fn cpu() -> Self {
         Self { kind: Kind::Float, device: Device::cpu() }
     }
 
-    pub(super) fn wide(self) -> Kind {
-        crate::weights::wide(self.kind)
+    /// The kind of what is trained, of losses and of moments: float32, or float64 in a run of
+    /// float64.
+    pub(super) fn master_dtype(self) -> Kind {
+        crate::weights::at_least_float32(self.kind)
     }
 
+    /// The tensors of `set` as networks take them.
     pub(super) fn weights(self, set: &Arc<MemorySet>) -> Weights {
         Weights::in_memory(Arc::clone(set), self.kind, self.device)
     }
 
-    /// A tensor of a batch, as losses take it.
-    pub(super) fn take(self, tensor: &Tensor) -> Result<Tensor> {
-        Ok(tensor.f_to_device(self.device.tch())?.f_to_kind(self.wide())?)
+    /// A tensor of a batch, or what a network gives, as losses take it: of any shape, on the
+    /// device, in the master dtype.
+    pub(super) fn to_master(self, tensor: &Tensor) -> Result<Tensor> {
+        Ok(tensor.f_to_device(self.device.tch())?.f_to_kind(self.master_dtype())?)
     }
 
-    /// What [`Placement::take`] gives, as networks take it.
-    pub(super) fn narrow(self, tensor: &Tensor) -> Result<Tensor> {
+    /// What [`ComputeOptions::to_master`] gives, of any shape, in the kind that networks compute
+    /// in.
+    pub(super) fn to_compute(self, tensor: &Tensor) -> Result<Tensor> {
         Ok(tensor.f_to_kind(self.kind)?)
     }
 
-    /// What a network gives, as losses take it.
-    pub(super) fn widen(self, tensor: &Tensor) -> Result<Tensor> {
-        Ok(tensor.f_to_kind(self.wide())?)
-    }
-
-    /// A draw, which is made on the CPU.
-    pub(super) fn normal(self, draws: &StepRng, purpose: &str, shape: &[i64]) -> Result<Tensor> {
-        self.take(&draws.normal(self.device, purpose, shape)?)
+    /// Standard normal numbers of `shape`, drawn on the CPU, as losses take them.
+    pub(super) fn normal(self, rng: &StepRng, purpose: &str, shape: &[i64]) -> Result<Tensor> {
+        self.to_master(&rng.normal(self.device, purpose, shape)?)
     }
 }
 
@@ -135,16 +135,17 @@ pub(super) struct NewAdapter<'a> {
     pub(super) rank: i64,
     pub(super) scale: f64,
     pub(super) magnitude: bool,
-    pub(super) draws: StepRng,
+    pub(super) rng: StepRng,
     pub(super) opened: Device,
 }
 
 impl NewAdapter<'_> {
-    /// Beside the weight `base`: `[out, in]` or a kernel `[out, in, …]`.
+    /// Beside the weight `base`: `[out, in]` or a kernel `[out, in, …]`. Its tensors are added to
+    /// `parameters`.
     pub(super) fn make(
         &self,
         base: &Tensor,
-        wide: Kind,
+        master_dtype: Kind,
         parameters: &mut Parameters,
     ) -> Result<LowRank> {
         let size = base.size();
@@ -155,11 +156,11 @@ impl NewAdapter<'_> {
         (up[0], up[1]) = (size[0], self.rank);
         let name = |part: &str| format!("{}.{part}.default.weight", self.key);
         let first =
-            self.draws.uniform(self.opened, &name("lora_A"), &down, (inputs as f64).powf(-0.5))?;
-        let first = first.f_to_device(base.device())?.f_to_kind(wide)?;
-        let zeros = Tensor::f_zeros(&up[..], (wide, base.device()))?;
+            self.rng.uniform(self.opened, &name("lora_A"), &down, (inputs as f64).powf(-0.5))?;
+        let first = first.f_to_device(base.device())?.f_to_kind(master_dtype)?;
+        let zeros = Tensor::f_zeros(&up[..], (master_dtype, base.device()))?;
         let magnitude = if self.magnitude {
-            let matrix = base.f_to_kind(wide)?.f_reshape([size[0], -1])?;
+            let matrix = base.f_to_kind(master_dtype)?.f_reshape([size[0], -1])?;
             let lengths = matrix.f_norm_scalaropt_dim(2.0, 1i64, false)?;
             Some(parameters.add(name("lora_magnitude_vector"), &lengths)?)
         } else {

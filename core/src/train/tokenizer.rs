@@ -20,7 +20,7 @@ use crate::{Error, Result};
 /// What every text encoder of this form knows first, by number.
 const SPECIAL: [&str; 4] = ["<pad>", "</s>", "<s>", "<unk>"];
 const UNKNOWN: usize = 3;
-/// Bytes of text.
+/// Bytes of text that a vocabulary can be learnt from, at least.
 const LEAST_TEXT: usize = 1000;
 /// Letters of a word that is a piece.
 const LONGEST: usize = 15;

@@ -1,6 +1,10 @@
 //! The diffusion transformer: flow matching from noise whose mean is raised outside the ellipse.
 //!
 //! Trained whole (with its text encoder, for models that start from nothing), or through a DoRA.
+//!
+//! Ports `Wan-Alpha-train/diffsynth/pipelines/wan_video_new_1010_ellipse.py:268` (`training_loss`);
+//! the defaults are those of
+//! `Wan-Alpha-train/examples/wanvideo/model_training/train_gauss_ellipse.py:37`.
 
 #![forbid(unsafe_code)]
 
@@ -16,6 +20,7 @@ use super::parameters::Parameters;
 use super::step_rng::StepRng;
 use super::task::{self, ComputeOptions, NewAdapter, Origin, Task};
 use crate::dit::{Dit, DitConfig};
+use crate::noise::shift_mean_batch;
 use crate::text::Umt5;
 use crate::weights::{MemorySet, TensorFile};
 use crate::{Error, Result, Unwatched, Watch};
@@ -26,13 +31,13 @@ pub const DORA_TARGETS: [&str; 6] = ["q", "k", "v", "o", "ffn.0", "ffn.2"];
 /// What of the transformer is trained.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trained {
-    /// Every tensor.
+    /// Every tensor of the transformer.
     Whole,
     /// A DoRA beside each linear layer of the blocks whose name ends as one of `targets`.
     Dora {
         /// Of A and B; their product counts once.
         rank: i64,
-        /// See [`DORA_TARGETS`].
+        /// Ends of the names of layers, such as those of [`DORA_TARGETS`].
         targets: Vec<String>,
     },
 }
@@ -40,7 +45,7 @@ pub enum Trained {
 /// How it is trained.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TransformerSettings {
-    /// What is trained.
+    /// Which tensors are trained: all, or a DoRA's.
     pub trained: Trained,
     /// How much the noise's mean is raised where the mask is 0.
     pub mu: f64,
@@ -51,7 +56,7 @@ pub struct TransformerSettings {
 }
 
 impl Default for TransformerSettings {
-    /// As released.
+    /// As the released DoRA was trained.
     fn default() -> Self {
         let targets = DORA_TARGETS.map(str::to_owned).into();
         Self {
@@ -97,7 +102,7 @@ impl Texts {
 pub struct Transformer {
     settings: TransformerSettings,
     config: DitConfig,
-    placement: ComputeOptions,
+    compute: ComputeOptions,
     set: Arc<MemorySet>,
     text: Option<Arc<MemorySet>>,
     parameters: Parameters,
@@ -116,29 +121,32 @@ impl Transformer {
         text: Option<&Origin<Umt5Config>>,
         settings: TransformerSettings,
         seed: u64,
-        placement: ComputeOptions,
+        compute: ComputeOptions,
     ) -> Result<Self> {
-        let ComputeOptions { kind, device } = placement;
+        let ComputeOptions { kind, device } = compute;
         // What is trained begins with all its digits.
-        let held = if settings.trained == Trained::Whole { placement.wide() } else { kind };
+        let held_dtype =
+            if settings.trained == Trained::Whole { compute.master_dtype() } else { kind };
         let mut set = match origin {
-            Origin::Files(set) => MemorySet::read_all(set, held, device)?,
-            Origin::Nothing { seed, .. } => init::dit(device, &config, *seed)?.to(held, device)?,
+            Origin::Files(set) => MemorySet::read_all(set, held_dtype, device)?,
+            Origin::Nothing { seed, .. } => {
+                init::dit(device, &config, *seed)?.to(held_dtype, device)?
+            }
         };
         let mut parameters = Parameters::default();
         match &settings.trained {
             Trained::Whole => task::train(&mut set, "dit.", |_| true, &mut parameters)?,
             Trained::Dora { rank, targets } => {
-                adapt(&mut set, *rank, targets, seed, placement, &mut parameters)?;
+                adapt(&mut set, *rank, targets, seed, compute, &mut parameters)?;
             }
         }
         let text = match text {
             Some(origin) => {
-                let wide = placement.wide();
+                let master_dtype = compute.master_dtype();
                 let mut set = match origin {
-                    Origin::Files(set) => MemorySet::read_all(set, wide, device)?,
+                    Origin::Files(set) => MemorySet::read_all(set, master_dtype, device)?,
                     Origin::Nothing { config, seed } => {
-                        init::umt5(device, config, *seed)?.to(wide, device)?
+                        init::umt5(device, config, *seed)?.to(master_dtype, device)?
                     }
                 };
                 task::train(&mut set, "text.", |_| true, &mut parameters)?;
@@ -148,7 +156,7 @@ impl Transformer {
         };
         let flow = Flow::new(settings.rounding)?;
         let set = Arc::new(set);
-        let task = Self { settings, config, placement, set, text, parameters, flow };
+        let task = Self { settings, config, compute, set, text, parameters, flow };
         task.network()?;
         Ok(task)
     }
@@ -164,12 +172,12 @@ impl Transformer {
             let found =
                 dora.names().find(|key| spellings.iter().any(|end| key.ends_with(end.as_str())));
             let key = found.unwrap_or(module);
-            self.parameters.set(name, &dora.read(self.placement.device, key)?)?;
+            self.parameters.set(name, &dora.read(self.compute.device, key)?)?;
         }
         Ok(())
     }
 
-    /// Its sizes.
+    /// The sizes of the transformer.
     pub fn config(&self) -> &DitConfig {
         &self.config
     }
@@ -179,7 +187,7 @@ impl Transformer {
     /// # Errors
     /// As [`Dit::load`].
     pub fn network(&self) -> Result<Dit> {
-        Dit::load(&self.placement.weights(&self.set), self.config.clone(), &Unwatched)
+        Dit::load(&self.compute.weights(&self.set), self.config.clone(), &Unwatched)
     }
 
     /// The text encoder that is trained along, as it stands.
@@ -190,7 +198,7 @@ impl Transformer {
         let set = self.text.as_ref().ok_or_else(|| {
             Error::Input("no text encoder is trained along in this run; give contexts".into())
         })?;
-        Umt5::new(self.placement.weights(set))
+        Umt5::new(self.compute.weights(set))
     }
 
     /// Contexts of the batch's texts, with gradients where the encoder is trained.
@@ -207,11 +215,11 @@ impl Transformer {
     fn losses(
         &self,
         batch: &LatentBatch,
-        draws: &StepRng,
+        rng: &StepRng,
         watch: &dyn Watch,
         backward: Option<f64>,
     ) -> Result<Losses> {
-        let latents = self.placement.take(&batch.latents)?;
+        let latents = self.compute.to_master(&batch.latents)?;
         let size = latents.size();
         let &[count, _, frames, height, width] = &size[..] else {
             return Err(Error::Input(format!("latents are [b, 16, t, h, w], not {size:?}")));
@@ -222,17 +230,16 @@ impl Transformer {
                 batch.texts.len()
             )));
         }
-        let noise = self.placement.normal(draws, "noise", &size)?;
+        let noise = self.compute.normal(rng, "noise", &size)?;
         let noise = match &batch.masks {
             Some(masks) => {
-                shift_mean_batch(&noise, &self.placement.take(masks)?, self.settings.mu)?
+                shift_mean_batch(&noise, &self.compute.to_master(masks)?, self.settings.mu)?
             }
             None => noise,
         };
-        let times: Vec<_> =
-            (0..count).map(|i| self.flow.draw(draws, &format!("time {i}"))).collect();
+        let times: Vec<_> = (0..count).map(|i| self.flow.draw(rng, &format!("time {i}"))).collect();
         let each = |values: Vec<f64>| -> Result<Tensor> {
-            Ok(self.placement.take(&Tensor::f_from_slice(&values)?)?.f_view([-1, 1, 1, 1, 1])?)
+            Ok(self.compute.to_master(&Tensor::f_from_slice(&values)?)?.f_view([-1, 1, 1, 1, 1])?)
         };
         let sigmas = each(times.iter().map(|time| time.sigma).collect())?;
         let rest = each(times.iter().map(|time| 1.0 - time.sigma).collect())?;
@@ -251,35 +258,21 @@ impl Transformer {
             Ok::<_, Error>(sum)
         };
         match backward {
-            Some(share) if self.settings.recompute => {
+            Some(loss_scale) if self.settings.recompute => {
                 let pass = dit.recomputed(&noisy, &timesteps, &prompt, &rope, watch)?;
-                let losses = sum(pass.velocity())?.backward(share)?;
+                let losses = sum(pass.velocity())?.backward(loss_scale)?;
                 pass.backward(watch)?;
                 Ok(losses)
             }
             _ => {
                 let sum = sum(&dit.forward(&noisy, &timesteps, &mut prompt, &rope, watch)?)?;
                 match backward {
-                    Some(share) => sum.backward(share),
+                    Some(loss_scale) => sum.backward(loss_scale),
                     None => sum.values(),
                 }
             }
         }
     }
-}
-
-/// ε + (1 − G)·μ, as [`crate::noise::shift_mean`], for a batch: noise `[b, 16, t, h, w]`, masks
-/// `[b, t, h, w]`.
-///
-/// # Errors
-/// Shapes that do not fit, or memory runs out.
-pub fn shift_mean_batch(noise: &Tensor, masks: &Tensor, mu: f64) -> Result<Tensor> {
-    let (noise_size, size) = (noise.size(), masks.size());
-    if size.len() != 4 || size[0] != noise_size[0] || size[1..] != noise_size[2..] {
-        return Err(Error::Input(format!("masks {size:?} do not fit latents {noise_size:?}")));
-    }
-    let outside = masks.f_neg()?.f_add_scalar(1.0)?.f_mul_scalar(mu)?;
-    Ok(noise.f_add(&outside.f_unsqueeze(1)?)?)
 }
 
 /// Puts a DoRA beside every target.
@@ -288,7 +281,7 @@ fn adapt(
     rank: i64,
     targets: &[String],
     seed: u64,
-    placement: ComputeOptions,
+    compute: ComputeOptions,
     parameters: &mut Parameters,
 ) -> Result<()> {
     let meant = |name: &str, target: &str| {
@@ -313,10 +306,10 @@ fn adapt(
         }
         let name = format!("{module}.weight");
         let key = format!("dit.{module}");
-        let draws = StepRng::new(seed, 0);
-        let opened = placement.device;
-        let adapter = NewAdapter { key: &key, rank, scale: 1.0, magnitude: true, draws, opened };
-        let adapter = adapter.make(&set.get(&name)?, placement.wide(), parameters)?;
+        let rng = StepRng::new(seed, 0);
+        let opened = compute.device;
+        let adapter = NewAdapter { key: &key, rank, scale: 1.0, magnitude: true, rng, opened };
+        let adapter = adapter.make(&set.get(&name)?, compute.master_dtype(), parameters)?;
         set.adapt(&name, adapter);
     }
     Ok(())
@@ -340,16 +333,16 @@ impl Task for Transformer {
     fn step(
         &self,
         batch: &LatentBatch,
-        draws: &StepRng,
-        share: f64,
+        rng: &StepRng,
+        loss_scale: f64,
         watch: &dyn Watch,
     ) -> Result<Losses> {
-        self.losses(batch, draws, watch, Some(share))
+        self.losses(batch, rng, watch, Some(loss_scale))
     }
 
-    fn evaluate(&self, batch: &LatentBatch, draws: &StepRng, watch: &dyn Watch) -> Result<Losses> {
+    fn evaluate(&self, batch: &LatentBatch, rng: &StepRng, watch: &dyn Watch) -> Result<Losses> {
         let _guard = tch::no_grad_guard();
-        self.losses(batch, draws, watch, None)
+        self.losses(batch, rng, watch, None)
     }
 
     /// The DoRA, or the whole transformer with its `config.json`; and the text encoder where it was

@@ -1,4 +1,7 @@
 //! The blocks of the autoencoder: residual, attention, upsampling.
+//!
+//! Ports `wan/modules/vae.py:243` (`ResidualBlock`), 280 (`AttentionBlock`), 114 (`Upsample`) and
+//! 123 (`Resample`).
 
 use tch::Tensor;
 

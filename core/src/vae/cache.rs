@@ -28,7 +28,7 @@ impl FeatureCache {
         self.slots.is_empty()
     }
 
-    /// Begins a chunk.
+    /// Begins a chunk: the first layer's slot comes next.
     pub(super) fn rewind(&mut self) {
         self.next = 0;
     }

@@ -1,6 +1,8 @@
 //! An RGBA clip over a flat colour: hard, as the encoder sees it, and soft, as people do.
 //!
 //! All values are in [−1, 1]; alpha is a = (x + 1) / 2.
+//!
+//! Ports `Wan-Alpha-VAE-train/train_vae.py:134` (`pad_rgb`); the colors are those of line 100.
 
 use std::str::FromStr;
 
@@ -28,7 +30,7 @@ impl Corner {
         usize::from(self.0)
     }
 
-    /// Its name.
+    /// The colour's name, as the command line has it.
     pub fn name(self) -> &'static str {
         NAMES[self.index()]
     }
@@ -66,7 +68,7 @@ pub fn hard_render(colour: &Tensor, alpha: &Tensor, background: Corner) -> Resul
     Ok(colour.f_where_self(&seen, &background.like(colour)?)?)
 }
 
-/// colour·a + background·(1 − a).
+/// colour·a + background·(1 − a): `[…, 3]` both, or `[…, 1]` for alpha.
 ///
 /// # Errors
 /// Memory runs out.

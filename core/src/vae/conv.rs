@@ -3,6 +3,8 @@
 //! Activations are `[b, t, h, w, c]` in memory, channels together: libtorch's convolutions run
 //! fastest on it, and norms and 1×1 convolutions work along contiguous memory. The tensors the
 //! convolutions see are permuted views, never copies, but for small clips on the CPU.
+//!
+//! Ports `wan/modules/vae.py:74` (`CausalConv3d`) and 96 (`RMS_norm`).
 
 use tch::{Device, Kind, Tensor};
 
@@ -197,7 +199,7 @@ fn last_frames(film: &Tensor) -> Result<Tensor> {
 /// y = x / ‖x‖ · √c · γ over the channels.
 #[derive(Debug)]
 pub(super) struct RmsNorm {
-    /// `[c]`
+    /// The factor of each channel: `[c]`.
     gamma: Tensor,
 }
 

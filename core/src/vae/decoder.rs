@@ -1,4 +1,6 @@
 //! The decoder: from a latent to frames, as many at a time as memory allows.
+//!
+//! Ports `wan/modules/vae.py:426` (`Decoder3d`) and 600 (`WanVAE_.decode`).
 
 use tch::Tensor;
 

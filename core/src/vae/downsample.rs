@@ -1,4 +1,6 @@
 //! Half the size in space, and half the frames where there is a `time_conv`.
+//!
+//! Ports `wan/modules/vae.py:123` (`Resample`).
 
 use tch::Tensor;
 

@@ -1,4 +1,6 @@
 //! The encoder: from frames to a latent, in the chunks that memory allows.
+//!
+//! Ports `wan/modules/vae.py:322` (`Encoder3d`) and 573 (`WanVAE_.encode`).
 
 use tch::Tensor;
 
@@ -72,7 +74,7 @@ impl Encoder {
         })
     }
 
-    /// Channels of [`Encoder::features`].
+    /// How many channels [`Encoder::features`] has.
     pub fn width(&self) -> i64 {
         self.width
     }

@@ -1,4 +1,6 @@
 //! The merge block: what makes one latent of what the encoder sees of colour and of alpha.
+//!
+//! Ports `Wan-Alpha-VAE-train/wan_video_vae_new.py:533` (`BlockWCausal`) and 593 (`Mapping`).
 
 use tch::Tensor;
 

@@ -39,7 +39,7 @@ pub struct EncodedFrames {
 }
 
 impl RgbaEncoder {
-    /// Reads both in `kind`.
+    /// Reads the encoder and the merge block in `kind`.
     ///
     /// # Errors
     /// As [`Weights::get`], or `watch` cancels.
@@ -55,9 +55,9 @@ impl RgbaEncoder {
         Ok(Self { encoder, merge, kind, device })
     }
 
-    /// Encodes the next frames of a film: straight, display-referred RGBA `[t, h, w, 4]` in [0, 1].
-    /// A film begins with 4n+1 frames and goes on with 4n; one frame, then four at a time, needs
-    /// the least memory.
+    /// Encodes the next frames of a film, straight, display-referred RGBA `[t, h, w, 4]` in [0, 1],
+    /// to `[16, t', h/8, w/8]`. A film begins with 4n+1 frames and goes on with 4n; one frame, then
+    /// four at a time, needs the least memory.
     ///
     /// # Errors
     /// As [`Encoder::features`].
@@ -85,8 +85,8 @@ impl RgbaEncoder {
 }
 
 impl EncodedFrames {
-    /// As the diffusion transformer and [`super::RgbaDecoder`] take latents: by the mean and
-    /// deviation of the base model's, which are not those of merged ones.
+    /// As the diffusion transformer and [`super::RgbaDecoder`] take latents, `[16, t, h/8, w/8]`:
+    /// by the mean and deviation of the base model's, which are not those of merged ones.
     ///
     /// # Errors
     /// Memory runs out.

@@ -132,7 +132,7 @@ fn four_sums(d: &Tensor, axis: i64, to: &Tensor) -> Result<()> {
 
 /// A convolution's kernels as matrices.
 struct Kernels<'a> {
-    /// `[16, taps·in, out]`
+    /// A matrix for each of the 16 places of a tile: `[16, taps·in, out]`.
     matrices: Tensor,
     bias: &'a Tensor,
     taps: i64,

@@ -2,6 +2,10 @@
 //!
 //! Merging is float32, one tensor at a time, in the order of release: DoRA, which must see the
 //! pristine base weight, then the step-distillation LoRA. Decoder LoRAs are divided by their rank.
+//!
+//! Ports `wan/modules/model_dora_lightx2v.py:500` (`load_dora`),
+//! `wan/modules/lightx2v_lora_adapter.py:40` (`_apply_lora_weights`) and `wan/modules/vae.py:25`
+//! (`load_decoder_lora`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +13,7 @@ use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
 use super::file::TensorFile;
-use super::memory::Held;
+use super::held_tensor::Held;
 use super::merge::Merge;
 use super::names;
 use super::set::TensorSet;
@@ -89,7 +93,7 @@ impl Adapter {
         self.kind
     }
 
-    /// Its file.
+    /// The file that the adapter was read from.
     pub fn path(&self) -> &std::path::Path {
         self.file.path()
     }

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::decoder_files::Decoders;
 use super::discover::{Candidate, Channel, Found};
-use super::model_files::{Decoders, incomplete, single};
 use super::set::{Network, TensorSet};
+use super::single_candidate::{incomplete, single};
 use crate::{Error, Result};
 
 /// A base autoencoder and the merge block that was trained beside it.
@@ -14,7 +15,7 @@ pub struct EncoderFiles {
     /// Holds `encoder.*`. LoRAs change decoders only, so that of a complete colour autoencoder
     /// will do.
     pub base: Arc<TensorSet>,
-    /// Holds `middle.block.*`.
+    /// The merge block, `middle.block.*`.
     pub merge: Arc<TensorSet>,
 }
 

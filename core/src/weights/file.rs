@@ -22,9 +22,9 @@ use crate::{Error, Result};
 /// A tensor as its file describes it.
 #[derive(Clone, Debug)]
 pub struct TensorEntry {
-    /// Element type.
+    /// The kind of the elements in the file.
     pub kind: Kind,
-    /// Sizes.
+    /// The sizes of the tensor's axes.
     pub shape: Vec<i64>,
     /// Strides in elements, where they are not those of a contiguous tensor.
     strides: Option<Vec<i64>>,
@@ -90,7 +90,7 @@ impl TensorFile {
         self.metadata.get(key).map(String::as_str)
     }
 
-    /// A tensor's description.
+    /// How the file describes the tensor of that name.
     pub fn entry(&self, name: &str) -> Option<&TensorEntry> {
         self.entries.get(name)
     }

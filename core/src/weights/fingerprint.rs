@@ -10,9 +10,10 @@ use tch::Kind;
 use wan_alpha_take::Fingerprint;
 
 use super::adapter::Adapter;
+use super::decoder_files::Decoders;
 use super::encoder_files::EncoderFiles;
 use super::file::TensorFile;
-use super::model_files::{Decoders, ModelFiles};
+use super::model_files::ModelFiles;
 use super::set::TensorSet;
 use crate::dit::DitConfig;
 use crate::watch::check;

@@ -8,13 +8,13 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
 use tch::{Kind, Tensor};
 
+use super::held_tensor::Held;
+use super::low_rank::LowRank;
 use super::set::{SCALE, TensorSet};
 use crate::device::Device;
-use crate::linear::LowRank;
 use crate::{Error, Result};
 
 /// One network's tensors, frozen or trained.
@@ -25,19 +25,12 @@ pub struct MemorySet {
 }
 
 /// Whether a transformer computes with a tensor in at least float32, whatever its matrices are.
-pub fn is_wide(name: &str) -> bool {
+pub fn keeps_float32(name: &str) -> bool {
     name.contains("norm3.")
         || name.ends_with("modulation")
         || ["time_embedding.", "time_projection.", "head.head."]
             .iter()
             .any(|prefix| name.starts_with(prefix))
-}
-
-/// A handle may go from thread to thread, but not be used by two at once.
-#[derive(Debug)]
-pub(super) struct Held {
-    tensor: Mutex<Tensor>,
-    shape: Vec<i64>,
 }
 
 #[derive(Debug)]
@@ -46,17 +39,6 @@ struct HeldAdapter {
     up: Held,
     magnitude: Option<Held>,
     scale: f64,
-}
-
-impl Held {
-    pub(super) fn new(tensor: Tensor) -> Self {
-        let shape = tensor.size();
-        Self { tensor: Mutex::new(tensor), shape }
-    }
-
-    pub(super) fn tensor(&self) -> Tensor {
-        self.tensor.lock().unwrap_or_else(PoisonError::into_inner).shallow_clone()
-    }
 }
 
 impl MemorySet {
@@ -92,7 +74,9 @@ impl MemorySet {
     /// # Errors
     /// As [`MemorySet::read`].
     pub fn read_all(set: &TensorSet, kind: Kind, device: Device) -> Result<Self> {
-        let of = |name: &str| Some(if is_wide(name) { super::wide(kind) } else { kind });
+        let of = |name: &str| {
+            Some(if keeps_float32(name) { super::at_least_float32(kind) } else { kind })
+        };
         Self::read(set, of, device)
     }
 
@@ -103,7 +87,7 @@ impl MemorySet {
     pub fn to(&self, kind: Kind, device: Device) -> Result<Self> {
         let mut moved = Self::default();
         for name in self.names() {
-            let kind = if is_wide(name) { super::wide(kind) } else { kind };
+            let kind = if keeps_float32(name) { super::at_least_float32(kind) } else { kind };
             moved.insert(name, self.get(name)?.f_to_device(device.tch())?.f_to_kind(kind)?);
         }
         Ok(moved)
@@ -127,7 +111,7 @@ impl MemorySet {
         self.adapters.insert(name.to_owned(), held);
     }
 
-    /// Names, in order.
+    /// The tensors' names, in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
     }

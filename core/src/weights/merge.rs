@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tch::{Device, Kind, Tensor};
 
-use super::memory::Held;
+use super::held_tensor::Held;
 use super::shared_bytes::{Lent, matrix_of};
 use crate::{Result, parallel};
 
@@ -23,14 +23,14 @@ const FEWEST_ROWS: i64 = 64;
 pub(super) enum Merge {
     /// W + B·A, each row then brought to its magnitude where there is one.
     LowRank {
-        /// A: `[rank, in·taps]`
+        /// A of the pair, float32: `[rank, in·taps]`.
         down: Held,
         /// B: `[out, rank]`, all scales multiplied in
         up: Held,
-        /// `[out, 1]`
+        /// The length that a DoRA gives each row: `[out, 1]`.
         magnitude: Option<Held>,
     },
-    /// W + strength·difference.
+    /// W + strength·difference, number by number.
     Difference {
         /// As many numbers as the tensor has.
         difference: Held,

@@ -10,7 +10,7 @@ use tch::Kind;
 use wan_alpha_take::{Fingerprint, NUMERICS};
 
 use super::file::TensorFile;
-use super::memory::is_wide;
+use super::memory::keeps_float32;
 use super::model_files::ModelFiles;
 use super::set::{Network, TensorSet};
 use crate::{Error, Result};
@@ -54,8 +54,10 @@ impl MergedTransformer {
         let set = TensorSet::new(vec![Arc::new(file)], Network::Dit)?;
         for name in files.dit.names().filter(|name| !name.contains('#')) {
             let (entry, path, raw) = set.find(name)?;
-            let expected =
-                (if is_wide(name) { super::wide(kind) } else { kind }, files.dit.shape(name)?);
+            let expected = (
+                if keeps_float32(name) { super::at_least_float32(kind) } else { kind },
+                files.dit.shape(name)?,
+            );
             if (entry.kind, &*entry.shape) != expected {
                 return Err(Error::Tensor {
                     path: path.to_owned(),
@@ -68,12 +70,12 @@ impl MergedTransformer {
         Ok(Self { set: Arc::new(set), kind })
     }
 
-    /// Its tensors.
+    /// The tensors of the merged copy.
     pub fn set(&self) -> &Arc<TensorSet> {
         &self.set
     }
 
-    /// Of its matrices.
+    /// The kind that its matrices are stored in.
     pub fn kind(&self) -> Kind {
         self.kind
     }

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::adapter::{Adapter, AdapterKind};
-use super::discover::{Candidate, Channel, Found};
+use super::decoder_files::Decoders;
+use super::discover::{Candidate, Found};
 use super::encoder_files::EncoderFiles;
 use super::set::{Network, TensorSet};
+use super::single_candidate::{incomplete, single, single_tokenizer};
 use crate::{Error, Result, Watch};
 
 /// How strongly the adapters are merged.
@@ -25,31 +27,10 @@ impl Default for Strengths {
     }
 }
 
-/// Where the two decoders come from.
-#[derive(Debug)]
-pub enum Decoders {
-    /// One autoencoder and a LoRA for each decoder.
-    Adapted {
-        /// The base autoencoder.
-        base: Arc<TensorSet>,
-        /// Makes it decode colour.
-        colour: Adapter,
-        /// Makes it decode alpha.
-        alpha: Adapter,
-    },
-    /// Two complete autoencoders, LoRAs merged.
-    Complete {
-        /// Decodes colour.
-        colour: Arc<TensorSet>,
-        /// Decodes alpha.
-        alpha: Arc<TensorSet>,
-    },
-}
-
 /// The parts of a model that makes RGBA video from text.
 #[derive(Debug)]
 pub struct ModelFiles {
-    /// The diffusion transformer.
+    /// The tensors of the diffusion transformer.
     pub dit: Arc<TensorSet>,
     /// Its `config.json`, where there is one.
     pub config: Option<PathBuf>,
@@ -57,9 +38,9 @@ pub struct ModelFiles {
     pub adapters: Vec<Adapter>,
     /// The umT5 text encoder.
     pub text: Arc<TensorSet>,
-    /// `tokenizer.json`.
+    /// The tokenizer's file, `tokenizer.json`.
     pub tokenizer: PathBuf,
-    /// The two decoders.
+    /// Where the decoders of colour and of alpha come from.
     pub decoders: Decoders,
     /// What turns a clip into a latent, where the files bring it.
     pub encoder: Option<EncoderFiles>,
@@ -77,18 +58,8 @@ impl ModelFiles {
         for path in &found.unknown {
             watch.warn(&format!("{}: no part of the model, left alone", path.display()));
         }
-        let Found {
-            dits,
-            texts,
-            vaes,
-            doras,
-            distills,
-            decoders,
-            merges,
-            tokenizers,
-            mut configs,
-            ..
-        } = found;
+        let Found { dits, texts, vaes, doras, distills, decoders, merges, tokenizers, .. } = found;
+        let mut configs = found.configs;
 
         let mut missing = Vec::new();
         let dit = single("diffusion transformer", dits)?;
@@ -116,32 +87,7 @@ impl ModelFiles {
         for set in [&dit, &text] {
             warn_foreign(set, watch);
         }
-        let mut adapters = Vec::new();
-        match single("transparency DoRA", doras)? {
-            Some(dora) if strengths.dora != 0.0 => {
-                adapters.push(open(AdapterKind::Dora, dora, strengths.dora, &dit)?);
-            }
-            Some(_) => {}
-            None if strengths.dora == 0.0 || merged(&dit, AdapterKind::Dora) => {}
-            None => watch.warn(
-                "no transparency DoRA among the files: unless it is merged into the transformer \
-                 already, backgrounds will not be transparent",
-            ),
-        }
-        if let Some(distill) = single("step-distillation LoRA", distills)?
-            && strengths.distill != 0.0
-        {
-            adapters.push(open(AdapterKind::Distill, distill, strengths.distill, &dit)?);
-        }
-        for adapter in &adapters {
-            warn_unmatched(adapter, watch);
-            if let Some((name, scale)) = adapter.scaled()? {
-                watch.warn(&format!(
-                    "{}: its alpha scales `{name}` by {scale}, which the authors' loader ignores",
-                    adapter.path().display()
-                ));
-            }
-        }
+        let adapters = dit_adapters(doras, distills, strengths, &dit, watch)?;
         let encoder = EncoderFiles::beside(&decoders, merges)?;
         Ok(Self { dit, config, adapters, text, tokenizer, decoders, encoder })
     }
@@ -174,130 +120,50 @@ impl ModelFiles {
 /// The remark in a merged transformer's header that lists the adapters merged into it.
 pub const MERGED: &str = "wan-alpha.merged";
 
+/// Whether the adapter of that kind is merged into the transformer already.
 fn merged(dit: &TensorSet, kind: AdapterKind) -> bool {
     dit.metadata(MERGED).is_some_and(|list| list.split(',').any(|one| one == kind.name()))
 }
 
-pub(super) fn single(part: &str, mut candidates: Vec<Candidate>) -> Result<Option<Candidate>> {
-    if candidates.len() > 1 {
-        return Err(Error::Ambiguous {
-            part: part.to_owned(),
-            candidates: candidates.iter().map(Candidate::path).collect(),
-        });
-    }
-    Ok(candidates.pop())
-}
-
-/// Image-to-video folders bring a second tokenizer; umT5's folder is named for it.
-pub(super) fn single_tokenizer(mut candidates: Vec<PathBuf>) -> Result<Option<PathBuf>> {
-    if candidates.len() > 1 {
-        let umt5 = |path: &PathBuf| {
-            path.parent().is_some_and(|folder| folder.to_string_lossy().contains("umt5"))
-        };
-        let named: Vec<_> = candidates.iter().filter(|path| umt5(path)).cloned().collect();
-        if named.len() != 1 {
-            return Err(Error::Ambiguous { part: "tokenizer".into(), candidates });
+/// The transformer's adapters in the order they are merged: DoRA, then step distillation. Of one
+/// that is missing, or does not fit, `watch` is told.
+fn dit_adapters(
+    doras: Vec<Candidate>,
+    distills: Vec<Candidate>,
+    strengths: Strengths,
+    dit: &TensorSet,
+    watch: &dyn Watch,
+) -> Result<Vec<Adapter>> {
+    let mut adapters = Vec::new();
+    match single("transparency DoRA", doras)? {
+        Some(dora) if strengths.dora != 0.0 => {
+            adapters.push(open(AdapterKind::Dora, dora, strengths.dora, dit)?);
         }
-        candidates = named;
+        Some(_) => {}
+        None if strengths.dora == 0.0 || merged(dit, AdapterKind::Dora) => {}
+        None => watch.warn(
+            "no transparency DoRA among the files: unless it is merged into the transformer \
+             already, backgrounds will not be transparent",
+        ),
     }
-    Ok(candidates.pop())
-}
-
-impl Decoders {
-    /// Recognises the decoders among `paths`, whatever else is there.
-    ///
-    /// # Errors
-    /// As [`ModelFiles::find`].
-    pub fn find(paths: &[PathBuf]) -> Result<Self> {
-        let Found { vaes, decoders, merges, .. } = Found::among(paths)?;
-        let mut missing = Vec::new();
-        Self::choose(vaes, decoders, &merges, &mut missing)?
-            .ok_or_else(|| incomplete(&missing, paths))
+    if let Some(distill) = single("step-distillation LoRA", distills)?
+        && strengths.distill != 0.0
+    {
+        adapters.push(open(AdapterKind::Distill, distill, strengths.distill, dit)?);
     }
-
-    /// A training checkpoint's LoRAs count where no other file brings decoders.
-    fn choose(
-        vaes: Vec<Candidate>,
-        loras: Vec<Candidate>,
-        checkpoints: &[Candidate],
-        missing: &mut Vec<&str>,
-    ) -> Result<Option<Self>> {
-        let complete = vaes.iter().any(|vae| vae.channel() != Channel::Base);
-        let loras = if loras.is_empty() && !complete {
-            checkpoints.iter().filter(|file| file.has_decoders()).cloned().collect()
-        } else {
-            loras
-        };
-        find_decoders(vaes, loras, missing)
-    }
-}
-
-pub(super) fn incomplete(missing: &[&str], searched: &[PathBuf]) -> Error {
-    Error::Incomplete {
-        missing: missing.iter().map(|&part| part.to_owned()).collect(),
-        searched: searched.to_vec(),
-    }
-}
-
-fn find_decoders(
-    vaes: Vec<Candidate>,
-    loras: Vec<Candidate>,
-    missing: &mut Vec<&str>,
-) -> Result<Option<Decoders>> {
-    let (mut base, mut colour, mut alpha) = (Vec::new(), Vec::new(), Vec::new());
-    for vae in vaes {
-        match vae.channel() {
-            Channel::Base => base.push(vae),
-            Channel::Colour => colour.push(vae),
-            Channel::Alpha => alpha.push(vae),
+    for adapter in &adapters {
+        warn_unmatched(adapter, watch);
+        if let Some((name, scale)) = adapter.scaled()? {
+            watch.warn(&format!(
+                "{}: its alpha scales `{name}` by {scale}, which the authors' loader ignores",
+                adapter.path().display()
+            ));
         }
     }
-    let complete = !colour.is_empty() || !alpha.is_empty();
-    if complete && !loras.is_empty() {
-        let all = loras.iter().chain(&colour).chain(&alpha);
-        return Err(Error::Ambiguous {
-            part: "RGBA decoders".into(),
-            candidates: all.map(Candidate::path).collect(),
-        });
-    }
-    let set = |vae: Candidate| TensorSet::new(vae.files, Network::Vae).map(Arc::new);
-    if complete {
-        return match (single("colour autoencoder", colour)?, single("alpha autoencoder", alpha)?) {
-            (Some(colour), Some(alpha)) => {
-                Ok(Some(Decoders::Complete { colour: set(colour)?, alpha: set(alpha)? }))
-            }
-            (colour, _) => {
-                missing.push(if colour.is_none() {
-                    "colour autoencoder (…rgb_channel.safetensors)"
-                } else {
-                    "alpha autoencoder (…alpha_channel.safetensors)"
-                });
-                Ok(None)
-            }
-        };
-    }
-    let base = single("autoencoder", base)?;
-    let lora = single("decoder LoRA", loras)?;
-    if base.is_none() {
-        missing.push("autoencoder (Wan2.1_VAE.pth)");
-    }
-    if lora.is_none() {
-        missing.push("decoder LoRAs (decoder.bin)");
-    }
-    let (Some(base), Some(lora)) = (base, lora) else {
-        return Ok(None);
-    };
-    let base = set(base)?;
-    let open = |kind| {
-        let [file] = &lora.files[..] else {
-            return Err(Error::file(&lora.path(), "an adapter in several files is not understood"));
-        };
-        Adapter::open(kind, file.clone(), 1.0, &base)
-    };
-    let (colour, alpha) = (open(AdapterKind::ColourDecoder)?, open(AdapterKind::AlphaDecoder)?);
-    Ok(Some(Decoders::Adapted { base, colour, alpha }))
+    Ok(adapters)
 }
 
+/// Opens an adapter, which is one file, for the transformer `base`.
 fn open(
     kind: AdapterKind,
     candidate: Candidate,
@@ -312,6 +178,7 @@ fn open(
     }
 }
 
+/// Tells of keys that a network has no place for.
 fn warn_foreign(set: &TensorSet, watch: &dyn Watch) {
     if let Some((path, key)) = set.foreign().first() {
         watch.warn(&format!(
@@ -322,6 +189,7 @@ fn warn_foreign(set: &TensorSet, watch: &dyn Watch) {
     }
 }
 
+/// Tells of keys of an adapter that change nothing.
 fn warn_unmatched(adapter: &Adapter, watch: &dyn Watch) {
     if let Some(key) = adapter.unmatched().first() {
         watch.warn(&format!(

@@ -5,54 +5,13 @@
 //! numbers and tensors, and three callables: `collections.OrderedDict`, and the two functions of
 //! `torch._utils` that assemble a tensor. Anything else is refused by name.
 
+mod value;
+
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use tch::Kind;
-
-/// A value of the pickle. Dictionaries and lists live in the [`Pickle`]'s arena, because a pickle
-/// fills them after it has referred to them.
-#[derive(Clone, Debug)]
-pub(crate) enum Value {
-    None,
-    Bool,
-    Int(i64),
-    Float,
-    Bytes,
-    Str(Rc<str>),
-    Tuple(Rc<[Value]>),
-    List(usize),
-    Dict(usize),
-    Callable(Callable),
-    StorageKind(Kind),
-    Storage(Rc<Storage>),
-    Tensor(Rc<PickledTensor>),
-}
-
-/// The only functions a pickle may name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Callable {
-    OrderedDict,
-    RebuildTensor,
-    RebuildParameter,
-}
-
-/// A block of numbers in the archive, `data/<key>`.
-#[derive(Clone, Debug)]
-pub(crate) struct Storage {
-    pub key: Rc<str>,
-    pub kind: Kind,
-    pub numel: i64,
-}
-
-/// A view of a [`Storage`]: sizes and strides in elements.
-#[derive(Clone, Debug)]
-pub(crate) struct PickledTensor {
-    pub storage: Rc<Storage>,
-    pub offset: i64,
-    pub shape: Vec<i64>,
-    pub strides: Vec<i64>,
-}
+use value::{Callable, Step, Storage, integers, named};
+pub(crate) use value::{PickledTensor, Value};
 
 /// A pickle that has been read.
 #[derive(Debug)]
@@ -87,8 +46,6 @@ struct Machine<'a> {
     lists: Vec<Vec<Value>>,
     dicts: Vec<Vec<(Value, Value)>>,
 }
-
-type Step<T> = Result<T, String>;
 
 impl Machine<'_> {
     fn run(&mut self) -> Step<Value> {
@@ -412,39 +369,6 @@ impl Machine<'_> {
             _ => Err("it sets the state of an object that is not a dictionary".into()),
         }
     }
-}
-
-fn named(module: &str, name: &str) -> Step<Value> {
-    let storage = |kind| Ok(Value::StorageKind(kind));
-    match (module, name) {
-        ("collections", "OrderedDict") => Ok(Value::Callable(Callable::OrderedDict)),
-        ("torch._utils", "_rebuild_tensor_v2") => Ok(Value::Callable(Callable::RebuildTensor)),
-        ("torch._utils", "_rebuild_parameter") => Ok(Value::Callable(Callable::RebuildParameter)),
-        ("torch", "FloatStorage") => storage(Kind::Float),
-        ("torch", "DoubleStorage") => storage(Kind::Double),
-        ("torch", "HalfStorage") => storage(Kind::Half),
-        ("torch", "BFloat16Storage") => storage(Kind::BFloat16),
-        ("torch", "LongStorage") => storage(Kind::Int64),
-        ("torch", "IntStorage") => storage(Kind::Int),
-        ("torch", "ShortStorage") => storage(Kind::Int16),
-        ("torch", "CharStorage") => storage(Kind::Int8),
-        ("torch", "ByteStorage") => storage(Kind::Uint8),
-        ("torch", "BoolStorage") => storage(Kind::Bool),
-        _ => Err(format!(
-            "it refers to `{module}.{name}`, which a file of tensors does not need; nothing of it \
-             was run. If you trust the file, load it in PyTorch and save its tensors as safetensors"
-        )),
-    }
-}
-
-fn integers(values: &[Value]) -> Step<Vec<i64>> {
-    values
-        .iter()
-        .map(|value| match value {
-            Value::Int(value) => Ok(*value),
-            _ => Err("a size is not a number".to_owned()),
-        })
-        .collect()
 }
 
 #[cfg(test)]

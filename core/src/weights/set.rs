@@ -39,11 +39,11 @@ fn is_remark(key: &str) -> bool {
 /// The networks that are read by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
-    /// The diffusion transformer.
+    /// The diffusion transformer, `blocks.*` and what stands around them.
     Dit,
-    /// The text encoder.
+    /// The text encoder, umT5 without its decoder.
     Umt5,
-    /// The video autoencoder.
+    /// The video autoencoder, `encoder.*` and `decoder.*`.
     Vae,
     /// The merge block of an RGBA autoencoder.
     Merge,
@@ -113,7 +113,7 @@ impl TensorSet {
         Ok(Self { files, tensors, foreign, used: Mutex::default() })
     }
 
-    /// The files.
+    /// The files that the tensors lie in.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.files.iter().map(|file| file.path())
     }

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use tch::{Device, Kind, Tensor};
 
-use super::memory::Held;
+use super::held_tensor::Held;
 use crate::Result;
 
 /// A tensor as stored, as a matrix `[shape[0], …]`; its numbers lie in a file's map, or in memory

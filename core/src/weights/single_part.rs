@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::discover::{Channel, Found};
-use super::model_files::{incomplete, single, single_tokenizer};
 use super::set::{Network, TensorSet};
+use super::single_candidate::{incomplete, single, single_tokenizer};
 use crate::Result;
 use crate::dit::DitConfig;
 

@@ -100,7 +100,7 @@ pub(crate) fn whole(recompute: bool) -> Transformer {
     task
 }
 
-pub(crate) fn dora(recompute: bool, placement: ComputeOptions) -> Transformer {
+pub(crate) fn dora(recompute: bool, compute: ComputeOptions) -> Transformer {
     let model = data("t2v/model");
     let files = ModelFiles::find(&[model], Strengths::default(), &Unwatched).unwrap();
     let mut config = DitConfig::infer(&files.dit, files.config.as_deref()).unwrap();
@@ -111,7 +111,7 @@ pub(crate) fn dora(recompute: bool, placement: ComputeOptions) -> Transformer {
         ..TransformerSettings::default()
     };
     let origin = Origin::Files(files.dit);
-    let mut task = Transformer::new(&origin, config, None, settings, 2, placement).unwrap();
+    let mut task = Transformer::new(&origin, config, None, settings, 2, compute).unwrap();
     wake(&mut task);
     task
 }
@@ -129,13 +129,13 @@ pub(crate) fn wake<T: Task>(task: &mut T) {
 pub(crate) fn gradients<T: Task>(
     task: &mut T,
     batch: &T::Batch,
-    shares: &[f64],
+    loss_scales: &[f64],
 ) -> (Losses, Vec<Tensor>) {
     task.parameters_mut().zero_gradients();
-    let draws = StepRng::new(3, 1);
+    let rng = StepRng::new(3, 1);
     let mut losses = Losses::default();
-    for &share in shares {
-        losses = task.step(batch, &draws, share, &Unwatched).unwrap();
+    for &loss_scale in loss_scales {
+        losses = task.step(batch, &rng, loss_scale, &Unwatched).unwrap();
     }
     let gradients = task.parameters().iter().map(|(_, tensor)| tensor.grad().copy()).collect();
     (losses, gradients)
@@ -179,18 +179,18 @@ pub(crate) fn write<T: Task>(task: &T, folder: &Path) {
 
 pub(crate) fn rgba_vae(
     settings: RgbaVaeSettings,
-    judge: bool,
-    placement: ComputeOptions,
+    with_frozen_dit: bool,
+    compute: ComputeOptions,
 ) -> RgbaVae {
     let folder = tempfile::tempdir().unwrap();
     write(&base_vae(BaseVaeSettings::default()), folder.path());
     let file = folder.path().join("Wan2.1_VAE.pth");
     let base = TensorSet::open(Network::Vae, &[file]).unwrap();
-    let judge = judge.then(|| {
+    let frozen_dit = with_frozen_dit.then(|| {
         let config = DitConfig { dim: 24, ffn: 32, ..small_dit() };
         let set = init::dit(Device::cpu(), &config, 5)
             .unwrap()
-            .to(placement.kind, wan_alpha_core::device::Device::cpu())
+            .to(compute.kind, wan_alpha_core::device::Device::cpu())
             .unwrap();
         let mut awake = MemorySet::default();
         for name in set.names() {
@@ -199,14 +199,11 @@ pub(crate) fn rgba_vae(
                 StepRng::new(4, 0).normal(Device::cpu(), name, &tensor.size()).unwrap() * 0.1;
             awake.insert(name, &tensor + noise.to_kind(tensor.kind()));
         }
-        let weights = wan_alpha_core::weights::Weights::in_memory(
-            awake.into(),
-            placement.kind,
-            Device::cpu(),
-        );
+        let weights =
+            wan_alpha_core::weights::Weights::in_memory(awake.into(), compute.kind, Device::cpu());
         let dit = wan_alpha_core::dit::Dit::load(&weights, config, &Unwatched).unwrap();
-        FrozenDit { dit, context: Tensor::zeros([1, 24], (placement.kind, tch::Device::Cpu)) }
+        FrozenDit { dit, context: Tensor::zeros([1, 24], (compute.kind, tch::Device::Cpu)) }
     });
-    let beside = AuxiliaryNetworks { vgg: None, judge };
-    RgbaVae::new(&base, settings, beside, 6, placement).unwrap()
+    let auxiliary = AuxiliaryNetworks { vgg: None, frozen_dit };
+    RgbaVae::new(&base, settings, auxiliary, 6, compute).unwrap()
 }

@@ -1,4 +1,4 @@
-//! The table of parameters, told to a host.
+//! Describes the table of parameters to a host.
 
 use std::ffi::CStr;
 
@@ -14,8 +14,8 @@ pub(super) fn define(effect: Effect<'_>) -> Result<(), Status> {
     for &group in Group::ALL {
         let properties = effect.define_parameter(names::PARAM_GROUP, group.id())?;
         properties.set(names::LABEL, group.label())?;
-        properties.wish(names::SCRIPT_NAME, group.id());
-        properties.wish(names::GROUP_OPEN, group.is_open());
+        properties.set_optional(names::SCRIPT_NAME, group.id());
+        properties.set_optional(names::GROUP_OPEN, group.is_open());
     }
     for &group in Group::ALL {
         for parameter in TABLE.iter().filter(|parameter| parameter.group == group) {
@@ -24,7 +24,7 @@ pub(super) fn define(effect: Effect<'_>) -> Result<(), Status> {
         }
     }
     if let Ok(page) = effect.define_parameter(names::PARAM_PAGE, PAGE) {
-        page.wish(names::LABEL, c"Controls");
+        page.set_optional(names::LABEL, c"Controls");
         let shown = TABLE.iter().filter(|parameter| parameter.shown != Shown::Hidden);
         let _ = page.set_all(names::PAGE_CHILD, shown.map(|parameter| parameter.id));
     }
@@ -45,24 +45,24 @@ fn kind(parameter: &Parameter) -> &'static CStr {
 /// What a host needs for the parameter to mean the same everywhere is set; the rest is wished for.
 fn describe(parameter: &Parameter, properties: Properties<'_>) -> Result<(), Status> {
     properties.set(names::LABEL, parameter.label)?;
-    properties.wish(names::SHORT_LABEL, parameter.label);
-    properties.wish(names::LONG_LABEL, parameter.label);
-    properties.wish(names::SCRIPT_NAME, parameter.id);
-    properties.wish(names::HINT, parameter.hint);
-    properties.wish(names::PARENT, parameter.group.id());
+    properties.set_optional(names::SHORT_LABEL, parameter.label);
+    properties.set_optional(names::LONG_LABEL, parameter.label);
+    properties.set_optional(names::SCRIPT_NAME, parameter.id);
+    properties.set_optional(names::HINT, parameter.hint);
+    properties.set_optional(names::PARENT, parameter.group.id());
     // Nuke never shows again what is described as secret, nor enables what is described as
     // disabled. The first is wanted; the second is left to the instance, because `status` is
     // written to.
-    properties.wish(names::SECRET, parameter.shown == Shown::Hidden);
+    properties.set_optional(names::SECRET, parameter.shown == Shown::Hidden);
     value(parameter.kind, properties)?;
     if parameter.kind != Kind::Button {
         properties.set(names::ANIMATES, parameter.animates)?;
         properties.set(names::PERSISTENT, parameter.persistent)?;
         properties.set(names::EVALUATE_ON_CHANGE, parameter.evaluates)?;
-        properties.wish(names::CAN_UNDO, parameter.undoable);
+        properties.set_optional(names::CAN_UNDO, parameter.undoable);
         // A take is one whole: a key on one frame changes all of it.
         if parameter.evaluates {
-            properties.wish(names::CACHE_INVALIDATION, names::INVALIDATE_ALL);
+            properties.set_optional(names::CACHE_INVALIDATION, names::INVALIDATE_ALL);
         }
     }
     Ok(())
@@ -116,10 +116,10 @@ fn value(kind: Kind, properties: Properties<'_>) -> Result<(), Status> {
 
 /// Without its coordinate system Nuke takes a default for a fraction of the frame.
 fn double(properties: Properties<'_>, unit: &'static CStr, increment: f64) {
-    properties.wish(names::DOUBLE_TYPE, unit);
-    properties.wish(names::DEFAULT_COORDINATES, names::CANONICAL);
-    properties.wish(names::INCREMENT, increment);
-    properties.wish(names::DIGITS, digits(increment));
+    properties.set_optional(names::DOUBLE_TYPE, unit);
+    properties.set_optional(names::DEFAULT_COORDINATES, names::CANONICAL);
+    properties.set_optional(names::INCREMENT, increment);
+    properties.set_optional(names::DIGITS, digits(increment));
 }
 
 /// Decimals that one step changes, and one more.

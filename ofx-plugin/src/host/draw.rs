@@ -12,11 +12,11 @@ use openfx_sys::{
     OfxStandardColour_kOfxStandardColourOverlayActive,
 };
 
-use super::{Host, ask};
-use crate::overlay::{Canvas, Colour, Figure, Point};
+use super::{Host, call_suite};
+use crate::surface::{Color, Figure, OverlayCanvas, Point};
 
-/// The host's drawing, for the length of one draw action.
-pub(crate) struct Drawing<'a> {
+/// The canvas of the host's Draw Suite, for the length of one draw action.
+pub(crate) struct DrawSuiteCanvas<'a> {
     suite: &'static OfxDrawSuiteV1,
     context: OfxDrawContextHandle,
     /// Whether anything can be seen.
@@ -24,7 +24,7 @@ pub(crate) struct Drawing<'a> {
     lent: PhantomData<&'a ()>,
 }
 
-impl Drawing<'_> {
+impl DrawSuiteCanvas<'_> {
     /// None where the host has no such suite, or gave no context.
     ///
     /// # Safety
@@ -43,36 +43,37 @@ impl Drawing<'_> {
     }
 }
 
-impl Canvas for Drawing<'_> {
-    fn preferred(&self) -> Option<Colour> {
+impl OverlayCanvas for DrawSuiteCanvas<'_> {
+    fn preferred_color(&self) -> Option<Color> {
         let which = OfxStandardColour_kOfxStandardColourOverlayActive;
-        let mut colour = OfxRGBAColourF { r: 0.0, g: 0.0, b: 0.0, a: 0.0 };
-        // SAFETY: the context is valid during the action, and the colour ours.
-        unsafe { ask!(self.suite, getColour(self.context, which, &raw mut colour)) }.ok()?;
-        Some(Colour([colour.r, colour.g, colour.b, colour.a]))
+        let mut color = OfxRGBAColourF { r: 0.0, g: 0.0, b: 0.0, a: 0.0 };
+        // SAFETY: the context is valid during the action, and the color ours.
+        unsafe { call_suite!(self.suite, getColour(self.context, which, &raw mut color)) }.ok()?;
+        Some(Color([color.r, color.g, color.b, color.a]))
     }
 
-    fn colour(&mut self, Colour([r, g, b, a]): Colour) {
-        let colour = OfxRGBAColourF { r, g, b, a };
-        // SAFETY: as above; the host copies the colour before it returns.
-        let _ = unsafe { ask!(self.suite, setColour(self.context, &raw const colour)) };
+    fn set_color(&mut self, Color([r, g, b, a]): Color) {
+        let color = OfxRGBAColourF { r, g, b, a };
+        // SAFETY: as above; the host copies the color before it returns.
+        let _ = unsafe { call_suite!(self.suite, setColour(self.context, &raw const color)) };
     }
 
-    fn line_width(&mut self, pixels: f32) {
+    fn set_line_width(&mut self, pixels: f32) {
         // SAFETY: as above.
-        let _ = unsafe { ask!(self.suite, setLineWidth(self.context, pixels)) };
+        let _ = unsafe { call_suite!(self.suite, setLineWidth(self.context, pixels)) };
     }
 
-    fn draw(&mut self, figure: Figure, points: &[Point]) {
+    fn draw_figure(&mut self, figure: Figure, points: &[Point]) {
         let points: Vec<_> = points.iter().map(|&[x, y]| OfxPointD { x, y }).collect();
         let Ok(count) = c_int::try_from(points.len()) else { return };
         let (primitive, points) = (primitive(figure), points.as_ptr());
         // SAFETY: as above; so many points are there until the call returns.
-        let drawn = unsafe { ask!(self.suite, draw(self.context, primitive, points, count)) };
+        let drawn =
+            unsafe { call_suite!(self.suite, draw(self.context, primitive, points, count)) };
         self.has_drawn |= drawn.is_ok();
     }
 
-    fn write(&mut self, [x, y]: Point, text: &str) {
+    fn draw_text(&mut self, [x, y]: Point, text: &str) {
         // A NUL in the middle ends it for the host, too.
         let text = CString::new(text.split('\0').next().unwrap_or_default()).unwrap_or_default();
         let at = OfxPointD { x, y };
@@ -80,7 +81,9 @@ impl Canvas for Drawing<'_> {
             | OfxDrawTextAlignment_kOfxDrawTextAlignmentBaseline;
         let (text, alignment) = (text.as_ptr(), alignment as c_int);
         // SAFETY: as above; text and point are there until the call returns.
-        let _ = unsafe { ask!(self.suite, drawText(self.context, text, &raw const at, alignment)) };
+        let _ = unsafe {
+            call_suite!(self.suite, drawText(self.context, text, &raw const at, alignment))
+        };
     }
 }
 

@@ -4,6 +4,8 @@
 //! and where there is none, or no context that knows the fixed functions, nothing is drawn. What is
 //! found is let go after each drawing, since a host may change its mind.
 
+mod bitmap_font;
+
 use std::ffi::{CStr, c_char, c_double, c_float, c_int, c_uint};
 
 #[cfg(unix)]
@@ -11,9 +13,10 @@ use libloading::os::unix::Library;
 #[cfg(windows)]
 use libloading::os::windows::Library;
 
-use crate::overlay::{Canvas, Colour, Figure, Point, dots};
+use crate::surface::{Color, Figure, OverlayCanvas, Point};
+use bitmap_font::text_pixels;
 
-/// Function pointers, each under its C name and with its C type.
+/// Defines a struct of function pointers, each loaded by its C name and with its C type.
 macro_rules! functions {
     ($($field:ident: $name:literal = fn($($argument:ty),*) $(-> $result:ty)?;)+) => {
         struct Functions {
@@ -46,7 +49,7 @@ functions! {
     blend: "glBlendFunc" = fn(c_uint, c_uint);
     polygon_mode: "glPolygonMode" = fn(c_uint, c_uint);
     line_width: "glLineWidth" = fn(c_float);
-    colour: "glColor4f" = fn(c_float, c_float, c_float, c_float);
+    color: "glColor4f" = fn(c_float, c_float, c_float, c_float);
     begin: "glBegin" = fn(c_uint);
     end: "glEnd" = fn();
     vertex: "glVertex2d" = fn(c_double, c_double);
@@ -60,7 +63,7 @@ const CORE_PROFILE: c_int = 1;
 const ATTRIBUTE_DEPTH: [c_uint; 2] = [0x0BB0, 0x0D35];
 const MODELVIEW_DEPTH: [c_uint; 2] = [0x0BA3, 0x0D36];
 
-/// Current colour, lines, polygons, transform, enable flags, colour buffer.
+/// Current color, lines, polygons, transform, enable flags, color buffer.
 const TOUCHED: c_uint = 0x0001 | 0x0004 | 0x0008 | 0x1000 | 0x2000 | 0x4000;
 const MODELVIEW: c_uint = 0x1700;
 const BLEND: c_uint = 0x0BE2;
@@ -87,7 +90,7 @@ impl OpenGl {
     /// None where there is nothing to draw by. For draw actions: where a host draws by OpenGL it has
     /// made its context current then.
     pub(crate) fn begin(pixel: [f64; 2]) -> Option<Self> {
-        let (library, gl) = loaded().find_map(|library| {
+        let (library, gl) = loaded_libraries().find_map(|library| {
             let gl = has_context(&library).then(|| Functions::of(&library)).flatten()?;
             Some((library, gl))
         })?;
@@ -124,7 +127,7 @@ impl Drop for OpenGl {
             (gl.pop_matrix)();
             (gl.pop_attributes)();
             // A host would take an error of ours for its own. Without a context there would be one
-            // at every look, so there is an end to it.
+            // each time, so this ends after some.
             for _ in 0..32 {
                 if (gl.get_error)() == 0 {
                     break;
@@ -134,28 +137,28 @@ impl Drop for OpenGl {
     }
 }
 
-impl Canvas for OpenGl {
-    fn preferred(&self) -> Option<Colour> {
+impl OverlayCanvas for OpenGl {
+    fn preferred_color(&self) -> Option<Color> {
         None
     }
 
-    fn colour(&mut self, Colour([red, green, blue, alpha]): Colour) {
+    fn set_color(&mut self, Color([red, green, blue, alpha]): Color) {
         // SAFETY: the context of `begin` is current.
-        unsafe { (self.gl.colour)(red, green, blue, alpha) };
+        unsafe { (self.gl.color)(red, green, blue, alpha) };
     }
 
-    fn line_width(&mut self, pixels: f32) {
+    fn set_line_width(&mut self, pixels: f32) {
         // SAFETY: as above.
         unsafe { (self.gl.line_width)(pixels) };
     }
 
-    fn draw(&mut self, figure: Figure, points: &[Point]) {
-        self.shape(mode(figure), points.iter().copied());
+    fn draw_figure(&mut self, figure: Figure, points: &[Point]) {
+        self.draw_primitive(mode(figure), points.iter().copied());
     }
 
-    fn write(&mut self, [x, y]: Point, text: &str) {
-        let dots = dots(text);
-        let corners = dots.iter().flat_map(|&[left, bottom, right, top]| {
+    fn draw_text(&mut self, [x, y]: Point, text: &str) {
+        let runs = text_pixels(text);
+        let corners = runs.iter().flat_map(|&[left, bottom, right, top]| {
             [[left, bottom], [right, bottom], [right, top], [left, top]]
         });
         // SAFETY: as above; the matrix that is pushed is popped, with nothing between that ends
@@ -164,14 +167,15 @@ impl Canvas for OpenGl {
             (self.gl.push_matrix)();
             (self.gl.translate)(x, y, 0.0);
             (self.gl.scale)(self.pixel[0], self.pixel[1], 1.0);
-            self.shape(QUADS, corners.map(|corner| corner.map(f64::from)));
+            self.draw_primitive(QUADS, corners.map(|corner| corner.map(f64::from)));
             (self.gl.pop_matrix)();
         }
     }
 }
 
 impl OpenGl {
-    fn shape(&self, mode: c_uint, points: impl Iterator<Item = Point>) {
+    /// Draws points as one primitive of OpenGL.
+    fn draw_primitive(&self, mode: c_uint, points: impl Iterator<Item = Point>) {
         let points: Vec<Point> = points.collect();
         // SAFETY: the context of `begin` is current, and only vertices come between begin and end.
         unsafe {
@@ -194,7 +198,7 @@ impl Functions {
             }
             CStr::from_ptr(version).to_string_lossy().into_owned()
         };
-        match numbers(&version) {
+        match version_numbers(&version) {
             None => false,
             Some(number) if number >= (3, 2) => {
                 self.integer(CONTEXT_PROFILE_MASK) & CORE_PROFILE == 0
@@ -220,7 +224,7 @@ impl Functions {
 }
 
 /// Major and minor version of desktop OpenGL; that of OpenGL ES begins with letters.
-fn numbers(version: &str) -> Option<(u32, u32)> {
+fn version_numbers(version: &str) -> Option<(u32, u32)> {
     let mut numbers = version.split(|letter: char| !letter.is_ascii_digit());
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
@@ -237,24 +241,24 @@ fn mode(figure: Figure) -> c_uint {
 /// What may hold OpenGL in this process already, best first: what everybody sees, then libraries
 /// that were loaded for somebody only.
 #[cfg(all(unix, not(target_os = "macos")))]
-fn loaded() -> impl Iterator<Item = Library> {
+fn loaded_libraries() -> impl Iterator<Item = Library> {
     std::iter::once_with(|| Some(Library::this()))
-        .chain(["libGL.so.1", "libOpenGL.so.0"].into_iter().map(already_there))
+        .chain(["libGL.so.1", "libOpenGL.so.0"].into_iter().map(open_if_loaded))
         .flatten()
 }
 
 #[cfg(target_os = "macos")]
-fn loaded() -> impl Iterator<Item = Library> {
-    already_there("/System/Library/Frameworks/OpenGL.framework/OpenGL").into_iter()
+fn loaded_libraries() -> impl Iterator<Item = Library> {
+    open_if_loaded("/System/Library/Frameworks/OpenGL.framework/OpenGL").into_iter()
 }
 
 #[cfg(windows)]
-fn loaded() -> impl Iterator<Item = Library> {
+fn loaded_libraries() -> impl Iterator<Item = Library> {
     Library::open_already_loaded("opengl32.dll").into_iter()
 }
 
 #[cfg(unix)]
-fn already_there(name: &str) -> Option<Library> {
+fn open_if_loaded(name: &str) -> Option<Library> {
     use libloading::os::unix::RTLD_LAZY;
     // SAFETY: nothing is loaded, so nothing of it runs: the library is in use already, or refused.
     unsafe { Library::open(Some(name), RTLD_LAZY | libc::RTLD_NOLOAD) }.ok()

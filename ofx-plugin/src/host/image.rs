@@ -10,10 +10,10 @@ use std::slice;
 
 use openfx_sys::{OfxPropertySetHandle, OfxTime};
 
-use super::{Clip, Effect, Host, Properties, ask};
+use super::{ClipHandle, Effect, Host, Properties, call_suite};
 use crate::names;
-use crate::picture::{Canvas, Depth, Window};
 use crate::status::Status;
+use crate::surface::{Depth, PixelCanvas, Window};
 
 impl<'a> Effect<'a> {
     /// The image of a clip that is to be rendered, whole or in part.
@@ -21,19 +21,25 @@ impl<'a> Effect<'a> {
     /// # Errors
     /// [`Status::IMAGE_FORMAT`] where its pixels are not RGBA of a known depth, [`Status::FAILED`]
     /// where its memory makes no sense; else what the host answered.
-    pub(crate) fn output_image(self, clip: Clip, time: OfxTime) -> Result<Image<'a>, Status> {
+    pub(crate) fn output_image(
+        self,
+        clip: ClipHandle,
+        time: OfxTime,
+    ) -> Result<OutputImage<'a>, Status> {
         let (mut handle, host) = (ptr::null_mut(), self.host());
         // SAFETY: the clip belongs to this effect's instance; no region means what is rendered; the
         // handle is ours.
-        unsafe { ask!(host.effect, clipGetImage(clip.0, time, ptr::null(), &raw mut handle)) }?;
+        unsafe {
+            call_suite!(host.effect, clipGetImage(clip.0, time, ptr::null(), &raw mut handle))
+        }?;
         if handle.is_null() {
             return Err(Status::FAILED);
         }
         // From here on it is released.
-        let fetched = Fetched { host, handle, lent: PhantomData };
+        let fetched = FetchedImage { host, handle, lent: PhantomData };
         // SAFETY: the host has just given this property set, and keeps it until it is released.
-        let plane = Plane::of(unsafe { Properties::new(host, handle) }?)?;
-        Ok(Image { plane, _fetched: fetched })
+        let memory = ImageMemory::of(unsafe { Properties::new(host, handle) }?)?;
+        Ok(OutputImage { memory, _fetched: fetched })
     }
 
     /// Whether the host no longer wants what is being rendered. Cheap.
@@ -44,49 +50,50 @@ impl<'a> Effect<'a> {
 }
 
 /// An image of the host, during one action.
-pub(crate) struct Image<'a> {
-    plane: Plane,
-    _fetched: Fetched<'a>,
+pub(crate) struct OutputImage<'a> {
+    memory: ImageMemory,
+    _fetched: FetchedImage<'a>,
 }
 
-impl Image<'_> {
-    /// Its memory's; it may be larger than what is to be rendered, or smaller.
+impl OutputImage<'_> {
+    /// The bounds of its memory; it may be larger than what is to be rendered, or smaller.
     pub(crate) fn bounds(&self) -> Window {
-        self.plane.bounds
+        self.memory.bounds
     }
 
     /// The part of the image that lies in a window, to be written.
-    pub(crate) fn within(&mut self, window: Window) -> impl Canvas {
-        let window = window.intersection(self.plane.bounds);
-        Part { plane: &mut self.plane, window }
+    pub(crate) fn within(&mut self, window: Window) -> impl PixelCanvas {
+        let window = window.intersection(self.memory.bounds);
+        ImageWindow { memory: &mut self.memory, window }
     }
 }
 
-struct Fetched<'a> {
+/// Gives the image back to the host when it is dropped.
+struct FetchedImage<'a> {
     host: Host,
     handle: OfxPropertySetHandle,
     lent: PhantomData<&'a ()>,
 }
 
-impl Drop for Fetched<'_> {
+impl Drop for FetchedImage<'_> {
     fn drop(&mut self) {
         // SAFETY: the host gave this handle, nobody has released it, and nobody uses it any more:
         // whoever borrowed the image is gone.
-        let _ = unsafe { ask!(self.host.effect, clipReleaseImage(self.handle)) };
+        let _ = unsafe { call_suite!(self.host.effect, clipReleaseImage(self.handle)) };
     }
 }
 
-/// Memory of pixels.
-struct Plane {
-    /// Of the pixel at the lower left.
+/// Where the pixels of an image lie in memory.
+struct ImageMemory {
+    /// The first byte of the pixel at the lower left.
     data: *mut u8,
     bounds: Window,
-    /// From one row to that above it.
+    /// Bytes from one row to that above it; negative where rows run downwards in memory.
     row_bytes: isize,
     depth: Depth,
 }
 
-impl Plane {
+impl ImageMemory {
     fn of(image: Properties<'_>) -> Result<Self, Status> {
         let depth = match image.text(names::PIXEL_DEPTH, 0)?.as_bytes() {
             text if text == names::DEPTH_BYTE.to_bytes() => Depth::Byte,
@@ -139,24 +146,24 @@ impl Plane {
     }
 }
 
-/// A window of an image.
-struct Part<'a> {
-    plane: &'a mut Plane,
+/// The part of an image that lies in a window.
+struct ImageWindow<'a> {
+    memory: &'a mut ImageMemory,
     window: Window,
 }
 
-impl Canvas for Part<'_> {
+impl PixelCanvas for ImageWindow<'_> {
     fn window(&self) -> Window {
         self.window
     }
 
     fn depth(&self) -> Depth {
-        self.plane.depth
+        self.memory.depth
     }
 
     fn row(&mut self, y: i32) -> &mut [u8] {
         let Window { x1, y1, x2, y2 } = self.window;
-        if (y1..y2).contains(&y) { self.plane.row(y, x1, x2) } else { &mut [] }
+        if (y1..y2).contains(&y) { self.memory.row(y, x1, x2) } else { &mut [] }
     }
 }
 

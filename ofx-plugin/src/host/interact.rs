@@ -1,5 +1,6 @@
 //! The overlay that a host shows over its viewer: an interact.
 
+use std::any::Any;
 use std::ffi::{c_char, c_int, c_void};
 use std::marker::PhantomData;
 use std::ptr;
@@ -7,14 +8,13 @@ use std::sync::{Mutex, TryLockError};
 
 use openfx_sys::{OfxInteractHandle, OfxInteractSuiteV1, OfxPropertySetHandle, OfxStatus};
 
-use super::{Effect, Host, Properties, ask, draw};
+use super::{Effect, Host, Properties, call_suite, draw};
 use crate::names;
-use crate::overlay::Pen;
 use crate::status::Status;
 
 /// Numbers of keys, as X11 has them.
 pub(crate) const KEY_ESCAPE: c_int = openfx_sys::kOfxKey_Escape as c_int;
-/// Left and right.
+/// The left and the right Shift key.
 pub(crate) const KEYS_SHIFT: [c_int; 2] =
     [openfx_sys::kOfxKey_Shift_L as c_int, openfx_sys::kOfxKey_Shift_R as c_int];
 
@@ -26,17 +26,24 @@ pub(crate) type EntryPoint = unsafe extern "C" fn(
     OfxPropertySetHandle,
 ) -> OfxStatus;
 
-/// An interact that the host lends for one action.
-#[derive(Clone, Copy)]
-pub(crate) struct Interact<'a> {
+/// An interact that the host lends for one action. `T` is what it remembers between actions.
+pub(crate) struct Interact<'a, T> {
     host: Host,
     suite: &'static OfxInteractSuiteV1,
     handle: OfxInteractHandle,
     arguments: OfxPropertySetHandle,
-    lent: PhantomData<&'a ()>,
+    lent: PhantomData<&'a T>,
 }
 
-impl<'a> Interact<'a> {
+impl<T> Clone for Interact<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Interact<'_, T> {}
+
+impl<'a, T: Any + Send> Interact<'a, T> {
     /// # Errors
     /// [`Status::MISSING_HOST_FEATURE`] where the host has no interact suite.
     ///
@@ -60,7 +67,7 @@ impl<'a> Interact<'a> {
         let mut properties = ptr::null_mut();
         // SAFETY: the handle is valid for 'a, and so is the property set that belongs to it.
         unsafe {
-            ask!(self.suite, interactGetPropertySet(self.handle, &raw mut properties))?;
+            call_suite!(self.suite, interactGetPropertySet(self.handle, &raw mut properties))?;
             Properties::new(self.host, properties)
         }
     }
@@ -84,54 +91,43 @@ impl<'a> Interact<'a> {
     pub(crate) fn redraw(self) {
         // SAFETY: the handle is valid for 'a. Where this draws before it returns, it comes in as an
         // action of its own; nothing is held here.
-        let _ = unsafe { ask!(self.suite, interactRedraw(self.handle)) };
+        let _ = unsafe { call_suite!(self.suite, interactRedraw(self.handle)) };
     }
 
-    /// Where the Draw Suite is to draw in this action.
-    pub(crate) fn draw_suite(self) -> Option<draw::Drawing<'a>> {
+    /// The canvas on which the Draw Suite is to draw in this action.
+    pub(crate) fn draw_suite(self) -> Option<draw::DrawSuiteCanvas<'a>> {
         let context = self.arguments().and_then(|it| it.pointer(names::DRAW_CONTEXT)).ok()?;
         // SAFETY: this property of the arguments is a context of this host's Draw Suite, valid
         // during the action.
-        unsafe { draw::Drawing::new(self.host, context) }
+        unsafe { draw::DrawSuiteCanvas::new(self.host, context) }
     }
 
     /// Gives what an interact remembers to the host to keep.
-    pub(crate) fn attach(self, pen: Pen) -> Result<(), Status> {
-        let properties = self.properties()?;
-        let pen = Box::into_raw(Box::new(Mutex::new(pen)));
-        properties.set_pointer(names::INSTANCE_DATA, pen.cast()).inspect_err(|_| {
-            // SAFETY: the pointer comes from the box above and the host did not take it.
-            drop(unsafe { Box::from_raw(pen) });
-        })
+    pub(crate) fn attach(self, memory: T) -> Result<(), Status> {
+        self.properties()?.attach(Mutex::new(memory))
     }
 
     /// Looks at what the interact remembers, and may change it. The lock is for hosts that call
     /// from several threads, which OpenFX rules out; it is never waited for, and nothing that
     /// `change` can reach calls the host.
-    pub(crate) fn remember<R>(self, change: impl FnOnce(&mut Pen) -> R) -> Result<R, Status> {
-        let pen = self.properties()?.pointer(names::INSTANCE_DATA)?.cast::<Mutex<Pen>>();
-        // SAFETY: this property of an interact is null or holds what `attach` put there, which
-        // lasts until the host destroys the interact, after every other action on it.
-        let pen = unsafe { pen.as_ref() }.ok_or(Status::BAD_HANDLE)?;
-        match pen.try_lock() {
-            Ok(mut pen) => Ok(change(&mut pen)),
-            // Every state that a panic can leave is a state of a pen.
-            Err(TryLockError::Poisoned(pen)) => Ok(change(&mut pen.into_inner())),
+    pub(crate) fn remember<R>(self, change: impl FnOnce(&mut T) -> R) -> Result<R, Status> {
+        // SAFETY: these are the properties of an interact of this plug-in, whose instance data only
+        // `attach` and `detach` set; the host destroys an interact, which is when `detach` is called,
+        // after every other action on it, and 'a is one of these actions.
+        let memory: &Mutex<T> = unsafe { self.properties()?.attached() }?;
+        match memory.try_lock() {
+            Ok(mut memory) => Ok(change(&mut memory)),
+            // Whatever state a panic leaves is one that the next event can start from.
+            Err(TryLockError::Poisoned(memory)) => Ok(change(&mut memory.into_inner())),
             Err(TryLockError::WouldBlock) => Err(Status::REPLY_DEFAULT),
         }
     }
 
     /// Takes back what the interact remembered, on destruction.
     pub(crate) fn detach(self) -> Result<(), Status> {
-        let properties = self.properties()?;
-        let pen = properties.pointer(names::INSTANCE_DATA)?.cast::<Mutex<Pen>>();
-        if !pen.is_null() {
-            properties.set_pointer(names::INSTANCE_DATA, ptr::null_mut())?;
-            // SAFETY: `attach` made this pointer from a box; the host destroys an interact once,
-            // after every other action on it, and the property no longer holds the pointer.
-            drop(unsafe { Box::from_raw(pen) });
-        }
-        Ok(())
+        // SAFETY: as above; the host destroys an interact after every other action on it, so that
+        // nobody uses its data any more.
+        unsafe { self.properties()?.detach::<Mutex<T>>() }.map(drop)
     }
 }
 

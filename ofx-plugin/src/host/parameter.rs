@@ -5,87 +5,108 @@ use std::ptr;
 
 use openfx_sys::{OfxParamHandle, OfxTime};
 
-use super::{Effect, Properties, ask};
+use super::{Effect, Properties, call_suite};
 use crate::names;
 use crate::status::Status;
 
 /// A parameter of an instance, valid as long as that.
 #[derive(Clone, Copy)]
-pub(crate) struct Parameter(OfxParamHandle);
+pub(crate) struct ParameterHandle(OfxParamHandle);
 
-impl Parameter {
-    pub(super) fn new(handle: OfxParamHandle) -> Result<Self, Status> {
-        if handle.is_null() { Err(Status::BAD_HANDLE) } else { Ok(Self(handle)) }
+// SAFETY: the handle is never followed here, only given back to the host, whose suites may be called
+// from every thread that it runs an action on.
+unsafe impl Send for ParameterHandle {}
+// SAFETY: as above; nothing changes through a shared reference.
+unsafe impl Sync for ParameterHandle {}
+
+impl Effect<'_> {
+    /// The parameter of an instance that has this id.
+    pub(crate) fn parameter(self, id: &'static CStr) -> Result<ParameterHandle, Status> {
+        let (set, suite) = (self.parameter_set()?, self.host().parameter);
+        let mut parameter = ptr::null_mut();
+        // SAFETY: the parameter set is valid during the action, the id static; the property set is
+        // not asked for.
+        unsafe {
+            let id = id.as_ptr();
+            call_suite!(suite, paramGetHandle(set, id, &raw mut parameter, ptr::null_mut()))?;
+        }
+        if parameter.is_null() { Err(Status::BAD_HANDLE) } else { Ok(ParameterHandle(parameter)) }
     }
+}
 
+impl ParameterHandle {
     pub(crate) fn properties(self, of: Effect<'_>) -> Result<Properties<'_>, Status> {
         let (mut properties, host) = (ptr::null_mut(), of.host());
         // SAFETY: the parameter belongs to the instance of this effect, which outlives the action.
         unsafe {
-            ask!(host.parameter, paramGetPropertySet(self.0, &raw mut properties))?;
+            call_suite!(host.parameter, paramGetPropertySet(self.0, &raw mut properties))?;
             Properties::new(host, properties)
         }
     }
 
-    /// Of a whole number or a choice, outside rendering.
+    /// The value of a whole number or a choice, outside rendering.
     pub(crate) fn int(self, of: Effect<'_>) -> Result<i32, Status> {
         let mut value: c_int = 0;
         // SAFETY: as above; the type of the value is the one that OpenFX gives these parameters.
-        unsafe { ask!(of.host().parameter, paramGetValue(self.0, &raw mut value))? };
+        unsafe { call_suite!(of.host().parameter, paramGetValue(self.0, &raw mut value))? };
         Ok(value)
     }
 
-    /// Of a whole number or a choice, in any action.
+    /// The value of a whole number or a choice, in any action.
     pub(crate) fn int_at(self, of: Effect<'_>, time: OfxTime) -> Result<i32, Status> {
         let mut value: c_int = 0;
         // SAFETY: as above.
-        unsafe { ask!(of.host().parameter, paramGetValueAtTime(self.0, time, &raw mut value))? };
+        unsafe {
+            call_suite!(of.host().parameter, paramGetValueAtTime(self.0, time, &raw mut value))?
+        };
         Ok(value)
     }
 
-    /// Of a number, in any action.
+    /// The value of a number, in any action.
     pub(crate) fn double_at(self, of: Effect<'_>, time: OfxTime) -> Result<f64, Status> {
         let mut value = 0.0_f64;
         // SAFETY: as above.
-        unsafe { ask!(of.host().parameter, paramGetValueAtTime(self.0, time, &raw mut value))? };
+        unsafe {
+            call_suite!(of.host().parameter, paramGetValueAtTime(self.0, time, &raw mut value))?
+        };
         Ok(value)
     }
 
-    /// Of a pair of numbers, in any action.
+    /// The value of a pair of numbers, in any action.
     pub(crate) fn pair_at(self, of: Effect<'_>, time: OfxTime) -> Result<[f64; 2], Status> {
         let [mut x, mut y] = [0.0_f64; 2];
         let suite = of.host().parameter;
         // SAFETY: as above.
-        unsafe { ask!(suite, paramGetValueAtTime(self.0, time, &raw mut x, &raw mut y))? };
+        unsafe { call_suite!(suite, paramGetValueAtTime(self.0, time, &raw mut x, &raw mut y))? };
         Ok([x, y])
     }
 
-    /// Of a text, in any action: a copy, as the host's own is gone with the next call. Null counts
-    /// as empty.
+    /// The value of a text, in any action: a copy, as the host's own is gone with the next call. Null
+    /// counts as empty.
     pub(crate) fn text_at(self, of: Effect<'_>, time: OfxTime) -> Result<String, Status> {
         let mut value = ptr::null_mut::<c_char>();
         // SAFETY: as above; what the host puts there is null or a C string that lasts until the
         // next call, and it is copied before.
         unsafe {
-            ask!(of.host().parameter, paramGetValueAtTime(self.0, time, &raw mut value))?;
+            call_suite!(of.host().parameter, paramGetValueAtTime(self.0, time, &raw mut value))?;
             Ok(owned(value))
         }
     }
 
-    /// Of a whole number, in an action that may change parameters.
+    /// Sets a whole number, in an action that may change parameters.
     pub(crate) fn set_int(self, of: Effect<'_>, value: i32) -> Result<(), Status> {
         let value: c_int = value;
         // SAFETY: as above.
-        unsafe { ask!(of.host().parameter, paramSetValue(self.0, value)) }
+        unsafe { call_suite!(of.host().parameter, paramSetValue(self.0, value)) }
     }
 
-    /// Of a number, in an action that may change parameters.
+    /// Sets a number, in an action that may change parameters.
     pub(crate) fn set_double(self, of: Effect<'_>, value: f64) -> Result<(), Status> {
         // SAFETY: as above.
-        unsafe { ask!(of.host().parameter, paramSetValue(self.0, value)) }
+        unsafe { call_suite!(of.host().parameter, paramSetValue(self.0, value)) }
     }
 
-    /// Of a number that is keyframed.
+    /// Sets a number that is keyframed, at a time.
     pub(crate) fn set_double_at(
         self,
         of: Effect<'_>,
@@ -93,16 +114,16 @@ impl Parameter {
         value: f64,
     ) -> Result<(), Status> {
         // SAFETY: as above.
-        unsafe { ask!(of.host().parameter, paramSetValueAtTime(self.0, time, value)) }
+        unsafe { call_suite!(of.host().parameter, paramSetValueAtTime(self.0, time, value)) }
     }
 
-    /// Of a pair of numbers, in an action that may change parameters.
+    /// Sets a pair of numbers, in an action that may change parameters.
     pub(crate) fn set_pair(self, of: Effect<'_>, [x, y]: [f64; 2]) -> Result<(), Status> {
         // SAFETY: as above.
-        unsafe { ask!(of.host().parameter, paramSetValue(self.0, x, y)) }
+        unsafe { call_suite!(of.host().parameter, paramSetValue(self.0, x, y)) }
     }
 
-    /// Of a pair of numbers that is keyframed.
+    /// Sets a pair of numbers that is keyframed, at a time.
     pub(crate) fn set_pair_at(
         self,
         of: Effect<'_>,
@@ -110,39 +131,46 @@ impl Parameter {
         [x, y]: [f64; 2],
     ) -> Result<(), Status> {
         // SAFETY: as above.
-        unsafe { ask!(of.host().parameter, paramSetValueAtTime(self.0, time, x, y)) }
+        unsafe { call_suite!(of.host().parameter, paramSetValueAtTime(self.0, time, x, y)) }
     }
 
-    /// Of a text, in an action that may change parameters.
+    /// Sets a text, in an action that may change parameters.
     pub(crate) fn set_text(self, of: Effect<'_>, value: &CStr) -> Result<(), Status> {
         // SAFETY: as above; the host copies the text before it returns.
-        unsafe { ask!(of.host().parameter, paramSetValue(self.0, value.as_ptr())) }
+        unsafe { call_suite!(of.host().parameter, paramSetValue(self.0, value.as_ptr())) }
     }
 
     /// Whether it has a value of its own at each time. Only hosts that do not say have their keys
     /// counted: some count one where there is none.
     pub(crate) fn is_animated(self, of: Effect<'_>) -> bool {
-        let said = self.properties(of).and_then(|properties| properties.int(names::IS_ANIMATING));
-        said.map_or_else(|_| self.keys(of).is_ok_and(|keys| keys > 0), |animated| animated != 0)
+        let animated =
+            self.properties(of).and_then(|properties| properties.int(names::IS_ANIMATING));
+        animated.map_or_else(
+            |_| self.key_count(of).is_ok_and(|count| count > 0),
+            |animated| animated != 0,
+        )
     }
 
     /// The times of the first and the last key; none where there are not two.
-    pub(crate) fn keyed(self, of: Effect<'_>) -> Option<[f64; 2]> {
-        let last = self.keys(of).ok()?.checked_sub(1).filter(|last| *last > 0)?;
+    pub(crate) fn key_span(self, of: Effect<'_>) -> Option<[f64; 2]> {
+        let last = self.key_count(of).ok()?.checked_sub(1).filter(|last| *last > 0)?;
         let time = |nth: c_uint| {
             let mut time = 0.0;
             // SAFETY: as above.
-            unsafe { ask!(of.host().parameter, paramGetKeyTime(self.0, nth, &raw mut time)) }
-                .ok()?;
+            unsafe {
+                call_suite!(of.host().parameter, paramGetKeyTime(self.0, nth, &raw mut time))
+            }
+            .ok()?;
             Some(time)
         };
         Some([time(0)?, time(last)?])
     }
 
-    fn keys(self, of: Effect<'_>) -> Result<c_uint, Status> {
+    /// How many keys it has.
+    fn key_count(self, of: Effect<'_>) -> Result<c_uint, Status> {
         let mut count: c_uint = 0;
         // SAFETY: as above.
-        unsafe { ask!(of.host().parameter, paramGetNumKeys(self.0, &raw mut count))? };
+        unsafe { call_suite!(of.host().parameter, paramGetNumKeys(self.0, &raw mut count))? };
         Ok(count)
     }
 }

@@ -4,27 +4,27 @@ use std::ffi::{CStr, c_void};
 
 use openfx_sys::{OfxProgressSuiteV1, OfxStatus};
 
-use super::{Effect, ask};
+use super::{Effect, call_suite};
 use crate::status::Status;
 
 /// A progress bar; it goes away when this is dropped.
-pub(crate) struct Progress {
+pub(crate) struct ProgressBar {
     suite: &'static OfxProgressSuiteV1,
     handle: *mut c_void,
 }
 
 impl Effect<'_> {
     /// Shows a progress bar, if the host has one.
-    pub(crate) fn progress(self, label: &CStr) -> Option<Progress> {
+    pub(crate) fn progress(self, label: &CStr) -> Option<ProgressBar> {
         let suite = self.host().progress?;
         let handle: *mut c_void = self.raw().cast();
         // SAFETY: the handle is valid during the action, the label until the call returns.
-        unsafe { ask!(suite, progressStart(handle, label.as_ptr())) }.ok()?;
-        Some(Progress { suite, handle })
+        unsafe { call_suite!(suite, progressStart(handle, label.as_ptr())) }.ok()?;
+        Some(ProgressBar { suite, handle })
     }
 }
 
-impl Progress {
+impl ProgressBar {
     /// Moves the bar, 0 to 1. False when the artist has cancelled.
     pub(crate) fn update(&self, fraction: f64) -> bool {
         // SAFETY: the bar is shown during the action that began it, so that the handle is valid.
@@ -34,9 +34,9 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressBar {
     fn drop(&mut self) {
         // SAFETY: as above.
-        let _ = unsafe { ask!(self.suite, progressEnd(self.handle)) };
+        let _ = unsafe { call_suite!(self.suite, progressEnd(self.handle)) };
     }
 }

@@ -6,7 +6,7 @@ use std::ptr;
 
 use openfx_sys::OfxPropertySetHandle;
 
-use super::{Host, ask};
+use super::{Host, call_suite};
 use crate::status::Status;
 
 /// A property set that the host lends for one action.
@@ -76,17 +76,19 @@ impl<'a> Properties<'a> {
         // SAFETY: the handle is valid for 'a; name and text are static C strings.
         unsafe {
             match value.into() {
-                Value::Int(value) => ask!(suite, propSetInt(handle, name, index, value)),
-                Value::Double(value) => ask!(suite, propSetDouble(handle, name, index, value)),
+                Value::Int(value) => call_suite!(suite, propSetInt(handle, name, index, value)),
+                Value::Double(value) => {
+                    call_suite!(suite, propSetDouble(handle, name, index, value))
+                }
                 Value::Text(value) => {
-                    ask!(suite, propSetString(handle, name, index, value.as_ptr()))
+                    call_suite!(suite, propSetString(handle, name, index, value.as_ptr()))
                 }
             }
         }
     }
 
     /// Sets a property that not every host knows; a refusal changes nothing for us.
-    pub(crate) fn wish(self, name: &'static CStr, value: impl Into<Value>) {
+    pub(crate) fn set_optional(self, name: &'static CStr, value: impl Into<Value>) {
         let _ = self.set(name, value);
     }
 
@@ -106,13 +108,13 @@ impl<'a> Properties<'a> {
         self.int_at(name, 0)
     }
 
-    /// One dimension of a property.
+    /// One dimension of a property that holds whole numbers.
     pub(crate) fn int_at(self, name: &'static CStr, index: usize) -> Result<i32, Status> {
         let index = c_int::try_from(index).map_err(|_| Status::FAILED)?;
         let (mut value, suite): (c_int, _) = (0, self.host.property);
         // SAFETY: the handle is valid for 'a, the name static, the value ours.
         unsafe {
-            ask!(suite, propGetInt(self.handle, name.as_ptr(), index, &raw mut value))?;
+            call_suite!(suite, propGetInt(self.handle, name.as_ptr(), index, &raw mut value))?;
         }
         Ok(value)
     }
@@ -122,7 +124,7 @@ impl<'a> Properties<'a> {
         let (mut value, suite) = (0.0, self.host.property);
         // SAFETY: the handle is valid for 'a, the name static, the value ours.
         unsafe {
-            ask!(suite, propGetDouble(self.handle, name.as_ptr(), index, &raw mut value))?;
+            call_suite!(suite, propGetDouble(self.handle, name.as_ptr(), index, &raw mut value))?;
         }
         Ok(value)
     }
@@ -134,7 +136,7 @@ impl<'a> Properties<'a> {
         // SAFETY: the handle is valid for 'a, the name static, the value ours. What the host puts
         // there is null or a C string that lasts until the next call, and it is copied before.
         unsafe {
-            ask!(suite, propGetString(self.handle, name.as_ptr(), index, &raw mut value))?;
+            call_suite!(suite, propGetString(self.handle, name.as_ptr(), index, &raw mut value))?;
             if value.is_null() {
                 return Ok(String::new());
             }
@@ -148,7 +150,7 @@ impl<'a> Properties<'a> {
         // SAFETY: the handle is valid for 'a, the name static, the count ours.
         let counted = unsafe {
             let suite = self.host.property;
-            ask!(suite, propGetDimension(self.handle, name.as_ptr(), &raw mut count))
+            call_suite!(suite, propGetDimension(self.handle, name.as_ptr(), &raw mut count))
         };
         let count = counted.ok().and_then(|()| usize::try_from(count).ok()).unwrap_or(0);
         (0..count).filter_map(|index| self.text(name, index).ok()).collect()
@@ -158,7 +160,7 @@ impl<'a> Properties<'a> {
         let (mut value, suite) = (ptr::null_mut(), self.host.property);
         // SAFETY: the handle is valid for 'a, the name static, the value ours.
         unsafe {
-            ask!(suite, propGetPointer(self.handle, name.as_ptr(), 0, &raw mut value))?;
+            call_suite!(suite, propGetPointer(self.handle, name.as_ptr(), 0, &raw mut value))?;
         }
         Ok(value)
     }
@@ -166,6 +168,6 @@ impl<'a> Properties<'a> {
     pub(super) fn set_pointer(self, name: &'static CStr, value: *mut c_void) -> Result<(), Status> {
         let suite = self.host.property;
         // SAFETY: the handle is valid for 'a, the name static; the host only keeps the pointer.
-        unsafe { ask!(suite, propSetPointer(self.handle, name.as_ptr(), 0, value)) }
+        unsafe { call_suite!(suite, propSetPointer(self.handle, name.as_ptr(), 0, value)) }
     }
 }

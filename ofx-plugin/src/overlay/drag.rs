@@ -9,32 +9,33 @@ use std::ops::RangeInclusive;
 
 use wan_alpha_take::ellipse::{AXIS, CENTRE, Ellipse};
 
-use super::shape::{End, Part};
-use super::view::{Point, View, along, axes, lengths, minus};
+use super::shape::{AxisEnd, EllipsePart};
+use super::view::{View, axes, difference, dot, lengths};
+use crate::surface::Point;
 
 /// The limits of the parameter `ellipseAngle`.
 pub(crate) const ANGLE: RangeInclusive<f64> = -36000.0..=36000.0;
 
-/// To what Shift holds the angle, in degrees.
+/// Shift holds the angle to multiples of this, in degrees.
 const SNAP: f64 = 15.0;
 
 /// How far the pen must be from where it went down before Shift settles on an axis, in pixels.
-const SETTLE: f64 = 3.0;
+const AXIS_LOCK_DISTANCE: f64 = 3.0;
 
 /// Numbers nearer to zero than this say nothing about a direction or a ratio.
-const NEXT_TO_NOTHING: f64 = 1e-9;
+const SMALLEST_LENGTH: f64 = 1e-9;
 
-/// A part in the hand of the artist.
+/// A part of the ellipse that the artist drags.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Drag {
-    part: Part,
+    part: EllipsePart,
     start: Ellipse,
     /// Where the pen went down, in take space.
     from: Point,
-    /// What the start has become.
+    /// What the ellipse has become.
     now: Ellipse,
     /// The direction that Shift has settled on: 0 is across, 1 is up.
-    settled: Option<usize>,
+    locked_axis: Option<usize>,
     /// Degrees that the pen has gone around the centre, turns included.
     turned: f64,
     /// The host's time when the pen went down.
@@ -43,27 +44,33 @@ pub(crate) struct Drag {
 
 /// What a finished drag changes, and when.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Change {
+pub(crate) struct EllipseChange {
     pub(crate) time: f64,
-    pub(crate) to: To,
+    pub(crate) to: ChangedParameter,
 }
 
 /// The one parameter that a drag changes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum To {
+pub(crate) enum ChangedParameter {
     Centre([f64; 2]),
     Axes([f64; 2]),
     Angle(f64),
 }
 
 impl Drag {
-    /// The pen goes down on a part, at a point of the canvas.
-    pub(crate) fn begin(part: Part, start: Ellipse, pen: Point, view: &View, time: f64) -> Self {
-        let from = view.in_take(pen);
-        Self { part, start, from, now: start, settled: None, turned: 0.0, time }
+    /// Begins a drag: the pen goes down on a part, at a point of the canvas.
+    pub(crate) fn begin(
+        part: EllipsePart,
+        start: Ellipse,
+        pen: Point,
+        view: &View,
+        time: f64,
+    ) -> Self {
+        let from = view.to_take(pen);
+        Self { part, start, from, now: start, locked_axis: None, turned: 0.0, time }
     }
 
-    pub(crate) fn part(&self) -> Part {
+    pub(crate) fn part(&self) -> EllipsePart {
         self.part
     }
 
@@ -71,54 +78,54 @@ impl Drag {
         &self.now
     }
 
-    /// The pen is at this point of the canvas now.
-    pub(crate) fn to(&mut self, pen: Point, view: &View, shift: bool) {
-        let by = view.pixels(view.on_canvas(self.from), pen);
-        let pen = view.in_take(pen);
+    /// Moves the part to where the pen is now, on the canvas.
+    pub(crate) fn move_to(&mut self, pen: Point, view: &View, shift: bool) {
+        let by = view.pixels(view.to_canvas(self.from), pen);
+        let pen = view.to_take(pen);
         self.now = match self.part {
-            Part::Centre => self.moved(minus(pen, self.from), by, view, shift),
-            Part::Handle(end) => self.lengthened(pen, end),
-            Part::Ring => self.scaled(pen, view),
-            Part::Rotation => self.turned(pen, view, shift),
+            EllipsePart::Centre => self.moved(difference(pen, self.from), by, view, shift),
+            EllipsePart::Handle(end) => self.lengthened(pen, end),
+            EllipsePart::Ring => self.scaled(pen, view),
+            EllipsePart::Rotation => self.turned(pen, view, shift),
         };
     }
 
     /// None where the pen went up as it went down.
-    pub(crate) fn change(&self) -> Option<Change> {
+    pub(crate) fn change(&self) -> Option<EllipseChange> {
         let Ellipse { x, y, a, b, angle } = self.now;
         let to = match self.part {
-            Part::Centre => To::Centre([x, y]),
-            Part::Handle(_) | Part::Ring => To::Axes([a, b]),
-            Part::Rotation => To::Angle(angle),
+            EllipsePart::Centre => ChangedParameter::Centre([x, y]),
+            EllipsePart::Handle(_) | EllipsePart::Ring => ChangedParameter::Axes([a, b]),
+            EllipsePart::Rotation => ChangedParameter::Angle(angle),
         };
-        (self.now != self.start).then_some(Change { time: self.time, to })
+        (self.now != self.start).then_some(EllipseChange { time: self.time, to })
     }
 
     fn moved(&mut self, by: Point, pixels: [f64; 2], view: &View, shift: bool) -> Ellipse {
         let [across, up] = pixels.map(f64::abs);
         if !shift {
-            self.settled = None;
-        } else if self.settled.is_none() && across.max(up) >= SETTLE {
-            self.settled = Some(usize::from(up > across));
+            self.locked_axis = None;
+        } else if self.locked_axis.is_none() && across.max(up) >= AXIS_LOCK_DISTANCE {
+            self.locked_axis = Some(usize::from(up > across));
         }
-        let free = |axis| !shift || self.settled == Some(axis);
+        let free = |axis| !shift || self.locked_axis == Some(axis);
         let mut now = self.start;
         if free(0) {
-            now.x = within(&CENTRE, self.start.x + by[0] / view.aspect());
+            now.x = clamped(&CENTRE, self.start.x + by[0] / view.aspect());
         }
         if free(1) {
-            now.y = within(&CENTRE, self.start.y + by[1]);
+            now.y = clamped(&CENTRE, self.start.y + by[1]);
         }
         now
     }
 
     /// One whole axis, about the centre.
-    fn lengthened(&self, pen: Point, end: End) -> Ellipse {
-        let grown = along(minus(pen, self.from), end.direction(&self.start));
+    fn lengthened(&self, pen: Point, end: AxisEnd) -> Ellipse {
+        let grown = dot(difference(pen, self.from), end.direction(&self.start));
         let was = lengths(&self.start)[end.axis];
         // A handle taken beside its middle keeps that distance; one pulled through the centre
         // comes out on the other side.
-        let length = within(&AXIS, (was + 2.0 * grown).abs());
+        let length = clamped(&AXIS, (was + 2.0 * grown).abs());
         let mut now = self.start;
         *(if end.axis == 0 { &mut now.a } else { &mut now.b }) = length;
         now
@@ -127,21 +134,21 @@ impl Drag {
     /// Both axes by one factor, as far as both stay within their limits.
     fn scaled(&self, pen: Point, view: &View) -> Ellipse {
         let Ellipse { a, b, .. } = self.start;
-        let from = reach(&self.start, self.from, view);
-        if from < NEXT_TO_NOTHING {
+        let from = relative_radius(&self.start, self.from, view);
+        if from < SMALLEST_LENGTH {
             return self.start;
         }
         let least = (AXIS.start() / a).max(AXIS.start() / b).min(1.0);
         let most = (AXIS.end() / a).min(AXIS.end() / b).max(1.0);
-        let factor = (reach(&self.start, pen, view) / from).clamp(least, most);
-        Ellipse { a: within(&AXIS, a * factor), b: within(&AXIS, b * factor), ..self.start }
+        let factor = (relative_radius(&self.start, pen, view) / from).clamp(least, most);
+        Ellipse { a: clamped(&AXIS, a * factor), b: clamped(&AXIS, b * factor), ..self.start }
     }
 
     /// By as much as the pen has gone around the centre, so that taking hold changes nothing.
     fn turned(&mut self, pen: Point, view: &View, shift: bool) -> Ellipse {
         let centre = view.centre(&self.start);
-        let [from, to] = [self.from, pen].map(|point| minus(point, centre));
-        if from[0].hypot(from[1]) > NEXT_TO_NOTHING && to[0].hypot(to[1]) > NEXT_TO_NOTHING {
+        let [from, to] = [self.from, pen].map(|point| difference(point, centre));
+        if from[0].hypot(from[1]) > SMALLEST_LENGTH && to[0].hypot(to[1]) > SMALLEST_LENGTH {
             let angle = (to[1].atan2(to[0]) - from[1].atan2(from[0])).to_degrees();
             // Of the angles that look like this one, the nearest to the last: the pen may go
             // around more than once.
@@ -149,26 +156,26 @@ impl Drag {
         }
         let angle = self.start.angle + self.turned;
         let angle = if shift { (angle / SNAP).round() * SNAP } else { angle };
-        Ellipse { angle: within(&ANGLE, angle), ..self.start }
+        Ellipse { angle: clamped(&ANGLE, angle), ..self.start }
     }
 }
 
-fn within(range: &RangeInclusive<f64>, value: f64) -> f64 {
+fn clamped(range: &RangeInclusive<f64>, value: f64) -> f64 {
     value.clamp(*range.start(), *range.end())
 }
 
 /// How far out a point of take space is: 1 on the ellipse.
-fn reach(ellipse: &Ellipse, point: Point, view: &View) -> f64 {
-    let from_centre = minus(point, view.centre(ellipse));
+fn relative_radius(ellipse: &Ellipse, point: Point, view: &View) -> f64 {
+    let from_centre = difference(point, view.centre(ellipse));
     let [first, second] = axes(ellipse);
     let [a, b] = lengths(ellipse);
-    (along(from_centre, first) / a * 2.0).hypot(along(from_centre, second) / b * 2.0)
+    (dot(from_centre, first) / a * 2.0).hypot(dot(from_centre, second) / b * 2.0)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::shape::Shape;
-    use super::super::shape::tests::{any_ellipse, double};
+    use super::super::shape::EllipseShape;
+    use super::super::shape::tests::{any_ellipse, view_at_double_size};
     use super::super::view::tests::any_view;
     use super::*;
     use proptest::prelude::*;
@@ -176,11 +183,16 @@ mod tests {
     const START: Ellipse = Ellipse { x: 0.5, y: 0.5, a: 0.5, b: 0.25, angle: 0.0 };
 
     /// Taken at `from`, led through `pens` on a canvas of 1664 × 960.
-    fn dragged(part: Part, from: Point, pens: &[Point], shift: bool) -> Option<To> {
-        let view = double();
+    fn dragged(
+        part: EllipsePart,
+        from: Point,
+        pens: &[Point],
+        shift: bool,
+    ) -> Option<ChangedParameter> {
+        let view = view_at_double_size();
         let mut drag = Drag::begin(part, START, from, &view, 7.0);
         for pen in pens {
-            drag.to(*pen, &view, shift);
+            drag.move_to(*pen, &view, shift);
         }
         drag.change().map(|change| {
             assert_eq!(change.time, 7.0);
@@ -188,10 +200,10 @@ mod tests {
         })
     }
 
-    fn assert_near(found: Option<To>, expected: To) {
+    fn assert_near(found: Option<ChangedParameter>, expected: ChangedParameter) {
         let numbers = |to| match to {
-            To::Centre(pair) | To::Axes(pair) => pair,
-            To::Angle(angle) => [angle, angle],
+            ChangedParameter::Centre(pair) | ChangedParameter::Axes(pair) => pair,
+            ChangedParameter::Angle(angle) => [angle, angle],
         };
         let found = found.unwrap();
         assert_eq!(std::mem::discriminant(&found), std::mem::discriminant(&expected));
@@ -203,75 +215,78 @@ mod tests {
     #[test]
     fn a_centre_moves_in_fractions_of_the_frame() {
         // Taken beside its middle, it keeps that distance.
-        let moved = dragged(Part::Centre, [835.0, 478.0], &[[1251.0, 238.0]], false);
-        assert_near(moved, To::Centre([0.75, 0.25]));
-        let far = dragged(Part::Centre, [832.0, 480.0], &[[1e7, -1e7]], false);
-        assert_near(far, To::Centre([3.0, -2.0]));
+        let moved = dragged(EllipsePart::Centre, [835.0, 478.0], &[[1251.0, 238.0]], false);
+        assert_near(moved, ChangedParameter::Centre([0.75, 0.25]));
+        let far = dragged(EllipsePart::Centre, [832.0, 480.0], &[[1e7, -1e7]], false);
+        assert_near(far, ChangedParameter::Centre([3.0, -2.0]));
     }
 
     #[test]
     fn shift_holds_a_centre_to_the_first_direction() {
         let from = [832.0, 480.0];
         // Too little to tell a direction from.
-        assert_eq!(dragged(Part::Centre, from, &[[834.0, 481.0]], true), None);
-        let across = dragged(Part::Centre, from, &[[840.0, 482.0], [1248.0, 960.0]], true);
-        assert_near(across, To::Centre([0.75, 0.5]));
-        let up = dragged(Part::Centre, from, &[[833.0, 470.0], [1248.0, 960.0]], true);
-        assert_near(up, To::Centre([0.5, 1.0]));
+        assert_eq!(dragged(EllipsePart::Centre, from, &[[834.0, 481.0]], true), None);
+        let across = dragged(EllipsePart::Centre, from, &[[840.0, 482.0], [1248.0, 960.0]], true);
+        assert_near(across, ChangedParameter::Centre([0.75, 0.5]));
+        let up = dragged(EllipsePart::Centre, from, &[[833.0, 470.0], [1248.0, 960.0]], true);
+        assert_near(up, ChangedParameter::Centre([0.5, 1.0]));
     }
 
     #[test]
     fn a_handle_changes_its_whole_axis_and_no_other() {
-        let right = Part::Handle(End::ALL[0]);
+        let right = EllipsePart::Handle(AxisEnd::ALL[0]);
         // 96 units are a tenth of a height, on either side of the centre.
         let longer = dragged(right, [1072.0, 480.0], &[[1168.0, 700.0]], false);
-        assert_near(longer, To::Axes([0.7, 0.25]));
+        assert_near(longer, ChangedParameter::Axes([0.7, 0.25]));
         let through = dragged(right, [1072.0, 480.0], &[[640.0, 480.0]], false);
-        assert_near(through, To::Axes([0.4, 0.25]));
-        let bottom = Part::Handle(End::ALL[3]);
+        assert_near(through, ChangedParameter::Axes([0.4, 0.25]));
+        let bottom = EllipsePart::Handle(AxisEnd::ALL[3]);
         let longer = dragged(bottom, [832.0, 360.0], &[[832.0, 264.0]], false);
-        assert_near(longer, To::Axes([0.5, 0.45]));
+        assert_near(longer, ChangedParameter::Axes([0.5, 0.45]));
         assert_near(
             dragged(right, [1072.0, 480.0], &[[832.0, 480.0]], false),
-            To::Axes([0.002, 0.25]),
+            ChangedParameter::Axes([0.002, 0.25]),
         );
-        assert_near(dragged(right, [1072.0, 480.0], &[[9e5, 480.0]], false), To::Axes([6.0, 0.25]));
+        assert_near(
+            dragged(right, [1072.0, 480.0], &[[9e5, 480.0]], false),
+            ChangedParameter::Axes([6.0, 0.25]),
+        );
     }
 
     #[test]
     fn the_outline_keeps_the_ratio_to_its_limits() {
-        let double = dragged(Part::Ring, [1072.0, 480.0], &[[1312.0, 480.0]], false);
-        assert_near(double, To::Axes([1.0, 0.5]));
-        let most = dragged(Part::Ring, [1072.0, 480.0], &[[1e6, 480.0]], false);
-        assert_near(most, To::Axes([6.0, 3.0]));
-        let least = dragged(Part::Ring, [1072.0, 480.0], &[[832.0, 480.0]], false);
-        assert_near(least, To::Axes([0.004, 0.002]));
+        let double = dragged(EllipsePart::Ring, [1072.0, 480.0], &[[1312.0, 480.0]], false);
+        assert_near(double, ChangedParameter::Axes([1.0, 0.5]));
+        let most = dragged(EllipsePart::Ring, [1072.0, 480.0], &[[1e6, 480.0]], false);
+        assert_near(most, ChangedParameter::Axes([6.0, 3.0]));
+        let least = dragged(EllipsePart::Ring, [1072.0, 480.0], &[[832.0, 480.0]], false);
+        assert_near(least, ChangedParameter::Axes([0.004, 0.002]));
         // From the centre there is no telling how far out the pen is.
-        assert_eq!(dragged(Part::Ring, [832.0, 480.0], &[[1072.0, 480.0]], false), None);
+        assert_eq!(dragged(EllipsePart::Ring, [832.0, 480.0], &[[1072.0, 480.0]], false), None);
     }
 
     #[test]
     fn the_rotation_handle_counts_turns_and_snaps() {
         let (east, north, west, south) =
             ([1112.0, 480.0], [832.0, 760.0], [552.0, 480.0], [832.0, 200.0]);
-        let turn = |pens: &[Point], shift| dragged(Part::Rotation, east, pens, shift);
-        assert_near(turn(&[north], false), To::Angle(90.0));
-        assert_near(turn(&[south], false), To::Angle(-90.0));
+        let turn = |pens: &[Point], shift| dragged(EllipsePart::Rotation, east, pens, shift);
+        assert_near(turn(&[north], false), ChangedParameter::Angle(90.0));
+        assert_near(turn(&[south], false), ChangedParameter::Angle(-90.0));
         let round = [north, west, south, east, north];
-        assert_near(turn(&round, false), To::Angle(450.0));
+        assert_near(turn(&round, false), ChangedParameter::Angle(450.0));
         assert_eq!(turn(&[north, west, north, east], false), None);
         let steep = [832.0 + 280.0 * 0.6, 480.0 + 280.0 * 0.8];
-        assert_near(turn(&[steep], true), To::Angle(60.0));
+        assert_near(turn(&[steep], true), ChangedParameter::Angle(60.0));
         // Over the centre the angle stays.
-        assert_near(turn(&[north, [832.0, 480.0]], false), To::Angle(90.0));
+        assert_near(turn(&[north, [832.0, 480.0]], false), ChangedParameter::Angle(90.0));
     }
 
     #[test]
     fn an_angle_stays_within_the_limits_of_its_parameter() {
-        let view = double();
+        let view = view_at_double_size();
         let start = Ellipse { angle: 35_950.0, ..START };
-        let mut drag = Drag::begin(Part::Rotation, start, [1112.0, 480.0], &view, 0.0);
-        drag.to([832.0, 760.0], &view, false);
+        let mut drag = Drag::begin(EllipsePart::Rotation, start, [1112.0, 480.0], &view, 0.0);
+        drag.move_to([832.0, 760.0], &view, false);
         assert_eq!(drag.now().angle, 36_000.0);
     }
 
@@ -280,37 +295,37 @@ mod tests {
         fn a_part_goes_where_the_pen_takes_it(
             view in any_view(), start in any_ellipse(), dx in -60.0..60.0, dy in -60.0..60.0
         ) {
-            let shape = Shape { view: &view, ellipse: &start };
-            let places = [(Part::Centre, shape.centre()), (Part::Rotation, shape.bar()[1])]
+            let shape = EllipseShape { view: &view, ellipse: &start };
+            let places = [(EllipsePart::Centre, shape.centre()), (EllipsePart::Rotation, shape.bar()[1])]
                 .into_iter()
-                .chain(End::ALL.map(|end| (Part::Handle(end), shape.end(end))));
+                .chain(AxisEnd::ALL.map(|end| (EllipsePart::Handle(end), shape.end(end))));
             for (part, place) in places {
                 let pen = view.moved(place, [dx, dy]);
                 let mut drag = Drag::begin(part, start, place, &view, 0.0);
-                drag.to(pen, &view, false);
+                drag.move_to(pen, &view, false);
                 let now = drag.now();
-                let shape = Shape { view: &view, ellipse: now };
+                let shape = EllipseShape { view: &view, ellipse: now };
                 match part {
-                    Part::Centre if now.x.abs() < 2.0 && now.y.abs() < 2.0 => {
+                    EllipsePart::Centre if now.x.abs() < 2.0 && now.y.abs() < 2.0 => {
                         let [dx, dy] = view.pixels(shape.centre(), pen);
                         prop_assert!(dx.hypot(dy) < 1e-6);
                     }
-                    Part::Handle(end) => {
+                    EllipsePart::Handle(end) => {
                         // The foot of the pen on the axis, whichever end has come there.
                         let out = end.direction(&start);
-                        let foot = along(minus(view.in_take(pen), view.centre(&start)), out);
-                        let length = within(&AXIS, 2.0 * foot.abs());
+                        let foot = dot(difference(view.to_take(pen), view.centre(&start)), out);
+                        let length = clamped(&AXIS, 2.0 * foot.abs());
                         prop_assert!((lengths(now)[end.axis] - length).abs() < 1e-9);
                         prop_assert_eq!(lengths(now)[1 - end.axis], lengths(&start)[1 - end.axis]);
                     }
-                    Part::Rotation => {
-                        let to_pen = minus(view.in_take(pen), view.centre(now));
-                        let handle = minus(view.in_take(shape.bar()[1]), view.centre(now));
+                    EllipsePart::Rotation => {
+                        let to_pen = difference(view.to_take(pen), view.centre(now));
+                        let handle = difference(view.to_take(shape.bar()[1]), view.centre(now));
                         let cross = to_pen[0] * handle[1] - to_pen[1] * handle[0];
-                        prop_assert!(cross.abs() < 1e-6 * (1.0 + along(to_pen, handle).abs()));
-                        prop_assert!(along(to_pen, handle) >= 0.0);
+                        prop_assert!(cross.abs() < 1e-6 * (1.0 + dot(to_pen, handle).abs()));
+                        prop_assert!(dot(to_pen, handle) >= 0.0);
                     }
-                    Part::Centre | Part::Ring => {}
+                    EllipsePart::Centre | EllipsePart::Ring => {}
                 }
             }
         }
@@ -319,28 +334,28 @@ mod tests {
         fn an_outline_goes_through_the_pen(
             view in any_view(), start in any_ellipse(), corner in 0..128_usize, far in 0.5..1.5
         ) {
-            let shape = Shape { view: &view, ellipse: &start };
+            let shape = EllipseShape { view: &view, ellipse: &start };
             let from = shape.outline().nth(corner).unwrap();
             let centre = view.centre(&start);
-            let [x, y] = minus(view.in_take(from), centre);
-            let pen = view.on_canvas([centre[0] + x * far, centre[1] + y * far]);
-            let mut drag = Drag::begin(Part::Ring, start, from, &view, 0.0);
-            drag.to(pen, &view, false);
+            let [x, y] = difference(view.to_take(from), centre);
+            let pen = view.to_canvas([centre[0] + x * far, centre[1] + y * far]);
+            let mut drag = Drag::begin(EllipsePart::Ring, start, from, &view, 0.0);
+            drag.move_to(pen, &view, false);
             prop_assert!((drag.now().a / drag.now().b - start.a / start.b).abs() < 1e-6);
-            prop_assert!((reach(drag.now(), view.in_take(pen), &view) - 1.0).abs() < 1e-9);
+            prop_assert!((relative_radius(drag.now(), view.to_take(pen), &view) - 1.0).abs() < 1e-9);
         }
 
         #[test]
         fn there_and_back_is_where_it_was(
             view in any_view(), start in any_ellipse(), dx in -500.0..500.0, dy in -500.0..500.0
         ) {
-            let shape = Shape { view: &view, ellipse: &start };
-            let ends = End::ALL.map(Part::Handle);
-            for part in [Part::Centre, Part::Ring].into_iter().chain(ends) {
-                let from = shape.end(End::ALL[1]);
+            let shape = EllipseShape { view: &view, ellipse: &start };
+            let ends = AxisEnd::ALL.map(EllipsePart::Handle);
+            for part in [EllipsePart::Centre, EllipsePart::Ring].into_iter().chain(ends) {
+                let from = shape.end(AxisEnd::ALL[1]);
                 let mut drag = Drag::begin(part, start, from, &view, 0.0);
-                drag.to(view.moved(from, [dx, dy]), &view, false);
-                drag.to(from, &view, false);
+                drag.move_to(view.moved(from, [dx, dy]), &view, false);
+                drag.move_to(from, &view, false);
                 for (now, start) in [
                     (drag.now().x, start.x),
                     (drag.now().y, start.y),
@@ -357,11 +372,11 @@ mod tests {
             view in any_view(), start in any_ellipse(), dx in -1e6..1e6, dy in -1e6..1e6,
             shift in any::<bool>()
         ) {
-            let shape = Shape { view: &view, ellipse: &start };
-            for part in [Part::Centre, Part::Ring, Part::Rotation, Part::Handle(End::ALL[2])] {
-                let from = shape.end(End::ALL[2]);
+            let shape = EllipseShape { view: &view, ellipse: &start };
+            for part in [EllipsePart::Centre, EllipsePart::Ring, EllipsePart::Rotation, EllipsePart::Handle(AxisEnd::ALL[2])] {
+                let from = shape.end(AxisEnd::ALL[2]);
                 let mut drag = Drag::begin(part, start, from, &view, 0.0);
-                drag.to(view.moved(from, [dx, dy]), &view, shift);
+                drag.move_to(view.moved(from, [dx, dy]), &view, shift);
                 prop_assert_eq!(drag.now().validate(), Ok(()));
                 prop_assert!(ANGLE.contains(&drag.now().angle));
             }

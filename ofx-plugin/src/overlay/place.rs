@@ -10,32 +10,34 @@ use crate::geometry::{FITS, frame_region, pixel_aspect};
 use crate::host::Effect;
 use crate::node::Node;
 use crate::params::{FIT, TAKE_REQUEST};
-use crate::parsed_request::AcceptedRequest;
 use crate::picture::OutputFrame;
-use crate::saved_requests::SavedRequests;
+use crate::saved_requests::{AcceptedRequest, SavedRequests};
 use crate::status::Status;
 
 /// The take's region and the width of its frame in heights of it; none where the host does not know
 /// its frame yet.
-pub(super) fn place(effect: Effect<'_>, time: f64) -> Result<Option<(TakeRegion, f64)>, Status> {
+pub(super) fn take_region(
+    effect: Effect<'_>,
+    time: f64,
+) -> Result<Option<(TakeRegion, f64)>, Status> {
     let node = Node::of(effect, time)?;
-    let [width, height] = size(node)?;
+    let [width, height] = take_size(node)?;
     let fit = node.choice(FIT, &FITS)?;
     let Some(region) = frame_region(node) else { return Ok(None) };
-    let stage = OutputFrame { region, pixel_aspect: pixel_aspect(effect), scale: [1.0; 2] };
-    let [left, bottom, right, top] = stage.fitted(fit, [width, height]);
+    let output_frame = OutputFrame { region, pixel_aspect: pixel_aspect(effect), scale: [1.0; 2] };
+    let [left, bottom, right, top] = output_frame.fitted(fit, [width, height]);
     let region = TakeRegion { left, bottom, width: right - left, height: top - bottom };
     Ok(Some((region, f64::from(width) / f64::from(height))))
 }
 
 /// Width and height of the take in pixels. What the model's own is, is known once something was
 /// asked for; before that nothing outside the node is looked at.
-fn size(node: Node<'_>) -> Result<[u32; 2], Status> {
+fn take_size(node: Node<'_>) -> Result<[u32; 2], Status> {
     let own = if node.text(TAKE_REQUEST)?.is_empty() {
         Defaults::RELEASED_SIZE
     } else {
-        let record = SavedRequests::of(node)?;
-        record
+        let saved = SavedRequests::of(node)?;
+        saved
             .take
             .accepted()
             .map_or(Defaults::RELEASED_SIZE, |AcceptedRequest { request, .. }| {

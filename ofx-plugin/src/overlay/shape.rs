@@ -9,7 +9,8 @@ use std::f64::consts::TAU;
 
 use wan_alpha_take::ellipse::Ellipse;
 
-use super::view::{Point, View, axes, lengths};
+use super::view::{View, axes, lengths};
+use crate::surface::Point;
 
 /// Corners of the outline: within half a pixel of a curve of 1000 pixels radius.
 const CORNERS: usize = 128;
@@ -21,28 +22,28 @@ const HANDLE_REACH: f64 = 7.0;
 const RING_REACH: f64 = 5.0;
 
 /// Length of the bar that holds the rotation handle, in pixels.
-const BAR: f64 = 40.0;
+const BAR_LENGTH: f64 = 40.0;
 
-/// What the pen can take hold of.
+/// A part of the ellipse that the pen can take hold of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum EllipsePart {
     Centre,
     Rotation,
-    /// An end of an axis.
-    Handle(End),
+    /// The handle at an end of an axis.
+    Handle(AxisEnd),
     Ring,
 }
 
 /// One of the four ends of the axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct End {
+pub(crate) struct AxisEnd {
     /// 0 for the axis that is horizontal at angle 0, 1 for the other.
     pub(crate) axis: usize,
-    /// On the far side of the centre.
+    /// Whether it lies on the far side of the centre.
     pub(crate) opposite: bool,
 }
 
-impl End {
+impl AxisEnd {
     pub(crate) const ALL: [Self; 4] = [
         Self { axis: 0, opposite: false },
         Self { axis: 1, opposite: false },
@@ -59,31 +60,31 @@ impl End {
 
 /// An ellipse as it lies on the canvas.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Shape<'a> {
+pub(crate) struct EllipseShape<'a> {
     pub(crate) view: &'a View,
     pub(crate) ellipse: &'a Ellipse,
 }
 
-impl Shape<'_> {
+impl EllipseShape<'_> {
     pub(crate) fn centre(&self) -> Point {
-        self.view.on_canvas(self.view.centre(self.ellipse))
+        self.view.to_canvas(self.view.centre(self.ellipse))
     }
 
-    pub(crate) fn end(&self, end: End) -> Point {
+    pub(crate) fn end(&self, end: AxisEnd) -> Point {
         let half = lengths(self.ellipse)[end.axis] / 2.0;
         self.centre_plus(end.direction(self.ellipse), half)
     }
 
     /// The bar of the rotation handle: outwards from the first end, the handle at its own end.
     pub(crate) fn bar(&self) -> [Point; 2] {
-        let foot = self.end(End::ALL[0]);
+        let foot = self.end(AxisEnd::ALL[0]);
         let [x, y] = self.view.pixels(
             self.centre(),
             // Not the foot: it may lie on the centre, as near as the screen can tell.
-            self.centre_plus(End::ALL[0].direction(self.ellipse), 1.0),
+            self.centre_plus(AxisEnd::ALL[0].direction(self.ellipse), 1.0),
         );
         let length = x.hypot(y);
-        [foot, self.view.moved(foot, [x / length * BAR, y / length * BAR])]
+        [foot, self.view.moved(foot, [x / length * BAR_LENGTH, y / length * BAR_LENGTH])]
     }
 
     /// The 1σ contour of the model's mask, closed.
@@ -95,26 +96,26 @@ impl Shape<'_> {
             let (sin, cos) = (corner as f64 / CORNERS as f64 * TAU).sin_cos();
             let (a, b) = (a * cos, b * sin);
             self.view
-                .on_canvas([x + a * first[0] + b * second[0], y + a * first[1] + b * second[1]])
+                .to_canvas([x + a * first[0] + b * second[0], y + a * first[1] + b * second[1]])
         })
     }
 
     /// The part under the pen: of the handles within reach the nearest, else the outline.
-    pub(crate) fn under(&self, pen: Point) -> Option<Part> {
-        let ends = End::ALL.into_iter().map(|end| (Part::Handle(end), self.end(end)));
-        [(Part::Centre, self.centre()), (Part::Rotation, self.bar()[1])]
+    pub(crate) fn part_at(&self, pen: Point) -> Option<EllipsePart> {
+        let ends = AxisEnd::ALL.into_iter().map(|end| (EllipsePart::Handle(end), self.end(end)));
+        [(EllipsePart::Centre, self.centre()), (EllipsePart::Rotation, self.bar()[1])]
             .into_iter()
             .chain(ends)
             .map(|(part, place)| (part, norm(self.view.pixels(pen, place))))
             .filter(|(_, distance)| *distance <= HANDLE_REACH)
             .min_by(|(_, a), (_, b)| a.total_cmp(b))
             .map(|(part, _)| part)
-            .or_else(|| (self.outline_distance(pen) <= RING_REACH).then_some(Part::Ring))
+            .or_else(|| (self.outline_distance(pen) <= RING_REACH).then_some(EllipsePart::Ring))
     }
 
     fn centre_plus(&self, direction: Point, length: f64) -> Point {
         let [x, y] = self.view.centre(self.ellipse);
-        self.view.on_canvas([x + direction[0] * length, y + direction[1] * length])
+        self.view.to_canvas([x + direction[0] * length, y + direction[1] * length])
     }
 
     /// Pixels from the pen to the outline.
@@ -122,7 +123,7 @@ impl Shape<'_> {
         let corners: Vec<Point> =
             self.outline().map(|corner| self.view.pixels(pen, corner)).collect();
         let sides = corners.iter().zip(corners.iter().cycle().skip(1));
-        sides.map(|(from, to)| to_origin(*from, *to)).fold(f64::INFINITY, f64::min)
+        sides.map(|(from, to)| distance_to_origin(*from, *to)).fold(f64::INFINITY, f64::min)
     }
 }
 
@@ -131,7 +132,7 @@ fn norm([x, y]: Point) -> f64 {
 }
 
 /// From the origin to the line between two points.
-fn to_origin(from: Point, to: Point) -> f64 {
+fn distance_to_origin(from: Point, to: Point) -> f64 {
     let (x, y) = (to[0] - from[0], to[1] - from[1]);
     let square = x * x + y * y;
     let at = if square > 0.0 { -(from[0] * x + from[1] * y) / square } else { 0.0 };
@@ -156,7 +157,7 @@ pub(crate) mod tests {
     }
 
     /// A take of 832 × 480 that fills 1664 × 960, at one pixel per unit.
-    pub(crate) fn double() -> View {
+    pub(crate) fn view_at_double_size() -> View {
         let region = TakeRegion { left: 0.0, bottom: 0.0, width: 1664.0, height: 960.0 };
         View::new(region, 832.0 / 480.0, [1.0, 1.0]).unwrap()
     }
@@ -168,26 +169,26 @@ pub(crate) mod tests {
     #[test]
     fn parts_are_where_the_artist_expects_them() {
         let ellipse = Ellipse { x: 0.25, y: 0.5, a: 0.5, b: 0.25, angle: 90.0 };
-        let view = double();
-        let shape = Shape { view: &view, ellipse: &ellipse };
+        let view = view_at_double_size();
+        let shape = EllipseShape { view: &view, ellipse: &ellipse };
         assert!(near(shape.centre(), [416.0, 480.0]));
         // The first axis stands upright now: half of 0.5 heights of 960.
-        assert!(near(shape.end(End::ALL[0]), [416.0, 720.0]));
-        assert!(near(shape.end(End::ALL[1]), [296.0, 480.0]));
+        assert!(near(shape.end(AxisEnd::ALL[0]), [416.0, 720.0]));
+        assert!(near(shape.end(AxisEnd::ALL[1]), [296.0, 480.0]));
         assert!(near(shape.bar()[1], [416.0, 760.0]));
         for (pen, part) in [
-            ([416.0, 480.0], Some(Part::Centre)),
-            ([416.0, 719.0], Some(Part::Handle(End::ALL[0]))),
-            ([416.0, 241.0], Some(Part::Handle(End::ALL[2]))),
-            ([535.0, 480.0], Some(Part::Handle(End::ALL[3]))),
-            ([417.0, 762.0], Some(Part::Rotation)),
-            ([416.0 + 120.0 * 0.6, 480.0 + 240.0 * 0.8], Some(Part::Ring)),
-            ([416.0 + 120.0 * 0.6 + 4.0, 480.0 + 240.0 * 0.8], Some(Part::Ring)),
+            ([416.0, 480.0], Some(EllipsePart::Centre)),
+            ([416.0, 719.0], Some(EllipsePart::Handle(AxisEnd::ALL[0]))),
+            ([416.0, 241.0], Some(EllipsePart::Handle(AxisEnd::ALL[2]))),
+            ([535.0, 480.0], Some(EllipsePart::Handle(AxisEnd::ALL[3]))),
+            ([417.0, 762.0], Some(EllipsePart::Rotation)),
+            ([416.0 + 120.0 * 0.6, 480.0 + 240.0 * 0.8], Some(EllipsePart::Ring)),
+            ([416.0 + 120.0 * 0.6 + 4.0, 480.0 + 240.0 * 0.8], Some(EllipsePart::Ring)),
             ([416.0 + 120.0 * 0.6 + 9.0, 480.0 + 240.0 * 0.8], None),
             ([440.0, 480.0], None),
             ([f64::NAN, 480.0], None),
         ] {
-            assert_eq!(shape.under(pen), part, "{pen:?}");
+            assert_eq!(shape.part_at(pen), part, "{pen:?}");
         }
     }
 
@@ -196,7 +197,7 @@ pub(crate) mod tests {
         let region = TakeRegion { left: 0.0, bottom: 0.0, width: 3000.0, height: 500.0 };
         let view = View::new(region, 1.0, [1.0, 1.0]).unwrap();
         let circle = Ellipse { x: 0.5, y: 0.5, a: 0.5, b: 0.5, angle: 45.0 };
-        let shape = Shape { view: &view, ellipse: &circle };
+        let shape = EllipseShape { view: &view, ellipse: &circle };
         for [x, y] in shape.outline() {
             let (u, v) = ((x - 1500.0) / 750.0, (y - 250.0) / 125.0);
             assert!((u * u + v * v - 1.0).abs() < 1e-9);
@@ -206,16 +207,16 @@ pub(crate) mod tests {
         let cross = (foot[0] - centre[0]) * (tip[1] - centre[1])
             - (foot[1] - centre[1]) * (tip[0] - centre[0]);
         assert!(cross.abs() < 1e-6);
-        assert!((norm(view.pixels(foot, tip)) - BAR).abs() < 1e-9);
+        assert!((norm(view.pixels(foot, tip)) - BAR_LENGTH).abs() < 1e-9);
     }
 
     #[test]
     fn the_smallest_ellipse_can_be_moved_and_turned() {
         let dot = Ellipse { a: 0.002, b: 0.002, ..Ellipse::default() };
-        let view = double();
-        let shape = Shape { view: &view, ellipse: &dot };
-        assert_eq!(shape.under(shape.centre()), Some(Part::Centre));
-        assert_eq!(shape.under(shape.bar()[1]), Some(Part::Rotation));
+        let view = view_at_double_size();
+        let shape = EllipseShape { view: &view, ellipse: &dot };
+        assert_eq!(shape.part_at(shape.centre()), Some(EllipsePart::Centre));
+        assert_eq!(shape.part_at(shape.bar()[1]), Some(EllipsePart::Rotation));
     }
 
     proptest! {
@@ -223,34 +224,34 @@ pub(crate) mod tests {
         fn each_part_is_under_the_pen_that_is_on_it(
             view in any_view(), ellipse in any_ellipse(), corner in 0..CORNERS
         ) {
-            let shape = Shape { view: &view, ellipse: &ellipse };
-            let places = [(Part::Centre, shape.centre()), (Part::Rotation, shape.bar()[1])]
+            let shape = EllipseShape { view: &view, ellipse: &ellipse };
+            let places = [(EllipsePart::Centre, shape.centre()), (EllipsePart::Rotation, shape.bar()[1])]
                 .into_iter()
-                .chain(End::ALL.map(|end| (Part::Handle(end), shape.end(end))));
+                .chain(AxisEnd::ALL.map(|end| (EllipsePart::Handle(end), shape.end(end))));
             for (part, place) in places {
-                let hit = shape.under(place).unwrap();
+                let hit = shape.part_at(place).unwrap();
                 // Parts that lie on one another are as good as each other.
                 prop_assert!(hit == part || place_of(&shape, hit) == place, "{hit:?} {part:?}");
             }
             let corner = shape.outline().nth(corner).unwrap();
-            prop_assert!(shape.under(corner).is_some());
+            prop_assert!(shape.part_at(corner).is_some());
         }
 
         #[test]
         fn far_from_everything_is_nothing(view in any_view(), ellipse in any_ellipse()) {
-            let shape = Shape { view: &view, ellipse: &ellipse };
+            let shape = EllipseShape { view: &view, ellipse: &ellipse };
             let right = shape.outline().chain(shape.bar()).map(|[x, _]| x).fold(f64::MIN, f64::max);
             let beside = view.moved([right, shape.centre()[1]], [HANDLE_REACH + 1.0, 0.0]);
-            prop_assert_eq!(shape.under(beside), None);
+            prop_assert_eq!(shape.part_at(beside), None);
         }
     }
 
-    fn place_of(shape: &Shape<'_>, part: Part) -> Point {
+    fn place_of(shape: &EllipseShape<'_>, part: EllipsePart) -> Point {
         match part {
-            Part::Centre => shape.centre(),
-            Part::Rotation => shape.bar()[1],
-            Part::Handle(end) => shape.end(end),
-            Part::Ring => [f64::NAN; 2],
+            EllipsePart::Centre => shape.centre(),
+            EllipsePart::Rotation => shape.bar()[1],
+            EllipsePart::Handle(end) => shape.end(end),
+            EllipsePart::Ring => [f64::NAN; 2],
         }
     }
 }

@@ -9,8 +9,7 @@
 
 use wan_alpha_take::ellipse::Ellipse;
 
-/// x and y.
-pub(crate) type Point = [f64; 2];
+use crate::surface::Point;
 
 /// Where the take lies on the canvas, in canonical coordinates.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,12 +47,14 @@ impl View {
         self.aspect
     }
 
-    pub(crate) fn on_canvas(&self, [x, y]: Point) -> Point {
+    /// A point of take space, on the canvas.
+    pub(crate) fn to_canvas(&self, [x, y]: Point) -> Point {
         let TakeRegion { left, bottom, width, height } = self.region;
         [left + x / self.aspect * width, bottom + y * height]
     }
 
-    pub(crate) fn in_take(&self, [x, y]: Point) -> Point {
+    /// A point of the canvas, in take space.
+    pub(crate) fn to_take(&self, [x, y]: Point) -> Point {
         let TakeRegion { left, bottom, width, height } = self.region;
         [(x - left) / width * self.aspect, (y - bottom) / height]
     }
@@ -85,16 +86,18 @@ pub(crate) fn axes(of: &Ellipse) -> [Point; 2] {
     [[cos, sin], [-sin, cos]]
 }
 
-/// Of an ellipse, as a pair.
+/// The lengths of the axes of an ellipse, as a pair.
 pub(crate) fn lengths(of: &Ellipse) -> [f64; 2] {
     [of.a, of.b]
 }
 
-pub(crate) fn minus(a: Point, b: Point) -> Point {
+/// One point less another.
+pub(crate) fn difference(a: Point, b: Point) -> Point {
     [a[0] - b[0], a[1] - b[1]]
 }
 
-pub(crate) fn along(a: Point, b: Point) -> f64 {
+/// The dot product of two vectors.
+pub(crate) fn dot(a: Point, b: Point) -> f64 {
     a[0] * b[0] + a[1] * b[1]
 }
 
@@ -118,10 +121,10 @@ pub(crate) mod tests {
     fn corners_are_corners() {
         let region = TakeRegion { left: 100.0, bottom: 50.0, width: 1600.0, height: 400.0 };
         let view = View::new(region, 2.0, [1.0, 1.0]).unwrap();
-        assert_eq!(view.on_canvas([0.0, 0.0]), [100.0, 50.0]);
-        assert_eq!(view.on_canvas([2.0, 1.0]), [1700.0, 450.0]);
+        assert_eq!(view.to_canvas([0.0, 0.0]), [100.0, 50.0]);
+        assert_eq!(view.to_canvas([2.0, 1.0]), [1700.0, 450.0]);
         let corner = Ellipse { x: 1.0, y: 1.0, ..Ellipse::default() };
-        assert_eq!(view.on_canvas(view.centre(&corner)), [1700.0, 450.0]);
+        assert_eq!(view.to_canvas(view.centre(&corner)), [1700.0, 450.0]);
     }
 
     #[test]
@@ -140,13 +143,13 @@ pub(crate) mod tests {
     proptest! {
         #[test]
         fn there_and_back(view in any_view(), x in -3.0..6.0, y in -3.0..4.0) {
-            let [u, v] = view.in_take(view.on_canvas([x, y]));
+            let [u, v] = view.to_take(view.to_canvas([x, y]));
             prop_assert!((u - x).abs() < 1e-9 && (v - y).abs() < 1e-9);
         }
 
         #[test]
         fn pixels_move_by_pixels(view in any_view(), x in -50.0..50.0, y in -50.0..50.0) {
-            let from = view.on_canvas([0.3, 0.4]);
+            let from = view.to_canvas([0.3, 0.4]);
             let [dx, dy] = view.pixels(from, view.moved(from, [x, y]));
             prop_assert!((dx - x).abs() < 1e-6 && (dy - y).abs() < 1e-6);
         }

@@ -2,9 +2,9 @@
 
 use std::ffi::CStr;
 
-/// What to generate.
+/// What to generate, in words.
 pub const PROMPT: &CStr = c"prompt";
-/// What to avoid.
+/// What to avoid, in words.
 pub const NEGATIVE_PROMPT: &CStr = c"negativePrompt";
 /// Seed of the noise.
 pub const SEED: &CStr = c"seed";
@@ -16,25 +16,25 @@ pub const ELLIPSE_AXES: &CStr = c"ellipseAxes";
 pub const ELLIPSE_ANGLE: &CStr = c"ellipseAngle";
 /// How strongly the ellipse keeps its outside empty.
 pub const MU: &CStr = c"mu";
-/// Makes a take.
+/// Makes a take of the parameters.
 pub const GENERATE: &CStr = c"generate";
 /// Makes a take and waits for it.
 pub const GENERATE_AND_WAIT: &CStr = c"generateAndWait";
 /// Stops the take that is being made.
 pub const CANCEL: &CStr = c"cancel";
-/// Brings the take before back.
+/// Brings the previous take back.
 pub const REVERT: &CStr = c"revert";
-/// Looks again.
+/// Looks again for the take.
 pub const REFRESH: &CStr = c"refresh";
 /// Frees the model's memory.
 pub const RELEASE_GPU: &CStr = c"releaseGpu";
-/// Frames to generate.
+/// How many frames to generate.
 pub const FRAMES: &CStr = c"frames";
 /// How fast the take plays.
 pub const SPEED: &CStr = c"speed";
 /// What shows before and after the take.
 pub const OUTSIDE: &CStr = c"outside";
-/// Size of the take.
+/// The size of the take, by name.
 pub const RESOLUTION: &CStr = c"resolution";
 /// Width of a take of custom resolution.
 pub const WIDTH: &CStr = c"width";
@@ -44,13 +44,13 @@ pub const HEIGHT: &CStr = c"height";
 pub const MISSING: &CStr = c"missing";
 /// How the take is placed in the frame.
 pub const FIT: &CStr = c"fit";
-/// Colour of the output.
+/// The color space of the output.
 pub const TRANSFER: &CStr = c"transfer";
-/// Name of the model.
+/// The name of the model.
 pub const MODEL: &CStr = c"model";
 /// Number format that the model computes in.
 pub const PRECISION: &CStr = c"precision";
-/// Denoising steps.
+/// How many denoising steps to make.
 pub const STEPS: &CStr = c"steps";
 /// How closely the take keeps to the words.
 pub const GUIDANCE: &CStr = c"guidance";
@@ -58,13 +58,13 @@ pub const GUIDANCE: &CStr = c"guidance";
 pub const SHIFT: &CStr = c"shift";
 /// How the denoising equation is solved.
 pub const SOLVER: &CStr = c"solver";
-/// The request of the take.
+/// The request of the take that was asked for.
 pub const TAKE_REQUEST: &CStr = c"takeRequest";
-/// Its key.
+/// The key of the take that was asked for.
 pub const TAKE_KEY: &CStr = c"takeKey";
-/// The request of the take before.
+/// The request of the previous take.
 pub const HELD_REQUEST: &CStr = c"heldRequest";
-/// Its key.
+/// The key of the previous take.
 pub const HELD_KEY: &CStr = c"heldKey";
 /// Changes with what is there to see.
 pub const REVISION: &CStr = c"revision";
@@ -74,5 +74,5 @@ pub const STATUS: &CStr = c"status";
 pub const START_FRAME: &CStr = c"startFrame";
 /// Sets [`START_FRAME`] to the current frame.
 pub const START_HERE: &CStr = c"startHere";
-/// Whether colour is multiplied by alpha.
+/// Whether color is multiplied by alpha.
 pub const ALPHA_MODE: &CStr = c"alphaMode";

@@ -1,4 +1,4 @@
-//! The table for people.
+//! The table of parameters as text, for people.
 
 use std::ffi::CStr;
 

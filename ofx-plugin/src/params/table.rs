@@ -13,17 +13,17 @@ pub const TABLE: &[Parameter] = &[
     Parameter {
         label: c"Prompt",
         hint: c"What to generate, in words: the subject, its material and motion, the shot. Say that the background is transparent. Up to 4096 bytes.",
-        ..still(Subject, PROMPT, text(c"", Lines::Multiple))
+        ..fixed(Subject, PROMPT, text(c"", Lines::Multiple))
     },
     Parameter {
         label: c"Negative prompt",
         hint: c"What to avoid. Empty: the model's own. Of no effect where guidance is 1. Up to 4096 bytes.",
-        ..still(Subject, NEGATIVE_PROMPT, text(c"", Lines::Multiple))
+        ..fixed(Subject, NEGATIVE_PROMPT, text(c"", Lines::Multiple))
     },
     Parameter {
         label: c"Seed",
         hint: c"Another seed gives another take of the same words; the same seed gives the same take.",
-        ..still(
+        ..fixed(
             Subject,
             SEED,
             Kind::Int { default: 1, range: [0, i32::MAX], display: [0, 9999] },
@@ -32,7 +32,7 @@ pub const TABLE: &[Parameter] = &[
     Parameter {
         label: c"Center",
         hint: c"Where the subject is, as fractions of the take's frame: 0, 0 is the lower left corner, 0.5, 0.5 the middle.",
-        ..keyed(
+        ..animated(
             Ellipse,
             ELLIPSE_CENTER,
             Kind::Double2D {
@@ -46,7 +46,7 @@ pub const TABLE: &[Parameter] = &[
     Parameter {
         label: c"Axes",
         hint: c"How large the subject is: full width and full height of the ellipse, in heights of the take's frame.",
-        ..keyed(
+        ..animated(
             Ellipse,
             ELLIPSE_AXES,
             Kind::Double2D {
@@ -60,7 +60,7 @@ pub const TABLE: &[Parameter] = &[
     Parameter {
         label: c"Angle",
         hint: c"How far the ellipse is turned, in degrees counter-clockwise.",
-        ..keyed(
+        ..animated(
             Ellipse,
             ELLIPSE_ANGLE,
             Kind::Double {
@@ -75,7 +75,7 @@ pub const TABLE: &[Parameter] = &[
     Parameter {
         label: c"Strength",
         hint: c"How strongly the ellipse keeps its outside empty (mu): 0.05 is normal, 0 is without ellipse.",
-        ..keyed(Ellipse, MU, number(0.05, [-1.0, 1.0], [0.0, 0.3], 0.001))
+        ..animated(Ellipse, MU, number(0.05, [-1.0, 1.0], [0.0, 0.3], 0.001))
     },
     Parameter {
         label: c"Generate",
@@ -109,7 +109,7 @@ pub const TABLE: &[Parameter] = &[
         evaluates: false,
         undoable: false,
         shown: Shown::ReadOnly,
-        ..still(Generate, STATUS, text(c"", Lines::Single))
+        ..fixed(Generate, STATUS, text(c"", Lines::Single))
     },
     Parameter {
         label: c"Start here",
@@ -119,7 +119,7 @@ pub const TABLE: &[Parameter] = &[
     Parameter {
         label: c"Start frame",
         hint: c"The frame on which the take begins.",
-        ..still(
+        ..fixed(
             Time,
             START_FRAME,
             Kind::Int { default: 0, range: [-10_000_000, 10_000_000], display: [0, 2000] },
@@ -128,17 +128,17 @@ pub const TABLE: &[Parameter] = &[
     Parameter {
         label: c"Frames",
         hint: c"Frames to generate, 16 to a second, rounded to 1 more than a multiple of 4. 0: the model's own number.",
-        ..still(Time, FRAMES, Kind::Int { default: 0, range: [0, 257], display: [0, 81] })
+        ..fixed(Time, FRAMES, Kind::Int { default: 0, range: [0, 257], display: [0, 81] })
     },
     Parameter {
         label: c"Speed",
         hint: c"How fast the take plays: 2 is twice as fast, 0.5 is half as fast.",
-        ..still(Time, SPEED, number(1.0, [0.01, 100.0], [0.25, 4.0], 0.01))
+        ..fixed(Time, SPEED, number(1.0, [0.01, 100.0], [0.25, 4.0], 0.01))
     },
     Parameter {
         label: c"Outside",
         hint: c"What shows before the take begins and after it ends: its first and last frame (hold), the take again (loop), to and fro (bounce), or nothing (empty).",
-        ..still(
+        ..fixed(
             Time,
             OUTSIDE,
             Kind::Choice { options: &[c"hold", c"loop", c"bounce", c"empty"] },
@@ -147,7 +147,7 @@ pub const TABLE: &[Parameter] = &[
     Parameter {
         label: c"Resolution",
         hint: c"Size of the take. Model: the model's own. Custom: the width and height below.",
-        ..still(
+        ..fixed(
             Output,
             RESOLUTION,
             Kind::Choice {
@@ -167,7 +167,7 @@ pub const TABLE: &[Parameter] = &[
     Parameter {
         label: c"Width",
         hint: c"Width of a take of custom resolution, in pixels, rounded to a multiple of 16.",
-        ..still(
+        ..fixed(
             Output,
             WIDTH,
             Kind::Int { default: 832, range: [64, 2048], display: [64, 1280] },
@@ -176,7 +176,7 @@ pub const TABLE: &[Parameter] = &[
     Parameter {
         label: c"Height",
         hint: c"Height of a take of custom resolution, in pixels, rounded to a multiple of 16.",
-        ..still(
+        ..fixed(
             Output,
             HEIGHT,
             Kind::Int { default: 480, range: [64, 2048], display: [64, 1280] },
@@ -185,7 +185,7 @@ pub const TABLE: &[Parameter] = &[
     Parameter {
         label: c"Missing take",
         hint: c"What a render does while the take is not there. Auto: a placeholder in an interactive session, waiting in a batch render.",
-        ..still(
+        ..fixed(
             Output,
             MISSING,
             Kind::Choice { options: &[c"auto", c"wait", c"error", c"empty"] },
@@ -194,7 +194,7 @@ pub const TABLE: &[Parameter] = &[
     Parameter {
         label: c"Fit",
         hint: c"How the take is placed in the frame: whole (fit), covering it (fill), distorted to it (stretch), or pixel for pixel (1:1).",
-        ..still(
+        ..fixed(
             Output,
             FIT,
             Kind::Choice { options: &[c"fit", c"fill", c"stretch", c"1:1"] },
@@ -203,7 +203,7 @@ pub const TABLE: &[Parameter] = &[
     Parameter {
         label: c"Transfer",
         hint: c"Colour of the output. Auto goes by the host. As generated is display-referred, like sRGB.",
-        ..still(
+        ..fixed(
             Output,
             TRANSFER,
             Kind::Choice { options: &[c"auto", c"as generated", c"linear Rec.709", c"ACEScg"] },
@@ -212,17 +212,17 @@ pub const TABLE: &[Parameter] = &[
     Parameter {
         label: c"Alpha",
         hint: c"Whether colour is multiplied by alpha, as most hosts expect, or straight.",
-        ..still(Output, ALPHA_MODE, Kind::Choice { options: &[c"premultiplied", c"straight"] })
+        ..fixed(Output, ALPHA_MODE, Kind::Choice { options: &[c"premultiplied", c"straight"] })
     },
     Parameter {
         label: c"Model",
         hint: c"Name of an installed model. Auto: the one that is found by itself.",
-        ..still(Model, MODEL, text(c"auto", Lines::Single))
+        ..fixed(Model, MODEL, text(c"auto", Lines::Single))
     },
     Parameter {
         label: c"Precision",
         hint: c"Number format that the model computes in. Auto: the model's own.",
-        ..still(
+        ..fixed(
             Model,
             PRECISION,
             Kind::Choice { options: &[c"auto", c"f32", c"bf16", c"fp8"] },
@@ -231,22 +231,22 @@ pub const TABLE: &[Parameter] = &[
     Parameter {
         label: c"Steps",
         hint: c"Denoising steps; more take longer. 0: the model's own number.",
-        ..still(Model, STEPS, Kind::Int { default: 0, range: [0, 100], display: [0, 100] })
+        ..fixed(Model, STEPS, Kind::Int { default: 0, range: [0, 100], display: [0, 100] })
     },
     Parameter {
         label: c"Guidance",
         hint: c"How closely the take keeps to the words. 0: the model's own.",
-        ..still(Model, GUIDANCE, number(0.0, [0.0, 30.0], [0.0, 30.0], 0.1))
+        ..fixed(Model, GUIDANCE, number(0.0, [0.0, 30.0], [0.0, 30.0], 0.1))
     },
     Parameter {
         label: c"Shift",
         hint: c"How much of the work goes into the coarse form and motion. 0: the model's own.",
-        ..still(Model, SHIFT, number(0.0, [0.0, 10.0], [0.0, 10.0], 0.1))
+        ..fixed(Model, SHIFT, number(0.0, [0.0, 10.0], [0.0, 10.0], 0.1))
     },
     Parameter {
         label: c"Solver",
         hint: c"How the denoising equation is solved. Model: the model's own.",
-        ..still(
+        ..fixed(
             Model,
             SOLVER,
             Kind::Choice { options: &[c"model", c"unipc", c"dpm++", c"euler"] },
@@ -260,21 +260,21 @@ pub const TABLE: &[Parameter] = &[
     Parameter {
         label: c"Take request",
         hint: c"What the last Generate asked for.",
-        ..kept(TAKE_REQUEST)
+        ..hidden(TAKE_REQUEST)
     },
-    Parameter { label: c"Take key", hint: c"Name of that take in the store.", ..kept(TAKE_KEY) },
+    Parameter { label: c"Take key", hint: c"Name of that take in the store.", ..hidden(TAKE_KEY) },
     Parameter {
         label: c"Held request",
         hint: c"What the take before the last Generate was asked for.",
-        ..kept(HELD_REQUEST)
+        ..hidden(HELD_REQUEST)
     },
-    Parameter { label: c"Held key", hint: c"Name of that take in the store.", ..kept(HELD_KEY) },
+    Parameter { label: c"Held key", hint: c"Name of that take in the store.", ..hidden(HELD_KEY) },
     Parameter {
         label: c"Revision",
         hint: c"Changes when there is a new picture, so that the host forgets the old one.",
         undoable: false,
         shown: Shown::Hidden,
-        ..still(
+        ..fixed(
             Generate,
             REVISION,
             Kind::Int { default: 0, range: [0, i32::MAX], display: [0, i32::MAX] },
@@ -283,7 +283,7 @@ pub const TABLE: &[Parameter] = &[
 ];
 
 /// Saved, evaluated, edited by the artist, not keyframed; label and hint are to be filled in.
-const fn still(group: Group, id: &'static CStr, kind: Kind) -> Parameter {
+const fn fixed(group: Group, id: &'static CStr, kind: Kind) -> Parameter {
     Parameter {
         id,
         group,
@@ -298,14 +298,14 @@ const fn still(group: Group, id: &'static CStr, kind: Kind) -> Parameter {
     }
 }
 
-/// As [`still`], keyframed.
-const fn keyed(group: Group, id: &'static CStr, kind: Kind) -> Parameter {
-    Parameter { animates: true, ..still(group, id, kind) }
+/// A parameter as of [`fixed`] that may be keyframed.
+const fn animated(group: Group, id: &'static CStr, kind: Kind) -> Parameter {
+    Parameter { animates: true, ..fixed(group, id, kind) }
 }
 
-/// As [`still`], written by the node for itself.
-const fn kept(id: &'static CStr) -> Parameter {
-    Parameter { shown: Shown::Hidden, ..still(Generate, id, text(c"", Lines::Single)) }
+/// A hidden text, saved with the project, that the node writes for itself.
+const fn hidden(id: &'static CStr) -> Parameter {
+    Parameter { shown: Shown::Hidden, ..fixed(Generate, id, text(c"", Lines::Single)) }
 }
 
 /// Something to press: it has no value to save, evaluate or undo.
@@ -314,7 +314,7 @@ const fn button(group: Group, id: &'static CStr) -> Parameter {
         persistent: false,
         evaluates: false,
         undoable: false,
-        ..still(group, id, Kind::Button)
+        ..fixed(group, id, Kind::Button)
     }
 }
 

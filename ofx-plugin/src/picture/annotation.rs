@@ -1,118 +1,60 @@
-//! What stands in the place of a take, and what stands on one that is not the one asked for.
+//! Placeholders in the place of a take, and badges on a take that is not the one asked for.
 //!
-//! Both are burnt in and unmistakable, and leave the rest of the picture transparent or as it is. A
-//! mark is a pure function of its words and of the stage: no clock, no percentage; hosts keep what
-//! they have once been given. Sizes follow from the stage's height in output pixels, places from the
-//! stage, so that tiles agree and every render scale can be read.
+//! Both are burnt in and unmistakable, and leave the rest of the picture transparent or as it is.
+//! They depend on their text and on the output frame alone: no clock, no percentage; hosts keep what
+//! they have once been given. Sizes follow from the frame's height in output pixels, places from the
+//! frame, so that tiles agree and every render scale can be read.
 
 #![forbid(unsafe_code)]
 
+mod ink;
 mod panel;
-mod setting;
 mod text;
+mod text_layout;
 
-use super::draw::{FrameContent, OutputFormat};
+use super::content::{Annotation, FrameContent, OutputFormat};
 use super::frame_fit::FrameFit;
 use super::source::Pixel;
 use super::transfer::Transfer;
+use ink::Ink;
 use panel::Panel;
 
-/// Words over a picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Annotation<'a> {
-    /// In place of a take: a panel in the middle, and the outline of the take's frame.
-    Placeholder {
-        /// How things stand.
-        tone: Tone,
-        /// The first is the headline. They are wrapped.
-        lines: &'a [&'a str],
-        /// Of the take, where it is known.
-        size: Option<[u32; 2]>,
-    },
-    /// Over a take: a small panel in the lower left corner.
-    Corner {
-        /// How things stand.
-        tone: Tone,
-        /// Wrapped where it is long.
-        line: &'a str,
-    },
-}
-
-/// How things stand, as a colour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tone {
-    /// Nothing has been asked for: grey.
-    Idle,
-    /// It is being made: amber.
-    Working,
-    /// It went wrong: red.
-    Failed,
-}
-
-impl Tone {
-    /// Display-referred.
-    fn colour(self) -> [f32; 3] {
-        match self {
-            Self::Idle => [0.56, 0.62, 0.70],
-            Self::Working => [0.97, 0.70, 0.24],
-            Self::Failed => [0.95, 0.35, 0.29],
-        }
-    }
-}
-
-/// A colour as the picture is blended in: in the host's transfer, premultiplied.
-#[derive(Clone, Copy, Debug)]
-struct Ink(Pixel);
-
-impl Ink {
-    fn new(display: [f32; 3], alpha: f32, transfer: Transfer) -> Self {
-        let [r, g, b] = transfer.of_display(display).map(|value| value * alpha);
-        Self([r, g, b, alpha])
-    }
-
-    fn over(self, pixel: &mut Pixel, coverage: f32) {
-        let rest = 1.0 - self.0[3] * coverage;
-        for (value, ink) in pixel.iter_mut().zip(self.0) {
-            *value = *value * rest + ink * coverage;
-        }
-    }
-}
-
-/// A mark, laid out for a stage.
+/// An annotation, laid out for an output frame.
 #[derive(Debug)]
-pub(super) struct Drawing {
-    outline: Option<Outline>,
+pub(super) struct AnnotationLayer {
+    outline: Option<FrameOutline>,
     panel: Panel,
     straight: bool,
 }
 
-impl Drawing {
-    /// `None` where the stage has no area.
+impl AnnotationLayer {
+    /// `None` where the output frame has no area.
     pub(super) fn new(
-        mark: &Annotation<'_>,
-        scene: &FrameContent<'_>,
-        look: OutputFormat,
+        annotation: &Annotation<'_>,
+        content: &FrameContent<'_>,
+        format: OutputFormat,
     ) -> Option<Self> {
-        let stage = scene.stage.pixels()?;
-        let panel = Panel::new(mark, stage, look.transfer);
-        let outline = match mark {
+        let output_frame = content.output_frame.pixels()?;
+        let panel = Panel::new(annotation, output_frame, format.transfer);
+        let outline = match annotation {
             Annotation::Placeholder { size: Some(size), .. } => {
-                FrameFit::new(&scene.stage, scene.fit, *size)
-                    .map(|placement| Outline::new(placement.visible(), stage, look.transfer))
+                FrameFit::new(&content.output_frame, content.fit, *size).map(|placement| {
+                    FrameOutline::new(placement.visible(), output_frame, format.transfer)
+                })
             }
             _ => None,
         };
-        Some(Self { outline, panel, straight: look.straight })
+        Some(Self { outline, panel, straight: format.straight })
     }
 
-    /// Whether a row may hold anything of the mark.
+    /// Whether a row may hold anything of the annotation.
     pub(super) fn touches(&self, y: i32) -> bool {
         self.panel.rows().contains(&y)
             || self.outline.as_ref().is_some_and(|outline| outline.touches(y))
     }
 
-    /// Blends part of a row over pixels, from column `x` on. Where the mark has nothing, pixels stay
-    /// as they are.
+    /// Blends part of a row over pixels, from column `x` on. Where the annotation has nothing, pixels
+    /// stay as they are.
     pub(super) fn draw_over(&self, y: i32, x: i32, pixels: &mut [Pixel]) {
         for (x, pixel) in (x..).zip(pixels) {
             let edge = self.outline.as_ref().and_then(|outline| outline.ink(x, y));
@@ -140,15 +82,15 @@ impl Drawing {
 
 /// A thin light line along the inside of a frame, and a dark one inside that: it shows on anything.
 #[derive(Debug)]
-struct Outline {
-    /// Left, bottom, right, top.
+struct FrameOutline {
+    /// The outermost pixels of the line: left, bottom, right, top.
     frame: [i32; 4],
     thickness: i32,
     light: Ink,
     dark: Ink,
 }
 
-impl Outline {
+impl FrameOutline {
     #[expect(clippy::cast_possible_truncation, reason = "placements are bounded")]
     fn new(frame: [f64; 4], [_, bottom, _, top]: [f64; 4], transfer: Transfer) -> Self {
         Self {

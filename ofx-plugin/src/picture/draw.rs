@@ -1,44 +1,22 @@
 //! One pass over the window, each pixel written once.
 //!
 //! Colour := 0 where alpha is 0, transfer, premultiply, resample, clamp alpha, unpremultiply where
-//! straight was asked for, the mark on top, quantise.
+//! straight was asked for, the annotation on top, quantise.
 
 #![forbid(unsafe_code)]
 
 use std::ops::Range;
 
 use super::abort_check::{AbortCheck, Aborted};
-use super::annotation::{Annotation, Drawing};
-use super::canvas::{Canvas, Depth, Window};
-use super::frame_fit::{Fit, FrameFit, OutputFrame};
+use super::annotation::AnnotationLayer;
+use super::content::{FrameContent, OutputFormat};
+use super::frame_fit::FrameFit;
 use super::quantise::{CHUNK, write};
 use super::resample::Resampler;
-use super::source::{Alpha, Pixel, Source, read};
-use super::transfer::Transfer;
+use super::source::{AlphaMode, Pixel, Source, read};
+use crate::surface::{Depth, PixelCanvas, Window};
 
-/// What is to be seen. Where there is nothing, the picture is transparent black.
-#[derive(Clone, Copy, Debug)]
-pub struct FrameContent<'a> {
-    /// What the take is fitted into.
-    pub stage: OutputFrame,
-    /// How.
-    pub fit: Fit,
-    /// A frame of it.
-    pub take: Option<Source<'a>>,
-    /// What is written over it, or in its place.
-    pub mark: Option<Annotation<'a>>,
-}
-
-/// What the host's values mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OutputFormat {
-    /// Of the colours.
-    pub transfer: Transfer,
-    /// Colours are not multiplied by alpha.
-    pub straight: bool,
-}
-
-/// How far a picture came.
+/// Whether a picture was drawn to its end.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drawn {
@@ -48,35 +26,38 @@ pub enum Drawn {
     Aborted,
 }
 
-/// Draws a scene into the whole of a canvas' window, asking `go_on` every fraction of a
-/// millisecond.
+/// Draws a frame's content into the whole of a canvas' window, asking `keep_going` every fraction of
+/// a millisecond.
 pub fn draw(
-    canvas: &mut dyn Canvas,
-    scene: &FrameContent<'_>,
-    look: OutputFormat,
-    go_on: &dyn Fn() -> bool,
+    canvas: &mut dyn PixelCanvas,
+    content: &FrameContent<'_>,
+    format: OutputFormat,
+    keep_going: &dyn Fn() -> bool,
 ) -> Drawn {
-    match draw_rows(canvas, scene, look, &mut AbortCheck::new(go_on)) {
+    match draw_rows(canvas, content, format, &mut AbortCheck::new(keep_going)) {
         Ok(()) => Drawn::Whole,
         Err(Aborted) => Drawn::Aborted,
     }
 }
 
 fn draw_rows(
-    canvas: &mut dyn Canvas,
-    scene: &FrameContent<'_>,
-    look: OutputFormat,
-    patience: &mut AbortCheck<'_>,
+    canvas: &mut dyn PixelCanvas,
+    content: &FrameContent<'_>,
+    format: OutputFormat,
+    abort_check: &mut AbortCheck<'_>,
 ) -> Result<(), Aborted> {
     let (window, depth) = (canvas.window(), canvas.depth());
     let mut layers = Layers {
-        take: scene.take.and_then(|source| Layer::new(source, scene, look, window)),
-        drawing: scene.mark.as_ref().and_then(|mark| Drawing::new(mark, scene, look)),
+        take: content.take.and_then(|source| TakeLayer::new(source, content, format, window)),
+        annotation: content
+            .annotation
+            .as_ref()
+            .and_then(|annotation| AnnotationLayer::new(annotation, content, format)),
     };
     let mut scratch = [[0.0; 4]; CHUNK];
     for y in window.y1..window.y2 {
-        patience.tick(window.width())?;
-        layers.go_to(y, patience)?;
+        abort_check.tick(window.width())?;
+        layers.go_to(y, abort_check)?;
         let mut x = window.x1;
         for bytes in canvas.row(y).chunks_mut(CHUNK * depth.pixel_bytes()) {
             let count = bytes.len() / depth.pixel_bytes();
@@ -99,17 +80,17 @@ fn draw_rows(
     Ok(())
 }
 
-/// What a scene shows within the window.
+/// What is to be seen within the window.
 struct Layers<'a> {
-    take: Option<Layer<'a>>,
-    drawing: Option<Drawing>,
+    take: Option<TakeLayer<'a>>,
+    annotation: Option<AnnotationLayer>,
 }
 
 impl Layers<'_> {
     /// Makes an output row the current one.
-    fn go_to(&mut self, y: i32, patience: &mut AbortCheck<'_>) -> Result<(), Aborted> {
+    fn go_to(&mut self, y: i32, abort_check: &mut AbortCheck<'_>) -> Result<(), Aborted> {
         match &mut self.take {
-            Some(take) => take.go_to(y, patience),
+            Some(take) => take.go_to(y, abort_check),
             None => Ok(()),
         }
     }
@@ -117,37 +98,38 @@ impl Layers<'_> {
     /// Fills part of the current row, from column `x` on; false where there is nothing to be seen.
     fn fill(&self, y: i32, x: i32, pixels: &mut [Pixel]) -> bool {
         let shows_take = self.take.as_ref().is_some_and(|take| take.fill(y, x, pixels));
-        let Some(drawing) = self.drawing.as_ref().filter(|drawing| drawing.touches(y)) else {
+        let annotation = self.annotation.as_ref().filter(|annotation| annotation.touches(y));
+        let Some(annotation) = annotation else {
             return shows_take;
         };
         if !shows_take {
             pixels.fill([0.0; 4]);
         }
-        drawing.draw_over(y, x, pixels);
+        annotation.draw_over(y, x, pixels);
         true
     }
 }
 
 /// A take's frame within the window.
-struct Layer<'a> {
+struct TakeLayer<'a> {
     columns: Range<i32>,
     rows: Range<i32>,
     source: Source<'a>,
     placement: FrameFit,
-    look: OutputFormat,
+    format: OutputFormat,
     /// None where every output pixel is one of the take.
     resampler: Option<Resampler<'a>>,
 }
 
-impl<'a> Layer<'a> {
+impl<'a> TakeLayer<'a> {
     /// `None` where the window shows nothing of the take.
     fn new(
         source: Source<'a>,
-        scene: &FrameContent<'_>,
-        look: OutputFormat,
+        content: &FrameContent<'_>,
+        format: OutputFormat,
         window: Window,
     ) -> Option<Self> {
-        let placement = FrameFit::new(&scene.stage, scene.fit, source.size())?;
+        let placement = FrameFit::new(&content.output_frame, content.fit, source.size())?;
         let within =
             |covered: Range<i32>, from: i32, to: i32| covered.start.max(from)..covered.end.min(to);
         let columns = within(placement.columns.covered(), window.x1, window.x2);
@@ -156,13 +138,13 @@ impl<'a> Layer<'a> {
             return None;
         }
         let resampler = (!placement.is_pixel_for_pixel())
-            .then(|| Resampler::new(source, &placement, look.transfer, columns.clone()));
-        Some(Self { columns, rows, source, placement, look, resampler })
+            .then(|| Resampler::new(source, &placement, format.transfer, columns.clone()));
+        Some(Self { columns, rows, source, placement, format, resampler })
     }
 
-    fn go_to(&mut self, y: i32, patience: &mut AbortCheck<'_>) -> Result<(), Aborted> {
+    fn go_to(&mut self, y: i32, abort_check: &mut AbortCheck<'_>) -> Result<(), Aborted> {
         match &mut self.resampler {
-            Some(resampler) if self.rows.contains(&y) => resampler.go_to(y, patience),
+            Some(resampler) if self.rows.contains(&y) => resampler.go_to(y, abort_check),
             _ => Ok(()),
         }
     }
@@ -184,11 +166,11 @@ impl<'a> Layer<'a> {
         match &self.resampler {
             Some(resampler) => {
                 resampler.fill(from, covered);
-                if self.look.straight {
+                if self.format.straight {
                     covered.iter_mut().for_each(unpremultiply);
                 }
             }
-            None => self.copy(y, from, covered),
+            None => self.copy_pixels(y, from, covered),
         }
         true
     }
@@ -199,12 +181,13 @@ impl<'a> Layer<'a> {
         clippy::cast_sign_loss,
         reason = "the middle of a pixel that shows the take lies in the take"
     )]
-    fn copy(&self, y: i32, x: i32, pixels: &mut [Pixel]) {
+    fn copy_pixels(&self, y: i32, x: i32, pixels: &mut [Pixel]) {
         let row = self.source.row(self.placement.rows.position(y) as usize);
         let column = self.placement.columns.position(x) as usize;
         let from = row.get(column..column + pixels.len()).unwrap_or_default();
-        let alpha = if self.look.straight { Alpha::Straight } else { Alpha::Premultiplied };
-        read(from, self.look.transfer, alpha, pixels);
+        let alpha =
+            if self.format.straight { AlphaMode::Straight } else { AlphaMode::Premultiplied };
+        read(from, self.format.transfer, alpha, pixels);
     }
 }
 

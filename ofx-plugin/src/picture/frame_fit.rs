@@ -24,19 +24,19 @@ pub struct OutputFrame {
     pub region: [f64; 4],
     /// Width of a pixel by its height.
     pub pixel_aspect: f64,
-    /// Of the render, horizontal and vertical.
+    /// The scale of the render, horizontal and vertical.
     pub scale: [f64; 2],
 }
 
-/// How a take is fitted into the stage. In all of them it is centred and cut off at the stage's
+/// How a take is fitted into the output frame. It is always centred, and cut off at the frame's
 /// edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
     /// As large as it can be and still be seen whole.
     Whole,
-    /// As small as it can be and still cover the stage.
+    /// As small as it can be and still cover the output frame.
     Fill,
-    /// Its sides become the stage's.
+    /// Its sides become those of the output frame.
     Stretch,
     /// One pixel of it is one of the output at full resolution, whatever their shape.
     PixelForPixel,
@@ -54,9 +54,9 @@ pub struct FrameFit {
 pub(super) struct Axis {
     start: f64,
     end: f64,
-    /// What of it the stage shows.
+    /// What of it the output frame shows.
     visible: [f64; 2],
-    /// Pixels of the take.
+    /// How many pixels the take has.
     pub(super) size: usize,
     /// Rows of a take run downwards, those of the host upwards.
     downwards: bool,
@@ -73,8 +73,8 @@ impl OutputFrame {
         is_usable.then_some(pixels.map(snapped))
     }
 
-    /// Where a take of that size comes to lie: left, bottom, right, top in canonical coordinates, what
-    /// the stage cuts off included.
+    /// Where a take of that size comes to lie: left, bottom, right, top in canonical coordinates,
+    /// with what the output frame cuts off.
     #[must_use]
     pub fn fitted(&self, fit: Fit, size: [u32; 2]) -> [f64; 4] {
         let [x1, y1, x2, y2] = self.region;
@@ -107,16 +107,16 @@ impl OutputFrame {
 }
 
 impl FrameFit {
-    /// `None` where nothing of the take is to be seen: the stage has no area or no bounds, or the
-    /// take has no pixels.
+    /// `None` where nothing of the take is to be seen: the output frame has no area or no bounds, or
+    /// the take has no pixels.
     #[must_use]
-    pub fn new(stage: &OutputFrame, fit: Fit, size: [u32; 2]) -> Option<Self> {
-        let [left, bottom, right, top] = stage.pixels()?;
-        let [sx, sy] = stage.pixels_per_unit()?;
+    pub fn new(output_frame: &OutputFrame, fit: Fit, size: [u32; 2]) -> Option<Self> {
+        let [left, bottom, right, top] = output_frame.pixels()?;
+        let [sx, sy] = output_frame.pixels_per_unit()?;
         if size.contains(&0) {
             return None;
         }
-        let [start_x, start_y, end_x, end_y] = stage.fitted(fit, size);
+        let [start_x, start_y, end_x, end_y] = output_frame.fitted(fit, size);
         let columns = Axis::new([start_x * sx, end_x * sx], [left, right], size[0], false)?;
         let rows = Axis::new([start_y * sy, end_y * sy], [bottom, top], size[1], true)?;
         Some(Self { columns, rows })
@@ -128,7 +128,7 @@ impl FrameFit {
         [x1, y1, x2, y2]
     }
 
-    /// Every output pixel is one of the take, unchanged.
+    /// Whether every output pixel is one of the take, unchanged.
     pub(super) fn is_pixel_for_pixel(&self) -> bool {
         self.columns.is_pixel_for_pixel() && self.rows.is_pixel_for_pixel()
     }
@@ -160,7 +160,7 @@ impl Axis {
         (self.visible[1].min(at + 1.0) - self.visible[0].max(at)).clamp(0.0, 1.0)
     }
 
-    /// Take pixels for one output pixel.
+    /// How many pixels of the take there are for one output pixel.
     pub(super) fn ratio(&self) -> f64 {
         self.size as f64 / (self.end - self.start)
     }

@@ -5,8 +5,8 @@
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-use super::canvas::Depth;
 use super::source::Pixel;
+use crate::surface::Depth;
 
 /// Pixels that are worked on at a time: they stay in the processor's nearest cache.
 pub(super) const CHUNK: usize = 256;

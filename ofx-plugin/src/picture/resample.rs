@@ -10,10 +10,11 @@ use std::ops::Range;
 
 use super::abort_check::{AbortCheck, Aborted};
 use super::frame_fit::{Axis, FrameFit};
-use super::source::{Alpha, Pixel, Source, read};
+use super::source::{AlphaMode, Pixel, Source, read};
 use super::taps::{Columns, Taps};
 use super::transfer::Transfer;
 
+/// Makes output rows of a frame of a take, one after the other.
 pub(super) struct Resampler<'a> {
     source: Source<'a>,
     transfer: Transfer,
@@ -23,8 +24,8 @@ pub(super) struct Resampler<'a> {
     read: Vec<Pixel>,
     /// Rows of the take, filtered horizontally: row `r` lies in slot `r % slots`.
     filtered: Vec<Pixel>,
-    held: Vec<Option<usize>>,
-    /// Of the current output row.
+    row_in_slot: Vec<Option<usize>>,
+    /// The taps of the current output row, with their weights.
     taps: Taps,
     weights: Vec<f32>,
 }
@@ -46,7 +47,7 @@ impl<'a> Resampler<'a> {
             rows,
             read: vec![[0.0; 4]; columns.touched.len()],
             filtered: vec![[0.0; 4]; slots * columns.outputs.len()],
-            held: vec![None; slots],
+            row_in_slot: vec![None; slots],
             columns,
             taps: Taps { first: 0, near: 0, coverage: 0.0 },
             weights: Vec::with_capacity(slots),
@@ -54,14 +55,18 @@ impl<'a> Resampler<'a> {
     }
 
     /// Makes an output row the current one.
-    pub(super) fn go_to(&mut self, y: i32, patience: &mut AbortCheck<'_>) -> Result<(), Aborted> {
+    pub(super) fn go_to(
+        &mut self,
+        y: i32,
+        abort_check: &mut AbortCheck<'_>,
+    ) -> Result<(), Aborted> {
         self.taps = self.rows.taps(y, &mut self.weights);
-        let slots = self.held.len().max(1);
+        let slots = self.row_in_slot.len().max(1);
         for row in self.taps.first..self.taps.first + self.weights.len() {
-            let Some(held) = self.held.get_mut(row % slots) else { continue };
-            if *held != Some(row) {
-                *held = Some(row);
-                patience.tick(self.columns.touched.len() + self.columns.weights.len())?;
+            let Some(row_in_slot) = self.row_in_slot.get_mut(row % slots) else { continue };
+            if *row_in_slot != Some(row) {
+                *row_in_slot = Some(row);
+                abort_check.tick(self.columns.touched.len() + self.columns.weights.len())?;
                 self.filter(row, row % slots);
             }
         }
@@ -72,7 +77,7 @@ impl<'a> Resampler<'a> {
     fn filter(&mut self, row: usize, slot: usize) {
         let Columns { taps, weights, touched, outputs } = &self.columns;
         let from = self.source.row(row).get(touched.clone()).unwrap_or_default();
-        read(from, self.transfer, Alpha::Premultiplied, &mut self.read);
+        read(from, self.transfer, AlphaMode::Premultiplied, &mut self.read);
         let begin = slot * outputs.len();
         let Some(filtered) = self.filtered.get_mut(begin..begin + outputs.len()) else { return };
         for ((taps, at), filtered) in taps.iter().zip(filtered) {
@@ -94,7 +99,7 @@ impl<'a> Resampler<'a> {
         let Ok(skip) = skip else { return };
         let count = to.len();
         let row = |row: usize| {
-            let begin = (row % self.held.len().max(1)) * self.columns.outputs.len() + skip;
+            let begin = (row % self.row_in_slot.len().max(1)) * self.columns.outputs.len() + skip;
             self.filtered.get(begin..begin + count).unwrap_or_default()
         };
         let near = row(self.taps.near);

@@ -9,7 +9,7 @@ use wan_alpha_take::store::Frame;
 
 use super::transfer::{LinearTable, Transfer, to_ap1};
 
-/// Red, green, blue, alpha.
+/// Red, green, blue and alpha of a pixel.
 pub(super) type Pixel = [f32; 4];
 
 /// A borrowed frame: half-float straight RGBA, display-referred, row 0 on top.
@@ -30,7 +30,7 @@ impl<'a> Source<'a> {
         fits.then_some(Self { pixels, size, width })
     }
 
-    /// Width and height.
+    /// Width and height in pixels.
     #[must_use]
     pub fn size(self) -> [u32; 2] {
         self.size
@@ -66,7 +66,7 @@ pub struct SizeMismatch {
 
 /// How a pixel carries its alpha.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Alpha {
+pub(super) enum AlphaMode {
     Premultiplied,
     Straight,
 }
@@ -76,16 +76,18 @@ pub(super) enum Alpha {
 /// Compiled twice, of which the processor's features choose one, to equal results. Of 1:1 drawing it
 /// takes away a third, down to what memory allows; the filters gain nothing by it.
 #[multiversion(targets("x86_64+avx2"))]
-pub(super) fn read(from: &[[f16; 4]], transfer: Transfer, alpha: Alpha, to: &mut [Pixel]) {
+pub(super) fn read(from: &[[f16; 4]], transfer: Transfer, alpha: AlphaMode, to: &mut [Pixel]) {
     match (transfer, alpha) {
-        (Transfer::AsGenerated, Alpha::Premultiplied) => read_display(from, to, premultiplied),
-        (Transfer::AsGenerated, Alpha::Straight) => read_display(from, to, straight),
-        (Transfer::LinearRec709, Alpha::Premultiplied) => {
+        (Transfer::AsGenerated, AlphaMode::Premultiplied) => read_display(from, to, premultiplied),
+        (Transfer::AsGenerated, AlphaMode::Straight) => read_display(from, to, straight),
+        (Transfer::LinearRec709, AlphaMode::Premultiplied) => {
             read_linear(from, to, |rgb| rgb, premultiplied);
         }
-        (Transfer::LinearRec709, Alpha::Straight) => read_linear(from, to, |rgb| rgb, straight),
-        (Transfer::AcesCg, Alpha::Premultiplied) => read_linear(from, to, to_ap1, premultiplied),
-        (Transfer::AcesCg, Alpha::Straight) => read_linear(from, to, to_ap1, straight),
+        (Transfer::LinearRec709, AlphaMode::Straight) => read_linear(from, to, |rgb| rgb, straight),
+        (Transfer::AcesCg, AlphaMode::Premultiplied) => {
+            read_linear(from, to, to_ap1, premultiplied)
+        }
+        (Transfer::AcesCg, AlphaMode::Straight) => read_linear(from, to, to_ap1, straight),
     }
 }
 

@@ -1,8 +1,8 @@
 //! The picture as a host finds it afterwards.
 
+mod annotations;
 mod colour;
 mod geometry;
-mod marks;
 mod tiles;
 
 use half::f16;
@@ -59,7 +59,7 @@ impl Image {
     }
 }
 
-impl Canvas for Image {
+impl PixelCanvas for Image {
     fn window(&self) -> Window {
         self.window
     }
@@ -103,21 +103,21 @@ impl Picture {
     }
 
     /// Drawn whole into an image of a size.
-    fn drawn(&self, [width, height]: [i32; 2], fit: Fit, look: OutputFormat) -> Image {
+    fn drawn(&self, [width, height]: [i32; 2], fit: Fit, format: OutputFormat) -> Image {
         let mut image = Image::of_size(width, height);
-        let scene = scene(stage(width, height), fit, Some(self.source()));
-        assert_eq!(draw(&mut image, &scene, look, &|| true), Drawn::Whole);
+        let content = content(output_frame(width, height), fit, Some(self.source()));
+        assert_eq!(draw(&mut image, &content, format, &|| true), Drawn::Whole);
         image
     }
 }
 
-fn stage(width: i32, height: i32) -> OutputFrame {
+fn output_frame(width: i32, height: i32) -> OutputFrame {
     let region = [0.0, 0.0, width.into(), height.into()];
     OutputFrame { region, pixel_aspect: 1.0, scale: [1.0, 1.0] }
 }
 
-fn scene(stage: OutputFrame, fit: Fit, take: Option<Source<'_>>) -> FrameContent<'_> {
-    FrameContent { stage, fit, take, mark: None }
+fn content(output_frame: OutputFrame, fit: Fit, take: Option<Source<'_>>) -> FrameContent<'_> {
+    FrameContent { output_frame, fit, take, annotation: None }
 }
 
 /// Nothing repeats in it.

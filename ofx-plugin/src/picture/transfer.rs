@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use half::f16;
 use wan_alpha_take::color::to_linear_mirrored as to_linear;
 
-/// What the host's values mean.
+/// The color space of the values that the host works in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transfer {
     /// Display-referred, as takes are: sRGB.
@@ -28,7 +28,7 @@ const REC709_TO_AP1: [[f32; 3]; 3] = [
 ];
 
 impl Transfer {
-    /// One colour, straight.
+    /// A straight color of display-referred values, in this space.
     pub(super) fn of_display(self, rgb: [f32; 3]) -> [f32; 3] {
         match self {
             Self::AsGenerated => rgb,
@@ -43,8 +43,8 @@ pub(super) fn to_ap1([r, g, b]: [f32; 3]) -> [f32; 3] {
     REC709_TO_AP1.map(|[of_r, of_g, of_b]| of_r * r + of_g * g + of_b * b)
 }
 
-/// Of half-float 1: every value of a sound take is at most this, and as bits the positive ones lie
-/// in order.
+/// The bits of half-float 1: every value of a sound take is at most this, and as bits the positive
+/// ones lie in order.
 const ONE: usize = 0x3C00;
 
 /// Linear light for the bits of every half-float from 0 to 1.

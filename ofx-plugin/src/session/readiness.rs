@@ -1,4 +1,4 @@
-//! How things stand with a take: in the store, on its way, failed, or nowhere.
+//! Whether a take is there: in the store, being made, failed, or nowhere.
 
 use std::time::{Duration, Instant};
 
@@ -10,25 +10,25 @@ use wan_alpha_take::store::Take;
 use super::PluginSession;
 
 /// How long what the engine said about takes of earlier sessions is believed.
-const FRESH: Duration = Duration::from_secs(2);
+const REPORT_LIFETIME: Duration = Duration::from_secs(2);
 
 /// How long a render waits for the engine to say whether it makes a take.
-const ANSWER: Duration = Duration::from_millis(40);
+const FIRST_REPORT_TIMEOUT: Duration = Duration::from_millis(40);
 
-/// How things stand with a take.
+/// Whether a take is there, or what has become of it.
 #[derive(Debug)]
 pub(crate) enum JobReadiness {
     /// It is in the store.
     Ready(Take),
     /// It is being made, or waits for that.
     Pending(JobProgress),
-    /// It was not made.
+    /// It was not made, and why.
     Failed(Problem),
-    /// Nobody makes it.
+    /// It is in no store, and nobody makes it.
     Absent,
 }
 
-/// How far a take is.
+/// How far the making of a take is.
 #[derive(Clone, Debug)]
 pub(crate) enum JobProgress {
     /// An engine is being looked for or started, or has not answered yet.
@@ -41,12 +41,12 @@ pub(crate) enum JobProgress {
     Opening(String, u64),
     /// So many takes come first.
     Queued(u32),
-    /// At work.
+    /// The engine makes it, and is so far.
     Running(Progress),
 }
 
 impl PluginSession {
-    /// How things stand with a take. Looks into the store; starts nothing.
+    /// Whether a take is there. Looks into the store; starts nothing.
     pub(crate) fn readiness(&self, key: TakeKey) -> JobReadiness {
         if let Some(take) = self.find(key) {
             return JobReadiness::Ready(take);
@@ -62,17 +62,16 @@ impl PluginSession {
                 JobReadiness::Pending(JobProgress::Running(progress.clone()))
             }
             Some(JobState::Queued { ahead }) => {
-                JobReadiness::Pending(queued(snapshot.device.as_ref(), *ahead))
+                JobReadiness::Pending(queued_progress(snapshot.device.as_ref(), *ahead))
             }
-            Some(JobState::Sent) => JobReadiness::Pending(unanswered(&snapshot.engine)),
-            Some(JobState::Cancelled) | None => {
-                reported(&snapshot, key).map_or(JobReadiness::Absent, JobReadiness::Pending)
-            }
+            Some(JobState::Sent) => JobReadiness::Pending(unanswered_progress(&snapshot.engine)),
+            Some(JobState::Cancelled) | None => reported_progress(&snapshot, key)
+                .map_or(JobReadiness::Absent, JobReadiness::Pending),
         }
     }
 
-    /// The same, once the engine was asked whether it makes the take for somebody else: for an
-    /// earlier session of this project, or another host. Waits a moment for the first answer.
+    /// Whether a take is there, once the engine was asked whether it makes the take for somebody else:
+    /// for an earlier session of this project, or another host. Waits a moment for the first answer.
     pub(crate) fn readiness_everywhere(&self, key: TakeKey) -> JobReadiness {
         match self.readiness(key) {
             JobReadiness::Absent if !self.batch => {}
@@ -80,15 +79,15 @@ impl PluginSession {
         }
         let before = self.client.snapshot();
         let first = {
-            let mut asked = self.asked.lock();
-            if asked.is_some_and(|asked| asked.elapsed() < FRESH) {
+            let mut requested = self.report_requested.lock();
+            if requested.is_some_and(|requested| requested.elapsed() < REPORT_LIFETIME) {
                 return JobReadiness::Absent;
             }
-            asked.replace(Instant::now()).is_none()
+            requested.replace(Instant::now()).is_none()
         };
         self.client.ask_report();
         if first {
-            let end = Instant::now() + ANSWER;
+            let end = Instant::now() + FIRST_REPORT_TIMEOUT;
             let mut seen = before.revision;
             while Instant::now() < end {
                 seen = self.client.wait(seen, end.saturating_duration_since(Instant::now()));
@@ -103,7 +102,7 @@ impl PluginSession {
 
     /// The take, from the store; kept open for the next look.
     fn find(&self, key: TakeKey) -> Option<Take> {
-        if let Some(take) = self.open.lock().get(&key) {
+        if let Some(take) = self.open_takes.lock().get(&key) {
             return Some(take.clone());
         }
         let found = self.store.find(&key);
@@ -111,17 +110,18 @@ impl PluginSession {
             log::warn!("{problem}");
         }
         let take = found.take?;
-        self.open.lock().put(key, take.clone());
+        self.open_takes.lock().put(key, take.clone());
         Some(take)
     }
 
-    /// A frame of it was damaged: it is looked for again.
-    pub(crate) fn forget(&self, key: TakeKey) {
-        self.open.lock().pop(&key);
+    /// Closes a take of which a frame was damaged, so that it is looked for again.
+    pub(crate) fn close_take(&self, key: TakeKey) {
+        self.open_takes.lock().pop(&key);
     }
 }
 
-fn queued(device: Option<&DeviceReport>, ahead: u32) -> JobProgress {
+/// How far a take is that so many others come before.
+fn queued_progress(device: Option<&DeviceReport>, ahead: u32) -> JobProgress {
     match device {
         Some(DeviceReport { name, opening_seconds: Some(seconds), .. }) => {
             JobProgress::Opening(name.clone(), *seconds)
@@ -130,7 +130,8 @@ fn queued(device: Option<&DeviceReport>, ahead: u32) -> JobProgress {
     }
 }
 
-fn unanswered(engine: &EngineState) -> JobProgress {
+/// How far a take is that the engine has not answered for yet.
+fn unanswered_progress(engine: &EngineState) -> JobProgress {
     match engine {
         EngineState::OtherVersion { jobs, .. } => JobProgress::OtherVersion(*jobs),
         EngineState::Silent => JobProgress::Silent,
@@ -138,8 +139,8 @@ fn unanswered(engine: &EngineState) -> JobProgress {
     }
 }
 
-/// What a living engine said about the takes of others.
-fn reported(snapshot: &Snapshot, key: TakeKey) -> Option<JobProgress> {
+/// How far a take of somebody else is, as a living engine says.
+fn reported_progress(snapshot: &Snapshot, key: TakeKey) -> Option<JobProgress> {
     if !matches!(snapshot.engine, EngineState::Ready(_)) {
         return None;
     }
@@ -147,6 +148,6 @@ fn reported(snapshot: &Snapshot, key: TakeKey) -> Option<JobProgress> {
     let jobs = &report.jobs;
     let place = jobs.iter().position(|job| job.key == key)?;
     let ahead = u32::try_from(place).unwrap_or(u32::MAX);
-    let waits = || queued(Some(&report.device), ahead);
+    let waits = || queued_progress(Some(&report.device), ahead);
     Some(jobs[place].progress.clone().map_or_else(waits, JobProgress::Running))
 }

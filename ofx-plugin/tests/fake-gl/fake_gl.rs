@@ -23,7 +23,7 @@ pub(crate) struct Figure {
     pub(crate) points: Vec<[f64; 2]>,
 }
 
-/// It, loaded.
+/// The library, loaded into this process.
 pub(crate) struct FakeGl {
     library: Library,
     /// The library keeps the pointer.

@@ -142,79 +142,98 @@ fn parameters_are_those_of_the_table() {
 }
 
 fn check(parameter: &Parameter, kind: ParamKind, properties: &Properties) {
-    let id = parameter.id.to_str().unwrap();
-    let expect = |name: &str, expected: &[Item]| {
-        assert_eq!(properties.get(name), expected, "{name} of {id}");
-    };
-    let flag = |name: &str, expected: bool| expect(name, &[Item::Int(expected.into())]);
-    expect("OfxParamPropScriptName", &text(parameter.id));
-    expect("OfxPropLabel", &text(parameter.label));
-    expect("OfxParamPropHint", &text(parameter.hint));
-    expect("OfxParamPropParent", &text(parameter.group.id()));
-    flag("OfxParamPropSecret", parameter.shown == Shown::Hidden);
+    let described = Described { id: id(parameter.id), properties };
+    described.has_text("OfxParamPropScriptName", parameter.id);
+    described.has_text("OfxPropLabel", parameter.label);
+    described.has_text("OfxParamPropHint", parameter.hint);
+    described.has_text("OfxParamPropParent", parameter.group.id());
+    described.has_flag("OfxParamPropSecret", parameter.shown == Shown::Hidden);
     // Nuke would never enable it again.
-    assert!(!properties.was_set("OfxParamPropEnabled"), "{id}");
-    if parameter.kind == Kind::Button {
-        assert_eq!(kind, ParamKind::PushButton);
-        return;
+    assert!(!properties.was_set("OfxParamPropEnabled"), "{}", described.id);
+    if parameter.kind != Kind::Button {
+        described.has_flag("OfxParamPropAnimates", parameter.animates);
+        described.has_flag("OfxParamPropPersistant", parameter.persistent);
+        described.has_flag("OfxParamPropEvaluateOnChange", parameter.evaluates);
+        described.has_flag("OfxParamPropCanUndo", parameter.undoable);
     }
-    flag("OfxParamPropAnimates", parameter.animates);
-    flag("OfxParamPropPersistant", parameter.persistent);
-    flag("OfxParamPropEvaluateOnChange", parameter.evaluates);
-    flag("OfxParamPropCanUndo", parameter.undoable);
-    let numbers = |default: &[Item], range: [Item; 2], display: [Item; 2]| {
-        let every = |value: &Item| vec![value.clone(); default.len()];
-        expect("OfxParamPropDefault", default);
-        expect("OfxParamPropMin", &every(&range[0]));
-        expect("OfxParamPropMax", &every(&range[1]));
-        expect("OfxParamPropDisplayMin", &every(&display[0]));
-        expect("OfxParamPropDisplayMax", &every(&display[1]));
-    };
-    let plain = || expect("OfxParamPropDoubleType", &text(c"OfxParamDoubleTypePlain"));
-    let canonical = || {
-        let expected = text(c"OfxParamCoordinatesCanonical");
-        expect("OfxParamPropDefaultCoordinateSystem", &expected);
-    };
-    match parameter.kind {
-        Kind::Text { default, lines } => {
-            assert_eq!(kind, ParamKind::String);
-            expect("OfxParamPropDefault", &text(default));
-            let mode = match lines {
-                Lines::Single => c"OfxParamStringIsSingleLine",
-                Lines::Multiple => c"OfxParamStringIsMultiLine",
-            };
-            expect("OfxParamPropStringMode", &text(mode));
-        }
-        Kind::Int { default, range, display } => {
-            assert_eq!(kind, ParamKind::Integer);
-            numbers(&[Item::Int(default)], range.map(Item::Int), display.map(Item::Int));
-        }
-        Kind::Double { default, range, display, unit, .. } => {
-            assert_eq!(kind, ParamKind::Double);
-            let default = [Item::Double(default)];
-            numbers(&default, range.map(Item::Double), display.map(Item::Double));
-            canonical();
-            match unit {
-                Unit::Plain => plain(),
-                Unit::Angle => {
-                    expect("OfxParamPropDoubleType", &text(c"OfxParamDoubleTypeAngle"));
-                }
+    described.is_of_kind(parameter.kind, kind);
+}
+
+/// A parameter as a host was told of it.
+struct Described<'a> {
+    id: &'a str,
+    properties: &'a Properties,
+}
+
+impl Described<'_> {
+    fn has(&self, name: &str, expected: &[Item]) {
+        assert_eq!(self.properties.get(name), expected, "{name} of {}", self.id);
+    }
+
+    fn has_text(&self, name: &str, expected: &CStr) {
+        self.has(name, &text(expected));
+    }
+
+    fn has_flag(&self, name: &str, expected: bool) {
+        self.has(name, &[Item::Int(expected.into())]);
+    }
+
+    /// Type, default and limits.
+    fn is_of_kind(&self, kind: Kind, found: ParamKind) {
+        match kind {
+            Kind::Text { default, lines } => {
+                assert_eq!(found, ParamKind::String);
+                self.has_text("OfxParamPropDefault", default);
+                let mode = match lines {
+                    Lines::Single => c"OfxParamStringIsSingleLine",
+                    Lines::Multiple => c"OfxParamStringIsMultiLine",
+                };
+                self.has_text("OfxParamPropStringMode", mode);
             }
+            Kind::Int { default, range, display } => {
+                assert_eq!(found, ParamKind::Integer);
+                self.has_numbers(
+                    &[Item::Int(default)],
+                    range.map(Item::Int),
+                    display.map(Item::Int),
+                );
+            }
+            Kind::Double { default, range, display, unit, .. } => {
+                assert_eq!(found, ParamKind::Double);
+                self.has_doubles(&[default], range, display, unit);
+            }
+            Kind::Double2D { default, range, display, .. } => {
+                assert_eq!(found, ParamKind::Double2D);
+                self.has_doubles(&default, range, display, Unit::Plain);
+            }
+            Kind::Choice { options } => {
+                assert_eq!(found, ParamKind::Choice);
+                let options: Vec<_> = options.iter().flat_map(|option| text(option)).collect();
+                self.has("OfxParamPropChoiceOption", &options);
+                self.has("OfxParamPropDefault", &[Item::Int(0)]);
+            }
+            Kind::Button => assert_eq!(found, ParamKind::PushButton),
         }
-        Kind::Double2D { default, range, display, .. } => {
-            assert_eq!(kind, ParamKind::Double2D);
-            let default = default.map(Item::Double);
-            numbers(&default, range.map(Item::Double), display.map(Item::Double));
-            canonical();
-            plain();
-        }
-        Kind::Choice { options } => {
-            assert_eq!(kind, ParamKind::Choice);
-            let options: Vec<_> = options.iter().flat_map(|option| text(option)).collect();
-            expect("OfxParamPropChoiceOption", &options);
-            expect("OfxParamPropDefault", &[Item::Int(0)]);
-        }
-        Kind::Button => {}
+    }
+
+    fn has_doubles(&self, default: &[f64], range: [f64; 2], display: [f64; 2], unit: Unit) {
+        let default: Vec<_> = default.iter().copied().map(Item::Double).collect();
+        self.has_numbers(&default, range.map(Item::Double), display.map(Item::Double));
+        self.has_text("OfxParamPropDefaultCoordinateSystem", c"OfxParamCoordinatesCanonical");
+        let double_type = match unit {
+            Unit::Plain => c"OfxParamDoubleTypePlain",
+            Unit::Angle => c"OfxParamDoubleTypeAngle",
+        };
+        self.has_text("OfxParamPropDoubleType", double_type);
+    }
+
+    fn has_numbers(&self, default: &[Item], range: [Item; 2], display: [Item; 2]) {
+        let every = |value: &Item| vec![value.clone(); default.len()];
+        self.has("OfxParamPropDefault", default);
+        self.has("OfxParamPropMin", &every(&range[0]));
+        self.has("OfxParamPropMax", &every(&range[1]));
+        self.has("OfxParamPropDisplayMin", &every(&display[0]));
+        self.has("OfxParamPropDisplayMax", &every(&display[1]));
     }
 }
 

@@ -42,70 +42,81 @@ alone! {
 fn fuzz(workshop: &Workshop, profile: Profile, nth: u64, steps: u32) {
     let seed = std::env::var("FUZZ_SEED").map_or(SEED, |seed| seed.parse().unwrap()) * 10 + nth;
     println!("{}: seed {seed}", profile.label);
-    let mut rng = Rng::with_seed(seed);
     let (like, stored) = takes(workshop);
     let profile = profile.sized(32.0, 18.0).from_to(1.0, 40.0);
     let (first_threads, first_files) = (threads(), descriptors());
+    let rng = Rng::with_seed(seed);
+    let mut fuzzer = Fuzzer { workshop, profile, rng, like, stored, tally: Tally::default() };
     let rounds = steps / SESSION / LOADED;
-    let (mut settled, mut most, mut tally) = (0, 0, Tally::default());
+    let (mut settled, mut most) = (0, 0);
     for round in 0..rounds {
-        let makes_takes = engine_does(workshop, &mut rng, round);
-        {
-            let host = Host::new(profile.clone());
-            let plugin = host.load(workshop.bundle()).unwrap();
-            for session in 0..LOADED {
-                let asks = session % 2 == 1;
-                let session = Session {
-                    workshop,
-                    host: &host,
-                    plugin: &plugin,
-                    profile: profile.clone(),
-                    rng: &mut rng,
-                    like: &like,
-                    stored: &stored,
-                    asks,
-                    makes_takes,
-                    project: plugin.project(),
-                    tally: &mut tally,
-                    done: VecDeque::new(),
-                };
-                session.run();
-                host.world_changed();
-                // The host's own threads are told to end a moment before they are gone.
-                eventually("one thread is the plug-in's", || threads() <= first_threads + 1);
-                assert!(descriptors() <= first_files + 40, "{} descriptors", descriptors());
-            }
-            drop(plugin);
-        }
+        let makes_takes = engine_does(workshop, &mut fuzzer.rng, round);
+        fuzzer.load_and_unload(makes_takes, first_threads, first_files);
         eventually("unloading ends its thread", || threads() == first_threads);
         assert_eq!(descriptors(), first_files, "descriptors after unloading");
-        for key in workshop.takes() {
-            let is_of_all = stored
-                .iter()
-                .any(|text| TakeRequest::from_parameter(text).unwrap().key().unwrap() == key);
-            if !is_of_all {
-                let _ = fs::remove_file(workshop.store_folder().join(format!("{key}.take")));
-            }
-        }
+        fuzzer.remove_new_takes();
         let now = resident();
         if round < rounds.div_ceil(5) {
             settled = settled.max(now);
         }
         most = most.max(now);
     }
-    println!("{tally:?}, {} engines", workshop.engines().len());
-    // What an engine has to be waited for, and what does not hang on how fast it is.
-    let works = rounds.div_ceil(ENGINES);
-    let asking = LOADED / 2;
-    assert_eq!((tally.made, tally.failed), (works * asking, (rounds - works) * asking));
-    let Tally { ready, refused, pictures, undone, opened, .. } = tally;
-    for (count, in_ten_thousand) in
-        [(ready, 10), (refused, 5), (pictures, 500), (undone, 100), (opened, 20)]
-    {
-        assert!(count >= in_ten_thousand * steps / 10_000, "the steps lead nowhere");
-    }
+    fuzzer.tally.check(rounds, steps, workshop.engines().len());
     println!("{} MB, then at most {} MB", settled >> 20, most >> 20);
     assert!(most <= settled + SLACK, "{settled} bytes became {most}");
+}
+
+/// What the sessions in one host have in common.
+struct Fuzzer<'a> {
+    workshop: &'a Workshop,
+    profile: Profile,
+    rng: Rng,
+    /// What nodes ask for.
+    like: TakeRequest,
+    /// Requests of takes that are stored before the first session.
+    stored: Vec<String>,
+    tally: Tally,
+}
+
+impl Fuzzer<'_> {
+    /// Runs sessions between loading the plug-in and unloading it.
+    fn load_and_unload(&mut self, makes_takes: bool, first_threads: usize, first_files: usize) {
+        let host = Host::new(self.profile.clone());
+        let plugin = host.load(self.workshop.bundle()).unwrap();
+        for session in 0..LOADED {
+            let session = Session {
+                workshop: self.workshop,
+                host: &host,
+                plugin: &plugin,
+                profile: self.profile.clone(),
+                rng: &mut self.rng,
+                like: &self.like,
+                stored: &self.stored,
+                asks: session % 2 == 1,
+                makes_takes,
+                project: plugin.project(),
+                tally: &mut self.tally,
+                done: VecDeque::new(),
+            };
+            session.run();
+            host.world_changed();
+            // The host's own threads are told to end a moment before they are gone.
+            eventually("one thread is the plug-in's", || threads() <= first_threads + 1);
+            assert!(descriptors() <= first_files + 40, "{} descriptors", descriptors());
+        }
+        drop(plugin);
+    }
+
+    /// Removes the takes that sessions had made.
+    fn remove_new_takes(&self) {
+        let key_of = |text: &String| TakeRequest::from_parameter(text).unwrap().key().unwrap();
+        for key in self.workshop.takes() {
+            if !self.stored.iter().any(|text| key_of(text) == key) {
+                let file = self.workshop.store_folder().join(format!("{key}.take"));
+                let _ = fs::remove_file(file);
+            }
+        }
+    }
 }
 
 /// What a node asks for, and the texts of some takes that are there.
@@ -155,7 +166,7 @@ fn engine_does(workshop: &Workshop, rng: &mut Rng, round: u32) -> bool {
     which == 0
 }
 
-/// That the steps lead anywhere.
+/// How often the steps led to something.
 #[derive(Debug, Default)]
 struct Tally {
     generated: u32,
@@ -168,4 +179,21 @@ struct Tally {
     pictures: u32,
     undone: u32,
     opened: u32,
+}
+
+impl Tally {
+    /// Fails where the steps led nowhere.
+    fn check(&self, rounds: u32, steps: u32, engines: usize) {
+        println!("{self:?}, {engines} engines");
+        // What an engine has to be waited for, and what does not hang on how fast it is.
+        let works = rounds.div_ceil(ENGINES);
+        let asking = LOADED / 2;
+        assert_eq!((self.made, self.failed), (works * asking, (rounds - works) * asking));
+        let Self { ready, refused, pictures, undone, opened, .. } = *self;
+        for (count, in_ten_thousand) in
+            [(ready, 10), (refused, 5), (pictures, 500), (undone, 100), (opened, 20)]
+        {
+            assert!(count >= in_ten_thousand * steps / 10_000, "the steps lead nowhere");
+        }
+    }
 }

@@ -1,6 +1,9 @@
 //! An afternoon and the next morning, in every host that is known well enough.
 
-use wan_alpha_test_host::{Node, Profile, Undo};
+use std::path::Path;
+
+use wan_alpha_take::store::Take;
+use wan_alpha_test_host::{Host, Node, Profile, Project, Undo};
 
 use crate::workshop::{
     FRAMES, Workshop, alone, event, eventually, plain_node, request, shows, take, until_status,
@@ -17,89 +20,108 @@ alone! {
 fn story(workshop: &Workshop, profile: Profile) {
     // At work until that was seen.
     workshop.gate("sampling", 2);
-    let undoes = profile.undo != Undo::OfTheArtistOnly;
     let saved = workshop.at("shot.json");
-    let first = {
+    let shown = {
+        let undo = profile.undo;
         let (host, plugin) = workshop.load(profile.clone());
         let project = plugin.project();
         let node = project.add_preferred().unwrap();
-        plain_node(&node, "a ring of smoke");
-        let start = f64::from(node.int("startFrame"));
-        assert!(node.view(start).image().pixels().any(|pixel| pixel[3] > 0.0), "no placeholder");
-        assert!(workshop.engines().is_empty(), "something else than a button starts the engine");
-
-        node.press("generate");
-        let start = f64::from(node.int("startFrame"));
-        let [first_frame, last_frame] = project.settings().timeline;
-        assert!((first_frame..=last_frame).contains(&start), "{start} is outside the timeline");
-        let status = until_status(&node, "at work", |status| status.contains("left"));
-        assert!(!node.view(start).failed(), "{status}");
-        workshop.open_gate();
-        eventually("the first take is stored", || workshop.takes().len() == 1);
-        host.world_changed();
-        let first = take(workshop, &node);
-        let ready = until_status(&node, "ready", |status| status.starts_with("Ready"));
-        assert_eq!(ready, "Ready: 9 frames of 64x48, model scripted, seed 1.");
-        play(&node, &first);
-
-        // An edit leaves the take on the timeline and says so.
-        node.set("seed", 7);
-        node.set("prompt", "a ring of fire");
-        let stale = node.text("status");
-        assert!(stale.contains("Changed since this take: prompt and seed."), "{stale}");
-        play(&node, &first);
-
-        workshop.close_gate();
-        node.press("generate");
-        event(&node);
-        let held = node.view(start);
-        assert!(shows(&held, &first, 0), "the held take is not shown");
-        let corner = held.image().pixels().take(1920 * 40).any(|pixel| pixel[3] > 0.0);
-        assert!(corner, "nothing says that this is the held take");
-        workshop.open_gate();
-        eventually("the second take is stored", || workshop.takes().len() == 2);
-        host.world_changed();
-        until_status(&node, "ready", |status| status.starts_with("Ready"));
-        let second = take(workshop, &node);
-        assert_ne!(first.description().key, second.description().key);
-        play(&node, &second);
-
-        // Undo of Generate brings the first take back; where hosts undo only what artists do, Revert.
-        if undoes {
-            let steps = node.undo_steps();
-            assert_eq!(steps.last().map(String::as_str), Some("Generate"), "{steps:?}");
-            node.undo();
-        } else {
-            node.press("revert");
-        }
-        assert_eq!(node.text("takeKey"), first.description().key.to_string());
-        play(&node, &first);
-        if undoes {
-            node.redo();
-        } else {
-            node.press("revert");
-        }
-        assert_eq!(node.text("takeKey"), second.description().key.to_string());
-        play(&node, &second);
+        let first = first_take(workshop, &host, &project, &node);
+        let second = second_take(workshop, &host, &node, &first);
+        back_and_forth(&node, undo, &first, &second);
         project.save(&saved);
         second
     };
-    // The next day, in a new process of the host.
+    next_day(workshop, profile, &saved, &shown);
+}
+
+/// A new node is asked for a take, which is followed until it plays.
+fn first_take(workshop: &Workshop, host: &Host, project: &Project, node: &Node) -> Take {
+    plain_node(node, "a ring of smoke");
+    let start = f64::from(node.int("startFrame"));
+    assert!(node.view(start).image().pixels().any(|pixel| pixel[3] > 0.0), "no placeholder");
+    assert!(workshop.engines().is_empty(), "something else than a button starts the engine");
+
+    node.press("generate");
+    let start = f64::from(node.int("startFrame"));
+    let [first_frame, last_frame] = project.settings().timeline;
+    assert!((first_frame..=last_frame).contains(&start), "{start} is outside the timeline");
+    let status = until_status(node, "at work", |status| status.contains("left"));
+    assert!(!node.view(start).failed(), "{status}");
+    workshop.open_gate();
+    eventually("the first take is stored", || workshop.takes().len() == 1);
+    host.world_changed();
+    let first = take(workshop, node);
+    let ready = until_status(node, "ready", |status| status.starts_with("Ready"));
+    assert_eq!(ready, "Ready: 9 frames of 64x48, model scripted, seed 1.");
+    play(node, &first);
+    first
+}
+
+/// The parameters are edited and another take is made, while the first one shows with a badge.
+fn second_take(workshop: &Workshop, host: &Host, node: &Node, first: &Take) -> Take {
+    // An edit leaves the take on the timeline and says so.
+    node.set("seed", 7);
+    node.set("prompt", "a ring of fire");
+    let stale = node.text("status");
+    assert!(stale.contains("Changed since this take: prompt and seed."), "{stale}");
+    play(node, first);
+
+    workshop.close_gate();
+    node.press("generate");
+    event(node);
+    let previous = node.view(f64::from(node.int("startFrame")));
+    assert!(shows(&previous, first, 0), "the previous take is not shown");
+    let badge = previous.image().pixels().take(1920 * 40).any(|pixel| pixel[3] > 0.0);
+    assert!(badge, "nothing says that this is the previous take");
+    workshop.open_gate();
+    eventually("the second take is stored", || workshop.takes().len() == 2);
+    host.world_changed();
+    until_status(node, "ready", |status| status.starts_with("Ready"));
+    let second = take(workshop, node);
+    assert_ne!(first.description().key, second.description().key);
+    play(node, &second);
+    second
+}
+
+/// Undo of Generate brings the first take back; where hosts undo only what artists do, Revert.
+fn back_and_forth(node: &Node, undo: Undo, first: &Take, second: &Take) {
+    let undoes = undo != Undo::OfTheArtistOnly;
+    if undoes {
+        let steps = node.undo_steps();
+        assert_eq!(steps.last().map(String::as_str), Some("Generate"), "{steps:?}");
+        node.undo();
+    } else {
+        node.press("revert");
+    }
+    assert_eq!(node.text("takeKey"), first.description().key.to_string());
+    play(node, first);
+    if undoes {
+        node.redo();
+    } else {
+        node.press("revert");
+    }
+    assert_eq!(node.text("takeKey"), second.description().key.to_string());
+    play(node, second);
+}
+
+/// The project is opened in a new process of the host.
+fn next_day(workshop: &Workshop, profile: Profile, saved: &Path, shown: &Take) {
     let engines = workshop.engines();
     let (_host, plugin) = workshop.load(profile);
-    let project = plugin.open(&saved).unwrap();
+    let project = plugin.open(saved).unwrap();
     let node = project.nodes().remove(0);
-    play(&node, &first);
+    play(&node, shown);
     event(&node);
     assert!(node.text("status").starts_with("Ready"), "{}", node.text("status"));
-    play(&node, &first);
+    play(&node, shown);
     assert_eq!(request(&node).prompt, "a ring of fire");
     assert_eq!(workshop.engines(), engines, "opening a project starts an engine");
 }
 
 /// Every frame of the take shows where it should, through the host's cache.
 #[track_caller]
-fn play(node: &Node, take: &wan_alpha_take::store::Take) {
+fn play(node: &Node, take: &Take) {
     let start = f64::from(node.int("startFrame"));
     // 16 frames of the take are 24 of the host.
     for (host_frame, take_frame) in

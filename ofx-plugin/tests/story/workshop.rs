@@ -168,12 +168,12 @@ impl Workshop {
         self.script(&json!({ "faults": [{ "stage": stage, "step": step, "what": waits }] }));
     }
 
-    /// Takes go on.
+    /// Lets takes go on.
     pub(crate) fn open_gate(&self) {
         fs::write(self.at(GATE), "").unwrap();
     }
 
-    /// Takes wait again.
+    /// Has takes wait again.
     pub(crate) fn close_gate(&self) {
         fs::remove_file(self.at(GATE)).unwrap();
     }

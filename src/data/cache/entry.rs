@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use wan_alpha_core::device::Device;
-use wan_alpha_core::encode::{Clip, ClipShape};
+use wan_alpha_core::encode::{ClipReader, ClipShape};
 use wan_alpha_core::generate::SinkError;
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::weights::TensorFile;
@@ -70,14 +70,14 @@ impl Entry {
 }
 
 /// A row's frames on their way to the encoder; their alpha is kept as coverage.
-pub(super) struct Frames {
+pub(super) struct FramesToEncode {
     clip: Bucketed,
     frames: usize,
     coverage: Compressor,
     failed: Option<anyhow::Error>,
 }
 
-impl Frames {
+impl FramesToEncode {
     pub(super) fn new(clip: Bucketed, frames: usize) -> Result<Self> {
         let (width, height) = (clip.bucket.width, clip.bucket.height);
         let coverage = Compressor::new(width, height, FitSettings::TRAINING.threshold)?;
@@ -115,7 +115,7 @@ impl Frames {
     }
 }
 
-impl Clip for Frames {
+impl ClipReader for FramesToEncode {
     fn shape(&self) -> ClipShape {
         let (width, height) = (self.clip.bucket.width, self.clip.bucket.height);
         ClipShape { frames: self.frames, width, height }

@@ -41,13 +41,13 @@ pub(super) fn write(folder: &Path, lines: &[Line]) -> Result<PathBuf> {
 }
 
 /// A cached set, for training.
-pub(crate) struct Index {
+pub(crate) struct CacheIndex {
     opened: Device,
     folder: PathBuf,
     pub(crate) lines: Vec<Line>,
 }
 
-impl Index {
+impl CacheIndex {
     pub(crate) fn open(opened: Device, folder: &Path) -> Result<Self> {
         let path = folder.join(NAME);
         let text = std::fs::read_to_string(&path).with_context(|| {

@@ -7,13 +7,13 @@ use serde_json::Value;
 
 /// The captions and labels of a clip.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct CaptionAnswer {
     pub(super) long: String,
     pub(super) short: String,
     pub(super) labels: BTreeMap<String, String>,
 }
 
-impl Answer {
+impl CaptionAnswer {
     /// From the body of a chat completion.
     pub(super) fn of(body: &str) -> Result<Self> {
         let reply: Value = serde_json::from_str(body).context("it is no JSON")?;
@@ -60,8 +60,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn of(content: &str) -> Result<Answer> {
-        Answer::of(&json!({"choices": [{"message": {"content": content}}]}).to_string())
+    fn of(content: &str) -> Result<CaptionAnswer> {
+        CaptionAnswer::of(&json!({"choices": [{"message": {"content": content}}]}).to_string())
     }
 
     #[test]
@@ -86,7 +86,7 @@ mod tests {
             let text = format!("{:#}", of(content).unwrap_err());
             assert!(text.contains(words), "{text}");
         }
-        assert!(format!("{:#}", Answer::of("<html>").unwrap_err()).contains("no JSON"));
-        assert!(format!("{:#}", Answer::of("{}").unwrap_err()).contains("choices[0]"));
+        assert!(format!("{:#}", CaptionAnswer::of("<html>").unwrap_err()).contains("no JSON"));
+        assert!(format!("{:#}", CaptionAnswer::of("{}").unwrap_err()).contains("choices[0]"));
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use ureq::Agent;
 use ureq::http::{HeaderValue, Uri};
 
-use super::answer::{Answer, cut};
+use super::answer::{CaptionAnswer, cut};
 use crate::args::{CaptionSet, OneLanguage};
 use crate::exit::{Exit, OrExit};
 
@@ -50,10 +50,10 @@ pub(super) struct Service {
 }
 
 /// Why a request did not bring an answer.
-enum Failure {
+enum RequestFailure {
     /// It may the next time; not before so long, if the service says so.
     Passing(anyhow::Error, Option<Duration>),
-    /// It never will.
+    /// Asked again it would fail again.
     Lasting(anyhow::Error),
 }
 
@@ -97,7 +97,11 @@ impl Service {
     }
 
     /// Shows pictures, as data URLs, until there is an answer, as long as `go_on` says so.
-    pub(super) fn ask(&self, pictures: &[String], go_on: &dyn Fn() -> bool) -> Result<Answer> {
+    pub(super) fn ask(
+        &self,
+        pictures: &[String],
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<CaptionAnswer> {
         let body = self.body(pictures).to_string();
         let mut wait = self.wait;
         for attempt in 0.. {
@@ -106,8 +110,8 @@ impl Service {
             }
             let (error, asked) = match self.once(&body) {
                 Ok(answer) => return Ok(answer),
-                Err(Failure::Lasting(error)) => return Err(error).or_exit(Exit::BadInput),
-                Err(Failure::Passing(error, asked)) => (error, asked),
+                Err(RequestFailure::Lasting(error)) => return Err(error).or_exit(Exit::BadInput),
+                Err(RequestFailure::Passing(error, asked)) => (error, asked),
             };
             if attempt == self.retries {
                 return Err(error.context(format!(
@@ -140,8 +144,8 @@ impl Service {
         })
     }
 
-    fn once(&self, body: &str) -> Result<Answer, Failure> {
-        let passing = |error: anyhow::Error| Failure::Passing(error, None);
+    fn once(&self, body: &str) -> Result<CaptionAnswer, RequestFailure> {
+        let passing = |error: anyhow::Error| RequestFailure::Passing(error, None);
         let mut request = self.agent.post(&self.url).header("content-type", "application/json");
         if let Some(value) = &self.authorization {
             request = request.header("authorization", value);
@@ -152,12 +156,16 @@ impl Service {
         let after = after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
         let text = response.body_mut().read_to_string().map_err(|error| passing(error.into()))?;
         match status {
-            200..300 => Answer::of(&text)
+            200..300 => CaptionAnswer::of(&text)
                 .map_err(|error| passing(error.context("the answer cannot be used"))),
             408 | 409 | 425 | 429 | 500.. => {
-                Err(Failure::Passing(anyhow!("it answers {status}: {}", cut(&text)), after))
+                Err(RequestFailure::Passing(anyhow!("it answers {status}: {}", cut(&text)), after))
             }
-            _ => Err(Failure::Lasting(anyhow!("{} answers {status}: {}", self.url, cut(&text)))),
+            _ => Err(RequestFailure::Lasting(anyhow!(
+                "{} answers {status}: {}",
+                self.url,
+                cut(&text)
+            ))),
         }
     }
 }

@@ -2,17 +2,17 @@
 
 /// Languages that the text encoder was trained to read captions in, and others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Language {
+pub(super) enum CaptionLanguage {
     English,
     Chinese,
-    /// Much of both.
+    /// Much of both English and Chinese.
     Mixed,
     Other,
     /// No letters at all.
     None,
 }
 
-impl Language {
+impl CaptionLanguage {
     /// By the share of each script, a Chinese character being about a word.
     pub(super) fn of(text: &str) -> Self {
         let (mut latin, mut chinese, mut others) = (0.0, 0.0, 0.0);
@@ -53,15 +53,15 @@ mod tests {
     #[test]
     fn captions_are_told_apart() {
         for (text, expected) in [
-            ("A red ball, café style, moves.", Language::English),
-            ("该视频的背景是透明的。3D卡通风格,一个球。", Language::Chinese),
-            ("Красный шар движется слева направо.", Language::Other),
-            ("赤いボールがゆっくりと動いている。", Language::Other),
-            ("The ball 是红色的球 moves 向右移动", Language::Mixed),
-            ("12 — 3", Language::None),
-            ("", Language::None),
+            ("A red ball, café style, moves.", CaptionLanguage::English),
+            ("该视频的背景是透明的。3D卡通风格,一个球。", CaptionLanguage::Chinese),
+            ("Красный шар движется слева направо.", CaptionLanguage::Other),
+            ("赤いボールがゆっくりと動いている。", CaptionLanguage::Other),
+            ("The ball 是红色的球 moves 向右移动", CaptionLanguage::Mixed),
+            ("12 — 3", CaptionLanguage::None),
+            ("", CaptionLanguage::None),
         ] {
-            assert_eq!(Language::of(text), expected, "{text}");
+            assert_eq!(CaptionLanguage::of(text), expected, "{text}");
         }
     }
 }

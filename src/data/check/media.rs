@@ -6,7 +6,7 @@ use wan_alpha_take::fit::{Compressor, FitSettings};
 use wan_alpha_take::frame::OwnedFrame;
 use wan_alpha_take::{Ellipse, frames};
 
-use super::Finding;
+use super::SetFinding;
 use crate::data::bucket::{AREA, Bucket};
 use crate::data::media::Reader;
 use crate::data::table::Row;
@@ -20,7 +20,7 @@ pub(super) struct Media {
     pub(super) height: usize,
     /// BLAKE3 of all frames in 16 bits, and of their size.
     pub(super) hash: String,
-    pub(super) statistics: Alpha,
+    pub(super) statistics: AlphaShares,
     /// Latent frames, rows and columns at the released area.
     pub(super) latent: Option<[usize; 3]>,
     /// Per latent frame the ellipse that masks are made of, and the share of the subject it covers;
@@ -33,11 +33,11 @@ pub(super) struct Media {
 
 /// Shares are of all pixels of all frames.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-pub(super) struct Alpha {
+pub(super) struct AlphaShares {
     pub(super) mean: f64,
     pub(super) clear: f64,
     pub(super) opaque: f64,
-    /// Neither.
+    /// The share that is neither clear nor opaque.
     pub(super) soft: f64,
     /// Frames in which nothing is to be seen.
     pub(super) empty_frames: usize,
@@ -47,7 +47,7 @@ pub(super) struct Alpha {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
     pub(super) media: Option<Media>,
-    pub(super) findings: Vec<Finding>,
+    pub(super) findings: Vec<SetFinding>,
 }
 
 /// Less alpha than this is nothing to be seen.
@@ -68,7 +68,7 @@ pub(super) fn look(row: &Row, go_on: &dyn Fn() -> bool) -> Seen {
     match read {
         Ok(reader) => look.finish(&reader),
         Err(error) => {
-            Seen { media: None, findings: vec![Finding::error("media", format!("{error:#}"))] }
+            Seen { media: None, findings: vec![SetFinding::error("media", format!("{error:#}"))] }
         }
     }
 }
@@ -78,7 +78,7 @@ struct PixelSurvey {
     hasher: blake3::Hasher,
     size: Option<(usize, usize)>,
     frames: usize,
-    /// Sums of pixels.
+    /// The sum of alpha over all pixels.
     sum: f64,
     clear: u64,
     opaque: u64,
@@ -120,12 +120,12 @@ impl PixelSurvey {
     fn finish(self, reader: &Reader) -> Seen {
         let mut findings = Vec::new();
         let Some((width, height)) = self.size else {
-            findings.push(Finding::error("media", "it has no frames"));
+            findings.push(SetFinding::error("media", "it has no frames"));
             return Seen { media: None, findings };
         };
         let pixels = (self.frames * width * height) as f64;
         let share = |count: u64| count as f64 / pixels;
-        let statistics = Alpha {
+        let statistics = AlphaShares {
             mean: self.sum / pixels,
             clear: share(self.clear),
             opaque: share(self.opaque),
@@ -134,13 +134,13 @@ impl PixelSurvey {
         };
         findings.extend(about_alpha(&statistics, self.frames, reader));
         if let Some(words) = reader.clipped.in_words() {
-            findings.push(Finding::warning("clipped", words));
+            findings.push(SetFinding::warning("clipped", words));
         }
         let bucket = match Bucket::of(AREA, width, height) {
             Ok(bucket) => Some(bucket),
             Err(error) => {
                 let text = format!("{error:#}; `data cache` refuses it");
-                findings.push(Finding::warning("aspect", text));
+                findings.push(SetFinding::warning("aspect", text));
                 None
             }
         };
@@ -164,7 +164,7 @@ impl PixelSurvey {
             }
             // Another number of frames is said elsewhere.
             Some(Err(_)) => {}
-            None => findings.push(Finding::error(
+            None => findings.push(SetFinding::error(
                 "size",
                 format!("it is {width} × {height}: expected at least 8 × 8"),
             )),
@@ -179,15 +179,15 @@ impl PixelSurvey {
     }
 }
 
-fn about_alpha(alpha: &Alpha, frames: usize, reader: &Reader) -> Option<Finding> {
+fn about_alpha(alpha: &AlphaShares, frames: usize, reader: &Reader) -> Option<SetFinding> {
     if let Some(text) = &reader.no_alpha {
-        return Some(Finding::error(
+        return Some(SetFinding::error(
             "no-alpha",
             format!("{text}, or name it in the column `alpha`"),
         ));
     }
     if alpha.opaque == 1.0 {
-        return Some(Finding::error(
+        return Some(SetFinding::error(
             "no-alpha",
             "it is opaque throughout: there is nothing to learn of transparency; check that this is \
              its alpha",
@@ -195,22 +195,22 @@ fn about_alpha(alpha: &Alpha, frames: usize, reader: &Reader) -> Option<Finding>
     }
     if alpha.empty_frames == frames {
         let text = "its alpha is 0 throughout: there is nothing to be seen";
-        return Some(Finding::error("empty", text));
+        return Some(SetFinding::error("empty", text));
     }
     (alpha.empty_frames > 0).then(|| {
         let text =
             format!("in {} of its {frames} frames nothing is to be seen", alpha.empty_frames);
-        Finding::warning("empty-frames", text)
+        SetFinding::warning("empty-frames", text)
     })
 }
 
-fn about_ellipses(ellipses: &[Option<(Ellipse, f64)>]) -> Vec<Finding> {
+fn about_ellipses(ellipses: &[Option<(Ellipse, f64)>]) -> Vec<SetFinding> {
     let mut findings = Vec::new();
     let FitSettings { threshold, rounds } = FitSettings::TRAINING;
     let all = ellipses.len();
     let empty = ellipses.iter().filter(|ellipse| ellipse.is_none()).count();
     if empty > 0 {
-        findings.push(Finding::warning(
+        findings.push(SetFinding::warning(
             "ellipse",
             format!(
                 "{empty} of its {all} latent frames have no ellipse, since hardly any alpha is above \
@@ -220,7 +220,7 @@ fn about_ellipses(ellipses: &[Option<(Ellipse, f64)>]) -> Vec<Finding> {
     }
     let open = ellipses.iter().flatten().filter(|(_, covered)| *covered < 0.98).count();
     if open > 0 {
-        findings.push(Finding::warning(
+        findings.push(SetFinding::warning(
             "coverage",
             format!(
                 "in {open} of its {all} latent frames no ellipse of {rounds} sizes covers 98 % of \

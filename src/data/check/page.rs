@@ -1,156 +1,174 @@
 //! The report as one page that needs nothing else.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::media::Seen;
-use super::{Finding, Key, Report, RowReport, Severity, Summary, key};
+use super::media::{Media, Seen};
+use super::{MediaKey, RowReport, SetFinding, SetReport, Severity, Summary, key};
 use crate::data::table::Row;
 
-const HEAD: &str = r#"<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Data set report</title><style>
-:root{color-scheme:light dark}
-body{font:14px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:84rem;padding:0 1rem}
-h1{font-size:1.3rem}table{border-collapse:collapse;width:100%}
-th,td{text-align:left;vertical-align:top;padding:.35rem .6rem;border-top:1px solid #8884}
-th{position:sticky;top:0;background:Canvas}img{display:block;max-height:72px}
-.error{color:#c62828}.warning{color:#b26a00}td.n{white-space:nowrap;font-variant-numeric:tabular-nums}
-@media(prefers-color-scheme:dark){.error{color:#ff8a80}.warning{color:#ffcc80}}
-label{margin-right:1.2rem}ul{margin:0;padding-left:1.1rem}code{word-break:break-all}
-</style></head><body>
-"#;
+const STYLE: &str = include_str!("page/style.css");
+const SCRIPT: &str = include_str!("page/script.js");
 
-const TAIL: &str = r#"</tbody></table>
-<script>
-const boxes=[...document.querySelectorAll('input')];
-const show=()=>{const on=boxes.find(b=>b.checked).value;
-for(const row of document.querySelectorAll('tbody tr'))
-row.hidden=on!='all'&&!(row.dataset.worst==on||on=='any'&&row.dataset.worst!='none')};
-boxes.forEach(b=>b.addEventListener('change',show));
-</script></body></html>
-"#;
+/// Rows that can be chosen to be shown: the script's word for them, and ours.
+const CHOICES: [(&str, &str); 4] =
+    [("all", "all rows"), ("any", "with findings"), ("error", "errors"), ("warning", "warnings")];
 
-pub(super) fn html(report: &Report, seen: &BTreeMap<Key<'_>, Seen>, rows: &[Row]) -> String {
-    let mut page = HEAD.to_owned();
-    // Writing to a string cannot fail.
-    let _ = summary(&mut page, report);
-    for (row, of) in report.rows.iter().zip(rows) {
-        let picture = seen.get(&key(of)).and_then(|seen| seen.media.as_ref());
-        let picture = picture.map_or(&[][..], |media| &media.picture);
-        let _ = line(&mut page, row, picture);
-    }
-    page.push_str(TAIL);
-    page
+/// Headings of the table of rows.
+const HEADS: [&str; 7] = [
+    "row",
+    "middle",
+    "files and captions",
+    "frames, size",
+    "alpha: mean, clear, soft, opaque",
+    "ellipse",
+    "findings",
+];
+
+/// The whole page, as HTML.
+pub(super) fn draw(
+    report: &SetReport,
+    seen: &BTreeMap<MediaKey<'_>, Seen>,
+    rows: &[Row],
+) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                title { "Data set report" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                (summary(report))
+                (findings(&report.findings))
+                (choices())
+                table {
+                    thead {
+                        tr {
+                            @for head in HEADS { th { (head) } }
+                        }
+                    }
+                    tbody {
+                        @for (row, of) in report.rows.iter().zip(rows) {
+                            (line(row, picture_of(seen, of)))
+                        }
+                    }
+                }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    page.into_string()
 }
 
-fn summary(page: &mut String, report: &Report) -> std::fmt::Result {
+/// The middle frame of a row as PNG; empty where nothing could be read.
+fn picture_of<'a>(seen: &'a BTreeMap<MediaKey<'a>, Seen>, row: &'a Row) -> &'a [u8] {
+    let media = seen.get(&key(row)).and_then(|seen| seen.media.as_ref());
+    media.map_or(&[], |media| &media.picture)
+}
+
+/// What the whole set comes to.
+fn summary(report: &SetReport) -> Markup {
     let Summary { rows, media, sources, frames, errors, warnings, languages, labels } =
         &report.summary;
-    writeln!(page, "<h1>{}</h1>", escape(&report.set))?;
-    writeln!(
-        page,
-        "<p>{rows} rows, {media} clips of {sources} sources, {frames} frames: \
-         <b class=\"error\">{errors} errors</b>, <b class=\"warning\">{warnings} warnings</b></p>"
-    )?;
-    let counted = |counts: Vec<(String, usize)>| {
-        let each = counts.into_iter().map(|(name, count)| format!("{} {count}", escape(&name)));
-        each.collect::<Vec<_>>().join(", ")
-    };
-    let names = languages.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
-    writeln!(page, "<p>Captions: {}</p>", counted(names))?;
-    for (label, values) in labels {
-        let values = values.iter().map(|(name, count)| (name.clone(), *count)).collect();
-        writeln!(page, "<p>{}: {}</p>", escape(label), counted(values))?;
+    html! {
+        h1 { (report.set) }
+        p {
+            (rows) " rows, " (media) " clips of " (sources) " sources, " (frames) " frames: "
+            b class="error" { (errors) " errors" } ", "
+            b class="warning" { (warnings) " warnings" }
+        }
+        p { "Captions: " (counted(languages)) }
+        @for (label, values) in labels {
+            p { (label) ": " (counted(values)) }
+        }
     }
-    findings(page, &report.findings)?;
-    page.push_str("<p>");
-    let choices = [
-        ("all", "all rows"),
-        ("any", "with findings"),
-        ("error", "errors"),
-        ("warning", "warnings"),
-    ];
-    for (value, text) in choices {
-        let checked = if value == "all" { " checked" } else { "" };
-        write!(
-            page,
-            "<label><input type=\"radio\" name=\"show\" value=\"{value}\"{checked}> {text}</label>"
-        )?;
-    }
-    page.push_str(
-        "</p><table><thead><tr><th>row<th>middle<th>files and captions<th>frames, size<th>alpha: \
-         mean, clear, soft, opaque<th>ellipse<th>findings</tr></thead><tbody>\n",
-    );
-    Ok(())
 }
 
-fn line(page: &mut String, row: &RowReport, picture: &[u8]) -> std::fmt::Result {
+/// Names with how often each is there, separated by commas.
+fn counted<N: std::fmt::Display>(counts: &BTreeMap<N, usize>) -> String {
+    let each = counts.iter().map(|(name, count)| format!("{name} {count}"));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+/// The choice of rows that are shown.
+fn choices() -> Markup {
+    html! {
+        p {
+            @for (value, text) in CHOICES {
+                label {
+                    input type="radio" name="show" value=(value) checked[value == "all"];
+                    " " (text)
+                }
+            }
+        }
+    }
+}
+
+/// One row of the set, with its picture.
+fn line(row: &RowReport, picture: &[u8]) -> Markup {
     let worst = match row.findings.first() {
         Some(finding) if finding.severity == Severity::Error => "error",
         Some(_) => "warning",
         None => "none",
     };
-    write!(
-        page,
-        "<tr data-worst=\"{worst}\"><td class=\"n\">{}<br>line {}<td>",
-        row.row, row.line
-    )?;
-    if !picture.is_empty() {
-        write!(page, "<img alt=\"\" src=\"data:image/png;base64,{}\">", STANDARD.encode(picture))?;
-    }
-    write!(page, "<td><code>{}</code>", escape(&row.colour))?;
-    if !row.alpha.is_empty() {
-        write!(page, "<br><code>{}</code>", escape(&row.alpha))?;
-    }
-    for caption in &row.captions {
-        write!(page, "<br>{}", escape(caption))?;
-    }
-    match &row.media {
-        Some(media) => {
-            let alpha = &media.statistics;
-            write!(
-                page,
-                "<td class=\"n\">{}<br>{} × {}<td class=\"n\">{:.3}<br>{:.1} %, {:.1} %, {:.1} %",
-                media.frames,
-                media.width,
-                media.height,
-                alpha.mean,
-                100.0 * alpha.clear,
-                100.0 * alpha.soft,
-                100.0 * alpha.opaque
-            )?;
-            let found = media.ellipses.iter().flatten();
-            let least = found.clone().map(|(_, covered)| *covered).fold(1.0, f64::min);
-            write!(page, "<td class=\"n\">{} of {}", found.count(), media.ellipses.len())?;
-            write!(page, "<br>covers ≥ {:.1} %", 100.0 * least)?;
+    html! {
+        tr data-worst=(worst) {
+            td class="n" { (row.row) br; "line " (row.line) }
+            td {
+                @if !picture.is_empty() {
+                    img alt="" src=(format!("data:image/png;base64,{}", STANDARD.encode(picture)));
+                }
+            }
+            td {
+                code { (row.colour) }
+                @if !row.alpha.is_empty() { br; code { (row.alpha) } }
+                @for caption in &row.captions { br; (caption) }
+            }
+            @match &row.media {
+                Some(media) => (measured(media)),
+                None => { td {} td {} td {} },
+            }
+            td { (findings(&row.findings)) }
         }
-        None => page.push_str("<td><td><td>"),
     }
-    page.push_str("<td>");
-    findings(page, &row.findings)?;
-    page.push_str("</tr>\n");
-    Ok(())
 }
 
-fn findings(page: &mut String, findings: &[Finding]) -> std::fmt::Result {
-    if findings.is_empty() {
-        return Ok(());
+/// Three cells about what was read: frames and size, alpha, ellipses.
+fn measured(media: &Media) -> Markup {
+    let alpha = &media.statistics;
+    let [clear, soft, opaque] =
+        [alpha.clear, alpha.soft, alpha.opaque].map(|share| format!("{:.1} %", 100.0 * share));
+    let found = media.ellipses.iter().flatten();
+    let least = found.clone().map(|(_, covered)| *covered).fold(1.0, f64::min);
+    html! {
+        td class="n" { (media.frames) br; (media.width) " × " (media.height) }
+        td class="n" { (format!("{:.3}", alpha.mean)) br; (clear) ", " (soft) ", " (opaque) }
+        td class="n" {
+            (found.count()) " of " (media.ellipses.len()) br;
+            (format!("covers ≥ {:.1} %", 100.0 * least))
+        }
     }
-    page.push_str("<ul>");
-    for finding in findings {
-        let class = if finding.severity == Severity::Error { "error" } else { "warning" };
-        write!(page, "<li class=\"{class}\">{}: {}", finding.code, escape(&finding.text))?;
-    }
-    page.push_str("</ul>");
-    Ok(())
 }
 
-/// Text from outside, as text.
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+/// What was found, the worst first, if anything was.
+fn findings(findings: &[SetFinding]) -> Markup {
+    html! {
+        @if !findings.is_empty() {
+            ul {
+                @for finding in findings {
+                    @let is_error = finding.severity == Severity::Error;
+                    li class=(if is_error { "error" } else { "warning" }) {
+                        (finding.code) ": " (finding.text)
+                    }
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -159,6 +177,21 @@ mod tests {
 
     #[test]
     fn what_a_table_says_cannot_become_markup() {
-        assert_eq!(escape("<b a=\"1\">&"), "&lt;b a=&quot;1&quot;&gt;&amp;");
+        let said = "<b a=\"1\">&";
+        let page = findings(&[SetFinding::error("code", said)]).into_string();
+        assert!(page.contains(">code: &lt;b a=&quot;1&quot;&gt;&amp;</li>"), "{page}");
+        let row = RowReport {
+            row: 1,
+            line: 2,
+            colour: said.to_owned(),
+            alpha: said.to_owned(),
+            captions: vec![said.to_owned()],
+            language: "en",
+            media: None,
+            findings: vec![SetFinding::warning("code", said)],
+        };
+        let page = line(&row, &[]).into_string();
+        assert_eq!(page.matches("&lt;b a=&quot;1&quot;&gt;&amp;").count(), 4, "{page}");
+        assert!(!page.contains("<b a"), "{page}");
     }
 }

@@ -1,11 +1,11 @@
 //! Subjects without a surface: smoke, flame, sparks, veil.
 
 use super::Scene;
-use super::frame::{Frame, Pose, WHITE, inside, mix, mix3, scaled, smooth, wave};
+use super::frame::{DrawnFrame, Pose, WHITE, inside, mix, mix3, scaled, smooth, wave};
 use super::noise;
 
 /// A plume that rises through itself: wider above than below, torn at its edges.
-pub(super) fn smoke(scene: &Scene, pose: &Pose, frame: &mut Frame) {
+pub(super) fn smoke(scene: &Scene, pose: &Pose, frame: &mut DrawnFrame) {
     let radius = pose.radius;
     let (seed, thick) = (scene.noise, if scene.translucent { 0.5 } else { 0.95 });
     let reach = [radius * 1.06, radius * 1.1];
@@ -34,7 +34,7 @@ pub(super) fn smoke(scene: &Scene, pose: &Pose, frame: &mut Frame) {
 }
 
 /// A tongue that licks upwards: a pale core, the colour, and a dark rim.
-pub(super) fn flame(scene: &Scene, pose: &Pose, frame: &mut Frame) {
+pub(super) fn flame(scene: &Scene, pose: &Pose, frame: &mut DrawnFrame) {
     let radius = pose.radius;
     let (seed, time) = (scene.noise, pose.time);
     let sway = scene.variety[0] as f32;
@@ -71,7 +71,7 @@ pub(super) fn flame(scene: &Scene, pose: &Pose, frame: &mut Frame) {
 }
 
 /// A burst of glowing streaks that fly out, fall and fade, about a small glow.
-pub(super) fn sparks(scene: &Scene, pose: &Pose, frame: &mut Frame) {
+pub(super) fn sparks(scene: &Scene, pose: &Pose, frame: &mut DrawnFrame) {
     const COUNT: u32 = 22;
     let (radius, pixel) = (pose.radius, frame.pixel());
     let glow = scene.tint;
@@ -113,7 +113,7 @@ pub(super) fn sparks(scene: &Scene, pose: &Pose, frame: &mut Frame) {
 /// Lays a soft line over what is there.
 fn streak(
     pose: &Pose,
-    frame: &mut Frame,
+    frame: &mut DrawnFrame,
     [tail, head]: [[f32; 2]; 2],
     width: f32,
     bright: f32,
@@ -144,7 +144,7 @@ fn streak(
 }
 
 /// A sheer cloth in the wind, held at its upper corners: folds are where it is thicker.
-pub(super) fn veil(scene: &Scene, pose: &Pose, frame: &mut Frame) {
+pub(super) fn veil(scene: &Scene, pose: &Pose, frame: &mut DrawnFrame) {
     let (radius, pixel) = (pose.radius, frame.pixel());
     let [phase, folds] = [scene.variety[0] as f32, 0.55 + 0.3 * scene.variety[1] as f32];
     let time = pose.time;

@@ -10,12 +10,12 @@ pub(super) struct Pose {
     pub(super) x: f32,
     pub(super) y: f32,
     pub(super) radius: f32,
-    /// Seconds.
+    /// Seconds since the clip began.
     pub(super) time: f32,
 }
 
 /// Straight RGBA, `[height, width, 4]`.
-pub(super) struct Frame {
+pub(super) struct DrawnFrame {
     width: usize,
     height: usize,
     rgba: Vec<f32>,
@@ -24,7 +24,7 @@ pub(super) struct Frame {
 /// Less alpha than this is none: no display shows it.
 const LEAST: f32 = 1.0 / 256.0;
 
-impl Frame {
+impl DrawnFrame {
     /// Transparent, in the subject's colour.
     pub(super) fn new(window: &Window, [r, g, b]: [f32; 3]) -> Self {
         let rgba = [r, g, b, 0.0].repeat(window.width * window.height);

@@ -1,7 +1,7 @@
 //! Subjects with a surface: ball, ring, star, and the bubble's film.
 
 use super::Scene;
-use super::frame::{Frame, Pose, WHITE, inside, mix3, scaled, smooth, turned, wave};
+use super::frame::{DrawnFrame, Pose, WHITE, inside, mix3, scaled, smooth, turned, wave};
 use super::noise;
 
 /// Where light comes from: left, above, in front.
@@ -37,7 +37,7 @@ fn outlined(scene: &Scene, colour: [f32; 3], depth: f32) -> [f32; 3] {
     if scene.cartoon && depth < 0.09 { scaled(scene.tint, 0.4) } else { colour }
 }
 
-pub(super) fn ball(scene: &Scene, pose: &Pose, frame: &mut Frame) {
+pub(super) fn ball(scene: &Scene, pose: &Pose, frame: &mut DrawnFrame) {
     let (radius, pixel) = (pose.radius, frame.pixel());
     frame.paint(pose, [radius; 2], |x, y| {
         let distance = (x * x + y * y).sqrt();
@@ -52,7 +52,7 @@ pub(super) fn ball(scene: &Scene, pose: &Pose, frame: &mut Frame) {
     });
 }
 
-pub(super) fn ring(scene: &Scene, pose: &Pose, frame: &mut Frame) {
+pub(super) fn ring(scene: &Scene, pose: &Pose, frame: &mut DrawnFrame) {
     let (radius, pixel) = (pose.radius, frame.pixel());
     let tilt = scene.ring_tilt() as f32;
     let turn = scene.ring_turn();
@@ -79,7 +79,7 @@ pub(super) fn ring(scene: &Scene, pose: &Pose, frame: &mut Frame) {
     });
 }
 
-pub(super) fn star(scene: &Scene, pose: &Pose, frame: &mut Frame) {
+pub(super) fn star(scene: &Scene, pose: &Pose, frame: &mut DrawnFrame) {
     let (radius, pixel) = (pose.radius, frame.pixel());
     let spin = (scene.variety[1] - 0.5) * 160.0 * f64::from(pose.time);
     let turn = scene.variety[0] * 72.0 + spin;
@@ -138,7 +138,7 @@ fn star_distance(x: f32, y: f32, radius: f32, inner: f32) -> f32 {
 }
 
 /// A film: hardly there where it is looked through, glassy at its rim, with a window's reflection.
-pub(super) fn bubble(scene: &Scene, pose: &Pose, frame: &mut Frame) {
+pub(super) fn bubble(scene: &Scene, pose: &Pose, frame: &mut DrawnFrame) {
     let (radius, pixel) = (pose.radius, frame.pixel());
     let phase = scene.variety[0] as f32;
     let wobble = 0.035 * wave(pose.time * 1.3 + phase);

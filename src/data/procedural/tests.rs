@@ -4,13 +4,13 @@ use wan_alpha_take::fit::{Compressor, FitSettings};
 const WINDOW: Window = Window { frames: 9, height: 96, width: 96 };
 
 fn scenes(count: u64) -> impl Iterator<Item = Scene> {
-    (0..count).map(|index| Scene::draw(5, Stream::Training, index))
+    (0..count).map(|index| Scene::draw(5, DrawnStream::Training, index))
 }
 
 /// The first scenes of a kind, drawn.
-fn clips(kind: Kind, count: usize) -> Vec<Clip> {
+fn clips(kind: Kind, count: usize) -> Vec<DrawnClip> {
     let of_kind = scenes(4000).filter(|scene| scene.kind == kind).take(count);
-    of_kind.map(|scene| Clip { frames: scene.render(&WINDOW), scene }).collect()
+    of_kind.map(|scene| DrawnClip { frames: scene.render(&WINDOW), scene }).collect()
 }
 
 #[test]
@@ -18,7 +18,7 @@ fn the_same_seed_gives_the_same_bits_on_every_machine() {
     let mut hasher = blake3::Hasher::new();
     let window = Window { frames: 5, height: 48, width: 64 };
     for index in 0..24 {
-        let clip = Clip::draw(1, Stream::Training, index, &window);
+        let clip = DrawnClip::draw(1, DrawnStream::Training, index, &window);
         assert_eq!((clip.frames.frames, clip.frames.rgba.len()), (5, 5 * 48 * 64 * 4));
         for value in &clip.frames.rgba {
             hasher.update(&value.to_bits().to_le_bytes());
@@ -30,10 +30,13 @@ fn the_same_seed_gives_the_same_bits_on_every_machine() {
 #[test]
 fn streams_seeds_and_indices_do_not_meet() {
     let of = |seed, stream, index| Scene::draw(seed, stream, index);
-    let one = of(1, Stream::Training, 0);
-    assert_eq!(one, of(1, Stream::Training, 0));
-    for other in [of(1, Stream::HeldOut, 0), of(2, Stream::Training, 0), of(1, Stream::Training, 1)]
-    {
+    let one = of(1, DrawnStream::Training, 0);
+    assert_eq!(one, of(1, DrawnStream::Training, 0));
+    for other in [
+        of(1, DrawnStream::HeldOut, 0),
+        of(2, DrawnStream::Training, 0),
+        of(1, DrawnStream::Training, 1),
+    ] {
         assert_ne!(one, other);
     }
 }

@@ -18,12 +18,12 @@ const NEIGHBOURHOOD: usize = 4;
 
 /// A share: so much of so many.
 #[derive(Clone, Copy, Debug, Default)]
-struct Share {
+struct PixelShare {
     part: f64,
     whole: f64,
 }
 
-impl Share {
+impl PixelShare {
     fn value(self) -> Option<f64> {
         (self.whole > 0.0).then(|| self.part / self.whole)
     }
@@ -32,11 +32,11 @@ impl Share {
 /// Sums over the frames so far.
 #[derive(Default)]
 pub(super) struct AlphaMeter {
-    covered: Share,
-    soft: Share,
-    outside: Share,
-    holes: Share,
-    halo: Share,
+    covered: PixelShare,
+    soft: PixelShare,
+    outside: PixelShare,
+    holes: PixelShare,
+    halo: PixelShare,
 }
 
 impl AlphaMeter {
@@ -63,7 +63,7 @@ impl AlphaMeter {
         self.look_for_halo(frame, alpha);
     }
 
-    /// Mean alpha.
+    /// The mean of alpha over all pixels of all frames; 0 where there are none.
     pub(super) fn coverage(&self) -> f64 {
         self.covered.value().unwrap_or(0.0)
     }

@@ -19,29 +19,29 @@ const BLACK: f64 = 0.25;
 
 /// The colours that have a name here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::eval) struct Colour(&'static str);
+pub(in crate::eval) struct NamedHue(&'static str);
 
 /// Hues in degrees, each the middle of what goes by its name on displays.
-const HUES: [(Colour, f64); 8] = [
-    (Colour("red"), 0.0),
-    (Colour("orange"), 28.0),
-    (Colour("yellow"), 53.0),
-    (Colour("green"), 128.0),
-    (Colour("cyan"), 185.0),
-    (Colour("blue"), 229.0),
-    (Colour("purple"), 274.0),
-    (Colour("pink"), 329.0),
+const HUES: [(NamedHue, f64); 8] = [
+    (NamedHue("red"), 0.0),
+    (NamedHue("orange"), 28.0),
+    (NamedHue("yellow"), 53.0),
+    (NamedHue("green"), 128.0),
+    (NamedHue("cyan"), 185.0),
+    (NamedHue("blue"), 229.0),
+    (NamedHue("purple"), 274.0),
+    (NamedHue("pink"), 329.0),
 ];
 
-const GREYS: [Colour; 3] = [Colour("white"), Colour("grey"), Colour("black")];
+const GREYS: [NamedHue; 3] = [NamedHue("white"), NamedHue("grey"), NamedHue("black")];
 
-impl Colour {
+impl NamedHue {
     pub(in crate::eval) fn name(self) -> &'static str {
         self.0
     }
 }
 
-impl FromStr for Colour {
+impl FromStr for NamedHue {
     type Err = anyhow::Error;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
@@ -59,12 +59,12 @@ pub(in crate::eval) struct Hue {
     /// The dominant hue in degrees; `None` of a colourless or an empty clip.
     pub(in crate::eval) angle: Option<f64>,
     /// Its name; `None` of an empty clip.
-    pub(in crate::eval) colour: Option<Colour>,
+    pub(in crate::eval) colour: Option<NamedHue>,
 }
 
 /// Sums over the frames so far, weighted by alpha.
 pub(super) struct HueMeter {
-    /// Chroma by hue.
+    /// The chroma in each bin of hue.
     bins: [f64; BINS],
     chroma: f64,
     value: f64,
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_colour_without_a_name_here_is_refused_with_those_that_have_one() {
-        let text = "mauve".parse::<Colour>().unwrap_err().to_string();
+        let text = "mauve".parse::<NamedHue>().unwrap_err().to_string();
         assert!(text.contains("mauve") && text.contains("orange") && text.contains("grey"));
     }
 }

@@ -3,7 +3,7 @@
 
 /// A picture of one channel.
 #[derive(Clone, Debug)]
-pub(super) struct Plane {
+pub(super) struct LumaPlane {
     pub(super) width: usize,
     pub(super) height: usize,
     pub(super) values: Vec<f32>,
@@ -28,7 +28,7 @@ const NEAR: isize = 2;
 const RELUCTANCE: f32 = 0.02;
 
 /// Pixels from the first frame to the last: right, down.
-type Step = [isize; 2];
+type BlockStep = [isize; 2];
 
 /// A step for each block of a picture.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(super) struct Motion {
     height: usize,
     /// Blocks in a row.
     columns: usize,
-    steps: Vec<Step>,
+    steps: Vec<BlockStep>,
 }
 
 /// The motion of what lies in the middle between two frames of the same size, to half a pixel a
@@ -46,12 +46,12 @@ pub(super) struct Motion {
 /// Blocks of each frame are sought in the other, and what is found is offered to the blocks in the
 /// middle on their ways. They may not choose freely: before a flat background what is in front would
 /// vanish, since there is always a way from nothing to nothing around it.
-pub(super) fn motion_between(from: &Plane, to: &Plane) -> Motion {
+pub(super) fn motion_between(from: &LumaPlane, to: &LumaPlane) -> Motion {
     let forward = sought(from, to);
     let backward = sought(to, from);
     let (width, height, columns) = (forward.width, forward.height, forward.columns);
     let rows = height.div_ceil(BLOCK);
-    let mut offers: Vec<Vec<Step>> = vec![vec![[0, 0]]; columns * rows];
+    let mut offers: Vec<Vec<BlockStep>> = vec![vec![[0, 0]]; columns * rows];
     for (motion, sign) in [(&forward, 1), (&backward, -1)] {
         for (block, &[right, down]) in motion.steps.iter().enumerate() {
             let size = BLOCK as isize;
@@ -74,7 +74,7 @@ pub(super) fn motion_between(from: &Plane, to: &Plane) -> Motion {
             }
         }
     }
-    let chosen = |(block, offers): (usize, &Vec<Step>)| {
+    let chosen = |(block, offers): (usize, &Vec<BlockStep>)| {
         let at = [block % columns * BLOCK, block / columns * BLOCK];
         let costs = offers.iter().map(|step| (*step, cost([from, to], at, halves(*step), *step)));
         costs.min_by(|a, b| a.1.total_cmp(&b.1)).map_or([0, 0], |(step, _)| step)
@@ -84,13 +84,13 @@ pub(super) fn motion_between(from: &Plane, to: &Plane) -> Motion {
 }
 
 /// The two halves of a step: back from the middle, and on from it.
-fn halves([right, down]: Step) -> [Step; 2] {
+fn halves([right, down]: BlockStep) -> [BlockStep; 2] {
     let back = [right.div_euclid(2), down.div_euclid(2)];
     [[-back[0], -back[1]], [right - back[0], down - back[1]]]
 }
 
 /// Where each block of `from` is in `to`, found from coarse to fine.
-fn sought(from: &Plane, to: &Plane) -> Motion {
+fn sought(from: &LumaPlane, to: &LumaPlane) -> Motion {
     let mut pyramid = vec![(from.clone(), to.clone())];
     while let Some((a, b)) = pyramid.last()
         && a.width.min(a.height) >= 2 * COARSEST
@@ -105,15 +105,15 @@ fn sought(from: &Plane, to: &Plane) -> Motion {
     motion.unwrap_or(Motion { width: 0, height: 0, columns: 0, steps: Vec::new() })
 }
 
-fn refined(from: &Plane, to: &Plane, coarse: Option<&Motion>) -> Motion {
+fn refined(from: &LumaPlane, to: &LumaPlane, coarse: Option<&Motion>) -> Motion {
     let (width, height) = (from.width, from.height);
     let [columns, rows] = [width.div_ceil(BLOCK), height.div_ceil(BLOCK)];
     let mut steps = Vec::with_capacity(columns * rows);
     for block in 0..columns * rows {
         let at = [block % columns, block / columns];
-        let cost = |step: Step| cost([from, to], at.map(|p| p * BLOCK), [[0, 0], step], step);
+        let cost = |step: BlockStep| cost([from, to], at.map(|p| p * BLOCK), [[0, 0], step], step);
         let mut best = ([0, 0], cost([0, 0]));
-        let mut offer = |step: Step| {
+        let mut offer = |step: BlockStep| {
             let cost = cost(step);
             if cost < best.1 {
                 best = (step, cost);
@@ -139,10 +139,10 @@ fn refined(from: &Plane, to: &Plane, coarse: Option<&Motion>) -> Motion {
 /// The mean difference of two frames around a block, each moved by its own way, and what a step
 /// costs.
 fn cost(
-    [from, to]: [&Plane; 2],
+    [from, to]: [&LumaPlane; 2],
     [left, top]: [usize; 2],
-    [back, on]: [Step; 2],
-    step: Step,
+    [back, on]: [BlockStep; 2],
+    step: BlockStep,
 ) -> f32 {
     let columns = left.saturating_sub(MARGIN)..(left + BLOCK + MARGIN).min(from.width);
     let rows = top.saturating_sub(MARGIN)..(top + BLOCK + MARGIN).min(from.height);
@@ -158,7 +158,7 @@ fn cost(
     sum / count + RELUCTANCE * (step[0].abs() + step[1].abs()) as f32
 }
 
-impl Plane {
+impl LumaPlane {
     fn row(&self, y: isize) -> &[f32] {
         let y = y.clamp(0, self.height as isize - 1) as usize;
         &self.values[y * self.width..][..self.width]
@@ -181,7 +181,7 @@ impl Plane {
 
 impl Motion {
     /// What this coarser motion says of a block of the next finer picture, and of those around it.
-    fn guesses(&self, [column, row]: [usize; 2]) -> Vec<Step> {
+    fn guesses(&self, [column, row]: [usize; 2]) -> Vec<BlockStep> {
         let rows = self.steps.len() / self.columns.max(1);
         let (column, row) = (column as isize / 2, row as isize / 2);
         let near = [[0, 0], [-1, 0], [1, 0], [0, -1], [0, 1]];
@@ -218,13 +218,13 @@ mod tests {
     use super::*;
 
     /// A pattern without repetition, moved.
-    fn pattern([right, down]: Step) -> Plane {
+    fn pattern([right, down]: BlockStep) -> LumaPlane {
         let value = |x: isize, y: isize| {
             let (x, y) = ((x - right) as f32, (y - down) as f32);
             128.0 + 60.0 * (x * 0.21 + (y * 0.13).sin()).sin() + 50.0 * (y * 0.17 - x * 0.05).cos()
         };
         let values = (0..96).flat_map(|y| (0..128).map(move |x| value(x, y))).collect();
-        Plane { width: 128, height: 96, values }
+        LumaPlane { width: 128, height: 96, values }
     }
 
     #[test]
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn what_is_flat_stands_still() {
-        let flat = Plane { width: 30, height: 50, values: vec![7.0; 1500] };
+        let flat = LumaPlane { width: 30, height: 50, values: vec![7.0; 1500] };
         assert!(motion_between(&flat, &flat).steps.iter().all(|step| *step == [0, 0]));
     }
 }

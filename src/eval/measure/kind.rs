@@ -44,53 +44,16 @@ impl KindMeter {
 
 /// `None` of a frame without a subject.
 fn features(frame: &OwnedFrame, alpha: &[f32]) -> Option<Features> {
-    let width = frame.width;
-    let lightness = |pixel: &[f32; 4]| f64::from(pixel[0].max(pixel[1]).max(pixel[2]));
-    let pixels = || {
-        frame.pixels().iter().enumerate().map(|(place, pixel)| {
-            let (x, y) = ((place % width) as f64, (place / width) as f64);
-            (x, y, f64::from(pixel[3]), lightness(pixel))
-        })
-    };
-    let (mut mass, mut squared, mut x0, mut y0, mut light) = (0.0, 0.0, 0.0, 0.0, 0.0);
-    for (x, y, a, l) in pixels() {
-        mass += a;
-        squared += a * a;
-        x0 += a * x;
-        y0 += a * y;
-        light += a * l;
-    }
-    // A few pixels have no shape.
-    if mass < 4.0 {
-        return None;
-    }
-    (x0, y0, light) = (x0 / mass, y0 / mass, light / mass);
-    let (mut xx, mut yy, mut xy, mut skew) = (0.0, 0.0, 0.0, 0.0);
-    for (x, y, a, _) in pixels() {
-        let (x, y) = (x - x0, y - y0);
-        xx += a * x * x / mass;
-        yy += a * y * y / mass;
-        xy += a * x * y / mass;
-        skew += a * y * y * y / mass;
-    }
-    let radius = (xx + yy).sqrt().max(0.5);
-    // Per ring: pixels, alpha, alpha², lightness seen.
-    let mut rings = [[0.0; 4]; RINGS];
-    for (x, y, a, l) in pixels() {
-        let ring = ((x - x0).hypot(y - y0) / radius / RING) as usize;
-        if let Some(sums) = rings.get_mut(ring) {
-            for (sum, value) in sums.iter_mut().zip([1.0, a, a * a, a * l]) {
-                *sum += value;
-            }
-        }
-    }
+    let shape = SubjectShape::of(frame)?;
+    let (radius, light) = (shape.radius(), shape.light);
     let mut found = [0.0; COUNT];
-    for (ring, [count, a, aa, seen]) in rings.into_iter().enumerate() {
+    for (ring, [count, a, aa, seen]) in sums_in_rings(frame, &shape).into_iter().enumerate() {
         let count = f64::max(count, 1.0);
         found[ring] = a / count;
         found[RINGS + ring] = f64::max(aa / count - (a / count).powi(2), 0.0).sqrt();
         found[2 * RINGS + ring] = if a > 0.5 { seen / a - light } else { 0.0 };
     }
+    let SubjectShape { mass, squared, xx, yy, xy, skew, .. } = shape;
     let spread = ((xx - yy).powi(2) + 4.0 * xy * xy).sqrt();
     let (edge, texture) = gradients(frame, alpha);
     let whole = [
@@ -104,6 +67,83 @@ fn features(frame: &OwnedFrame, alpha: &[f32]) -> Option<Features> {
     ];
     found[3 * RINGS..].copy_from_slice(&whole);
     Some(found)
+}
+
+/// Where the pixels of a frame are, their alpha and their lightness.
+fn pixels(frame: &OwnedFrame) -> impl Iterator<Item = (f64, f64, f64, f64)> {
+    let width = frame.width;
+    frame.pixels().iter().enumerate().map(move |(place, pixel)| {
+        let (x, y) = ((place % width) as f64, (place / width) as f64);
+        let lightness = f64::from(pixel[0].max(pixel[1]).max(pixel[2]));
+        (x, y, f64::from(pixel[3]), lightness)
+    })
+}
+
+/// Moments of a subject's alpha, in pixels.
+struct SubjectShape {
+    /// The sum of alpha.
+    mass: f64,
+    /// The sum of its squares.
+    squared: f64,
+    /// The middle of alpha.
+    x0: f64,
+    y0: f64,
+    /// Mean lightness, as far as it is seen.
+    light: f64,
+    /// Second central moments of alpha, across and up.
+    xx: f64,
+    yy: f64,
+    xy: f64,
+    /// The third central moment of the rows.
+    skew: f64,
+}
+
+impl SubjectShape {
+    /// `None` of a frame without a subject.
+    fn of(frame: &OwnedFrame) -> Option<Self> {
+        let (mut mass, mut squared, mut x0, mut y0, mut light) = (0.0, 0.0, 0.0, 0.0, 0.0);
+        for (x, y, a, l) in pixels(frame) {
+            mass += a;
+            squared += a * a;
+            x0 += a * x;
+            y0 += a * y;
+            light += a * l;
+        }
+        // A few pixels have no shape.
+        if mass < 4.0 {
+            return None;
+        }
+        (x0, y0, light) = (x0 / mass, y0 / mass, light / mass);
+        let (mut xx, mut yy, mut xy, mut skew) = (0.0, 0.0, 0.0, 0.0);
+        for (x, y, a, _) in pixels(frame) {
+            let (x, y) = (x - x0, y - y0);
+            xx += a * x * x / mass;
+            yy += a * y * y / mass;
+            xy += a * x * y / mass;
+            skew += a * y * y * y / mass;
+        }
+        Some(Self { mass, squared, x0, y0, light, xx, yy, xy, skew })
+    }
+
+    /// Root mean square distance of alpha from its middle.
+    fn radius(&self) -> f64 {
+        (self.xx + self.yy).sqrt().max(0.5)
+    }
+}
+
+/// Per ring around the middle of alpha: pixels, alpha, alpha², lightness seen.
+fn sums_in_rings(frame: &OwnedFrame, shape: &SubjectShape) -> [[f64; 4]; RINGS] {
+    let radius = shape.radius();
+    let mut rings = [[0.0; 4]; RINGS];
+    for (x, y, a, l) in pixels(frame) {
+        let ring = ((x - shape.x0).hypot(y - shape.y0) / radius / RING) as usize;
+        if let Some(sums) = rings.get_mut(ring) {
+            for (sum, value) in sums.iter_mut().zip([1.0, a, a * a, a * l]) {
+                *sum += value;
+            }
+        }
+    }
+    rings
 }
 
 /// Sums of the steepness of alpha, and of that of lightness where it is seen.

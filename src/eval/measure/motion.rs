@@ -2,16 +2,16 @@
 
 use wan_alpha_take::frame::OwnedFrame;
 
-use super::interpolation::{Plane, motion_between};
+use super::interpolation::{LumaPlane, motion_between};
 
 /// A frame over white in 0 to 255, as whole numbers: what VBench reads from a video file.
-struct Shown {
+struct ShownFrame {
     rgb: Vec<[f32; 3]>,
     alpha: Vec<f32>,
-    luma: Plane,
+    luma: LumaPlane,
 }
 
-impl Shown {
+impl ShownFrame {
     fn of(frame: &OwnedFrame, alpha: Vec<f32>) -> Self {
         let rgb: Vec<[f32; 3]> = frame
             .pixels()
@@ -21,7 +21,7 @@ impl Shown {
         // Alpha belongs to what moves: a white subject over white would else be nothing.
         let seen = |([r, g, b], a): (&[f32; 3], &f32)| 0.299 * r + 0.587 * g + 0.114 * b + 64.0 * a;
         let values = rgb.iter().zip(&alpha).map(seen).collect();
-        let luma = Plane { width: frame.width, height: frame.height, values };
+        let luma = LumaPlane { width: frame.width, height: frame.height, values };
         Self { rgb, alpha, luma }
     }
 }
@@ -30,7 +30,7 @@ impl Shown {
 #[derive(Default)]
 pub(super) struct MotionMeter {
     /// The last two frames, the older first.
-    before: Vec<Shown>,
+    before: Vec<ShownFrame>,
     change: f64,
     changes: usize,
     error: f64,
@@ -41,7 +41,7 @@ pub(super) struct MotionMeter {
 
 impl MotionMeter {
     pub(super) fn push(&mut self, frame: &OwnedFrame, alpha: Vec<f32>) {
-        let shown = Shown::of(frame, alpha);
+        let shown = ShownFrame::of(frame, alpha);
         if let Some(last) = self.before.last() {
             self.change += mean_difference(&last.rgb, &shown.rgb);
             self.changes += 1;
@@ -54,7 +54,7 @@ impl MotionMeter {
             let halves = |a: [f32; 4], b: [f32; 4]| -> [f32; 4] {
                 std::array::from_fn(|channel| (a[channel] + b[channel]) / 2.0)
             };
-            let with_alpha = |shown: &Shown, at: usize| {
+            let with_alpha = |shown: &ShownFrame, at: usize| {
                 let [r, g, b] = shown.rgb[at];
                 [r, g, b, shown.alpha[at]]
             };

@@ -4,7 +4,7 @@ use exr::prelude::{
     AnyChannel, AnyChannels, Encoding, FlatSamples, Image, Layer, LayerAttributes, WritableImage,
 };
 use tempfile::TempDir;
-use wan_alpha_core::encode::{Clip, ClipShape};
+use wan_alpha_core::encode::{ClipReader, ClipShape};
 use wan_alpha_take::color::to_linear;
 
 const PIXELS: [[f32; 4]; 4] =

@@ -12,7 +12,7 @@ use wan_alpha_core::train::{
     TimeRounding, Trained, TransformerSettings, Umt5Config, VaeConfig,
 };
 
-/// What is trained.
+/// Which of the trainings a run is, and its settings.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub(crate) enum Task {
@@ -104,7 +104,7 @@ impl Task {
     }
 }
 
-/// See [`wan_alpha_core::train::tokenizer`].
+/// The settings of [`wan_alpha_core::train::tokenizer`], by which pieces are learnt.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Pieces {
@@ -112,7 +112,7 @@ pub(crate) struct Pieces {
     pub(crate) vocabulary: usize,
 }
 
-/// See [`wan_alpha_core::train::BaseVae`].
+/// The settings of [`wan_alpha_core::train::BaseVae`], and the files it begins with.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct BaseVae {
@@ -120,7 +120,7 @@ pub(crate) struct BaseVae {
     pub(crate) dim: Option<i64>,
     /// Files of one to go on from.
     pub(crate) start: Vec<PathBuf>,
-    /// torchvision's VGG16.
+    /// The weights of torchvision's VGG16, for the perceptual loss.
     pub(crate) vgg: Option<PathBuf>,
     pub(crate) l1: f64,
     pub(crate) l2: f64,
@@ -139,11 +139,11 @@ impl Default for BaseVae {
     }
 }
 
-/// See [`RgbaVaeSettings`].
+/// What [`RgbaVaeSettings`] is made from, and the files that the run begins with.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RgbaVae {
-    /// The base autoencoder.
+    /// The files of the base autoencoder.
     pub(crate) base: Vec<PathBuf>,
     /// Merge block and LoRAs to go on from.
     pub(crate) start: Option<PathBuf>,
@@ -205,7 +205,7 @@ impl Default for RgbaVae {
     }
 }
 
-/// See [`TransformerSettings`].
+/// What [`TransformerSettings`] is made from, and the files that the run begins with.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Transformer {
@@ -309,7 +309,7 @@ impl Text {
     }
 }
 
-/// See [`Bidirectional`].
+/// The form of the bidirectional loss by name, one of [`Bidirectional`].
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Form {
@@ -318,7 +318,7 @@ pub(crate) enum Form {
     Clamped,
 }
 
-/// See [`MergeStart`].
+/// What a merge block begins as, by name: one of [`MergeStart`].
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Merge {
@@ -326,7 +326,7 @@ pub(crate) enum Merge {
     Colour,
 }
 
-/// See [`HardAlpha`].
+/// Whose alpha the hard rendering takes, by name: one of [`HardAlpha`].
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Hard {
@@ -334,7 +334,7 @@ pub(crate) enum Hard {
     Truth,
 }
 
-/// See [`TimeRounding`].
+/// How times are rounded, by name: one of [`TimeRounding`].
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Rounding {

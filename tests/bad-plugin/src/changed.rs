@@ -37,52 +37,80 @@ fn in_edit(suites: &Suites, effect: OfxImageEffectHandle, work: impl FnOnce() ->
     status
 }
 
+/// The button: the mischief that is asked for, or what a good plug-in does.
 fn go(suites: &Suites, effect: OfxImageEffectHandle, told: Props, mischief: &str) -> c_int {
+    let done = with_properties(suites, effect, mischief)
+        .or_else(|| with_parameters(suites, effect, mischief))
+        .or_else(|| with_what_is_lent(suites, effect, mischief));
+    done.unwrap_or_else(|| {
+        PRESSES.fetch_add(1, Ordering::Relaxed);
+        good(suites, effect, told)
+    })
+}
+
+/// Mischief with a status or with properties; `None` where another is asked for.
+fn with_properties(suites: &Suites, effect: OfxImageEffectHandle, mischief: &str) -> Option<c_int> {
     let own = suites.effect_properties(effect);
     match mischief {
-        "unknown status" => 42,
+        "unknown status" => return Some(42),
         "no handle" => {
             let nobody: OfxImageEffectHandle = ptr::without_provenance_mut(0x1234);
             suites.effect_properties(nobody);
-            OK
         }
         "null place" => {
             let name = c"OfxPropIsInteractive".as_ptr();
             call!(suites.property, propGetInt(own, name, 0, ptr::null_mut()));
-            OK
         }
         "wrong type" => {
             suites.double(own, c"OfxPropIsInteractive", 0);
-            OK
         }
         "index beyond" => {
             suites.set_text(own, c"OfxImageEffectPropClipPreferencesSlaveParam", 5, c"level");
-            OK
         }
         "read only" => {
             suites.set_int(own, c"OfxPropIsInteractive", 0, 1);
-            OK
         }
-        "dangling string" => dangle(suites, effect),
+        _ => return None,
+    }
+    Some(OK)
+}
+
+/// Mischief with parameters; `None` where another is asked for.
+fn with_parameters(suites: &Suites, effect: OfxImageEffectHandle, mischief: &str) -> Option<c_int> {
+    match mischief {
+        "dangling string" => return Some(dangle(suites, effect)),
         "not UTF-8" => {
             suites.set_text_param(effect, c"status", c"\xff\xfe");
-            OK
         }
         "edit left open" => {
             let set = suites.param_set(effect);
             call!(suites.parameter, paramEditBegin(set, c"Left open".as_ptr()));
-            OK
         }
+        "define late" => {
+            let set = suites.param_set(effect);
+            let (kind, id) = (c"OfxParamTypeInteger".as_ptr(), c"late".as_ptr());
+            call!(suites.parameter, paramDefine(set, kind, id, ptr::null_mut()));
+        }
+        _ => return None,
+    }
+    Some(OK)
+}
+
+/// Mischief with images, progress, memory and mutexes; `None` where another is asked for.
+fn with_what_is_lent(
+    suites: &Suites,
+    effect: OfxImageEffectHandle,
+    mischief: &str,
+) -> Option<c_int> {
+    match mischief {
         "image in a change" => {
             let (clip, mut image) = (suites.clip(effect, c"Output"), ptr::null_mut());
             call!(suites.effect, clipGetImage(clip, 0.0, ptr::null(), &raw mut image));
-            OK
         }
         "progress without start" => {
             if let Some(progress) = suites.progress {
                 call!(progress, progressUpdate(effect.cast(), 0.5));
             }
-            OK
         }
         "free twice" => {
             if let Some(memory) = suites.memory {
@@ -91,7 +119,6 @@ fn go(suites: &Suites, effect: OfxImageEffectHandle, told: Props, mischief: &str
                 call!(memory, memoryFree(piece));
                 call!(memory, memoryFree(piece));
             }
-            OK
         }
         "unlock twice" => {
             if let Some(threads) = suites.threads {
@@ -101,19 +128,10 @@ fn go(suites: &Suites, effect: OfxImageEffectHandle, told: Props, mischief: &str
                 call!(threads, mutexUnLock(mutex));
                 call!(threads, mutexDestroy(mutex));
             }
-            OK
         }
-        "define late" => {
-            let set = suites.param_set(effect);
-            let (kind, id) = (c"OfxParamTypeInteger".as_ptr(), c"late".as_ptr());
-            call!(suites.parameter, paramDefine(set, kind, id, ptr::null_mut()));
-            OK
-        }
-        _ => {
-            PRESSES.fetch_add(1, Ordering::Relaxed);
-            good(suites, effect, told)
-        }
+        _ => return None,
     }
+    Some(OK)
 }
 
 /// Keeps the pointer of a string over another call, and gives it back.

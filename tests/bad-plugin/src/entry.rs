@@ -173,7 +173,7 @@ fn create(suites: &Suites, effect: OfxImageEffectHandle) -> c_int {
     OK
 }
 
-/// The overlay's.
+/// The entry point of the overlay.
 pub(crate) unsafe extern "C" fn overlay_entry(
     action: *const c_char,
     handle: *const c_void,

@@ -113,7 +113,7 @@ impl Suites {
         value
     }
 
-    /// Copied at once.
+    /// A text property, copied at once; empty where there is none.
     pub(crate) fn text(&self, set: Props, name: &CStr) -> CString {
         let mut value: *mut c_char = ptr::null_mut();
         call!(self.property, propGetString(set, name.as_ptr(), 0, &raw mut value));

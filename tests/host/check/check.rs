@@ -13,7 +13,7 @@ pub(crate) struct Check {
     pub(crate) id: &'static str,
     /// What it looks at.
     pub(crate) about: &'static str,
-    /// Why that matters.
+    /// Why that matters to hosts or artists.
     pub(crate) why: &'static str,
     /// What to do where it fails.
     pub(crate) fix: &'static str,

@@ -26,7 +26,7 @@ const LIST: &str = "list";
 
 /// One check of one plug-in, to be run.
 struct Task<'a> {
-    /// In the results.
+    /// Where its outcome goes in the results: plug-in and check.
     place: (usize, usize),
     level: &'a Level,
     check: &'a Check,

@@ -59,7 +59,7 @@ fn artist(subject: &Subject, report: &mut Report) {
 
 /// One thing that an artist does. What it was.
 fn something(scene: &Scene, random: &mut fastrand::Rng, subject: &Subject) -> String {
-    let Scene { node, project, .. } = scene;
+    let node = &scene.node;
     let params: Vec<_> = node
         .params()
         .into_iter()
@@ -83,6 +83,14 @@ fn something(scene: &Scene, random: &mut fastrand::Rng, subject: &Subject) -> St
             }
             format!("a key on {id} at {time}")
         }
+        other => something_else(scene, random, other, time),
+    }
+}
+
+/// One thing that concerns no single parameter, by its number. What it was.
+fn something_else(scene: &Scene, random: &mut fastrand::Rng, number: u8, time: f64) -> String {
+    let Scene { node, project, .. } = scene;
+    match number {
         5 => {
             node.undo();
             "undo".to_owned()

@@ -153,25 +153,36 @@ fn afternoon(subject: &Subject, report: &mut Report, profile: Profile) {
     subject.node(report, profile, use_it);
 }
 
+/// All that an artist does with a node in an afternoon.
 fn use_it(scene: &Scene, report: &mut Report) {
-    let Scene { node, project, .. } = scene;
     let [first, middle, last] = scene.times();
-    let view = |time: f64, report: &mut Report| {
-        report.step(format!("frame {time} is shown"));
-        let frame = node.view(time);
-        if frame.failed() {
-            report.fault(format!("nothing is shown: {}, {:?}", frame.status, frame.says()));
-        }
-    };
     for time in [first, middle, last, first] {
-        view(time, report);
+        show(scene, time, report);
     }
     for scale in project_scales(scene) {
         report.step(format!("shown at scale {scale}"));
-        if node.view_scaled(middle, scale).failed() {
+        if scene.node.view_scaled(middle, scale).failed() {
             report.fault("nothing is shown");
         }
     }
+    use_the_panel(scene, middle, report);
+    show(scene, middle, report);
+    use_the_overlay(scene, report);
+    use_the_project(scene, report);
+}
+
+/// Shows a frame, which has to be rendered.
+fn show(scene: &Scene, time: f64, report: &mut Report) {
+    report.step(format!("frame {time} is shown"));
+    let frame = scene.node.view(time);
+    if frame.failed() {
+        report.fault(format!("nothing is shown: {}, {:?}", frame.status, frame.says()));
+    }
+}
+
+/// Opens and closes the panel, changes every parameter, undoes that, and presses every button.
+fn use_the_panel(scene: &Scene, time: f64, report: &mut Report) {
+    let node = &scene.node;
     report.step("the panel is closed and opened");
     node.close_panel();
     node.open_panel();
@@ -180,7 +191,7 @@ fn use_it(scene: &Scene, report: &mut Report) {
         if let Some(value) = values.into_iter().nth(1).filter(|value| *value != node.value(&id)) {
             report.step(format!("{id} changes and is undone"));
             node.set(&id, value);
-            view(middle, report);
+            show(scene, time, report);
             node.undo();
         }
     }
@@ -188,17 +199,26 @@ fn use_it(scene: &Scene, report: &mut Report) {
         report.step(format!("{id} is pressed"));
         node.press(&id);
     }
-    view(middle, report);
-    if let Some(overlay) = node.overlay() {
+}
+
+/// Draws and drags what the viewer shows of the node.
+fn use_the_overlay(scene: &Scene, report: &mut Report) {
+    if let Some(overlay) = scene.node.overlay() {
         report.step("the overlay is drawn and dragged");
         overlay.draw();
-        let [width, height] = project.settings().size;
+        let [width, height] = scene.project.settings().size;
         overlay.drag([width / 2.0, height / 2.0], [width / 3.0, height / 4.0], 3);
     }
+}
+
+/// Edits the timeline, copies the node, changes the project's format, and saves.
+fn use_the_project(scene: &Scene, report: &mut Report) {
+    let Scene { node, project, .. } = scene;
+    let [first, middle, last] = scene.times();
     report.step("the timeline is edited");
     node.rebuild();
     project.go_to(last);
-    view(last, report);
+    show(scene, last, report);
     report.step("a copy is made, shown and deleted");
     match project.duplicate(node) {
         Ok(copy) => {
@@ -216,11 +236,11 @@ fn use_it(scene: &Scene, report: &mut Report) {
     settings.pixel_aspect = 2.0;
     project.set_settings(settings);
     node.rebuild();
-    view(first, report);
+    show(scene, first, report);
     report.step("the project is saved");
     node.sync();
     node.purge();
-    view(middle, report);
+    show(scene, middle, report);
 }
 
 fn project_scales(scene: &Scene) -> Vec<f64> {

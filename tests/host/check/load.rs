@@ -185,7 +185,7 @@ fn libraries(subject: &Subject, report: &mut Report) {
     });
 }
 
-/// `2.28` or `3.4.25`.
+/// The numbers of a version such as `2.28` or `3.4.25`.
 fn version_of(text: &str) -> Option<[u32; 3]> {
     let mut parts = text.split('.').map(|part| part.parse().ok());
     Some([parts.next()??, parts.next()??, parts.next().unwrap_or(Some(0))?])

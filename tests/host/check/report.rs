@@ -26,7 +26,7 @@ pub(crate) struct Finding {
     pub(crate) severity: Severity,
     /// The rule of the host that was broken, where it is one.
     pub(crate) rule: Option<String>,
-    /// What.
+    /// What was found, as a sentence.
     pub(crate) words: String,
     /// What to do; the check's own remedy where there is none.
     pub(crate) fix: Option<String>,
@@ -50,7 +50,7 @@ pub(crate) enum Line {
 /// Where a check writes.
 pub(crate) struct Report {
     file: File,
-    /// The last step.
+    /// The last step that was begun.
     step: String,
     seen: Vec<Finding>,
     /// Rules that nobody can keep in what is tried.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::check::{Check, Level};
 use crate::report::{Finding, Severity};
 
-/// Of the JSON.
+/// The version of the JSON's form.
 const FORMAT: u32 = 1;
 
 /// What came out of all plug-ins of a file.
@@ -122,7 +122,7 @@ impl Results {
         serde_json::to_string_pretty(&document).context("the results cannot be written as JSON")
     }
 
-    /// For people.
+    /// The results as a table for people.
     pub(crate) fn table(&self, verbose: bool) -> String {
         let mut text = String::new();
         for plugin in &self.plugins {

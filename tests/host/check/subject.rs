@@ -34,7 +34,7 @@ pub(crate) struct Scene {
 }
 
 impl Subject {
-    /// The binary itself.
+    /// The binary itself, where the file is a bundle.
     pub(crate) fn binary(&self) -> PathBuf {
         if !self.file.is_dir() {
             return self.file.clone();

@@ -4,12 +4,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-use wan_alpha_test_host::{Node, Profile, RenderAsk, Tiles};
+use wan_alpha_test_host::{Node, Profile, Refused, RenderAsk, Source, Tiles};
 
 use crate::check::Check;
 use crate::render::rendered;
 use crate::report::Report;
-use crate::subject::{Scene, Subject};
+use crate::subject::{SIZE, Scene, Subject};
 use crate::values;
 
 pub(crate) const CHECKS: &[Check] = &[
@@ -41,6 +41,9 @@ pub(crate) const CHECKS: &[Check] = &[
 
 const THREADS: u32 = 8;
 
+/// Frames that each thread renders.
+const ROUNDS: u32 = 16;
+
 fn pictures(subject: &Subject, report: &mut Report) {
     subject.node(report, Profile::plain(), |scene, report| {
         let [first, ..] = scene.times();
@@ -51,60 +54,58 @@ fn pictures(subject: &Subject, report: &mut Report) {
             let Some(image) = rendered(scene, &RenderAsk::at(time), report) else { return };
             alone.push(image.digest());
         }
-        let mut nodes = vec![scene.node.clone()];
-        for _ in 0..2 {
-            match scene.project.duplicate(&scene.node) {
-                Ok(copy) => nodes.push(copy),
-                Err(refused) => return report.fault(format!("it cannot be copied: {refused}")),
-            }
-        }
-        for copy in &nodes[1..] {
-            for clip in scene.inputs() {
-                copy.connect(
-                    &clip,
-                    wan_alpha_test_host::Source::over([
-                        0.0,
-                        0.0,
-                        crate::subject::SIZE[0],
-                        crate::subject::SIZE[1],
-                    ]),
-                );
-            }
-        }
+        let nodes = match copies(scene) {
+            Ok(nodes) => nodes,
+            Err(refused) => return report.fault(format!("it cannot be copied: {refused}")),
+        };
         report.step(format!("on {THREADS} threads"));
-        let (different, failed) = (AtomicU32::new(0), AtomicU32::new(0));
-        thread::scope(|scope| {
-            for nth in 0..THREADS as usize {
-                let (nodes, times, alone) = (&nodes, &times, &alone);
-                let (different, failed) = (&different, &failed);
-                scope.spawn(move || {
-                    for round in 0..16 {
-                        let at = (nth * 3 + round) % times.len();
-                        let frame = nodes[(nth + round) % nodes.len()].render(&RenderAsk {
-                            tiles: if round % 2 == 0 {
-                                Tiles::Whole
-                            } else {
-                                Tiles::Shared([64, 32])
-                            },
-                            ..RenderAsk::at(times[at])
-                        });
-                        match frame.picture() {
-                            Some(image) if image.digest() == alone[at] => {}
-                            Some(_) => _ = different.fetch_add(1, Ordering::Relaxed),
-                            None => _ = failed.fetch_add(1, Ordering::Relaxed),
-                        }
-                    }
-                });
-            }
-        });
-        let all = THREADS * 16;
+        let [different, failed] = counted_on_threads(&nodes, &times, &alone);
+        let all = THREADS * ROUNDS;
         for (count, what) in [(different, "look different"), (failed, "are not rendered")] {
-            let count = count.into_inner();
             if count > 0 {
                 report.fault(format!("{count} of {all} frames {what}"));
             }
         }
     });
+}
+
+/// The node and two copies of it, which have the same inputs.
+fn copies(scene: &Scene) -> Result<Vec<Node>, Refused> {
+    let mut nodes = vec![scene.node.clone()];
+    for _ in 0..2 {
+        nodes.push(scene.project.duplicate(&scene.node)?);
+    }
+    let [width, height] = SIZE;
+    for copy in &nodes[1..] {
+        for clip in scene.inputs() {
+            copy.connect(&clip, Source::over([0.0, 0.0, width, height]));
+        }
+    }
+    Ok(nodes)
+}
+
+/// How many frames look different than alone, and how many are not rendered, where every thread
+/// renders them with changing nodes.
+fn counted_on_threads(nodes: &[Node], times: &[f64], alone: &[String]) -> [u32; 2] {
+    let (different, failed) = (&AtomicU32::new(0), &AtomicU32::new(0));
+    thread::scope(|scope| {
+        for nth in 0..THREADS as usize {
+            scope.spawn(move || {
+                for round in 0..ROUNDS as usize {
+                    let at = (nth * 3 + round) % times.len();
+                    let tiles = if round % 2 == 0 { Tiles::Whole } else { Tiles::Shared([64, 32]) };
+                    let ask = RenderAsk { tiles, ..RenderAsk::at(times[at]) };
+                    let frame = nodes[(nth + round) % nodes.len()].render(&ask);
+                    match frame.picture() {
+                        Some(image) if image.digest() == alone[at] => {}
+                        Some(_) => _ = different.fetch_add(1, Ordering::Relaxed),
+                        None => _ = failed.fetch_add(1, Ordering::Relaxed),
+                    }
+                }
+            });
+        }
+    });
+    [different, failed].map(|count| count.load(Ordering::Relaxed))
 }
 
 /// Renders on many threads while this one does something else.

@@ -2,11 +2,11 @@
 
 use std::fs;
 
-/// Of this process.
+/// What this process holds at a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Traces {
     pub(crate) threads: usize,
-    /// Process ids.
+    /// Process ids of its children.
     pub(crate) children: Vec<String>,
     /// What each open file is, in order.
     pub(crate) files: Vec<String>,

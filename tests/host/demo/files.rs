@@ -83,7 +83,7 @@ impl Files {
         Ok(())
     }
 
-    /// Draws the sheet.
+    /// Draws the contact sheet. What was written in all.
     pub(crate) fn finish(
         self,
         take: String,

@@ -13,11 +13,11 @@ macro_rules! actions {
             $($name,)+
             /// Not an action: the host introduces itself.
             SetHost,
-            /// Of an overlay.
+            /// Describes an overlay before any is made.
             DescribeInteract,
-            /// Of an overlay.
+            /// Makes an instance of an overlay.
             CreateInteract,
-            /// Of an overlay.
+            /// Destroys an instance of an overlay.
             DestroyInteract,
             /// One that OpenFX does not have.
             Other(String),

@@ -37,27 +37,27 @@ pub enum LoadError {
     /// A file could not be read or copied.
     #[error("{path}: {source}")]
     File {
-        /// Which.
+        /// The file that it was.
         path: PathBuf,
-        /// Why.
+        /// Why the system could not do it.
         source: std::io::Error,
     },
     /// The system refuses the binary.
     #[error("{path} cannot be loaded: {source}")]
     Library {
-        /// Which.
+        /// The binary that was to be loaded.
         path: PathBuf,
-        /// Why.
+        /// What the system's loader says.
         source: libloading::Error,
     },
     /// There are not so many plug-ins in it.
     #[error("{path} has {count} plug-ins, none of number {nth}")]
     NoSuchPlugin {
-        /// The binary.
+        /// The binary that was looked into.
         path: PathBuf,
         /// How many it has.
         count: i32,
-        /// Which was wanted.
+        /// The number that was wanted, from 0.
         nth: i32,
     },
     /// The plug-in is not of a kind that this host knows.
@@ -65,15 +65,15 @@ pub enum LoadError {
     OtherApi {
         /// What it is for.
         api: String,
-        /// In which version.
+        /// The version of that API which it wants.
         version: i32,
     },
-    /// The plug-in declines.
+    /// The plug-in declines to be loaded.
     #[error("the plug-in answers {action} with {status}")]
     Refused {
-        /// To which action.
+        /// The action that it declines.
         action: String,
-        /// With what.
+        /// The status that it answers with.
         status: Status,
     },
     /// Host and plug-in have no context in common.

@@ -19,7 +19,7 @@ const LIMIT: usize = 256 << 20;
 #[derive(Default)]
 struct Memory {
     frames: HashMap<Key, Image>,
-    /// Oldest first.
+    /// Keys of the frames, the oldest first.
     order: VecDeque<Key>,
     bytes: usize,
 }

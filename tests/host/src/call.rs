@@ -31,7 +31,7 @@ impl Call {
         Self { doing, entry, handle: 0, arguments: None, reply: None }
     }
 
-    /// Of an effect.
+    /// A call of an action on an effect.
     pub(crate) fn of(effect: &Arc<Effect>, action: Action) -> Self {
         let mut call = Self::to(&effect.host, effect.entry, action);
         call.doing.effect = Some(effect.clone());
@@ -73,7 +73,7 @@ impl Call {
         self.arguments.as_ref()
     }
 
-    /// Asks and checks.
+    /// Calls the plug-in, and checks how it behaves and answers.
     pub(crate) fn perform(self) -> Status {
         let doing = Arc::new(self.doing);
         let set = |set: &Option<Arc<PropertySet>>| set.as_ref().map_or(0, |set| set.handle());

@@ -38,7 +38,7 @@ pub struct Preferences {
     pub components: String,
     /// Width of an output's pixel by its height.
     pub pixel_aspect: f64,
-    /// Frames per second.
+    /// Frames per second of its output.
     pub frame_rate: f64,
 }
 
@@ -72,7 +72,7 @@ impl Handled for Effect {
 }
 
 impl Effect {
-    /// To be described.
+    /// An effect to be described, which is no instance.
     pub(crate) fn descriptor(
         host: &Arc<HostState>,
         entry: Entry,

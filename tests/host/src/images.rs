@@ -29,7 +29,7 @@ pub enum Depth {
 }
 
 impl Depth {
-    /// All of them.
+    /// All depths, the smallest first.
     pub const ALL: [Self; 4] = [Self::Byte, Self::Short, Self::Half, Self::Float];
 
     /// As OpenFX names it.
@@ -133,7 +133,7 @@ impl Image {
         width(self.bounds)
     }
 
-    /// Rows.
+    /// How many rows of pixels it has.
     #[must_use]
     pub fn height(&self) -> usize {
         height(self.bounds)

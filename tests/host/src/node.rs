@@ -160,7 +160,7 @@ impl Node {
         self.state.after_action();
     }
 
-    /// Opens the panel.
+    /// Opens the panel of parameters.
     #[track_caller]
     pub fn open_panel(&self) {
         self.state.host().on_main_thread();
@@ -170,7 +170,7 @@ impl Node {
         }
     }
 
-    /// Closes the panel.
+    /// Closes the panel of parameters.
     #[track_caller]
     pub fn close_panel(&self) {
         self.state.host().on_main_thread();
@@ -188,7 +188,7 @@ impl Node {
         self.state.host().faults.check();
     }
 
-    /// The persistent message.
+    /// The persistent message that stands now, if there is one.
     #[must_use]
     pub fn message(&self) -> Option<told::Message> {
         lock(&self.state.told).persistent.clone()

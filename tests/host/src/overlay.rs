@@ -66,13 +66,13 @@ pub enum Shape {
     LineLoop,
     /// Filled, between two corners.
     Rectangle,
-    /// Filled.
+    /// Filled, through all its points.
     Polygon,
     /// An outline, between two corners.
     Ellipse,
     /// Words at a point.
     Text {
-        /// Flags of OpenFX.
+        /// OpenFX's flags of how it is aligned to the point.
         alignment: i32,
     },
 }
@@ -104,13 +104,13 @@ impl Shape {
 /// One thing that was drawn.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stroke {
-    /// What.
+    /// What kind of thing it is.
     pub shape: Shape,
     /// Where, in canonical coordinates.
     pub points: Vec<[f64; 2]>,
     /// Words, where it is words.
     pub text: String,
-    /// How.
+    /// The pen that it was drawn with.
     pub pen: Pen,
 }
 
@@ -154,7 +154,7 @@ pub enum DrawsWith {
 /// What came of a Draw.
 #[derive(Clone, Debug)]
 pub struct Drawing {
-    /// The answer.
+    /// The plug-in's answer to the draw action.
     pub status: Status,
     /// What was drawn with the draw suite.
     pub strokes: Vec<Stroke>,
@@ -210,7 +210,7 @@ impl Overlay {
         Some(overlay)
     }
 
-    /// How it draws.
+    /// By which of OpenFX's ways it draws.
     #[must_use]
     pub fn draws_with(&self) -> DrawsWith {
         self.with
@@ -267,7 +267,7 @@ impl Overlay {
         self.pen(Action::PenMotion, at, pressed)
     }
 
-    /// Lifts the pen.
+    /// Lifts the pen. Whether the plug-in took it.
     #[track_caller]
     pub fn pen_up(&self, at: [f64; 2]) -> bool {
         self.pen(Action::PenUp, at, false)
@@ -292,7 +292,7 @@ impl Overlay {
         self.key(Action::KeyDown, symbol, types)
     }
 
-    /// Holds a key.
+    /// Repeats a key that is held. Whether the plug-in took it.
     #[track_caller]
     pub fn key_repeat(&self, symbol: i32, types: &str) -> bool {
         self.key(Action::KeyRepeat, symbol, types)
@@ -310,7 +310,7 @@ impl Overlay {
         self.act(Action::GainFocus, |_| {}) == Status::OK
     }
 
-    /// And no more.
+    /// The viewer has the keyboard no more. Whether the plug-in took it.
     #[track_caller]
     pub fn lose_focus(&self) -> bool {
         self.act(Action::LoseFocus, |_| {}) == Status::OK

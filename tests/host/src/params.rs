@@ -62,31 +62,31 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// A whole number.
+    /// A whole number, shown as one field.
     Integer = "OfxParamTypeInteger", 1 of Int;
-    /// Two whole numbers.
+    /// Two whole numbers in one parameter.
     Integer2D = "OfxParamTypeInteger2D", 2 of Int;
-    /// Three whole numbers.
+    /// Three whole numbers in one parameter.
     Integer3D = "OfxParamTypeInteger3D", 3 of Int;
-    /// A number.
+    /// A number with a fraction.
     Double = "OfxParamTypeDouble", 1 of Double;
-    /// Two numbers.
+    /// Two numbers in one parameter.
     Double2D = "OfxParamTypeDouble2D", 2 of Double;
-    /// Three numbers.
+    /// Three numbers in one parameter.
     Double3D = "OfxParamTypeDouble3D", 3 of Double;
-    /// A colour.
+    /// A color without alpha.
     Rgb = "OfxParamTypeRGB", 3 of Double;
     /// A colour with transparency.
     Rgba = "OfxParamTypeRGBA", 4 of Double;
-    /// Yes or no.
+    /// Yes or no, as a check box.
     Boolean = "OfxParamTypeBoolean", 1 of Int;
-    /// One of several.
+    /// One of several options, by its number.
     Choice = "OfxParamTypeChoice", 1 of Int;
-    /// A text.
+    /// A text of any length.
     String = "OfxParamTypeString", 1 of Text;
     /// A text that only the plug-in understands.
     Custom = "OfxParamTypeCustom", 1 of Text;
-    /// Something to press.
+    /// Something to press, without a value.
     PushButton = "OfxParamTypePushButton", 0 of Int;
     /// Parameters that belong together.
     Group = "OfxParamTypeGroup", 0 of Int;

@@ -27,11 +27,11 @@ pub(crate) use library::{Entry, Library};
 pub struct Details {
     /// What it is a plug-in for.
     pub api: String,
-    /// In which version.
+    /// The version of that API which it wants.
     pub api_version: i32,
     /// Its name for projects.
     pub identifier: String,
-    /// Its version.
+    /// Its own version: major, minor.
     pub version: [u32; 2],
 }
 
@@ -288,7 +288,7 @@ pub struct Described {
 }
 
 impl Described {
-    /// Of the effect.
+    /// The properties of the effect's descriptor.
     #[must_use]
     pub fn properties(&self) -> Properties {
         Properties(self.effect.properties.clone())
@@ -300,7 +300,7 @@ impl Described {
         self.effect.clips().iter().map(|clip| clip.name.clone()).collect()
     }
 
-    /// Of a clip.
+    /// The properties of a clip's descriptor.
     #[must_use]
     pub fn clip(&self, name: &str) -> Option<Properties> {
         self.effect.clip(name).map(|clip| Properties(clip.properties.clone()))

@@ -10,11 +10,11 @@ use crate::images::Depth;
 /// In which role a plug-in is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Context {
-    /// Without inputs.
+    /// It makes pictures without inputs.
     Generator,
-    /// One input.
+    /// It changes the picture of one input.
     Filter,
-    /// Any inputs.
+    /// It has inputs as it likes.
     General,
     /// From one input to another.
     Transition,
@@ -25,7 +25,7 @@ pub enum Context {
 }
 
 impl Context {
-    /// All of them.
+    /// All contexts that there are in OpenFX.
     pub const ALL: [Self; 6] = [
         Self::Generator,
         Self::Filter,
@@ -72,7 +72,7 @@ pub enum Undo {
     /// Those of parameters with `CanUndo` and `EvaluateOnChange`, in an edit block, while the panel
     /// is open.
     EditBlockInOpenPanel,
-    /// None.
+    /// None of them: only what the artist does.
     OfTheArtistOnly,
 }
 
@@ -185,14 +185,14 @@ impl Profile {
         self
     }
 
-    /// With these contexts.
+    /// The same host with these contexts only.
     #[must_use]
     pub fn with_contexts(mut self, contexts: &[Context]) -> Self {
         self.contexts = contexts.to_vec();
         self
     }
 
-    /// With another name.
+    /// The same host under another name.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
         name.clone_into(&mut self.name);

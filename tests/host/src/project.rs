@@ -25,7 +25,7 @@ pub struct Settings {
     pub offset: [f64; 2],
     /// Width of a pixel by its height.
     pub pixel_aspect: f64,
-    /// Frames per second.
+    /// Frames per second of the project.
     pub frame_rate: f64,
     /// First and last frame.
     pub timeline: [f64; 2],
@@ -154,7 +154,7 @@ impl Project {
         Ok(Node { state })
     }
 
-    /// Format and timing.
+    /// Format and timing, as they are now.
     #[must_use]
     pub fn settings(&self) -> Settings {
         self.state.settings()

@@ -18,11 +18,11 @@ use crate::status::Status;
 /// One value of a property.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item {
-    /// A whole number.
+    /// A whole number of 32 bits.
     Int(i32),
-    /// A number.
+    /// A number with a fraction.
     Double(f64),
-    /// A text.
+    /// A text in UTF-8.
     Text(String),
     /// A pointer, as a number.
     Pointer(usize),
@@ -101,7 +101,7 @@ struct Slot {
     written: bool,
 }
 
-/// A property set.
+/// A property set that plug-ins have a handle of.
 #[derive(Debug)]
 pub(crate) struct PropertySet {
     handle: Handle,
@@ -429,7 +429,7 @@ impl Properties {
         self.0.was_written(name)
     }
 
-    /// All there is.
+    /// All properties by name, with their values in order.
     #[must_use]
     pub fn all(&self) -> BTreeMap<String, Vec<Item>> {
         self.0.all()

@@ -48,7 +48,7 @@ impl Drop for Handle {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lost {
     Null,
-    /// It did live.
+    /// It led somewhere until that was destroyed.
     Stale,
     OfAnotherKind,
     /// No handle of this host.

@@ -78,11 +78,11 @@ pub enum Rule {
 /// A rule that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Which.
+    /// The rule that was broken.
     pub rule: Rule,
-    /// In which action.
+    /// The action in which that was.
     pub during: String,
-    /// How.
+    /// How it was broken, in words.
     pub words: String,
 }
 

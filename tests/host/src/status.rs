@@ -19,7 +19,7 @@ macro_rules! statuses {
 }
 
 statuses! {
-    /// All went well.
+    /// The action has done all it should.
     OK = 0 as "kOfxStatOK";
     /// It did not, and the host goes on.
     FAILED = 1 as "kOfxStatFailed";
@@ -29,13 +29,13 @@ statuses! {
     ERR_UNKNOWN = 3 as "kOfxStatErrUnknown";
     /// The host lacks what the plug-in needs.
     ERR_MISSING_HOST_FEATURE = 4 as "kOfxStatErrMissingHostFeature";
-    /// Not supported.
+    /// What was asked for is not supported.
     ERR_UNSUPPORTED = 5 as "kOfxStatErrUnsupported";
     /// It is there already.
     ERR_EXISTS = 6 as "kOfxStatErrExists";
     /// The format is not right.
     ERR_FORMAT = 7 as "kOfxStatErrFormat";
-    /// Out of memory.
+    /// There is not enough memory.
     ERR_MEMORY = 8 as "kOfxStatErrMemory";
     /// The handle is none.
     ERR_BAD_HANDLE = 9 as "kOfxStatErrBadHandle";
@@ -43,9 +43,9 @@ statuses! {
     ERR_BAD_INDEX = 10 as "kOfxStatErrBadIndex";
     /// The value is not allowed.
     ERR_VALUE = 11 as "kOfxStatErrValue";
-    /// Yes.
+    /// The answer to a question is yes.
     REPLY_YES = 12 as "kOfxStatReplyYes";
-    /// No.
+    /// The answer to a question is no.
     REPLY_NO = 13 as "kOfxStatReplyNo";
     /// The host is to do what it does by default.
     REPLY_DEFAULT = 14 as "kOfxStatReplyDefault";
@@ -66,7 +66,7 @@ impl Status {
         Self(raw)
     }
 
-    /// The number.
+    /// The number that OpenFX has for it.
     #[must_use]
     pub const fn raw(self) -> i32 {
         self.0

@@ -54,7 +54,7 @@ pub(crate) struct Fault {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Action {
-    /// Ends in order.
+    /// Ends the process in order.
     Exit,
     /// Ends as a crash does.
     Abort,
@@ -71,7 +71,7 @@ pub(crate) enum Action {
     LongLine,
     /// Closes its socket and its connections, and lives on for a while.
     Close,
-    /// Fails the take.
+    /// Fails the take with these words.
     Fail { code: String, message: String, remedy: String },
     /// Loses its device: says so and ends.
     GpuFault { message: String, remedy: String },

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use super::Report;
-use crate::setup::Bytes;
+use super::BundleReport;
+use crate::setup::ByteCount;
 
-impl fmt::Display for Report {
+impl fmt::Display for BundleReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.files.iter().map(|(place, ..)| place.as_os_str().len()).max();
         let width = width.unwrap_or(0).max("file".len());
@@ -20,7 +20,7 @@ impl fmt::Display for Report {
                 f,
                 "  {:<width$}  {:>8}  {:>7}  {:>7}  {}",
                 place.display().to_string(),
-                Bytes(*size).to_string(),
+                ByteCount(*size).to_string(),
                 highest("GLIBC"),
                 highest("GLIBCXX"),
                 elf.needed.join(" ")

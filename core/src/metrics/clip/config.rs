@@ -30,9 +30,9 @@ struct Half {
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Activation {
-    /// x·σ(1.702·x)
+    /// x·σ(1.702·x), OpenAI's approximation of GELU.
     QuickGelu,
-    /// Exact.
+    /// GELU by the error function, exact.
     Gelu,
 }
 

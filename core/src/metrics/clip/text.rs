@@ -21,9 +21,9 @@ pub(super) struct Text {
     tokenizer: Tokenizer,
     path: PathBuf,
     end: u32,
-    /// `[vocabulary, w]`
+    /// The embedding of each token, `[vocabulary, w]`.
     tokens: Tensor,
-    /// `[length, w]`
+    /// What is added at each place, `[length, w]`.
     positions: Tensor,
     tower: Tower,
     after: Norm,

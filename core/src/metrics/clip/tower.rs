@@ -14,7 +14,7 @@ pub(super) struct Tower(Vec<Layer>);
 #[derive(Debug)]
 struct Layer {
     before_attention: Norm,
-    /// Query, key, value.
+    /// The layers that make query, key and value, in this order.
     ways_in: [Linear; 3],
     way_out: Linear,
     before_mlp: Norm,
@@ -23,7 +23,7 @@ struct Layer {
     activation: Activation,
 }
 
-/// A layer norm.
+/// A layer norm over the channels, with weight and bias.
 #[derive(Debug)]
 pub(super) struct Norm {
     weight: Tensor,

@@ -18,9 +18,9 @@ const STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 pub(super) struct Vision {
     /// `[w, 3, p, p]`
     patches: Tensor,
-    /// `[1, 1, w]`
+    /// The token that stands for the whole picture, `[1, 1, w]`.
     class: Tensor,
-    /// `[1 + patches, w]`
+    /// What is added at each place, the class token's first: `[1 + patches, w]`.
     positions: Tensor,
     before: Norm,
     tower: Tower,

@@ -2,14 +2,14 @@
 
 use unicode_normalization::UnicodeNormalization;
 
-use super::mojibake;
+use super::misread;
 
 /// `text` with straight quotes, letters for ligatures and for the digraphs of old code pages, the
 /// usual width, `\n` as the one line break, and windows-1252 for C1 controls.
 pub(super) fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let broken = text.replace("\r\n", "\n");
-    for c in broken.chars().map(mojibake::without_c1) {
+    for c in broken.chars().map(misread::without_c1) {
         match c {
             'ʼ' | '‘'..='‛' => out.push('\''),
             '“'..='‟' => out.push('"'),

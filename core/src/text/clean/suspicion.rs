@@ -5,16 +5,16 @@
 //! characters stand next to each other, and to their neighbors, in real text. Where that is a
 //! matter of taste, the answer is ftfy's.
 
-use super::mojibake::{byte, sequence};
+use super::misread::{byte, sequence};
 
 /// What a character looks like to a reader.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Look {
-    /// White space.
+    /// White space of any kind.
     Gap,
-    /// A digit.
+    /// A digit from 0 to 9.
     Digit,
-    /// Punctuation of ASCII.
+    /// A punctuation mark of ASCII.
     Sign,
     /// A lower-case letter without an accent.
     Lower,
@@ -24,7 +24,7 @@ enum Look {
     Small,
     /// An accented upper-case letter.
     Capital,
-    /// A C1 control.
+    /// A control character of the C1 set.
     Control,
     /// A sign of currency.
     Currency,
@@ -36,7 +36,7 @@ enum Look {
     Anywhere,
     /// Raised digits and fractions, `±`, `µ`.
     Number,
-    /// `§` and `¶`.
+    /// Marks of sections and paragraphs: `§` and `¶`.
     Section,
     /// What hardly occurs beside a letter: `¤`, `†`, `¨`.
     Odd,

@@ -6,17 +6,17 @@ mod fake_gl;
 use super::*;
 use fake_gl::{Built, FakeGl, Figure as Drawn};
 
-const RED: Colour = Colour([1.0, 0.0, 0.0, 0.5]);
+const RED: Color = Color([1.0, 0.0, 0.0, 0.5]);
 const COMPATIBLE: &str = "4.6 (Compatibility Profile) Mesa 24.0";
 
 fn draw_all() -> bool {
     let Some(mut canvas) = OpenGl::begin([0.5, 2.0]) else { return false };
-    canvas.colour(RED);
-    canvas.line_width(1.5);
+    canvas.set_color(RED);
+    canvas.set_line_width(1.5);
     for figure in [Figure::Lines, Figure::Loop, Figure::Strip, Figure::Polygon] {
-        canvas.draw(figure, &[[1.0, 2.0], [3.0, 4.0]]);
+        canvas.draw_figure(figure, &[[1.0, 2.0], [3.0, 4.0]]);
     }
-    canvas.write([100.0, 200.0], "E");
+    canvas.draw_text([100.0, 200.0], "E");
     true
 }
 
@@ -111,7 +111,7 @@ fn a_panic_while_drawing_leaves_the_state_as_it_was() {
     let before = gl.state();
     let panicked = std::panic::catch_unwind(|| {
         let mut canvas = OpenGl::begin([1.0, 1.0]).unwrap();
-        canvas.draw(Figure::Loop, &[[0.0, 0.0]]);
+        canvas.draw_figure(Figure::Loop, &[[0.0, 0.0]]);
         panic!("in the middle of it");
     });
     assert!(panicked.is_err());

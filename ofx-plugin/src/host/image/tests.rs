@@ -25,10 +25,10 @@ fn only_the_window_is_written_whichever_way_rows_run() {
     for row_bytes in [28, 31, 64, -28, -45] {
         let (mut bytes, start) = memory(row_bytes);
         let data = bytes[start..].as_mut_ptr();
-        let mut plane = Plane::new(data, BOUNDS, row_bytes, Depth::Byte).unwrap();
+        let mut memory = ImageMemory::new(data, BOUNDS, row_bytes, Depth::Byte).unwrap();
         let window = Window { x1: -1, y1: 6, x2: 9, y2: 8 };
-        let window = window.intersection(plane.bounds);
-        let mut part = Part { plane: &mut plane, window };
+        let window = window.intersection(memory.bounds);
+        let mut part = ImageWindow { memory: &mut memory, window };
         assert_eq!(part.window(), Window { x1: -1, y1: 6, x2: 4, y2: 8 });
         for y in 0..20 {
             let row = part.row(y);
@@ -48,7 +48,8 @@ fn only_the_window_is_written_whichever_way_rows_run() {
 fn memory_that_makes_no_sense_is_refused() {
     let mut bytes = [0_u8; 1024];
     let data = bytes.as_mut_ptr();
-    let new = |data, bounds, row_bytes, depth| Plane::new(data, bounds, row_bytes, depth).err();
+    let new =
+        |data, bounds, row_bytes, depth| ImageMemory::new(data, bounds, row_bytes, depth).err();
     assert_eq!(new(data, BOUNDS, 28, Depth::Byte), None);
     assert_eq!(new(data, Window { x2: -3, ..BOUNDS }, 0, Depth::Byte), None);
     for (bounds, row_bytes, depth) in [
@@ -180,11 +181,11 @@ fn host() -> Host {
     }
 }
 
-fn with(offered: &Offered, look: impl FnOnce(Effect<'_>, Result<Image<'_>, Status>)) {
+fn with(offered: &Offered, look: impl FnOnce(Effect<'_>, Result<OutputImage<'_>, Status>)) {
     let handle = ptr::from_ref(offered);
     // SAFETY: the functions of this host take an `Offered` for an effect.
     let effect = unsafe { Effect::new(host(), handle.cast()) }.unwrap();
-    let image = effect.output_image(Clip(handle.cast_mut().cast()), c_double::from(7));
+    let image = effect.output_image(ClipHandle(handle.cast_mut().cast()), c_double::from(7));
     look(effect, image);
     assert_eq!(offered.held.load(Ordering::Relaxed), 0, "an image was not given back");
 }
@@ -199,7 +200,7 @@ fn an_image_is_given_back_whatever_it_is() {
     let data = bytes.as_mut_ptr();
     with(&offered(data, c"OfxBitDepthHalf", c"OfxImageComponentRGBA"), |_, image| {
         let mut image = image.unwrap();
-        assert_eq!((image.bounds(), image.plane.depth), (BOUNDS, Depth::Half));
+        assert_eq!((image.bounds(), image.memory.depth), (BOUNDS, Depth::Half));
         image.within(BOUNDS).row(8).fill(1);
     });
     assert_eq!(bytes.iter().filter(|byte| **byte == 1).count(), 7 * 8);

@@ -1,50 +1,58 @@
-//! A dark rounded box with words, a coloured bar at its left.
+//! A dark rounded box with text, a colored bar at its left.
 
 #![forbid(unsafe_code)]
 
 use std::ops::Range;
 
-use super::setting::{Setting, Sheet, measure};
-use super::{Annotation, Ink};
+use super::ink::Ink;
+use super::text_layout::{LayoutLimits, TextLayout, reference_height};
+use crate::picture::content::Annotation;
 use crate::picture::source::Pixel;
 use crate::picture::transfer::Transfer;
 
-const PLACEHOLDER: Sheet = Sheet { lines_per_stage: 28.0, most: [0.86, 0.9], most_lines: 12 };
-const CORNER: Sheet = Sheet { lines_per_stage: 36.0, most: [0.94, 0.4], most_lines: 3 };
+const PLACEHOLDER: LayoutLimits =
+    LayoutLimits { lines_per_frame: 28.0, most: [0.86, 0.9], most_lines: 12 };
+const BADGE: LayoutLimits =
+    LayoutLimits { lines_per_frame: 36.0, most: [0.94, 0.4], most_lines: 3 };
 
+/// A panel, laid out for an output frame.
 #[derive(Debug)]
 pub(super) struct Panel {
-    /// Left, bottom, right, top; it may be larger than a tiny stage.
+    /// Left, bottom, right, top; it may be larger than a tiny output frame.
     area: [i32; 4],
-    /// What of it is on the stage.
+    /// What of that lies on the output frame.
     seen: [i32; 4],
     radius: f32,
-    setting: Setting,
+    layout: TextLayout,
     box_ink: Ink,
     bar_ink: Ink,
-    head_ink: Ink,
+    headline_ink: Ink,
     text_ink: Ink,
 }
 
 impl Panel {
-    /// For a stage in output pixels: left, bottom, right, top.
-    #[expect(clippy::cast_possible_truncation, reason = "stages are bounded")]
-    pub(super) fn new(mark: &Annotation<'_>, stage: [f64; 4], transfer: Transfer) -> Self {
-        let [left, bottom, right, top] = stage;
+    /// For an output frame in output pixels: left, bottom, right, top.
+    #[expect(clippy::cast_possible_truncation, reason = "output frames are bounded")]
+    pub(super) fn new(
+        annotation: &Annotation<'_>,
+        output_frame: [f64; 4],
+        transfer: Transfer,
+    ) -> Self {
+        let [left, bottom, right, top] = output_frame;
         let room = [right - left, top - bottom];
-        let (tone, setting) = match mark {
+        let (tone, layout) = match annotation {
             Annotation::Placeholder { tone, lines, .. } => {
-                (tone, Setting::new(lines, &PLACEHOLDER, room))
+                (tone, TextLayout::new(lines, &PLACEHOLDER, room))
             }
-            Annotation::Corner { tone, line } => (tone, Setting::new(&[line], &CORNER, room)),
+            Annotation::Badge { tone, text } => (tone, TextLayout::new(&[text], &BADGE, room)),
         };
-        let [width, height] = setting.outer();
-        let place = |from: f64, room: f64, panel: i32| match mark {
+        let [width, height] = layout.panel_size();
+        let place = |from: f64, room: f64, panel: i32| match annotation {
             Annotation::Placeholder { .. } => {
                 (from + (room - f64::from(panel)) / 2.0).round() as i32
             }
-            Annotation::Corner { .. } => {
-                (from + measure([right - left, top - bottom]) / 36.0).round() as i32
+            Annotation::Badge { .. } => {
+                (from + reference_height([right - left, top - bottom]) / 36.0).round() as i32
             }
         };
         let (x, y) = (place(left, room[0], width), place(bottom, room[1], height));
@@ -53,11 +61,11 @@ impl Panel {
         Self {
             area: [x, y, x + width, y + height],
             seen: [x.max(left), y.max(bottom), (x + width).min(right), (y + height).min(top)],
-            radius: setting.padding as f32 * 0.75,
-            setting,
+            radius: layout.padding as f32 * 0.75,
+            layout,
             box_ink: Ink::new([0.075, 0.08, 0.09], 0.8, transfer),
-            bar_ink: Ink::new(tone.colour(), 1.0, transfer),
-            head_ink: Ink::new([0.96; 3], 1.0, transfer),
+            bar_ink: Ink::new(tone.color(), 1.0, transfer),
+            headline_ink: Ink::new([0.96; 3], 1.0, transfer),
             text_ink: Ink::new([0.72, 0.74, 0.77], 1.0, transfer),
         }
     }
@@ -70,10 +78,10 @@ impl Panel {
         self.rows().contains(&y) && (self.seen[0]..self.seen[2]).contains(&x)
     }
 
-    /// A pixel of its area.
+    /// Draws one pixel of its area over what is there.
     pub(super) fn draw_over(&self, x: i32, y: i32, pixel: &mut Pixel) {
         let [left, _, _, top] = self.area;
-        let Setting { lines, padding, bar, .. } = &self.setting;
+        let TextLayout { lines, padding, bar, .. } = &self.layout;
         let inside = self.coverage(x, y);
         self.box_ink.over(pixel, inside);
         let (x, y) = (x - left, top - 1 - y);
@@ -81,10 +89,10 @@ impl Panel {
             self.bar_ink.over(pixel, inside);
         }
         let (x, y) = (x - bar - padding, y - padding);
-        let begun = lines.partition_point(|set| set.down <= y);
-        if let Some(set) = begun.checked_sub(1).and_then(|last| lines.get(last)) {
-            let ink = if set.is_head { self.head_ink } else { self.text_ink };
-            ink.over(pixel, set.line.coverage(x, y - set.down));
+        let started = lines.partition_point(|line| line.down <= y);
+        if let Some(line) = started.checked_sub(1).and_then(|last| lines.get(last)) {
+            let ink = if line.is_headline { self.headline_ink } else { self.text_ink };
+            ink.over(pixel, line.text.coverage(x, y - line.down));
         }
     }
 

@@ -1,4 +1,4 @@
-//! Words as pixels: Noto Sans Mono, rasterised beforehand, smooth at every size.
+//! Text as pixels: Noto Sans Mono, rasterised beforehand, smooth at every size.
 
 #![forbid(unsafe_code)]
 
@@ -8,26 +8,28 @@ use noto_sans_mono_bitmap::{
 
 /// Line heights in pixels, beginning with the smallest that can be read: those that there are, and
 /// multiples of the largest.
-const SIZES: [Size; 8] = [
-    Size { raster: RasterHeight::Size16, multiple: 1 },
-    Size { raster: RasterHeight::Size20, multiple: 1 },
-    Size { raster: RasterHeight::Size24, multiple: 1 },
-    Size { raster: RasterHeight::Size32, multiple: 1 },
-    Size { raster: RasterHeight::Size24, multiple: 2 },
-    Size { raster: RasterHeight::Size32, multiple: 2 },
-    Size { raster: RasterHeight::Size32, multiple: 3 },
-    Size { raster: RasterHeight::Size32, multiple: 4 },
+const SIZES: [FontSize; 8] = [
+    FontSize { raster: RasterHeight::Size16, multiple: 1 },
+    FontSize { raster: RasterHeight::Size20, multiple: 1 },
+    FontSize { raster: RasterHeight::Size24, multiple: 1 },
+    FontSize { raster: RasterHeight::Size32, multiple: 1 },
+    FontSize { raster: RasterHeight::Size24, multiple: 2 },
+    FontSize { raster: RasterHeight::Size32, multiple: 2 },
+    FontSize { raster: RasterHeight::Size32, multiple: 3 },
+    FontSize { raster: RasterHeight::Size32, multiple: 4 },
 ];
 
-const CUT: &str = "...";
+/// What stands at the end of a line that goes on.
+const DOTS: &str = "...";
 
+/// A height that the font is rasterised in, and how much that is enlarged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Size {
+pub(super) struct FontSize {
     raster: RasterHeight,
     multiple: i32,
 }
 
-impl Size {
+impl FontSize {
     /// Every size not above `height`, the largest first; the smallest in any case.
     pub(super) fn up_to(height: f64) -> impl Iterator<Item = Self> {
         let fits = move |size: &Self| f64::from(size.height()) <= height;
@@ -35,31 +37,31 @@ impl Size {
         SIZES.into_iter().take(most + 1).rev()
     }
 
-    /// Of a line.
+    /// Height of a line in pixels.
     pub(super) fn height(self) -> i32 {
         pixels(self.raster.val()) * self.multiple
     }
 
-    /// Of a character.
+    /// Width of a character in pixels.
     pub(super) fn width(self) -> i32 {
         pixels(get_raster_width(FontWeight::Regular, self.raster)) * self.multiple
     }
 }
 
-/// Sizes of glyphs are small.
+/// A number of pixels of a glyph, which is small.
 fn pixels(count: usize) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-/// One line, set.
+/// One line of text in a font size.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct TextLine {
     glyphs: Vec<RasterizedChar>,
-    size: Size,
+    size: FontSize,
 }
 
-impl Line {
-    pub(super) fn new(text: &str, size: Size, weight: FontWeight) -> Self {
+impl TextLine {
+    pub(super) fn new(text: &str, size: FontSize, weight: FontWeight) -> Self {
         let glyphs = text.chars().filter_map(|char| get_raster(char, weight, size.raster));
         Self { glyphs: glyphs.collect(), size }
     }
@@ -100,7 +102,7 @@ fn sample(glyph: &RasterizedChar, x: i32, y: i32) -> f32 {
 }
 
 /// Text as the font can show it: one that it lacks becomes its like in ASCII, else a question mark.
-pub(super) fn folded(text: &str) -> String {
+pub(super) fn to_font_characters(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     for char in text.chars() {
         match char {
@@ -108,7 +110,7 @@ pub(super) fn folded(text: &str) -> String {
             '\u{2018}' | '\u{2019}' | '\u{201A}' => folded.push('\''),
             '\u{201C}'..='\u{201E}' => folded.push('"'),
             '\u{2010}'..='\u{2015}' | '\u{2212}' => folded.push('-'),
-            '\u{2026}' => folded.push_str(CUT),
+            '\u{2026}' => folded.push_str(DOTS),
             '\u{2192}' => folded.push_str("->"),
             '\u{2022}' => folded.push('\u{B7}'),
             _ if char.is_whitespace() => folded.push(' '),
@@ -155,10 +157,10 @@ pub(super) fn wrapped(text: &str, most: usize) -> Vec<String> {
 }
 
 /// Says with dots that a line goes on.
-pub(super) fn cut(line: &mut String, most: usize) {
-    let dots = CUT.len().min(most);
+pub(super) fn cut_with_dots(line: &mut String, most: usize) {
+    let dots = DOTS.len().min(most);
     let kept = line.chars().take(most - dots).collect::<String>();
-    *line = kept.trim_end().to_owned() + CUT.get(..dots).unwrap_or_default();
+    *line = kept.trim_end().to_owned() + DOTS.get(..dots).unwrap_or_default();
 }
 
 #[cfg(test)]
@@ -181,10 +183,10 @@ mod tests {
     #[test]
     fn what_the_font_lacks_becomes_its_like() {
         assert_eq!(
-            folded("\u{201C}Gr\u{fc}n\u{201D} \u{2014} 832\u{d7}480\u{2026}"),
+            to_font_characters("\u{201C}Gr\u{fc}n\u{201D} \u{2014} 832\u{d7}480\u{2026}"),
             "\"Gr\u{fc}n\" - 832\u{d7}480..."
         );
-        assert_eq!(folded("\u{1F525}\tx\u{0}"), "? x");
+        assert_eq!(to_font_characters("\u{1F525}\tx\u{0}"), "? x");
     }
 
     #[test]
@@ -193,31 +195,31 @@ mod tests {
             [("a line", 6, "a l..."), ("a line", 3, "..."), ("ab", 1, ".")]
         {
             let mut line = line.to_owned();
-            cut(&mut line, most);
+            cut_with_dots(&mut line, most);
             assert_eq!(line, expected);
         }
     }
 
     #[test]
     fn sizes_grow_with_the_room_and_stay_readable() {
-        let height = |room| Size::up_to(room).next().map(Size::height);
+        let height = |room| FontSize::up_to(room).next().map(FontSize::height);
         assert_eq!(height(0.0), Some(16));
         assert_eq!(height(31.9), Some(24));
         assert_eq!(height(64.0), Some(64));
         assert_eq!(height(1e9), Some(128));
-        assert!(Size::up_to(64.0).map(Size::height).eq([64, 48, 32, 24, 20, 16]));
+        assert!(FontSize::up_to(64.0).map(FontSize::height).eq([64, 48, 32, 24, 20, 16]));
     }
 
     #[test]
     fn enlarged_glyphs_cover_as_much_of_their_box() {
-        let share = |size: Size| {
-            let line = Line::new("Rgh%", size, FontWeight::Bold);
+        let share = |size: FontSize| {
+            let line = TextLine::new("Rgh%", size, FontWeight::Bold);
             let places = (0..size.height()).flat_map(|y| (0..line.width()).map(move |x| (x, y)));
             let sum: f32 = places.map(|(x, y)| line.coverage(x, y)).sum();
             sum / (line.width() * size.height()) as f32
         };
         let [plain, double] =
-            [1, 2].map(|multiple| share(Size { raster: RasterHeight::Size32, multiple }));
+            [1, 2].map(|multiple| share(FontSize { raster: RasterHeight::Size32, multiple }));
         assert!((plain - double).abs() < 0.02, "{plain} {double}");
         assert!(plain > 0.1);
     }

@@ -2,7 +2,7 @@
 
 use half::f16;
 
-use super::super::source::{Alpha, read};
+use super::super::source::{AlphaMode, read};
 use super::*;
 
 /// An opaque disc of a colour; around it nothing, with another colour in the nothing.
@@ -20,9 +20,9 @@ fn disc(size: u32, inside: [f32; 3], outside: [f32; 3]) -> Picture {
 fn colour_without_alpha_never_bleeds_in() {
     for factor in [2.25, 0.4, 1.0, 0.13] {
         let side = (64.0_f64 * factor).round() as i32;
-        for look in [PREMULTIPLIED, STRAIGHT, LINEAR] {
+        for format in [PREMULTIPLIED, STRAIGHT, LINEAR] {
             let image =
-                disc(64, [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]).drawn([side; 2], Fit::Whole, look);
+                disc(64, [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]).drawn([side; 2], Fit::Whole, format);
             assert!(image.pixels().any(|pixel| pixel[3] == 1.0));
             assert!(image.pixels().any(|pixel| pixel[3] == 0.0));
             for [_, g, _, alpha] in image.pixels() {
@@ -38,9 +38,9 @@ fn garbage_without_alpha_changes_nothing() {
     for garbage in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e4, -1.0] {
         let dirty = disc(40, [0.2, 0.5, 0.9], [garbage; 3]);
         for side in [16, 40, 90] {
-            for look in [PREMULTIPLIED, STRAIGHT, LINEAR] {
+            for format in [PREMULTIPLIED, STRAIGHT, LINEAR] {
                 let [dirty, clean] =
-                    [&dirty, &clean].map(|picture| picture.drawn([side; 2], Fit::Whole, look));
+                    [&dirty, &clean].map(|picture| picture.drawn([side; 2], Fit::Whole, format));
                 assert_eq!(dirty.bytes, clean.bytes, "{garbage}, side {side}");
             }
         }
@@ -78,8 +78,8 @@ fn a_constant_stays_constant_to_the_last_row() {
     let flat = Picture::new([52, 30], |_, _| [colour[0], colour[1], colour[2], 1.0]);
     let expected = flat.pixel(0, 0);
     for [width, height] in [[117, 67], [21, 12], [52, 30], [1001, 577], [5, 3]] {
-        for look in [PREMULTIPLIED, STRAIGHT] {
-            let image = flat.drawn([width, height], Fit::Stretch, look);
+        for format in [PREMULTIPLIED, STRAIGHT] {
+            let image = flat.drawn([width, height], Fit::Stretch, format);
             assert!(image.pixels().all(|pixel| pixel == expected), "{width} × {height}");
         }
     }
@@ -152,7 +152,7 @@ fn over_red_and_over_cyan_it_is_what_one_composites_by_hand() {
         // The same in any size: straight and premultiplied are one picture.
         for size in [[37, 20], [7, 4]] {
             let [premultiplied, straight] =
-                [PREMULTIPLIED, STRAIGHT].map(|look| picture.drawn(size, Fit::Whole, look));
+                [PREMULTIPLIED, STRAIGHT].map(|format| picture.drawn(size, Fit::Whole, format));
             for (premultiplied, straight) in premultiplied.pixels().zip(straight.pixels()) {
                 let by_hand = over(multiplied(straight), background);
                 for (ours, by_hand) in over(premultiplied, background).into_iter().zip(by_hand) {
@@ -170,7 +170,7 @@ fn every_half() -> impl Iterator<Item = (f16, [f16; 4])> {
 
 fn read_one(pixel: [f16; 4], transfer: Transfer) -> [f32; 4] {
     let mut to = [[0.0; 4]];
-    read(&[pixel], transfer, Alpha::Straight, &mut to);
+    read(&[pixel], transfer, AlphaMode::Straight, &mut to);
     to[0]
 }
 
@@ -276,8 +276,8 @@ fn every_depth_holds_the_same_picture() {
         let of = |depth| {
             let window = Window { x1: 0, y1: 0, x2: side, y2: side };
             let mut image = Image::new(window, window, depth);
-            let scene = scene(stage(side, side), Fit::Whole, Some(picture.source()));
-            assert_eq!(draw(&mut image, &scene, PREMULTIPLIED, &|| true), Drawn::Whole);
+            let content = content(output_frame(side, side), Fit::Whole, Some(picture.source()));
+            assert_eq!(draw(&mut image, &content, PREMULTIPLIED, &|| true), Drawn::Whole);
             image
         };
         let float = of(Depth::Float);
@@ -301,7 +301,7 @@ fn a_half_float_image_never_holds_infinity() {
     let bright = Picture::new([4, 4], |_, _| [60000.0, -60000.0, 1.0, 1.0]);
     let window = Window { x1: 0, y1: 0, x2: 4, y2: 4 };
     let mut image = Image::new(window, window, Depth::Half);
-    let scene = scene(stage(4, 4), Fit::Whole, Some(bright.source()));
-    assert_eq!(draw(&mut image, &scene, LINEAR, &|| true), Drawn::Whole);
+    let content = content(output_frame(4, 4), Fit::Whole, Some(bright.source()));
+    assert_eq!(draw(&mut image, &content, LINEAR, &|| true), Drawn::Whole);
     assert!(image.pixels().all(|pixel| pixel == [65504.0, -65504.0, 1.0, 1.0]));
 }

@@ -63,19 +63,19 @@ fn a_circle_stays_round_on_pixels_that_are_not_square() {
         [1.0, 1.0, 1.0, if distance < 30.0 { 1.0 } else { 0.0 }]
     });
     let mut image = Image::of_size(100, 100);
-    let stage =
+    let output_frame =
         OutputFrame { region: [0.0, 0.0, 200.0, 100.0], pixel_aspect: 2.0, scale: [1.0, 1.0] };
-    let scene = scene(stage, Fit::Whole, Some(disc.source()));
-    assert_eq!(draw(&mut image, &scene, PREMULTIPLIED, &|| true), Drawn::Whole);
+    let content = content(output_frame, Fit::Whole, Some(disc.source()));
+    assert_eq!(draw(&mut image, &content, PREMULTIPLIED, &|| true), Drawn::Whole);
     let wide: f32 = (0..100).map(|x| image.pixel(x, 50)[3]).sum();
     let high: f32 = (0..100).map(|y| image.pixel(50, y)[3]).sum();
     assert!((wide * 2.0 - high).abs() < 1.0, "{wide} wide, {high} high");
 }
 
 #[test]
-fn a_stage_without_bounds_or_area_shows_nothing() {
+fn an_output_frame_without_bounds_or_area_shows_nothing() {
     let picture = quarters([8, 8]);
-    let whole = stage(8, 8);
+    let whole = output_frame(8, 8);
     for broken in [
         OutputFrame { region: [f64::NEG_INFINITY, 0.0, f64::INFINITY, 8.0], ..whole },
         OutputFrame { region: [0.0, 0.0, 0.0, 8.0], ..whole },
@@ -89,8 +89,8 @@ fn a_stage_without_bounds_or_area_shows_nothing() {
         for fit in [Fit::Whole, Fit::Fill, Fit::Stretch, Fit::PixelForPixel] {
             assert_eq!(FrameFit::new(&broken, fit, [8, 8]), None);
             let mut image = Image::of_size(8, 8);
-            let scene = scene(broken, fit, Some(picture.source()));
-            assert_eq!(draw(&mut image, &scene, PREMULTIPLIED, &|| true), Drawn::Whole);
+            let content = content(broken, fit, Some(picture.source()));
+            assert_eq!(draw(&mut image, &content, PREMULTIPLIED, &|| true), Drawn::Whole);
             assert!(image.bytes.iter().all(|byte| *byte == 0));
         }
     }
@@ -106,7 +106,7 @@ fn a_frame_must_have_as_many_values_as_its_size_says() {
     assert!(Source::new(&values, [u32::MAX, u32::MAX]).is_none());
 }
 
-fn any_stage() -> impl Strategy<Value = OutputFrame> {
+fn any_output_frame() -> impl Strategy<Value = OutputFrame> {
     let region = (-900.0..900.0_f64, -900.0..900.0_f64, 20.0..2000.0_f64, 20.0..2000.0_f64);
     let scales = prop::sample::select(vec![1.0, 0.5, 0.25, 1.0 / 3.0, 0.77, 2.0]);
     (region, 0.4..2.5_f64, scales).prop_map(|((x, y, width, height), pixel_aspect, scale)| {
@@ -115,20 +115,20 @@ fn any_stage() -> impl Strategy<Value = OutputFrame> {
 }
 
 /// Middle and size of what is seen, in canonical coordinates.
-fn seen(stage: &OutputFrame, placement: &FrameFit) -> ([f64; 2], [f64; 2]) {
+fn seen(output_frame: &OutputFrame, placement: &FrameFit) -> ([f64; 2], [f64; 2]) {
     let [x1, y1, x2, y2] = placement.visible();
-    let units = [stage.scale[0] / stage.pixel_aspect, stage.scale[1]];
+    let units = [output_frame.scale[0] / output_frame.pixel_aspect, output_frame.scale[1]];
     let middle = [(x1 + x2) / 2.0 / units[0], (y1 + y2) / 2.0 / units[1]];
     (middle, [(x2 - x1) / units[0], (y2 - y1) / units[1]])
 }
 
 proptest! {
     #[test]
-    fn fits_are_what_they_are_called(stage in any_stage(), width in 1..600_u32, height in 1..600_u32) {
+    fn fits_are_what_they_are_called(output_frame in any_output_frame(), width in 1..600_u32, height in 1..600_u32) {
         let near = |a: f64, b: f64| (a - b).abs() < 1e-4;
-        let [x1, y1, x2, y2] = stage.region;
+        let [x1, y1, x2, y2] = output_frame.region;
         let (middle, room) = ([(x1 + x2) / 2.0, (y1 + y2) / 2.0], [x2 - x1, y2 - y1]);
-        let placed = |fit| seen(&stage, &FrameFit::new(&stage, fit, [width, height]).unwrap());
+        let placed = |fit| seen(&output_frame, &FrameFit::new(&output_frame, fit, [width, height]).unwrap());
 
         let (at, size) = placed(Fit::Whole);
         prop_assert!(near(at[0], middle[0]) && near(at[1], middle[1]));
@@ -145,9 +145,9 @@ proptest! {
 
     #[test]
     fn one_to_one_lies_on_whole_pixels_at_full_resolution(
-        stage in any_stage(), width in 1..600_u32, height in 1..600_u32,
+        output_frame in any_output_frame(), width in 1..600_u32, height in 1..600_u32,
     ) {
-        let full = OutputFrame { scale: [1.0, 1.0], ..stage };
+        let full = OutputFrame { scale: [1.0, 1.0], ..output_frame };
         let placement = FrameFit::new(&full, Fit::PixelForPixel, [width, height]).unwrap();
         for axis in [placement.columns, placement.rows] {
             prop_assert_eq!(axis.ratio(), 1.0);
@@ -158,16 +158,16 @@ proptest! {
         }
         // And at another scale in the same place.
         let [x, y, ..] = placement.visible();
-        let scaled = FrameFit::new(&stage, Fit::PixelForPixel, [width, height]).unwrap().visible();
-        prop_assert!((scaled[0] - x * stage.scale[0]).abs() < 1e-5);
-        prop_assert!((scaled[1] - y * stage.scale[1]).abs() < 1e-5);
+        let scaled = FrameFit::new(&output_frame, Fit::PixelForPixel, [width, height]).unwrap().visible();
+        prop_assert!((scaled[0] - x * output_frame.scale[0]).abs() < 1e-5);
+        prop_assert!((scaled[1] - y * output_frame.scale[1]).abs() < 1e-5);
     }
 
     #[test]
     fn weights_are_positive_and_make_one(
-        stage in any_stage(), width in 1..600_u32, height in 1..600_u32,
+        output_frame in any_output_frame(), width in 1..600_u32, height in 1..600_u32,
     ) {
-        let placement = FrameFit::new(&stage, Fit::Stretch, [width, height]).unwrap();
+        let placement = FrameFit::new(&output_frame, Fit::Stretch, [width, height]).unwrap();
         let mut weights = Vec::new();
         for axis in [placement.columns, placement.rows] {
             for at in axis.covered() {

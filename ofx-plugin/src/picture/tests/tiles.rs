@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn any_scene_stage() -> impl Strategy<Value = OutputFrame> {
+fn any_output_frame() -> impl Strategy<Value = OutputFrame> {
     let scales = prop::sample::select(vec![1.0, 0.5, 1.0 / 3.0, 0.77, 2.0]);
     let aspects = prop::sample::select(vec![1.0, 1.0, 2.0, 1.0926]);
     let region = (-40..40_i32, -40..40_i32, 1..160_i32, 1..120_i32, prop::bool::ANY);
@@ -18,7 +18,7 @@ fn any_scene_stage() -> impl Strategy<Value = OutputFrame> {
     })
 }
 
-fn any_look() -> impl Strategy<Value = OutputFormat> {
+fn any_format() -> impl Strategy<Value = OutputFormat> {
     let transfers = [Transfer::AsGenerated, Transfer::LinearRec709, Transfer::AcesCg];
     (prop::sample::select(transfers.to_vec()), prop::bool::ANY)
         .prop_map(|(transfer, straight)| OutputFormat { transfer, straight })
@@ -33,16 +33,16 @@ fn any_depth() -> impl Strategy<Value = Depth> {
     prop::sample::select(vec![Depth::Byte, Depth::Short, Depth::Half, Depth::Float])
 }
 
-/// A window that may reach beyond the stage on all sides.
+/// A window that may reach beyond the output frame on all sides.
 fn any_window() -> impl Strategy<Value = Window> {
     (-90..200_i32, -90..200_i32, 0..300_i32, 0..150_i32).prop_map(|(x1, y1, width, height)| {
         Window { x1, y1, x2: (x1 + width).min(300), y2: (y1 + height).min(300) }
     })
 }
 
-const MARKS: [Option<Annotation<'_>>; 3] = [
+const ANNOTATIONS: [Option<Annotation<'_>>; 3] = [
     None,
-    Some(Annotation::Corner { tone: Tone::Working, line: "Being made" }),
+    Some(Annotation::Badge { tone: Tone::Working, text: "Being made" }),
     Some(Annotation::Placeholder {
         tone: Tone::Failed,
         lines: &["Failed", "For a reason"],
@@ -55,23 +55,23 @@ proptest! {
 
     #[test]
     fn a_tile_is_a_part_of_the_whole(
-        stage in any_scene_stage(),
-        look in any_look(),
+        output_frame in any_output_frame(),
+        format in any_format(),
         fit in any_fit(),
         depth in any_depth(),
         width in 1..70_u32,
         height in 1..70_u32,
-        mark in prop::sample::select(MARKS.to_vec()),
+        annotation in prop::sample::select(ANNOTATIONS.to_vec()),
         windows in prop::collection::vec(any_window(), 4),
     ) {
         let picture = Picture::new([width, height], noise);
-        let scene = FrameContent { stage, fit, take: Some(picture.source()), mark };
+        let content = FrameContent { output_frame, fit, take: Some(picture.source()), annotation };
         let bounds = Window { x1: -90, y1: -90, x2: 300, y2: 300 };
         let mut whole = Image::new(bounds, bounds, depth);
-        prop_assert_eq!(draw(&mut whole, &scene, look, &|| true), Drawn::Whole);
+        prop_assert_eq!(draw(&mut whole, &content, format, &|| true), Drawn::Whole);
         for window in windows {
             let mut tile = Image::new(bounds, window, depth);
-            prop_assert_eq!(draw(&mut tile, &scene, look, &|| true), Drawn::Whole);
+            prop_assert_eq!(draw(&mut tile, &content, format, &|| true), Drawn::Whole);
             let mut expected = vec![UNWRITTEN; whole.bytes.len()];
             for y in window.y1..window.y2 {
                 let row = whole.place(window.x1, y)..whole.place(window.x2, y);
@@ -84,9 +84,9 @@ proptest! {
 
 #[test]
 fn rows_that_do_not_lie_on_whole_floats_hold_the_same() {
-    /// One byte off.
+    /// Rows that begin one byte beside where a float may lie.
     struct Shifted(Image, Vec<u8>);
-    impl Canvas for Shifted {
+    impl PixelCanvas for Shifted {
         fn window(&self) -> Window {
             self.0.window
         }
@@ -103,8 +103,8 @@ fn rows_that_do_not_lie_on_whole_floats_hold_the_same() {
     let straight = picture.drawn([50, 40], Fit::Whole, LINEAR);
     let length = straight.bytes.len();
     let mut shifted = Shifted(Image::of_size(50, 40), vec![UNWRITTEN; length + 8]);
-    let scene = scene(stage(50, 40), Fit::Whole, Some(picture.source()));
-    assert_eq!(draw(&mut shifted, &scene, LINEAR, &|| true), Drawn::Whole);
+    let content = content(output_frame(50, 40), Fit::Whole, Some(picture.source()));
+    assert_eq!(draw(&mut shifted, &content, LINEAR, &|| true), Drawn::Whole);
     assert!(shifted.1[1..=length] == straight.bytes);
     assert_eq!(shifted.1[0], UNWRITTEN);
 }
@@ -112,17 +112,17 @@ fn rows_that_do_not_lie_on_whole_floats_hold_the_same() {
 #[test]
 fn a_host_that_lost_interest_is_obeyed_at_the_next_question() {
     let picture = Picture::new([64, 64], noise);
-    for patience in [0, 1, 5] {
+    for allowed in [0, 1, 5] {
         let asked = Cell::new(0);
-        let go_on = || {
+        let keep_going = || {
             asked.set(asked.get() + 1);
-            asked.get() <= patience
+            asked.get() <= allowed
         };
         let mut image = Image::of_size(1024, 1024);
-        let scene = scene(stage(1024, 1024), Fit::Whole, Some(picture.source()));
-        assert_eq!(draw(&mut image, &scene, PREMULTIPLIED, &go_on), Drawn::Aborted);
-        assert_eq!(asked.get(), patience + 1);
-        if patience == 0 {
+        let content = content(output_frame(1024, 1024), Fit::Whole, Some(picture.source()));
+        assert_eq!(draw(&mut image, &content, PREMULTIPLIED, &keep_going), Drawn::Aborted);
+        assert_eq!(asked.get(), allowed + 1);
+        if allowed == 0 {
             assert!(image.bytes.iter().all(|byte| *byte == UNWRITTEN));
         }
     }
@@ -142,11 +142,11 @@ fn the_host_is_asked_every_50_ms_at_the_latest() {
     let large = Picture::new([2048, 2048], |x, _| [2.0, -1.0, 0.5, (x % 2) as f32]);
     let placeholder =
         Annotation::Placeholder { tone: Tone::Idle, lines: &["Nothing yet"; 9], size: None };
-    let full = stage(4096, 2160);
+    let full = output_frame(4096, 2160);
     let small = OutputFrame { scale: [0.01, 0.01], ..full };
     // The table of the transfer is made once, in about 2 ms; not here.
     take.drawn([4, 4], Fit::Whole, LINEAR);
-    for (picture, stage, depth, mark) in [
+    for (picture, output_frame, depth, annotation) in [
         (&take, full, Depth::Float, None),
         (&take, full, Depth::Byte, Some(placeholder)),
         (&large, full, Depth::Half, None),
@@ -156,15 +156,20 @@ fn the_host_is_asked_every_50_ms_at_the_latest() {
         let mut image = Image::new(bounds, bounds, depth);
         let longest = Cell::new(0.0_f64);
         let last = Cell::new(processor_seconds());
-        let go_on = || {
+        let keep_going = || {
             let now = processor_seconds();
             longest.set(longest.get().max(now - last.replace(now)));
             true
         };
-        let look = OutputFormat { transfer: Transfer::AcesCg, straight: true };
-        let scene = FrameContent { stage, fit: Fit::Stretch, take: Some(picture.source()), mark };
-        assert_eq!(draw(&mut image, &scene, look, &go_on), Drawn::Whole);
-        go_on();
+        let format = OutputFormat { transfer: Transfer::AcesCg, straight: true };
+        let content = FrameContent {
+            output_frame,
+            fit: Fit::Stretch,
+            take: Some(picture.source()),
+            annotation,
+        };
+        assert_eq!(draw(&mut image, &content, format, &keep_going), Drawn::Whole);
+        keep_going();
         assert!(longest.get() < 0.05, "{} s without a question", longest.get());
     }
 }

@@ -36,7 +36,7 @@ impl AbortSwitch {
 /// When a render is given up.
 #[derive(Clone, Debug, Default)]
 pub enum Abort {
-    /// It is not.
+    /// It is never given up.
     #[default]
     Never,
     /// Once the plug-in has asked so often whether it is.
@@ -45,7 +45,7 @@ pub enum Abort {
     When(AbortSwitch),
 }
 
-/// One render action.
+/// One render action while it goes on.
 pub(crate) struct Rendering {
     pub(crate) time: f64,
     pub(crate) scale: [f64; 2],

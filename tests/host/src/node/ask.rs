@@ -14,7 +14,7 @@ use crate::status::Status;
 /// How a frame is cut up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Tiles {
-    /// It is not.
+    /// The frame is rendered in one piece.
     #[default]
     Whole,
     /// Tiles of at most this size, each an image of its own.
@@ -26,7 +26,7 @@ pub enum Tiles {
 /// A render to ask for, past every cache: `RenderAsk { depth: Depth::Byte, ..RenderAsk::at(7.0) }`.
 #[derive(Clone, Debug)]
 pub struct RenderAsk {
-    /// The frame.
+    /// The time of the frame, in frames.
     pub time: f64,
     /// Pixels per unit of canonical coordinates, across and up.
     pub scale: [f64; 2],

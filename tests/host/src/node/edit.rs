@@ -292,7 +292,7 @@ impl Node {
         self.plug(clip, Some(source));
     }
 
-    /// Disconnects an input.
+    /// Disconnects an input from what it was connected to.
     #[track_caller]
     pub fn disconnect(&self, clip: &str) {
         self.plug(clip, None);

@@ -49,7 +49,7 @@ fn settings(effect: &Effect) -> Option<Settings> {
     effect.node.upgrade().map(|node| node.project.settings())
 }
 
-/// The project's frame.
+/// The project's frame in canonical coordinates: left, bottom, right, top.
 pub(crate) fn project_region(effect: &Effect) -> [f64; 4] {
     let Some(Settings { size, offset, .. }) = settings(effect) else { return [0.0; 4] };
     [offset[0], offset[1], offset[0] + size[0], offset[1] + size[1]]

@@ -28,13 +28,13 @@ pub enum Refused {
     /// Plug-in and host do not have the context in common.
     #[error("the plug-in is not for the context {context} in this host")]
     Context {
-        /// Which.
+        /// The context that was wanted.
         context: String,
     },
     /// The plug-in says so.
     #[error("the plug-in answers OfxActionCreateInstance with {status}")]
     Plugin {
-        /// What.
+        /// The status that it answers with.
         status: Status,
     },
 }

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -236,6 +236,7 @@ impl Plan {
         (0..step).flat_map(|first| windows.iter().skip(first).step_by(step)).copied().collect()
     }
 
+    /// Renders the tiles, on as many threads as are asked for, and puts the frame together.
     fn run(
         &self,
         node: &NodeState,
@@ -243,95 +244,22 @@ impl Plan {
         ask: &RenderAsk,
         tiles: &[Rect],
     ) -> Frame {
-        let new = |bounds| Arc::new(Memory::new(bounds, ask.depth, ask.stride));
-        let shared = match ask.tiles {
-            Tiles::Separate(_) => None,
-            Tiles::Whole | Tiles::Shared(_) => Some(new(self.bounds)),
-        };
-        let result = Mutex::new(Frame {
-            status: Status::OK,
-            made: Made::Rendered,
-            aborted: false,
-            polls: 0,
-            took: Duration::ZERO,
-            abort_took: None,
-            message: None,
-            image: None,
-        });
-        // Put together of tiles that are images of their own.
-        let picture = shared.is_none().then(|| Mutex::new(Image::blank(self.window, ask.depth)));
-        let waiting = Mutex::new(tiles.iter());
-        let done = Mutex::new(Vec::new());
-        let in_order = ask.threads <= 1;
-        let work = || loop {
-            let Some(&window) = lock(&waiting).next() else { return };
-            let memory = shared.clone().unwrap_or_else(|| new(window));
-            let rendering = Arc::new(self.rendering(ask, window, &memory));
-            let (status, took) = act(effect, ask, &rendering);
-            let returned = Instant::now();
-            let mut frame = lock(&result);
-            frame.took += took;
-            frame.polls += rendering.polls.load(Ordering::Relaxed);
-            if let Some(raised) = rendering.raised() {
-                let passed = returned.saturating_duration_since(raised);
-                frame.abort_took = Some(passed.saturating_sub(rendering.waited()));
-            }
-            if rendering.was_told() {
-                frame.aborted = true;
-                if status != Status::OK {
-                    let words = format!("it is given up and answered with {status}");
-                    fault(effect, Rule::FittingStatus, words);
-                }
-            }
-            if status != Status::OK {
-                frame.status = status;
-            }
-            let stop = frame.aborted || frame.status != Status::OK;
-            drop(frame);
-            lock(&done).push(window);
-            // What others write at the same moment cannot be told from straying.
-            if shared.is_none() || in_order {
-                let windows = if shared.is_none() { vec![window] } else { lock(&done).clone() };
-                if let Some((rule, words)) = rendering.strayed(&windows) {
-                    fault(effect, rule, words);
-                }
-            }
-            if stop {
-                return;
-            }
-            if let Some(picture) = &picture {
-                lock(picture).paste(&memory.image(window));
-            }
-        };
-        if in_order {
-            work();
+        let work = TileWork::new(self, effect, ask, tiles);
+        if work.in_order {
+            work.render_all();
         } else {
             thread::scope(|scope| {
                 for _ in 0..ask.threads.min(tiles.len()) {
-                    scope.spawn(work);
+                    scope.spawn(|| work.render_all());
                 }
             });
         }
-        let mut frame = result.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut frame = lock(&work.result).clone();
         frame.message = lock(&node.told).persistent.clone();
         if frame.aborted || frame.status != Status::OK {
             return frame;
         }
-        let image = match (shared, picture) {
-            (Some(memory), _) => {
-                if !in_order {
-                    let rendering = self.rendering(ask, self.window, &memory);
-                    if let Some((rule, words)) = rendering.strayed(&[self.window]) {
-                        fault(effect, rule, words);
-                    }
-                }
-                memory.image(self.window)
-            }
-            (None, Some(picture)) => {
-                picture.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
-            }
-            (None, None) => Image::blank(self.window, ask.depth),
-        };
+        let image = work.image();
         debug_assert_eq!(
             (image.width(), image.height()),
             (width(self.window), height(self.window))
@@ -349,6 +277,124 @@ impl Plan {
         rendering.pixel_aspect = self.pixel_aspect;
         rendering.abort = ask.abort.clone();
         rendering
+    }
+}
+
+/// The tiles of a frame while threads render them.
+struct TileWork<'a> {
+    plan: &'a Plan,
+    effect: &'a Arc<Effect>,
+    ask: &'a RenderAsk,
+    /// Whether one thread renders tile after tile.
+    in_order: bool,
+    /// The image that all tiles are parts of, where they have one in common.
+    shared: Option<Arc<Memory>>,
+    /// Otherwise: put together of tiles that are images of their own.
+    picture: Option<Mutex<Image>>,
+    waiting: Mutex<std::slice::Iter<'a, Rect>>,
+    done: Mutex<Vec<Rect>>,
+    /// The frame so far, without its image.
+    result: Mutex<Frame>,
+}
+
+impl<'a> TileWork<'a> {
+    fn new(plan: &'a Plan, effect: &'a Arc<Effect>, ask: &'a RenderAsk, tiles: &'a [Rect]) -> Self {
+        let shared = match ask.tiles {
+            Tiles::Separate(_) => None,
+            Tiles::Whole | Tiles::Shared(_) => {
+                Some(Arc::new(Memory::new(plan.bounds, ask.depth, ask.stride)))
+            }
+        };
+        let blank = || Mutex::new(Image::blank(plan.window, ask.depth));
+        Self {
+            plan,
+            effect,
+            ask,
+            in_order: ask.threads <= 1,
+            picture: shared.is_none().then(blank),
+            shared,
+            waiting: Mutex::new(tiles.iter()),
+            done: Mutex::new(Vec::new()),
+            result: Mutex::new(Frame { image: None, ..plan.nothing() }),
+        }
+    }
+
+    /// Renders tiles until none waits, or one fails or is given up.
+    fn render_all(&self) {
+        loop {
+            let Some(&window) = lock(&self.waiting).next() else { return };
+            if !self.render_tile(window) {
+                return;
+            }
+        }
+    }
+
+    /// Renders one tile. Whether to go on.
+    fn render_tile(&self, window: Rect) -> bool {
+        let Self { plan, effect, ask, shared, .. } = self;
+        let new = || Arc::new(Memory::new(window, ask.depth, ask.stride));
+        let memory = shared.clone().unwrap_or_else(new);
+        let rendering = Arc::new(plan.rendering(ask, window, &memory));
+        let (status, took) = act(effect, ask, &rendering);
+        let go_on = self.note(&rendering, status, took, Instant::now());
+        lock(&self.done).push(window);
+        // What others write at the same moment cannot be told from straying.
+        if shared.is_none() || self.in_order {
+            let windows = if shared.is_none() { vec![window] } else { lock(&self.done).clone() };
+            if let Some((rule, words)) = rendering.strayed(&windows) {
+                fault(effect, rule, words);
+            }
+        }
+        if go_on && let Some(picture) = &self.picture {
+            lock(picture).paste(&memory.image(window));
+        }
+        go_on
+    }
+
+    /// Adds to the result how a tile was rendered. Whether to go on.
+    fn note(
+        &self,
+        rendering: &Rendering,
+        status: Status,
+        took: Duration,
+        returned: Instant,
+    ) -> bool {
+        let mut frame = lock(&self.result);
+        frame.took += took;
+        frame.polls += rendering.polls.load(Ordering::Relaxed);
+        if let Some(raised) = rendering.raised() {
+            let passed = returned.saturating_duration_since(raised);
+            frame.abort_took = Some(passed.saturating_sub(rendering.waited()));
+        }
+        if rendering.was_told() {
+            frame.aborted = true;
+            if status != Status::OK {
+                let words = format!("it is given up and answered with {status}");
+                fault(self.effect, Rule::FittingStatus, words);
+            }
+        }
+        if status != Status::OK {
+            frame.status = status;
+        }
+        !frame.aborted && frame.status == Status::OK
+    }
+
+    /// The whole image, once every tile is rendered.
+    fn image(self) -> Image {
+        let Self { plan, effect, ask, .. } = self;
+        match (self.shared, self.picture) {
+            (Some(memory), _) => {
+                if !self.in_order {
+                    let rendering = plan.rendering(ask, plan.window, &memory);
+                    if let Some((rule, words)) = rendering.strayed(&[plan.window]) {
+                        fault(effect, rule, words);
+                    }
+                }
+                memory.image(plan.window)
+            }
+            (None, Some(picture)) => picture.into_inner().unwrap_or_else(PoisonError::into_inner),
+            (None, None) => Image::blank(plan.window, ask.depth),
+        }
     }
 }
 

@@ -2,14 +2,14 @@
 
 #![forbid(unsafe_code)]
 
-/// A message.
+/// A message of the plug-in to the artist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// `OfxMessageError` and the like.
     pub kind: String,
-    /// For translations.
+    /// Its name in the tables of translations.
     pub id: String,
-    /// What it says.
+    /// What it says to the artist.
     pub text: String,
 }
 
@@ -20,7 +20,7 @@ pub enum Progress {
     Start(String),
     /// How much is done, 0 to 1.
     Update(f64),
-    /// It is over.
+    /// The work is over.
     End,
 }
 

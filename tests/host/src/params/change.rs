@@ -21,7 +21,7 @@ pub enum Reason {
     UserEdited,
     /// The plug-in did it.
     PluginEdited,
-    /// Time went on.
+    /// The time of the project has changed.
     Time,
 }
 

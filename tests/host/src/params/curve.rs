@@ -114,7 +114,7 @@ impl Value {
         }
     }
 
-    /// The one number.
+    /// The number, where it is a single one.
     #[must_use]
     pub fn as_double(&self) -> Option<f64> {
         match self {
@@ -123,7 +123,7 @@ impl Value {
         }
     }
 
-    /// The text.
+    /// The text, where it is one.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match self {

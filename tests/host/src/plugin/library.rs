@@ -82,7 +82,7 @@ impl Entry {
     }
 }
 
-/// An open binary.
+/// A binary that the system has loaded.
 pub(crate) struct Library {
     // Closed before the folder goes.
     opened: Opened,
@@ -111,7 +111,7 @@ impl Library {
         }
     }
 
-    /// The plug-in's struct.
+    /// The struct that describes the plug-in of this number.
     fn plugin(&self, nth: i32) -> *mut OfxPlugin {
         // SAFETY: OpenFX gives the function this signature.
         unsafe {

@@ -50,7 +50,7 @@ impl Profile {
         }
     }
 
-    /// Nuke.
+    /// A host like Nuke of Foundry.
     #[must_use]
     pub fn nuke() -> Self {
         Self {
@@ -115,7 +115,7 @@ impl Profile {
         }
     }
 
-    /// Natron.
+    /// A host like Natron, of open source.
     #[must_use]
     pub fn natron() -> Self {
         Self {

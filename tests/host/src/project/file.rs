@@ -23,17 +23,17 @@ pub enum OpenError {
     /// The file cannot be read.
     #[error("{path}: {source}")]
     File {
-        /// Which.
+        /// The file that was to be opened.
         path: PathBuf,
-        /// Why.
+        /// What the system says.
         source: std::io::Error,
     },
     /// It is no project.
     #[error("{path} is no project: {source}")]
     Format {
-        /// Which.
+        /// The file that was opened.
         path: PathBuf,
-        /// Why.
+        /// What its reader says.
         source: serde_json::Error,
     },
     /// It has nodes of another plug-in.
@@ -41,7 +41,7 @@ pub enum OpenError {
     OtherPlugin {
         /// Whose nodes are in the project.
         found: String,
-        /// Who opens it.
+        /// The plug-in that opens it.
         expected: String,
     },
     /// A node cannot be made.

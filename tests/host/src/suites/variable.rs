@@ -52,7 +52,7 @@ unsafe extern "C" {
     ) -> OfxStatus;
 }
 
-/// `struct value`.
+/// What C calls `struct value`: a value in each form that an argument may have.
 #[repr(C)]
 struct Given {
     whole: c_int,
@@ -60,7 +60,7 @@ struct Given {
     text: *const c_char,
 }
 
-/// `struct typed`.
+/// What C calls `struct typed`: functions with fixed arguments in place of variable ones.
 #[repr(C)]
 struct Typed {
     layout: unsafe extern "C" fn(*mut c_void, c_int) -> c_int,

@@ -12,16 +12,17 @@ fn placeholder(lines: &'static [&'static str]) -> Annotation<'static> {
     Annotation::Placeholder { tone: Tone::Idle, lines, size: Some([832, 480]) }
 }
 
-fn marked(
-    stage: OutputFrame,
-    mark: Annotation<'_>,
+fn annotated(
+    output_frame: OutputFrame,
+    annotation: Annotation<'_>,
     take: Option<Source<'_>>,
-    look: OutputFormat,
+    format: OutputFormat,
 ) -> Image {
-    let [_, _, x2, y2] = stage.pixels().unwrap().map(|at| at.ceil() as i32);
+    let [_, _, x2, y2] = output_frame.pixels().unwrap().map(|at| at.ceil() as i32);
     let mut image = Image::of_size(x2, y2);
-    let scene = FrameContent { stage, fit: Fit::Whole, take, mark: Some(mark) };
-    assert_eq!(draw(&mut image, &scene, look, &|| true), Drawn::Whole);
+    let content =
+        FrameContent { output_frame, fit: Fit::Whole, take, annotation: Some(annotation) };
+    assert_eq!(draw(&mut image, &content, format, &|| true), Drawn::Whole);
     image
 }
 
@@ -41,9 +42,9 @@ fn words_can_be_read_in_every_size() {
         [(64, 64), (128, 128), (640, 360), (480, 832), (1920, 1080), (4096, 2160)]
     {
         for scale in [1.0, 0.5] {
-            let stage = OutputFrame { scale: [scale; 2], ..stage(width, height) };
-            let words = marked(stage, placeholder(&WORDS), None, STRAIGHT);
-            let bare = marked(stage, placeholder(&[]), None, STRAIGHT);
+            let output_frame = OutputFrame { scale: [scale; 2], ..output_frame(width, height) };
+            let words = annotated(output_frame, placeholder(&WORDS), None, STRAIGHT);
+            let bare = annotated(output_frame, placeholder(&[]), None, STRAIGHT);
             let text = words.pixels().filter(|pixel| pixel[0] > 0.6 && pixel[3] == 1.0).count();
             // A thumbnail of 32 × 32 has no room for a word.
             let least = match f64::from(width.min(height)) * scale {
@@ -63,11 +64,11 @@ fn words_can_be_read_in_every_size() {
 #[test]
 fn a_placeholder_lies_in_the_middle_whatever_the_scale() {
     for scale in [1.0, 0.5, 0.25] {
-        let stage = OutputFrame { scale: [scale; 2], ..stage(1920, 1080) };
+        let output_frame = OutputFrame { scale: [scale; 2], ..output_frame(1920, 1080) };
         let empty = Annotation::Placeholder { tone: Tone::Idle, lines: &WORDS, size: None };
-        let image = marked(stage, empty, None, PREMULTIPLIED);
+        let image = annotated(output_frame, empty, None, PREMULTIPLIED);
         let mut nothing = Image::of_size(image.window.x2, image.window.y2);
-        let clear = scene(stage, Fit::Whole, None);
+        let clear = content(output_frame, Fit::Whole, None);
         assert_eq!(draw(&mut nothing, &clear, PREMULTIPLIED, &|| true), Drawn::Whole);
         assert!(nothing.bytes.iter().all(|byte| *byte == 0));
         let [x1, y1, x2, y2] = difference(&image, &nothing).unwrap();
@@ -77,17 +78,22 @@ fn a_placeholder_lies_in_the_middle_whatever_the_scale() {
 }
 
 #[test]
-fn nothing_is_drawn_off_the_stage() {
+fn nothing_is_drawn_off_the_output_frame() {
     let bounds = Window { x1: -40, y1: -40, x2: 60, y2: 60 };
-    for mark in [placeholder(&WORDS), Annotation::Corner { tone: Tone::Idle, line: WORDS[1] }] {
+    for annotation in [placeholder(&WORDS), Annotation::Badge { tone: Tone::Idle, text: WORDS[1] }]
+    {
         let mut image = Image::new(bounds, bounds, Depth::Float);
-        let scene =
-            FrameContent { stage: stage(20, 12), fit: Fit::Fill, take: None, mark: Some(mark) };
-        assert_eq!(draw(&mut image, &scene, PREMULTIPLIED, &|| true), Drawn::Whole);
-        let on_stage = |x: i32, y: i32| (0..20).contains(&x) && (0..12).contains(&y);
+        let content = FrameContent {
+            output_frame: output_frame(20, 12),
+            fit: Fit::Fill,
+            take: None,
+            annotation: Some(annotation),
+        };
+        assert_eq!(draw(&mut image, &content, PREMULTIPLIED, &|| true), Drawn::Whole);
+        let on_frame = |x: i32, y: i32| (0..20).contains(&x) && (0..12).contains(&y);
         for y in -40..60 {
             for x in -40..60 {
-                assert!(on_stage(x, y) || image.pixel(x, y) == [0.0; 4], "{x}, {y}");
+                assert!(on_frame(x, y) || image.pixel(x, y) == [0.0; 4], "{x}, {y}");
             }
         }
         assert!(image.pixels().any(|pixel| pixel[3] > 0.5));
@@ -96,20 +102,21 @@ fn nothing_is_drawn_off_the_stage() {
 
 #[test]
 fn the_outline_is_the_edge_of_the_take() {
-    let image = marked(stage(1920, 1080), placeholder(&[]), None, STRAIGHT);
+    let image = annotated(output_frame(1920, 1080), placeholder(&[]), None, STRAIGHT);
     for (x, lies_on_it) in [(23, false), (24, true), (1895, true), (1896, false)] {
         assert_eq!(image.pixel(x, 200)[3] > 0.0, lies_on_it, "column {x}");
     }
 }
 
 #[test]
-fn a_held_take_stays_as_it_is_beside_its_mark() {
+fn a_take_stays_as_it_is_beside_its_badge() {
     let picture = Picture::new([160, 90], noise);
-    for look in [PREMULTIPLIED, STRAIGHT, LINEAR] {
+    for format in [PREMULTIPLIED, STRAIGHT, LINEAR] {
         for size in [[320, 180], [160, 90]] {
-            let plain = picture.drawn(size, Fit::Whole, look);
-            let corner = Annotation::Corner { tone: Tone::Working, line: "Previous take" };
-            let image = marked(stage(size[0], size[1]), corner, Some(picture.source()), look);
+            let plain = picture.drawn(size, Fit::Whole, format);
+            let badge = Annotation::Badge { tone: Tone::Working, text: "Previous take" };
+            let image =
+                annotated(output_frame(size[0], size[1]), badge, Some(picture.source()), format);
             let [x1, y1, x2, y2] = difference(&image, &plain).unwrap();
             assert!(x1 < 12 && y1 < 12 && x2 < size[0] && y2 < size[1] / 2, "{x1} {y1} {x2} {y2}");
         }
@@ -117,13 +124,12 @@ fn a_held_take_stays_as_it_is_beside_its_mark() {
 }
 
 #[test]
-fn straight_and_premultiplied_marks_are_one_picture() {
+fn straight_and_premultiplied_annotations_are_one_picture() {
     let picture = Picture::new([160, 90], noise);
-    let corner =
-        Annotation::Corner { tone: Tone::Failed, line: "Previous take: the new one failed" };
-    let stage = stage(320, 180);
-    let [premultiplied, straight] =
-        [PREMULTIPLIED, STRAIGHT].map(|look| marked(stage, corner, Some(picture.source()), look));
+    let badge = Annotation::Badge { tone: Tone::Failed, text: "Previous take: the new one failed" };
+    let output_frame = output_frame(320, 180);
+    let [premultiplied, straight] = [PREMULTIPLIED, STRAIGHT]
+        .map(|format| annotated(output_frame, badge, Some(picture.source()), format));
     for (premultiplied, [r, g, b, alpha]) in premultiplied.pixels().zip(straight.pixels()) {
         let by_hand = [r * alpha, g * alpha, b * alpha, alpha];
         for (ours, by_hand) in premultiplied.into_iter().zip(by_hand) {
@@ -139,12 +145,12 @@ fn what_does_not_fit_is_cut_and_no_words_break_anything() {
     const STRANGE: &[&str] = &["", "\u{1F525}\u{0}\u{7}\n\n", "Gr\u{fc}\u{df}e \u{2014} \u{4f60}"];
     for (width, height) in [(1, 1), (3, 200), (200, 3), (17, 17), (64, 64), (333, 77)] {
         for lines in [ENDLESS, STRANGE, &[]] {
-            let stage = stage(width, height);
-            let image = marked(stage, placeholder(lines), None, PREMULTIPLIED);
+            let output_frame = output_frame(width, height);
+            let image = annotated(output_frame, placeholder(lines), None, PREMULTIPLIED);
             assert!(image.pixels().flatten().all(|value| (0.0..=1.0).contains(&value)));
-            marked(
-                stage,
-                Annotation::Corner { tone: Tone::Idle, line: lines.first().unwrap_or(&"") },
+            annotated(
+                output_frame,
+                Annotation::Badge { tone: Tone::Idle, text: lines.first().unwrap_or(&"") },
                 None,
                 STRAIGHT,
             );

@@ -1,4 +1,4 @@
-//! Letters for where the host has none: a bitmap font as rectangles.
+//! Text for where the host draws none: a bitmap font as rectangles.
 
 #![forbid(unsafe_code)]
 
@@ -13,13 +13,13 @@ use embedded_graphics::mono_font::iso_8859_1::FONT_7X13;
 use embedded_graphics::pixelcolor::BinaryColor;
 use embedded_graphics::text::{Baseline, Text};
 
-/// A run of a letter's dots in one row: left, bottom, right, top, in dots from where the text
+/// A run of pixels of a letter in one row: left, bottom, right, top, in pixels from where the text
 /// begins on its base line, y up.
-pub(crate) type Dots = [i32; 4];
+pub(super) type PixelRun = [i32; 4];
 
-/// The dots of a line of text. A letter that the font lacks is a question mark.
-pub(crate) fn dots(text: &str) -> Vec<Dots> {
-    let mut rows = Rows(Vec::new());
+/// The pixels of a line of text. A letter that the font lacks is a question mark.
+pub(super) fn text_pixels(text: &str) -> Vec<PixelRun> {
+    let mut rows = PixelRuns(Vec::new());
     let style = MonoTextStyle::new(&FONT_7X13, BinaryColor::On);
     let line = Text::with_baseline(text, Point::zero(), style, Baseline::Alphabetic);
     match line.draw(&mut rows) {
@@ -29,10 +29,10 @@ pub(crate) fn dots(text: &str) -> Vec<Dots> {
     rows.0
 }
 
-/// Joins dots that follow one another.
-struct Rows(Vec<Dots>);
+/// Joins pixels that follow one another.
+struct PixelRuns(Vec<PixelRun>);
 
-impl DrawTarget for Rows {
+impl DrawTarget for PixelRuns {
     type Color = BinaryColor;
     type Error = Infallible;
 
@@ -40,7 +40,7 @@ impl DrawTarget for Rows {
     where
         I: IntoIterator<Item = Pixel<BinaryColor>>,
     {
-        for Pixel(Point { x, y }, _) in pixels.into_iter().filter(|Pixel(_, dot)| dot.is_on()) {
+        for Pixel(Point { x, y }, _) in pixels.into_iter().filter(|Pixel(_, pixel)| pixel.is_on()) {
             // Rows count downwards from the base line, which row 0 stands on.
             match self.0.last_mut() {
                 Some([_, bottom, right, _]) if *bottom == -y && *right == x => *right += 1,
@@ -51,8 +51,8 @@ impl DrawTarget for Rows {
     }
 }
 
-impl OriginDimensions for Rows {
-    /// Nothing is cut off.
+impl OriginDimensions for PixelRuns {
+    /// As large as can be, so that nothing is cut off.
     fn size(&self) -> Size {
         Size::new(u32::MAX, u32::MAX)
     }
@@ -60,27 +60,27 @@ impl OriginDimensions for Rows {
 
 #[cfg(test)]
 mod tests {
-    use super::dots;
+    use super::text_pixels;
 
     #[test]
     fn letters_stand_on_the_base_line() {
         // An E: an upright and three bars, nothing below the line; a g goes below.
-        let letter = dots("E");
-        assert_eq!(letter.iter().map(|dots| dots[1]).min(), Some(0));
+        let letter = text_pixels("E");
+        assert_eq!(letter.iter().map(|run| run[1]).min(), Some(0));
         let bars = letter.iter().filter(|[left, _, right, _]| right - left >= 4).count();
         assert_eq!(bars, 3);
-        assert!(dots("g").iter().any(|dots| dots[1] < 0));
+        assert!(text_pixels("g").iter().any(|run| run[1] < 0));
     }
 
     #[test]
     fn text_goes_to_the_right() {
         let [one, two] = ["E", "EE"].map(|text| {
-            let dots = dots(text);
-            (dots.len(), dots.iter().map(|dots| dots[2]).max().unwrap())
+            let runs = text_pixels(text);
+            (runs.len(), runs.iter().map(|run| run[2]).max().unwrap())
         });
         assert_eq!(two, (2 * one.0, one.1 + 7));
-        assert!(dots("").is_empty());
-        assert_eq!(dots("漢"), dots("?"));
-        assert_ne!(dots("é"), dots("?"));
+        assert!(text_pixels("").is_empty());
+        assert_eq!(text_pixels("漢"), text_pixels("?"));
+        assert_ne!(text_pixels("é"), text_pixels("?"));
     }
 }

@@ -1,0 +1,143 @@
+//! The two decoders of a model, in either of the forms that they are released in.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::adapter::{Adapter, AdapterKind};
+use super::discover::{Candidate, Channel, Found};
+use super::set::{Network, TensorSet};
+use super::single_candidate::{incomplete, single};
+use crate::{Error, Result};
+
+/// Where the two decoders come from.
+#[derive(Debug)]
+pub enum Decoders {
+    /// One autoencoder and a LoRA for each decoder.
+    Adapted {
+        /// The base autoencoder, which both LoRAs change.
+        base: Arc<TensorSet>,
+        /// Makes it decode colour.
+        colour: Adapter,
+        /// Makes it decode alpha.
+        alpha: Adapter,
+    },
+    /// Two complete autoencoders, LoRAs merged.
+    Complete {
+        /// The autoencoder that decodes colour.
+        colour: Arc<TensorSet>,
+        /// The autoencoder that decodes alpha.
+        alpha: Arc<TensorSet>,
+    },
+}
+
+impl Decoders {
+    /// Recognises the decoders among `paths`, whatever else is there.
+    ///
+    /// # Errors
+    /// One of them is missing ([`Error::Incomplete`]), has two candidates ([`Error::Ambiguous`]),
+    /// or is damaged.
+    pub fn find(paths: &[PathBuf]) -> Result<Self> {
+        let Found { vaes, decoders, merges, .. } = Found::among(paths)?;
+        let mut missing = Vec::new();
+        Self::choose(vaes, decoders, &merges, &mut missing)?
+            .ok_or_else(|| incomplete(&missing, paths))
+    }
+
+    /// The decoders among what has been found; where one is missing it is added to `missing`. A
+    /// training checkpoint's LoRAs count where no other file brings decoders.
+    pub(super) fn choose(
+        vaes: Vec<Candidate>,
+        loras: Vec<Candidate>,
+        checkpoints: &[Candidate],
+        missing: &mut Vec<&str>,
+    ) -> Result<Option<Self>> {
+        let complete = vaes.iter().any(|vae| vae.channel() != Channel::Base);
+        let loras = if loras.is_empty() && !complete {
+            checkpoints.iter().filter(|file| file.has_decoders()).cloned().collect()
+        } else {
+            loras
+        };
+        find_decoders(vaes, loras, missing)
+    }
+}
+
+/// The decoders that autoencoders and LoRAs make, or nothing where one is added to `missing`.
+fn find_decoders(
+    vaes: Vec<Candidate>,
+    loras: Vec<Candidate>,
+    missing: &mut Vec<&str>,
+) -> Result<Option<Decoders>> {
+    let (mut base, mut colour, mut alpha) = (Vec::new(), Vec::new(), Vec::new());
+    for vae in vaes {
+        match vae.channel() {
+            Channel::Base => base.push(vae),
+            Channel::Colour => colour.push(vae),
+            Channel::Alpha => alpha.push(vae),
+        }
+    }
+    if colour.is_empty() && alpha.is_empty() {
+        return adapted(base, loras, missing);
+    }
+    if !loras.is_empty() {
+        let all = loras.iter().chain(&colour).chain(&alpha);
+        return Err(Error::Ambiguous {
+            part: "RGBA decoders".into(),
+            candidates: all.map(Candidate::path).collect(),
+        });
+    }
+    complete(colour, alpha, missing)
+}
+
+/// Two complete autoencoders, or nothing where one is missing.
+fn complete(
+    colour: Vec<Candidate>,
+    alpha: Vec<Candidate>,
+    missing: &mut Vec<&str>,
+) -> Result<Option<Decoders>> {
+    match (single("colour autoencoder", colour)?, single("alpha autoencoder", alpha)?) {
+        (Some(colour), Some(alpha)) => {
+            Ok(Some(Decoders::Complete { colour: vae_set(colour)?, alpha: vae_set(alpha)? }))
+        }
+        (colour, _) => {
+            missing.push(if colour.is_none() {
+                "colour autoencoder (…rgb_channel.safetensors)"
+            } else {
+                "alpha autoencoder (…alpha_channel.safetensors)"
+            });
+            Ok(None)
+        }
+    }
+}
+
+/// The base autoencoder and a LoRA for each decoder, or nothing where one is missing.
+fn adapted(
+    base: Vec<Candidate>,
+    loras: Vec<Candidate>,
+    missing: &mut Vec<&str>,
+) -> Result<Option<Decoders>> {
+    let base = single("autoencoder", base)?;
+    let lora = single("decoder LoRA", loras)?;
+    if base.is_none() {
+        missing.push("autoencoder (Wan2.1_VAE.pth)");
+    }
+    if lora.is_none() {
+        missing.push("decoder LoRAs (decoder.bin)");
+    }
+    let (Some(base), Some(lora)) = (base, lora) else {
+        return Ok(None);
+    };
+    let base = vae_set(base)?;
+    let open = |kind| {
+        let [file] = &lora.files[..] else {
+            return Err(Error::file(&lora.path(), "an adapter in several files is not understood"));
+        };
+        Adapter::open(kind, file.clone(), 1.0, &base)
+    };
+    let (colour, alpha) = (open(AdapterKind::ColourDecoder)?, open(AdapterKind::AlphaDecoder)?);
+    Ok(Some(Decoders::Adapted { base, colour, alpha }))
+}
+
+/// The tensors of an autoencoder's files.
+fn vae_set(vae: Candidate) -> Result<Arc<TensorSet>> {
+    TensorSet::new(vae.files, Network::Vae).map(Arc::new)
+}

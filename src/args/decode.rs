@@ -1,0 +1,48 @@
+//! The syntax of `wan-alpha decode`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use wan_alpha_core::device::DeviceChoice;
+
+use super::{ImageReading, in_order};
+use crate::output::Format;
+
+/// A latent to decode.
+#[derive(Debug, Args)]
+pub(crate) struct Decode {
+    /// The latent: a file of `wan-alpha encode`, or the --dump of a render
+    #[arg(value_name = "FILE.safetensors")]
+    pub(crate) latent: PathBuf,
+
+    /// Model: a name, a folder, or a file with a part of it (autoencoder, decoder LoRAs); may be
+    /// given several times
+    #[arg(long, value_name = "NAME|PATH", default_value = "auto")]
+    pub(crate) model: Vec<PathBuf>,
+
+    /// The folder to write
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+
+    /// Formats of the frames, separated by commas
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "exr,png")]
+    pub(crate) format: Vec<Format>,
+
+    /// Say how near the result is to this clip
+    #[arg(long, value_name = "FRAMES", num_args = 1..)]
+    pub(crate) compare: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) reading: ImageReading,
+
+    /// Where to compute: auto, cpu, cuda:N or a card\'s UUID [default: WAN_ALPHA_DEVICE, else auto]
+    #[arg(long)]
+    pub(crate) device: Option<DeviceChoice>,
+}
+
+impl Decode {
+    /// The formats asked for, as [`Render::formats`](super::Render::formats) orders them.
+    pub(crate) fn formats(&self) -> Vec<Format> {
+        in_order(&self.format)
+    }
+}

@@ -1,0 +1,33 @@
+//! The syntax of `wan-alpha engine`.
+
+use clap::{Args, Subcommand};
+use wan_alpha_core::device::DeviceChoice;
+
+/// What to do with the engine.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EngineVerb {
+    /// Be the engine; clients start it by themselves
+    Run(EngineRun),
+    /// What it is doing
+    Status {
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Free the model's memory
+    Unload,
+    /// End it, whoever's takes it makes
+    Stop,
+}
+
+/// An engine to be.
+#[derive(Debug, Args)]
+pub(crate) struct EngineRun {
+    /// Where to compute: auto, cpu, cuda:N or a card\'s UUID [default: WAN_ALPHA_DEVICE, else auto]
+    #[arg(long)]
+    pub(crate) device: Option<DeviceChoice>,
+
+    /// End soon after the last client, as an engine of a batch host does
+    #[arg(long)]
+    pub(crate) batch: bool,
+}

@@ -1,0 +1,181 @@
+//! The syntax of `wan-alpha render`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Result, anyhow, ensure};
+use clap::Args;
+use wan_alpha_core::device::DeviceChoice;
+use wan_alpha_take::{Interpolation, Precision, Solver};
+
+use super::{in_order, one_of};
+use crate::exit::{Exit, OrExit};
+use crate::output::Format;
+
+/// One take and where it goes.
+#[derive(Debug, Args)]
+#[command(after_help = RENDER_EXAMPLES)]
+pub(crate) struct Render {
+    /// Model: a name (see `wan-alpha model`), a folder, or the files of its parts (DiT, text
+    /// encoder, VAE, adapters); may be given several times
+    #[arg(long, value_name = "NAME|PATH", default_value = "auto", num_args = 1.., help_heading = "Model")]
+    pub(crate) model: Vec<PathBuf>,
+
+    /// Strength of the DoRA that makes the video transparent, 0 to 2
+    #[arg(long, value_name = "S", default_value_t = 1.0)]
+    #[arg(allow_hyphen_values = true, help_heading = "Model")]
+    pub(crate) dora_strength: f64,
+
+    /// Strength of the step-distillation LoRA, 0 to 2
+    #[arg(long, value_name = "S", default_value_t = 1.0)]
+    #[arg(allow_hyphen_values = true, help_heading = "Model")]
+    pub(crate) distill_strength: f64,
+
+    /// Number format to compute in [default: the model's; else f32 below 3 billion parameters,
+    /// bf16 above]
+    #[arg(long, value_parser = one_of::<Precision>(&["f32", "bf16"]), help_heading = "Model")]
+    pub(crate) dtype: Option<Precision>,
+
+    /// Where to compute: auto, cpu, cuda:N or a card\'s UUID [default: WAN_ALPHA_DEVICE, else auto]
+    #[arg(long, help_heading = "Model")]
+    pub(crate) device: Option<DeviceChoice>,
+
+    /// Have the engine make the take: the model, which must have a name, stays warm for the next
+    #[arg(long, conflicts_with_all = ["dump", "device", "threads", "mask"], help_heading = "Model")]
+    pub(crate) engine: bool,
+
+    /// Processor threads [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(allow_negative_numbers = true, help_heading = "Model")]
+    pub(crate) threads: Option<u32>,
+
+    /// What to show, in English or Chinese, or @FILE to read it from a text file. Say that the
+    /// background is transparent, then the style, the kind of shot and the subject
+    #[arg(long, value_name = "TEXT|@FILE", help_heading = "Take")]
+    pub(crate) prompt: String,
+
+    /// What to avoid; matters where guidance is not 1 [default: the model's]
+    #[arg(long, value_name = "TEXT|@FILE", help_heading = "Take")]
+    pub(crate) negative: Option<String>,
+
+    /// Seed of the noise, 0 to 4294967295: another seed, another take
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Take")]
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) seed: u32,
+
+    /// Width in pixels, a multiple of 16 [default: the model's, else 832]
+    #[arg(long, value_name = "W", allow_negative_numbers = true, help_heading = "Take")]
+    pub(crate) width: Option<u32>,
+
+    /// Height in pixels, a multiple of 16 [default: the model's, else 480]
+    #[arg(long, value_name = "H", allow_negative_numbers = true, help_heading = "Take")]
+    pub(crate) height: Option<u32>,
+
+    /// Length in frames at 16 per second, 4n+1: 1, 5, … 81 … [default: the model's, else 81]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Take")]
+    pub(crate) frames: Option<u32>,
+
+    /// Where the subject is, "x,y,a,b,angle": centre in fractions of the frame from its
+    /// bottom-left, full axes in fractions of its height, degrees counter-clockwise; or keys at
+    /// take frames, "0: x,y,a,b,angle; 40: …" [default: 0.5,0.5,0.6,1,0]
+    #[arg(long, value_name = "ELLIPSE", allow_hyphen_values = true, help_heading = "Placement")]
+    #[arg(conflicts_with_all = ["ellipse_track", "mask"])]
+    pub(crate) ellipse: Option<String>,
+
+    /// How the ellipse moves between its keys; smooth never overshoots them
+    #[arg(long, default_value = "linear", requires = "ellipse", help_heading = "Placement")]
+    #[arg(value_parser = one_of::<Interpolation>(&["linear", "smooth"]))]
+    #[arg(conflicts_with_all = ["ellipse_track", "mask"])]
+    pub(crate) ellipse_interp: Interpolation,
+
+    /// Ellipses from a JSON file, one per latent frame (frame 0, then every 4):
+    /// [{"x", "y", "a", "b", "angle"}, …]
+    #[arg(long, value_name = "FILE.json", conflicts_with = "mask", help_heading = "Placement")]
+    pub(crate) ellipse_track: Option<PathBuf>,
+
+    /// A mask instead of an ellipse, one image per latent frame, 1 where the subject is: a PNG or
+    /// EXR sequence (a folder or mask.####.exr), or a tensor file as released with the model
+    #[arg(long, value_name = "FILE", help_heading = "Placement")]
+    pub(crate) mask: Option<PathBuf>,
+
+    /// How strongly what lies outside the ellipse is made transparent, -1 to 1; 0 switches the
+    /// ellipse off [default: the model's, else 0.05]
+    #[arg(long, value_name = "M", allow_hyphen_values = true, help_heading = "Placement")]
+    pub(crate) mu: Option<f64>,
+
+    /// Denoising steps, 1 to 1000 [default: the model's; else 4 with a step-distillation LoRA,
+    /// 50 without]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Sampling")]
+    pub(crate) steps: Option<u32>,
+
+    /// How strictly the prompt is followed, 0 to 30; 1 is off and twice as fast [default: the
+    /// model's; else 1 with a step-distillation LoRA, 5 without]
+    #[arg(long, value_name = "G", allow_hyphen_values = true, help_heading = "Sampling")]
+    pub(crate) guidance: Option<f64>,
+
+    /// Shift of the noise schedule, above 0 to 100; more spends more steps on the composition
+    /// [default: the model's, else 5]
+    #[arg(long, value_name = "S", allow_hyphen_values = true, help_heading = "Sampling")]
+    pub(crate) shift: Option<f64>,
+
+    /// How the denoising equation is integrated [default: the model's, else unipc]
+    #[arg(long, value_parser = one_of::<Solver>(&["unipc", "dpm++", "euler"]))]
+    #[arg(help_heading = "Sampling")]
+    pub(crate) solver: Option<Solver>,
+
+    /// Folder of the take: frames, contact-sheet.png, take.json. An earlier take of ours in it is
+    /// replaced; files of others are not
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub(crate) out: PathBuf,
+
+    /// Formats of the frames, separated by commas
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "exr,png")]
+    #[arg(help_heading = "Output")]
+    pub(crate) format: Vec<Format>,
+
+    /// Also write every intermediate tensor to this file, for comparison with other code
+    #[arg(long, value_name = "FILE.safetensors", help_heading = "Output")]
+    pub(crate) dump: Option<PathBuf>,
+}
+
+const RENDER_EXAMPLES: &str = "\
+Examples:
+  wan-alpha render --model models/wan-alpha --out shot/flame \\
+      --prompt \"The background of this video is transparent. Realistic style, medium shot. \\
+      A torch flame flickers in the wind\"
+
+  wan-alpha render --model models/wan-alpha --out shot/fish --prompt @fish.txt --seed 7 \\
+      --ellipse \"0: 0.2,0.5,0.6,0.4,0; 80: 0.8,0.5,0.6,0.4,15\" --ellipse-interp smooth
+
+Exit codes: 0 done, 2 bad input, 3 out of memory, 4 model incomplete, 130 cancelled, 1 other.";
+
+impl Render {
+    /// The formats asked for, each once and in a fixed order.
+    pub(crate) fn formats(&self) -> Vec<Format> {
+        in_order(&self.format)
+    }
+}
+
+/// The text of `--prompt` or `--negative` (`flag`): as it stands, or with `@FILE` the file's,
+/// without the line ends after it. `@@` begins a text with `@`.
+pub(crate) fn text_or_file(flag: &str, text: &str) -> Result<String> {
+    let Some(path) = text.strip_prefix('@') else {
+        return Ok(text.to_owned());
+    };
+    if path.starts_with('@') {
+        return Ok(path.to_owned());
+    }
+    let read = || {
+        ensure!(!path.is_empty(), "{flag} @ needs a file name after the @");
+        let bytes =
+            fs::read(path).map_err(|error| anyhow!("cannot read {flag} file {path}: {error}"))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let place = error.utf8_error().valid_up_to();
+            anyhow!("{flag} file {path} is not UTF-8 text (byte {place}): save it as UTF-8")
+        })?;
+        // Some editors begin a UTF-8 file with a mark that would else be a token of the prompt.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+    };
+    read().or_exit(Exit::BadInput)
+}

@@ -1,0 +1,83 @@
+//! The syntax of `wan-alpha take`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use wan_alpha_core::device::DeviceChoice;
+
+use super::in_order;
+use crate::output::Format;
+
+/// What to do with takes.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TakeCommand {
+    /// Every take, newest first
+    List,
+    /// Where a take is, and its whole request
+    Show {
+        /// The take's key, or its beginning
+        key: String,
+    },
+    /// Read every frame and compare it with its checksum
+    Verify {
+        /// The take's key, or its beginning [default: every take]
+        key: Option<String>,
+    },
+    /// Write a take's frames as EXR and PNG
+    Export(ExportTake),
+    /// Make the take of a request, ahead of a farm render for example
+    Make(MakeTake),
+    /// Remove the takes that were unused for longest, until the rest fits the limit
+    Trim {
+        /// Gigabytes of your own takes in each folder [default: WAN_ALPHA_STORE_LIMIT; else 50, or
+        /// a tenth of the disk]
+        #[arg(long, value_name = "GB")]
+        limit: Option<f64>,
+    },
+    /// Remove every take of yours
+    Clear {
+        /// Do it
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Where takes are kept, and how full it is there
+    Where,
+}
+
+/// A take to write as files.
+#[derive(Debug, Args)]
+pub(crate) struct ExportTake {
+    /// The take's key, or its beginning
+    pub(crate) key: String,
+
+    /// The folder to write
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+
+    /// Formats of the frames, separated by commas
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "exr,png")]
+    pub(crate) format: Vec<Format>,
+}
+
+impl ExportTake {
+    /// The formats asked for, as [`Render::formats`](super::Render::formats) orders them.
+    pub(crate) fn formats(&self) -> Vec<Format> {
+        in_order(&self.format)
+    }
+}
+
+/// A take to make.
+#[derive(Debug, Args)]
+pub(crate) struct MakeTake {
+    /// A file with a request (`take.json` of a render will do), or a node's takeRequest
+    #[arg(value_name = "FILE|REQUEST")]
+    pub(crate) request: String,
+
+    /// Have the engine make it: its model stays warm for the next take
+    #[arg(long)]
+    pub(crate) engine: bool,
+
+    /// Where to compute without the engine: auto, cpu, cuda:N or a card\'s UUID [default: WAN_ALPHA_DEVICE, else auto]
+    #[arg(long, conflicts_with = "engine")]
+    pub(crate) device: Option<DeviceChoice>,
+}
