@@ -53,8 +53,8 @@ pub struct EngineCommand {
 pub struct Deadlines {
     /// Until the engine accepts a connection.
     pub connect: Duration,
-    /// Until it answers the hello.
-    pub greeting: Duration,
+    /// Until it answers the hello, which completes the handshake.
+    pub handshake: Duration,
     /// From the start of its process until it answers.
     pub start: Duration,
     /// Without a sign of life it hangs.
@@ -67,7 +67,7 @@ impl Default for Deadlines {
     fn default() -> Self {
         Self {
             connect: Duration::from_millis(250),
-            greeting: Duration::from_secs(2),
+            handshake: Duration::from_secs(2),
             start: Duration::from_secs(20),
             silence: Duration::from_secs(30),
             drop: Duration::from_secs(1),
@@ -173,6 +173,17 @@ impl Shared {
         state.snapshot.revision += 1;
         drop(state);
         self.changed.notify_all();
+    }
+
+    /// Lets others see how the engine is.
+    fn see_engine(&self, engine: EngineState) {
+        if self.state().snapshot.engine != engine {
+            self.publish(|state| {
+                state.snapshot.engine = engine;
+                // What was said of it was said by the engine before.
+                state.snapshot.device = None;
+            });
+        }
     }
 }
 

@@ -127,7 +127,7 @@ impl Bench {
     pub(crate) fn impatient_client(&self) -> EngineClient {
         let mut setup = self.setup();
         setup.deadlines.silence = Duration::from_millis(5500);
-        setup.deadlines.greeting = Duration::from_secs(2);
+        setup.deadlines.handshake = Duration::from_secs(2);
         setup.deadlines.start = Duration::from_secs(10);
         EngineClient::new(setup)
     }
