@@ -234,11 +234,12 @@ fn staleness(node: Node<'_>, session: &PluginSession, take: &TakeRequest) -> Opt
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wan_alpha_take::engine::message::ProblemCode;
 
     #[test]
     fn a_revision_says_what_was_there_to_see() {
         let failed =
-            |text: &str| TakeState::Take(JobReadiness::Failed(Problem::new("x", text, "y")));
+            |text: &str| TakeState::Take(JobReadiness::Failed(Problem::new(ProblemCode::Failed, text, "y")));
         let sights = [
             TakeState::Take(JobReadiness::Absent),
             failed("out of memory"),

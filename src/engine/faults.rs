@@ -268,7 +268,7 @@ fn make(client: &EngineClient, submit: &Submit) -> JobState {
 /// Code and words of a take that is not made.
 fn failure(state: JobState) -> (String, String) {
     let JobState::Failed(problem) = state else { panic!("not failed: {state:?}") };
-    (problem.code.clone(), problem.to_string())
+    (problem.code.as_str().to_owned(), problem.to_string())
 }
 
 /// The process of the engine.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use wan_alpha_core::Stage;
 use wan_alpha_take::TakeKey;
-use wan_alpha_take::engine::message::Problem;
+use wan_alpha_take::engine::message::{Problem, ProblemCode};
 use wan_alpha_take::engine::server::EngineServer;
 
 /// How long a GPU may be silent.
@@ -124,7 +124,7 @@ impl Blocks {
             None => "it has not done a single block".to_owned(),
         };
         Problem::new(
-            "gpu-fault",
+            ProblemCode::GpuFault,
             format!(
                 "the GPU has not answered for {} s while {} ({usual}), and the engine was ended",
                 self.silent.as_secs(),
@@ -312,7 +312,7 @@ mod tests {
             blocks.known = true;
             assert_eq!(patience(&mut blocks), patient, "{seconds}");
             let said = blocks.problem();
-            assert_eq!(said.code, "gpu-fault");
+            assert_eq!(said.code, ProblemCode::GpuFault);
             assert!(said.message.contains(&format!("for {patient} s while sampling")), "{said}");
         }
     }

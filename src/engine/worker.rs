@@ -6,7 +6,7 @@ use wan_alpha_core::device::Opened;
 use wan_alpha_core::generate::Pipeline;
 use wan_alpha_core::{Stage, Watch};
 use wan_alpha_take::TakeKey;
-use wan_alpha_take::engine::message::{Progress, Submit};
+use wan_alpha_take::engine::message::{ProblemCode, Progress, Submit};
 use wan_alpha_take::engine::server::{EngineServer, Outcome, WorkerOrder};
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::models::ModelRoots;
@@ -18,7 +18,7 @@ use super::timing_history::{self, TimingHistory};
 use super::watchdog::{self, ProgressSignal};
 use crate::cpu_estimate::CpuEstimate;
 use crate::device;
-use crate::maker::{GPU_FAULT, MakeContext, MakeError, Maker};
+use crate::maker::{MakeContext, MakeError, Maker};
 
 /// What makes takes, one after the other.
 pub(super) struct Worker<'a> {
@@ -41,7 +41,7 @@ impl Worker<'_> {
                     let outcome = self.make(&submit, &mut maker, &mut pace);
                     self.pulse.done();
                     if let Outcome::Failed(problem) = &outcome
-                        && problem.code == GPU_FAULT
+                        && problem.code == ProblemCode::GpuFault
                     {
                         self.service.fail(submit.key, problem);
                         watchdog::end(self.service, 1);

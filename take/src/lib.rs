@@ -44,6 +44,7 @@ pub mod frames;
 mod key;
 pub mod mask;
 pub mod models;
+mod problem;
 pub mod request;
 pub mod rounding;
 pub mod store;

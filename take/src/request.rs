@@ -348,6 +348,6 @@ fn check_version(found: u32) -> Result<(), RequestError> {
 }
 
 #[cfg(test)]
-pub(crate) mod sample;
+pub(crate) mod test_requests;
 #[cfg(test)]
 mod tests;

@@ -57,7 +57,7 @@ fn pixels(frame: u32) -> Vec<f16> {
 fn write(store: &Store) -> Result<TakeWriter, String> {
     let mut writer = store.create(description()).map_err(|error| error.to_string())?;
     for frame in 0..FRAMES {
-        writer.frame(&pixels(frame)).map_err(|error| format!("{}: {error}", error.code()))?;
+        writer.frame(&pixels(frame)).map_err(|error| format!("{}: {error}", error.code().as_str()))?;
     }
     Ok(writer)
 }
@@ -72,7 +72,7 @@ fn child() {
     }
     let store = Store::new([folder.into()]);
     let said = match write(&store)
-        .and_then(|writer| writer.publish().map_err(|error| format!("{}: {error}", error.code())))
+        .and_then(|writer| writer.publish().map_err(|error| format!("{}: {error}", error.code().as_str())))
     {
         Ok(published) => {
             let frame = published.take.frame(3).unwrap();

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use self::client_thread::ClientThread;
 pub use self::error::EngineError;
 pub use self::snapshot::{EngineState, JobState, Snapshot};
-use crate::engine::message::{Holder, Identity, Problem, Submit};
+use crate::engine::message::{Holder, Identity, Problem, ProblemCode, Submit};
 use crate::engine::transport::Waker;
 use crate::environment::Environment;
 use crate::key::TakeKey;
@@ -294,7 +294,7 @@ impl Drop for Ended {
             state.ended = true;
             if std::thread::panicking() {
                 let remedy = "try again, and report this with the host's log";
-                let problem = Problem::new("internal", "the engine's client failed", remedy);
+                let problem = Problem::new(ProblemCode::Internal, "the engine's client failed", remedy);
                 state.snapshot.fail_all(&problem);
             }
         });

@@ -19,6 +19,7 @@ use thiserror::Error;
 
 pub use self::line::{LineError, LineReader};
 use crate::key::TakeKey;
+pub use crate::problem::{Problem, ProblemCode};
 use crate::request::{RequestError, TakeRequest};
 
 /// The number of this protocol; part of the socket's name.
@@ -108,7 +109,7 @@ impl Submit {
     /// The request, accepted, if it is that of the key: the request is what counts.
     ///
     /// # Errors
-    /// Why the take is refused, with the codes of [`RequestError::code`] and `key-mismatch`.
+    /// Why the take is refused, with the codes of [`RequestError::code`] and [`ProblemCode::KeyMismatch`].
     pub fn verified_request(&self) -> Result<TakeRequest, Problem> {
         let refuse = |error: RequestError| Problem::from_sentence(error.code(), &error.to_string());
         let request = self.accepted_request().map_err(refuse)?;
@@ -117,7 +118,7 @@ impl Submit {
             return Ok(request);
         }
         let message = format!("the request has the key {key}, and not {}", self.key);
-        Err(Problem::new("key-mismatch", message, "press Generate again"))
+        Err(Problem::new(ProblemCode::KeyMismatch, message, "press Generate again"))
     }
 }
 
@@ -132,37 +133,6 @@ pub struct Progress {
     pub of: u32,
     /// Until the take is done, where earlier runs tell.
     pub seconds_left: Option<f64>,
-}
-
-/// Why something is not done, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
-#[error("{message}; {remedy}")]
-pub struct Problem {
-    /// For programs, such as `unsupported`.
-    pub code: String,
-    /// What happened.
-    pub message: String,
-    /// What the user can do.
-    pub remedy: String,
-}
-
-impl Problem {
-    /// A problem in words.
-    #[must_use]
-    pub fn new(
-        code: impl Into<String>,
-        message: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
-        Self { code: code.into(), message: message.into(), remedy: remedy.into() }
-    }
-
-    /// A problem told in one sentence that ends, behind its last semicolon, with the remedy.
-    #[must_use]
-    pub fn from_sentence(code: impl Into<String>, sentence: &str) -> Self {
-        let (message, remedy) = sentence.rsplit_once("; ").unwrap_or((sentence, "try again"));
-        Self::new(code, message, remedy)
-    }
 }
 
 /// One job in a [`StatusReport`].

@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::manifest::VERSION;
-
 /// Why a model is not to be had by name.
 #[derive(Debug, Error)]
 pub enum ModelError {
@@ -57,15 +55,17 @@ pub enum ModelError {
     },
     /// A record was written by a newer program.
     #[error(
-        "{}: a record of version {found}, expected {VERSION}; another release of wan-alpha wrote \
+        "{}: a record of version {found}, expected {expected}; another release of wan-alpha wrote \
          it, add the model again with this one",
         path.display()
     )]
     Version {
         /// The file.
         path: PathBuf,
-        /// Its version.
+        /// The version of its form.
         found: u32,
+        /// The version that this program reads.
+        expected: u32,
     },
     /// The disk does not answer.
     #[error("cannot {action} {}: {source}; see to the folder", path.display())]

@@ -210,7 +210,7 @@ impl Manifest {
         let record: Self = serde_json::from_str(&text)
             .map_err(|source| ModelError::Record { path: path.clone(), source })?;
         if record.version != VERSION {
-            return Err(ModelError::Version { path, found: record.version });
+            return Err(ModelError::Version { path, found: record.version, expected: VERSION });
         }
         let written = fs::metadata(&path).and_then(|about| about.modified()).unwrap_or(UNIX_EPOCH);
         Ok(Some((written, record)))

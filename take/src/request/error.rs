@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::TakeRequest;
 use crate::ellipse::EllipseError;
 use crate::frames::FrameCountError;
+use crate::problem::ProblemCode;
 
 /// Why a request is not accepted.
 #[derive(Debug, Error)]
@@ -79,19 +80,18 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// What kind of refusal this is, for programs: `unsupported`, `other-version`,
-    /// `no-fingerprint` or `invalid-request`.
+    /// What kind of refusal this is, for programs.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> ProblemCode {
         match self {
-            Self::Unsupported { .. } => "unsupported",
-            Self::Version { .. } => "other-version",
-            Self::NoFingerprint { .. } => "no-fingerprint",
+            Self::Unsupported { .. } => ProblemCode::Unsupported,
+            Self::Version { .. } => ProblemCode::OtherVersion,
+            Self::NoFingerprint { .. } => ProblemCode::NoFingerprint,
             Self::Invalid { .. }
             | Self::Frames(_)
             | Self::Ellipse { .. }
             | Self::Parameter { .. }
-            | Self::Json { .. } => "invalid-request",
+            | Self::Json { .. } => ProblemCode::InvalidRequest,
         }
     }
 }

@@ -174,7 +174,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::store::sample::{names, store};
+    use crate::store::test_takes::{names, store};
 
     const KEY: TakeKey = TakeKey([0x11; 32]);
     const PATIENCE: Duration = Duration::from_secs(60);

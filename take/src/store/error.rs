@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::problem::ProblemCode;
 use crate::request::RequestError;
 
 /// What is wrong with the file of a take.
@@ -174,23 +175,23 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// What kind of trouble this is, for programs: `store-full`, `store-unwritable`,
-    /// `store-damaged`, or `store-failed`; for a request, [`RequestError::code`].
+    /// What kind of trouble this is, for programs: one of a store's, or, for a request,
+    /// [`RequestError::code`].
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> ProblemCode {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         match self {
-            Self::Full { .. } => "store-full",
+            Self::Full { .. } => ProblemCode::StoreFull,
             Self::Io { source, .. }
                 if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge) =>
             {
-                "store-full"
+                ProblemCode::StoreFull
             }
-            Self::NotWritable { .. } => "store-unwritable",
-            Self::Damaged { .. } => "store-damaged",
-            Self::OtherVersion { .. } => "other-version",
+            Self::NotWritable { .. } => ProblemCode::StoreUnwritable,
+            Self::Damaged { .. } => ProblemCode::StoreDamaged,
+            Self::OtherVersion { .. } => ProblemCode::OtherVersion,
             Self::Request(error) => error.code(),
-            _ => "store-failed",
+            _ => ProblemCode::StoreFailed,
         }
     }
 

@@ -193,7 +193,7 @@ impl Take {
 
 #[cfg(test)]
 mod tests {
-    use crate::store::sample::{self, pixels, publish, store};
+    use crate::store::test_takes::{self, pixels, publish, store};
     use crate::store::{Store, StoreError};
 
     #[test]
@@ -201,7 +201,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let take = publish(&store(folder.path()), 1);
         let seen = take.frame(2).unwrap();
-        sample::overwrite(take.path(), 0, &[0; 30_000]);
+        test_takes::overwrite(take.path(), 0, &[0; 30_000]);
         let again = take.frame(2).unwrap();
         assert!(std::ptr::eq(seen.as_ptr(), again.as_ptr()));
         assert!(matches!(take.frame(3), Err(StoreError::Damaged { .. })));

@@ -258,7 +258,7 @@ pub(crate) fn run_until_made(client: &EngineClient, number: u8) {
 /// The sentence with which a take failed, and its code.
 pub(crate) fn failure(state: JobState) -> (String, String) {
     match state {
-        JobState::Failed(problem) => (problem.code.clone(), problem.to_string()),
+        JobState::Failed(problem) => (problem.code.as_str().to_owned(), problem.to_string()),
         other => panic!("not failed: {other:?}"),
     }
 }

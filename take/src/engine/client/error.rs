@@ -7,7 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::engine::endpoint::EndpointError;
-use crate::engine::message::{MessageError, PROTOCOL, Problem};
+use crate::engine::message::{MessageError, PROTOCOL, Problem, ProblemCode};
 
 /// Why there is no engine. Every sentence ends with what can be done.
 #[derive(Debug, Error)]
@@ -149,20 +149,20 @@ pub enum EngineError {
 impl EngineError {
     /// What kind of failure this is, for programs.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> ProblemCode {
         match self {
-            Self::Endpoint(_) => "engine-place",
-            Self::Missing { .. } => "engine-missing",
-            Self::NotExecutable { .. } => "engine-not-executable",
-            Self::NotStarted { .. } | Self::Thread { .. } => "engine-not-started",
-            Self::DiedAtStart { .. } | Self::Died { .. } => "engine-died",
-            Self::SlowStart { .. } | Self::StartedByOthers { .. } => "engine-slow",
-            Self::Hung { .. } => "engine-hung",
-            Self::Ended(_) => "engine-ended",
-            Self::Garbage { .. } | Self::NotAnEngine { .. } => "engine-garbage",
-            Self::OtherProtocol { .. } => "other-protocol",
-            Self::Refused(_) => "engine-refused",
-            Self::Message(_) => "message",
+            Self::Endpoint(_) => ProblemCode::EnginePlace,
+            Self::Missing { .. } => ProblemCode::EngineMissing,
+            Self::NotExecutable { .. } => ProblemCode::EngineNotExecutable,
+            Self::NotStarted { .. } | Self::Thread { .. } => ProblemCode::EngineNotStarted,
+            Self::DiedAtStart { .. } | Self::Died { .. } => ProblemCode::EngineDied,
+            Self::SlowStart { .. } | Self::StartedByOthers { .. } => ProblemCode::EngineSlow,
+            Self::Hung { .. } => ProblemCode::EngineHung,
+            Self::Ended(_) => ProblemCode::EngineEnded,
+            Self::Garbage { .. } | Self::NotAnEngine { .. } => ProblemCode::EngineGarbage,
+            Self::OtherProtocol { .. } => ProblemCode::OtherProtocol,
+            Self::Refused(_) => ProblemCode::EngineRefused,
+            Self::Message(_) => ProblemCode::Message,
         }
     }
 
@@ -170,7 +170,9 @@ impl EngineError {
     #[must_use]
     pub fn problem(&self) -> Problem {
         match self {
-            Self::Ended(Problem { code, .. }) => Problem::from_sentence(code, &self.to_string()),
+            Self::Ended(Problem { code, .. }) => {
+                Problem::from_sentence(code.clone(), &self.to_string())
+            }
             _ => Problem::from_sentence(self.code(), &self.to_string()),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::event_loop::{EventLoop, PeerState};
 use super::{Mailbox, ServerSetup};
 use crate::engine::message::{
-    Identity, JobReport, MessageError, PROTOCOL, Problem, StatusReport, Submit, ToClient, ToEngine,
+    Identity, JobReport, MessageError, PROTOCOL, Problem, ProblemCode, StatusReport, Submit, ToClient, ToEngine,
     decode,
 };
 use crate::engine::queue::{Connection, Submitted};
@@ -85,9 +85,9 @@ impl EventLoop {
 fn misunderstood(standing: PeerState, error: &MessageError) -> (Vec<ToClient>, PeerState) {
     let (code, standing) = match error {
         MessageError::UnknownKind { .. } if standing != PeerState::Unauthenticated => {
-            ("unknown-message", standing)
+            (ProblemCode::UnknownMessage, standing)
         }
-        _ => ("unreadable", PeerState::Leaving),
+        _ => (ProblemCode::Unreadable, PeerState::Leaving),
     };
     let problem = Problem::new(code, error.to_string(), "speak as this version of wan-alpha does");
     (vec![ToClient::Refused(problem)], standing)
@@ -95,7 +95,7 @@ fn misunderstood(standing: PeerState, error: &MessageError) -> (Vec<ToClient>, P
 
 fn hello_first() -> ToClient {
     ToClient::Refused(Problem::new(
-        "no-hello",
+        ProblemCode::NoHello,
         "the first message of a connection is hello",
         "say hello first",
     ))
@@ -103,7 +103,7 @@ fn hello_first() -> ToClient {
 
 fn other_version(key: TakeKey, engine: Identity) -> ToClient {
     let message = format!("the engine is of version {}", engine.version);
-    let problem = Problem::new("other-version", message, "end it with `wan-alpha engine stop`");
+    let problem = Problem::new(ProblemCode::OtherVersion, message, "end it with `wan-alpha engine stop`");
     ToClient::Failed { key, problem }
 }
 
@@ -168,13 +168,13 @@ fn submitted(
 
 fn superseded(key: TakeKey) -> ToClient {
     let message = "the node asked for another take, maybe in a second copy of this project";
-    ToClient::Failed { key, problem: Problem::new("superseded", message, "press Generate again") }
+    ToClient::Failed { key, problem: Problem::new(ProblemCode::Superseded, message, "press Generate again") }
 }
 
 fn stop(mailbox: &mut Mailbox) {
     mailbox.stop = true;
     for (connection, key) in mailbox.jobs.stop_all() {
-        let problem = Problem::new("stopped", "the engine was stopped", "press Generate again");
+        let problem = Problem::new(ProblemCode::Stopped, "the engine was stopped", "press Generate again");
         mailbox.outbox.push_back((connection, ToClient::Failed { key, problem }));
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{ServerSetup, Shared};
 use crate::engine::endpoint::Listener;
-use crate::engine::message::{DeviceReport, Problem, ToClient};
+use crate::engine::message::{DeviceReport, Problem, ProblemCode, ToClient};
 use crate::engine::queue::Connection;
 use crate::engine::transport::{Wire, WireError, wait};
 
@@ -136,7 +136,7 @@ impl EventLoop {
                 }
                 Err(WireError::TooLong(reason)) => {
                     let remedy = "send shorter lines";
-                    let problem = Problem::new("line-too-long", reason.to_string(), remedy);
+                    let problem = Problem::new(ProblemCode::LineTooLong, reason.to_string(), remedy);
                     let answer = [ToClient::Refused(problem)];
                     self.reply(connection, PeerState::Leaving, &answer)?;
                 }
