@@ -7,10 +7,10 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use clap::Parser;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -62,7 +62,7 @@ fn faults() -> Vec<Fault> {
 pub(super) fn strike(stage: Stage) -> wan_alpha_core::Result<()> {
     static ASKED: Mutex<BTreeMap<Stage, usize>> = Mutex::new(BTreeMap::new());
     let at = {
-        let mut asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asked = ASKED.lock();
         let count = asked.entry(stage).or_default();
         *count += 1;
         *count - 1

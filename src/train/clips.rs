@@ -2,8 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use anyhow::{Result, ensure};
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::train::{RgbaClips, StepRng};
@@ -182,7 +182,7 @@ impl EpochShuffle {
     /// The row that comes at `number`. There is at least one.
     pub(super) fn row(&self, rows: &[usize], number: u64) -> usize {
         let (epoch, place) = (number / rows.len() as u64, (number % rows.len() as u64) as usize);
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         match &*known {
             Some((of, order)) if *of == epoch => order[place],
             _ => {

@@ -11,8 +11,9 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use anyhow::{Result, ensure};
 use wan_alpha_core::tch::{Kind, Tensor};
 use wan_alpha_core::text::{Tokenizer, Umt5};
@@ -137,7 +138,7 @@ impl LiveFeed {
                 (Stream::Training, Some(pool)) => Some(pool.order.row(&pool.numbers, place) as u64),
                 _ => None,
             };
-            let known = number.is_some_and(|number| lock(&self.kept).contains_key(&number));
+            let known = number.is_some_and(|number| self.kept.lock().contains_key(&number));
             let index = number.unwrap_or(place);
             let (scene, clip) = if known {
                 (Scene::draw(self.clips, stream, index), None)
@@ -226,12 +227,12 @@ impl LiveFeed {
                 let background = draws.corner(&format!("background {place}"));
                 return self.encoded(shot, background, networks);
             };
-            if let Some(known) = lock(&self.kept).get(&number) {
+            if let Some(known) = self.kept.lock().get(&number) {
                 return Ok(known.shallow_clone());
             }
             let background = StepRng::new(self.seed, 0).corner(&format!("background of {number}"));
             let latent = self.encoded(shot, background, networks)?;
-            lock(&self.kept).insert(number, latent.shallow_clone());
+            self.kept.lock().insert(number, latent.shallow_clone());
             Ok(latent)
         };
         let each = shots.iter().enumerate().map(latent);
@@ -249,10 +250,6 @@ impl LiveFeed {
         })?;
         networks.encoder.latent(clip, background, networks.placement)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl BatchSource for LiveFeed {
@@ -275,7 +272,7 @@ impl BatchSource for LiveFeed {
     }
 
     fn batch(&self, raw: &Self::Raw, draws: &StepRng) -> Result<LatentBatch> {
-        let networks = lock(&self.networks);
+        let networks = self.networks.lock();
         let make = || -> wan_alpha_core::Result<LatentBatch> {
             let _guard = wan_alpha_core::tch::no_grad_guard();
             let latents = self.latents(raw, draws, &networks)?;

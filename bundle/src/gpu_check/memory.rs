@@ -3,10 +3,11 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use anyhow::{Context, Result};
 
 /// How often it is asked.
@@ -44,7 +45,7 @@ impl Sampler {
             let readings = Arc::clone(&readings);
             thread::spawn(move || {
                 for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                    lock(&readings).extend(reading(&line, Instant::now()));
+                    readings.lock().extend(reading(&line, Instant::now()));
                 }
             });
         }
@@ -52,7 +53,7 @@ impl Sampler {
     }
 
     pub(super) fn readings(&self) -> Vec<Reading> {
-        lock(&self.readings).clone()
+        self.readings.lock().clone()
     }
 }
 
@@ -61,10 +62,6 @@ impl Drop for Sampler {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn lock(readings: &Mutex<Vec<Reading>>) -> MutexGuard<'_, Vec<Reading>> {
-    readings.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Of a line such as `0, 1234`.

@@ -8,8 +8,8 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tch::{Kind, Tensor};
 
 use super::set::{SCALE, TensorSet};
@@ -55,7 +55,7 @@ impl Held {
     }
 
     pub(super) fn tensor(&self) -> Tensor {
-        self.tensor.lock().unwrap_or_else(PoisonError::into_inner).shallow_clone()
+        self.tensor.lock().shallow_clone()
     }
 }
 

@@ -19,9 +19,11 @@ mod snapshot;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
 
 use self::client_thread::ClientThread;
 pub use self::error::EngineError;
@@ -138,6 +140,7 @@ struct Running {
 /// What everybody shares, under a lock that nobody holds for longer than a copy takes.
 #[derive(Debug, Default)]
 struct Shared {
+    /// Every change of it is whole before anything can panic.
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -161,14 +164,9 @@ enum ClientCommand {
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Every change is whole before anything can panic.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Changes what others see.
     fn publish(&self, change: impl FnOnce(&mut State)) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         change(&mut state);
         state.snapshot.revision += 1;
         drop(state);
@@ -177,7 +175,7 @@ impl Shared {
 
     /// Lets others see how the engine is.
     fn see_engine(&self, engine: EngineState) {
-        if self.state().snapshot.engine != engine {
+        if self.state.lock().snapshot.engine != engine {
             self.publish(|state| {
                 state.snapshot.engine = engine;
                 // What was said of it was said by the engine before.
@@ -227,34 +225,32 @@ impl EngineClient {
     /// What is known.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        self.shared.state().snapshot.clone()
+        self.shared.state.lock().snapshot.clone()
     }
 
     /// How a take goes; `None` if this process never asked for it, or long ago.
     #[must_use]
     pub fn job(&self, key: TakeKey) -> Option<JobState> {
-        self.shared.state().snapshot.jobs.get(&key).cloned()
+        self.shared.state.lock().snapshot.jobs.get(&key).cloned()
     }
 
     /// Waits until something changes after revision `seen`, at most `patience`. Returns the present
     /// revision.
     pub fn wait(&self, seen: u64, patience: Duration) -> u64 {
-        let state = self.shared.state();
-        let waited = self
-            .shared
-            .changed
-            .wait_timeout_while(state, patience, |state| state.snapshot.revision <= seen);
-        waited.unwrap_or_else(PoisonError::into_inner).0.snapshot.revision
+        let mut state = self.shared.state.lock();
+        let is_seen = |state: &mut State| state.snapshot.revision <= seen;
+        self.shared.changed.wait_while_for(&mut state, is_seen, patience);
+        state.snapshot.revision
     }
 
     fn order(&self, order: ClientCommand) {
-        self.shared.state().orders.push_back(order);
+        self.shared.state.lock().orders.push_back(order);
         self.wake();
     }
 
     /// Wakes the thread; at first, starts it.
     fn wake(&self) {
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut thread = self.thread.lock();
         if let Some(running) = thread.as_ref().filter(|running| !running.handle.is_finished()) {
             running.waker.wake();
             return;
@@ -276,7 +272,7 @@ impl EngineClient {
         let client_thread =
             ClientThread::new(Arc::clone(&self.shared), Arc::clone(&waker), self.setup.clone());
         let shared = Arc::clone(&self.shared);
-        shared.state().ended = false;
+        shared.state.lock().ended = false;
         let handle = Builder::new().name("engine-client".to_owned()).spawn(move || {
             let _ended = Ended(shared);
             client_thread.run();
@@ -304,15 +300,16 @@ impl Drop for Ended {
 impl Drop for EngineClient {
     /// Ends the thread, which sends what it has to say; waits for it at most `deadlines.drop`.
     fn drop(&mut self) {
-        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.thread.get_mut().take();
         let Some(running) = thread else { return };
-        self.shared.state().quit = true;
+        self.shared.state.lock().quit = true;
         running.waker.wake();
         let end = Instant::now() + self.setup.deadlines.drop;
         let left = || end.saturating_duration_since(Instant::now());
-        let state = self.shared.state();
-        let waited = self.shared.changed.wait_timeout_while(state, left(), |state| !state.ended);
-        let ended = waited.unwrap_or_else(PoisonError::into_inner).0.ended;
+        let mut state = self.shared.state.lock();
+        self.shared.changed.wait_while_for(&mut state, |state| !state.ended, left());
+        let ended = state.ended;
+        drop(state);
         if !ended {
             log::warn!("the thread of the engine's client does not end; it is left behind");
         } else if running.handle.join().is_err() {

@@ -16,9 +16,11 @@ mod event_loop;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
 
 use self::event_loop::EventLoop;
 use crate::engine::endpoint::Listener;
@@ -109,6 +111,7 @@ pub struct EngineServer {
 /// What the worker and the thread share.
 #[derive(Debug)]
 struct Shared {
+    /// Every change of it is whole before anything can panic.
     mailbox: Mutex<Mailbox>,
     /// The worker may have something to do.
     turn: Condvar,
@@ -145,13 +148,6 @@ struct Mailbox {
     close: bool,
     idle_since: Instant,
     alone_since: Instant,
-}
-
-impl Shared {
-    fn mailbox(&self) -> MutexGuard<'_, Mailbox> {
-        // Every change is whole before anything can panic.
-        self.mailbox.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl EngineServer {
@@ -195,7 +191,7 @@ impl EngineServer {
     /// Waits for something to do. A worker that was given a take comes back only after
     /// [`finish`](Self::finish).
     pub fn next_order(&self) -> WorkerOrder {
-        let mut mailbox = self.shared.mailbox();
+        let mut mailbox = self.shared.mailbox.lock();
         loop {
             if mailbox.stop || self.is_over() {
                 return WorkerOrder::Leave;
@@ -213,22 +209,21 @@ impl EngineServer {
                 mailbox.stop = true;
                 return WorkerOrder::Leave;
             }
-            let waited = self.shared.turn.wait_timeout(mailbox, left.min(LOOK_AGAIN));
-            mailbox = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.shared.turn.wait_for(&mut mailbox, left.min(LOOK_AGAIN));
         }
     }
 
     /// Whether anybody still wants the take that is being made: asked before each block of work.
     #[must_use]
     pub fn is_wanted(&self, key: TakeKey) -> bool {
-        let mailbox = self.shared.mailbox();
+        let mailbox = self.shared.mailbox.lock();
         !mailbox.stop && mailbox.jobs.is_wanted(key) && !self.is_over()
     }
 
     /// Whether somebody wants the take however long it takes: asked before hours of work are begun.
     #[must_use]
     pub fn may_take_hours(&self, key: TakeKey) -> bool {
-        self.shared.mailbox().jobs.may_take_hours(key)
+        self.shared.mailbox.lock().jobs.may_take_hours(key)
     }
 
     fn wake(&self) {
@@ -244,7 +239,7 @@ impl EngineServer {
 
     /// The take goes on.
     pub fn progress(&self, key: TakeKey, progress: &Progress) {
-        let mut mailbox = self.shared.mailbox();
+        let mut mailbox = self.shared.mailbox.lock();
         for watcher in mailbox.jobs.advance(key, progress) {
             let progress = progress.clone();
             mailbox.outbox.push_back((watcher, ToClient::Progress { key, progress }));
@@ -254,7 +249,7 @@ impl EngineServer {
 
     /// The take ended.
     pub fn finish(&self, key: TakeKey, outcome: Outcome) {
-        let mut mailbox = self.shared.mailbox();
+        let mut mailbox = self.shared.mailbox.lock();
         let message = match outcome {
             Outcome::Done => ToClient::Done { key },
             Outcome::Failed(problem) => ToClient::Failed { key, problem },
@@ -273,7 +268,7 @@ impl EngineServer {
 
     /// The device is open, and what is known of it. An engine without jobs ends after `idle`.
     pub fn opened(&self, device: DeviceReport, idle: Duration) {
-        let mut mailbox = self.shared.mailbox();
+        let mut mailbox = self.shared.mailbox.lock();
         let was_plain = mailbox.device_report().is_plain();
         mailbox.opening = None;
         mailbox.device = DeviceReport { opening_seconds: None, ..device };
@@ -289,7 +284,7 @@ impl EngineServer {
 
     /// Which model is in memory now, and what is left of the device's memory.
     pub fn loaded(&self, model: Option<String>, memory: Option<DeviceMemory>) {
-        let mut mailbox = self.shared.mailbox();
+        let mut mailbox = self.shared.mailbox.lock();
         mailbox.model = model;
         mailbox.device.memory = memory;
         mailbox.unloading = false;
@@ -299,7 +294,7 @@ impl EngineServer {
     /// Where nobody has asked for a take yet, waits for somebody who does, at most `patience`: whoever
     /// has started the engine is on its way, and would hear only that it ended.
     pub fn refuse_all(&self, problem: &Problem, patience: Duration) {
-        let mut mailbox = self.shared.mailbox();
+        let mut mailbox = self.shared.mailbox.lock();
         for (connection, key) in mailbox.jobs.stop_all() {
             let problem = problem.clone();
             mailbox.outbox.push_back((connection, ToClient::Failed { key, problem }));
@@ -313,8 +308,7 @@ impl EngineServer {
         self.shared.waker.wake();
         let end = Instant::now() + patience;
         while !mailbox.refused && !mailbox.stop && !self.is_over() && Instant::now() < end {
-            let waited = self.shared.turn.wait_timeout(mailbox, LOOK_AGAIN.min(patience));
-            mailbox = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.shared.turn.wait_for(&mut mailbox, LOOK_AGAIN.min(patience));
         }
         mailbox.stop = true;
     }
@@ -322,7 +316,7 @@ impl EngineServer {
     /// What the engine computes with is lost: the take that is being made fails with this, and the
     /// engine ends. Takes that wait are asked for again, by their clients from the next engine.
     pub fn fail(&self, key: TakeKey, problem: &Problem) {
-        let mut mailbox = self.shared.mailbox();
+        let mut mailbox = self.shared.mailbox.lock();
         for watcher in mailbox.jobs.finish(key) {
             let problem = problem.clone();
             mailbox.outbox.push_back((watcher, ToClient::Failed { key, problem }));
@@ -336,7 +330,7 @@ impl EngineServer {
     /// Closes the socket once clients have had a moment to read what was sent last, and waits for that;
     /// at most `patience`. For a worker that will never come back: dropping does the same.
     pub fn hang_up(&self, patience: Duration) {
-        self.shared.mailbox().close = true;
+        self.shared.mailbox.lock().close = true;
         self.shared.waker.wake();
         let end = Instant::now() + patience;
         while !self.thread.as_ref().is_none_or(JoinHandle::is_finished) && Instant::now() < end {
@@ -347,20 +341,20 @@ impl EngineServer {
     /// Whether the engine was told to end, by a client or from outside.
     #[must_use]
     pub fn is_to_end(&self) -> bool {
-        self.shared.mailbox().stop || self.is_over()
+        self.shared.mailbox.lock().stop || self.is_over()
     }
 
     /// Bytes to every client, for engines that misbehave on purpose.
     #[doc(hidden)]
     pub fn say_raw(&self, bytes: Vec<u8>) {
-        self.shared.mailbox().raw.push_back(bytes);
+        self.shared.mailbox.lock().raw.push_back(bytes);
         self.shared.waker.wake();
     }
 }
 
 impl Drop for EngineServer {
     fn drop(&mut self) {
-        self.shared.mailbox().close = true;
+        self.shared.mailbox.lock().close = true;
         self.shared.waker.wake();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()

@@ -1,7 +1,8 @@
 //! Frames that have been read and found whole, the latest used first, within a number of bytes.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use half::f16;
 use lru::LruCache;
 
@@ -19,6 +20,7 @@ pub(super) type Pixels = Arc<Vec<f16>>;
 #[derive(Debug)]
 pub(super) struct FrameCache {
     most: usize,
+    /// Whoever panics with it leaves whole entries behind.
     state: Mutex<State>,
 }
 
@@ -36,12 +38,12 @@ impl FrameCache {
     }
 
     pub(super) fn get(&self, file: Identity, frame: u32) -> Option<Pixels> {
-        self.state().frames.get(&(file, frame)).cloned()
+        self.state.lock().frames.get(&(file, frame)).cloned()
     }
 
     /// Memory for a frame of so many values; what it holds is arbitrary.
     pub(super) fn buffer(&self, values: usize) -> Vec<f16> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let fitting = state.spare.iter().position(|spare| spare.len() == values);
         match fitting {
             Some(at) => state.spare.swap_remove(at),
@@ -59,7 +61,7 @@ impl FrameCache {
         if size > self.most {
             return;
         }
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if let Some((_, replaced)) = state.frames.push((file, frame), pixels.clone()) {
             state.let_go(replaced);
         }
@@ -68,11 +70,6 @@ impl FrameCache {
             let Some((_, oldest)) = state.frames.pop_lru() else { break };
             state.let_go(oldest);
         }
-    }
-
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        // Whoever panicked left whole entries behind.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

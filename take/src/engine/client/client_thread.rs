@@ -58,7 +58,7 @@ impl ClientThread {
         let mut end = None;
         loop {
             let (orders, quit) = {
-                let mut state = self.shared.state();
+                let mut state = self.shared.state.lock();
                 (std::mem::take(&mut state.orders), state.quit)
             };
             for order in orders {

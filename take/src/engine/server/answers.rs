@@ -23,7 +23,7 @@ impl EventLoop {
             Ok(message) => message,
             Err(error) => return misunderstood(standing, &error),
         };
-        let mut mailbox = self.shared.mailbox();
+        let mut mailbox = self.shared.mailbox.lock();
         let was_idle = mailbox.jobs.is_idle();
         let answer = match (standing, message) {
             (PeerState::Unauthenticated, ToEngine::Hello(client)) => {

@@ -78,7 +78,7 @@ impl EventLoop {
             self.listen_to_all();
             self.send_outbox();
             self.hang_up(now);
-            if self.shared.mailbox().close {
+            if self.shared.mailbox.lock().close {
                 return self.say_goodbye();
             }
             let listener = Some(&self.listener).filter(|_| now >= self.accept_paused_until);
@@ -156,7 +156,7 @@ impl EventLoop {
         if standing != peer.standing {
             peer.since = Instant::now();
             let clients = |standing| usize::from(standing == PeerState::Client);
-            let mut mailbox = self.shared.mailbox();
+            let mut mailbox = self.shared.mailbox.lock();
             mailbox.clients = mailbox.clients + clients(standing) - clients(peer.standing);
             peer.standing = standing;
         }
@@ -165,7 +165,7 @@ impl EventLoop {
 
     fn send_outbox(&mut self) {
         let (outbox, to_all, raw, device) = {
-            let mut mailbox = self.shared.mailbox();
+            let mut mailbox = self.shared.mailbox.lock();
             let (outbox, to_all) =
                 (std::mem::take(&mut mailbox.outbox), std::mem::take(&mut mailbox.to_all));
             let device = mailbox.opening.map(|_| mailbox.device_report());
@@ -245,7 +245,7 @@ impl EventLoop {
     fn part(&mut self, connection: Connection, reason: &WireError) {
         let Some(peer) = self.peers.remove(&connection) else { return };
         log::debug!("connection {} ends: {reason}", connection.0);
-        let mut mailbox = self.shared.mailbox();
+        let mut mailbox = self.shared.mailbox.lock();
         let was_idle = mailbox.jobs.is_idle();
         mailbox.jobs.disconnect(connection);
         mailbox.note_idle(was_idle);
