@@ -42,6 +42,7 @@ pub mod environment;
 pub mod fit;
 pub mod frames;
 mod key;
+mod latent_grid;
 pub mod mask;
 pub mod models;
 mod problem;
@@ -60,6 +61,7 @@ pub use digest::{ContentHash, DigestError, Fingerprint};
 pub use ellipse::{Ellipse, EllipseError, GridEllipse};
 pub use frames::FrameCountError;
 pub use key::TakeKey;
+pub use latent_grid::LatentGrid;
 pub use mask::{Mask, MaskError};
 pub use request::{
     DecodeTiling, DraftError, MaskSource, Precision, RequestDraft, RequestError, Solver,

@@ -1,9 +1,12 @@
 //! Alpha in pixels becomes coverage of latent cells: binarised, averaged over the pixels of a
 //! cell and over the frames of a latent frame.
 
+use std::ops::Deref;
+
 use thiserror::Error;
 
 use crate::frames::{CELL, FrameCountError, STRIDE, latent_frames};
+use crate::latent_grid::LatentGrid;
 
 /// What is wrong with an alpha.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -37,34 +40,16 @@ pub enum FitError {
     Frames(#[from] FrameCountError),
 }
 
-/// How much of each latent cell the subject covers: `[latent frames, height, width]`, each 0 to 1,
-/// row by row from the top left.
+/// How much of each latent cell the subject covers, 0 to 1; see [`LatentGrid`] for how the values are
+/// laid out.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Coverage {
-    frames: usize,
-    height: usize,
-    width: usize,
-    values: Vec<f32>,
-}
+pub struct Coverage(LatentGrid);
 
-impl Coverage {
-    /// `[latent frames, height, width]`.
-    #[must_use]
-    pub fn shape(&self) -> [usize; 3] {
-        [self.frames, self.height, self.width]
-    }
+impl Deref for Coverage {
+    type Target = LatentGrid;
 
-    /// All values, the column fastest.
-    #[must_use]
-    pub fn values(&self) -> &[f32] {
-        &self.values
-    }
-
-    /// The values of one latent frame.
-    #[must_use]
-    pub fn frame(&self, frame: usize) -> Option<&[f32]> {
-        let cells = self.height * self.width;
-        (frame < self.frames).then(|| &self.values[frame * cells..][..cells])
+    fn deref(&self) -> &LatentGrid {
+        &self.0
     }
 }
 
@@ -165,7 +150,7 @@ impl Compressor {
     pub fn finish(self) -> Result<Coverage, FitError> {
         let [width, height] = self.size.map(|pixels| pixels / CELL);
         let frames = latent_frames(self.frames)?;
-        Ok(Coverage { frames, height, width, values: self.values })
+        Ok(Coverage(LatentGrid::new(self.values, [frames, height, width])))
     }
 }
 
