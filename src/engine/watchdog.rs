@@ -274,7 +274,7 @@ impl Drop for Watchdog {
 
 /// Ends the process around a worker that never comes back, or around a GPU that has failed.
 pub(super) fn end(service: &EngineServer, code: i32) -> ! {
-    service.hang_up(LAST_WORDS);
+    service.shut_down(LAST_WORDS);
     log::logger().flush();
     // Not in order: destructors would wait for what does not answer.
     signal_hook::low_level::exit(code)

@@ -40,7 +40,7 @@ pub enum MaskError {
         height: usize,
         /// Columns of the shape.
         width: usize,
-        /// Values given.
+        /// How many values there are.
         found: usize,
     },
     /// A value is NaN or outside [0, 1].
@@ -55,7 +55,7 @@ pub enum MaskError {
         row: usize,
         /// Column of the value, from the left.
         column: usize,
-        /// The value given.
+        /// The value that was given.
         found: f32,
     },
 }

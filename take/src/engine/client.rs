@@ -1,12 +1,12 @@
 //! The engine as plug-in and command use it.
 //!
 //! One thread per process owns the connection, starts the engine where there is none, and starts it
-//! once more when it dies or hangs. Everybody else leaves orders and reads a [`Snapshot`]: no call
+//! once more when it dies or hangs. Everybody else leaves commands and reads a [`Snapshot`]: no call
 //! here waits for the engine, the disk or another process, but [`EngineClient::wait`], which says so.
 //!
 //! Invariants:
-//! - No thread, file, socket or process before the first order.
-//! - Whatever happens to the engine ends as a [`JobState`] with a sentence, and the next order works.
+//! - No thread, file, socket or process before the first command.
+//! - Whatever happens to the engine ends as a [`JobState`] with a sentence, and the next command works.
 //! - Only a take starts an engine; status, unload, cancel and stop find one or do nothing.
 //! - An engine of another version is replaced when idle and waited for when busy.
 
@@ -37,7 +37,7 @@ use crate::visible_gpus::VisibleGpus;
 /// How the engine is started.
 #[derive(Clone, Debug)]
 pub struct EngineCommand {
-    /// The program.
+    /// The program: a path, or a name that is looked up in the environment's `PATH`.
     pub program: PathBuf,
     /// All that it is told; the library adds nothing.
     pub arguments: Vec<OsString>,
@@ -80,7 +80,7 @@ impl Default for Deadlines {
 /// What a client needs to know; its binary knows the environment.
 #[derive(Clone, Debug)]
 pub struct ClientSetup {
-    /// Who asks.
+    /// Who asks: the version of this program and its numerics.
     pub identity: Identity,
     /// The run directory: [`choose_run_directory`](crate::engine::endpoint::choose_run_directory).
     pub run: PathBuf,
@@ -147,7 +147,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    orders: VecDeque<ClientCommand>,
+    commands: VecDeque<ClientCommand>,
     snapshot: Snapshot,
     quit: bool,
     ended: bool,
@@ -174,7 +174,7 @@ impl Shared {
     }
 
     /// Lets others see how the engine is.
-    fn see_engine(&self, engine: EngineState) {
+    fn publish_engine(&self, engine: EngineState) {
         if self.state.lock().snapshot.engine != engine {
             self.publish(|state| {
                 state.snapshot.engine = engine;
@@ -186,7 +186,7 @@ impl Shared {
 }
 
 impl EngineClient {
-    /// Does nothing yet.
+    /// A client that does nothing before its first command.
     #[must_use]
     pub fn new(setup: ClientSetup) -> Self {
         Self { setup, thread: Mutex::new(None), shared: Arc::default() }
@@ -197,32 +197,32 @@ impl EngineClient {
         let key = submit.key;
         self.shared.publish(|state| {
             state.snapshot.jobs.insert(key, JobState::Sent);
-            state.orders.push_back(ClientCommand::Submit(Box::new(submit)));
+            state.commands.push_back(ClientCommand::Submit(Box::new(submit)));
         });
         self.wake();
     }
 
     /// No longer wants a take, be it asked for by this process or by an earlier one of this user.
     pub fn cancel(&self, key: TakeKey, holder: Holder) {
-        self.order(ClientCommand::Cancel(key, holder));
+        self.enqueue(ClientCommand::Cancel(key, holder));
     }
 
     /// Asks for a [`StatusReport`](crate::engine::message::StatusReport): it comes with a snapshot.
     pub fn ask_report(&self) {
-        self.order(ClientCommand::Report);
+        self.enqueue(ClientCommand::Report);
     }
 
     /// Frees the model's memory.
     pub fn unload(&self) {
-        self.order(ClientCommand::Unload);
+        self.enqueue(ClientCommand::Unload);
     }
 
     /// Ends the engine, whoever's takes it makes.
     pub fn stop_engine(&self) {
-        self.order(ClientCommand::Stop);
+        self.enqueue(ClientCommand::Stop);
     }
 
-    /// What is known.
+    /// What is known now of the engine and of the takes that were asked for.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.shared.state.lock().snapshot.clone()
@@ -243,8 +243,8 @@ impl EngineClient {
         state.snapshot.revision
     }
 
-    fn order(&self, order: ClientCommand) {
-        self.shared.state.lock().orders.push_back(order);
+    fn enqueue(&self, command: ClientCommand) {
+        self.shared.state.lock().commands.push_back(command);
         self.wake();
     }
 
@@ -260,7 +260,7 @@ impl EngineClient {
             Err(source) => {
                 let problem = EngineError::Thread { source }.problem();
                 self.shared.publish(|state| {
-                    state.orders.clear();
+                    state.commands.clear();
                     state.snapshot.fail_all(&problem);
                 });
             }

@@ -15,25 +15,25 @@ use crate::key::TakeKey;
 
 /// One connection to the engine; numbers are never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Connection(pub u64);
+pub struct ConnectionId(pub u64);
 
 /// What became of a submitted take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Submitted {
-    /// A new job.
+    /// The take had no job, and got one.
     Accepted {
-        /// Jobs before it.
+        /// How many jobs come before it, the running one included.
         ahead: u32,
     },
     /// One holder more of a job that there was.
     Attached {
-        /// Jobs before it.
+        /// How many jobs come before it, the running one included.
         ahead: u32,
     },
 }
 
 /// Somebody who no longer waits for a take, and should hear of it.
-pub type Dropped = (Connection, TakeKey);
+pub type Dropped = (ConnectionId, TakeKey);
 
 /// A take that somebody wants.
 #[derive(Debug)]
@@ -49,11 +49,11 @@ pub struct Job<R> {
 struct Held {
     holder: Holder,
     /// Who hears of the job; none once a generate's connection is closed.
-    connection: Option<Connection>,
+    connection: Option<ConnectionId>,
 }
 
 impl<R> Job<R> {
-    /// The take's key.
+    /// The key of the take that the job makes.
     pub fn key(&self) -> TakeKey {
         self.key
     }
@@ -69,7 +69,7 @@ impl<R> Job<R> {
     }
 
     /// The connections that hear of it.
-    pub fn watchers(&self) -> BTreeSet<Connection> {
+    pub fn watchers(&self) -> BTreeSet<ConnectionId> {
         self.holders.iter().filter_map(|held| held.connection).collect()
     }
 
@@ -108,7 +108,7 @@ impl<R> JobTable<R> {
     /// The same holder again changes nothing but the connection that hears of the job.
     pub fn submit(
         &mut self,
-        connection: Connection,
+        connection: ConnectionId,
         key: TakeKey,
         holder: Holder,
         request: R,
@@ -137,7 +137,7 @@ impl<R> JobTable<R> {
     /// Removes a holder; a render is the one of this connection. A node that is none, but has the
     /// take in its project, stands for those whose connection is closed: an earlier session of it.
     /// False if there was nobody.
-    pub fn cancel(&mut self, connection: Connection, key: TakeKey, holder: &Holder) -> bool {
+    pub fn cancel(&mut self, connection: ConnectionId, key: TakeKey, holder: &Holder) -> bool {
         let held = Held { holder: holder.clone(), connection: Some(connection) };
         let Some(job) = self.job_mut(key) else { return false };
         let before = job.holders.len();
@@ -151,7 +151,7 @@ impl<R> JobTable<R> {
     }
 
     /// A connection is closed: its renders go, its generates stay and no longer hear of anything.
-    pub fn disconnect(&mut self, connection: Connection) {
+    pub fn disconnect(&mut self, connection: ConnectionId) {
         for job in &mut self.jobs {
             job.release(|held| held.connection == Some(connection) && held.holder.is_bound());
             for held in &mut job.holders {
@@ -180,7 +180,7 @@ impl<R> JobTable<R> {
     }
 
     /// The running job goes on. Returns who should hear of it.
-    pub fn advance(&mut self, key: TakeKey, progress: &Progress) -> BTreeSet<Connection> {
+    pub fn advance(&mut self, key: TakeKey, progress: &Progress) -> BTreeSet<ConnectionId> {
         let Some(job) = self.job_mut(key).filter(|job| job.running) else {
             return BTreeSet::new();
         };
@@ -189,7 +189,7 @@ impl<R> JobTable<R> {
     }
 
     /// The running job is done or has failed. Returns who should hear of it.
-    pub fn finish(&mut self, key: TakeKey) -> BTreeSet<Connection> {
+    pub fn finish(&mut self, key: TakeKey) -> BTreeSet<ConnectionId> {
         match self.running(key) {
             Some(_) => self.jobs.remove(0).watchers(),
             None => BTreeSet::new(),
@@ -224,7 +224,7 @@ impl<R> JobTable<R> {
         &mut self,
         key: TakeKey,
         holder: &Holder,
-        connection: Connection,
+        connection: ConnectionId,
     ) -> Vec<Dropped> {
         let mut dropped = Vec::new();
         for job in self.jobs.iter_mut().filter(|job| job.key != key) {

@@ -1,8 +1,8 @@
 //! The engine's side of the protocol: one thread that listens, answers and keeps the jobs, for one
 //! worker that makes takes.
 //!
-//! The worker asks for its [`next_order`](Service::next_order), says how far it is, asks whether
-//! anybody still [wants](Service::is_wanted) the take, and says how it ended. The thread never
+//! The worker asks for its [`next_order`](EngineServer::next_order), says how far it is, asks whether
+//! anybody still [wants](EngineServer::is_wanted) the take, and says how it ended. The thread never
 //! computes: its heartbeats say that the engine lives however long a step takes.
 //!
 //! Invariants:
@@ -27,7 +27,7 @@ use crate::engine::endpoint::Listener;
 use crate::engine::message::{
     DeviceMemory, DeviceReport, Identity, Problem, Progress, Submit, ToClient,
 };
-use crate::engine::queue::{Connection, JobTable};
+use crate::engine::queue::{ConnectionId, JobTable};
 use crate::engine::transport::Waker;
 use crate::key::TakeKey;
 
@@ -46,11 +46,11 @@ pub struct IdleLimits {
 /// What an engine is.
 #[derive(Clone, Debug)]
 pub struct ServerSetup {
-    /// Who it is.
+    /// Who the engine is, as told to clients.
     pub identity: Identity,
-    /// What it computes on. Where that is still to be opened, [`Service::opened`] says when it is.
+    /// What it computes on. Where that is still to be opened, [`EngineServer::opened`] says when it is.
     pub device: DeviceReport,
-    /// When it ends.
+    /// When it ends by itself, for want of jobs or clients.
     pub leave: IdleLimits,
     /// Between two signs of life.
     pub heartbeat: Duration,
@@ -81,9 +81,9 @@ impl ServerSetup {
 /// What the worker is to do.
 #[derive(Debug)]
 pub enum WorkerOrder {
-    /// Make this take.
+    /// Make this take, and say how it ended with [`EngineServer::finish`].
     Make(Arc<Submit>),
-    /// Free the model's memory, then say so with [`Service::loaded`].
+    /// Free the model's memory, then say so with [`EngineServer::loaded`].
     Unload,
     /// End: there is nothing to do, or somebody said so.
     Leave,
@@ -92,7 +92,7 @@ pub enum WorkerOrder {
 /// How a take ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is published.
+    /// It is published in one of the stores of its request.
     Done,
     /// It cannot be made.
     Failed(Problem),
@@ -122,7 +122,7 @@ struct Shared {
 struct Mailbox {
     jobs: JobTable<Arc<Submit>>,
     /// What the worker has to say.
-    outbox: VecDeque<(Connection, ToClient)>,
+    outbox: VecDeque<(ConnectionId, ToClient)>,
     /// What every client is to hear, after that.
     to_all: VecDeque<ToClient>,
     raw: VecDeque<Vec<u8>>,
@@ -136,7 +136,7 @@ struct Mailbox {
     unload: bool,
     /// The worker was told to free it, and has not said yet that it has.
     unloading: bool,
-    /// Somebody said stop.
+    /// A client has told the engine to stop, or it ends by itself.
     stop: bool,
     /// Why no take can be made here: whatever is asked for until the end fails with it.
     refusing: Option<Problem>,
@@ -183,8 +183,8 @@ impl EngineServer {
             waker: Waker::new()?,
         });
         let end = Arc::clone(&setup.end);
-        let talk = EventLoop::new(Arc::clone(&shared), listener, setup);
-        let thread = Builder::new().name("engine-service".to_owned()).spawn(|| talk.run())?;
+        let event_loop = EventLoop::new(Arc::clone(&shared), listener, setup);
+        let thread = Builder::new().name("engine-service".to_owned()).spawn(|| event_loop.run())?;
         Ok(Self { shared, end, thread: Some(thread) })
     }
 
@@ -247,7 +247,7 @@ impl EngineServer {
         self.shared.waker.wake();
     }
 
-    /// The take ended.
+    /// The take that was being made has ended; whoever waits for it is told how.
     pub fn finish(&self, key: TakeKey, outcome: Outcome) {
         let mut mailbox = self.shared.mailbox.lock();
         let message = match outcome {
@@ -329,7 +329,7 @@ impl EngineServer {
 
     /// Closes the socket once clients have had a moment to read what was sent last, and waits for that;
     /// at most `patience`. For a worker that will never come back: dropping does the same.
-    pub fn hang_up(&self, patience: Duration) {
+    pub fn shut_down(&self, patience: Duration) {
         self.shared.mailbox.lock().close = true;
         self.shared.waker.wake();
         let end = Instant::now() + patience;
@@ -346,7 +346,7 @@ impl EngineServer {
 
     /// Bytes to every client, for engines that misbehave on purpose.
     #[doc(hidden)]
-    pub fn say_raw(&self, bytes: Vec<u8>) {
+    pub fn send_raw(&self, bytes: Vec<u8>) {
         self.shared.mailbox.lock().raw.push_back(bytes);
         self.shared.waker.wake();
     }

@@ -8,13 +8,13 @@ use thiserror::Error;
 /// Why a model is not to be had by name.
 #[derive(Debug, Error)]
 pub enum ModelError {
-    /// Not a name.
+    /// What was given cannot be a name.
     #[error(
         "`{found}` is not a model's name: letters, digits and - _ . + are, up to 100 bytes, not \
          beginning with a dot; use the name of an installed model"
     )]
     Name {
-        /// What was given.
+        /// What was given as a name.
         found: String,
     },
     /// The name that means whatever there is.
@@ -30,7 +30,7 @@ pub enum ModelError {
         paths(searched)
     )]
     Unknown {
-        /// The name.
+        /// The name that was asked for.
         name: String,
         /// The names there are.
         known: Vec<String>,
@@ -40,7 +40,7 @@ pub enum ModelError {
     /// Its files are no longer those that were added.
     #[error("model `{name}`: {change}; run `wan-alpha model add {name}` with its files again")]
     Changed {
-        /// The model.
+        /// The name of the model.
         name: String,
         /// Which file, and what of it.
         change: String,
@@ -48,7 +48,7 @@ pub enum ModelError {
     /// A record is damaged.
     #[error("{}: not a model's record: {source}; add the model again", path.display())]
     Record {
-        /// The file.
+        /// The path of the record.
         path: PathBuf,
         /// What the JSON reader says.
         source: serde_json::Error,
@@ -60,7 +60,7 @@ pub enum ModelError {
         path.display()
     )]
     Version {
-        /// The file.
+        /// The path of the record.
         path: PathBuf,
         /// The version of its form.
         found: u32,

@@ -16,13 +16,13 @@ pub enum RequestError {
     /// A field is out of its range.
     #[error("{field} is {found}: expected {expected}; {remedy}")]
     Invalid {
-        /// The field.
+        /// The field of the request, in words.
         field: String,
-        /// What it holds.
+        /// What the field holds.
         found: String,
         /// What it may hold.
         expected: String,
-        /// What to do.
+        /// What the user can do.
         remedy: String,
     },
     /// The number of frames is not 4n+1.
@@ -39,11 +39,11 @@ pub enum RequestError {
     /// A field asks for something that requests can say but nothing can do so far.
     #[error("{field} {found} is not built yet; {remedy}")]
     Unsupported {
-        /// The field.
+        /// The field of the request, in words.
         field: &'static str,
         /// What it asks for.
         found: String,
-        /// What to do.
+        /// What the user can do.
         remedy: &'static str,
     },
     /// The request was written by another version of this program.
@@ -53,7 +53,7 @@ pub enum RequestError {
         TakeRequest::VERSION
     )]
     Version {
-        /// Its version.
+        /// The version that the request says it is of.
         found: u32,
     },
     /// A key was asked for, and the request does not say which model it is for.
@@ -62,7 +62,7 @@ pub enum RequestError {
          there is no key; add the model by name, or let the command fingerprint it"
     )]
     NoFingerprint {
-        /// The model's name.
+        /// The name of the model.
         model: String,
     },
     /// The text of a node's parameter is not an encoded request.

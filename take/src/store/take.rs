@@ -42,9 +42,9 @@ struct Open {
 /// One frame, verified: half-float straight RGBA, row 0 on top. Dereferences to its values.
 #[derive(Clone, Debug)]
 pub struct Frame {
-    /// Pixels.
+    /// Width of the frame in pixels.
     pub width: u32,
-    /// Pixels.
+    /// Height of the frame in pixels.
     pub height: u32,
     pixels: Pixels,
 }
@@ -118,7 +118,7 @@ impl Take {
         &self.open.header.description
     }
 
-    /// Take frames.
+    /// How many frames the take has.
     #[must_use]
     pub fn frames(&self) -> u32 {
         self.description().request.frames

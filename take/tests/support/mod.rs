@@ -71,12 +71,12 @@ impl Bench {
         Self::new(json!({ "faults": [gate(stage, step)] }))
     }
 
-    /// Takes go on.
+    /// Lets takes that wait at the gate go on.
     pub(crate) fn open_gate(&self) {
         fs::write(self.directory.path().join(GATE), "").unwrap();
     }
 
-    /// Takes wait again.
+    /// Lets takes wait at the gate again.
     pub(crate) fn close_gate(&self) {
         fs::remove_file(self.directory.path().join(GATE)).unwrap();
     }
@@ -280,7 +280,7 @@ pub(crate) fn own_time(what: impl FnOnce()) -> Duration {
     begun.elapsed().saturating_sub(waited() - before)
 }
 
-/// Waits for anything.
+/// Waits until something is so, for as long as any test may.
 pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !is_so() {

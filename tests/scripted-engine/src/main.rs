@@ -241,7 +241,7 @@ impl Engine {
 
     fn say(&self, bytes: Vec<u8>) {
         if let Some(service) = &self.service {
-            service.say_raw(bytes);
+            service.send_raw(bytes);
         }
         sleep(Duration::from_millis(50));
     }

@@ -17,8 +17,8 @@ const REMEMBERED: usize = 128;
 /// How often a take may lose its engine: it is tried once more after the first time.
 const LOSSES: u32 = 2;
 
-/// How long an engine that is there is waited for to be told what was ordered before the end.
-const LAST_WORDS: Duration = Duration::from_millis(300);
+/// How long an engine that is there is waited for to be told the last commands before the end.
+const FLUSH_AT_END: Duration = Duration::from_millis(300);
 
 /// What the thread keeps from turn to turn.
 pub(super) struct ClientThread {
@@ -57,12 +57,12 @@ impl ClientThread {
     pub(super) fn run(mut self) {
         let mut end = None;
         loop {
-            let (orders, quit) = {
+            let (commands, quit) = {
                 let mut state = self.shared.state.lock();
-                (std::mem::take(&mut state.orders), state.quit)
+                (std::mem::take(&mut state.commands), state.quit)
             };
-            for order in orders {
-                self.take(order);
+            for command in commands {
+                self.on_command(command);
             }
             if let Err(error) = self.take_turn(Instant::now()) {
                 self.give_up(&error);
@@ -70,7 +70,7 @@ impl ClientThread {
             let now = Instant::now();
             let mut timeout = self.connection.until_next(self.demand(), now);
             if quit {
-                let end = *end.get_or_insert(now + LAST_WORDS);
+                let end = *end.get_or_insert(now + FLUSH_AT_END);
                 if now >= end || !self.connection.is_up() || !self.has_more_to_say() {
                     return self.connection.flush();
                 }
@@ -104,14 +104,14 @@ impl ClientThread {
         }
     }
 
-    /// Whether there are orders that the engine has not been told.
+    /// Whether there are commands that the engine has not been told.
     fn has_more_to_say(&self) -> bool {
         !self.pending_commands.is_empty()
             || self.wanted.values().any(|wanted| !wanted.unsent.is_empty())
     }
 
-    fn take(&mut self, order: ClientCommand) {
-        match order {
+    fn on_command(&mut self, command: ClientCommand) {
+        match command {
             ClientCommand::Submit(submit) => self.want(*submit),
             ClientCommand::Cancel(key, holder) => {
                 self.release(key, &holder);
@@ -167,7 +167,7 @@ impl ClientThread {
         self.finished.push_back(key);
         let forgotten = (self.finished.len() > REMEMBERED).then(|| self.finished.pop_front());
         let forgotten = forgotten.flatten();
-        self.see(key, how);
+        self.publish_job(key, how);
         if let Some(forgotten) = forgotten {
             self.shared.publish(|state| {
                 state.snapshot.jobs.remove(&forgotten);
@@ -176,10 +176,10 @@ impl ClientThread {
     }
 
     /// Lets others see how a take goes, unless they have just asked for it anew.
-    fn see(&self, key: TakeKey, how: JobState) {
+    fn publish_job(&self, key: TakeKey, how: JobState) {
         self.shared.publish(|state| {
-            let anew = |order: &ClientCommand| matches!(order, ClientCommand::Submit(submit) if submit.key == key);
-            if !state.orders.iter().any(anew) {
+            let anew = |command: &ClientCommand| matches!(command, ClientCommand::Submit(submit) if submit.key == key);
+            if !state.commands.iter().any(anew) {
                 state.snapshot.jobs.insert(key, how);
             }
         });
@@ -234,7 +234,7 @@ impl ClientThread {
             ConnectionEvent::Lost(reason) => self.on_lost(&reason),
             ConnectionEvent::Absent => {
                 self.pending_commands.clear();
-                self.shared.see_engine(EngineState::Absent);
+                self.shared.publish_engine(EngineState::Absent);
             }
         }
     }
@@ -244,13 +244,13 @@ impl ClientThread {
         match message {
             ToClient::Accepted { key, ahead } | ToClient::Attached { key, ahead } => {
                 if self.wanted.get(&key).is_some_and(|wanted| !wanted.running) {
-                    self.see(key, JobState::Queued { ahead });
+                    self.publish_job(key, JobState::Queued { ahead });
                 }
             }
             ToClient::Progress { key, progress } => {
                 if let Some(wanted) = self.wanted.get_mut(&key) {
                     wanted.running = true;
-                    self.see(key, JobState::Running(progress));
+                    self.publish_job(key, JobState::Running(progress));
                 }
             }
             ToClient::Done { key } => self.finish(key, JobState::Done),
@@ -290,7 +290,7 @@ impl ClientThread {
             }
         }
         // First of all, so that whoever sees a take fail sees why.
-        self.shared.see_engine(if failed.len() < self.wanted.len() {
+        self.shared.publish_engine(if failed.len() < self.wanted.len() {
             EngineState::Connecting
         } else {
             EngineState::Unavailable(problem.clone())
@@ -299,7 +299,7 @@ impl ClientThread {
             self.finish(key, JobState::Failed(problem.clone()));
         }
         for key in self.wanted.keys() {
-            self.see(*key, JobState::Sent);
+            self.publish_job(*key, JobState::Sent);
         }
         self.pending_commands.clear();
     }
@@ -309,7 +309,7 @@ impl ClientThread {
         log::warn!("{error}");
         self.connection.give_up();
         let problem = error.problem();
-        self.shared.see_engine(EngineState::Unavailable(problem.clone()));
+        self.shared.publish_engine(EngineState::Unavailable(problem.clone()));
         let keys: Vec<_> = self.wanted.keys().copied().collect();
         for key in keys {
             self.finish(key, JobState::Failed(problem.clone()));

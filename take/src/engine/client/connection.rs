@@ -211,7 +211,7 @@ impl Connection {
             return None;
         }
         let engine = engine.clone();
-        self.shared.see_engine(EngineState::OtherVersion { engine, jobs: 0 });
+        self.shared.publish_engine(EngineState::OtherVersion { engine, jobs: 0 });
         self.wait_for_end(Some(Instant::now()));
         Some(ToEngine::Stop { only_if_idle: true })
     }
@@ -250,7 +250,7 @@ impl Connection {
 
     fn connect(&mut self, demand: Demand, now: Instant) -> Step {
         let endpoint = self.endpoint()?;
-        self.shared.see_engine(if self.process.is_starting() {
+        self.shared.publish_engine(if self.process.is_starting() {
             EngineState::Starting
         } else {
             EngineState::Connecting
@@ -285,7 +285,7 @@ impl Connection {
         self.state = ConnectionState::Handshake { wire, since: now, checked: false };
     }
 
-    /// Nobody listens.
+    /// Nobody listens: waits for an engine that is starting, or starts one if takes are wanted.
     fn start_or_wait(&mut self, endpoint: &Endpoint, demand: Demand, now: Instant) -> Step {
         let longest = self.setup.deadlines.start;
         if self.process.is_awaited(longest, &self.setup.engine.log, now)? {
@@ -295,7 +295,7 @@ impl Connection {
         if demand != Demand::Takes {
             return Ok(Some(ConnectionEvent::Absent));
         }
-        self.shared.see_engine(EngineState::Starting);
+        self.shared.publish_engine(EngineState::Starting);
         let Some(lock) = endpoint.lock_start()? else {
             let since = *self.others_start.get_or_insert(now);
             if now.saturating_duration_since(since) >= longest + longest / 4 {
@@ -320,7 +320,7 @@ impl Connection {
     fn on_not_accepted(&mut self, endpoint: &Endpoint, error: EndpointError, now: Instant) -> Step {
         let since = *self.not_accepted.get_or_insert(now);
         let Some(process) = endpoint.engine_process() else { return Err(error.into()) };
-        self.shared.see_engine(EngineState::Silent);
+        self.shared.publish_engine(EngineState::Silent);
         if now.saturating_duration_since(since) >= self.setup.deadlines.silence {
             self.process.end(process, now);
             return Ok(Some(self.lose(self.hung())));
@@ -335,7 +335,7 @@ impl Connection {
             let path = self.endpoint()?.socket();
             return Err(EndpointError::ForeignListener { path }.into());
         }
-        self.shared.see_engine(EngineState::Silent);
+        self.shared.publish_engine(EngineState::Silent);
         if let ConnectionState::Handshake { checked, .. } = &mut self.state {
             *checked = true;
         }
@@ -380,7 +380,7 @@ impl Connection {
             (_, ToClient::BusyOtherVersion { engine, jobs }) => {
                 self.process.answered();
                 self.wait_for_end(None);
-                self.shared.see_engine(EngineState::OtherVersion { engine, jobs });
+                self.shared.publish_engine(EngineState::OtherVersion { engine, jobs });
             }
             (_, ToClient::OtherProtocol(Identity { protocol, version, .. })) => {
                 return Err(EngineError::OtherProtocol { protocol, version });
@@ -398,7 +398,7 @@ impl Connection {
     fn complete_handshake(&mut self, engine: Identity) {
         self.process.answered();
         self.ending = None;
-        self.shared.see_engine(EngineState::Ready(engine.clone()));
+        self.shared.publish_engine(EngineState::Ready(engine.clone()));
         if let Some(wire) = self.state.take_wire() {
             self.state = ConnectionState::Open { wire, engine, heard: Instant::now() };
         }

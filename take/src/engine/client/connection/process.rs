@@ -80,10 +80,10 @@ impl EngineProcess {
             return Ok(false);
         }
         if launched.age(now) >= longest {
-            let last_words = launched.kill();
+            let last_line = launched.kill();
             if launched.is_starting() {
                 let log = log.to_owned();
-                return Err(EngineError::SlowStart { after: longest, last_words, log });
+                return Err(EngineError::SlowStart { after: longest, last_line, log });
             }
             // It listens no more, and had its time to end.
         }
