@@ -77,7 +77,7 @@ pub enum Holder {
 impl Holder {
     /// Whether it goes with its connection.
     #[must_use]
-    pub fn is_bound(&self) -> bool {
+    pub fn ends_with_connection(&self) -> bool {
         !matches!(self, Self::Generate { .. })
     }
 }

@@ -142,7 +142,7 @@ impl<R> JobTable<R> {
         let Some(job) = self.job_mut(key) else { return false };
         let before = job.holders.len();
         job.release(|other| other.is_same(&held));
-        if job.holders.len() == before && !holder.is_bound() {
+        if job.holders.len() == before && !holder.ends_with_connection() {
             job.release(|other| other.connection.is_none());
         }
         let found = job.holders.len() < before;
@@ -153,7 +153,7 @@ impl<R> JobTable<R> {
     /// A connection is closed: its renders go, its generates stay and no longer hear of anything.
     pub fn disconnect(&mut self, connection: ConnectionId) {
         for job in &mut self.jobs {
-            job.release(|held| held.connection == Some(connection) && held.holder.is_bound());
+            job.release(|held| held.connection == Some(connection) && held.holder.ends_with_connection());
             for held in &mut job.holders {
                 held.connection = held.connection.filter(|&other| other != connection);
             }
@@ -264,7 +264,7 @@ impl<R: Clone> Job<R> {
 
 impl Held {
     fn is_same(&self, other: &Self) -> bool {
-        let bound = self.holder.is_bound();
+        let bound = self.holder.ends_with_connection();
         self.holder == other.holder && (!bound || self.connection == other.connection)
     }
 }
