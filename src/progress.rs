@@ -8,8 +8,8 @@ use std::io::{IsTerminal, Write, stderr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use parking_lot::Mutex;
 
 /// A stage of up to this many steps has a line for each of them.
 const FEW_STEPS: usize = 20;

@@ -12,9 +12,9 @@ use std::sync::Arc;
 #[cfg(unix)]
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use parking_lot::Mutex;
 use serde_json::Value;
 use support::room::Room;
 

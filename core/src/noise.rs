@@ -1,6 +1,5 @@
 //! The noise a take starts from: seeded, and shifted in its mean outside the ellipse.
 
-
 use parking_lot::Mutex;
 use tch::{Kind, Tensor};
 use wan_alpha_take::Mask;

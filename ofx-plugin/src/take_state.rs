@@ -238,8 +238,9 @@ mod tests {
 
     #[test]
     fn a_revision_says_what_was_there_to_see() {
-        let failed =
-            |text: &str| TakeState::Take(JobReadiness::Failed(Problem::new(ProblemCode::Failed, text, "y")));
+        let failed = |text: &str| {
+            TakeState::Take(JobReadiness::Failed(Problem::new(ProblemCode::Failed, text, "y")))
+        };
         let sights = [
             TakeState::Take(JobReadiness::Absent),
             failed("out of memory"),

@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use anyhow::{Context, Result, anyhow, ensure};
+use parking_lot::Mutex;
 use rayon::prelude::*;
 use wan_alpha_core::Watch;
 

@@ -1,6 +1,5 @@
 //! The worker of an engine: the thread that computes, one take after the other.
 
-
 use parking_lot::Mutex;
 use wan_alpha_core::device::Opened;
 use wan_alpha_core::generate::Pipeline;

@@ -2,9 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-
-use parking_lot::Mutex;
 use anyhow::{Result, ensure};
+use parking_lot::Mutex;
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::train::{RgbaClips, StepRng};
 use wan_alpha_core::vae::{hard_render, soft_render};

@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use parking_lot::Mutex;
 use anyhow::{Context, Result, bail, ensure};
+use parking_lot::Mutex;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::text::Tokenizer;

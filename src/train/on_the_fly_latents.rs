@@ -13,8 +13,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use anyhow::{Result, ensure};
+use parking_lot::Mutex;
 use wan_alpha_core::tch::{Kind, Tensor};
 use wan_alpha_core::text::{Tokenizer, Umt5};
 use wan_alpha_core::train::{ComputeOptions, LatentBatch, StepRng, Texts};

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use anyhow::{Context, Result};
+use parking_lot::Mutex;
 
 /// How often it is asked.
 const EVERY: Duration = Duration::from_millis(200);

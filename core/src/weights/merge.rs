@@ -3,8 +3,8 @@
 //! Rows do not meet in any of it, so that a tensor is taken in blocks of rows that stay in a
 //! processor's cache from the file's map to the place where the result is kept.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tch::{Device, Kind, Tensor};

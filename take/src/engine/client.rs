@@ -290,7 +290,8 @@ impl Drop for Ended {
             state.ended = true;
             if std::thread::panicking() {
                 let remedy = "try again, and report this with the host's log";
-                let problem = Problem::new(ProblemCode::Internal, "the engine's client failed", remedy);
+                let problem =
+                    Problem::new(ProblemCode::Internal, "the engine's client failed", remedy);
                 state.snapshot.fail_all(&problem);
             }
         });

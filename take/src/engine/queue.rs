@@ -153,7 +153,9 @@ impl<R> JobTable<R> {
     /// A connection is closed: its renders go, its generates stay and no longer hear of anything.
     pub fn disconnect(&mut self, connection: ConnectionId) {
         for job in &mut self.jobs {
-            job.release(|held| held.connection == Some(connection) && held.holder.ends_with_connection());
+            job.release(|held| {
+                held.connection == Some(connection) && held.holder.ends_with_connection()
+            });
             for held in &mut job.holders {
                 held.connection = held.connection.filter(|&other| other != connection);
             }

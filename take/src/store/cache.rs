@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use half::f16;
 use lru::LruCache;
+use parking_lot::Mutex;
 
 use super::folder::Identity;
 
@@ -100,7 +100,7 @@ mod tests {
     }
 
     fn held(cache: &FrameCache) -> Vec<u32> {
-        (0..10).filter(|&at| cache.state().frames.contains(&(file(), at))).collect()
+        (0..10).filter(|&at| cache.state.lock().frames.contains(&(file(), at))).collect()
     }
 
     #[test]
@@ -112,7 +112,7 @@ mod tests {
         assert!(cache.get(file(), 0).is_some());
         cache.put(file(), 3, &frame(0.0));
         assert_eq!(held(&cache), [0, 2, 3]);
-        assert_eq!(cache.state().bytes, 600);
+        assert_eq!(cache.state.lock().bytes, 600);
     }
 
     #[test]
@@ -121,7 +121,7 @@ mod tests {
         for value in [1.0, 2.0] {
             cache.put(file(), 0, &frame(value));
         }
-        assert_eq!(cache.state().bytes, 200);
+        assert_eq!(cache.state.lock().bytes, 200);
         assert_eq!(cache.get(file(), 0).unwrap()[0], f16::from_f32(2.0));
     }
 
@@ -129,7 +129,7 @@ mod tests {
     fn what_is_too_large_is_not_kept() {
         let cache = FrameCache::new(199);
         cache.put(file(), 0, &frame(0.0));
-        assert_eq!((held(&cache).len(), cache.state().bytes), (0, 0));
+        assert_eq!((held(&cache).len(), cache.state.lock().bytes), (0, 0));
     }
 
     #[test]
@@ -138,13 +138,13 @@ mod tests {
         let held = frame(1.0);
         cache.put(file(), 0, &held);
         cache.put(file(), 1, &frame(2.0));
-        assert!(cache.state().spare.is_empty());
+        assert!(cache.state.lock().spare.is_empty());
         for at in 2..9 {
             cache.put(file(), at, &frame(3.0));
         }
-        assert_eq!(cache.state().spare.len(), SPARE);
+        assert_eq!(cache.state.lock().spare.len(), SPARE);
         assert_eq!(cache.buffer(100).len(), 100);
-        assert_eq!(cache.state().spare.len(), SPARE - 1);
+        assert_eq!(cache.state.lock().spare.len(), SPARE - 1);
         assert_eq!(cache.buffer(7).len(), 7);
         assert_eq!(held[0], f16::from_f32(1.0));
     }

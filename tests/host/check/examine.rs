@@ -7,8 +7,8 @@ use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use anyhow::{Context, Result, bail};
+use parking_lot::Mutex;
 use wan_alpha_test_host::Profile;
 
 use crate::Arguments;
@@ -71,8 +71,7 @@ pub(crate) fn examine(arguments: &Arguments, file: &Path) -> Result<Results> {
         for _ in 0..jobs.min(tasks.len()) {
             scope.spawn(|| {
                 loop {
-                    let Some(task) = waiting.lock().next()
-                    else {
+                    let Some(task) = waiting.lock().next() else {
                         return;
                     };
                     let checked = run_apart(arguments, file, task);

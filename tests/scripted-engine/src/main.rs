@@ -192,7 +192,13 @@ impl Engine {
             }
         }
         take::deliver(submit).map_or_else(
-            |error| Outcome::Failed(Problem::new(ProblemCode::Other("store".to_owned()), format!("{error:#}"), "look at it")),
+            |error| {
+                Outcome::Failed(Problem::new(
+                    ProblemCode::Other("store".to_owned()),
+                    format!("{error:#}"),
+                    "look at it",
+                ))
+            },
             |()| Outcome::Done,
         )
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::event_loop::{EventLoop, PeerState};
 use super::{Mailbox, ServerSetup};
 use crate::engine::message::{
-    Identity, JobReport, MessageError, PROTOCOL, Problem, ProblemCode, StatusReport, Submit, ToClient, ToEngine,
-    decode,
+    Identity, JobReport, MessageError, PROTOCOL, Problem, ProblemCode, StatusReport, Submit,
+    ToClient, ToEngine, decode,
 };
 use crate::engine::queue::{ConnectionId, Submitted};
 use crate::key::TakeKey;
@@ -103,7 +103,8 @@ fn hello_first() -> ToClient {
 
 fn other_version(key: TakeKey, engine: Identity) -> ToClient {
     let message = format!("the engine is of version {}", engine.version);
-    let problem = Problem::new(ProblemCode::OtherVersion, message, "end it with `wan-alpha engine stop`");
+    let problem =
+        Problem::new(ProblemCode::OtherVersion, message, "end it with `wan-alpha engine stop`");
     ToClient::Failed { key, problem }
 }
 
@@ -168,13 +169,17 @@ fn submitted(
 
 fn superseded(key: TakeKey) -> ToClient {
     let message = "the node asked for another take, maybe in a second copy of this project";
-    ToClient::Failed { key, problem: Problem::new(ProblemCode::Superseded, message, "press Generate again") }
+    ToClient::Failed {
+        key,
+        problem: Problem::new(ProblemCode::Superseded, message, "press Generate again"),
+    }
 }
 
 fn stop(mailbox: &mut Mailbox) {
     mailbox.stop = true;
     for (connection, key) in mailbox.jobs.stop_all() {
-        let problem = Problem::new(ProblemCode::Stopped, "the engine was stopped", "press Generate again");
+        let problem =
+            Problem::new(ProblemCode::Stopped, "the engine was stopped", "press Generate again");
         mailbox.outbox.push_back((connection, ToClient::Failed { key, problem }));
     }
 }

@@ -136,7 +136,8 @@ impl EventLoop {
                 }
                 Err(WireError::TooLong(reason)) => {
                     let remedy = "send shorter lines";
-                    let problem = Problem::new(ProblemCode::LineTooLong, reason.to_string(), remedy);
+                    let problem =
+                        Problem::new(ProblemCode::LineTooLong, reason.to_string(), remedy);
                     let answer = [ToClient::Refused(problem)];
                     self.reply(connection, PeerState::Leaving, &answer)?;
                 }
@@ -260,7 +261,10 @@ impl EventLoop {
     fn until_next(&self, now: Instant) -> Duration {
         let beat = (self.beat + self.setup.heartbeat).saturating_duration_since(now);
         let soon = now < self.accept_paused_until
-            || self.peers.values().any(|peer| !peer.has_completed_handshake() || peer.wire.backlog() > 0);
+            || self
+                .peers
+                .values()
+                .any(|peer| !peer.has_completed_handshake() || peer.wire.backlog() > 0);
         if soon { beat.min(Duration::from_millis(100)) } else { beat }
     }
 

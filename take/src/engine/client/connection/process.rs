@@ -91,7 +91,12 @@ impl EngineProcess {
     }
 
     /// Whether an engine that was ended may still accept connections, for `longest` at most.
-    pub(super) fn is_ending(&mut self, endpoint: &Endpoint, longest: Duration, now: Instant) -> bool {
+    pub(super) fn is_ending(
+        &mut self,
+        endpoint: &Endpoint,
+        longest: Duration,
+        now: Instant,
+    ) -> bool {
         let Some((process, when)) = self.ended else { return false };
         let lives = endpoint.engine_process() == Some(process);
         if !lives || now.saturating_duration_since(when) >= longest {
