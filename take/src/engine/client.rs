@@ -128,7 +128,7 @@ impl ClientSetup {
 pub struct EngineClient {
     setup: ClientSetup,
     thread: Mutex<Option<Running>>,
-    shared: Arc<Shared>,
+    shared: Arc<ClientShared>,
 }
 
 #[derive(Debug)]
@@ -139,14 +139,14 @@ struct Running {
 
 /// What everybody shares, under a lock that nobody holds for longer than a copy takes.
 #[derive(Debug, Default)]
-struct Shared {
+struct ClientShared {
     /// Every change of it is whole before anything can panic.
-    state: Mutex<State>,
+    state: Mutex<ClientState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ClientState {
     commands: VecDeque<ClientCommand>,
     snapshot: Snapshot,
     quit: bool,
@@ -163,9 +163,9 @@ enum ClientCommand {
     Stop,
 }
 
-impl Shared {
+impl ClientShared {
     /// Changes what others see.
-    fn publish(&self, change: impl FnOnce(&mut State)) {
+    fn publish(&self, change: impl FnOnce(&mut ClientState)) {
         let mut state = self.state.lock();
         change(&mut state);
         state.snapshot.revision += 1;
@@ -238,7 +238,7 @@ impl EngineClient {
     /// revision.
     pub fn wait(&self, seen: u64, patience: Duration) -> u64 {
         let mut state = self.shared.state.lock();
-        let is_seen = |state: &mut State| state.snapshot.revision <= seen;
+        let is_seen = |state: &mut ClientState| state.snapshot.revision <= seen;
         self.shared.changed.wait_while_for(&mut state, is_seen, patience);
         state.snapshot.revision
     }
@@ -274,7 +274,7 @@ impl EngineClient {
         let shared = Arc::clone(&self.shared);
         shared.state.lock().ended = false;
         let handle = Builder::new().name("engine-client".to_owned()).spawn(move || {
-            let _ended = Ended(shared);
+            let _ended = ThreadEnd(shared);
             client_thread.run();
         })?;
         Ok(Running { waker, handle })
@@ -282,9 +282,9 @@ impl EngineClient {
 }
 
 /// Tells that the thread has ended, however it did.
-struct Ended(Arc<Shared>);
+struct ThreadEnd(Arc<ClientShared>);
 
-impl Drop for Ended {
+impl Drop for ThreadEnd {
     fn drop(&mut self) {
         self.0.publish(|state| {
             state.ended = true;

@@ -40,13 +40,13 @@ pub type Dropped = (ConnectionId, TakeKey);
 pub struct Job<R> {
     key: TakeKey,
     request: R,
-    holders: Vec<Held>,
+    holders: Vec<HolderEntry>,
     running: bool,
     progress: Option<Progress>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct HolderEntry {
     holder: Holder,
     /// Who hears of the job; none once a generate's connection is closed.
     connection: Option<ConnectionId>,
@@ -73,7 +73,7 @@ impl<R> Job<R> {
         self.holders.iter().filter_map(|held| held.connection).collect()
     }
 
-    fn release(&mut self, mut goes: impl FnMut(&Held) -> bool) {
+    fn release(&mut self, mut goes: impl FnMut(&HolderEntry) -> bool) {
         self.holders.retain(|held| !goes(held));
     }
 }
@@ -117,7 +117,7 @@ impl<R> JobTable<R> {
             Holder::Generate { .. } => self.replace_generate(key, &holder, connection),
             Holder::Render | Holder::PatientRender => Vec::new(),
         };
-        let held = Held { holder, connection: Some(connection) };
+        let held = HolderEntry { holder, connection: Some(connection) };
         let ahead = self.position(key).unwrap_or(self.jobs.len());
         let submitted = match self.jobs.get_mut(ahead) {
             Some(job) => {
@@ -138,7 +138,7 @@ impl<R> JobTable<R> {
     /// take in its project, stands for those whose connection is closed: an earlier session of it.
     /// False if there was nobody.
     pub fn cancel(&mut self, connection: ConnectionId, key: TakeKey, holder: &Holder) -> bool {
-        let held = Held { holder: holder.clone(), connection: Some(connection) };
+        let held = HolderEntry { holder: holder.clone(), connection: Some(connection) };
         let Some(job) = self.job_mut(key) else { return false };
         let before = job.holders.len();
         job.release(|other| other.is_same(&held));
@@ -177,7 +177,7 @@ impl<R> JobTable<R> {
 
     /// Whether somebody wants the running job however long it takes.
     pub fn may_take_hours(&self, key: TakeKey) -> bool {
-        let patient = |held: &Held| held.holder != Holder::Render;
+        let patient = |held: &HolderEntry| held.holder != Holder::Render;
         self.running(key).is_some_and(|job| job.holders.iter().any(patient))
     }
 
@@ -264,7 +264,7 @@ impl<R: Clone> Job<R> {
     }
 }
 
-impl Held {
+impl HolderEntry {
     fn is_same(&self, other: &Self) -> bool {
         let bound = self.holder.ends_with_connection();
         self.holder == other.holder && (!bound || self.connection == other.connection)

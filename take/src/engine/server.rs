@@ -103,14 +103,14 @@ pub enum Outcome {
 /// The engine's side of the protocol. Ends its thread when dropped.
 #[derive(Debug)]
 pub struct EngineServer {
-    shared: Arc<Shared>,
+    shared: Arc<ServerShared>,
     end: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// What the worker and the thread share.
 #[derive(Debug)]
-struct Shared {
+struct ServerShared {
     /// Every change of it is whole before anything can panic.
     mailbox: Mutex<Mailbox>,
     /// The worker may have something to do.
@@ -177,7 +177,7 @@ impl EngineServer {
             idle_since: now,
             alone_since: now,
         };
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ServerShared {
             mailbox: Mutex::new(mailbox),
             turn: Condvar::new(),
             waker: Waker::new()?,

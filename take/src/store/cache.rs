@@ -13,7 +13,7 @@ use super::folder::Identity;
 const SPARE: usize = 2;
 
 /// Which frame of which file.
-type Place = (Identity, u32);
+type FramePlace = (Identity, u32);
 
 pub(super) type Pixels = Arc<Vec<f16>>;
 
@@ -21,19 +21,19 @@ pub(super) type Pixels = Arc<Vec<f16>>;
 pub(super) struct FrameCache {
     most: usize,
     /// Whoever panics with it leaves whole entries behind.
-    state: Mutex<State>,
+    state: Mutex<CachedFrames>,
 }
 
 #[derive(Debug)]
-struct State {
-    frames: LruCache<Place, Pixels>,
+struct CachedFrames {
+    frames: LruCache<FramePlace, Pixels>,
     bytes: usize,
     spare: Vec<Vec<f16>>,
 }
 
 impl FrameCache {
     pub(super) fn new(most: usize) -> Self {
-        let state = State { frames: LruCache::unbounded(), bytes: 0, spare: Vec::new() };
+        let state = CachedFrames { frames: LruCache::unbounded(), bytes: 0, spare: Vec::new() };
         Self { most, state: Mutex::new(state) }
     }
 
@@ -73,7 +73,7 @@ impl FrameCache {
     }
 }
 
-impl State {
+impl CachedFrames {
     fn let_go(&mut self, pixels: Pixels) {
         self.bytes -= bytes_of(&pixels);
         if let Ok(buffer) = Arc::try_unwrap(pixels) {

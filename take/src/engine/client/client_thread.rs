@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::connection::{Connection, ConnectionEvent, Demand};
-use super::{ClientCommand, ClientSetup, EngineError, EngineState, JobState, Shared};
+use super::{ClientCommand, ClientSetup, ClientShared, EngineError, EngineState, JobState};
 use crate::engine::message::{Holder, Submit, ToClient, ToEngine};
 use crate::engine::transport::{Waker, WireError, wait};
 use crate::key::TakeKey;
@@ -22,7 +22,7 @@ const FLUSH_AT_END: Duration = Duration::from_millis(300);
 
 /// What the thread keeps from turn to turn.
 pub(super) struct ClientThread {
-    shared: Arc<Shared>,
+    shared: Arc<ClientShared>,
     waker: Arc<Waker>,
     connection: Connection,
     wanted: BTreeMap<TakeKey, Wanted>,
@@ -43,7 +43,7 @@ struct Wanted {
 }
 
 impl ClientThread {
-    pub(super) fn new(shared: Arc<Shared>, waker: Arc<Waker>, setup: ClientSetup) -> Self {
+    pub(super) fn new(shared: Arc<ClientShared>, waker: Arc<Waker>, setup: ClientSetup) -> Self {
         Self {
             connection: Connection::new(Arc::clone(&shared), setup),
             shared,

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use self::process::EngineProcess;
 use self::state::ConnectionState;
 use super::launch::Launched;
-use super::{ClientSetup, EngineError, EngineState, Shared};
+use super::{ClientSetup, ClientShared, EngineError, EngineState};
 use crate::engine::endpoint::{Endpoint, EndpointError};
 use crate::engine::message::{Identity, MessageError, Problem, ToClient, ToEngine, decode};
 use crate::engine::transport::{Wire, WireError};
@@ -48,12 +48,12 @@ pub(super) enum ConnectionEvent {
 }
 
 /// What comes of a step: nothing for takes, an event, or why there will be no engine.
-type Step = Result<Option<ConnectionEvent>, EngineError>;
+type StepResult = Result<Option<ConnectionEvent>, EngineError>;
 
 /// The connection to the engine, and the engine's process where this process has started it.
 pub(super) struct Connection {
     /// Where others see how the engine is.
-    shared: Arc<Shared>,
+    shared: Arc<ClientShared>,
     setup: ClientSetup,
     endpoint: Option<Endpoint>,
     state: ConnectionState,
@@ -70,7 +70,7 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Not reached yet; it will be in the first turn that has something to say.
-    pub(super) fn new(shared: Arc<Shared>, setup: ClientSetup) -> Self {
+    pub(super) fn new(shared: Arc<ClientShared>, setup: ClientSetup) -> Self {
         Self {
             shared,
             setup,
@@ -117,7 +117,7 @@ impl Connection {
     }
 
     /// The next that the engine says or does in this turn, without waiting for it.
-    pub(super) fn next_event(&mut self, demand: Demand) -> Step {
+    pub(super) fn next_event(&mut self, demand: Demand) -> StepResult {
         while self.lines_left > 0 {
             self.lines_left -= 1;
             let Some(wire) = self.state.wire_mut() else { return Ok(None) };
@@ -147,7 +147,7 @@ impl Connection {
     }
 
     /// Does what is due: connects, starts the engine, ends one that has been silent for too long.
-    pub(super) fn advance(&mut self, demand: Demand, now: Instant) -> Step {
+    pub(super) fn advance(&mut self, demand: Demand, now: Instant) -> StepResult {
         let deadlines = &self.setup.deadlines;
         match &self.state {
             ConnectionState::Closed { again } if *again <= now && demand != Demand::Nothing => {
@@ -248,7 +248,7 @@ impl Connection {
         self.state = ConnectionState::Closed { again: now + LOOK_AGAIN };
     }
 
-    fn connect(&mut self, demand: Demand, now: Instant) -> Step {
+    fn connect(&mut self, demand: Demand, now: Instant) -> StepResult {
         let endpoint = self.endpoint()?;
         self.shared.publish_engine(if self.process.is_starting() {
             EngineState::Starting
@@ -286,7 +286,7 @@ impl Connection {
     }
 
     /// Nobody listens: waits for an engine that is starting, or starts one if takes are wanted.
-    fn start_or_wait(&mut self, endpoint: &Endpoint, demand: Demand, now: Instant) -> Step {
+    fn start_or_wait(&mut self, endpoint: &Endpoint, demand: Demand, now: Instant) -> StepResult {
         let longest = self.setup.deadlines.start;
         if self.process.is_awaited(longest, &self.setup.engine.log, now)? {
             self.look_again(now);
@@ -317,7 +317,12 @@ impl Connection {
     }
 
     /// Somebody listens who accepts nobody: a hanging engine, whose queue is full.
-    fn on_not_accepted(&mut self, endpoint: &Endpoint, error: EndpointError, now: Instant) -> Step {
+    fn on_not_accepted(
+        &mut self,
+        endpoint: &Endpoint,
+        error: EndpointError,
+        now: Instant,
+    ) -> StepResult {
         let since = *self.not_accepted.get_or_insert(now);
         let Some(process) = endpoint.engine_process() else { return Err(error.into()) };
         self.shared.publish_engine(EngineState::Silent);
@@ -411,7 +416,7 @@ impl Connection {
         }
     }
 
-    fn on_disconnect(&mut self, error: &WireError, demand: Demand) -> Step {
+    fn on_disconnect(&mut self, error: &WireError, demand: Demand) -> StepResult {
         match self.state {
             // As it was told to, or after its jobs.
             ConnectionState::OtherVersion { .. } => {
@@ -440,7 +445,7 @@ impl Connection {
     }
 
     /// What was read is no message.
-    fn on_garbage(&mut self, what: String) -> Step {
+    fn on_garbage(&mut self, what: String) -> StepResult {
         if self.engine_at_other_end().is_none() {
             let path = self.endpoint()?.socket();
             return Err(EngineError::NotAnEngine { path, what });

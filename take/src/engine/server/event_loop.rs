@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{ServerSetup, Shared};
+use super::{ServerSetup, ServerShared};
 use crate::engine::endpoint::Listener;
 use crate::engine::message::{DeviceReport, Problem, ProblemCode, ToClient};
 use crate::engine::queue::ConnectionId;
@@ -23,7 +23,7 @@ const MAX_PEERS: usize = 500;
 const SHORT_LIFE: Duration = Duration::from_secs(5);
 
 pub(super) struct EventLoop {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<ServerShared>,
     pub(super) setup: ServerSetup,
     pub(super) started: Instant,
     listener: Listener,
@@ -55,7 +55,7 @@ pub(super) enum PeerState {
 }
 
 impl EventLoop {
-    pub(super) fn new(shared: Arc<Shared>, listener: Listener, setup: ServerSetup) -> Self {
+    pub(super) fn new(shared: Arc<ServerShared>, listener: Listener, setup: ServerSetup) -> Self {
         let started = Instant::now();
         Self {
             shared,
