@@ -10,6 +10,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use wan_alpha_core::ErrorKind;
+use wan_alpha_take::engine::message::{Problem, ProblemCode};
 use wan_alpha_take::models::ModelError;
 
 use crate::media::error::MediaError;
@@ -53,6 +54,21 @@ impl Exit {
             ErrorKind::ModelIncomplete => Self::ModelIncomplete,
             ErrorKind::Cancelled => Self::Cancelled,
             ErrorKind::DeviceLost | ErrorKind::Failed => Self::Failed,
+        }
+    }
+
+    /// What a take that is not made means.
+    pub(crate) fn of_problem(problem: &Problem) -> Self {
+        match problem.code {
+            ProblemCode::NoModel | ProblemCode::ModelIncomplete => Self::ModelIncomplete,
+            ProblemCode::OutOfMemory => Self::OutOfMemory,
+            ProblemCode::BadInput
+            | ProblemCode::MaskNeeded
+            | ProblemCode::OtherNumerics
+            | ProblemCode::InvalidRequest
+            | ProblemCode::Unsupported
+            | ProblemCode::NoGpu => Self::BadInput,
+            _ => Self::Failed,
         }
     }
 

@@ -19,7 +19,7 @@ use crate::cpu_estimate::CpuEstimate;
 use crate::device;
 use crate::engine;
 use crate::exit::{Exit, OrExit};
-use crate::maker::{MakeContext, MakeError, Maker, exit_of};
+use crate::maker::{MakeContext, MakeError, Maker};
 use crate::media::frame::of_stored;
 use crate::output::{Format, Plan, Writer, Written};
 use crate::stdout::print_lines;
@@ -201,7 +201,7 @@ fn make(
         Ok(take) => Ok(vec![take.path().display().to_string()]),
         Err(MakeError::Stopped) => Err(anyhow!("cancelled")).or_exit(Exit::Cancelled),
         Err(MakeError::Failed(problem)) => {
-            let exit = exit_of(&problem);
+            let exit = Exit::of_problem(&problem);
             Err(anyhow!("{problem}")).or_exit(exit)
         }
     }

@@ -8,11 +8,11 @@
 /// A frame whose pixels belong to someone else.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
-    /// The place in the clip, from 0.
+    /// Number of the frame in the clip, from 0 on.
     pub index: usize,
-    /// How many pixels a row has.
+    /// Width of the frame in pixels.
     pub width: usize,
-    /// How many rows there are.
+    /// Height of the frame in pixels.
     pub height: usize,
     /// Straight, display-referred RGBA, row 0 on top: `[height, width, 4]`.
     pub rgba: &'a [f32],
@@ -21,11 +21,11 @@ pub struct Frame<'a> {
 /// A frame with its pixels.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OwnedFrame {
-    /// The place in the clip, from 0.
+    /// Number of the frame in the clip, from 0 on.
     pub index: usize,
-    /// How many pixels a row has.
+    /// Width of the frame in pixels.
     pub width: usize,
-    /// How many rows there are.
+    /// Height of the frame in pixels.
     pub height: usize,
     /// Straight, display-referred RGBA, row 0 on top: `[height, width, 4]`.
     pub rgba: Vec<f32>,
@@ -40,11 +40,11 @@ pub enum FrameError {
         width * height * 4
     )]
     Length {
-        /// The place of the frame in its clip, from 0.
+        /// Number of the frame in the clip, from 0 on.
         index: usize,
-        /// How many pixels a row has.
+        /// Width of the frame in pixels.
         width: usize,
-        /// How many rows there are.
+        /// Height of the frame in pixels.
         height: usize,
         /// How many values there are.
         found: usize,
@@ -56,7 +56,7 @@ pub enum FrameError {
          weights or its precision are at fault, nothing was written for this frame"
     )]
     NotFinite {
-        /// The place of the frame in its clip, from 0.
+        /// Number of the frame in the clip, from 0 on.
         index: usize,
         /// The value that was found.
         value: f32,
