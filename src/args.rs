@@ -11,6 +11,7 @@ mod encode;
 mod engine;
 mod eval;
 mod model;
+mod reading;
 mod render;
 mod take;
 mod train;
@@ -18,11 +19,11 @@ mod train;
 use std::str::FromStr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use wan_alpha_take::frames::CELL;
 
-use crate::output::{Format, SIZE_LIMIT};
-use crate::rgba_sequence::Association;
+use crate::media::frame::SIZE_LIMIT;
+use crate::output::Format;
 pub(crate) use data::{
     CacheSet, CaptionLanguages, CaptionSet, CheckSet, DataCommand, OneLanguage, Procedural,
 };
@@ -32,6 +33,7 @@ pub(crate) use encode::Encode;
 pub(crate) use engine::{EngineRun, EngineVerb};
 pub(crate) use eval::{EvalCommand, EvalReconstruction, EvalTakes, ReportFiles, ScoringArgs};
 pub(crate) use model::ModelCommand;
+pub(crate) use reading::ImageReading;
 pub(crate) use render::{Render, text_or_file};
 pub(crate) use take::{ExportTake, MakeTake, TakeCommand};
 pub(crate) use train::Train;
@@ -97,14 +99,6 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-}
-
-/// How the images of a clip are understood.
-#[derive(Clone, Copy, Debug, Args)]
-pub(crate) struct ImageReading {
-    /// Whether colour is multiplied by alpha [default: EXR premultiplied, PNG straight]
-    #[arg(long, value_enum)]
-    pub(crate) alpha: Option<Association>,
 }
 
 /// Formats each once, EXR first.

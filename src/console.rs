@@ -1,9 +1,9 @@
 //! How the model talks to the terminal, and how long its stages took.
 
 use std::fmt::Display;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use wan_alpha_core::{Stage, Watch};
 use wan_alpha_take::engine::message::Progress;
@@ -32,7 +32,7 @@ impl<'a> Console<'a> {
     }
 
     pub(crate) fn warnings(&self) -> Vec<String> {
-        self.record().warnings.clone()
+        self.record.lock().warnings.clone()
     }
 
     /// Shows what an engine says of a take.
@@ -53,7 +53,7 @@ impl<'a> Console<'a> {
 
     /// Seconds by stage, and in all.
     pub(crate) fn timings(&self) -> Value {
-        let record = self.record();
+        let record = self.record.lock();
         let now = Instant::now();
         let ends = record.stages.iter().skip(1).map(|(_, begun)| *begun).chain([now]);
         let mut seconds = Map::new();
@@ -64,10 +64,6 @@ impl<'a> Console<'a> {
         }
         seconds.insert("total".to_owned(), json!((now - record.begun).as_secs_f64()));
         Value::Object(seconds)
-    }
-
-    fn record(&self) -> MutexGuard<'_, StageTimings> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -83,7 +79,7 @@ const fn name(stage: Stage) -> &'static str {
 
 impl Watch for Console<'_> {
     fn progress(&self, stage: Stage, step: usize, of: usize) {
-        let stages = &mut self.record().stages;
+        let stages = &mut self.record.lock().stages;
         if stages.last().is_none_or(|(last, _)| *last != stage) {
             stages.push((stage, Instant::now()));
         }
@@ -95,7 +91,7 @@ impl Watch for Console<'_> {
     }
 
     fn warn(&self, message: &str) {
-        self.record().warnings.push(message.to_owned());
+        self.record.lock().warnings.push(message.to_owned());
         self.progress.note(format!("warning: {message}"));
     }
 }

@@ -10,7 +10,7 @@ use wan_alpha_core::Result;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::generate::{Arithmetic, Pipeline};
 use wan_alpha_core::tch::{Kind, Tensor};
-use wan_alpha_take::engine::message::Problem;
+use wan_alpha_take::engine::message::{Problem, ProblemCode};
 use wan_alpha_take::{Precision, TakeRequest};
 
 /// Parameters of a transformer that is too large for processors.
@@ -88,7 +88,7 @@ impl CpuEstimate {
     /// The answer to a batch render.
     pub(crate) fn refusal(&self) -> Problem {
         Problem::new(
-            "needs-gpu",
+            ProblemCode::NeedsGpu,
             self.to_string(),
             "render where there is a GPU and CUDA's part of libtorch, make the take ahead with \
              `wan-alpha take make`, or set WAN_ALPHA_ALLOW_CPU=1",
@@ -177,7 +177,7 @@ mod tests {
         let slow = CpuEstimate::counted(14_288_491_584, arithmetic, [50e9, 40e9, 100e9]);
         assert_eq!((slow.sampling, slow.decoding), (152_000.0, 5_510.0));
         let Problem { code, message, remedy } = slow.refusal();
-        assert_eq!(code, "needs-gpu");
+        assert_eq!(code, ProblemCode::NeedsGpu);
         assert_eq!(
             message,
             "a model of 14.3 billion parameters computes without a GPU here: this take is about \

@@ -7,7 +7,7 @@ use tempfile::NamedTempFile;
 use wan_alpha_core::tch::{Device, Tensor};
 
 use crate::exit::{Exit, OrExit};
-use crate::output::unfinished_file;
+use crate::media::atomic_file::unfinished_file;
 
 /// Tensors on their way to a file, which appears whole or not at all.
 pub(crate) struct Dump {

@@ -15,7 +15,7 @@ use crate::args::{EllipseCommand, FitEllipse};
 use crate::console::Console;
 use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
-use crate::output::write_whole;
+use crate::media::atomic_file::write_whole;
 use crate::stdout::print_lines;
 
 /// Runs a verb of `wan-alpha ellipse`.

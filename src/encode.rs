@@ -11,8 +11,8 @@ use crate::args::Encode;
 use crate::context::CommandContext;
 use crate::device;
 use crate::latent_file::{About, Unwritten};
+use crate::media::rgba::RgbaSequence;
 use crate::model::Chosen;
-use crate::rgba_sequence::RgbaSequence;
 use crate::stdout::print_lines;
 
 /// Encodes the clip that `args` name.
@@ -20,7 +20,7 @@ pub(crate) fn run(args: &Encode, context: &CommandContext<'_>) -> Result<()> {
     let CommandContext { environment, progress, console, .. } = *context;
     let chosen = Chosen::of(&args.model, &environment.models)?;
     let files = EncoderFiles::find(&chosen.paths)?;
-    let mut clip = RgbaSequence::find(&args.frames, args.reading.alpha)?;
+    let mut clip = RgbaSequence::find(&args.frames, args.reading.association())?;
     let shape = clip.shape();
     shape.check()?;
     let out = Unwritten::create(&args.out)?;
@@ -29,11 +29,7 @@ pub(crate) fn run(args: &Encode, context: &CommandContext<'_>) -> Result<()> {
 
     let kind = if args.dtype == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
     let options = Options { background: args.background, kind, device };
-    let latent = encode(&files, options, &mut clip, console);
-    if let Some(error) = clip.failure() {
-        return Err(error);
-    }
-    let latent = latent?;
+    let latent = encode(&files, options, &mut clip, console)?;
     if let Some(words) = clip.clipped() {
         console.warn(&words);
     }

@@ -23,7 +23,7 @@ use wan_alpha_core::device::Device;
 use wan_alpha_take::engine::client::{ClientSetup, EngineClient, EngineState, JobState, Snapshot};
 use wan_alpha_take::engine::endpoint::Endpoint;
 use wan_alpha_take::engine::message::{
-    DeviceReport, Holder, Identity, Problem, StatusReport, Submit,
+    DeviceReport, Holder, Identity, Problem, ProblemCode, StatusReport, Submit,
 };
 use wan_alpha_take::engine::server::{EngineServer, IdleLimits, ServerSetup};
 use wan_alpha_take::store::{Store, Take};
@@ -123,7 +123,7 @@ pub(crate) fn have_made(
                 return take.ok_or_else(|| anyhow!("the engine made {key}, but no store has it"));
             }
             Some(JobState::Failed(problem)) => {
-                let exit = crate::maker::exit_of(&problem);
+                let exit = Exit::of_problem(&problem);
                 return Err(anyhow!("{problem}")).or_exit(exit);
             }
             Some(JobState::Cancelled) | None => {
@@ -197,7 +197,7 @@ fn serve(args: &EngineRun, environment: &Environment, interrupt: &Interrupt) -> 
         Err(error) => {
             log::error!("{error:#}");
             pulse.opened(false);
-            let problem = Problem::from_sentence("no-gpu", &format!("{error:#}"));
+            let problem = Problem::from_sentence(ProblemCode::NoGpu, &format!("{error:#}"));
             service.refuse_all(&problem, ON_ITS_WAY);
             return Err(error);
         }

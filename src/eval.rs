@@ -15,13 +15,12 @@ mod reconstruction_metrics;
 mod summary;
 mod table;
 mod takes;
-mod thumb;
 
 use anyhow::Result;
 
 use crate::args::{EvalCommand, ReportFiles};
 use crate::context::CommandContext;
-use crate::output::write_whole;
+use crate::media::atomic_file::write_whole;
 use crate::progress::TerminalProgress;
 use crate::stdout::print_lines;
 use table::Table;

@@ -1,7 +1,7 @@
 //! The exit codes of the command, all in one place.
 //!
-//! Errors travel as `anyhow::Error`. Those of the model and of its files have a kind, which says what
-//! they mean for a script; whoever knows it of another error marks that with [`OrExit::or_exit`].
+//! Errors travel as `anyhow::Error`. Those of the model, of its files and of pictures have a kind, which
+//! says what they mean for a script; whoever knows it of another error marks that with [`OrExit::or_exit`].
 //! Anything else ends the program with 1. Wrong usage never gets here: clap itself ends the program
 //! with 2, the same as other bad input.
 
@@ -10,7 +10,10 @@ use std::fmt;
 use std::process::ExitCode;
 
 use wan_alpha_core::ErrorKind;
+use wan_alpha_take::engine::message::{Problem, ProblemCode};
 use wan_alpha_take::models::ModelError;
+
+use crate::media::error::MediaError;
 
 /// How the command ended, as a farm's scripts see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +54,21 @@ impl Exit {
             ErrorKind::ModelIncomplete => Self::ModelIncomplete,
             ErrorKind::Cancelled => Self::Cancelled,
             ErrorKind::DeviceLost | ErrorKind::Failed => Self::Failed,
+        }
+    }
+
+    /// What a take that is not made means.
+    pub(crate) fn of_problem(problem: &Problem) -> Self {
+        match problem.code {
+            ProblemCode::NoModel | ProblemCode::ModelIncomplete => Self::ModelIncomplete,
+            ProblemCode::OutOfMemory => Self::OutOfMemory,
+            ProblemCode::BadInput
+            | ProblemCode::MaskNeeded
+            | ProblemCode::OtherNumerics
+            | ProblemCode::InvalidRequest
+            | ProblemCode::Unsupported
+            | ProblemCode::NoGpu => Self::BadInput,
+            _ => Self::Failed,
         }
     }
 
@@ -96,6 +114,9 @@ fn meaning(cause: &(dyn StdError + 'static)) -> Option<Exit> {
     }
     if let Some(error) = cause.downcast_ref::<ModelError>() {
         return Some(Exit::of_kind(ErrorKind::of_model(error)));
+    }
+    if let Some(error) = cause.downcast_ref::<MediaError>() {
+        return error.is_bad_input().then_some(Exit::BadInput);
     }
     match cause.downcast_ref::<wan_alpha_core::Error>()? {
         // It shows the error within as if it were that error, which this chain does not have.
@@ -165,6 +186,23 @@ mod tests {
         let error = inner.context("part").or_exit(Exit::BadInput).context("render").unwrap_err();
         assert_eq!(Exit::of(&error), Exit::OutOfMemory);
         assert_eq!(format!("{error:#}"), "render: part: memory: 7 GB short");
+    }
+
+    #[test]
+    fn pictures_that_cannot_be_read_are_bad_input_and_the_text_is_theirs() {
+        let unreadable = || MediaError::Unreadable(anyhow!("it is cut off").context("a.png"));
+        let error = anyhow::Error::new(unreadable()).context("row 3");
+        assert_eq!(Exit::of(&error), Exit::BadInput);
+        assert_eq!(format!("{error:#}"), "row 3: a.png: it is cut off");
+        let of_encoder = anyhow::Error::new(wan_alpha_core::Error::Sink(unreadable().into()));
+        assert_eq!(Exit::of(&of_encoder), Exit::BadInput);
+        assert_eq!(format!("{of_encoder:#}"), "a.png: it is cut off");
+        let full = MediaError::Unwritable {
+            path: "a.png".into(),
+            reason: "the disk is full".to_owned(),
+            remedy: "free space",
+        };
+        assert_eq!(Exit::of(&full.into()), Exit::Failed);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use wan_alpha_core::weights::TensorFile;
 use wan_alpha_take::Fingerprint;
 
 use crate::exit::{Exit, OrExit};
-use crate::output::unfinished_file;
+use crate::media::atomic_file::unfinished_file;
 
 const TENSOR: &str = "latent";
 /// What a render's `--dump` calls it.

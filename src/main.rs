@@ -21,17 +21,15 @@ mod exit;
 mod interrupt;
 mod latent_file;
 mod maker;
-mod mask_sequence;
+mod media;
 mod model;
 mod output;
 mod progress;
 mod render;
-mod rgba_sequence;
 mod stdout;
 mod table_printer;
 mod take;
 mod train;
-mod video;
 
 use std::process::ExitCode;
 

@@ -14,18 +14,18 @@ use std::thread;
 use std::time::Duration;
 
 use wan_alpha_core::device::{Device, Opened};
-use wan_alpha_core::generate::{Frame, FrameSink, Keep, Pipeline, SinkError};
+use wan_alpha_core::generate::{FrameSink, Keep, Pipeline, SinkError};
 use wan_alpha_core::weights::Strengths;
 use wan_alpha_core::{Error, ErrorKind, Watch, give_back};
-use wan_alpha_take::engine::message::Problem;
+use wan_alpha_take::engine::message::{Problem, ProblemCode};
 use wan_alpha_take::environment::Environment;
+use wan_alpha_take::frame::Frame;
 use wan_alpha_take::models::{ModelError, ModelRoots};
 use wan_alpha_take::store::{
     Claimant, Claiming, Computed, Description, Store, StoreError, Take, TakeWriter,
 };
 use wan_alpha_take::{Fingerprint, Mask, NUMERICS, TakeKey, TakeRequest};
 
-use crate::exit::Exit;
 use crate::model::use_merged;
 use claim_heartbeat::ClaimHeartbeat;
 use latent_cache::{Latents, Made};
@@ -36,11 +36,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const BEAT: Duration = Duration::from_secs(10);
 /// Between two looks whether another machine has finished.
 const LOOK: Duration = Duration::from_millis(500);
-
-/// The code of a GPU that has failed, after which a process makes no more takes.
-pub(crate) const GPU_FAULT: &str = "gpu-fault";
-
-const OUT_OF_MEMORY: &str = "out-of-memory";
 
 /// Why a take was not made.
 #[derive(Debug)]
@@ -61,11 +56,13 @@ impl From<Error> for MakeError {
     fn from(error: Error) -> Self {
         let (code, remedy) = match error.kind() {
             ErrorKind::Cancelled => return Self::Stopped,
-            ErrorKind::BadInput => ("bad-input", "correct it and generate again"),
-            ErrorKind::ModelIncomplete => ("model-incomplete", "add what is missing to the model"),
-            ErrorKind::OutOfMemory => (OUT_OF_MEMORY, "free memory"),
-            ErrorKind::DeviceLost => (GPU_FAULT, "generate again"),
-            ErrorKind::Failed => ("failed", "generate again; the log says more"),
+            ErrorKind::BadInput => (ProblemCode::BadInput, "correct it and generate again"),
+            ErrorKind::ModelIncomplete => {
+                (ProblemCode::ModelIncomplete, "add what is missing to the model")
+            }
+            ErrorKind::OutOfMemory => (ProblemCode::OutOfMemory, "free memory"),
+            ErrorKind::DeviceLost => (ProblemCode::GpuFault, "generate again"),
+            ErrorKind::Failed => (ProblemCode::Failed, "generate again; the log says more"),
         };
         match error.remedy() {
             Some(remedy) => Problem::new(code, error.what(), remedy).into(),
@@ -83,17 +80,6 @@ impl From<ModelError> for MakeError {
 impl From<StoreError> for MakeError {
     fn from(error: StoreError) -> Self {
         Problem::from_sentence(error.code(), &error.to_string()).into()
-    }
-}
-
-/// The exit code that a problem means.
-pub(crate) fn exit_of(problem: &Problem) -> Exit {
-    match problem.code.as_str() {
-        "no-model" | "model-incomplete" => Exit::ModelIncomplete,
-        "out-of-memory" => Exit::OutOfMemory,
-        "bad-input" | "mask-needed" | "other-numerics" | "invalid-request" | "unsupported"
-        | "no-gpu" => Exit::BadInput,
-        _ => Exit::Failed,
     }
 }
 
@@ -197,7 +183,7 @@ impl Maker {
             .warm_up(request, place, watch)
             .and_then(|()| self.publish(&key, request, mask, place, watch));
         if let Err(MakeError::Failed(Problem { code, .. })) = &made
-            && code == OUT_OF_MEMORY
+            && *code == ProblemCode::OutOfMemory
         {
             // What is held half-loaded helps nobody, and others may need the room.
             self.unload()?;
@@ -303,7 +289,7 @@ impl Maker {
 fn check(request: &TakeRequest, mask: Option<&Mask>) -> Result<TakeKey, MakeError> {
     if request.numerics != NUMERICS {
         return Err(MakeError::Failed(Problem::new(
-            "other-numerics",
+            ProblemCode::OtherNumerics,
             format!(
                 "the take is of numerics {}, this program makes numerics {NUMERICS}: its pixels \
                  would differ",
@@ -314,7 +300,7 @@ fn check(request: &TakeRequest, mask: Option<&Mask>) -> Result<TakeKey, MakeErro
     }
     if request.mask.is_some() && mask.is_none() {
         return Err(MakeError::Failed(Problem::new(
-            "mask-needed",
+            ProblemCode::MaskNeeded,
             "the take was placed by a mask from a file, which the request does not hold",
             "make it with `wan-alpha render --mask`",
         )));
@@ -326,7 +312,7 @@ fn check(request: &TakeRequest, mask: Option<&Mask>) -> Result<TakeKey, MakeErro
 
 fn no_model(message: &str) -> MakeError {
     MakeError::Failed(Problem::new(
-        "no-model",
+        ProblemCode::NoModel,
         message,
         "add it with `wan-alpha model add NAME PATH…`",
     ))
@@ -334,7 +320,11 @@ fn no_model(message: &str) -> MakeError {
 
 fn no_thread(error: io::Error) -> MakeError {
     let message = format!("the system gives no thread to make a take with: {error}");
-    MakeError::Failed(Problem::new("failed", message, "end other programs and generate again"))
+    MakeError::Failed(Problem::new(
+        ProblemCode::Failed,
+        message,
+        "end other programs and generate again",
+    ))
 }
 
 fn look(store: &Store, key: &TakeKey, watch: &dyn Watch) -> Option<Take> {

@@ -4,12 +4,9 @@
 //! them is a few thumbnails for the contact sheet. Every file appears whole or not at all, and its
 //! bytes depend on nothing but the take. Invariant: a folder holds the files of one take.
 
-mod exr;
 mod folder;
-mod frame;
-mod png;
-mod sheet;
-mod whole;
+mod record;
+mod sink;
 
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -17,20 +14,16 @@ use std::thread;
 use anyhow::{Result, ensure};
 use serde_json::{Map, Value};
 use wan_alpha_take::TakeRequest;
+use wan_alpha_take::frame::Frame;
 
 use crate::exit::{Exit, OrExit};
+use crate::media::atomic_file::write_whole;
+use crate::media::contact_sheet::ContactSheet;
+use crate::media::provenance::Provenance;
+use crate::media::{exr, png};
 use folder::Folder;
-#[cfg(test)]
-pub(crate) use frame::to_linear;
-pub(crate) use frame::{Frame, to_display};
-use sheet::Sheet;
-pub(crate) use whole::{
-    create as unfinished_file, create_folder as unfinished_folder, explain as explain_write,
-    write as write_whole,
-};
-
-/// All that may ever be asked to be a picture; EXR and PNG readers in the field stop near here.
-pub(crate) const SIZE_LIMIT: usize = 16384;
+pub(crate) use record::add_circumstances;
+pub(crate) use sink::WriterSink;
 
 const SHEET: &str = "contact-sheet.png";
 
@@ -48,32 +41,6 @@ impl Format {
         match self {
             Self::Exr => "exr",
             Self::Png => "png",
-        }
-    }
-}
-
-/// What every file says about how it was made. No time, path or machine belongs in here: equal
-/// takes give equal files.
-#[derive(Clone, Debug)]
-pub(crate) struct Provenance {
-    /// Program and version.
-    pub(crate) software: String,
-    /// For people: the prompt.
-    pub(crate) description: String,
-    /// For programs: the request, as JSON.
-    pub(crate) recipe: String,
-    /// Frames per second.
-    pub(crate) frame_rate: i32,
-}
-
-impl Provenance {
-    /// Of a picture that is no take.
-    fn none() -> Self {
-        Self {
-            software: concat!("wan-alpha ", env!("CARGO_PKG_VERSION")).to_owned(),
-            description: String::new(),
-            recipe: String::new(),
-            frame_rate: 0,
         }
     }
 }
@@ -99,7 +66,7 @@ impl Plan {
             width: request.width as usize,
             height: request.height as usize,
             provenance: Provenance {
-                software: concat!("wan-alpha ", env!("CARGO_PKG_VERSION")).to_owned(),
+                software: Provenance::this_program(),
                 description: request.prompt.clone(),
                 recipe: request.to_canonical(),
                 frame_rate: i32::try_from(request.take_rate)?,
@@ -112,7 +79,7 @@ impl Plan {
 pub(crate) struct Writer {
     plan: Plan,
     folder: Folder,
-    sheet: Sheet,
+    sheet: ContactSheet,
     frames: Vec<PathBuf>,
     next: usize,
 }
@@ -122,7 +89,7 @@ impl Writer {
     /// there is touched before the first [`Writer::write`].
     pub(crate) fn create(plan: Plan) -> Result<Self> {
         let folder = Folder::open(&plan.folder).or_exit(Exit::BadInput)?;
-        let sheet = Sheet::new(plan.frames, plan.width, plan.height);
+        let sheet = ContactSheet::new(plan.frames, plan.width, plan.height);
         Ok(Self { plan, folder, sheet, frames: Vec::new(), next: 0 })
     }
 
@@ -171,7 +138,7 @@ impl Writer {
                 anyhow::bail!("the {extension} encoder broke off at frame {}", frame.index);
             };
             let path = self.folder.path().join(format!("rgba.{:04}.{extension}", frame.index));
-            whole::write(&path, &bytes?)?;
+            write_whole(&path, &bytes?)?;
             self.frames.push(path);
         }
         self.next += 1;
@@ -182,28 +149,11 @@ impl Writer {
     pub(crate) fn finish(self) -> Result<Written> {
         let (next, frames) = (self.next, self.plan.frames);
         ensure!(next == frames, "only {next} of {frames} frames were made");
-        let (width, height, rgb) = self.sheet.draw();
-        let bytes = png::encode_sheet(width, height, &rgb, &self.plan.provenance)?;
+        let bytes = png::encode_sheet(&self.sheet, &self.plan.provenance)?;
         let sheet = self.folder.path().join(SHEET);
-        whole::write(&sheet, &bytes)?;
+        write_whole(&sheet, &bytes)?;
         Ok(Written { folder: self.folder, frames: self.frames, sheet })
     }
-}
-
-/// A contact sheet of frames of one size, as a PNG file.
-pub(crate) fn contact_sheet<'a>(
-    frames: impl ExactSizeIterator<Item = Frame<'a>>,
-) -> Result<Vec<u8>> {
-    let mut frames = frames.peekable();
-    let (count, first) = (frames.len(), frames.peek().copied());
-    let (width, height) = first.map_or((1, 1), |frame| (frame.width, frame.height));
-    let mut sheet = Sheet::new(count, width, height);
-    for frame in frames {
-        frame.check()?;
-        sheet.offer(&frame);
-    }
-    let (width, height, rgb) = sheet.draw();
-    png::encode_sheet(width, height, &rgb, &Provenance::none())
 }
 
 /// The files of a take, all on disk.
@@ -221,7 +171,7 @@ impl Written {
         self.folder.finish(take)
     }
 
-    /// Where everything is.
+    /// The folder that everything is in.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }

@@ -5,10 +5,11 @@
 //! `sampling 2/4, 3 s left`. Failing to print is never a failure of the work.
 
 use std::io::{IsTerminal, Write, stderr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use parking_lot::Mutex;
 
 /// A stage of up to this many steps has a line for each of them.
 const FEW_STEPS: usize = 20;
@@ -60,7 +61,7 @@ impl TerminalProgress {
         let step = step.min(of);
         // The lock is given back before the bar draws, since drawing asks for the time left.
         let (new_stage, line) = {
-            let mut pace = lock(&self.pace);
+            let mut pace = self.pace.lock();
             let new_stage = pace.step_to(now, stage, step, of);
             (new_stage, pace.line(now))
         };
@@ -74,7 +75,7 @@ impl TerminalProgress {
                 }
                 bar.set_position(step as u64);
             }
-            (Screen::Lines(out), Some(line)) => print(&mut *lock(out), &line),
+            (Screen::Lines(out), Some(line)) => print(&mut **out.lock(), &line),
             (Screen::Lines(_), None) | (Screen::Quiet, _) => {}
         }
     }
@@ -91,7 +92,7 @@ impl TerminalProgress {
         let message = message.as_ref();
         match &self.screen {
             Screen::Bar(bar) => bar.suspend(|| print(&mut stderr(), message)),
-            Screen::Lines(out) => print(&mut *lock(out), message),
+            Screen::Lines(out) => print(&mut **out.lock(), message),
             Screen::Quiet => print(&mut stderr(), message),
         }
     }
@@ -116,14 +117,9 @@ fn print(out: &mut dyn Write, line: &str) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
-/// What is guarded stays usable whatever panicked while it was held.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 fn style(pace: Arc<Mutex<Pace>>) -> ProgressStyle {
     let time = move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-        let left = lock(&pace).left(Instant::now());
+        let left = pace.lock().left(Instant::now());
         // As `print`: nothing can be done about a failure.
         let _ = write!(out, "{}", in_words(state.elapsed()));
         let _ = left.map(|left| write!(out, ", {} left", in_words(left)));
@@ -219,7 +215,7 @@ mod tests {
 
     impl Write for Log {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            lock(&self.0).extend_from_slice(bytes);
+            self.0.lock().extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
@@ -247,7 +243,7 @@ mod tests {
         }
 
         fn lines(&self) -> Vec<String> {
-            String::from_utf8(lock(&self.log.0).clone())
+            String::from_utf8(self.log.0.lock().clone())
                 .unwrap()
                 .lines()
                 .map(str::to_owned)

@@ -6,8 +6,8 @@ use anyhow::Result;
 use serde_json::{Map, Value, json};
 use wan_alpha_core::Watch;
 use wan_alpha_core::device::{Device, Opened};
-use wan_alpha_core::generate::{Frame, FrameSink, Keep, Pipeline, SinkError};
-use wan_alpha_core::tch::{self, Tensor};
+use wan_alpha_core::generate::{Keep, Pipeline};
+use wan_alpha_core::tch;
 use wan_alpha_core::weights::Strengths;
 use wan_alpha_take::{RequestDraft, TakeRequest};
 
@@ -20,7 +20,8 @@ use crate::dump::Dump;
 use crate::exit::{Exit, OrExit};
 use crate::maker::contexts_folder;
 use crate::model::{Chosen, fingerprint_of, use_merged};
-use crate::output::{self, Plan, Writer, Written};
+use crate::output::{Plan, Writer, WriterSink, Written, add_circumstances};
+use crate::progress::TerminalProgress;
 use crate::stdout::print_lines;
 use crate::{engine, take};
 use placement::SubjectPlacement;
@@ -72,9 +73,17 @@ pub(crate) fn run(args: &Render, context: &CommandContext<'_>) -> Result<()> {
             (written, opened.class(), computed_by(&pipeline, &request))
         }
     };
-    let mut take = describe(&request, console, &device)?;
+    let mut take = Map::new();
+    take.insert("request".to_owned(), serde_json::to_value(&request)?);
+    add_circumstances(&mut take, console, &device);
     take.extend(computed.map(|computed| ("computed".to_owned(), computed)));
     written.describe(take)?;
+    tell(&written, &request, progress);
+    Ok(())
+}
+
+/// Says where the take is: its folder to programs, and what is in it to people.
+fn tell(written: &Written, request: &TakeRequest, progress: &TerminalProgress) {
     progress.done();
     print_lines(&[written.folder().display().to_string()]);
     progress.remark(format!(
@@ -84,7 +93,6 @@ pub(crate) fn run(args: &Render, context: &CommandContext<'_>) -> Result<()> {
         written.sheet.file_name().unwrap_or_default().display(),
         written.folder().display()
     ));
-    Ok(())
 }
 
 /// The model, its weights not read yet; where an engine makes the take there is no device.
@@ -128,15 +136,9 @@ fn make(
 ) -> Result<Written> {
     let writer = Writer::create(Plan::of(request, &args.out, args.formats())?)?;
     let dump = args.dump.as_deref().map(Dump::create).transpose()?;
-    let mut sink = RenderSink { dump, writer };
+    let mut sink = WriterSink::new(writer, dump, |_| Ok(()));
     pipeline.make(request, placement.mask(), &mut sink, console)?;
-
-    let RenderSink { dump, writer } = sink;
-    let written = writer.finish()?;
-    if let Some(dump) = dump {
-        dump.finish()?;
-    }
-    Ok(written)
+    sink.finish()
 }
 
 /// What a command line asks for.
@@ -167,52 +169,5 @@ fn draft(
         precision: args.dtype,
         model,
         model_fingerprint: None,
-    }
-}
-
-/// `take.json`. Everything that may differ between equal takes stands under `timings`.
-fn describe(
-    request: &TakeRequest,
-    console: &Console<'_>,
-    device: &str,
-) -> Result<Map<String, Value>> {
-    let mut take = Map::new();
-    take.insert("request".to_owned(), serde_json::to_value(request)?);
-    take.insert(
-        "versions".to_owned(),
-        json!({
-            "wan-alpha": env!("CARGO_PKG_VERSION"),
-            "libtorch": wan_alpha_core::device::LIBTORCH_BUILD,
-        }),
-    );
-    take.insert("device".to_owned(), json!(device));
-    take.insert("threads".to_owned(), json!(tch::get_num_threads()));
-    take.insert("warnings".to_owned(), json!(console.warnings()));
-    take.insert("timings".to_owned(), console.timings());
-    Ok(take)
-}
-
-/// Writes frames as they come, and tensors where a dump was asked for.
-struct RenderSink {
-    /// Goes first when a take is given up: its folder may be the writer's, which goes if empty.
-    dump: Option<Dump>,
-    writer: Writer,
-}
-
-impl FrameSink for RenderSink {
-    fn frame(&mut self, frame: Frame<'_>) -> Result<(), SinkError> {
-        let Frame { index, width, height, rgba } = frame;
-        Ok(self.writer.write(output::Frame { index, width, height, rgba })?)
-    }
-
-    fn wants_tensors(&self) -> bool {
-        self.dump.is_some()
-    }
-
-    fn tensor(&mut self, name: &str, tensor: &Tensor) -> Result<(), SinkError> {
-        match &mut self.dump {
-            Some(dump) => Ok(dump.add(name, tensor)?),
-            None => Ok(()),
-        }
     }
 }

@@ -19,8 +19,9 @@ use crate::cpu_estimate::CpuEstimate;
 use crate::device;
 use crate::engine;
 use crate::exit::{Exit, OrExit};
-use crate::maker::{MakeContext, MakeError, Maker, exit_of};
-use crate::output::{self, Format, Plan, Writer, Written};
+use crate::maker::{MakeContext, MakeError, Maker};
+use crate::media::frame::of_stored;
+use crate::output::{Format, Plan, Writer, Written};
 use crate::stdout::print_lines;
 use wan_alpha_take::environment::Environment;
 
@@ -162,10 +163,7 @@ pub(crate) fn write_files(
         if !watch.go_on() {
             return Err(anyhow!("cancelled while exporting")).or_exit(Exit::Cancelled);
         }
-        let frame = take.frame(index)?;
-        let rgba: Vec<f32> = frame.iter().map(|value| value.to_f32()).collect();
-        let (width, height) = (frame.width as usize, frame.height as usize);
-        writer.write(output::Frame { index: index as usize, width, height, rgba: &rgba })?;
+        writer.write(of_stored(index as usize, &take.frame(index)?).borrowed())?;
     }
     writer.finish()
 }
@@ -203,7 +201,7 @@ fn make(
         Ok(take) => Ok(vec![take.path().display().to_string()]),
         Err(MakeError::Stopped) => Err(anyhow!("cancelled")).or_exit(Exit::Cancelled),
         Err(MakeError::Failed(problem)) => {
-            let exit = exit_of(&problem);
+            let exit = Exit::of_problem(&problem);
             Err(anyhow!("{problem}")).or_exit(exit)
         }
     }

@@ -8,12 +8,13 @@ mod support;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 #[cfg(unix)]
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use parking_lot::Mutex;
 use serde_json::Value;
 use support::room::Room;
 
@@ -55,7 +56,7 @@ impl Service {
                 }
                 let mut body = vec![0; length];
                 reader.read_exact(&mut body).unwrap();
-                let mut kept = keep.lock().unwrap();
+                let mut kept = keep.lock();
                 let (status, headers, body_out) = answer(kept.len());
                 kept.push(Request { head, body: serde_json::from_slice(&body).unwrap() });
                 let reply = format!(
@@ -69,7 +70,7 @@ impl Service {
     }
 
     fn count(&self) -> usize {
-        self.heard.lock().unwrap().len()
+        self.heard.lock().len()
     }
 }
 
@@ -121,7 +122,7 @@ fn captions_are_asked_for_until_they_come_and_rows_that_have_one_are_kept() {
     assert_eq!(rows[2], "clip-000001,I am said.,,style=flat,b");
     // What the table says of it stands.
     assert!(rows[3].ends_with("Number 4.,number 4,shot=close-up; style=flat,c"), "{}", rows[3]);
-    let heard = service.heard.lock().unwrap();
+    let heard = service.heard.lock();
     let first = &heard[0];
     assert!(first.head.starts_with("POST /v1/chat/completions HTTP/1.1"), "{}", first.head);
     assert!(first.head.to_lowercase().contains("authorization: bearer s3cret"), "{}", first.head);

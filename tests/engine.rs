@@ -296,7 +296,7 @@ fn a_gpu_that_is_not_there_fails_the_takes_that_want_it_in_words() {
         }
     });
     let problem = problem.unwrap();
-    assert_eq!(problem.code, "no-gpu", "{problem}");
+    assert_eq!(problem.code.as_str(), "no-gpu", "{problem}");
     assert!(problem.to_string().contains("--device cuda:0: "), "{problem}");
     assert!(studio.takes().is_empty());
 }

@@ -106,7 +106,7 @@ fn a_batch_render_is_refused_with_the_hours_and_the_patient_are_served() {
     client.submit(batch);
     let end = wait_for(&client, |snapshot| snapshot.jobs[&key].is_finished());
     let JobState::Failed(problem) = &end.jobs[&key] else { panic!("{:?}", end.jobs[&key]) };
-    assert_eq!(problem.code, "needs-gpu");
+    assert_eq!(problem.code.as_str(), "needs-gpu");
     let said = problem.to_string();
     for words in ["2.3 billion parameters", "without a GPU", " hours of work", "ALLOW_CPU=1"] {
         assert!(said.contains(words), "`{words}` is not in: {said}");

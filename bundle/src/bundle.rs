@@ -10,7 +10,7 @@ pub(crate) mod layout;
 mod libtorch;
 pub(crate) mod make;
 #[cfg(test)]
-mod planted;
+mod test_planted_faults;
 
 use std::fs;
 use std::path::{Path, PathBuf};

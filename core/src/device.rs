@@ -24,9 +24,9 @@ mod unavailable;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tch::kind::Element;
 use tch::{Kind, Tensor};
 
@@ -59,7 +59,7 @@ impl Device {
     /// The CPU. A process that begins with it computes on the CPU for the rest of its life: a card
     /// asked for later is refused ([`CudaUnavailable::BegunOnCpu`]).
     pub fn cpu() -> Self {
-        let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = STATE.lock();
         if matches!(*state, State::Untouched) {
             *state = State::Cpu;
         }
@@ -210,7 +210,7 @@ fn open_cuda(
     name: Option<&CardName>,
     libraries: &Libraries,
 ) -> std::result::Result<Card, CudaUnavailable> {
-    let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut state = STATE.lock();
     if matches!(*state, State::Cpu) {
         return Err(CudaUnavailable::BegunOnCpu);
     }

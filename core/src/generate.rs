@@ -10,6 +10,7 @@ pub mod sampling;
 use std::path::{Path, PathBuf};
 
 use tch::{Kind, Tensor};
+use wan_alpha_take::frame::Frame;
 use wan_alpha_take::models::Defaults;
 use wan_alpha_take::{Fingerprint, Mask, Precision, TakeRequest};
 
@@ -33,19 +34,6 @@ pub const NEGATIVE_PROMPT: &str = "色调艳丽，过曝，静态，细节模糊
 
 /// Transformers of fewer parameters compute in float32 unless told otherwise.
 const SMALL_MODEL: u64 = 3_000_000_000;
-
-/// One frame of a take.
-#[derive(Clone, Copy, Debug)]
-pub struct Frame<'a> {
-    /// Number of the frame in the take, from 0 on.
-    pub index: usize,
-    /// Width of the frame in pixels.
-    pub width: usize,
-    /// Height of the frame in pixels.
-    pub height: usize,
-    /// Straight, display-referred RGBA in [0, 1], row 0 on top. Colour under alpha 0 is arbitrary.
-    pub rgba: &'a [f32],
-}
 
 /// An error of a [`FrameSink`].
 pub type SinkError = Box<dyn std::error::Error + Send + Sync>;

@@ -3,8 +3,7 @@
 //! Ports `wan/text2video_dora_lightx2v.py:383` to 394 and, for training,
 //! `Wan-Alpha-train/diffsynth/pipelines/wan_video_new_1010_ellipse.py:275`.
 
-use std::sync::{Mutex, PoisonError};
-
+use parking_lot::Mutex;
 use tch::{Kind, Tensor};
 use wan_alpha_take::Mask;
 
@@ -26,7 +25,7 @@ pub fn draw(_opened: Device, seed: u32, shape: &[i64]) -> Result<Tensor> {
 
 /// What `draw` draws after `torch.manual_seed(seed)`.
 pub(crate) fn seeded<T>(seed: i64, draw: impl FnOnce() -> Result<T>) -> Result<T> {
-    let _one_at_a_time = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one_at_a_time = GENERATOR.lock();
     tch::manual_seed(seed);
     draw()
 }
@@ -34,7 +33,7 @@ pub(crate) fn seeded<T>(seed: i64, draw: impl FnOnce() -> Result<T>) -> Result<T
 /// Standard normal numbers for tests: another test, in another thread, may be between seed and draw.
 #[cfg(test)]
 pub(crate) fn unseeded(size: impl AsRef<[i64]>, options: (Kind, tch::Device)) -> Tensor {
-    let _one_at_a_time = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one_at_a_time = GENERATOR.lock();
     Tensor::randn(size.as_ref(), options)
 }
 

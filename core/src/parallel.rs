@@ -5,7 +5,8 @@
 //! on rows that do not meet, each thread goes through the whole chain here, row by row.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::Result;
 
@@ -27,7 +28,7 @@ pub(crate) fn for_each(count: usize, piece: &(dyn Fn(usize) -> Result<()> + Sync
     if threads < 2 || count < 2 || !region::run(&pieces, threads) {
         pieces.work();
     }
-    match pieces.failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    match pieces.failed.into_inner() {
         None => Ok(()),
         Some(Failure::Error(error)) => Err(error),
         Some(Failure::Panic(cause)) => std::panic::resume_unwind(cause),
@@ -65,7 +66,7 @@ impl Pieces<'_> {
                 Err(cause) => Failure::Panic(cause),
             };
             self.ended.store(true, Ordering::Relaxed);
-            self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
+            self.failed.lock().get_or_insert(failure);
         }
     }
 }
@@ -140,12 +141,12 @@ mod tests {
         let done = Mutex::new(Vec::new());
         for_each(20, &|index| {
             thread::sleep(Duration::from_millis(5));
-            done.lock().unwrap().push((index, thread::current().id()));
+            done.lock().push((index, thread::current().id()));
             Ok(())
         })
         .unwrap();
         tch::set_num_threads(threads);
-        let done = done.into_inner().unwrap();
+        let done = done.into_inner();
         let pieces: BTreeSet<_> = done.iter().map(|(index, _)| *index).collect();
         assert_eq!((done.len(), pieces), (20, (0..20).collect()));
         let by: std::collections::HashSet<_> = done.iter().map(|(_, thread)| *thread).collect();

@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use parking_lot::Mutex;
 use tch::TchError;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::dit::AttentionKernel;
-use wan_alpha_core::generate::{Frame, FrameSink, Keep, Pipeline, SinkError};
+use wan_alpha_core::generate::{FrameSink, Keep, Pipeline, SinkError};
 use wan_alpha_core::weights::{ModelFiles, Strengths};
 use wan_alpha_core::{Error, ErrorKind, Stage, Unwatched, Watch};
+use wan_alpha_take::frame::Frame;
 use wan_alpha_take::{Ellipse, Fingerprint, NUMERICS, Precision, Solver, TakeRequest};
 
 fn model() -> PathBuf {
@@ -71,15 +73,15 @@ fn a_warm_model_makes_the_same_takes() {
 }
 
 /// Stops at the first question in a stage.
-struct StopIn(Stage, std::sync::Mutex<Option<Stage>>);
+struct StopIn(Stage, Mutex<Option<Stage>>);
 
 impl Watch for StopIn {
     fn progress(&self, stage: Stage, _step: usize, _of: usize) {
-        *self.1.lock().unwrap() = Some(stage);
+        *self.1.lock() = Some(stage);
     }
 
     fn go_on(&self) -> bool {
-        *self.1.lock().unwrap() != Some(self.0)
+        *self.1.lock() != Some(self.0)
     }
 }
 
@@ -102,7 +104,7 @@ struct Failing {
     at: &'static [usize],
     says: &'static str,
     asked: std::sync::atomic::AtomicUsize,
-    warnings: std::sync::Mutex<Vec<String>>,
+    warnings: Mutex<Vec<String>>,
 }
 
 impl Failing {
@@ -121,7 +123,7 @@ impl Watch for Failing {
     }
 
     fn warn(&self, message: &str) {
-        self.warnings.lock().unwrap().push(message.to_owned());
+        self.warnings.lock().push(message.to_owned());
     }
 }
 
@@ -140,14 +142,14 @@ fn memory_that_runs_out_in_decoding_costs_the_transformer_and_no_frame() {
         let mut frames = Frames::default();
         warm.decode(&latent, Precision::F32, &mut frames, &failing).unwrap();
         assert!(frames == cold, "{at:?}");
-        let warnings = failing.warnings.into_inner().unwrap();
+        let warnings = failing.warnings.into_inner();
         assert!(warnings.iter().any(|said| said.contains("transformer is let go")), "{warnings:?}");
         // The next take loads it again, which a warm one does not.
         let loading = Questions::default();
         let mut again = Frames::default();
         warm.make(&request, None, &mut again, &loading).unwrap();
         assert!(again == cold);
-        assert!(loading.0.into_inner().unwrap().1.contains_key(&Stage::Load), "{at:?}");
+        assert!(loading.0.into_inner().1.contains_key(&Stage::Load), "{at:?}");
     }
 
     // Where there is nothing to free, or not enough, it is told.
@@ -187,20 +189,20 @@ fn a_failure_says_what_was_done_and_what_helps() {
 
 /// Counts how often each stage asks whether to go on, and keeps how many steps it has.
 #[derive(Default)]
-struct Questions(std::sync::Mutex<(Option<Stage>, Asked)>);
+struct Questions(Mutex<(Option<Stage>, Asked)>);
 
 /// By stage: questions, and steps.
 type Asked = BTreeMap<Stage, (usize, usize)>;
 
 impl Watch for Questions {
     fn progress(&self, stage: Stage, step: usize, of: usize) {
-        let mut seen = self.0.lock().unwrap();
+        let mut seen = self.0.lock();
         seen.0 = (step < of).then_some(stage);
         seen.1.entry(stage).or_default().1 = of;
     }
 
     fn go_on(&self) -> bool {
-        let mut seen = self.0.lock().unwrap();
+        let mut seen = self.0.lock();
         if let Some(stage) = seen.0 {
             seen.1.entry(stage).or_default().0 += 1;
         }
@@ -214,7 +216,7 @@ fn every_block_asks_whether_to_go_on() {
     let request = request(&pipeline, "smoke");
     let watch = Questions::default();
     pipeline.make(&request, None, &mut Frames::default(), &watch).unwrap();
-    let (_, seen) = watch.0.into_inner().unwrap();
+    let (_, seen) = watch.0.into_inner();
     // A step of text is a block. One of sampling is two blocks in each of two passes; one of decoding
     // is a latent frame in two decoders, each of 18 blocks and a head.
     let (asked, blocks) = seen[&Stage::Text];
@@ -231,7 +233,7 @@ fn take_apart(contexts: &Path, request: &TakeRequest) -> (Frames, usize) {
     pipeline.keep_contexts(contexts.to_owned());
     let (mut frames, watch) = (Frames::default(), Questions::default());
     pipeline.make(request, None, &mut frames, &watch).unwrap();
-    let (_, seen) = watch.0.into_inner().unwrap();
+    let (_, seen) = watch.0.into_inner();
     (frames, seen.get(&Stage::Text).map_or(0, |(asked, _)| *asked))
 }
 

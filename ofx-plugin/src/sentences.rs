@@ -100,6 +100,7 @@ fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wan_alpha_take::engine::message::ProblemCode;
 
     #[test]
     fn progress_names_stage_step_and_time() {
@@ -134,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_problem_is_a_sentence() {
-        let text = problem(&Problem::new("x", "no model `a`", "add it"));
+        let text = problem(&Problem::new(ProblemCode::Failed, "no model `a`", "add it"));
         assert_eq!(text, "No model `a`; add it.");
     }
 }

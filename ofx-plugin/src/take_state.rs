@@ -103,14 +103,15 @@ impl TakeState {
 
 #[cfg(test)]
 mod tests {
-    use wan_alpha_take::engine::message::Problem;
+    use wan_alpha_take::engine::message::{Problem, ProblemCode};
 
     use super::*;
 
     #[test]
     fn a_revision_says_what_was_there_to_see() {
-        let failed =
-            |text: &str| TakeState::Take(JobReadiness::Failed(Problem::new("x", text, "y")));
+        let failed = |text: &str| {
+            TakeState::Take(JobReadiness::Failed(Problem::new(ProblemCode::Failed, text, "y")))
+        };
         let states = [
             TakeState::Take(JobReadiness::Absent),
             failed("out of memory"),

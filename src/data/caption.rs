@@ -9,10 +9,10 @@ mod pictures;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
+use parking_lot::Mutex;
 use rayon::prelude::*;
 use wan_alpha_core::Watch;
 
@@ -49,7 +49,6 @@ pub(super) fn run(args: &CaptionSet, context: &CommandContext<'_>) -> Result<()>
     // Finds out early whether it can be written.
     table::write(&out, &rows).or_exit(Exit::BadInput)?;
     let growing = Mutex::new(Growing { rows, written: Instant::now() });
-    let lock = || growing.lock().unwrap_or_else(PoisonError::into_inner);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(args.jobs as usize).build()?;
     progress.update("captioning", 0, count);
     let asked = pool.install(|| {
@@ -59,7 +58,7 @@ pub(super) fn run(args: &CaptionSet, context: &CommandContext<'_>) -> Result<()>
                 service.ask(&shown, &|| console.go_on())
             };
             let CaptionAnswer { long, short, labels } = work().with_context(|| set.name(*row))?;
-            let mut growing = lock();
+            let mut growing = growing.lock();
             if let Some(row) = growing.rows.get_mut(*row) {
                 row.captions = vec![long, short];
                 for (name, value) in labels {
@@ -76,7 +75,7 @@ pub(super) fn run(args: &CaptionSet, context: &CommandContext<'_>) -> Result<()>
         })
     });
     // Whatever happened, what was answered is kept.
-    let written = table::write(&out, &lock().rows);
+    let written = table::write(&out, &growing.lock().rows);
     asked
         .with_context(|| format!("{} has what was answered; run again to go on", out.display()))?;
     written?;

@@ -20,7 +20,7 @@ use super::table::Row;
 use crate::args::CheckSet;
 use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
-use crate::output::{explain_write, write_whole};
+use crate::media::atomic_file::{explain_write, write_whole};
 use crate::stdout::print_lines;
 use language::CaptionLanguage;
 use media::{Media, Seen};
@@ -94,7 +94,7 @@ struct RowReport {
 type MediaKey<'a> = (&'a str, &'a str, bool);
 
 fn key(row: &Row) -> MediaKey<'_> {
-    use crate::rgba_sequence::Association::Premultiplied;
+    use crate::media::rgba::Association::Premultiplied;
     (&row.colour, &row.alpha, row.association == Some(Premultiplied))
 }
 

@@ -6,13 +6,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use wan_alpha_take::frame::OwnedFrame;
 
-use super::clip::{Picture, Under};
 use super::table::Row;
-use crate::mask_sequence::files::{self, is_image};
-use crate::mask_sequence::{MaskImage, read_image};
-use crate::rgba_sequence::{Association, Clipped, RgbaImage};
-use crate::video::{Samples, Video};
+use crate::media::mask::{self, MaskImage, read_image};
+use crate::media::resize::HiddenColor;
+use crate::media::rgba::{Association, Clipped, RgbaImage};
+use crate::media::sequence::{self, is_image};
+use crate::media::video::{Samples, Video};
 
 /// The frames of a row, read one after the other.
 pub(crate) struct Reader {
@@ -38,7 +39,7 @@ impl Source {
         if path.is_file() && !is_image(path) {
             return Ok(Self::Video(Video::open(path, samples)?, path.to_owned()));
         }
-        Ok(Self::Images(files::find(path, what)?))
+        Ok(Self::Images(sequence::find(path, what)?))
     }
 
     /// None of a video, which has to be read to its end to know.
@@ -85,8 +86,8 @@ impl Reader {
     }
 
     /// What colour is where alpha is 0.
-    pub(crate) fn under(&self) -> Under {
-        if self.alpha.is_some() { Under::Chosen } else { Under::Void }
+    pub(crate) fn hidden_color(&self) -> HiddenColor {
+        if self.alpha.is_some() { HiddenColor::Chosen } else { HiddenColor::Arbitrary }
     }
 
     /// Whether it is one image.
@@ -115,7 +116,7 @@ impl Reader {
     }
 
     /// The next frame: straight, display-referred, in \[0, 1\]. None after the last.
-    pub(crate) fn next(&mut self) -> Result<Option<Picture>> {
+    pub(crate) fn next(&mut self) -> Result<Option<OwnedFrame>> {
         let index = self.next;
         let colour = self.next_colour()?;
         let picture = match (colour, self.next_alpha()?) {
@@ -156,13 +157,13 @@ impl Reader {
         Ok(Some(picture))
     }
 
-    fn finish(&mut self, image: RgbaImage) -> Result<Picture> {
+    fn finish(&mut self, image: RgbaImage) -> Result<OwnedFrame> {
         let (width, height) = image.size;
         let index = self.next;
         let rgba = image
             .display(self.association, &mut self.clipped)
             .with_context(|| format!("frame {index}"))?;
-        Ok(Picture { height, width, rgba })
+        Ok(OwnedFrame::new(index, width, height, rgba))
     }
 
     fn next_colour(&mut self) -> Result<Option<Colour>> {
@@ -199,14 +200,9 @@ impl Reader {
                 let Some(picture) = video.next()? else {
                     return Ok(Some(None));
                 };
-                let plane = |place: usize| {
-                    picture.values.iter().skip(place).step_by(2).copied().collect::<Vec<_>>()
-                };
-                let alpha = plane(1);
-                let seen = || alpha.iter().any(|value| *value != 1.0);
-                let by_alpha = *self.by_alpha.get_or_insert_with(seen);
-                let values = if by_alpha { alpha } else { plane(0) };
-                Ok(Some(Some(MaskImage { width: picture.width, height: picture.height, values })))
+                let (image, by_alpha) = mask::of_video(&picture, self.by_alpha);
+                self.by_alpha = Some(by_alpha);
+                Ok(Some(Some(image)))
             }
         }
     }

@@ -5,14 +5,16 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail, ensure};
 use image::imageops::FilterType;
+use wan_alpha_take::frame::OwnedFrame;
 
 use super::bucket::Bucket;
-use super::clip::{Picture, RgbaClip, Window};
+use super::clip::{RgbaClip, Window};
 use super::media::Reader;
 use super::rng::DataRng;
 use super::table::{self, Row};
 use super::window;
 use crate::exit::{Exit, OrExit};
+use crate::media::resize::{cropped, resized};
 
 /// Of a hundred sources, these are kept from training.
 const HELD_OUT: f64 = 0.05;
@@ -91,7 +93,7 @@ impl Set {
         let ends = frames.iter().min().zip(frames.iter().max());
         let (first, last) = ends.map(|(a, b)| (*a, *b)).context("it has no frames")?;
         reader.skip(first)?;
-        let under = reader.under();
+        let hidden = reader.hidden_color();
         let mut place = None;
         let mut cut = Vec::new();
         for index in first..=last {
@@ -102,8 +104,8 @@ impl Set {
                 let size = window::cover(picture.width, picture.height, window, draw);
                 (size, window::corner(size, window, draw))
             });
-            let picture = picture.resized(size[0], size[1], FilterType::Triangle, under);
-            cut.push(picture.cropped(left, top, window.width, window.height));
+            let picture = resized(picture, size, FilterType::Triangle, hidden);
+            cut.push(cropped(&picture, [left, top], [window.width, window.height]));
         }
         let mut clip = RgbaClip::with_capacity(*window);
         for index in frames {
@@ -169,10 +171,10 @@ pub(crate) fn split(each: &[&str], seed: u64) -> Split {
 fn still(reader: &mut Reader, window: &Window, draw: &mut DataRng) -> Result<RgbaClip> {
     let picture = reader.next()?.context("it has no picture")?;
     let size = window::cover(picture.width, picture.height, window, draw);
-    let picture = picture.resized(size[0], size[1], FilterType::Triangle, reader.under());
+    let picture = resized(picture, size, FilterType::Triangle, reader.hidden_color());
     let mut clip = RgbaClip::with_capacity(*window);
-    for [left, top] in window::sliding(size, window, draw) {
-        clip.push(&picture.cropped(left, top, window.width, window.height).rgba);
+    for place in window::sliding(size, window, draw) {
+        clip.push(&cropped(&picture, place, [window.width, window.height]).rgba);
     }
     Ok(clip)
 }
@@ -182,7 +184,7 @@ pub(crate) struct Bucketed {
     pub(crate) bucket: Bucket,
     reader: Reader,
     /// Read to know the size, and not asked for yet.
-    first: Option<Picture>,
+    first: Option<OwnedFrame>,
 }
 
 impl Bucketed {
@@ -194,16 +196,17 @@ impl Bucketed {
     }
 
     /// The next frame; None after the last.
-    pub(crate) fn next(&mut self) -> Result<Option<Picture>> {
+    pub(crate) fn next(&mut self) -> Result<Option<OwnedFrame>> {
         let picture = match self.first.take() {
             Some(first) => Some(first),
             None => self.reader.next()?,
         };
         let Bucket { crop: [left, top, width, height], .. } = self.bucket;
-        let fit = |picture: Picture| {
-            let part = picture.cropped(left, top, width, height);
+        let fit = |picture: OwnedFrame| {
+            let part = cropped(&picture, [left, top], [width, height]);
             let Bucket { width, height, .. } = self.bucket;
-            part.resized(width, height, FilterType::Lanczos3, self.reader.under())
+            let hidden = self.reader.hidden_color();
+            resized(part, [width, height], FilterType::Lanczos3, hidden)
         };
         Ok(picture.map(fit))
     }

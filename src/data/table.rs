@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Map, Value};
 
-use crate::output::write_whole;
-use crate::rgba_sequence::Association;
+use crate::media::atomic_file::write_whole;
+use crate::media::rgba::Association;
 
 /// One row. Paths are as the table has them: [`Row::colour_path`] knows the folder.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -214,7 +214,7 @@ fn labels(value: &Value) -> Result<BTreeMap<String, String>> {
 /// Writes rows as a table, CSV or JSON lines by the name's end, whole or not at all.
 pub(crate) fn write(path: &Path, rows: &[Row]) -> Result<()> {
     let bytes = if is_csv(path) { to_csv(rows)? } else { to_json_lines(rows)? };
-    write_whole(path, &bytes)
+    Ok(write_whole(path, &bytes)?)
 }
 
 fn to_csv(rows: &[Row]) -> Result<Vec<u8>> {

@@ -14,7 +14,8 @@ use super::table::{self, Row};
 use crate::args::{CaptionLanguages, Procedural};
 use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
-use crate::output::{explain_write, unfinished_folder};
+use crate::media::atomic_file::{explain_write, unfinished_folder};
+use crate::media::png::encode_plain;
 use crate::stdout::print_lines;
 
 const TABLE: &str = "table.csv";
@@ -87,18 +88,15 @@ fn write(clip: &DrawnClip, window: &Window, out: &Path, name: &str) -> Result<()
         let _ = folder.keep();
         Ok(())
     };
-    attempt().map_err(|error| explain_write(&target, &error))
+    Ok(attempt().map_err(|error| explain_write(&target, &error))?)
 }
 
 fn png(clip: &RgbaClip, index: usize) -> Result<Vec<u8>, std::io::Error> {
     let bytes = clip.frame(index).iter().map(|value| (value * 255.0 + 0.5) as u8).collect();
     let image = RgbaImage::from_raw(clip.width as u32, clip.height as u32, bytes);
-    let mut file = std::io::Cursor::new(Vec::new());
-    let written = image
-        .context("a frame of another size")
-        .and_then(|image| Ok(image.write_to(&mut file, image::ImageFormat::Png)?));
-    written.map_err(std::io::Error::other)?;
-    Ok(file.into_inner())
+    let bytes =
+        image.context("a frame of another size").and_then(|image| Ok(encode_plain(&image)?));
+    bytes.map_err(std::io::Error::other)
 }
 
 /// A row for every language.

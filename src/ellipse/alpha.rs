@@ -10,7 +10,7 @@ use wan_alpha_take::frames::latent_frames;
 use super::video;
 use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
-use crate::mask_sequence::MaskSequence;
+use crate::media::mask::MaskSequence;
 
 /// Reads it frame by frame. The number of frames is checked before, where it is known.
 pub(super) fn read(

@@ -1,11 +1,11 @@
 //! A picture to look at a placement in: what is outside is dimmed as far as the mask says, the
 //! outline is drawn on top. Display values throughout: this is a drawing, not a composite.
 
-use std::io::Cursor;
-
 use anyhow::Result;
-use image::{ImageFormat, Rgb, RgbImage, RgbaImage};
+use image::{Rgb, RgbImage, RgbaImage};
 use wan_alpha_take::{Ellipse, GridEllipse};
+
+use crate::media::png::encode_plain;
 
 /// How bright the farthest outside remains.
 const DIMMEST: f32 = 0.3;
@@ -86,9 +86,7 @@ impl EllipsePicture {
     }
 
     pub(super) fn to_png(&self) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.pixels.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png)?;
-        Ok(bytes)
+        Ok(encode_plain(&self.pixels)?)
     }
 }
 

@@ -10,7 +10,8 @@ use wan_alpha_take::{Ellipse, Mask, Track};
 use super::picture::{EllipsePicture, outline_of_mask};
 use crate::args::ShowEllipse;
 use crate::exit::{Exit, OrExit};
-use crate::output::{SIZE_LIMIT, write_whole};
+use crate::media::atomic_file::write_whole;
+use crate::media::frame::SIZE_LIMIT;
 use crate::render::read_mask;
 
 /// What there is to draw.
@@ -45,7 +46,7 @@ pub(super) fn run(args: &ShowEllipse) -> Result<()> {
             outline_of_mask(&mut picture, values, [columns, rows]);
         }
     }
-    write_whole(&args.out, &picture.to_png()?)
+    Ok(write_whole(&args.out, &picture.to_png()?)?)
 }
 
 impl ShownPlacement {

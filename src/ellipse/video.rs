@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use wan_alpha_take::fit::{Compressor, Coverage};
 
-use crate::video::{Samples, Video, VideoPicture};
+use crate::media::video::{Samples, Video, VideoPicture};
 
 /// What a video says of its subject.
 pub(super) struct Alpha {
@@ -21,7 +21,7 @@ pub(super) fn read(
     step: impl FnMut(u32) -> Result<()>,
 ) -> Result<Alpha> {
     let mut video = Video::open(path, Samples::Grey)?;
-    match compress(path, || video.next(), threshold, step)? {
+    match compress(path, || Ok(video.next()?), threshold, step)? {
         Some(alpha) => Ok(alpha),
         None => bail!("{} has no picture", path.display()),
     }
@@ -37,20 +37,19 @@ fn compress(
     let mut planes: Option<[Compressor; 2]> = None;
     let mut opaque = true;
     let name = || path.display().to_string();
-    while let Some(VideoPicture { width, height, values }) = next()? {
+    while let Some(picture) = next()? {
         let [grey, alpha] = match &mut planes {
             Some(planes) => planes,
             none => {
-                let new = || Compressor::new(width, height, threshold).with_context(name);
+                let new =
+                    || Compressor::new(picture.width, picture.height, threshold).with_context(name);
                 none.insert([new()?, new()?])
             }
         };
-        let plane =
-            |place: usize| values.iter().skip(place).step_by(2).copied().collect::<Vec<_>>();
-        let found = plane(1);
-        opaque &= found.iter().all(|value| *value == 1.0);
-        grey.push(&plane(0)).with_context(name)?;
-        alpha.push(&found).with_context(name)?;
+        let [found_grey, found_alpha] = picture.grey_and_alpha();
+        opaque &= found_alpha.iter().all(|value| *value == 1.0);
+        grey.push(&found_grey).with_context(name)?;
+        alpha.push(&found_alpha).with_context(name)?;
         step(alpha.frames())?;
     }
     let Some([grey, alpha]) = planes else {

@@ -7,11 +7,11 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -62,7 +62,7 @@ fn faults() -> Vec<Fault> {
 pub(super) fn strike(stage: Stage) -> wan_alpha_core::Result<()> {
     static ASKED: Mutex<BTreeMap<Stage, usize>> = Mutex::new(BTreeMap::new());
     let at = {
-        let mut asked = ASKED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asked = ASKED.lock();
         let count = asked.entry(stage).or_default();
         *count += 1;
         *count - 1
@@ -268,7 +268,7 @@ fn make(client: &EngineClient, submit: &Submit) -> JobState {
 /// Code and words of a take that is not made.
 fn failure(state: JobState) -> (String, String) {
     let JobState::Failed(problem) = state else { panic!("not failed: {state:?}") };
-    (problem.code.clone(), problem.to_string())
+    (problem.code.as_str().to_owned(), problem.to_string())
 }
 
 /// The process of the engine.

@@ -3,7 +3,8 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+
+use parking_lot::Mutex;
 
 /// A full log becomes `engine.log.1`, and the one before that goes.
 const LIMIT: u64 = 4 << 20;
@@ -39,7 +40,7 @@ fn append(path: &Path) -> io::Result<File> {
 
 impl Write for &LogFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut guard = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut guard = self.file.lock();
         let (file, size) = &mut *guard;
         if *size > LIMIT {
             fs::rename(&self.path, self.path.with_extension("log.1"))?;

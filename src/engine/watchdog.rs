@@ -5,14 +5,15 @@
 //! are told, and the process ends without its destructors.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use wan_alpha_core::Stage;
 use wan_alpha_take::TakeKey;
-use wan_alpha_take::engine::message::Problem;
+use wan_alpha_take::engine::message::{Problem, ProblemCode};
 use wan_alpha_take::engine::server::EngineServer;
 
 /// How long a GPU may be silent.
@@ -124,7 +125,7 @@ impl BlockTimes {
             None => "it has not done a single block".to_owned(),
         };
         Problem::new(
-            "gpu-fault",
+            ProblemCode::GpuFault,
             format!(
                 "the GPU has not answered for {} s while {} ({usual}), and the engine was ended",
                 self.silent.as_secs(),
@@ -148,23 +149,19 @@ struct WatchState {
 }
 
 impl ProgressSignal {
-    fn state(&self) -> MutexGuard<'_, WatchState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn is_opening(&self) -> bool {
-        matches!(self.state().doing, Doing::Opening)
+        matches!(self.0.lock().doing, Doing::Opening)
     }
 
     /// The device is open. Its silence counts where it can hang.
     pub(super) fn opened(&self, can_hang: bool) {
-        *self.state() = WatchState { armed: can_hang, doing: Doing::Nothing };
+        *self.0.lock() = WatchState { armed: can_hang, doing: Doing::Nothing };
     }
 
     /// A step of a stage is done. What counts is computing alone: reading a model is as slow as its
     /// disk.
     pub(super) fn progress(&self, key: TakeKey, stage: Stage, step: usize, of: usize) {
-        let state = &mut *self.state();
+        let state = &mut *self.0.lock();
         let computes = matches!(stage, Stage::Sample | Stage::Decode) && step < of;
         match &mut state.doing {
             Doing::Blocks(blocks) if computes && blocks.stage == stage && blocks.key == key => {
@@ -178,14 +175,14 @@ impl ProgressSignal {
 
     /// A block is done, and the next one begins.
     pub(super) fn beat(&self) {
-        if let Doing::Blocks(blocks) = &mut self.state().doing {
+        if let Doing::Blocks(blocks) = &mut self.0.lock().doing {
             blocks.beat(Instant::now());
         }
     }
 
     /// The worker waits for a disk, or does so no more.
     pub(super) fn waits_for_others(&self, waits: bool) {
-        if let Doing::Blocks(blocks) = &mut self.state().doing {
+        if let Doing::Blocks(blocks) = &mut self.0.lock().doing {
             blocks.elsewhere = waits;
             blocks.rest(Instant::now());
         }
@@ -193,12 +190,12 @@ impl ProgressSignal {
 
     /// The take is done, or not made.
     pub(super) fn done(&self) {
-        self.state().doing = Doing::Nothing;
+        self.0.lock().doing = Doing::Nothing;
     }
 
     /// Why the engine is to be ended, and which take it was making; so long after the last look.
     fn look(&self, passed: Duration, limits: &Limits, service: &EngineServer) -> Option<StuckWork> {
-        let state = &mut *self.state();
+        let state = &mut *self.0.lock();
         match &mut state.doing {
             Doing::Opening => service.is_to_end().then_some(StuckWork::WhileOpening),
             Doing::Blocks(blocks) => (state.armed && blocks.look(passed, limits))
@@ -226,7 +223,7 @@ impl Watchdog {
         pulse: ProgressSignal,
         limits: Limits,
     ) -> io::Result<Self> {
-        pulse.state().doing = Doing::Opening;
+        pulse.0.lock().doing = Doing::Opening;
         let (stop, stopped) = channel();
         let (ready, begun) = channel();
         let watch = move || {
@@ -277,7 +274,7 @@ impl Drop for Watchdog {
 
 /// Ends the process around a worker that never comes back, or around a GPU that has failed.
 pub(super) fn end(service: &EngineServer, code: i32) -> ! {
-    service.hang_up(LAST_WORDS);
+    service.shut_down(LAST_WORDS);
     log::logger().flush();
     // Not in order: destructors would wait for what does not answer.
     signal_hook::low_level::exit(code)
@@ -312,7 +309,7 @@ mod tests {
             blocks.known = true;
             assert_eq!(patience(&mut blocks), patient, "{seconds}");
             let said = blocks.problem();
-            assert_eq!(said.code, "gpu-fault");
+            assert_eq!(said.code, ProblemCode::GpuFault);
             assert!(said.message.contains(&format!("for {patient} s while sampling")), "{said}");
         }
     }
@@ -331,7 +328,7 @@ mod tests {
     fn only_blocks_are_watched() {
         let pulse = ProgressSignal::default();
         let key = TakeKey([1; 32]);
-        let watched = || matches!(pulse.state().doing, Doing::Blocks(_));
+        let watched = || matches!(pulse.0.lock().doing, Doing::Blocks(_));
         for (stage, step, computes) in [
             (Stage::Text, 0, false),
             (Stage::Load, 3, false),

@@ -1,12 +1,11 @@
 //! The worker of an engine: the thread that computes, one take after the other.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
+use parking_lot::Mutex;
 use wan_alpha_core::device::Opened;
 use wan_alpha_core::generate::Pipeline;
 use wan_alpha_core::{Stage, Watch};
 use wan_alpha_take::TakeKey;
-use wan_alpha_take::engine::message::{Progress, Submit};
+use wan_alpha_take::engine::message::{ProblemCode, Progress, Submit};
 use wan_alpha_take::engine::server::{EngineServer, Outcome, WorkerOrder};
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::models::ModelRoots;
@@ -18,7 +17,7 @@ use super::timing_history::{self, TimingHistory};
 use super::watchdog::{self, ProgressSignal};
 use crate::cpu_estimate::CpuEstimate;
 use crate::device;
-use crate::maker::{GPU_FAULT, MakeContext, MakeError, Maker};
+use crate::maker::{MakeContext, MakeError, Maker};
 
 /// What makes takes, one after the other.
 pub(super) struct Worker<'a> {
@@ -41,7 +40,7 @@ impl Worker<'_> {
                     let outcome = self.make(&submit, &mut maker, &mut pace);
                     self.pulse.done();
                     if let Outcome::Failed(problem) = &outcome
-                        && problem.code == GPU_FAULT
+                        && problem.code == ProblemCode::GpuFault
                     {
                         self.service.fail(submit.key, problem);
                         watchdog::end(self.service, 1);
@@ -99,7 +98,7 @@ impl Worker<'_> {
             request.height
         );
         let made = maker.make(&request, None, &place, &watch);
-        let run = watch.pace.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let run = watch.pace.into_inner();
         match made {
             Ok(take) => {
                 pace.learn(run);
@@ -124,12 +123,8 @@ struct JobWatch<'a> {
 }
 
 impl JobWatch<'_> {
-    fn pace(&self) -> MutexGuard<'_, timing_history::TimedRun> {
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn suppose(&self, slow: &CpuEstimate) {
-        let mut pace = self.pace();
+        let mut pace = self.pace.lock();
         pace.suppose(Stage::Sample, slow.sampling);
         pace.suppose(Stage::Decode, slow.decoding);
     }
@@ -138,7 +133,7 @@ impl JobWatch<'_> {
 impl Watch for JobWatch<'_> {
     fn progress(&self, stage: Stage, step: usize, of: usize) {
         self.pulse.progress(self.key, stage, step, of);
-        let seconds_left = self.pace().step(stage, step, of);
+        let seconds_left = self.pace.lock().step(stage, step, of);
         let whole = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let stage = stage.to_string();
         let progress = Progress { stage, step: whole(step), of: whole(of), seconds_left };

@@ -7,37 +7,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::Value;
 use wan_alpha_core::Watch;
-use wan_alpha_core::encode::ClipReader as _;
+use wan_alpha_take::frame::OwnedFrame;
 use wan_alpha_take::store::{Store, Take};
 use wan_alpha_take::{Ellipse, TakeRequest};
 
 use crate::exit::{Exit, OrExit};
-use crate::mask_sequence::files::extension;
-use crate::rgba_sequence::{Association, RgbaSequence};
-
-/// A frame: straight, display-referred RGBA in \[0, 1\], row 0 on top.
-#[derive(Clone, Debug)]
-pub(super) struct Frame {
-    /// Its number in the clip, from 0.
-    pub(super) index: usize,
-    pub(super) width: usize,
-    pub(super) height: usize,
-    pub(super) rgba: Vec<f32>,
-}
-
-impl Frame {
-    pub(super) fn new(index: usize, width: usize, height: usize, rgba: Vec<f32>) -> Self {
-        Self { index, width, height, rgba }
-    }
-
-    pub(super) fn pixels(&self) -> &[[f32; 4]] {
-        self.rgba.as_chunks::<4>().0
-    }
-
-    pub(super) fn alpha(&self) -> Vec<f32> {
-        self.pixels().iter().map(|pixel| pixel[3]).collect()
-    }
-}
+use crate::media::frame::of_stored;
+use crate::media::rgba::{Association, RgbaSequence};
+use crate::media::sequence;
 
 /// A clip, and what was asked for as far as it says so itself.
 pub(super) struct EvalClip {
@@ -120,8 +97,8 @@ impl EvalClip {
                 [request.frames, request.width, request.height].map(|side| side as usize)
             }
             ClipFrames::Images(images) => {
-                let shape = images.shape();
-                [shape.frames, shape.width, shape.height]
+                let (width, height) = images.size();
+                [images.len(), width, height]
             }
         }
     }
@@ -130,7 +107,7 @@ impl EvalClip {
     pub(super) fn for_each(
         &mut self,
         watch: &dyn Watch,
-        mut see: impl FnMut(Frame) -> Result<()>,
+        mut see: impl FnMut(OwnedFrame) -> Result<()>,
     ) -> Result<()> {
         let [frames, width, height] = self.shape();
         for index in 0..frames {
@@ -138,13 +115,12 @@ impl EvalClip {
                 return Err(anyhow!("cancelled while measuring {}", self.name))
                     .or_exit(Exit::Cancelled);
             }
-            let rgba = match &mut self.frames {
-                ClipFrames::Store(take) => {
-                    take.frame(index as u32)?.iter().map(|value| value.to_f32()).collect()
+            see(match &mut self.frames {
+                ClipFrames::Store(take) => of_stored(index, &take.frame(index as u32)?),
+                ClipFrames::Images(images) => {
+                    OwnedFrame::new(index, width, height, images.read_next()?)
                 }
-                ClipFrames::Images(images) => images.read_next()?,
-            };
-            see(Frame::new(index, width, height, rgba))?;
+            })?;
         }
         if let ClipFrames::Images(images) = &self.frames
             && let Some(words) = images.clipped()
@@ -188,7 +164,7 @@ pub(super) fn folders(path: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn is_image(path: &Path) -> bool {
-    matches!(extension(path).as_deref(), Some("png" | "exr")) && path.is_file()
+    sequence::is_image(path) && path.is_file()
 }
 
 /// What to read in a folder. Of a render, which may be there in both formats, PNG: it holds

@@ -6,8 +6,8 @@ use wan_alpha_core::Watch;
 use wan_alpha_core::metrics::{Aesthetic, Clip, TextFeatures, cosines};
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_take::environment::Environment;
+use wan_alpha_take::frame::OwnedFrame;
 
-use super::clip::Frame;
 use super::table::{Best, Cell, MeasureColumn};
 use crate::args::ScoringArgs as Args;
 use crate::console::Console;
@@ -89,7 +89,7 @@ pub(super) struct ScoreMeter<'a> {
 }
 
 impl ScoreMeter<'_> {
-    pub(super) fn push(&mut self, frame: &Frame) -> Result<()> {
+    pub(super) fn push(&mut self, frame: &OwnedFrame) -> Result<()> {
         self.waiting.push(over_white(frame)?);
         if self.waiting.len() == TOGETHER { self.look() } else { Ok(()) }
     }
@@ -124,7 +124,7 @@ impl ScoreMeter<'_> {
 }
 
 /// `[1, 3, h, w]` in [0, 1]
-fn over_white(frame: &Frame) -> Result<Tensor> {
+fn over_white(frame: &OwnedFrame) -> Result<Tensor> {
     let plane = |channel: usize| {
         frame.pixels().iter().map(move |pixel| pixel[channel] * pixel[3] + 1.0 - pixel[3])
     };

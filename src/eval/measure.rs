@@ -9,8 +9,8 @@ mod place;
 
 use anyhow::Result;
 use wan_alpha_take::Ellipse;
+use wan_alpha_take::frame::OwnedFrame;
 
-use super::clip::Frame;
 pub(super) use hue::{Hue, NamedHue};
 pub(super) use kind::{Features, confusion, told_apart};
 pub(super) use place::{Placement, latent_frames_in};
@@ -64,7 +64,7 @@ impl Meter {
     }
 
     /// Looks at the next frame.
-    pub(super) fn push(&mut self, frame: &Frame) -> Result<()> {
+    pub(super) fn push(&mut self, frame: &OwnedFrame) -> Result<()> {
         let alpha = frame.alpha();
         let track = self.track.as_deref().unwrap_or_default();
         // A clip may be a few frames longer than its latent frames are.
@@ -105,11 +105,11 @@ pub(super) mod tests {
     pub(crate) fn clip(
         [frames, width, height]: [usize; 3],
         pixel: impl Fn(usize, usize, usize) -> [f32; 4],
-    ) -> Vec<Frame> {
+    ) -> Vec<OwnedFrame> {
         let frame = |index| {
             let places = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
             let rgba = places.flat_map(|(x, y)| pixel(index, x, y)).collect();
-            Frame::new(index, width, height, rgba)
+            OwnedFrame::new(index, width, height, rgba)
         };
         (0..frames).map(frame).collect()
     }
@@ -120,7 +120,7 @@ pub(super) mod tests {
         if distance <= radius { 1.0 } else { 0.0 }
     }
 
-    pub(crate) fn measure(frames: &[Frame], track: Option<Vec<Ellipse>>) -> ClipMeasures {
+    pub(crate) fn measure(frames: &[OwnedFrame], track: Option<Vec<Ellipse>>) -> ClipMeasures {
         let first = &frames[0];
         let mut meter = Meter::new([frames.len(), first.width, first.height], track).unwrap();
         for frame in frames {

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::table::{Best, Cell, ClipRow, MeasureColumn, Table};
-use super::thumb::{Strip, Thumbnail};
+use crate::media::thumbnail::{Strip, Thumbnail};
 
 const STYLE: &str = include_str!("page/style.css");
 const SCRIPT: &str = include_str!("page/script.js");
@@ -207,13 +207,13 @@ const fn which_is_better(best: Best) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::clip::Frame;
-    use super::super::thumb::Thumbnail;
     use super::*;
+    use crate::media::thumbnail::Thumbnail;
     use html5ever::tendril::TendrilSink;
     use html5ever::{ParseOpts, parse_document};
     use markup5ever_rcdom::{Handle, NodeData, RcDom};
     use serde_json::Map;
+    use wan_alpha_take::frame::OwnedFrame;
 
     fn table() -> Table {
         let column = |id, best| MeasureColumn {
@@ -230,7 +230,7 @@ mod tests {
             strips: ["truth", "made"]
                 .map(|label| Strip {
                     label,
-                    thumbs: vec![Thumbnail::of(&Frame::new(0, 4, 3, vec![0.5; 48])).unwrap()],
+                    thumbs: vec![Thumbnail::of(&OwnedFrame::new(0, 4, 3, vec![0.5; 48])).unwrap()],
                 })
                 .into(),
             more: Map::new(),

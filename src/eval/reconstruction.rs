@@ -14,18 +14,19 @@ use wan_alpha_core::tch::Kind;
 use wan_alpha_core::vae::Corner;
 use wan_alpha_core::weights::{Decoders, EncoderFiles};
 use wan_alpha_take::Precision;
+use wan_alpha_take::frame::{Frame, OwnedFrame};
 
-use super::clip::{Frame, images_of};
+use super::clip::images_of;
 use super::reconstruction_metrics::{Near, ReconstructionMetrics};
 use super::table::{Best, Cell, ClipRow, MeasureColumn, Table};
-use super::thumb::{Strip, Thumbnail, is_shown};
 use crate::args::EvalReconstruction;
 use crate::console::Console;
 use crate::context::CommandContext;
 use crate::device;
 use crate::exit::{Exit, OrExit};
+use crate::media::rgba::RgbaSequence;
+use crate::media::thumbnail::{Strip, Thumbnail, is_shown};
 use crate::model::Chosen;
-use crate::rgba_sequence::RgbaSequence;
 
 /// Measures the clips that `args` name.
 pub(super) fn run(args: &EvalReconstruction, context: &CommandContext<'_>) -> Result<()> {
@@ -145,7 +146,7 @@ struct ReconstructionBench<'a> {
 
 impl ReconstructionBench<'_> {
     fn open(&self, path: &Path) -> Result<RgbaSequence> {
-        RgbaSequence::find(&[images_of(path)], self.args.reading.alpha)
+        Ok(RgbaSequence::find(&[images_of(path)], self.args.reading.association())?)
     }
 
     /// Two clips that are there.
@@ -185,18 +186,10 @@ impl ReconstructionBench<'_> {
         let mut clip = self.open(truth)?;
         let kind = if self.args.dtype == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
         let options = Options { background: self.args.background, kind, device: self.device };
-        let latent = encode(encoder, options, &mut clip, self.console);
-        if let Some(error) = clip.failure() {
-            return Err(error);
-        }
-        let latent = latent?;
-        let mut sink = PairSink { pair: self.pair(truth)?, failed: None };
-        let decoded = generate::decode(decoders, self.device, &latent, &mut sink, self.console);
-        if let Some(error) = sink.failed {
-            return Err(error);
-        }
-        decoded?;
-        Ok(sink.pair.row(truth, self.console))
+        let latent = encode(encoder, options, &mut clip, self.console)?;
+        let mut sink = PairSink(self.pair(truth)?);
+        generate::decode(decoders, self.device, &latent, &mut sink, self.console)?;
+        Ok(sink.0.row(truth, self.console))
     }
 
     fn pair(&self, truth: &Path) -> Result<Pair<'_>> {
@@ -224,7 +217,7 @@ struct Pair<'a> {
 impl Pair<'_> {
     fn add(&mut self, made: Vec<f32>) -> Result<()> {
         let ClipShape { frames, width, height } = self.shape;
-        let frame = |rgba| Frame::new(self.next, width, height, rgba);
+        let frame = |rgba| OwnedFrame::new(self.next, width, height, rgba);
         let (truth, made) = (frame(self.truth.read_next()?), frame(made));
         ensure!(truth.rgba.len() == made.rgba.len(), "frame {} is of another size", self.next);
         self.nearness.add(&made, &truth)?;
@@ -268,18 +261,10 @@ impl Pair<'_> {
 }
 
 /// Measures frames as the decoders make them.
-struct PairSink<'a> {
-    pair: Pair<'a>,
-    /// Why a frame was not taken; the model knows only that it was not.
-    failed: Option<anyhow::Error>,
-}
+struct PairSink<'a>(Pair<'a>);
 
 impl FrameSink for PairSink<'_> {
-    fn frame(&mut self, frame: generate::Frame<'_>) -> Result<(), SinkError> {
-        self.pair.add(frame.rgba.to_vec()).map_err(|error| {
-            let text = format!("{error:#}");
-            self.failed = Some(error);
-            text.into()
-        })
+    fn frame(&mut self, frame: Frame<'_>) -> Result<(), SinkError> {
+        Ok(self.0.add(frame.rgba.to_vec())?)
     }
 }

@@ -10,8 +10,7 @@ use anyhow::Result;
 use wan_alpha_core::metrics::{Lpips, SSIM_WINDOW, ssim};
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::vae::Corner;
-
-use super::clip::Frame;
+use wan_alpha_take::frame::OwnedFrame;
 
 /// Sums over the frames so far.
 pub(super) struct ReconstructionMetrics<'a> {
@@ -59,7 +58,7 @@ impl<'a> ReconstructionMetrics<'a> {
     }
 
     /// Adds two frames of the same size.
-    pub(super) fn add(&mut self, made: &Frame, truth: &Frame) -> Result<()> {
+    pub(super) fn add(&mut self, made: &OwnedFrame, truth: &OwnedFrame) -> Result<()> {
         let (width, pixels) = (truth.width, (truth.width * truth.height) as f64);
         self.frames += 1.0;
         self.pixels += pixels;
@@ -89,7 +88,7 @@ impl<'a> ReconstructionMetrics<'a> {
         if let Some(lpips) = self.lpips {
             let frames = [made, truth];
             for corner in &self.over {
-                let render = |frame: &Frame| {
+                let render = |frame: &OwnedFrame| {
                     let rgb = corner.rgb().map(|value| value * 0.5 + 0.5);
                     picture([0, 1, 2].map(|channel| over(frame, channel, rgb[channel])), width)
                 };
@@ -119,7 +118,7 @@ impl<'a> ReconstructionMetrics<'a> {
 }
 
 /// A channel softly rendered.
-fn over(frame: &Frame, channel: usize, background: f32) -> Vec<f32> {
+fn over(frame: &OwnedFrame, channel: usize, background: f32) -> Vec<f32> {
     let mix = |pixel: &[f32; 4]| pixel[channel] * pixel[3] + background * (1.0 - pixel[3]);
     frame.pixels().iter().map(mix).collect()
 }
@@ -143,7 +142,7 @@ mod tests {
     use wan_alpha_core::device::Device;
     use wan_alpha_core::encode::Reconstruction;
 
-    fn noise(seed: u64, index: usize) -> Frame {
+    fn noise(seed: u64, index: usize) -> OwnedFrame {
         let mut state = seed + 1000 * index as u64;
         let mut next = || {
             state = state
@@ -151,7 +150,7 @@ mod tests {
                 .wrapping_add(1_442_695_040_888_963_407);
             (state >> 40) as f32 / (1 << 24) as f32
         };
-        Frame::new(index, 36, 33, (0..36 * 33 * 4).map(|_| next()).collect())
+        OwnedFrame::new(index, 36, 33, (0..36 * 33 * 4).map(|_| next()).collect())
     }
 
     fn lpips() -> Lpips {
@@ -191,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_known_error_has_its_psnr_and_equal_clips_are_infinitely_near() {
-        let flat = |alpha: f32| Frame::new(0, 16, 16, [0.5, 0.5, 0.5, alpha].repeat(256));
+        let flat = |alpha: f32| OwnedFrame::new(0, 16, 16, [0.5, 0.5, 0.5, alpha].repeat(256));
         let mut nearness = ReconstructionMetrics::new(Some(Corner::WHITE), None);
         nearness.add(&flat(0.9), &flat(1.0)).unwrap();
         let near = nearness.finish();
@@ -208,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_clip_smaller_than_the_window_has_no_ssim() {
-        let small = Frame::new(0, 10, 40, vec![0.5; 1600]);
+        let small = OwnedFrame::new(0, 10, 40, vec![0.5; 1600]);
         let mut nearness = ReconstructionMetrics::new(None, None);
         nearness.add(&small, &small).unwrap();
         assert_eq!(nearness.finish().colour_ssim, None);

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::thumb::Strip;
+use crate::media::thumbnail::Strip;
 use crate::table_printer::lines_of_grid;
 
 /// Which numbers of a column are good.

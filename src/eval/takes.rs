@@ -15,10 +15,10 @@ use super::judged::JudgedTake;
 use super::measure::{ClipMeasures, Meter, latent_frames_in};
 use super::summary;
 use super::table::{Best, Cell, ClipRow, MeasureColumn, Table};
-use super::thumb::{Strip, Thumbnail, is_shown};
 use crate::args::EvalTakes;
 use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
+use crate::media::thumbnail::{Strip, Thumbnail, is_shown};
 
 /// Measures the takes that `args` name.
 pub(super) fn run(args: &EvalTakes, context: &CommandContext<'_>) -> Result<()> {
@@ -181,7 +181,7 @@ fn gather(
     let store = Store::new(environment.stores.clone());
     let open = |which: &Which| match which {
         Which::Key(key) => EvalClip::of_store(&store, key, watch),
-        Which::Folder(folder) => EvalClip::of_folder(folder, args.reading.alpha),
+        Which::Folder(folder) => EvalClip::of_folder(folder, args.reading.association()),
     };
     let mut named = Vec::new();
     for text in &args.takes {

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value, json};
 
-use super::{SHEET, whole};
+use super::SHEET;
+use crate::media::atomic_file;
 
 /// The file with the request, the versions and the timings.
 const TAKE: &str = "take.json";
@@ -31,9 +32,9 @@ impl Folder {
     /// it can be written to and that no file of others would be replaced.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let fresh = !path.exists();
-        fs::create_dir_all(path).map_err(|error| whole::explain(path, &error))?;
+        fs::create_dir_all(path).map_err(|error| atomic_file::explain_write(path, &error))?;
         let folder = Self { path: path.to_owned(), fresh };
-        whole::probe(path)?;
+        atomic_file::probe(path)?;
         folder.refuse_others()?;
         Ok(folder)
     }
@@ -66,7 +67,7 @@ impl Folder {
         let mut text = serde_json::to_string_pretty(&take)?;
         text.push('\n');
         let path = self.path.join(TAKE);
-        whole::write(&path, text.as_bytes())?;
+        atomic_file::write_whole(&path, text.as_bytes())?;
         Ok(path)
     }
 
@@ -131,7 +132,7 @@ fn is_frame(name: &str) -> bool {
 }
 
 fn is_left(name: &str) -> bool {
-    name.starts_with(whole::UNFINISHED) && name.ends_with(".tmp")
+    name.starts_with(atomic_file::UNFINISHED) && name.ends_with(".tmp")
 }
 
 #[cfg(test)]

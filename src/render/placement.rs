@@ -8,7 +8,7 @@ use wan_alpha_take::{ContentHash, Ellipse, Mask, MaskSource, Track};
 
 use crate::args::Render;
 use crate::exit::{Exit, OrExit};
-use crate::mask_sequence::MaskSequence;
+use crate::media::mask::MaskSequence;
 
 /// The placement a command line asks for.
 pub(super) enum SubjectPlacement {

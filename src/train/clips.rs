@@ -2,9 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use std::sync::{Mutex, PoisonError};
-
 use anyhow::{Result, ensure};
+use parking_lot::Mutex;
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::train::{RgbaClips, StepRng, color_and_alpha_films};
 
@@ -157,7 +156,7 @@ impl EpochShuffle {
     /// The row that comes at `number`. There is at least one.
     pub(super) fn row(&self, rows: &[usize], number: u64) -> usize {
         let (epoch, place) = (number / rows.len() as u64, (number % rows.len() as u64) as usize);
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         match &*known {
             Some((of, order)) if *of == epoch => order[place],
             _ => {

@@ -27,7 +27,7 @@ use wan_alpha_core::weights::TensorFile;
 
 use super::settings::Settings;
 use crate::exit::{Exit, OrExit};
-use crate::output::write_whole;
+use crate::media::atomic_file::write_whole;
 
 /// The remark in a state's header, and its one value.
 const KIND: (&str, &str) = ("wan-alpha.kind", "training-state-1");

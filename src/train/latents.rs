@@ -6,9 +6,9 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
+use parking_lot::Mutex;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::text::Tokenizer;
@@ -78,7 +78,7 @@ impl BatchesByShape {
     fn get(&self, number: u64) -> Vec<usize> {
         let per_epoch: usize = self.shapes.iter().map(|rows| rows.len().div_ceil(self.batch)).sum();
         let (epoch, place) = (number / per_epoch as u64, (number % per_epoch as u64) as usize);
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         match &*known {
             Some((of, batches)) if *of == epoch => batches[place].clone(),
             _ => {

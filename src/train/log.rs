@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use wan_alpha_core::train::{Losses, Update};
 
-use crate::output::write_whole;
+use crate::media::atomic_file::write_whole;
 
 /// A log that is written to.
 pub(super) struct RunLog {

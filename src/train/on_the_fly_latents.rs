@@ -11,9 +11,9 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Result, ensure};
+use parking_lot::Mutex;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::text::{Tokenizer, Umt5};
@@ -132,7 +132,7 @@ impl LiveFeed {
                 }
                 _ => None,
             };
-            let known = number.is_some_and(|number| lock(&self.kept).contains_key(&number));
+            let known = number.is_some_and(|number| self.kept.lock().contains_key(&number));
             let index = number.unwrap_or(place);
             let (scene, clip) = if known {
                 (Scene::draw(self.clips, stream, index), None)
@@ -185,12 +185,12 @@ impl LiveFeed {
                 let background = rng.corner(&format!("background {place}"));
                 return self.encoded(shot, background, networks);
             };
-            if let Some(known) = lock(&self.kept).get(&number) {
+            if let Some(known) = self.kept.lock().get(&number) {
                 return Ok(known.shallow_clone());
             }
             let background = StepRng::new(self.seed, 0).corner(&format!("background of {number}"));
             let latent = self.encoded(shot, background, networks)?;
-            lock(&self.kept).insert(number, latent.shallow_clone());
+            self.kept.lock().insert(number, latent.shallow_clone());
             Ok(latent)
         };
         let each = shots.iter().enumerate().map(latent);
@@ -210,10 +210,6 @@ impl LiveFeed {
         let rgba = self.device.tensor(&clip.rgba)?.f_view(size)?;
         networks.encoder.latent(&rgba, background)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl BatchSource for LiveFeed {
@@ -236,7 +232,7 @@ impl BatchSource for LiveFeed {
     }
 
     fn batch(&self, raw: &Self::Raw, rng: &StepRng) -> Result<LatentBatch> {
-        let networks = lock(&self.networks);
+        let networks = self.networks.lock();
         let make = || -> wan_alpha_core::Result<LatentBatch> {
             let _guard = wan_alpha_core::tch::no_grad_guard();
             let latents = self.latents(raw, rng, &networks)?;

@@ -4,18 +4,18 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
-use std::io::Cursor;
 use std::path::Path;
 use std::sync::OnceLock;
 
 use anyhow::{Result, anyhow};
-use image::{ImageFormat, RgbImage};
+use image::RgbImage;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 
 use super::log::{self, Line};
-use crate::output::write_whole;
+use crate::media::atomic_file::write_whole;
+use crate::media::png::encode_plain;
 
 const PANEL: (u32, u32) = (480, 300);
 /// Steps that the strong line averages over, as a fraction of all.
@@ -48,9 +48,7 @@ pub(super) fn draw(log: &Path, path: &Path) -> Result<()> {
     }
     let image = RgbImage::from_raw(width, height, pixels)
         .ok_or_else(|| anyhow!("the losses need a picture too large to hold"))?;
-    let mut png = Cursor::new(Vec::new());
-    image.write_to(&mut png, ImageFormat::Png)?;
-    write_whole(path, png.get_ref())
+    Ok(write_whole(path, &encode_plain(&image)?)?)
 }
 
 /// By name, the total first.

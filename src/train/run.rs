@@ -208,7 +208,7 @@ impl TrainRun<'_> {
         let samples =
             self.averaged(task, optimiser, |task| extras.samples(task, &Within(self.watch)))?;
         for (name, png) in samples {
-            crate::output::write_whole(&self.folder.sample(step, &name), &png)?;
+            crate::media::atomic_file::write_whole(&self.folder.sample(step, &name), &png)?;
         }
         Ok(())
     }

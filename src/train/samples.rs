@@ -16,6 +16,7 @@ use wan_alpha_core::train::{
 use wan_alpha_core::vae::{Corner, Film, LATENT_CHANNELS, RgbaDecoder};
 use wan_alpha_core::weights::Decoders;
 use wan_alpha_take::Solver;
+use wan_alpha_take::frame::Frame;
 
 use super::batch_source::BatchSource;
 use super::clips::ClipFeed;
@@ -23,7 +24,7 @@ use super::latent_statistics::{MapFit, moments, over_clips};
 use super::numbers;
 use super::run::TaskHooks;
 use super::settings::{self, Settings};
-use crate::output::{Frame, contact_sheet};
+use crate::media::png::encode_sheet_of;
 
 /// Sheets, at most, of each time.
 const SHEETS: i64 = 4;
@@ -198,7 +199,7 @@ fn sheets(clips: &Tensor) -> Sheets {
     let sheet = |(index, rgba): (usize, &Vec<f32>)| {
         let frames = rgba.chunks_exact(height * width * 4).take(frames).enumerate();
         let frames = frames.map(|(index, rgba)| Frame { index, width, height, rgba });
-        Ok((index.to_string(), contact_sheet(frames)?))
+        Ok((index.to_string(), encode_sheet_of(frames)?))
     };
     clips.iter().enumerate().map(sheet).collect()
 }

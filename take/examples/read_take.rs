@@ -30,7 +30,7 @@ const ROUNDS: usize = 15;
 const FRAMES: u32 = 81;
 const WIDTH: u32 = 832;
 const HEIGHT: u32 = 480;
-/// Bytes.
+/// Bytes of a frame of half-float RGBA.
 const FRAME: usize = (WIDTH * HEIGHT * 8) as usize;
 /// Bytes that the store reads in one go.
 const PIECE: usize = 256 << 10;

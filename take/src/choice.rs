@@ -8,7 +8,7 @@ use thiserror::Error;
 pub struct UnknownChoice {
     /// What is being chosen, such as "solver".
     pub what: &'static str,
-    /// The name given.
+    /// The name that was given instead.
     pub found: String,
     /// The names there are, separated by commas.
     pub expected: String,

@@ -75,9 +75,9 @@ pub enum EllipseError {
          use 0.5 for the middle", CENTRE.start(), CENTRE.end()
     )]
     Centre {
-        /// `x` or `y`.
+        /// Which coordinate it is, `x` or `y`.
         name: &'static str,
-        /// The value given.
+        /// The coordinate that was given.
         found: f64,
     },
     /// An axis outside [`AXIS`], or NaN.
@@ -86,15 +86,15 @@ pub enum EllipseError {
          as long as the frame is high", AXIS.start(), AXIS.end()
     )]
     Axis {
-        /// `a` or `b`.
+        /// Which axis it is, `a` or `b`.
         name: &'static str,
-        /// The value given.
+        /// The length that was given, in frame heights.
         found: f64,
     },
     /// An angle that is infinite or NaN.
     #[error("angle is {found}: expected a finite number of degrees counter-clockwise; use 0")]
     Angle {
-        /// The value given.
+        /// The angle that was given, in degrees.
         found: f64,
     },
     /// Text with more or fewer than five numbers.
@@ -102,7 +102,7 @@ pub enum EllipseError {
         "\"{text}\" has {found} values: expected five, x,y,a,b,angle; for example 0.5,0.5,0.6,1,0"
     )]
     Count {
-        /// The text given.
+        /// The whole text that was given.
         text: String,
         /// How many values it has.
         found: usize,
@@ -115,7 +115,7 @@ pub enum EllipseError {
     Number {
         /// Which of the five.
         name: &'static str,
-        /// The text given.
+        /// What stands where the number should be.
         found: String,
     },
 }

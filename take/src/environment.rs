@@ -14,7 +14,7 @@ use crate::visible_gpus::VisibleGpus;
 /// A process as it finds itself.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
-    /// Its environment variables.
+    /// Its environment variables, with their values.
     pub variables: Vec<(OsString, OsString)>,
     /// Where the user's programs keep what must last, if the user has a home.
     pub data: Option<PathBuf>,
@@ -26,7 +26,7 @@ pub struct Surroundings {
     pub temporary: PathBuf,
     /// The program's or plug-in's own file.
     pub program: Option<PathBuf>,
-    /// The machine's name.
+    /// The name of this machine.
     pub host: String,
 }
 
@@ -62,7 +62,7 @@ pub struct Environment {
     pub gpus: VisibleGpus,
     /// Whether the program lies in a bundle that hosts load.
     pub in_bundle: bool,
-    /// The machine's name.
+    /// The name of this machine, which tells its claims from others'.
     pub host: String,
     /// CUDA's half of libtorch may lie in any of these.
     pub libraries: Vec<PathBuf>,

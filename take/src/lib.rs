@@ -1,18 +1,30 @@
 //! What plug-in, engine and command agree on about a *take*, one generated RGBA clip: the request
-//! that describes it, the ellipse that places its subject, and the mask that ellipse becomes.
+//! that describes it, the file that it becomes, and how one process asks another to make it.
 //!
-//! Read in this order:
+//! A [`RequestDraft`] says what an artist asks for. Completed with what a model's record says, it is
+//! a [`TakeRequest`], from which everything follows: the [`TakeKey`] that the take is found by in a
+//! [`store`], and, through an [`engine`], the take itself.
+//!
+//! Read in this order.
+//!
+//! What a take is:
 //! - [`TakeRequest`]: everything a take depends on; [`TakeRequest::accept`] is the only gate.
+//! - [`TakeKey`]: what a take is found by, made of the request alone ([`TakeRequest::key`]).
+//! - [`frames`]: which take frames a latent frame stands for, and nothing else knows it.
+//! - [`frame::Frame`]: one picture of a clip; [`color`]: its values as light, and in whole numbers.
+//!
+//! Where its subject is:
 //! - [`Ellipse`]: the artist's ellipse; [`Ellipse::on_grid`] is the only place where it turns into
 //!   the model's convention, a [`GridEllipse`].
 //! - [`Track`]: an ellipse keyframed in time, sampled once per latent frame.
-//! - [`Mask`]: the Gaussian G of the paper, `[latent frames, latent height, latent width]`.
+//! - [`Mask`]: the Gaussian G of the paper, a [`LatentGrid`].
 //! - [`fit`]: the ellipse of an alpha, as the model was told in training.
-//! - [`frames`]: which take frames a latent frame stands for, and nothing else knows it.
-//! - [`TakeKey`]: what a take is found by, made of the request alone ([`TakeRequest::key`]).
+//!
+//! Where things are, and who makes them:
 //! - [`models`]: models by name; [`environment`]: what variables and folders mean to us.
 //! - [`store`]: where takes are kept, one file for each, published once and never changed.
-//! - [`engine`]: what engine and clients say to each other, where they meet, and both sides of it.
+//! - [`engine`]: what engine and clients say to each other, where they meet, and both sides of it;
+//!   [`visible_gpus`]: which cards an engine sees, so that those who mean the same share one.
 //!
 //! Invariants:
 //! - No torch, no unsafe code, no environment. Request, ellipse, mask and key are numbers in,
@@ -35,15 +47,19 @@
 #![forbid(unsafe_code)]
 
 mod choice;
+pub mod color;
 mod digest;
 pub mod ellipse;
 pub mod engine;
 pub mod environment;
 pub mod fit;
+pub mod frame;
 pub mod frames;
 mod key;
+mod latent_grid;
 pub mod mask;
 pub mod models;
+mod problem;
 pub mod request;
 pub mod rounding;
 pub mod store;
@@ -59,6 +75,7 @@ pub use digest::{ContentHash, DigestError, Fingerprint};
 pub use ellipse::{Ellipse, EllipseError, GridEllipse};
 pub use frames::FrameCountError;
 pub use key::TakeKey;
+pub use latent_grid::LatentGrid;
 pub use mask::{Mask, MaskError};
 pub use request::{
     DecodeTiling, DraftError, MaskSource, Precision, RequestDraft, RequestError, Solver,

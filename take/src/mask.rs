@@ -4,9 +4,12 @@
 //! (Eq. 19 of the paper writes G·μ; its Fig. 3, the released training and the released inference
 //! all shift the mean of the transparent part, outside the ellipse.)
 
+use std::ops::Deref;
+
 use thiserror::Error;
 
 use crate::ellipse::{Ellipse, GridEllipse};
+use crate::latent_grid::LatentGrid;
 
 /// Standard deviations are at least this many cells.
 const MIN_SIGMA: f64 = 0.01;
@@ -17,15 +20,10 @@ const MIN_EXPONENT: f64 = -50.0;
 /// A frame whose values differ by less than this shows nothing of its ellipse, and becomes zero.
 const MIN_RANGE: f64 = 1e-9;
 
-/// One value in [0, 1] per cell of each latent frame: `[frames, height, width]`, float32,
-/// row by row from the top left.
+/// The mask G of a take: 1 where the subject goes, 0 away from it; see [`LatentGrid`] for how its
+/// values are laid out.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Mask {
-    frames: usize,
-    height: usize,
-    width: usize,
-    values: Vec<f32>,
-}
+pub struct Mask(LatentGrid);
 
 /// What is wrong with the values of a mask.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -42,7 +40,7 @@ pub enum MaskError {
         height: usize,
         /// Columns of the shape.
         width: usize,
-        /// Values given.
+        /// How many values there are.
         found: usize,
     },
     /// A value is NaN or outside [0, 1].
@@ -57,7 +55,7 @@ pub enum MaskError {
         row: usize,
         /// Column of the value, from the left.
         column: usize,
-        /// The value given.
+        /// The value that was given.
         found: f32,
     },
 }
@@ -81,7 +79,7 @@ impl Mask {
                 found: values[at],
             });
         }
-        Ok(Self { frames, height, width, values })
+        Ok(Self(LatentGrid::new(values, [frames, height, width])))
     }
 
     /// The mask of an artist's ellipse per latent frame, on a latent grid of `width` × `height`.
@@ -105,26 +103,15 @@ impl Mask {
             .iter()
             .flat_map(|ellipse| stretched(&gaussian_frame(ellipse, width, height)))
             .collect();
-        Self { frames: track.len(), height, width, values }
+        Self(LatentGrid::new(values, [track.len(), height, width]))
     }
+}
 
-    /// `[frames, height, width]`.
-    #[must_use]
-    pub fn shape(&self) -> [usize; 3] {
-        [self.frames, self.height, self.width]
-    }
+impl Deref for Mask {
+    type Target = LatentGrid;
 
-    /// All values, `[frames, height, width]` with the column fastest.
-    #[must_use]
-    pub fn values(&self) -> &[f32] {
-        &self.values
-    }
-
-    /// The values of one frame, `[height, width]` with the column fastest.
-    #[must_use]
-    pub fn frame(&self, frame: usize) -> Option<&[f32]> {
-        let cells = self.height * self.width;
-        (frame < self.frames).then(|| &self.values[frame * cells..][..cells])
+    fn deref(&self) -> &LatentGrid {
+        &self.0
     }
 }
 
@@ -167,7 +154,7 @@ mod tests {
     const HEIGHT: usize = 15;
 
     fn mask_of(ellipse: Ellipse) -> Vec<f32> {
-        Mask::gaussian(&[ellipse], WIDTH, HEIGHT).values
+        Mask::gaussian(&[ellipse], WIDTH, HEIGHT).values().to_vec()
     }
 
     /// The released fit of a disc of radii 200 × 150 pixels at (416, 240) in 832 × 480.
@@ -197,7 +184,7 @@ mod tests {
         let away = Ellipse { x: 3.0, a: 0.002, b: 0.002, ..Ellipse::default() };
         let between_cells = Ellipse { a: 0.002, b: 0.002, ..Ellipse::default() };
         for ellipse in [away, between_cells] {
-            assert!(Mask::gaussian(&[ellipse], 26, 16).values.iter().all(|&value| value == 0.0));
+            assert!(Mask::gaussian(&[ellipse], 26, 16).values().iter().all(|&value| value == 0.0));
         }
     }
 

@@ -58,7 +58,7 @@ impl NamedModel {
         }
     }
 
-    /// Its files.
+    /// The paths of its files.
     #[must_use]
     pub fn paths(&self) -> Vec<PathBuf> {
         self.manifest.parts.iter().map(|part| self.folder.join(&part.path)).collect()

@@ -35,7 +35,7 @@ choice! {
 choice! {
     /// The number format that the model computes in.
     Precision, "precision" {
-        /// 32-bit floats.
+        /// Floating-point numbers of 32 bits.
         F32 = "f32",
         /// 16-bit floats with the range of 32-bit ones.
         Bf16 = "bf16",
@@ -47,7 +47,7 @@ choice! {
 choice! {
     /// Whether a frame is decoded in one piece.
     DecodeTiling, "decode tiling" {
-        /// In one piece.
+        /// In one piece, as large as the frame.
         Whole = "whole",
         /// In overlapping tiles, for less memory; not built yet.
         Tiled = "tiled",
@@ -348,6 +348,6 @@ fn check_version(found: u32) -> Result<(), RequestError> {
 }
 
 #[cfg(test)]
-pub(crate) mod sample;
+pub(crate) mod test_requests;
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@
 //! Invariants:
 //! - A take appears whole or not at all, and the first publisher wins (`writer` tests).
 //! - What does not match its checksums is never shown: it is set aside, or ignored and reported
-//!   where that is impossible (`corruption` tests).
+//!   where that is impossible (`corruption_tests`).
 //! - Only one's own files are removed, and never a take in use (`housekeeping` tests).
 //! - Only hexadecimal keys become file names; nothing from a request does.
 
@@ -109,6 +109,6 @@ const TAKE: &str = "take";
 const CLAIM: &str = "claim";
 
 #[cfg(test)]
-mod corruption;
+mod corruption_tests;
 #[cfg(test)]
-mod sample;
+mod test_takes;

@@ -54,9 +54,9 @@ pub enum TrackError {
          the start of the take"
     )]
     Frame {
-        /// The key.
+        /// The text of the key.
         key: String,
-        /// Its frame.
+        /// What stands where the frame should be.
         found: String,
     },
     /// A key does not come later than the one before it.
@@ -65,7 +65,7 @@ pub enum TrackError {
          one per frame"
     )]
     Order {
-        /// The key.
+        /// The text of the key.
         key: String,
         /// The key before it.
         previous: String,
@@ -73,7 +73,7 @@ pub enum TrackError {
     /// A key's ellipse is not one.
     #[error("key \"{key}\": {reason}")]
     Key {
-        /// The key.
+        /// The text of the key.
         key: String,
         /// What is wrong with its ellipse.
         reason: EllipseError,
@@ -227,7 +227,7 @@ fn quoted((frame, ellipse): (f64, Ellipse)) -> String {
     format!("{frame}: {ellipse}")
 }
 
-/// Reads `frame: x,y,a,b,angle`.
+/// Reads one key, written `frame: x,y,a,b,angle`.
 fn parse_key(text: &str) -> Result<(f64, Ellipse), TrackError> {
     let key = text.trim();
     let Some((frame, ellipse)) = key.split_once(':') else {

@@ -20,14 +20,14 @@ pub struct VisibleGpus {
     pub mask: Option<String>,
     /// `CUDA_DEVICE_ORDER`: how indices of the mask count.
     pub order: Option<String>,
-    /// `WAN_ALPHA_DEVICE`.
+    /// `WAN_ALPHA_DEVICE`: what computes where nothing else says it.
     pub device: Option<String>,
 }
 
 /// A card that the driver lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstalledGpu {
-    /// Its model.
+    /// Its model, as the driver names it.
     pub model: String,
     /// `GPU-` and 32 hexadecimal digits in five groups, in small letters.
     pub uuid: String,

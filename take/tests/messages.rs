@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 
 use wan_alpha_take::TakeKey;
 use wan_alpha_take::engine::message::{
-    DeviceMemory, DeviceReport, Holder, Identity, JobReport, Message, Problem, Progress,
-    StatusReport, Submit, ToClient, ToEngine, decode, encode,
+    DeviceMemory, DeviceReport, Holder, Identity, JobReport, Message, Problem, ProblemCode,
+    Progress, StatusReport, Submit, ToClient, ToEngine, decode, encode,
 };
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/messages.jsonl");
@@ -49,7 +49,8 @@ fn to_engine() -> Vec<ToEngine> {
 fn to_client() -> Vec<ToClient> {
     let progress =
         Progress { stage: "sampling".to_owned(), step: 2, of: 4, seconds_left: Some(61.5) };
-    let problem = Problem::new("unsupported", "precision fp8 is not built yet", "use bf16 or f32");
+    let problem =
+        Problem::new(ProblemCode::Unsupported, "precision fp8 is not built yet", "use bf16 or f32");
     vec![
         ToClient::Welcome(identity()),
         ToClient::BusyOtherVersion { engine: identity(), jobs: 2 },

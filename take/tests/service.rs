@@ -71,7 +71,9 @@ impl Raw {
 
     fn hear_refusal(&mut self) -> (String, String) {
         match self.hear() {
-            Some(ToClient::Refused(problem)) => (problem.code.clone(), problem.to_string()),
+            Some(ToClient::Refused(problem)) => {
+                (problem.code.as_str().to_owned(), problem.to_string())
+            }
             other => panic!("not refused: {other:?}"),
         }
     }

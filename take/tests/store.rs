@@ -57,7 +57,9 @@ fn pixels(frame: u32) -> Vec<f16> {
 fn write(store: &Store) -> Result<TakeWriter, String> {
     let mut writer = store.create(description()).map_err(|error| error.to_string())?;
     for frame in 0..FRAMES {
-        writer.frame(&pixels(frame)).map_err(|error| format!("{}: {error}", error.code()))?;
+        writer
+            .frame(&pixels(frame))
+            .map_err(|error| format!("{}: {error}", error.code().as_str()))?;
     }
     Ok(writer)
 }
@@ -71,9 +73,9 @@ fn child() {
         setrlimit(Resource::Fsize, Rlimit { current, ..getrlimit(Resource::Fsize) }).unwrap();
     }
     let store = Store::new([folder.into()]);
-    let said = match write(&store)
-        .and_then(|writer| writer.publish().map_err(|error| format!("{}: {error}", error.code())))
-    {
+    let said = match write(&store).and_then(|writer| {
+        writer.publish().map_err(|error| format!("{}: {error}", error.code().as_str()))
+    }) {
         Ok(published) => {
             let frame = published.take.frame(3).unwrap();
             assert_eq!(*frame, *pixels(3));

@@ -94,7 +94,7 @@ pub(crate) fn of_user(named: &Path, built_with: &Path, engine: &Path) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use super::super::planted::{Planted, compile};
+    use super::super::test_planted_faults::{Planted, compile};
     use super::*;
 
     fn names(files: &[PathBuf]) -> Vec<String> {

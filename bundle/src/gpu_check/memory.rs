@@ -3,11 +3,12 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use parking_lot::Mutex;
 
 /// How often it is asked.
 const EVERY: Duration = Duration::from_millis(200);
@@ -44,7 +45,7 @@ impl MemorySampler {
             let readings = Arc::clone(&readings);
             thread::spawn(move || {
                 for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                    lock(&readings).extend(reading(&line, Instant::now()));
+                    readings.lock().extend(reading(&line, Instant::now()));
                 }
             });
         }
@@ -52,7 +53,7 @@ impl MemorySampler {
     }
 
     pub(super) fn readings(&self) -> Vec<MemoryReading> {
-        lock(&self.readings).clone()
+        self.readings.lock().clone()
     }
 }
 
@@ -61,10 +62,6 @@ impl Drop for MemorySampler {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn lock(readings: &Mutex<Vec<MemoryReading>>) -> MutexGuard<'_, Vec<MemoryReading>> {
-    readings.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Of a line such as `0, 1234`.

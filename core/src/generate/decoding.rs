@@ -1,8 +1,9 @@
 //! From a latent to frames, each handed on as soon as it is decoded.
 
 use tch::{Device, Tensor};
+use wan_alpha_take::frame::Frame;
 
-use super::{Frame, FrameSink, emit};
+use super::{FrameSink, emit};
 use crate::vae::{DecodedFrames, Film, RgbaDecoder};
 use crate::{Error, Result, Stage, Watch};
 

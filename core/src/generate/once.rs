@@ -1,8 +1,9 @@
 //! Frames handed on once, although decoding may begin a second time.
 
 use tch::Tensor;
+use wan_alpha_take::frame::Frame;
 
-use super::{Frame, FrameSink, SinkError};
+use super::{FrameSink, SinkError};
 
 /// A [`FrameSink`] that is not given again what it has got.
 pub(super) struct Once<'a> {

@@ -2,8 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::sync::{Mutex, PoisonError};
-
+use parking_lot::Mutex;
 use tch::Tensor;
 
 /// A tensor that several threads hold. Its handle may go from thread to thread, but not be used by
@@ -24,6 +23,6 @@ impl Held {
 
     /// Another handle of the same tensor.
     pub(super) fn tensor(&self) -> Tensor {
-        self.tensor.lock().unwrap_or_else(PoisonError::into_inner).shallow_clone()
+        self.tensor.lock().shallow_clone()
     }
 }

@@ -3,9 +3,10 @@
 //! Rows do not meet in any of it, so that a tensor is taken in blocks of rows that stay in a
 //! processor's cache from the file's map to the place where the result is kept.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tch::{Device, Kind, Tensor};
 
 use super::held_tensor::Held;
@@ -156,7 +157,7 @@ impl Scratch {
     /// At least so many float32 numbers, whatever they are.
     fn take(&self, numbers: i64, device: Device) -> Result<Tensor> {
         let found = {
-            let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut free = self.0.lock();
             let fits = |memory: &Tensor| memory.numel() as i64 >= numbers;
             let found = free.iter().position(fits).map(|index| free.swap_remove(index));
             if found.is_none() {
@@ -171,7 +172,7 @@ impl Scratch {
     }
 
     fn give(&self, memory: Tensor) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
+        self.0.lock().push(memory);
     }
 }
 

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tch::{Kind, Tensor};
 
 use super::file::{TensorEntry, TensorFile};
@@ -217,7 +218,7 @@ impl TensorSet {
 
     /// Tensors of this network that nothing has read.
     pub fn unused(&self) -> Vec<&str> {
-        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = self.used.lock();
         self.names().filter(|name| !used.contains(*name)).collect()
     }
 
@@ -235,7 +236,7 @@ impl TensorSet {
     }
 
     fn mark(&self, name: &str) {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+        self.used.lock().insert(name.to_owned());
     }
 
     pub(super) fn locate(&self, name: &str) -> Result<(&Arc<TensorFile>, &str)> {

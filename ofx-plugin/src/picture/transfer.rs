@@ -5,6 +5,7 @@
 use std::sync::OnceLock;
 
 use half::f16;
+use wan_alpha_take::color::to_linear_mirrored as to_linear;
 
 /// The color space of the values that the host works in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,17 +41,6 @@ impl Transfer {
 #[inline]
 pub(super) fn to_ap1([r, g, b]: [f32; 3]) -> [f32; 3] {
     REC709_TO_AP1.map(|[of_r, of_g, of_b]| of_r * r + of_g * g + of_b * b)
-}
-
-/// The sRGB transfer function of IEC 61966-2-1, display value to linear light. Above 1 the curve
-/// goes on as it is; below 0 it is that above, turned about the origin.
-fn to_linear(display: f32) -> f32 {
-    let value = f64::from(display.abs());
-    let linear =
-        if value <= 0.040_45 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) };
-    #[expect(clippy::cast_possible_truncation, reason = "rounded to single precision")]
-    let linear = linear as f32;
-    linear.copysign(display)
 }
 
 /// The bits of half-float 1: every value of a sound take is at most this, and as bits the positive

@@ -13,7 +13,7 @@ use wan_alpha_take::fit::{Compressor, FitSettings};
 
 use crate::data::set::Bucketed;
 use crate::exit::{Exit, OrExit};
-use crate::output::unfinished_file;
+use crate::media::atomic_file::unfinished_file;
 
 /// Tensors on the CPU; see [`super`].
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::Entry;
-use crate::output::write_whole;
+use crate::media::atomic_file::write_whole;
 use wan_alpha_core::device::Device;
 
 pub(super) const NAME: &str = "index.jsonl";

@@ -8,8 +8,8 @@ use wan_alpha_core::vae::Corner;
 use wan_alpha_take::Fingerprint;
 
 use crate::data::table::Row;
-use crate::mask_sequence::files::{self, is_image};
-use crate::rgba_sequence::Association;
+use crate::media::rgba::Association;
+use crate::media::sequence::{self, is_image};
 
 /// What all rows of a run have in common.
 pub(super) struct Recipe {
@@ -70,6 +70,6 @@ fn files_of(path: &Path, what: &str) -> Result<Vec<std::path::PathBuf>> {
     if path.is_file() && !is_image(path) {
         Ok(vec![path.to_owned()])
     } else {
-        files::find(path, what)
+        Ok(sequence::find(path, what)?)
     }
 }

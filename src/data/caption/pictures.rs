@@ -1,15 +1,16 @@
 //! What a vision model is shown of a clip.
 
-use std::io::Cursor;
-
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use image::RgbImage;
 use image::imageops::FilterType;
-use image::{ImageFormat, RgbImage};
+use wan_alpha_take::frame::OwnedFrame;
 
-use crate::data::clip::{Picture, Under};
+use crate::data::media::Reader;
 use crate::data::set::Set;
+use crate::media::png::encode_plain;
+use crate::media::resize::{HiddenColor, resized};
 
 /// The longer side of a picture, at most.
 const LONGEST: usize = 512;
@@ -22,11 +23,20 @@ pub(super) fn of(set: &Set, row: usize, count: usize) -> Result<Vec<String>> {
     let mut reader = set.reader(row)?;
     let mut urls = Vec::new();
     for index in places(length, count) {
-        reader.skip(index - reader.next_frame())?;
-        let picture = reader.next()?.with_context(|| format!("it ended before frame {index}"))?;
+        let picture = frame_at(&mut reader, index)?;
         urls.push(format!("data:image/png;base64,{}", STANDARD.encode(png(picture)?)));
     }
     Ok(urls)
+}
+
+/// Reads on to a frame. What is wrong there ends the command as any failure of a row does, with the
+/// answers so far kept; it is not bad input, and so its type is left behind.
+fn frame_at(reader: &mut Reader, index: usize) -> Result<OwnedFrame> {
+    let mut read = || {
+        reader.skip(index - reader.next_frame())?;
+        reader.next()?.with_context(|| format!("it ended before frame {index}"))
+    };
+    read().map_err(|error| anyhow!("{error:#}"))
 }
 
 /// The middles of equal parts; of a clip that is shorter, every frame.
@@ -35,19 +45,18 @@ fn places(length: usize, count: usize) -> Vec<usize> {
     (0..count).map(|part| (2 * part + 1) * length / (2 * count)).collect()
 }
 
-fn png(picture: Picture) -> Result<Vec<u8>> {
+fn png(picture: OwnedFrame) -> Result<Vec<u8>> {
     let longest = picture.width.max(picture.height).max(1);
     let side = |side: usize| (side * LONGEST.min(longest) / longest).max(1);
     let (width, height) = (side(picture.width), side(picture.height));
-    let picture = picture.resized(width, height, FilterType::Triangle, Under::Void);
-    let bytes = picture.rgba.as_chunks::<4>().0.iter().flat_map(|[r, g, b, alpha]| {
+    let hidden = HiddenColor::Arbitrary;
+    let picture = resized(picture, [width, height], FilterType::Triangle, hidden);
+    let bytes = picture.pixels().iter().flat_map(|[r, g, b, alpha]| {
         let over = |value: &f32| ((value * alpha + GREY * (1.0 - alpha)) * 255.0 + 0.5) as u8;
         [over(r), over(g), over(b)]
     });
     let image = RgbImage::from_raw(width as u32, height as u32, bytes.collect());
-    let mut file = Cursor::new(Vec::new());
-    image.context("a frame of another size")?.write_to(&mut file, ImageFormat::Png)?;
-    Ok(file.into_inner())
+    Ok(encode_plain(&image.context("a frame of another size")?)?)
 }
 
 #[cfg(test)]

@@ -1,17 +1,16 @@
 //! What the files of a row hold, read frame by frame.
 
-use std::io::Cursor;
-
 use image::RgbImage;
 use serde::Serialize;
 use wan_alpha_take::fit::{Compressor, FitSettings};
+use wan_alpha_take::frame::OwnedFrame;
 use wan_alpha_take::{Ellipse, frames};
 
 use super::SetFinding;
 use crate::data::bucket::{AREA, Bucket};
-use crate::data::clip::Picture;
 use crate::data::media::Reader;
 use crate::data::table::Row;
+use crate::media::png::encode_plain;
 
 /// A row's files as they are.
 #[derive(Clone, Debug, Serialize)]
@@ -90,8 +89,8 @@ struct PixelSurvey {
 }
 
 impl PixelSurvey {
-    fn add(&mut self, picture: &Picture) {
-        let Picture { width, height, .. } = *picture;
+    fn add(&mut self, picture: &OwnedFrame) {
+        let (width, height) = (picture.width, picture.height);
         if self.size.is_none() {
             self.size = Some((width, height));
             self.hasher.update(&[width as u64, height as u64].map(u64::to_le_bytes).concat());
@@ -102,7 +101,7 @@ impl PixelSurvey {
             bytes.extend(((value * 65535.0 + 0.5) as u16).to_le_bytes());
         }
         self.hasher.update(&bytes);
-        let alpha: Vec<f32> = picture.rgba.iter().skip(3).step_by(4).copied().collect();
+        let alpha = picture.alpha();
         self.sum += alpha.iter().map(|value| f64::from(*value)).sum::<f64>();
         self.clear += alpha.iter().filter(|value| **value == 0.0).count() as u64;
         self.opaque += alpha.iter().filter(|value| **value == 1.0).count() as u64;
@@ -235,7 +234,7 @@ fn about_ellipses(ellipses: &[Option<(Ellipse, f64)>]) -> Vec<SetFinding> {
 /// Height of thumbnails, in pixels.
 const THUMBNAIL: usize = 72;
 
-fn thumbnail(picture: &Picture) -> RgbImage {
+fn thumbnail(picture: &OwnedFrame) -> RgbImage {
     let height = THUMBNAIL.min(picture.height.max(1));
     let width = (picture.width * height / picture.height.max(1)).clamp(1, 4 * THUMBNAIL);
     RgbImage::from_fn(width as u32, height as u32, |x, y| {
@@ -250,10 +249,6 @@ fn thumbnail(picture: &Picture) -> RgbImage {
 }
 
 fn png(image: &RgbImage) -> Vec<u8> {
-    let mut file = Cursor::new(Vec::new());
     // Into memory; a report without a picture is still one.
-    match image.write_to(&mut file, image::ImageFormat::Png) {
-        Ok(()) => file.into_inner(),
-        Err(_) => Vec::new(),
-    }
+    encode_plain(image).unwrap_or_default()
 }

@@ -1,8 +1,7 @@
 //! What is wrong with an alpha: haze where nothing should be, holes, and a wrong colour at its edge.
 
+use wan_alpha_take::frame::OwnedFrame;
 use wan_alpha_take::{Ellipse, GridEllipse};
-
-use crate::eval::clip::Frame;
 
 /// From this on a pixel is opaque, and as far above 0 it is no longer transparent.
 const OPAQUE: f32 = 0.95;
@@ -41,7 +40,7 @@ pub(super) struct AlphaMeter {
 }
 
 impl AlphaMeter {
-    pub(super) fn push(&mut self, frame: &Frame, alpha: &[f32], asked: Option<&Ellipse>) {
+    pub(super) fn push(&mut self, frame: &OwnedFrame, alpha: &[f32], asked: Option<&Ellipse>) {
         self.covered.part += alpha.iter().copied().map(f64::from).sum::<f64>();
         self.covered.whole += alpha.len() as f64;
         for value in alpha.iter().filter(|value| **value > TRACE) {
@@ -91,7 +90,7 @@ impl AlphaMeter {
         self.halo.value()
     }
 
-    fn look_for_halo(&mut self, frame: &Frame, alpha: &[f32]) {
+    fn look_for_halo(&mut self, frame: &OwnedFrame, alpha: &[f32]) {
         let sums = OpaqueSums::of(frame);
         for (place, pixel) in frame.pixels().iter().enumerate() {
             let value = alpha[place];
@@ -167,7 +166,7 @@ struct OpaqueSums {
 }
 
 impl OpaqueSums {
-    fn of(frame: &Frame) -> Self {
+    fn of(frame: &OwnedFrame) -> Self {
         let (width, height) = (frame.width, frame.height);
         let mut sums = vec![[0.0; 4]; (width + 1) * (height + 1)];
         for (place, &[r, g, b, a]) in frame.pixels().iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::eval::clip::Frame;
+use wan_alpha_take::frame::OwnedFrame;
 
 const BINS: usize = 72;
 const DEGREES: f64 = 360.0 / BINS as f64;
@@ -78,7 +78,7 @@ impl Default for HueMeter {
 }
 
 impl HueMeter {
-    pub(super) fn push(&mut self, frame: &Frame) {
+    pub(super) fn push(&mut self, frame: &OwnedFrame) {
         for pixel in frame.pixels() {
             let [r, g, b, alpha] = pixel.map(f64::from);
             if alpha <= 0.0 {

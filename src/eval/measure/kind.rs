@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::eval::clip::Frame;
+use wan_alpha_take::frame::OwnedFrame;
 
 /// Rings around the centre of alpha, each a quarter of its root mean square radius wide.
 const RINGS: usize = 8;
@@ -28,7 +28,7 @@ impl Default for KindMeter {
 }
 
 impl KindMeter {
-    pub(super) fn push(&mut self, frame: &Frame, alpha: &[f32]) {
+    pub(super) fn push(&mut self, frame: &OwnedFrame, alpha: &[f32]) {
         if let Some(features) = features(frame, alpha) {
             for (sum, value) in self.sums.iter_mut().zip(features) {
                 *sum += value;
@@ -43,7 +43,7 @@ impl KindMeter {
 }
 
 /// `None` of a frame without a subject.
-fn features(frame: &Frame, alpha: &[f32]) -> Option<Features> {
+fn features(frame: &OwnedFrame, alpha: &[f32]) -> Option<Features> {
     let shape = SubjectShape::of(frame)?;
     let (radius, light) = (shape.radius(), shape.light);
     let mut found = [0.0; COUNT];
@@ -70,7 +70,7 @@ fn features(frame: &Frame, alpha: &[f32]) -> Option<Features> {
 }
 
 /// Where the pixels of a frame are, their alpha and their lightness.
-fn pixels(frame: &Frame) -> impl Iterator<Item = (f64, f64, f64, f64)> {
+fn pixels(frame: &OwnedFrame) -> impl Iterator<Item = (f64, f64, f64, f64)> {
     let width = frame.width;
     frame.pixels().iter().enumerate().map(move |(place, pixel)| {
         let (x, y) = ((place % width) as f64, (place / width) as f64);
@@ -100,7 +100,7 @@ struct SubjectShape {
 
 impl SubjectShape {
     /// `None` of a frame without a subject.
-    fn of(frame: &Frame) -> Option<Self> {
+    fn of(frame: &OwnedFrame) -> Option<Self> {
         let (mut mass, mut squared, mut x0, mut y0, mut light) = (0.0, 0.0, 0.0, 0.0, 0.0);
         for (x, y, a, l) in pixels(frame) {
             mass += a;
@@ -132,7 +132,7 @@ impl SubjectShape {
 }
 
 /// Per ring around the middle of alpha: pixels, alpha, alpha², lightness seen.
-fn sums_in_rings(frame: &Frame, shape: &SubjectShape) -> [[f64; 4]; RINGS] {
+fn sums_in_rings(frame: &OwnedFrame, shape: &SubjectShape) -> [[f64; 4]; RINGS] {
     let radius = shape.radius();
     let mut rings = [[0.0; 4]; RINGS];
     for (x, y, a, l) in pixels(frame) {
@@ -147,7 +147,7 @@ fn sums_in_rings(frame: &Frame, shape: &SubjectShape) -> [[f64; 4]; RINGS] {
 }
 
 /// Sums of the steepness of alpha, and of that of lightness where it is seen.
-fn gradients(frame: &Frame, alpha: &[f32]) -> (f64, f64) {
+fn gradients(frame: &OwnedFrame, alpha: &[f32]) -> (f64, f64) {
     let (pixels, width) = (frame.pixels(), frame.width);
     let light = |at: usize| f64::from(pixels[at][0].max(pixels[at][1]).max(pixels[at][2]));
     let (mut edge, mut texture) = (0.0, 0.0);

@@ -1,7 +1,8 @@
 //! How a clip changes: VBench's temporal flickering, and smoothness without its network.
 
+use wan_alpha_take::frame::OwnedFrame;
+
 use super::interpolation::{LumaPlane, motion_between};
-use crate::eval::clip::Frame;
 
 /// A frame over white in 0 to 255, as whole numbers: what VBench reads from a video file.
 struct ShownFrame {
@@ -11,7 +12,7 @@ struct ShownFrame {
 }
 
 impl ShownFrame {
-    fn of(frame: &Frame, alpha: Vec<f32>) -> Self {
+    fn of(frame: &OwnedFrame, alpha: Vec<f32>) -> Self {
         let rgb: Vec<[f32; 3]> = frame
             .pixels()
             .iter()
@@ -39,7 +40,7 @@ pub(super) struct MotionMeter {
 }
 
 impl MotionMeter {
-    pub(super) fn push(&mut self, frame: &Frame, alpha: Vec<f32>) {
+    pub(super) fn push(&mut self, frame: &OwnedFrame, alpha: Vec<f32>) {
         let shown = ShownFrame::of(frame, alpha);
         if let Some(last) = self.before.last() {
             self.change += mean_difference(&last.rgb, &shown.rgb);

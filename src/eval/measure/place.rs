@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     /// A disc of radius 16 in 128 × 64, per latent frame of 9 frames at these pixels.
-    fn discs(places: [[f64; 2]; 3]) -> Vec<crate::eval::clip::Frame> {
+    fn discs(places: [[f64; 2]; 3]) -> Vec<wan_alpha_take::frame::OwnedFrame> {
         clip([9, 128, 64], |t, x, y| [0.2, 0.8, 0.3, disc(x, y, places[t.div_ceil(4)], 16.0)])
     }
 

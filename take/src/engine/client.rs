@@ -1,12 +1,12 @@
 //! The engine as plug-in and command use it.
 //!
 //! One thread per process owns the connection, starts the engine where there is none, and starts it
-//! once more when it dies or hangs. Everybody else leaves orders and reads a [`Snapshot`]: no call
+//! once more when it dies or hangs. Everybody else leaves commands and reads a [`Snapshot`]: no call
 //! here waits for the engine, the disk or another process, but [`EngineClient::wait`], which says so.
 //!
 //! Invariants:
-//! - No thread, file, socket or process before the first order.
-//! - Whatever happens to the engine ends as a [`JobState`] with a sentence, and the next order works.
+//! - No thread, file, socket or process before the first command.
+//! - Whatever happens to the engine ends as a [`JobState`] with a sentence, and the next command works.
 //! - Only a take starts an engine; status, unload, cancel and stop find one or do nothing.
 //! - An engine of another version is replaced when idle and waited for when busy.
 
@@ -19,14 +19,16 @@ mod snapshot;
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
 
 use self::client_thread::ClientThread;
 pub use self::error::EngineError;
 pub use self::snapshot::{EngineState, JobState, Snapshot};
-use crate::engine::message::{Holder, Identity, Problem, Submit};
+use crate::engine::message::{Holder, Identity, Problem, ProblemCode, Submit};
 use crate::engine::transport::Waker;
 use crate::environment::Environment;
 use crate::key::TakeKey;
@@ -35,7 +37,7 @@ use crate::visible_gpus::VisibleGpus;
 /// How the engine is started.
 #[derive(Clone, Debug)]
 pub struct EngineCommand {
-    /// The program.
+    /// The program: a path, or a name that is looked up in the environment's `PATH`.
     pub program: PathBuf,
     /// All that it is told; the library adds nothing.
     pub arguments: Vec<OsString>,
@@ -53,8 +55,8 @@ pub struct EngineCommand {
 pub struct Deadlines {
     /// Until the engine accepts a connection.
     pub connect: Duration,
-    /// Until it answers the hello.
-    pub greeting: Duration,
+    /// Until it answers the hello, which completes the handshake.
+    pub handshake: Duration,
     /// From the start of its process until it answers.
     pub start: Duration,
     /// Without a sign of life it hangs.
@@ -67,7 +69,7 @@ impl Default for Deadlines {
     fn default() -> Self {
         Self {
             connect: Duration::from_millis(250),
-            greeting: Duration::from_secs(2),
+            handshake: Duration::from_secs(2),
             start: Duration::from_secs(20),
             silence: Duration::from_secs(30),
             drop: Duration::from_secs(1),
@@ -78,7 +80,7 @@ impl Default for Deadlines {
 /// What a client needs to know; its binary knows the environment.
 #[derive(Clone, Debug)]
 pub struct ClientSetup {
-    /// Who asks.
+    /// Who asks: the version of this program and its numerics.
     pub identity: Identity,
     /// The run directory: [`choose_run_directory`](crate::engine::endpoint::choose_run_directory).
     pub run: PathBuf,
@@ -126,7 +128,7 @@ impl ClientSetup {
 pub struct EngineClient {
     setup: ClientSetup,
     thread: Mutex<Option<Running>>,
-    shared: Arc<Shared>,
+    shared: Arc<ClientShared>,
 }
 
 #[derive(Debug)]
@@ -137,14 +139,15 @@ struct Running {
 
 /// What everybody shares, under a lock that nobody holds for longer than a copy takes.
 #[derive(Debug, Default)]
-struct Shared {
-    state: Mutex<State>,
+struct ClientShared {
+    /// Every change of it is whole before anything can panic.
+    state: Mutex<ClientState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    orders: VecDeque<ClientCommand>,
+struct ClientState {
+    commands: VecDeque<ClientCommand>,
     snapshot: Snapshot,
     quit: bool,
     ended: bool,
@@ -160,24 +163,30 @@ enum ClientCommand {
     Stop,
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Every change is whole before anything can panic.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl ClientShared {
     /// Changes what others see.
-    fn publish(&self, change: impl FnOnce(&mut State)) {
-        let mut state = self.state();
+    fn publish(&self, change: impl FnOnce(&mut ClientState)) {
+        let mut state = self.state.lock();
         change(&mut state);
         state.snapshot.revision += 1;
         drop(state);
         self.changed.notify_all();
     }
+
+    /// Lets others see how the engine is.
+    fn publish_engine(&self, engine: EngineState) {
+        if self.state.lock().snapshot.engine != engine {
+            self.publish(|state| {
+                state.snapshot.engine = engine;
+                // What was said of it was said by the engine before.
+                state.snapshot.device = None;
+            });
+        }
+    }
 }
 
 impl EngineClient {
-    /// Does nothing yet.
+    /// A client that does nothing before its first command.
     #[must_use]
     pub fn new(setup: ClientSetup) -> Self {
         Self { setup, thread: Mutex::new(None), shared: Arc::default() }
@@ -188,62 +197,60 @@ impl EngineClient {
         let key = submit.key;
         self.shared.publish(|state| {
             state.snapshot.jobs.insert(key, JobState::Sent);
-            state.orders.push_back(ClientCommand::Submit(Box::new(submit)));
+            state.commands.push_back(ClientCommand::Submit(Box::new(submit)));
         });
         self.wake();
     }
 
     /// No longer wants a take, be it asked for by this process or by an earlier one of this user.
     pub fn cancel(&self, key: TakeKey, holder: Holder) {
-        self.order(ClientCommand::Cancel(key, holder));
+        self.enqueue(ClientCommand::Cancel(key, holder));
     }
 
     /// Asks for a [`StatusReport`](crate::engine::message::StatusReport): it comes with a snapshot.
     pub fn ask_report(&self) {
-        self.order(ClientCommand::Report);
+        self.enqueue(ClientCommand::Report);
     }
 
     /// Frees the model's memory.
     pub fn unload(&self) {
-        self.order(ClientCommand::Unload);
+        self.enqueue(ClientCommand::Unload);
     }
 
     /// Ends the engine, whoever's takes it makes.
     pub fn stop_engine(&self) {
-        self.order(ClientCommand::Stop);
+        self.enqueue(ClientCommand::Stop);
     }
 
-    /// What is known.
+    /// What is known now of the engine and of the takes that were asked for.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        self.shared.state().snapshot.clone()
+        self.shared.state.lock().snapshot.clone()
     }
 
     /// How a take goes; `None` if this process never asked for it, or long ago.
     #[must_use]
     pub fn job(&self, key: TakeKey) -> Option<JobState> {
-        self.shared.state().snapshot.jobs.get(&key).cloned()
+        self.shared.state.lock().snapshot.jobs.get(&key).cloned()
     }
 
     /// Waits until something changes after revision `seen`, at most `patience`. Returns the present
     /// revision.
     pub fn wait(&self, seen: u64, patience: Duration) -> u64 {
-        let state = self.shared.state();
-        let waited = self
-            .shared
-            .changed
-            .wait_timeout_while(state, patience, |state| state.snapshot.revision <= seen);
-        waited.unwrap_or_else(PoisonError::into_inner).0.snapshot.revision
+        let mut state = self.shared.state.lock();
+        let is_seen = |state: &mut ClientState| state.snapshot.revision <= seen;
+        self.shared.changed.wait_while_for(&mut state, is_seen, patience);
+        state.snapshot.revision
     }
 
-    fn order(&self, order: ClientCommand) {
-        self.shared.state().orders.push_back(order);
+    fn enqueue(&self, command: ClientCommand) {
+        self.shared.state.lock().commands.push_back(command);
         self.wake();
     }
 
     /// Wakes the thread; at first, starts it.
     fn wake(&self) {
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut thread = self.thread.lock();
         if let Some(running) = thread.as_ref().filter(|running| !running.handle.is_finished()) {
             running.waker.wake();
             return;
@@ -253,7 +260,7 @@ impl EngineClient {
             Err(source) => {
                 let problem = EngineError::Thread { source }.problem();
                 self.shared.publish(|state| {
-                    state.orders.clear();
+                    state.commands.clear();
                     state.snapshot.fail_all(&problem);
                 });
             }
@@ -265,9 +272,9 @@ impl EngineClient {
         let client_thread =
             ClientThread::new(Arc::clone(&self.shared), Arc::clone(&waker), self.setup.clone());
         let shared = Arc::clone(&self.shared);
-        shared.state().ended = false;
+        shared.state.lock().ended = false;
         let handle = Builder::new().name("engine-client".to_owned()).spawn(move || {
-            let _ended = Ended(shared);
+            let _ended = ThreadEnd(shared);
             client_thread.run();
         })?;
         Ok(Running { waker, handle })
@@ -275,15 +282,16 @@ impl EngineClient {
 }
 
 /// Tells that the thread has ended, however it did.
-struct Ended(Arc<Shared>);
+struct ThreadEnd(Arc<ClientShared>);
 
-impl Drop for Ended {
+impl Drop for ThreadEnd {
     fn drop(&mut self) {
         self.0.publish(|state| {
             state.ended = true;
             if std::thread::panicking() {
                 let remedy = "try again, and report this with the host's log";
-                let problem = Problem::new("internal", "the engine's client failed", remedy);
+                let problem =
+                    Problem::new(ProblemCode::Internal, "the engine's client failed", remedy);
                 state.snapshot.fail_all(&problem);
             }
         });
@@ -293,15 +301,16 @@ impl Drop for Ended {
 impl Drop for EngineClient {
     /// Ends the thread, which sends what it has to say; waits for it at most `deadlines.drop`.
     fn drop(&mut self) {
-        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.thread.get_mut().take();
         let Some(running) = thread else { return };
-        self.shared.state().quit = true;
+        self.shared.state.lock().quit = true;
         running.waker.wake();
         let end = Instant::now() + self.setup.deadlines.drop;
         let left = || end.saturating_duration_since(Instant::now());
-        let state = self.shared.state();
-        let waited = self.shared.changed.wait_timeout_while(state, left(), |state| !state.ended);
-        let ended = waited.unwrap_or_else(PoisonError::into_inner).0.ended;
+        let mut state = self.shared.state.lock();
+        self.shared.changed.wait_while_for(&mut state, |state| !state.ended, left());
+        let ended = state.ended;
+        drop(state);
         if !ended {
             log::warn!("the thread of the engine's client does not end; it is left behind");
         } else if running.handle.join().is_err() {

@@ -19,6 +19,7 @@ use thiserror::Error;
 
 pub use self::line::{LineError, LineReader};
 use crate::key::TakeKey;
+pub use crate::problem::{Problem, ProblemCode};
 use crate::request::{RequestError, TakeRequest};
 
 /// The number of this protocol; part of the socket's name.
@@ -27,7 +28,7 @@ pub const PROTOCOL: u32 = 1;
 /// Bytes: a line this long or longer is refused. The longest request takes four fifths of it.
 pub const MAX_LINE: usize = 1 << 20;
 
-/// Who speaks.
+/// Who speaks: an engine or a client, with what decides whether both make the same takes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The number of its protocol.
@@ -36,7 +37,7 @@ pub struct Identity {
     pub version: String,
     /// The number that is raised whenever our code changes pixels.
     pub numerics: u32,
-    /// Its process.
+    /// The number of its process.
     pub pid: u32,
 }
 
@@ -76,7 +77,7 @@ pub enum Holder {
 impl Holder {
     /// Whether it goes with its connection.
     #[must_use]
-    pub fn is_bound(&self) -> bool {
+    pub fn ends_with_connection(&self) -> bool {
         !matches!(self, Self::Generate { .. })
     }
 }
@@ -84,7 +85,7 @@ impl Holder {
 /// A take is asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Submit {
-    /// The take's key.
+    /// The key of the take, made of its request.
     pub key: TakeKey,
     /// The encoded request, as it is: another version of it must be readable enough to be refused.
     pub request: serde_json::Value,
@@ -92,7 +93,7 @@ pub struct Submit {
     pub stores: Vec<PathBuf>,
     /// Where models are looked up.
     pub model_roots: Vec<PathBuf>,
-    /// Who wants it.
+    /// Who wants it, and for how long.
     pub holder: Holder,
 }
 
@@ -108,7 +109,7 @@ impl Submit {
     /// The request, accepted, if it is that of the key: the request is what counts.
     ///
     /// # Errors
-    /// Why the take is refused, with the codes of [`RequestError::code`] and `key-mismatch`.
+    /// Why the take is refused, with the codes of [`RequestError::code`] and [`ProblemCode::KeyMismatch`].
     pub fn verified_request(&self) -> Result<TakeRequest, Problem> {
         let refuse = |error: RequestError| Problem::from_sentence(error.code(), &error.to_string());
         let request = self.accepted_request().map_err(refuse)?;
@@ -117,7 +118,7 @@ impl Submit {
             return Ok(request);
         }
         let message = format!("the request has the key {key}, and not {}", self.key);
-        Err(Problem::new("key-mismatch", message, "press Generate again"))
+        Err(Problem::new(ProblemCode::KeyMismatch, message, "press Generate again"))
     }
 }
 
@@ -134,41 +135,10 @@ pub struct Progress {
     pub seconds_left: Option<f64>,
 }
 
-/// Why something is not done, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
-#[error("{message}; {remedy}")]
-pub struct Problem {
-    /// For programs, such as `unsupported`.
-    pub code: String,
-    /// What happened.
-    pub message: String,
-    /// What the user can do.
-    pub remedy: String,
-}
-
-impl Problem {
-    /// A problem in words.
-    #[must_use]
-    pub fn new(
-        code: impl Into<String>,
-        message: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
-        Self { code: code.into(), message: message.into(), remedy: remedy.into() }
-    }
-
-    /// A problem told in one sentence that ends, behind its last semicolon, with the remedy.
-    #[must_use]
-    pub fn from_sentence(code: impl Into<String>, sentence: &str) -> Self {
-        let (message, remedy) = sentence.rsplit_once("; ").unwrap_or((sentence, "try again"));
-        Self::new(code, message, remedy)
-    }
-}
-
 /// One job in a [`StatusReport`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobReport {
-    /// The take's key.
+    /// The key of the take that is made.
     pub key: TakeKey,
     /// How many want it.
     pub holders: u32,
@@ -181,7 +151,7 @@ pub struct JobReport {
 pub struct DeviceMemory {
     /// What any program may still take.
     pub free: u64,
-    /// All of it.
+    /// All that the device has.
     pub total: u64,
 }
 
@@ -228,7 +198,7 @@ impl DeviceReport {
 /// What an engine is doing. No prompts: reports end up in bug reports.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StatusReport {
-    /// The engine.
+    /// Who the engine is, its version included.
     pub engine: Identity,
     /// What it computes on.
     #[serde(flatten)]
@@ -238,7 +208,7 @@ pub struct StatusReport {
     /// Its memory was asked to be freed, and is not yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unloading: bool,
-    /// Since it started.
+    /// Seconds since the engine started.
     pub uptime_seconds: u64,
     /// Open connections, this one included.
     pub clients: u32,
@@ -256,12 +226,12 @@ pub enum ToEngine {
     Submit(Box<Submit>),
     /// A holder no longer wants a take.
     Cancel {
-        /// The take's key.
+        /// The key of the take.
         key: TakeKey,
         /// Who no longer wants it.
         holder: Holder,
     },
-    /// Answered by [`ToClient::StatusReport`].
+    /// What the engine is doing is asked for; answered by [`ToClient::StatusReport`].
     Status,
     /// Free the model's memory as soon as no job needs it; answered by a report.
     Unload,
@@ -280,30 +250,30 @@ pub enum ToClient {
     Welcome(Identity),
     /// The engine is of another version and has jobs to finish; it ends after them.
     BusyOtherVersion {
-        /// The engine.
+        /// Who the engine is, its version included.
         engine: Identity,
-        /// Jobs to finish.
+        /// How many jobs it has to finish.
         jobs: u32,
     },
     /// The engine speaks another protocol; it closes the connection.
     OtherProtocol(Identity),
     /// A job was queued for the take.
     Accepted {
-        /// The take's key.
+        /// The key of the take.
         key: TakeKey,
-        /// Jobs before it.
+        /// How many jobs come before it, the running one included.
         ahead: u32,
     },
     /// The take already had a job, and now has one holder more.
     Attached {
-        /// The take's key.
+        /// The key of the take.
         key: TakeKey,
-        /// Jobs before it.
+        /// How many jobs come before it, the running one included.
         ahead: u32,
     },
     /// A take goes on.
     Progress {
-        /// The take's key.
+        /// The key of the take.
         key: TakeKey,
         /// How far it is.
         #[serde(flatten)]
@@ -311,12 +281,12 @@ pub enum ToClient {
     },
     /// A take is published in one of the stores of its request.
     Done {
-        /// The take's key.
+        /// The key of the take.
         key: TakeKey,
     },
     /// A take will not be made.
     Failed {
-        /// The take's key.
+        /// The key of the take.
         key: TakeKey,
         /// Why, and what to do.
         #[serde(flatten)]
@@ -329,13 +299,13 @@ pub enum ToClient {
     Device(DeviceReport),
     /// The engine ends because of this; what waits for it is for the next engine.
     Ending(Problem),
-    /// The engine lives.
+    /// The sign of life of an engine that has nothing else to say.
     Heartbeat,
     /// A line was not understood or not welcome.
     Refused(Problem),
 }
 
-/// One side's messages.
+/// The messages of one side of the protocol.
 pub trait Message: Serialize + DeserializeOwned {
     /// Every kind there is.
     const KINDS: &[&str];
@@ -372,7 +342,7 @@ pub enum MessageError {
          version of wan-alpha on both sides"
     )]
     UnknownKind {
-        /// Its kind.
+        /// The kind that the message says it is of.
         found: String,
         /// The kinds there are, separated by commas.
         known: String,
@@ -399,7 +369,7 @@ pub enum MessageError {
         "the message takes {length} bytes and must be shorter than {MAX_LINE}; shorten the prompt or the lists of directories"
     )]
     TooLong {
-        /// Its length.
+        /// The length of the line in bytes.
         length: usize,
     },
 }

@@ -15,45 +15,45 @@ use crate::key::TakeKey;
 
 /// One connection to the engine; numbers are never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Connection(pub u64);
+pub struct ConnectionId(pub u64);
 
 /// What became of a submitted take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Submitted {
-    /// A new job.
+    /// The take had no job, and got one.
     Accepted {
-        /// Jobs before it.
+        /// How many jobs come before it, the running one included.
         ahead: u32,
     },
     /// One holder more of a job that there was.
     Attached {
-        /// Jobs before it.
+        /// How many jobs come before it, the running one included.
         ahead: u32,
     },
 }
 
 /// Somebody who no longer waits for a take, and should hear of it.
-pub type Dropped = (Connection, TakeKey);
+pub type Dropped = (ConnectionId, TakeKey);
 
 /// A take that somebody wants.
 #[derive(Debug)]
 pub struct Job<R> {
     key: TakeKey,
     request: R,
-    holders: Vec<Held>,
+    holders: Vec<HolderEntry>,
     running: bool,
     progress: Option<Progress>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct HolderEntry {
     holder: Holder,
     /// Who hears of the job; none once a generate's connection is closed.
-    connection: Option<Connection>,
+    connection: Option<ConnectionId>,
 }
 
 impl<R> Job<R> {
-    /// The take's key.
+    /// The key of the take that the job makes.
     pub fn key(&self) -> TakeKey {
         self.key
     }
@@ -69,11 +69,11 @@ impl<R> Job<R> {
     }
 
     /// The connections that hear of it.
-    pub fn watchers(&self) -> BTreeSet<Connection> {
+    pub fn watchers(&self) -> BTreeSet<ConnectionId> {
         self.holders.iter().filter_map(|held| held.connection).collect()
     }
 
-    fn release(&mut self, mut goes: impl FnMut(&Held) -> bool) {
+    fn release(&mut self, mut goes: impl FnMut(&HolderEntry) -> bool) {
         self.holders.retain(|held| !goes(held));
     }
 }
@@ -108,7 +108,7 @@ impl<R> JobTable<R> {
     /// The same holder again changes nothing but the connection that hears of the job.
     pub fn submit(
         &mut self,
-        connection: Connection,
+        connection: ConnectionId,
         key: TakeKey,
         holder: Holder,
         request: R,
@@ -117,7 +117,7 @@ impl<R> JobTable<R> {
             Holder::Generate { .. } => self.replace_generate(key, &holder, connection),
             Holder::Render | Holder::PatientRender => Vec::new(),
         };
-        let held = Held { holder, connection: Some(connection) };
+        let held = HolderEntry { holder, connection: Some(connection) };
         let ahead = self.position(key).unwrap_or(self.jobs.len());
         let submitted = match self.jobs.get_mut(ahead) {
             Some(job) => {
@@ -137,12 +137,12 @@ impl<R> JobTable<R> {
     /// Removes a holder; a render is the one of this connection. A node that is none, but has the
     /// take in its project, stands for those whose connection is closed: an earlier session of it.
     /// False if there was nobody.
-    pub fn cancel(&mut self, connection: Connection, key: TakeKey, holder: &Holder) -> bool {
-        let held = Held { holder: holder.clone(), connection: Some(connection) };
+    pub fn cancel(&mut self, connection: ConnectionId, key: TakeKey, holder: &Holder) -> bool {
+        let held = HolderEntry { holder: holder.clone(), connection: Some(connection) };
         let Some(job) = self.job_mut(key) else { return false };
         let before = job.holders.len();
         job.release(|other| other.is_same(&held));
-        if job.holders.len() == before && !holder.is_bound() {
+        if job.holders.len() == before && !holder.ends_with_connection() {
             job.release(|other| other.connection.is_none());
         }
         let found = job.holders.len() < before;
@@ -151,9 +151,11 @@ impl<R> JobTable<R> {
     }
 
     /// A connection is closed: its renders go, its generates stay and no longer hear of anything.
-    pub fn disconnect(&mut self, connection: Connection) {
+    pub fn disconnect(&mut self, connection: ConnectionId) {
         for job in &mut self.jobs {
-            job.release(|held| held.connection == Some(connection) && held.holder.is_bound());
+            job.release(|held| {
+                held.connection == Some(connection) && held.holder.ends_with_connection()
+            });
             for held in &mut job.holders {
                 held.connection = held.connection.filter(|&other| other != connection);
             }
@@ -175,12 +177,12 @@ impl<R> JobTable<R> {
 
     /// Whether somebody wants the running job however long it takes.
     pub fn may_take_hours(&self, key: TakeKey) -> bool {
-        let patient = |held: &Held| held.holder != Holder::Render;
+        let patient = |held: &HolderEntry| held.holder != Holder::Render;
         self.running(key).is_some_and(|job| job.holders.iter().any(patient))
     }
 
     /// The running job goes on. Returns who should hear of it.
-    pub fn advance(&mut self, key: TakeKey, progress: &Progress) -> BTreeSet<Connection> {
+    pub fn advance(&mut self, key: TakeKey, progress: &Progress) -> BTreeSet<ConnectionId> {
         let Some(job) = self.job_mut(key).filter(|job| job.running) else {
             return BTreeSet::new();
         };
@@ -189,7 +191,7 @@ impl<R> JobTable<R> {
     }
 
     /// The running job is done or has failed. Returns who should hear of it.
-    pub fn finish(&mut self, key: TakeKey) -> BTreeSet<Connection> {
+    pub fn finish(&mut self, key: TakeKey) -> BTreeSet<ConnectionId> {
         match self.running(key) {
             Some(_) => self.jobs.remove(0).watchers(),
             None => BTreeSet::new(),
@@ -224,7 +226,7 @@ impl<R> JobTable<R> {
         &mut self,
         key: TakeKey,
         holder: &Holder,
-        connection: Connection,
+        connection: ConnectionId,
     ) -> Vec<Dropped> {
         let mut dropped = Vec::new();
         for job in self.jobs.iter_mut().filter(|job| job.key != key) {
@@ -262,9 +264,9 @@ impl<R: Clone> Job<R> {
     }
 }
 
-impl Held {
+impl HolderEntry {
     fn is_same(&self, other: &Self) -> bool {
-        let bound = self.holder.is_bound();
+        let bound = self.holder.ends_with_connection();
         self.holder == other.holder && (!bound || self.connection == other.connection)
     }
 }

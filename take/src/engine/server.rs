@@ -1,8 +1,8 @@
 //! The engine's side of the protocol: one thread that listens, answers and keeps the jobs, for one
 //! worker that makes takes.
 //!
-//! The worker asks for its [`next_order`](Service::next_order), says how far it is, asks whether
-//! anybody still [wants](Service::is_wanted) the take, and says how it ended. The thread never
+//! The worker asks for its [`next_order`](EngineServer::next_order), says how far it is, asks whether
+//! anybody still [wants](EngineServer::is_wanted) the take, and says how it ended. The thread never
 //! computes: its heartbeats say that the engine lives however long a step takes.
 //!
 //! Invariants:
@@ -15,17 +15,19 @@ mod event_loop;
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
 
 use self::event_loop::EventLoop;
 use crate::engine::endpoint::Listener;
 use crate::engine::message::{
     DeviceMemory, DeviceReport, Identity, Problem, Progress, Submit, ToClient,
 };
-use crate::engine::queue::{Connection, JobTable};
+use crate::engine::queue::{ConnectionId, JobTable};
 use crate::engine::transport::Waker;
 use crate::key::TakeKey;
 
@@ -44,11 +46,11 @@ pub struct IdleLimits {
 /// What an engine is.
 #[derive(Clone, Debug)]
 pub struct ServerSetup {
-    /// Who it is.
+    /// Who the engine is, as told to clients.
     pub identity: Identity,
-    /// What it computes on. Where that is still to be opened, [`Service::opened`] says when it is.
+    /// What it computes on. Where that is still to be opened, [`EngineServer::opened`] says when it is.
     pub device: DeviceReport,
-    /// When it ends.
+    /// When it ends by itself, for want of jobs or clients.
     pub leave: IdleLimits,
     /// Between two signs of life.
     pub heartbeat: Duration,
@@ -79,9 +81,9 @@ impl ServerSetup {
 /// What the worker is to do.
 #[derive(Debug)]
 pub enum WorkerOrder {
-    /// Make this take.
+    /// Make this take, and say how it ended with [`EngineServer::finish`].
     Make(Arc<Submit>),
-    /// Free the model's memory, then say so with [`Service::loaded`].
+    /// Free the model's memory, then say so with [`EngineServer::loaded`].
     Unload,
     /// End: there is nothing to do, or somebody said so.
     Leave,
@@ -90,7 +92,7 @@ pub enum WorkerOrder {
 /// How a take ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is published.
+    /// It is published in one of the stores of its request.
     Done,
     /// It cannot be made.
     Failed(Problem),
@@ -101,14 +103,15 @@ pub enum Outcome {
 /// The engine's side of the protocol. Ends its thread when dropped.
 #[derive(Debug)]
 pub struct EngineServer {
-    shared: Arc<Shared>,
+    shared: Arc<ServerShared>,
     end: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// What the worker and the thread share.
 #[derive(Debug)]
-struct Shared {
+struct ServerShared {
+    /// Every change of it is whole before anything can panic.
     mailbox: Mutex<Mailbox>,
     /// The worker may have something to do.
     turn: Condvar,
@@ -119,7 +122,7 @@ struct Shared {
 struct Mailbox {
     jobs: JobTable<Arc<Submit>>,
     /// What the worker has to say.
-    outbox: VecDeque<(Connection, ToClient)>,
+    outbox: VecDeque<(ConnectionId, ToClient)>,
     /// What every client is to hear, after that.
     to_all: VecDeque<ToClient>,
     raw: VecDeque<Vec<u8>>,
@@ -133,7 +136,7 @@ struct Mailbox {
     unload: bool,
     /// The worker was told to free it, and has not said yet that it has.
     unloading: bool,
-    /// Somebody said stop.
+    /// A client has told the engine to stop, or it ends by itself.
     stop: bool,
     /// Why no take can be made here: whatever is asked for until the end fails with it.
     refusing: Option<Problem>,
@@ -145,13 +148,6 @@ struct Mailbox {
     close: bool,
     idle_since: Instant,
     alone_since: Instant,
-}
-
-impl Shared {
-    fn mailbox(&self) -> MutexGuard<'_, Mailbox> {
-        // Every change is whole before anything can panic.
-        self.mailbox.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl EngineServer {
@@ -181,21 +177,21 @@ impl EngineServer {
             idle_since: now,
             alone_since: now,
         };
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ServerShared {
             mailbox: Mutex::new(mailbox),
             turn: Condvar::new(),
             waker: Waker::new()?,
         });
         let end = Arc::clone(&setup.end);
-        let talk = EventLoop::new(Arc::clone(&shared), listener, setup);
-        let thread = Builder::new().name("engine-service".to_owned()).spawn(|| talk.run())?;
+        let event_loop = EventLoop::new(Arc::clone(&shared), listener, setup);
+        let thread = Builder::new().name("engine-service".to_owned()).spawn(|| event_loop.run())?;
         Ok(Self { shared, end, thread: Some(thread) })
     }
 
     /// Waits for something to do. A worker that was given a take comes back only after
     /// [`finish`](Self::finish).
     pub fn next_order(&self) -> WorkerOrder {
-        let mut mailbox = self.shared.mailbox();
+        let mut mailbox = self.shared.mailbox.lock();
         loop {
             if mailbox.stop || self.is_over() {
                 return WorkerOrder::Leave;
@@ -213,22 +209,21 @@ impl EngineServer {
                 mailbox.stop = true;
                 return WorkerOrder::Leave;
             }
-            let waited = self.shared.turn.wait_timeout(mailbox, left.min(LOOK_AGAIN));
-            mailbox = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.shared.turn.wait_for(&mut mailbox, left.min(LOOK_AGAIN));
         }
     }
 
     /// Whether anybody still wants the take that is being made: asked before each block of work.
     #[must_use]
     pub fn is_wanted(&self, key: TakeKey) -> bool {
-        let mailbox = self.shared.mailbox();
+        let mailbox = self.shared.mailbox.lock();
         !mailbox.stop && mailbox.jobs.is_wanted(key) && !self.is_over()
     }
 
     /// Whether somebody wants the take however long it takes: asked before hours of work are begun.
     #[must_use]
     pub fn may_take_hours(&self, key: TakeKey) -> bool {
-        self.shared.mailbox().jobs.may_take_hours(key)
+        self.shared.mailbox.lock().jobs.may_take_hours(key)
     }
 
     fn wake(&self) {
@@ -244,7 +239,7 @@ impl EngineServer {
 
     /// The take goes on.
     pub fn progress(&self, key: TakeKey, progress: &Progress) {
-        let mut mailbox = self.shared.mailbox();
+        let mut mailbox = self.shared.mailbox.lock();
         for watcher in mailbox.jobs.advance(key, progress) {
             let progress = progress.clone();
             mailbox.outbox.push_back((watcher, ToClient::Progress { key, progress }));
@@ -252,9 +247,9 @@ impl EngineServer {
         self.shared.waker.wake();
     }
 
-    /// The take ended.
+    /// The take that was being made has ended; whoever waits for it is told how.
     pub fn finish(&self, key: TakeKey, outcome: Outcome) {
-        let mut mailbox = self.shared.mailbox();
+        let mut mailbox = self.shared.mailbox.lock();
         let message = match outcome {
             Outcome::Done => ToClient::Done { key },
             Outcome::Failed(problem) => ToClient::Failed { key, problem },
@@ -273,7 +268,7 @@ impl EngineServer {
 
     /// The device is open, and what is known of it. An engine without jobs ends after `idle`.
     pub fn opened(&self, device: DeviceReport, idle: Duration) {
-        let mut mailbox = self.shared.mailbox();
+        let mut mailbox = self.shared.mailbox.lock();
         let was_plain = mailbox.device_report().is_plain();
         mailbox.opening = None;
         mailbox.device = DeviceReport { opening_seconds: None, ..device };
@@ -289,7 +284,7 @@ impl EngineServer {
 
     /// Which model is in memory now, and what is left of the device's memory.
     pub fn loaded(&self, model: Option<String>, memory: Option<DeviceMemory>) {
-        let mut mailbox = self.shared.mailbox();
+        let mut mailbox = self.shared.mailbox.lock();
         mailbox.model = model;
         mailbox.device.memory = memory;
         mailbox.unloading = false;
@@ -299,7 +294,7 @@ impl EngineServer {
     /// Where nobody has asked for a take yet, waits for somebody who does, at most `patience`: whoever
     /// has started the engine is on its way, and would hear only that it ended.
     pub fn refuse_all(&self, problem: &Problem, patience: Duration) {
-        let mut mailbox = self.shared.mailbox();
+        let mut mailbox = self.shared.mailbox.lock();
         for (connection, key) in mailbox.jobs.stop_all() {
             let problem = problem.clone();
             mailbox.outbox.push_back((connection, ToClient::Failed { key, problem }));
@@ -313,8 +308,7 @@ impl EngineServer {
         self.shared.waker.wake();
         let end = Instant::now() + patience;
         while !mailbox.refused && !mailbox.stop && !self.is_over() && Instant::now() < end {
-            let waited = self.shared.turn.wait_timeout(mailbox, LOOK_AGAIN.min(patience));
-            mailbox = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.shared.turn.wait_for(&mut mailbox, LOOK_AGAIN.min(patience));
         }
         mailbox.stop = true;
     }
@@ -322,7 +316,7 @@ impl EngineServer {
     /// What the engine computes with is lost: the take that is being made fails with this, and the
     /// engine ends. Takes that wait are asked for again, by their clients from the next engine.
     pub fn fail(&self, key: TakeKey, problem: &Problem) {
-        let mut mailbox = self.shared.mailbox();
+        let mut mailbox = self.shared.mailbox.lock();
         for watcher in mailbox.jobs.finish(key) {
             let problem = problem.clone();
             mailbox.outbox.push_back((watcher, ToClient::Failed { key, problem }));
@@ -335,8 +329,8 @@ impl EngineServer {
 
     /// Closes the socket once clients have had a moment to read what was sent last, and waits for that;
     /// at most `patience`. For a worker that will never come back: dropping does the same.
-    pub fn hang_up(&self, patience: Duration) {
-        self.shared.mailbox().close = true;
+    pub fn shut_down(&self, patience: Duration) {
+        self.shared.mailbox.lock().close = true;
         self.shared.waker.wake();
         let end = Instant::now() + patience;
         while !self.thread.as_ref().is_none_or(JoinHandle::is_finished) && Instant::now() < end {
@@ -347,20 +341,20 @@ impl EngineServer {
     /// Whether the engine was told to end, by a client or from outside.
     #[must_use]
     pub fn is_to_end(&self) -> bool {
-        self.shared.mailbox().stop || self.is_over()
+        self.shared.mailbox.lock().stop || self.is_over()
     }
 
     /// Bytes to every client, for engines that misbehave on purpose.
     #[doc(hidden)]
-    pub fn say_raw(&self, bytes: Vec<u8>) {
-        self.shared.mailbox().raw.push_back(bytes);
+    pub fn send_raw(&self, bytes: Vec<u8>) {
+        self.shared.mailbox.lock().raw.push_back(bytes);
         self.shared.waker.wake();
     }
 }
 
 impl Drop for EngineServer {
     fn drop(&mut self) {
-        self.shared.mailbox().close = true;
+        self.shared.mailbox.lock().close = true;
         self.shared.waker.wake();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()

@@ -40,12 +40,12 @@ pub(crate) enum WireError {
 
 /// A stream that would block once a turn's bytes are read, whoever floods it.
 #[derive(Debug)]
-struct Rationed {
+struct LimitedStream {
     stream: Stream,
     left: usize,
 }
 
-impl Read for Rationed {
+impl Read for LimitedStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.left == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -57,10 +57,10 @@ impl Read for Rationed {
     }
 }
 
-/// A connection.
+/// A connection that takes and gives whole lines, and never blocks.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    lines: LineReader<Rationed>,
+    lines: LineReader<LimitedStream>,
     backlog: VecDeque<u8>,
     /// When the peer last read something, or had nothing to read.
     read_until: Instant,
@@ -72,7 +72,7 @@ impl Wire {
     /// Of a stream that does not block.
     pub(crate) fn new(stream: Stream) -> Self {
         Self {
-            lines: LineReader::new(Rationed { stream, left: 0 }),
+            lines: LineReader::new(LimitedStream { stream, left: 0 }),
             backlog: VecDeque::new(),
             read_until: Instant::now(),
             drained: true,

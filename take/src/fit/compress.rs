@@ -1,9 +1,12 @@
 //! Alpha in pixels becomes coverage of latent cells: binarised, averaged over the pixels of a
 //! cell and over the frames of a latent frame.
 
+use std::ops::Deref;
+
 use thiserror::Error;
 
 use crate::frames::{CELL, FrameCountError, STRIDE, latent_frames};
+use crate::latent_grid::LatentGrid;
 
 /// What is wrong with an alpha.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -37,34 +40,16 @@ pub enum FitError {
     Frames(#[from] FrameCountError),
 }
 
-/// How much of each latent cell the subject covers: `[latent frames, height, width]`, each 0 to 1,
-/// row by row from the top left.
+/// How much of each latent cell the subject covers, 0 to 1; see [`LatentGrid`] for how the values are
+/// laid out.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Coverage {
-    frames: usize,
-    height: usize,
-    width: usize,
-    values: Vec<f32>,
-}
+pub struct Coverage(LatentGrid);
 
-impl Coverage {
-    /// `[latent frames, height, width]`.
-    #[must_use]
-    pub fn shape(&self) -> [usize; 3] {
-        [self.frames, self.height, self.width]
-    }
+impl Deref for Coverage {
+    type Target = LatentGrid;
 
-    /// All values, the column fastest.
-    #[must_use]
-    pub fn values(&self) -> &[f32] {
-        &self.values
-    }
-
-    /// The values of one latent frame.
-    #[must_use]
-    pub fn frame(&self, frame: usize) -> Option<&[f32]> {
-        let cells = self.height * self.width;
-        (frame < self.frames).then(|| &self.values[frame * cells..][..cells])
+    fn deref(&self) -> &LatentGrid {
+        &self.0
     }
 }
 
@@ -77,8 +62,8 @@ pub struct Compressor {
     /// As alpha is: single precision, so that an alpha of exactly 0.1 is not above 0.1.
     threshold: f32,
     size: [usize; 2],
-    columns: Vec<Share>,
-    rows: Vec<Share>,
+    columns: Vec<PixelShare>,
+    rows: Vec<PixelShare>,
     frames: u32,
     /// The latent frame in the making: the sum of the frames so far.
     sum: Vec<f64>,
@@ -87,7 +72,7 @@ pub struct Compressor {
 
 /// The part of a row or column of pixels that one cell takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Share {
+struct PixelShare {
     pixel: usize,
     cell: usize,
     weight: f64,
@@ -165,12 +150,12 @@ impl Compressor {
     pub fn finish(self) -> Result<Coverage, FitError> {
         let [width, height] = self.size.map(|pixels| pixels / CELL);
         let frames = latent_frames(self.frames)?;
-        Ok(Coverage { frames, height, width, values: self.values })
+        Ok(Coverage(LatentGrid::new(self.values, [frames, height, width])))
     }
 }
 
 /// Which cells take which pixels, in pixel order; the weights of a cell sum to 1.
-fn shares(pixels: usize) -> Vec<Share> {
+fn shares(pixels: usize) -> Vec<PixelShare> {
     let cells = pixels / CELL;
     let length = pixels as f64 / cells as f64;
     let mut shares = Vec::with_capacity(pixels + cells);
@@ -179,7 +164,7 @@ fn shares(pixels: usize) -> Vec<Share> {
         let (begin, end) = (pixel * cells, (pixel + 1) * cells);
         for cell in begin / pixels..=(end - 1) / pixels {
             let within = end.min((cell + 1) * pixels) - begin.max(cell * pixels);
-            shares.push(Share { pixel, cell, weight: within as f64 / cells as f64 / length });
+            shares.push(PixelShare { pixel, cell, weight: within as f64 / cells as f64 / length });
         }
     }
     shares

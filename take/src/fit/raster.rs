@@ -11,7 +11,7 @@ const ONE: i64 = 1 << SHIFT;
 const HALF: i64 = ONE / 2;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Point {
+struct GridPoint {
     x: i64,
     y: i64,
 }
@@ -21,11 +21,11 @@ struct Point {
 pub(super) fn filled_ellipse(ellipse: &GridEllipse, width: usize, height: usize) -> Vec<bool> {
     let whole = |value: f64| value.round_ties_even() as i64;
     let corners = corners(
-        Point { x: whole(ellipse.cx), y: whole(ellipse.cy) },
+        GridPoint { x: whole(ellipse.cx), y: whole(ellipse.cy) },
         [whole(ellipse.a / 2.0), whole(ellipse.b / 2.0)],
         whole(ellipse.angle),
     );
-    let mut canvas = Canvas::new(width, height);
+    let mut canvas = Bitmap::new(width, height);
     let before = corners.iter().cycle().skip(corners.len() - 1);
     for (from, to) in before.zip(&corners) {
         canvas.line(*from, *to);
@@ -35,7 +35,7 @@ pub(super) fn filled_ellipse(ellipse: &GridEllipse, width: usize, height: usize)
 }
 
 /// The corners of the polygon. The last is the first again, and no two neighbours are the same.
-fn corners(centre: Point, [a, b]: [i64; 2], angle: i64) -> Vec<Point> {
+fn corners(centre: GridPoint, [a, b]: [i64; 2], angle: i64) -> Vec<GridPoint> {
     let step = match a.max(b) {
         ..3 => 90,
         3..10 => 30,
@@ -43,12 +43,12 @@ fn corners(centre: Point, [a, b]: [i64; 2], angle: i64) -> Vec<Point> {
         _ => 5,
     };
     let (sin, cos) = (sine(angle), sine(angle + 90));
-    let mut corners: Vec<Point> = (0..=360 / step)
+    let mut corners: Vec<GridPoint> = (0..=360 / step)
         .map(|i| i * step)
         .map(|degrees| {
             let x = (a * ONE) as f64 * sine(degrees + 90);
             let y = (b * ONE) as f64 * sine(degrees);
-            Point {
+            GridPoint {
                 x: ((centre.x * ONE) as f64 + x * cos - y * sin).round_ties_even() as i64,
                 y: ((centre.y * ONE) as f64 + x * sin + y * cos).round_ties_even() as i64,
             }
@@ -69,13 +69,13 @@ const fn nearest(coordinate: i64) -> i64 {
     (coordinate + HALF) >> SHIFT
 }
 
-struct Canvas {
+struct Bitmap {
     width: i64,
     height: i64,
     cells: Vec<bool>,
 }
 
-impl Canvas {
+impl Bitmap {
     fn new(width: usize, height: usize) -> Self {
         Self { width: width as i64, height: height as i64, cells: vec![false; width * height] }
     }
@@ -95,7 +95,7 @@ impl Canvas {
     }
 
     /// One cell per column or, of a steep line, per row.
-    fn line(&mut self, from: Point, to: Point) {
+    fn line(&mut self, from: GridPoint, to: GridPoint) {
         let Some((mut from, mut to)) = self.clip(from, to) else {
             return;
         };
@@ -124,7 +124,7 @@ impl Canvas {
     }
 
     /// The part of a line within the canvas, whose first cell begins at coordinate 0 here.
-    fn clip(&self, mut from: Point, mut to: Point) -> Option<(Point, Point)> {
+    fn clip(&self, mut from: GridPoint, mut to: GridPoint) -> Option<(GridPoint, GridPoint)> {
         let (right, bottom) = (self.width * ONE - 1, self.height * ONE - 1);
         let outside = |at: i64, last: i64| at < 0 || at > last;
         let apart =
@@ -155,7 +155,7 @@ impl Canvas {
     }
 
     /// The rows between the two chains of edges that lead down from the topmost corner.
-    fn fill(&mut self, corners: &[Point]) {
+    fn fill(&mut self, corners: &[GridPoint]) {
         let rows = corners.iter().map(|corner| corner.y);
         let (Some(top), Some(bottom)) = (rows.clone().min(), rows.max()) else {
             return;
@@ -202,7 +202,7 @@ struct Chain {
 
 impl Chain {
     /// Goes on to the edge that leads below row `y`. False when all edges are used up.
-    fn advance(&mut self, corners: &[Point], y: i64, edges_left: &mut usize) -> bool {
+    fn advance(&mut self, corners: &[GridPoint], y: i64, edges_left: &mut usize) -> bool {
         let mut from = self.at;
         while *edges_left > 0 {
             *edges_left -= 1;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::digest::ContentHash;
 use crate::ellipse::Ellipse;
-use crate::request::sample::{any_request, request};
+use crate::request::test_requests::{any_request, request};
 use crate::request::{MaskSource, Precision, Solver};
 use proptest::prelude::*;
 
@@ -13,7 +13,7 @@ fn key(request: &TakeRequest) -> TakeKey {
 fn there_is_no_key_without_a_fingerprint() {
     let unknown = TakeRequest { model_fingerprint: None, ..request() };
     let error = unknown.key().unwrap_err();
-    assert_eq!(error.code(), "no-fingerprint");
+    assert_eq!(error.code().as_str(), "no-fingerprint");
     assert!(error.to_string().contains("\"wan-alpha-2\" has no fingerprint"), "{error}");
     assert_eq!(unknown.clone().accept().unwrap(), unknown);
 }
@@ -40,7 +40,7 @@ fn foreign_parameters_are_refused_in_words() {
         (&whole[..whole.len() / 2], ""),
     ] {
         let error = TakeRequest::from_parameter(text).unwrap_err();
-        assert_eq!(error.code(), "invalid-request");
+        assert_eq!(error.code().as_str(), "invalid-request");
         assert!(error.to_string().starts_with(start), "{error}");
     }
 }

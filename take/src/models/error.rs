@@ -5,18 +5,16 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::manifest::VERSION;
-
 /// Why a model is not to be had by name.
 #[derive(Debug, Error)]
 pub enum ModelError {
-    /// Not a name.
+    /// What was given cannot be a name.
     #[error(
         "`{found}` is not a model's name: letters, digits and - _ . + are, up to 100 bytes, not \
          beginning with a dot; use the name of an installed model"
     )]
     Name {
-        /// What was given.
+        /// What was given as a name.
         found: String,
     },
     /// The name that means whatever there is.
@@ -32,7 +30,7 @@ pub enum ModelError {
         paths(searched)
     )]
     Unknown {
-        /// The name.
+        /// The name that was asked for.
         name: String,
         /// The names there are.
         known: Vec<String>,
@@ -42,7 +40,7 @@ pub enum ModelError {
     /// Its files are no longer those that were added.
     #[error("model `{name}`: {change}; run `wan-alpha model add {name}` with its files again")]
     Changed {
-        /// The model.
+        /// The name of the model.
         name: String,
         /// Which file, and what of it.
         change: String,
@@ -50,22 +48,24 @@ pub enum ModelError {
     /// A record is damaged.
     #[error("{}: not a model's record: {source}; add the model again", path.display())]
     Record {
-        /// The file.
+        /// The path of the record.
         path: PathBuf,
         /// What the JSON reader says.
         source: serde_json::Error,
     },
     /// A record was written by a newer program.
     #[error(
-        "{}: a record of version {found}, expected {VERSION}; another release of wan-alpha wrote \
+        "{}: a record of version {found}, expected {expected}; another release of wan-alpha wrote \
          it, add the model again with this one",
         path.display()
     )]
     Version {
-        /// The file.
+        /// The path of the record.
         path: PathBuf,
-        /// Its version.
+        /// The version of its form.
         found: u32,
+        /// The version that this program reads.
+        expected: u32,
     },
     /// The disk does not answer.
     #[error("cannot {action} {}: {source}; see to the folder", path.display())]

@@ -17,7 +17,7 @@ pub(super) const FILE: &str = "wan-alpha.json";
 /// The version of the record.
 pub(super) const VERSION: u32 = 1;
 
-/// A model's record.
+/// What is recorded of a model when it is added.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The version of this form.
@@ -26,7 +26,7 @@ pub struct Manifest {
     pub name: String,
     /// What it computes with, a hash of every tensor that is used.
     pub fingerprint: Fingerprint,
-    /// Its files.
+    /// Its files, each with what a change of it shows by.
     pub parts: Vec<PartFile>,
     /// What it does where a request is silent.
     #[serde(default)]
@@ -44,7 +44,7 @@ pub struct Manifest {
 pub struct MergedCopy {
     /// The file, relative to the record's folder.
     pub file: PartFile,
-    /// Of its matrices.
+    /// The number format of its matrices.
     pub precision: Precision,
 }
 
@@ -80,17 +80,17 @@ impl MergedCopy {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Defaults {
-    /// Pixels.
+    /// Width of the frames in pixels.
     pub width: Option<u32>,
-    /// Pixels.
+    /// Height of the frames in pixels.
     pub height: Option<u32>,
-    /// Take frames.
+    /// Number of take frames, 4n+1.
     pub frames: Option<u32>,
-    /// Denoising steps.
+    /// Number of denoising steps.
     pub steps: Option<u32>,
     /// Shift of the noise schedule.
     pub shift: Option<f64>,
-    /// Classifier-free guidance.
+    /// Strength of classifier-free guidance; 1 is none.
     pub guidance: Option<f64>,
     /// How the denoising equation is integrated.
     pub solver: Option<Solver>,
@@ -146,7 +146,7 @@ impl Defaults {
 pub struct PartFile {
     /// Absolute, or relative to the record's folder.
     pub path: PathBuf,
-    /// Bytes.
+    /// Length of the file in bytes.
     pub size: u64,
     /// Seconds since 1970; of a file that ships with the program, nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -210,7 +210,7 @@ impl Manifest {
         let record: Self = serde_json::from_str(&text)
             .map_err(|source| ModelError::Record { path: path.clone(), source })?;
         if record.version != VERSION {
-            return Err(ModelError::Version { path, found: record.version });
+            return Err(ModelError::Version { path, found: record.version, expected: VERSION });
         }
         let written = fs::metadata(&path).and_then(|about| about.modified()).unwrap_or(UNIX_EPOCH);
         Ok(Some((written, record)))

@@ -20,13 +20,13 @@ const DISTILLED_STEPS: u32 = 4;
 /// model says nothing, to what the released one does.
 #[derive(Clone, Debug)]
 pub struct RequestDraft {
-    /// See [`TakeRequest::prompt`].
+    /// What the take shows; see [`TakeRequest::prompt`].
     pub prompt: String,
     /// What to avoid; an empty or blank text is the model's own too.
     pub negative_prompt: Option<String>,
-    /// See [`TakeRequest::seed`].
+    /// What the noise is drawn from; see [`TakeRequest::seed`].
     pub seed: u32,
-    /// Take frames: 4n+1.
+    /// Number of take frames: 4n+1.
     pub frames: Option<u32>,
     /// Pixels: a multiple of 16.
     pub width: Option<u32>,
@@ -38,21 +38,21 @@ pub struct RequestDraft {
     pub mask: Option<MaskSource>,
     /// One strength per latent frame.
     pub mu: Vec<f64>,
-    /// Denoising steps.
+    /// Number of denoising steps.
     pub steps: Option<u32>,
     /// Shift of the noise schedule.
     pub shift: Option<f64>,
-    /// Classifier-free guidance.
+    /// Strength of classifier-free guidance; 1 is none.
     pub guidance: Option<f64>,
     /// How the denoising equation is integrated.
     pub solver: Option<Solver>,
-    /// See [`TakeRequest::dora_strength`].
+    /// Strength of the `DoRA` that makes video transparent; see [`TakeRequest::dora_strength`].
     pub dora_strength: f64,
-    /// See [`TakeRequest::distill_strength`].
+    /// Strength of the step-distillation adapter; see [`TakeRequest::distill_strength`].
     pub distill_strength: f64,
     /// The number format that the model computes in.
     pub precision: Option<Precision>,
-    /// The model's name.
+    /// The name of the model, as installed.
     pub model: String,
     /// The model itself, where it is known by now.
     pub model_fingerprint: Option<Fingerprint>,
@@ -67,9 +67,9 @@ pub enum DraftError {
          or set it"
     )]
     Unspecified {
-        /// The model's name.
+        /// The name of the model.
         model: String,
-        /// What is open.
+        /// The field that neither of them says.
         what: &'static str,
     },
     /// The completed request is not acceptable.

@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::TakeRequest;
 use crate::ellipse::EllipseError;
 use crate::frames::FrameCountError;
+use crate::problem::ProblemCode;
 
 /// Why a request is not accepted.
 #[derive(Debug, Error)]
@@ -15,13 +16,13 @@ pub enum RequestError {
     /// A field is out of its range.
     #[error("{field} is {found}: expected {expected}; {remedy}")]
     Invalid {
-        /// The field.
+        /// The field of the request, in words.
         field: String,
-        /// What it holds.
+        /// What the field holds.
         found: String,
         /// What it may hold.
         expected: String,
-        /// What to do.
+        /// What the user can do.
         remedy: String,
     },
     /// The number of frames is not 4n+1.
@@ -38,11 +39,11 @@ pub enum RequestError {
     /// A field asks for something that requests can say but nothing can do so far.
     #[error("{field} {found} is not built yet; {remedy}")]
     Unsupported {
-        /// The field.
+        /// The field of the request, in words.
         field: &'static str,
         /// What it asks for.
         found: String,
-        /// What to do.
+        /// What the user can do.
         remedy: &'static str,
     },
     /// The request was written by another version of this program.
@@ -52,7 +53,7 @@ pub enum RequestError {
         TakeRequest::VERSION
     )]
     Version {
-        /// Its version.
+        /// The version that the request says it is of.
         found: u32,
     },
     /// A key was asked for, and the request does not say which model it is for.
@@ -61,7 +62,7 @@ pub enum RequestError {
          there is no key; add the model by name, or let the command fingerprint it"
     )]
     NoFingerprint {
-        /// The model's name.
+        /// The name of the model.
         model: String,
     },
     /// The text of a node's parameter is not an encoded request.
@@ -79,19 +80,18 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// What kind of refusal this is, for programs: `unsupported`, `other-version`,
-    /// `no-fingerprint` or `invalid-request`.
+    /// What kind of refusal this is, for programs.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> ProblemCode {
         match self {
-            Self::Unsupported { .. } => "unsupported",
-            Self::Version { .. } => "other-version",
-            Self::NoFingerprint { .. } => "no-fingerprint",
+            Self::Unsupported { .. } => ProblemCode::Unsupported,
+            Self::Version { .. } => ProblemCode::OtherVersion,
+            Self::NoFingerprint { .. } => ProblemCode::NoFingerprint,
             Self::Invalid { .. }
             | Self::Frames(_)
             | Self::Ellipse { .. }
             | Self::Parameter { .. }
-            | Self::Json { .. } => "invalid-request",
+            | Self::Json { .. } => ProblemCode::InvalidRequest,
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Frames that have been read and found whole, the latest used first, within a number of bytes.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use half::f16;
 use lru::LruCache;
+use parking_lot::Mutex;
 
 use super::folder::Identity;
 
@@ -12,36 +13,37 @@ use super::folder::Identity;
 const SPARE: usize = 2;
 
 /// Which frame of which file.
-type Place = (Identity, u32);
+type FramePlace = (Identity, u32);
 
 pub(super) type Pixels = Arc<Vec<f16>>;
 
 #[derive(Debug)]
 pub(super) struct FrameCache {
     most: usize,
-    state: Mutex<State>,
+    /// Whoever panics with it leaves whole entries behind.
+    state: Mutex<CachedFrames>,
 }
 
 #[derive(Debug)]
-struct State {
-    frames: LruCache<Place, Pixels>,
+struct CachedFrames {
+    frames: LruCache<FramePlace, Pixels>,
     bytes: usize,
     spare: Vec<Vec<f16>>,
 }
 
 impl FrameCache {
     pub(super) fn new(most: usize) -> Self {
-        let state = State { frames: LruCache::unbounded(), bytes: 0, spare: Vec::new() };
+        let state = CachedFrames { frames: LruCache::unbounded(), bytes: 0, spare: Vec::new() };
         Self { most, state: Mutex::new(state) }
     }
 
     pub(super) fn get(&self, file: Identity, frame: u32) -> Option<Pixels> {
-        self.state().frames.get(&(file, frame)).cloned()
+        self.state.lock().frames.get(&(file, frame)).cloned()
     }
 
     /// Memory for a frame of so many values; what it holds is arbitrary.
     pub(super) fn buffer(&self, values: usize) -> Vec<f16> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let fitting = state.spare.iter().position(|spare| spare.len() == values);
         match fitting {
             Some(at) => state.spare.swap_remove(at),
@@ -59,7 +61,7 @@ impl FrameCache {
         if size > self.most {
             return;
         }
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if let Some((_, replaced)) = state.frames.push((file, frame), pixels.clone()) {
             state.let_go(replaced);
         }
@@ -69,14 +71,9 @@ impl FrameCache {
             state.let_go(oldest);
         }
     }
-
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        // Whoever panicked left whole entries behind.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-impl State {
+impl CachedFrames {
     fn let_go(&mut self, pixels: Pixels) {
         self.bytes -= bytes_of(&pixels);
         if let Ok(buffer) = Arc::try_unwrap(pixels) {
@@ -103,7 +100,7 @@ mod tests {
     }
 
     fn held(cache: &FrameCache) -> Vec<u32> {
-        (0..10).filter(|&at| cache.state().frames.contains(&(file(), at))).collect()
+        (0..10).filter(|&at| cache.state.lock().frames.contains(&(file(), at))).collect()
     }
 
     #[test]
@@ -115,7 +112,7 @@ mod tests {
         assert!(cache.get(file(), 0).is_some());
         cache.put(file(), 3, &frame(0.0));
         assert_eq!(held(&cache), [0, 2, 3]);
-        assert_eq!(cache.state().bytes, 600);
+        assert_eq!(cache.state.lock().bytes, 600);
     }
 
     #[test]
@@ -124,7 +121,7 @@ mod tests {
         for value in [1.0, 2.0] {
             cache.put(file(), 0, &frame(value));
         }
-        assert_eq!(cache.state().bytes, 200);
+        assert_eq!(cache.state.lock().bytes, 200);
         assert_eq!(cache.get(file(), 0).unwrap()[0], f16::from_f32(2.0));
     }
 
@@ -132,7 +129,7 @@ mod tests {
     fn what_is_too_large_is_not_kept() {
         let cache = FrameCache::new(199);
         cache.put(file(), 0, &frame(0.0));
-        assert_eq!((held(&cache).len(), cache.state().bytes), (0, 0));
+        assert_eq!((held(&cache).len(), cache.state.lock().bytes), (0, 0));
     }
 
     #[test]
@@ -141,13 +138,13 @@ mod tests {
         let held = frame(1.0);
         cache.put(file(), 0, &held);
         cache.put(file(), 1, &frame(2.0));
-        assert!(cache.state().spare.is_empty());
+        assert!(cache.state.lock().spare.is_empty());
         for at in 2..9 {
             cache.put(file(), at, &frame(3.0));
         }
-        assert_eq!(cache.state().spare.len(), SPARE);
+        assert_eq!(cache.state.lock().spare.len(), SPARE);
         assert_eq!(cache.buffer(100).len(), 100);
-        assert_eq!(cache.state().spare.len(), SPARE - 1);
+        assert_eq!(cache.state.lock().spare.len(), SPARE - 1);
         assert_eq!(cache.buffer(7).len(), 7);
         assert_eq!(held[0], f16::from_f32(1.0));
     }

@@ -28,14 +28,14 @@ const MAX_CLAIM: u64 = 4096;
 /// Tries to get a claim, where old ones are in the way.
 const ATTEMPTS: usize = 8;
 
-/// Who claims.
+/// Who claims a take: a process of a user on a machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claimant {
-    /// The machine's name.
+    /// The name of the machine.
     pub host: String,
-    /// The process there.
+    /// The number of the process on that machine.
     pub pid: u32,
-    /// The user there.
+    /// The number of the user on that machine.
     pub uid: u32,
 }
 
@@ -174,7 +174,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::store::sample::{names, store};
+    use crate::store::test_takes::{names, store};
 
     const KEY: TakeKey = TakeKey([0x11; 32]);
     const PATIENCE: Duration = Duration::from_secs(60);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::problem::ProblemCode;
 use crate::request::RequestError;
 
 /// What is wrong with the file of a take.
@@ -16,7 +17,7 @@ pub enum Damage {
     /// Of a form that this version does not know.
     #[error("it is of form {version}, from a newer version of wan-alpha")]
     Newer {
-        /// Its form.
+        /// The number of its form.
         version: u32,
     },
     /// Shorter or longer than its header says, or than a header is.
@@ -33,7 +34,7 @@ pub enum Damage {
     /// The header is whole, but contradicts itself.
     #[error("its header contradicts itself: {reason}")]
     Contradiction {
-        /// What contradicts what.
+        /// Which of its numbers contradict each other.
         reason: String,
     },
     /// Another take under this name.
@@ -64,7 +65,7 @@ pub enum Aside {
 /// Why the store cannot do something.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// The system refuses.
+    /// The system refuses to read or write.
     #[error("cannot {doing} {}: {source}; {}", path.display(), remedy(source))]
     Io {
         /// What was being done, such as "read".
@@ -77,7 +78,7 @@ pub enum StoreError {
     /// A file is not shown, because it is damaged.
     #[error("the take {} is damaged: {damage}; {}", path.display(), describe(aside))]
     Damaged {
-        /// The file.
+        /// The path of the take's file.
         path: PathBuf,
         /// What is wrong with it.
         damage: Damage,
@@ -90,9 +91,9 @@ pub enum StoreError {
         path.display()
     )]
     OtherVersion {
-        /// The file.
+        /// The path of the take's file.
         path: PathBuf,
-        /// What it says.
+        /// Why its request is not understood.
         source: RequestError,
     },
     /// No folder can be written.
@@ -111,11 +112,11 @@ pub enum StoreError {
         path.display(), needed.div_ceil(1_000_000), free / 1_000_000
     )]
     Full {
-        /// The folder.
+        /// The folder of the store.
         path: PathBuf,
         /// Bytes of the take.
         needed: u64,
-        /// Bytes free.
+        /// Bytes that are free there.
         free: u64,
     },
     /// A request that has no key, and so no place here.
@@ -124,7 +125,7 @@ pub enum StoreError {
     /// The device class is not a short word.
     #[error("device class is {found:?}: expected 1 to 64 letters, digits and . _ -")]
     Device {
-        /// The one given.
+        /// The word that was given.
         found: String,
     },
     /// A frame that the take does not have.
@@ -142,7 +143,7 @@ pub enum StoreError {
         frame: u32,
         /// Values of a frame of this take.
         expected: usize,
-        /// Values given.
+        /// How many values there are.
         found: usize,
     },
     /// A take is published before, or written after, its last frame.
@@ -150,47 +151,47 @@ pub enum StoreError {
     FrameCount {
         /// Frames of the take.
         expected: u32,
-        /// Frames written.
+        /// How many frames were written.
         found: u32,
     },
     /// Someone else has taken a claim over, because it was silent for too long.
     #[error("{} is no longer ours: it was silent for too long, and another took it over", path.display())]
     ClaimLost {
-        /// The claim's file.
+        /// The path of the claim's file.
         path: PathBuf,
     },
     /// A take cannot be removed now.
     #[error("the take {} is in use; close what shows it and try again", path.display())]
     InUse {
-        /// The file.
+        /// The path of the take's file.
         path: PathBuf,
     },
     /// A file of another user.
     #[error("the take {} belongs to another user, who alone removes it", path.display())]
     NotOwn {
-        /// The file.
+        /// The path of the take's file.
         path: PathBuf,
     },
 }
 
 impl StoreError {
-    /// What kind of trouble this is, for programs: `store-full`, `store-unwritable`,
-    /// `store-damaged`, or `store-failed`; for a request, [`RequestError::code`].
+    /// What kind of trouble this is, for programs: one of a store's, or, for a request,
+    /// [`RequestError::code`].
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> ProblemCode {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         match self {
-            Self::Full { .. } => "store-full",
+            Self::Full { .. } => ProblemCode::StoreFull,
             Self::Io { source, .. }
                 if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge) =>
             {
-                "store-full"
+                ProblemCode::StoreFull
             }
-            Self::NotWritable { .. } => "store-unwritable",
-            Self::Damaged { .. } => "store-damaged",
-            Self::OtherVersion { .. } => "other-version",
+            Self::NotWritable { .. } => ProblemCode::StoreUnwritable,
+            Self::Damaged { .. } => ProblemCode::StoreDamaged,
+            Self::OtherVersion { .. } => ProblemCode::OtherVersion,
             Self::Request(error) => error.code(),
-            _ => "store-failed",
+            _ => ProblemCode::StoreFailed,
         }
     }
 

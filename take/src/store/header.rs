@@ -310,7 +310,7 @@ impl FrameSum {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::sample::{self, description};
+    use crate::store::test_takes::{self, description};
 
     /// `data/header.bin` is written anew by `WRITE_GOLDEN=1`; do so only together with a new
     /// [`FORM`] and another extension, or takes made until now are set aside as damaged.
@@ -359,7 +359,7 @@ mod tests {
     #[test]
     fn a_header_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
-        let path = sample::publish(&sample::store(folder.path()), 3).path().to_owned();
+        let path = test_takes::publish(&test_takes::store(folder.path()), 3).path().to_owned();
         let header = Header::read(&File::open(path).unwrap()).unwrap();
         assert_eq!(header.description, description(5, 32, 16));
         assert_eq!(header.checksums.len(), 5);
@@ -367,7 +367,7 @@ mod tests {
 
     #[test]
     fn device_classes_are_short_words() {
-        let request = crate::request::sample::request();
+        let request = crate::request::test_requests::request();
         for device in ["", "a b", "über", &"x".repeat(121), "cuda/0"] {
             let error = Description::new(&request, device).unwrap_err();
             assert!(error.to_string().starts_with("device class is "), "{error}");

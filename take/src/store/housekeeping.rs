@@ -17,7 +17,7 @@ const ABANDONED: Duration = Duration::from_secs(3600);
 /// A take in a folder, as listed: its header has been read, its frames have not.
 #[derive(Clone, Debug)]
 pub struct TakeInfo {
-    /// Its file.
+    /// The path of its file.
     pub path: PathBuf,
     /// Bytes on the disk.
     pub bytes: u64,
@@ -27,7 +27,7 @@ pub struct TakeInfo {
     pub used: SystemTime,
     /// Whether it is one's own to remove.
     pub own: bool,
-    /// What it is.
+    /// What it shows and how it was made.
     pub description: Description,
 }
 
@@ -56,11 +56,11 @@ pub struct Listing {
 /// A folder of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The folder.
+    /// The path of the folder.
     pub folder: PathBuf,
     /// Whether it is there.
     pub exists: bool,
-    /// Takes in it.
+    /// How many takes are in it.
     pub takes: usize,
     /// Bytes of all that the store has there.
     pub bytes: u64,
@@ -75,9 +75,9 @@ pub struct Place {
 /// What trimming has done.
 #[derive(Debug, Default)]
 pub struct Trimmed {
-    /// The files removed.
+    /// The paths of the files that were removed.
     pub removed: Vec<PathBuf>,
-    /// Their bytes.
+    /// How many bytes they had.
     pub freed: u64,
     /// Bytes of one's own that are left.
     pub left: u64,

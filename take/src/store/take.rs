@@ -42,9 +42,9 @@ struct Open {
 /// One frame, verified: half-float straight RGBA, row 0 on top. Dereferences to its values.
 #[derive(Clone, Debug)]
 pub struct Frame {
-    /// Pixels.
+    /// Width of the frame in pixels.
     pub width: u32,
-    /// Pixels.
+    /// Height of the frame in pixels.
     pub height: u32,
     pixels: Pixels,
 }
@@ -118,7 +118,7 @@ impl Take {
         &self.open.header.description
     }
 
-    /// Take frames.
+    /// How many frames the take has.
     #[must_use]
     pub fn frames(&self) -> u32 {
         self.description().request.frames
@@ -193,7 +193,7 @@ impl Take {
 
 #[cfg(test)]
 mod tests {
-    use crate::store::sample::{self, pixels, publish, store};
+    use crate::store::test_takes::{self, pixels, publish, store};
     use crate::store::{Store, StoreError};
 
     #[test]
@@ -201,7 +201,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let take = publish(&store(folder.path()), 1);
         let seen = take.frame(2).unwrap();
-        sample::overwrite(take.path(), 0, &[0; 30_000]);
+        test_takes::overwrite(take.path(), 0, &[0; 30_000]);
         let again = take.frame(2).unwrap();
         assert!(std::ptr::eq(seen.as_ptr(), again.as_ptr()));
         assert!(matches!(take.frame(3), Err(StoreError::Damaged { .. })));

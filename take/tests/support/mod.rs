@@ -71,12 +71,12 @@ impl Bench {
         Self::new(json!({ "faults": [gate(stage, step)] }))
     }
 
-    /// Takes go on.
+    /// Lets takes that wait at the gate go on.
     pub(crate) fn open_gate(&self) {
         fs::write(self.directory.path().join(GATE), "").unwrap();
     }
 
-    /// Takes wait again.
+    /// Lets takes wait at the gate again.
     pub(crate) fn close_gate(&self) {
         fs::remove_file(self.directory.path().join(GATE)).unwrap();
     }
@@ -127,7 +127,7 @@ impl Bench {
     pub(crate) fn impatient_client(&self) -> EngineClient {
         let mut setup = self.setup();
         setup.deadlines.silence = Duration::from_millis(5500);
-        setup.deadlines.greeting = Duration::from_secs(2);
+        setup.deadlines.handshake = Duration::from_secs(2);
         setup.deadlines.start = Duration::from_secs(10);
         EngineClient::new(setup)
     }
@@ -258,7 +258,7 @@ pub(crate) fn run_until_made(client: &EngineClient, number: u8) {
 /// The sentence with which a take failed, and its code.
 pub(crate) fn failure(state: JobState) -> (String, String) {
     match state {
-        JobState::Failed(problem) => (problem.code.clone(), problem.to_string()),
+        JobState::Failed(problem) => (problem.code.as_str().to_owned(), problem.to_string()),
         other => panic!("not failed: {other:?}"),
     }
 }
@@ -280,7 +280,7 @@ pub(crate) fn own_time(what: impl FnOnce()) -> Duration {
     begun.elapsed().saturating_sub(waited() - before)
 }
 
-/// Waits for anything.
+/// Waits until something is so, for as long as any test may.
 pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !is_so() {

@@ -4,11 +4,11 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use parking_lot::Mutex;
 use wan_alpha_test_host::Profile;
 
 use crate::Arguments;
@@ -67,22 +67,20 @@ pub(crate) fn examine(arguments: &Arguments, file: &Path) -> Result<Results> {
         .map_or_else(|| thread::available_parallelism().map_or(1, usize::from), usize::from);
     let waiting = Mutex::new(tasks.iter());
     let done = Mutex::new(Vec::new());
-    let lock = |error| PoisonError::into_inner(error);
     thread::scope(|scope| {
         for _ in 0..jobs.min(tasks.len()) {
             scope.spawn(|| {
                 loop {
-                    let Some(task) = waiting.lock().unwrap_or_else(PoisonError::into_inner).next()
-                    else {
+                    let Some(task) = waiting.lock().next() else {
                         return;
                     };
                     let checked = run_apart(arguments, file, task);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((task.place, checked));
+                    done.lock().push((task.place, checked));
                 }
             });
         }
     });
-    let mut done = done.into_inner().unwrap_or_else(lock);
+    let mut done = done.into_inner();
     done.sort_by_key(|(place, _)| *place);
     for ((plugin, _), checked) in done {
         examined[plugin].checks.push(checked?);

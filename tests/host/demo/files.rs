@@ -12,10 +12,11 @@ use exr::prelude::{
 use half::f16;
 use image::{ImageBuffer, Rgb, Rgba};
 use serde::Serialize;
+use wan_alpha_take::color::{straight_16, to_display};
+use wan_alpha_take::frame::Frame;
 use wan_alpha_test_host::Image;
 
-use crate::frame::{Frame, straight_16, to_display};
-use crate::sheet::Sheet;
+use crate::contact_sheet::ContactSheet;
 
 /// What was written, for whoever started this.
 #[derive(Serialize)]
@@ -38,7 +39,7 @@ pub(crate) struct Files {
     folder: PathBuf,
     frames: usize,
     size: Option<(usize, usize)>,
-    sheet: Option<Sheet>,
+    sheet: Option<ContactSheet>,
     exr: Vec<PathBuf>,
     png: Vec<PathBuf>,
 }
@@ -71,14 +72,14 @@ impl Files {
         let frame = Frame { index: index as usize, width, height, rgba: &straight };
         frame.check()?;
         let png = self.folder.join(format!("png/demo.{index:04}.png"));
-        let samples: Vec<u16> = frame.pixels().flat_map(straight_16).collect();
+        let samples: Vec<u16> = frame.pixels().iter().copied().flat_map(straight_16).collect();
         let picture: ImageBuffer<Rgba<u16>, _> =
             ImageBuffer::from_raw(width as u32, height as u32, samples)
                 .context("a frame has another number of pixels than it should")?;
         picture.save(&png).with_context(|| format!("{} cannot be written", png.display()))?;
         self.png.push(png);
         let frames = self.frames;
-        self.sheet.get_or_insert_with(|| Sheet::new(frames, width, height)).offer(&frame);
+        self.sheet.get_or_insert_with(|| ContactSheet::new(frames, width, height)).offer(&frame);
         Ok(())
     }
 
@@ -153,7 +154,8 @@ mod tests {
     fn what_was_premultiplied_is_straight_again() {
         for display in [0.0, 0.02, 0.5, 1.0] {
             for alpha in [1e-3, 0.25, 1.0] {
-                let linear = crate::frame::linear_premultiplied([display, 0.25, 1.0, alpha]);
+                let linear =
+                    wan_alpha_take::color::linear_premultiplied([display, 0.25, 1.0, alpha]);
                 let [r, g, b, a] = straightened(linear);
                 let worst = [(r, display), (g, 0.25), (b, 1.0), (a, alpha)];
                 assert!(worst.iter().all(|(found, wanted)| (found - wanted).abs() < 1e-5));

@@ -9,11 +9,12 @@
 
 #![forbid(unsafe_code)]
 
+#[path = "../../../src/media/contact_sheet.rs"]
+mod contact_sheet;
 mod files;
-#[path = "../../../src/output/frame.rs"]
-mod frame;
-#[path = "../../../src/output/sheet.rs"]
-mod sheet;
+#[path = "../../../src/media/resize.rs"]
+#[allow(dead_code, reason = "the command resizes more than contact sheets")]
+mod resize;
 mod story;
 
 use std::path::PathBuf;

@@ -19,7 +19,7 @@ use anyhow::{Context, Result, bail};
 use wan_alpha_take::TakeKey;
 use wan_alpha_take::engine::endpoint::Endpoint;
 use wan_alpha_take::engine::message::{
-    DeviceReport, Identity, MAX_LINE, Problem, Progress, Submit,
+    DeviceReport, Identity, MAX_LINE, Problem, ProblemCode, Progress, Submit,
 };
 use wan_alpha_take::engine::server::{EngineServer, IdleLimits, Outcome, ServerSetup, WorkerOrder};
 use wan_alpha_take::visible_gpus::VisibleGpus;
@@ -142,7 +142,7 @@ impl Engine {
             sleep(Duration::from_millis(5));
         }
         if let Some(message) = &self.script.not_opened {
-            let problem = Problem::new("no-gpu", message, "use another device");
+            let problem = Problem::new(ProblemCode::NoGpu, message, "use another device");
             service.refuse_all(&problem, Duration::from_secs(5));
             return false;
         }
@@ -161,7 +161,7 @@ impl Engine {
         };
         note_end(&self.path, how)?;
         if let (Some(service), Outcome::Failed(problem)) = (&self.service, &outcome)
-            && problem.code == "gpu-fault"
+            && problem.code == ProblemCode::GpuFault
         {
             service.fail(submit.key, problem);
             return Ok(());
@@ -192,7 +192,13 @@ impl Engine {
             }
         }
         take::deliver(submit).map_or_else(
-            |error| Outcome::Failed(Problem::new("store", format!("{error:#}"), "look at it")),
+            |error| {
+                Outcome::Failed(Problem::new(
+                    ProblemCode::Other("store".to_owned()),
+                    format!("{error:#}"),
+                    "look at it",
+                ))
+            },
             |()| Outcome::Done,
         )
     }
@@ -222,7 +228,7 @@ impl Engine {
                 return Some(Problem::new(code, message, remedy));
             }
             Action::GpuFault { message, remedy } => {
-                return Some(Problem::new("gpu-fault", message, remedy));
+                return Some(Problem::new(ProblemCode::GpuFault, message, remedy));
             }
         }
         None
@@ -241,7 +247,7 @@ impl Engine {
 
     fn say(&self, bytes: Vec<u8>) {
         if let Some(service) = &self.service {
-            service.say_raw(bytes);
+            service.send_raw(bytes);
         }
         sleep(Duration::from_millis(50));
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
+use wan_alpha_take::engine::message::ProblemCode;
 
 /// A script. Every field may be left out.
 #[derive(Debug, Deserialize)]
@@ -72,7 +73,7 @@ pub(crate) enum Action {
     /// Closes its socket and its connections, and lives on for a while.
     Close,
     /// Fails the take with these words.
-    Fail { code: String, message: String, remedy: String },
+    Fail { code: ProblemCode, message: String, remedy: String },
     /// Loses its device: says so and ends.
     GpuFault { message: String, remedy: String },
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::layout::LINUX_X86_64;
-use super::super::planted::{Planted, compile};
+use super::super::test_planted_faults::{Planted, compile};
 use super::*;
 
 const VERSION: &str = "1.2.3";

@@ -1,16 +1,14 @@
-//! The client's thread: takes orders, keeps what is wanted, tells others what has become of it.
-//! How the engine is reached and kept is in `link`.
+//! The client's thread: takes commands, keeps what is wanted, tells others what has become of it.
+//! How the engine is reached and kept is the business of [`Connection`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::connection::ConnectionState;
-use super::launch::Launched;
-use super::{ClientCommand, ClientSetup, EngineError, EngineState, JobState, Shared};
-use crate::engine::endpoint::Endpoint;
-use crate::engine::message::{Holder, Problem, Submit, ToClient, ToEngine};
-use crate::engine::transport::{Waker, wait};
+use super::connection::{Connection, ConnectionEvent, Demand};
+use super::{ClientCommand, ClientSetup, ClientShared, EngineError, EngineState, JobState};
+use crate::engine::message::{Holder, Submit, ToClient, ToEngine};
+use crate::engine::transport::{Waker, WireError, wait};
 use crate::key::TakeKey;
 
 /// Finished takes that are remembered.
@@ -19,34 +17,23 @@ const REMEMBERED: usize = 128;
 /// How often a take may lose its engine: it is tried once more after the first time.
 const LOSSES: u32 = 2;
 
-/// How long an engine that is there is waited for to be told what was ordered before the end.
-const LAST_WORDS: Duration = Duration::from_millis(300);
+/// How long an engine that is there is waited for to be told the last commands before the end.
+const FLUSH_AT_END: Duration = Duration::from_millis(300);
 
+/// What the thread keeps from turn to turn.
 pub(super) struct ClientThread {
-    pub(super) shared: Arc<Shared>,
+    shared: Arc<ClientShared>,
     waker: Arc<Waker>,
-    pub(super) setup: ClientSetup,
-    pub(super) endpoint: Option<Endpoint>,
-    pub(super) link: ConnectionState,
-    /// The engine, if this process has started it.
-    pub(super) launched: Option<Launched>,
-    /// An engine that was ended and may not be gone yet, and when.
-    pub(super) ended: Option<(u32, Instant)>,
-    /// Why the engine ends, as it said itself.
-    pub(super) ending: Option<Problem>,
-    /// Since when another process is starting the engine.
-    pub(super) others_start: Option<Instant>,
-    /// Since when the engine has not accepted a connection.
-    pub(super) not_accepted: Option<Instant>,
-    pub(super) wanted: BTreeMap<TakeKey, Wanted>,
+    connection: Connection,
+    wanted: BTreeMap<TakeKey, Wanted>,
     /// Takes that are finished, the oldest first.
     finished: VecDeque<TakeKey>,
     /// What is to be said besides takes, and needs no engine if there is none.
-    pub(super) pending_commands: VecDeque<ToEngine>,
+    pending_commands: VecDeque<ToEngine>,
 }
 
 /// A take that is not finished.
-pub(super) struct Wanted {
+struct Wanted {
     submit: Submit,
     holders: BTreeSet<Holder>,
     unsent: BTreeSet<Holder>,
@@ -56,18 +43,11 @@ pub(super) struct Wanted {
 }
 
 impl ClientThread {
-    pub(super) fn new(shared: Arc<Shared>, waker: Arc<Waker>, setup: ClientSetup) -> Self {
+    pub(super) fn new(shared: Arc<ClientShared>, waker: Arc<Waker>, setup: ClientSetup) -> Self {
         Self {
+            connection: Connection::new(Arc::clone(&shared), setup),
             shared,
             waker,
-            setup,
-            endpoint: None,
-            link: ConnectionState::Closed { again: Instant::now() },
-            launched: None,
-            ended: None,
-            ending: None,
-            others_start: None,
-            not_accepted: None,
             wanted: BTreeMap::new(),
             finished: VecDeque::new(),
             pending_commands: VecDeque::new(),
@@ -77,47 +57,61 @@ impl ClientThread {
     pub(super) fn run(mut self) {
         let mut end = None;
         loop {
-            let (orders, quit) = {
-                let mut state = self.shared.state();
-                (std::mem::take(&mut state.orders), state.quit)
+            let (commands, quit) = {
+                let mut state = self.shared.state.lock();
+                (std::mem::take(&mut state.commands), state.quit)
             };
-            for order in orders {
-                self.take(order);
+            for command in commands {
+                self.on_command(command);
             }
-            if let Err(error) = self.go_on(Instant::now()) {
+            if let Err(error) = self.take_turn(Instant::now()) {
                 self.give_up(&error);
             }
             let now = Instant::now();
-            let mut timeout = self.until_next(now);
+            let mut timeout = self.connection.until_next(self.demand(), now);
             if quit {
-                let end = *end.get_or_insert(now + LAST_WORDS);
-                if now >= end || !self.link.is_up() || !self.has_more_to_say() {
-                    return self.link.say_goodbye();
+                let end = *end.get_or_insert(now + FLUSH_AT_END);
+                if now >= end || !self.connection.is_up() || !self.has_more_to_say() {
+                    return self.connection.flush();
                 }
                 timeout = Some(end - now);
             }
-            wait(&self.waker, None, self.link.wire().into_iter(), timeout);
+            wait(&self.waker, None, self.connection.wire().into_iter(), timeout);
         }
     }
 
-    /// Whether an engine must be there.
-    pub(super) fn wants_engine(&self) -> bool {
-        !self.wanted.is_empty()
+    /// Does what can be done without waiting.
+    fn take_turn(&mut self, now: Instant) -> Result<(), EngineError> {
+        self.connection.begin_turn();
+        while let Some(event) = self.connection.next_event(self.demand())? {
+            self.on_event(event);
+        }
+        if let Some(event) = self.connection.advance(self.demand(), now)? {
+            self.on_event(event);
+        }
+        self.send_unsent();
+        Ok(())
     }
 
-    /// Whether there are orders that the engine has not been told.
+    /// What an engine is needed for at the moment.
+    fn demand(&self) -> Demand {
+        if !self.wanted.is_empty() {
+            Demand::Takes
+        } else if !self.pending_commands.is_empty() {
+            Demand::Commands
+        } else {
+            Demand::Nothing
+        }
+    }
+
+    /// Whether there are commands that the engine has not been told.
     fn has_more_to_say(&self) -> bool {
         !self.pending_commands.is_empty()
             || self.wanted.values().any(|wanted| !wanted.unsent.is_empty())
     }
 
-    /// Whether an engine is to be looked for.
-    pub(super) fn has_business(&self) -> bool {
-        self.wants_engine() || !self.pending_commands.is_empty()
-    }
-
-    fn take(&mut self, order: ClientCommand) {
-        match order {
+    fn on_command(&mut self, command: ClientCommand) {
+        match command {
             ClientCommand::Submit(submit) => self.want(*submit),
             ClientCommand::Cancel(key, holder) => {
                 self.release(key, &holder);
@@ -173,7 +167,7 @@ impl ClientThread {
         self.finished.push_back(key);
         let forgotten = (self.finished.len() > REMEMBERED).then(|| self.finished.pop_front());
         let forgotten = forgotten.flatten();
-        self.see(key, how);
+        self.publish_job(key, how);
         if let Some(forgotten) = forgotten {
             self.shared.publish(|state| {
                 state.snapshot.jobs.remove(&forgotten);
@@ -182,29 +176,39 @@ impl ClientThread {
     }
 
     /// Lets others see how a take goes, unless they have just asked for it anew.
-    fn see(&self, key: TakeKey, how: JobState) {
+    fn publish_job(&self, key: TakeKey, how: JobState) {
         self.shared.publish(|state| {
-            let anew = |order: &ClientCommand| matches!(order, ClientCommand::Submit(submit) if submit.key == key);
-            if !state.orders.iter().any(anew) {
+            let anew = |command: &ClientCommand| matches!(command, ClientCommand::Submit(submit) if submit.key == key);
+            if !state.commands.iter().any(anew) {
                 state.snapshot.jobs.insert(key, how);
             }
         });
     }
 
-    /// Lets others see how the engine is.
-    pub(super) fn see_engine(&self, engine: EngineState) {
-        if self.shared.state().snapshot.engine != engine {
-            self.shared.publish(|state| {
-                state.snapshot.engine = engine;
-                // What was said of it was said by the engine before.
-                state.snapshot.device = None;
-            });
+    /// Sends what is wanted and was not sent yet, as far as the engine takes it.
+    fn send_unsent(&mut self) {
+        let stop = self.connection.stop_other_version(self.demand());
+        self.pending_commands.extend(stop);
+        if !self.connection.takes_commands() {
+            return;
+        }
+        let mut messages: Vec<_> = self.pending_commands.drain(..).collect();
+        if self.connection.takes_submissions() {
+            messages.extend(self.unsent_submissions());
+        }
+        for message in messages {
+            match self.connection.send(&message) {
+                Ok(()) => {}
+                Err(WireError::Message(error)) => self.on_unsendable(&message, &error.into()),
+                // The next read says why.
+                Err(_) => return,
+            }
         }
     }
 
-    /// Everything that is wanted and not said yet.
-    pub(super) fn unsent(&mut self) -> Vec<ToEngine> {
-        let mut messages: Vec<_> = self.pending_commands.drain(..).collect();
+    /// A submission for each holder that the engine has not been told of.
+    fn unsent_submissions(&mut self) -> Vec<ToEngine> {
+        let mut messages = Vec::new();
         for wanted in self.wanted.values_mut() {
             for holder in std::mem::take(&mut wanted.unsent) {
                 let submit = Submit { holder, ..wanted.submit.clone() };
@@ -214,8 +218,8 @@ impl ClientThread {
         messages
     }
 
-    /// A message cannot be said at all.
-    pub(super) fn unsayable(&mut self, message: &ToEngine, error: EngineError) {
+    /// A message cannot be sent to any engine.
+    fn on_unsendable(&mut self, message: &ToEngine, error: &EngineError) {
         match message {
             ToEngine::Submit(submit) => {
                 self.finish(submit.key, JobState::Failed(error.problem()));
@@ -224,18 +228,29 @@ impl ClientThread {
         }
     }
 
-    /// What the engine says of takes.
-    pub(super) fn on_message(&mut self, message: ToClient) {
+    fn on_event(&mut self, event: ConnectionEvent) {
+        match event {
+            ConnectionEvent::Message(message) => self.on_message(message),
+            ConnectionEvent::Lost(reason) => self.on_lost(&reason),
+            ConnectionEvent::Absent => {
+                self.pending_commands.clear();
+                self.shared.publish_engine(EngineState::Absent);
+            }
+        }
+    }
+
+    /// What the engine says of takes, and of itself when asked.
+    fn on_message(&mut self, message: ToClient) {
         match message {
             ToClient::Accepted { key, ahead } | ToClient::Attached { key, ahead } => {
                 if self.wanted.get(&key).is_some_and(|wanted| !wanted.running) {
-                    self.see(key, JobState::Queued { ahead });
+                    self.publish_job(key, JobState::Queued { ahead });
                 }
             }
             ToClient::Progress { key, progress } => {
                 if let Some(wanted) = self.wanted.get_mut(&key) {
                     wanted.running = true;
-                    self.see(key, JobState::Running(progress));
+                    self.publish_job(key, JobState::Running(progress));
                 }
             }
             ToClient::Done { key } => self.finish(key, JobState::Done),
@@ -247,18 +262,19 @@ impl ClientThread {
             ToClient::Device(device) => {
                 self.shared.publish(|state| state.snapshot.device = Some(device));
             }
-            ToClient::Ending(problem) => self.ending = Some(problem),
             ToClient::Refused(problem) => log::warn!("the engine refuses: {problem}"),
+            // These concern the connection alone.
             ToClient::Welcome(_)
             | ToClient::BusyOtherVersion { .. }
             | ToClient::OtherProtocol(_)
+            | ToClient::Ending(_)
             | ToClient::Heartbeat => {}
         }
     }
 
     /// The engine is gone. The take that it was making is tried once more, and so are those that
     /// only waited.
-    pub(super) fn lost(&mut self, reason: &EngineError) {
+    fn on_lost(&mut self, reason: &EngineError) {
         log::warn!("the engine was lost: {reason}");
         let problem = reason.problem();
         let any_running = self.wanted.values().any(|wanted| wanted.running);
@@ -274,7 +290,7 @@ impl ClientThread {
             }
         }
         // First of all, so that whoever sees a take fail sees why.
-        self.see_engine(if failed.len() < self.wanted.len() {
+        self.shared.publish_engine(if failed.len() < self.wanted.len() {
             EngineState::Connecting
         } else {
             EngineState::Unavailable(problem.clone())
@@ -283,32 +299,21 @@ impl ClientThread {
             self.finish(key, JobState::Failed(problem.clone()));
         }
         for key in self.wanted.keys() {
-            self.see(*key, JobState::Sent);
+            self.publish_job(*key, JobState::Sent);
         }
         self.pending_commands.clear();
-        self.close(Instant::now());
     }
 
     /// There is no engine and will be none.
     fn give_up(&mut self, error: &EngineError) {
         log::warn!("{error}");
-        if let Some(mut launched) = self.launched.take_if(|launched| launched.is_starting()) {
-            launched.kill();
-            // Ends at once; without this it would stay a zombie as long as the host lives.
-            for _ in 0..20 {
-                if launched.end().is_some() {
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        }
-        let problem: Problem = error.problem();
-        self.see_engine(EngineState::Unavailable(problem.clone()));
+        self.connection.give_up();
+        let problem = error.problem();
+        self.shared.publish_engine(EngineState::Unavailable(problem.clone()));
         let keys: Vec<_> = self.wanted.keys().copied().collect();
         for key in keys {
             self.finish(key, JobState::Failed(problem.clone()));
         }
         self.pending_commands.clear();
-        self.close(Instant::now());
     }
 }

@@ -1,163 +1,273 @@
-//! How the engine is reached, greeted, kept and given up.
+//! The connection to the engine: how it is reached, greeted, kept and given up.
+//!
+//! It starts the engine where there is none and ends one that hangs, and lets others see how the
+//! engine is. Of takes it knows nothing: whoever owns it says what an engine is needed for
+//! ([`Demand`]), and hears of what concerns takes ([`ConnectionEvent`]). A turn is
+//! [`begin_turn`](Connection::begin_turn), [`next_event`](Connection::next_event) until there is none,
+//! [`advance`](Connection::advance), and [`send`](Connection::send) for what can be sent.
 
+mod process;
+mod state;
+
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::client_thread::ClientThread;
-use super::launch::{self, Launched};
-use super::{EngineError, EngineState};
+use self::process::EngineProcess;
+use self::state::ConnectionState;
+use super::launch::Launched;
+use super::{ClientSetup, ClientShared, EngineError, EngineState};
 use crate::engine::endpoint::{Endpoint, EndpointError};
-use crate::engine::message::{Identity, MessageError, ToClient, ToEngine, decode};
+use crate::engine::message::{Identity, MessageError, Problem, ToClient, ToEngine, decode};
 use crate::engine::transport::{Wire, WireError};
 
 /// Between two looks for an engine that is starting.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// Lines before orders have their turn.
+/// Lines that are read in a turn, before commands have theirs.
 const LINES_PER_TURN: usize = 64;
 
-/// How the engine is reached.
-pub(super) enum ConnectionState {
-    /// Not; tried again at a time, if there is something to say.
-    Closed { again: Instant },
-    /// The handshake has begun.
-    Greeting { wire: Wire, since: Instant, checked: bool },
-    /// It has answered.
-    Open { wire: Wire, engine: Identity, changed: Instant },
-    /// It is of another version, and its end is waited for. `told`: it was told to end, when.
-    OtherVersion { wire: Wire, changed: Instant, told: Option<Instant> },
+/// What an engine is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Demand {
+    /// For nothing: none is looked for.
+    Nothing,
+    /// There is something to say to an engine that runs; none is started for it.
+    Commands,
+    /// Takes are wanted: one is started where there is none.
+    Takes,
 }
 
-impl ConnectionState {
-    pub(super) fn wire(&self) -> Option<&Wire> {
-        match self {
-            Self::Closed { .. } => None,
-            Self::Greeting { wire, .. }
-            | Self::Open { wire, .. }
-            | Self::OtherVersion { wire, .. } => Some(wire),
+/// What happens that concerns takes.
+pub(super) enum ConnectionEvent {
+    /// The engine says something after its handshake.
+    Message(ToClient),
+    /// The engine was there and is gone, or was ended; the connection is closed.
+    Lost(EngineError),
+    /// There is no engine, and no take needs one.
+    Absent,
+}
+
+/// What comes of a step: nothing for takes, an event, or why there will be no engine.
+type StepResult = Result<Option<ConnectionEvent>, EngineError>;
+
+/// The connection to the engine, and the engine's process where this process has started it.
+pub(super) struct Connection {
+    /// Where others see how the engine is.
+    shared: Arc<ClientShared>,
+    setup: ClientSetup,
+    endpoint: Option<Endpoint>,
+    state: ConnectionState,
+    /// Lines that may still be read in this turn.
+    lines_left: usize,
+    process: EngineProcess,
+    /// Why the engine ends, as it said itself.
+    ending: Option<Problem>,
+    /// Since when another process is starting the engine.
+    others_start: Option<Instant>,
+    /// Since when the engine has not accepted a connection.
+    not_accepted: Option<Instant>,
+}
+
+impl Connection {
+    /// Not reached yet; it will be in the first turn that has something to say.
+    pub(super) fn new(shared: Arc<ClientShared>, setup: ClientSetup) -> Self {
+        Self {
+            shared,
+            setup,
+            endpoint: None,
+            state: ConnectionState::Closed { again: Instant::now() },
+            lines_left: 0,
+            process: EngineProcess::default(),
+            ending: None,
+            others_start: None,
+            not_accepted: None,
         }
     }
 
-    fn wire_mut(&mut self) -> Option<&mut Wire> {
-        match self {
-            Self::Closed { .. } => None,
-            Self::Greeting { wire, .. }
-            | Self::Open { wire, .. }
-            | Self::OtherVersion { wire, .. } => Some(wire),
-        }
+    /// What can be waited on for the engine's next line.
+    pub(super) fn wire(&self) -> Option<&Wire> {
+        self.state.wire()
     }
 
     /// Whether the engine is there, or about to answer.
     pub(super) fn is_up(&self) -> bool {
-        !matches!(self, Self::Closed { .. })
+        !matches!(self.state, ConnectionState::Closed { .. })
     }
 
-    /// Gives the engine a moment to read what was sent last.
-    pub(super) fn say_goodbye(&mut self) {
-        let end = Instant::now() + Duration::from_millis(200);
-        while let Some(wire) = self.wire_mut() {
-            if wire.flush().is_err() || wire.backlog() == 0 || Instant::now() >= end {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(5));
+    /// Whether takes can be submitted now.
+    pub(super) fn takes_submissions(&self) -> bool {
+        matches!(self.state, ConnectionState::Open { .. })
+    }
+
+    /// Whether anything else can be sent now.
+    pub(super) fn takes_commands(&self) -> bool {
+        self.takes_submissions() || matches!(self.state, ConnectionState::OtherVersion { .. })
+    }
+
+    /// A turn begins: sends what waited, and may read again.
+    pub(super) fn begin_turn(&mut self) {
+        if !self.is_up() {
+            self.process.reap();
         }
+        if let Some(wire) = self.state.wire_mut() {
+            // Where this fails the read says why, after what was still to be read.
+            let _ = wire.begin_turn();
+        }
+        self.lines_left = LINES_PER_TURN;
     }
-}
 
-impl ClientThread {
-    /// Does what can be done without waiting.
-    pub(super) fn go_on(&mut self, now: Instant) -> Result<(), EngineError> {
-        self.look_after_process();
-        self.listen()?;
-        match &self.link {
-            ConnectionState::Closed { again } if *again <= now && self.has_business() => {
-                self.reach(now)?
+    /// The next that the engine says or does in this turn, without waiting for it.
+    pub(super) fn next_event(&mut self, demand: Demand) -> StepResult {
+        while self.lines_left > 0 {
+            self.lines_left -= 1;
+            let Some(wire) = self.state.wire_mut() else { return Ok(None) };
+            let what = match wire.receive() {
+                Ok(None) => return Ok(None),
+                Ok(Some(line)) => match decode(&line) {
+                    Ok(message) => {
+                        self.state.note_heard();
+                        if let Some(message) = self.on_message(message)? {
+                            return Ok(Some(ConnectionEvent::Message(message)));
+                        }
+                        continue;
+                    }
+                    Err(error @ MessageError::UnknownKind { .. }) => {
+                        log::info!("the engine says something newer: {error}");
+                        self.state.note_heard();
+                        continue;
+                    }
+                    Err(error) => error.to_string(),
+                },
+                Err(WireError::TooLong(error)) => error.to_string(),
+                Err(error) => return self.on_disconnect(&error, demand),
+            };
+            return self.on_garbage(what);
+        }
+        Ok(None)
+    }
+
+    /// Does what is due: connects, starts the engine, ends one that has been silent for too long.
+    pub(super) fn advance(&mut self, demand: Demand, now: Instant) -> StepResult {
+        let deadlines = &self.setup.deadlines;
+        match &self.state {
+            ConnectionState::Closed { again } if *again <= now && demand != Demand::Nothing => {
+                return self.connect(demand, now);
             }
             ConnectionState::Closed { .. } => {}
-            ConnectionState::Greeting { since, checked, .. } => {
+            ConnectionState::Handshake { since, checked, .. } => {
                 let waited = now.saturating_duration_since(*since);
-                if waited >= self.setup.deadlines.silence {
-                    self.end_hung();
-                } else if waited >= self.setup.deadlines.greeting && !*checked {
+                if waited >= deadlines.silence {
+                    return Ok(Some(self.end_hung()));
+                }
+                if waited >= deadlines.handshake && !*checked {
                     self.check_unanswered()?;
                 }
             }
-            ConnectionState::Open { changed, .. }
-            | ConnectionState::OtherVersion { changed, told: None, .. } => {
-                if now.saturating_duration_since(*changed) >= self.setup.deadlines.silence {
-                    self.end_hung();
+            ConnectionState::Open { heard, .. }
+            | ConnectionState::OtherVersion { heard, told: None, .. } => {
+                if now.saturating_duration_since(*heard) >= deadlines.silence {
+                    return Ok(Some(self.end_hung()));
                 }
             }
             ConnectionState::OtherVersion { told: Some(told), .. } => {
-                if now.saturating_duration_since(*told) >= self.setup.deadlines.start {
-                    self.end_hung();
+                if now.saturating_duration_since(*told) >= deadlines.start {
+                    return Ok(Some(self.end_hung()));
                 }
             }
         }
-        self.flush();
-        Ok(())
+        Ok(None)
     }
 
-    /// Until something is to be done that nobody rings for.
-    pub(super) fn until_next(&self, now: Instant) -> Option<Duration> {
+    /// Until something is due that no line and no waker tells of; forever if `None`.
+    pub(super) fn until_next(&self, demand: Demand, now: Instant) -> Option<Duration> {
         let deadlines = &self.setup.deadlines;
         let until = |since: &Instant, longest: Duration| {
             Some((*since + longest).saturating_duration_since(now))
         };
-        match &self.link {
-            ConnectionState::Closed { again } if self.has_business() => {
+        match &self.state {
+            ConnectionState::Closed { again } if demand != Demand::Nothing => {
                 Some(again.saturating_duration_since(now))
             }
-            // The process that ended is buried.
+            // The process that ended is reaped.
             ConnectionState::Closed { .. } => {
-                self.launched.as_ref().map(|_| Duration::from_millis(100))
+                self.process.is_launched().then_some(Duration::from_millis(100))
             }
-            ConnectionState::Greeting { since, checked: false, .. } => {
-                until(since, deadlines.greeting)
+            ConnectionState::Handshake { since, checked: false, .. } => {
+                until(since, deadlines.handshake)
             }
-            ConnectionState::Greeting { since, .. } => until(since, deadlines.silence),
+            ConnectionState::Handshake { since, .. } => until(since, deadlines.silence),
             ConnectionState::OtherVersion { told: Some(told), .. } => until(told, deadlines.start),
-            ConnectionState::Open { changed, .. }
-            | ConnectionState::OtherVersion { changed, .. } => until(changed, deadlines.silence),
+            ConnectionState::Open { heard, .. } | ConnectionState::OtherVersion { heard, .. } => {
+                until(heard, deadlines.silence)
+            }
         }
     }
 
-    /// Closes the connection.
-    pub(super) fn close(&mut self, again: Instant) {
-        self.link = ConnectionState::Closed { again };
+    /// An idle engine of another version is no use for takes: the message that ends it, to be sent as
+    /// the last one. From now on its end is waited for; then this version's is started.
+    pub(super) fn stop_other_version(&mut self, demand: Demand) -> Option<ToEngine> {
+        let ConnectionState::Open { engine, .. } = &self.state else { return None };
+        if demand != Demand::Takes || engine.agrees_with(&self.setup.identity) {
+            return None;
+        }
+        let engine = engine.clone();
+        self.shared.publish_engine(EngineState::OtherVersion { engine, jobs: 0 });
+        self.wait_for_end(Some(Instant::now()));
+        Some(ToEngine::Stop { only_if_idle: true })
+    }
+
+    /// Sends a message, now or when the engine reads.
+    pub(super) fn send(&mut self, message: &ToEngine) -> Result<(), WireError> {
+        self.state.wire_mut().ok_or(WireError::Closed)?.send(message)
+    }
+
+    /// Gives the engine a moment to read what was sent last.
+    pub(super) fn flush(&mut self) {
+        self.state.flush();
+    }
+
+    /// There is no engine and will be none: ends one that this process is starting, and closes.
+    pub(super) fn give_up(&mut self) {
+        self.process.abandon_start();
+        self.close();
+    }
+
+    fn close(&mut self) {
+        self.state = ConnectionState::Closed { again: Instant::now() };
         self.others_start = None;
         self.not_accepted = None;
     }
 
-    fn reach(&mut self, now: Instant) -> Result<(), EngineError> {
+    fn lose(&mut self, reason: EngineError) -> ConnectionEvent {
+        self.close();
+        ConnectionEvent::Lost(reason)
+    }
+
+    /// Nothing can be done at the moment: looked again soon.
+    fn look_again(&mut self, now: Instant) {
+        self.state = ConnectionState::Closed { again: now + LOOK_AGAIN };
+    }
+
+    fn connect(&mut self, demand: Demand, now: Instant) -> StepResult {
         let endpoint = self.endpoint()?;
-        self.see_engine(match &self.launched {
-            Some(launched) if launched.is_starting() => EngineState::Starting,
-            _ => EngineState::Connecting,
+        self.shared.publish_engine(if self.process.is_starting() {
+            EngineState::Starting
+        } else {
+            EngineState::Connecting
         });
-        if self.is_ending(&endpoint, now) {
-            self.link = ConnectionState::Closed { again: now + LOOK_AGAIN };
-            return Ok(());
+        if self.process.is_ending(&endpoint, self.setup.deadlines.handshake, now) {
+            self.look_again(now);
+            return Ok(None);
         }
         match endpoint.connect(self.setup.deadlines.connect) {
-            Ok(Some(stream)) => self.greet(Wire::new(stream), now),
-            Ok(None) => self.start_or_wait(&endpoint, now)?,
+            Ok(Some(stream)) => self.begin_handshake(Wire::new(stream), now),
+            Ok(None) => return self.start_or_wait(&endpoint, demand, now),
             Err(error @ EndpointError::NotAccepted { .. }) => {
-                self.not_accepted(&endpoint, error, now)?;
+                return self.on_not_accepted(&endpoint, error, now);
             }
             Err(error) => return Err(error.into()),
         }
-        Ok(())
-    }
-
-    /// Whether an engine that was ended may still accept connections.
-    fn is_ending(&mut self, endpoint: &Endpoint, now: Instant) -> bool {
-        let Some((process, when)) = self.ended else { return false };
-        let lives = endpoint.engine_process() == Some(process);
-        if !lives || now.saturating_duration_since(when) >= self.setup.deadlines.greeting {
-            // Its socket closes a moment after its lock: looked at once more.
-            self.ended = None;
-        }
-        true
+        Ok(None)
     }
 
     fn endpoint(&mut self) -> Result<Endpoint, EngineError> {
@@ -167,81 +277,61 @@ impl ClientThread {
         Ok(self.endpoint.insert(endpoint).clone())
     }
 
-    fn greet(&mut self, mut wire: Wire, now: Instant) {
+    fn begin_handshake(&mut self, mut wire: Wire, now: Instant) {
         self.others_start = None;
         self.not_accepted = None;
         // Where this fails the next read fails too, and says why.
         let _ = wire.send(&ToEngine::Hello(self.setup.identity.clone()));
-        self.link = ConnectionState::Greeting { wire, since: now, checked: false };
+        self.state = ConnectionState::Handshake { wire, since: now, checked: false };
     }
 
-    /// Nobody listens.
-    fn start_or_wait(&mut self, endpoint: &Endpoint, now: Instant) -> Result<(), EngineError> {
+    /// Nobody listens: waits for an engine that is starting, or starts one if takes are wanted.
+    fn start_or_wait(&mut self, endpoint: &Endpoint, demand: Demand, now: Instant) -> StepResult {
         let longest = self.setup.deadlines.start;
-        let log = || self.setup.engine.log.clone();
-        if let Some(launched) = &mut self.launched {
-            if let Some(end) = launched.end() {
-                let starting = launched.is_starting();
-                self.launched = None;
-                if starting {
-                    return Err(EngineError::DiedAtStart { end, log: log() });
-                }
-            } else if launched.is_starting() && launched.age(now) >= longest {
-                let last_words = launched.kill();
-                return Err(EngineError::SlowStart { after: longest, last_words, log: log() });
-            } else {
-                if !launched.is_starting() && launched.age(now) >= longest {
-                    // It listens no more, and had its time to end.
-                    launched.kill();
-                }
-                self.link = ConnectionState::Closed { again: now + LOOK_AGAIN };
-                return Ok(());
-            }
+        if self.process.is_awaited(longest, &self.setup.engine.log, now)? {
+            self.look_again(now);
+            return Ok(None);
         }
-        if !self.wants_engine() {
-            self.pending_commands.clear();
-            self.see_engine(EngineState::Absent);
-            return Ok(());
+        if demand != Demand::Takes {
+            return Ok(Some(ConnectionEvent::Absent));
         }
-        self.see_engine(EngineState::Starting);
+        self.shared.publish_engine(EngineState::Starting);
         let Some(lock) = endpoint.lock_start()? else {
             let since = *self.others_start.get_or_insert(now);
             if now.saturating_duration_since(since) >= longest + longest / 4 {
                 return Err(EngineError::StartedByOthers { after: now - since });
             }
-            self.link = ConnectionState::Closed { again: now + LOOK_AGAIN };
-            return Ok(());
+            self.look_again(now);
+            return Ok(None);
         };
         // Whoever had the lock until now may have started one.
         if let Some(stream) = endpoint.connect(self.setup.deadlines.connect)? {
-            self.greet(Wire::new(stream), now);
-            return Ok(());
+            self.begin_handshake(Wire::new(stream), now);
+            return Ok(None);
         }
         let launched = Launched::start(&self.setup.engine, &endpoint.output(), lock)?;
         log::info!("started the engine (process {})", launched.process());
-        self.launched = Some(launched);
-        self.link = ConnectionState::Closed { again: now + LOOK_AGAIN };
-        Ok(())
+        self.process.set_launched(launched);
+        self.look_again(now);
+        Ok(None)
     }
 
     /// Somebody listens who accepts nobody: a hanging engine, whose queue is full.
-    fn not_accepted(
+    fn on_not_accepted(
         &mut self,
         endpoint: &Endpoint,
         error: EndpointError,
         now: Instant,
-    ) -> Result<(), EngineError> {
+    ) -> StepResult {
         let since = *self.not_accepted.get_or_insert(now);
         let Some(process) = endpoint.engine_process() else { return Err(error.into()) };
-        self.see_engine(EngineState::Silent);
+        self.shared.publish_engine(EngineState::Silent);
         if now.saturating_duration_since(since) >= self.setup.deadlines.silence {
-            self.end_process(process, now);
-            let (after, log) = (self.setup.deadlines.silence, self.setup.engine.log.clone());
-            self.lost(&EngineError::Hung { after, log });
-        } else {
-            self.link = ConnectionState::Closed { again: now + LOOK_AGAIN };
+            self.process.end(process, now);
+            return Ok(Some(self.lose(self.hung())));
         }
-        Ok(())
+        self.look_again(now);
+        Ok(None)
     }
 
     /// The hello was not answered in time: a busy or hanging engine is waited for, anything else not.
@@ -250,8 +340,8 @@ impl ClientThread {
             let path = self.endpoint()?.socket();
             return Err(EndpointError::ForeignListener { path }.into());
         }
-        self.see_engine(EngineState::Silent);
-        if let ConnectionState::Greeting { checked, .. } = &mut self.link {
+        self.shared.publish_engine(EngineState::Silent);
+        if let ConnectionState::Handshake { checked, .. } = &mut self.state {
             *checked = true;
         }
         Ok(())
@@ -259,8 +349,8 @@ impl ClientThread {
 
     /// The process at the other end, if it is known to be an engine.
     fn engine_at_other_end(&self) -> Option<u32> {
-        let peer = self.link.wire().and_then(Wire::process);
-        let told = match &self.link {
+        let peer = self.wire().and_then(Wire::process);
+        let told = match &self.state {
             ConnectionState::Open { engine, .. } => return peer.or(Some(engine.pid)),
             ConnectionState::OtherVersion { .. } => return peer,
             // Locked files cannot be read there.
@@ -270,202 +360,98 @@ impl ClientThread {
         told.filter(|&told| peer.is_none_or(|peer| peer == told))
     }
 
-    fn end_hung(&mut self) {
+    fn hung(&self) -> EngineError {
         let (after, log) = (self.setup.deadlines.silence, self.setup.engine.log.clone());
+        EngineError::Hung { after, log }
+    }
+
+    fn end_hung(&mut self) -> ConnectionEvent {
         self.end_engine();
-        self.lost(&EngineError::Hung { after, log });
+        self.lose(self.hung())
     }
 
     fn end_engine(&mut self) {
         if let Some(process) = self.engine_at_other_end() {
-            self.end_process(process, Instant::now());
+            self.process.end(process, Instant::now());
         }
     }
 
-    fn end_process(&mut self, process: u32, now: Instant) {
-        self.ended = Some((process, now));
-        match &mut self.launched {
-            Some(launched) if launched.process() == process => {
-                launched.kill();
-                launched.answered();
+    /// The message, if it is for the owner of the connection.
+    fn on_message(&mut self, message: ToClient) -> Result<Option<ToClient>, EngineError> {
+        match (&self.state, message) {
+            (ConnectionState::Handshake { .. }, ToClient::Welcome(engine)) => {
+                self.complete_handshake(engine);
             }
-            _ => launch::kill(process),
-        }
-    }
-
-    /// Reaps the process of the engine, where this process has started it and is not waiting for it to listen.
-    fn look_after_process(&mut self) {
-        if !matches!(self.link, ConnectionState::Closed { .. }) {
-            return;
-        }
-        if let Some(launched) = self.launched.as_mut().filter(|launched| !launched.is_starting())
-            && launched.end().is_some()
-        {
-            self.launched = None;
-        }
-    }
-
-    fn listen(&mut self) -> Result<(), EngineError> {
-        if let Some(wire) = self.link.wire_mut() {
-            // Where this fails the read says why, after what was still to be read.
-            let _ = wire.begin_turn();
-        }
-        for _ in 0..LINES_PER_TURN {
-            let Some(wire) = self.link.wire_mut() else { return Ok(()) };
-            let what = match wire.receive() {
-                Ok(None) => return Ok(()),
-                Ok(Some(line)) => match decode(&line) {
-                    Ok(message) => {
-                        self.changed();
-                        self.understand(message)?;
-                        continue;
-                    }
-                    Err(error @ MessageError::UnknownKind { .. }) => {
-                        log::info!("the engine says something newer: {error}");
-                        self.changed();
-                        continue;
-                    }
-                    Err(error) => error.to_string(),
-                },
-                Err(WireError::TooLong(error)) => error.to_string(),
-                Err(error) => return self.hung_up(&error),
-            };
-            return self.garbage(what);
-        }
-        Ok(())
-    }
-
-    fn changed(&mut self) {
-        if let ConnectionState::Open { changed, .. }
-        | ConnectionState::OtherVersion { changed, .. } = &mut self.link
-        {
-            *changed = Instant::now();
-        }
-    }
-
-    fn understand(&mut self, message: ToClient) -> Result<(), EngineError> {
-        match (&self.link, message) {
-            (ConnectionState::Greeting { .. }, ToClient::Welcome(engine)) => self.welcomed(engine),
             (_, ToClient::BusyOtherVersion { engine, jobs }) => {
-                self.answered();
+                self.process.answered();
                 self.wait_for_end(None);
-                self.see_engine(EngineState::OtherVersion { engine, jobs });
+                self.shared.publish_engine(EngineState::OtherVersion { engine, jobs });
             }
             (_, ToClient::OtherProtocol(Identity { protocol, version, .. })) => {
                 return Err(EngineError::OtherProtocol { protocol, version });
             }
-            (ConnectionState::Greeting { .. }, ToClient::Refused(problem)) => {
+            (ConnectionState::Handshake { .. }, ToClient::Refused(problem)) => {
                 return Err(EngineError::Refused(problem));
             }
-            (ConnectionState::Greeting { .. }, _) => {}
-            (_, message) => self.on_message(message),
+            (ConnectionState::Handshake { .. }, _) => {}
+            (_, ToClient::Ending(problem)) => self.ending = Some(problem),
+            (_, message) => return Ok(Some(message)),
         }
-        Ok(())
+        Ok(None)
     }
 
-    fn welcomed(&mut self, engine: Identity) {
-        self.answered();
+    fn complete_handshake(&mut self, engine: Identity) {
+        self.process.answered();
         self.ending = None;
-        self.see_engine(EngineState::Ready(engine.clone()));
-        let closed = ConnectionState::Closed { again: Instant::now() };
-        if let ConnectionState::Greeting { wire, .. } = std::mem::replace(&mut self.link, closed) {
-            self.link = ConnectionState::Open { wire, engine, changed: Instant::now() };
-        }
-    }
-
-    fn answered(&mut self) {
-        if let Some(launched) = &mut self.launched {
-            launched.answered();
+        self.shared.publish_engine(EngineState::Ready(engine.clone()));
+        if let Some(wire) = self.state.take_wire() {
+            self.state = ConnectionState::Open { wire, engine, heard: Instant::now() };
         }
     }
 
     /// From now on the engine is to end; then this version's is started.
     fn wait_for_end(&mut self, told: Option<Instant>) {
-        let closed = ConnectionState::Closed { again: Instant::now() };
-        self.link = match std::mem::replace(&mut self.link, closed) {
-            ConnectionState::Greeting { wire, .. }
-            | ConnectionState::Open { wire, .. }
-            | ConnectionState::OtherVersion { wire, .. } => {
-                ConnectionState::OtherVersion { wire, changed: Instant::now(), told }
-            }
-            closed @ ConnectionState::Closed { .. } => closed,
-        };
-    }
-
-    /// Says what is to be said, to whom it can be said.
-    fn flush(&mut self) {
-        if let ConnectionState::Open { engine, .. } = &self.link
-            && self.wants_engine()
-            && !engine.agrees_with(&self.setup.identity)
-        {
-            // Idle, and not ours.
-            self.see_engine(EngineState::OtherVersion { engine: engine.clone(), jobs: 0 });
-            self.pending_commands.push_back(ToEngine::Stop { only_if_idle: true });
-            self.wait_for_end(Some(Instant::now()));
-        }
-        let messages = match &self.link {
-            ConnectionState::Open { .. } => self.unsent(),
-            ConnectionState::OtherVersion { .. } => self.pending_commands.drain(..).collect(),
-            ConnectionState::Closed { .. } | ConnectionState::Greeting { .. } => return,
-        };
-        for message in messages {
-            let Some(wire) = self.link.wire_mut() else { return };
-            match wire.send(&message) {
-                Ok(()) => {}
-                Err(WireError::Message(error)) => self.unsayable(&message, error.into()),
-                // The next read says why.
-                Err(_) => return,
-            }
+        if let Some(wire) = self.state.take_wire() {
+            self.state = ConnectionState::OtherVersion { wire, heard: Instant::now(), told };
         }
     }
 
-    fn hung_up(&mut self, error: &WireError) -> Result<(), EngineError> {
-        match self.link {
+    fn on_disconnect(&mut self, error: &WireError, demand: Demand) -> StepResult {
+        match self.state {
             // As it was told to, or after its jobs.
             ConnectionState::OtherVersion { .. } => {
-                self.close(Instant::now());
-                return Ok(());
+                self.close();
+                return Ok(None);
             }
             // It ended because there was nothing to do.
-            ConnectionState::Open { .. } if !self.wants_engine() => {
-                self.pending_commands.clear();
-                self.close(Instant::now());
-                self.see_engine(EngineState::Absent);
-                return Ok(());
+            ConnectionState::Open { .. } if demand != Demand::Takes => {
+                self.close();
+                return Ok(Some(ConnectionEvent::Absent));
             }
             _ => {}
         }
         let said = self.ending.take();
-        let end = self.launched.as_mut().and_then(|launched| {
-            // Its connection closes a moment before it ends, a longer one on a machine that is busy.
-            (0..100).find_map(|_| {
-                launched.end().or_else(|| {
-                    std::thread::sleep(Duration::from_millis(5));
-                    None
-                })
-            })
-        });
-        let end = end.unwrap_or_else(|| error.to_string());
+        let end = self.process.wait_for_end().unwrap_or_else(|| error.to_string());
         let log = self.setup.engine.log.clone();
-        if let ConnectionState::Open { engine, .. } = &self.link {
+        if let ConnectionState::Open { engine, .. } = &self.state {
             // Its connections close before its socket: another one would be lost at once.
-            self.ended = Some((engine.pid, Instant::now()));
+            self.process.note_ending(engine.pid);
         }
-        if self.launched.as_ref().is_some_and(Launched::is_starting) {
+        if self.process.is_starting() {
             return Err(EngineError::DiedAtStart { end, log });
         }
-        self.lost(&said.map_or(EngineError::Died { end, log }, EngineError::Ended));
-        Ok(())
+        let reason = said.map_or(EngineError::Died { end, log }, EngineError::Ended);
+        Ok(Some(self.lose(reason)))
     }
 
-    fn garbage(&mut self, what: String) -> Result<(), EngineError> {
+    /// What was read is no message.
+    fn on_garbage(&mut self, what: String) -> StepResult {
         if self.engine_at_other_end().is_none() {
             let path = self.endpoint()?.socket();
             return Err(EngineError::NotAnEngine { path, what });
         }
         self.end_engine();
         let log = self.setup.engine.log.clone();
-        self.lost(&EngineError::Garbage { what, log });
-        Ok(())
+        Ok(Some(self.lose(EngineError::Garbage { what, log })))
     }
 }

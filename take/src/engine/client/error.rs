@@ -7,7 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::engine::endpoint::EndpointError;
-use crate::engine::message::{MessageError, PROTOCOL, Problem};
+use crate::engine::message::{MessageError, PROTOCOL, Problem, ProblemCode};
 
 /// Why there is no engine. Every sentence ends with what can be done.
 #[derive(Debug, Error)]
@@ -21,7 +21,7 @@ pub enum EngineError {
         program.display()
     )]
     Missing {
-        /// The program.
+        /// Where the program was looked for.
         program: PathBuf,
     },
     /// Its program cannot be run.
@@ -30,7 +30,7 @@ pub enum EngineError {
          for this platform, or set WAN_ALPHA_ENGINE", program.display()
     )]
     NotExecutable {
-        /// The program.
+        /// The file that was to be run.
         program: PathBuf,
         /// What the system says.
         source: io::Error,
@@ -41,7 +41,7 @@ pub enum EngineError {
         program.display()
     )]
     NotStarted {
-        /// The program.
+        /// The program that was to be started.
         program: PathBuf,
         /// What the system says.
         source: io::Error,
@@ -51,20 +51,20 @@ pub enum EngineError {
     DiedAtStart {
         /// How it ended, with what it printed last.
         end: String,
-        /// Its log.
+        /// Where the engine writes its log.
         log: PathBuf,
     },
     /// It does not listen in time.
     #[error(
-        "the engine did not listen within {} s of its start and was ended{last_words}; read {}",
+        "the engine did not listen within {} s of its start and was ended{last_line}; read {}",
         after.as_secs_f32(), log.display()
     )]
     SlowStart {
         /// How long was waited.
         after: Duration,
         /// What it said last.
-        last_words: String,
-        /// Its log.
+        last_line: String,
+        /// Where the engine writes its log.
         log: PathBuf,
     },
     /// Another process holds the start-up lock.
@@ -84,15 +84,15 @@ pub enum EngineError {
     Hung {
         /// How long was waited.
         after: Duration,
-        /// Its log.
+        /// Where the engine writes its log.
         log: PathBuf,
     },
-    /// It ended, again.
+    /// It ended while it made this take, for the second time.
     #[error("the engine ended twice while it made this take ({end}); read {}", log.display())]
     Died {
         /// How it ended, with what it printed last.
         end: String,
-        /// Its log.
+        /// Where the engine writes its log.
         log: PathBuf,
     },
     /// It ended and said why, again.
@@ -104,9 +104,9 @@ pub enum EngineError {
          the bundle again, and read {}", log.display()
     )]
     Garbage {
-        /// What it sent.
+        /// What it sent, as the end of a sentence.
         what: String,
-        /// Its log.
+        /// Where the engine writes its log.
         log: PathBuf,
     },
     /// Who listens is not an engine.
@@ -115,9 +115,9 @@ pub enum EngineError {
          WAN_ALPHA_RUN to another directory", path.display()
     )]
     NotAnEngine {
-        /// The socket.
+        /// The socket that it listens on.
         path: PathBuf,
-        /// What it sent.
+        /// What it sent, as the end of a sentence.
         what: String,
     },
     /// It speaks another protocol.
@@ -127,15 +127,15 @@ pub enum EngineError {
          wan-alpha everywhere"
     )]
     OtherProtocol {
-        /// Its protocol.
+        /// The number of the engine's protocol.
         protocol: u32,
-        /// Its version.
+        /// The engine's product version, such as `0.1.0`.
         version: String,
     },
     /// It refuses to speak.
     #[error("the engine refuses: {0}")]
     Refused(Problem),
-    /// An order cannot be sent.
+    /// A command cannot be sent.
     #[error(transparent)]
     Message(#[from] MessageError),
     /// The client has no thread.
@@ -149,20 +149,20 @@ pub enum EngineError {
 impl EngineError {
     /// What kind of failure this is, for programs.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> ProblemCode {
         match self {
-            Self::Endpoint(_) => "engine-place",
-            Self::Missing { .. } => "engine-missing",
-            Self::NotExecutable { .. } => "engine-not-executable",
-            Self::NotStarted { .. } | Self::Thread { .. } => "engine-not-started",
-            Self::DiedAtStart { .. } | Self::Died { .. } => "engine-died",
-            Self::SlowStart { .. } | Self::StartedByOthers { .. } => "engine-slow",
-            Self::Hung { .. } => "engine-hung",
-            Self::Ended(_) => "engine-ended",
-            Self::Garbage { .. } | Self::NotAnEngine { .. } => "engine-garbage",
-            Self::OtherProtocol { .. } => "other-protocol",
-            Self::Refused(_) => "engine-refused",
-            Self::Message(_) => "message",
+            Self::Endpoint(_) => ProblemCode::EnginePlace,
+            Self::Missing { .. } => ProblemCode::EngineMissing,
+            Self::NotExecutable { .. } => ProblemCode::EngineNotExecutable,
+            Self::NotStarted { .. } | Self::Thread { .. } => ProblemCode::EngineNotStarted,
+            Self::DiedAtStart { .. } | Self::Died { .. } => ProblemCode::EngineDied,
+            Self::SlowStart { .. } | Self::StartedByOthers { .. } => ProblemCode::EngineSlow,
+            Self::Hung { .. } => ProblemCode::EngineHung,
+            Self::Ended(_) => ProblemCode::EngineEnded,
+            Self::Garbage { .. } | Self::NotAnEngine { .. } => ProblemCode::EngineGarbage,
+            Self::OtherProtocol { .. } => ProblemCode::OtherProtocol,
+            Self::Refused(_) => ProblemCode::EngineRefused,
+            Self::Message(_) => ProblemCode::Message,
         }
     }
 
@@ -170,7 +170,9 @@ impl EngineError {
     #[must_use]
     pub fn problem(&self) -> Problem {
         match self {
-            Self::Ended(Problem { code, .. }) => Problem::from_sentence(code, &self.to_string()),
+            Self::Ended(Problem { code, .. }) => {
+                Problem::from_sentence(code.clone(), &self.to_string())
+            }
             _ => Problem::from_sentence(self.code(), &self.to_string()),
         }
     }

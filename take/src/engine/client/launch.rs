@@ -20,7 +20,7 @@ pub(super) struct Launched {
 }
 
 impl Launched {
-    /// Starts it.
+    /// Starts the engine's program; what it prints goes to the file `output`.
     pub(super) fn start(
         command: &EngineCommand,
         output: &Path,
@@ -63,7 +63,7 @@ impl Launched {
         now.saturating_duration_since(self.since)
     }
 
-    /// It has answered.
+    /// The engine has answered: lets go of the lock, so that others may start one.
     pub(super) fn answered(&mut self) {
         self.lock = None;
     }
@@ -71,10 +71,10 @@ impl Launched {
     /// How it ended and what it said last; `None` while it lives. Leaves no zombie.
     pub(super) fn end(&mut self) -> Option<String> {
         let status = self.child.try_wait().ok().flatten()?;
-        Some(format!("{}{}", describe(status), last_words(&self.output)))
+        Some(format!("{}{}", describe(status), last_line(&self.output)))
     }
 
-    /// Its process.
+    /// The number of its process.
     pub(super) fn process(&self) -> u32 {
         self.child.id()
     }
@@ -83,7 +83,7 @@ impl Launched {
     pub(super) fn kill(&mut self) -> String {
         // It has ended already where this fails.
         let _ = self.child.kill();
-        last_words(&self.output)
+        last_line(&self.output)
     }
 }
 
@@ -160,7 +160,7 @@ fn open_output(path: &Path) -> io::Result<File> {
 }
 
 /// The last line that the engine printed, as the end of a sentence.
-fn last_words(output: &Path) -> String {
+fn last_line(output: &Path) -> String {
     /// Bytes in which the last line is looked for.
     const TAIL: u64 = 4096;
     let read = || -> io::Result<String> {

@@ -10,7 +10,7 @@ use crate::key::TakeKey;
 pub struct Snapshot {
     /// Raised with every change.
     pub revision: u64,
-    /// The engine.
+    /// How the engine is at this moment.
     pub engine: EngineState,
     /// What the engine computes on, where somebody who waits for a take should know of it: it is
     /// still being opened, or a GPU is not used.
@@ -29,7 +29,7 @@ pub enum EngineState {
     /// Nobody asked for it so far.
     #[default]
     Unused,
-    /// Being looked for.
+    /// It is being looked for, or greeted.
     Connecting,
     /// Being started, by this process or another.
     Starting,
@@ -37,9 +37,9 @@ pub enum EngineState {
     Ready(Identity),
     /// Of another version: it finishes these jobs before it is replaced.
     OtherVersion {
-        /// The engine.
+        /// Who the engine is, its version included.
         engine: Identity,
-        /// Its jobs.
+        /// How many jobs it has to finish.
         jobs: u32,
     },
     /// It gives no sign of life; it will be ended if it stays so.
@@ -62,7 +62,7 @@ pub enum JobState {
     },
     /// It is being made.
     Running(Progress),
-    /// It is published.
+    /// It is published in one of the stores of its request.
     Done,
     /// It will not be made.
     Failed(Problem),

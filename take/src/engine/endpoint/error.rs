@@ -15,11 +15,11 @@ pub enum EndpointError {
          WAN_ALPHA_RUN to a directory with a shorter path", path.display()
     )]
     TooLong {
-        /// The socket.
+        /// The path that the socket would have.
         path: PathBuf,
-        /// Its length.
+        /// The length of that path in bytes.
         length: usize,
-        /// The longest possible.
+        /// How many bytes an address holds.
         limit: usize,
     },
     /// The run directory is something else.
@@ -27,7 +27,7 @@ pub enum EndpointError {
         "{} is not a directory; remove it, or set WAN_ALPHA_RUN to another place", path.display()
     )]
     NotADirectory {
-        /// The run directory.
+        /// The path of the run directory.
         path: PathBuf,
     },
     /// The run directory or the socket belongs to somebody else.
@@ -38,9 +38,9 @@ pub enum EndpointError {
     Owner {
         /// The run directory or the socket.
         path: PathBuf,
-        /// Whose it is.
+        /// The number of the user who owns it.
         owner: u32,
-        /// Who asks.
+        /// The number of the user who runs this process.
         user: u32,
     },
     /// Others may use the run directory.
@@ -49,9 +49,9 @@ pub enum EndpointError {
          directory of your own", path.display()
     )]
     Open {
-        /// The run directory.
+        /// The path of the run directory.
         path: PathBuf,
-        /// Its permission bits.
+        /// Its permission bits, of which only the owner's may be set.
         mode: u32,
     },
     /// The run directory is not on this machine.
@@ -60,9 +60,9 @@ pub enum EndpointError {
          to a directory on a local disk", path.display()
     )]
     Remote {
-        /// The run directory.
+        /// The path of the run directory.
         path: PathBuf,
-        /// Which file system.
+        /// The kind of file system, such as `nfs`.
         kind: &'static str,
     },
     /// Something that is not a socket has the socket's name.
@@ -70,7 +70,7 @@ pub enum EndpointError {
         "{} is not a socket: something else took the engine's place; remove it", path.display()
     )]
     NotASocket {
-        /// The socket.
+        /// The path of the engine's socket.
         path: PathBuf,
     },
     /// The process at the other end is another user's.
@@ -79,11 +79,11 @@ pub enum EndpointError {
          WAN_ALPHA_RUN to a directory of your own", path.display()
     )]
     Peer {
-        /// The socket.
+        /// The path of the engine's socket.
         path: PathBuf,
         /// Whose process it is.
         peer: u32,
-        /// Who asks.
+        /// The number of the user who runs this process.
         user: u32,
     },
     /// A process that is no engine listens.
@@ -92,18 +92,18 @@ pub enum EndpointError {
          another directory", path.display()
     )]
     ForeignListener {
-        /// The socket.
+        /// The path of the engine's socket.
         path: PathBuf,
     },
-    /// Another engine lives.
+    /// Another engine lives and serves the same socket.
     #[error(
         "an engine{} already serves {}; use it, or end it with `wan-alpha engine stop`",
         pid.map(|pid| format!(" (process {pid})")).unwrap_or_default(), path.display()
     )]
     EngineLives {
-        /// The socket.
+        /// The path of the engine's socket.
         path: PathBuf,
-        /// Its process.
+        /// The number of its process, where it could be read.
         pid: Option<u32>,
     },
     /// The listener's queue is full.
@@ -112,17 +112,17 @@ pub enum EndpointError {
         path.display(), patience.as_millis()
     )]
     NotAccepted {
-        /// The socket.
+        /// The path of the engine's socket.
         path: PathBuf,
         /// How long was waited.
         patience: Duration,
     },
-    /// The system refuses.
+    /// The system refuses something that the endpoint needs.
     #[error("cannot {action} {}: {source}; check WAN_ALPHA_RUN and its permissions", path.display())]
     Io {
-        /// What was tried.
+        /// What was tried, as a verb.
         action: &'static str,
-        /// On what.
+        /// The file or directory that it was tried on.
         path: PathBuf,
         /// What the system says.
         source: io::Error,

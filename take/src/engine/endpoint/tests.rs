@@ -238,7 +238,7 @@ fn what_belongs_to_somebody_else_is_refused() {
 const CHILD: &str = "WAN_ALPHA_TEST_SOCKET";
 
 #[test]
-fn a_process_of_another_user_is_hung_up_on() {
+fn a_process_of_another_user_is_disconnected() {
     use std::os::unix::process::CommandExt;
     if let Some(socket) = std::env::var_os(CHILD) {
         let mut stream = UnixStream::connect(socket).unwrap();
@@ -259,8 +259,10 @@ fn a_process_of_another_user_is_hung_up_on() {
     let program = directory.path().join("test");
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     set_mode(&program, 0o755);
+    let (_, module) = module_path!().split_once("::").unwrap();
+    let name = format!("{module}::a_process_of_another_user_is_disconnected");
     let mut child = Command::new(&program)
-        .args(["--exact", "endpoint::tests::a_process_of_another_user_is_hung_up_on"])
+        .args(["--exact", &name])
         .arg("--nocapture")
         .env(CHILD, endpoint.socket())
         .current_dir("/")

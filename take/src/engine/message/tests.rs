@@ -21,7 +21,7 @@ fn the_longest_request_fits_into_a_line() {
 
 #[test]
 fn a_message_that_is_too_long_is_refused_before_it_is_sent() {
-    let problem = Problem::new("code", "x".repeat(MAX_LINE), "remedy");
+    let problem = Problem::new(ProblemCode::Failed, "x".repeat(MAX_LINE), "remedy");
     let error = encode(&ToClient::Refused(problem)).unwrap_err().to_string();
     assert!(error.contains("shorten the prompt"), "{error}");
 }
@@ -78,7 +78,7 @@ fn another_version_of_the_request_is_carried_and_refused_as_such() {
         TakeKey([1; 32])
     );
     let ToEngine::Submit(submit) = decode(line.as_bytes()).unwrap() else { panic!("{line}") };
-    assert_eq!(submit.accepted_request().unwrap_err().code(), "other-version");
+    assert_eq!(submit.accepted_request().unwrap_err().code(), ProblemCode::OtherVersion);
 }
 
 #[test]
@@ -187,7 +187,7 @@ proptest! {
         let engine = Identity { protocol: step, version: text.clone(), numerics: of, pid };
         let progress = Progress { stage: code.clone(), step, of, seconds_left: left };
         let job = JobReport { key, holders: step, progress: Some(progress.clone()) };
-        let problem = Problem { code, message: text.clone(), remedy };
+        let problem = Problem { code: ProblemCode::from(code), message: text.clone(), remedy };
         for message in [
             ToClient::Welcome(engine.clone()),
             ToClient::BusyOtherVersion { engine: engine.clone(), jobs: of },

@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-const A: Connection = Connection(1);
-const B: Connection = Connection(2);
+const A: ConnectionId = ConnectionId(1);
+const B: ConnectionId = ConnectionId(2);
 
 fn key(number: u8) -> TakeKey {
     TakeKey([number; 32])
@@ -222,11 +222,11 @@ proptest! {
         };
         for step in steps {
             match step {
-                Step::Submit(c, k, n) => { jobs.submit(Connection(c), key(k), holder(n), ()); }
-                Step::Cancel(c, k, n) => { jobs.cancel(Connection(c), key(k), &holder(n)); }
+                Step::Submit(c, k, n) => { jobs.submit(ConnectionId(c), key(k), holder(n), ()); }
+                Step::Cancel(c, k, n) => { jobs.cancel(ConnectionId(c), key(k), &holder(n)); }
                 Step::Disconnect(c) => {
-                    jobs.disconnect(Connection(c));
-                    let changed = jobs.jobs().iter().any(|job| job.watchers().contains(&Connection(c)));
+                    jobs.disconnect(ConnectionId(c));
+                    let changed = jobs.jobs().iter().any(|job| job.watchers().contains(&ConnectionId(c)));
                     prop_assert!(!changed);
                 }
                 Step::Start => { jobs.start_next(); }

@@ -5,53 +5,53 @@ use std::sync::Arc;
 use super::event_loop::{EventLoop, PeerState};
 use super::{Mailbox, ServerSetup};
 use crate::engine::message::{
-    Identity, JobReport, MessageError, PROTOCOL, Problem, StatusReport, Submit, ToClient, ToEngine,
-    decode,
+    Identity, JobReport, MessageError, PROTOCOL, Problem, ProblemCode, StatusReport, Submit,
+    ToClient, ToEngine, decode,
 };
-use crate::engine::queue::{Connection, Submitted};
+use crate::engine::queue::{ConnectionId, Submitted};
 use crate::key::TakeKey;
 
 impl EventLoop {
     /// The answers to a line, and how its sender stands after it.
     pub(super) fn answer(
         &self,
-        connection: Connection,
-        standing: PeerState,
+        connection: ConnectionId,
+        state: PeerState,
         line: &[u8],
     ) -> (Vec<ToClient>, PeerState) {
         let message = match decode(line) {
             Ok(message) => message,
-            Err(error) => return misunderstood(standing, &error),
+            Err(error) => return refuse_line(state, &error),
         };
-        let mut mailbox = self.shared.mailbox();
+        let mut mailbox = self.shared.mailbox.lock();
         let was_idle = mailbox.jobs.is_idle();
-        let answer = match (standing, message) {
+        let answer = match (state, message) {
             (PeerState::Unauthenticated, ToEngine::Hello(client)) => {
-                greet(&mut mailbox, &self.setup, &client)
+                answer_hello(&mut mailbox, &self.setup, &client)
             }
             (PeerState::Unauthenticated, _) => (vec![hello_first()], PeerState::Leaving),
-            (_, ToEngine::Hello(_)) => (vec![ToClient::Welcome(self.identity())], standing),
+            (_, ToEngine::Hello(_)) => (vec![ToClient::Welcome(self.identity())], state),
             (PeerState::Client, ToEngine::Submit(submit)) => {
-                (submitted(&mut mailbox, &self.setup, connection, *submit), standing)
+                (submitted(&mut mailbox, &self.setup, connection, *submit), state)
             }
             (_, ToEngine::Submit(submit)) => {
-                (vec![other_version(submit.key, self.identity())], standing)
+                (vec![other_version(submit.key, self.identity())], state)
             }
             (_, ToEngine::Cancel { key, holder }) => {
                 mailbox.jobs.cancel(connection, key, &holder);
-                (Vec::new(), standing)
+                (Vec::new(), state)
             }
-            (_, ToEngine::Status) => (vec![self.report(&mailbox)], standing),
+            (_, ToEngine::Status) => (vec![self.report(&mailbox)], state),
             (_, ToEngine::Unload) => {
                 mailbox.unload = true;
-                (vec![self.report(&mailbox)], standing)
+                (vec![self.report(&mailbox)], state)
             }
             (_, ToEngine::Stop { only_if_idle: true }) if !was_idle => {
-                (vec![busy(&mut mailbox, self.identity())], standing)
+                (vec![busy(&mut mailbox, self.identity())], state)
             }
             (_, ToEngine::Stop { .. }) => {
                 stop(&mut mailbox);
-                (Vec::new(), standing)
+                (Vec::new(), state)
             }
         };
         mailbox.note_idle(was_idle);
@@ -82,20 +82,20 @@ impl EventLoop {
     }
 }
 
-fn misunderstood(standing: PeerState, error: &MessageError) -> (Vec<ToClient>, PeerState) {
-    let (code, standing) = match error {
-        MessageError::UnknownKind { .. } if standing != PeerState::Unauthenticated => {
-            ("unknown-message", standing)
+fn refuse_line(state: PeerState, error: &MessageError) -> (Vec<ToClient>, PeerState) {
+    let (code, state) = match error {
+        MessageError::UnknownKind { .. } if state != PeerState::Unauthenticated => {
+            (ProblemCode::UnknownMessage, state)
         }
-        _ => ("unreadable", PeerState::Leaving),
+        _ => (ProblemCode::Unreadable, PeerState::Leaving),
     };
     let problem = Problem::new(code, error.to_string(), "speak as this version of wan-alpha does");
-    (vec![ToClient::Refused(problem)], standing)
+    (vec![ToClient::Refused(problem)], state)
 }
 
 fn hello_first() -> ToClient {
     ToClient::Refused(Problem::new(
-        "no-hello",
+        ProblemCode::NoHello,
         "the first message of a connection is hello",
         "say hello first",
     ))
@@ -103,11 +103,12 @@ fn hello_first() -> ToClient {
 
 fn other_version(key: TakeKey, engine: Identity) -> ToClient {
     let message = format!("the engine is of version {}", engine.version);
-    let problem = Problem::new("other-version", message, "end it with `wan-alpha engine stop`");
+    let problem =
+        Problem::new(ProblemCode::OtherVersion, message, "end it with `wan-alpha engine stop`");
     ToClient::Failed { key, problem }
 }
 
-fn greet(
+fn answer_hello(
     mailbox: &mut Mailbox,
     setup: &ServerSetup,
     client: &Identity,
@@ -135,7 +136,7 @@ fn busy(mailbox: &mut Mailbox, engine: Identity) -> ToClient {
 fn submitted(
     mailbox: &mut Mailbox,
     setup: &ServerSetup,
-    connection: Connection,
+    connection: ConnectionId,
     submit: Submit,
 ) -> Vec<ToClient> {
     let key = submit.key;
@@ -168,13 +169,17 @@ fn submitted(
 
 fn superseded(key: TakeKey) -> ToClient {
     let message = "the node asked for another take, maybe in a second copy of this project";
-    ToClient::Failed { key, problem: Problem::new("superseded", message, "press Generate again") }
+    ToClient::Failed {
+        key,
+        problem: Problem::new(ProblemCode::Superseded, message, "press Generate again"),
+    }
 }
 
 fn stop(mailbox: &mut Mailbox) {
     mailbox.stop = true;
     for (connection, key) in mailbox.jobs.stop_all() {
-        let problem = Problem::new("stopped", "the engine was stopped", "press Generate again");
+        let problem =
+            Problem::new(ProblemCode::Stopped, "the engine was stopped", "press Generate again");
         mailbox.outbox.push_back((connection, ToClient::Failed { key, problem }));
     }
 }

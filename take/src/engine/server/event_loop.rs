@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{ServerSetup, Shared};
+use super::{ServerSetup, ServerShared};
 use crate::engine::endpoint::Listener;
-use crate::engine::message::{DeviceReport, Problem, ToClient};
-use crate::engine::queue::Connection;
+use crate::engine::message::{DeviceReport, Problem, ProblemCode, ToClient};
+use crate::engine::queue::ConnectionId;
 use crate::engine::transport::{Wire, WireError, wait};
 
 /// Lines of one client before the others have their turn.
@@ -16,29 +16,29 @@ const LINES_PER_TURN: usize = 64;
 /// Above it a client is not told of progress and life, both of which come again.
 const ENOUGH_BACKLOG: usize = 64 * 1024;
 
-/// Connections at once.
-const MOST_PEERS: usize = 500;
+/// The most connections at once; further ones are closed.
+const MAX_PEERS: usize = 500;
 
 /// How long a connection may last that said no hello, or that is to be closed.
-const SHORT: Duration = Duration::from_secs(5);
+const SHORT_LIFE: Duration = Duration::from_secs(5);
 
 pub(super) struct EventLoop {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<ServerShared>,
     pub(super) setup: ServerSetup,
     pub(super) started: Instant,
     listener: Listener,
-    peers: BTreeMap<Connection, Peer>,
+    peers: BTreeMap<ConnectionId, Peer>,
     next: u64,
     beat: Instant,
     /// While the system has no descriptor left.
     accept_paused_until: Instant,
 }
 
-/// A connection.
+/// A connection and how far its handshake is.
 pub(super) struct Peer {
     wire: Wire,
     since: Instant,
-    pub(super) standing: PeerState,
+    pub(super) state: PeerState,
 }
 
 /// How a peer may be spoken with.
@@ -55,7 +55,7 @@ pub(super) enum PeerState {
 }
 
 impl EventLoop {
-    pub(super) fn new(shared: Arc<Shared>, listener: Listener, setup: ServerSetup) -> Self {
+    pub(super) fn new(shared: Arc<ServerShared>, listener: Listener, setup: ServerSetup) -> Self {
         let started = Instant::now();
         Self {
             shared,
@@ -75,11 +75,11 @@ impl EventLoop {
             if now >= self.accept_paused_until {
                 self.accept(now);
             }
-            self.listen_to_all();
+            self.read_all();
             self.send_outbox();
-            self.hang_up(now);
-            if self.shared.mailbox().close {
-                return self.say_goodbye();
+            self.disconnect_stale(now);
+            if self.shared.mailbox.lock().close {
+                return self.flush_and_close();
             }
             let listener = Some(&self.listener).filter(|_| now >= self.accept_paused_until);
             let wires = self.peers.values().map(|peer| &peer.wire);
@@ -91,14 +91,14 @@ impl EventLoop {
         loop {
             match self.listener.accept() {
                 // Disconnected: the client tries again.
-                Ok(Some(_)) if self.peers.len() >= MOST_PEERS => {}
+                Ok(Some(_)) if self.peers.len() >= MAX_PEERS => {}
                 Ok(Some(stream)) => {
                     let peer = Peer {
                         wire: Wire::new(stream),
                         since: now,
-                        standing: PeerState::Unauthenticated,
+                        state: PeerState::Unauthenticated,
                     };
-                    self.peers.insert(Connection(self.next), peer);
+                    self.peers.insert(ConnectionId(self.next), peer);
                     self.next += 1;
                 }
                 Ok(None) => return,
@@ -111,32 +111,33 @@ impl EventLoop {
         }
     }
 
-    fn listen_to_all(&mut self) {
+    fn read_all(&mut self) {
         let connections: Vec<_> = self.peers.keys().copied().collect();
         for connection in connections {
-            if let Err(error) = self.listen_to(connection) {
-                self.part(connection, &error);
+            if let Err(error) = self.read_lines(connection) {
+                self.disconnect(connection, &error);
             }
         }
     }
 
-    fn listen_to(&mut self, connection: Connection) -> Result<(), WireError> {
+    fn read_lines(&mut self, connection: ConnectionId) -> Result<(), WireError> {
         if let Some(peer) = self.peers.get_mut(&connection) {
             peer.wire.begin_turn()?;
         }
         for _ in 0..LINES_PER_TURN {
             let Some(peer) = self.peers.get_mut(&connection) else { break };
-            let standing = peer.standing;
+            let state = peer.state;
             match peer.wire.receive() {
                 Ok(None) => break,
-                Ok(Some(_)) | Err(WireError::TooLong(_)) if standing == PeerState::Leaving => {}
+                Ok(Some(_)) | Err(WireError::TooLong(_)) if state == PeerState::Leaving => {}
                 Ok(Some(line)) => {
-                    let (answers, standing) = self.answer(connection, standing, &line);
-                    self.reply(connection, standing, &answers)?;
+                    let (answers, state) = self.answer(connection, state, &line);
+                    self.reply(connection, state, &answers)?;
                 }
                 Err(WireError::TooLong(reason)) => {
                     let remedy = "send shorter lines";
-                    let problem = Problem::new("line-too-long", reason.to_string(), remedy);
+                    let problem =
+                        Problem::new(ProblemCode::LineTooLong, reason.to_string(), remedy);
                     let answer = [ToClient::Refused(problem)];
                     self.reply(connection, PeerState::Leaving, &answer)?;
                 }
@@ -148,24 +149,24 @@ impl EventLoop {
 
     fn reply(
         &mut self,
-        connection: Connection,
-        standing: PeerState,
+        connection: ConnectionId,
+        state: PeerState,
         answers: &[ToClient],
     ) -> Result<(), WireError> {
         let Some(peer) = self.peers.get_mut(&connection) else { return Ok(()) };
-        if standing != peer.standing {
+        if state != peer.state {
             peer.since = Instant::now();
-            let clients = |standing| usize::from(standing == PeerState::Client);
-            let mut mailbox = self.shared.mailbox();
-            mailbox.clients = mailbox.clients + clients(standing) - clients(peer.standing);
-            peer.standing = standing;
+            let clients = |state| usize::from(state == PeerState::Client);
+            let mut mailbox = self.shared.mailbox.lock();
+            mailbox.clients = mailbox.clients + clients(state) - clients(peer.state);
+            peer.state = state;
         }
         answers.iter().try_for_each(|answer| peer.wire.send(answer))
     }
 
     fn send_outbox(&mut self) {
         let (outbox, to_all, raw, device) = {
-            let mut mailbox = self.shared.mailbox();
+            let mut mailbox = self.shared.mailbox.lock();
             let (outbox, to_all) =
                 (std::mem::take(&mut mailbox.outbox), std::mem::take(&mut mailbox.to_all));
             let device = mailbox.opening.map(|_| mailbox.device_report());
@@ -186,9 +187,9 @@ impl EventLoop {
         let now = Instant::now();
         if now.saturating_duration_since(self.beat) >= self.setup.heartbeat {
             self.beat = now;
-            let greeted = self.peers.iter().filter(|(_, peer)| peer.is_greeted());
-            let greeted: Vec<_> = greeted.map(|(connection, _)| *connection).collect();
-            for connection in greeted {
+            let ready = self.peers.iter().filter(|(_, peer)| peer.has_completed_handshake());
+            let ready: Vec<_> = ready.map(|(connection, _)| *connection).collect();
+            for connection in ready {
                 self.send(connection, &ToClient::Heartbeat);
             }
             if let Some(device) = device {
@@ -199,14 +200,14 @@ impl EventLoop {
 
     /// To every client of our version.
     fn send_to_all(&mut self, message: &ToClient) {
-        let clients = self.peers.iter().filter(|(_, peer)| peer.standing == PeerState::Client);
+        let clients = self.peers.iter().filter(|(_, peer)| peer.state == PeerState::Client);
         let clients: Vec<_> = clients.map(|(connection, _)| *connection).collect();
         for connection in clients {
             self.send(connection, message);
         }
     }
 
-    fn send(&mut self, connection: Connection, message: &ToClient) {
+    fn send(&mut self, connection: ConnectionId, message: &ToClient) {
         let Some(peer) = self.peers.get_mut(&connection) else { return };
         let repeated = matches!(
             message,
@@ -218,16 +219,16 @@ impl EventLoop {
             return;
         }
         if let Err(error) = peer.wire.send(message) {
-            self.part(connection, &error);
+            self.disconnect(connection, &error);
         }
     }
 
     /// Closes connections of which nothing is to be expected.
-    fn hang_up(&mut self, now: Instant) {
+    fn disconnect_stale(&mut self, now: Instant) {
         let unread = self.setup.unread;
-        let hopeless = |peer: &Peer| {
-            let old = now.saturating_duration_since(peer.since) >= SHORT;
-            match peer.standing {
+        let stale = |peer: &Peer| {
+            let old = now.saturating_duration_since(peer.since) >= SHORT_LIFE;
+            match peer.state {
                 PeerState::Unauthenticated => old,
                 PeerState::Leaving => old || peer.wire.backlog() == 0,
                 PeerState::Client | PeerState::OtherVersion => {
@@ -235,21 +236,21 @@ impl EventLoop {
                 }
             }
         };
-        let hopeless: Vec<_> = self.peers.iter().filter(|(_, peer)| hopeless(peer)).collect();
-        let hopeless: Vec<_> = hopeless.into_iter().map(|(connection, _)| *connection).collect();
-        for connection in hopeless {
-            self.part(connection, &WireError::NotReading);
+        let stale: Vec<_> = self.peers.iter().filter(|(_, peer)| stale(peer)).collect();
+        let stale: Vec<_> = stale.into_iter().map(|(connection, _)| *connection).collect();
+        for connection in stale {
+            self.disconnect(connection, &WireError::NotReading);
         }
     }
 
-    fn part(&mut self, connection: Connection, reason: &WireError) {
+    fn disconnect(&mut self, connection: ConnectionId, reason: &WireError) {
         let Some(peer) = self.peers.remove(&connection) else { return };
         log::debug!("connection {} ends: {reason}", connection.0);
-        let mut mailbox = self.shared.mailbox();
+        let mut mailbox = self.shared.mailbox.lock();
         let was_idle = mailbox.jobs.is_idle();
         mailbox.jobs.disconnect(connection);
         mailbox.note_idle(was_idle);
-        if peer.standing == PeerState::Client {
+        if peer.state == PeerState::Client {
             mailbox.clients -= 1;
             mailbox.alone_since = Instant::now();
         }
@@ -260,12 +261,15 @@ impl EventLoop {
     fn until_next(&self, now: Instant) -> Duration {
         let beat = (self.beat + self.setup.heartbeat).saturating_duration_since(now);
         let soon = now < self.accept_paused_until
-            || self.peers.values().any(|peer| !peer.is_greeted() || peer.wire.backlog() > 0);
+            || self
+                .peers
+                .values()
+                .any(|peer| !peer.has_completed_handshake() || peer.wire.backlog() > 0);
         if soon { beat.min(Duration::from_millis(100)) } else { beat }
     }
 
     /// Gives clients a moment to read what was sent last.
-    fn say_goodbye(mut self) {
+    fn flush_and_close(mut self) {
         // First of all: whoever finds its connection closed must not come back to this socket.
         self.listener.close();
         let end = Instant::now() + Duration::from_millis(300);
@@ -281,7 +285,7 @@ impl EventLoop {
 }
 
 impl Peer {
-    fn is_greeted(&self) -> bool {
-        matches!(self.standing, PeerState::Client | PeerState::OtherVersion)
+    fn has_completed_handshake(&self) -> bool {
+        matches!(self.state, PeerState::Client | PeerState::OtherVersion)
     }
 }

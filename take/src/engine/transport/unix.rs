@@ -1,4 +1,7 @@
 //! Waiting with `poll(2)`; the waker is a pair of sockets.
+//!
+//! The crate `polling` would serve as well, but its sources are registered in unsafe calls, and this
+//! crate forbids unsafe code.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -33,8 +36,8 @@ impl Waker {
     }
 
     fn drain(&self) {
-        let mut rings = [0; 256];
-        while matches!((&self.receiver).read(&mut rings), Ok(256)) {}
+        let mut wakes = [0; 256];
+        while matches!((&self.receiver).read(&mut wakes), Ok(256)) {}
     }
 }
 

@@ -1,8 +1,9 @@
 //! Named pipes without overlapped calls cannot be waited on: they are looked at often.
 
 use std::io;
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
 
 use super::Wire;
 use crate::engine::endpoint::Listener;
@@ -24,7 +25,7 @@ impl Waker {
 
     /// Ends the present wait, or the next.
     pub(crate) fn wake(&self) {
-        *self.woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *self.woken.lock() = true;
         self.changed.notify_all();
     }
 }
@@ -39,7 +40,7 @@ pub(crate) fn wait<'a>(
     let connections = listener.is_some() || wires.count() > 0;
     let longest = if connections { TICK } else { Duration::from_secs(3600) };
     let timeout = timeout.unwrap_or(longest).min(longest);
-    let woken = waker.woken.lock().unwrap_or_else(PoisonError::into_inner);
-    let waited = waker.changed.wait_timeout_while(woken, timeout, |woken| !*woken);
-    *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+    let mut woken = waker.woken.lock();
+    waker.changed.wait_while_for(&mut woken, |woken| !*woken, timeout);
+    *woken = false;
 }

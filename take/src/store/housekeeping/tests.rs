@@ -1,7 +1,7 @@
 use std::fs::FileTimes;
 
 use super::*;
-use crate::store::sample::{names, pixels, publish, seeded, store, written};
+use crate::store::test_takes::{names, pixels, publish, seeded, store, written};
 
 /// Bytes of a sample take.
 const TAKE_BYTES: u64 = 24_576;

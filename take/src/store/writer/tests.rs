@@ -3,7 +3,7 @@ use std::sync::Barrier;
 use proptest::prelude::*;
 
 use super::*;
-use crate::store::sample::{self, FRAMES, names, pixels, publish, seeded, store, written};
+use crate::store::test_takes::{self, FRAMES, names, pixels, publish, seeded, store, written};
 
 #[test]
 fn what_is_not_published_leaves_nothing() {
@@ -113,7 +113,7 @@ fn the_first_folder_that_can_be_written_is_published_to() {
     assert_eq!(publish(&store, 1).path().parent(), Some(made.as_path()));
 
     let error = Store::new([below, file]).create(seeded(1, FRAMES, 32, 16)).unwrap_err();
-    assert_eq!(error.code(), "store-unwritable");
+    assert_eq!(error.code().as_str(), "store-unwritable");
     let words = error.to_string();
     assert!(words.contains("file/takes: "), "{words}");
     assert!(words.contains("a part of this path is a file, not a folder"), "{words}");
@@ -145,7 +145,7 @@ fn a_take_is_its_owners_and_in_a_set_gid_folder_its_groups() {
 #[test]
 fn a_take_that_does_not_fit_on_the_disk_is_refused_at_once() {
     let error = StoreError::Full { path: "/takes".into(), needed: 2_000_001, free: 1_999_999 };
-    assert_eq!(error.code(), "store-full");
+    assert_eq!(error.code().as_str(), "store-full");
     let words = error.to_string();
     assert!(words.starts_with("the disk of /takes is full: the take needs 3 MB and 1 MB are free"));
 }
@@ -170,7 +170,7 @@ proptest! {
             writer.frame(&frame(at)).unwrap();
         }
         writer.publish().unwrap();
-        let take = sample::store(folder.path()).find(&description.key).take.unwrap();
+        let take = test_takes::store(folder.path()).find(&description.key).take.unwrap();
         prop_assert_eq!(take.description(), &description);
         for at in (0..=4 * groups).rev() {
             let read = take.frame(at).unwrap();

@@ -1,9 +1,11 @@
 use super::*;
-use crate::output::to_linear;
+use crate::exit::Exit;
 use exr::prelude::{
     AnyChannel, AnyChannels, Encoding, FlatSamples, Image, Layer, LayerAttributes, WritableImage,
 };
 use tempfile::TempDir;
+use wan_alpha_core::encode::{ClipReader, ClipShape};
+use wan_alpha_take::color::to_linear;
 
 const PIXELS: [[f32; 4]; 4] =
     [[0.2, 0.5, 0.8, 1.0], [0.4, 0.6, 1.0, 0.5], [0.3, 0.3, 0.3, 0.25], [0.9, 0.8, 0.7, 0.0]];
@@ -88,12 +90,12 @@ fn images_that_are_no_clip_are_refused_in_words() {
     let refused = |paths: &[PathBuf], words: &[&str]| {
         let mut clip = match RgbaSequence::find(paths, None) {
             Ok(clip) => clip,
-            Err(error) => return check(&error, words),
+            Err(error) => return check(&error.into(), words),
         };
         let mut frame = vec![0.0; 16];
-        let error = (0..paths.len())
-            .find_map(|_| clip.frame(&mut frame).is_err().then(|| clip.failure().unwrap()));
-        check(&error.unwrap(), words);
+        let error = (0..paths.len()).find_map(|_| clip.frame(&mut frame).err());
+        // As the encoder hands it on.
+        check(&wan_alpha_core::Error::Sink(error.unwrap()).into(), words);
     };
     image::RgbImage::new(2, 2).save(path("rgb.png")).unwrap();
     refused(&[path("rgb.png")], &["rgb.png", "no alpha channel"]);

@@ -7,7 +7,7 @@ use half::f16;
 
 use super::{Description, Store, Take, TakeWriter};
 use crate::ellipse::Ellipse;
-use crate::request::{TakeRequest, sample};
+use crate::request::{TakeRequest, test_requests};
 
 pub(super) const WIDTH: u32 = 32;
 pub(super) const HEIGHT: u32 = 16;
@@ -24,7 +24,8 @@ pub(super) fn description(frames: u32, width: u32, height: u32) -> Description {
 pub(super) fn seeded(seed: u32, frames: u32, width: u32, height: u32) -> Description {
     let latent = frames as usize / 4 + 1;
     let (ellipse, mu) = (vec![Ellipse::default(); latent], vec![0.05; latent]);
-    let request = TakeRequest { seed, frames, width, height, ellipse, mu, ..sample::request() };
+    let request =
+        TakeRequest { seed, frames, width, height, ellipse, mu, ..test_requests::request() };
     Description::new(&request, "cpu").unwrap()
 }
 

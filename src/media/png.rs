@@ -1,48 +1,90 @@
-//! PNG: a frame in 16 bits per channel, straight, values as generated; and the contact sheet's
-//! 8 bits. Both say sRGB, and carry the recipe as UTF-8 text.
+//! PNG, both ways.
+//!
+//! Written: a frame in 16 bits per channel, straight, values as generated; and the contact sheet's
+//! 8 bits. Both say sRGB, and carry the recipe as UTF-8 text. Read: any kind, as RGBA.
+
+use std::io::Cursor;
+use std::path::Path;
 
 use anyhow::{Context, Result};
+use image::{
+    DynamicImage, EncodableLayout, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Pixel,
+    PixelWithColorType,
+};
 use png::{BitDepth, ColorType, Compression, Encoder, SrgbRenderingIntent};
+use wan_alpha_take::color::straight_16;
+use wan_alpha_take::frame::Frame;
 
-use super::Provenance;
-use super::frame::{Frame, straight_16};
+use super::contact_sheet::ContactSheet;
+use super::error::{self, MediaError};
+use super::frame::check_size;
+use super::provenance::Provenance;
 
 /// The keyword of the recipe's text chunk.
 pub(crate) const RECIPE: &str = "wan-alpha recipe";
 
-/// A frame's file. The bytes depend on nothing but the arguments.
-pub(super) fn encode(frame: &Frame<'_>, provenance: &Provenance) -> Result<Vec<u8>> {
+/// The bytes of a frame's file. They depend on nothing but the arguments.
+pub(crate) fn encode(frame: &Frame<'_>, provenance: &Provenance) -> error::Result<Vec<u8>> {
     let mut samples = Vec::with_capacity(frame.rgba.len() * 2);
     for pixel in frame.pixels() {
         // PNG is big-endian.
-        samples.extend(straight_16(pixel).into_iter().flat_map(u16::to_be_bytes));
+        samples.extend(straight_16(*pixel).into_iter().flat_map(u16::to_be_bytes));
     }
     let kind = (ColorType::Rgba, BitDepth::Sixteen);
     pack(frame.width, frame.height, kind, &samples, provenance)
         .with_context(|| format!("frame {} cannot be made into a PNG file", frame.index))
+        .map_err(MediaError::Unencodable)
 }
 
-/// The contact sheet's file, from 8-bit RGB.
-pub(super) fn encode_sheet(
-    width: usize,
-    height: usize,
-    rgb: &[u8],
+/// The bytes of a contact sheet's file.
+pub(crate) fn encode_sheet(
+    sheet: &ContactSheet,
     provenance: &Provenance,
-) -> Result<Vec<u8>> {
-    pack(width, height, (ColorType::Rgb, BitDepth::Eight), rgb, provenance)
+) -> error::Result<Vec<u8>> {
+    let (width, height, rgb) = sheet.draw();
+    pack(width, height, (ColorType::Rgb, BitDepth::Eight), &rgb, provenance)
         .context("the contact sheet cannot be made into a PNG file")
+        .map_err(MediaError::Unencodable)
+}
+
+/// A contact sheet of frames of one size that are no take, as the bytes of its file.
+pub(crate) fn encode_sheet_of<'a>(
+    frames: impl ExactSizeIterator<Item = Frame<'a>>,
+) -> Result<Vec<u8>> {
+    let mut frames = frames.peekable();
+    let (count, first) = (frames.len(), frames.peek().copied());
+    let (width, height) = first.map_or((1, 1), |frame| (frame.width, frame.height));
+    let mut sheet = ContactSheet::new(count, width, height);
+    for frame in frames {
+        frame.check()?;
+        sheet.offer(&frame);
+    }
+    Ok(encode_sheet(&sheet, &Provenance::none())?)
+}
+
+/// The bytes of a picture's file that nobody composites, with nothing said about it.
+pub(crate) fn encode_plain<P>(picture: &ImageBuffer<P, Vec<P::Subpixel>>) -> error::Result<Vec<u8>>
+where
+    P: Pixel + PixelWithColorType,
+    [P::Subpixel]: EncodableLayout,
+{
+    let mut bytes = Cursor::new(Vec::new());
+    picture
+        .write_to(&mut bytes, ImageFormat::Png)
+        .map_err(|error| MediaError::Unencodable(error.into()))?;
+    Ok(bytes.into_inner())
 }
 
 fn pack(
     width: usize,
     height: usize,
-    (colour, depth): (ColorType, BitDepth),
+    (color, depth): (ColorType, BitDepth),
     samples: &[u8],
     provenance: &Provenance,
 ) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut encoder = Encoder::new(&mut bytes, u32::try_from(width)?, u32::try_from(height)?);
-    encoder.set_color(colour);
+    encoder.set_color(color);
     encoder.set_depth(depth);
     encoder.set_compression(Compression::Fast);
     encoder.set_source_srgb(SrgbRenderingIntent::Perceptual);
@@ -61,11 +103,34 @@ fn pack(
     Ok(bytes)
 }
 
+/// An image as its file has it.
+pub(super) struct PngImage {
+    pub(super) width: usize,
+    pub(super) height: usize,
+    /// Row by row from the top, 0 to 1; alpha is 1 where the file has none.
+    pub(super) rgba: Vec<f32>,
+    pub(super) has_alpha: bool,
+}
+
+/// Reads a file, after a look at the size that it claims.
+pub(super) fn read(file: &Path) -> Result<PngImage> {
+    let mut reader = ImageReader::open(file)?;
+    reader.set_format(ImageFormat::Png);
+    let decoder = reader.into_decoder()?;
+    let (width, height) = decoder.dimensions();
+    let (width, height) = (width as usize, height as usize);
+    check_size(width, height)?;
+    let has_alpha = decoder.color_type().has_alpha();
+    // 8 bits become 16 exactly, so nothing is lost on the way.
+    let pixels = DynamicImage::from_decoder(decoder)?.into_rgba16();
+    let rgba = pixels.into_raw().into_iter().map(|sample| f32::from(sample) / 65535.0).collect();
+    Ok(PngImage { width, height, rgba, has_alpha })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::tests::{gradient, provenance};
-    use std::io::Cursor;
+    use crate::media::sample::{gradient, provenance};
 
     fn written() -> (Vec<f32>, Vec<u8>) {
         let rgba = gradient(19, 33, 2);

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::error::Aside;
-use super::sample::{FRAMES, names, pixels, publish, store};
+use super::test_takes::{FRAMES, names, pixels, publish, store};
 use super::{Damage, Store, StoreError};
 use crate::key::TakeKey;
 
@@ -51,7 +51,7 @@ impl Bench {
     fn is_set_aside(&self, bytes: &[u8]) -> Damage {
         self.put(bytes);
         let error = self.show().unwrap_err();
-        assert_eq!(error.code(), "store-damaged");
+        assert_eq!(error.code().as_str(), "store-damaged");
         let words = error.to_string();
         let StoreError::Damaged { path, damage, aside: Aside::Moved(moved) } = error else {
             panic!("{words}");
@@ -134,7 +134,7 @@ fn boastful_headers() {
 #[test]
 fn another_versions_request_is_left_alone() {
     let bench = Bench::new();
-    let mut header = super::header::Header::new(super::sample::seeded(1, 5, 32, 16)).unwrap();
+    let mut header = super::header::Header::new(super::test_takes::seeded(1, 5, 32, 16)).unwrap();
     header.checksums = vec![[0; 8]; 5];
     let mut bytes = header.encode();
     let at = bytes.windows(11).position(|window| window == b"\"version\":1").unwrap();
@@ -142,7 +142,7 @@ fn another_versions_request_is_left_alone() {
     reseal(&mut bytes);
     bench.put(&[&bytes[..], &bench.whole[bytes.len()..]].concat());
     let error = bench.show().unwrap_err();
-    assert_eq!(error.code(), "other-version");
+    assert_eq!(error.code().as_str(), "other-version");
     assert!(bench.path.exists(), "{error}");
 }
 
@@ -216,7 +216,7 @@ fn a_damaged_take_gives_way_to_the_next_folder() {
 #[test]
 fn a_damaged_take_gives_way_to_one_being_published() {
     let bench = Bench::new();
-    let writer = super::sample::written(&bench.store, 1);
+    let writer = super::test_takes::written(&bench.store, 1);
     let mut bytes = bench.whole.clone();
     bytes[100] ^= 1;
     fs::write(&bench.path, bytes).unwrap();

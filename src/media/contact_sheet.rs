@@ -1,15 +1,16 @@
 //! The contact sheet: a few frames of the take over what an artist would judge them on.
 //!
 //! One column per frame, evenly spread from first to last; four rows: over a checkerboard, over
-//! near-black (where bright fringes and glow show), over a bright saturated colour (where dark
+//! near-black (where bright fringes and glow show), over a bright saturated color (where dark
 //! fringes and leftover background show), and alpha itself. Composited in linear light, as Nuke
 //! and Fusion do it, then encoded as sRGB: composited in display values, soft edges would look
 //! thinner here than they will in the comp.
 
-use image::imageops::{FilterType, resize};
-use image::{Rgba, Rgba32FImage};
+use image::imageops::FilterType;
+use wan_alpha_take::color::{linear_premultiplied, quantize_8, to_display, to_linear};
+use wan_alpha_take::frame::Frame;
 
-use super::frame::{Frame, linear_premultiplied, quantise_8, to_display, to_linear};
+use super::resize::filtered;
 
 const COLUMNS: usize = 6;
 /// The longer side of a thumbnail, in pixels.
@@ -41,13 +42,14 @@ const ROWS: [Ground; 4] = [
     Ground::Alpha,
 ];
 
-/// Collects thumbnails while the frames pass by.
-pub(super) struct Sheet {
+/// Collects thumbnails while the frames of a take pass by.
+pub(crate) struct ContactSheet {
     /// The frames to show, rising.
     chosen: Vec<usize>,
     thumb: Size,
-    /// Linear, premultiplied: the only form that can be filtered and composited.
-    thumbs: Vec<Rgba32FImage>,
+    /// Linear, premultiplied RGBA of the size `thumb`: the only form that can be filtered and
+    /// composited.
+    thumbs: Vec<Vec<f32>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,20 +58,21 @@ struct Size {
     height: usize,
 }
 
-impl Sheet {
-    pub(super) fn new(frames: usize, width: usize, height: usize) -> Self {
+impl ContactSheet {
+    /// The sheet of a take with so many frames of a size, of which none has been seen.
+    pub(crate) fn new(frames: usize, width: usize, height: usize) -> Self {
         Self { chosen: spread(frames), thumb: thumb_size(width, height), thumbs: Vec::new() }
     }
 
     /// Takes a thumbnail if this frame is one of the chosen.
-    pub(super) fn offer(&mut self, frame: &Frame<'_>) {
+    pub(crate) fn offer(&mut self, frame: &Frame<'_>) {
         if self.chosen.contains(&frame.index) {
             self.thumbs.push(reduce(frame, self.thumb));
         }
     }
 
     /// The finished sheet as width, height and 8-bit RGB.
-    pub(super) fn draw(&self) -> (usize, usize, Vec<u8>) {
+    pub(crate) fn draw(&self) -> (usize, usize, Vec<u8>) {
         let Size { width, height } = self.thumb;
         let mut sheet = Canvas::new(
             GUTTER + self.chosen.len() * (width + GUTTER),
@@ -79,7 +82,8 @@ impl Sheet {
             let x = GUTTER + column * (width + GUTTER);
             sheet.number(x, GUTTER, *frame);
             for (row, ground) in ROWS.into_iter().enumerate() {
-                sheet.thumb(x, LABEL + GUTTER + row * (height + GUTTER), thumb, ground);
+                let y = LABEL + GUTTER + row * (height + GUTTER);
+                sheet.thumb([x, y], thumb, width, ground);
             }
         }
         (sheet.size.width, sheet.size.height, sheet.rgb)
@@ -111,29 +115,26 @@ fn thumb_size(width: usize, height: usize) -> Size {
     Size { width: fit(width), height: fit(height) }
 }
 
-fn reduce(frame: &Frame<'_>, to: Size) -> Rgba32FImage {
-    let pixels = frame.pixels().flat_map(linear_premultiplied).collect();
-    let (width, height) = (frame.width as u32, frame.height as u32);
-    // The lengths agree (`Frame::check`), so the empty image never comes to be.
-    let full = Rgba32FImage::from_raw(width, height, pixels).unwrap_or_default();
+fn reduce(frame: &Frame<'_>, to: Size) -> Vec<f32> {
+    let pixels = frame.pixels().iter().flat_map(|pixel| linear_premultiplied(*pixel)).collect();
     // Triangle averages over the whole footprint when it reduces and cannot ring, as Lanczos does
     // around hair in front of a glow.
     let filter = if to.width > frame.width { FilterType::Nearest } else { FilterType::Triangle };
-    resize(&full, to.width as u32, to.height as u32, filter)
+    filtered(pixels, [frame.width, frame.height], [to.width, to.height], filter)
 }
 
 impl Ground {
     /// One pixel of a thumbnail over this ground, as display values.
-    fn under(self, Rgba([r, g, b, a]): Rgba<f32>, x: usize, y: usize) -> [u8; 3] {
+    fn under(self, [r, g, b, a]: [f32; 4], x: usize, y: usize) -> [u8; 3] {
         let ground = match self {
             Self::Checker(tones) => tones[(x / CHECK + y / CHECK) % 2],
-            Self::Flat(colour) => colour,
+            Self::Flat(color) => color,
             // As the value itself, not as light: the way viewers show a single channel.
-            Self::Alpha => return [quantise_8(a); 3],
+            Self::Alpha => return [quantize_8(a); 3],
         };
         std::array::from_fn(|channel| {
             let behind = to_linear(f32::from(ground[channel]) / 255.0);
-            quantise_8(to_display([r, g, b][channel] + behind * (1.0 - a)))
+            quantize_8(to_display([r, g, b][channel] + behind * (1.0 - a)))
         })
     }
 }
@@ -149,16 +150,16 @@ impl Canvas {
     }
 
     /// Sets a pixel; one outside is left out, as a number wider than a narrow column may be.
-    fn set(&mut self, x: usize, y: usize, colour: [u8; 3]) {
+    fn set(&mut self, x: usize, y: usize, color: [u8; 3]) {
         if x < self.size.width && y < self.size.height {
             let at = (y * self.size.width + x) * 3;
-            self.rgb[at..at + 3].copy_from_slice(&colour);
+            self.rgb[at..at + 3].copy_from_slice(&color);
         }
     }
 
-    fn thumb(&mut self, left: usize, top: usize, thumb: &Rgba32FImage, ground: Ground) {
-        for (x, y, pixel) in thumb.enumerate_pixels() {
-            let (x, y) = (x as usize, y as usize);
+    fn thumb(&mut self, [left, top]: [usize; 2], thumb: &[f32], width: usize, ground: Ground) {
+        for (place, pixel) in thumb.as_chunks::<4>().0.iter().enumerate() {
+            let (x, y) = (place % width, place / width);
             self.set(left + x, top + y, ground.under(*pixel, x, y));
         }
     }
@@ -195,9 +196,9 @@ const DIGITS: [[u8; 5]; 10] = [
 mod tests {
     use super::*;
 
-    fn sheet_of(width: usize, height: usize, frames: usize, pixel: [f32; 4]) -> Sheet {
+    fn sheet_of(width: usize, height: usize, frames: usize, pixel: [f32; 4]) -> ContactSheet {
         let rgba = pixel.repeat(width * height);
-        let mut sheet = Sheet::new(frames, width, height);
+        let mut sheet = ContactSheet::new(frames, width, height);
         for index in 0..frames {
             sheet.offer(&Frame { index, width, height, rgba: &rgba });
         }
@@ -205,7 +206,7 @@ mod tests {
     }
 
     /// The pixel in the middle of a row's first thumbnail, and of the square right of it.
-    fn middle(sheet: &Sheet, row: usize, right: usize) -> [u8; 3] {
+    fn middle(sheet: &ContactSheet, row: usize, right: usize) -> [u8; 3] {
         let (width, _, rgb) = sheet.draw();
         let x = GUTTER + sheet.thumb.width / 2 + right;
         let y = LABEL + GUTTER + row * (sheet.thumb.height + GUTTER) + sheet.thumb.height / 2;

@@ -10,14 +10,15 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-use crate::output::SIZE_LIMIT;
+use super::error::{self, MediaError};
+use super::frame::SIZE_LIMIT;
 
 /// What ffmpeg is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Samples {
-    /// Grey and alpha.
+    /// Two channels, grey and alpha.
     Grey,
-    /// Red, green, blue and alpha.
+    /// Four channels: red, green, blue and alpha.
     Rgba,
 }
 
@@ -51,6 +52,13 @@ pub(crate) struct VideoPicture {
     pub(crate) values: Vec<f32>,
 }
 
+impl VideoPicture {
+    /// The planes of a frame that was asked for as [`Samples::Grey`]: grey, alpha.
+    pub(crate) fn grey_and_alpha(&self) -> [Vec<f32>; 2] {
+        [0, 1].map(|place| self.values.iter().skip(place).step_by(2).copied().collect())
+    }
+}
+
 /// A video being read.
 pub(crate) struct Video {
     path: PathBuf,
@@ -63,23 +71,27 @@ pub(crate) struct Video {
 
 impl Video {
     /// Has ffmpeg open a video.
-    pub(crate) fn open(path: &Path, samples: Samples) -> Result<Self> {
-        let said = tempfile::tempfile().context("no temporary file can be made")?;
-        let mut child = start(path, samples, said.try_clone()?)?;
-        let pipe = BufReader::new(child.stdout.take().context("ffmpeg has no output")?);
-        Ok(Self { path: path.to_owned(), samples, pipe, child, said, read: 0 })
+    pub(crate) fn open(path: &Path, samples: Samples) -> error::Result<Self> {
+        let open = || {
+            let said = tempfile::tempfile().context("no temporary file can be made")?;
+            let mut child = start(path, samples, said.try_clone()?)?;
+            let pipe = BufReader::new(child.stdout.take().context("ffmpeg has no output")?);
+            Ok(Self { path: path.to_owned(), samples, pipe, child, said, read: 0 })
+        };
+        open().map_err(MediaError::Unreadable)
     }
 
     /// The next frame; None after the last.
-    pub(crate) fn next(&mut self) -> Result<Option<VideoPicture>> {
-        match next(&mut self.pipe, self.samples) {
+    pub(crate) fn next(&mut self) -> error::Result<Option<VideoPicture>> {
+        let picture = match next(&mut self.pipe, self.samples) {
             Ok(Some(picture)) => {
                 self.read += 1;
                 Ok(Some(picture))
             }
             Ok(None) => self.end(Ok(())).map(|()| None),
             Err(error) => self.end(Err(error)).map(|()| None),
-        }
+        };
+        picture.map_err(MediaError::Unreadable)
     }
 
     /// What went wrong is likelier to be in ffmpeg's words than in ours.

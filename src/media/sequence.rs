@@ -7,9 +7,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail, ensure};
 
+use super::error::{self, MediaError};
+
 /// Finds the files behind a folder, a pattern (`mask.####.exr`, `mask.%04d.png`) or one file.
 /// `what` they are, mask or clip, is for messages.
-pub(crate) fn find(path: &Path, what: &str) -> Result<Vec<PathBuf>> {
+pub(crate) fn find(path: &Path, what: &str) -> error::Result<Vec<PathBuf>> {
+    files(path, what).map_err(MediaError::Unreadable)
+}
+
+fn files(path: &Path, what: &str) -> Result<Vec<PathBuf>> {
     if path.is_dir() {
         in_folder(path, what)
     } else if path.exists() {
@@ -159,10 +165,12 @@ fn digits_only(text: &str) -> Option<u64> {
     if digits { text.parse().ok() } else { None }
 }
 
+/// The ending of a file's name in small letters, without its dot.
 pub(crate) fn extension(path: &Path) -> Option<String> {
     path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase)
 }
 
+/// Whether a name is that of an image that can be read.
 pub(crate) fn is_image(path: &Path) -> bool {
     matches!(extension(path).as_deref(), Some("png" | "exr"))
 }

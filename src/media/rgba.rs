@@ -8,21 +8,19 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
-use wan_alpha_core::encode::{ClipReader, ClipShape};
-use wan_alpha_core::generate::SinkError;
+use wan_alpha_take::color::to_display;
 
-use crate::exit::{Exit, OrExit};
-use crate::mask_sequence::files::{self, extension};
-use crate::mask_sequence::{ExrLayer, check_size};
-use crate::output::to_display;
+use super::error::{self, MediaError};
+use super::exr::ExrLayer;
+use super::png;
+use super::sequence::{self, extension};
 
-/// How colour and alpha of an image belong together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+/// How color and alpha of an image belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Association {
-    /// Colour is what it is, however transparent
+    /// Color is what it is, however transparent.
     Straight,
-    /// Colour has been multiplied by alpha
+    /// Color has been multiplied by alpha.
     Premultiplied,
 }
 
@@ -36,7 +34,6 @@ pub(crate) struct RgbaSequence {
     first: Option<Vec<f32>>,
     next: usize,
     clipped: Clipped,
-    failed: Option<anyhow::Error>,
 }
 
 /// Values that were brought into \[0, 1\].
@@ -63,23 +60,32 @@ impl Clipped {
 impl RgbaSequence {
     /// Finds the images behind one path (a folder, a pattern, a file), or takes several as they
     /// come, and reads the first.
-    pub(crate) fn find(paths: &[PathBuf], alpha: Option<Association>) -> Result<Self> {
+    pub(crate) fn find(paths: &[PathBuf], alpha: Option<Association>) -> error::Result<Self> {
         let open = || -> Result<Self> {
             let files = match paths {
-                [one] => files::find(one, "clip")?,
+                [one] => sequence::find(one, "clip")?,
                 several => several.to_vec(),
             };
             let first = files.first().ok_or_else(|| anyhow!("the clip has no images"))?;
             let mut clipped = Clipped::default();
             let (size, rgba) = read(first, alpha, &mut clipped)?;
-            let (next, failed) = (0, None);
-            Ok(Self { files, alpha, size, first: Some(rgba), next, clipped, failed })
+            Ok(Self { files, alpha, size, first: Some(rgba), next: 0, clipped })
         };
-        open().or_exit(Exit::BadInput)
+        open().map_err(MediaError::Unreadable)
     }
 
-    /// Reads the next frame.
-    pub(crate) fn read_next(&mut self) -> Result<Vec<f32>> {
+    /// How many frames there are.
+    pub(crate) fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Width and height of every frame, in pixels.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        self.size
+    }
+
+    /// Reads the next frame: straight, display-referred, in \[0, 1\].
+    pub(crate) fn read_next(&mut self) -> error::Result<Vec<f32>> {
         let index = self.next;
         self.next += 1;
         if let Some(first) = self.first.take() {
@@ -100,37 +106,12 @@ impl RgbaSequence {
             );
             Ok(rgba)
         };
-        attempt().or_exit(Exit::BadInput)
+        attempt().map_err(MediaError::Unreadable)
     }
 
     /// What became of values outside \[0, 1\], in words.
     pub(crate) fn clipped(&self) -> Option<String> {
         self.clipped.in_words()
-    }
-
-    /// Why reading ended early; the model knows only that it did.
-    pub(crate) fn failure(&mut self) -> Option<anyhow::Error> {
-        self.failed.take()
-    }
-}
-
-impl ClipReader for RgbaSequence {
-    fn shape(&self) -> ClipShape {
-        ClipShape { frames: self.files.len(), width: self.size.0, height: self.size.1 }
-    }
-
-    fn frame(&mut self, rgba: &mut [f32]) -> Result<(), SinkError> {
-        match self.read_next() {
-            Ok(frame) => {
-                rgba.copy_from_slice(&frame);
-                Ok(())
-            }
-            Err(error) => {
-                let text = format!("{error:#}");
-                self.failed = Some(error);
-                Err(text.into())
-            }
-        }
     }
 }
 
@@ -146,7 +127,7 @@ fn read(
         if let Some(text) = image.no_alpha {
             bail!(text);
         }
-        image.display(alpha, clipped)
+        Ok(image.display(alpha, clipped)?)
     };
     Ok((size, work().with_context(|| unread(file))?))
 }
@@ -166,13 +147,14 @@ pub(crate) struct RgbaImage {
 }
 
 impl RgbaImage {
-    pub(crate) fn read(file: &Path) -> Result<Self> {
+    /// Reads a file; one without alpha too, which `no_alpha` then says.
+    pub(crate) fn read(file: &Path) -> error::Result<Self> {
         let work = || match extension(file).as_deref() {
             Some("png") => read_png(file),
             Some("exr") => read_exr(file),
             _ => bail!("it is neither .png nor .exr"),
         };
-        work().with_context(|| unread(file))
+        work().with_context(|| unread(file)).map_err(MediaError::Unreadable)
     }
 
     /// A frame of a video: as it is on display.
@@ -185,7 +167,7 @@ impl RgbaImage {
         mut self,
         alpha: Option<Association>,
         clipped: &mut Clipped,
-    ) -> Result<Vec<f32>> {
+    ) -> error::Result<Vec<f32>> {
         let own = if self.exr { Association::Premultiplied } else { Association::Straight };
         for pixel in self.rgba.as_chunks_mut::<4>().0 {
             if alpha.unwrap_or(own) == Association::Premultiplied {
@@ -197,23 +179,15 @@ impl RgbaImage {
                 }
             }
         }
-        clip(self.size.0, &mut self.rgba, clipped)?;
+        clip(self.size.0, &mut self.rgba, clipped).map_err(MediaError::Unreadable)?;
         Ok(self.rgba)
     }
 }
 
 fn read_png(file: &Path) -> Result<RgbaImage> {
-    let mut reader = ImageReader::open(file)?;
-    reader.set_format(ImageFormat::Png);
-    let decoder = reader.into_decoder()?;
-    let (width, height) = decoder.dimensions();
-    check_size(width as usize, height as usize)?;
-    let no_alpha = (!decoder.color_type().has_alpha())
-        .then(|| "it has no alpha channel: write it with one".to_owned());
-    // 8 bits become 16 exactly, so nothing is lost on the way.
-    let pixels = DynamicImage::from_decoder(decoder)?.into_rgba16();
-    let rgba = pixels.into_raw().into_iter().map(|sample| f32::from(sample) / 65535.0).collect();
-    Ok(RgbaImage { size: (width as usize, height as usize), rgba, exr: false, no_alpha })
+    let png::PngImage { width, height, rgba, has_alpha } = png::read(file)?;
+    let no_alpha = (!has_alpha).then(|| "it has no alpha channel: write it with one".to_owned());
+    Ok(RgbaImage { size: (width, height), rgba, exr: false, no_alpha })
 }
 
 fn read_exr(file: &Path) -> Result<RgbaImage> {

@@ -4,23 +4,24 @@ use std::fs::Permissions;
 use std::io::{Error, ErrorKind, Write};
 use std::path::Path;
 
-use anyhow::{Result, anyhow};
 use tempfile::{Builder, NamedTempFile, TempDir};
+
+use super::error::MediaError;
 
 /// How every temporary file of ours begins. Hidden, so that no reader of a sequence takes one for
 /// a frame; unmistakable, so that the leftovers of a killed run can be removed.
-pub(super) const UNFINISHED: &str = ".wan-alpha-";
+pub(crate) const UNFINISHED: &str = ".wan-alpha-";
 
 /// Writes `bytes` to `path`, replacing what is there: into a hidden file in the same folder,
 /// through to the disk, then renamed. Whatever goes wrong, no partial file is left.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), MediaError> {
     let attempt = || -> Result<(), Error> {
-        let mut file = create(folder_of(path))?;
+        let mut file = unfinished_file(folder_of(path))?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path).map(drop).map_err(|error| error.error)
     };
-    attempt().map_err(|error| explain(path, &error))
+    attempt().map_err(|error| explain_write(path, &error))
 }
 
 /// Of a bare file name, the folder we are in.
@@ -32,13 +33,13 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// Tries whether files can be made in a folder at all, before hours of work depend on it.
-pub(super) fn probe(folder: &Path) -> Result<()> {
-    let attempt = || create(folder)?.write_all(b"wan-alpha");
-    attempt().map_err(|error| explain(folder, &error))
+pub(crate) fn probe(folder: &Path) -> Result<(), MediaError> {
+    let attempt = || unfinished_file(folder)?.write_all(b"wan-alpha");
+    attempt().map_err(|error| explain_write(folder, &error))
 }
 
-/// A file without its name so far.
-pub(crate) fn create(folder: &Path) -> Result<NamedTempFile, Error> {
+/// A file without its name so far; it goes if it never gets one.
+pub(crate) fn unfinished_file(folder: &Path) -> Result<NamedTempFile, Error> {
     let mut builder = Builder::new();
     builder.prefix(UNFINISHED).suffix(".tmp");
     if let Some(permissions) = shared() {
@@ -47,8 +48,8 @@ pub(crate) fn create(folder: &Path) -> Result<NamedTempFile, Error> {
     builder.tempfile_in(folder)
 }
 
-/// A folder without its name so far.
-pub(crate) fn create_folder(folder: &Path) -> Result<TempDir, Error> {
+/// A folder without its name so far; it goes if it never gets one.
+pub(crate) fn unfinished_folder(folder: &Path) -> Result<TempDir, Error> {
     let mut builder = Builder::new();
     builder.prefix(UNFINISHED).suffix(".tmp");
     if let Some(permissions) = shared_folder() {
@@ -79,8 +80,8 @@ fn shared() -> Option<Permissions> {
     None
 }
 
-/// Path, what happened, what to do.
-pub(crate) fn explain(path: &Path, error: &Error) -> anyhow::Error {
+/// Why a file could not be written, in words that a person can act on.
+pub(crate) fn explain_write(path: &Path, error: &Error) -> MediaError {
     let remedy = match error.kind() {
         ErrorKind::StorageFull => "the disk is full: free space there or choose another --out",
         ErrorKind::QuotaExceeded => {
@@ -105,7 +106,7 @@ pub(crate) fn explain(path: &Path, error: &Error) -> anyhow::Error {
         ErrorKind::InvalidFilename => "the file system does not take this name",
         _ => "check the disk and the folder, or choose another --out",
     };
-    anyhow!("cannot write {}: {error}; {remedy}", path.display())
+    MediaError::Unwritable { path: path.to_owned(), reason: error.to_string(), remedy }
 }
 
 #[cfg(test)]
@@ -117,8 +118,8 @@ mod tests {
     fn replaces_what_is_there_and_leaves_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.png");
-        write(&path, b"one").unwrap();
-        write(&path, b"two").unwrap();
+        write_whole(&path, b"one").unwrap();
+        write_whole(&path, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
@@ -131,7 +132,7 @@ mod tests {
         let ordinary = folder.path().join("ordinary");
         fs::write(&ordinary, b"x").unwrap();
         let ours = folder.path().join("ours");
-        write(&ours, b"x").unwrap();
+        write_whole(&ours, b"x").unwrap();
         let mode = |path| fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode(&ours), mode(&ordinary));
     }
@@ -142,7 +143,7 @@ mod tests {
         // A folder stands where the file should go.
         let path = folder.path().join("taken");
         fs::create_dir(&path).unwrap();
-        let text = write(&path, b"x").unwrap_err().to_string();
+        let text = write_whole(&path, b"x").unwrap_err().to_string();
         assert!(text.contains("taken"), "{text}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
@@ -150,7 +151,7 @@ mod tests {
     #[test]
     fn errors_name_path_cause_and_remedy() {
         let gone = Path::new("no/such/folder/a.exr");
-        let text = write(gone, b"x").unwrap_err().to_string();
+        let text = write_whole(gone, b"x").unwrap_err().to_string();
         assert!(text.contains("cannot write no/such/folder/a.exr"), "{text}");
         assert!(text.contains("the folder has gone"), "{text}");
         for (kind, words) in [
@@ -158,7 +159,7 @@ mod tests {
             (ErrorKind::FileTooLarge, "ulimit -f"),
             (ErrorKind::PermissionDenied, "permissions"),
         ] {
-            let text = explain(Path::new("x"), &kind.into()).to_string();
+            let text = explain_write(Path::new("x"), &kind.into()).to_string();
             assert!(text.contains(words), "{text}");
         }
     }

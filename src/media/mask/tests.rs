@@ -1,7 +1,10 @@
 //! Masks as compositors and painters write them, and as they go wrong.
 
 use super::*;
-use exr::prelude::{AnyChannel, Encoding, Image, Layer, LayerAttributes, Text, WritableImage};
+use exr::prelude::{
+    AnyChannel, AnyChannels, Encoding, FlatSamples, Image, Layer, LayerAttributes, Text, Vec2,
+    WritableImage,
+};
 use image::{GrayImage, ImageBuffer, Luma, LumaA, Rgb, RgbImage, Rgba, RgbaImage};
 use std::fs;
 use tempfile::{TempDir, tempdir};

@@ -1,0 +1,35 @@
+//! Pictures: images, sequences of them and videos, read and written.
+//!
+//! Nothing here knows the command line, exit codes or the model: what was given and what is wanted are
+//! arguments, and what goes wrong is a [`MediaError`](error::MediaError). Each format is read and
+//! written in one file.
+//!
+//! - [`frame`]: how large a picture may be, and frames of the store as frames in memory;
+//! - [`png`], [`exr`]: the two image formats, both ways;
+//! - [`video`]: videos, through ffmpeg;
+//! - [`sequence`]: the files behind a folder, a pattern or one name;
+//! - [`mask`]: images as numbers in \[0, 1\], by their alpha or their luma;
+//! - [`rgba`]: images as straight, display-referred frames;
+//! - [`clip_reader`]: such frames for the model's encoder;
+//! - [`resize`]: pictures in another size, and parts of them;
+//! - [`contact_sheet`], [`thumbnail`]: small pictures to look at;
+//! - [`provenance`]: what a file says of where it is from;
+//! - [`atomic_file`]: files that appear whole or not at all;
+//! - [`error`]: what can go wrong.
+
+pub(crate) mod atomic_file;
+mod clip_reader;
+pub(crate) mod contact_sheet;
+pub(crate) mod error;
+pub(crate) mod exr;
+pub(crate) mod frame;
+pub(crate) mod mask;
+pub(crate) mod png;
+pub(crate) mod provenance;
+pub(crate) mod resize;
+pub(crate) mod rgba;
+#[cfg(test)]
+pub(crate) mod sample;
+pub(crate) mod sequence;
+pub(crate) mod thumbnail;
+pub(crate) mod video;

@@ -1,0 +1,153 @@
+//! Pictures in another size, and parts of them.
+//!
+//! Every picture of the command is resized by [`filtered`], with the filters of the crate `image`.
+//! `image` weighs and adds in single precision, `fast_image_resize` in double precision: contact
+//! sheets, thumbnails, cached latents and training clips would change in their last bits.
+
+use image::imageops::{self, FilterType};
+use image::{ImageBuffer, Rgba};
+use wan_alpha_take::frame::OwnedFrame;
+
+/// What color is where alpha is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HiddenColor {
+    /// Somebody's choice, as of the released data: it is resized by itself.
+    Chosen,
+    /// Nobody's, and mostly black: resized by itself it would leave a dark fringe.
+    Arbitrary,
+}
+
+/// RGBA values `[height, width, 4]` of the size `from`, as width and height, in the size `to`: as
+/// Pillow's filters of these names have it, averaging where the picture becomes smaller. Every channel
+/// is filtered by itself.
+pub(crate) fn filtered(
+    rgba: Vec<f32>,
+    from: [usize; 2],
+    to: [usize; 2],
+    filter: FilterType,
+) -> Vec<f32> {
+    let [width, height] = to;
+    match ImageBuffer::<Rgba<f32>, _>::from_raw(from[0] as u32, from[1] as u32, rgba) {
+        Some(image) => imageops::resize(&image, width as u32, height as u32, filter).into_raw(),
+        // Where there are fewer values than the size says.
+        None => vec![0.0; width * height * 4],
+    }
+}
+
+/// Multiplies color by alpha: the only form in which pixels can be filtered without those that nobody
+/// sees.
+pub(crate) fn premultiply(rgba: &mut [f32]) {
+    for [r, g, b, alpha] in rgba.as_chunks_mut::<4>().0 {
+        (*r, *g, *b) = (*r * *alpha, *g * *alpha, *b * *alpha);
+    }
+}
+
+/// A straight frame in another size; where it stays as it is, the very same.
+pub(crate) fn resized(
+    mut frame: OwnedFrame,
+    [width, height]: [usize; 2],
+    filter: FilterType,
+    hidden: HiddenColor,
+) -> OwnedFrame {
+    let (from, to) = ([frame.width, frame.height], [width, height]);
+    if from == to {
+        return frame;
+    }
+    let index = frame.index;
+    let of_size = |rgba| OwnedFrame::new(index, width, height, rgba);
+    if hidden == HiddenColor::Chosen {
+        return of_size(filtered(frame.rgba, from, to, filter));
+    }
+    let plain = filtered(frame.rgba.clone(), from, to, filter);
+    premultiply(&mut frame.rgba);
+    let mut weighted = filtered(frame.rgba, from, to, filter);
+    let pixels = weighted.as_chunks_mut::<4>().0.iter_mut();
+    for (pixel, plain) in pixels.zip(plain.as_chunks::<4>().0) {
+        let alpha = pixel[3];
+        for (channel, plain) in pixel[..3].iter_mut().zip(plain) {
+            *channel = if alpha > 1e-4 { (*channel / alpha).min(1.0) } else { *plain };
+        }
+    }
+    of_size(weighted)
+}
+
+/// A part of a frame; what lies outside the frame is left out.
+pub(crate) fn cropped(
+    frame: &OwnedFrame,
+    [left, top]: [usize; 2],
+    [width, height]: [usize; 2],
+) -> OwnedFrame {
+    let width = width.min(frame.width.saturating_sub(left));
+    let height = height.min(frame.height.saturating_sub(top));
+    let mut rgba = Vec::with_capacity(width * height * 4);
+    for row in frame.rgba.chunks_exact(frame.width.max(1) * 4).skip(top).take(height) {
+        rgba.extend_from_slice(&row[left * 4..(left + width) * 4]);
+    }
+    OwnedFrame::new(frame.index, width, height, rgba)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ramp(width: usize, height: usize) -> OwnedFrame {
+        let at = |place: usize| [(place % width) as f32, (place / width) as f32, 0.0, 1.0];
+        let scale = 1.0 / width.max(height) as f32;
+        let rgba = (0..width * height).flat_map(|place| at(place).map(|v| v.min(64.0) * scale));
+        OwnedFrame::new(0, width, height, rgba.collect())
+    }
+
+    #[test]
+    fn a_crop_is_a_part() {
+        let picture = ramp(6, 4);
+        let part = cropped(&picture, [2, 1], [3, 2]);
+        assert_eq!((part.width, part.height), (3, 2));
+        for y in 0..2 {
+            for x in 0..3 {
+                let (here, there) = ((y * 3 + x) * 4, ((y + 1) * 6 + x + 2) * 4);
+                assert_eq!(part.rgba[here..here + 4], picture.rgba[there..there + 4]);
+            }
+        }
+    }
+
+    #[test]
+    fn halving_averages_and_a_ramp_stays_a_ramp() {
+        for filter in [FilterType::Triangle, FilterType::Lanczos3] {
+            let half = resized(ramp(64, 32), [32, 16], filter, HiddenColor::Chosen);
+            for x in 6..26 {
+                let value = half.rgba[(8 * 32 + x) * 4];
+                assert!((value - (2.0 * x as f32 + 0.5) / 64.0).abs() < 1e-3, "{x} {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_under_alpha_0_leaves_no_fringe_unless_it_is_meant() {
+        let disc = |place: usize| {
+            let (x, y) = ((place % 32) as f32 - 15.5, (place / 32) as f32 - 15.5);
+            if x * x + y * y < 100.0 { [1.0, 0.25, 0.0, 1.0] } else { [0.0; 4] }
+        };
+        let rgba: Vec<f32> = (0..32 * 32).flat_map(disc).collect();
+        let picture = OwnedFrame::new(0, 32, 32, rgba);
+        for filter in [FilterType::Triangle, FilterType::Lanczos3] {
+            let resized = |hidden| resized(picture.clone(), [48, 20], filter, hidden);
+            let arbitrary = resized(HiddenColor::Arbitrary);
+            let chosen = resized(HiddenColor::Chosen);
+            let (mut seen, mut dark) = (0, 0);
+            let both = arbitrary.pixels().iter().zip(chosen.pixels());
+            for (arbitrary, chosen) in both {
+                assert_eq!(arbitrary[3], chosen[3]);
+                if arbitrary[3] > 0.02 {
+                    seen += 1;
+                    dark += usize::from(chosen[0] < 0.9);
+                    // Lanczos overshoots, and is cut at 1 before it is divided.
+                    assert!(
+                        arbitrary[0] > 0.97 && (arbitrary[1] - 0.25).abs() < 0.05,
+                        "{arbitrary:?}"
+                    );
+                }
+            }
+            assert!(seen > 250 && dark > 20, "{seen} {dark}");
+        }
+    }
+}
