@@ -4,9 +4,9 @@ use std::any::Any;
 use std::ffi::{c_char, c_int, c_void};
 use std::marker::PhantomData;
 use std::ptr;
-use std::sync::{Mutex, TryLockError};
 
 use openfx_sys::{OfxInteractHandle, OfxInteractSuiteV1, OfxPropertySetHandle, OfxStatus};
+use parking_lot::Mutex;
 
 use super::{Effect, Host, Properties, call_suite, draw};
 use crate::names;
@@ -115,12 +115,9 @@ impl<'a, T: Any + Send> Interact<'a, T> {
         // `attach` and `detach` set; the host destroys an interact, which is when `detach` is called,
         // after every other action on it, and 'a is one of these actions.
         let memory: &Mutex<T> = unsafe { self.properties()?.attached() }?;
-        match memory.try_lock() {
-            Ok(mut memory) => Ok(change(&mut memory)),
-            // Whatever state a panic leaves is one that the next event can start from.
-            Err(TryLockError::Poisoned(memory)) => Ok(change(&mut memory.into_inner())),
-            Err(TryLockError::WouldBlock) => Err(Status::REPLY_DEFAULT),
-        }
+        // Whatever state a panic leaves is one that the next event can start from.
+        let mut memory = memory.try_lock().ok_or(Status::REPLY_DEFAULT)?;
+        Ok(change(&mut memory))
     }
 
     /// Takes back what the interact remembered, on destruction.

@@ -5,11 +5,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, RwLock};
+
+use parking_lot::{Mutex, RwLock};
 
 use crate::images::{Depth, Image, height, width};
 use crate::node::Made;
-use crate::rules::{lock, read, write};
 
 type Key = [u8; 32];
 
@@ -48,20 +48,20 @@ pub(crate) struct FrameCache {
 
 impl FrameCache {
     pub(crate) fn keep_in(&self, folder: &Path) {
-        *write(&self.folder) = Some(folder.to_owned());
+        *self.folder.write() = Some(folder.to_owned());
     }
 
     pub(crate) fn find(&self, key: &Key) -> Option<(Image, Made)> {
-        if let Some(image) = lock(&self.memory).frames.get(key) {
+        if let Some(image) = self.memory.lock().frames.get(key) {
             return Some((image.clone(), Made::FromMemory));
         }
         let image = unpacked(&fs::read(self.file(key)?).ok()?)?;
-        lock(&self.memory).keep(*key, &image);
+        self.memory.lock().keep(*key, &image);
         Some((image, Made::FromDisk))
     }
 
     pub(crate) fn keep(&self, key: &Key, image: &Image) {
-        lock(&self.memory).keep(*key, image);
+        self.memory.lock().keep(*key, image);
         if let Some(file) = self.file(key) {
             // A cache that cannot be written is no cache; hosts say nothing either.
             let _ = fs::write(file, packed(image));
@@ -69,12 +69,12 @@ impl FrameCache {
     }
 
     pub(crate) fn clear_memory(&self) {
-        *lock(&self.memory) = Memory::default();
+        *self.memory.lock() = Memory::default();
     }
 
     fn file(&self, key: &Key) -> Option<PathBuf> {
         let name = blake3::Hash::from_bytes(*key).to_hex();
-        read(&self.folder).as_ref().map(|folder| folder.join(format!("{name}.frame")))
+        self.folder.read().as_ref().map(|folder| folder.join(format!("{name}.frame")))
     }
 }
 

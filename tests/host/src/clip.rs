@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, RwLock, Weak};
+use std::sync::{Arc, Weak};
+
+use parking_lot::RwLock;
 
 use crate::boundary::Handled;
 use crate::effect::Effect;
@@ -11,7 +13,6 @@ use crate::host::HostState;
 use crate::images::source::Source;
 use crate::properties::{Place, PropertySet};
 use crate::registry::Handle;
-use crate::rules::{read, write};
 
 pub(crate) struct Clip {
     handle: Handle,
@@ -65,7 +66,7 @@ impl Clip {
     }
 
     pub(crate) fn source(&self) -> Option<Source> {
-        read(&self.source).clone()
+        self.source.read().clone()
     }
 
     pub(crate) fn connect(&self, source: Option<Source>) {
@@ -76,6 +77,6 @@ impl Clip {
             properties.put("OfxImageEffectPropFrameRange", source.frames);
             properties.put("OfxImageEffectPropUnmappedFrameRange", source.frames);
         }
-        *write(&self.source) = source;
+        *self.source.write() = source;
     }
 }

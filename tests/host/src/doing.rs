@@ -5,7 +5,9 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
 
 use crate::action::Action;
 use crate::effect::Effect;
@@ -13,7 +15,7 @@ use crate::host::HostState;
 use crate::images::Fetched;
 use crate::images::rendering::Rendering;
 use crate::overlay::Canvas;
-use crate::rules::{Faults, Rule, lock};
+use crate::rules::{Faults, Rule};
 use crate::status::Status;
 
 /// One action under way.
@@ -58,7 +60,7 @@ impl Doing {
 
     /// When it has returned.
     pub(crate) fn check_left(&self) {
-        let kept = lock(&self.images).len();
+        let kept = self.images.lock().len();
         if kept > 0 {
             self.fault(Rule::ReleasedImage, format!("{kept} images were not released"));
         }

@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, RwLock, Weak};
+use std::sync::{Arc, Weak};
+
+use parking_lot::{Mutex, RwLock};
 
 use crate::boundary::Handled;
 use crate::clip::Clip;
@@ -15,7 +17,6 @@ use crate::plugin::Entry;
 use crate::profile::Context;
 use crate::properties::{Place, PropertySet};
 use crate::registry::Handle;
-use crate::rules::{lock, read, write};
 
 /// What an effect stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,19 +158,19 @@ impl Effect {
     }
 
     pub(crate) fn clips(&self) -> Vec<Arc<Clip>> {
-        read(&self.clips).clone()
+        self.clips.read().clone()
     }
 
     pub(crate) fn clip(&self, name: &str) -> Option<Arc<Clip>> {
-        read(&self.clips).iter().find(|clip| clip.name == name).cloned()
+        self.clips.read().iter().find(|clip| clip.name == name).cloned()
     }
 
     pub(crate) fn add_clip(&self, clip: Arc<Clip>) {
-        write(&self.clips).push(clip);
+        self.clips.write().push(clip);
     }
 
     pub(crate) fn preferences(&self) -> Option<Preferences> {
-        lock(&self.preferences).clone()
+        self.preferences.lock().clone()
     }
 
     pub(crate) fn prefer(&self, preferences: Preferences) {
@@ -180,6 +181,6 @@ impl Effect {
             output.properties.put("OfxImagePropPixelAspectRatio", [preferences.pixel_aspect]);
             output.properties.put("OfxImageEffectPropFrameRate", [preferences.frame_rate]);
         }
-        *lock(&self.preferences) = Some(preferences);
+        *self.preferences.lock() = Some(preferences);
     }
 }

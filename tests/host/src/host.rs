@@ -5,15 +5,17 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, ThreadId};
+
+use parking_lot::Mutex;
 
 use crate::binary::{Binary, LoadError};
 use crate::cache::FrameCache;
 use crate::plugin::Plugin;
 use crate::profile::Profile;
 use crate::properties::{Place, Properties, PropertySet};
-use crate::rules::{Fault, Faults, Rule, fail, lock};
+use crate::rules::{Fault, Faults, Rule, fail};
 use crate::suites::Suites;
 
 /// What all plug-ins of a host share.
@@ -63,7 +65,7 @@ impl HostState {
 
     /// A state may look different from now on; also where it is being rendered at this moment.
     pub(crate) fn forget_digests(&self) {
-        let mut digests = lock(&self.digests);
+        let mut digests = self.digests.lock();
         digests.epoch += 1;
         digests.of_states.clear();
     }
@@ -181,7 +183,7 @@ impl Host {
     /// Property names that plug-ins used and this host does not know, with where.
     #[must_use]
     pub fn unknown_properties(&self) -> Vec<String> {
-        lock(&self.state.unknown_properties).iter().cloned().collect()
+        self.state.unknown_properties.lock().iter().cloned().collect()
     }
 
     /// How many actions plug-ins were asked for so far.
@@ -192,12 +194,12 @@ impl Host {
 
     /// From now on the artist answers questions so.
     pub fn answer_questions(&self, yes: bool) {
-        lock(&self.state.artist).says_yes = yes;
+        self.state.artist.lock().says_yes = yes;
     }
 
     /// From now on the artist presses Cancel at the nth update of a progress; never where none.
     pub fn cancel_progress_at(&self, update: Option<u32>) {
-        lock(&self.state.artist).cancels_at = update;
+        self.state.artist.lock().cancels_at = update;
     }
 
     /// Something outside the host has changed (a take was made, say): a state may from now on look

@@ -11,8 +11,10 @@ mod render;
 pub(crate) mod told;
 mod view;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+
+use parking_lot::{Mutex, RwLock};
 
 use crate::effect::Effect;
 use crate::host::HostState;
@@ -20,7 +22,7 @@ use crate::params::undo::Steps;
 use crate::params::{Curve, Param};
 use crate::profile::Context;
 use crate::project::ProjectState;
-use crate::rules::{fail, lock, read};
+use crate::rules::fail;
 
 pub use ask::{Frame, Made, RenderAsk, Tiles};
 
@@ -46,11 +48,11 @@ impl NodeState {
     }
 
     pub(crate) fn instances(&self) -> Vec<Arc<Effect>> {
-        read(&self.instances).clone()
+        self.instances.read().clone()
     }
 
     pub(crate) fn primary(&self) -> Option<Arc<Effect>> {
-        read(&self.instances).first().cloned()
+        self.instances.read().first().cloned()
     }
 
     #[track_caller]
@@ -191,24 +193,24 @@ impl Node {
     /// The persistent message that stands now, if there is one.
     #[must_use]
     pub fn message(&self) -> Option<told::Message> {
-        lock(&self.state.told).persistent.clone()
+        self.state.told.lock().persistent.clone()
     }
 
     /// Messages that were shown, oldest first.
     #[must_use]
     pub fn messages(&self) -> Vec<told::Message> {
-        lock(&self.state.told).messages.clone()
+        self.state.told.lock().messages.clone()
     }
 
     /// What the plug-in has told of its progress, oldest first.
     #[must_use]
     pub fn progress(&self) -> Vec<told::Progress> {
-        lock(&self.state.told).progress.clone()
+        self.state.told.lock().progress.clone()
     }
 
     /// Forgets messages and progress.
     pub fn forget_told(&self) {
-        *lock(&self.state.told) = told::Told::default();
+        *self.state.told.lock() = told::Told::default();
     }
 
     /// Its overlay, where the plug-in has one and makes it, and the host shows it.

@@ -2,8 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+
+use parking_lot::Mutex;
 
 use crate::action::Action;
 use crate::boundary::Handled;
@@ -14,7 +16,7 @@ use crate::node::NodeState;
 use crate::plugin::Entry;
 use crate::properties::{Place, Properties, PropertySet};
 use crate::registry::Handle;
-use crate::rules::{fail, lock};
+use crate::rules::fail;
 use crate::status::Status;
 
 /// An overlay of one instance, to the plug-in.
@@ -218,12 +220,12 @@ impl Overlay {
 
     /// From now on a pixel of the screen has this size in canonical coordinates.
     pub fn zoom(&self, pixel_scale: f64) {
-        lock(&self.viewer).pixel_scale = [pixel_scale; 2];
+        self.viewer.lock().pixel_scale = [pixel_scale; 2];
     }
 
     /// From now on the viewer is of these colours: background, and what overlays should be drawn in.
     pub fn colours(&self, background: [f64; 3], suggested: [f64; 3]) {
-        let mut viewer = lock(&self.viewer);
+        let mut viewer = self.viewer.lock();
         viewer.background = background;
         viewer.suggested = suggested;
     }
@@ -251,7 +253,7 @@ impl Overlay {
                 call.doing.canvas = Some(canvas.clone());
             }
         });
-        Drawing { status, strokes: std::mem::take(&mut *lock(&canvas.strokes)) }
+        Drawing { status, strokes: std::mem::take(&mut *canvas.strokes.lock()) }
     }
 
     /// Presses the pen at a place, in canonical coordinates. Whether the plug-in took it.
@@ -263,7 +265,7 @@ impl Overlay {
     /// Moves the pen, pressed or not.
     #[track_caller]
     pub fn pen_motion(&self, at: [f64; 2]) -> bool {
-        let pressed = lock(&self.viewer).pressed;
+        let pressed = self.viewer.lock().pressed;
         self.pen(Action::PenMotion, at, pressed)
     }
 
@@ -319,7 +321,7 @@ impl Overlay {
     #[track_caller]
     fn pen(&self, action: Action, at: [f64; 2], pressed: bool) -> bool {
         let scale = {
-            let mut viewer = lock(&self.viewer);
+            let mut viewer = self.viewer.lock();
             viewer.pen = at;
             viewer.pressed = pressed;
             viewer.pixel_scale
@@ -349,7 +351,7 @@ impl Overlay {
         let (Some(effect), Some(interact)) = (self.node.primary(), self.interact()) else {
             fail("the node of this overlay is gone, or it has refused to be made");
         };
-        let viewer = *lock(&self.viewer);
+        let viewer = *self.viewer.lock();
         interact.properties.put("OfxInteractPropPixelScale", viewer.pixel_scale);
         interact.properties.put("OfxInteractPropBackgroundColour", viewer.background);
         interact.properties.put("OfxInteractPropSuggestedColour", viewer.suggested);
@@ -364,7 +366,7 @@ impl Overlay {
         tell(&mut call);
         let status = call.perform();
         // An edit by hand is an edit: what is rebuilt at edits is rebuilt, once the pen is lifted.
-        if lock(&self.viewer).pressed {
+        if self.viewer.lock().pressed {
             self.node.host().faults.check();
         } else {
             self.node.after_action();
@@ -374,7 +376,7 @@ impl Overlay {
 
     fn interact(&self) -> Option<Arc<Interact>> {
         let effect = self.node.primary()?;
-        if let Some(interact) = lock(&effect.interact).clone() {
+        if let Some(interact) = effect.interact.lock().clone() {
             return Some(interact);
         }
         let host = &effect.host;
@@ -392,14 +394,14 @@ impl Overlay {
         if ![Status::OK, Status::REPLY_DEFAULT].contains(&created) {
             return None;
         }
-        *lock(&effect.interact) = Some(interact.clone());
+        *effect.interact.lock() = Some(interact.clone());
         Some(interact)
     }
 }
 
 /// Before its effect goes, the interact does.
 pub(crate) fn close(effect: &Arc<Effect>) {
-    let Some(interact) = lock(&effect.interact).take() else { return };
+    let Some(interact) = effect.interact.lock().take() else { return };
     let Some((entry, _)) = effect.node.upgrade().and_then(|node| found(&node)) else { return };
     Call::of(effect, Action::DestroyInteract).through(entry, interact.handle.number()).perform();
 }

@@ -6,7 +6,9 @@ pub(crate) mod change;
 pub(crate) mod curve;
 pub(crate) mod undo;
 
-use std::sync::{Arc, Mutex, RwLock, Weak};
+use std::sync::{Arc, Weak};
+
+use parking_lot::{Mutex, RwLock};
 
 use crate::boundary::Handled;
 use crate::effect::Effect;
@@ -14,7 +16,6 @@ use crate::host::HostState;
 use crate::profile::Clamp;
 use crate::properties::{Place, PropertySet, Type};
 use crate::registry::Handle;
-use crate::rules::{lock, read, write};
 
 pub use curve::Value;
 
@@ -190,13 +191,13 @@ impl Param {
     }
 
     pub(crate) fn curve(&self) -> Curve {
-        lock(&self.curve).clone()
+        self.curve.lock().clone()
     }
 
     /// Puts another curve in the place of the one it has.
     pub(crate) fn replace(&self, curve: Curve) {
         let animating = i32::from(curve.is_animating());
-        *lock(&self.curve) = curve;
+        *self.curve.lock() = curve;
         self.properties.put("OfxParamPropIsAnimating", [animating]);
     }
 
@@ -318,14 +319,14 @@ impl ParamSet {
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Param>> {
-        read(&self.list).clone()
+        self.list.read().clone()
     }
 
     pub(crate) fn find(&self, id: &str) -> Option<Arc<Param>> {
-        read(&self.list).iter().find(|param| param.id == id).cloned()
+        self.list.read().iter().find(|param| param.id == id).cloned()
     }
 
     pub(crate) fn add(&self, param: Arc<Param>) {
-        write(&self.list).push(param);
+        self.list.write().push(param);
     }
 }

@@ -4,7 +4,9 @@ mod library;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::action::Action;
 use crate::binary::LoadError;

@@ -5,8 +5,9 @@
 pub(crate) mod file;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::node::lifecycle::{self, Refused};
@@ -14,7 +15,7 @@ use crate::node::{Node, NodeState};
 use crate::params::change::{self, Reason};
 use crate::plugin::Loaded;
 use crate::profile::{Context, Profile};
-use crate::rules::{fail, lock};
+use crate::rules::fail;
 
 /// Format and timing of a project.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,15 +53,15 @@ pub(crate) struct ProjectState {
 
 impl ProjectState {
     pub(crate) fn now(&self) -> f64 {
-        *lock(&self.time)
+        *self.time.lock()
     }
 
     pub(crate) fn settings(&self) -> Settings {
-        lock(&self.settings).clone()
+        self.settings.lock().clone()
     }
 
     pub(crate) fn remove(&self, node: &Arc<NodeState>) {
-        lock(&self.nodes).retain(|other| !Arc::ptr_eq(other, node));
+        self.nodes.lock().retain(|other| !Arc::ptr_eq(other, node));
     }
 }
 
@@ -88,7 +89,7 @@ impl Project {
     }
 
     fn keep(&self, node: Arc<NodeState>) {
-        lock(&self.state.nodes).push(node);
+        self.state.nodes.lock().push(node);
     }
 
     /// Adds a node, and opens its panel where there is an artist.
@@ -97,7 +98,7 @@ impl Project {
     /// Where the plug-in is not for that context, or refuses to be created.
     #[track_caller]
     pub fn add(&self, context: Context) -> Result<Node, Refused> {
-        let count = lock(&self.state.nodes).len();
+        let count = self.state.nodes.lock().len();
         let name = (count + 1..)
             .map(|nth| format!("Node{nth}"))
             .find(|name| self.node(name).is_none())
@@ -126,14 +127,14 @@ impl Project {
     /// The node of that name.
     #[must_use]
     pub fn node(&self, name: &str) -> Option<Node> {
-        let nodes = lock(&self.state.nodes);
+        let nodes = self.state.nodes.lock();
         nodes.iter().find(|node| node.name == name).map(|state| Node { state: state.clone() })
     }
 
     /// All nodes, oldest first.
     #[must_use]
     pub fn nodes(&self) -> Vec<Node> {
-        lock(&self.state.nodes).iter().map(|state| Node { state: state.clone() }).collect()
+        self.state.nodes.lock().iter().map(|state| Node { state: state.clone() }).collect()
     }
 
     /// Another node with the same values, as by copy and paste.
@@ -143,7 +144,7 @@ impl Project {
     #[track_caller]
     pub fn duplicate(&self, node: &Node) -> Result<Node, Refused> {
         let values = node.state.values();
-        let count = lock(&self.state.nodes).len();
+        let count = self.state.nodes.lock().len();
         let name = (count + 1..)
             .map(|nth| format!("Node{nth}"))
             .find(|name| self.node(name).is_none())
@@ -163,7 +164,7 @@ impl Project {
     /// Changes format and timing.
     #[track_caller]
     pub fn set_settings(&self, settings: Settings) {
-        *lock(&self.state.settings) = settings;
+        *self.state.settings.lock() = settings;
         for node in self.nodes() {
             node.state.describe_project();
         }
@@ -179,11 +180,11 @@ impl Project {
     #[track_caller]
     pub fn go_to(&self, time: f64) {
         self.state.loaded.host.on_main_thread();
-        let before = std::mem::replace(&mut *lock(&self.state.time), time);
+        let before = std::mem::replace(&mut *self.state.time.lock(), time);
         for node in self.nodes() {
             for effect in node.state.instances() {
                 let changed = |param: &Arc<crate::params::Param>| {
-                    let curve = lock(&param.curve);
+                    let curve = param.curve.lock();
                     curve.is_animating()
                         && curve.at(before, param.kind) != curve.at(time, param.kind)
                 };
@@ -205,7 +206,7 @@ impl Project {
         for node in self.nodes() {
             node.sync();
         }
-        if let Err(error) = file::save(&self.state, &lock(&self.state.nodes), path.as_ref()) {
+        if let Err(error) = file::save(&self.state, &self.state.nodes.lock(), path.as_ref()) {
             fail(&format!("{}: {error}", path.as_ref().display()));
         }
     }
@@ -219,7 +220,7 @@ impl Project {
 
 impl Drop for Project {
     fn drop(&mut self) {
-        for node in std::mem::take(&mut *lock(&self.state.nodes)) {
+        for node in std::mem::take(&mut *self.state.nodes.lock()) {
             lifecycle::destroy(&node);
         }
         self.state.loaded.host.faults.check();

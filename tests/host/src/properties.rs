@@ -5,14 +5,16 @@
 mod table;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
 
 use crate::boundary::Handled;
 use crate::doing;
 use crate::host::HostState;
 use crate::params::ParamKind;
 use crate::registry::Handle;
-use crate::rules::{Rule, lock};
+use crate::rules::Rule;
 use crate::status::Status;
 
 /// One value of a property.
@@ -148,7 +150,7 @@ impl PropertySet {
     pub(crate) fn made_from(&self, host: &Arc<HostState>, place: Place) -> Arc<Self> {
         let made = Self::new(host, place);
         {
-            let (from, mut to) = (lock(&self.slots), lock(&made.slots));
+            let (from, mut to) = (self.slots.lock(), made.slots.lock());
             for (name, slot) in from.iter() {
                 if let Some(known) = to.get_mut(name) {
                     known.values.clone_from(&slot.values);
@@ -163,8 +165,8 @@ impl PropertySet {
 
     /// Takes over what both have in common.
     pub(crate) fn clone_from_set(&self, other: &Self) {
-        let from = lock(&other.slots).clone();
-        let mut to = lock(&self.slots);
+        let from = other.slots.lock().clone();
+        let mut to = self.slots.lock();
         for (name, slot) in from {
             if let Some(known) = to.get_mut(&name) {
                 *known = slot;
@@ -206,7 +208,7 @@ impl PropertySet {
             values: if dimension == 0 { Vec::new() } else { values },
             written: false,
         };
-        lock(&self.slots).insert(name.to_owned(), slot);
+        self.slots.lock().insert(name.to_owned(), slot);
     }
 
     pub(crate) fn handle(&self) -> usize {
@@ -226,7 +228,7 @@ impl PropertySet {
             return;
         }
         let values: Vec<Item> = values.into_iter().map(Into::into).collect();
-        let mut slots = lock(&self.slots);
+        let mut slots = self.slots.lock();
         match slots.get_mut(name) {
             Some(slot) => slot.values = values,
             None => {
@@ -239,15 +241,15 @@ impl PropertySet {
     }
 
     pub(crate) fn forget(&self, name: &str) {
-        lock(&self.slots).remove(name);
+        self.slots.lock().remove(name);
     }
 
     pub(crate) fn values(&self, name: &str) -> Option<Vec<Item>> {
-        lock(&self.slots).get(name).map(|slot| slot.values.clone())
+        self.slots.lock().get(name).map(|slot| slot.values.clone())
     }
 
     pub(crate) fn was_written(&self, name: &str) -> bool {
-        lock(&self.slots).get(name).is_some_and(|slot| slot.written)
+        self.slots.lock().get(name).is_some_and(|slot| slot.written)
     }
 
     pub(crate) fn texts(&self, name: &str) -> Vec<String> {
@@ -291,20 +293,20 @@ impl PropertySet {
     }
 
     pub(crate) fn all(&self) -> BTreeMap<String, Vec<Item>> {
-        lock(&self.slots).iter().map(|(name, slot)| (name.clone(), slot.values.clone())).collect()
+        self.slots.lock().iter().map(|(name, slot)| (name.clone(), slot.values.clone())).collect()
     }
 
     // What the plug-in reads and writes.
 
     fn unknown(&self, name: &str) -> Status {
         if let Some(host) = self.host() {
-            lock(&host.unknown_properties).insert(format!("{name} on {:?}", self.place));
+            host.unknown_properties.lock().insert(format!("{name} on {:?}", self.place));
         }
         Status::ERR_UNKNOWN
     }
 
     pub(crate) fn write(&self, name: &str, index: i32, value: Item) -> Result<(), Status> {
-        let mut slots = lock(&self.slots);
+        let mut slots = self.slots.lock();
         let Some(slot) = slots.get_mut(name) else {
             drop(slots);
             return Err(self.unknown(name));
@@ -334,7 +336,7 @@ impl PropertySet {
 
     /// All values of a property at once.
     pub(crate) fn write_all(&self, name: &str, values: Vec<Item>) -> Result<(), Status> {
-        if let Some(slot) = lock(&self.slots).get_mut(name)
+        if let Some(slot) = self.slots.lock().get_mut(name)
             && slot.dimension == 0
             && slot.writable
             && values.iter().all(|value| Type::of(value) == slot.of)
@@ -347,7 +349,7 @@ impl PropertySet {
     }
 
     pub(crate) fn value(&self, name: &str, index: i32, wanted: Type) -> Result<Item, Status> {
-        let slots = lock(&self.slots);
+        let slots = self.slots.lock();
         let Some(slot) = slots.get(name) else {
             drop(slots);
             return Err(self.unknown(name));
@@ -362,7 +364,7 @@ impl PropertySet {
     }
 
     pub(crate) fn reset(&self, name: &str) -> Result<(), Status> {
-        let mut slots = lock(&self.slots);
+        let mut slots = self.slots.lock();
         let Some(slot) = slots.get_mut(name) else {
             drop(slots);
             return Err(self.unknown(name));
@@ -377,7 +379,7 @@ impl PropertySet {
     }
 
     pub(crate) fn dimension(&self, name: &str) -> Result<usize, Status> {
-        let length = lock(&self.slots).get(name).map(|slot| slot.values.len());
+        let length = self.slots.lock().get(name).map(|slot| slot.values.len());
         length.ok_or_else(|| self.unknown(name))
     }
 }

@@ -6,9 +6,9 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, RwLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
-use crate::rules::{read, write};
+use parking_lot::RwLock;
 
 type Object = dyn Any + Send + Sync;
 
@@ -29,7 +29,7 @@ impl Handle {
     pub(crate) fn of<T: Any + Send + Sync>(object: &Weak<T>) -> Self {
         let number = NEXT.fetch_add(STEP, Ordering::Relaxed);
         let object: Weak<Object> = object.clone();
-        write(LIVE.get_or_init(RwLock::default)).insert(number, object);
+        LIVE.get_or_init(RwLock::default).write().insert(number, object);
         Self(number)
     }
 
@@ -40,7 +40,7 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        write(LIVE.get_or_init(RwLock::default)).remove(&self.0);
+        LIVE.get_or_init(RwLock::default).write().remove(&self.0);
     }
 }
 
@@ -75,6 +75,6 @@ pub(crate) fn find<T: Any + Send + Sync>(number: usize) -> Result<Arc<T>, Lost> 
     if !given.contains(&number) || !(number - FIRST).is_multiple_of(STEP) {
         return Err(Lost::Never);
     }
-    let object = read(LIVE.get_or_init(RwLock::default)).get(&number).and_then(Weak::upgrade);
+    let object = LIVE.get_or_init(RwLock::default).read().get(&number).and_then(Weak::upgrade);
     object.ok_or(Lost::Stale)?.downcast::<T>().map_err(|_| Lost::OfAnotherKind)
 }

@@ -5,7 +5,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
+
+use parking_lot::Mutex;
 
 /// A rule that a plug-in can break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,7 +108,7 @@ static ALL: OnceLock<Mutex<Vec<Weak<Faults>>>> = OnceLock::new();
 impl Faults {
     pub(crate) fn new() -> Arc<Self> {
         let faults = Arc::new(Self::default());
-        let mut all = lock(ALL.get_or_init(Mutex::default));
+        let mut all = ALL.get_or_init(Mutex::default).lock();
         all.retain(|faults| faults.strong_count() > 0);
         all.push(Arc::downgrade(&faults));
         faults
@@ -114,17 +116,17 @@ impl Faults {
 
     /// Of the only host there is, where there is only one.
     pub(crate) fn of_the_only_host() -> Option<Arc<Self>> {
-        let all = lock(ALL.get_or_init(Mutex::default));
+        let all = ALL.get_or_init(Mutex::default).lock();
         let mut all = all.iter().filter_map(Weak::upgrade);
         all.next().filter(|_| all.next().is_none())
     }
 
     pub(crate) fn add(&self, rule: Rule, during: &str, words: String) {
-        if lock(&self.tolerated).contains(&rule) {
+        if self.tolerated.lock().contains(&rule) {
             return;
         }
         let fault = Fault { rule, during: during.to_owned(), words };
-        let mut seen = lock(&self.seen);
+        let mut seen = self.seen.lock();
         // A loop that breaks a rule at each pixel need not be told a million times.
         if seen.len() < 1000 && seen.last() != Some(&fault) {
             seen.push(fault);
@@ -132,8 +134,8 @@ impl Faults {
     }
 
     pub(crate) fn tolerate(&self, rule: Rule) {
-        lock(&self.tolerated).insert(rule);
-        lock(&self.seen).retain(|fault| fault.rule != rule);
+        self.tolerated.lock().insert(rule);
+        self.seen.lock().retain(|fault| fault.rule != rule);
     }
 
     pub(crate) fn collect(&self) {
@@ -141,11 +143,11 @@ impl Faults {
     }
 
     pub(crate) fn seen(&self) -> Vec<Fault> {
-        lock(&self.seen).clone()
+        self.seen.lock().clone()
     }
 
     pub(crate) fn take(&self) -> Vec<Fault> {
-        std::mem::take(&mut *lock(&self.seen))
+        std::mem::take(&mut *self.seen.lock())
     }
 
     /// Fails the test where a rule was broken, unless faults are only collected.
@@ -154,7 +156,7 @@ impl Faults {
         if self.collecting.load(Ordering::Relaxed) || std::thread::panicking() {
             return;
         }
-        let seen = lock(&self.seen).clone();
+        let seen = self.seen.lock().clone();
         if !seen.is_empty() {
             let told: Vec<_> = seen.iter().map(ToString::to_string).collect();
             fail(&format!("the plug-in broke rules:\n  {}", told.join("\n  ")));
@@ -167,17 +169,4 @@ impl Faults {
 #[allow(clippy::panic, reason = "this is how a test fails")]
 pub(crate) fn fail(words: &str) -> ! {
     panic!("{words}");
-}
-
-/// A test that failed on one thread must not hide what others have to tell.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-pub(crate) fn read<T>(lock: &std::sync::RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-pub(crate) fn write<T>(lock: &std::sync::RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,14 +2,16 @@
 
 #![forbid(unsafe_code)]
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use super::memory::Memory;
 use super::poison::Flaw;
 use super::{Image, Rect, intersection, poison};
-use crate::rules::{Rule, lock};
+use crate::rules::Rule;
 use crate::stopwatch::Stopwatch;
 
 /// Gives renders up, from any thread.
@@ -25,11 +27,11 @@ impl AbortSwitch {
 
     /// From now on the plug-in is told to give up.
     pub fn pull(&self) {
-        lock(&self.0).get_or_insert_with(Instant::now);
+        self.0.lock().get_or_insert_with(Instant::now);
     }
 
     fn pulled(&self) -> Option<Instant> {
-        *lock(&self.0)
+        *self.0.lock()
     }
 }
 
@@ -90,8 +92,8 @@ impl Rendering {
             Abort::When(switch) => switch.pulled(),
         };
         match since {
-            Some(since) => drop(lock(&self.raised).get_or_insert(since)),
-            None => *lock(&self.going_on) = Stopwatch::start(),
+            Some(since) => drop(self.raised.lock().get_or_insert(since)),
+            None => *self.going_on.lock() = Stopwatch::start(),
         }
         since.is_some()
     }
@@ -102,18 +104,18 @@ impl Rendering {
             Abort::When(switch) => switch.pulled(),
             _ => None,
         };
-        lock(&self.raised).or(pulled).map(|raised| raised.max(self.begun))
+        self.raised.lock().or(pulled).map(|raised| raised.max(self.begun))
     }
 
     /// How long the machine had no processor for this thread since the plug-in was last told to go
     /// on.
     pub(crate) fn waited(&self) -> Duration {
-        lock(&self.going_on).waited()
+        self.going_on.lock().waited()
     }
 
     /// Whether the plug-in was told to give up.
     pub(crate) fn was_told(&self) -> bool {
-        lock(&self.raised).is_some()
+        self.raised.lock().is_some()
     }
 
     /// What is wrong with what was written outside of the windows rendered into this memory so far.

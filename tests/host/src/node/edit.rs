@@ -10,7 +10,7 @@ use crate::params::change::{self, Reason};
 use crate::params::undo::{self, Step};
 use crate::params::{Curve, Param, ParamKind, Value};
 use crate::properties::Properties;
-use crate::rules::{fail, lock};
+use crate::rules::fail;
 use crate::status::Status;
 
 impl Node {
@@ -108,10 +108,10 @@ impl Node {
     /// The artist undoes the last step. Its name, if there was one.
     #[track_caller]
     pub fn undo(&self) -> Option<String> {
-        let step = lock(&self.state.steps).done.pop()?;
+        let step = self.state.steps.lock().done.pop()?;
         self.replay(&step, |change| change.before.clone());
         let name = step.name.clone();
-        lock(&self.state.steps).undone.push(step);
+        self.state.steps.lock().undone.push(step);
         self.state.after_action();
         Some(name)
     }
@@ -119,10 +119,10 @@ impl Node {
     /// The artist does again what was undone last. Its name, if there was something.
     #[track_caller]
     pub fn redo(&self) -> Option<String> {
-        let step = lock(&self.state.steps).undone.pop()?;
+        let step = self.state.steps.lock().undone.pop()?;
         self.replay(&step, |change| change.after.clone());
         let name = step.name.clone();
-        lock(&self.state.steps).done.push(step);
+        self.state.steps.lock().done.push(step);
         self.state.after_action();
         Some(name)
     }
@@ -139,26 +139,26 @@ impl Node {
             }
         }
         node.touch();
-        lock(&node.steps).replaying = true;
+        node.steps.lock().replaying = true;
         for change in &step.changes {
             let time = node.project.now();
             let names = [change.id.as_str()];
             change::tell(&effect, "OfxTypeParameter", &names, Reason::UserEdited, time);
             change::prefer_again(&effect, &change.id);
         }
-        lock(&node.steps).replaying = false;
+        node.steps.lock().replaying = false;
     }
 
     /// Names of the steps that could be undone, the last one last.
     #[must_use]
     pub fn undo_steps(&self) -> Vec<String> {
-        lock(&self.state.steps).done.iter().map(|step| step.name.clone()).collect()
+        self.state.steps.lock().done.iter().map(|step| step.name.clone()).collect()
     }
 
     /// Names of the steps that could be done again, the next one last.
     #[must_use]
     pub fn redo_steps(&self) -> Vec<String> {
-        lock(&self.state.steps).undone.iter().map(|step| step.name.clone()).collect()
+        self.state.steps.lock().undone.iter().map(|step| step.name.clone()).collect()
     }
 
     /// The value of a parameter where the artist is in time.

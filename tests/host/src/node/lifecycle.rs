@@ -2,9 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
 
+use parking_lot::{Mutex, RwLock};
 use thiserror::Error;
 
 use super::{NodeState, geometry};
@@ -19,7 +20,7 @@ use crate::params::change::{self, Reason};
 use crate::params::undo::Steps;
 use crate::profile::{Context, Restore};
 use crate::project::ProjectState;
-use crate::rules::write;
+
 use crate::status::Status;
 
 /// Why there is no instance.
@@ -75,7 +76,7 @@ pub(crate) fn add(
             }
         }
     }
-    *write(&node.instances) = instances.clone();
+    *node.instances.write() = instances.clone();
     if profile.tries_half_scale {
         geometry::region(&instances[0], project.now(), [0.5; 2]);
     }
@@ -155,7 +156,7 @@ pub(crate) fn rebuild(node: &Arc<NodeState>) {
         return;
     }
     // Before the plug-in is asked for more, so that what it writes on one is known to all.
-    write(&node.instances).clone_from(&made);
+    node.instances.write().clone_from(&made);
     if node.is_panel_open() {
         begin_edit(&made[0]);
         end_edit(first);
@@ -164,7 +165,7 @@ pub(crate) fn rebuild(node: &Arc<NodeState>) {
 }
 
 pub(crate) fn destroy(node: &Arc<NodeState>) {
-    let instances = std::mem::take(&mut *write(&node.instances));
+    let instances = std::mem::take(&mut *node.instances.write());
     if let Some(first) = instances.first()
         && node.panel_open.swap(false, Ordering::Relaxed)
     {
@@ -175,7 +176,7 @@ pub(crate) fn destroy(node: &Arc<NodeState>) {
 
 /// Waits for renders to end and destroys.
 fn dispose(effect: &Arc<Effect>) {
-    let _alone = write(&effect.in_use);
+    let _alone = effect.in_use.write();
     overlay::close(effect);
     Call::of(effect, Action::DestroyInstance).perform();
     effect.lives.store(false, Ordering::Release);

@@ -2,10 +2,12 @@
 
 #![forbid(unsafe_code)]
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use super::ask::{Frame, Made, RenderAsk, Tiles};
 use super::{Node, NodeState, geometry, view};
@@ -16,7 +18,7 @@ use crate::images::memory::Memory;
 use crate::images::rendering::Rendering;
 use crate::images::source::to_pixels;
 use crate::images::{Image, Rect, height, intersection, width};
-use crate::rules::{Rule, fail, lock, read};
+use crate::rules::{Rule, fail};
 use crate::status::Status;
 use crate::stopwatch::Stopwatch;
 
@@ -72,7 +74,7 @@ impl Node {
             let Some(effect) = instances.get(nth).or(instances.first()) else {
                 fail(&format!("{} has been deleted", self.state.name));
             };
-            let _in_use = read(&effect.in_use);
+            let _in_use = effect.in_use.read();
             if !effect.is_alive() {
                 // Rebuilt between finding and holding it: there is a new one.
                 if self.state.instances().iter().all(|other| !Arc::ptr_eq(other, effect)) {
@@ -86,11 +88,11 @@ impl Node {
             return match safety.as_str() {
                 "OfxImageEffectRenderFullySafe" => work(effect),
                 "OfxImageEffectRenderUnsafe" => {
-                    let _alone = lock(&loaded.rendering);
+                    let _alone = loaded.rendering.lock();
                     work(effect)
                 }
                 _ => {
-                    let _alone = lock(&effect.rendering);
+                    let _alone = effect.rendering.lock();
                     work(effect)
                 }
             };
@@ -254,8 +256,8 @@ impl Plan {
                 }
             });
         }
-        let mut frame = lock(&work.result).clone();
-        frame.message = lock(&node.told).persistent.clone();
+        let mut frame = work.result.lock().clone();
+        frame.message = node.told.lock().persistent.clone();
         if frame.aborted || frame.status != Status::OK {
             return frame;
         }
@@ -322,7 +324,7 @@ impl<'a> TileWork<'a> {
     /// Renders tiles until none waits, or one fails or is given up.
     fn render_all(&self) {
         loop {
-            let Some(&window) = lock(&self.waiting).next() else { return };
+            let Some(&window) = self.waiting.lock().next() else { return };
             if !self.render_tile(window) {
                 return;
             }
@@ -337,16 +339,16 @@ impl<'a> TileWork<'a> {
         let rendering = Arc::new(plan.rendering(ask, window, &memory));
         let (status, took) = act(effect, ask, &rendering);
         let go_on = self.note(&rendering, status, took, Instant::now());
-        lock(&self.done).push(window);
+        self.done.lock().push(window);
         // What others write at the same moment cannot be told from straying.
         if shared.is_none() || self.in_order {
-            let windows = if shared.is_none() { vec![window] } else { lock(&self.done).clone() };
+            let windows = if shared.is_none() { vec![window] } else { self.done.lock().clone() };
             if let Some((rule, words)) = rendering.strayed(&windows) {
                 fault(effect, rule, words);
             }
         }
         if go_on && let Some(picture) = &self.picture {
-            lock(picture).paste(&memory.image(window));
+            picture.lock().paste(&memory.image(window));
         }
         go_on
     }
@@ -359,7 +361,7 @@ impl<'a> TileWork<'a> {
         took: Duration,
         returned: Instant,
     ) -> bool {
-        let mut frame = lock(&self.result);
+        let mut frame = self.result.lock();
         frame.took += took;
         frame.polls += rendering.polls.load(Ordering::Relaxed);
         if let Some(raised) = rendering.raised() {
@@ -392,7 +394,7 @@ impl<'a> TileWork<'a> {
                 }
                 memory.image(plan.window)
             }
-            (None, Some(picture)) => picture.into_inner().unwrap_or_else(PoisonError::into_inner),
+            (None, Some(picture)) => picture.into_inner(),
             (None, None) => Image::blank(plan.window, ask.depth),
         }
     }

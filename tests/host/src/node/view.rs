@@ -12,7 +12,7 @@ use super::{Node, NodeState, geometry, lifecycle, render};
 use crate::effect::Effect;
 use crate::images::source::to_pixels;
 use crate::images::{Image, Rect};
-use crate::rules::{Rule, lock};
+use crate::rules::Rule;
 use crate::status::Status;
 
 /// Names a picture: all that it may depend on.
@@ -37,7 +37,7 @@ impl Node {
             };
             // A picture that does not change with time is made once.
             let varies = effect.preferences().is_none_or(|wanted| wanted.frame_varying)
-                || effect.params.all().iter().any(|param| lock(&param.curve).is_animating())
+                || effect.params.all().iter().any(|param| param.curve.lock().is_animating())
                 || !geometry::connected(effect).is_empty();
             let time = if varies { time } else { self.state.project.settings().timeline[0] };
             let ask = RenderAsk {
@@ -63,7 +63,7 @@ pub(super) type Moment = (u64, u64);
 
 impl NodeState {
     pub(super) fn moment(&self) -> Moment {
-        (self.changes.load(Ordering::Relaxed), lock(&self.host().digests).epoch)
+        (self.changes.load(Ordering::Relaxed), self.host().digests.lock().epoch)
     }
 
     fn view(&self, effect: &Arc<Effect>, ask: &RenderAsk) -> Frame {
@@ -99,7 +99,7 @@ impl NodeState {
             polls: 0,
             took: Duration::ZERO,
             abort_took: None,
-            message: lock(&self.told).persistent.clone(),
+            message: self.told.lock().persistent.clone(),
             image: Some(image),
         }
     }
@@ -167,7 +167,7 @@ pub(super) fn compare(node: &NodeState, key: Key, moment: Moment, image: &Image)
     let host = node.host();
     let digest = *blake3::hash(&image.bytes).as_bytes();
     let before = {
-        let mut digests = lock(&host.digests);
+        let mut digests = host.digests.lock();
         if (node.changes.load(Ordering::Relaxed), digests.epoch) != moment {
             return;
         }

@@ -8,7 +8,7 @@ use super::{Curve, Param, ParamSet};
 use crate::doing;
 use crate::node::NodeState;
 use crate::profile::Undo;
-use crate::rules::{Rule, lock};
+use crate::rules::Rule;
 
 /// What one parameter was and has become.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,7 +62,7 @@ fn node_of(set: &ParamSet) -> Option<Arc<NodeState>> {
 /// The plug-in begins an edit.
 pub(crate) fn begin(set: &ParamSet, name: &str) {
     let Some(node) = node_of(set) else { return };
-    let mut steps = lock(&node.steps);
+    let mut steps = node.steps.lock();
     match &mut steps.open {
         Some((_, depth)) => *depth += 1,
         None => {
@@ -74,7 +74,7 @@ pub(crate) fn begin(set: &ParamSet, name: &str) {
 /// The plug-in ends an edit.
 pub(crate) fn end(set: &ParamSet) {
     let Some(node) = node_of(set) else { return };
-    let mut steps = lock(&node.steps);
+    let mut steps = node.steps.lock();
     match steps.open.take() {
         Some((step, 1)) => steps.push(step),
         Some((step, depth)) => steps.open = Some((step, depth - 1)),
@@ -84,7 +84,7 @@ pub(crate) fn end(set: &ParamSet) {
 
 /// The plug-in has written a parameter.
 pub(crate) fn by_plugin(node: &NodeState, param: &Param, before: Curve, after: Curve) {
-    let mut steps = lock(&node.steps);
+    let mut steps = node.steps.lock();
     let undoable = match node.host().profile.undo {
         Undo::CanUndo => param.can_undo(),
         Undo::EditBlockInOpenPanel => {
@@ -119,6 +119,6 @@ pub(crate) fn by_artist(node: &NodeState, param: &Param, before: Curve, after: C
     if undoable && before != after {
         let change = Change { id: param.id.clone(), before, after };
         let name = format!("Change {}", change.id);
-        lock(&node.steps).push(Step { name, changes: vec![change] });
+        node.steps.lock().push(Step { name, changes: vec![change] });
     }
 }

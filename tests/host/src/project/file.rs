@@ -15,7 +15,6 @@ use crate::node::NodeState;
 use crate::node::lifecycle::{self, Refused};
 use crate::params::Curve;
 use crate::profile::Context;
-use crate::rules::lock;
 
 /// Why a project cannot be opened.
 #[derive(Debug, Error)]
@@ -104,8 +103,8 @@ pub(super) fn open(
     if saved.plugin != *expected {
         return Err(OpenError::OtherPlugin { found: saved.plugin, expected: expected.clone() });
     }
-    *lock(&project.settings) = saved.settings;
-    *lock(&project.time) = saved.time;
+    *project.settings.lock() = saved.settings;
+    *project.time.lock() = saved.time;
     for node in saved.nodes {
         let context = Context::named(&node.context)
             .ok_or_else(|| Refused::Context { context: node.context.clone() })?;

@@ -10,7 +10,7 @@ use openfx_sys::{OfxDrawContextHandle, OfxDrawSuiteV1, OfxPointD, OfxRGBAColourF
 use crate::boundary::{Place, Several, Text, suite_functions, without};
 use crate::doing;
 use crate::overlay::{Canvas, Shape, Stroke};
-use crate::rules::{Rule, lock};
+use crate::rules::Rule;
 use crate::status::Status;
 
 /// Background, active, selected, deselected, marquee and what is behind it, text.
@@ -53,19 +53,19 @@ suite_functions! {
 
     fn colour(canvas: Arc<Canvas> as OfxDrawContextHandle, colour: Option<[f32; 4]> as *const OfxRGBAColourF) {
         drawn_on(&canvas)?;
-        lock(&canvas.pen).colour = colour.ok_or(Status::ERR_VALUE)?;
+        canvas.pen.lock().colour = colour.ok_or(Status::ERR_VALUE)?;
         Ok(())
     }
 
     fn width(canvas: Arc<Canvas> as OfxDrawContextHandle, width: f32 as f32) {
         drawn_on(&canvas)?;
-        lock(&canvas.pen).width = width;
+        canvas.pen.lock().width = width;
         Ok(())
     }
 
     fn stipple(canvas: Arc<Canvas> as OfxDrawContextHandle, pattern: u32 as c_uint) {
         drawn_on(&canvas)?;
-        lock(&canvas.pen).stipple = pattern;
+        canvas.pen.lock().stipple = pattern;
         Ok(())
     }
 
@@ -82,8 +82,8 @@ suite_functions! {
         let points = unsafe { points.copied(many) };
         let points: Vec<_> = points.into_iter().map(|point| [point.x, point.y]).collect();
         all_finite(&points)?;
-        let pen = *lock(&canvas.pen);
-        lock(&canvas.strokes).push(Stroke { shape, points, text: String::new(), pen });
+        let pen = *canvas.pen.lock();
+        canvas.strokes.lock().push(Stroke { shape, points, text: String::new(), pen });
         Ok(())
     }
 
@@ -91,9 +91,9 @@ suite_functions! {
         drawn_on(&canvas)?;
         let at = at.ok_or(Status::ERR_VALUE)?;
         all_finite(&[at])?;
-        let pen = *lock(&canvas.pen);
+        let pen = *canvas.pen.lock();
         let shape = Shape::Text { alignment };
-        lock(&canvas.strokes).push(Stroke { shape, points: vec![at], text: text.0, pen });
+        canvas.strokes.lock().push(Stroke { shape, points: vec![at], text: text.0, pen });
         Ok(())
     }
 }

@@ -23,7 +23,7 @@ use crate::images::memory::{Memory, Stride};
 use crate::images::rendering::Rendering;
 use crate::images::source::{Source, to_pixels};
 use crate::properties::{Place as Of, PropertySet};
-use crate::rules::{Rule, lock};
+use crate::rules::Rule;
 use crate::status::Status;
 use crate::{images, lent};
 
@@ -81,14 +81,14 @@ suite_functions! {
             input(&clip, &source, time, region, &rendering)?
         };
         let handle = fetched.properties.handle();
-        lock(&doing.images).insert(handle, fetched);
+        doing.images.lock().insert(handle, fetched);
         place.put(without_provenance_mut(handle));
         Ok(())
     }
 
     fn release_image(image: Arc<PropertySet> as OfxPropertySetHandle) {
         let handle = image.handle();
-        let fetched = doing::innermost(|doing| lock(&doing.images).remove(&handle));
+        let fetched = doing::innermost(|doing| doing.images.lock().remove(&handle));
         let Some(fetched) = fetched else {
             let words = "something is released that is no image of this action".to_owned();
             doing::fault(Rule::ReleasedImage, words);

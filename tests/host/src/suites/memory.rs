@@ -10,7 +10,7 @@ use openfx_sys::OfxMemorySuiteV1;
 use crate::boundary::{Answer, Opaque, Place, suite_functions, without};
 use crate::doing;
 use crate::host::HostState;
-use crate::rules::{Rule, lock};
+use crate::rules::Rule;
 use crate::status::Status;
 
 /// Memory with the alignment that anything needs.
@@ -22,13 +22,13 @@ pub(super) fn allocated(bytes: usize) -> Result<usize, Status> {
     units.resize(count, u128::MAX / 255 * 0xcd);
     let mut piece = units.into_boxed_slice();
     let address = piece.as_mut_ptr().expose_provenance();
-    lock(&doing.host.allocated).insert(address, (doing.plugin, piece));
+    doing.host.allocated.lock().insert(address, (doing.plugin, piece));
     Ok(address)
 }
 
 /// How much of it a plug-in has not given back; it is gone by this.
 pub(crate) fn take_from(host: &HostState, plugin: usize) -> usize {
-    let mut allocated = lock(&host.allocated);
+    let mut allocated = host.allocated.lock();
     let before = allocated.len();
     allocated.retain(|_, (whose, _)| *whose != plugin);
     before - allocated.len()
@@ -36,7 +36,7 @@ pub(crate) fn take_from(host: &HostState, plugin: usize) -> usize {
 
 pub(super) fn give_back(address: usize) -> Answer {
     let host = doing::here()?.host.clone();
-    if lock(&host.allocated).remove(&address).is_none() {
+    if host.allocated.lock().remove(&address).is_none() {
         let words = "memory is given back that is not the host's, or no more".to_owned();
         doing::fault(Rule::GivenBack, words);
         return Err(Status::ERR_BAD_HANDLE);

@@ -12,7 +12,7 @@ use crate::boundary::{suite_functions, without};
 use crate::doing;
 use crate::effect::Effect;
 use crate::node::told::Message;
-use crate::rules::{Rule, lock};
+use crate::rules::Rule;
 use crate::status::Status;
 
 const KINDS: &[&str] = &["Fatal", "Error", "Warning", "Message", "Log", "Question"];
@@ -32,7 +32,7 @@ pub(super) fn said(
     }
     let Some(node) = effect.node.upgrade() else { return Ok(()) };
     let message = Message { kind: kind.to_owned(), id, text };
-    let mut told = lock(&node.told);
+    let mut told = node.told.lock();
     if is_persistent {
         told.persistent = Some(message);
         return Ok(());
@@ -51,14 +51,14 @@ pub(super) fn said(
         doing::fault(Rule::MessageWhereAllowed, "a question is asked of nobody".to_owned());
         return Err(Status::REPLY_NO);
     }
-    let yes = lock(&effect.host.artist).says_yes;
+    let yes = effect.host.artist.lock().says_yes;
     Err(if yes { Status::REPLY_YES } else { Status::REPLY_NO })
 }
 
 suite_functions! {
     fn clear(effect: Arc<Effect> as *mut c_void) {
         if let Some(node) = effect.node.upgrade() {
-            lock(&node.told).persistent = None;
+            node.told.lock().persistent = None;
         }
         Ok(())
     }

@@ -5,16 +5,17 @@
 use std::cell::Cell;
 use std::ffi::{c_int, c_uint, c_void};
 use std::ptr::{with_exposed_provenance_mut, without_provenance_mut};
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, ThreadId};
 
 use openfx_sys::{OfxMultiThreadSuiteV1, OfxMutexHandle, OfxThreadFunctionV1};
+use parking_lot::{Condvar, Mutex};
 
 use crate::boundary::{Handled, Opaque, Place, Received, suite_functions, without};
 use crate::doing;
 use crate::host::HostState;
 use crate::registry::Handle;
-use crate::rules::{Rule, lock};
+use crate::rules::Rule;
 use crate::status::Status;
 
 thread_local! {
@@ -53,7 +54,7 @@ static LOCKS: OnceLock<Mutex<Vec<Arc<Lock>>>> = OnceLock::new();
 
 /// How many mutexes a plug-in has not destroyed; they are gone by this.
 pub(crate) fn take_from(host: &Arc<HostState>, plugin: usize) -> usize {
-    let mut locks = lock(LOCKS.get_or_init(Mutex::default));
+    let mut locks = LOCKS.get_or_init(Mutex::default).lock();
     let before = locks.len();
     locks.retain(|other| other.plugin != plugin || !Arc::ptr_eq(&other.host, host));
     before - locks.len()
@@ -125,28 +126,28 @@ suite_functions! {
             freed: Condvar::new(),
         });
         place.put(without_provenance_mut(made.handle.number()));
-        lock(LOCKS.get_or_init(Mutex::default)).push(made);
+        LOCKS.get_or_init(Mutex::default).lock().push(made);
         Ok(())
     }
 
     fn destroy(mutex: Arc<Lock> as OfxMutexHandle) {
-        if lock(&mutex.held).1 > 0 {
+        if mutex.held.lock().1 > 0 {
             doing::fault(Rule::GivenBack, "a mutex is destroyed while it is locked".to_owned());
         }
-        lock(LOCKS.get_or_init(Mutex::default)).retain(|other| !Arc::ptr_eq(other, &mutex));
+        LOCKS.get_or_init(Mutex::default).lock().retain(|other| !Arc::ptr_eq(other, &mutex));
         Ok(())
     }
 
     fn take(mutex: Arc<Lock> as OfxMutexHandle) {
-        let mut held = lock(&mutex.held);
+        let mut held = mutex.held.lock();
         while !Lock::try_take(&mut held) {
-            held = mutex.freed.wait(held).map_err(|_| Status::FAILED)?;
+            mutex.freed.wait(&mut held);
         }
         Ok(())
     }
 
     fn give(mutex: Arc<Lock> as OfxMutexHandle) {
-        let mut held = lock(&mutex.held);
+        let mut held = mutex.held.lock();
         if held.1 == 0 {
             doing::fault(Rule::GivenBack, "a mutex is unlocked that is not locked".to_owned());
             return Err(Status::FAILED);
@@ -157,7 +158,7 @@ suite_functions! {
     }
 
     fn try_take(mutex: Arc<Lock> as OfxMutexHandle) {
-        if Lock::try_take(&mut lock(&mutex.held)) { Ok(()) } else { Err(Status::FAILED) }
+        if Lock::try_take(&mut mutex.held.lock()) { Ok(()) } else { Err(Status::FAILED) }
     }
 }
 

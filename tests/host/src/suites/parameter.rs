@@ -21,7 +21,7 @@ use crate::doing;
 use crate::effect::Role;
 use crate::params::{Param, ParamKind, ParamSet, Value, change, undo};
 use crate::properties::Type;
-use crate::rules::{Rule, lock};
+use crate::rules::Rule;
 use crate::status::Status;
 
 pub(super) fn has_no_value(param: &Param) -> Status {
@@ -53,7 +53,7 @@ pub(super) fn value(param: &Param, time: Option<f64>) -> Result<Value, Status> {
         doing.fault(Rule::ReadAtTime, format!("{} is read without a time", param.id));
     }
     let time = time.or(doing.time).unwrap_or_else(|| change::timeline_time(param));
-    let value = lock(&param.curve).at(time, param.kind);
+    let value = param.curve.lock().at(time, param.kind);
     let evaluates = doing.host.profile.evaluates_strings && param.kind == ParamKind::String;
     Ok(match value {
         Value::Text(text) if evaluates => Value::Text(change::evaluated(&text)),
@@ -66,7 +66,7 @@ pub(super) fn derivative(param: &Param, time: f64) -> Result<Value, Status> {
     if param.kind.of() != Type::Double {
         return Err(Status::ERR_UNSUPPORTED);
     }
-    Ok(Value::Doubles(lock(&param.curve).derivative(time, param.kind)))
+    Ok(Value::Doubles(param.curve.lock().derivative(time, param.kind)))
 }
 
 pub(super) fn integral(param: &Param, from: f64, until: f64) -> Result<Value, Status> {
@@ -74,7 +74,7 @@ pub(super) fn integral(param: &Param, from: f64, until: f64) -> Result<Value, St
     if param.kind.of() != Type::Double {
         return Err(Status::ERR_UNSUPPORTED);
     }
-    Ok(Value::Doubles(lock(&param.curve).integral(from, until, param.kind)))
+    Ok(Value::Doubles(param.curve.lock().integral(from, until, param.kind)))
 }
 
 pub(super) fn set(param: &Arc<Param>, value: Value, time: Option<f64>) -> Answer {
@@ -130,13 +130,13 @@ suite_functions! {
 
     fn key_count(param: Arc<Param> as OfxParamHandle, place: Place<c_uint> as *mut c_uint) {
         on_instance(&param)?;
-        place.put(c_uint::try_from(lock(&param.curve).keys().len()).unwrap_or(c_uint::MAX));
+        place.put(c_uint::try_from(param.curve.lock().keys().len()).unwrap_or(c_uint::MAX));
         Ok(())
     }
 
     fn key_time(param: Arc<Param> as OfxParamHandle, nth: u32 as c_uint, place: Place<f64> as *mut OfxTime) {
         on_instance(&param)?;
-        let curve = lock(&param.curve);
+        let curve = param.curve.lock();
         let key = usize::try_from(nth).ok().and_then(|nth| curve.keys().get(nth));
         place.put(key.ok_or(Status::ERR_BAD_INDEX)?.0);
         Ok(())
@@ -144,7 +144,7 @@ suite_functions! {
 
     fn key_index(param: Arc<Param> as OfxParamHandle, time: f64 as OfxTime, direction: i32 as c_int, place: Place<c_int> as *mut c_int) {
         on_instance(&param)?;
-        let curve = lock(&param.curve);
+        let curve = param.curve.lock();
         let keys = curve.keys();
         let found = match direction.signum() {
             0 => keys.iter().position(|(at, _)| *at == time),
@@ -157,7 +157,7 @@ suite_functions! {
 
     fn delete_key(param: Arc<Param> as OfxParamHandle, time: f64 as OfxTime) {
         on_instance(&param)?;
-        if !lock(&param.curve).keys().iter().any(|(at, _)| *at == time) {
+        if !param.curve.lock().keys().iter().any(|(at, _)| *at == time) {
             return Err(Status::ERR_BAD_INDEX);
         }
         change::by_plugin(&param, "deletes a key of", |curve, _| curve.delete_key(time))

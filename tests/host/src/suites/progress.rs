@@ -12,7 +12,7 @@ use crate::doing;
 use crate::effect::Effect;
 use crate::node::NodeState;
 use crate::node::told::Progress;
-use crate::rules::{Rule, lock};
+use crate::rules::Rule;
 use crate::status::Status;
 
 fn node(effect: &Effect) -> Result<Arc<NodeState>, Status> {
@@ -24,7 +24,7 @@ fn node(effect: &Effect) -> Result<Arc<NodeState>, Status> {
 
 fn begin(effect: &Effect, label: String) -> Answer {
     let node = node(effect)?;
-    let mut told = lock(&node.told);
+    let mut told = node.told.lock();
     if told.progressing.is_some() {
         doing::fault(Rule::OrderedProgress, "progress is started while one is shown".to_owned());
     }
@@ -44,8 +44,8 @@ suite_functions! {
 
     fn update(effect: Arc<Effect> as *mut c_void, part: f64 as f64) {
         let node = node(&effect)?;
-        let cancels_at = lock(&effect.host.artist).cancels_at;
-        let mut told = lock(&node.told);
+        let cancels_at = effect.host.artist.lock().cancels_at;
+        let mut told = node.told.lock();
         if !(0.0..=1.0).contains(&part) {
             doing::fault(Rule::OrderedProgress, format!("progress is {part}, not 0 to 1"));
         }
@@ -60,7 +60,7 @@ suite_functions! {
 
     fn end(effect: Arc<Effect> as *mut c_void) {
         let node = node(&effect)?;
-        let mut told = lock(&node.told);
+        let mut told = node.told.lock();
         if told.progressing.take().is_none() {
             doing::fault(Rule::OrderedProgress, "progress is ended and none shown".to_owned());
         }

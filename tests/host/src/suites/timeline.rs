@@ -11,7 +11,7 @@ use crate::boundary::{Place, suite_functions, without};
 use crate::doing;
 use crate::effect::Effect;
 use crate::project::ProjectState;
-use crate::rules::{Rule, lock};
+use crate::rules::Rule;
 use crate::status::Status;
 
 fn project(effect: &Effect) -> Result<Arc<ProjectState>, Status> {
@@ -20,7 +20,7 @@ fn project(effect: &Effect) -> Result<Arc<ProjectState>, Status> {
 
 suite_functions! {
     fn time(effect: Arc<Effect> as *mut c_void, place: Place<f64> as *mut f64) {
-        place.put(*lock(&project(&effect)?.time));
+        place.put(*project(&effect)?.time.lock());
         Ok(())
     }
 
@@ -30,12 +30,12 @@ suite_functions! {
             doing::fault(Rule::SetWhereAllowed, "gotoTime is called while rendering".to_owned());
             return Err(Status::FAILED);
         }
-        *lock(&project.time) = time;
+        *project.time.lock() = time;
         Ok(())
     }
 
     fn bounds(effect: Arc<Effect> as *mut c_void, first: Place<f64> as *mut f64, last: Place<f64> as *mut f64) {
-        let [begin, end] = lock(&project(&effect)?.settings).timeline;
+        let [begin, end] = project(&effect)?.settings.lock().timeline;
         first.put(begin);
         last.put(end);
         Ok(())
