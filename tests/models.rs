@@ -196,8 +196,15 @@ fn a_packed_model_is_whole_wherever_it_is_carried() {
     assert_eq!(take["request"]["steps"], 3);
     assert_eq!(take["request"]["mu_scale"], 10.0);
 
-    // One that does without its DoRA says so itself.
+    // Under another name it does what its record says, too.
     let small = room.path("models/small");
+    room.ok(&["model", "add", "named", small.to_str().unwrap()]);
+    let record = fs::read_to_string(room.path("models/named/wan-alpha.json")).unwrap();
+    let record: Value = serde_json::from_str(&record).unwrap();
+    assert_eq!(record["defaults"]["steps"], 3);
+    assert_eq!(record["defaults"]["mu_scale"], 10.0);
+
+    // One that does without its DoRA says so itself.
     let alone = room.path("models/alone");
     let pack = ["model", "pack", "alone", small.to_str().unwrap(), "--transparent", "--out"];
     room.ok(&[&pack[..], &[alone.to_str().unwrap()]].concat());
