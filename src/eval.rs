@@ -14,6 +14,7 @@ mod reconstruction;
 mod reconstruction_metrics;
 mod summary;
 mod table;
+mod take_columns;
 mod takes;
 
 use anyhow::Result;

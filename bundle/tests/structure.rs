@@ -56,7 +56,7 @@ const HOST: &str = "ofx-plugin/src/host";
 /// What lies below that: constants of OpenFX's headers, the statuses that it knows, and what is drawn
 /// on.
 const BELOW_HOST: [&str; 3] =
-    ["ofx-plugin/src/names.rs", "ofx-plugin/src/status.rs", "ofx-plugin/src/surface.rs"];
+    ["ofx-plugin/src/names.rs", "ofx-plugin/src/ofx_status.rs", "ofx-plugin/src/surface.rs"];
 
 /// The checkout that this test was built in.
 fn root() -> PathBuf {

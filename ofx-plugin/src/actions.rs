@@ -3,8 +3,8 @@
 use std::ffi::CStr;
 
 use crate::host::{self, Call, Host};
+use crate::ofx_status::{ActionResult, Status};
 use crate::session::PluginSession;
-use crate::status::{ActionResult, Status};
 use crate::{changed, describe, geometry, instance, names, render, saved_requests};
 
 /// The actions that are answered; every other one has the host's default.

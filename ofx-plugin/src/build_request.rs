@@ -12,12 +12,12 @@ use wan_alpha_take::{
 };
 
 use crate::node::Node;
+use crate::ofx_status::Status;
 use crate::params::{
     ELLIPSE_ANGLE, ELLIPSE_AXES, ELLIPSE_CENTER, FRAMES, GUIDANCE, HEIGHT, MAX_PROMPT, MODEL, MU,
     NEGATIVE_PROMPT, PRECISION, PROMPT, RESOLUTION, SEED, SHIFT, SOLVER, STEPS, WIDTH,
 };
 use crate::session::PluginSession;
-use crate::status::Status;
 use crate::timing::Timing;
 
 /// Why there is no request.

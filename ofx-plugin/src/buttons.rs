@@ -9,11 +9,11 @@ use wan_alpha_take::{TakeKey, TakeRequest};
 use crate::build_request::{self, BuildRequestError};
 use crate::node::Node;
 use crate::node_update::{Restoring, TakeEdit, restore_previous, set_status, update_node};
+use crate::ofx_status::Status;
 use crate::params::{Kind, REVISION, START_FRAME, STEPS, TABLE, TAKE_REQUEST, position};
 use crate::saved_requests::SavedRequests;
-use crate::sentences;
 use crate::session::{JobProgress, JobReadiness, PluginSession};
-use crate::status::Status;
+use crate::status_text;
 use crate::take_state::TakeState;
 
 /// Asks for the take that the parameters describe; it is made meanwhile, or is already there.
@@ -62,7 +62,7 @@ fn begin(node: Node<'_>) -> Result<Option<TakeKey>, Status> {
     let (request, key) = match request_with_key(node, &session, start) {
         Ok(request) => request,
         Err(error) => {
-            let reason = sentences::one_line(&error.to_string());
+            let reason = status_text::one_line(&error.to_string());
             let notice = format!("Nothing was started: {reason}.");
             node.effect().show_message(&notice);
             set_status(node, &notice)?;

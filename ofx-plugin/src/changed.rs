@@ -5,8 +5,8 @@
 use crate::host::{Effect, Properties};
 use crate::node::Node;
 use crate::node_update::{Restoring, update_node};
+use crate::ofx_status::{ActionResult, Status};
 use crate::params;
-use crate::status::{ActionResult, Status};
 use crate::{buttons, names};
 
 /// A parameter or clip has changed, or the time.

@@ -11,9 +11,9 @@ use std::ffi::CStr;
 
 use crate::host::{Effect, Host, Properties};
 use crate::names;
+use crate::ofx_status::{ActionResult, Status};
 use crate::overlay_entry::{overlay_by_draw_suite, overlay_by_opengl};
 use crate::params::ALPHA_MODE;
-use crate::status::{ActionResult, Status};
 
 const NAME: &CStr = c"WanAlpha";
 

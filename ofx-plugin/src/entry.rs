@@ -12,7 +12,7 @@ use openfx_sys::{
 
 use crate::actions::{self, Action};
 use crate::host::{self, Call};
-use crate::status::{Status, guarded};
+use crate::ofx_status::{Status, guarded};
 use crate::{IDENTIFIER, names};
 
 /// Hosts get it as a pointer to mutable memory, so it is in such memory; nobody changes it.

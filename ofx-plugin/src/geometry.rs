@@ -8,10 +8,10 @@ use crate::host::{Effect, Properties};
 use crate::instance::Instance;
 use crate::names;
 use crate::node::Node;
+use crate::ofx_status::{ActionResult, Status};
 use crate::params::{ALPHA_MODE, FRAMES, TAKE_REQUEST};
 use crate::picture::Fit;
 use crate::saved_requests::SavedRequests;
-use crate::status::{ActionResult, Status};
 use crate::timing::{Outside, Timing};
 
 /// The frame that a take is fitted into, left, bottom, right, top in canonical coordinates: the

@@ -38,7 +38,7 @@ pub(crate) use parameter::ParameterHandle;
 pub(crate) use properties::Properties;
 
 use crate::names;
-use crate::status::Status;
+use crate::ofx_status::Status;
 
 static HOST: AtomicPtr<OfxHost> = AtomicPtr::new(ptr::null_mut());
 static PROPERTY: AtomicPtr<OfxPropertySuiteV1> = AtomicPtr::new(ptr::null_mut());
@@ -164,8 +164,8 @@ fn fetch_suites(host: &OfxHost) {
 macro_rules! call_suite {
     ($suite:expr, $function:ident ( $($argument:expr),* $(,)? )) => {
         match $suite.$function {
-            Some(function) => $crate::status::Status::of(function($($argument),*)).ok(),
-            None => Err($crate::status::Status::MISSING_HOST_FEATURE),
+            Some(function) => $crate::ofx_status::Status::of(function($($argument),*)).ok(),
+            None => Err($crate::ofx_status::Status::MISSING_HOST_FEATURE),
         }
     };
 }

@@ -13,9 +13,9 @@ use wan_alpha_take::TakeKey;
 
 use crate::host::{ClipHandle, Effect, ParameterHandle};
 use crate::names;
+use crate::ofx_status::{ActionResult, Status};
 use crate::params::{self, Shown, TABLE};
 use crate::session::PluginSession;
-use crate::status::{ActionResult, Status};
 
 /// What is kept per instance.
 pub(crate) struct Instance {

@@ -8,7 +8,7 @@
 //! - `changed`, `buttons`, `node_update`: what it does on the main thread; `build_request`: the
 //!   request that its parameters make; `saved_requests`: those that it has made; `take_state`: what
 //!   there is to see of them.
-//! - `render`: which frame, or what instead of it (`render_action`), drawn by [`picture`].
+//! - `render`: which frame, or what instead of it (`render_decision`), drawn by [`picture`].
 //! - `session`: what all nodes of a process share: store, models, engine.
 //! - `overlay`: the ellipse in the viewer, to be dragged.
 //! - `host`: the host's suites behind safe types; `surface`: what is drawn on; `node`: one node
@@ -43,16 +43,16 @@ mod instance;
 mod names;
 mod node;
 mod node_update;
+mod ofx_status;
 mod overlay;
 mod overlay_entry;
 pub mod params;
 pub mod picture;
 mod render;
-mod render_action;
+mod render_decision;
 mod saved_requests;
-mod sentences;
 mod session;
-mod status;
+mod status_text;
 mod surface;
 mod take_state;
 mod timing;

@@ -6,7 +6,7 @@ use std::ffi::CStr;
 
 use crate::host::{Effect, ParameterHandle, c_text};
 use crate::instance::Instance;
-use crate::status::Status;
+use crate::ofx_status::Status;
 
 /// A node within one action, at one time of the host.
 #[derive(Clone, Copy)]

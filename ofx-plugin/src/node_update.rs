@@ -9,14 +9,14 @@ use wan_alpha_take::TakeRequest;
 use wan_alpha_take::engine::message::Problem;
 
 use crate::node::Node;
+use crate::ofx_status::Status;
 use crate::params::{
     HELD_KEY, HELD_REQUEST, REVISION, START_FRAME, STATUS, TAKE_KEY, TAKE_REQUEST,
 };
 use crate::saved_requests::SavedRequests;
 use crate::session::{JobReadiness, PluginSession};
-use crate::status::Status;
 use crate::take_state::TakeState;
-use crate::{build_request, sentences};
+use crate::{build_request, status_text};
 
 /// Whether an event may bring the previous take back: not where it may be part of an undo.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub(crate) fn overlay_text(node: Node<'_>) -> Result<String, Status> {
     let session = PluginSession::of(node.effect().host());
     let saved = SavedRequests::of(node)?;
     Ok(match TakeState::of(&saved, &session) {
-        TakeState::Take(JobReadiness::Pending(progress)) => sentences::progress(&progress),
+        TakeState::Take(JobReadiness::Pending(progress)) => status_text::progress(&progress),
         // What takes longer to find out is in the status already.
         _ => node.text(STATUS)?,
     })
@@ -135,14 +135,14 @@ fn status_text(
     match state {
         TakeState::Blank => {}
         TakeState::Unreadable(reason) => {
-            parts.push(format!("{}.", sentences::capitalised(reason)));
+            parts.push(format!("{}.", status_text::capitalised(reason)));
         }
         TakeState::Take(JobReadiness::Ready(take)) => {
-            parts.push(sentences::ready(&take.description().request));
+            parts.push(status_text::ready(&take.description().request));
         }
         TakeState::Take(JobReadiness::Pending(progress)) => {
-            parts.push(sentences::progress(progress));
-            parts.extend(session.unused_gpu().as_deref().map(sentences::without_gpu));
+            parts.push(status_text::progress(progress));
+            parts.extend(session.unused_gpu().as_deref().map(status_text::without_gpu));
         }
         TakeState::Take(JobReadiness::Failed(problem)) => {
             parts.push(failure_text(session, problem));
@@ -162,7 +162,7 @@ fn status_text(
 }
 
 fn failure_text(session: &PluginSession, problem: &Problem) -> String {
-    format!("{} Log: {}", sentences::problem(problem), session.environment.engine_log().display())
+    format!("{} Log: {}", status_text::problem(problem), session.environment.engine_log().display())
 }
 
 /// How the take that the parameters describe differs from the one asked for; none where it does not.
@@ -170,10 +170,10 @@ fn changes_text(node: Node<'_>, session: &PluginSession, take: &TakeRequest) -> 
     match build_request::request(node, session, None) {
         Ok(wanted) => {
             let changed = build_request::differences(take, &wanted);
-            (!changed.is_empty()).then(|| sentences::changed_parameters(&changed))
+            (!changed.is_empty()).then(|| status_text::changed_parameters(&changed))
         }
         Err(error) => {
-            let reason = sentences::one_line(&error.to_string());
+            let reason = status_text::one_line(&error.to_string());
             Some(format!("Changed since this take, and cannot be generated: {reason}."))
         }
     }

@@ -27,10 +27,10 @@ use crate::instance::Instance;
 use crate::names;
 use crate::node::Node;
 use crate::node_update::{self, Restoring};
+use crate::ofx_status::{ActionResult, Status};
 use crate::params::{
     ELLIPSE_ANGLE, ELLIPSE_AXES, ELLIPSE_CENTER, FIT, HEIGHT, RESOLUTION, STATUS, WIDTH,
 };
-use crate::status::{ActionResult, Status};
 use crate::surface::{Color, Point};
 use drag::{ChangedParameter, EllipseChange};
 use paint::OverlayContent;

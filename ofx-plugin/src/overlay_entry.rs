@@ -7,8 +7,8 @@ use std::ffi::{CStr, c_char, c_void};
 use openfx_sys::{OfxPropertySetHandle, OfxStatus};
 
 use crate::host::Interact;
+use crate::ofx_status::{ActionResult, Status, guarded};
 use crate::overlay::{self, DrawMethod, InteractAction};
-use crate::status::{ActionResult, Status, guarded};
 
 pub(crate) unsafe extern "C" fn overlay_by_opengl(
     action: *const c_char,

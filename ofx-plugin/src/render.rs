@@ -16,18 +16,18 @@ use crate::geometry::{FITS, frame_region, pixel_aspect};
 use crate::host::{Effect, Properties};
 use crate::names;
 use crate::node::Node;
+use crate::ofx_status::{ActionResult, Status};
 use crate::params::{ALPHA_MODE, FIT, MISSING, TAKE_REQUEST, TRANSFER};
 use crate::picture::{
     Annotation, Drawn, FrameContent, OutputFormat, OutputFrame, Source, Tone, Transfer, draw,
 };
-use crate::render_action::{Missing, RenderAction, render_action};
+use crate::render_decision::{Missing, RenderAction, render_action};
 use crate::saved_requests::{AcceptedRequest, SavedRequests};
 use crate::session::{JobReadiness, PluginSession};
-use crate::status::{ActionResult, Status};
 use crate::surface::Window;
 use crate::take_state::{TakeState, TakeStateKind};
 use crate::timing::Timing;
-use crate::{build_request, sentences};
+use crate::{build_request, status_text};
 
 /// Hosts whose pictures are scene-linear; others show what they are given.
 const LINEAR_HOSTS: [&str; 2] = ["uk.co.thefoundry.", "fr.inria.Natron"];
@@ -196,7 +196,7 @@ impl NodeRender<'_> {
     /// What the parameters ask for, in a batch render of a node that never asked.
     fn request_of_parameters(&self) -> Result<AcceptedRequest, RenderError> {
         let refused = |error: build_request::BuildRequestError| {
-            let reason = sentences::one_line(&error.to_string());
+            let reason = status_text::one_line(&error.to_string());
             RenderError::Failed(format!("The take of this node cannot be made: {reason}."))
         };
         let request = build_request::request(self.node, self.session, None).map_err(refused)?;
@@ -298,10 +298,10 @@ fn annotation_text(state: &TakeState) -> AnnotationText {
             (Tone::Failed, "Take missing", "It is in no store here. Generate makes it.".to_owned())
         }
         TakeState::Take(JobReadiness::Failed(problem)) => {
-            (Tone::Failed, "Not generated", sentences::problem(problem))
+            (Tone::Failed, "Not generated", status_text::problem(problem))
         }
         TakeState::Unreadable(reason) => {
-            (Tone::Failed, "Not readable", format!("{}.", sentences::capitalised(reason)))
+            (Tone::Failed, "Not readable", format!("{}.", status_text::capitalised(reason)))
         }
     };
     AnnotationText { tone, title, sentence }

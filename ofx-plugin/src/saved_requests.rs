@@ -16,8 +16,8 @@ use parking_lot::Mutex;
 use wan_alpha_take::{TakeKey, TakeRequest};
 
 use crate::node::Node;
+use crate::ofx_status::Status;
 use crate::params::{HELD_KEY, HELD_REQUEST, TAKE_KEY, TAKE_REQUEST};
-use crate::status::Status;
 
 /// How many texts have their meaning kept: two of each of many nodes.
 const CACHED_TEXTS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(127);

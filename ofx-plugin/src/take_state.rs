@@ -9,8 +9,8 @@
 use wan_alpha_take::TakeKey;
 
 use crate::saved_requests::{ParsedRequest, SavedRequest, SavedRequests};
-use crate::sentences;
 use crate::session::{JobReadiness, PluginSession};
+use crate::status_text;
 
 /// What there is to see of a node's take.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl TakeState {
         match saved.parsed.as_deref() {
             None => Self::Blank,
             Some(ParsedRequest::Unreadable(reason)) => {
-                Self::Unreadable(sentences::one_line(reason))
+                Self::Unreadable(status_text::one_line(reason))
             }
             Some(ParsedRequest::Take(accepted)) => Self::Take(readiness(accepted.key)),
         }

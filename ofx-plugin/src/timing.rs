@@ -5,8 +5,8 @@
 use crate::host::Effect;
 use crate::names;
 use crate::node::Node;
+use crate::ofx_status::Status;
 use crate::params::{OUTSIDE, SPEED, START_FRAME};
-use crate::status::Status;
 
 /// What shows before a take begins and after it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

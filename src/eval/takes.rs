@@ -12,9 +12,10 @@ use super::clip::{EvalClip, folders};
 use super::clip_score::{ScoreMeter, ScoringNetworks};
 use super::expected::{Expected, Which};
 use super::judged::JudgedTake;
-use super::measure::{ClipMeasures, Meter, latent_frames_in};
+use super::measure::{Meter, latent_frames_in};
 use super::summary;
-use super::table::{Best, Cell, ClipRow, MeasureColumn, Table};
+use super::table::{Cell, ClipRow, MeasureColumn, Table};
+use super::take_columns::COLUMNS;
 use crate::args::EvalTakes;
 use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
@@ -57,119 +58,6 @@ const JUDGED: &str = "the paper asks a language model that sees for text alignme
 
 const NOT_JUDGED: &str = "text alignment and aesthetic quality need networks that judge: give --clip \
                           and --aesthetic; naturalness is not measured";
-
-type Measure = (MeasureColumn, fn(&ClipMeasures) -> Cell);
-
-const fn column(
-    id: &'static str,
-    head: &'static str,
-    best: Best,
-    about: &'static str,
-) -> MeasureColumn {
-    MeasureColumn { id, head, about, best, digits: 3 }
-}
-
-const fn fine(column: MeasureColumn) -> MeasureColumn {
-    MeasureColumn { digits: 4, ..column }
-}
-
-const COLUMNS: [Measure; 12] = [
-    (
-        fine(column(
-            "temporal_flickering",
-            "flickering",
-            Best::High,
-            "VBench's temporal flickering: (255 − mean absolute difference of consecutive frames) / 255, over white",
-        )),
-        |m| m.temporal_flickering.into(),
-    ),
-    (
-        fine(column(
-            "smoothness",
-            "smoothness",
-            Best::High,
-            "as VBench's motion smoothness, (255 − mean absolute difference of every odd frame and what its neighbours foretell) / 255, by block matching instead of a network",
-        )),
-        |m| m.smoothness.into(),
-    ),
-    (column("coverage", "coverage", Best::Neither, "mean alpha"), |m| Some(m.coverage).into()),
-    (
-        column(
-            "soft",
-            "soft",
-            Best::Neither,
-            "of the pixels with alpha above 0.05, the share below 0.95",
-        ),
-        |m| m.soft.into(),
-    ),
-    (
-        column("leak", "leak", Best::Low, "mean alpha outside the twice enlarged asked ellipse"),
-        |m| m.leak.into(),
-    ),
-    (
-        column(
-            "holes",
-            "holes",
-            Best::Low,
-            "of the filled silhouette (alpha 0.5), the share that is hole; a ring has one by right",
-        ),
-        |m| m.holes.into(),
-    ),
-    (
-        column(
-            "halo",
-            "halo",
-            Best::Low,
-            "how far the colour of soft edges is from that of the opaque pixels within 4 of them, 0 to 1, weighted by alpha",
-        ),
-        |m| m.halo.into(),
-    ),
-    (
-        column(
-            "alpha_flicker",
-            "alpha flicker",
-            Best::Low,
-            "how far alpha is from what its neighbours and the motion foretell, as a share of alpha",
-        ),
-        |m| m.alpha_flicker.into(),
-    ),
-    (
-        column(
-            "centre_distance",
-            "off centre",
-            Best::Low,
-            "mean distance of the fitted ellipse's centre from the asked one's, in frame heights",
-        ),
-        |m| m.placement.centre_distance.into(),
-    ),
-    (
-        column(
-            "ellipse_iou",
-            "ellipse IoU",
-            Best::High,
-            "intersection over union of the fitted and the asked ellipse, within the frame",
-        ),
-        |m| m.placement.iou.into(),
-    ),
-    (
-        column(
-            "follows",
-            "follows",
-            Best::High,
-            "correlation over time of the asked and the fitted centre, where the asked ellipse moves",
-        ),
-        |m| m.placement.follows.into(),
-    ),
-    (
-        column(
-            "colour",
-            "colour",
-            Best::Neither,
-            "name of the dominant hue, weighted by alpha and chroma",
-        ),
-        |m| m.hue.colour.map_or(Cell::Nothing, |colour| Cell::Text(colour.name().to_owned())),
-    ),
-];
 
 /// Every take that was named, and what the table says of it.
 fn gather(

@@ -4,8 +4,8 @@ use std::ffi::CStr;
 
 use crate::host::{Effect, Properties};
 use crate::names;
+use crate::ofx_status::Status;
 use crate::params::{Group, Kind, Lines, Parameter, Shown, TABLE, Unit};
-use crate::status::Status;
 
 const PAGE: &CStr = c"controls";
 

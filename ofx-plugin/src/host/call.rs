@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use openfx_sys::OfxPropertySetHandle;
 
 use super::{Effect, Host, Properties};
-use crate::status::Status;
+use crate::ofx_status::Status;
 
 /// The handles that the host lends for one action.
 #[derive(Clone, Copy)]

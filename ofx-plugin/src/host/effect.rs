@@ -8,7 +8,7 @@ use std::ptr;
 use openfx_sys::{OfxImageClipHandle, OfxImageEffectHandle, OfxParamSetHandle, OfxRectD, OfxTime};
 
 use super::{Host, Properties, call_suite};
-use crate::status::Status;
+use crate::ofx_status::Status;
 
 /// An effect that the host lends for one action.
 #[derive(Clone, Copy)]

@@ -12,7 +12,7 @@ use openfx_sys::{OfxPropertySetHandle, OfxTime};
 
 use super::{ClipHandle, Effect, Host, Properties, call_suite};
 use crate::names;
-use crate::status::Status;
+use crate::ofx_status::Status;
 use crate::surface::{Depth, PixelCanvas, Window};
 
 impl<'a> Effect<'a> {

@@ -8,7 +8,7 @@ use std::ptr;
 
 use super::Properties;
 use crate::names;
-use crate::status::Status;
+use crate::ofx_status::Status;
 
 /// What the pointer that a host keeps points to.
 type InstanceData = Box<dyn Any + Send + Sync>;

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::{Effect, Host, Properties, call_suite, draw};
 use crate::names;
-use crate::status::Status;
+use crate::ofx_status::Status;
 
 /// Numbers of keys, as X11 has them.
 pub(crate) const KEY_ESCAPE: c_int = openfx_sys::kOfxKey_Escape as c_int;

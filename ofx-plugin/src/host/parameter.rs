@@ -7,7 +7,7 @@ use openfx_sys::{OfxParamHandle, OfxTime};
 
 use super::{Effect, Properties, call_suite};
 use crate::names;
-use crate::status::Status;
+use crate::ofx_status::Status;
 
 /// A parameter of an instance, valid as long as that.
 #[derive(Clone, Copy)]

@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_void};
 use openfx_sys::{OfxProgressSuiteV1, OfxStatus};
 
 use super::{Effect, call_suite};
-use crate::status::Status;
+use crate::ofx_status::Status;
 
 /// A progress bar; it goes away when this is dropped.
 pub(crate) struct ProgressBar {

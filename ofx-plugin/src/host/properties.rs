@@ -7,7 +7,7 @@ use std::ptr;
 use openfx_sys::OfxPropertySetHandle;
 
 use super::{Host, call_suite};
-use crate::status::Status;
+use crate::ofx_status::Status;
 
 /// A property set that the host lends for one action.
 #[derive(Clone, Copy)]

@@ -9,10 +9,10 @@ use crate::build_request;
 use crate::geometry::{FITS, frame_region, pixel_aspect};
 use crate::host::Effect;
 use crate::node::Node;
+use crate::ofx_status::Status;
 use crate::params::{FIT, TAKE_REQUEST};
 use crate::picture::OutputFrame;
 use crate::saved_requests::{AcceptedRequest, SavedRequests};
-use crate::status::Status;
 
 /// The take's region and the width of its frame in heights of it; none where the host does not know
 /// its frame yet.

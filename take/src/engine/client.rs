@@ -12,6 +12,7 @@
 
 mod client_thread;
 mod connection;
+mod deadlines;
 mod error;
 mod launch;
 mod snapshot;
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use self::client_thread::ClientThread;
+pub use self::deadlines::Deadlines;
 pub use self::error::EngineError;
 pub use self::snapshot::{EngineState, JobState, Snapshot};
 use crate::engine::message::{Holder, Identity, Problem, ProblemCode, Submit};
@@ -48,33 +50,6 @@ pub struct EngineCommand {
     /// Whether it lives on when the process group of its starter is ended: a GUI host's does, a
     /// batch host's does not.
     pub detached: bool,
-}
-
-/// How long what may take.
-#[derive(Clone, Copy, Debug)]
-pub struct Deadlines {
-    /// Until the engine accepts a connection.
-    pub connect: Duration,
-    /// Until it answers the hello, which completes the handshake.
-    pub handshake: Duration,
-    /// From the start of its process until it answers.
-    pub start: Duration,
-    /// Without a sign of life it hangs.
-    pub silence: Duration,
-    /// Until a client that is dropped leaves its thread behind.
-    pub drop: Duration,
-}
-
-impl Default for Deadlines {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_millis(250),
-            handshake: Duration::from_secs(2),
-            start: Duration::from_secs(20),
-            silence: Duration::from_secs(30),
-            drop: Duration::from_secs(1),
-        }
-    }
 }
 
 /// What a client needs to know; its binary knows the environment.
