@@ -50,8 +50,8 @@ kinds() {
 cargo tree --quiet --depth 1
 one=$(kinds 1)
 four=$(kinds 4)
-echo "12 files with 1 attribute of one's own: $one of them differ"
-echo "12 files with 4 attributes of one's own: $four of them differ"
+echo "12 files with 1 attribute of one's own: $one kind"
+echo "12 files with 4 attributes of one's own: $four kinds"
 if [ "$one" -eq 1 ] && [ "$four" -gt 1 ]; then
     echo "as found: the order of a header's own attributes is another one in each process"
 else
