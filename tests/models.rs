@@ -213,6 +213,7 @@ fn a_packed_model_is_whole_wherever_it_is_carried() {
     let take = fs::read_to_string(room.path("alone/take.json")).unwrap();
     let take: Value = serde_json::from_str(&take).unwrap();
     assert_eq!(take["warnings"], serde_json::json!([]));
+    assert_eq!(take["request"]["steps"], 3, "packed with the defaults of its record");
 
     // Nothing is written over.
     let small = room.path("models/small");

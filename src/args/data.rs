@@ -116,7 +116,7 @@ pub(crate) struct CacheSet {
     #[arg(long, value_parser = one_of::<Precision>(&["f32", "bf16"]), default_value = "f32")]
     pub(crate) dtype: Precision,
 
-    /// Where to compute: auto, cpu, cuda:N or a card\'s UUID [default: WAN_ALPHA_DEVICE, else auto]
+    /// Where to compute: auto, cpu, cuda:N or a card's UUID [default: WAN_ALPHA_DEVICE, else auto]
     #[arg(long)]
     pub(crate) device: Option<DeviceChoice>,
 }

@@ -35,7 +35,7 @@ pub(crate) struct Decode {
     #[command(flatten)]
     pub(crate) reading: ImageReading,
 
-    /// Where to compute: auto, cpu, cuda:N or a card\'s UUID [default: WAN_ALPHA_DEVICE, else auto]
+    /// Where to compute: auto, cpu, cuda:N or a card's UUID [default: WAN_ALPHA_DEVICE, else auto]
     #[arg(long)]
     pub(crate) device: Option<DeviceChoice>,
 }

@@ -23,7 +23,7 @@ pub(crate) enum EngineVerb {
 /// An engine to be.
 #[derive(Debug, Args)]
 pub(crate) struct EngineRun {
-    /// Where to compute: auto, cpu, cuda:N or a card\'s UUID [default: WAN_ALPHA_DEVICE, else auto]
+    /// Where to compute: auto, cpu, cuda:N or a card's UUID [default: WAN_ALPHA_DEVICE, else auto]
     #[arg(long)]
     pub(crate) device: Option<DeviceChoice>,
 

@@ -55,7 +55,7 @@ pub(crate) struct EvalReconstruction {
     #[arg(long, num_args = 2, value_names = ["TRUNK", "HEADS"])]
     pub(crate) lpips: Vec<PathBuf>,
 
-    /// Where to compute: auto, cpu, cuda:N or a card\'s UUID [default: WAN_ALPHA_DEVICE, else auto]
+    /// Where to compute: auto, cpu, cuda:N or a card's UUID [default: WAN_ALPHA_DEVICE, else auto]
     #[arg(long)]
     pub(crate) device: Option<DeviceChoice>,
 
@@ -100,7 +100,7 @@ pub(crate) struct ScoringArgs {
     #[arg(long, value_name = "FILE", requires = "clip")]
     pub(crate) aesthetic: Option<PathBuf>,
 
-    /// Where to compute these scores: auto, cpu, cuda:N or a card\'s UUID [default: WAN_ALPHA_DEVICE, else auto]
+    /// Where to compute these scores: auto, cpu, cuda:N or a card's UUID [default: WAN_ALPHA_DEVICE, else auto]
     #[arg(long, requires = "clip")]
     pub(crate) device: Option<DeviceChoice>,
 }

@@ -36,7 +36,7 @@ pub(crate) struct Render {
     #[arg(long, value_parser = one_of::<Precision>(&["f32", "bf16"]), help_heading = "Model")]
     pub(crate) dtype: Option<Precision>,
 
-    /// Where to compute: auto, cpu, cuda:N or a card\'s UUID [default: WAN_ALPHA_DEVICE, else auto]
+    /// Where to compute: auto, cpu, cuda:N or a card's UUID [default: WAN_ALPHA_DEVICE, else auto]
     #[arg(long, help_heading = "Model")]
     pub(crate) device: Option<DeviceChoice>,
 

@@ -77,7 +77,7 @@ pub(crate) struct MakeTake {
     #[arg(long)]
     pub(crate) engine: bool,
 
-    /// Where to compute without the engine: auto, cpu, cuda:N or a card\'s UUID [default: WAN_ALPHA_DEVICE, else auto]
+    /// Where to compute without the engine: auto, cpu, cuda:N or a card's UUID [default: WAN_ALPHA_DEVICE, else auto]
     #[arg(long, conflicts_with = "engine")]
     pub(crate) device: Option<DeviceChoice>,
 }

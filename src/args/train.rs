@@ -21,7 +21,7 @@ pub(crate) struct Train {
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) steps: Option<u64>,
 
-    /// Where to compute: auto, cpu, cuda:N or a card\'s UUID [default: WAN_ALPHA_DEVICE, else auto]
+    /// Where to compute: auto, cpu, cuda:N or a card's UUID [default: WAN_ALPHA_DEVICE, else auto]
     #[arg(long)]
     pub(crate) device: Option<DeviceChoice>,
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use serde_json::{Map, Value, json};
 use tempfile::NamedTempFile;
 use wan_alpha_core::device::Device;
@@ -30,7 +30,9 @@ pub(super) fn run(
     watch: &dyn Watch,
 ) -> Result<()> {
     let files = ModelFiles::find(&chosen.paths, Strengths::default(), watch)?;
-    ensure!(!files.adapters.is_empty(), "{} has no adapters to merge", chosen.name);
+    if files.adapters.is_empty() {
+        return Err(anyhow!("{} has no adapters to merge", chosen.name)).or_exit(Exit::BadInput);
+    }
     let kind = kind_of(dtype.unwrap_or(Precision::Bf16));
     let source = match chosen.fingerprint {
         Some(known) => known,

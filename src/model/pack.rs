@@ -15,6 +15,7 @@ use wan_alpha_core::weights::{AdapterKind, MERGED, ModelFiles, Strengths, Tensor
 use wan_alpha_core::{Stage, Watch};
 use wan_alpha_take::models::{Defaults, Manifest, PartFile, check_name};
 
+use super::recorded;
 use crate::exit::{Exit, OrExit};
 
 /// Where released models have it, and where it is looked for.
@@ -39,6 +40,7 @@ impl Pack<'_> {
         let Self { name, paths, defaults, transparent, out } = *self;
         check_name(name)?;
         let defaults = defaults.map(read_defaults).transpose()?.unwrap_or_default();
+        let defaults = defaults.or(recorded(paths)?);
         let strengths = Strengths {
             dora: if transparent { 0.0 } else { Strengths::default().dora },
             ..Strengths::default()
