@@ -15,7 +15,7 @@ fn count(what: &str) -> usize {
     fs::read_dir(format!("/proc/self/{what}")).unwrap().count()
 }
 
-/// Children of this process, those included that have ended and were not buried.
+/// Children of this process, those included that have ended and were not reaped.
 fn children() -> usize {
     let own = std::process::id().to_string();
     let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
@@ -44,10 +44,12 @@ fn nothing_is_left_behind() {
             client.submit(take(2, node("n")));
             run_until_made(&client, 2);
             client.stop_engine();
-            eventually("the engines are buried", || children() == 1);
+            eventually("the engines are reaped", || children() == 1);
         }
     }
-    eventually("all is as before", || (count("fd"), count("task")) == before);
+    // Fewer where the first client's thread was still ending when it was counted.
+    let is_as_before = || count("fd") <= before.0 && count("task") <= before.1;
+    eventually("all is as before", is_as_before);
     // The one engine that was never lost has not grown either.
     let engine = usual.starts()[0];
     let of_engine = |what: &str| fs::read_dir(format!("/proc/{engine}/{what}")).unwrap().count();
