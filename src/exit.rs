@@ -103,6 +103,13 @@ impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
     }
 }
 
+/// An error on its way through core, which carries those of its receivers as errors of any type: what it
+/// means goes along.
+pub(crate) fn carried(error: anyhow::Error) -> Box<dyn StdError + Send + Sync> {
+    let exit = Exit::of(&error);
+    Box::new(Marked { exit, error })
+}
+
 /// What the error nearest to the cause means, among those that mean something.
 fn meaning_of(error: &anyhow::Error) -> Option<Exit> {
     error.chain().filter_map(meaning).last()

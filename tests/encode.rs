@@ -292,6 +292,13 @@ fn latents_that_cannot_be_decoded() {
     refused("none.safetensors", &["none.safetensors", "No such file"], &[]);
     let words = ["1 frames of 48 × 32", "the latent decodes to 5 frames of 48 × 32"];
     refused("golden.safetensors", &words, &["--compare", "clip/rgba.0000.png"]);
+
+    // What is wrong with a frame of it is found while frames are written, and is bad input all the same.
+    let other = still(&room, 32, 32, 1).remove(0);
+    let frames = ["clip/rgba.0000.png"; 4].into_iter().chain([other.as_str()]).collect::<Vec<_>>();
+    let line =
+        ["decode", "golden.safetensors", "--model", "model", "--out", "compared", "--compare"];
+    room.refuses(&[&line[..], &frames].concat(), 2, &["is 32 × 32", "all must be of one size"]);
 }
 
 #[cfg(target_os = "linux")]

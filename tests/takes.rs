@@ -46,6 +46,11 @@ fn takes_are_shown_trimmed_and_cleared() {
     assert!(code == Some(2) && said.contains("no take begins with `ffff0000`"), "{said}");
     // Room for one: the one that was unused for longest goes, and showing a take is using it.
     studio.ok(&["take", "show", &key]);
+    // What is no limit removes nothing.
+    for limit in ["nan", "-inf", "-5", "much"] {
+        let refused = studio.run(&["take", "trim", "--limit", limit]);
+        assert_eq!(refused.status.code(), Some(2), "{limit}");
+    }
     let (trimmed, _) = studio.ok(&["take", "trim", "--limit", "0.00015"]);
     assert!(trimmed.contains(&format!("removed {older}")), "{trimmed}");
     assert_eq!(studio.takes().len(), 1);

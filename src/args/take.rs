@@ -31,7 +31,7 @@ pub(crate) enum TakeCommand {
     Trim {
         /// Gigabytes of your own takes in each folder [default: WAN_ALPHA_STORE_LIMIT; else 50, or
         /// a tenth of the disk]
-        #[arg(long, value_name = "GB")]
+        #[arg(long, value_name = "GB", value_parser = gigabytes, allow_hyphen_values = true)]
         limit: Option<f64>,
     },
     /// Remove every take of yours
@@ -80,4 +80,12 @@ pub(crate) struct MakeTake {
     /// Where to compute without the engine: auto, cpu, cuda:N or a card's UUID [default: WAN_ALPHA_DEVICE, else auto]
     #[arg(long, conflicts_with = "engine")]
     pub(crate) device: Option<DeviceChoice>,
+}
+
+/// A number of gigabytes, 0 or more.
+fn gigabytes(text: &str) -> Result<f64, String> {
+    let number = text.trim().parse::<f64>().ok();
+    number
+        .filter(|number| number.is_finite() && *number >= 0.0)
+        .ok_or_else(|| format!("expected gigabytes, 0 or more, found {text:?}"))
 }

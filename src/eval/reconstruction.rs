@@ -23,7 +23,7 @@ use crate::args::EvalReconstruction;
 use crate::console::Console;
 use crate::context::CommandContext;
 use crate::device;
-use crate::exit::{Exit, OrExit};
+use crate::exit::{Exit, OrExit, carried};
 use crate::media::rgba::RgbaSequence;
 use crate::media::thumbnail::{Strip, Thumbnail, is_shown};
 use crate::model::Chosen;
@@ -265,6 +265,6 @@ struct PairSink<'a>(Pair<'a>);
 
 impl FrameSink for PairSink<'_> {
     fn frame(&mut self, frame: Frame<'_>) -> Result<(), SinkError> {
-        Ok(self.0.add(frame.rgba.to_vec())?)
+        self.0.add(frame.rgba.to_vec()).map_err(carried)
     }
 }

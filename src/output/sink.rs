@@ -7,6 +7,7 @@ use wan_alpha_take::frame::Frame;
 
 use super::{Writer, Written};
 use crate::dump::Dump;
+use crate::exit::carried;
 
 /// Writes frames as they come, and tensors where a dump was asked for; `look` sees each frame before
 /// it is written, and may end the take.
@@ -35,8 +36,7 @@ impl<L: FnMut(&Frame<'_>) -> Result<()>> WriterSink<L> {
 
 impl<L: FnMut(&Frame<'_>) -> Result<()>> FrameSink for WriterSink<L> {
     fn frame(&mut self, frame: Frame<'_>) -> Result<(), SinkError> {
-        (self.look)(&frame)?;
-        Ok(self.writer.write(frame)?)
+        (self.look)(&frame).and_then(|()| self.writer.write(frame)).map_err(carried)
     }
 
     fn wants_tensors(&self) -> bool {
@@ -45,7 +45,7 @@ impl<L: FnMut(&Frame<'_>) -> Result<()>> FrameSink for WriterSink<L> {
 
     fn tensor(&mut self, name: &str, tensor: &Tensor) -> Result<(), SinkError> {
         match &mut self.dump {
-            Some(dump) => Ok(dump.add(name, tensor)?),
+            Some(dump) => dump.add(name, tensor).map_err(carried),
             None => Ok(()),
         }
     }

@@ -84,7 +84,11 @@ impl Environment {
             let found = variables.iter().find(|(variable, _)| variable == name);
             found.map(|(_, value)| value.to_string_lossy().into_owned())
         };
-        let number = |name: &str| text(name).and_then(|text| text.parse::<f64>().ok());
+        // Anything else counts as not set, which removes and ends nothing; `doctor` names it.
+        let number = |name: &str| {
+            let number = text(name).and_then(|text| text.parse::<f64>().ok());
+            number.filter(|number| number.is_finite() && *number >= 0.0)
+        };
         let flag = |name: &str| text(name).is_some_and(|text| text != "0");
         let list = |name: &str, own: &str| match set(name) {
             Some(list) => split_paths(list),
