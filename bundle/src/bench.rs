@@ -65,7 +65,10 @@ const CASES: &[BenchCase] = &[
         "train-dit",
         Comparison { script: TRAINING, theirs: "train-dit", limit: 0.97, pairs: 7 },
     ),
-    beside("train-vae", Comparison { script: TRAINING, theirs: "train-vae", limit: 0.57, pairs: 5 }),
+    beside(
+        "train-vae",
+        Comparison { script: TRAINING, theirs: "train-vae", limit: 0.57, pairs: 5 },
+    ),
     BenchCase { name: "load", work: BenchWork::Load },
     BenchCase { name: STORE.name, work: BenchWork::Pairs(&STORE) },
     BenchCase { name: HOST.name, work: BenchWork::Pairs(&HOST) },

@@ -49,6 +49,7 @@
 mod choice;
 pub mod color;
 mod digest;
+mod disk_space;
 pub mod ellipse;
 pub mod engine;
 pub mod environment;

@@ -180,7 +180,7 @@ impl ModelRoots {
     #[must_use]
     pub fn room(&self) -> Option<u64> {
         let there = self.roots.first()?.ancestors().find(|folder| folder.is_dir())?;
-        fs4::available_space(there).ok()
+        crate::disk_space::available(there).ok()
     }
 
     /// Forgets a name. The weights stay where they are; a merged copy goes.

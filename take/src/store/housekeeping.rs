@@ -120,7 +120,7 @@ impl Store {
                 takes: files.iter().filter(|file| file.kind == Kind::Take).count(),
                 bytes: files.iter().map(StoredFile::bytes).sum(),
                 own_bytes: own.map(StoredFile::bytes).sum(),
-                free: fs4::available_space(folder).ok(),
+                free: crate::disk_space::available(folder).ok(),
                 limit: default_limit(folder),
                 folder: folder.clone(),
             }
@@ -317,7 +317,7 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 fn default_limit(folder: &Path) -> Option<u64> {
-    fs4::total_space(folder).ok().map(|total| Store::LIMIT.min(total / 10))
+    crate::disk_space::total(folder).ok().map(|total| Store::LIMIT.min(total / 10))
 }
 
 #[cfg(test)]

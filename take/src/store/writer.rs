@@ -52,7 +52,7 @@ impl Store {
         let header = Header::with_room(description)?;
         let (folder, file) = self.begin()?;
         let needed = header.file_bytes();
-        match fs4::available_space(&folder) {
+        match crate::disk_space::available(&folder) {
             Ok(free) if free < needed => {
                 return Err(StoreError::Full { path: folder, needed, free });
             }
