@@ -57,7 +57,7 @@ impl ParameterHandle {
         let mut value: c_int = 0;
         // SAFETY: as above.
         unsafe {
-            call_suite!(of.host().parameter, paramGetValueAtTime(self.0, time, &raw mut value))?
+            call_suite!(of.host().parameter, paramGetValueAtTime(self.0, time, &raw mut value))?;
         };
         Ok(value)
     }
@@ -67,7 +67,7 @@ impl ParameterHandle {
         let mut value = 0.0_f64;
         // SAFETY: as above.
         unsafe {
-            call_suite!(of.host().parameter, paramGetValueAtTime(self.0, time, &raw mut value))?
+            call_suite!(of.host().parameter, paramGetValueAtTime(self.0, time, &raw mut value))?;
         };
         Ok(value)
     }

@@ -48,13 +48,13 @@ impl View {
     }
 
     /// A point of take space, on the canvas.
-    pub(crate) fn to_canvas(&self, [x, y]: Point) -> Point {
+    pub(crate) fn to_canvas(self, [x, y]: Point) -> Point {
         let TakeRegion { left, bottom, width, height } = self.region;
         [left + x / self.aspect * width, bottom + y * height]
     }
 
     /// A point of the canvas, in take space.
-    pub(crate) fn to_take(&self, [x, y]: Point) -> Point {
+    pub(crate) fn to_take(self, [x, y]: Point) -> Point {
         let TakeRegion { left, bottom, width, height } = self.region;
         [(x - left) / width * self.aspect, (y - bottom) / height]
     }

@@ -85,7 +85,7 @@ pub(super) fn read(from: &[[f16; 4]], transfer: Transfer, alpha: AlphaMode, to: 
         }
         (Transfer::LinearRec709, AlphaMode::Straight) => read_linear(from, to, |rgb| rgb, straight),
         (Transfer::AcesCg, AlphaMode::Premultiplied) => {
-            read_linear(from, to, to_ap1, premultiplied)
+            read_linear(from, to, to_ap1, premultiplied);
         }
         (Transfer::AcesCg, AlphaMode::Straight) => read_linear(from, to, to_ap1, straight),
     }

@@ -120,7 +120,7 @@ impl ClientThread {
             ClientCommand::Report => self.pending_commands.push_back(ToEngine::Status),
             ClientCommand::Unload => self.pending_commands.push_back(ToEngine::Unload),
             ClientCommand::Stop => {
-                self.pending_commands.push_back(ToEngine::Stop { only_if_idle: false })
+                self.pending_commands.push_back(ToEngine::Stop { only_if_idle: false });
             }
         }
     }
