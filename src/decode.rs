@@ -46,16 +46,16 @@ pub(crate) fn run(args: &Decode, context: &CommandContext<'_>) -> Result<()> {
         if let Some(words) = clip.clipped() {
             console.warn(&words);
         }
-        let (colour, alpha) = (reconstruction.colour_psnr(), reconstruction.alpha_psnr());
+        let (color, alpha) = (reconstruction.color_psnr(), reconstruction.alpha_psnr());
         lines.push(format!(
-            "PSNR: colour {colour:.2} dB (softly over the {} corner colours), alpha {alpha:.2} dB",
+            "PSNR: color {color:.2} dB (softly over the {} corner colors), alpha {alpha:.2} dB",
             Reconstruction::backgrounds()
         ));
         let number =
             |decibels: f64| if decibels.is_finite() { json!(decibels) } else { json!("inf") };
         take.insert(
             "reconstruction".to_owned(),
-            json!({ "colour_psnr": number(colour), "alpha_psnr": number(alpha) }),
+            json!({ "colour_psnr": number(color), "alpha_psnr": number(alpha) }),
         );
     }
     add_circumstances(&mut take, console, &opened.class());

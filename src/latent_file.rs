@@ -1,4 +1,4 @@
-//! A latent on disk: one safetensors file, the normalised latent and what it is of.
+//! A latent on disk: one safetensors file, the normalized latent and what it is of.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -55,7 +55,7 @@ impl Unwritten {
         Ok(Self { path: path.to_owned(), file })
     }
 
-    /// Writes a normalised latent `[16, t, h, w]`, float32, on the CPU.
+    /// Writes a normalized latent `[16, t, h, w]`, float32, on the CPU.
     pub(crate) fn finish(mut self, latent: &Tensor, about: &About) -> Result<()> {
         let bytes = bytes(latent)?;
         let header = header(&latent.size(), bytes.len(), about)?;
@@ -113,7 +113,7 @@ pub(crate) struct Latent {
 }
 
 impl Latent {
-    /// `[16, t, h, w]`, normalised, float32, on the CPU.
+    /// `[16, t, h, w]`, normalized, float32, on the CPU.
     pub(crate) fn tensor(&self, opened: Device) -> Result<Tensor> {
         Ok(opened.tensor(&self.numbers)?.f_view(&self.size[..])?)
     }

@@ -100,8 +100,8 @@ fn learn_pieces(pieces: usize, settings: &Settings, folder: &RunFolder) -> Resul
             .map(move |&language| [scene.caption(language), scene.short_caption(language)]);
         each.flatten().collect::<Vec<_>>()
     });
-    let learnt = tokenizer(&captions.collect::<Vec<_>>(), pieces)?;
-    learnt.write(&folder.model())?;
+    let learned = tokenizer(&captions.collect::<Vec<_>>(), pieces)?;
+    learned.write(&folder.model())?;
     Ok(None)
 }
 

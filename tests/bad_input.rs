@@ -132,9 +132,9 @@ fn ellipses_that_are_none() {
         ("0.5,0.5,1,-1,0", ["axis b is -1", "expected 0.002 to 6"]),
         ("0.5,0.5,1,6.1,0", ["axis b is 6.1", "expected 0.002 to 6"]),
         ("0.5,0.5,NaN,1,0", ["axis a is NaN", "expected 0.002 to 6"]),
-        ("3.5,0.5,1,1,0", ["centre x is 3.5", "expected -2 to 3"]),
-        ("0.5,NaN,1,1,0", ["centre y is NaN", "expected -2 to 3"]),
-        ("-inf,0.5,1,1,0", ["centre x is -inf", "expected -2 to 3"]),
+        ("3.5,0.5,1,1,0", ["center x is 3.5", "expected -2 to 3"]),
+        ("0.5,NaN,1,1,0", ["center y is NaN", "expected -2 to 3"]),
+        ("-inf,0.5,1,1,0", ["center x is -inf", "expected -2 to 3"]),
         ("0.5,0.5,1,1,inf", ["angle is inf", "expected a finite number of degrees"]),
         ("0.5,0.5,1,1", ["has 4 values", "expected five"]),
         ("0.5,0.5,1,1,0,0", ["has 6 values", "expected five"]),
@@ -233,9 +233,9 @@ fn masks_with_values_that_are_none() {
 #[test]
 fn mask_sequences_with_images_missing_or_unlike() {
     let image = |width, height| {
-        let grey = image::GrayImage::from_pixel(width, height, image::Luma([128]));
+        let gray = image::GrayImage::from_pixel(width, height, image::Luma([128]));
         let mut bytes = std::io::Cursor::new(Vec::new());
-        grey.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        gray.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
         bytes.into_inner()
     };
     let good = image(4, 2);

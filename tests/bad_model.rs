@@ -62,7 +62,7 @@ fn everything_missing_is_said_at_once() {
 fn one_of_two_complete_autoencoders_is_missing() {
     let case = Case::named("t2v-euler");
     for (lost, words) in [
-        ("rgb", ["no colour autoencoder", "rgb_channel"]),
+        ("rgb", ["no color autoencoder", "rgb_channel"]),
         ("alpha_channel", ["no alpha autoencoder", "alpha_channel"]),
     ] {
         let folder = tempfile::tempdir().unwrap();

@@ -207,8 +207,8 @@ fn what_is_wrong_with_a_set_is_named_by_row_and_file() {
     let codes: Vec<_> = codes.iter().map(|finding| finding["code"].as_str().unwrap()).collect();
     assert_eq!(codes, ["duplicate", "split"]);
     let ellipse = &report["rows"][0]["ellipses"][0];
-    let centre = ["x", "y"].map(|axis| ellipse[0][axis].as_f64().unwrap());
-    assert!((centre[0] - 0.5).abs() < 0.05 && (centre[1] - 0.5).abs() < 0.07, "{ellipse}");
+    let center = ["x", "y"].map(|axis| ellipse[0][axis].as_f64().unwrap());
+    assert!((center[0] - 0.5).abs() < 0.05 && (center[1] - 0.5).abs() < 0.07, "{ellipse}");
     assert!(ellipse[1].as_f64().unwrap() >= 0.98, "{ellipse}");
 }
 
@@ -220,7 +220,7 @@ fn a_set_that_cannot_be_opened_is_refused_in_words() {
     assert!(room.fails(&["check", "empty"], 2).contains("has no table"));
     fs::write(room.path("t.csv"), "alpha\nx\n").unwrap();
     let said = room.fails(&["check", "t.csv"], 2);
-    assert!(said.contains("line 2: it has no colour"), "{said}");
+    assert!(said.contains("line 2: it has no color"), "{said}");
     fs::write(room.path("v.csv"), "colour,caption\nclip.mov,transparent\n").unwrap();
     fs::write(room.path("clip.mov"), "a video").unwrap();
     let mut command = room.command(&["check", "v.csv"]);
@@ -233,7 +233,7 @@ fn a_set_that_cannot_be_opened_is_refused_in_words() {
     );
 }
 
-/// Colour and alpha as videos, each by a stand-in for ffmpeg that sends what it should.
+/// Color and alpha as videos, each by a stand-in for ffmpeg that sends what it should.
 #[cfg(unix)]
 #[test]
 fn videos_are_read_through_ffmpeg() {
@@ -259,12 +259,12 @@ fn videos_are_read_through_ffmpeg() {
         let (x, y) = (place % 32, place / 32);
         if (6 + frame..20 + frame).contains(&x) && (8..24).contains(&y) { 255 } else { 0 }
     };
-    let colour = |_: usize, place: usize| [8 * (place % 32) as u8, 0, 9, 255];
-    fs::write(room.path("colour.mov"), pam(4, &colour)).unwrap();
+    let color = |_: usize, place: usize| [8 * (place % 32) as u8, 0, 9, 255];
+    fs::write(room.path("colour.mov"), pam(4, &color)).unwrap();
     fs::write(room.path("matte.mov"), pam(2, &|frame, place| [inside(frame, place), 255, 0, 0]))
         .unwrap();
     let both = |frame: usize, place: usize| {
-        let [r, g, b, _] = colour(frame, place);
+        let [r, g, b, _] = color(frame, place);
         [r, g, b, inside(frame, place)]
     };
     fs::write(room.path("both.mov"), pam(4, &both)).unwrap();

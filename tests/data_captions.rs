@@ -134,7 +134,7 @@ fn captions_are_asked_for_until_they_come_and_rows_that_have_one_are_kept() {
     let png = STANDARD.decode(url.strip_prefix("data:image/png;base64,").unwrap()).unwrap();
     let picture = image::load_from_memory(&png).unwrap().into_rgb8();
     assert_eq!(picture.dimensions(), (48, 32));
-    assert!(picture.pixels().any(|pixel| pixel.0 == [128; 3]), "no grey where it is transparent");
+    assert!(picture.pixels().any(|pixel| pixel.0 == [128; 3]), "no gray where it is transparent");
     drop(heard);
     // Again: nothing is left to ask.
     room.ok(&asking(&service));

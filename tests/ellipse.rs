@@ -29,7 +29,7 @@ fn inside(frame: u32, x: u32, y: u32) -> bool {
     (x / 32.0).powi(2) + (y / 20.0).powi(2) <= 1.0
 }
 
-/// A matte in grey, of some frames.
+/// A matte in gray, of some frames.
 fn matte(frames: u32) -> TempDir {
     let folder = tempdir().unwrap();
     for frame in 0..frames {
@@ -79,7 +79,7 @@ fn a_matte_becomes_a_track_that_a_render_takes() {
 }
 
 #[test]
-fn alpha_or_grey_files_or_folder_are_the_same() {
+fn alpha_or_gray_files_or_folder_are_the_same() {
     let matte = matte(5);
     let by_folder = fitted(&[matte.path()], 2);
     let files: Vec<_> =
@@ -99,7 +99,7 @@ fn alpha_or_grey_files_or_folder_are_the_same() {
 }
 
 #[test]
-fn an_empty_latent_frame_has_its_neighbours_ellipse_and_an_empty_clip_none() {
+fn an_empty_latent_frame_has_its_neighbors_ellipse_and_an_empty_clip_none() {
     let matte = matte(5);
     GrayImage::new(WIDTH, HEIGHT).save(matte.path().join("matte.0000.png")).unwrap();
     let output = command("fit").arg(matte.path()).output().unwrap();

@@ -79,7 +79,7 @@ fn a_dumped_latent_decodes_to_the_frames_of_the_take() {
     let expected = case.golden("video.rgba").permute([1, 2, 3, 0]);
     let found = frames(&room.path("clip"), 5);
     let alpha = |x: &Tensor| x.narrow(-1, 3, 1);
-    // Colour under alpha 0 is not kept.
+    // Color under alpha 0 is not kept.
     let seen = alpha(&expected).gt(1e-4);
     let error = ((&found - &expected) * seen).abs().max().double_value(&[]);
     assert!(error < 1e-4, "{error:e}");
@@ -98,20 +98,20 @@ fn a_dumped_latent_decodes_to_the_frames_of_the_take() {
         "--compare",
         "clip/rgba.####.png",
     ]);
-    let [_, colour, alpha] = psnr(&lines);
-    assert!(colour > 95.0 && alpha > 95.0, "{lines}");
+    let [_, color, alpha] = psnr(&lines);
+    assert!(color > 95.0 && alpha > 95.0, "{lines}");
 }
 
-/// Of the line that `--compare` adds: the folder's line, colour and alpha in decibels.
+/// Of the line that `--compare` adds: the folder's line, color and alpha in decibels.
 #[track_caller]
 fn psnr(lines: &str) -> [f64; 3] {
     let line = lines.lines().nth(1).unwrap_or_else(|| panic!("one line: {lines}"));
-    assert!(line.contains("softly over the 8 corner colours"), "{line}");
+    assert!(line.contains("softly over the 8 corner colors"), "{line}");
     let mut numbers = line.split_whitespace().filter_map(|word| word.parse::<f64>().ok());
-    // The third number is the count of colours.
-    let (colour, count, alpha) =
+    // The third number is the count of colors.
+    let (color, count, alpha) =
         (numbers.next().unwrap(), numbers.next().unwrap(), numbers.next().unwrap());
-    [count, colour, alpha]
+    [count, color, alpha]
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn a_clip_is_encoded_as_the_model_encodes_it_and_can_be_measured() {
     let with = |corner| {
         let mut film = RgbaFilm::default();
         let encoded = encoder.encode(&clip, corner, &mut film, &Unwatched).unwrap();
-        encoded.normalised().unwrap()
+        encoded.normalized().unwrap()
     };
     let found = latent(&room, "png.safetensors");
     assert_eq!((found.size(), found.kind()), (vec![16, 2, 4, 6], Kind::Float));
@@ -175,7 +175,7 @@ fn a_clip_is_encoded_as_the_model_encodes_it_and_can_be_measured() {
         "clip/rgba.####.png",
     ]);
     assert!(lines.starts_with("back\n"), "{lines}");
-    let [_, colour, alpha] = psnr(&lines);
+    let [_, color, alpha] = psnr(&lines);
     let back = frames(&room.path("back"), 5);
     let error = |x: Tensor| x.square().mean(Kind::Double).double_value(&[]);
     let expected = -10.0 * error((&back - &clip).narrow(-1, 3, 1)).log10();
@@ -186,7 +186,7 @@ fn a_clip_is_encoded_as_the_model_encodes_it_and_can_be_measured() {
     };
     let mean = [0.0, 1.0].map(|b| error(over(&back, b) - over(&clip, b))).iter().sum::<f64>() / 2.0;
     let expected = -10.0 * mean.log10();
-    assert!((colour - expected).abs() < 0.02, "{colour} for {expected}");
+    assert!((color - expected).abs() < 0.02, "{color} for {expected}");
     let take: serde_json::Value =
         serde_json::from_slice(&fs::read(room.path("back/take.json")).unwrap()).unwrap();
     let kept = take["reconstruction"]["alpha_psnr"].as_f64().unwrap();

@@ -153,7 +153,7 @@ fn a_render_by_the_engine_writes_what_a_render_in_place_writes() {
     render(&engine, &["--engine"]);
     for frame in 0..5 {
         let read = |folder: &Path| fs::read(folder.join(format!("rgba.{frame:04}.exr"))).unwrap();
-        // The store keeps half floats of straight display colour; an EXR holds them linear and
+        // The store keeps half floats of straight display color; an EXR holds them linear and
         // premultiplied. Names, sizes and recipe are the same to the byte, pixels nearly.
         assert_eq!(read(&here)[..1000], read(&engine)[..1000]);
     }

@@ -18,13 +18,13 @@ use wan_alpha_core::device::Device;
 use wan_alpha_core::metrics::{Aesthetic, Clip, cosines};
 use wan_alpha_core::tch::Tensor;
 
-/// Nine frames of 96 × 64 with a disc or a ring of a colour, moving evenly right from a place.
+/// Nine frames of 96 × 64 with a disc or a ring of a color, moving evenly right from a place.
 fn draw(room: &Room, folder: &str, kind: &str, [r, g, b]: [u8; 3], [x, y]: [f64; 2], way: f64) {
     fs::create_dir_all(room.path(folder)).unwrap();
     for frame in 0..9_u32 {
-        let centre = [x + way * f64::from(frame) / 8.0, y];
+        let center = [x + way * f64::from(frame) / 8.0, y];
         let pixel = |x: u32, y: u32| {
-            let far = (f64::from(x) - centre[0]).hypot(f64::from(y) - centre[1]);
+            let far = (f64::from(x) - center[0]).hypot(f64::from(y) - center[1]);
             let seen = if kind == "ring" { (9.0..=13.0).contains(&far) } else { far <= 13.0 };
             image::Rgba(if seen { [r, g, b, 255] } else { [0; 4] })
         };
@@ -38,8 +38,8 @@ fn ellipse([x, y]: [f64; 2]) -> Value {
     json!({ "x": (x + 0.5) / 96.0, "y": 1.0 - (y + 0.5) / 64.0, "a": 0.5, "b": 0.5, "angle": 0 })
 }
 
-/// Six labelled takes of two kinds, of which the last is not what it says.
-fn labelled(room: &Room) {
+/// Six labeled takes of two kinds, of which the last is not what it says.
+fn labeled(room: &Room) {
     let takes = [
         ("ball", "red", [220, 30, 30], [24.0, 24.0], 32.0),
         ("ball", "blue", [30, 60, 230], [60.0, 30.0], 0.0),
@@ -49,13 +49,13 @@ fn labelled(room: &Room) {
         ("ring", "cyan", [250, 220, 30], [50.0, 32.0], 0.0),
     ];
     let mut lines = String::new();
-    for (index, (kind, colour, rgb, [x, y], way)) in takes.into_iter().enumerate() {
+    for (index, (kind, color, rgb, [x, y], way)) in takes.into_iter().enumerate() {
         let folder = format!("takes/{index}");
         draw(room, &folder, kind, rgb, [x, y], way);
         // The middle of the take frames that each latent frame stands for.
         let track = [0.0, 2.5, 6.5].map(|frame| ellipse([x + way * frame / 8.0, y]));
-        let labels = json!({ "kind": kind, "colour": colour });
-        let prompt = format!("a {colour} {kind}");
+        let labels = json!({ "kind": kind, "colour": color });
+        let prompt = format!("a {color} {kind}");
         let line =
             json!({ "folder": folder, "prompt": prompt, "labels": labels, "ellipse": track });
         lines += &format!("{line}\n");
@@ -64,9 +64,9 @@ fn labelled(room: &Room) {
 }
 
 #[test]
-fn labelled_takes_are_where_they_were_asked_to_be_in_their_colours_and_kinds() {
+fn labeled_takes_are_where_they_were_asked_to_be_in_their_colors_and_kinds() {
     let room = Room::new();
-    labelled(&room);
+    labeled(&room);
     let lines = room.ok(&[
         "eval",
         "takes",
@@ -77,7 +77,7 @@ fn labelled_takes_are_where_they_were_asked_to_be_in_their_colours_and_kinds() {
         "--html",
         "out.html",
     ]);
-    assert!(lines.contains("colour right, %") && lines.contains("note: smoothness"), "{lines}");
+    assert!(lines.contains("color right, %") && lines.contains("note: smoothness"), "{lines}");
     let out = room.json("out.json");
     let of = |id: &str| {
         out["summary"][id]["value"].as_f64().unwrap_or_else(|| panic!("{id}: {}", out["summary"]))

@@ -33,7 +33,7 @@ fn decoding_takes_no_more_memory_for_more_frames() {
     };
     let (short, long) = (peak(17), peak(49));
     println!("17 frames: {} MB, 49 frames: {} MB", short / MB, long / MB);
-    // Promised is a tenth and 64 MB more for 33 frames. Were frames kept, with the colour and alpha
+    // Promised is a tenth and 64 MB more for 33 frames. Were frames kept, with the color and alpha
     // they come from, 16 of them would hide in that; 32 of them are 80 MB.
     assert!(long <= short + 48 * MB, "{short} bytes grew to {long}");
 }

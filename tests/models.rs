@@ -225,7 +225,7 @@ fn a_packed_model_is_whole_wherever_it_is_carried() {
     room.fails(&other, 2, &["cannot read the defaults", "invalid type"]);
 }
 
-/// What a fresh machine draws, with no download: the subject that was asked for, in its colour, where
+/// What a fresh machine draws, with no download: the subject that was asked for, in its color, where
 /// the ellipse is, over a background that is transparent.
 #[test]
 fn the_model_that_ships_draws_what_is_asked_where_it_is_asked() {

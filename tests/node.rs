@@ -23,7 +23,7 @@ const FRAMES: u32 = 9;
 /// Where the take begins, in frames of the host, of which 24 are 16 of the take.
 const START: f64 = 12.0;
 
-/// Off-centre, not round, turned, and on its way.
+/// Off-center, not round, turned, and on its way.
 const KEYS: [(f64, Ellipse); 2] = [
     (0.0, Ellipse { x: 0.31, y: 0.62, a: 0.35, b: 0.8, angle: 25.0 }),
     (8.0, Ellipse { x: 0.71, y: 0.38, a: 0.55, b: 0.6, angle: -40.0 }),

@@ -187,7 +187,7 @@ fn a_dora_is_trained_on_a_cached_set_and_renders() {
 }
 
 #[test]
-fn a_tokenizer_is_learnt_from_captions() {
+fn a_tokenizer_is_learned_from_captions() {
     let room = TrainingRoom::new();
     let settings = r#"
         steps = 300
@@ -203,8 +203,8 @@ fn a_tokenizer_is_learnt_from_captions() {
         "#;
     room.write("run.toml", settings);
     room.ok("run.toml", "out");
-    let learnt = Tokenizer::open(&room.path("out/model/tokenizer.json")).unwrap();
-    let tokens = |text: &str| learnt.encode(text).unwrap().ids;
+    let learned = Tokenizer::open(&room.path("out/model/tokenizer.json")).unwrap();
+    let tokens = |text: &str| learned.encode(text).unwrap().ids;
     assert_eq!(tokens("a small opaque red ball").len(), 6);
     assert!(tokens("视频背景为透明。").len() < 10);
     assert!(tokens("Ω").iter().all(|&id| id != 3 && id < 600));
@@ -273,7 +273,7 @@ fn a_transformer_and_its_text_encoder_start_from_nothing_on_drawn_clips() {
     room.ok("pool.toml", "parts");
     assert_eq!(room.losses("parts"), room.losses("whole"));
 
-    // Without a merge block: films of colour, for the transformer that judges.
+    // Without a merge block: films of color, for the transformer that judges.
     let base = settings
         .replace("encoder = [\"reference\"]", &format!("encoder = [\"reference/{VAE}\"]"))
         .replace("steps = 30", "steps = 2");

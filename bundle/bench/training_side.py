@@ -177,7 +177,7 @@ def train_dit():
     mask = torch.rand(1, 5, 32, 32)
     table = rotations((5, 16, 16), 64)
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(trained, lr=1e-4)
+    optimizer = torch.optim.AdamW(trained, lr=1e-4)
 
     def step():
         noise = torch.randn_like(latent) + ((1 - mask) * 0.05).unsqueeze(1)
@@ -186,8 +186,8 @@ def train_dit():
         velocity = model(noisy, timestep, context, table)
         loss = F.mse_loss(velocity, noise - latent) * weight
         loss.backward()
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
         return loss.item()
 
     return step, trained, latent.shape
@@ -320,29 +320,29 @@ def merge_block(width):
     )
 
 
-COLOURS = torch.tensor(
+COLORS = torch.tensor(
     [[r, g, b] for r in (-1.0, 1.0) for g in (-1.0, 1.0) for b in (-1.0, 1.0)]
 ).view(8, 3, 1, 1, 1)
-GREY = torch.tensor([65.738, 129.057, 25.064]).view(1, 3, 1, 1) / 256
+GRAY = torch.tensor([65.738, 129.057, 25.064]).view(1, 3, 1, 1) / 256
 VERTICAL = torch.tensor([-1.0, 0.0, 1.0]).view(1, 1, 3, 1)
 HORIZONTAL = torch.tensor([-1.0, 0.0, 1.0]).view(1, 1, 1, 3)
 
 
-def hard(colour, alpha, background):
+def hard(color, alpha, background):
     seen = ((alpha + 1) / 2 > 0).float()
-    return colour * seen + background * (1 - seen)
+    return color * seen + background * (1 - seen)
 
 
-def soft(colour, alpha, background):
+def soft(color, alpha, background):
     a = (alpha + 1) / 2
-    return colour * a + background * (1 - a)
+    return color * a + background * (1 - a)
 
 
 def edges(x):
     x = x.transpose(1, 2).flatten(0, 1)
-    grey = (x * GREY).sum(dim=1, keepdim=True)
-    vertical = F.conv2d(grey, VERTICAL, padding=(1, 0))
-    horizontal = F.conv2d(grey, HORIZONTAL, padding=(0, 1))
+    gray = (x * GRAY).sum(dim=1, keepdim=True)
+    vertical = F.conv2d(gray, VERTICAL, padding=(1, 0))
+    horizontal = F.conv2d(gray, HORIZONTAL, padding=(0, 1))
     return torch.sqrt(vertical**2 + horizontal**2 + 1e-6)
 
 
@@ -355,29 +355,29 @@ def train_vae():
     decoders = [decoder(dim).requires_grad_(False) for _ in range(2)]
     for one in decoders:
         adapt(one, (nn.Conv2d, nn.Conv3d), lambda conv: LoraConv(conv, rank))
-    colour, alpha = torch.rand(4, 3, 5, 64, 64) * 2 - 1, torch.rand(4, 1, 5, 64, 64) * 2 - 1
-    alpha = alpha.expand_as(colour).contiguous()
+    color, alpha = torch.rand(4, 3, 5, 64, 64) * 2 - 1, torch.rand(4, 1, 5, 64, 64) * 2 - 1
+    alpha = alpha.expand_as(color).contiguous()
     trained = [p for m in [merge, *decoders] for p in m.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(trained, lr=1e-4)
+    optimizer = torch.optim.AdamW(trained, lr=1e-4)
 
     def step():
-        background = COLOURS[torch.randint(8, (3,))]
+        background = COLORS[torch.randint(8, (3,))]
         with torch.no_grad():
-            features = [frozen(hard(colour, alpha, background[0])), frozen(alpha)]
+            features = [frozen(hard(color, alpha, background[0])), frozen(alpha)]
         latent = conv2(merge(torch.cat(features, dim=1)))
-        y_colour, y_alpha = (one(latent) for one in decoders)
+        y_color, y_alpha = (one(latent) for one in decoders)
         pairs = [
-            (hard(y_colour, y_alpha, background[1]), hard(colour, alpha, background[1])),
-            (soft(y_colour, y_alpha, background[2]), soft(colour, alpha, background[2])),
+            (hard(y_color, y_alpha, background[1]), hard(color, alpha, background[1])),
+            (soft(y_color, y_alpha, background[2]), soft(color, alpha, background[2])),
             (y_alpha, alpha),
         ]
         loss = sum(F.l1_loss(x, y) + F.l1_loss(edges(x), edges(y)) for x, y in pairs)
         loss.backward()
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
         return loss.item()
 
-    return step, trained, colour.shape
+    return step, trained, color.shape
 
 
 CASES = {"train-dit": train_dit, "train-vae": train_vae}

@@ -64,7 +64,7 @@ pub(crate) fn run(tree: &Tree, options: &BundleOptions) -> Result<ExitCode> {
         plugin,
         engine,
         resources: tree.root().join("resources"),
-        licence: tree.root().join("LICENSE"),
+        license: tree.root().join("LICENSE"),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let plist = parts.resources.join("Info.plist");

@@ -1,7 +1,7 @@
 //! `cargo xtask demo`: from a bare checkout to frames of a take that came out of the node.
 //!
 //! Set-up, the bundle with the draft model in it, and an afternoon with the node in the headless host
-//! of the tests: prompt, travelling ellipse, Generate, progress, frames. Everything but set-up and the
+//! of the tests: prompt, traveling ellipse, Generate, progress, frames. Everything but set-up and the
 //! bundle lies in `out/demo`. The engine that was started is stopped, whatever happens.
 
 mod page;
@@ -26,7 +26,7 @@ const MODEL: &str = "resources/draft-model";
 const OUT: &str = "out/demo";
 /// Says that a folder is the demo's.
 const MARK: &str = "made-by-demo.txt";
-/// Of the kinds, colours and ways that it knows.
+/// Of the kinds, colors and ways that it knows.
 const PROMPT: &str = "A large orange flame with a bright core moves from left to right in the middle \
                       of the frame.";
 /// Its own size and length.

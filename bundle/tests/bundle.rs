@@ -38,7 +38,7 @@ fn says(program: &Path, arguments: &[&str], variables: &[(&str, &Path)]) -> Stri
 /// How many plug-ins a file says it holds, asked as a host asks.
 #[allow(unsafe_code)]
 fn number_of_plugins(plugin: &Path) -> i32 {
-    // SAFETY: the plug-in of this project, whose initialisers do nothing but what Rust's standard
+    // SAFETY: the plug-in of this project, whose initializers do nothing but what Rust's standard
     // library does; the function has the signature that OpenFX gives it.
     unsafe {
         let library = libloading::Library::new(plugin).unwrap();

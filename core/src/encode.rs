@@ -87,7 +87,7 @@ pub struct Options {
     pub device: Device,
 }
 
-/// Encodes a clip to a normalised latent `[16, t, h/8, w/8]`, float32, on the CPU.
+/// Encodes a clip to a normalized latent `[16, t, h/8, w/8]`, float32, on the CPU.
 ///
 /// A group of frames at a time is in memory, so that it does not grow with the clip.
 ///
@@ -147,7 +147,7 @@ fn run(
         let size = [frames as i64, shape.height as i64, shape.width as i64, 4];
         let chunk = Tensor::f_from_slice(&rgba)?.f_view(size)?;
         let encoded = encoder.encode(&chunk, background, &mut film, watch)?;
-        latent.f_narrow(1, k as i64, 1)?.f_copy_(&encoded.normalised()?)?;
+        latent.f_narrow(1, k as i64, 1)?.f_copy_(&encoded.normalized()?)?;
         watch.progress(Stage::Encode, k + 1, latent_frames);
     }
     Ok(latent)

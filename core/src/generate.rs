@@ -428,7 +428,7 @@ fn check_text_width(files: &ModelFiles, config: &DitConfig) -> Result<()> {
     })
 }
 
-/// Decodes a normalised latent `[16, t, h, w]` of whatever origin and hands every frame to `sink`
+/// Decodes a normalized latent `[16, t, h, w]` of whatever origin and hands every frame to `sink`
 /// as soon as it is there. [`Pipeline::decode`] does so for a whole model.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 //! A take is made in four stages ([`Stage`]): the text encoder turns the prompt into a context
 //! ([`text`]), noise whose mean is raised outside an ellipse ([`noise`]) is denoised by the
 //! diffusion transformer ([`dit`]) under a sampler ([`sampler`]), and the latent is decoded twice,
-//! to colour and to alpha ([`vae`]). [`generate`] is the whole path, [`encode`] the way back from a
+//! to color and to alpha ([`vae`]). [`generate`] is the whole path, [`encode`] the way back from a
 //! clip to its latent; [`weights`] finds and reads the model, [`train`] makes one, and [`metrics`]
 //! says how near two pictures are. [`shim`] is what libtorch's binding leaves out.
 //!

@@ -1,4 +1,4 @@
-//! Linear layers: one type for plain, quantised and adapted weights, so that inference, quantised
+//! Linear layers: one type for plain, quantized and adapted weights, so that inference, quantized
 //! storage and training share every network.
 
 mod product;
@@ -25,7 +25,7 @@ pub enum Linear {
         weight: Tensor,
         /// `[out, 1]` or a single number, float32
         scale: Tensor,
-        /// The bias, `[out]`, where the layer has one; never quantised.
+        /// The bias, `[out]`, where the layer has one; never quantized.
         bias: Option<Tensor>,
     },
     /// A frozen layer with a low-rank adapter beside it, as trained.

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shift_is_full_outside_and_nothing_at_the_centre() {
+    fn the_shift_is_full_outside_and_nothing_at_the_center() {
         let noise = draw(Device::cpu(), 3, &[16, 2, 1, 2]).unwrap();
         let mask = Tensor::from_slice(&[1f32, 0.0, 0.5, 0.25]).view([2, 1, 2]);
         let shifted = shift_mean(&noise, &mask, &[0.2, -0.4]).unwrap();

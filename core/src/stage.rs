@@ -11,7 +11,7 @@ pub enum Stage {
     Text,
     /// Denoising the latent, step by step.
     Sample,
-    /// Decoding the latent to colour and alpha.
+    /// Decoding the latent to color and alpha.
     Decode,
     /// Encoding a clip to a latent, which is no stage of a take.
     Encode,

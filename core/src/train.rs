@@ -1,29 +1,29 @@
-//! Training: exact losses, trainable networks, the optimiser, and results in the released formats.
+//! Training: exact losses, trainable networks, the optimizer, and results in the released formats.
 //!
 //! Nothing here reads settings or data sets, keeps files of a run or knows the time; a runner does,
 //! in this form:
 //!
 //! ```text
 //! let mut task = RgbaVae::new(&base, settings, auxiliary, seed, compute)?;   // or another Task
-//! let mut optimiser = Optimiser::new(OptimiserSettings { … }, task.parameters())?;
-//! // resuming: optimiser.restore(task.parameters(), |name| file.read_if_there(name))?
+//! let mut optimizer = Optimizer::new(OptimizerSettings { … }, task.parameters())?;
+//! // resuming: optimizer.restore(task.parameters(), |name| file.read_if_there(name))?
 //! loop {
-//!     let rng = StepRng::new(seed, optimiser.step() + 1);
+//!     let rng = StepRng::new(seed, optimizer.step() + 1);
 //!     task.parameters_mut().zero_gradients();
 //!     for part in 0..accumulate {
 //!         let losses = task.step(&batch, &rng.part(part), 1.0 / accumulate as f64, watch)?;
 //!     }
-//!     let update = optimiser.update(task.parameters_mut())?;  // clips, steps, averages, zeroes
-//!     // checkpoint: write_safetensors(path, &optimiser.state(task.parameters())?, &remarks)?
+//!     let update = optimizer.update(task.parameters_mut())?;  // clips, steps, averages, zeroes
+//!     // checkpoint: write_safetensors(path, &optimizer.state(task.parameters())?, &remarks)?
 //! }
-//! optimiser.swap_ema_weights(task.parameters())?;              // averages in, where there are any
+//! optimizer.swap_ema_weights(task.parameters())?;              // averages in, where there are any
 //! for export in task.export()? { export.write(folder)?; }      // also: evaluate, reconstruct
-//! optimiser.swap_ema_weights(task.parameters())?;
+//! optimizer.swap_ema_weights(task.parameters())?;
 //! ```
 //!
 //! A base autoencoder is brought to the released latents' scale at its end ([`BaseVae::calibrate`]),
-//! which everything after it normalises by; an RGBA autoencoder's latents may be mapped back to those
-//! that a transformer has learnt ([`RgbaVae::map_latents`]).
+//! which everything after it normalizes by; an RGBA autoencoder's latents may be mapped back to those
+//! that a transformer has learned ([`RgbaVae::map_latents`]).
 //!
 //! | task | trains | batch |
 //! |---|---|---|
@@ -36,7 +36,7 @@
 //! - every random number follows from (run seed, step, part, purpose) through [`StepRng`];
 //! - a step that meets a number that is not finite fails with [`crate::Error::Diverged`] before any
 //!   parameter has changed;
-//! - the state of [`Optimiser::state`], written and restored, gives the next losses bit for bit;
+//! - the state of [`Optimizer::state`], written and restored, gives the next losses bit for bit;
 //! - networks are built anew for each step from [`Parameters`]: what a step changes in place, the
 //!   next one computes with.
 
@@ -48,7 +48,7 @@ mod flow;
 pub mod init;
 mod latent_encoder;
 pub mod losses;
-mod optimiser;
+mod optimizer;
 mod parameters;
 mod perceptual;
 mod region;
@@ -65,7 +65,7 @@ pub use flow::{Flow, Time, TimeRounding};
 pub use init::{Umt5Config, VaeConfig};
 pub use latent_encoder::LatentEncoder;
 pub use losses::{Bidirectional, Loss, Losses};
-pub use optimiser::{Optimiser, OptimiserSettings, Schedule, Update};
+pub use optimizer::{Optimizer, OptimizerSettings, Schedule, Update};
 pub use parameters::Parameters;
 pub use perceptual::Vgg;
 pub use region::region_mask;

@@ -3,7 +3,7 @@
 //! A film is decoded latent frame by latent frame, and encoded in the same steps; every layer that
 //! looks back in time keeps its last frames in a [`FeatureCache`], so that memory does not grow
 //! with the film's length and the result is that of one piece. [`RgbaDecoder`] runs two decoders
-//! side by side; [`RgbaEncoder`] runs one encoder on colour and on alpha, and a [`MergeBlock`] on
+//! side by side; [`RgbaEncoder`] runs one encoder on color and on alpha, and a [`MergeBlock`] on
 //! what it sees.
 //!
 //! Ports `wan/modules/vae.py:674` (`WanVAE`, its `decode` at 734).
@@ -47,10 +47,10 @@ pub const LATENT_STD: [f32; 16] = [
     1.6382, 1.1253, 2.8251, 1.9160,
 ];
 
-/// The decoders of colour and of alpha, which share a latent.
+/// The decoders of color and of alpha, which share a latent.
 #[derive(Debug)]
 pub struct RgbaDecoder {
-    colour: Decoder,
+    color: Decoder,
     alpha: Decoder,
     /// Mean and deviation of latents, in the decoders' kind: `[16]` each.
     mean: Tensor,
@@ -60,8 +60,8 @@ pub struct RgbaDecoder {
 /// Frames as the two decoders give them: `[t, h, w, 3]` in [−1, 1].
 #[derive(Debug)]
 pub struct DecodedFrames {
-    /// Colour, straight and display-referred.
-    pub colour: Tensor,
+    /// Color, straight and display-referred.
+    pub color: Tensor,
     /// Alpha, the same three times or nearly so.
     pub alpha: Tensor,
 }
@@ -69,7 +69,7 @@ pub struct DecodedFrames {
 /// A film in the middle of being decoded.
 #[derive(Debug, Default)]
 pub struct Film {
-    colour: FeatureCache,
+    color: FeatureCache,
     alpha: FeatureCache,
 }
 
@@ -82,23 +82,21 @@ impl RgbaDecoder {
         let weights = |set: &std::sync::Arc<_>, adapters: Vec<_>| {
             Weights::new(std::sync::Arc::clone(set), adapters, Kind::Float, device)
         };
-        let (colour, alpha) = match decoders {
-            Decoders::Adapted { base, colour, alpha } => {
-                (weights(base, vec![colour.clone()]), weights(base, vec![alpha.clone()]))
+        let (color, alpha) = match decoders {
+            Decoders::Adapted { base, color, alpha } => {
+                (weights(base, vec![color.clone()]), weights(base, vec![alpha.clone()]))
             }
-            Decoders::Complete { colour, alpha } => {
-                (weights(colour, vec![]), weights(alpha, vec![]))
-            }
+            Decoders::Complete { color, alpha } => (weights(color, vec![]), weights(alpha, vec![])),
         };
         Ok(Self {
-            colour: Decoder::load(&colour, watch)?,
+            color: Decoder::load(&color, watch)?,
             alpha: Decoder::load(&alpha, watch)?,
             mean: Tensor::f_from_slice(&LATENT_MEAN)?.f_to_device(device.tch())?,
             std: Tensor::f_from_slice(&LATENT_STD)?.f_to_device(device.tch())?,
         })
     }
 
-    /// Decodes the next latent frames (`[16, t, h, w]`, normalised) of a film to
+    /// Decodes the next latent frames (`[16, t, h, w]`, normalized) of a film to
     /// `[t', 8·h, 8·w, 3]` of color and of alpha.
     ///
     /// # Errors
@@ -115,7 +113,7 @@ impl RgbaDecoder {
             Ok(decoder.forward(&z, cache, watch)?.f_squeeze_dim(0)?.f_clamp(-1.0, 1.0)?)
         };
         Ok(DecodedFrames {
-            colour: run(&self.colour, &mut film.colour)?,
+            color: run(&self.color, &mut film.color)?,
             alpha: run(&self.alpha, &mut film.alpha)?,
         })
     }
@@ -123,13 +121,13 @@ impl RgbaDecoder {
 
 impl DecodedFrames {
     /// Straight RGBA in [0, 1], `[t, h, w, 4]`: alpha is the mean of its three channels, and
-    /// colour under alpha 0 is whatever the decoder made of it.
+    /// color under alpha 0 is whatever the decoder made of it.
     ///
     /// # Errors
     /// Memory runs out.
     pub fn rgba(&self) -> Result<Tensor> {
         let unit = |x: &Tensor| -> Result<Tensor> { Ok(x.f_mul_scalar(0.5)?.f_add_scalar(0.5)?) };
         let alpha = unit(&self.alpha)?.f_mean_dim(-1i64, true, Kind::Float)?;
-        Ok(Tensor::f_cat(&[unit(&self.colour)?, alpha], -1)?)
+        Ok(Tensor::f_cat(&[unit(&self.color)?, alpha], -1)?)
     }
 }

@@ -79,10 +79,10 @@ fn latents_of_the_base_encoder_in_chunks_and_in_one_piece() {
                 encoder.forward(x, cache, &Unwatched).unwrap()
             };
             let whole = encode(&input, &mut FeatureCache::default());
-            let normalised = (&whole - Tensor::from_slice(&LATENT_MEAN).to_kind(kind))
+            let normalized = (&whole - Tensor::from_slice(&LATENT_MEAN).to_kind(kind))
                 / Tensor::from_slice(&LATENT_STD).to_kind(kind);
             let expected = golden.read(Device::cpu(), "vae.encode.latent").unwrap();
-            close(case, &outward(&normalised).squeeze_dim(0), &expected.to_kind(kind), 1e-5);
+            close(case, &outward(&normalized).squeeze_dim(0), &expected.to_kind(kind), 1e-5);
             for (first, rest) in [(1, 4), (5, 4), (1, 8)] {
                 let mut cache = FeatureCache::default();
                 let chunks = in_chunks(&input, first, rest, |x| encode(x, &mut cache));
@@ -96,8 +96,8 @@ fn latents_of_the_base_encoder_in_chunks_and_in_one_piece() {
 /// The training case, its weights as files that a user would have.
 struct Training {
     golden: TensorFile,
-    colours: Vec<[f32; 3]>,
-    encode_colour: usize,
+    colors: Vec<[f32; 3]>,
+    encode_color: usize,
     folder: TempDir,
 }
 
@@ -123,8 +123,8 @@ impl Training {
         }
         Self {
             golden,
-            colours: serde_json::from_value(settings["colours"].clone()).unwrap(),
-            encode_colour: settings["colour"]["encode"].as_u64().unwrap() as usize,
+            colors: serde_json::from_value(settings["colours"].clone()).unwrap(),
+            encode_color: settings["colour"]["encode"].as_u64().unwrap() as usize,
             folder,
         }
     }
@@ -138,7 +138,7 @@ impl Training {
     }
 
     fn background(&self) -> Corner {
-        Corner::all().nth(self.encode_colour).unwrap()
+        Corner::all().nth(self.encode_color).unwrap()
     }
 
     /// Straight RGBA `[t, h, w, 4]` in [0, 1].
@@ -152,17 +152,17 @@ impl Training {
 }
 
 #[test]
-fn the_eight_colours_are_those_of_training() {
+fn the_eight_colors_are_those_of_training() {
     let ours: Vec<_> = Corner::all().map(Corner::rgb).collect();
-    assert_eq!(ours, Training::new().colours);
+    assert_eq!(ours, Training::new().colors);
 }
 
 #[test]
 fn renders_features_and_merged_latent() {
     let case = Training::new();
     let files = case.files();
-    let (colour, alpha) = (inward(&case.tensor("video.fgr")), inward(&case.tensor("video.pha")));
-    let hard = hard_render(&colour, &alpha, case.background()).unwrap();
+    let (color, alpha) = (inward(&case.tensor("video.fgr")), inward(&case.tensor("video.pha")));
+    let hard = hard_render(&color, &alpha, case.background()).unwrap();
     assert_eq!(outward(&hard), case.tensor("render.encode"));
 
     for (kind, tolerance) in [(Kind::Float, 4e-6), (Kind::Double, 1e-12)] {
@@ -197,7 +197,7 @@ fn renders_features_and_merged_latent() {
 }
 
 #[test]
-fn a_clip_becomes_the_merged_latent_normalised_and_not() {
+fn a_clip_becomes_the_merged_latent_normalized_and_not() {
     let case = Training::new();
     let files = case.files();
     let encoder = RgbaEncoder::load(&files, Kind::Float, Device::cpu(), &Unwatched).unwrap();
@@ -208,7 +208,7 @@ fn a_clip_becomes_the_merged_latent_normalised_and_not() {
     close("merged", &whole.merged, &expected, 1e-5);
     let column = |values: &[f32]| Tensor::from_slice(values).view([-1, 1, 1, 1]);
     let expected = (expected - column(&LATENT_MEAN)) / column(&LATENT_STD);
-    close("normalised", &whole.normalised().unwrap(), &expected, 1e-5);
+    close("normalised", &whole.normalized().unwrap(), &expected, 1e-5);
 
     let found = |kind| {
         let options = Options { background: case.background(), kind, device: Device::cpu() };
@@ -244,26 +244,26 @@ fn gradients_pass_through_the_merge_block() {
     let files = case.files();
     let weights = Weights::new(files.merge, vec![], Kind::Double, Device::cpu());
     let merge = MergeBlock::load(&weights, 16).unwrap();
-    let [colour, alpha] =
+    let [color, alpha] =
         ["feature.fgr", "feature.pha"].map(|name| inward(&case.tensor(name).to_kind(Kind::Double)));
     // Later chunks look back on earlier ones: the whole film at once and frame by frame.
-    let loss = |colour: &Tensor, chunk: i64| {
+    let loss = |color: &Tensor, chunk: i64| {
         let mut cache = FeatureCache::default();
-        let both = Tensor::cat(&[colour, &alpha], -1);
+        let both = Tensor::cat(&[color, &alpha], -1);
         let y = in_chunks(&both, chunk, chunk, |both| {
             let halves = both.chunk(2, -1);
             merge.forward(&halves[0], &halves[1], &mut cache, &Unwatched).unwrap()
         });
         y.square().mean(Kind::Double)
     };
-    let direction = Tensor::randn_like(&colour);
+    let direction = Tensor::randn_like(&color);
     let step = 1e-5;
-    let moved = |by: f64| loss(&(&colour + &direction * by), 3).double_value(&[]);
+    let moved = |by: f64| loss(&(&color + &direction * by), 3).double_value(&[]);
     let expected = (moved(step) - moved(-step)) / (2.0 * step);
     for chunk in [3, 1] {
-        let colour = colour.copy().set_requires_grad(true);
-        loss(&colour, chunk).backward();
-        let found = (colour.grad() * &direction).sum(Kind::Double).double_value(&[]);
+        let color = color.copy().set_requires_grad(true);
+        loss(&color, chunk).backward();
+        let found = (color.grad() * &direction).sum(Kind::Double).double_value(&[]);
         let error = ((found - expected) / expected).abs();
         assert!(error < 1e-6, "chunks of {chunk}: {found} for {expected}");
     }
@@ -350,19 +350,19 @@ fn a_training_checkpoint_brings_the_merge_block_and_the_decoders_where_nothing_e
     std::fs::remove_file(&merge).unwrap();
 
     let paths = [folder.to_owned()];
-    let Decoders::Adapted { colour, alpha, .. } = Decoders::find(&paths).unwrap() else {
+    let Decoders::Adapted { color, alpha, .. } = Decoders::find(&paths).unwrap() else {
         panic!("no LoRA")
     };
-    assert_eq!([colour.path(), alpha.path()], [&whole, &whole]);
+    assert_eq!([color.path(), alpha.path()], [&whole, &whole]);
     assert!(case.files().merge.contains("middle.block.conv1.weight"));
 
     // The released decoders stand before those of a checkpoint.
     let released = folder.join("decoder.safetensors");
     copy(&parts[0], &released, |name| Some(name.to_owned()));
-    let Decoders::Adapted { colour, .. } = Decoders::find(&paths).unwrap() else {
+    let Decoders::Adapted { color, .. } = Decoders::find(&paths).unwrap() else {
         panic!("no LoRA")
     };
-    assert_eq!(colour.path(), released);
+    assert_eq!(color.path(), released);
     assert_eq!(case.files().merge.paths().collect::<Vec<_>>(), [&whole]);
 
     // Two merge blocks are one too many.

@@ -235,25 +235,25 @@ fn decoded_videos_in_chunks_and_in_one_piece() {
         let latent = case.tensor("latent.final");
         let whole = decoder.decode(&latent, &mut Film::default(), &Unwatched).unwrap();
         let videos = |frames: &Tensor| frames.permute([3, 0, 1, 2]);
-        case.close("video.fgr", &videos(&whole.colour), 1e-4);
+        case.close("video.fgr", &videos(&whole.color), 1e-4);
         case.close("video.pha", &videos(&whole.alpha), 1e-4);
         case.close("video.rgba", &videos(&whole.rgba().unwrap()), 1e-4);
 
         let count = latent.size()[1];
         for chunk in [1, 2, 3] {
             let mut film = Film::default();
-            let mut colour = Vec::new();
+            let mut color = Vec::new();
             let mut alpha = Vec::new();
             let mut k = 0;
             while k < count {
                 let frames = chunk.min(count - k);
                 let part = latent.narrow(1, k, frames);
                 let decoded = decoder.decode(&part, &mut film, &Unwatched).unwrap();
-                colour.push(decoded.colour);
+                color.push(decoded.color);
                 alpha.push(decoded.alpha);
                 k += frames;
             }
-            for (chunks, whole) in [(colour, &whole.colour), (alpha, &whole.alpha)] {
+            for (chunks, whole) in [(color, &whole.color), (alpha, &whole.alpha)] {
                 let error = relative_error(&Tensor::cat(&chunks, 0), whole);
                 assert!(error < 2e-5, "{}: chunks of {chunk}: {error:e}", case.name);
             }

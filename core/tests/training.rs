@@ -89,14 +89,14 @@ fn reconstruction_losses_of_three_modalities() {
     write_safetensors(&path, &weights, &Default::default()).unwrap();
     let vgg = Vgg::open(&path, Kind::Float, Device::cpu()).unwrap();
 
-    let (colour, alpha) = (golden.clip("video.fgr"), golden.clip("video.pha"));
-    let (y_colour, y_alpha) = (golden.clip("recon.fgr"), golden.clip("recon.pha"));
-    let seen = hard_render(&colour, &alpha, golden.corner("encode")).unwrap();
+    let (color, alpha) = (golden.clip("video.fgr"), golden.clip("video.pha"));
+    let (y_color, y_alpha) = (golden.clip("recon.fgr"), golden.clip("recon.pha"));
+    let seen = hard_render(&color, &alpha, golden.corner("encode")).unwrap();
     assert_eq!(seen, golden.clip("render.encode"));
     let (hard, soft) = (golden.corner("hard"), golden.corner("soft"));
     let pairs = [
-        ("hard", hard_render(&y_colour, &y_alpha, hard), hard_render(&colour, &alpha, hard)),
-        ("soft", soft_render(&y_colour, &y_alpha, soft), soft_render(&colour, &alpha, soft)),
+        ("hard", hard_render(&y_color, &y_alpha, hard), hard_render(&color, &alpha, hard)),
+        ("soft", soft_render(&y_color, &y_alpha, soft), soft_render(&color, &alpha, soft)),
         ("alpha", Ok(y_alpha), Ok(alpha)),
     ];
     for (modality, x, y) in pairs {

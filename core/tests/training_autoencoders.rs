@@ -20,7 +20,7 @@ use wan_alpha_core::{Error, Unwatched};
 
 #[test]
 fn a_base_autoencoder_learns_and_its_latents_are_brought_to_the_released_scale() {
-    let batch = clips(2, 5, 32).colour;
+    let batch = clips(2, 5, 32).color;
     let mut task = base_vae(BaseVaeSettings::default());
     let losses = train(&mut task, &batch, 3e-3, 12);
     let (first, last) = (&losses[0], &losses[11]);
@@ -64,7 +64,7 @@ fn merged_latents_are_brought_to_scale_without_a_change_of_what_is_decoded() {
     let mut task = rgba_vae(settings, false, ComputeOptions::cpu());
     assert_eq!(task.export().unwrap().len(), 2);
     let batch = clips(2, 5, 32);
-    // LoRAs that count, and a merge block that has learnt something.
+    // LoRAs that count, and a merge block that has learned something.
     train(&mut task, &batch, 1e-2, 4);
     let latents =
         |task: &RgbaVae| task.encode(&batch, Corner::WHITE, &Unwatched).unwrap().reshape([-1, 16]);
@@ -125,12 +125,12 @@ fn merged_latents_are_mapped_without_a_change_of_what_is_decoded() {
 }
 
 /// The merged latent is at first the base's own of what its encoder sees; with rendering that is
-/// colour over the background, and without it colour as it is.
+/// color over the background, and without it color as it is.
 #[test]
-fn a_merge_block_may_begin_by_passing_colour_on() {
+fn a_merge_block_may_begin_by_passing_color_on() {
     let batch = clips(1, 5, 32);
     let settings =
-        RgbaVaeSettings { rank: 2, merge: MergeStart::Colour, ..RgbaVaeSettings::default() };
+        RgbaVaeSettings { rank: 2, merge: MergeStart::Color, ..RgbaVaeSettings::default() };
     let task = rgba_vae(settings, false, ComputeOptions::cpu());
     let folder = tempfile::tempdir().unwrap();
     write(&base_vae(BaseVaeSettings::default()), folder.path());
@@ -144,14 +144,14 @@ fn a_merge_block_may_begin_by_passing_colour_on() {
     };
     let error = |x: &Tensor, y: &Tensor| (x - y).abs().max().double_value(&[]);
     let merged = task.encode(&batch, Corner::WHITE, &Unwatched).unwrap();
-    let alpha = batch.alpha.expand_as(&batch.colour);
-    let seen = own(&hard_render(&batch.colour, &alpha, Corner::WHITE).unwrap());
+    let alpha = batch.alpha.expand_as(&batch.color);
+    let seen = own(&hard_render(&batch.color, &alpha, Corner::WHITE).unwrap());
     assert!(error(&merged, &seen) < 1e-5 * seen.abs().max().double_value(&[]));
 
     let plain = RgbaVaeSettings { rendering: false, l2: 1.0, ..settings };
     let task = rgba_vae(plain, false, ComputeOptions::cpu());
     let merged = task.encode(&batch, Corner::WHITE, &Unwatched).unwrap();
-    let seen = own(&batch.colour);
+    let seen = own(&batch.color);
     assert!(error(&merged, &seen) < 1e-5 * seen.abs().max().double_value(&[]));
     let losses = task.evaluate(&batch, &StepRng::new(3, 1), &Unwatched).unwrap();
     let names: Vec<_> = losses.0.iter().map(|loss| loss.name).collect();
@@ -159,7 +159,7 @@ fn a_merge_block_may_begin_by_passing_colour_on() {
     assert_eq!(names, expected);
 }
 
-/// Latents stay, and with them what a transformer has learnt of them; what is left is whole.
+/// Latents stay, and with them what a transformer has learned of them; what is left is whole.
 #[test]
 fn where_the_merge_block_is_frozen_the_decoders_alone_learn() {
     let batch = clips(1, 5, 32);
@@ -192,12 +192,12 @@ fn where_the_merge_block_is_frozen_the_decoders_alone_learn() {
     }
 }
 
-/// Of an empty clip no colour is seen. By its own alpha, which is not quite 0, what is found has one
+/// Of an empty clip no color is seen. By its own alpha, which is not quite 0, what is found has one
 /// all the same.
 #[test]
-fn colour_may_be_compared_only_where_the_true_clip_has_one() {
+fn color_may_be_compared_only_where_the_true_clip_has_one() {
     let batch = clips(1, 5, 32);
-    let empty = RgbaClips { alpha: batch.alpha.full_like(-1.0), colour: batch.colour };
+    let empty = RgbaClips { alpha: batch.alpha.full_like(-1.0), color: batch.color };
     let hard = |hard| {
         let settings = RgbaVaeSettings { rank: 2, hard, ..RgbaVaeSettings::default() };
         let task = rgba_vae(settings, false, ComputeOptions::cpu());
@@ -222,7 +222,7 @@ fn autoencoders_train_with_mixed_precision() {
     let coarse = ComputeOptions { kind: Kind::BFloat16, device: Device::cpu() };
     let batch = clips(2, 5, 32);
     let base = |compute| BaseVae::new(&VAE, BaseVaeSettings::default(), None, compute).unwrap();
-    compare(base(ComputeOptions::cpu()), base(coarse), &batch.colour);
+    compare(base(ComputeOptions::cpu()), base(coarse), &batch.color);
     let settings = RgbaVaeSettings { rank: 2, ..RgbaVaeSettings::default() };
     let rgba = |compute| rgba_vae(settings, true, compute);
     compare(rgba(ComputeOptions::cpu()), rgba(coarse), &batch);
@@ -293,7 +293,7 @@ fn an_rgba_autoencoder_learns_beside_a_frozen_transformer() {
 #[test]
 fn a_batch_with_nan_stops_the_step_and_names_the_loss() {
     let task = base_vae(BaseVaeSettings::default());
-    let batch = clips(1, 1, 16).colour * f64::NAN;
+    let batch = clips(1, 1, 16).color * f64::NAN;
     let error = task.step(&batch, &StepRng::new(1, 1), 1.0, &Unwatched).unwrap_err();
     assert!(matches!(error, Error::Diverged { .. }), "{error}");
     assert!(error.to_string().contains("`l1`"), "{error}");
@@ -315,12 +315,12 @@ fn what_an_rgba_run_leaves_is_what_this_program_loads() {
     let paths = [folder.path().to_owned()];
     let batch = clips(1, 5, 32);
     let latent = task.encode(&batch, Corner::WHITE, &Unwatched).unwrap();
-    let (colour, alpha) = task.reconstruct(&batch, Corner::WHITE, &Unwatched).unwrap();
+    let (color, alpha) = task.reconstruct(&batch, Corner::WHITE, &Unwatched).unwrap();
     let _guard = tch::no_grad_guard();
     let files = EncoderFiles::find(&paths).unwrap();
     let encoder =
         wan_alpha_core::vae::RgbaEncoder::load(&files, Kind::Float, Device::cpu(), &Unwatched);
-    let rgba = Tensor::cat(&[&batch.colour, &batch.alpha], -1).squeeze_dim(0) * 0.5 + 0.5;
+    let rgba = Tensor::cat(&[&batch.color, &batch.alpha], -1).squeeze_dim(0) * 0.5 + 0.5;
     let encoded =
         encoder.unwrap().encode(&rgba, Corner::WHITE, &mut Default::default(), &Unwatched);
     let encoded = encoded.unwrap();
@@ -331,9 +331,9 @@ fn what_an_rgba_run_leaves_is_what_this_program_loads() {
     assert!(error(&encoded.merged, &expected) < 1e-5);
     let decoders = Decoders::find(&paths).unwrap();
     let decoder = RgbaDecoder::load(&decoders, Device::cpu(), &Unwatched).unwrap();
-    let latent = encoded.normalised().unwrap();
+    let latent = encoded.normalized().unwrap();
     let frames = decoder.decode(&latent, &mut Default::default(), &Unwatched).unwrap();
-    assert!(error(&frames.colour, &colour.squeeze_dim(0).clamp(-1.0, 1.0)) < 1e-4);
+    assert!(error(&frames.color, &color.squeeze_dim(0).clamp(-1.0, 1.0)) < 1e-4);
     assert!(error(&frames.alpha, &alpha.squeeze_dim(0).clamp(-1.0, 1.0)) < 1e-4);
 
     // The checkpoint is where another run can begin.

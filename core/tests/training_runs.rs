@@ -13,7 +13,7 @@ use wan_alpha_core::Unwatched;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::dit::DitConfig;
 use wan_alpha_core::train::{
-    ComputeOptions, LatentBatch, Optimiser, OptimiserSettings, StepRng, Task, Texts, Umt5Config,
+    ComputeOptions, LatentBatch, Optimizer, OptimizerSettings, StepRng, Task, Texts, Umt5Config,
     VaeConfig, init, write_safetensors,
 };
 use wan_alpha_core::weights::{MemorySet, ModelFiles, Network, Strengths, TensorFile, TensorSet};
@@ -73,39 +73,39 @@ fn a_transformer_and_its_text_encoder_learn_from_nothing() {
 
 #[test]
 fn a_run_taken_up_again_goes_on_bit_for_bit() {
-    let settings = OptimiserSettings {
+    let settings = OptimizerSettings {
         rate: 1e-3,
         ema: Some(0.9),
         clip: Some(1.0),
-        ..OptimiserSettings::default()
+        ..OptimizerSettings::default()
     };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.safetensors");
     let batch = latents(2);
     let mut task = whole(false);
-    let mut optimiser = Optimiser::new(settings, task.parameters()).unwrap();
+    let mut optimizer = Optimizer::new(settings, task.parameters()).unwrap();
     for step in 1..=3 {
-        one_step(&mut task, &mut optimiser, &batch, step);
+        one_step(&mut task, &mut optimizer, &batch, step);
     }
-    let state = optimiser.state(task.parameters()).unwrap();
+    let state = optimizer.state(task.parameters()).unwrap();
     write_safetensors(&path, &state, &[("run".to_owned(), "x".to_owned())].into()).unwrap();
     let unbroken: Vec<_> =
-        (4..=6).map(|step| one_step(&mut task, &mut optimiser, &batch, step)).collect();
+        (4..=6).map(|step| one_step(&mut task, &mut optimizer, &batch, step)).collect();
 
     let file = TensorFile::open(&path).unwrap();
     assert_eq!(file.metadata("run"), Some("x"));
     let mut task = whole(false);
-    let mut optimiser = Optimiser::new(settings, task.parameters()).unwrap();
+    let mut optimizer = Optimizer::new(settings, task.parameters()).unwrap();
     let read = |name: &str| file.entry(name).map(|_| file.read(Device::cpu(), name)).transpose();
-    optimiser.restore(task.parameters(), read).unwrap();
-    assert_eq!(optimiser.step(), 3);
+    optimizer.restore(task.parameters(), read).unwrap();
+    assert_eq!(optimizer.step(), 3);
     let resumed: Vec<_> =
-        (4..=6).map(|step| one_step(&mut task, &mut optimiser, &batch, step)).collect();
+        (4..=6).map(|step| one_step(&mut task, &mut optimizer, &batch, step)).collect();
     assert_eq!(resumed, unbroken);
     // Another network's state is refused.
     let other = dora(false, ComputeOptions::cpu());
-    let mut optimiser = Optimiser::new(settings, other.parameters()).unwrap();
-    assert!(optimiser.restore(other.parameters(), read).is_err());
+    let mut optimizer = Optimizer::new(settings, other.parameters()).unwrap();
+    assert!(optimizer.restore(other.parameters(), read).is_err());
 }
 
 #[test]

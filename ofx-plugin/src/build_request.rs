@@ -128,7 +128,7 @@ fn placement(
 ) -> Result<Vec<(Ellipse, f64)>, BuildRequestError> {
     let latent_frames = TakeRequest::latent_frames_of(frame_count)?;
     let placed = (0..latent_frames).map(|k| {
-        let node = node.at(timing.host_time(frames::latent_centre(k)));
+        let node = node.at(timing.host_time(frames::latent_center(k)));
         let [x, y] = node.pair(ELLIPSE_CENTER)?;
         let [a, b] = node.pair(ELLIPSE_AXES)?;
         let ellipse = Ellipse { x, y, a, b, angle: node.double(ELLIPSE_ANGLE)? };

@@ -55,7 +55,7 @@ from_headers! {
     EFFECT_INSTANCE = kOfxPropEffectInstance;
     DRAW_CONTEXT = kOfxInteractPropDrawContext;
     PIXEL_SCALE = kOfxInteractPropPixelScale;
-    SUGGESTED_COLOUR = kOfxInteractPropSuggestedColour;
+    SUGGESTED_COLOR = kOfxInteractPropSuggestedColour;
     SLAVE_TO_PARAM = kOfxInteractPropSlaveToParam;
     PEN_POSITION = kOfxInteractPropPenPosition;
     KEY_SYMBOL = kOfxPropKeySym;
@@ -173,7 +173,7 @@ from_headers! {
     MESSAGE_MESSAGE = kOfxMessageMessage;
 }
 
-/// OpenFX 1.5: "true" for an effect that may be baked into a colour table; ours draws in space.
+/// OpenFX 1.5: "true" for an effect that may be baked into a color table; ours draws in space.
 pub(crate) const NO_SPATIAL_AWARENESS: &CStr = c"OfxImageEffectPropNoSpatialAwareness";
 
 /// A property of `GetRegionsOfInterest`, named after the clip.

@@ -42,7 +42,7 @@ use view::View;
 const SHOWN_PARAMETERS: [&CStr; 8] =
     [ELLIPSE_CENTER, ELLIPSE_AXES, ELLIPSE_ANGLE, STATUS, FIT, RESOLUTION, WIDTH, HEIGHT];
 
-/// The most points of the path of a moving centre.
+/// The most points of the path of a moving center.
 const PATH_POINTS: usize = 200;
 
 /// The interact of the overlay, with what it remembers.
@@ -216,9 +216,9 @@ fn write_change(
         }
     };
     match to {
-        ChangedParameter::Centre(centre) => {
+        ChangedParameter::Center(center) => {
             let parameter = instance.parameter(ELLIPSE_CENTER)?;
-            effect.as_one_edit(c"Move ellipse", || set_pair(parameter, centre))
+            effect.as_one_edit(c"Move ellipse", || set_pair(parameter, center))
         }
         ChangedParameter::Axes(axes) => {
             let parameter = instance.parameter(ELLIPSE_AXES)?;
@@ -257,10 +257,10 @@ fn ellipse(effect: Effect<'_>, time: f64) -> Result<Ellipse, Status> {
     Ok(Ellipse { x, y, a, b, angle })
 }
 
-/// Where the centre goes from its first key to its last, on the canvas.
+/// Where the center goes from its first key to its last, on the canvas.
 fn center_path(effect: Effect<'_>, view: &View) -> Result<Vec<Point>, Status> {
-    let centre = Instance::of(effect)?.parameter(ELLIPSE_CENTER)?;
-    let key_span = centre.key_span(effect).filter(|_| centre.is_animated(effect));
+    let center = Instance::of(effect)?.parameter(ELLIPSE_CENTER)?;
+    let key_span = center.key_span(effect).filter(|_| center.is_animated(effect));
     let Some([first, last]) = key_span.filter(|[first, last]| (last - first).is_finite()) else {
         return Ok(Vec::new());
     };
@@ -269,7 +269,7 @@ fn center_path(effect: Effect<'_>, view: &View) -> Result<Vec<Point>, Status> {
     let mut path = Vec::with_capacity(steps + 1);
     for step in 0..=steps {
         let time = first + (last - first) * step as f64 / steps as f64;
-        let [x, y] = centre.pair_at(effect, time)?;
+        let [x, y] = center.pair_at(effect, time)?;
         path.push(view.to_canvas([x * view.aspect(), y]));
     }
     path.retain(|point| point.iter().all(|number| number.is_finite()));
@@ -295,7 +295,7 @@ fn pixel_size(interact: OverlayInteract<'_>) -> [f64; 2] {
 
 fn suggested_color(interact: OverlayInteract<'_>) -> Option<Color> {
     let properties = interact.properties().ok()?;
-    let part = |index| properties.double(names::SUGGESTED_COLOUR, index).ok();
+    let part = |index| properties.double(names::SUGGESTED_COLOR, index).ok();
     let [red, green, blue] = [part(0)?, part(1)?, part(2)?].map(|part| part as f32);
     Some(Color([red, green, blue, 1.0]))
 }
@@ -321,7 +321,7 @@ mod tests {
         };
         assert_eq!(range, limits(&drag::ANGLE));
         for (id, expected) in [
-            (ELLIPSE_CENTER, wan_alpha_take::ellipse::CENTRE),
+            (ELLIPSE_CENTER, wan_alpha_take::ellipse::CENTER),
             (ELLIPSE_AXES, wan_alpha_take::ellipse::AXIS),
         ] {
             let Kind::Double2D { range, .. } = kind(id) else { panic!("{id:?} is a pair") };

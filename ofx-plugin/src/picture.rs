@@ -7,7 +7,7 @@ mod annotation;
 mod content;
 mod draw;
 mod frame_fit;
-mod quantise;
+mod quantize;
 mod resample;
 mod source;
 mod taps;

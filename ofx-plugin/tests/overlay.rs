@@ -20,7 +20,7 @@ const SHIFT: i32 = 0xFFE1;
 const SIZE: [f64; 2] = [1920.0, 2000.0];
 
 /// Where a new ellipse is.
-const CENTRE: [f64; 2] = [960.0, 1000.0];
+const CENTER: [f64; 2] = [960.0, 1000.0];
 
 /// Of a take of 832 × 480 that is fitted into a width of 1920.
 const HEIGHT: f64 = 1920.0 * 480.0 / 832.0;
@@ -77,9 +77,9 @@ fn outline(drawing: &Drawing) -> &Stroke {
     outline
 }
 
-fn assert_is_ellipse(points: &[[f64; 2]], centre: [f64; 2], half: [f64; 2]) {
+fn assert_is_ellipse(points: &[[f64; 2]], center: [f64; 2], half: [f64; 2]) {
     for [x, y] in points {
-        let (u, v) = ((x - centre[0]) / half[0], (y - centre[1]) / half[1]);
+        let (u, v) = ((x - center[0]) / half[0], (y - center[1]) / half[1]);
         assert!((u * u + v * v - 1.0).abs() < 1e-9, "{x}, {y}");
     }
 }
@@ -87,9 +87,9 @@ fn assert_is_ellipse(points: &[[f64; 2]], centre: [f64; 2], half: [f64; 2]) {
 /// Every part is dragged, and what comes of it compared.
 fn drag_everything(session: &Session) {
     let Session { overlay, node, .. } = session;
-    // The centre, by a tenth of the frame's width and a fifth of its height.
-    let to = [CENTRE[0] + 192.0, CENTRE[1] - 0.2 * HEIGHT];
-    session.drag(CENTRE, to);
+    // The center, by a tenth of the frame's width and a fifth of its height.
+    let to = [CENTER[0] + 192.0, CENTER[1] - 0.2 * HEIGHT];
+    session.drag(CENTER, to);
     assert_near(&session.numbers("ellipseCenter"), &[0.6, 0.3]);
     assert!(session.times_of_keys("ellipseCenter").is_empty());
     // The right handle inwards by a tenth of the height; the axis goes on both sides.
@@ -109,13 +109,13 @@ fn drag_everything(session: &Session) {
     overlay.draw();
     assert!(!overlay.key_down(ESCAPE, ""));
     assert!(overlay.pen_down(to));
-    assert!(overlay.pen_motion(CENTRE));
+    assert!(overlay.pen_motion(CENTER));
     assert!(overlay.key_down(ESCAPE, ""));
-    assert!(!overlay.pen_up(CENTRE));
+    assert!(!overlay.pen_up(CENTER));
     assert!(overlay.pen_down(to));
-    assert!(overlay.pen_motion(CENTRE));
+    assert!(overlay.pen_motion(CENTER));
     overlay.lose_focus();
-    assert!(!overlay.pen_up(CENTRE));
+    assert!(!overlay.pen_up(CENTER));
     assert!(!overlay.drag([10.0, 10.0], [60.0, 60.0], 3));
     assert_near(&session.numbers("ellipseCenter"), &[0.6, 0.3]);
 
@@ -146,15 +146,15 @@ fn the_draw_suite_draws_what_the_parameters_say() {
         assert!(slaves.iter().any(|slave| slave == id), "{id} is not in {slaves:?}");
     }
 
-    overlay.colours([0.0; 3], [0.0, 0.25, 1.0]);
+    overlay.colors([0.0; 3], [0.0, 0.25, 1.0]);
     let drawing = overlay.draw();
     assert_eq!(drawing.status, Status::OK);
     let drawn = outline(&drawing);
-    assert_is_ellipse(&drawn.points, CENTRE, [0.3 * HEIGHT, 0.5 * HEIGHT]);
-    assert_eq!(drawn.pen.colour, [0.0, 0.25, 1.0, 1.0]);
+    assert_is_ellipse(&drawn.points, CENTER, [0.3 * HEIGHT, 0.5 * HEIGHT]);
+    assert_eq!(drawn.pen.color, [0.0, 0.25, 1.0, 1.0]);
     assert_eq!(drawn.pen.width, 1.5);
     let shadow = drawing.shapes(Shape::LineLoop)[0];
-    assert_eq!(shadow.pen.colour, [0.0, 0.0, 0.0, 0.7]);
+    assert_eq!(shadow.pen.color, [0.0, 0.0, 0.0, 0.7]);
     assert_near(&shadow.points[0], &[drawn.points[0][0] + 1.0, drawn.points[0][1] - 1.0]);
 
     // The line about the take, from the lower left corner of it.
@@ -166,7 +166,7 @@ fn the_draw_suite_draws_what_the_parameters_say() {
     assert!(status.starts_with(text.trim_end_matches("...")), "{text}");
     let words = drawing.strokes.last().unwrap();
     assert_eq!(words.shape, Shape::Text { alignment: 0x11 });
-    assert_near(&words.points[0], &[8.0, CENTRE[1] - HEIGHT / 2.0 + 8.0]);
+    assert_near(&words.points[0], &[8.0, CENTER[1] - HEIGHT / 2.0 + 8.0]);
 
     // Handles are as large on the screen at every zoom.
     let side = |pixel: f64| {
@@ -191,29 +191,29 @@ fn what_is_dragged_moves_on_the_screen_and_is_written_at_the_end() {
     let session = Session::of(Profile::plain());
     let Session { overlay, .. } = &session;
     overlay.draw();
-    assert!(!overlay.pen_motion(CENTRE), "hovering is for everybody");
+    assert!(!overlay.pen_motion(CENTER), "hovering is for everybody");
     let redraws = overlay.redraws();
     assert_eq!(redraws, 1);
-    overlay.pen_motion([CENTRE[0] + 1.0, CENTRE[1]]);
+    overlay.pen_motion([CENTER[0] + 1.0, CENTER[1]]);
     assert_eq!(overlay.redraws(), redraws, "nothing looks different");
     let drawing = overlay.draw();
     let lit = |drawing: &Drawing| {
-        drawing.strokes.iter().filter(|it| it.pen.colour == [0.25, 1.0, 0.35, 1.0]).count()
+        drawing.strokes.iter().filter(|it| it.pen.color == [0.25, 1.0, 0.35, 1.0]).count()
     };
     assert_eq!(lit(&drawing), 1);
 
-    assert!(overlay.pen_down(CENTRE));
-    assert!(overlay.pen_motion([CENTRE[0] + 192.0, CENTRE[1]]));
+    assert!(overlay.pen_down(CENTER));
+    assert!(overlay.pen_motion([CENTER[0] + 192.0, CENTER[1]]));
     assert!(overlay.redraws() > redraws);
     let half = [0.3 * HEIGHT, 0.5 * HEIGHT];
-    let moved = [CENTRE[0] + 192.0, CENTRE[1]];
+    let moved = [CENTER[0] + 192.0, CENTER[1]];
     assert_is_ellipse(&outline(&overlay.draw()).points, moved, half);
     assert_near(&session.numbers("ellipseCenter"), &[0.5, 0.5]);
     assert!(overlay.pen_up(moved));
     assert_near(&session.numbers("ellipseCenter"), &[0.6, 0.5]);
     assert_is_ellipse(&outline(&overlay.draw()).points, moved, half);
 
-    // Shift holds the centre to one direction and the angle to fifteen degrees.
+    // Shift holds the center to one direction and the angle to fifteen degrees.
     overlay.key_down(SHIFT, "");
     session.drag(moved, [moved[0] + 10.0, moved[1] + 0.1 * HEIGHT]);
     assert_near(&session.numbers("ellipseCenter"), &[0.6, 0.6]);
@@ -239,15 +239,15 @@ fn key_and_drag(profile: Profile) {
     let drawing = overlay.draw();
     let path = drawing.shapes(Shape::LineStrip)[1];
     assert_eq!(path.points.len(), 21);
-    assert_near(&path.points[0], &[0.4 * 1920.0, CENTRE[1]]);
-    assert_near(&path.points[20], &[0.6 * 1920.0, CENTRE[1]]);
+    assert_near(&path.points[0], &[0.4 * 1920.0, CENTER[1]]);
+    assert_near(&path.points[20], &[0.6 * 1920.0, CENTER[1]]);
 
-    session.drag(CENTRE, [CENTRE[0], CENTRE[1] + 0.1 * HEIGHT]);
+    session.drag(CENTER, [CENTER[0], CENTER[1] + 0.1 * HEIGHT]);
     assert_eq!(session.times_of_keys("ellipseCenter"), [0.0, 10.0, 20.0]);
     assert_near(&session.numbers("ellipseCenter"), &[0.5, 0.6]);
     // While the host plays on, the key belongs to what was taken hold of.
     overlay.draw();
-    let at = [CENTRE[0], CENTRE[1] + 0.1 * HEIGHT];
+    let at = [CENTER[0], CENTER[1] + 0.1 * HEIGHT];
     assert!(overlay.pen_down(at));
     project.go_to(12.0);
     assert!(overlay.pen_up([at[0] + 19.2, at[1]]));
@@ -257,8 +257,8 @@ fn key_and_drag(profile: Profile) {
     overlay.draw();
     assert!(overlay.drag([at[0] + 19.2, at[1]], at, 1));
     // The angle is not animated, so it gets a value.
-    let knob = [CENTRE[0] + 0.3 * HEIGHT + 40.0, CENTRE[1] + 0.1 * HEIGHT];
-    session.drag(knob, [CENTRE[0], knob[1] + 400.0]);
+    let knob = [CENTER[0] + 0.3 * HEIGHT + 40.0, CENTER[1] + 0.1 * HEIGHT];
+    session.drag(knob, [CENTER[0], knob[1] + 400.0]);
     assert!(session.times_of_keys("ellipseAngle").is_empty());
     assert_near(&session.numbers("ellipseAngle"), &[90.0]);
 
@@ -272,12 +272,12 @@ fn a_take_that_is_stretched_over_the_source_is_dragged_as_it_looks() {
     let Session { overlay, node, .. } = &session;
     node.connect("Source", Source::over([100.0, 200.0, 2100.0, 700.0]));
     node.set("fit", 2);
-    let (centre, half) = ([1100.0, 450.0], [0.3 / (832.0 / 480.0) * 2000.0, 250.0]);
-    assert_is_ellipse(&outline(&overlay.draw()).points, centre, half);
-    session.drag([centre[0] + half[0], centre[1]], [centre[0] + half[0] * 4.0 / 3.0, centre[1]]);
+    let (center, half) = ([1100.0, 450.0], [0.3 / (832.0 / 480.0) * 2000.0, 250.0]);
+    assert_is_ellipse(&outline(&overlay.draw()).points, center, half);
+    session.drag([center[0] + half[0], center[1]], [center[0] + half[0] * 4.0 / 3.0, center[1]]);
     assert_near(&session.numbers("ellipseAxes"), &[0.8, 1.0]);
     // A fifth of the take's height, a fifth of the Source's.
-    session.drag(centre, [centre[0], centre[1] + 100.0]);
+    session.drag(center, [center[0], center[1] + 100.0]);
     assert_near(&session.numbers("ellipseCenter"), &[0.5, 0.7]);
 }
 
@@ -285,16 +285,16 @@ fn a_take_that_is_stretched_over_the_source_is_dragged_as_it_looks() {
 fn what_cannot_be_seen_cannot_be_taken() {
     let session = Session::of(Profile::plain());
     let Session { overlay, project, .. } = &session;
-    assert!(!overlay.pen_down(CENTRE), "nothing has been drawn yet");
+    assert!(!overlay.pen_down(CENTER), "nothing has been drawn yet");
     assert_eq!(overlay.draw().status, Status::OK);
-    assert!(overlay.pen_down(CENTRE) && overlay.pen_up(CENTRE));
+    assert!(overlay.pen_down(CENTER) && overlay.pen_up(CENTER));
     // Some hosts do not know the size of their project at first.
     let mut settings = project.settings();
     settings.size = [0.0, 0.0];
     project.set_settings(settings);
     let drawing = overlay.draw();
     assert_eq!((drawing.status, drawing.strokes.len()), (Status::REPLY_DEFAULT, 0));
-    assert!(!overlay.pen_down(CENTRE));
+    assert!(!overlay.pen_down(CENTER));
 }
 
 #[test]
@@ -307,7 +307,7 @@ fn a_host_that_draws_by_nulls_hurts_nobody() {
     drag_everything(&session);
     let session = Session::of(profile.with_null("OfxDrawSuite", "draw"));
     assert_eq!(session.overlay.draw().status, Status::REPLY_DEFAULT);
-    assert!(!session.overlay.pen_down(CENTRE), "nothing can be seen");
+    assert!(!session.overlay.pen_down(CENTER), "nothing can be seen");
 }
 
 #[test]
@@ -332,7 +332,7 @@ fn opengl_draws_the_same_and_leaves_no_trace() {
     let nuke = Session::of(Profile::nuke());
     assert_eq!(nuke.overlay.draws_with(), DrawsWith::OpenGl);
     assert_eq!(nuke.overlay.draw().status, Status::REPLY_DEFAULT, "no OpenGL is loaded");
-    assert!(!nuke.overlay.pen_down(CENTRE));
+    assert!(!nuke.overlay.pen_down(CENTER));
 
     let mut gl = fake_gl::Built::new().load(true);
     gl.reset(Some("2.1 Mesa 24.0"), 0, 0);
@@ -355,7 +355,7 @@ fn opengl_draws_the_same_and_leaves_no_trace() {
             other => panic!("{other:?}"),
         };
         assert_eq!((figure.mode, &figure.points), (mode, &stroke.points));
-        assert_eq!((figure.width, figure.colour), (stroke.pen.width, stroke.pen.colour));
+        assert_eq!((figure.width, figure.color), (stroke.pen.width, stroke.pen.color));
     }
 
     // A line of text comes as squares.

@@ -104,7 +104,7 @@ pub(crate) struct CacheSet {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
 
-    /// Seed of the colour that the encoder sees where alpha is 0, drawn once per row
+    /// Seed of the color that the encoder sees where alpha is 0, drawn once per row
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
 

@@ -21,7 +21,7 @@ pub(crate) enum EllipseCommand {
 #[derive(Debug, Args)]
 pub(crate) struct FitEllipse {
     /// The alpha of 4n+1 frames: a PNG or EXR sequence (its files, a folder or alpha.####.exr), or
-    /// a video, which ffmpeg reads. Where there is no alpha channel, the grey is it
+    /// a video, which ffmpeg reads. Where there is no alpha channel, the gray is it
     #[arg(required = true)]
     pub(crate) alpha: Vec<PathBuf>,
 

@@ -31,7 +31,7 @@ pub(crate) struct Encode {
 
     /// What the encoder sees where alpha is 0: black, blue, green, cyan, red, magenta, yellow or
     /// white
-    #[arg(long, value_name = "COLOUR", default_value = "white")]
+    #[arg(long, value_name = "COLOR", default_value = "white")]
     pub(crate) background: Corner,
 
     /// Number format to compute in

@@ -13,7 +13,7 @@ use super::{ImageReading, one_of};
 #[derive(Debug, Subcommand)]
 pub(crate) enum EvalCommand {
     /// How near an RGBA clip is to another, or to what an autoencoder makes of it: PSNR, SSIM,
-    /// LPIPS, of colour and of alpha
+    /// LPIPS, of color and of alpha
     Reconstruction(EvalReconstruction),
     /// How good finished takes are, or any RGBA clips: temporal flickering, smoothness, alpha, and
     /// whether they show what was asked for, where it was asked for
@@ -37,7 +37,7 @@ pub(crate) struct EvalReconstruction {
     pub(crate) model: Vec<PathBuf>,
 
     /// What the encoder sees where alpha is 0
-    #[arg(long, value_name = "COLOUR", default_value = "white", requires = "model")]
+    #[arg(long, value_name = "COLOR", default_value = "white", requires = "model")]
     pub(crate) background: Corner,
 
     /// Number format to encode in
@@ -45,9 +45,9 @@ pub(crate) struct EvalReconstruction {
     #[arg(requires = "model")]
     pub(crate) dtype: Precision,
 
-    /// The one colour to see the clips over: black, blue, green, cyan, red, magenta, yellow or
+    /// The one color to see the clips over: black, blue, green, cyan, red, magenta, yellow or
     /// white [default: all eight, as the autoencoder is trained]
-    #[arg(long, value_name = "COLOUR")]
+    #[arg(long, value_name = "COLOR")]
     pub(crate) over: Option<Corner>,
 
     /// Weights for LPIPS: torchvision's file of AlexNet or VGG16, and the heads of the package
@@ -107,10 +107,10 @@ pub(crate) struct ScoringArgs {
 
 const TABLE_OF_THE_ASKED: &str = "\
 Each line of --asked is an object:
-  {\"take\": KEY or \"folder\": FOLDER (from the table's), \"prompt\", \"kind\", \"colour\",
+  {\"take\": KEY or \"folder\": FOLDER (from the table's), \"prompt\", \"kind\", \"color\",
    \"ellipse\": [{\"x\", \"y\", \"a\", \"b\", \"angle\"}, … one per latent frame] or \"x,y,a,b,angle\" or keys}
-All but the take may be left out; kind and colour may also stand in \"labels\". Colours: red, orange,
-yellow, green, cyan, blue, purple, pink, white, grey, black.";
+All but the take may be left out; kind and color may also stand in \"labels\". Colors: red, orange,
+yellow, green, cyan, blue, purple, pink, white, gray, black.";
 
 /// Where results go besides the terminal.
 #[derive(Debug, Args)]
@@ -119,7 +119,7 @@ pub(crate) struct ReportFiles {
     #[arg(long, value_name = "FILE.json")]
     pub(crate) json: Option<PathBuf>,
 
-    /// Write one page with every number, and frames over a checkerboard and flat colours
+    /// Write one page with every number, and frames over a checkerboard and flat colors
     #[arg(long, value_name = "FILE.html")]
     pub(crate) html: Option<PathBuf>,
 }

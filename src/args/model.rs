@@ -10,7 +10,7 @@ use super::one_of;
 /// What to do with models.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelCommand {
-    /// Recognise a downloaded model's parts, fingerprint them, and give them a name
+    /// Recognize a downloaded model's parts, fingerprint them, and give them a name
     Add {
         /// The name: letters, digits and - _ . +
         name: String,

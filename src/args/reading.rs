@@ -7,7 +7,7 @@ use crate::media::rgba::Association;
 /// How the images of a clip are understood.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct ImageReading {
-    /// Whether colour is multiplied by alpha [default: EXR premultiplied, PNG straight]
+    /// Whether color is multiplied by alpha [default: EXR premultiplied, PNG straight]
     #[arg(long, value_enum)]
     alpha: Option<AlphaChoice>,
 }
@@ -25,8 +25,8 @@ impl ImageReading {
 /// [`Association`], as it is spelled on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum AlphaChoice {
-    /// Colour is what it is, however transparent
+    /// Color is what it is, however transparent
     Straight,
-    /// Colour has been multiplied by alpha
+    /// Color has been multiplied by alpha
     Premultiplied,
 }

@@ -75,7 +75,7 @@ pub(crate) struct Render {
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Take")]
     pub(crate) frames: Option<u32>,
 
-    /// Where the subject is, "x,y,a,b,angle": centre in fractions of the frame from its
+    /// Where the subject is, "x,y,a,b,angle": center in fractions of the frame from its
     /// bottom-left, full axes in fractions of its height, degrees counter-clockwise; or keys at
     /// take frames, "0: x,y,a,b,angle; 40: …" [default: 0.5,0.5,0.6,1,0]
     #[arg(long, value_name = "ELLIPSE", allow_hyphen_values = true, help_heading = "Placement")]

@@ -5,7 +5,7 @@
 //! the drawn background, size and number format. A second run therefore finds all there; a stopped
 //! one goes on. Tensors:
 //!
-//! - `latent` `[16, t, h, w]`, normalised, of the clip over a background drawn once per row;
+//! - `latent` `[16, t, h, w]`, normalized, of the clip over a background drawn once per row;
 //! - `mask` `[t, h, w]`, float32: the Gaussian of the fitted ellipse, zero where there is none;
 //! - `context.0`, `context.1`, … `[tokens, dim]`, real tokens only: one for each caption.
 
@@ -99,7 +99,7 @@ fn plan(
             let background = Corner::all().nth(draw.below(8)).unwrap_or(Corner::WHITE);
             Ok(index::Line {
                 row: number + 1,
-                colour: row.colour.clone(),
+                color: row.color.clone(),
                 captions: row.captions.clone(),
                 source: row.source().to_owned(),
                 labels: row.labels.clone(),

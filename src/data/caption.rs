@@ -124,11 +124,11 @@ fn keep(rows: &mut [Row], out: &Path) -> Result<usize> {
     }
     let mut earlier: BTreeMap<(String, String), VecDeque<Row>> = BTreeMap::new();
     for row in table::read(out)? {
-        earlier.entry((row.colour.clone(), row.alpha.clone())).or_default().push_back(row);
+        earlier.entry((row.color.clone(), row.alpha.clone())).or_default().push_back(row);
     }
     let mut kept = 0;
     for row in rows {
-        let same = earlier.get_mut(&(row.colour.clone(), row.alpha.clone()));
+        let same = earlier.get_mut(&(row.color.clone(), row.alpha.clone()));
         let Some(known) = same.and_then(VecDeque::pop_front) else {
             continue;
         };

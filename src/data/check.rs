@@ -81,7 +81,8 @@ struct RowReport {
     /// Its number in the table, from 1.
     row: usize,
     line: usize,
-    colour: String,
+    #[serde(rename = "colour")]
+    color: String,
     alpha: String,
     captions: Vec<String>,
     language: &'static str,
@@ -95,7 +96,7 @@ type MediaKey<'a> = (&'a str, &'a str, bool);
 
 fn key(row: &Row) -> MediaKey<'_> {
     use crate::media::rgba::Association::Premultiplied;
-    (&row.colour, &row.alpha, row.association == Some(Premultiplied))
+    (&row.color, &row.alpha, row.association == Some(Premultiplied))
 }
 
 pub(super) fn run(args: &CheckSet, context: &CommandContext<'_>) -> Result<()> {
@@ -170,7 +171,7 @@ impl SetReport {
             report.rows.push(RowReport {
                 row: index + 1,
                 line: row.line,
-                colour: row.colour.clone(),
+                color: row.color.clone(),
                 alpha: row.alpha.clone(),
                 language: row
                     .captions
@@ -182,11 +183,11 @@ impl SetReport {
                 findings,
             });
         }
-        report.summarise(set, seen);
+        report.summarize(set, seen);
         report
     }
 
-    fn summarise(&mut self, set: &Set, seen: &BTreeMap<MediaKey<'_>, Seen>) {
+    fn summarize(&mut self, set: &Set, seen: &BTreeMap<MediaKey<'_>, Seen>) {
         let summary = &mut self.summary;
         summary.rows = self.rows.len();
         summary.media = seen.len();
@@ -233,7 +234,7 @@ impl SetReport {
     }
 }
 
-/// A misspelt column would else be a column that is missing.
+/// A misspelled column would else be a column that is missing.
 fn unknown_columns(rows: &[Row]) -> Vec<SetFinding> {
     let mut names: Vec<&String> = rows.iter().flat_map(|row| row.others.keys()).collect();
     names.sort_unstable();
@@ -242,7 +243,7 @@ fn unknown_columns(rows: &[Row]) -> Vec<SetFinding> {
     let warning = |name| {
         SetFinding::warning(
             "column",
-            format!("the column `{name}` means nothing here; is it misspelt?"),
+            format!("the column `{name}` means nothing here; is it misspelled?"),
         )
     };
     names.into_iter().map(warning).collect()
@@ -332,7 +333,7 @@ impl Duplicates {
         let mut same =
             Self { contents: BTreeMap::new(), captioned: BTreeMap::new(), sources: Vec::new() };
         for (index, row) in rows.iter().enumerate() {
-            same.sources.push((row.source().to_owned(), row.colour.clone()));
+            same.sources.push((row.source().to_owned(), row.color.clone()));
             let Some(media) = seen.get(&key(row)).and_then(|seen| seen.media.as_ref()) else {
                 continue;
             };
@@ -356,13 +357,13 @@ impl Duplicates {
             ));
         }
         if let Some(first) = content.filter(|first| **first != index)
-            && let Some((source, colour)) = self.sources.get(*first)
+            && let Some((source, color)) = self.sources.get(*first)
             && source != row.source()
         {
             findings.push(SetFinding::warning(
                 "split",
                 format!(
-                    "it shows the same as row {} ({colour}), but as another source, so that one may \
+                    "it shows the same as row {} ({color}), but as another source, so that one may \
                      be trained on and the other measured with: give both one `source`",
                     first + 1
                 ),

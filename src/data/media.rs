@@ -1,7 +1,7 @@
-//! The frames of a row: colour and alpha, together or apart, from images or a video, one at a time.
+//! The frames of a row: color and alpha, together or apart, from images or a video, one at a time.
 //!
 //! Alpha apart is the alpha channel of its images unless the first of them is opaque throughout,
-//! which is then taken as grey; colour is then straight unless the row says otherwise.
+//! which is then taken as gray; color is then straight unless the row says otherwise.
 
 use std::path::{Path, PathBuf};
 
@@ -17,15 +17,15 @@ use crate::media::video::{Samples, Video};
 
 /// The frames of a row, read one after the other.
 pub(crate) struct Reader {
-    colour: Source,
+    color: Source,
     alpha: Option<Source>,
     association: Option<Association>,
-    /// Of alpha apart: its alpha channel, or grey; not known before the first frame.
+    /// Of alpha apart: its alpha channel, or gray; not known before the first frame.
     by_alpha: Option<bool>,
     next: usize,
     size: Option<(usize, usize)>,
     pub(crate) clipped: Clipped,
-    /// Why colour has no alpha of its own, where it should have.
+    /// Why color has no alpha of its own, where it should have.
     pub(crate) no_alpha: Option<String>,
 }
 
@@ -52,7 +52,7 @@ impl Source {
 }
 
 /// Straight or multiplied, but in the file's own space.
-struct Colour {
+struct Color {
     image: RgbaImage,
     of: String,
 }
@@ -60,15 +60,15 @@ struct Colour {
 impl Reader {
     /// Finds the files of a row; images are not read before they are asked for.
     pub(crate) fn open(row: &Row) -> Result<Self> {
-        let colour = Source::open(&row.colour_path(), "colour", Samples::Rgba)?;
+        let color = Source::open(&row.color_path(), "colour", Samples::Rgba)?;
         let alpha = row.alpha_path();
-        let alpha = alpha.map(|path| Source::open(&path, "alpha", Samples::Grey)).transpose()?;
+        let alpha = alpha.map(|path| Source::open(&path, "alpha", Samples::Gray)).transpose()?;
         let frames = |source: &Source| source.frames();
-        if let (Some(colours), Some(alphas)) = (frames(&colour), alpha.as_ref().and_then(frames)) {
+        if let (Some(colors), Some(alphas)) = (frames(&color), alpha.as_ref().and_then(frames)) {
             ensure!(
-                colours == alphas,
-                "colour {} has {colours} frames, but alpha {} has {alphas}",
-                row.colour,
+                colors == alphas,
+                "color {} has {colors} frames, but alpha {} has {alphas}",
+                row.color,
                 row.alpha
             );
         }
@@ -77,15 +77,15 @@ impl Reader {
             None => row.association,
         };
         let (by_alpha, size, no_alpha, clipped) = (None, None, None, Clipped::default());
-        Ok(Self { colour, alpha, association, by_alpha, next: 0, size, clipped, no_alpha })
+        Ok(Self { color, alpha, association, by_alpha, next: 0, size, clipped, no_alpha })
     }
 
     /// How many frames there are, where that is known before they are read.
     pub(crate) fn frames(&self) -> Option<usize> {
-        self.colour.frames().or_else(|| self.alpha.as_ref()?.frames())
+        self.color.frames().or_else(|| self.alpha.as_ref()?.frames())
     }
 
-    /// What colour is where alpha is 0.
+    /// What color is where alpha is 0.
     pub(crate) fn hidden_color(&self) -> HiddenColor {
         if self.alpha.is_some() { HiddenColor::Chosen } else { HiddenColor::Arbitrary }
     }
@@ -102,7 +102,7 @@ impl Reader {
 
     /// Leaves out frames; of a video they are decoded all the same.
     pub(crate) fn skip(&mut self, count: usize) -> Result<()> {
-        for source in [Some(&mut self.colour), self.alpha.as_mut()].into_iter().flatten() {
+        for source in [Some(&mut self.color), self.alpha.as_mut()].into_iter().flatten() {
             if let Source::Video(video, path) = source {
                 for _ in 0..count {
                     if video.next()?.is_none() {
@@ -118,16 +118,16 @@ impl Reader {
     /// The next frame: straight, display-referred, in \[0, 1\]. None after the last.
     pub(crate) fn next(&mut self) -> Result<Option<OwnedFrame>> {
         let index = self.next;
-        let colour = self.next_colour()?;
-        let picture = match (colour, self.next_alpha()?) {
+        let color = self.next_color()?;
+        let picture = match (color, self.next_alpha()?) {
             (None, None | Some(None)) => return Ok(None),
-            (Some(Colour { image, .. }), None) => {
+            (Some(Color { image, .. }), None) => {
                 if let Some(text) = &image.no_alpha {
                     self.no_alpha.get_or_insert(text.clone());
                 }
                 self.finish(image)?
             }
-            (Some(Colour { mut image, of }), Some(Some(alpha))) => {
+            (Some(Color { mut image, of }), Some(Some(alpha))) => {
                 let MaskImage { width, height, values } = alpha;
                 ensure!(
                     image.size == (width, height),
@@ -140,8 +140,8 @@ impl Reader {
                 }
                 self.finish(image)?
             }
-            (Some(_), Some(None)) => bail!("the alpha ends before frame {index} of the colour"),
-            (None, Some(Some(_))) => bail!("the colour ends before frame {index} of the alpha"),
+            (Some(_), Some(None)) => bail!("the alpha ends before frame {index} of the color"),
+            (None, Some(Some(_))) => bail!("the color ends before frame {index} of the alpha"),
         };
         let found = (picture.width, picture.height);
         let size = *self.size.get_or_insert(found);
@@ -166,16 +166,16 @@ impl Reader {
         Ok(OwnedFrame::new(index, width, height, rgba))
     }
 
-    fn next_colour(&mut self) -> Result<Option<Colour>> {
-        match &mut self.colour {
+    fn next_color(&mut self) -> Result<Option<Color>> {
+        match &mut self.color {
             Source::Images(files) => {
                 let Some(file) = files.get(self.next) else {
                     return Ok(None);
                 };
                 let image = RgbaImage::read(file)?;
-                Ok(Some(Colour { image, of: file.display().to_string() }))
+                Ok(Some(Color { image, of: file.display().to_string() }))
             }
-            Source::Video(video, path) => Ok(video.next()?.map(|picture| Colour {
+            Source::Video(video, path) => Ok(video.next()?.map(|picture| Color {
                 image: RgbaImage::of_display((picture.width, picture.height), picture.values),
                 of: format!("frame {} of {}", self.next, path.display()),
             })),

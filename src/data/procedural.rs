@@ -5,7 +5,7 @@
 //! machine: no operation of it is left to a platform's mathematics library. A [`Scene`] alone, its
 //! caption and its ellipses, costs nothing. Streams never meet, so that what is held out is.
 //!
-//! Colour is straight, and under alpha 0 it is the subject's own: resizing brings no fringe.
+//! Color is straight, and under alpha 0 it is the subject's own: resizing brings no fringe.
 
 mod fluid;
 mod frame;
@@ -16,7 +16,7 @@ mod words;
 use std::collections::BTreeMap;
 
 use wan_alpha_take::Ellipse;
-use wan_alpha_take::frames::{latent_centre, latent_frame_of};
+use wan_alpha_take::frames::{latent_center, latent_frame_of};
 
 use super::clip::{RgbaClip, Window};
 use super::rng::DataRng;
@@ -63,7 +63,7 @@ named! {
 }
 
 named! {
-    Colour {
+    Color {
         Red "red", Orange "orange", Yellow "yellow", Green "green", Cyan "cyan", Blue "blue",
         Purple "purple", Pink "pink", White "white",
     }
@@ -82,7 +82,7 @@ named! {
     }
 }
 
-impl Colour {
+impl Color {
     /// As displays have it.
     const fn rgb(self) -> [f32; 3] {
         match self {
@@ -115,7 +115,7 @@ impl Size {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Scene {
     pub(crate) kind: Kind,
-    pub(crate) colour: Colour,
+    pub(crate) color: Color,
     pub(crate) size: Size,
     pub(crate) motion: Motion,
     /// Drawn with flat tones and an outline, of what has a surface.
@@ -124,8 +124,8 @@ pub(crate) struct Scene {
     pub(crate) translucent: bool,
     /// Half the subject's size where it is largest, in frame heights.
     radius: f64,
-    /// Centre in the middle of the way.
-    centre: [f64; 2],
+    /// Center in the middle of the way.
+    center: [f64; 2],
     /// How far it moves, as a fraction of the frame.
     travel: f64,
     /// For what is left: the turn of a ring, the rate of a spin.
@@ -135,7 +135,7 @@ pub(crate) struct Scene {
     phrasing: u64,
 }
 
-/// Centres are within this of the frame's edges, and the whole subject is inside as far as it can.
+/// Centers are within this of the frame's edges, and the whole subject is inside as far as it can.
 const MARGIN: f64 = 0.2;
 
 impl Scene {
@@ -147,7 +147,7 @@ impl Scene {
         };
         let mut draw = DataRng::new(seed, purpose, &[index]);
         let kind = draw.pick(&Kind::ALL);
-        let colour = draw.pick(&Colour::ALL);
+        let color = draw.pick(&Color::ALL);
         let size = draw.pick(&Size::ALL);
         // A third stands still: there the ellipse is learned best.
         let motion = if draw.chance(0.33) { Motion::Still } else { draw.pick(&Motion::ALL) };
@@ -159,19 +159,19 @@ impl Scene {
             let margin = (radius.max(MARGIN) + reach[axis]).min(0.5);
             draw.between(margin, 1.0 - margin)
         };
-        let centre = [at(0), at(1)];
-        let tint = colour
+        let center = [at(0), at(1)];
+        let tint = color
             .rgb()
             .map(|channel| (f64::from(channel) + draw.between(-0.04, 0.04)).clamp(0.0, 1.0) as f32);
         Self {
             kind,
-            colour,
+            color,
             size,
             motion,
             cartoon: kind.has_surface() && draw.chance(0.4),
             translucent: kind.can_be_translucent() && draw.chance(0.4),
             radius,
-            centre,
+            center,
             travel,
             variety: [(); 4].map(|()| draw.unit()),
             tint,
@@ -196,7 +196,7 @@ impl Scene {
         let style = if self.cartoon { "cartoon" } else { "realistic" };
         [
             ("kind", self.kind.name()),
-            ("colour", self.colour.name()),
+            ("colour", self.color.name()),
             ("size", self.size.name()),
             ("motion", self.motion.name()),
             ("opacity", opacity),
@@ -209,7 +209,7 @@ impl Scene {
     /// Where the subject is, per latent frame: its outline, not a fit.
     pub(crate) fn ellipses(&self, window: &Window) -> Vec<Ellipse> {
         let last = u32::try_from(window.frames.saturating_sub(1)).unwrap_or(u32::MAX);
-        (0..=latent_frame_of(last)).map(|k| self.ellipse(latent_centre(k), window.frames)).collect()
+        (0..=latent_frame_of(last)).map(|k| self.ellipse(latent_center(k), window.frames)).collect()
     }
 
     /// Where the subject is at a frame, which may lie between two.
@@ -221,11 +221,11 @@ impl Scene {
         Ellipse { x, y, a, b, angle }.rounded()
     }
 
-    /// Centre and scale at a frame.
+    /// Center and scale at a frame.
     fn place(&self, frame: f64, frames: usize) -> ([f64; 2], f64) {
         let way = if frames > 1 { frame / (frames - 1) as f64 } else { 0.5 };
         let along = (way - 0.5) * self.travel;
-        let [x, y] = self.centre;
+        let [x, y] = self.center;
         let still = ([x, y], 1.0);
         match self.motion {
             Motion::Still => still,
@@ -233,7 +233,7 @@ impl Scene {
             Motion::Left => ([x - along, y], 1.0),
             Motion::Up => ([x, y + along], 1.0),
             Motion::Down => ([x, y - along], 1.0),
-            // A parabola, as high as half of it is wide; the centre is half-way up.
+            // A parabola, as high as half of it is wide; the center is half-way up.
             Motion::Arc => {
                 let height = 0.5 * self.travel * (4.0 * way * (1.0 - way) - 0.5);
                 ([x + along, y + height], 1.0)
@@ -291,7 +291,7 @@ impl Kind {
 }
 
 impl Motion {
-    /// How far it takes the centre from the middle of its way, to either side.
+    /// How far it takes the center from the middle of its way, to either side.
     fn reach(self, travel: f64) -> [f64; 2] {
         match self {
             Self::Still | Self::Grow | Self::Shrink => [0.0, 0.0],

@@ -53,9 +53,9 @@ impl Set {
 
     /// A row by its index, in words for messages.
     pub(crate) fn name(&self, row: usize) -> String {
-        let (line, colour) =
-            self.rows.get(row).map_or((0, ""), |row| (row.line, row.colour.as_str()));
-        format!("row {} (line {line} of {}, {colour})", row + 1, self.table.display())
+        let (line, color) =
+            self.rows.get(row).map_or((0, ""), |row| (row.line, row.color.as_str()));
+        format!("row {} (line {line} of {}, {color})", row + 1, self.table.display())
     }
 
     /// Five of a hundred sources, by the seed, are kept from training with all of their rows; at

@@ -1,6 +1,6 @@
 //! The table of a data set: what its rows mean, read from CSV or JSON lines.
 //!
-//! Columns, of which only `colour` must be there: `colour`, `alpha` (empty: the colour's own),
+//! Columns, of which only `colour` must be there: `colour`, `alpha` (empty: the color's own),
 //! `caption`, `caption_short`, further `caption_…`; `kind` (still or moving), `labels`
 //! (`name=value; …`, in JSON lines an object or a list), `source` (what must not be split between
 //! training and validation), `association` (straight or premultiplied). Those of the released
@@ -17,15 +17,15 @@ use serde_json::{Map, Value};
 use crate::media::atomic_file::write_whole;
 use crate::media::rgba::Association;
 
-/// One row. Paths are as the table has them: [`Row::colour_path`] knows the folder.
+/// One row. Paths are as the table has them: [`Row::color_path`] knows the folder.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Row {
     /// Of the table, from 1, as editors count.
     pub(crate) line: usize,
     /// The table's folder, which paths in the table start from.
     pub(crate) folder: PathBuf,
-    pub(crate) colour: String,
-    /// Empty: the colour's own.
+    pub(crate) color: String,
+    /// Empty: the color's own.
     pub(crate) alpha: String,
     /// The long one first; none of them empty.
     pub(crate) captions: Vec<String>,
@@ -42,9 +42,9 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// Where its colour is.
-    pub(crate) fn colour_path(&self) -> PathBuf {
-        self.folder.join(&self.colour)
+    /// Where its color is.
+    pub(crate) fn color_path(&self) -> PathBuf {
+        self.folder.join(&self.color)
     }
 
     /// Where its alpha is, if apart.
@@ -52,9 +52,9 @@ impl Row {
         (!self.alpha.is_empty()).then(|| self.folder.join(&self.alpha))
     }
 
-    /// What all rows of one source have in common: what the table says, else the colour's place.
+    /// What all rows of one source have in common: what the table says, else the color's place.
     pub(crate) fn source(&self) -> &str {
-        self.source.as_deref().unwrap_or(&self.colour)
+        self.source.as_deref().unwrap_or(&self.color)
     }
 }
 
@@ -125,7 +125,7 @@ fn row(line: usize, folder: &Path, fields: Fields) -> Result<Row> {
             }
         };
         match name.as_str() {
-            "colour" | "color" | "video_fgr" => row.colour = text()?,
+            "colour" | "color" | "video_fgr" => row.color = text()?,
             "alpha" | "video_pha" => row.alpha = text()?,
             "kind" | "status" => row.moving = moving(&name, &text()?)?,
             "source" => row.source = Some(text()?).filter(|source| !source.is_empty()),
@@ -150,7 +150,7 @@ fn row(line: usize, folder: &Path, fields: Fields) -> Result<Row> {
             }
         }
     }
-    ensure!(!row.colour.is_empty(), "it has no colour: fill the column `colour` (or `video_fgr`)");
+    ensure!(!row.color.is_empty(), "it has no colour: fill the column `colour` (or `video_fgr`)");
     row.captions = captions.into_values().flatten().filter(|text| !text.is_empty()).collect();
     if let [Some(frames), Some(height), Some(width)] = grid {
         row.latent = Some([frames, height, width]);
@@ -267,7 +267,7 @@ fn fields(row: &Row) -> Fields {
             fields.insert(name.to_owned(), value.into());
         }
     };
-    set("colour", &row.colour);
+    set("colour", &row.color);
     set("alpha", &row.alpha);
     for (index, caption) in row.captions.iter().enumerate() {
         match index {
@@ -340,7 +340,7 @@ mod tests {
         let text = "video_fgr,video_pha,prompt,cache_path,frame_height,frame_width,num_frames,status\n\
             f.mp4,p.mp4,视频背景是透明的,c/1,104,60,21,dynamic\n";
         let row = &read_text("t.csv", text).unwrap()[0];
-        assert_eq!((row.colour.as_str(), row.alpha.as_str()), ("f.mp4", "p.mp4"));
+        assert_eq!((row.color.as_str(), row.alpha.as_str()), ("f.mp4", "p.mp4"));
         assert_eq!(row.captions, ["视频背景是透明的"]);
         assert_eq!(row.latent, Some([21, 60, 104]));
         assert_eq!((row.moving, row.others["cache_path"].as_str()), (Some(true), "c/1"));
@@ -349,7 +349,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         let row = Row {
-            colour: "a, b.png".into(),
+            color: "a, b.png".into(),
             captions: ["long \"one\"", "short", "third", "fourth"].map(str::to_owned).into(),
             moving: Some(false),
             labels: [("kind".into(), "ball".into()), ("slow".into(), String::new())].into(),
@@ -372,7 +372,7 @@ mod tests {
     fn mistakes_are_named_with_their_line() {
         for (name, text, words) in [
             ("t.csv", "colour,kind\na.png,fast\n", "line 2: kind is `fast`"),
-            ("t.csv", "alpha\na.png\n", "line 2: it has no colour"),
+            ("t.csv", "alpha\na.png\n", "line 2: it has no color"),
             ("t.csv", "colour,colour\na,b\n", "names a column twice"),
             ("t.csv", "colour,alpha\na\n", "line: 2"),
             ("t.csv", "colour\n", "it has no rows"),

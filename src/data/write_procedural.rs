@@ -107,7 +107,7 @@ fn rows(clip: &DrawnClip, name: &str, languages: CaptionLanguages) -> Vec<Row> {
         CaptionLanguages::Both => &[Language::English, Language::Chinese],
     };
     let row = |language: &Language| Row {
-        colour: name.to_owned(),
+        color: name.to_owned(),
         captions: vec![clip.scene.caption(*language), clip.scene.short_caption(*language)],
         moving: Some(clip.frames.frames > 1),
         labels: clip.scene.labels(),

@@ -108,7 +108,7 @@ fn blend(below: f32, above: f32, opacity: f32) -> u8 {
     (below + (above - below) * opacity).round() as u8
 }
 
-/// A grid's value at a pixel, linear between the centres of cells.
+/// A grid's value at a pixel, linear between the centers of cells.
 fn sample(values: &[f32], grid: [usize; 2], size: [usize; 2], x: f64, y: f64) -> f64 {
     let place = |at: f64, cells: usize, pixels: usize| {
         let at = (at + 0.5) / pixels as f64 * cells as f64 - 0.5;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use image::ImageReader;
-use wan_alpha_take::frames::{CELL, latent_centre, latent_frame_of};
+use wan_alpha_take::frames::{CELL, latent_center, latent_frame_of};
 use wan_alpha_take::{Ellipse, Mask, Track};
 
 use super::picture::{EllipsePicture, outline_of_mask};
@@ -58,7 +58,7 @@ impl ShownPlacement {
             let keys = track.keys();
             let others = if keys.len() > 1 { keys } else { &[] };
             let others = others.iter().map(|key| key.1).collect();
-            return Ok(Self::Ellipse(track.sample(latent_centre(latent)), others));
+            return Ok(Self::Ellipse(track.sample(latent_center(latent)), others));
         };
         let name = path.display();
         if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {

@@ -20,7 +20,7 @@ pub(super) fn read(
     threshold: f64,
     step: impl FnMut(u32) -> Result<()>,
 ) -> Result<Alpha> {
-    let mut video = Video::open(path, Samples::Grey)?;
+    let mut video = Video::open(path, Samples::Gray)?;
     match compress(path, || Ok(video.next()?), threshold, step)? {
         Some(alpha) => Ok(alpha),
         None => bail!("{} has no picture", path.display()),
@@ -38,7 +38,7 @@ fn compress(
     let mut opaque = true;
     let name = || path.display().to_string();
     while let Some(picture) = next()? {
-        let [grey, alpha] = match &mut planes {
+        let [gray, alpha] = match &mut planes {
             Some(planes) => planes,
             none => {
                 let new =
@@ -46,16 +46,16 @@ fn compress(
                 none.insert([new()?, new()?])
             }
         };
-        let [found_grey, found_alpha] = picture.grey_and_alpha();
+        let [found_gray, found_alpha] = picture.gray_and_alpha();
         opaque &= found_alpha.iter().all(|value| *value == 1.0);
-        grey.push(&found_grey).with_context(name)?;
+        gray.push(&found_gray).with_context(name)?;
         alpha.push(&found_alpha).with_context(name)?;
         step(alpha.frames())?;
     }
-    let Some([grey, alpha]) = planes else {
+    let Some([gray, alpha]) = planes else {
         return Ok(None);
     };
-    let coverage = if opaque { grey } else { alpha }.finish().with_context(name)?;
+    let coverage = if opaque { gray } else { alpha }.finish().with_context(name)?;
     Ok(Some(Alpha { coverage, by_luma: opaque }))
 }
 

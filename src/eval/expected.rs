@@ -20,7 +20,7 @@ pub(super) struct Expected {
     pub(super) which: Which,
     pub(super) prompt: Option<String>,
     pub(super) kind: Option<String>,
-    pub(super) colour: Option<NamedHue>,
+    pub(super) color: Option<NamedHue>,
     track: Option<Placed>,
 }
 
@@ -40,7 +40,8 @@ struct Line {
     folder: Option<PathBuf>,
     prompt: Option<String>,
     kind: Option<String>,
-    colour: Option<String>,
+    #[serde(rename = "colour")]
+    color: Option<String>,
     #[serde(default)]
     labels: BTreeMap<String, String>,
     ellipse: Option<Placed>,
@@ -76,7 +77,7 @@ impl Expected {
     }
 
     fn of_line(number: usize, line: &str, folder: &Path) -> Result<Self> {
-        let Line { take, folder: place, prompt, kind, colour, labels, ellipse } =
+        let Line { take, folder: place, prompt, kind, color, labels, ellipse } =
             serde_json::from_str(line)?;
         let which = match (take, place) {
             (Some(key), None) => Which::Key(key),
@@ -85,9 +86,9 @@ impl Expected {
         };
         // Labels go first: the `kind` of a data set's table is whether a clip moves.
         let label = |own: Option<String>, name: &str| labels.get(name).cloned().or(own);
-        let colour = label(colour, "colour").map(|name| name.parse()).transpose()?;
+        let color = label(color, "colour").map(|name| name.parse()).transpose()?;
         let kind = label(kind, "kind");
-        Ok(Self { line: number, which, prompt, kind, colour, track: ellipse })
+        Ok(Self { line: number, which, prompt, kind, color, track: ellipse })
     }
 
     /// Whether it is about the clip at `place`.
@@ -135,7 +136,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(row.which, Which::Folder("table/a/b".into()));
-        assert_eq!((row.kind.as_deref(), row.colour.unwrap().name()), (Some("ring"), "cyan"));
+        assert_eq!((row.kind.as_deref(), row.color.unwrap().name()), (Some("ring"), "cyan"));
         let track = row.track(3).unwrap().unwrap();
         // Latent frames stand for take frames 0, 1 to 4 and 5 to 8.
         let x: Vec<f64> = track.iter().map(|ellipse| ellipse.x).collect();
@@ -151,7 +152,7 @@ mod tests {
         for (text, words) in [
             (r#"{"prompt":"p"}"#, "either a take"),
             (r#"{"take":"a","folder":"b"}"#, "either a take"),
-            (r#"{"take":"a","colour":"mauve"}"#, "no colour `mauve`"),
+            (r#"{"take":"a","colour":"mauve"}"#, "no color `mauve`"),
             (r#"{"take":"a","color":"red"}"#, "unknown field `color`"),
             ("nonsense", "expected"),
         ] {

@@ -115,8 +115,8 @@ pub(super) mod tests {
     }
 
     /// 1 within a disc, 0 outside.
-    pub(crate) fn disc(x: usize, y: usize, centre: [f64; 2], radius: f64) -> f32 {
-        let distance = (x as f64 - centre[0]).hypot(y as f64 - centre[1]);
+    pub(crate) fn disc(x: usize, y: usize, center: [f64; 2], radius: f64) -> f32 {
+        let distance = (x as f64 - center[0]).hypot(y as f64 - center[1]);
         if distance <= radius { 1.0 } else { 0.0 }
     }
 
@@ -136,6 +136,6 @@ pub(super) mod tests {
         assert_eq!((measured.coverage, measured.alpha_flicker), (0.0, None));
         assert_eq!((measured.holes, measured.halo, measured.leak), (None, None, None));
         assert_eq!(measured.hue.angle, None);
-        assert!(measured.features.is_none() && measured.placement.centre_distance.is_none());
+        assert!(measured.features.is_none() && measured.placement.center_distance.is_none());
     }
 }

@@ -1,7 +1,7 @@
 //! The page: one file with everything in it, for a browser without a network.
 //!
 //! Frames lie in it once, as PNG with alpha; the browser lays them over a checkerboard and flat
-//! colours. It mixes display values, which is the paper's soft render, and not the light that a
+//! colors. It mixes display values, which is the paper's soft render, and not the light that a
 //! compositor mixes.
 
 use base64::Engine;

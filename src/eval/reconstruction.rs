@@ -73,10 +73,10 @@ pub(super) fn run(args: &EvalReconstruction, context: &CommandContext<'_>) -> Re
 const COLUMNS: [MeasureColumn; 6] = [
     column(
         "colour_psnr",
-        "colour PSNR",
+        "color PSNR",
         Best::High,
         2,
-        "PSNR in decibels of colour, softly rendered; errors pooled over the clip",
+        "PSNR in decibels of color, softly rendered; errors pooled over the clip",
     ),
     column(
         "alpha_psnr",
@@ -87,25 +87,25 @@ const COLUMNS: [MeasureColumn; 6] = [
     ),
     column(
         "colour_ssim",
-        "colour SSIM",
+        "color SSIM",
         Best::High,
         4,
-        "SSIM of colour, softly rendered: Gaussian window 11, sigma 1.5; mean over channels and frames",
+        "SSIM of color, softly rendered: Gaussian window 11, sigma 1.5; mean over channels and frames",
     ),
     column("alpha_ssim", "alpha SSIM", Best::High, 4, "SSIM of alpha, by the same window"),
     column(
         "colour_lpips",
-        "colour LPIPS",
+        "color LPIPS",
         Best::Low,
         4,
-        "LPIPS 0.1 of colour, softly rendered; mean over frames",
+        "LPIPS 0.1 of color, softly rendered; mean over frames",
     ),
     column(
         "alpha_lpips",
         "alpha LPIPS",
         Best::Low,
         4,
-        "LPIPS 0.1 of alpha as a grey picture; mean over frames",
+        "LPIPS 0.1 of alpha as a gray picture; mean over frames",
     ),
 ];
 
@@ -121,8 +121,8 @@ const fn column(
 
 fn notes(over: Option<Corner>, lpips: Option<&Lpips>) -> Vec<String> {
     let over = match over {
-        Some(corner) => format!("colour is softly rendered over {}", corner.name()),
-        None => "colour is softly rendered over each of the eight corner colours, which the \
+        Some(corner) => format!("color is softly rendered over {}", corner.name()),
+        None => "color is softly rendered over each of the eight corner colors, which the \
                  autoencoder is trained over, and the mean taken"
             .to_owned(),
     };
@@ -234,7 +234,7 @@ impl Pair<'_> {
         if let Some(words) = self.truth.clipped() {
             watch.warn(&words);
         }
-        let Near { colour_psnr, alpha_psnr, colour_ssim, alpha_ssim, colour_lpips, alpha_lpips } =
+        let Near { color_psnr, alpha_psnr, color_ssim, alpha_ssim, color_lpips, alpha_lpips } =
             self.nearness.finish();
         let ClipShape { frames, width, height } = self.shape;
         let mut more = Map::new();
@@ -242,14 +242,8 @@ impl Pair<'_> {
             "shape".to_owned(),
             json!({ "frames": frames, "width": width, "height": height }),
         );
-        let numbers = [
-            Some(colour_psnr),
-            Some(alpha_psnr),
-            colour_ssim,
-            alpha_ssim,
-            colour_lpips,
-            alpha_lpips,
-        ];
+        let numbers =
+            [Some(color_psnr), Some(alpha_psnr), color_ssim, alpha_ssim, color_lpips, alpha_lpips];
         ClipRow {
             name: path.display().to_string(),
             prompt: None,

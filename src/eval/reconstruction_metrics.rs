@@ -1,7 +1,7 @@
-//! How near one RGBA clip is to another, frame by frame: PSNR, SSIM and LPIPS, of colour and of
+//! How near one RGBA clip is to another, frame by frame: PSNR, SSIM and LPIPS, of color and of
 //! alpha.
 //!
-//! Colour is what people see: softly rendered (equation 4 of the paper) over the eight colours that
+//! Color is what people see: softly rendered (equation 4 of the paper) over the eight colors that
 //! the autoencoder is trained over (3.1), or over one of them; the mean over them. PSNR and SSIM go
 //! channel by channel, and each channel of the eight is 0 or 1, so that two renders give the mean
 //! over all. Errors of PSNR are pooled over the clip; SSIM and LPIPS are means over frames.
@@ -18,11 +18,11 @@ pub(super) struct ReconstructionMetrics<'a> {
     lpips: Option<&'a Lpips>,
     frames: f64,
     pixels: f64,
-    colour_error: f64,
+    color_error: f64,
     alpha_error: f64,
-    colour_ssim: f64,
+    color_ssim: f64,
     alpha_ssim: f64,
-    colour_lpips: f64,
+    color_lpips: f64,
     alpha_lpips: f64,
     /// SSIM has a window, which a small clip does not hold.
     small: bool,
@@ -31,27 +31,27 @@ pub(super) struct ReconstructionMetrics<'a> {
 /// What they come to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Near {
-    pub(super) colour_psnr: f64,
+    pub(super) color_psnr: f64,
     pub(super) alpha_psnr: f64,
-    pub(super) colour_ssim: Option<f64>,
+    pub(super) color_ssim: Option<f64>,
     pub(super) alpha_ssim: Option<f64>,
-    pub(super) colour_lpips: Option<f64>,
+    pub(super) color_lpips: Option<f64>,
     pub(super) alpha_lpips: Option<f64>,
 }
 
 impl<'a> ReconstructionMetrics<'a> {
-    /// Over one colour, or over all.
+    /// Over one color, or over all.
     pub(super) fn new(over: Option<Corner>, lpips: Option<&'a Lpips>) -> Self {
         Self {
             over: over.map_or_else(|| Corner::all().collect(), |corner| vec![corner]),
             lpips,
             frames: 0.0,
             pixels: 0.0,
-            colour_error: 0.0,
+            color_error: 0.0,
             alpha_error: 0.0,
-            colour_ssim: 0.0,
+            color_ssim: 0.0,
             alpha_ssim: 0.0,
-            colour_lpips: 0.0,
+            color_lpips: 0.0,
             alpha_lpips: 0.0,
             small: false,
         }
@@ -81,8 +81,8 @@ impl<'a> ReconstructionMetrics<'a> {
                 }
                 let made = over(made, channel, background);
                 let truth = over(truth, channel, background);
-                self.colour_error += share / 3.0 * squared_error(&made, &truth);
-                self.colour_ssim += share / 3.0 * similarity(&made, &truth)?;
+                self.color_error += share / 3.0 * squared_error(&made, &truth);
+                self.color_ssim += share / 3.0 * similarity(&made, &truth)?;
             }
         }
         if let Some(lpips) = self.lpips {
@@ -93,10 +93,10 @@ impl<'a> ReconstructionMetrics<'a> {
                     picture([0, 1, 2].map(|channel| over(frame, channel, rgb[channel])), width)
                 };
                 let [made, truth] = frames.map(render);
-                self.colour_lpips += lpips.distances(&made?, &truth?)?[0] / self.over.len() as f64;
+                self.color_lpips += lpips.distances(&made?, &truth?)?[0] / self.over.len() as f64;
             }
-            let grey = |alpha: Vec<f32>| picture([alpha.clone(), alpha.clone(), alpha], width);
-            self.alpha_lpips += lpips.distances(&grey(made_alpha)?, &grey(true_alpha)?)?[0];
+            let gray = |alpha: Vec<f32>| picture([alpha.clone(), alpha.clone(), alpha], width);
+            self.alpha_lpips += lpips.distances(&gray(made_alpha)?, &gray(true_alpha)?)?[0];
         }
         Ok(())
     }
@@ -107,11 +107,11 @@ impl<'a> ReconstructionMetrics<'a> {
         let similarity = |sum: f64| (!self.small).then(|| sum / self.frames);
         let distance = |sum: f64| self.lpips.map(|_| sum / self.frames);
         Near {
-            colour_psnr: psnr(self.colour_error),
+            color_psnr: psnr(self.color_error),
             alpha_psnr: psnr(self.alpha_error),
-            colour_ssim: similarity(self.colour_ssim),
+            color_ssim: similarity(self.color_ssim),
             alpha_ssim: similarity(self.alpha_ssim),
-            colour_lpips: distance(self.colour_lpips),
+            color_lpips: distance(self.color_lpips),
             alpha_lpips: distance(self.alpha_lpips),
         }
     }
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn all_colours_are_the_mean_of_each_and_psnr_that_of_decode() {
+    fn all_colors_are_the_mean_of_each_and_psnr_that_of_decode() {
         let lpips = lpips();
         let measure = |over| {
             let mut nearness = ReconstructionMetrics::new(over, Some(&lpips));
@@ -172,19 +172,19 @@ mod tests {
         let all = measure(None);
         let each: Vec<Near> = Corner::all().map(|corner| measure(Some(corner))).collect();
         let mean = |of: fn(&Near) -> f64| each.iter().map(of).sum::<f64>() / 8.0;
-        let error = |near: &Near| 10f64.powf(-near.colour_psnr / 10.0);
-        assert!((error(&all) - mean(|near| 10f64.powf(-near.colour_psnr / 10.0))).abs() < 1e-9);
-        let similar = |near: &Near| near.colour_ssim.unwrap();
-        assert!((similar(&all) - mean(|near| near.colour_ssim.unwrap())).abs() < 1e-9);
-        let far = |near: &Near| near.colour_lpips.unwrap();
-        assert!((far(&all) - mean(|near| near.colour_lpips.unwrap())).abs() < 1e-6);
-        // The colour under a clip makes a difference.
+        let error = |near: &Near| 10f64.powf(-near.color_psnr / 10.0);
+        assert!((error(&all) - mean(|near| 10f64.powf(-near.color_psnr / 10.0))).abs() < 1e-9);
+        let similar = |near: &Near| near.color_ssim.unwrap();
+        assert!((similar(&all) - mean(|near| near.color_ssim.unwrap())).abs() < 1e-9);
+        let far = |near: &Near| near.color_lpips.unwrap();
+        assert!((far(&all) - mean(|near| near.color_lpips.unwrap())).abs() < 1e-6);
+        // The color under a clip makes a difference.
         assert!((far(&each[0]) - far(&each[7])).abs() > 1e-4);
         let mut known = Reconstruction::default();
         for index in 0..2 {
             known.add(&noise(1, index).rgba, &noise(2, index).rgba);
         }
-        assert!((all.colour_psnr - known.colour_psnr()).abs() < 1e-4);
+        assert!((all.color_psnr - known.color_psnr()).abs() < 1e-4);
         assert!((all.alpha_psnr - known.alpha_psnr()).abs() < 1e-4);
     }
 
@@ -196,13 +196,13 @@ mod tests {
         let near = nearness.finish();
         assert!((near.alpha_psnr - 20.0).abs() < 1e-4);
         // Over white, half as bright, a tenth of 0.5 shows through.
-        assert!((near.colour_psnr - 26.0206).abs() < 1e-3);
-        assert_eq!(near.colour_lpips, None);
+        assert!((near.color_psnr - 26.0206).abs() < 1e-3);
+        assert_eq!(near.color_lpips, None);
         let mut nearness = ReconstructionMetrics::new(None, None);
         nearness.add(&noise(1, 0), &noise(1, 0)).unwrap();
         let near = nearness.finish();
-        assert_eq!((near.colour_psnr, near.alpha_psnr), (f64::INFINITY, f64::INFINITY));
-        assert!((near.colour_ssim.unwrap() - 1.0).abs() < 1e-9);
+        assert_eq!((near.color_psnr, near.alpha_psnr), (f64::INFINITY, f64::INFINITY));
+        assert!((near.color_ssim.unwrap() - 1.0).abs() < 1e-9);
     }
 
     #[test]
@@ -210,6 +210,6 @@ mod tests {
         let small = OwnedFrame::new(0, 10, 40, vec![0.5; 1600]);
         let mut nearness = ReconstructionMetrics::new(None, None);
         nearness.add(&small, &small).unwrap();
-        assert_eq!(nearness.finish().colour_ssim, None);
+        assert_eq!(nearness.finish().color_ssim, None);
     }
 }

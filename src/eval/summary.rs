@@ -1,5 +1,5 @@
 //! What many takes come to together: whether subjects are where they were asked to be, have the
-//! colour they were asked in, and look like their kind. A draft model is judged by this.
+//! color they were asked in, and look like their kind. A draft model is judged by this.
 
 use serde_json::json;
 
@@ -12,19 +12,19 @@ const ENOUGH: usize = 3;
 
 const CORRELATION_X: MeasureColumn = column(
     "centre_correlation_x",
-    "centre correlation x",
+    "center correlation x",
     3,
-    "correlation over takes of asked and found centre, left to right; each the mean over time",
+    "correlation over takes of asked and found center, left to right; each the mean over time",
 );
 const CORRELATION_Y: MeasureColumn = column(
     "centre_correlation_y",
-    "centre correlation y",
+    "center correlation y",
     3,
-    "correlation over takes of asked and found centre, bottom to top; each the mean over time",
+    "correlation over takes of asked and found center, bottom to top; each the mean over time",
 );
-const COLOUR: MeasureColumn = column(
+const COLOR: MeasureColumn = column(
     "colour_right",
-    "colour right, %",
+    "color right, %",
     1,
     "takes whose dominant hue has the name that was asked for, in percent",
 );
@@ -32,7 +32,7 @@ const KIND: MeasureColumn = column(
     "kind_right",
     "kind right, %",
     1,
-    "takes nearest to another of their own kind, in percent: one nearest neighbour in simple image \
+    "takes nearest to another of their own kind, in percent: one nearest neighbor in simple image \
      statistics that know neither place, size nor hue, the take itself left out",
 );
 
@@ -47,20 +47,20 @@ const fn column(
 
 /// Adds what there are labels for, behind the means of single takes.
 pub(super) fn add(table: &mut Table, judged: &[JudgedTake]) {
-    let centres: Vec<[[f64; 2]; 2]> =
-        judged.iter().filter_map(|one| one.measured.placement.centres).collect();
+    let centers: Vec<[[f64; 2]; 2]> =
+        judged.iter().filter_map(|one| one.measured.placement.centers).collect();
     for (axis, column) in [CORRELATION_X, CORRELATION_Y].into_iter().enumerate() {
         let pairs: Vec<[f64; 2]> =
-            centres.iter().map(|[asked, found]| [asked[axis], found[axis]]).collect();
+            centers.iter().map(|[asked, found]| [asked[axis], found[axis]]).collect();
         if let Some(value) = correlation(&pairs) {
             table.summary.push(SummaryLine { column, value: Cell::Number(value), of: pairs.len() });
         }
     }
-    let colours = judged.iter().filter_map(|one| {
-        let asked = one.asked.as_ref()?.colour?;
-        Some(one.measured.hue.colour == Some(asked))
+    let colors = judged.iter().filter_map(|one| {
+        let asked = one.asked.as_ref()?.color?;
+        Some(one.measured.hue.color == Some(asked))
     });
-    push_share(table, COLOUR, colours.collect());
+    push_share(table, COLOR, colors.collect());
 
     let kinds: Vec<_> = judged
         .iter()
@@ -76,11 +76,11 @@ pub(super) fn add(table: &mut Table, judged: &[JudgedTake]) {
     if names.iter().any(|name| *name != names[0]) {
         push_share(table, KIND, right.collect());
         let counts = confusion(&names, &nearest);
-        let labelled = judged
+        let labeled = judged
             .iter()
             .zip(&mut table.rows)
             .filter(|(one, _)| one.asked.as_ref().is_some_and(|asked| asked.kind.is_some()));
-        for ((_, row), nearest) in labelled.zip(&nearest) {
+        for ((_, row), nearest) in labeled.zip(&nearest) {
             row.more.insert("nearest_kind".to_owned(), json!(nearest));
         }
         let words = counts.iter().map(|(kind, found)| {

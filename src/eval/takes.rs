@@ -157,8 +157,8 @@ fn judge(
     more.insert("found_ellipses".to_owned(), json!(measured.placement.found));
     more.insert("hue".to_owned(), json!(measured.hue.angle));
     if let Some(asked) = &asked {
-        let colour = asked.colour.map(|colour| colour.name());
-        more.insert("asked".to_owned(), json!({ "kind": asked.kind, "colour": colour }));
+        let color = asked.color.map(|color| color.name());
+        more.insert("asked".to_owned(), json!({ "kind": asked.kind, "colour": color }));
     }
     let row = ClipRow {
         name: clip.name,

@@ -31,7 +31,7 @@ const INK: [u8; 3] = [170, 170, 170];
 enum Ground {
     Checker([[u8; 3]; 2]),
     Flat([u8; 3]),
-    /// Alpha itself as grey.
+    /// Alpha itself as gray.
     Alpha,
 }
 
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn transparent_shows_the_grounds_whatever_its_colour() {
+    fn transparent_shows_the_grounds_whatever_its_color() {
         let sheet = sheet_of(64, 64, 1, [1.0, 0.0, 1.0, 0.0]);
         let mut tones = [middle(&sheet, 0, 0), middle(&sheet, 0, CHECK)];
         tones.sort_unstable();

@@ -1,7 +1,7 @@
 //! A mask drawn elsewhere: PNG or EXR images, one per latent frame, read as numbers in \[0, 1\].
 //!
 //! Values are data: no transfer function is undone. The mask is alpha, unless every image is
-//! opaque throughout; then it is luma (which for grey images is the grey). The choice is made for
+//! opaque throughout; then it is luma (which for gray images is the gray). The choice is made for
 //! the sequence, not per image, since a mask may well cover one whole frame.
 
 use std::path::{Path, PathBuf};
@@ -155,8 +155,8 @@ pub(crate) fn read_image(file: &Path, by_alpha: Option<bool>) -> error::Result<(
 
 /// A frame of a video as a mask, and by what, as [`read_image`] has it.
 pub(crate) fn of_video(picture: &VideoPicture, by_alpha: Option<bool>) -> (MaskImage, bool) {
-    let [grey, alpha] = picture.grey_and_alpha();
-    Planes::new((picture.width, picture.height), Some(alpha), Some(grey)).choose_or_find(by_alpha)
+    let [gray, alpha] = picture.gray_and_alpha();
+    Planes::new((picture.width, picture.height), Some(alpha), Some(gray)).choose_or_find(by_alpha)
 }
 
 fn check(file: &Path, mask: &MaskImage) -> Result<()> {
@@ -189,7 +189,7 @@ fn read_png(file: &Path) -> Result<Planes> {
     Ok(Planes::new((width, height), Some(alpha), Some(luma)))
 }
 
-/// Rec.709 weights; a grey stays exactly what it is.
+/// Rec.709 weights; a gray stays exactly what it is.
 fn luma([r, g, b]: [f32; 3]) -> f32 {
     if r == g && g == b { r } else { 0.2126 * r + 0.7152 * g + 0.0722 * b }
 }

@@ -2,7 +2,7 @@
 //! display-referred RGBA in \[0, 1\].
 //!
 //! As in every output of ours, EXR is linear Rec.709 and premultiplied, PNG is sRGB and straight;
-//! whether colour is multiplied by alpha can be said otherwise. Colour is unmultiplied in the space
+//! whether color is multiplied by alpha can be said otherwise. Color is unmultiplied in the space
 //! of the file. What display-referred values cannot hold is clipped, and counted.
 
 use std::path::{Path, PathBuf};

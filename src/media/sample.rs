@@ -2,7 +2,7 @@
 
 use super::provenance::Provenance;
 
-/// A picture with every kind of pixel: soft, opaque, transparent with garbage colour.
+/// A picture with every kind of pixel: soft, opaque, transparent with garbage color.
 pub(crate) fn gradient(width: usize, height: usize, seed: usize) -> Vec<f32> {
     let mut rgba = Vec::with_capacity(width * height * 4);
     for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {

@@ -74,12 +74,12 @@ mod tests {
     }
 
     #[test]
-    fn small_pictures_keep_their_pixels_and_large_ones_their_colour_at_soft_edges() {
+    fn small_pictures_keep_their_pixels_and_large_ones_their_color_at_soft_edges() {
         let rgba: Vec<f32> = (0..400 * 2).flat_map(|i| [1.0, 0.0, 0.0, (i % 2) as f32]).collect();
         let thumb = Thumbnail::of(&OwnedFrame::new(3, 400, 2, rgba)).unwrap();
         assert_eq!((thumb.frame, thumb.width, thumb.height), (3, 160, 1));
         let image = image::load_from_memory(&thumb.png).unwrap().into_rgba8();
-        // Colour under alpha 0 has not darkened it.
+        // Color under alpha 0 has not darkened it.
         let pixel = image.get_pixel(80, 0).0;
         assert_eq!(pixel[..3], [255, 0, 0]);
         assert!((100..156).contains(&pixel[3]));

@@ -16,8 +16,8 @@ use super::frame::SIZE_LIMIT;
 /// What ffmpeg is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Samples {
-    /// Two channels, grey and alpha.
-    Grey,
+    /// Two channels, gray and alpha.
+    Gray,
     /// Four channels: red, green, blue and alpha.
     Rgba,
 }
@@ -25,22 +25,22 @@ pub(crate) enum Samples {
 impl Samples {
     const fn channels(self) -> usize {
         match self {
-            Self::Grey => 2,
+            Self::Gray => 2,
             Self::Rgba => 4,
         }
     }
 
     const fn format(self) -> &'static str {
         match self {
-            Self::Grey => "ya8",
+            Self::Gray => "ya8",
             Self::Rgba => "rgba",
         }
     }
 
     const fn words(self) -> &'static str {
         match self {
-            Self::Grey => "grey and alpha",
-            Self::Rgba => "colour and alpha",
+            Self::Gray => "gray and alpha",
+            Self::Rgba => "color and alpha",
         }
     }
 }
@@ -53,8 +53,8 @@ pub(crate) struct VideoPicture {
 }
 
 impl VideoPicture {
-    /// The planes of a frame that was asked for as [`Samples::Grey`]: grey, alpha.
-    pub(crate) fn grey_and_alpha(&self) -> [Vec<f32>; 2] {
+    /// The planes of a frame that was asked for as [`Samples::Gray`]: gray, alpha.
+    pub(crate) fn gray_and_alpha(&self) -> [Vec<f32>; 2] {
         [0, 1].map(|place| self.values.iter().skip(place).step_by(2).copied().collect())
     }
 }
@@ -211,11 +211,11 @@ mod tests {
     fn pictures_come_one_after_the_other() {
         let bytes = [pam(3, 2, &[0, 255]), pam(1, 1, &[255, 0])].concat();
         let mut pipe = bytes.as_slice();
-        let first = next(&mut pipe, Samples::Grey).unwrap().unwrap();
+        let first = next(&mut pipe, Samples::Gray).unwrap().unwrap();
         assert_eq!((first.width, first.height), (3, 2));
         assert_eq!(first.values, [0.0, 1.0].repeat(6));
-        assert_eq!(next(&mut pipe, Samples::Grey).unwrap().unwrap().values, [1.0, 0.0]);
-        assert!(next(&mut pipe, Samples::Grey).unwrap().is_none());
+        assert_eq!(next(&mut pipe, Samples::Gray).unwrap().unwrap().values, [1.0, 0.0]);
+        assert!(next(&mut pipe, Samples::Gray).unwrap().is_none());
         let rgba = pam(2, 1, &[0, 255, 0, 255]);
         let rgba = next(&mut rgba.as_slice(), Samples::Rgba).unwrap().unwrap();
         assert_eq!(rgba.values, [0.0, 1.0, 0.0, 1.0].repeat(2));
@@ -225,7 +225,7 @@ mod tests {
     fn anything_else_is_refused_in_words() {
         let whole = pam(16, 8, &[0, 0]);
         let failure =
-            |mut bytes: &[u8]| format!("{:#}", next(&mut bytes, Samples::Grey).err().unwrap());
+            |mut bytes: &[u8]| format!("{:#}", next(&mut bytes, Samples::Gray).err().unwrap());
         assert!(failure(&whole[..whole.len() - 1]).contains("cut off"));
         assert!(failure(b"\x89PNG\n").contains("no PAM picture"));
         assert!(failure(b"WIDTH 3\n").contains("begins with"));
@@ -233,6 +233,6 @@ mod tests {
         let mut large = b"P7\nWIDTH 9\nHEIGHT 4000000000\nDEPTH 2\nMAXVAL 255\nENDHDR\n".to_vec();
         assert!(failure(&large).contains("9 × 4000000000"));
         large.clear();
-        assert!(next(&mut large.as_slice(), Samples::Grey).unwrap().is_none());
+        assert!(next(&mut large.as_slice(), Samples::Gray).unwrap().is_none());
     }
 }

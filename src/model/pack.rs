@@ -89,7 +89,7 @@ impl Pack<'_> {
 
 /// Describes what has been packed.
 fn record(name: &str, defaults: Defaults, out: &Path, watch: &dyn Watch) -> Result<PathBuf> {
-    // Recognised anew: what is recorded is what is there.
+    // Recognized anew: what is recorded is what is there.
     let packed = ModelFiles::find(&[out.to_owned()], Strengths::default(), watch)?;
     let fingerprint = packed.fingerprint(watch)?;
     let root = out.canonicalize().with_context(|| format!("cannot find {}", out.display()))?;

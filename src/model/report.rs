@@ -92,13 +92,13 @@ pub(super) fn parts(files: &ModelFiles) -> Vec<String> {
     lines.extend(network("text encoder", &files.text));
     lines.push(part_line("tokenizer", &files.tokenizer.display().to_string()));
     match &files.decoders {
-        Decoders::Adapted { base, colour, alpha } => {
+        Decoders::Adapted { base, color, alpha } => {
             lines.extend(network("autoencoder", base));
-            lines.extend(adapter(colour));
+            lines.extend(adapter(color));
             lines.extend(adapter(alpha));
         }
-        Decoders::Complete { colour, alpha } => {
-            lines.extend(network("colour decoder", colour));
+        Decoders::Complete { color, alpha } => {
+            lines.extend(network("color decoder", color));
             lines.extend(network("alpha decoder", alpha));
         }
     }

@@ -114,7 +114,7 @@ impl ClipFeed<RgbaClips> {
 }
 
 impl ClipFeed<Tensor> {
-    /// For the base autoencoder, to which colour and alpha are films of their own.
+    /// For the base autoencoder, to which color and alpha are films of their own.
     pub(super) fn films(clips: Clips) -> Self {
         Self { clips, batch: |raw, rng| Ok(color_and_alpha_films(&tensors(raw)?, rng)?) }
     }

@@ -145,7 +145,7 @@ impl RunFolder {
 }
 
 impl SavedState {
-    /// A tensor of the state, as [`wan_alpha_core::train::Optimiser::restore`] asks for it.
+    /// A tensor of the state, as [`wan_alpha_core::train::Optimizer::restore`] asks for it.
     pub(super) fn read(
         &self,
         opened: Device,

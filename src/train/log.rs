@@ -24,7 +24,7 @@ pub(super) struct RunLog {
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
 pub(super) struct Line {
     pub(super) step: u64,
-    /// The sum that was minimised.
+    /// The sum that was minimized.
     pub(super) total: Option<f64>,
     /// Its terms, each without its weight.
     #[serde(default)]

@@ -163,9 +163,8 @@ fn latent_encoder(
         Ok(files) => Ok(LatentEncoder::rgba(&files, compute, watch)?),
         Err(error) if error.kind() == ErrorKind::ModelIncomplete => {
             let set = find_base_autoencoder(&about.encoder)?;
-            watch.warn(
-                "task.encoder has no merge block: latents are those of colour, without alpha",
-            );
+            watch
+                .warn("task.encoder has no merge block: latents are those of color, without alpha");
             Ok(LatentEncoder::color(&set, compute, watch)?)
         }
         Err(error) => Err(error.into()),

@@ -155,9 +155,9 @@ mod tests {
         draw(&log, &path).unwrap();
         let image = image::open(&path).unwrap().into_rgb8();
         assert_eq!(image.dimensions(), (2 * PANEL.0, PANEL.1));
-        for colour in [STEP, MEAN, HELD_OUT] {
-            let colour = [colour.0, colour.1, colour.2];
-            assert!(image.pixels().any(|pixel| pixel.0 == colour), "{colour:?} is missing");
+        for color in [STEP, MEAN, HELD_OUT] {
+            let color = [color.0, color.1, color.2];
+            assert!(image.pixels().any(|pixel| pixel.0 == color), "{color:?} is missing");
         }
         // Numbers at the axes: dark pixels left of the plot.
         let dark = |x: u32, y: u32| image.get_pixel(x, y).0.iter().all(|value| *value < 128);

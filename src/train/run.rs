@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, Error, Result, anyhow};
 use wan_alpha_core::Watch;
 use wan_alpha_core::device::Device;
-use wan_alpha_core::train::{Loss, Losses, Optimiser, StepRng, Task};
+use wan_alpha_core::train::{Loss, Losses, Optimizer, StepRng, Task};
 
 use super::batch_source::{self, BatchSource};
 use super::folder::RunFolder;
@@ -63,14 +63,14 @@ impl TrainRun<'_> {
         feed: &F,
         extras: &dyn TaskHooks<T>,
     ) -> Result<Option<Losses>> {
-        let mut optimiser = Optimiser::new(self.settings.optimiser(), task.parameters())?;
+        let mut optimizer = Optimizer::new(self.settings.optimizer(), task.parameters())?;
         if let Some(state) = self.folder.newest(self.watch)? {
             let restored =
-                optimiser.restore(task.parameters(), |name| state.read(self.device, name));
+                optimizer.restore(task.parameters(), |name| state.read(self.device, name));
             restored?;
             self.progress.remark(format!("going on after step {}", state.step));
         }
-        let begun = optimiser.step();
+        let begun = optimizer.step();
         let mut log = RunLog::open(&self.folder.log(), begun)?;
         self.progress.remark(format!(
             "{} parameters in {} tensors, {} clips to a step",
@@ -79,10 +79,10 @@ impl TrainRun<'_> {
             self.settings.clips_per_step(),
         ));
         if begun < self.settings.steps {
-            self.steps(task, feed, extras, &mut optimiser, &mut log)?;
+            self.steps(task, feed, extras, &mut optimizer, &mut log)?;
         }
-        let measured = self.measure(task, feed, &mut optimiser)?;
-        self.averaged(task, &mut optimiser, |task| {
+        let measured = self.measure(task, feed, &mut optimizer)?;
+        self.averaged(task, &mut optimizer, |task| {
             if let Some(remark) = extras.finish(task, &Within(self.watch))? {
                 self.progress.remark(remark);
             }
@@ -96,41 +96,41 @@ impl TrainRun<'_> {
         task: &mut T,
         feed: &F,
         extras: &dyn TaskHooks<T>,
-        optimiser: &mut Optimiser,
+        optimizer: &mut Optimizer,
         log: &mut RunLog,
     ) -> Result<()> {
         let Settings { steps, accumulate, every, .. } = *self.settings;
-        let begun = optimiser.step();
+        let begun = optimizer.step();
         let mut saved = begun;
         self.progress.update("training", begun as usize, steps as usize);
         let outcome = thread::scope(|scope| {
             let batches = batch_source::prefetch(scope, feed, begun + 1..=steps, accumulate as u64);
-            while optimiser.step() < steps {
+            while optimizer.step() < steps {
                 let clock = Instant::now();
-                let step = optimiser.step() + 1;
+                let step = optimizer.step() + 1;
                 let losses = self.gradients(task, feed, step, || batches.next())?;
-                let update = optimiser.update(task.parameters_mut())?;
+                let update = optimizer.update(task.parameters_mut())?;
                 log.step(&losses, &update, clock.elapsed().as_secs_f64())?;
                 self.progress.update("training", step as usize, steps as usize);
 
                 let due = |every: u64| every > 0 && (step.is_multiple_of(every) || step == steps);
                 if due(every.evaluate)
-                    && let Some(losses) = self.measure(task, feed, optimiser)?
+                    && let Some(losses) = self.measure(task, feed, optimizer)?
                 {
                     log.held_out(step, &losses)?;
                 }
                 if due(every.sample) {
-                    self.sample(task, optimiser, step, extras)?;
+                    self.sample(task, optimizer, step, extras)?;
                 }
                 if due(every.plot) {
                     plot::draw(&self.folder.log(), &self.folder.plot())?;
                 }
                 // Last: what a state has seen is in the log and in the pictures.
                 if due(every.checkpoint) || step == steps {
-                    self.save(task, optimiser)?;
+                    self.save(task, optimizer)?;
                     saved = step;
                     if step < steps {
-                        self.averaged(task, optimiser, |task| self.export(task))?;
+                        self.averaged(task, optimizer, |task| self.export(task))?;
                     }
                 }
             }
@@ -138,12 +138,12 @@ impl TrainRun<'_> {
         });
         let Err(error) = outcome else { return Ok(()) };
         // The last whole step is kept, whatever ended the run, unless its numbers are at fault.
-        let step = optimiser.step();
+        let step = optimizer.step();
         let diverged = matches!(
             error.downcast_ref::<wan_alpha_core::Error>(),
             Some(wan_alpha_core::Error::Diverged { .. })
         );
-        if step > saved && !diverged && self.save(task, optimiser).is_ok() {
+        if step > saved && !diverged && self.save(task, optimizer).is_ok() {
             saved = step;
         }
         let error = match Exit::of(&error) {
@@ -181,12 +181,12 @@ impl TrainRun<'_> {
         &self,
         task: &mut T,
         feed: &F,
-        optimiser: &mut Optimiser,
+        optimizer: &mut Optimizer,
     ) -> Result<Option<Losses>> {
         if feed.eval_batches() == 0 {
             return Ok(None);
         }
-        self.averaged(task, optimiser, |task| {
+        self.averaged(task, optimizer, |task| {
             let mut mean = Mean::default();
             for index in 0..feed.eval_batches() {
                 // Steps count from 1, so that these are nobody else's.
@@ -201,21 +201,21 @@ impl TrainRun<'_> {
     fn sample<T: Task>(
         &self,
         task: &mut T,
-        optimiser: &mut Optimiser,
+        optimizer: &mut Optimizer,
         step: u64,
         extras: &dyn TaskHooks<T>,
     ) -> Result<()> {
         let samples =
-            self.averaged(task, optimiser, |task| extras.samples(task, &Within(self.watch)))?;
+            self.averaged(task, optimizer, |task| extras.samples(task, &Within(self.watch)))?;
         for (name, png) in samples {
             crate::media::atomic_file::write_whole(&self.folder.sample(step, &name), &png)?;
         }
         Ok(())
     }
 
-    fn save<T: Task>(&self, task: &T, optimiser: &Optimiser) -> Result<()> {
-        let tensors = optimiser.state(task.parameters())?;
-        self.folder.save(optimiser.step(), &tensors, self.settings.every.keep)
+    fn save<T: Task>(&self, task: &T, optimizer: &Optimizer) -> Result<()> {
+        let tensors = optimizer.state(task.parameters())?;
+        self.folder.save(optimizer.step(), &tensors, self.settings.every.keep)
     }
 
     fn export<T: Task>(&self, task: &T) -> Result<()> {
@@ -229,12 +229,12 @@ impl TrainRun<'_> {
     fn averaged<T: Task, R>(
         &self,
         task: &mut T,
-        optimiser: &mut Optimiser,
+        optimizer: &mut Optimizer,
         work: impl FnOnce(&T) -> Result<R>,
     ) -> Result<R> {
-        optimiser.swap_ema_weights(task.parameters())?;
+        optimizer.swap_ema_weights(task.parameters())?;
         let done = work(task);
-        optimiser.swap_ema_weights(task.parameters())?;
+        optimizer.swap_ema_weights(task.parameters())?;
         done
     }
 }

@@ -84,9 +84,9 @@ impl TaskHooks<RgbaVae> for Reconstructions<'_> {
         let clips =
             self.feed.batch(&self.feed.measure(0)?, &StepRng::new(self.settings.seed, 0))?;
         let made = || {
-            let (colour, alpha) = task.reconstruct(&clips, Corner::WHITE, watch)?;
+            let (color, alpha) = task.reconstruct(&clips, Corner::WHITE, watch)?;
             let alpha = alpha.f_mean_dim(-1i64, true, alpha.kind())?;
-            Ok::<_, wan_alpha_core::Error>(Tensor::f_cat(&[colour, alpha], -1)?)
+            Ok::<_, wan_alpha_core::Error>(Tensor::f_cat(&[color, alpha], -1)?)
         };
         sheets(&made()?)
     }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
-use wan_alpha_core::train::{OptimiserSettings, Schedule};
+use wan_alpha_core::train::{OptimizerSettings, Schedule};
 use wan_alpha_take::Precision;
 
 use crate::data::Window;
@@ -39,8 +39,8 @@ pub(crate) struct Settings {
     pub(crate) precision: Precision,
     pub(crate) task: Task,
     pub(crate) data: Data,
-    #[serde(default)]
-    pub(crate) optimiser: Optimiser,
+    #[serde(default, rename = "optimiser")]
+    pub(crate) optimizer: Optimizer,
     #[serde(default)]
     pub(crate) every: Every,
 }
@@ -104,10 +104,10 @@ impl Data {
     }
 }
 
-/// The `[optimiser]` table: what [`OptimiserSettings`] is made from.
+/// The `[optimizer]` table: what [`OptimizerSettings`] is made from.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Optimiser {
+pub(crate) struct Optimizer {
     rate: f64,
     /// As released if left out: constant for autoencoders, a third for five steps for transformers.
     schedule: Option<Warm>,
@@ -118,10 +118,10 @@ pub(crate) struct Optimiser {
     ema: Option<f64>,
 }
 
-impl Default for Optimiser {
+impl Default for Optimizer {
     fn default() -> Self {
-        let OptimiserSettings { rate, betas, eps, weight_decay, clip, ema, .. } =
-            OptimiserSettings::default();
+        let OptimizerSettings { rate, betas, eps, weight_decay, clip, ema, .. } =
+            OptimizerSettings::default();
         Self { rate, schedule: None, betas, eps, weight_decay, clip, ema }
     }
 }
@@ -175,7 +175,7 @@ impl Settings {
         ensure!(self.steps > 0, "steps: expected at least 1, found 0");
         ensure!(self.batch > 0, "batch: expected at least 1, found 0");
         ensure!(self.accumulate > 0, "accumulate: expected at least 1, found 0");
-        let Optimiser { rate, betas, eps, weight_decay, clip, ema, .. } = &self.optimiser;
+        let Optimizer { rate, betas, eps, weight_decay, clip, ema, .. } = &self.optimizer;
         let unit = |value: f64| (0.0..1.0).contains(&value);
         ensure!(rate.is_finite() && *rate > 0.0, "optimiser.rate: must be above 0, found {rate}");
         ensure!(*eps > 0.0, "optimiser.eps: must be above 0, found {eps}");
@@ -191,7 +191,7 @@ impl Settings {
         if let Task::Tokenizer(_) = &self.task {
             ensure!(
                 self.data.procedural.is_some(),
-                "data.procedural: a tokenizer is learnt from the captions of drawn clips"
+                "data.procedural: a tokenizer is learned from the captions of drawn clips"
             );
         }
         self.task.check()?;
@@ -232,8 +232,8 @@ impl Settings {
     }
 
     /// How parameters are changed.
-    pub(crate) fn optimiser(&self) -> OptimiserSettings {
-        let Optimiser { rate, schedule, betas, eps, weight_decay, clip, ema } = self.optimiser;
+    pub(crate) fn optimizer(&self) -> OptimizerSettings {
+        let Optimizer { rate, schedule, betas, eps, weight_decay, clip, ema } = self.optimizer;
         let schedule = match (schedule, &self.task) {
             (Some(Warm::Constant), _) => Schedule::Constant,
             (Some(Warm::Released), _) => Schedule::Released,
@@ -241,7 +241,7 @@ impl Settings {
             (None, Task::Transformer(_) | Task::Dora(_)) => Schedule::Released,
             (None, _) => Schedule::Constant,
         };
-        OptimiserSettings { rate, schedule, betas, eps, weight_decay, clip, ema }
+        OptimizerSettings { rate, schedule, betas, eps, weight_decay, clip, ema }
     }
 
     /// Clips to a step.

@@ -13,8 +13,8 @@ use thiserror::Error;
 
 use crate::rounding::to_millionths;
 
-/// The allowed centre: the frame itself is 0 to 1, the rest is for subjects that enter and leave.
-pub const CENTRE: RangeInclusive<f64> = -2.0..=3.0;
+/// The allowed center: the frame itself is 0 to 1, the rest is for subjects that enter and leave.
+pub const CENTER: RangeInclusive<f64> = -2.0..=3.0;
 
 /// The allowed axes, in frame heights.
 pub const AXIS: RangeInclusive<f64> = 0.002..=6.0;
@@ -23,9 +23,9 @@ pub const AXIS: RangeInclusive<f64> = 0.002..=6.0;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ellipse {
-    /// Centre, as a fraction of the frame's width from the left; −2 to 3.
+    /// Center, as a fraction of the frame's width from the left; −2 to 3.
     pub x: f64,
-    /// Centre, as a fraction of the frame's height from the bottom (y is up); −2 to 3.
+    /// Center, as a fraction of the frame's height from the bottom (y is up); −2 to 3.
     pub y: f64,
     /// Full length of the axis that is horizontal at angle 0, in frame heights; 0.002 to 6.
     pub a: f64,
@@ -35,13 +35,13 @@ pub struct Ellipse {
     pub angle: f64,
 }
 
-/// An ellipse in the model's image convention, on a grid of cells whose centres have integer
+/// An ellipse in the model's image convention, on a grid of cells whose centers have integer
 /// coordinates, the first cell being (0, 0) at the top left: y is down.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GridEllipse {
-    /// Centre, in cells to the right.
+    /// Center, in cells to the right.
     pub cx: f64,
-    /// Centre, in cells down.
+    /// Center, in cells down.
     pub cy: f64,
     /// Full length of the first axis, in cells.
     pub a: f64,
@@ -69,12 +69,12 @@ impl GridEllipse {
 /// What is wrong with an ellipse. Whoever reports it says which ellipse it was.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum EllipseError {
-    /// A centre outside [`CENTRE`], or NaN.
+    /// A center outside [`CENTER`], or NaN.
     #[error(
-        "centre {name} is {found}: expected {} to {} (0 to 1 is the frame, y up from the bottom); \
-         use 0.5 for the middle", CENTRE.start(), CENTRE.end()
+        "center {name} is {found}: expected {} to {} (0 to 1 is the frame, y up from the bottom); \
+         use 0.5 for the middle", CENTER.start(), CENTER.end()
     )]
-    Centre {
+    Center {
         /// Which coordinate it is, `x` or `y`.
         name: &'static str,
         /// The coordinate that was given.
@@ -133,12 +133,12 @@ impl Ellipse {
     /// Checks every number against its range.
     ///
     /// # Errors
-    /// [`EllipseError::Centre`], [`EllipseError::Axis`] or [`EllipseError::Angle`] for the first
+    /// [`EllipseError::Center`], [`EllipseError::Axis`] or [`EllipseError::Angle`] for the first
     /// number out of range; NaN always is.
     pub fn validate(&self) -> Result<(), EllipseError> {
         for (name, found) in [("x", self.x), ("y", self.y)] {
-            if !CENTRE.contains(&found) {
-                return Err(EllipseError::Centre { name, found });
+            if !CENTER.contains(&found) {
+                return Err(EllipseError::Center { name, found });
             }
         }
         for (name, found) in [("a", self.a), ("b", self.b)] {
@@ -158,7 +158,7 @@ impl Ellipse {
     /// This ellipse in the model's image convention on a grid of `width` × `height` cells.
     ///
     /// A point at fraction u of the width lies at u·width − ½, because cell i covers the fractions
-    /// i/width to (i+1)/width and its centre has coordinate i. Up becomes down: the centre's
+    /// i/width to (i+1)/width and its center has coordinate i. Up becomes down: the center's
     /// fraction is 1 − y and the angle changes its sign.
     #[must_use]
     pub fn on_grid(&self, width: usize, height: usize) -> GridEllipse {
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn default_is_valid_and_centred() {
+    fn default_is_valid_and_centerd() {
         let ellipse = Ellipse::default();
         assert_eq!(ellipse.validate(), Ok(()));
         assert_eq!("0.5, 0.5, 0.6, 1, 0".parse(), Ok(ellipse));
@@ -244,8 +244,8 @@ mod tests {
     #[test]
     fn each_number_has_its_own_message() {
         for (index, bad, start) in [
-            (0, 3.000_001, "centre x is 3.000001: expected -2 to 3"),
-            (1, f64::NAN, "centre y is NaN: expected -2 to 3"),
+            (0, 3.000_001, "center x is 3.000001: expected -2 to 3"),
+            (1, f64::NAN, "center y is NaN: expected -2 to 3"),
             (2, 0.0, "axis a is 0: expected 0.002 to 6"),
             (2, f64::NAN, "axis a is NaN: expected 0.002 to 6"),
             (3, -1.0, "axis b is -1: expected 0.002 to 6"),
@@ -285,7 +285,7 @@ mod tests {
 
     prop_compose! {
         fn any_ellipse()(
-            x in CENTRE, y in CENTRE, a in AXIS, b in AXIS, angle in -1e4..1e4
+            x in CENTER, y in CENTER, a in AXIS, b in AXIS, angle in -1e4..1e4
         ) -> Ellipse {
             Ellipse { x, y, a, b, angle }
         }

@@ -21,7 +21,7 @@ use axes::{Bounds, Moments};
 
 pub use compress::{Compressor, Coverage, FitError};
 
-/// Cells more covered than this give centre and extent.
+/// Cells more covered than this give center and extent.
 const SHAPE: f32 = 0.2;
 
 /// Cells more covered than this give the orientation: the solid part of the subject.
@@ -96,12 +96,12 @@ impl Coverage {
     }
 }
 
-/// Centre and extent of `shape` along its own axes, turned like `solid` if there is enough of it.
+/// Center and extent of `shape` along its own axes, turned like `solid` if there is enough of it.
 /// A few cells have no axes to speak of: they get the ellipse of their bounds.
 fn first_guess(shape: &[(usize, usize)], solid: &[(usize, usize)]) -> Option<GridEllipse> {
     let bounds = Bounds::of(shape)?;
     if shape.len() < ENOUGH {
-        let (cx, cy) = bounds.centre();
+        let (cx, cy) = bounds.center();
         let (a, b) = bounds.extent();
         return Some(GridEllipse { cx, cy, a: a.max(MIN_AXIS), b: b.max(MIN_AXIS), angle: 0.0 });
     }
@@ -109,7 +109,7 @@ fn first_guess(shape: &[(usize, usize)], solid: &[(usize, usize)]) -> Option<Gri
     let leading = moments.leading();
     let extent = |direction| moments.extent(shape, direction).max(MIN_AXIS);
     let turned = if solid.len() >= ENOUGH { Moments::of(solid).leading() } else { leading };
-    let (cx, cy) = moments.centre();
+    let (cx, cy) = moments.center();
     Some(GridEllipse {
         cx,
         cy,

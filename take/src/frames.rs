@@ -58,7 +58,7 @@ pub fn latent_frame_of(frame: u32) -> usize {
 /// The take frame, usually fractional, at the middle of what latent frame `k` stands for: 0 for
 /// the first, then 4k − 1.5. Keyframed values are sampled there.
 #[must_use]
-pub fn latent_centre(k: usize) -> f64 {
+pub fn latent_center(k: usize) -> f64 {
     if k == 0 { 0.0 } else { f64::from(STRIDE) * k as f64 - 1.5 }
 }
 
@@ -86,13 +86,13 @@ mod tests {
     }
 
     #[test]
-    fn centre_is_the_middle_of_the_span() {
-        assert_eq!(latent_centre(0), 0.0);
+    fn center_is_the_middle_of_the_span() {
+        assert_eq!(latent_center(0), 0.0);
         assert_eq!(latent_frame_of(0), 0);
         for k in 1..=64 {
             let span: Vec<f64> = (4 * k - 3..=4 * k).map(|frame| frame as f64).collect();
             assert!((4 * k - 3..=4 * k).all(|frame| latent_frame_of(frame as u32) == k));
-            assert_eq!(latent_centre(k), span.iter().sum::<f64>() / 4.0);
+            assert_eq!(latent_center(k), span.iter().sum::<f64>() / 4.0);
         }
     }
 }

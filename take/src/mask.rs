@@ -95,7 +95,7 @@ impl Mask {
     /// The mask of an ellipse per frame that is already in cells, such as a fitted one.
     ///
     /// Per frame G = exp(−½·((x′/σx)² + (y′/σy)²)), where σ is half an axis and (x′, y′) is the
-    /// cell minus the centre, in the ellipse's own axes; then stretched to span [0, 1]. A frame
+    /// cell minus the center, in the ellipse's own axes; then stretched to span [0, 1]. A frame
     /// that its ellipse does not reach is zero.
     #[must_use]
     pub fn of_grid_ellipses(track: &[GridEllipse], width: usize, height: usize) -> Self {

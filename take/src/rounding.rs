@@ -1,7 +1,7 @@
 //! The grid of 1e-6 on which a request keeps its real numbers.
 
 /// From here up (2^32) doubles lie about 1e-6 apart or more, and scaling could move one to its
-/// neighbour: such numbers stay as they are.
+/// neighbor: such numbers stay as they are.
 const ALREADY_COARSE: f64 = 4_294_967_296.0;
 
 /// `value` rounded to the nearest multiple of 1e-6; halves go away from zero, −0 becomes 0, and

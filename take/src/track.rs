@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::choice::choice;
 use crate::ellipse::{Ellipse, EllipseError};
-use crate::frames::latent_centre;
+use crate::frames::latent_center;
 
 choice! {
     /// What an ellipse does between its keys.
@@ -215,10 +215,10 @@ impl Track {
     }
 
     /// The ellipse of each latent frame, sampled at the middle of the take frames it stands for
-    /// ([`latent_centre`]).
+    /// ([`latent_center`]).
     #[must_use]
     pub fn at_latent_frames(&self, latent_frames: usize) -> Vec<Ellipse> {
-        (0..latent_frames).map(|k| self.sample(latent_centre(k))).collect()
+        (0..latent_frames).map(|k| self.sample(latent_center(k))).collect()
     }
 }
 
@@ -310,7 +310,7 @@ mod tests {
             (format!("9: {e}; 4: {e}"), format!("key \"4: {e}\" follows key \"9: {e}\"")),
             (format!("9: {e}; 9: {e}"), format!("key \"9: {e}\" follows key \"9: {e}\"")),
             ("4: 0.5,0.5".to_owned(), "key \"4: 0.5,0.5\": \"0.5,0.5\" has 2 values".to_owned()),
-            ("4: 9,0,1,1,0".to_owned(), "key \"4: 9,0,1,1,0\": centre x is 9".to_owned()),
+            ("4: 9,0,1,1,0".to_owned(), "key \"4: 9,0,1,1,0\": center x is 9".to_owned()),
         ] {
             let error = Track::parse(&text, Interpolation::Smooth).unwrap_err().to_string();
             assert!(error.starts_with(&start), "{text}: {error}");

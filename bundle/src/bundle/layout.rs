@@ -59,8 +59,8 @@ pub(crate) struct BundleParts {
     pub(crate) libraries: EngineLibraries,
     /// The checkout's folder `resources`: icon, property list, draft model.
     pub(crate) resources: PathBuf,
-    /// The project's own licence.
-    pub(crate) licence: PathBuf,
+    /// The project's own license.
+    pub(crate) license: PathBuf,
     pub(crate) version: String,
     /// Why the bundle is for this machine only, if anything is known before it is made.
     pub(crate) only_here: Vec<String>,
@@ -138,7 +138,7 @@ impl BundleLayout {
             resource("licences/ubuntu-font.txt"),
             item(
                 "Resources/licences/wan-alpha.txt".into(),
-                FileSource::Copy(parts.licence.clone()),
+                FileSource::Copy(parts.license.clone()),
             ),
         ];
         let libraries = Path::new(self.libraries);
@@ -173,7 +173,7 @@ mod tests {
             engine: "built/engine".into(),
             libraries,
             resources: "resources".into(),
-            licence: "LICENSE".into(),
+            license: "LICENSE".into(),
             version: "1.2.3".into(),
             only_here: Vec::new(),
         };

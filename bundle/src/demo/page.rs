@@ -40,15 +40,15 @@ impl Page<'_> {
 What was shown: the node at work in a headless OpenFX host, with the bundle that artists install.
 The prompt was typed into its parameter, the ellipse keyed to travel from left to right, Generate
 pressed. The engine in the bundle encoded the text, shifted noise outside the ellipse, denoised it
-with the transformer, and decoded colour and alpha. Every frame above was rendered by the node into
+with the transformer, and decoded color and alpha. Every frame above was rendered by the node into
 an image of the host and read back from there. The engine has been stopped.
 
 What it cannot show: the model in {MODEL} is a DRAFT, seven million parameters trained for two
-hours on drawn clips. It knows a few shapes, colours and ways to move, softly and at 96x96.
+hours on drawn clips. It knows a few shapes, colors and ways to move, softly and at 96x96.
 The released weights draw hair, smoke and glass; everything but the weights is the same.
 
 Next:
-  look at the contact sheet  the take over a checkerboard, over two flat colours, and its alpha
+  look at the contact sheet  the take over a checkerboard, over two flat colors, and its alpha
   install the node           sudo {} install (for all), cargo xtask install --user (for you),
                              or start your host with OFX_PLUGIN_PATH={}
   use real weights           wan-alpha model add NAME FOLDER (README.md says which)

@@ -216,8 +216,8 @@ fn write(file: &Path, text: &str) -> Result<()> {
 }
 
 const HEAD: &str = "\
-| rendering | bidirectional | mean sampler | colour PSNR | alpha PSNR | colour SSIM | alpha SSIM | \
-holes | leak | off centre | right colour |
+| rendering | bidirectional | mean sampler | color PSNR | alpha PSNR | color SSIM | alpha SSIM | \
+holes | leak | off center | right color |
 |---|---|---|---|---|---|---|---|---|---|---|
 ";
 

@@ -200,7 +200,7 @@ fn rows(table: &Path) -> Result<Vec<AskedClip>> {
     read().with_context(|| format!("cannot read {}", table.display()))
 }
 
-/// Where the takes and the reports of a judgement go.
+/// Where the takes and the reports of a judgment go.
 pub(super) fn folder(out: &Path, mu: Option<f64>) -> PathBuf {
     out.join(mu.map_or("judged".to_owned(), |mu| format!("judged-mu-{mu}")))
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::report::{Measurement, four_digits};
 use super::{Check, PartVerdict};
 
-/// Of the kinds, colours and ways that the draft model knows.
+/// Of the kinds, colors and ways that the draft model knows.
 const PROMPT: &str = "A large orange flame with a bright core moves from left to right in the middle \
                       of the frame.";
 const SEED: &str = "7";

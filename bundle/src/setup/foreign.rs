@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn ours_is_recognised_through_a_link() {
+    fn ours_is_recognized_through_a_link() {
         let folder = libtorch();
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(folder.path().join("lib"), &link).unwrap();

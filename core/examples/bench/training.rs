@@ -5,7 +5,7 @@ use wan_alpha_core::Unwatched;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::dit::DitConfig;
 use wan_alpha_core::train::{
-    AuxiliaryNetworks, ComputeOptions, DORA_TARGETS, LatentBatch, Optimiser, OptimiserSettings,
+    AuxiliaryNetworks, ComputeOptions, DORA_TARGETS, LatentBatch, Optimizer, OptimizerSettings,
     Origin, RgbaClips, RgbaVae, RgbaVaeSettings, StepRng, Task, Texts, Trained, Transformer,
     TransformerSettings, VaeConfig, init,
 };
@@ -47,7 +47,7 @@ pub(super) fn autoencoder() -> Result<Case, Error> {
     let task =
         RgbaVae::new(&set, settings, AuxiliaryNetworks::default(), 7, ComputeOptions::cpu())?;
     let clip = |channels| random(&[4, 5, 64, 64, channels], 1.0).clamp(-1.0, 1.0);
-    let batch = RgbaClips { colour: clip(3), alpha: clip(1) };
+    let batch = RgbaClips { color: clip(3), alpha: clip(1) };
     steps(task, batch, vec![4, 3, 5, 64, 64])
 }
 
@@ -56,11 +56,11 @@ where
     T::Batch: 'static,
 {
     let parameters = task.parameters().count();
-    let mut optimiser = Optimiser::new(OptimiserSettings::default(), task.parameters())?;
+    let mut optimizer = Optimizer::new(OptimizerSettings::default(), task.parameters())?;
     let run = move || {
-        let rng = StepRng::new(7, optimiser.step() + 1);
+        let rng = StepRng::new(7, optimizer.step() + 1);
         let losses = task.step(&batch, &rng, 1.0, &Unwatched)?;
-        optimiser.update(task.parameters_mut())?;
+        optimizer.update(task.parameters_mut())?;
         Ok(Tensor::from(losses.total()))
     };
     Ok(Case { run: Box::new(run), shape, parameters })

@@ -2,11 +2,11 @@
 
 use crate::vae::Corner;
 
-/// Squared errors of frames as they come: of alpha, and of colour over the eight corners of the
-/// colour cube, which is where people see it. Colour under alpha 0 does not count.
+/// Squared errors of frames as they come: of alpha, and of color over the eight corners of the
+/// color cube, which is where people see it. Color under alpha 0 does not count.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reconstruction {
-    colour: f64,
+    color: f64,
     alpha: f64,
     pixels: f64,
 }
@@ -25,7 +25,7 @@ impl Reconstruction {
                 for background in [0.0, 1.0] {
                     let error =
                         over(found, channel, background) - over(expected, channel, background);
-                    self.colour += error * error / 2.0;
+                    self.color += error * error / 2.0;
                 }
             }
             self.alpha += (found[3] - expected[3]).powi(2);
@@ -33,10 +33,10 @@ impl Reconstruction {
         }
     }
 
-    /// Of colour, softly rendered over all of [`Corner::all`], in decibels; infinite where nothing
+    /// Of color, softly rendered over all of [`Corner::all`], in decibels; infinite where nothing
     /// differs.
-    pub fn colour_psnr(&self) -> f64 {
-        psnr(self.colour / (3.0 * self.pixels))
+    pub fn color_psnr(&self) -> f64 {
+        psnr(self.color / (3.0 * self.pixels))
     }
 
     /// Of alpha, in decibels.
@@ -44,7 +44,7 @@ impl Reconstruction {
         psnr(self.alpha / self.pixels)
     }
 
-    /// How many colours [`Reconstruction::colour_psnr`] is over.
+    /// How many colors [`Reconstruction::color_psnr`] is over.
     pub fn backgrounds() -> usize {
         Corner::all().len()
     }
@@ -75,20 +75,20 @@ mod tests {
         let values = |x: &Tensor| Vec::<f32>::try_from(x.view([-1])).unwrap();
         let mut reconstruction = Reconstruction::default();
         reconstruction.add(&values(&found), &values(&expected));
-        assert!((reconstruction.colour_psnr() + 10.0 * (mean / 8.0).log10()).abs() < 1e-5);
+        assert!((reconstruction.color_psnr() + 10.0 * (mean / 8.0).log10()).abs() < 1e-5);
         let alpha = error(found.narrow(-1, 3, 1), expected.narrow(-1, 3, 1));
         assert!((reconstruction.alpha_psnr() + 10.0 * alpha.log10()).abs() < 1e-5);
     }
 
     #[test]
-    fn colour_that_nobody_sees_does_not_count_and_nothing_is_infinitely_near() {
+    fn color_that_nobody_sees_does_not_count_and_nothing_is_infinitely_near() {
         let mut reconstruction = Reconstruction::default();
         reconstruction.add(&[0.1, 0.2, 0.3, 0.0], &[0.9, 0.8, 0.7, 0.0]);
-        assert_eq!(reconstruction.colour_psnr(), f64::INFINITY);
+        assert_eq!(reconstruction.color_psnr(), f64::INFINITY);
         assert_eq!(reconstruction.alpha_psnr(), f64::INFINITY);
         reconstruction.add(&[0.0, 0.0, 0.0, 1.0], &[0.0, 0.0, 0.0, 0.0]);
-        // Half the pixels: alpha off by one; colour right over black, off by one over white.
+        // Half the pixels: alpha off by one; color right over black, off by one over white.
         assert!((reconstruction.alpha_psnr() - 3.0103).abs() < 1e-4);
-        assert!((reconstruction.colour_psnr() - 6.0206).abs() < 1e-4);
+        assert!((reconstruction.color_psnr() - 6.0206).abs() < 1e-4);
     }
 }

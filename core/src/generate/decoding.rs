@@ -58,14 +58,14 @@ fn hand_on(rgba: &Tensor, index: &mut usize, sink: &mut dyn FrameSink) -> Result
 /// Decoded chunks kept for a sink that wants whole videos.
 #[derive(Default)]
 struct Kept {
-    colour: Vec<Tensor>,
+    color: Vec<Tensor>,
     alpha: Vec<Tensor>,
     rgba: Vec<Tensor>,
 }
 
 impl Kept {
     fn keep(&mut self, decoded: &DecodedFrames, rgba: Tensor) -> Result<()> {
-        self.colour.push(decoded.colour.f_to_device(Device::Cpu)?);
+        self.color.push(decoded.color.f_to_device(Device::Cpu)?);
         self.alpha.push(decoded.alpha.f_to_device(Device::Cpu)?);
         self.rgba.push(rgba);
         Ok(())
@@ -73,7 +73,7 @@ impl Kept {
 
     fn emit(self, sink: &mut dyn FrameSink) -> Result<()> {
         for (name, chunks) in
-            [("video.fgr", self.colour), ("video.pha", self.alpha), ("video.rgba", self.rgba)]
+            [("video.fgr", self.color), ("video.pha", self.alpha), ("video.rgba", self.rgba)]
         {
             if !chunks.is_empty() {
                 // [t, h, w, c] → [c, t, h, w]

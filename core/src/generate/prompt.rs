@@ -68,7 +68,7 @@ impl Memory {
         Ok(())
     }
 
-    /// Reads a request's prompts: cleaned, tokenised, and encoded where they are new.
+    /// Reads a request's prompts: cleaned, tokenized, and encoded where they are new.
     pub(super) fn contexts(
         &mut self,
         text: &TextModel<'_>,
@@ -77,12 +77,12 @@ impl Memory {
         watch: &dyn Watch,
     ) -> Result<Contexts> {
         let tokenizer = Tokenizer::open(text.tokenizer)?;
-        let prompt = tokenise(&tokenizer, &request.prompt, "prompt", watch)?;
+        let prompt = tokenize(&tokenizer, &request.prompt, "prompt", watch)?;
         emit(sink, "token_ids", &padded_ids(&prompt)?)?;
         let mut prompts = vec![prompt.ids];
         if request.guidance != 1.0 {
             let text = request.negative_prompt.as_deref().unwrap_or(NEGATIVE_PROMPT);
-            let negative = tokenise(&tokenizer, text, "negative prompt", watch)?;
+            let negative = tokenize(&tokenizer, text, "negative prompt", watch)?;
             emit(sink, "negative_token_ids", &padded_ids(&negative)?)?;
             prompts.push(negative.ids);
         }
@@ -118,7 +118,7 @@ pub(super) fn kind_of(precision: Precision) -> Kind {
     if precision == Precision::F32 { Kind::Float } else { Kind::BFloat16 }
 }
 
-fn tokenise(tokenizer: &Tokenizer, text: &str, what: &str, watch: &dyn Watch) -> Result<Tokens> {
+fn tokenize(tokenizer: &Tokenizer, text: &str, what: &str, watch: &dyn Watch) -> Result<Tokens> {
     let tokens = tokenizer.encode(text)?;
     if let Some(tail) = &tokens.cut_after {
         watch.warn_quoting(&format!(

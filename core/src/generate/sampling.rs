@@ -46,7 +46,7 @@ impl SamplingOptions {
     }
 }
 
-/// Denoises `noise` (`[16, frames, h, w]`, of any device) to a normalised latent of the same shape,
+/// Denoises `noise` (`[16, frames, h, w]`, of any device) to a normalized latent of the same shape,
 /// on the transformer's device. `sink` is given the schedule and the latent after each step, where
 /// it wants tensors.
 ///

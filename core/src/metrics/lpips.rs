@@ -1,5 +1,5 @@
 //! The perceptual distance LPIPS (Zhang et al. 2018), version 0.1: features of an image network,
-//! normalised along channels, compared with learned weights.
+//! normalized along channels, compared with learned weights.
 //!
 //! Weights are the user's: the trunk as torchvision saves it (`features.0.weight`, …) and the heads
 //! as the package `lpips` ships them (`lin0.model.1.weight`, …). Widths are the files'.
@@ -60,11 +60,11 @@ const VGG16: [Plan; 13] = [
     conv(28, 1, 1, false, true),
 ];
 
-/// Mean and deviation of what the trunks were trained on, for colours in [−1, 1].
+/// Mean and deviation of what the trunks were trained on, for colors in [−1, 1].
 const SHIFT: [f32; 3] = [-0.030, -0.088, -0.188];
 const SCALE: [f32; 3] = [0.458, 0.448, 0.450];
 
-/// Keeps the normalisation of an empty feature finite.
+/// Keeps the normalization of an empty feature finite.
 const EPSILON: f64 = 1e-10;
 
 impl Trunk {

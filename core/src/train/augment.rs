@@ -12,7 +12,7 @@ use crate::vae::{hard_render, soft_render};
 #[derive(Debug)]
 pub struct RgbaClips {
     /// `[b, t, h, w, 3]`, t = 4n+1
-    pub colour: Tensor,
+    pub color: Tensor,
     /// `[b, t, h, w, 1]`, or three times the same
     pub alpha: Tensor,
 }
@@ -24,7 +24,7 @@ impl RgbaClips {
     /// Memory runs out.
     pub fn of_unit_rgba(rgba: &Tensor) -> Result<Self> {
         let all = rgba.f_mul_scalar(2.0)?.f_sub_scalar(1.0)?;
-        Ok(Self { colour: all.f_narrow(-1, 0, 3)?, alpha: all.f_narrow(-1, 3, 1)? })
+        Ok(Self { color: all.f_narrow(-1, 0, 3)?, alpha: all.f_narrow(-1, 3, 1)? })
     }
 }
 
@@ -35,9 +35,9 @@ impl RgbaClips {
 /// # Errors
 /// Memory runs out.
 pub fn color_and_alpha_films(clips: &RgbaClips, rng: &StepRng) -> Result<Tensor> {
-    let RgbaClips { colour, alpha } = clips;
-    let alpha = alpha.f_expand_as(colour)?;
-    let count = colour.size()[0];
+    let RgbaClips { color, alpha } = clips;
+    let alpha = alpha.f_expand_as(color)?;
+    let count = color.size()[0];
     let mut films = Vec::with_capacity(count as usize + 1);
     for place in 0..count {
         let of = |all: &Tensor| all.f_narrow(0, place, 1);
@@ -46,7 +46,7 @@ pub fn color_and_alpha_films(clips: &RgbaClips, rng: &StepRng) -> Result<Tensor>
             _ => soft_render,
         };
         let background = rng.corner(&format!("film {place}"));
-        films.push(render(&of(colour)?, &of(&alpha)?, background)?);
+        films.push(render(&of(color)?, &of(&alpha)?, background)?);
     }
     films.push(alpha);
     Ok(Tensor::f_cat(&films, 0)?)

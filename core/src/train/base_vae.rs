@@ -1,4 +1,4 @@
-//! A base autoencoder from scratch, for models that start from nothing: colour and alpha (three
+//! A base autoencoder from scratch, for models that start from nothing: color and alpha (three
 //! times) are films like any other to it.
 //!
 //! From nothing it learns at a rate of 1e-3 with betas 0.9 and 0.95 and gradients clipped to 1.
@@ -27,7 +27,7 @@ use crate::{Result, Unwatched, Watch};
 pub struct BaseVaeSettings {
     /// Weight of the mean absolute error.
     pub l1: f64,
-    /// Mean squared error, which finds the colours of large flat areas, where the absolute error
+    /// Mean squared error, which finds the colors of large flat areas, where the absolute error
     /// rests on whatever is most frequent.
     pub l2: f64,
     /// Weight of the difference of edges.
@@ -82,7 +82,7 @@ impl BaseVae {
         Ok(task)
     }
 
-    /// The latent's mean of a batch `[b, t, h, w, 3]`: `[b, t', h/8, w/8, 16]`, not normalised.
+    /// The latent's mean of a batch `[b, t, h, w, 3]`: `[b, t', h/8, w/8, 16]`, not normalized.
     ///
     /// # Errors
     /// As [`Task::step`].
@@ -116,7 +116,7 @@ impl BaseVae {
     }
 
     /// Gives the latents the mean and deviation, channel by channel, that the released ones have and
-    /// that everything downstream normalises by, without changing what is decoded: scales the 1×1
+    /// that everything downstream normalizes by, without changing what is decoded: scales the 1×1
     /// convolutions on both sides of the latent. `mean` and `std` (`[16]`) are what has been measured
     /// over many latents of [`Encoder::forward`].
     ///

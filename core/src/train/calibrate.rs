@@ -1,5 +1,5 @@
 //! Latents mapped without a change of what is decoded, by the convolution before the latent and the
-//! 1×1 convolution after it: to the released scale, which everything downstream normalises by, or
+//! 1×1 convolution after it: to the released scale, which everything downstream normalizes by, or
 //! back to what they were before an autoencoder was trained on.
 
 #![forbid(unsafe_code)]

@@ -85,9 +85,9 @@ pub fn write_safetensors(
     let metadata = (!metadata.is_empty())
         .then(|| metadata.clone().into_iter().collect::<std::collections::HashMap<_, _>>());
     whole(path, |file| {
-        let serialised = safetensors::serialize(views, metadata)
+        let serialized = safetensors::serialize(views, metadata)
             .map_err(|error| Error::file(path, format!("cannot be written: {error}")))?;
-        file.write_all(&serialised).map_err(Error::io("write", path))
+        file.write_all(&serialized).map_err(Error::io("write", path))
     })
 }
 

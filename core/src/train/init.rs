@@ -107,8 +107,8 @@ impl Builder {
     }
 
     /// A convolution of the autoencoder: what it gives is as large as what it is given. PyTorch's
-    /// third of that, over some thirty layers, leaves a young autoencoder grey for a thousand
-    /// steps. In time only the present frame counts at first, so that what has been learnt of
+    /// third of that, over some thirty layers, leaves a young autoencoder gray for a thousand
+    /// steps. In time only the present frame counts at first, so that what has been learned of
     /// frames holds for the first clip.
     fn convolution(&mut self, name: &str, shape: &[i64]) -> Result<()> {
         let taps = if shape.len() == 5 { shape[2] } else { 1 };

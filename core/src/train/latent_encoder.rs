@@ -63,7 +63,7 @@ impl LatentEncoder {
         match &self.network {
             EncoderNetwork::Rgba(encoder) => {
                 let mut film = RgbaFilm::default();
-                encoder.encode(rgba, background, &mut film, &Unwatched)?.normalised()
+                encoder.encode(rgba, background, &mut film, &Unwatched)?.normalized()
             }
             EncoderNetwork::Color(encoder) => self.color_latent(encoder, rgba, background),
         }
@@ -73,8 +73,8 @@ impl LatentEncoder {
     fn color_latent(&self, encoder: &Encoder, rgba: &Tensor, background: Corner) -> Result<Tensor> {
         let ComputeOptions { kind, device } = self.compute;
         let rgba = rgba.f_mul_scalar(2.0)?.f_sub_scalar(1.0)?;
-        let (colour, alpha) = (rgba.f_narrow(-1, 0, 3)?, rgba.f_narrow(-1, 3, 1)?);
-        let seen = soft_render(&colour, &alpha, background)?.f_unsqueeze(0)?;
+        let (color, alpha) = (rgba.f_narrow(-1, 0, 3)?, rgba.f_narrow(-1, 3, 1)?);
+        let seen = soft_render(&color, &alpha, background)?.f_unsqueeze(0)?;
         let seen = seen.f_to_device(device.tch())?.f_to_kind(kind)?;
         let cache = &mut FeatureCache::default();
         let z = encoder.forward(&seen.f_contiguous()?, cache, &Unwatched)?;

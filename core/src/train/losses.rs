@@ -1,8 +1,8 @@
-//! What is minimised. Every term is a mean, differentiable in what is predicted.
+//! What is minimized. Every term is a mean, differentiable in what is predicted.
 //!
 //! Clips are `[b, t, h, w, 3]` in [−1, 1], latents `[b, 16, t, h, w]`. Where the released code
 //! departs from the paper it is followed; the switch [`Bidirectional`] holds the one departure that
-//! changes what is learnt.
+//! changes what is learned.
 //!
 //! Ports `Wan-Alpha-VAE-train/train_vae.py:226` to 245, `Wan-Alpha-VAE-train/loss_tools.py:6`
 //! (`GradLayer`) and `Wan-Alpha-VAE-train/diffsynth/pipelines/wan_video_maskpre_new.py:257`
@@ -15,14 +15,14 @@ use tch::Tensor;
 use crate::weights::at_least_float32;
 use crate::{Error, Result};
 
-/// Weights of red, green and blue in what the edge loss calls grey; they do not sum to 1.
-const GREY: [f64; 3] = [65.738 / 256.0, 129.057 / 256.0, 25.064 / 256.0];
+/// Weights of red, green and blue in what the edge loss calls gray; they do not sum to 1.
+const GRAY: [f64; 3] = [65.738 / 256.0, 129.057 / 256.0, 25.064 / 256.0];
 
 /// The form of the bidirectional diffusion loss. M is the region mask, e the squared error times
 /// the weight of its time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Bidirectional {
-    /// clamp(M·e, 0, 1), as released: where M is −1 nothing is learnt.
+    /// clamp(M·e, 0, 1), as released: where M is −1 nothing is learned.
     #[default]
     Released,
     /// M·e, the paper's equation 3.
@@ -47,7 +47,7 @@ pub struct Loss {
 }
 
 impl Losses {
-    /// The weighted sum that is minimised.
+    /// The weighted sum that is minimized.
     pub fn total(&self) -> f64 {
         self.0.iter().map(|loss| loss.weight * loss.value).sum()
     }
@@ -134,7 +134,7 @@ pub fn l2(x: &Tensor, y: &Tensor) -> Result<Tensor> {
     mean(&x.f_sub(y)?.f_square()?)
 }
 
-/// Mean |S(x) − S(y)| of the lengths S of the grey gradient (central differences, zeros beyond the
+/// Mean |S(x) − S(y)| of the lengths S of the gray gradient (central differences, zeros beyond the
 /// border), of two clips `[b, t, h, w, 3]`: a number, `[]`. The paper calls S a Sobel operator.
 ///
 /// # Errors
@@ -145,12 +145,12 @@ pub fn edge(x: &Tensor, y: &Tensor) -> Result<Tensor> {
 
 /// `[b, t, h, w, 3]` → `[b, t, h, w]`
 pub(super) fn edges(x: &Tensor) -> Result<Tensor> {
-    let weights = Tensor::f_from_slice(&GREY)?.f_to_device(x.device())?.f_to_kind(x.kind())?;
-    let grey = x.f_matmul(&weights)?;
-    let size = grey.size();
+    let weights = Tensor::f_from_slice(&GRAY)?.f_to_device(x.device())?.f_to_kind(x.kind())?;
+    let gray = x.f_matmul(&weights)?;
+    let size = gray.size();
     let (h, w) = (size[size.len() - 2], size[size.len() - 1]);
-    let tall = grey.f_constant_pad_nd([0, 0, 1, 1])?;
-    let broad = grey.f_constant_pad_nd([1, 1])?;
+    let tall = gray.f_constant_pad_nd([0, 0, 1, 1])?;
+    let broad = gray.f_constant_pad_nd([1, 1])?;
     let vertical = tall.f_narrow(-2, 2, h)?.f_sub(&tall.f_narrow(-2, 0, h)?)?;
     let horizontal = broad.f_narrow(-1, 2, w)?.f_sub(&broad.f_narrow(-1, 0, w)?)?;
     let square = vertical.f_square()?.f_add(&horizontal.f_square()?)?;

@@ -9,7 +9,7 @@ use crate::{Error, Result};
 
 /// Leaves that gather gradients, in the order they were added.
 ///
-/// Networks hold other handles of the same tensors: what [`super::Optimiser`] or a checkpoint
+/// Networks hold other handles of the same tensors: what [`super::Optimizer`] or a checkpoint
 /// changes here is what they compute with.
 #[derive(Debug, Default)]
 pub struct Parameters(Vec<(String, Tensor)>);

@@ -58,7 +58,7 @@ impl Vgg {
     }
 
     /// Mean squared difference of `relu2_2` of two clips `[b, t, h, w, 3]` in [−1, 1], frame by
-    /// frame, given as (x + 1) / 2 without further normalisation: a number, `[]`.
+    /// frame, given as (x + 1) / 2 without further normalization: a number, `[]`.
     ///
     /// # Errors
     /// Memory runs out.

@@ -1,5 +1,5 @@
 //! The RGBA autoencoder: a merge block behind the frozen encoder, and LoRAs in two copies of the
-//! decoder, so that one latent holds colour and alpha.
+//! decoder, so that one latent holds color and alpha.
 //!
 //! Ports `Wan-Alpha-VAE-train/train_vae.py:182` (`training_step`).
 
@@ -29,7 +29,7 @@ use crate::vae::{Corner, Decoder, Encoder, FeatureCache, MergeBlock, hard_render
 use crate::weights::{MemorySet, TensorFile, TensorSet};
 use crate::{Error, Result, Unwatched, Watch};
 pub use settings::{HardAlpha, MergeStart, RgbaVaeSettings};
-use start::{pass_colour, with_loras};
+use start::{pass_color, with_loras};
 
 /// The frozen transformer of the bidirectional loss, and what it is told (an empty prompt).
 #[derive(Debug)]
@@ -61,7 +61,7 @@ pub struct RgbaVae {
     merge: Arc<MemorySet>,
     /// Whether `conv2` of the base has been changed.
     base_changed: AtomicBool,
-    colour: Arc<MemorySet>,
+    color: Arc<MemorySet>,
     alpha: Arc<MemorySet>,
     parameters: Parameters,
     /// A merge block that stays as it is.
@@ -87,8 +87,8 @@ impl RgbaVae {
         let encoder = Encoder::load(&compute.weights(&base), &Unwatched)?;
         let mut parameters = Parameters::default();
         let merge = init::merge_block(device, encoder.width(), seed)?;
-        if settings.merge == MergeStart::Colour {
-            pass_colour(&merge, &base)?;
+        if settings.merge == MergeStart::Color {
+            pass_color(&merge, &base)?;
         }
         let mut merge = merge.to(kind, device)?;
         let mut frozen = Parameters::default();
@@ -98,7 +98,7 @@ impl RgbaVae {
             let set = with_loras(&base, side, settings.rank, seed, compute, &mut parameters)?;
             Ok::<_, Error>(Arc::new(set))
         };
-        let (colour, alpha) = (adapted("vae_fgr")?, adapted("vae_pha")?);
+        let (color, alpha) = (adapted("vae_fgr")?, adapted("vae_pha")?);
         Ok(Self {
             flow: Flow::new(settings.rounding)?,
             merge: Arc::new(merge),
@@ -107,7 +107,7 @@ impl RgbaVae {
             encoder,
             base,
             base_changed: AtomicBool::new(false),
-            colour,
+            color,
             alpha,
             parameters,
             frozen,
@@ -131,7 +131,7 @@ impl RgbaVae {
         Ok(())
     }
 
-    /// The merged latent, `[b, t', h/8, w/8, 16]`, not normalised, of clips seen over `background`.
+    /// The merged latent, `[b, t', h/8, w/8, 16]`, not normalized, of clips seen over `background`.
     ///
     /// # Errors
     /// As [`Task::step`].
@@ -145,7 +145,7 @@ impl RgbaVae {
         self.latent(&self.to_master(clips)?, background, watch)
     }
 
-    /// Colour and alpha, `[b, t, h, w, 3]` each, not clamped, of clips seen over `background`.
+    /// Color and alpha, `[b, t, h, w, 3]` each, not clamped, of clips seen over `background`.
     ///
     /// # Errors
     /// As [`Task::step`].
@@ -161,7 +161,7 @@ impl RgbaVae {
     }
 
     /// Gives merged latents the mean and deviation, channel by channel, that the transformer's
-    /// latents are normalised by, without changing what is decoded: scales the merge block's last
+    /// latents are normalized by, without changing what is decoded: scales the merge block's last
     /// convolution and the base's `conv2`, which [`Task::export`] then leaves as well. `mean` and
     /// `std` (`[16]`) are what has been measured over many latents of [`RgbaVae::encode`].
     ///
@@ -196,21 +196,21 @@ impl RgbaVae {
 
     /// Clips as losses take them, alpha three times.
     fn to_master(&self, clips: &RgbaClips) -> Result<RgbaClips> {
-        let colour = self.compute.to_master(&clips.colour)?;
-        let alpha = self.compute.to_master(&clips.alpha)?.f_expand_as(&colour)?;
-        Ok(RgbaClips { colour, alpha })
+        let color = self.compute.to_master(&clips.color)?;
+        let alpha = self.compute.to_master(&clips.alpha)?.f_expand_as(&color)?;
+        Ok(RgbaClips { color, alpha })
     }
 
     /// The merged latent `[b, t', h/8, w/8, 16]` of clips `[b, t, h, w, 3]`, with a way back to the
     /// merge block unless that is frozen.
     fn latent(&self, clips: &RgbaClips, background: Corner, watch: &dyn Watch) -> Result<Tensor> {
-        let RgbaClips { colour, alpha } = clips;
+        let RgbaClips { color, alpha } = clips;
         let features = {
             let _guard = tch::no_grad_guard();
             let seen = if self.settings.rendering {
-                hard_render(colour, alpha, background)?
+                hard_render(color, alpha, background)?
             } else {
-                colour.shallow_clone()
+                color.shallow_clone()
             };
             let both = self.compute.to_compute(&Tensor::f_cat(&[&seen, alpha], 0)?)?;
             self.encoder.features(&both, &mut FeatureCache::default(), watch)?.f_chunk(2, 0)?
@@ -221,7 +221,7 @@ impl RgbaVae {
         self.compute.to_master(&merge.forward(&features[0], &features[1], cache, watch)?)
     }
 
-    /// Colour and alpha, `[b, t, h, w, 3]` each, of a latent `[b, t', h/8, w/8, 16]`.
+    /// Color and alpha, `[b, t, h, w, 3]` each, of a latent `[b, t', h/8, w/8, 16]`.
     fn decode(&self, latent: &Tensor, watch: &dyn Watch) -> Result<(Tensor, Tensor)> {
         let latent = self.compute.to_compute(latent)?;
         let decode = |set: &Arc<MemorySet>| {
@@ -229,17 +229,17 @@ impl RgbaVae {
             let frames = decoder.forward(&latent, &mut FeatureCache::default(), watch)?;
             self.compute.to_master(&frames)
         };
-        Ok((decode(&self.colour)?, decode(&self.alpha)?))
+        Ok((decode(&self.color)?, decode(&self.alpha)?))
     }
 
     /// All losses of a batch; that of the bidirectional loss has gone back already.
     fn losses(&self, clips: &RgbaClips, rng: &StepRng, watch: &dyn Watch) -> Result<Sum> {
         let clips = self.to_master(clips)?;
-        let RgbaClips { colour, alpha } = &clips;
+        let RgbaClips { color, alpha } = &clips;
         let latent = self.latent(&clips, rng.corner("encode"), watch)?;
         let mut sum = Sum::default();
         self.add_bidirectional_loss(&latent, alpha, rng, &mut sum, watch)?;
-        let (y_colour, y_alpha) = self.decode(&latent, watch)?;
+        let (y_color, y_alpha) = self.decode(&latent, watch)?;
         if self.settings.rendering {
             let (hard, soft) = (rng.corner("hard"), rng.corner("soft"));
             let seen = match self.settings.hard {
@@ -248,19 +248,19 @@ impl RgbaVae {
             };
             self.compare(
                 ["l1.hard", "l2.hard", "edge.hard", "perceptual.hard"],
-                &hard_render(&y_colour, seen, hard)?,
-                &hard_render(colour, alpha, hard)?,
+                &hard_render(&y_color, seen, hard)?,
+                &hard_render(color, alpha, hard)?,
                 &mut sum,
             )?;
             self.compare(
                 ["l1.soft", "l2.soft", "edge.soft", "perceptual.soft"],
-                &soft_render(&y_colour, &y_alpha, soft)?,
-                &soft_render(colour, alpha, soft)?,
+                &soft_render(&y_color, &y_alpha, soft)?,
+                &soft_render(color, alpha, soft)?,
                 &mut sum,
             )?;
         } else {
             let names = ["l1.colour", "l2.colour", "edge.colour", "perceptual.colour"];
-            self.compare(names, &y_colour, colour, &mut sum)?;
+            self.compare(names, &y_color, color, &mut sum)?;
         }
         let names = ["l1.alpha", "l2.alpha", "edge.alpha", "perceptual.alpha"];
         self.compare(names, &y_alpha, alpha, &mut sum)?;

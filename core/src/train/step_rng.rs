@@ -48,7 +48,7 @@ impl StepRng {
         ((u128::from(self.seed(purpose)) * u128::from(count)) >> 64) as u64
     }
 
-    /// One of the eight colours.
+    /// One of the eight colors.
     pub fn corner(&self, purpose: &str) -> Corner {
         let index = self.index(purpose, Corner::all().len() as u64);
         Corner::all().nth(index as usize).unwrap_or(Corner::WHITE)

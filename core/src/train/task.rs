@@ -22,7 +22,7 @@ pub trait Task {
     /// What is trained. Names are those of the released files, or `part.` and the original name.
     fn parameters(&self) -> &Parameters;
 
-    /// The same, for [`super::Optimiser::update`].
+    /// The same, for [`super::Optimizer::update`].
     fn parameters_mut(&mut self) -> &mut Parameters;
 
     /// The losses of a batch; their gradients, times `loss_scale`, are added to those of the
@@ -67,7 +67,7 @@ pub enum Origin<Config> {
     },
 }
 
-/// What a run's networks compute with, and where. What is trained, the losses and the optimiser are
+/// What a run's networks compute with, and where. What is trained, the losses and the optimizer are
 /// float32 all the same (float64 in a run of float64): with `BFloat16` precision is mixed.
 #[derive(Clone, Copy, Debug)]
 pub struct ComputeOptions {

@@ -20,7 +20,7 @@ use crate::{Error, Result};
 /// What every text encoder of this form knows first, by number.
 const SPECIAL: [&str; 4] = ["<pad>", "</s>", "<s>", "<unk>"];
 const UNKNOWN: usize = 3;
-/// Bytes of text that a vocabulary can be learnt from, at least.
+/// Bytes of text that a vocabulary can be learned from, at least.
 const LEAST_TEXT: usize = 1000;
 /// Letters of a word that is a piece.
 const LONGEST: usize = 15;
@@ -59,23 +59,24 @@ pub fn tokenizer(texts: &[String], pieces: usize) -> Result<Export> {
         let mut learner = with_ends(Unigram::default())?;
         let texts: Vec<String> = texts.iter().map(|text| clean(text)).collect();
         learner.train(&mut trainer, texts.iter())?;
-        let learnt = serde_json::to_value(learner.get_model())?;
-        let mut learnt: Vec<(String, f64)> = serde_json::from_value(learnt["vocab"].clone())?;
-        add_words(&mut learnt, &texts, pieces - BYTES);
+        let learned = serde_json::to_value(learner.get_model())?;
+        let mut learned: Vec<(String, f64)> = serde_json::from_value(learned["vocab"].clone())?;
+        add_words(&mut learned, &texts, pieces - BYTES);
         let byte = |byte: usize| (format!("<0x{byte:02X}>"), BYTE_SCORE);
-        let vocabulary = learnt.into_iter().chain((0..BYTES).map(byte)).collect();
+        let vocabulary = learned.into_iter().chain((0..BYTES).map(byte)).collect();
         let mut tokenizer = with_ends(Unigram::from(vocabulary, Some(UNKNOWN), true)?)?;
         tokenizer.add_special_tokens(SPECIAL.map(|piece| AddedToken::from(piece, true)))?;
         tokenizer.to_string(true)
     };
-    let text = make().map_err(|error| Error::Input(format!("no tokenizer was learnt: {error}")))?;
+    let text =
+        make().map_err(|error| Error::Input(format!("no tokenizer was learned: {error}")))?;
     Ok(Export { file: "tokenizer.json", content: Content::Text(text) })
 }
 
 /// Puts the most frequent words in, half of all `pieces` at most. The trainer takes parts that
 /// several words share, never a word that is no other's part: of a small language that is nearly
 /// all of them.
-fn add_words(learnt: &mut Vec<(String, f64)>, texts: &[String], pieces: usize) {
+fn add_words(learned: &mut Vec<(String, f64)>, texts: &[String], pieces: usize) {
     let mut counts = BTreeMap::<String, usize>::new();
     let words = texts.iter().flat_map(|text| text.split_whitespace());
     let words =
@@ -88,17 +89,17 @@ fn add_words(learnt: &mut Vec<(String, f64)>, texts: &[String], pieces: usize) {
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by_key(|(_, count)| Reverse(*count));
     counts.truncate(pieces / 2);
-    learnt.retain(|(piece, _)| counts.iter().all(|(word, _)| word != piece));
+    learned.retain(|(piece, _)| counts.iter().all(|(word, _)| word != piece));
     // Parts make room, the rarest first; letters stay.
-    while learnt.len() + counts.len() > pieces {
-        let part = learnt.iter().rposition(|(piece, _)| {
+    while learned.len() + counts.len() > pieces {
+        let part = learned.iter().rposition(|(piece, _)| {
             piece.chars().count() > 1 && !SPECIAL.contains(&piece.as_str())
         });
         let Some(part) = part else { break };
-        learnt.remove(part);
+        learned.remove(part);
     }
     let words = counts.into_iter().map(|(word, count)| (word, (count as f64 / total).ln()));
-    learnt.extend(words.take(pieces.saturating_sub(learnt.len())));
+    learned.extend(words.take(pieces.saturating_sub(learned.len())));
 }
 
 /// What is done before and after the pieces: words begin with ▁, a text ends with `</s>`.
@@ -125,15 +126,15 @@ mod tests {
     fn captions_are_a_few_pieces_and_everything_else_is_bytes() {
         let texts: Vec<String> = (0..200)
             .map(|i| {
-                let colour = ["red", "green", "blue"][i % 3];
+                let color = ["red", "green", "blue"][i % 3];
                 let kind = ["ball", "ring", "cloud of smoke", "球"][i % 4];
-                format!("The background is transparent. A {colour} {kind} that rises, take {i}")
+                format!("The background is transparent. A {color} {kind} that rises, take {i}")
             })
             .collect();
         let folder = tempfile::tempdir().unwrap();
         tokenizer(&texts, 400).unwrap().write(folder.path()).unwrap();
-        let learnt = Tokenizer::open(&folder.path().join("tokenizer.json")).unwrap();
-        let ids = |text: &str| learnt.encode(text).unwrap().ids;
+        let learned = Tokenizer::open(&folder.path().join("tokenizer.json")).unwrap();
+        let ids = |text: &str| learned.encode(text).unwrap().ids;
         let known = ids("A green ring that rises");
         assert!(known.len() == 6 && known.last() == Some(&1), "{known:?}");
         assert_ne!(known, ids("A red ring that rises"));

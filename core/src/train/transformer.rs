@@ -71,7 +71,7 @@ impl Default for TransformerSettings {
 /// Latents with what they show.
 #[derive(Debug)]
 pub struct LatentBatch {
-    /// `[b, 16, t, h, w]`, normalised; h and w even
+    /// `[b, 16, t, h, w]`, normalized; h and w even
     pub latents: Tensor,
     /// The Gaussian of each latent frame, `[b, t, h, w]` in [0, 1]; without one nothing is raised.
     pub masks: Option<Tensor>,

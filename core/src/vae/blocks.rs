@@ -129,7 +129,7 @@ impl Upsample {
         }
     }
 
-    /// Nearest-neighbour doubling and the 3×3 convolution after it, in one: each of the four
+    /// Nearest-neighbor doubling and the 3×3 convolution after it, in one: each of the four
     /// pixels that a pixel becomes sees 2×2 of the pixels before, so four 2×2 kernels do the work
     /// of one 3×3 on four times the pixels with 4/9 of its multiplications.
     fn in_space(&self, x: &Tensor) -> Result<Tensor> {

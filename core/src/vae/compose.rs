@@ -1,4 +1,4 @@
-//! An RGBA clip over a flat colour: hard, as the encoder sees it, and soft, as people do.
+//! An RGBA clip over a flat color: hard, as the encoder sees it, and soft, as people do.
 //!
 //! All values are in [−1, 1]; alpha is a = (x + 1) / 2.
 //!
@@ -10,7 +10,7 @@ use tch::Tensor;
 
 use crate::{Error, Result};
 
-/// A corner of the colour cube, {−1, 1}³.
+/// A corner of the color cube, {−1, 1}³.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Corner(u8);
 
@@ -30,7 +30,7 @@ impl Corner {
         usize::from(self.0)
     }
 
-    /// The colour's name, as the command line has it.
+    /// The color's name, as the command line has it.
     pub fn name(self) -> &'static str {
         NAMES[self.index()]
     }
@@ -40,10 +40,10 @@ impl Corner {
         [4, 2, 1].map(|bit| if self.0 & bit == 0 { -1.0 } else { 1.0 })
     }
 
-    fn like(self, colour: &Tensor) -> Result<Tensor> {
+    fn like(self, color: &Tensor) -> Result<Tensor> {
         Ok(Tensor::f_from_slice(&self.rgb())?
-            .f_to_device(colour.device())?
-            .f_to_kind(colour.kind())?)
+            .f_to_device(color.device())?
+            .f_to_kind(color.kind())?)
     }
 }
 
@@ -58,25 +58,25 @@ impl FromStr for Corner {
 }
 
 /// `colour` wherever alpha is above 0, the background elsewhere: `[…, 3]` both, or `[…, 1]` for
-/// alpha. Colour under alpha 0 is nobody's choice, so that the encoder must not see it.
+/// alpha. Color under alpha 0 is nobody's choice, so that the encoder must not see it.
 ///
 /// # Errors
 /// Memory runs out.
-pub fn hard_render(colour: &Tensor, alpha: &Tensor, background: Corner) -> Result<Tensor> {
+pub fn hard_render(color: &Tensor, alpha: &Tensor, background: Corner) -> Result<Tensor> {
     // (x + 1) / 2 > 0, without rounding.
     let seen = alpha.f_gt(-1.0)?;
-    Ok(colour.f_where_self(&seen, &background.like(colour)?)?)
+    Ok(color.f_where_self(&seen, &background.like(color)?)?)
 }
 
-/// colour·a + background·(1 − a): `[…, 3]` both, or `[…, 1]` for alpha.
+/// color·a + background·(1 − a): `[…, 3]` both, or `[…, 1]` for alpha.
 ///
 /// # Errors
 /// Memory runs out.
-pub fn soft_render(colour: &Tensor, alpha: &Tensor, background: Corner) -> Result<Tensor> {
+pub fn soft_render(color: &Tensor, alpha: &Tensor, background: Corner) -> Result<Tensor> {
     let a = alpha.f_add_scalar(1.0)?.f_mul_scalar(0.5)?;
-    let background = background.like(colour)?;
+    let background = background.like(color)?;
     let rest = a.f_neg()?.f_add_scalar(1.0)?;
-    Ok(colour.f_mul(&a)?.f_add(&rest.f_mul(&background)?)?)
+    Ok(color.f_mul(&a)?.f_add(&rest.f_mul(&background)?)?)
 }
 
 #[cfg(test)]
@@ -108,15 +108,15 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_of_alpha_shows_the_colour_and_none_the_background() {
-        let colour = Tensor::from_slice(&[0.25f32; 9]).view([3, 3]);
+    fn a_trace_of_alpha_shows_the_color_and_none_the_background() {
+        let color = Tensor::from_slice(&[0.25f32; 9]).view([3, 3]);
         let trace = -1.0 + 2f32.powi(-23);
         let alpha = Tensor::from_slice(&[-1.0, trace, 1.0]).view([3, 1]);
         let red = "red".parse().unwrap();
-        let hard = hard_render(&colour, &alpha, red).unwrap();
+        let hard = hard_render(&color, &alpha, red).unwrap();
         assert_eq!(values(&hard), [1.0, -1.0, -1.0, 0.25, 0.25, 0.25, 0.25, 0.25, 0.25]);
         let half = Tensor::from_slice(&[-1.0f32, 0.0, 1.0]).view([3, 1]);
-        let soft = soft_render(&colour, &half, red).unwrap();
+        let soft = soft_render(&color, &half, red).unwrap();
         assert_eq!(values(&soft), [1.0, -1.0, -1.0, 0.625, -0.375, -0.375, 0.25, 0.25, 0.25]);
     }
 }

@@ -107,7 +107,7 @@ impl Encoder {
         Ok(x)
     }
 
-    /// The base model's latent of the next frames, `[b, t', h/8, w/8, 16]`, not normalised: the
+    /// The base model's latent of the next frames, `[b, t', h/8, w/8, 16]`, not normalized: the
     /// mean, never a sample.
     ///
     /// # Errors

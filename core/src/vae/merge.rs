@@ -1,4 +1,4 @@
-//! The merge block: what makes one latent of what the encoder sees of colour and of alpha.
+//! The merge block: what makes one latent of what the encoder sees of color and of alpha.
 //!
 //! Ports `Wan-Alpha-VAE-train/wan_video_vae_new.py:533` (`BlockWCausal`) and 593 (`Mapping`).
 
@@ -38,21 +38,21 @@ impl MergeBlock {
         })
     }
 
-    /// The latent `[b, t, h, w, 16]`, not normalised, of the next features of a film, `[b, t, h,
+    /// The latent `[b, t, h, w, 16]`, not normalized, of the next features of a film, `[b, t, h,
     /// w, c]` each.
     ///
     /// # Errors
     /// `watch` cancels, or memory runs out.
     pub fn forward(
         &self,
-        colour: &Tensor,
+        color: &Tensor,
         alpha: &Tensor,
         cache: &mut FeatureCache,
         watch: &dyn Watch,
     ) -> Result<Tensor> {
         cache.rewind();
         let [first, middle, last] = &self.residuals;
-        let mut x = self.conv1.forward(&Tensor::f_cat(&[colour, alpha], -1)?, cache)?;
+        let mut x = self.conv1.forward(&Tensor::f_cat(&[color, alpha], -1)?, cache)?;
         for (residual, attention) in [first, middle].into_iter().zip(&self.attentions) {
             check(watch, Stage::Encode)?;
             x = attention.forward(&residual.forward(&x, cache)?)?;

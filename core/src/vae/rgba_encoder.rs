@@ -25,7 +25,7 @@ pub struct RgbaEncoder {
 /// A film in the middle of being encoded.
 #[derive(Debug, Default)]
 pub struct RgbaFilm {
-    colour: FeatureCache,
+    color: FeatureCache,
     alpha: FeatureCache,
     merge: FeatureCache,
 }
@@ -70,15 +70,15 @@ impl RgbaEncoder {
     ) -> Result<EncodedFrames> {
         let rgba = rgba.f_to_device(self.device.tch())?.f_mul_scalar(2.0)?.f_sub_scalar(1.0)?;
         let alpha = rgba.f_narrow(-1, 3, 1)?;
-        let colour = hard_render(&rgba.f_narrow(-1, 0, 3)?, &alpha, background)?;
-        let alpha = alpha.f_expand_as(&colour)?;
+        let color = hard_render(&rgba.f_narrow(-1, 0, 3)?, &alpha, background)?;
+        let alpha = alpha.f_expand_as(&color)?;
         let features = |frames: &Tensor, cache: &mut FeatureCache| {
             let frames = frames.f_unsqueeze(0)?.f_to_kind(self.kind)?.f_contiguous()?;
             self.encoder.features(&frames, cache, watch)
         };
-        let colour = features(&colour, &mut film.colour)?;
+        let color = features(&color, &mut film.color)?;
         let alpha = features(&alpha, &mut film.alpha)?;
-        let merged = self.merge.forward(&colour, &alpha, &mut film.merge, watch)?;
+        let merged = self.merge.forward(&color, &alpha, &mut film.merge, watch)?;
         let merged = merged.f_squeeze_dim(0)?.f_permute([3, 0, 1, 2])?.f_to_kind(Kind::Float)?;
         Ok(EncodedFrames { merged: merged.f_contiguous()? })
     }
@@ -90,7 +90,7 @@ impl EncodedFrames {
     ///
     /// # Errors
     /// Memory runs out.
-    pub fn normalised(&self) -> Result<Tensor> {
+    pub fn normalized(&self) -> Result<Tensor> {
         let each = |values: &[f32]| -> Result<Tensor> {
             let column = Tensor::f_from_slice(values)?.f_view([-1, 1, 1, 1])?;
             Ok(column.f_to_device(self.merged.device())?)

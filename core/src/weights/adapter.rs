@@ -27,8 +27,8 @@ pub enum AdapterKind {
     Dora,
     /// A step-distillation LoRA of the diffusion transformer (LightX2V).
     Distill,
-    /// The LoRA that makes the decoder one of colour.
-    ColourDecoder,
+    /// The LoRA that makes the decoder one of color.
+    ColorDecoder,
     /// The LoRA that makes the decoder one of alpha.
     AlphaDecoder,
 }
@@ -39,7 +39,7 @@ impl AdapterKind {
         match self {
             Self::Dora => "dora",
             Self::Distill => "distill",
-            Self::ColourDecoder => "colour-decoder",
+            Self::ColorDecoder => "colour-decoder",
             Self::AlphaDecoder => "alpha-decoder",
         }
     }
@@ -176,7 +176,7 @@ impl Adapter {
         let (down, up) = (read(down)?, read(up)?);
         let rank = down.size()[0];
         let scale = match (self.kind, &change.alpha) {
-            (AdapterKind::ColourDecoder | AdapterKind::AlphaDecoder, _) => 1.0 / rank as f64,
+            (AdapterKind::ColorDecoder | AdapterKind::AlphaDecoder, _) => 1.0 / rank as f64,
             (_, Some(alpha)) => read(alpha)?.f_double_value(&[])? / rank as f64,
             (_, None) => 1.0,
         };
@@ -212,9 +212,9 @@ impl Adapter {
     fn place(&mut self, raw: &str) {
         let key = match self.kind {
             AdapterKind::Dora | AdapterKind::Distill => names::unwrapped(raw),
-            AdapterKind::ColourDecoder | AdapterKind::AlphaDecoder => {
+            AdapterKind::ColorDecoder | AdapterKind::AlphaDecoder => {
                 let prefix =
-                    if self.kind == AdapterKind::ColourDecoder { "vae_fgr." } else { "vae_pha." };
+                    if self.kind == AdapterKind::ColorDecoder { "vae_fgr." } else { "vae_pha." };
                 // A training checkpoint holds much more than the decoder's LoRA.
                 match raw.strip_prefix(prefix) {
                     Some(key) if key.contains("decoder") && key.contains(".lora_") => key,
@@ -226,7 +226,7 @@ impl Adapter {
             self.unmatched.push(raw.to_owned());
             return;
         };
-        let decoder = matches!(self.kind, AdapterKind::ColourDecoder | AdapterKind::AlphaDecoder);
+        let decoder = matches!(self.kind, AdapterKind::ColorDecoder | AdapterKind::AlphaDecoder);
         let module_name = if decoder {
             names::vae_module(module.trim_end_matches(".conv3D"))
         } else if role == Role::ModulationDifference {
@@ -384,7 +384,7 @@ fn split_role(key: &str) -> Option<(&str, Role)> {
 }
 
 /// What an adapter file is, judged by its keys; `None` for a file that is no adapter.
-pub(crate) fn recognise(keys: &[&str]) -> Option<FileKind> {
+pub(crate) fn recognize(keys: &[&str]) -> Option<FileKind> {
     let decoder = |key: &str| {
         (key.starts_with("vae_fgr.") || key.starts_with("vae_pha.")) && key.contains(".lora_")
     };

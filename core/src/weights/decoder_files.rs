@@ -16,22 +16,22 @@ pub enum Decoders {
     Adapted {
         /// The base autoencoder, which both LoRAs change.
         base: Arc<TensorSet>,
-        /// Makes it decode colour.
-        colour: Adapter,
+        /// Makes it decode color.
+        color: Adapter,
         /// Makes it decode alpha.
         alpha: Adapter,
     },
     /// Two complete autoencoders, LoRAs merged.
     Complete {
-        /// The autoencoder that decodes colour.
-        colour: Arc<TensorSet>,
+        /// The autoencoder that decodes color.
+        color: Arc<TensorSet>,
         /// The autoencoder that decodes alpha.
         alpha: Arc<TensorSet>,
     },
 }
 
 impl Decoders {
-    /// Recognises the decoders among `paths`, whatever else is there.
+    /// Recognizes the decoders among `paths`, whatever else is there.
     ///
     /// # Errors
     /// One of them is missing ([`Error::Incomplete`]), has two candidates ([`Error::Ambiguous`]),
@@ -67,40 +67,40 @@ fn find_decoders(
     loras: Vec<Candidate>,
     missing: &mut Vec<&str>,
 ) -> Result<Option<Decoders>> {
-    let (mut base, mut colour, mut alpha) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut base, mut color, mut alpha) = (Vec::new(), Vec::new(), Vec::new());
     for vae in vaes {
         match vae.channel() {
             Channel::Base => base.push(vae),
-            Channel::Colour => colour.push(vae),
+            Channel::Color => color.push(vae),
             Channel::Alpha => alpha.push(vae),
         }
     }
-    if colour.is_empty() && alpha.is_empty() {
+    if color.is_empty() && alpha.is_empty() {
         return adapted(base, loras, missing);
     }
     if !loras.is_empty() {
-        let all = loras.iter().chain(&colour).chain(&alpha);
+        let all = loras.iter().chain(&color).chain(&alpha);
         return Err(Error::Ambiguous {
             part: "RGBA decoders".into(),
             candidates: all.map(Candidate::path).collect(),
         });
     }
-    complete(colour, alpha, missing)
+    complete(color, alpha, missing)
 }
 
 /// Two complete autoencoders, or nothing where one is missing.
 fn complete(
-    colour: Vec<Candidate>,
+    color: Vec<Candidate>,
     alpha: Vec<Candidate>,
     missing: &mut Vec<&str>,
 ) -> Result<Option<Decoders>> {
-    match (single("colour autoencoder", colour)?, single("alpha autoencoder", alpha)?) {
-        (Some(colour), Some(alpha)) => {
-            Ok(Some(Decoders::Complete { colour: vae_set(colour)?, alpha: vae_set(alpha)? }))
+    match (single("color autoencoder", color)?, single("alpha autoencoder", alpha)?) {
+        (Some(color), Some(alpha)) => {
+            Ok(Some(Decoders::Complete { color: vae_set(color)?, alpha: vae_set(alpha)? }))
         }
-        (colour, _) => {
-            missing.push(if colour.is_none() {
-                "colour autoencoder (…rgb_channel.safetensors)"
+        (color, _) => {
+            missing.push(if color.is_none() {
+                "color autoencoder (…rgb_channel.safetensors)"
             } else {
                 "alpha autoencoder (…alpha_channel.safetensors)"
             });
@@ -133,8 +133,8 @@ fn adapted(
         };
         Adapter::open(kind, file.clone(), 1.0, &base)
     };
-    let (colour, alpha) = (open(AdapterKind::ColourDecoder)?, open(AdapterKind::AlphaDecoder)?);
-    Ok(Some(Decoders::Adapted { base, colour, alpha }))
+    let (color, alpha) = (open(AdapterKind::ColorDecoder)?, open(AdapterKind::AlphaDecoder)?);
+    Ok(Some(Decoders::Adapted { base, color, alpha }))
 }
 
 /// The tensors of an autoencoder's files.

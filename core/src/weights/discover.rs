@@ -1,4 +1,4 @@
-//! What lies in a folder: files of tensors, recognised by their keys and grouped into shards.
+//! What lies in a folder: files of tensors, recognized by their keys and grouped into shards.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -34,7 +34,7 @@ impl Candidate {
     /// Whether it has decoder LoRAs, whatever else it has.
     pub(super) fn has_decoders(&self) -> bool {
         let keys: Vec<&str> = self.files.iter().flat_map(|file| file.names()).collect();
-        adapter::recognise(&keys) == Some(FileKind::Decoders)
+        adapter::recognize(&keys) == Some(FileKind::Decoders)
     }
 
     /// What the file's name says of a complete autoencoder: nothing else tells the two apart.
@@ -45,7 +45,7 @@ impl Candidate {
         let name =
             ["wan_alpha", "wan-alpha", "wanalpha"].iter().fold(name, |n, own| n.replace(own, ""));
         if name.contains("rgb") || name.contains("fgr") {
-            Channel::Colour
+            Channel::Color
         } else if name.contains("pha") {
             Channel::Alpha
         } else {
@@ -57,11 +57,11 @@ impl Candidate {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Channel {
     Base,
-    Colour,
+    Color,
     Alpha,
 }
 
-/// Everything recognised among the given paths.
+/// Everything recognized among the given paths.
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) dits: Vec<Candidate>,
@@ -114,7 +114,7 @@ impl Found {
             self.merges.push(Candidate { files });
             return;
         }
-        let list = match adapter::recognise(&keys) {
+        let list = match adapter::recognize(&keys) {
             Some(FileKind::Decoders) => &mut self.decoders,
             Some(FileKind::Dora) => &mut self.doras,
             Some(FileKind::Distill) => &mut self.distills,
@@ -242,9 +242,7 @@ mod tests {
             fs::write(&path, b"\x02\0\0\0\0\0\0\0{}").unwrap();
             Candidate { files: vec![Arc::new(TensorFile::open(&path).unwrap())] }.channel()
         };
-        assert!(
-            channel("wan_alpha_2.1_vae_rgb_channel.safetensors.safetensors") == Channel::Colour
-        );
+        assert!(channel("wan_alpha_2.1_vae_rgb_channel.safetensors.safetensors") == Channel::Color);
         assert!(channel("wan_alpha_2.1_vae_alpha_channel.safetensors") == Channel::Alpha);
         assert!(channel("Wan-Alpha-vae_pha.safetensors") == Channel::Alpha);
         assert!(channel("Wan2.1_VAE.safetensors") == Channel::Base);

@@ -12,7 +12,7 @@ use crate::{Error, Result};
 /// A base autoencoder and the merge block that was trained beside it.
 #[derive(Debug)]
 pub struct EncoderFiles {
-    /// Holds `encoder.*`. LoRAs change decoders only, so that of a complete colour autoencoder
+    /// Holds `encoder.*`. LoRAs change decoders only, so that of a complete color autoencoder
     /// will do.
     pub base: Arc<TensorSet>,
     /// The merge block, `middle.block.*`.
@@ -23,7 +23,7 @@ pub struct EncoderFiles {
 const FIRST: &str = "encoder.conv1.weight";
 
 impl EncoderFiles {
-    /// Recognises the parts among `paths`, whatever else is there. Reads headers only.
+    /// Recognizes the parts among `paths`, whatever else is there. Reads headers only.
     ///
     /// # Errors
     /// One is missing ([`crate::Error::Incomplete`]), or has two candidates.
@@ -35,8 +35,8 @@ impl EncoderFiles {
         let base = match single("autoencoder", base)? {
             Some(base) => Some(base),
             None => {
-                let colour = others.into_iter().filter(|vae| vae.channel() == Channel::Colour);
-                single("colour autoencoder", colour.collect())?
+                let color = others.into_iter().filter(|vae| vae.channel() == Channel::Color);
+                single("color autoencoder", color.collect())?
             }
         };
         let base = base.map(|vae| TensorSet::new(vae.files, Network::Vae)).transpose()?;
@@ -79,7 +79,7 @@ impl EncoderFiles {
 
     /// What a model that decodes can encode with.
     pub(super) fn beside(decoders: &Decoders, merges: Vec<Candidate>) -> Result<Option<Self>> {
-        let (Decoders::Adapted { base, .. } | Decoders::Complete { colour: base, .. }) = decoders;
+        let (Decoders::Adapted { base, .. } | Decoders::Complete { color: base, .. }) = decoders;
         let Some(merge) = single("merge block", merges)?.filter(|_| base.contains(FIRST)) else {
             return Ok(None);
         };

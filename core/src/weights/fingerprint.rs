@@ -38,13 +38,13 @@ impl ModelFiles {
         }
         reader.network("text", &self.text, |_| true)?;
         match &self.decoders {
-            Decoders::Adapted { base, colour, alpha } => {
+            Decoders::Adapted { base, color, alpha } => {
                 reader.network("vae", base, decodes)?;
-                reader.adapter(colour)?;
+                reader.adapter(color)?;
                 reader.adapter(alpha)?;
             }
-            Decoders::Complete { colour, alpha } => {
-                reader.network("vae-colour", colour, decodes)?;
+            Decoders::Complete { color, alpha } => {
+                reader.network("vae-colour", color, decodes)?;
                 reader.network("vae-alpha", alpha, decodes)?;
             }
         }
@@ -73,7 +73,7 @@ impl ModelFiles {
     fn bytes(&self) -> u64 {
         let decoders = match &self.decoders {
             Decoders::Adapted { base, .. } => bytes_of(base),
-            Decoders::Complete { colour, alpha } => bytes_of(colour) + bytes_of(alpha),
+            Decoders::Complete { color, alpha } => bytes_of(color) + bytes_of(alpha),
         };
         bytes_of(&self.dit) + bytes_of(&self.text) + decoders
     }

@@ -66,7 +66,7 @@ impl Merge {
 pub(super) struct Delivery<'a> {
     pub(super) stored: Lent<'a>,
     pub(super) shape: &'a [i64],
-    /// Of a quantised weight: one number, or one for each row, float32.
+    /// Of a quantized weight: one number, or one for each row, float32.
     pub(super) scale: Option<Tensor>,
     /// In the order they are merged.
     pub(super) merges: Vec<Merge>,

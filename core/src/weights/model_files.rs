@@ -40,14 +40,14 @@ pub struct ModelFiles {
     pub text: Arc<TensorSet>,
     /// The tokenizer's file, `tokenizer.json`.
     pub tokenizer: PathBuf,
-    /// Where the decoders of colour and of alpha come from.
+    /// Where the decoders of color and of alpha come from.
     pub decoders: Decoders,
     /// What turns a clip into a latent, where the files bring it.
     pub encoder: Option<EncoderFiles>,
 }
 
 impl ModelFiles {
-    /// Recognises the parts among `paths` (folders are searched) and checks that they fit
+    /// Recognizes the parts among `paths` (folders are searched) and checks that they fit
     /// together. Reads headers only.
     ///
     /// # Errors
@@ -96,10 +96,10 @@ impl ModelFiles {
     pub fn paths(&self) -> Vec<PathBuf> {
         let sets = match &self.decoders {
             Decoders::Adapted { base, .. } => vec![&self.dit, &self.text, base],
-            Decoders::Complete { colour, alpha } => vec![&self.dit, &self.text, colour, alpha],
+            Decoders::Complete { color, alpha } => vec![&self.dit, &self.text, color, alpha],
         };
         let decoders = match &self.decoders {
-            Decoders::Adapted { colour, .. } => Some(colour),
+            Decoders::Adapted { color, .. } => Some(color),
             Decoders::Complete { .. } => None,
         };
         let adapters = self.adapters.iter().chain(decoders).map(Adapter::path);

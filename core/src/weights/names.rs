@@ -1,7 +1,7 @@
 //! The names tensors go by: every known spelling is brought to the one of the original release.
 //!
 //! Each function returns the original name, or `None` where the key is not of that network. The
-//! scale of a quantised weight, `X.scale_weight` or `X.weight_scale`, goes by the weight's name.
+//! scale of a quantized weight, `X.scale_weight` or `X.weight_scale`, goes by the weight's name.
 
 /// Prefixes that tools put before a network's own names.
 const WRAPPERS: [&str; 5] =

@@ -24,15 +24,15 @@ pub struct TensorSet {
     used: Mutex<BTreeSet<String>>,
 }
 
-/// Appended to the name of a quantised weight for that of its scale.
+/// Appended to the name of a quantized weight for that of its scale.
 pub(super) const SCALE: &str = "#scale";
 
-fn is_quantised(kind: Kind) -> bool {
+fn is_quantized(kind: Kind) -> bool {
     matches!(kind, Kind::Float8e4m3fn | Kind::Float8e5m2)
 }
 
-/// Keys that tools leave in a network's file, and that are no tensors of it: the mark of quantised
-/// weights, the scale of quantised inputs, an embedded tokenizer.
+/// Keys that tools leave in a network's file, and that are no tensors of it: the mark of quantized
+/// weights, the scale of quantized inputs, an embedded tokenizer.
 fn is_remark(key: &str) -> bool {
     key == "scaled_fp8" || key == "spiece_model" || key.ends_with(".scale_input")
 }
@@ -81,7 +81,7 @@ impl TensorSet {
         Self::new(files.collect::<Result<_>>()?, network)
     }
 
-    /// Gathers the tensors of `files` whose names `original` recognises.
+    /// Gathers the tensors of `files` whose names `original` recognizes.
     ///
     /// # Errors
     /// Two tensors of one name.
@@ -152,7 +152,7 @@ impl TensorSet {
         self.find(name).map(|(entry, _, _)| &entry.shape[..])
     }
 
-    /// A copy of a tensor as stored; a quantised weight is multiplied by its scale, as float32.
+    /// A copy of a tensor as stored; a quantized weight is multiplied by its scale, as float32.
     ///
     /// # Errors
     /// The tensor is missing or memory runs out.
@@ -160,7 +160,7 @@ impl TensorSet {
         let (file, raw) = self.locate(name)?;
         let tensor = file.read(opened, raw)?;
         self.mark(name);
-        if !is_quantised(tensor.kind()) {
+        if !is_quantized(tensor.kind()) {
             return Ok(tensor);
         }
         let tensor = tensor.f_to_kind(Kind::Float)?;
@@ -169,7 +169,7 @@ impl TensorSet {
         Ok(matrix.f_mul(&scale)?.f_view_as(&tensor)?)
     }
 
-    /// A tensor where it lies, and the scale of a quantised one: `[1, 1]`, or `[out, 1]`, float32.
+    /// A tensor where it lies, and the scale of a quantized one: `[1, 1]`, or `[out, 1]`, float32.
     ///
     /// # Errors
     /// As [`TensorSet::read`].
@@ -177,8 +177,8 @@ impl TensorSet {
         let (file, raw) = self.locate(name)?;
         let lent = file.lend(raw)?;
         self.mark(name);
-        let quantised = file.entry(raw).is_some_and(|entry| is_quantised(entry.kind));
-        let scale = if quantised { self.scale(name)? } else { None };
+        let quantized = file.entry(raw).is_some_and(|entry| is_quantized(entry.kind));
+        let scale = if quantized { self.scale(name)? } else { None };
         Ok((lent, scale))
     }
 
@@ -265,17 +265,17 @@ mod tests {
     use crate::weights::Weights;
 
     #[test]
-    fn a_quantised_weight_is_multiplied_by_its_scale() {
+    fn a_quantized_weight_is_multiplied_by_its_scale() {
         let folder = tempfile::tempdir().unwrap();
         let weight = crate::noise::unseeded([4, 3], (Kind::Float, tch::Device::Cpu));
         let (per_tensor, per_row) =
             (Tensor::from(0.5f32), Tensor::from_slice(&[1f32, 2., 3., 4.]).view([4, 1]));
         for (name, scale) in [("scale_weight", per_tensor), ("weight_scale", per_row)] {
             let path = folder.path().join(format!("{name}.safetensors"));
-            let quantised = weight.to_kind(Kind::Float8e4m3fn);
-            let expected = quantised.to_kind(Kind::Float) * &scale;
+            let quantized = weight.to_kind(Kind::Float8e4m3fn);
+            let expected = quantized.to_kind(Kind::Float) * &scale;
             // The command's own writer of safetensors does not know fp8; this one does.
-            let bytes: Vec<u8> = quantised.view_dtype(Kind::Uint8).view([-1]).try_into().unwrap();
+            let bytes: Vec<u8> = quantized.view_dtype(Kind::Uint8).view([-1]).try_into().unwrap();
             let scale_bytes: Vec<u8> = Vec::<f32>::try_from(scale.view([-1]))
                 .unwrap()
                 .iter()

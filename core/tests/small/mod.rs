@@ -11,7 +11,7 @@ use wan_alpha_core::device::Device;
 use wan_alpha_core::dit::DitConfig;
 use wan_alpha_core::train::{
     AuxiliaryNetworks, BaseVae, BaseVaeSettings, ComputeOptions, DORA_TARGETS, FrozenDit,
-    LatentBatch, Losses, Optimiser, OptimiserSettings, Origin, RgbaClips, RgbaVae, RgbaVaeSettings,
+    LatentBatch, Losses, Optimizer, OptimizerSettings, Origin, RgbaClips, RgbaVae, RgbaVaeSettings,
     StepRng, Task, Texts, Trained, Transformer, TransformerSettings, Umt5Config, VaeConfig, init,
 };
 use wan_alpha_core::weights::{MemorySet, ModelFiles, Network, Strengths, TensorSet};
@@ -59,11 +59,11 @@ pub(crate) fn clips(count: i64, frames: i64, size: i64) -> RgbaClips {
             let shade = [0.9 - 0.3 * b as f64, 0.2, -0.5].map(|c| &radius * 0.2 + c);
             (Tensor::stack(&shade, 2).clamp(-1.0, 1.0), alpha.unsqueeze(2))
         };
-        let (colour, alpha): (Vec<_>, Vec<_>) = (0..frames).map(frame).unzip();
-        (Tensor::stack(&colour, 0), Tensor::stack(&alpha, 0))
+        let (color, alpha): (Vec<_>, Vec<_>) = (0..frames).map(frame).unzip();
+        (Tensor::stack(&color, 0), Tensor::stack(&alpha, 0))
     };
-    let (colour, alpha): (Vec<_>, Vec<_>) = (0..count).map(clip).unzip();
-    RgbaClips { colour: Tensor::stack(&colour, 0), alpha: Tensor::stack(&alpha, 0) }
+    let (color, alpha): (Vec<_>, Vec<_>) = (0..count).map(clip).unzip();
+    RgbaClips { color: Tensor::stack(&color, 0), alpha: Tensor::stack(&alpha, 0) }
 }
 
 pub(crate) fn latents(count: i64) -> LatentBatch {
@@ -155,19 +155,19 @@ pub(crate) fn same<T: Task>(task: &T, found: &[Tensor], expected: &[Tensor], tol
 }
 
 pub(crate) fn train<T: Task>(task: &mut T, batch: &T::Batch, rate: f64, steps: u64) -> Vec<Losses> {
-    let settings = OptimiserSettings { rate, clip: Some(1.0), ..OptimiserSettings::default() };
-    let mut optimiser = Optimiser::new(settings, task.parameters()).unwrap();
-    (1..=steps).map(|step| one_step(task, &mut optimiser, batch, step)).collect()
+    let settings = OptimizerSettings { rate, clip: Some(1.0), ..OptimizerSettings::default() };
+    let mut optimizer = Optimizer::new(settings, task.parameters()).unwrap();
+    (1..=steps).map(|step| one_step(task, &mut optimizer, batch, step)).collect()
 }
 
 pub(crate) fn one_step<T: Task>(
     task: &mut T,
-    optimiser: &mut Optimiser,
+    optimizer: &mut Optimizer,
     batch: &T::Batch,
     step: u64,
 ) -> Losses {
     let losses = task.step(batch, &StepRng::new(1, step), 1.0, &Unwatched).unwrap();
-    optimiser.update(task.parameters_mut()).unwrap();
+    optimizer.update(task.parameters_mut()).unwrap();
     losses
 }
 

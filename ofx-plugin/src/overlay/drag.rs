@@ -7,7 +7,7 @@
 
 use std::ops::RangeInclusive;
 
-use wan_alpha_take::ellipse::{AXIS, CENTRE, Ellipse};
+use wan_alpha_take::ellipse::{AXIS, CENTER, Ellipse};
 
 use super::shape::{AxisEnd, EllipsePart};
 use super::view::{View, axes, difference, dot, lengths};
@@ -36,7 +36,7 @@ pub(crate) struct Drag {
     now: Ellipse,
     /// The direction that Shift has settled on: 0 is across, 1 is up.
     locked_axis: Option<usize>,
-    /// Degrees that the pen has gone around the centre, turns included.
+    /// Degrees that the pen has gone around the center, turns included.
     turned: f64,
     /// The host's time when the pen went down.
     time: f64,
@@ -52,7 +52,7 @@ pub(crate) struct EllipseChange {
 /// The one parameter that a drag changes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum ChangedParameter {
-    Centre([f64; 2]),
+    Center([f64; 2]),
     Axes([f64; 2]),
     Angle(f64),
 }
@@ -83,7 +83,7 @@ impl Drag {
         let by = view.pixels(view.to_canvas(self.from), pen);
         let pen = view.to_take(pen);
         self.now = match self.part {
-            EllipsePart::Centre => self.moved(difference(pen, self.from), by, view, shift),
+            EllipsePart::Center => self.moved(difference(pen, self.from), by, view, shift),
             EllipsePart::Handle(end) => self.lengthened(pen, end),
             EllipsePart::Ring => self.scaled(pen, view),
             EllipsePart::Rotation => self.turned(pen, view, shift),
@@ -94,7 +94,7 @@ impl Drag {
     pub(crate) fn change(&self) -> Option<EllipseChange> {
         let Ellipse { x, y, a, b, angle } = self.now;
         let to = match self.part {
-            EllipsePart::Centre => ChangedParameter::Centre([x, y]),
+            EllipsePart::Center => ChangedParameter::Center([x, y]),
             EllipsePart::Handle(_) | EllipsePart::Ring => ChangedParameter::Axes([a, b]),
             EllipsePart::Rotation => ChangedParameter::Angle(angle),
         };
@@ -111,19 +111,19 @@ impl Drag {
         let free = |axis| !shift || self.locked_axis == Some(axis);
         let mut now = self.start;
         if free(0) {
-            now.x = clamped(&CENTRE, self.start.x + by[0] / view.aspect());
+            now.x = clamped(&CENTER, self.start.x + by[0] / view.aspect());
         }
         if free(1) {
-            now.y = clamped(&CENTRE, self.start.y + by[1]);
+            now.y = clamped(&CENTER, self.start.y + by[1]);
         }
         now
     }
 
-    /// One whole axis, about the centre.
+    /// One whole axis, about the center.
     fn lengthened(&self, pen: Point, end: AxisEnd) -> Ellipse {
         let grown = dot(difference(pen, self.from), end.direction(&self.start));
         let was = lengths(&self.start)[end.axis];
-        // A handle taken beside its middle keeps that distance; one pulled through the centre
+        // A handle taken beside its middle keeps that distance; one pulled through the center
         // comes out on the other side.
         let length = clamped(&AXIS, (was + 2.0 * grown).abs());
         let mut now = self.start;
@@ -144,10 +144,10 @@ impl Drag {
         Ellipse { a: clamped(&AXIS, a * factor), b: clamped(&AXIS, b * factor), ..self.start }
     }
 
-    /// By as much as the pen has gone around the centre, so that taking hold changes nothing.
+    /// By as much as the pen has gone around the center, so that taking hold changes nothing.
     fn turned(&mut self, pen: Point, view: &View, shift: bool) -> Ellipse {
-        let centre = view.centre(&self.start);
-        let [from, to] = [self.from, pen].map(|point| difference(point, centre));
+        let center = view.center(&self.start);
+        let [from, to] = [self.from, pen].map(|point| difference(point, center));
         if from[0].hypot(from[1]) > SMALLEST_LENGTH && to[0].hypot(to[1]) > SMALLEST_LENGTH {
             let angle = (to[1].atan2(to[0]) - from[1].atan2(from[0])).to_degrees();
             // Of the angles that look like this one, the nearest to the last: the pen may go
@@ -166,10 +166,10 @@ fn clamped(range: &RangeInclusive<f64>, value: f64) -> f64 {
 
 /// How far out a point of take space is: 1 on the ellipse.
 fn relative_radius(ellipse: &Ellipse, point: Point, view: &View) -> f64 {
-    let from_centre = difference(point, view.centre(ellipse));
+    let from_center = difference(point, view.center(ellipse));
     let [first, second] = axes(ellipse);
     let [a, b] = lengths(ellipse);
-    (dot(from_centre, first) / a * 2.0).hypot(dot(from_centre, second) / b * 2.0)
+    (dot(from_center, first) / a * 2.0).hypot(dot(from_center, second) / b * 2.0)
 }
 
 #[cfg(test)]
@@ -202,7 +202,7 @@ mod tests {
 
     fn assert_near(found: Option<ChangedParameter>, expected: ChangedParameter) {
         let numbers = |to| match to {
-            ChangedParameter::Centre(pair) | ChangedParameter::Axes(pair) => pair,
+            ChangedParameter::Center(pair) | ChangedParameter::Axes(pair) => pair,
             ChangedParameter::Angle(angle) => [angle, angle],
         };
         let found = found.unwrap();
@@ -213,29 +213,29 @@ mod tests {
     }
 
     #[test]
-    fn a_centre_moves_in_fractions_of_the_frame() {
+    fn a_center_moves_in_fractions_of_the_frame() {
         // Taken beside its middle, it keeps that distance.
-        let moved = dragged(EllipsePart::Centre, [835.0, 478.0], &[[1251.0, 238.0]], false);
-        assert_near(moved, ChangedParameter::Centre([0.75, 0.25]));
-        let far = dragged(EllipsePart::Centre, [832.0, 480.0], &[[1e7, -1e7]], false);
-        assert_near(far, ChangedParameter::Centre([3.0, -2.0]));
+        let moved = dragged(EllipsePart::Center, [835.0, 478.0], &[[1251.0, 238.0]], false);
+        assert_near(moved, ChangedParameter::Center([0.75, 0.25]));
+        let far = dragged(EllipsePart::Center, [832.0, 480.0], &[[1e7, -1e7]], false);
+        assert_near(far, ChangedParameter::Center([3.0, -2.0]));
     }
 
     #[test]
-    fn shift_holds_a_centre_to_the_first_direction() {
+    fn shift_holds_a_center_to_the_first_direction() {
         let from = [832.0, 480.0];
         // Too little to tell a direction from.
-        assert_eq!(dragged(EllipsePart::Centre, from, &[[834.0, 481.0]], true), None);
-        let across = dragged(EllipsePart::Centre, from, &[[840.0, 482.0], [1248.0, 960.0]], true);
-        assert_near(across, ChangedParameter::Centre([0.75, 0.5]));
-        let up = dragged(EllipsePart::Centre, from, &[[833.0, 470.0], [1248.0, 960.0]], true);
-        assert_near(up, ChangedParameter::Centre([0.5, 1.0]));
+        assert_eq!(dragged(EllipsePart::Center, from, &[[834.0, 481.0]], true), None);
+        let across = dragged(EllipsePart::Center, from, &[[840.0, 482.0], [1248.0, 960.0]], true);
+        assert_near(across, ChangedParameter::Center([0.75, 0.5]));
+        let up = dragged(EllipsePart::Center, from, &[[833.0, 470.0], [1248.0, 960.0]], true);
+        assert_near(up, ChangedParameter::Center([0.5, 1.0]));
     }
 
     #[test]
     fn a_handle_changes_its_whole_axis_and_no_other() {
         let right = EllipsePart::Handle(AxisEnd::ALL[0]);
-        // 96 units are a tenth of a height, on either side of the centre.
+        // 96 units are a tenth of a height, on either side of the center.
         let longer = dragged(right, [1072.0, 480.0], &[[1168.0, 700.0]], false);
         assert_near(longer, ChangedParameter::Axes([0.7, 0.25]));
         let through = dragged(right, [1072.0, 480.0], &[[640.0, 480.0]], false);
@@ -261,7 +261,7 @@ mod tests {
         assert_near(most, ChangedParameter::Axes([6.0, 3.0]));
         let least = dragged(EllipsePart::Ring, [1072.0, 480.0], &[[832.0, 480.0]], false);
         assert_near(least, ChangedParameter::Axes([0.004, 0.002]));
-        // From the centre there is no telling how far out the pen is.
+        // From the center there is no telling how far out the pen is.
         assert_eq!(dragged(EllipsePart::Ring, [832.0, 480.0], &[[1072.0, 480.0]], false), None);
     }
 
@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(turn(&[north, west, north, east], false), None);
         let steep = [832.0 + 280.0 * 0.6, 480.0 + 280.0 * 0.8];
         assert_near(turn(&[steep], true), ChangedParameter::Angle(60.0));
-        // Over the centre the angle stays.
+        // Over the center the angle stays.
         assert_near(turn(&[north, [832.0, 480.0]], false), ChangedParameter::Angle(90.0));
     }
 
@@ -296,7 +296,7 @@ mod tests {
             view in any_view(), start in any_ellipse(), dx in -60.0..60.0, dy in -60.0..60.0
         ) {
             let shape = EllipseShape { view: &view, ellipse: &start };
-            let places = [(EllipsePart::Centre, shape.centre()), (EllipsePart::Rotation, shape.bar()[1])]
+            let places = [(EllipsePart::Center, shape.center()), (EllipsePart::Rotation, shape.bar()[1])]
                 .into_iter()
                 .chain(AxisEnd::ALL.map(|end| (EllipsePart::Handle(end), shape.end(end))));
             for (part, place) in places {
@@ -306,26 +306,26 @@ mod tests {
                 let now = drag.now();
                 let shape = EllipseShape { view: &view, ellipse: now };
                 match part {
-                    EllipsePart::Centre if now.x.abs() < 2.0 && now.y.abs() < 2.0 => {
-                        let [dx, dy] = view.pixels(shape.centre(), pen);
+                    EllipsePart::Center if now.x.abs() < 2.0 && now.y.abs() < 2.0 => {
+                        let [dx, dy] = view.pixels(shape.center(), pen);
                         prop_assert!(dx.hypot(dy) < 1e-6);
                     }
                     EllipsePart::Handle(end) => {
                         // The foot of the pen on the axis, whichever end has come there.
                         let out = end.direction(&start);
-                        let foot = dot(difference(view.to_take(pen), view.centre(&start)), out);
+                        let foot = dot(difference(view.to_take(pen), view.center(&start)), out);
                         let length = clamped(&AXIS, 2.0 * foot.abs());
                         prop_assert!((lengths(now)[end.axis] - length).abs() < 1e-9);
                         prop_assert_eq!(lengths(now)[1 - end.axis], lengths(&start)[1 - end.axis]);
                     }
                     EllipsePart::Rotation => {
-                        let to_pen = difference(view.to_take(pen), view.centre(now));
-                        let handle = difference(view.to_take(shape.bar()[1]), view.centre(now));
+                        let to_pen = difference(view.to_take(pen), view.center(now));
+                        let handle = difference(view.to_take(shape.bar()[1]), view.center(now));
                         let cross = to_pen[0] * handle[1] - to_pen[1] * handle[0];
                         prop_assert!(cross.abs() < 1e-6 * (1.0 + dot(to_pen, handle).abs()));
                         prop_assert!(dot(to_pen, handle) >= 0.0);
                     }
-                    EllipsePart::Centre | EllipsePart::Ring => {}
+                    EllipsePart::Center | EllipsePart::Ring => {}
                 }
             }
         }
@@ -336,9 +336,9 @@ mod tests {
         ) {
             let shape = EllipseShape { view: &view, ellipse: &start };
             let from = shape.outline().nth(corner).unwrap();
-            let centre = view.centre(&start);
-            let [x, y] = difference(view.to_take(from), centre);
-            let pen = view.to_canvas([centre[0] + x * far, centre[1] + y * far]);
+            let center = view.center(&start);
+            let [x, y] = difference(view.to_take(from), center);
+            let pen = view.to_canvas([center[0] + x * far, center[1] + y * far]);
             let mut drag = Drag::begin(EllipsePart::Ring, start, from, &view, 0.0);
             drag.move_to(pen, &view, false);
             prop_assert!((drag.now().a / drag.now().b - start.a / start.b).abs() < 1e-6);
@@ -351,7 +351,7 @@ mod tests {
         ) {
             let shape = EllipseShape { view: &view, ellipse: &start };
             let ends = AxisEnd::ALL.map(EllipsePart::Handle);
-            for part in [EllipsePart::Centre, EllipsePart::Ring].into_iter().chain(ends) {
+            for part in [EllipsePart::Center, EllipsePart::Ring].into_iter().chain(ends) {
                 let from = shape.end(AxisEnd::ALL[1]);
                 let mut drag = Drag::begin(part, start, from, &view, 0.0);
                 drag.move_to(view.moved(from, [dx, dy]), &view, false);
@@ -373,7 +373,7 @@ mod tests {
             shift in any::<bool>()
         ) {
             let shape = EllipseShape { view: &view, ellipse: &start };
-            for part in [EllipsePart::Centre, EllipsePart::Ring, EllipsePart::Rotation, EllipsePart::Handle(AxisEnd::ALL[2])] {
+            for part in [EllipsePart::Center, EllipsePart::Ring, EllipsePart::Rotation, EllipsePart::Handle(AxisEnd::ALL[2])] {
                 let from = shape.end(AxisEnd::ALL[2]);
                 let mut drag = Drag::begin(part, start, from, &view, 0.0);
                 drag.move_to(view.moved(from, [dx, dy]), &view, shift);

@@ -39,7 +39,7 @@ const TEXT_LENGTH: usize = 120;
 pub(crate) struct OverlayContent<'a> {
     pub(crate) shape: EllipseShape<'a>,
     pub(crate) highlighted: Option<EllipsePart>,
-    /// The centre over time, on the canvas; empty where it stands still.
+    /// The center over time, on the canvas; empty where it stands still.
     pub(crate) path: &'a [Point],
     /// One line about the take; may be empty.
     pub(crate) status_text: &'a str,
@@ -97,7 +97,7 @@ fn paint_pass(
             square(view, shape.end(end)),
         );
     }
-    draw(Element::EllipsePart(EllipsePart::Centre), Figure::Lines, cross(view, shape.centre()));
+    draw(Element::EllipsePart(EllipsePart::Center), Figure::Lines, cross(view, shape.center()));
     if !status_text.is_empty() {
         let region = view.region();
         let at = view.moved(view.moved([region.left, region.bottom], TEXT_AT), moved);

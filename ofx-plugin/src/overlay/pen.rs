@@ -165,7 +165,7 @@ mod tests {
     const TAKEN: PenOutcome = PenOutcome { captured: true, redraw: true, change: None };
     const STILL: PenOutcome = PenOutcome { captured: true, redraw: false, change: None };
 
-    const CENTRE: Point = [832.0, 480.0];
+    const CENTER: Point = [832.0, 480.0];
     const RIGHT: Point = [1072.0, 480.0];
 
     fn context() -> PointerContext {
@@ -189,9 +189,9 @@ mod tests {
         let mut pen = seen();
         play(
             &mut pen,
-            &[(PenEvent::Motion([10.0, 10.0]), QUIET), (PenEvent::Motion(CENTRE), SHOWN)],
+            &[(PenEvent::Motion([10.0, 10.0]), QUIET), (PenEvent::Motion(CENTER), SHOWN)],
         );
-        assert_eq!(pen.highlighted(), Some(EllipsePart::Centre));
+        assert_eq!(pen.highlighted(), Some(EllipsePart::Center));
         play(
             &mut pen,
             &[(PenEvent::Motion([833.0, 480.0]), QUIET), (PenEvent::Motion(RIGHT), SHOWN)],
@@ -204,11 +204,11 @@ mod tests {
     #[test]
     fn a_drag_is_written_once_when_the_pen_goes_up() {
         let mut pen = seen();
-        let change = EllipseChange { time: 12.0, to: ChangedParameter::Centre([0.75, 0.25]) };
+        let change = EllipseChange { time: 12.0, to: ChangedParameter::Center([0.75, 0.25]) };
         play(
             &mut pen,
             &[
-                (PenEvent::Down(CENTRE), TAKEN),
+                (PenEvent::Down(CENTER), TAKEN),
                 (PenEvent::Motion([900.0, 400.0]), TAKEN),
                 (PenEvent::Motion([900.0, 400.0]), STILL),
                 (PenEvent::Motion([1248.0, 240.0]), TAKEN),
@@ -241,7 +241,7 @@ mod tests {
             play(
                 &mut seen(),
                 &[
-                    (PenEvent::Down(CENTRE), TAKEN),
+                    (PenEvent::Down(CENTER), TAKEN),
                     (PenEvent::Motion([900.0, 400.0]), TAKEN),
                     (drop, outcome),
                     (PenEvent::Up([900.0, 400.0]), QUIET),
@@ -259,7 +259,7 @@ mod tests {
             &mut pen,
             &[
                 (shift(0, true), QUIET),
-                (PenEvent::Down(CENTRE), TAKEN),
+                (PenEvent::Down(CENTER), TAKEN),
                 (PenEvent::Motion([1248.0, 500.0]), TAKEN),
             ],
         );
@@ -276,8 +276,8 @@ mod tests {
     #[test]
     fn what_was_never_drawn_cannot_be_taken() {
         let mut pen = PenState::default();
-        play(&mut pen, &[(PenEvent::Motion(CENTRE), QUIET), (PenEvent::Down(CENTRE), QUIET)]);
-        assert_eq!(seen().on_event(PenEvent::Down(CENTRE), None), QUIET);
+        play(&mut pen, &[(PenEvent::Motion(CENTER), QUIET), (PenEvent::Down(CENTER), QUIET)]);
+        assert_eq!(seen().on_event(PenEvent::Down(CENTER), None), QUIET);
         play(&mut seen(), &[(PenEvent::Down([f64::NAN, 480.0]), QUIET)]);
     }
 
@@ -285,7 +285,7 @@ mod tests {
     fn any_point() -> impl Strategy<Value = Point> {
         let near = |x: f64, y: f64| (x - 9.0..x + 9.0, y - 9.0..y + 9.0).prop_map(<[f64; 2]>::from);
         prop_oneof![
-            4 => near(CENTRE[0], CENTRE[1]),
+            4 => near(CENTER[0], CENTER[1]),
             4 => near(RIGHT[0], RIGHT[1]),
             2 => near(RIGHT[0] + 40.0, RIGHT[1]),
             4 => prop::array::uniform2(-2000.0..3000.0),
@@ -323,7 +323,7 @@ mod tests {
                     prop_assert_eq!(time, 12.0);
                     let mut ellipse = context().ellipse;
                     match to {
-                        ChangedParameter::Centre([x, y]) => (ellipse.x, ellipse.y) = (x, y),
+                        ChangedParameter::Center([x, y]) => (ellipse.x, ellipse.y) = (x, y),
                         ChangedParameter::Axes([a, b]) => (ellipse.a, ellipse.b) = (a, b),
                         ChangedParameter::Angle(angle) => ellipse.angle = angle,
                     }

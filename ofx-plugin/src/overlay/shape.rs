@@ -27,7 +27,7 @@ const BAR_LENGTH: f64 = 40.0;
 /// A part of the ellipse that the pen can take hold of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EllipsePart {
-    Centre,
+    Center,
     Rotation,
     /// The handle at an end of an axis.
     Handle(AxisEnd),
@@ -39,7 +39,7 @@ pub(crate) enum EllipsePart {
 pub(crate) struct AxisEnd {
     /// 0 for the axis that is horizontal at angle 0, 1 for the other.
     pub(crate) axis: usize,
-    /// Whether it lies on the far side of the centre.
+    /// Whether it lies on the far side of the center.
     pub(crate) opposite: bool,
 }
 
@@ -51,7 +51,7 @@ impl AxisEnd {
         Self { axis: 1, opposite: true },
     ];
 
-    /// From the centre to this end of an axis of length 2, in take space.
+    /// From the center to this end of an axis of length 2, in take space.
     pub(crate) fn direction(self, of: &Ellipse) -> Point {
         let [x, y] = axes(of)[self.axis];
         if self.opposite { [-x, -y] } else { [x, y] }
@@ -66,22 +66,22 @@ pub(crate) struct EllipseShape<'a> {
 }
 
 impl EllipseShape<'_> {
-    pub(crate) fn centre(&self) -> Point {
-        self.view.to_canvas(self.view.centre(self.ellipse))
+    pub(crate) fn center(&self) -> Point {
+        self.view.to_canvas(self.view.center(self.ellipse))
     }
 
     pub(crate) fn end(&self, end: AxisEnd) -> Point {
         let half = lengths(self.ellipse)[end.axis] / 2.0;
-        self.centre_plus(end.direction(self.ellipse), half)
+        self.center_plus(end.direction(self.ellipse), half)
     }
 
     /// The bar of the rotation handle: outwards from the first end, the handle at its own end.
     pub(crate) fn bar(&self) -> [Point; 2] {
         let foot = self.end(AxisEnd::ALL[0]);
         let [x, y] = self.view.pixels(
-            self.centre(),
-            // Not the foot: it may lie on the centre, as near as the screen can tell.
-            self.centre_plus(AxisEnd::ALL[0].direction(self.ellipse), 1.0),
+            self.center(),
+            // Not the foot: it may lie on the center, as near as the screen can tell.
+            self.center_plus(AxisEnd::ALL[0].direction(self.ellipse), 1.0),
         );
         let length = x.hypot(y);
         [foot, self.view.moved(foot, [x / length * BAR_LENGTH, y / length * BAR_LENGTH])]
@@ -90,7 +90,7 @@ impl EllipseShape<'_> {
     /// The 1σ contour of the model's mask, closed.
     pub(crate) fn outline(&self) -> impl Iterator<Item = Point> {
         let [first, second] = axes(self.ellipse);
-        let [x, y] = self.view.centre(self.ellipse);
+        let [x, y] = self.view.center(self.ellipse);
         let [a, b] = lengths(self.ellipse).map(|length| length / 2.0);
         (0..CORNERS).map(move |corner| {
             let (sin, cos) = (corner as f64 / CORNERS as f64 * TAU).sin_cos();
@@ -103,7 +103,7 @@ impl EllipseShape<'_> {
     /// The part under the pen: of the handles within reach the nearest, else the outline.
     pub(crate) fn part_at(&self, pen: Point) -> Option<EllipsePart> {
         let ends = AxisEnd::ALL.into_iter().map(|end| (EllipsePart::Handle(end), self.end(end)));
-        [(EllipsePart::Centre, self.centre()), (EllipsePart::Rotation, self.bar()[1])]
+        [(EllipsePart::Center, self.center()), (EllipsePart::Rotation, self.bar()[1])]
             .into_iter()
             .chain(ends)
             .map(|(part, place)| (part, norm(self.view.pixels(pen, place))))
@@ -113,8 +113,8 @@ impl EllipseShape<'_> {
             .or_else(|| (self.outline_distance(pen) <= RING_REACH).then_some(EllipsePart::Ring))
     }
 
-    fn centre_plus(&self, direction: Point, length: f64) -> Point {
-        let [x, y] = self.view.centre(self.ellipse);
+    fn center_plus(&self, direction: Point, length: f64) -> Point {
+        let [x, y] = self.view.center(self.ellipse);
         self.view.to_canvas([x + direction[0] * length, y + direction[1] * length])
     }
 
@@ -171,13 +171,13 @@ pub(crate) mod tests {
         let ellipse = Ellipse { x: 0.25, y: 0.5, a: 0.5, b: 0.25, angle: 90.0 };
         let view = view_at_double_size();
         let shape = EllipseShape { view: &view, ellipse: &ellipse };
-        assert!(near(shape.centre(), [416.0, 480.0]));
+        assert!(near(shape.center(), [416.0, 480.0]));
         // The first axis stands upright now: half of 0.5 heights of 960.
         assert!(near(shape.end(AxisEnd::ALL[0]), [416.0, 720.0]));
         assert!(near(shape.end(AxisEnd::ALL[1]), [296.0, 480.0]));
         assert!(near(shape.bar()[1], [416.0, 760.0]));
         for (pen, part) in [
-            ([416.0, 480.0], Some(EllipsePart::Centre)),
+            ([416.0, 480.0], Some(EllipsePart::Center)),
             ([416.0, 719.0], Some(EllipsePart::Handle(AxisEnd::ALL[0]))),
             ([416.0, 241.0], Some(EllipsePart::Handle(AxisEnd::ALL[2]))),
             ([535.0, 480.0], Some(EllipsePart::Handle(AxisEnd::ALL[3]))),
@@ -203,9 +203,9 @@ pub(crate) mod tests {
             assert!((u * u + v * v - 1.0).abs() < 1e-9);
         }
         // The bar goes on in the direction that the axis has on the screen.
-        let (centre, [foot, tip]) = (shape.centre(), shape.bar());
-        let cross = (foot[0] - centre[0]) * (tip[1] - centre[1])
-            - (foot[1] - centre[1]) * (tip[0] - centre[0]);
+        let (center, [foot, tip]) = (shape.center(), shape.bar());
+        let cross = (foot[0] - center[0]) * (tip[1] - center[1])
+            - (foot[1] - center[1]) * (tip[0] - center[0]);
         assert!(cross.abs() < 1e-6);
         assert!((norm(view.pixels(foot, tip)) - BAR_LENGTH).abs() < 1e-9);
     }
@@ -215,7 +215,7 @@ pub(crate) mod tests {
         let dot = Ellipse { a: 0.002, b: 0.002, ..Ellipse::default() };
         let view = view_at_double_size();
         let shape = EllipseShape { view: &view, ellipse: &dot };
-        assert_eq!(shape.part_at(shape.centre()), Some(EllipsePart::Centre));
+        assert_eq!(shape.part_at(shape.center()), Some(EllipsePart::Center));
         assert_eq!(shape.part_at(shape.bar()[1]), Some(EllipsePart::Rotation));
     }
 
@@ -225,7 +225,7 @@ pub(crate) mod tests {
             view in any_view(), ellipse in any_ellipse(), corner in 0..CORNERS
         ) {
             let shape = EllipseShape { view: &view, ellipse: &ellipse };
-            let places = [(EllipsePart::Centre, shape.centre()), (EllipsePart::Rotation, shape.bar()[1])]
+            let places = [(EllipsePart::Center, shape.center()), (EllipsePart::Rotation, shape.bar()[1])]
                 .into_iter()
                 .chain(AxisEnd::ALL.map(|end| (EllipsePart::Handle(end), shape.end(end))));
             for (part, place) in places {
@@ -241,14 +241,14 @@ pub(crate) mod tests {
         fn far_from_everything_is_nothing(view in any_view(), ellipse in any_ellipse()) {
             let shape = EllipseShape { view: &view, ellipse: &ellipse };
             let right = shape.outline().chain(shape.bar()).map(|[x, _]| x).fold(f64::MIN, f64::max);
-            let beside = view.moved([right, shape.centre()[1]], [HANDLE_REACH + 1.0, 0.0]);
+            let beside = view.moved([right, shape.center()[1]], [HANDLE_REACH + 1.0, 0.0]);
             prop_assert_eq!(shape.part_at(beside), None);
         }
     }
 
     fn place_of(shape: &EllipseShape<'_>, part: EllipsePart) -> Point {
         match part {
-            EllipsePart::Centre => shape.centre(),
+            EllipsePart::Center => shape.center(),
             EllipsePart::Rotation => shape.bar()[1],
             EllipsePart::Handle(end) => shape.end(end),
             EllipsePart::Ring => [f64::NAN; 2],

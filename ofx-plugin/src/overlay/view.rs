@@ -74,8 +74,8 @@ impl View {
         self.pixel
     }
 
-    /// The centre of an ellipse, in take space.
-    pub(crate) fn centre(&self, of: &Ellipse) -> Point {
+    /// The center of an ellipse, in take space.
+    pub(crate) fn center(&self, of: &Ellipse) -> Point {
         [of.x * self.aspect, of.y]
     }
 }
@@ -124,7 +124,7 @@ pub(crate) mod tests {
         assert_eq!(view.to_canvas([0.0, 0.0]), [100.0, 50.0]);
         assert_eq!(view.to_canvas([2.0, 1.0]), [1700.0, 450.0]);
         let corner = Ellipse { x: 1.0, y: 1.0, ..Ellipse::default() };
-        assert_eq!(view.to_canvas(view.centre(&corner)), [1700.0, 450.0]);
+        assert_eq!(view.to_canvas(view.center(&corner)), [1700.0, 450.0]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use wan_alpha_take::ellipse::{AXIS, CENTRE};
+use wan_alpha_take::ellipse::{AXIS, CENTER};
 
 use super::Group::{Ellipse, Generate, Model, Output, Subject, Time};
 use super::ids::*;
@@ -37,7 +37,7 @@ pub const TABLE: &[Parameter] = &[
             ELLIPSE_CENTER,
             Kind::Double2D {
                 default: [0.5, 0.5],
-                range: [*CENTRE.start(), *CENTRE.end()],
+                range: [*CENTER.start(), *CENTER.end()],
                 display: [0.0, 1.0],
                 increment: 0.001,
             },
@@ -202,7 +202,7 @@ pub const TABLE: &[Parameter] = &[
     },
     Parameter {
         label: c"Transfer",
-        hint: c"Colour of the output. Auto goes by the host. As generated is display-referred, like sRGB.",
+        hint: c"Color of the output. Auto goes by the host. As generated is display-referred, like sRGB.",
         ..fixed(
             Output,
             TRANSFER,
@@ -211,7 +211,7 @@ pub const TABLE: &[Parameter] = &[
     },
     Parameter {
         label: c"Alpha",
-        hint: c"Whether colour is multiplied by alpha, as most hosts expect, or straight.",
+        hint: c"Whether color is multiplied by alpha, as most hosts expect, or straight.",
         ..fixed(Output, ALPHA_MODE, Kind::Choice { options: &[c"premultiplied", c"straight"] })
     },
     Parameter {

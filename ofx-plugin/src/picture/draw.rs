@@ -1,7 +1,7 @@
 //! One pass over the window, each pixel written once.
 //!
-//! Colour := 0 where alpha is 0, transfer, premultiply, resample, clamp alpha, unpremultiply where
-//! straight was asked for, the annotation on top, quantise.
+//! Color := 0 where alpha is 0, transfer, premultiply, resample, clamp alpha, unpremultiply where
+//! straight was asked for, the annotation on top, quantize.
 
 #![forbid(unsafe_code)]
 
@@ -11,7 +11,7 @@ use super::abort_check::{AbortCheck, Aborted};
 use super::annotation::AnnotationLayer;
 use super::content::{FrameContent, OutputFormat};
 use super::frame_fit::FrameFit;
-use super::quantise::{CHUNK, write};
+use super::quantize::{CHUNK, write};
 use super::resample::Resampler;
 use super::source::{AlphaMode, Pixel, Source, read};
 use crate::surface::{Depth, PixelCanvas, Window};
@@ -175,7 +175,7 @@ impl<'a> TakeLayer<'a> {
         true
     }
 
-    /// Straight colours are not premultiplied on the way: they stay what they are.
+    /// Straight colors are not premultiplied on the way: they stay what they are.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

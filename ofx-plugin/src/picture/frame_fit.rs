@@ -28,7 +28,7 @@ pub struct OutputFrame {
     pub scale: [f64; 2],
 }
 
-/// How a take is fitted into the output frame. It is always centred, and cut off at the frame's
+/// How a take is fitted into the output frame. It is always centerd, and cut off at the frame's
 /// edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
@@ -80,14 +80,14 @@ impl OutputFrame {
         let [x1, y1, x2, y2] = self.region;
         let [width, height] = size.map(f64::from);
         let (to_width, to_height) = ((x2 - x1) / width, (y2 - y1) / height);
-        let centred = |factor: f64| {
+        let centerd = |factor: f64| {
             let (half_width, half_height) = (width * factor / 2.0, height * factor / 2.0);
             let (x, y) = (f64::midpoint(x1, x2), f64::midpoint(y1, y2));
             [x - half_width, y - half_height, x + half_width, y + half_height]
         };
         match fit {
-            Fit::Whole => centred(to_width.min(to_height)),
-            Fit::Fill => centred(to_width.max(to_height)),
+            Fit::Whole => centerd(to_width.min(to_height)),
+            Fit::Fill => centerd(to_width.max(to_height)),
             Fit::Stretch => self.region,
             Fit::PixelForPixel => {
                 // On whole pixels of the full resolution: nothing is blurred there.

@@ -1,4 +1,4 @@
-//! A frame of a take as the filters want it: finite, in the host's transfer, and colour nowhere
+//! A frame of a take as the filters want it: finite, in the host's transfer, and color nowhere
 //! without alpha.
 
 #![forbid(unsafe_code)]

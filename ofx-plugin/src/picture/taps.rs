@@ -38,16 +38,16 @@ impl Axis {
         weights.clear();
         let last = self.size.saturating_sub(1);
         let radius = self.ratio().max(1.0);
-        let centre = self.position(at).clamp(0.0, self.size as f64) - 0.5;
-        let weight = |tap: usize| (1.0 - (tap as f64 - centre).abs() / radius).max(0.0);
-        let begin = (centre - radius).ceil().max(0.0) as usize;
-        let end = ((centre + radius).floor().max(0.0) as usize).min(last);
+        let center = self.position(at).clamp(0.0, self.size as f64) - 0.5;
+        let weight = |tap: usize| (1.0 - (tap as f64 - center).abs() / radius).max(0.0);
+        let begin = (center - radius).ceil().max(0.0) as usize;
+        let end = ((center + radius).floor().max(0.0) as usize).min(last);
         let sum: f64 = (begin..=end).map(weight).sum();
         let matters = |tap: &usize| weight(*tap) > LEAST * sum;
         let first = (begin..=end).find(matters).unwrap_or(begin);
         let end = (first..=end).rev().find(matters).unwrap_or(first);
         weights.extend((first..=end).map(|tap| (weight(tap) / sum) as f32));
-        let near = (centre.round().max(0.0) as usize).clamp(first, end);
+        let near = (center.round().max(0.0) as usize).clamp(first, end);
         Taps { first, near, coverage: self.coverage(at) as f32 }
     }
 

@@ -1,7 +1,7 @@
 //! The picture as a host finds it afterwards.
 
 mod annotations;
-mod colour;
+mod color;
 mod geometry;
 mod tiles;
 
@@ -86,7 +86,7 @@ struct Picture {
 }
 
 impl Picture {
-    /// Colours of a pixel by its column and row, row 0 on top.
+    /// Colors of a pixel by its column and row, row 0 on top.
     fn new(size: [u32; 2], pixel: impl Fn(u32, u32) -> [f32; 4]) -> Self {
         let rows = (0..size[1]).flat_map(|y| (0..size[0]).map(move |x| (x, y)));
         let values = rows.flat_map(|(x, y)| pixel(x, y).map(f16::from_f32)).collect();

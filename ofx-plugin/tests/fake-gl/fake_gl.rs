@@ -14,12 +14,12 @@ pub(crate) struct Built {
     _folder: tempfile::TempDir,
 }
 
-/// Something drawn: mode, width of lines, colour, points.
+/// Something drawn: mode, width of lines, color, points.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Figure {
     pub(crate) mode: u32,
     pub(crate) width: f32,
-    pub(crate) colour: [f32; 4],
+    pub(crate) color: [f32; 4],
     pub(crate) points: Vec<[f64; 2]>,
 }
 
@@ -126,7 +126,7 @@ impl FakeGl {
                 ["figure", mode, "width", width, "colour", r, g, b, a] => figures.push(Figure {
                     mode: mode.parse().unwrap(),
                     width: width.parse().unwrap(),
-                    colour: [r, g, b, a].map(|part| part.parse().unwrap()),
+                    color: [r, g, b, a].map(|part| part.parse().unwrap()),
                     points: Vec::new(),
                 }),
                 [x, y] => {

@@ -25,7 +25,7 @@ struct flag {
 
 struct attributes {
     unsigned mask;
-    float colour[4];
+    float color[4];
     float line_width;
     unsigned polygon_mode;
     unsigned matrix_mode;
@@ -79,7 +79,7 @@ void fake_gl_reset(const char *version, int profile, int context_flags) {
     for (int level = 0; level < LEVELS; level++)
         gl.matrices[level] = (struct matrix){{1, 1}, {0, 0}};
     gl.now = (struct attributes){
-        .colour = {0.1f, 0.2f, 0.3f, 0.4f},
+        .color = {0.1f, 0.2f, 0.3f, 0.4f},
         .line_width = 7,
         .polygon_mode = 0x1B01,
         .matrix_mode = 0x1701,
@@ -104,10 +104,10 @@ const char *fake_gl_journal(void) { return gl.journal; }
 const char *fake_gl_state(void) {
     const struct attributes *now = &gl.now;
     int at = snprintf(gl.state, sizeof gl.state,
-                      "depths %d %d drawing %d colour %g %g %g %g width %g polygon %x mode %x "
+                      "depths %d %d drawing %d color %g %g %g %g width %g polygon %x mode %x "
                       "blend %x %x flags",
-                      gl.attribute_depth, gl.modelview_depth, gl.drawing, now->colour[0],
-                      now->colour[1], now->colour[2], now->colour[3], now->line_width,
+                      gl.attribute_depth, gl.modelview_depth, gl.drawing, now->color[0],
+                      now->color[1], now->color[2], now->color[3], now->line_width,
                       now->polygon_mode, now->matrix_mode, now->blend[0], now->blend[1]);
     for (int flag = 0; flag < FLAGS; flag++)
         at += snprintf(gl.state + at, sizeof gl.state - (size_t)at, " %x=%d", now->flags[flag].name,
@@ -157,7 +157,7 @@ void glPopAttrib(void) {
         return;
     }
     const struct attributes *saved = &gl.saved[--gl.attribute_depth];
-    if (saved->mask & CURRENT_BIT) memcpy(gl.now.colour, saved->colour, sizeof saved->colour);
+    if (saved->mask & CURRENT_BIT) memcpy(gl.now.color, saved->color, sizeof saved->color);
     if (saved->mask & LINE_BIT) gl.now.line_width = saved->line_width;
     if (saved->mask & POLYGON_BIT) gl.now.polygon_mode = saved->polygon_mode;
     if (saved->mask & TRANSFORM_BIT) gl.now.matrix_mode = saved->matrix_mode;
@@ -234,18 +234,18 @@ void glLineWidth(float width) {
 }
 
 void glColor4f(float red, float green, float blue, float alpha) {
-    gl.now.colour[0] = red;
-    gl.now.colour[1] = green;
-    gl.now.colour[2] = blue;
-    gl.now.colour[3] = alpha;
+    gl.now.color[0] = red;
+    gl.now.color[1] = green;
+    gl.now.color[2] = blue;
+    gl.now.color[3] = alpha;
 }
 
 void glBegin(unsigned mode) {
     if (gl.drawing) fault(INVALID_OPERATION, "glBegin between glBegin and glEnd");
     gl.drawing = 1;
-    const float *colour = gl.now.colour;
-    note("figure %u width %g colour %g %g %g %g\n", mode, gl.now.line_width, colour[0], colour[1],
-         colour[2], colour[3]);
+    const float *color = gl.now.color;
+    note("figure %u width %g color %g %g %g %g\n", mode, gl.now.line_width, color[0], color[1],
+         color[2], color[3]);
     for (int flag = 0; flag < FLAGS; flag++)
         if (gl.now.flags[flag].on && gl.now.flags[flag].name != 0x0BE2 &&
             gl.now.flags[flag].name != 0x0B20)

@@ -151,8 +151,8 @@ fn over(image: &Image, straight: bool, background: [f64; 3]) -> Vec<[f64; 3]> {
     let composited = |pixel: [f32; 4]| {
         let [.., alpha] = pixel.map(f64::from);
         [0, 1, 2].map(|at| {
-            let colour = f64::from(pixel[at]) * if straight { alpha } else { 1.0 };
-            colour + background[at] * (1.0 - alpha)
+            let color = f64::from(pixel[at]) * if straight { alpha } else { 1.0 };
+            color + background[at] * (1.0 - alpha)
         })
     };
     image.pixels().map(composited).collect()
@@ -173,16 +173,16 @@ fn by_hand(
         .chunks_exact(4)
         .map(|pixel| {
             let [r, g, b, alpha] = [0, 1, 2, 3].map(|at| pixel[at].to_f32());
-            let colour = in_transfer([r, g, b], transfer);
+            let color = in_transfer([r, g, b], transfer);
             let alpha = f64::from(alpha);
-            [0, 1, 2].map(|at| colour[at] * alpha + background[at] * (1.0 - alpha))
+            [0, 1, 2].map(|at| color[at] * alpha + background[at] * (1.0 - alpha))
         })
         .collect();
     let weights: Vec<Vec<(usize, f64)>> = (0..side)
         .map(|at| {
             let ratio = own as f64 / side as f64;
-            let (centre, radius) = ((at as f64 + 0.5) * ratio - 0.5, ratio.max(1.0));
-            let weight = |tap: usize| (1.0 - (tap as f64 - centre).abs() / radius).max(0.0);
+            let (center, radius) = ((at as f64 + 0.5) * ratio - 0.5, ratio.max(1.0));
+            let weight = |tap: usize| (1.0 - (tap as f64 - center).abs() / radius).max(0.0);
             let sum: f64 = (0..own).map(weight).sum();
             (0..own).map(|tap| (tap, weight(tap) / sum)).filter(|(_, w)| *w > 0.0).collect()
         })

@@ -135,7 +135,7 @@ fn reaching_beyond(node: &Node, ask: &RenderAsk, whole: &Image) {
     assert!(*smaller.image() == whole.crop(within), "{ask:?}");
 }
 
-/// Right side up, and in the colours that the host works in.
+/// Right side up, and in the colors that the host works in.
 fn stands(image: &Image, scale: f64, is_linear: bool, straight: bool) {
     for at in [[0.5, 0.5], [0.85, 0.85], [0.15, 0.8], [0.85, 0.125], [0.15, 0.4], [0.15, 0.125]] {
         let place = [(LEFT + (PROJECT[0] - 2.0 * LEFT) * at[0]), PROJECT[1] * at[1]];
@@ -145,9 +145,9 @@ fn stands(image: &Image, scale: f64, is_linear: bool, straight: bool) {
             (f64::from(y) + 0.5) / scale / (FACTOR * f64::from(SIZE[1])),
         ];
         let [r, g, b, alpha] = asymmetric(FRAME, u as f32, v as f32);
-        let colour = if is_linear { [r, g, b].map(linear) } else { [r, g, b] };
+        let color = if is_linear { [r, g, b].map(linear) } else { [r, g, b] };
         let by = if straight { f32::from(u8::from(alpha > 0.0)) } else { alpha };
-        let expected = [colour[0] * by, colour[1] * by, colour[2] * by, alpha];
+        let expected = [color[0] * by, color[1] * by, color[2] * by, alpha];
         let found = image.pixel(x, y);
         for (found, expected) in found.into_iter().zip(expected) {
             assert!(
@@ -188,7 +188,7 @@ fn reduced(image: &Image, full: &Image, scale: f64) {
         assert!((found / expected - 1.0).abs() < 0.03, "{found} and {expected} at {scale}");
     }
     for (found, expected) in found[4..].iter().zip(&expected[4..]) {
-        assert!((found - expected).abs() < 0.5, "centre {found} and {expected} at {scale}");
+        assert!((found - expected).abs() < 0.5, "center {found} and {expected} at {scale}");
     }
 }
 

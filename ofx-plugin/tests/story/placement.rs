@@ -5,7 +5,7 @@ use wan_alpha_test_host::Profile;
 
 use crate::workshop::{FRAMES, SIZE, alone, plain_node, request};
 
-/// Off-centre, not round, turned, and on its way.
+/// Off-center, not round, turned, and on its way.
 const KEYS: [(f64, Ellipse); 2] = [
     (0.0, Ellipse { x: 0.31, y: 0.62, a: 0.35, b: 0.8, angle: 25.0 }),
     (8.0, Ellipse { x: 0.71, y: 0.38, a: 0.55, b: 0.6, angle: -40.0 }),

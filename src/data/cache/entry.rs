@@ -18,7 +18,7 @@ use crate::media::atomic_file::unfinished_file;
 /// Tensors on the CPU; see [`super`].
 #[derive(Debug)]
 pub(crate) struct Entry {
-    /// `[16, t, h, w]`, normalised.
+    /// `[16, t, h, w]`, normalized.
     pub(crate) latent: Tensor,
     /// `[t, h, w]`, float32.
     pub(crate) mask: Tensor,

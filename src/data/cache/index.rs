@@ -17,7 +17,8 @@ pub(super) const NAME: &str = "index.jsonl";
 pub(crate) struct Line {
     /// From 1, in the table.
     pub(crate) row: usize,
-    pub(crate) colour: String,
+    #[serde(rename = "colour")]
+    pub(crate) color: String,
     pub(crate) captions: Vec<String>,
     pub(crate) source: String,
     pub(crate) labels: BTreeMap<String, String>,
@@ -65,7 +66,7 @@ impl CacheIndex {
     pub(crate) fn read(&self, index: usize) -> Result<Entry> {
         let line = self.lines.get(index);
         let line = line.with_context(|| format!("there are {} rows", self.lines.len()))?;
-        let name = || format!("row {} ({}) of {}", line.row, line.colour, self.folder.display());
+        let name = || format!("row {} ({}) of {}", line.row, line.color, self.folder.display());
         Entry::read(self.opened, &self.folder.join(&line.file)).with_context(name)
     }
 }

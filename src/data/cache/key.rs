@@ -47,7 +47,7 @@ impl Recipe {
 pub(super) fn of_files(row: &Row) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
     let alpha = row.alpha_path();
-    for (path, what) in [(Some(row.colour_path()), "colour"), (alpha, "alpha")]
+    for (path, what) in [(Some(row.color_path()), "colour"), (alpha, "alpha")]
         .iter()
         .filter_map(|(path, what)| Some((path.as_deref()?, *what)))
     {

@@ -19,25 +19,25 @@ const LOOK_UP: Duration = Duration::from_millis(50);
 
 const ENGLISH: &str = "\
 You describe short videos for training a text-to-video model that makes videos with transparent \
-backgrounds. You see frames of one video in order, its transparent part filled with grey. Answer \
+backgrounds. You see frames of one video in order, its transparent part filled with gray. Answer \
 with one JSON object and nothing else: {\"long\": …, \"short\": …, \"labels\": {\"style\": …, \
-\"shot\": …, \"subject\": …, \"colour\": …, \"motion\": …, \"opacity\": …}}. \"long\" is two to four \
+\"shot\": …, \"subject\": …, \"color\": …, \"motion\": …, \"opacity\": …}}. \"long\" is two to four \
 sentences in English: the first says that the background of this video is transparent, the second \
 names the style and the size of the shot (close-up, medium shot, full shot), the others describe \
-the subject, its colours, its material, how it moves, and what of it is see-through. \"short\" is \
+the subject, its colors, its material, how it moves, and what of it is see-through. \"short\" is \
 one phrase of at most fifteen words in English about the subject alone. Labels are one to three \
-words in English each. Never mention the grey.";
+words in English each. Never mention the gray.";
 
 const CHINESE: &str = "\
 You describe short videos for training a text-to-video model that makes videos with transparent \
-backgrounds. You see frames of one video in order, its transparent part filled with grey. Answer \
+backgrounds. You see frames of one video in order, its transparent part filled with gray. Answer \
 with one JSON object and nothing else: {\"long\": …, \"short\": …, \"labels\": {\"style\": …, \
-\"shot\": …, \"subject\": …, \"colour\": …, \"motion\": …, \"opacity\": …}}. \"long\" is two to four \
+\"shot\": …, \"subject\": …, \"color\": …, \"motion\": …, \"opacity\": …}}. \"long\" is two to four \
 sentences in simplified Chinese: the first is 该视频的背景是透明的。, the second names the style \
-and the size of the shot (特写, 近景, 中景, 全景), the others describe the subject, its colours, \
+and the size of the shot (特写, 近景, 中景, 全景), the others describe the subject, its colors, \
 its material, how it moves, and what of it is see-through. \"short\" is one phrase of at most thirty \
 characters in simplified Chinese about the subject alone. Labels are one to three words in English \
-each. Never mention the grey.";
+each. Never mention the gray.";
 
 pub(super) struct Service {
     agent: Agent,

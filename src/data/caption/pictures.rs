@@ -15,7 +15,7 @@ use crate::media::resize::{HiddenColor, resized};
 /// The longer side of a picture, at most.
 const LONGEST: usize = 512;
 /// Where the clip is transparent.
-const GREY: f32 = 0.5;
+const GRAY: f32 = 0.5;
 
 /// Some frames of a row, evenly spread over the clip, as data URLs of PNG.
 pub(super) fn of(set: &Set, row: usize, count: usize) -> Result<Vec<String>> {
@@ -52,7 +52,7 @@ fn png(picture: OwnedFrame) -> Result<Vec<u8>> {
     let hidden = HiddenColor::Arbitrary;
     let picture = resized(picture, [width, height], FilterType::Triangle, hidden);
     let bytes = picture.pixels().iter().flat_map(|[r, g, b, alpha]| {
-        let over = |value: &f32| ((value * alpha + GREY * (1.0 - alpha)) * 255.0 + 0.5) as u8;
+        let over = |value: &f32| ((value * alpha + GRAY * (1.0 - alpha)) * 255.0 + 0.5) as u8;
         [over(r), over(g), over(b)]
     });
     let image = RgbImage::from_raw(width as u32, height as u32, bytes.collect());

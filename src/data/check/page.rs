@@ -125,7 +125,7 @@ fn line(row: &RowReport, picture: &[u8]) -> Markup {
                 }
             }
             td {
-                code { (row.colour) }
+                code { (row.color) }
                 @if !row.alpha.is_empty() { br; code { (row.alpha) } }
                 @for caption in &row.captions { br; (caption) }
             }
@@ -183,7 +183,7 @@ mod tests {
         let row = RowReport {
             row: 1,
             line: 2,
-            colour: said.to_owned(),
+            color: said.to_owned(),
             alpha: said.to_owned(),
             captions: vec![said.to_owned()],
             language: "en",

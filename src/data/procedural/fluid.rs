@@ -33,7 +33,7 @@ pub(super) fn smoke(scene: &Scene, pose: &Pose, frame: &mut DrawnFrame) {
     });
 }
 
-/// A tongue that licks upwards: a pale core, the colour, and a dark rim.
+/// A tongue that licks upwards: a pale core, the color, and a dark rim.
 pub(super) fn flame(scene: &Scene, pose: &Pose, frame: &mut DrawnFrame) {
     let radius = pose.radius;
     let (seed, time) = (scene.noise, pose.time);
@@ -133,10 +133,10 @@ fn streak(
         if alpha < 1.0 / 256.0 {
             return;
         }
-        let colour = mix3(glow, hot, near * near * along);
+        let color = mix3(glow, hot, near * near * along);
         let below = pixel[3] * (1.0 - alpha);
         let all = alpha + below;
-        for (channel, new) in pixel.iter_mut().zip(colour) {
+        for (channel, new) in pixel.iter_mut().zip(color) {
             *channel = ((new * alpha + *channel * below) / all).clamp(0.0, 1.0);
         }
         pixel[3] = all.min(1.0);

@@ -1,6 +1,6 @@
 //! The frame that is drawn into, and arithmetic that all subjects share.
 //!
-//! Lengths are in frame heights, y down; a subject's own coordinates begin at its centre.
+//! Lengths are in frame heights, y down; a subject's own coordinates begin at its center.
 
 use crate::data::clip::Window;
 
@@ -25,7 +25,7 @@ pub(super) struct DrawnFrame {
 const LEAST: f32 = 1.0 / 256.0;
 
 impl DrawnFrame {
-    /// Transparent, in the subject's colour.
+    /// Transparent, in the subject's color.
     pub(super) fn new(window: &Window, [r, g, b]: [f32; 3]) -> Self {
         let rgba = [r, g, b, 0.0].repeat(window.width * window.height);
         Self { width: window.width, height: window.height, rgba }
@@ -37,7 +37,7 @@ impl DrawnFrame {
     }
 
     /// Asks `paint` for the pixels of a box of half sizes `reach` about a place that is `offset`
-    /// from the subject's centre; it is told where they are from there. What it says replaces what
+    /// from the subject's center; it is told where they are from there. What it says replaces what
     /// was.
     pub(super) fn paint(
         &mut self,
@@ -53,7 +53,7 @@ impl DrawnFrame {
         });
     }
 
-    /// Visits the pixels of a box about the subject's centre.
+    /// Visits the pixels of a box about the subject's center.
     pub(super) fn each(
         &mut self,
         pose: &Pose,
@@ -61,10 +61,10 @@ impl DrawnFrame {
         mut visit: impl FnMut(f32, f32, &mut [f32; 4]),
     ) {
         let size = self.height as f32;
-        let range = |centre: f32, reach: f32, most: usize| {
+        let range = |center: f32, reach: f32, most: usize| {
             // Of a negative number or NaN, `as` makes 0.
-            let low = ((centre - reach) * size - 1.0).floor() as usize;
-            let high = ((centre + reach) * size + 1.0).ceil() as usize;
+            let low = ((center - reach) * size - 1.0).floor() as usize;
+            let high = ((center + reach) * size + 1.0).ceil() as usize;
             low.min(most)..high.min(most)
         };
         let columns = range(pose.x, reach[0], self.width);
@@ -105,8 +105,8 @@ pub(super) fn mix3(from: [f32; 3], to: [f32; 3], share: f32) -> [f32; 3] {
     [0, 1, 2].map(|channel| mix(from[channel], to[channel], share))
 }
 
-pub(super) fn scaled(colour: [f32; 3], by: f32) -> [f32; 3] {
-    colour.map(|channel| (channel * by).min(1.0))
+pub(super) fn scaled(color: [f32; 3], by: f32) -> [f32; 3] {
+    color.map(|channel| (channel * by).min(1.0))
 }
 
 pub(super) const WHITE: [f32; 3] = [1.0; 3];

@@ -33,8 +33,8 @@ fn body(scene: &Scene, facing: f32) -> f32 {
 }
 
 /// Cartoons have an outline: this share of the radius, towards the edge.
-fn outlined(scene: &Scene, colour: [f32; 3], depth: f32) -> [f32; 3] {
-    if scene.cartoon && depth < 0.09 { scaled(scene.tint, 0.4) } else { colour }
+fn outlined(scene: &Scene, color: [f32; 3], depth: f32) -> [f32; 3] {
+    if scene.cartoon && depth < 0.09 { scaled(scene.tint, 0.4) } else { color }
 }
 
 pub(super) fn ball(scene: &Scene, pose: &Pose, frame: &mut DrawnFrame) {
@@ -47,8 +47,8 @@ pub(super) fn ball(scene: &Scene, pose: &Pose, frame: &mut DrawnFrame) {
         }
         let (u, v) = (x / radius, y / radius);
         let depth = (1.0 - u * u - v * v).max(0.0).sqrt();
-        let colour = outlined(scene, lit(scene, [u, v, depth]), 1.0 - distance / radius);
-        with_alpha(colour, cover * body(scene, depth))
+        let color = outlined(scene, lit(scene, [u, v, depth]), 1.0 - distance / radius);
+        with_alpha(color, cover * body(scene, depth))
     });
 }
 
@@ -74,8 +74,8 @@ pub(super) fn ring(scene: &Scene, pose: &Pose, frame: &mut DrawnFrame) {
         let depth = (1.0 - side * side).sqrt();
         let (u, v) = (along / from * side, across / from * side * tilt);
         let normal = [u * cos - v * sin, v * cos + u * sin, depth];
-        let colour = outlined(scene, lit(scene, normal), (1.0 - side.abs()) * 0.5);
-        with_alpha(colour, cover * body(scene, depth))
+        let color = outlined(scene, lit(scene, normal), (1.0 - side.abs()) * 0.5);
+        with_alpha(color, cover * body(scene, depth))
     });
 }
 
@@ -93,7 +93,7 @@ pub(super) fn star(scene: &Scene, pose: &Pose, frame: &mut DrawnFrame) {
         if cover == 0.0 {
             return [0.0; 4];
         }
-        let colour = if scene.cartoon {
+        let color = if scene.cartoon {
             outlined(scene, scene.tint, distance / radius)
         } else {
             // Every point is a roof of two facets, which meet along its middle.
@@ -114,7 +114,7 @@ pub(super) fn star(scene: &Scene, pose: &Pose, frame: &mut DrawnFrame) {
                 0.12 * bevel * light.max(0.0),
             )
         };
-        with_alpha(colour, cover * body(scene, 0.8))
+        with_alpha(color, cover * body(scene, 0.8))
     });
 }
 

@@ -48,8 +48,8 @@ fn everything_occurs_everywhere() {
     for kind in Kind::ALL {
         assert!(count(&|scene| scene.kind == kind) > 180, "{kind:?}");
     }
-    for colour in Colour::ALL {
-        assert!(count(&|scene| scene.colour == colour) > 160, "{colour:?}");
+    for color in Color::ALL {
+        assert!(count(&|scene| scene.color == color) > 160, "{color:?}");
     }
     for motion in Motion::ALL {
         assert!(count(&|scene| scene.motion == motion) > 100, "{motion:?}");
@@ -59,9 +59,9 @@ fn everything_occurs_everywhere() {
     }
     assert!(count(&|scene| scene.translucent) > 250 && count(&|scene| scene.cartoon) > 200);
     for axis in [0, 1] {
-        let centres = || all.iter().map(|scene| scene.centre[axis]);
-        assert!(centres().fold(1.0, f64::min) < 0.21 && centres().fold(0.0, f64::max) > 0.79);
-        assert!(centres().all(|at| (0.199..0.801).contains(&at)));
+        let centers = || all.iter().map(|scene| scene.center[axis]);
+        assert!(centers().fold(1.0, f64::min) < 0.21 && centers().fold(0.0, f64::max) > 0.79);
+        assert!(centers().all(|at| (0.199..0.801).contains(&at)));
     }
 }
 
@@ -152,7 +152,7 @@ fn hue([r, g, b]: [f64; 3]) -> f64 {
 }
 
 #[test]
-fn the_named_colour_is_what_is_seen() {
+fn the_named_color_is_what_is_seen() {
     for kind in Kind::ALL {
         for clip in clips(kind, 20) {
             let mut sum = [0.0; 3];
@@ -162,17 +162,17 @@ fn the_named_colour_is_what_is_seen() {
                 }
             }
             let spread = sum[0].max(sum[1]).max(sum[2]) / sum[0].min(sum[1]).min(sum[2]).max(1e-9);
-            if clip.scene.colour == Colour::White {
+            if clip.scene.color == Color::White {
                 assert!(spread < 1.15, "{kind:?} {spread}");
                 continue;
             }
-            let distance = |colour: Colour| {
-                let apart = (hue(sum) - hue(colour.rgb().map(f64::from))).abs();
+            let distance = |color: Color| {
+                let apart = (hue(sum) - hue(color.rgb().map(f64::from))).abs();
                 apart.min(360.0 - apart)
             };
-            let colours = Colour::ALL.into_iter().filter(|colour| *colour != Colour::White);
-            let nearest = colours.min_by(|a, b| distance(*a).total_cmp(&distance(*b)));
-            assert_eq!(nearest, Some(clip.scene.colour), "{kind:?} {sum:?}");
+            let colors = Color::ALL.into_iter().filter(|color| *color != Color::White);
+            let nearest = colors.min_by(|a, b| distance(*a).total_cmp(&distance(*b)));
+            assert_eq!(nearest, Some(clip.scene.color), "{kind:?} {sum:?}");
         }
     }
 }
@@ -206,7 +206,7 @@ fn captions_say_it_in_the_released_manner() {
     for scene in scenes(500) {
         let english = scene.caption(Language::English);
         assert!(english.is_ascii() && english.contains("transparent"), "{english}");
-        assert!(english.contains(scene.colour.name()) && english.contains(scene.kind.name()));
+        assert!(english.contains(scene.color.name()) && english.contains(scene.kind.name()));
         assert!(english.ends_with('.') && !english.contains("  "), "{english}");
         let [opening, style, subject] =
             english.split_inclusive(". ").collect::<Vec<_>>().try_into().unwrap();

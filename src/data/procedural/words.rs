@@ -1,7 +1,7 @@
 //! What a scene is called, in English and Chinese, in the manner of the released captions: that the
 //! background is transparent, the style, the shot, the subject.
 
-use super::{Colour, Kind, Motion, Scene, Size};
+use super::{Color, Kind, Motion, Scene, Size};
 
 /// A language that the text encoder reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,24 +67,24 @@ const fn shot(size: Size, language: Language) -> &'static str {
 }
 
 fn english_noun(scene: &Scene) -> String {
-    let (size, colour) = (scene.size.name(), scene.colour.name());
+    let (size, color) = (scene.size.name(), scene.color.name());
     let size = if scene.size == Size::Medium { "medium-sized" } else { size };
     let glass = if scene.translucent { "translucent" } else { "opaque" };
     match scene.kind {
         Kind::Ball | Kind::Ring | Kind::Star => {
-            format!("{size} {glass} {colour} {}", scene.kind.name())
+            format!("{size} {glass} {color} {}", scene.kind.name())
         }
-        Kind::Bubble => format!("{size} {colour} bubble with a glassy rim"),
-        Kind::Smoke if scene.translucent => format!("{size} cloud of thin {colour} smoke"),
-        Kind::Smoke => format!("{size} cloud of dense {colour} smoke"),
-        Kind::Flame => format!("{size} {colour} flame with a bright core"),
-        Kind::Sparks => format!("{size} burst of glowing {colour} sparks"),
-        Kind::Veil => format!("{size} sheer {colour} veil"),
+        Kind::Bubble => format!("{size} {color} bubble with a glassy rim"),
+        Kind::Smoke if scene.translucent => format!("{size} cloud of thin {color} smoke"),
+        Kind::Smoke => format!("{size} cloud of dense {color} smoke"),
+        Kind::Flame => format!("{size} {color} flame with a bright core"),
+        Kind::Sparks => format!("{size} burst of glowing {color} sparks"),
+        Kind::Veil => format!("{size} sheer {color} veil"),
     }
 }
 
 fn english_motion(scene: &Scene) -> String {
-    let [x, y] = scene.centre;
+    let [x, y] = scene.center;
     let place = match (third(x), third(y)) {
         (1, 1) => "in the middle of the frame".to_owned(),
         (1, row) => format!("at the {} of the frame", ["bottom", "", "top"][row]),
@@ -122,28 +122,28 @@ fn chinese_noun(scene: &Scene) -> String {
         Size::Medium => ("中等大小、", ""),
         Size::Large => ("", "大"),
     };
-    let colour = match scene.colour {
-        Colour::Red => "红色",
-        Colour::Orange => "橙色",
-        Colour::Yellow => "黄色",
-        Colour::Green => "绿色",
-        Colour::Cyan => "青色",
-        Colour::Blue => "蓝色",
-        Colour::Purple => "紫色",
-        Colour::Pink => "粉色",
-        Colour::White => "白色",
+    let color = match scene.color {
+        Color::Red => "红色",
+        Color::Orange => "橙色",
+        Color::Yellow => "黄色",
+        Color::Green => "绿色",
+        Color::Cyan => "青色",
+        Color::Blue => "蓝色",
+        Color::Purple => "紫色",
+        Color::Pink => "粉色",
+        Color::White => "白色",
     };
     let glass = if scene.translucent { "半透明" } else { "不透明" };
     match scene.kind {
-        Kind::Ball => format!("一个{medium}{glass}的{colour}{size}球"),
-        Kind::Ring => format!("一个{medium}{glass}的{colour}{size}圆环"),
-        Kind::Star => format!("一颗{medium}{glass}的{colour}{size}星星"),
-        Kind::Bubble => format!("一个{medium}边缘如玻璃的{colour}{size}泡泡"),
-        Kind::Smoke if scene.translucent => format!("一{}稀薄的{colour}烟雾", lump(scene.size)),
-        Kind::Smoke => format!("一{}浓密的{colour}烟雾", lump(scene.size)),
-        Kind::Flame => format!("一{}内焰明亮的{colour}火焰", lump(scene.size)),
-        Kind::Sparks => format!("一{}发光的{colour}火花", lump(scene.size)),
-        Kind::Veil => format!("一块{medium}轻薄的{colour}{size}纱巾"),
+        Kind::Ball => format!("一个{medium}{glass}的{color}{size}球"),
+        Kind::Ring => format!("一个{medium}{glass}的{color}{size}圆环"),
+        Kind::Star => format!("一颗{medium}{glass}的{color}{size}星星"),
+        Kind::Bubble => format!("一个{medium}边缘如玻璃的{color}{size}泡泡"),
+        Kind::Smoke if scene.translucent => format!("一{}稀薄的{color}烟雾", lump(scene.size)),
+        Kind::Smoke => format!("一{}浓密的{color}烟雾", lump(scene.size)),
+        Kind::Flame => format!("一{}内焰明亮的{color}火焰", lump(scene.size)),
+        Kind::Sparks => format!("一{}发光的{color}火花", lump(scene.size)),
+        Kind::Veil => format!("一块{medium}轻薄的{color}{size}纱巾"),
     }
 }
 
@@ -157,7 +157,7 @@ const fn lump(size: Size) -> &'static str {
 }
 
 fn chinese_motion(scene: &Scene) -> String {
-    let [x, y] = scene.centre;
+    let [x, y] = scene.center;
     let place = match (third(x), third(y)) {
         (1, 1) => "画面中央".to_owned(),
         (1, row) => format!("画面{}", ["下方", "", "上方"][row]),

@@ -39,7 +39,7 @@ fn alpha_apart_and_alpha_within_are_the_same_clip() {
     let draw = |row| set.clip(row, &WINDOW, &mut DataRng::new(3, "clip", &[7])).unwrap();
     let clip = draw(0);
     assert_eq!(clip, draw(0));
-    // Only that colour is resized by itself where it is apart.
+    // Only that color is resized by itself where it is apart.
     let apart = draw(1);
     for (within, apart) in clip.rgba.as_chunks::<4>().0.iter().zip(apart.rgba.as_chunks::<4>().0) {
         assert_eq!(within[3], apart[3]);
@@ -58,7 +58,7 @@ fn alpha_apart_and_alpha_within_are_the_same_clip() {
 }
 
 #[test]
-fn colour_apart_is_straight_unless_the_row_says_otherwise() {
+fn color_apart_is_straight_unless_the_row_says_otherwise() {
     let (_folder, set) =
         set("colour,alpha,association\nrgb,matte,straight\nrgb,matte,premultiplied\nrgb,matte,\n");
     let first = |row| set.reader(row).unwrap().next().unwrap().unwrap().rgba;
@@ -159,6 +159,6 @@ fn a_folder_has_one_table_or_one_called_so() {
     std::fs::write(folder.path().join("b.jsonl"), "{\"colour\":\"y\"}\n").unwrap();
     assert!(failure().contains("has 2 tables"));
     std::fs::write(folder.path().join("table.jsonl"), "{\"colour\":\"z\"}\n").unwrap();
-    assert_eq!(Set::open(folder.path()).unwrap().rows()[0].colour, "z");
+    assert_eq!(Set::open(folder.path()).unwrap().rows()[0].color, "z");
     assert!(format!("{:#}", Set::open(&folder.path().join("no")).err().unwrap()).contains("exist"));
 }

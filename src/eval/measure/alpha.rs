@@ -1,4 +1,4 @@
-//! What is wrong with an alpha: haze where nothing should be, holes, and a wrong colour at its edge.
+//! What is wrong with an alpha: haze where nothing should be, holes, and a wrong color at its edge.
 
 use wan_alpha_take::frame::OwnedFrame;
 use wan_alpha_take::{Ellipse, GridEllipse};
@@ -13,8 +13,8 @@ const SILHOUETTE: f32 = 0.5;
 /// The ellipse outside which alpha is a leak is this many times the asked one.
 const ENLARGED: f64 = 2.0;
 
-/// Opaque pixels within this many pixels say what colour an edge should have.
-const NEIGHBOURHOOD: usize = 4;
+/// Opaque pixels within this many pixels say what color an edge should have.
+const NEIGHBORHOOD: usize = 4;
 
 /// A share: so much of so many.
 #[derive(Clone, Copy, Debug, Default)]
@@ -84,7 +84,7 @@ impl AlphaMeter {
         self.holes.value()
     }
 
-    /// How far the colour of soft edges is from that of the opaque pixels beside them, weighted by
+    /// How far the color of soft edges is from that of the opaque pixels beside them, weighted by
     /// their alpha: what is left there of another background.
     pub(super) fn halo(&self) -> Option<f64> {
         self.halo.value()
@@ -98,9 +98,9 @@ impl AlphaMeter {
                 continue;
             }
             let (x, y) = (place % frame.width, place / frame.width);
-            if let Some(colour) = sums.mean_around(x, y) {
+            if let Some(color) = sums.mean_around(x, y) {
                 let difference =
-                    |channel: usize| (f64::from(pixel[channel]) - colour[channel]).abs();
+                    |channel: usize| (f64::from(pixel[channel]) - color[channel]).abs();
                 let value = f64::from(value);
                 self.halo.part += value * (0..3).map(difference).sum::<f64>() / 3.0;
                 self.halo.whole += value;
@@ -157,7 +157,7 @@ fn enclosed(alpha: &[f32], width: usize) -> (usize, usize) {
     (holes, inside.count())
 }
 
-/// Sums of colour and number of opaque pixels, above and left of each place.
+/// Sums of color and number of opaque pixels, above and left of each place.
 struct OpaqueSums {
     width: usize,
     height: usize,
@@ -180,7 +180,7 @@ impl OpaqueSums {
 
     fn mean_around(&self, x: usize, y: usize) -> Option<[f64; 3]> {
         let range = |place: usize, size: usize| {
-            (place.saturating_sub(NEIGHBOURHOOD), (place + NEIGHBOURHOOD + 1).min(size))
+            (place.saturating_sub(NEIGHBORHOOD), (place + NEIGHBORHOOD + 1).min(size))
         };
         let ((left, right), (top, bottom)) = (range(x, self.width), range(y, self.height));
         let at = |x: usize, y: usize| self.sums[y * (self.width + 1) + x];
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_halo_is_another_colour_at_the_edge() {
+    fn a_halo_is_another_color_at_the_edge() {
         let edged = |rim: [f32; 3]| {
             let frames = clip([1, 64, 64], |_, x, y| {
                 if disc(x, y, [32.0, 32.0], 16.0) > 0.0 {

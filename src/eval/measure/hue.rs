@@ -1,4 +1,4 @@
-//! The colour that a clip mostly has.
+//! The color that a clip mostly has.
 
 use std::str::FromStr;
 
@@ -10,14 +10,14 @@ const DEGREES: f64 = 360.0 / BINS as f64;
 /// Bins to either side that the peak is sought and refined over.
 const SPREAD: usize = 3;
 
-/// Below this mean chroma (largest less smallest channel) a clip is white, grey or black.
-const COLOURLESS: f64 = 0.15;
+/// Below this mean chroma (largest less smallest channel) a clip is white, gray or black.
+const COLORLESS: f64 = 0.15;
 
 /// Brighter is white, darker is black.
 const WHITE: f64 = 0.7;
 const BLACK: f64 = 0.25;
 
-/// The colours that have a name here.
+/// The colors that have a name here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::eval) struct NamedHue(&'static str);
 
@@ -33,7 +33,7 @@ const HUES: [(NamedHue, f64); 8] = [
     (NamedHue("pink"), 329.0),
 ];
 
-const GREYS: [NamedHue; 3] = [NamedHue("white"), NamedHue("grey"), NamedHue("black")];
+const GRAYS: [NamedHue; 3] = [NamedHue("white"), NamedHue("grey"), NamedHue("black")];
 
 impl NamedHue {
     pub(in crate::eval) fn name(self) -> &'static str {
@@ -45,21 +45,21 @@ impl FromStr for NamedHue {
     type Err = anyhow::Error;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let all = HUES.iter().map(|(colour, _)| *colour).chain(GREYS);
-        all.clone().find(|colour| colour.0 == name).ok_or_else(|| {
-            let names: Vec<_> = all.map(|colour| colour.0).collect();
-            anyhow::anyhow!("no colour `{name}`: there are {}", names.join(", "))
+        let all = HUES.iter().map(|(color, _)| *color).chain(GRAYS);
+        all.clone().find(|color| color.0 == name).ok_or_else(|| {
+            let names: Vec<_> = all.map(|color| color.0).collect();
+            anyhow::anyhow!("no color `{name}`: there are {}", names.join(", "))
         })
     }
 }
 
-/// What colour a clip has.
+/// What color a clip has.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::eval) struct Hue {
-    /// The dominant hue in degrees; `None` of a colourless or an empty clip.
+    /// The dominant hue in degrees; `None` of a colorless or an empty clip.
     pub(in crate::eval) angle: Option<f64>,
     /// Its name; `None` of an empty clip.
-    pub(in crate::eval) colour: Option<NamedHue>,
+    pub(in crate::eval) color: Option<NamedHue>,
 }
 
 /// Sums over the frames so far, weighted by alpha.
@@ -98,16 +98,16 @@ impl HueMeter {
 
     pub(super) fn finish(self) -> Hue {
         if self.alpha == 0.0 {
-            return Hue { angle: None, colour: None };
+            return Hue { angle: None, color: None };
         }
-        if self.chroma / self.alpha < COLOURLESS {
-            let [white, grey, black] = GREYS;
-            let colour = match self.value / self.alpha {
+        if self.chroma / self.alpha < COLORLESS {
+            let [white, gray, black] = GRAYS;
+            let color = match self.value / self.alpha {
                 value if value >= WHITE => white,
                 value if value <= BLACK => black,
-                _ => grey,
+                _ => gray,
             };
-            return Hue { angle: None, colour: Some(colour) };
+            return Hue { angle: None, color: Some(color) };
         }
         let angle = self.peak();
         let apart = |hue: f64| {
@@ -115,7 +115,7 @@ impl HueMeter {
             apart.min(360.0 - apart)
         };
         let nearest = HUES.iter().min_by(|a, b| apart(a.1).total_cmp(&apart(b.1)));
-        Hue { angle: Some(angle), colour: nearest.map(|(colour, _)| *colour) }
+        Hue { angle: Some(angle), color: nearest.map(|(color, _)| *color) }
     }
 
     /// The middle of where most of the chroma is.
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     fn of([r, g, b]: [f32; 3]) -> Hue {
-        // Shaded as a ball is, over what does not count: colour under alpha 0.
+        // Shaded as a ball is, over what does not count: color under alpha 0.
         let frames = clip([1, 48, 48], |_, x, y| {
             let shade = 0.5 + x as f32 / 96.0;
             match disc(x, y, [24.0, 24.0], 16.0) {
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shaded_subject_has_the_colour_it_is_named_by() {
+    fn a_shaded_subject_has_the_color_it_is_named_by() {
         for (name, rgb) in [
             ("red", [0.87, 0.09, 0.09]),
             ("orange", [0.96, 0.48, 0.05]),
@@ -182,13 +182,13 @@ mod tests {
             ("grey", [0.6, 0.6, 0.6]),
             ("black", [0.1, 0.1, 0.1]),
         ] {
-            assert_eq!(of(rgb).colour, Some(name.parse().unwrap()), "{name}");
+            assert_eq!(of(rgb).color, Some(name.parse().unwrap()), "{name}");
         }
     }
 
     #[test]
     fn the_hue_is_that_of_the_most_not_the_mean() {
-        // Two thirds blue, one third yellow: their mean would be grey.
+        // Two thirds blue, one third yellow: their mean would be gray.
         let frames =
             clip(
                 [1, 30, 30],
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_colour_without_a_name_here_is_refused_with_those_that_have_one() {
+    fn a_color_without_a_name_here_is_refused_with_those_that_have_one() {
         let text = "mauve".parse::<NamedHue>().unwrap_err().to_string();
         assert!(text.contains("mauve") && text.contains("orange") && text.contains("grey"));
     }

@@ -120,7 +120,7 @@ fn refined(from: &LumaPlane, to: &LumaPlane, coarse: Option<&Motion>) -> Motion 
             }
             best.0
         };
-        let (centre, reach) = match coarse {
+        let (center, reach) = match coarse {
             None => ([0, 0], REACH),
             Some(coarse) => {
                 (coarse.guesses(at).into_iter().map(&mut offer).last().unwrap_or([0, 0]), NEAR)
@@ -128,7 +128,7 @@ fn refined(from: &LumaPlane, to: &LumaPlane, coarse: Option<&Motion>) -> Motion 
         };
         for y in -reach..=reach {
             for x in -reach..=reach {
-                offer([centre[0] + x, centre[1] + y]);
+                offer([center[0] + x, center[1] + y]);
             }
         }
         steps.push(best.0);

@@ -1,11 +1,11 @@
 //! Simple statistics of what a subject looks like, wherever it is, however large and of whatever
-//! colour; and whether kinds can be told apart by them.
+//! color; and whether kinds can be told apart by them.
 
 use std::collections::BTreeMap;
 
 use wan_alpha_take::frame::OwnedFrame;
 
-/// Rings around the centre of alpha, each a quarter of its root mean square radius wide.
+/// Rings around the center of alpha, each a quarter of its root mean square radius wide.
 const RINGS: usize = 8;
 const RING: f64 = 0.25;
 
@@ -209,12 +209,12 @@ mod tests {
     use super::super::tests::{clip, measure};
     use super::*;
 
-    /// A ball, a ring or a haze of some size, place and colour.
+    /// A ball, a ring or a haze of some size, place and color.
     fn draw(kind: &str, number: usize) -> Option<Features> {
         let radius = 12.0 + 3.0 * number as f64;
-        let centre = [36.0 + 5.0 * number as f64, 60.0 - 4.0 * number as f64];
+        let center = [36.0 + 5.0 * number as f64, 60.0 - 4.0 * number as f64];
         let frames = clip([1, 96, 96], |_, x, y| {
-            let far = (x as f64 - centre[0]).hypot(y as f64 - centre[1]) / radius;
+            let far = (x as f64 - center[0]).hypot(y as f64 - center[1]) / radius;
             let alpha = match kind {
                 "ball" => f64::from(u8::from(far <= 1.0)),
                 "ring" => f64::from(u8::from((0.6..=1.0).contains(&far))),
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_are_told_apart_whatever_their_size_place_and_colour() {
+    fn kinds_are_told_apart_whatever_their_size_place_and_color() {
         let kinds = ["ball", "ring", "haze"];
         let clips: Vec<_> = kinds
             .into_iter()

@@ -46,7 +46,7 @@ impl MotionMeter {
             self.change += mean_difference(&last.rgb, &shown.rgb);
             self.changes += 1;
         }
-        // VBench foretells every odd frame from its neighbours.
+        // VBench foretells every odd frame from its neighbors.
         if let [first, middle] = &self.before[..]
             && frame.index.is_multiple_of(2)
         {
@@ -89,7 +89,7 @@ impl MotionMeter {
         score(self.error, self.errors)
     }
 
-    /// How far alpha is from what its neighbours and the motion foretell, as a share of alpha.
+    /// How far alpha is from what its neighbors and the motion foretell, as a share of alpha.
     pub(super) fn alpha_flicker(&self) -> Option<f64> {
         (self.alpha_seen > 0.0).then(|| self.alpha_error / self.alpha_seen)
     }

@@ -23,17 +23,17 @@ pub(super) struct PlaceMeter {
 pub(in crate::eval) struct Placement {
     /// Per latent frame; `None` where there is no subject.
     pub(in crate::eval) found: Vec<Option<Ellipse>>,
-    /// Mean distance of the centres, in frame heights, over latent frames with a subject.
-    pub(in crate::eval) centre_distance: Option<f64>,
+    /// Mean distance of the centers, in frame heights, over latent frames with a subject.
+    pub(in crate::eval) center_distance: Option<f64>,
     /// Mean over latent frames of intersection over union within the frame; 0 without a subject.
     pub(in crate::eval) iou: Option<f64>,
-    /// Correlation over time of asked and found centre, of an ellipse that moves.
+    /// Correlation over time of asked and found center, of an ellipse that moves.
     pub(in crate::eval) follows: Option<f64>,
-    /// Mean centres over time, asked and found: fractions of the frame, y up.
-    pub(in crate::eval) centres: Option<[[f64; 2]; 2]>,
+    /// Mean centers over time, asked and found: fractions of the frame, y up.
+    pub(in crate::eval) centers: Option<[[f64; 2]; 2]>,
 }
 
-/// An asked ellipse moves if its centre does by this much, in frame heights.
+/// An asked ellipse moves if its center does by this much, in frame heights.
 const MOVES: f64 = 0.05;
 
 /// How many latent frames a clip has whole.
@@ -89,10 +89,10 @@ fn compared(
     let on_frame = |[x, y]: [f64; 2]| [x / aspect, y];
     Placement {
         found: found.to_vec(),
-        centre_distance: mean(distances),
+        center_distance: mean(distances),
         iou: (!found.is_empty()).then(|| overlap / found.len() as f64),
         follows: follows(&wanted, &got),
-        centres: middle(&wanted).zip(middle(&got)).map(|(a, b)| [on_frame(a), on_frame(b)]),
+        centers: middle(&wanted).zip(middle(&got)).map(|(a, b)| [on_frame(a), on_frame(b)]),
     }
 }
 
@@ -161,20 +161,20 @@ mod tests {
         let still = discs([[40.0, 30.0]; 3]);
         let found = measure(&still, None).placement.found;
         let found: Vec<Ellipse> = found.into_iter().map(Option::unwrap).collect();
-        // The centre of a disc, as well as cells of 8 pixels can say it.
+        // The center of a disc, as well as cells of 8 pixels can say it.
         assert!((found[0].x - 40.5 / 128.0).abs() < 0.01, "{found:?}");
         assert!((found[0].y - (1.0 - 30.5 / 64.0)).abs() < 0.02, "{found:?}");
         let there = measure(&still, Some(found.clone())).placement;
-        assert_eq!((there.centre_distance, there.iou, there.follows), (Some(0.0), Some(1.0), None));
+        assert_eq!((there.center_distance, there.iou, there.follows), (Some(0.0), Some(1.0), None));
         let moved = |x: f64, y: f64| {
             let shift = |e: &Ellipse| Ellipse { x: e.x + x / 128.0, y: e.y + y / 64.0, ..*e };
             measure(&still, Some(found.iter().map(shift).collect())).placement
         };
         // 16 and 12 pixels of 64 frame rows: 0.25 and 0.1875.
         let off = moved(16.0, 12.0);
-        assert!((off.centre_distance.unwrap() - 0.3125).abs() < 1e-9, "{off:?}");
+        assert!((off.center_distance.unwrap() - 0.3125).abs() < 1e-9, "{off:?}");
         assert!((0.1..0.6).contains(&off.iou.unwrap()), "{off:?}");
-        let [asked, found] = off.centres.unwrap();
+        let [asked, found] = off.centers.unwrap();
         assert!((asked[0] - found[0] - 0.125).abs() < 1e-9);
         assert!((asked[1] - found[1] - 0.1875).abs() < 1e-9, "y is up");
         assert_eq!(moved(70.0, 0.0).iou, Some(0.0));
@@ -214,6 +214,6 @@ mod tests {
         assert!(found.found[0].is_some() && found.found[1].is_none());
         let first = measure(&frames[..1], Some(vec![middle])).placement;
         assert!((found.iou.unwrap() - first.iou.unwrap() / 2.0).abs() < 1e-12, "{found:?}");
-        assert!(found.centre_distance.unwrap() < 0.02);
+        assert!(found.center_distance.unwrap() < 0.02);
     }
 }

@@ -9,7 +9,7 @@ use image::{GrayImage, ImageBuffer, Luma, LumaA, Rgb, RgbImage, Rgba, RgbaImage}
 use std::fs;
 use tempfile::{TempDir, tempdir};
 
-fn grey(path: &Path, width: u32, height: u32, value: u8) {
+fn gray(path: &Path, width: u32, height: u32, value: u8) {
     GrayImage::from_pixel(width, height, Luma([value])).save(path).unwrap();
 }
 
@@ -84,9 +84,9 @@ fn png_of_every_kind_is_read_as_data() {
         .unwrap();
     assert_eq!(one(&path), [0.2, 0.4]);
 
-    let grey_alpha: ImageBuffer<LumaA<u8>, _> =
+    let gray_alpha: ImageBuffer<LumaA<u8>, _> =
         ImageBuffer::from_raw(2, 1, vec![255, 0, 255, 51]).unwrap();
-    grey_alpha.save(&path).unwrap();
+    gray_alpha.save(&path).unwrap();
     assert_eq!(one(&path), [0.0, 0.2]);
 
     let deep: ImageBuffer<Rgb<u16>, _> = ImageBuffer::from_raw(1, 1, vec![13107; 3]).unwrap();
@@ -164,7 +164,7 @@ fn nan_and_values_out_of_range_are_named_by_file_and_place() {
         assert!(text.contains("bad.exr") && text.contains(&format!("holds {shown} at")), "{text}");
         assert!(text.contains("column 1, row 1"), "{text}");
     }
-    // Colour beyond 1 beside a sound alpha is ordinary.
+    // Color beyond 1 beside a sound alpha is ordinary.
     exr(&path, (0, 0), None, &[("A", RAMP), ("R", [7.0; 6])]);
     assert_eq!(one(&path), RAMP);
 }
@@ -173,10 +173,10 @@ fn nan_and_values_out_of_range_are_named_by_file_and_place() {
 fn sequences_are_found_by_folder_hashes_and_printf_in_number_order() {
     let base = folder(|folder| {
         for number in [9, 10, 8] {
-            grey(&folder.join(format!("mask_v2.{number:04}.png")), 2, 2, number);
+            gray(&folder.join(format!("mask_v2.{number:04}.png")), 2, 2, number);
         }
-        grey(&folder.join(".mask.0001.png"), 1, 1, 0);
-        grey(&folder.join("contact-sheet.png"), 1, 1, 0);
+        gray(&folder.join(".mask.0001.png"), 1, 1, 0);
+        gray(&folder.join("contact-sheet.png"), 1, 1, 0);
         fs::write(folder.join("take.json"), b"{}").unwrap();
     });
     let by_folder = MaskSequence::find(base.path()).unwrap();
@@ -204,8 +204,8 @@ fn images_are_told_from_tensor_files_by_name() {
 #[test]
 fn images_of_different_sizes_are_refused_with_both_sizes() {
     let base = folder(|folder| {
-        grey(&folder.join("a1.png"), 4, 2, 0);
-        grey(&folder.join("a2.png"), 2, 4, 0);
+        gray(&folder.join("a1.png"), 4, 2, 0);
+        gray(&folder.join("a2.png"), 2, 4, 0);
     });
     let text = failure(base.path());
     assert!(text.contains("a2.png is 2 × 4, but") && text.contains("a1.png is 4 × 2"), "{text}");
@@ -221,7 +221,7 @@ fn what_cannot_be_found_or_told_apart_is_said_in_words() {
 
     let gap = folder(|folder| {
         for name in ["a1.png", "a2.png", "a4.png"] {
-            grey(&folder.join(name), 1, 1, 0);
+            gray(&folder.join(name), 1, 1, 0);
         }
     });
     let text = failure(gap.path());
@@ -229,14 +229,14 @@ fn what_cannot_be_found_or_told_apart_is_said_in_words() {
 
     let several = folder(|folder| {
         for name in ["a1.png", "b1.png"] {
-            grey(&folder.join(name), 1, 1, 0);
+            gray(&folder.join(name), 1, 1, 0);
         }
     });
     assert!(failure(several.path()).contains("several sequences (a#.png, b#.png)"));
 
     let twice = folder(|folder| {
         for name in ["a1.png", "a01.png"] {
-            grey(&folder.join(name), 1, 1, 0);
+            gray(&folder.join(name), 1, 1, 0);
         }
     });
     assert!(failure(twice.path()).contains("the same number"));
@@ -246,7 +246,7 @@ fn what_cannot_be_found_or_told_apart_is_said_in_words() {
 fn damaged_and_absurd_files_are_errors_that_name_the_file() {
     let base = tempdir().unwrap();
     let (png, exr_path) = (base.path().join("m.png"), base.path().join("m.exr"));
-    grey(&png, 64, 64, 77);
+    gray(&png, 64, 64, 77);
     exr(&exr_path, (0, 0), None, &[("A", RAMP)]);
     for path in [&png, &exr_path] {
         let whole = fs::read(path).unwrap();
@@ -256,7 +256,7 @@ fn damaged_and_absurd_files_are_errors_that_name_the_file() {
             assert!(text.contains(path.file_name().unwrap().to_str().unwrap()), "{text}");
         }
     }
-    grey(&png, 16385, 1, 0);
+    gray(&png, 16385, 1, 0);
     assert!(failure(&png).contains("16385 × 1"), "{}", failure(&png));
     exr(&exr_path, (0, 0), Some((0, 0, 20000, 2)), &[("A", RAMP)]);
     assert!(failure(&exr_path).contains("20000 × 2"), "{}", failure(&exr_path));

@@ -44,7 +44,7 @@ fn same(path: &Path, alpha: Option<Association>) {
     assert_eq!(clip.shape(), ClipShape { frames: 1, width: 2, height: 2 });
     let mut frame = vec![0.0; 16];
     clip.frame(&mut frame).unwrap();
-    // Colour that nobody sees may be anything.
+    // Color that nobody sees may be anything.
     for (found, expected) in frame.as_chunks::<4>().0.iter().zip(&PIXELS) {
         let seen = if expected[3] == 0.0 { 3.. } else { 0.. };
         for (found, expected) in found[seen.clone()].iter().zip(&expected[seen]) {

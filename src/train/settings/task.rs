@@ -18,7 +18,7 @@ use wan_alpha_core::train::{
 pub(crate) enum Task {
     /// Pieces of words, from the captions of the steps' clips.
     Tokenizer(Pieces),
-    /// A video autoencoder, of colour and of alpha.
+    /// A video autoencoder, of color and of alpha.
     BaseVae(BaseVae),
     /// Merge block and decoder LoRAs.
     RgbaVae(RgbaVae),
@@ -104,7 +104,7 @@ impl Task {
     }
 }
 
-/// The settings of [`wan_alpha_core::train::tokenizer`], by which pieces are learnt.
+/// The settings of [`wan_alpha_core::train::tokenizer`], by which pieces are learned.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Pieces {
@@ -165,13 +165,14 @@ pub(crate) struct RgbaVae {
     pub(crate) bidirectional: f64,
     pub(crate) form: Form,
     pub(crate) rounding: Rounding,
-    pub(crate) normalise: bool,
+    #[serde(rename = "normalise")]
+    pub(crate) normalize: bool,
     pub(crate) recompute: bool,
     /// Clips over which merged latents' mean and deviation are measured and folded in at the end;
     /// the base autoencoder is then among the results. For models that start from nothing.
     pub(crate) calibrate: usize,
     /// Clips over which merged latents are brought back at the end, by a linear map, to those that
-    /// `start` makes of them, so that little is new to a transformer that has learnt those; the base
+    /// `start` makes of them, so that little is new to a transformer that has learned those; the base
     /// autoencoder is then among the results.
     pub(crate) align: usize,
 }
@@ -197,7 +198,7 @@ impl Default for RgbaVae {
             bidirectional: usual.bidirectional,
             form: Form::Released,
             rounding: Rounding::None,
-            normalise: usual.normalise,
+            normalize: usual.normalize,
             recompute: usual.recompute,
             calibrate: 0,
             align: 0,
@@ -323,7 +324,8 @@ pub(crate) enum Form {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Merge {
     Random,
-    Colour,
+    #[serde(rename = "colour")]
+    Color,
 }
 
 /// Whose alpha the hard rendering takes, by name: one of [`HardAlpha`].
@@ -356,12 +358,12 @@ impl BaseVae {
 impl RgbaVae {
     pub(crate) fn settings(&self) -> RgbaVaeSettings {
         let Self { rank, freeze_merge, rendering, l1, l2, edge, perceptual, .. } = *self;
-        let Self { bidirectional, normalise, recompute, .. } = *self;
+        let Self { bidirectional, normalize, recompute, .. } = *self;
         RgbaVaeSettings {
             rank,
             merge: match self.merge {
                 Merge::Random => MergeStart::Random,
-                Merge::Colour => MergeStart::Colour,
+                Merge::Color => MergeStart::Color,
             },
             freeze_merge,
             rendering,
@@ -380,7 +382,7 @@ impl RgbaVae {
                 Form::Clamped => Bidirectional::Clamped,
             },
             rounding: self.rounding.settings(),
-            normalise,
+            normalize,
             recompute,
         }
     }

@@ -37,11 +37,11 @@ fn what_is_left_out_is_as_released() {
     assert_eq!(task.base, [PathBuf::from("base/Wan2.1_VAE.pth")]);
     let expected = RgbaVaeSettings { rank: 16, ..RgbaVaeSettings::default() };
     assert_eq!(task.settings(), expected);
-    assert_eq!(settings.optimiser(), OptimiserSettings::default());
+    assert_eq!(settings.optimizer(), OptimizerSettings::default());
     let dora = VAE.replace("rgba-vae", "dora").replace("set = ", "cache = ");
     let settings = read(&dora).unwrap();
-    let released = OptimiserSettings { schedule: Schedule::Released, ..Default::default() };
-    assert_eq!(settings.optimiser(), released);
+    let released = OptimizerSettings { schedule: Schedule::Released, ..Default::default() };
+    assert_eq!(settings.optimizer(), released);
 }
 
 #[test]

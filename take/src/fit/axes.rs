@@ -30,7 +30,7 @@ impl Moments {
         moments
     }
 
-    pub(super) fn centre(&self) -> (f64, f64) {
+    pub(super) fn center(&self) -> (f64, f64) {
         (self.sum.0 / self.count, self.sum.1 / self.count)
     }
 
@@ -52,7 +52,7 @@ impl Moments {
 
     /// How far the cells reach along a direction, from the first to the last.
     pub(super) fn extent(&self, cells: &[(usize, usize)], (dx, dy): (f64, f64)) -> f64 {
-        let (cx, cy) = self.centre();
+        let (cx, cy) = self.center();
         let along = cells.iter().map(|&(x, y)| (x as f64 - cx) * dx + (y as f64 - cy) * dy);
         let (low, high) = along.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), at| {
             (low.min(at), high.max(at))
@@ -78,12 +78,12 @@ impl Bounds {
         }))
     }
 
-    pub(super) fn centre(&self) -> (f64, f64) {
+    pub(super) fn center(&self) -> (f64, f64) {
         let middle = |low: usize, high: usize| (low + high) as f64 / 2.0;
         (middle(self.low.0, self.high.0), middle(self.low.1, self.high.1))
     }
 
-    /// Width and height, from centre to centre of the outermost cells.
+    /// Width and height, from center to center of the outermost cells.
     pub(super) fn extent(&self) -> (f64, f64) {
         ((self.high.0 - self.low.0) as f64, (self.high.1 - self.low.1) as f64)
     }
@@ -108,9 +108,9 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_of_centres() {
+    fn bounds_are_of_centers() {
         assert!(Bounds::of(&[]).is_none());
         let bounds = Bounds::of(&[(4, 9), (7, 2)]).unwrap();
-        assert_eq!((bounds.centre(), bounds.extent()), ((5.5, 5.5), (3.0, 7.0)));
+        assert_eq!((bounds.center(), bounds.extent()), ((5.5, 5.5), (3.0, 7.0)));
     }
 }

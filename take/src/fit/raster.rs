@@ -1,7 +1,7 @@
 //! A filled ellipse in cells, exactly as OpenCV's `ellipse` draws it (thickness −1, 8-connected,
 //! no subpixel shift): a polygon with corners at whole degrees, its outline, and the rows between.
 //!
-//! Coordinates are fixed-point, 1/65536 of a cell, cell centres at whole numbers. Each rounding
+//! Coordinates are fixed-point, 1/65536 of a cell, cell centers at whole numbers. Each rounding
 //! here decides about cells on the rim, and a cell may decide about the size of a fit.
 
 use crate::ellipse::GridEllipse;
@@ -16,7 +16,7 @@ struct GridPoint {
     y: i64,
 }
 
-/// Which cells of a grid belong to the ellipse, row by row. Centre, half axes and angle are
+/// Which cells of a grid belong to the ellipse, row by row. Center, half axes and angle are
 /// rounded to whole numbers, halves to even.
 pub(super) fn filled_ellipse(ellipse: &GridEllipse, width: usize, height: usize) -> Vec<bool> {
     let whole = |value: f64| value.round_ties_even() as i64;
@@ -34,8 +34,8 @@ pub(super) fn filled_ellipse(ellipse: &GridEllipse, width: usize, height: usize)
     canvas.cells
 }
 
-/// The corners of the polygon. The last is the first again, and no two neighbours are the same.
-fn corners(centre: GridPoint, [a, b]: [i64; 2], angle: i64) -> Vec<GridPoint> {
+/// The corners of the polygon. The last is the first again, and no two neighbors are the same.
+fn corners(center: GridPoint, [a, b]: [i64; 2], angle: i64) -> Vec<GridPoint> {
     let step = match a.max(b) {
         ..3 => 90,
         3..10 => 30,
@@ -49,8 +49,8 @@ fn corners(centre: GridPoint, [a, b]: [i64; 2], angle: i64) -> Vec<GridPoint> {
             let x = (a * ONE) as f64 * sine(degrees + 90);
             let y = (b * ONE) as f64 * sine(degrees);
             GridPoint {
-                x: ((centre.x * ONE) as f64 + x * cos - y * sin).round_ties_even() as i64,
-                y: ((centre.y * ONE) as f64 + x * sin + y * cos).round_ties_even() as i64,
+                x: ((center.x * ONE) as f64 + x * cos - y * sin).round_ties_even() as i64,
+                y: ((center.y * ONE) as f64 + x * sin + y * cos).round_ties_even() as i64,
             }
         })
         .collect();

@@ -131,7 +131,7 @@ fn each_field_has_its_own_message() {
         (|r| r.take_rate = 24, "take rate is 24: expected 16 frames per second"),
         (|r| r.frames = 81, "the number of ellipses is 2: expected 21, one per latent frame of 81"),
         (|r| r.mu.push(0.0), "the number of mu values is 3: expected 2, one per latent frame"),
-        (|r| r.ellipse[1].y = 3.1, "ellipse of latent frame 1: centre y is 3.1: expected -2 to 3"),
+        (|r| r.ellipse[1].y = 3.1, "ellipse of latent frame 1: center y is 3.1: expected -2 to 3"),
         (|r| r.mu[1] = f64::NAN, "mu of latent frame 1 is NaN: expected -1 to 1"),
         (|r| r.mu[0] = -1.1, "mu of latent frame 0 is -1.1: expected -1 to 1"),
         (|r| r.mask = mask_of([1, 60, 104]), "the number of mask frames is 1: expected 2, one per"),

@@ -346,7 +346,7 @@ mod tests {
         assert_eq!(full.json, kept);
     }
 
-    /// The check value of the catalogue of CRCs, in one piece and in two.
+    /// The check value of the catalog of CRCs, in one piece and in two.
     #[test]
     fn the_checksum_of_a_frame_is_crc_64_nvme() {
         for pieces in [&["123456789"][..], &["1234", "56789"]] {

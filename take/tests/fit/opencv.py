@@ -49,8 +49,8 @@ def eigenvectors(points):
 def draw(ellipse, shape):
     cx, cy, a, b, angle = ellipse
     canvas = np.zeros(shape, np.uint8)
-    centre, half = (round(cx), round(cy)), (round(a / 2), round(b / 2))
-    return cv2.ellipse(canvas, centre, half, angle, 0, 360, 1, -1)
+    center, half = (round(cx), round(cy)), (round(a / 2), round(b / 2))
+    return cv2.ellipse(canvas, center, half, angle, 0, 360, 1, -1)
 
 
 def fit(coverage):
@@ -61,12 +61,12 @@ def fit(coverage):
         return None
     if len(points) < 5:
         low, high = points.min(axis=0), points.max(axis=0)
-        centre, angle = (low + high) / 2, 0.0
+        center, angle = (low + high) / 2, 0.0
         a, b = np.maximum(high - low, 2.0)
     else:
-        centre = points.mean(axis=0)
+        center = points.mean(axis=0)
         vectors = eigenvectors(points)
-        along = (points - centre) @ vectors
+        along = (points - center) @ vectors
         a, b = np.maximum(along.max(axis=0) - along.min(axis=0), 2.0)
         ys, xs = np.nonzero(coverage > 0.9)
         if len(ys) >= 5:
@@ -75,7 +75,7 @@ def fit(coverage):
     best, most = None, -1.0
     shape = coverage > 0.2
     for enlargements in range(ROUNDS):
-        ellipse = [centre[0], centre[1], a, b, angle]
+        ellipse = [center[0], center[1], a, b, angle]
         covered = np.count_nonzero(draw(ellipse, coverage.shape)[shape]) / len(points)
         if covered > most:
             best, most = ([float(number) for number in ellipse], enlargements), covered
@@ -103,26 +103,26 @@ def polygon(random, width, height):
     corners = random.integers(3, 9)
     turns = np.sort(random.uniform(0, 2 * np.pi, corners))
     reach = random.uniform(0.1, 0.5) * min(width, height) * random.uniform(0.3, 1, corners)
-    centre = random.uniform(0.1, 0.9, 2) * [width, height]
-    points = centre + np.stack([np.cos(turns), np.sin(turns)], axis=1) * reach[:, None]
+    center = random.uniform(0.1, 0.9, 2) * [width, height]
+    points = center + np.stack([np.cos(turns), np.sin(turns)], axis=1) * reach[:, None]
     canvas = np.zeros((height, width), np.uint8)
     return cv2.fillPoly(canvas, [points.astype(np.int32)], 255, cv2.LINE_AA)
 
 
 def ellipse(random, width, height):
-    centre = random.uniform(-0.1, 1.1, 2) * [width, height]
+    center = random.uniform(-0.1, 1.1, 2) * [width, height]
     axes = random.uniform(0.02, 0.6, 2) * height
     angle = random.uniform(0, 180)
     canvas = np.zeros((height, width), np.uint8)
-    centre, axes = (centre * 16).astype(int), (axes * 16).astype(int)
-    return cv2.ellipse(canvas, centre, axes, angle, 0, 360, 255, -1, cv2.LINE_AA, 4)
+    center, axes = (center * 16).astype(int), (axes * 16).astype(int)
+    return cv2.ellipse(canvas, center, axes, angle, 0, 360, 255, -1, cv2.LINE_AA, 4)
 
 
 def disc(random, width, height):
     """Often symmetrical to the grid: the ties."""
-    centre = random.integers(1, 8, 2) * [width // 8, height // 8] // 8 * 8
+    center = random.integers(1, 8, 2) * [width // 8, height // 8] // 8 * 8
     canvas = np.zeros((height, width), np.uint8)
-    return cv2.circle(canvas, centre, int(random.integers(4, height // 2)), 255, -1)
+    return cv2.circle(canvas, center, int(random.integers(4, height // 2)), 255, -1)
 
 
 def rectangle(random, width, height):
@@ -158,8 +158,8 @@ def strokes(random, width, height):
 def sparks(random, width, height):
     canvas = np.zeros((height, width), np.uint8)
     for _ in range(random.integers(1, 12)):
-        centre = (random.uniform(0, 1, 2) * [width, height]).astype(int)
-        cv2.circle(canvas, centre, int(random.integers(3, 14)), 255, -1, cv2.LINE_AA)
+        center = (random.uniform(0, 1, 2) * [width, height]).astype(int)
+        cv2.circle(canvas, center, int(random.integers(3, 14)), 255, -1, cv2.LINE_AA)
     return canvas
 
 
@@ -215,10 +215,10 @@ def drawn(random, count):
     listed = []
     for index in range(count):
         width, height = (int(n) for n in random.integers(6, [105, 61][index % 2], 2))
-        centre = random.uniform(-0.3, 1.3, 2) * [width, height]
+        center = random.uniform(-0.3, 1.3, 2) * [width, height]
         axes = random.choice([5, 18, 29, 60, 150]) * random.uniform(0.1, 1, 2)
         angle = random.choice([0.0, 90.0, -180.0, random.uniform(-180, 180)])
-        which = [round(float(n), 3) for n in (*centre, *np.maximum(axes, 2), angle)]
+        which = [round(float(n), 3) for n in (*center, *np.maximum(axes, 2), angle)]
         rows = []
         for y, row in enumerate(draw(which, (height, width))):
             xs = np.nonzero(row)[0]

@@ -37,8 +37,8 @@ pub(crate) fn act(
         }
         "OfxInteractActionPenUp" => {
             let [x, y] = [0, 1].map(|n| suites.double(told, c"OfxInteractPropPenPosition", n));
-            let centre = suites.param(effect, c"centre");
-            call!(suites.parameter, paramSetValue(centre, x / 100.0, y / 100.0));
+            let center = suites.param(effect, c"centre");
+            call!(suites.parameter, paramSetValue(center, x / 100.0, y / 100.0));
             OK
         }
         _ => REPLY_DEFAULT,
@@ -60,11 +60,11 @@ fn draw(
     KEPT.store(context, Ordering::Relaxed);
     let time = suites.double(told, c"OfxPropTime", 0);
     let (mut x, mut y) = (0.0_f64, 0.0_f64);
-    let centre = suites.param(effect, c"centre");
-    call!(suites.parameter, paramGetValueAtTime(centre, time, &raw mut x, &raw mut y));
+    let center = suites.param(effect, c"centre");
+    call!(suites.parameter, paramGetValueAtTime(center, time, &raw mut x, &raw mut y));
     let (x, y) = (x * 100.0, y * 100.0);
-    let colour = OfxRGBAColourF { r: 1.0, g: 0.5, b: 0.0, a: 1.0 };
-    call!(draw, setColour(context, &raw const colour));
+    let color = OfxRGBAColourF { r: 1.0, g: 0.5, b: 0.0, a: 1.0 };
+    call!(draw, setColour(context, &raw const color));
     call!(draw, setLineWidth(context, 3.0));
     let points = [(-5.0, 0.0), (5.0, 0.0), (0.0, -5.0), (0.0, 5.0)];
     let points = points.map(|(dx, dy)| OfxPointD { x: x + dx, y: y + dy });

@@ -87,7 +87,7 @@ struct Arguments {
     /// How long a check may take, in seconds, instead of each one's own limit.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     patience: Option<u64>,
-    /// Leave the home folder and its kin as they are, for plug-ins that find their licence there.
+    /// Leave the home folder and its kin as they are, for plug-ins that find their license there.
     #[arg(long)]
     as_user: bool,
     /// Say what every check is, and end.

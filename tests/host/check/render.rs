@@ -61,7 +61,7 @@ pub(crate) const CHECKS: &[Check] = &[
     },
     Check {
         id: "render.alpha",
-        about: "Whether colour and alpha are as clip preferences say.",
+        about: "Whether color and alpha are as clip preferences say.",
         why: "Hosts composite by what they are told: bright fringes, or no transparency at all.",
         fix: "Set OfxImageEffectPropPreMultiplication to what is rendered.",
         patience: 60,
@@ -290,7 +290,7 @@ fn alpha(subject: &Subject, report: &mut Report) {
                     let glows = |[r, g, b, a]: [f32; 4]| a == 0.0 && [r, g, b] != [0.0; 3];
                     if pixels().any(glows) {
                         report.advice(
-                            "it is said to be premultiplied and has colour where alpha is 0",
+                            "it is said to be premultiplied and has color where alpha is 0",
                         );
                     }
                 }

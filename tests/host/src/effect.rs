@@ -29,7 +29,7 @@ pub(crate) enum Role {
 /// What the plug-in wants of the host, by `GetClipPreferences`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preferences {
-    /// How colour and alpha of the output go together.
+    /// How color and alpha of the output go together.
     pub premultiplication: String,
     /// Whether the picture changes with time though no parameter does.
     pub frame_varying: bool,

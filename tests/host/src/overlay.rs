@@ -50,7 +50,7 @@ impl Interact {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pen {
     /// Red, green, blue, alpha.
-    pub colour: [f32; 4],
+    pub color: [f32; 4],
     /// Of lines, in pixels of the screen; 0 is as thin as can be.
     pub width: f32,
     /// Number of the pattern of lines.
@@ -134,7 +134,7 @@ impl Handled for Canvas {
 
 impl Canvas {
     fn new(host: &Arc<HostState>) -> Arc<Self> {
-        let pen = Pen { colour: [1.0; 4], width: 1.0, stipple: 0 };
+        let pen = Pen { color: [1.0; 4], width: 1.0, stipple: 0 };
         Arc::new_cyclic(|me| Self {
             handle: Handle::of(me),
             host: host.clone(),
@@ -223,8 +223,8 @@ impl Overlay {
         self.viewer.lock().pixel_scale = [pixel_scale; 2];
     }
 
-    /// From now on the viewer is of these colours: background, and what overlays should be drawn in.
-    pub fn colours(&self, background: [f64; 3], suggested: [f64; 3]) {
+    /// From now on the viewer is of these colors: background, and what overlays should be drawn in.
+    pub fn colors(&self, background: [f64; 3], suggested: [f64; 3]) {
         let mut viewer = self.viewer.lock();
         viewer.background = background;
         viewer.suggested = suggested;

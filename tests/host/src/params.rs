@@ -77,7 +77,7 @@ kinds! {
     Double3D = "OfxParamTypeDouble3D", 3 of Double;
     /// A color without alpha.
     Rgb = "OfxParamTypeRGB", 3 of Double;
-    /// A colour with transparency.
+    /// A color with transparency.
     Rgba = "OfxParamTypeRGBA", 4 of Double;
     /// Yes or no, as a check box.
     Boolean = "OfxParamTypeBoolean", 1 of Int;

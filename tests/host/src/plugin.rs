@@ -192,7 +192,7 @@ impl Plugin {
         loaded.host.faults.check();
     }
 
-    /// An action as it is, without handle, arguments or judgement.
+    /// An action as it is, without handle, arguments or judgment.
     #[must_use]
     pub fn raw_action(&self, name: Option<&str>) -> Status {
         self.loaded.entry.raw(&self.loaded.host, name)

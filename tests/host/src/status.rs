@@ -49,7 +49,7 @@ statuses! {
     REPLY_NO = 13 as "kOfxStatReplyNo";
     /// The host is to do what it does by default.
     REPLY_DEFAULT = 14 as "kOfxStatReplyDefault";
-    /// The plug-in has no licence.
+    /// The plug-in has no license.
     ERR_UNLICENSED = 15 as "kOfxStatErrUnlicensed";
     /// The image's format is not supported.
     ERR_IMAGE_FORMAT = 1000 as "kOfxStatErrImageFormat";

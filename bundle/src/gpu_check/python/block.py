@@ -71,7 +71,7 @@ class Block:
         return (norm.square() / self.dim + EPS).rsqrt()
 
     def rotate(self, y):
-        """RMS norm and rotation of pairs of neighbours, in place, with one rounding."""
+        """RMS norm and rotation of pairs of neighbors, in place, with one rounding."""
         for index, part in enumerate(y.split(self.pieces, 1)):
             first = index * self.pieces
             rotation = self.rotation[first : first + part.shape[1]]

@@ -9,7 +9,7 @@ use crate::Result;
 use crate::linear::Linear;
 use crate::weights::Weights;
 
-/// Mean and deviation of what CLIP was trained on, for colours in [0, 1].
+/// Mean and deviation of what CLIP was trained on, for colors in [0, 1].
 const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 const STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 
@@ -123,8 +123,8 @@ mod tests {
         assert_eq!(seen.size(), [1, 3, 6, 6]);
         assert_eq!(seen.min().double_value(&[]), 1.0);
         // 0.4 has no byte of its own.
-        let grey = Tensor::full([1, 3, 6, 6], 0.4, (Kind::Float, Device::Cpu));
-        let seen = resized(&grey, 6).unwrap().double_value(&[0, 0, 0, 0]);
+        let gray = Tensor::full([1, 3, 6, 6], 0.4, (Kind::Float, Device::Cpu));
+        let seen = resized(&gray, 6).unwrap().double_value(&[0, 0, 0, 0]);
         assert!((seen - 102.0 / 255.0).abs() < 1e-7);
         assert_eq!(resized(&wide, 4).unwrap().size(), [1, 3, 4, 4]);
     }

@@ -70,7 +70,7 @@ impl RgbaVae {
 
     /// A latent `[b, 16, t', h/8, w/8]` as the transformer is shown it: of the same shape.
     fn as_seen(&self, latent: &Tensor) -> Result<Tensor> {
-        if !self.settings.normalise {
+        if !self.settings.normalize {
             return Ok(latent.shallow_clone());
         }
         let each = |values: &[f32]| -> Result<Tensor> {

@@ -13,18 +13,18 @@ pub struct RgbaVaeSettings {
     /// Where the merge block begins, if not with a checkpoint's numbers.
     pub merge: MergeStart,
     /// Whether the merge block stays as it is. Latents do too then, so that what a transformer has
-    /// learnt of them holds, and the decoders alone learn.
+    /// learned of them holds, and the decoders alone learn.
     pub freeze_merge: bool,
-    /// Whether the encoder sees colour over a flat background and the losses compare both
-    /// renderings (paper, section 3.2); else colour is taken and compared as it is, which table 3
+    /// Whether the encoder sees color over a flat background and the losses compare both
+    /// renderings (paper, section 3.2); else color is taken and compared as it is, which table 3
     /// calls without rendering.
     pub rendering: bool,
-    /// Whose alpha says, in the losses, where colour is seen under the hard rendering.
+    /// Whose alpha says, in the losses, where color is seen under the hard rendering.
     pub hard: HardAlpha,
     /// Weight of the mean absolute errors.
     pub l1: f64,
     /// Weight of the mean squared errors, which no released run has: absolute ones alone leave a
-    /// model that starts from nothing grey.
+    /// model that starts from nothing gray.
     pub l2: f64,
     /// Weight of the edge losses.
     pub edge: f64,
@@ -36,9 +36,9 @@ pub struct RgbaVaeSettings {
     pub form: Bidirectional,
     /// Whether its times are rounded.
     pub rounding: TimeRounding,
-    /// Whether the transformer sees latents normalised as it was trained on them; the released
+    /// Whether the transformer sees latents normalized as it was trained on them; the released
     /// trainer leaves them as they are.
-    pub normalise: bool,
+    pub normalize: bool,
     /// Whether the transformer's blocks keep only what they were given.
     pub recompute: bool,
 }
@@ -49,18 +49,18 @@ pub enum MergeStart {
     /// With random numbers, as released.
     Random,
     /// As what comes after the base's encoder features, so that the merged latent is at first the
-    /// base's own of the colour, and what the base has learnt of colour is not learnt again.
-    Colour,
+    /// base's own of the color, and what the base has learned of color is not learned again.
+    Color,
 }
 
-/// Whose alpha says where colour is seen under the hard rendering.
+/// Whose alpha says where color is seen under the hard rendering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HardAlpha {
     /// Of each clip its own, as released. What is found is seldom exactly 0 where nothing is, and
-    /// there its colour is held against a background that changes with every step: a decoder that
-    /// is still far from its goal learns to be grey.
+    /// there its color is held against a background that changes with every step: a decoder that
+    /// is still far from its goal learns to be gray.
     Own,
-    /// The true clip's for both, so that colour is compared where there is one.
+    /// The true clip's for both, so that color is compared where there is one.
     Truth,
 }
 
@@ -79,7 +79,7 @@ impl Default for RgbaVaeSettings {
             bidirectional: 0.1,
             form: Bidirectional::Released,
             rounding: TimeRounding::None,
-            normalise: false,
+            normalize: false,
             recompute: false,
         }
     }

@@ -11,9 +11,9 @@ use crate::train::task::{ComputeOptions, NewAdapter};
 use crate::vae::LATENT_CHANNELS;
 use crate::weights::MemorySet;
 
-/// Makes a merge block what the base has behind its encoder's features: their normalisation, the
+/// Makes a merge block what the base has behind its encoder's features: their normalization, the
 /// last convolution, and the mean's rows of `conv1`. Its own residual blocks add nothing at first.
-pub(super) fn pass_colour(merge: &MemorySet, base: &MemorySet) -> Result<()> {
+pub(super) fn pass_color(merge: &MemorySet, base: &MemorySet) -> Result<()> {
     let _guard = tch::no_grad_guard();
     let numbers = |set: &MemorySet, name: &str| -> Result<Tensor> {
         Ok(set.get(name)?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?)
@@ -37,7 +37,7 @@ pub(super) fn pass_colour(merge: &MemorySet, base: &MemorySet) -> Result<()> {
     for attention in ["middle.1", "middle.3"] {
         let _ = merge.get(&format!("middle.block.{attention}.proj.bias"))?.f_zero_()?;
     }
-    // Colour's features, and nothing of alpha's.
+    // Color's features, and nothing of alpha's.
     let width = shape[1];
     let eye = Tensor::f_eye(width, (Kind::Float, Device::Cpu))?;
     let conv1 = Tensor::f_cat(&[&eye, &eye.f_zeros_like()?], 1)?;

@@ -54,7 +54,7 @@ fn draws_by_the_opengl_that_is_there_and_leaves_it_as_it_was() {
         let modes: Vec<_> = drawn.iter().map(|figure| figure.mode).collect();
         assert_eq!(modes, [1, 2, 3, 9, QUADS]);
         for figure in &drawn {
-            assert_eq!((figure.width, figure.colour), (1.5, RED.0));
+            assert_eq!((figure.width, figure.color), (1.5, RED.0));
         }
         assert!(drawn[..4].iter().all(|figure| figure.points == points));
         // A dot is a pixel of the screen: half a unit wide and two high, up from the base line.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Each quarter its own colour: red upper left, green upper right, blue lower left, white lower
+/// Each quarter its own color: red upper left, green upper right, blue lower left, white lower
 /// right.
 fn quarters([width, height]: [u32; 2]) -> Picture {
     Picture::new([width, height], |x, y| match (x < width / 2, y < height / 2) {

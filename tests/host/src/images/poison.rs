@@ -17,7 +17,7 @@ pub(super) fn guard_byte(at: usize) -> u8 {
 const FLOAT: u32 = 0x7fa5_a5a5;
 const HALF: u16 = 0x7da5;
 
-/// Whole numbers have no such value: colours far above an alpha that is almost nothing, another
+/// Whole numbers have no such value: colors far above an alpha that is almost nothing, another
 /// such pixel in every place.
 fn noise(x: i32, y: i32) -> u64 {
     let mixed = (u64::from(x as u32) << 32 | u64::from(y as u32)) ^ 0x9e37_79b9_7f4a_7c15;

@@ -15,7 +15,7 @@ use crate::properties::{Item, Type};
 pub enum Value {
     /// Of an Integer, Boolean or Choice, or of several Integers.
     Ints(Vec<i32>),
-    /// Of a Double, several, or a colour.
+    /// Of a Double, several, or a color.
     Doubles(Vec<f64>),
     /// Of a String or Custom.
     Text(String),

@@ -144,9 +144,9 @@ impl Definition {
             (Initial::Greatest, Type::Int) => Item::Int(i32::MAX),
             (Initial::Greatest, _) => Item::Double(f64::MAX),
         };
-        // Colours lie between 0 and 1 by nature.
-        let colour = matches!(place.kind(), Some(ParamKind::Rgb | ParamKind::Rgba));
-        let item = match (self.default, colour) {
+        // Colors lie between 0 and 1 by nature.
+        let color = matches!(place.kind(), Some(ParamKind::Rgb | ParamKind::Rgba));
+        let item = match (self.default, color) {
             (Initial::Least, true) => Item::Double(0.0),
             (Initial::Greatest, true) => Item::Double(1.0),
             _ => item,
@@ -197,18 +197,18 @@ const fn param(
 
 use Initial::{Double, Greatest, Int, Least, Text, Zero};
 
-const LABELLED: u16 = EFFECT_D | EFFECT | CLIP_D | CLIP | PARAM_D | PARAM;
+const LABELED: u16 = EFFECT_D | EFFECT | CLIP_D | CLIP | PARAM_D | PARAM;
 const LABELS_WRITTEN: u16 = EFFECT_D | CLIP_D | PARAM_D | PARAM;
 const BOTH: u16 = PARAM_D | PARAM;
 
 #[rustfmt::skip]
 static TABLE: &[Definition] = &[
     // Everywhere.
-    row("OfxPropType", TEXT, n(1), HOST | LABELLED | IMAGE, NOWHERE, Zero),
+    row("OfxPropType", TEXT, n(1), HOST | LABELED | IMAGE, NOWHERE, Zero),
     row("OfxPropName", TEXT, n(1), HOST | CLIP_D | CLIP | PARAM_D | PARAM, NOWHERE, Zero),
-    row("OfxPropLabel", TEXT, n(1), HOST | LABELLED, LABELS_WRITTEN, Zero),
-    row("OfxPropShortLabel", TEXT, n(1), LABELLED, LABELS_WRITTEN, Zero),
-    row("OfxPropLongLabel", TEXT, n(1), LABELLED, LABELS_WRITTEN, Zero),
+    row("OfxPropLabel", TEXT, n(1), HOST | LABELED, LABELS_WRITTEN, Zero),
+    row("OfxPropShortLabel", TEXT, n(1), LABELED, LABELS_WRITTEN, Zero),
+    row("OfxPropLongLabel", TEXT, n(1), LABELED, LABELS_WRITTEN, Zero),
     row("OfxPropVersion", INT, ANY, HOST | EFFECT_D, EFFECT_D, Zero),
     row("OfxPropVersionLabel", TEXT, n(1), HOST | EFFECT_D, EFFECT_D, Zero),
     row("OfxPropIcon", TEXT, n(2), EFFECT_D | PARAM_D | PARAM, EFFECT_D | PARAM_D, Zero),

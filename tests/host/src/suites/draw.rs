@@ -43,17 +43,17 @@ fn all_finite(points: &[[f64; 2]]) -> Result<(), Status> {
 }
 
 suite_functions! {
-    fn standard_colour(canvas: Arc<Canvas> as OfxDrawContextHandle, which: u32 as c_uint, place: Place<OfxRGBAColourF> as *mut OfxRGBAColourF) {
+    fn standard_color(canvas: Arc<Canvas> as OfxDrawContextHandle, which: u32 as c_uint, place: Place<OfxRGBAColourF> as *mut OfxRGBAColourF) {
         drawn_on(&canvas)?;
-        let colour = usize::try_from(which).ok().and_then(|which| STANDARD.get(which));
-        let &[r, g, b, a] = colour.ok_or(Status::ERR_VALUE)?;
+        let color = usize::try_from(which).ok().and_then(|which| STANDARD.get(which));
+        let &[r, g, b, a] = color.ok_or(Status::ERR_VALUE)?;
         place.put(OfxRGBAColourF { r, g, b, a });
         Ok(())
     }
 
-    fn colour(canvas: Arc<Canvas> as OfxDrawContextHandle, colour: Option<[f32; 4]> as *const OfxRGBAColourF) {
+    fn color(canvas: Arc<Canvas> as OfxDrawContextHandle, color: Option<[f32; 4]> as *const OfxRGBAColourF) {
         drawn_on(&canvas)?;
-        canvas.pen.lock().colour = colour.ok_or(Status::ERR_VALUE)?;
+        canvas.pen.lock().color = color.ok_or(Status::ERR_VALUE)?;
         Ok(())
     }
 
@@ -100,8 +100,8 @@ suite_functions! {
 
 pub(super) fn suite(nulls: &[String]) -> OfxDrawSuiteV1 {
     let mut suite = OfxDrawSuiteV1 {
-        getColour: Some(standard_colour),
-        setColour: Some(colour),
+        getColour: Some(standard_color),
+        setColour: Some(color),
         setLineWidth: Some(width),
         setLineStipple: Some(stipple),
         draw: Some(primitive),

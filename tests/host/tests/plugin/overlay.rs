@@ -12,7 +12,7 @@ fn what_is_drawn_is_written_down() {
     let drawing = overlay.draw();
     let lines = drawing.shapes(Shape::Lines)[0];
     assert_eq!(lines.points[0], [45.0, 50.0]);
-    assert_eq!((lines.pen.colour, lines.pen.width), ([1.0, 0.5, 0.0, 1.0], 3.0));
+    assert_eq!((lines.pen.color, lines.pen.width), ([1.0, 0.5, 0.0, 1.0], 3.0));
     assert_eq!(drawing.texts(), ["centre"]);
 }
 
@@ -25,7 +25,7 @@ fn the_pen_edits() {
     assert!(overlay.drag([50.0, 50.0], [20.0, 80.0], 4));
     assert_eq!(scene.node.doubles("centre"), [0.2, 0.8]);
     assert_eq!(overlay.redraws(), 5);
-    assert_eq!(scene.node.undo_steps(), ["Set centre"]);
+    assert_eq!(scene.node.undo_steps(), ["Set center"]);
     assert!(!overlay.key_down(0x61, "a") && !overlay.lose_focus());
 }
 

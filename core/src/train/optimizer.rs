@@ -9,7 +9,7 @@ use crate::{Error, Result};
 
 /// How parameters are changed.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct OptimiserSettings {
+pub struct OptimizerSettings {
     /// Learning rate, before the schedule's factor.
     pub rate: f64,
     /// How the rate begins.
@@ -26,7 +26,7 @@ pub struct OptimiserSettings {
     pub ema: Option<f64>,
 }
 
-impl Default for OptimiserSettings {
+impl Default for OptimizerSettings {
     /// As released: PyTorch's defaults at a rate of 1e-4, no clipping, no average.
     fn default() -> Self {
         Self {
@@ -90,8 +90,8 @@ pub struct Update {
 
 /// AdamW, clipping and moving average for one set of [`Parameters`].
 #[derive(Debug)]
-pub struct Optimiser {
-    settings: OptimiserSettings,
+pub struct Optimizer {
+    settings: OptimizerSettings,
     step: u64,
     /// In the order of the parameters.
     states: Vec<State>,
@@ -104,12 +104,12 @@ struct State {
     average: Option<Tensor>,
 }
 
-impl Optimiser {
+impl Optimizer {
     /// Moments of zero, an average equal to the parameters, step 0.
     ///
     /// # Errors
     /// Memory runs out.
-    pub fn new(settings: OptimiserSettings, parameters: &Parameters) -> Result<Self> {
+    pub fn new(settings: OptimizerSettings, parameters: &Parameters) -> Result<Self> {
         let _guard = tch::no_grad_guard();
         let state = |(_, tensor): (&str, &Tensor)| -> Result<State> {
             let average = settings.ema.map(|_| tensor.f_detach_copy()).transpose()?;
@@ -125,7 +125,7 @@ impl Optimiser {
     }
 
     /// How parameters are changed.
-    pub fn settings(&self) -> &OptimiserSettings {
+    pub fn settings(&self) -> &OptimizerSettings {
         &self.settings
     }
 
@@ -252,11 +252,11 @@ fn adamw(
     parameter: &Tensor,
     gradient: &Tensor,
     state: &mut State,
-    settings: &OptimiserSettings,
+    settings: &OptimizerSettings,
     rate: f64,
     step: u64,
 ) -> Result<()> {
-    let OptimiserSettings { betas: [beta1, beta2], eps, weight_decay, .. } = *settings;
+    let OptimizerSettings { betas: [beta1, beta2], eps, weight_decay, .. } = *settings;
     let steps = i32::try_from(step).unwrap_or(i32::MAX);
     let correction = |beta: f64| 1.0 - beta.powi(steps);
     let State { first, second, .. } = state;
@@ -312,7 +312,7 @@ mod tests {
         give(parameters, [0.5, -1.0, 2.0, 0.001].map(|x| x * k), [1.0, -0.25].map(|x| x / k));
     }
 
-    const SETTINGS: OptimiserSettings = OptimiserSettings {
+    const SETTINGS: OptimizerSettings = OptimizerSettings {
         rate: 1e-2,
         schedule: Schedule::Released,
         betas: [0.9, 0.999],
@@ -327,7 +327,7 @@ mod tests {
     #[test]
     fn seven_steps_are_those_of_pytorch() {
         let mut parameters = two();
-        let mut optimiser = Optimiser::new(SETTINGS, &parameters).unwrap();
+        let mut optimizer = Optimizer::new(SETTINGS, &parameters).unwrap();
         let expected: [(f64, f64, [f32; 6]); 7] = [
             (
                 0.01 / 3.0,
@@ -367,7 +367,7 @@ mod tests {
         ];
         for (k, (rate, norm, values)) in (1..).zip(expected) {
             give_step(&parameters, k as f32);
-            let update = optimiser.update(&mut parameters).unwrap();
+            let update = optimizer.update(&mut parameters).unwrap();
             assert_eq!(update.step, k);
             assert!((update.rate - rate).abs() < 1e-12);
             assert!((update.gradient_norm / norm - 1.0).abs() < 1e-6, "{}", update.gradient_norm);
@@ -379,7 +379,7 @@ mod tests {
                 );
             }
         }
-        let State { first, second, .. } = &optimiser.states[0];
+        let State { first, second, .. } = &optimizer.states[0];
         for (found, expected) in [
             (first, [0.332_985_3, -0.665_970_6, 1.331_941_2, 0.000_665_970_6]),
             (second, [0.002_806_542, 0.011_226_168, 0.044_904_67, 1.122_616_8e-8]),
@@ -393,64 +393,64 @@ mod tests {
     #[test]
     fn a_gradient_that_is_not_finite_changes_nothing_and_is_named() {
         let mut parameters = two();
-        let mut optimiser = Optimiser::new(SETTINGS, &parameters).unwrap();
+        let mut optimizer = Optimizer::new(SETTINGS, &parameters).unwrap();
         give_step(&parameters, 1.0);
-        optimiser.update(&mut parameters).unwrap();
-        let before = optimiser.state(&parameters).unwrap();
+        optimizer.update(&mut parameters).unwrap();
+        let before = optimizer.state(&parameters).unwrap();
         give(&parameters, [0.0; 4], [f32::NAN, 0.0]);
-        let error = optimiser.update(&mut parameters).unwrap_err();
+        let error = optimizer.update(&mut parameters).unwrap_err();
         assert!(matches!(error, Error::Diverged { .. }));
         assert!(error.to_string().contains("`q`"), "{error}");
-        assert_eq!(optimiser.state(&parameters).unwrap(), before);
+        assert_eq!(optimizer.state(&parameters).unwrap(), before);
     }
 
     #[test]
     fn the_average_follows_and_changes_places() {
         let mut parameters = two();
-        let settings = OptimiserSettings { ema: Some(0.9), ..SETTINGS };
-        let mut optimiser = Optimiser::new(settings, &parameters).unwrap();
+        let settings = OptimizerSettings { ema: Some(0.9), ..SETTINGS };
+        let mut optimizer = Optimizer::new(settings, &parameters).unwrap();
         let mut expected = numbers(parameters.get("p").unwrap());
         for k in 1..4 {
             give_step(&parameters, k as f32);
-            optimiser.update(&mut parameters).unwrap();
+            optimizer.update(&mut parameters).unwrap();
             let now = numbers(parameters.get("p").unwrap());
             expected.iter_mut().zip(now).for_each(|(e, now)| *e = 0.9 * *e + 0.1 * now);
         }
         let trained = numbers(parameters.get("p").unwrap());
-        optimiser.swap_ema_weights(&parameters).unwrap();
+        optimizer.swap_ema_weights(&parameters).unwrap();
         let average = numbers(parameters.get("p").unwrap());
         assert!(average.iter().zip(expected).all(|(a, e)| (a - e).abs() < 1e-6), "{average:?}");
-        optimiser.swap_ema_weights(&parameters).unwrap();
+        optimizer.swap_ema_weights(&parameters).unwrap();
         assert_eq!(numbers(parameters.get("p").unwrap()), trained);
     }
 
     #[test]
     fn a_state_goes_out_and_in_and_one_of_other_settings_is_refused() {
-        let settings = OptimiserSettings { ema: Some(0.99), ..SETTINGS };
+        let settings = OptimizerSettings { ema: Some(0.99), ..SETTINGS };
         let begin = || {
             let parameters = two();
-            let optimiser = Optimiser::new(settings, &parameters).unwrap();
-            (parameters, optimiser)
+            let optimizer = Optimizer::new(settings, &parameters).unwrap();
+            (parameters, optimizer)
         };
-        let advance = |parameters: &mut Parameters, optimiser: &mut Optimiser| {
-            give_step(parameters, optimiser.step() as f32 + 1.0);
-            optimiser.update(parameters).unwrap();
+        let advance = |parameters: &mut Parameters, optimizer: &mut Optimizer| {
+            give_step(parameters, optimizer.step() as f32 + 1.0);
+            optimizer.update(parameters).unwrap();
         };
-        let (mut parameters, mut optimiser) = begin();
+        let (mut parameters, mut optimizer) = begin();
         for _ in 0..3 {
-            advance(&mut parameters, &mut optimiser);
+            advance(&mut parameters, &mut optimizer);
         }
-        let state = optimiser.state(&parameters).unwrap();
+        let state = optimizer.state(&parameters).unwrap();
         let find = |name: &str| {
             Ok(state.iter().find(|(n, _)| n == name).map(|(_, tensor)| tensor.shallow_clone()))
         };
         let (mut again, mut resumed) = begin();
         resumed.restore(&again, find).unwrap();
         for _ in 0..3 {
-            advance(&mut parameters, &mut optimiser);
+            advance(&mut parameters, &mut optimizer);
             advance(&mut again, &mut resumed);
         }
-        assert_eq!(resumed.state(&again).unwrap(), optimiser.state(&parameters).unwrap());
+        assert_eq!(resumed.state(&again).unwrap(), optimizer.state(&parameters).unwrap());
         let without = |name: &str| if name == "second.q" { Ok(None) } else { find(name) };
         let error = resumed.restore(&again, without).unwrap_err().to_string();
         assert!(error.contains("second.q"), "{error}");

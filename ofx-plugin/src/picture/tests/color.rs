@@ -5,7 +5,7 @@ use half::f16;
 use super::super::source::{AlphaMode, read};
 use super::*;
 
-/// An opaque disc of a colour; around it nothing, with another colour in the nothing.
+/// An opaque disc of a color; around it nothing, with another color in the nothing.
 fn disc(size: u32, inside: [f32; 3], outside: [f32; 3]) -> Picture {
     let middle = size as f32 / 2.0;
     Picture::new([size, size], |x, y| {
@@ -17,7 +17,7 @@ fn disc(size: u32, inside: [f32; 3], outside: [f32; 3]) -> Picture {
 }
 
 #[test]
-fn colour_without_alpha_never_bleeds_in() {
+fn color_without_alpha_never_bleeds_in() {
     for factor in [2.25, 0.4, 1.0, 0.13] {
         let side = (64.0_f64 * factor).round() as i32;
         for format in [PREMULTIPLIED, STRAIGHT, LINEAR] {
@@ -74,8 +74,8 @@ fn what_is_not_finite_counts_as_nothing() {
 
 #[test]
 fn a_constant_stays_constant_to_the_last_row() {
-    let colour = [0.3, 0.7, 0.110_046_39];
-    let flat = Picture::new([52, 30], |_, _| [colour[0], colour[1], colour[2], 1.0]);
+    let color = [0.3, 0.7, 0.110_046_39];
+    let flat = Picture::new([52, 30], |_, _| [color[0], color[1], color[2], 1.0]);
     let expected = flat.pixel(0, 0);
     for [width, height] in [[117, 67], [21, 12], [52, 30], [1001, 577], [5, 3]] {
         for format in [PREMULTIPLIED, STRAIGHT] {
