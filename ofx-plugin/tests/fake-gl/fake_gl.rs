@@ -123,7 +123,7 @@ impl FakeGl {
         for line in journal.lines() {
             let words: Vec<&str> = line.split(' ').collect();
             match *words {
-                ["figure", mode, "width", width, "colour", r, g, b, a] => figures.push(Figure {
+                ["figure", mode, "width", width, "color", r, g, b, a] => figures.push(Figure {
                     mode: mode.parse().unwrap(),
                     width: width.parse().unwrap(),
                     color: [r, g, b, a].map(|part| part.parse().unwrap()),
