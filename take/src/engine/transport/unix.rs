@@ -1,7 +1,8 @@
 //! Waiting with `poll(2)`; the waker is a pair of sockets.
 //!
-//! The crate `polling` would serve as well, but its sources are registered in unsafe calls, and this
-//! crate forbids unsafe code.
+//! The crate `polling` would not make one file of this and its neighbor for Windows: there connections
+//! are named pipes, and `polling` waits for sockets alone. Its sources are registered in unsafe calls,
+//! too, and this crate forbids unsafe code.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
