@@ -150,7 +150,7 @@ fn row(line: usize, folder: &Path, fields: Fields) -> Result<Row> {
             }
         }
     }
-    ensure!(!row.color.is_empty(), "it has no colour: fill the column `colour` (or `video_fgr`)");
+    ensure!(!row.color.is_empty(), "it has no color: fill the column `colour` (or `video_fgr`)");
     row.captions = captions.into_values().flatten().filter(|text| !text.is_empty()).collect();
     if let [Some(frames), Some(height), Some(width)] = grid {
         row.latent = Some([frames, height, width]);
