@@ -6,6 +6,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use wan_alpha_core::{Stage, Watch};
+use wan_alpha_take::Warning;
 use wan_alpha_take::engine::message::Progress;
 
 use crate::interrupt::Interrupt;
@@ -22,12 +23,18 @@ struct StageTimings {
     begun: Instant,
     stages: Vec<(Stage, Instant)>,
     warnings: Vec<String>,
+    /// What was remarked on, for the same to be said once.
+    remarks: Vec<String>,
 }
 
 impl<'a> Console<'a> {
     pub(crate) fn new(progress: &'a Screen, interrupt: &'a Interrupt) -> Self {
-        let record =
-            StageTimings { begun: Instant::now(), stages: Vec::new(), warnings: Vec::new() };
+        let record = StageTimings {
+            begun: Instant::now(),
+            stages: Vec::new(),
+            warnings: Vec::new(),
+            remarks: Vec::new(),
+        };
         Self { progress, interrupt, record: Mutex::new(record) }
     }
 
@@ -93,5 +100,21 @@ impl Watch for Console<'_> {
     fn warn(&self, message: &str) {
         self.record.lock().warnings.push(message.to_owned());
         self.progress.note(format!("warning: {message}"));
+    }
+
+    fn tell(&self, warning: &Warning) {
+        let text = warning.to_string();
+        let record = &mut *self.record.lock();
+        let said = if warning.is_remark() { &mut record.remarks } else { &mut record.warnings };
+        // An engine says what was said here before.
+        if said.contains(&text) {
+            return;
+        }
+        said.push(text.clone());
+        if warning.is_remark() {
+            self.progress.remark(text);
+        } else {
+            self.progress.note(format!("warning: {text}"));
+        }
     }
 }

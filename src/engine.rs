@@ -117,10 +117,15 @@ pub(crate) fn have_made(
     let mut said = None;
     loop {
         say_device(&client, &mut said, console);
+        client.warnings(key).iter().for_each(|warning| console.tell(warning));
         match client.job(key) {
             Some(JobState::Done) => {
                 let take = Store::new(environment.stores.clone()).find(&key).take;
-                return take.ok_or_else(|| anyhow!("the engine made {key}, but no store has it"));
+                let take =
+                    take.ok_or_else(|| anyhow!("the engine made {key}, but no store has it"))?;
+                let warnings = &take.description().warnings;
+                warnings.iter().for_each(|warning| console.tell(warning));
+                return Ok(take);
             }
             Some(JobState::Failed(problem)) => {
                 let exit = Exit::of_problem(&problem);

@@ -29,6 +29,7 @@ mod render;
 mod stdout;
 mod table_printer;
 mod take;
+mod take_record;
 mod train;
 
 use std::process::ExitCode;

@@ -19,14 +19,16 @@ use wan_alpha_core::weights::Strengths;
 use wan_alpha_core::{Error, ErrorKind, Watch, give_back};
 use wan_alpha_take::engine::message::{Problem, ProblemCode};
 use wan_alpha_take::environment::Environment;
+use wan_alpha_take::fit::FitError;
 use wan_alpha_take::frame::Frame;
-use wan_alpha_take::models::{ModelError, ModelRoots};
+use wan_alpha_take::models::{Defaults, MadeFor, Manifest, ModelError, ModelRoots};
 use wan_alpha_take::store::{
-    Claimant, Claiming, Computed, Description, Store, StoreError, Take, TakeWriter,
+    Claimant, Claiming, Computed, Description, Store, StoreError, Take, TakeOutcome, TakeWriter,
 };
-use wan_alpha_take::{Fingerprint, Mask, NUMERICS, TakeKey, TakeRequest};
+use wan_alpha_take::{Fingerprint, Mask, NUMERICS, TakeKey, TakeRequest, Warning, WarningCode};
 
 use crate::model::use_merged;
+use crate::take_record::{ReportSink, WarningKeeper, in_order};
 use claim_heartbeat::ClaimHeartbeat;
 use latent_cache::{Latents, Made};
 
@@ -77,6 +79,13 @@ impl From<ModelError> for MakeError {
     }
 }
 
+impl From<FitError> for MakeError {
+    fn from(error: FitError) -> Self {
+        let message = format!("the take cannot be measured: {error}");
+        Problem::new(ProblemCode::Internal, message, "report this").into()
+    }
+}
+
 impl From<StoreError> for MakeError {
     fn from(error: StoreError) -> Self {
         Problem::from_sentence(error.code(), &error.to_string()).into()
@@ -117,6 +126,11 @@ struct LoadedModel {
     strengths: Strengths,
     name: String,
     pipeline: Pipeline,
+    /// What its record says it does where a request is silent, and what it was made for.
+    defaults: Defaults,
+    made_for: MadeFor,
+    /// What was warned of as it was opened: it holds for every take of it.
+    warnings: Vec<Warning>,
 }
 
 impl Maker {
@@ -165,6 +179,7 @@ impl Maker {
         let key = check(request, mask)?;
         let claim = loop {
             if let Some(take) = look(place.store, &key, watch) {
+                take.description().warnings.iter().for_each(|warning| watch.tell(warning));
                 return Ok(take);
             }
             match place.store.claim(&key, &self.claimant, PATIENCE)? {
@@ -213,6 +228,7 @@ impl Maker {
         let fits =
             |warm: &LoadedModel| warm.fingerprint == fingerprint && warm.strengths == strengths;
         if let Some(warm) = self.warm.as_ref().filter(|warm| fits(warm)) {
+            warm.warnings.iter().for_each(|warning| watch.tell(warning));
             return (place.may_begin)(&warm.pipeline);
         }
         self.unload()?;
@@ -229,16 +245,27 @@ impl Maker {
         if let Some(change) = named.changed() {
             return Err(no_model(&format!("model `{}`: {change}", named.manifest.name)));
         }
+        let keeper = WarningKeeper::new(watch, WarningCode::ModelFiles);
         let mut pipeline =
-            Pipeline::open(&named.paths(), strengths, self.device, Keep::Everything, watch)?;
+            Pipeline::open(&named.paths(), strengths, self.device, Keep::Everything, &keeper)?;
         if let Some(folder) = &self.contexts {
             pipeline.keep_contexts(folder.clone());
         }
         (place.may_begin)(&pipeline)?;
         let merged = named.merged();
-        let name = named.manifest.name;
-        use_merged(&mut pipeline, &name, merged, fingerprint, watch);
-        self.warm = Some(LoadedModel { fingerprint, strengths, name, pipeline });
+        let Manifest { name, defaults, made_for, .. } = named.manifest;
+        use_merged(&mut pipeline, &name, merged, fingerprint, &keeper);
+        let defaults = defaults.or(pipeline.defaults());
+        let warnings = keeper.into_kept();
+        self.warm = Some(LoadedModel {
+            fingerprint,
+            strengths,
+            name,
+            pipeline,
+            defaults,
+            made_for,
+            warnings,
+        });
         Ok(())
     }
 
@@ -251,9 +278,15 @@ impl Maker {
         watch: &dyn Watch,
     ) -> Result<Take, MakeError> {
         let class = self.class.clone();
-        let Some(LoadedModel { pipeline, .. }) = &mut self.warm else {
+        let Some(LoadedModel { pipeline, defaults, made_for, warnings, .. }) = &mut self.warm
+        else {
             return Err(no_model("no model is loaded"));
         };
+        // Before anything is computed: whoever waits may think better of it.
+        let mut before = request.warnings(defaults, made_for);
+        before.extend(mask.and_then(|mask| request.mask_warning(mask)));
+        before.iter().for_each(|warning| watch.tell(warning));
+        let watch = &WarningKeeper::new(watch, WarningCode::Computation);
         let recalled = self.latents.recall(key, request);
         let made_on = recalled.as_ref().map_or(&class, |(_, made)| &made.device);
         let writer = place.store.create(Description::new(request, made_on)?)?;
@@ -262,25 +295,32 @@ impl Maker {
             None => {
                 let latent = pipeline.latent(request, mask, &mut Nowhere, watch)?;
                 let attention = pipeline.attention_kernel().map(|kernel| kernel.to_string());
-                let made = Made { device: class.clone(), attention };
+                let made = Made { device: class.clone(), attention, warnings: watch.kept() };
                 if let Err(error) = self.latents.keep(key, &latent, &made) {
-                    log::warn!("the latent could not be kept: {error}");
+                    watch.tell(&latent_not_kept(&error));
                 }
                 (latent, made)
             }
         };
+        made.warnings.iter().for_each(|warning| watch.tell(warning));
         let mut sink = Publishing { writer, failed: None };
-        let decoded = pipeline.decode(&latent, request.precision, &mut sink, watch);
+        let mut measured = ReportSink::new(request, &mut sink)?;
+        let decoded = pipeline.decode(&latent, request.precision, &mut measured, watch);
+        let report = decoded.and_then(|()| Ok(measured.finish()));
         if let Some(error) = sink.failed {
             return Err(error.into());
         }
-        decoded?;
-        let computed = Computed {
-            attention: made.attention,
-            tf32: pipeline.decodes_in_tf32(request.precision),
-            decoded_on: (made.device != class).then_some(class),
-        };
-        sink.writer.record(computed)?;
+        let report = report??;
+        let tf32 = pipeline.decodes_in_tf32(request.precision);
+        if tf32 {
+            watch.tell(&decoded_in_tf32());
+        }
+        let result = request.result_warnings(&report, &before);
+        result.iter().for_each(|warning| watch.tell(warning));
+        let decoded_on = (made.device != class).then_some(class);
+        let computed = Computed { attention: made.attention, tf32, decoded_on };
+        let warnings = in_order([result, before, watch.kept(), warnings.clone()]);
+        sink.writer.record(TakeOutcome { computed, report: Some(report), warnings })?;
         Ok(sink.writer.publish()?.take)
     }
 }
@@ -325,6 +365,22 @@ fn no_thread(error: io::Error) -> MakeError {
         message,
         "end other programs and generate again",
     ))
+}
+
+fn latent_not_kept(error: &anyhow::Error) -> Warning {
+    Warning::new(
+        WarningCode::LatentNotKept,
+        format!("the latent could not be kept: {error:#}"),
+        "after a crash this take is made from its beginning",
+    )
+}
+
+fn decoded_in_tf32() -> Warning {
+    Warning::new(
+        WarningCode::Tf32,
+        "the decoders multiplied float32 as TF32, with ten bits of mantissa",
+        "with precision f32 they do not",
+    )
 }
 
 fn look(store: &Store, key: &TakeKey, watch: &dyn Watch) -> Option<Take> {

@@ -12,7 +12,9 @@ use wan_alpha_core::Watch;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::generate::{Keep, Pipeline};
 use wan_alpha_core::weights::{ModelFiles, Strengths};
-use wan_alpha_take::models::{Defaults, Manifest, ModelRoots, NamedModel, PartFile, check_name};
+use wan_alpha_take::models::{
+    Defaults, MadeFor, Manifest, ModelRoots, NamedModel, PartFile, check_name,
+};
 use wan_alpha_take::{Fingerprint, Precision};
 
 use crate::args::ModelCommand;
@@ -32,6 +34,8 @@ pub(crate) struct Chosen {
     pub(crate) paths: Vec<PathBuf>,
     /// What its record says it does where a request is silent.
     pub(crate) defaults: Defaults,
+    /// What its record says it was made for.
+    pub(crate) made_for: MadeFor,
     /// Known from its record; of files, to be found out.
     pub(crate) fingerprint: Option<Fingerprint>,
     /// The copy that its record names.
@@ -70,6 +74,7 @@ impl Chosen {
             name: if name.is_empty() { "model".to_owned() } else { name },
             paths: model.to_vec(),
             defaults: Defaults::default(),
+            made_for: MadeFor::default(),
             fingerprint: None,
             merged: Ok(None),
         })
@@ -79,8 +84,8 @@ impl Chosen {
 impl From<NamedModel> for Chosen {
     fn from(model: NamedModel) -> Self {
         let (paths, merged) = (model.paths(), model.merged());
-        let Manifest { name, defaults, fingerprint, .. } = model.manifest;
-        Self { name, paths, defaults, fingerprint: Some(fingerprint), merged }
+        let Manifest { name, defaults, made_for, fingerprint, .. } = model.manifest;
+        Self { name, paths, defaults, made_for, fingerprint: Some(fingerprint), merged }
     }
 }
 
@@ -162,9 +167,11 @@ fn add(
     let fingerprint = files.fingerprint(watch)?;
     let parts = files.paths().iter().map(|path| PartFile::of(path)).collect::<Result<_, _>>();
     // All that a node leaves to the model, since a node cannot look at the weights.
-    let defaults = recorded(paths)?.or(pipeline.defaults());
+    let (defaults, made_for) = recorded(paths)?;
+    let defaults = defaults.or(pipeline.defaults());
     let precision = defaults.precision.unwrap_or(Precision::F32);
     let mut record = Manifest::new(name, fingerprint, parts?, defaults, files.dit.parameters());
+    record.made_for = made_for;
     let keeping = Keeping { files, source: fingerprint, precision };
     if let Some(progress) = keep_merged {
         announce(&keeping, name, &environment.models, progress)?;
@@ -186,15 +193,15 @@ fn add(
     Ok(lines)
 }
 
-/// What the record in one of the folders says the model does, a packed model's for example; nothing
-/// where there is none.
-fn recorded(paths: &[PathBuf]) -> Result<Defaults> {
+/// What the record in one of the folders says the model does and was made for, a packed model's for
+/// example; nothing where there is none.
+fn recorded(paths: &[PathBuf]) -> Result<(Defaults, MadeFor)> {
     for folder in paths.iter().filter(|path| path.is_dir()) {
         if let Some(model) = NamedModel::in_folder(folder)? {
-            return Ok(model.manifest.defaults);
+            return Ok((model.manifest.defaults, model.manifest.made_for));
         }
     }
-    Ok(Defaults::default())
+    Ok(<(Defaults, MadeFor)>::default())
 }
 
 /// Tells how large the copy will be; refuses where there is nothing to merge, or no room.

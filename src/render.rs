@@ -9,7 +9,7 @@ use wan_alpha_core::device::{Device, Opened};
 use wan_alpha_core::generate::{Keep, Pipeline};
 use wan_alpha_core::tch;
 use wan_alpha_core::weights::Strengths;
-use wan_alpha_take::{RequestDraft, TakeRequest};
+use wan_alpha_take::{RequestDraft, TakeReport, TakeRequest};
 
 use crate::args::{self, Render};
 use crate::console::Console;
@@ -23,6 +23,7 @@ use crate::model::{Chosen, fingerprint_of, use_merged};
 use crate::output::{Plan, Writer, WriterSink, Written, add_circumstances};
 use crate::progress::TerminalProgress;
 use crate::stdout::print_lines;
+use crate::take_record::ReportSink;
 use crate::{engine, take};
 use placement::SubjectPlacement;
 pub(crate) use placement::read_mask;
@@ -54,36 +55,45 @@ pub(crate) fn run(args: &Render, context: &CommandContext<'_>) -> Result<()> {
     // Read only for a request that stands: it takes a while the first time.
     request.model_fingerprint =
         Some(fingerprint_of(&chosen, pipeline.files(), environment, console)?);
-    if let Some(warning) = defaults.steps.and_then(|usual| request.few_steps_warning(usual)) {
-        console.warn(&warning);
-    }
+    let mut before = request.warnings(&defaults, &chosen.made_for);
+    before.extend(placement.warnings(&request));
+    before.iter().for_each(|warning| console.tell(warning));
 
-    let (written, device, computed) = match &opened {
+    let (written, device, computed, report) = match &opened {
         None => {
             let take = engine::have_made(&request, environment, console)?;
             let written = take::write_files(&take, &args.out, args.formats(), console)?;
-            (written, format!("engine, {}", take.description().device), None)
+            let about = take.description();
+            (written, format!("engine, {}", about.device), None, about.report)
         }
         Some(opened) => {
             let learned = engine::learned(&request, &opened.class(), environment);
             if let Some(slow) = CpuEstimate::of(&pipeline, &request, opened.device, learned)? {
                 console.caution(slow);
             }
-            let written = make(args, &request, &mut pipeline, &placement, console)?;
-            (written, opened.class(), computed_by(&pipeline, &request))
+            let (written, report) = make(args, &request, &mut pipeline, &placement, console)?;
+            let result = request.result_warnings(&report, &before);
+            result.iter().for_each(|warning| console.tell(warning));
+            (written, opened.class(), computed_by(&pipeline, &request), Some(report))
         }
     };
     let mut take = Map::new();
     take.insert("request".to_owned(), serde_json::to_value(&request)?);
     add_circumstances(&mut take, console, &device);
     take.extend(computed.map(|computed| ("computed".to_owned(), computed)));
+    take.extend(report.map(|report| ("report".to_owned(), json!(report))));
     written.describe(take)?;
-    tell(&written, &request, progress);
+    tell(&written, &request, report.as_ref(), progress);
     Ok(())
 }
 
-/// Says where the take is: its folder to programs, and what is in it to people.
-fn tell(written: &Written, request: &TakeRequest, progress: &TerminalProgress) {
+/// Says where the take is: its folder to programs, and to people what is in it and what it came to.
+fn tell(
+    written: &Written,
+    request: &TakeRequest,
+    report: Option<&TakeReport>,
+    progress: &TerminalProgress,
+) {
     progress.done();
     print_lines(&[written.folder().display().to_string()]);
     progress.remark(format!(
@@ -93,6 +103,9 @@ fn tell(written: &Written, request: &TakeRequest, progress: &TerminalProgress) {
         written.sheet.file_name().unwrap_or_default().display(),
         written.folder().display()
     ));
+    if let Some(report) = report {
+        progress.remark(format!("the take {report}"));
+    }
 }
 
 /// The model, its weights not read yet; where an engine makes the take there is no device.
@@ -126,19 +139,21 @@ fn computed_by(pipeline: &Pipeline, request: &TakeRequest) -> Option<Value> {
     })
 }
 
-/// Makes the take here and now; every frame is written as soon as it is decoded.
+/// Makes the take here and now; every frame is measured, and written as soon as it is decoded.
 fn make(
     args: &Render,
     request: &TakeRequest,
     pipeline: &mut Pipeline,
     placement: &SubjectPlacement,
     console: &Console<'_>,
-) -> Result<Written> {
+) -> Result<(Written, TakeReport)> {
     let writer = Writer::create(Plan::of(request, &args.out, args.formats())?)?;
     let dump = args.dump.as_deref().map(Dump::create).transpose()?;
     let mut sink = WriterSink::new(writer, dump, |_| Ok(()));
-    pipeline.make(request, placement.mask(), &mut sink, console)?;
-    sink.finish()
+    let mut measured = ReportSink::new(request, &mut sink)?;
+    pipeline.make(request, placement.mask(), &mut measured, console)?;
+    let report = measured.finish()?;
+    Ok((sink.finish()?, report))
 }
 
 /// What a command line asks for.

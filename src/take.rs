@@ -31,7 +31,7 @@ pub(crate) fn run(command: &TakeCommand, context: &CommandContext<'_>) -> Result
     let store = Store::new(environment.stores.clone());
     let lines = match command {
         TakeCommand::List => lines::list(&store, console),
-        TakeCommand::Show { key } => lines::show(&find(&store, key, console)?)?,
+        TakeCommand::Show { key, json } => lines::show(&find(&store, key, console)?, *json)?,
         TakeCommand::Verify { key } => verify(&store, key.as_deref(), console)?,
         TakeCommand::Export(args) => export(args, &store, console)?,
         TakeCommand::Make(args) => make(args, &store, environment, console)?,
@@ -147,6 +147,13 @@ fn export(args: &ExportTake, store: &Store, watch: &dyn Watch) -> Result<Vec<Str
     let mut record = serde_json::Map::new();
     record.insert("request".to_owned(), serde_json::to_value(&about.request)?);
     record.insert("key".to_owned(), serde_json::to_value(about.key)?);
+    if let Some(report) = &about.report {
+        record.insert("report".to_owned(), serde_json::to_value(report)?);
+    }
+    if !about.warnings.is_empty() {
+        let texts: Vec<String> = about.warnings.iter().map(ToString::to_string).collect();
+        record.insert("warnings".to_owned(), serde_json::to_value(texts)?);
+    }
     written.describe(record)?;
     Ok(vec![written.folder().display().to_string()])
 }
@@ -178,7 +185,7 @@ fn make(
     let request = read_request(&args.request).or_exit(Exit::BadInput)?;
     if args.engine {
         let take = engine::have_made(&request, environment, console)?;
-        return Ok(vec![take.path().display().to_string()]);
+        return Ok(made(&take, console));
     }
     let opened = device::open(args.device.as_ref(), environment, console)?;
     let device = opened.device;
@@ -198,13 +205,21 @@ fn make(
         may_begin: &may_begin,
     };
     match maker.make(&request, None, &place, console) {
-        Ok(take) => Ok(vec![take.path().display().to_string()]),
+        Ok(take) => Ok(made(&take, console)),
         Err(MakeError::Stopped) => Err(anyhow!("cancelled")).or_exit(Exit::Cancelled),
         Err(MakeError::Failed(problem)) => {
             let exit = Exit::of_problem(&problem);
             Err(anyhow!("{problem}")).or_exit(exit)
         }
     }
+}
+
+/// Where a take is, for programs; people are told what it came to.
+fn made(take: &Take, console: &Console<'_>) -> Vec<String> {
+    if let Some(report) = &take.description().report {
+        console.remark(&format!("the take {report}"));
+    }
+    vec![take.path().display().to_string()]
 }
 
 /// A request: a file with its JSON (`take.json` of a render will do), or the text that a node keeps.

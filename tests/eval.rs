@@ -99,6 +99,35 @@ fn labeled_takes_are_where_they_were_asked_to_be_in_their_colors_and_kinds() {
 }
 
 #[test]
+fn nothing_to_be_seen_has_no_scores_and_is_in_no_mean() {
+    let room = Room::new();
+    draw(&room, "takes/a", "ring", [220, 30, 30], [40.0, 30.0], 0.0);
+    // The disc lies outside the frame.
+    draw(&room, "takes/b", "ball", [220, 30, 30], [-50.0, 30.0], 0.0);
+    let lines = room.ok(&["eval", "takes", "takes", "--json", "out.json", "--html", "out.html"]);
+    assert!(
+        lines.contains("note: 1 of 2 clips is empty (alpha covers less than 0.2 %)"),
+        "{lines}"
+    );
+    let out = room.json("out.json");
+    let [ring, empty] = &out["clips"].as_array().unwrap()[..] else { panic!("{out}") };
+    assert_eq!((&ring["empty"], &empty["empty"]), (&json!(false), &json!(true)));
+    assert_eq!(empty["coverage"], 0.0);
+    for id in ["temporal_flickering", "smoothness", "holes", "leak", "alpha_flicker"] {
+        assert_eq!(empty[id], Value::Null, "{id}");
+    }
+    assert_eq!(out["summary"]["coverage"]["value"], ring["coverage"]);
+    assert_eq!(out["summary"]["temporal_flickering"]["clips"], 1);
+    assert!(fs::read_to_string(room.path("out.html")).unwrap().contains("1 of 2 clips is empty"));
+
+    // Nor is an empty clip given back without a fault.
+    room.ok(&["eval", "reconstruction", "takes/b", "takes/b", "--json", "same.json"]);
+    let same = room.json("same.json");
+    assert_eq!(same["clips"][0]["alpha_psnr"], Value::Null);
+    assert!(same["notes"].to_string().contains("1 of 1 clips is empty"), "{same}");
+}
+
+#[test]
 fn a_folder_of_clips_of_another_system_is_measured_without_a_table() {
     let room = Room::new();
     draw(&room, "other/a", "ball", [220, 30, 30], [40.0, 30.0], 0.0);

@@ -174,7 +174,9 @@ fn a_packed_model_is_whole_wherever_it_is_carried() {
     let room = Room::new();
     let folder = room.model("download");
     let defaults = room.path("defaults.json");
-    fs::write(&defaults, r#"{ "steps": 3, "frames": 5, "mu_scale": 10.0 }"#).unwrap();
+    let told = r#"{ "steps": 3, "frames": 5, "mu_scale": 10.0,
+        "made_for": { "pixels": [16, 64], "frames": [5, 9], "draws": "balls" } }"#;
+    fs::write(&defaults, told).unwrap();
     let out = room.path("made/small");
     let pack = ["model", "pack", "small", folder.to_str().unwrap(), "--out", out.to_str().unwrap()];
     let with = ["--defaults", defaults.to_str().unwrap()];
@@ -203,6 +205,10 @@ fn a_packed_model_is_whole_wherever_it_is_carried() {
     let record: Value = serde_json::from_str(&record).unwrap();
     assert_eq!(record["defaults"]["steps"], 3);
     assert_eq!(record["defaults"]["mu_scale"], 10.0);
+    assert_eq!(record["made_for"]["pixels"], serde_json::json!([16, 64]));
+    assert!(room.ok(&["model", "list"]).contains("for 16 to 64 pixels, 5 to 9 frames"));
+    let shown = room.ok(&["model", "show", "named"]);
+    assert!(shown.contains("16 to 64 pixels") && shown.contains("balls"), "{shown}");
 
     // One that does without its DoRA says so itself.
     let alone = room.path("models/alone");
@@ -250,6 +256,62 @@ fn the_model_that_ships_draws_what_is_asked_where_it_is_asked() {
     assert!(number("centre_distance") < 0.08, "{clip}");
     assert!(number("coverage") > 0.02 && number("leak") < 0.01, "{clip}");
     assert_eq!(clip["colour"], "blue", "{clip}");
+}
+
+/// What stands beside the draft's own making is said before it is computed, and a take that comes out
+/// empty is no success in silence.
+#[test]
+fn what_the_model_that_ships_was_not_made_for_is_said_and_an_empty_take_is_told() {
+    let room = Room::new();
+    let out = room.path("take");
+    let render = |more: &[&str]| {
+        let line = ["render", "--format", "png", "--out", out.to_str().unwrap()];
+        let output = room.run(&[&line[..], more].concat());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        let take = fs::read_to_string(out.join("take.json")).unwrap();
+        (said, serde_json::from_str::<Value>(&take).unwrap())
+    };
+    let place = |said: &str, words: &str| {
+        said.find(words).unwrap_or_else(|| panic!("`{words}` is not in: {said}"))
+    };
+    let (said, take) =
+        render(&["--prompt", "a small white ball", "--ellipse", "2.9,0.5,0.3,0.3,0"]);
+    let (before, computed) = (place(&said, "wholly outside the frame"), place(&said, "sampling"));
+    assert!(before < computed, "{said}");
+    let empty = place(&said, "the take is empty (alpha covers");
+    assert!(
+        computed < empty && said[empty..].contains("because the ellipse lies outside"),
+        "{said}"
+    );
+    assert!(place(&said, "the take covers ") > empty, "{said}");
+    assert!(take["report"]["coverage"].as_f64().unwrap() < 0.002, "{}", take["report"]);
+    assert_eq!(take["warnings"].as_array().unwrap().len(), 2, "{}", take["warnings"]);
+    // It is no perfect take either.
+    let report = room.path("report.json");
+    let json = ["--json", report.to_str().unwrap()];
+    let lines = room.ok(&[&["eval", "takes", out.to_str().unwrap()][..], &json].concat());
+    assert!(lines.contains("1 of 1 clips is empty"), "{lines}");
+    let report: Value = serde_json::from_str(&fs::read_to_string(&report).unwrap()).unwrap();
+    let clip = &report["clips"][0];
+    assert_eq!((&clip["empty"], &clip["leak"]), (&Value::Bool(true), &Value::Null), "{clip}");
+    assert_eq!(report["summary"], serde_json::json!({}));
+
+    let odd = ["--prompt", "a hairy dog, 玻璃 and a red bal", "--steps", "1", "--frames", "21"];
+    let keys = ["--ellipse", "0: 0.5,0.5,0.6,1,0; 80: 0.6,0.5,0.6,1,0"];
+    let size = ["--width", "192", "--height", "144"];
+    let (said, _) = render(&[&odd[..], &keys, &size].concat());
+    for words in [
+        "192×144 pixels are not what model `draft` was made for (64 to 128 pixels, 17 frames)",
+        "the nearest that fits is 128×96",
+        "the nearest that fits is 17 frames",
+        "`draft` does not know “hairy”, “dog”, “玻璃”, “bal”; it draws balls, bubbles, rings, flames, \
+         smoke, sparks in nine colors",
+        "the key of the ellipse at frame 80 lies beyond the take's last frame, 20",
+        "steps are few",
+    ] {
+        assert!(place(&said, words) < place(&said, "sampling"), "{said}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod support;
 use std::fs;
 use std::path::Path;
 
+use serde_json::{Value, json};
 use support::studio::Studio;
 use wan_alpha_take::TakeRequest;
 
@@ -60,6 +61,48 @@ fn takes_are_shown_trimmed_and_cleared() {
     studio.ok(&["take", "clear", "--yes"]);
     assert!(studio.takes().is_empty());
     assert!(studio.ok(&["take", "list"]).0.starts_with("no takes in "));
+}
+
+#[test]
+fn what_was_warned_of_and_what_came_of_it_stand_in_the_take_s_record() {
+    let studio = Studio::new();
+    let record = studio.path("models/tiny/wan-alpha.json");
+    let mut tiny: Value = serde_json::from_str(&fs::read_to_string(&record).unwrap()).unwrap();
+    tiny["made_for"] = json!({ "pixels": [16, 32], "draws": "balls", "words": "a ball" });
+    fs::write(&record, tiny.to_string()).unwrap();
+    let request = studio.request("a.json", 1, 5);
+    let (path, said) = studio.ok(&["take", "make", "--engine", &request]);
+    let said_words =
+        ["the nearest that fits is 32×32", "`tiny` does not know “smoke”; it draws balls"];
+    for words in said_words {
+        assert_eq!(said.matches(words).count(), 1, "{said}");
+    }
+    assert!(said.contains("the take covers "), "{said}");
+    let log = fs::read_to_string(studio.path("run/wan-alpha/engine.log")).unwrap();
+    assert!(log.contains("32×32") && log.contains("words that the model does not know"), "{log}");
+    assert!(!log.contains("smoke"), "{log}");
+
+    // Whoever finds it in the store hears the same.
+    let (again, said) = studio.ok(&["take", "make", &request]);
+    assert_eq!(again, path);
+    assert!(said_words.iter().all(|words| said.matches(words).count() == 1), "{said}");
+    let key = Path::new(path.trim()).file_stem().unwrap().to_str().unwrap();
+    let (shown, _) = studio.ok(&["take", "show", key]);
+    assert!(shown.contains("report  covers ") && shown.contains("warning  64×48"), "{shown}");
+    let (shown, _) = studio.ok(&["take", "show", key, "--json"]);
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!((&shown["key"], &shown["request"]["seed"]), (&json!(key), &json!(1)));
+    assert!(shown["report"]["coverage"].as_f64().unwrap() > 0.0, "{shown}");
+    let codes: Vec<_> =
+        shown["warnings"].as_array().unwrap().iter().map(|warning| &warning["code"]).collect();
+    assert_eq!(codes, ["size-beyond-model", "unknown-words"]);
+
+    let out = studio.path("out");
+    studio.ok(&["take", "export", key, "--format", "png", "--out", out.to_str().unwrap()]);
+    let take: Value =
+        serde_json::from_str(&fs::read_to_string(out.join("take.json")).unwrap()).unwrap();
+    assert_eq!(take["report"], shown["report"]);
+    assert_eq!(take["warnings"].as_array().unwrap().len(), 2);
 }
 
 #[test]

@@ -73,6 +73,15 @@ pub enum Keep {
     Everything,
 }
 
+/// A transformer in memory.
+#[derive(Debug)]
+struct LoadedDit {
+    kind: Kind,
+    dit: Dit,
+    /// How many tensors of its files have no place in it, and the first of them.
+    unused: Option<(usize, String)>,
+}
+
 /// A model that has been found, on a device, ready to make takes.
 ///
 /// The text encoder is read block by block and never stays; the transformer and the decoders are
@@ -83,7 +92,7 @@ pub struct Pipeline {
     config: DitConfig,
     device: Device,
     keep: Keep,
-    dit: Option<(Kind, Dit)>,
+    dit: Option<LoadedDit>,
     decoder: Option<RgbaDecoder>,
     attention: Option<AttentionKernel>,
     contexts: Memory,
@@ -241,7 +250,7 @@ impl Pipeline {
         let asked = self.asked(request.precision);
         self.load_dit(request.precision, watch)
             .map_err(|error| error.during(Stage::Load).for_what(asked))?;
-        let Some((_, dit)) = &self.dit else {
+        let Some(LoadedDit { dit, .. }) = &self.dit else {
             return Err(Error::Input("the transformer is not loaded".into()));
         };
         let options = SamplingOptions::of(request);
@@ -353,13 +362,23 @@ impl Pipeline {
         MemoryContext { float32: kind == Kind::Float, model: Some(bytes) }
     }
 
-    /// Loads the transformer, adapters merged, unless it is there.
+    /// Loads the transformer, adapters merged, unless it is there. What it leaves unused is said with
+    /// every take.
     fn load_dit(&mut self, precision: Precision, watch: &dyn Watch) -> Result<()> {
         let kind = kind_of(precision);
-        if self.dit.as_ref().is_some_and(|(loaded, _)| *loaded == kind) {
-            return Ok(());
+        if self.dit.as_ref().is_none_or(|loaded| loaded.kind != kind) {
+            self.dit = None;
+            self.dit = Some(self.read_dit(kind, watch)?);
         }
-        self.dit = None;
+        if let Some((count, first)) = self.dit.as_ref().and_then(|loaded| loaded.unused.as_ref()) {
+            watch.warn(&format!(
+                "{count} tensors of the transformer have no place in it, the first is `{first}`"
+            ));
+        }
+        Ok(())
+    }
+
+    fn read_dit(&self, kind: Kind, watch: &dyn Watch) -> Result<LoadedDit> {
         let full = self.strengths == Strengths::default();
         let merged = self.merged.as_ref().filter(|copy| full && copy.kind() == kind);
         let (set, adapters) = match merged {
@@ -368,14 +387,9 @@ impl Pipeline {
         };
         let weights = Weights::new(set.clone(), adapters, kind, self.device);
         let dit = Dit::load(&weights, self.config.clone(), watch)?;
-        if let [first, ..] = set.unused()[..] {
-            watch.warn(&format!(
-                "{} tensors of the transformer have no place in it, the first is `{first}`",
-                set.unused().len()
-            ));
-        }
-        self.dit = Some((kind, dit));
-        Ok(())
+        let unused = set.unused();
+        let unused = unused.first().map(|first| (unused.len(), (*first).to_owned()));
+        Ok(LoadedDit { kind, dit, unused })
     }
 
     /// `[16, frames, h, w]`: noise whose mean is raised outside the ellipse.

@@ -1,5 +1,7 @@
 //! How a long computation tells where it is, and asks whether to go on.
 
+use wan_alpha_take::Warning;
+
 use crate::{Error, Result, Stage};
 
 /// Told of progress and asked, before each block of each network, whether to go on.
@@ -38,6 +40,12 @@ pub trait Watch: Sync {
     /// The same, in words that quote the user's: not for a log that others may read.
     fn warn_quoting(&self, message: &str) {
         self.warn(message);
+    }
+
+    /// Something to be known of the take that is being made, in the form in which its record keeps it.
+    fn tell(&self, warning: &Warning) {
+        let text = warning.to_string();
+        if warning.quotes_prompt() { self.warn_quoting(&text) } else { self.warn(&text) }
     }
 }
 

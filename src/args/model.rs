@@ -29,7 +29,8 @@ pub(crate) enum ModelCommand {
         /// Folders, or the files of the parts
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<PathBuf>,
-        /// What it does where a request is silent: JSON with steps, width, height, frames, mu_scale …
+        /// What it does where a request is silent: JSON with steps, width, height, frames, mu_scale …,
+        /// and with made_for what it was made for: pixels, frames, draws, words
         #[arg(long, value_name = "FILE")]
         defaults: Option<PathBuf>,
         /// The transformer was trained to draw transparent backgrounds itself: no DoRA is packed, and

@@ -13,10 +13,13 @@ use crate::output::Format;
 pub(crate) enum TakeCommand {
     /// Every take, newest first
     List,
-    /// Where a take is, and its whole request
+    /// Where a take is, what it came to, and its whole request
     Show {
         /// The take's key, or its beginning
         key: String,
+        /// As JSON, for programs
+        #[arg(long)]
+        json: bool,
     },
     /// Read every frame and compare it with its checksum
     Verify {

@@ -4,12 +4,12 @@ use parking_lot::Mutex;
 use wan_alpha_core::device::Opened;
 use wan_alpha_core::generate::Pipeline;
 use wan_alpha_core::{Stage, Watch};
-use wan_alpha_take::TakeKey;
 use wan_alpha_take::engine::message::{ProblemCode, Progress, Submit};
 use wan_alpha_take::engine::server::{EngineServer, Outcome, WorkerOrder};
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::models::ModelRoots;
 use wan_alpha_take::store::Store;
+use wan_alpha_take::{TakeKey, Warning};
 
 #[cfg(test)]
 use super::faults;
@@ -155,9 +155,13 @@ impl Watch for JobWatch<'_> {
         self.pulse.waits_for_others(waits);
     }
 
-    fn warn_quoting(&self, message: &str) {
+    fn tell(&self, warning: &Warning) {
         // The log is read by more people than the prompt.
-        log::debug!("take {}: {message}", self.key);
-        log::warn!("take {}: its prompt is longer than the model reads, and was cut", self.key);
+        if warning.is_remark() {
+            log::info!("take {}: {}", self.key, warning.for_log());
+        } else {
+            log::warn!("take {}: {}", self.key, warning.for_log());
+        }
+        self.service.warn(self.key, warning);
     }
 }

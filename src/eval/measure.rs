@@ -8,8 +8,8 @@ mod motion;
 mod place;
 
 use anyhow::Result;
-use wan_alpha_take::Ellipse;
 use wan_alpha_take::frame::OwnedFrame;
+use wan_alpha_take::{Ellipse, TakeReport};
 
 pub(super) use hue::{Hue, NamedHue};
 pub(super) use kind::{Features, confusion, told_apart};
@@ -45,6 +45,13 @@ pub(super) struct ClipMeasures {
     pub(super) placement: Placement,
     pub(super) hue: Hue,
     pub(super) features: Option<Features>,
+}
+
+impl ClipMeasures {
+    /// Whether there is too little to be seen to score anything by.
+    pub(super) fn is_empty(&self) -> bool {
+        self.coverage < TakeReport::EMPTY
+    }
 }
 
 impl Meter {
@@ -84,10 +91,10 @@ impl Meter {
             temporal_flickering: motion.temporal_flickering(),
             smoothness: motion.smoothness(),
             alpha_flicker: motion.alpha_flicker(),
-            coverage: alpha.coverage(),
+            coverage: alpha.sums().coverage(),
             soft: alpha.soft(),
-            leak: alpha.leak(),
-            holes: alpha.holes(),
+            leak: alpha.sums().leak(),
+            holes: alpha.sums().holes(),
             halo: alpha.halo(),
             placement: place.finish(track.as_deref())?,
             hue: hue.finish(),

@@ -226,6 +226,7 @@ mod tests {
         let row = |name: &str, value| ClipRow {
             name: name.to_owned(),
             prompt: Some("<script>alert('x')</script> & \"more\"\u{1F98A}".to_owned()),
+            is_empty: false,
             cells: vec![Cell::Number(value), Cell::Text("a<b".to_owned())],
             strips: ["truth", "made"]
                 .map(|label| Strip {

@@ -13,8 +13,9 @@ use wan_alpha_core::metrics::Lpips;
 use wan_alpha_core::tch::Kind;
 use wan_alpha_core::vae::Corner;
 use wan_alpha_core::weights::{Decoders, EncoderFiles};
-use wan_alpha_take::Precision;
 use wan_alpha_take::frame::{Frame, OwnedFrame};
+use wan_alpha_take::report::PixelShare;
+use wan_alpha_take::{Precision, TakeReport};
 
 use super::clip::images_of;
 use super::reconstruction_metrics::{Near, ReconstructionMetrics};
@@ -64,6 +65,7 @@ pub(super) fn run(args: &EvalReconstruction, context: &CommandContext<'_>) -> Re
     if lpips.is_none() {
         table.columns.truncate(COLUMNS.len() - 2);
     }
+    table.note_empty();
     if table.rows.len() > 1 {
         table.summary = table.means();
     }
@@ -199,6 +201,7 @@ impl ReconstructionBench<'_> {
             shape: clip.shape(),
             truth: clip,
             nearness: ReconstructionMetrics::new(self.args.over, self.lpips),
+            covered: PixelShare::default(),
             strips: [strip("truth"), strip("made")],
             next: 0,
         })
@@ -210,6 +213,8 @@ struct Pair<'a> {
     truth: RgbaSequence,
     shape: ClipShape,
     nearness: ReconstructionMetrics<'a>,
+    /// The alpha of the true clip.
+    covered: PixelShare,
     strips: [Strip; 2],
     next: usize,
 }
@@ -221,6 +226,8 @@ impl Pair<'_> {
         let (truth, made) = (frame(self.truth.read_next()?), frame(made));
         ensure!(truth.rgba.len() == made.rgba.len(), "frame {} is of another size", self.next);
         self.nearness.add(&made, &truth)?;
+        let alpha = truth.pixels().iter().map(|pixel| f64::from(pixel[3]));
+        self.covered.add(alpha.sum(), (width * height) as f64);
         if is_shown(self.next, frames) {
             for (strip, frame) in self.strips.iter_mut().zip([&truth, &made]) {
                 strip.thumbs.push(Thumbnail::of(frame)?);
@@ -244,10 +251,14 @@ impl Pair<'_> {
         );
         let numbers =
             [Some(color_psnr), Some(alpha_psnr), color_ssim, alpha_ssim, color_lpips, alpha_lpips];
+        // Of nothing, nothing is the perfect picture: that is no merit.
+        let empty = self.covered.value().is_none_or(|share| share < TakeReport::EMPTY);
+        let numbers = numbers.map(|number| number.filter(|_| !empty));
         ClipRow {
             name: path.display().to_string(),
             prompt: None,
             cells: numbers.map(Cell::from).to_vec(),
+            is_empty: empty,
             strips: self.strips.into(),
             more,
         }

@@ -2,6 +2,7 @@
 //! terminal, the JSON file and the page all show this.
 
 use serde_json::{Map, Value, json};
+use wan_alpha_take::TakeReport;
 
 use crate::media::thumbnail::Strip;
 use crate::table_printer::lines_of_grid;
@@ -73,6 +74,8 @@ pub(super) struct ClipRow {
     pub(super) prompt: Option<String>,
     /// One for each column.
     pub(super) cells: Vec<Cell>,
+    /// There is too little to be seen to score anything by: no scores, and in no mean.
+    pub(super) is_empty: bool,
     /// The frames that the page shows.
     pub(super) strips: Vec<Strip>,
     /// Whatever else there is to know, for programs.
@@ -100,12 +103,13 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// The mean of every column that has numbers.
+    /// The mean of every column that has numbers, over the clips that are not empty.
     pub(super) fn means(&self) -> Vec<SummaryLine> {
         let mean = |place: usize, column: &MeasureColumn| {
             let numbers: Vec<f64> = self
                 .rows
                 .iter()
+                .filter(|row| !row.is_empty)
                 .filter_map(|row| match row.cells.get(place) {
                     Some(Cell::Number(value)) => Some(*value),
                     _ => None,
@@ -118,6 +122,23 @@ impl Table {
             })
         };
         self.columns.iter().enumerate().filter_map(|(place, column)| mean(place, column)).collect()
+    }
+
+    /// Says which clips are empty, if any is.
+    pub(super) fn note_empty(&mut self) {
+        let empty = self.rows.iter().filter(|row| row.is_empty);
+        let names: Vec<&str> = empty.map(|row| row.name.as_str()).collect();
+        if names.is_empty() {
+            return;
+        }
+        self.notes.push(format!(
+            "{} of {} clips {} empty (alpha covers less than {} %), without scores and in no mean: {}",
+            names.len(),
+            self.rows.len(),
+            if names.len() == 1 { "is" } else { "are" },
+            TakeReport::EMPTY * 100.0,
+            names.join(", ")
+        ));
     }
 
     /// The table as lines of text, for the terminal.
@@ -160,6 +181,7 @@ impl Table {
             let mut fields = Map::new();
             fields.insert("name".to_owned(), json!(row.name));
             fields.insert("prompt".to_owned(), json!(row.prompt));
+            fields.insert("empty".to_owned(), json!(row.is_empty));
             for (column, cell) in self.columns.iter().zip(&row.cells) {
                 fields.insert(column.id.to_owned(), cell.to_json());
             }
@@ -191,6 +213,7 @@ mod tests {
             name: name.to_owned(),
             prompt: None,
             cells: cells.to_vec(),
+            is_empty: false,
             strips: Vec::new(),
             more: Map::new(),
         };
@@ -210,7 +233,13 @@ mod tests {
     #[test]
     fn columns_stand_below_their_heads_and_means_are_of_what_there_is() {
         let mut table = table();
+        table.rows.push(ClipRow { is_empty: true, ..table.rows[0].clone() });
         table.summary = table.means();
+        assert_eq!(table.summary[0].of, 2);
+        table.note_empty();
+        let note = table.notes.pop().unwrap();
+        assert!(note.starts_with("1 of 4 clips is empty") && note.ends_with(": a"), "{note}");
+        table.rows.pop();
         assert_eq!(
             table.to_lines(),
             [

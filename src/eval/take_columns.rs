@@ -19,6 +19,9 @@ const fn fine(column: MeasureColumn) -> MeasureColumn {
     MeasureColumn { digits: 4, ..column }
 }
 
+/// The column that empty clips have too.
+pub(super) const COVERAGE: &str = "coverage";
+
 /// What `eval takes` prints of a clip's frames, in the order of its columns.
 pub(super) const COLUMNS: [Measure; 12] = [
     (
@@ -39,7 +42,7 @@ pub(super) const COLUMNS: [Measure; 12] = [
         )),
         |m| m.smoothness.into(),
     ),
-    (column("coverage", "coverage", Best::Neither, "mean alpha"), |m| Some(m.coverage).into()),
+    (column(COVERAGE, "coverage", Best::Neither, "mean alpha"), |m| Some(m.coverage).into()),
     (
         column(
             "soft",

@@ -15,7 +15,7 @@ use super::judged::JudgedTake;
 use super::measure::{Meter, latent_frames_in};
 use super::summary;
 use super::table::{Cell, ClipRow, MeasureColumn, Table};
-use super::take_columns::COLUMNS;
+use super::take_columns::{COLUMNS, COVERAGE};
 use crate::args::EvalTakes;
 use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
@@ -40,6 +40,7 @@ pub(super) fn run(args: &EvalTakes, context: &CommandContext<'_>) -> Result<()> 
     let mut notes = NOTES.map(str::to_owned).to_vec();
     notes.push(if judges.is_some() { JUDGED } else { NOT_JUDGED }.to_owned());
     let mut table = Table { title: "Takes", columns, rows, summary: Vec::new(), notes };
+    table.note_empty();
     table.summary = table.means();
     summary::add(&mut table, &judged);
     super::tell(&table, &args.report, progress)
@@ -150,6 +151,9 @@ fn judge(
     let measured = meter.finish()?;
     let mut cells: Vec<Cell> = COLUMNS.iter().map(|(_, of)| of(&measured)).collect();
     cells.extend(marks.map(ScoreMeter::finish).transpose()?.unwrap_or_default());
+    if measured.is_empty() {
+        take_scores(&mut cells);
+    }
 
     let mut more = Map::new();
     more.insert("shape".to_owned(), json!({ "frames": frames, "width": width, "height": height }));
@@ -164,8 +168,19 @@ fn judge(
         name: clip.name,
         prompt,
         cells,
+        is_empty: measured.is_empty(),
         strips: vec![Strip { label: "take", thumbs }],
         more,
     };
     Ok((row, JudgedTake { measured, asked }))
+}
+
+/// Nothing flickers, leaks or has holes where nothing is, which is no merit: of an empty clip only its
+/// coverage is told.
+fn take_scores(cells: &mut [Cell]) {
+    for (at, cell) in cells.iter_mut().enumerate() {
+        if COLUMNS.get(at).is_none_or(|(column, _)| column.id != COVERAGE) {
+            *cell = Cell::Nothing;
+        }
+    }
 }

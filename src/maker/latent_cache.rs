@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::{self, Kind, Tensor};
 use wan_alpha_core::weights::TensorFile;
-use wan_alpha_take::{TakeKey, TakeRequest};
+use wan_alpha_take::{TakeKey, TakeRequest, Warning};
 
 /// A latent nobody came back for.
 const ABANDONED: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -27,6 +27,9 @@ pub(super) struct Made {
     pub(super) device: String,
     /// How attention was computed.
     pub(super) attention: Option<String>,
+    /// What was warned of while it was made.
+    #[serde(default)]
+    pub(super) warnings: Vec<Warning>,
 }
 
 /// A folder of latents, named by the keys of their takes.
@@ -109,6 +112,7 @@ fn read(opened: Device, path: &Path, request: &TakeRequest) -> Result<(Tensor, M
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wan_alpha_take::WarningCode;
 
     fn request() -> TakeRequest {
         let request = serde_json::json!({
@@ -133,7 +137,11 @@ mod tests {
         let key = request.key().unwrap();
         assert!(latents.recall(&key, &request).is_none());
         let latent = Tensor::randn([16, 2, 4, 6], (Kind::Float, tch::Device::Cpu));
-        let made = Made { device: "cpu".into(), attention: Some("flash".into()) };
+        let made = Made {
+            device: "cpu".into(),
+            attention: Some("flash".into()),
+            warnings: vec![Warning::new(WarningCode::Computation, "the first of it", "")],
+        };
         latents.keep(&key, &latent, &made).unwrap();
         assert_eq!(latents.recall(&key, &request).unwrap(), (latent.shallow_clone(), made.clone()));
 

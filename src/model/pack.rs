@@ -8,12 +8,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
+use serde::Deserialize;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::{Kind, Tensor};
 use wan_alpha_core::train::{write_pickle, write_safetensors};
 use wan_alpha_core::weights::{AdapterKind, MERGED, ModelFiles, Strengths, TensorFile};
 use wan_alpha_core::{Stage, Watch};
-use wan_alpha_take::models::{Defaults, Manifest, PartFile, check_name};
+use wan_alpha_take::models::{Defaults, MadeFor, Manifest, PartFile, check_name};
 
 use super::recorded;
 use crate::exit::{Exit, OrExit};
@@ -39,8 +40,12 @@ impl Pack<'_> {
     pub(super) fn run(&self, watch: &dyn Watch) -> Result<PathBuf> {
         let Self { name, paths, defaults, transparent, out } = *self;
         check_name(name)?;
-        let defaults = defaults.map(read_defaults).transpose()?.unwrap_or_default();
-        let defaults = defaults.or(recorded(paths)?);
+        let told = defaults.map(PackDefaults::read).transpose()?.unwrap_or_default();
+        let (defaults, made_for) = recorded(paths)?;
+        let told = PackDefaults {
+            defaults: told.defaults.or(defaults),
+            made_for: if told.made_for.is_silent() { made_for } else { told.made_for },
+        };
         let strengths = Strengths {
             dora: if transparent { 0.0 } else { Strengths::default().dora },
             ..Strengths::default()
@@ -72,7 +77,7 @@ impl Pack<'_> {
                 .with_context(|| format!("cannot pack {}", path.display()))?;
             watch.progress(Stage::Load, done + 1, paths.len());
         }
-        record(name, defaults, out, watch)
+        record(name, told, out, watch)
     }
 
     /// The adapters that are in the transformer already.
@@ -88,7 +93,8 @@ impl Pack<'_> {
 }
 
 /// Describes what has been packed.
-fn record(name: &str, defaults: Defaults, out: &Path, watch: &dyn Watch) -> Result<PathBuf> {
+fn record(name: &str, told: PackDefaults, out: &Path, watch: &dyn Watch) -> Result<PathBuf> {
+    let PackDefaults { defaults, made_for } = told;
     // Recognized anew: what is recorded is what is there.
     let packed = ModelFiles::find(&[out.to_owned()], Strengths::default(), watch)?;
     let fingerprint = packed.fingerprint(watch)?;
@@ -99,15 +105,27 @@ fn record(name: &str, defaults: Defaults, out: &Path, watch: &dyn Watch) -> Resu
         Ok(PartFile { path, size, modified: None })
     };
     let parts = packed.paths().iter().map(part).collect::<Result<_>>()?;
-    let record = Manifest::new(name, fingerprint, parts, defaults, packed.dit.parameters());
+    let mut record = Manifest::new(name, fingerprint, parts, defaults, packed.dit.parameters());
+    record.made_for = made_for;
     Ok(record.write(out)?)
 }
 
-fn read_defaults(path: &Path) -> Result<Defaults> {
-    let read = || -> Result<Defaults> { Ok(serde_json::from_slice(&fs::read(path)?)?) };
-    read()
-        .with_context(|| format!("cannot read the defaults {}", path.display()))
-        .or_exit(Exit::BadInput)
+/// What the file of `--defaults` says of a model.
+#[derive(Default, Deserialize)]
+struct PackDefaults {
+    #[serde(flatten)]
+    defaults: Defaults,
+    #[serde(default)]
+    made_for: MadeFor,
+}
+
+impl PackDefaults {
+    fn read(path: &Path) -> Result<Self> {
+        let read = || -> Result<Self> { Ok(serde_json::from_slice(&fs::read(path)?)?) };
+        read()
+            .with_context(|| format!("cannot read the defaults {}", path.display()))
+            .or_exit(Exit::BadInput)
+    }
 }
 
 /// A file of tensors in bfloat16, in the format it has; any other as it is. A transformer's header

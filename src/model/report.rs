@@ -7,7 +7,7 @@ use anyhow::Result;
 use wan_alpha_core::Watch;
 use wan_alpha_core::weights::{Adapter, Decoders, ModelFiles, Strengths, TensorSet};
 use wan_alpha_take::Fingerprint;
-use wan_alpha_take::models::{self, ModelRoots};
+use wan_alpha_take::models::{self, MadeFor, ModelRoots};
 
 use super::Chosen;
 use crate::table_printer::{Align, TablePrinter};
@@ -34,8 +34,10 @@ pub(super) fn list(roots: &ModelRoots) -> Result<Vec<String>> {
         let mark = if auto.as_ref() == Some(name) { " (auto)" } else { "" };
         let state = model.changed().map(|change| format!("; {change}")).unwrap_or_default();
         let parameters = count(model.manifest.parameters);
+        let made_for = model.manifest.made_for.sizes_in_words();
+        let made_for = made_for.map(|sizes| format!(", for {sizes}")).unwrap_or_default();
         format!(
-            "{name}{mark}: {parameters} parameters, {}…{state}",
+            "{name}{mark}: {parameters} parameters{made_for}, {}…{state}",
             short(model.manifest.fingerprint)
         )
     };
@@ -47,9 +49,19 @@ pub(super) fn show(chosen: &Chosen, watch: &dyn Watch) -> Result<Vec<String>> {
     let files = ModelFiles::find(&chosen.paths, Strengths::default(), watch)?;
     let mut lines = vec![chosen.name.clone()];
     lines.extend(chosen.fingerprint.map(|fingerprint| format!("fingerprint {fingerprint}")));
+    lines.extend(made_for(&chosen.made_for));
     lines.extend(parts(&files));
     lines.extend(merged(chosen));
     Ok(lines)
+}
+
+/// What a model was made for, as far as its record says.
+fn made_for(made_for: &MadeFor) -> Vec<String> {
+    let sizes = made_for.sizes_in_words().map(|sizes| part_line("made for", &sizes));
+    let draws = made_for.draws.as_ref().map(|draws| part_line("draws", draws));
+    let words = made_for.words.as_ref().map(|words| words.split_whitespace().count());
+    let words = words.map(|count| part_line("knows", &format!("{count} words")));
+    sizes.into_iter().chain(draws).chain(words).collect()
 }
 
 /// The copy of a model's transformer with the adapters merged.

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use wan_alpha_core::weights::read_bare_tensor;
-use wan_alpha_take::{ContentHash, Ellipse, Mask, MaskSource, Track};
+use wan_alpha_take::frames::STRIDE;
+use wan_alpha_take::{
+    ContentHash, Ellipse, Mask, MaskSource, TakeRequest, Track, Warning, key_warnings,
+};
 
 use crate::args::Render;
 use crate::exit::{Exit, OrExit};
@@ -12,8 +15,8 @@ use crate::media::mask::MaskSequence;
 
 /// The placement a command line asks for.
 pub(super) enum SubjectPlacement {
-    /// An ellipse for each latent frame.
-    Ellipses(Vec<Ellipse>),
+    /// An ellipse for each latent frame, and what is to be known of the keys that they are from.
+    Ellipses(Vec<Ellipse>, Vec<Warning>),
     /// A mask for each latent frame.
     Mask(Mask),
 }
@@ -32,17 +35,20 @@ impl SubjectPlacement {
             let ellipses = Track::from_json(&text, latent_frames)
                 .with_context(|| path.display().to_string())
                 .or_exit(Exit::BadInput)?;
-            return Ok(Self::Ellipses(ellipses));
+            return Ok(Self::Ellipses(ellipses, Vec::new()));
         }
         let text = args.ellipse.clone().unwrap_or_else(|| Ellipse::default().to_string());
         let track = Track::parse(&text, args.ellipse_interp).or_exit(Exit::BadInput)?;
-        Ok(Self::Ellipses(track.at_latent_frames(latent_frames)))
+        let keys: Vec<f64> = track.keys().iter().map(|(frame, _)| *frame).collect();
+        let frames = u32::try_from(latent_frames.saturating_sub(1))? * STRIDE + 1;
+        let warnings = key_warnings(&keys, frames);
+        Ok(Self::Ellipses(track.at_latent_frames(latent_frames), warnings))
     }
 
     /// One ellipse for each latent frame; where a mask stands in for it, the default.
     pub(super) fn ellipses(&self) -> Vec<Ellipse> {
         match self {
-            Self::Ellipses(ellipses) => ellipses.clone(),
+            Self::Ellipses(ellipses, _) => ellipses.clone(),
             Self::Mask(mask) => vec![Ellipse::default(); mask.shape()[0]],
         }
     }
@@ -50,7 +56,15 @@ impl SubjectPlacement {
     pub(super) fn mask(&self) -> Option<&Mask> {
         match self {
             Self::Mask(mask) => Some(mask),
-            Self::Ellipses(_) => None,
+            Self::Ellipses(..) => None,
+        }
+    }
+
+    /// What is to be known of it, in the take of this request.
+    pub(super) fn warnings(&self, request: &TakeRequest) -> Vec<Warning> {
+        match self {
+            Self::Ellipses(_, warnings) => warnings.clone(),
+            Self::Mask(mask) => request.mask_warning(mask).into_iter().collect(),
         }
     }
 

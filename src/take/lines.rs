@@ -4,6 +4,7 @@ use std::time::UNIX_EPOCH;
 
 use anyhow::Result;
 use wan_alpha_core::Watch;
+use wan_alpha_take::Warning;
 use wan_alpha_take::store::{Description, Store, Take, TakeInfo, Trimmed};
 
 use crate::table_printer::{Align, TablePrinter};
@@ -52,15 +53,24 @@ fn line(take: &TakeInfo) -> String {
     ])
 }
 
-/// One take: where it is, and its whole request.
-pub(super) fn show(take: &Take) -> Result<Vec<String>> {
+/// One take: where it is, what it came to, and its whole request.
+pub(super) fn show(take: &Take, json: bool) -> Result<Vec<String>> {
     let about = take.description();
-    Ok(vec![
+    if json {
+        let mut record = serde_json::to_value(about)?;
+        record["file"] = serde_json::to_value(take.path())?;
+        return Ok(vec![serde_json::to_string_pretty(&record)?]);
+    }
+    let mut lines = vec![
         FIELDS.line(&["key", &about.key.to_string()]),
         FIELDS.line(&["file", &take.path().display().to_string()]),
         FIELDS.line(&["device", &format!("{}{}", about.device, computed(about))]),
-        serde_json::to_string_pretty(&about.request)?,
-    ])
+    ];
+    lines.extend(about.report.iter().map(|report| FIELDS.line(&["report", &report.to_string()])));
+    let warning = |warning: &Warning| FIELDS.line(&["warning", &warning.to_string()]);
+    lines.extend(about.warnings.iter().map(warning));
+    lines.push(serde_json::to_string_pretty(&about.request)?);
+    Ok(lines)
 }
 
 /// How it was computed, as far as it is recorded.

@@ -172,6 +172,28 @@ impl Ellipse {
         }
     }
 
+    /// Whether any of it lies within a frame whose width is `aspect` times its height.
+    #[must_use]
+    pub fn meets_frame(&self, aspect: f64) -> bool {
+        if (0.0..=1.0).contains(&self.x) && (0.0..=1.0).contains(&self.y) {
+            return true;
+        }
+        // In frame heights from the center, turned and stretched so that the ellipse is the unit
+        // circle; the frame is a parallelogram then, and its nearest point lies on an edge.
+        let (sin, cos) = self.angle.to_radians().sin_cos();
+        let stretched = |[x, y]: [f64; 2]| {
+            let (x, y) = ((x - self.x) * aspect, y - self.y);
+            [(x * cos + y * sin) * 2.0 / self.a, (y * cos - x * sin) * 2.0 / self.b]
+        };
+        let corners = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]].map(stretched);
+        let edges = corners.iter().zip(corners.iter().cycle().skip(1));
+        edges.into_iter().any(|(&[x, y], &[to_x, to_y])| {
+            let (dx, dy) = (to_x - x, to_y - y);
+            let along = (-(x * dx + y * dy) / (dx * dx + dy * dy)).clamp(0.0, 1.0);
+            (x + along * dx).hypot(y + along * dy) <= 1.0
+        })
+    }
+
     /// `[x, y, a, b, angle]`.
     pub(crate) fn components(&self) -> [f64; 5] {
         [self.x, self.y, self.a, self.b, self.angle]
@@ -232,6 +254,22 @@ mod tests {
         assert_eq!("0.5, 0.5, 0.6, 1, 0".parse(), Ok(ellipse));
         let grid = ellipse.on_grid(104, 60);
         assert_eq!((grid.cx, grid.cy), (51.5, 29.5));
+    }
+
+    #[test]
+    fn an_ellipse_meets_the_frame_or_lies_wholly_outside() {
+        let meets = |numbers: [f64; 5], aspect| Ellipse::from(numbers).meets_frame(aspect);
+        assert!(meets([0.5, 0.5, 0.002, 0.002, 0.0], 1.0));
+        // Half an axis reaches the edge, or does not; a is in heights, x in widths.
+        assert!(meets([1.2, 0.5, 0.41, 0.1, 0.0], 1.0) && !meets([1.2, 0.5, 0.39, 0.1, 0.0], 1.0));
+        assert!(!meets([1.2, 0.5, 0.41, 0.1, 0.0], 2.0) && meets([1.2, 0.5, 0.81, 0.1, 0.0], 2.0));
+        assert!(
+            !meets([1.2, 0.5, 0.41, 0.1, 90.0], 1.0) && meets([0.5, 1.2, 0.41, 0.1, 90.0], 1.0)
+        );
+        // Its bounds meet the frame's corner, and it does not.
+        assert!(!meets([1.2, 1.2, 0.5, 0.5, 0.0], 1.0) && meets([1.2, 1.2, 0.58, 0.58, 0.0], 1.0));
+        // So large that the whole frame lies within.
+        assert!(meets([1.5, 0.5, 6.0, 6.0, 30.0], 1.0));
     }
 
     #[test]

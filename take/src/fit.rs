@@ -16,7 +16,7 @@ mod axes;
 mod compress;
 mod raster;
 
-use crate::ellipse::GridEllipse;
+use crate::ellipse::{Ellipse, GridEllipse};
 use axes::{Bounds, Moments};
 
 pub use compress::{Compressor, Coverage, FitError};
@@ -79,6 +79,14 @@ impl Coverage {
     pub fn fit(&self, rounds: u32) -> Vec<Option<Fit>> {
         let [frames, ..] = self.shape();
         (0..frames).map(|frame| self.fit_frame(frame, rounds)).collect()
+    }
+
+    /// The same in the artist's convention.
+    #[must_use]
+    pub fn ellipses(&self, rounds: u32) -> Vec<Option<Ellipse>> {
+        let [_, rows, columns] = self.shape();
+        let on_frame = |fit: Fit| fit.ellipse.on_frame(columns, rows);
+        self.fit(rounds).into_iter().map(|fit| fit.map(on_frame)).collect()
     }
 
     fn fit_frame(&self, frame: usize, rounds: u32) -> Option<Fit> {

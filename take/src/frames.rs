@@ -55,6 +55,13 @@ pub fn latent_frame_of(frame: u32) -> usize {
     frame.div_ceil(STRIDE) as usize
 }
 
+/// The first and the last take frame that latent frame `k` stands for.
+#[must_use]
+pub fn take_frames_of(k: usize) -> (u32, u32) {
+    let last = u32::try_from(k).unwrap_or(u32::MAX).saturating_mul(STRIDE);
+    (if k == 0 { 0 } else { last.saturating_sub(STRIDE - 1) }, last)
+}
+
 /// The take frame, usually fractional, at the middle of what latent frame `k` stands for: 0 for
 /// the first, then 4k − 1.5. Keyframed values are sampled there.
 #[must_use]
@@ -92,6 +99,7 @@ mod tests {
         for k in 1..=64 {
             let span: Vec<f64> = (4 * k - 3..=4 * k).map(|frame| frame as f64).collect();
             assert!((4 * k - 3..=4 * k).all(|frame| latent_frame_of(frame as u32) == k));
+            assert_eq!(take_frames_of(k), (span[0] as u32, span[3] as u32));
             assert_eq!(latent_center(k), span.iter().sum::<f64>() / 4.0);
         }
     }

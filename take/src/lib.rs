@@ -20,6 +20,10 @@
 //! - [`Mask`]: the Gaussian G of the paper, a [`LatentGrid`].
 //! - [`fit`]: the ellipse of an alpha, as the model was told in training.
 //!
+//! What is to be known of a take:
+//! - [`report`]: what a finished take came to; [`warning`]: what is said of it, before and after.
+//!   [`TakeRequest::warnings`], [`key_warnings`] and [`TakeRequest::result_warnings`] say it.
+//!
 //! Where things are, and who makes them:
 //! - [`models`]: models by name; [`environment`]: what variables and folders mean to us.
 //! - [`store`]: where takes are kept, one file for each, published once and never changed.
@@ -47,6 +51,7 @@
 #![forbid(unsafe_code)]
 
 mod choice;
+mod codes;
 pub mod color;
 mod digest;
 mod disk_space;
@@ -61,11 +66,13 @@ mod latent_grid;
 pub mod mask;
 pub mod models;
 mod problem;
+pub mod report;
 pub mod request;
 pub mod rounding;
 pub mod store;
 pub mod track;
 pub mod visible_gpus;
+pub mod warning;
 
 /// Which pixels our code makes. Raised whenever a change of it changes them: a take made by other
 /// numerics is another take.
@@ -78,8 +85,10 @@ pub use frames::FrameCountError;
 pub use key::TakeKey;
 pub use latent_grid::LatentGrid;
 pub use mask::{Mask, MaskError};
+pub use report::{ReportMeter, TakeReport};
 pub use request::{
     DecodeTiling, DraftError, MaskSource, Precision, RequestDraft, RequestError, Solver,
-    TakeRequest,
+    TakeRequest, key_warnings,
 };
 pub use track::{Interpolation, Track, TrackError};
+pub use warning::{Warning, WarningCode};

@@ -5,6 +5,7 @@
 //! before it touches a path.
 
 mod error;
+mod made_for;
 mod manifest;
 
 use std::fs;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 pub use error::ModelError;
+pub use made_for::MadeFor;
 pub use manifest::{Defaults, Manifest, MergedCopy, PartFile};
 
 use crate::digest::Fingerprint;
@@ -286,6 +288,7 @@ mod tests {
             defaults: Defaults::default(),
             parameters: 1,
             merged: None,
+            made_for: MadeFor::default(),
         }
     }
 

@@ -3,129 +3,87 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Declares the codes, each with its spelling in messages.
-macro_rules! problem_codes {
-    ($($(#[$meta:meta])* $code:ident = $spelling:literal,)+) => {
-        /// What kind of problem it is, for programs. The spelling is the same wherever it is written.
-        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(from = "String", into = "String")]
-        pub enum ProblemCode {
-            $($(#[$meta])* $code,)+
-            /// A code that another version has, kept as it is spelled.
-            Other(String),
-        }
+use crate::codes::spelled_codes;
 
-        impl ProblemCode {
-            /// All that this version knows, in the order of declaration.
-            #[cfg(test)]
-            const KNOWN: &[Self] = &[$(Self::$code),+];
-
-            /// The code as messages spell it, such as `no-gpu`.
-            #[must_use]
-            pub fn as_str(&self) -> &str {
-                match self {
-                    $(Self::$code => $spelling,)+
-                    Self::Other(spelling) => spelling,
-                }
-            }
-        }
-
-        impl From<String> for ProblemCode {
-            fn from(spelling: String) -> Self {
-                match spelling.as_str() {
-                    $($spelling => Self::$code,)+
-                    _ => Self::Other(spelling),
-                }
-            }
-        }
-    };
-}
-
-problem_codes! {
-    /// A value or a file given by the user cannot be used.
-    BadInput = "bad-input",
-    /// A request is not readable, or one of its fields is out of range.
-    InvalidRequest = "invalid-request",
-    /// A request asks for what nothing can do so far.
-    Unsupported = "unsupported",
-    /// A request, a take or an engine is of another version of this program.
-    OtherVersion = "other-version",
-    /// A request was made for other numerics: its pixels would differ here.
-    OtherNumerics = "other-numerics",
-    /// A request does not say which model it is for.
-    NoFingerprint = "no-fingerprint",
-    /// A take was submitted under a key that is not that of its request.
-    KeyMismatch = "key-mismatch",
-    /// A take needs the mask of a file, which its request does not hold.
-    MaskNeeded = "mask-needed",
-    /// The model of a request is not to be found here.
-    NoModel = "no-model",
-    /// A part of the model is missing, or given twice.
-    ModelIncomplete = "model-incomplete",
-    /// The device or the machine has not enough memory.
-    OutOfMemory = "out-of-memory",
-    /// The GPU has failed, after which a process makes no more takes.
-    GpuFault = "gpu-fault",
-    /// The device that was asked for cannot be opened.
-    NoGpu = "no-gpu",
-    /// A batch render asks for a take that is hours of work without a GPU.
-    NeedsGpu = "needs-gpu",
-    /// A take cannot be made for a reason that has no code of its own.
-    Failed = "failed",
-    /// The disk or the quota of a store is full.
-    StoreFull = "store-full",
-    /// None of the folders of a store can be written to.
-    StoreUnwritable = "store-unwritable",
-    /// A take's file is not as it was published.
-    StoreDamaged = "store-damaged",
-    /// A store cannot be used for another reason.
-    StoreFailed = "store-failed",
-    /// The engine's run directory or socket cannot be used.
-    EnginePlace = "engine-place",
-    /// The engine's program is not there.
-    EngineMissing = "engine-missing",
-    /// The engine's program cannot be run.
-    EngineNotExecutable = "engine-not-executable",
-    /// The system has no process or thread for the engine.
-    EngineNotStarted = "engine-not-started",
-    /// The engine ended without saying why.
-    EngineDied = "engine-died",
-    /// The engine did not listen in time.
-    EngineSlow = "engine-slow",
-    /// The engine gave no sign of life and was ended.
-    EngineHung = "engine-hung",
-    /// The engine ended, and what it said of that has no code.
-    EngineEnded = "engine-ended",
-    /// What was read from the socket is no message.
-    EngineGarbage = "engine-garbage",
-    /// The engine refuses to speak with this process.
-    EngineRefused = "engine-refused",
-    /// The engine speaks another protocol.
-    OtherProtocol = "other-protocol",
-    /// A message cannot be written, or is too long.
-    Message = "message",
-    /// A client sent a kind of message that the engine does not know.
-    UnknownMessage = "unknown-message",
-    /// A client sent a line that is no message.
-    Unreadable = "unreadable",
-    /// A client sent a line that is too long.
-    LineTooLong = "line-too-long",
-    /// A client said something else before its hello.
-    NoHello = "no-hello",
-    /// The node that wanted a take wants another one now.
-    Superseded = "superseded",
-    /// Somebody told the engine to stop.
-    Stopped = "stopped",
-    /// A fault of this program.
-    Internal = "internal",
-}
-
-impl From<ProblemCode> for String {
-    fn from(code: ProblemCode) -> Self {
-        match code {
-            ProblemCode::Other(spelling) => spelling,
-            known => known.as_str().to_owned(),
-        }
+spelled_codes! {
+    /// What kind of problem it is, for programs. The spelling is the same wherever it is written.
+    ProblemCode {
+        /// A value or a file given by the user cannot be used.
+        BadInput = "bad-input",
+        /// A request is not readable, or one of its fields is out of range.
+        InvalidRequest = "invalid-request",
+        /// A request asks for what nothing can do so far.
+        Unsupported = "unsupported",
+        /// A request, a take or an engine is of another version of this program.
+        OtherVersion = "other-version",
+        /// A request was made for other numerics: its pixels would differ here.
+        OtherNumerics = "other-numerics",
+        /// A request does not say which model it is for.
+        NoFingerprint = "no-fingerprint",
+        /// A take was submitted under a key that is not that of its request.
+        KeyMismatch = "key-mismatch",
+        /// A take needs the mask of a file, which its request does not hold.
+        MaskNeeded = "mask-needed",
+        /// The model of a request is not to be found here.
+        NoModel = "no-model",
+        /// A part of the model is missing, or given twice.
+        ModelIncomplete = "model-incomplete",
+        /// The device or the machine has not enough memory.
+        OutOfMemory = "out-of-memory",
+        /// The GPU has failed, after which a process makes no more takes.
+        GpuFault = "gpu-fault",
+        /// The device that was asked for cannot be opened.
+        NoGpu = "no-gpu",
+        /// A batch render asks for a take that is hours of work without a GPU.
+        NeedsGpu = "needs-gpu",
+        /// A take cannot be made for a reason that has no code of its own.
+        Failed = "failed",
+        /// The disk or the quota of a store is full.
+        StoreFull = "store-full",
+        /// None of the folders of a store can be written to.
+        StoreUnwritable = "store-unwritable",
+        /// A take's file is not as it was published.
+        StoreDamaged = "store-damaged",
+        /// A store cannot be used for another reason.
+        StoreFailed = "store-failed",
+        /// The engine's run directory or socket cannot be used.
+        EnginePlace = "engine-place",
+        /// The engine's program is not there.
+        EngineMissing = "engine-missing",
+        /// The engine's program cannot be run.
+        EngineNotExecutable = "engine-not-executable",
+        /// The system has no process or thread for the engine.
+        EngineNotStarted = "engine-not-started",
+        /// The engine ended without saying why.
+        EngineDied = "engine-died",
+        /// The engine did not listen in time.
+        EngineSlow = "engine-slow",
+        /// The engine gave no sign of life and was ended.
+        EngineHung = "engine-hung",
+        /// The engine ended, and what it said of that has no code.
+        EngineEnded = "engine-ended",
+        /// What was read from the socket is no message.
+        EngineGarbage = "engine-garbage",
+        /// The engine refuses to speak with this process.
+        EngineRefused = "engine-refused",
+        /// The engine speaks another protocol.
+        OtherProtocol = "other-protocol",
+        /// A message cannot be written, or is too long.
+        Message = "message",
+        /// A client sent a kind of message that the engine does not know.
+        UnknownMessage = "unknown-message",
+        /// A client sent a line that is no message.
+        Unreadable = "unreadable",
+        /// A client sent a line that is too long.
+        LineTooLong = "line-too-long",
+        /// A client said something else before its hello.
+        NoHello = "no-hello",
+        /// The node that wanted a take wants another one now.
+        Superseded = "superseded",
+        /// Somebody told the engine to stop.
+        Stopped = "stopped",
+        /// A fault of this program.
+        Internal = "internal",
     }
 }
 

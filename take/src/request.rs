@@ -6,6 +6,7 @@
 
 mod draft;
 mod error;
+mod warnings;
 
 use std::fmt::Display;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use self::draft::{DraftError, RequestDraft};
 pub use self::error::RequestError;
 use self::error::{require, within};
+pub use self::warnings::key_warnings;
 use crate::choice::choice;
 use crate::digest::{ContentHash, Fingerprint};
 use crate::ellipse::Ellipse;

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use self::cache::FrameCache;
 pub use self::claim::{Claim, ClaimHolder, Claimant, Claiming};
 pub use self::error::{Damage, StoreError};
-pub use self::header::{Computed, Description};
+pub use self::header::{Computed, Description, TakeOutcome};
 pub use self::housekeeping::{Listing, Place, TakeInfo, Trimmed};
 pub use self::take::{Frame, Take};
 pub use self::writer::{Published, TakeWriter};

@@ -15,6 +15,7 @@ use support::{
 use wan_alpha_take::engine::client::{EngineClient, EngineState, JobState, Snapshot};
 use wan_alpha_take::engine::message::{Holder, Submit};
 use wan_alpha_take::store::Store;
+use wan_alpha_take::{Warning, WarningCode};
 
 #[test]
 fn a_take_goes_through_its_stages_and_the_engine_serves_the_next() {
@@ -66,6 +67,38 @@ fn a_take_is_found_in_the_store_once_it_is_done() {
 
     let wrong = Submit { key: key(1), ..submit };
     assert_eq!(failure(end(&wrong)).0, "key-mismatch");
+}
+
+#[test]
+fn what_the_engine_warns_of_is_heard_while_it_works_and_stands_in_the_record() {
+    let warning = Warning::new(WarningCode::SizeBeyondModel, "too large", "use 96×96");
+    let bench = Bench::new(json!({ "faults": [gate("sampling", 1)], "warnings": [warning] }));
+    let client = bench.client();
+    let store = Store::new([bench.directory.path().join("takes")]);
+    let request = request("fire");
+    let submit = Submit {
+        key: request.key().unwrap(),
+        request: serde_json::from_str(&request.to_canonical()).unwrap(),
+        stores: store.folders().to_vec(),
+        model_roots: Vec::new(),
+        holder: Holder::Render,
+    };
+    let key = submit.key;
+    client.submit(submit.clone());
+    let warned = |snapshot: &Snapshot| snapshot.warnings.contains_key(&key);
+    wait_for(&client, "warning", warned);
+    assert_eq!(client.warnings(key), [warning.clone()]);
+    // Whoever comes later hears of it, too.
+    let later = bench.client();
+    later.submit(submit);
+    wait_for(&later, "warning", warned);
+    bench.open_gate();
+    wait_for(&later, "end", |snapshot| snapshot.jobs[&key] == JobState::Done);
+    wait_for(&client, "end", |snapshot| snapshot.jobs[&key] == JobState::Done);
+    assert_eq!(client.warnings(key), [warning.clone()]);
+    let take = store.find(&key).take.unwrap();
+    assert_eq!(take.description().warnings, [warning]);
+    assert!(take.description().report.unwrap().coverage > 0.05);
 }
 
 #[test]

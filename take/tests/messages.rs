@@ -7,11 +7,11 @@
 
 use std::collections::BTreeSet;
 
-use wan_alpha_take::TakeKey;
 use wan_alpha_take::engine::message::{
     DeviceMemory, DeviceReport, Holder, Identity, JobReport, Message, Problem, ProblemCode,
     Progress, StatusReport, Submit, ToClient, ToEngine, decode, encode,
 };
+use wan_alpha_take::{TakeKey, Warning, WarningCode};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/messages.jsonl");
 
@@ -85,6 +85,18 @@ fn to_client() -> Vec<ToClient> {
         ToClient::Ending(problem.clone()),
         ToClient::Heartbeat,
         ToClient::Refused(problem),
+        ToClient::Warning {
+            key: key(),
+            warning: Warning::new(
+                WarningCode::SizeBeyondModel,
+                "832×480 pixels are not what model `draft` was made for",
+                "the nearest that fits is 112×64",
+            ),
+        },
+        ToClient::Warning {
+            key: key(),
+            warning: Warning::new(WarningCode::Tf32, "decoded with ten bits of mantissa", ""),
+        },
     ]
 }
 

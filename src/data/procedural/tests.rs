@@ -223,3 +223,27 @@ fn captions_say_it_in_the_released_manner() {
         assert_eq!(scene.labels()["kind"], scene.kind.name());
     }
 }
+
+/// The record of the model that ships names every word of the captions that it was trained on.
+#[test]
+fn the_draft_knows_the_words_of_its_captions() {
+    let record = include_str!("../../../resources/draft-model/wan-alpha.json");
+    let defaults = include_str!("../../../resources/draft-training/defaults.json");
+    let made_for = |text: &str| {
+        let record: serde_json::Value = serde_json::from_str(text).unwrap();
+        serde_json::from_value::<wan_alpha_take::models::MadeFor>(record["made_for"].clone())
+    };
+    let draft = made_for(record).unwrap();
+    assert_eq!(made_for(defaults).unwrap(), draft);
+    for scene in scenes(4000) {
+        for caption in [scene.caption(Language::English), scene.short_caption(Language::English)] {
+            assert_eq!(draft.unknown_words(&caption), Vec::<String>::new(), "{caption}");
+        }
+        assert!(!draft.unknown_words(&scene.caption(Language::Chinese)).is_empty());
+    }
+    for (prompt, unknown) in
+        [("a red dog with hair", ["dog", "hair"]), ("glass, a blue bal", ["glass", "bal"])]
+    {
+        assert_eq!(draft.unknown_words(prompt), unknown);
+    }
+}

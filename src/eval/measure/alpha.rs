@@ -1,87 +1,41 @@
 //! What is wrong with an alpha: haze where nothing should be, holes, and a wrong color at its edge.
 
+use wan_alpha_take::Ellipse;
 use wan_alpha_take::frame::OwnedFrame;
-use wan_alpha_take::{Ellipse, GridEllipse};
+use wan_alpha_take::report::{AlphaSums, PixelShare};
 
 /// From this on a pixel is opaque, and as far above 0 it is no longer transparent.
 const OPAQUE: f32 = 0.95;
 const TRACE: f32 = 0.05;
 
-/// What is at least this opaque belongs to the silhouette.
-const SILHOUETTE: f32 = 0.5;
-
-/// The ellipse outside which alpha is a leak is this many times the asked one.
-const ENLARGED: f64 = 2.0;
-
 /// Opaque pixels within this many pixels say what color an edge should have.
 const NEIGHBORHOOD: usize = 4;
-
-/// A share: so much of so many.
-#[derive(Clone, Copy, Debug, Default)]
-struct PixelShare {
-    part: f64,
-    whole: f64,
-}
-
-impl PixelShare {
-    fn value(self) -> Option<f64> {
-        (self.whole > 0.0).then(|| self.part / self.whole)
-    }
-}
 
 /// Sums over the frames so far.
 #[derive(Default)]
 pub(super) struct AlphaMeter {
-    covered: PixelShare,
+    sums: AlphaSums,
     soft: PixelShare,
-    outside: PixelShare,
-    holes: PixelShare,
     halo: PixelShare,
 }
 
 impl AlphaMeter {
     pub(super) fn push(&mut self, frame: &OwnedFrame, alpha: &[f32], asked: Option<&Ellipse>) {
-        self.covered.part += alpha.iter().copied().map(f64::from).sum::<f64>();
-        self.covered.whole += alpha.len() as f64;
+        self.sums.push(alpha, frame.width, asked);
         for value in alpha.iter().filter(|value| **value > TRACE) {
-            self.soft.whole += 1.0;
-            self.soft.part += f64::from(u8::from(*value < OPAQUE));
+            self.soft.add(f64::from(u8::from(*value < OPAQUE)), 1.0);
         }
-        if let Some(asked) = asked {
-            let ellipse = asked.on_grid(frame.width, frame.height);
-            for (place, value) in alpha.iter().enumerate() {
-                let (x, y) = (place % frame.width, place / frame.width);
-                if !contains(&ellipse, x as f64, y as f64, ENLARGED) {
-                    self.outside.part += f64::from(*value);
-                    self.outside.whole += 1.0;
-                }
-            }
-        }
-        let (holes, silhouette) = enclosed(alpha, frame.width);
-        self.holes.part += holes as f64;
-        self.holes.whole += silhouette as f64;
         self.look_for_halo(frame, alpha);
     }
 
-    /// The mean of alpha over all pixels of all frames; 0 where there are none.
-    pub(super) fn coverage(&self) -> f64 {
-        self.covered.value().unwrap_or(0.0)
+    /// What a take's report has too: coverage, leak and holes.
+    pub(super) fn sums(&self) -> &AlphaSums {
+        &self.sums
     }
 
     /// Of the pixels that show anything, the share that is not opaque.
     pub(super) fn soft(&self) -> Option<f64> {
         self.soft.value()
-    }
-
-    /// Mean alpha outside the twice enlarged asked ellipse.
-    pub(super) fn leak(&self) -> Option<f64> {
-        self.outside.value()
-    }
-
-    /// Of the silhouette with its holes filled, the share that is hole: less than half opaque and
-    /// cut off from the frame's edge by what is more.
-    pub(super) fn holes(&self) -> Option<f64> {
-        self.holes.value()
     }
 
     /// How far the color of soft edges is from that of the opaque pixels beside them, weighted by
@@ -102,59 +56,10 @@ impl AlphaMeter {
                 let difference =
                     |channel: usize| (f64::from(pixel[channel]) - color[channel]).abs();
                 let value = f64::from(value);
-                self.halo.part += value * (0..3).map(difference).sum::<f64>() / 3.0;
-                self.halo.whole += value;
+                self.halo.add(value * (0..3).map(difference).sum::<f64>() / 3.0, value);
             }
         }
     }
-}
-
-/// Whether a point lies within an ellipse that has been enlarged.
-pub(super) fn contains(ellipse: &GridEllipse, x: f64, y: f64, enlarged: f64) -> bool {
-    let (sin, cos) = ellipse.angle.to_radians().sin_cos();
-    let (x, y) = (x - ellipse.cx, y - ellipse.cy);
-    let along = (x * cos + y * sin) / (ellipse.a / 2.0);
-    let across = (y * cos - x * sin) / (ellipse.b / 2.0);
-    along * along + across * across <= enlarged * enlarged
-}
-
-/// Pixels of holes, and of the silhouette with them.
-fn enclosed(alpha: &[f32], width: usize) -> (usize, usize) {
-    let height = alpha.len() / width.max(1);
-    let mut reached = vec![false; alpha.len()];
-    let mut open = Vec::new();
-    let mut visit = |place: usize, open: &mut Vec<usize>| {
-        if !reached[place] && alpha[place] < SILHOUETTE {
-            reached[place] = true;
-            open.push(place);
-        }
-    };
-    for x in 0..width {
-        visit(x, &mut open);
-        visit((height - 1) * width + x, &mut open);
-    }
-    for y in 0..height {
-        visit(y * width, &mut open);
-        visit(y * width + width - 1, &mut open);
-    }
-    while let Some(place) = open.pop() {
-        let (x, y) = (place % width, place / width);
-        if x > 0 {
-            visit(place - 1, &mut open);
-        }
-        if x + 1 < width {
-            visit(place + 1, &mut open);
-        }
-        if y > 0 {
-            visit(place - width, &mut open);
-        }
-        if y + 1 < height {
-            visit(place + width, &mut open);
-        }
-    }
-    let inside = reached.iter().zip(alpha).filter(|(reached, _)| !**reached);
-    let holes = inside.clone().filter(|(_, value)| **value < SILHOUETTE).count();
-    (holes, inside.count())
 }
 
 /// Sums of color and number of opaque pixels, above and left of each place.
@@ -195,6 +100,7 @@ impl OpaqueSums {
 mod tests {
     use super::super::tests::{clip, disc, measure};
     use super::*;
+    use wan_alpha_take::report::contains;
 
     const RED: [f32; 3] = [0.8, 0.1, 0.1];
 

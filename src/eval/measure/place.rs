@@ -3,9 +3,9 @@
 use anyhow::Result;
 use wan_alpha_take::fit::{Compressor, FitSettings};
 use wan_alpha_take::frames::STRIDE;
+use wan_alpha_take::report::{CenterMatch, contains};
 use wan_alpha_take::{Ellipse, GridEllipse};
 
-use super::alpha::contains;
 use crate::exit::{Exit, OrExit};
 
 /// Takes the alpha of a clip's frames.
@@ -33,9 +33,6 @@ pub(in crate::eval) struct Placement {
     pub(in crate::eval) centers: Option<[[f64; 2]; 2]>,
 }
 
-/// An asked ellipse moves if its center does by this much, in frame heights.
-const MOVES: f64 = 0.05;
-
 /// How many latent frames a clip has whole.
 pub(in crate::eval) fn latent_frames_in(frames: usize) -> usize {
     frames.saturating_sub(1) / STRIDE as usize + 1
@@ -58,11 +55,7 @@ impl PlaceMeter {
     }
 
     pub(super) fn finish(self, track: Option<&[Ellipse]>) -> Result<Placement> {
-        let coverage = self.compressor.finish()?;
-        let [_, rows, columns] = coverage.shape();
-        let fits = coverage.fit(FitSettings::RELEASED.rounds);
-        let found = fits.iter().map(|fit| fit.map(|fit| fit.ellipse.on_frame(columns, rows)));
-        let found: Vec<Option<Ellipse>> = found.collect();
+        let found = self.compressor.finish()?.ellipses(FitSettings::RELEASED.rounds);
         Ok(track.map_or_else(
             || Placement { found: found.clone(), ..Placement::default() },
             |asked| compared(asked, &found, self.size),
@@ -75,58 +68,21 @@ fn compared(
     found: &[Option<Ellipse>],
     [width, height]: [usize; 2],
 ) -> Placement {
-    let aspect = width as f64 / height as f64;
-    let at = |ellipse: &Ellipse| [ellipse.x * aspect, ellipse.y];
-    let (mut wanted, mut got, mut overlap) = (Vec::new(), Vec::new(), 0.0);
-    for (asked, found) in asked.iter().zip(found) {
-        let Some(found) = found else { continue };
-        wanted.push(at(asked));
-        got.push(at(found));
-        let [asked, found] = [asked, found].map(|ellipse| ellipse.on_grid(width, height));
-        overlap += intersection_over_union(&asked, &found, [width, height]);
-    }
-    let distances = wanted.iter().zip(&got).map(|(a, b)| (a[0] - b[0]).hypot(a[1] - b[1]));
-    let on_frame = |[x, y]: [f64; 2]| [x / aspect, y];
+    let both = || asked.iter().zip(found).filter_map(|(asked, found)| Some((*asked, (*found)?)));
+    let overlap: f64 = both()
+        .map(|(asked, found)| {
+            let [asked, found] = [asked, found].map(|ellipse| ellipse.on_grid(width, height));
+            intersection_over_union(&asked, &found, [width, height])
+        })
+        .sum();
+    let CenterMatch { distance, follows, means } = CenterMatch::of(both(), [width, height]);
     Placement {
         found: found.to_vec(),
-        center_distance: mean(distances),
+        center_distance: distance,
         iou: (!found.is_empty()).then(|| overlap / found.len() as f64),
-        follows: follows(&wanted, &got),
-        centers: middle(&wanted).zip(middle(&got)).map(|(a, b)| [on_frame(a), on_frame(b)]),
+        follows,
+        centers: means,
     }
-}
-
-/// Σ a·f / √(Σ|a|² Σ|f|²) of the ways of the two from their means.
-fn follows(asked: &[[f64; 2]], found: &[[f64; 2]]) -> Option<f64> {
-    let way = |axis: usize| {
-        let places = asked.iter().map(|place| place[axis]);
-        places.clone().fold(f64::MIN, f64::max) - places.fold(f64::MAX, f64::min)
-    };
-    if asked.len() < 3 || way(0).hypot(way(1)) < MOVES {
-        return None;
-    }
-    let (a, f) = (middle(asked)?, middle(found)?);
-    let (mut both, mut asked_alone, mut found_alone) = (0.0, 0.0, 0.0);
-    for (asked, found) in asked.iter().zip(found) {
-        for axis in 0..2 {
-            let (asked, found) = (asked[axis] - a[axis], found[axis] - f[axis]);
-            both += asked * found;
-            asked_alone += asked * asked;
-            found_alone += found * found;
-        }
-    }
-    // What does not move at all does not follow.
-    Some(if found_alone > 0.0 { both / (asked_alone * found_alone).sqrt() } else { 0.0 })
-}
-
-fn middle(places: &[[f64; 2]]) -> Option<[f64; 2]> {
-    let axis = |axis: usize| mean(places.iter().map(|place| place[axis]));
-    Some([axis(0)?, axis(1)?])
-}
-
-fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
-    (count > 0.0).then(|| sum / count)
 }
 
 /// Counted in pixels of the frame.

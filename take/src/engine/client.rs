@@ -35,6 +35,7 @@ use crate::engine::transport::Waker;
 use crate::environment::Environment;
 use crate::key::TakeKey;
 use crate::visible_gpus::VisibleGpus;
+use crate::warning::Warning;
 
 /// How the engine is started.
 #[derive(Clone, Debug)]
@@ -172,6 +173,7 @@ impl EngineClient {
         let key = submit.key;
         self.shared.publish(|state| {
             state.snapshot.jobs.insert(key, JobState::Sent);
+            state.snapshot.warnings.remove(&key);
             state.commands.push_back(ClientCommand::Submit(Box::new(submit)));
         });
         self.wake();
@@ -207,6 +209,13 @@ impl EngineClient {
     #[must_use]
     pub fn job(&self, key: TakeKey) -> Option<JobState> {
         self.shared.state.lock().snapshot.jobs.get(&key).cloned()
+    }
+
+    /// What the engine has said of a take besides how it goes; all of it stands in the take's record
+    /// once there is one.
+    #[must_use]
+    pub fn warnings(&self, key: TakeKey) -> Vec<Warning> {
+        self.shared.state.lock().snapshot.warnings.get(&key).cloned().unwrap_or_default()
     }
 
     /// Waits until something changes after revision `seen`, at most `patience`. Returns the present

@@ -21,6 +21,7 @@ pub use self::line::{LineError, LineReader};
 use crate::key::TakeKey;
 pub use crate::problem::{Problem, ProblemCode};
 use crate::request::{RequestError, TakeRequest};
+use crate::warning::Warning;
 
 /// The number of this protocol; part of the socket's name.
 pub const PROTOCOL: u32 = 1;
@@ -279,6 +280,15 @@ pub enum ToClient {
         #[serde(flatten)]
         progress: Progress,
     },
+    /// Something to be known of a take that is made all the same; said once to each who waits, as soon
+    /// as it is known.
+    Warning {
+        /// The key of the take.
+        key: TakeKey,
+        /// What is so, and what can be done.
+        #[serde(flatten)]
+        warning: Warning,
+    },
     /// A take is published in one of the stores of its request.
     Done {
         /// The key of the take.
@@ -330,6 +340,7 @@ impl Message for ToClient {
         "ending",
         "heartbeat",
         "refused",
+        "warning",
     ];
 }
 

@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 
 use crate::engine::message::{Holder, Progress};
 use crate::key::TakeKey;
+use crate::warning::Warning;
 
 /// One connection to the engine; numbers are never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +44,8 @@ pub struct Job<R> {
     holders: Vec<HolderEntry>,
     running: bool,
     progress: Option<Progress>,
+    /// What is to be known of the take, as far as it has been made.
+    warnings: Vec<Warning>,
 }
 
 #[derive(Debug)]
@@ -66,6 +69,11 @@ impl<R> Job<R> {
     /// How far it is; none while it waits.
     pub fn progress(&self) -> Option<&Progress> {
         self.progress.as_ref()
+    }
+
+    /// What is to be known of the take, as far as it has been made.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
     }
 
     /// The connections that hear of it.
@@ -127,7 +135,8 @@ impl<R> JobTable<R> {
             }
             None => {
                 let holders = vec![held];
-                self.jobs.push(Job { key, request, holders, running: false, progress: None });
+                let (progress, warnings) = (None, Vec::new());
+                self.jobs.push(Job { key, request, holders, running: false, progress, warnings });
                 Submitted::Accepted { ahead: count(ahead) }
             }
         };
@@ -190,6 +199,18 @@ impl<R> JobTable<R> {
         job.watchers()
     }
 
+    /// Something is to be known of the running job's take. Returns who should hear of it: nobody where
+    /// it has been said.
+    pub fn warn(&mut self, key: TakeKey, warning: &Warning) -> BTreeSet<ConnectionId> {
+        match self.job_mut(key).filter(|job| job.running) {
+            Some(job) if !job.warnings.contains(warning) => {
+                job.warnings.push(warning.clone());
+                job.watchers()
+            }
+            _ => BTreeSet::new(),
+        }
+    }
+
     /// The running job is done or has failed. Returns who should hear of it.
     pub fn finish(&mut self, key: TakeKey) -> BTreeSet<ConnectionId> {
         match self.running(key) {
@@ -207,6 +228,7 @@ impl<R> JobTable<R> {
         for job in self.jobs.iter_mut().take(1) {
             job.running = false;
             job.progress = None;
+            job.warnings.clear();
         }
         self.drop_unwanted();
     }

@@ -30,6 +30,7 @@ use crate::engine::message::{
 use crate::engine::queue::{ConnectionId, JobTable};
 use crate::engine::transport::Waker;
 use crate::key::TakeKey;
+use crate::warning::Warning;
 
 /// The longest wait for an order, and until a signal is noticed.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -243,6 +244,17 @@ impl EngineServer {
         for watcher in mailbox.jobs.advance(key, progress) {
             let progress = progress.clone();
             mailbox.outbox.push_back((watcher, ToClient::Progress { key, progress }));
+        }
+        self.shared.waker.wake();
+    }
+
+    /// Something is to be known of the take that is being made; whoever waits for it hears of it, and
+    /// who asks for it later does too.
+    pub fn warn(&self, key: TakeKey, warning: &Warning) {
+        let mut mailbox = self.shared.mailbox.lock();
+        for watcher in mailbox.jobs.warn(key, warning) {
+            let warning = warning.clone();
+            mailbox.outbox.push_back((watcher, ToClient::Warning { key, warning }));
         }
         self.shared.waker.wake();
     }

@@ -62,8 +62,8 @@ pub struct Compressor {
     /// As alpha is: single precision, so that an alpha of exactly 0.1 is not above 0.1.
     threshold: f32,
     size: [usize; 2],
-    columns: Vec<PixelShare>,
-    rows: Vec<PixelShare>,
+    columns: Vec<CellPart>,
+    rows: Vec<CellPart>,
     frames: u32,
     /// The latent frame in the making: the sum of the frames so far.
     sum: Vec<f64>,
@@ -72,7 +72,7 @@ pub struct Compressor {
 
 /// The part of a row or column of pixels that one cell takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct PixelShare {
+struct CellPart {
     pixel: usize,
     cell: usize,
     weight: f64,
@@ -155,7 +155,7 @@ impl Compressor {
 }
 
 /// Which cells take which pixels, in pixel order; the weights of a cell sum to 1.
-fn shares(pixels: usize) -> Vec<PixelShare> {
+fn shares(pixels: usize) -> Vec<CellPart> {
     let cells = pixels / CELL;
     let length = pixels as f64 / cells as f64;
     let mut shares = Vec::with_capacity(pixels + cells);
@@ -164,7 +164,7 @@ fn shares(pixels: usize) -> Vec<PixelShare> {
         let (begin, end) = (pixel * cells, (pixel + 1) * cells);
         for cell in begin / pixels..=(end - 1) / pixels {
             let within = end.min((cell + 1) * pixels) - begin.max(cell * pixels);
-            shares.push(PixelShare { pixel, cell, weight: within as f64 / cells as f64 / length });
+            shares.push(CellPart { pixel, cell, weight: within as f64 / cells as f64 / length });
         }
     }
     shares

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ModelError, Result};
+use super::{MadeFor, ModelError, Result};
 use crate::digest::Fingerprint;
 use crate::request::{Precision, Solver};
 
@@ -36,6 +36,9 @@ pub struct Manifest {
     /// Its transformer with the adapters merged, made when it was added so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merged: Option<MergedCopy>,
+    /// What it was made for, as far as is known.
+    #[serde(default, skip_serializing_if = "MadeFor::is_silent")]
+    pub made_for: MadeFor,
 }
 
 /// A copy of a model's transformer with its adapters merged, in the record's folder. It is no part of
@@ -192,7 +195,16 @@ impl Manifest {
         parameters: u64,
     ) -> Self {
         let name = name.to_owned();
-        Self { version: VERSION, name, fingerprint, parts, defaults, parameters, merged: None }
+        Self {
+            version: VERSION,
+            name,
+            fingerprint,
+            parts,
+            defaults,
+            parameters,
+            merged: None,
+            made_for: MadeFor::default(),
+        }
     }
 
     /// The record in `folder` and when it was written; `None` where there is none.

@@ -23,11 +23,14 @@ use std::io;
 
 use crc_fast::{CrcAlgorithm, Digest};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::error::{Damage, StoreError};
 use super::folder::read_at;
 use crate::key::TakeKey;
+use crate::report::TakeReport;
 use crate::request::{RequestError, TakeRequest};
+use crate::warning::Warning;
 
 /// Neither text nor mangled by anything that takes it for text.
 const MAGIC: [u8; 8] = *b"\x89TAKE\r\n\x1a";
@@ -42,8 +45,9 @@ const MAX_DESCRIPTION: usize = 4 << 20;
 /// The longest class of a device.
 const MAX_DEVICE: usize = 120;
 
-/// Bytes that a description may gain between the beginning of a take and its publication.
-const ROOM: usize = 512;
+/// Bytes that a description may gain between the beginning of a take and its publication: how it was
+/// computed, its report, and some ten warnings.
+const ROOM: usize = 4096;
 
 /// The most frames that a header may announce.
 const MAX_FRAMES: u32 = 1 << 16;
@@ -68,6 +72,12 @@ pub struct Description {
     /// How it was computed; none in takes of before it was recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub computed: Option<Computed>,
+    /// What it came to; none in takes of before it was recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report: Option<TakeReport>,
+    /// What was warned of, before it was computed, while it was, and of what it came to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
     /// What it is a take of.
     pub request: TakeRequest,
 }
@@ -84,6 +94,17 @@ pub struct Computed {
     pub decoded_on: Option<String>,
 }
 
+/// What becomes known of a take while it is made.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TakeOutcome {
+    /// How it was computed.
+    pub computed: Computed,
+    /// What it came to.
+    pub report: Option<TakeReport>,
+    /// What was warned of, the weightiest first: where there is no room, the last are left out.
+    pub warnings: Vec<Warning>,
+}
+
 impl Description {
     /// Describes the take of `request`, made on `device`.
     ///
@@ -97,7 +118,7 @@ impl Description {
         }
         let request = request.clone().accept()?;
         let (key, device) = (request.key()?, device.to_owned());
-        Ok(Self { key, device, computed: None, request })
+        Ok(Self { key, device, computed: None, report: None, warnings: Vec::new(), request })
     }
 
     /// Half-float values of a frame.
@@ -157,16 +178,25 @@ impl Header {
         Ok(header)
     }
 
-    /// Records how the take was computed, in the room that was kept: no frame moves. What does not
-    /// fit is left out.
-    pub(super) fn record(&mut self, computed: Computed) -> Result<(), RequestError> {
-        let description = Description { computed: Some(computed), ..self.description.clone() };
-        let mut json =
-            serde_json::to_string(&description).map_err(|reason| RequestError::Json { reason })?;
-        let Some(room) = self.json.len().checked_sub(json.len()) else { return Ok(()) };
-        json.extend(std::iter::repeat_n(' ', room));
-        (self.description, self.json) = (description, json);
-        Ok(())
+    /// Records what became known while the take was made, in the room that was kept: no frame moves.
+    /// What does not fit is left out, the last warnings first.
+    pub(super) fn record(&mut self, outcome: TakeOutcome) -> Result<(), RequestError> {
+        let TakeOutcome { computed, report, warnings } = outcome;
+        let computed = Some(computed);
+        let mut description =
+            Description { computed, report, warnings, ..self.description.clone() };
+        loop {
+            let mut json = serde_json::to_string(&description)
+                .map_err(|reason| RequestError::Json { reason })?;
+            if let Some(room) = self.json.len().checked_sub(json.len()) {
+                json.extend(std::iter::repeat_n(' ', room));
+                (self.description, self.json) = (description, json);
+                return Ok(());
+            }
+            if description.warnings.pop().is_none() {
+                return Ok(());
+            }
+        }
     }
 
     /// Where a frame begins.
@@ -263,6 +293,10 @@ fn read_description(json: &[u8]) -> Result<Description, Unread> {
         device: String,
         #[serde(default)]
         computed: Option<Computed>,
+        #[serde(default)]
+        report: Option<Value>,
+        #[serde(default)]
+        warnings: Option<Value>,
         request: Box<serde_json::value::RawValue>,
     }
     let contradiction = |reason: String| Damage::Contradiction { reason };
@@ -274,8 +308,11 @@ fn read_description(json: &[u8]) -> Result<Description, Unread> {
         let reason = format!("the key of its request is {key}, and it says {}", outline.key);
         return Err(contradiction(reason).into());
     }
-    let Outline { device, computed, .. } = outline;
-    Ok(Description { key, device, computed, request })
+    let Outline { device, computed, report, warnings, .. } = outline;
+    // What a later version may spell otherwise makes no take unreadable.
+    let report = report.and_then(|report| serde_json::from_value(report).ok());
+    let warnings = warnings.and_then(|list| serde_json::from_value(list).ok()).unwrap_or_default();
+    Ok(Description { key, device, computed, report, warnings, request })
 }
 
 /// The hash of a header, as if its own place held zeros.
@@ -310,6 +347,7 @@ impl FrameSum {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::WarningCode;
     use crate::store::test_takes::{self, description};
 
     /// `data/header.bin` is written anew by `WRITE_GOLDEN=1`; do so only together with a new
@@ -328,21 +366,40 @@ mod tests {
     }
 
     #[test]
-    fn how_a_take_was_computed_is_recorded_without_moving_a_frame() {
+    fn what_became_of_a_take_is_recorded_without_moving_a_frame() {
         let mut header = Header::with_room(description(5, 16, 16)).unwrap();
         header.checksums = (0..5).map(|frame| [frame; 8]).collect();
         let (before, offset) = (header.encode().len(), header.offset(0));
         let computed = Computed { attention: Some("flash".into()), tf32: true, decoded_on: None };
-        header.record(computed.clone()).unwrap();
+        let report = TakeReport { coverage: 0.25, leak: Some(0.01), ..TakeReport::default() };
+        let warning = |words: &str| Warning::new(WarningCode::Computation, words, "");
+        let warnings = vec![warning("first"), warning("second")];
+        let outcome = TakeOutcome {
+            computed: computed.clone(),
+            report: Some(report),
+            warnings: warnings.clone(),
+        };
+        header.record(outcome.clone()).unwrap();
         assert_eq!((header.encode().len(), header.offset(0)), (before, offset));
         let read = read_description(header.json.as_bytes()).unwrap();
         assert_eq!(read.computed.as_ref(), Some(&computed));
+        assert_eq!((read.report, &read.warnings), (Some(report), &warnings));
         let json = header.json.replacen("\"tf32\"", "\"future\":[1],\"tf32\"", 1);
         assert_eq!(read_description(json.as_bytes()).unwrap(), read);
+        // Spelled as no version does yet: the take is readable without.
+        let json = header.json.replacen("\"coverage\":", "\"covered\":", 1);
+        let read = read_description(json.as_bytes()).unwrap();
+        assert_eq!((read.report, read.warnings.len()), (None, 2));
+        // Too much is left out from its end.
+        let mut crowded = Header::with_room(description(5, 16, 16)).unwrap();
+        let many = vec![warning("first"), warning(&"x".repeat(2000)), warning(&"y".repeat(2000))];
+        crowded.record(TakeOutcome { warnings: many.clone(), ..outcome.clone() }).unwrap();
+        assert_eq!(crowded.description.warnings, many[..2]);
+        assert_eq!(crowded.encode().len(), before);
         // No room: nothing is lost but the record.
         let mut full = Header::new(description(5, 16, 16)).unwrap();
         let kept = full.json.clone();
-        full.record(computed).unwrap();
+        full.record(outcome).unwrap();
         assert_eq!(full.json, kept);
     }
 

@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 
 use super::error::StoreError;
 use super::folder::{make_with_unfinished, sync};
-use super::header::{Computed, Description, FrameSum, Header};
+use super::header::{Description, FrameSum, Header, TakeOutcome};
 use super::take::Take;
 use super::{Store, take_path};
 
@@ -89,12 +89,12 @@ impl TakeWriter {
         &self.folder
     }
 
-    /// Records how the take is computed.
+    /// Records how the take was computed and what it came to.
     ///
     /// # Errors
     /// [`StoreError::Request`] if it cannot be written as JSON.
-    pub fn record(&mut self, computed: Computed) -> Result<(), StoreError> {
-        Ok(self.header.record(computed)?)
+    pub fn record(&mut self, outcome: TakeOutcome) -> Result<(), StoreError> {
+        Ok(self.header.record(outcome)?)
     }
 
     /// Writes the next frame: straight RGBA, row 0 on top.

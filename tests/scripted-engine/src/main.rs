@@ -176,6 +176,10 @@ impl Engine {
     fn go_through_stages(&mut self, submit: &Submit) -> Outcome {
         let stages: Vec<_> =
             self.script.stages.iter().map(|stage| (stage.name.clone(), stage.steps)).collect();
+        for warning in &self.script.warnings {
+            let Some(service) = &self.service else { return Outcome::Stopped };
+            service.warn(submit.key, warning);
+        }
         for (stage, of) in stages {
             for step in 0..=of {
                 let Some(service) = &self.service else { return Outcome::Stopped };
@@ -191,7 +195,7 @@ impl Engine {
                 sleep(Duration::from_millis(self.script.step_ms));
             }
         }
-        take::deliver(submit).map_or_else(
+        take::deliver(submit, &self.script.warnings).map_or_else(
             |error| {
                 Outcome::Failed(Problem::new(
                     ProblemCode::Other("store".to_owned()),

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
+use wan_alpha_take::Warning;
 use wan_alpha_take::engine::message::ProblemCode;
 
 /// A script. Every field may be left out.
@@ -29,6 +30,8 @@ pub(crate) struct Script {
     pub(crate) not_opened: Option<String>,
     /// Why it uses no GPU.
     pub(crate) unused: Option<String>,
+    /// What it warns of as it begins a take; it stands in the take's record.
+    pub(crate) warnings: Vec<Warning>,
     pub(crate) faults: Vec<Fault>,
 }
 
@@ -99,6 +102,7 @@ impl Default for Script {
             opening_ms: 0,
             not_opened: None,
             unused: None,
+            warnings: Vec::new(),
             faults: Vec::new(),
         }
     }

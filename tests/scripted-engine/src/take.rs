@@ -2,7 +2,9 @@
 
 use anyhow::Result;
 use wan_alpha_take::engine::message::{Problem, Submit};
-use wan_alpha_take::store::{Description, Store};
+use wan_alpha_take::frame::Frame;
+use wan_alpha_take::store::{Description, Store, TakeOutcome};
+use wan_alpha_take::{ReportMeter, Warning};
 
 /// A submission without stores stands for any take; one with stores must be in order.
 pub(crate) fn check(submit: &Submit) -> Result<(), Problem> {
@@ -12,8 +14,8 @@ pub(crate) fn check(submit: &Submit) -> Result<(), Problem> {
     submit.verified_request().map(|_| ())
 }
 
-/// Publishes the take, if there is a store for it.
-pub(crate) fn deliver(submit: &Submit) -> Result<()> {
+/// Publishes the take, if there is a store for it, with its report and what was warned of.
+pub(crate) fn deliver(submit: &Submit, warnings: &[Warning]) -> Result<()> {
     if submit.stores.is_empty() {
         return Ok(());
     }
@@ -21,10 +23,15 @@ pub(crate) fn deliver(submit: &Submit) -> Result<()> {
     let (width, height) = (request.width as usize, request.height as usize);
     let store = Store::new(submit.stores.iter().cloned());
     let mut writer = store.create(Description::new(&request, "script")?)?;
+    let mut meter = ReportMeter::new(&request)?;
     for frame in 0..request.frames {
         let time = f64::from(frame) / f64::from(request.frames.max(2) - 1);
-        writer.frame_f32(&ellipse(width, height, time))?;
+        let rgba = ellipse(width, height, time);
+        meter.push(&Frame { index: frame as usize, width, height, rgba: &rgba })?;
+        writer.frame_f32(&rgba)?;
     }
+    let (report, warnings) = (Some(meter.finish()?), warnings.to_vec());
+    writer.record(TakeOutcome { report, warnings, ..TakeOutcome::default() })?;
     writer.publish()?;
     Ok(())
 }

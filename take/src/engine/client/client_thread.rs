@@ -171,6 +171,7 @@ impl ClientThread {
         if let Some(forgotten) = forgotten {
             self.shared.publish(|state| {
                 state.snapshot.jobs.remove(&forgotten);
+                state.snapshot.warnings.remove(&forgotten);
             });
         }
     }
@@ -253,6 +254,16 @@ impl ClientThread {
                     self.publish_job(key, JobState::Running(progress));
                 }
             }
+            ToClient::Warning { key, warning } if self.wanted.contains_key(&key) => {
+                self.shared.publish(|state| {
+                    let said = state.snapshot.warnings.entry(key).or_default();
+                    // An engine that was lost is followed by one that says it again.
+                    if !said.contains(&warning) {
+                        said.push(warning);
+                    }
+                });
+            }
+            ToClient::Warning { .. } => {}
             ToClient::Done { key } => self.finish(key, JobState::Done),
             ToClient::Failed { key, problem } => self.finish(key, JobState::Failed(problem)),
             ToClient::StatusReport(report) => self.shared.publish(|state| {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::engine::message::{DeviceReport, Identity, Problem, Progress, StatusReport};
 use crate::key::TakeKey;
+use crate::warning::Warning;
 
 /// What a client knows at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,6 +18,8 @@ pub struct Snapshot {
     pub device: Option<DeviceReport>,
     /// The takes that this process asked for: all unfinished ones, and the latest finished.
     pub jobs: BTreeMap<TakeKey, JobState>,
+    /// What the engine has said of takes among them: each in the order in which it was said.
+    pub warnings: BTreeMap<TakeKey, Vec<Warning>>,
     /// The engine's latest report.
     pub report: Option<StatusReport>,
     /// How many reports there were.

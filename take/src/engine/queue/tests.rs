@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::warning::WarningCode;
 
 const A: ConnectionId = ConnectionId(1);
 const B: ConnectionId = ConnectionId(2);
@@ -39,6 +40,22 @@ fn jobs_run_one_at_a_time_in_the_order_of_their_coming() {
         assert_eq!(jobs.finish(key(number)), BTreeSet::from([A]));
     }
     assert!(jobs.is_idle());
+}
+
+#[test]
+fn a_warning_is_heard_once_and_goes_with_the_job() {
+    let mut jobs = table();
+    let warning = Warning::new(WarningCode::FewSteps, "few steps", "use more");
+    jobs.submit(A, key(1), node("n"), ());
+    assert!(jobs.warn(key(1), &warning).is_empty(), "it is not being made yet");
+    jobs.start_next();
+    assert_eq!(jobs.warn(key(1), &warning), BTreeSet::from([A]));
+    assert!(jobs.warn(key(1), &warning).is_empty());
+    assert_eq!(jobs.jobs()[0].warnings(), [warning.clone()]);
+    // Made anew, it is warned of anew.
+    jobs.stopped(key(1));
+    jobs.start_next();
+    assert_eq!(jobs.warn(key(1), &warning), BTreeSet::from([A]));
 }
 
 #[test]

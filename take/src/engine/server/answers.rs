@@ -162,7 +162,9 @@ fn submitted(
             let job = mailbox.jobs.jobs().iter().find(|job| job.key() == key);
             let progress = job.and_then(|job| job.progress().cloned());
             let progress = progress.map(|progress| ToClient::Progress { key, progress });
-            [ToClient::Attached { key, ahead }].into_iter().chain(progress).collect()
+            let said = job.map(|job| job.warnings().to_vec()).unwrap_or_default();
+            let said = said.into_iter().map(|warning| ToClient::Warning { key, warning });
+            [ToClient::Attached { key, ahead }].into_iter().chain(progress).chain(said).collect()
         }
     }
 }
