@@ -23,6 +23,7 @@ use wan_alpha_take::engine::client::{
     ClientSetup, Deadlines, EngineClient, EngineCommand, JobState, Snapshot,
 };
 use wan_alpha_take::engine::message::{Holder, Submit};
+use wan_alpha_take::store::{Store, Take};
 use wan_alpha_take::visible_gpus::VisibleGpus;
 use wan_alpha_take::{TakeKey, TakeRequest};
 
@@ -226,9 +227,16 @@ impl Room {
         }
     }
 
-    /// The bytes of a take, from the store.
-    fn take(&self, key: TakeKey) -> Vec<u8> {
-        fs::read(self.path("takes").join(format!("{key}.take"))).unwrap()
+    /// A take, from the store.
+    fn take(&self, key: TakeKey) -> Take {
+        Store::new([self.path("takes")]).find(&key).take.unwrap()
+    }
+
+    /// The frames of a take, from the store, as bits.
+    fn pixels(&self, key: TakeKey) -> Vec<Vec<u16>> {
+        let take = self.take(key);
+        let bits = |frame| take.frame(frame).unwrap().iter().map(|value| value.to_bits()).collect();
+        (0..take.frames()).map(bits).collect()
     }
 
     fn log(&self) -> String {
@@ -401,12 +409,17 @@ fn memory_that_runs_out_in_decoding_is_made_by_letting_the_transformer_go() {
     let whole = Room::new(&[]);
     let submit = whole.submit(1);
     assert_eq!(make(&whole.client(), &submit), JobState::Done);
-    let expected = whole.take(submit.key);
+    let expected = whole.pixels(submit.key);
+    assert_eq!(whole.take(submit.key).description().warnings, []);
 
     let room = Room::new(&[(Stage::Decode, 40, Some(NO_MEMORY))]);
     let client = room.client();
     assert_eq!(make(&client, &submit_to(&room, &submit)), JobState::Done);
-    assert!(room.take(submit.key) == expected, "another take");
+    assert!(room.pixels(submit.key) == expected, "another take");
+    // What was told stands in the take's record.
+    let [told] = &room.take(submit.key).description().warnings[..] else { panic!() };
+    assert!(told.message.contains("the transformer is let go"), "{told}");
+    assert_eq!(client.warnings(submit.key), [told.clone()]);
     assert!(room.log().contains("the transformer is let go"), "{}", room.log());
 
     // Where that does not help either, the latent is kept, and the next attempt decodes it.
@@ -420,7 +433,7 @@ fn memory_that_runs_out_in_decoding_is_made_by_letting_the_transformer_go() {
     assert_eq!(code, "out-of-memory");
     assert!(words.contains("while decoding") && words.contains("smaller size"), "{words}");
     assert_eq!(make(&client, &submit_to(&room, &submit)), JobState::Done);
-    assert!(room.take(submit.key) == expected, "another take");
+    assert!(room.pixels(submit.key) == expected, "another take");
 }
 
 /// The same take, in another room.

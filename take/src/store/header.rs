@@ -47,7 +47,7 @@ const MAX_DEVICE: usize = 120;
 
 /// Bytes that a description may gain between the beginning of a take and its publication: how it was
 /// computed, its report, and some ten warnings.
-const ROOM: usize = 4096;
+const ROOM: usize = 2560;
 
 /// The most frames that a header may announce.
 const MAX_FRAMES: u32 = 1 << 16;
@@ -392,7 +392,7 @@ mod tests {
         assert_eq!((read.report, read.warnings.len()), (None, 2));
         // Too much is left out from its end.
         let mut crowded = Header::with_room(description(5, 16, 16)).unwrap();
-        let many = vec![warning("first"), warning(&"x".repeat(2000)), warning(&"y".repeat(2000))];
+        let many = vec![warning("first"), warning(&"x".repeat(1500)), warning(&"y".repeat(1500))];
         crowded.record(TakeOutcome { warnings: many.clone(), ..outcome.clone() }).unwrap();
         assert_eq!(crowded.description.warnings, many[..2]);
         assert_eq!(crowded.encode().len(), before);
