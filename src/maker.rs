@@ -22,7 +22,7 @@ use wan_alpha_take::environment::Environment;
 use wan_alpha_take::frame::Frame;
 use wan_alpha_take::models::{ModelError, ModelRoots};
 use wan_alpha_take::store::{
-    Claimant, Claiming, Computed, Description, Store, StoreError, Take, TakeWriter,
+    Claimant, Claiming, Computed, Description, Published, Store, StoreError, Take, TakeWriter,
 };
 use wan_alpha_take::{Fingerprint, Mask, NUMERICS, TakeKey, TakeRequest};
 
@@ -281,23 +281,33 @@ impl Maker {
             decoded_on: (made.device != class).then_some(class),
         };
         sink.writer.record(computed)?;
-        Ok(sink.writer.publish()?.take)
+        let Published { take, closed, .. } = sink.writer.publish()?;
+        if let Some(words) = closed {
+            watch.warn(&words);
+        }
+        Ok(take)
     }
+}
+
+/// That a request was made for the pixels of this program.
+pub(crate) fn check_numerics(request: &TakeRequest) -> Result<(), Problem> {
+    if request.numerics == NUMERICS {
+        return Ok(());
+    }
+    Err(Problem::new(
+        ProblemCode::OtherNumerics,
+        format!(
+            "the take is of numerics {}, this program makes numerics {NUMERICS}: its pixels would \
+             differ",
+            request.numerics
+        ),
+        "use the version of wan-alpha it was made with, or generate it anew",
+    ))
 }
 
 /// A request that can be made here, and its key.
 fn check(request: &TakeRequest, mask: Option<&Mask>) -> Result<TakeKey, MakeError> {
-    if request.numerics != NUMERICS {
-        return Err(MakeError::Failed(Problem::new(
-            ProblemCode::OtherNumerics,
-            format!(
-                "the take is of numerics {}, this program makes numerics {NUMERICS}: its pixels \
-                 would differ",
-                request.numerics
-            ),
-            "use the version of wan-alpha it was made with, or generate it anew",
-        )));
-    }
+    check_numerics(request)?;
     if request.mask.is_some() && mask.is_none() {
         return Err(MakeError::Failed(Problem::new(
             ProblemCode::MaskNeeded,
