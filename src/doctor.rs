@@ -15,7 +15,6 @@ use anyhow::{Result, anyhow};
 use serde::Serialize;
 use wan_alpha_core::device::LIBTORCH_BUILD;
 use wan_alpha_take::engine::message::PROTOCOL;
-use wan_alpha_take::environment::Environment;
 use wan_alpha_take::models::{AUTO, ModelRoots};
 use wan_alpha_take::{NUMERICS, TakeRequest};
 

@@ -42,7 +42,9 @@ pub(crate) fn read(text: &str) -> Result<SavedRequest> {
             "there is no file {text}: expected take.json, a frame (EXR, PNG) or the folder of a render, or \
              the text of a node's takeRequest"
         );
-        Ok(SavedRequest { request: TakeRequest::from_parameter(text)?, file: None })
+        let request = TakeRequest::from_parameter(text);
+        let request = request.context("the text is neither a file's name nor a node's takeRequest")?;
+        Ok(SavedRequest { request, file: None })
     };
     work().or_exit(Exit::BadInput)
 }

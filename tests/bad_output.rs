@@ -157,7 +157,7 @@ fn failed(command: &mut Command) -> (Option<i32>, String) {
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && !said.contains("panicked"), "{said}");
-    assert!(!said.contains(".wan-alpha-") && !said.contains(".tmp"), "{said}");
+    assert!(!said.contains(".wan-alpha-"), "{said}");
     (output.status.code(), said)
 }
 
@@ -170,7 +170,8 @@ fn two_commands_do_not_mix_their_files_and_a_killed_one_holds_nothing() {
     let dump = [&tiny("elsewhere", "1")[..], &["--dump", latent.to_str().unwrap()]].concat();
     told(studio.command("run", &dump).current_dir(studio.path("")).output().unwrap());
 
-    let mut first = studio.command("run", &tiny(folder, "1000"));
+    let long = tiny(folder, "1000").into_iter().map(|word| if word == "32" { "96" } else { word });
+    let mut first = studio.command("run", &long.collect::<Vec<_>>());
     let mut first = first.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     while !names(&out).iter().any(|name| name.starts_with(".wan-alpha-lock")) {
         assert!(first.try_wait().unwrap().is_none(), "it has ended without a lock");
@@ -178,8 +179,7 @@ fn two_commands_do_not_mix_their_files_and_a_killed_one_holds_nothing() {
     }
     let latent = latent.to_str().unwrap();
     let decode = ["decode", latent, "--model", "tiny", "--out", folder];
-    let procedural = ["data", "procedural", "--count", "1", "--out", folder];
-    for second in [&tiny(folder, "1")[..], &decode, &procedural] {
+    for second in [&tiny(folder, "1")[..], &decode] {
         let output = studio.run(second);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{said}");
@@ -223,14 +223,14 @@ fn places_of_results_are_tried_before_anything_is_computed() {
         &["eval", "reconstruction", &clip, &clip, "--html"],
         &["ellipse", "fit", &frame, "--out"],
         &["ellipse", "show", "--ellipse", "0.5,0.5,0.5,0.5,0", "--out"],
-        &["encode", &clip, "--model", "tiny", "--out"],
+        &["encode", &clip, "--model", "draft", "--out"],
     ] {
         refused(&[arguments, &[&nowhere]].concat(), &["cannot write", "nowhere/result"]);
     }
     refused(&["ellipse", "fit", &frame, "--out", "/dev/null"], &["cannot write /dev/null"]);
     // What is read is not written over.
     refused(&["ellipse", "fit", &frame, "--out", &frame], &["--out", "which is read"]);
-    let model = ["--model", "tiny", "--out", &frame];
+    let model = ["--model", "draft", "--out", &frame];
     refused(&[&["encode", &frame][..], &model].concat(), &["which is read"]);
     refused(&["eval", "takes", &clip, "--json", &path("clip/rgba.0000.exr")], &["which is read"]);
     let prompt = path("prompt.txt");
