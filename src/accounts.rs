@@ -16,7 +16,9 @@ pub(crate) fn group_id(name: &str) -> Result<u32> {
     }
     field("group", name, 2)
         .and_then(|number| number.parse().ok())
-        .ok_or_else(|| anyhow!("there is no group {name} here: `getent group` lists them, `id` yours"))
+        .ok_or_else(|| {
+            anyhow!("there is no group {name} here: `getent group` lists them, `id` yours")
+        })
         .or_exit(Exit::BadInput)
 }
 

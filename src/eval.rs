@@ -58,7 +58,9 @@ impl<'a> ReportPlaces<'a> {
                 .or_exit(Exit::BadInput);
         }
         let mut locks = Vec::new();
-        for (flag, path) in named.into_iter().filter_map(|(flag, path)| Some((flag, path.as_ref()?))) {
+        for (flag, path) in
+            named.into_iter().filter_map(|(flag, path)| Some((flag, path.as_ref()?)))
+        {
             refuse_input(flag, path, inputs.iter().copied())?;
             probe_file(path).or_exit(Exit::BadInput)?;
             locks.push(WriteLock::of_file(path)?);

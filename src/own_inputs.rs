@@ -12,7 +12,8 @@ pub(crate) fn refuse_input<'a>(
     output: &Path,
     inputs: impl IntoIterator<Item = &'a PathBuf>,
 ) -> Result<()> {
-    let same = inputs.into_iter().find(|input| is_same_file(input, output));
+    // What is no file is refused where it is to be written.
+    let same = inputs.into_iter().find(|input| input.is_file() && is_same_file(input, output));
     match same {
         Some(input) => Err(anyhow!(
             "{flag} {} would replace {}, which is read: choose another name",

@@ -97,11 +97,7 @@ impl AskedTake {
     }
 
     /// What an earlier take was made of.
-    fn again(
-        args: &Render,
-        request: TakeRequest,
-        context: &CommandContext<'_>,
-    ) -> Result<Self> {
+    fn again(args: &Render, request: TakeRequest, context: &CommandContext<'_>) -> Result<Self> {
         let CommandContext { environment, console, .. } = *context;
         check_numerics(&request).map_err(|problem| anyhow!("{problem}")).or_exit(Exit::BadInput)?;
         let placement = SubjectPlacement::again(args, &request)?;

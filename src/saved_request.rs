@@ -43,7 +43,8 @@ pub(crate) fn read(text: &str) -> Result<SavedRequest> {
              the text of a node's takeRequest"
         );
         let request = TakeRequest::from_parameter(text);
-        let request = request.context("the text is neither a file's name nor a node's takeRequest")?;
+        let request =
+            request.context("the text is neither a file's name nor a node's takeRequest")?;
         Ok(SavedRequest { request, file: None })
     };
     work().or_exit(Exit::BadInput)
@@ -164,7 +165,10 @@ mod tests {
         refused(&write("e.take", &[0x89, 0xff]), &["e.take is no text"]);
         refused(&write("f.png", b"no picture"), &["f.png", "no whole PNG"]);
         let unfinished = b"{\"program\": \"wan-alpha\", \"state\": \"unfinished\"}";
-        refused(&write("take.json", unfinished), &["take.json is of a render that has not finished"]);
+        refused(
+            &write("take.json", unfinished),
+            &["take.json is of a render that has not finished"],
+        );
         refused(&write("g.json", b"{\"latent\": {}}"), &["a latent that was decoded"]);
     }
 }

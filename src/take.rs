@@ -1,7 +1,7 @@
 //! `wan-alpha take`: the store of takes.
 
-mod lines;
 mod find;
+mod lines;
 mod share;
 
 use std::ffi::OsStr;
@@ -205,9 +205,9 @@ fn remove(names: &[String], store: &Store) -> Result<Vec<String>> {
     for key in keys {
         let bytes = lines::bytes_of(store, &key);
         match store.remove(&key) {
-            Ok(paths) => lines.extend(paths.iter().map(|path| {
-                format!("removed {}, {}", path.display(), size(bytes))
-            })),
+            Ok(paths) => lines.extend(
+                paths.iter().map(|path| format!("removed {}, {}", path.display(), size(bytes))),
+            ),
             Err(error) => stay.push(error.to_string()),
         }
     }

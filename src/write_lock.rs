@@ -64,7 +64,9 @@ impl WriteLock {
             };
             let mut file = match opened {
                 Ok(file) => file,
-                Err(error) if error.kind() == ErrorKind::NotFound && folder_of(&path).is_dir() => continue,
+                Err(error) if error.kind() == ErrorKind::NotFound && folder_of(&path).is_dir() => {
+                    continue;
+                }
                 Err(error) => return Err(explain_write(what, &error).into()),
             };
             let locked = file.try_lock();
@@ -166,7 +168,10 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains("is being written to by"), "{text}");
         #[cfg(unix)]
-        assert!(text.contains(&format!("process {} on {}", std::process::id(), host_name())), "{text}");
+        assert!(
+            text.contains(&format!("process {} on {}", std::process::id(), host_name())),
+            "{text}"
+        );
         drop(lock);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         drop(WriteLock::of_folder(folder.path()).unwrap());

@@ -197,7 +197,9 @@ fn two_commands_do_not_mix_their_files_and_a_killed_one_holds_nothing() {
 #[test]
 fn what_cannot_be_printed_is_an_error() {
     let studio = Studio::empty();
-    for arguments in [&["take", "where"][..], &["take", "list"], &["model", "list"], &["--help"], &["--version"]] {
+    for arguments in
+        [&["take", "where"][..], &["take", "list"], &["model", "list"], &["--help"], &["--version"]]
+    {
         let full = fs::File::options().write(true).open("/dev/full").unwrap();
         let (code, said) = failed(studio.command("run", arguments).stdout(full));
         assert_eq!(code, Some(1), "{arguments:?}: {said}");
@@ -213,6 +215,7 @@ fn places_of_results_are_tried_before_anything_is_computed() {
     studio.ok(&tiny(&clip, "1"));
     let frame = path("clip/rgba.0000.png");
     let nowhere = path("nowhere/result");
+    let draft = concat!(env!("CARGO_MANIFEST_DIR"), "/resources/draft-model");
     let refused = |arguments: &[&str], words: &[&str]| {
         let (code, said) = failed(&mut studio.command("run", arguments));
         assert_eq!(code, Some(2), "{arguments:?}: {said}");
@@ -223,20 +226,21 @@ fn places_of_results_are_tried_before_anything_is_computed() {
         &["eval", "reconstruction", &clip, &clip, "--html"],
         &["ellipse", "fit", &frame, "--out"],
         &["ellipse", "show", "--ellipse", "0.5,0.5,0.5,0.5,0", "--out"],
-        &["encode", &clip, "--model", "draft", "--out"],
+        &["encode", &clip, "--model", draft, "--out"],
     ] {
         refused(&[arguments, &[&nowhere]].concat(), &["cannot write", "nowhere/result"]);
     }
     refused(&["ellipse", "fit", &frame, "--out", "/dev/null"], &["cannot write /dev/null"]);
     // What is read is not written over.
     refused(&["ellipse", "fit", &frame, "--out", &frame], &["--out", "which is read"]);
-    let model = ["--model", "draft", "--out", &frame];
+    let model = ["--model", draft, "--out", &frame];
     refused(&[&["encode", &frame][..], &model].concat(), &["which is read"]);
     refused(&["eval", "takes", &clip, "--json", &path("clip/rgba.0000.exr")], &["which is read"]);
     let prompt = path("prompt.txt");
     fs::write(&prompt, "fire").unwrap();
     let asked = format!("@{prompt}");
-    let render = ["render", "--model", "tiny", "--prompt", &asked, "--out", &clip, "--dump", &prompt];
+    let render =
+        ["render", "--model", "tiny", "--prompt", &asked, "--out", &clip, "--dump", &prompt];
     refused(&render, &["--dump", "which is read"]);
     assert_eq!(fs::read(&prompt).unwrap(), b"fire");
 

@@ -140,7 +140,9 @@ fn a_render_is_kept_in_the_store_and_not_computed_again() {
     // A store that cannot have it costs no render.
     let mut command = studio.command("run", &render(&text(again), &[]));
     fs::write(studio.path("file"), "x").unwrap();
-    let (_, said) = support::studio::told(command.env("WAN_ALPHA_STORE", studio.path("file")).output().unwrap());
+    let (_, said) = support::studio::told(
+        command.env("WAN_ALPHA_STORE", studio.path("file")).output().unwrap(),
+    );
     assert!(said.contains("warning: the take is not kept in the store: no folder"), "{said}");
     assert!(frames(again) == frames(computed));
 }
@@ -267,5 +269,8 @@ fn a_store_is_for_those_it_was_prepared_for() {
     let Ok(output) = nobody.uid(65_534).gid(65_534).output() else { return };
     let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
     assert!(output.status.success() && said.contains("1 takes, "), "{said}");
-    assert!(said.contains("may not be read: it belongs to user") && said.contains("0600"), "{said}");
+    assert!(
+        said.contains("may not be read: it belongs to user") && said.contains("0600"),
+        "{said}"
+    );
 }

@@ -143,7 +143,10 @@ fn say_leavings(user: &User) {
                 folder.display()
             ),
             Leaving::Stuck(folder, reason) => {
-                eprintln!("{} could not be removed ({reason}); remove it yourself", folder.display());
+                eprintln!(
+                    "{} could not be removed ({reason}); remove it yourself",
+                    folder.display()
+                );
             }
         }
     }

@@ -66,9 +66,10 @@ fn shared(place: &Place) -> Vec<DoctorFinding> {
             place.closed.len(),
             path.file_name().unwrap_or_default().display(),
             user_name(*owner),
-            FolderAccess::of(path).map_or_else(|_| "unknown".to_owned(), |about| {
-                format!("{:04o}, group {}", about.mode, group_name(about.group))
-            })
+            FolderAccess::of(path).map_or_else(
+                |_| "unknown".to_owned(),
+                |about| { format!("{:04o}, group {}", about.mode, group_name(about.group)) }
+            )
         );
         let remedy = format!(
             "let their owners run `{}`; one file is opened by `chgrp {} FILE && chmod {:04o} FILE`",
@@ -93,7 +94,11 @@ fn shared(place: &Place) -> Vec<DoctorFinding> {
             whom(&access),
             above.display()
         );
-        findings.push(DoctorFinding::attention(ABOUT, says, format!("chmod o+x {}", above.display())));
+        findings.push(DoctorFinding::attention(
+            ABOUT,
+            says,
+            format!("chmod o+x {}", above.display()),
+        ));
     }
     findings
 }

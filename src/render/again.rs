@@ -9,11 +9,7 @@ use crate::exit::{Exit, OrExit};
 use crate::model::Chosen;
 
 /// The model that is named besides, else the one of the request's fingerprint, whatever it is called here.
-pub(super) fn model_of(
-    args: &Render,
-    request: &TakeRequest,
-    roots: &ModelRoots,
-) -> Result<Chosen> {
+pub(super) fn model_of(args: &Render, request: &TakeRequest, roots: &ModelRoots) -> Result<Chosen> {
     if !args.names_no_model() {
         return Chosen::of(&args.model, roots);
     }

@@ -133,7 +133,7 @@ impl User {
         self.data_home.clone().or_else(home)
     }
 
-    fn cache(&self) -> Option<PathBuf> {
+    pub(crate) fn cache(&self) -> Option<PathBuf> {
         let home = || Some(self.home.as_ref()?.join(".cache"));
         self.cache_home.clone().or_else(home)
     }

@@ -93,7 +93,8 @@ mod tests {
             number: 7,
             ..User::default()
         };
-        let removed = [".local/state/wan-alpha", ".cache/wan-alpha", "run/wan-alpha", "tmp/wan-alpha-7"];
+        let removed =
+            [".local/state/wan-alpha", ".cache/wan-alpha", "run/wan-alpha", "tmp/wan-alpha-7"];
         let told = removed.map(|path| Leaving::Removed(below(path)));
         let kept = Leaving::Kept(below(".local/share/wan-alpha/takes"));
         assert_eq!(remove(&user), told.into_iter().chain([kept]).collect::<Vec<_>>());

@@ -292,7 +292,8 @@ fn describe(aside: &Aside) -> String {
         }
         Aside::Gone => "it is gone already and will be made again".to_owned(),
         Aside::Untouched => {
-            "it is ignored; `wan-alpha take verify` sets it aside, and it will be made again".to_owned()
+            "it is ignored; `wan-alpha take verify` sets it aside, and it will be made again"
+                .to_owned()
         }
         Aside::Stays(reason) => {
             format!("it is ignored, and stays because it cannot be renamed ({reason}); remove it")

@@ -166,7 +166,9 @@ impl TakeWriter {
                 }
                 Err(lost) if lost.error.kind() == io::ErrorKind::AlreadyExists => {
                     match store.open(&path, &key) {
-                        Ok(Some(take)) => return Ok(Published { take, first: false, closed: None }),
+                        Ok(Some(take)) => {
+                            return Ok(Published { take, first: false, closed: None });
+                        }
                         Ok(None) | Err(StoreError::Damaged { .. }) if attempt < ATTEMPTS => {}
                         Ok(None) => return Err(StoreError::io("publish", &path)(lost.error)),
                         Err(error) => return Err(error),

@@ -24,9 +24,14 @@ fn own_group() -> u32 {
 fn what_is_put_into_a_folder_is_as_open_as_the_folder() {
     let base = tempfile::tempdir().unwrap();
     // Without set-gid, with it, for reading only, for nobody.
-    for (folder, file) in
-        [(0o770, 0o660), (0o2770, 0o660), (0o755, 0o644), (0o777, 0o664), (0o2750, 0o640), (0o700, 0o600)]
-    {
+    for (folder, file) in [
+        (0o770, 0o660),
+        (0o2770, 0o660),
+        (0o755, 0o644),
+        (0o777, 0o664),
+        (0o2750, 0o640),
+        (0o700, 0o600),
+    ] {
         let folder_path = base.path().join(format!("{folder:o}"));
         fs::create_dir(&folder_path).unwrap();
         set(&folder_path, folder);
