@@ -31,7 +31,7 @@ pub(crate) struct WriteLock {
     _file: File,
 }
 
-/// Who writes.
+/// Who writes: a process of a machine.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct LockHolder {
     host: String,

@@ -13,7 +13,7 @@ use crate::output::Format;
 pub(crate) enum TakeCommand {
     /// Every take, newest first, and what they take up
     List {
-        /// For programs
+        /// Print JSON, for programs
         #[arg(long)]
         json: bool,
     },

@@ -15,7 +15,7 @@ const OURS: &str = "wan-alpha";
 /// What became of a folder.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Leaving {
-    /// It is gone.
+    /// It has been removed.
     Removed(PathBuf),
     /// It holds what cannot be made again, and stays.
     Kept(PathBuf),

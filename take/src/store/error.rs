@@ -99,7 +99,7 @@ pub enum StoreError {
         path: PathBuf,
         /// The number of the user that it belongs to.
         owner: u32,
-        /// Its permissions.
+        /// Its permissions, up to 0o7777.
         mode: u32,
     },
     /// A whole file whose request this version does not understand.
