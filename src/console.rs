@@ -1,6 +1,7 @@
 //! How the model talks to the terminal, and how long its stages took.
 
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -10,6 +11,7 @@ use wan_alpha_take::Warning;
 use wan_alpha_take::engine::message::Progress;
 
 use crate::interrupt::Interrupt;
+use crate::media::sequence;
 use crate::progress::TerminalProgress as Screen;
 
 /// A [`Watch`] that shows progress, keeps warnings and timings, and stops on Ctrl-C.
@@ -46,6 +48,13 @@ impl<'a> Console<'a> {
     pub(crate) fn show(&self, progress: &Progress) {
         let (step, of) = (progress.step as usize, progress.of as usize);
         self.progress.update(&progress.stage, step, of);
+    }
+
+    /// Says what is read of folders that hold the same frames twice.
+    pub(crate) fn say_choices(&self, folders: &[PathBuf]) {
+        for words in sequence::choices(folders) {
+            self.remark(&words);
+        }
     }
 
     /// A remark, unless quiet.

@@ -17,7 +17,8 @@ use crate::latent_file::Latent;
 use crate::media::provenance::Provenance;
 use crate::media::rgba::RgbaSequence;
 use crate::model::Chosen;
-use crate::output::{Plan, Writer, WriterSink, add_circumstances};
+use crate::output::{Plan, Writer, WriterSink, add_circumstances, is_replaced};
+use crate::own_inputs::refuse_inputs_in;
 use crate::stdout::print_lines;
 
 /// Decodes the latent that `args` name.
@@ -30,6 +31,10 @@ pub(crate) fn run(args: &Decode, context: &CommandContext<'_>) -> Result<()> {
         [] => None,
         paths => Some(Original::find(paths, args, latent.shape)?),
     };
+    let compared = original.iter().flat_map(|original| original.clip.files());
+    let read = compared.chain([&args.latent]).chain(&chosen.paths);
+    refuse_inputs_in("--out", &args.out, is_replaced, read)?;
+    console.say_choices(&args.compare);
     let opened = device::open(args.device.as_ref(), environment, console)?;
     let writer = Writer::create(plan(args, &latent)?)?;
 
@@ -61,7 +66,7 @@ pub(crate) fn run(args: &Decode, context: &CommandContext<'_>) -> Result<()> {
     add_circumstances(&mut take, console, &opened.class());
     written.describe(take)?;
     progress.done();
-    print_lines(&lines);
+    print_lines(&lines)?;
     Ok(())
 }
 

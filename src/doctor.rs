@@ -6,18 +6,16 @@
 mod bundles;
 mod engine;
 mod machine;
+mod stores;
 mod variables;
 
 use std::fmt;
-use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use serde::Serialize;
 use wan_alpha_core::device::LIBTORCH_BUILD;
 use wan_alpha_take::engine::message::PROTOCOL;
-use wan_alpha_take::environment::Environment;
 use wan_alpha_take::models::{AUTO, ModelRoots};
-use wan_alpha_take::store::Store;
 use wan_alpha_take::{NUMERICS, TakeRequest};
 
 use crate::context::CommandContext;
@@ -86,13 +84,13 @@ pub(crate) fn run(json: bool, context: &CommandContext<'_>) -> Result<()> {
     findings.extend(variables::look(std::env::vars_os()));
     findings.extend(machine::look(environment));
     findings.extend(models(&environment.models));
-    findings.extend(stores(environment));
+    findings.extend(stores::look(environment));
     findings.push(engine::look(environment));
     findings.extend(bundles::look());
     if json {
-        print_lines(&[serde_json::to_string_pretty(&findings)?]);
+        print_lines(&[serde_json::to_string_pretty(&findings)?])?;
     } else {
-        print_lines(&findings.iter().map(DoctorFinding::to_string).collect::<Vec<_>>());
+        print_lines(&findings.iter().map(DoctorFinding::to_string).collect::<Vec<_>>())?;
     }
     match findings.iter().filter(|finding| finding.verdict == DoctorVerdict::Fault).count() {
         0 => Ok(()),
@@ -143,50 +141,6 @@ fn models(roots: &ModelRoots) -> Vec<DoctorFinding> {
     findings
 }
 
-fn stores(environment: &Environment) -> Vec<DoctorFinding> {
-    const ABOUT: &str = "store";
-    let store = Store::new(environment.stores.clone());
-    let places = store.places();
-    let mut findings = Vec::new();
-    let mut published = false;
-    for place in &places {
-        let (folder, takes) = (place.folder.display(), place.takes);
-        let free =
-            place.free.map_or(String::new(), |free| format!(", {} GB free", free / 1_000_000_000));
-        let says = match (can_write(&place.folder), published) {
-            (true, false) if place.exists => {
-                format!("{folder}: {takes} takes{free}; takes are published here")
-            }
-            (true, false) => format!("{folder} is made with the first take{free}"),
-            _ => format!("{folder}: {takes} takes, for reading{free}"),
-        };
-        published |= can_write(&place.folder);
-        findings.push(DoctorFinding::ok(ABOUT, says));
-    }
-    if !published {
-        let says = "no folder of takes can be written: nothing can be generated";
-        findings.push(DoctorFinding::fault(
-            ABOUT,
-            says,
-            "set WAN_ALPHA_STORE to a folder of yours",
-        ));
-    }
-    for problem in &store.list().problems {
-        findings.push(DoctorFinding::attention(
-            ABOUT,
-            problem.to_string(),
-            "wan-alpha take verify",
-        ));
-    }
-    findings
-}
-
-/// Whether a file can be made there, or the folder where there is none.
-fn can_write(folder: &Path) -> bool {
-    let there = folder.ancestors().find(|folder| folder.exists());
-    there.is_some_and(|there| there.is_dir() && tempfile::tempfile_in(there).is_ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,14 +152,5 @@ mod tests {
         assert!(text.ends_with("do: make room"), "{text}");
         let json = serde_json::to_value(DoctorFinding::ok("a", "b")).unwrap();
         assert_eq!(json, serde_json::json!({ "verdict": "ok", "about": "a", "says": "b" }));
-    }
-
-    #[test]
-    fn a_folder_below_a_file_cannot_be_written() {
-        let folder = tempfile::tempdir().unwrap();
-        assert!(can_write(&folder.path().join("new/newer")));
-        let file = folder.path().join("file");
-        std::fs::write(&file, "x").unwrap();
-        assert!(!can_write(&file.join("below")));
     }
 }

@@ -7,7 +7,7 @@ use tempfile::NamedTempFile;
 use wan_alpha_core::tch::{Device, Tensor};
 
 use crate::exit::{Exit, OrExit};
-use crate::media::atomic_file::unfinished_file;
+use crate::media::atomic_file::{folder_of, sweep, unfinished_file};
 
 /// Tensors on their way to a file, which appears whole or not at all.
 pub(crate) struct Dump {
@@ -19,16 +19,14 @@ pub(crate) struct Dump {
 impl Dump {
     /// Finds out early whether the file can be written.
     pub(crate) fn create(path: &Path) -> Result<Self> {
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
+        let folder = folder_of(path);
         let attempt = || {
             // A rename replaces whatever is there, a device like any other name.
             ensure!(
                 path.metadata().map_or(true, |about| about.is_file()),
                 "it is a folder, a device or a pipe, not a file: choose another name"
             );
+            sweep(folder);
             Ok(unfinished_file(folder)?)
         };
         let file = attempt()

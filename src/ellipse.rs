@@ -15,7 +15,8 @@ use crate::args::{EllipseCommand, FitEllipse};
 use crate::console::Console;
 use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
-use crate::media::atomic_file::write_whole;
+use crate::media::atomic_file::{probe_file, write_whole};
+use crate::own_inputs::refuse_input;
 use crate::stdout::print_lines;
 
 /// Runs a verb of `wan-alpha ellipse`.
@@ -36,13 +37,17 @@ fn fit(args: &FitEllipse, context: &CommandContext<'_>) -> Result<()> {
         ))
         .or_exit(Exit::BadInput);
     }
+    if let Some(out) = &args.out {
+        refuse_input("--out", out, &alpha::files(&args.alpha)?)?;
+        probe_file(out).or_exit(Exit::BadInput)?;
+    }
     let coverage = alpha::read(&args.alpha, args.threshold, context)?;
     let track = track(&coverage, args, console).or_exit(Exit::BadInput)?;
     progress.done();
     let text = to_json(&track)?;
     match &args.out {
         Some(path) => write_whole(path, text.as_bytes())?,
-        None => print_lines(&[text.trim_end()]),
+        None => print_lines(&[text.trim_end()])?,
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use crate::device;
 use crate::latent_file::{About, Unwritten};
 use crate::media::rgba::RgbaSequence;
 use crate::model::Chosen;
+use crate::own_inputs::refuse_input;
 use crate::stdout::print_lines;
 
 /// Encodes the clip that `args` name.
@@ -21,8 +22,10 @@ pub(crate) fn run(args: &Encode, context: &CommandContext<'_>) -> Result<()> {
     let chosen = Chosen::of(&args.model, &environment.models)?;
     let files = EncoderFiles::find(&chosen.paths)?;
     let mut clip = RgbaSequence::find(&args.frames, args.reading.association())?;
+    console.say_choices(&args.frames);
     let shape = clip.shape();
     shape.check()?;
+    refuse_input("--out", &args.out, clip.files().iter().chain(&chosen.paths))?;
     let out = Unwritten::create(&args.out)?;
     let device = device::open(args.device.as_ref(), environment, console)?.device;
     let encoder = files.fingerprint(console)?;
@@ -35,7 +38,7 @@ pub(crate) fn run(args: &Encode, context: &CommandContext<'_>) -> Result<()> {
     }
     out.finish(&latent, &About { shape, background: args.background, encoder })?;
     progress.done();
-    print_lines(&[args.out.display().to_string()]);
+    print_lines(&[args.out.display().to_string()])?;
     progress.remark(format!(
         "{} frames of {} × {} over {}: a latent of {} × {} × {} cells",
         shape.frames,

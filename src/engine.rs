@@ -90,13 +90,14 @@ pub(crate) fn run(verb: &Verb, context: &CommandContext<'_>) -> Result<()> {
     }
 }
 
-/// A client of the engine that this environment means; starts it where it must.
-pub(crate) fn client(environment: &Environment, detached: bool) -> Result<EngineClient> {
+/// A client of the engine that this environment means; starts it where it must. One that is started for
+/// a farm's job ends soon after its last client, as that of a batch host does.
+pub(crate) fn client(environment: &Environment) -> Result<EngineClient> {
     let program = match &environment.engine {
         Some(program) => program.clone(),
         None => std::env::current_exe().context("cannot find this program")?,
     };
-    Ok(EngineClient::new(ClientSetup::of(environment, identity(), program, detached)))
+    Ok(EngineClient::new(ClientSetup::of(environment, identity(), program, !environment.batch)))
 }
 
 /// Has the engine make a take and waits for it; starts the engine where there is none.
@@ -106,7 +107,9 @@ pub(crate) fn have_made(
     console: &Console<'_>,
 ) -> Result<Take> {
     let key = request.key().or_exit(Exit::BadInput)?;
-    let client = client(environment, true)?;
+    // A run directory that cannot be used is the user's to mend.
+    endpoint(environment)?;
+    let client = client(environment)?;
     client.submit(Submit {
         key,
         request: serde_json::to_value(request)?,
@@ -289,7 +292,7 @@ fn report(environment: &Environment) -> Result<Option<StatusReport>> {
     if !is_running(environment)? {
         return Ok(None);
     }
-    let client = client(environment, true)?;
+    let client = client(environment)?;
     client.ask_report();
     wait(&client, |snapshot| has_answered(snapshot, 0))?;
     Ok(client.snapshot().report)
@@ -298,10 +301,10 @@ fn report(environment: &Environment) -> Result<Option<StatusReport>> {
 /// Has the model's memory freed, and says so once it is.
 fn unload(environment: &Environment) -> Result<()> {
     if !is_running(environment)? {
-        print_lines(&[none_is_running(environment)?]);
+        print_lines(&[none_is_running(environment)?])?;
         return Ok(());
     }
-    let client = client(environment, true)?;
+    let client = client(environment)?;
     client.unload();
     let deadline = Instant::now() + ANSWER;
     for reports in 0.. {
@@ -311,20 +314,20 @@ fn unload(environment: &Environment) -> Result<()> {
         match report.filter(|_| engine != EngineState::Absent) {
             Some(report) if report.device.opening_seconds.is_some() => {
                 let device = report.device.name;
-                print_lines(&[format!("the engine still opens {device}: no model is in memory")]);
+                print_lines(&[format!("the engine still opens {device}: no model is in memory")])?;
                 return Ok(());
             }
             Some(report) if report.unloading && !report.jobs.is_empty() => {
-                print_lines(&["takes are being made; the model's memory is freed after them"]);
+                print_lines(&["takes are being made; the model's memory is freed after them"])?;
                 return Ok(());
             }
             Some(report) if report.unloading => {}
             Some(report) => {
-                print_lines(&[status::freed(&report)]);
+                print_lines(&[status::freed(&report)])?;
                 return Ok(());
             }
             None => {
-                print_lines(&["the engine has ended, and the model's memory is freed"]);
+                print_lines(&["the engine has ended, and the model's memory is freed"])?;
                 return Ok(());
             }
         }
@@ -339,10 +342,10 @@ fn unload(environment: &Environment) -> Result<()> {
 
 fn stop(environment: &Environment) -> Result<()> {
     let Some(process) = running(environment)? else {
-        print_lines(&[none_is_running(environment)?]);
+        print_lines(&[none_is_running(environment)?])?;
         return Ok(());
     };
-    let client = client(environment, true)?;
+    let client = client(environment)?;
     client.stop_engine();
     wait(&client, |snapshot| snapshot.engine == EngineState::Absent)?;
     // Its socket closes first; until the process is gone its memory and its files are in use.
@@ -353,7 +356,7 @@ fn stop(environment: &Environment) -> Result<()> {
         }
         thread::sleep(Duration::from_millis(20));
     }
-    print_lines(&["the engine has ended"]);
+    print_lines(&["the engine has ended"])?;
     Ok(())
 }
 

@@ -22,13 +22,13 @@ pub(crate) fn read() -> Environment {
 
 /// The name of this machine, as `uname -n` says it.
 #[cfg(unix)]
-fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// The name of this machine.
 #[cfg(windows)]
-fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     gethostname::gethostname().to_string_lossy().into_owned()
 }
 

@@ -67,7 +67,9 @@ impl Exit {
             | ProblemCode::OtherNumerics
             | ProblemCode::InvalidRequest
             | ProblemCode::Unsupported
-            | ProblemCode::NoGpu => Self::BadInput,
+            | ProblemCode::NoGpu
+            | ProblemCode::StoreUnwritable
+            | ProblemCode::EnginePlace => Self::BadInput,
             _ => Self::Failed,
         }
     }

@@ -14,7 +14,7 @@ use wan_alpha_core::weights::TensorFile;
 use wan_alpha_take::Fingerprint;
 
 use crate::exit::{Exit, OrExit};
-use crate::media::atomic_file::unfinished_file;
+use crate::media::atomic_file::{folder_of, sweep, unfinished_file};
 
 const TENSOR: &str = "latent";
 /// What a render's `--dump` calls it.
@@ -41,13 +41,14 @@ pub(crate) struct Unwritten {
 impl Unwritten {
     /// Finds out early whether the file can be written.
     pub(crate) fn create(path: &Path) -> Result<Self> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder_of(path);
         let attempt = || -> Result<NamedTempFile> {
             ensure!(
                 path.metadata().map_or(true, |about| about.is_file()),
                 "it is a folder, a device or a pipe, not a file: choose another name"
             );
-            Ok(unfinished_file(folder.unwrap_or(Path::new(".")))?)
+            sweep(folder);
+            Ok(unfinished_file(folder)?)
         };
         let file = attempt()
             .with_context(|| format!("cannot write the latent {}", path.display()))
@@ -61,10 +62,11 @@ impl Unwritten {
         let header = header(&latent.size(), bytes.len(), about)?;
         let explain = || format!("cannot write the latent {}", self.path.display());
         let mut write = || -> std::io::Result<()> {
-            self.file.write_all(&(header.len() as u64).to_le_bytes())?;
-            self.file.write_all(&header)?;
-            self.file.write_all(&bytes)?;
-            self.file.as_file().sync_all()
+            let file = self.file.as_file_mut();
+            file.write_all(&(header.len() as u64).to_le_bytes())?;
+            file.write_all(&header)?;
+            file.write_all(&bytes)?;
+            file.sync_all()
         };
         write().with_context(explain)?;
         self.file.persist(&self.path).with_context(explain)?;

@@ -3,6 +3,7 @@
 //! One file per verb. This file sets the process up and turns errors into exit codes; `environment`
 //! reads what the environment says, and nothing else does.
 
+mod accounts;
 mod args;
 mod console;
 mod context;
@@ -24,14 +25,18 @@ mod maker;
 mod media;
 mod model;
 mod output;
+mod own_inputs;
 mod progress;
 mod render;
+mod saved_request;
 mod stdout;
 mod table_printer;
 mod take;
 mod take_record;
 mod train;
+mod write_lock;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -47,16 +52,37 @@ use progress::TerminalProgress;
 
 fn main() -> ExitCode {
     set_up_allocators();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => return instead_of_a_command(&said),
+    };
     let progress = TerminalProgress::new(cli.quiet);
     match run(cli, &progress) {
         Ok(()) => Exit::Done.into(),
         Err(error) => {
             progress.done();
-            eprintln!("wan-alpha: {error:#}");
+            complain(&error);
             Exit::of(&error).into()
         }
     }
+}
+
+/// Help and versions, which are printed, and command lines that cannot be read.
+fn instead_of_a_command(said: &clap::Error) -> ExitCode {
+    let printed = said.print().and_then(|()| std::io::stdout().flush());
+    match stdout::heard(printed) {
+        Err(error) if !said.use_stderr() => {
+            complain(&error);
+            Exit::Failed.into()
+        }
+        _ if said.use_stderr() => Exit::BadInput.into(),
+        _ => Exit::Done.into(),
+    }
+}
+
+/// Says what went wrong, as far as there is anywhere to say it.
+fn complain(error: &anyhow::Error) {
+    let _ = writeln!(std::io::stderr(), "wan-alpha: {error:#}");
 }
 
 fn run(cli: Cli, progress: &TerminalProgress) -> Result<()> {

@@ -23,7 +23,8 @@ use wan_alpha_take::fit::FitError;
 use wan_alpha_take::frame::Frame;
 use wan_alpha_take::models::{Defaults, MadeFor, Manifest, ModelError, ModelRoots};
 use wan_alpha_take::store::{
-    Claimant, Claiming, Computed, Description, Store, StoreError, Take, TakeOutcome, TakeWriter,
+    Claimant, Claiming, Computed, Description, Published, Store, StoreError, Take, TakeOutcome,
+    TakeWriter,
 };
 use wan_alpha_take::{Fingerprint, Mask, NUMERICS, TakeKey, TakeRequest, Warning, WarningCode};
 
@@ -321,23 +322,33 @@ impl Maker {
         let computed = Computed { attention: made.attention, tf32, decoded_on };
         let warnings = in_order([result, before, watch.kept(), warnings.clone()]);
         sink.writer.record(TakeOutcome { computed, report: Some(report), warnings })?;
-        Ok(sink.writer.publish()?.take)
+        let Published { take, closed, .. } = sink.writer.publish()?;
+        if let Some(words) = closed {
+            watch.warn(&words);
+        }
+        Ok(take)
     }
+}
+
+/// That a request was made for the pixels of this program.
+pub(crate) fn check_numerics(request: &TakeRequest) -> Result<(), Problem> {
+    if request.numerics == NUMERICS {
+        return Ok(());
+    }
+    Err(Problem::new(
+        ProblemCode::OtherNumerics,
+        format!(
+            "the take is of numerics {}, this program makes numerics {NUMERICS}: its pixels would \
+             differ",
+            request.numerics
+        ),
+        "use the version of wan-alpha it was made with, or generate it anew",
+    ))
 }
 
 /// A request that can be made here, and its key.
 fn check(request: &TakeRequest, mask: Option<&Mask>) -> Result<TakeKey, MakeError> {
-    if request.numerics != NUMERICS {
-        return Err(MakeError::Failed(Problem::new(
-            ProblemCode::OtherNumerics,
-            format!(
-                "the take is of numerics {}, this program makes numerics {NUMERICS}: its pixels \
-                 would differ",
-                request.numerics
-            ),
-            "use the version of wan-alpha it was made with, or generate it anew",
-        )));
-    }
+    check_numerics(request)?;
     if request.mask.is_some() && mask.is_none() {
         return Err(MakeError::Failed(Problem::new(
             ProblemCode::MaskNeeded,

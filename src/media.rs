@@ -14,6 +14,7 @@
 //! - [`resize`]: pictures in another size, and parts of them;
 //! - [`contact_sheet`], [`thumbnail`]: small pictures to look at;
 //! - [`provenance`]: what a file says of where it is from;
+//! - [`recipe`]: what a file of ours was made of, read back;
 //! - [`atomic_file`]: files that appear whole or not at all;
 //! - [`error`]: what can go wrong.
 
@@ -26,6 +27,7 @@ pub(crate) mod frame;
 pub(crate) mod mask;
 pub(crate) mod png;
 pub(crate) mod provenance;
+pub(crate) mod recipe;
 pub(crate) mod resize;
 pub(crate) mod rgba;
 #[cfg(test)]

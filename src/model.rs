@@ -145,7 +145,7 @@ pub(crate) fn run(command: &ModelCommand, context: &CommandContext<'_>) -> Resul
         ModelCommand::Where => report::places(environment),
     };
     progress.done();
-    print_lines(&lines);
+    print_lines(&lines)?;
     Ok(())
 }
 

@@ -22,6 +22,7 @@ use crate::media::contact_sheet::ContactSheet;
 use crate::media::provenance::Provenance;
 use crate::media::{exr, png};
 use folder::Folder;
+pub(crate) use folder::{PROGRAM, TAKE, is_replaced};
 pub(crate) use record::add_circumstances;
 pub(crate) use sink::WriterSink;
 

@@ -1,15 +1,21 @@
 //! `wan-alpha render`: one take, from its prompt to files.
 
+mod again;
 mod placement;
+mod store_copy;
 
-use anyhow::Result;
-use serde_json::{Map, Value, json};
+use std::path::PathBuf;
+
+use anyhow::{Result, anyhow};
+use serde_json::{Map, json};
 use wan_alpha_core::Watch;
 use wan_alpha_core::device::{Device, Opened};
 use wan_alpha_core::generate::{Keep, Pipeline};
 use wan_alpha_core::tch;
 use wan_alpha_core::weights::Strengths;
-use wan_alpha_take::{RequestDraft, TakeReport, TakeRequest};
+use wan_alpha_take::models::Defaults;
+use wan_alpha_take::store::{Computed, Store, Take, TakeOutcome};
+use wan_alpha_take::{RequestDraft, TakeReport, TakeRequest, Warning, WarningCode};
 
 use crate::args::{self, Render};
 use crate::console::Console;
@@ -18,73 +24,246 @@ use crate::cpu_estimate::CpuEstimate;
 use crate::device;
 use crate::dump::Dump;
 use crate::exit::{Exit, OrExit};
-use crate::maker::contexts_folder;
+use crate::maker::{check_numerics, contexts_folder};
 use crate::model::{Chosen, fingerprint_of, use_merged};
-use crate::output::{Plan, Writer, WriterSink, Written, add_circumstances};
+use crate::output::{Plan, Writer, WriterSink, Written, add_circumstances, is_replaced};
+use crate::own_inputs::{refuse_input, refuse_inputs_in};
 use crate::progress::TerminalProgress;
+use crate::saved_request::{self, SavedRequest};
 use crate::stdout::print_lines;
-use crate::take_record::ReportSink;
+use crate::take_record::{ReportSink, WarningKeeper, in_order};
 use crate::{engine, take};
 use placement::SubjectPlacement;
 pub(crate) use placement::read_mask;
+use store_copy::StoreCopy;
 
-/// Makes the take that `args` describe.
+/// Makes the take that `args` describe, unless the store has it.
 pub(crate) fn run(args: &Render, context: &CommandContext<'_>) -> Result<()> {
-    let CommandContext { environment, progress, console, .. } = *context;
+    let CommandContext { environment, console, .. } = *context;
     if let Some(threads) = args.threads {
         tch::set_num_threads(i32::try_from(threads)?);
     }
-    let prompt = args::text_or_file("--prompt", &args.prompt)?;
-    let negative = args.negative.as_deref();
-    let negative = negative.map(|text| args::text_or_file("--negative", text)).transpose()?;
-    let chosen = Chosen::of(&args.model, &environment.models)?;
-    let count = args.frames.unwrap_or_else(|| chosen.defaults.frames_or_released());
-    let latent_frames = TakeRequest::latent_frames_of(count).or_exit(Exit::BadInput)?;
-    let placement = SubjectPlacement::of(args, latent_frames)?;
-
-    let opened = if args.engine {
-        // Only headers are read here; the engine has its own device.
-        None
-    } else {
-        Some(device::open(args.device.as_ref(), environment, console)?)
+    let saved = args.from.as_deref().map(saved_request::read).transpose()?;
+    refuse_inputs(args, saved.as_ref())?;
+    console.say_choices(args.mask.as_slice());
+    let store = Store::new(environment.stores.clone());
+    // Without its model, too.
+    if let Some(SavedRequest { request, .. }) = &saved
+        && let Some(take) = kept(args, &store, request, console)
+    {
+        return write_kept(args, &take, context);
+    }
+    let asked = match saved {
+        Some(saved) => AskedTake::again(args, saved.request, context)?,
+        None => AskedTake::anew(args, context)?,
     };
-    let mut pipeline = open_pipeline(args, &chosen, opened.as_ref(), context)?;
-    let defaults = chosen.defaults.clone().or(pipeline.defaults());
-    let draft = draft(args, chosen.name.clone(), prompt, negative, &placement);
-    let mut request = draft.complete(&defaults).or_exit(Exit::BadInput)?;
-    // Read only for a request that stands: it takes a while the first time.
-    request.model_fingerprint =
-        Some(fingerprint_of(&chosen, pipeline.files(), environment, console)?);
-    let mut before = request.warnings(&defaults, &chosen.made_for);
-    before.extend(placement.warnings(&request));
-    before.iter().for_each(|warning| console.tell(warning));
+    if let Some(take) = kept(args, &store, &asked.request, console) {
+        return write_kept(args, &take, context);
+    }
+    make_and_write(args, asked, &store, context)
+}
 
-    let (written, device, computed, report) = match &opened {
+/// A take that is to be made: its whole request, and what makes it.
+struct AskedTake {
+    request: TakeRequest,
+    placement: SubjectPlacement,
+    /// Its weights are not read yet.
+    pipeline: Pipeline,
+    /// What is to be known of it before anything is computed.
+    before: Vec<Warning>,
+    /// What was said of its files.
+    of_model: Vec<Warning>,
+    /// None where an engine computes.
+    opened: Option<Opened>,
+}
+
+impl AskedTake {
+    /// What a command line asks for, completed by what the model does where it is silent.
+    fn anew(args: &Render, context: &CommandContext<'_>) -> Result<Self> {
+        let CommandContext { environment, console, .. } = *context;
+        let prompt = args::text_or_file("--prompt", args.prompt.as_deref().unwrap_or_default())?;
+        let negative = args.negative.as_deref();
+        let negative = negative.map(|text| args::text_or_file("--negative", text)).transpose()?;
+        let chosen = Chosen::of(&args.model, &environment.models)?;
+        let count = args.frames.unwrap_or_else(|| chosen.defaults.frames_or_released());
+        let latent_frames = TakeRequest::latent_frames_of(count).or_exit(Exit::BadInput)?;
+        let placement = SubjectPlacement::of(args, latent_frames)?;
+        let opened = open_device(args, context)?;
+        let strengths = Strengths { dora: args.dora_strength, distill: args.distill_strength };
+        let (pipeline, of_model) = open_pipeline(&chosen, strengths, opened.as_ref(), context)?;
+        let defaults = chosen.defaults.clone().or(pipeline.defaults());
+        let draft = draft(args, chosen.name.clone(), prompt, negative, &placement);
+        let mut request = draft.complete(&defaults).or_exit(Exit::BadInput)?;
+        // Read only for a request that stands: it takes a while the first time.
+        request.model_fingerprint =
+            Some(fingerprint_of(&chosen, pipeline.files(), environment, console)?);
+        let before = warnings_before(&request, &defaults, &chosen, &placement, console);
+        Ok(Self { request, placement, pipeline, before, of_model, opened })
+    }
+
+    /// What an earlier take was made of.
+    fn again(args: &Render, request: TakeRequest, context: &CommandContext<'_>) -> Result<Self> {
+        let CommandContext { environment, console, .. } = *context;
+        check_numerics(&request).map_err(|problem| anyhow!("{problem}")).or_exit(Exit::BadInput)?;
+        let placement = SubjectPlacement::again(args, &request)?;
+        let chosen = again::model_of(args, &request, &environment.models)?;
+        let opened = open_device(args, context)?;
+        let strengths =
+            Strengths { dora: request.dora_strength, distill: request.distill_strength };
+        let (pipeline, of_model) = open_pipeline(&chosen, strengths, opened.as_ref(), context)?;
+        let found = fingerprint_of(&chosen, pipeline.files(), environment, console)?;
+        again::check_model(&request, &chosen, found)?;
+        let defaults = chosen.defaults.clone().or(pipeline.defaults());
+        let before = warnings_before(&request, &defaults, &chosen, &placement, console);
+        Ok(Self { request, placement, pipeline, before, of_model, opened })
+    }
+
+    /// Makes the take here and now; every frame is measured, and written, into the store too, as soon as
+    /// it is decoded. `class` is what it is computed on.
+    fn make(
+        &mut self,
+        args: &Render,
+        class: &str,
+        store: &Store,
+        context: &CommandContext<'_>,
+    ) -> Result<(Written, TakeReport)> {
+        let CommandContext { environment, console, .. } = *context;
+        let Self { request, placement, pipeline, before, of_model, .. } = self;
+        if let Some(dump) = &args.dump {
+            refuse_input("--dump", dump, &pipeline.files().paths())?;
+        }
+        let writer = Writer::create(Plan::of(request, &args.out, args.formats())?)?;
+        let dump = args.dump.as_deref().map(Dump::create).transpose()?;
+        let kept_in = (!args.no_store).then_some(store);
+        let mut copy = StoreCopy::begin(kept_in, request, class, console);
+        let mut sink = WriterSink::new(writer, dump, |frame| {
+            copy.frame(frame);
+            Ok(())
+        });
+        let mut measured = ReportSink::new(request, &mut sink)?;
+        let watch = WarningKeeper::new(console, WarningCode::Computation);
+        pipeline.make(request, placement.mask(), &mut measured, &watch)?;
+        let report = measured.finish()?;
+        let written = sink.finish()?;
+        let result = request.result_warnings(&report, before);
+        result.iter().for_each(|warning| console.tell(warning));
+        let outcome = computed_by(pipeline, request).map(|computed| TakeOutcome {
+            computed,
+            report: Some(report),
+            warnings: in_order([result, before.clone(), watch.into_kept(), of_model.clone()]),
+        });
+        copy.publish(outcome, environment.store_limit);
+        Ok((written, report))
+    }
+}
+
+/// What is to be known of a request before it is computed, said at once.
+fn warnings_before(
+    request: &TakeRequest,
+    defaults: &Defaults,
+    chosen: &Chosen,
+    placement: &SubjectPlacement,
+    console: &Console<'_>,
+) -> Vec<Warning> {
+    let mut before = request.warnings(defaults, &chosen.made_for);
+    before.extend(placement.warnings(request));
+    before.iter().for_each(|warning| console.tell(warning));
+    before
+}
+
+/// What computes; none where an engine does, which has its own device: only headers are read here then.
+fn open_device(args: &Render, context: &CommandContext<'_>) -> Result<Option<Opened>> {
+    let CommandContext { environment, console, .. } = *context;
+    if args.engine {
+        return Ok(None);
+    }
+    device::open(args.device.as_ref(), environment, console).map(Some)
+}
+
+/// Files that are read are not written over.
+fn refuse_inputs(args: &Render, saved: Option<&SavedRequest>) -> Result<()> {
+    let texts = [&args.prompt, &args.negative].into_iter().flatten();
+    let texts = texts.filter_map(|text| text.strip_prefix('@').map(PathBuf::from));
+    let mut read: Vec<PathBuf> = texts.chain(args.ellipse_track.clone()).collect();
+    read.extend(saved.and_then(|saved| saved.file.clone()));
+    read.extend(placement::mask_files(args)?);
+    refuse_inputs_in("--out", &args.out, is_replaced, &read)?;
+    match &args.dump {
+        Some(dump) => refuse_input("--dump", dump, read.iter().chain(&args.model)),
+        None => Ok(()),
+    }
+}
+
+/// Makes the take here and now, or has the engine make it, and writes its files.
+fn make_and_write(
+    args: &Render,
+    mut asked: AskedTake,
+    store: &Store,
+    context: &CommandContext<'_>,
+) -> Result<()> {
+    let CommandContext { environment, progress, console, .. } = *context;
+    let absent = take::absent_folders(store);
+    let (written, device, computed, report) = match &asked.opened {
         None => {
-            let take = engine::have_made(&request, environment, console)?;
+            take::say_size(&asked.request, store, console);
+            let take = engine::have_made(&asked.request, environment, console)?;
             let written = take::write_files(&take, &args.out, args.formats(), console)?;
             let about = take.description();
             (written, format!("engine, {}", about.device), None, about.report)
         }
         Some(opened) => {
-            let learned = engine::learned(&request, &opened.class(), environment);
-            if let Some(slow) = CpuEstimate::of(&pipeline, &request, opened.device, learned)? {
+            let (class, device) = (opened.class(), opened.device);
+            let learned = engine::learned(&asked.request, &class, environment);
+            let slow = CpuEstimate::of(&asked.pipeline, &asked.request, device, learned)?;
+            if let Some(slow) = slow {
                 console.caution(slow);
             }
-            let (written, report) = make(args, &request, &mut pipeline, &placement, console)?;
-            let result = request.result_warnings(&report, &before);
-            result.iter().for_each(|warning| console.tell(warning));
-            (written, opened.class(), computed_by(&pipeline, &request), Some(report))
+            let (written, report) = asked.make(args, &class, store, context)?;
+            (written, class, computed_by(&asked.pipeline, &asked.request), Some(report))
         }
     };
+    let request = asked.request;
+    take::say_made(&absent, console);
     let mut take = Map::new();
     take.insert("request".to_owned(), serde_json::to_value(&request)?);
     add_circumstances(&mut take, console, &device);
-    take.extend(computed.map(|computed| ("computed".to_owned(), computed)));
+    take.extend(computed.map(|computed| ("computed".to_owned(), json!(computed))));
     take.extend(report.map(|report| ("report".to_owned(), json!(report))));
     written.describe(take)?;
-    tell(&written, &request, report.as_ref(), progress);
-    Ok(())
+    tell(&written, &request, report.as_ref(), progress)
+}
+
+/// The take, where the store has it and nobody wants it computed.
+fn kept(args: &Render, store: &Store, request: &TakeRequest, watch: &dyn Watch) -> Option<Take> {
+    if args.no_store || args.dump.is_some() {
+        return None;
+    }
+    let found = store.find(&request.key().ok()?);
+    for problem in &found.problems {
+        watch.warn(&problem.to_string());
+    }
+    found.take
+}
+
+/// Writes a take of the store, as `take export` does.
+fn write_kept(args: &Render, kept: &Take, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { progress, console, .. } = *context;
+    console.remark(&format!(
+        "the take is in the store already: it is written from {} and not computed again (--no-store \
+         computes it)",
+        kept.path().display()
+    ));
+    let about = kept.description();
+    about.warnings.iter().for_each(|warning| console.tell(warning));
+    let written = take::write_files(kept, &args.out, args.formats(), console)?;
+    let mut take = Map::new();
+    take.insert("request".to_owned(), serde_json::to_value(&about.request)?);
+    add_circumstances(&mut take, console, &about.device);
+    take.extend(about.computed.as_ref().map(|computed| ("computed".to_owned(), json!(computed))));
+    take.extend(about.report.map(|report| ("report".to_owned(), json!(report))));
+    take.insert("from_store".to_owned(), json!(true));
+    written.describe(take)?;
+    tell(&written, &about.request, about.report.as_ref(), progress)
 }
 
 /// Says where the take is: its folder to programs, and to people what is in it and what it came to.
@@ -93,9 +272,9 @@ fn tell(
     request: &TakeRequest,
     report: Option<&TakeReport>,
     progress: &TerminalProgress,
-) {
+) -> Result<()> {
     progress.done();
-    print_lines(&[written.folder().display().to_string()]);
+    print_lines(&[written.folder().display().to_string()])?;
     progress.remark(format!(
         "{} frames ({} files), {} and take.json are in {}",
         request.frames,
@@ -106,54 +285,38 @@ fn tell(
     if let Some(report) = report {
         progress.remark(format!("the take {report}"));
     }
+    Ok(())
 }
 
-/// The model, its weights not read yet; where an engine makes the take there is no device.
+/// The model, its weights not read yet, and what was said of its files; where an engine makes the take
+/// there is no device.
 fn open_pipeline(
-    args: &Render,
     chosen: &Chosen,
+    strengths: Strengths,
     opened: Option<&Opened>,
     context: &CommandContext<'_>,
-) -> Result<Pipeline> {
+) -> Result<(Pipeline, Vec<Warning>)> {
     let CommandContext { environment, console, .. } = *context;
+    let keeper = WarningKeeper::new(console, WarningCode::ModelFiles);
     let device = opened.map_or_else(Device::cpu, |opened| opened.device);
     let class = opened.map_or_else(String::new, Opened::class);
-    let strengths = Strengths { dora: args.dora_strength, distill: args.distill_strength };
-    let mut pipeline = Pipeline::open(&chosen.paths, strengths, device, Keep::Nothing, console)?;
+    let mut pipeline = Pipeline::open(&chosen.paths, strengths, device, Keep::Nothing, &keeper)?;
     if let Some(folder) = contexts_folder(environment, &class) {
         pipeline.keep_contexts(folder);
     }
     if let Some(fingerprint) = chosen.fingerprint {
-        use_merged(&mut pipeline, &chosen.name, chosen.merged.clone(), fingerprint, console);
+        use_merged(&mut pipeline, &chosen.name, chosen.merged.clone(), fingerprint, &keeper);
     }
-    Ok(pipeline)
+    Ok((pipeline, keeper.into_kept()))
 }
 
-/// How a take was computed, as `take.json` says it; nothing before the transformer has run.
-fn computed_by(pipeline: &Pipeline, request: &TakeRequest) -> Option<Value> {
-    pipeline.attention_kernel().map(|kernel| {
-        json!({
-            "attention": kernel.to_string(),
-            "tf32": pipeline.decodes_in_tf32(request.precision),
-        })
+/// How a take was computed; nothing before the transformer has run.
+fn computed_by(pipeline: &Pipeline, request: &TakeRequest) -> Option<Computed> {
+    pipeline.attention_kernel().map(|kernel| Computed {
+        attention: Some(kernel.to_string()),
+        tf32: pipeline.decodes_in_tf32(request.precision),
+        decoded_on: None,
     })
-}
-
-/// Makes the take here and now; every frame is measured, and written as soon as it is decoded.
-fn make(
-    args: &Render,
-    request: &TakeRequest,
-    pipeline: &mut Pipeline,
-    placement: &SubjectPlacement,
-    console: &Console<'_>,
-) -> Result<(Written, TakeReport)> {
-    let writer = Writer::create(Plan::of(request, &args.out, args.formats())?)?;
-    let dump = args.dump.as_deref().map(Dump::create).transpose()?;
-    let mut sink = WriterSink::new(writer, dump, |_| Ok(()));
-    let mut measured = ReportSink::new(request, &mut sink)?;
-    pipeline.make(request, placement.mask(), &mut measured, console)?;
-    let report = measured.finish()?;
-    Ok((sink.finish()?, report))
 }
 
 /// What a command line asks for.

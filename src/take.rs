@@ -1,12 +1,13 @@
 //! `wan-alpha take`: the store of takes.
 
+mod find;
 mod lines;
+mod share;
 
 use std::ffi::OsStr;
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use wan_alpha_core::Watch;
 use wan_alpha_core::generate::Pipeline;
 use wan_alpha_take::store::{Store, StoreError, Take};
@@ -22,7 +23,10 @@ use crate::exit::{Exit, OrExit};
 use crate::maker::{MakeContext, MakeError, Maker};
 use crate::media::frame::of_stored;
 use crate::output::{Format, Plan, Writer, Written};
+use crate::saved_request::{self, SavedRequest};
 use crate::stdout::print_lines;
+pub(crate) use find::find;
+pub(crate) use lines::{size, whom};
 use wan_alpha_take::environment::Environment;
 
 /// Runs a verb of `wan-alpha take`.
@@ -30,51 +34,24 @@ pub(crate) fn run(command: &TakeCommand, context: &CommandContext<'_>) -> Result
     let CommandContext { environment, progress, console, .. } = *context;
     let store = Store::new(environment.stores.clone());
     let lines = match command {
-        TakeCommand::List => lines::list(&store, console),
+        TakeCommand::List { json: true } => vec![lines::list_json(&store)?],
+        TakeCommand::List { json: false } => lines::list(&store, console),
         TakeCommand::Show { key, json } => lines::show(&find(&store, key, console)?, *json)?,
         TakeCommand::Verify { key } => verify(&store, key.as_deref(), console)?,
         TakeCommand::Export(args) => export(args, &store, console)?,
         TakeCommand::Make(args) => make(args, &store, environment, console)?,
+        TakeCommand::Remove { keys } => remove(keys, &store)?,
         TakeCommand::Trim { limit } => {
             let bytes = limit.map(|gigabytes| (gigabytes * 1e9) as u64);
             lines::trimmed(&store.trim(bytes.or(environment.store_limit)))
         }
         TakeCommand::Clear { yes } => clear(&store, *yes)?,
-        TakeCommand::Where => lines::places(&store),
+        TakeCommand::Where { share: None } => lines::places(&store),
+        TakeCommand::Where { share: Some(whom) } => share::run(&store, whom)?,
     };
     progress.done();
-    print_lines(&lines);
+    print_lines(&lines)?;
     Ok(())
-}
-
-/// A take by its key, or by the beginning of it.
-pub(crate) fn find(store: &Store, text: &str, watch: &dyn Watch) -> Result<Take> {
-    let key = match text.parse::<TakeKey>() {
-        Ok(key) => key,
-        Err(_) => by_beginning(store, text)?,
-    };
-    let found = store.find(&key);
-    for problem in &found.problems {
-        watch.warn(&problem.to_string());
-    }
-    found
-        .take
-        .ok_or_else(|| anyhow!("no take {text} in {}", lines::folders(store)))
-        .or_exit(Exit::BadInput)
-}
-
-fn by_beginning(store: &Store, text: &str) -> Result<TakeKey> {
-    let listing = store.list();
-    let fits = |key: &TakeKey| text.len() >= 4 && key.to_string().starts_with(text);
-    let mut keys: Vec<_> =
-        listing.takes.iter().map(|take| take.description.key).filter(fits).collect();
-    keys.dedup();
-    match keys[..] {
-        [key] => Ok(key),
-        [] => Err(anyhow!("no take begins with `{text}` in {}", lines::folders(store))),
-        _ => Err(anyhow!("{} takes begin with `{text}`; give more of the key", keys.len())),
-    }
-    .or_exit(Exit::BadInput)
 }
 
 fn verify(store: &Store, key: Option<&str>, watch: &dyn Watch) -> Result<Vec<String>> {
@@ -110,7 +87,7 @@ fn verify(store: &Store, key: Option<&str>, watch: &dyn Watch) -> Result<Vec<Str
     if damaged == 0 {
         return Ok(lines);
     }
-    print_lines(&lines);
+    print_lines(&lines)?;
     bail!("{damaged} takes are damaged and were set aside; they are made again when asked for")
 }
 
@@ -182,18 +159,34 @@ fn make(
     environment: &Environment,
     console: &Console<'_>,
 ) -> Result<Vec<String>> {
-    let request = read_request(&args.request).or_exit(Exit::BadInput)?;
+    let SavedRequest { request, .. } = saved_request::read(&args.request)?;
+    say_size(&request, store, console);
+    let absent = absent_folders(store);
+    let take = make_take(&request, args, store, environment, console)?;
+    say_made(&absent, console);
+    if let Some(report) = &take.description().report {
+        console.remark(&format!("the take {report}"));
+    }
+    Ok(vec![take.path().display().to_string()])
+}
+
+fn make_take(
+    request: &TakeRequest,
+    args: &MakeTake,
+    store: &Store,
+    environment: &Environment,
+    console: &Console<'_>,
+) -> Result<Take> {
     if args.engine {
-        let take = engine::have_made(&request, environment, console)?;
-        return Ok(made(&take, console));
+        return engine::have_made(request, environment, console);
     }
     let opened = device::open(args.device.as_ref(), environment, console)?;
     let device = opened.device;
     let mut maker = Maker::new(&opened, environment);
-    let learned = engine::learned(&request, maker.device_class(), environment);
+    let learned = engine::learned(request, maker.device_class(), environment);
     // Whoever typed it may go on, knowing how long.
     let may_begin = |pipeline: &Pipeline| {
-        if let Some(slow) = CpuEstimate::of(pipeline, &request, device, learned)? {
+        if let Some(slow) = CpuEstimate::of(pipeline, request, device, learned)? {
             console.caution(slow);
         }
         Ok(())
@@ -204,8 +197,8 @@ fn make(
         limit: environment.store_limit,
         may_begin: &may_begin,
     };
-    match maker.make(&request, None, &place, console) {
-        Ok(take) => Ok(made(&take, console)),
+    match maker.make(request, None, &place, console) {
+        Ok(take) => Ok(take),
         Err(MakeError::Stopped) => Err(anyhow!("cancelled")).or_exit(Exit::Cancelled),
         Err(MakeError::Failed(problem)) => {
             let exit = Exit::of_problem(&problem);
@@ -214,25 +207,55 @@ fn make(
     }
 }
 
-/// Where a take is, for programs; people are told what it came to.
-fn made(take: &Take, console: &Console<'_>) -> Vec<String> {
-    if let Some(report) = &take.description().report {
-        console.remark(&format!("the take {report}"));
+/// Removes takes that are named; none of them where one is not there.
+fn remove(names: &[String], store: &Store) -> Result<Vec<String>> {
+    let keys = names.iter().map(|name| find::key_of(store, name)).collect::<Result<Vec<_>>>()?;
+    let mut lines = Vec::new();
+    let mut stay = Vec::new();
+    for key in keys {
+        let bytes = lines::bytes_of(store, &key);
+        match store.remove(&key) {
+            Ok(paths) => lines.extend(
+                paths.iter().map(|path| format!("removed {}, {}", path.display(), size(bytes))),
+            ),
+            Err(error) => stay.push(error.to_string()),
+        }
     }
-    vec![take.path().display().to_string()]
+    if stay.is_empty() {
+        return Ok(lines);
+    }
+    print_lines(&lines)?;
+    Err(anyhow!(stay.join("; "))).or_exit(Exit::BadInput)
 }
 
-/// A request: a file with its JSON (`take.json` of a render will do), or the text that a node keeps.
-fn read_request(text: &str) -> Result<TakeRequest> {
-    let path = Path::new(text);
-    if !path.is_file() {
-        return Ok(TakeRequest::from_parameter(text)?);
+/// Says how much room a take needs, where no folder has it yet.
+pub(crate) fn say_size(request: &TakeRequest, store: &Store, console: &Console<'_>) {
+    let there = request.key().is_ok_and(|key| store.find(&key).take.is_some());
+    if !there {
+        let pixels = u64::from(request.width) * u64::from(request.height);
+        let bytes = size(pixels * u64::from(request.frames) * BYTES_OF_A_PIXEL);
+        console.remark(&format!("the take will be {bytes} in the store"));
     }
-    let json = fs::read_to_string(path).with_context(|| format!("cannot read {text}"))?;
-    let value: serde_json::Value =
-        serde_json::from_str(&json).with_context(|| format!("{text} is not JSON"))?;
-    let request = value.get("request").unwrap_or(&value);
-    TakeRequest::from_json(&request.to_string()).with_context(|| text.to_owned())
+}
+
+/// Half-float RGBA, as the store keeps it.
+const BYTES_OF_A_PIXEL: u64 = 8;
+
+/// The folders of a store that are not there yet.
+pub(crate) fn absent_folders(store: &Store) -> Vec<PathBuf> {
+    store.folders().iter().filter(|folder| !folder.exists()).cloned().collect()
+}
+
+/// Says of those that have been made since for whom they are.
+pub(crate) fn say_made(absent: &[PathBuf], console: &Console<'_>) {
+    for folder in absent.iter().filter(|folder| folder.exists()) {
+        let whom = lines::for_whom(folder);
+        console.remark(&format!(
+            "{} has been made for takes, {whom}; `wan-alpha take where --share GROUP|everyone` opens it to \
+             others",
+            folder.display()
+        ));
+    }
 }
 
 fn clear(store: &Store, yes: bool) -> Result<Vec<String>> {

@@ -84,7 +84,7 @@ pub(crate) fn run(args: &Train, context: &CommandContext<'_>) -> Result<()> {
         let terms = losses.0.iter().map(|loss| format!("{} {:.5}", loss.name, loss.value));
         progress.remark(format!("held out: {}", terms.collect::<Vec<_>>().join(", ")));
     }
-    print_lines(&[folder.model().display().to_string()]);
+    print_lines(&[folder.model().display().to_string()])?;
     Ok(())
 }
 

@@ -12,9 +12,12 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use support::reference::Case;
 use support::render::{Render, files, names};
+use support::studio::{Studio, told};
 
 fn model() -> PathBuf {
     Case::named("t2v-euler").model()
@@ -140,4 +143,111 @@ fn make_pipe(path: &Path) {
     let name = CString::new(path.as_os_str().as_bytes()).unwrap();
     // SAFETY: the name ends in the zero byte that the call looks for, and outlives it.
     assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+}
+
+/// A render of `tiny` into a folder of the studio.
+fn tiny<'a>(out: &'a str, steps: &'a str) -> Vec<&'a str> {
+    let take = ["render", "--model", "tiny", "--prompt", "fire", "--width", "32", "--height", "32"];
+    let rest = ["--frames", "1", "--threads", "1", "--no-store", "--steps", steps, "--out", out];
+    [&take[..], &rest].concat()
+}
+
+/// Code and words of a command that fails.
+fn failed(command: &mut Command) -> (Option<i32>, String) {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && !said.contains("panicked"), "{said}");
+    assert!(!said.contains(".wan-alpha-"), "{said}");
+    (output.status.code(), said)
+}
+
+#[test]
+fn two_commands_do_not_mix_their_files_and_a_killed_one_holds_nothing() {
+    let studio = Studio::new();
+    let out = studio.path("out");
+    let folder = out.to_str().unwrap();
+    let latent = studio.path("latent.safetensors");
+    let dump = [&tiny("elsewhere", "1")[..], &["--dump", latent.to_str().unwrap()]].concat();
+    told(studio.command("run", &dump).current_dir(studio.path("")).output().unwrap());
+
+    let long = tiny(folder, "1000").into_iter().map(|word| if word == "32" { "96" } else { word });
+    let mut first = studio.command("run", &long.collect::<Vec<_>>());
+    let mut first = first.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while !names(&out).iter().any(|name| name.starts_with(".wan-alpha-lock")) {
+        assert!(first.try_wait().unwrap().is_none(), "it has ended without a lock");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let latent = latent.to_str().unwrap();
+    let decode = ["decode", latent, "--model", "tiny", "--out", folder];
+    for second in [&tiny(folder, "1")[..], &decode] {
+        let output = studio.run(second);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        let words = format!("is being written to by process {}", first.id());
+        assert!(said.contains(&words), "{second:?}: {said}");
+    }
+    // Without a chance to take its lock away.
+    first.kill().unwrap();
+    first.wait().unwrap();
+    studio.ok(&tiny(folder, "1"));
+    let expected = ["contact-sheet.png", "rgba.0000.exr", "rgba.0000.png", "take.json"];
+    assert_eq!(names(&out), expected);
+}
+
+#[test]
+fn what_cannot_be_printed_is_an_error() {
+    let studio = Studio::empty();
+    for arguments in
+        [&["take", "where"][..], &["take", "list"], &["model", "list"], &["--help"], &["--version"]]
+    {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let (code, said) = failed(studio.command("run", arguments).stdout(full));
+        assert_eq!(code, Some(1), "{arguments:?}: {said}");
+        assert!(said.contains("cannot write to the standard output"), "{said}");
+    }
+}
+
+#[test]
+fn places_of_results_are_tried_before_anything_is_computed() {
+    let studio = Studio::new();
+    let path = |name: &str| studio.path(name).to_str().unwrap().to_owned();
+    let clip = path("clip");
+    studio.ok(&tiny(&clip, "1"));
+    let frame = path("clip/rgba.0000.png");
+    let nowhere = path("nowhere/result");
+    let draft = concat!(env!("CARGO_MANIFEST_DIR"), "/resources/draft-model");
+    let refused = |arguments: &[&str], words: &[&str]| {
+        let (code, said) = failed(&mut studio.command("run", arguments));
+        assert_eq!(code, Some(2), "{arguments:?}: {said}");
+        words.iter().for_each(|word| assert!(said.contains(word), "`{word}` is not in: {said}"));
+    };
+    for arguments in [
+        &["eval", "takes", &clip, "--json"][..],
+        &["eval", "reconstruction", &clip, &clip, "--html"],
+        &["ellipse", "fit", &frame, "--out"],
+        &["ellipse", "show", "--ellipse", "0.5,0.5,0.5,0.5,0", "--out"],
+        &["encode", &clip, "--model", draft, "--out"],
+    ] {
+        refused(&[arguments, &[&nowhere]].concat(), &["cannot write", "nowhere/result"]);
+    }
+    refused(&["ellipse", "fit", &frame, "--out", "/dev/null"], &["cannot write /dev/null"]);
+    // What is read is not written over.
+    refused(&["ellipse", "fit", &frame, "--out", &frame], &["--out", "which is read"]);
+    let model = ["--model", draft, "--out", &frame];
+    refused(&[&["encode", &frame][..], &model].concat(), &["which is read"]);
+    refused(&["eval", "takes", &clip, "--json", &path("clip/rgba.0000.exr")], &["which is read"]);
+    let prompt = path("prompt.txt");
+    fs::write(&prompt, "fire").unwrap();
+    let asked = format!("@{prompt}");
+    let render =
+        ["render", "--model", "tiny", "--prompt", &asked, "--out", &clip, "--dump", &prompt];
+    refused(&render, &["--dump", "which is read"]);
+    assert_eq!(fs::read(&prompt).unwrap(), b"fire");
+
+    let request = studio.request("a.json", 1, 5);
+    for (name, more) in [("WAN_ALPHA_STORE", &[][..]), ("WAN_ALPHA_RUN", &["--engine"])] {
+        let mut command = studio.command("run", &[&["take", "make", &request][..], more].concat());
+        let (code, said) = failed(command.env(name, &prompt));
+        assert_eq!(code, Some(2), "{name}: {said}");
+    }
 }

@@ -215,8 +215,18 @@ fn nothing_is_asked_of_libtorch_before_cuda_is_open() {
     };
     let size = ["--frames", "1", "--width", "64", "--height", "64", "--steps", "1"];
     let take = here("take");
-    let rendered =
-        ["render", "--model", draft, "--prompt", "a ball", "--out", &take, "--format", "png"];
+    let rendered = [
+        "render",
+        "--model",
+        draft,
+        "--prompt",
+        "a ball",
+        "--no-store",
+        "--out",
+        &take,
+        "--format",
+        "png",
+    ];
     plain(&rendered.into_iter().chain(size).collect::<Vec<_>>());
     let (frames, latent) = (here("take/rgba.####.png"), here("latent.safetensors"));
     plain(&["encode", &frames, "--model", draft, "--out", &latent]);

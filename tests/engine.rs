@@ -149,7 +149,7 @@ fn a_render_by_the_engine_writes_what_a_render_in_place_writes() {
         studio.ok(&[&arguments[..], &rest, &["--out", out], more].concat());
     };
     let (here, engine) = (studio.path("here"), studio.path("engine"));
-    render(&here, &[]);
+    render(&here, &["--no-store"]);
     render(&engine, &["--engine"]);
     for frame in 0..5 {
         let read = |folder: &Path| fs::read(folder.join(format!("rgba.{frame:04}.exr"))).unwrap();
@@ -308,4 +308,18 @@ fn the_program_has_no_switch_for_faults() {
     let contains = |text: &str| program.windows(text.len()).any(|window| window == text.as_bytes());
     assert!(contains("WAN_ALPHA_IDLE"), "names of variables are found where they are");
     assert!(!contains("WAN_ALPHA_TEST"));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_engine_that_a_farm_s_job_starts_ends_with_it() {
+    let studio = Studio::new();
+    let request = studio.request("a.json", 1, 5);
+    let mut command = studio.command("run", &["take", "make", &request, "--engine"]);
+    support::studio::told(command.env("WAN_ALPHA_BATCH", "1").output().unwrap());
+    let started = |process: u64| fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap();
+    assert!(started(engine(&studio)).contains("--batch"));
+    studio.ok(&["engine", "stop"]);
+    studio.ok(&["take", "make", &studio.request("b.json", 2, 5), "--engine"]);
+    assert!(!started(engine(&studio)).contains("--batch"));
 }

@@ -60,7 +60,7 @@ impl Room {
         let folder = out.to_str().unwrap();
         let size = ["--width", "48", "--height", "32", "--frames", "5", "--threads", "1"];
         let what = ["render", "--model", model, "--prompt", "smoke", "--out", folder];
-        self.ok(&[&what[..], &size, &["--format", "png"]].concat());
+        self.ok(&[&what[..], &size, &["--format", "png", "--no-store"]].concat());
         let pixels = |frame| {
             let path = out.join(format!("rgba.{frame:04}.png"));
             image::open(path).unwrap().into_rgba16().into_raw()
@@ -348,9 +348,11 @@ fn a_merged_copy_makes_the_same_takes_and_goes_with_its_model() {
     let out = room.path("strength");
     let render =
         ["render", "--model", "tiny", "--prompt", "smoke", "--width", "48", "--height", "32"];
-    let render =
-        [&render[..], &["--frames", "5", "--format", "png", "--out", out.to_str().unwrap()]]
-            .concat();
+    let render = [
+        &render[..],
+        &["--frames", "5", "--format", "png", "--no-store", "--out", out.to_str().unwrap()],
+    ]
+    .concat();
     for change in [["--dora-strength", "0.5"], ["--dtype", "bf16"]] {
         room.ok(&[&render[..], &change].concat());
         let with = fs::read(out.join("rgba.0000.png")).unwrap();

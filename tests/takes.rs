@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -134,4 +135,184 @@ fn what_a_node_keeps_and_what_a_render_left_are_requests() {
     let (_, key) = make(&studio, out.join("take.json").to_str().unwrap());
     assert!(studio.ok(&["take", "show", &key]).0.contains("\"prompt\": \"fire\""));
     assert_eq!(studio.takes().len(), 2);
+}
+
+/// A render of `tiny`, small and quick, with more of its own.
+fn render<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let rest = ["--width", "48", "--height", "32", "--frames", "5", "--steps", "2"];
+    let fixed = ["render", "--model", "tiny", "--prompt", "fire", "--threads", "1", "--out", out];
+    [&fixed[..], &rest, more].concat()
+}
+
+/// The frames of a folder and its contact sheet, without take.json.
+fn frames(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = support::render::files(folder);
+    files.remove("take.json").unwrap();
+    files
+}
+
+#[test]
+fn a_render_is_kept_in_the_store_and_not_computed_again() {
+    let studio = Studio::new();
+    let outs = ["a", "b", "c", "d"].map(|name| studio.path(name));
+    let [computed, again, without, exported] = &outs;
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let (_, said) = studio.ok(&render(&text(computed), &[]));
+    assert!(said.contains("the take will be 66 kB in the store"), "{said}");
+    assert!(said.contains("has been made for takes, for "), "{said}");
+    let takes = studio.takes();
+    assert_eq!(takes.len(), 1);
+    let key = takes[0].0.file_stem().unwrap().to_str().unwrap().to_owned();
+
+    let (_, said) = studio.ok(&render(&text(again), &[]));
+    assert!(said.contains("in the store already") && !said.contains("sampling"), "{said}");
+    studio.ok(&["take", "export", &key, "--out", &text(exported)]);
+    assert!(frames(again) == frames(exported), "the store's frames, as they are exported");
+    let take: Value = serde_json::from_slice(&fs::read(again.join("take.json")).unwrap()).unwrap();
+    assert_eq!(take["from_store"], true);
+    assert_eq!(take["computed"]["tf32"], false);
+
+    // Whether it is kept changes no byte of the files that are computed.
+    let (_, said) = studio.ok(&render(&text(without), &["--no-store"]));
+    assert!(said.contains("sampling") && !said.contains("store"), "{said}");
+    assert!(frames(without) == frames(computed));
+    studio.ok(&["take", "clear", "--yes"]);
+    studio.ok(&render(&text(without), &["--no-store"]));
+    assert!(studio.takes().is_empty());
+    // A store that cannot have it costs no render.
+    let mut command = studio.command("run", &render(&text(again), &[]));
+    fs::write(studio.path("file"), "x").unwrap();
+    let (_, said) = support::studio::told(
+        command.env("WAN_ALPHA_STORE", studio.path("file")).output().unwrap(),
+    );
+    assert!(said.contains("warning: the take is not kept in the store: no folder"), "{said}");
+    assert!(frames(again) == frames(computed));
+}
+
+#[test]
+fn what_a_render_left_makes_its_take_again() {
+    let studio = Studio::new();
+    let out = studio.path("out");
+    let folder = out.to_str().unwrap();
+    studio.ok(&render(folder, &["--seed", "9"]));
+    let path = studio.takes()[0].0.to_str().unwrap().to_owned();
+    let file = |name: &str| out.join(name).to_str().unwrap().to_owned();
+    let (exr, png) = (file("rgba.0003.exr"), file("rgba.0000.png"));
+    for left in [folder, &file("take.json"), &exr, &png, &file("contact-sheet.png")] {
+        assert_eq!(studio.ok(&["take", "make", left]).0.trim(), path, "{left}");
+    }
+    // Computed anew, by the model that the request names.
+    let again = studio.path("again");
+    let to = ["--no-store", "--threads", "1", "--out", again.to_str().unwrap()];
+    studio.ok(&[&["render", "--from", &exr], &to[..]].concat());
+    assert!(frames(&again) == frames(&out));
+
+    let refused = |arguments: &[&str], words: &[&str]| {
+        let (code, said) = failure(&studio, arguments);
+        assert_eq!(code, Some(2), "{said}");
+        words.iter().for_each(|word| assert!(said.contains(word), "`{word}` is not in: {said}"));
+    };
+    refused(&["take", "make", "nofile.json"], &["there is no file nofile.json"]);
+    refused(&["render", "--from", folder, "--out", folder], &["take.json, which is read"]);
+    refused(&["render", "--from", &png, "--seed", "3", "--out", "x"], &["--seed"]);
+    let cut = studio.path("cut.exr");
+    fs::write(&cut, &fs::read(&exr).unwrap()[..100]).unwrap();
+    refused(&["take", "make", cut.to_str().unwrap()], &["cut.exr", "no whole EXR"]);
+    // What was stopped has frames, and no request in its take.json.
+    let mut take: Value = serde_json::from_slice(&fs::read(file("take.json")).unwrap()).unwrap();
+    take.as_object_mut().unwrap().retain(|name, _| name == "program");
+    take["state"] = "unfinished".into();
+    fs::write(file("take.json"), take.to_string()).unwrap();
+    refused(&["take", "make", &file("take.json")], &["has not finished"]);
+    assert_eq!(studio.ok(&["take", "make", folder]).0.trim(), path);
+}
+
+#[test]
+fn takes_are_listed_with_their_sizes_and_removed_by_their_keys() {
+    let studio = Studio::new();
+    let made = [1, 2, 3].map(|seed| make(&studio, &studio.request("a.json", seed, 5)));
+    let bytes: u64 = studio.takes().iter().map(|(_, bytes)| bytes.len() as u64).sum();
+    let (list, _) = studio.ok(&["take", "list"]);
+    let last = list.lines().last().unwrap();
+    assert!(last.starts_with("3 takes, 381 kB; yours 381 kB"), "{list}");
+    let (json, _) = studio.ok(&["take", "list", "--json"]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((json["takes"].as_array().unwrap().len(), json["bytes"].as_u64()), (3, Some(bytes)));
+    assert_eq!(json["takes"][0]["path"], made[2].0.as_str());
+    assert_eq!(json["takes"][0]["request"]["seed"], 3);
+
+    // Cut off, and named by its key: it is damaged, and not absent.
+    let (cut, key) = &made[0];
+    let whole = fs::read(cut).unwrap();
+    fs::write(cut, &whole[..whole.len() / 2]).unwrap();
+    let (code, said) = failure(&studio, &["take", "show", key]);
+    assert!(code == Some(2) && said.contains("is damaged") && !said.contains("no take"), "{said}");
+    // Another take under its name.
+    fs::write(cut, fs::read(&made[1].0).unwrap()).unwrap();
+    let (_, said) = studio.ok(&["take", "list"]);
+    assert!(said.contains("is the take") && said.contains("under another's name"), "{said}");
+    let (_, said) = failure(&studio, &["take", "remove", key, "ffff"]);
+    assert!(said.contains("no take begins with `ffff`"), "{said}");
+    assert_eq!(studio.takes().len(), 3, "where one is not there none goes");
+    let (removed, _) = studio.ok(&["take", "remove", key, &made[1].1]);
+    assert!(removed.contains(&format!("removed {cut}, ")), "{removed}");
+    assert_eq!(studio.takes().len(), 1);
+    // Only root can give files away; others have nothing to try it on.
+    if std::os::unix::fs::chown(&made[2].0, Some(12_345), None).is_err() {
+        return;
+    }
+    let (cleared, _) = studio.ok(&["take", "clear", "--yes"]);
+    assert!(cleared.contains("1 takes of 12345, 127 kB, stay: only they remove them"), "{cleared}");
+    let (code, said) = failure(&studio, &["take", "remove", &made[2].1]);
+    assert!(code == Some(2) && said.contains("belongs to another user"), "{said}");
+}
+
+#[test]
+fn a_store_is_for_those_it_was_prepared_for() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::process::CommandExt;
+    let studio = Studio::new();
+    let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
+    let takes = studio.path("takes");
+    let room = takes.parent().unwrap();
+    fs::set_permissions(room, PermissionsExt::from_mode(0o700)).unwrap();
+    let (closed, _) = make(&studio, &studio.request("a.json", 1, 5));
+    assert_eq!((mode(&takes), mode(Path::new(&closed))), (0o700, 0o600));
+    assert!(studio.ok(&["take", "where"]).0.contains("alone (mode 0700)"));
+    let (told, _) = studio.ok(&["take", "where", "--share", "everyone"]);
+    assert!(told.contains("for everybody (mode 2777)") && told.contains("1 files"), "{told}");
+    assert!(told.contains("others do not get through"), "{told}");
+    assert_eq!((mode(&takes), mode(Path::new(&closed))), (0o2777, 0o664));
+    // The mask of whoever makes a take does not count.
+    let request = studio.request("b.json", 2, 5);
+    let made = studio.command("run", &["take", "make", &request]);
+    let mut masked = std::process::Command::new("sh");
+    masked.args(["-c", "umask 077 && exec \"$0\" \"$@\""]).arg(made.get_program());
+    masked.args(made.get_args()).env_clear().envs(studio.environment("run"));
+    let (made, _) = support::studio::told(masked.output().unwrap());
+    assert_eq!(mode(Path::new(made.trim())), 0o664);
+    let group = fs::metadata(&takes).unwrap().gid().to_string();
+    studio.ok(&["take", "where", "--share", &group]);
+    assert_eq!((mode(&takes), mode(Path::new(&closed))), (0o2770, 0o660));
+    let (code, said) = failure(&studio, &["take", "where", "--share", "no-such-group"]);
+    assert!(code == Some(2) && said.contains("there is no group no-such-group"), "{said}");
+
+    // A file that somebody else closed: doctor names it, and the command that opens it.
+    fs::set_permissions(&closed, PermissionsExt::from_mode(0o600)).unwrap();
+    let doctor = String::from_utf8(studio.run(&["doctor"]).stdout).unwrap();
+    for words in ["1 takes in it are not", "mode 0600", "take where --share"] {
+        assert!(doctor.contains(words), "`{words}` is not in: {doctor}");
+    }
+    // As somebody else, which only root can try.
+    studio.ok(&["take", "where", "--share", "everyone"]);
+    fs::set_permissions(&closed, PermissionsExt::from_mode(0o600)).unwrap();
+    fs::set_permissions(room, PermissionsExt::from_mode(0o755)).unwrap();
+    let mut nobody = studio.command("run", &["take", "list"]);
+    let Ok(output) = nobody.uid(65_534).gid(65_534).output() else { return };
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(output.status.success() && said.contains("1 takes, "), "{said}");
+    assert!(
+        said.contains("may not be read: it belongs to user") && said.contains("0600"),
+        "{said}"
+    );
 }

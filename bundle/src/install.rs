@@ -5,10 +5,11 @@
 
 mod hosts;
 mod place;
+mod user_folders;
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -16,6 +17,7 @@ use crate::bundle::PLACE;
 use crate::bundle::layout::NAME;
 use crate::tree::Tree;
 use hosts::{CacheFate, User};
+use user_folders::Leaving;
 
 /// Where every host on Linux looks.
 const FOR_ALL: &str = "/usr/OFX/Plugins";
@@ -58,6 +60,10 @@ pub(crate) struct UninstallOptions {
     /// One that was installed with --keep-old.
     #[arg(long, value_name = "VERSION")]
     version: Option<String>,
+    /// What the program keeps in your folders, too: state (logs, latents), cache, sockets. Your takes and
+    /// records of models stay.
+    #[arg(long)]
+    all: bool,
 }
 
 pub(crate) fn run(tree: &Tree, options: &InstallOptions) -> Result<ExitCode> {
@@ -89,6 +95,17 @@ pub(crate) fn uninstall(options: &UninstallOptions) -> Result<ExitCode> {
         Some(version) => place::own_folder(&root, version),
         None => root.clone(),
     };
+    let bundle = folder.join(format!("{NAME}.bundle"));
+    if options.all && !bundle.exists() {
+        eprintln!("there is no {}", bundle.display());
+        say_leavings(&user);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if options.all {
+        // An engine that works on would write again what is removed; that of the user alone is reached.
+        let program = bundle.join("Contents/Linux-x86-64/wan-alpha");
+        let _ = Command::new(program).args(["engine", "stop"]).stdout(Stdio::null()).status();
+    }
     let left = place::uninstall(&folder).map_err(|error| {
         let others = place::versions_beside(&root);
         if options.version.is_none() && !others.is_empty() {
@@ -109,7 +126,30 @@ pub(crate) fn uninstall(options: &UninstallOptions) -> Result<ExitCode> {
         }
     }
     say_caches(&user);
+    if options.all {
+        say_leavings(&user);
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Takes away what the program keeps in the user's folders, and says what stays.
+fn say_leavings(user: &User) {
+    for leaving in user_folders::remove(user) {
+        match leaving {
+            Leaving::Removed(folder) => eprintln!("removed {}", folder.display()),
+            Leaving::Kept(folder) => eprintln!(
+                "left, since it is yours: {}; `rm -r {}` removes it",
+                folder.display(),
+                folder.display()
+            ),
+            Leaving::Stuck(folder, reason) => {
+                eprintln!(
+                    "{} could not be removed ({reason}); remove it yourself",
+                    folder.display()
+                );
+            }
+        }
+    }
 }
 
 impl Where {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tch::TchError;
 use wan_alpha_take::models::ModelError;
+use wan_alpha_take::user_files::without_temporary_name;
 
 use crate::stage::Stage;
 pub use libtorch::Shortage;
@@ -247,7 +248,7 @@ impl Error {
 
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |reason| Self::Io { action, path, reason }
+        move |reason| Self::Io { action, path, reason: without_temporary_name(reason) }
     }
 
     pub(crate) fn file(path: &Path, problem: impl Into<String>) -> Self {

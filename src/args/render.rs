@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow, ensure};
 use clap::Args;
 use wan_alpha_core::device::DeviceChoice;
+use wan_alpha_take::models::AUTO;
 use wan_alpha_take::{Interpolation, Precision, Solver};
 
 use super::{in_order, one_of};
@@ -52,7 +53,17 @@ pub(crate) struct Render {
     /// What to show, in English or Chinese, or @FILE to read it from a text file. Say that the
     /// background is transparent, then the style, the kind of shot and the subject
     #[arg(long, value_name = "TEXT|@FILE", help_heading = "Take")]
-    pub(crate) prompt: String,
+    #[arg(required_unless_present = "from")]
+    pub(crate) prompt: Option<String>,
+
+    /// The same take as an earlier one: its take.json, a frame of it (EXR, PNG), its folder, or a
+    /// node's takeRequest. Nothing of the take is given besides; --model where the model has moved,
+    /// --mask where a mask placed it
+    #[arg(long, value_name = "FILE|FOLDER|REQUEST", help_heading = "Take")]
+    #[arg(conflicts_with_all = ["prompt", "negative", "seed", "width", "height", "frames", "ellipse",
+        "ellipse_track", "mu", "steps", "guidance", "shift", "solver", "dora_strength",
+        "distill_strength", "dtype"])]
+    pub(crate) from: Option<String>,
 
     /// What to avoid; matters where guidance is not 1 [default: the model's]
     #[arg(long, value_name = "TEXT|@FILE", help_heading = "Take")]
@@ -133,6 +144,10 @@ pub(crate) struct Render {
     #[arg(help_heading = "Output")]
     pub(crate) format: Vec<Format>,
 
+    /// Neither look for the take in the store nor keep it there
+    #[arg(long, conflicts_with = "engine", help_heading = "Output")]
+    pub(crate) no_store: bool,
+
     /// Also write every intermediate tensor to this file, for comparison with other code
     #[arg(long, value_name = "FILE.safetensors", help_heading = "Output")]
     pub(crate) dump: Option<PathBuf>,
@@ -153,6 +168,11 @@ impl Render {
     /// The formats asked for, each once and in a fixed order.
     pub(crate) fn formats(&self) -> Vec<Format> {
         in_order(&self.format)
+    }
+
+    /// Whether `--model` is as it is by default.
+    pub(crate) fn names_no_model(&self) -> bool {
+        matches!(&self.model[..], [one] if one.as_os_str() == AUTO)
     }
 }
 

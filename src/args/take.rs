@@ -11,8 +11,12 @@ use crate::output::Format;
 /// What to do with takes.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TakeCommand {
-    /// Every take, newest first
-    List,
+    /// Every take, newest first, and what they take up
+    List {
+        /// Print JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
     /// Where a take is, what it came to, and its whole request
     Show {
         /// The take's key, or its beginning
@@ -30,6 +34,12 @@ pub(crate) enum TakeCommand {
     Export(ExportTake),
     /// Make the take of a request, ahead of a farm render for example
     Make(MakeTake),
+    /// Remove takes of yours
+    Remove {
+        /// The takes' keys, or their beginnings
+        #[arg(required = true, value_name = "KEY")]
+        keys: Vec<String>,
+    },
     /// Remove the takes that were unused for longest, until the rest fits the limit
     Trim {
         /// Gigabytes of your own takes in each folder [default: WAN_ALPHA_STORE_LIMIT; else 50, or
@@ -43,8 +53,13 @@ pub(crate) enum TakeCommand {
         #[arg(long)]
         yes: bool,
     },
-    /// Where takes are kept, and how full it is there
-    Where,
+    /// Where takes are kept, for whom, and how full it is there
+    Where {
+        /// Prepare the first folder for a group (name or number) or for everyone: what is put there is then
+        /// theirs to read, and they may put takes there
+        #[arg(long, value_name = "GROUP|everyone")]
+        share: Option<String>,
+    },
 }
 
 /// A take to write as files.
@@ -72,7 +87,8 @@ impl ExportTake {
 /// A take to make.
 #[derive(Debug, Args)]
 pub(crate) struct MakeTake {
-    /// A file with a request (`take.json` of a render will do), or a node's takeRequest
+    /// What a render left (its folder, take.json, or a frame as EXR or PNG), another file with a request,
+    /// or a node's takeRequest
     #[arg(value_name = "FILE|REQUEST")]
     pub(crate) request: String,
 

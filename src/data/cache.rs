@@ -30,9 +30,11 @@ use crate::console::Console;
 use crate::context::CommandContext;
 use crate::device;
 use crate::exit::{Exit, OrExit};
-use crate::media::atomic_file::explain_write;
+use crate::media::atomic_file::{explain_write, sweep};
 use crate::model::Chosen;
+use crate::own_inputs::refuse_inputs_in;
 use crate::stdout::print_lines;
+use crate::write_lock::WriteLock;
 pub(crate) use entry::Entry;
 use entry::FramesToEncode;
 pub(crate) use index::CacheIndex;
@@ -47,6 +49,9 @@ pub(super) fn run(args: &CacheSet, context: &CommandContext<'_>) -> Result<()> {
     std::fs::create_dir_all(&args.out)
         .map_err(|error| explain_write(&args.out, &error))
         .or_exit(Exit::BadInput)?;
+    refuse_inputs_in("--out", &args.out, |name| name == index::NAME, [&set.table])?;
+    let _lock = WriteLock::of_folder(&args.out)?;
+    sweep(&args.out);
     let chosen = Chosen::of(&args.model, &environment.models)?;
     let model = ModelFiles::find(&chosen.paths, Strengths::default(), console)?;
     let encoder = EncoderFiles::find(&chosen.paths)?;
@@ -66,7 +71,7 @@ pub(super) fn run(args: &CacheSet, context: &CommandContext<'_>) -> Result<()> {
     work.run(&lines, &missing, context)?;
     let index = index::write(&args.out, &lines)?;
     progress.done();
-    print_lines(&[index.display().to_string()]);
+    print_lines(&[index.display().to_string()])?;
     progress.remark(format!("{} rows, {} of them new", lines.len(), missing.len()));
     Ok(())
 }

@@ -22,7 +22,9 @@ use crate::args::CaptionSet;
 use crate::context::CommandContext;
 use crate::environment;
 use crate::exit::{Exit, OrExit};
+use crate::own_inputs::refuse_input;
 use crate::stdout::print_lines;
+use crate::write_lock::WriteLock;
 use answer::CaptionAnswer;
 use ask::Service;
 
@@ -39,6 +41,8 @@ pub(super) fn run(args: &CaptionSet, context: &CommandContext<'_>) -> Result<()>
     let CommandContext { progress, console, .. } = *context;
     let set = Set::open(&args.set)?;
     let out = out_path(args, &set).or_exit(Exit::BadInput)?;
+    refuse_input("--out", &out, [&set.table])?;
+    let _lock = WriteLock::of_file(&out)?;
     let key = args.key.as_deref().map(key_of).transpose().or_exit(Exit::BadInput)?;
     let service = Service::new(args, key).or_exit(Exit::BadInput)?;
     let mut rows = set.rows().to_vec();
@@ -80,7 +84,7 @@ pub(super) fn run(args: &CaptionSet, context: &CommandContext<'_>) -> Result<()>
         .with_context(|| format!("{} has what was answered; run again to go on", out.display()))?;
     written?;
     progress.done();
-    print_lines(&[out.display().to_string()]);
+    print_lines(&[out.display().to_string()])?;
     progress
         .remark(format!("{count} rows captioned, {had} had captions ({kept} of an earlier run)"));
     Ok(())

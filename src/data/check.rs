@@ -8,6 +8,7 @@ mod media;
 mod page;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Result, anyhow};
@@ -22,6 +23,7 @@ use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
 use crate::media::atomic_file::{explain_write, write_whole};
 use crate::stdout::print_lines;
+use crate::write_lock::WriteLock;
 use language::CaptionLanguage;
 use media::{Media, Seen};
 
@@ -102,11 +104,13 @@ fn key(row: &Row) -> MediaKey<'_> {
 pub(super) fn run(args: &CheckSet, context: &CommandContext<'_>) -> Result<()> {
     let CommandContext { progress, .. } = *context;
     let set = Set::open(&args.set)?;
-    if let Some(folder) = &args.out {
+    let lock = |folder: &PathBuf| {
         std::fs::create_dir_all(folder)
             .map_err(|error| explain_write(folder, &error))
             .or_exit(Exit::BadInput)?;
-    }
+        WriteLock::of_folder(folder)
+    };
+    let _lock = args.out.as_ref().map(lock).transpose()?;
     let seen = look(&set, context)?;
     let report = SetReport::of(&set, &seen);
     progress.done();
@@ -119,7 +123,7 @@ pub(super) fn run(args: &CheckSet, context: &CommandContext<'_>) -> Result<()> {
         json.push(b'\n');
         write_whole(&folder.join("report.json"), &json)?;
     }
-    print_lines(&report.lines(&set));
+    print_lines(&report.lines(&set))?;
     let Summary { errors, .. } = report.summary;
     if errors > 0 {
         return Err(anyhow!("{} has {errors} errors", set.table.display())).or_exit(Exit::BadInput);

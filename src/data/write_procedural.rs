@@ -14,9 +14,10 @@ use super::table::{self, Row};
 use crate::args::{CaptionLanguages, Procedural};
 use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
-use crate::media::atomic_file::{explain_write, unfinished_folder};
+use crate::media::atomic_file::{explain_write, sweep, unfinished_folder};
 use crate::media::png::encode_plain;
 use crate::stdout::print_lines;
+use crate::write_lock::WriteLock;
 
 const TABLE: &str = "table.csv";
 /// How the folder of a clip begins.
@@ -25,6 +26,8 @@ const CLIP: &str = "clip-";
 pub(super) fn run(args: &Procedural, context: &CommandContext<'_>) -> Result<()> {
     let CommandContext { progress, console, .. } = *context;
     prepare(&args.out).or_exit(Exit::BadInput)?;
+    let _lock = WriteLock::of_folder(&args.out)?;
+    sweep(&args.out);
     let count = args.count as usize;
     let window = Window { frames: args.frames as usize, height: args.size[1], width: args.size[0] };
     let stream = if args.held_out { DrawnStream::HeldOut } else { DrawnStream::Training };
@@ -45,7 +48,7 @@ pub(super) fn run(args: &Procedural, context: &CommandContext<'_>) -> Result<()>
     // Last: a folder without a table is not a set.
     table::write(&table, &rows.concat())?;
     progress.done();
-    print_lines(&[table.display().to_string()]);
+    print_lines(&[table.display().to_string()])?;
     progress.remark(format!(
         "{count} clips of {} frames, {} × {}",
         window.frames, window.width, window.height

@@ -32,7 +32,18 @@ pub(super) fn read(
             }
             Ok(coverage)
         }
-        _ => images(paths, threshold, context).or_exit(Exit::BadInput),
+        _ => {
+            context.console.say_choices(paths);
+            images(paths, threshold, context).or_exit(Exit::BadInput)
+        }
+    }
+}
+
+/// The files that are read: a video, or images.
+pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    match paths {
+        [one] if is_video(one) => Ok(vec![one.clone()]),
+        _ => Ok(MaskSequence::find_all(paths, "alpha")?.files().to_vec()),
     }
 }
 

@@ -10,8 +10,9 @@ use wan_alpha_take::{Ellipse, Mask, Track};
 use super::picture::{EllipsePicture, outline_of_mask};
 use crate::args::ShowEllipse;
 use crate::exit::{Exit, OrExit};
-use crate::media::atomic_file::write_whole;
+use crate::media::atomic_file::{probe_file, write_whole};
 use crate::media::frame::SIZE_LIMIT;
+use crate::own_inputs::refuse_input;
 use crate::render::read_mask;
 
 /// What there is to draw.
@@ -26,6 +27,8 @@ enum ShownPlacement {
 const SIZE: [usize; 2] = [832, 480];
 
 pub(super) fn run(args: &ShowEllipse) -> Result<()> {
+    refuse_input("--out", &args.out, args.placement.iter().chain([&args.over]))?;
+    probe_file(&args.out).or_exit(Exit::BadInput)?;
     let mut picture = ground(args).or_exit(Exit::BadInput)?;
     let shown = ShownPlacement::of(args).or_exit(Exit::BadInput)?;
     let [width, height] = picture.size();

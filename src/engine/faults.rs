@@ -417,7 +417,8 @@ fn memory_that_runs_out_in_decoding_is_made_by_letting_the_transformer_go() {
     assert_eq!(make(&client, &submit_to(&room, &submit)), JobState::Done);
     assert!(room.pixels(submit.key) == expected, "another take");
     // What was told stands in the take's record.
-    let [told] = &room.take(submit.key).description().warnings[..] else { panic!() };
+    let take = room.take(submit.key);
+    let [told] = &take.description().warnings[..] else { panic!() };
     assert!(told.message.contains("the transformer is let go"), "{told}");
     assert_eq!(client.warnings(submit.key), [told.clone()]);
     assert!(room.log().contains("the transformer is let go"), "{}", room.log());

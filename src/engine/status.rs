@@ -10,18 +10,18 @@ use crate::stdout::print_lines;
 pub(super) fn show(json: bool, environment: &Environment) -> Result<()> {
     let Some(report) = super::report(environment)? else {
         let line = if json { "null".to_owned() } else { super::none_is_running(environment)? };
-        print_lines(&[line]);
+        print_lines(&[line])?;
         return Ok(());
     };
     if json {
-        print_lines(&[serde_json::to_string_pretty(&report)?]);
+        print_lines(&[serde_json::to_string_pretty(&report)?])?;
     } else {
         let mut lines = lines(&report);
         let others = super::endpoint(environment)?.other_engines();
         if !others.is_empty() {
             lines.push(super::told_of_others(&others));
         }
-        print_lines(&lines);
+        print_lines(&lines)?;
     }
     Ok(())
 }

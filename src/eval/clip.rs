@@ -89,6 +89,14 @@ impl EvalClip {
         })
     }
 
+    /// The images of the clip; none of a take of the store.
+    pub(super) fn files(&self) -> &[PathBuf] {
+        match &self.frames {
+            ClipFrames::Store(_) => &[],
+            ClipFrames::Images(images) => images.files(),
+        }
+    }
+
     /// How many frames the clip has, their width and their height.
     pub(super) fn shape(&self) -> [usize; 3] {
         match &self.frames {
@@ -167,10 +175,10 @@ fn is_image(path: &Path) -> bool {
     sequence::is_image(path) && path.is_file()
 }
 
-/// What to read in a folder. Of a render, which may be there in both formats, PNG: it holds
-/// what was generated, straight, to 16 bits.
+/// What to read in a folder. Of a render, which may be there in both formats and beside other sequences,
+/// EXR, as everywhere.
 pub(super) fn images_of(folder: &Path) -> PathBuf {
-    for extension in ["png", "exr"] {
+    for extension in ["exr", "png"] {
         if folder.join(format!("rgba.0000.{extension}")).is_file() {
             return folder.join(format!("rgba.####.{extension}"));
         }

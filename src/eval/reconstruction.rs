@@ -17,6 +17,7 @@ use wan_alpha_take::frame::{Frame, OwnedFrame};
 use wan_alpha_take::report::PixelShare;
 use wan_alpha_take::{Precision, TakeReport};
 
+use super::ReportPlaces;
 use super::clip::images_of;
 use super::reconstruction_metrics::{Near, ReconstructionMetrics};
 use super::table::{Best, Cell, ClipRow, MeasureColumn, Table};
@@ -26,12 +27,19 @@ use crate::context::CommandContext;
 use crate::device;
 use crate::exit::{Exit, OrExit, carried};
 use crate::media::rgba::RgbaSequence;
+use crate::media::sequence;
 use crate::media::thumbnail::{Strip, Thumbnail, is_shown};
 use crate::model::Chosen;
 
 /// Measures the clips that `args` name.
 pub(super) fn run(args: &EvalReconstruction, context: &CommandContext<'_>) -> Result<()> {
     let CommandContext { environment, progress, console, .. } = *context;
+    console.say_choices(&args.clips);
+    let mut read = args.lpips.clone();
+    for clip in &args.clips {
+        read.extend(sequence::find(&images_of(clip), "clip")?);
+    }
+    let places = ReportPlaces::open(&args.report, &read)?;
     let device = device::open(args.device.as_ref(), environment, console)?.device;
     let lpips = match &args.lpips[..] {
         [trunk, heads] => Some(Lpips::open(trunk, heads, device)?),
@@ -69,7 +77,7 @@ pub(super) fn run(args: &EvalReconstruction, context: &CommandContext<'_>) -> Re
     if table.rows.len() > 1 {
         table.summary = table.means();
     }
-    super::tell(&table, &args.report, progress)
+    super::tell(&table, &places, progress)
 }
 
 const COLUMNS: [MeasureColumn; 6] = [

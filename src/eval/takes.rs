@@ -8,6 +8,7 @@ use wan_alpha_core::Watch;
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::store::Store;
 
+use super::ReportPlaces;
 use super::clip::{EvalClip, folders};
 use super::clip_score::{ScoreMeter, ScoringNetworks};
 use super::expected::{Expected, Which};
@@ -17,6 +18,7 @@ use super::summary;
 use super::table::{Cell, ClipRow, MeasureColumn, Table};
 use super::take_columns::{COLUMNS, COVERAGE};
 use crate::args::EvalTakes;
+use crate::console::Console;
 use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
 use crate::media::thumbnail::{Strip, Thumbnail, is_shown};
@@ -27,6 +29,8 @@ pub(super) fn run(args: &EvalTakes, context: &CommandContext<'_>) -> Result<()> 
     let asked = args.asked.as_deref().map(Expected::read).transpose()?;
     let judges = ScoringNetworks::open(&args.judges, environment, console)?;
     let clips = gather(args, asked.as_deref(), environment, console)?;
+    let read = clips.iter().flat_map(|(clip, _)| clip.files()).chain(&args.asked);
+    let places = ReportPlaces::open(&args.report, read)?;
     let many = clips.len();
     let (mut rows, mut judged) = (Vec::new(), Vec::new());
     for (index, (clip, asked)) in clips.into_iter().enumerate() {
@@ -43,7 +47,7 @@ pub(super) fn run(args: &EvalTakes, context: &CommandContext<'_>) -> Result<()> 
     table.note_empty();
     table.summary = table.means();
     summary::add(&mut table, &judged);
-    super::tell(&table, &args.report, progress)
+    super::tell(&table, &places, progress)
 }
 
 /// What a reader must know who compares with the literature.
@@ -65,17 +69,19 @@ fn gather(
     args: &EvalTakes,
     asked: Option<&[Expected]>,
     environment: &Environment,
-    watch: &dyn Watch,
+    console: &Console<'_>,
 ) -> Result<Vec<(EvalClip, Option<Expected>)>> {
     let store = Store::new(environment.stores.clone());
     let open = |which: &Which| match which {
-        Which::Key(key) => EvalClip::of_store(&store, key, watch),
+        Which::Key(key) => EvalClip::of_store(&store, key, console),
         Which::Folder(folder) => EvalClip::of_folder(folder, args.reading.association()),
     };
     let mut named = Vec::new();
     for text in &args.takes {
         if Path::new(text).is_dir() {
-            named.extend(folders(Path::new(text))?.into_iter().map(Which::Folder));
+            let folders = folders(Path::new(text))?;
+            console.say_choices(&folders);
+            named.extend(folders.into_iter().map(Which::Folder));
         } else if looks_like_a_key(text) {
             named.push(Which::Key(text.clone()));
         } else {
@@ -98,7 +104,7 @@ fn gather(
         let clip = open(which)?;
         let row = asked.iter().find(|row| row.is_about(&clip.place)).cloned();
         if row.is_none() && !asked.is_empty() {
-            watch.warn(&format!("{}: --asked has no line about it", clip.name));
+            console.warn(&format!("{}: --asked has no line about it", clip.name));
         }
         clips.push((clip, row));
     }

@@ -51,6 +51,11 @@ impl MaskSequence {
         Ok(Self { files: all })
     }
 
+    /// The images, in order.
+    pub(crate) fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
     /// How many images there are.
     pub(crate) fn len(&self) -> usize {
         self.files.len()

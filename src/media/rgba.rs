@@ -74,6 +74,11 @@ impl RgbaSequence {
         open().map_err(MediaError::Unreadable)
     }
 
+    /// The images, in order.
+    pub(crate) fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
     /// How many frames there are.
     pub(crate) fn len(&self) -> usize {
         self.files.len()

@@ -15,6 +15,18 @@ pub(crate) fn find(path: &Path, what: &str) -> error::Result<Vec<PathBuf>> {
     files(path, what).map_err(MediaError::Unreadable)
 }
 
+/// What is read of folders that hold the same frames as EXR and as PNG, as `render` writes them: EXR. A
+/// sentence for each of them.
+pub(crate) fn choices(paths: &[PathBuf]) -> Vec<String> {
+    let choice = |path: &PathBuf| {
+        let sequences = sequences_in(path, "clip").ok()?.0;
+        let exr = exr_of_both(&sequences)?;
+        let shown = path.join(exr).display().to_string();
+        Some(format!("{} holds EXR and PNG of the same frames: {shown} is read", path.display()))
+    };
+    paths.iter().filter(|path| path.is_dir()).filter_map(choice).collect()
+}
+
 fn files(path: &Path, what: &str) -> Result<Vec<PathBuf>> {
     if path.is_dir() {
         in_folder(path, what)
@@ -88,9 +100,12 @@ fn hash_place(name: &str) -> Option<(&str, usize, &str)> {
     Some((before, end - before.len(), &name[end..]))
 }
 
-/// The one sequence in a folder, or its one image. Several are ambiguous, and said so.
-fn in_folder(folder: &Path, what: &str) -> Result<Vec<PathBuf>> {
-    let mut sequences: BTreeMap<String, BTreeMap<u64, PathBuf>> = BTreeMap::new();
+/// Numbered images by what their names have besides the number, `rgba.#.exr`.
+type Sequences = BTreeMap<String, BTreeMap<u64, PathBuf>>;
+
+/// The sequences in a folder, and its images without a number.
+fn sequences_in(folder: &Path, what: &str) -> Result<(Sequences, Vec<PathBuf>)> {
+    let mut sequences = Sequences::new();
     let mut single = Vec::new();
     for name in names(folder, what)? {
         let path = folder.join(&name);
@@ -108,6 +123,28 @@ fn in_folder(folder: &Path, what: &str) -> Result<Vec<PathBuf>> {
             None => single.push(path),
         }
     }
+    Ok((sequences, single))
+}
+
+/// Of the same frames in both formats, and nothing besides, the name of those in EXR.
+fn exr_of_both(sequences: &Sequences) -> Option<&String> {
+    let mut both = sequences.iter();
+    // By their names, EXR comes first.
+    let (Some((exr, some)), Some((png, others)), None) = (both.next(), both.next(), both.next())
+    else {
+        return None;
+    };
+    let same = exr.strip_suffix(".exr").is_some_and(|stem| png.strip_suffix(".png") == Some(stem));
+    (same && some.keys().eq(others.keys())).then_some(exr)
+}
+
+/// The one sequence in a folder, or its one image. Several are ambiguous, and said so, unless they are the
+/// same frames as EXR and as PNG: then those in EXR.
+fn in_folder(folder: &Path, what: &str) -> Result<Vec<PathBuf>> {
+    let (mut sequences, single) = sequences_in(folder, what)?;
+    if let Some(exr) = exr_of_both(&sequences).cloned() {
+        sequences.retain(|name, _| *name == exr);
+    }
     match (sequences.len(), single.as_slice()) {
         (0, [only]) => Ok(vec![only.clone()]),
         (1, _) => without_gaps(sequences.into_values().next().unwrap_or_default(), what),
@@ -120,7 +157,11 @@ fn in_folder(folder: &Path, what: &str) -> Result<Vec<PathBuf>> {
         _ => bail!(
             "the {what} folder {} has several sequences ({}): name one of them as the {what}",
             folder.display(),
-            sequences.into_keys().collect::<Vec<_>>().join(", "),
+            sequences
+                .into_iter()
+                .map(|(name, files)| format!("{name}, {} files", files.len()))
+                .collect::<Vec<_>>()
+                .join("; "),
         ),
     }
 }
@@ -173,4 +214,35 @@ pub(crate) fn extension(path: &Path) -> Option<String> {
 /// Whether a name is that of an image that can be read.
 pub(crate) fn is_image(path: &Path) -> bool {
     matches!(extension(path).as_deref(), Some("png" | "exr"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_same_frames_in_both_formats_exr_is_read_and_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str| fs::write(folder.path().join(name), "x").unwrap();
+        for name in ["rgba.0000", "rgba.0001"] {
+            [".exr", ".png"].iter().for_each(|kind| write(&format!("{name}{kind}")));
+        }
+        write("contact-sheet.png");
+        let names = |found: Vec<PathBuf>| -> Vec<String> {
+            let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+            found.iter().map(name).collect()
+        };
+        let found = find(folder.path(), "clip").unwrap();
+        assert_eq!(names(found), ["rgba.0000.exr", "rgba.0001.exr"]);
+        let said = choices(&[folder.path().to_owned(), folder.path().join("rgba.0000.png")]);
+        assert!(said.len() == 1 && said[0].contains("rgba.#.exr is read"), "{said:?}");
+        // Which is meant where they are not the same frames, nobody knows.
+        write("rgba.0002.png");
+        let text = find(folder.path(), "clip").unwrap_err().to_string();
+        assert!(text.contains("rgba.#.exr, 2 files; rgba.#.png, 3 files"), "{text}");
+        assert!(choices(&[folder.path().to_owned()]).is_empty());
+        write("rgba.0002.exr");
+        write("plate.0001.exr");
+        assert!(find(folder.path(), "clip").is_err());
+    }
 }

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use serde_json::{Map, Value, json};
-use tempfile::NamedTempFile;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::{Kind, Tensor};
 use wan_alpha_core::weights::{
@@ -19,6 +18,8 @@ use wan_alpha_take::{Fingerprint, NUMERICS, Precision};
 
 use super::Chosen;
 use crate::exit::{Exit, OrExit};
+use crate::media::atomic_file::{probe_file, sweep, unfinished_file};
+use crate::own_inputs::refuse_input;
 
 /// Writes the transformer with its adapters merged, original names, to `out`.
 ///
@@ -33,6 +34,8 @@ pub(super) fn run(
     if files.adapters.is_empty() {
         return Err(anyhow!("{} has no adapters to merge", chosen.name)).or_exit(Exit::BadInput);
     }
+    refuse_input("--out", out, &files.paths())?;
+    probe_file(out).or_exit(Exit::BadInput)?;
     let kind = kind_of(dtype.unwrap_or(Precision::Bf16));
     let source = match chosen.fingerprint {
         Some(known) => known,
@@ -95,12 +98,8 @@ impl Merging<'_> {
     /// Writes the file, whole or not at all.
     fn write(&self, folder: &Path, out: &Path, watch: &dyn Watch) -> Result<()> {
         let explain_io = || format!("cannot write {}", out.display());
-        let mut builder = tempfile::Builder::new();
-        // As the user's mask has it: models are shared, and temporary files are closed to others.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let file: NamedTempFile =
-            builder.tempfile_in(folder).with_context(explain_io).or_exit(Exit::BadInput)?;
+        sweep(folder);
+        let file = unfinished_file(folder).with_context(explain_io).or_exit(Exit::BadInput)?;
         self.fill(file.as_file(), watch).with_context(explain_io)?;
         file.as_file().sync_all().with_context(explain_io)?;
         file.persist(out).with_context(explain_io)?;

@@ -14,10 +14,12 @@ use serde_json::{Map, Value, json};
 
 use super::SHEET;
 use crate::media::atomic_file;
+use crate::write_lock::WriteLock;
 
 /// The file with the request, the versions and the timings.
-const TAKE: &str = "take.json";
-const PROGRAM: &str = "wan-alpha";
+pub(crate) const TAKE: &str = "take.json";
+/// What it says of who wrote it.
+pub(crate) const PROGRAM: &str = "wan-alpha";
 
 /// A folder that may be written to.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub(super) struct Folder {
     path: PathBuf,
     /// Made by us and still empty: removed again if nothing is ever written.
     fresh: bool,
+    /// None once it is given up.
+    lock: Option<WriteLock>,
 }
 
 impl Folder {
@@ -33,9 +37,11 @@ impl Folder {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let fresh = !path.exists();
         fs::create_dir_all(path).map_err(|error| atomic_file::explain_write(path, &error))?;
-        let folder = Self { path: path.to_owned(), fresh };
+        let mut folder = Self { path: path.to_owned(), fresh, lock: None };
         atomic_file::probe(path)?;
+        folder.lock = Some(WriteLock::of_folder(path)?);
         folder.refuse_others()?;
+        atomic_file::sweep(path);
         Ok(folder)
     }
 
@@ -48,10 +54,14 @@ impl Folder {
         self.write_take("unfinished", Map::new())?;
         self.fresh = false;
         let names = self.names()?;
-        for name in names.iter().filter(|name| is_frame(name) || *name == SHEET || is_left(name)) {
+        for name in names.iter().filter(|name| is_replaced(name) && *name != TAKE) {
             let path = self.path.join(name);
             fs::remove_file(&path)
                 .with_context(|| format!("cannot remove {} of the take before", path.display()))?;
+        }
+        for name in names.iter().filter(|name| atomic_file::is_unfinished(name)) {
+            // One that stays is in nobody's way.
+            let _ = atomic_file::remove_abandoned(&self.path.join(name));
         }
         Ok(())
     }
@@ -76,7 +86,7 @@ impl Folder {
             return Ok(());
         }
         let mut names = self.names()?;
-        names.retain(|name| is_frame(name) || name == SHEET || name == TAKE);
+        names.retain(|name| is_replaced(name));
         names.sort();
         ensure!(
             names.is_empty(),
@@ -117,11 +127,17 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
+        self.lock = None;
         if self.fresh {
             // Fails, as it should, if someone has put something there.
             let _ = fs::remove_dir(&self.path);
         }
     }
+}
+
+/// Whether a file of this name is a take's, and goes when another take comes.
+pub(crate) fn is_replaced(name: &str) -> bool {
+    is_frame(name) || name == SHEET || name == TAKE
 }
 
 /// `rgba.0000.exr`: four digits, more for a take beyond 9999 frames.
@@ -131,13 +147,10 @@ fn is_frame(name: &str) -> bool {
         .is_some_and(|number| number.len() >= 4 && number.bytes().all(|b| b.is_ascii_digit()))
 }
 
-fn is_left(name: &str) -> bool {
-    name.starts_with(atomic_file::UNFINISHED) && name.ends_with(".tmp")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::write_lock::FOLDER_LOCK;
 
     fn folder_with(names: &[&str]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -151,6 +164,7 @@ mod tests {
         let mut names: Vec<_> = fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != FOLDER_LOCK)
             .collect();
         names.sort();
         names
@@ -166,6 +180,19 @@ mod tests {
         folder.begin().unwrap();
         drop(folder);
         assert_eq!(names(&path), [TAKE]);
+    }
+
+    #[test]
+    fn a_folder_that_is_being_written_is_refused_to_others() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("take");
+        let mut first = Folder::open(&path).unwrap();
+        let text = Folder::open(&path).unwrap_err().to_string();
+        assert!(text.contains("is being written to by"), "{text}");
+        first.begin().unwrap();
+        first.finish(Map::new()).unwrap();
+        drop(first);
+        Folder::open(&path).unwrap().begin().unwrap();
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Where the subject goes: an ellipse, a track, or a mask from a file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use wan_alpha_core::weights::read_bare_tensor;
@@ -45,6 +45,36 @@ impl SubjectPlacement {
         Ok(Self::Ellipses(track.at_latent_frames(latent_frames), warnings))
     }
 
+    /// That of an earlier take: its ellipses, or the mask that `args` give again.
+    pub(super) fn again(args: &Render, request: &TakeRequest) -> Result<Self> {
+        let Some(source) = &request.mask else {
+            if args.mask.is_some() {
+                return Err(anyhow!(
+                    "the take of --from was placed by ellipses, not by a mask: leave --mask out"
+                ))
+                .or_exit(Exit::BadInput);
+            }
+            return Ok(Self::Ellipses(request.ellipse.clone(), Vec::new()));
+        };
+        let Some(path) = &args.mask else {
+            return Err(anyhow!(
+                "the take was placed by a mask from a file, which its request does not hold: give it \
+                 again with --mask"
+            ))
+            .or_exit(Exit::BadInput);
+        };
+        let check = |found| check_length(found, source.shape[0] as usize);
+        let placement = read_mask(path, check).or_exit(Exit::BadInput).map(Self::Mask)?;
+        if placement.describe_mask().as_ref() != Some(source) {
+            return Err(anyhow!(
+                "--mask {} is not the mask that the take was placed by: its size or its values differ",
+                path.display()
+            ))
+            .or_exit(Exit::BadInput);
+        }
+        Ok(placement)
+    }
+
     /// One ellipse for each latent frame; where a mask stands in for it, the default.
     pub(super) fn ellipses(&self) -> Vec<Ellipse> {
         match self {
@@ -77,6 +107,16 @@ impl SubjectPlacement {
         }
         let shape = mask.shape().map(|axis| u32::try_from(axis).unwrap_or(u32::MAX));
         Some(MaskSource { shape, blake3: ContentHash(*hasher.finalize().as_bytes()) })
+    }
+}
+
+/// The files of `--mask`.
+pub(super) fn mask_files(args: &Render) -> Result<Vec<PathBuf>> {
+    match &args.mask {
+        Some(path) if MaskSequence::names_images(path) => {
+            Ok(MaskSequence::find(path)?.files().to_vec())
+        }
+        path => Ok(path.iter().cloned().collect()),
     }
 }
 

@@ -1,15 +1,18 @@
 //! What `wan-alpha take` prints.
 
-use std::time::UNIX_EPOCH;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
+use serde_json::{Value, json};
 use wan_alpha_core::Watch;
-use wan_alpha_take::Warning;
-use wan_alpha_take::store::{Description, Store, Take, TakeInfo, Trimmed};
+use wan_alpha_take::store::{Description, FolderAccess, Place, Store, Take, TakeInfo, Trimmed};
+use wan_alpha_take::{TakeKey, Warning};
 
+use crate::accounts::{group_name, user_name};
 use crate::table_printer::{Align, TablePrinter};
 
-/// Every take, newest first in each folder.
+/// Every take, newest first in each folder, and what they take up in all.
 pub(super) fn list(store: &Store, watch: &dyn Watch) -> Vec<String> {
     let listing = store.list();
     for problem in &listing.problems {
@@ -18,7 +21,48 @@ pub(super) fn list(store: &Store, watch: &dyn Watch) -> Vec<String> {
     if listing.takes.is_empty() {
         return vec![format!("no takes in {}", folders(store))];
     }
-    listing.takes.iter().map(line).collect()
+    let mut lines: Vec<String> = listing.takes.iter().map(line).collect();
+    let bytes = |own: bool| -> u64 {
+        let takes = listing.takes.iter().filter(|take| take.own || !own);
+        takes.map(|take| take.bytes).sum()
+    };
+    let count = listing.takes.len();
+    lines.push(format!("{count} takes, {}; yours {}", size(bytes(false)), size(bytes(true))));
+    lines
+}
+
+/// The same for programs: times in seconds since 1970, sizes in bytes.
+pub(super) fn list_json(store: &Store) -> Result<String> {
+    let listing = store.list();
+    let take = |take: &TakeInfo| -> Result<Value> {
+        Ok(json!({
+            "key": take.description.key,
+            "path": take.path,
+            "bytes": take.bytes,
+            "made": seconds(take.made),
+            "used": seconds(take.used),
+            "own": take.own,
+            "owner": take.owner,
+            "device": take.description.device,
+            "computed": take.description.computed,
+            "request": serde_json::to_value(&take.description.request)?,
+        }))
+    };
+    let takes = listing.takes.iter().map(take).collect::<Result<Vec<_>>>()?;
+    let problems: Vec<String> = listing.problems.iter().map(ToString::to_string).collect();
+    let bytes: u64 = listing.takes.iter().map(|take| take.bytes).sum();
+    let list = json!({ "takes": takes, "bytes": bytes, "problems": problems });
+    Ok(serde_json::to_string_pretty(&list)?)
+}
+
+/// Bytes of a take's files, in all folders.
+pub(super) fn bytes_of(store: &Store, key: &TakeKey) -> u64 {
+    let file = |folder: &std::path::PathBuf| folder.join(format!("{key}.take")).metadata().ok();
+    store.folders().iter().filter_map(file).map(|about| about.len()).sum()
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Key, date, frames, size, bytes, seed and prompt of a take.
@@ -44,7 +88,7 @@ fn line(take: &TakeInfo) -> String {
     let key = take.description.key.to_string();
     TAKES.line(&[
         key.get(..12).unwrap_or(&key).to_owned(),
-        date(take.made.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())),
+        date(seconds(take.made)),
         format!("{} frames", request.frames),
         format!("{}×{}", request.width, request.height),
         size(take.bytes),
@@ -98,8 +142,40 @@ pub(super) fn places(store: &Store) -> Vec<String> {
             known(place.limit),
             known(place.free)
         ));
+        lines.extend(sharing(&place));
     }
     lines
+}
+
+/// For whom a folder is, and what keeps them out.
+fn sharing(place: &Place) -> Vec<String> {
+    let Some(access) = &place.access else { return Vec::new() };
+    let mut lines = vec![format!("    {}", whom(access))];
+    if !place.closed.is_empty() {
+        lines.push(format!(
+            "    {} takes in it are not: `wan-alpha take where --share GROUP|everyone` by their owners opens \
+             them",
+            place.closed.len()
+        ));
+    }
+    lines
+}
+
+/// For whom a folder is, as its mode says.
+pub(crate) fn whom(access: &FolderAccess) -> String {
+    let mode = access.mode;
+    if access.is_for_all() {
+        format!("for everybody (mode {mode:04o})")
+    } else if access.is_for_group() {
+        format!("for the group {} (mode {mode:04o})", group_name(access.group))
+    } else {
+        format!("for {} alone (mode {mode:04o})", user_name(access.owner))
+    }
+}
+
+/// The same of a folder that is there.
+pub(super) fn for_whom(folder: &Path) -> String {
+    FolderAccess::of(folder).map_or_else(|error| error.to_string(), |access| whom(&access))
 }
 
 /// What making room has done.
@@ -113,6 +189,17 @@ pub(super) fn trimmed(trimmed: &Trimmed) -> Vec<String> {
         size(trimmed.freed),
         size(trimmed.left)
     ));
+    if trimmed.in_use > 0 {
+        lines.push(format!("{} takes are in use and stay", trimmed.in_use));
+    }
+    for (owner, others) in &trimmed.others {
+        lines.push(format!(
+            "{} takes of {}, {}, stay: only they remove them",
+            others.takes,
+            user_name(*owner),
+            size(others.bytes)
+        ));
+    }
     lines
 }
 
@@ -120,7 +207,8 @@ pub(super) fn folders(store: &Store) -> String {
     store.folders().iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-fn size(bytes: u64) -> String {
+/// Bytes, in the unit that suits them.
+pub(crate) fn size(bytes: u64) -> String {
     match bytes {
         1_000_000_000.. => format!("{:.1} GB", bytes as f64 / 1e9),
         1_000_000.. => format!("{:.1} MB", bytes as f64 / 1e6),

@@ -93,7 +93,17 @@ impl Studio {
         )?;
         // The command knows best what a request looks like and which numerics are its own.
         let out = room.path().join("out");
-        let render = ["render", "--model", "tiny", "--device", "cpu", "--format", "png", "--out"];
+        let render = [
+            "render",
+            "--model",
+            "tiny",
+            "--device",
+            "cpu",
+            "--no-store",
+            "--format",
+            "png",
+            "--out",
+        ];
         told(&[words(&render), vec![out.clone().into()], words(TAKE)].concat())?;
         let record: Value = serde_json::from_slice(&fs::read(out.join("take.json"))?)?;
         let request = TakeRequest::from_json(&record["request"].to_string())?;

@@ -28,7 +28,8 @@
 //! - [`models`]: models by name; [`environment`]: what variables and folders mean to us.
 //! - [`store`]: where takes are kept, one file for each, published once and never changed.
 //! - [`engine`]: what engine and clients say to each other, where they meet, and both sides of it;
-//!   [`visible_gpus`]: which cards an engine sees, so that those who mean the same share one.
+//!   [`visible_gpus`]: which cards an engine sees, so that those who mean the same share one;
+//!   [`user_files`]: whose a file is.
 //!
 //! Invariants:
 //! - No torch, no unsafe code, no environment. Request, ellipse, mask and key are numbers in,
@@ -71,6 +72,7 @@ pub mod request;
 pub mod rounding;
 pub mod store;
 pub mod track;
+pub mod user_files;
 pub mod visible_gpus;
 pub mod warning;
 

@@ -185,18 +185,21 @@ impl ModelRoots {
         crate::disk_space::available(there).ok()
     }
 
-    /// Forgets a name. The weights stay where they are; a merged copy goes.
+    /// Forgets a name, whether its record can be read or not. The weights stay where they are; a merged
+    /// copy goes.
     ///
     /// # Errors
     /// The name is unknown, or its record cannot be removed.
     pub fn remove(&self, name: &str) -> Result<PathBuf> {
         check_name(name)?;
-        let model = self.named(name)?.ok_or_else(|| self.unknown(name))?;
-        let path = model.folder.join(manifest::FILE);
+        let mut folders = self.roots.iter().map(|root| root.join(name));
+        let folder = folders.find(|folder| folder.join(manifest::FILE).symlink_metadata().is_ok());
+        let folder = folder.ok_or_else(|| self.unknown(name))?;
+        let path = folder.join(manifest::FILE);
         fs::remove_file(&path).map_err(ModelError::io("remove", &path))?;
-        MergedCopy::remove_from(&model.folder, None);
+        MergedCopy::remove_from(&folder, None);
         // Only an empty folder goes: weights may lie beside the record.
-        let _ = fs::remove_dir(&model.folder);
+        let _ = fs::remove_dir(&folder);
         Ok(path)
     }
 
@@ -448,5 +451,8 @@ mod tests {
         assert!(error.contains(manifest::FILE), "{error}");
         // In a list the others still count.
         assert!(roots(folder.path()).list().unwrap().is_empty());
+        // What cannot be read can be forgotten.
+        assert_eq!(roots(folder.path()).remove("one").unwrap(), model.join(manifest::FILE));
+        assert!(!model.exists());
     }
 }

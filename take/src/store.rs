@@ -3,7 +3,8 @@
 //! - [`Store::find`] looks a take up; [`Take::frame`] reads a frame of it and proves it whole.
 //! - [`Store::create`] begins a take; [`TakeWriter::publish`] makes it appear, whole, at once.
 //! - [`Store::claim`] keeps two machines from making the same take at the same time.
-//! - [`Store::list`], [`Store::trim`], [`Store::remove`], [`Store::places`] are for housekeeping.
+//! - [`Store::list`], [`Store::trim`], [`Store::remove`], [`Store::places`] are for housekeeping;
+//!   [`Store::share`] prepares a folder for others.
 //!
 //! All folders are read, in order; the first one that can be written is published to. In a folder,
 //! `KEY.take` is a take (`header` has its form), `KEY.claim` says who is making it, what begins with
@@ -15,25 +16,30 @@
 //! - What does not match its checksums is never shown: it is set aside, or ignored and reported
 //!   where that is impossible (`corruption_tests`).
 //! - Only one's own files are removed, and never a take in use (`housekeeping` tests).
+//! - Whom a folder's mode lets in can read what is put into it (`sharing` tests).
 //! - Only hexadecimal keys become file names; nothing from a request does.
 
+mod access;
 mod cache;
 mod claim;
 mod error;
 mod folder;
 mod header;
 mod housekeeping;
+mod sharing;
 mod take;
 mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use self::access::FolderAccess;
 use self::cache::FrameCache;
 pub use self::claim::{Claim, ClaimHolder, Claimant, Claiming};
 pub use self::error::{Damage, StoreError};
 pub use self::header::{Computed, Description, TakeOutcome};
-pub use self::housekeeping::{Listing, Place, TakeInfo, Trimmed};
+pub use self::housekeeping::{Listing, OthersTakes, Place, TakeInfo, Trimmed};
+pub use self::sharing::{DefaultAcl, Share, SharedFolder, barred};
 pub use self::take::{Frame, Take};
 pub use self::writer::{Published, TakeWriter};
 use crate::key::TakeKey;

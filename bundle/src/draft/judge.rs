@@ -124,7 +124,9 @@ impl DraftJudge<'_> {
         let mut render = Command::new(self.command);
         render.args(["render", "--prompt", &row.caption, "--seed", &index.to_string()]);
         render.arg("--model").arg(self.model).arg("--ellipse-track").arg(track);
-        render.args(["--format", "png", "--device", self.device, "--out"]).arg(folder);
+        render
+            .args(["--no-store", "--format", "png", "--device", self.device, "--out"])
+            .arg(folder);
         if let Some(mu) = self.mu {
             render.args(["--mu", &mu.to_string()]);
         }

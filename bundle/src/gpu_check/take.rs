@@ -50,7 +50,7 @@ fn render(check: &mut Check<'_>, device: &str, name: &str, deadline: Instant) ->
     let model = check.programs.draft_model.clone();
     let [out_text, model] = [&out, &model].map(|path| path.to_string_lossy().into_owned());
     let line = ["render", "--model", &model, "--prompt", PROMPT, "--seed", SEED];
-    let line = [&line[..], &["--device", device, "--out", &out_text]].concat();
+    let line = [&line[..], &["--no-store", "--device", device, "--out", &out_text]].concat();
     let run = check.told(&line, deadline.saturating_duration_since(Instant::now()))?;
     let text = fs::read_to_string(out.join("take.json")).context("take.json cannot be read")?;
     let take: Value = serde_json::from_str(&text).context("take.json is no JSON")?;

@@ -76,6 +76,13 @@ pub(crate) struct User {
     /// `XDG_DATA_HOME` and `XDG_CACHE_HOME`, where they are set.
     pub(crate) data_home: Option<PathBuf>,
     pub(crate) cache_home: Option<PathBuf>,
+    /// `XDG_STATE_HOME` and `XDG_RUNTIME_DIR`, where they are set.
+    pub(crate) state_home: Option<PathBuf>,
+    pub(crate) runtime: Option<PathBuf>,
+    /// Where temporary files go.
+    pub(crate) temporary: PathBuf,
+    /// The number of the user.
+    pub(crate) number: u32,
     /// Nuke's folder for temporary files.
     pub(crate) nuke: PathBuf,
     /// Where the kernel shows processes.
@@ -99,15 +106,26 @@ impl User {
         let nuke = |uid: u32| PathBuf::from(format!("/var/tmp/nuke-u{uid}"));
         let processes = PathBuf::from("/proc");
         if let Some(uid) = by_sudo.filter(|_| own == 0) {
-            return Ok(Self { home: home_of(uid)?, nuke: nuke(uid), processes, ..Self::default() });
+            let (home, nuke, temporary) = (home_of(uid)?, nuke(uid), env::temp_dir());
+            let user = Self { home, nuke, processes, temporary, number: uid, ..Self::default() };
+            return Ok(user);
         }
         Ok(Self {
             home: set("HOME").map(PathBuf::from),
             data_home: set("XDG_DATA_HOME").map(PathBuf::from),
             cache_home: set("XDG_CACHE_HOME").map(PathBuf::from),
+            state_home: set("XDG_STATE_HOME").map(PathBuf::from),
+            runtime: set("XDG_RUNTIME_DIR").map(PathBuf::from),
+            temporary: env::temp_dir(),
+            number: own,
             nuke: set("NUKE_TEMP_DIR").map_or_else(|| nuke(own), PathBuf::from),
             processes,
         })
+    }
+
+    pub(crate) fn state(&self) -> Option<PathBuf> {
+        let home = || Some(self.home.as_ref()?.join(".local/state"));
+        self.state_home.clone().or_else(home)
     }
 
     pub(crate) fn data(&self) -> Option<PathBuf> {
@@ -115,7 +133,7 @@ impl User {
         self.data_home.clone().or_else(home)
     }
 
-    fn cache(&self) -> Option<PathBuf> {
+    pub(crate) fn cache(&self) -> Option<PathBuf> {
         let home = || Some(self.home.as_ref()?.join(".cache"));
         self.cache_home.clone().or_else(home)
     }

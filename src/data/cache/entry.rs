@@ -13,7 +13,7 @@ use wan_alpha_take::fit::{Compressor, FitSettings};
 
 use crate::data::set::Bucketed;
 use crate::exit::{Exit, OrExit};
-use crate::media::atomic_file::unfinished_file;
+use crate::media::atomic_file::{folder_of, unfinished_file};
 
 /// Tensors on the CPU; see [`super`].
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Entry {
             ensure!(finite, "its {name} is not finite: try --dtype f32");
         }
         let attempt = || -> Result<()> {
-            let file = unfinished_file(path.parent().unwrap_or(Path::new(".")))?;
+            let file = unfinished_file(folder_of(path))?;
             Tensor::write_safetensors(&named, file.path())?;
             file.as_file().sync_all()?;
             file.persist(path)?;

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::user_files::without_temporary_name;
+
 /// Why a model is not to be had by name.
 #[derive(Debug, Error)]
 pub enum ModelError {
@@ -82,7 +84,7 @@ pub enum ModelError {
 impl ModelError {
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io { action, path, source }
+        move |source| Self::Io { action, path, source: without_temporary_name(source) }
     }
 }
 

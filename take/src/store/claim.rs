@@ -18,9 +18,10 @@ use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
 use super::error::StoreError;
-use super::folder::{leads_to, move_away, own_uid, sync};
+use super::folder::{leads_to, move_away, sync};
 use super::{CLAIM, Store};
 use crate::key::TakeKey;
+use crate::user_files::own_uid;
 
 /// The longest claim that is read.
 const MAX_CLAIM: u64 = 4096;
@@ -93,7 +94,7 @@ impl Store {
             let (folder, mut file) = self.begin()?;
             let path = folder.join(format!("{key}.{CLAIM}"));
             let failed = StoreError::io("claim a take with", &path);
-            file.write_all(&text).map_err(&failed)?;
+            file.as_file_mut().write_all(&text).map_err(&failed)?;
             let _ = file.as_file().try_lock();
             let file = match file.persist_noclobber(&path) {
                 Ok(file) => {

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::problem::ProblemCode;
 use crate::request::RequestError;
+use crate::user_files::without_temporary_name;
 
 /// What is wrong with the file of a take.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -38,7 +39,7 @@ pub enum Damage {
         reason: String,
     },
     /// Another take under this name.
-    #[error("it is the take {found}")]
+    #[error("it is the take {found} under another's name")]
     OtherTake {
         /// The key in its header.
         found: String,
@@ -60,6 +61,8 @@ pub enum Aside {
     Gone,
     /// It stays where it is, ignored, for this reason.
     Stays(String),
+    /// It stays where it is, since it was only looked at.
+    Untouched,
 }
 
 /// Why the store cannot do something.
@@ -84,6 +87,20 @@ pub enum StoreError {
         damage: Damage,
         /// What has become of it.
         aside: Aside,
+    },
+    /// A file that the user may not read.
+    #[error(
+        "the take {} may not be read: it belongs to user {owner} and its mode is {mode:04o}; its owner \
+         opens it with `wan-alpha take where --share GROUP|everyone`",
+        path.display()
+    )]
+    Closed {
+        /// The path of the take's file.
+        path: PathBuf,
+        /// The number of the user that it belongs to.
+        owner: u32,
+        /// Its permissions, up to 0o7777.
+        mode: u32,
     },
     /// A whole file whose request this version does not understand.
     #[error(
@@ -195,11 +212,46 @@ impl StoreError {
         }
     }
 
+    /// The file that it is about, where it is about the file of one take.
+    #[must_use]
+    pub fn take_path(&self) -> Option<&Path> {
+        match self {
+            Self::Io { path, .. }
+            | Self::Damaged { path, .. }
+            | Self::Closed { path, .. }
+            | Self::OtherVersion { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Why a take's file could not be opened.
+    pub(super) fn not_opened(path: &Path, source: io::Error) -> Self {
+        let closed = source.kind() == io::ErrorKind::PermissionDenied;
+        match path.metadata().ok().filter(|_| closed) {
+            Some(about) => Self::Closed {
+                path: path.to_owned(),
+                owner: crate::user_files::owner(&about),
+                mode: permissions(&about),
+            },
+            None => Self::io("read", path)(source),
+        }
+    }
+
     /// An [`Io`](Self::Io), ready for `map_err`.
     pub(super) fn io(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> Self + use<> {
         let path = path.to_owned();
-        move |source| Self::Io { doing, path: path.clone(), source }
+        move |source| Self::Io { doing, path: path.clone(), source: without_temporary_name(source) }
     }
+}
+
+#[cfg(unix)]
+fn permissions(about: &std::fs::Metadata) -> u32 {
+    std::os::unix::fs::MetadataExt::mode(about) & 0o7777
+}
+
+#[cfg(not(unix))]
+fn permissions(_: &std::fs::Metadata) -> u32 {
+    0
 }
 
 fn remedy(error: &io::Error) -> &'static str {
@@ -239,6 +291,10 @@ fn describe(aside: &Aside) -> String {
             format!("it was set aside as {} and will be made again", path.display())
         }
         Aside::Gone => "it is gone already and will be made again".to_owned(),
+        Aside::Untouched => {
+            "it is ignored; `wan-alpha take verify` sets it aside, and it will be made again"
+                .to_owned()
+        }
         Aside::Stays(reason) => {
             format!("it is ignored, and stays because it cannot be renamed ({reason}); remove it")
         }

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
 
+use super::access::{FolderAccess, set_mode};
 use super::error::{Aside, Damage, StoreError};
+use crate::user_files::without_temporary_name;
 
 /// How the name of everything that is being written begins.
 pub(super) const UNFINISHED: &str = ".wan-alpha-";
@@ -14,8 +16,8 @@ pub(super) const UNFINISHED: &str = ".wan-alpha-";
 /// What the name of a damaged file has been given.
 pub(super) const DAMAGED: &str = ".damaged-";
 
-/// Makes a folder and those above it, for its owner alone; below a set-gid folder, for its group
-/// too, as far as that folder is.
+/// Makes a folder and those above it: for its owner alone; below a set-gid folder, for its group too, as
+/// far as that folder is.
 pub(super) fn make(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -24,27 +26,51 @@ pub(super) fn make(folder: &Path) -> io::Result<()> {
     if let Some(parent) = parent {
         make(parent)?;
     }
-    let mut builder = DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    match builder.create(folder) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {
-            return Ok(());
-        }
-        made => made?,
+    if !make_with_mode(folder, 0o700)? {
+        return Ok(());
     }
-    match group_bits(parent.unwrap_or(Path::new("."))) {
-        0 => Ok(()),
-        bits => set_mode(folder, 0o2700 | bits),
+    match FolderAccess::of(parent.unwrap_or(Path::new("."))) {
+        Ok(above) if above.is_set_gid() => {
+            set_mode(&File::open(folder)?, 0o2700 | (above.mode & 0o070))
+        }
+        _ => Ok(()),
     }
 }
 
-/// A file that is removed again unless it is kept. Readable as `make` says of folders.
+/// Makes a folder and those above it for everybody to pass.
+pub(super) fn make_for_all(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        make_for_all(parent)?;
+    }
+    if make_with_mode(folder, 0o755)? {
+        // Whatever the umask says.
+        set_mode(&File::open(folder)?, 0o755)?;
+    }
+    Ok(())
+}
+
+/// Whether the folder has been made: false where another has made it.
+fn make_with_mode(folder: &Path, mode: u32) -> io::Result<bool> {
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, mode);
+    #[cfg(not(unix))]
+    let _ = mode;
+    match builder.create(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(false),
+        made => made.map(|()| true),
+    }
+}
+
+/// A file that is removed again unless it is kept, open to those whom the folder is for.
 pub(super) fn unfinished(folder: &Path) -> io::Result<NamedTempFile> {
-    let file = Builder::new().prefix(UNFINISHED).suffix(".tmp").tempfile_in(folder)?;
-    let group = group_bits(folder) & 0o060;
-    if group != 0 {
-        set_mode(file.path(), 0o600 | group)?;
+    let file = Builder::new().prefix(UNFINISHED).suffix(".tmp").tempfile_in(folder);
+    let file = file.map_err(without_temporary_name)?;
+    if let Ok(access) = FolderAccess::of(folder) {
+        access.open_up(file.as_file())?;
     }
     Ok(file)
 }
@@ -65,29 +91,6 @@ pub(super) fn sync(folder: &Path) {
     let _ = folder;
 }
 
-/// The group's permissions in a set-gid folder; 0 in any other.
-#[cfg(unix)]
-fn group_bits(folder: &Path) -> u32 {
-    use std::os::unix::fs::MetadataExt;
-    let mode = fs::metadata(folder).map_or(0, |metadata| metadata.mode());
-    if mode & 0o2000 == 0 { 0 } else { mode & 0o070 }
-}
-
-#[cfg(not(unix))]
-fn group_bits(_: &Path) -> u32 {
-    0
-}
-
-#[cfg(unix)]
-fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
-    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))
-}
-
-#[cfg(not(unix))]
-fn set_mode(_: &Path, _: u32) -> io::Result<()> {
-    Ok(())
-}
-
 /// Fills `bytes` from a position, whatever other threads read.
 #[cfg(unix)]
 pub(super) fn read_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {
@@ -106,25 +109,6 @@ pub(super) fn read_at(file: &File, mut bytes: &mut [u8], mut at: u64) -> io::Res
         at += read as u64;
     }
     Ok(())
-}
-
-/// Whether a file is one's own. Where files have no owners, every file is.
-pub(super) fn is_own(metadata: &Metadata) -> bool {
-    #[cfg(unix)]
-    return std::os::unix::fs::MetadataExt::uid(metadata) == own_uid();
-    #[cfg(not(unix))]
-    {
-        let _ = metadata;
-        true
-    }
-}
-
-/// The user that this process acts for; 0 where users have no numbers.
-pub(super) fn own_uid() -> u32 {
-    #[cfg(unix)]
-    return rustix::process::geteuid().as_raw();
-    #[cfg(not(unix))]
-    0
 }
 
 /// What tells a file from every other, as long as both exist.
@@ -177,7 +161,8 @@ pub(super) fn move_away(path: &Path, file: &File, mark: &str) -> io::Result<Opti
     let folder = path.parent().unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     // A file of a name that nobody has; renaming replaces it.
-    let place = Builder::new().prefix(&format!("{name}{mark}")).tempfile_in(folder)?;
+    let place = Builder::new().prefix(&format!("{name}{mark}")).tempfile_in(folder);
+    let place = place.map_err(without_temporary_name)?;
     if let Err(error) = fs::rename(path, place.path()) {
         return gone(error);
     }

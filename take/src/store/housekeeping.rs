@@ -1,15 +1,18 @@
 //! What is in a store, how much room it takes, and making room.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::error::StoreError;
-use super::folder::{DAMAGED, UNFINISHED, is_own, leads_to};
+use super::access::FolderAccess;
+use super::error::{Aside, Damage, StoreError};
+use super::folder::{DAMAGED, UNFINISHED, leads_to};
 use super::header::{Description, Header, Unread};
 use super::{CLAIM, Store, TAKE, take_path};
 use crate::key::TakeKey;
+use crate::user_files::{is_own, owner};
 
 /// What is unfinished or claimed has been written to within this time, or its writer is dead.
 const ABANDONED: Duration = Duration::from_secs(3600);
@@ -27,6 +30,8 @@ pub struct TakeInfo {
     pub used: SystemTime,
     /// Whether it is one's own to remove.
     pub own: bool,
+    /// The number of the user that it belongs to.
+    pub owner: u32,
     /// What it shows and how it was made.
     pub description: Description,
 }
@@ -70,6 +75,19 @@ pub struct Place {
     pub free: Option<u64>,
     /// What one's own files are trimmed to by default, if the disk says how large it is.
     pub limit: Option<u64>,
+    /// For whom it is, if it is there.
+    pub access: Option<FolderAccess>,
+    /// Takes in it that those whom it is for cannot all read, and the numbers of their owners.
+    pub closed: Vec<(PathBuf, u32)>,
+}
+
+/// Takes of one user that were left alone, since they are not one's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OthersTakes {
+    /// How many takes there are.
+    pub takes: usize,
+    /// Bytes of their files.
+    pub bytes: u64,
 }
 
 /// What trimming has done.
@@ -81,6 +99,10 @@ pub struct Trimmed {
     pub freed: u64,
     /// Bytes of one's own that are left.
     pub left: u64,
+    /// How many takes of one's own would have gone, but are in use.
+    pub in_use: usize,
+    /// What was left because it is others', by the numbers of those users.
+    pub others: BTreeMap<u32, OthersTakes>,
     /// What could not be removed or read.
     pub problems: Vec<StoreError>,
 }
@@ -115,7 +137,15 @@ impl Store {
         let place = |folder: &PathBuf| {
             let (files, _) = scan(folder);
             let own = files.iter().filter(|file| is_own(&file.metadata));
+            let access = FolderAccess::of(folder).ok().filter(|_| folder.is_dir());
+            let is_closed = |file: &&StoredFile| {
+                file.kind == Kind::Take
+                    && access.is_some_and(|access| !access.is_met_by(&file.metadata))
+            };
+            let closed = files.iter().filter(is_closed);
             Place {
+                closed: closed.map(|file| (file.path.clone(), owner(&file.metadata))).collect(),
+                access,
                 exists: folder.is_dir(),
                 takes: files.iter().filter(|file| file.kind == Kind::Take).count(),
                 bytes: files.iter().map(StoredFile::bytes).sum(),
@@ -221,11 +251,13 @@ impl StoredFile {
         let failed = StoreError::io("read", &self.path);
         let file = match File::open(&self.path) {
             Err(error) if is_absent(&error) => return Ok(None),
-            opened => opened.map_err(&failed)?,
+            Err(error) => return Err(StoreError::not_opened(&self.path, error)),
+            Ok(file) => file,
         };
-        let damaged = |damage| {
-            let aside = super::error::Aside::Stays("nothing was tried".to_owned());
-            StoreError::Damaged { path: self.path.clone(), damage, aside }
+        let damaged = |damage| StoreError::Damaged {
+            path: self.path.clone(),
+            damage,
+            aside: Aside::Untouched,
         };
         let header = Header::read(&file).map_err(|unread| match unread {
             Unread::Io(error) => failed(error),
@@ -234,7 +266,12 @@ impl StoredFile {
                 StoreError::OtherVersion { path: self.path.clone(), source }
             }
         })?;
+        let found = header.description.key;
+        if self.path != take_path(self.path.parent().unwrap_or(Path::new("")), &found) {
+            return Err(damaged(Damage::OtherTake { found: found.to_string() }));
+        }
         Ok(Some(TakeInfo {
+            owner: owner(&self.metadata),
             bytes: self.bytes(),
             made: self.made(),
             used: self.used(),
@@ -243,6 +280,11 @@ impl StoredFile {
             path: self.path,
         }))
     }
+}
+
+/// Every file of the store in a folder, whatever it is, and what the system says of it.
+pub(super) fn files_of_the_store(folder: &Path) -> Vec<(PathBuf, Metadata)> {
+    scan(folder).0.into_iter().map(|file| (file.path, file.metadata)).collect()
 }
 
 /// Files of the store in a folder; none if it is not there.
@@ -263,6 +305,11 @@ fn scan(folder: &Path) -> (Vec<StoredFile>, Option<StoreError>) {
 }
 
 fn trim_folder(mut files: Vec<StoredFile>, limit: u64, trimmed: &mut Trimmed) {
+    for file in files.iter().filter(|file| file.kind == Kind::Take && !is_own(&file.metadata)) {
+        let others = trimmed.others.entry(owner(&file.metadata)).or_default();
+        others.takes += 1;
+        others.bytes += file.bytes();
+    }
     files.retain(|file| is_own(&file.metadata));
     files.sort_by_cached_key(|file| (file.kind, file.used(), file.path.clone()));
     let mut left: u64 = files.iter().map(StoredFile::bytes).sum();
@@ -280,7 +327,7 @@ fn trim_folder(mut files: Vec<StoredFile>, limit: u64, trimmed: &mut Trimmed) {
                 trimmed.freed += file.bytes();
                 trimmed.removed.push(file.path);
             }
-            Ok(false) => {}
+            Ok(false) => trimmed.in_use += usize::from(file.kind == Kind::Take),
             Err(error) => trimmed.problems.push(StoreError::io("remove", &file.path)(error)),
         }
     }

@@ -77,7 +77,7 @@ impl Take {
             {
                 return Ok(None);
             }
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(StoreError::not_opened(path, error)),
         };
         // Being removed at this moment; where there are no locks, takes are read without.
         if let Err(TryLockError::WouldBlock) = file.try_lock_shared() {

@@ -8,6 +8,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use tempfile::NamedTempFile;
 
+use super::access::FolderAccess;
 use super::error::StoreError;
 use super::folder::{make_with_unfinished, sync};
 use super::header::{Description, FrameSum, Header, TakeOutcome};
@@ -40,6 +41,8 @@ pub struct Published {
     pub take: Take,
     /// Whether it is the one that was written; if not, another was published first.
     pub first: bool,
+    /// Where those whom its folder is for cannot all read it: why, and what to do.
+    pub closed: Option<String>,
 }
 
 impl Store {
@@ -87,6 +90,12 @@ impl TakeWriter {
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// How many bytes its file will have.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.header.file_bytes()
     }
 
     /// Records how the take was computed and what it came to.
@@ -137,7 +146,7 @@ impl TakeWriter {
         let path = take_path(&self.folder, &key);
         let header = self.header.encode();
         self.seek(0)?;
-        self.file.write_all(&header).map_err(StoreError::io("write", &path))?;
+        self.file.as_file_mut().write_all(&header).map_err(StoreError::io("write", &path))?;
         self.file.as_file().sync_all().map_err(StoreError::io("write", &path))?;
         // From now on it may be read, and until it has been opened it is not trimmed.
         let _ = self.file.as_file().unlock();
@@ -152,11 +161,14 @@ impl TakeWriter {
                     let gone = || io::Error::from(io::ErrorKind::NotFound);
                     let take = store.open(&path, &key)?;
                     let take = take.ok_or_else(|| StoreError::io("read", &path)(gone()))?;
-                    return Ok(Published { take, first: true });
+                    let closed = closed(&folder, take.path());
+                    return Ok(Published { take, first: true, closed });
                 }
                 Err(lost) if lost.error.kind() == io::ErrorKind::AlreadyExists => {
                     match store.open(&path, &key) {
-                        Ok(Some(take)) => return Ok(Published { take, first: false }),
+                        Ok(Some(take)) => {
+                            return Ok(Published { take, first: false, closed: None });
+                        }
                         Ok(None) | Err(StoreError::Damaged { .. }) if attempt < ATTEMPTS => {}
                         Ok(None) => return Err(StoreError::io("publish", &path)(lost.error)),
                         Err(error) => return Err(error),
@@ -187,7 +199,7 @@ impl TakeWriter {
     /// A frame that failed is not counted, and the next attempt begins where it began.
     fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         let frame = self.header.checksums.len() as u32;
-        if let Err(error) = self.file.write_all(bytes) {
+        if let Err(error) = self.file.as_file_mut().write_all(bytes) {
             self.seek(self.header.offset(frame))?;
             return Err(StoreError::io("write a take to", &self.folder)(error));
         }
@@ -198,9 +210,24 @@ impl TakeWriter {
     }
 
     fn seek(&mut self, to: u64) -> Result<(), StoreError> {
-        let sought = self.file.seek(SeekFrom::Start(to));
+        let sought = self.file.as_file_mut().seek(SeekFrom::Start(to));
         sought.map(drop).map_err(StoreError::io("write a take to", &self.folder))
     }
+}
+
+/// What is amiss where a take in a folder is not open to all whom the folder is for.
+fn closed(folder: &Path, take: &Path) -> Option<String> {
+    let (access, about) = (FolderAccess::of(folder).ok()?, std::fs::metadata(take).ok()?);
+    (!access.is_met_by(&about)).then(|| {
+        format!(
+            "the take {} can be read by you alone, though its folder is for group {} (mode {:04o}): you are \
+             not in that group. Join it, or prepare the folder for one of yours with `wan-alpha take \
+             where --share GROUP`",
+            take.display(),
+            access.group,
+            access.mode
+        )
+    })
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ fn of_many_publishers_one_wins_and_all_read_its_take() {
                 scope.spawn(|| {
                     let writer = written(&store(folder.path()), seed);
                     barrier.wait();
-                    let Published { take, first } = writer.publish().unwrap();
+                    let Published { take, first, .. } = writer.publish().unwrap();
                     assert_eq!(*take.frame(4).unwrap(), *pixels(seed, 4));
                     first
                 })
@@ -139,7 +139,7 @@ fn a_take_is_its_owners_and_in_a_set_gid_folder_its_groups() {
     assert_eq!((mode(&below), mode(take.path())), (0o2770, 0o660));
 
     std::fs::set_permissions(&shared, PermissionsExt::from_mode(0o2755)).unwrap();
-    assert_eq!(mode(publish(&store(&shared), 1).path()), 0o640);
+    assert_eq!(mode(publish(&store(&shared), 1).path()), 0o644);
 }
 
 #[test]

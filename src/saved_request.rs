@@ -1,0 +1,174 @@
+//! Requests that lie in files: what `render` leaves says what it was made of.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use serde_json::Value;
+use wan_alpha_take::TakeRequest;
+
+use crate::exit::{Exit, OrExit};
+use crate::media::{recipe, sequence};
+use crate::output::{PROGRAM, TAKE, is_replaced};
+
+/// The longest file that is read as JSON; a longest request is a hundredth of it.
+const MAX_JSON: u64 = 64 << 20;
+
+/// What a node keeps is longer than any name.
+const SHORTEST_PARAMETER: usize = 64;
+
+/// A request that was found.
+#[derive(Debug)]
+pub(crate) struct SavedRequest {
+    pub(crate) request: TakeRequest,
+    /// The file that it was read from; none of a text.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// Reads a request: of a `take.json` or other JSON, of a frame or contact sheet of ours (EXR, PNG), of a
+/// folder with them, or of the text that a node keeps.
+pub(crate) fn read(text: &str) -> Result<SavedRequest> {
+    let path = Path::new(text);
+    let work = || {
+        if path.is_dir() {
+            return of_folder(path);
+        }
+        if path.exists() {
+            return Ok(SavedRequest { request: of_file(path)?, file: Some(path.to_owned()) });
+        }
+        let of_node = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        ensure!(
+            text.len() >= SHORTEST_PARAMETER && text.chars().all(of_node),
+            "there is no file {text}: expected take.json, a frame (EXR, PNG) or the folder of a render, or \
+             the text of a node's takeRequest"
+        );
+        let request = TakeRequest::from_parameter(text);
+        let request =
+            request.context("the text is neither a file's name nor a node's takeRequest")?;
+        Ok(SavedRequest { request, file: None })
+    };
+    work().or_exit(Exit::BadInput)
+}
+
+/// A take's folder: its `take.json` or, where the render was stopped, one of its frames.
+fn of_folder(folder: &Path) -> Result<SavedRequest> {
+    let about = folder.join(TAKE);
+    if about.is_file() {
+        let text = text_of(&about)?;
+        let take = json(&about, &text)?;
+        if !is_unfinished(&take) {
+            return Ok(SavedRequest { request: of_json(&about, &take)?, file: Some(about) });
+        }
+    }
+    let entries = fs::read_dir(folder)
+        .with_context(|| format!("cannot read the folder {}", folder.display()))?;
+    let mut frames: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    frames.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        is_replaced(&name) && sequence::is_image(path)
+    });
+    frames.sort();
+    let first = frames.into_iter().next().with_context(|| {
+        format!(
+            "{} is no folder of a render: it has neither {TAKE} nor a frame of one",
+            folder.display()
+        )
+    })?;
+    Ok(SavedRequest { request: of_file(&first)?, file: Some(first) })
+}
+
+fn of_file(path: &Path) -> Result<TakeRequest> {
+    if !sequence::is_image(path) {
+        return of_json(path, &json(path, &text_of(path)?)?);
+    }
+    let recipe = recipe::read(path)?.with_context(|| {
+        format!("{} has no recipe in it: it is no frame that wan-alpha wrote", path.display())
+    })?;
+    of_json(path, &json(path, &recipe)?)
+}
+
+fn text_of(path: &Path) -> Result<String> {
+    let unread = || format!("cannot read {}", path.display());
+    let length = path.metadata().with_context(unread)?.len();
+    ensure!(
+        length <= MAX_JSON,
+        "{} is {} MB long: expected JSON with a request, of a few kilobytes",
+        path.display(),
+        length / 1_000_000
+    );
+    let bytes = fs::read(path).with_context(unread)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let place = error.utf8_error().valid_up_to();
+        anyhow!(
+            "{} is no text (byte {place}): expected {TAKE}, or a frame of a render as .exr or .png",
+            path.display()
+        )
+    })
+}
+
+fn json(path: &Path, text: &str) -> Result<Value> {
+    serde_json::from_str(text).map_err(|error| {
+        let cut = if error.is_eof() { "is cut off" } else { "is not JSON" };
+        anyhow!("{} {cut}: {error}", path.display())
+    })
+}
+
+/// A request, or what holds one.
+fn of_json(path: &Path, found: &Value) -> Result<TakeRequest> {
+    let name = path.display();
+    let request = match found.get("request") {
+        Some(request) => request,
+        None if is_unfinished(found) => bail!(
+            "{name} is of a render that has not finished, and holds no request: name one of its frames"
+        ),
+        None if found.get("latent").is_some() || found.get("latent_blake3").is_some() => {
+            bail!("{name} is of a latent that was decoded: such frames have no request")
+        }
+        None if found.get("version").is_some() => found,
+        None => bail!("{name} holds no request of a take: expected what `render` writes"),
+    };
+    TakeRequest::from_json(&request.to_string()).with_context(|| format!("the request in {name}"))
+}
+
+fn is_unfinished(take: &Value) -> bool {
+    take["program"] == PROGRAM && take["state"] == "unfinished"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str, words: &[&str]) {
+        let error = read(text).unwrap_err();
+        assert_eq!(Exit::of(&error), Exit::BadInput);
+        let said = format!("{error:#}");
+        for word in words {
+            assert!(said.contains(word), "`{word}` is not in: {said}");
+        }
+    }
+
+    #[test]
+    fn what_holds_no_request_is_refused_in_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, content: &[u8]| {
+            let path = folder.path().join(name);
+            fs::write(&path, content).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        refused("nofile.json", &["there is no file nofile.json", "take.json"]);
+        refused(&"A".repeat(100), &["takeRequest"]);
+        refused(folder.path().to_str().unwrap(), &["no folder of a render"]);
+        refused(&write("a.json", b"{\"request\": {\"version\""), &["a.json is cut off"]);
+        refused(&write("b.json", b"nothing"), &["b.json is not JSON"]);
+        refused(&write("c.json", b"{\"a\": 1}"), &["c.json holds no request"]);
+        refused(&write("d.json", b"{\"version\": 1}"), &["the request in", "d.json"]);
+        refused(&write("e.take", &[0x89, 0xff]), &["e.take is no text"]);
+        refused(&write("f.png", b"no picture"), &["f.png", "no whole PNG"]);
+        let unfinished = b"{\"program\": \"wan-alpha\", \"state\": \"unfinished\"}";
+        refused(
+            &write("take.json", unfinished),
+            &["take.json is of a render that has not finished"],
+        );
+        refused(&write("g.json", b"{\"latent\": {}}"), &["a latent that was decoded"]);
+    }
+}
