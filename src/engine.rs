@@ -57,6 +57,8 @@ const ON_ITS_WAY: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(30);
 /// Seconds: who waits at a terminal for longer is told so.
 const LONG: f64 = 3600.0;
+/// Seconds: an engine that starts for longer is spoken of.
+const SLOW_START: u64 = 5;
 
 /// Who this program is, to the other side of the socket.
 pub(crate) fn identity() -> Identity {
@@ -114,9 +116,9 @@ pub(crate) fn have_made(
     });
     let mut seen = 0;
     let mut told = false;
-    let mut said = None;
+    let mut said = SaidOfEngine::default();
     loop {
-        say_device(&client, &mut said, console);
+        said.follow(&client.snapshot(), console);
         match client.job(key) {
             Some(JobState::Done) => {
                 let take = Store::new(environment.stores.clone()).find(&key).take;
@@ -148,16 +150,33 @@ pub(crate) fn have_made(
     }
 }
 
-/// Tells once of a device that takes its time, and of a GPU that is not used.
-fn say_device(client: &EngineClient, said: &mut Option<DeviceReport>, console: &Console<'_>) {
-    let Some(device) = client.snapshot().device else { return };
-    let before = said.replace(device.clone()).unwrap_or_default();
-    if device.opening_seconds.is_some() && before.opening_seconds.is_none() {
-        console.remark(&format!("the engine opens {}", device.name));
-    }
-    if let Some(unused) = device.unused.filter(|_| before.unused.is_none()) {
-        let words = format!("the engine computes on the CPU: {unused}");
-        if device.is_mendable { console.caution(words) } else { console.remark(&words) }
+/// What was said of the engine to who waits for a take.
+#[derive(Default)]
+struct SaidOfEngine {
+    slow_start: bool,
+    device: DeviceReport,
+}
+
+impl SaidOfEngine {
+    /// Tells once of an engine and of a device that take their time, and of a GPU that is not used.
+    fn follow(&mut self, now: &Snapshot, console: &Console<'_>) {
+        if let EngineState::Starting { seconds: SLOW_START.. } = now.engine
+            && !std::mem::replace(&mut self.slow_start, true)
+        {
+            console.caution(format!(
+                "the engine is not ready {SLOW_START} s after its start, and is waited for: its files \
+                 may be on a slow folder, or the machine busy; Ctrl-C gives it up"
+            ));
+        }
+        let Some(device) = &now.device else { return };
+        let before = std::mem::replace(&mut self.device, device.clone());
+        if device.opening_seconds.is_some() && before.opening_seconds.is_none() {
+            console.remark(&format!("the engine opens {}", device.name));
+        }
+        if let Some(unused) = device.unused.as_ref().filter(|_| before.unused.is_none()) {
+            let words = format!("the engine computes on the CPU: {unused}");
+            if device.is_mendable { console.caution(words) } else { console.remark(&words) }
+        }
     }
 }
 

@@ -10,11 +10,13 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex};
 use serde_json::Value;
 use support::stand_in::{StandIn, built, compile};
+use wan_alpha_take::engine::server::start_thread;
 
 /// What a render of the draft model's smallest take says; on a stand-in it ends where the card would
 /// have to compute.
@@ -284,30 +286,53 @@ width = 64
 "#;
 
 /// A script to be started as the engine: the program where CUDA is played, as it is told to be. What
-/// starts an engine hands on neither LD_PRELOAD nor what the stand-ins are told.
-fn engine_program(stand_in: &StandIn, told: &[(&str, &str)]) -> String {
+/// starts an engine hands on neither LD_PRELOAD nor what the stand-ins are told. `before` are lines
+/// that come first.
+fn engine_program(stand_in: &StandIn, told: &[(&str, &str)], before: &str) -> String {
     let script = stand_in.path("engine");
     let told: String = told.iter().map(|(name, value)| format!("{name}='{value}' ")).collect();
     let preload = built().join("libcudart.so");
     let (preload, program) = (preload.display(), stand_in.program.display());
-    let text = format!("#!/bin/sh\n{told}LD_PRELOAD='{preload}' exec '{program}' \"$@\"\n");
+    let text = format!("#!/bin/sh\n{before}{told}LD_PRELOAD='{preload}' exec '{program}' \"$@\"\n");
     fs::write(&script, text).unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
     script.to_str().unwrap().to_owned()
 }
 
-/// What `engine status --json` says once `is_so`.
-fn status(stand_in: &StandIn, is_so: impl Fn(&Value) -> bool) -> Value {
-    let mut last = Value::Null;
-    for _ in 0..600 {
+/// What `engine status --json` says once `is_so`, as long as the engine, or who has it started, lives.
+#[track_caller]
+fn status(stand_in: &StandIn, starter: &mut Child, is_so: impl Fn(&Value) -> bool) -> Value {
+    /// Longer than anything takes; only a failure lasts so long.
+    const PATIENCE: Duration = Duration::from_secs(600);
+    let begun = Instant::now();
+    loop {
         let output = stand_in.command(&["engine", "status", "--json"]).output().unwrap();
-        last = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        if is_so(&last) {
-            return last;
+        let report = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        if is_so(&report) {
+            return report;
+        }
+        let ended = starter.try_wait().unwrap();
+        if ended.is_some() || begun.elapsed() > PATIENCE {
+            let read = |name: &str| fs::read_to_string(stand_in.path(name)).unwrap_or_default();
+            panic!(
+                "the engine never says so. Its status: {report}, {}\nWho started it ({ended:?}) said: \
+                 {}\nThe engine's log: {}",
+                String::from_utf8_lossy(&output.stderr),
+                read(SAID),
+                read("run/wan-alpha/engine.log")
+            );
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-    panic!("the engine never says so: {last}");
+}
+
+/// Where a command that is not waited for leaves what it says.
+const SAID: &str = "said";
+
+/// Starts a command that is not waited for.
+fn begin(stand_in: &StandIn, command: &mut Command) -> Child {
+    let said = fs::File::create(stand_in.path(SAID)).unwrap();
+    command.stdout(Stdio::null()).stderr(said).spawn().unwrap()
 }
 
 #[test]
@@ -322,9 +347,8 @@ fn an_engine_opens_its_card_in_the_same_way_and_tells_it() {
         let arguments: Vec<_> = ["engine", "run"].iter().chain(device).collect();
         let arguments: Vec<_> = arguments.into_iter().copied().collect();
         let mut command = stand_in.command(&arguments);
-        command.stderr(Stdio::null()).envs(environment.iter().copied());
-        let mut engine = command.spawn().unwrap();
-        let report = status(&stand_in, |report| {
+        let mut engine = begin(&stand_in, command.envs(environment.iter().copied()));
+        let report = status(&stand_in, &mut engine, |report| {
             report["device"].is_string() && report["opening_seconds"].is_null()
         });
         assert!(report["device"].as_str().unwrap().contains(said), "{said}: {report}");
@@ -354,20 +378,25 @@ fn an_engine_that_opens_for_half_a_minute_is_waited_for_and_says_so() {
         "render", "--engine", "--model", "draft", "--prompt", "a ball", "--out", out, "--frames",
         "1", "--width", "64", "--height", "64", "--steps", "1",
     ]);
-    // Longer than an engine may take to listen.
     let told = [("STAND_IN_LOAD_SECONDS", "30")];
-    render.env("WAN_ALPHA_ENGINE", engine_program(&stand_in, &told));
-    let render = render.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    let opening = status(&stand_in, |report| report["opening_seconds"].as_u64() >= Some(2));
+    // Its files lie on a slow folder.
+    let engine = engine_program(&stand_in, &told, "sleep 7\n");
+    let mut render = begin(&stand_in, render.env("WAN_ALPHA_ENGINE", engine));
+    let opening =
+        status(&stand_in, &mut render, |report| report["opening_seconds"].as_u64() >= Some(2));
     assert_eq!(opening["device"], "CUDA", "{opening}");
     let text = stand_in.command(&["engine", "status"]).output().unwrap();
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
     assert!(text.contains("opening") && text.contains("CUDA"), "{text}");
-    let output = render.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
+    let status = render.wait().unwrap();
+    let said = fs::read_to_string(stand_in.path(SAID)).unwrap();
+    assert!(
+        said.contains("the engine is not ready 5 s after its start, and is waited for"),
+        "{said}"
+    );
     assert!(said.contains("the engine opens CUDA"), "{said}");
     // The stand-in computes nothing: the take fails, where and because the card would compute.
-    assert!(!output.status.success() && !said.contains("took too long"), "{said}");
+    assert!(!status.success() && !said.contains("did not listen"), "{said}");
     let _ = stand_in.command(&["engine", "stop"]).output();
 }
 
@@ -375,15 +404,55 @@ fn an_engine_that_opens_for_half_a_minute_is_waited_for_and_says_so() {
 fn an_engine_that_still_opens_its_card_ends_when_it_is_told_to() {
     let stand_in = StandIn::new();
     let mut command = stand_in.command(&["engine", "run"]);
-    command.env("STAND_IN_LOAD_SECONDS", "100").stderr(Stdio::null());
-    let mut engine = command.spawn().unwrap();
-    status(&stand_in, |report| report["opening_seconds"].as_u64() >= Some(1));
+    let mut engine = begin(&stand_in, command.env("STAND_IN_LOAD_SECONDS", "100"));
+    status(&stand_in, &mut engine, |report| report["opening_seconds"].as_u64() >= Some(1));
     let begun = Instant::now();
     let stopped = stand_in.command(&["engine", "stop"]).output().unwrap();
     let said = String::from_utf8_lossy(&stopped.stderr);
     assert!(stopped.status.success(), "{said}");
     assert_eq!(engine.wait().unwrap().code(), Some(0));
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+}
+
+/// Tells that it is being opened, and is so until somebody answers.
+const SLOW_LIBRARY: &str = r#"
+#include <fcntl.h>
+#include <unistd.h>
+int answered;
+__attribute__((constructor)) static void opened(void) {
+  close(open(FOLDER "/opening", O_CREAT | O_WRONLY, 0600));
+  for (int tenths = 0; tenths < 300 && !answered; ++tenths) {
+    usleep(100000);
+    answered = access(FOLDER "/answer", F_OK) == 0;
+  }
+}
+"#;
+
+#[test]
+#[allow(unsafe_code)]
+fn a_thread_of_the_engine_goes_on_while_a_library_is_being_opened() {
+    let room = tempfile::tempdir().unwrap();
+    let [source, opening, answer] =
+        ["slow.c", "opening", "answer"].map(|name| room.path().join(name));
+    fs::write(&source, SLOW_LIBRARY).unwrap();
+    let folder = [format!("-DFOLDER=\"{}\"", room.path().display())];
+    compile(room.path(), source.to_str().unwrap(), "libslow.so", &folder);
+    let work = move || {
+        while !opening.exists() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // As a lock does that somebody else has.
+        let mutex = Mutex::new(());
+        let _ = Condvar::new().wait_for(&mut mutex.lock(), Duration::from_millis(1));
+        fs::write(&answer, "").unwrap();
+    };
+    let thread = start_thread("tested", work).unwrap();
+    // SAFETY: its one initialiser, above, makes a file and waits.
+    let library = unsafe { libloading::Library::new(room.path().join("libslow.so")) }.unwrap();
+    // SAFETY: the symbol is an int.
+    let answered = unsafe { **library.get::<*const i32>(b"answered").unwrap() };
+    thread.join().unwrap();
+    assert_eq!(answered, 1, "the thread was held up until the library was open");
 }
 
 #[test]
@@ -423,7 +492,7 @@ fn an_engine_without_the_card_it_was_asked_for_says_why_to_who_waits() {
         out.to_str().unwrap(),
     ]);
     let told = [("STAND_IN_DRIVER", "12040")];
-    render.env("WAN_ALPHA_ENGINE", engine_program(&stand_in, &told));
+    render.env("WAN_ALPHA_ENGINE", engine_program(&stand_in, &told, ""));
     let output = render.env("WAN_ALPHA_DEVICE", "cuda:0").output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("CUDA 12.4") && said.contains("580"), "{said}");

@@ -77,7 +77,7 @@ fn begin(node: Node<'_>) -> Result<Option<TakeKey>, Status> {
     let state = TakeState::Take(if is_ready {
         readiness
     } else {
-        JobReadiness::Pending(JobProgress::Starting)
+        JobReadiness::Pending(JobProgress::Starting(0))
     });
     // One not yet made never becomes the previous take.
     let previous = before
@@ -264,6 +264,6 @@ mod tests {
         assert_eq!(running(None), 0.25);
         assert_eq!(running(Some(f64::NAN)), 0.25);
         assert_eq!(running(Some(0.0)), 0.99);
-        assert_eq!(fraction_done(&JobProgress::Starting, Duration::ZERO), 0.0);
+        assert_eq!(fraction_done(&JobProgress::Starting(0), Duration::ZERO), 0.0);
     }
 }

@@ -10,7 +10,12 @@ use crate::session::JobProgress;
 /// How far the making of a take is, in one line.
 pub(crate) fn progress(pending: &JobProgress) -> String {
     match pending {
-        JobProgress::Starting => "Starting the engine.".to_owned(),
+        JobProgress::Starting(0..5) => "Starting the engine.".to_owned(),
+        JobProgress::Starting(seconds) => {
+            format!(
+                "The engine is starting, {seconds} s so far: its files may be on a slow folder."
+            )
+        }
         JobProgress::Silent => "Waiting for the engine, which does not answer.".to_owned(),
         JobProgress::OtherVersion(jobs) => format!(
             "Waiting for an engine of another version to finish {}.",
@@ -112,6 +117,9 @@ mod tests {
         assert_eq!(running(1, None), "Sampling.");
         assert_eq!(running(50, Some(7_260.0)), "Sampling, 2 of 50, 2 h 01 min left.");
         assert_eq!(running(50, Some(f64::NAN)), "Sampling, 2 of 50, 0:00 left.");
+        assert_eq!(progress(&JobProgress::Starting(4)), "Starting the engine.");
+        let slow = progress(&JobProgress::Starting(25));
+        assert!(slow.starts_with("The engine is starting, 25 s so far"), "{slow}");
         let opening = progress(&JobProgress::Opening("CUDA".to_owned(), 12));
         assert_eq!(opening, "The engine opens CUDA, 12 s so far.");
         let without = without_gpu("no NVIDIA driver was found; install one");

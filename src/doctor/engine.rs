@@ -17,9 +17,6 @@ use crate::engine::identity;
 
 const ABOUT: &str = "engine";
 
-/// From the start of its process until it answers.
-const PATIENCE: Duration = Duration::from_secs(20);
-
 /// Until its device is open: libraries of gigabytes on a slow folder take their time.
 const OPENING: Duration = Duration::from_secs(180);
 
@@ -103,8 +100,8 @@ impl<'a> Trial<'a> {
             if let Some(status) = self.ended()? {
                 bail!("{} ended with {status} while it was starting", self.program.display());
             }
-            if self.begun.elapsed() > PATIENCE {
-                bail!("the engine did not begin to listen within {PATIENCE:?}");
+            if self.begun.elapsed() > patience() {
+                bail!("the engine did not begin to listen within {:?}", patience());
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -134,8 +131,8 @@ impl<'a> Trial<'a> {
                     client.stop_engine();
                     return Ok((report.device, self.begun.elapsed()));
                 }
-                None if self.begun.elapsed() > PATIENCE => {
-                    bail!("the engine did not answer within {PATIENCE:?}");
+                None if self.begun.elapsed() > patience() => {
+                    bail!("the engine did not answer within {:?}", patience());
                 }
                 None => {}
             }
@@ -171,6 +168,11 @@ impl<'a> Trial<'a> {
         let log = std::fs::read_to_string(log).unwrap_or_default();
         log.lines().last().unwrap_or("its log is empty").to_owned()
     }
+}
+
+/// From the start of its process until it answers: as long as whoever wants a take would wait.
+fn patience() -> Duration {
+    Deadlines::default().start
 }
 
 /// Made by the endpoint, for this user alone.

@@ -7,14 +7,14 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use wan_alpha_core::Stage;
 use wan_alpha_take::TakeKey;
 use wan_alpha_take::engine::message::{Problem, ProblemCode};
-use wan_alpha_take::engine::server::EngineServer;
+use wan_alpha_take::engine::server::{EngineServer, start_thread};
 
 /// How long a GPU may be silent.
 #[derive(Clone, Copy, Debug)]
@@ -225,12 +225,7 @@ impl Watchdog {
     ) -> io::Result<Self> {
         pulse.0.lock().doing = Doing::Opening;
         let (stop, stopped) = channel();
-        let (ready, begun) = channel();
         let watch = move || {
-            // The first line of a thread makes what must be taken down with it, and that waits for the
-            // loader: while a library is being opened it would wait for as long as that lasts.
-            log::info!("the device is watched");
-            let _ = ready.send(());
             let begun = Instant::now();
             let (mut last, mut told) = (begun, begun);
             while stopped.recv_timeout(limits.look) == Err(RecvTimeoutError::Timeout) {
@@ -255,9 +250,7 @@ impl Watchdog {
                 }
             }
         };
-        let thread = Builder::new().name("watchdog".to_owned()).spawn(watch)?;
-        // An error means that it has ended, which joining it will tell.
-        let _ = begun.recv();
+        let thread = start_thread("watchdog", watch)?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }

@@ -12,7 +12,7 @@ use support::{
     Bench, eventually, failure, finish, is_engine, is_unavailable, key, make, node, run_until_made,
     take, wait_for,
 };
-use wan_alpha_take::engine::client::{EngineClient, JobState, Snapshot};
+use wan_alpha_take::engine::client::{EngineClient, EngineState, JobState, Snapshot};
 use wan_alpha_take::engine::message::Holder;
 
 #[test]
@@ -143,6 +143,23 @@ fn an_engine_that_ends_or_waits_at_its_start_is_reported() {
     assert_eq!(code, "engine-slow", "{words}");
     assert!(!is_engine(bench.starts()[0]));
     assert_eq!(make(&client, 1), JobState::Done);
+}
+
+#[test]
+fn an_engine_that_takes_long_to_start_is_waited_for_and_its_time_told() {
+    let bench = Bench::with_fault("start", 0, 1, json!({ "sleep": { "ms": 3000 } }));
+    let (client, other) = (bench.client(), bench.client());
+    client.submit(take(1, Holder::Render));
+    let slow =
+        |snapshot: &Snapshot| matches!(snapshot.engine, EngineState::Starting { seconds: 2.. });
+    wait_for(&client, "word of the time that the start takes", slow);
+    // Who did not start it waits too.
+    other.submit(take(2, Holder::Render));
+    assert_eq!(finish(&client, 1), JobState::Done);
+    assert_eq!(finish(&other, 2), JobState::Done);
+    assert_eq!(bench.starts().len(), 1);
+    // An engine that is at work on a slow folder for a minute is not given up.
+    assert!(bench.setup().deadlines.start >= Duration::from_secs(120));
 }
 
 #[test]

@@ -31,8 +31,8 @@ pub(crate) enum JobReadiness {
 /// How far the making of a take is.
 #[derive(Clone, Debug)]
 pub(crate) enum JobProgress {
-    /// An engine is being looked for or started, or has not answered yet.
-    Starting,
+    /// An engine is being looked for or started, for so many seconds now, or has not answered yet.
+    Starting(u64),
     /// An engine of another version finishes so many jobs first.
     OtherVersion(u32),
     /// The engine gives no sign of life.
@@ -135,7 +135,8 @@ fn unanswered_progress(engine: &EngineState) -> JobProgress {
     match engine {
         EngineState::OtherVersion { jobs, .. } => JobProgress::OtherVersion(*jobs),
         EngineState::Silent => JobProgress::Silent,
-        _ => JobProgress::Starting,
+        EngineState::Starting { seconds } => JobProgress::Starting(*seconds),
+        _ => JobProgress::Starting(0),
     }
 }
 

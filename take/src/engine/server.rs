@@ -12,17 +12,19 @@
 
 mod answers;
 mod event_loop;
+mod thread_start;
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
 use self::event_loop::EventLoop;
+pub use self::thread_start::start_thread;
 use crate::engine::endpoint::Listener;
 use crate::engine::message::{
     DeviceMemory, DeviceReport, Identity, Problem, Progress, Submit, ToClient,
@@ -151,7 +153,7 @@ struct Mailbox {
 }
 
 impl EngineServer {
-    /// Starts to listen.
+    /// Starts to listen; from here on clients are answered, whatever the calling thread does.
     ///
     /// # Errors
     /// When the system has no thread or no descriptor left.
@@ -184,7 +186,7 @@ impl EngineServer {
         });
         let end = Arc::clone(&setup.end);
         let event_loop = EventLoop::new(Arc::clone(&shared), listener, setup);
-        let thread = Builder::new().name("engine-service".to_owned()).spawn(|| event_loop.run())?;
+        let thread = start_thread("engine-service", || event_loop.run())?;
         Ok(Self { shared, end, thread: Some(thread) })
     }
 

@@ -170,7 +170,7 @@ impl Connection {
                 }
             }
             ConnectionState::OtherVersion { told: Some(told), .. } => {
-                if now.saturating_duration_since(*told) >= deadlines.start {
+                if now.saturating_duration_since(*told) >= deadlines.end {
                     return Ok(Some(self.end_hung()));
                 }
             }
@@ -196,7 +196,7 @@ impl Connection {
                 until(since, deadlines.handshake)
             }
             ConnectionState::Handshake { since, .. } => until(since, deadlines.silence),
-            ConnectionState::OtherVersion { told: Some(told), .. } => until(told, deadlines.start),
+            ConnectionState::OtherVersion { told: Some(told), .. } => until(told, deadlines.end),
             ConnectionState::Open { heard, .. } | ConnectionState::OtherVersion { heard, .. } => {
                 until(heard, deadlines.silence)
             }
@@ -250,11 +250,7 @@ impl Connection {
 
     fn connect(&mut self, demand: Demand, now: Instant) -> StepResult {
         let endpoint = self.endpoint()?;
-        self.shared.publish_engine(if self.process.is_starting() {
-            EngineState::Starting
-        } else {
-            EngineState::Connecting
-        });
+        self.publish_search(now);
         if self.process.is_ending(&endpoint, self.setup.deadlines.handshake, now) {
             self.look_again(now);
             return Ok(None);
@@ -268,6 +264,16 @@ impl Connection {
             Err(error) => return Err(error.into()),
         }
         Ok(None)
+    }
+
+    /// Lets others see that no engine has answered yet, and for how long one has been starting.
+    fn publish_search(&self, now: Instant) {
+        let others = self.others_start.map(|since| now.saturating_duration_since(since));
+        let starting = self.process.starting_for(now).or(others);
+        self.shared.publish_engine(match starting {
+            Some(lasted) => EngineState::Starting { seconds: lasted.as_secs() },
+            None => EngineState::Connecting,
+        });
     }
 
     fn endpoint(&mut self) -> Result<Endpoint, EngineError> {
@@ -287,23 +293,25 @@ impl Connection {
 
     /// Nobody listens: waits for an engine that is starting, or starts one if takes are wanted.
     fn start_or_wait(&mut self, endpoint: &Endpoint, demand: Demand, now: Instant) -> StepResult {
-        let longest = self.setup.deadlines.start;
-        if self.process.is_awaited(longest, &self.setup.engine.log, now)? {
+        let ClientSetup { deadlines, engine, .. } = &self.setup;
+        if self.process.is_awaited(deadlines, &engine.log, now)? {
             self.look_again(now);
             return Ok(None);
         }
         if demand != Demand::Takes {
             return Ok(Some(ConnectionEvent::Absent));
         }
-        self.shared.publish_engine(EngineState::Starting);
         let Some(lock) = endpoint.lock_start()? else {
+            let longest = self.setup.deadlines.start;
             let since = *self.others_start.get_or_insert(now);
             if now.saturating_duration_since(since) >= longest + longest / 4 {
                 return Err(EngineError::StartedByOthers { after: now - since });
             }
+            self.publish_search(now);
             self.look_again(now);
             return Ok(None);
         };
+        self.others_start = None;
         // Whoever had the lock until now may have started one.
         if let Some(stream) = endpoint.connect(self.setup.deadlines.connect)? {
             self.begin_handshake(Wire::new(stream), now);
@@ -312,6 +320,7 @@ impl Connection {
         let launched = Launched::start(&self.setup.engine, &endpoint.output(), lock)?;
         log::info!("started the engine (process {})", launched.process());
         self.process.set_launched(launched);
+        self.publish_search(now);
         self.look_again(now);
         Ok(None)
     }

@@ -17,6 +17,8 @@ pub(super) struct Launched {
     /// Held until the engine has answered, so that nobody starts another.
     lock: Option<StartLock>,
     since: Instant,
+    /// Since when it listens no more, though it had answered.
+    leaving: Option<Instant>,
 }
 
 impl Launched {
@@ -50,7 +52,7 @@ impl Launched {
         set_group(&mut process, command.detached);
         let child = process.spawn().map_err(|source| refused(program, source))?;
         let output = output.to_owned();
-        Ok(Self { child, output, lock: Some(lock), since: Instant::now() })
+        Ok(Self { child, output, lock: Some(lock), since: Instant::now(), leaving: None })
     }
 
     /// Whether it has not answered yet.
@@ -61,6 +63,11 @@ impl Launched {
     /// For how long it has lived.
     pub(super) fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.since)
+    }
+
+    /// It had answered and listens no more: for how long that has been known.
+    pub(super) fn leaving_for(&mut self, now: Instant) -> Duration {
+        now.saturating_duration_since(*self.leaving.get_or_insert(now))
     }
 
     /// The engine has answered: lets go of the lock, so that others may start one.

@@ -32,7 +32,10 @@ pub enum EngineState {
     /// It is being looked for, or greeted.
     Connecting,
     /// Being started, by this process or another.
-    Starting,
+    Starting {
+        /// Whole seconds that this process has waited for it.
+        seconds: u64,
+    },
     /// At work, or waiting for it.
     Ready(Identity),
     /// Of another version: it finishes these jobs before it is replaced.

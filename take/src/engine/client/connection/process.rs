@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::engine::client::EngineError;
 use crate::engine::client::launch::{self, Launched};
+use crate::engine::client::{Deadlines, EngineError};
 use crate::engine::endpoint::Endpoint;
 
 /// What is known of the engine's process.
@@ -62,11 +62,17 @@ impl EngineProcess {
         }
     }
 
-    /// Nobody listens: whether there is a process of ours that is to listen within `longest` of its
-    /// start, or that listens no more and is to end.
+    /// For how long a process of ours has been starting.
+    pub(super) fn starting_for(&self, now: Instant) -> Option<Duration> {
+        let starting = self.launched.as_ref().filter(|launched| launched.is_starting());
+        starting.map(|launched| launched.age(now))
+    }
+
+    /// Nobody listens: whether there is a process of ours that is to listen, or that listens no more
+    /// and is to end.
     pub(super) fn is_awaited(
         &mut self,
-        longest: Duration,
+        deadlines: &Deadlines,
         log: &Path,
         now: Instant,
     ) -> Result<bool, EngineError> {
@@ -79,13 +85,13 @@ impl EngineProcess {
             }
             return Ok(false);
         }
-        if launched.age(now) >= longest {
-            let last_line = launched.kill();
-            if launched.is_starting() {
-                let log = log.to_owned();
-                return Err(EngineError::SlowStart { after: longest, last_line, log });
+        if !launched.is_starting() {
+            if launched.leaving_for(now) >= deadlines.end {
+                launched.kill();
             }
-            // It listens no more, and had its time to end.
+        } else if launched.age(now) >= deadlines.start {
+            let (after, last_line, log) = (deadlines.start, launched.kill(), log.to_owned());
+            return Err(EngineError::SlowStart { after, last_line, log });
         }
         Ok(true)
     }
