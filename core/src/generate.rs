@@ -353,7 +353,8 @@ impl Pipeline {
         MemoryContext { float32: kind == Kind::Float, model: Some(bytes) }
     }
 
-    /// Loads the transformer, adapters merged, unless it is there.
+    /// Loads the transformer, adapters merged, unless it is there: from its merged copy where there is
+    /// one that fits and is whole.
     fn load_dit(&mut self, precision: Precision, watch: &dyn Watch) -> Result<()> {
         let kind = kind_of(precision);
         if self.dit.as_ref().is_some_and(|(loaded, _)| *loaded == kind) {
@@ -361,11 +362,25 @@ impl Pipeline {
         }
         self.dit = None;
         let full = self.strengths == Strengths::default();
-        let merged = self.merged.as_ref().filter(|copy| full && copy.kind() == kind);
-        let (set, adapters) = match merged {
-            Some(copy) => (copy.set().clone(), Vec::new()),
-            None => (self.files.dit.clone(), self.files.adapters.clone()),
-        };
+        let copy = self.merged.as_ref().filter(|copy| full && copy.kind() == kind);
+        if let Some(set) = copy.map(|copy| copy.set().clone()) {
+            let weights = Weights::new(set, Vec::new(), kind, self.device);
+            match Dit::load(&weights, self.config.clone(), watch) {
+                Ok(dit) => {
+                    self.dit = Some((kind, dit));
+                    return Ok(());
+                }
+                Err(error) if error.kind() == ErrorKind::BadInput => {
+                    watch.warn(&format!(
+                        "the merged copy is damaged ({error}), and the model itself is read; add the \
+                         model again with --keep-merged"
+                    ));
+                    self.merged = None;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let (set, adapters) = (self.files.dit.clone(), self.files.adapters.clone());
         let weights = Weights::new(set.clone(), adapters, kind, self.device);
         let dit = Dit::load(&weights, self.config.clone(), watch)?;
         if let [first, ..] = set.unused()[..] {
