@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Decode, context: &CommandContext<'_>) -> Result<()> {
         [] => None,
         paths => Some(Original::find(paths, args, latent.shape)?),
     };
-    let opened = device::open(args.device.as_ref(), environment, console)?;
+    let opened = device::open(&args.computing, environment, console)?;
     let writer = Writer::create(plan(args, &latent)?)?;
 
     let compare = |frame: &Frame<'_>| original.as_mut().map_or(Ok(()), |it| it.compare(frame));

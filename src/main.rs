@@ -3,6 +3,7 @@
 //! One file per verb. This file sets the process up and turns errors into exit codes; `environment`
 //! reads what the environment says, and nothing else does.
 
+mod announcement;
 mod args;
 mod console;
 mod context;
@@ -29,7 +30,11 @@ mod render;
 mod stdout;
 mod table_printer;
 mod take;
+mod threads;
+mod timed_watch;
+mod timing_history;
 mod train;
+mod wait_policy;
 
 use std::process::ExitCode;
 
@@ -52,7 +57,7 @@ fn main() -> ExitCode {
         Ok(()) => Exit::Done.into(),
         Err(error) => {
             progress.done();
-            eprintln!("wan-alpha: {error:#}");
+            eprintln!("wan-alpha: {}", exit::told(&error));
             Exit::of(&error).into()
         }
     }

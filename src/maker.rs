@@ -170,7 +170,11 @@ impl Maker {
             match place.store.claim(&key, &self.claimant, PATIENCE)? {
                 Claiming::Ours(claim) => break claim,
                 // Another machine is at it.
-                Claiming::Theirs(_) if watch.go_on() => thread::sleep(LOOK),
+                Claiming::Theirs(_) if watch.go_on() => {
+                    watch.waits_for_others(true);
+                    thread::sleep(LOOK);
+                    watch.waits_for_others(false);
+                }
                 Claiming::Theirs(_) => return Err(MakeError::Stopped),
             }
         };

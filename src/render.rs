@@ -12,7 +12,6 @@ use wan_alpha_core::weights::Strengths;
 use wan_alpha_take::{RequestDraft, TakeRequest};
 
 use crate::args::{self, Render};
-use crate::console::Console;
 use crate::context::CommandContext;
 use crate::cpu_estimate::CpuEstimate;
 use crate::device;
@@ -23,16 +22,15 @@ use crate::model::{Chosen, fingerprint_of, use_merged};
 use crate::output::{Plan, Writer, WriterSink, Written, add_circumstances};
 use crate::progress::TerminalProgress;
 use crate::stdout::print_lines;
-use crate::{engine, take};
+use crate::timed_watch::TimedWatch;
+use crate::timing_history::{TimingHistory, pace_class};
+use crate::{announcement, engine, take};
 use placement::SubjectPlacement;
 pub(crate) use placement::read_mask;
 
 /// Makes the take that `args` describe.
 pub(crate) fn run(args: &Render, context: &CommandContext<'_>) -> Result<()> {
     let CommandContext { environment, progress, console, .. } = *context;
-    if let Some(threads) = args.threads {
-        tch::set_num_threads(i32::try_from(threads)?);
-    }
     let prompt = args::text_or_file("--prompt", &args.prompt)?;
     let negative = args.negative.as_deref();
     let negative = negative.map(|text| args::text_or_file("--negative", text)).transpose()?;
@@ -45,7 +43,8 @@ pub(crate) fn run(args: &Render, context: &CommandContext<'_>) -> Result<()> {
         // Only headers are read here; the engine has its own device.
         None
     } else {
-        Some(device::open(args.device.as_ref(), environment, console)?)
+        // What it is computed with is told in the take's own line.
+        Some(device::open_untold(&args.computing, environment)?)
     };
     let mut pipeline = open_pipeline(args, &chosen, opened.as_ref(), context)?;
     let defaults = chosen.defaults.clone().or(pipeline.defaults());
@@ -65,11 +64,22 @@ pub(crate) fn run(args: &Render, context: &CommandContext<'_>) -> Result<()> {
             (written, format!("engine, {}", take.description().device), None)
         }
         Some(opened) => {
-            let learned = engine::learned(&request, &opened.class(), environment);
-            if let Some(slow) = CpuEstimate::of(&pipeline, &request, opened.device, learned)? {
+            let mut history = TimingHistory::read(&environment.state);
+            let class = pace_class(&opened.class(), tch::get_num_threads());
+            let run = history.begin(&request, &class);
+            let slow = CpuEstimate::of(&pipeline, &request, opened.device, run.learned())?;
+            let expected = slow.as_ref().map_or_else(
+                || announcement::expected(&history, &pipeline, &request, opened),
+                CpuEstimate::expected,
+            );
+            console.remark(&announcement::line(&request, opened, environment, expected));
+            device::warn_of_unused(opened, environment, console);
+            if let Some(slow) = slow {
                 console.caution(slow);
             }
-            let written = make(args, &request, &mut pipeline, &placement, console)?;
+            let watch = TimedWatch::new(console, run);
+            let written = make(args, &request, &mut pipeline, &placement, &watch)?;
+            history.learn(watch.finish());
             (written, opened.class(), computed_by(&pipeline, &request))
         }
     };
@@ -132,12 +142,12 @@ fn make(
     request: &TakeRequest,
     pipeline: &mut Pipeline,
     placement: &SubjectPlacement,
-    console: &Console<'_>,
+    watch: &dyn Watch,
 ) -> Result<Written> {
     let writer = Writer::create(Plan::of(request, &args.out, args.formats())?)?;
     let dump = args.dump.as_deref().map(Dump::create).transpose()?;
     let mut sink = WriterSink::new(writer, dump, |_| Ok(()));
-    pipeline.make(request, placement.mask(), &mut sink, console)?;
+    pipeline.make(request, placement.mask(), &mut sink, watch)?;
     sink.finish()
 }
 

@@ -17,13 +17,15 @@ use crate::exit::{Exit, OrExit};
 use crate::media::atomic_file::{explain_write, unfinished_folder};
 use crate::media::png::encode_plain;
 use crate::stdout::print_lines;
+use crate::threads;
 
 const TABLE: &str = "table.csv";
 /// How the folder of a clip begins.
 const CLIP: &str = "clip-";
 
 pub(super) fn run(args: &Procedural, context: &CommandContext<'_>) -> Result<()> {
-    let CommandContext { progress, console, .. } = *context;
+    let CommandContext { environment, progress, console, .. } = *context;
+    threads::set(args.threads, environment);
     prepare(&args.out).or_exit(Exit::BadInput)?;
     let count = args.count as usize;
     let window = Window { frames: args.frames as usize, height: args.size[1], width: args.size[0] };

@@ -31,7 +31,7 @@ use crate::model::Chosen;
 /// Measures the clips that `args` name.
 pub(super) fn run(args: &EvalReconstruction, context: &CommandContext<'_>) -> Result<()> {
     let CommandContext { environment, progress, console, .. } = *context;
-    let device = device::open(args.device.as_ref(), environment, console)?.device;
+    let device = device::open(&args.computing, environment, console)?.device;
     let lpips = match &args.lpips[..] {
         [trunk, heads] => Some(Lpips::open(trunk, heads, device)?),
         _ => None,

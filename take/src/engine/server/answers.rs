@@ -162,7 +162,9 @@ fn submitted(
             let job = mailbox.jobs.jobs().iter().find(|job| job.key() == key);
             let progress = job.and_then(|job| job.progress().cloned());
             let progress = progress.map(|progress| ToClient::Progress { key, progress });
-            [ToClient::Attached { key, ahead }].into_iter().chain(progress).collect()
+            let begun = mailbox.begun.clone().filter(|(begun, _)| *begun == key && ahead == 0);
+            let begun = begun.map(|(key, with)| ToClient::Begun { key, with });
+            [ToClient::Attached { key, ahead }].into_iter().chain(begun).chain(progress).collect()
         }
     }
 }
