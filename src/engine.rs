@@ -183,8 +183,10 @@ impl SaidOfEngine {
             console.remark(&format!("the engine opens {}", device.name));
         }
         if let Some(unused) = device.unused.as_ref().filter(|_| before.unused.is_none()) {
-            let words = format!("the engine computes on the CPU: {unused}");
-            if device.is_mendable { console.caution(words) } else { console.remark(&words) }
+            // Where there is nothing to mend, the take's own line has it.
+            if device.is_mendable {
+                console.caution(format!("the engine computes on the CPU: {unused}"));
+            }
         }
     }
 }

@@ -219,7 +219,9 @@ impl Maker {
         if let Some(warm) = self.warm.as_ref().filter(|warm| fits(warm)) {
             return (place.may_begin)(&warm.pipeline);
         }
-        self.unload()?;
+        if self.warm.is_some() {
+            self.unload()?;
+        }
         let models = place.models;
         let named = models.with_fingerprint(fingerprint)?.ok_or_else(|| {
             let roots: Vec<_> =

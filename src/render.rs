@@ -23,7 +23,7 @@ use crate::output::{Plan, Writer, WriterSink, Written, add_circumstances};
 use crate::progress::TerminalProgress;
 use crate::stdout::print_lines;
 use crate::timed_watch::TimedWatch;
-use crate::timing_history::{TimingHistory, pace_class};
+use crate::timing_history::{TimedRun, TimingHistory, pace_class};
 use crate::{announcement, engine, take};
 use placement::SubjectPlacement;
 pub(crate) use placement::read_mask;
@@ -65,18 +65,7 @@ pub(crate) fn run(args: &Render, context: &CommandContext<'_>) -> Result<()> {
         }
         Some(opened) => {
             let mut history = TimingHistory::read(&environment.state);
-            let class = pace_class(&opened.class(), tch::get_num_threads());
-            let run = history.begin(&request, &class);
-            let slow = CpuEstimate::of(&pipeline, &request, opened.device, run.learned())?;
-            let expected = slow.as_ref().map_or_else(
-                || announcement::expected(&history, &pipeline, &request, opened),
-                CpuEstimate::expected,
-            );
-            console.remark(&announcement::line(&request, opened, environment, expected));
-            device::warn_of_unused(opened, environment, console);
-            if let Some(slow) = slow {
-                console.caution(slow);
-            }
+            let run = announce(&request, &pipeline, opened, &history, context)?;
             let watch = TimedWatch::new(console, run);
             let written = make(args, &request, &mut pipeline, &placement, &watch)?;
             history.learn(watch.finish());
@@ -90,6 +79,30 @@ pub(crate) fn run(args: &Render, context: &CommandContext<'_>) -> Result<()> {
     written.describe(take)?;
     tell(&written, &request, progress);
     Ok(())
+}
+
+/// Says what the take is computed with and how long it may last, which its run is to teach.
+fn announce(
+    request: &TakeRequest,
+    pipeline: &Pipeline,
+    opened: &Opened,
+    history: &TimingHistory,
+    context: &CommandContext<'_>,
+) -> Result<TimedRun> {
+    let CommandContext { environment, console, .. } = *context;
+    let class = pace_class(&opened.class(), tch::get_num_threads());
+    let run = history.begin(request, &class);
+    let slow = CpuEstimate::of(pipeline, request, opened.device, run.learned())?;
+    let expected = slow.as_ref().map_or_else(
+        || announcement::expected(history, pipeline, request, opened),
+        CpuEstimate::expected,
+    );
+    console.remark(&announcement::line(request, opened, environment, expected));
+    device::warn_of_unused(opened, environment, console);
+    if let Some(slow) = slow {
+        console.caution(slow);
+    }
+    Ok(run)
 }
 
 /// Says where the take is: its folder to programs, and what is in it to people.

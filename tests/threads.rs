@@ -1,9 +1,17 @@
-//! The threads that compute: how they wait, and how many they are.
+//! Threads: how those that compute wait, how many they are, and that an engine's own are not held up.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 #![cfg(target_os = "linux")]
 
+mod support;
+
+use std::fs;
 use std::process::Command;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use support::stand_in::compile;
+use wan_alpha_take::engine::server::start_thread;
 
 /// A command that computes nothing and loads what would compute.
 fn command(user: &[(&str, &str)]) -> Command {
@@ -55,4 +63,45 @@ fn there_are_as_many_threads_as_the_process_may_use() {
     assert!(three.contains("computing with 3 threads, by --threads"), "{three}");
     let users = said(&[("OMP_NUM_THREADS", "2")], &["taskset", "-c", "0"], &[]);
     assert!(users.contains("computing with 2 threads, by OMP_NUM_THREADS"), "{users}");
+}
+
+/// Tells that it is being opened, and is so until somebody answers.
+const SLOW_LIBRARY: &str = r#"
+#include <fcntl.h>
+#include <unistd.h>
+int answered;
+__attribute__((constructor)) static void opened(void) {
+  close(open(FOLDER "/opening", O_CREAT | O_WRONLY, 0600));
+  for (int tenths = 0; tenths < 300 && !answered; ++tenths) {
+    usleep(100000);
+    answered = access(FOLDER "/answer", F_OK) == 0;
+  }
+}
+"#;
+
+#[test]
+#[allow(unsafe_code)]
+fn a_thread_of_the_engine_goes_on_while_a_library_is_being_opened() {
+    let room = tempfile::tempdir().unwrap();
+    let [source, opening, answer] =
+        ["slow.c", "opening", "answer"].map(|name| room.path().join(name));
+    fs::write(&source, SLOW_LIBRARY).unwrap();
+    let folder = [format!("-DFOLDER=\"{}\"", room.path().display())];
+    compile(room.path(), source.to_str().unwrap(), "libslow.so", &folder);
+    let work = move || {
+        while !opening.exists() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // As a lock does that somebody else has.
+        let mutex = Mutex::new(());
+        let _ = Condvar::new().wait_for(&mut mutex.lock(), Duration::from_millis(1));
+        fs::write(&answer, "").unwrap();
+    };
+    let thread = start_thread("tested", work).unwrap();
+    // SAFETY: its one initialiser, above, makes a file and waits.
+    let library = unsafe { libloading::Library::new(room.path().join("libslow.so")) }.unwrap();
+    // SAFETY: the symbol is an int.
+    let answered = unsafe { **library.get::<*const i32>(b"answered").unwrap() };
+    thread.join().unwrap();
+    assert_eq!(answered, 1, "the thread was held up until the library was open");
 }

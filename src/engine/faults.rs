@@ -376,7 +376,7 @@ fn a_driver_that_hangs_in_reading_or_unloading_a_model_ends_the_engine() {
     for (stage, part) in
         [(Stage::Text, "while reading the prompt"), (Stage::Load, "while loading the model")]
     {
-        let room = Room::new(&[(stage, 1, None)]);
+        let room = Room::new(&[(stage, usize::from(stage == Stage::Load), None)]);
         let client = room.client();
         let submit = room.submit(1);
         let (code, words) = failure(make(&client, &submit));

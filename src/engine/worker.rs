@@ -96,17 +96,7 @@ impl Worker<'_> {
                 CpuEstimate::expected,
             );
             let with = announcement::line(&request, opened, environment, expected);
-            log::info!("take {}: {with}", submit.key);
-            match slow {
-                Some(slow) if environment.allow_cpu || service.may_take_hours(submit.key) => {
-                    log::warn!("take {}: {slow}", submit.key);
-                    watch.suppose(&slow);
-                }
-                Some(slow) => return Err(slow.refusal().into()),
-                None => {}
-            }
-            service.begun(submit.key, with);
-            Ok(())
+            self.may_begin(slow, with, &watch)
         };
         let place = MakeContext {
             store: &store,
@@ -135,6 +125,29 @@ impl Worker<'_> {
                 Outcome::Failed(problem)
             }
         }
+    }
+}
+
+impl Worker<'_> {
+    /// Whether a take is made that is `slow` here, if it is; who waits hears `with` what.
+    fn may_begin(
+        &self,
+        slow: Option<CpuEstimate>,
+        with: String,
+        watch: &JobWatch<'_>,
+    ) -> Result<(), MakeError> {
+        let key = watch.key;
+        log::info!("take {key}: {with}");
+        match slow {
+            Some(slow) if self.environment.allow_cpu || self.service.may_take_hours(key) => {
+                log::warn!("take {key}: {slow}");
+                watch.suppose(&slow);
+            }
+            Some(slow) => return Err(slow.refusal().into()),
+            None => {}
+        }
+        self.service.begun(key, with);
+        Ok(())
     }
 }
 
