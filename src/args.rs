@@ -4,6 +4,7 @@
 //! come, NaN included: ranges are checked in one place for node, track file and command, when the
 //! request is accepted. Lengths and rates are in frames and pixels, angles in degrees.
 
+mod computing;
 mod data;
 mod decode;
 mod ellipse;
@@ -24,6 +25,7 @@ use wan_alpha_take::frames::CELL;
 
 use crate::media::frame::SIZE_LIMIT;
 use crate::output::Format;
+pub(crate) use computing::{Computing, Threads};
 pub(crate) use data::{
     CacheSet, CaptionLanguages, CaptionSet, CheckSet, DataCommand, OneLanguage, Procedural,
 };

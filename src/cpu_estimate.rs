@@ -13,6 +13,8 @@ use wan_alpha_core::tch::{Kind, Tensor};
 use wan_alpha_take::engine::message::{Problem, ProblemCode};
 use wan_alpha_take::{Precision, TakeRequest};
 
+use crate::announcement::Expected;
+
 /// Parameters of a transformer that is too large for processors.
 const LARGE: u64 = 2_000_000_000;
 
@@ -83,6 +85,15 @@ impl CpuEstimate {
         let decoding = decoding / rates[2];
         let rate = operations / (sampling + decoding);
         Self { parameters, sampling, decoding, basis: Basis::Counted { operations, rate } }
+    }
+
+    /// How long the take would last, with what that rests on.
+    pub(crate) fn expected(&self) -> Expected {
+        let seconds = self.sampling + self.decoding;
+        match self.basis {
+            Basis::Learned => Expected::Learned(seconds),
+            Basis::Counted { .. } => Expected::Counted(seconds),
+        }
     }
 
     /// The answer to a batch render.

@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Decode, context: &CommandContext<'_>) -> Result<()> {
     let read = compared.chain([&args.latent]).chain(&chosen.paths);
     refuse_inputs_in("--out", &args.out, is_replaced, read)?;
     console.say_choices(&args.compare);
-    let opened = device::open(args.device.as_ref(), environment, console)?;
+    let opened = device::open(&args.computing, environment, console)?;
     let writer = Writer::create(plan(args, &latent)?)?;
 
     let compare = |frame: &Frame<'_>| original.as_mut().map_or(Ok(()), |it| it.compare(frame));

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, anyhow};
 use wan_alpha_core::device::{
-    Device, DeviceChoice, Installation, Libraries, Opened, open as open_device,
+    Device, DeviceChoice, Installation, Libraries, Opened, has_driver, open as open_device,
 };
 use wan_alpha_core::shim::{MemoryInfo, memory_info};
 use wan_alpha_core::tch;
@@ -10,35 +10,45 @@ use wan_alpha_core::{Error, Watch};
 use wan_alpha_take::engine::message::{DeviceMemory, DeviceReport};
 use wan_alpha_take::environment::Environment;
 
+use crate::args::Computing;
 use crate::console::Console;
 use crate::exit::{Exit, OrExit};
+use crate::threads;
 
-/// Opens what `--device` says, or else `WAN_ALPHA_DEVICE`, or else the best card there is. Whatever
-/// computes is told; an unused card with what keeps it unused and what mends it.
+/// Sets the threads, and opens what `--device` says, or else `WAN_ALPHA_DEVICE`, or else the best card
+/// there is. Whatever computes is told; an unused card with what keeps it unused and what mends it.
 ///
 /// # Errors
 /// A card was asked for and cannot be used, or `WAN_ALPHA_DEVICE` names none.
 pub(crate) fn open(
-    choice: Option<&DeviceChoice>,
+    computing: &Computing,
     environment: &Environment,
     console: &Console<'_>,
 ) -> Result<Opened> {
-    let opened = open_untold(choice, environment)?;
-    match &opened.unused {
-        Some(reason) if !reason.is_plain_cpu_machine() => {
-            console.warn(&format!("computing on the CPU: {}", unused(&opened, environment)));
-        }
-        _ => console.remark(&describe(&opened, environment)),
+    let opened = open_untold(computing, environment)?;
+    if !warn_of_unused(&opened, environment, console) {
+        console.remark(&describe(&opened, environment));
     }
     Ok(opened)
 }
 
-/// The same, for who tells it in another way.
-pub(crate) fn open_untold(
-    choice: Option<&DeviceChoice>,
+/// Warns of a card that could be used and is not; whether there is one.
+pub(crate) fn warn_of_unused(
+    opened: &Opened,
     environment: &Environment,
-) -> Result<Opened> {
-    let Some(choice) = choice else {
+    console: &Console<'_>,
+) -> bool {
+    let mendable = opened.unused.as_ref().is_some_and(|reason| !reason.is_plain_cpu_machine());
+    if mendable {
+        console.warn(&format!("computing on the CPU: {}", unused(opened, environment)));
+    }
+    mendable
+}
+
+/// The same, for who tells it in another way.
+pub(crate) fn open_untold(computing: &Computing, environment: &Environment) -> Result<Opened> {
+    threads::set(computing.threads, environment);
+    let Some(choice) = &computing.device else {
         let choice = of_environment(environment)?;
         return open_device(&choice, &libraries(environment)).map_err(|error| match error {
             // Nobody has typed the option.
@@ -70,17 +80,12 @@ pub(crate) fn libraries(environment: &Environment) -> Libraries {
     }
 }
 
-/// `computing on NVIDIA H200 (…)`, or on the CPU with the number of threads and why.
-fn describe(opened: &Opened, environment: &Environment) -> String {
-    match &opened.card {
-        Some(card) => format!("computing on {card}"),
-        None => {
-            let threads = tch::get_num_threads();
-            let why = unused(opened, environment);
-            let why = if why.is_empty() { why } else { format!(": {why}") };
-            format!("computing on the CPU, {threads} threads{why}")
-        }
-    }
+/// `computing on NVIDIA H200 (…), 16 threads`, or on the CPU, with why.
+pub(crate) fn describe(opened: &Opened, environment: &Environment) -> String {
+    let threads = tch::get_num_threads();
+    let why = unused(opened, environment);
+    let why = if why.is_empty() { why } else { format!(": {why}") };
+    format!("computing on {opened}, {threads} threads{why}")
 }
 
 /// Why no card computes, and what to do; empty where the CPU was asked for.
@@ -89,10 +94,13 @@ pub(crate) fn unused(opened: &Opened, environment: &Environment) -> String {
     opened.unused.as_ref().map(|reason| reason.with_remedy(&installation)).unwrap_or_default()
 }
 
-/// What is about to be opened, in a word.
+/// What is about to be opened, in a word: where there is no driver, nobody waits for CUDA.
 pub(crate) fn wanted(choice: Option<&DeviceChoice>, environment: &Environment) -> &'static str {
-    let choice = choice.cloned().or_else(|| of_environment(environment).ok());
-    if choice == Some(DeviceChoice::Cpu) { "the CPU" } else { "CUDA" }
+    match choice.cloned().or_else(|| of_environment(environment).ok()) {
+        Some(DeviceChoice::Cpu) => "the CPU",
+        Some(DeviceChoice::Auto) if !has_driver() => "the CPU",
+        _ => "CUDA",
+    }
 }
 
 /// What is told of a device that is open.

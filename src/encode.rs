@@ -27,7 +27,7 @@ pub(crate) fn run(args: &Encode, context: &CommandContext<'_>) -> Result<()> {
     shape.check()?;
     refuse_input("--out", &args.out, clip.files().iter().chain(&chosen.paths))?;
     let out = Unwritten::create(&args.out)?;
-    let device = device::open(args.device.as_ref(), environment, console)?.device;
+    let device = device::open(&args.computing, environment, console)?.device;
     let encoder = files.fingerprint(console)?;
 
     let kind = if args.dtype == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };

@@ -8,7 +8,6 @@
 mod faults;
 mod log_file;
 mod status;
-mod timing_history;
 mod watchdog;
 mod worker;
 
@@ -27,17 +26,16 @@ use wan_alpha_take::engine::message::{
 };
 use wan_alpha_take::engine::server::{EngineServer, IdleLimits, ServerSetup};
 use wan_alpha_take::store::{Store, Take};
-use wan_alpha_take::{NUMERICS, TakeRequest};
+use wan_alpha_take::{NUMERICS, TakeKey, TakeRequest};
 
 use crate::args::{EngineRun, EngineVerb as Verb};
 use crate::console::Console;
 use crate::context::CommandContext;
-use crate::cpu_estimate::{Hours, MeasuredPace};
+use crate::cpu_estimate::Hours;
 use crate::device;
-use crate::exit::{Exit, OrExit};
+use crate::exit::{self, Exit, OrExit};
 use crate::interrupt::Interrupt;
 use crate::stdout::print_lines;
-use timing_history::TimingHistory;
 use wan_alpha_take::environment::Environment;
 #[cfg(not(test))]
 use watchdog::Limits;
@@ -93,11 +91,15 @@ pub(crate) fn run(verb: &Verb, context: &CommandContext<'_>) -> Result<()> {
 /// A client of the engine that this environment means; starts it where it must. One that is started for
 /// a farm's job ends soon after its last client, as that of a batch host does.
 pub(crate) fn client(environment: &Environment) -> Result<EngineClient> {
+    Ok(EngineClient::new(client_setup(environment)?))
+}
+
+fn client_setup(environment: &Environment) -> Result<ClientSetup> {
     let program = match &environment.engine {
         Some(program) => program.clone(),
         None => std::env::current_exe().context("cannot find this program")?,
     };
-    Ok(EngineClient::new(ClientSetup::of(environment, identity(), program, !environment.batch)))
+    Ok(ClientSetup::of(environment, identity(), program, !environment.batch))
 }
 
 /// Has the engine make a take and waits for it; starts the engine where there is none.
@@ -121,7 +123,7 @@ pub(crate) fn have_made(
     let mut told = false;
     let mut said = SaidOfEngine::default();
     loop {
-        said.follow(&client.snapshot(), console);
+        said.follow(key, &client.snapshot(), console);
         client.warnings(key).iter().for_each(|warning| console.tell(warning));
         match client.job(key) {
             Some(JobState::Done) => {
@@ -162,12 +164,18 @@ pub(crate) fn have_made(
 #[derive(Default)]
 struct SaidOfEngine {
     slow_start: bool,
+    begun: bool,
     device: DeviceReport,
 }
 
 impl SaidOfEngine {
     /// Tells once of an engine and of a device that take their time, and of a GPU that is not used.
-    fn follow(&mut self, now: &Snapshot, console: &Console<'_>) {
+    fn follow(&mut self, key: TakeKey, now: &Snapshot, console: &Console<'_>) {
+        if let Some((_, with)) = now.begun.as_ref().filter(|(begun, _)| *begun == key)
+            && !std::mem::replace(&mut self.begun, true)
+        {
+            console.remark(with);
+        }
         if let EngineState::Starting { seconds: SLOW_START.. } = now.engine
             && !std::mem::replace(&mut self.slow_start, true)
         {
@@ -178,33 +186,28 @@ impl SaidOfEngine {
         }
         let Some(device) = &now.device else { return };
         let before = std::mem::replace(&mut self.device, device.clone());
-        if device.opening_seconds.is_some() && before.opening_seconds.is_none() {
+        // The CPU is open at once.
+        if device.opening_seconds >= Some(1) && before.opening_seconds < Some(1) {
             console.remark(&format!("the engine opens {}", device.name));
         }
         if let Some(unused) = device.unused.as_ref().filter(|_| before.unused.is_none()) {
-            let words = format!("the engine computes on the CPU: {unused}");
-            if device.is_mendable { console.caution(words) } else { console.remark(&words) }
+            // Where there is nothing to mend, the take's own line has it.
+            if device.is_mendable {
+                console.caution(format!("the engine computes on the CPU: {unused}"));
+            }
         }
     }
 }
 
-/// What earlier takes of an engine tell of how long the take of a request lasts.
-pub(crate) fn learned(
-    request: &TakeRequest,
-    device: &str,
-    environment: &Environment,
-) -> MeasuredPace {
-    TimingHistory::read(&environment.state).begin(request, device).learned()
-}
-
 /// Listens first and opens the device then, which may take a minute, and says so meanwhile.
 fn serve(args: &EngineRun, environment: &Environment, interrupt: &Interrupt) -> Result<()> {
-    let choice = args.device.as_ref();
+    let choice = args.computing.device.as_ref();
     let endpoint = endpoint(environment)?;
     let listener = endpoint.listen(TAKE_OVER).or_exit(Exit::BadInput)?;
     let idle = environment.idle.unwrap_or(IDLE_CPU);
     let leave = IdleLimits { idle, alone: args.batch.then_some(ALONE) };
-    let opening = DeviceReport::opening(device::wanted(choice, environment));
+    let wanted = device::wanted(choice, environment);
+    let opening = DeviceReport::opening(wanted);
     let mut setup = ServerSetup::new(identity(), opening, leave);
     setup.check = check;
     setup.end = interrupt.flag();
@@ -215,16 +218,17 @@ fn serve(args: &EngineRun, environment: &Environment, interrupt: &Interrupt) -> 
     let _watchdog = Watchdog::begin(Arc::clone(&service), pulse.clone(), limits())
         .context("the engine has no thread for its watchdog")?;
 
-    log::info!("opening {}", device::wanted(choice, environment));
+    log::info!("opening {wanted}");
     let begun = Instant::now();
     #[cfg(test)]
     faults::while_opening();
-    let opened = match device::open_untold(choice, environment) {
+    let opened = match device::open_untold(&args.computing, environment) {
         Ok(opened) => opened,
         Err(error) => {
-            log::error!("{error:#}");
+            let said = exit::told(&error);
+            log::error!("{said}");
             pulse.opened(false);
-            let problem = Problem::from_sentence(ProblemCode::NoGpu, &format!("{error:#}"));
+            let problem = Problem::from_sentence(ProblemCode::NoGpu, &said);
             service.refuse_all(&problem, ON_ITS_WAY);
             return Err(error);
         }
@@ -268,13 +272,13 @@ fn none_is_running(environment: &Environment) -> Result<String> {
     let others = endpoint(environment)?.other_engines();
     Ok(match others.as_slice() {
         [] => "no engine is running".to_owned(),
-        processes => format!("no engine is running here; {}", told_of_others(processes)),
+        others => format!("no engine is running here; {}", told_of_others(others)),
     })
 }
 
 /// Engines that were started for other cards, with what reaches them.
-fn told_of_others(processes: &[u32]) -> String {
-    let list: Vec<String> = processes.iter().map(u32::to_string).collect();
+fn told_of_others(others: &[(Endpoint, u32)]) -> String {
+    let list: Vec<String> = others.iter().map(|(_, process)| process.to_string()).collect();
     format!(
         "for other cards there are engines in the processes {}: CUDA_VISIBLE_DEVICES and \
          WAN_ALPHA_DEVICE as they were when it started reach one",
@@ -292,9 +296,28 @@ fn report(environment: &Environment) -> Result<Option<StatusReport>> {
     if !is_running(environment)? {
         return Ok(None);
     }
-    let client = client(environment)?;
+    ask(&client(environment)?)
+}
+
+/// The engines of this user that were started for other cards: the process of each, and what it says
+/// of itself, if it answers.
+fn other_reports(environment: &Environment) -> Result<Vec<(u32, Option<StatusReport>)>> {
+    let setup = client_setup(environment)?;
+    let others = endpoint(environment)?.other_engines().into_iter();
+    Ok(others
+        .map(|(place, process)| {
+            let report = ask(&EngineClient::at(place, setup.clone()));
+            (
+                process,
+                report.inspect_err(|error| log::warn!("engine {process}: {error}")).ok().flatten(),
+            )
+        })
+        .collect())
+}
+
+fn ask(client: &EngineClient) -> Result<Option<StatusReport>> {
     client.ask_report();
-    wait(&client, |snapshot| has_answered(snapshot, 0))?;
+    wait(client, |snapshot| has_answered(snapshot, 0))?;
     Ok(client.snapshot().report)
 }
 

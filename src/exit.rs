@@ -10,6 +10,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use wan_alpha_core::ErrorKind;
+use wan_alpha_core::tch::TchError;
 use wan_alpha_take::engine::message::{Problem, ProblemCode};
 use wan_alpha_take::models::ModelError;
 
@@ -112,6 +113,11 @@ pub(crate) fn carried(error: anyhow::Error) -> Box<dyn StdError + Send + Sync> {
     Box::new(Marked { exit, error })
 }
 
+/// An error and its causes in one line, for people.
+pub(crate) fn told(error: &anyhow::Error) -> String {
+    wan_alpha_core::plain_words(&format!("{error:#}"))
+}
+
 /// What the error nearest to the cause means, among those that mean something.
 fn meaning_of(error: &anyhow::Error) -> Option<Exit> {
     error.chain().filter_map(meaning).last()
@@ -126,6 +132,10 @@ fn meaning(cause: &(dyn StdError + 'static)) -> Option<Exit> {
     }
     if let Some(error) = cause.downcast_ref::<MediaError>() {
         return error.is_bad_input().then_some(Exit::BadInput);
+    }
+    if let Some(TchError::Torch(text)) = cause.downcast_ref::<TchError>() {
+        let error = wan_alpha_core::Error::from(TchError::Torch(text.clone()));
+        return Some(Exit::of_kind(error.kind()));
     }
     match cause.downcast_ref::<wan_alpha_core::Error>()? {
         // It shows the error within as if it were that error, which this chain does not have.
@@ -212,6 +222,17 @@ mod tests {
             remedy: "free space",
         };
         assert_eq!(Exit::of(&full.into()), Exit::Failed);
+    }
+
+    #[test]
+    fn what_libtorch_says_is_told_without_its_stack_trace_and_has_its_meaning() {
+        let said = |text: &str| {
+            let text = format!("{text}\nException raised from f at g.cpp:3\nframe #0: c10::Error");
+            anyhow::Error::from(TchError::Torch(text)).context("cannot write a.exr")
+        };
+        let (odd, memory) = (said("boom"), said("CUDA error: out of memory"));
+        assert_eq!(told(&odd), "cannot write a.exr: libtorch failed: boom");
+        assert_eq!([Exit::of(&odd), Exit::of(&memory)], [Exit::Failed, Exit::OutOfMemory]);
     }
 
     #[test]

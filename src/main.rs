@@ -4,6 +4,7 @@
 //! reads what the environment says, and nothing else does.
 
 mod accounts;
+mod announcement;
 mod args;
 mod console;
 mod context;
@@ -33,7 +34,11 @@ mod stdout;
 mod table_printer;
 mod take;
 mod take_record;
+mod threads;
+mod timed_watch;
+mod timing_history;
 mod train;
+mod wait_policy;
 mod write_lock;
 
 use std::io::Write;
@@ -82,7 +87,7 @@ fn instead_of_a_command(said: &clap::Error) -> ExitCode {
 
 /// Says what went wrong, as far as there is anywhere to say it.
 fn complain(error: &anyhow::Error) {
-    let _ = writeln!(std::io::stderr(), "wan-alpha: {error:#}");
+    let _ = writeln!(std::io::stderr(), "wan-alpha: {}", exit::told(error));
 }
 
 fn run(cli: Cli, progress: &TerminalProgress) -> Result<()> {

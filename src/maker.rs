@@ -186,7 +186,11 @@ impl Maker {
             match place.store.claim(&key, &self.claimant, PATIENCE)? {
                 Claiming::Ours(claim) => break claim,
                 // Another machine is at it.
-                Claiming::Theirs(_) if watch.go_on() => thread::sleep(LOOK),
+                Claiming::Theirs(_) if watch.go_on() => {
+                    watch.waits_for_others(true);
+                    thread::sleep(LOOK);
+                    watch.waits_for_others(false);
+                }
                 Claiming::Theirs(_) => return Err(MakeError::Stopped),
             }
         };
@@ -232,7 +236,9 @@ impl Maker {
             warm.warnings.iter().for_each(|warning| watch.tell(warning));
             return (place.may_begin)(&warm.pipeline);
         }
-        self.unload()?;
+        if self.warm.is_some() {
+            self.unload()?;
+        }
         let models = place.models;
         let named = models.with_fingerprint(fingerprint)?.ok_or_else(|| {
             let roots: Vec<_> =

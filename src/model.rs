@@ -22,6 +22,7 @@ use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
 use crate::progress::TerminalProgress;
 use crate::stdout::print_lines;
+use crate::threads;
 pub(crate) use fingerprints::Fingerprints;
 use merge::Keeping;
 use wan_alpha_take::environment::Environment;
@@ -116,8 +117,14 @@ pub(crate) fn use_merged(
 pub(crate) fn run(command: &ModelCommand, context: &CommandContext<'_>) -> Result<()> {
     let CommandContext { environment, progress, console: watch, .. } = *context;
     let roots = &environment.models;
+    for root in &roots.roots {
+        for record in std::fs::read_dir(root).into_iter().flatten().flatten() {
+            merge::remove_unfinished(&record.path());
+        }
+    }
     let lines = match command {
-        ModelCommand::Add { name, paths, keep_merged } => {
+        ModelCommand::Add { name, paths, keep_merged, threads } => {
+            threads::set(*threads, environment);
             add(name, paths, keep_merged.then_some(progress), environment, watch)?
         }
         ModelCommand::Pack { name, paths, defaults, transparent, out } => {
@@ -138,7 +145,8 @@ pub(crate) fn run(command: &ModelCommand, context: &CommandContext<'_>) -> Resul
             let record = roots.remove(name)?;
             vec![format!("{name} is forgotten ({} is gone); its weights stay", record.display())]
         }
-        ModelCommand::Merge { model, out, dtype } => {
+        ModelCommand::Merge { model, out, dtype, threads } => {
+            threads::set(*threads, environment);
             merge::run(&Chosen::of(model, roots)?, out, *dtype, watch)?;
             vec![out.display().to_string()]
         }

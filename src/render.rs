@@ -32,7 +32,9 @@ use crate::progress::TerminalProgress;
 use crate::saved_request::{self, SavedRequest};
 use crate::stdout::print_lines;
 use crate::take_record::{ReportSink, WarningKeeper, in_order};
-use crate::{engine, take};
+use crate::timed_watch::TimedWatch;
+use crate::timing_history::{TimedRun, TimingHistory, pace_class};
+use crate::{announcement, engine, take};
 use placement::SubjectPlacement;
 pub(crate) use placement::read_mask;
 use store_copy::StoreCopy;
@@ -40,9 +42,6 @@ use store_copy::StoreCopy;
 /// Makes the take that `args` describe, unless the store has it.
 pub(crate) fn run(args: &Render, context: &CommandContext<'_>) -> Result<()> {
     let CommandContext { environment, console, .. } = *context;
-    if let Some(threads) = args.threads {
-        tch::set_num_threads(i32::try_from(threads)?);
-    }
     let saved = args.from.as_deref().map(saved_request::read).transpose()?;
     refuse_inputs(args, saved.as_ref())?;
     console.say_choices(args.mask.as_slice());
@@ -125,6 +124,7 @@ impl AskedTake {
         args: &Render,
         class: &str,
         store: &Store,
+        watch: &dyn Watch,
         context: &CommandContext<'_>,
     ) -> Result<(Written, TakeReport)> {
         let CommandContext { environment, console, .. } = *context;
@@ -141,7 +141,7 @@ impl AskedTake {
             Ok(())
         });
         let mut measured = ReportSink::new(request, &mut sink)?;
-        let watch = WarningKeeper::new(console, WarningCode::Computation);
+        let watch = WarningKeeper::new(watch, WarningCode::Computation);
         pipeline.make(request, placement.mask(), &mut measured, &watch)?;
         let report = measured.finish()?;
         let written = sink.finish()?;
@@ -173,11 +173,12 @@ fn warnings_before(
 
 /// What computes; none where an engine does, which has its own device: only headers are read here then.
 fn open_device(args: &Render, context: &CommandContext<'_>) -> Result<Option<Opened>> {
-    let CommandContext { environment, console, .. } = *context;
+    let CommandContext { environment, .. } = *context;
     if args.engine {
         return Ok(None);
     }
-    device::open(args.device.as_ref(), environment, console).map(Some)
+    // What it is computed with is told in the take's own line.
+    device::open_untold(&args.computing, environment).map(Some)
 }
 
 /// Files that are read are not written over.
@@ -212,13 +213,12 @@ fn make_and_write(
             (written, format!("engine, {}", about.device), None, about.report)
         }
         Some(opened) => {
-            let (class, device) = (opened.class(), opened.device);
-            let learned = engine::learned(&asked.request, &class, environment);
-            let slow = CpuEstimate::of(&asked.pipeline, &asked.request, device, learned)?;
-            if let Some(slow) = slow {
-                console.caution(slow);
-            }
-            let (written, report) = asked.make(args, &class, store, context)?;
+            let class = opened.class();
+            let mut history = TimingHistory::read(&environment.state);
+            let run = announce(&asked.request, &asked.pipeline, opened, &history, context)?;
+            let watch = TimedWatch::new(console, run);
+            let (written, report) = asked.make(args, &class, store, &watch, context)?;
+            history.learn(watch.finish());
             (written, class, computed_by(&asked.pipeline, &asked.request), Some(report))
         }
     };
@@ -231,6 +231,30 @@ fn make_and_write(
     take.extend(report.map(|report| ("report".to_owned(), json!(report))));
     written.describe(take)?;
     tell(&written, &request, report.as_ref(), progress)
+}
+
+/// Says what the take is computed with and how long it may last, which its run is to teach.
+fn announce(
+    request: &TakeRequest,
+    pipeline: &Pipeline,
+    opened: &Opened,
+    history: &TimingHistory,
+    context: &CommandContext<'_>,
+) -> Result<TimedRun> {
+    let CommandContext { environment, console, .. } = *context;
+    let class = pace_class(&opened.class(), tch::get_num_threads());
+    let run = history.begin(request, &class);
+    let slow = CpuEstimate::of(pipeline, request, opened.device, run.learned())?;
+    let expected = slow.as_ref().map_or_else(
+        || announcement::expected(history, pipeline, request, opened),
+        CpuEstimate::expected,
+    );
+    console.remark(&announcement::line(request, opened, environment, expected));
+    device::warn_of_unused(opened, environment, console);
+    if let Some(slow) = slow {
+        console.caution(slow);
+    }
+    Ok(run)
 }
 
 /// The take, where the store has it and nobody wants it computed.

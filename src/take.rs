@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow, bail};
 use wan_alpha_core::Watch;
 use wan_alpha_core::generate::Pipeline;
+use wan_alpha_core::tch;
 use wan_alpha_take::store::{Store, StoreError, Take};
 use wan_alpha_take::{TakeKey, TakeRequest};
 
+use crate::announcement;
 use crate::args::{ExportTake, MakeTake, TakeCommand};
 use crate::console::Console;
 use crate::context::CommandContext;
@@ -25,6 +27,8 @@ use crate::media::frame::of_stored;
 use crate::output::{Format, Plan, Writer, Written};
 use crate::saved_request::{self, SavedRequest};
 use crate::stdout::print_lines;
+use crate::timed_watch::TimedWatch;
+use crate::timing_history::{TimingHistory, pace_class};
 pub(crate) use find::find;
 pub(crate) use lines::{size, whom};
 use wan_alpha_take::environment::Environment;
@@ -180,13 +184,24 @@ fn make_take(
     if args.engine {
         return engine::have_made(request, environment, console);
     }
-    let opened = device::open(args.device.as_ref(), environment, console)?;
+    let opened = device::open_untold(&args.computing, environment)?;
     let device = opened.device;
     let mut maker = Maker::new(&opened, environment);
-    let learned = engine::learned(request, maker.device_class(), environment);
+    let mut history = TimingHistory::read(&environment.state);
+    let class = pace_class(maker.device_class(), tch::get_num_threads());
+    let run = history.begin(request, &class);
+    let learned = run.learned();
+    let history_so_far = &history;
     // Whoever typed it may go on, knowing how long.
     let may_begin = |pipeline: &Pipeline| {
-        if let Some(slow) = CpuEstimate::of(pipeline, request, device, learned)? {
+        let slow = CpuEstimate::of(pipeline, request, device, learned)?;
+        let expected = slow.as_ref().map_or_else(
+            || announcement::expected(history_so_far, pipeline, request, &opened),
+            CpuEstimate::expected,
+        );
+        console.remark(&announcement::line(request, &opened, environment, expected));
+        device::warn_of_unused(&opened, environment, console);
+        if let Some(slow) = slow {
             console.caution(slow);
         }
         Ok(())
@@ -197,8 +212,12 @@ fn make_take(
         limit: environment.store_limit,
         may_begin: &may_begin,
     };
-    match maker.make(request, None, &place, console) {
-        Ok(take) => Ok(take),
+    let watch = TimedWatch::new(console, run);
+    match maker.make(request, None, &place, &watch) {
+        Ok(take) => {
+            history.learn(watch.finish());
+            Ok(take)
+        }
         Err(MakeError::Stopped) => Err(anyhow!("cancelled")).or_exit(Exit::Cancelled),
         Err(MakeError::Failed(problem)) => {
             let exit = Exit::of_problem(&problem);

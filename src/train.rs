@@ -56,7 +56,7 @@ pub(crate) fn run(args: &Train, context: &CommandContext<'_>) -> Result<()> {
     if let Some(steps) = args.steps {
         settings.steps = steps;
     }
-    let device = device::open(args.device.as_ref(), environment, console)?.device;
+    let device = device::open(&args.computing, environment, console)?.device;
     let kind = match settings.precision {
         Precision::Bf16 if !has_bfloat16(device) => {
             console.warn(

@@ -45,11 +45,15 @@ fn a_card_is_chosen_by_its_free_memory_or_by_name() {
         (&["--device", "cuda:0"], &[], 0),
         (&["--device", "2"], &[], 2),
         (&["--device", cuda2], &[], 2),
+        (&["--device", "MIG-1212"], &[("STAND_IN_MIG", "1")], 2),
+        (&[], &[("WAN_ALPHA_DEVICE", "MIG-10101010"), ("STAND_IN_MIG", "1")], 0),
         (&[], &[("WAN_ALPHA_DEVICE", "cuda:0")], 0),
         (&["--device", "cuda:2"], &[("WAN_ALPHA_DEVICE", "cuda:0")], 2),
     ] {
         let (said, output) = render(&stand_in, device, environment);
-        let told = format!("computing on Stand-in {card} (cuda:{card}, compute capability 9.0");
+        let part = if environment.contains(&("STAND_IN_MIG", "1")) { " MIG 1g.10gb" } else { "" };
+        let told =
+            format!("computing on Stand-in {card}{part} (cuda:{card}, compute capability 9.0");
         assert!(said.contains(&told), "{device:?} {environment:?}: {said}");
         assert!(said.contains("[stand-in for libtorch_cuda is loaded]"), "{said}");
         assert!(!output.status.success() && output.status.signal().is_none(), "{said}");
@@ -353,6 +357,7 @@ fn an_engine_opens_its_card_in_the_same_way_and_tells_it() {
         (&["--device", "cuda:0"], &[], "Stand-in 0 (cuda:0"),
         (&["--device", "cuda:2"], &[], "Stand-in 2 (cuda:2"),
         (&[], &[("STAND_IN_DRIVER", "12040")], "the CPU"),
+        (&[], &[("STAND_IN_DRIVER", "0")], "the CPU"),
     ] {
         let arguments: Vec<_> = ["engine", "run"].iter().chain(device).collect();
         let arguments: Vec<_> = arguments.into_iter().copied().collect();
@@ -363,9 +368,18 @@ fn an_engine_opens_its_card_in_the_same_way_and_tells_it() {
         });
         assert!(report["device"].as_str().unwrap().contains(said), "{said}: {report}");
         let unused = report["unused"].as_str().unwrap_or_default();
-        assert_eq!(unused.contains("CUDA 12.4"), said == "the CPU", "{report}");
+        let told = |driver: &str| environment.contains(&("STAND_IN_DRIVER", driver));
+        assert_eq!(unused.contains("CUDA 12.4"), told("12040"), "{report}");
         let log = fs::read_to_string(stand_in.path("run/wan-alpha/engine.log")).unwrap();
         assert!(log.contains(said), "{log}");
+        // Where there is no driver nobody is told to wait for CUDA.
+        let opens = log
+            .lines()
+            .rev()
+            .find_map(|line| line.split_once("wan_alpha::engine] opening "))
+            .unwrap()
+            .1;
+        assert_eq!(opens, if told("0") { "the CPU" } else { "CUDA" }, "{log}");
         let stopped = stand_in.command(&["engine", "stop"]).output().unwrap();
         assert!(stopped.status.success());
         engine.wait().unwrap();

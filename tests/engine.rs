@@ -67,6 +67,9 @@ fn the_engine_keeps_its_model_warm() {
     assert_eq!(none, "no engine is running\n");
     let (_, cold) = studio.ok(&["take", "make", "--engine", &studio.request("a.json", 1, 5)]);
     assert!(cold.contains("loading the model") || cold.contains("sampling"), "{cold}");
+    let with = "model `tiny` in f32, the first with this model here, so the time is not known; \
+        computing on the CPU, 1 threads";
+    assert!(cold.starts_with(with), "{cold}");
     let (status, _) = studio.ok(&["engine", "status"]);
     assert!(
         status.contains("model in memory: tiny") && status.contains(" on the CPU, up"),
@@ -74,6 +77,12 @@ fn the_engine_keeps_its_model_warm() {
     );
     let (_, warm) = studio.ok(&["take", "make", "--engine", &studio.request("b.json", 2, 5)]);
     assert!(!warm.contains("loading the model") && !warm.contains("reading the prompt"), "{warm}");
+    assert!(
+        warm.starts_with("model `tiny` in f32, about ") && warm.contains(" expected; "),
+        "{warm}"
+    );
+    let log = fs::read_to_string(studio.path("run/wan-alpha/engine.log")).unwrap();
+    assert!(log.contains(with), "{log}");
     assert!(studio.ok(&["engine", "unload"]).0.starts_with("the model's memory is freed"));
     let (json, _) = studio.ok(&["engine", "status", "--json"]);
     let report: Value = serde_json::from_str(&json).unwrap();
@@ -84,15 +93,21 @@ fn the_engine_keeps_its_model_warm() {
         studio.command("run", &["engine", "status"]).env("CUDA_VISIBLE_DEVICES", "").output();
     let said = String::from_utf8(elsewhere.unwrap().stdout).unwrap();
     assert!(said.starts_with("no engine is running here;") && said.contains(&pid), "{said}");
+    assert!(said.contains(" on the CPU, up") && said.contains("model in memory"), "{said}");
+    let mut elsewhere = studio.command("run", &["engine", "status", "--json"]);
+    let elsewhere = elsewhere.env("WAN_ALPHA_DEVICE", "cpu").output().unwrap();
+    let told: Value = serde_json::from_slice(&elsewhere.stdout).unwrap();
+    assert_eq!(told["others"][0]["engine"]["pid"], report["engine"]["pid"], "{told}");
+    assert_eq!((&told["device"], &told["others"][0]["device"]), (&Value::Null, &report["device"]));
     studio.ok(&["engine", "stop"]);
     assert_eq!(studio.ok(&["engine", "status"]).0, "no engine is running\n");
 
     // What the engine made is what is made in place.
     let by_engine = studio.takes();
     let other = Studio::new();
-    for name in ["a.json", "b.json"] {
-        let seed = if name == "a.json" { 1 } else { 2 };
-        other.ok(&["take", "make", &other.request(name, seed, 5)]);
+    for (name, seed, expected) in [("a.json", 1, "is not known; "), ("b.json", 2, " expected; ")] {
+        let (_, said) = other.ok(&["take", "make", &other.request(name, seed, 5)]);
+        assert!(said.starts_with("model `tiny` in f32, ") && said.contains(expected), "{said}");
     }
     let bytes = |takes: Vec<(PathBuf, Vec<u8>)>| takes.into_iter().map(|(_, bytes)| bytes);
     assert!(bytes(by_engine).eq(bytes(other.takes())));

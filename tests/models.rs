@@ -366,6 +366,19 @@ fn a_merged_copy_makes_the_same_takes_and_goes_with_its_model() {
         fs::File::options().write(true).open(&copy).unwrap().set_modified(modified).unwrap();
     }
 
+    // One with damaged numbers is passed over for the model itself, and that is said.
+    let mut damaged = original.clone();
+    let middle = numbers + (original.len() - numbers) / 2 / 4 * 4;
+    damaged[middle..middle + 64].fill(0xff);
+    fs::write(&copy, &damaged).unwrap();
+    fs::File::options().write(true).open(&copy).unwrap().set_modified(modified).unwrap();
+    let said = room.run(&render);
+    assert!(said.status.success());
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.contains("merged copy is damaged") && said.contains("finite"), "{said}");
+    fs::remove_dir_all(&out).unwrap();
+    assert!(room.frames("tiny", "damaged") == frames);
+
     // A copy that is not what was written is not used, and that is said.
     fs::write(&copy, b"longer ago").unwrap();
     let said = room.run(&render);
@@ -387,6 +400,21 @@ fn a_merged_copy_makes_the_same_takes_and_goes_with_its_model() {
     room.ok(&[&add[..], &["--keep-merged"]].concat());
     room.ok(&["model", "remove", "tiny"]);
     assert!(!room.path("models/tiny").exists() && folder.exists());
+
+    // What a killed one has left behind goes, and no file that is being written.
+    fs::create_dir_all(room.path("models/tiny")).unwrap();
+    let [left, growing] = ["left", "growing"].map(|name| {
+        let name = format!("models/tiny/unfinished-merged-copy-{name}");
+        fs::write(room.path(&name), "half").unwrap();
+        room.path(&name)
+    });
+    let held = fs::File::open(&growing).unwrap();
+    held.lock().unwrap();
+    room.ok(&["model", "list"]);
+    assert!(!left.exists() && growing.exists());
+    drop(held);
+    room.ok(&["model", "list"]);
+    assert!(!growing.exists());
 
     // Nothing to merge.
     for adapter in ["wan-alpha-dora.safetensors", "lightx2v_lora.safetensors"] {

@@ -129,9 +129,6 @@ fn train(
     if let Some(steps) = steps {
         train.args(["--steps", &steps.to_string()]);
     }
-    // Operations of a small model are short: threads that fall asleep between them, as cargo's
-    // configuration has it for tests, cost as much again.
-    train.env("OMP_WAIT_POLICY", "active").env("OMP_PROC_BIND", "true");
     train.status().with_context(|| format!("{} could not be started", out.display()))
 }
 

@@ -247,14 +247,13 @@ impl Check<'_> {
         self.report.measured(self.part, measurement)
     }
 
-    /// The engine's program, in surroundings of its own; what waits in it waits asleep.
+    /// The engine's program, in surroundings of its own.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.programs.engine);
         self.studio.surround(&mut command);
         command
             .env("XDG_CACHE_HOME", self.scratch.join("cache"))
             .env("CUDA_CACHE_PATH", self.scratch.join("cuda-cache"))
-            .env("OMP_WAIT_POLICY", "passive")
             .current_dir(self.scratch)
             .args(arguments);
         command

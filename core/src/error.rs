@@ -11,8 +11,8 @@ use wan_alpha_take::models::ModelError;
 use wan_alpha_take::user_files::without_temporary_name;
 
 use crate::stage::Stage;
-pub use libtorch::Shortage;
-use libtorch::{Failure, understand};
+use libtorch::{Failure, sentence, understand};
+pub use libtorch::{Shortage, plain_words};
 
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -134,7 +134,7 @@ pub enum Error {
     DeviceLost {
         /// What was being done.
         doing: String,
-        /// What libtorch said, first line.
+        /// What libtorch said, the sentence that matters.
         detail: String,
     },
 
@@ -147,7 +147,7 @@ pub enum Error {
     Torch {
         /// What was being done.
         doing: String,
-        /// What libtorch said, first line.
+        /// What libtorch said, the sentence that matters.
         detail: String,
     },
 
@@ -263,9 +263,9 @@ impl From<TchError> for Error {
             other => other.to_string(),
         };
         // libtorch appends its own stack trace after the first line.
-        let detail = text.lines().next().unwrap_or_default().trim().to_owned();
-        let doing = String::new();
-        match understand(&detail) {
+        let line = text.lines().next().unwrap_or_default().trim();
+        let (doing, detail) = (String::new(), sentence(line));
+        match understand(line) {
             Failure::Memory(shortage) => {
                 Self::OutOfMemory { stage: None, shortage, asked: MemoryContext::default() }
             }

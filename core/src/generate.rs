@@ -8,6 +8,7 @@ mod prompt;
 pub mod sampling;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tch::{Kind, Tensor};
 use wan_alpha_take::frame::Frame;
@@ -19,7 +20,9 @@ use crate::device_memory::with_free_memory;
 use crate::dit::{AttentionKernel, Dit, DitConfig, attention_kernel};
 use crate::shim::Switch;
 use crate::vae::{LATENT_CHANNELS, RgbaDecoder};
-use crate::weights::{Decoders, MergedTransformer, ModelFiles, Strengths, Weights};
+use crate::weights::{
+    Adapter, Decoders, MergedTransformer, ModelFiles, Strengths, TensorSet, Weights,
+};
 use crate::{Error, ErrorKind, MemoryContext, Result, Stage, Watch, give_back, noise};
 pub use arithmetic::Arithmetic;
 use once::Once;
@@ -362,8 +365,8 @@ impl Pipeline {
         MemoryContext { float32: kind == Kind::Float, model: Some(bytes) }
     }
 
-    /// Loads the transformer, adapters merged, unless it is there. What it leaves unused is said with
-    /// every take.
+    /// Loads the transformer, adapters merged, unless it is there: from its merged copy where there is
+    /// one that fits and is whole. What it leaves unused is said with every take.
     fn load_dit(&mut self, precision: Precision, watch: &dyn Watch) -> Result<()> {
         let kind = kind_of(precision);
         if self.dit.as_ref().is_none_or(|loaded| loaded.kind != kind) {
@@ -378,13 +381,32 @@ impl Pipeline {
         Ok(())
     }
 
-    fn read_dit(&self, kind: Kind, watch: &dyn Watch) -> Result<LoadedDit> {
+    fn read_dit(&mut self, kind: Kind, watch: &dyn Watch) -> Result<LoadedDit> {
         let full = self.strengths == Strengths::default();
-        let merged = self.merged.as_ref().filter(|copy| full && copy.kind() == kind);
-        let (set, adapters) = match merged {
-            Some(copy) => (copy.set().clone(), Vec::new()),
-            None => (self.files.dit.clone(), self.files.adapters.clone()),
-        };
+        let copy = self.merged.as_ref().filter(|copy| full && copy.kind() == kind);
+        if let Some(set) = copy.map(|copy| copy.set().clone()) {
+            match self.read_dit_of(set, Vec::new(), kind, watch) {
+                Err(error) if error.kind() == ErrorKind::BadInput => {
+                    watch.warn(&format!(
+                        "the merged copy is damaged ({error}), and the model itself is read; add the \
+                         model again with --keep-merged"
+                    ));
+                    self.merged = None;
+                }
+                read => return read,
+            }
+        }
+        let (set, adapters) = (self.files.dit.clone(), self.files.adapters.clone());
+        self.read_dit_of(set, adapters, kind, watch)
+    }
+
+    fn read_dit_of(
+        &self,
+        set: Arc<TensorSet>,
+        adapters: Vec<Adapter>,
+        kind: Kind,
+        watch: &dyn Watch,
+    ) -> Result<LoadedDit> {
         let weights = Weights::new(set.clone(), adapters, kind, self.device);
         let dit = Dit::load(&weights, self.config.clone(), watch)?;
         let unused = set.unused();

@@ -161,10 +161,19 @@ impl PluginSession {
         const POLL: Duration = Duration::from_millis(15);
         let _waiting = wanted.map(|request| WaitingRender::begin(self, key, request));
         let mut seen = 0;
+        // In a farm's log: what the frames that it waits for are computed with.
+        let mut to_tell = wanted.is_some();
         loop {
             match self.readiness(key) {
                 JobReadiness::Pending(_) => {}
                 settled => return Some(settled),
+            }
+            if to_tell
+                && let Some((begun, with)) = self.client.snapshot().begun
+                && begun == key
+            {
+                log::info!("take {key}: {with}");
+                to_tell = false;
             }
             if !keep_waiting() {
                 return None;

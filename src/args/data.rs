@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use wan_alpha_core::device::DeviceChoice;
 use wan_alpha_take::Precision;
 use wan_alpha_take::frames::latent_frames;
 
-use super::{one_of, size};
+use super::{Computing, Threads, one_of, size};
 
 /// What to do with data sets.
 #[derive(Debug, Subcommand)]
@@ -116,9 +115,8 @@ pub(crate) struct CacheSet {
     #[arg(long, value_parser = one_of::<Precision>(&["f32", "bf16"]), default_value = "f32")]
     pub(crate) dtype: Precision,
 
-    /// Where to compute: auto, cpu, cuda:N or a card's UUID [default: WAN_ALPHA_DEVICE, else auto]
-    #[arg(long)]
-    pub(crate) device: Option<DeviceChoice>,
+    #[command(flatten)]
+    pub(crate) computing: Computing,
 }
 
 /// A set to draw.
@@ -153,6 +151,9 @@ pub(crate) struct Procedural {
     /// Clips of the stream that is never trained on
     #[arg(long)]
     pub(crate) held_out: bool,
+
+    #[command(flatten)]
+    pub(crate) threads: Threads,
 }
 
 /// A language of captions.

@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use wan_alpha_core::device::DeviceChoice;
 
-use super::{ImageReading, in_order};
+use super::{Computing, ImageReading, in_order};
 use crate::output::Format;
 
 /// A latent to decode.
@@ -35,9 +34,8 @@ pub(crate) struct Decode {
     #[command(flatten)]
     pub(crate) reading: ImageReading,
 
-    /// Where to compute: auto, cpu, cuda:N or a card's UUID [default: WAN_ALPHA_DEVICE, else auto]
-    #[arg(long)]
-    pub(crate) device: Option<DeviceChoice>,
+    #[command(flatten)]
+    pub(crate) computing: Computing,
 }
 
 impl Decode {

@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use wan_alpha_core::device::DeviceChoice;
 use wan_alpha_core::vae::Corner;
 use wan_alpha_take::Precision;
 
-use super::{ImageReading, one_of};
+use super::{Computing, ImageReading, one_of};
 
 /// A clip to encode.
 #[derive(Debug, Args)]
@@ -38,7 +37,6 @@ pub(crate) struct Encode {
     #[arg(long, value_parser = one_of::<Precision>(&["f32", "bf16"]), default_value = "f32")]
     pub(crate) dtype: Precision,
 
-    /// Where to compute: auto, cpu, cuda:N or a card's UUID [default: WAN_ALPHA_DEVICE, else auto]
-    #[arg(long)]
-    pub(crate) device: Option<DeviceChoice>,
+    #[command(flatten)]
+    pub(crate) computing: Computing,
 }

@@ -1,7 +1,8 @@
 //! The syntax of `wan-alpha engine`.
 
 use clap::{Args, Subcommand};
-use wan_alpha_core::device::DeviceChoice;
+
+use super::Computing;
 
 /// What to do with the engine.
 #[derive(Debug, Subcommand)]
@@ -23,9 +24,8 @@ pub(crate) enum EngineVerb {
 /// An engine to be.
 #[derive(Debug, Args)]
 pub(crate) struct EngineRun {
-    /// Where to compute: auto, cpu, cuda:N or a card's UUID [default: WAN_ALPHA_DEVICE, else auto]
-    #[arg(long)]
-    pub(crate) device: Option<DeviceChoice>,
+    #[command(flatten)]
+    pub(crate) computing: Computing,
 
     /// End soon after the last client, as an engine of a batch host does
     #[arg(long)]

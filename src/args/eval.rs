@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use wan_alpha_core::device::DeviceChoice;
 use wan_alpha_core::vae::Corner;
 use wan_alpha_take::Precision;
 
-use super::{ImageReading, one_of};
+use super::{Computing, ImageReading, one_of};
 
 /// What to measure.
 #[derive(Debug, Subcommand)]
@@ -55,9 +54,8 @@ pub(crate) struct EvalReconstruction {
     #[arg(long, num_args = 2, value_names = ["TRUNK", "HEADS"])]
     pub(crate) lpips: Vec<PathBuf>,
 
-    /// Where to compute: auto, cpu, cuda:N or a card's UUID [default: WAN_ALPHA_DEVICE, else auto]
-    #[arg(long)]
-    pub(crate) device: Option<DeviceChoice>,
+    #[command(flatten)]
+    pub(crate) computing: Computing,
 
     #[command(flatten)]
     pub(crate) report: ReportFiles,
@@ -100,9 +98,8 @@ pub(crate) struct ScoringArgs {
     #[arg(long, value_name = "FILE", requires = "clip")]
     pub(crate) aesthetic: Option<PathBuf>,
 
-    /// Where to compute these scores: auto, cpu, cuda:N or a card's UUID [default: WAN_ALPHA_DEVICE, else auto]
-    #[arg(long, requires = "clip")]
-    pub(crate) device: Option<DeviceChoice>,
+    #[command(flatten)]
+    pub(crate) computing: Computing,
 }
 
 const TABLE_OF_THE_ASKED: &str = "\

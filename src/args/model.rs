@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use wan_alpha_take::Precision;
 
-use super::one_of;
+use super::{Threads, one_of};
 
 /// What to do with models.
 #[derive(Debug, Subcommand)]
@@ -21,6 +21,8 @@ pub(crate) enum ModelCommand {
         /// reading; its size is told first
         #[arg(long)]
         keep_merged: bool,
+        #[command(flatten)]
+        threads: Threads,
     },
     /// Write a whole model into one folder to hand on: bfloat16, released names, its own record
     Pack {
@@ -69,6 +71,8 @@ pub(crate) enum ModelCommand {
         /// Number format to store [default: bf16]
         #[arg(long, value_parser = one_of::<Precision>(&["f32", "bf16"]))]
         dtype: Option<Precision>,
+        #[command(flatten)]
+        threads: Threads,
     },
     /// Where models are looked for, and what `auto` means
     Where,

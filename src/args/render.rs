@@ -5,11 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::{Result, anyhow, ensure};
 use clap::Args;
-use wan_alpha_core::device::DeviceChoice;
 use wan_alpha_take::models::AUTO;
 use wan_alpha_take::{Interpolation, Precision, Solver};
 
-use super::{in_order, one_of};
+use super::{Computing, in_order, one_of};
 use crate::exit::{Exit, OrExit};
 use crate::output::Format;
 
@@ -37,18 +36,12 @@ pub(crate) struct Render {
     #[arg(long, value_parser = one_of::<Precision>(&["f32", "bf16"]), help_heading = "Model")]
     pub(crate) dtype: Option<Precision>,
 
-    /// Where to compute: auto, cpu, cuda:N or a card's UUID [default: WAN_ALPHA_DEVICE, else auto]
-    #[arg(long, help_heading = "Model")]
-    pub(crate) device: Option<DeviceChoice>,
+    #[command(flatten, next_help_heading = "Model")]
+    pub(crate) computing: Computing,
 
     /// Have the engine make the take: the model, which must have a name, stays warm for the next
     #[arg(long, conflicts_with_all = ["dump", "device", "threads", "mask"], help_heading = "Model")]
     pub(crate) engine: bool,
-
-    /// Processor threads [default: one per core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    #[arg(allow_negative_numbers = true, help_heading = "Model")]
-    pub(crate) threads: Option<u32>,
 
     /// What to show, in English or Chinese, or @FILE to read it from a text file. Say that the
     /// background is transparent, then the style, the kind of shot and the subject

@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use wan_alpha_core::device::DeviceChoice;
 
-use super::in_order;
+use super::{Computing, in_order};
 use crate::output::Format;
 
 /// What to do with takes.
@@ -93,12 +92,11 @@ pub(crate) struct MakeTake {
     pub(crate) request: String,
 
     /// Have the engine make it: its model stays warm for the next take
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["device", "threads"])]
     pub(crate) engine: bool,
 
-    /// Where to compute without the engine: auto, cpu, cuda:N or a card's UUID [default: WAN_ALPHA_DEVICE, else auto]
-    #[arg(long, conflicts_with = "engine")]
-    pub(crate) device: Option<DeviceChoice>,
+    #[command(flatten)]
+    pub(crate) computing: Computing,
 }
 
 /// A number of gigabytes, 0 or more.

@@ -81,7 +81,7 @@ fn what_is_left_out_is_left_to_the_model() {
     assert_eq!((render.steps, render.guidance, render.shift), (None, None, None));
     assert_eq!((render.solver, render.mu, render.dtype), (None, None, None));
     assert_eq!((render.seed, render.dora_strength, render.distill_strength), (1, 1.0, 1.0));
-    assert_eq!((&render.device, render.threads), (&None, None));
+    assert_eq!((&render.computing.device, render.computing.threads), (&None, Threads::default()));
     assert_eq!(render.ellipse_interp, Interpolation::Linear);
     assert_eq!(render.formats(), [Format::Exr, Format::Png]);
 }
@@ -97,12 +97,12 @@ fn everything_can_be_given() {
     assert_eq!(render.seed, u32::MAX);
     assert_eq!(render.solver, Some(Solver::DpmPlusPlus));
     assert_eq!(render.dtype, Some(Precision::Bf16));
-    assert_eq!(render.device, Some(DeviceChoice::Cuda(CardName::Index(1))));
+    assert_eq!(render.computing.device, Some(DeviceChoice::Cuda(CardName::Index(1))));
     assert_eq!(render.ellipse_interp, Interpolation::Smooth);
     assert_eq!(render.formats(), [Format::Png]);
     assert_eq!((render.guidance, render.shift, render.mu), (Some(5.0), Some(3.5), Some(0.03)));
     assert_eq!((render.dora_strength, render.distill_strength), (0.9, 0.8));
-    assert_eq!(render.threads, Some(2));
+    assert_eq!(render.computing.threads.threads, Some(2));
 }
 
 #[test]

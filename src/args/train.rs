@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use wan_alpha_core::device::DeviceChoice;
+
+use super::Computing;
 
 /// A run to begin or to go on with.
 #[derive(Debug, Args)]
@@ -21,7 +22,6 @@ pub(crate) struct Train {
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) steps: Option<u64>,
 
-    /// Where to compute: auto, cpu, cuda:N or a card's UUID [default: WAN_ALPHA_DEVICE, else auto]
-    #[arg(long)]
-    pub(crate) device: Option<DeviceChoice>,
+    #[command(flatten)]
+    pub(crate) computing: Computing,
 }

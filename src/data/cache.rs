@@ -55,7 +55,7 @@ pub(super) fn run(args: &CacheSet, context: &CommandContext<'_>) -> Result<()> {
     let chosen = Chosen::of(&args.model, &environment.models)?;
     let model = ModelFiles::find(&chosen.paths, Strengths::default(), console)?;
     let encoder = EncoderFiles::find(&chosen.paths)?;
-    let device = device::open(args.device.as_ref(), environment, console)?.device;
+    let device = device::open(&args.computing, environment, console)?.device;
     let kind = if args.dtype == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
     let area = args.area[0] * args.area[1];
     let recipe = Recipe {

@@ -17,6 +17,7 @@ use crate::exit::{Exit, OrExit};
 use crate::media::atomic_file::{explain_write, sweep, unfinished_folder};
 use crate::media::png::encode_plain;
 use crate::stdout::print_lines;
+use crate::threads;
 use crate::write_lock::WriteLock;
 
 const TABLE: &str = "table.csv";
@@ -24,7 +25,8 @@ const TABLE: &str = "table.csv";
 const CLIP: &str = "clip-";
 
 pub(super) fn run(args: &Procedural, context: &CommandContext<'_>) -> Result<()> {
-    let CommandContext { progress, console, .. } = *context;
+    let CommandContext { environment, progress, console, .. } = *context;
+    threads::set(args.threads, environment);
     prepare(&args.out).or_exit(Exit::BadInput)?;
     let _lock = WriteLock::of_folder(&args.out)?;
     sweep(&args.out);

@@ -8,6 +8,8 @@ use wan_alpha_take::environment::Environment;
 use wan_alpha_take::models::{AUTO, Manifest};
 
 use super::DoctorFinding;
+use crate::args::Threads;
+use crate::threads;
 
 /// Beside the weights: activations and decoders at 832 × 480 × 81 (`docs/models-and-memory.md`).
 const BESIDE_WEIGHTS: u64 = 12 << 30;
@@ -18,6 +20,7 @@ pub(super) fn look(environment: &Environment) -> Vec<DoctorFinding> {
 
 fn device(environment: &Environment) -> DoctorFinding {
     const ABOUT: &str = "device";
+    threads::set(Threads::default(), environment);
     let libraries = crate::device::libraries(environment);
     let survey = survey(libraries.visible.as_deref());
     let spoken = match (survey.driver, survey.runtime) {

@@ -39,6 +39,8 @@ const ARGUMENTS: &str = "WAN_ALPHA_TEST_ARGUMENTS";
 const FAULTS: &str = "WAN_ALPHA_TEST_FAULTS";
 /// Is there: opening a device lasts as long as this file is there.
 const OPENING: &str = "WAN_ALPHA_TEST_OPENING";
+/// Stands for the stage in a [`Fault`] of who gives back memory.
+const UNLOADING: &str = "unloading";
 /// Longer than anything takes on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -81,6 +83,16 @@ pub(super) fn strike(stage: Stage) -> wan_alpha_core::Result<()> {
     }
 }
 
+/// Asked before a model's memory is given back.
+pub(super) fn while_unloading() {
+    let here = |fault: &Fault| fault.stage == UNLOADING && !fault.mark.exists();
+    let Some(fault) = faults().into_iter().find(here) else { return };
+    File::create(&fault.mark).unwrap();
+    loop {
+        sleep(Duration::from_secs(60));
+    }
+}
+
 /// Asked before the device is opened.
 pub(super) fn while_opening() {
     let file = std::env::var_os(OPENING).map(PathBuf::from);
@@ -93,8 +105,15 @@ pub(super) fn while_opening() {
 pub(super) fn limits() -> Limits {
     let hangs = |fault: &Fault| fault.says.is_none() && !fault.mark.exists();
     if faults().iter().any(hangs) {
-        let (least, look) = (Duration::from_secs(2), Duration::from_millis(50));
-        return Limits { least, look, ..Limits::USUAL };
+        let one_of =
+            |stages: &[&str]| faults().iter().any(|fault| stages.contains(&fault.stage.as_str()));
+        let reading = [Stage::Text.to_string(), Stage::Load.to_string()];
+        let reads = one_of(&[&reading[0], &reading[1]]);
+        // Where whole takes are made besides, a thread may have to wait for a processor.
+        let least = Duration::from_secs(if reads || one_of(&[UNLOADING]) { 10 } else { 2 });
+        let (look, reading) =
+            (Duration::from_millis(50), if reads { least } else { Limits::USUAL.reading });
+        return Limits { least, look, reading, ..Limits::USUAL };
     }
     Limits::USUAL
 }
@@ -140,7 +159,18 @@ impl Room {
             says: says.map(str::to_owned),
             mark: folder.path().join(format!("fault-{index}")),
         });
-        let faults = faults.collect();
+        Self::with(faults.collect(), folder)
+    }
+
+    /// Whose engine never gives back a model's memory.
+    fn that_hangs_in_unloading() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = folder.path().join("fault");
+        let fault = Fault { stage: UNLOADING.to_owned(), at: 0, says: None, mark };
+        Self::with(vec![fault], folder)
+    }
+
+    fn with(faults: Vec<Fault>, folder: TempDir) -> Self {
         let room = Self { folder, faults };
         let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/t2v-euler/model");
         room.run(&["model", "add", "tiny", model.to_str().unwrap()]);
@@ -346,6 +376,31 @@ fn a_step_that_never_ends_ends_the_engine_and_the_next_take_finds_another() {
     }
     assert!(has_ended(first));
     assert_eq!(make(&client, &submit), JobState::Done);
+    assert_ne!(process(&client), first);
+}
+
+#[test]
+fn a_driver_that_hangs_in_reading_or_unloading_a_model_ends_the_engine() {
+    for (stage, part) in
+        [(Stage::Text, "while reading the prompt"), (Stage::Load, "while loading the model")]
+    {
+        let room = Room::new(&[(stage, usize::from(stage == Stage::Load), None)]);
+        let client = room.client();
+        let submit = room.submit(1);
+        let (code, words) = failure(make(&client, &submit));
+        assert_eq!(code, "gpu-fault");
+        assert!(words.contains("has not answered for") && words.contains(part), "{words}");
+        assert_eq!(make(&client, &submit), JobState::Done);
+    }
+    let room = Room::that_hangs_in_unloading();
+    let client = room.client();
+    let submit = room.submit(1);
+    assert_eq!(make(&client, &submit), JobState::Done);
+    let first = process(&client);
+    client.unload();
+    assert!(has_ended(first));
+    assert!(room.log().contains("while giving back the model's memory"), "{}", room.log());
+    assert_eq!(make(&client, &room.submit(2)), JobState::Done);
     assert_ne!(process(&client), first);
 }
 

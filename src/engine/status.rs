@@ -1,6 +1,7 @@
 //! What an engine is doing, in lines.
 
 use anyhow::Result;
+use serde_json::{Value, json};
 use wan_alpha_take::engine::message::{DeviceMemory, DeviceReport, Progress, StatusReport};
 use wan_alpha_take::environment::Environment;
 
@@ -8,22 +9,42 @@ use crate::stdout::print_lines;
 
 /// Prints what `wan-alpha engine status` says.
 pub(super) fn show(json: bool, environment: &Environment) -> Result<()> {
-    let Some(report) = super::report(environment)? else {
-        let line = if json { "null".to_owned() } else { super::none_is_running(environment)? };
-        print_lines(&[line])?;
-        return Ok(());
-    };
+    let report = super::report(environment)?;
+    let others = super::other_reports(environment)?;
     if json {
-        print_lines(&[serde_json::to_string_pretty(&report)?])?;
-    } else {
-        let mut lines = lines(&report);
-        let others = super::endpoint(environment)?.other_engines();
-        if !others.is_empty() {
-            lines.push(super::told_of_others(&others));
-        }
-        print_lines(&lines)?;
+        print_lines(&[serde_json::to_string_pretty(&as_json(report.as_ref(), &others)?)?])?;
+        return Ok(());
     }
-    Ok(())
+    let mut said = match &report {
+        Some(report) => lines(report),
+        None => vec![super::none_is_running(environment)?],
+    };
+    if report.is_some() && !others.is_empty() {
+        said.push(super::told_of_others(&super::endpoint(environment)?.other_engines()));
+    }
+    said.extend(others.iter().filter_map(|(_, report)| report.as_ref()).flat_map(lines));
+    print_lines(&said)
+}
+
+/// The report, with a list `others` of those of engines for other cards; null where there is no engine
+/// at all.
+fn as_json(report: Option<&StatusReport>, others: &[(u32, Option<StatusReport>)]) -> Result<Value> {
+    let mut value = serde_json::to_value(report)?;
+    if !others.is_empty() {
+        let others = others.iter().map(|(process, report)| match report {
+            Some(report) => serde_json::to_value(report),
+            // It does not answer.
+            None => Ok(json!({ "engine": { "pid": process } })),
+        });
+        let others: Value = others.collect::<serde_json::Result<Vec<_>>>()?.into();
+        match &mut value {
+            Value::Object(fields) => {
+                fields.insert("others".to_owned(), others);
+            }
+            none => *none = json!({ "others": others }),
+        }
+    }
+    Ok(value)
 }
 
 fn lines(report: &StatusReport) -> Vec<String> {

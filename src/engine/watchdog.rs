@@ -4,6 +4,7 @@
 //! The worker may then sit in a call of the driver for ever, so nothing of it is waited for: clients
 //! are told, and the process ends without its destructors.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -26,6 +27,8 @@ pub(super) struct Limits {
     /// In the first step of a stage, of which nothing is known: kernels are loaded then, from a slow
     /// folder perhaps.
     pub(super) first: Duration,
+    /// While weights are read: a block of a large model has a gigabyte, and its disk may be slow.
+    pub(super) reading: Duration,
     /// The time between two looks at the worker.
     pub(super) look: Duration,
 }
@@ -35,6 +38,7 @@ impl Limits {
         blocks: 20,
         least: Duration::from_secs(60),
         first: Duration::from_secs(15 * 60),
+        reading: Duration::from_secs(30 * 60),
         look: Duration::from_millis(500),
     };
 }
@@ -50,17 +54,51 @@ const STILL: Duration = Duration::from_secs(10);
 enum Doing {
     /// It opens the device: that may last, but not beyond somebody's saying stop.
     Opening,
-    /// It waits for orders, or for disks and other machines.
+    /// It waits for orders.
     #[default]
     Nothing,
-    /// It computes blocks of a stage.
+    /// It goes through the blocks of a task.
     Blocks(BlockTimes),
+}
+
+/// What the GPU is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Task {
+    /// For a take, between two stages and before the first.
+    Preparing(TakeKey),
+    /// A stage of a take that reads weights and brings them to the GPU, or computes.
+    Stage(TakeKey, Stage),
+    /// To give back the memory of the model.
+    Unloading,
+}
+
+impl Task {
+    fn take(self) -> Option<TakeKey> {
+        match self {
+            Self::Preparing(key) | Self::Stage(key, _) => Some(key),
+            Self::Unloading => None,
+        }
+    }
+
+    /// Whether its blocks are computed alone: how long one takes says how long the next may.
+    fn computes(self) -> bool {
+        matches!(self, Self::Stage(_, Stage::Sample | Stage::Decode))
+    }
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Preparing(_) => f.write_str("preparing a take"),
+            Self::Stage(_, stage) => write!(f, "{stage}"),
+            Self::Unloading => f.write_str("giving back the model's memory"),
+        }
+    }
 }
 
 #[derive(Debug)]
 struct BlockTimes {
-    key: TakeKey,
-    stage: Stage,
+    task: Task,
     begun: Instant,
     /// The first of them has begun.
     any: bool,
@@ -76,18 +114,9 @@ struct BlockTimes {
 }
 
 impl BlockTimes {
-    fn new(key: TakeKey, stage: Stage) -> Self {
+    fn new(task: Task) -> Self {
         let (begun, silent) = (Instant::now(), Duration::ZERO);
-        Self {
-            key,
-            stage,
-            begun,
-            any: false,
-            known: false,
-            longest: None,
-            silent,
-            elsewhere: false,
-        }
+        Self { task, begun, any: false, known: false, longest: None, silent, elsewhere: false }
     }
 
     fn beat(&mut self, now: Instant) {
@@ -105,6 +134,11 @@ impl BlockTimes {
     }
 
     fn limit(&self, limits: &Limits) -> Duration {
+        match self.task {
+            Task::Unloading => return limits.least,
+            task if !task.computes() => return limits.reading,
+            _ => {}
+        }
         let longest = self.longest.filter(|_| self.known);
         let known = longest.map(|longest| longest.saturating_mul(limits.blocks));
         known.map_or(limits.first, |limit| limit.max(limits.least))
@@ -121,15 +155,18 @@ impl BlockTimes {
 
     fn problem(&self) -> Problem {
         let usual = match self.longest {
-            Some(longest) => format!("a block took {:.1} s at most before", longest.as_secs_f64()),
-            None => "it has not done a single block".to_owned(),
+            Some(longest) => {
+                format!(" (a block took {:.1} s at most before)", longest.as_secs_f64())
+            }
+            None if self.task == Task::Unloading => String::new(),
+            None => " (it has not done a single block)".to_owned(),
         };
         Problem::new(
             ProblemCode::GpuFault,
             format!(
-                "the GPU has not answered for {} s while {} ({usual}), and the engine was ended",
+                "the GPU has not answered for {} s while {}{usual}, and the engine was ended",
                 self.silent.as_secs(),
-                self.stage
+                self.task
             ),
             "generate again; if it comes back, look at `nvidia-smi` and the system's log (\"Xid\"), \
              and restart the machine",
@@ -158,18 +195,32 @@ impl ProgressSignal {
         *self.0.lock() = WatchState { armed: can_hang, doing: Doing::Nothing };
     }
 
-    /// A step of a stage is done. What counts is computing alone: reading a model is as slow as its
-    /// disk.
+    /// A take is begun.
+    pub(super) fn begin(&self, key: TakeKey) {
+        self.at(Task::Preparing(key));
+    }
+
+    /// The memory of the model is about to be given back.
+    pub(super) fn unload(&self) {
+        self.at(Task::Unloading);
+    }
+
+    fn at(&self, task: Task) {
+        self.0.lock().doing = Doing::Blocks(BlockTimes::new(task));
+    }
+
+    /// A step of a stage is done. After the last of all the take is published, which is its disk's
+    /// affair.
     pub(super) fn progress(&self, key: TakeKey, stage: Stage, step: usize, of: usize) {
         let state = &mut *self.0.lock();
-        let computes = matches!(stage, Stage::Sample | Stage::Decode) && step < of;
+        let task = if step < of { Task::Stage(key, stage) } else { Task::Preparing(key) };
         match &mut state.doing {
-            Doing::Blocks(blocks) if computes && blocks.stage == stage && blocks.key == key => {
+            doing if step >= of && stage == Stage::Decode => *doing = Doing::Nothing,
+            Doing::Blocks(blocks) if blocks.task == task => {
                 blocks.known |= step > 0;
                 blocks.rest(Instant::now());
             }
-            doing if computes => *doing = Doing::Blocks(BlockTimes::new(key, stage)),
-            doing => *doing = Doing::Nothing,
+            doing => *doing = Doing::Blocks(BlockTimes::new(task)),
         }
     }
 
@@ -199,7 +250,7 @@ impl ProgressSignal {
         match &mut state.doing {
             Doing::Opening => service.is_to_end().then_some(StuckWork::WhileOpening),
             Doing::Blocks(blocks) => (state.armed && blocks.look(passed, limits))
-                .then(|| StuckWork::Silent(blocks.key, blocks.problem())),
+                .then(|| StuckWork::Silent(blocks.task.take(), blocks.problem())),
             Doing::Nothing => None,
         }
     }
@@ -207,7 +258,8 @@ impl ProgressSignal {
 
 enum StuckWork {
     WhileOpening,
-    Silent(TakeKey, Problem),
+    /// With the take that is being made.
+    Silent(Option<TakeKey>, Problem),
 }
 
 /// Watches until it is dropped.
@@ -242,7 +294,10 @@ impl Watchdog {
                         end(&service, 0);
                     }
                     Some(StuckWork::Silent(key, problem)) => {
-                        log::error!("take {key}: {problem}");
+                        match key {
+                            Some(key) => log::error!("take {key}: {problem}"),
+                            None => log::error!("{problem}"),
+                        }
                         service.fail(key, &problem);
                         end(&service, 1);
                     }
@@ -280,8 +335,10 @@ mod tests {
     const LIMITS: Limits = Limits { look: Duration::from_secs(1), ..Limits::USUAL };
     const SECOND: Duration = Duration::from_secs(1);
 
+    const KEY: TakeKey = TakeKey([1; 32]);
+
     fn blocks() -> BlockTimes {
-        BlockTimes::new(TakeKey([1; 32]), Stage::Sample)
+        BlockTimes::new(Task::Stage(KEY, Stage::Sample))
     }
 
     /// Seconds of silence until it is too long.
@@ -318,24 +375,35 @@ mod tests {
     }
 
     #[test]
-    fn only_blocks_are_watched() {
+    fn a_gpu_is_watched_as_long_as_it_has_something_to_do() {
         let pulse = ProgressSignal::default();
-        let key = TakeKey([1; 32]);
-        let watched = || matches!(pulse.0.lock().doing, Doing::Blocks(_));
-        for (stage, step, computes) in [
-            (Stage::Text, 0, false),
-            (Stage::Load, 3, false),
-            (Stage::Sample, 0, true),
-            (Stage::Sample, 3, true),
-            (Stage::Sample, 4, false),
-            (Stage::Decode, 0, true),
-            (Stage::Decode, 4, false),
+        let limit = || match &pulse.0.lock().doing {
+            Doing::Blocks(blocks) => Some(blocks.limit(&LIMITS)),
+            _ => None,
+        };
+        let (reading, first) = (Some(LIMITS.reading), Some(LIMITS.first));
+        pulse.begin(KEY);
+        assert_eq!(limit(), reading);
+        for (stage, step, expected) in [
+            (Stage::Text, 0, reading),
+            (Stage::Text, 4, reading),
+            (Stage::Load, 3, reading),
+            (Stage::Sample, 0, first),
+            (Stage::Sample, 3, first),
+            (Stage::Sample, 4, reading),
+            (Stage::Decode, 0, first),
+            // What follows is its disk's affair.
+            (Stage::Decode, 4, None),
         ] {
-            pulse.progress(key, stage, step, 4);
-            assert_eq!(watched(), computes, "{stage} {step}");
+            pulse.progress(KEY, stage, step, 4);
+            assert_eq!(limit(), expected, "{stage} {step}");
         }
-        pulse.progress(key, Stage::Decode, 0, 4);
+        pulse.progress(KEY, Stage::Decode, 0, 4);
         pulse.done();
-        assert!(!watched());
+        assert_eq!(limit(), None);
+        pulse.unload();
+        assert_eq!(limit(), Some(LIMITS.least));
+        let said = BlockTimes::new(Task::Unloading).problem().message;
+        assert!(said.contains("while giving back the model's memory, and"), "{said}");
     }
 }

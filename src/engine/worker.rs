@@ -3,6 +3,7 @@
 use parking_lot::Mutex;
 use wan_alpha_core::device::Opened;
 use wan_alpha_core::generate::Pipeline;
+use wan_alpha_core::tch;
 use wan_alpha_core::{Stage, Watch};
 use wan_alpha_take::engine::message::{ProblemCode, Progress, Submit};
 use wan_alpha_take::engine::server::{EngineServer, Outcome, WorkerOrder};
@@ -13,11 +14,12 @@ use wan_alpha_take::{TakeKey, Warning};
 
 #[cfg(test)]
 use super::faults;
-use super::timing_history::{self, TimingHistory};
 use super::watchdog::{self, ProgressSignal};
+use crate::announcement;
 use crate::cpu_estimate::CpuEstimate;
 use crate::device;
 use crate::maker::{MakeContext, MakeError, Maker};
+use crate::timing_history::{self, TimingHistory, pace_class};
 
 /// What makes takes, one after the other.
 pub(super) struct Worker<'a> {
@@ -37,31 +39,41 @@ impl Worker<'_> {
         loop {
             match self.service.next_order() {
                 WorkerOrder::Make(submit) => {
-                    let outcome = self.make(&submit, &mut maker, &mut pace);
+                    let outcome = self.make(&submit, opened, &mut maker, &mut pace);
                     self.pulse.done();
                     if let Outcome::Failed(problem) = &outcome
                         && problem.code == ProblemCode::GpuFault
                     {
-                        self.service.fail(submit.key, problem);
+                        self.service.fail(Some(submit.key), problem);
                         watchdog::end(self.service, 1);
                     }
                     loaded(&maker);
                     self.service.finish(submit.key, outcome);
                 }
-                WorkerOrder::Unload => match maker.unload() {
-                    Ok(()) => loaded(&maker),
+                WorkerOrder::Unload => {
+                    self.pulse.unload();
+                    #[cfg(test)]
+                    faults::while_unloading();
                     // With the process the memory goes too.
-                    Err(error) => {
+                    if let Err(error) = maker.unload() {
                         log::error!("the model's memory is freed by ending: {error}");
                         watchdog::end(self.service, 1);
                     }
-                },
+                    self.pulse.done();
+                    loaded(&maker);
+                }
                 WorkerOrder::Leave => return,
             }
         }
     }
 
-    fn make(&self, submit: &Submit, maker: &mut Maker, pace: &mut TimingHistory) -> Outcome {
+    fn make(
+        &self,
+        submit: &Submit,
+        opened: &Opened,
+        maker: &mut Maker,
+        pace: &mut TimingHistory,
+    ) -> Outcome {
         let Self { service, environment, .. } = *self;
         let request = match submit.verified_request() {
             Ok(request) => request,
@@ -69,21 +81,23 @@ impl Worker<'_> {
         };
         let store = Store::new(submit.stores.clone());
         let models = ModelRoots { roots: submit.model_roots.clone(), ..environment.models.clone() };
-        let run = pace.begin(&request, maker.device_class());
+        let class = pace_class(maker.device_class(), tch::get_num_threads());
+        let run = pace.begin(&request, &class);
         let learned = run.learned();
         let pulse = self.pulse.clone();
+        pulse.begin(submit.key);
         let watch = JobWatch { key: submit.key, service, pulse, pace: Mutex::new(run) };
         let device = maker.device();
-        let may_begin =
-            |pipeline: &Pipeline| match CpuEstimate::of(pipeline, &request, device, learned)? {
-                Some(slow) if environment.allow_cpu || service.may_take_hours(submit.key) => {
-                    log::warn!("take {}: {slow}", submit.key);
-                    watch.suppose(&slow);
-                    Ok(())
-                }
-                Some(slow) => Err(slow.refusal().into()),
-                None => Ok(()),
-            };
+        let history = &*pace;
+        let may_begin = |pipeline: &Pipeline| {
+            let slow = CpuEstimate::of(pipeline, &request, device, learned)?;
+            let expected = slow.as_ref().map_or_else(
+                || announcement::expected(history, pipeline, &request, opened),
+                CpuEstimate::expected,
+            );
+            let with = announcement::line(&request, opened, environment, expected);
+            self.may_begin(slow, with, &watch)
+        };
         let place = MakeContext {
             store: &store,
             models: &models,
@@ -111,6 +125,29 @@ impl Worker<'_> {
                 Outcome::Failed(problem)
             }
         }
+    }
+}
+
+impl Worker<'_> {
+    /// Whether a take is made that is `slow` here, if it is; who waits hears `with` what.
+    fn may_begin(
+        &self,
+        slow: Option<CpuEstimate>,
+        with: String,
+        watch: &JobWatch<'_>,
+    ) -> Result<(), MakeError> {
+        let key = watch.key;
+        log::info!("take {key}: {with}");
+        match slow {
+            Some(slow) if self.environment.allow_cpu || self.service.may_take_hours(key) => {
+                log::warn!("take {key}: {slow}");
+                watch.suppose(&slow);
+            }
+            Some(slow) => return Err(slow.refusal().into()),
+            None => {}
+        }
+        self.service.begun(key, with);
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Marks that networks give, for whoever brings their weights: how well a clip shows its prompt and
 //! how good it looks, frame by frame over white.
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use wan_alpha_core::Watch;
 use wan_alpha_core::metrics::{Aesthetic, Clip, TextFeatures, cosines};
 use wan_alpha_core::tch::Tensor;
@@ -12,6 +12,7 @@ use super::table::{Best, Cell, MeasureColumn};
 use crate::args::ScoringArgs as Args;
 use crate::console::Console;
 use crate::device;
+use crate::exit::{Exit, OrExit};
 
 /// Frames that a network looks at together.
 const TOGETHER: usize = 8;
@@ -46,8 +47,14 @@ impl ScoringNetworks {
         environment: &Environment,
         console: &Console<'_>,
     ) -> Result<Option<Self>> {
-        let Some(folder) = &args.clip else { return Ok(None) };
-        let device = device::open(args.device.as_ref(), environment, console)?.device;
+        let Some(folder) = &args.clip else {
+            if args.computing.device.is_some() {
+                return Err(anyhow!("--device says where --clip computes: name its folder, too"))
+                    .or_exit(Exit::BadInput);
+            }
+            return Ok(None);
+        };
+        let device = device::open(&args.computing, environment, console)?.device;
         let clip = Clip::open(folder, device)?;
         let aesthetic = args.aesthetic.as_deref();
         let aesthetic = aesthetic.map(|path| Aesthetic::open(path, clip.width(), device));

@@ -40,7 +40,7 @@ pub(super) fn run(args: &EvalReconstruction, context: &CommandContext<'_>) -> Re
         read.extend(sequence::find(&images_of(clip), "clip")?);
     }
     let places = ReportPlaces::open(&args.report, &read)?;
-    let device = device::open(args.device.as_ref(), environment, console)?.device;
+    let device = device::open(&args.computing, environment, console)?.device;
     let lpips = match &args.lpips[..] {
         [trunk, heads] => Some(Lpips::open(trunk, heads, device)?),
         _ => None,

@@ -12,6 +12,8 @@ use wan_alpha_core::tch::{self, Kind, Tensor};
 use wan_alpha_core::weights::TensorFile;
 use wan_alpha_take::{TakeKey, TakeRequest, Warning};
 
+use crate::exit::told;
+
 /// A latent nobody came back for.
 const ABANDONED: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -52,7 +54,7 @@ impl Latents {
         match read(self.opened, &path, request) {
             Ok(latent) => Some(latent),
             Err(error) => {
-                log::warn!("the latent {} is not used: {error:#}", path.display());
+                log::warn!("the latent {} is not used: {}", path.display(), told(&error));
                 let _ = fs::remove_file(&path);
                 None
             }

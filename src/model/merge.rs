@@ -1,12 +1,13 @@
 //! Base and adapters as one file, tensor by tensor: `wan-alpha model merge`, and the copy that
 //! `wan-alpha model add --keep-merged` keeps beside a model's record.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use serde_json::{Map, Value, json};
+use tempfile::NamedTempFile;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::{Kind, Tensor};
 use wan_alpha_core::weights::{
@@ -18,7 +19,7 @@ use wan_alpha_take::{Fingerprint, NUMERICS, Precision};
 
 use super::Chosen;
 use crate::exit::{Exit, OrExit};
-use crate::media::atomic_file::{probe_file, sweep, unfinished_file};
+use crate::media::atomic_file::probe_file;
 use crate::own_inputs::refuse_input;
 
 /// Writes the transformer with its adapters merged, original names, to `out`.
@@ -98,8 +99,16 @@ impl Merging<'_> {
     /// Writes the file, whole or not at all.
     fn write(&self, folder: &Path, out: &Path, watch: &dyn Watch) -> Result<()> {
         let explain_io = || format!("cannot write {}", out.display());
-        sweep(folder);
-        let file = unfinished_file(folder).with_context(explain_io).or_exit(Exit::BadInput)?;
+        remove_unfinished(folder);
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(UNFINISHED);
+        // As the user's mask has it: models are shared, and temporary files are closed to others.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let file: NamedTempFile =
+            builder.tempfile_in(folder).with_context(explain_io).or_exit(Exit::BadInput)?;
+        // Held as long as somebody writes: others leave it alone.
+        let _ = file.as_file().try_lock();
         self.fill(file.as_file(), watch).with_context(explain_io)?;
         file.as_file().sync_all().with_context(explain_io)?;
         file.persist(out).with_context(explain_io)?;
@@ -168,6 +177,25 @@ impl Merging<'_> {
         // Data begin at a multiple of 8.
         header.resize(header.len().next_multiple_of(8), b' ');
         Ok(header)
+    }
+}
+
+/// How the name of a file begins that is still being written.
+const UNFINISHED: &str = "unfinished-merged-copy-";
+
+/// Removes what those have left behind in a folder who were killed while they wrote.
+pub(super) fn remove_unfinished(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if !entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            continue;
+        }
+        let path = entry.path();
+        if File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+            match fs::remove_file(&path) {
+                Ok(()) => log::info!("{}, left behind unfinished, is removed", path.display()),
+                Err(error) => log::info!("{} cannot be removed: {error}", path.display()),
+            }
+        }
     }
 }
 

@@ -66,6 +66,8 @@ pub struct Environment {
     pub host: String,
     /// CUDA's half of libtorch may lie in any of these.
     pub libraries: Vec<PathBuf>,
+    /// `OMP_NUM_THREADS` says on how many threads the processor computes.
+    pub has_thread_count: bool,
     /// What an engine started from here finds in its own environment.
     pub for_engine: Vec<(OsString, OsString)>,
 }
@@ -129,6 +131,7 @@ impl Environment {
             in_bundle: around.iter().any(|folder| is_bundle(folder)),
             host,
             libraries: library_folders(&around),
+            has_thread_count: set("OMP_NUM_THREADS").is_some(),
             for_engine: for_engine(&variables),
         }
     }
@@ -142,7 +145,7 @@ impl Environment {
 
 /// What an engine may see of its starter's environment: what it needs to find its files, its
 /// libraries, its GPU and the user's language, and its own variables.
-const PASSED_ON: [&str; 21] = [
+const PASSED_ON: [&str; 23] = [
     "HOME",
     "USER",
     "LOGNAME",
@@ -162,6 +165,8 @@ const PASSED_ON: [&str; 21] = [
     "XDG_CACHE_HOME",
     "LD_LIBRARY_PATH",
     "OMP_NUM_THREADS",
+    "OMP_WAIT_POLICY",
+    "GOMP_SPINCOUNT",
     "PYTORCH_ALLOC_CONF",
     "PYTORCH_CUDA_ALLOC_CONF",
 ];
@@ -173,11 +178,7 @@ fn for_engine(variables: &[(OsString, OsString)]) -> Vec<(OsString, OsString)> {
             || name.starts_with("CUDA_")
             || name.starts_with("NVIDIA_")
     };
-    let mut passed: Vec<_> =
-        variables.iter().filter(|(name, _)| name.to_str().is_some_and(passed)).cloned().collect();
-    // An engine shares its machine with a host that computes too: its threads wait asleep.
-    passed.push(("OMP_WAIT_POLICY".into(), "passive".into()));
-    passed
+    variables.iter().filter(|(name, _)| name.to_str().is_some_and(passed)).cloned().collect()
 }
 
 /// A list of folders as the system writes it; empty entries, which would mean the working
@@ -264,7 +265,7 @@ mod tests {
         let names: Vec<_> = found.for_engine.iter().filter_map(|(name, _)| name.to_str()).collect();
         let own = ["HOME", "WAN_ALPHA_STORE", "CUDA_VISIBLE_DEVICES"];
         let allocator = ["PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"];
-        assert_eq!(names, [&own[..], &allocator, &["OMP_WAIT_POLICY"]].concat());
+        assert_eq!(names, [&own[..], &allocator].concat());
         assert_eq!(found.gpus.mask.as_deref(), Some("1"));
     }
 }

@@ -57,6 +57,10 @@ fn to_client() -> Vec<ToClient> {
         ToClient::OtherProtocol(Identity { protocol: 9, ..identity() }),
         ToClient::Accepted { key: key(), ahead: 1 },
         ToClient::Attached { key: key(), ahead: 0 },
+        ToClient::Begun {
+            key: key(),
+            with: "model `draft` in f32; computing on the CPU".to_owned(),
+        },
         ToClient::Progress { key: key(), progress: progress.clone() },
         ToClient::Progress {
             key: key(),

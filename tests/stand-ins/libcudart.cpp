@@ -4,6 +4,7 @@
 //
 // STAND_IN_DRIVER: CUDA that the driver speaks, 13000 for 13.0 (the default); 0: no driver.
 // STAND_IN_CARDS: cards (3). STAND_IN_CAPABILITY: theirs, 90 for 9.0 (the default).
+// STAND_IN_MIG: 1 where they are parts of cards.
 // STAND_IN_FREE: gigabytes free on each, "10,30,20" (the default).
 // STAND_IN_DISPLAY: the card with a display (none). STAND_IN_BROKEN: cudaGetDeviceCount gives this.
 // STAND_IN_GUARD: 1 to guard.
@@ -49,7 +50,8 @@ int cudaGetDeviceCount(int* count) {
 }
 int cudaGetDeviceProperties(void* properties, int device) {
   auto* bytes = static_cast<unsigned char*>(properties);
-  std::snprintf(reinterpret_cast<char*>(bytes), 256, "Stand-in %d", device);
+  const char* part = number("STAND_IN_MIG", 0) ? " MIG 1g.10gb" : "";
+  std::snprintf(reinterpret_cast<char*>(bytes), 256, "Stand-in %d%s", device, part);
   std::memset(bytes + 256, 0x10 + device, 16);
   const std::size_t memory = 24000000000;
   std::memcpy(bytes + 288, &memory, sizeof memory);

@@ -14,7 +14,7 @@ pub struct Card {
     pub index: usize,
     /// Its model, such as `NVIDIA H200`.
     pub name: String,
-    /// `GPU-` and 32 hexadecimal digits in five groups. Identifies one card of one owner: not for
+    /// `GPU-`, or `MIG-` of a part of a card, and 32 hexadecimal digits in five groups. Identifies one card of one owner: not for
     /// records that leave the machine.
     pub uuid: String,
     /// Compute capability: major, minor.

@@ -35,6 +35,11 @@ pub fn survey(visible: Option<&str>) -> Survey {
     }
 }
 
+/// Whether there is a driver, which is known at once: no card is asked.
+pub fn has_driver() -> bool {
+    sys::Runtime::find().is_some_and(|runtime| Versions::of(&runtime).driver.is_some())
+}
+
 /// The cards that come into question, none of them touched yet.
 pub(super) struct Candidates {
     runtime: sys::Runtime,
@@ -254,10 +259,11 @@ mod sys {
             let [major, minor] =
                 [self.attribute(index, CAPABILITY[0])?, self.attribute(index, CAPABILITY[1])?];
             let name = properties.name.split(|byte| *byte == 0).next().unwrap_or_default();
+            let name = String::from_utf8_lossy(name).into_owned();
             Ok(Card {
                 index,
-                name: String::from_utf8_lossy(name).into_owned(),
-                uuid: uuid(properties.uuid),
+                uuid: uuid(&name, properties.uuid),
+                name,
                 capability: (major.unsigned_abs(), minor.unsigned_abs()),
                 total_memory: properties.total_global_memory as u64,
                 has_display: self.attribute(index, KERNEL_TIMEOUT)? != 0,
@@ -327,11 +333,13 @@ mod sys {
         c_int::try_from(index).unwrap_or(c_int::MAX)
     }
 
-    /// As `nvidia-smi -L` prints it.
-    fn uuid(bytes: [u8; 16]) -> String {
+    /// As `nvidia-smi -L` prints it: a part of a card, as the driver divides one into several (MIG),
+    /// tells in its name what it is, such as `NVIDIA H100 80GB HBM3 MIG 1g.10gb`.
+    fn uuid(name: &str, bytes: [u8; 16]) -> String {
+        let kind = if name.split(' ').any(|word| word == "MIG") { "MIG" } else { "GPU" };
         let hex = bytes.map(|byte| format!("{byte:02x}")).concat();
         let groups = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
-        format!("GPU-{}", groups.join("-"))
+        format!("{kind}-{}", groups.join("-"))
     }
 
     #[cfg(test)]
@@ -352,7 +360,9 @@ mod sys {
         #[test]
         fn uuids_are_written_as_the_driver_writes_them() {
             let bytes = std::array::from_fn(|index| index as u8 * 16 + index as u8);
-            assert_eq!(uuid(bytes), "GPU-00112233-4455-6677-8899-aabbccddeeff");
+            let digits = "00112233-4455-6677-8899-aabbccddeeff";
+            assert_eq!(uuid("NVIDIA H100", bytes), format!("GPU-{digits}"));
+            assert_eq!(uuid("NVIDIA H100 MIG 1g.10gb", bytes), format!("MIG-{digits}"));
         }
     }
 }

@@ -24,7 +24,7 @@ pub struct Shortage {
     pub free: Option<u64>,
     /// Bytes that there are.
     pub total: Option<u64>,
-    /// What libtorch said, its first line.
+    /// What libtorch said, the sentence that matters.
     pub detail: String,
 }
 
@@ -110,7 +110,7 @@ impl Shortage {
             needed: behind("tried to allocate "),
             free,
             total: behind("total capacity of "),
-            detail: text.to_owned(),
+            detail: sentence(text),
         }
     }
 }
@@ -144,6 +144,42 @@ impl fmt::Display for Shortage {
             ),
             _ => write!(f, "{place} gives no more ({})", self.detail),
         }
+    }
+}
+
+/// Of a line of libtorch the sentences that say what has happened. The first one always does; advice
+/// to programmers, or a list of all that would have been possible, comes later.
+pub(super) fn sentence(line: &str) -> String {
+    /// Characters; more than that nobody reads in a status.
+    const ENOUGH: usize = 240;
+    // `[enforce fail at alloc_cpu.cpp:124] err == 0. ` names a place in its source.
+    let check = line.strip_prefix("[enforce fail at ").and_then(|rest| rest.split_once(". "));
+    let line = check.map_or(line, |(_, told)| told).trim();
+    if line.chars().count() <= ENOUGH {
+        return line.to_owned();
+    }
+    let ends = line.match_indices(". ").map(|(end, _)| end + 1);
+    let fits = |end: &usize| line[..*end].chars().count() <= ENOUGH;
+    match ends.take_while(fits).last() {
+        Some(end) => line[..end].to_owned(),
+        None => line.chars().take(ENOUGH).chain(['\u{2026}']).collect(),
+    }
+}
+
+/// A message to people in which libtorch may have been quoted word for word: without its stack traces,
+/// and of its texts the sentence that matters. Any other message stays as it is.
+pub fn plain_words(text: &str) -> String {
+    /// How libtorch's binding begins what libtorch says.
+    const SAYS: &str = "Internal torch error: ";
+    const TRACES: [&str; 2] = ["\nException raised from ", "\nframe #"];
+    let end = TRACES.iter().filter_map(|mark| text.find(mark)).min();
+    let shown = text[..end.unwrap_or(text.len())].trim_end();
+    match shown.split_once(SAYS) {
+        Some((before, said)) => {
+            let line = said.lines().next().unwrap_or_default();
+            format!("{before}libtorch failed: {}", sentence(line))
+        }
+        None => shown.to_owned(),
     }
 }
 
@@ -238,6 +274,34 @@ mod tests {
             let Failure::Memory(shortage) = understand(text) else { panic!("missed: {text}") };
             assert_eq!(shortage.host, host, "{text}");
             assert_eq!([shortage.needed, shortage.free, shortage.total], sizes, "{text}");
+        }
+    }
+
+    #[test]
+    fn of_a_long_text_the_sentence_that_matters_is_told() {
+        let told =
+            "Could not run 'aten::empty.memory_format' with arguments from the 'CUDA' backend.";
+        let long = format!(
+            "{told} This could be because the operator doesn't exist for this backend, or was omitted \
+             during the selective/custom build process (if using custom build). \
+             'aten::empty.memory_format' is only available for these backends: [CPU, Meta, MkldnnCPU]."
+        );
+        assert_eq!(sentence(&long), told);
+        let short = "The size of tensor a (3) must match the size of tensor b (4). Dimension 0";
+        assert_eq!(sentence(short), short);
+        let endless = "x".repeat(1000);
+        assert_eq!(sentence(&endless).chars().count(), 241);
+        let check = "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: no";
+        assert_eq!(sentence(check), "DefaultCPUAllocator: no");
+
+        let quoted = format!(
+            "cannot write a.exr: Internal torch error: {long}\n\nCPU: registered at x.cpp:1\n\
+             Exception raised from f at g.cpp:3 (most recent call first):\nframe #0: c10::Error\n"
+        );
+        assert_eq!(plain_words(&quoted), format!("cannot write a.exr: libtorch failed: {told}"));
+        for other in ["a.toml: line 3\n  steps = 0\nexpected more", "frame #3 of a.exr is damaged"]
+        {
+            assert_eq!(plain_words(other), other);
         }
     }
 

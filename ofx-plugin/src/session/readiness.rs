@@ -123,7 +123,8 @@ impl PluginSession {
 /// How far a take is that so many others come before.
 fn queued_progress(device: Option<&DeviceReport>, ahead: u32) -> JobProgress {
     match device {
-        Some(DeviceReport { name, opening_seconds: Some(seconds), .. }) => {
+        // The CPU is open at once.
+        Some(DeviceReport { name, opening_seconds: Some(seconds @ 1..), .. }) => {
             JobProgress::Opening(name.clone(), *seconds)
         }
         _ => JobProgress::Queued(ahead),

@@ -30,6 +30,7 @@ use self::client_thread::ClientThread;
 pub use self::deadlines::Deadlines;
 pub use self::error::EngineError;
 pub use self::snapshot::{EngineState, JobState, Snapshot};
+use crate::engine::endpoint::Endpoint;
 use crate::engine::message::{Holder, Identity, Problem, ProblemCode, Submit};
 use crate::engine::transport::Waker;
 use crate::environment::Environment;
@@ -103,6 +104,8 @@ impl ClientSetup {
 #[derive(Debug)]
 pub struct EngineClient {
     setup: ClientSetup,
+    /// Where the engine is, if that does not follow from the set-up.
+    place: Option<Endpoint>,
     thread: Mutex<Option<Running>>,
     shared: Arc<ClientShared>,
 }
@@ -165,7 +168,16 @@ impl EngineClient {
     /// A client that does nothing before its first command.
     #[must_use]
     pub fn new(setup: ClientSetup) -> Self {
-        Self { setup, thread: Mutex::new(None), shared: Arc::default() }
+        Self { setup, place: None, thread: Mutex::new(None), shared: Arc::default() }
+    }
+
+    /// The same, of the engine at a place, whatever cards it sees: for questions, since an engine that
+    /// was started from here would be one for other cards.
+    #[must_use]
+    pub fn at(place: Endpoint, setup: ClientSetup) -> Self {
+        let mut client = Self::new(setup);
+        client.place = Some(place);
+        client
     }
 
     /// Wants a take; [`job`](Self::job) says how it goes. Wanted before and failed: tried again.
@@ -253,8 +265,9 @@ impl EngineClient {
 
     fn start(&self) -> std::io::Result<Running> {
         let waker = Arc::new(Waker::new()?);
+        let (waker_of_thread, place) = (Arc::clone(&waker), self.place.clone());
         let client_thread =
-            ClientThread::new(Arc::clone(&self.shared), Arc::clone(&waker), self.setup.clone());
+            ClientThread::new(Arc::clone(&self.shared), waker_of_thread, self.setup.clone(), place);
         let shared = Arc::clone(&self.shared);
         shared.state.lock().ended = false;
         let handle = Builder::new().name("engine-client".to_owned()).spawn(move || {

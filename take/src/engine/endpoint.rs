@@ -141,20 +141,24 @@ impl Endpoint {
         holder(&self.file("engine"))
     }
 
-    /// The processes of the engines that live in this run directory for other cards, in order.
+    /// The places of the engines that live in this run directory for other cards, and their
+    /// processes, in the order of these.
     #[must_use]
-    pub fn other_engines(&self) -> Vec<u32> {
+    pub fn other_engines(&self) -> Vec<(Self, u32)> {
         let own = self.file("engine");
         let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
-        let mut processes: Vec<u32> = entries
+        let mut engines: Vec<_> = entries
             .map(|entry| entry.path())
             .filter(|path| {
                 *path != own && path.extension().is_some_and(|ending| ending == "engine")
             })
-            .filter_map(|path| holder(&path))
+            .filter_map(|path| {
+                let name = path.file_stem()?.to_str()?.to_owned();
+                Some((Self { directory: self.directory.clone(), name }, holder(&path)?))
+            })
             .collect();
-        processes.sort_unstable();
-        processes
+        engines.sort_by_key(|(_, process)| *process);
+        engines
     }
 
     /// The right to start the engine; `None` while somebody else has it. Released when dropped.

@@ -272,6 +272,13 @@ pub enum ToClient {
         /// How many jobs come before it, the running one included.
         ahead: u32,
     },
+    /// A take is begun.
+    Begun {
+        /// The key of the take.
+        key: TakeKey,
+        /// What it is computed with, in a line for people.
+        with: String,
+    },
     /// A take goes on.
     Progress {
         /// The key of the take.
@@ -332,6 +339,7 @@ impl Message for ToClient {
         "other-protocol",
         "accepted",
         "attached",
+        "begun",
         "progress",
         "done",
         "failed",

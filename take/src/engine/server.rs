@@ -29,7 +29,7 @@ use crate::engine::endpoint::Listener;
 use crate::engine::message::{
     DeviceMemory, DeviceReport, Identity, Problem, Progress, Submit, ToClient,
 };
-use crate::engine::queue::{ConnectionId, JobTable};
+use crate::engine::queue::{ConnectionId, Job, JobTable};
 use crate::engine::transport::Waker;
 use crate::key::TakeKey;
 use crate::warning::Warning;
@@ -135,6 +135,8 @@ struct Mailbox {
     opening: Option<Instant>,
     leave: IdleLimits,
     model: Option<String>,
+    /// What the take that was begun last is computed with.
+    begun: Option<(TakeKey, String)>,
     /// Somebody wants the model's memory freed.
     unload: bool,
     /// The worker was told to free it, and has not said yet that it has.
@@ -170,6 +172,7 @@ impl EngineServer {
             device: setup.device.clone(),
             leave: setup.leave,
             model: None,
+            begun: None,
             unload: false,
             unloading: false,
             stop: false,
@@ -238,6 +241,17 @@ impl EngineServer {
     /// panic can bring about.
     fn is_over(&self) -> bool {
         self.end.load(Ordering::Relaxed) || self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// The take is begun; `with` says in a line for people what it is computed with.
+    pub fn begun(&self, key: TakeKey, with: String) {
+        let mut mailbox = self.shared.mailbox.lock();
+        let job = mailbox.jobs.jobs().iter().find(|job| job.key() == key);
+        for watcher in job.map(Job::watchers).unwrap_or_default() {
+            mailbox.outbox.push_back((watcher, ToClient::Begun { key, with: with.clone() }));
+        }
+        mailbox.begun = Some((key, with));
+        self.shared.waker.wake();
     }
 
     /// The take goes on.
@@ -327,13 +341,16 @@ impl EngineServer {
         mailbox.stop = true;
     }
 
-    /// What the engine computes with is lost: the take that is being made fails with this, and the
-    /// engine ends. Takes that wait are asked for again, by their clients from the next engine.
-    pub fn fail(&self, key: TakeKey, problem: &Problem) {
+    /// What the engine computes with is lost: the take that is being made, if there is one, fails with
+    /// this, and the engine ends. Takes that wait are asked for again, by their clients from the next
+    /// engine.
+    pub fn fail(&self, key: Option<TakeKey>, problem: &Problem) {
         let mut mailbox = self.shared.mailbox.lock();
-        for watcher in mailbox.jobs.finish(key) {
-            let problem = problem.clone();
-            mailbox.outbox.push_back((watcher, ToClient::Failed { key, problem }));
+        if let Some(key) = key {
+            for watcher in mailbox.jobs.finish(key) {
+                let problem = problem.clone();
+                mailbox.outbox.push_back((watcher, ToClient::Failed { key, problem }));
+            }
         }
         mailbox.to_all.push_back(ToClient::Ending(problem.clone()));
         mailbox.stop = true;

@@ -163,7 +163,7 @@ impl Engine {
         if let (Some(service), Outcome::Failed(problem)) = (&self.service, &outcome)
             && problem.code == ProblemCode::GpuFault
         {
-            service.fail(submit.key, problem);
+            service.fail(Some(submit.key), problem);
             return Ok(());
         }
         if let Some(service) = &self.service {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::connection::{Connection, ConnectionEvent, Demand};
 use super::{ClientCommand, ClientSetup, ClientShared, EngineError, EngineState, JobState};
+use crate::engine::endpoint::Endpoint;
 use crate::engine::message::{Holder, Submit, ToClient, ToEngine};
 use crate::engine::transport::{Waker, WireError, wait};
 use crate::key::TakeKey;
@@ -43,9 +44,14 @@ struct Wanted {
 }
 
 impl ClientThread {
-    pub(super) fn new(shared: Arc<ClientShared>, waker: Arc<Waker>, setup: ClientSetup) -> Self {
+    pub(super) fn new(
+        shared: Arc<ClientShared>,
+        waker: Arc<Waker>,
+        setup: ClientSetup,
+        place: Option<Endpoint>,
+    ) -> Self {
         Self {
-            connection: Connection::new(Arc::clone(&shared), setup),
+            connection: Connection::new(Arc::clone(&shared), setup, place),
             shared,
             waker,
             wanted: BTreeMap::new(),
@@ -254,6 +260,9 @@ impl ClientThread {
                     self.publish_job(key, JobState::Running(progress));
                 }
             }
+            ToClient::Begun { key, with } => self.shared.publish(|state| {
+                state.snapshot.begun = Some((key, with));
+            }),
             ToClient::Warning { key, warning } if self.wanted.contains_key(&key) => {
                 self.shared.publish(|state| {
                     let said = state.snapshot.warnings.entry(key).or_default();

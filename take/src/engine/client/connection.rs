@@ -55,6 +55,8 @@ pub(super) struct Connection {
     /// Where others see how the engine is.
     shared: Arc<ClientShared>,
     setup: ClientSetup,
+    /// Where the engine is, if that does not follow from the set-up.
+    place: Option<Endpoint>,
     endpoint: Option<Endpoint>,
     state: ConnectionState,
     /// Lines that may still be read in this turn.
@@ -70,10 +72,15 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Not reached yet; it will be in the first turn that has something to say.
-    pub(super) fn new(shared: Arc<ClientShared>, setup: ClientSetup) -> Self {
+    pub(super) fn new(
+        shared: Arc<ClientShared>,
+        setup: ClientSetup,
+        place: Option<Endpoint>,
+    ) -> Self {
         Self {
             shared,
             setup,
+            place,
             endpoint: None,
             state: ConnectionState::Closed { again: Instant::now() },
             lines_left: 0,
@@ -277,6 +284,9 @@ impl Connection {
     }
 
     fn endpoint(&mut self) -> Result<Endpoint, EngineError> {
+        if let Some(place) = &self.place {
+            return Ok(self.endpoint.insert(place.clone()).clone());
+        }
         // Looked at each time: the directory may have been removed since.
         let gpus = self.setup.gpus.spelled();
         let endpoint = Endpoint::open(&self.setup.run, gpus.as_deref())?;

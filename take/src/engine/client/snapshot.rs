@@ -16,6 +16,9 @@ pub struct Snapshot {
     /// What the engine computes on, where somebody who waits for a take should know of it: it is
     /// still being opened, or a GPU is not used.
     pub device: Option<DeviceReport>,
+    /// The take that the engine has begun last for this process, and what it is computed with, in a
+    /// line for people.
+    pub begun: Option<(TakeKey, String)>,
     /// The takes that this process asked for: all unfinished ones, and the latest finished.
     pub jobs: BTreeMap<TakeKey, JobState>,
     /// What the engine has said of takes among them: each in the order in which it was said.

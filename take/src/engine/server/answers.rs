@@ -164,7 +164,10 @@ fn submitted(
             let progress = progress.map(|progress| ToClient::Progress { key, progress });
             let said = job.map(|job| job.warnings().to_vec()).unwrap_or_default();
             let said = said.into_iter().map(|warning| ToClient::Warning { key, warning });
-            [ToClient::Attached { key, ahead }].into_iter().chain(progress).chain(said).collect()
+            let begun = mailbox.begun.clone().filter(|(begun, _)| *begun == key && ahead == 0);
+            let begun = begun.map(|(key, with)| ToClient::Begun { key, with });
+            let attached = [ToClient::Attached { key, ahead }].into_iter();
+            attached.chain(begun).chain(progress).chain(said).collect()
         }
     }
 }

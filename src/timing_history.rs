@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -13,14 +14,14 @@ const STAGES: [Stage; 4] = [Stage::Text, Stage::Load, Stage::Sample, Stage::Deco
 
 /// Seconds a step of each stage took, by kind of take.
 #[derive(Debug)]
-pub(super) struct TimingHistory {
+pub(crate) struct TimingHistory {
     path: PathBuf,
     known: BTreeMap<String, f64>,
 }
 
 /// One take on its way.
 #[derive(Debug)]
-pub(super) struct TimedRun {
+pub(crate) struct TimedRun {
     keys: BTreeMap<Stage, String>,
     expected: BTreeMap<Stage, f64>,
     /// Steps that each stage is known or expected to have.
@@ -31,15 +32,13 @@ pub(super) struct TimedRun {
 
 impl TimingHistory {
     /// What earlier engines learned; losing it costs an estimate.
-    pub(super) fn read(state: &Path) -> Self {
+    pub(crate) fn read(state: &Path) -> Self {
         let path = state.join("pace.json");
-        let text = fs::read(&path).ok();
-        let known = text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
-        Self { path, known }
+        Self { known: known(&path), path }
     }
 
     /// Starts the clock of a take that begins now.
-    pub(super) fn begin(&self, request: &TakeRequest, device: &str) -> TimedRun {
+    pub(crate) fn begin(&self, request: &TakeRequest, device: &str) -> TimedRun {
         let kind = |stage: Stage| {
             let TakeRequest { width, height, frames, precision, .. } = request;
             let size = match stage {
@@ -62,36 +61,99 @@ impl TimingHistory {
         TimedRun { keys, expected, steps, stage: None, took: BTreeMap::new() }
     }
 
-    /// Keeps what a finished take has taught.
-    pub(super) fn learn(&mut self, run: TimedRun) {
+    /// Seconds of sampling and decoding together, by takes of other sizes: `work` says how much a
+    /// transformer computes in the take of a request.
+    pub(crate) fn scaled(
+        &self,
+        request: &TakeRequest,
+        device: &str,
+        work: &dyn Fn(&TakeRequest) -> f64,
+    ) -> Option<f64> {
+        let run = self.begin(request, device);
+        let others = |stage: Stage| {
+            let key = run.keys.get(&stage).map(String::as_str).unwrap_or_default();
+            let kind = key.rsplit_once(' ').map(|(kind, _)| format!("{kind} ")).unwrap_or_default();
+            self.known.iter().filter_map(move |(key, seconds)| {
+                let sides = key.strip_prefix(&kind)?.split('x').map(str::parse::<u32>);
+                Some((sides.collect::<Result<Vec<_>, _>>().ok()?, *seconds))
+            })
+        };
+        // The nearest in size tells most.
+        let nearest = |ratios: Vec<(f64, f64)>| {
+            let distance = |ratio: f64| ratio.ln().abs();
+            let usable = ratios.into_iter().filter(|(ratio, _)| ratio.is_finite() && *ratio > 0.0);
+            let best = usable.min_by(|(a, _), (b, _)| distance(*a).total_cmp(&distance(*b)));
+            best.map(|(ratio, seconds)| ratio * seconds)
+        };
+        let sampling = others(Stage::Sample).filter_map(|(sides, seconds)| {
+            let &[width, height, frames] = &sides[..] else { return None };
+            let other = TakeRequest { width, height, frames, ..request.clone() };
+            Some((work(request) / work(&other), seconds))
+        });
+        let decoding = others(Stage::Decode).filter_map(|(sides, seconds)| {
+            let &[width, height] = &sides[..] else { return None };
+            let area = |width: u32, height: u32| f64::from(width) * f64::from(height);
+            Some((area(request.width, request.height) / area(width, height), seconds))
+        });
+        let (step, frame) = (nearest(sampling.collect())?, nearest(decoding.collect())?);
+        Some(step * f64::from(request.steps) + frame * request.latent_frames() as f64)
+    }
+
+    /// Keeps what a finished take has taught, beside what others have meanwhile.
+    pub(crate) fn learn(&mut self, run: TimedRun) {
+        self.known = known(&self.path);
         for (stage, seconds) in run.took {
             if let Some(key) = run.keys.get(&stage) {
                 self.known.insert(key.clone(), seconds);
             }
         }
         let text = serde_json::to_vec_pretty(&self.known).unwrap_or_default();
-        if let Err(error) = fs::write(&self.path, text) {
+        if let Err(error) = write(&self.path, &text) {
             log::info!("what was learned could not be kept: {error}");
         }
     }
 }
 
+fn known(path: &Path) -> BTreeMap<String, f64> {
+    let text = fs::read(path).ok();
+    text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+}
+
+/// Whole or not at all: engines and commands of this user write beside one another.
+fn write(path: &Path, text: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(text)?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// The device of a history: on a processor the pace hangs on its threads.
+pub(crate) fn pace_class(class: &str, threads: i32) -> String {
+    if class == "cpu" { format!("cpu-{threads}") } else { class.to_owned() }
+}
+
 impl TimedRun {
     /// Seconds of sampling and of decoding, where earlier takes tell.
-    pub(super) fn learned(&self) -> Option<(f64, f64)> {
+    pub(crate) fn learned(&self) -> Option<(f64, f64)> {
         let whole = |stage| Some(self.expected.get(&stage)? * *self.steps.get(&stage)? as f64);
         Some((whole(Stage::Sample)?, whole(Stage::Decode)?))
     }
 
     /// What to expect of a stage, in seconds, until it is known better.
-    pub(super) fn suppose(&mut self, stage: Stage, seconds: f64) {
+    pub(crate) fn suppose(&mut self, stage: Stage, seconds: f64) {
         if let Some(&steps) = self.steps.get(&stage).filter(|steps| **steps > 0) {
             self.expected.entry(stage).or_insert(seconds / steps as f64);
         }
     }
 
     /// A step is done; the seconds left, where they are known.
-    pub(super) fn step(&mut self, stage: Stage, step: usize, of: usize) -> Option<f64> {
+    pub(crate) fn step(&mut self, stage: Stage, step: usize, of: usize) -> Option<f64> {
         self.step_at(Instant::now(), stage, step, of)
     }
 
@@ -181,6 +243,26 @@ mod tests {
         // Longer takes decode as fast and sample otherwise; another device is another thing.
         assert_eq!(pace.begin(&request(9), "cpu").learned(), None);
         assert_eq!(pace.begin(&request(5), "cuda").learned(), None);
+    }
+
+    #[test]
+    fn takes_of_other_sizes_tell_where_none_of_this_size_was_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut pace = TimingHistory::read(folder.path());
+        let work = |request: &TakeRequest| f64::from(request.frames);
+        assert_eq!(pace.scaled(&request(9), "cpu-2", &work), None);
+        let mut run = pace.begin(&request(5), "cpu-2");
+        go_through(&mut run, 2);
+        pace.learn(run);
+        // Another process has learned meanwhile, and nothing of either is lost.
+        let mut other = TimingHistory { known: BTreeMap::new(), path: pace.path.clone() };
+        let mut run = other.begin(&request(81), "cpu-2");
+        go_through(&mut run, 21);
+        other.learn(run);
+        let pace = TimingHistory::read(folder.path());
+        // Four steps of 2 s at 5 frames; three latent frames of 5 s.
+        assert_eq!(pace.scaled(&request(9), "cpu-2", &work), Some(4.0 * 2.0 * 9.0 / 5.0 + 15.0));
+        assert_eq!(pace.scaled(&request(9), "cpu-1", &work), None);
     }
 
     #[test]
