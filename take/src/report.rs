@@ -98,7 +98,7 @@ pub struct ReportMeter {
     /// What was asked for in each latent frame; none where nothing draws the subject anywhere.
     track: Vec<Option<Ellipse>>,
     size: [usize; 2],
-    /// A frame's alpha.
+    /// The alpha of the frame at hand, kept for its memory.
     values: Vec<f32>,
 }
 

@@ -135,7 +135,7 @@ fn inside_row(ellipse: &GridEllipse, y: f64, enlarged: f64, width: usize) -> (us
 struct Silhouette {
     /// Of the silhouette, its holes among them.
     pixels: usize,
-    /// Of all holes.
+    /// Of all its holes together.
     holes: usize,
     /// Of the hole that has most.
     largest_hole: usize,
