@@ -1,9 +1,11 @@
 //! `wan-alpha model`: models by name.
 
+mod export;
 mod fingerprints;
 mod merge;
 mod pack;
 mod report;
+mod tensor_stream;
 
 use std::path::{Path, PathBuf};
 
@@ -136,6 +138,10 @@ pub(crate) fn run(command: &ModelCommand, context: &CommandContext<'_>) -> Resul
         ModelCommand::Merge { model, out, dtype } => {
             merge::run(&Chosen::of(model, roots)?, out, *dtype, watch)?;
             vec![out.display().to_string()]
+        }
+        ModelCommand::Export { model, diffusers, comfyui } => {
+            let places = (diffusers.as_deref(), comfyui.as_deref());
+            export::run(&Chosen::of(model, roots)?.paths, places, watch)?
         }
         ModelCommand::Where => report::places(environment),
     };
