@@ -92,11 +92,11 @@ struct RowReport {
 }
 
 /// What makes two rows show the same.
-type MediaKey<'a> = (&'a str, &'a str, bool);
+type MediaKey<'a> = (&'a str, &'a str, bool, &'a str);
 
 fn key(row: &Row) -> MediaKey<'_> {
     use crate::media::rgba::Association::Premultiplied;
-    (&row.color, &row.alpha, row.association == Some(Premultiplied))
+    (&row.color, &row.alpha, row.association == Some(Premultiplied), &row.track)
 }
 
 pub(super) fn run(args: &CheckSet, context: &CommandContext<'_>) -> Result<()> {
@@ -251,7 +251,7 @@ fn unknown_columns(rows: &[Row]) -> Vec<SetFinding> {
 
 fn about_kind(row: &Row, media: &Media) -> Vec<SetFinding> {
     let mut findings = Vec::new();
-    let Media { frames, latent, .. } = *media;
+    let Media { frames, latent, released_latent, .. } = *media;
     if row.moving == Some(false) && frames > 1 {
         findings.push(SetFinding::error(
             "kind",
@@ -269,8 +269,9 @@ fn about_kind(row: &Row, media: &Media) -> Vec<SetFinding> {
             ),
         ));
     }
-    if let (Some(said), Some(found)) = (row.latent, latent)
+    if let (Some(said), Some(found)) = (row.latent, released_latent)
         && said != found
+        && latent != Some(said)
     {
         findings.push(SetFinding::warning(
             "latent",
@@ -283,10 +284,12 @@ fn about_kind(row: &Row, media: &Media) -> Vec<SetFinding> {
 fn about_captions(row: &Row) -> Vec<SetFinding> {
     let mut findings = Vec::new();
     if row.captions.is_empty() {
-        findings.push(SetFinding::error(
-            "caption",
-            "it has no caption: write one, or have `data caption` do so",
-        ));
+        let declined = row.declined.as_ref().map_or_else(
+            || "have `data caption` do so".to_owned(),
+            |reason| format!("try `data caption --again`: the service has declined it ({reason})"),
+        );
+        let text = format!("it has no caption: write one, or {declined}");
+        findings.push(SetFinding::error("caption", text));
     }
     for caption in &row.captions {
         if let CaptionLanguage::Mixed | CaptionLanguage::Other | CaptionLanguage::None =
