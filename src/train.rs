@@ -12,11 +12,13 @@ mod folder;
 mod latent_statistics;
 mod latents;
 mod log;
+mod log_line;
 mod on_the_fly_latents;
 mod plot;
 mod run;
 mod samples;
 mod settings;
+mod tensorboard;
 
 use std::path::Path;
 

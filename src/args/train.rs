@@ -5,6 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use wan_alpha_core::device::DeviceChoice;
 
+/// Said wherever somebody asks for several GPUs.
+pub(crate) const ONE_GPU: &str = "a run computes on one GPU; for the batch of N GPUs set \
+    accumulate = N, for their memory recompute = true and precision = \"bf16\", and for their time \
+    let N runs go at once, each with a --device of its own (docs/training.md, Several GPUs)";
+
 /// A run to begin or to go on with.
 #[derive(Debug, Args)]
 pub(crate) struct Train {
@@ -22,6 +27,21 @@ pub(crate) struct Train {
     pub(crate) steps: Option<u64>,
 
     /// Where to compute: auto, cpu, cuda:N or a card's UUID [default: WAN_ALPHA_DEVICE, else auto]
-    #[arg(long)]
+    #[arg(long, value_parser = one_device)]
     pub(crate) device: Option<DeviceChoice>,
+
+    /// Refused with what to use instead
+    #[arg(long, value_name = "N", hide = true, value_parser = several_gpus)]
+    #[arg(alias = "num-gpus", alias = "devices", alias = "nproc-per-node")]
+    #[allow(dead_code, reason = "whatever is given, its parser refuses it")]
+    gpus: Option<String>,
+}
+
+fn one_device(text: &str) -> Result<DeviceChoice, String> {
+    let choice = text.parse::<DeviceChoice>();
+    choice.map_err(|error| if text.contains(',') { format!("{error}; {ONE_GPU}") } else { error })
+}
+
+fn several_gpus(_: &str) -> Result<String, String> {
+    Err(ONE_GPU.to_owned())
 }
