@@ -3,6 +3,7 @@
 //! Every file of a set is read once, in parallel, a frame at a time. An error is what no training
 //! could use; a warning is what somebody should have a look at. Each names its row and file.
 
+mod alpha_map;
 mod language;
 mod media;
 mod page;

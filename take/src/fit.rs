@@ -81,14 +81,6 @@ impl Coverage {
         (0..frames).map(|frame| self.fit_frame(frame, rounds)).collect()
     }
 
-    /// The share of a latent frame's subject that an ellipse covers; None where the frame is empty.
-    #[must_use]
-    pub fn covered_by(&self, frame: usize, ellipse: &GridEllipse) -> Option<f64> {
-        let [_, height, width] = self.shape();
-        let shape = self.cells_above(frame, SHAPE);
-        (!shape.is_empty()).then(|| share_covered(ellipse, &shape, [width, height]))
-    }
-
     fn fit_frame(&self, frame: usize, rounds: u32) -> Option<Fit> {
         let [_, height, width] = self.shape();
         let shape = self.cells_above(frame, SHAPE);
@@ -127,24 +119,20 @@ fn first_guess(shape: &[(usize, usize)], solid: &[(usize, usize)]) -> Option<Gri
     })
 }
 
-/// The share of `shape`, which is not empty, that an ellipse covers.
-fn share_covered(
-    ellipse: &GridEllipse,
-    shape: &[(usize, usize)],
-    [width, height]: [usize; 2],
-) -> f64 {
-    let drawn = raster::filled_ellipse(ellipse, width, height);
-    let inside = shape.iter().filter(|(x, y)| drawn[y * width + x]).count();
-    inside as f64 / shape.len() as f64
-}
-
 /// Of `rounds` sizes of an ellipse, each larger than the one before, the first that covers enough
 /// of `shape`; else the one that covers most.
-fn enlarged(start: GridEllipse, shape: &[(usize, usize)], size: [usize; 2], rounds: u32) -> Fit {
+fn enlarged(
+    start: GridEllipse,
+    shape: &[(usize, usize)],
+    [width, height]: [usize; 2],
+    rounds: u32,
+) -> Fit {
     let mut best = Fit { ellipse: start, enlargements: 0, covered: -1.0 };
     let mut ellipse = start;
     for enlargements in 0..rounds.max(1) {
-        let covered = share_covered(&ellipse, shape, size);
+        let drawn = raster::filled_ellipse(&ellipse, width, height);
+        let inside = shape.iter().filter(|(x, y)| drawn[y * width + x]).count();
+        let covered = inside as f64 / shape.len() as f64;
         if covered > best.covered {
             best = Fit { ellipse, enlargements, covered };
         }

@@ -7,6 +7,7 @@ use wan_alpha_take::frame::OwnedFrame;
 use wan_alpha_take::{Ellipse, frames};
 
 use super::SetFinding;
+use super::alpha_map::AlphaMap;
 use crate::data::bucket::{AREA, TrainingSize};
 use crate::data::media::Reader;
 use crate::data::set::own_ellipses;
@@ -60,7 +61,7 @@ const VISIBLE: f32 = 1.0 / 255.0;
 
 /// Reads a row's files, as long as `go_on` says so.
 pub(super) fn look(row: &Row, go_on: &dyn Fn() -> bool) -> Seen {
-    let mut look = PixelSurvey::default();
+    let mut look = PixelSurvey { has_track: !row.track.is_empty(), ..PixelSurvey::default() };
     let read = Reader::open(row).and_then(|mut reader| {
         while let Some(picture) = reader.next()? {
             look.add(&picture);
@@ -89,6 +90,9 @@ struct PixelSurvey {
     opaque: u64,
     empty_frames: usize,
     coverage: Option<Compressor>,
+    /// Whether the row has ellipses of its own, which are held against `map`.
+    has_track: bool,
+    map: Option<AlphaMap>,
     /// Thumbnails of the frames 0, 1, 3, 7, …: of them the middle one is near the clip's.
     thumbnails: Vec<(usize, RgbImage)>,
 }
@@ -100,6 +104,7 @@ impl PixelSurvey {
             self.size = Some((width, height));
             self.hasher.update(&[width as u64, height as u64].map(u64::to_le_bytes).concat());
             self.coverage = Compressor::new(width, height, FitSettings::TRAINING.threshold).ok();
+            self.map = self.has_track.then(|| AlphaMap::new(width, height));
         }
         let mut bytes = Vec::with_capacity(picture.rgba.len() * 2);
         for value in &picture.rgba {
@@ -115,6 +120,9 @@ impl PixelSurvey {
             && coverage.push(&alpha).is_err()
         {
             self.coverage = None;
+        }
+        if let Some(map) = &mut self.map {
+            map.add(self.frames, &alpha);
         }
         if (self.frames + 1).is_power_of_two() {
             self.thumbnails.push((self.frames, thumbnail(picture)));
@@ -147,33 +155,8 @@ impl PixelSurvey {
         }
         let latent = |size| latent_of(size, self.frames, [width, height]);
         let [latent, released_latent] = [TrainingSize::Own, TrainingSize::Area(AREA)].map(latent);
-        let mut ellipses = Vec::new();
-        match self.coverage.map(Compressor::finish) {
-            Some(Ok(coverage)) => {
-                let visible = statistics.opaque < 1.0 && statistics.clear < 1.0;
-                match own_ellipses(row, coverage.shape()[0]) {
-                    Ok(Some(own)) => {
-                        ellipses = with_shares(own, &coverage);
-                        findings.extend(about_own_ellipses(&ellipses));
-                    }
-                    Ok(None) => {
-                        ellipses = fitted(&coverage);
-                        findings.extend(
-                            visible.then(|| about_ellipses(&ellipses)).into_iter().flatten(),
-                        );
-                    }
-                    Err(error) => {
-                        findings.push(SetFinding::error("track", format!("{error:#}")));
-                    }
-                }
-            }
-            // Another number of frames is said elsewhere.
-            Some(Err(_)) => {}
-            None => findings.push(SetFinding::error(
-                "size",
-                format!("it is {width} × {height}: expected at least 8 × 8"),
-            )),
-        }
+        let about = (statistics, [width, height]);
+        let ellipses = ellipses(row, self.coverage, self.map.as_ref(), about, &mut findings);
         let middle = self.frames / 2;
         let nearest = self.thumbnails.iter().min_by_key(|(frame, _)| frame.abs_diff(middle));
         let picture = nearest.map(|(_, picture)| png(picture)).unwrap_or_default();
@@ -201,6 +184,45 @@ fn latent_of(size: TrainingSize, frames: usize, [width, height]: [usize; 2]) -> 
     Some([latent_frames, bucket.height / frames::CELL, bucket.width / frames::CELL])
 }
 
+/// The row's own ellipses, or those that are fitted to its alpha; and what there is to say of them.
+fn ellipses(
+    row: &Row,
+    coverage: Option<Compressor>,
+    map: Option<&AlphaMap>,
+    (statistics, [width, height]): (AlphaShares, [usize; 2]),
+    findings: &mut Vec<SetFinding>,
+) -> Vec<Option<(Ellipse, f64)>> {
+    let coverage = match coverage.map(Compressor::finish) {
+        Some(Ok(coverage)) => coverage,
+        // Another number of frames is said elsewhere.
+        Some(Err(_)) => return Vec::new(),
+        None => {
+            let text = format!("it is {width} × {height}: expected at least 8 × 8");
+            findings.push(SetFinding::error("size", text));
+            return Vec::new();
+        }
+    };
+    match own_ellipses(row, coverage.shape()[0]) {
+        Ok(Some(own)) => {
+            let own = with_shares(own, map);
+            findings.extend(about_own_ellipses(&own));
+            own
+        }
+        Ok(None) => {
+            let fitted = fitted(&coverage);
+            // Of a clip that is empty or opaque throughout that is said.
+            if statistics.opaque < 1.0 && statistics.clear < 1.0 {
+                findings.extend(about_ellipses(&fitted));
+            }
+            fitted
+        }
+        Err(error) => {
+            findings.push(SetFinding::error("track", format!("{error:#}")));
+            Vec::new()
+        }
+    }
+}
+
 /// The ellipses that are fitted to an alpha.
 fn fitted(coverage: &Coverage) -> Vec<Option<(Ellipse, f64)>> {
     let [_, rows, columns] = coverage.shape();
@@ -210,11 +232,10 @@ fn fitted(coverage: &Coverage) -> Vec<Option<(Ellipse, f64)>> {
     coverage.fit(FitSettings::TRAINING.rounds).into_iter().map(|fit| fit.map(artist)).collect()
 }
 
-/// Ellipses, one for each latent frame, with how much of the subject each covers.
-fn with_shares(own: Vec<Ellipse>, coverage: &Coverage) -> Vec<Option<(Ellipse, f64)>> {
-    let [_, rows, columns] = coverage.shape();
+/// Ellipses, one for each latent frame, with how much of the alpha each covers.
+fn with_shares(own: Vec<Ellipse>, map: Option<&AlphaMap>) -> Vec<Option<(Ellipse, f64)>> {
     let share = |(frame, ellipse): (usize, Ellipse)| {
-        let covered = coverage.covered_by(frame, &ellipse.on_grid(columns, rows));
+        let covered = map.and_then(|map| map.share(frame, &ellipse));
         Some((ellipse, covered.unwrap_or(1.0)))
     };
     own.into_iter().enumerate().map(share).collect()
@@ -248,13 +269,14 @@ fn about_alpha(alpha: &AlphaShares, frames: usize, reader: &Reader) -> Option<Se
 /// A track of another clip, or one upside down, misses the subject.
 fn about_own_ellipses(ellipses: &[Option<(Ellipse, f64)>]) -> Option<SetFinding> {
     let all = ellipses.len();
-    let missed = ellipses.iter().flatten().filter(|(_, covered)| *covered < 0.5).count();
+    // What moves fast leaves its ellipse, which is that of the middle of four frames.
+    let missed = ellipses.iter().flatten().filter(|(_, covered)| *covered < 0.2).count();
     (missed > 0).then(|| {
         SetFinding::warning(
             "track",
             format!(
-                "in {missed} of its {all} latent frames the ellipse of its track covers less than \
-                 half of the subject: is it this clip's?"
+                "in {missed} of its {all} latent frames the ellipse of its track covers less than a \
+                 fifth of the alpha: is it this clip's?"
             ),
         )
     })

@@ -45,8 +45,10 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Time, step, and tags with their values of each event.
-fn read(bytes: &[u8]) -> Vec<(f64, u64, Vec<(String, f32)>)> {
+/// Time, step, and tags with their values.
+type ReadEvent = (f64, u64, Vec<(String, f32)>);
+
+fn read(bytes: &[u8]) -> Vec<ReadEvent> {
     let mut reader = Reader(bytes);
     let mut events = Vec::new();
     while !reader.0.is_empty() {
