@@ -38,7 +38,7 @@ pub(crate) use model::ModelCommand;
 pub(crate) use reading::ImageReading;
 pub(crate) use render::{Render, text_or_file};
 pub(crate) use take::{ExportTake, MakeTake, TakeCommand};
-pub(crate) use train::Train;
+pub(crate) use train::{ONE_GPU, Train};
 
 /// Text to RGBA video with the Wan-Alpha model.
 #[derive(Debug, Parser)]

@@ -1,9 +1,11 @@
 //! `wan-alpha model`: models by name.
 
+mod export;
 mod fingerprints;
 mod merge;
 mod pack;
 mod report;
+mod tensor_stream;
 
 use std::path::{Path, PathBuf};
 
@@ -119,7 +121,7 @@ pub(crate) fn run(command: &ModelCommand, context: &CommandContext<'_>) -> Resul
     let roots = &environment.models;
     for root in &roots.roots {
         for record in std::fs::read_dir(root).into_iter().flatten().flatten() {
-            merge::remove_unfinished(&record.path());
+            tensor_stream::remove_unfinished(&record.path());
         }
     }
     let lines = match command {
@@ -149,6 +151,10 @@ pub(crate) fn run(command: &ModelCommand, context: &CommandContext<'_>) -> Resul
             threads::set(*threads, environment);
             merge::run(&Chosen::of(model, roots)?, out, *dtype, watch)?;
             vec![out.display().to_string()]
+        }
+        ModelCommand::Export { model, diffusers, comfyui } => {
+            let places = (diffusers.as_deref(), comfyui.as_deref());
+            export::run(&Chosen::of(model, roots)?.paths, places, watch)?
         }
         ModelCommand::Where => report::places(environment),
     };

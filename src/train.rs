@@ -12,11 +12,13 @@ mod folder;
 mod latent_statistics;
 mod latents;
 mod log;
+mod log_line;
 mod on_the_fly_latents;
 mod plot;
 mod run;
 mod samples;
 mod settings;
+mod tensorboard;
 
 use std::path::Path;
 
@@ -56,7 +58,7 @@ pub(crate) fn run(args: &Train, context: &CommandContext<'_>) -> Result<()> {
     if let Some(steps) = args.steps {
         settings.steps = steps;
     }
-    let device = device::open(&args.computing, environment, console)?.device;
+    let device = device::open(&args.computing(), environment, console)?.device;
     let kind = match settings.precision {
         Precision::Bf16 if !has_bfloat16(device) => {
             console.warn(

@@ -18,6 +18,7 @@ use support::room::Room;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::Kind;
 use wan_alpha_core::weights::TensorFile;
+use wan_alpha_take::{Mask, Track};
 
 /// With a drawn set of `count` clips of 48 × 32 and 5 frames, called `set`.
 fn with_set(count: u32, more: &[&str]) -> Room {
@@ -62,7 +63,9 @@ fn a_drawn_set_is_the_same_again_and_has_nothing_wrong_with_it() {
     ]);
     assert_eq!(files(&room.path("set")), files(&room.path("again")));
     let said = room.ok(&["check", "set", "--out", "report"]);
-    assert!(said.contains("24 rows, 12 clips of 12 sources, 60 frames: 0 errors"), "{said}");
+    // Their own ellipses are used, so that clips too thin to fit one to are no cause for a warning.
+    let expected = "24 rows, 12 clips of 12 sources, 60 frames: 0 errors, 0 warnings\n";
+    assert_eq!(said, expected);
     let report = room.json("report/report.json");
     assert_eq!(report["summary"]["languages"], serde_json::json!({"Chinese": 12, "English": 12}));
     let row = &report["rows"][0];
@@ -83,7 +86,7 @@ fn a_drawn_set_is_the_same_again_and_has_nothing_wrong_with_it() {
     let track = fs::read_to_string(room.path("set/clip-000000/track.json")).unwrap();
     assert_eq!(wan_alpha_take::Track::from_json(&track, 2).unwrap().len(), 2);
     let text = fs::read_to_string(room.path("set/table.csv")).unwrap();
-    assert!(text.starts_with("colour,caption,caption_short,kind,labels\n"), "{text}");
+    assert!(text.starts_with("colour,caption,caption_short,kind,labels,track\n"), "{text}");
     let other = with_set(12, &["--held-out"]);
     assert_ne!(files(&room.path("set")), files(&other.path("set")));
 }
@@ -294,16 +297,21 @@ fn with_model(room: &Room) {
 
 #[test]
 fn a_cached_row_is_its_latent_its_contexts_and_its_mask() {
-    let room = with_set(3, &[]);
+    let room = with_set(3, &["--language", "both"]);
     with_model(&room);
-    let line = ["cache", "set", "--model", "model", "--out", "cache", "--area", "48x32"];
+    let line = ["cache", "set", "--model", "model", "--out", "cache"];
     let output = room.run(&line);
     let note = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && note.contains("3 rows, 3 of them new"), "{note}");
+    let words = "6 rows of 3 clips (48 × 32: 6): 3 clips and the captions of 6 rows are new";
+    assert!(output.status.success() && note.contains(words), "{note}");
+    assert!(!note.contains("enlarges"), "{note}");
     let index = fs::read_to_string(room.path("cache/index.jsonl")).unwrap();
     let lines: Vec<Value> = index.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines.len(), 3);
-    for line in &lines {
+    assert_eq!(lines.len(), 6);
+    // One file for a clip, whatever is said of it.
+    assert!(lines.chunks(2).all(|pair| pair[0]["file"] == pair[1]["file"]), "{index}");
+    assert_eq!(names(&room.path("cache")).len(), 3 + 6 + 1);
+    for line in lines.iter().step_by(2) {
         let file = room.path("cache").join(line["file"].as_str().unwrap());
         let file = TensorFile::open(&file).unwrap();
         let latent = file.read(Device::cpu(), "latent").unwrap();
@@ -322,31 +330,68 @@ fn a_cached_row_is_its_latent_its_contexts_and_its_mask() {
         assert_eq!(latent, alone);
         let mask = file.read(Device::cpu(), "mask").unwrap();
         assert_eq!(mask.size(), [2, 4, 6]);
-        let most: Vec<f32> = mask.flatten(1, 2).amax([1], false).try_into().unwrap();
-        assert!(most.iter().all(|most| *most == 0.0 || *most == 1.0), "{most:?}");
+        // Of the clip's own ellipses.
+        let track = fs::read_to_string(room.path(&clip).join("track.json")).unwrap();
+        let track = Track::from_json(&track, 2).unwrap();
+        let values: Vec<f32> = mask.flatten(0, 2).try_into().unwrap();
+        assert_eq!(values, Mask::gaussian(&track, 6, 4).values());
         // The long caption and the short one, of real tokens alone.
+        let texts = TensorFile::open(&room.path("cache").join(line["text"].as_str().unwrap()));
+        let texts = texts.unwrap();
         let [long, short] =
-            [0, 1].map(|which| file.read(Device::cpu(), &format!("context.{which}")).unwrap());
+            [0, 1].map(|which| texts.read(Device::cpu(), &format!("context.{which}")).unwrap());
         assert!(long.size()[0] > short.size()[0] && short.size()[0] > 3);
-        assert!(file.entry("context.2").is_none());
+        assert!(texts.entry("context.2").is_none());
     }
     let before = files(&room.path("cache"));
     let output = room.run(&line);
     let note = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(note.contains("3 rows, 0 of them new"), "{note}");
+    assert!(note.contains("0 clips and the captions of 0 rows are new"), "{note}");
     assert_eq!(files(&room.path("cache")), before);
     // One that is gone is made again, the same.
     let gone = room.path("cache").join(lines[1]["file"].as_str().unwrap());
     fs::remove_file(&gone).unwrap();
     fs::remove_file(room.path("cache/index.jsonl")).unwrap();
     let note = String::from_utf8_lossy(&room.run(&line).stderr).into_owned();
-    assert!(note.contains("1 of them new"), "{note}");
+    assert!(note.contains("1 clips and the captions of 0 rows are new"), "{note}");
     assert_eq!(files(&room.path("cache")), before);
-    // Another caption, or another seed, is another file.
+    // Another caption costs no clip, another track does.
     let table = fs::read_to_string(room.path("set/table.csv")).unwrap();
     fs::write(room.path("set/table.csv"), table.replacen("video", "clip", 1)).unwrap();
     let note = String::from_utf8_lossy(&room.run(&line).stderr).into_owned();
-    assert!(note.contains("1 of them new"), "{note}");
+    assert!(note.contains("0 clips and the captions of 1 rows are new"), "{note}");
+    fs::copy(room.path("set/clip-000001/track.json"), room.path("set/clip-000002/track.json"))
+        .unwrap();
+    let note = String::from_utf8_lossy(&room.run(&line).stderr).into_owned();
+    assert!(note.contains("1 clips and the captions of 0 rows are new"), "{note}");
+}
+
+#[test]
+fn a_clip_is_enlarged_only_where_an_area_asks_for_it_and_that_is_said() {
+    let room = with_set(2, &[]);
+    with_model(&room);
+    let line = ["cache", "set", "--model", "model", "--out", "cache", "--area", "96x64"];
+    let note = String::from_utf8_lossy(&room.run(&line).stderr).into_owned();
+    let words = "--area enlarges 2 clips, the first is clip-000000: 48 × 32 to 96 × 64";
+    assert!(note.contains(words) && note.contains("(96 × 64: 2)"), "{note}");
+}
+
+#[test]
+fn a_track_of_another_clip_or_length_is_found() {
+    let room = with_set(4, &[]);
+    let away = r#"[{"x":0.01,"y":0.01,"a":0.02,"b":0.02,"angle":0}"#;
+    let track = |clip: usize| room.path(&format!("set/clip-{clip:06}/track.json"));
+    for clip in 0..4 {
+        fs::write(track(clip), format!("{away},{}]", &away[1..])).unwrap();
+    }
+    let said = room.ok(&["check", "set"]);
+    assert!(said.contains("in 2 of its 2 latent frames the ellipse of its track covers"), "{said}");
+    fs::write(track(0), format!("{away}]")).unwrap();
+    let said = room.fails(&["check", "set"], 2);
+    assert!(said.contains("error: row 1") && said.contains("1 entries: expected 2"), "{said}");
+    with_model(&room);
+    let said = room.fails(&["cache", "set", "--model", "model", "--out", "cache"], 2);
+    assert!(said.contains("row 1") && said.contains("cannot use its track"), "{said}");
 }
 
 #[test]
@@ -378,7 +423,8 @@ fn what_cannot_be_cached_is_named_before_anything_is_computed() {
     let line = ["cache", "set", "--model", "model", "--out", "cache", "--area", "48x32"];
     let said = room.fails(&line, 2);
     assert!(said.contains("row 2") && said.contains("f.003.png"), "{said}");
-    assert_eq!(names(&room.path("cache")).len(), 1);
+    // The first clip, and the captions, which are the same.
+    assert_eq!(names(&room.path("cache")).len(), 2);
 }
 
 #[cfg(unix)]

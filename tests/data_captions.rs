@@ -173,6 +173,64 @@ fn a_caption_run_that_fails_keeps_what_it_has_and_goes_on_later() {
 }
 
 #[test]
+fn what_a_service_declines_is_passed_over_listed_and_asked_for_again_only_when_told() {
+    let room = uncaptioned();
+    let refusal = r#"{"choices":[{"message":{"content":null,"refusal":"Not this one."}}]}"#;
+    let picky = Service::start(move |number| match number {
+        0 => (200, "", refusal.to_owned()),
+        _ => (200, "", said(number)),
+    });
+    let output = room.run(&asking(&picky));
+    let words = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{words}");
+    assert_eq!(picky.count(), 2);
+    let declined = "declined: row 1 (line 2 of set/table.csv, clip-000000): the model refuses: Not \
+                    this one.";
+    assert!(words.contains(declined) && words.contains("--again"), "{words}");
+    let table = || fs::read_to_string(room.path("set/captioned.csv")).unwrap();
+    assert!(
+        table().starts_with("colour,caption,caption_short,labels,declined,mine\n"),
+        "{}",
+        table()
+    );
+    assert!(table().contains("clip-000000,,,,the model refuses: Not this one.,a"), "{}", table());
+    assert!(table().contains("Number 1."), "{}", table());
+    // The report knows of it.
+    let said_of_it = room.fails(&["check", "set/captioned.csv"], 2);
+    assert!(said_of_it.contains("data caption --again"), "{said_of_it}");
+    assert!(!said_of_it.contains("column `declined` means nothing"), "{said_of_it}");
+    // Not asked for once more, but listed.
+    let output = room.run(&asking(&picky));
+    assert!(String::from_utf8(output.stderr).unwrap().contains(declined));
+    assert_eq!(picky.count(), 2);
+    room.ok(&[&asking(&picky)[..], &["--again"]].concat());
+    assert_eq!(picky.count(), 3);
+    assert!(table().contains("Number 2.") && !table().contains("declined"), "{}", table());
+}
+
+#[test]
+fn a_service_that_declines_everything_is_asked_the_wrong_way() {
+    let room = uncaptioned();
+    let wrong = Service::start(|_| (400, "", "{\"error\": \"no such model\"}".to_owned()));
+    let words = room.fails(&asking(&wrong), 2);
+    for expected in ["declined all of the 2 rows", "no such model", "check --model"] {
+        assert!(words.contains(expected), "{words}");
+    }
+    // Which says nothing of the rows.
+    let table = fs::read_to_string(room.path("set/captioned.csv")).unwrap();
+    assert!(!table.contains("declined"), "{table}");
+    let talkative = Service::start(|number| match number {
+        // No caption, however often it is asked; then one.
+        0..3 => (200, "", "{\"choices\":[{\"message\":{\"content\":\"Sorry\"}}]}".to_owned()),
+        _ => (200, "", said(number)),
+    });
+    let output = room.run(&[&asking(&talkative)[..], &["--retries", "2"]].concat());
+    let words = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{words}");
+    assert!(words.contains("row 1") && words.contains("no JSON object: Sorry"), "{words}");
+}
+
+#[test]
 fn a_caption_run_that_cannot_begin_says_why() {
     let room = uncaptioned();
     for (more, words) in [

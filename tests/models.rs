@@ -404,7 +404,7 @@ fn a_merged_copy_makes_the_same_takes_and_goes_with_its_model() {
     // What a killed one has left behind goes, and no file that is being written.
     fs::create_dir_all(room.path("models/tiny")).unwrap();
     let [left, growing] = ["left", "growing"].map(|name| {
-        let name = format!("models/tiny/unfinished-merged-copy-{name}");
+        let name = format!("models/tiny/unfinished-model-file-{name}");
         fs::write(room.path(&name), "half").unwrap();
         room.path(&name)
     });

@@ -8,7 +8,7 @@ mod support;
 
 use std::fs;
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, Command};
 
 use serde_json::Value;
 use support::training::TrainingRoom;
@@ -56,6 +56,20 @@ fn signal(child: &Child, signal: i32) {
     #[allow(unsafe_code)]
     let sent = unsafe { libc::kill(child.id().cast_signed(), signal) };
     assert_eq!(sent, 0);
+}
+
+/// How many records lie in a run's file for TensorBoard: each is a length, four bytes, as many bytes as
+/// the length says, and four more.
+fn events(folder: &Path) -> usize {
+    let bytes = fs::read(folder.join("events.out.tfevents.wan-alpha")).unwrap();
+    let (mut at, mut count) = (0, 0);
+    while at < bytes.len() {
+        let length = u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+        at += 16 + length as usize;
+        count += 1;
+    }
+    assert_eq!(at, bytes.len());
+    count
 }
 
 #[test]
@@ -107,6 +121,10 @@ fn a_run_that_is_killed_or_stopped_goes_on_as_if_it_had_not_been() {
     assert_eq!(held_out("whole").len(), 2);
     let result = |out: &str| fs::read(room.path(out).join("model/Wan2.1_VAE.pth")).unwrap();
     assert!(result("broken") == result("whole"), "the results differ");
+    // What TensorBoard reads has an event for each line of the log, and one before them.
+    for out in ["whole", "broken"] {
+        assert_eq!(events(&room.path(out)), room.log(out).len() + 1, "{out}");
+    }
     // Two states are kept.
     assert_eq!(
         states(&room.path("whole")),
@@ -207,6 +225,19 @@ fn what_cannot_be_trained_is_refused_in_words() {
         let words = room.refused("run.toml", "out", code);
         assert!(words.contains(expected), "{words}");
         let _ = fs::remove_dir_all(room.path("out"));
+    }
+    // Where somebody looks for several GPUs, what to do instead.
+    room.write("run.toml", &BASE.replace("seed = 5", "seed = 5\ngpus = 8"));
+    let words = room.refused("run.toml", "out", 2);
+    assert!(words.contains("unknown field `gpus`") && words.contains("accumulate = N"), "{words}");
+    room.write("run.toml", BASE);
+    for flags in [["--gpus", "2"], ["--device", "cuda:0,cuda:1"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wan-alpha"));
+        command.args(["train", "run.toml", "--out", "out"]).args(flags);
+        let output = command.current_dir(room.folder()).output().unwrap();
+        let words = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{words}");
+        assert!(words.contains("a run computes on one GPU"), "{words}");
     }
     // A rate that breaks everything: said, and nothing of it is kept.
     room.write("run.toml", &BASE.replace("rate = 2e-3", "rate = 1e30"));

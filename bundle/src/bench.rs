@@ -8,6 +8,7 @@
 //! | `store` | reading a take beside plainly reading the same bytes | `pairs` |
 //! | `host` | drawing a frame into a host's image beside copying a whole image | `pairs` |
 //! | `engine` | how soon an engine begins, cold and warm | `engine` |
+//! | `export` | nothing: Diffusers must load what is exported and compute the same | `export` |
 //!
 //! What is compared with diffusers or PyTorch is compared with the earlier commit too, in the same run
 //! (`before`). Standard output carries one JSON line per case; the table for people goes to standard error.
@@ -17,6 +18,7 @@ mod beside;
 mod engine;
 mod environment;
 mod example;
+mod export;
 mod load;
 mod pairs;
 mod side;
@@ -47,6 +49,7 @@ enum BenchWork {
     Load,
     Pairs(&'static Subject),
     Engine,
+    Export,
 }
 
 const CASES: &[BenchCase] = &[
@@ -73,6 +76,7 @@ const CASES: &[BenchCase] = &[
     BenchCase { name: STORE.name, work: BenchWork::Pairs(&STORE) },
     BenchCase { name: HOST.name, work: BenchWork::Pairs(&HOST) },
     BenchCase { name: "engine", work: BenchWork::Engine },
+    BenchCase { name: "export", work: BenchWork::Export },
 ];
 
 const fn beside(name: &'static str, comparison: Comparison) -> BenchCase {
@@ -82,7 +86,7 @@ const fn beside(name: &'static str, comparison: Comparison) -> BenchCase {
 #[derive(clap::Args)]
 pub(crate) struct BenchOptions {
     /// Cases to run: dit-1, dit-1-nocache, dit-5, dit-5-nocache, decode, train-dit,
-    /// train-vae, load, store, host, engine; all of them by default.
+    /// train-vae, load, store, host, engine, export; all of them by default.
     #[arg(value_parser = CASES.iter().map(|case| case.name).collect::<Vec<_>>())]
     names: Vec<String>,
     /// Write the JSON lines to this file as well.
@@ -152,6 +156,7 @@ pub(crate) fn run(tree: &Tree, options: &BenchOptions) -> Result<ExitCode> {
             BenchWork::Load => load::measure(tree),
             BenchWork::Pairs(subject) => pairs::measure(tree, subject),
             BenchWork::Engine => engine::measure(tree),
+            BenchWork::Export => export::measure(tree),
         };
         let outcome =
             outcome.with_context(|| format!("the case {} could not be measured", case.name))?;

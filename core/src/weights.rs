@@ -7,10 +7,12 @@
 
 mod adapter;
 mod decoder_files;
+mod diffusers_names;
 mod discover;
 mod encoder_files;
 mod file;
 mod fingerprint;
+mod found_parts;
 mod held_tensor;
 mod low_rank;
 mod memory;
@@ -28,10 +30,15 @@ use std::sync::Arc;
 
 use tch::{Kind, Tensor};
 
-pub use adapter::{Adapter, AdapterKind};
+pub use adapter::{Adapter, AdapterKind, LowRankPair};
 pub use decoder_files::Decoders;
+pub use diffusers_names::{
+    diffusers_autoencoder, diffusers_transformer, diffusers_transformer_module,
+    hugging_face_text_encoder,
+};
 pub use encoder_files::EncoderFiles;
 pub use file::{TensorEntry, TensorFile, read_bare_tensor};
+pub use found_parts::FoundParts;
 pub use low_rank::LowRank;
 pub use memory::{MemorySet, keeps_float32};
 pub use merged::{MERGED_NUMERICS, MERGED_SOURCE, MergedTransformer};

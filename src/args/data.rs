@@ -66,6 +66,10 @@ pub(crate) struct CaptionSet {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=16), allow_negative_numbers = true)]
     pub(crate) frames: u32,
 
+    /// Ask again for the rows that the service declined in an earlier run
+    #[arg(long)]
+    pub(crate) again: bool,
+
     /// How often a request that fails is made again
     #[arg(long, value_name = "N", default_value_t = 5)]
     #[arg(value_parser = clap::value_parser!(u32).range(0..=20), allow_negative_numbers = true)]
@@ -99,17 +103,18 @@ pub(crate) struct CacheSet {
     #[arg(long, value_name = "NAME|PATH", default_value = "auto", num_args = 1..)]
     pub(crate) model: Vec<PathBuf>,
 
-    /// The folder to write: a safetensors file per row and index.jsonl
+    /// The folder to write: a safetensors file per clip and per row's captions, and index.jsonl
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
 
-    /// Seed of the color that the encoder sees where alpha is 0, drawn once per row
+    /// Seed of the color that the encoder sees where alpha is 0, drawn once per clip
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
 
-    /// Area of the sizes that clips are brought to, as one of them
-    #[arg(long, value_name = "WxH", value_parser = size, default_value = "640x624")]
-    pub(crate) area: [usize; 2],
+    /// Bring clips to sizes of one area, near their own aspect; the area as one of the sizes, 640x624
+    /// as released [default: each keeps its own size, cut to multiples of 16]
+    #[arg(long, value_name = "WxH", value_parser = size)]
+    pub(crate) area: Option<[usize; 2]>,
 
     /// Number format to compute and store in
     #[arg(long, value_parser = one_of::<Precision>(&["f32", "bf16"]), default_value = "f32")]

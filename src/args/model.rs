@@ -74,6 +74,20 @@ pub(crate) enum ModelCommand {
         #[command(flatten)]
         threads: Threads,
     },
+    /// Write what was trained in the layouts of other programs: the transformer, the DoRA, the
+    /// autoencoder or the decoders of color and alpha, and the text encoder, whichever are there
+    #[command(group = clap::ArgGroup::new("layout").required(true).multiple(true))]
+    Export {
+        /// A model's name, or the files of parts: the model/ of a run, and what its LoRAs are for
+        #[arg(required = true, value_name = "NAME|PATH")]
+        model: Vec<PathBuf>,
+        /// A folder, new or empty, for Diffusers
+        #[arg(long, value_name = "DIR", group = "layout")]
+        diffusers: Option<PathBuf>,
+        /// A file for ComfyUI; of several parts, each has its name before the ending
+        #[arg(long, value_name = "FILE.safetensors", group = "layout")]
+        comfyui: Option<PathBuf>,
+    },
     /// Where models are looked for, and what `auto` means
     Where,
 }

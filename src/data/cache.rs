@@ -1,19 +1,24 @@
 //! `wan-alpha data cache`: what the transformer is trained on, computed once.
 //!
-//! A file per row, `<key>.safetensors`, and `index.jsonl`, which says which file is which row's. The
-//! key is a hash of everything that the file depends on: the row's files and captions, the encoders,
-//! the drawn background, size and number format. A second run therefore finds all there; a stopped
-//! one goes on. Tensors:
+//! A file per clip and one per row's captions, and `index.jsonl`, which says which files are which
+//! row's. Their names are hashes of everything that they depend on: a clip's files, its ellipses, the
+//! encoder, the drawn background, size and number format; the captions and the text encoder. A second
+//! run therefore finds all there; a stopped one goes on; a clip with many captions is encoded once.
+//! Tensors:
 //!
-//! - `latent` `[16, t, h, w]`, normalized, of the clip over a background drawn once per row;
-//! - `mask` `[t, h, w]`, float32: the Gaussian of the fitted ellipse, zero where there is none;
+//! - `latent` `[16, t, h, w]`, normalized, of the clip over a background drawn once per clip;
+//! - `mask` `[t, h, w]`, float32: the Gaussian of the row's own ellipse or, where it has none, of the
+//!   fitted one; zero where nothing is solid enough for that;
 //! - `context.0`, `context.1`, … `[tokens, dim]`, real tokens only: one for each caption.
 
 mod entry;
 mod index;
 mod key;
+mod plan;
 
-use anyhow::{Context, Result, anyhow};
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result};
 use wan_alpha_core::Watch;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::{Kind, Tensor};
@@ -23,7 +28,7 @@ use wan_alpha_core::weights::{EncoderFiles, ModelFiles, Strengths, Weights};
 use wan_alpha_core::{Stage, encode};
 use wan_alpha_take::Precision;
 
-use super::rng::DataRng;
+use super::bucket::TrainingSize;
 use super::set::Set;
 use crate::args::CacheSet;
 use crate::console::Console;
@@ -33,6 +38,7 @@ use crate::exit::{Exit, OrExit};
 use crate::media::atomic_file::{explain_write, sweep};
 use crate::model::Chosen;
 use crate::own_inputs::refuse_inputs_in;
+use crate::progress::TerminalProgress;
 use crate::stdout::print_lines;
 use crate::write_lock::WriteLock;
 pub(crate) use entry::Entry;
@@ -57,68 +63,38 @@ pub(super) fn run(args: &CacheSet, context: &CommandContext<'_>) -> Result<()> {
     let encoder = EncoderFiles::find(&chosen.paths)?;
     let device = device::open(&args.computing, environment, console)?.device;
     let kind = if args.dtype == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
-    let area = args.area[0] * args.area[1];
+    let size = args.area.map_or(TrainingSize::Own, |[wide, high]| TrainingSize::Area(wide * high));
     let recipe = Recipe {
         encoder: encoder.fingerprint(console)?,
         text: model.text_fingerprint(console)?,
-        area,
+        size,
         bf16: kind == Kind::BFloat16,
     };
-    let lines = plan(&set, args, &recipe, context)?;
-    let missing: Vec<usize> =
-        (0..lines.len()).filter(|row| !args.out.join(&lines[*row].file).exists()).collect();
-    let work = CacheWork { set: &set, args, model: &model, encoder: &encoder, device, kind, area };
-    work.run(&lines, &missing, context)?;
+    let lines = plan::lines(&set, args, &recipe, context)?;
+    let work = CacheWork {
+        set: &set,
+        args,
+        model: &model,
+        encoder: &encoder,
+        device,
+        kind,
+        size,
+        lines: &lines,
+        progress,
+        watch: Quiet(console),
+    };
+    let [clips, texts] = work.run()?;
     let index = index::write(&args.out, &lines)?;
     progress.done();
     print_lines(&[index.display().to_string()])?;
-    progress.remark(format!("{} rows, {} of them new", lines.len(), missing.len()));
+    let all: BTreeSet<_> = lines.iter().map(|line| &line.file).collect();
+    progress.remark(format!(
+        "{} rows of {} clips ({}): {clips} clips and the captions of {texts} rows are new",
+        lines.len(),
+        all.len(),
+        plan::sizes(&lines)
+    ));
     Ok(())
-}
-
-/// The file of every row. What no row may be is found here, before anything is encoded.
-fn plan(
-    set: &Set,
-    args: &CacheSet,
-    recipe: &Recipe,
-    context: &CommandContext<'_>,
-) -> Result<Vec<index::Line>> {
-    let CommandContext { progress, console, .. } = *context;
-    let rows = set.rows();
-    let mut lines = Vec::with_capacity(rows.len());
-    progress.update("reading", 0, rows.len());
-    for (number, row) in rows.iter().enumerate() {
-        if !console.go_on() {
-            return Err(anyhow!("cancelled while reading")).or_exit(Exit::Cancelled);
-        }
-        let judge = || -> Result<index::Line> {
-            if row.captions.is_empty() {
-                return Err(anyhow!("it has no caption: write one, or have `data caption` do so"));
-            }
-            let frames = set.frames(number)?;
-            let bucket = set.bucketed(number, args.area[0] * args.area[1])?.bucket;
-            let shape = encode::ClipShape { frames, width: bucket.width, height: bucket.height };
-            shape.check()?;
-            let identity = key::of_files(row)?;
-            let draw = &mut DataRng::new(args.seed, &format!("background {identity}"), &[]);
-            let background = Corner::all().nth(draw.below(8)).unwrap_or(Corner::WHITE);
-            Ok(index::Line {
-                row: number + 1,
-                color: row.color.clone(),
-                captions: row.captions.clone(),
-                source: row.source().to_owned(),
-                labels: row.labels.clone(),
-                file: recipe.file(&identity, row, background),
-                background: background.name().to_owned(),
-                frames,
-                height: bucket.height,
-                width: bucket.width,
-            })
-        };
-        lines.push(judge().with_context(|| set.name(number)).or_exit(Exit::BadInput)?);
-        progress.update("reading", number + 1, rows.len());
-    }
-    Ok(lines)
 }
 
 struct CacheWork<'a> {
@@ -128,53 +104,62 @@ struct CacheWork<'a> {
     encoder: &'a EncoderFiles,
     device: Device,
     kind: Kind,
-    area: usize,
+    size: TrainingSize,
+    lines: &'a [index::Line],
+    progress: &'a TerminalProgress,
+    watch: Quiet<'a>,
 }
 
 impl CacheWork<'_> {
-    fn run(
-        &self,
-        lines: &[index::Line],
-        missing: &[usize],
-        context: &CommandContext<'_>,
-    ) -> Result<()> {
-        let CommandContext { progress, console, .. } = *context;
-        if missing.is_empty() {
+    /// Computes what is missing. Returns how many clips and how many rows' captions that were.
+    fn run(&self) -> Result<[usize; 2]> {
+        let texts = self.missing(|line| line.text.as_deref());
+        let clips = self.missing(|line| Some(line.file.as_str()));
+        self.texts(&texts)?;
+        self.clips(&clips)?;
+        Ok([clips.len(), texts.len()])
+    }
+
+    /// The first row of each file that is not there yet.
+    fn missing<'b>(&'b self, file: impl Fn(&'b index::Line) -> Option<&'b str>) -> Vec<usize> {
+        let mut known = BTreeSet::new();
+        let rows = self.lines.iter().enumerate();
+        let rows = rows.filter(|(_, line)| {
+            file(line).is_some_and(|file| known.insert(file) && !self.args.out.join(file).exists())
+        });
+        rows.map(|(row, _)| row).collect()
+    }
+
+    /// Encodes the captions of rows.
+    fn texts(&self, rows: &[usize]) -> Result<()> {
+        if rows.is_empty() {
             return Ok(());
         }
-        let quiet = Quiet(console);
         let tokenizer = Tokenizer::open(&self.model.tokenizer)?;
-        let encoder = RgbaEncoder::load(self.encoder, self.kind, self.device, console);
-        let encoder = encoder.map_err(|error| error.during(Stage::Load))?;
         let mut done = 0;
-        progress.update("caching", done, missing.len());
-        for together in missing.chunks(TOGETHER) {
-            let contexts = self.contexts(lines, together, &tokenizer, &quiet)?;
+        self.progress.update("reading captions", done, rows.len());
+        for together in rows.chunks(TOGETHER) {
+            let contexts = self.contexts(together, &tokenizer)?;
             for (row, contexts) in together.iter().zip(contexts) {
-                let work = || self.row(*row, &lines[*row], &contexts, &encoder, &quiet);
-                work().with_context(|| self.set.name(*row))?;
+                let file = self.lines[*row].text.as_deref().unwrap_or_default();
+                let written = entry::write_contexts(&self.args.out.join(file), &contexts);
+                written.with_context(|| self.set.name(*row))?;
                 done += 1;
-                progress.update("caching", done, missing.len());
+                self.progress.update("reading captions", done, rows.len());
             }
         }
         Ok(())
     }
 
     /// The contexts of some rows, a list for each.
-    fn contexts(
-        &self,
-        lines: &[index::Line],
-        rows: &[usize],
-        tokenizer: &Tokenizer,
-        watch: &Quiet<'_>,
-    ) -> Result<Vec<Vec<Tensor>>> {
+    fn contexts(&self, rows: &[usize], tokenizer: &Tokenizer) -> Result<Vec<Vec<Tensor>>> {
         let _guard = wan_alpha_core::tch::no_grad_guard();
         let mut ids = Vec::new();
         for row in rows {
-            for caption in &lines[*row].captions {
+            for caption in &self.lines[*row].captions {
                 let tokens = tokenizer.encode(caption)?;
                 if let Some(tail) = tokens.cut_after {
-                    watch.0.warn(&format!(
+                    self.watch.warn(&format!(
                         "{}: its caption is cut after “…{tail}”, and what follows is not seen",
                         self.set.name(*row)
                     ));
@@ -184,35 +169,41 @@ impl CacheWork<'_> {
         }
         let ids: Vec<&[i64]> = ids.iter().map(Vec::as_slice).collect();
         let weights = Weights::new(self.model.text.clone(), vec![], self.kind, self.device);
-        let contexts = Umt5::new(weights).and_then(|text| text.encode(&ids, watch));
+        let contexts = Umt5::new(weights).and_then(|text| text.encode(&ids, &self.watch));
         let mut contexts = contexts.map_err(|error| error.during(Stage::Text))?.into_iter();
         Ok(rows
             .iter()
-            .map(|row| contexts.by_ref().take(lines[*row].captions.len()).collect())
+            .map(|row| contexts.by_ref().take(self.lines[*row].captions.len()).collect())
             .collect())
     }
 
-    fn row(
-        &self,
-        row: usize,
-        line: &index::Line,
-        contexts: &[Tensor],
-        encoder: &RgbaEncoder,
-        watch: &Quiet<'_>,
-    ) -> Result<()> {
+    /// Encodes the clips of rows.
+    fn clips(&self, rows: &[usize]) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let encoder = RgbaEncoder::load(self.encoder, self.kind, self.device, self.watch.0);
+        let encoder = encoder.map_err(|error| error.during(Stage::Load))?;
+        self.progress.update("caching", 0, rows.len());
+        for (done, row) in rows.iter().enumerate() {
+            self.clip(*row, &encoder).with_context(|| self.set.name(*row))?;
+            self.progress.update("caching", done + 1, rows.len());
+        }
+        Ok(())
+    }
+
+    fn clip(&self, row: usize, encoder: &RgbaEncoder) -> Result<()> {
+        let line = &self.lines[row];
         let background: Corner = line.background.parse()?;
-        let mut frames = FramesToEncode::new(self.set.bucketed(row, self.area)?, line.frames)?;
-        let latent = encode::encode_with(encoder, background, &mut frames, watch);
+        let own = self.set.own_ellipses(row)?;
+        let clip = self.set.bucketed(row, self.size)?;
+        let mut frames = FramesToEncode::new(clip, line.frames, own)?;
+        let latent = encode::encode_with(encoder, background, &mut frames, &self.watch);
         if let Some(error) = frames.failure() {
             return Err(error).or_exit(Exit::BadInput);
         }
         let latent = latent?.f_to_kind(self.kind)?;
-        let entry = Entry {
-            latent,
-            mask: frames.mask()?,
-            contexts: contexts.iter().map(Tensor::shallow_clone).collect(),
-        };
-        entry.write(&self.args.out.join(&line.file))
+        entry::write_clip(&self.args.out.join(&line.file), &latent, &frames.mask()?)
     }
 }
 

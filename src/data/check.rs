@@ -3,6 +3,7 @@
 //! Every file of a set is read once, in parallel, a frame at a time. An error is what no training
 //! could use; a warning is what somebody should have a look at. Each names its row and file.
 
+mod alpha_map;
 mod language;
 mod media;
 mod page;
@@ -94,11 +95,11 @@ struct RowReport {
 }
 
 /// What makes two rows show the same.
-type MediaKey<'a> = (&'a str, &'a str, bool);
+type MediaKey<'a> = (&'a str, &'a str, bool, &'a str);
 
 fn key(row: &Row) -> MediaKey<'_> {
     use crate::media::rgba::Association::Premultiplied;
-    (&row.color, &row.alpha, row.association == Some(Premultiplied))
+    (&row.color, &row.alpha, row.association == Some(Premultiplied), &row.track)
 }
 
 pub(super) fn run(args: &CheckSet, context: &CommandContext<'_>) -> Result<()> {
@@ -255,7 +256,7 @@ fn unknown_columns(rows: &[Row]) -> Vec<SetFinding> {
 
 fn about_kind(row: &Row, media: &Media) -> Vec<SetFinding> {
     let mut findings = Vec::new();
-    let Media { frames, latent, .. } = *media;
+    let Media { frames, latent, released_latent, .. } = *media;
     if row.moving == Some(false) && frames > 1 {
         findings.push(SetFinding::error(
             "kind",
@@ -273,8 +274,9 @@ fn about_kind(row: &Row, media: &Media) -> Vec<SetFinding> {
             ),
         ));
     }
-    if let (Some(said), Some(found)) = (row.latent, latent)
+    if let (Some(said), Some(found)) = (row.latent, released_latent)
         && said != found
+        && latent != Some(said)
     {
         findings.push(SetFinding::warning(
             "latent",
@@ -287,10 +289,12 @@ fn about_kind(row: &Row, media: &Media) -> Vec<SetFinding> {
 fn about_captions(row: &Row) -> Vec<SetFinding> {
     let mut findings = Vec::new();
     if row.captions.is_empty() {
-        findings.push(SetFinding::error(
-            "caption",
-            "it has no caption: write one, or have `data caption` do so",
-        ));
+        let declined = row.declined.as_ref().map_or_else(
+            || "have `data caption` do so".to_owned(),
+            |reason| format!("try `data caption --again`: the service has declined it ({reason})"),
+        );
+        let text = format!("it has no caption: write one, or {declined}");
+        findings.push(SetFinding::error("caption", text));
     }
     for caption in &row.captions {
         if let CaptionLanguage::Mixed | CaptionLanguage::Other | CaptionLanguage::None =

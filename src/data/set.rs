@@ -6,8 +6,10 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, bail, ensure};
 use image::imageops::FilterType;
 use wan_alpha_take::frame::OwnedFrame;
+use wan_alpha_take::frames::latent_frames;
+use wan_alpha_take::{Ellipse, Track};
 
-use super::bucket::Bucket;
+use super::bucket::{Bucket, TrainingSize};
 use super::clip::{RgbaClip, Window};
 use super::media::Reader;
 use super::rng::DataRng;
@@ -143,14 +145,35 @@ impl Set {
 
     /// A row's frames at the size the transformer is trained at: cropped about the middle, resized
     /// with Lanczos. One at a time, since a clip of the released size is half a gigabyte.
-    pub(crate) fn bucketed(&self, row: usize, area: usize) -> Result<Bucketed> {
-        let work = || Bucketed::open(self.row(row)?, area);
+    pub(crate) fn bucketed(&self, row: usize, size: TrainingSize) -> Result<Bucketed> {
+        let work = || Bucketed::open(self.row(row)?, size);
         work().with_context(|| self.name(row)).or_exit(Exit::BadInput)
+    }
+
+    /// A row's own ellipses, one for each latent frame, if it has some.
+    pub(crate) fn own_ellipses(&self, row: usize) -> Result<Option<Vec<Ellipse>>> {
+        let work = || {
+            let about = self.row(row)?;
+            if about.track.is_empty() {
+                return Ok(None);
+            }
+            own_ellipses(about, latent_frames(u32::try_from(self.frames(row)?)?)?)
+        };
+        work().or_exit(Exit::BadInput)
     }
 
     fn row(&self, row: usize) -> Result<&Row> {
         self.rows.get(row).with_context(|| format!("there are {} rows", self.rows.len()))
     }
+}
+
+/// A row's own ellipses, one for each latent frame, if it has some.
+pub(crate) fn own_ellipses(row: &Row, latent_frames: usize) -> Result<Option<Vec<Ellipse>>> {
+    let Some(path) = row.track_path() else { return Ok(None) };
+    let read = || -> Result<Vec<Ellipse>> {
+        Ok(Track::from_json(&std::fs::read_to_string(&path)?, latent_frames)?)
+    };
+    read().map(Some).with_context(|| format!("cannot use its track {}", path.display()))
 }
 
 /// See [`Set::split`]: of things with these sources.
@@ -188,10 +211,10 @@ pub(crate) struct Bucketed {
 }
 
 impl Bucketed {
-    fn open(row: &Row, area: usize) -> Result<Self> {
+    fn open(row: &Row, size: TrainingSize) -> Result<Self> {
         let mut reader = Reader::open(row)?;
         let first = reader.next()?.context("it has no picture")?;
-        let bucket = Bucket::of(area, first.width, first.height)?;
+        let bucket = size.bucket(first.width, first.height)?;
         Ok(Self { bucket, reader, first: Some(first) })
     }
 

@@ -3,7 +3,8 @@
 //! Columns, of which only `colour` must be there: `colour`, `alpha` (empty: the color's own),
 //! `caption`, `caption_short`, further `caption_…`; `kind` (still or moving), `labels`
 //! (`name=value; …`, in JSON lines an object or a list), `source` (what must not be split between
-//! training and validation), `association` (straight or premultiplied). Those of the released
+//! training and validation), `association` (straight or premultiplied), `track` (the clip's own
+//! ellipses, a JSON file), `declined` (why `data caption` got no captions). Those of the released
 //! tables are understood as well: `video_fgr`, `video_pha`, `prompt`, `status` (dynamic or static),
 //! `cache_path`, and `frame_height`, `frame_width`, `num_frames`, which count latent cells and of
 //! which the first two bear each other's names.
@@ -37,6 +38,10 @@ pub(crate) struct Row {
     pub(crate) association: Option<Association>,
     /// Latent frames, rows and columns, where the table says them.
     pub(crate) latent: Option<[usize; 3]>,
+    /// The file of its ellipses, one per latent frame; empty: they are fitted to its alpha.
+    pub(crate) track: String,
+    /// Why a caption service declined it, if one did.
+    pub(crate) declined: Option<String>,
     /// Columns of other programs, kept when the table is written again.
     pub(crate) others: BTreeMap<String, String>,
 }
@@ -50,6 +55,11 @@ impl Row {
     /// Where its alpha is, if apart.
     pub(crate) fn alpha_path(&self) -> Option<PathBuf> {
         (!self.alpha.is_empty()).then(|| self.folder.join(&self.alpha))
+    }
+
+    /// Where its own ellipses are, if it has some.
+    pub(crate) fn track_path(&self) -> Option<PathBuf> {
+        (!self.track.is_empty()).then(|| self.folder.join(&self.track))
     }
 
     /// What all rows of one source have in common: what the table says, else the color's place.
@@ -85,19 +95,58 @@ fn is_csv(path: &Path) -> bool {
 type Fields = Map<String, Value>;
 
 fn csv_rows(text: &str) -> Result<Vec<(usize, Fields)>> {
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
+    let mut builder = csv::ReaderBuilder::new();
+    // Flexible: of a row with too few cells the line is told here, where it is known.
+    let mut reader = builder.trim(csv::Trim::All).flexible(true).from_reader(text.as_bytes());
     let names = reader.headers()?.clone();
     let unique: BTreeSet<_> = names.iter().collect();
     ensure!(unique.len() == names.len(), "its first line names a column twice");
+    let mut lines = LineCounter::new(text);
     let mut rows = Vec::new();
     for record in reader.records() {
         let record = record?;
-        let line = record.position().map_or(0, |position| position.line() as usize);
+        let line = lines.of_record(record.position().map_or(0, csv::Position::byte) as usize);
+        ensure!(
+            record.len() == names.len(),
+            "line {line} has {} cells: expected {}, one for each column of the first line; put \
+             quotes around cells with commas",
+            record.len(),
+            names.len()
+        );
         let fields = names.iter().zip(&record);
         let fields = fields.map(|(name, value)| (name.to_owned(), value.into())).collect();
         rows.push((line, fields));
     }
     Ok(rows)
+}
+
+/// Counts a text's lines as editors do: one ends with LF, CR LF or CR.
+struct LineCounter<'a> {
+    text: &'a [u8],
+    /// How far lines have been counted.
+    at: usize,
+    /// The line of that place, from 1.
+    line: usize,
+}
+
+impl<'a> LineCounter<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { text: text.as_bytes(), at: 0, line: 1 }
+    }
+
+    /// The line of a record that the reader says begins at a byte; records must be asked for in
+    /// order. The reader begins one where the one before it ended: before the LF of a CR LF, and
+    /// before empty lines.
+    fn of_record(&mut self, byte: usize) -> usize {
+        let rest = self.text.get(byte..).unwrap_or_default();
+        let start = byte + rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        while self.at < start.min(self.text.len()) {
+            let rest = &self.text[self.at..];
+            self.line += usize::from(matches!(rest[0], b'\r' | b'\n'));
+            self.at += if rest.starts_with(b"\r\n") { 2 } else { 1 };
+        }
+        self.line
+    }
 }
 
 fn json_rows(text: &str) -> Result<Vec<(usize, Fields)>> {
@@ -131,6 +180,8 @@ fn row(line: usize, folder: &Path, fields: Fields) -> Result<Row> {
             "source" => row.source = Some(text()?).filter(|source| !source.is_empty()),
             "association" => row.association = association(&text()?)?,
             "labels" => row.labels = labels(&value)?,
+            "track" => row.track = text()?,
+            "declined" => row.declined = Some(text()?).filter(|reason| !reason.is_empty()),
             "frame_height" => grid[2] = count(&name, &text()?)?,
             "frame_width" => grid[1] = count(&name, &text()?)?,
             "num_frames" => grid[0] = count(&name, &text()?)?,
@@ -256,8 +307,18 @@ fn to_json_lines(rows: &[Row]) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-const COLUMNS: [&str; 8] =
-    ["colour", "alpha", "caption", "caption_short", "kind", "labels", "source", "association"];
+const COLUMNS: [&str; 10] = [
+    "colour",
+    "alpha",
+    "caption",
+    "caption_short",
+    "kind",
+    "labels",
+    "source",
+    "association",
+    "track",
+    "declined",
+];
 
 fn fields(row: &Row) -> Fields {
     let mut fields: Fields =
@@ -279,6 +340,8 @@ fn fields(row: &Row) -> Fields {
     }
     set("kind", row.moving.map_or("", |moving| if moving { "moving" } else { "still" }));
     set("source", row.source.as_deref().unwrap_or_default());
+    set("track", &row.track);
+    set("declined", row.declined.as_deref().unwrap_or_default());
     set(
         "association",
         match row.association {
@@ -347,6 +410,20 @@ mod tests {
     }
 
     #[test]
+    fn lines_are_counted_as_editors_do_however_they_end() {
+        // A cell of two lines, and an empty line.
+        let text = "colour,caption\na,\"one\ntwo\"\nb,x\n\nc,y\n";
+        for end in ["\n", "\r\n", "\r"] {
+            let rows = read_text("t.csv", &text.replace('\n', end)).unwrap();
+            let lines: Vec<_> = rows.iter().map(|row| row.line).collect();
+            assert_eq!(lines, [2, 4, 6], "{end:?}");
+        }
+        let json = "{\"colour\":\"a\"}\r\n\r\n{\"colour\":\"b\"}\r\n";
+        let rows = read_text("t.jsonl", json).unwrap();
+        assert_eq!(rows.iter().map(|row| row.line).collect::<Vec<_>>(), [1, 3]);
+    }
+
+    #[test]
     fn what_is_written_is_read_again() {
         let row = Row {
             color: "a, b.png".into(),
@@ -355,6 +432,8 @@ mod tests {
             labels: [("kind".into(), "ball".into()), ("slow".into(), String::new())].into(),
             latent: Some([1, 60, 104]),
             association: Some(Association::Premultiplied),
+            track: "a/track.json".into(),
+            declined: Some("it answers 422: \"no\"".into()),
             others: [("take".into(), "3".into())].into(),
             ..Row::default()
         };
@@ -374,7 +453,9 @@ mod tests {
             ("t.csv", "colour,kind\na.png,fast\n", "line 2: kind is `fast`"),
             ("t.csv", "alpha\na.png\n", "line 2: it has no color"),
             ("t.csv", "colour,colour\na,b\n", "names a column twice"),
-            ("t.csv", "colour,alpha\na\n", "line: 2"),
+            ("t.csv", "colour,alpha\na\n", "line 2 has 1 cells: expected 2"),
+            ("t.csv", "colour,alpha\r\na,b\r\n\r\nc\r\n", "line 4 has 1 cells"),
+            ("t.csv", "colour,kind\r\na,\r\nb,fast\r\n", "line 3: kind is `fast`"),
             ("t.csv", "colour\n", "it has no rows"),
             ("t.csv", "colour,association\na,both\n", "association is `both`"),
             ("t.jsonl", "{\"colour\":\"a\"}\nnonsense\n", "line 2 is no JSON object"),

@@ -23,6 +23,8 @@ use crate::write_lock::WriteLock;
 const TABLE: &str = "table.csv";
 /// How the folder of a clip begins.
 const CLIP: &str = "clip-";
+/// The ellipses of a clip, in its folder.
+const TRACK: &str = "track.json";
 
 pub(super) fn run(args: &Procedural, context: &CommandContext<'_>) -> Result<()> {
     let CommandContext { environment, progress, console, .. } = *context;
@@ -84,7 +86,7 @@ fn write(clip: &DrawnClip, window: &Window, out: &Path, name: &str) -> Result<()
             std::fs::write(path, png(&clip.frames, index)?)?;
         }
         let track = clip.scene.ellipses(window);
-        std::fs::write(folder.path().join("track.json"), serde_json::to_vec(&track)?)?;
+        std::fs::write(folder.path().join(TRACK), serde_json::to_vec(&track)?)?;
         if target.exists() {
             std::fs::remove_dir_all(&target)?;
         }
@@ -116,6 +118,7 @@ fn rows(clip: &DrawnClip, name: &str, languages: CaptionLanguages) -> Vec<Row> {
         captions: vec![clip.scene.caption(*language), clip.scene.short_caption(*language)],
         moving: Some(clip.frames.frames > 1),
         labels: clip.scene.labels(),
+        track: format!("{name}/{TRACK}"),
         ..Row::default()
     };
     languages.iter().map(row).collect()

@@ -4,6 +4,7 @@
 //! settings.json   what the run is; compared when it goes on
 //! state/          step-00000250.safetensors, …: parameters, moments, averages
 //! log.jsonl       a line for each step and each measurement
+//! events.out.tfevents.wan-alpha   the same for TensorBoard
 //! losses.png      the curves
 //! samples/        what the networks made along the way
 //! model/          the results in the released formats
@@ -26,6 +27,7 @@ use wan_alpha_core::train::write_safetensors;
 use wan_alpha_core::weights::TensorFile;
 
 use super::settings::Settings;
+use super::tensorboard::EventFile;
 use crate::exit::{Exit, OrExit};
 use crate::media::atomic_file::write_whole;
 
@@ -128,6 +130,11 @@ impl RunFolder {
 
     pub(super) fn log(&self) -> PathBuf {
         self.path.join("log.jsonl")
+    }
+
+    /// What TensorBoard reads.
+    pub(super) fn events(&self) -> PathBuf {
+        EventFile::path(&self.path)
     }
 
     pub(super) fn plot(&self) -> PathBuf {

@@ -1,42 +1,35 @@
 //! The log of a run, as JSON lines: `{"step": 7, "total": …, "losses": {…}, "gradient_norm": …,
-//! "rate": …, "seconds": …}` for a step, `{"step": 8, "held_out": {…}}` for a measurement.
+//! "rate": …, "seconds": …, "time": …}` for a step, `{"step": 8, "held_out": {…}}` for a measurement;
+//! and the same for TensorBoard.
 
 #![forbid(unsafe_code)]
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use wan_alpha_core::train::{Losses, Update};
 
+use super::folder::RunFolder;
+use super::log_line::{Line, read};
+use super::tensorboard::EventFile;
 use crate::media::atomic_file::write_whole;
 
-/// A log that is written to.
+/// A log that is written to, and the events beside it.
 pub(super) struct RunLog {
     path: PathBuf,
     out: BufWriter<File>,
-}
-
-/// A line of the log, of a step or of a measurement.
-#[derive(Debug, Deserialize, PartialEq, Serialize)]
-pub(super) struct Line {
-    pub(super) step: u64,
-    /// The sum that was minimized.
-    pub(super) total: Option<f64>,
-    /// Its terms, each without its weight.
-    #[serde(default)]
-    pub(super) losses: Map<String, Value>,
-    /// The same of what is held out, `total` included.
-    #[serde(default)]
-    pub(super) held_out: Map<String, Value>,
+    events: EventFile,
 }
 
 impl RunLog {
     /// Opens the log of a run that goes on after `step`: lines of later steps are taken back.
-    pub(super) fn open(path: &Path, step: u64) -> Result<Self> {
+    pub(super) fn open(folder: &RunFolder, step: u64) -> Result<Self> {
+        let path = &folder.log();
         let open = || -> Result<File> {
             if path.exists() {
                 let text = fs::read_to_string(path)?;
@@ -50,10 +43,13 @@ impl RunLog {
             Ok(File::options().create(true).append(true).open(path)?)
         };
         let file = open().with_context(|| format!("cannot write the log {}", path.display()))?;
-        Ok(Self { path: path.to_owned(), out: BufWriter::new(file) })
+        let events = EventFile::of_log(folder.events(), &read(path)?)?;
+        Ok(Self { path: path.to_owned(), out: BufWriter::new(file), events })
     }
 
     pub(super) fn step(&mut self, losses: &Losses, update: &Update, seconds: f64) -> Result<()> {
+        let time = SystemTime::now().duration_since(UNIX_EPOCH);
+        let time = time.map_or(0.0, |since| since.as_secs_f64());
         self.line(&json!({
             "step": update.step,
             "total": losses.total(),
@@ -61,6 +57,7 @@ impl RunLog {
             "gradient_norm": update.gradient_norm,
             "rate": update.rate,
             "seconds": seconds,
+            "time": time,
         }))
     }
 
@@ -72,21 +69,11 @@ impl RunLog {
 
     fn line(&mut self, line: &Value) -> Result<()> {
         let written = writeln!(self.out, "{line}").and_then(|()| self.out.flush());
-        written.with_context(|| format!("cannot write the log {}", self.path.display()))
+        written.with_context(|| format!("cannot write the log {}", self.path.display()))?;
+        self.events.line(&Line::deserialize(line)?)
     }
 }
 
 fn terms(losses: &Losses) -> Map<String, Value> {
     losses.0.iter().map(|loss| (loss.name.to_owned(), loss.value.into())).collect()
-}
-
-/// All lines of a log.
-pub(super) fn read(path: &Path) -> Result<Vec<Line>> {
-    let text = fs::read_to_string(path)
-        .with_context(|| format!("cannot read the log {}", path.display()))?;
-    let lines = text.lines().enumerate().map(|(index, line)| {
-        serde_json::from_str(line)
-            .with_context(|| format!("{}, line {}", path.display(), index + 1))
-    });
-    lines.collect()
 }

@@ -13,7 +13,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
 
-use super::log::{self, Line};
+use super::log_line::{self, Line};
 use crate::media::atomic_file::write_whole;
 use crate::media::png::encode_plain;
 
@@ -33,7 +33,7 @@ struct Curve {
 
 /// Draws the log into `path`.
 pub(super) fn draw(log: &Path, path: &Path) -> Result<()> {
-    let curves = curves(&log::read(log)?);
+    let curves = curves(&log_line::read(log)?);
     if curves.is_empty() {
         return Ok(());
     }

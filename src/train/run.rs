@@ -71,7 +71,7 @@ impl TrainRun<'_> {
             self.progress.remark(format!("going on after step {}", state.step));
         }
         let begun = optimizer.step();
-        let mut log = RunLog::open(&self.folder.log(), begun)?;
+        let mut log = RunLog::open(self.folder, begun)?;
         self.progress.remark(format!(
             "{} parameters in {} tensors, {} clips to a step",
             task.parameters().count(),

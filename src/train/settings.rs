@@ -1,10 +1,16 @@
 //! The one TOML file of a run: what is trained, on what, and how often something is kept of it.
 //!
 //! Paths count from the file's folder. What is left out is as released. A run that goes on must be
-//! the run it was: all of this but [`Settings::steps`] and [`Settings::every`] is compared.
+//! the run it was: all of this but [`Settings::steps`], [`Settings::optimizer`] and
+//! [`Settings::every`] is compared.
+//!
+//! What stands here above a key stands in `docs/training-settings.md` too, which `reference` makes of
+//! these types.
 
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod reference;
 mod task;
 
 use std::path::{Path, PathBuf};
@@ -14,33 +20,60 @@ use serde::{Deserialize, Serialize};
 use wan_alpha_core::train::{OptimizerSettings, Schedule};
 use wan_alpha_take::Precision;
 
+use crate::args::ONE_GPU;
 use crate::data::Window;
 use crate::data::procedural::Language;
 pub(crate) use task::{BaseVae, RgbaVae, Task, Transformer};
+
+/// What other trainers call the number of GPUs, or how work is shared among them.
+const SEVERAL_GPUS: [&str; 16] = [
+    "accelerate",
+    "ddp",
+    "deepspeed",
+    "device",
+    "devices",
+    "distributed",
+    "fsdp",
+    "gpu",
+    "gpus",
+    "n_gpus",
+    "nodes",
+    "nproc_per_node",
+    "num_gpus",
+    "num_nodes",
+    "num_processes",
+    "world_size",
+];
 
 /// A whole run, as its file says it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
-    /// Of every random draw.
+    /// Seed of every random draw: of weights that start from nothing, of noise and times, of which
+    /// clips come when.
     #[serde(default)]
     pub(crate) seed: u64,
     /// Steps of the run in all, those before it was taken up again included.
     pub(crate) steps: u64,
-    /// Clips of a batch.
+    /// Clips that are computed at once; memory grows with it.
     #[serde(default = "one")]
     pub(crate) batch: usize,
-    /// Batches to a step.
+    /// Batches whose gradients make one step: as much as a batch of `batch` × `accumulate` clips, or as
+    /// that many GPUs with a batch each.
     #[serde(default = "one")]
     pub(crate) accumulate: usize,
-    /// What networks compute with. What is trained and the losses are float32 all the same: bf16 is
-    /// mixed precision.
+    /// What networks compute with; `fp8` is not for training. What is trained, losses and optimizer
+    /// are float32 all the same: `bf16` is mixed precision.
     #[serde(default = "f32")]
     pub(crate) precision: Precision,
+    /// What is trained: its `kind`, and the settings of that kind.
     pub(crate) task: Task,
+    /// What it is trained on.
     pub(crate) data: Data,
+    /// How parameters are changed.
     #[serde(default, rename = "optimiser")]
     pub(crate) optimizer: Optimizer,
+    /// How often something is kept, measured or drawn.
     #[serde(default)]
     pub(crate) every: Every,
 }
@@ -49,21 +82,27 @@ pub(crate) struct Settings {
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Data {
-    /// A folder with a table, or the table.
+    /// A data set, for autoencoders: a folder with a table, or the table. Exactly one of `set`, `cache`
+    /// and `procedural` is given.
     pub(crate) set: Option<PathBuf>,
-    /// The folder of a cache.
+    /// What `data cache` has stored, for transformers: its folder.
     pub(crate) cache: Option<PathBuf>,
     /// Clips without end, drawn from this seed.
     pub(crate) procedural: Option<u64>,
     /// How many procedural clips a transformer sees, again and again: each is encoded once. Without
     /// it every clip is a new one, and most of a small model's time goes into encoding.
     pub(crate) pool: Option<u64>,
-    /// Of procedural clips' captions.
+    /// The language of procedural clips' captions.
     pub(crate) language: Languages,
+    /// Frames of a clip: 1, 5, 9, …. Frames, height and width must be given, but for a `cache`, whose
+    /// clips have theirs, and for a tokenizer, which sees none.
     pub(crate) frames: usize,
+    /// Rows of a clip in pixels, a multiple of 8.
     pub(crate) height: usize,
+    /// Columns of a clip in pixels, a multiple of 8.
     pub(crate) width: usize,
-    /// Clips, at most, to measure with.
+    /// Clips to measure with, at most; left out, 16. Of a set or a cache they are taken from the 5 % of
+    /// its sources that are never trained on.
     pub(crate) held_out: Option<usize>,
 }
 
@@ -104,17 +143,26 @@ impl Data {
     }
 }
 
-/// The `[optimizer]` table: what [`OptimizerSettings`] is made from.
+/// The `[optimiser]` table: what [`OptimizerSettings`] is made from.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Optimizer {
+    /// The learning rate of AdamW, before the schedule's factor.
     rate: f64,
-    /// As released if left out: constant for autoencoders, a third for five steps for transformers.
+    /// How the rate goes over the steps; left out, as released: `constant` for autoencoders, and for
+    /// transformers `released`, which is a third of it for the first five steps. `cosine` rises over the
+    /// first twentieth of the run and falls to a hundredth at its end, which serves short runs.
     schedule: Option<Warm>,
+    /// Decay of the first and of the second moment, each from 0 to below 1.
     betas: [f64; 2],
+    /// Added to the root of the second moment, above 0.
     eps: f64,
+    /// What is taken off a parameter in each step, times the rate.
     weight_decay: f64,
+    /// The largest length of all gradients together; longer ones are scaled down. Left out, none are.
     clip: Option<f64>,
+    /// Decay of a moving average of the parameters, from 0 to below 1; results, samples and
+    /// measurements are then of the average. Left out, none is kept.
     ema: Option<f64>,
 }
 
@@ -130,15 +178,15 @@ impl Default for Optimizer {
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Every {
-    /// The state, to go on from, and the results so far.
+    /// Steps between two writings of the state, to go on from, and of the results so far.
     pub(crate) checkpoint: u64,
-    /// How many states are kept.
+    /// How many states are kept, the newest; at least 1.
     pub(crate) keep: usize,
-    /// Losses on what is held out.
+    /// Steps between two measurements of the losses on what is held out.
     pub(crate) evaluate: u64,
-    /// Pictures of what the networks make.
+    /// Steps between two pictures of what the networks make of what is held out.
     pub(crate) sample: u64,
-    /// The picture of the loss curves.
+    /// Steps between two pictures of the loss curves.
     pub(crate) plot: u64,
 }
 
@@ -162,7 +210,7 @@ impl Settings {
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let read = || -> Result<Self> {
             let text = std::fs::read_to_string(path)?;
-            let mut settings: Self = toml::from_str(&text)?;
+            let mut settings: Self = toml::from_str(&text).map_err(explain)?;
             settings.check()?;
             let folder = path.parent().unwrap_or(Path::new(""));
             settings.paths().into_iter().for_each(|path| *path = folder.join(&*path));
@@ -219,7 +267,9 @@ impl Settings {
                 self.data.cache.is_none(),
                 "data.cache: an autoencoder is trained on clips; give `set` or `procedural`"
             );
-            self.data.window()?;
+            if !matches!(self.task, Task::Tokenizer(_)) {
+                self.data.window()?;
+            }
         }
         Ok(())
     }
@@ -264,6 +314,15 @@ impl Settings {
         compare("", &fixed(before)?, &fixed(self)?, &mut found);
         Ok(found)
     }
+}
+
+/// Of a key that other trainers have for several GPUs, says what to do instead.
+fn explain(error: toml::de::Error) -> anyhow::Error {
+    let message = error.message();
+    let key = message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
+    let asked = key.is_some_and(|key| SEVERAL_GPUS.contains(&key));
+    let error = anyhow::Error::from(error);
+    if asked { error.context(ONE_GPU) } else { error }
 }
 
 fn compare(

@@ -59,7 +59,7 @@ pub(crate) fn ensure(tree: &Tree) -> Result<PathBuf> {
          run again",
     )?;
     run(
-        Command::new(&python).args(["-c", "import torch, diffusers, numpy"]),
+        Command::new(&python).args(["-c", "import torch, diffusers, numpy, peft"]),
         "the packages were installed but cannot be imported",
     )?;
     let _ = fs::remove_dir_all(&temporary);
@@ -97,8 +97,9 @@ mod tests {
     fn every_package_is_pinned_by_version() {
         let names: Vec<&str> =
             pins().filter_map(|pin| pin.split_once("==")).map(|(n, _)| n).collect();
-        assert_eq!(names, ["torch", "diffusers", "numpy"]);
-        assert_eq!(pins().count(), 3);
+        let expected = ["torch", "diffusers", "numpy", "transformers", "peft", "accelerate"];
+        assert_eq!(names, expected);
+        assert_eq!(pins().count(), expected.len());
         assert!(pins().any(|pin| pin == "torch==2.13.0"), "the torch of both sides is the same");
     }
 

@@ -37,10 +37,15 @@ impl Candidate {
         adapter::recognize(&keys) == Some(FileKind::Decoders)
     }
 
-    /// What the file's name says of a complete autoencoder: nothing else tells the two apart.
+    /// What the file's name says of a complete autoencoder: nothing else tells the two apart. In the
+    /// layout of Diffusers all files have one name, and the folder's says it.
     pub(super) fn channel(&self) -> Channel {
         let path = self.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        let lower =
+            |name: Option<&OsStr>| name.unwrap_or_default().to_string_lossy().to_lowercase();
+        let file = lower(path.file_name());
+        let folder = lower(path.parent().and_then(Path::file_name));
+        let name = if file.starts_with("diffusion_pytorch_model") { folder } else { file };
         // The product's own name says nothing.
         let name =
             ["wan_alpha", "wan-alpha", "wanalpha"].iter().fold(name, |n, own| n.replace(own, ""));
@@ -239,6 +244,7 @@ mod tests {
         let channel = |name: &str| {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, b"\x02\0\0\0\0\0\0\0{}").unwrap();
             Candidate { files: vec![Arc::new(TensorFile::open(&path).unwrap())] }.channel()
         };
@@ -246,6 +252,10 @@ mod tests {
         assert!(channel("wan_alpha_2.1_vae_alpha_channel.safetensors") == Channel::Alpha);
         assert!(channel("Wan-Alpha-vae_pha.safetensors") == Channel::Alpha);
         assert!(channel("Wan2.1_VAE.safetensors") == Channel::Base);
+        assert!(channel("vae_rgb/diffusion_pytorch_model.safetensors") == Channel::Color);
+        assert!(channel("vae_alpha/diffusion_pytorch_model.safetensors") == Channel::Alpha);
+        assert!(channel("vae/diffusion_pytorch_model.safetensors") == Channel::Base);
+        assert!(channel("rgb/Wan2.1_VAE.safetensors") == Channel::Base);
     }
 
     #[test]

@@ -8,8 +8,8 @@ use wan_alpha_core::encode::{ClipReader, ClipShape};
 use wan_alpha_core::generate::SinkError;
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::weights::TensorFile;
-use wan_alpha_take::Mask;
 use wan_alpha_take::fit::{Compressor, FitSettings};
+use wan_alpha_take::{Ellipse, GridEllipse, Mask};
 
 use crate::data::set::Bucketed;
 use crate::exit::{Exit, OrExit};
@@ -26,38 +26,50 @@ pub(crate) struct Entry {
     pub(crate) contexts: Vec<Tensor>,
 }
 
-impl Entry {
-    /// Writes it whole or not at all.
-    pub(super) fn write(&self, path: &Path) -> Result<()> {
-        let mut named = vec![
-            ("latent".to_owned(), self.latent.f_contiguous()?),
-            ("mask".to_owned(), self.mask.f_contiguous()?),
-        ];
-        for (index, context) in self.contexts.iter().enumerate() {
-            let context = context.f_to_device(wan_alpha_core::tch::Device::Cpu)?.f_contiguous()?;
-            named.push((format!("context.{index}"), context));
-        }
-        for (name, tensor) in &named {
-            let finite = tensor.f_isfinite()?.f_all()?.f_int64_value(&[])? != 0;
-            ensure!(finite, "its {name} is not finite: try --dtype f32");
-        }
-        let attempt = || -> Result<()> {
-            let file = unfinished_file(folder_of(path))?;
-            Tensor::write_safetensors(&named, file.path())?;
-            file.as_file().sync_all()?;
-            file.persist(path)?;
-            Ok(())
-        };
-        attempt().with_context(|| format!("cannot write {}", path.display()))
-    }
+/// Writes what is cached of a clip, whole or not at all.
+pub(super) fn write_clip(path: &Path, latent: &Tensor, mask: &Tensor) -> Result<()> {
+    write(
+        path,
+        &[("latent".to_owned(), latent.f_contiguous()?), ("mask".to_owned(), mask.f_contiguous()?)],
+    )
+}
 
-    pub(super) fn read(opened: Device, path: &Path) -> Result<Self> {
-        let file = TensorFile::open(path)?;
-        let read = |name: &str| file.read(opened, name);
+/// Writes the contexts of a row's captions, whole or not at all.
+pub(super) fn write_contexts(path: &Path, contexts: &[Tensor]) -> Result<()> {
+    let named = contexts.iter().enumerate().map(|(index, context)| {
+        let context = context.f_to_device(wan_alpha_core::tch::Device::Cpu)?.f_contiguous()?;
+        Ok((format!("context.{index}"), context))
+    });
+    write(path, &named.collect::<Result<Vec<_>>>()?)
+}
+
+fn write(path: &Path, named: &[(String, Tensor)]) -> Result<()> {
+    for (name, tensor) in named {
+        let finite = tensor.f_isfinite()?.f_all()?.f_int64_value(&[])? != 0;
+        ensure!(finite, "its {name} is not finite: try --dtype f32");
+    }
+    let attempt = || -> Result<()> {
+        let file = unfinished_file(folder_of(path))?;
+        Tensor::write_safetensors(named, file.path())?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    attempt().with_context(|| format!("cannot write {}", path.display()))
+}
+
+impl Entry {
+    /// Reads a clip's file, and that of the row's captions; of caches made before these were apart,
+    /// the clip's file has them.
+    pub(super) fn read(opened: Device, clip: &Path, text: Option<&Path>) -> Result<Self> {
+        let file = TensorFile::open(clip)?;
+        let apart = text.map(TensorFile::open).transpose()?;
+        let texts = apart.as_ref().unwrap_or(&file);
         let mut contexts = Vec::new();
-        while file.entry(&format!("context.{}", contexts.len())).is_some() {
-            contexts.push(read(&format!("context.{}", contexts.len()))?);
+        while texts.entry(&format!("context.{}", contexts.len())).is_some() {
+            contexts.push(texts.read(opened, &format!("context.{}", contexts.len()))?);
         }
+        let read = |name: &str| file.read(opened, name);
         let entry = Self { latent: read("latent")?, mask: read("mask")?, contexts };
         let (latent, mask) = (entry.latent.size(), entry.mask.size());
         ensure!(
@@ -73,15 +85,17 @@ impl Entry {
 pub(super) struct FramesToEncode {
     clip: Bucketed,
     frames: usize,
+    /// The clip's own ellipses, one for each latent frame; none are fitted then.
+    own: Option<Vec<Ellipse>>,
     coverage: Compressor,
     failed: Option<anyhow::Error>,
 }
 
 impl FramesToEncode {
-    pub(super) fn new(clip: Bucketed, frames: usize) -> Result<Self> {
+    pub(super) fn new(clip: Bucketed, frames: usize, own: Option<Vec<Ellipse>>) -> Result<Self> {
         let (width, height) = (clip.bucket.width, clip.bucket.height);
         let coverage = Compressor::new(width, height, FitSettings::TRAINING.threshold)?;
-        Ok(Self { clip, frames, coverage, failed: None })
+        Ok(Self { clip, frames, own, coverage, failed: None })
     }
 
     /// Why reading ended early; the model knows only that it did.
@@ -89,15 +103,26 @@ impl FramesToEncode {
         self.failed.take()
     }
 
-    /// The masks of training: zero where nothing is solid enough for an ellipse.
+    /// The masks of training: of the clip's own ellipses, or of fitted ones, and then zero where
+    /// nothing is solid enough for an ellipse.
     pub(super) fn mask(self) -> Result<Tensor> {
         let coverage = self.coverage.finish().or_exit(Exit::BadInput)?;
         let [frames, height, width] = coverage.shape();
+        let ellipses: Vec<Option<GridEllipse>> = match &self.own {
+            Some(own) => {
+                let kept = own.iter().map(|ellipse| self.clip.bucket.ellipse(ellipse));
+                kept.map(|ellipse| Some(ellipse.on_grid(width, height))).collect()
+            }
+            None => {
+                let fits = coverage.fit(FitSettings::TRAINING.rounds).into_iter();
+                fits.map(|fit| fit.map(|fit| fit.ellipse)).collect()
+            }
+        };
         let mut values = Vec::with_capacity(frames * height * width);
-        for fit in coverage.fit(FitSettings::TRAINING.rounds) {
-            match fit {
-                Some(fit) => {
-                    let mask = Mask::of_grid_ellipses(&[fit.ellipse], width, height);
+        for ellipse in ellipses {
+            match ellipse {
+                Some(ellipse) => {
+                    let mask = Mask::of_grid_ellipses(&[ellipse], width, height);
                     values.extend_from_slice(mask.values());
                 }
                 None => values.resize(values.len() + height * width, 0.0),

@@ -22,7 +22,11 @@ pub(crate) struct Line {
     pub(crate) captions: Vec<String>,
     pub(crate) source: String,
     pub(crate) labels: BTreeMap<String, String>,
+    /// The file of the clip.
     pub(crate) file: String,
+    /// The file of the captions' contexts; none in caches whose clips' files have them.
+    #[serde(default)]
+    pub(crate) text: Option<String>,
     /// What the encoder saw where alpha is 0.
     pub(crate) background: String,
     pub(crate) frames: usize,
@@ -67,6 +71,7 @@ impl CacheIndex {
         let line = self.lines.get(index);
         let line = line.with_context(|| format!("there are {} rows", self.lines.len()))?;
         let name = || format!("row {} ({}) of {}", line.row, line.color, self.folder.display());
-        Entry::read(self.opened, &self.folder.join(&line.file)).with_context(name)
+        let text = line.text.as_ref().map(|text| self.folder.join(text));
+        Entry::read(self.opened, &self.folder.join(&line.file), text.as_deref()).with_context(name)
     }
 }

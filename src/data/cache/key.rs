@@ -1,12 +1,13 @@
-//! What a cached row depends on, as a name.
+//! What is cached depends on, as names.
 
 use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use wan_alpha_core::vae::Corner;
-use wan_alpha_take::Fingerprint;
+use wan_alpha_take::{Ellipse, Fingerprint};
 
+use crate::data::bucket::TrainingSize;
 use crate::data::table::Row;
 use crate::media::rgba::Association;
 use crate::media::sequence::{self, is_image};
@@ -15,32 +16,56 @@ use crate::media::sequence::{self, is_image};
 pub(super) struct Recipe {
     pub(super) encoder: Fingerprint,
     pub(super) text: Fingerprint,
-    pub(super) area: usize,
+    pub(super) size: TrainingSize,
     pub(super) bf16: bool,
 }
 
 impl Recipe {
-    /// The name of a row's file; `identity` is that of [`of_files`].
-    pub(super) fn file(&self, identity: &str, row: &Row, background: Corner) -> String {
-        let Self { encoder, text, area, bf16 } = self;
-        let mut hasher = blake3::Hasher::new();
+    /// The name of a clip's file; `identity` is that of [`of_files`], `track` its own ellipses.
+    pub(super) fn clip_file(
+        &self,
+        identity: &str,
+        row: &Row,
+        background: Corner,
+        track: Option<&[Ellipse]>,
+    ) -> String {
+        let Self { encoder, size, bf16, .. } = self;
         let association = match row.association {
             None => "own",
             Some(Association::Straight) => "straight",
             Some(Association::Premultiplied) => "premultiplied",
         };
+        let size = match size {
+            TrainingSize::Own => "own".to_owned(),
+            TrainingSize::Area(area) => area.to_string(),
+        };
+        let ellipses = track.unwrap_or_default().iter().map(|ellipse| format!("{ellipse}\n"));
+        let ellipses: String = ellipses.collect();
         let background = background.name();
-        let common = format!(
-            "wan-alpha cache 1\n{encoder}\n{text}\n{area}\n{bf16}\n{background}\n{association}\n\
-             {identity}\n"
-        );
-        hasher.update(common.as_bytes());
-        for caption in &row.captions {
-            // Lengths stand before what they measure.
-            hasher.update(&(caption.len() as u64).to_le_bytes()).update(caption.as_bytes());
-        }
-        format!("{}.safetensors", &hasher.finalize().to_hex()[..32])
+        named(&[
+            "wan-alpha cache 2, clip",
+            &format!("{encoder}\n{size}\n{bf16}\n{background}\n{association}\n{identity}"),
+            &ellipses,
+        ])
     }
+
+    /// The name of the file of a row's captions.
+    pub(super) fn text_file(&self, row: &Row) -> String {
+        let Self { text, bf16, .. } = self;
+        let common = format!("{text}\n{bf16}");
+        let captions = row.captions.iter().map(String::as_str);
+        named(&["wan-alpha cache 2, text", &common].into_iter().chain(captions).collect::<Vec<_>>())
+    }
+}
+
+/// A file's name, of all that it depends on.
+fn named(parts: &[&str]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        // Lengths stand before what they measure.
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+    }
+    format!("{}.safetensors", &hasher.finalize().to_hex()[..32])
 }
 
 /// A hash of a row's files.

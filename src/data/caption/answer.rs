@@ -48,6 +48,16 @@ impl CaptionAnswer {
     }
 }
 
+/// Why a service that has answered did not describe the pictures, where it says so itself.
+pub(super) fn refusal(body: &str) -> Option<String> {
+    let reply: Value = serde_json::from_str(body).ok()?;
+    let choice = &reply["choices"][0];
+    let said = choice["message"]["refusal"].as_str().filter(|said| !said.trim().is_empty());
+    let filtered = choice["finish_reason"] == "content_filter";
+    said.map(|said| format!("the model refuses: {}", cut(said)))
+        .or_else(|| filtered.then(|| "the service's content filter has stopped it".to_owned()))
+}
+
 /// The beginning of a text, for messages.
 pub(super) fn cut(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -72,6 +82,17 @@ mod tests {
         assert_eq!((answer.long.as_str(), answer.short.as_str()), ("A red ball", "ball"));
         let labels = [("speed", "2"), ("style", "3D  cartoon")];
         assert_eq!(answer.labels, labels.map(|(a, b)| (a.to_owned(), b.to_owned())).into());
+    }
+
+    #[test]
+    fn a_refusal_is_one_only_where_the_service_says_so() {
+        let of = |choice: Value| refusal(&json!({ "choices": [choice] }).to_string());
+        let said = of(json!({"message": {"content": null, "refusal": "I  cannot."}}));
+        assert_eq!(said.as_deref(), Some("the model refuses: I cannot."));
+        let filtered = of(json!({"finish_reason": "content_filter", "message": {}}));
+        assert!(filtered.unwrap().contains("content filter"));
+        assert_eq!(of(json!({"message": {"content": "I cannot.", "refusal": null}})), None);
+        assert_eq!(refusal("<html>"), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use ureq::Agent;
 use ureq::http::{HeaderValue, Uri};
 
-use super::answer::{CaptionAnswer, cut};
+use super::answer::{CaptionAnswer, cut, refusal};
 use crate::args::{CaptionSet, OneLanguage};
 use crate::exit::{Exit, OrExit};
 
@@ -49,11 +49,22 @@ pub(super) struct Service {
     wait: Duration,
 }
 
+/// What comes of asking for a row.
+pub(super) enum CaptionOutcome {
+    Answered(CaptionAnswer),
+    /// The service does not want these pictures, or makes nothing of them: why. The next row may do.
+    Declined(String),
+}
+
 /// Why a request did not bring an answer.
 enum RequestFailure {
     /// It may the next time; not before so long, if the service says so.
     Passing(anyhow::Error, Option<Duration>),
-    /// Asked again it would fail again.
+    /// What was answered is no caption; it may be the next time.
+    Unusable(anyhow::Error),
+    /// Of these pictures the service has no more to say than this.
+    Declined(String),
+    /// Whatever it is asked, it would fail again.
     Lasting(anyhow::Error),
 }
 
@@ -101,19 +112,27 @@ impl Service {
         &self,
         pictures: &[String],
         go_on: &dyn Fn() -> bool,
-    ) -> Result<CaptionAnswer> {
+    ) -> Result<CaptionOutcome> {
         let body = self.body(pictures).to_string();
         let mut wait = self.wait;
         for attempt in 0.. {
             if !go_on() {
                 break;
             }
+            let last = attempt == self.retries;
             let (error, asked) = match self.once(&body) {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => return Ok(CaptionOutcome::Answered(answer)),
                 Err(RequestFailure::Lasting(error)) => return Err(error).or_exit(Exit::BadInput),
+                Err(RequestFailure::Declined(reason)) => {
+                    return Ok(CaptionOutcome::Declined(reason));
+                }
+                Err(RequestFailure::Unusable(error)) if last => {
+                    return Ok(CaptionOutcome::Declined(format!("{error:#}")));
+                }
+                Err(RequestFailure::Unusable(error)) => (error, None),
                 Err(RequestFailure::Passing(error, asked)) => (error, asked),
             };
-            if attempt == self.retries {
+            if last {
                 return Err(error.context(format!(
                     "{} gave no answer in {} attempts",
                     self.url,
@@ -156,8 +175,16 @@ impl Service {
         let after = after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
         let text = response.body_mut().read_to_string().map_err(|error| passing(error.into()))?;
         match status {
-            200..300 => CaptionAnswer::of(&text)
-                .map_err(|error| passing(error.context("the answer cannot be used"))),
+            200..300 => match refusal(&text) {
+                Some(reason) => Err(RequestFailure::Declined(reason)),
+                None => CaptionAnswer::of(&text).map_err(|error| {
+                    RequestFailure::Unusable(error.context("the answer cannot be used"))
+                }),
+            },
+            // What services say of pictures that are too large, or against their rules.
+            400 | 403 | 413 | 415 | 422 | 451 => {
+                Err(RequestFailure::Declined(format!("it answers {status}: {}", cut(&text))))
+            }
             408 | 409 | 425 | 429 | 500.. => {
                 Err(RequestFailure::Passing(anyhow!("it answers {status}: {}", cut(&text)), after))
             }

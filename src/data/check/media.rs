@@ -2,13 +2,15 @@
 
 use image::RgbImage;
 use serde::Serialize;
-use wan_alpha_take::fit::{Compressor, FitSettings};
+use wan_alpha_take::fit::{Compressor, Coverage, FitSettings};
 use wan_alpha_take::frame::OwnedFrame;
 use wan_alpha_take::{Ellipse, frames};
 
 use super::SetFinding;
-use crate::data::bucket::{AREA, Bucket};
+use super::alpha_map::AlphaMap;
+use crate::data::bucket::{AREA, TrainingSize};
 use crate::data::media::Reader;
+use crate::data::set::own_ellipses;
 use crate::data::table::Row;
 use crate::media::png::encode_plain;
 
@@ -21,10 +23,14 @@ pub(super) struct Media {
     /// BLAKE3 of all frames in 16 bits, and of their size.
     pub(super) hash: String,
     pub(super) statistics: AlphaShares,
-    /// Latent frames, rows and columns at the released area.
+    /// Latent frames, rows and columns at its own size.
     pub(super) latent: Option<[usize; 3]>,
-    /// Per latent frame the ellipse that masks are made of, and the share of the subject it covers;
-    /// none where nothing is solid enough.
+    /// The same at the released area, which is what the released tables say.
+    #[serde(skip)]
+    pub(super) released_latent: Option<[usize; 3]>,
+    /// Per latent frame the ellipse that masks are made of, and the share of the subject it covers
+    /// (1 where there is none to be covered): the row's own, or the fitted one; none where nothing is
+    /// solid enough for that.
     pub(super) ellipses: Vec<Option<(Ellipse, f64)>>,
     /// The middle frame over a checkerboard, as PNG.
     #[serde(skip)]
@@ -55,7 +61,7 @@ const VISIBLE: f32 = 1.0 / 255.0;
 
 /// Reads a row's files, as long as `go_on` says so.
 pub(super) fn look(row: &Row, go_on: &dyn Fn() -> bool) -> Seen {
-    let mut look = PixelSurvey::default();
+    let mut look = PixelSurvey { has_track: !row.track.is_empty(), ..PixelSurvey::default() };
     let read = Reader::open(row).and_then(|mut reader| {
         while let Some(picture) = reader.next()? {
             look.add(&picture);
@@ -66,7 +72,7 @@ pub(super) fn look(row: &Row, go_on: &dyn Fn() -> bool) -> Seen {
         Ok(reader)
     });
     match read {
-        Ok(reader) => look.finish(&reader),
+        Ok(reader) => look.finish(row, &reader),
         Err(error) => {
             Seen { media: None, findings: vec![SetFinding::error("media", format!("{error:#}"))] }
         }
@@ -84,6 +90,9 @@ struct PixelSurvey {
     opaque: u64,
     empty_frames: usize,
     coverage: Option<Compressor>,
+    /// Whether the row has ellipses of its own, which are held against `map`.
+    has_track: bool,
+    map: Option<AlphaMap>,
     /// Thumbnails of the frames 0, 1, 3, 7, …: of them the middle one is near the clip's.
     thumbnails: Vec<(usize, RgbImage)>,
 }
@@ -95,6 +104,7 @@ impl PixelSurvey {
             self.size = Some((width, height));
             self.hasher.update(&[width as u64, height as u64].map(u64::to_le_bytes).concat());
             self.coverage = Compressor::new(width, height, FitSettings::TRAINING.threshold).ok();
+            self.map = self.has_track.then(|| AlphaMap::new(width, height));
         }
         let mut bytes = Vec::with_capacity(picture.rgba.len() * 2);
         for value in &picture.rgba {
@@ -111,13 +121,16 @@ impl PixelSurvey {
         {
             self.coverage = None;
         }
+        if let Some(map) = &mut self.map {
+            map.add(self.frames, &alpha);
+        }
         if (self.frames + 1).is_power_of_two() {
             self.thumbnails.push((self.frames, thumbnail(picture)));
         }
         self.frames += 1;
     }
 
-    fn finish(self, reader: &Reader) -> Seen {
+    fn finish(self, row: &Row, reader: &Reader) -> Seen {
         let mut findings = Vec::new();
         let Some((width, height)) = self.size else {
             findings.push(SetFinding::error("media", "it has no frames"));
@@ -136,47 +149,96 @@ impl PixelSurvey {
         if let Some(words) = reader.clipped.in_words() {
             findings.push(SetFinding::warning("clipped", words));
         }
-        let bucket = match Bucket::of(AREA, width, height) {
-            Ok(bucket) => Some(bucket),
-            Err(error) => {
-                let text = format!("{error:#}; `data cache` refuses it");
-                findings.push(SetFinding::warning("aspect", text));
-                None
-            }
-        };
-        let latent_frames =
-            u32::try_from(self.frames).ok().and_then(|n| frames::latent_frames(n).ok());
-        let latent = latent_frames.zip(bucket);
-        let latent =
-            latent.map(|(frames, to)| [frames, to.height / frames::CELL, to.width / frames::CELL]);
-        let mut ellipses = Vec::new();
-        match self.coverage.map(Compressor::finish) {
-            Some(Ok(coverage)) => {
-                let [_, rows, columns] = coverage.shape();
-                let fits = coverage.fit(FitSettings::TRAINING.rounds);
-                let artist = |fit: wan_alpha_take::fit::Fit| {
-                    (fit.ellipse.on_frame(columns, rows).rounded(), fit.covered)
-                };
-                ellipses = fits.into_iter().map(|fit| fit.map(artist)).collect();
-                if statistics.opaque < 1.0 && statistics.clear < 1.0 {
-                    findings.extend(about_ellipses(&ellipses));
-                }
-            }
-            // Another number of frames is said elsewhere.
-            Some(Err(_)) => {}
-            None => findings.push(SetFinding::error(
-                "size",
-                format!("it is {width} × {height}: expected at least 8 × 8"),
-            )),
+        if let Err(error) = TrainingSize::Area(AREA).bucket(width, height) {
+            let text = format!("{error:#}; `data cache --area` refuses it");
+            findings.push(SetFinding::warning("aspect", text));
         }
+        let latent = |size| latent_of(size, self.frames, [width, height]);
+        let [latent, released_latent] = [TrainingSize::Own, TrainingSize::Area(AREA)].map(latent);
+        let about = (statistics, [width, height]);
+        let ellipses = ellipses(row, self.coverage, self.map.as_ref(), about, &mut findings);
         let middle = self.frames / 2;
         let nearest = self.thumbnails.iter().min_by_key(|(frame, _)| frame.abs_diff(middle));
         let picture = nearest.map(|(_, picture)| png(picture)).unwrap_or_default();
         let hash = self.hasher.finalize().to_hex().to_string();
         let frames = self.frames;
-        let media = Media { frames, width, height, hash, statistics, latent, ellipses, picture };
+        let media = Media {
+            frames,
+            width,
+            height,
+            hash,
+            statistics,
+            latent,
+            released_latent,
+            ellipses,
+            picture,
+        };
         Seen { media: Some(media), findings }
     }
+}
+
+/// Latent frames, rows and columns of a clip that is brought to a size; None where it cannot be.
+fn latent_of(size: TrainingSize, frames: usize, [width, height]: [usize; 2]) -> Option<[usize; 3]> {
+    let bucket = size.bucket(width, height).ok()?;
+    let latent_frames = frames::latent_frames(u32::try_from(frames).ok()?).ok()?;
+    Some([latent_frames, bucket.height / frames::CELL, bucket.width / frames::CELL])
+}
+
+/// The row's own ellipses, or those that are fitted to its alpha; and what there is to say of them.
+fn ellipses(
+    row: &Row,
+    coverage: Option<Compressor>,
+    map: Option<&AlphaMap>,
+    (statistics, [width, height]): (AlphaShares, [usize; 2]),
+    findings: &mut Vec<SetFinding>,
+) -> Vec<Option<(Ellipse, f64)>> {
+    let coverage = match coverage.map(Compressor::finish) {
+        Some(Ok(coverage)) => coverage,
+        // Another number of frames is said elsewhere.
+        Some(Err(_)) => return Vec::new(),
+        None => {
+            let text = format!("it is {width} × {height}: expected at least 8 × 8");
+            findings.push(SetFinding::error("size", text));
+            return Vec::new();
+        }
+    };
+    match own_ellipses(row, coverage.shape()[0]) {
+        Ok(Some(own)) => {
+            let own = with_shares(own, map);
+            findings.extend(about_own_ellipses(&own));
+            own
+        }
+        Ok(None) => {
+            let fitted = fitted(&coverage);
+            // Of a clip that is empty or opaque throughout that is said.
+            if statistics.opaque < 1.0 && statistics.clear < 1.0 {
+                findings.extend(about_ellipses(&fitted));
+            }
+            fitted
+        }
+        Err(error) => {
+            findings.push(SetFinding::error("track", format!("{error:#}")));
+            Vec::new()
+        }
+    }
+}
+
+/// The ellipses that are fitted to an alpha.
+fn fitted(coverage: &Coverage) -> Vec<Option<(Ellipse, f64)>> {
+    let [_, rows, columns] = coverage.shape();
+    let artist = |fit: wan_alpha_take::fit::Fit| {
+        (fit.ellipse.on_frame(columns, rows).rounded(), fit.covered)
+    };
+    coverage.fit(FitSettings::TRAINING.rounds).into_iter().map(|fit| fit.map(artist)).collect()
+}
+
+/// Ellipses, one for each latent frame, with how much of the alpha each covers.
+fn with_shares(own: Vec<Ellipse>, map: Option<&AlphaMap>) -> Vec<Option<(Ellipse, f64)>> {
+    let share = |(frame, ellipse): (usize, Ellipse)| {
+        let covered = map.and_then(|map| map.share(frame, &ellipse));
+        Some((ellipse, covered.unwrap_or(1.0)))
+    };
+    own.into_iter().enumerate().map(share).collect()
 }
 
 fn about_alpha(alpha: &AlphaShares, frames: usize, reader: &Reader) -> Option<SetFinding> {
@@ -201,6 +263,22 @@ fn about_alpha(alpha: &AlphaShares, frames: usize, reader: &Reader) -> Option<Se
         let text =
             format!("in {} of its {frames} frames nothing is to be seen", alpha.empty_frames);
         SetFinding::warning("empty-frames", text)
+    })
+}
+
+/// A track of another clip, or one upside down, misses the subject.
+fn about_own_ellipses(ellipses: &[Option<(Ellipse, f64)>]) -> Option<SetFinding> {
+    let all = ellipses.len();
+    // What moves fast leaves its ellipse, which is that of the middle of four frames.
+    let missed = ellipses.iter().flatten().filter(|(_, covered)| *covered < 0.2).count();
+    (missed > 0).then(|| {
+        SetFinding::warning(
+            "track",
+            format!(
+                "in {missed} of its {all} latent frames the ellipse of its track covers less than a \
+                 fifth of the alpha: is it this clip's?"
+            ),
+        )
     })
 }
 

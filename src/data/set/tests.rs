@@ -97,7 +97,7 @@ fn a_clip_too_short_goes_there_and_back() {
 #[test]
 fn for_the_transformer_all_frames_come_at_one_size() {
     let (_folder, set) = set("colour\nrgba\n");
-    let mut clip = set.bucketed(0, 32 * 32).unwrap();
+    let mut clip = set.bucketed(0, TrainingSize::Area(32 * 32)).unwrap();
     assert_eq!((clip.bucket.width, clip.bucket.height), (32, 32));
     let mut count = 0;
     while let Some(picture) = clip.next().unwrap() {

@@ -108,7 +108,7 @@ impl Task {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Pieces {
-    /// How many, at most, special ones and bytes included.
+    /// How many pieces, at most, special ones and the 256 bytes included.
     pub(crate) vocabulary: usize,
 }
 
@@ -116,18 +116,25 @@ pub(crate) struct Pieces {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct BaseVae {
-    /// Channels at full resolution, of one that starts from nothing.
+    /// Channels at full resolution of an autoencoder that starts from nothing (Wan's has 96). Either
+    /// this or `start`.
     pub(crate) dim: Option<i64>,
-    /// Files of one to go on from.
+    /// Files of an autoencoder to go on from.
     pub(crate) start: Vec<PathBuf>,
-    /// The weights of torchvision's VGG16, for the perceptual loss.
+    /// The weights of torchvision's VGG16, for the perceptual loss; without them it counts nothing.
     pub(crate) vgg: Option<PathBuf>,
+    /// Weight of the mean absolute error.
     pub(crate) l1: f64,
+    /// Weight of the mean squared error, which finds the colors of large flat areas.
     pub(crate) l2: f64,
+    /// Weight of the difference of edges.
     pub(crate) edge: f64,
+    /// Weight of the difference of VGG16's features.
     pub(crate) perceptual: f64,
+    /// Weight of the divergence of the latents from the released latents' mean and deviation.
     pub(crate) divergence: f64,
-    /// Clips over which the latents' mean and deviation are measured and folded in at the end.
+    /// Clips over which the latents' mean and deviation are measured and folded in at the end, so that
+    /// they are those that everything after the autoencoder divides by; 0 leaves them.
     pub(crate) calibrate: usize,
 }
 
@@ -143,37 +150,57 @@ impl Default for BaseVae {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RgbaVae {
-    /// The files of the base autoencoder.
+    /// The files of the base autoencoder; must be given.
     pub(crate) base: Vec<PathBuf>,
-    /// Merge block and LoRAs to go on from.
+    /// A merge block with LoRAs to go on from, such as `Wan-Alpha-VAE.bin`.
     pub(crate) start: Option<PathBuf>,
-    /// The frozen transformer of the bidirectional loss.
+    /// The frozen transformer of the bidirectional loss; without one that counts nothing.
     pub(crate) dit: Vec<PathBuf>,
     /// Its text encoder and tokenizer, for the empty prompt; without them the prompt is nothing at
     /// all: rows of zeros.
     pub(crate) text: Vec<PathBuf>,
+    /// The weights of torchvision's VGG16, for the perceptual loss; without them it counts nothing.
     pub(crate) vgg: Option<PathBuf>,
+    /// Rank of the decoders' LoRAs; their alpha is 1, as released.
     pub(crate) rank: i64,
+    /// What the merge block begins as: `random` as released, or `colour`, which passes the base's own
+    /// latent of the color on, for models that start from nothing.
     pub(crate) merge: Merge,
+    /// Whether the merge block stays as `start` has it, and the decoders alone are trained.
     pub(crate) freeze_merge: bool,
+    /// Whether color is compared by the hard and the soft rendering over drawn colors, or else as it is.
     pub(crate) rendering: bool,
+    /// Whose alpha cuts the hard rendering of what is predicted: its `own`, as released, or the `truth`.
     pub(crate) hard: Hard,
+    /// Weight of the mean absolute error.
     pub(crate) l1: f64,
+    /// Weight of the mean squared error, which the released training does not have.
     pub(crate) l2: f64,
+    /// Weight of the difference of edges.
     pub(crate) edge: f64,
+    /// Weight of the difference of VGG16's features.
     pub(crate) perceptual: f64,
+    /// Weight of the bidirectional loss through the frozen transformer.
     pub(crate) bidirectional: f64,
+    /// The form of the bidirectional loss: `released`, where what pushes away is clamped to nothing;
+    /// `paper`, its equation 3; `clamped`, the same within bounds.
     pub(crate) form: Form,
+    /// How the times of the bidirectional loss are rounded: not, or to `bf16` as the released trainer
+    /// does.
     pub(crate) rounding: Rounding,
+    /// Whether latents are normalized before the transformer sees them; the released training does not.
     #[serde(rename = "normalise")]
     pub(crate) normalize: bool,
+    /// Whether the transformer's blocks keep only their inputs and compute the rest once more: less
+    /// memory, more time.
     pub(crate) recompute: bool,
     /// Clips over which merged latents' mean and deviation are measured and folded in at the end;
-    /// the base autoencoder is then among the results. For models that start from nothing.
+    /// the base autoencoder is then among the results. For models that start from nothing; 0 leaves
+    /// them.
     pub(crate) calibrate: usize,
     /// Clips over which merged latents are brought back at the end, by a linear map, to those that
     /// `start` makes of them, so that little is new to a transformer that has learned those; the base
-    /// autoencoder is then among the results.
+    /// autoencoder is then among the results. 0 leaves them.
     pub(crate) align: usize,
 }
 
@@ -210,9 +237,10 @@ impl Default for RgbaVae {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Transformer {
-    /// Sizes of a transformer that starts from nothing.
+    /// Sizes of a transformer that starts from nothing, for the kind `transformer`. Either this or
+    /// `base`.
     pub(crate) dit: Option<Dit>,
-    /// Files of one there is.
+    /// Files of a transformer: to go on with, or what a DoRA is for.
     pub(crate) base: Vec<PathBuf>,
     /// A DoRA to go on from.
     pub(crate) start: Option<PathBuf>,
@@ -220,18 +248,24 @@ pub(crate) struct Transformer {
     pub(crate) text: Option<Text>,
     /// Files of a text encoder that is trained along.
     pub(crate) text_base: Vec<PathBuf>,
-    /// Of the text encoder that is trained along.
+    /// The `tokenizer.json` of a text encoder that is trained along.
     pub(crate) tokenizer: Option<PathBuf>,
     /// Text encoder and tokenizer of drawn clips' captions, where none is trained along.
     pub(crate) text_frozen: Vec<PathBuf>,
     /// What makes latents of drawn clips: an autoencoder, with its merge block where they are RGBA.
     pub(crate) encoder: Vec<PathBuf>,
+    /// Rank of a DoRA; its alpha is its rank, as released.
     pub(crate) rank: i64,
+    /// Ends of the names of the layers of the blocks that a DoRA changes.
     pub(crate) targets: Vec<String>,
+    /// How much the mean of the noise is raised where the mask of the ellipse is 0; 0 does without
+    /// ellipses.
     pub(crate) mu: f64,
+    /// How times are rounded: not, or to `bf16` as the released trainer does.
     pub(crate) rounding: Rounding,
+    /// Whether blocks keep only their inputs and compute the rest once more: less memory, more time.
     pub(crate) recompute: bool,
-    /// Decoders to look at samples with: files of a model.
+    /// Decoders to look at samples with: files of a model. Without them there are no samples.
     pub(crate) decoders: Vec<PathBuf>,
 }
 
@@ -261,13 +295,20 @@ impl Default for Transformer {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Dit {
+    /// Channels, a multiple of `heads`.
     dim: i64,
+    /// Heads of attention.
     heads: i64,
+    /// How many blocks.
     layers: usize,
+    /// Channels between the two layers of a feed-forward part.
     ffn: i64,
+    /// Channels of the sines and cosines that stand for a time.
     #[serde(default = "freq_dim")]
     freq_dim: i64,
+    /// Channels of the text encoder's contexts.
     text_dim: i64,
+    /// Tokens of a context, filled up with zeros.
     #[serde(default = "text_length")]
     text_length: i64,
 }
@@ -294,12 +335,17 @@ impl Dit {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Text {
+    /// How many different tokens there are, as many as the tokenizer's.
     vocabulary: i64,
+    /// Channels, which are the transformer's `text_dim`.
     dim: i64,
-    /// Channels of all heads together [default: dim].
+    /// Channels of all heads together; left out, `dim`.
     attention: Option<i64>,
+    /// Heads of attention.
     heads: i64,
+    /// Channels between the two layers of a feed-forward part.
     ffn: i64,
+    /// How many blocks.
     layers: usize,
 }
 
