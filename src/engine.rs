@@ -34,6 +34,7 @@ use crate::console::Console;
 use crate::context::CommandContext;
 use crate::cpu_estimate::{Hours, MeasuredPace};
 use crate::device;
+use crate::error_text::in_words;
 use crate::exit::{Exit, OrExit};
 use crate::interrupt::Interrupt;
 use crate::stdout::print_lines;
@@ -195,9 +196,9 @@ fn serve(args: &EngineRun, environment: &Environment, interrupt: &Interrupt) -> 
     let opened = match device::open_untold(choice, environment) {
         Ok(opened) => opened,
         Err(error) => {
-            log::error!("{error:#}");
+            log::error!("{}", in_words(&error));
             pulse.opened(false);
-            let problem = Problem::from_sentence(ProblemCode::NoGpu, &format!("{error:#}"));
+            let problem = Problem::from_sentence(ProblemCode::NoGpu, &in_words(&error));
             service.refuse_all(&problem, ON_ITS_WAY);
             return Err(error);
         }

@@ -4,6 +4,7 @@
 //! reads what the environment says, and nothing else does.
 
 mod args;
+mod completions;
 mod console;
 mod context;
 mod cpu_estimate;
@@ -16,6 +17,7 @@ mod ellipse;
 mod encode;
 mod engine;
 mod environment;
+mod error_text;
 mod eval;
 mod exit;
 mod interrupt;
@@ -52,7 +54,7 @@ fn main() -> ExitCode {
         Ok(()) => Exit::Done.into(),
         Err(error) => {
             progress.done();
-            eprintln!("wan-alpha: {error:#}");
+            eprintln!("wan-alpha: {}", error_text::in_words(&error));
             Exit::of(&error).into()
         }
     }
@@ -95,6 +97,11 @@ fn run(cli: Cli, progress: &TerminalProgress) -> Result<()> {
         Command::Decode(args) => decode::run(&args, &context),
         Command::Eval(command) => eval::run(&command, &context),
         Command::Model(command) => model::run(&command, &context),
+        Command::Completions { shell } => {
+            completions::completions(shell);
+            Ok(())
+        }
+        Command::Man { out } => completions::man(out.as_deref()),
     }
 }
 

@@ -11,6 +11,7 @@ use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::{self, Kind, Tensor};
 use wan_alpha_core::weights::TensorFile;
 use wan_alpha_take::{TakeKey, TakeRequest};
+use crate::error_text::in_words;
 
 /// A latent nobody came back for.
 const ABANDONED: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -49,7 +50,7 @@ impl Latents {
         match read(self.opened, &path, request) {
             Ok(latent) => Some(latent),
             Err(error) => {
-                log::warn!("the latent {} is not used: {error:#}", path.display());
+                log::warn!("the latent {} is not used: {}", path.display(), in_words(&error));
                 let _ = fs::remove_file(&path);
                 None
             }

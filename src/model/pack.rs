@@ -7,13 +7,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use serde_json::{Map, Value};
 use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::{Kind, Tensor};
 use wan_alpha_core::train::{write_pickle, write_safetensors};
 use wan_alpha_core::weights::{AdapterKind, MERGED, ModelFiles, Strengths, TensorFile};
 use wan_alpha_core::{Stage, Watch};
+use wan_alpha_take::frames::latent_frames;
 use wan_alpha_take::models::{Defaults, Manifest, PartFile, check_name};
+use wan_alpha_take::{Ellipse, Precision, RequestDraft};
 
 use super::recorded;
 use crate::exit::{Exit, OrExit};
@@ -104,10 +107,37 @@ fn record(name: &str, defaults: Defaults, out: &Path, watch: &dyn Watch) -> Resu
 }
 
 fn read_defaults(path: &Path) -> Result<Defaults> {
-    let read = || -> Result<Defaults> { Ok(serde_json::from_slice(&fs::read(path)?)?) };
+    let read = || -> Result<Defaults> { checked(&fs::read_to_string(path)?) };
     read()
-        .with_context(|| format!("cannot read the defaults {}", path.display()))
+        .with_context(|| format!("cannot use the defaults {}", path.display()))
         .or_exit(Exit::BadInput)
+}
+
+/// Defaults that are what a request may say, and nothing else: what is wrong in a record would come out
+/// with the first take, or never.
+fn checked(text: &str) -> Result<Defaults> {
+    let known = serde_json::to_value(Defaults::default())?;
+    let given: Map<String, Value> = serde_json::from_str(text)?;
+    if let Some(other) = given.keys().find(|name| known.get(name.as_str()).is_none()) {
+        let names: Vec<_> = known.as_object().into_iter().flat_map(Map::keys).cloned().collect();
+        bail!("`{other}` is no default of a model: expected {}", names.join(", "));
+    }
+    let defaults: Defaults = serde_json::from_value(Value::Object(given))?;
+    let latent_frames = latent_frames(defaults.frames_or_released())?;
+    let draft = RequestDraft {
+        ellipse: vec![Ellipse::default(); latent_frames],
+        mu: vec![0.0; latent_frames],
+        ..RequestDraft::new("model".to_owned(), "prompt".to_owned())
+    };
+    // What the defaults leave open the packed model says by itself.
+    let silent = Defaults {
+        steps: Some(1),
+        guidance: Some(1.0),
+        precision: Some(Precision::F32),
+        ..Defaults::default()
+    };
+    draft.complete(&defaults.clone().or(silent))?;
+    Ok(defaults)
 }
 
 /// A file of tensors in bfloat16, in the format it has; any other as it is. A transformer's header
@@ -142,4 +172,26 @@ fn write(from: &Path, to: &Path, merged: Option<String>) -> Result<()> {
         write_safetensors(to, &tensors, &remarks)
     };
     Ok(written?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_what_a_request_may_say() {
+        let refused = |text: &str, words: &str| {
+            let error = format!("{:#}", checked(text).unwrap_err());
+            assert!(error.contains(words), "{text}: {error}");
+        };
+        refused(r#"{"step": 4}"#, "`step` is no default of a model: expected");
+        refused(r#"{"width": 100}"#, "width is 100");
+        refused(r#"{"frames": 16}"#, "16 frames");
+        refused(r#"{"steps": 0}"#, "steps is 0");
+        refused(r#"{"steps": "four"}"#, "invalid type");
+        refused("[]", "invalid type");
+        let good = checked(r#"{"width": 96, "height": 96, "frames": 17, "steps": 8}"#).unwrap();
+        assert_eq!((good.width, good.steps, good.guidance), (Some(96), Some(8), None));
+        assert_eq!(checked("{}").unwrap(), Defaults::default());
+    }
 }

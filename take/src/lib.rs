@@ -49,7 +49,7 @@
 mod choice;
 pub mod color;
 mod digest;
-mod disk_space;
+pub mod disk_space;
 pub mod ellipse;
 pub mod engine;
 pub mod environment;

@@ -10,6 +10,7 @@ use super::SetFinding;
 use crate::data::bucket::{AREA, Bucket};
 use crate::data::media::Reader;
 use crate::data::table::Row;
+use crate::error_text::in_words;
 use crate::media::png::encode_plain;
 
 /// A row's files as they are.
@@ -68,7 +69,7 @@ pub(super) fn look(row: &Row, go_on: &dyn Fn() -> bool) -> Seen {
     match read {
         Ok(reader) => look.finish(&reader),
         Err(error) => {
-            Seen { media: None, findings: vec![SetFinding::error("media", format!("{error:#}"))] }
+            Seen { media: None, findings: vec![SetFinding::error("media", in_words(&error))] }
         }
     }
 }
@@ -139,7 +140,7 @@ impl PixelSurvey {
         let bucket = match Bucket::of(AREA, width, height) {
             Ok(bucket) => Some(bucket),
             Err(error) => {
-                let text = format!("{error:#}; `data cache` refuses it");
+                let text = format!("{}; `data cache` refuses it", in_words(&error));
                 findings.push(SetFinding::warning("aspect", text));
                 None
             }
