@@ -136,10 +136,12 @@ fn models(roots: &ModelRoots) -> Vec<DoctorFinding> {
             None => DoctorFinding::ok(ABOUT, model.manifest.name.clone()),
         })
         .collect();
-    findings.push(match roots.auto_among(&list).map_or_else(|| roots.find(AUTO), |one| Ok(one.clone())) {
-        Ok(model) => DoctorFinding::ok(ABOUT, format!("auto is {}", model.manifest.name)),
-        Err(error) => DoctorFinding::attention(ABOUT, format!("auto is nothing: {error}"), add),
-    });
+    findings.push(
+        match roots.auto_among(&list).map_or_else(|| roots.find(AUTO), |one| Ok(one.clone())) {
+            Ok(model) => DoctorFinding::ok(ABOUT, format!("auto is {}", model.manifest.name)),
+            Err(error) => DoctorFinding::attention(ABOUT, format!("auto is nothing: {error}"), add),
+        },
+    );
     findings
 }
 

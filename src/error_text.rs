@@ -64,7 +64,9 @@ mod tests {
             exr::prelude::read_first_flat_layer_from_file(&broken).unwrap_err().into(),
             serde_json::from_str::<u32>("{").unwrap_err().into(),
             csv::Reader::from_path(folder.path().join("none")).unwrap_err().into(),
-            wan_alpha_core::weights::TensorFile::open(&folder.path().join("none")).unwrap_err().into(),
+            wan_alpha_core::weights::TensorFile::open(&folder.path().join("none"))
+                .unwrap_err()
+                .into(),
         ];
         for error in errors {
             let plain = in_words(&error);

@@ -8,11 +8,8 @@ use std::process::Command;
 #[test]
 fn what_the_documents_tell_to_type_works_in_a_fresh_home() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/first_hour.sh");
-    let output = Command::new("sh")
-        .arg(script)
-        .arg(env!("CARGO_BIN_EXE_wan-alpha"))
-        .output()
-        .unwrap();
+    let output =
+        Command::new("sh").arg(script).arg(env!("CARGO_BIN_EXE_wan-alpha")).output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     assert!(output.status.success(), "{said}");

@@ -56,7 +56,9 @@ impl Hub {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let (kept, all, storage) = (Arc::clone(&kept), Arc::clone(&all), storage.clone());
-                std::thread::spawn(move || answer(stream.unwrap(), &kept, &all, storage.as_deref()));
+                std::thread::spawn(move || {
+                    answer(stream.unwrap(), &kept, &all, storage.as_deref())
+                });
             }
         });
         Self { address, held, heard }
@@ -136,8 +138,10 @@ fn bring(
         }
     };
     let rest = &held.content[from..];
-    let text =
-        format!("HTTP/1.1 {status}\r\netag: {tag}\r\n{range}content-length: {}\r\n\r\n", rest.len());
+    let text = format!(
+        "HTTP/1.1 {status}\r\netag: {tag}\r\n{range}content-length: {}\r\n\r\n",
+        rest.len()
+    );
     let sent = held.breaks_after.unwrap_or(rest.len()).min(rest.len());
     if let Some(known) = all.lock().get_mut(path) {
         known.breaks_after = None;
@@ -157,7 +161,8 @@ fn sha256(content: &[u8]) -> String {
 
 /// A safetensors file of one tensor of so many bytes.
 fn safetensors(bytes: usize) -> Vec<u8> {
-    let header = format!(r#"{{"a":{{"dtype":"U8","shape":[{bytes}],"data_offsets":[0,{bytes}]}}}}"#);
+    let header =
+        format!(r#"{{"a":{{"dtype":"U8","shape":[{bytes}],"data_offsets":[0,{bytes}]}}}}"#);
     let content = (0..bytes).map(|n| (n % 251) as u8);
     (header.len() as u64).to_le_bytes().into_iter().chain(header.bytes()).chain(content).collect()
 }
@@ -175,7 +180,11 @@ const WEIGHTS: &str = "own/more/resolve/main/deep/lora.safetensors";
 
 impl Shop {
     fn open(storage: Option<String>) -> Self {
-        let shop = Self { room: Room::of("model"), hub: Hub::start(storage), weights: safetensors(3_000_000) };
+        let shop = Self {
+            room: Room::of("model"),
+            hub: Hub::start(storage),
+            weights: safetensors(3_000_000),
+        };
         let index = r#"{"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}"#;
         shop.hub.hold(INDEX, Held::of(index.as_bytes()));
         shop.hub.hold(SHARD, Held::of(&safetensors(10)));
@@ -270,7 +279,10 @@ fn what_is_missing_is_fetched_once_and_found_whole_after() {
     let said = shop.got(&["--yes"], 0);
     assert!(said.contains("its SHA-256 is the known one"), "{said}");
     let folder = shop.room.folder().canonicalize().unwrap().join("models");
-    let next = format!("next: wan-alpha model add small {0}/base {0}/more/deep/lora.safetensors", folder.display());
+    let next = format!(
+        "next: wan-alpha model add small {0}/base {0}/more/deep/lora.safetensors",
+        folder.display()
+    );
     assert!(said.contains(&next), "{said}");
     assert_eq!(fs::read(shop.lora()).unwrap(), shop.weights);
     for shard in ["00001", "00002"] {
@@ -286,7 +298,9 @@ fn what_is_missing_is_fetched_once_and_found_whole_after() {
     // A torn file is named as one, and mended.
     fs::write(shop.lora(), &shop.weights[..1_000_000]).unwrap();
     assert!(shop.got(&[], 4).contains("torn: 1000000 bytes, expected"));
-    fs::write(shop.room.path("models/base/model-00001-of-00002.safetensors"), safetensors(10).split_at(80).0).unwrap();
+    let shard = safetensors(10);
+    let torn = &shard[..shard.len() - 3];
+    fs::write(shop.room.path("models/base/model-00001-of-00002.safetensors"), torn).unwrap();
     assert!(shop.got(&[], 4).contains("2 of 4 files are not whole"));
     shop.got(&["--yes"], 0);
 }
@@ -301,7 +315,10 @@ fn what_broke_off_is_gone_on_with_from_where_it_was() {
     let again = requests.iter().filter(|head| head.contains("lora.safetensors"));
     let again: Vec<_> = again.collect();
     assert_eq!(again.len(), 2, "{again:?}");
-    assert!(again[1].contains("range: bytes=1000000-") && again[1].contains("if-range: "), "{again:?}");
+    assert!(
+        again[1].contains("range: bytes=1000000-") && again[1].contains("if-range: "),
+        "{again:?}"
+    );
     assert_eq!(fs::read(shop.lora()).unwrap(), shop.weights);
 
     // Another process goes on too; where the file has become another meanwhile, it comes anew.
@@ -348,7 +365,9 @@ fn a_token_goes_to_the_hub_and_not_to_its_storage() {
     shop.hub.hold(WEIGHTS, right);
     storage.hold(WEIGHTS, Held::of(&shop.weights));
     shop.got(&["--yes", "--token-variable", "MY_TOKEN"], 0);
-    assert!(shop.hub.requests().iter().all(|head| head.contains("authorization: bearer hf_secret")));
+    assert!(
+        shop.hub.requests().iter().all(|head| head.contains("authorization: bearer hf_secret"))
+    );
     let behind = storage.requests();
     assert!(behind.len() == 1 && !behind[0].contains("authorization"), "{behind:?}");
     assert!(shop.got(&["--token-variable", "NONE"], 2).contains("NONE is not set"));

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use crate::error_text::in_words;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
@@ -11,7 +12,6 @@ use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::{self, Kind, Tensor};
 use wan_alpha_core::weights::TensorFile;
 use wan_alpha_take::{TakeKey, TakeRequest};
-use crate::error_text::in_words;
 
 /// A latent nobody came back for.
 const ABANDONED: Duration = Duration::from_secs(7 * 24 * 3600);

@@ -103,7 +103,10 @@ fn described(file: &ReleasedFile, hub: &Hub) -> Vec<String> {
         row("address", &file.address(&hub.address)),
         row("size", &known),
         row("license", &file.license),
-        row("SHA-256", file.sha256.as_deref().unwrap_or("unknown; the hub says it when it is fetched")),
+        row(
+            "SHA-256",
+            file.sha256.as_deref().unwrap_or("unknown; the hub says it when it is fetched"),
+        ),
     ]
 }
 

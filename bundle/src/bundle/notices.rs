@@ -83,7 +83,10 @@ fn used(metadata: &Value) -> BTreeSet<&str> {
                 let kinds = dependency["dep_kinds"].as_array();
                 kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind["kind"].is_null()))
             });
-            Some((text(node, "id")?, deps.filter_map(|dependency| text(dependency, "pkg")).collect()))
+            Some((
+                text(node, "id")?,
+                deps.filter_map(|dependency| text(dependency, "pkg")).collect(),
+            ))
         })
         .collect();
     let packages = metadata["packages"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -113,8 +116,8 @@ fn texts_in(folder: &Path) -> Result<Vec<String>> {
             let is_text = !name.ends_with(".rs") && !name.ends_with(".html");
             let inside = !place.is_empty() || NAMES.iter().any(|begin| name.starts_with(begin));
             if path.is_file() && is_text && inside {
-                let bytes =
-                    fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+                let bytes = fs::read(&path)
+                    .with_context(|| format!("{} cannot be read", path.display()))?;
                 let text = String::from_utf8_lossy(&bytes).replace("\r\n", "\n");
                 found.insert(text.trim().to_owned());
             }

@@ -23,7 +23,8 @@ pub(super) fn write(contents: &Path, engine: &Path) -> Result<()> {
             "the engine makes no completions for {shell}"
         );
         let file = folder.join(name);
-        fs::write(&file, script).with_context(|| format!("{} cannot be written", file.display()))?;
+        fs::write(&file, script)
+            .with_context(|| format!("{} cannot be written", file.display()))?;
     }
     let pages = contents.join(MANUAL);
     said(engine, &["man".as_ref(), "--out".as_ref(), pages.as_os_str()])?;
@@ -64,7 +65,9 @@ mod tests {
             fs::set_permissions(&engine, fs::Permissions::from_mode(0o755)).unwrap();
         };
         let contents = folder.path().join("Contents");
-        script("case $1 in completions) echo wan-alpha for $2;; man) mkdir -p $3; echo page > $3/wan-alpha.1;; esac");
+        script(
+            "case $1 in completions) echo wan-alpha for $2;; man) mkdir -p $3; echo page > $3/wan-alpha.1;; esac",
+        );
         write(&contents, &engine).unwrap();
         let zsh = fs::read_to_string(contents.join(COMPLETIONS).join("_wan-alpha")).unwrap();
         assert_eq!(zsh, "wan-alpha for zsh\n");

@@ -4,7 +4,6 @@
 use std::path::Path;
 
 use proc_macro2::{Ident, TokenTree};
-use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{Attribute, Fields, ItemStruct, Meta, Variant};
 
@@ -92,5 +91,5 @@ fn an_error_that_shows_its_source_is_seen() {
     let found = told_twice(Path::new("planted.rs"), &syntax);
     let names: Vec<_> = found.iter().map(|spot| spot.text.as_str()).collect();
     assert_eq!(names, ["Named", "Numbered", "Marked", "Whole"]);
-    assert_eq!(found[0].line, syntax.items[0].span().start().line + 2);
+    assert_eq!(found[0].line, 4);
 }

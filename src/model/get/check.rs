@@ -101,7 +101,8 @@ pub(super) fn unfinished(path: &Path) -> PathBuf {
 
 /// Compares a file that is there with all that is known of it: size, form, members, hash.
 pub(super) fn judge(path: &Path, file: &ReleasedFile, told: Told<'_>) -> Result<FileState> {
-    let bytes = path.metadata().with_context(|| format!("cannot look at {}", path.display()))?.len();
+    let bytes =
+        path.metadata().with_context(|| format!("cannot look at {}", path.display()))?.len();
     if let Some(expected) = file.bytes {
         let found = format!("{bytes} bytes, expected {expected}");
         if bytes < expected {
@@ -154,9 +155,7 @@ pub(super) fn sha256(path: &Path, told: Told<'_>) -> Result<String> {
 fn torn(path: &Path, released: &str) -> Result<Option<String>> {
     let read = || format!("cannot read {}", path.display());
     match Path::new(released).extension().and_then(|extension| extension.to_str()) {
-        Some("safetensors") => {
-            Ok(TensorFile::open(path).err().map(|error| error.to_string()))
-        }
+        Some("safetensors") => Ok(TensorFile::open(path).err().map(|error| error.to_string())),
         Some("json") => {
             let text = std::fs::read(path).with_context(read)?;
             let wrong = serde_json::from_slice::<Value>(&text).err();
@@ -188,7 +187,8 @@ fn says_otherwise(path: &Path, file: &ReleasedFile) -> Result<Option<String>> {
     let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let found: Value = serde_json::from_slice(&text).unwrap_or_default();
     let other = file.must_say.iter().find(|(name, value)| found[name.as_str()] != **value);
-    Ok(other.map(|(name, value)| format!("its `{name}` is {}, expected {value}", found[name.as_str()])))
+    Ok(other
+        .map(|(name, value)| format!("its `{name}` is {}, expected {value}", found[name.as_str()])))
 }
 
 /// The files that an index names, each once and in order.
@@ -196,8 +196,10 @@ pub(super) fn shards_of(index: &Path, file: &ReleasedFile) -> Result<Vec<Release
     let read = || -> Result<Value> { Ok(serde_json::from_slice(&std::fs::read(index)?)?) };
     let text = read().with_context(|| format!("cannot read the index {}", index.display()))?;
     let map = text["weight_map"].as_object().filter(|map| !map.is_empty());
-    let map = map.with_context(|| format!("{} names no files: it has no weight_map", index.display()));
-    let mut names: Vec<&str> = map.or_exit(Exit::BadInput)?.values().filter_map(Value::as_str).collect();
+    let map =
+        map.with_context(|| format!("{} names no files: it has no weight_map", index.display()));
+    let mut names: Vec<&str> =
+        map.or_exit(Exit::BadInput)?.values().filter_map(Value::as_str).collect();
     names.sort_unstable();
     names.dedup();
     names.into_iter().map(|name| file.shard(name)).collect()
@@ -274,7 +276,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let index = folder.path().join("index.json");
         let file = released("deep/index.json", None, None);
-        std::fs::write(&index, r#"{"weight_map": {"a": "2.st", "b": "1.st", "c": "2.st"}}"#).unwrap();
+        std::fs::write(&index, r#"{"weight_map": {"a": "2.st", "b": "1.st", "c": "2.st"}}"#)
+            .unwrap();
         let shards = shards_of(&index, &file).unwrap();
         let paths: Vec<_> = shards.iter().map(|shard| shard.path.as_str()).collect();
         assert_eq!(paths, ["deep/1.st", "deep/2.st"]);

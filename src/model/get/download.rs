@@ -25,7 +25,7 @@ const WAITING: usize = 16;
 const LOOK_UP: Duration = Duration::from_millis(50);
 /// Tries in a row that brought nothing.
 const TRIES: u32 = 5;
-/// Before the second try; twice as long before each further one.
+/// Before the next try; twice as long after each that brought nothing.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 
 /// A file on its way.
@@ -37,7 +37,12 @@ struct Partial {
 
 /// Fetches `file` to `path`. What has come stays in `path.part` where it is broken off, and is gone on
 /// with the next time.
-pub(super) fn fetch(hub: &Hub, file: &ReleasedFile, path: &Path, told: Told<'_>) -> Result<FileState> {
+pub(super) fn fetch(
+    hub: &Hub,
+    file: &ReleasedFile,
+    path: &Path,
+    told: Told<'_>,
+) -> Result<FileState> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(|error| unwritable(folder, &error))?;
     let part = unfinished(path);
@@ -50,7 +55,8 @@ pub(super) fn fetch(hub: &Hub, file: &ReleasedFile, path: &Path, told: Told<'_>)
             Ok(()) => break,
             Err(FetchFailure::Lasting(error)) => return Err(error),
             Err(FetchFailure::Passing(error)) => {
-                failed = if partial.bytes() > before { 1 } else { failed + 1 };
+                let came = partial.bytes() > before;
+                (failed, wait) = if came { (1, FIRST_WAIT) } else { (failed + 1, wait * 2) };
                 if failed == TRIES {
                     let tries = format!("{url}: nothing came in {TRIES} tries; run again to go on");
                     return Err(error.context(tries));
@@ -59,7 +65,6 @@ pub(super) fn fetch(hub: &Hub, file: &ReleasedFile, path: &Path, told: Told<'_>)
             }
         }
         pause(wait, told, partial.bytes(), file)?;
-        wait *= 2;
     }
     let known = ReleasedFile { sha256: file.sha256.clone().or(hash), ..file.clone() };
     partial.finish(&known, path, told)
@@ -94,7 +99,9 @@ impl Partial {
         }
         if status == 416 || (status == 206 && range.is_none_or(|(from, _)| from != Some(have))) {
             self.forget().map_err(lasting)?;
-            return Err(FetchFailure::Passing(anyhow!("what has come so far does not fit its answer")));
+            return Err(FetchFailure::Passing(anyhow!(
+                "what has come so far does not fit its answer"
+            )));
         }
         if status == 200 {
             have = 0;
@@ -131,8 +138,7 @@ impl Partial {
     ) -> Result<(), FetchFailure> {
         let unwritable = |error: std::io::Error| FetchFailure::Lasting(self.unwritable(&error));
         let open = || -> std::io::Result<File> {
-            let file =
-                OpenOptions::new().create(true).append(true).open(&self.path)?;
+            let file = OpenOptions::new().create(true).append(true).open(&self.path)?;
             file.set_len(have)?;
             Ok(file)
         };
@@ -201,9 +207,7 @@ fn content_range(text: &str) -> (Option<u64>, Option<u64>) {
 }
 
 /// Reads an answer in a thread of its own, so that a server that hangs keeps nobody from Ctrl-C.
-fn blocks_of(
-    response: ureq::http::Response<ureq::Body>,
-) -> Receiver<std::io::Result<Vec<u8>>> {
+fn blocks_of(response: ureq::http::Response<ureq::Body>) -> Receiver<std::io::Result<Vec<u8>>> {
     let (sender, blocks) = sync_channel(WAITING);
     thread::spawn(move || {
         let mut body = response.into_body().into_reader();

@@ -75,7 +75,11 @@ impl Releases {
         let mut places = BTreeSet::new();
         for file in &list.files {
             file.check()?;
-            ensure!(places.insert(file.place()), "two files would lie at {}", file.place().display());
+            ensure!(
+                places.insert(file.place()),
+                "two files would lie at {}",
+                file.place().display()
+            );
         }
         for one in &list.uses {
             list.files_of(one)?;
@@ -96,7 +100,9 @@ impl Releases {
     pub(super) fn files_of(&self, one: &ModelUse) -> Result<Vec<&ReleasedFile>> {
         let file = |key: &String| {
             let found = self.files.iter().find(|file| file.key == *key);
-            found.ok_or_else(|| anyhow!("the use {} names the file {key}, which is not listed", one.name))
+            found.ok_or_else(|| {
+                anyhow!("the use {} names the file {key}, which is not listed", one.name)
+            })
         };
         one.files.iter().map(file).collect()
     }

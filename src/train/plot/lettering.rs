@@ -20,7 +20,7 @@ const WEIGHT: FontWeight = FontWeight::Regular;
 pub(super) struct LetteredBackend<'a>(pub(super) BitMapBackend<'a>);
 
 type BitmapError = <BitMapBackend<'static> as DrawingBackend>::ErrorType;
-type Drawn = Result<(), DrawingErrorKind<BitmapError>>;
+type PlotterResult = Result<(), DrawingErrorKind<BitmapError>>;
 
 impl DrawingBackend for LetteredBackend<'_> {
     type ErrorType = BitmapError;
@@ -29,19 +29,24 @@ impl DrawingBackend for LetteredBackend<'_> {
         self.0.get_size()
     }
 
-    fn ensure_prepared(&mut self) -> Drawn {
+    fn ensure_prepared(&mut self) -> PlotterResult {
         self.0.ensure_prepared()
     }
 
-    fn present(&mut self) -> Drawn {
+    fn present(&mut self) -> PlotterResult {
         self.0.present()
     }
 
-    fn draw_pixel(&mut self, point: BackendCoord, color: BackendColor) -> Drawn {
+    fn draw_pixel(&mut self, point: BackendCoord, color: BackendColor) -> PlotterResult {
         self.0.draw_pixel(point, color)
     }
 
-    fn draw_line<S: BackendStyle>(&mut self, from: BackendCoord, to: BackendCoord, style: &S) -> Drawn {
+    fn draw_line<S: BackendStyle>(
+        &mut self,
+        from: BackendCoord,
+        to: BackendCoord,
+        style: &S,
+    ) -> PlotterResult {
         self.0.draw_line(from, to, style)
     }
 
@@ -51,11 +56,16 @@ impl DrawingBackend for LetteredBackend<'_> {
         bottom_right: BackendCoord,
         style: &S,
         fill: bool,
-    ) -> Drawn {
+    ) -> PlotterResult {
         self.0.draw_rect(upper_left, bottom_right, style, fill)
     }
 
-    fn draw_text<T: BackendTextStyle>(&mut self, text: &str, style: &T, at: BackendCoord) -> Drawn {
+    fn draw_text<T: BackendTextStyle>(
+        &mut self,
+        text: &str,
+        style: &T,
+        at: BackendCoord,
+    ) -> PlotterResult {
         let (width, height) = size_of(text);
         let left = match style.anchor().h_pos {
             HPos::Left => 0,

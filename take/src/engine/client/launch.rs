@@ -27,7 +27,8 @@ impl Launched {
         lock: StartLock,
     ) -> Result<Self, EngineError> {
         let program = &command.program;
-        let not_started = |source| EngineError::NotStarted { program: program.clone(), reason: source };
+        let not_started =
+            |source| EngineError::NotStarted { program: program.clone(), reason: source };
         // Where the host stands is its own affair, and may be a disk that is to be ejected.
         let directory = output.parent().unwrap_or(Path::new("/"));
         let absolute = match program.components().count() {
