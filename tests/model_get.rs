@@ -358,6 +358,19 @@ fn what_is_not_what_it_should_be_is_not_kept() {
 }
 
 #[test]
+fn what_does_not_fit_on_the_disk_is_not_begun() {
+    let shop = Shop::open(None);
+    let list = fs::read_to_string(shop.room.path("list.toml")).unwrap();
+    let bytes = format!("\n            bytes = {}", shop.weights.len());
+    assert!(list.contains(&bytes));
+    let list = list.replace(&bytes, "\n            about_bytes = 1_000_000_000_000_000");
+    fs::write(shop.room.path("list.toml"), list).unwrap();
+    let said = shop.got(&["--yes"], 1);
+    assert!(said.contains("1000000.00 GB are to come") && said.contains("make room"), "{said}");
+    assert!(shop.hub.requests().is_empty() && !shop.room.path("models").exists());
+}
+
+#[test]
 fn a_token_goes_to_the_hub_and_not_to_its_storage() {
     let storage = Hub::start(None);
     let shop = Shop::open(Some(storage.address.clone()));
