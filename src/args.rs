@@ -17,10 +17,12 @@ mod render;
 mod take;
 mod train;
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
+use clap_complete::Shell;
 use wan_alpha_take::frames::CELL;
 
 use crate::media::frame::SIZE_LIMIT;
@@ -34,7 +36,7 @@ pub(crate) use ellipse::{EllipseCommand, FitEllipse, ShowEllipse};
 pub(crate) use encode::Encode;
 pub(crate) use engine::{EngineRun, EngineVerb};
 pub(crate) use eval::{EvalCommand, EvalReconstruction, EvalTakes, ReportFiles, ScoringArgs};
-pub(crate) use model::ModelCommand;
+pub(crate) use model::{GetModel, ModelCommand};
 pub(crate) use reading::ImageReading;
 pub(crate) use render::{Render, text_or_file};
 pub(crate) use take::{ExportTake, MakeTake, TakeCommand};
@@ -78,7 +80,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Data(DataCommand),
 
-    /// Models by name: add, list, show, verify, remove, merge
+    /// Models by name: get, add, list, show, verify, remove, merge
     #[command(subcommand)]
     Model(ModelCommand),
 
@@ -100,6 +102,19 @@ pub(crate) enum Command {
         /// For programs
         #[arg(long)]
         json: bool,
+    },
+
+    /// Print what a shell needs to complete this command line
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+
+    /// Print this command's page for `man -l -`
+    Man {
+        /// Write a page for the command and for each verb into this folder instead
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
     },
 }
 

@@ -86,7 +86,7 @@ pub(crate) fn run(json: bool, context: &CommandContext<'_>) -> Result<()> {
     findings.extend(models(&environment.models));
     findings.extend(stores::look(environment));
     findings.push(engine::look(environment));
-    findings.extend(bundles::look());
+    findings.extend(bundles::look(std::env::current_exe().ok().as_deref()));
     if json {
         print_lines(&[serde_json::to_string_pretty(&findings)?])?;
     } else {
@@ -134,10 +134,12 @@ fn models(roots: &ModelRoots) -> Vec<DoctorFinding> {
             None => DoctorFinding::ok(ABOUT, model.manifest.name.clone()),
         })
         .collect();
-    findings.push(match roots.find(AUTO) {
-        Ok(model) => DoctorFinding::ok(ABOUT, format!("auto is {}", model.manifest.name)),
-        Err(error) => DoctorFinding::attention(ABOUT, format!("auto is nothing: {error}"), add),
-    });
+    findings.push(
+        match roots.auto_among(&list).map_or_else(|| roots.find(AUTO), |one| Ok(one.clone())) {
+            Ok(model) => DoctorFinding::ok(ABOUT, format!("auto is {}", model.manifest.name)),
+            Err(error) => DoctorFinding::attention(ABOUT, format!("auto is nothing: {error}"), add),
+        },
+    );
     findings
 }
 

@@ -33,7 +33,8 @@ use crate::console::Console;
 use crate::context::CommandContext;
 use crate::cpu_estimate::Hours;
 use crate::device;
-use crate::exit::{self, Exit, OrExit};
+use crate::error_text::in_words;
+use crate::exit::{Exit, OrExit};
 use crate::interrupt::Interrupt;
 use crate::stdout::print_lines;
 use wan_alpha_take::environment::Environment;
@@ -225,7 +226,7 @@ fn serve(args: &EngineRun, environment: &Environment, interrupt: &Interrupt) -> 
     let opened = match device::open_untold(&args.computing, environment) {
         Ok(opened) => opened,
         Err(error) => {
-            let said = exit::told(&error);
+            let said = in_words(&error);
             log::error!("{said}");
             pulse.opened(false);
             let problem = Problem::from_sentence(ProblemCode::NoGpu, &said);

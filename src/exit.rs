@@ -113,11 +113,6 @@ pub(crate) fn carried(error: anyhow::Error) -> Box<dyn StdError + Send + Sync> {
     Box::new(Marked { exit, error })
 }
 
-/// An error and its causes in one line, for people.
-pub(crate) fn told(error: &anyhow::Error) -> String {
-    wan_alpha_core::plain_words(&format!("{error:#}"))
-}
-
 /// What the error nearest to the cause means, among those that mean something.
 fn meaning_of(error: &anyhow::Error) -> Option<Exit> {
     error.chain().filter_map(meaning).last()
@@ -231,7 +226,7 @@ mod tests {
             anyhow::Error::from(TchError::Torch(text)).context("cannot write a.exr")
         };
         let (odd, memory) = (said("boom"), said("CUDA error: out of memory"));
-        assert_eq!(told(&odd), "cannot write a.exr: libtorch failed: boom");
+        assert_eq!(crate::error_text::in_words(&odd), "cannot write a.exr: libtorch failed: boom");
         assert_eq!([Exit::of(&odd), Exit::of(&memory)], [Exit::Failed, Exit::OutOfMemory]);
     }
 

@@ -6,6 +6,7 @@
 mod accounts;
 mod announcement;
 mod args;
+mod completions;
 mod console;
 mod context;
 mod cpu_estimate;
@@ -18,6 +19,7 @@ mod ellipse;
 mod encode;
 mod engine;
 mod environment;
+mod error_text;
 mod eval;
 mod exit;
 mod interrupt;
@@ -87,7 +89,7 @@ fn instead_of_a_command(said: &clap::Error) -> ExitCode {
 
 /// Says what went wrong, as far as there is anywhere to say it.
 fn complain(error: &anyhow::Error) {
-    let _ = writeln!(std::io::stderr(), "wan-alpha: {}", exit::told(error));
+    let _ = writeln!(std::io::stderr(), "wan-alpha: {}", error_text::in_words(error));
 }
 
 fn run(cli: Cli, progress: &TerminalProgress) -> Result<()> {
@@ -127,6 +129,8 @@ fn run(cli: Cli, progress: &TerminalProgress) -> Result<()> {
         Command::Decode(args) => decode::run(&args, &context),
         Command::Eval(command) => eval::run(&command, &context),
         Command::Model(command) => model::run(&command, &context),
+        Command::Completions { shell } => completions::completions(shell),
+        Command::Man { out } => completions::man(out.as_deref()),
     }
 }
 

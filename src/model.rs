@@ -2,6 +2,7 @@
 
 mod export;
 mod fingerprints;
+mod get;
 mod merge;
 mod pack;
 mod report;
@@ -140,6 +141,7 @@ pub(crate) fn run(command: &ModelCommand, context: &CommandContext<'_>) -> Resul
             let record = pack.run(watch)?;
             vec![record.display().to_string()]
         }
+        ModelCommand::Get(args) => get::run(args, context)?,
         ModelCommand::List => report::list(roots)?,
         ModelCommand::Show { name } => report::show(&Chosen::of(&[name.into()], roots)?, watch)?,
         ModelCommand::Verify { name } => vec![verify(name, roots, watch)?],

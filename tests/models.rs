@@ -170,6 +170,19 @@ fn a_merged_model_makes_the_same_takes() {
 }
 
 #[test]
+fn a_broken_record_is_warned_of_once_and_its_reason_told_once() {
+    let room = Room::new();
+    fs::create_dir_all(room.path("models/broken")).unwrap();
+    fs::write(room.path("models/broken/wan-alpha.json"), "{").unwrap();
+    for line in [["model", "list", "-v"], ["model", "show", "broken"]] {
+        let said = String::from_utf8(room.run(&line).stderr).unwrap();
+        for words in ["not a model's record", "EOF while parsing"] {
+            assert_eq!(said.matches(words).count(), 1, "{line:?}: {said}");
+        }
+    }
+}
+
+#[test]
 fn a_packed_model_is_whole_wherever_it_is_carried() {
     let room = Room::new();
     let folder = room.model("download");
@@ -228,7 +241,7 @@ fn a_packed_model_is_whole_wherever_it_is_carried() {
     fs::write(&defaults, "{ \"steps\": \"many\" }").unwrap();
     let other = room.path("other");
     let other = [&again[..], &[other.to_str().unwrap()], &with].concat();
-    room.fails(&other, 2, &["cannot read the defaults", "invalid type"]);
+    room.fails(&other, 2, &["cannot use the defaults", "invalid type"]);
 }
 
 /// What a fresh machine draws, with no download: the subject that was asked for, in its color, where

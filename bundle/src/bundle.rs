@@ -9,6 +9,8 @@ mod elf;
 pub(crate) mod layout;
 mod libtorch;
 pub(crate) mod make;
+mod notices;
+mod shell_help;
 #[cfg(test)]
 mod test_planted_faults;
 
@@ -65,6 +67,7 @@ pub(crate) fn run(tree: &Tree, options: &BundleOptions) -> Result<ExitCode> {
         engine,
         resources: tree.root().join("resources"),
         license: tree.root().join("LICENSE"),
+        crates: notices::of_crates(tree)?,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let plist = parts.resources.join("Info.plist");
@@ -176,7 +179,10 @@ fn examine(
         "the bundle is not fit for use:\n  {}",
         report.faults.join("\n  ")
     );
-    starts(&new.join("Contents").join(layout.engine()), &parts.version)?;
+    let contents = new.join("Contents");
+    let engine = contents.join(layout.engine());
+    starts(&engine, &parts.version)?;
+    shell_help::write(&contents, &engine)?;
     let mut reasons = parts.only_here.clone();
     reasons.extend(report.above_floor);
     if reasons.is_empty() {
@@ -188,7 +194,7 @@ fn examine(
          says how a release is built",
         reasons.join("\n  ")
     );
-    let file = new.join("Contents").join(ONLY_HERE);
+    let file = contents.join(ONLY_HERE);
     let text = format!(
         "This bundle was made for the machine that made it, and may not run on others:\n\n- {}\n",
         reasons.join("\n- ")

@@ -76,6 +76,9 @@ pub(crate) fn run(tree: &Tree, options: &InstallOptions) -> Result<ExitCode> {
         tree.short(&bundle)
     );
     let version = place::version(&bundle)?;
+    if let Some(warning) = place::only_here(&bundle)? {
+        eprintln!("{warning}");
+    }
     let root = options.place.folder(&user)?;
     let folder = if options.keep_old { place::own_folder(&root, &version) } else { root.clone() };
     let replaced = place::install(&bundle, &folder)?;

@@ -78,6 +78,24 @@ fn the_real_bundle_works_wherever_it_is_carried() {
     let told = says(&engine, &["engine", "status"], &[]);
     assert!(!told.trim().is_empty(), "engine status says something");
     assert_eq!(number_of_plugins(&binaries.join("WanAlpha.ofx")), 1);
+    let told = says(&engine, &["doctor"], &[("HOME", made.path())]);
+    assert!(told.contains("is the one that this program lies in"), "{told}");
+
+    // What shells and `man` read is in it, and the terms of all that it holds.
+    let resources = carried.join(NAME).join("Contents/Resources");
+    for (file, words) in [
+        ("completions/wan-alpha.bash", "--prompt"),
+        ("completions/_wan-alpha", "--prompt"),
+        ("completions/wan-alpha.fish", "prompt"),
+        ("man/man1/wan-alpha.1", "render"),
+        ("man/man1/wan-alpha-model-get.1", "token"),
+        ("licences/crates.txt", "\ntch "),
+        ("licences/libtorch-parts.txt", "third_party/fbgemm"),
+        ("licences/noto-font.txt", "SIL OPEN FONT LICENSE"),
+    ] {
+        let text = fs::read_to_string(resources.join(file)).unwrap();
+        assert!(text.contains(words), "{file} has no `{words}`");
+    }
 
     // A host's LD_LIBRARY_PATH with another libtorch in it changes nothing.
     let theirs = made.path().join("theirs");
@@ -135,6 +153,8 @@ fn the_real_bundle_works_wherever_it_is_carried() {
     run(&mut install());
     let said = String::from_utf8(run(&mut install()).stderr).unwrap();
     assert!(said.contains("in the place of") && said.contains("OFX_PLUGIN_PATH"), "{said}");
+    let only_here = resources.join("THIS-MACHINE-ONLY.txt").is_file();
+    assert_eq!(said.contains("warning: this bundle may not run on other machines"), only_here);
     assert_eq!(says(&installed("").join("wan-alpha"), &["--version"], &[]).trim(), version);
     run(xtask(&["uninstall", "--to"]).arg(&place));
     assert_eq!(fs::read_dir(&place).unwrap().count(), 0);

@@ -11,6 +11,7 @@
 mod structure {
     pub(crate) mod arrows;
     pub(crate) mod circles;
+    pub(crate) mod errors;
     pub(crate) mod facts;
     pub(crate) mod items;
     pub(crate) mod measures;
@@ -134,6 +135,14 @@ fn few_docs_are_too_short_to_help() {
     let remedy =
         "Say what a reader cannot see in name and type: what for, which unit, which limits.";
     judge(&found, SHORT_DOCS, &what, remedy);
+}
+
+#[test]
+fn no_error_tells_its_source_itself() {
+    let found: Vec<_> = facts().measures.told_twice.iter().map(Spot::named).collect();
+    let remedy = "Call the field `reason` where its text is in the message, or leave it out of the \
+        message: the chain of sources is printed too.";
+    judge(&found, 0, "errors that would be told twice", remedy);
 }
 
 #[test]

@@ -39,7 +39,7 @@ impl ErrorKind {
     pub fn of_model(error: &ModelError) -> Self {
         match error {
             ModelError::Unknown { .. } => Self::ModelIncomplete,
-            ModelError::Io { source, .. } => Self::of_io(source),
+            ModelError::Io { reason, .. } => Self::of_io(reason),
             _ => Self::BadInput,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use wan_alpha_take::Precision;
 
 use super::{Threads, one_of};
@@ -10,6 +10,9 @@ use super::{Threads, one_of};
 /// What to do with models.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelCommand {
+    /// The released files: addresses, sizes, licenses, hashes; what of them is in a folder; fetching the
+    /// rest
+    Get(GetModel),
     /// Recognize a downloaded model's parts, fingerprint them, and give them a name
     Add {
         /// The name: letters, digits and - _ . +
@@ -90,4 +93,25 @@ pub(crate) enum ModelCommand {
     },
     /// Where models are looked for, and what `auto` means
     Where,
+}
+
+/// What of the released files is wanted.
+#[derive(Debug, Args)]
+pub(crate) struct GetModel {
+    /// What they are for; without it every use and file is listed
+    #[arg(value_name = "USE")]
+    pub(crate) what: Option<String>,
+    /// Look in this folder for what is there; an exit code of 4 says that something is missing or torn
+    #[arg(long, value_name = "FOLDER", requires = "what")]
+    pub(crate) to: Option<PathBuf>,
+    /// Fetch what is missing there. What is broken off stays, and is gone on with the next time
+    #[arg(long, requires = "to")]
+    pub(crate) yes: bool,
+    /// The environment variable that holds a token for the hub; it is sent to the hub alone, and neither
+    /// kept nor logged
+    #[arg(long, value_name = "NAME")]
+    pub(crate) token_variable: Option<String>,
+    /// A list of your own, in the form of src/model/get/releases.toml
+    #[arg(long, value_name = "FILE.toml")]
+    pub(crate) list: Option<PathBuf>,
 }

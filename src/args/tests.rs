@@ -56,6 +56,8 @@ fn commands_of(page: &str) -> impl Iterator<Item = &str> {
             line.strip_prefix("target/release/").unwrap_or(line).strip_prefix("wan-alpha ")
         })
         .map(|line| line.split(" #").next().unwrap_or(line))
+        // Where its output goes is the shell's affair.
+        .map(|line| line.split(" >").next().unwrap_or(line))
         // What is left out is said above them.
         .filter(|line| !line.contains('…') || line.contains('"'))
 }

@@ -18,20 +18,15 @@ const USUAL: &[&str] = if cfg!(windows) {
     &["/usr/OFX/Plugins", "/usr/OFX/Nuke", "/usr/OFX/Natron"]
 };
 
-pub(super) fn look() -> Vec<DoctorFinding> {
+/// `program`: this one's file, which may lie in a bundle itself.
+pub(super) fn look(program: Option<&Path>) -> Vec<DoctorFinding> {
     let path = std::env::var_os("OFX_PLUGIN_PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     folders.retain(|folder| !folder.as_os_str().is_empty());
     folders.extend(USUAL.iter().map(PathBuf::from));
     let bundles = found(&folders);
-    if bundles.is_empty() {
-        let listed: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
-        return vec![DoctorFinding::attention(
-            ABOUT,
-            format!("no {NAME}.bundle in {}", listed.join(", ")),
-            "cargo xtask bundle, then cargo xtask install",
-        )];
-    }
+    let own = program.and_then(bundle_of);
+    let unseen = own.filter(|own| !bundles.iter().any(|(_, bundle)| bundle == own));
     let mut findings: Vec<_> = bundles
         .iter()
         .flat_map(|(folder, bundle)| {
@@ -40,6 +35,12 @@ pub(super) fn look() -> Vec<DoctorFinding> {
             [vec![DoctorFinding::ok(ABOUT, found)], examine(bundle)].concat()
         })
         .collect();
+    if let Some(own) = &unseen {
+        findings.push(not_seen(own));
+        findings.extend(examine(own));
+    } else if bundles.is_empty() {
+        findings.push(none(&folders));
+    }
     if bundles.len() > 1 {
         let says = format!("{} bundles hold this plug-in; hosts use one of them", bundles.len());
         let remedy = "uninstall the others, or name the folder of the one that is meant first in \
@@ -47,6 +48,49 @@ pub(super) fn look() -> Vec<DoctorFinding> {
         findings.push(DoctorFinding::attention(ABOUT, says, remedy));
     }
     findings
+}
+
+/// The bundle that a program lies in.
+fn bundle_of(program: &Path) -> Option<PathBuf> {
+    let program = program.canonicalize().ok()?;
+    let name = format!("{NAME}.bundle");
+    program.ancestors().find(|folder| folder.ends_with(&name)).map(Path::to_owned)
+}
+
+fn none(folders: &[PathBuf]) -> DoctorFinding {
+    let listed: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
+    let install = match as_root(Path::new(USUAL[0])) {
+        "" => "cargo xtask install".to_owned(),
+        sudo => format!(
+            "{sudo}target/debug/xtask install ({} is root's), or without root cargo xtask install --user",
+            USUAL[0]
+        ),
+    };
+    DoctorFinding::attention(
+        ABOUT,
+        format!("no {NAME}.bundle in {}", listed.join(", ")),
+        format!("cargo xtask bundle, then {install}"),
+    )
+}
+
+/// This program's own bundle, where no host looks for it.
+fn not_seen(bundle: &Path) -> DoctorFinding {
+    let (shown, folder) = (bundle.display(), bundle.parent().unwrap_or(bundle).display());
+    let sudo = as_root(Path::new(USUAL[0]));
+    DoctorFinding::attention(
+        ABOUT,
+        format!("{shown} is the one that this program lies in; no host looks for it there"),
+        format!(
+            "{sudo}mkdir -p {0} && {sudo}cp -r {shown} {0}/, or OFX_PLUGIN_PATH={folder} in the environment \
+             that hosts start in",
+            USUAL[0]
+        ),
+    )
+}
+
+/// What a command that writes to a folder, or makes it, begins with: `sudo ` where this user may not.
+fn as_root(folder: &Path) -> &'static str {
+    if cfg!(windows) || super::stores::can_write(folder) { "" } else { "sudo " }
 }
 
 fn found_by(folder: &Path, search_path: &OsStr) -> &'static str {
@@ -163,6 +207,31 @@ mod tests {
         let folders = [root.clone(), root.join("."), "/nowhere".into()];
         let expected = [bundle, other].map(|path| (root.clone(), path.canonicalize().unwrap()));
         assert_eq!(found(&folders), expected);
+    }
+
+    #[test]
+    fn a_program_knows_the_bundle_that_it_lies_in() {
+        let (folder, bundle) = bundle_with(&[("wan-alpha", "a program")]);
+        let program = bundle.join("Contents/Linux-x86-64/wan-alpha");
+        let own = bundle.canonicalize().unwrap();
+        assert_eq!(bundle_of(&program), Some(own.clone()));
+        let findings = look(Some(&program));
+        let says = format!("{} is the one that this program lies in", own.display());
+        let found = findings.iter().find(|finding| finding.says.starts_with(&says)).unwrap();
+        let remedy = found.remedy.as_deref().unwrap();
+        assert!(remedy.contains(&format!("OFX_PLUGIN_PATH={}", own.parent().unwrap().display())));
+        // Nothing says any more that there is none.
+        assert!(!findings.iter().any(|finding| finding.says.starts_with("no ")), "{findings:?}");
+        assert_eq!(bundle_of(&folder.path().join("elsewhere")), None);
+    }
+
+    #[test]
+    fn rights_that_are_needed_are_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(as_root(&folder.path().join("new")), "");
+        let file = folder.path().join("file");
+        std::fs::write(&file, "x").unwrap();
+        assert_eq!(as_root(&file.join("below")), "sudo ");
     }
 
     #[test]

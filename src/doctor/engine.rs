@@ -14,6 +14,7 @@ use wan_alpha_take::environment::Environment;
 
 use super::DoctorFinding;
 use crate::engine::identity;
+use crate::error_text::in_words;
 
 const ABOUT: &str = "engine";
 
@@ -48,7 +49,7 @@ pub(super) fn look(environment: &Environment) -> DoctorFinding {
         }
         Err(error) => DoctorFinding::fault(
             ABOUT,
-            format!("{error:#}"),
+            in_words(&error),
             format!("read {}; is the program whole?", environment.engine_log().display()),
         ),
     }

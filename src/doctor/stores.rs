@@ -110,7 +110,7 @@ fn command(access: &FolderAccess) -> String {
 }
 
 /// Whether a file can be made there, or the folder where there is none.
-fn can_write(folder: &Path) -> bool {
+pub(super) fn can_write(folder: &Path) -> bool {
     let there = folder.ancestors().find(|folder| folder.exists());
     there.is_some_and(|there| there.is_dir() && tempfile::tempfile_in(there).is_ok())
 }

@@ -9,11 +9,12 @@ use super::DoctorFinding;
 const ABOUT: &str = "environment";
 
 /// Every variable that means something, and what its value has to be.
-const KNOWN: [(&str, ValueKind); 12] = [
+const KNOWN: [(&str, ValueKind); 13] = [
     ("WAN_ALPHA_STORE", ValueKind::Anything),
     ("WAN_ALPHA_STORE_LIMIT", ValueKind::Number),
     ("WAN_ALPHA_MODELS", ValueKind::Anything),
     ("WAN_ALPHA_MODEL", ValueKind::Anything),
+    ("WAN_ALPHA_HUB", ValueKind::Anything),
     ("WAN_ALPHA_RUN", ValueKind::Anything),
     ("WAN_ALPHA_ENGINE", ValueKind::Anything),
     ("WAN_ALPHA_IDLE", ValueKind::Number),

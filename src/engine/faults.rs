@@ -132,7 +132,7 @@ fn as_the_program() {
     let exit = match crate::run(cli, &progress) {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("wan-alpha: {error:#}");
+            eprintln!("wan-alpha: {}", crate::error_text::in_words(&error));
             i32::from(Exit::of(&error) != Exit::Done)
         }
     };

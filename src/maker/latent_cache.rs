@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use crate::error_text::in_words;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
@@ -11,8 +12,6 @@ use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::{self, Kind, Tensor};
 use wan_alpha_core::weights::TensorFile;
 use wan_alpha_take::{TakeKey, TakeRequest, Warning};
-
-use crate::exit::told;
 
 /// A latent nobody came back for.
 const ABANDONED: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -54,7 +53,7 @@ impl Latents {
         match read(self.opened, &path, request) {
             Ok(latent) => Some(latent),
             Err(error) => {
-                log::warn!("the latent {} is not used: {}", path.display(), told(&error));
+                log::warn!("the latent {} is not used: {}", path.display(), in_words(&error));
                 let _ = fs::remove_file(&path);
                 None
             }

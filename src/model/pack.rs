@@ -7,14 +7,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, ensure};
-use serde::Deserialize;
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use serde_json::{Map, Value};
 use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::{Kind, Tensor};
 use wan_alpha_core::train::{write_pickle, write_safetensors};
 use wan_alpha_core::weights::{AdapterKind, MERGED, ModelFiles, Strengths, TensorFile};
 use wan_alpha_core::{Stage, Watch};
+use wan_alpha_take::frames::latent_frames;
 use wan_alpha_take::models::{Defaults, MadeFor, Manifest, PartFile, check_name};
+use wan_alpha_take::{Ellipse, Precision, RequestDraft};
 
 use super::recorded;
 use crate::exit::{Exit, OrExit};
@@ -111,21 +113,49 @@ fn record(name: &str, told: PackDefaults, out: &Path, watch: &dyn Watch) -> Resu
 }
 
 /// What the file of `--defaults` says of a model.
-#[derive(Default, Deserialize)]
+#[derive(Default)]
 struct PackDefaults {
-    #[serde(flatten)]
     defaults: Defaults,
-    #[serde(default)]
     made_for: MadeFor,
 }
 
 impl PackDefaults {
     fn read(path: &Path) -> Result<Self> {
-        let read = || -> Result<Self> { Ok(serde_json::from_slice(&fs::read(path)?)?) };
+        let read = || -> Result<Self> {
+            let mut given: Map<String, Value> = serde_json::from_str(&fs::read_to_string(path)?)?;
+            let made_for = given.remove("made_for").map(serde_json::from_value).transpose()?;
+            Ok(Self { made_for: made_for.unwrap_or_default(), defaults: checked(given)? })
+        };
         read()
-            .with_context(|| format!("cannot read the defaults {}", path.display()))
+            .with_context(|| format!("cannot use the defaults {}", path.display()))
             .or_exit(Exit::BadInput)
     }
+}
+
+/// Defaults that are what a request may say, and nothing else: what is wrong in a record would come out
+/// with the first take, or never.
+fn checked(given: Map<String, Value>) -> Result<Defaults> {
+    let known = serde_json::to_value(Defaults::default())?;
+    if let Some(other) = given.keys().find(|name| known.get(name.as_str()).is_none()) {
+        let names: Vec<_> = known.as_object().into_iter().flat_map(Map::keys).cloned().collect();
+        bail!("`{other}` is no default of a model: expected {}", names.join(", "));
+    }
+    let defaults: Defaults = serde_json::from_value(Value::Object(given))?;
+    let latent_frames = latent_frames(defaults.frames_or_released())?;
+    let draft = RequestDraft {
+        ellipse: vec![Ellipse::default(); latent_frames],
+        mu: vec![0.0; latent_frames],
+        ..RequestDraft::new("model".to_owned(), "prompt".to_owned())
+    };
+    // What the defaults leave open the packed model says by itself.
+    let silent = Defaults {
+        steps: Some(1),
+        guidance: Some(1.0),
+        precision: Some(Precision::F32),
+        ..Defaults::default()
+    };
+    draft.complete(&defaults.clone().or(silent))?;
+    Ok(defaults)
 }
 
 /// A file of tensors in bfloat16, in the format it has; any other as it is. A transformer's header
@@ -160,4 +190,27 @@ fn write(from: &Path, to: &Path, merged: Option<String>) -> Result<()> {
         write_safetensors(to, &tensors, &remarks)
     };
     Ok(written?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_what_a_request_may_say() {
+        let of = |text: &str| -> Result<Defaults> { checked(serde_json::from_str(text)?) };
+        let refused = |text: &str, words: &str| {
+            let error = format!("{:#}", of(text).unwrap_err());
+            assert!(error.contains(words), "{text}: {error}");
+        };
+        refused(r#"{"step": 4}"#, "`step` is no default of a model: expected");
+        refused(r#"{"width": 100}"#, "width is 100");
+        refused(r#"{"frames": 16}"#, "16 frames");
+        refused(r#"{"steps": 0}"#, "steps is 0");
+        refused(r#"{"steps": "four"}"#, "invalid type");
+        refused("[]", "invalid type");
+        let good = of(r#"{"width": 96, "height": 96, "frames": 17, "steps": 8}"#).unwrap();
+        assert_eq!((good.width, good.steps, good.guidance), (Some(96), Some(8), None));
+        assert_eq!(of("{}").unwrap(), Defaults::default());
+    }
 }

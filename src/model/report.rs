@@ -28,7 +28,7 @@ pub(super) fn list(roots: &ModelRoots) -> Result<Vec<String>> {
     if models.is_empty() {
         return Ok(vec!["no models; add one with `wan-alpha model add NAME PATH…`".to_owned()]);
     }
-    let auto = roots.find(models::AUTO).ok().map(|model| model.manifest.name);
+    let auto = roots.auto_among(&models).map(|model| model.manifest.name.clone());
     let line = |model: models::NamedModel| {
         let name = &model.manifest.name;
         let mark = if auto.as_ref() == Some(name) { " (auto)" } else { "" };

@@ -3,19 +3,20 @@
 
 #![forbid(unsafe_code)]
 
+mod lettering;
+
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::OnceLock;
 
 use anyhow::{Result, anyhow};
 use image::RgbImage;
 use plotters::coord::Shift;
 use plotters::prelude::*;
-use plotters::style::{FontStyle, register_font};
 
 use super::log_line::{self, Line};
 use crate::media::atomic_file::write_whole;
 use crate::media::png::encode_plain;
+use lettering::LetteredBackend;
 
 const PANEL: (u32, u32) = (480, 300);
 /// Steps that the strong line averages over, as a fraction of all.
@@ -42,7 +43,8 @@ pub(super) fn draw(log: &Path, path: &Path) -> Result<()> {
     let (width, height) = (across * PANEL.0, down * PANEL.1);
     let mut pixels = vec![0; (width * height * 3) as usize];
     {
-        let root = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
+        let bitmap = BitMapBackend::with_buffer(&mut pixels, (width, height));
+        let root = LetteredBackend(bitmap).into_drawing_area();
         paint(&root, &curves, (down as usize, across as usize))
             .map_err(|error| anyhow!("cannot draw the losses: {error}"))?;
     }
@@ -73,11 +75,10 @@ fn curves(lines: &[Line]) -> Vec<(String, Curve)> {
     curves.into_iter().map(|((_, name), curve)| (name, curve)).collect()
 }
 
-type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
+type Area<'a> = DrawingArea<LetteredBackend<'a>, Shift>;
 type PlotResult = Result<(), Box<dyn std::error::Error>>;
 
 fn paint(root: &Area<'_>, curves: &[(String, Curve)], grid: (usize, usize)) -> PlotResult {
-    use_own_font();
     root.fill(&WHITE)?;
     for (area, (name, curve)) in root.split_evenly(grid).iter().zip(curves) {
         panel(area, name, curve)?;
@@ -126,15 +127,6 @@ fn smoothed(steps: &[(f64, f64)]) -> Vec<(f64, f64)> {
         around.iter().map(|(_, value)| value).sum::<f64>() / around.len() as f64
     };
     steps.iter().enumerate().map(|(index, (step, _))| (*step, mean(index))).collect()
-}
-
-/// A font of our own, since a machine that trains may have none.
-fn use_own_font() {
-    static ONCE: OnceLock<()> = OnceLock::new();
-    ONCE.get_or_init(|| {
-        // It fails for a damaged font alone; numbers are then missing from the picture.
-        let _ = register_font("sans-serif", FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT);
-    });
 }
 
 #[cfg(test)]

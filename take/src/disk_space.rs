@@ -7,7 +7,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// The path does not exist, or its file system does not tell.
-pub(crate) fn available(path: &Path) -> io::Result<u64> {
+pub fn available(path: &Path) -> io::Result<u64> {
     #[cfg(unix)]
     {
         let found = rustix::fs::statvfs(path)?;
@@ -21,7 +21,7 @@ pub(crate) fn available(path: &Path) -> io::Result<u64> {
 ///
 /// # Errors
 /// As [`available`].
-pub(crate) fn total(path: &Path) -> io::Result<u64> {
+pub fn total(path: &Path) -> io::Result<u64> {
     #[cfg(unix)]
     {
         let found = rustix::fs::statvfs(path)?;

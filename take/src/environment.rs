@@ -35,6 +35,8 @@ pub struct Surroundings {
 pub struct Environment {
     /// `WAN_ALPHA_MODELS`, or the user's own folder of models; and `WAN_ALPHA_MODEL`.
     pub models: ModelRoots,
+    /// `WAN_ALPHA_HUB`: the hub that models are fetched from, in place of the public one.
+    pub hub: Option<String>,
     /// For what can be made again.
     pub cache: Option<PathBuf>,
     /// `WAN_ALPHA_STORE`, or the user's own folder of takes.
@@ -109,6 +111,7 @@ impl Environment {
                 preferred: text("WAN_ALPHA_MODEL"),
                 draft: draft_folders(&around),
             },
+            hub: text("WAN_ALPHA_HUB"),
             cache,
             stores: list("WAN_ALPHA_STORE", "takes"),
             store_limit: number("WAN_ALPHA_STORE_LIMIT").map(|gigabytes| (gigabytes * 1e9) as u64),

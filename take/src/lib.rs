@@ -55,7 +55,7 @@ mod choice;
 mod codes;
 pub mod color;
 mod digest;
-mod disk_space;
+pub mod disk_space;
 pub mod ellipse;
 pub mod engine;
 pub mod environment;

@@ -203,8 +203,24 @@ impl ModelRoots {
         Ok(path)
     }
 
+    /// Which of the models of [`ModelRoots::list`] `auto` means: for who has the list, and would have
+    /// what is wrong in the roots told again by [`ModelRoots::find`].
+    #[must_use]
+    pub fn auto_among<'a>(&self, list: &'a [NamedModel]) -> Option<&'a NamedModel> {
+        let whole = |model: &&NamedModel| model.changed().is_none();
+        match self.preferred() {
+            Some(name) => list.iter().find(|model| model.manifest.name == name).filter(whole),
+            None => list.iter().find(whole),
+        }
+    }
+
+    /// The name that the user has said `auto` to mean.
+    fn preferred(&self) -> Option<&str> {
+        self.preferred.as_deref().filter(|name| *name != AUTO)
+    }
+
     fn auto(&self) -> Result<Option<NamedModel>> {
-        if let Some(name) = self.preferred.as_deref().filter(|name| *name != AUTO) {
+        if let Some(name) = self.preferred() {
             return self.find(name).map(Some);
         }
         let whole = |model: &NamedModel| model.changed().is_none();
@@ -317,8 +333,16 @@ mod tests {
         assert_eq!(roots.find("one").unwrap().paths(), [weights.canonicalize().unwrap()]);
         let found = roots.with_fingerprint(fingerprint("two")).unwrap().unwrap();
         assert_eq!(found.manifest.name, "two");
+        let among = |roots: &ModelRoots| {
+            let list = roots.list().unwrap();
+            roots.auto_among(&list).map(|model| model.manifest.name.clone())
+        };
+        assert_eq!(among(&roots), Some(roots.find(AUTO).unwrap().manifest.name));
         roots.preferred = Some("two".into());
         assert_eq!(roots.find(AUTO).unwrap().manifest.name, "two");
+        assert_eq!(among(&roots).as_deref(), Some("two"));
+        roots.preferred = Some("three".into());
+        assert!(among(&roots).is_none() && roots.find(AUTO).is_err());
         roots.remove("two").unwrap();
         assert!(roots.find("two").is_err() && weights.is_file());
         let error = roots.find("two").unwrap_err().to_string();

@@ -84,7 +84,19 @@ impl Room {
     /// Exit code and words of a call that gets Ctrl-C when a line of it begins so.
     #[cfg(unix)]
     pub(crate) fn interrupted(&self, arguments: &[&str], begins: &str) -> (Option<i32>, String) {
+        self.interrupted_in(arguments, &[], begins)
+    }
+
+    /// The same, with variables in its environment.
+    #[cfg(unix)]
+    pub(crate) fn interrupted_in(
+        &self,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+        begins: &str,
+    ) -> (Option<i32>, String) {
         let mut command = self.command(arguments);
+        command.envs(variables.iter().copied());
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let mut said = String::new();
         let mut lines = BufReader::new(child.stderr.take().unwrap());

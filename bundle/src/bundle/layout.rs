@@ -61,6 +61,8 @@ pub(crate) struct BundleParts {
     pub(crate) resources: PathBuf,
     /// The project's own license.
     pub(crate) license: PathBuf,
+    /// The licenses of all crates, as one text.
+    pub(crate) crates: String,
     pub(crate) version: String,
     /// Why the bundle is for this machine only, if anything is known before it is made.
     pub(crate) only_here: Vec<String>,
@@ -95,6 +97,10 @@ pub(crate) enum FileSource {
 /// Which build the libraries beside it are of; the engine compares it before it opens CUDA.
 pub(crate) const BUILD_VERSION: &str = "build-version";
 pub(crate) const ONLY_HERE: &str = "Resources/THIS-MACHINE-ONLY.txt";
+/// What shells complete the command line by.
+pub(crate) const COMPLETIONS: &str = "Resources/completions";
+/// Pages for `man`, in a folder of their section as it wants them.
+pub(crate) const MANUAL: &str = "Resources/man/man1";
 const TEMPLATE_VERSION: &str = "@VERSION@";
 
 impl BundleLayout {
@@ -135,7 +141,9 @@ impl BundleLayout {
             resource(&format!("{IDENTIFIER}.svg")),
             resource("licences/libtorch.txt"),
             resource("licences/libraries.txt"),
-            resource("licences/ubuntu-font.txt"),
+            resource("licences/libtorch-parts.txt"),
+            resource("licences/noto-font.txt"),
+            item("Resources/licences/crates.txt".into(), FileSource::Text(parts.crates.clone())),
             item(
                 "Resources/licences/wan-alpha.txt".into(),
                 FileSource::Copy(parts.license.clone()),
@@ -174,6 +182,7 @@ mod tests {
             libraries,
             resources: "resources".into(),
             license: "LICENSE".into(),
+            crates: "crates".into(),
             version: "1.2.3".into(),
             only_here: Vec::new(),
         };

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::bundle::layout::{IDENTIFIER, NAME};
+use crate::bundle::layout::{IDENTIFIER, NAME, ONLY_HERE};
 use crate::bundle::make;
 use crate::setup::{ByteCount, check_disk};
 
@@ -38,6 +38,26 @@ pub(crate) fn version(bundle: &Path) -> Result<String> {
     let version = text("CFBundleShortVersionString")
         .filter(|version| !version.is_empty() && !version.contains(['/', '\\']));
     version.map(str::to_owned).with_context(|| format!("{shown} names no version"))
+}
+
+/// A warning, where a bundle says of itself that it may not run on other machines than the one that made
+/// it, with its reasons.
+pub(crate) fn only_here(bundle: &Path) -> Result<Option<String>> {
+    let path = bundle.join("Contents").join(ONLY_HERE);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            return Err(error).with_context(|| format!("{} cannot be read", path.display()));
+        }
+    };
+    let reasons: Vec<_> = text.lines().filter(|line| line.starts_with("- ")).collect();
+    Ok(Some(format!(
+        "warning: this bundle may not run on other machines than the one that made it:\n  {}\n  Where \
+         others share the folder, or if it was made elsewhere, let `wan-alpha doctor` look there; \
+         bundle/README.md says how one for all machines is made",
+        reasons.join("\n  ")
+    )))
 }
 
 /// Folder of a version that lies beside others. Hosts look into subfolders.

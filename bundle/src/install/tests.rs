@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::place::{install, own_folder, uninstall, version, versions_beside};
+use super::place::{install, only_here, own_folder, uninstall, version, versions_beside};
 use super::*;
 
 /// A bundle of this plug-in that says which version it is.
@@ -131,6 +131,17 @@ fn a_bundle_of_another_plug_in_is_refused() {
     let error = version(&other).unwrap_err().to_string();
     assert!(error.contains("org.other"), "{error}");
     assert!(install(&other, &made.path().join("Plugins")).is_err());
+}
+
+#[test]
+fn a_bundle_for_one_machine_is_warned_of_with_its_reasons() {
+    let made = tempfile::tempdir().unwrap();
+    let bundle = bundle(made.path(), "1.0.0");
+    assert_eq!(only_here(&bundle).unwrap(), None);
+    let text = "This bundle was made for …:\n\n- wan-alpha asks for GLIBC_2.39\n- and so on\n";
+    fs::write(bundle.join("Contents/Resources/THIS-MACHINE-ONLY.txt"), text).unwrap();
+    let warning = only_here(&bundle).unwrap().unwrap();
+    assert!(warning.starts_with("warning: ") && warning.contains("GLIBC_2.39"), "{warning}");
 }
 
 #[test]

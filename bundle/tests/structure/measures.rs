@@ -9,6 +9,7 @@ use syn::{
     TraitItem, TraitItemFn, Variant,
 };
 
+use super::errors::told_twice;
 use super::items::{attributes, attributes_in_impl, name};
 use super::source::{Source, for_tests};
 
@@ -44,6 +45,8 @@ pub(crate) struct Measures {
     pub(crate) docs: Vec<(Spot, usize)>,
     /// Structs, enums, unions, traits and aliases.
     pub(crate) types: Vec<Spot>,
+    /// Errors that tell their source themselves.
+    pub(crate) told_twice: Vec<Spot>,
     /// The file that is being read.
     file: PathBuf,
 }
@@ -52,6 +55,7 @@ impl Measures {
     /// Adds what a file holds.
     pub(crate) fn read(&mut self, file: &Path, source: &Source) {
         self.file = file.to_path_buf();
+        self.told_twice.extend(told_twice(file, &source.syntax));
         self.visit_file(&source.syntax);
     }
 

@@ -10,6 +10,7 @@ use ureq::http::{HeaderValue, Uri};
 
 use super::answer::{CaptionAnswer, cut, refusal};
 use crate::args::{CaptionSet, OneLanguage};
+use crate::error_text::in_words;
 use crate::exit::{Exit, OrExit};
 
 /// No wait is longer, whatever a service asks for.
@@ -139,7 +140,7 @@ impl Service {
                     attempt + 1
                 )));
             }
-            log::info!("{}: {error:#}; asking again", self.url);
+            log::info!("{}: {}; asking again", self.url, in_words(&error));
             pause(asked.unwrap_or(wait).min(LONGEST_WAIT), go_on);
             wait = (wait * 2).min(LONGEST_WAIT);
         }

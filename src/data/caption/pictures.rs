@@ -9,6 +9,7 @@ use wan_alpha_take::frame::OwnedFrame;
 
 use crate::data::media::Reader;
 use crate::data::set::Set;
+use crate::error_text::in_words;
 use crate::media::png::encode_plain;
 use crate::media::resize::{HiddenColor, resized};
 
@@ -36,7 +37,7 @@ fn frame_at(reader: &mut Reader, index: usize) -> Result<OwnedFrame> {
         reader.skip(index - reader.next_frame())?;
         reader.next()?.with_context(|| format!("it ended before frame {index}"))
     };
-    read().map_err(|error| anyhow!("{error:#}"))
+    read().map_err(|error| anyhow!(in_words(&error)))
 }
 
 /// The middles of equal parts; of a clip that is shorter, every frame.

@@ -12,6 +12,7 @@ use crate::data::bucket::{AREA, TrainingSize};
 use crate::data::media::Reader;
 use crate::data::set::own_ellipses;
 use crate::data::table::Row;
+use crate::error_text::in_words;
 use crate::media::png::encode_plain;
 
 /// A row's files as they are.
@@ -74,7 +75,7 @@ pub(super) fn look(row: &Row, go_on: &dyn Fn() -> bool) -> Seen {
     match read {
         Ok(reader) => look.finish(row, &reader),
         Err(error) => {
-            Seen { media: None, findings: vec![SetFinding::error("media", format!("{error:#}"))] }
+            Seen { media: None, findings: vec![SetFinding::error("media", in_words(&error))] }
         }
     }
 }
@@ -150,7 +151,7 @@ impl PixelSurvey {
             findings.push(SetFinding::warning("clipped", words));
         }
         if let Err(error) = TrainingSize::Area(AREA).bucket(width, height) {
-            let text = format!("{error:#}; `data cache --area` refuses it");
+            let text = format!("{}; `data cache --area` refuses it", in_words(&error));
             findings.push(SetFinding::warning("aspect", text));
         }
         let latent = |size| latent_of(size, self.frames, [width, height]);

@@ -254,7 +254,7 @@ impl EngineClient {
         match self.start() {
             Ok(running) => *thread = Some(running),
             Err(source) => {
-                let problem = EngineError::Thread { source }.problem();
+                let problem = EngineError::Thread { reason: source }.problem();
                 self.shared.publish(|state| {
                     state.commands.clear();
                     state.snapshot.fail_all(&problem);

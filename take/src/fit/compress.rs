@@ -37,7 +37,14 @@ pub enum FitError {
     },
     /// A clip whose length no take has.
     #[error("the alpha has {0}")]
-    Frames(#[from] FrameCountError),
+    Frames(FrameCountError),
+}
+
+impl From<FrameCountError> for FitError {
+    // By hand: told above, and so no source, which would be told again.
+    fn from(error: FrameCountError) -> Self {
+        Self::Frames(error)
+    }
 }
 
 /// How much of each latent cell the subject covers, 0 to 1; see [`LatentGrid`] for how the values are

@@ -48,12 +48,12 @@ pub enum ModelError {
         change: String,
     },
     /// A record is damaged.
-    #[error("{}: not a model's record: {source}; add the model again", path.display())]
+    #[error("{}: not a model's record: {reason}; add the model again", path.display())]
     Record {
         /// The path of the record.
         path: PathBuf,
         /// What the JSON reader says.
-        source: serde_json::Error,
+        reason: serde_json::Error,
     },
     /// A record was written by a newer program.
     #[error(
@@ -70,21 +70,21 @@ pub enum ModelError {
         expected: u32,
     },
     /// The disk does not answer.
-    #[error("cannot {action} {}: {source}; see to the folder", path.display())]
+    #[error("cannot {action} {}: {reason}; see to the folder", path.display())]
     Io {
         /// What was tried, as a verb.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
         /// Why the system refused.
-        source: io::Error,
+        reason: io::Error,
     },
 }
 
 impl ModelError {
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io { action, path, source: without_temporary_name(source) }
+        move |source| Self::Io { action, path, reason: without_temporary_name(source) }
     }
 }
 

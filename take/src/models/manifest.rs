@@ -220,7 +220,7 @@ impl Manifest {
             Err(error) => return Err(ModelError::io("read", &path)(error)),
         };
         let record: Self = serde_json::from_str(&text)
-            .map_err(|source| ModelError::Record { path: path.clone(), source })?;
+            .map_err(|source| ModelError::Record { path: path.clone(), reason: source })?;
         if record.version != VERSION {
             return Err(ModelError::Version { path, found: record.version, expected: VERSION });
         }
@@ -236,7 +236,7 @@ impl Manifest {
         fs::create_dir_all(folder).map_err(ModelError::io("make", folder))?;
         let path = folder.join(FILE);
         let text = serde_json::to_string_pretty(self)
-            .map_err(|source| ModelError::Record { path: path.clone(), source })?;
+            .map_err(|source| ModelError::Record { path: path.clone(), reason: source })?;
         let mut builder = tempfile::Builder::new();
         // As the user's mask has it: models are shared, and temporary files are closed to others.
         #[cfg(unix)]

@@ -69,14 +69,14 @@ pub enum Aside {
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// The system refuses to read or write.
-    #[error("cannot {doing} {}: {source}; {}", path.display(), remedy(source))]
+    #[error("cannot {doing} {}: {reason}; {}", path.display(), remedy(reason))]
     Io {
         /// What was being done, such as "read".
         doing: &'static str,
         /// The file or folder.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        reason: io::Error,
     },
     /// A file is not shown, because it is damaged.
     #[error("the take {} is damaged: {damage}; {}", path.display(), describe(aside))]
@@ -104,14 +104,14 @@ pub enum StoreError {
     },
     /// A whole file whose request this version does not understand.
     #[error(
-        "the take {} was made by another version of wan-alpha: {source}; it is left alone",
+        "the take {} was made by another version of wan-alpha: {reason}; it is left alone",
         path.display()
     )]
     OtherVersion {
         /// The path of the take's file.
         path: PathBuf,
         /// Why its request is not understood.
-        source: RequestError,
+        reason: RequestError,
     },
     /// No folder can be written.
     #[error(
@@ -199,8 +199,8 @@ impl StoreError {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         match self {
             Self::Full { .. } => ProblemCode::StoreFull,
-            Self::Io { source, .. }
-                if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge) =>
+            Self::Io { reason, .. }
+                if matches!(reason.kind(), StorageFull | QuotaExceeded | FileTooLarge) =>
             {
                 ProblemCode::StoreFull
             }
@@ -240,7 +240,7 @@ impl StoreError {
     /// An [`Io`](Self::Io), ready for `map_err`.
     pub(super) fn io(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> Self + use<> {
         let path = path.to_owned();
-        move |source| Self::Io { doing, path: path.clone(), source: without_temporary_name(source) }
+        move |source| Self::Io { doing, path: path.clone(), reason: without_temporary_name(source) }
     }
 }
 

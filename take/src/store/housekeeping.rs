@@ -263,7 +263,7 @@ impl StoredFile {
             Unread::Io(error) => failed(error),
             Unread::Damaged(damage) => damaged(damage),
             Unread::OtherVersion(source) => {
-                StoreError::OtherVersion { path: self.path.clone(), source }
+                StoreError::OtherVersion { path: self.path.clone(), reason: source }
             }
         })?;
         let found = header.description.key;

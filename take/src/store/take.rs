@@ -92,7 +92,7 @@ impl Take {
             Err(Unread::Io(_)) => return Err(set_aside(path, &file, Damage::Header)),
             Err(Unread::Damaged(damage)) => return Err(set_aside(path, &file, damage)),
             Err(Unread::OtherVersion(source)) => {
-                return Err(StoreError::OtherVersion { path: path.to_owned(), source });
+                return Err(StoreError::OtherVersion { path: path.to_owned(), reason: source });
             }
         };
         let found = header.description.key;

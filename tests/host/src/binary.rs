@@ -35,20 +35,20 @@ pub enum LoadError {
         name: String,
     },
     /// A file could not be read or copied.
-    #[error("{path}: {source}")]
+    #[error("{path}: {reason}")]
     File {
         /// The file that it was.
         path: PathBuf,
         /// Why the system could not do it.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The system refuses the binary.
-    #[error("{path} cannot be loaded: {source}")]
+    #[error("{path} cannot be loaded: {reason}")]
     Library {
         /// The binary that was to be loaded.
         path: PathBuf,
         /// What the system's loader says.
-        source: libloading::Error,
+        reason: libloading::Error,
     },
     /// There are not so many plug-ins in it.
     #[error("{path} has {count} plug-ins, none of number {nth}")]
@@ -97,7 +97,7 @@ impl Binary {
         let folder = tempfile::tempdir().map_err(at(path))?;
         let (bundle, file) = own_copy(path, folder.path())?;
         let library = Library::open(&file, folder)
-            .map_err(|source| LoadError::Library { path: path.to_owned(), source })?;
+            .map_err(|source| LoadError::Library { path: path.to_owned(), reason: source })?;
         if host.profile.introduces_itself {
             library.introduce(host);
         }
@@ -158,7 +158,7 @@ impl Binary {
 }
 
 fn at(path: &Path) -> impl FnOnce(std::io::Error) -> LoadError + '_ {
-    move |source| LoadError::File { path: path.to_owned(), source }
+    move |source| LoadError::File { path: path.to_owned(), reason: source }
 }
 
 /// A bundle with a copy of the binary, so that the system does not take it for one that is loaded

@@ -26,25 +26,25 @@ pub enum EngineError {
     },
     /// Its program cannot be run.
     #[error(
-        "the engine's program {} cannot be run ({source}); make it executable, install the bundle \
+        "the engine's program {} cannot be run ({reason}); make it executable, install the bundle \
          for this platform, or set WAN_ALPHA_ENGINE", program.display()
     )]
     NotExecutable {
         /// The file that was to be run.
         program: PathBuf,
         /// What the system says.
-        source: io::Error,
+        reason: io::Error,
     },
     /// No process can be made.
     #[error(
-        "the engine {} cannot be started ({source}); free memory or end other programs",
+        "the engine {} cannot be started ({reason}); free memory or end other programs",
         program.display()
     )]
     NotStarted {
         /// The program that was to be started.
         program: PathBuf,
         /// What the system says.
-        source: io::Error,
+        reason: io::Error,
     },
     /// It ended before it listened.
     #[error("the engine ended while it was starting ({end}); read {}", log.display())]
@@ -139,10 +139,10 @@ pub enum EngineError {
     #[error(transparent)]
     Message(#[from] MessageError),
     /// The client has no thread.
-    #[error("no thread can be started ({source}); free memory or end other programs")]
+    #[error("no thread can be started ({reason}); free memory or end other programs")]
     Thread {
         /// What the system says.
-        source: io::Error,
+        reason: io::Error,
     },
 }
 

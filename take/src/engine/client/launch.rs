@@ -29,7 +29,8 @@ impl Launched {
         lock: StartLock,
     ) -> Result<Self, EngineError> {
         let program = &command.program;
-        let not_started = |source| EngineError::NotStarted { program: program.clone(), source };
+        let not_started =
+            |source| EngineError::NotStarted { program: program.clone(), reason: source };
         // Where the host stands is its own affair, and may be a disk that is to be ejected.
         let directory = output.parent().unwrap_or(Path::new("/"));
         let absolute = match program.components().count() {
@@ -131,9 +132,9 @@ fn refused(program: &Path, source: io::Error) -> EngineError {
     match source.kind() {
         io::ErrorKind::NotFound => EngineError::Missing { program },
         io::ErrorKind::OutOfMemory | io::ErrorKind::WouldBlock => {
-            EngineError::NotStarted { program, source }
+            EngineError::NotStarted { program, reason: source }
         }
-        _ => EngineError::NotExecutable { program, source },
+        _ => EngineError::NotExecutable { program, reason: source },
     }
 }
 

@@ -118,19 +118,19 @@ pub enum EndpointError {
         patience: Duration,
     },
     /// The system refuses something that the endpoint needs.
-    #[error("cannot {action} {}: {source}; check WAN_ALPHA_RUN and its permissions", path.display())]
+    #[error("cannot {action} {}: {reason}; check WAN_ALPHA_RUN and its permissions", path.display())]
     Io {
         /// What was tried, as a verb.
         action: &'static str,
         /// The file or directory that it was tried on.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        reason: io::Error,
     },
 }
 
 impl EndpointError {
     pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::Io { action, path: path.to_owned(), source }
+        Self::Io { action, path: path.to_owned(), reason: source }
     }
 }

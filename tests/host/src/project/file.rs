@@ -20,20 +20,20 @@ use crate::profile::Context;
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// The file cannot be read.
-    #[error("{path}: {source}")]
+    #[error("{path}: {reason}")]
     File {
         /// The file that was to be opened.
         path: PathBuf,
         /// What the system says.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// It is no project.
-    #[error("{path} is no project: {source}")]
+    #[error("{path} is no project: {reason}")]
     Format {
         /// The file that was opened.
         path: PathBuf,
         /// What its reader says.
-        source: serde_json::Error,
+        reason: serde_json::Error,
     },
     /// It has nodes of another plug-in.
     #[error("the project has nodes of {found}, not of {expected}")]
@@ -96,9 +96,9 @@ pub(super) fn open(
     keep: impl Fn(Arc<NodeState>),
 ) -> Result<(), OpenError> {
     let text = fs::read_to_string(path)
-        .map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+        .map_err(|source| OpenError::File { path: path.to_owned(), reason: source })?;
     let saved: SavedProject = serde_json::from_str(&text)
-        .map_err(|source| OpenError::Format { path: path.to_owned(), source })?;
+        .map_err(|source| OpenError::Format { path: path.to_owned(), reason: source })?;
     let expected = &project.loaded.details.identifier;
     if saved.plugin != *expected {
         return Err(OpenError::OtherPlugin { found: saved.plugin, expected: expected.clone() });
