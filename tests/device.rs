@@ -235,6 +235,7 @@ fn nothing_is_asked_of_libtorch_before_cuda_is_open() {
     let (frames, latent) = (here("take/rgba.####.png"), here("latent.safetensors"));
     plain(&["encode", &frames, "--model", draft, "--out", &latent]);
     plain(&["model", "add", "tiny", model]);
+    plain(&["model", "add", "draft", draft]);
     let (out, set) = (here("out"), here("set"));
     plain(&[
         "data",
