@@ -29,7 +29,7 @@ use crate::model::{Chosen, fingerprint_of, use_merged};
 use crate::output::{Plan, Writer, WriterSink, Written, add_circumstances, is_replaced};
 use crate::own_inputs::{refuse_input, refuse_inputs_in};
 use crate::progress::TerminalProgress;
-use crate::saved_request::{self, SavedRequest};
+use crate::saved_request::{self, RecoveredRequest};
 use crate::stdout::print_lines;
 use crate::take_record::{ReportSink, WarningKeeper, in_order};
 use crate::timed_watch::TimedWatch;
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Render, context: &CommandContext<'_>) -> Result<()> {
     console.say_choices(args.mask.as_slice());
     let store = Store::new(environment.stores.clone());
     // Without its model, too.
-    if let Some(SavedRequest { request, .. }) = &saved
+    if let Some(RecoveredRequest { request, .. }) = &saved
         && let Some(take) = kept(args, &store, request, console)
     {
         return write_kept(args, &take, context);
@@ -182,7 +182,7 @@ fn open_device(args: &Render, context: &CommandContext<'_>) -> Result<Option<Ope
 }
 
 /// Files that are read are not written over.
-fn refuse_inputs(args: &Render, saved: Option<&SavedRequest>) -> Result<()> {
+fn refuse_inputs(args: &Render, saved: Option<&RecoveredRequest>) -> Result<()> {
     let texts = [&args.prompt, &args.negative].into_iter().flatten();
     let texts = texts.filter_map(|text| text.strip_prefix('@').map(PathBuf::from));
     let mut read: Vec<PathBuf> = texts.chain(args.ellipse_track.clone()).collect();

@@ -19,7 +19,7 @@ const SHORTEST_PARAMETER: usize = 64;
 
 /// A request that was found.
 #[derive(Debug)]
-pub(crate) struct SavedRequest {
+pub(crate) struct RecoveredRequest {
     pub(crate) request: TakeRequest,
     /// The file that it was read from; none of a text.
     pub(crate) file: Option<PathBuf>,
@@ -27,14 +27,14 @@ pub(crate) struct SavedRequest {
 
 /// Reads a request: of a `take.json` or other JSON, of a frame or contact sheet of ours (EXR, PNG), of a
 /// folder with them, or of the text that a node keeps.
-pub(crate) fn read(text: &str) -> Result<SavedRequest> {
+pub(crate) fn read(text: &str) -> Result<RecoveredRequest> {
     let path = Path::new(text);
     let work = || {
         if path.is_dir() {
             return of_folder(path);
         }
         if path.exists() {
-            return Ok(SavedRequest { request: of_file(path)?, file: Some(path.to_owned()) });
+            return Ok(RecoveredRequest { request: of_file(path)?, file: Some(path.to_owned()) });
         }
         let of_node = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
         ensure!(
@@ -45,19 +45,19 @@ pub(crate) fn read(text: &str) -> Result<SavedRequest> {
         let request = TakeRequest::from_parameter(text);
         let request =
             request.context("the text is neither a file's name nor a node's takeRequest")?;
-        Ok(SavedRequest { request, file: None })
+        Ok(RecoveredRequest { request, file: None })
     };
     work().or_exit(Exit::BadInput)
 }
 
 /// A take's folder: its `take.json` or, where the render was stopped, one of its frames.
-fn of_folder(folder: &Path) -> Result<SavedRequest> {
+fn of_folder(folder: &Path) -> Result<RecoveredRequest> {
     let about = folder.join(TAKE);
     if about.is_file() {
         let text = text_of(&about)?;
         let take = json(&about, &text)?;
         if !is_unfinished(&take) {
-            return Ok(SavedRequest { request: of_json(&about, &take)?, file: Some(about) });
+            return Ok(RecoveredRequest { request: of_json(&about, &take)?, file: Some(about) });
         }
     }
     let entries = fs::read_dir(folder)
@@ -74,7 +74,7 @@ fn of_folder(folder: &Path) -> Result<SavedRequest> {
             folder.display()
         )
     })?;
-    Ok(SavedRequest { request: of_file(&first)?, file: Some(first) })
+    Ok(RecoveredRequest { request: of_file(&first)?, file: Some(first) })
 }
 
 fn of_file(path: &Path) -> Result<TakeRequest> {

@@ -25,7 +25,7 @@ use crate::exit::{Exit, OrExit};
 use crate::maker::{MakeContext, MakeError, Maker};
 use crate::media::frame::of_stored;
 use crate::output::{Format, Plan, Writer, Written};
-use crate::saved_request::{self, SavedRequest};
+use crate::saved_request::{self, RecoveredRequest};
 use crate::stdout::print_lines;
 use crate::timed_watch::TimedWatch;
 use crate::timing_history::{TimingHistory, pace_class};
@@ -163,7 +163,7 @@ fn make(
     environment: &Environment,
     console: &Console<'_>,
 ) -> Result<Vec<String>> {
-    let SavedRequest { request, .. } = saved_request::read(&args.request)?;
+    let RecoveredRequest { request, .. } = saved_request::read(&args.request)?;
     say_size(&request, store, console);
     let absent = absent_folders(store);
     let take = make_take(&request, args, store, environment, console)?;
