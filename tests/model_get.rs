@@ -57,7 +57,7 @@ impl Hub {
             for stream in listener.incoming() {
                 let (kept, all, storage) = (Arc::clone(&kept), Arc::clone(&all), storage.clone());
                 std::thread::spawn(move || {
-                    answer(stream.unwrap(), &kept, &all, storage.as_deref())
+                    answer(stream.unwrap(), &kept, &all, storage.as_deref());
                 });
             }
         });
