@@ -92,7 +92,8 @@ fn record(name: &str, defaults: Defaults, out: &Path, watch: &dyn Watch) -> Resu
     // Recognized anew: what is recorded is what is there.
     let packed = ModelFiles::find(&[out.to_owned()], Strengths::default(), watch)?;
     let fingerprint = packed.fingerprint(watch)?;
-    let root = out.canonicalize().with_context(|| format!("cannot find {}", out.display()))?;
+    let root =
+        std::path::absolute(out).with_context(|| format!("cannot find {}", out.display()))?;
     let part = |path: &PathBuf| -> Result<PartFile> {
         let PartFile { path, size, .. } = PartFile::of(path)?;
         let path = path.strip_prefix(&root).map(Path::to_owned).unwrap_or(path);
