@@ -13,7 +13,7 @@ use wan_alpha_core::device::Device;
 use wan_alpha_core::generate::{Keep, Pipeline};
 use wan_alpha_core::weights::{ModelFiles, Strengths};
 use wan_alpha_take::models::{Defaults, Manifest, ModelRoots, NamedModel, PartFile, check_name};
-use wan_alpha_take::{Fingerprint, Precision, RequestDraft};
+use wan_alpha_take::{Ellipse, Fingerprint, Precision, RequestDraft, TakeRequest};
 
 use crate::args::ModelCommand;
 use crate::context::CommandContext;
@@ -190,10 +190,7 @@ fn add(
     let parts = files.paths().iter().map(|path| PartFile::of(path)).collect::<Result<_, _>>();
     // All that a node leaves to the model, since a node cannot look at the weights.
     let defaults = recorded(paths)?.or(pipeline.defaults());
-    RequestDraft::new(name.to_owned(), "a ball".to_owned())
-        .complete(&defaults)
-        .with_context(|| format!("what the record of {name} says it does cannot be done"))
-        .or_exit(Exit::BadInput)?;
+    check_defaults(name, &defaults)?;
     let precision = defaults.precision.unwrap_or(Precision::F32);
     let mut record = Manifest::new(name, fingerprint, parts?, defaults, files.dit.parameters());
     let keeping = Keeping { files, source: fingerprint, precision };
@@ -215,6 +212,21 @@ fn add(
         format!("use it: wan-alpha render --model {name} --prompt …"),
     ]);
     Ok(lines)
+}
+
+/// Whether a request that leaves all to the model can be made.
+fn check_defaults(name: &str, defaults: &Defaults) -> Result<()> {
+    let complete = || -> Result<()> {
+        let frames = TakeRequest::latent_frames_of(defaults.frames_or_released())?;
+        let mut draft = RequestDraft::new(name.to_owned(), "a ball".to_owned());
+        draft.ellipse = vec![Ellipse::default(); frames];
+        draft.mu = vec![0.0; frames];
+        draft.complete(defaults)?;
+        Ok(())
+    };
+    complete()
+        .with_context(|| format!("what the record of {name} says it does cannot be done"))
+        .or_exit(Exit::BadInput)
 }
 
 /// What the record in one of the folders says the model does, a packed model's for example; nothing

@@ -113,6 +113,8 @@ fn quantized_weights_make_the_take_of_the_numbers_that_they_stand_for() {
             .into_iter()
             .map(|stored| {
                 let mut parts = Parts::of(&case);
+                let folder = tempfile::tempdir().unwrap();
+                parts.write_single_files(folder.path());
                 let pick = |(narrow, meant)| if stored { narrow } else { meant };
                 let in_block = |key: &str| key.starts_with("blocks.");
                 parts.dit = pick(quantized::quantized(&parts.dit, dit, in_block));
@@ -120,8 +122,6 @@ fn quantized_weights_make_the_take_of_the_numbers_that_they_stand_for() {
                 parts.text = pick(quantized::quantized(&parts.text, text, |key| {
                     !key.contains("pos_embedding")
                 }));
-                let folder = tempfile::tempdir().unwrap();
-                parts.write_single_files(folder.path());
                 for part in ["wan2.1_t2v", "umt5"] {
                     std::fs::remove_file(folder.path().join(format!("{part}.safetensors")))
                         .unwrap();
@@ -171,4 +171,44 @@ fn quantized_weights_without_their_scales_are_refused_in_every_network() {
         let render = Render::of(folder.path());
         render.run().failed(4, &[part, "int8", "without a scale", "fetch"]);
     }
+}
+
+#[test]
+fn gguf_files_make_the_take_of_the_numbers_that_they_stand_for() {
+    let case = Case::named("t2v");
+    let patch = "patch_embedding.weight";
+    let folder = tempfile::tempdir().unwrap();
+    let mut parts = Parts::of(&case);
+    parts.write_single_files(folder.path());
+    for part in ["wan2.1_t2v", "umt5"] {
+        std::fs::remove_file(folder.path().join(format!("{part}.safetensors"))).unwrap();
+    }
+    // As ComfyUI-GGUF writes it: what has five axes lies in a file beside.
+    let side = model::Tensors::from([(patch.to_owned(), parts.dit.remove(patch).unwrap())]);
+    model::write(&folder.path().join("fix_5d_tensors_wan.safetensors"), &side);
+    let gguf = folder.path().join("wan2.1-t2v-14b-Q8_0.gguf");
+    let mut meant_dit = quantized::write_gguf(&gguf, "wan", &parts.dit);
+    meant_dit.extend(side);
+    let text = rewrite::renamed(&parts.text, quantized::text_encoder_in_llama_cpp);
+    let gguf = folder.path().join("umt5-xxl-encoder-Q8_0.gguf");
+    let meant_text = quantized::write_gguf(&gguf, "t5encoder", &text);
+    let (context, found) = latent(&case, folder.path());
+
+    let other = tempfile::tempdir().unwrap();
+    parts.dit = meant_dit;
+    parts.text = rewrite::renamed(&parts.text, |key| Some(key.to_owned()));
+    for (key, tensor) in &mut parts.text {
+        *tensor = meant_text[&quantized::text_encoder_in_llama_cpp(key).unwrap()].shallow_clone();
+    }
+    parts.write_single_files(other.path());
+    let (meant_context, meant) = latent(&case, other.path());
+    for (what, found, meant) in [("context", context, meant_context), ("latent", found, meant)] {
+        let error = relative_error(&found, &meant);
+        assert!(error <= 1e-5, "{what}: relative error {error:e}");
+    }
+
+    // Without the file beside it is said what is missing.
+    std::fs::remove_file(folder.path().join("fix_5d_tensors_wan.safetensors")).unwrap();
+    let render = Render::of(folder.path());
+    render.run().failed(2, &["Q8_0.gguf", "patch_embedding.weight", "fix_5d_tensors_wan"]);
 }

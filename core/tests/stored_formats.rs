@@ -147,3 +147,68 @@ fn the_table_of_formats_in_the_docs_is_that_of_these_cases() {
         assert!(found == table, "write it anew with WAN_ALPHA_WRITE_DOCS=1; it should be\n{table}");
     }
 }
+
+/// A generator of numbers, the same in every run of a seed.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, most: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % most.max(1) as u64) as usize
+    }
+
+    /// Damages a file here and there.
+    fn damage(&mut self, whole: &[u8]) -> Vec<u8> {
+        let mut bytes = whole.to_vec();
+        // Headers are short, and what follows are numbers.
+        let reach = bytes.len().min(1600);
+        for _ in 0..=self.below(4) {
+            let place = self.below(reach.min(bytes.len()));
+            let large = [u64::MAX, 1 << 63, 1 << 40, 1 << 31, 0, 255][self.below(6)].to_le_bytes();
+            match self.below(5) {
+                0 => bytes.truncate(place),
+                1 => bytes.splice(place..place, large).for_each(drop),
+                2 => {
+                    let end = (place + 8).min(bytes.len());
+                    bytes[place..end].copy_from_slice(&large[..end - place]);
+                }
+                3 if !bytes.is_empty() => drop(bytes.remove(place)),
+                _ if !bytes.is_empty() => bytes[place] ^= 1 << self.below(8),
+                _ => {}
+            }
+        }
+        bytes
+    }
+}
+
+#[test]
+#[ignore = "minutes, by hand: WAN_ALPHA_FUZZ_SECONDS=600 cargo test -p wan-alpha-core --test stored_formats -- --ignored"]
+fn whatever_is_done_to_a_file_it_ends_without_a_panic() {
+    let seconds = std::env::var("WAN_ALPHA_FUZZ_SECONDS").map_or(60, |text| text.parse().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("damaged");
+    let configured = folder.path().join("configured.safetensors");
+    cases().iter().find(|case| case.name.starts_with("comfy_quant")).unwrap().write(&configured);
+    let corpus: Vec<_> = ["blocks.gguf", "fp8.pth", "uint16.pth"]
+        .into_iter()
+        .map(data)
+        .chain([configured])
+        .map(|path| fs::read(path).unwrap())
+        .collect();
+    let mut random = Random(19);
+    let begun = std::time::Instant::now();
+    let (mut files, mut opened) = (0u64, 0u64);
+    while begun.elapsed().as_secs() < seconds {
+        let whole = &corpus[random.below(corpus.len())];
+        fs::write(&path, random.damage(whole)).unwrap();
+        files += 1;
+        let Ok(file) = TensorFile::open(&path) else { continue };
+        opened += 1;
+        file.names().for_each(|name| drop(file.read(Device::cpu(), name)));
+        let _ = TensorSet::open(Network::Dit, std::slice::from_ref(&path));
+    }
+    println!("{files} files, {opened} of them opened");
+    assert!(opened > 0 && opened < files);
+}

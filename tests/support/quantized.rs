@@ -92,3 +92,83 @@ pub(crate) fn write_by_block(folder: &Path, tensors: &Tensors) {
         write(&folder.join(format!("{file}.safetensors")), &tensors);
     }
 }
+
+/// Writes a GGUF file as llama.cpp's tools do: matrices whose rows are whole blocks of 32 in Q8_0, the
+/// rest in float32. The numbers that these stand for.
+pub(crate) fn write_gguf(path: &Path, architecture: &str, tensors: &Tensors) -> Tensors {
+    let text = |out: &mut Vec<u8>, text: &str| {
+        out.extend((text.len() as u64).to_le_bytes());
+        out.extend(text.as_bytes());
+    };
+    let mut header = b"GGUF".to_vec();
+    header.extend(3u32.to_le_bytes());
+    header.extend((tensors.len() as u64).to_le_bytes());
+    header.extend(1u64.to_le_bytes());
+    text(&mut header, "general.architecture");
+    header.extend(8u32.to_le_bytes());
+    text(&mut header, architecture);
+    let (mut data, mut meant) = (Vec::<u8>::new(), Tensors::new());
+    for (key, tensor) in tensors {
+        let size = tensor.size();
+        text(&mut header, key);
+        header.extend((size.len() as u32).to_le_bytes());
+        size.iter().rev().for_each(|&size| header.extend((size as u64).to_le_bytes()));
+        let numbers: Vec<f32> = tensor.contiguous().view([-1]).try_into().unwrap();
+        let in_blocks = size.len() == 2 && size[1] % 32 == 0;
+        header.extend(if in_blocks { 8u32 } else { 0 }.to_le_bytes());
+        data.resize(data.len().next_multiple_of(32), 0);
+        header.extend((data.len() as u64).to_le_bytes());
+        if in_blocks {
+            let blocks = numbers.chunks(32).map(q8_0);
+            let (bytes, numbers): (Vec<_>, Vec<_>) = blocks.unzip();
+            data.extend(bytes.concat());
+            let numbers = Tensor::from_slice(&numbers.concat()).view(&size[..]);
+            meant.insert(key.clone(), numbers);
+        } else {
+            data.extend(bytemuck::cast_slice::<f32, u8>(&numbers));
+            meant.insert(key.clone(), tensor.shallow_clone());
+        }
+    }
+    header.resize(header.len().next_multiple_of(32), 0);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, [header, data].concat()).unwrap();
+    meant
+}
+
+/// A block of Q8_0, and the numbers that it stands for.
+fn q8_0(numbers: &[f32]) -> (Vec<u8>, Vec<f32>) {
+    let largest = numbers.iter().fold(0f32, |most, number| most.max(number.abs()));
+    let half = Tensor::from_slice(&[largest / 127.0]).to_kind(Kind::Half);
+    let scale = half.to_kind(Kind::Float).double_value(&[0]) as f32;
+    let mut bytes: Vec<u8> = half.view_dtype(Kind::Uint8).try_into().unwrap();
+    let whole =
+        numbers.iter().map(|number| (number / scale.max(1e-30)).round().clamp(-127.0, 127.0));
+    let whole: Vec<f32> = whole.collect();
+    bytes.extend(whole.iter().map(|&number| number as i8 as u8));
+    (bytes, whole.iter().map(|number| number * scale).collect())
+}
+
+/// A text encoder's tensor as llama.cpp calls it.
+pub(crate) fn text_encoder_in_llama_cpp(key: &str) -> Option<String> {
+    const IN_A_BLOCK: [(&str, &str); 10] = [
+        ("norm1.", "attn_norm."),
+        ("attn.q.", "attn_q."),
+        ("attn.k.", "attn_k."),
+        ("attn.v.", "attn_v."),
+        ("attn.o.", "attn_o."),
+        ("pos_embedding.embedding.", "attn_rel_b."),
+        ("norm2.", "ffn_norm."),
+        ("ffn.gate.0.", "ffn_gate."),
+        ("ffn.fc1.", "ffn_up."),
+        ("ffn.fc2.", "ffn_down."),
+    ];
+    match key {
+        "token_embedding.weight" => Some("token_embd.weight".to_owned()),
+        "norm.weight" => Some("enc.output_norm.weight".to_owned()),
+        _ => {
+            let (index, rest) = key.strip_prefix("blocks.")?.split_once('.')?;
+            let (from, to) = IN_A_BLOCK.iter().find(|(from, _)| rest.starts_with(from))?;
+            Some(format!("enc.blk.{index}.{to}{}", &rest[from.len()..]))
+        }
+    }
+}

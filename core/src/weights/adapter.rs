@@ -251,6 +251,21 @@ impl Adapter {
         self.parts().try_for_each(|(_, raw)| check_adapter(&self.file, raw))
     }
 
+    /// The original name of a module that a key says something of.
+    fn module_name(&self, module: &str, role: Role) -> Option<String> {
+        let decoder = matches!(self.kind, AdapterKind::ColorDecoder | AdapterKind::AlphaDecoder);
+        if decoder {
+            names::vae_module(module.trim_end_matches(".conv3D"))
+        } else if role == Role::ModulationDifference {
+            names::dit(&format!("{module}.modulation"))
+                .map(|name| name.trim_end_matches(".modulation").to_owned())
+        } else if let Some(flat) = flat(module) {
+            names::dit_module_flat(flat)
+        } else {
+            names::dit_module(module)
+        }
+    }
+
     /// Files a raw key under the tensor it changes.
     fn place(&mut self, raw: &str) -> Result<()> {
         let key = match self.kind {
@@ -272,17 +287,7 @@ impl Adapter {
             self.unmatched.push(raw.to_owned());
             return Ok(());
         };
-        let decoder = matches!(self.kind, AdapterKind::ColorDecoder | AdapterKind::AlphaDecoder);
-        let module_name = if decoder {
-            names::vae_module(module.trim_end_matches(".conv3D"))
-        } else if role == Role::ModulationDifference {
-            names::dit(&format!("{module}.modulation"))
-                .map(|name| name.trim_end_matches(".modulation").to_owned())
-        } else if let Some(flat) = flat(module) {
-            names::dit_module_flat(flat)
-        } else {
-            names::dit_module(module)
-        };
+        let module_name = self.module_name(module, role);
         let Some(module) = module_name else {
             self.unmatched.push(raw.to_owned());
             return Ok(());
@@ -421,12 +426,8 @@ impl Adapter {
                 }
             },
         }
-        // [1, in] would be lengths of columns, which is another adapter.
-        let of_rows = |shape: &[i64]| {
-            shape.first() == Some(&target[0]) && shape[1..].iter().all(|&size| size == 1)
-        };
         if let Some(magnitude) = &change.magnitude
-            && !of_rows(&shape(magnitude))
+            && !is_of_rows(&shape(magnitude), target[0])
         {
             return Err(refuse(magnitude, format!("[{}] for `{name}`", target[0])));
         }
@@ -438,6 +439,11 @@ impl Adapter {
         }
         Ok(())
     }
+}
+
+/// Whether a DoRA's lengths are those of rows; [1, in] would be of columns, which is another adapter.
+fn is_of_rows(shape: &[i64], rows: i64) -> bool {
+    shape.first() == Some(&rows) && shape[1..].iter().all(|&size| size == 1)
 }
 
 fn join(sizes: &[i64]) -> String {

@@ -51,10 +51,14 @@ impl TensorFile {
             (entries, remarks)
         } else if head.starts_with(ZIP) {
             (archive::dictionary(&bytes)?, BTreeMap::new())
-        } else if let Some(said) = no_weights::said_by(&head) {
-            return Err(Error::file(path, said));
         } else {
-            let SafetensorsHeader { entries, remarks, .. } = SafetensorsHeader::read(&bytes)?;
+            // The length of a safetensors header may begin like anything else, so that it is tried first.
+            let header =
+                SafetensorsHeader::read(&bytes).map_err(|error| match no_weights::said_by(&head) {
+                    Some(said) => Error::file(path, said),
+                    None => error,
+                });
+            let SafetensorsHeader { entries, remarks, .. } = header?;
             (entries, remarks)
         };
         Ok(Self { bytes, entries, metadata, gguf })
@@ -249,4 +253,22 @@ fn numbers_of(file: &FileBytes, entry: &TensorEntry) -> Result<Result<Vec<f32>, 
         }
     }
     Ok(Ok(numbers))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_whose_length_begins_like_an_old_pickle_is_a_header() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.safetensors");
+        // 640 is 0x280: the bytes 0x80 and 0x02 come first.
+        let mut bytes = 640u64.to_le_bytes().to_vec();
+        bytes.extend(br#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#);
+        bytes.resize(8 + 640, b' ');
+        bytes.extend(1.5f32.to_le_bytes());
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(TensorFile::open(&path).unwrap().numbers("a").unwrap(), [1.5]);
+    }
 }
