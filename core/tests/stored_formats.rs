@@ -1,7 +1,12 @@
 //! Weights as other programs store them: the numbers that their own packages make of them, and the
 //! rule that nothing quantized is read as if it were not.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
 
 #[path = "stored_formats/written.rs"]
 mod written;
