@@ -230,8 +230,12 @@ impl Maker {
         let Some(fingerprint) = request.model_fingerprint else {
             return Err(no_model("the request names no model"));
         };
-        let fits =
-            |warm: &LoadedModel| warm.fingerprint == fingerprint && warm.strengths == strengths;
+        // Weights that were written over are opened anew, and then found to be of another model.
+        let fits = |warm: &LoadedModel| {
+            warm.fingerprint == fingerprint
+                && warm.strengths == strengths
+                && warm.pipeline.files().unchanged().is_ok()
+        };
         if let Some(warm) = self.warm.as_ref().filter(|warm| fits(warm)) {
             warm.warnings.iter().for_each(|warning| watch.tell(warning));
             return (place.may_begin)(&warm.pipeline);
@@ -257,6 +261,10 @@ impl Maker {
             Pipeline::open(&named.paths(), strengths, self.device, Keep::Everything, &keeper)?;
         if let Some(folder) = &self.contexts {
             pipeline.keep_contexts(folder.clone());
+        }
+        // Files that came into their places after the look above.
+        if let Some(change) = named.changed() {
+            return Err(no_model(&format!("model `{}`: {change}", named.manifest.name)));
         }
         (place.may_begin)(&pipeline)?;
         let merged = named.merged();

@@ -10,7 +10,7 @@ mod tensor_stream;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use wan_alpha_core::Watch;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::generate::{Keep, Pipeline};
@@ -18,7 +18,7 @@ use wan_alpha_core::weights::{ModelFiles, Strengths};
 use wan_alpha_take::models::{
     Defaults, MadeFor, Manifest, ModelRoots, NamedModel, PartFile, check_name,
 };
-use wan_alpha_take::{Fingerprint, Precision};
+use wan_alpha_take::{Ellipse, Fingerprint, Precision, RequestDraft, TakeRequest};
 
 use crate::args::ModelCommand;
 use crate::context::CommandContext;
@@ -65,24 +65,54 @@ impl Chosen {
         {
             return Ok(known.into());
         }
-        let first = model.first().and_then(|path| path.canonicalize().ok());
-        let name = first.as_deref().and_then(|path| path.file_stem()).unwrap_or_default();
-        let name: String = name
-            .to_string_lossy()
-            .trim_start_matches('.')
-            .chars()
-            .map(|c| if c.is_alphanumeric() || "-_.+".contains(c) { c } else { '_' })
-            .take(100)
-            .collect();
-        Ok(Self {
-            name: if name.is_empty() { "model".to_owned() } else { name },
-            paths: model.to_vec(),
+        let mut chosen = Self {
+            name: name_of(model.first()),
+            paths: Vec::new(),
             defaults: Defaults::default(),
             made_for: MadeFor::default(),
             fingerprint: None,
             merged: Ok(None),
-        })
+        };
+        for (index, one) in model.iter().enumerate() {
+            let Some(known) = known_among_several(one, roots)? else {
+                chosen.paths.push(one.clone());
+                continue;
+            };
+            let known = Self::from(known);
+            if index == 0 {
+                chosen.name = known.name;
+            }
+            chosen.defaults = chosen.defaults.or(known.defaults);
+            if chosen.made_for == MadeFor::default() {
+                chosen.made_for = known.made_for;
+            }
+            chosen.paths.extend(known.paths);
+        }
+        Ok(chosen)
     }
+}
+
+/// The model that one of several words of `--model` stands for, whose files others are added to: by its
+/// name, or by the record in its folder. None of a file, or a folder without a record.
+fn known_among_several(one: &Path, roots: &ModelRoots) -> Result<Option<NamedModel>> {
+    match one.to_str() {
+        Some(name) if !one.exists() && check_name(name).is_ok() => Ok(Some(roots.find(name)?)),
+        _ => Ok(NamedModel::in_folder(one)?),
+    }
+}
+
+/// What a request calls a model that has no name.
+fn name_of(first: Option<&PathBuf>) -> String {
+    let first = first.and_then(|path| path.canonicalize().ok());
+    let name = first.as_deref().and_then(|path| path.file_stem()).unwrap_or_default();
+    let name: String = name
+        .to_string_lossy()
+        .trim_start_matches('.')
+        .chars()
+        .map(|c| if c.is_alphanumeric() || "-_.+".contains(c) { c } else { '_' })
+        .take(100)
+        .collect();
+    if name.is_empty() { "model".to_owned() } else { name }
 }
 
 impl From<NamedModel> for Chosen {
@@ -185,6 +215,7 @@ fn add(
     // All that a node leaves to the model, since a node cannot look at the weights.
     let (defaults, made_for) = recorded(paths)?;
     let defaults = defaults.or(pipeline.defaults());
+    check_defaults(name, &defaults)?;
     let precision = defaults.precision.unwrap_or(Precision::F32);
     let mut record = Manifest::new(name, fingerprint, parts?, defaults, files.dit.parameters());
     record.made_for = made_for;
@@ -207,6 +238,21 @@ fn add(
         format!("use it: wan-alpha render --model {name} --prompt …"),
     ]);
     Ok(lines)
+}
+
+/// Whether a request that leaves all to the model can be made.
+fn check_defaults(name: &str, defaults: &Defaults) -> Result<()> {
+    let complete = || -> Result<()> {
+        let frames = TakeRequest::latent_frames_of(defaults.frames_or_released())?;
+        let mut draft = RequestDraft::new(name.to_owned(), "a ball".to_owned());
+        draft.ellipse = vec![Ellipse::default(); frames];
+        draft.mu = vec![0.0; frames];
+        draft.complete(defaults)?;
+        Ok(())
+    };
+    complete()
+        .with_context(|| format!("what the record of {name} says it does cannot be done"))
+        .or_exit(Exit::BadInput)
 }
 
 /// What the record in one of the folders says the model does and was made for, a packed model's for

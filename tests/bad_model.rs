@@ -395,3 +395,23 @@ fn a_transformer_that_starts_from_an_image() {
     let model = model.write("config.json", text.replace("\"in_dim\": 16", "\"in_dim\": 36"));
     refused(&model, 2, &["image-to-video", "36 input channels", "text-to-video"]);
 }
+
+#[test]
+fn what_lies_in_the_place_of_a_part_is_named() {
+    let shard = |content: &[u8]| {
+        let model = good();
+        let shards = model.shards();
+        shards.iter().fold(model, |model, shard| model.write(shard, content))
+    };
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 13993992\n";
+    let words = ["diffusion_pytorch_model", "Git LFS", "git lfs pull", "no diffusion transformer"];
+    refused(&shard(pointer), 2, &words);
+    let page = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head></html>\n";
+    refused(&shard(page), 2, &["diffusion_pytorch_model", "web page", "license"]);
+    refused(&good().write(TEXT, pointer), 2, &[TEXT, "git lfs pull", "no text encoder"]);
+    refused(&good().write(DORA, page), 2, &[DORA, "web page", "no transparency DoRA"]);
+    // What is named by itself is meant.
+    let model = good().write("more.safetensors", pointer);
+    let render = Render::of_files([model.folder().to_owned(), model.path("more.safetensors")]);
+    render.run().failed(2, &["more.safetensors", "git lfs pull"]);
+}

@@ -3,11 +3,12 @@
 mod support;
 
 use support::model::{self, Parts};
+use support::quantized::{self, Spelling};
 use support::reference::{Case, relative_error};
-use support::render::Done;
+use support::render::{Done, Render};
 use support::rewrite;
 use wan_alpha_core::device::Device;
-use wan_alpha_core::tch::Kind;
+use wan_alpha_core::tch::{Kind, Tensor};
 
 #[test]
 fn diffusers_folders_with_hugging_face_s_text_encoder() {
@@ -83,4 +84,131 @@ fn bfloat16_files_computed_in_float32_are_the_rounded_weights_exactly() {
         let latent = single.read(Device::cpu(), "latent.final").unwrap();
         assert!(relative_error(&latent, &case.golden("latent.final")) > 1e-4);
     }
+}
+
+/// The take of the case in float32, dumped.
+fn latent(case: &Case, folder: &std::path::Path) -> (Tensor, Tensor) {
+    let done = case.render([folder]).with("--dtype", "f32").run().succeeded();
+    assert_eq!(done.warnings(), [""; 0]);
+    let dump = done.dump();
+    let read = |name| dump.read(Device::cpu(), name).unwrap();
+    (read("context"), read("latent.final"))
+}
+
+#[test]
+fn quantized_weights_make_the_take_of_the_numbers_that_they_stand_for() {
+    let case = Case::named("t2v-euler");
+    let spelling = |kind, scale, by_row| Spelling { kind, scale, by_row };
+    for (dit, text) in [
+        (
+            spelling(Kind::Int8, "weight_scale", true),
+            spelling(Kind::Float8e5m2, "scale_weight", false),
+        ),
+        (
+            spelling(Kind::Float8e4m3fn, "weight_scale_inv", true),
+            spelling(Kind::Int8, "weight_scale", true),
+        ),
+    ] {
+        let takes: Vec<_> = [true, false]
+            .into_iter()
+            .map(|stored| {
+                let mut parts = Parts::of(&case);
+                let folder = tempfile::tempdir().unwrap();
+                parts.write_single_files(folder.path());
+                let pick = |(narrow, meant)| if stored { narrow } else { meant };
+                let in_block = |key: &str| key.starts_with("blocks.");
+                parts.dit = pick(quantized::quantized(&parts.dit, dit, in_block));
+                // Its embedding too, of which rows are read alone.
+                parts.text = pick(quantized::quantized(&parts.text, text, |key| {
+                    !key.contains("pos_embedding")
+                }));
+                for part in ["wan2.1_t2v", "umt5"] {
+                    std::fs::remove_file(folder.path().join(format!("{part}.safetensors")))
+                        .unwrap();
+                }
+                quantized::write_by_block(folder.path(), &parts.dit);
+                let text = rewrite::renamed(&parts.text, |key| Some(format!("module.{key}")));
+                quantized::write(&folder.path().join("umt5.sft"), &text);
+                latent(&case, folder.path())
+            })
+            .collect();
+        let [(context, found), (meant_context, meant)] = &takes[..] else { panic!("two takes") };
+        let error = relative_error(context, meant_context);
+        assert!(error <= 1e-5, "context: relative error {error:e}");
+        let error = relative_error(found, meant);
+        assert!(error <= 1e-5, "latent: relative error {error:e}");
+        // Were nothing quantized, the above would show nothing.
+        assert!(relative_error(found, &case.golden("latent.final")) > 1e-4);
+    }
+}
+
+#[test]
+fn quantized_weights_without_their_scales_are_refused_in_every_network() {
+    let case = Case::named("t2v-euler");
+    let spelling = Spelling { kind: Kind::Int8, scale: "weight_scale", by_row: true };
+    for part in ["wan2.1_t2v", "umt5", "vae"] {
+        let parts = Parts::of(&case);
+        let folder = tempfile::tempdir().unwrap();
+        parts.write_single_files(folder.path());
+        let tensors = match part {
+            "wan2.1_t2v" => &parts.dit,
+            "umt5" => &parts.text,
+            _ => &parts.vae,
+        };
+        // The autoencoder has kernels alone.
+        let matrix = |tensor: &Tensor| {
+            if tensor.dim() > 2 { tensor.flatten(1, -1) } else { tensor.shallow_clone() }
+        };
+        let flat: model::Tensors =
+            tensors.iter().map(|(key, tensor)| (key.clone(), matrix(tensor))).collect();
+        let (mut stored, _) = quantized::quantized(&flat, spelling, |key| !key.contains("norm"));
+        for (key, tensor) in tensors {
+            let narrow = stored[key].view(&tensor.size()[..]);
+            stored.insert(key.clone(), narrow);
+        }
+        stored.retain(|key, _| !key.ends_with("_scale"));
+        quantized::write(&folder.path().join(format!("{part}.safetensors")), &stored);
+        let render = Render::of(folder.path());
+        render.run().failed(4, &[part, "int8", "without a scale", "fetch"]);
+    }
+}
+
+#[test]
+fn gguf_files_make_the_take_of_the_numbers_that_they_stand_for() {
+    let case = Case::named("t2v");
+    let patch = "patch_embedding.weight";
+    let folder = tempfile::tempdir().unwrap();
+    let mut parts = Parts::of(&case);
+    parts.write_single_files(folder.path());
+    for part in ["wan2.1_t2v", "umt5"] {
+        std::fs::remove_file(folder.path().join(format!("{part}.safetensors"))).unwrap();
+    }
+    // As ComfyUI-GGUF writes it: what has five axes lies in a file beside.
+    let side = model::Tensors::from([(patch.to_owned(), parts.dit.remove(patch).unwrap())]);
+    model::write(&folder.path().join("fix_5d_tensors_wan.safetensors"), &side);
+    let gguf = folder.path().join("wan2.1-t2v-14b-Q8_0.gguf");
+    let mut meant_dit = quantized::write_gguf(&gguf, "wan", &parts.dit);
+    meant_dit.extend(side);
+    let text = rewrite::renamed(&parts.text, quantized::text_encoder_in_llama_cpp);
+    let gguf = folder.path().join("umt5-xxl-encoder-Q8_0.gguf");
+    let meant_text = quantized::write_gguf(&gguf, "t5encoder", &text);
+    let (context, found) = latent(&case, folder.path());
+
+    let other = tempfile::tempdir().unwrap();
+    parts.dit = meant_dit;
+    parts.text = rewrite::renamed(&parts.text, |key| Some(key.to_owned()));
+    for (key, tensor) in &mut parts.text {
+        *tensor = meant_text[&quantized::text_encoder_in_llama_cpp(key).unwrap()].shallow_clone();
+    }
+    parts.write_single_files(other.path());
+    let (meant_context, meant) = latent(&case, other.path());
+    for (what, found, meant) in [("context", context, meant_context), ("latent", found, meant)] {
+        let error = relative_error(&found, &meant);
+        assert!(error <= 1e-5, "{what}: relative error {error:e}");
+    }
+
+    // Without the file beside it is said what is missing.
+    std::fs::remove_file(folder.path().join("fix_5d_tensors_wan.safetensors")).unwrap();
+    let render = Render::of(folder.path());
+    render.run().failed(2, &["Q8_0.gguf", "patch_embedding.weight", "fix_5d_tensors_wan"]);
 }

@@ -179,3 +179,52 @@ fn an_alpha_that_scales_a_lora_is_said() {
     // The reference's LoRA has rank 2.
     warned(&model, &["lightx2v_lora.safetensors", "blocks.0.ffn.0.weight", "by 0.5"]);
 }
+
+#[test]
+fn a_text_is_cut_at_the_length_of_its_model_and_which_one_is_said() {
+    let model = good();
+    let text = std::fs::read(model.path("config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    config["text_len"] = 12.into();
+    let model = model.write("config.json", config.to_string());
+    let done = Render::of(model.folder()).with("--guidance", "2").run().succeeded();
+    let [warning] = &done.warnings()[..] else { panic!("{:?}", done.warnings()) };
+    assert!(warning.starts_with("the released model's negative prompt"), "{warning}");
+    assert!(warning.contains("more than 12 tokens"), "{warning}");
+    let done = Render::of(model.folder()).with("--prompt", words(40)).run().succeeded();
+    let [warning] = &done.warnings()[..] else { panic!("{:?}", done.warnings()) };
+    assert!(warning.starts_with("the prompt has more than 12 tokens"), "{warning}");
+}
+
+#[test]
+fn what_is_no_weights_beside_a_model_is_passed_over_with_its_reason() {
+    let torn = std::fs::read(Case::named("t2v").model().join(DISTILL)).unwrap();
+    let model = good()
+        .write("yolo.pt", b"\x80\x02}q\x00.")
+        .write("other.safetensors", &torn[..100])
+        .write("pointer.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+        .write("page.bin", "<!DOCTYPE html><html></html>")
+        .write("empty.ckpt", "");
+    let done = Render::of(model.folder()).run().succeeded();
+    let warnings = done.warnings();
+    for words in [
+        ["yolo.pt", "torch.save file of the old form"],
+        ["other.safetensors", "not a whole safetensors file"],
+        ["pointer.safetensors", "git lfs pull"],
+        ["page.bin", "web page"],
+        ["empty.ckpt", "0 bytes are there"],
+    ] {
+        let said = |warning: &&String| words.iter().all(|word| warning.contains(word));
+        assert!(warnings.iter().any(|warning| said(&warning)), "{words:?}: {warnings:?}");
+    }
+    assert_eq!(warnings.len(), 5, "{warnings:?}");
+}
+
+#[test]
+fn a_model_that_several_paths_lead_to_is_one() {
+    let model = good();
+    let again = model.folder().join(".");
+    std::os::unix::fs::symlink(model.path(DORA), model.path("link.safetensors")).unwrap();
+    let files = [model.folder().to_owned(), again, model.path(DORA)];
+    assert_eq!(Render::of_files(files).run().succeeded().warnings(), [""; 0]);
+}

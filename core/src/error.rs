@@ -2,6 +2,7 @@
 
 mod advice;
 mod libtorch;
+mod weight_format;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use wan_alpha_take::user_files::without_temporary_name;
 use crate::stage::Stage;
 use libtorch::{Failure, sentence, understand};
 pub use libtorch::{Shortage, plain_words};
+pub use weight_format::WeightFormat;
 
 /// The result of everything in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -92,6 +94,10 @@ pub enum Error {
         found: String,
     },
 
+    /// A weight is stored in a way that would be noise if it were read as it lies there.
+    #[error(transparent)]
+    WeightFormat(#[from] WeightFormat),
+
     /// Several files claim to be the same part of a model.
     #[error("{part}: {} candidates, and nothing says which is meant: {}. Name one of them, or move the others away", candidates.len(), list(candidates))]
     Ambiguous {
@@ -102,12 +108,19 @@ pub enum Error {
     },
 
     /// Parts of the model were not found.
-    #[error("the model is incomplete: no {} in {}", missing.join(", no "), list(searched))]
+    #[error(
+        "the model is incomplete: no {} in {}{}",
+        missing.join(", no "),
+        list(searched),
+        passed_over.iter().map(|file| format!("; passed over: {file}")).collect::<String>()
+    )]
     Incomplete {
         /// What is missing, and which file usually brings it.
         missing: Vec<String>,
         /// Where it was looked for.
         searched: Vec<PathBuf>,
+        /// Files there that could not be read, and why.
+        passed_over: Vec<String>,
     },
 
     /// A parameter of the request.
@@ -183,7 +196,7 @@ impl Error {
                 ErrorKind::BadInput
             }
             Self::Io { reason, .. } => ErrorKind::of_io(reason),
-            Self::Incomplete { .. } => ErrorKind::ModelIncomplete,
+            Self::Incomplete { .. } | Self::WeightFormat(_) => ErrorKind::ModelIncomplete,
             Self::Model(error) => ErrorKind::of_model(error),
             Self::OutOfMemory { .. } => ErrorKind::OutOfMemory,
             Self::DeviceLost { .. } => ErrorKind::DeviceLost,
@@ -230,6 +243,7 @@ impl Error {
             Self::DeviceLost { doing, detail } => {
                 format!("the GPU failed{}: {detail}", while_doing(doing))
             }
+            Self::WeightFormat(format) => format.what(),
             other => other.to_string(),
         }
     }
@@ -241,6 +255,7 @@ impl Error {
                 Some(advice::where_memory_ran_out(*stage, shortage, *asked))
             }
             Self::DeviceLost { .. } => Some(advice::DEVICE_LOST.to_owned()),
+            Self::WeightFormat(WeightFormat { remedy, .. }) => Some((*remedy).to_owned()),
             Self::Torch { detail, .. } => advice::where_a_card_is_unfit(detail),
             _ => None,
         }

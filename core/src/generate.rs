@@ -19,6 +19,7 @@ use crate::device::Device;
 use crate::device_memory::with_free_memory;
 use crate::dit::{AttentionKernel, Dit, DitConfig, attention_kernel};
 use crate::shim::Switch;
+use crate::text::TEXT_LENGTH;
 use crate::vae::{LATENT_CHANNELS, RgbaDecoder};
 use crate::weights::{
     Adapter, Decoders, MergedTransformer, ModelFiles, Strengths, TensorSet, Weights,
@@ -243,10 +244,17 @@ impl Pipeline {
         let _guard = tch::no_grad_guard();
         self.choose_attention(request)?;
         let noise = self.noise(request, mask, sink).map_err(|error| error.during(Stage::Text))?;
-        let Self { files, contexts, device, .. } = self;
+        let Self { files, config, contexts, device, .. } = self;
+        let length = usize::try_from(config.text_length).unwrap_or(TEXT_LENGTH);
+        // A tokenizer is read anew for each take.
+        files.tokenizer_unchanged()?;
         let weights = |kind| Weights::new(files.text.clone(), vec![], kind, *device);
-        let text =
-            TextModel { tokenizer: &files.tokenizer, weights: &weights, device: device.tch() };
+        let text = TextModel {
+            tokenizer: &files.tokenizer,
+            weights: &weights,
+            length,
+            device: device.tch(),
+        };
         let contexts = contexts
             .contexts(&text, request, sink, watch)
             .map_err(|error| error.during(Stage::Text))?;

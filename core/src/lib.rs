@@ -42,6 +42,6 @@ pub mod weights;
 pub use tch;
 
 pub use device_memory::give_back;
-pub use error::{Error, ErrorKind, MemoryContext, Result, Shortage, plain_words};
+pub use error::{Error, ErrorKind, MemoryContext, Result, Shortage, WeightFormat, plain_words};
 pub use stage::Stage;
 pub use watch::{Unwatched, Watch};

@@ -1,30 +1,46 @@
 //! Weights: files of tensors, the names they go by, adapters, and lazy access to all of it.
 //!
-//! Nothing in a weights file can run: safetensors are data, and pickles go through a reader that
-//! builds tensors only ([`file`]). A file is mapped and a tensor is read when a layer asks for it;
-//! adapters are merged into it at that moment, in float32, in blocks of rows on their way from the
-//! map to the layer's own memory, so that loading needs little memory beyond the resident model.
+//! Nothing in a weights file can run: safetensors and GGUF are data, and pickles go through a reader
+//! that builds tensors only ([`file`]). A tensor is read when a layer asks for it; what is quantized is
+//! multiplied out and adapters are merged into it at that moment, in float32, in blocks of rows on their
+//! way from the file to the layer's own memory, so that loading needs little memory beyond the resident
+//! model.
 
 mod adapter;
+mod adapter_keys;
+mod archive;
+mod block_format;
 mod decoder_files;
 mod diffusers_names;
 mod discover;
 mod encoder_files;
 mod file;
+mod file_bytes;
 mod fingerprint;
+mod folder;
 mod found_parts;
+mod gguf;
 mod held_tensor;
 mod low_rank;
+mod marks;
 mod memory;
 mod merge;
 mod merged;
 mod model_files;
 mod names;
+mod network;
+mod no_weights;
+mod passed_over;
 mod pickle;
+mod quantization;
+mod safetensors_header;
+mod scale;
 mod set;
-mod shared_bytes;
+mod shards;
 mod single_candidate;
 mod single_part;
+mod stored_kind;
+mod stored_weight;
 
 use std::sync::Arc;
 
@@ -37,14 +53,17 @@ pub use diffusers_names::{
     hugging_face_text_encoder,
 };
 pub use encoder_files::EncoderFiles;
-pub use file::{TensorEntry, TensorFile, read_bare_tensor};
+pub use file::{TensorFile, read_bare_tensor};
 pub use found_parts::FoundParts;
 pub use low_rank::LowRank;
 pub use memory::{MemorySet, keeps_float32};
 pub use merged::{MERGED_NUMERICS, MERGED_SOURCE, MergedTransformer};
 pub use model_files::{MERGED, ModelFiles, Strengths};
-pub use set::{Network, TensorSet};
+pub use network::Network;
+pub use set::TensorSet;
 pub use single_part::{find_base_autoencoder, find_text_encoder, find_tokenizer, find_transformer};
+pub use stored_kind::{BlockFormat, StoredKind, TensorEntry};
+pub use stored_weight::StoredWeight;
 
 use crate::device::Device;
 use crate::{Error, Result};
@@ -202,12 +221,12 @@ impl Weights {
                 found: format!("{:?}", entry.shape),
             });
         }
-        let (stored, scale) = set.lend(&name)?;
+        let stored = set.stored(&name)?;
         let merges = adapters
             .iter()
             .filter_map(|adapter| adapter.merging(&name, self.device.tch()).transpose());
         let merges = merges.collect::<Result<_>>()?;
-        let delivery = Delivery { stored, shape, scale, merges, kind, device: self.device.tch() };
+        let delivery = Delivery { stored, merges, kind, device: self.device.tch() };
         match delivery.deliver(scratch)? {
             Some(tensor) => Ok(tensor),
             None => Err(not_finite(self.device, set, adapters, &name)?),

@@ -327,3 +327,38 @@ fn a_fingerprint_is_that_of_the_content() {
         assert_eq!(fingerprint(&moved), original, "{name}");
     }
 }
+
+#[test]
+fn weights_that_are_written_over_under_a_warm_model_are_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&model(), folder.path());
+    let open = |keep| {
+        let paths = [folder.path().to_owned()];
+        Pipeline::open(&paths, Strengths::default(), Device::cpu(), keep, &Unwatched).unwrap()
+    };
+    for name in [
+        "diffusion_pytorch_model-00003-of-00005.safetensors",
+        "models_t5_umt5-xxl-enc-bf16.pth",
+        "google/umt5-xxl/tokenizer.json",
+    ] {
+        let mut pipeline = open(Keep::Everything);
+        pipeline.files().unchanged().unwrap();
+        let path = folder.path().join(name);
+        let bytes = fs::read(&path).unwrap();
+        // The same bytes in the same file: what shows is the time.
+        fs::write(&path, &bytes).unwrap();
+        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(2);
+        fs::File::options().write(true).open(&path).unwrap().set_modified(later).unwrap();
+        assert!(pipeline.files().unchanged().is_err());
+        let request = request(&pipeline, "smoke");
+        let made = pipeline.make(&request, None, &mut Frames::default(), &Unwatched);
+        let said = made.unwrap_err().to_string();
+        assert!(said.contains(name) && said.contains("has changed since"), "{said}");
+        // Cut off, it is an error too, and no signal.
+        let mut pipeline = open(Keep::Everything);
+        fs::File::options().write(true).open(&path).unwrap().set_len(100).unwrap();
+        let made = pipeline.make(&request, None, &mut Frames::default(), &Unwatched);
+        assert!(made.unwrap_err().to_string().contains("has changed since"));
+        fs::write(&path, &bytes).unwrap();
+    }
+}

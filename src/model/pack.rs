@@ -14,9 +14,8 @@ use wan_alpha_core::tch::{Kind, Tensor};
 use wan_alpha_core::train::{write_pickle, write_safetensors};
 use wan_alpha_core::weights::{AdapterKind, MERGED, ModelFiles, Strengths, TensorFile};
 use wan_alpha_core::{Stage, Watch};
-use wan_alpha_take::frames::latent_frames;
+use wan_alpha_take::Precision;
 use wan_alpha_take::models::{Defaults, MadeFor, Manifest, PartFile, check_name};
-use wan_alpha_take::{Ellipse, Precision, RequestDraft};
 
 use super::recorded;
 use crate::exit::{Exit, OrExit};
@@ -100,7 +99,8 @@ fn record(name: &str, told: PackDefaults, out: &Path, watch: &dyn Watch) -> Resu
     // Recognized anew: what is recorded is what is there.
     let packed = ModelFiles::find(&[out.to_owned()], Strengths::default(), watch)?;
     let fingerprint = packed.fingerprint(watch)?;
-    let root = out.canonicalize().with_context(|| format!("cannot find {}", out.display()))?;
+    let root =
+        std::path::absolute(out).with_context(|| format!("cannot find {}", out.display()))?;
     let part = |path: &PathBuf| -> Result<PartFile> {
         let PartFile { path, size, .. } = PartFile::of(path)?;
         let path = path.strip_prefix(&root).map(Path::to_owned).unwrap_or(path);
@@ -141,12 +141,6 @@ fn checked(given: Map<String, Value>) -> Result<Defaults> {
         bail!("`{other}` is no default of a model: expected {}", names.join(", "));
     }
     let defaults: Defaults = serde_json::from_value(Value::Object(given))?;
-    let latent_frames = latent_frames(defaults.frames_or_released())?;
-    let draft = RequestDraft {
-        ellipse: vec![Ellipse::default(); latent_frames],
-        mu: vec![0.0; latent_frames],
-        ..RequestDraft::new("model".to_owned(), "prompt".to_owned())
-    };
     // What the defaults leave open the packed model says by itself.
     let silent = Defaults {
         steps: Some(1),
@@ -154,7 +148,7 @@ fn checked(given: Map<String, Value>) -> Result<Defaults> {
         precision: Some(Precision::F32),
         ..Defaults::default()
     };
-    draft.complete(&defaults.clone().or(silent))?;
+    super::check_defaults("the packed model", &defaults.clone().or(silent))?;
     Ok(defaults)
 }
 

@@ -138,7 +138,7 @@ fn merge_block(set: &TensorSet) -> Vec<String> {
 fn network(part: &str, set: &TensorSet) -> Vec<String> {
     let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
     for (entry, _, _) in set.names().filter_map(|name| set.find(name).ok()) {
-        *kinds.entry(format!("{:?}", entry.kind)).or_default() += entry.bytes();
+        *kinds.entry(entry.stored.to_string()).or_default() += entry.bytes();
     }
     let bytes = kinds.values().sum();
     let mut kinds: Vec<_> = kinds.into_iter().collect();

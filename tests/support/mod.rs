@@ -2,8 +2,8 @@
 //! test of its own.)
 //!
 //! [`render`] calls the built command in a room of its own; [`reference`] has the authors' numbers;
-//! [`model`] takes a reference model apart so that a test can spell it otherwise ([`rewrite`]) or
-//! damage it; [`random`] makes larger models; [`archive`] makes `torch.save` files; [`running`]
+//! [`model`] takes a reference model apart so that a test can spell it otherwise ([`rewrite`]), store
+//! it in 8 bits ([`quantized`]) or damage it; [`random`] makes larger models; [`archive`] makes `torch.save` files; [`running`]
 //! looks at the command while it works, [`pace`] at how much it works; [`room`] is a folder to call
 //! any of its verbs in; [`stand_in`] plays CUDA; [`studio`]
 //! has named models, a store and an engine; [`training`] calls and watches `wan-alpha train`.
@@ -16,6 +16,7 @@
 pub(crate) mod archive;
 pub(crate) mod model;
 pub(crate) mod pace;
+pub(crate) mod quantized;
 pub(crate) mod random;
 pub(crate) mod reference;
 pub(crate) mod render;

@@ -19,6 +19,8 @@ const REMEMBERED: usize = 32;
 pub(super) struct TextModel<'a> {
     pub(super) tokenizer: &'a Path,
     pub(super) weights: &'a dyn Fn(Kind) -> Weights,
+    /// Tokens that the transformer attends to.
+    pub(super) length: usize,
     pub(super) device: Device,
 }
 
@@ -77,12 +79,17 @@ impl Memory {
         watch: &dyn Watch,
     ) -> Result<Contexts> {
         let tokenizer = Tokenizer::open(text.tokenizer)?;
-        let prompt = tokenize(&tokenizer, &request.prompt, "prompt", watch)?;
+        let prompt = tokenize(&tokenizer, &request.prompt, "prompt", text.length, watch)?;
         emit(sink, "token_ids", &padded_ids(&prompt)?)?;
         let mut prompts = vec![prompt.ids];
         if request.guidance != 1.0 {
-            let text = request.negative_prompt.as_deref().unwrap_or(NEGATIVE_PROMPT);
-            let negative = tokenize(&tokenizer, text, "negative prompt", watch)?;
+            let (negative, what) = match &request.negative_prompt {
+                Some(asked) => (asked.as_str(), "negative prompt"),
+                None => {
+                    (NEGATIVE_PROMPT, "released model's negative prompt, which stands for none,")
+                }
+            };
+            let negative = tokenize(&tokenizer, negative, what, text.length, watch)?;
             emit(sink, "negative_token_ids", &padded_ids(&negative)?)?;
             prompts.push(negative.ids);
         }
@@ -118,11 +125,17 @@ pub(super) fn kind_of(precision: Precision) -> Kind {
     if precision == Precision::F32 { Kind::Float } else { Kind::BFloat16 }
 }
 
-fn tokenize(tokenizer: &Tokenizer, text: &str, what: &str, watch: &dyn Watch) -> Result<Tokens> {
-    let tokens = tokenizer.encode(text)?;
+fn tokenize(
+    tokenizer: &Tokenizer,
+    text: &str,
+    what: &str,
+    most: usize,
+    watch: &dyn Watch,
+) -> Result<Tokens> {
+    let tokens = tokenizer.encode_at_most(text, most)?;
     if let Some(tail) = &tokens.cut_after {
         watch.warn_quoting(&format!(
-            "the {what} has more than {TEXT_LENGTH} tokens; it is cut after “…{tail}”, and what \
+            "the {what} has more than {most} tokens; it is cut after “…{tail}”, and what \
              follows is not seen"
         ));
     }
@@ -131,6 +144,6 @@ fn tokenize(tokenizer: &Tokenizer, text: &str, what: &str, watch: &dyn Watch) ->
 
 fn padded_ids(tokens: &Tokens) -> Result<Tensor> {
     let mut ids = tokens.ids.clone();
-    ids.resize(TEXT_LENGTH, 0);
+    ids.resize(TEXT_LENGTH.max(ids.len()), 0);
     Ok(Tensor::f_from_slice(&ids)?)
 }

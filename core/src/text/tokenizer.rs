@@ -1,4 +1,4 @@
-//! umT5's tokenizer: SentencePiece pieces from `tokenizer.json`, at most 512 of them.
+//! umT5's tokenizer: SentencePiece pieces from `tokenizer.json`, at most as many as a model attends to.
 //!
 //! Ports `wan/modules/tokenizers.py:37` (`HuggingfaceTokenizer`).
 
@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use super::clean::clean;
 use crate::{Error, Result};
 
-/// Tokens the transformer was trained to attend to; shorter prompts are padded to it with zeros.
+/// Tokens that the released transformer was trained to attend to; shorter prompts are padded to it with
+/// zeros. Other models say theirs in their `config.json`.
 pub const TEXT_LENGTH: usize = 512;
 
 /// The piece that ends every prompt.
@@ -16,10 +17,9 @@ const END: &str = "</s>";
 /// A prompt as token ids, ending in `</s>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tokens {
-    /// 1 to [`TEXT_LENGTH`] ids, without padding.
+    /// 1 to as many ids as were asked for, without padding.
     pub ids: Vec<i64>,
-    /// Where the prompt was cut, if it had more than [`TEXT_LENGTH`] tokens: the last words that
-    /// were kept, for a warning.
+    /// Where the prompt was cut, if it had more tokens: the last words that were kept, for a warning.
     pub cut_after: Option<String>,
 }
 
@@ -50,11 +50,21 @@ impl Tokenizer {
         Ok(Self { path: path.to_owned(), inner })
     }
 
-    /// Cleans and encodes a prompt; the empty prompt is the single token `</s>`.
+    /// Cleans and encodes a prompt for the released transformer, in at most [`TEXT_LENGTH`] tokens; the
+    /// empty prompt is the single token `</s>`.
     ///
     /// # Errors
     /// The tokenizer cannot encode it.
     pub fn encode(&self, prompt: &str) -> Result<Tokens> {
+        self.encode_at_most(prompt, TEXT_LENGTH)
+    }
+
+    /// Like [`Tokenizer::encode`], in at most `most` tokens, `</s>` included; 1 at least.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn encode_at_most(&self, prompt: &str, most: usize) -> Result<Tokens> {
+        let most = most.max(1);
         let text = clean(prompt);
         let encoding = self.inner.encode(text.as_str(), true).map_err(|error| {
             Error::file(&self.path, format!("cannot encode the prompt: {error}"))
@@ -65,12 +75,13 @@ impl Tokenizer {
             ids.push(end);
         }
         let mut cut_after = None;
-        if ids.len() > TEXT_LENGTH {
-            let (_, kept) = encoding.get_offsets()[TEXT_LENGTH - 2];
+        if ids.len() > most {
+            let last = most.checked_sub(2).and_then(|last| encoding.get_offsets().get(last));
+            let kept = last.map_or(0, |(_, end)| *end);
             let kept = text.get(..kept).unwrap_or(&text);
             let tail = kept.char_indices().rev().nth(39).map_or(0, |(at, _)| at);
             cut_after = Some(kept[tail..].to_owned());
-            ids.truncate(TEXT_LENGTH - 1);
+            ids.truncate(most - 1);
             ids.push(end);
         }
         Ok(Tokens { ids, cut_after })

@@ -12,12 +12,15 @@ use std::sync::Arc;
 
 use tch::{Device, Kind, Tensor};
 
+use super::adapter_keys::{Role, flat, split_role};
 use super::file::TensorFile;
 use super::held_tensor::Held;
+use super::marks::is_mark_in_adapter;
 use super::merge::Merge;
 use super::names;
+use super::quantization::{check_adapter, unknown_mark};
 use super::set::TensorSet;
-use super::shared_bytes::matrix_of;
+use super::stored_weight::matrix_of;
 use crate::{Error, Result};
 
 /// What kind of adapter a file is.
@@ -53,6 +56,25 @@ struct Change {
     magnitude: Option<String>,
     alpha: Option<String>,
     difference: Option<String>,
+    /// What a pair adds to a bias, scaled as the pair is.
+    up_bias: Option<String>,
+}
+
+impl Change {
+    /// Every name with what it is called in a fingerprint.
+    fn parts(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let Self { down, up, magnitude, alpha, difference, up_bias } = self;
+        [
+            ("down", down),
+            ("up", up),
+            ("magnitude", magnitude),
+            ("alpha", alpha),
+            ("difference", difference),
+            ("up_bias", up_bias),
+        ]
+        .into_iter()
+        .filter_map(|(role, raw)| Some((role, raw.as_deref()?)))
+    }
 }
 
 /// What a DoRA or a LoRA does to one layer: names in its file.
@@ -95,8 +117,9 @@ impl Adapter {
             Self { kind, file, strength, changes: BTreeMap::new(), unmatched: Vec::new() };
         let file = adapter.file.clone();
         for raw in file.names() {
-            adapter.place(raw);
+            adapter.place(raw)?;
         }
+        adapter.check_kinds()?;
         adapter.check(base)?;
         Ok(adapter)
     }
@@ -109,13 +132,22 @@ impl Adapter {
         let kind = AdapterKind::Dora;
         let (changes, unmatched) = (BTreeMap::new(), Vec::new());
         let mut adapter = Self { kind, file: file.clone(), strength: 1.0, changes, unmatched };
-        file.names().for_each(|raw| adapter.place(raw));
+        for raw in file.names() {
+            adapter.place(raw)?;
+        }
         if let Some(raw) = adapter.unmatched.first() {
             let problem = format!("`{raw}` changes no layer of a transformer that is known");
             return Err(Error::file(file.path(), problem));
         }
         let pair = |(name, change): (&String, &Change)| match change {
-            Change { down: Some(down), up: Some(up), magnitude, alpha: None, difference: None } => {
+            Change {
+                down: Some(down),
+                up: Some(up),
+                magnitude,
+                alpha: None,
+                difference: None,
+                up_bias: None,
+            } => {
                 let module = name.trim_end_matches(".weight").to_owned();
                 let (down, up) = (down.clone(), up.clone());
                 Ok(LowRankPair { module, down, up, magnitude: magnitude.clone() })
@@ -147,16 +179,7 @@ impl Adapter {
     /// What it changes and how, with the tensor's name in its file, in order.
     pub(super) fn parts(&self) -> impl Iterator<Item = (String, &str)> {
         self.changes.iter().flat_map(|(name, change)| {
-            let Change { down, up, magnitude, alpha, difference } = change;
-            [
-                ("down", down),
-                ("up", up),
-                ("magnitude", magnitude),
-                ("alpha", alpha),
-                ("difference", difference),
-            ]
-            .into_iter()
-            .filter_map(move |(role, raw)| Some((format!("{name}/{role}"), raw.as_deref()?)))
+            change.parts().map(move |(role, raw)| (format!("{name}/{role}"), raw))
         })
     }
 
@@ -211,17 +234,17 @@ impl Adapter {
         let read =
             |raw: &str| Ok::<_, Error>(self.file.read_as(raw, Kind::Float)?.f_to_device(device)?);
         let (Some(down), Some(up)) = (&change.down, &change.up) else {
-            let Some(difference) = &change.difference else { return Ok(None) };
-            let difference = Held::new(read(difference)?);
-            return Ok(Some(Merge::Difference { difference, strength: self.strength }));
+            let (raw, scale) = match (&change.difference, &change.up_bias) {
+                (Some(difference), _) => (difference, 1.0),
+                (None, Some(bias)) => (bias, self.pair_scale(name)?),
+                (None, None) => return Ok(None),
+            };
+            let difference = Held::new(read(raw)?);
+            return Ok(Some(Merge::Difference { difference, strength: self.strength * scale }));
         };
         let (down, up) = (read(down)?, read(up)?);
         let rank = down.size()[0];
-        let scale = match (self.kind, &change.alpha) {
-            (AdapterKind::ColorDecoder | AdapterKind::AlphaDecoder, _) => 1.0 / rank as f64,
-            (_, Some(alpha)) => read(alpha)?.f_double_value(&[])? / rank as f64,
-            (_, None) => 1.0,
-        };
+        let scale = self.scale_of(change, rank)?;
         let magnitude = change
             .magnitude
             .as_ref()
@@ -231,6 +254,30 @@ impl Adapter {
             up: Held::new(up.f_reshape([-1, rank])?.f_mul_scalar(self.strength * scale)?),
             magnitude: magnitude.transpose()?,
         }))
+    }
+
+    /// What a pair of this rank counts.
+    fn scale_of(&self, change: &Change, rank: i64) -> Result<f64> {
+        Ok(match (self.kind, &change.alpha) {
+            (AdapterKind::ColorDecoder | AdapterKind::AlphaDecoder, _) => 1.0 / rank as f64,
+            (_, Some(alpha)) => {
+                self.file.numbers(alpha)?.into_iter().map(f64::from).sum::<f64>() / rank as f64
+            }
+            (_, None) => 1.0,
+        })
+    }
+
+    /// What the pair counts that changes the weight beside a bias.
+    fn pair_scale(&self, bias: &str) -> Result<f64> {
+        let weight = bias.strip_suffix("bias").map(|module| format!("{module}weight"));
+        let change = weight.and_then(|weight| self.changes.get(&weight));
+        let down = change.and_then(|change| self.file.entry(change.down.as_ref()?));
+        match (change, down) {
+            (Some(change), Some(down)) => {
+                self.scale_of(change, down.shape.first().copied().unwrap_or(1))
+            }
+            _ => Ok(1.0),
+        }
     }
 
     /// `base` (float32, on the CPU) with this adapter's change of the tensor `name` merged in, in
@@ -250,8 +297,28 @@ impl Adapter {
         }
     }
 
+    /// Whether every tensor is read as what it is.
+    fn check_kinds(&self) -> Result<()> {
+        self.parts().try_for_each(|(_, raw)| check_adapter(&self.file, raw))
+    }
+
+    /// The original name of a module that a key says something of.
+    fn module_name(&self, module: &str, role: Role) -> Option<String> {
+        let decoder = matches!(self.kind, AdapterKind::ColorDecoder | AdapterKind::AlphaDecoder);
+        if decoder {
+            names::vae_module(module.trim_end_matches(".conv3D"))
+        } else if role == Role::ModulationDifference {
+            names::dit(&format!("{module}.modulation"))
+                .map(|name| name.trim_end_matches(".modulation").to_owned())
+        } else if let Some(flat) = flat(module) {
+            names::dit_module_flat(flat)
+        } else {
+            names::dit_module(module)
+        }
+    }
+
     /// Files a raw key under the tensor it changes.
-    fn place(&mut self, raw: &str) {
+    fn place(&mut self, raw: &str) -> Result<()> {
         let key = match self.kind {
             AdapterKind::Dora | AdapterKind::Distill => names::unwrapped(raw),
             AdapterKind::ColorDecoder | AdapterKind::AlphaDecoder => {
@@ -260,29 +327,24 @@ impl Adapter {
                 // A training checkpoint holds much more than the decoder's LoRA.
                 match raw.strip_prefix(prefix) {
                     Some(key) if key.contains("decoder") && key.contains(".lora_") => key,
-                    _ => return,
+                    _ => return Ok(()),
                 }
             }
         };
+        if is_mark_in_adapter(key) {
+            return Err(unknown_mark(&self.file, raw));
+        }
         let Some((module, role)) = split_role(key) else {
             self.unmatched.push(raw.to_owned());
-            return;
+            return Ok(());
         };
-        let decoder = matches!(self.kind, AdapterKind::ColorDecoder | AdapterKind::AlphaDecoder);
-        let module_name = if decoder {
-            names::vae_module(module.trim_end_matches(".conv3D"))
-        } else if role == Role::ModulationDifference {
-            names::dit(&format!("{module}.modulation"))
-                .map(|name| name.trim_end_matches(".modulation").to_owned())
-        } else {
-            names::dit_module(module)
-        };
+        let module_name = self.module_name(module, role);
         let Some(module) = module_name else {
             self.unmatched.push(raw.to_owned());
-            return;
+            return Ok(());
         };
         let tensor = match role {
-            Role::BiasDifference => "bias",
+            Role::BiasDifference | Role::UpBias => "bias",
             Role::ModulationDifference => "modulation",
             _ => "weight",
         };
@@ -295,8 +357,18 @@ impl Adapter {
             Role::Difference | Role::BiasDifference | Role::ModulationDifference => {
                 &mut change.difference
             }
+            Role::UpBias => &mut change.up_bias,
         };
-        *place = Some(raw.to_owned());
+        match place.replace(raw.to_owned()) {
+            None => Ok(()),
+            Some(first) => Err(Error::file(
+                self.path(),
+                format!(
+                    "`{first}` and `{raw}` are two spellings of one thing, and nothing says which \
+                     counts; fetch the adapter from somewhere else"
+                ),
+            )),
+        }
     }
 
     fn check(&mut self, base: &TensorSet) -> Result<()> {
@@ -306,14 +378,13 @@ impl Adapter {
                 absent.push(name.clone());
                 continue;
             }
+            self.check_doubles(name, change)?;
             self.check_shapes(name, change, base.shape(name)?)?;
         }
         let first = absent.first().cloned();
         for name in &absent {
             if let Some(change) = self.changes.remove(name) {
-                let Change { down, up, magnitude, alpha, difference } = change;
-                self.unmatched
-                    .extend([down, up, magnitude, alpha, difference].into_iter().flatten());
+                self.unmatched.extend(change.parts().map(|(_, raw)| raw.to_owned()));
             }
         }
         let strict = self.kind != AdapterKind::Distill;
@@ -331,6 +402,34 @@ impl Adapter {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether one thing alone changes a tensor.
+    fn check_doubles(&self, name: &str, change: &Change) -> Result<()> {
+        let pair = change.down.as_ref().filter(|_| change.up.is_some());
+        if let (Some(pair), Some(whole)) = (pair, &change.difference) {
+            return Err(Error::file(
+                self.path(),
+                format!(
+                    "`{whole}` and the pair of `{pair}` both change `{name}`; nothing says which counts"
+                ),
+            ));
+        }
+        if let (Some(first), Some(second)) = (&change.up_bias, &change.difference) {
+            return Err(Error::file(
+                self.path(),
+                format!("`{first}` and `{second}` both change `{name}`; nothing says which counts"),
+            ));
+        }
+        if let Some(bias) = change.up_bias.as_ref().filter(|_| self.kind == AdapterKind::Dora) {
+            return Err(Error::file(
+                self.path(),
+                format!(
+                    "`{bias}` is a bias of a DoRA's pair, which no trainer writes and is not read"
+                ),
+            ));
+        }
+        Ok(())
     }
 
     fn check_shapes(&self, name: &str, change: &Change, target: &[i64]) -> Result<()> {
@@ -363,7 +462,7 @@ impl Adapter {
                     format!("`{half}` is half of a pair; its other half is missing"),
                 ));
             }
-            (None, None) => match &change.difference {
+            (None, None) => match change.difference.as_ref().or(change.up_bias.as_ref()) {
                 Some(difference) if numel(&shape(difference)) != numel(target) => {
                     return Err(refuse(difference, format!("[{}] for `{name}`", join(target))));
                 }
@@ -379,7 +478,7 @@ impl Adapter {
             },
         }
         if let Some(magnitude) = &change.magnitude
-            && numel(&shape(magnitude)) != target[0]
+            && !is_of_rows(&shape(magnitude), target[0])
         {
             return Err(refuse(magnitude, format!("[{}] for `{name}`", target[0])));
         }
@@ -393,63 +492,14 @@ impl Adapter {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    Down,
-    Up,
-    Magnitude,
-    Alpha,
-    Difference,
-    BiasDifference,
-    ModulationDifference,
-}
-
-/// Splits an adapter's key into the module it changes and what it holds.
-fn split_role(key: &str) -> Option<(&str, Role)> {
-    const ROLES: [(&str, Role); 14] = [
-        (".lora_A.default.weight", Role::Down),
-        (".lora_A.weight", Role::Down),
-        (".lora_down.weight", Role::Down),
-        (".lora_B.default.weight", Role::Up),
-        (".lora_B.weight", Role::Up),
-        (".lora_up.weight", Role::Up),
-        (".lora_magnitude_vector.default.weight", Role::Magnitude),
-        (".lora_magnitude_vector.weight", Role::Magnitude),
-        (".lora_magnitude_vector", Role::Magnitude),
-        (".dora_scale", Role::Magnitude),
-        (".alpha", Role::Alpha),
-        (".diff", Role::Difference),
-        (".diff_b", Role::BiasDifference),
-        (".diff_m", Role::ModulationDifference),
-    ];
-    ROLES.iter().find_map(|&(suffix, role)| Some((key.strip_suffix(suffix)?, role)))
-}
-
-/// What an adapter file is, judged by its keys; `None` for a file that is no adapter.
-pub(crate) fn recognize(keys: &[&str]) -> Option<FileKind> {
-    let decoder = |key: &str| {
-        (key.starts_with("vae_fgr.") || key.starts_with("vae_pha.")) && key.contains(".lora_")
-    };
-    let role = |key: &str| split_role(names::unwrapped(key)).map(|(_, role)| role);
-    if keys.iter().any(|key| decoder(key)) {
-        Some(FileKind::Decoders)
-    } else if keys.iter().any(|key| role(key) == Some(Role::Magnitude)) {
-        Some(FileKind::Dora)
-    } else if keys.iter().any(|key| role(key).is_some()) {
-        Some(FileKind::Distill)
-    } else {
-        None
-    }
-}
-
-/// The kinds of adapter file; one file holds both decoders' LoRAs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FileKind {
-    Dora,
-    Distill,
-    Decoders,
+/// Whether a DoRA's lengths are those of rows; [1, in] would be of columns, which is another adapter.
+fn is_of_rows(shape: &[i64], rows: i64) -> bool {
+    shape.first() == Some(&rows) && shape[1..].iter().all(|&size| size == 1)
 }
 
 fn join(sizes: &[i64]) -> String {
     sizes.iter().map(i64::to_string).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::adapter::{Adapter, AdapterKind};
 use super::discover::{Candidate, Channel, Found};
-use super::set::{Network, TensorSet};
+use super::network::Network;
+use super::set::TensorSet;
 use super::single_candidate::{incomplete, single};
 use crate::{Error, Result};
 
@@ -37,10 +38,10 @@ impl Decoders {
     /// One of them is missing ([`Error::Incomplete`]), has two candidates ([`Error::Ambiguous`]),
     /// or is damaged.
     pub fn find(paths: &[PathBuf]) -> Result<Self> {
-        let Found { vaes, decoders, merges, .. } = Found::among(paths)?;
+        let Found { vaes, decoders, merges, passed_over, .. } = Found::among(paths)?;
         let mut missing = Vec::new();
         Self::choose(vaes, decoders, &merges, &mut missing)?
-            .ok_or_else(|| incomplete(&missing, paths))
+            .ok_or_else(|| incomplete(&missing, paths, passed_over))
     }
 
     /// The decoders among what has been found; where one is missing it is added to `missing`. A

@@ -1,18 +1,21 @@
 //! What lies in a folder: files of tensors, recognized by their keys and grouped into shards.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::adapter::{self, FileKind};
+use super::adapter_keys::{FileKind, recognize};
 use super::file::TensorFile;
-use super::set::Network;
-use crate::{Error, Result};
+use super::folder::{self, Listed};
+use super::network::Network;
+use super::passed_over::PassedOver;
+use super::shards::ShardGroup;
+use crate::Result;
 
-/// How deep below a given folder parts are looked for (`text_encoder/`, `google/umt5-xxl/`).
-const DEPTH: usize = 4;
+/// What writers of GGUF put a patch embedding into, whose five axes their tools do not know.
+const SIDE_FILE: &str = "fix_5d_tensors_wan.safetensors";
+const PATCH: &str = "patch_embedding.weight";
 
 /// One or several files that together are one part.
 #[derive(Clone, Debug)]
@@ -31,10 +34,15 @@ impl Candidate {
         config.is_file().then_some(config)
     }
 
+    /// Every tensor's name in the files.
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().flat_map(|file| file.names())
+    }
+
     /// Whether it has decoder LoRAs, whatever else it has.
     pub(super) fn has_decoders(&self) -> bool {
-        let keys: Vec<&str> = self.files.iter().flat_map(|file| file.names()).collect();
-        adapter::recognize(&keys) == Some(FileKind::Decoders)
+        let keys: Vec<&str> = self.keys().collect();
+        recognize(&keys) == Some(FileKind::Decoders)
     }
 
     /// What the file's name says of a complete autoencoder: nothing else tells the two apart. In the
@@ -81,17 +89,19 @@ pub(super) struct Found {
     /// Named by themselves; a folder's are found beside its transformer.
     pub(super) configs: Vec<PathBuf>,
     pub(super) unknown: Vec<PathBuf>,
+    /// Found in a folder, and no files of tensors that can be read.
+    pub(super) passed_over: Vec<PassedOver>,
 }
 
 impl Found {
+    /// Recognizes what is among `paths`.
+    ///
+    /// # Errors
+    /// A file that was named, or that others need, cannot be read.
     pub(super) fn among(paths: &[PathBuf]) -> Result<Self> {
-        let mut files = BTreeSet::new();
-        for path in paths {
-            collect(path, DEPTH, &mut files)?;
-        }
         let mut found = Self::default();
-        let mut sharded: BTreeMap<(PathBuf, String), Vec<Arc<TensorFile>>> = BTreeMap::new();
-        for path in files {
+        let mut sharded: BTreeMap<ShardGroup, Vec<Arc<TensorFile>>> = BTreeMap::new();
+        for Listed { path, named } in folder::files(paths)? {
             if path.file_name() == Some(OsStr::new("tokenizer.json")) {
                 found.tokenizers.push(path);
                 continue;
@@ -100,17 +110,67 @@ impl Found {
                 found.configs.extend(path.ends_with("config.json").then_some(path));
                 continue;
             }
-            let file = Arc::new(TensorFile::open(&path)?);
-            match shard_stem(&path) {
-                Some(stem) => sharded.entry(stem).or_default().push(file),
+            let file = match TensorFile::open(&path) {
+                Ok(file) => Arc::new(file),
+                Err(error) if named => return Err(error),
+                Err(error) => {
+                    found.passed_over.push(PassedOver { path, error });
+                    continue;
+                }
+            };
+            match ShardGroup::of(&path) {
+                Some(group) => sharded.entry(group).or_default().push(file),
                 None => found.place(vec![file]),
             }
         }
-        for ((folder, stem), files) in sharded {
-            check_shards(&folder, &stem, &files)?;
+        for (group, files) in sharded {
+            if is_known(&files)
+                && let Err(error) = group.check(&files)
+            {
+                // What is missing may be there and torn, which says more.
+                let torn = |file: &PassedOver| ShardGroup::of(&file.path).as_ref() == Some(&group);
+                let torn = found.passed_over.iter().position(torn);
+                return Err(torn.map_or(error, |index| found.passed_over.swap_remove(index).error));
+            }
             found.place(files);
         }
+        found.join_side_file()?;
         Ok(found)
+    }
+
+    /// Puts the file that has a GGUF transformer's patch embedding to the transformer.
+    fn join_side_file(&mut self) -> Result<()> {
+        let only_patch = |candidate: &Candidate| {
+            candidate.keys().all(|key| {
+                Network::Dit.original(key).is_none_or(|name| name.starts_with("patch_embedding."))
+            })
+        };
+        let (sides, mut dits): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.dits).into_iter().partition(only_patch);
+        let mut sides = sides.into_iter();
+        for dit in &mut dits {
+            let lacks = |dit: &Candidate| {
+                let has =
+                    dit.keys().any(|key| Network::Dit.original(key).as_deref() == Some(PATCH));
+                !has && dit.files.iter().any(|file| file.is_gguf())
+            };
+            if !lacks(dit) {
+                continue;
+            }
+            let beside = dit.path().parent().map(|folder| folder.join(SIDE_FILE));
+            match (sides.next(), beside.filter(|path| path.is_file())) {
+                (Some(side), _) => dit.files.extend(side.files),
+                (None, Some(beside)) => dit.files.push(Arc::new(TensorFile::open(&beside)?)),
+                (None, None) => {}
+            }
+        }
+        if dits.is_empty() {
+            dits.extend(sides);
+        } else {
+            self.unknown.extend(sides.map(|side| side.path()));
+        }
+        self.dits = dits;
+        Ok(())
     }
 
     fn place(&mut self, files: Vec<Arc<TensorFile>>) {
@@ -119,7 +179,7 @@ impl Found {
             self.merges.push(Candidate { files });
             return;
         }
-        let list = match adapter::recognize(&keys) {
+        let list = match recognize(&keys) {
             Some(FileKind::Decoders) => &mut self.decoders,
             Some(FileKind::Dora) => &mut self.doras,
             Some(FileKind::Distill) => &mut self.distills,
@@ -144,99 +204,18 @@ impl Found {
     }
 }
 
-/// Tensor files and tokenizers in `path`, each by its resolved path so that none counts twice.
-fn collect(path: &Path, depth: usize, files: &mut BTreeSet<PathBuf>) -> Result<()> {
-    let kind = fs::metadata(path).map_err(Error::io("open", path))?;
-    if !kind.is_dir() {
-        files.insert(path.to_owned());
-        return Ok(());
-    }
-    let mut entries = fs::read_dir(path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(Error::io("list", path))?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
-        let hidden = entry.file_name().to_string_lossy().starts_with('.');
-        // A dangling link is nobody's part; what it points to is judged, not the link.
-        let Ok(kind) = fs::metadata(&path) else {
-            continue;
-        };
-        if kind.is_dir() && depth > 0 && !hidden {
-            collect(&path, depth - 1, files)?;
-        } else if kind.is_file() && !hidden && is_part(&path) {
-            files.insert(path);
-        }
-    }
-    Ok(())
-}
-
-fn is_part(path: &Path) -> bool {
-    path.file_name() == Some(OsStr::new("tokenizer.json"))
-        || path.extension().is_some_and(|kind| {
-            ["safetensors", "pth", "bin", "pt", "ckpt"].iter().any(|known| kind == *known)
-        })
-}
-
-/// Folder and common name of a shard `NAME-00002-of-00009.EXT`.
-fn shard_stem(path: &Path) -> Option<(PathBuf, String)> {
-    let stem = path.file_stem()?.to_str()?;
-    let (rest, count) = stem.rsplit_once("-of-")?;
-    let (name, index) = rest.rsplit_once('-')?;
-    let number = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
-    (number(index) && number(count))
-        .then(|| (path.parent().unwrap_or(Path::new("")).to_owned(), name.to_owned()))
-}
-
-/// Every shard that the names, or the index where there is one, promise must be there.
-fn check_shards(folder: &Path, stem: &str, files: &[Arc<TensorFile>]) -> Result<()> {
-    let index = folder.join(format!("{stem}.safetensors.index.json"));
-    let present: BTreeSet<_> =
-        files.iter().filter_map(|file| file.path().file_name()?.to_str()).collect();
-    if !index.is_file() {
-        let count = present
-            .first()
-            .and_then(|name| name.rsplit_once("-of-")?.1.get(..5)?.parse::<usize>().ok())
-            .unwrap_or(0);
-        if count != present.len() {
-            return Err(Error::file(
-                folder,
-                format!(
-                    "{} of the {count} files {stem}-….safetensors are here; fetch the others",
-                    present.len()
-                ),
-            ));
-        }
-        return Ok(());
-    }
-    #[derive(serde::Deserialize)]
-    struct Index {
-        weight_map: BTreeMap<String, String>,
-    }
-    let text = fs::read_to_string(&index).map_err(Error::io("read", &index))?;
-    let parsed: Index = serde_json::from_str(&text)
-        .map_err(|error| Error::file(&index, format!("not a safetensors index: {error}")))?;
-    for (key, shard) in &parsed.weight_map {
-        let file = files
-            .iter()
-            .find(|file| file.path().file_name().is_some_and(|name| name == shard.as_str()))
-            .ok_or_else(|| {
-                Error::file(&index, format!("lists {shard}, which is missing; fetch it"))
-            })?;
-        if file.entry(key).is_none() {
-            return Err(Error::file(
-                file.path(),
-                format!(
-                    "lacks `{key}`, which {stem}.safetensors.index.json says it holds; fetch both again"
-                ),
-            ));
-        }
-    }
-    Ok(())
+/// Whether files are of any network or adapter that is looked for.
+fn is_known(files: &[Arc<TensorFile>]) -> bool {
+    let keys: Vec<&str> = files.iter().flat_map(|file| file.names()).collect();
+    let networks = [Network::Dit, Network::Umt5, Network::Vae, Network::Merge];
+    recognize(&keys).is_some()
+        || keys.iter().any(|key| networks.iter().any(|network| network.original(key).is_some()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -256,13 +235,5 @@ mod tests {
         assert!(channel("vae_alpha/diffusion_pytorch_model.safetensors") == Channel::Alpha);
         assert!(channel("vae/diffusion_pytorch_model.safetensors") == Channel::Base);
         assert!(channel("rgb/Wan2.1_VAE.safetensors") == Channel::Base);
-    }
-
-    #[test]
-    fn shards_are_grouped_by_folder_and_name() {
-        let stem = shard_stem(Path::new("m/diffusion_pytorch_model-00002-of-00009.safetensors"));
-        assert_eq!(stem, Some((PathBuf::from("m"), "diffusion_pytorch_model".into())));
-        assert_eq!(shard_stem(Path::new("m/epoch-13-1500.safetensors")), None);
-        assert_eq!(shard_stem(Path::new("m/a-2-of-9.safetensors")), None);
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::decoder_files::Decoders;
 use super::discover::{Candidate, Channel, Found};
-use super::set::{Network, TensorSet};
+use super::network::Network;
+use super::set::TensorSet;
 use super::single_candidate::{incomplete, single};
 use crate::{Error, Result};
 
@@ -28,7 +29,7 @@ impl EncoderFiles {
     /// # Errors
     /// One is missing ([`crate::Error::Incomplete`]), or has two candidates.
     pub fn find(paths: &[PathBuf]) -> Result<Self> {
-        let Found { vaes, merges, .. } = Found::among(paths)?;
+        let Found { vaes, merges, passed_over, .. } = Found::among(paths)?;
         let mut missing = Vec::new();
         let (base, others): (Vec<_>, Vec<_>) =
             vaes.into_iter().partition(|vae| vae.channel() == Channel::Base);
@@ -49,7 +50,7 @@ impl EncoderFiles {
             missing.push("merge block (Wan-Alpha-v2-VAE.bin)");
         }
         let (Some(base), Some(merge)) = (base, merge) else {
-            return Err(incomplete(&missing, paths));
+            return Err(incomplete(&missing, paths, passed_over));
         };
         let merge = TensorSet::new(merge.files, Network::Merge)?;
         let files = Self { base: Arc::new(base), merge: Arc::new(merge) };

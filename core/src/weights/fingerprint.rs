@@ -6,7 +6,6 @@
 //! their own.
 
 use blake3::Hasher;
-use tch::Kind;
 use wan_alpha_take::Fingerprint;
 
 use super::adapter::Adapter;
@@ -15,6 +14,7 @@ use super::encoder_files::EncoderFiles;
 use super::file::TensorFile;
 use super::model_files::ModelFiles;
 use super::set::TensorSet;
+use super::stored_kind::{StoredKind, TensorEntry};
 use crate::dit::DitConfig;
 use crate::watch::check;
 use crate::{Error, Result, Stage, Watch};
@@ -130,24 +130,25 @@ impl Reader<'_> {
     fn tensor(&mut self, name: &str, file: &TensorFile, raw: &str) -> Result<()> {
         check(self.watch, Stage::Load)?;
         let Some(entry) = file.entry(raw) else { return Ok(()) };
-        let kind = format!("{:?}", entry.kind);
-        match file.bytes(raw) {
-            Some(bytes) => self.item(name, &kind, &entry.shape, bytes),
-            None => {
-                let tensor =
-                    file.read_as(raw, entry.kind)?.f_view_dtype(Kind::Uint8)?.f_flatten(0, -1)?;
-                let bytes: Vec<u8> = tensor.try_into()?;
-                self.item(name, &kind, &entry.shape, &bytes);
-            }
-        }
+        self.begin(name, &entry.stored.fingerprint_name(), &entry.shape, data_bytes(entry));
+        let hasher = &mut self.hasher;
+        file.each_chunk(raw, |chunk| {
+            hasher.update(chunk);
+        })?;
         self.done += entry.bytes();
         let mebibytes = |bytes: u64| (bytes >> 20) as usize;
         self.watch.progress(Stage::Load, mebibytes(self.done), mebibytes(self.all.max(self.done)));
         Ok(())
     }
 
-    /// Lengths stand before what they measure, so that no two models spell the same bytes.
     fn item(&mut self, name: &str, kind: &str, shape: &[i64], data: &[u8]) {
+        self.begin(name, kind, shape, data.len() as u64);
+        self.hasher.update(data);
+    }
+
+    /// What stands before the data of an item. Lengths stand before what they measure, so that no two
+    /// models spell the same bytes.
+    fn begin(&mut self, name: &str, kind: &str, shape: &[i64], bytes: u64) {
         for text in [name, kind] {
             self.hasher.update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
         }
@@ -155,6 +156,15 @@ impl Reader<'_> {
         for size in shape {
             self.hasher.update(&size.to_le_bytes());
         }
-        self.hasher.update(&(data.len() as u64).to_le_bytes()).update(data);
+        self.hasher.update(&bytes.to_le_bytes());
+    }
+}
+
+/// Bytes of a tensor's numbers in order, which are more than those of its file where it is a view that
+/// repeats some.
+fn data_bytes(entry: &TensorEntry) -> u64 {
+    match entry.stored {
+        StoredKind::Plain(kind) => entry.numbers() as u64 * kind.elt_size_in_bytes() as u64,
+        _ => entry.bytes(),
     }
 }

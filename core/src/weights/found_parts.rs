@@ -8,7 +8,8 @@ use super::adapter::{Adapter, LowRankPair};
 use super::decoder_files::Decoders;
 use super::discover::{Candidate, Channel, Found};
 use super::file::TensorFile;
-use super::set::{Network, TensorSet};
+use super::network::Network;
+use super::set::TensorSet;
 use super::single_candidate::{incomplete, single, single_tokenizer};
 use crate::dit::DitConfig;
 use crate::{Error, Result};
@@ -41,7 +42,7 @@ impl FoundParts {
     pub fn among(paths: &[PathBuf]) -> Result<Self> {
         let found = Found::among(paths)?;
         let Found { dits, texts, vaes, doras, distills, decoders, merges, tokenizers, .. } = found;
-        let mut configs = found.configs;
+        let (mut configs, passed_over) = (found.configs, found.passed_over);
         let transformer = match single("diffusion transformer", dits)? {
             None => None,
             Some(dit) => {
@@ -64,7 +65,7 @@ impl FoundParts {
             let mut missing = Vec::new();
             rgba = Decoders::choose(vaes, decoders, &merges, &mut missing)?;
             if rgba.is_none() {
-                return Err(incomplete(&missing, paths));
+                return Err(incomplete(&missing, paths, passed_over));
             }
         } else {
             let base = single("autoencoder", vaes)?;
@@ -80,7 +81,8 @@ impl FoundParts {
             others,
         };
         if parts.is_empty() {
-            return Err(incomplete(&["transformer, DoRA, autoencoder or text encoder"], paths));
+            let missing = ["transformer, DoRA, autoencoder or text encoder"];
+            return Err(incomplete(&missing, paths, passed_over));
         }
         Ok(parts)
     }

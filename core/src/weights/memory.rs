@@ -13,7 +13,8 @@ use tch::{Kind, Tensor};
 
 use super::held_tensor::Held;
 use super::low_rank::LowRank;
-use super::set::{SCALE, TensorSet};
+use super::marks::SCALE;
+use super::set::TensorSet;
 use crate::device::Device;
 use crate::{Error, Result};
 

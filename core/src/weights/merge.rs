@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tch::{Device, Kind, Tensor};
 
 use super::held_tensor::Held;
-use super::shared_bytes::{Lent, matrix_of};
+use super::stored_weight::StoredWeight;
 use crate::{Result, parallel};
 
 /// Numbers of a block that a processor's core works on: 2 MB in float32.
@@ -64,10 +64,7 @@ impl Merge {
 
 /// A stored tensor on its way to a layer.
 pub(super) struct Delivery<'a> {
-    pub(super) stored: Lent<'a>,
-    pub(super) shape: &'a [i64],
-    /// Of a quantized weight: one number, or one for each row, float32.
-    pub(super) scale: Option<Tensor>,
+    pub(super) stored: StoredWeight<'a>,
     /// In the order they are merged.
     pub(super) merges: Vec<Merge>,
     pub(super) kind: Kind,
@@ -78,35 +75,28 @@ impl Delivery<'_> {
     /// The tensor, in its kind and on its device; none where a number is not finite.
     pub(super) fn deliver(self, scratch: &Scratch) -> Result<Option<Tensor>> {
         let _guard = tch::no_grad_guard();
-        let Self { stored, shape, scale, merges, kind, device } = self;
-        let [rows, width] = matrix_of(shape);
-        let result = Tensor::f_empty(shape, (kind, device))?;
+        let Self { stored, merges, kind, device } = self;
+        let [rows, width] = stored.matrix();
+        let result = Tensor::f_empty(stored.shape(), (kind, device))?;
         if rows * width == 0 {
             return Ok(Some(result));
         }
         let matrix = Held::new(result.f_view([rows, width])?);
-        let scale = scale.map(|scale| Ok::<_, crate::Error>(Held::new(scale.f_to_device(device)?)));
-        let scale = scale.transpose()?;
-        let in_place = scale.is_none() && merges.is_empty();
+        let stored = stored.for_device(device)?;
+        let in_place = !stored.is_computed() && merges.is_empty();
         let finite = AtomicBool::new(true);
         let blocks = Blocks::of(rows, width, device);
         let piece = |index: usize| {
             let (first, count) = blocks.rows(index as i64);
             let mut to = matrix.tensor().f_narrow(0, first, count)?;
             if in_place {
-                stored.copy_rows(first, count, &mut to)?;
+                stored.rows_into(first, count, &mut to)?;
                 finite.fetch_and(super::is_finite(&to)?, Ordering::Relaxed);
                 return Ok(());
             }
             let memory = scratch.take(blocks.most() * width, device)?;
             let mut block = memory.f_narrow(0, 0, count * width)?.f_view([count, width])?;
-            stored.copy_rows(first, count, &mut block)?;
-            if let Some(scale) = &scale {
-                let scale = scale.tensor();
-                let of_each_row = scale.size()[0] == rows && rows > 1;
-                let scale = if of_each_row { scale.f_narrow(0, first, count)? } else { scale };
-                let _ = block.f_mul_(&scale)?;
-            }
+            stored.rows_into(first, count, &mut block)?;
             for merge in &merges {
                 merge.apply(first, &mut block)?;
             }

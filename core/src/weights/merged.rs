@@ -12,7 +12,8 @@ use wan_alpha_take::{Fingerprint, NUMERICS};
 use super::file::TensorFile;
 use super::memory::keeps_float32;
 use super::model_files::ModelFiles;
-use super::set::{Network, TensorSet};
+use super::network::Network;
+use super::set::TensorSet;
 use crate::{Error, Result};
 
 /// The remark in a merged file's header that has the fingerprint of the model it was made from.

@@ -8,7 +8,10 @@ use super::adapter::{Adapter, AdapterKind};
 use super::decoder_files::Decoders;
 use super::discover::{Candidate, Found};
 use super::encoder_files::EncoderFiles;
-use super::set::{Network, TensorSet};
+use super::file_bytes::{FileStamp, changed};
+use super::network::Network;
+use super::passed_over::{PassedOver, likeliest};
+use super::set::TensorSet;
 use super::single_candidate::{incomplete, single, single_tokenizer};
 use crate::{Error, Result, Watch};
 
@@ -44,6 +47,8 @@ pub struct ModelFiles {
     pub decoders: Decoders,
     /// What turns a clip into a latent, where the files bring it.
     pub encoder: Option<EncoderFiles>,
+    /// The tokenizer's file as it was when the model was found.
+    tokenizer_stamp: FileStamp,
 }
 
 impl ModelFiles {
@@ -59,7 +64,7 @@ impl ModelFiles {
             watch.warn(&format!("{}: no part of the model, left alone", path.display()));
         }
         let Found { dits, texts, vaes, doras, distills, decoders, merges, tokenizers, .. } = found;
-        let mut configs = found.configs;
+        let (mut configs, mut passed_over) = (found.configs, found.passed_over);
 
         let mut missing = Vec::new();
         let dit = single("diffusion transformer", dits)?;
@@ -78,7 +83,7 @@ impl ModelFiles {
         let (Some(dit), Some(text), Some(tokenizer), Some(decoders)) =
             (dit, text, tokenizer, decoders)
         else {
-            return Err(incomplete(&missing, paths));
+            return Err(incomplete(&missing, paths, passed_over));
         };
 
         let config = dit.config().or_else(|| configs.pop());
@@ -87,9 +92,14 @@ impl ModelFiles {
         for set in [&dit, &text] {
             warn_foreign(set, watch);
         }
+        no_adapter_is_lost(&doras, &distills, strengths, &dit, &mut passed_over)?;
+        for file in &passed_over {
+            watch.warn(&format!("passed over: {}", file.reason()));
+        }
         let adapters = dit_adapters(doras, distills, strengths, &dit, watch)?;
         let encoder = EncoderFiles::beside(&decoders, merges)?;
-        Ok(Self { dit, config, adapters, text, tokenizer, decoders, encoder })
+        let tokenizer_stamp = FileStamp::at(&tokenizer)?;
+        Ok(Self { dit, config, adapters, text, tokenizer, decoders, encoder, tokenizer_stamp })
     }
 
     /// Every file of the model, each once, in order.
@@ -110,6 +120,35 @@ impl ModelFiles {
         unique.into_iter().collect()
     }
 
+    /// Whether the tokenizer's file is still what it was when the model was found.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn tokenizer_unchanged(&self) -> Result<()> {
+        if FileStamp::at(&self.tokenizer)? == self.tokenizer_stamp {
+            return Ok(());
+        }
+        Err(changed(&self.tokenizer))
+    }
+
+    /// Whether every file that is read for takes is still what it was when the model was found.
+    ///
+    /// # Errors
+    /// One is not.
+    pub fn unchanged(&self) -> Result<()> {
+        let sets = match &self.decoders {
+            Decoders::Adapted { base, .. } => vec![base],
+            Decoders::Complete { color, alpha } => vec![color, alpha],
+        };
+        let decoder = match &self.decoders {
+            Decoders::Adapted { color, .. } => Some(color),
+            Decoders::Complete { .. } => None,
+        };
+        [&self.dit, &self.text].into_iter().chain(sets).try_for_each(|set| set.unchanged())?;
+        self.adapters.iter().chain(decoder).try_for_each(|adapter| adapter.file().unchanged())?;
+        self.tokenizer_unchanged()
+    }
+
     /// Whether a step-distillation LoRA will be merged: 4 steps without guidance are then enough.
     pub fn is_distilled(&self) -> bool {
         self.adapters.iter().any(|adapter| adapter.kind() == AdapterKind::Distill)
@@ -123,6 +162,30 @@ pub const MERGED: &str = "wan-alpha.merged";
 /// Whether the adapter of that kind is merged into the transformer already.
 fn merged(dit: &TensorSet, kind: AdapterKind) -> bool {
     dit.metadata(MERGED).is_some_and(|list| list.split(',').any(|one| one == kind.name()))
+}
+
+/// Whether a file that could not be read would have been an adapter that the model then lacks.
+fn no_adapter_is_lost(
+    doras: &[Candidate],
+    distills: &[Candidate],
+    strengths: Strengths,
+    dit: &TensorSet,
+    passed_over: &mut Vec<PassedOver>,
+) -> Result<()> {
+    let wanted = [
+        ("transparency DoRA", doras, strengths.dora, AdapterKind::Dora),
+        ("step-distillation LoRA", distills, strengths.distill, AdapterKind::Distill),
+    ];
+    for (part, there, strength, kind) in wanted {
+        if there.is_empty()
+            && strength != 0.0
+            && !merged(dit, kind)
+            && let Some(error) = likeliest(passed_over, part)
+        {
+            return Err(error);
+        }
+    }
+    Ok(())
 }
 
 /// The transformer's adapters in the order they are merged: DoRA, then step distillation. Of one

@@ -1,15 +1,41 @@
 //! The names tensors go by: every known spelling is brought to the one of the original release.
 //!
-//! Each function returns the original name, or `None` where the key is not of that network. The
-//! scale of a quantized weight, `X.scale_weight` or `X.weight_scale`, goes by the weight's name.
+//! Each function returns the original name, or `None` where the key is not of that network.
 
-/// Prefixes that tools put before a network's own names.
-const WRAPPERS: [&str; 5] =
-    ["base_model.model.", "model.diffusion_model.", "diffusion_model.", "transformer.", "model."];
+/// Prefixes that tools put before a network's own names, the longer before the shorter.
+const WRAPPERS: [&str; 11] = [
+    "base_model.model.",
+    "model.diffusion_model.",
+    "diffusion_model.",
+    "first_stage_model.",
+    "transformer.",
+    "pipe.dit.",
+    "module.",
+    "model.",
+    "dit.",
+    "net.",
+    "vae.",
+];
 
-/// `key` without a tool's prefix.
+/// The same before the names of a text encoder.
+const TEXT_WRAPPERS: [&str; 5] = [
+    "text_encoders.umt5xxl.transformer.",
+    "umt5xxl.transformer.",
+    "text_encoder.",
+    "module.",
+    "model.",
+];
+
+/// `key` without the prefixes of tools.
 pub(crate) fn unwrapped(key: &str) -> &str {
-    WRAPPERS.iter().find_map(|wrapper| key.strip_prefix(wrapper)).unwrap_or(key)
+    without(key, &WRAPPERS)
+}
+
+fn without<'a>(mut key: &'a str, wrappers: &[&str]) -> &'a str {
+    while let Some(rest) = wrappers.iter().find_map(|wrapper| key.strip_prefix(wrapper)) {
+        key = rest;
+    }
+    key
 }
 
 /// A diffusion transformer's tensor (original or Diffusers spelling).
@@ -65,6 +91,76 @@ pub(crate) fn dit_module(module: &str) -> Option<String> {
     Some(format!("blocks.{index}.{inner}"))
 }
 
+/// Modules of a block of the transformer, in every spelling.
+const IN_A_BLOCK: [&str; 32] = [
+    "norm2",
+    "norm3",
+    "ffn.0",
+    "ffn.2",
+    "ffn.net.0.proj",
+    "ffn.net.2",
+    "self_attn.q",
+    "self_attn.k",
+    "self_attn.v",
+    "self_attn.o",
+    "self_attn.norm_q",
+    "self_attn.norm_k",
+    "cross_attn.q",
+    "cross_attn.k",
+    "cross_attn.v",
+    "cross_attn.o",
+    "cross_attn.norm_q",
+    "cross_attn.norm_k",
+    "cross_attn.k_img",
+    "cross_attn.v_img",
+    "cross_attn.norm_k_img",
+    "attn1.to_q",
+    "attn1.to_k",
+    "attn1.to_v",
+    "attn1.to_out.0",
+    "attn2.to_q",
+    "attn2.to_k",
+    "attn2.to_v",
+    "attn2.to_out.0",
+    "attn2.add_k_proj",
+    "attn2.add_v_proj",
+    "attn2.norm_added_k",
+];
+
+/// Modules around its blocks.
+const WHOLE: [&str; 17] = [
+    "patch_embedding",
+    "time_embedding.0",
+    "time_embedding.2",
+    "time_projection.1",
+    "text_embedding.0",
+    "text_embedding.2",
+    "head.head",
+    "img_emb.proj.0",
+    "img_emb.proj.1",
+    "img_emb.proj.3",
+    "img_emb.proj.4",
+    "condition_embedder.time_embedder.linear_1",
+    "condition_embedder.time_embedder.linear_2",
+    "condition_embedder.time_proj",
+    "condition_embedder.text_embedder.linear_1",
+    "condition_embedder.text_embedder.linear_2",
+    "proj_out",
+];
+
+/// A module of the diffusion transformer as kohya's and musubi's trainers spell it after `lora_unet_`:
+/// `blocks_0_self_attn_q`.
+pub(crate) fn dit_module_flat(flat: &str) -> Option<String> {
+    let named = |names: &[&str], flat: &str| {
+        names.iter().find(|name| name.replace('.', "_") == flat).map(|name| (*name).to_owned())
+    };
+    let module = match flat.strip_prefix("blocks_").and_then(|rest| rest.split_once('_')) {
+        Some((index, inner)) => format!("blocks.{index}.{}", named(&IN_A_BLOCK, inner)?),
+        None => named(&WHOLE, flat)?,
+    };
+    dit_module(&module)
+}
+
 fn dit_attention(inner: &str) -> Option<String> {
     let (attention, part) = inner.split_once('.')?;
     let attention = match attention {
@@ -95,21 +191,38 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The text encoder's tensor (original umT5 or Hugging Face spelling).
+/// The text encoder's tensor (original umT5, Hugging Face or llama.cpp spelling).
 pub(crate) fn umt5(key: &str) -> Option<String> {
+    let key = without(key, &TEXT_WRAPPERS);
     match key {
-        "token_embedding.weight" | "shared.weight" | "encoder.embed_tokens.weight" => {
+        "token_embd.weight"
+        | "token_embedding.weight"
+        | "shared.weight"
+        | "encoder.embed_tokens.weight" => {
             return Some("token_embedding.weight".into());
         }
-        "norm.weight" | "encoder.final_layer_norm.weight" => return Some("norm.weight".into()),
+        "norm.weight" | "encoder.final_layer_norm.weight" | "enc.output_norm.weight" => {
+            return Some("norm.weight".into());
+        }
         _ => {}
     }
-    let rest = key.strip_prefix("encoder.block.").or_else(|| key.strip_prefix("blocks."))?;
+    let blocks = ["encoder.block.", "blocks.", "enc.blk."];
+    let rest = blocks.iter().find_map(|blocks| key.strip_prefix(blocks))?;
     let (index, inner) = rest.split_once('.')?;
     if !is_number(index) {
         return None;
     }
     let inner = match inner {
+        "attn_norm.weight" => "norm1.weight",
+        "ffn_norm.weight" => "norm2.weight",
+        "attn_rel_b.weight" => "pos_embedding.embedding.weight",
+        "attn_q.weight" => "attn.q.weight",
+        "attn_k.weight" => "attn.k.weight",
+        "attn_v.weight" => "attn.v.weight",
+        "attn_o.weight" => "attn.o.weight",
+        "ffn_gate.weight" => "ffn.gate.0.weight",
+        "ffn_up.weight" => "ffn.fc1.weight",
+        "ffn_down.weight" => "ffn.fc2.weight",
         "norm1.weight" | "layer.0.layer_norm.weight" => "norm1.weight",
         "norm2.weight" | "layer.1.layer_norm.weight" => "norm2.weight",
         "pos_embedding.embedding.weight"
@@ -134,6 +247,7 @@ pub(crate) fn umt5(key: &str) -> Option<String> {
 
 /// The video autoencoder's tensor (original or Diffusers spelling).
 pub(crate) fn vae(key: &str) -> Option<String> {
+    let key = unwrapped(key);
     let (module, parameter) = key.rsplit_once('.')?;
     if !matches!(parameter, "weight" | "bias" | "gamma") {
         return None;
@@ -257,6 +371,9 @@ mod tests {
             ("scale_shift_table", "head.modulation"),
             ("proj_out.weight", "head.head.weight"),
             ("model.diffusion_model.patch_embedding.weight", "patch_embedding.weight"),
+            ("module.blocks.0.ffn.0.bias", "blocks.0.ffn.0.bias"),
+            ("pipe.dit.blocks.0.ffn.0.bias", "blocks.0.ffn.0.bias"),
+            ("dit.head.head.weight", "head.head.weight"),
         ] {
             assert_eq!(dit(key).as_deref(), Some(original), "{key}");
         }
@@ -267,6 +384,23 @@ mod tests {
             "blocks.x.norm3.weight",
         ] {
             assert_eq!(dit(foreign), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn flat_keys_of_trainers() {
+        for (flat, module) in [
+            ("blocks_11_self_attn_q", Some("blocks.11.self_attn.q")),
+            ("blocks_0_cross_attn_k_img", Some("blocks.0.cross_attn.k_img")),
+            ("blocks_0_ffn_2", Some("blocks.0.ffn.2")),
+            ("blocks_0_attn2_to_out_0", Some("blocks.0.cross_attn.o")),
+            ("time_projection_1", Some("time_projection.1")),
+            ("head_head", Some("head.head")),
+            ("blocks_x_ffn_2", None),
+            ("blocks_0_ffn_1", None),
+            ("down_blocks_0_attentions_0", None),
+        ] {
+            assert_eq!(dit_module_flat(flat).as_deref(), module, "{flat}");
         }
     }
 
@@ -282,6 +416,11 @@ mod tests {
             ("encoder.block.0.layer.1.DenseReluDense.wi_0.weight", "blocks.0.ffn.gate.0.weight"),
             ("encoder.block.0.layer.1.layer_norm.weight", "blocks.0.norm2.weight"),
             ("encoder.final_layer_norm.weight", "norm.weight"),
+            ("token_embd.weight", "token_embedding.weight"),
+            ("enc.blk.7.attn_rel_b.weight", "blocks.7.pos_embedding.embedding.weight"),
+            ("enc.blk.0.ffn_gate.weight", "blocks.0.ffn.gate.0.weight"),
+            ("enc.output_norm.weight", "norm.weight"),
+            ("module.encoder.block.7.layer.0.SelfAttention.q.weight", "blocks.7.attn.q.weight"),
         ] {
             assert_eq!(umt5(key).as_deref(), Some(original), "{key}");
             assert_eq!(umt5(original).as_deref(), Some(original), "{original}");
@@ -293,6 +432,7 @@ mod tests {
     fn diffusers_keys_of_the_autoencoder() {
         for (key, original) in [
             ("quant_conv.weight", "conv1.weight"),
+            ("first_stage_model.decoder.conv1.weight", "decoder.conv1.weight"),
             ("post_quant_conv.bias", "conv2.bias"),
             ("encoder.conv_in.weight", "encoder.conv1.weight"),
             ("decoder.norm_out.gamma", "decoder.head.0.gamma"),

@@ -2,7 +2,7 @@
 //!
 //! A pickle is a program for a small stack machine whose dangerous instruction is "call this
 //! Python function". This reader knows the instructions that build dictionaries, lists, strings,
-//! numbers and tensors, and three callables: `collections.OrderedDict`, and the two functions of
+//! numbers and tensors, and four callables: `collections.OrderedDict`, and the three functions of
 //! `torch._utils` that assemble a tensor. Anything else is refused by name.
 
 mod value;
@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use value::{Callable, Step, Storage, integers, named};
-pub(crate) use value::{PickledTensor, Value};
+pub(crate) use value::{ElementKind, PickledTensor, Value};
 
 /// A pickle that has been read.
 #[derive(Debug)]
@@ -312,7 +312,8 @@ impl Machine<'_> {
                     Value::Int(numel),
                     ..,
                 ] if &**tag == "storage" => {
-                    Storage { key: key.clone(), kind: *kind, numel: *numel }
+                    let bytes = kind.map_or(1, |kind| kind.elt_size_in_bytes() as i64);
+                    Storage { key: key.clone(), kind: *kind, bytes_each: bytes, numel: *numel }
                 }
                 _ => return Err("a storage is not described as torch.save does".into()),
             },
@@ -341,14 +342,23 @@ impl Machine<'_> {
                     ..,
                 ],
             ) => {
-                let tensor = PickledTensor {
-                    storage: storage.clone(),
-                    offset: *offset,
-                    shape: integers(shape)?,
-                    strides: integers(strides)?,
-                };
-                self.stack.push(Value::Tensor(Rc::new(tensor)));
+                let kind = storage.kind.ok_or("a tensor does not say what its numbers are")?;
+                let kind = ElementKind::Known(kind);
+                self.push_tensor(storage, kind, *offset, [shape, strides])?;
             }
+            (
+                Callable::RebuildTensorOfKind,
+                [
+                    Value::Storage(storage),
+                    Value::Int(offset),
+                    Value::Tuple(shape),
+                    Value::Tuple(strides),
+                    _,
+                    _,
+                    Value::ElementKind(kind),
+                    ..,
+                ],
+            ) => self.push_tensor(storage, kind.clone(), *offset, [shape, strides])?,
             (Callable::RebuildParameter, [tensor @ Value::Tensor(_), ..]) => {
                 self.stack.push(tensor.clone());
             }
@@ -358,6 +368,19 @@ impl Machine<'_> {
                 ));
             }
         }
+        Ok(())
+    }
+
+    fn push_tensor(
+        &mut self,
+        storage: &Rc<Storage>,
+        kind: ElementKind,
+        offset: i64,
+        [shape, strides]: [&[Value]; 2],
+    ) -> Step<()> {
+        let (storage, shape, strides) = (storage.clone(), integers(shape)?, integers(strides)?);
+        let tensor = PickledTensor { storage, kind, offset, shape, strides };
+        self.stack.push(Value::Tensor(Rc::new(tensor)));
         Ok(())
     }
 

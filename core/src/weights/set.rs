@@ -8,9 +8,13 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tch::{Kind, Tensor};
 
-use super::file::{TensorEntry, TensorFile};
-use super::names;
-use super::shared_bytes::{Lent, matrix_of};
+use super::file::TensorFile;
+use super::marks::{KeyRole, SCALE};
+use super::network::Network;
+use super::quantization::{Places, Quantized, scale_layouts, unknown_mark};
+use super::scale::{Scale, ScaleLayout};
+use super::stored_kind::{StoredKind, TensorEntry};
+use super::stored_weight::StoredWeight;
 use crate::device::Device;
 use crate::{Error, Result};
 
@@ -18,57 +22,12 @@ use crate::{Error, Result};
 #[derive(Debug)]
 pub struct TensorSet {
     files: Vec<Arc<TensorFile>>,
-    tensors: BTreeMap<String, (usize, String)>,
+    tensors: Places,
+    /// How the scales of each weight that has some are laid out.
+    scales: BTreeMap<String, ScaleLayout>,
     /// Names in the files that are not of this network.
     foreign: Vec<(PathBuf, String)>,
     used: Mutex<BTreeSet<String>>,
-}
-
-/// Appended to the name of a quantized weight for that of its scale.
-pub(super) const SCALE: &str = "#scale";
-
-fn is_quantized(kind: Kind) -> bool {
-    matches!(kind, Kind::Float8e4m3fn | Kind::Float8e5m2)
-}
-
-/// Keys that tools leave in a network's file, and that are no tensors of it: the mark of quantized
-/// weights, the scale of quantized inputs, an embedded tokenizer.
-fn is_remark(key: &str) -> bool {
-    key == "scaled_fp8" || key == "spiece_model" || key.ends_with(".scale_input")
-}
-
-/// The networks that are read by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Network {
-    /// The diffusion transformer, `blocks.*` and what stands around them.
-    Dit,
-    /// The text encoder, umT5 without its decoder.
-    Umt5,
-    /// The video autoencoder, `encoder.*` and `decoder.*`.
-    Vae,
-    /// The merge block of an RGBA autoencoder.
-    Merge,
-    /// The model that scores pictures.
-    Clip,
-}
-
-impl Network {
-    /// The original name of a tensor of this network.
-    pub(crate) fn original(self, key: &str) -> Option<String> {
-        let name = match self {
-            Self::Dit => names::dit,
-            Self::Umt5 => names::umt5,
-            Self::Vae => names::vae,
-            Self::Merge => names::merge,
-            Self::Clip => names::clip,
-        };
-        let scaled =
-            key.strip_suffix(".scale_weight").or_else(|| key.strip_suffix(".weight_scale"));
-        match scaled {
-            Some(module) => name(&format!("{module}.weight")).map(|weight| weight + SCALE),
-            None => name(key),
-        }
-    }
 }
 
 impl TensorSet {
@@ -84,34 +43,19 @@ impl TensorSet {
     /// Gathers the tensors of `files` whose names `original` recognizes.
     ///
     /// # Errors
-    /// Two tensors of one name.
+    /// Two tensors of one name, or a weight whose scale would not be applied.
     pub(crate) fn new(files: Vec<Arc<TensorFile>>, network: Network) -> Result<Self> {
-        let mut tensors: BTreeMap<String, (usize, String)> = BTreeMap::new();
-        let mut foreign = Vec::new();
+        let is_there = |key: &str| files.iter().any(|file| file.entry(key).is_some());
+        let mut gathered = Gathered::default();
         for (index, file) in files.iter().enumerate() {
-            for raw in file.names() {
-                let Some(name) = network.original(raw) else {
-                    if !is_remark(raw) {
-                        foreign.push((file.path().to_owned(), raw.to_owned()));
-                    }
-                    continue;
-                };
-                // Hugging Face stores the tied embedding under two names.
-                let tied = raw == "encoder.embed_tokens.weight" && tensors.contains_key(&name);
-                if tied {
-                    continue;
-                }
-                if let Some((other, _)) = tensors.insert(name.clone(), (index, raw.to_owned()))
-                    && raw != "shared.weight"
-                {
-                    return Err(Error::Ambiguous {
-                        part: format!("tensor `{name}`"),
-                        candidates: vec![files[other].path().to_owned(), file.path().to_owned()],
-                    });
-                }
+            for key in file.names() {
+                let role = KeyRole::of(network, key, is_there);
+                gathered.put(&files, role, index, key)?;
             }
         }
-        Ok(Self { files, tensors, foreign, used: Mutex::default() })
+        let Gathered { places: tensors, foreign, quantized } = gathered;
+        let scales = scale_layouts(network, &files, &tensors, &quantized)?;
+        Ok(Self { files, tensors, scales, foreign, used: Mutex::default() })
     }
 
     /// The files that the tensors lie in.
@@ -152,44 +96,45 @@ impl TensorSet {
         self.find(name).map(|(entry, _, _)| &entry.shape[..])
     }
 
-    /// A copy of a tensor as stored; a quantized weight is multiplied by its scale, as float32.
+    /// A copy of a tensor as stored; a quantized weight multiplied out, as float32.
     ///
     /// # Errors
     /// The tensor is missing or memory runs out.
-    pub fn read(&self, opened: Device, name: &str) -> Result<Tensor> {
-        let (file, raw) = self.locate(name)?;
-        let tensor = file.read(opened, raw)?;
-        self.mark(name);
-        if !is_quantized(tensor.kind()) {
-            return Ok(tensor);
-        }
-        let tensor = tensor.f_to_kind(Kind::Float)?;
-        let Some(scale) = self.scale(name)? else { return Ok(tensor) };
-        let matrix = tensor.f_view(matrix_of(&tensor.size()))?;
-        Ok(matrix.f_mul(&scale)?.f_view_as(&tensor)?)
+    pub fn read(&self, _opened: Device, name: &str) -> Result<Tensor> {
+        let _guard = tch::no_grad_guard();
+        let stored = self.stored(name)?;
+        let kind = read_kind(stored.kind());
+        let tensor = Tensor::f_empty(stored.shape(), (kind, tch::Device::Cpu))?;
+        stored.dequantize_into(&mut tensor.f_view(stored.matrix())?)?;
+        Ok(tensor)
     }
 
-    /// A tensor where it lies, and the scale of a quantized one: `[1, 1]`, or `[out, 1]`, float32.
+    /// A tensor where it lies, with the scales of a quantized one: its kind, its bytes, and its rows
+    /// multiplied out block by block.
     ///
     /// # Errors
     /// As [`TensorSet::read`].
-    pub(super) fn lend(&self, name: &str) -> Result<(Lent<'_>, Option<Tensor>)> {
+    pub fn stored(&self, name: &str) -> Result<StoredWeight<'_>> {
         let (file, raw) = self.locate(name)?;
-        let lent = file.lend(raw)?;
+        let stored = file.stored(raw)?;
         self.mark(name);
-        let quantized = file.entry(raw).is_some_and(|entry| is_quantized(entry.kind));
-        let scale = if quantized { self.scale(name)? } else { None };
-        Ok((lent, scale))
+        Ok(stored.scaled(self.scale(name)?))
     }
 
-    fn scale(&self, name: &str) -> Result<Option<Tensor>> {
+    fn scale(&self, name: &str) -> Result<Option<Scale>> {
+        let Some(layout) = self.scales.get(name) else { return Ok(None) };
         let name = format!("{name}{SCALE}");
-        if !self.contains(&name) {
-            return Ok(None);
-        }
         let (file, raw) = self.locate(&name)?;
         self.mark(&name);
-        Ok(Some(file.read_as(raw, Kind::Float)?.f_reshape([-1, 1])?))
+        Scale::new(&file.read_as(raw, Kind::Float)?, *layout).map(Some)
+    }
+
+    /// Whether every file is still what it was when it was opened.
+    ///
+    /// # Errors
+    /// One is not.
+    pub fn unchanged(&self) -> Result<()> {
+        self.files.iter().try_for_each(|file| file.unchanged())
     }
 
     /// What lies under a prefix: files, and the names there.
@@ -203,17 +148,36 @@ impl TensorSet {
         tensors.map(|(name, (file, raw))| (&**name, &self.files[*file], &**raw))
     }
 
-    /// Some rows of a matrix, as stored.
+    /// Some rows of a matrix, without reading the others: a token embedding is 2 GB, a prompt 512 rows.
+    /// As stored; of a quantized matrix multiplied out, as float32.
     ///
     /// # Errors
-    /// The tensor is missing, or a row is out of range.
-    pub fn read_rows(&self, opened: Device, name: &str, rows: &[i64]) -> Result<Tensor> {
-        let (file, raw) = self.locate(name)?;
-        self.mark(name);
-        if file.entry(raw).is_some_and(|entry| entry.kind == Kind::Float8e4m3fn) {
-            return Ok(self.read(opened, name)?.f_index_select(0, &opened.tensor(rows)?)?);
+    /// The tensor is missing or no matrix, or a row is out of range.
+    pub fn read_rows(&self, _opened: Device, name: &str, rows: &[i64]) -> Result<Tensor> {
+        let _guard = tch::no_grad_guard();
+        let stored = self.stored(name)?;
+        let (_, path, raw) = self.find(name)?;
+        let &[count, width] = stored.shape() else {
+            return Err(Error::file(
+                path,
+                format!("`{raw}` is not a matrix: {:?}", stored.shape()),
+            ));
+        };
+        let kind = read_kind(stored.kind());
+        let read = Tensor::f_empty([rows.len() as i64, width], (kind, tch::Device::Cpu))?;
+        for (index, &row) in rows.iter().enumerate() {
+            if !(0..count).contains(&row) {
+                return Err(Error::file(
+                    path,
+                    format!(
+                        "`{raw}` has {count} rows, row {row} was asked for; tokenizer and text encoder \
+                         are not of one model"
+                    ),
+                ));
+            }
+            stored.rows_into(row, 1, &mut read.f_narrow(0, index as i64, 1)?)?;
         }
-        file.read_rows(opened, raw, rows)
+        Ok(read)
     }
 
     /// Tensors of this network that nothing has read.
@@ -246,6 +210,12 @@ impl TensorSet {
 
     fn missing(&self, name: &str) -> Error {
         let path = self.files.first().map(|file| file.path().to_owned()).unwrap_or_default();
+        if name == "patch_embedding.weight" && self.files.iter().any(|file| file.is_gguf()) {
+            let problem = "has no tensor `patch_embedding.weight`, which some writers of GGUF leave out for \
+                           its five axes; fetch their fix_5d_tensors_wan.safetensors too, and put it \
+                           beside the GGUF file";
+            return Error::file(&path, problem);
+        }
         let others = match self.files.len() {
             0 | 1 => String::new(),
             count => format!(", nor have the {} other files of this part", count - 1),
@@ -256,6 +226,74 @@ impl TensorSet {
                 "has no tensor `{name}`{others}; the model is cut short, or of another kind"
             ),
         }
+    }
+}
+
+/// The kind that a tensor is read as: float32 where less than 16 bits each or blocks are stored.
+fn read_kind(stored: &StoredKind) -> Kind {
+    match stored.read_as() {
+        Kind::Float8e4m3fn | Kind::Float8e5m2 | Kind::Int8 => Kind::Float,
+        kind => kind,
+    }
+}
+
+/// A network's keys, sorted by what they are.
+#[derive(Default)]
+struct Gathered {
+    places: Places,
+    foreign: Vec<(PathBuf, String)>,
+    quantized: Quantized,
+}
+
+impl Gathered {
+    fn put(
+        &mut self,
+        files: &[Arc<TensorFile>],
+        role: KeyRole,
+        index: usize,
+        key: &str,
+    ) -> Result<()> {
+        match role {
+            KeyRole::Remark => {}
+            KeyRole::Foreign => self.foreign.push((files[index].path().to_owned(), key.to_owned())),
+            KeyRole::Beside(weight) => {
+                self.quantized.beside.push((weight, index, key.to_owned()));
+                self.foreign.push((files[index].path().to_owned(), key.to_owned()));
+            }
+            KeyRole::UnknownMark => return Err(unknown_mark(&files[index], key)),
+            KeyRole::FileMark => self.quantized.file_mark = Some((index, key.to_owned())),
+            KeyRole::Configuration(weight) => {
+                self.quantized.configurations.push((weight, index, key.to_owned()));
+            }
+            KeyRole::Scale(weight) => self.place(files, weight + SCALE, index, key)?,
+            KeyRole::Tensor(name) => self.place(files, name, index, key)?,
+        }
+        Ok(())
+    }
+
+    fn place(
+        &mut self,
+        files: &[Arc<TensorFile>],
+        name: String,
+        index: usize,
+        key: &str,
+    ) -> Result<()> {
+        // Hugging Face stores the tied embedding under two names.
+        let tied = |key: &str| key.ends_with("encoder.embed_tokens.weight");
+        match self.places.get(&name) {
+            Some(_) if tied(key) => {}
+            Some((other, first)) if !tied(first) => {
+                return Err(Error::Ambiguous {
+                    part: format!("tensor `{name}`"),
+                    candidates: vec![
+                        files[*other].path().to_owned(),
+                        files[index].path().to_owned(),
+                    ],
+                });
+            }
+            _ => drop(self.places.insert(name, (index, key.to_owned()))),
+        }
+        Ok(())
     }
 }
 

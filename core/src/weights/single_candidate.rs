@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::discover::Candidate;
+use super::passed_over::{PassedOver, likeliest};
 use crate::{Error, Result};
 
 /// The only candidate for `part` of a model, or none; an error that lists them where there are
@@ -33,10 +34,19 @@ pub(super) fn single_tokenizer(mut candidates: Vec<PathBuf>) -> Result<Option<Pa
     Ok(candidates.pop())
 }
 
-/// The error that says which parts of a model were not among the files searched.
-pub(super) fn incomplete(missing: &[&str], searched: &[PathBuf]) -> Error {
+/// The error that says which parts of a model were not among the files searched: that of a file which
+/// would have been one of them, or what is missing and what was passed over.
+pub(super) fn incomplete(
+    missing: &[&str],
+    searched: &[PathBuf],
+    mut passed_over: Vec<PassedOver>,
+) -> Error {
+    if let Some(error) = missing.iter().find_map(|part| likeliest(&mut passed_over, part)) {
+        return error;
+    }
     Error::Incomplete {
         missing: missing.iter().map(|&part| part.to_owned()).collect(),
         searched: searched.to_vec(),
+        passed_over: passed_over.iter().map(PassedOver::reason).collect(),
     }
 }

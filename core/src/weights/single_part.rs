@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::discover::{Channel, Found};
-use super::set::{Network, TensorSet};
+use super::network::Network;
+use super::set::TensorSet;
 use super::single_candidate::{incomplete, single, single_tokenizer};
 use crate::Result;
 use crate::dit::DitConfig;
@@ -14,11 +15,12 @@ use crate::dit::DitConfig;
 /// # Errors
 /// It is missing ([`crate::Error::Incomplete`]), has two candidates, or is of impossible shapes.
 pub fn find_transformer(paths: &[PathBuf]) -> Result<(Arc<TensorSet>, DitConfig)> {
-    let Found { dits, mut configs, .. } = Found::among(paths)?;
+    let Found { dits, mut configs, passed_over, .. } = Found::among(paths)?;
     let Some(dit) = single("diffusion transformer", dits)? else {
         return Err(incomplete(
             &["diffusion transformer (diffusion_pytorch_model*.safetensors)"],
             paths,
+            passed_over,
         ));
     };
     let config = dit.config().or_else(|| configs.pop());
@@ -34,7 +36,11 @@ pub fn find_transformer(paths: &[PathBuf]) -> Result<(Arc<TensorSet>, DitConfig)
 pub fn find_text_encoder(paths: &[PathBuf]) -> Result<Arc<TensorSet>> {
     let found = Found::among(paths)?;
     let Some(text) = single("text encoder", found.texts)? else {
-        return Err(incomplete(&["text encoder (models_t5_umt5-xxl-enc-bf16.pth)"], paths));
+        return Err(incomplete(
+            &["text encoder (models_t5_umt5-xxl-enc-bf16.pth)"],
+            paths,
+            found.passed_over,
+        ));
     };
     Ok(Arc::new(TensorSet::new(text.files, Network::Umt5)?))
 }
@@ -45,8 +51,9 @@ pub fn find_text_encoder(paths: &[PathBuf]) -> Result<Arc<TensorSet>> {
 /// As [`find_transformer`].
 pub fn find_tokenizer(paths: &[PathBuf]) -> Result<PathBuf> {
     let found = Found::among(paths)?;
-    single_tokenizer(found.tokenizers)?
-        .ok_or_else(|| incomplete(&["tokenizer (google/umt5-xxl/tokenizer.json)"], paths))
+    single_tokenizer(found.tokenizers)?.ok_or_else(|| {
+        incomplete(&["tokenizer (google/umt5-xxl/tokenizer.json)"], paths, found.passed_over)
+    })
 }
 
 /// The base autoencoder among `paths`: encoder and decoder, no LoRA merged. Reads headers only.
@@ -57,7 +64,7 @@ pub fn find_base_autoencoder(paths: &[PathBuf]) -> Result<Arc<TensorSet>> {
     let found = Found::among(paths)?;
     let base = found.vaes.into_iter().filter(|vae| vae.channel() == Channel::Base).collect();
     let Some(base) = single("autoencoder", base)? else {
-        return Err(incomplete(&["autoencoder (Wan2.1_VAE.pth)"], paths));
+        return Err(incomplete(&["autoencoder (Wan2.1_VAE.pth)"], paths, found.passed_over));
     };
     Ok(Arc::new(TensorSet::new(base.files, Network::Vae)?))
 }

@@ -162,7 +162,8 @@ impl PartFile {
     /// # Errors
     /// It cannot be read.
     pub fn of(path: &Path) -> Result<Self> {
-        let path = path.canonicalize().map_err(ModelError::io("open", path))?;
+        // Links stay: what they lead to may have a name that says nothing, in a cache of downloads.
+        let path = std::path::absolute(path).map_err(ModelError::io("open", path))?;
         let about = fs::metadata(&path).map_err(ModelError::io("open", &path))?;
         let modified = about.modified().ok().map(seconds);
         Ok(Self { path, size: about.len(), modified })

@@ -21,7 +21,10 @@ pub(crate) enum Value {
     List(usize),
     Dict(usize),
     Callable(Callable),
-    StorageKind(Kind),
+    /// A class of storages: the kind of its numbers, none where they are bytes of any kind.
+    StorageKind(Option<Kind>),
+    /// A `torch.dtype`.
+    ElementKind(ElementKind),
     Storage(Rc<Storage>),
     Tensor(Rc<PickledTensor>),
 }
@@ -31,14 +34,27 @@ pub(crate) enum Value {
 pub(crate) enum Callable {
     OrderedDict,
     RebuildTensor,
+    RebuildTensorOfKind,
     RebuildParameter,
+}
+
+/// What the numbers of a tensor are.
+#[derive(Clone, Debug)]
+pub(crate) enum ElementKind {
+    /// A kind that libtorch's binding knows.
+    Known(Kind),
+    /// Another one, and the bytes of each number.
+    Unreadable { name: &'static str, bytes: i64 },
 }
 
 /// A block of numbers in the archive, `data/<key>`.
 #[derive(Clone, Debug)]
 pub(crate) struct Storage {
     pub key: Rc<str>,
-    pub kind: Kind,
+    /// The kind of its numbers, none where they are bytes of any kind.
+    pub kind: Option<Kind>,
+    /// Bytes of what is counted.
+    pub bytes_each: i64,
     pub numel: i64,
 }
 
@@ -46,6 +62,7 @@ pub(crate) struct Storage {
 #[derive(Clone, Debug)]
 pub(crate) struct PickledTensor {
     pub storage: Rc<Storage>,
+    pub kind: ElementKind,
     pub offset: i64,
     pub shape: Vec<i64>,
     pub strides: Vec<i64>,
@@ -53,10 +70,13 @@ pub(crate) struct PickledTensor {
 
 /// What a global name stands for; an error that says it for any that tensors do not need.
 pub(super) fn named(module: &str, name: &str) -> Step<Value> {
-    let storage = |kind| Ok(Value::StorageKind(kind));
+    let storage = |kind| Ok(Value::StorageKind(Some(kind)));
     match (module, name) {
         ("collections", "OrderedDict") => Ok(Value::Callable(Callable::OrderedDict)),
         ("torch._utils", "_rebuild_tensor_v2") => Ok(Value::Callable(Callable::RebuildTensor)),
+        ("torch._utils", "_rebuild_tensor_v3") => {
+            Ok(Value::Callable(Callable::RebuildTensorOfKind))
+        }
         ("torch._utils", "_rebuild_parameter") => Ok(Value::Callable(Callable::RebuildParameter)),
         ("torch", "FloatStorage") => storage(Kind::Float),
         ("torch", "DoubleStorage") => storage(Kind::Double),
@@ -68,11 +88,51 @@ pub(super) fn named(module: &str, name: &str) -> Step<Value> {
         ("torch", "CharStorage") => storage(Kind::Int8),
         ("torch", "ByteStorage") => storage(Kind::Uint8),
         ("torch", "BoolStorage") => storage(Kind::Bool),
-        _ => Err(format!(
-            "it refers to `{module}.{name}`, which a file of tensors does not need; nothing of it \
-             was run. If you trust the file, load it in PyTorch and save its tensors as safetensors"
-        )),
+        ("torch.storage" | "torch", "UntypedStorage") => Ok(Value::StorageKind(None)),
+        ("torch", name) => {
+            element_kind(name).map(Value::ElementKind).ok_or_else(|| refusal(module, name))
+        }
+        _ => Err(refusal(module, name)),
     }
+}
+
+fn refusal(module: &str, name: &str) -> String {
+    format!(
+        "it refers to `{module}.{name}`, which a file of tensors does not need; nothing of it was run. \
+         If you trust the file, load it in PyTorch and save its tensors as safetensors"
+    )
+}
+
+/// The kind that a `torch.dtype` names.
+fn element_kind(name: &str) -> Option<ElementKind> {
+    let known = match name {
+        "float32" => Kind::Float,
+        "float64" => Kind::Double,
+        "float16" => Kind::Half,
+        "bfloat16" => Kind::BFloat16,
+        "float8_e4m3fn" => Kind::Float8e4m3fn,
+        "float8_e5m2" => Kind::Float8e5m2,
+        "int64" => Kind::Int64,
+        "int32" => Kind::Int,
+        "int16" => Kind::Int16,
+        "int8" => Kind::Int8,
+        "uint8" => Kind::Uint8,
+        "bool" => Kind::Bool,
+        _ => {
+            const OTHERS: [(&str, i64); 7] = [
+                ("uint16", 2),
+                ("uint32", 4),
+                ("uint64", 8),
+                ("float8_e4m3fnuz", 1),
+                ("float8_e5m2fnuz", 1),
+                ("float8_e8m0fnu", 1),
+                ("float4_e2m1fn_x2", 1),
+            ];
+            let &(name, bytes) = OTHERS.iter().find(|(other, _)| *other == name)?;
+            return Some(ElementKind::Unreadable { name, bytes });
+        }
+    };
+    Some(ElementKind::Known(known))
 }
 
 /// The integers of a tuple of sizes or strides.
