@@ -94,7 +94,7 @@ fn text(
 }
 
 /// 0 means the model's own; anything else goes to the nearest 4n+1.
-fn frame_count(node: Node<'_>, own: &Defaults) -> Result<u32, BuildRequestError> {
+pub(crate) fn frame_count(node: Node<'_>, own: &Defaults) -> Result<u32, Status> {
     let asked = u32::try_from(node.int(FRAMES)?).unwrap_or(0);
     Ok(if asked == 0 { own.frames_or_released() } else { snapped_frames(asked) })
 }

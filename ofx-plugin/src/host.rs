@@ -32,6 +32,7 @@ use openfx_sys::{
 pub(crate) use call::Call;
 pub(crate) use effect::{ClipHandle, Effect};
 pub(crate) use gl::OpenGl;
+pub(crate) use image::ImageRefusal;
 pub(crate) use interact::{Interact, KEY_ESCAPE, KEYS_SHIFT};
 pub(crate) use message::c_text;
 pub(crate) use parameter::ParameterHandle;
@@ -128,6 +129,13 @@ impl Host {
         self.properties()
             .and_then(|properties| properties.int(names::IS_BACKGROUND))
             .is_ok_and(|background| background == 1)
+    }
+
+    /// Whether this host lets parameters be set in changes and in events of an overlay alone: Nuke from
+    /// 17 on, and a Nuke that does not say which one it is.
+    pub(crate) fn sets_in_changes_only(&self) -> bool {
+        let version = || self.properties()?.int_at(names::VERSION, 0);
+        self.name().starts_with("uk.co.thefoundry.") && version().map_or(true, |major| major >= 17)
     }
 
     /// The name that the host gives itself, such as `uk.co.thefoundry.nuke`.

@@ -9,14 +9,15 @@ use wan_alpha_take::TakeRequest;
 use wan_alpha_take::engine::message::Problem;
 
 use crate::node::Node;
+use crate::notice::{Notice, NoticeCause};
 use crate::ofx_status::Status;
 use crate::params::{
-    HELD_KEY, HELD_REQUEST, REVISION, START_FRAME, STATUS, TAKE_KEY, TAKE_REQUEST,
+    HELD_KEY, HELD_REQUEST, REVISION, START_FRAME, STATUS, TAKE_HISTORY, TAKE_KEY, TAKE_REQUEST,
 };
 use crate::saved_requests::SavedRequests;
 use crate::session::{JobReadiness, PluginSession};
 use crate::take_state::TakeState;
-use crate::{build_request, status_text};
+use crate::{build_request, notice_lifetime, status_text};
 
 /// Whether an event may bring the previous take back: not where it may be part of an undo.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,11 +28,11 @@ pub(crate) enum Restoring {
 
 /// Brings revision and status up to what there is to see now.
 pub(crate) fn update_node(node: Node<'_>, restoring: Restoring) -> Result<(), Status> {
+    notice_lifetime::refresh(node)?;
     if node.text(TAKE_REQUEST)?.is_empty() {
         // Nothing was asked for, so nothing outside the node is looked at.
         update_revision(node, &TakeState::Blank)?;
-        let notice = node.instance().notice().unwrap_or_default();
-        return set_status(node, &notice);
+        return set_status(node, &notice_text(node).unwrap_or_default());
     }
     let session = PluginSession::of(node.effect().host());
     let saved = SavedRequests::of(node)?;
@@ -59,16 +60,24 @@ pub(crate) fn restore_previous(
 ) -> Result<(), Status> {
     let state = TakeState::of_previous(saved, session);
     let take = [&*saved.previous.text, &*saved.previous.key];
-    TakeEdit { edit, take, previous: None, start: None }.apply(node, &state)?;
+    let before = saved.before_previous();
+    let previous = before.as_ref().map(|before| before.each_ref().map(|text| &**text));
+    let history = Some(saved.history_without_take());
+    TakeEdit { edit, take, previous, history, start: None }.apply(node, &state)?;
     set_status(node, &reason)?;
-    node.instance().set_notice(Some(reason));
+    notice_lifetime::say_of_button(node, session, reason);
     Ok(())
+}
+
+/// What the node says besides the state of its take.
+fn notice_text(node: Node<'_>) -> Option<String> {
+    node.instance().notice().map(|notice| notice.text)
 }
 
 /// What the viewer says of the take, in one line. Changes nothing.
 pub(crate) fn overlay_text(node: Node<'_>) -> Result<String, Status> {
     if node.text(TAKE_REQUEST)?.is_empty() {
-        return Ok(node.instance().notice().unwrap_or_default());
+        return Ok(notice_text(node).unwrap_or_default());
     }
     let session = PluginSession::of(node.effect().host());
     let saved = SavedRequests::of(node)?;
@@ -87,6 +96,8 @@ pub(crate) struct TakeEdit<'a> {
     pub(crate) take: [&'a str; 2],
     /// Request and key of the previous take; none to leave it as it is.
     pub(crate) previous: Option<[&'a str; 2]>,
+    /// The requests of all takes; none to leave them as they are.
+    pub(crate) history: Option<String>,
     /// The frame on which the take begins; none to leave it as it is.
     pub(crate) start: Option<i32>,
 }
@@ -101,6 +112,9 @@ impl TakeEdit<'_> {
             if let Some([request, key]) = self.previous {
                 node.set_text(HELD_REQUEST, request)?;
                 node.set_text(HELD_KEY, key)?;
+            }
+            if let Some(history) = &self.history {
+                node.set_text(TAKE_HISTORY, history)?;
             }
             let [request, key] = self.take;
             node.set_text(TAKE_REQUEST, request)?;
@@ -130,8 +144,11 @@ fn status_text(
     saved: &SavedRequests,
     state: &TakeState,
 ) -> String {
-    let mut parts = Vec::new();
-    parts.extend(node.instance().notice());
+    // Of a take, what it is comes first.
+    let notice = node.instance().notice();
+    let is_of_take = |notice: &Notice| matches!(notice.cause, NoticeCause::Take(_));
+    let (of_take, first): (Vec<_>, Vec<_>) = notice.into_iter().partition(is_of_take);
+    let mut parts: Vec<String> = first.into_iter().map(|notice| notice.text).collect();
     match state {
         TakeState::Blank => {}
         TakeState::Unreadable(reason) => {
@@ -148,21 +165,27 @@ fn status_text(
             parts.push(failure_text(session, problem));
         }
         TakeState::Take(JobReadiness::Absent) => parts.push(format!(
-            "This take is in no store ({}). Generate makes one from the parameters as they are now.",
+            "This take is in no store ({}). Make again makes it.",
             session.searched_folders()
         )),
+        TakeState::Take(JobReadiness::Damaged(damage)) => parts.push(format!(
+            "{}. Make again makes it anew.",
+            status_text::capitalised(damage).trim_end_matches('.')
+        )),
     }
+    parts.extend(of_take.into_iter().map(|notice| notice.text));
     if saved.take.has_other_key() {
         parts.push("takeKey is not the key of takeRequest; the request counts.".to_owned());
     }
     if let Some(accepted) = saved.take.accepted() {
         parts.extend(changes_text(node, session, &accepted.request));
     }
-    parts.join(" ")
+    status_text::joined(&parts)
 }
 
-fn failure_text(session: &PluginSession, problem: &Problem) -> String {
-    format!("{} Log: {}", status_text::problem(problem), session.environment.engine_log().display())
+/// Why a take was not made, and where more is said about it.
+pub(crate) fn failure_text(session: &PluginSession, problem: &Problem) -> String {
+    status_text::with_log(status_text::problem(problem), &session.environment.engine_log())
 }
 
 /// How the take that the parameters describe differs from the one asked for; none where it does not.

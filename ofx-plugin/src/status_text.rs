@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+use std::path::Path;
+
 use wan_alpha_take::TakeRequest;
 use wan_alpha_take::engine::message::{Problem, Progress};
 
@@ -68,6 +70,27 @@ pub(crate) fn changed_parameters(changed: &[&str]) -> String {
 /// A problem of the engine as a sentence.
 pub(crate) fn problem(Problem { message, remedy, .. }: &Problem) -> String {
     format!("{}; {}.", capitalised(&one_line(message)), one_line(remedy).trim_end_matches('.'))
+}
+
+/// A sentence about a failure with the log that says more, unless it names that already.
+pub(crate) fn with_log(sentence: String, log: &Path) -> String {
+    let log = log.display().to_string();
+    if sentence.contains(&log) { sentence } else { format!("{sentence} Log: {log}") }
+}
+
+/// Sentences one after the other, each of them once.
+pub(crate) fn joined(parts: &[String]) -> String {
+    let mut text = String::new();
+    for part in parts.iter().filter(|part| !part.is_empty()) {
+        if text.contains(part.as_str()) {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text += part;
+    }
+    text
 }
 
 /// One line of a text: what a project file or an engine says may be of any length and hold
@@ -139,6 +162,17 @@ mod tests {
         assert_eq!(one_line("no model\n`a`\0"), "no model `a` ");
         let long = one_line(&"\u{e9}".repeat(3000));
         assert_eq!((long.chars().count(), long.ends_with('\u{2026}')), (401, true));
+    }
+
+    #[test]
+    fn nothing_is_said_twice() {
+        let log = Path::new("/state/engine.log");
+        let died = with_log("It ended; read /state/engine.log.".to_owned(), log);
+        assert_eq!(died, "It ended; read /state/engine.log.");
+        let full = with_log("No room; free some.".to_owned(), log);
+        assert_eq!(full, "No room; free some. Log: /state/engine.log");
+        let parts = [died.clone(), String::new(), died.clone(), "Ready.".to_owned()];
+        assert_eq!(joined(&parts), format!("{died} Ready."));
     }
 
     #[test]

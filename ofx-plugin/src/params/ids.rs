@@ -76,3 +76,9 @@ pub const START_FRAME: &CStr = c"startFrame";
 pub const START_HERE: &CStr = c"startHere";
 /// Whether color is multiplied by alpha.
 pub const ALPHA_MODE: &CStr = c"alphaMode";
+/// Makes the take that the node has anew.
+pub const MAKE_AGAIN: &CStr = c"makeAgain";
+/// The requests of all takes of the node.
+pub const TAKE_HISTORY: &CStr = c"takeHistory";
+/// Whether the artist has said where the take begins.
+pub const START_TYPED: &CStr = c"startTyped";

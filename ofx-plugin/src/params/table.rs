@@ -280,6 +280,23 @@ pub const TABLE: &[Parameter] = &[
             Kind::Int { default: 0, range: [0, i32::MAX], display: [0, i32::MAX] },
         )
     },
+    Parameter {
+        label: c"Make again",
+        hint: c"Make the take that this node has, as it was asked for, where it is missing here. The parameters do not count.",
+        ..button(Generate, MAKE_AGAIN)
+    },
+    Parameter {
+        label: c"Take history",
+        hint: c"What the takes of this node were asked for.",
+        ..hidden(TAKE_HISTORY)
+    },
+    Parameter {
+        label: c"Start typed",
+        hint: c"Whether the start frame is the artist's own: it stays then, wherever the timeline is.",
+        undoable: false,
+        shown: Shown::Hidden,
+        ..fixed(Time, START_TYPED, Kind::Int { default: 0, range: [0, 1], display: [0, 1] })
+    },
 ];
 
 /// Saved, evaluated, edited by the artist, not keyframed; label and hint are to be filled in.
