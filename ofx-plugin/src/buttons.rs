@@ -2,18 +2,19 @@
 
 #![forbid(unsafe_code)]
 
+use std::ffi::CStr;
 use std::time::{Duration, Instant};
 
 use wan_alpha_take::{TakeKey, TakeRequest};
 
-use crate::build_request::{self, BuildRequestError};
-use crate::notice::{Notice, NoticeCause};
-use crate::notice_lifetime;
+use crate::build_request::{self, BuildRequestError, Instead};
 use crate::node::Node;
 use crate::node_update::{Restoring, TakeEdit, restore_previous, set_status, update_node};
+use crate::notice::{Notice, NoticeCause};
+use crate::notice_lifetime;
 use crate::ofx_status::Status;
 use crate::params::{
-    Kind, REVISION, START_FRAME, START_TYPED, STEPS, TABLE, TAKE_REQUEST, position,
+    Kind, PROMPT, REVISION, SEED, START_FRAME, START_TYPED, TABLE, TAKE_REQUEST, position,
 };
 use crate::saved_requests::{AcceptedRequest, SavedRequest, SavedRequests};
 use crate::session::{JobProgress, JobReadiness, PluginSession};
@@ -21,7 +22,13 @@ use crate::take_state::TakeState;
 
 /// Asks for the take that the parameters describe; it is made meanwhile, or is already there.
 pub(crate) fn generate(node: Node<'_>) -> Result<(), Status> {
-    begin(node).map(|_| ())
+    begin(node, c"Generate", None).map(|_| ())
+}
+
+/// Asks for the take of the next seed; everything else stays as it is.
+pub(crate) fn vary(node: Node<'_>) -> Result<(), Status> {
+    let next = node.int(SEED)?.checked_add(1).unwrap_or(0);
+    begin(node, c"Vary", Some(next)).map(|_| ())
 }
 
 /// Does what [`generate`] does and waits for the take, with a progress bar. Without one nobody could
@@ -29,7 +36,7 @@ pub(crate) fn generate(node: Node<'_>) -> Result<(), Status> {
 pub(crate) fn generate_and_wait(node: Node<'_>) -> Result<(), Status> {
     /// Between two looks at the Cancel of the progress bar.
     const POLL: Duration = Duration::from_millis(100);
-    let Some(key) = begin(node)? else { return Ok(()) };
+    let Some(key) = begin(node, c"Generate", None)? else { return Ok(()) };
     let session = PluginSession::of(node.effect().host());
     let began = Instant::now();
     let Some(bar) = node.effect().progress(c"WanAlpha generates a take") else {
@@ -72,11 +79,15 @@ fn fraction_done(progress: &JobProgress, elapsed: Duration) -> f64 {
 
 /// Asks for the take that the parameters describe. Its key, whether the take is being made now or is
 /// there already; none where the parameters describe none.
-fn begin(node: Node<'_>) -> Result<Option<TakeKey>, Status> {
+fn begin(
+    node: Node<'_>,
+    edit: &'static CStr,
+    seed: Option<i32>,
+) -> Result<Option<TakeKey>, Status> {
     let session = PluginSession::of(node.effect().host());
     let saved = SavedRequests::of(node)?;
     let start = start_in_timeline(node, &saved)?;
-    let (request, key) = match request_with_key(node, &session, start) {
+    let (request, key) = match request_with_key(node, &session, Instead { start, seed }) {
         Ok(request) => request,
         Err(error) => {
             let text = notice_lifetime::refusal_text(&error);
@@ -87,8 +98,11 @@ fn begin(node: Node<'_>) -> Result<Option<TakeKey>, Status> {
             return Ok(None);
         }
     };
-    let text = notice_of_take(&session, node, &request, start)?;
-    let notice = text.map(|text| Notice { text, cause: NoticeCause::Take(key) });
+    // What there is to warn of is in the status while the take is made, and in its record afterwards.
+    let notice = start.map(|start| Notice {
+        text: format!("The take begins on frame {start}, the first of the timeline."),
+        cause: NoticeCause::Take(key),
+    });
     node.instance().set_notice(notice);
     let before = saved.take.accepted();
     let readiness = session.readiness(key);
@@ -104,7 +118,10 @@ fn begin(node: Node<'_>) -> Result<Option<TakeKey>, Status> {
     let (request_text, key_text) = (request.to_parameter(), key.to_string());
     let take = [&*request_text, &*key_text];
     let history = Some(saved.history_with(&request_text, previous.map(|[text, _]| text)));
-    TakeEdit { edit: c"Generate", take, previous, history, start }.apply(node, &state)?;
+    // What the template has said stands in the prompt from now on, to be edited.
+    let prompt =
+        Some(&*request.prompt).filter(|_| node.text(PROMPT).is_ok_and(|own| own.trim().is_empty()));
+    TakeEdit { edit, take, previous, history, start, seed, prompt }.apply(node, &state)?;
     if let Some(before) = before.filter(|take| take.key != key) {
         stop_wanting(node, &session, before.key);
     }
@@ -126,9 +143,9 @@ pub(crate) fn make_again(node: Node<'_>) -> Result<(), Status> {
     let session = PluginSession::of(node.effect().host());
     let saved = SavedRequests::of(node)?;
     node.instance().set_notice(None);
-    let Some(AcceptedRequest { request, key }) = saved.take.accepted() else {
+    let Some(AcceptedRequest { request, key }) = saved.shown().accepted() else {
         // The status says why one cannot be read.
-        if saved.take.parsed.is_none() {
+        if saved.shown().parsed.is_none() {
             let text = "Nothing was generated yet: press Generate.";
             notice_lifetime::say_of_button(node, &session, text);
         }
@@ -152,9 +169,9 @@ pub(crate) fn make_again(node: Node<'_>) -> Result<(), Status> {
 fn request_with_key(
     node: Node<'_>,
     session: &PluginSession,
-    start: Option<i32>,
+    instead: Instead,
 ) -> Result<(TakeRequest, TakeKey), BuildRequestError> {
-    let request = build_request::request(node, session, start)?;
+    let request = build_request::request(node, session, instead)?;
     let key = request.key()?;
     Ok((request, key))
 }
@@ -170,37 +187,6 @@ fn start_in_timeline(node: Node<'_>, saved: &SavedRequests) -> Result<Option<i32
     }
     let Some([first, last]) = node.effect().timeline_bounds() else { return Ok(None) };
     Ok(if (first..=last).contains(&f64::from(start)) { None } else { start_frame(first) })
-}
-
-/// What is to be said of a take that is asked for: that it begins where nobody has said so, and that
-/// it has fewer steps than its model needs.
-fn notice_of_take(
-    session: &PluginSession,
-    node: Node<'_>,
-    request: &TakeRequest,
-    start: Option<i32>,
-) -> Result<Option<String>, Status> {
-    let begins = start.map(|start| {
-        format!("The take begins on frame {start}, the first of the timeline.")
-    });
-    let few_steps = few_steps_warning(session, node, request)?;
-    let parts: Vec<_> = few_steps.into_iter().chain(begins).collect();
-    Ok((!parts.is_empty()).then(|| parts.join(" ")))
-}
-
-/// What is to be said where the parameters ask for fewer steps than the model needs.
-fn few_steps_warning(
-    session: &PluginSession,
-    node: Node<'_>,
-    request: &TakeRequest,
-) -> Result<Option<String>, Status> {
-    if node.int(STEPS)? == 0 {
-        return Ok(None);
-    }
-    let steps_of_model = session.model(&request.model).ok().and_then(|model| model.defaults.steps);
-    Ok(steps_of_model
-        .and_then(|steps| request.few_steps_warning(steps))
-        .map(|warning| format!("{warning}.")))
 }
 
 /// Stops the take that is being made and puts the one before back.
@@ -253,12 +239,15 @@ pub(crate) fn revert(node: Node<'_>) -> Result<(), Status> {
     // One on its way is come back to; one that was not made is not.
     let is_failed = |key| matches!(session.readiness(key), JobReadiness::Failed(_));
     let take = saved.take.accepted().filter(|take| !is_failed(take.key));
+    let (history, start, seed, prompt) = Default::default();
     let edit = TakeEdit {
         edit: c"Revert",
         take: [&saved.previous.text, &saved.previous.key],
         previous: take.map(|_| [&*saved.take.text, &*saved.take.key]),
-        history: None,
-        start: None,
+        history,
+        start,
+        seed,
+        prompt,
     };
     edit.apply(node, &state)?;
     update_node(node, Restoring::Forbidden)
@@ -271,7 +260,8 @@ pub(crate) fn refresh(node: Node<'_>) -> Result<(), Status> {
         let session = PluginSession::of(node.effect().host());
         let saved = SavedRequests::of(node)?;
         // A store may have been emptied, or another mounted in its place.
-        for take in [&saved.take, &saved.previous].into_iter().filter_map(SavedRequest::accepted) {
+        let takes = [saved.shown(), &saved.take, &saved.previous];
+        for take in takes.into_iter().filter_map(SavedRequest::accepted) {
             session.close_take(take.key);
         }
         let state = TakeState::of(&saved, &session);

@@ -66,11 +66,12 @@ type ButtonFunction = fn(Node<'_>) -> Result<(), Status>;
 
 /// The button of that name; none for anything else: hosts report parameters of their own, too.
 fn button(name: &str) -> Option<ButtonFunction> {
-    let buttons: [(_, ButtonFunction); 8] = [
+    let buttons: [(_, ButtonFunction); 9] = [
         (params::GENERATE, buttons::generate),
         (params::GENERATE_AND_WAIT, buttons::generate_and_wait),
         (params::CANCEL, buttons::cancel),
         (params::MAKE_AGAIN, buttons::make_again),
+        (params::VARY, buttons::vary),
         (params::REVERT, buttons::revert),
         (params::REFRESH, buttons::refresh),
         (params::START_HERE, buttons::start_here),

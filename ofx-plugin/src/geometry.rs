@@ -5,8 +5,8 @@
 use wan_alpha_take::TakeRequest;
 use wan_alpha_take::models::Defaults;
 
-use crate::host::{ClipHandle, Effect, Properties};
 use crate::build_request;
+use crate::host::{ClipHandle, Effect, Properties};
 use crate::instance::Instance;
 use crate::names;
 use crate::node::Node;
@@ -56,7 +56,8 @@ fn project_region(properties: Properties<'_>) -> Option<[f64; 4]> {
 
 /// What the node's model leaves open, where it has a model: else what the released one does.
 pub(crate) fn model_defaults(node: Node<'_>) -> Result<Defaults, Status> {
-    Ok(PluginSession::model_defaults(node.text(MODEL)?.trim()).unwrap_or_default())
+    let record = PluginSession::record_of_model(node.text(MODEL)?.trim());
+    Ok(record.map(|record| record.defaults).unwrap_or_default())
 }
 
 /// How a take is fitted into that frame, in the order of the parameter.
@@ -108,7 +109,7 @@ pub(crate) fn time_domain(effect: Effect<'_>, reply: Properties<'_>) -> ActionRe
     let frames_of_take = if node.text(TAKE_REQUEST)?.is_empty() {
         None
     } else {
-        SavedRequests::of(node)?.take.accepted().map(|accepted| accepted.request.frames)
+        SavedRequests::of(node)?.shown().accepted().map(|accepted| accepted.request.frames)
     };
     let frames = match frames_of_take {
         Some(frames) => frames,

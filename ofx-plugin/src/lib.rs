@@ -7,7 +7,7 @@
 //! - `describe`: what hosts learn about the node; `geometry`, `timing`: where and when it shows.
 //! - `changed`, `buttons`, `node_update`: what it does on the main thread; `build_request`: the
 //!   request that its parameters make; `saved_requests`: those that it has made; `take_state`: what
-//!   there is to see of them.
+//!   there is to see of them; `notice`: what else the node says; `model_limits`: what its model is for.
 //! - `render`: which frame, or what instead of it (`render_decision`), drawn by [`picture`].
 //! - `session`: what all nodes of a process share: store, models, engine; `node_log`: where they say
 //!   what they do.
@@ -42,6 +42,7 @@ mod environment;
 mod geometry;
 mod host;
 mod instance;
+mod model_limits;
 mod names;
 mod node;
 mod node_log;
@@ -55,6 +56,7 @@ pub mod params;
 pub mod picture;
 mod render;
 mod render_decision;
+mod render_error;
 mod saved_requests;
 mod session;
 mod status_text;

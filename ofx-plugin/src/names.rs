@@ -179,6 +179,9 @@ from_headers! {
 /// OpenFX 1.5: "true" for an effect that may be baked into a color table; ours draws in space.
 pub(crate) const NO_SPATIAL_AWARENESS: &CStr = c"OfxImageEffectPropNoSpatialAwareness";
 
+/// OpenFX 1.5.1, of a render: 1 where it is for a thumbnail.
+pub(crate) const THUMBNAIL_RENDER: &CStr = c"OfxImageEffectPropThumbnailRender";
+
 /// Natron's: the format of what is connected to a clip, in pixels: left, bottom, right, top.
 pub(crate) const CLIP_FORMAT: &CStr = c"OfxImageClipPropFormat";
 

@@ -73,6 +73,11 @@ impl<'a> Node<'a> {
         self.parameter(id)?.set_text(self.effect, &c_text(text))
     }
 
+    /// Sets a text, where it is another.
+    pub(crate) fn set_changed_text(self, id: &CStr, text: &str) -> Result<(), Status> {
+        if self.text(id)? == text { Ok(()) } else { self.set_text(id, text) }
+    }
+
     fn parameter(self, id: &CStr) -> Result<ParameterHandle, Status> {
         self.instance.parameter(id)
     }

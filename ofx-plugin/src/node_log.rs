@@ -132,11 +132,13 @@ mod tests {
     fn a_record_is_one_line_of_the_file_and_warnings_are_said_in_a_batch_host() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state/node.log");
-        let mut sink = LogSink { path: path.clone(), file: None, is_closed: false, is_batch: false };
+        let mut sink =
+            LogSink { path: path.clone(), file: None, is_closed: false, is_batch: false };
         assert!(!path.exists(), "opened before there is anything to say");
         let record = |record: &Record<'_>| line(record, UNIX_EPOCH);
         let warning = log::Level::Warn;
-        let text = record(&Record::builder().level(warning).args(format_args!("two\nlines")).build());
+        let text =
+            record(&Record::builder().level(warning).args(format_args!("two\nlines")).build());
         sink.write(true, text.as_bytes());
         let process = std::process::id();
         let written = std::fs::read_to_string(&path).unwrap();

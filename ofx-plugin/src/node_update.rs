@@ -5,19 +5,21 @@
 
 use std::ffi::CStr;
 
-use wan_alpha_take::TakeRequest;
 use wan_alpha_take::engine::message::Problem;
+use wan_alpha_take::{TakeRequest, Warning};
 
+use crate::build_request::Instead;
 use crate::node::Node;
 use crate::notice::{Notice, NoticeCause};
 use crate::ofx_status::Status;
 use crate::params::{
-    HELD_KEY, HELD_REQUEST, REVISION, START_FRAME, STATUS, TAKE_HISTORY, TAKE_KEY, TAKE_REQUEST,
+    HELD_KEY, HELD_REQUEST, HISTORY, PROMPT, REVISION, SEED, START_FRAME, STATUS, TAKE_HISTORY,
+    TAKE_KEY, TAKE_REQUEST,
 };
 use crate::saved_requests::SavedRequests;
 use crate::session::{JobReadiness, PluginSession};
 use crate::take_state::TakeState;
-use crate::{build_request, notice_lifetime, status_text};
+use crate::{build_request, model_limits, notice_lifetime, status_text};
 
 /// Whether an event may bring the previous take back: not where it may be part of an undo.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,6 +30,7 @@ pub(crate) enum Restoring {
 
 /// Brings revision and status up to what there is to see now.
 pub(crate) fn update_node(node: Node<'_>, restoring: Restoring) -> Result<(), Status> {
+    model_limits::update(node)?;
     notice_lifetime::refresh(node)?;
     if node.text(TAKE_REQUEST)?.is_empty() {
         // Nothing was asked for, so nothing outside the node is looked at.
@@ -36,10 +39,12 @@ pub(crate) fn update_node(node: Node<'_>, restoring: Restoring) -> Result<(), St
     }
     let session = PluginSession::of(node.effect().host());
     let saved = SavedRequests::of(node)?;
-    session.set_take_of_node(node.instance().id(), saved.take.accepted().map(|take| take.key));
+    let shown = saved.shown().accepted().map(|take| take.key);
+    session.set_take_of_node(node.instance().id(), shown);
     let state = TakeState::of(&saved, &session);
     if let TakeState::Take(JobReadiness::Failed(problem)) = &state
         && restoring == Restoring::Allowed
+        && !saved.is_recalled()
         && saved.previous().is_some()
     {
         let reason = failure_text(&session, problem);
@@ -63,7 +68,8 @@ pub(crate) fn restore_previous(
     let before = saved.before_previous();
     let previous = before.as_ref().map(|before| before.each_ref().map(|text| &**text));
     let history = Some(saved.history_without_take());
-    TakeEdit { edit, take, previous, history, start: None }.apply(node, &state)?;
+    let (start, seed, prompt) = Default::default();
+    TakeEdit { edit, take, previous, history, start, seed, prompt }.apply(node, &state)?;
     set_status(node, &reason)?;
     notice_lifetime::say_of_button(node, session, reason);
     Ok(())
@@ -100,6 +106,10 @@ pub(crate) struct TakeEdit<'a> {
     pub(crate) history: Option<String>,
     /// The frame on which the take begins; none to leave it as it is.
     pub(crate) start: Option<i32>,
+    /// The seed; none to leave it as it is.
+    pub(crate) seed: Option<i32>,
+    /// The prompt; none to leave it as it is.
+    pub(crate) prompt: Option<&'a str>,
 }
 
 impl TakeEdit<'_> {
@@ -115,6 +125,14 @@ impl TakeEdit<'_> {
             }
             if let Some(history) = &self.history {
                 node.set_text(TAKE_HISTORY, history)?;
+            }
+            // What is asked for is what is shown.
+            node.set_changed_int(HISTORY, 0)?;
+            if let Some(seed) = self.seed {
+                node.set_int(SEED, seed)?;
+            }
+            if let Some(prompt) = self.prompt {
+                node.set_text(PROMPT, prompt)?;
             }
             let [request, key] = self.take;
             node.set_text(TAKE_REQUEST, request)?;
@@ -134,7 +152,7 @@ fn update_revision(node: Node<'_>, state: &TakeState) -> Result<(), Status> {
 
 /// Writes the status, where it is another.
 pub(crate) fn set_status(node: Node<'_>, text: &str) -> Result<(), Status> {
-    if node.text(STATUS)? == text { Ok(()) } else { node.set_text(STATUS, text) }
+    node.set_changed_text(STATUS, text)
 }
 
 /// The text of the parameter `status`, as things are now.
@@ -155,10 +173,13 @@ fn status_text(
             parts.push(format!("{}.", status_text::capitalised(reason)));
         }
         TakeState::Take(JobReadiness::Ready(take)) => {
-            parts.push(status_text::ready(&take.description().request));
+            let about = take.description();
+            parts.push(status_text::ready(&about.request));
+            parts.extend(status_text::outcome(about.report.as_ref(), &about.warnings));
         }
         TakeState::Take(JobReadiness::Pending(progress)) => {
             parts.push(status_text::progress(progress));
+            parts.extend(pending_warnings(session, saved).iter().map(status_text::warning));
             parts.extend(session.unused_gpu().as_deref().map(status_text::without_gpu));
         }
         TakeState::Take(JobReadiness::Failed(problem)) => {
@@ -168,19 +189,31 @@ fn status_text(
             "This take is in no store ({}). Make again makes it.",
             session.searched_folders()
         )),
-        TakeState::Take(JobReadiness::Damaged(damage)) => parts.push(format!(
-            "{}. Make again makes it anew.",
-            status_text::capitalised(damage).trim_end_matches('.')
-        )),
+        TakeState::Take(JobReadiness::Damaged(damage)) => {
+            parts.push(status_text::damaged(damage));
+        }
+    }
+    let back = node.int(HISTORY).unwrap_or(0);
+    if back > 0 && !saved.is_recalled() {
+        parts.push("This node has not had so many takes: this is the latest.".to_owned());
     }
     parts.extend(of_take.into_iter().map(|notice| notice.text));
     if saved.take.has_other_key() {
         parts.push("takeKey is not the key of takeRequest; the request counts.".to_owned());
     }
-    if let Some(accepted) = saved.take.accepted() {
+    if let Some(accepted) = saved.shown().accepted() {
         parts.extend(changes_text(node, session, &accepted.request));
     }
     status_text::joined(&parts)
+}
+
+/// What is to be known of the take that is being made: what its request says of itself, and what the
+/// engine has said since. They say some of it alike.
+fn pending_warnings(session: &PluginSession, saved: &SavedRequests) -> Vec<Warning> {
+    let Some(take) = saved.shown().accepted() else { return Vec::new() };
+    let model = session.model(&take.request.model).ok();
+    let known = model.map(|model| take.request.warnings(&model.defaults, &model.made_for));
+    known.into_iter().flatten().chain(session.warnings(take.key)).collect()
 }
 
 /// Why a take was not made, and where more is said about it.
@@ -190,7 +223,7 @@ pub(crate) fn failure_text(session: &PluginSession, problem: &Problem) -> String
 
 /// How the take that the parameters describe differs from the one asked for; none where it does not.
 fn changes_text(node: Node<'_>, session: &PluginSession, take: &TakeRequest) -> Option<String> {
-    match build_request::request(node, session, None) {
+    match build_request::request(node, session, Instead::default()) {
         Ok(wanted) => {
             let changed = build_request::differences(take, &wanted);
             (!changed.is_empty()).then(|| status_text::changed_parameters(&changed))

@@ -4,7 +4,7 @@
 
 use wan_alpha_take::TakeKey;
 
-use crate::build_request::{self, BuildRequestError};
+use crate::build_request::{self, BuildRequestError, Instead};
 use crate::node::Node;
 use crate::notice::{Notice, NoticeCause};
 use crate::ofx_status::Status;
@@ -49,7 +49,7 @@ pub(crate) fn refresh(node: Node<'_>) -> Result<(), Status> {
 
 /// The key of the take that the parameters ask for.
 fn wanted_key(node: Node<'_>, session: &PluginSession) -> Result<TakeKey, BuildRequestError> {
-    Ok(build_request::request(node, session, None)?.key()?)
+    Ok(build_request::request(node, session, Instead::default())?.key()?)
 }
 
 /// Why nothing is started, as a sentence.

@@ -10,27 +10,30 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use half::f16;
 use wan_alpha_take::TakeKey;
 use wan_alpha_take::store::{Frame, StoreError};
 
+use crate::build_request::{self, Instead};
 use crate::geometry::{FITS, frame_region, pixel_aspect};
-use crate::host::{Effect, ImageRefusal, Properties};
+use crate::host::{Effect, Properties};
 use crate::instance::Instance;
 use crate::names;
 use crate::node::Node;
 use crate::ofx_status::{ActionResult, Status};
-use crate::params::{ALPHA_MODE, FIT, MISSING, TAKE_REQUEST, TRANSFER};
+use crate::params::{ALPHA_MODE, FIT, MISSING, TAKE_REQUEST, TRANSFER, VIEW};
 use crate::picture::{
-    Annotation, Drawn, FrameContent, OutputFormat, OutputFrame, Source, Tone, Transfer, draw,
+    Annotation, Drawn, FrameContent, OutputFormat, OutputFrame, SizeMismatch, Source, Tone,
+    Transfer, View, blend, draw,
 };
 use crate::render_decision::{Missing, RenderAction, render_action};
+use crate::render_error::RenderError;
 use crate::saved_requests::{AcceptedRequest, SavedRequests};
 use crate::session::{JobReadiness, PluginSession};
+use crate::status_text::{self, capitalised};
 use crate::surface::Window;
 use crate::take_state::{TakeState, TakeStateKind};
-use crate::timing::Timing;
-use crate::status_text::{self, capitalised};
-use crate::build_request;
+use crate::timing::{ShownFrames, Timing};
 
 /// Hosts whose pictures are scene-linear; others show what they are given.
 const LINEAR_HOSTS: [&str; 2] = ["uk.co.thefoundry.", "fr.inria.Natron"];
@@ -41,13 +44,28 @@ const ABORT_POLL: Duration = Duration::from_millis(5);
 /// What there is to draw.
 enum RenderContent {
     /// A frame of the take that was asked for.
-    Take(Frame),
+    Take(TakePicture),
     /// A frame of the previous take, and what the badge on it says.
-    Previous(Frame, Tone, String),
+    Previous(TakePicture, Tone, String),
     /// A headline and a sentence in the place of a picture, and the size of the take.
     Placeholder(AnnotationText, Option<[u32; 2]>),
     /// Transparent black in every pixel.
     Empty,
+}
+
+/// A frame of a take, or what lies between two of them.
+enum TakePicture {
+    Frame(Frame),
+    Blend(Vec<f16>, [u32; 2]),
+}
+
+impl TakePicture {
+    fn source(&self) -> Result<Source<'_>, SizeMismatch> {
+        match self {
+            Self::Frame(frame) => Source::try_from(frame),
+            Self::Blend(values, size) => Source::of(values, *size),
+        }
+    }
 }
 
 /// Why a take is not shown, as placeholders and badges say it.
@@ -55,53 +73,6 @@ struct AnnotationText {
     tone: Tone,
     title: &'static str,
     sentence: String,
-}
-
-/// Why there is nothing to draw.
-enum RenderError {
-    /// The host no longer wants the picture.
-    Aborted,
-    /// There is no take to show, for a reason that the artist is told.
-    Failed(String),
-    /// The host gives no image, or none that can be drawn into.
-    Image(ImageRefusal),
-    /// A function of the host has failed.
-    Host(Status),
-}
-
-impl RenderError {
-    /// What the action is answered with, and what the artist is told; nothing where the host no
-    /// longer asks.
-    fn answer(self) -> (Status, Option<String>) {
-        match self {
-            Self::Aborted => (Status::OK, None),
-            Self::Failed(reason) => (Status::FAILED, Some(reason)),
-            Self::Image(refusal) => {
-                let words = capitalised(&refusal.to_string());
-                (refusal.status(), Some(format!("{words}.")))
-            }
-            Self::Host(status) => {
-                let raw = status.raw();
-                let words = format!(
-                    "The host does not answer the node (its status is {raw}); render once more, \
-                     or make the node anew."
-                );
-                (status, Some(words))
-            }
-        }
-    }
-}
-
-impl From<ImageRefusal> for RenderError {
-    fn from(refusal: ImageRefusal) -> Self {
-        Self::Image(refusal)
-    }
-}
-
-impl From<Status> for RenderError {
-    fn from(status: Status) -> Self {
-        Self::Host(status)
-    }
 }
 
 /// Renders; whatever keeps it from that is said on the node and in the log.
@@ -128,7 +99,8 @@ pub(crate) fn render(effect: Effect<'_>, arguments: Properties<'_>) -> ActionRes
 fn drawn(effect: Effect<'_>, arguments: Properties<'_>) -> Result<(), RenderError> {
     let node = Node::of(effect, arguments.double(names::TIME, 0)?)?;
     let abort = AbortPoll::of(effect);
-    let content = content(node, &abort)?;
+    let is_thumbnail = arguments.int(names::THUMBNAIL_RENDER).is_ok_and(|thumbnail| thumbnail == 1);
+    let content = content(node, &abort, is_thumbnail)?;
     draw_content(node, arguments, &content, &abort)?;
     // Some hosts do not render again, nor look as if they could, while a message stands.
     if node.instance().note_error_cleared() {
@@ -159,7 +131,11 @@ impl<'a> AbortPoll<'a> {
 }
 
 /// What there is to draw at the node's time.
-fn content(node: Node<'_>, abort: &AbortPoll<'_>) -> Result<RenderContent, RenderError> {
+fn content(
+    node: Node<'_>,
+    abort: &AbortPoll<'_>,
+    is_thumbnail: bool,
+) -> Result<RenderContent, RenderError> {
     let batch = PluginSession::is_batch(node.effect().host());
     if node.text(TAKE_REQUEST)?.is_empty() && !batch {
         // Nothing was asked for, so nothing outside the node is looked at.
@@ -167,14 +143,15 @@ fn content(node: Node<'_>, abort: &AbortPoll<'_>) -> Result<RenderContent, Rende
         return match render_action(batch, missing, TakeStateKind::Blank) {
             RenderAction::ShowEmpty => Ok(RenderContent::Empty),
             RenderAction::FailWithReason => Err(RenderError::Failed(
-                "Nothing was generated yet, and Missing take is error: press Generate first.".into(),
+                "Nothing was generated yet, and Missing take is error: press Generate first."
+                    .into(),
             )),
             _ => Ok(RenderContent::Placeholder(annotation_text(&TakeState::Blank), None)),
         };
     }
     let saved = SavedRequests::of(node)?;
     let session = PluginSession::of(node.effect().host());
-    NodeRender { node, session: &session, saved: &saved, abort }.content()
+    NodeRender { node, session: &session, saved: &saved, abort, is_thumbnail }.content()
 }
 
 /// One render of a node that has asked for a take, or of a batch host.
@@ -183,6 +160,8 @@ struct NodeRender<'a> {
     session: &'a PluginSession,
     saved: &'a SavedRequests,
     abort: &'a AbortPoll<'a>,
+    /// Whether it is for a small picture of the node, which nobody waits for.
+    is_thumbnail: bool,
 }
 
 impl NodeRender<'_> {
@@ -202,7 +181,7 @@ impl NodeRender<'_> {
                 state = TakeState::Take(session.readiness(requested.key));
                 Some(&requested)
             }
-            _ => saved.take.accepted(),
+            _ => saved.shown().accepted(),
         };
         session.set_take_of_node(self.node.instance().id(), take.map(|take| take.key));
         let Some(take) = take else { return self.without_request(missing, &state) };
@@ -215,6 +194,9 @@ impl NodeRender<'_> {
                     }
                     session.close_take(take.key);
                     state = TakeState::Take(session.readiness(take.key));
+                }
+                RenderAction::Make | RenderAction::Wait if self.is_thumbnail => {
+                    return self.previous_or_placeholder(&state);
                 }
                 action @ (RenderAction::Make | RenderAction::Wait) => {
                     let wanted = (action == RenderAction::Make).then_some(&take.request);
@@ -257,7 +239,8 @@ impl NodeRender<'_> {
             let reason = status_text::one_line(&error.to_string());
             RenderError::Failed(format!("The take of this node cannot be made: {reason}."))
         };
-        let request = build_request::request(self.node, self.session, None).map_err(refused)?;
+        let request =
+            build_request::request(self.node, self.session, Instead::default()).map_err(refused)?;
         let key = request.key().map_err(|error| refused(error.into()))?;
         Ok(AcceptedRequest { request, key })
     }
@@ -267,11 +250,25 @@ impl NodeRender<'_> {
         let TakeState::Take(JobReadiness::Ready(take)) = state else { return Ok(None) };
         let request = &take.description().request;
         let timing = Timing::of(self.node, request.take_rate)?;
-        let Some(frame) = timing.frame_at(self.node.time(), request.frames) else {
+        let Some(frames) = timing.frames_at(self.node.time(), request.frames) else {
             return Ok(Some(RenderContent::Empty));
         };
-        match take.frame(frame) {
-            Ok(frame) => Ok(Some(RenderContent::Take(frame))),
+        let picture = match frames {
+            ShownFrames::One(frame) => take.frame(frame).map(TakePicture::Frame),
+            ShownFrames::Between(first, second, part) => take
+                .frame(first)
+                .and_then(|first| Ok((first, take.frame(second)?)))
+                .map(|(first, second)| {
+                    let size = [first.width, first.height];
+                    let of = |frame| Source::try_from(frame).ok();
+                    match of(&first).zip(of(&second)) {
+                        Some((one, two)) => TakePicture::Blend(blend(one, two, part), size),
+                        None => TakePicture::Frame(first),
+                    }
+                }),
+        };
+        match picture {
+            Ok(picture) => Ok(Some(RenderContent::Take(picture))),
             Err(error @ StoreError::Damaged { .. }) => {
                 self.session.note_damage(take.description().key, &error);
                 Ok(None)
@@ -302,7 +299,7 @@ impl NodeRender<'_> {
             }
             Some(content) => Ok(content),
             None => {
-                let take = self.saved.take.accepted();
+                let take = self.saved.shown().accepted();
                 let size = take.map(|take| [take.request.width, take.request.height]);
                 Ok(RenderContent::Placeholder(text, size))
             }
@@ -344,7 +341,7 @@ impl NodeRender<'_> {
                 format!("The take is still being made: it is in none of {folders}. Take {key}.")
             }
             TakeState::Take(JobReadiness::Damaged(damage)) => {
-                format!("The take is damaged; Make again makes it. {}.", capitalised(damage))
+                format!("The take is damaged. {}", status_text::damaged(damage))
             }
             TakeState::Take(JobReadiness::Failed(_)) | TakeState::Unreadable(_) => {
                 let AnnotationText { title, sentence, .. } = annotation_text(state);
@@ -416,14 +413,14 @@ fn draw_content(
         [x1 / across, y1 / up, x2 / across, y2 / up]
     });
     let source = match content {
-        RenderContent::Take(frame) | RenderContent::Previous(frame, ..) => {
-            Some(Source::try_from(frame))
+        RenderContent::Take(picture) | RenderContent::Previous(picture, ..) => {
+            Some(picture.source())
         }
         RenderContent::Placeholder(..) | RenderContent::Empty => None,
     };
-    let take = source
-        .transpose()
-        .map_err(|mismatch| RenderError::Failed(format!("The take cannot be shown: {mismatch}.")))?;
+    let take = source.transpose().map_err(|mismatch| {
+        RenderError::Failed(format!("The take cannot be shown: {mismatch}."))
+    })?;
     let lines;
     let annotation = match content {
         RenderContent::Previous(_, tone, text) => Some(Annotation::Badge { tone: *tone, text }),
@@ -437,6 +434,7 @@ fn draw_content(
         output_frame: OutputFrame { region, pixel_aspect, scale },
         fit: node.choice(FIT, &FITS)?,
         take,
+        view: view(node)?,
         annotation,
     };
     let format = output_format(node)?;
@@ -444,6 +442,14 @@ fn draw_content(
     let (Drawn::Whole | Drawn::Aborted) =
         draw(&mut image.within(window), &content, format, &|| !abort.is_aborted());
     Ok(())
+}
+
+/// How the artist looks at the take. What a batch render writes is the take as it is.
+fn view(node: Node<'_>) -> Result<View, Status> {
+    if PluginSession::is_batch(node.effect().host()) {
+        return Ok(View::Rgba);
+    }
+    node.choice(VIEW, &[View::Rgba, View::AlphaAsGray, View::OverChecker])
 }
 
 /// How colors and alpha are written, as the parameters and the host want it.

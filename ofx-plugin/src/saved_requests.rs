@@ -18,7 +18,7 @@ use wan_alpha_take::{TakeKey, TakeRequest};
 
 use crate::node::Node;
 use crate::ofx_status::Status;
-use crate::params::{HELD_KEY, HELD_REQUEST, TAKE_HISTORY, TAKE_KEY, TAKE_REQUEST};
+use crate::params::{HELD_KEY, HELD_REQUEST, HISTORY, TAKE_HISTORY, TAKE_KEY, TAKE_REQUEST};
 
 /// How many texts have their meaning kept: two of each of many nodes.
 const CACHED_TEXTS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(127);
@@ -95,6 +95,13 @@ impl SavedRequest {
         Ok(Self { text, key, parsed })
     }
 
+    /// A take of the history, which has no key beside it.
+    fn recalled(text: &str) -> Self {
+        let parsed = ParsedRequest::cached(text);
+        let key = parsed.accepted().map(|accepted| accepted.key.to_string()).unwrap_or_default();
+        Self { text: text.to_owned(), key, parsed: Some(parsed) }
+    }
+
     /// The take, where the request can be read.
     pub(crate) fn accepted(&self) -> Option<&AcceptedRequest> {
         self.parsed.as_deref().and_then(ParsedRequest::accepted)
@@ -129,16 +136,32 @@ pub(crate) struct SavedRequests {
     pub(crate) previous: SavedRequest,
     /// The requests of all takes of the node, as they are saved.
     pub(crate) history: String,
+    /// The take of the history that is to be shown in the place of what was asked for last.
+    recalled: Option<SavedRequest>,
 }
 
 impl SavedRequests {
     /// Reads the node's own parameters and nothing outside it.
     pub(crate) fn of(node: Node<'_>) -> Result<Self, Status> {
-        Ok(Self {
-            take: SavedRequest::of(node, [TAKE_REQUEST, TAKE_KEY])?,
-            previous: SavedRequest::of(node, [HELD_REQUEST, HELD_KEY])?,
-            history: node.text(TAKE_HISTORY)?,
-        })
+        let take = SavedRequest::of(node, [TAKE_REQUEST, TAKE_KEY])?;
+        let history = node.text(TAKE_HISTORY)?;
+        let back = usize::try_from(node.int(HISTORY)?).unwrap_or(0);
+        let others = history.split_whitespace().filter(|text| *text != take.text);
+        let recalled = back.checked_sub(1).and_then(|at| others.clone().nth(at));
+        let recalled = recalled.map(SavedRequest::recalled);
+        let previous = SavedRequest::of(node, [HELD_REQUEST, HELD_KEY])?;
+        Ok(Self { take, previous, recalled, history })
+    }
+
+    /// The take that is to be shown: of the history, where the artist has chosen one, else the one that
+    /// was asked for last.
+    pub(crate) fn shown(&self) -> &SavedRequest {
+        self.recalled.as_ref().unwrap_or(&self.take)
+    }
+
+    /// Whether a take of the history is to be shown.
+    pub(crate) fn is_recalled(&self) -> bool {
+        self.recalled.is_some()
     }
 
     /// The history once a take is asked for, in the place of the one that `shown` is.
@@ -158,7 +181,8 @@ impl SavedRequests {
     /// Request and key of the take that was there before the previous one.
     pub(crate) fn before_previous(&self) -> Option<[String; 2]> {
         let others = self.history.split_whitespace();
-        let mut others = others.filter(|text| self.take.text != **text && self.previous.text != **text);
+        let mut others =
+            others.filter(|text| self.take.text != **text && self.previous.text != **text);
         others.find_map(|text| {
             let key = ParsedRequest::cached(text).accepted()?.key;
             Some([text.to_owned(), key.to_string()])

@@ -18,9 +18,9 @@ use parking_lot::Mutex;
 use wan_alpha_take::engine::client::{ClientSetup, EngineClient};
 use wan_alpha_take::engine::message::{Holder, Identity, Submit};
 use wan_alpha_take::environment::Environment;
-use wan_alpha_take::models::{Defaults, Manifest, ModelError};
+use wan_alpha_take::models::{Manifest, ModelError};
 use wan_alpha_take::store::{Store, Take};
-use wan_alpha_take::{NUMERICS, TakeKey, TakeRequest};
+use wan_alpha_take::{NUMERICS, TakeKey, TakeRequest, Warning};
 
 use crate::host::Host;
 use crate::{environment, node_log};
@@ -33,7 +33,7 @@ const OPEN_TAKES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
 static SESSION: Mutex<Option<Arc<PluginSession>>> = Mutex::new(None);
 
 /// What a model's record said before there was a session: when, of which model, and what.
-type Glimpse = (Instant, String, Option<Defaults>);
+type Glimpse = (Instant, String, Option<Manifest>);
 static GLIMPSE: Mutex<Option<Glimpse>> = Mutex::new(None);
 
 /// What all nodes of this process share.
@@ -210,23 +210,20 @@ impl PluginSession {
         Ok(manifest)
     }
 
-    /// What the record of a model says, without a session where there is none yet: it is read and
-    /// nothing else, and not again for a while, since overlays are drawn all the time.
-    pub(crate) fn model_defaults(name: &str) -> Option<Defaults> {
+    /// The record of a model, without a session where there is none yet: it is read and nothing else,
+    /// and not again for a while, since overlays are drawn all the time.
+    pub(crate) fn record_of_model(name: &str) -> Option<Manifest> {
         const FRESH: Duration = Duration::from_secs(2);
         if let Some(session) = Self::if_open() {
-            return session.model(name).ok().map(|model| model.defaults);
+            return session.model(name).ok();
         }
-        let mut glimpse = GLIMPSE.lock();
-        if let Some((read, of, defaults)) = &*glimpse
-            && of == name
-            && read.elapsed() < FRESH
-        {
-            return defaults.clone();
+        let is_fresh = |glimpse: &&Glimpse| glimpse.1 == name && glimpse.0.elapsed() < FRESH;
+        if let Some((_, _, manifest)) = GLIMPSE.lock().as_ref().filter(is_fresh) {
+            return manifest.clone();
         }
-        let defaults = environment::read().models.find(name).ok().map(|found| found.manifest.defaults);
-        *glimpse = Some((Instant::now(), name.to_owned(), defaults.clone()));
-        defaults
+        let manifest = environment::read().models.find(name).ok().map(|found| found.manifest);
+        *GLIMPSE.lock() = Some((Instant::now(), name.to_owned(), manifest.clone()));
+        manifest
     }
 
     /// Waits until the engine says something new, or some time is over.
@@ -238,6 +235,11 @@ impl PluginSession {
     /// Why the engine uses no GPU, where it chose so itself.
     pub(crate) fn unused_gpu(&self) -> Option<String> {
         self.client.snapshot().device?.unused
+    }
+
+    /// What the engine has warned of while it makes a take.
+    pub(crate) fn warnings(&self, key: TakeKey) -> Vec<Warning> {
+        self.client.warnings(key)
     }
 
     /// Frees the model's memory, where an engine is running.

@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
-use wan_alpha_take::TakeRequest;
 use wan_alpha_take::engine::message::{Problem, Progress};
+use wan_alpha_take::{TakeReport, TakeRequest, Warning};
 
 use crate::session::JobProgress;
 
@@ -57,6 +57,18 @@ pub(crate) fn ready(request: &TakeRequest) -> String {
     )
 }
 
+/// What a finished take came to, and what is to be known of it.
+pub(crate) fn outcome(report: Option<&TakeReport>, warnings: &[Warning]) -> Vec<String> {
+    let report = report.map(|report| format!("It {report}."));
+    report.into_iter().chain(warnings.iter().map(warning)).collect()
+}
+
+/// A warning as a sentence.
+pub(crate) fn warning(warning: &Warning) -> String {
+    let text = one_line(&warning.to_string());
+    format!("{}.", capitalised(text.trim_end_matches('.')))
+}
+
 /// A take that the parameters no longer describe.
 pub(crate) fn changed_parameters(changed: &[&str]) -> String {
     let (last, others) = match changed {
@@ -70,6 +82,13 @@ pub(crate) fn changed_parameters(changed: &[&str]) -> String {
 /// A problem of the engine as a sentence.
 pub(crate) fn problem(Problem { message, remedy, .. }: &Problem) -> String {
     format!("{}; {}.", capitalised(&one_line(message)), one_line(remedy).trim_end_matches('.'))
+}
+
+/// What is wrong with a take's file. That it will be made again, which the store promises where a take is
+/// asked for, is so here only once somebody asks.
+pub(crate) fn damaged(damage: &str) -> String {
+    let damage = damage.trim_end_matches('.').trim_end_matches(" and will be made again");
+    format!("{}. Make again makes it anew.", capitalised(damage))
 }
 
 /// A sentence about a failure with the log that says more, unless it names that already.

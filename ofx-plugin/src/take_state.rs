@@ -42,9 +42,9 @@ pub(crate) enum TakeStateKind {
 const CLASS_BITS: u32 = 4;
 
 impl TakeState {
-    /// The state of the take that a node asks for. Asks the engine too, where nobody else knows.
+    /// The state of the take that a node shows, or would show. Asks the engine too, where nobody else knows.
     pub(crate) fn of(saved: &SavedRequests, session: &PluginSession) -> Self {
-        Self::of_saved(&saved.take, |key| session.readiness_everywhere(key))
+        Self::of_saved(saved.shown(), |key| session.readiness_everywhere(key))
     }
 
     /// The state of the take that a node showed before.

@@ -123,7 +123,6 @@ impl Environment {
             state: state.unwrap_or_else(|| temporary.join("wan-alpha-state")),
             engine: set("WAN_ALPHA_ENGINE").map(PathBuf::from),
             idle: number("WAN_ALPHA_IDLE")
-                .filter(|seconds| seconds.is_finite() && *seconds >= 0.0)
                 .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
             batch: flag("WAN_ALPHA_BATCH"),
             missing: text("WAN_ALPHA_MISSING"),

@@ -35,7 +35,7 @@ fn take_size(node: Node<'_>) -> Result<[u32; 2], Status> {
         return build_request::size(node, model_defaults(node)?.size_or_released());
     }
     let saved = SavedRequests::of(node)?;
-    match saved.take.accepted() {
+    match saved.shown().accepted() {
         Some(take) => build_request::size(node, [take.request.width, take.request.height]),
         None => build_request::size(node, model_defaults(node)?.size_or_released()),
     }

@@ -82,3 +82,15 @@ pub const MAKE_AGAIN: &CStr = c"makeAgain";
 pub const TAKE_HISTORY: &CStr = c"takeHistory";
 /// Whether the artist has said where the take begins.
 pub const START_TYPED: &CStr = c"startTyped";
+/// What the chosen model was made with.
+pub const MODEL_LIMITS: &CStr = c"modelLimits";
+/// How the viewer shows the take.
+pub const VIEW: &CStr = c"view";
+/// What shows between two frames of the take.
+pub const RATE_CONVERSION: &CStr = c"rateConversion";
+/// The prompt of a node without one.
+pub const PROMPT_TEMPLATE: &CStr = c"promptTemplate";
+/// Makes a take of the next seed.
+pub const VARY: &CStr = c"vary";
+/// Which of the takes of the node is shown.
+pub const HISTORY: &CStr = c"history";

@@ -10,6 +10,7 @@ mod drawn;
 mod fringes;
 mod fuzz;
 mod hang;
+mod history;
 mod hostile;
 mod log;
 mod messages;

@@ -55,8 +55,8 @@ fn first_take(workshop: &Workshop, host: &Host, project: &Project, node: &Node) 
     let ready = until_status(node, "ready", |status| status.starts_with("Ready"));
     let words = "Ready: 9 frames of 64x48, model scripted, seed 1.";
     let begins = format!(" The take begins on frame {start}, the first of the timeline.");
-    let expected = if start == 0.0 { words.to_owned() } else { format!("{words}{begins}") };
-    assert_eq!(ready, expected);
+    assert!(ready.starts_with(&format!("{words} It covers ")), "{ready}");
+    assert_eq!(ready.ends_with(&begins), start != 0.0, "{ready}");
     play(node, &first);
     first
 }

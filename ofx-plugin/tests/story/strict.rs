@@ -57,6 +57,30 @@ alone! {
         assert!(shows(&node.view(f64::from(node.int("startFrame"))), &first, 0));
     }
 
+    fn the_host_may_be_set_anew_while_others_render(workshop) {
+        let (_host, plugin) = workshop.load(Profile::plain().sized(64.0, 48.0));
+        let project = plugin.project();
+        let node = project.add(Context::Generator).unwrap();
+        plain_node(&node, "one");
+        node.press("generateAndWait");
+        let made = take(workshop, &node);
+        let time = f64::from(node.int("startFrame"));
+        std::thread::scope(|scope| {
+            let renders: Vec<_> = (0..4)
+                .map(|_| {
+                    let (node, made) = (&node, &made);
+                    scope.spawn(move || {
+                        (0..100).all(|_| shows(&node.render(&RenderAsk::at(time)), made, 0))
+                    })
+                })
+                .collect();
+            while renders.iter().any(|render| !render.is_finished()) {
+                plugin.set_host_again();
+            }
+            assert!(renders.into_iter().all(|render| render.join().unwrap()));
+        });
+    }
+
     fn what_matters_is_in_the_part_of_a_message_that_nuke_17_shows(workshop) {
         let (_host, plugin) = workshop.load(Profile::nuke17_strict().in_background());
         let project = plugin.project();

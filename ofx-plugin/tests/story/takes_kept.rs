@@ -144,6 +144,29 @@ alone! {
         assert_eq!(new.text("status"), "Nothing was generated yet: press Generate.");
     }
 
+    fn a_project_of_an_earlier_version_opens_as_before(workshop) {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/project-of-7783599.json");
+        let saved: serde_json::Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+        let text = |id: &str| saved["nodes"][0]["parameters"][id]["value"]["text"].as_str().unwrap();
+        let (_host, plugin) = workshop.load(Profile::nuke());
+        let project = plugin.open(file).unwrap();
+        let node = project.nodes().remove(0);
+        let status = until_status(&node, "opened", |status| !status.is_empty());
+        assert!(status.contains("This take is in no store"), "{status}");
+        for id in ["prompt", "takeRequest", "takeKey", "heldRequest", "heldKey"] {
+            assert_eq!(node.text(id), text(id), "{id}");
+        }
+        assert_eq!((node.int("startFrame"), node.int("fit"), node.int("history")), (1001, 3, 0));
+        assert!(!node.view(1001.0).failed());
+        node.press("revert");
+        assert_eq!((key(&node), node.text("heldKey").as_str()), (text("heldKey").into(), text("takeKey")));
+        node.press("revert");
+        assert_eq!(key(&node), text("takeKey"));
+        made(&node, [1]);
+        assert_eq!(node.int("startFrame"), 1001);
+        assert_eq!(node.text("takeHistory").split_whitespace().count(), 3);
+    }
+
     fn a_store_that_is_gone_is_noticed_at_refresh(workshop) {
         let (host, plugin) = workshop.load(Profile::plain());
         let project = plugin.project();

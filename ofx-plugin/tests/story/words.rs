@@ -81,6 +81,25 @@ alone! {
         assert_eq!(node.text("status"), "");
     }
 
+    fn what_a_take_came_to_and_what_is_warned_of_is_in_the_status(workshop) {
+        workshop.script(&json!({
+            "warnings": [{ "code": "size-beyond-model", "message": "the size is beyond the model", "remedy": "choose 96x96" }],
+            "faults": [{ "stage": "sampling", "step": 1, "what": { "gate": { "file": "gate-is-open" } } }],
+        }));
+        let (_host, plugin) = workshop.load(Profile::natron());
+        let project = plugin.project();
+        let node = project.add_preferred().unwrap();
+        plain_node(&node, "one");
+        node.press("generate");
+        let warning = "The size is beyond the model; choose 96x96.";
+        let making = until_status(&node, "warned", |status| status.contains(warning));
+        assert_eq!(making.matches(warning).count(), 1, "{making}");
+        workshop.open_gate();
+        let ready = until_status(&node, "ready", |status| status.starts_with("Ready"));
+        assert!(ready.contains(warning) && ready.contains(" It covers "), "{ready}");
+        assert_eq!(node.text("modelLimits"), "64x48, 9 frames");
+    }
+
     fn nothing_is_said_twice(workshop) {
         let what = json!("exit");
         workshop.fault("sampling", 1, 9, what);

@@ -211,7 +211,13 @@ fn an_image_is_given_back_whatever_it_is() {
         (data, c"OfxBitDepthFloat", c"OfxImageComponentRGBA", Status::FAILED, "in rows of 64"),
         (data, c"OfxBitDepthNone", c"OfxImageComponentRGBA", Status::IMAGE_FORMAT, "of None"),
         (data, c"OfxBitDepthByte", c"OfxImageComponentRGB", Status::IMAGE_FORMAT, "has RGB pixels"),
-        (ptr::null_mut(), c"OfxBitDepthByte", c"OfxImageComponentRGBA", Status::FAILED, "cannot be"),
+        (
+            ptr::null_mut(),
+            c"OfxBitDepthByte",
+            c"OfxImageComponentRGBA",
+            Status::FAILED,
+            "cannot be",
+        ),
     ];
     for (data, depth, components, status, says) in refusals {
         with(&offered(data, depth, components), |_, image| {
@@ -221,10 +227,9 @@ fn an_image_is_given_back_whatever_it_is() {
         });
     }
     let mut none = offered(data, c"OfxBitDepthByte", c"OfxImageComponentRGBA");
-    for (fetched, expected) in [
-        (8, ImageRefusal::NoMemory),
-        (1, ImageRefusal::Host(Status::FAILED)),
-    ] {
+    for (fetched, expected) in
+        [(8, ImageRefusal::NoMemory), (1, ImageRefusal::Host(Status::FAILED))]
+    {
         none.fetched = fetched;
         with(&none, |_, image| assert_eq!(image.err(), Some(expected)));
     }

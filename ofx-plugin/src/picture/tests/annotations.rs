@@ -22,7 +22,7 @@ fn annotated(
     let [_, _, x2, y2] = output_frame.pixels().unwrap().map(|at| at.ceil() as i32);
     let mut image = Image::of_size(x2, y2);
     let content =
-        FrameContent { output_frame, fit: Fit::Whole, take, annotation: Some(annotation) };
+        FrameContent { annotation: Some(annotation), ..content(output_frame, Fit::Whole, take) };
     assert_eq!(draw(&mut image, &content, format, &|| true), Drawn::Whole);
     image
 }
@@ -124,6 +124,7 @@ fn nothing_is_drawn_off_the_output_frame() {
             output_frame: output_frame(20, 12),
             fit: Fit::Fill,
             take: None,
+            view: View::Rgba,
             annotation: Some(annotation),
         };
         assert_eq!(draw(&mut image, &content, PREMULTIPLIED, &|| true), Drawn::Whole);
