@@ -37,6 +37,7 @@ mod build_request;
 mod buttons;
 mod changed;
 mod describe;
+mod ellipse_keys;
 mod entry;
 mod environment;
 mod geometry;

@@ -19,7 +19,7 @@ use crate::params::{
 use crate::saved_requests::SavedRequests;
 use crate::session::{JobReadiness, PluginSession};
 use crate::take_state::TakeState;
-use crate::{build_request, model_limits, notice_lifetime, status_text};
+use crate::{build_request, ellipse_keys, model_limits, notice_lifetime, status_text};
 
 /// Whether an event may bring the previous take back: not where it may be part of an undo.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -193,6 +193,7 @@ fn status_text(
             parts.push(status_text::damaged(damage));
         }
     }
+    parts.extend(ellipse_keys::told(node, session).unwrap_or_default());
     let back = node.int(HISTORY).unwrap_or(0);
     if back > 0 && !saved.is_recalled() {
         parts.push("This node has not had so many takes: this is the latest.".to_owned());

@@ -81,11 +81,16 @@ impl Timing {
         self.start + take_frame / self.pace
     }
 
+    /// The frame of the take at a time of the host, fractions included.
+    pub(crate) fn take_frame(&self, host_time: f64) -> f64 {
+        (host_time - self.start) * self.pace
+    }
+
     /// The frame of a take of so many frames that shows at a time; `None` for nothing.
     pub(crate) fn frame_at(&self, time: f64, frames: u32) -> Option<u32> {
         let last = i64::from(frames.max(1)) - 1;
         let frame = if time.abs() <= FARTHEST_TIME {
-            ((time - self.start) * self.pace + 0.5).floor() as i64
+            (self.take_frame(time) + 0.5).floor() as i64
         } else if time > 0.0 {
             i64::MAX
         } else {

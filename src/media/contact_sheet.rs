@@ -7,6 +7,7 @@
 //! thinner here than they will in the comp.
 
 use image::imageops::FilterType;
+use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster};
 use wan_alpha_take::color::{linear_premultiplied, quantize_8, to_display, to_linear};
 use wan_alpha_take::frame::Frame;
 
@@ -17,9 +18,9 @@ const COLUMNS: usize = 6;
 const THUMB: usize = 320;
 const GUTTER: usize = 8;
 /// Height of the strip of frame numbers on top.
-const LABEL: usize = 5 * DOT + 4;
-/// Size of one dot of a digit.
-const DOT: usize = 3;
+const LABEL: usize = LETTERS.val() + 3;
+/// The font is the node's.
+const LETTERS: RasterHeight = RasterHeight::Size16;
 /// Side of a square of the checkerboard.
 const CHECK: usize = 12;
 
@@ -166,34 +167,33 @@ impl Canvas {
 
     /// A frame number, as in the file names.
     fn number(&mut self, left: usize, top: usize, number: usize) {
-        for (place, digit) in format!("{number:04}").bytes().enumerate() {
-            let rows = DIGITS[usize::from(digit - b'0')];
-            for (y, x) in (0..5 * DOT).flat_map(|y| (0..3 * DOT).map(move |x| (y, x))) {
-                if rows[y / DOT] >> (2 - x / DOT) & 1 == 1 {
-                    self.set(left + place * 4 * DOT + x, top + y, INK);
+        let digits = format!("{number:04}");
+        let digits = digits.chars().filter_map(|c| get_raster(c, FontWeight::Regular, LETTERS));
+        let mut left = left;
+        for digit in digits {
+            for (y, row) in digit.raster().iter().enumerate() {
+                for (x, &ink) in row.iter().enumerate() {
+                    self.set(left + x, top + y, inked(ink));
                 }
             }
+            left += digit.width();
         }
     }
 }
 
-/// Digits of three by five dots: one row per number, its highest bit on the left.
-#[rustfmt::skip]
-const DIGITS: [[u8; 5]; 10] = [
-    [0b111, 0b101, 0b101, 0b101, 0b111],
-    [0b010, 0b110, 0b010, 0b010, 0b111],
-    [0b111, 0b001, 0b111, 0b100, 0b111],
-    [0b111, 0b001, 0b111, 0b001, 0b111],
-    [0b101, 0b101, 0b111, 0b001, 0b001],
-    [0b111, 0b100, 0b111, 0b001, 0b111],
-    [0b111, 0b100, 0b111, 0b101, 0b111],
-    [0b111, 0b001, 0b001, 0b001, 0b001],
-    [0b111, 0b101, 0b111, 0b101, 0b111],
-    [0b111, 0b101, 0b111, 0b001, 0b111],
-];
+/// The surround under so much ink, of 255.
+fn inked(ink: u8) -> [u8; 3] {
+    let mixed = |behind: u8, before: u8| {
+        let (behind, before, ink) = (u32::from(behind), u32::from(before), u32::from(ink));
+        ((behind * (255 - ink) + before * ink + 127) / 255) as u8
+    };
+    std::array::from_fn(|channel| mixed(SURROUND[channel], INK[channel]))
+}
 
 #[cfg(test)]
 mod tests {
+    use noto_sans_mono_bitmap::get_raster_width;
+
     use super::*;
 
     fn sheet_of(width: usize, height: usize, frames: usize, pixel: [f32; 4]) -> ContactSheet {
@@ -271,24 +271,22 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_legible() {
-        let mut canvas = Canvas::new(4 * 4 * DOT, 5 * DOT);
-        canvas.number(0, 0, 4071);
-        let drawn: Vec<String> = (0..5)
-            .map(|y| {
-                let dot = |x: usize| canvas.rgb[(y * DOT * canvas.size.width + x * DOT) * 3];
-                (0..16).map(|x| if dot(x) == INK[0] { '#' } else { '.' }).collect()
-            })
-            .collect();
-        assert_eq!(
-            drawn,
-            [
-                "#.#.###.###..#..",
-                "#.#.#.#...#.##..",
-                "###.#.#...#..#..",
-                "..#.#.#...#..#..",
-                "..#.###...#.###.",
-            ]
-        );
+    fn numbers_are_legible_and_each_digit_has_its_place() {
+        let wide = get_raster_width(FontWeight::Regular, LETTERS);
+        let draw = |number: usize| {
+            let mut canvas = Canvas::new(4 * wide, LETTERS.val());
+            canvas.number(0, 0, number);
+            canvas.rgb
+        };
+        let (one, other) = (draw(4071), draw(4079));
+        let differ = one.chunks(3).zip(other.chunks(3)).enumerate();
+        let columns: Vec<_> =
+            differ.filter(|(_, (a, b))| a != b).map(|(at, _)| at % (4 * wide)).collect();
+        assert!(!columns.is_empty() && columns.iter().all(|x| *x >= 3 * wide), "{columns:?}");
+        for place in 0..4 {
+            let brightest =
+                one.chunks(3).enumerate().filter(|(at, _)| at % (4 * wide) / wide == place);
+            assert!(brightest.map(|(_, pixel)| pixel[0]).max() > Some(150), "digit {place}");
+        }
     }
 }

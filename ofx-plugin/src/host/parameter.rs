@@ -154,16 +154,20 @@ impl ParameterHandle {
     /// The times of the first and the last key; none where there are not two.
     pub(crate) fn key_span(self, of: Effect<'_>) -> Option<[f64; 2]> {
         let last = self.key_count(of).ok()?.checked_sub(1).filter(|last| *last > 0)?;
-        let time = |nth: c_uint| {
-            let mut time = 0.0;
-            // SAFETY: as above.
-            unsafe {
-                call_suite!(of.host().parameter, paramGetKeyTime(self.0, nth, &raw mut time))
-            }
-            .ok()?;
-            Some(time)
-        };
+        let time = |nth: c_uint| self.key_time(of, nth).ok();
         Some([time(0)?, time(last)?])
+    }
+
+    /// The host's times of all keys.
+    pub(crate) fn key_times(self, of: Effect<'_>) -> Result<Vec<f64>, Status> {
+        (0..self.key_count(of)?).map(|nth| self.key_time(of, nth)).collect()
+    }
+
+    fn key_time(self, of: Effect<'_>, nth: c_uint) -> Result<f64, Status> {
+        let mut time = 0.0;
+        // SAFETY: as above.
+        unsafe { call_suite!(of.host().parameter, paramGetKeyTime(self.0, nth, &raw mut time))? };
+        Ok(time)
     }
 
     /// How many keys it has.

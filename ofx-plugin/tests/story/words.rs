@@ -48,6 +48,22 @@ alone! {
         until_status(&node, "ready", |status| status.starts_with("Ready"));
     }
 
+    fn keys_that_the_take_never_reaches_are_told(workshop) {
+        let (_host, plugin) = workshop.load(Profile::plain());
+        let project = plugin.project();
+        let node = project.add_preferred().unwrap();
+        plain_node(&node, "one");
+        node.key("ellipseCenter", 0.0, [0.3, 0.5]);
+        node.key("ellipseCenter", 6.0, [0.7, 0.5]);
+        node.press("generate");
+        let ready = |status: &str| status.starts_with("Ready");
+        let status = until_status(&node, "ready", ready);
+        assert!(!status.contains("never reached"), "{status}");
+        node.key("ellipseCenter", 900.0, [0.9, 0.5]);
+        let status = until_status(&node, "told", |status| status.contains("never reached"));
+        assert!(status.contains("Keys of the ellipse lie after frame"), "{status}");
+    }
+
     fn a_refusal_goes_with_its_cause(workshop) {
         let (_host, plugin) = workshop.load(Profile::plain());
         let project = plugin.project();
