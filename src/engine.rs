@@ -37,6 +37,7 @@ use crate::error_text::in_words;
 use crate::exit::{Exit, OrExit};
 use crate::interrupt::Interrupt;
 use crate::stdout::print_lines;
+use crate::take;
 use wan_alpha_take::environment::Environment;
 #[cfg(not(test))]
 use watchdog::Limits;
@@ -124,7 +125,9 @@ pub(crate) fn have_made(
     let mut told = false;
     let mut said = SaidOfEngine::default();
     loop {
-        said.follow(key, &client.snapshot(), console);
+        if said.follow(key, &client.snapshot(), console) {
+            take::say_size(request, &Store::new(environment.stores.clone()), console);
+        }
         client.warnings(key).iter().for_each(|warning| console.tell(warning));
         match client.job(key) {
             Some(JobState::Done) => {
@@ -171,12 +174,14 @@ struct SaidOfEngine {
 
 impl SaidOfEngine {
     /// Tells once of an engine and of a device that take their time, and of a GPU that is not used.
-    fn follow(&mut self, key: TakeKey, now: &Snapshot, console: &Console<'_>) {
-        if let Some((_, with)) = now.begun.as_ref().filter(|(begun, _)| *begun == key)
-            && !std::mem::replace(&mut self.begun, true)
-        {
+    /// Whether the take has just been begun.
+    fn follow(&mut self, key: TakeKey, now: &Snapshot, console: &Console<'_>) -> bool {
+        let with = now.begun.as_ref().filter(|(begun, _)| *begun == key && !self.begun);
+        if let Some((_, with)) = with {
+            self.begun = true;
             console.remark(with);
         }
+        let has_begun = with.is_some();
         if let EngineState::Starting { seconds: SLOW_START.. } = now.engine
             && !std::mem::replace(&mut self.slow_start, true)
         {
@@ -185,7 +190,7 @@ impl SaidOfEngine {
                  may be on a slow folder, or the machine busy; Ctrl-C gives it up"
             ));
         }
-        let Some(device) = &now.device else { return };
+        let Some(device) = &now.device else { return has_begun };
         let before = std::mem::replace(&mut self.device, device.clone());
         // The CPU is open at once.
         if device.opening_seconds >= Some(1) && before.opening_seconds < Some(1) {
@@ -197,6 +202,7 @@ impl SaidOfEngine {
                 console.caution(format!("the engine computes on the CPU: {unused}"));
             }
         }
+        has_begun
     }
 }
 

@@ -206,7 +206,6 @@ fn make_and_write(
     let absent = take::absent_folders(store);
     let (written, device, computed, report) = match &asked.opened {
         None => {
-            take::say_size(&asked.request, store, console);
             let take = engine::have_made(&asked.request, environment, console)?;
             let written = take::write_files(&take, &args.out, args.formats(), console)?;
             let about = take.description();

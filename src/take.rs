@@ -164,7 +164,6 @@ fn make(
     console: &Console<'_>,
 ) -> Result<Vec<String>> {
     let RecoveredRequest { request, .. } = saved_request::read(&args.request)?;
-    say_size(&request, store, console);
     let absent = absent_folders(store);
     let take = make_take(&request, args, store, environment, console)?;
     say_made(&absent, console);
@@ -200,6 +199,7 @@ fn make_take(
             CpuEstimate::expected,
         );
         console.remark(&announcement::line(request, &opened, environment, expected));
+        say_size(request, store, console);
         device::warn_of_unused(&opened, environment, console);
         if let Some(slow) = slow {
             console.caution(slow);

@@ -158,9 +158,9 @@ pub(super) fn sentence(line: &str) -> String {
     if line.chars().count() <= ENOUGH {
         return line.to_owned();
     }
-    let ends = line.match_indices(". ").map(|(end, _)| end + 1);
+    let mut ends = line.match_indices(". ").map(|(end, _)| end + 1);
     let fits = |end: &usize| line[..*end].chars().count() <= ENOUGH;
-    match ends.take_while(fits).last() {
+    match ends.next().filter(fits) {
         Some(end) => line[..end].to_owned(),
         None => line.chars().take(ENOUGH).chain(['\u{2026}']).collect(),
     }
