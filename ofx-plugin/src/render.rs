@@ -35,9 +35,6 @@ use crate::surface::Window;
 use crate::take_state::{TakeState, TakeStateKind};
 use crate::timing::{ShownFrames, Timing};
 
-/// Hosts whose pictures are scene-linear; others show what they are given.
-const LINEAR_HOSTS: [&str; 2] = ["uk.co.thefoundry.", "fr.inria.Natron"];
-
 /// Between two questions to the host whether it still wants the picture.
 const ABORT_POLL: Duration = Duration::from_millis(5);
 
@@ -458,10 +455,6 @@ fn output_format(node: Node<'_>) -> Result<OutputFormat, Status> {
         TRANSFER,
         &[None, Some(Transfer::AsGenerated), Some(Transfer::LinearRec709), Some(Transfer::AcesCg)],
     )?;
-    let transfer = chosen.unwrap_or_else(|| {
-        let host = node.effect().host().name();
-        let is_linear = LINEAR_HOSTS.iter().any(|linear| host.starts_with(linear));
-        if is_linear { Transfer::LinearRec709 } else { Transfer::AsGenerated }
-    });
+    let transfer = chosen.unwrap_or_else(|| Transfer::of_host(node.effect().host().name()));
     Ok(OutputFormat { transfer, straight: node.choice(ALPHA_MODE, &[false, true])? })
 }

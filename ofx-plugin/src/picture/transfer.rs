@@ -18,6 +18,9 @@ pub enum Transfer {
     AcesCg,
 }
 
+/// How the names of hosts begin whose pictures are scene-linear; others show what they are given.
+const LINEAR_HOSTS: [&str; 2] = ["uk.co.thefoundry.", "fr.inria.Natron"];
+
 /// Rec.709 (white D65) to AP1 (white of ACES, close to D60), adapted after Bradford: the product
 /// XYZ→AP1 · Bradford · Rec.709→XYZ of the chromaticities in ITU-R BT.709-6 §3 and in SMPTE ST
 /// 2065-1 and AMPAS S-2014-004, rounded. White stays white. A test works it out anew.
@@ -28,6 +31,12 @@ const REC709_TO_AP1: [[f32; 3]; 3] = [
 ];
 
 impl Transfer {
+    /// What a host of this name works in, unless the artist says otherwise.
+    pub(crate) fn of_host(name: &str) -> Self {
+        let is_linear = LINEAR_HOSTS.iter().any(|linear| name.starts_with(linear));
+        if is_linear { Self::LinearRec709 } else { Self::AsGenerated }
+    }
+
     /// A straight color of display-referred values, in this space.
     pub(super) fn of_display(self, rgb: [f32; 3]) -> [f32; 3] {
         match self {

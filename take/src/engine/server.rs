@@ -11,6 +11,7 @@
 //! - A client is spoken to only after its hello; whatever else it says is answered in words.
 
 mod answers;
+mod deadlines;
 mod event_loop;
 mod thread_start;
 
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+pub use self::deadlines::ServerDeadlines;
 use self::event_loop::EventLoop;
 pub use self::thread_start::start_thread;
 use crate::engine::endpoint::Listener;
@@ -55,10 +57,8 @@ pub struct ServerSetup {
     pub device: DeviceReport,
     /// When it ends by itself, for want of jobs or clients.
     pub leave: IdleLimits,
-    /// Between two signs of life.
-    pub heartbeat: Duration,
-    /// How long a client may leave unread what it was sent.
-    pub unread: Duration,
+    /// How long what may take.
+    pub deadlines: ServerDeadlines,
     /// Whether a submitted take can be made at all; what it says otherwise is the answer.
     pub check: fn(&Submit) -> Result<(), Problem>,
     /// Set from outside when the engine is to end, by a signal for example.
@@ -73,8 +73,7 @@ impl ServerSetup {
             identity,
             device,
             leave,
-            heartbeat: Duration::from_secs(2),
-            unread: Duration::from_secs(30),
+            deadlines: ServerDeadlines::default(),
             check: |_| Ok(()),
             end: Arc::default(),
         }

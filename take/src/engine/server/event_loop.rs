@@ -185,7 +185,7 @@ impl EventLoop {
             }
         }
         let now = Instant::now();
-        if now.saturating_duration_since(self.beat) >= self.setup.heartbeat {
+        if now.saturating_duration_since(self.beat) >= self.setup.deadlines.heartbeat {
             self.beat = now;
             let ready = self.peers.iter().filter(|(_, peer)| peer.has_completed_handshake());
             let ready: Vec<_> = ready.map(|(connection, _)| *connection).collect();
@@ -225,7 +225,7 @@ impl EventLoop {
 
     /// Closes connections of which nothing is to be expected.
     fn disconnect_stale(&mut self, now: Instant) {
-        let unread = self.setup.unread;
+        let unread = self.setup.deadlines.unread;
         let stale = |peer: &Peer| {
             let old = now.saturating_duration_since(peer.since) >= SHORT_LIFE;
             match peer.state {
@@ -259,7 +259,7 @@ impl EventLoop {
     }
 
     fn until_next(&self, now: Instant) -> Duration {
-        let beat = (self.beat + self.setup.heartbeat).saturating_duration_since(now);
+        let beat = (self.beat + self.setup.deadlines.heartbeat).saturating_duration_since(now);
         let soon = now < self.accept_paused_until
             || self
                 .peers
