@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Render, context: &CommandContext<'_>) -> Result<()> {
     let chosen = Chosen::of(&args.model, &environment.models)?;
     let count = args.frames.unwrap_or_else(|| chosen.defaults.frames_or_released());
     let latent_frames = TakeRequest::latent_frames_of(count).or_exit(Exit::BadInput)?;
-    let placement = SubjectPlacement::of(args, latent_frames)?;
+    let placement = SubjectPlacement::of(args, latent_frames, console)?;
 
     let opened = if args.engine {
         // Only headers are read here; the engine has its own device.

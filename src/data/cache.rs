@@ -201,6 +201,9 @@ impl CacheWork<'_> {
         if let Some(error) = frames.failure() {
             return Err(error).or_exit(Exit::BadInput);
         }
+        for words in frames.warnings() {
+            watch.warn(&format!("{}: {words}", self.set.name(row)));
+        }
         let latent = latent?.f_to_kind(self.kind)?;
         let entry = Entry {
             latent,

@@ -4,6 +4,7 @@
 //! could use; a warning is what somebody should have a look at. Each names its row and file.
 
 mod language;
+mod matte;
 mod media;
 mod page;
 
@@ -16,7 +17,7 @@ use serde::Serialize;
 use wan_alpha_core::Watch;
 
 use super::set::Set;
-use super::table::Row;
+use super::table::{Row, meant_column};
 use crate::args::CheckSet;
 use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
@@ -95,7 +96,7 @@ struct RowReport {
 type MediaKey<'a> = (&'a str, &'a str, bool);
 
 fn key(row: &Row) -> MediaKey<'_> {
-    use crate::media::rgba::Association::Premultiplied;
+    use crate::media::reading::Association::Premultiplied;
     (&row.color, &row.alpha, row.association == Some(Premultiplied))
 }
 
@@ -240,11 +241,15 @@ fn unknown_columns(rows: &[Row]) -> Vec<SetFinding> {
     names.sort_unstable();
     names.dedup();
     names.retain(|name| *name != "cache_path");
-    let warning = |name| {
-        SetFinding::warning(
+    let warning = |name: &String| match meant_column(name) {
+        Some(meant) => SetFinding::error(
+            "column",
+            format!("line 1: the column `{name}` is not read: rename it `{meant}`"),
+        ),
+        None => SetFinding::warning(
             "column",
             format!("the column `{name}` means nothing here; is it misspelled?"),
-        )
+        ),
     };
     names.into_iter().map(warning).collect()
 }

@@ -3,7 +3,8 @@
 //! Columns, of which only `colour` must be there: `colour`, `alpha` (empty: the color's own),
 //! `caption`, `caption_short`, further `caption_…`; `kind` (still or moving), `labels`
 //! (`name=value; …`, in JSON lines an object or a list), `source` (what must not be split between
-//! training and validation), `association` (straight or premultiplied). Those of the released
+//! training and validation), `association` (straight or premultiplied), `color_space` and `layer`
+//! (of the color, as `--color` and `--layer` say them elsewhere). Those of the released
 //! tables are understood as well: `video_fgr`, `video_pha`, `prompt`, `status` (dynamic or static),
 //! `cache_path`, and `frame_height`, `frame_width`, `num_frames`, which count latent cells and of
 //! which the first two bear each other's names.
@@ -15,7 +16,8 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Map, Value};
 
 use crate::media::atomic_file::write_whole;
-use crate::media::rgba::Association;
+use crate::media::color_space::ColorSpace;
+use crate::media::reading::{Association, PictureReading};
 
 /// One row. Paths are as the table has them: [`Row::color_path`] knows the folder.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,6 +37,10 @@ pub(crate) struct Row {
     pub(crate) source: Option<String>,
     /// None: each format's own; straight where alpha is apart.
     pub(crate) association: Option<Association>,
+    /// None: as the color's files say.
+    pub(crate) color_space: Option<ColorSpace>,
+    /// The part or layer of EXR files that is the color.
+    pub(crate) layer: Option<String>,
     /// Latent frames, rows and columns, where the table says them.
     pub(crate) latent: Option<[usize; 3]>,
     /// Columns of other programs, kept when the table is written again.
@@ -50,6 +56,28 @@ impl Row {
     /// Where its alpha is, if apart.
     pub(crate) fn alpha_path(&self) -> Option<PathBuf> {
         (!self.alpha.is_empty()).then(|| self.folder.join(&self.alpha))
+    }
+
+    /// How its color is to be read, where the table says so.
+    pub(crate) fn reading(&self) -> PictureReading {
+        let (color, layer) = (self.color_space.clone(), self.layer.clone());
+        PictureReading { alpha: self.association, color, layer }
+    }
+
+    /// Refuses paths that are written as on another system.
+    pub(crate) fn check_paths(&self) -> Result<()> {
+        for (path, text) in
+            [(Some(self.color_path()), &self.color), (self.alpha_path(), &self.alpha)]
+        {
+            ensure!(
+                std::path::MAIN_SEPARATOR == '\\'
+                    || !text.contains('\\')
+                    || path.is_none_or(|path| path.exists()),
+                "its path `{text}` has backslashes: write it with slashes, `{}`",
+                text.replace('\\', "/")
+            );
+        }
+        Ok(())
     }
 
     /// What all rows of one source have in common: what the table says, else the color's place.
@@ -87,6 +115,7 @@ type Fields = Map<String, Value>;
 fn csv_rows(text: &str) -> Result<Vec<(usize, Fields)>> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
     let names = reader.headers()?.clone();
+    check_separator(&names)?;
     let unique: BTreeSet<_> = names.iter().collect();
     ensure!(unique.len() == names.len(), "its first line names a column twice");
     let mut rows = Vec::new();
@@ -98,6 +127,49 @@ fn csv_rows(text: &str) -> Result<Vec<(usize, Fields)>> {
         rows.push((line, fields));
     }
     Ok(rows)
+}
+
+/// Spreadsheets write other separators where a comma stands in decimal numbers.
+fn check_separator(names: &csv::StringRecord) -> Result<()> {
+    let separators = [(';', "semicolons"), ('\t', "tabs"), ('|', "bars")];
+    for (separator, words) in separators {
+        let known = |name: &str| NAMES.contains(&name.trim().to_lowercase().as_str());
+        ensure!(
+            names.len() > 1 || !names.iter().any(|name| name.split(separator).skip(1).any(known)),
+            "line 1: its columns are separated by {words}: write it with commas, and texts with commas \
+             in quotation marks"
+        );
+    }
+    Ok(())
+}
+
+/// What the columns are called that mean something.
+const NAMES: [&str; 18] = [
+    "colour",
+    "color",
+    "video_fgr",
+    "alpha",
+    "video_pha",
+    "kind",
+    "status",
+    "source",
+    "association",
+    "color_space",
+    "layer",
+    "labels",
+    "frame_height",
+    "frame_width",
+    "num_frames",
+    "prompt",
+    "caption",
+    "caption_short",
+];
+
+/// The name that a column was meant to have, if it is one but for its capitals or its blanks.
+pub(crate) fn meant_column(name: &str) -> Option<String> {
+    let plain = name.trim().to_lowercase().replace([' ', '-'], "_");
+    (plain != name && (NAMES.contains(&plain.as_str()) || plain.starts_with("caption")))
+        .then_some(plain)
 }
 
 fn json_rows(text: &str) -> Result<Vec<(usize, Fields)>> {
@@ -130,6 +202,8 @@ fn row(line: usize, folder: &Path, fields: Fields) -> Result<Row> {
             "kind" | "status" => row.moving = moving(&name, &text()?)?,
             "source" => row.source = Some(text()?).filter(|source| !source.is_empty()),
             "association" => row.association = association(&text()?)?,
+            "color_space" => row.color_space = color_space(&text()?)?,
+            "layer" => row.layer = Some(text()?).filter(|layer| !layer.is_empty()),
             "labels" => row.labels = labels(&value)?,
             "frame_height" => grid[2] = count(&name, &text()?)?,
             "frame_width" => grid[1] = count(&name, &text()?)?,
@@ -150,7 +224,17 @@ fn row(line: usize, folder: &Path, fields: Fields) -> Result<Row> {
             }
         }
     }
-    ensure!(!row.color.is_empty(), "it has no colour: fill the column `colour` (or `video_fgr`)");
+    if row.color.is_empty() {
+        let meant = |name: &&String| {
+            meant_column(name)
+                .is_some_and(|name| ["colour", "color", "video_fgr"].contains(&name.as_str()))
+        };
+        if let Some(name) = row.others.keys().find(meant) {
+            let plain = meant_column(name).unwrap_or_default();
+            bail!("it has no color: the column `{name}` of line 1 has to be called `{plain}`");
+        }
+        bail!("it has no color: fill the column `colour` (or `video_fgr`)");
+    }
     row.captions = captions.into_values().flatten().filter(|text| !text.is_empty()).collect();
     if let [Some(frames), Some(height), Some(width)] = grid {
         row.latent = Some([frames, height, width]);
@@ -174,6 +258,13 @@ fn association(text: &str) -> Result<Option<Association>> {
         "premultiplied" => Ok(Some(Association::Premultiplied)),
         _ => bail!("association is `{text}`: expected straight or premultiplied"),
     }
+}
+
+fn color_space(text: &str) -> Result<Option<ColorSpace>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(text.parse().context("color_space")?))
 }
 
 fn count(name: &str, text: &str) -> Result<Option<usize>> {
@@ -287,6 +378,8 @@ fn fields(row: &Row) -> Fields {
             None => "",
         },
     );
+    set("color_space", &row.color_space.as_ref().map(ToString::to_string).unwrap_or_default());
+    set("layer", row.layer.as_deref().unwrap_or_default());
     if let Some([frames, height, width]) = row.latent {
         // As released, names exchanged.
         set("num_frames", &frames.to_string());

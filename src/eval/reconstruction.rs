@@ -146,7 +146,7 @@ struct ReconstructionBench<'a> {
 
 impl ReconstructionBench<'_> {
     fn open(&self, path: &Path) -> Result<RgbaSequence> {
-        Ok(RgbaSequence::find(&[images_of(path)], self.args.reading.association())?)
+        Ok(RgbaSequence::find(&[images_of(path)], &self.args.reading.reading())?)
     }
 
     /// Two clips that are there.
@@ -172,6 +172,9 @@ impl ReconstructionBench<'_> {
                 return Err(anyhow!("cancelled while comparing")).or_exit(Exit::Cancelled);
             }
             pair.add(made_clip.read_next()?)?;
+        }
+        for words in made_clip.warnings() {
+            self.console.warn(&words);
         }
         Ok(pair.row(truth, self.console))
     }
@@ -231,7 +234,7 @@ impl Pair<'_> {
     }
 
     fn row(self, path: &Path, watch: &dyn Watch) -> ClipRow {
-        if let Some(words) = self.truth.clipped() {
+        for words in self.truth.warnings() {
             watch.warn(&words);
         }
         let Near { color_psnr, alpha_psnr, color_ssim, alpha_ssim, color_lpips, alpha_lpips } =

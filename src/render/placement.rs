@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use wan_alpha_core::Watch;
 use wan_alpha_core::weights::read_bare_tensor;
 use wan_alpha_take::{ContentHash, Ellipse, Mask, MaskSource, Track};
 
@@ -20,10 +21,11 @@ pub(super) enum SubjectPlacement {
 
 impl SubjectPlacement {
     /// Reads it for a take of `latent_frames`.
-    pub(super) fn of(args: &Render, latent_frames: usize) -> Result<Self> {
+    pub(super) fn of(args: &Render, latent_frames: usize, watch: &dyn Watch) -> Result<Self> {
         if let Some(path) = &args.mask {
             let check = |found| check_length(found, latent_frames);
-            return read_mask(path, check).or_exit(Exit::BadInput).map(Self::Mask);
+            let mask = read_mask(path, args.layer.as_deref(), watch, check);
+            return mask.or_exit(Exit::BadInput).map(Self::Mask);
         }
         if let Some(path) = &args.ellipse_track {
             let text = std::fs::read_to_string(path)
@@ -78,9 +80,14 @@ fn check_length(found: usize, expected: usize) -> Result<()> {
 }
 
 /// Reads a mask of any form; `check` may refuse its number of latent frames.
-pub(crate) fn read_mask(path: &Path, check: impl Fn(usize) -> Result<()>) -> Result<Mask> {
+pub(crate) fn read_mask(
+    path: &Path,
+    layer: Option<&str>,
+    watch: &dyn Watch,
+    check: impl Fn(usize) -> Result<()>,
+) -> Result<Mask> {
     if MaskSequence::names_images(path) {
-        return read_images(path, check);
+        return read_images(path, layer, watch, check);
     }
     let (size, values) = read_bare_tensor(path)?;
     ensure!(
@@ -93,10 +100,17 @@ pub(crate) fn read_mask(path: &Path, check: impl Fn(usize) -> Result<()>) -> Res
     Mask::new(values, shape).map_err(|error| anyhow!("{}: {error}", path.display()))
 }
 
-fn read_images(path: &Path, check: impl Fn(usize) -> Result<()>) -> Result<Mask> {
-    let sequence = MaskSequence::find(path)?;
-    check(sequence.len())?;
-    let images = sequence.read()?;
+fn read_images(
+    path: &Path,
+    layer: Option<&str>,
+    watch: &dyn Watch,
+    check: impl Fn(usize) -> Result<()>,
+) -> Result<Mask> {
+    let sequence = MaskSequence::find(path, layer)?;
+    sequence.len().map_or(Ok(()), &check)?;
+    let (images, remarks) = sequence.read()?;
+    remarks.warnings.iter().for_each(|words| watch.warn(words));
+    check(images.len())?;
     let (width, height) = images.first().map_or((0, 0), |image| (image.width, image.height));
     let shape = [images.len(), height, width];
     let values = images.into_iter().flat_map(|image| image.values).collect();

@@ -89,6 +89,11 @@ impl FramesToEncode {
         self.failed.take()
     }
 
+    /// What is to be said of the frames.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.clip.warnings()
+    }
+
     /// The masks of training: zero where nothing is solid enough for an ellipse.
     pub(super) fn mask(self) -> Result<Tensor> {
         let coverage = self.coverage.finish().or_exit(Exit::BadInput)?;

@@ -7,6 +7,7 @@ use wan_alpha_take::frame::OwnedFrame;
 use wan_alpha_take::{Ellipse, frames};
 
 use super::SetFinding;
+use super::matte::MatteSurvey;
 use crate::data::bucket::{AREA, Bucket};
 use crate::data::media::Reader;
 use crate::data::table::Row;
@@ -66,7 +67,7 @@ pub(super) fn look(row: &Row, go_on: &dyn Fn() -> bool) -> Seen {
         Ok(reader)
     });
     match read {
-        Ok(reader) => look.finish(&reader),
+        Ok(reader) => look.finish(&reader, row),
         Err(error) => {
             Seen { media: None, findings: vec![SetFinding::error("media", format!("{error:#}"))] }
         }
@@ -84,6 +85,7 @@ struct PixelSurvey {
     opaque: u64,
     empty_frames: usize,
     coverage: Option<Compressor>,
+    matte: MatteSurvey,
     /// Thumbnails of the frames 0, 1, 3, 7, …: of them the middle one is near the clip's.
     thumbnails: Vec<(usize, RgbImage)>,
 }
@@ -101,6 +103,7 @@ impl PixelSurvey {
             bytes.extend(((value * 65535.0 + 0.5) as u16).to_le_bytes());
         }
         self.hasher.update(&bytes);
+        self.matte.add(picture);
         let alpha = picture.alpha();
         self.sum += alpha.iter().map(|value| f64::from(*value)).sum::<f64>();
         self.clear += alpha.iter().filter(|value| **value == 0.0).count() as u64;
@@ -117,7 +120,7 @@ impl PixelSurvey {
         self.frames += 1;
     }
 
-    fn finish(self, reader: &Reader) -> Seen {
+    fn finish(self, reader: &Reader, row: &Row) -> Seen {
         let mut findings = Vec::new();
         let Some((width, height)) = self.size else {
             findings.push(SetFinding::error("media", "it has no frames"));
@@ -133,6 +136,11 @@ impl PixelSurvey {
             empty_frames: self.empty_frames,
         };
         findings.extend(about_alpha(&statistics, self.frames, reader));
+        if reader.no_alpha.is_none() {
+            findings.extend(self.matte.findings(reader.straight, row.association.is_some()));
+        }
+        let remarks = reader.remarks.lines().iter().cloned();
+        findings.extend(remarks.map(|words| SetFinding::warning("reading", words)));
         if let Some(words) = reader.clipped.in_words() {
             findings.push(SetFinding::warning("clipped", words));
         }
