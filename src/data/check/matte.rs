@@ -107,7 +107,7 @@ impl MatteSurvey {
     }
 
     fn is_inverted(&self) -> bool {
-        share(self.opaque_edge, self.edge) > 0.98 && share(self.clear, self.pixels) > 0.02
+        share(self.opaque_edge, self.edge) > 0.9 && share(self.clear, self.pixels) > 0.02
     }
 
     fn is_premultiplied(&self) -> bool {

@@ -136,14 +136,7 @@ impl PixelSurvey {
             empty_frames: self.empty_frames,
         };
         findings.extend(about_alpha(&statistics, self.frames, reader));
-        if reader.no_alpha.is_none() {
-            findings.extend(self.matte.findings(reader.straight, row.association.is_some()));
-        }
-        let remarks = reader.remarks.lines().iter().cloned();
-        findings.extend(remarks.map(|words| SetFinding::warning("reading", words)));
-        if let Some(words) = reader.clipped.in_words() {
-            findings.push(SetFinding::warning("clipped", words));
-        }
+        findings.extend(about_reading(&self.matte, reader, row));
         let bucket = match Bucket::of(AREA, width, height) {
             Ok(bucket) => Some(bucket),
             Err(error) => {
@@ -185,6 +178,19 @@ impl PixelSurvey {
         let media = Media { frames, width, height, hash, statistics, latent, ellipses, picture };
         Seen { media: Some(media), findings }
     }
+}
+
+/// What its values show, and what was said while they were read.
+fn about_reading(matte: &MatteSurvey, reader: &Reader, row: &Row) -> Vec<SetFinding> {
+    let mut findings = Vec::new();
+    if reader.no_alpha.is_none() {
+        findings.extend(matte.findings(reader.straight, row.association.is_some()));
+    }
+    let remarks = reader.remarks.lines().iter().cloned();
+    findings.extend(remarks.map(|words| SetFinding::warning("reading", words)));
+    let clipped = reader.clipped.in_words();
+    findings.extend(clipped.map(|words| SetFinding::warning("clipped", words)));
+    findings
 }
 
 fn about_alpha(alpha: &AlphaShares, frames: usize, reader: &Reader) -> Option<SetFinding> {
