@@ -38,7 +38,7 @@ pub(super) enum ClipPlace {
 
 enum ClipFrames {
     Store(Take),
-    Images(RgbaSequence),
+    Images(Box<RgbaSequence>),
 }
 
 impl EvalClip {
@@ -86,7 +86,7 @@ impl EvalClip {
             prompt: prompt.or_else(|| request.as_ref().map(|request| request.prompt.clone())),
             track: track.or_else(|| request.as_ref().and_then(asked_track)),
             place: ClipPlace::Folder(folder.canonicalize().unwrap_or_else(|_| folder.to_owned())),
-            frames: ClipFrames::Images(images),
+            frames: ClipFrames::Images(Box::new(images)),
         })
     }
 

@@ -123,9 +123,7 @@ impl ColorSpace {
             Some(rows) => rows.map(|row| row[0] * light[0] + row[1] * light[1] + row[2] * light[2]),
         };
         match self.curve {
-            TransferCurve::Display => {
-                light.map(|value| TransferCurve::from_light_of_display(value))
-            }
+            TransferCurve::Display => light.map(TransferCurve::from_light_of_display),
             _ => light.map(display_of),
         }
     }

@@ -52,7 +52,7 @@ impl SplitMix {
 fn mutated(mut bytes: Vec<u8>, draw: &mut SplitMix) -> Vec<u8> {
     const NUMBERS: [u32; 10] =
         [0, 1, 0x7f, 0xff, 0xffff, 0x4000, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 0x1_0000];
-    let changes = if draw.bits() % 4 == 0 { 1 + draw.bits() % 6 } else { 1 };
+    let changes = if draw.bits().is_multiple_of(4) { 1 + draw.bits() % 6 } else { 1 };
     for _ in 0..changes {
         let at = draw.bits() as usize % bytes.len().max(1);
         match draw.bits() % 12 {
@@ -63,7 +63,7 @@ fn mutated(mut bytes: Vec<u8>, draw: &mut SplitMix) -> Vec<u8> {
             }
             8 | 9 => {
                 let number = NUMBERS[draw.bits() as usize % NUMBERS.len()];
-                let order = draw.bits() % 2 == 0;
+                let order = draw.bits().is_multiple_of(2);
                 let number = if order { number.to_le_bytes() } else { number.to_be_bytes() };
                 bytes.iter_mut().skip(at).zip(number).for_each(|(byte, new)| *byte = new);
             }
@@ -120,7 +120,7 @@ fn nothing_that_happens_to_a_file_crashes_hangs_or_takes_all_memory() {
         let mut draw = SplitMix(number << 32);
         let (name, bytes) = &corpus[number as usize % corpus.len()];
         let mut bytes = mutated(bytes.clone(), &mut draw);
-        if name.ends_with("png") && draw.bits() % 8 != 0 {
+        if name.ends_with("png") && !draw.bits().is_multiple_of(8) {
             with_checksums(&mut bytes);
         }
         let path = folder.path().join(name);

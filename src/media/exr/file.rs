@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io::Cursor;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 
 use anyhow::{Result, anyhow, bail, ensure};
@@ -32,8 +33,10 @@ impl ExrFile {
     /// Reads the headers of a file, after a look at the sizes that it claims.
     pub(in crate::media) fn open(file: &Path) -> Result<Self> {
         let bytes = fs::read(file)?;
-        let meta = MetaData::read_from_buffered(bytes.as_slice(), false)
-            .map_err(|error| explain(error, &bytes))?;
+        let meta = guarded(|| {
+            MetaData::read_from_buffered(bytes.as_slice(), false)
+                .map_err(|error| explain(error, &bytes))
+        })?;
         for header in &meta.headers {
             check_header(header, bytes.len())?;
         }
@@ -110,7 +113,7 @@ impl ExrFile {
                 "its parts are of different sizes: choose one with --layer"
             );
         }
-        self.each_block(wanted, &mut canvas)?;
+        guarded(|| self.each_block(wanted, &mut canvas))?;
         Ok(canvas.values)
     }
 
@@ -187,6 +190,12 @@ impl DisplayWindow {
             pixel[slot] = *value;
         }
     }
+}
+
+/// Damaged files make the reader's library panic in places (B44); here that is an error like any other.
+fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let done = panic::catch_unwind(AssertUnwindSafe(work));
+    done.unwrap_or_else(|_| Err(anyhow!("it is damaged: its reader gave up")))
 }
 
 /// Where the data window begins within the display window.
