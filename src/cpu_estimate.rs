@@ -137,6 +137,11 @@ impl fmt::Display for Hours {
     }
 }
 
+/// Whether a model is too large for processors: the released ones are.
+pub(crate) fn is_large(pipeline: &Pipeline) -> bool {
+    pipeline.files().dit.parameters() > LARGE
+}
+
 fn is_slow(parameters: u64, device: Device) -> bool {
     parameters > LARGE && !device.is_cuda()
 }

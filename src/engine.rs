@@ -6,7 +6,6 @@
 
 #[cfg(test)]
 mod faults;
-mod log_file;
 mod status;
 mod watchdog;
 mod worker;
@@ -25,6 +24,7 @@ use wan_alpha_take::engine::message::{
     DeviceReport, Holder, Identity, Problem, ProblemCode, StatusReport, Submit,
 };
 use wan_alpha_take::engine::server::{EngineServer, IdleLimits, ServerSetup};
+use wan_alpha_take::log_file::LogFile;
 use wan_alpha_take::store::{Store, Take};
 use wan_alpha_take::{NUMERICS, TakeKey, TakeRequest};
 
@@ -71,7 +71,7 @@ pub(crate) fn log_to_file(
     level: log::LevelFilter,
 ) -> Result<()> {
     let path = environment.engine_log();
-    let file = log_file::LogFile::open(&path)
+    let file = LogFile::open(&path)
         .with_context(|| format!("cannot write the engine's log {}", path.display()))?;
     logger.filter_level(level.max(log::LevelFilter::Info));
     logger.target(env_logger::Target::Pipe(Box::new(file)));

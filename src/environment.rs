@@ -15,6 +15,7 @@ pub(crate) fn read() -> Environment {
         state: folders.map(|f| f.state_dir().unwrap_or(f.data_local_dir()).to_owned()),
         cache: folders.map(|folders| folders.cache_dir().to_owned()),
         temporary: env::temp_dir(),
+        working: env::current_dir().ok(),
         program: env::current_exe().ok(),
         host: host_name(),
     })

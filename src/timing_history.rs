@@ -28,6 +28,8 @@ pub(crate) struct TimedRun {
     steps: BTreeMap<Stage, usize>,
     stage: Option<(Stage, Instant, usize)>,
     took: BTreeMap<Stage, f64>,
+    /// Operations of a step of each stage, where they were counted.
+    operations: BTreeMap<Stage, f64>,
 }
 
 impl TimingHistory {
@@ -58,7 +60,8 @@ impl TimingHistory {
             (Stage::Sample, request.steps as usize),
             (Stage::Decode, request.latent_frames()),
         ]);
-        TimedRun { keys, expected, steps, stage: None, took: BTreeMap::new() }
+        let (took, operations) = Default::default();
+        TimedRun { keys, expected, steps, stage: None, took, operations }
     }
 
     /// Seconds of sampling and decoding together, by takes of other sizes: `work` says how much a
@@ -152,6 +155,23 @@ impl TimedRun {
         }
     }
 
+    /// How many operations a stage has: where no earlier take tells, the pace of one stage tells that of
+    /// the next.
+    pub(crate) fn count(&mut self, stage: Stage, operations: f64) {
+        if let Some(&steps) = self.steps.get(&stage).filter(|steps| **steps > 0) {
+            self.operations.insert(stage, operations / steps as f64);
+        }
+    }
+
+    /// Seconds of a step of a stage, from what the other stages of this take took for their operations.
+    fn counted(&self, stage: Stage) -> Option<f64> {
+        let wanted = self.operations.get(&stage)?;
+        let mut measured = self.took.iter().filter_map(|(other, seconds)| {
+            self.operations.get(other).map(|operations| seconds / operations)
+        });
+        measured.next_back().map(|pace| pace * wanted)
+    }
+
     /// A step is done; the seconds left, where they are known.
     pub(crate) fn step(&mut self, stage: Stage, step: usize, of: usize) -> Option<f64> {
         self.step_at(Instant::now(), stage, step, of)
@@ -168,8 +188,8 @@ impl TimedRun {
             self.took.insert(stage, (now - begun).as_secs_f64() / step as f64);
         }
         let left = |stage: Stage, steps: usize| {
-            let pace = self.took.get(&stage).or_else(|| self.expected.get(&stage))?;
-            Some(pace * steps as f64)
+            let known = self.took.get(&stage).or_else(|| self.expected.get(&stage)).copied();
+            Some(known.or_else(|| self.counted(stage))? * steps as f64)
         };
         let now = left(stage, of.saturating_sub(step));
         // What comes before sampling is minutes where a take is hours, and may not be known yet.
@@ -263,6 +283,19 @@ mod tests {
         // Four steps of 2 s at 5 frames; three latent frames of 5 s.
         assert_eq!(pace.scaled(&request(9), "cpu-2", &work), Some(4.0 * 2.0 * 9.0 / 5.0 + 15.0));
         assert_eq!(pace.scaled(&request(9), "cpu-1", &work), None);
+    }
+
+    #[test]
+    fn operations_tell_what_no_earlier_take_does() {
+        let pace = TimingHistory::read(Path::new("nowhere"));
+        let mut run = pace.begin(&request(5), "cuda");
+        // Four steps of 2 s; two latent frames of twice the operations.
+        run.count(Stage::Sample, 400.0);
+        run.count(Stage::Decode, 400.0);
+        let expected = [14.0, 12.0, 10.0, 8.0, 8.0, 5.0, 0.0];
+        let said = go_through(&mut run, 2);
+        assert_eq!(said[..4], [None; 4]);
+        assert_eq!(said[4..], expected.map(Some));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use half::f16;
 use serde_json::json;
 use wan_alpha_ofx::picture::{
     Depth, Drawn, Fit, FrameContent, OutputFormat, OutputFrame, PixelCanvas, Source, Transfer,
-    Window, draw,
+    View, Window, draw,
 };
 
 const ROUNDS: usize = 200;
@@ -106,6 +106,7 @@ fn draw_tiles(case: &Case, frame: &[f16], image: &mut [f32], side: i32) {
         output_frame,
         fit: case.fit,
         take: Source::new(frame, case.size),
+        view: View::Rgba,
         annotation: None,
     };
     let format = OutputFormat { transfer: case.transfer, straight: false };

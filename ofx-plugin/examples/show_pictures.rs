@@ -8,7 +8,7 @@ use half::f16;
 use image::{Rgb, RgbImage};
 use wan_alpha_ofx::picture::{
     Annotation, Depth, Drawn, Fit, FrameContent, OutputFormat, OutputFrame, PixelCanvas, Source,
-    Tone, Transfer, Window, draw,
+    Tone, Transfer, View, Window, draw,
 };
 
 type Failure = Box<dyn std::error::Error>;
@@ -97,7 +97,7 @@ fn drawn(
     let mut image = Image { bytes, window };
     let region = [0.0, 0.0, width.into(), height.into()];
     let output_frame = OutputFrame { region, pixel_aspect: 1.0, scale: [1.0, 1.0] };
-    let content = FrameContent { output_frame, fit, take, annotation };
+    let content = FrameContent { output_frame, fit, take, view: View::Rgba, annotation };
     let format = OutputFormat { transfer: Transfer::AsGenerated, straight: false };
     assert_eq!(draw(&mut image, &content, format, &|| true), Drawn::Whole);
     image

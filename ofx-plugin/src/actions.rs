@@ -17,6 +17,7 @@ pub(crate) enum Action {
     CreateInstance,
     DestroyInstance,
     InstanceChanged,
+    EndInstanceChanged,
     RegionOfDefinition,
     RegionsOfInterest,
     ClipPreferences,
@@ -36,6 +37,7 @@ impl Action {
             (names::ACTION_CREATE, Action::CreateInstance),
             (names::ACTION_DESTROY, Action::DestroyInstance),
             (names::ACTION_CHANGED, Action::InstanceChanged),
+            (names::ACTION_END_CHANGED, Action::EndInstanceChanged),
             (names::ACTION_REGION_OF_DEFINITION, Action::RegionOfDefinition),
             (names::ACTION_REGIONS_OF_INTEREST, Action::RegionsOfInterest),
             (names::ACTION_CLIP_PREFERENCES, Action::ClipPreferences),
@@ -63,6 +65,7 @@ pub(crate) fn answer(action: Action, call: Call<'_>) -> ActionResult {
         Action::CreateInstance => instance::create(call.effect()?),
         Action::DestroyInstance => instance::destroy(call.effect()?),
         Action::InstanceChanged => changed::changed(call.effect()?, call.arguments()?),
+        Action::EndInstanceChanged => changed::change_ended(call.effect()?, call.arguments()?),
         Action::RegionOfDefinition => {
             geometry::region_of_definition(call.effect()?, call.arguments()?, call.reply()?)
         }

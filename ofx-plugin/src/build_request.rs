@@ -15,7 +15,8 @@ use crate::node::Node;
 use crate::ofx_status::Status;
 use crate::params::{
     ELLIPSE_ANGLE, ELLIPSE_AXES, ELLIPSE_CENTER, FRAMES, GUIDANCE, HEIGHT, MAX_PROMPT, MODEL, MU,
-    NEGATIVE_PROMPT, PRECISION, PROMPT, RESOLUTION, SEED, SHIFT, SOLVER, STEPS, WIDTH,
+    NEGATIVE_PROMPT, PRECISION, PROMPT, PROMPT_TEMPLATE, RESOLUTION, SEED, SHIFT, SOLVER, STEPS,
+    WIDTH,
 };
 use crate::session::PluginSession;
 use crate::timing::Timing;
@@ -51,15 +52,47 @@ impl From<Status> for BuildRequestError {
 const SIZES: [[u32; 2]; 6] =
     [[832, 480], [480, 832], [1280, 720], [720, 1280], [624, 640], [640, 624]];
 
+/// What counts in the place of a parameter: what a button is about to write.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Instead {
+    /// The host's frame on which the take begins.
+    pub(crate) start: Option<i32>,
+    /// The seed of the noise.
+    pub(crate) seed: Option<i32>,
+}
+
+/// Prompts to begin with, in the order of the parameter, after "none": background, style, shot, subject.
+const TEMPLATES: [&str; 4] = [
+    "The background of this video is transparent. Realistic style, medium shot. A torch flame flickers in the wind.",
+    "The background of this video is transparent. Realistic style, wide shot. White smoke rises slowly and curls.",
+    "The background of this video is transparent. Realistic style, close-up. A soap bubble floats upwards and shimmers.",
+    "The background of this video is transparent. Realistic style, close-up. Orange sparks fly up from a fire.",
+];
+
+/// The prompt; where it is empty, the template that was chosen.
+fn prompt(node: Node<'_>) -> Result<String, BuildRequestError> {
+    let own = text(node, PROMPT, "prompt")?;
+    Ok(match template(node)? {
+        Some(template) if own.trim().is_empty() => template.to_owned(),
+        _ => own,
+    })
+}
+
+/// The template that was chosen.
+pub(crate) fn template(node: Node<'_>) -> Result<Option<&'static str>, Status> {
+    let chosen = usize::try_from(node.int(PROMPT_TEMPLATE)?).ok();
+    Ok(chosen.and_then(|chosen| TEMPLATES.get(chosen.checked_sub(1)?)).copied())
+}
+
 /// The request of the parameters as they are, accepted. Reads the model's record.
 pub(crate) fn request(
     node: Node<'_>,
     session: &PluginSession,
-    start: Option<i32>,
+    instead: Instead,
 ) -> Result<TakeRequest, BuildRequestError> {
     let manifest = session.model(node.text(MODEL)?.trim())?;
     let mut timing = Timing::of(node, TakeRequest::TAKE_RATE)?;
-    if let Some(start) = start {
+    if let Some(start) = instead.start {
         timing.start = f64::from(start);
     }
     let Manifest { name, fingerprint, defaults, .. } = manifest;
@@ -68,14 +101,14 @@ pub(crate) fn request(
     let [width, height] = size(node, defaults.size_or_released())?;
     let draft = RequestDraft {
         negative_prompt: Some(text(node, NEGATIVE_PROMPT, "negative prompt")?),
-        seed: node.int(SEED)?.unsigned_abs(),
+        seed: instead.seed.map_or_else(|| node.int(SEED), Ok)?.unsigned_abs(),
         frames: Some(frames),
         width: Some(width),
         height: Some(height),
         ellipse: placed.iter().map(|(ellipse, _)| *ellipse).collect(),
         mu: placed.iter().map(|(_, mu)| *mu).collect(),
         model_fingerprint: Some(fingerprint),
-        ..sampling(node, RequestDraft::new(name, text(node, PROMPT, "prompt")?))?
+        ..sampling(node, RequestDraft::new(name, prompt(node)?))?
     };
     Ok(draft.complete(&defaults)?)
 }
@@ -94,7 +127,7 @@ fn text(
 }
 
 /// 0 means the model's own; anything else goes to the nearest 4n+1.
-fn frame_count(node: Node<'_>, own: &Defaults) -> Result<u32, BuildRequestError> {
+pub(crate) fn frame_count(node: Node<'_>, own: &Defaults) -> Result<u32, Status> {
     let asked = u32::try_from(node.int(FRAMES)?).unwrap_or(0);
     Ok(if asked == 0 { own.frames_or_released() } else { snapped_frames(asked) })
 }

@@ -2,37 +2,53 @@
 
 #![forbid(unsafe_code)]
 
+use std::ffi::CStr;
 use std::time::{Duration, Instant};
 
 use wan_alpha_take::{TakeKey, TakeRequest};
 
-use crate::build_request::{self, BuildRequestError};
+use crate::build_request::{self, BuildRequestError, Instead};
 use crate::node::Node;
 use crate::node_update::{Restoring, TakeEdit, restore_previous, set_status, update_node};
+use crate::notice::{Notice, NoticeCause};
+use crate::notice_lifetime;
 use crate::ofx_status::Status;
-use crate::params::{Kind, REVISION, START_FRAME, STEPS, TABLE, TAKE_REQUEST, position};
-use crate::saved_requests::SavedRequests;
+use crate::params::{
+    Kind, PROMPT, REVISION, SEED, START_FRAME, START_TYPED, TABLE, TAKE_REQUEST, position,
+};
+use crate::saved_requests::{AcceptedRequest, SavedRequest, SavedRequests};
 use crate::session::{JobProgress, JobReadiness, PluginSession};
-use crate::status_text;
 use crate::take_state::TakeState;
 
 /// Asks for the take that the parameters describe; it is made meanwhile, or is already there.
 pub(crate) fn generate(node: Node<'_>) -> Result<(), Status> {
-    begin(node).map(|_| ())
+    begin(node, c"Generate", None).map(|_| ())
 }
 
-/// Does what [`generate`] does and waits for the take, with a progress bar where the host has one.
+/// Asks for the take of the next seed; everything else stays as it is.
+pub(crate) fn vary(node: Node<'_>) -> Result<(), Status> {
+    let next = node.int(SEED)?.checked_add(1).unwrap_or(0);
+    begin(node, c"Vary", Some(next)).map(|_| ())
+}
+
+/// Does what [`generate`] does and waits for the take, with a progress bar. Without one nobody could
+/// end the wait: then it is not waited.
 pub(crate) fn generate_and_wait(node: Node<'_>) -> Result<(), Status> {
     /// Between two looks at the Cancel of the progress bar.
     const POLL: Duration = Duration::from_millis(100);
-    let Some(key) = begin(node)? else { return Ok(()) };
+    let Some(key) = begin(node, c"Generate", None)? else { return Ok(()) };
     let session = PluginSession::of(node.effect().host());
     let began = Instant::now();
-    let bar = node.effect().progress(c"WanAlpha generates a take");
+    let Some(bar) = node.effect().progress(c"WanAlpha generates a take") else {
+        let text = "This host has no progress bar: the take is made meanwhile.".to_owned();
+        let cause = NoticeCause::Making(key);
+        node.instance().set_notice(Some(Notice { text, cause }));
+        return update_node(node, Restoring::Allowed);
+    };
     let mut done = 0.0_f64;
     while let JobReadiness::Pending(progress) = session.readiness(key) {
         done = done.max(fraction_done(&progress, began.elapsed()));
-        if bar.as_ref().is_some_and(|bar| !bar.update(done)) {
+        if !bar.update(done) {
             drop(bar);
             return cancel(node);
         }
@@ -42,35 +58,52 @@ pub(crate) fn generate_and_wait(node: Node<'_>) -> Result<(), Status> {
     update_node(node, Restoring::Allowed)
 }
 
-/// How much of the work is done, 0 to 1, as well as can be told.
+/// How much of the work is done, 0 to 1: never more than that. Where nobody knows how long it takes,
+/// what comes before denoising counts as nothing, and decoding as half of it all.
 fn fraction_done(progress: &JobProgress, elapsed: Duration) -> f64 {
     let JobProgress::Running(progress) = progress else { return 0.0 };
     let seconds_left = progress.seconds_left.filter(|left| left.is_finite() && *left >= 0.0);
     let fraction = match seconds_left {
         Some(left) => elapsed.as_secs_f64() / (elapsed.as_secs_f64() + left),
-        None => f64::from(progress.step) / f64::from(progress.of.max(1)),
+        None => {
+            let of_stage = f64::from(progress.step) / f64::from(progress.of.max(1));
+            match &*progress.stage {
+                stage if stage.starts_with("sampl") => of_stage / 2.0,
+                stage if stage.starts_with("decod") => 0.5 + of_stage / 2.0,
+                _ => 0.0,
+            }
+        }
     };
     fraction.clamp(0.0, 0.99)
 }
 
 /// Asks for the take that the parameters describe. Its key, whether the take is being made now or is
 /// there already; none where the parameters describe none.
-fn begin(node: Node<'_>) -> Result<Option<TakeKey>, Status> {
+fn begin(
+    node: Node<'_>,
+    edit: &'static CStr,
+    seed: Option<i32>,
+) -> Result<Option<TakeKey>, Status> {
     let session = PluginSession::of(node.effect().host());
     let saved = SavedRequests::of(node)?;
     let start = start_in_timeline(node, &saved)?;
-    let (request, key) = match request_with_key(node, &session, start) {
+    let (request, key) = match request_with_key(node, &session, Instead { start, seed }) {
         Ok(request) => request,
         Err(error) => {
-            let reason = status_text::one_line(&error.to_string());
-            let notice = format!("Nothing was started: {reason}.");
-            node.effect().show_message(&notice);
-            set_status(node, &notice)?;
-            node.instance().set_notice(Some(notice));
+            let text = notice_lifetime::refusal_text(&error);
+            log::warn!("{text}");
+            node.effect().show_message(&text);
+            set_status(node, &text)?;
+            node.instance().set_notice(Some(Notice { text, cause: NoticeCause::Refusal }));
             return Ok(None);
         }
     };
-    node.instance().set_notice(few_steps_warning(&session, node, &request)?);
+    // What there is to warn of is in the status while the take is made, and in its record afterwards.
+    let notice = start.map(|start| Notice {
+        text: format!("The take begins on frame {start}, the first of the timeline."),
+        cause: NoticeCause::Take(key),
+    });
+    node.instance().set_notice(notice);
     let before = saved.take.accepted();
     let readiness = session.readiness(key);
     let is_ready = matches!(readiness, JobReadiness::Ready(_));
@@ -79,15 +112,16 @@ fn begin(node: Node<'_>) -> Result<Option<TakeKey>, Status> {
     } else {
         JobReadiness::Pending(JobProgress::Starting(0))
     });
-    // One not yet made never becomes the previous take.
-    let previous = before
-        .filter(|take| {
-            take.key != key && matches!(session.readiness(take.key), JobReadiness::Ready(_))
-        })
-        .map(|_| [&*saved.take.text, &*saved.take.key]);
+    // One that is not made yet, or will not be, never becomes the previous take.
+    let shown = before.filter(|take| take.key != key && is_kept(&session, take.key));
+    let previous = shown.map(|_| [&*saved.take.text, &*saved.take.key]);
     let (request_text, key_text) = (request.to_parameter(), key.to_string());
     let take = [&*request_text, &*key_text];
-    TakeEdit { edit: c"Generate", take, previous, start }.apply(node, &state)?;
+    let history = Some(saved.history_with(&request_text, previous.map(|[text, _]| text)));
+    // What the template has said stands in the prompt from now on, to be edited.
+    let prompt =
+        Some(&*request.prompt).filter(|_| node.text(PROMPT).is_ok_and(|own| own.trim().is_empty()));
+    TakeEdit { edit, take, previous, history, start, seed, prompt }.apply(node, &state)?;
     if let Some(before) = before.filter(|take| take.key != key) {
         stop_wanting(node, &session, before.key);
     }
@@ -99,40 +133,60 @@ fn begin(node: Node<'_>) -> Result<Option<TakeKey>, Status> {
     Ok(Some(key))
 }
 
+/// Whether a take is one to come back to: it is there, or was made elsewhere.
+fn is_kept(session: &PluginSession, key: TakeKey) -> bool {
+    !matches!(session.readiness(key), JobReadiness::Pending(_) | JobReadiness::Failed(_))
+}
+
+/// Has the take made that the node has, as it was asked for, whatever the parameters say now.
+pub(crate) fn make_again(node: Node<'_>) -> Result<(), Status> {
+    let session = PluginSession::of(node.effect().host());
+    let saved = SavedRequests::of(node)?;
+    node.instance().set_notice(None);
+    let Some(AcceptedRequest { request, key }) = saved.shown().accepted() else {
+        // The status says why one cannot be read.
+        if saved.shown().parsed.is_none() {
+            let text = "Nothing was generated yet: press Generate.";
+            notice_lifetime::say_of_button(node, &session, text);
+        }
+        return update_node(node, Restoring::Allowed);
+    };
+    session.close_take(*key);
+    match session.readiness_everywhere(*key) {
+        JobReadiness::Ready(_) => {
+            notice_lifetime::say_of_button(node, &session, "The take is there already.");
+        }
+        JobReadiness::Pending(_) => {}
+        JobReadiness::Failed(_) | JobReadiness::Damaged(_) | JobReadiness::Absent => {
+            node.instance().set_requested(Some(*key));
+            session.generate(request, *key, node.instance().id());
+        }
+    }
+    update_node(node, Restoring::Allowed)
+}
+
 /// The request that the parameters make, and its key.
 fn request_with_key(
     node: Node<'_>,
     session: &PluginSession,
-    start: Option<i32>,
+    instead: Instead,
 ) -> Result<(TakeRequest, TakeKey), BuildRequestError> {
-    let request = build_request::request(node, session, start)?;
+    let request = build_request::request(node, session, instead)?;
     let key = request.key()?;
     Ok((request, key))
 }
 
-/// Where a new node's take begins, if it would begin outside the timeline: on its first frame.
+/// Where a new node's take begins, if nobody has said so and it would begin outside the timeline: on
+/// its first frame.
 fn start_in_timeline(node: Node<'_>, saved: &SavedRequests) -> Result<Option<i32>, Status> {
-    if saved.take.parsed.is_some() {
+    let start = node.int(START_FRAME)?;
+    // Projects of earlier versions do not say who set it.
+    let is_typed = start != 0 || node.int(START_TYPED)? != 0;
+    if is_typed || saved.take.parsed.is_some() {
         return Ok(None);
     }
     let Some([first, last]) = node.effect().timeline_bounds() else { return Ok(None) };
-    let start = f64::from(node.int(START_FRAME)?);
-    Ok(if (first..=last).contains(&start) { None } else { start_frame(first) })
-}
-
-/// What is to be said where the parameters ask for fewer steps than the model needs.
-fn few_steps_warning(
-    session: &PluginSession,
-    node: Node<'_>,
-    request: &TakeRequest,
-) -> Result<Option<String>, Status> {
-    if node.int(STEPS)? == 0 {
-        return Ok(None);
-    }
-    let steps_of_model = session.model(&request.model).ok().and_then(|model| model.defaults.steps);
-    Ok(steps_of_model
-        .and_then(|steps| request.few_steps_warning(steps))
-        .map(|warning| format!("{warning}.")))
+    Ok(if (first..=last).contains(&f64::from(start)) { None } else { start_frame(first) })
 }
 
 /// Stops the take that is being made and puts the one before back.
@@ -154,7 +208,7 @@ pub(crate) fn cancel(node: Node<'_>) -> Result<(), Status> {
             restore_previous(node, &session, &saved, reason.to_owned(), c"Cancel")
         }
         _ => {
-            node.instance().set_notice(Some(NOTHING.to_owned()));
+            notice_lifetime::say_of_button(node, &session, NOTHING);
             update_node(node, Restoring::Allowed)
         }
     }
@@ -174,23 +228,26 @@ fn stop_wanting(node: Node<'_>, session: &PluginSession, key: TakeKey) {
 /// Brings back the take before the last Generate; pressed again, the one after it.
 pub(crate) fn revert(node: Node<'_>) -> Result<(), Status> {
     let saved = SavedRequests::of(node)?;
+    let session = PluginSession::of(node.effect().host());
     node.instance().set_notice(None);
     let Some(previous) = saved.previous() else {
-        let notice = "There is no take before this one.".to_owned();
-        node.instance().set_notice(Some(notice));
+        let text = "There is no take before this one.";
+        notice_lifetime::say_of_button(node, &session, text);
         return update_node(node, Restoring::Allowed);
     };
-    let session = PluginSession::of(node.effect().host());
     let state = TakeState::Take(session.readiness(previous.key));
-    let is_ready = saved
-        .take
-        .accepted()
-        .is_some_and(|take| matches!(session.readiness(take.key), JobReadiness::Ready(_)));
+    // One on its way is come back to; one that was not made is not.
+    let is_failed = |key| matches!(session.readiness(key), JobReadiness::Failed(_));
+    let take = saved.take.accepted().filter(|take| !is_failed(take.key));
+    let (history, start, seed, prompt) = Default::default();
     let edit = TakeEdit {
         edit: c"Revert",
         take: [&saved.previous.text, &saved.previous.key],
-        previous: is_ready.then_some([&saved.take.text, &saved.take.key]),
-        start: None,
+        previous: take.map(|_| [&*saved.take.text, &*saved.take.key]),
+        history,
+        start,
+        seed,
+        prompt,
     };
     edit.apply(node, &state)?;
     update_node(node, Restoring::Forbidden)
@@ -201,7 +258,13 @@ pub(crate) fn refresh(node: Node<'_>) -> Result<(), Status> {
     node.instance().set_notice(None);
     if !node.text(TAKE_REQUEST)?.is_empty() {
         let session = PluginSession::of(node.effect().host());
-        let state = TakeState::of(&SavedRequests::of(node)?, &session);
+        let saved = SavedRequests::of(node)?;
+        // A store may have been emptied, or another mounted in its place.
+        let takes = [saved.shown(), &saved.take, &saved.previous];
+        for take in takes.into_iter().filter_map(SavedRequest::accepted) {
+            session.close_take(take.key);
+        }
+        let state = TakeState::of(&saved, &session);
         node.set_int(REVISION, state.fresh_revision())?;
     }
     update_node(node, Restoring::Allowed)
@@ -211,6 +274,7 @@ pub(crate) fn refresh(node: Node<'_>) -> Result<(), Status> {
 pub(crate) fn start_here(node: Node<'_>) -> Result<(), Status> {
     let frame = start_frame(node.time()).ok_or(Status::FAILED)?;
     node.effect().as_one_edit(c"Start here", || node.set_int(START_FRAME, frame))?;
+    node.set_changed_int(START_TYPED, 1)?;
     update_node(node, Restoring::Allowed)
 }
 
@@ -261,9 +325,21 @@ mod tests {
             fraction_done(&JobProgress::Running(progress), Duration::from_secs(10))
         };
         assert_eq!(running(Some(30.0)), 0.25);
-        assert_eq!(running(None), 0.25);
-        assert_eq!(running(Some(f64::NAN)), 0.25);
+        assert_eq!(running(None), 0.125);
+        assert_eq!(running(Some(f64::NAN)), 0.125);
         assert_eq!(running(Some(0.0)), 0.99);
         assert_eq!(fraction_done(&JobProgress::Starting(0), Duration::ZERO), 0.0);
+    }
+
+    #[test]
+    fn the_bar_claims_no_more_than_is_done() {
+        let at = |stage: &str, step, of| {
+            let progress = Progress { stage: stage.to_owned(), step, of, seconds_left: None };
+            fraction_done(&JobProgress::Running(progress), Duration::from_secs(1000))
+        };
+        assert_eq!(at("loading the model", 40, 40), 0.0);
+        assert_eq!(at("reading the prompt", 24, 24), 0.0);
+        assert_eq!([at("sampling", 2, 4), at("sampling", 4, 4)], [0.25, 0.5]);
+        assert_eq!([at("decoding", 0, 21), at("decoding", 21, 21)], [0.5, 0.99]);
     }
 }

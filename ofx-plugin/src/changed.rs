@@ -31,6 +31,9 @@ pub(crate) fn changed(effect: Effect<'_>, arguments: Properties<'_>) -> ActionRe
         button(node)?;
         return Ok(Status::OK);
     }
+    if is_parameter && is_edit && name.as_bytes() == params::START_FRAME.to_bytes() {
+        node.set_changed_int(params::START_TYPED, 1)?;
+    }
     // Undo and redo arrive as edits, and what is written in answer to them loses what could be done
     // again.
     let restoring = if is_parameter && is_edit { Restoring::Forbidden } else { Restoring::Allowed };
@@ -38,8 +41,22 @@ pub(crate) fn changed(effect: Effect<'_>, arguments: Properties<'_>) -> ActionRe
     Ok(Status::OK)
 }
 
+/// The end of what has changed. Some hosts say no more than this of a change of time.
+pub(crate) fn change_ended(effect: Effect<'_>, arguments: Properties<'_>) -> ActionResult {
+    let reason = arguments.text(names::CHANGE_REASON, 0)?;
+    let is_time = reason.as_bytes() == names::TIME_CHANGED.to_bytes();
+    if !is_time || effect.host().sets_in_changes_only() {
+        return Ok(Status::REPLY_DEFAULT);
+    }
+    update_node(Node::of(effect, 0.0)?, Restoring::Allowed)?;
+    Ok(Status::OK)
+}
+
 /// The artist has opened the panel of the node.
 pub(crate) fn panel_opened(effect: Effect<'_>) -> ActionResult {
+    if effect.host().sets_in_changes_only() {
+        return Ok(Status::REPLY_DEFAULT);
+    }
     update_node(Node::of(effect, 0.0)?, Restoring::Allowed)?;
     Ok(Status::OK)
 }
@@ -49,10 +66,12 @@ type ButtonFunction = fn(Node<'_>) -> Result<(), Status>;
 
 /// The button of that name; none for anything else: hosts report parameters of their own, too.
 fn button(name: &str) -> Option<ButtonFunction> {
-    let buttons: [(_, ButtonFunction); 7] = [
+    let buttons: [(_, ButtonFunction); 9] = [
         (params::GENERATE, buttons::generate),
         (params::GENERATE_AND_WAIT, buttons::generate_and_wait),
         (params::CANCEL, buttons::cancel),
+        (params::MAKE_AGAIN, buttons::make_again),
+        (params::VARY, buttons::vary),
         (params::REVERT, buttons::revert),
         (params::REFRESH, buttons::refresh),
         (params::START_HERE, buttons::start_here),

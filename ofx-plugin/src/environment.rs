@@ -17,6 +17,7 @@ pub(crate) fn read() -> Environment {
         state: folders.map(|f| f.state_dir().unwrap_or(f.data_local_dir()).to_owned()),
         cache: folders.map(|folders| folders.cache_dir().to_owned()),
         temporary: env::temp_dir(),
+        working: env::current_dir().ok(),
         // The program is the host's; ours is the file that this code was loaded from.
         program: process_path::get_dylib_path(),
         host: host_name(),

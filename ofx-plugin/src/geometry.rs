@@ -3,30 +3,44 @@
 #![forbid(unsafe_code)]
 
 use wan_alpha_take::TakeRequest;
+use wan_alpha_take::models::Defaults;
 
-use crate::host::{Effect, Properties};
+use crate::build_request;
+use crate::host::{ClipHandle, Effect, Properties};
 use crate::instance::Instance;
 use crate::names;
 use crate::node::Node;
 use crate::ofx_status::{ActionResult, Status};
-use crate::params::{ALPHA_MODE, FRAMES, TAKE_REQUEST};
+use crate::params::{ALPHA_MODE, MODEL, TAKE_REQUEST};
 use crate::picture::Fit;
 use crate::saved_requests::SavedRequests;
+use crate::session::PluginSession;
 use crate::timing::{Outside, Timing};
 
-/// The frame that a take is fitted into, left, bottom, right, top in canonical coordinates: the
-/// Source's region where one is connected, else the project's. Some hosts know neither at first.
+/// The frame that a take is fitted into, left, bottom, right, top in canonical coordinates: the format
+/// of what is connected to Source where the host says one, else the project's. What the Source covers
+/// may move with what is in it, and would drag the take along: it counts only where the host knows
+/// nothing else. Some hosts know none of them at first.
 pub(crate) fn frame_region(node: Node<'_>) -> Option<[f64; 4]> {
     let (effect, time) = (node.effect(), node.time());
     let source = node.instance().connected_source(effect);
-    let of_source = source.and_then(|source| effect.clip_region(source, time).ok());
     let is_sound = |[left, bottom, right, top]: &[f64; 4]| {
         let within = [left, bottom, right, top].iter().all(|edge| edge.abs() < 1e7);
         within && right > left && top > bottom
     };
-    of_source
-        .filter(is_sound)
-        .or_else(|| project_region(effect.properties().ok()?).filter(is_sound))
+    let format = source.and_then(|source| clip_format(effect, source)).filter(is_sound);
+    let project = || project_region(effect.properties().ok()?).filter(is_sound);
+    let covered = || effect.clip_region(source?, time).ok().filter(is_sound);
+    format.or_else(project).or_else(covered)
+}
+
+/// The format of a clip, where the host says it: in pixels there, in canonical coordinates here.
+fn clip_format(effect: Effect<'_>, clip: ClipHandle) -> Option<[f64; 4]> {
+    let properties = effect.clip_properties(clip).ok()?;
+    let edge = |index| properties.int_at(names::CLIP_FORMAT, index).ok().map(f64::from);
+    let aspect = properties.double(names::PIXEL_ASPECT, 0).ok();
+    let aspect = aspect.filter(|aspect| aspect.is_finite() && *aspect > 0.0).unwrap_or(1.0);
+    Some([edge(0)? * aspect, edge(1)?, edge(2)? * aspect, edge(3)?])
 }
 
 /// The region of the project, where the host knows its size.
@@ -38,6 +52,12 @@ fn project_region(properties: Properties<'_>) -> Option<[f64; 4]> {
     let [width, height] = pair(names::PROJECT_SIZE)?;
     let [x, y] = pair(names::PROJECT_OFFSET).unwrap_or_default();
     Some([x, y, x + width, y + height])
+}
+
+/// What the node's model leaves open, where it has a model: else what the released one does.
+pub(crate) fn model_defaults(node: Node<'_>) -> Result<Defaults, Status> {
+    let record = PluginSession::record_of_model(node.text(MODEL)?.trim());
+    Ok(record.map(|record| record.defaults).unwrap_or_default())
 }
 
 /// How a take is fitted into that frame, in the order of the parameter.
@@ -89,10 +109,12 @@ pub(crate) fn time_domain(effect: Effect<'_>, reply: Properties<'_>) -> ActionRe
     let frames_of_take = if node.text(TAKE_REQUEST)?.is_empty() {
         None
     } else {
-        SavedRequests::of(node)?.take.accepted().map(|accepted| accepted.request.frames)
+        SavedRequests::of(node)?.shown().accepted().map(|accepted| accepted.request.frames)
     };
-    let frames_parameter = u32::try_from(node.int(FRAMES)?).ok().filter(|&frames| frames > 0);
-    let frames = frames_of_take.or(frames_parameter).unwrap_or(81);
+    let frames = match frames_of_take {
+        Some(frames) => frames,
+        None => build_request::frame_count(node, &model_defaults(node)?)?,
+    };
     let last = timing.host_time(f64::from(frames) - 1.0).round();
     reply.set_all(names::FRAME_RANGE, [timing.start, last])?;
     Ok(Status::OK)

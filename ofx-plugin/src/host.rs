@@ -32,6 +32,7 @@ use openfx_sys::{
 pub(crate) use call::Call;
 pub(crate) use effect::{ClipHandle, Effect};
 pub(crate) use gl::OpenGl;
+pub(crate) use image::ImageRefusal;
 pub(crate) use interact::{Interact, KEY_ESCAPE, KEYS_SHIFT};
 pub(crate) use message::c_text;
 pub(crate) use parameter::ParameterHandle;
@@ -64,15 +65,19 @@ pub(crate) struct Host {
     draw: Option<&'static OfxDrawSuiteV1>,
 }
 
+/// Whose suites were fetched last.
+static FETCHED_FROM: AtomicPtr<OfxHost> = AtomicPtr::new(ptr::null_mut());
+
 /// Keeps the host for the actions to come. Hosts do this again after unloading, or with another
-/// struct for each plug-in of a bundle: the latest counts. Calls nothing.
+/// struct for each plug-in of a bundle: the latest counts. Some do it for each frame, while other
+/// threads render: what was fetched stays until it is fetched anew. Calls nothing.
 pub(crate) fn set(host: *mut OfxHost) {
-    forget_suites();
     HOST.store(host, Ordering::Release);
 }
 
 /// Lets go of what was fetched from the host, which unloads the plug-in; the host itself is kept.
 pub(crate) fn forget_suites() {
+    FETCHED_FROM.store(ptr::null_mut(), Ordering::Release);
     PROPERTY.store(ptr::null_mut(), Ordering::Release);
     EFFECT.store(ptr::null_mut(), Ordering::Release);
     PARAMETER.store(ptr::null_mut(), Ordering::Release);
@@ -89,12 +94,13 @@ impl Host {
     /// # Errors
     /// [`Status::MISSING_HOST_FEATURE`] where a required suite is absent.
     pub(crate) fn current() -> Result<Self, Status> {
-        let host = HOST.load(Ordering::Acquire);
+        let pointer = HOST.load(Ordering::Acquire);
         // SAFETY: OpenFX keeps the struct given to setHost valid while the binary is loaded, and
         // nobody writes to it; null is refused here.
-        let host = unsafe { host.as_ref() }.ok_or(Status::MISSING_HOST_FEATURE)?;
-        if PROPERTY.load(Ordering::Acquire).is_null() {
+        let host = unsafe { pointer.as_ref() }.ok_or(Status::MISSING_HOST_FEATURE)?;
+        if FETCHED_FROM.load(Ordering::Acquire) != pointer {
             fetch_suites(host);
+            FETCHED_FROM.store(pointer, Ordering::Release);
         }
         // SAFETY: `fetch_suites` puts suites of these very types there, and by OpenFX they stay as
         // they are while the binary is loaded.
@@ -130,6 +136,13 @@ impl Host {
             .is_ok_and(|background| background == 1)
     }
 
+    /// Whether this host lets parameters be set in changes and in events of an overlay alone: Nuke from
+    /// 17 on, and a Nuke that does not say which one it is.
+    pub(crate) fn sets_in_changes_only(&self) -> bool {
+        let version = || self.properties()?.int_at(names::VERSION, 0);
+        self.name().starts_with("uk.co.thefoundry.") && version().map_or(true, |major| major >= 17)
+    }
+
     /// The name that the host gives itself, such as `uk.co.thefoundry.nuke`.
     pub(crate) fn name(&self) -> String {
         self.properties().and_then(|properties| properties.text(names::NAME, 0)).unwrap_or_default()
@@ -142,8 +155,7 @@ impl Host {
     }
 }
 
-/// Fetches every suite that is used. The property suite comes last: its presence says that the
-/// others have been asked for.
+/// Fetches every suite that is used. Threads that do so at the same time fetch the same.
 fn fetch_suites(host: &OfxHost) {
     let Some(fetch) = host.fetchSuite else { return };
     let suite = |name: &CStr, version: c_int| {

@@ -13,6 +13,7 @@ use wan_alpha_take::TakeKey;
 
 use crate::host::{ClipHandle, Effect, ParameterHandle};
 use crate::names;
+use crate::notice::Notice;
 use crate::ofx_status::{ActionResult, Status};
 use crate::params::{self, Shown, TABLE};
 use crate::session::PluginSession;
@@ -23,8 +24,8 @@ pub(crate) struct Instance {
     id: String,
     /// The take that it asked for last.
     requested: Mutex<Option<TakeKey>>,
-    /// What went wrong or was refused last, until the artist does something about it.
-    notice: Mutex<Option<String>>,
+    /// What is to be said besides the state of the take.
+    notice: Mutex<Option<Notice>>,
     /// Whether the host shows an error message of a render.
     shows_error: AtomicBool,
     /// The input clip, which only the General context has.
@@ -60,11 +61,11 @@ impl Instance {
         *self.requested.lock() = key;
     }
 
-    pub(crate) fn notice(&self) -> Option<String> {
+    pub(crate) fn notice(&self) -> Option<Notice> {
         self.notice.lock().clone()
     }
 
-    pub(crate) fn set_notice(&self, notice: Option<String>) {
+    pub(crate) fn set_notice(&self, notice: Option<Notice>) {
         *self.notice.lock() = notice;
     }
 

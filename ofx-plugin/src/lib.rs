@@ -7,9 +7,10 @@
 //! - `describe`: what hosts learn about the node; `geometry`, `timing`: where and when it shows.
 //! - `changed`, `buttons`, `node_update`: what it does on the main thread; `build_request`: the
 //!   request that its parameters make; `saved_requests`: those that it has made; `take_state`: what
-//!   there is to see of them.
+//!   there is to see of them; `notice`: what else the node says; `model_limits`: what its model is for.
 //! - `render`: which frame, or what instead of it (`render_decision`), drawn by [`picture`].
-//! - `session`: what all nodes of a process share: store, models, engine.
+//! - `session`: what all nodes of a process share: store, models, engine; `node_log`: where they say
+//!   what they do.
 //! - `overlay`: the ellipse in the viewer, to be dragged.
 //! - `host`: the host's suites behind safe types; `surface`: what is drawn on; `node`: one node
 //!   within one action.
@@ -17,8 +18,9 @@
 //! Invariants:
 //! - Neither libtorch nor CUDA is linked, and only the entry points of OpenFX are exported (test
 //!   `binary`).
-//! - Nothing starts a thread or a process, opens a socket, touches a file or reads more of the
-//!   environment than `WAN_ALPHA_BATCH` before a button or a render asks for a take (test `quiet`).
+//! - Nothing starts a thread or a process, opens a socket, or writes a file before a button or a render
+//!   asks for a take; only the record of the model is read, for the overlay and for how long the take
+//!   will be (test `quiet`).
 //! - In a session with an artist only a button has a take made (tests `story`, `batch`).
 //! - A render sets no parameter; an event of the main thread sets `revision` where what there is to
 //!   see has changed, so that hosts let go of the pictures that they keep.
@@ -40,9 +42,13 @@ mod environment;
 mod geometry;
 mod host;
 mod instance;
+mod model_limits;
 mod names;
 mod node;
+mod node_log;
 mod node_update;
+mod notice;
+mod notice_lifetime;
 mod ofx_status;
 mod overlay;
 mod overlay_entry;
@@ -50,6 +56,7 @@ pub mod params;
 pub mod picture;
 mod render;
 mod render_decision;
+mod render_error;
 mod saved_requests;
 mod session;
 mod status_text;

@@ -40,6 +40,7 @@ from_headers! {
     ACTION_CLIP_PREFERENCES = kOfxImageEffectActionGetClipPreferences;
     ACTION_RENDER = kOfxImageEffectActionRender;
     ACTION_TIME_DOMAIN = kOfxImageEffectActionGetTimeDomain;
+    ACTION_END_CHANGED = kOfxActionEndInstanceChanged;
     ACTION_BEGIN_EDIT = kOfxActionBeginInstanceEdit;
 
     OVERLAY_V1 = kOfxImageEffectPluginPropOverlayInteractV1;
@@ -71,6 +72,8 @@ from_headers! {
     INSTANCE_DATA = kOfxPropInstanceData;
     CHANGE_REASON = kOfxPropChangeReason;
     USER_EDITED = kOfxChangeUserEdited;
+    TIME_CHANGED = kOfxChangeTime;
+    VERSION = kOfxPropVersion;
     PLUGIN_EDITED = kOfxChangePluginEdited;
     TYPE_PARAMETER = kOfxTypeParameter;
 
@@ -175,6 +178,12 @@ from_headers! {
 
 /// OpenFX 1.5: "true" for an effect that may be baked into a color table; ours draws in space.
 pub(crate) const NO_SPATIAL_AWARENESS: &CStr = c"OfxImageEffectPropNoSpatialAwareness";
+
+/// OpenFX 1.5.1, of a render: 1 where it is for a thumbnail.
+pub(crate) const THUMBNAIL_RENDER: &CStr = c"OfxImageEffectPropThumbnailRender";
+
+/// Natron's: the format of what is connected to a clip, in pixels: left, bottom, right, top.
+pub(crate) const CLIP_FORMAT: &CStr = c"OfxImageClipPropFormat";
 
 /// A property of `GetRegionsOfInterest`, named after the clip.
 pub(crate) const SOURCE_REGION_OF_INTEREST: &CStr = c"OfxImageClipPropRoI_Source";

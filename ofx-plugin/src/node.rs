@@ -64,8 +64,18 @@ impl<'a> Node<'a> {
         self.parameter(id)?.set_int(self.effect, value)
     }
 
+    /// Sets a whole number, where it is another.
+    pub(crate) fn set_changed_int(self, id: &CStr, value: i32) -> Result<(), Status> {
+        if self.int(id)? == value { Ok(()) } else { self.set_int(id, value) }
+    }
+
     pub(crate) fn set_text(self, id: &CStr, text: &str) -> Result<(), Status> {
         self.parameter(id)?.set_text(self.effect, &c_text(text))
+    }
+
+    /// Sets a text, where it is another.
+    pub(crate) fn set_changed_text(self, id: &CStr, text: &str) -> Result<(), Status> {
+        if self.text(id)? == text { Ok(()) } else { self.set_text(id, text) }
     }
 
     fn parameter(self, id: &CStr) -> Result<ParameterHandle, Status> {

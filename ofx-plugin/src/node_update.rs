@@ -5,18 +5,21 @@
 
 use std::ffi::CStr;
 
-use wan_alpha_take::TakeRequest;
 use wan_alpha_take::engine::message::Problem;
+use wan_alpha_take::{TakeRequest, Warning};
 
+use crate::build_request::Instead;
 use crate::node::Node;
+use crate::notice::{Notice, NoticeCause};
 use crate::ofx_status::Status;
 use crate::params::{
-    HELD_KEY, HELD_REQUEST, REVISION, START_FRAME, STATUS, TAKE_KEY, TAKE_REQUEST,
+    HELD_KEY, HELD_REQUEST, HISTORY, PROMPT, REVISION, SEED, START_FRAME, STATUS, TAKE_HISTORY,
+    TAKE_KEY, TAKE_REQUEST,
 };
 use crate::saved_requests::SavedRequests;
 use crate::session::{JobReadiness, PluginSession};
 use crate::take_state::TakeState;
-use crate::{build_request, status_text};
+use crate::{build_request, model_limits, notice_lifetime, status_text};
 
 /// Whether an event may bring the previous take back: not where it may be part of an undo.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,18 +30,21 @@ pub(crate) enum Restoring {
 
 /// Brings revision and status up to what there is to see now.
 pub(crate) fn update_node(node: Node<'_>, restoring: Restoring) -> Result<(), Status> {
+    model_limits::update(node)?;
+    notice_lifetime::refresh(node)?;
     if node.text(TAKE_REQUEST)?.is_empty() {
         // Nothing was asked for, so nothing outside the node is looked at.
         update_revision(node, &TakeState::Blank)?;
-        let notice = node.instance().notice().unwrap_or_default();
-        return set_status(node, &notice);
+        return set_status(node, &notice_text(node).unwrap_or_default());
     }
     let session = PluginSession::of(node.effect().host());
     let saved = SavedRequests::of(node)?;
-    session.set_take_of_node(node.instance().id(), saved.take.accepted().map(|take| take.key));
+    let shown = saved.shown().accepted().map(|take| take.key);
+    session.set_take_of_node(node.instance().id(), shown);
     let state = TakeState::of(&saved, &session);
     if let TakeState::Take(JobReadiness::Failed(problem)) = &state
         && restoring == Restoring::Allowed
+        && !saved.is_recalled()
         && saved.previous().is_some()
     {
         let reason = failure_text(&session, problem);
@@ -59,16 +65,25 @@ pub(crate) fn restore_previous(
 ) -> Result<(), Status> {
     let state = TakeState::of_previous(saved, session);
     let take = [&*saved.previous.text, &*saved.previous.key];
-    TakeEdit { edit, take, previous: None, start: None }.apply(node, &state)?;
+    let before = saved.before_previous();
+    let previous = before.as_ref().map(|before| before.each_ref().map(|text| &**text));
+    let history = Some(saved.history_without_take());
+    let (start, seed, prompt) = Default::default();
+    TakeEdit { edit, take, previous, history, start, seed, prompt }.apply(node, &state)?;
     set_status(node, &reason)?;
-    node.instance().set_notice(Some(reason));
+    notice_lifetime::say_of_button(node, session, reason);
     Ok(())
+}
+
+/// What the node says besides the state of its take.
+fn notice_text(node: Node<'_>) -> Option<String> {
+    node.instance().notice().map(|notice| notice.text)
 }
 
 /// What the viewer says of the take, in one line. Changes nothing.
 pub(crate) fn overlay_text(node: Node<'_>) -> Result<String, Status> {
     if node.text(TAKE_REQUEST)?.is_empty() {
-        return Ok(node.instance().notice().unwrap_or_default());
+        return Ok(notice_text(node).unwrap_or_default());
     }
     let session = PluginSession::of(node.effect().host());
     let saved = SavedRequests::of(node)?;
@@ -87,8 +102,14 @@ pub(crate) struct TakeEdit<'a> {
     pub(crate) take: [&'a str; 2],
     /// Request and key of the previous take; none to leave it as it is.
     pub(crate) previous: Option<[&'a str; 2]>,
+    /// The requests of all takes; none to leave them as they are.
+    pub(crate) history: Option<String>,
     /// The frame on which the take begins; none to leave it as it is.
     pub(crate) start: Option<i32>,
+    /// The seed; none to leave it as it is.
+    pub(crate) seed: Option<i32>,
+    /// The prompt; none to leave it as it is.
+    pub(crate) prompt: Option<&'a str>,
 }
 
 impl TakeEdit<'_> {
@@ -101,6 +122,17 @@ impl TakeEdit<'_> {
             if let Some([request, key]) = self.previous {
                 node.set_text(HELD_REQUEST, request)?;
                 node.set_text(HELD_KEY, key)?;
+            }
+            if let Some(history) = &self.history {
+                node.set_text(TAKE_HISTORY, history)?;
+            }
+            // What is asked for is what is shown.
+            node.set_changed_int(HISTORY, 0)?;
+            if let Some(seed) = self.seed {
+                node.set_int(SEED, seed)?;
+            }
+            if let Some(prompt) = self.prompt {
+                node.set_text(PROMPT, prompt)?;
             }
             let [request, key] = self.take;
             node.set_text(TAKE_REQUEST, request)?;
@@ -120,7 +152,7 @@ fn update_revision(node: Node<'_>, state: &TakeState) -> Result<(), Status> {
 
 /// Writes the status, where it is another.
 pub(crate) fn set_status(node: Node<'_>, text: &str) -> Result<(), Status> {
-    if node.text(STATUS)? == text { Ok(()) } else { node.set_text(STATUS, text) }
+    node.set_changed_text(STATUS, text)
 }
 
 /// The text of the parameter `status`, as things are now.
@@ -130,44 +162,68 @@ fn status_text(
     saved: &SavedRequests,
     state: &TakeState,
 ) -> String {
-    let mut parts = Vec::new();
-    parts.extend(node.instance().notice());
+    // Of a take, what it is comes first.
+    let notice = node.instance().notice();
+    let is_of_take = |notice: &Notice| matches!(notice.cause, NoticeCause::Take(_));
+    let (of_take, first): (Vec<_>, Vec<_>) = notice.into_iter().partition(is_of_take);
+    let mut parts: Vec<String> = first.into_iter().map(|notice| notice.text).collect();
     match state {
         TakeState::Blank => {}
         TakeState::Unreadable(reason) => {
             parts.push(format!("{}.", status_text::capitalised(reason)));
         }
         TakeState::Take(JobReadiness::Ready(take)) => {
-            parts.push(status_text::ready(&take.description().request));
+            let about = take.description();
+            parts.push(status_text::ready(&about.request));
+            parts.extend(status_text::outcome(about.report.as_ref(), &about.warnings));
         }
         TakeState::Take(JobReadiness::Pending(progress)) => {
             parts.push(status_text::progress(progress));
+            parts.extend(pending_warnings(session, saved).iter().map(status_text::warning));
             parts.extend(session.unused_gpu().as_deref().map(status_text::without_gpu));
         }
         TakeState::Take(JobReadiness::Failed(problem)) => {
             parts.push(failure_text(session, problem));
         }
         TakeState::Take(JobReadiness::Absent) => parts.push(format!(
-            "This take is in no store ({}). Generate makes one from the parameters as they are now.",
+            "This take is in no store ({}). Make again makes it.",
             session.searched_folders()
         )),
+        TakeState::Take(JobReadiness::Damaged(damage)) => {
+            parts.push(status_text::damaged(damage));
+        }
     }
+    let back = node.int(HISTORY).unwrap_or(0);
+    if back > 0 && !saved.is_recalled() {
+        parts.push("This node has not had so many takes: this is the latest.".to_owned());
+    }
+    parts.extend(of_take.into_iter().map(|notice| notice.text));
     if saved.take.has_other_key() {
         parts.push("takeKey is not the key of takeRequest; the request counts.".to_owned());
     }
-    if let Some(accepted) = saved.take.accepted() {
+    if let Some(accepted) = saved.shown().accepted() {
         parts.extend(changes_text(node, session, &accepted.request));
     }
-    parts.join(" ")
+    status_text::joined(&parts)
 }
 
-fn failure_text(session: &PluginSession, problem: &Problem) -> String {
-    format!("{} Log: {}", status_text::problem(problem), session.environment.engine_log().display())
+/// What is to be known of the take that is being made: what its request says of itself, and what the
+/// engine has said since. They say some of it alike.
+fn pending_warnings(session: &PluginSession, saved: &SavedRequests) -> Vec<Warning> {
+    let Some(take) = saved.shown().accepted() else { return Vec::new() };
+    let model = session.model(&take.request.model).ok();
+    let known = model.map(|model| take.request.warnings(&model.defaults, &model.made_for));
+    known.into_iter().flatten().chain(session.warnings(take.key)).collect()
+}
+
+/// Why a take was not made, and where more is said about it.
+pub(crate) fn failure_text(session: &PluginSession, problem: &Problem) -> String {
+    status_text::with_log(status_text::problem(problem), &session.environment.engine_log())
 }
 
 /// How the take that the parameters describe differs from the one asked for; none where it does not.
 fn changes_text(node: Node<'_>, session: &PluginSession, take: &TakeRequest) -> Option<String> {
-    match build_request::request(node, session, None) {
+    match build_request::request(node, session, Instead::default()) {
         Ok(wanted) => {
             let changed = build_request::differences(take, &wanted);
             (!changed.is_empty()).then(|| status_text::changed_parameters(&changed))

@@ -20,6 +20,8 @@ impl Status {
     pub(crate) const FAILED: Self = Self(1);
     pub(crate) const MISSING_HOST_FEATURE: Self = Self(4);
     pub(crate) const UNSUPPORTED: Self = Self(5);
+    /// There is no memory for what is to be done; hosts free some and try again.
+    pub(crate) const MEMORY: Self = Self(8);
     pub(crate) const BAD_HANDLE: Self = Self(9);
     /// "No", where a function of the host asks something of the artist.
     pub(crate) const REPLY_NO: Self = Self(13);
@@ -50,6 +52,7 @@ impl Status {
             | Self::FAILED
             | Self::MISSING_HOST_FEATURE
             | Self::UNSUPPORTED
+            | Self::MEMORY
             | Self::BAD_HANDLE
             | Self::REPLY_DEFAULT
             | Self::IMAGE_FORMAT => self,

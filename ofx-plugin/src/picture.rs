@@ -4,6 +4,7 @@
 
 mod abort_check;
 mod annotation;
+mod blend;
 mod content;
 mod draw;
 mod frame_fit;
@@ -12,12 +13,14 @@ mod resample;
 mod source;
 mod taps;
 mod transfer;
+mod viewed;
 
 #[cfg(test)]
 mod tests;
 
 pub use crate::surface::{Depth, PixelCanvas, Window};
-pub use content::{Annotation, FrameContent, OutputFormat, Tone};
+pub use blend::blend;
+pub use content::{Annotation, FrameContent, OutputFormat, Tone, View};
 pub use draw::{Drawn, draw};
 pub use frame_fit::{Fit, FrameFit, OutputFrame};
 pub use source::{SizeMismatch, Source};

@@ -7,27 +7,33 @@
 #![forbid(unsafe_code)]
 
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use half::f16;
 use wan_alpha_take::TakeKey;
 use wan_alpha_take::store::{Frame, StoreError};
 
+use crate::build_request::{self, Instead};
 use crate::geometry::{FITS, frame_region, pixel_aspect};
 use crate::host::{Effect, Properties};
+use crate::instance::Instance;
 use crate::names;
 use crate::node::Node;
 use crate::ofx_status::{ActionResult, Status};
-use crate::params::{ALPHA_MODE, FIT, MISSING, TAKE_REQUEST, TRANSFER};
+use crate::params::{ALPHA_MODE, FIT, MISSING, TAKE_REQUEST, TRANSFER, VIEW};
 use crate::picture::{
-    Annotation, Drawn, FrameContent, OutputFormat, OutputFrame, Source, Tone, Transfer, draw,
+    Annotation, Drawn, FrameContent, OutputFormat, OutputFrame, SizeMismatch, Source, Tone,
+    Transfer, View, blend, draw,
 };
 use crate::render_decision::{Missing, RenderAction, render_action};
+use crate::render_error::RenderError;
 use crate::saved_requests::{AcceptedRequest, SavedRequests};
 use crate::session::{JobReadiness, PluginSession};
+use crate::status_text::{self, capitalised};
 use crate::surface::Window;
 use crate::take_state::{TakeState, TakeStateKind};
-use crate::timing::Timing;
-use crate::{build_request, status_text};
+use crate::timing::{ShownFrames, Timing};
 
 /// Hosts whose pictures are scene-linear; others show what they are given.
 const LINEAR_HOSTS: [&str; 2] = ["uk.co.thefoundry.", "fr.inria.Natron"];
@@ -38,13 +44,28 @@ const ABORT_POLL: Duration = Duration::from_millis(5);
 /// What there is to draw.
 enum RenderContent {
     /// A frame of the take that was asked for.
-    Take(Frame),
+    Take(TakePicture),
     /// A frame of the previous take, and what the badge on it says.
-    Previous(Frame, Tone, String),
+    Previous(TakePicture, Tone, String),
     /// A headline and a sentence in the place of a picture, and the size of the take.
     Placeholder(AnnotationText, Option<[u32; 2]>),
     /// Transparent black in every pixel.
     Empty,
+}
+
+/// A frame of a take, or what lies between two of them.
+enum TakePicture {
+    Frame(Frame),
+    Blend(Vec<f16>, [u32; 2]),
+}
+
+impl TakePicture {
+    fn source(&self) -> Result<Source<'_>, SizeMismatch> {
+        match self {
+            Self::Frame(frame) => Source::try_from(frame),
+            Self::Blend(values, size) => Source::of(values, *size),
+        }
+    }
 }
 
 /// Why a take is not shown, as placeholders and badges say it.
@@ -54,41 +75,38 @@ struct AnnotationText {
     sentence: String,
 }
 
-/// Why there is nothing to draw.
-enum RenderError {
-    /// The host no longer wants the picture.
-    Aborted,
-    /// There is no take to show, for a reason that the artist is told.
-    Failed(String),
-    /// A function of the host has failed.
-    Host(Status),
-}
-
-impl From<Status> for RenderError {
-    fn from(status: Status) -> Self {
-        Self::Host(status)
-    }
-}
-
+/// Renders; whatever keeps it from that is said on the node and in the log.
 pub(crate) fn render(effect: Effect<'_>, arguments: Properties<'_>) -> ActionResult {
+    let rendered = catch_unwind(AssertUnwindSafe(|| drawn(effect, arguments)));
+    let error = match rendered {
+        Ok(Ok(())) => return Ok(Status::OK),
+        Ok(Err(error)) => error,
+        Err(_) => RenderError::Failed(
+            "WanAlpha has met an error of its own; render once more, and report it.".to_owned(),
+        ),
+    };
+    let (status, reason) = error.answer();
+    if let Some(reason) = reason {
+        log::error!("{reason}");
+        if let Ok(instance) = Instance::of(effect) {
+            instance.note_error_shown();
+        }
+        effect.show_error(c"take", &reason);
+    }
+    if status == Status::OK { Ok(status) } else { Err(status) }
+}
+
+fn drawn(effect: Effect<'_>, arguments: Properties<'_>) -> Result<(), RenderError> {
     let node = Node::of(effect, arguments.double(names::TIME, 0)?)?;
     let abort = AbortPoll::of(effect);
-    match content(node, &abort) {
-        Ok(content) => {
-            // Some hosts do not render again, nor look as if they could, while a message stands.
-            if node.instance().note_error_cleared() {
-                effect.clear_error();
-            }
-            draw_content(node, arguments, &content, &abort)
-        }
-        Err(RenderError::Aborted) => Ok(Status::OK),
-        Err(RenderError::Host(status)) => Err(status),
-        Err(RenderError::Failed(reason)) => {
-            node.instance().note_error_shown();
-            effect.show_error(c"take", &reason);
-            Err(Status::FAILED)
-        }
+    let is_thumbnail = arguments.int(names::THUMBNAIL_RENDER).is_ok_and(|thumbnail| thumbnail == 1);
+    let content = content(node, &abort, is_thumbnail)?;
+    draw_content(node, arguments, &content, &abort)?;
+    // Some hosts do not render again, nor look as if they could, while a message stands.
+    if node.instance().note_error_cleared() {
+        effect.clear_error();
     }
+    Ok(())
 }
 
 /// Asks the host whether it still wants the picture, seldom enough that asking costs nothing.
@@ -113,19 +131,27 @@ impl<'a> AbortPoll<'a> {
 }
 
 /// What there is to draw at the node's time.
-fn content(node: Node<'_>, abort: &AbortPoll<'_>) -> Result<RenderContent, RenderError> {
+fn content(
+    node: Node<'_>,
+    abort: &AbortPoll<'_>,
+    is_thumbnail: bool,
+) -> Result<RenderContent, RenderError> {
     let batch = PluginSession::is_batch(node.effect().host());
     if node.text(TAKE_REQUEST)?.is_empty() && !batch {
         // Nothing was asked for, so nothing outside the node is looked at.
         let missing = node.choice(MISSING, &Missing::ALL)?;
-        return Ok(match render_action(batch, missing, TakeStateKind::Blank) {
-            RenderAction::ShowEmpty => RenderContent::Empty,
-            _ => RenderContent::Placeholder(annotation_text(&TakeState::Blank), None),
-        });
+        return match render_action(batch, missing, TakeStateKind::Blank) {
+            RenderAction::ShowEmpty => Ok(RenderContent::Empty),
+            RenderAction::FailWithReason => Err(RenderError::Failed(
+                "Nothing was generated yet, and Missing take is error: press Generate first."
+                    .into(),
+            )),
+            _ => Ok(RenderContent::Placeholder(annotation_text(&TakeState::Blank), None)),
+        };
     }
     let saved = SavedRequests::of(node)?;
     let session = PluginSession::of(node.effect().host());
-    NodeRender { node, session: &session, saved: &saved, abort }.content()
+    NodeRender { node, session: &session, saved: &saved, abort, is_thumbnail }.content()
 }
 
 /// One render of a node that has asked for a take, or of a batch host.
@@ -134,6 +160,8 @@ struct NodeRender<'a> {
     session: &'a PluginSession,
     saved: &'a SavedRequests,
     abort: &'a AbortPoll<'a>,
+    /// Whether it is for a small picture of the node, which nobody waits for.
+    is_thumbnail: bool,
 }
 
 impl NodeRender<'_> {
@@ -144,14 +172,19 @@ impl NodeRender<'_> {
         let requested;
         let take = match render_action(session.batch, missing, state.kind()) {
             RenderAction::Request => {
-                requested = self.request_of_parameters()?;
+                requested = match self.request_of_parameters() {
+                    Err(RenderError::Failed(reason)) if missing == Missing::Empty => {
+                        return Ok(self.empty(None, &reason));
+                    }
+                    requested => requested?,
+                };
                 state = TakeState::Take(session.readiness(requested.key));
                 Some(&requested)
             }
-            _ => saved.take.accepted(),
+            _ => saved.shown().accepted(),
         };
         session.set_take_of_node(self.node.instance().id(), take.map(|take| take.key));
-        let Some(take) = take else { return self.without_request(&state) };
+        let Some(take) = take else { return self.without_request(missing, &state) };
         // A take that was made may be damaged once it is read, and is then made once more.
         for _ in 0..3 {
             match render_action(session.batch, missing, state.kind()) {
@@ -162,20 +195,27 @@ impl NodeRender<'_> {
                     session.close_take(take.key);
                     state = TakeState::Take(session.readiness(take.key));
                 }
+                RenderAction::Make | RenderAction::Wait if self.is_thumbnail => {
+                    return self.previous_or_placeholder(&state);
+                }
                 action @ (RenderAction::Make | RenderAction::Wait) => {
                     let wanted = (action == RenderAction::Make).then_some(&take.request);
                     let waited = session.wait(take.key, wanted, || !self.abort.is_aborted());
                     state = TakeState::Take(waited.ok_or(RenderError::Aborted)?);
                 }
-                RenderAction::ShowEmpty => return Ok(self.empty(take.key)),
-                RenderAction::FailAsMissing => return Err(self.missing_error(take.key)),
+                RenderAction::ShowEmpty => {
+                    return Ok(self.empty(Some(take.key), &self.missing_text(take.key, &state)));
+                }
+                RenderAction::FailAsMissing => {
+                    return Err(RenderError::Failed(self.missing_text(take.key, &state)));
+                }
                 RenderAction::FailWithReason => return Err(self.failure(&state)),
                 RenderAction::ShowPrevious | RenderAction::Request => {
                     return self.previous_or_placeholder(&state);
                 }
             }
         }
-        Err(self.missing_error(take.key))
+        Err(RenderError::Failed(self.missing_text(take.key, &state)))
     }
 
     /// In a batch render, `WAN_ALPHA_MISSING` counts for more than the parameter.
@@ -199,7 +239,8 @@ impl NodeRender<'_> {
             let reason = status_text::one_line(&error.to_string());
             RenderError::Failed(format!("The take of this node cannot be made: {reason}."))
         };
-        let request = build_request::request(self.node, self.session, None).map_err(refused)?;
+        let request =
+            build_request::request(self.node, self.session, Instead::default()).map_err(refused)?;
         let key = request.key().map_err(|error| refused(error.into()))?;
         Ok(AcceptedRequest { request, key })
     }
@@ -209,13 +250,27 @@ impl NodeRender<'_> {
         let TakeState::Take(JobReadiness::Ready(take)) = state else { return Ok(None) };
         let request = &take.description().request;
         let timing = Timing::of(self.node, request.take_rate)?;
-        let Some(frame) = timing.frame_at(self.node.time(), request.frames) else {
+        let Some(frames) = timing.frames_at(self.node.time(), request.frames) else {
             return Ok(Some(RenderContent::Empty));
         };
-        match take.frame(frame) {
-            Ok(frame) => Ok(Some(RenderContent::Take(frame))),
+        let picture = match frames {
+            ShownFrames::One(frame) => take.frame(frame).map(TakePicture::Frame),
+            ShownFrames::Between(first, second, part) => take
+                .frame(first)
+                .and_then(|first| Ok((first, take.frame(second)?)))
+                .map(|(first, second)| {
+                    let size = [first.width, first.height];
+                    let of = |frame| Source::try_from(frame).ok();
+                    match of(&first).zip(of(&second)) {
+                        Some((one, two)) => TakePicture::Blend(blend(one, two, part), size),
+                        None => TakePicture::Frame(first),
+                    }
+                }),
+        };
+        match picture {
+            Ok(picture) => Ok(Some(RenderContent::Take(picture))),
             Err(error @ StoreError::Damaged { .. }) => {
-                log::warn!("{error}");
+                self.session.note_damage(take.description().key, &error);
                 Ok(None)
             }
             Err(error) => Err(RenderError::Failed(format!("The take cannot be read: {error}."))),
@@ -244,7 +299,7 @@ impl NodeRender<'_> {
             }
             Some(content) => Ok(content),
             None => {
-                let take = self.saved.take.accepted();
+                let take = self.saved.shown().accepted();
                 let size = take.map(|take| [take.request.width, take.request.height]);
                 Ok(RenderContent::Placeholder(text, size))
             }
@@ -252,36 +307,57 @@ impl NodeRender<'_> {
     }
 
     /// What a node shows that has no request, or none that can be read.
-    fn without_request(&self, state: &TakeState) -> Result<RenderContent, RenderError> {
-        if self.session.batch {
-            Err(self.failure(state))
-        } else {
-            self.previous_or_placeholder(state)
+    fn without_request(
+        &self,
+        missing: Missing,
+        state: &TakeState,
+    ) -> Result<RenderContent, RenderError> {
+        match render_action(self.session.batch, missing, state.kind()) {
+            RenderAction::ShowEmpty => {
+                let AnnotationText { title, sentence, .. } = annotation_text(state);
+                Ok(self.empty(None, &format!("{title}: {sentence}")))
+            }
+            RenderAction::ShowPrevious => self.previous_or_placeholder(state),
+            _ => Err(self.failure(state)),
         }
     }
 
     /// Transparent black, with one warning per take in a batch render.
-    fn empty(&self, key: TakeKey) -> RenderContent {
+    fn empty(&self, key: Option<TakeKey>, reason: &str) -> RenderContent {
         if self.session.batch && self.session.is_first_warning(key) {
-            let folders = self.session.searched_folders();
-            let text = format!("Take {key} is in no store ({folders}): rendered empty.");
+            let text = format!("Rendered empty: {reason}");
             log::warn!("{text}");
             self.node.effect().show_warning(c"take", &text);
         }
         RenderContent::Empty
     }
 
-    fn missing_error(&self, key: TakeKey) -> RenderError {
-        RenderError::Failed(format!(
-            "Take {key} is in none of {}. Make it with `wan-alpha take make`, or set WAN_ALPHA_STORE.",
-            self.session.searched_folders()
-        ))
+    /// Why there is no take, and every place that was searched. What matters comes first: some hosts
+    /// show no more than 120 characters.
+    fn missing_text(&self, key: TakeKey, state: &TakeState) -> String {
+        let folders = self.session.searched_folders();
+        match state {
+            TakeState::Take(JobReadiness::Pending(_)) => {
+                format!("The take is still being made: it is in none of {folders}. Take {key}.")
+            }
+            TakeState::Take(JobReadiness::Damaged(damage)) => {
+                format!("The take is damaged. {}", status_text::damaged(damage))
+            }
+            TakeState::Take(JobReadiness::Failed(_)) | TakeState::Unreadable(_) => {
+                let AnnotationText { title, sentence, .. } = annotation_text(state);
+                format!("{title}: {sentence}")
+            }
+            _ => format!(
+                "The take is missing: it is in none of {folders}. Make it with `wan-alpha take \
+                 make`, or set WAN_ALPHA_STORE. Take {key}."
+            ),
+        }
     }
 
     fn failure(&self, state: &TakeState) -> RenderError {
         let AnnotationText { title, sentence, .. } = annotation_text(state);
         let log = self.session.environment.engine_log();
-        RenderError::Failed(format!("{title}: {sentence} Log: {}", log.display()))
+        RenderError::Failed(status_text::with_log(format!("{title}: {sentence}"), &log))
     }
 }
 
@@ -295,13 +371,18 @@ fn annotation_text(state: &TakeState) -> AnnotationText {
             (Tone::Working, "Generating", "The take shows here when it is ready.".to_owned())
         }
         TakeState::Take(JobReadiness::Absent) => {
-            (Tone::Failed, "Take missing", "It is in no store here. Generate makes it.".to_owned())
+            let sentence = "It is in no store here. Make again makes it.".to_owned();
+            (Tone::Failed, "Take missing", sentence)
+        }
+        TakeState::Take(JobReadiness::Damaged(_)) => {
+            let sentence = "Its file in the store is damaged. Make again makes it.".to_owned();
+            (Tone::Failed, "Take damaged", sentence)
         }
         TakeState::Take(JobReadiness::Failed(problem)) => {
             (Tone::Failed, "Not generated", status_text::problem(problem))
         }
         TakeState::Unreadable(reason) => {
-            (Tone::Failed, "Not readable", format!("{}.", status_text::capitalised(reason)))
+            (Tone::Failed, "Not readable", format!("{}.", capitalised(reason)))
         }
     };
     AnnotationText { tone, title, sentence }
@@ -313,7 +394,7 @@ fn draw_content(
     arguments: Properties<'_>,
     content: &RenderContent,
     abort: &AbortPoll<'_>,
-) -> ActionResult {
+) -> Result<(), RenderError> {
     let effect = node.effect();
     let side = |index| arguments.int_at(names::RENDER_WINDOW, index);
     let window = Window { x1: side(0)?, y1: side(1)?, x2: side(2)?, y2: side(3)? };
@@ -322,8 +403,8 @@ fn draw_content(
     let pixel_aspect = pixel_aspect(effect);
     let mut image = match effect.output_image(clip, node.time()) {
         Ok(image) => image,
-        Err(_) if effect.is_aborted() => return Ok(Status::OK),
-        Err(status) => return Err(status),
+        Err(_) if effect.is_aborted() => return Err(RenderError::Aborted),
+        Err(refusal) => return Err(refusal.into()),
     };
     let region = frame_region(node).unwrap_or_else(|| {
         let Window { x1, y1, x2, y2 } = image.bounds();
@@ -332,14 +413,13 @@ fn draw_content(
         [x1 / across, y1 / up, x2 / across, y2 / up]
     });
     let source = match content {
-        RenderContent::Take(frame) | RenderContent::Previous(frame, ..) => {
-            Some(Source::try_from(frame))
+        RenderContent::Take(picture) | RenderContent::Previous(picture, ..) => {
+            Some(picture.source())
         }
         RenderContent::Placeholder(..) | RenderContent::Empty => None,
     };
     let take = source.transpose().map_err(|mismatch| {
-        log::error!("{mismatch}");
-        Status::FAILED
+        RenderError::Failed(format!("The take cannot be shown: {mismatch}."))
     })?;
     let lines;
     let annotation = match content {
@@ -354,13 +434,22 @@ fn draw_content(
         output_frame: OutputFrame { region, pixel_aspect, scale },
         fit: node.choice(FIT, &FITS)?,
         take,
+        view: view(node)?,
         annotation,
     };
     let format = output_format(node)?;
     // Aborted or whole, the answer is the same: the host knows which.
     let (Drawn::Whole | Drawn::Aborted) =
         draw(&mut image.within(window), &content, format, &|| !abort.is_aborted());
-    Ok(Status::OK)
+    Ok(())
+}
+
+/// How the artist looks at the take. What a batch render writes is the take as it is.
+fn view(node: Node<'_>) -> Result<View, Status> {
+    if PluginSession::is_batch(node.effect().host()) {
+        return Ok(View::Rgba);
+    }
+    node.choice(VIEW, &[View::Rgba, View::AlphaAsGray, View::OverChecker])
 }
 
 /// How colors and alpha are written, as the parameters and the host want it.

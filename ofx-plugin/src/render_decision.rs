@@ -51,11 +51,13 @@ pub(crate) fn render_action(batch: bool, missing: Missing, state: TakeStateKind)
     use TakeStateKind::{Absent, Blank, Failed, Pending, Ready};
     match (state, missing, batch) {
         (Ready, _, _) => RenderAction::ShowTake,
-        (Blank, Missing::Empty, false) => RenderAction::ShowEmpty,
-        (Blank, _, false) => RenderAction::ShowPrevious,
         (Blank, _, true) => RenderAction::Request,
-        (Failed, _, true) => RenderAction::FailWithReason,
-        (Failed, _, false) => RenderAction::ShowPrevious,
+        // Who asks for an error or for nothing wants no picture that is not the take.
+        (Blank | Failed, Missing::Empty, _) => RenderAction::ShowEmpty,
+        (Blank | Failed, Missing::Error, _) => RenderAction::FailWithReason,
+        (Blank, Missing::Auto | Missing::Wait, false) => RenderAction::ShowPrevious,
+        (Failed, Missing::Auto | Missing::Wait, false) => RenderAction::ShowPrevious,
+        (Failed, Missing::Auto | Missing::Wait, true) => RenderAction::FailWithReason,
         (Pending | Absent, Missing::Error, _) => RenderAction::FailAsMissing,
         (Pending | Absent, Missing::Empty, _) => RenderAction::ShowEmpty,
         (Pending | Absent, Missing::Auto | Missing::Wait, true) => RenderAction::Make,
@@ -100,6 +102,18 @@ mod tests {
     }
 
     #[test]
+    fn an_error_or_nothing_is_never_a_placeholder() {
+        for (missing, state) in
+            [Missing::Error, Missing::Empty].into_iter().flat_map(|m| WITHOUT_TAKE.map(|s| (m, s)))
+        {
+            let action = render_action(false, missing, state);
+            let is_picture = matches!(action, RenderAction::ShowPrevious | RenderAction::ShowTake);
+            assert!(!is_picture, "{missing:?} {state:?}");
+            assert_eq!(action == RenderAction::ShowEmpty, missing == Missing::Empty, "{state:?}");
+        }
+    }
+
+    #[test]
     fn the_table_is_that_of_the_design() {
         let row = |state, batch| Missing::ALL.map(|missing| render_action(batch, missing, state));
         use RenderAction::{
@@ -110,10 +124,10 @@ mod tests {
         assert_eq!(row(Pending, true), [Make, Make, FailAsMissing, ShowEmpty]);
         assert_eq!(row(Absent, false), [ShowPrevious, ShowPrevious, FailAsMissing, ShowEmpty]);
         assert_eq!(row(Absent, true), [Make, Make, FailAsMissing, ShowEmpty]);
-        assert_eq!(row(Blank, false), [ShowPrevious, ShowPrevious, ShowPrevious, ShowEmpty]);
+        assert_eq!(row(Blank, false), [ShowPrevious, ShowPrevious, FailWithReason, ShowEmpty]);
         assert_eq!(row(Blank, true), [Request; 4]);
-        assert_eq!(row(Failed, false), [ShowPrevious; 4]);
-        assert_eq!(row(Failed, true), [FailWithReason; 4]);
+        assert_eq!(row(Failed, false), [ShowPrevious, ShowPrevious, FailWithReason, ShowEmpty]);
+        assert_eq!(row(Failed, true), [FailWithReason, FailWithReason, FailWithReason, ShowEmpty]);
         assert_eq!(row(Ready, false), [ShowTake; 4]);
         assert_eq!(row(Ready, true), [ShowTake; 4]);
     }

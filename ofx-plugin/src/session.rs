@@ -20,10 +20,10 @@ use wan_alpha_take::engine::message::{Holder, Identity, Submit};
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::models::{Manifest, ModelError};
 use wan_alpha_take::store::{Store, Take};
-use wan_alpha_take::{NUMERICS, TakeKey, TakeRequest};
+use wan_alpha_take::{NUMERICS, TakeKey, TakeRequest, Warning};
 
-use crate::environment;
 use crate::host::Host;
+use crate::{environment, node_log};
 pub(crate) use readiness::{JobProgress, JobReadiness};
 
 /// Takes that stay open: a few nodes at play.
@@ -31,6 +31,10 @@ const OPEN_TAKES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
 
 /// The session of this process, once there was a reason to open one.
 static SESSION: Mutex<Option<Arc<PluginSession>>> = Mutex::new(None);
+
+/// What a model's record said before there was a session: when, of which model, and what.
+type Glimpse = (Instant, String, Option<Manifest>);
+static GLIMPSE: Mutex<Option<Glimpse>> = Mutex::new(None);
 
 /// What all nodes of this process share.
 pub(crate) struct PluginSession {
@@ -49,8 +53,10 @@ pub(crate) struct PluginSession {
     waiting: Mutex<HashMap<TakeKey, usize>>,
     /// Records of models, and when they were read.
     models: Mutex<HashMap<String, (Instant, Manifest)>>,
-    /// Takes that there was a warning about because they are in no store.
-    warned: Mutex<HashSet<TakeKey>>,
+    /// Takes that there was a warning about because they are not there; none: one without a key.
+    warned: Mutex<HashSet<Option<TakeKey>>>,
+    /// What is wrong with the files of takes that were found damaged.
+    damaged: Mutex<HashMap<TakeKey, String>>,
     /// When the engine was last asked what it is doing.
     report_requested: Mutex<Option<Instant>>,
 }
@@ -84,10 +90,13 @@ impl PluginSession {
     pub(crate) fn close() {
         let session = SESSION.lock().take();
         drop(session);
+        node_log::close();
+        GLIMPSE.lock().take();
     }
 
     fn open(environment: Environment, background: bool) -> Self {
         let batch = background || environment.batch;
+        node_log::open(&environment, batch);
         let store = Store::new(environment.stores.clone());
         let identity = Identity::new(env!("CARGO_PKG_VERSION"), NUMERICS);
         let setup = ClientSetup::of(&environment, identity, bundled_engine(), !batch);
@@ -103,12 +112,14 @@ impl PluginSession {
             waiting: Mutex::default(),
             models: Mutex::default(),
             warned: Mutex::default(),
+            damaged: Mutex::default(),
             report_requested: Mutex::default(),
         }
     }
 
     /// Has a take made for somebody who pressed Generate, and gives up what that node wanted before.
     pub(crate) fn generate(&self, request: &TakeRequest, key: TakeKey, node: &str) {
+        log::info!("take {key}: asked for");
         self.submit(request, key, Holder::Generate { node: node.to_owned() });
     }
 
@@ -199,6 +210,22 @@ impl PluginSession {
         Ok(manifest)
     }
 
+    /// The record of a model, without a session where there is none yet: it is read and nothing else,
+    /// and not again for a while, since overlays are drawn all the time.
+    pub(crate) fn record_of_model(name: &str) -> Option<Manifest> {
+        const FRESH: Duration = Duration::from_secs(2);
+        if let Some(session) = Self::if_open() {
+            return session.model(name).ok();
+        }
+        let is_fresh = |glimpse: &&Glimpse| glimpse.1 == name && glimpse.0.elapsed() < FRESH;
+        if let Some((_, _, manifest)) = GLIMPSE.lock().as_ref().filter(is_fresh) {
+            return manifest.clone();
+        }
+        let manifest = environment::read().models.find(name).ok().map(|found| found.manifest);
+        *GLIMPSE.lock() = Some((Instant::now(), name.to_owned(), manifest.clone()));
+        manifest
+    }
+
     /// Waits until the engine says something new, or some time is over.
     pub(crate) fn wait_for_progress(&self, timeout: Duration) {
         let seen = self.client.snapshot().revision;
@@ -210,13 +237,18 @@ impl PluginSession {
         self.client.snapshot().device?.unused
     }
 
+    /// What the engine has warned of while it makes a take.
+    pub(crate) fn warnings(&self, key: TakeKey) -> Vec<Warning> {
+        self.client.warnings(key)
+    }
+
     /// Frees the model's memory, where an engine is running.
     pub(crate) fn unload(&self) {
         self.client.unload();
     }
 
     /// Whether there was no warning about this take yet; from now on there was.
-    pub(crate) fn is_first_warning(&self, key: TakeKey) -> bool {
+    pub(crate) fn is_first_warning(&self, key: Option<TakeKey>) -> bool {
         self.warned.lock().insert(key)
     }
 

@@ -2,8 +2,10 @@
 
 #![forbid(unsafe_code)]
 
-use wan_alpha_take::TakeRequest;
+use std::path::Path;
+
 use wan_alpha_take::engine::message::{Problem, Progress};
+use wan_alpha_take::{TakeReport, TakeRequest, Warning};
 
 use crate::session::JobProgress;
 
@@ -55,6 +57,18 @@ pub(crate) fn ready(request: &TakeRequest) -> String {
     )
 }
 
+/// What a finished take came to, and what is to be known of it.
+pub(crate) fn outcome(report: Option<&TakeReport>, warnings: &[Warning]) -> Vec<String> {
+    let report = report.map(|report| format!("It {report}."));
+    report.into_iter().chain(warnings.iter().map(warning)).collect()
+}
+
+/// A warning as a sentence.
+pub(crate) fn warning(warning: &Warning) -> String {
+    let text = one_line(&warning.to_string());
+    format!("{}.", capitalised(text.trim_end_matches('.')))
+}
+
 /// A take that the parameters no longer describe.
 pub(crate) fn changed_parameters(changed: &[&str]) -> String {
     let (last, others) = match changed {
@@ -68,6 +82,34 @@ pub(crate) fn changed_parameters(changed: &[&str]) -> String {
 /// A problem of the engine as a sentence.
 pub(crate) fn problem(Problem { message, remedy, .. }: &Problem) -> String {
     format!("{}; {}.", capitalised(&one_line(message)), one_line(remedy).trim_end_matches('.'))
+}
+
+/// What is wrong with a take's file. That it will be made again, which the store promises where a take is
+/// asked for, is so here only once somebody asks.
+pub(crate) fn damaged(damage: &str) -> String {
+    let damage = damage.trim_end_matches('.').trim_end_matches(" and will be made again");
+    format!("{}. Make again makes it anew.", capitalised(damage))
+}
+
+/// A sentence about a failure with the log that says more, unless it names that already.
+pub(crate) fn with_log(sentence: String, log: &Path) -> String {
+    let log = log.display().to_string();
+    if sentence.contains(&log) { sentence } else { format!("{sentence} Log: {log}") }
+}
+
+/// Sentences one after the other, each of them once.
+pub(crate) fn joined(parts: &[String]) -> String {
+    let mut text = String::new();
+    for part in parts.iter().filter(|part| !part.is_empty()) {
+        if text.contains(part.as_str()) {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text += part;
+    }
+    text
 }
 
 /// One line of a text: what a project file or an engine says may be of any length and hold
@@ -139,6 +181,17 @@ mod tests {
         assert_eq!(one_line("no model\n`a`\0"), "no model `a` ");
         let long = one_line(&"\u{e9}".repeat(3000));
         assert_eq!((long.chars().count(), long.ends_with('\u{2026}')), (401, true));
+    }
+
+    #[test]
+    fn nothing_is_said_twice() {
+        let log = Path::new("/state/engine.log");
+        let died = with_log("It ended; read /state/engine.log.".to_owned(), log);
+        assert_eq!(died, "It ended; read /state/engine.log.");
+        let full = with_log("No room; free some.".to_owned(), log);
+        assert_eq!(full, "No room; free some. Log: /state/engine.log");
+        let parts = [died.clone(), String::new(), died.clone(), "Ready.".to_owned()];
+        assert_eq!(joined(&parts), format!("{died} Ready."));
     }
 
     #[test]

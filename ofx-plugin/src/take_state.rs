@@ -32,7 +32,7 @@ pub(crate) enum TakeStateKind {
     Ready,
     /// The take is being made.
     Pending,
-    /// The take is in no store, and nobody makes it.
+    /// The take is in no store, or damaged there, and nobody makes it.
     Absent,
     /// The take was not made, or its request cannot be read.
     Failed,
@@ -42,9 +42,9 @@ pub(crate) enum TakeStateKind {
 const CLASS_BITS: u32 = 4;
 
 impl TakeState {
-    /// The state of the take that a node asks for. Asks the engine too, where nobody else knows.
+    /// The state of the take that a node shows, or would show. Asks the engine too, where nobody else knows.
     pub(crate) fn of(saved: &SavedRequests, session: &PluginSession) -> Self {
-        Self::of_saved(&saved.take, |key| session.readiness_everywhere(key))
+        Self::of_saved(saved.shown(), |key| session.readiness_everywhere(key))
     }
 
     /// The state of the take that a node showed before.
@@ -68,7 +68,7 @@ impl TakeState {
             Self::Blank => TakeStateKind::Blank,
             Self::Take(JobReadiness::Ready(_)) => TakeStateKind::Ready,
             Self::Take(JobReadiness::Pending(_)) => TakeStateKind::Pending,
-            Self::Take(JobReadiness::Absent) => TakeStateKind::Absent,
+            Self::Take(JobReadiness::Absent | JobReadiness::Damaged(_)) => TakeStateKind::Absent,
             Self::Take(JobReadiness::Failed(_)) | Self::Unreadable(_) => TakeStateKind::Failed,
         }
     }
@@ -86,7 +86,7 @@ impl TakeState {
             Self::Take(JobReadiness::Pending(_)) => 2,
             Self::Take(JobReadiness::Absent) => 3,
             Self::Take(JobReadiness::Failed(problem)) => reason(&problem.message),
-            Self::Unreadable(text) => reason(text),
+            Self::Take(JobReadiness::Damaged(text)) | Self::Unreadable(text) => reason(text),
         }
     }
 

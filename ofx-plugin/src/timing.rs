@@ -6,7 +6,7 @@ use crate::host::Effect;
 use crate::names;
 use crate::node::Node;
 use crate::ofx_status::Status;
-use crate::params::{OUTSIDE, SPEED, START_FRAME};
+use crate::params::{OUTSIDE, RATE_CONVERSION, SPEED, START_FRAME};
 
 /// What shows before a take begins and after it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,16 +36,43 @@ pub(crate) struct Timing {
     /// How many frames of the take play in one frame of the host.
     pub(crate) pace: f64,
     pub(crate) outside: Outside,
+    /// Whether what lies between two frames is a blend of them, and not the nearer one.
+    pub(crate) blends: bool,
+}
+
+/// What shows between two frames of a take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RateConversion {
+    Nearest,
+    Blend,
+    /// Each frame of the take has one of the timeline, whatever rates they have.
+    FrameForFrame,
+}
+
+/// Which frames of a take show at a time: one, or two and how far it is from the first to the second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum ShownFrames {
+    One(u32),
+    Between(u32, u32, f32),
 }
 
 impl Timing {
     /// How the node plays a take of `take_rate` frames per second.
     pub(crate) fn of(node: Node<'_>, take_rate: u32) -> Result<Self, Status> {
         let speed = Some(node.double(SPEED)?).filter(is_sound).unwrap_or(1.0);
+        let conversion = node.choice(
+            RATE_CONVERSION,
+            &[RateConversion::Nearest, RateConversion::Blend, RateConversion::FrameForFrame],
+        )?;
+        let pace = match conversion {
+            RateConversion::FrameForFrame => speed,
+            _ => f64::from(take_rate) * speed / host_rate(node.effect()),
+        };
         Ok(Self {
             start: f64::from(node.int(START_FRAME)?),
-            pace: f64::from(take_rate) * speed / host_rate(node.effect()),
+            pace,
             outside: node.choice(OUTSIDE, &Outside::ALL)?,
+            blends: conversion == RateConversion::Blend,
         })
     }
 
@@ -64,17 +91,42 @@ impl Timing {
         } else {
             -1
         };
+        if self.outside == Outside::Empty && !(0..=last).contains(&frame) {
+            return None;
+        }
         let beyond = time.abs() > FARTHEST_TIME || time.is_nan();
-        let shown = match self.outside {
-            Outside::Empty if !(0..=last).contains(&frame) => return None,
-            Outside::Loop if !beyond => frame.rem_euclid(last + 1),
-            Outside::Bounce if !beyond && last > 0 => {
+        u32::try_from(if beyond { frame.clamp(0, last) } else { self.shown_for(frame, last) }).ok()
+    }
+
+    /// The frames that show at a time; `None` for nothing.
+    pub(crate) fn frames_at(&self, time: f64, frames: u32) -> Option<ShownFrames> {
+        let nearest = self.frame_at(time, frames)?;
+        let exact = (time - self.start) * self.pace;
+        let part = exact - exact.floor();
+        if !self.blends || time.abs() > FARTHEST_TIME || part.is_nan() || part == 0.0 {
+            return Some(ShownFrames::One(nearest));
+        }
+        let last = i64::from(frames.max(1)) - 1;
+        let shown = |frame: i64| u32::try_from(self.shown_for(frame, last)).ok();
+        let before = shown(exact.floor() as i64)?;
+        let after = shown(exact.floor() as i64 + 1)?;
+        Some(if before == after {
+            ShownFrames::One(before)
+        } else {
+            ShownFrames::Between(before, after, part as f32)
+        })
+    }
+
+    /// The frame of the take, up to `last`, that stands for one of its frames or one outside it.
+    fn shown_for(&self, frame: i64, last: i64) -> i64 {
+        match self.outside {
+            Outside::Loop => frame.rem_euclid(last + 1),
+            Outside::Bounce if last > 0 => {
                 let there = frame.rem_euclid(2 * last);
                 there.min(2 * last - there)
             }
             _ => frame.clamp(0, last),
-        };
-        u32::try_from(shown).ok()
+        }
     }
 }
 
@@ -98,7 +150,7 @@ mod tests {
     use super::*;
 
     fn shown(outside: Outside, times: &[f64]) -> Vec<Option<u32>> {
-        let timing = Timing { start: 10.0, pace: 1.0, outside };
+        let timing = Timing { start: 10.0, pace: 1.0, outside, blends: false };
         times.iter().map(|&time| timing.frame_at(time, 5)).collect()
     }
 
@@ -115,10 +167,28 @@ mod tests {
 
     #[test]
     fn the_nearest_frame_shows() {
-        let timing = Timing { start: 0.0, pace: 16.0 / 24.0, outside: Outside::Hold };
+        let timing =
+            Timing { start: 0.0, pace: 16.0 / 24.0, outside: Outside::Hold, blends: false };
         let frames: Vec<_> = (0..8).filter_map(|t| timing.frame_at(f64::from(t), 81)).collect();
         assert_eq!(frames, [0, 1, 1, 2, 3, 3, 4, 5]);
         assert_eq!(timing.host_time(2.5), 3.75);
+    }
+
+    #[test]
+    fn a_blend_lies_between_two_frames() {
+        let blends = true;
+        let of = |outside, pace| Timing { start: 0.0, pace, outside, blends };
+        let at = |time| of(Outside::Hold, 0.5).frames_at(time, 5);
+        assert_eq!(at(2.0), Some(ShownFrames::One(1)));
+        assert_eq!(at(3.0), Some(ShownFrames::Between(1, 2, 0.5)));
+        assert_eq!([at(-3.0), at(9.0)], [Some(ShownFrames::One(0)), Some(ShownFrames::One(4))]);
+        assert_eq!(at(f64::NAN), Some(ShownFrames::One(0)));
+        let looped = of(Outside::Loop, 0.5).frames_at(9.0, 5);
+        assert_eq!(looped, Some(ShownFrames::Between(4, 0, 0.5)));
+        let bounced = of(Outside::Bounce, 0.5).frames_at(9.0, 5);
+        assert_eq!(bounced, Some(ShownFrames::Between(4, 3, 0.5)));
+        assert_eq!(of(Outside::Empty, 0.5).frames_at(11.0, 5), None);
+        assert_eq!(of(Outside::Empty, 0.5).frames_at(-0.5, 5), Some(ShownFrames::One(0)));
     }
 
     #[test]
@@ -133,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_take_of_one_frame_bounces_too() {
-        let timing = Timing { start: 0.0, pace: 1.0, outside: Outside::Bounce };
+        let timing = Timing { start: 0.0, pace: 1.0, outside: Outside::Bounce, blends: false };
         assert_eq!([-3.0, 0.0, 7.0].map(|t| timing.frame_at(t, 1)), [Some(0); 3]);
     }
 }

@@ -270,7 +270,7 @@ fn key_and_drag(profile: Profile) {
 fn a_take_that_is_stretched_over_the_source_is_dragged_as_it_looks() {
     let session = Session::of(Profile::plain().with_contexts(&[Context::General]));
     let Session { overlay, node, .. } = &session;
-    node.connect("Source", Source::over([100.0, 200.0, 2100.0, 700.0]));
+    node.connect("Source", Source::over([0.0, 0.0, 50.0, 50.0]).with_format([100, 200, 2100, 700]));
     node.set("fit", 2);
     let (center, half) = ([1100.0, 450.0], [0.3 / (832.0 / 480.0) * 2000.0, 250.0]);
     assert_is_ellipse(&outline(&overlay.draw()).points, center, half);

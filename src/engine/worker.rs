@@ -2,7 +2,7 @@
 
 use parking_lot::Mutex;
 use wan_alpha_core::device::Opened;
-use wan_alpha_core::generate::Pipeline;
+use wan_alpha_core::generate::{Arithmetic, Pipeline};
 use wan_alpha_core::tch;
 use wan_alpha_core::{Stage, Watch};
 use wan_alpha_take::engine::message::{ProblemCode, Progress, Submit};
@@ -10,13 +10,13 @@ use wan_alpha_take::engine::server::{EngineServer, Outcome, WorkerOrder};
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::models::ModelRoots;
 use wan_alpha_take::store::Store;
-use wan_alpha_take::{TakeKey, Warning};
+use wan_alpha_take::{TakeKey, TakeRequest, Warning};
 
 #[cfg(test)]
 use super::faults;
 use super::watchdog::{self, ProgressSignal};
 use crate::announcement;
-use crate::cpu_estimate::CpuEstimate;
+use crate::cpu_estimate::{self, CpuEstimate};
 use crate::device;
 use crate::maker::{MakeContext, MakeError, Maker};
 use crate::timing_history::{self, TimingHistory, pace_class};
@@ -90,6 +90,7 @@ impl Worker<'_> {
         let device = maker.device();
         let history = &*pace;
         let may_begin = |pipeline: &Pipeline| {
+            watch.count(pipeline, &request);
             let slow = CpuEstimate::of(pipeline, &request, device, learned)?;
             let expected = slow.as_ref().map_or_else(
                 || announcement::expected(history, pipeline, &request, opened),
@@ -160,6 +161,18 @@ struct JobWatch<'a> {
 }
 
 impl JobWatch<'_> {
+    /// Has estimates follow from the operations of a take that no earlier one tells of. Those of
+    /// decoding are the released decoder's, which small models do not have.
+    fn count(&self, pipeline: &Pipeline, request: &TakeRequest) {
+        if !cpu_estimate::is_large(pipeline) {
+            return;
+        }
+        let Arithmetic { products, attention, decoding } = pipeline.arithmetic(request);
+        let mut pace = self.pace.lock();
+        pace.count(Stage::Sample, products + attention);
+        pace.count(Stage::Decode, decoding);
+    }
+
     fn suppose(&self, slow: &CpuEstimate) {
         let mut pace = self.pace.lock();
         pace.suppose(Stage::Sample, slow.sampling);

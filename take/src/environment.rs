@@ -24,6 +24,8 @@ pub struct Surroundings {
     pub cache: Option<PathBuf>,
     /// Where temporary files go.
     pub temporary: PathBuf,
+    /// The folder that it works in, which paths that are relative begin at.
+    pub working: Option<PathBuf>,
     /// The program's or plug-in's own file.
     pub program: Option<PathBuf>,
     /// The name of this machine.
@@ -78,7 +80,9 @@ impl Environment {
     /// What follows from the surroundings. Looks which of a few folders around the program exist.
     #[must_use]
     pub fn of(surroundings: Surroundings) -> Self {
-        let Surroundings { variables, data, state, cache, temporary, program, host } = surroundings;
+        let Surroundings { mut variables, data, state, cache, temporary, working, program, host } =
+            surroundings;
+        whole_paths(&mut variables, working.as_deref());
         let set = |name: &str| {
             let found = variables.iter().find(|(variable, _)| variable == name);
             found.map(|(_, value)| value.as_os_str()).filter(|value| !value.is_empty())
@@ -119,7 +123,6 @@ impl Environment {
             state: state.unwrap_or_else(|| temporary.join("wan-alpha-state")),
             engine: set("WAN_ALPHA_ENGINE").map(PathBuf::from),
             idle: number("WAN_ALPHA_IDLE")
-                .filter(|seconds| seconds.is_finite() && *seconds >= 0.0)
                 .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
             batch: flag("WAN_ALPHA_BATCH"),
             missing: text("WAN_ALPHA_MISSING"),
@@ -143,6 +146,46 @@ impl Environment {
     #[must_use]
     pub fn engine_log(&self) -> PathBuf {
         self.state.join("engine.log")
+    }
+
+    /// Where the node in hosts writes its log.
+    #[must_use]
+    pub fn node_log(&self) -> PathBuf {
+        self.state.join("node.log")
+    }
+}
+
+/// Variables that name a folder or a file, or several of them.
+const PATHS: [&str; 4] =
+    ["WAN_ALPHA_STORE", "WAN_ALPHA_MODELS", "WAN_ALPHA_RUN", "WAN_ALPHA_ENGINE"];
+
+/// Makes the paths in variables whole, once: an engine works in another folder than who starts it, and
+/// no shell has been there to replace a `~`.
+fn whole_paths(variables: &mut [(OsString, OsString)], working: Option<&Path>) {
+    let home = variables.iter().find(|(name, _)| name == "HOME" || name == "USERPROFILE");
+    let home = home.map(|(_, home)| PathBuf::from(home)).filter(|home| home.is_absolute());
+    let whole = |path: PathBuf| match (path.strip_prefix("~"), &home, working) {
+        (Ok(rest), Some(home), _) => home.join(rest),
+        (_, _, Some(working)) if path.is_relative() => working.join(path),
+        _ => path,
+    };
+    let named = variables.iter_mut().filter(|(name, value)| {
+        !value.is_empty() && PATHS.iter().any(|path| name.as_os_str() == *path)
+    });
+    for (name, value) in named {
+        // A program without a folder is looked for where programs are.
+        let is_program = name == "WAN_ALPHA_ENGINE" && Path::new(&value).components().count() == 1;
+        let paths: Vec<_> = if is_program {
+            continue;
+        } else if name == "WAN_ALPHA_STORE" || name == "WAN_ALPHA_MODELS" {
+            split_paths(value).into_iter().map(whole).collect()
+        } else {
+            vec![whole(PathBuf::from(&*value))]
+        };
+        // What cannot be a list stays as it is.
+        if let Ok(joined) = std::env::join_paths(paths) {
+            *value = joined;
+        }
     }
 }
 
@@ -250,6 +293,33 @@ mod tests {
         assert_eq!(found.store_limit, Some(2_500_000_000));
         assert_eq!((found.idle, found.batch), (None, true));
         assert_eq!(found.run, Path::new("/run/here"));
+    }
+
+    #[test]
+    fn paths_are_made_whole_once_for_host_and_engine() {
+        let variables = [
+            ("HOME", "/home/me"),
+            ("WAN_ALPHA_STORE", "takes:~/takes:/shared"),
+            ("WAN_ALPHA_MODELS", "~"),
+            ("WAN_ALPHA_RUN", "./run"),
+            ("WAN_ALPHA_ENGINE", "wan-alpha"),
+        ];
+        let variables: Vec<_> =
+            variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let of = |variables, working: &str| {
+            let working = Some(working.into());
+            Environment::of(Surroundings { variables, working, ..Surroundings::default() })
+        };
+        let host = of(variables, "/projects/one");
+        // The engine is started with what the host passes on, in a folder of its own.
+        let engine = of(host.for_engine.clone(), "/");
+        for found in [&host, &engine] {
+            let stores = ["/projects/one/takes", "/home/me/takes", "/shared"].map(Path::new);
+            assert_eq!(found.stores, stores);
+            assert_eq!(found.models.roots, [Path::new("/home/me")]);
+            assert!(found.run.starts_with("/projects/one/run"), "{:?}", found.run);
+            assert_eq!(found.engine.as_deref(), Some(Path::new("wan-alpha")));
+        }
     }
 
     #[test]

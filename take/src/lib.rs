@@ -25,7 +25,8 @@
 //!   [`TakeRequest::warnings`], [`key_warnings`] and [`TakeRequest::result_warnings`] say it.
 //!
 //! Where things are, and who makes them:
-//! - [`models`]: models by name; [`environment`]: what variables and folders mean to us.
+//! - [`models`]: models by name; [`environment`]: what variables and folders mean to us;
+//!   [`log_file`]: where programs without a terminal say what they do.
 //! - [`store`]: where takes are kept, one file for each, published once and never changed.
 //! - [`engine`]: what engine and clients say to each other, where they meet, and both sides of it;
 //!   [`visible_gpus`]: which cards an engine sees, so that those who mean the same share one;
@@ -64,6 +65,7 @@ pub mod frame;
 pub mod frames;
 mod key;
 mod latent_grid;
+pub mod log_file;
 pub mod mask;
 pub mod models;
 mod problem;

@@ -62,7 +62,7 @@ impl GgufHeader {
 }
 
 /// A tensor as the header lists it.
-struct Listed {
+struct GgufTensor {
     name: String,
     /// The fastest axis first.
     sizes: Vec<u64>,
@@ -123,14 +123,14 @@ impl<R: Read> HeaderReader<R> {
         Ok(GgufHeader { entries, remarks: kept })
     }
 
-    fn listed(&mut self) -> Parsed<Listed> {
+    fn listed(&mut self) -> Parsed<GgufTensor> {
         let name = self.text()?;
         let axes = self.u32()?;
         if axes > MOST_AXES {
             return Err(format!("tensor `{name}` has {axes} axes"));
         }
         let sizes = (0..axes).map(|_| self.u64()).collect::<Parsed<_>>()?;
-        Ok(Listed { name, sizes, kind: self.u32()?, offset: self.u64()? })
+        Ok(GgufTensor { name, sizes, kind: self.u32()?, offset: self.u64()? })
     }
 
     fn bytes<const N: usize>(&mut self) -> Parsed<[u8; N]> {
@@ -250,8 +250,8 @@ fn cut_off(error: std::io::Error) -> String {
 }
 
 /// What a tensor of the list is, whose data begin at `data` of `end` bytes.
-fn entry(listed: &Listed, shape: Option<&[i64]>, data: u64, end: u64) -> Parsed<TensorEntry> {
-    let Listed { sizes, kind, offset, .. } = listed;
+fn entry(listed: &GgufTensor, shape: Option<&[i64]>, data: u64, end: u64) -> Parsed<TensorEntry> {
+    let GgufTensor { sizes, kind, offset, .. } = listed;
     let too_large = || format!("its sizes {sizes:?} are too large");
     let numbers = sizes.iter().try_fold(1u64, |n, &size| n.checked_mul(size));
     let numbers = numbers.filter(|&n| n < 1 << 48).ok_or_else(too_large)?;

@@ -55,13 +55,13 @@ fn block(size: i64, count: i64) -> Option<i64> {
 
 /// Scales that a matrix is multiplied by; float32.
 #[derive(Debug)]
-pub(super) struct Scale {
+pub(super) struct WeightScale {
     /// `[down, across]`
     values: Held,
     layout: ScaleLayout,
 }
 
-impl Scale {
+impl WeightScale {
     /// Takes the scales of a matrix, in whatever shape they come.
     pub(super) fn new(values: &Tensor, layout: ScaleLayout) -> Result<Self> {
         let values = values.f_to_kind(Kind::Float)?.f_reshape(layout.scales)?;
@@ -134,7 +134,7 @@ mod tests {
             let layout = ScaleLayout::of(&scales, size).unwrap();
             assert_eq!(layout.each, each, "{scales:?} for {size:?}");
             let (matrix, values) = (random(&size), random(&scales));
-            let scale = Scale::new(&values, layout).unwrap();
+            let scale = WeightScale::new(&values, layout).unwrap();
             let expected = expected(&matrix, &values.reshape(layout.scales), each);
             for (first, count) in [(0, size[0]), (3, 2)] {
                 let mut rows = matrix.narrow(0, first, count).copy();

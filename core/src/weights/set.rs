@@ -12,7 +12,7 @@ use super::file::TensorFile;
 use super::marks::{KeyRole, SCALE};
 use super::network::Network;
 use super::quantization::{Places, Quantized, scale_layouts, unknown_mark};
-use super::scale::{Scale, ScaleLayout};
+use super::scale::{ScaleLayout, WeightScale};
 use super::stored_kind::{StoredKind, TensorEntry};
 use super::stored_weight::StoredWeight;
 use crate::device::Device;
@@ -121,12 +121,12 @@ impl TensorSet {
         Ok(stored.scaled(self.scale(name)?))
     }
 
-    fn scale(&self, name: &str) -> Result<Option<Scale>> {
+    fn scale(&self, name: &str) -> Result<Option<WeightScale>> {
         let Some(layout) = self.scales.get(name) else { return Ok(None) };
         let name = format!("{name}{SCALE}");
         let (file, raw) = self.locate(&name)?;
         self.mark(&name);
-        Scale::new(&file.read_as(raw, Kind::Float)?, *layout).map(Some)
+        WeightScale::new(&file.read_as(raw, Kind::Float)?, *layout).map(Some)
     }
 
     /// Whether every file is still what it was when it was opened.

@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::file_bytes::FileBytes;
 use super::held_tensor::Held;
-use super::scale::Scale;
+use super::scale::WeightScale;
 use super::stored_kind::{BlockFormat, StoredKind, TensorEntry};
 use crate::{Error, Result};
 
@@ -23,15 +23,15 @@ thread_local! {
 /// A tensor as stored, seen as a matrix `[shape[0], …]`; quantized or not, its rows come out as numbers.
 #[derive(Debug)]
 pub struct StoredWeight<'a> {
-    source: Source<'a>,
+    source: NumbersSource<'a>,
     stored: StoredKind,
     shape: Vec<i64>,
     bytes: u64,
-    scale: Option<Scale>,
+    scale: Option<WeightScale>,
 }
 
 #[derive(Debug)]
-enum Source<'a> {
+enum NumbersSource<'a> {
     /// In order in a file, from a place on.
     File(&'a FileBytes, u64),
     /// In order in memory.
@@ -55,8 +55,8 @@ impl<'a> StoredWeight<'a> {
             });
         }
         let source = match &entry.strides {
-            None => Source::File(file, entry.start),
-            Some(strides) => Source::Ordered(Held::new(ordered(file, entry, strides)?)),
+            None => NumbersSource::File(file, entry.start),
+            Some(strides) => NumbersSource::Ordered(Held::new(ordered(file, entry, strides)?)),
         };
         Ok(Self {
             source,
@@ -68,7 +68,7 @@ impl<'a> StoredWeight<'a> {
     }
 
     /// The same with the scales that its numbers are to be multiplied by.
-    pub(super) fn scaled(self, scale: Option<Scale>) -> Self {
+    pub(super) fn scaled(self, scale: Option<WeightScale>) -> Self {
         Self { scale, ..self }
     }
 
@@ -85,9 +85,11 @@ impl<'a> StoredWeight<'a> {
     pub fn keep(self) -> Result<StoredWeight<'static>> {
         let Self { source, stored, shape, bytes, scale } = self;
         let source = match source {
-            Source::File(file, start) => Source::Memory(file.read(start, start + bytes)?),
-            Source::Memory(memory) => Source::Memory(memory),
-            Source::Ordered(matrix) => Source::Ordered(matrix),
+            NumbersSource::File(file, start) => {
+                NumbersSource::Memory(file.read(start, start + bytes)?)
+            }
+            NumbersSource::Memory(memory) => NumbersSource::Memory(memory),
+            NumbersSource::Ordered(matrix) => NumbersSource::Ordered(matrix),
         };
         Ok(StoredWeight { source, stored, shape, bytes, scale })
     }
@@ -136,7 +138,7 @@ impl<'a> StoredWeight<'a> {
             return Ok(());
         }
         match (&self.source, &self.stored) {
-            (Source::Ordered(matrix), _) => {
+            (NumbersSource::Ordered(matrix), _) => {
                 to.f_copy_(&matrix.tensor().f_narrow(0, first, count)?)?;
             }
             (_, StoredKind::Blocks(format)) => {
@@ -206,8 +208,8 @@ impl<'a> StoredWeight<'a> {
     /// Fills `into` with what is stored from `start` on.
     fn bytes_into(&self, start: u64, into: &mut [u8]) -> Result<()> {
         match &self.source {
-            Source::File(file, begin) => file.read_into(begin + start, into),
-            Source::Memory(memory) => {
+            NumbersSource::File(file, begin) => file.read_into(begin + start, into),
+            NumbersSource::Memory(memory) => {
                 let there = usize::try_from(start)
                     .ok()
                     .and_then(|start| memory.get(start..start.checked_add(into.len())?));
@@ -216,7 +218,7 @@ impl<'a> StoredWeight<'a> {
                 into.copy_from_slice(there);
                 Ok(())
             }
-            Source::Ordered(_) => Err(Error::Input("an ordered matrix has no bytes".into())),
+            NumbersSource::Ordered(_) => Err(Error::Input("an ordered matrix has no bytes".into())),
         }
     }
 }

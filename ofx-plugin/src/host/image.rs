@@ -9,6 +9,7 @@ use std::ptr;
 use std::slice;
 
 use openfx_sys::{OfxPropertySetHandle, OfxTime};
+use thiserror::Error;
 
 use super::{ClipHandle, Effect, Host, Properties, call_suite};
 use crate::names;
@@ -17,15 +18,11 @@ use crate::surface::{Depth, PixelCanvas, Window};
 
 impl<'a> Effect<'a> {
     /// The image of a clip that is to be rendered, whole or in part.
-    ///
-    /// # Errors
-    /// [`Status::IMAGE_FORMAT`] where its pixels are not RGBA of a known depth, [`Status::FAILED`]
-    /// where its memory makes no sense; else what the host answered.
     pub(crate) fn output_image(
         self,
         clip: ClipHandle,
         time: OfxTime,
-    ) -> Result<OutputImage<'a>, Status> {
+    ) -> Result<OutputImage<'a>, ImageRefusal> {
         let (mut handle, host) = (ptr::null_mut(), self.host());
         // SAFETY: the clip belongs to this effect's instance; no region means what is rendered; the
         // handle is ours.
@@ -33,7 +30,7 @@ impl<'a> Effect<'a> {
             call_suite!(host.effect, clipGetImage(clip.0, time, ptr::null(), &raw mut handle))
         }?;
         if handle.is_null() {
-            return Err(Status::FAILED);
+            return Err(Status::FAILED.into());
         }
         // From here on it is released.
         let fetched = FetchedImage { host, handle, lent: PhantomData };
@@ -46,6 +43,47 @@ impl<'a> Effect<'a> {
     pub(crate) fn is_aborted(self) -> bool {
         // SAFETY: the handle is valid during the action.
         self.host().effect.abort.is_some_and(|abort| unsafe { abort(self.raw()) } != 0)
+    }
+}
+
+/// Why there is no image to draw into. As a sentence, it says what to do.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub(crate) enum ImageRefusal {
+    /// The host gives none, or does not say what it is.
+    #[error("the host gives no image to draw into (its status is {}); render once more", .0.raw())]
+    Host(Status),
+    /// The host says that it has no memory for one.
+    #[error("the host has no memory for the picture; free some, or render at a smaller size")]
+    NoMemory,
+    /// Its pixels are not RGBA of a known depth.
+    #[error(
+        "the host's image has {components} pixels of {depth}: expected RGBA of Byte, Short, Half or \
+         Float; set the output of the node to RGBA"
+    )]
+    Format { components: String, depth: String },
+    /// Its memory cannot hold the pixels that it says it has.
+    #[error(
+        "the host's image cannot be: {width} x {height} pixels of {pixel_bytes} bytes, in rows of \
+         {row_bytes}; render in another pixel depth"
+    )]
+    Memory { width: usize, height: usize, pixel_bytes: usize, row_bytes: i32 },
+}
+
+impl From<Status> for ImageRefusal {
+    fn from(status: Status) -> Self {
+        if status == Status::MEMORY { Self::NoMemory } else { Self::Host(status) }
+    }
+}
+
+impl ImageRefusal {
+    /// What the render is answered with.
+    pub(crate) fn status(&self) -> Status {
+        match self {
+            Self::Host(status) => *status,
+            Self::NoMemory => Status::MEMORY,
+            Self::Format { .. } => Status::IMAGE_FORMAT,
+            Self::Memory { .. } => Status::FAILED,
+        }
     }
 }
 
@@ -94,17 +132,24 @@ struct ImageMemory {
 }
 
 impl ImageMemory {
-    fn of(image: Properties<'_>) -> Result<Self, Status> {
-        let depth = match image.text(names::PIXEL_DEPTH, 0)?.as_bytes() {
-            text if text == names::DEPTH_BYTE.to_bytes() => Depth::Byte,
-            text if text == names::DEPTH_SHORT.to_bytes() => Depth::Short,
-            text if text == names::DEPTH_HALF.to_bytes() => Depth::Half,
-            text if text == names::DEPTH_FLOAT.to_bytes() => Depth::Float,
-            _ => return Err(Status::IMAGE_FORMAT),
+    fn of(image: Properties<'_>) -> Result<Self, ImageRefusal> {
+        let depth_name = image.text(names::PIXEL_DEPTH, 0)?;
+        let components = image.text(names::COMPONENTS, 0)?;
+        let depth = match depth_name.as_bytes() {
+            text if text == names::DEPTH_BYTE.to_bytes() => Some(Depth::Byte),
+            text if text == names::DEPTH_SHORT.to_bytes() => Some(Depth::Short),
+            text if text == names::DEPTH_HALF.to_bytes() => Some(Depth::Half),
+            text if text == names::DEPTH_FLOAT.to_bytes() => Some(Depth::Float),
+            _ => None,
         };
-        if image.text(names::COMPONENTS, 0)?.as_bytes() != names::RGBA.to_bytes() {
-            return Err(Status::IMAGE_FORMAT);
-        }
+        let is_rgba = components.as_bytes() == names::RGBA.to_bytes();
+        let Some(depth) = depth.filter(|_| is_rgba) else {
+            let bare = |name: &str, prefix| name.strip_prefix(prefix).unwrap_or(name).to_owned();
+            return Err(ImageRefusal::Format {
+                components: bare(&components, "OfxImageComponent"),
+                depth: bare(&depth_name, "OfxBitDepth"),
+            });
+        };
         let bound = |index| image.int_at(names::IMAGE_BOUNDS, index);
         let bounds = Window { x1: bound(0)?, y1: bound(1)?, x2: bound(2)?, y2: bound(3)? };
         let data = image.pointer(names::IMAGE_DATA)?.cast();
@@ -112,16 +157,24 @@ impl ImageMemory {
     }
 
     /// Refuses what cannot be the memory of an image.
-    fn new(data: *mut u8, bounds: Window, row_bytes: i32, depth: Depth) -> Result<Self, Status> {
-        let row_bytes = isize::try_from(row_bytes).map_err(|_| Status::FAILED)?;
-        let needed = bounds.width().checked_mul(depth.pixel_bytes()).ok_or(Status::FAILED)?;
+    fn new(
+        data: *mut u8,
+        bounds: Window,
+        row_bytes: i32,
+        depth: Depth,
+    ) -> Result<Self, ImageRefusal> {
+        let (width, height) = (bounds.width(), bounds.height());
+        let pixel_bytes = depth.pixel_bytes();
+        let refusal = || ImageRefusal::Memory { width, height, pixel_bytes, row_bytes };
+        let row_bytes = isize::try_from(row_bytes).map_err(|_| refusal())?;
+        let needed = width.checked_mul(pixel_bytes).ok_or_else(refusal)?;
         let whole = bounds.height().checked_mul(row_bytes.unsigned_abs());
         let is_sound = !data.is_null()
             && bounds.x1 <= bounds.x2
             && bounds.y1 <= bounds.y2
             && row_bytes.unsigned_abs() >= needed
             && whole.is_some_and(|whole| isize::try_from(whole).is_ok());
-        is_sound.then_some(Self { data, bounds, row_bytes, depth }).ok_or(Status::FAILED)
+        is_sound.then_some(Self { data, bounds, row_bytes, depth }).ok_or_else(refusal)
     }
 
     /// Pixels of one row; none where the row or the columns are not all within the bounds.

@@ -18,26 +18,21 @@ impl Effect<'_> {
 
     fn set_persistent_message(self, kind: &'static CStr, id: &'static CStr, text: &str) {
         let Some(suite) = self.host().message else { return };
-        let (handle, kind, text) = (self.raw().cast(), kind.as_ptr(), c_text(text));
+        let (handle, kind, format) = (self.raw().cast(), kind.as_ptr(), format_of(text));
         // SAFETY: the handle is valid during the action, every string until the call returns, and
-        // the format takes the one string that follows it.
+        // the format asks for no argument.
         let _ = unsafe {
-            call_suite!(
-                suite,
-                setPersistentMessage(handle, kind, id.as_ptr(), c"%s".as_ptr(), text.as_ptr())
-            )
+            call_suite!(suite, setPersistentMessage(handle, kind, id.as_ptr(), format.as_ptr()))
         };
     }
 
     /// Shows a message to the artist at once. For the main thread only.
     pub(crate) fn show_message(self, text: &str) {
         let Some(suite) = self.host().message else { return };
-        let text = c_text(text);
         let (handle, kind) = (self.raw().cast(), names::MESSAGE_MESSAGE.as_ptr());
+        let format = format_of(text);
         // SAFETY: as above.
-        let _ = unsafe {
-            call_suite!(suite, message(handle, kind, c"".as_ptr(), c"%s".as_ptr(), text.as_ptr()))
-        };
+        let _ = unsafe { call_suite!(suite, message(handle, kind, c"".as_ptr(), format.as_ptr())) };
     }
 
     /// Clears the error or warning on the node. Nuke does not render again before that.
@@ -46,6 +41,12 @@ impl Effect<'_> {
         // SAFETY: the handle is valid during the action.
         let _ = unsafe { call_suite!(suite, clearPersistentMessage(self.raw().cast())) };
     }
+}
+
+/// A text as a format that asks for no argument: Natron loses the arguments, and shows a blank for
+/// each string that a format asks for. Hosts that show the format as it is read well, too.
+fn format_of(text: &str) -> CString {
+    c_text(&text.replace('%', "%%"))
 }
 
 /// A C string of any text.

@@ -2,17 +2,15 @@
 
 #![forbid(unsafe_code)]
 
-use wan_alpha_take::models::Defaults;
-
 use super::view::TakeRegion;
 use crate::build_request;
-use crate::geometry::{FITS, frame_region, pixel_aspect};
+use crate::geometry::{FITS, frame_region, model_defaults, pixel_aspect};
 use crate::host::Effect;
 use crate::node::Node;
 use crate::ofx_status::Status;
 use crate::params::{FIT, TAKE_REQUEST};
 use crate::picture::OutputFrame;
-use crate::saved_requests::{AcceptedRequest, SavedRequests};
+use crate::saved_requests::SavedRequests;
 
 /// The take's region and the width of its frame in heights of it; none where the host does not know
 /// its frame yet.
@@ -30,19 +28,15 @@ pub(super) fn take_region(
     Ok(Some((region, f64::from(width) / f64::from(height))))
 }
 
-/// Width and height of the take in pixels. What the model's own is, is known once something was
-/// asked for; before that nothing outside the node is looked at.
+/// Width and height of the take in pixels: of the one that there is, else of the one that Generate
+/// would ask for.
 fn take_size(node: Node<'_>) -> Result<[u32; 2], Status> {
-    let own = if node.text(TAKE_REQUEST)?.is_empty() {
-        Defaults::RELEASED_SIZE
-    } else {
-        let saved = SavedRequests::of(node)?;
-        saved
-            .take
-            .accepted()
-            .map_or(Defaults::RELEASED_SIZE, |AcceptedRequest { request, .. }| {
-                [request.width, request.height]
-            })
-    };
-    build_request::size(node, own)
+    if node.text(TAKE_REQUEST)?.is_empty() {
+        return build_request::size(node, model_defaults(node)?.size_or_released());
+    }
+    let saved = SavedRequests::of(node)?;
+    match saved.shown().accepted() {
+        Some(take) => build_request::size(node, [take.request.width, take.request.height]),
+        None => build_request::size(node, model_defaults(node)?.size_or_released()),
+    }
 }

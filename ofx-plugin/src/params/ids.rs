@@ -76,3 +76,21 @@ pub const START_FRAME: &CStr = c"startFrame";
 pub const START_HERE: &CStr = c"startHere";
 /// Whether color is multiplied by alpha.
 pub const ALPHA_MODE: &CStr = c"alphaMode";
+/// Makes the take that the node has anew.
+pub const MAKE_AGAIN: &CStr = c"makeAgain";
+/// The requests of all takes of the node.
+pub const TAKE_HISTORY: &CStr = c"takeHistory";
+/// Whether the artist has said where the take begins.
+pub const START_TYPED: &CStr = c"startTyped";
+/// What the chosen model was made with.
+pub const MODEL_LIMITS: &CStr = c"modelLimits";
+/// How the viewer shows the take.
+pub const VIEW: &CStr = c"view";
+/// What shows between two frames of the take.
+pub const RATE_CONVERSION: &CStr = c"rateConversion";
+/// The prompt of a node without one.
+pub const PROMPT_TEMPLATE: &CStr = c"promptTemplate";
+/// Makes a take of the next seed.
+pub const VARY: &CStr = c"vary";
+/// Which of the takes of the node is shown.
+pub const HISTORY: &CStr = c"history";

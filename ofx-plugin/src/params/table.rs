@@ -280,6 +280,79 @@ pub const TABLE: &[Parameter] = &[
             Kind::Int { default: 0, range: [0, i32::MAX], display: [0, i32::MAX] },
         )
     },
+    Parameter {
+        label: c"Make again",
+        hint: c"Make the take that this node has, as it was asked for, where it is missing here. The parameters do not count.",
+        ..button(Generate, MAKE_AGAIN)
+    },
+    Parameter {
+        label: c"Take history",
+        hint: c"What the takes of this node were asked for.",
+        ..hidden(TAKE_HISTORY)
+    },
+    Parameter {
+        label: c"Start typed",
+        hint: c"Whether the start frame is the artist's own: it stays then, wherever the timeline is.",
+        undoable: false,
+        shown: Shown::Hidden,
+        ..fixed(Time, START_TYPED, Kind::Int { default: 0, range: [0, 1], display: [0, 1] })
+    },
+    Parameter {
+        label: c"Own size",
+        hint: c"Size and length of the model's own takes, and whether what is chosen lies beyond them. Beyond, models draw badly or nothing.",
+        persistent: false,
+        evaluates: false,
+        undoable: false,
+        shown: Shown::ReadOnly,
+        ..fixed(Output, MODEL_LIMITS, text(c"", Lines::Single))
+    },
+    Parameter {
+        label: c"View",
+        hint: c"How the take is shown: as it is, its alpha as gray, or over a checkerboard. Batch renders always have it as it is.",
+        ..fixed(
+            Output,
+            VIEW,
+            Kind::Choice { options: &[c"RGBA", c"alpha as gray", c"over checker"] },
+        )
+    },
+    Parameter {
+        label: c"Rate conversion",
+        hint: c"What shows between frames of the take, which has 16 a second: the nearest one, a blend of two, or one frame of the take on each frame of the timeline, whatever its rate.",
+        ..fixed(
+            Time,
+            RATE_CONVERSION,
+            Kind::Choice { options: &[c"nearest", c"blend", c"frame for frame"] },
+        )
+    },
+    Parameter {
+        label: c"Prompt template",
+        hint: c"A prompt to begin with, in the order that works best: background, style, shot, subject. Generate puts it into an empty prompt.",
+        ..fixed(
+            Subject,
+            PROMPT_TEMPLATE,
+            Kind::Choice { options: &[c"none", c"flame", c"smoke", c"bubble", c"sparks"] },
+        )
+    },
+    Parameter {
+        label: c"Vary",
+        hint: c"Make a take of the next seed; everything else stays as it is.",
+        ..button(Generate, VARY)
+    },
+    Parameter {
+        label: c"History",
+        hint: c"Shows one of the last sixteen takes of this node again, without generating anything. Generate goes back to the latest.",
+        ..fixed(
+            Generate,
+            HISTORY,
+            Kind::Choice {
+                options: &[
+                    c"latest", c"1 before", c"2 before", c"3 before", c"4 before", c"5 before",
+                    c"6 before", c"7 before", c"8 before", c"9 before", c"10 before",
+                    c"11 before", c"12 before", c"13 before", c"14 before", c"15 before",
+                ],
+            },
+        )
+    },
 ];
 
 /// Saved, evaluated, edited by the artist, not keyframed; label and hint are to be filled in.

@@ -15,6 +15,8 @@ pub struct FrameContent<'a> {
     pub fit: Fit,
     /// A frame of the take, where there is one to show.
     pub take: Option<Source<'a>>,
+    /// How the take is shown.
+    pub view: View,
     /// What is written over the take, or in its place.
     pub annotation: Option<Annotation<'a>>,
 }
@@ -26,6 +28,18 @@ pub struct OutputFormat {
     pub transfer: Transfer,
     /// Whether colors are written without being multiplied by alpha.
     pub straight: bool,
+}
+
+/// How a take is shown. Whatever is no take stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum View {
+    /// As it is.
+    #[default]
+    Rgba,
+    /// Its alpha as an opaque gray, whose value alpha is.
+    AlphaAsGray,
+    /// Over an opaque checkerboard.
+    OverChecker,
 }
 
 /// Text over a picture.

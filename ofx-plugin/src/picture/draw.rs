@@ -1,7 +1,7 @@
 //! One pass over the window, each pixel written once.
 //!
 //! Color := 0 where alpha is 0, transfer, premultiply, resample, clamp alpha, unpremultiply where
-//! straight was asked for, the annotation on top, quantize.
+//! straight was asked for, the view, the annotation on top, quantize.
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +14,7 @@ use super::frame_fit::FrameFit;
 use super::quantize::{CHUNK, write};
 use super::resample::Resampler;
 use super::source::{AlphaMode, Pixel, Source, read};
+use super::viewed::ViewLayer;
 use crate::surface::{Depth, PixelCanvas, Window};
 
 /// Whether a picture was drawn to its end.
@@ -49,6 +50,7 @@ fn draw_rows(
     let (window, depth) = (canvas.window(), canvas.depth());
     let mut layers = Layers {
         take: content.take.and_then(|source| TakeLayer::new(source, content, format, window)),
+        view: ViewLayer::new(content, format),
         annotation: content
             .annotation
             .as_ref()
@@ -83,6 +85,7 @@ fn draw_rows(
 /// What is to be seen within the window.
 struct Layers<'a> {
     take: Option<TakeLayer<'a>>,
+    view: Option<ViewLayer>,
     annotation: Option<AnnotationLayer>,
 }
 
@@ -97,7 +100,14 @@ impl Layers<'_> {
 
     /// Fills part of the current row, from column `x` on; false where there is nothing to be seen.
     fn fill(&self, y: i32, x: i32, pixels: &mut [Pixel]) -> bool {
-        let shows_take = self.take.as_ref().is_some_and(|take| take.fill(y, x, pixels));
+        let mut shows_take = self.take.as_ref().is_some_and(|take| take.fill(y, x, pixels));
+        if let Some(view) = &self.view {
+            if !shows_take {
+                pixels.fill([0.0; 4]);
+            }
+            view.change(y, x, pixels);
+            shows_take = true;
+        }
         let annotation = self.annotation.as_ref().filter(|annotation| annotation.touches(y));
         let Some(annotation) = annotation else {
             return shows_take;

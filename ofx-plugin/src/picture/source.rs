@@ -30,6 +30,14 @@ impl<'a> Source<'a> {
         fits.then_some(Self { pixels, size, width })
     }
 
+    /// Pixels of a frame.
+    ///
+    /// # Errors
+    /// Where there are not exactly so many.
+    pub fn of(values: &'a [f16], size: [u32; 2]) -> Result<Self, SizeMismatch> {
+        Self::new(values, size).ok_or(SizeMismatch { size, values: values.len() })
+    }
+
     /// Width and height in pixels.
     #[must_use]
     pub fn size(self) -> [u32; 2] {
@@ -47,8 +55,7 @@ impl<'a> TryFrom<&'a Frame> for Source<'a> {
     type Error = SizeMismatch;
 
     fn try_from(frame: &'a Frame) -> Result<Self, SizeMismatch> {
-        let size = [frame.width, frame.height];
-        Self::new(frame, size).ok_or(SizeMismatch { size, values: frame.len() })
+        Self::of(frame, [frame.width, frame.height])
     }
 }
 

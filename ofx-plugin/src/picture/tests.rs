@@ -4,6 +4,7 @@ mod annotations;
 mod color;
 mod geometry;
 mod tiles;
+mod views;
 
 use half::f16;
 
@@ -117,7 +118,7 @@ fn output_frame(width: i32, height: i32) -> OutputFrame {
 }
 
 fn content(output_frame: OutputFrame, fit: Fit, take: Option<Source<'_>>) -> FrameContent<'_> {
-    FrameContent { output_frame, fit, take, annotation: None }
+    FrameContent { output_frame, fit, take, view: View::Rgba, annotation: None }
 }
 
 /// Nothing repeats in it.

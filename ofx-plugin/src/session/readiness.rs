@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use wan_alpha_take::TakeKey;
 use wan_alpha_take::engine::client::{EngineState, JobState, Snapshot};
 use wan_alpha_take::engine::message::{DeviceReport, Problem, Progress};
-use wan_alpha_take::store::Take;
+use wan_alpha_take::store::{StoreError, Take};
 
 use super::PluginSession;
 
@@ -24,6 +24,8 @@ pub(crate) enum JobReadiness {
     Pending(JobProgress),
     /// It was not made, and why.
     Failed(Problem),
+    /// Its file is damaged, and how; nobody makes it anew.
+    Damaged(String),
     /// It is in no store, and nobody makes it.
     Absent,
 }
@@ -55,7 +57,7 @@ impl PluginSession {
         match snapshot.jobs.get(&key) {
             // Published in the moment between the two looks; or not where we look.
             Some(JobState::Done) => {
-                self.find(key).map_or(JobReadiness::Absent, JobReadiness::Ready)
+                self.find(key).map_or_else(|| self.not_there(key), JobReadiness::Ready)
             }
             Some(JobState::Failed(problem)) => JobReadiness::Failed(problem.clone()),
             Some(JobState::Running(progress)) => {
@@ -66,22 +68,28 @@ impl PluginSession {
             }
             Some(JobState::Sent) => JobReadiness::Pending(unanswered_progress(&snapshot.engine)),
             Some(JobState::Cancelled) | None => reported_progress(&snapshot, key)
-                .map_or(JobReadiness::Absent, JobReadiness::Pending),
+                .map_or_else(|| self.not_there(key), JobReadiness::Pending),
         }
+    }
+
+    /// What is to be said of a take that is not shown and that nobody makes.
+    fn not_there(&self, key: TakeKey) -> JobReadiness {
+        let damage = self.damaged.lock().get(&key).cloned();
+        damage.map_or(JobReadiness::Absent, JobReadiness::Damaged)
     }
 
     /// Whether a take is there, once the engine was asked whether it makes the take for somebody else:
     /// for an earlier session of this project, or another host. Waits a moment for the first answer.
     pub(crate) fn readiness_everywhere(&self, key: TakeKey) -> JobReadiness {
         match self.readiness(key) {
-            JobReadiness::Absent if !self.batch => {}
+            JobReadiness::Absent | JobReadiness::Damaged(_) if !self.batch => {}
             known => return known,
         }
         let before = self.client.snapshot();
         let first = {
             let mut requested = self.report_requested.lock();
             if requested.is_some_and(|requested| requested.elapsed() < REPORT_LIFETIME) {
-                return JobReadiness::Absent;
+                return self.not_there(key);
             }
             requested.replace(Instant::now()).is_none()
         };
@@ -107,11 +115,21 @@ impl PluginSession {
         }
         let found = self.store.find(&key);
         for problem in &found.problems {
-            log::warn!("{problem}");
+            self.note_damage(key, problem);
         }
         let take = found.take?;
+        self.damaged.lock().remove(&key);
         self.open_takes.lock().put(key, take.clone());
         Some(take)
+    }
+
+    /// Notes what is wrong with a take's file. One that is damaged is set aside, so that nobody finds
+    /// it another time: what it was is remembered until the take is there again.
+    pub(crate) fn note_damage(&self, key: TakeKey, problem: &StoreError) {
+        log::warn!("{problem}");
+        if let StoreError::Damaged { .. } = problem {
+            self.damaged.lock().insert(key, problem.to_string());
+        }
     }
 
     /// Closes a take of which a frame was damaged, so that it is looked for again.

@@ -42,7 +42,7 @@ fn a_plugin_that_was_unloaded_can_be_used_again() {
 }
 
 #[test]
-fn region_is_the_project_or_the_connected_source() {
+fn region_is_the_project_or_the_format_of_the_source() {
     let Scene { node, project, .. } = &Scene::new(Profile::plain(), Context::Generator);
     let settings = project.settings();
     project.set_settings(Settings { offset: [-10.0, 20.0], ..settings.clone() });
@@ -58,8 +58,14 @@ fn region_is_the_project_or_the_connected_source() {
     let wanted = [5.0, 6.0, 70.0, 80.0];
     assert_eq!(node.regions_of_interest(7.0, wanted).0, Status::REPLY_DEFAULT);
 
-    node.connect("Source", Source::over([100.0, 50.0, 740.0, 530.0]));
-    assert_eq!(node.region(7.0), (Status::OK, [100.0, 50.0, 740.0, 530.0]));
+    // A plate moves in its region of definition; the take does not slide with it.
+    for moved in [0.0, 250.0] {
+        let plate = Source::over([100.0 + moved, 50.0, 740.0 + moved, 530.0]);
+        node.connect("Source", plate.clone());
+        assert_eq!(node.region(7.0), (Status::OK, [0.0, 0.0, 1920.0, 1080.0]));
+        node.connect("Source", plate.with_format([-10, 0, 990, 500]));
+        assert_eq!(node.region(7.0), (Status::OK, [-10.0, 0.0, 990.0, 500.0]));
+    }
     let (status, regions) = node.regions_of_interest(7.0, wanted);
     assert_eq!(status, Status::OK);
     assert_eq!(regions, [("Source".to_owned(), [5.0, 6.0, 5.0, 6.0])]);
@@ -131,7 +137,7 @@ fn start_here_moves_the_start_in_one_edit() {
     project.go_to(86_400.4);
     assert_eq!(node.press("startHere"), Status::OK);
     assert_eq!(start(), 86_400);
-    assert_eq!(node.undo_steps(), ["Start here"]);
+    assert_eq!((node.undo_steps(), node.int("startTyped")), (vec!["Start here".to_owned()], 1));
     for time in [f64::NAN, f64::INFINITY, 1e12] {
         assert_eq!(node.changed("startHere", Reason::UserEdited, time), Status::FAILED);
     }

@@ -7,6 +7,7 @@ mod binary;
 mod describe;
 mod golden;
 mod quiet;
+mod smoke;
 mod table;
 
 use std::path::PathBuf;

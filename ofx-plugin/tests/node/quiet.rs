@@ -48,6 +48,14 @@ fn look() {
         project.go_to(7.0);
     }
     assert_eq!(traces(), before);
+    drop(project);
+    // Strict hosts crash where making an instance starts something.
+    let host = Host::new(Profile::nuke17_strict());
+    let plugin = host.load(file()).unwrap();
+    let project = plugin.project();
+    let before = traces();
+    let _node = project.add(Context::General).unwrap();
+    assert_eq!(traces(), before);
 }
 
 /// Opened and described in both contexts, twice, within 20 ms of this thread's own time: other tests

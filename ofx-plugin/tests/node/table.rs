@@ -78,7 +78,7 @@ fn what_is_saved_evaluates_and_only_the_ellipse_animates() {
     let changed_without_undo =
         TABLE.iter().filter(|parameter| parameter.kind != Kind::Button && !parameter.undoable);
     let ids: Vec<_> = changed_without_undo.map(|parameter| parameter.id).collect();
-    assert_eq!(ids, [c"status", c"revision"]);
+    assert_eq!(ids, [c"status", c"revision", c"startTyped", c"modelLimits"]);
 }
 
 #[test]

@@ -115,6 +115,25 @@ alone! {
         assert!(workshop.engines().is_empty());
     }
 
+    fn empty_is_empty_whatever_keeps_the_take_away(workshop) {
+        let what = json!({ "fail": { "code": "x", "message": "no room", "remedy": "make some" } });
+        workshop.fault("sampling", 1, 9, what);
+        let (host, plugin) = background(workshop);
+        let project = plugin.project();
+        let node = node(&project);
+        // It has failed once.
+        assert!(node.render(&RenderAsk::at(0.0).for_a_file()).failed());
+        host.world_changed();
+        node.set("missing", 3);
+        for (id, text) in [("seed", ""), ("prompt", ""), ("takeRequest", "no base64 at all!")] {
+            if id != "seed" {
+                node.set(id, text);
+            }
+            let frame = node.render(&RenderAsk::at(0.0).for_a_file());
+            assert!(frame.image().pixels().all(|pixel| pixel == [0.0; 4]), "{id}");
+        }
+    }
+
     fn the_variable_counts_for_more_than_the_parameter(
         workshop, "WAN_ALPHA_MISSING" = "error", "WAN_ALPHA_BATCH" = "1"
     ) {

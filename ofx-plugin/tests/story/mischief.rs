@@ -211,8 +211,8 @@ alone! {
             let _ = node.view(start + f64::from(frame));
         }
         host.world_changed();
-        let status = until_status(&node, "missed", |status| status.contains("no store"));
-        assert!(status.contains("Generate"), "{status}");
+        let status = until_status(&node, "missed", |status| status.contains("is damaged"));
+        assert!(status.contains("Make again"), "{status}");
         node.press("generateAndWait");
         host.world_changed();
         assert!(shows(&node.view(start), &take(workshop, &node), 0));

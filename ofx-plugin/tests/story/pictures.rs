@@ -217,7 +217,11 @@ alone! {
                 pixel_aspect: aspect,
                 ..project.settings()
             });
-            node.connect("Source", Source::over(region).with_pixel_aspect(aspect));
+            let [x1, y1, x2, y2] = region.map(|edge| edge as i32);
+            let across = aspect as i32;
+            let format = [x1 / across, y1, x2 / across, y2];
+            let plate = Source::over([1.0, 2.0, 33.0, 44.0]).with_pixel_aspect(aspect);
+            node.connect("Source", plate.with_format(format));
             assert_eq!(node.region(time), (Status::OK, region));
             let (_, wanted) = node.regions_of_interest(time, region);
             let [x1, y1, x2, y2] = wanted[0].1;

@@ -62,6 +62,55 @@ alone! {
         assert_eq!(found, [0.0, 0.25, 0.65]);
     }
 
+    fn a_start_that_was_typed_stays_wherever_it_lies(workshop) {
+        let (_host, plugin) = workshop.load(Profile::plain().from_to(1001.0, 1100.0));
+        let project = plugin.project();
+        for (typed, expected) in [(vec![], 1001), (vec![7], 7), (vec![7, 0], 0), (vec![5000], 5000)] {
+            let node = project.add_preferred().unwrap();
+            plain_node(&node, "one");
+            for start in &typed {
+                node.set("startFrame", *start);
+            }
+            node.press("generateAndWait");
+            assert_eq!(node.int("startFrame"), expected, "{typed:?}");
+            let says = "The take begins on frame 1001, the first of the timeline.";
+            assert_eq!(node.text("status").contains(says), typed.is_empty(), "{}", node.text("status"));
+        }
+        // A typed 0 that was saved before anything was generated.
+        let saved = workshop.at("shot.json");
+        let node = project.add_preferred().unwrap();
+        plain_node(&node, "one");
+        node.set("startFrame", 7);
+        node.set("startFrame", 0);
+        project.save(&saved);
+        let again = plugin.open(&saved).unwrap();
+        let node = again.nodes().pop().unwrap();
+        node.press("generate");
+        assert_eq!(node.int("startFrame"), 0);
+    }
+
+    fn before_the_first_take_its_place_and_length_are_the_models(workshop) {
+        let (_host, plugin) = workshop.load(Profile::plain());
+        let project = plugin.project();
+        let node = project.add_preferred().unwrap();
+        plain_node(&node, "one");
+        node.set("outside", 3);
+        // 9 frames of 16 to the second, at 24 to the second; 64 × 48 pixels in the middle.
+        assert_eq!(node.time_domain().1, [0.0, 12.0]);
+        let overlay = node.overlay().unwrap();
+        let outline = |drawing: wan_alpha_test_host::Drawing| {
+            let points = &drawing.shapes(wan_alpha_test_host::Shape::LineLoop)[1].points;
+            let across = points.iter().map(|point| point[0]);
+            [across.clone().fold(f64::MAX, f64::min), across.fold(f64::MIN, f64::max)]
+        };
+        let before = outline(overlay.draw());
+        assert!((before[1] - before[0] - 0.6 * 48.0).abs() < 2.0, "{before:?}");
+        node.press("generateAndWait");
+        assert_eq!(outline(overlay.draw()), before, "the overlay jumps to the take");
+        assert_eq!(node.time_domain().1, [1.0, 13.0]);
+        assert!(!workshop.takes().is_empty());
+    }
+
     fn strength_zero_is_without_ellipse(workshop) {
         let (_host, plugin) = workshop.load(Profile::plain());
         let project = plugin.project();

@@ -61,9 +61,11 @@ alone! {
         let project = plugin.project();
         let node = project.add_preferred().unwrap();
         plain_node(&node, "one");
-        for missing in [AUTO, WAIT, ERROR] {
+        for missing in [AUTO, WAIT] {
             assert!(is_placeholder(&rendered(&node, missing)), "{missing}");
         }
+        let refused = rendered(&node, ERROR);
+        assert!(refused.failed() && refused.says().contains("Nothing was generated yet"));
         assert!(is_transparent(&rendered(&node, EMPTY)));
         assert!(workshop.engines().is_empty());
         assert!(!workshop.store_folder().exists() && !workshop.at("run").exists());
@@ -96,6 +98,34 @@ alone! {
         until_status(&node, "told", |status| status.contains("no store") && status.contains(&store));
         assert_eq!(node.text("takeKey"), key);
         assert!(workshop.engines().is_empty(), "an event starts an engine");
+    }
+
+    fn whatever_is_not_the_take_is_an_error_or_nothing(workshop) {
+        let (host, plugin) = workshop.load(Profile::plain());
+        let project = plugin.project();
+        let node = project.add_preferred().unwrap();
+        let like = wanted(workshop, &node);
+        let before = draw(workshop, &like, 7, SIZE, &|_, u, v| [u, v, 0.5, 1.0]);
+        let damaged = draw(workshop, &like, 8, SIZE, &|_, u, v| [u, v, 0.5, 1.0]);
+        let bytes = std::fs::read(damaged.path()).unwrap();
+        std::fs::write(damaged.path(), &bytes[..bytes.len() / 2]).unwrap();
+        let other_numerics = TakeRequest { numerics: like.numerics + 1, ..like.clone() };
+        for (text, says) in [
+            ("no base64 at all!".to_owned(), "Not readable"),
+            (damaged.description().request.to_parameter(), "damaged"),
+            (other_numerics.to_parameter(), "missing"),
+        ] {
+            // What was there before is a picture, too, and not the take.
+            node.set("heldRequest", before.description().request.to_parameter());
+            node.set("heldKey", before.description().key.to_string());
+            node.set("takeRequest", text);
+            host.world_changed();
+            assert!(shows(&rendered(&node, AUTO), &before, 0), "{says}");
+            let refused = rendered(&node, ERROR);
+            let head: String = refused.says().chars().take(120).collect();
+            assert!(refused.failed() && head.contains(says), "{}", refused.says());
+            assert!(is_transparent(&rendered(&node, EMPTY)), "{says}");
+        }
     }
 
     fn it_is_being_made(workshop) {
@@ -134,9 +164,12 @@ alone! {
         node.press("generate");
         until_status(&node, "failed", |status| status.contains("GPU has no room"));
         host.world_changed();
-        for missing in [AUTO, WAIT, ERROR, EMPTY] {
+        for missing in [AUTO, WAIT] {
             assert!(is_placeholder(&rendered(&node, missing)), "{missing}");
         }
+        let refused = rendered(&node, ERROR);
+        assert!(refused.failed() && refused.says().contains("GPU has no room"), "{}", refused.says());
+        assert!(is_transparent(&rendered(&node, EMPTY)));
         node.set("missing", AUTO);
         let like = crate::workshop::request(&node);
         let before = draw(workshop, &like, 7, SIZE, &|_, u, v| [0.1, u, v, 1.0]);

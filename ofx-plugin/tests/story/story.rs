@@ -53,7 +53,10 @@ fn first_take(workshop: &Workshop, host: &Host, project: &Project, node: &Node) 
     host.world_changed();
     let first = take(workshop, node);
     let ready = until_status(node, "ready", |status| status.starts_with("Ready"));
-    assert_eq!(ready, "Ready: 9 frames of 64x48, model scripted, seed 1.");
+    let words = "Ready: 9 frames of 64x48, model scripted, seed 1.";
+    let begins = format!(" The take begins on frame {start}, the first of the timeline.");
+    assert!(ready.starts_with(&format!("{words} It covers ")), "{ready}");
+    assert_eq!(ready.ends_with(&begins), start != 0.0, "{ready}");
     play(node, &first);
     first
 }

@@ -191,6 +191,11 @@ impl Workshop {
         text.lines().map(|line| line.parse().unwrap()).collect()
     }
 
+    /// Ends the engine that runs, so that the next one reads the script anew.
+    pub(crate) fn end_engine(&self) {
+        self.end_engines();
+    }
+
     /// How the takes ended that engines had begun: `done`, `failed` or `stopped`.
     pub(crate) fn ends(&self) -> Vec<String> {
         let text = fs::read_to_string(self.at("script.ends")).unwrap_or_default();

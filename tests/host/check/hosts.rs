@@ -30,6 +30,12 @@ pub(crate) const CHECKS: &[Check] = &[
         nuke
     ),
     host_check!(
+        "hosts.nuke17",
+        "Nuke 17",
+        "Parameters are set in changes and overlays only, messages are cut at 120 characters.",
+        nuke17
+    ),
+    host_check!(
         "hosts.resolve",
         "Resolve",
         "Several instances made anew at each edit, no tiles, images without scale and field, numbers without range clamped, undo of the artist only.",
@@ -124,6 +130,10 @@ fn nuke(subject: &Subject, report: &mut Report) {
     afternoon(subject, report, Profile::nuke());
 }
 
+fn nuke17(subject: &Subject, report: &mut Report) {
+    afternoon(subject, report, Profile::nuke17_strict());
+}
+
 fn resolve(subject: &Subject, report: &mut Report) {
     afternoon(subject, report, Profile::resolve());
 }
@@ -191,7 +201,11 @@ fn use_the_panel(scene: &Scene, time: f64, report: &mut Report) {
         if let Some(value) = values.into_iter().nth(1).filter(|value| *value != node.value(&id)) {
             report.step(format!("{id} changes and is undone"));
             node.set(&id, value);
-            show(scene, time, report);
+            // Some value may ask for a failure; then it has to say why.
+            let frame = node.view(time);
+            if frame.failed() && frame.says().is_empty() {
+                report.fault(format!("nothing is shown and nothing said: {}", frame.status));
+            }
             node.undo();
         }
     }

@@ -140,6 +140,23 @@ impl Action {
         )
     }
 
+    /// Whether something is changed by the artist: a parameter or clip, or what an overlay shows.
+    #[must_use]
+    pub fn is_change(&self) -> bool {
+        matches!(
+            self,
+            Self::InstanceChanged
+                | Self::PenMotion
+                | Self::PenDown
+                | Self::PenUp
+                | Self::KeyDown
+                | Self::KeyUp
+                | Self::KeyRepeat
+                | Self::GainFocus
+                | Self::LoseFocus
+        )
+    }
+
     /// Whether this may come on a thread that renders.
     #[must_use]
     pub fn is_of_rendering(&self) -> bool {

@@ -77,6 +77,8 @@ impl Clip {
             properties.put("OfxImageEffectPropFrameRange", source.frames);
             properties.put("OfxImageEffectPropUnmappedFrameRange", source.frames);
         }
+        let format = source.as_ref().and_then(|source| source.format).unwrap_or_default();
+        properties.put("OfxImageClipPropFormat", format);
         *self.source.write() = source;
     }
 }

@@ -87,7 +87,7 @@ pub use overlay::{Drawing, DrawsWith, Overlay, Pen, Shape, Stroke};
 pub use params::change::Reason;
 pub use params::{ParamKind, Value};
 pub use plugin::{Described, Details, Plugin};
-pub use profile::{Clamp, Context, Profile, Restore, Undo};
+pub use profile::{Clamp, Context, Formatting, Profile, Restore, Undo};
 pub use project::file::OpenError;
 pub use project::{Project, Settings};
 pub use properties::{Item, Properties};

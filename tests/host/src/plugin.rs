@@ -47,7 +47,9 @@ pub(crate) struct Loaded {
     /// Held by the one who renders, where the plug-in wants one at a time.
     pub(crate) rendering: Mutex<()>,
     /// Closed after the plug-in has unloaded.
-    _library: Arc<Library>,
+    library: Arc<Library>,
+    /// Which plug-in of its library it is.
+    nth: i32,
 }
 
 impl Drop for Loaded {
@@ -120,7 +122,8 @@ impl Plugin {
             descriptor,
             contexts,
             rendering: Mutex::default(),
-            _library: library.clone(),
+            library: library.clone(),
+            nth,
         };
         Ok(Self { loaded: Arc::new(loaded) })
     }
@@ -190,6 +193,11 @@ impl Plugin {
             loaded.host.faults.add(Rule::SameDescription, Action::Describe.name(), words);
         }
         loaded.host.faults.check();
+    }
+
+    /// Gives the plug-in its host anew, as some hosts do for each frame, while others render.
+    pub fn set_host_again(&self) {
+        self.loaded.library.set_host(&self.loaded.host, self.loaded.nth);
     }
 
     /// An action as it is, without handle, arguments or judgment.

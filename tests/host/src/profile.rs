@@ -6,6 +6,7 @@
 mod known;
 
 use crate::images::Depth;
+use crate::status::Status;
 
 /// In which role a plug-in is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,6 +86,17 @@ pub enum Restore {
     AfterCreate,
 }
 
+/// What a host makes of the format and the arguments of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Formatting {
+    /// What C makes of them.
+    Formatted,
+    /// The arguments are lost: each string that the format asks for is a blank.
+    WithAList,
+    /// It shows the format as it is.
+    AsGiven,
+}
+
 /// A host, to the eyes of a plug-in.
 #[derive(Clone, Debug)]
 pub struct Profile {
@@ -114,6 +126,10 @@ pub struct Profile {
     pub lacks_properties: Vec<String>,
     /// Properties that its images do not have.
     pub images_lack: Vec<String>,
+    /// Texts that its images say of themselves, whatever is so.
+    pub images_say: Vec<(String, String)>,
+    /// How it answers every wish for an image, where it gives none.
+    pub refuses_images: Option<Status>,
     /// Suites that it does not have, by name and version.
     pub lacks_suites: Vec<(String, i32)>,
     /// Functions that are null, by suite and name.
@@ -140,6 +156,14 @@ pub struct Profile {
     pub processors: Option<u32>,
     /// Which writes are undone.
     pub undo: Undo,
+    /// Whether it brackets a change of time and says nothing in between.
+    pub bare_time_changes: bool,
+    /// Whether parameters may be set by the plug-in in changes and in events of an overlay only.
+    pub sets_in_changes_only: bool,
+    /// How many characters of a message it shows, where there is a limit.
+    pub message_length: Option<usize>,
+    /// What becomes of the format of a message.
+    pub messages: Formatting,
     /// Whether there is no artist.
     pub background: bool,
     /// How it cuts the frames that it shows, where it does.
@@ -185,6 +209,20 @@ impl Profile {
         self
     }
 
+    /// With images that say this of themselves.
+    #[must_use]
+    pub fn with_images_saying(mut self, name: &str, text: &str) -> Self {
+        self.images_say.push((name.to_owned(), text.to_owned()));
+        self
+    }
+
+    /// With no image for anybody: each wish for one is answered so.
+    #[must_use]
+    pub fn refusing_images(mut self, status: Status) -> Self {
+        self.refuses_images = Some(status);
+        self
+    }
+
     /// The same host with these contexts only.
     #[must_use]
     pub fn with_contexts(mut self, contexts: &[Context]) -> Self {
@@ -203,6 +241,13 @@ impl Profile {
     #[must_use]
     pub fn in_background(mut self) -> Self {
         self.background = true;
+        self
+    }
+
+    /// With messages put together like that.
+    #[must_use]
+    pub fn formatting(mut self, messages: Formatting) -> Self {
+        self.messages = messages;
         self
     }
 

@@ -190,7 +190,9 @@ impl Project {
                 };
                 let params: Vec<_> = effect.params.all().into_iter().filter(changed).collect();
                 let names: Vec<_> = params.iter().map(|param| param.id.as_str()).collect();
-                if !names.is_empty() {
+                if self.state.loaded.host.profile.bare_time_changes {
+                    change::tell(&effect, "OfxTypeParameter", &[], Reason::Time, time);
+                } else if !names.is_empty() {
                     change::tell(&effect, "OfxTypeParameter", &names, Reason::Time, time);
                 }
             }

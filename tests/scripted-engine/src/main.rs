@@ -186,7 +186,7 @@ impl Engine {
                 if !service.is_wanted(submit.key) {
                     return Outcome::Stopped;
                 }
-                let seconds_left = Some(f64::from(of - step));
+                let seconds_left = self.script.estimates.then(|| f64::from(of - step));
                 let progress = Progress { stage: stage.clone(), step, of, seconds_left };
                 service.progress(submit.key, &progress);
                 if let Some(problem) = self.misbehave(&stage, step, Some(submit.key)) {

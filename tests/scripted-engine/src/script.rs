@@ -24,6 +24,8 @@ pub(crate) struct Script {
     pub(crate) unread_ms: u64,
     pub(crate) idle_ms: u64,
     pub(crate) alone_ms: Option<u64>,
+    /// Whether it says how long a take still takes.
+    pub(crate) estimates: bool,
     /// How long it opens its device, listening meanwhile.
     pub(crate) opening_ms: u64,
     /// Why that fails; nothing can be made then.
@@ -99,6 +101,7 @@ impl Default for Script {
             // Who starts one ends it, however long that lasts.
             idle_ms: 120_000,
             alone_ms: None,
+            estimates: true,
             opening_ms: 0,
             not_opened: None,
             unused: None,

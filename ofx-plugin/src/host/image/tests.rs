@@ -62,9 +62,12 @@ fn memory_that_makes_no_sense_is_refused() {
         (Window { y1: 10, ..BOUNDS }, 28, Depth::Byte),
         (Window { x1: i32::MIN, y1: 0, x2: i32::MAX, y2: 1 }, i32::MAX, Depth::Byte),
     ] {
-        assert_eq!(new(data, bounds, row_bytes, depth), Some(Status::FAILED), "{bounds:?}");
+        let refusal = new(data, bounds, row_bytes, depth).unwrap();
+        assert_eq!(refusal.status(), Status::FAILED, "{bounds:?}");
+        let words = refusal.to_string();
+        assert!(words.contains(&format!("rows of {row_bytes};")), "{words}");
     }
-    assert_eq!(new(ptr::null_mut(), BOUNDS, 28, Depth::Byte), Some(Status::FAILED));
+    assert!(new(ptr::null_mut(), BOUNDS, 28, Depth::Byte).is_some());
 }
 
 /// What the property set of an image and the clip it comes from stand for.
@@ -181,7 +184,7 @@ fn host() -> Host {
     }
 }
 
-fn with(offered: &Offered, look: impl FnOnce(Effect<'_>, Result<OutputImage<'_>, Status>)) {
+fn with(offered: &Offered, look: impl FnOnce(Effect<'_>, Result<OutputImage<'_>, ImageRefusal>)) {
     let handle = ptr::from_ref(offered);
     // SAFETY: the functions of this host take an `Offered` for an effect.
     let effect = unsafe { Effect::new(host(), handle.cast()) }.unwrap();
@@ -205,17 +208,31 @@ fn an_image_is_given_back_whatever_it_is() {
     });
     assert_eq!(bytes.iter().filter(|byte| **byte == 1).count(), 7 * 8);
     let refusals = [
-        (data, c"OfxBitDepthFloat", c"OfxImageComponentRGBA", Status::FAILED),
-        (data, c"OfxBitDepthNone", c"OfxImageComponentRGBA", Status::IMAGE_FORMAT),
-        (data, c"OfxBitDepthByte", c"OfxImageComponentRGB", Status::IMAGE_FORMAT),
-        (ptr::null_mut(), c"OfxBitDepthByte", c"OfxImageComponentRGBA", Status::FAILED),
+        (data, c"OfxBitDepthFloat", c"OfxImageComponentRGBA", Status::FAILED, "in rows of 64"),
+        (data, c"OfxBitDepthNone", c"OfxImageComponentRGBA", Status::IMAGE_FORMAT, "of None"),
+        (data, c"OfxBitDepthByte", c"OfxImageComponentRGB", Status::IMAGE_FORMAT, "has RGB pixels"),
+        (
+            ptr::null_mut(),
+            c"OfxBitDepthByte",
+            c"OfxImageComponentRGBA",
+            Status::FAILED,
+            "cannot be",
+        ),
     ];
-    for (data, depth, components, status) in refusals {
-        with(&offered(data, depth, components), |_, image| assert_eq!(image.err(), Some(status)));
+    for (data, depth, components, status, says) in refusals {
+        with(&offered(data, depth, components), |_, image| {
+            let refusal = image.err().unwrap();
+            assert_eq!(refusal.status(), status);
+            assert!(refusal.to_string().contains(says), "{refusal}");
+        });
     }
     let mut none = offered(data, c"OfxBitDepthByte", c"OfxImageComponentRGBA");
-    none.fetched = 8;
-    with(&none, |_, image| assert_eq!(image.err(), Some(Status::of(8))));
+    for (fetched, expected) in
+        [(8, ImageRefusal::NoMemory), (1, ImageRefusal::Host(Status::FAILED))]
+    {
+        none.fetched = fetched;
+        with(&none, |_, image| assert_eq!(image.err(), Some(expected)));
+    }
 }
 
 #[test]

@@ -15,6 +15,9 @@ const PLACEHOLDER: LayoutLimits =
 const BADGE: LayoutLimits =
     LayoutLimits { lines_per_frame: 36.0, most: [0.94, 0.4], most_lines: 3 };
 
+/// How much the box covers what is behind it.
+const BOX_ALPHA: f32 = 0.96;
+
 /// A panel, laid out for an output frame.
 #[derive(Debug)]
 pub(super) struct Panel {
@@ -63,7 +66,8 @@ impl Panel {
             seen: [x.max(left), y.max(bottom), (x + width).min(right), (y + height).min(top)],
             radius: layout.padding as f32 * 0.75,
             layout,
-            box_ink: Ink::new([0.075, 0.08, 0.09], 0.8, transfer),
+            // As good as opaque: where light is added up, a fifth of white is brighter than the text.
+            box_ink: Ink::new([0.075, 0.08, 0.09], BOX_ALPHA, transfer),
             bar_ink: Ink::new(tone.color(), 1.0, transfer),
             headline_ink: Ink::new([0.96; 3], 1.0, transfer),
             text_ink: Ink::new([0.72, 0.74, 0.77], 1.0, transfer),

@@ -1,6 +1,7 @@
 //! What is written in place of a take and over one.
 
 use super::*;
+use crate::picture::source::Pixel;
 
 const WORDS: [&str; 3] = [
     "Not generated yet",
@@ -21,7 +22,7 @@ fn annotated(
     let [_, _, x2, y2] = output_frame.pixels().unwrap().map(|at| at.ceil() as i32);
     let mut image = Image::of_size(x2, y2);
     let content =
-        FrameContent { output_frame, fit: Fit::Whole, take, annotation: Some(annotation) };
+        FrameContent { annotation: Some(annotation), ..content(output_frame, Fit::Whole, take) };
     assert_eq!(draw(&mut image, &content, format, &|| true), Drawn::Whole);
     image
 }
@@ -61,6 +62,42 @@ fn words_can_be_read_in_every_size() {
     }
 }
 
+/// The luminance of a premultiplied pixel over a background, as WCAG counts it.
+fn luminance_over(pixel: Pixel, background: [f32; 3], format: OutputFormat) -> f32 {
+    let of_background = format.transfer.of_display(background);
+    let linear = |value: f32| match format.transfer {
+        Transfer::AsGenerated => wan_alpha_take::color::to_linear(value.clamp(0.0, 1.0)),
+        _ => value,
+    };
+    let [red, green, blue] =
+        [0, 1, 2].map(|at| linear(pixel[at] + of_background[at] * (1.0 - pixel[3])));
+    0.2126 * red + 0.7152 * green + 0.0722 * blue
+}
+
+#[test]
+fn words_stand_out_over_white_black_and_cyan() {
+    let badge = Annotation::Badge { tone: Tone::Failed, text: "Not generated: no room" };
+    for format in [PREMULTIPLIED, LINEAR] {
+        for annotation in [placeholder(&WORDS), badge] {
+            let image = annotated(output_frame(1920, 1080), annotation, None, format);
+            let mut counts = std::collections::BTreeMap::<_, usize>::new();
+            for pixel in image.pixels().filter(|pixel| pixel[3] > 0.5) {
+                *counts.entry(pixel.map(f32::to_bits)).or_default() += 1;
+            }
+            // The box is what most pixels are; what covers it whole is gray text, or the bar.
+            let commonest = counts.iter().max_by_key(|(_, count)| **count).unwrap().0;
+            let of_box = commonest.map(f32::from_bits);
+            let is_text = |[r, g, b, a]: &Pixel| *a == 1.0 && (r - b).abs() + (r - g).abs() < 0.15;
+            for background in [[1.0; 3], [0.0; 3], [0.0, 1.0, 1.0]] {
+                let luminance = |pixel| luminance_over(pixel, background, format) + 0.05;
+                let text = image.pixels().filter(is_text).map(luminance).fold(1e9, f32::min);
+                let ratio = text / luminance(of_box);
+                assert!((4.5..100.0).contains(&ratio), "{ratio} over {background:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_placeholder_lies_in_the_middle_whatever_the_scale() {
     for scale in [1.0, 0.5, 0.25] {
@@ -87,6 +124,7 @@ fn nothing_is_drawn_off_the_output_frame() {
             output_frame: output_frame(20, 12),
             fit: Fit::Fill,
             take: None,
+            view: View::Rgba,
             annotation: Some(annotation),
         };
         assert_eq!(draw(&mut image, &content, PREMULTIPLIED, &|| true), Drawn::Whole);

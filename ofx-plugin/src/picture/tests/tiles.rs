@@ -62,10 +62,11 @@ proptest! {
         width in 1..70_u32,
         height in 1..70_u32,
         annotation in prop::sample::select(ANNOTATIONS.to_vec()),
+        view in prop::sample::select(vec![View::Rgba, View::AlphaAsGray, View::OverChecker]),
         windows in prop::collection::vec(any_window(), 4),
     ) {
         let picture = Picture::new([width, height], noise);
-        let content = FrameContent { output_frame, fit, take: Some(picture.source()), annotation };
+        let content = FrameContent { view, annotation, ..content(output_frame, fit, Some(picture.source())) };
         let bounds = Window { x1: -90, y1: -90, x2: 300, y2: 300 };
         let mut whole = Image::new(bounds, bounds, depth);
         prop_assert_eq!(draw(&mut whole, &content, format, &|| true), Drawn::Whole);
@@ -166,6 +167,7 @@ fn the_host_is_asked_every_50_ms_at_the_latest() {
             output_frame,
             fit: Fit::Stretch,
             take: Some(picture.source()),
+            view: View::OverChecker,
             annotation,
         };
         assert_eq!(draw(&mut image, &content, format, &keep_going), Drawn::Whole);

@@ -13,7 +13,7 @@ use super::{SESSION, Tally};
 use crate::workshop::{Workshop, until_status};
 
 /// Parameters and what they are set to now and then.
-const TEXTS: [&str; 9] = [
+const TEXTS: [&str; 10] = [
     "prompt",
     "negativePrompt",
     "model",
@@ -21,10 +21,11 @@ const TEXTS: [&str; 9] = [
     "takeKey",
     "heldRequest",
     "heldKey",
+    "takeHistory",
     "prompt",
     "status",
 ];
-const CHOICES: [(&str, i32); 8] = [
+const CHOICES: [(&str, i32); 12] = [
     ("outside", 4),
     ("missing", 4),
     ("fit", 4),
@@ -33,6 +34,10 @@ const CHOICES: [(&str, i32); 8] = [
     ("precision", 4),
     ("solver", 4),
     ("revision", 1000),
+    ("view", 3),
+    ("rateConversion", 3),
+    ("promptTemplate", 5),
+    ("history", 16),
 ];
 const ANIMATED: [&str; 4] = ["ellipseCenter", "ellipseAxes", "ellipseAngle", "mu"];
 const BUTTONS: [&str; 5] = ["cancel", "revert", "refresh", "startHere", "releaseGpu"];

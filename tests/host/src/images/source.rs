@@ -13,19 +13,28 @@ pub struct Source {
     pub pixel_aspect: f64,
     /// First and last frame.
     pub frames: [f64; 2],
+    /// The format that the host says the clip has, in pixels, where it says one.
+    pub format: Option<Rect>,
 }
 
 impl Source {
     /// With square pixels, over this region.
     #[must_use]
     pub fn over(region: [f64; 4]) -> Self {
-        Self { region, pixel_aspect: 1.0, frames: [1.0, 100.0] }
+        Self { region, pixel_aspect: 1.0, frames: [1.0, 100.0], format: None }
     }
 
     /// With pixels of this width by height.
     #[must_use]
     pub fn with_pixel_aspect(mut self, pixel_aspect: f64) -> Self {
         self.pixel_aspect = pixel_aspect;
+        self
+    }
+
+    /// In a format of these pixels: left, bottom, right, top.
+    #[must_use]
+    pub fn with_format(mut self, format: Rect) -> Self {
+        self.format = Some(format);
         self
     }
 

@@ -20,7 +20,7 @@ use crate::params::change::{self, Reason};
 use crate::params::undo::Steps;
 use crate::profile::{Context, Restore};
 use crate::project::ProjectState;
-
+use crate::rules::Rule;
 use crate::status::Status;
 
 /// Why there is no instance.
@@ -179,6 +179,12 @@ fn dispose(effect: &Arc<Effect>) {
     let _alone = effect.in_use.write();
     overlay::close(effect);
     Call::of(effect, Action::DestroyInstance).perform();
+    if let Some(node) = effect.node.upgrade()
+        && node.told.lock().progressing.take().is_some()
+    {
+        let words = "progress is shown and never ended".to_owned();
+        effect.host.faults.add(Rule::OrderedProgress, "OfxActionDestroyInstance", words);
+    }
     effect.lives.store(false, Ordering::Release);
 }
 

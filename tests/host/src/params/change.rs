@@ -55,7 +55,8 @@ pub(crate) fn by_plugin(
 ) -> Answer {
     let doing = doing::here()?;
     let effect = param.effect.upgrade().ok_or(Status::ERR_BAD_HANDLE)?;
-    if !doing.action.may_set_parameters() {
+    let only_in_changes = effect.host.profile.sets_in_changes_only;
+    if !doing.action.may_set_parameters() || only_in_changes && !doing.action.is_change() {
         doing.fault(Rule::SetWhereAllowed, format!("the plug-in {verb} {}", param.id));
         return Err(Status::FAILED);
     }

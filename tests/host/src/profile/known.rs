@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::{Clamp, Context, Profile, Restore, Undo};
+use super::{Clamp, Context, Formatting, Profile, Restore, Undo};
 use crate::images::Depth;
 
 fn names(names: &[&str]) -> Vec<String> {
@@ -27,6 +27,8 @@ impl Profile {
             render_scales: vec![1.0, 0.5, 1.0 / 3.0, 0.25],
             lacks_properties: Vec::new(),
             images_lack: Vec::new(),
+            images_say: Vec::new(),
+            refuses_images: None,
             lacks_suites: Vec::new(),
             null_functions: Vec::new(),
             animates_strings: true,
@@ -40,6 +42,10 @@ impl Profile {
             tries_half_scale: false,
             processors: None,
             undo: Undo::CanUndo,
+            bare_time_changes: false,
+            sets_in_changes_only: false,
+            message_length: None,
+            messages: Formatting::Formatted,
             background: false,
             view_tiles: None,
             frame_rate: 24.0,
@@ -66,6 +72,7 @@ impl Profile {
                 "OfxImageEffectInstancePropSequentialRender",
                 "OfxImageEffectPropNoSpatialAwareness",
                 "OfxParamHostPropSupportsStrChoice",
+                "OfxImageClipPropFormat",
             ]),
             lacks_suites: vec![("OfxProgressSuite".to_owned(), 2), ("OfxDrawSuite".to_owned(), 1)],
             animates_strings: false,
@@ -76,6 +83,33 @@ impl Profile {
             timeline: [1001.0, 1100.0],
             ..Self::plain()
         }
+    }
+
+    /// A host like Nuke 17, which keeps OpenFX strictly.
+    #[must_use]
+    pub fn nuke17_strict() -> Self {
+        Self {
+            version: [17, 0, 2],
+            api: [1, 5],
+            depths: vec![Depth::Float, Depth::Half],
+            sets_in_changes_only: true,
+            message_length: Some(120),
+            ..Self::nuke()
+        }
+    }
+
+    /// A host built on the official support library, as its demo is.
+    #[must_use]
+    pub fn host_support() -> Self {
+        Self {
+            name: "uk.co.foundry.ofxhostdemo".to_owned(),
+            label: "Host demo".to_owned(),
+            introduces_itself: false,
+            bare_time_changes: true,
+            ..Self::plain()
+        }
+        .without_suite("OfxDrawSuite")
+        .without_properties(&["OfxImageEffectPropNoSpatialAwareness"])
     }
 
     /// `DaVinci` Resolve, Edit page.
@@ -97,6 +131,7 @@ impl Profile {
                 "OfxImageEffectInstancePropSequentialRender",
                 "OfxParamPropDefaultCoordinateSystem",
                 "OfxImageEffectPropProjectOffset",
+                "OfxImageClipPropFormat",
             ]),
             images_lack: names(&["OfxImageEffectPropRenderScale", "OfxImagePropField"]),
             lacks_suites: vec![
@@ -132,6 +167,8 @@ impl Profile {
             saves_defaults: false,
             tries_half_scale: true,
             undo: Undo::EditBlockInOpenPanel,
+            // `message` and `setPersistentMessage` of RB-2.5 pass their va_list on as an argument.
+            messages: Formatting::WithAList,
             view_tiles: Some([256, 256]),
             timeline: [1.0, 250.0],
             ..Self::plain()

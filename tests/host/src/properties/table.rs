@@ -285,6 +285,8 @@ static TABLE: &[Definition] = &[
     row("OfxImageClipPropOptional", INT, n(1), CLIP_D | CLIP, CLIP_D, Zero),
     row("OfxImageClipPropIsMask", INT, n(1), CLIP_D | CLIP, CLIP_D, Zero),
     row("OfxImageClipPropFieldExtraction", TEXT, n(1), CLIP_D | CLIP, CLIP_D, Text("OfxFieldDoubled")),
+    // Natron's.
+    row("OfxImageClipPropFormat", INT, n(4), CLIP, NOWHERE, Zero),
     row("OfxImageClipPropConnected", INT, n(1), CLIP, NOWHERE, Zero),
     row("OfxImageClipPropUnmappedPixelDepth", TEXT, n(1), CLIP, NOWHERE, Zero),
     row("OfxImageClipPropUnmappedComponents", TEXT, n(1), CLIP, NOWHERE, Zero),

@@ -73,6 +73,10 @@ suite_functions! {
             doing.fault(Rule::ImageInRender, words);
             return Err(Status::FAILED);
         };
+        let refused = clip.properties.host().and_then(|host| host.profile.refuses_images);
+        if let Some(status) = refused {
+            return Err(status);
+        }
         clip.fetched.fetch_add(1, Ordering::Relaxed);
         let fetched = if clip.is_output() {
             output(&clip, time, &rendering)?
@@ -215,6 +219,9 @@ fn image(
     set.put("OfxImagePropUniqueIdentifier", [identifier]);
     for name in &host.profile.images_lack {
         set.forget(name);
+    }
+    for (name, text) in &host.profile.images_say {
+        set.put(name, [text.as_str()]);
     }
     Ok(set)
 }

@@ -31,6 +31,10 @@ pub(super) fn said(
         return Err(Status::ERR_VALUE);
     }
     let Some(node) = effect.node.upgrade() else { return Ok(()) };
+    let text = match effect.host.profile.message_length {
+        Some(most) => text.chars().take(most).collect(),
+        None => text,
+    };
     let message = Message { kind: kind.to_owned(), id, text };
     let mut told = node.told.lock();
     if is_persistent {

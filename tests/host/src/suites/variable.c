@@ -7,6 +7,7 @@
 
 enum { OK = 0, FAILED = 1, ERR_MEMORY = 8 };
 enum { KIND_INT = 1, KIND_DOUBLE = 2, KIND_TEXT = 3 };
+enum { FORMATTED = 0, FORMATTED_WITH_A_LIST = 1, AS_GIVEN = 2 };
 enum { PLAIN = 0, AT_TIME = 1, DERIVATIVE = 2, INTEGRAL = 3 };
 
 struct value {
@@ -22,6 +23,7 @@ struct typed {
     int (*set)(void *param, int how, double time, const struct value *values);
     int (*message)(void *effect, int is_persistent, const char *type, const char *id,
                    const char *format, const char *text);
+    int (*formatting)(void *effect);
 };
 
 static struct typed typed;
@@ -118,21 +120,35 @@ int wan_alpha_host_param_set_value_at_time(void *param, double time, ...)
     return status;
 }
 
+/* Puts a text together into `place`, and tells its length, as vsnprintf does. */
+static int formatted(int how, char *place, size_t room, const char *format, va_list *arguments)
+{
+    if (how == AS_GIVEN)
+        return snprintf(place, room, "%s", format);
+    /* Such a host hands its list of arguments on as if it were one argument: a string conversion
+     * prints the first bytes of the list, which are a blank and a zero. */
+    if (how == FORMATTED_WITH_A_LIST)
+        return snprintf(place, room, format, " ", " ", " ", " ");
+    va_list again;
+    va_copy(again, *arguments);
+    int length = vsnprintf(place, room, format, again);
+    va_end(again);
+    return length;
+}
+
 static int message(void *effect, int is_persistent, const char *type, const char *id,
                    const char *format, va_list *arguments)
 {
     char *text = NULL;
     if (format) {
-        va_list again;
-        va_copy(again, *arguments);
-        int length = vsnprintf(NULL, 0, format, again);
-        va_end(again);
+        int how = typed.formatting(effect);
+        int length = formatted(how, NULL, 0, format, arguments);
         if (length < 0)
             return FAILED;
         text = malloc((size_t)length + 1);
         if (!text)
             return ERR_MEMORY;
-        vsnprintf(text, (size_t)length + 1, format, *arguments);
+        formatted(how, text, (size_t)length + 1, format, arguments);
     }
     int status = typed.message(effect, is_persistent, type, id, format, text);
     free(text);

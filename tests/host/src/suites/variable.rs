@@ -12,6 +12,7 @@ use crate::boundary::{OptionalText, Received, Text, behind, served};
 use crate::effect::Effect;
 use crate::lent::lend;
 use crate::params::{Param, Value};
+use crate::profile::Formatting;
 use crate::properties::Type;
 use crate::status::Status;
 
@@ -74,6 +75,7 @@ struct Typed {
         *const c_char,
         *const c_char,
     ) -> c_int,
+    formatting: unsafe extern "C" fn(*mut c_void) -> c_int,
 }
 
 /// How a value is asked for, as in C.
@@ -190,11 +192,22 @@ unsafe extern "C" fn said(
     })
 }
 
+/// How the host of an effect puts messages together; as C does where there is no such effect, which
+/// `said` finds out.
+unsafe extern "C" fn formatting(effect: *mut c_void) -> c_int {
+    let effect = behind::<Effect>(effect.addr());
+    match effect.map(|effect| effect.host.profile.messages) {
+        Ok(Formatting::WithAList) => 1,
+        Ok(Formatting::AsGiven) => 2,
+        Ok(Formatting::Formatted) | Err(_) => 0,
+    }
+}
+
 /// Tells C the functions above, once.
 fn ready() {
     static READY: Once = Once::new();
     READY.call_once(|| {
-        let typed = Typed { layout, get, set, message: said };
+        let typed = Typed { layout, get, set, message: said, formatting };
         // SAFETY: the two structs are laid out alike, and C copies this one.
         unsafe { wan_alpha_host_variable(&raw const typed) };
     });

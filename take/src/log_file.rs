@@ -1,4 +1,4 @@
-//! The engine's own log: private, without prompts, and never large.
+//! A log of its own for each program: private, and never large. What goes into it names no prompt.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -6,17 +6,22 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 
-/// A full log becomes `engine.log.1`, and the one before that goes.
+/// Bytes. A full log `a.log` becomes `a.log.1`, and the one before that goes.
 const LIMIT: u64 = 4 << 20;
 
-/// A log that begins anew when it is full.
-pub(crate) struct LogFile {
+/// A log that begins anew when it is full. Lines of several threads and processes do not mix.
+#[derive(Debug)]
+pub struct LogFile {
     path: PathBuf,
     file: Mutex<(File, u64)>,
 }
 
 impl LogFile {
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+    /// Opens the log at `path`, with its folder, for this user alone; goes on at its end.
+    ///
+    /// # Errors
+    /// What the system says where folder or file cannot be made.
+    pub fn open(path: &Path) -> io::Result<Self> {
         if let Some(folder) = path.parent() {
             let mut builder = fs::DirBuilder::new();
             builder.recursive(true);
