@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Decode, context: &CommandContext<'_>) -> Result<()> {
     take.insert("latent".to_owned(), json!({ "blake3": latent.hash }));
     let mut lines = vec![written.folder().display().to_string()];
     if let Some(Original { clip, reconstruction }) = original {
-        if let Some(words) = clip.clipped() {
+        for words in clip.warnings() {
             console.warn(&words);
         }
         let (color, alpha) = (reconstruction.color_psnr(), reconstruction.alpha_psnr());
@@ -95,7 +95,7 @@ struct Original {
 
 impl Original {
     fn find(paths: &[std::path::PathBuf], args: &Decode, expected: ClipShape) -> Result<Self> {
-        let clip = RgbaSequence::find(paths, args.reading.association())?;
+        let clip = RgbaSequence::find(paths, &args.reading.reading())?;
         let words = |shape: ClipShape| {
             format!("{} frames of {} × {}", shape.frames, shape.width, shape.height)
         };

@@ -3,7 +3,6 @@
 mod alpha;
 mod picture;
 mod show;
-mod video;
 
 use anyhow::{Result, anyhow};
 use wan_alpha_core::Watch;
@@ -23,7 +22,7 @@ use crate::stdout::print_lines;
 pub(crate) fn run(command: &EllipseCommand, context: &CommandContext<'_>) -> Result<()> {
     match command {
         EllipseCommand::Fit(args) => fit(args, context),
-        EllipseCommand::Show(args) => show::run(args),
+        EllipseCommand::Show(args) => show::run(args, context),
     }
 }
 
@@ -38,10 +37,10 @@ fn fit(args: &FitEllipse, context: &CommandContext<'_>) -> Result<()> {
         .or_exit(Exit::BadInput);
     }
     if let Some(out) = &args.out {
-        refuse_input("--out", out, &alpha::files(&args.alpha)?)?;
+        refuse_input("--out", out, &alpha::files(args)?)?;
         probe_file(out).or_exit(Exit::BadInput)?;
     }
-    let coverage = alpha::read(&args.alpha, args.threshold, context)?;
+    let coverage = alpha::read(args, context)?;
     let track = track(&coverage, args, console).or_exit(Exit::BadInput)?;
     progress.done();
     let text = to_json(&track)?;

@@ -21,7 +21,7 @@ pub(crate) fn run(args: &Encode, context: &CommandContext<'_>) -> Result<()> {
     let CommandContext { environment, progress, console, .. } = *context;
     let chosen = Chosen::of(&args.model, &environment.models)?;
     let files = EncoderFiles::find(&chosen.paths)?;
-    let mut clip = RgbaSequence::find(&args.frames, args.reading.association())?;
+    let mut clip = RgbaSequence::find(&args.frames, &args.reading.reading())?;
     console.say_choices(&args.frames);
     let shape = clip.shape();
     shape.check()?;
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Encode, context: &CommandContext<'_>) -> Result<()> {
     let kind = if args.dtype == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
     let options = Options { background: args.background, kind, device };
     let latent = encode(&files, options, &mut clip, console)?;
-    if let Some(words) = clip.clipped() {
+    for words in clip.warnings() {
         console.warn(&words);
     }
     out.finish(&latent, &About { shape, background: args.background, encoder })?;

@@ -321,7 +321,7 @@ impl Maker {
         let mut sink = Publishing { writer, failed: None };
         let mut measured = ReportSink::new(request, &mut sink)?;
         let decoded = pipeline.decode(&latent, request.precision, &mut measured, watch);
-        let report = decoded.and_then(|()| Ok(measured.finish()));
+        let report = decoded.map(|()| measured.finish());
         if let Some(error) = sink.failed {
             return Err(error.into());
         }

@@ -1,15 +1,17 @@
 //! Pictures: images, sequences of them and videos, read and written.
 //!
 //! Nothing here knows the command line, exit codes or the model: what was given and what is wanted are
-//! arguments, and what goes wrong is a [`MediaError`](error::MediaError). Each format is read and
-//! written in one file.
+//! arguments, and what goes wrong is a [`MediaError`](error::MediaError). Whatever a command is given,
+//! it is read here, each kind in one place, so that all commands agree on the same file.
 //!
 //! - [`frame`]: how large a picture may be, and frames of the store as frames in memory;
 //! - [`png`], [`exr`]: the two image formats, both ways;
 //! - [`video`]: videos, through ffmpeg;
+//! - [`reading`]: what a person may say of what is given;
+//! - [`color_space`], [`color_tag`], [`icc`]: what color is, and what files say that it is;
 //! - [`sequence`]: the files behind a folder, a pattern or one name;
 //! - [`mask`]: images as numbers in \[0, 1\], by their alpha or their luma;
-//! - [`rgba`]: images as straight, display-referred frames;
+//! - [`rgba`]: images and movies as straight, display-referred frames;
 //! - [`clip_reader`]: such frames for the model's encoder;
 //! - [`resize`]: pictures in another size, and parts of them;
 //! - [`contact_sheet`], [`thumbnail`]: small pictures to look at;
@@ -20,18 +22,28 @@
 
 pub(crate) mod atomic_file;
 mod clip_reader;
+pub(crate) mod color_space;
+pub(crate) mod color_tag;
 pub(crate) mod contact_sheet;
 pub(crate) mod error;
 pub(crate) mod exr;
 pub(crate) mod frame;
+#[cfg(test)]
+mod fuzz;
+mod icc;
+#[cfg(test)]
+mod kinds;
 pub(crate) mod mask;
 pub(crate) mod png;
 pub(crate) mod provenance;
+pub(crate) mod reading;
 pub(crate) mod recipe;
 pub(crate) mod resize;
 pub(crate) mod rgba;
 #[cfg(test)]
 pub(crate) mod sample;
 pub(crate) mod sequence;
+#[cfg(test)]
+mod speed;
 pub(crate) mod thumbnail;
 pub(crate) mod video;

@@ -86,7 +86,7 @@ impl AskedTake {
         let chosen = Chosen::of(&args.model, &environment.models)?;
         let count = args.frames.unwrap_or_else(|| chosen.defaults.frames_or_released());
         let latent_frames = TakeRequest::latent_frames_of(count).or_exit(Exit::BadInput)?;
-        let placement = SubjectPlacement::of(args, latent_frames)?;
+        let placement = SubjectPlacement::of(args, latent_frames, console)?;
         let opened = open_device(args, context)?;
         let strengths = Strengths { dora: args.dora_strength, distill: args.distill_strength };
         let (pipeline, of_model) = open_pipeline(&chosen, strengths, opened.as_ref(), context)?;
@@ -104,7 +104,7 @@ impl AskedTake {
     fn again(args: &Render, request: TakeRequest, context: &CommandContext<'_>) -> Result<Self> {
         let CommandContext { environment, console, .. } = *context;
         check_numerics(&request).map_err(|problem| anyhow!("{problem}")).or_exit(Exit::BadInput)?;
-        let placement = SubjectPlacement::again(args, &request)?;
+        let placement = SubjectPlacement::again(args, &request, console)?;
         let chosen = again::model_of(args, &request, &environment.models)?;
         let opened = open_device(args, context)?;
         let strengths =

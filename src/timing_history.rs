@@ -166,10 +166,10 @@ impl TimedRun {
     /// Seconds of a step of a stage, from what the other stages of this take took for their operations.
     fn counted(&self, stage: Stage) -> Option<f64> {
         let wanted = self.operations.get(&stage)?;
-        let measured = self.took.iter().filter_map(|(other, seconds)| {
+        let mut measured = self.took.iter().filter_map(|(other, seconds)| {
             self.operations.get(other).map(|operations| seconds / operations)
         });
-        measured.last().map(|pace| pace * wanted)
+        measured.next_back().map(|pace| pace * wanted)
     }
 
     /// A step is done; the seconds left, where they are known.

@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use exr::prelude::WritableImage;
 use image::{GrayImage, Luma, Rgba, RgbaImage};
 use serde_json::Value;
 use support::model::{TOKENIZER, write_merge_block};
@@ -364,6 +365,38 @@ fn a_cached_row_is_its_latent_its_contexts_and_its_mask() {
         .unwrap();
     let note = String::from_utf8_lossy(&room.run(&line).stderr).into_owned();
     assert!(note.contains("1 clips and the captions of 0 rows are new"), "{note}");
+}
+
+/// Rows that choose another layer of the same file show something else.
+#[test]
+fn two_layers_of_one_file_are_two_clips() {
+    let room = Room::of("data");
+    with_model(&room);
+    let disc = |place: usize| f32::from((place % 48).abs_diff(24) + (place / 48).abs_diff(16) < 12);
+    let channels = ["beauty", "specular"].iter().zip([1.0, 0.5]).flat_map(|(layer, light)| {
+        ["A", "B", "G", "R"].map(|name| {
+            let light = if name == "A" { 1.0 } else { light };
+            let values = (0..48 * 32).map(|place| disc(place) * light).collect();
+            let name = format!("{layer}.{name}");
+            exr::image::AnyChannel::new(&*name, exr::image::FlatSamples::F32(values))
+        })
+    });
+    let channels = exr::image::AnyChannels::sort(channels.collect());
+    exr::image::Image::from_channels((48, 32), channels)
+        .write()
+        .to_file(room.path("f.exr"))
+        .unwrap();
+    let row = |layer: &str| format!("f.exr,{layer},A ball before a transparent background,s\n");
+    let rows = ["beauty", "specular", "beauty"].map(row).concat();
+    fs::write(room.path("table.csv"), format!("colour,layer,caption,source\n{rows}")).unwrap();
+    let said = room.ok(&["check", "table.csv"]);
+    assert!(said.contains("3 rows, 2 clips of 1 sources"), "{said}");
+    assert!(!said.contains("row 2") && said.contains("row 3"), "{said}");
+    room.ok(&["cache", "table.csv", "--model", "model", "--out", "cache"]);
+    let index = fs::read_to_string(room.path("cache/index.jsonl")).unwrap();
+    let line = |line| serde_json::from_str::<Value>(line).unwrap()["file"].clone();
+    let files: Vec<Value> = index.lines().map(line).collect();
+    assert!(files[0] != files[1] && files[0] == files[2], "{index}");
 }
 
 #[test]

@@ -218,6 +218,7 @@ fn a_model_that_cannot_encode_says_which_file_is_missing() {
     room.refuses(&encode, 4, &["no merge block", "Wan-Alpha-v2-VAE.bin", "model"]);
     room.ok(&decode);
     fs::write(&merge, &block[..block.len() / 2]).unwrap();
+    // What is torn is passed over, and then lacking.
     room.refuses(&encode, 4, &["no merge block", MERGE, "not a whole safetensors file"]);
     // Of a wider autoencoder.
     let wide = Tensor::zeros([96, 192, 1, 1, 1], (Kind::Float, tch::Device::Cpu));

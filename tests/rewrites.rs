@@ -1,5 +1,8 @@
 //! One model, however its files spell it: the references again, from rewrites that are made here.
 
+// A test says what is wrong by panicking.
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use support::model::{self, Parts};

@@ -25,6 +25,10 @@ pub(crate) struct FitEllipse {
     #[arg(required = true)]
     pub(crate) alpha: Vec<PathBuf>,
 
+    /// The part, layer or channel of EXR files that is the alpha [default: A of the picture]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) layer: Option<String>,
+
     /// Alpha above this is subject, 0 to 1
     #[arg(long, value_name = "A", default_value_t = FitSettings::RELEASED.threshold)]
     #[arg(allow_hyphen_values = true)]
@@ -47,6 +51,10 @@ pub(crate) struct ShowEllipse {
     #[arg(value_name = "TRACK|MASK", required_unless_present = "ellipse")]
     #[arg(conflicts_with_all = ["ellipse", "ellipse_interp"])]
     pub(crate) placement: Option<PathBuf>,
+
+    /// The part, layer or channel of EXR files that is the mask
+    #[arg(long, value_name = "NAME", requires = "placement")]
+    pub(crate) layer: Option<String>,
 
     /// An ellipse or its keys, as `render` takes them
     #[arg(long, value_name = "ELLIPSE", allow_hyphen_values = true)]

@@ -1,5 +1,6 @@
 //! The syntax of `wan-alpha eval`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -69,7 +70,7 @@ pub(crate) struct EvalTakes {
     /// with take.json, or prompt.txt and track.json), or a folder of such folders [default: those
     /// of --asked]
     #[arg(value_name = "KEY|FOLDER")]
-    pub(crate) takes: Vec<String>,
+    pub(crate) takes: Vec<OsString>,
 
     /// A table of what was asked for, JSON lines
     #[arg(long, value_name = "FILE.jsonl")]

@@ -2,23 +2,35 @@
 
 use clap::{Args, ValueEnum};
 
-use crate::media::rgba::Association;
+use crate::media::color_space::ColorSpace;
+use crate::media::reading::{Association, PictureReading};
 
 /// How the images of a clip are understood.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct ImageReading {
     /// Whether color is multiplied by alpha [default: EXR premultiplied, PNG straight]
     #[arg(long, value_enum)]
     alpha: Option<AlphaChoice>,
+
+    /// What color is: srgb, linear, rec709, display-p3, linear-p3, rec2020, linear-rec2020, acescg,
+    /// aces2065-1, adobe-rgb, or a name of the Color Interop Forum [default: as the files say, else
+    /// EXR linear, PNG and movies srgb]
+    #[arg(long, value_name = "SPACE")]
+    color: Option<ColorSpace>,
+
+    /// The part or layer of EXR files that is the picture [default: the one with R, G, B]
+    #[arg(long, value_name = "NAME")]
+    layer: Option<String>,
 }
 
 impl ImageReading {
-    /// How color and alpha belong together, where that is said.
-    pub(crate) fn association(&self) -> Option<Association> {
-        self.alpha.map(|choice| match choice {
+    /// What is said of the images, as those that read them have it.
+    pub(crate) fn reading(&self) -> PictureReading {
+        let alpha = self.alpha.map(|choice| match choice {
             AlphaChoice::Straight => Association::Straight,
             AlphaChoice::Premultiplied => Association::Premultiplied,
-        })
+        });
+        PictureReading { alpha, color: self.color.clone(), layer: self.layer.clone() }
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) struct Render {
 
     /// What to show, in English or Chinese, or @FILE to read it from a text file. Say that the
     /// background is transparent, then the style, the kind of shot and the subject
-    #[arg(long, value_name = "TEXT|@FILE", help_heading = "Take")]
+    #[arg(long, value_name = "TEXT|@FILE", help_heading = "Take", allow_hyphen_values = true)]
     #[arg(required_unless_present = "from")]
     pub(crate) prompt: Option<String>,
 
@@ -59,12 +59,12 @@ pub(crate) struct Render {
     pub(crate) from: Option<String>,
 
     /// What to avoid; matters where guidance is not 1 [default: the model's]
-    #[arg(long, value_name = "TEXT|@FILE", help_heading = "Take")]
+    #[arg(long, value_name = "TEXT|@FILE", help_heading = "Take", allow_hyphen_values = true)]
     pub(crate) negative: Option<String>,
 
     /// Seed of the noise, 0 to 4294967295: another seed, another take
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Take")]
-    #[arg(allow_negative_numbers = true)]
+    #[arg(value_parser = seed, allow_negative_numbers = true)]
     pub(crate) seed: u32,
 
     /// Width in pixels, a multiple of 16 [default: the model's, else 832]
@@ -101,6 +101,10 @@ pub(crate) struct Render {
     /// EXR sequence (a folder or mask.####.exr), or a tensor file as released with the model
     #[arg(long, value_name = "FILE", help_heading = "Placement")]
     pub(crate) mask: Option<PathBuf>,
+
+    /// The part, layer or channel of EXR files that is the mask
+    #[arg(long, value_name = "NAME", requires = "mask", help_heading = "Placement")]
+    pub(crate) layer: Option<String>,
 
     /// How strongly what lies outside the ellipse is made transparent, -1 to 1; 0 switches the
     /// ellipse off [default: the model's, else 0.05]
@@ -166,6 +170,21 @@ impl Render {
     /// Whether `--model` is as it is by default.
     pub(crate) fn names_no_model(&self) -> bool {
         matches!(&self.model[..], [one] if one.as_os_str() == AUTO)
+    }
+}
+
+/// A seed. Other programs have some of up to 64 bits, but torch's generator uses the low 32.
+fn seed(text: &str) -> Result<u32, String> {
+    let number: Result<u64, _> = text.parse();
+    match number {
+        Ok(number) => u32::try_from(number).map_err(|_| {
+            format!(
+                "expected 0 to {}; torch uses the low 32 bits alone: {} gives the same noise",
+                u32::MAX,
+                number & u64::from(u32::MAX)
+            )
+        }),
+        Err(_) => Err(format!("expected a whole number, 0 to {}", u32::MAX)),
     }
 }
 

@@ -174,6 +174,19 @@ fn verbosity_may_stand_anywhere() {
 }
 
 #[test]
+fn a_prompt_may_begin_with_a_hyphen() {
+    for flag in ["--prompt", "--negative"] {
+        let line = ["wan-alpha", "render", "--out", "o", "--prompt", "p", flag, "-5 degrees, snow"];
+        let line =
+            if flag == "--prompt" { [&line[..4], &line[6..]].concat() } else { line.to_vec() };
+        let Command::Render(render) = Cli::try_parse_from(line).unwrap().command else {
+            panic!("not a render")
+        };
+        assert!([render.prompt, render.negative].contains(&Some("-5 degrees, snow".into())));
+    }
+}
+
+#[test]
 fn a_prompt_is_itself_or_a_file_s_text_without_its_last_line_end() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("prompt.txt");

@@ -202,6 +202,9 @@ impl CacheWork<'_> {
         if let Some(error) = frames.failure() {
             return Err(error).or_exit(Exit::BadInput);
         }
+        for words in frames.warnings() {
+            self.watch.warn(&format!("{}: {words}", self.set.name(row)));
+        }
         let latent = latent?.f_to_kind(self.kind)?;
         entry::write_clip(&self.args.out.join(&line.file), &latent, &frames.mask()?)
     }

@@ -5,6 +5,7 @@
 
 mod alpha_map;
 mod language;
+mod matte;
 mod media;
 mod page;
 
@@ -18,7 +19,7 @@ use serde::Serialize;
 use wan_alpha_core::Watch;
 
 use super::set::Set;
-use super::table::Row;
+use super::table::{Row, meant_column};
 use crate::args::CheckSet;
 use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
@@ -95,11 +96,12 @@ struct RowReport {
 }
 
 /// What makes two rows show the same.
-type MediaKey<'a> = (&'a str, &'a str, bool, &'a str);
+type MediaKey<'a> = (&'a str, &'a str, bool, (Option<String>, Option<&'a str>), &'a str);
 
 fn key(row: &Row) -> MediaKey<'_> {
-    use crate::media::rgba::Association::Premultiplied;
-    (&row.color, &row.alpha, row.association == Some(Premultiplied), &row.track)
+    use crate::media::reading::Association::Premultiplied;
+    let premultiplied = row.association == Some(Premultiplied);
+    (&row.color, &row.alpha, premultiplied, row.said_of_color(), &row.track)
 }
 
 pub(super) fn run(args: &CheckSet, context: &CommandContext<'_>) -> Result<()> {
@@ -245,11 +247,15 @@ fn unknown_columns(rows: &[Row]) -> Vec<SetFinding> {
     names.sort_unstable();
     names.dedup();
     names.retain(|name| *name != "cache_path");
-    let warning = |name| {
-        SetFinding::warning(
+    let warning = |name: &String| match meant_column(name) {
+        Some(meant) => SetFinding::error(
+            "column",
+            format!("line 1: the column `{name}` is not read: rename it `{meant}`"),
+        ),
+        None => SetFinding::warning(
             "column",
             format!("the column `{name}` means nothing here; is it misspelled?"),
-        )
+        ),
     };
     names.into_iter().map(warning).collect()
 }

@@ -9,44 +9,50 @@ use anyhow::{Context, Result, bail, ensure};
 use wan_alpha_take::frame::OwnedFrame;
 
 use super::table::Row;
+use crate::media::color_tag::PictureRemarks;
 use crate::media::mask::{self, MaskImage, read_image};
+use crate::media::reading::{Association, PictureReading};
 use crate::media::resize::HiddenColor;
-use crate::media::rgba::{Association, Clipped, RgbaImage};
-use crate::media::sequence::{self, is_image};
-use crate::media::video::{Samples, Video};
+use crate::media::rgba::{Clipped, RgbaImage};
+use crate::media::sequence::{self, FrameNumbering};
+use crate::media::video::{Samples, Video, is_movie};
 
 /// The frames of a row, read one after the other.
 pub(crate) struct Reader {
     color: Source,
     alpha: Option<Source>,
-    association: Option<Association>,
+    reading: PictureReading,
     /// Of alpha apart: its alpha channel, or gray; not known before the first frame.
     by_alpha: Option<bool>,
     next: usize,
     size: Option<(usize, usize)>,
     pub(crate) clipped: Clipped,
+    /// What is to be said of its files.
+    pub(crate) remarks: PictureRemarks,
+    /// Whether color is read as what it is, however transparent.
+    pub(crate) straight: bool,
     /// Why color has no alpha of its own, where it should have.
     pub(crate) no_alpha: Option<String>,
 }
 
 enum Source {
     Images(Vec<PathBuf>),
-    Video(Video, PathBuf),
+    Video(Box<Video>),
 }
 
 impl Source {
     fn open(path: &Path, what: &str, samples: Samples) -> Result<Self> {
-        if path.is_file() && !is_image(path) {
-            return Ok(Self::Video(Video::open(path, samples)?, path.to_owned()));
+        if is_movie(path) {
+            return Ok(Self::Video(Box::new(Video::open(path, samples)?)));
         }
-        Ok(Self::Images(sequence::find(path, what)?))
+        Ok(Self::Images(sequence::find(path, what, FrameNumbering::EveryFrame)?))
     }
 
     /// None of a video, which has to be read to its end to know.
     fn frames(&self) -> Option<usize> {
         match self {
             Self::Images(files) => Some(files.len()),
-            Self::Video(..) => None,
+            Self::Video(_) => None,
         }
     }
 }
@@ -60,6 +66,7 @@ struct Color {
 impl Reader {
     /// Finds the files of a row; images are not read before they are asked for.
     pub(crate) fn open(row: &Row) -> Result<Self> {
+        row.check_paths()?;
         let color = Source::open(&row.color_path(), "colour", Samples::Rgba)?;
         let alpha = row.alpha_path();
         let alpha = alpha.map(|path| Source::open(&path, "alpha", Samples::Gray)).transpose()?;
@@ -72,12 +79,22 @@ impl Reader {
                 row.alpha
             );
         }
-        let association = match &alpha {
-            Some(_) => Some(row.association.unwrap_or(Association::Straight)),
-            None => row.association,
-        };
-        let (by_alpha, size, no_alpha, clipped) = (None, None, None, Clipped::default());
-        Ok(Self { color, alpha, association, by_alpha, next: 0, size, clipped, no_alpha })
+        let mut reading = row.reading();
+        if alpha.is_some() {
+            reading.alpha.get_or_insert(Association::Straight);
+        }
+        Ok(Self {
+            color,
+            alpha,
+            reading,
+            by_alpha: None,
+            next: 0,
+            size: None,
+            clipped: Clipped::default(),
+            remarks: PictureRemarks::default(),
+            straight: true,
+            no_alpha: None,
+        })
     }
 
     /// How many frames there are, where that is known before they are read.
@@ -103,10 +120,11 @@ impl Reader {
     /// Leaves out frames; of a video they are decoded all the same.
     pub(crate) fn skip(&mut self, count: usize) -> Result<()> {
         for source in [Some(&mut self.color), self.alpha.as_mut()].into_iter().flatten() {
-            if let Source::Video(video, path) = source {
+            if let Source::Video(video) = source {
                 for _ in 0..count {
                     if video.next()?.is_none() {
-                        bail!("{} ended before frame {}", path.display(), self.next + count);
+                        let path = video.path().display();
+                        bail!("{path} ended before frame {}", self.next + count);
                     }
                 }
             }
@@ -160,8 +178,9 @@ impl Reader {
     fn finish(&mut self, image: RgbaImage) -> Result<OwnedFrame> {
         let (width, height) = image.size;
         let index = self.next;
+        self.straight = image.association(self.reading.alpha) == Association::Straight;
         let rgba = image
-            .display(self.association, &mut self.clipped)
+            .display(self.reading.alpha, &mut self.clipped)
             .with_context(|| format!("frame {index}"))?;
         Ok(OwnedFrame::new(index, width, height, rgba))
     }
@@ -172,13 +191,19 @@ impl Reader {
                 let Some(file) = files.get(self.next) else {
                     return Ok(None);
                 };
-                let image = RgbaImage::read(file)?;
+                let image = RgbaImage::read(file, &self.reading)?;
+                image.tell(file, &mut self.remarks);
                 Ok(Some(Color { image, of: file.display().to_string() }))
             }
-            Source::Video(video, path) => Ok(video.next()?.map(|picture| Color {
-                image: RgbaImage::of_display((picture.width, picture.height), picture.values),
-                of: format!("frame {} of {}", self.next, path.display()),
-            })),
+            Source::Video(video) => {
+                let Some(picture) = video.next()? else {
+                    return Ok(None);
+                };
+                let image = RgbaImage::of_movie(picture, video, &self.reading)?;
+                image.tell(video.path(), &mut self.remarks);
+                let of = format!("frame {} of {}", self.next, video.path().display());
+                Ok(Some(Color { image, of }))
+            }
         }
     }
 
@@ -192,15 +217,15 @@ impl Reader {
                 let Some(file) = files.get(self.next) else {
                     return Ok(Some(None));
                 };
-                let (image, by_alpha) = read_image(file, self.by_alpha)?;
+                let (image, by_alpha) = read_image(file, self.by_alpha, &mut self.remarks)?;
                 self.by_alpha = Some(by_alpha);
                 Ok(Some(Some(image)))
             }
-            Source::Video(video, _) => {
+            Source::Video(video) => {
                 let Some(picture) = video.next()? else {
                     return Ok(Some(None));
                 };
-                let (image, by_alpha) = mask::of_video(&picture, self.by_alpha);
+                let (image, by_alpha) = mask::of_video(video.path(), &picture, self.by_alpha)?;
                 self.by_alpha = Some(by_alpha);
                 Ok(Some(Some(image)))
             }

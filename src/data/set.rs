@@ -218,6 +218,12 @@ impl Bucketed {
         Ok(Self { bucket, reader, first: Some(first) })
     }
 
+    /// What is to be said of the frames that were read.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let clipped = self.reader.clipped.in_words();
+        self.reader.remarks.lines().iter().cloned().chain(clipped).collect()
+    }
+
     /// The next frame; None after the last.
     pub(crate) fn next(&mut self) -> Result<Option<OwnedFrame>> {
         let picture = match self.first.take() {

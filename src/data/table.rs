@@ -3,20 +3,27 @@
 //! Columns, of which only `colour` must be there: `colour`, `alpha` (empty: the color's own),
 //! `caption`, `caption_short`, further `caption_…`; `kind` (still or moving), `labels`
 //! (`name=value; …`, in JSON lines an object or a list), `source` (what must not be split between
-//! training and validation), `association` (straight or premultiplied), `track` (the clip's own
-//! ellipses, a JSON file), `declined` (why `data caption` got no captions). Those of the released
+//! training and validation), `association` (straight or premultiplied), `color_space` and `layer`
+//! (of the color, as `--color` and `--layer` say them elsewhere), `track` (the clip's own ellipses,
+//! a JSON file), `declined` (why `data caption` got no captions). Those of the released
 //! tables are understood as well: `video_fgr`, `video_pha`, `prompt`, `status` (dynamic or static),
 //! `cache_path`, and `frame_height`, `frame_width`, `num_frames`, which count latent cells and of
 //! which the first two bear each other's names.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod column_names;
+mod csv_text;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::media::atomic_file::write_whole;
-use crate::media::rgba::Association;
+use crate::media::color_space::ColorSpace;
+use crate::media::reading::{Association, PictureReading};
+pub(crate) use column_names::meant_column;
+use csv_text::Fields;
 
 /// One row. Paths are as the table has them: [`Row::color_path`] knows the folder.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,6 +43,10 @@ pub(crate) struct Row {
     pub(crate) source: Option<String>,
     /// None: each format's own; straight where alpha is apart.
     pub(crate) association: Option<Association>,
+    /// None: as the color's files say.
+    pub(crate) color_space: Option<ColorSpace>,
+    /// The part or layer of EXR files that is the color.
+    pub(crate) layer: Option<String>,
     /// Latent frames, rows and columns, where the table says them.
     pub(crate) latent: Option<[usize; 3]>,
     /// The file of its ellipses, one per latent frame; empty: they are fitted to its alpha.
@@ -62,6 +73,36 @@ impl Row {
         (!self.track.is_empty()).then(|| self.folder.join(&self.track))
     }
 
+    /// How its color is to be read, where the table says so.
+    pub(crate) fn reading(&self) -> PictureReading {
+        let (color, layer) = (self.color_space.clone(), self.layer.clone());
+        PictureReading { alpha: self.association, color, layer }
+    }
+
+    /// What tells its color from that of a row with the same files: the space and the layer that the
+    /// table says.
+    pub(crate) fn said_of_color(&self) -> (Option<String>, Option<&str>) {
+        (self.color_space.as_ref().map(ToString::to_string), self.layer.as_deref())
+    }
+
+    /// Refuses paths that are written as on another system.
+    pub(crate) fn check_paths(&self) -> Result<()> {
+        for (path, text) in [
+            (Some(self.color_path()), &self.color),
+            (self.alpha_path(), &self.alpha),
+            (self.track_path(), &self.track),
+        ] {
+            ensure!(
+                std::path::MAIN_SEPARATOR == '\\'
+                    || !text.contains('\\')
+                    || path.is_none_or(|path| path.exists()),
+                "its path `{text}` has backslashes: write it with slashes, `{}`",
+                text.replace('\\', "/")
+            );
+        }
+        Ok(())
+    }
+
     /// What all rows of one source have in common: what the table says, else the color's place.
     pub(crate) fn source(&self) -> &str {
         self.source.as_deref().unwrap_or(&self.color)
@@ -78,7 +119,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Row>> {
         // Spreadsheets begin a UTF-8 file with a mark that would else be part of the first name.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let folder = path.parent().unwrap_or(Path::new(""));
-        let rows = if is_csv(path) { csv_rows(text)? } else { json_rows(text)? };
+        let rows = if is_csv(path) { csv_text::read(text)? } else { json_rows(text)? };
         ensure!(!rows.is_empty(), "it has no rows");
         let rows = rows.into_iter().map(|(line, fields)| {
             row(line, folder, fields).with_context(|| format!("line {line}"))
@@ -90,63 +131,6 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Row>> {
 
 fn is_csv(path: &Path) -> bool {
     path.extension().is_some_and(|kind| kind.eq_ignore_ascii_case("csv"))
-}
-
-type Fields = Map<String, Value>;
-
-fn csv_rows(text: &str) -> Result<Vec<(usize, Fields)>> {
-    let mut builder = csv::ReaderBuilder::new();
-    // Flexible: of a row with too few cells the line is told here, where it is known.
-    let mut reader = builder.trim(csv::Trim::All).flexible(true).from_reader(text.as_bytes());
-    let names = reader.headers()?.clone();
-    let unique: BTreeSet<_> = names.iter().collect();
-    ensure!(unique.len() == names.len(), "its first line names a column twice");
-    let mut lines = LineCounter::new(text);
-    let mut rows = Vec::new();
-    for record in reader.records() {
-        let record = record?;
-        let line = lines.of_record(record.position().map_or(0, csv::Position::byte) as usize);
-        ensure!(
-            record.len() == names.len(),
-            "line {line} has {} cells: expected {}, one for each column of the first line; put \
-             quotes around cells with commas",
-            record.len(),
-            names.len()
-        );
-        let fields = names.iter().zip(&record);
-        let fields = fields.map(|(name, value)| (name.to_owned(), value.into())).collect();
-        rows.push((line, fields));
-    }
-    Ok(rows)
-}
-
-/// Counts a text's lines as editors do: one ends with LF, CR LF or CR.
-struct LineCounter<'a> {
-    text: &'a [u8],
-    /// How far lines have been counted.
-    at: usize,
-    /// The line of that place, from 1.
-    line: usize,
-}
-
-impl<'a> LineCounter<'a> {
-    fn new(text: &'a str) -> Self {
-        Self { text: text.as_bytes(), at: 0, line: 1 }
-    }
-
-    /// The line of a record that the reader says begins at a byte; records must be asked for in
-    /// order. The reader begins one where the one before it ended: before the LF of a CR LF, and
-    /// before empty lines.
-    fn of_record(&mut self, byte: usize) -> usize {
-        let rest = self.text.get(byte..).unwrap_or_default();
-        let start = byte + rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        while self.at < start.min(self.text.len()) {
-            let rest = &self.text[self.at..];
-            self.line += usize::from(matches!(rest[0], b'\r' | b'\n'));
-            self.at += if rest.starts_with(b"\r\n") { 2 } else { 1 };
-        }
-        self.line
-    }
 }
 
 fn json_rows(text: &str) -> Result<Vec<(usize, Fields)>> {
@@ -179,6 +163,8 @@ fn row(line: usize, folder: &Path, fields: Fields) -> Result<Row> {
             "kind" | "status" => row.moving = moving(&name, &text()?)?,
             "source" => row.source = Some(text()?).filter(|source| !source.is_empty()),
             "association" => row.association = association(&text()?)?,
+            "color_space" => row.color_space = color_space(&text()?)?,
+            "layer" => row.layer = Some(text()?).filter(|layer| !layer.is_empty()),
             "labels" => row.labels = labels(&value)?,
             "track" => row.track = text()?,
             "declined" => row.declined = Some(text()?).filter(|reason| !reason.is_empty()),
@@ -201,12 +187,28 @@ fn row(line: usize, folder: &Path, fields: Fields) -> Result<Row> {
             }
         }
     }
-    ensure!(!row.color.is_empty(), "it has no color: fill the column `colour` (or `video_fgr`)");
+    if row.color.is_empty() {
+        return Err(without_color(&row));
+    }
     row.captions = captions.into_values().flatten().filter(|text| !text.is_empty()).collect();
     if let [Some(frames), Some(height), Some(width)] = grid {
         row.latent = Some([frames, height, width]);
     }
     Ok(row)
+}
+
+/// Where a row's color is that has none.
+fn without_color(row: &Row) -> anyhow::Error {
+    let meant = |name: &String| {
+        let meant = meant_column(name)?;
+        ["colour", "color", "video_fgr"].contains(&meant.as_str()).then_some((name.clone(), meant))
+    };
+    match row.others.keys().find_map(meant) {
+        Some((name, meant)) => {
+            anyhow!("it has no color: the column `{name}` of line 1 has to be called `{meant}`")
+        }
+        None => anyhow!("it has no color: fill the column `colour` (or `video_fgr`)"),
+    }
 }
 
 fn moving(name: &str, text: &str) -> Result<Option<bool>> {
@@ -225,6 +227,13 @@ fn association(text: &str) -> Result<Option<Association>> {
         "premultiplied" => Ok(Some(Association::Premultiplied)),
         _ => bail!("association is `{text}`: expected straight or premultiplied"),
     }
+}
+
+fn color_space(text: &str) -> Result<Option<ColorSpace>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(text.parse().context("color_space")?))
 }
 
 fn count(name: &str, text: &str) -> Result<Option<usize>> {
@@ -264,38 +273,12 @@ fn labels(value: &Value) -> Result<BTreeMap<String, String>> {
 
 /// Writes rows as a table, CSV or JSON lines by the name's end, whole or not at all.
 pub(crate) fn write(path: &Path, rows: &[Row]) -> Result<()> {
-    let bytes = if is_csv(path) { to_csv(rows)? } else { to_json_lines(rows)? };
-    Ok(write_whole(path, &bytes)?)
-}
-
-fn to_csv(rows: &[Row]) -> Result<Vec<u8>> {
-    let rows: Vec<Fields> = rows.iter().map(fields).collect();
-    let names: BTreeSet<&String> = rows.iter().flat_map(Fields::keys).collect();
-    // Ours first, in their own order.
-    let mut names: Vec<&String> = names.into_iter().collect();
-    let order = |name: &&String| {
-        let place = COLUMNS.iter().position(|column| *column == name.as_str());
-        place.unwrap_or(COLUMNS.len())
+    let bytes = if is_csv(path) {
+        csv_text::write(&rows.iter().map(fields).collect::<Vec<_>>())?
+    } else {
+        to_json_lines(rows)?
     };
-    names.sort_by_key(order);
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(&names)?;
-    for row in &rows {
-        let cell = |name: &&String| match row.get(name.as_str()) {
-            Some(Value::Object(labels)) => {
-                let pairs = labels.iter().map(|(name, value)| match value.as_str() {
-                    Some("") | None => name.clone(),
-                    Some(value) => format!("{name}={value}"),
-                });
-                pairs.collect::<Vec<_>>().join("; ")
-            }
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-            None => String::new(),
-        };
-        writer.write_record(names.iter().map(cell))?;
-    }
-    Ok(writer.into_inner()?)
+    Ok(write_whole(path, &bytes)?)
 }
 
 fn to_json_lines(rows: &[Row]) -> Result<Vec<u8>> {
@@ -306,19 +289,6 @@ fn to_json_lines(rows: &[Row]) -> Result<Vec<u8>> {
     }
     Ok(bytes)
 }
-
-const COLUMNS: [&str; 10] = [
-    "colour",
-    "alpha",
-    "caption",
-    "caption_short",
-    "kind",
-    "labels",
-    "source",
-    "association",
-    "track",
-    "declined",
-];
 
 fn fields(row: &Row) -> Fields {
     let mut fields: Fields =
@@ -350,6 +320,8 @@ fn fields(row: &Row) -> Fields {
             None => "",
         },
     );
+    set("color_space", &row.color_space.as_ref().map(ToString::to_string).unwrap_or_default());
+    set("layer", row.layer.as_deref().unwrap_or_default());
     if let Some([frames, height, width]) = row.latent {
         // As released, names exchanged.
         set("num_frames", &frames.to_string());
@@ -432,6 +404,8 @@ mod tests {
             labels: [("kind".into(), "ball".into()), ("slow".into(), String::new())].into(),
             latent: Some([1, 60, 104]),
             association: Some(Association::Premultiplied),
+            color_space: Some("acescg".parse().unwrap()),
+            layer: Some("beauty".into()),
             track: "a/track.json".into(),
             declined: Some("it answers 422: \"no\"".into()),
             others: [("take".into(), "3".into())].into(),

@@ -1,70 +1,60 @@
 //! The alpha of a clip, from images or from a video, and how it covers the latent cells.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use wan_alpha_core::Watch;
 use wan_alpha_take::fit::{Compressor, Coverage, FitError};
 use wan_alpha_take::frames::latent_frames;
 
-use super::video;
+use crate::args::FitEllipse;
 use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
 use crate::media::mask::MaskSequence;
 
 /// Reads it frame by frame. The number of frames is checked before, where it is known.
-pub(super) fn read(
-    paths: &[PathBuf],
-    threshold: f64,
-    context: &CommandContext<'_>,
-) -> Result<Coverage> {
-    match paths {
-        [one] if is_video(one) => {
-            let read = |frame| step(context, frame, 0);
-            let video::Alpha { coverage, by_luma } =
-                video::read(one, threshold, read).or_exit(Exit::BadInput)?;
-            if by_luma {
-                context.console.caution(format!(
-                    "{} has no alpha, or ffmpeg's decoder drops it (as that for VP9 does): its \
-                     brightness is taken for it",
-                    one.display()
-                ));
-            }
-            Ok(coverage)
-        }
-        _ => {
-            context.console.say_choices(paths);
-            images(paths, threshold, context).or_exit(Exit::BadInput)
-        }
+pub(super) fn read(args: &FitEllipse, context: &CommandContext<'_>) -> Result<Coverage> {
+    context.console.say_choices(&args.alpha);
+    work(args, context).or_exit(Exit::BadInput)
+}
+
+/// The files that are read: a movie, or images.
+pub(super) fn files(args: &FitEllipse) -> Result<Vec<PathBuf>> {
+    Ok(find(args)?.files().to_vec())
+}
+
+fn find(args: &FitEllipse) -> Result<MaskSequence> {
+    Ok(MaskSequence::find_all(&args.alpha, "alpha", args.layer.as_deref())?)
+}
+
+fn work(args: &FitEllipse, context: &CommandContext<'_>) -> Result<Coverage> {
+    let sequence = find(args)?;
+    let frames = sequence.len();
+    if let Some(frames) = frames {
+        latent_frames(u32::try_from(frames)?).map_err(FitError::from)?;
     }
-}
-
-/// The files that are read: a video, or images.
-pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    match paths {
-        [one] if is_video(one) => Ok(vec![one.clone()]),
-        _ => Ok(MaskSequence::find_all(paths, "alpha")?.files().to_vec()),
-    }
-}
-
-fn is_video(path: &Path) -> bool {
-    path.is_file() && !MaskSequence::names_images(path)
-}
-
-fn images(paths: &[PathBuf], threshold: f64, context: &CommandContext<'_>) -> Result<Coverage> {
-    let sequence = MaskSequence::find_all(paths, "alpha")?;
-    latent_frames(u32::try_from(sequence.len())?).map_err(FitError::from)?;
+    let name = || args.alpha.first().map_or_else(String::new, |path| path.display().to_string());
     let mut compressor = None;
-    sequence.for_each(|image| {
+    let remarks = sequence.for_each(|image| {
         let compressor = match &mut compressor {
             Some(compressor) => compressor,
-            none => none.insert(Compressor::new(image.width, image.height, threshold)?),
+            none => {
+                let new = Compressor::new(image.width, image.height, args.threshold);
+                none.insert(new.with_context(name)?)
+            }
         };
-        compressor.push(&image.values)?;
-        step(context, compressor.frames(), sequence.len())
+        compressor.push(&image.values).with_context(name)?;
+        step(context, compressor.frames(), frames.unwrap_or_default())
     })?;
+    for words in &remarks.warnings {
+        context.console.warn(words);
+    }
+    if remarks.by_luma && frames.is_none() {
+        let name = name();
+        context.console.caution(format!("{name} has no alpha: its brightness is taken for it"));
+    }
     let compressor = compressor.ok_or_else(|| anyhow!("there is no alpha"))?;
-    Ok(compressor.finish()?)
+    compressor.finish().with_context(name)
 }
 
 /// A line of progress for so many frames: more would tell nobody anything.

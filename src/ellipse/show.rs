@@ -2,16 +2,21 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, ensure};
-use image::ImageReader;
+use anyhow::{Context, Result, ensure};
+use image::RgbaImage as EightBits;
+use wan_alpha_core::Watch;
+use wan_alpha_take::color::quantize_8;
 use wan_alpha_take::frames::{CELL, latent_center, latent_frame_of};
 use wan_alpha_take::{Ellipse, Mask, Track};
 
 use super::picture::{EllipsePicture, outline_of_mask};
 use crate::args::ShowEllipse;
+use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
 use crate::media::atomic_file::{probe_file, write_whole};
 use crate::media::frame::SIZE_LIMIT;
+use crate::media::reading::PictureReading;
+use crate::media::rgba::{Clipped, RgbaImage};
 use crate::own_inputs::refuse_input;
 use crate::render::read_mask;
 
@@ -26,11 +31,12 @@ enum ShownPlacement {
 /// The size of a take where nothing says otherwise.
 const SIZE: [usize; 2] = [832, 480];
 
-pub(super) fn run(args: &ShowEllipse) -> Result<()> {
+pub(super) fn run(args: &ShowEllipse, context: &CommandContext<'_>) -> Result<()> {
     refuse_input("--out", &args.out, args.placement.iter().chain([&args.over]))?;
     probe_file(&args.out).or_exit(Exit::BadInput)?;
+    context.console.say_choices(args.placement.as_slice());
     let mut picture = ground(args).or_exit(Exit::BadInput)?;
-    let shown = ShownPlacement::of(args).or_exit(Exit::BadInput)?;
+    let shown = ShownPlacement::of(args, context.console).or_exit(Exit::BadInput)?;
     let [width, height] = picture.size();
     match shown {
         ShownPlacement::Ellipse(ellipse, others) => {
@@ -53,7 +59,7 @@ pub(super) fn run(args: &ShowEllipse) -> Result<()> {
 }
 
 impl ShownPlacement {
-    fn of(args: &ShowEllipse) -> Result<Self> {
+    fn of(args: &ShowEllipse, watch: &dyn Watch) -> Result<Self> {
         let latent = latent_frame_of(args.frame);
         let Some(path) = &args.placement else {
             let text = args.ellipse.as_deref().unwrap_or_default();
@@ -73,7 +79,9 @@ impl ShownPlacement {
             let ellipse = track.remove(latent);
             return Ok(Self::Ellipse(ellipse, track));
         }
-        let mask = read_mask(path, |found| check_frame(path, args.frame, found))?;
+        let mask = read_mask(path, args.layer.as_deref(), watch, |found| {
+            check_frame(path, args.frame, found)
+        })?;
         Ok(Self::Mask(mask, latent))
     }
 }
@@ -95,14 +103,9 @@ fn ground(args: &ShowEllipse) -> Result<EllipsePicture> {
         return Ok(EllipsePicture::checker(args.size.unwrap_or(SIZE)));
     }
     let name = args.over.display();
-    let mut reader = ImageReader::open(&args.over)
-        .with_context(|| format!("cannot read --over {name}; give a PNG file, or checker"))?;
-    reader.set_format(image::ImageFormat::Png);
-    let image = reader
-        .decode()
-        .map_err(|error| anyhow!("--over {name} cannot be read as PNG: {error}"))?
-        .into_rgba8();
-    let size = [image.width() as usize, image.height() as usize];
+    let image = RgbaImage::read(&args.over, &PictureReading::default())
+        .with_context(|| format!("--over {name} cannot be read as PNG or EXR; or give checker"))?;
+    let size = <[usize; 2]>::from(image.size);
     ensure!(
         args.size.is_none_or(|wanted| wanted == size),
         "--over {name} is {} × {}: leave --size out, or give that",
@@ -115,5 +118,7 @@ fn ground(args: &ShowEllipse) -> Result<EllipsePicture> {
         size[0],
         size[1]
     );
-    Ok(EllipsePicture::over(&image))
+    let bytes = image.display(None, &mut Clipped::default())?.into_iter().map(quantize_8).collect();
+    let image = EightBits::from_raw(size[0] as u32, size[1] as u32, bytes);
+    Ok(EllipsePicture::over(&image.context("a picture of another size")?))
 }

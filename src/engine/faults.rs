@@ -475,7 +475,7 @@ fn memory_that_runs_out_in_decoding_is_made_by_letting_the_transformer_go() {
     let take = room.take(submit.key);
     let [told] = &take.description().warnings[..] else { panic!() };
     assert!(told.message.contains("the transformer is let go"), "{told}");
-    assert_eq!(client.warnings(submit.key), [told.clone()]);
+    assert_eq!(client.warnings(submit.key), std::slice::from_ref(told));
     assert!(room.log().contains("the transformer is let go"), "{}", room.log());
 
     // Where that does not help either, the latent is kept, and the next attempt decodes it.

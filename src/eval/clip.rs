@@ -13,7 +13,8 @@ use wan_alpha_take::{Ellipse, TakeRequest};
 
 use crate::exit::{Exit, OrExit};
 use crate::media::frame::of_stored;
-use crate::media::rgba::{Association, RgbaSequence};
+use crate::media::reading::PictureReading;
+use crate::media::rgba::RgbaSequence;
 use crate::media::sequence;
 
 /// A clip, and what was asked for as far as it says so itself.
@@ -37,7 +38,7 @@ pub(super) enum ClipPlace {
 
 enum ClipFrames {
     Store(Take),
-    Images(RgbaSequence),
+    Images(Box<RgbaSequence>),
 }
 
 impl EvalClip {
@@ -56,9 +57,9 @@ impl EvalClip {
     }
 
     /// A folder of frames; beside them may lie `take.json`, or `prompt.txt` and `track.json`.
-    pub(super) fn of_folder(folder: &Path, alpha: Option<Association>) -> Result<Self> {
+    pub(super) fn of_folder(folder: &Path, reading: &PictureReading) -> Result<Self> {
         let name = folder.file_name().map_or(folder.as_os_str(), |name| name);
-        let images = RgbaSequence::find(&[images_of(folder)], alpha)?;
+        let images = RgbaSequence::find(&[images_of(folder)], reading)?;
         let request = request_of(folder).or_exit(Exit::BadInput)?;
         let beside = |file: &str| -> Result<Option<String>> {
             let path = folder.join(file);
@@ -85,7 +86,7 @@ impl EvalClip {
             prompt: prompt.or_else(|| request.as_ref().map(|request| request.prompt.clone())),
             track: track.or_else(|| request.as_ref().and_then(asked_track)),
             place: ClipPlace::Folder(folder.canonicalize().unwrap_or_else(|_| folder.to_owned())),
-            frames: ClipFrames::Images(images),
+            frames: ClipFrames::Images(Box::new(images)),
         })
     }
 
@@ -130,10 +131,10 @@ impl EvalClip {
                 }
             })?;
         }
-        if let ClipFrames::Images(images) = &self.frames
-            && let Some(words) = images.clipped()
-        {
-            watch.warn(&format!("{}: {words}", self.name));
+        if let ClipFrames::Images(images) = &self.frames {
+            for words in images.warnings() {
+                watch.warn(&format!("{}: {words}", self.name));
+            }
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ use crate::context::CommandContext;
 use crate::device;
 use crate::exit::{Exit, OrExit, carried};
 use crate::media::rgba::RgbaSequence;
-use crate::media::sequence;
+use crate::media::sequence::{self, FrameNumbering};
 use crate::media::thumbnail::{Strip, Thumbnail, is_shown};
 use crate::model::Chosen;
 
@@ -37,7 +37,7 @@ pub(super) fn run(args: &EvalReconstruction, context: &CommandContext<'_>) -> Re
     console.say_choices(&args.clips);
     let mut read = args.lpips.clone();
     for clip in &args.clips {
-        read.extend(sequence::find(&images_of(clip), "clip")?);
+        read.extend(sequence::find(&images_of(clip), "clip", FrameNumbering::EveryFrame)?);
     }
     let places = ReportPlaces::open(&args.report, &read)?;
     let device = device::open(&args.computing, environment, console)?.device;
@@ -156,7 +156,7 @@ struct ReconstructionBench<'a> {
 
 impl ReconstructionBench<'_> {
     fn open(&self, path: &Path) -> Result<RgbaSequence> {
-        Ok(RgbaSequence::find(&[images_of(path)], self.args.reading.association())?)
+        Ok(RgbaSequence::find(&[images_of(path)], &self.args.reading.reading())?)
     }
 
     /// Two clips that are there.
@@ -182,6 +182,9 @@ impl ReconstructionBench<'_> {
                 return Err(anyhow!("cancelled while comparing")).or_exit(Exit::Cancelled);
             }
             pair.add(made_clip.read_next()?)?;
+        }
+        for words in made_clip.warnings() {
+            self.console.warn(&words);
         }
         Ok(pair.row(truth, self.console))
     }
@@ -246,7 +249,7 @@ impl Pair<'_> {
     }
 
     fn row(self, path: &Path, watch: &dyn Watch) -> ClipRow {
-        if let Some(words) = self.truth.clipped() {
+        for words in self.truth.warnings() {
             watch.warn(&words);
         }
         let Near { color_psnr, alpha_psnr, color_ssim, alpha_ssim, color_lpips, alpha_lpips } =

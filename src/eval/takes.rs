@@ -74,16 +74,17 @@ fn gather(
     let store = Store::new(environment.stores.clone());
     let open = |which: &Which| match which {
         Which::Key(key) => EvalClip::of_store(&store, key, console),
-        Which::Folder(folder) => EvalClip::of_folder(folder, args.reading.association()),
+        Which::Folder(folder) => EvalClip::of_folder(folder, &args.reading.reading()),
     };
     let mut named = Vec::new();
-    for text in &args.takes {
-        if Path::new(text).is_dir() {
-            let folders = folders(Path::new(text))?;
+    for given in &args.takes {
+        let text = &*given.to_string_lossy();
+        if Path::new(given).is_dir() {
+            let folders = folders(Path::new(given))?;
             console.say_choices(&folders);
             named.extend(folders.into_iter().map(Which::Folder));
         } else if looks_like_a_key(text) {
-            named.push(Which::Key(text.clone()));
+            named.push(Which::Key(text.to_owned()));
         } else {
             return Err(anyhow!(
                 "{text} is neither a folder nor the beginning of a take's key (4 to 64 of 0-9, a-f)"

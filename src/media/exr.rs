@@ -1,25 +1,28 @@
 //! OpenEXR, both ways.
 //!
 //! Written: half float, ZIP in blocks of 16 lines, R G B A, linear Rec.709, premultiplied, with the
-//! recipe in the header. Read: the channels of the first layer, whatever their number format and names,
-//! over the whole display window.
+//! recipe in the header. Read (`file`): channels of a layer, whatever their number format, over the
+//! whole display window; which layer, and which of its channels are what, `layers` knows.
+
+mod file;
+mod layers;
 
 use std::io::Cursor;
-use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Context;
 use exr::meta::attribute::{AttributeValue, Chromaticities};
 use exr::prelude::{
     AnyChannel, AnyChannels, Blocks, Compression, Encoding, FlatSamples, Image, Layer,
-    LayerAttributes, LineOrder, MetaData, ReadChannels, ReadLayers, Text, Vec2, WritableImage,
+    LayerAttributes, LineOrder, Text, Vec2, WritableImage,
 };
 use half::f16;
 use wan_alpha_take::color::linear_premultiplied;
 use wan_alpha_take::frame::Frame;
 
 use super::error::{self, MediaError};
-use super::frame::check_size;
 use super::provenance::Provenance;
+pub(super) use file::ExrFile;
+pub(super) use layers::ExrChannel;
 
 /// The one attribute of our own; at most 31 characters, or old readers refuse the file. There is
 /// only one because the exr crate writes such attributes in the order of a randomly seeded hash
@@ -88,108 +91,6 @@ fn header(provenance: &Provenance) -> LayerAttributes {
 /// from `&str` panics on a Chinese prompt.)
 fn text(text: &str) -> Text {
     Text::from_slice_unchecked(text.as_bytes())
-}
-
-/// The first layer of an EXR file that is read.
-pub(super) struct ExrLayer {
-    channels: AnyChannels<FlatSamples>,
-    place: DataWindow,
-}
-
-impl ExrLayer {
-    /// Reads a file, after a look at the sizes that it claims.
-    pub(super) fn open(file: &Path) -> Result<Self> {
-        for header in &MetaData::read_from_file(file, false)?.headers {
-            for size in [header.layer_size, header.shared_attributes.display_window.size] {
-                check_size(size.width(), size.height())?;
-            }
-        }
-        let image = exr::prelude::read()
-            .no_deep_data()
-            .largest_resolution_level()
-            .all_channels()
-            .first_valid_layer()
-            .all_attributes()
-            .non_parallel()
-            .from_file(file)?;
-        let window = image.attributes.display_window;
-        let layer = image.layer_data;
-        let (data, display) = (layer.attributes.layer_position, window.position);
-        let offset = |data, display| i64::from(data) - i64::from(display);
-        let place = DataWindow {
-            data: layer.size,
-            display: window.size,
-            offset: (offset(data.x(), display.x()), offset(data.y(), display.y())),
-        };
-        Ok(Self { channels: layer.channel_data, place })
-    }
-
-    /// Width and height of the display window, in pixels.
-    pub(super) fn size(&self) -> (usize, usize) {
-        (self.place.display.width(), self.place.display.height())
-    }
-
-    /// A channel over the whole display window, if there is one of this name.
-    pub(super) fn plane(&self, name: &str) -> Result<Option<Vec<f32>>> {
-        self.channel(name).map(|channel| self.placed(channel)).transpose()
-    }
-
-    /// The only channel over the whole display window, whatever its name; None if there are several.
-    pub(super) fn only_plane(&self) -> Result<Option<Vec<f32>>> {
-        match self.channels.list.as_slice() {
-            [only] => self.placed(only).map(Some),
-            _ => Ok(None),
-        }
-    }
-
-    /// What its channels are called, in the order of the file.
-    pub(super) fn names(&self) -> Vec<String> {
-        self.channels.list.iter().map(|channel| channel.name.to_string()).collect()
-    }
-
-    /// Whether it has a channel of this name.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.channel(name).is_some()
-    }
-
-    fn channel(&self, name: &str) -> Option<&AnyChannel<FlatSamples>> {
-        self.channels.list.iter().find(|channel| channel.name.eq(name))
-    }
-
-    fn placed(&self, channel: &AnyChannel<FlatSamples>) -> Result<Vec<f32>> {
-        self.place.onto_display(&channel.sample_data.values_as_f32().collect::<Vec<_>>())
-    }
-}
-
-/// Compositors store only the part of a picture that holds something, the data window; the frame
-/// is the display window, and what is outside the data is black.
-struct DataWindow {
-    data: Vec2<usize>,
-    display: Vec2<usize>,
-    /// Of the data window within the display window.
-    offset: (i64, i64),
-}
-
-impl DataWindow {
-    fn onto_display(&self, plane: &[f32]) -> Result<Vec<f32>> {
-        ensure!(plane.len() == self.data.area(), "its channels are subsampled: write full ones");
-        let mut frame = vec![0.0; self.display.area()];
-        // Where a row or column of the display lies in the data, if it does.
-        let within = |at: usize, offset: i64, length: usize| {
-            usize::try_from(at as i64 - offset).ok().filter(|at| *at < length)
-        };
-        for (y, row) in frame.chunks_exact_mut(self.display.width().max(1)).enumerate() {
-            let Some(data_y) = within(y, self.offset.1, self.data.height()) else {
-                continue;
-            };
-            for (x, value) in row.iter_mut().enumerate() {
-                if let Some(data_x) = within(x, self.offset.0, self.data.width()) {
-                    *value = plane[data_y * self.data.width() + data_x];
-                }
-            }
-        }
-        Ok(frame)
-    }
 }
 
 #[cfg(test)]

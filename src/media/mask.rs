@@ -1,4 +1,4 @@
-//! A mask drawn elsewhere: PNG or EXR images, one per latent frame, read as numbers in \[0, 1\].
+//! A mask drawn elsewhere: PNG or EXR images or a movie, read as numbers in \[0, 1\].
 //!
 //! Values are data: no transfer function is undone. The mask is alpha, unless every image is
 //! opaque throughout; then it is luma (which for gray images is the gray). The choice is made for
@@ -7,12 +7,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use rayon::prelude::*;
 
+use super::color_tag::PictureRemarks;
 use super::error::{self, MediaError};
-use super::exr::ExrLayer;
+use super::exr::{ExrChannel, ExrFile};
 use super::png;
-use super::sequence::{self, extension, is_image};
-use super::video::VideoPicture;
+use super::reading::is_in_range;
+use super::sequence::{self, FrameNumbering, extension, is_image};
+use super::video::{self, Samples, Video, VideoPicture};
 
 /// One image of a mask, row by row from the top.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,161 +29,306 @@ pub(crate) struct MaskImage {
 /// length is refused before gigabytes of it are read.
 #[derive(Debug, PartialEq)]
 pub(crate) struct MaskSequence {
-    files: Vec<PathBuf>,
+    source: MaskFiles,
+    /// The layer or channel of EXR files that is meant.
+    layer: Option<String>,
+}
+
+#[derive(Debug, PartialEq)]
+enum MaskFiles {
+    Images(Vec<PathBuf>),
+    Movie(PathBuf),
+}
+
+/// What a sequence was read by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MaskRemarks {
+    /// All of it is opaque, so that brightness stood in for alpha.
+    pub(crate) by_luma: bool,
+    /// What is to be said of the files besides.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl MaskSequence {
     /// Whether a path names images at all; the other form of mask is a tensor file.
     pub(crate) fn names_images(path: &Path) -> bool {
-        path.is_dir() || is_image(path)
+        /// Of files that ffmpeg is asked to read, those that nobody calls a tensor.
+        const MOVIES: [&str; 8] = ["mov", "mp4", "m4v", "mkv", "webm", "avi", "mxf", "nut"];
+        let movie = extension(path).is_some_and(|end| MOVIES.contains(&end.as_str()));
+        path.is_dir() || is_image(path) || movie
     }
 
-    /// Finds the files behind a folder, a pattern (`mask.####.exr`, `mask.%04d.png`) or one file.
-    pub(crate) fn find(path: &Path) -> error::Result<Self> {
-        let files = sequence::find(path, "mask")?;
-        Ok(Self { files })
+    /// Finds the files behind a folder, a pattern (`mask.####.exr`, `mask.%04d.png`) or one file;
+    /// they may be numbered in steps of four, as latent frames are.
+    pub(crate) fn find(path: &Path, layer: Option<&str>) -> error::Result<Self> {
+        Self::of(&[path.to_owned()], "mask", FrameNumbering::LatentFrames, layer)
     }
 
     /// The files behind several paths, one after the other as they are given; `what` they are is
     /// for messages.
-    pub(crate) fn find_all(paths: &[PathBuf], what: &str) -> error::Result<Self> {
-        let mut all = Vec::new();
-        for path in paths {
-            all.append(&mut sequence::find(path, what)?);
-        }
-        Ok(Self { files: all })
+    pub(crate) fn find_all(
+        paths: &[PathBuf],
+        what: &str,
+        layer: Option<&str>,
+    ) -> error::Result<Self> {
+        Self::of(paths, what, FrameNumbering::EveryFrame, layer)
     }
 
-    /// The images, in order.
+    fn of(
+        paths: &[PathBuf],
+        what: &str,
+        numbering: FrameNumbering,
+        layer: Option<&str>,
+    ) -> error::Result<Self> {
+        let source = match paths {
+            [movie] if video::is_movie(movie) => MaskFiles::Movie(movie.clone()),
+            several => {
+                let mut all = Vec::new();
+                for path in several {
+                    all.append(&mut sequence::find(path, what, numbering)?);
+                }
+                MaskFiles::Images(all)
+            }
+        };
+        Ok(Self { source, layer: layer.map(str::to_owned) })
+    }
+
+    /// The files, in order: images, or the one movie.
     pub(crate) fn files(&self) -> &[PathBuf] {
-        &self.files
+        match &self.source {
+            MaskFiles::Images(files) => files,
+            MaskFiles::Movie(path) => std::slice::from_ref(path),
+        }
     }
 
-    /// How many images there are.
-    pub(crate) fn len(&self) -> usize {
-        self.files.len()
+    /// How many images there are; None of a movie, which has to be decoded to know.
+    pub(crate) fn len(&self) -> Option<usize> {
+        match &self.source {
+            MaskFiles::Images(files) => Some(files.len()),
+            MaskFiles::Movie(_) => None,
+        }
     }
 
     /// Reads all images; they must be of one size.
-    pub(crate) fn read(&self) -> error::Result<Vec<MaskImage>> {
-        let mut images = Vec::with_capacity(self.files.len());
-        self.for_each(|image| {
+    pub(crate) fn read(&self) -> error::Result<(Vec<MaskImage>, MaskRemarks)> {
+        let mut images = Vec::new();
+        let remarks = self.for_each(|image| {
             images.push(image);
             Ok::<_, MediaError>(())
         })?;
-        Ok(images)
+        Ok((images, remarks))
     }
 
-    /// Reads the images one after the other, so that a long clip needs no more memory than a frame.
+    /// Reads the images one after the other, so that a long clip needs no more memory than a frame on
+    /// each thread.
     pub(crate) fn for_each<E: From<MediaError>>(
         &self,
         mut take: impl FnMut(MaskImage) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let by_alpha = self.has_alpha().map_err(MediaError::Unreadable)?;
+    ) -> Result<MaskRemarks, E> {
+        let by_alpha = self.has_alpha()?;
         let mut first = None;
-        for file in &self.files {
-            take(self.read_one(file, by_alpha, &mut first).map_err(MediaError::Unreadable)?)?;
+        let mut remarks = MaskRemarks { by_luma: !by_alpha, warnings: Vec::new() };
+        let mut each = |path: &Path, planes: Result<Planes>| -> Result<(), E> {
+            let read = || {
+                let planes = planes?;
+                check_size(path, planes.size, &mut first)?;
+                remarks.add(path, &planes);
+                planes.choose(path, by_alpha)
+            };
+            take(read().map_err(MediaError::Unreadable)?)
+        };
+        match &self.source {
+            MaskFiles::Images(files) => {
+                for some in files.chunks(rayon::current_num_threads().max(1)) {
+                    let read: Vec<_> =
+                        some.par_iter().map(|file| read(file, self.layer())).collect();
+                    for (file, planes) in some.iter().zip(read) {
+                        each(file, planes)?;
+                    }
+                }
+            }
+            MaskFiles::Movie(path) => {
+                let mut video = Video::open(path, Samples::Gray)?;
+                while let Some(picture) = video.next()? {
+                    each(path, Ok(Planes::of_video(&picture)))?;
+                }
+            }
         }
-        Ok(())
+        Ok(remarks)
     }
 
-    /// Reads an image, which must be of the size of the first.
-    fn read_one(
-        &self,
-        file: &Path,
-        by_alpha: bool,
-        first: &mut Option<(usize, usize)>,
-    ) -> Result<MaskImage> {
-        let image = read(file)?;
-        let size = *first.get_or_insert(image.size);
-        ensure!(
-            image.size == size,
-            "the mask {} is {} × {}, but {} is {} × {}: all must be of one size",
-            file.display(),
-            image.size.0,
-            image.size.1,
-            self.files[0].display(),
-            size.0,
-            size.1,
-        );
-        let mask = image.choose(by_alpha);
-        check(file, &mask)?;
-        Ok(mask)
+    fn layer(&self) -> Option<&str> {
+        self.layer.as_deref()
     }
 
     /// Whether any image is not opaque throughout; mostly the first one is not.
-    fn has_alpha(&self) -> Result<bool> {
-        for file in &self.files {
-            if read(file)?.alpha.is_some() {
-                return Ok(true);
+    fn has_alpha(&self) -> error::Result<bool> {
+        match &self.source {
+            MaskFiles::Images(files) => {
+                let Some((first, others)) = files.split_first() else {
+                    return Ok(false);
+                };
+                let has = |file: &PathBuf| Ok(read(file, self.layer())?.alpha.is_some());
+                if has(first).map_err(MediaError::Unreadable)? {
+                    return Ok(true);
+                }
+                // What cannot be read is told in its turn.
+                Ok(others.par_iter().any(|file| has(file).unwrap_or(false)))
+            }
+            MaskFiles::Movie(path) => {
+                let mut video = Video::open(path, Samples::Gray)?;
+                while let Some(picture) = video.next()? {
+                    if Planes::of_video(&picture).alpha.is_some() {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
             }
         }
-        Ok(false)
     }
+}
+
+impl MaskRemarks {
+    fn add(&mut self, path: &Path, planes: &Planes) {
+        if let Some(others) = &planes.others
+            && self.warnings.is_empty()
+        {
+            self.warnings.push(format!("{}: {others}", path.display()));
+        }
+    }
+}
+
+fn check_size(
+    path: &Path,
+    found: (usize, usize),
+    first: &mut Option<((usize, usize), PathBuf)>,
+) -> Result<()> {
+    let (size, of) = first.get_or_insert_with(|| (found, path.to_owned()));
+    ensure!(
+        found == *size,
+        "the mask {} is {} × {}, but {} is {} × {}: all must be of one size",
+        path.display(),
+        found.0,
+        found.1,
+        of.display(),
+        size.0,
+        size.1,
+    );
+    Ok(())
 }
 
 /// What may turn out to be the mask.
 struct Planes {
     size: (usize, usize),
     /// None where all is opaque.
-    alpha: Option<Vec<f32>>,
-    /// None where there is nothing but alpha.
-    luma: Option<Vec<f32>>,
+    alpha: Option<Plane>,
+    /// Gray, or red, green and blue; empty where there is nothing but alpha.
+    luma: Vec<Plane>,
+    /// That the file has other pictures, in words.
+    others: Option<String>,
+}
+
+/// The values of a channel, row by row from the top.
+struct Plane {
+    name: String,
+    values: Vec<f32>,
+}
+
+impl Plane {
+    fn new(name: &str, values: Vec<f32>) -> Self {
+        Self { name: name.to_owned(), values }
+    }
 }
 
 impl Planes {
-    fn new(size: (usize, usize), alpha: Option<Vec<f32>>, luma: Option<Vec<f32>>) -> Self {
-        let opaque = |plane: &Vec<f32>| plane.iter().all(|&value| value == 1.0);
-        Self { size, alpha: alpha.filter(|plane| !opaque(plane)), luma }
+    fn new(size: (usize, usize), alpha: Option<Plane>, luma: Vec<Plane>) -> Self {
+        let opaque =
+            |plane: &Plane| plane.values.iter().all(|&value| value >= 1.0 && is_in_range(value));
+        Self { size, alpha: alpha.filter(|plane| !opaque(plane)), luma, others: None }
+    }
+
+    fn of_video(picture: &VideoPicture) -> Self {
+        let [gray, alpha] = picture.gray_and_alpha();
+        let size = (picture.width, picture.height);
+        Self::new(size, Some(Plane::new("alpha", alpha)), vec![Plane::new("gray", gray)])
     }
 
     /// The mask by alpha or luma as asked or, where nothing is asked, by alpha unless it is opaque.
-    fn choose_or_find(self, by_alpha: Option<bool>) -> (MaskImage, bool) {
+    fn choose_or_find(self, path: &Path, by_alpha: Option<bool>) -> Result<(MaskImage, bool)> {
         let by_alpha = by_alpha.unwrap_or(self.alpha.is_some());
-        (self.choose(by_alpha), by_alpha)
+        Ok((self.choose(path, by_alpha)?, by_alpha))
     }
 
-    fn choose(self, by_alpha: bool) -> MaskImage {
+    fn choose(self, path: &Path, by_alpha: bool) -> Result<MaskImage> {
         let (width, height) = self.size;
-        let plane = if by_alpha { self.alpha } else { self.luma };
-        MaskImage { width, height, values: plane.unwrap_or_else(|| vec![1.0; width * height]) }
+        let planes = if by_alpha { self.alpha.into_iter().collect() } else { self.luma };
+        for plane in &planes {
+            check(path, plane, width, |value| value.is_finite())?;
+        }
+        let mut planes = planes.into_iter();
+        let mut plane = match (planes.next(), planes.next(), planes.next()) {
+            (Some(mut red), Some(green), Some(blue)) => {
+                let others = green.values.iter().zip(&blue.values);
+                for (red, (green, blue)) in red.values.iter_mut().zip(others) {
+                    *red = luma([*red, *green, *blue]);
+                }
+                Plane { name: "luma".to_owned(), ..red }
+            }
+            (Some(only), ..) => only,
+            (None, ..) => Plane::new("", vec![1.0; width * height]),
+        };
+        check(path, &plane, width, is_in_range)?;
+        plane.values.iter_mut().for_each(|value| *value = value.clamp(0.0, 1.0));
+        Ok(MaskImage { width, height, values: plane.values })
     }
 }
 
 /// Reads one image, and by what: alpha or luma as asked or, where nothing is asked, alpha unless
-/// this image is opaque throughout.
-pub(crate) fn read_image(file: &Path, by_alpha: Option<bool>) -> error::Result<(MaskImage, bool)> {
-    let read = || {
-        let (mask, by_alpha) = read(file)?.choose_or_find(by_alpha);
-        check(file, &mask)?;
-        Ok((mask, by_alpha))
+/// this image is opaque throughout. What is to be said of the file goes to `remarks`.
+pub(crate) fn read_image(
+    file: &Path,
+    by_alpha: Option<bool>,
+    remarks: &mut PictureRemarks,
+) -> error::Result<(MaskImage, bool)> {
+    let mut read = || {
+        let planes = read(file, None)?;
+        if let Some(others) = &planes.others {
+            remarks.add(file, others.clone());
+        }
+        planes.choose_or_find(file, by_alpha)
     };
     read().map_err(MediaError::Unreadable)
 }
 
 /// A frame of a video as a mask, and by what, as [`read_image`] has it.
-pub(crate) fn of_video(picture: &VideoPicture, by_alpha: Option<bool>) -> (MaskImage, bool) {
-    let [gray, alpha] = picture.gray_and_alpha();
-    Planes::new((picture.width, picture.height), Some(alpha), Some(gray)).choose_or_find(by_alpha)
+pub(crate) fn of_video(
+    path: &Path,
+    picture: &VideoPicture,
+    by_alpha: Option<bool>,
+) -> error::Result<(MaskImage, bool)> {
+    let planes = Planes::of_video(picture);
+    planes.choose_or_find(path, by_alpha).map_err(MediaError::Unreadable)
 }
 
-fn check(file: &Path, mask: &MaskImage) -> Result<()> {
-    match mask.values.iter().position(|value| !(0.0..=1.0).contains(value)) {
+fn check(file: &Path, plane: &Plane, width: usize, good: impl Fn(f32) -> bool) -> Result<()> {
+    match plane.values.iter().position(|value| !good(*value)) {
         None => Ok(()),
         Some(place) => bail!(
-            "the mask {} holds {} at column {}, row {}: a mask is 0 to 1 everywhere (clamp it)",
+            "the mask {} holds {} at column {}, row {} of channel {}: a mask is 0 to 1 everywhere \
+             (clamp it)",
             file.display(),
-            mask.values[place],
-            place % mask.width,
-            place / mask.width,
+            plane.values[place],
+            place % width,
+            place / width,
+            plane.name,
         ),
     }
 }
 
-fn read(file: &Path) -> Result<Planes> {
+fn read(file: &Path, layer: Option<&str>) -> Result<Planes> {
     let planes = match extension(file).as_deref() {
         Some("png") => read_png(file),
-        Some("exr") => read_exr(file),
+        Some("exr") => read_exr(file, layer),
         _ => Err(anyhow!("it is neither .png nor .exr")),
     };
     planes.with_context(|| format!("cannot read the mask {}", file.display()))
@@ -191,7 +339,8 @@ fn read_png(file: &Path) -> Result<Planes> {
     let pixels = rgba.as_chunks::<4>().0;
     let alpha = pixels.iter().map(|pixel| pixel[3]).collect();
     let luma = pixels.iter().map(|[r, g, b, _]| luma([*r, *g, *b])).collect();
-    Ok(Planes::new((width, height), Some(alpha), Some(luma)))
+    let (alpha, luma) = (Plane::new("A", alpha), Plane::new("luma", luma));
+    Ok(Planes::new((width, height), Some(alpha), vec![luma]))
 }
 
 /// Rec.709 weights; a gray stays exactly what it is.
@@ -200,36 +349,20 @@ fn luma([r, g, b]: [f32; 3]) -> f32 {
 }
 
 /// Alpha and luma of an EXR layer, as far as it has them.
-fn read_exr(file: &Path) -> Result<Planes> {
-    let layer = ExrLayer::open(file)?;
-    let (alpha, luma) = (layer.plane("A")?, exr_luma(&layer)?);
-    if alpha.is_some() || luma.is_some() {
-        return Ok(Planes::new(layer.size(), alpha, luma));
-    }
-    // A matte alone, whatever it is called.
-    match layer.only_plane()? {
-        Some(only) => Ok(Planes::new(layer.size(), None, Some(only))),
-        None => {
-            bail!("it has none of the channels A, Y and R, only {}", layer.names().join(", "))
-        }
-    }
-}
-
-/// Luma of an EXR layer: its channel of that name, or made of its colors, or red alone.
-fn exr_luma(layer: &ExrLayer) -> Result<Option<Vec<f32>>> {
-    if let Some(luma) = layer.plane("Y")? {
-        return Ok(Some(luma));
-    }
-    let Some(red) = layer.plane("R")? else {
-        return Ok(None);
-    };
-    if !(layer.has("G") && layer.has("B")) {
-        return Ok(Some(red));
-    }
-    let (Some(green), Some(blue)) = (layer.plane("G")?, layer.plane("B")?) else {
-        return Ok(Some(red));
-    };
-    Ok(Some(red.iter().zip(green).zip(blue).map(|((r, g), b)| luma([*r, g, b])).collect()))
+fn read_exr(file: &Path, layer: Option<&str>) -> Result<Planes> {
+    let exr = ExrFile::open(file)?;
+    let channels = exr.mask(layer)?;
+    let wanted: Vec<&ExrChannel> = channels.alpha.iter().chain(&channels.luma).collect();
+    let size = exr.size(wanted.first().map_or(0, |channel| channel.part));
+    let pixels = exr.pixels(&wanted.iter().map(|channel| Some(*channel)).collect::<Vec<_>>())?;
+    let mut planes = wanted.iter().enumerate().map(|(place, channel)| {
+        let values = pixels.iter().skip(place).step_by(wanted.len()).copied().collect();
+        Plane::new(&channel.name, values)
+    });
+    let alpha = if channels.alpha.is_some() { planes.next() } else { None };
+    let mut found = Planes::new(size, alpha, planes.collect());
+    found.others = channels.others;
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -1,24 +1,22 @@
 //! PNG, both ways.
 //!
 //! Written: a frame in 16 bits per channel, straight, values as generated; and the contact sheet's
-//! 8 bits. Both say sRGB, and carry the recipe as UTF-8 text. Read: any kind, as RGBA.
+//! 8 bits. Both say sRGB, and carry the recipe as UTF-8 text. Read (`read`): any kind, as RGBA.
+
+mod read;
 
 use std::io::Cursor;
-use std::path::Path;
 
 use anyhow::{Context, Result};
-use image::{
-    DynamicImage, EncodableLayout, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Pixel,
-    PixelWithColorType,
-};
+use image::{EncodableLayout, ImageBuffer, ImageFormat, Pixel, PixelWithColorType};
 use png::{BitDepth, ColorType, Compression, Encoder, SrgbRenderingIntent};
 use wan_alpha_take::color::straight_16;
 use wan_alpha_take::frame::Frame;
 
 use super::contact_sheet::ContactSheet;
 use super::error::{self, MediaError};
-use super::frame::check_size;
 use super::provenance::Provenance;
+pub(super) use read::{PngImage, color_of, read};
 
 /// The keyword of the recipe's text chunk.
 pub(crate) const RECIPE: &str = "wan-alpha recipe";
@@ -101,30 +99,6 @@ fn pack(
     writer.write_image_data(samples)?;
     writer.finish()?;
     Ok(bytes)
-}
-
-/// An image as its file has it.
-pub(super) struct PngImage {
-    pub(super) width: usize,
-    pub(super) height: usize,
-    /// Row by row from the top, 0 to 1; alpha is 1 where the file has none.
-    pub(super) rgba: Vec<f32>,
-    pub(super) has_alpha: bool,
-}
-
-/// Reads a file, after a look at the size that it claims.
-pub(super) fn read(file: &Path) -> Result<PngImage> {
-    let mut reader = ImageReader::open(file)?;
-    reader.set_format(ImageFormat::Png);
-    let decoder = reader.into_decoder()?;
-    let (width, height) = decoder.dimensions();
-    let (width, height) = (width as usize, height as usize);
-    check_size(width, height)?;
-    let has_alpha = decoder.color_type().has_alpha();
-    // 8 bits become 16 exactly, so nothing is lost on the way.
-    let pixels = DynamicImage::from_decoder(decoder)?.into_rgba16();
-    let rgba = pixels.into_raw().into_iter().map(|sample| f32::from(sample) / 65535.0).collect();
-    Ok(PngImage { width, height, rgba, has_alpha })
 }
 
 #[cfg(test)]

@@ -1,40 +1,25 @@
-//! A clip as PNG or EXR images with alpha, read frame by frame as what the model speaks: straight,
+//! An image or a frame of a movie with its alpha, and how it becomes what the model speaks: straight,
 //! display-referred RGBA in \[0, 1\].
 //!
-//! As in every output of ours, EXR is linear Rec.709 and premultiplied, PNG is sRGB and straight;
-//! whether color is multiplied by alpha can be said otherwise. Color is unmultiplied in the space
-//! of the file. What display-referred values cannot hold is clipped, and counted.
+//! Without a tag that says otherwise EXR is linear Rec.709 and premultiplied, PNG sRGB and straight, as
+//! in every output of ours. Color is unmultiplied in the space of the file. What display-referred
+//! values cannot hold is clipped, and counted.
 
-use std::path::{Path, PathBuf};
+mod clip;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use wan_alpha_take::color::to_display;
+use std::path::Path;
 
+use anyhow::{Context, Result, bail, ensure};
+
+use super::color_space::ColorSpace;
+use super::color_tag::{ColorTag, PictureRemarks, resolve};
 use super::error::{self, MediaError};
-use super::exr::ExrLayer;
+use super::exr::ExrFile;
 use super::png;
-use super::sequence::{self, extension};
-
-/// How color and alpha of an image belong together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Association {
-    /// Color is what it is, however transparent.
-    Straight,
-    /// Color has been multiplied by alpha.
-    Premultiplied,
-}
-
-/// A clip of which the first frame has been looked at.
-pub(crate) struct RgbaSequence {
-    files: Vec<PathBuf>,
-    /// None: each format's own.
-    alpha: Option<Association>,
-    size: (usize, usize),
-    /// Read to learn the size, and not asked for yet.
-    first: Option<Vec<f32>>,
-    next: usize,
-    clipped: Clipped,
-}
+use super::reading::{Association, PictureReading, is_in_range};
+use super::sequence::extension;
+use super::video::{Video, VideoPicture};
+pub(crate) use clip::RgbaSequence;
 
 /// Values that were brought into \[0, 1\].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -55,86 +40,13 @@ impl Clipped {
             )
         })
     }
-}
 
-impl RgbaSequence {
-    /// Finds the images behind one path (a folder, a pattern, a file), or takes several as they
-    /// come, and reads the first.
-    pub(crate) fn find(paths: &[PathBuf], alpha: Option<Association>) -> error::Result<Self> {
-        let open = || -> Result<Self> {
-            let files = match paths {
-                [one] => sequence::find(one, "clip")?,
-                several => several.to_vec(),
-            };
-            let first = files.first().ok_or_else(|| anyhow!("the clip has no images"))?;
-            let mut clipped = Clipped::default();
-            let (size, rgba) = read(first, alpha, &mut clipped)?;
-            Ok(Self { files, alpha, size, first: Some(rgba), next: 0, clipped })
-        };
-        open().map_err(MediaError::Unreadable)
+    /// Counts those of another frame as well.
+    fn add(&mut self, other: &Self) {
+        self.count += other.count;
+        self.least = self.least.min(other.least);
+        self.most = self.most.max(other.most);
     }
-
-    /// The images, in order.
-    pub(crate) fn files(&self) -> &[PathBuf] {
-        &self.files
-    }
-
-    /// How many frames there are.
-    pub(crate) fn len(&self) -> usize {
-        self.files.len()
-    }
-
-    /// Width and height of every frame, in pixels.
-    pub(crate) fn size(&self) -> (usize, usize) {
-        self.size
-    }
-
-    /// Reads the next frame: straight, display-referred, in \[0, 1\].
-    pub(crate) fn read_next(&mut self) -> error::Result<Vec<f32>> {
-        let index = self.next;
-        self.next += 1;
-        if let Some(first) = self.first.take() {
-            return Ok(first);
-        }
-        let mut attempt = || -> Result<Vec<f32>> {
-            let file = self.files.get(index).ok_or_else(|| anyhow!("the clip has ended"))?;
-            let (size, rgba) = read(file, self.alpha, &mut self.clipped)?;
-            ensure!(
-                size == self.size,
-                "{} is {} × {}, but {} is {} × {}: all must be of one size",
-                file.display(),
-                size.0,
-                size.1,
-                self.files[0].display(),
-                self.size.0,
-                self.size.1
-            );
-            Ok(rgba)
-        };
-        attempt().map_err(MediaError::Unreadable)
-    }
-
-    /// What became of values outside \[0, 1\], in words.
-    pub(crate) fn clipped(&self) -> Option<String> {
-        self.clipped.in_words()
-    }
-}
-
-/// An image's size, and its pixels row by row from the top.
-fn read(
-    file: &Path,
-    alpha: Option<Association>,
-    clipped: &mut Clipped,
-) -> Result<((usize, usize), Vec<f32>)> {
-    let image = RgbaImage::read(file)?;
-    let size = image.size;
-    let work = || {
-        if let Some(text) = image.no_alpha {
-            bail!(text);
-        }
-        Ok(image.display(alpha, clipped)?)
-    };
-    Ok((size, work().with_context(|| unread(file))?))
 }
 
 fn unread(file: &Path) -> String {
@@ -145,26 +57,69 @@ fn unread(file: &Path) -> String {
 pub(crate) struct RgbaImage {
     pub(crate) size: (usize, usize),
     pub(crate) rgba: Vec<f32>,
-    /// EXR is linear and premultiplied, PNG neither.
-    exr: bool,
+    /// What color is, before anything is done to it.
+    space: ColorSpace,
+    /// How color and alpha belong together in files of its format.
+    association: Association,
+    /// What the file calls its channels.
+    names: [String; 4],
     /// Where there is no alpha, in words.
     pub(crate) no_alpha: Option<String>,
+    /// What is to be said of the file.
+    pub(super) warnings: Vec<String>,
 }
 
 impl RgbaImage {
     /// Reads a file; one without alpha too, which `no_alpha` then says.
-    pub(crate) fn read(file: &Path) -> error::Result<Self> {
+    pub(crate) fn read(file: &Path, reading: &PictureReading) -> error::Result<Self> {
         let work = || match extension(file).as_deref() {
-            Some("png") => read_png(file),
-            Some("exr") => read_exr(file),
+            Some("png") => read_png(file, reading),
+            Some("exr") => read_exr(file, reading),
             _ => bail!("it is neither .png nor .exr"),
         };
         work().with_context(|| unread(file)).map_err(MediaError::Unreadable)
     }
 
-    /// A frame of a video: as it is on display.
-    pub(crate) fn of_display(size: (usize, usize), rgba: Vec<f32>) -> Self {
-        Self { size, rgba, exr: false, no_alpha: None }
+    /// A frame of a movie.
+    pub(crate) fn of_movie(
+        picture: VideoPicture,
+        video: &Video,
+        reading: &PictureReading,
+    ) -> error::Result<Self> {
+        let VideoPicture { width, height, values } = picture;
+        let about = video.about();
+        let (space, warning) =
+            resolve(about.color.as_ref(), ColorSpace::srgb(), reading.color.as_ref())
+                .with_context(|| unread(video.path()))
+                .map_err(MediaError::Unreadable)?;
+        let opaque = || values.as_chunks::<4>().0.iter().all(|pixel| pixel[3] == 1.0);
+        let no_alpha = (about.has_alpha == Some(false) && opaque()).then(|| {
+            format!(
+                "it has no alpha: its pixels are {}; write it with alpha (ProRes 4444, FFV1 or PNG)",
+                about.pixel_format
+            )
+        });
+        Ok(Self {
+            size: (width, height),
+            rgba: values,
+            space: space.kept_on_rec_709_display(),
+            association: about.association.unwrap_or(Association::Straight),
+            names: channel_names(),
+            no_alpha,
+            warnings: warning.into_iter().collect(),
+        })
+    }
+
+    /// How its color and alpha belong together, unless a person says otherwise.
+    pub(crate) fn association(&self, said: Option<Association>) -> Association {
+        said.unwrap_or(self.association)
+    }
+
+    /// Adds what is to be said of it, of a file of this name.
+    pub(crate) fn tell(&self, file: &Path, remarks: &mut PictureRemarks) {
+        for words in &self.warnings {
+            remarks.add(file, words.clone());
+        }
     }
 
     /// Its pixels straight, display-referred and in \[0, 1\].
@@ -173,74 +128,125 @@ impl RgbaImage {
         alpha: Option<Association>,
         clipped: &mut Clipped,
     ) -> error::Result<Vec<f32>> {
-        let own = if self.exr { Association::Premultiplied } else { Association::Straight };
-        for pixel in self.rgba.as_chunks_mut::<4>().0 {
-            if alpha.unwrap_or(own) == Association::Premultiplied {
-                unmultiply(pixel);
-            }
-            if self.exr {
-                for channel in &mut pixel[..3] {
-                    *channel = to_display(*channel);
-                }
-            }
-        }
-        clip(self.size.0, &mut self.rgba, clipped).map_err(MediaError::Unreadable)?;
+        let premultiplied = self.association(alpha) == Association::Premultiplied;
+        let work = self.display_in_place(premultiplied, clipped);
+        work.map_err(MediaError::Unreadable)?;
         Ok(self.rgba)
     }
+
+    fn display_in_place(&mut self, premultiplied: bool, clipped: &mut Clipped) -> Result<()> {
+        for (place, pixel) in self.rgba.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+            if *pixel == [0.0; 4] {
+                continue;
+            }
+            // Nothing shows where alpha is 0; light without it (a glow) is more than the model can
+            // hold, and what is left of a division by 0 means nothing.
+            if premultiplied && pixel[3] == 0.0 {
+                pixel[..3].fill(0.0);
+            }
+            if let Some(channel) = pixel.iter().position(|value| !value.is_finite()) {
+                bail!(
+                    "channel {} is {} at column {}, row {}",
+                    self.names[channel],
+                    pixel[channel],
+                    place % self.size.0,
+                    place / self.size.0
+                );
+            }
+            let [r, g, b, alpha] = *pixel;
+            let color = if premultiplied && alpha != 0.0 {
+                [r / alpha, g / alpha, b / alpha]
+            } else {
+                [r, g, b]
+            };
+            pixel[..3].copy_from_slice(&self.space.to_srgb(color));
+            for value in pixel {
+                ensure!(value.is_finite(), "its color is too bright to be shown: clamp it");
+                if !is_in_range(*value) {
+                    clipped.count += 1;
+                    clipped.least = clipped.least.min(*value);
+                    clipped.most = clipped.most.max(*value);
+                }
+                *value = value.clamp(0.0, 1.0);
+            }
+        }
+        Ok(())
+    }
 }
 
-fn read_png(file: &Path) -> Result<RgbaImage> {
-    let png::PngImage { width, height, rgba, has_alpha } = png::read(file)?;
-    let no_alpha = (!has_alpha).then(|| "it has no alpha channel: write it with one".to_owned());
-    Ok(RgbaImage { size: (width, height), rgba, exr: false, no_alpha })
-}
-
-fn read_exr(file: &Path) -> Result<RgbaImage> {
-    let layer = ExrLayer::open(file)?;
-    let (width, height) = layer.size();
-    let mut rgba = vec![1.0; width * height * 4];
-    let mut no_alpha = None;
-    for (place, name) in ["R", "G", "B", "A"].into_iter().enumerate() {
-        let Some(plane) = layer.plane(name)? else {
-            let names = layer.names().join(", ");
-            ensure!(name == "A", "it has no channel {name}, only {names}: write it as R, G, B, A");
-            no_alpha = Some(format!("it has no alpha channel, only {names}: write it with one"));
-            continue;
+/// The space that a file is read in, where it is not its format's own one: what tells a file from one
+/// of the same bytes that was read before tags counted.
+pub(crate) fn unusual_space(
+    file: &Path,
+    reading: &PictureReading,
+) -> error::Result<Option<String>> {
+    let work = || -> Result<Option<String>> {
+        let (tag, usual) = match extension(file).as_deref() {
+            Some("exr") => {
+                let exr = ExrFile::open(file)?;
+                let channels = exr.color(reading.layer.as_deref())?;
+                (exr.color_tag(channels.color[0].part), ColorSpace::linear_rec_709())
+            }
+            _ => (png::color_of(file)?, ColorSpace::srgb()),
         };
-        for (pixel, value) in rgba.as_chunks_mut::<4>().0.iter_mut().zip(plane) {
-            pixel[place] = value;
-        }
-    }
-    Ok(RgbaImage { size: (width, height), rgba, exr: true, no_alpha })
+        let (space, _) = resolve(tag.as_ref(), usual.clone(), reading.color.as_ref())?;
+        Ok((space != usual).then(|| space.to_string()))
+    };
+    work().with_context(|| unread(file)).map_err(MediaError::Unreadable)
 }
 
-/// Nothing shows where alpha is 0; light without it (a glow) is more than the model can hold.
-fn unmultiply(pixel: &mut [f32; 4]) {
-    let alpha = pixel[3];
-    for channel in &mut pixel[..3] {
-        *channel = if alpha == 0.0 { 0.0 } else { *channel / alpha };
-    }
+fn channel_names() -> [String; 4] {
+    ["R", "G", "B", "A"].map(str::to_owned)
 }
 
-fn clip(width: usize, rgba: &mut [f32], clipped: &mut Clipped) -> Result<()> {
-    // What rounding in a file of halves or 16 bits may add to 1.
-    const SLACK: f32 = 2e-3;
-    for (place, value) in rgba.iter_mut().enumerate() {
-        ensure!(
-            value.is_finite(),
-            "channel {} is {value} at column {}, row {}",
-            ["R", "G", "B", "A"][place % 4],
-            place / 4 % width,
-            place / 4 / width
-        );
-        if !(-SLACK..=1.0 + SLACK).contains(value) {
-            clipped.count += 1;
-            clipped.least = clipped.least.min(*value);
-            clipped.most = clipped.most.max(*value);
-        }
-        *value = value.clamp(0.0, 1.0);
-    }
-    Ok(())
+fn in_space(
+    tag: Option<&ColorTag>,
+    usual: ColorSpace,
+    reading: &PictureReading,
+) -> Result<(ColorSpace, Vec<String>)> {
+    let (space, warning) = resolve(tag, usual, reading.color.as_ref())?;
+    Ok((space, warning.into_iter().collect()))
+}
+
+fn read_png(file: &Path, reading: &PictureReading) -> Result<RgbaImage> {
+    let png::PngImage { width, height, rgba, has_alpha, color } = png::read(file)?;
+    let no_alpha = (!has_alpha).then(|| "it has no alpha channel: write it with one".to_owned());
+    let (space, warnings) = in_space(color.as_ref(), ColorSpace::srgb(), reading)?;
+    Ok(RgbaImage {
+        size: (width, height),
+        rgba,
+        space,
+        association: Association::Straight,
+        names: channel_names(),
+        no_alpha,
+        warnings,
+    })
+}
+
+fn read_exr(file: &Path, reading: &PictureReading) -> Result<RgbaImage> {
+    let exr = ExrFile::open(file)?;
+    let channels = exr.color(reading.layer.as_deref())?;
+    let [red, green, blue] = &channels.color;
+    let alpha = channels.alpha.as_ref();
+    let tag = exr.color_tag(red.part);
+    let (space, mut warnings) = in_space(tag.as_ref(), ColorSpace::linear_rec_709(), reading)?;
+    warnings.extend(channels.others.clone());
+    let no_alpha = alpha
+        .is_none()
+        .then(|| format!("it has no alpha channel, only {}: write it with one", exr.in_words()));
+    let name = |channel: Option<&super::exr::ExrChannel>| {
+        channel.map(|channel| channel.name.clone()).unwrap_or_default()
+    };
+    let wanted = [Some(red), Some(green), Some(blue), alpha];
+    Ok(RgbaImage {
+        size: exr.size(red.part),
+        rgba: exr.pixels(&wanted)?,
+        space,
+        association: Association::Premultiplied,
+        names: wanted.map(name),
+        no_alpha,
+        warnings,
+    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! The files of an image sequence: a folder, a pattern, or one file; in number order, without gaps.
+//!
+//! Numbers may be below 0, as handles before a shot's first frame are. Names are bytes: on Unix
+//! nothing says that they are UTF-8.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,10 +12,23 @@ use anyhow::{Result, anyhow, bail, ensure};
 
 use super::error::{self, MediaError};
 
+/// Which numbers may follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FrameNumbering {
+    /// Each the next one.
+    EveryFrame,
+    /// The same, or each fourth: the first take frame of a latent frame.
+    LatentFrames,
+}
+
 /// Finds the files behind a folder, a pattern (`mask.####.exr`, `mask.%04d.png`) or one file.
 /// `what` they are, mask or clip, is for messages.
-pub(crate) fn find(path: &Path, what: &str) -> error::Result<Vec<PathBuf>> {
-    files(path, what).map_err(MediaError::Unreadable)
+pub(crate) fn find(
+    path: &Path,
+    what: &str,
+    numbering: FrameNumbering,
+) -> error::Result<Vec<PathBuf>> {
+    files(path, what, numbering).map_err(MediaError::Unreadable)
 }
 
 /// What is read of folders that hold the same frames as EXR and as PNG, as `render` writes them: EXR. A
@@ -21,19 +37,19 @@ pub(crate) fn choices(paths: &[PathBuf]) -> Vec<String> {
     let choice = |path: &PathBuf| {
         let sequences = sequences_in(path, "clip").ok()?.0;
         let exr = exr_of_both(&sequences)?;
-        let shown = path.join(exr).display().to_string();
+        let shown = path.join(String::from_utf8_lossy(exr).as_ref()).display().to_string();
         Some(format!("{} holds EXR and PNG of the same frames: {shown} is read", path.display()))
     };
     paths.iter().filter(|path| path.is_dir()).filter_map(choice).collect()
 }
 
-fn files(path: &Path, what: &str) -> Result<Vec<PathBuf>> {
+fn files(path: &Path, what: &str, numbering: FrameNumbering) -> Result<Vec<PathBuf>> {
     if path.is_dir() {
-        in_folder(path, what)
+        in_folder(path, what, numbering)
     } else if path.exists() {
         Ok(vec![path.to_owned()])
-    } else if let Some(pattern) = Pattern::of(path) {
-        pattern.files(what)
+    } else if let Some(pattern) = FilePattern::of(path) {
+        pattern.files(what, numbering)
     } else {
         bail!("the {what} {} does not exist", path.display());
     }
@@ -41,67 +57,70 @@ fn files(path: &Path, what: &str) -> Result<Vec<PathBuf>> {
 
 /// A file name with a place for the frame number.
 #[derive(Debug, PartialEq)]
-struct Pattern {
+struct FilePattern {
     folder: PathBuf,
-    before: String,
-    /// Numbers are padded with zeros to this many digits.
-    digits: usize,
-    after: String,
+    /// As it was given, for messages.
+    path: PathBuf,
+    before: Vec<u8>,
+    /// Numbers are padded with zeros to this many characters, a minus among them.
+    width: usize,
+    after: Vec<u8>,
 }
 
-impl Pattern {
+impl FilePattern {
     /// `mask.####.exr` or `mask.%04d.exr`; None if the name has no such place.
     fn of(path: &Path) -> Option<Self> {
-        let name = path.file_name()?.to_str()?;
-        let (before, digits, after) = printf_place(name).or_else(|| hash_place(name))?;
+        let name = path.file_name()?.as_encoded_bytes();
+        let (before, width, after) = printf_place(name).or_else(|| hash_place(name))?;
         Some(Self {
             folder: path.parent()?.to_owned(),
+            path: path.to_owned(),
             before: before.to_owned(),
-            digits,
+            width,
             after: after.to_owned(),
         })
     }
 
-    fn files(&self, what: &str) -> Result<Vec<PathBuf>> {
+    fn files(&self, what: &str, numbering: FrameNumbering) -> Result<Vec<PathBuf>> {
         let folder = if self.folder.as_os_str().is_empty() { Path::new(".") } else { &self.folder };
         let mut numbered = BTreeMap::new();
         for name in names(folder, what)? {
             let number = name
-                .strip_prefix(self.before.as_str())
-                .and_then(|rest| rest.strip_suffix(self.after.as_str()))
-                .filter(|number| number.len() >= self.digits)
-                .and_then(digits_only);
+                .as_encoded_bytes()
+                .strip_prefix(self.before.as_slice())
+                .and_then(|rest| rest.strip_suffix(self.after.as_slice()))
+                .filter(|number| number.len() >= self.width)
+                .and_then(signed);
             if let Some(number) = number {
                 insert(&mut numbered, number, folder.join(&name), what)?;
             }
         }
-        ensure!(!numbered.is_empty(), "no file matches the {what} pattern {self}");
-        without_gaps(numbered, what)
+        let pattern = self.path.display();
+        ensure!(!numbered.is_empty(), "no file matches the {what} pattern {pattern}");
+        without_gaps(numbered, what, numbering)
     }
 }
 
-impl std::fmt::Display for Pattern {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let name = format!("{}{}{}", self.before, "#".repeat(self.digits), self.after);
-        write!(formatter, "{}", self.folder.join(name).display())
-    }
+fn printf_place(name: &[u8]) -> Option<(&[u8], usize, &[u8])> {
+    let percent = name.iter().position(|byte| *byte == b'%')?;
+    let (before, rest) = (&name[..percent], &name[percent + 1..]);
+    let end = rest.iter().position(|byte| *byte == b'd')?;
+    let width = match rest[..end].strip_prefix(b"0") {
+        None if end == 0 => 1,
+        None => return None,
+        Some(width) => std::str::from_utf8(width).ok()?.parse().ok()?,
+    };
+    Some((before, width, &rest[end + 1..]))
 }
 
-fn printf_place(name: &str) -> Option<(&str, usize, &str)> {
-    let (before, rest) = name.split_once('%')?;
-    let (width, after) = rest.split_once('d')?;
-    let digits = if width.is_empty() { 1 } else { width.strip_prefix('0')?.parse().ok()? };
-    Some((before, digits, after))
-}
-
-fn hash_place(name: &str) -> Option<(&str, usize, &str)> {
-    let end = name.rfind('#')? + 1;
-    let before = name[..end].trim_end_matches('#');
-    Some((before, end - before.len(), &name[end..]))
+fn hash_place(name: &[u8]) -> Option<(&[u8], usize, &[u8])> {
+    let end = name.iter().rposition(|byte| *byte == b'#')? + 1;
+    let hashes = name[..end].iter().rev().take_while(|byte| **byte == b'#').count();
+    Some((&name[..end - hashes], hashes, &name[end..]))
 }
 
 /// Numbered images by what their names have besides the number, `rgba.#.exr`.
-type Sequences = BTreeMap<String, BTreeMap<u64, PathBuf>>;
+type Sequences = BTreeMap<Vec<u8>, BTreeMap<i64, PathBuf>>;
 
 /// The sequences in a folder, and its images without a number.
 fn sequences_in(folder: &Path, what: &str) -> Result<(Sequences, Vec<PathBuf>)> {
@@ -109,16 +128,16 @@ fn sequences_in(folder: &Path, what: &str) -> Result<(Sequences, Vec<PathBuf>)> 
     let mut single = Vec::new();
     for name in names(folder, what)? {
         let path = folder.join(&name);
+        let bytes = name.as_encoded_bytes();
         // Hidden files are thumbnails and leftovers of other programs.
-        if name.starts_with('.') || !is_image(&path) || !path.is_file() {
+        if bytes.starts_with(b".") || !is_image(&path) || !path.is_file() {
             continue;
         }
-        let (stem, extension) = name.rsplit_once('.').unwrap_or((name.as_str(), ""));
-        let before = stem.trim_end_matches(|c: char| c.is_ascii_digit());
-        match digits_only(&stem[before.len()..]) {
-            Some(number) => {
-                let sequence = sequences.entry(format!("{before}#.{extension}")).or_default();
-                insert(sequence, number, path, what)?;
+        let stem = Path::new(&name).file_stem().unwrap_or(&name).as_encoded_bytes();
+        match number_at_end(stem) {
+            Some((before, number)) => {
+                let key = [before, b"#", &bytes[stem.len()..]].concat();
+                insert(sequences.entry(key).or_default(), number, path, what)?;
             }
             None => single.push(path),
         }
@@ -127,57 +146,76 @@ fn sequences_in(folder: &Path, what: &str) -> Result<(Sequences, Vec<PathBuf>)> 
 }
 
 /// Of the same frames in both formats, and nothing besides, the name of those in EXR.
-fn exr_of_both(sequences: &Sequences) -> Option<&String> {
+fn exr_of_both(sequences: &Sequences) -> Option<&Vec<u8>> {
     let mut both = sequences.iter();
     // By their names, EXR comes first.
     let (Some((exr, some)), Some((png, others)), None) = (both.next(), both.next(), both.next())
     else {
         return None;
     };
-    let same = exr.strip_suffix(".exr").is_some_and(|stem| png.strip_suffix(".png") == Some(stem));
+    let same =
+        exr.strip_suffix(b".exr").is_some_and(|stem| png.strip_suffix(b".png") == Some(stem));
     (same && some.keys().eq(others.keys())).then_some(exr)
 }
 
 /// The one sequence in a folder, or its one image. Several are ambiguous, and said so, unless they are the
 /// same frames as EXR and as PNG: then those in EXR.
-fn in_folder(folder: &Path, what: &str) -> Result<Vec<PathBuf>> {
+fn in_folder(folder: &Path, what: &str, numbering: FrameNumbering) -> Result<Vec<PathBuf>> {
     let (mut sequences, single) = sequences_in(folder, what)?;
     if let Some(exr) = exr_of_both(&sequences).cloned() {
         sequences.retain(|name, _| *name == exr);
     }
     match (sequences.len(), single.as_slice()) {
         (0, [only]) => Ok(vec![only.clone()]),
-        (1, _) => without_gaps(sequences.into_values().next().unwrap_or_default(), what),
+        (1, _) => without_gaps(sequences.into_values().next().unwrap_or_default(), what, numbering),
         (0, []) => bail!("the {what} folder {} has no .png or .exr file", folder.display()),
         (0, several) => bail!(
             "the {what} folder {} has {} images without a number: number them, or name one",
             folder.display(),
             several.len(),
         ),
-        _ => bail!(
-            "the {what} folder {} has several sequences ({}): name one of them as the {what}",
-            folder.display(),
-            sequences
-                .into_iter()
-                .map(|(name, files)| format!("{name}, {} files", files.len()))
-                .collect::<Vec<_>>()
-                .join("; "),
-        ),
+        _ => {
+            let name = |(key, files): (Vec<u8>, BTreeMap<i64, PathBuf>)| {
+                format!("{}, {} files", String::from_utf8_lossy(&key), files.len())
+            };
+            bail!(
+                "the {what} folder {} has several sequences ({}): name one of them as the {what}",
+                folder.display(),
+                sequences.into_iter().map(name).collect::<Vec<_>>().join("; "),
+            )
+        }
     }
 }
 
-fn names(folder: &Path, what: &str) -> Result<Vec<String>> {
+/// The number that a name ends with, and what stands before it. A dash before the digits is a minus
+/// where it follows a dot, an underscore, another dash or nothing: `m.-0005`, but not `m-0005`.
+fn number_at_end(stem: &[u8]) -> Option<(&[u8], i64)> {
+    let digits = stem.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let start = stem.len() - digits;
+    let minus = matches!(&stem[..start], [b'-'] | [.., b'.' | b'_' | b'-', b'-']);
+    let start = if minus { start - 1 } else { start };
+    Some((&stem[..start], signed(&stem[start..])?))
+}
+
+/// A whole number, of which only the digits and a minus are allowed.
+fn signed(text: &[u8]) -> Option<i64> {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    let plain = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    if plain { std::str::from_utf8(text).ok()?.parse().ok() } else { None }
+}
+
+fn names(folder: &Path, what: &str) -> Result<Vec<OsString>> {
     let unreadable = |error| anyhow!("cannot read the {what} folder {}: {error}", folder.display());
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
-        names.extend(entry.map_err(unreadable)?.file_name().into_string());
+        names.push(entry.map_err(unreadable)?.file_name());
     }
     Ok(names)
 }
 
 fn insert(
-    sequence: &mut BTreeMap<u64, PathBuf>,
-    number: u64,
+    sequence: &mut BTreeMap<i64, PathBuf>,
+    number: i64,
     path: PathBuf,
     what: &str,
 ) -> Result<()> {
@@ -189,21 +227,31 @@ fn insert(
 
 /// A gap is more likely a lost file than meant; filled up silently, every later image would be off
 /// by one.
-fn without_gaps(sequence: BTreeMap<u64, PathBuf>, what: &str) -> Result<Vec<PathBuf>> {
-    let first = sequence.keys().next().copied().unwrap_or_default();
+fn without_gaps(
+    sequence: BTreeMap<i64, PathBuf>,
+    what: &str,
+    numbering: FrameNumbering,
+) -> Result<Vec<PathBuf>> {
+    let numbers: Vec<i64> = sequence.keys().copied().collect();
+    let step =
+        |step: i64| numbers.windows(2).all(|pair| pair[1].checked_sub(pair[0]) == Some(step));
+    if step(1) || (numbering == FrameNumbering::LatentFrames && step(4)) {
+        return Ok(sequence.into_values().collect());
+    }
+    let first = numbers.first().copied().unwrap_or_default();
     for (expected, (number, path)) in (first..).zip(&sequence) {
         ensure!(
             *number == expected,
-            "the {what} sequence lacks number {expected}: next is {}",
-            path.display()
+            "the {what} sequence lacks number {expected}: next is {}{}",
+            path.display(),
+            match numbering {
+                FrameNumbering::EveryFrame if step(4) => "; steps of four are for masks alone",
+                FrameNumbering::EveryFrame => "",
+                FrameNumbering::LatentFrames => "; number it without gaps, or in steps of four",
+            }
         );
     }
     Ok(sequence.into_values().collect())
-}
-
-fn digits_only(text: &str) -> Option<u64> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if digits { text.parse().ok() } else { None }
 }
 
 /// The ending of a file's name in small letters, without its dot.
@@ -216,9 +264,70 @@ pub(crate) fn is_image(path: &Path) -> bool {
     matches!(extension(path).as_deref(), Some("png" | "exr"))
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
+    use std::os::unix::ffi::OsStrExt;
+
+    fn found(names: &[&[u8]], pattern: &str, numbering: FrameNumbering) -> Result<Vec<String>> {
+        let folder = tempfile::tempdir()?;
+        for name in names {
+            fs::write(folder.path().join(OsStr::from_bytes(name)), b"")?;
+        }
+        let files = find(&folder.path().join(pattern), "clip", numbering)?;
+        let name = |path: PathBuf| path.file_name().unwrap_or_default().display().to_string();
+        Ok(files.into_iter().map(name).collect())
+    }
+
+    #[test]
+    fn frames_before_0_come_in_the_order_of_time() {
+        let names: [&[u8]; 4] = [b"m.0001.png", b"m.-0002.png", b"m.0000.png", b"m.-0001.png"];
+        let order = ["m.-0002.png", "m.-0001.png", "m.0000.png", "m.0001.png"];
+        for pattern in ["", "m.####.png", "m.%04d.png", "m.#.png"] {
+            assert_eq!(
+                found(&names, pattern, FrameNumbering::EveryFrame).unwrap(),
+                order,
+                "{pattern}"
+            );
+        }
+        // `%05d` of −2.
+        let names: [&[u8]; 3] = [b"-0001.png", b"00000.png", b"-0002.png"];
+        for pattern in ["", "%05d.png", "#####.png"] {
+            let order = ["-0002.png", "-0001.png", "00000.png"];
+            assert_eq!(
+                found(&names, pattern, FrameNumbering::EveryFrame).unwrap(),
+                order,
+                "{pattern}"
+            );
+        }
+        // A dash that only divides.
+        let names: [&[u8]; 2] = [b"m-0002.png", b"m-0001.png"];
+        for pattern in ["", "m-####.png"] {
+            let order = ["m-0001.png", "m-0002.png"];
+            assert_eq!(
+                found(&names, pattern, FrameNumbering::EveryFrame).unwrap(),
+                order,
+                "{pattern}"
+            );
+        }
+    }
+
+    #[test]
+    fn steps_of_four_are_latent_frames_and_nothing_else() {
+        let names: [&[u8]; 3] = [b"m.1001.exr", b"m.1005.exr", b"m.1009.exr"];
+        assert_eq!(found(&names, "", FrameNumbering::LatentFrames).unwrap().len(), 3);
+        let text = found(&names, "", FrameNumbering::EveryFrame).unwrap_err().to_string();
+        assert!(text.contains("lacks number 1002") && text.contains("masks alone"), "{text}");
+        let names: [&[u8]; 3] = [b"m.0.exr", b"m.4.exr", b"m.5.exr"];
+        let text = found(&names, "", FrameNumbering::LatentFrames).unwrap_err().to_string();
+        assert!(text.contains("lacks number 1") && text.contains("steps of four"), "{text}");
+    }
+
+    #[test]
+    fn names_need_not_be_utf_8() {
+        let names: [&[u8]; 2] = [b"gr\xfcn.0002.png", b"gr\xfcn.0001.png"];
+        assert_eq!(found(&names, "", FrameNumbering::EveryFrame).unwrap().len(), 2);
+    }
 
     #[test]
     fn of_the_same_frames_in_both_formats_exr_is_read_and_said() {
@@ -232,17 +341,17 @@ mod tests {
             let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
             found.iter().map(name).collect()
         };
-        let found = find(folder.path(), "clip").unwrap();
+        let found = find(folder.path(), "clip", FrameNumbering::EveryFrame).unwrap();
         assert_eq!(names(found), ["rgba.0000.exr", "rgba.0001.exr"]);
         let said = choices(&[folder.path().to_owned(), folder.path().join("rgba.0000.png")]);
         assert!(said.len() == 1 && said[0].contains("rgba.#.exr is read"), "{said:?}");
         // Which is meant where they are not the same frames, nobody knows.
         write("rgba.0002.png");
-        let text = find(folder.path(), "clip").unwrap_err().to_string();
+        let text = find(folder.path(), "clip", FrameNumbering::EveryFrame).unwrap_err().to_string();
         assert!(text.contains("rgba.#.exr, 2 files; rgba.#.png, 3 files"), "{text}");
         assert!(choices(&[folder.path().to_owned()]).is_empty());
         write("rgba.0002.exr");
         write("plate.0001.exr");
-        assert!(find(folder.path(), "clip").is_err());
+        assert!(find(folder.path(), "clip", FrameNumbering::EveryFrame).is_err());
     }
 }

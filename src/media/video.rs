@@ -3,6 +3,9 @@
 //! In 8 bits, as the released training has them: ffmpeg's way from 8 bits to 16 leaves an opaque
 //! pixel a little transparent (255 becomes 65532 or 65280), and whether a region is opaque matters.
 
+mod probe;
+
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
@@ -12,6 +15,8 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::error::{self, MediaError};
 use super::frame::SIZE_LIMIT;
+use super::sequence::is_image;
+use probe::MovieTags;
 
 /// What ffmpeg is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,9 +64,25 @@ impl VideoPicture {
     }
 }
 
+/// Whether a path is that of a file that ffmpeg is asked to read.
+pub(crate) fn is_movie(path: &Path) -> bool {
+    path.is_file() && !is_image(path)
+}
+
+/// How many frames a video has, which only decoding says for sure.
+pub(crate) fn count(path: &Path) -> error::Result<usize> {
+    let mut video = Video::open(path, Samples::Gray)?;
+    let mut frames = 0;
+    while video.next()?.is_some() {
+        frames += 1;
+    }
+    Ok(frames)
+}
+
 /// A video being read.
 pub(crate) struct Video {
     path: PathBuf,
+    about: MovieTags,
     samples: Samples,
     pipe: BufReader<ChildStdout>,
     child: Child,
@@ -74,11 +95,22 @@ impl Video {
     pub(crate) fn open(path: &Path, samples: Samples) -> error::Result<Self> {
         let open = || {
             let said = tempfile::tempfile().context("no temporary file can be made")?;
-            let mut child = start(path, samples, said.try_clone()?)?;
+            let about = MovieTags::of(path)?;
+            let mut child = start(path, samples, about.decoder, said.try_clone()?)?;
             let pipe = BufReader::new(child.stdout.take().context("ffmpeg has no output")?);
-            Ok(Self { path: path.to_owned(), samples, pipe, child, said, read: 0 })
+            Ok(Self { path: path.to_owned(), about, samples, pipe, child, said, read: 0 })
         };
         open().map_err(MediaError::Unreadable)
+    }
+
+    /// Where the video is.
+    pub(crate) fn path(&self) -> &PathBuf {
+        &self.path
+    }
+
+    /// What ffmpeg says of it.
+    pub(super) fn about(&self) -> &MovieTags {
+        &self.about
     }
 
     /// The next frame; None after the last.
@@ -107,6 +139,11 @@ impl Video {
             Ok(()) if status.success() && self.read > 0 => Ok(()),
             Err(error) if complaint.is_empty() => Err(error.context(path.to_string())),
             Ok(()) if complaint.is_empty() && self.read == 0 => bail!("{path} has no picture"),
+            _ if complaint.contains("Unknown decoder") => bail!(
+                "the alpha of {path} is kept by ffmpeg's decoder {} alone, which this ffmpeg lacks: \
+                 install one with libvpx, or write it as ProRes 4444 or a PNG sequence",
+                self.about.decoder.unwrap_or_default()
+            ),
             _ => bail!("ffmpeg cannot read {path}: {complaint}"),
         }
     }
@@ -120,26 +157,43 @@ impl Drop for Video {
     }
 }
 
-fn start(path: &Path, samples: Samples, said: File) -> Result<Child> {
-    let mut input = std::ffi::OsString::from("file:");
-    input.push(path);
+fn start(
+    path: &Path,
+    samples: Samples,
+    decoder: Option<&'static str>,
+    said: File,
+) -> Result<Child> {
+    let decoder = decoder.map(|decoder| ["-c:v", decoder]);
     Command::new("ffmpeg")
-        .args(["-nostdin", "-v", "error", "-i"])
-        .arg(input)
+        .args(["-nostdin", "-v", "error"])
+        .args(decoder.iter().flatten())
+        .arg("-i")
+        .arg(input(path))
         .args(["-map", "0:v:0", "-fps_mode", "passthrough"])
         .args(["-f", "image2pipe", "-c:v", "pam", "-pix_fmt", samples.format(), "-"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(said)
         .spawn()
-        .map_err(|error| match error.kind() {
-            ErrorKind::NotFound => anyhow!(
-                "{} is neither .png nor .exr, and ffmpeg, which reads videos, is not on PATH: \
-                 install ffmpeg (5.1 or later), or give a PNG or EXR sequence",
-                path.display()
-            ),
-            _ => anyhow!("ffmpeg cannot be started: {error}"),
-        })
+        .map_err(|error| unstarted(path, &error))
+}
+
+/// A name that ffmpeg takes for nothing but a file.
+fn input(path: &Path) -> OsString {
+    let mut input = OsString::from("file:");
+    input.push(path);
+    input
+}
+
+fn unstarted(path: &Path, error: &std::io::Error) -> anyhow::Error {
+    match error.kind() {
+        ErrorKind::NotFound => anyhow!(
+            "{} is neither .png nor .exr, and ffmpeg, which reads videos, is not on PATH: install \
+             ffmpeg (5.1 or later), or give a PNG or EXR sequence",
+            path.display()
+        ),
+        _ => anyhow!("ffmpeg cannot be started: {error}"),
+    }
 }
 
 /// The end of what ffmpeg said, in one line.

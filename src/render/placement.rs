@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
+use wan_alpha_core::Watch;
 use wan_alpha_core::weights::read_bare_tensor;
 use wan_alpha_take::frames::STRIDE;
 use wan_alpha_take::{
@@ -23,10 +24,11 @@ pub(super) enum SubjectPlacement {
 
 impl SubjectPlacement {
     /// Reads it for a take of `latent_frames`.
-    pub(super) fn of(args: &Render, latent_frames: usize) -> Result<Self> {
+    pub(super) fn of(args: &Render, latent_frames: usize, watch: &dyn Watch) -> Result<Self> {
         if let Some(path) = &args.mask {
             let check = |found| check_length(found, latent_frames);
-            return read_mask(path, check).or_exit(Exit::BadInput).map(Self::Mask);
+            let mask = read_mask(path, args.layer.as_deref(), watch, check);
+            return mask.or_exit(Exit::BadInput).map(Self::Mask);
         }
         if let Some(path) = &args.ellipse_track {
             let text = std::fs::read_to_string(path)
@@ -46,7 +48,7 @@ impl SubjectPlacement {
     }
 
     /// That of an earlier take: its ellipses, or the mask that `args` give again.
-    pub(super) fn again(args: &Render, request: &TakeRequest) -> Result<Self> {
+    pub(super) fn again(args: &Render, request: &TakeRequest, watch: &dyn Watch) -> Result<Self> {
         let Some(source) = &request.mask else {
             if args.mask.is_some() {
                 return Err(anyhow!(
@@ -64,7 +66,8 @@ impl SubjectPlacement {
             .or_exit(Exit::BadInput);
         };
         let check = |found| check_length(found, source.shape[0] as usize);
-        let placement = read_mask(path, check).or_exit(Exit::BadInput).map(Self::Mask)?;
+        let mask = read_mask(path, args.layer.as_deref(), watch, check).or_exit(Exit::BadInput)?;
+        let placement = Self::Mask(mask);
         if placement.describe_mask().as_ref() != Some(source) {
             return Err(anyhow!(
                 "--mask {} is not the mask that the take was placed by: its size or its values differ",
@@ -114,7 +117,7 @@ impl SubjectPlacement {
 pub(super) fn mask_files(args: &Render) -> Result<Vec<PathBuf>> {
     match &args.mask {
         Some(path) if MaskSequence::names_images(path) => {
-            Ok(MaskSequence::find(path)?.files().to_vec())
+            Ok(MaskSequence::find(path, args.layer.as_deref())?.files().to_vec())
         }
         path => Ok(path.iter().cloned().collect()),
     }
@@ -132,9 +135,14 @@ fn check_length(found: usize, expected: usize) -> Result<()> {
 }
 
 /// Reads a mask of any form; `check` may refuse its number of latent frames.
-pub(crate) fn read_mask(path: &Path, check: impl Fn(usize) -> Result<()>) -> Result<Mask> {
+pub(crate) fn read_mask(
+    path: &Path,
+    layer: Option<&str>,
+    watch: &dyn Watch,
+    check: impl Fn(usize) -> Result<()>,
+) -> Result<Mask> {
     if MaskSequence::names_images(path) {
-        return read_images(path, check);
+        return read_images(path, layer, watch, check);
     }
     let (size, values) = read_bare_tensor(path)?;
     ensure!(
@@ -147,10 +155,17 @@ pub(crate) fn read_mask(path: &Path, check: impl Fn(usize) -> Result<()>) -> Res
     Mask::new(values, shape).map_err(|error| anyhow!("{}: {error}", path.display()))
 }
 
-fn read_images(path: &Path, check: impl Fn(usize) -> Result<()>) -> Result<Mask> {
-    let sequence = MaskSequence::find(path)?;
-    check(sequence.len())?;
-    let images = sequence.read()?;
+fn read_images(
+    path: &Path,
+    layer: Option<&str>,
+    watch: &dyn Watch,
+    check: impl Fn(usize) -> Result<()>,
+) -> Result<Mask> {
+    let sequence = MaskSequence::find(path, layer)?;
+    sequence.len().map_or(Ok(()), &check)?;
+    let (images, remarks) = sequence.read()?;
+    remarks.warnings.iter().for_each(|words| watch.warn(words));
+    check(images.len())?;
     let (width, height) = images.first().map_or((0, 0), |image| (image.width, image.height));
     let shape = [images.len(), height, width];
     let values = images.into_iter().flat_map(|image| image.values).collect();

@@ -103,6 +103,11 @@ impl FramesToEncode {
         self.failed.take()
     }
 
+    /// What is to be said of the frames.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.clip.warnings()
+    }
+
     /// The masks of training: of the clip's own ellipses, or of fitted ones, and then zero where
     /// nothing is solid enough for an ellipse.
     pub(super) fn mask(self) -> Result<Tensor> {

@@ -9,8 +9,10 @@ use wan_alpha_take::{Ellipse, Fingerprint};
 
 use crate::data::bucket::TrainingSize;
 use crate::data::table::Row;
-use crate::media::rgba::Association;
-use crate::media::sequence::{self, is_image};
+use crate::media::reading::Association;
+use crate::media::rgba::unusual_space;
+use crate::media::sequence::{self, FrameNumbering, is_image};
+use crate::media::video::is_movie;
 
 /// What all rows of a run have in common.
 pub(super) struct Recipe {
@@ -77,6 +79,15 @@ pub(super) fn of_files(row: &Row) -> Result<String> {
         .filter_map(|(path, what)| Some((path.as_deref()?, *what)))
     {
         let files = files_of(path, what)?;
+        if what == "colour" {
+            // As it was before tags counted, where there are none.
+            let reading = row.reading();
+            let first = files.first().filter(|file| is_image(file));
+            let space = first.map(|file| unusual_space(file, &reading)).transpose()?.flatten();
+            for said in [space, reading.layer].into_iter().flatten() {
+                hasher.update(&(said.len() as u64).to_le_bytes()).update(said.as_bytes());
+            }
+        }
         hasher.update(what.as_bytes()).update(&(files.len() as u64).to_le_bytes());
         for file in files {
             let read = || -> std::io::Result<blake3::Hash> {
@@ -92,9 +103,9 @@ pub(super) fn of_files(row: &Row) -> Result<String> {
 }
 
 fn files_of(path: &Path, what: &str) -> Result<Vec<std::path::PathBuf>> {
-    if path.is_file() && !is_image(path) {
+    if is_movie(path) {
         Ok(vec![path.to_owned()])
     } else {
-        Ok(sequence::find(path, what)?)
+        Ok(sequence::find(path, what, FrameNumbering::EveryFrame)?)
     }
 }

@@ -24,6 +24,9 @@ struct ClipPlan {
     bucket: Bucket,
 }
 
+/// The files of a clip, color and alpha, and how its color is to be read.
+type ClipFiles<'a> = (&'a str, &'a str, (Option<String>, Option<&'a str>));
+
 /// The files of every row. What no row may be is found here, before anything is encoded; that clips
 /// are enlarged is told.
 pub(super) fn lines(
@@ -35,7 +38,7 @@ pub(super) fn lines(
     let CommandContext { progress, console, .. } = *context;
     let count = set.rows().len();
     // Rows that show the same are read once.
-    let mut known: BTreeMap<(&str, &str), ClipPlan> = BTreeMap::new();
+    let mut known: BTreeMap<ClipFiles<'_>, ClipPlan> = BTreeMap::new();
     let mut lines = Vec::with_capacity(count);
     progress.update("reading", 0, count);
     for (number, row) in set.rows().iter().enumerate() {
@@ -46,7 +49,7 @@ pub(super) fn lines(
             if row.captions.is_empty() {
                 return Err(anyhow!("it has no caption: write one, or have `data caption` do so"));
             }
-            let place = (row.color.as_str(), row.alpha.as_str());
+            let place = (row.color.as_str(), row.alpha.as_str(), row.said_of_color());
             let clip = match known.get(&place) {
                 Some(clip) => clip.clone(),
                 None => {
@@ -102,8 +105,8 @@ fn line(
 }
 
 /// Pixels that nobody has filmed teach a model to be soft: it is said, and how to do without.
-fn about_enlarged(clips: &[(&(&str, &str), &ClipPlan)]) -> Option<String> {
-    let ((color, _), ClipPlan { bucket, .. }) = clips.first()?;
+fn about_enlarged(clips: &[(&ClipFiles<'_>, &ClipPlan)]) -> Option<String> {
+    let ((color, ..), ClipPlan { bucket, .. }) = clips.first()?;
     let [width, height] = bucket.from;
     Some(format!(
         "--area enlarges {} clips, the first is {color}: {width} × {height} to {} × {}. Leave --area \

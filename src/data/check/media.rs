@@ -8,6 +8,7 @@ use wan_alpha_take::{Ellipse, frames};
 
 use super::SetFinding;
 use super::alpha_map::AlphaMap;
+use super::matte::MatteSurvey;
 use crate::data::bucket::{AREA, TrainingSize};
 use crate::data::media::Reader;
 use crate::data::set::own_ellipses;
@@ -94,6 +95,7 @@ struct PixelSurvey {
     /// Whether the row has ellipses of its own, which are held against `map`.
     has_track: bool,
     map: Option<AlphaMap>,
+    matte: MatteSurvey,
     /// Thumbnails of the frames 0, 1, 3, 7, …: of them the middle one is near the clip's.
     thumbnails: Vec<(usize, RgbImage)>,
 }
@@ -112,6 +114,7 @@ impl PixelSurvey {
             bytes.extend(((value * 65535.0 + 0.5) as u16).to_le_bytes());
         }
         self.hasher.update(&bytes);
+        self.matte.add(picture);
         let alpha = picture.alpha();
         self.sum += alpha.iter().map(|value| f64::from(*value)).sum::<f64>();
         self.clear += alpha.iter().filter(|value| **value == 0.0).count() as u64;
@@ -147,9 +150,7 @@ impl PixelSurvey {
             empty_frames: self.empty_frames,
         };
         findings.extend(about_alpha(&statistics, self.frames, reader));
-        if let Some(words) = reader.clipped.in_words() {
-            findings.push(SetFinding::warning("clipped", words));
-        }
+        findings.extend(about_reading(&self.matte, reader, row));
         if let Err(error) = TrainingSize::Area(AREA).bucket(width, height) {
             let text = format!("{}; `data cache --area` refuses it", in_words(&error));
             findings.push(SetFinding::warning("aspect", text));
@@ -218,7 +219,7 @@ fn ellipses(
             fitted
         }
         Err(error) => {
-            findings.push(SetFinding::error("track", format!("{error:#}")));
+            findings.push(SetFinding::error("track", in_words(&error)));
             Vec::new()
         }
     }
@@ -240,6 +241,19 @@ fn with_shares(own: Vec<Ellipse>, map: Option<&AlphaMap>) -> Vec<Option<(Ellipse
         Some((ellipse, covered.unwrap_or(1.0)))
     };
     own.into_iter().enumerate().map(share).collect()
+}
+
+/// What its values show, and what was said while they were read.
+fn about_reading(matte: &MatteSurvey, reader: &Reader, row: &Row) -> Vec<SetFinding> {
+    let mut findings = Vec::new();
+    if reader.no_alpha.is_none() {
+        findings.extend(matte.findings(reader.straight, row.association.is_some()));
+    }
+    let remarks = reader.remarks.lines().iter().cloned();
+    findings.extend(remarks.map(|words| SetFinding::warning("reading", words)));
+    let clipped = reader.clipped.in_words();
+    findings.extend(clipped.map(|words| SetFinding::warning("clipped", words)));
+    findings
 }
 
 fn about_alpha(alpha: &AlphaShares, frames: usize, reader: &Reader) -> Option<SetFinding> {

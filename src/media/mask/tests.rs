@@ -43,13 +43,13 @@ const HALF: [f32; 6] = [0.5; 6];
 const SOLID: [f32; 6] = [1.0; 6];
 
 fn one(path: &Path) -> Vec<f32> {
-    let mut images = MaskSequence::find(path).unwrap().read().unwrap();
+    let mut images = MaskSequence::find(path, None).unwrap().read().unwrap().0;
     assert_eq!(images.len(), 1);
     images.remove(0).values
 }
 
 fn failure(path: &Path) -> String {
-    let error = MaskSequence::find(path).and_then(|mask| mask.read()).unwrap_err();
+    let error = MaskSequence::find(path, None).and_then(|mask| mask.read()).unwrap_err();
     format!("{error:#}")
 }
 
@@ -99,7 +99,7 @@ fn rows_come_from_the_top() {
     let base = tempdir().unwrap();
     let path = base.path().join("m.png");
     GrayImage::from_raw(2, 2, vec![0, 51, 102, 255]).unwrap().save(&path).unwrap();
-    let image = MaskSequence::find(&path).unwrap().read().unwrap().remove(0);
+    let image = MaskSequence::find(&path, None).unwrap().read().unwrap().0.remove(0);
     assert_eq!(image, MaskImage { width: 2, height: 2, values: vec![0.0, 0.2, 0.4, 1.0] });
 }
 
@@ -128,7 +128,7 @@ fn exr_data_is_placed_in_its_frame() {
     let path = base.path().join("m.exr");
     // The data begins left of and one row below the frame's corner, and ends inside it.
     exr(&path, (9, 21), Some((10, 20, 4, 4)), &[("A", RAMP)]);
-    let image = MaskSequence::find(&path).unwrap().read().unwrap().remove(0);
+    let image = MaskSequence::find(&path, None).unwrap().read().unwrap().0.remove(0);
     assert_eq!((image.width, image.height), (4, 4));
     #[rustfmt::skip]
     assert_eq!(image.values, [
@@ -147,7 +147,7 @@ fn alpha_or_luma_is_decided_for_the_sequence() {
             RgbaImage::from_pixel(2, 1, Rgba([0, 0, 0, alpha])).save(folder.join(name)).unwrap();
         }
     });
-    let images = MaskSequence::find(base.path()).unwrap().read().unwrap();
+    let images = MaskSequence::find(base.path(), None).unwrap().read().unwrap().0;
     assert_eq!((images[0].values[0], images[1].values[0]), (0.2, 1.0));
 }
 
@@ -164,6 +164,9 @@ fn nan_and_values_out_of_range_are_named_by_file_and_place() {
         assert!(text.contains("bad.exr") && text.contains(&format!("holds {shown} at")), "{text}");
         assert!(text.contains("column 1, row 1"), "{text}");
     }
+    // What rounding adds is none of anybody's doing.
+    exr(&path, (0, 0), None, &[("A", [-0.001, 0.0, 0.5, 1.0, 1.0015, 1.0])]);
+    assert_eq!(one(&path), [0.0, 0.0, 0.5, 1.0, 1.0, 1.0]);
     // Color beyond 1 beside a sound alpha is ordinary.
     exr(&path, (0, 0), None, &[("A", RAMP), ("R", [7.0; 6])]);
     assert_eq!(one(&path), RAMP);
@@ -179,13 +182,17 @@ fn sequences_are_found_by_folder_hashes_and_printf_in_number_order() {
         gray(&folder.join("contact-sheet.png"), 1, 1, 0);
         fs::write(folder.join("take.json"), b"{}").unwrap();
     });
-    let by_folder = MaskSequence::find(base.path()).unwrap();
-    assert_eq!(by_folder.len(), 3);
+    let by_folder = MaskSequence::find(base.path(), None).unwrap();
+    assert_eq!(by_folder.len(), Some(3));
     for pattern in ["mask_v2.####.png", "mask_v2.%04d.png", "mask_v2.#.png", "mask_v2.%d.png"] {
-        assert_eq!(MaskSequence::find(&base.path().join(pattern)).unwrap(), by_folder, "{pattern}");
+        assert_eq!(
+            MaskSequence::find(&base.path().join(pattern), None).unwrap(),
+            by_folder,
+            "{pattern}"
+        );
     }
     let values: Vec<_> =
-        by_folder.read().unwrap().iter().map(|image| (image.values[0] * 255.0).round()).collect();
+        by_folder.read().unwrap().0.iter().map(|image| (image.values[0] * 255.0).round()).collect();
     assert_eq!(values, [8.0, 9.0, 10.0]);
 }
 
@@ -232,7 +239,9 @@ fn what_cannot_be_found_or_told_apart_is_said_in_words() {
             gray(&folder.join(name), 1, 1, 0);
         }
     });
-    assert!(failure(several.path()).contains("several sequences (a#.png, b#.png)"));
+    assert!(
+        failure(several.path()).contains("several sequences (a#.png, 1 files; b#.png, 1 files)")
+    );
 
     let twice = folder(|folder| {
         for name in ["a1.png", "a01.png"] {

@@ -3,6 +3,7 @@ use crate::exit::Exit;
 use exr::prelude::{
     AnyChannel, AnyChannels, Encoding, FlatSamples, Image, Layer, LayerAttributes, WritableImage,
 };
+use std::path::PathBuf;
 use tempfile::TempDir;
 use wan_alpha_core::encode::{ClipReader, ClipShape};
 use wan_alpha_take::color::to_linear;
@@ -39,8 +40,13 @@ fn linear(pixels: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
 }
 
 #[track_caller]
+fn reading(alpha: Option<Association>) -> PictureReading {
+    PictureReading { alpha, ..PictureReading::default() }
+}
+
+#[track_caller]
 fn same(path: &Path, alpha: Option<Association>) {
-    let mut clip = RgbaSequence::find(&[path.to_owned()], alpha).unwrap();
+    let mut clip = RgbaSequence::find(&[path.to_owned()], &reading(alpha)).unwrap();
     assert_eq!(clip.shape(), ClipShape { frames: 1, width: 2, height: 2 });
     let mut frame = vec![0.0; 16];
     clip.frame(&mut frame).unwrap();
@@ -51,7 +57,7 @@ fn same(path: &Path, alpha: Option<Association>) {
             assert!((found - expected).abs() < 5e-5, "{frame:?}");
         }
     }
-    assert_eq!(clip.clipped(), None);
+    assert!(clip.warnings().is_empty());
 }
 
 #[test]
@@ -76,10 +82,10 @@ fn what_no_display_shows_is_clipped_and_counted() {
     let mut pixels = linear(PIXELS);
     pixels[0] = [4.0, -1.0, 0.5, 1.5];
     exr(&path, &["R", "G", "B", "A"], &pixels);
-    let mut clip = RgbaSequence::find(&[path], Some(Association::Straight)).unwrap();
+    let mut clip = RgbaSequence::find(&[path], &reading(Some(Association::Straight))).unwrap();
     let frame = clip.read_next().unwrap();
     assert_eq!((frame[0], frame[1], frame[3]), (1.0, 0.0, 1.0));
-    let words = clip.clipped().unwrap();
+    let words = clip.warnings().remove(0);
     assert!(words.starts_with("3 values of the clip, from -12.92 to 1.8"), "{words}");
 }
 
@@ -88,7 +94,7 @@ fn images_that_are_no_clip_are_refused_in_words() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name);
     let refused = |paths: &[PathBuf], words: &[&str]| {
-        let mut clip = match RgbaSequence::find(paths, None) {
+        let mut clip = match RgbaSequence::find(paths, &PictureReading::default()) {
             Ok(clip) => clip,
             Err(error) => return check(&error.into(), words),
         };
@@ -102,12 +108,19 @@ fn images_that_are_no_clip_are_refused_in_words() {
     exr(&path("rgb.exr"), &["R", "G", "B"], &PIXELS);
     refused(&[path("rgb.exr")], &["rgb.exr", "no alpha channel, only B, G, R"]);
     exr(&path("yca.exr"), &["Y", "C", "B", "A"], &PIXELS);
-    refused(&[path("yca.exr")], &["no channel R, only A, B, C, Y"]);
+    refused(&[path("yca.exr")], &["no red, green and blue", "only A, B, C, Y"]);
     let mut pixels = PIXELS;
     pixels[2][1] = f32::NAN;
     exr(&path("nan.exr"), &["R", "G", "B", "A"], &pixels);
     png(&path("good.png"), &PIXELS);
     refused(&[path("good.png"), path("nan.exr")], &["nan.exr", "NaN"]);
+    for (place, name) in [(0, "R"), (2, "B"), (3, "A")] {
+        let mut pixels = PIXELS;
+        pixels[1][place] = f32::NAN;
+        exr(&path("nan.exr"), &["R", "G", "B", "A"], &pixels);
+        let words = format!("channel {name} is NaN at column 1, row 0");
+        refused(&[path("nan.exr")], &["nan.exr", &words]);
+    }
     image::RgbaImage::new(4, 2).save(path("wide.png")).unwrap();
     refused(&[path("good.png"), path("wide.png")], &["wide.png is 4 × 2", "good.png is 2 × 2"]);
     std::fs::write(path("cut.png"), b"\x89PNG").unwrap();

@@ -117,7 +117,7 @@ impl MadeFor {
                 let small = word.to_lowercase();
                 !known.contains(small.as_str()) && named.insert(small)
             })
-            .map(|word| shortened(word))
+            .map(shortened)
             .collect()
     }
 }
