@@ -16,7 +16,7 @@ use crate::timing_history::{TimingHistory, pace_class};
 
 /// How long a take may last.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Expected {
+pub(crate) enum ExpectedTime {
     /// Seconds, as takes of this kind took here.
     Learned(f64),
     /// Seconds, by takes of this model of other sizes.
@@ -27,7 +27,7 @@ pub(crate) enum Expected {
     Unknown,
 }
 
-impl fmt::Display for Expected {
+impl fmt::Display for ExpectedTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = |seconds: f64| {
             // An hour and more as hours and minutes; nothing is longer than a year.
@@ -53,7 +53,7 @@ pub(crate) fn line(
     request: &TakeRequest,
     opened: &Opened,
     environment: &Environment,
-    expected: Expected,
+    expected: ExpectedTime,
 ) -> String {
     let precision = if request.precision == Precision::F32 { "f32" } else { "bf16" };
     format!(
@@ -69,16 +69,16 @@ pub(crate) fn expected(
     pipeline: &Pipeline,
     request: &TakeRequest,
     opened: &Opened,
-) -> Expected {
+) -> ExpectedTime {
     let class = pace_class(&opened.class(), tch::get_num_threads());
     if let Some((sampling, decoding)) = history.begin(request, &class).learned() {
-        return Expected::Learned(sampling + decoding);
+        return ExpectedTime::Learned(sampling + decoding);
     }
     let work = |request: &TakeRequest| {
         let arithmetic = pipeline.arithmetic(request);
         arithmetic.products + arithmetic.attention
     };
-    history.scaled(request, &class, &work).map_or(Expected::Unknown, Expected::Scaled)
+    history.scaled(request, &class, &work).map_or(ExpectedTime::Unknown, ExpectedTime::Scaled)
 }
 
 #[cfg(test)]
@@ -87,9 +87,11 @@ mod tests {
 
     #[test]
     fn what_is_expected_is_said_with_what_it_rests_on() {
-        assert_eq!(Expected::Learned(2.6).to_string(), "about 3 s expected");
-        assert!(Expected::Scaled(5000.0).to_string().starts_with("about 1 h 23 min expected by"));
-        assert!(Expected::Counted(f64::INFINITY).to_string().contains(" h "));
-        assert!(Expected::Unknown.to_string().contains("not known"));
+        assert_eq!(ExpectedTime::Learned(2.6).to_string(), "about 3 s expected");
+        assert!(
+            ExpectedTime::Scaled(5000.0).to_string().starts_with("about 1 h 23 min expected by")
+        );
+        assert!(ExpectedTime::Counted(f64::INFINITY).to_string().contains(" h "));
+        assert!(ExpectedTime::Unknown.to_string().contains("not known"));
     }
 }

@@ -13,7 +13,7 @@ use wan_alpha_core::tch::{Kind, Tensor};
 use wan_alpha_take::engine::message::{Problem, ProblemCode};
 use wan_alpha_take::{Precision, TakeRequest};
 
-use crate::announcement::Expected;
+use crate::announcement::ExpectedTime;
 
 /// Parameters of a transformer that is too large for processors.
 const LARGE: u64 = 2_000_000_000;
@@ -88,11 +88,11 @@ impl CpuEstimate {
     }
 
     /// How long the take would last, with what that rests on.
-    pub(crate) fn expected(&self) -> Expected {
+    pub(crate) fn expected(&self) -> ExpectedTime {
         let seconds = self.sampling + self.decoding;
         match self.basis {
-            Basis::Learned => Expected::Learned(seconds),
-            Basis::Counted { .. } => Expected::Counted(seconds),
+            Basis::Learned => ExpectedTime::Learned(seconds),
+            Basis::Counted { .. } => ExpectedTime::Counted(seconds),
         }
     }
 

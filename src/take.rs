@@ -2,6 +2,7 @@
 
 mod find;
 mod lines;
+mod room;
 mod share;
 
 use std::ffi::OsStr;
@@ -31,6 +32,7 @@ use crate::timed_watch::TimedWatch;
 use crate::timing_history::{TimingHistory, pace_class};
 pub(crate) use find::find;
 pub(crate) use lines::{size, whom};
+pub(crate) use room::say_size;
 use wan_alpha_take::environment::Environment;
 
 /// Runs a verb of `wan-alpha take`.
@@ -246,19 +248,6 @@ fn remove(names: &[String], store: &Store) -> Result<Vec<String>> {
     print_lines(&lines)?;
     Err(anyhow!(stay.join("; "))).or_exit(Exit::BadInput)
 }
-
-/// Says how much room a take needs, where no folder has it yet.
-pub(crate) fn say_size(request: &TakeRequest, store: &Store, console: &Console<'_>) {
-    let there = request.key().is_ok_and(|key| store.find(&key).take.is_some());
-    if !there {
-        let pixels = u64::from(request.width) * u64::from(request.height);
-        let bytes = size(pixels * u64::from(request.frames) * BYTES_OF_A_PIXEL);
-        console.remark(&format!("the take will be {bytes} in the store"));
-    }
-}
-
-/// Half-float RGBA, as the store keeps it.
-const BYTES_OF_A_PIXEL: u64 = 8;
 
 /// The folders of a store that are not there yet.
 pub(crate) fn absent_folders(store: &Store) -> Vec<PathBuf> {

@@ -3,12 +3,12 @@
 mod arithmetic;
 mod context_cache;
 mod decoding;
+mod loaded_dit;
 mod once;
 mod prompt;
 pub mod sampling;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use tch::{Kind, Tensor};
 use wan_alpha_take::frame::Frame;
@@ -17,15 +17,14 @@ use wan_alpha_take::{Fingerprint, Mask, Precision, TakeRequest};
 
 use crate::device::Device;
 use crate::device_memory::with_free_memory;
-use crate::dit::{AttentionKernel, Dit, DitConfig, attention_kernel};
+use crate::dit::{AttentionKernel, DitConfig, attention_kernel};
 use crate::shim::Switch;
 use crate::text::TEXT_LENGTH;
 use crate::vae::{LATENT_CHANNELS, RgbaDecoder};
-use crate::weights::{
-    Adapter, Decoders, MergedTransformer, ModelFiles, Strengths, TensorSet, Weights,
-};
+use crate::weights::{Decoders, MergedTransformer, ModelFiles, Strengths, Weights};
 use crate::{Error, ErrorKind, MemoryContext, Result, Stage, Watch, give_back, noise};
 pub use arithmetic::Arithmetic;
+use loaded_dit::LoadedDit;
 use once::Once;
 use prompt::{Memory, TextModel, kind_of};
 use sampling::SamplingOptions;
@@ -75,15 +74,6 @@ pub enum Keep {
     Nothing,
     /// Transformer, decoders and contexts: the next take starts at once.
     Everything,
-}
-
-/// A transformer in memory.
-#[derive(Debug)]
-struct LoadedDit {
-    kind: Kind,
-    dit: Dit,
-    /// How many tensors of its files have no place in it, and the first of them.
-    unused: Option<(usize, String)>,
 }
 
 /// A model that has been found, on a device, ready to make takes.
@@ -371,55 +361,6 @@ impl Pipeline {
         let kind = kind_of(precision);
         let bytes = self.files.dit.parameters() * kind.elt_size_in_bytes() as u64;
         MemoryContext { float32: kind == Kind::Float, model: Some(bytes) }
-    }
-
-    /// Loads the transformer, adapters merged, unless it is there: from its merged copy where there is
-    /// one that fits and is whole. What it leaves unused is said with every take.
-    fn load_dit(&mut self, precision: Precision, watch: &dyn Watch) -> Result<()> {
-        let kind = kind_of(precision);
-        if self.dit.as_ref().is_none_or(|loaded| loaded.kind != kind) {
-            self.dit = None;
-            self.dit = Some(self.read_dit(kind, watch)?);
-        }
-        if let Some((count, first)) = self.dit.as_ref().and_then(|loaded| loaded.unused.as_ref()) {
-            watch.warn(&format!(
-                "{count} tensors of the transformer have no place in it, the first is `{first}`"
-            ));
-        }
-        Ok(())
-    }
-
-    fn read_dit(&mut self, kind: Kind, watch: &dyn Watch) -> Result<LoadedDit> {
-        let full = self.strengths == Strengths::default();
-        let copy = self.merged.as_ref().filter(|copy| full && copy.kind() == kind);
-        if let Some(set) = copy.map(|copy| copy.set().clone()) {
-            match self.read_dit_of(set, Vec::new(), kind, watch) {
-                Err(error) if error.kind() == ErrorKind::BadInput => {
-                    watch.warn(&format!(
-                        "the merged copy is damaged ({error}), and the model itself is read; add the \
-                         model again with --keep-merged"
-                    ));
-                    self.merged = None;
-                }
-                read => return read,
-            }
-        }
-        let (set, adapters) = (self.files.dit.clone(), self.files.adapters.clone());
-        self.read_dit_of(set, adapters, kind, watch)
-    }
-
-    fn read_dit_of(
-        &self,
-        set: Arc<TensorSet>,
-        adapters: Vec<Adapter>,
-        kind: Kind,
-        watch: &dyn Watch,
-    ) -> Result<LoadedDit> {
-        let weights = Weights::new(set.clone(), adapters, kind, self.device);
-        let dit = Dit::load(&weights, self.config.clone(), watch)?;
-        let unused = set.unused();
-        let unused = unused.first().map(|first| (unused.len(), (*first).to_owned()));
-        Ok(LoadedDit { kind, dit, unused })
     }
 
     /// `[16, frames, h, w]`: noise whose mean is raised outside the ellipse.

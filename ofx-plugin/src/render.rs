@@ -455,6 +455,6 @@ fn output_format(node: Node<'_>) -> Result<OutputFormat, Status> {
         TRANSFER,
         &[None, Some(Transfer::AsGenerated), Some(Transfer::LinearRec709), Some(Transfer::AcesCg)],
     )?;
-    let transfer = chosen.unwrap_or_else(|| Transfer::of_host(node.effect().host().name()));
+    let transfer = chosen.unwrap_or_else(|| Transfer::of_host(&node.effect().host().name()));
     Ok(OutputFormat { transfer, straight: node.choice(ALPHA_MODE, &[false, true])? })
 }

@@ -63,7 +63,7 @@ enum Doing {
 
 /// What the GPU is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Task {
+enum WatchedTask {
     /// For a take, between two stages and before the first.
     Preparing(TakeKey),
     /// A stage of a take that reads weights and brings them to the GPU, or computes.
@@ -72,7 +72,7 @@ enum Task {
     Unloading,
 }
 
-impl Task {
+impl WatchedTask {
     fn take(self) -> Option<TakeKey> {
         match self {
             Self::Preparing(key) | Self::Stage(key, _) => Some(key),
@@ -86,7 +86,7 @@ impl Task {
     }
 }
 
-impl fmt::Display for Task {
+impl fmt::Display for WatchedTask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Preparing(_) => f.write_str("preparing a take"),
@@ -98,7 +98,7 @@ impl fmt::Display for Task {
 
 #[derive(Debug)]
 struct BlockTimes {
-    task: Task,
+    task: WatchedTask,
     begun: Instant,
     /// The first of them has begun.
     any: bool,
@@ -114,7 +114,7 @@ struct BlockTimes {
 }
 
 impl BlockTimes {
-    fn new(task: Task) -> Self {
+    fn new(task: WatchedTask) -> Self {
         let (begun, silent) = (Instant::now(), Duration::ZERO);
         Self { task, begun, any: false, known: false, longest: None, silent, elsewhere: false }
     }
@@ -135,7 +135,7 @@ impl BlockTimes {
 
     fn limit(&self, limits: &Limits) -> Duration {
         match self.task {
-            Task::Unloading => return limits.least,
+            WatchedTask::Unloading => return limits.least,
             task if !task.computes() => return limits.reading,
             _ => {}
         }
@@ -158,7 +158,7 @@ impl BlockTimes {
             Some(longest) => {
                 format!(" (a block took {:.1} s at most before)", longest.as_secs_f64())
             }
-            None if self.task == Task::Unloading => String::new(),
+            None if self.task == WatchedTask::Unloading => String::new(),
             None => " (it has not done a single block)".to_owned(),
         };
         Problem::new(
@@ -197,15 +197,15 @@ impl ProgressSignal {
 
     /// A take is begun.
     pub(super) fn begin(&self, key: TakeKey) {
-        self.at(Task::Preparing(key));
+        self.at(WatchedTask::Preparing(key));
     }
 
     /// The memory of the model is about to be given back.
     pub(super) fn unload(&self) {
-        self.at(Task::Unloading);
+        self.at(WatchedTask::Unloading);
     }
 
-    fn at(&self, task: Task) {
+    fn at(&self, task: WatchedTask) {
         self.0.lock().doing = Doing::Blocks(BlockTimes::new(task));
     }
 
@@ -213,7 +213,8 @@ impl ProgressSignal {
     /// affair.
     pub(super) fn progress(&self, key: TakeKey, stage: Stage, step: usize, of: usize) {
         let state = &mut *self.0.lock();
-        let task = if step < of { Task::Stage(key, stage) } else { Task::Preparing(key) };
+        let task =
+            if step < of { WatchedTask::Stage(key, stage) } else { WatchedTask::Preparing(key) };
         match &mut state.doing {
             doing if step >= of && stage == Stage::Decode => *doing = Doing::Nothing,
             Doing::Blocks(blocks) if blocks.task == task => {
@@ -338,7 +339,7 @@ mod tests {
     const KEY: TakeKey = TakeKey([1; 32]);
 
     fn blocks() -> BlockTimes {
-        BlockTimes::new(Task::Stage(KEY, Stage::Sample))
+        BlockTimes::new(WatchedTask::Stage(KEY, Stage::Sample))
     }
 
     /// Seconds of silence until it is too long.
@@ -403,7 +404,7 @@ mod tests {
         assert_eq!(limit(), None);
         pulse.unload();
         assert_eq!(limit(), Some(LIMITS.least));
-        let said = BlockTimes::new(Task::Unloading).problem().message;
+        let said = BlockTimes::new(WatchedTask::Unloading).problem().message;
         assert!(said.contains("while giving back the model's memory, and"), "{said}");
     }
 }

@@ -171,7 +171,7 @@ impl Canvas {
         let digits = digits.chars().filter_map(|c| get_raster(c, FontWeight::Regular, LETTERS));
         let mut left = left;
         for digit in digits {
-            for (y, row) in digit.raster().iter().enumerate() {
+            for (y, row) in digit.rows().enumerate() {
                 for (x, &ink) in row.iter().enumerate() {
                     self.set(left + x, top + y, inked(ink));
                 }

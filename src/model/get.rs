@@ -28,7 +28,7 @@ use releases::{ModelUse, ReleasedFile, Releases};
 const MEGABYTE: u64 = 1_000_000;
 
 /// A released file, and how it lies in the folder.
-struct Wanted {
+struct WantedFile {
     file: ReleasedFile,
     found: FoundFile,
 }
@@ -119,12 +119,12 @@ fn look_for(
     files: &[&ReleasedFile],
     folder: &Path,
     context: &CommandContext<'_>,
-) -> Result<Vec<Wanted>> {
+) -> Result<Vec<WantedFile>> {
     let mut wanted = Vec::new();
     let look = |file: &ReleasedFile| {
         let stage = format!("reading {}", name_of(file));
         let found = look(folder, file, &|done, all| tell(context, &stage, done, all))?;
-        Ok::<_, anyhow::Error>(Wanted { file: file.clone(), found })
+        Ok::<_, anyhow::Error>(WantedFile { file: file.clone(), found })
     };
     for file in files {
         let index = look(file)?;
@@ -144,14 +144,14 @@ fn look_for(
 fn fetch_all(
     hub: &Hub,
     files: &[&ReleasedFile],
-    wanted: Vec<Wanted>,
+    wanted: Vec<WantedFile>,
     folder: &Path,
     context: &CommandContext<'_>,
-) -> Result<Vec<Wanted>> {
+) -> Result<Vec<WantedFile>> {
     in_nobodys_way(&wanted)?;
     enough_room(&wanted, folder)?;
-    let is_index = |one: &&Wanted| one.file.shards_about_bytes.is_some();
-    let missing = |one: &&Wanted| !one.found.state.is_whole();
+    let is_index = |one: &&WantedFile| one.file.shards_about_bytes.is_some();
+    let missing = |one: &&WantedFile| !one.found.state.is_whole();
     for index in wanted.iter().filter(is_index).filter(missing) {
         fetch(hub, index, context)?;
     }
@@ -164,9 +164,9 @@ fn fetch_all(
 }
 
 /// What is another file than the released one stays, and is not written over.
-fn in_nobodys_way(wanted: &[Wanted]) -> Result<()> {
+fn in_nobodys_way(wanted: &[WantedFile]) -> Result<()> {
     let stranger = wanted.iter().find(|one| matches!(one.found.state, FileState::Other(_)));
-    let Some(Wanted { found, .. }) = stranger else { return Ok(()) };
+    let Some(WantedFile { found, .. }) = stranger else { return Ok(()) };
     Err(anyhow!(
         "{} is {}. Move it away, or name another folder by --to; nothing was fetched",
         found.path.display(),
@@ -176,16 +176,16 @@ fn in_nobodys_way(wanted: &[Wanted]) -> Result<()> {
 }
 
 /// Asks the disk first: what is to come, less what is there of it.
-fn enough_room(wanted: &[Wanted], folder: &Path) -> Result<()> {
-    let on_disk = |one: &Wanted| match &one.found.state {
+fn enough_room(wanted: &[WantedFile], folder: &Path) -> Result<()> {
+    let on_disk = |one: &WantedFile| match &one.found.state {
         FileState::Unfinished(bytes) => *bytes,
         state if state.is_whole() => one.found.path.metadata().map_or(0, |about| about.len()),
         _ => 0,
     };
-    let needed = |one: &Wanted| match &one.found.state {
+    let needed = |one: &WantedFile| match &one.found.state {
         // Of an index that is there, what its shards still lack: their own sizes are not known.
         FileState::Whole { .. } => {
-            let of_it = |shard: &&Wanted| shard.file.key == one.file.key;
+            let of_it = |shard: &&WantedFile| shard.file.key == one.file.key;
             let there = wanted.iter().filter(of_it).map(on_disk).sum();
             one.file.shards_about_bytes.unwrap_or(0).saturating_sub(there)
         }
@@ -206,8 +206,8 @@ fn enough_room(wanted: &[Wanted], folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn fetch(hub: &Hub, one: &Wanted, context: &CommandContext<'_>) -> Result<()> {
-    let Wanted { file, found } = one;
+fn fetch(hub: &Hub, one: &WantedFile, context: &CommandContext<'_>) -> Result<()> {
+    let WantedFile { file, found } = one;
     let stage = format!("fetching {}", name_of(file));
     let shown = Cell::new(None);
     let state = download::fetch(hub, file, &found.path, &|done, all| {
@@ -237,13 +237,13 @@ fn tell(context: &CommandContext<'_>, stage: &str, done: u64, all: u64) -> bool 
 /// What is there, and what to do next. Files that are not there whole are an error, for scripts.
 fn report(
     one: &ModelUse,
-    wanted: &[Wanted],
+    wanted: &[WantedFile],
     folder: &Path,
     hub: &Hub,
     context: &CommandContext<'_>,
 ) -> Result<Vec<String>> {
     let mut lines = vec![format!("{}: {}", one.name, one.what)];
-    for Wanted { file, found } in wanted {
+    for WantedFile { file, found } in wanted {
         lines.push(format!("  {}", found.path.display()));
         lines.push(row("is", &found.state.to_string()));
         if !found.state.is_whole() {
@@ -267,7 +267,7 @@ fn report(
 }
 
 /// The line that gives the model its name. Where files were put by hand, it is their folder.
-fn next(one: &ModelUse, wanted: &[Wanted], folder: &Path) -> Option<String> {
+fn next(one: &ModelUse, wanted: &[WantedFile], folder: &Path) -> Option<String> {
     if one.add.is_empty() {
         return None;
     }

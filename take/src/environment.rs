@@ -88,10 +88,6 @@ impl Environment {
             found.map(|(_, value)| value.as_os_str()).filter(|value| !value.is_empty())
         };
         let text = |name: &str| set(name).map(|value| value.to_string_lossy().trim().to_owned());
-        let lossy = |name: &str| {
-            let found = variables.iter().find(|(variable, _)| variable == name);
-            found.map(|(_, value)| value.to_string_lossy().into_owned())
-        };
         // Anything else counts as not set, which removes and ends nothing; `doctor` names it.
         let number = |name: &str| {
             let number = text(name).and_then(|text| text.parse::<f64>().ok());
@@ -128,12 +124,7 @@ impl Environment {
             missing: text("WAN_ALPHA_MISSING"),
             allow_cpu: flag("WAN_ALPHA_ALLOW_CPU"),
             log: text("WAN_ALPHA_LOG").and_then(|level| level.parse().ok()),
-            gpus: VisibleGpus {
-                // Set and empty means that no card is seen.
-                mask: lossy("CUDA_VISIBLE_DEVICES"),
-                order: text("CUDA_DEVICE_ORDER"),
-                device: text("WAN_ALPHA_DEVICE"),
-            },
+            gpus: visible_gpus(&variables),
             in_bundle: around.iter().any(|folder| is_bundle(folder)),
             host,
             libraries: library_folders(&around),
@@ -152,6 +143,21 @@ impl Environment {
     #[must_use]
     pub fn node_log(&self) -> PathBuf {
         self.state.join("node.log")
+    }
+}
+
+fn visible_gpus(variables: &[(OsString, OsString)]) -> VisibleGpus {
+    let lossy = |name: &str| {
+        let found = variables.iter().find(|(variable, _)| variable == name);
+        found.map(|(_, value)| value.to_string_lossy().into_owned())
+    };
+    let text =
+        |name: &str| lossy(name).map(|text| text.trim().to_owned()).filter(|t| !t.is_empty());
+    VisibleGpus {
+        // Set and empty means that no card is seen.
+        mask: lossy("CUDA_VISIBLE_DEVICES"),
+        order: text("CUDA_DEVICE_ORDER"),
+        device: text("WAN_ALPHA_DEVICE"),
     }
 }
 

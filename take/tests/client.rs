@@ -87,7 +87,7 @@ fn what_the_engine_warns_of_is_heard_while_it_works_and_stands_in_the_record() {
     client.submit(submit.clone());
     let warned = |snapshot: &Snapshot| snapshot.warnings.contains_key(&key);
     wait_for(&client, "warning", warned);
-    assert_eq!(client.warnings(key), [warning.clone()]);
+    assert_eq!(client.warnings(key), std::slice::from_ref(&warning));
     // Whoever comes later hears of it, too.
     let later = bench.client();
     later.submit(submit);
@@ -95,7 +95,7 @@ fn what_the_engine_warns_of_is_heard_while_it_works_and_stands_in_the_record() {
     bench.open_gate();
     wait_for(&later, "end", |snapshot| snapshot.jobs[&key] == JobState::Done);
     wait_for(&client, "end", |snapshot| snapshot.jobs[&key] == JobState::Done);
-    assert_eq!(client.warnings(key), [warning.clone()]);
+    assert_eq!(client.warnings(key), std::slice::from_ref(&warning));
     let take = store.find(&key).take.unwrap();
     assert_eq!(take.description().warnings, [warning]);
     assert!(take.description().report.unwrap().coverage > 0.05);

@@ -25,7 +25,7 @@ struct ClipPlan {
 }
 
 /// The files of a clip, color and alpha, and how its color is to be read.
-type ClipFiles<'a> = (&'a str, &'a str, (Option<String>, Option<&'a str>));
+type CachedClip<'a> = (&'a str, &'a str, (Option<String>, Option<&'a str>));
 
 /// The files of every row. What no row may be is found here, before anything is encoded; that clips
 /// are enlarged is told.
@@ -38,7 +38,7 @@ pub(super) fn lines(
     let CommandContext { progress, console, .. } = *context;
     let count = set.rows().len();
     // Rows that show the same are read once.
-    let mut known: BTreeMap<ClipFiles<'_>, ClipPlan> = BTreeMap::new();
+    let mut known: BTreeMap<CachedClip<'_>, ClipPlan> = BTreeMap::new();
     let mut lines = Vec::with_capacity(count);
     progress.update("reading", 0, count);
     for (number, row) in set.rows().iter().enumerate() {
@@ -105,7 +105,7 @@ fn line(
 }
 
 /// Pixels that nobody has filmed teach a model to be soft: it is said, and how to do without.
-fn about_enlarged(clips: &[(&ClipFiles<'_>, &ClipPlan)]) -> Option<String> {
+fn about_enlarged(clips: &[(&CachedClip<'_>, &ClipPlan)]) -> Option<String> {
     let ((color, ..), ClipPlan { bucket, .. }) = clips.first()?;
     let [width, height] = bucket.from;
     Some(format!(

@@ -144,11 +144,11 @@ struct Silhouette {
 /// What is not silhouette, as runs in rows that hang together where they touch from row to row.
 #[derive(Clone, Debug, Default)]
 struct Background {
-    runs: Vec<PixelRun>,
+    runs: Vec<AlphaRun>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct PixelRun {
+struct AlphaRun {
     from: usize,
     to: usize,
     /// The run that speaks for all it hangs together with: itself, or one before it.
@@ -203,7 +203,7 @@ impl Background {
 
     fn add(&mut self, from: usize, to: usize, open: bool) {
         let root = self.runs.len();
-        self.runs.push(PixelRun { from, to, root, pixels: to - from, open });
+        self.runs.push(AlphaRun { from, to, root, pixels: to - from, open });
     }
 
     /// Joins the runs of a row to those that they touch in the row above.
@@ -237,7 +237,7 @@ impl Background {
             return;
         }
         let (first, second) = (a.min(b), a.max(b));
-        let PixelRun { pixels, open, .. } = self.runs[second];
+        let AlphaRun { pixels, open, .. } = self.runs[second];
         self.runs[second].root = first;
         self.runs[first].pixels += pixels;
         self.runs[first].open |= open;

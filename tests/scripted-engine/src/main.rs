@@ -21,7 +21,9 @@ use wan_alpha_take::engine::endpoint::Endpoint;
 use wan_alpha_take::engine::message::{
     DeviceReport, Identity, MAX_LINE, Problem, ProblemCode, Progress, Submit,
 };
-use wan_alpha_take::engine::server::{EngineServer, IdleLimits, Outcome, ServerSetup, WorkerOrder};
+use wan_alpha_take::engine::server::{
+    EngineServer, IdleLimits, Outcome, ServerDeadlines, ServerSetup, WorkerOrder,
+};
 use wan_alpha_take::visible_gpus::VisibleGpus;
 
 use crate::script::{Action, Script, count_start, note_end};
@@ -122,8 +124,10 @@ impl Engine {
             alone: script.alone_ms.map(Duration::from_millis),
         };
         ServerSetup {
-            heartbeat: Duration::from_millis(script.heartbeat_ms),
-            unread: Duration::from_millis(script.unread_ms),
+            deadlines: ServerDeadlines {
+                heartbeat: Duration::from_millis(script.heartbeat_ms),
+                unread: Duration::from_millis(script.unread_ms),
+            },
             check: take::check,
             ..ServerSetup::new(identity, self.device(), leave)
         }

@@ -51,7 +51,7 @@ fn a_warning_is_heard_once_and_goes_with_the_job() {
     jobs.start_next();
     assert_eq!(jobs.warn(key(1), &warning), BTreeSet::from([A]));
     assert!(jobs.warn(key(1), &warning).is_empty());
-    assert_eq!(jobs.jobs()[0].warnings(), [warning.clone()]);
+    assert_eq!(jobs.jobs()[0].warnings(), std::slice::from_ref(&warning));
     // Made anew, it is warned of anew.
     jobs.stopped(key(1));
     jobs.start_next();

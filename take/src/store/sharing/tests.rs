@@ -1,5 +1,7 @@
 //! Modes and groups, since a test may run as root, whom nothing is closed to.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::time::Duration;
 

@@ -1,0 +1,20 @@
+//! How much room a take needs in the store, told before it is made.
+
+use wan_alpha_take::TakeRequest;
+use wan_alpha_take::store::Store;
+
+use super::lines::size;
+use crate::console::Console;
+
+/// Says how much room a take needs, where no folder has it yet.
+pub(crate) fn say_size(request: &TakeRequest, store: &Store, console: &Console<'_>) {
+    let there = request.key().is_ok_and(|key| store.find(&key).take.is_some());
+    if !there {
+        let pixels = u64::from(request.width) * u64::from(request.height);
+        let bytes = size(pixels * u64::from(request.frames) * BYTES_OF_A_PIXEL);
+        console.remark(&format!("the take will be {bytes} in the store"));
+    }
+}
+
+/// Half-float RGBA, as the store keeps it.
+const BYTES_OF_A_PIXEL: u64 = 8;
