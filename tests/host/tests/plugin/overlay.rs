@@ -25,7 +25,7 @@ fn the_pen_edits() {
     assert!(overlay.drag([50.0, 50.0], [20.0, 80.0], 4));
     assert_eq!(scene.node.doubles("centre"), [0.2, 0.8]);
     assert_eq!(overlay.redraws(), 5);
-    assert_eq!(scene.node.undo_steps(), ["Set center"]);
+    assert_eq!(scene.node.undo_steps(), ["Set centre"]);
     assert!(!overlay.key_down(0x61, "a") && !overlay.lose_focus());
 }
 
