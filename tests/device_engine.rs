@@ -12,10 +12,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
 use serde_json::Value;
-use support::stand_in::{StandIn, built, compile};
-use wan_alpha_take::engine::server::start_thread;
+use support::stand_in::{StandIn, built};
 
 /// A script to be started as the engine: the program where CUDA is played, as it is told to be. What
 /// starts an engine hands on neither LD_PRELOAD nor what the stand-ins are told. `before` are lines
@@ -154,47 +152,6 @@ fn an_engine_that_still_opens_its_card_ends_when_it_is_told_to() {
     assert!(stopped.status.success(), "{said}");
     assert_eq!(engine.wait().unwrap().code(), Some(0));
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
-}
-
-/// Tells that it is being opened, and is so until somebody answers.
-const SLOW_LIBRARY: &str = r#"
-#include <fcntl.h>
-#include <unistd.h>
-int answered;
-__attribute__((constructor)) static void opened(void) {
-  close(open(FOLDER "/opening", O_CREAT | O_WRONLY, 0600));
-  for (int tenths = 0; tenths < 300 && !answered; ++tenths) {
-    usleep(100000);
-    answered = access(FOLDER "/answer", F_OK) == 0;
-  }
-}
-"#;
-
-#[test]
-#[allow(unsafe_code)]
-fn a_thread_of_the_engine_goes_on_while_a_library_is_being_opened() {
-    let room = tempfile::tempdir().unwrap();
-    let [source, opening, answer] =
-        ["slow.c", "opening", "answer"].map(|name| room.path().join(name));
-    fs::write(&source, SLOW_LIBRARY).unwrap();
-    let folder = [format!("-DFOLDER=\"{}\"", room.path().display())];
-    compile(room.path(), source.to_str().unwrap(), "libslow.so", &folder);
-    let work = move || {
-        while !opening.exists() {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        // As a lock does that somebody else has.
-        let mutex = Mutex::new(());
-        let _ = Condvar::new().wait_for(&mut mutex.lock(), Duration::from_millis(1));
-        fs::write(&answer, "").unwrap();
-    };
-    let thread = start_thread("tested", work).unwrap();
-    // SAFETY: its one initialiser, above, makes a file and waits.
-    let library = unsafe { libloading::Library::new(room.path().join("libslow.so")) }.unwrap();
-    // SAFETY: the symbol is an int.
-    let answered = unsafe { **library.get::<*const i32>(b"answered").unwrap() };
-    thread.join().unwrap();
-    assert_eq!(answered, 1, "the thread was held up until the library was open");
 }
 
 #[test]
