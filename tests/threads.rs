@@ -98,7 +98,7 @@ fn a_thread_of_the_engine_goes_on_while_a_library_is_being_opened() {
         fs::write(&answer, "").unwrap();
     };
     let thread = start_thread("tested", work).unwrap();
-    // SAFETY: its one initialiser, above, makes a file and waits.
+    // SAFETY: its one initializer, above, makes a file and waits.
     let library = unsafe { libloading::Library::new(room.path().join("libslow.so")) }.unwrap();
     // SAFETY: the symbol is an int.
     let answered = unsafe { **library.get::<*const i32>(b"answered").unwrap() };

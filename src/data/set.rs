@@ -28,6 +28,8 @@ pub(crate) struct Set {
     rows: Vec<Row>,
     /// How many frames each row has, as far as that is known: to count a video's it must be decoded.
     lengths: Vec<OnceLock<usize>>,
+    /// The rows of which it was told what there is to say of their files: each is read again and again.
+    told: Vec<OnceLock<()>>,
 }
 
 /// Rows, by their indices.
@@ -44,7 +46,8 @@ impl Set {
             let table = find_table(path)?;
             let rows = table::read(&table)?;
             let lengths = rows.iter().map(|_| OnceLock::new()).collect();
-            Ok(Self { table, rows, lengths })
+            let told = rows.iter().map(|_| OnceLock::new()).collect();
+            Ok(Self { table, rows, lengths, told })
         };
         open().or_exit(Exit::BadInput)
     }
@@ -71,26 +74,38 @@ impl Set {
     /// then cropped; in time a part of a moving clip, there and back where it is too short; of a
     /// still, the window slides over it.
     pub(crate) fn clip(&self, row: usize, window: &Window, draw: &mut DataRng) -> Result<RgbaClip> {
-        let mut work = || {
+        let mut work = || -> Result<RgbaClip> {
             let about = self.row(row)?;
             let mut reader = Reader::open(about)?;
-            if about.moving.unwrap_or(!reader.is_image()) {
-                self.moving(row, reader, window, draw)
+            let clip = if about.moving.unwrap_or(!reader.is_image()) {
+                self.moving(row, &mut reader, window, draw)
             } else {
                 still(&mut reader, window, draw)
-            }
+            }?;
+            self.tell(row, &reader);
+            Ok(clip)
         };
         work().with_context(|| self.name(row)).or_exit(Exit::BadInput)
+    }
+
+    /// Says once of a row how its files were read, where they leave it open.
+    fn tell(&self, row: usize, reader: &Reader) {
+        if self.told.get(row).is_some_and(|told| told.set(()).is_ok()) {
+            let clipped = reader.clipped.in_words();
+            for words in reader.remarks.lines().iter().cloned().chain(clipped) {
+                log::warn!("{}: {words}", self.name(row));
+            }
+        }
     }
 
     fn moving(
         &self,
         row: usize,
-        mut reader: Reader,
+        reader: &mut Reader,
         window: &Window,
         draw: &mut DataRng,
     ) -> Result<RgbaClip> {
-        let length = self.length(row, &reader)?;
+        let length = self.length(row, reader)?;
         let frames = window::frames(length, window.frames, draw);
         let ends = frames.iter().min().zip(frames.iter().max());
         let (first, last) = ends.map(|(a, b)| (*a, *b)).context("it has no frames")?;
