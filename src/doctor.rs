@@ -137,7 +137,14 @@ fn models(roots: &ModelRoots) -> Vec<DoctorFinding> {
     findings.push(
         match roots.auto_among(&list).map_or_else(|| roots.find(AUTO), |one| Ok(one.clone())) {
             Ok(model) => DoctorFinding::ok(ABOUT, format!("auto is {}", model.manifest.name)),
-            Err(error) => DoctorFinding::attention(ABOUT, format!("auto is nothing: {error}"), add),
+            Err(error) => match &roots.preferred {
+                Some(name) => DoctorFinding::fault(
+                    ABOUT,
+                    format!("WAN_ALPHA_MODEL is {name}, and no take can be made by it: {error}"),
+                    "name a model in WAN_ALPHA_MODEL that is there, or unset it",
+                ),
+                None => DoctorFinding::attention(ABOUT, format!("auto is nothing: {error}"), add),
+            },
         },
     );
     findings

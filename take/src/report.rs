@@ -66,7 +66,7 @@ impl std::fmt::Display for TakeReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "covers {} of the frame", percent(self.coverage))?;
         if let Some(leak) = self.leak {
-            write!(f, ", {} beyond its ellipse", percent(leak))?;
+            write!(f, ", {} beyond twice its ellipse", percent(leak))?;
         }
         if let Some(hole) = self.largest_hole.filter(|hole| *hole > 0.0) {
             write!(f, ", largest hole {}", percent(hole))?;

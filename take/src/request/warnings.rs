@@ -207,7 +207,8 @@ pub fn key_warnings(keys: &[f64], frames: u32) -> Vec<Warning> {
     let latent = |key: f64| latent_frame_of(key.round().clamp(0.0, f64::from(last)) as u32);
     let mut latent_frames: Vec<usize> = keys.iter().map(|key| latent(*key)).collect();
     latent_frames.dedup();
-    if let ([one], true) = (&latent_frames[..], keys.len() > 1) {
+    // Of keys beyond the end more need not be said.
+    if let ([one], true) = (&latent_frames[..], keys.len() > 1 && beyond.is_empty()) {
         let (from, to) = take_frames_of(*one);
         let to = to.min(last);
         let which =
@@ -345,12 +346,11 @@ mod tests {
         let beyond = told(&[0.0, 80.0], 17);
         assert_eq!(beyond.len(), 1);
         assert!(beyond[0].contains("at frame 80 lies beyond the take's last frame, 16"));
-        // All beyond: they are one place besides.
-        let all = key_warnings(&[20.0, 80.0], 17);
-        assert_eq!(codes(&all), ["keys-beyond-end", "keys-on-one-frame"]);
+        // Where they are for the model is not told of keys that lie elsewhere.
+        assert_eq!(codes(&key_warnings(&[20.0, 80.0], 17)), ["keys-beyond-end"]);
         let near = told(&[1.0, 4.0], 17);
         assert!(near[0].contains("fall on frames 1 to 4"), "{near:?}");
         assert!(told(&[0.0, 0.4], 17)[0].contains("fall on frame 0 of"));
-        assert!(told(&[0.0, 40.0], 1).iter().any(|text| text.contains("fall on frame 0")));
+        assert!(told(&[0.0, 40.0], 1)[0].contains("beyond the take's last frame, 0"));
     }
 }
