@@ -54,9 +54,9 @@ fn told(shared: &SharedFolder, whom: &str) -> Vec<String> {
     }
     if let Some((folder, mode)) = barred {
         lines.push(format!(
-            "but others do not get through {} (mode {mode:04o}): `chmod o+x {}`, or choose another folder \
-             (WAN_ALPHA_STORE)",
-            folder.display(),
+            "but others do not get through {} (mode {mode:04o}), nor perhaps through what is above it: \
+             open them (`chmod o+x`), or better put the store where all may go and name it in \
+             WAN_ALPHA_STORE",
             folder.display()
         ));
     }

@@ -194,7 +194,10 @@ impl ModelRoots {
         check_name(name)?;
         let mut folders = self.roots.iter().map(|root| root.join(name));
         let folder = folders.find(|folder| folder.join(manifest::FILE).symlink_metadata().is_ok());
-        let folder = folder.ok_or_else(|| self.unknown(name))?;
+        let folder = folder.ok_or_else(|| match self.find(name) {
+            Ok(_) => ModelError::ComesAlong(name.to_owned()),
+            Err(_) => self.unknown(name),
+        })?;
         let path = folder.join(manifest::FILE);
         fs::remove_file(&path).map_err(ModelError::io("remove", &path))?;
         MergedCopy::remove_from(&folder, None);
@@ -362,6 +365,7 @@ mod tests {
         };
         assert_eq!(names(), [DRAFT]);
         assert_eq!(roots.find(AUTO).unwrap().manifest.name, DRAFT);
+        assert!(matches!(roots.remove(DRAFT), Err(ModelError::ComesAlong(_))));
         roots.add(&manifest("one", &weights)).unwrap();
         assert_eq!(names(), ["one", DRAFT]);
         assert_eq!(roots.find(AUTO).unwrap().manifest.name, "one");

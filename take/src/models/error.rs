@@ -39,6 +39,9 @@ pub enum ModelError {
         /// Where it was looked for.
         searched: Vec<PathBuf>,
     },
+    /// It is the program's own, and was not added.
+    #[error("the model `{0}` comes along with the program, and stays")]
+    ComesAlong(String),
     /// Its files are no longer those that were added.
     #[error("model `{name}`: {change}; run `wan-alpha model add {name}` with its files again")]
     Changed {
