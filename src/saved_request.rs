@@ -78,6 +78,13 @@ fn of_folder(folder: &Path) -> Result<RecoveredRequest> {
 }
 
 fn of_file(path: &Path) -> Result<TakeRequest> {
+    // A pipe or a device might never end.
+    let about = path.metadata().with_context(|| format!("cannot read {}", path.display()))?;
+    ensure!(
+        about.is_file(),
+        "{} is a pipe or a device: expected {TAKE}, or a frame",
+        path.display()
+    );
     if !sequence::is_image(path) {
         return of_json(path, &json(path, &text_of(path)?)?);
     }
@@ -157,6 +164,7 @@ mod tests {
         };
         refused("nofile.json", &["there is no file nofile.json", "take.json"]);
         refused(&"A".repeat(100), &["takeRequest"]);
+        refused("/dev/zero", &["/dev/zero is a pipe or a device"]);
         refused(folder.path().to_str().unwrap(), &["no folder of a render"]);
         refused(&write("a.json", b"{\"request\": {\"version\""), &["a.json is cut off"]);
         refused(&write("b.json", b"nothing"), &["b.json is not JSON"]);

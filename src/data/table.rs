@@ -427,6 +427,11 @@ mod tests {
             ("t.csv", "colour,kind\na.png,fast\n", "line 2: kind is `fast`"),
             ("t.csv", "alpha\na.png\n", "line 2: it has no color"),
             ("t.csv", "colour,colour\na,b\n", "names a column twice"),
+            (
+                "t.csv",
+                "colour,caption\na,b\nc,\"d\ne,f\n",
+                "line 3: a quotation mark is not closed",
+            ),
             ("t.csv", "colour,alpha\na\n", "line 2 has 1 cells: expected 2"),
             ("t.csv", "colour,alpha\r\na,b\r\n\r\nc\r\n", "line 4 has 1 cells"),
             ("t.csv", "colour,kind\r\na,\r\nb,fast\r\n", "line 3: kind is `fast`"),

@@ -12,6 +12,7 @@ pub(super) type Fields = Map<String, Value>;
 
 /// The rows of a text and their lines, from 1 as editors count.
 pub(super) fn read(text: &str) -> Result<Vec<(usize, Fields)>> {
+    check_quotes(text)?;
     let mut builder = csv::ReaderBuilder::new();
     // Flexible: of a row with too few cells the line is told here, where it is known.
     let mut reader = builder.trim(csv::Trim::All).flexible(true).from_reader(text.as_bytes());
@@ -36,6 +37,29 @@ pub(super) fn read(text: &str) -> Result<Vec<(usize, Fields)>> {
         rows.push((line, fields));
     }
     Ok(rows)
+}
+
+/// A quotation mark that is never closed would make one cell of all that follows it.
+fn check_quotes(text: &str) -> Result<()> {
+    /// A line of its own after the text, unless a cell is still open there.
+    const END: &str = "\u{1}end";
+    let ended = format!("{text}\n{END}");
+    let mut builder = csv::ReaderBuilder::new();
+    let mut reader = builder.has_headers(false).flexible(true).from_reader(ended.as_bytes());
+    let mut lines = LineCounter::new(text);
+    let mut last = (1, false);
+    for record in reader.records() {
+        let record = record?;
+        let start = record.position().map_or(0, csv::Position::byte) as usize;
+        last = (lines.of_record(start.min(text.len())), &record == vec![END].as_slice());
+    }
+    let (line, closed) = last;
+    ensure!(
+        closed,
+        "line {line}: a quotation mark is not closed, so that all that follows would be one cell: close \
+         it, and write marks within a cell twice"
+    );
+    Ok(())
 }
 
 /// Counts a text's lines as editors do: one ends with LF, CR LF or CR.

@@ -51,7 +51,10 @@ fn a_subject_where_it_was_asked_to_be_has_a_good_report() {
     assert!(found.ellipse_followed.unwrap() > 0.99 && found.center_distance.unwrap() < 0.03);
     assert!(!found.is_empty() && !found.ignores_ellipse());
     let words = found.to_string();
-    assert!(words.starts_with("covers 7.2 % of the frame, 0 % beyond twice its ellipse"), "{words}");
+    assert!(
+        words.starts_with("covers 7.2 % of the frame, 0 % beyond twice its ellipse"),
+        "{words}"
+    );
 }
 
 #[test]

@@ -66,6 +66,11 @@ impl Take {
         cache: &Arc<FrameCache>,
     ) -> Result<Option<Self>, StoreError> {
         let failed = StoreError::io("read", path);
+        // A pipe of a take's name would be waited for.
+        if path.metadata().is_ok_and(|about| !about.is_file() && !about.is_dir()) {
+            let kind = io::Error::new(io::ErrorKind::InvalidInput, "it is a pipe or a device");
+            return Err(failed(kind));
+        }
         let file = match File::open(path) {
             Ok(file) => file,
             // Below a file there is nothing either; who wants to write there is told.
