@@ -8,6 +8,11 @@ use wan_alpha_core::weights::{ModelFiles, Weights};
 
 use super::Error;
 
+/// That commit sets nothing of memory.
+pub(super) fn prepare() -> Result<(), Error> {
+    Ok(())
+}
+
 /// The transformer in bfloat16, adapters merged.
 pub(super) fn load(files: ModelFiles, config: DitConfig) -> Result<Dit, Error> {
     let weights = Weights::new(files.dit, files.adapters, Kind::BFloat16, Device::Cpu);

@@ -22,14 +22,13 @@ use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor};
 use wan_alpha_core::Unwatched;
 use wan_alpha_core::dit::DitConfig;
-use wan_alpha_core::shim::{KEPT_MEMORY, keep_freed_memory};
 use wan_alpha_core::weights::{ModelFiles, Strengths};
 
 type Error = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Error> {
     use_huge_pages();
-    keep_freed_memory(KEPT_MEMORY)?;
+    loading::prepare()?;
     let threads = std::env::var("OMP_NUM_THREADS").ok().and_then(|n| n.parse().ok()).unwrap_or(2);
     tch::set_num_threads(threads);
     tch::manual_seed(7);
