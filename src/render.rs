@@ -367,6 +367,7 @@ fn draft(
         solver: args.solver,
         dora_strength: args.dora_strength,
         distill_strength: args.distill_strength,
+        loras: Vec::new(),
         precision: args.dtype,
         model,
         model_fingerprint: None,

@@ -23,7 +23,8 @@ use half::f16;
 use serde_json::json;
 use wan_alpha_take::store::{Description, Store};
 use wan_alpha_take::{
-    DecodeTiling, Ellipse, Fingerprint, Precision, Solver, TakeKey, TakeRequest, frames,
+    DecodePrecision, DecodeTiling, Ellipse, Fingerprint, Precision, Solver, TakeKey, TakeRequest,
+    frames,
 };
 
 const ROUNDS: usize = 15;
@@ -131,7 +132,7 @@ fn write(store: &Store, seed: u32) -> Result<TakeKey, Failure> {
 fn description(seed: u32) -> Result<Description, Failure> {
     let latent = frames::latent_frames(FRAMES)?;
     let request = TakeRequest {
-        version: TakeRequest::VERSION,
+        version: 1,
         numerics: 1,
         prompt: "The background is transparent. Smoke.".to_owned(),
         negative_prompt: None,
@@ -155,6 +156,9 @@ fn description(seed: u32) -> Result<Description, Failure> {
         model: "none".to_owned(),
         model_fingerprint: Some(Fingerprint([1; 32])),
         first_image: None,
+        loras: Vec::new(),
+        decode_precision: DecodePrecision::F32,
+        last_image: None,
     };
     Ok(Description::new(&request, "cpu")?)
 }

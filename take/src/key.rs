@@ -1,12 +1,13 @@
 //! What a take is found by: the one spelling of an accepted request, and its hash.
 //!
 //! [`TakeRequest::to_canonical`] is JSON with the fields in the order of their declaration, no
-//! white space, and one spelling for every number. The key is BLAKE3 of it with the model's name
-//! left empty: the fingerprint says which model it is, whatever its name on this machine.
+//! white space, and one spelling for every number; what says nothing of a field that version 2 added is
+//! left out. The key is BLAKE3 of it with the names of model and LoRAs left empty: the fingerprints say
+//! which they are, whatever their names on this machine.
 //!
 //! Whoever changes a byte of this encoding loses every take made before. It is done deliberately:
 //! a field added or changed raises [`TakeRequest::VERSION`], pixels changed by our code raise
-//! `numerics`, and `tests/data/request.json` is renewed as `tests/key.rs` says.
+//! `numerics`, and `tests/data/keys.txt` is renewed as `tests/key.rs` says.
 
 use data_encoding::BASE64URL_NOPAD;
 
@@ -41,6 +42,7 @@ impl TakeRequest {
             return Err(RequestError::NoFingerprint { model: request.model });
         }
         request.model.clear();
+        request.loras.iter_mut().for_each(|lora| lora.name.clear());
         Ok(TakeKey(blake3::hash(request.to_canonical().as_bytes()).into()))
     }
 

@@ -91,8 +91,8 @@ pub use latent_grid::LatentGrid;
 pub use mask::{Mask, MaskError};
 pub use report::{ReportMeter, TakeReport};
 pub use request::{
-    DecodeTiling, DraftError, MaskSource, Precision, RequestDraft, RequestError, Solver,
-    TakeRequest, key_warnings,
+    DecodePrecision, DecodeTiling, DraftError, LoraSource, LoraWord, LoraWordError, MaskSource,
+    Precision, RequestDraft, RequestError, Solver, TakeRequest, key_warnings,
 };
 pub use track::{Interpolation, Track, TrackError};
 pub use warning::{Warning, WarningCode};

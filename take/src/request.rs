@@ -6,6 +6,9 @@
 
 mod draft;
 mod error;
+mod lora;
+mod lora_word;
+mod version;
 mod warnings;
 
 use std::fmt::Display;
@@ -15,6 +18,8 @@ use serde::{Deserialize, Serialize};
 pub use self::draft::{DraftError, RequestDraft};
 pub use self::error::RequestError;
 use self::error::{require, within};
+pub use self::lora::LoraSource;
+pub use self::lora_word::{LoraWord, LoraWordError};
 pub use self::warnings::key_warnings;
 use crate::choice::choice;
 use crate::digest::{ContentHash, Fingerprint};
@@ -56,6 +61,16 @@ choice! {
     }
 }
 
+choice! {
+    /// The number format that latents are decoded in.
+    DecodePrecision, "decode precision" {
+        /// Floating-point numbers of 32 bits.
+        F32 = "f32",
+        /// 16-bit floats with the range of 32-bit ones; not built yet.
+        Bf16 = "bf16",
+    }
+}
+
 /// A mask drawn elsewhere, which stands in for the ellipse. The request tells it from every other;
 /// the values themselves come to whoever makes the take as a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,7 +87,8 @@ pub struct MaskSource {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TakeRequest {
-    /// The version of this encoding: [`TakeRequest::VERSION`].
+    /// The version of this encoding: any up to [`TakeRequest::VERSION`]; once accepted, the lowest
+    /// that can say the rest.
     pub version: u32,
     /// Which pixels our code makes: an integer raised whenever a change of it changes them.
     pub numerics: u32,
@@ -123,11 +139,37 @@ pub struct TakeRequest {
     pub model_fingerprint: Option<Fingerprint>,
     /// BLAKE3 of the image that the take starts from; not built yet.
     pub first_image: Option<ContentHash>,
+
+    // From here on version 2. What says nothing is left out of the spelling, so that a field which is
+    // added to it changes no key.
+    /// Further LoRAs of the transformer, merged in this order after the step-distillation adapter; up
+    /// to [`LoraSource::MOST`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loras: Vec<LoraSource>,
+    /// The number format that latents are decoded in.
+    #[serde(default = "DecodePrecision::usual", skip_serializing_if = "DecodePrecision::is_usual")]
+    pub decode_precision: DecodePrecision,
+    /// BLAKE3 of the image that the take ends at; not built yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_image: Option<ContentHash>,
+}
+
+impl DecodePrecision {
+    /// What version 1 means, which cannot say it.
+    fn usual() -> Self {
+        Self::F32
+    }
+
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands on a reference")]
+    fn is_usual(&self) -> bool {
+        *self == Self::usual()
+    }
 }
 
 impl TakeRequest {
-    /// The version of this encoding; raised whenever a field is added or changes its meaning.
-    pub const VERSION: u32 = 1;
+    /// The newest version of this encoding; raised whenever a field is added or changes its meaning.
+    /// Older ones are read for ever, and written where they can say all that there is.
+    pub const VERSION: u32 = 2;
 
     /// The only take rate so far, in frames per second.
     pub const TAKE_RATE: u32 = 16;
@@ -135,37 +177,22 @@ impl TakeRequest {
     /// The longest prompt, in bytes of UTF-8. The text encoder reads far less of it.
     pub const MAX_PROMPT: usize = 65_536;
 
-    /// Reads an encoded request and accepts it.
-    ///
-    /// # Errors
-    /// [`RequestError::Json`], [`RequestError::Version`], and those of [`accept`](Self::accept).
-    pub fn from_json(json: &str) -> Result<Self, RequestError> {
-        /// Read first: another version may well have other fields.
-        #[derive(Deserialize)]
-        struct Versioned {
-            version: u32,
-        }
-        let unreadable = |reason| RequestError::Json { reason };
-        let Versioned { version } = serde_json::from_str(json).map_err(unreadable)?;
-        check_version(version)?;
-        serde_json::from_str::<Self>(json).map_err(unreadable)?.accept()
-    }
-
     /// Rounds every real number to 1e-6, checks every field, then blanks those that cannot matter
     /// to the pixels. Accepting what was accepted changes nothing.
     ///
     /// # Errors
     /// A [`RequestError`] for the first field that is out of its range, or, once all are in range,
-    /// [`RequestError::Unsupported`] for fp8, tiled decoding and a first image.
+    /// [`RequestError::Unsupported`] for fp8, tiled decoding or one in bf16, a first and a last image.
     pub fn accept(self) -> Result<Self, RequestError> {
         let request = self.rounded();
-        check_version(request.version)?;
+        request.check_version()?;
         request.check_text()?;
         request.check_format()?;
         request.check_placement()?;
         request.check_sampling()?;
+        LoraSource::check(&request.loras)?;
         request.check_built()?;
-        Ok(request.blanked())
+        Ok(request.blanked().in_lowest_version())
     }
 
     /// Latent frames of a take of so many frames: n+1 for 4n+1. Asked before anything is made for
@@ -199,13 +226,14 @@ impl TakeRequest {
             guidance: to_millionths(self.guidance),
             dora_strength: to_millionths(self.dora_strength),
             distill_strength: to_millionths(self.distill_strength),
+            loras: self.loras.into_iter().map(LoraSource::rounded).collect(),
             ..self
         }
     }
 
     /// One form for each meaning. Blanked are the negative prompt without guidance, the ellipse
-    /// of a latent frame that is not shifted or that a mask stands in for, and, where no latent
-    /// frame is shifted, what scales the shift and the mask.
+    /// of a latent frame that is not shifted or that a mask stands in for, where no latent frame is
+    /// shifted, what scales the shift and the mask, and LoRAs of strength 0.
     fn blanked(mut self) -> Self {
         if self.guidance == 1.0 {
             self.negative_prompt = None;
@@ -223,6 +251,7 @@ impl TakeRequest {
                 *ellipse = Ellipse::default();
             }
         }
+        self.loras.retain(|lora| lora.strength != 0.0);
         self
     }
 
@@ -245,10 +274,9 @@ impl TakeRequest {
                 "shorten it; the model reads no more than its first 512 tokens",
             )?;
         }
-        let hostile = |c: char| c.is_control() || matches!(c, '/' | '\\' | ':');
         let name = &self.model;
         require(
-            (1..=255).contains(&name.len()) && !name.starts_with('.') && !name.contains(hostile),
+            is_name(name),
             "model",
             format_args!("{:?}", name.chars().take(80).collect::<String>()),
             "the name of a model, up to 255 bytes: no path, no leading dot",
@@ -341,12 +369,20 @@ impl TakeRequest {
         if let Some(hash) = &self.first_image {
             return refuse("first image", hash, "leave it out");
         }
+        if self.decode_precision == DecodePrecision::Bf16 {
+            return refuse("decode precision", &self.decode_precision, "use f32");
+        }
+        if let Some(hash) = &self.last_image {
+            return refuse("last image", hash, "leave it out");
+        }
         Ok(())
     }
 }
 
-fn check_version(found: u32) -> Result<(), RequestError> {
-    if found == TakeRequest::VERSION { Ok(()) } else { Err(RequestError::Version { found }) }
+/// Whether a text is the name of a model or LoRA, and no path.
+fn is_name(text: &str) -> bool {
+    let hostile = |c: char| c.is_control() || matches!(c, '/' | '\\' | ':');
+    (1..=255).contains(&text.len()) && !text.starts_with('.') && !text.contains(hostile)
 }
 
 #[cfg(test)]

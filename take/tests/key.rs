@@ -1,7 +1,8 @@
 //! Requests and their keys, as they are kept in projects and stores: `data/keys.txt`.
 //!
 //! Each line is a key and the canonical request it belongs to. A key can be checked with other
-//! tools: it is the BLAKE3 (`b3sum`) of the request with the model's name left empty.
+//! tools: it is the BLAKE3 (`b3sum`) of the request with the names of model and LoRAs left
+//! empty.
 //!
 //! When this test fails, takes made until now are about to be lost. If that is meant, raise
 //! `TakeRequest::VERSION` (a field was added or changed its meaning) or `numerics` (our code makes
@@ -9,13 +10,15 @@
 //! key`.
 
 use wan_alpha_take::{
-    ContentHash, DecodeTiling, Ellipse, Fingerprint, MaskSource, Precision, Solver, TakeRequest,
+    ContentHash, DecodePrecision, DecodeTiling, Ellipse, Fingerprint, LoraSource, MaskSource,
+    Precision, Solver, TakeRequest,
 };
 
 const KEPT: &str = include_str!("data/keys.txt");
 
-/// One with an ellipse that barely moves, one with numbers of every length, one with a mask.
-fn requests() -> [TakeRequest; 3] {
+/// One with an ellipse that barely moves, one with numbers of every length, one with a mask, one with
+/// further LoRAs.
+fn requests() -> [TakeRequest; 4] {
     let usual = TakeRequest {
         version: TakeRequest::VERSION,
         numerics: 1,
@@ -41,6 +44,9 @@ fn requests() -> [TakeRequest; 3] {
         model: "wan-alpha-2".to_owned(),
         model_fingerprint: Some(Fingerprint([0xa5; 32])),
         first_image: None,
+        loras: Vec::new(),
+        decode_precision: DecodePrecision::F32,
+        last_image: None,
     };
     let ellipse = Ellipse { x: -1.0 / 3.0, y: 2.0 / 3.0, a: 0.002, b: 6.0, angle: -1e300 };
     let odd = TakeRequest {
@@ -66,7 +72,15 @@ fn requests() -> [TakeRequest; 3] {
     let shape = [2, 60, 104];
     let mask = Some(MaskSource { shape, blake3: ContentHash([0x3c; 32]) });
     let masked = TakeRequest { mask, solver: Solver::Euler, ..usual.clone() };
-    [usual, odd, masked]
+    let lora = |name: &str, hash, strength| LoraSource {
+        name: name.to_owned(),
+        fingerprint: Fingerprint([hash; 32]),
+        strength,
+    };
+    let loras =
+        vec![lora("smoke", 0x5a, 0.8), lora("off", 0x01, 0.0), lora("ink", 0xc3, -1.0 / 3.0)];
+    let adapted = TakeRequest { loras, ..usual.clone() };
+    [usual, odd, masked, adapted]
 }
 
 #[test]
@@ -86,10 +100,14 @@ fn requests_and_keys_are_spelled_as_ever() {
 }
 
 #[test]
-fn a_key_is_the_hash_of_the_request_without_the_models_name() {
+fn a_key_is_the_hash_of_the_request_without_names() {
     for line in KEPT.lines() {
         let (key, json) = line.split_once(' ').unwrap();
-        let nameless = json.replace("\"model\":\"wan-alpha-2\"", "\"model\":\"\"");
+        let mut nameless = json.to_owned();
+        for named in ["\"model\":\"wan-alpha-2\"", "\"name\":\"smoke\"", "\"name\":\"ink\""] {
+            let (field, _) = named.split_once(':').unwrap();
+            nameless = nameless.replace(named, &format!("{field}:\"\""));
+        }
         assert_ne!(nameless, json);
         assert_eq!(blake3::hash(nameless.as_bytes()).to_string(), key);
     }

@@ -10,7 +10,9 @@ use std::process::{Child, Command, Output, Stdio};
 use half::f16;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wan_alpha_take::store::{Description, Store, TakeWriter};
-use wan_alpha_take::{DecodeTiling, Ellipse, Fingerprint, Precision, Solver, TakeKey, TakeRequest};
+use wan_alpha_take::{
+    DecodePrecision, DecodeTiling, Ellipse, Fingerprint, Precision, Solver, TakeKey, TakeRequest,
+};
 
 const FRAMES: u32 = 5;
 const FRAME_BYTES: u64 = 64 * 64 * 8;
@@ -18,7 +20,7 @@ const HEADER_BYTES: u64 = 4096;
 
 fn description() -> Description {
     let request = TakeRequest {
-        version: TakeRequest::VERSION,
+        version: 1,
         numerics: 1,
         prompt: "The background is transparent. Smoke.".to_owned(),
         negative_prompt: None,
@@ -42,6 +44,9 @@ fn description() -> Description {
         model: "tiny".to_owned(),
         model_fingerprint: Some(Fingerprint([1; 32])),
         first_image: None,
+        loras: Vec::new(),
+        decode_precision: DecodePrecision::F32,
+        last_image: None,
     };
     Description::new(&request, "cpu").unwrap()
 }

@@ -1,8 +1,8 @@
 use super::*;
-use crate::digest::ContentHash;
+use crate::digest::{ContentHash, Fingerprint};
 use crate::ellipse::Ellipse;
 use crate::request::test_requests::{any_request, request};
-use crate::request::{MaskSource, Precision, Solver};
+use crate::request::{DecodePrecision, LoraSource, MaskSource, Precision, Solver};
 use proptest::prelude::*;
 
 fn key(request: &TakeRequest) -> TakeKey {
@@ -57,6 +57,14 @@ fn the_longest_request_fits_its_parameter() {
         frames: 257,
         ellipse: vec![ellipse; 65],
         mu: vec![-1.0 / 3.0; 65],
+        loras: vec![
+            LoraSource {
+                name: "\"".repeat(255),
+                fingerprint: Fingerprint([9; 32]),
+                strength: number
+            };
+            LoraSource::MOST
+        ],
         ..request()
     };
     let accepted = longest.accept().unwrap();
@@ -105,7 +113,19 @@ fn changes() -> Vec<Change> {
         ("model_fingerprint", |r| {
             r.model_fingerprint.as_mut().unwrap().0[31] ^= 1;
         }),
+        ("loras", |r| r.loras.push(lora("any", 3, 0.5))),
+        ("loras strength", |r| {
+            r.loras.push(lora("any", 3, 0.5));
+            nudge(&mut r.loras.last_mut().unwrap().strength, 10.0);
+        }),
+        ("loras fingerprint", |r| r.loras.push(lora("any", 4, 0.5))),
+        ("loras twice", |r| r.loras.extend([lora("any", 3, 0.5), lora("any", 4, 0.5)])),
+        ("loras order", |r| r.loras.extend([lora("any", 4, 0.5), lora("any", 3, 0.5)])),
     ]
+}
+
+fn lora(name: &str, hash: u8, strength: f64) -> LoraSource {
+    LoraSource { name: name.to_owned(), fingerprint: Fingerprint([hash; 32]), strength }
 }
 
 /// The fields of the shift, changed so that they matter in a request that does shift.
@@ -136,9 +156,23 @@ fn shifts() -> Vec<Change> {
 /// A field that nobody has thought of here fails to compile, or fails this.
 #[test]
 fn every_field_is_changed_or_known_not_to_matter() {
-    let json: serde_json::Value = serde_json::from_str(&request().to_canonical()).unwrap();
+    let all = TakeRequest {
+        loras: vec![lora("any", 3, 0.5)],
+        decode_precision: DecodePrecision::Bf16,
+        last_image: Some(ContentHash([7; 32])),
+        ..request()
+    };
+    let json: serde_json::Value = serde_json::from_str(&all.to_canonical()).unwrap();
     // Of these there is one value so far, or they are no part of the key.
-    let fixed = ["version", "take_rate", "decode_tiling", "first_image", "model"];
+    let fixed = [
+        "version",
+        "take_rate",
+        "decode_tiling",
+        "first_image",
+        "model",
+        "decode_precision",
+        "last_image",
+    ];
     let names: Vec<_> = changes().into_iter().chain(shifts()).map(|(name, _)| name).collect();
     for field in json.as_object().unwrap().keys() {
         let changed = names.iter().any(|name| name.split(' ').next() == Some(field));
@@ -199,6 +233,11 @@ proptest! {
         let same_model_elsewhere = TakeRequest { model: other.model.clone(), ..given.clone() };
         prop_assert_eq!(key(&same_model_elsewhere), key(&given));
 
+        let mut renamed = given.clone();
+        renamed.loras.iter_mut().for_each(|lora| lora.name = "another".to_owned());
+        renamed.loras.push(lora("off", 5, 0.0));
+        prop_assert_eq!(key(&renamed), key(&given));
+
         let guided = TakeRequest { guidance: 1.0, ..given.clone() };
         let negative_prompt = other.negative_prompt.clone();
         let unheard = TakeRequest { negative_prompt, ..guided.clone() };
@@ -234,8 +273,12 @@ proptest! {
         if take(7) { mixed.mask = None; }
         if take(8) { mixed.model_fingerprint = other.model_fingerprint; }
         if take(9) { mixed.model = other.model; }
+        if take(10) { mixed.loras = other.loras; }
         let nameless = |request: &TakeRequest| {
-            TakeRequest { model: "any".to_owned(), ..request.clone().accept().unwrap() }
+            let mut request =
+                TakeRequest { model: "any".to_owned(), ..request.clone().accept().unwrap() };
+            request.loras.iter_mut().for_each(|lora| lora.name.clear());
+            request
         };
         prop_assert_eq!(key(&mixed) == key(&one), nameless(&mixed) == nameless(&one));
     }

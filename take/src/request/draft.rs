@@ -3,7 +3,10 @@
 
 use thiserror::Error;
 
-use super::{DecodeTiling, MaskSource, Precision, RequestError, Solver, TakeRequest};
+use super::{
+    DecodePrecision, DecodeTiling, LoraSource, MaskSource, Precision, RequestError, Solver,
+    TakeRequest,
+};
 use crate::NUMERICS;
 use crate::digest::Fingerprint;
 use crate::ellipse::Ellipse;
@@ -50,6 +53,8 @@ pub struct RequestDraft {
     pub dora_strength: f64,
     /// Strength of the step-distillation adapter; see [`TakeRequest::distill_strength`].
     pub distill_strength: f64,
+    /// Further LoRAs, in the order they are merged.
+    pub loras: Vec<LoraSource>,
     /// The number format that the model computes in.
     pub precision: Option<Precision>,
     /// The name of the model, as installed.
@@ -97,6 +102,7 @@ impl RequestDraft {
             solver: None,
             dora_strength: 1.0,
             distill_strength: 1.0,
+            loras: Vec::new(),
             precision: None,
             model,
             model_fingerprint: None,
@@ -144,6 +150,9 @@ impl RequestDraft {
             model: self.model,
             model_fingerprint: self.model_fingerprint,
             first_image: None,
+            loras: self.loras,
+            decode_precision: DecodePrecision::F32,
+            last_image: None,
         };
         Ok(request.accept()?)
     }

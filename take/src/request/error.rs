@@ -48,13 +48,23 @@ pub enum RequestError {
     },
     /// The request was written by another version of this program.
     #[error(
-        "the request is of version {found}: expected {}; use the version of wan-alpha that wrote \
+        "the request is of version {found}: expected 1 to {}; use the version of wan-alpha that wrote \
          it, or generate the take again",
         TakeRequest::VERSION
     )]
     Version {
         /// The version that the request says it is of.
         found: u32,
+    },
+    /// The request says something that its version of the encoding has no word for.
+    #[error(
+        "the request is of version {version}, which does not know `{what}`; generate the take again"
+    )]
+    Foreign {
+        /// The version that the request says it is of.
+        version: u32,
+        /// The field or choice.
+        what: String,
     },
     /// A key was asked for, and the request does not say which model it is for.
     #[error(
@@ -90,6 +100,7 @@ impl RequestError {
             Self::Invalid { .. }
             | Self::Frames(_)
             | Self::Ellipse { .. }
+            | Self::Foreign { .. }
             | Self::Parameter { .. }
             | Self::Json { .. } => ProblemCode::InvalidRequest,
         }

@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::{DecodeTiling, MaskSource, Precision, Solver, TakeRequest};
+use super::{
+    DecodePrecision, DecodeTiling, LoraSource, MaskSource, Precision, Solver, TakeRequest,
+};
 use crate::digest::{ContentHash, Fingerprint};
 use crate::ellipse::Ellipse;
 
@@ -33,6 +35,9 @@ pub(crate) fn request() -> TakeRequest {
         model: "wan-alpha-2".to_owned(),
         model_fingerprint: Some(Fingerprint([1; 32])),
         first_image: None,
+        loras: Vec::new(),
+        decode_precision: DecodePrecision::F32,
+        last_image: None,
     }
 }
 
@@ -41,6 +46,15 @@ prop_compose! {
         x in -2.0..3.0, y in -2.0..3.0, a in 0.002..6.0, b in 0.002..6.0, angle in -1e9..1e9
     ) -> Ellipse {
         Ellipse { x, y, a, b, angle }
+    }
+}
+
+prop_compose! {
+    fn any_lora()(
+        name in "[A-Za-z0-9][A-Za-z0-9 ._-]{0,20}", hash in any::<[u8; 32]>(),
+        strength in prop_oneof![4 => -10.0..=10.0, 1 => Just(0.0)],
+    ) -> LoraSource {
+        LoraSource { name, fingerprint: Fingerprint(hash), strength }
     }
 }
 
@@ -58,6 +72,7 @@ prop_compose! {
         (dora_strength, distill_strength) in (0.0..=2.0, 0.0..=2.0),
         (solver, bf16) in (0..Solver::ALL.len(), any::<bool>()),
         mask in prop::option::of((1_u32..=16_384, 1_u32..=16_384, any::<[u8; 32]>())),
+        loras in prop::collection::vec(any_lora(), 0..3),
         (model, fingerprint) in ("[A-Za-z0-9][A-Za-z0-9 ._-]{0,20}", any::<[u8; 32]>()),
     ) -> TakeRequest {
         let latent_frames = groups as usize + 1;
@@ -83,6 +98,7 @@ prop_compose! {
             dora_strength,
             distill_strength,
             precision: if bf16 { Precision::Bf16 } else { Precision::F32 },
+            loras,
             model,
             model_fingerprint: Some(Fingerprint(fingerprint)),
             ..request()

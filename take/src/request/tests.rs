@@ -106,6 +106,40 @@ fn a_mask_stands_in_for_the_ellipse() {
     assert_eq!(given.accept().unwrap(), TakeRequest { mask, ..request() });
 }
 
+fn lora(name: &str, strength: f64) -> LoraSource {
+    LoraSource { name: name.to_owned(), fingerprint: Fingerprint([9; 32]), strength }
+}
+
+#[test]
+fn a_request_is_of_the_lowest_version_that_can_say_it() {
+    let newer = TakeRequest { version: 2, ..request() };
+    assert_eq!(newer.accept().unwrap(), request());
+    let without = TakeRequest { loras: vec![lora("smoke", 4e-7)], ..request() };
+    assert_eq!(without.accept().unwrap(), request());
+    let with = TakeRequest { loras: vec![lora("smoke", 0.5)], ..request() }.accept().unwrap();
+    assert_eq!(with.version, 2);
+    assert_eq!(TakeRequest::from_json(&with.to_canonical()).unwrap(), with);
+}
+
+#[test]
+fn what_a_version_does_not_know_is_foreign_to_it() {
+    let json = request().to_canonical();
+    assert!(!json.contains("loras") && !json.contains("decode_precision"), "{json}");
+    for field in [r#""loras":[]"#, r#""decode_precision":"f32""#, r#""last_image":null"#] {
+        let first = format!("{},{field}}}", &json[..json.len() - 1]);
+        let error = TakeRequest::from_json(&first).unwrap_err();
+        let name = field.split('"').nth(1).unwrap();
+        let start = format!("the request is of version 1, which does not know `{name}`");
+        assert!(error.to_string().starts_with(&start), "{error}");
+        assert_eq!(error.code().as_str(), "invalid-request");
+        let second = first.replace("\"version\":1", "\"version\":2");
+        assert_eq!(TakeRequest::from_json(&second).unwrap(), request());
+    }
+    let unknown = json.replace("\"version\":1", "\"version\":2,\"third_image\":null");
+    let error = TakeRequest::from_json(&unknown).unwrap_err();
+    assert!(error.to_string().contains("unknown field `third_image`"), "{error}");
+}
+
 fn mask_of(shape: [u32; 3]) -> Option<MaskSource> {
     Some(MaskSource { shape, blake3: ContentHash([7; 32]) })
 }
@@ -115,7 +149,8 @@ type Change = fn(&mut TakeRequest);
 #[test]
 fn each_field_has_its_own_message() {
     let cases: &[(Change, &str)] = &[
-        (|r| r.version = 2, "the request is of version 2: expected 1"),
+        (|r| r.version = 0, "the request is of version 0: expected 1 to 2"),
+        (|r| r.version = 3, "the request is of version 3: expected 1 to 2"),
         (|r| r.prompt = " \t\n".to_owned(), "prompt is empty: expected a description"),
         (|r| r.prompt = "é".repeat(32_769), "prompt is 65538 bytes long: expected at most 65536"),
         (
@@ -145,6 +180,15 @@ fn each_field_has_its_own_message() {
         (|r| r.guidance = f64::INFINITY, "guidance is inf: expected 0 to 30"),
         (|r| r.dora_strength = 2.1, "DoRA strength is 2.1: expected 0 to 2"),
         (|r| r.distill_strength = f64::NAN, "distillation strength is NaN: expected 0 to 2"),
+        (
+            |r| r.loras = vec![lora("smoke", 10.1)],
+            "the strength of LoRA smoke is 10.1: expected -10",
+        ),
+        (
+            |r| r.loras = vec![lora("a", 1.0), lora("../b", 1.0)],
+            "the name of LoRA 2 is \"../b\": exp",
+        ),
+        (|r| r.loras = vec![lora("a", 1.0); 65], "the number of LoRAs is 65: expected at most 64"),
     ];
     for (change, start) in cases {
         let error = refusal(change);
@@ -166,7 +210,7 @@ fn a_model_is_named_not_located() {
 
 #[test]
 fn what_is_not_built_is_refused_as_unsupported() {
-    let cases: [(Change, &str); 3] = [
+    let cases: [(Change, &str); 5] = [
         (|r| r.precision = Precision::Fp8, "precision fp8 is not built yet; use bf16 or f32"),
         (
             |r| r.decode_tiling = DecodeTiling::Tiled,
@@ -175,6 +219,15 @@ fn what_is_not_built_is_refused_as_unsupported() {
         (
             |r| r.first_image = Some(ContentHash([0xc0; 32])),
             "first image c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0 is not built \
+             yet; leave it out",
+        ),
+        (
+            |r| r.decode_precision = DecodePrecision::Bf16,
+            "decode precision bf16 is not built yet; use f32",
+        ),
+        (
+            |r| r.last_image = Some(ContentHash([0xc0; 32])),
+            "last image c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0 is not built \
              yet; leave it out",
         ),
     ];

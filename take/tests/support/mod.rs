@@ -17,7 +17,8 @@ use wan_alpha_take::engine::endpoint::Endpoint;
 use wan_alpha_take::engine::message::{Holder, Identity, Submit};
 use wan_alpha_take::visible_gpus::VisibleGpus;
 use wan_alpha_take::{
-    DecodeTiling, Ellipse, Fingerprint, NUMERICS, Precision, Solver, TakeKey, TakeRequest,
+    DecodePrecision, DecodeTiling, Ellipse, Fingerprint, NUMERICS, Precision, Solver, TakeKey,
+    TakeRequest,
 };
 
 /// Longer than anything takes on a machine that does other things too. Only a failure lasts so long.
@@ -190,7 +191,7 @@ pub(crate) fn take(number: u8, holder: Holder) -> Submit {
 /// A request that is accepted, small enough to be made at once.
 pub(crate) fn request(prompt: &str) -> TakeRequest {
     let request = TakeRequest {
-        version: TakeRequest::VERSION,
+        version: 1,
         numerics: 1,
         prompt: prompt.to_owned(),
         negative_prompt: None,
@@ -214,6 +215,9 @@ pub(crate) fn request(prompt: &str) -> TakeRequest {
         model: "scripted".to_owned(),
         model_fingerprint: Some(Fingerprint([5; 32])),
         first_image: None,
+        loras: Vec::new(),
+        decode_precision: DecodePrecision::F32,
+        last_image: None,
     };
     request.accept().unwrap()
 }
