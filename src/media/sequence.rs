@@ -168,7 +168,11 @@ fn in_folder(folder: &Path, what: &str, numbering: FrameNumbering) -> Result<Vec
     match (sequences.len(), single.as_slice()) {
         (0, [only]) => Ok(vec![only.clone()]),
         (1, _) => without_gaps(sequences.into_values().next().unwrap_or_default(), what, numbering),
-        (0, []) => bail!("the {what} folder {} has no .png or .exr file", folder.display()),
+        (0, []) => bail!(
+            "the {what} folder {} has no .png or .exr file{}",
+            folder.display(),
+            other_files(folder, what)?
+        ),
         (0, several) => bail!(
             "the {what} folder {} has {} images without a number: number them, or name one",
             folder.display(),
@@ -185,6 +189,24 @@ fn in_folder(folder: &Path, what: &str, numbering: FrameNumbering) -> Result<Vec
             )
         }
     }
+}
+
+/// What a folder without images has instead, and what to do; empty where it has nothing.
+fn other_files(folder: &Path, what: &str) -> Result<String> {
+    let mut endings: BTreeMap<String, usize> = BTreeMap::new();
+    for name in names(folder, what)? {
+        let path = folder.join(&name);
+        if !name.as_encoded_bytes().starts_with(b".") && path.is_file() {
+            *endings.entry(extension(&path).unwrap_or_default()).or_default() += 1;
+        }
+    }
+    let most = endings.into_iter().max_by_key(|(_, count)| *count);
+    Ok(most.map_or_else(String::new, |(ending, count)| {
+        format!(
+            ", but {count} .{ending}: name a movie itself, and write images as PNG or EXR (`oiiotool \
+             IN.{ending} -o OUT.exr`)"
+        )
+    }))
 }
 
 /// The number that a name ends with, and what stands before it. A dash before the digits is a minus
@@ -321,6 +343,18 @@ mod tests {
         let names: [&[u8]; 3] = [b"m.0.exr", b"m.4.exr", b"m.5.exr"];
         let text = found(&names, "", FrameNumbering::LatentFrames).unwrap_err().to_string();
         assert!(text.contains("lacks number 1") && text.contains("steps of four"), "{text}");
+    }
+
+    #[test]
+    fn a_folder_of_other_files_says_what_they_are() {
+        let text =
+            |names: &[&[u8]]| found(names, "", FrameNumbering::EveryFrame).unwrap_err().to_string();
+        let words = text(&[b"a.1001.tif", b"a.1002.tif", b"notes.txt", b".hidden.jpg"]);
+        assert!(
+            words.contains("no .png or .exr file, but 2 .tif") && words.contains("oiiotool"),
+            "{words}"
+        );
+        assert!(text(&[]).ends_with("no .png or .exr file"));
     }
 
     #[test]
