@@ -109,4 +109,16 @@ mod tests {
             );
         }
     }
+
+    /// What is read into types with known fields refuses the second of a name by itself.
+    #[test]
+    fn tracks_and_requests_refuse_a_field_that_stands_twice() {
+        let track = "[{\"x\": 0.5, \"y\": 0.5, \"a\": 0.2, \"b\": 0.2, \"angle\": 0},\n \
+                     {\"x\": 0.5, \"y\": 0.5, \"x\": 0.6, \"a\": 0.2, \"b\": 0.2, \"angle\": 0}]";
+        let words = wan_alpha_take::Track::from_json(track, 2).unwrap_err().to_string();
+        assert!(words.contains("duplicate field `x`") && words.contains("line 2"), "{words}");
+        let request = r#"{"version": 1, "version": 1}"#;
+        let words = wan_alpha_take::TakeRequest::from_json(request).unwrap_err().to_string();
+        assert!(words.contains("duplicate field `version`"), "{words}");
+    }
 }

@@ -3,6 +3,7 @@
 //! In 8 bits, as the released training has them: ffmpeg's way from 8 bits to 16 leaves an opaque
 //! pixel a little transparent (255 becomes 65532 or 65280), and whether a region is opaque matters.
 
+mod embedded_profile;
 mod probe;
 
 use std::ffi::OsString;

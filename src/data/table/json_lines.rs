@@ -25,7 +25,9 @@ pub(super) fn read(text: &str) -> Result<Vec<(usize, Fields)>> {
 fn other_json(line: usize, text: &str) -> Option<anyhow::Error> {
     let (what, filter) = match serde_json::from_str(text).ok()? {
         Value::Array(_) => ("a JSON array", ".[]"),
-        Value::Object(_) => ("one JSON object over several lines", "."),
+        Value::Object(_) if text.trim().lines().count() > 1 => {
+            ("one JSON object over several lines", ".")
+        }
         _ => return None,
     };
     Some(anyhow!(

@@ -8,8 +8,10 @@ use std::process::{Command, Stdio};
 
 use anyhow::Result;
 
-use super::{input, unstarted};
+use super::{embedded_profile, input, unstarted};
 use crate::media::color_tag::ColorTag;
+use crate::media::guarded::guarded;
+use crate::media::icc;
 use crate::media::reading::Association;
 use crate::media::remarks::about_pixel_aspect;
 
@@ -38,7 +40,11 @@ impl MovieTags {
             .stdout(Stdio::null())
             .output()
             .map_err(|error| unstarted(path, &error))?;
-        Ok(Self::read(&String::from_utf8_lossy(&output.stderr)))
+        let mut found = Self::read(&String::from_utf8_lossy(&output.stderr));
+        if let Some(profile) = embedded_profile::of(path)? {
+            found.color = guarded(|| Ok(icc::tag_of(&profile)))?;
+        }
+        Ok(found)
     }
 
     fn read(text: &str) -> Self {

@@ -224,6 +224,11 @@ with open("transparent-color.png", "wb") as file:
     pypng.Writer(4, 4, greyscale=False, transparent=one, bitdepth=16).write(file, raw.reshape(4, -1).tolist())
 keep("transparent-color.png", "srgb", raw / 65535.0, (raw != raw[1, 2]).any(-1) * 1.0)
 
+# What ffmpeg reads, and whose profile it does not tell.
+for kind, more in [("jpg", {"quality": 95, "subsampling": 0}), ("webp", {"lossless": True})]:
+    eight = np.round(np.clip(store("p3"), 0, 1) * 255).astype(np.uint8)
+    Image.fromarray(eight).save(f"p3.{kind}", icc_profile=profile("Display P3", P3, table_tag(srgb_curve)), **more)
+
 # Of other formats, whatever they are called, and cut off.
 Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save("jpeg.png", "JPEG")
 Image.fromarray(np.zeros((4, 4, 4), np.uint8)).save("tiff.exr", "TIFF")
