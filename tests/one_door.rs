@@ -303,7 +303,8 @@ fn with_movie(room: &Room) {
     fs::set_permissions(room.path("ffmpeg"), fs::Permissions::from_mode(0o755)).unwrap();
     let mut frames = Vec::new();
     for frame in 0..FRAMES {
-        let head = format!("P7\nWIDTH {}\nHEIGHT {}\nDEPTH 4\nMAXVAL 255\nENDHDR\n", SIZE[0], SIZE[1]);
+        let head =
+            format!("P7\nWIDTH {}\nHEIGHT {}\nDEPTH 4\nMAXVAL 255\nENDHDR\n", SIZE[0], SIZE[1]);
         frames.extend(head.into_bytes());
         for place in 0..SIZE[0] * SIZE[1] {
             let (light, alpha) = pixel(frame, place % SIZE[0], place / SIZE[0]);

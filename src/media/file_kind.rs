@@ -5,8 +5,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use super::sequence::extension;
+
 /// A format, how its files begin, and what to do with one.
-struct FileKind {
+struct FileFormat {
     name: &'static str,
     /// Where the bytes below stand.
     place: usize,
@@ -29,27 +31,27 @@ enum Remedy {
 
 use Remedy::{Convert, Ffmpeg, NoPicture, Rename};
 
-const fn kind(name: &'static str, magic: &'static [u8], remedy: Remedy) -> FileKind {
-    FileKind { name, place: 0, magic, remedy }
+const fn kind(name: &'static str, magic: &'static [u8], remedy: Remedy) -> FileFormat {
+    FileFormat { name, place: 0, magic, remedy }
 }
 
 /// In ISO's container the kind stands after a size.
-const fn boxed(name: &'static str, magic: &'static [u8], remedy: Remedy) -> FileKind {
-    FileKind { name, place: 4, magic, remedy }
+const fn boxed(name: &'static str, magic: &'static [u8], remedy: Remedy) -> FileFormat {
+    FileFormat { name, place: 4, magic, remedy }
 }
 
 const PNG: &str = "a PNG image";
 const EXR: &str = "an EXR image";
 
 /// Longer beginnings before shorter ones.
-const KINDS: [FileKind; 33] = [
+const KINDS: [FileFormat; 33] = [
     kind(PNG, b"\x89PNG\r\n\x1a\n", Rename("png")),
     kind(EXR, b"\x76\x2f\x31\x01", Rename("exr")),
     kind("a JPEG image, which has no alpha", b"\xff\xd8\xff", Ffmpeg),
     kind("a GIF image", b"GIF8", Ffmpeg),
     kind("a BMP image", b"BM", Ffmpeg),
-    FileKind { name: "a WebP image", place: 8, magic: b"WEBP", remedy: Ffmpeg },
-    FileKind { name: "an AVI movie", place: 8, magic: b"AVI ", remedy: Ffmpeg },
+    FileFormat { name: "a WebP image", place: 8, magic: b"WEBP", remedy: Ffmpeg },
+    FileFormat { name: "an AVI movie", place: 8, magic: b"AVI ", remedy: Ffmpeg },
     kind("a Matroska or WebM movie", b"\x1a\x45\xdf\xa3", Ffmpeg),
     kind("an MXF movie", b"\x06\x0e\x2b\x34", Ffmpeg),
     boxed("a HEIC image", b"ftyphei", Convert),
@@ -85,7 +87,7 @@ const KINDS: [FileKind; 33] = [
 /// As many bytes as it takes to know a kind.
 const HEAD: usize = 512;
 
-fn of(bytes: &[u8]) -> Option<&'static FileKind> {
+fn of(bytes: &[u8]) -> Option<&'static FileFormat> {
     KINDS
         .iter()
         .find(|kind| bytes.get(kind.place..).is_some_and(|rest| rest.starts_with(kind.magic)))
@@ -152,12 +154,14 @@ pub(super) fn head(path: &Path) -> std::io::Result<Vec<u8>> {
 }
 
 /// Why a file that is no `.png` or `.exr` is not given to ffmpeg, and what to do; None if it is.
-pub(super) fn not_for_ffmpeg(path: &Path, head: &[u8]) -> Option<String> {
-    let path = path.display();
+pub(super) fn not_for_ffmpeg(file: &Path, head: &[u8]) -> Option<String> {
+    let path = file.display();
     if head.is_empty() {
         return Some(format!("{path} is empty (0 bytes): copy or write it again"));
     }
     match of(head).map(|kind| (kind.name, kind.remedy)) {
+        // ffmpeg reads the frames of an animated PNG.
+        Some((PNG, _)) if extension(file).as_deref() == Some("apng") => None,
         Some((name, Rename(end))) => Some(format!("{path} is {name}: call it .{end}")),
         Some((_, Ffmpeg)) => None,
         Some((name, Convert)) => Some(format!(
@@ -214,6 +218,8 @@ mod tests {
         ] {
             assert!(!for_it(other), "{other:?}");
         }
+        let animated = not_for_ffmpeg(Path::new("a.apng"), b"\x89PNG\r\n\x1a\n");
+        assert_eq!(animated, None);
         let letters = "grün ".repeat(200);
         assert!(is_text(&letters.as_bytes()[..HEAD]) && is_text(&letters.as_bytes()[..HEAD - 1]));
     }

@@ -53,9 +53,13 @@ pub(crate) struct MaskRemarks {
 impl MaskSequence {
     /// Whether a path names images at all; the other form of mask is a tensor file.
     pub(crate) fn names_images(path: &Path) -> bool {
-        /// Of files that ffmpeg is asked to read, those that nobody calls a tensor.
-        const MOVIES: [&str; 8] = ["mov", "mp4", "m4v", "mkv", "webm", "avi", "mxf", "nut"];
-        let movie = extension(path).is_some_and(|end| MOVIES.contains(&end.as_str()));
+        /// What nobody calls a tensor: movies, and images that are read or refused as such.
+        const OTHERS: [&str; 27] = [
+            "mov", "mp4", "m4v", "mkv", "webm", "avi", "mxf", "nut", "apng", "gif", "webp", "jpg",
+            "jpeg", "bmp", "tga", "tif", "tiff", "dpx", "cin", "psd", "heic", "heif", "avif",
+            "jxl", "jp2", "hdr", "txt",
+        ];
+        let movie = extension(path).is_some_and(|end| OTHERS.contains(&end.as_str()));
         path.is_dir() || is_image(path) || movie
     }
 
@@ -134,6 +138,9 @@ impl MaskSequence {
                 let planes = planes?;
                 check_size(path, planes.size, &mut first)?;
                 planes.tell(path, &mut remarks);
+                if by_alpha && !planes.has_alpha {
+                    remarks.add(path, NO_ALPHA);
+                }
                 planes.choose(path, by_alpha)
             };
             take(read().map_err(MediaError::Unreadable)?)
@@ -211,6 +218,8 @@ fn check_size(
 /// What may turn out to be the mask.
 struct Planes {
     size: (usize, usize),
+    /// Whether the file has an alpha at all.
+    has_alpha: bool,
     /// None where all is opaque.
     alpha: Option<Plane>,
     /// Gray, or red, green and blue; empty where there is nothing but alpha.
@@ -231,11 +240,17 @@ impl Plane {
     }
 }
 
+/// What is said of an image without alpha among others with one.
+const NO_ALPHA: &str =
+    "it has no alpha channel, as others of its sequence have: it is taken for opaque throughout";
+
 impl Planes {
     fn new(size: (usize, usize), alpha: Option<Plane>, luma: Vec<Plane>) -> Self {
         let opaque =
             |plane: &Plane| plane.values.iter().all(|&value| value >= 1.0 && is_in_range(value));
-        Self { size, alpha: alpha.filter(|plane| !opaque(plane)), luma, remarks: Vec::new() }
+        let has_alpha = alpha.is_some();
+        let alpha = alpha.filter(|plane| !opaque(plane));
+        Self { size, has_alpha, alpha, luma, remarks: Vec::new() }
     }
 
     fn tell(&self, path: &Path, remarks: &mut PictureRemarks) {
@@ -290,6 +305,9 @@ pub(crate) fn read_image(
     let mut read = || {
         let planes = read(file, None)?;
         planes.tell(file, remarks);
+        if by_alpha == Some(true) && !planes.has_alpha {
+            remarks.add(file, NO_ALPHA);
+        }
         planes.choose_or_find(file, by_alpha)
     };
     read().map_err(MediaError::Unreadable)
@@ -332,12 +350,13 @@ fn read(file: &Path, layer: Option<&str>) -> Result<Planes> {
 }
 
 fn read_png(file: &Path) -> Result<Planes> {
-    let png::PngImage { width, height, rgba, remarks, .. } = png::read(file)?;
+    let png::PngImage { width, height, rgba, has_alpha, remarks, .. } = png::read(file)?;
     let pixels = rgba.as_chunks::<4>().0;
     let alpha = pixels.iter().map(|pixel| pixel[3]).collect();
     let luma = pixels.iter().map(|[r, g, b, _]| luma([*r, *g, *b])).collect();
     let (alpha, luma) = (Plane::new("A", alpha), Plane::new("luma", luma));
-    Ok(Planes { remarks, ..Planes::new((width, height), Some(alpha), vec![luma]) })
+    let alpha = has_alpha.then_some(alpha);
+    Ok(Planes { remarks, ..Planes::new((width, height), alpha, vec![luma]) })
 }
 
 /// Rec.709 weights; a gray stays exactly what it is.

@@ -3,12 +3,16 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::color_space::ColorSpace;
+
 /// What is to be said of the pictures of a clip, each thing once, with the file that it was first
 /// found in.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PictureRemarks {
     known: BTreeSet<String>,
     lines: Vec<String>,
+    /// The color space that the first picture was read in.
+    space: Option<ColorSpace>,
 }
 
 impl PictureRemarks {
@@ -18,6 +22,15 @@ impl PictureRemarks {
         if !self.known.contains(&words) {
             self.lines.push(format!("{}: {words}", file.display()));
             self.known.insert(words);
+        }
+    }
+
+    /// Says where a picture is read in another space than the first: a clip is mostly of one.
+    pub(super) fn compare_space(&mut self, file: &Path, space: &ColorSpace) {
+        let first = self.space.get_or_insert_with(|| space.clone());
+        if first != space {
+            let words = format!("it is read as {space}, the first frame of its clip as {first}");
+            self.add(file, words);
         }
     }
 
@@ -82,6 +95,17 @@ mod tests {
             remarks.add(Path::new(file), "it is odd");
         }
         assert_eq!(remarks.lines(), ["a.png: it is odd"]);
+    }
+
+    #[test]
+    fn a_space_that_changes_within_a_clip_is_told() {
+        let mut remarks = PictureRemarks::default();
+        let spaces = [ColorSpace::srgb(), ColorSpace::srgb(), ColorSpace::linear_rec_709()];
+        for (place, space) in spaces.iter().enumerate() {
+            remarks.compare_space(Path::new(&format!("{place}.png")), space);
+        }
+        let told = "2.png: it is read as linear Rec.709, the first frame of its clip as sRGB";
+        assert_eq!(remarks.lines(), [told]);
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(crate) struct RgbaImage {
     /// Where there is no alpha, in words.
     pub(crate) no_alpha: Option<String>,
     /// What is to be said of the file.
-    pub(super) warnings: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl RgbaImage {
@@ -93,6 +93,7 @@ impl RgbaImage {
 
     /// Adds what is to be said of it, of a file of this name.
     pub(crate) fn tell(&self, file: &Path, remarks: &mut PictureRemarks) {
+        remarks.compare_space(file, &self.space);
         for words in &self.warnings {
             remarks.add(file, words.clone());
         }

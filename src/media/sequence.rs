@@ -51,7 +51,18 @@ fn files(path: &Path, what: &str, numbering: FrameNumbering) -> Result<Vec<PathB
     } else if let Some(pattern) = FilePattern::of(path) {
         pattern.files(what, numbering)
     } else {
-        bail!("the {what} {} does not exist", path.display());
+        bail!("the {what} {} does not exist{}", path.display(), about_patterns(path));
+    }
+}
+
+/// How a place for the frame number is written here, where a name seems to have one as other programs write
+/// it (`f.@@@@.exr`, `f.$F4.exr`, `f.[1-5].exr`, `f.*.exr`).
+fn about_patterns(path: &Path) -> &'static str {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    if name.iter().any(|byte| b"@$*[?{<".contains(byte)) {
+        "; a pattern has # or %04d where the number of a frame stands (f.####.exr, f.%04d.png)"
+    } else {
+        ""
     }
 }
 
@@ -178,6 +189,11 @@ fn in_folder(folder: &Path, what: &str, numbering: FrameNumbering) -> Result<Vec
             folder.display(),
             several.len(),
         ),
+        (several, _) if several > 1 && are_numbered_elsewhere(&sequences) => bail!(
+            "the {what} folder {} has {several} images whose names differ before their last number: give a \
+             pattern with # where the number of a frame stands (####_shot.png)",
+            folder.display()
+        ),
         _ => {
             let name = |(key, files): (Vec<u8>, BTreeMap<i64, PathBuf>)| {
                 format!("{}, {} files", String::from_utf8_lossy(&key), files.len())
@@ -189,6 +205,12 @@ fn in_folder(folder: &Path, what: &str, numbering: FrameNumbering) -> Result<Vec
             )
         }
     }
+}
+
+/// Whether all are sequences of one image whose names have a number besides the last one, as
+/// `0001_shot_v003.png` and its like have.
+fn are_numbered_elsewhere(sequences: &Sequences) -> bool {
+    sequences.iter().all(|(name, files)| files.len() == 1 && name.iter().any(u8::is_ascii_digit))
 }
 
 /// What a folder without images has instead, and what to do; empty where it has nothing.
@@ -355,6 +377,20 @@ mod tests {
             "{words}"
         );
         assert!(text(&[]).ends_with("no .png or .exr file"));
+    }
+
+    #[test]
+    fn numbers_that_are_written_or_placed_otherwise_are_told_how_to_write() {
+        let names: [&[u8]; 2] = [b"0001_shot_v003.png", b"0002_shot_v003.png"];
+        let text = found(&names, "", FrameNumbering::EveryFrame).unwrap_err().to_string();
+        let words = "2 images whose names differ before their last number: give a pattern with #";
+        assert!(text.contains(words), "{text}");
+        let right = found(&names, "####_shot_v003.png", FrameNumbering::EveryFrame);
+        assert_eq!(right.unwrap().len(), 2);
+        for pattern in ["@@@@_shot_v003.png", "$F4_shot_v003.png", "*_shot_v003.png"] {
+            let text = found(&names, pattern, FrameNumbering::EveryFrame).unwrap_err().to_string();
+            assert!(text.contains("does not exist; a pattern has # or %04d"), "{text}");
+        }
     }
 
     #[test]

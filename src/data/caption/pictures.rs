@@ -20,12 +20,7 @@ const LONGEST: usize = 512;
 const GRAY: f32 = 0.5;
 
 /// Some frames of a row, evenly spread over the clip, as data URLs of PNG.
-pub(super) fn of(
-    set: &Set,
-    row: usize,
-    count: usize,
-    watch: &dyn Watch,
-) -> Result<Vec<String>> {
+pub(super) fn of(set: &Set, row: usize, count: usize, watch: &dyn Watch) -> Result<Vec<String>> {
     let length = set.frames(row)?;
     let mut reader = set.reader(row)?;
     let mut urls = Vec::new();

@@ -64,7 +64,8 @@ const MAIN: [&str; 9] =
     ["", "rgba", "rgb", "beauty", "main", "combined", "composite", "color", "default"];
 /// What the words in the names of masks are, begin or end with.
 const MASK_WORDS: [&str; 7] = ["alpha", "mask", "matte", "opacity", "coverage", "roto", "holdout"];
-/// How the words in the names of Cryptomatte's begin, which are no masks before they are decoded.
+/// What stands in the names of Cryptomatte's (`CryptoObject00`, `VRayCryptomatte00`), which are neither
+/// pictures nor masks before they are decoded.
 const CRYPTOMATTE: &str = "crypto";
 /// Channels that hold numbers of another kind, whatever stands before their dot.
 const DATA_NAMES: [&str; 10] = ["z", "zback", "depth", "u", "v", "n", "id", "x", "p", "w"];
@@ -91,8 +92,7 @@ impl ExrChannel {
 
 /// Whether a name is that of Cryptomatte's, whose channels hold names of objects and their coverage.
 fn is_cryptomatte(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    name.split(|c: char| !c.is_ascii_alphabetic()).any(|word| word.starts_with(CRYPTOMATTE))
+    name.to_ascii_lowercase().contains(CRYPTOMATTE)
 }
 
 impl ExrLayer {

@@ -134,8 +134,8 @@ fn open(bytes: &[u8]) -> Result<Reader<Cursor<&[u8]>>> {
         && animation.num_frames > 1
     {
         bail!(
-            "it is an animated PNG of {} frames: write each as a PNG of its own (`ffmpeg -i \
-             FILE.png frame.%04d.png`)",
+            "it is an animated PNG of {} frames: call it .apng, for ffmpeg to read it as a movie, or \
+             write each as a PNG of its own (`ffmpeg -i FILE.png frame.%04d.png`)",
             animation.num_frames
         );
     }

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use rayon::prelude::*;
 
 use super::{PictureLosses, RgbaImage, unread};
+use crate::media::color_space::ColorSpace;
 use crate::media::error::{self, MediaError};
 use crate::media::reading::PictureReading;
 use crate::media::remarks::PictureRemarks;
@@ -39,6 +40,8 @@ enum ClipFiles {
 struct ClipPicture {
     path: PathBuf,
     size: (usize, usize),
+    /// What it was read as.
+    space: ColorSpace,
     rgba: Vec<f32>,
     losses: PictureLosses,
     warnings: Vec<String>,
@@ -109,7 +112,7 @@ impl RgbaSequence {
         }
         let frame = self.ready.pop_front().unwrap_or_else(|| Err(anyhow!("the clip has ended")));
         let attempt = frame.and_then(|frame| {
-            let ClipPicture { path, size, rgba, losses, warnings } = frame;
+            let ClipPicture { path, size, space, rgba, losses, warnings } = frame;
             ensure!(
                 size == self.size,
                 "{} is {} × {}, but {} is {} × {}: all must be of one size",
@@ -121,6 +124,7 @@ impl RgbaSequence {
                 self.size.1
             );
             self.losses.add(losses);
+            self.remarks.compare_space(&path, &space);
             for words in warnings {
                 self.remarks.add(&path, words);
             }
@@ -178,7 +182,7 @@ impl ClipFiles {
 }
 
 fn finish(path: &Path, image: RgbaImage, reading: &PictureReading) -> Result<ClipPicture> {
-    let (size, warnings) = (image.size, image.warnings.clone());
+    let (size, space, warnings) = (image.size, image.space.clone(), image.warnings.clone());
     let mut losses = PictureLosses::default();
     let work = || {
         if let Some(text) = &image.no_alpha {
@@ -187,5 +191,5 @@ fn finish(path: &Path, image: RgbaImage, reading: &PictureReading) -> Result<Cli
         Ok(image.display(reading.alpha, &mut losses)?)
     };
     let rgba = work().with_context(|| unread(path))?;
-    Ok(ClipPicture { path: path.to_owned(), size, rgba, losses, warnings })
+    Ok(ClipPicture { path: path.to_owned(), size, space, rgba, losses, warnings })
 }
