@@ -40,6 +40,7 @@ mod threads;
 mod timed_watch;
 mod timing_history;
 mod train;
+mod unique_json;
 mod wait_policy;
 mod write_lock;
 

@@ -9,6 +9,9 @@
 //! - [`video`]: videos, through ffmpeg;
 //! - [`reading`]: what a person may say of what is given;
 //! - [`color_space`], [`color_tag`], [`icc`]: what color is, and what files say that it is;
+//! - [`remarks`]: what is to be said of pictures that were read;
+//! - [`file_kind`]: what a file is by its first bytes, whatever it is called;
+//! - [`guarded`]: other people's parsers, whose panics are errors;
 //! - [`sequence`]: the files behind a folder, a pattern or one name;
 //! - [`mask`]: images as numbers in \[0, 1\], by their alpha or their luma;
 //! - [`rgba`]: images and movies as straight, display-referred frames;
@@ -27,9 +30,11 @@ pub(crate) mod color_tag;
 pub(crate) mod contact_sheet;
 pub(crate) mod error;
 pub(crate) mod exr;
+mod file_kind;
 pub(crate) mod frame;
 #[cfg(test)]
 mod fuzz;
+mod guarded;
 mod icc;
 #[cfg(test)]
 mod kinds;
@@ -38,6 +43,7 @@ pub(crate) mod png;
 pub(crate) mod provenance;
 pub(crate) mod reading;
 pub(crate) mod recipe;
+pub(crate) mod remarks;
 pub(crate) mod resize;
 pub(crate) mod rgba;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use wan_alpha_take::TakeRequest;
 use crate::exit::{Exit, OrExit};
 use crate::media::{recipe, sequence};
 use crate::output::{PROGRAM, TAKE, is_replaced};
+use crate::unique_json;
 
 /// The longest file that is read as JSON; a longest request is a hundredth of it.
 const MAX_JSON: u64 = 64 << 20;
@@ -114,7 +115,7 @@ fn text_of(path: &Path) -> Result<String> {
 }
 
 fn json(path: &Path, text: &str) -> Result<Value> {
-    serde_json::from_str(text).map_err(|error| {
+    unique_json::from_str(text).map_err(|error| {
         let cut = if error.is_eof() { "is cut off" } else { "is not JSON" };
         anyhow!("{} {cut}: {error}", path.display())
     })
@@ -170,6 +171,8 @@ mod tests {
         refused(&write("b.json", b"nothing"), &["b.json is not JSON"]);
         refused(&write("c.json", b"{\"a\": 1}"), &["c.json holds no request"]);
         refused(&write("d.json", b"{\"version\": 1}"), &["the request in", "d.json"]);
+        let twice = b"{\"request\": {\"version\": 1,\n\"seed\": 1, \"seed\": 2}}";
+        refused(&write("h.json", twice), &["h.json", "the key `seed` stands twice", "line 2"]);
         refused(&write("e.take", &[0x89, 0xff]), &["e.take is no text"]);
         refused(&write("f.png", b"no picture"), &["f.png", "no whole PNG"]);
         let unfinished = b"{\"program\": \"wan-alpha\", \"state\": \"unfinished\"}";

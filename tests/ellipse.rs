@@ -137,7 +137,7 @@ fn with_ffmpeg(script: &str) -> TempDir {
     let path = folder.path().join("ffmpeg");
     fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    fs::write(folder.path().join("clip.mov"), b"a video").unwrap();
+    fs::write(folder.path().join("clip.mov"), b"\0\0\0\x14ftypqt  a video").unwrap();
     folder
 }
 

@@ -133,7 +133,7 @@ impl Captioning<'_> {
         progress.update("captioning", 0, count);
         self.waiting.par_iter().try_for_each(|&row| -> Result<()> {
             let work = || {
-                let shown = pictures::of(self.set, row, self.frames)?;
+                let shown = pictures::of(self.set, row, self.frames, console)?;
                 self.service.ask(&shown, &|| console.go_on())
             };
             let outcome = work().with_context(|| self.set.name(row))?;

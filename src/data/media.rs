@@ -9,11 +9,11 @@ use anyhow::{Context, Result, bail, ensure};
 use wan_alpha_take::frame::OwnedFrame;
 
 use super::table::Row;
-use crate::media::color_tag::PictureRemarks;
 use crate::media::mask::{self, MaskImage, read_image};
 use crate::media::reading::{Association, PictureReading};
+use crate::media::remarks::PictureRemarks;
 use crate::media::resize::HiddenColor;
-use crate::media::rgba::{Clipped, RgbaImage};
+use crate::media::rgba::{PictureLosses, RgbaImage};
 use crate::media::sequence::{self, FrameNumbering};
 use crate::media::video::{Samples, Video, is_movie};
 
@@ -26,7 +26,8 @@ pub(crate) struct Reader {
     by_alpha: Option<bool>,
     next: usize,
     size: Option<(usize, usize)>,
-    pub(crate) clipped: Clipped,
+    /// What could not be kept of them.
+    pub(crate) losses: PictureLosses,
     /// What is to be said of its files.
     pub(crate) remarks: PictureRemarks,
     /// Whether color is read as what it is, however transparent.
@@ -90,7 +91,7 @@ impl Reader {
             by_alpha: None,
             next: 0,
             size: None,
-            clipped: Clipped::default(),
+            losses: PictureLosses::default(),
             remarks: PictureRemarks::default(),
             straight: true,
             no_alpha: None,
@@ -105,6 +106,11 @@ impl Reader {
     /// What color is where alpha is 0.
     pub(crate) fn hidden_color(&self) -> HiddenColor {
         if self.alpha.is_some() { HiddenColor::Chosen } else { HiddenColor::Arbitrary }
+    }
+
+    /// What is to be said of the frames that were read.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        self.remarks.lines().iter().cloned().chain(self.losses.lines()).collect()
     }
 
     /// Whether it is one image.
@@ -180,7 +186,7 @@ impl Reader {
         let index = self.next;
         self.straight = image.association(self.reading.alpha) == Association::Straight;
         let rgba = image
-            .display(self.reading.alpha, &mut self.clipped)
+            .display(self.reading.alpha, &mut self.losses)
             .with_context(|| format!("frame {index}"))?;
         Ok(OwnedFrame::new(index, width, height, rgba))
     }
@@ -225,7 +231,8 @@ impl Reader {
                 let Some(picture) = video.next()? else {
                     return Ok(Some(None));
                 };
-                let (image, by_alpha) = mask::of_video(video.path(), &picture, self.by_alpha)?;
+                let (image, by_alpha) =
+                    mask::of_video(&picture, video, self.by_alpha, &mut self.remarks)?;
                 self.by_alpha = Some(by_alpha);
                 Ok(Some(Some(image)))
             }

@@ -91,8 +91,7 @@ impl Set {
     /// Says once of a row how its files were read, where they leave it open.
     fn tell(&self, row: usize, reader: &Reader) {
         if self.told.get(row).is_some_and(|told| told.set(()).is_ok()) {
-            let clipped = reader.clipped.in_words();
-            for words in reader.remarks.lines().iter().cloned().chain(clipped) {
+            for words in reader.warnings() {
                 log::warn!("{}: {words}", self.name(row));
             }
         }
@@ -235,8 +234,7 @@ impl Bucketed {
 
     /// What is to be said of the frames that were read.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        let clipped = self.reader.clipped.in_words();
-        self.reader.remarks.lines().iter().cloned().chain(clipped).collect()
+        self.reader.warnings()
     }
 
     /// The next frame; None after the last.
@@ -263,12 +261,18 @@ fn find_table(path: &Path) -> Result<PathBuf> {
         return Ok(path.to_owned());
     }
     let mut tables = Vec::new();
+    // What people and programs call tables that are not read.
+    let mut other = None;
     let unreadable = || format!("cannot read the folder {}", path.display());
     for entry in std::fs::read_dir(path).with_context(unreadable)? {
         let entry = entry.with_context(unreadable)?.path();
         let kind = entry.extension().map(|kind| kind.to_ascii_lowercase());
-        if kind.is_some_and(|kind| kind == "csv" || kind == "jsonl") && entry.is_file() {
+        let one_of =
+            |kinds: &[&str]| kind.as_ref().is_some_and(|own| kinds.iter().any(|kind| own == kind));
+        if one_of(&["csv", "jsonl"]) && entry.is_file() {
             tables.push(entry);
+        } else if one_of(&["tsv", "json", "ndjson", "xlsx", "ods", "parquet"]) {
+            other = entry.file_name().map(|name| name.to_string_lossy().into_owned());
         }
     }
     tables.sort();
@@ -276,7 +280,13 @@ fn find_table(path: &Path) -> Result<PathBuf> {
     match (named.collect::<Vec<_>>().as_slice(), tables.as_slice()) {
         ([one], _) => Ok((*one).clone()),
         (_, [one]) => Ok(one.clone()),
-        (_, []) => bail!("the folder {} has no table (.csv or .jsonl)", path.display()),
+        (_, []) => bail!(
+            "the folder {} has no table (.csv or .jsonl){}",
+            path.display(),
+            other.map_or_else(String::new, |name| format!(
+                ", but {name}: write it as one of the two"
+            ))
+        ),
         (_, several) => bail!(
             "the folder {} has {} tables: name one of them, or call it table.csv",
             path.display(),

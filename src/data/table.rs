@@ -12,6 +12,7 @@
 
 mod column_names;
 mod csv_text;
+mod json_lines;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use serde_json::Value;
 use crate::media::atomic_file::write_whole;
 use crate::media::color_space::ColorSpace;
 use crate::media::reading::{Association, PictureReading};
+use crate::media::sequence::extension;
 pub(crate) use column_names::meant_column;
 use csv_text::Fields;
 
@@ -113,13 +115,10 @@ impl Row {
 pub(crate) fn read(path: &Path) -> Result<Vec<Row>> {
     let work = || -> Result<Vec<Row>> {
         let bytes = std::fs::read(path)?;
-        let text = std::str::from_utf8(&bytes).map_err(|error| {
-            anyhow!("it is not UTF-8 text (byte {}): save it as UTF-8", error.valid_up_to())
-        })?;
-        // Spreadsheets begin a UTF-8 file with a mark that would else be part of the first name.
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let text = text_of(&bytes)?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let rows = if is_csv(path) { csv_text::read(text)? } else { json_rows(text)? };
+        json_lines::check_text(&extension(path).unwrap_or_default(), text)?;
+        let rows = if is_csv(path) { csv_text::read(text)? } else { json_lines::read(text)? };
         ensure!(!rows.is_empty(), "it has no rows");
         let rows = rows.into_iter().map(|(line, fields)| {
             row(line, folder, fields).with_context(|| format!("line {line}"))
@@ -129,18 +128,26 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Row>> {
     work().with_context(|| format!("cannot read the table {}", path.display()))
 }
 
-fn is_csv(path: &Path) -> bool {
-    path.extension().is_some_and(|kind| kind.eq_ignore_ascii_case("csv"))
+/// The text of a table, without the mark that spreadsheets begin UTF-8 with, which would else be part of
+/// the first name.
+fn text_of(bytes: &[u8]) -> Result<&str> {
+    let other = [
+        (&b"PK\x03\x04"[..], "a workbook or another archive (.xlsx, .ods, .zip)"),
+        (b"PAR1", "a Parquet file"),
+        (b"\xff\xfe", "UTF-16 text"),
+        (b"\xfe\xff", "UTF-16 text"),
+    ];
+    if let Some((_, what)) = other.iter().find(|(magic, _)| bytes.starts_with(magic)) {
+        bail!("it is {what}: write it as CSV in UTF-8, or as JSON lines");
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        anyhow!("it is not UTF-8 text (byte {}): save it as UTF-8", error.valid_up_to())
+    })?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
-fn json_rows(text: &str) -> Result<Vec<(usize, Fields)>> {
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let rows = lines.map(|(index, line)| {
-        let fields = serde_json::from_str::<Fields>(line)
-            .with_context(|| format!("line {} is no JSON object", index + 1))?;
-        Ok((index + 1, fields))
-    });
-    rows.collect()
+fn is_csv(path: &Path) -> bool {
+    extension(path).as_deref() == Some("csv")
 }
 
 fn row(line: usize, folder: &Path, fields: Fields) -> Result<Row> {
@@ -276,18 +283,9 @@ pub(crate) fn write(path: &Path, rows: &[Row]) -> Result<()> {
     let bytes = if is_csv(path) {
         csv_text::write(&rows.iter().map(fields).collect::<Vec<_>>())?
     } else {
-        to_json_lines(rows)?
+        json_lines::write(rows.iter().map(fields))?
     };
     Ok(write_whole(path, &bytes)?)
-}
-
-fn to_json_lines(rows: &[Row]) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    for row in rows {
-        serde_json::to_writer(&mut bytes, &fields(row))?;
-        bytes.push(b'\n');
-    }
-    Ok(bytes)
 }
 
 fn fields(row: &Row) -> Fields {
@@ -439,6 +437,35 @@ mod tests {
             ("t.csv", "colour,association\na,both\n", "association is `both`"),
             ("t.jsonl", "{\"colour\":\"a\"}\nnonsense\n", "line 2 is no JSON object"),
             ("t.jsonl", "{\"colour\":[1]}\n", "line 1: colour is [1]"),
+            (
+                "t.jsonl",
+                "{\"colour\":\"a\"}\n{\"colour\":\"b\",\"kind\":\"still\",\"colour\":\"c\"}\n",
+                "line 2 is no JSON object: the key `colour` stands twice",
+            ),
+            (
+                "t.jsonl",
+                "{\"colour\":\"a\",\"labels\":{\"kind\":\"x\",\"kind\":\"y\"}}\n",
+                "the key `kind` stands twice",
+            ),
+            (
+                "t.tsv",
+                "colour\tcaption\na.png\tb\n",
+                "its columns are separated by tabs: write it as",
+            ),
+            (
+                "t.json",
+                "[{\"colour\":\"a\"},\n {\"colour\":\"b\"}]",
+                "it is a JSON array: expected JSON",
+            ),
+            ("t.json", "{\n\"colour\":\"a\"\n}\n", "one JSON object over several lines: expected"),
+            ("t.csv", "{\"colour\":\"a\"}\n", "it is called .csv, but holds JSON: call it .jsonl"),
+            (
+                "t.jsonl",
+                "colour,caption\na,b\n",
+                "begins `colour,caption`; call a table of columns",
+            ),
+            ("t.txt", "colour,caption\na,b\n", "neither called .csv nor .jsonl"),
+            ("t.csv", "PK\u{3}\u{4}", "a workbook or another archive"),
             ("t.csv", "colour,num_frames\na,many\n", "num_frames is `many`"),
         ] {
             let text = format!("{:#}", read_text(name, text).unwrap_err());

@@ -16,7 +16,8 @@ use crate::exit::{Exit, OrExit};
 use crate::media::atomic_file::{probe_file, write_whole};
 use crate::media::frame::SIZE_LIMIT;
 use crate::media::reading::PictureReading;
-use crate::media::rgba::{Clipped, RgbaImage};
+use crate::media::remarks::PictureRemarks;
+use crate::media::rgba::{PictureLosses, RgbaImage};
 use crate::own_inputs::refuse_input;
 use crate::render::read_mask;
 
@@ -35,7 +36,7 @@ pub(super) fn run(args: &ShowEllipse, context: &CommandContext<'_>) -> Result<()
     refuse_input("--out", &args.out, args.placement.iter().chain([&args.over]))?;
     probe_file(&args.out).or_exit(Exit::BadInput)?;
     context.console.say_choices(args.placement.as_slice());
-    let mut picture = ground(args).or_exit(Exit::BadInput)?;
+    let mut picture = ground(args, context.console).or_exit(Exit::BadInput)?;
     let shown = ShownPlacement::of(args, context.console).or_exit(Exit::BadInput)?;
     let [width, height] = picture.size();
     match shown {
@@ -98,7 +99,7 @@ fn check_frame(path: &Path, frame: u32, latent_frames: usize) -> Result<()> {
 }
 
 /// The picture before anything is drawn.
-fn ground(args: &ShowEllipse) -> Result<EllipsePicture> {
+fn ground(args: &ShowEllipse, watch: &dyn Watch) -> Result<EllipsePicture> {
     if args.over == Path::new("checker") {
         return Ok(EllipsePicture::checker(args.size.unwrap_or(SIZE)));
     }
@@ -118,7 +119,10 @@ fn ground(args: &ShowEllipse) -> Result<EllipsePicture> {
         size[0],
         size[1]
     );
-    let bytes = image.display(None, &mut Clipped::default())?.into_iter().map(quantize_8).collect();
+    let (mut remarks, mut losses) = (PictureRemarks::default(), PictureLosses::default());
+    image.tell(&args.over, &mut remarks);
+    let bytes = image.display(None, &mut losses)?.into_iter().map(quantize_8).collect();
+    remarks.lines().iter().chain(&losses.lines()).for_each(|words| watch.warn(words));
     let image = EightBits::from_raw(size[0] as u32, size[1] as u32, bytes);
     Ok(EllipsePicture::over(&image.context("a picture of another size")?))
 }

@@ -16,6 +16,7 @@ use crate::media::frame::of_stored;
 use crate::media::reading::PictureReading;
 use crate::media::rgba::RgbaSequence;
 use crate::media::sequence;
+use crate::unique_json;
 
 /// A clip, and what was asked for as far as it says so itself.
 pub(super) struct EvalClip {
@@ -195,7 +196,8 @@ fn request_of(folder: &Path) -> Result<Option<TakeRequest>> {
     }
     let name = path.display();
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {name}"))?;
-    let take: Value = serde_json::from_str(&text).with_context(|| format!("{name} is not JSON"))?;
+    let take: Value =
+        unique_json::from_str(&text).with_context(|| format!("{name} is not JSON"))?;
     let request = take.get("request").map(|request| TakeRequest::from_json(&request.to_string()));
     request.transpose().with_context(|| format!("the request in {name}"))
 }

@@ -11,6 +11,7 @@ use wan_alpha_take::{Ellipse, Interpolation, Track};
 use super::clip::ClipPlace;
 use super::measure::NamedHue;
 use crate::exit::{Exit, OrExit};
+use crate::unique_json;
 
 /// What was asked for in one take.
 #[derive(Clone, Debug)]
@@ -78,7 +79,7 @@ impl Expected {
 
     fn of_line(number: usize, line: &str, folder: &Path) -> Result<Self> {
         let Line { take, folder: place, prompt, kind, color, labels, ellipse } =
-            serde_json::from_str(line)?;
+            unique_json::from_str(line)?;
         let which = match (take, place) {
             (Some(key), None) => Which::Key(key),
             (None, Some(place)) => Which::Folder(folder.join(place)),

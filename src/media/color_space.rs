@@ -110,6 +110,15 @@ impl ColorSpace {
         Self { curve, ..self }
     }
 
+    /// Whether values of both are shown alike, bit for bit.
+    pub(super) fn shows_as(&self, other: &Self) -> bool {
+        let kept = |space: &Self| {
+            let curves = [TransferCurve::Srgb, TransferCurve::Display];
+            space.to_rec_709.is_none() && curves.contains(&space.curve)
+        };
+        self == other || (kept(self) && kept(other))
+    }
+
     /// A straight color of this space as the display-referred one of sRGB, not clipped.
     pub(super) fn to_srgb(&self, color: [f32; 3]) -> [f32; 3] {
         if self.to_rec_709.is_none()

@@ -1,8 +1,5 @@
 //! What a file says of its color, in whichever of its ways, and what is made of that.
 
-use std::collections::BTreeSet;
-use std::path::Path;
-
 use anyhow::{Result, bail};
 
 use super::color_space::{ColorSpace, Primaries, TransferCurve, of_interop_id};
@@ -13,8 +10,9 @@ pub(super) struct ColorTag {
     /// `cICP 9/16`, `colorInteropID lin_ap1_scene`.
     pub(super) words: String,
     pub(super) meaning: TagMeaning,
-    /// Another tag of the same file that says otherwise, in words.
-    pub(super) contradicted_by: Option<String>,
+    /// What speaks against taking it at its word, to be said after it: another tag of the same file, or
+    /// what it leaves open.
+    pub(super) doubt: Option<String>,
 }
 
 /// What a tag means here.
@@ -25,11 +23,21 @@ pub(super) enum TagMeaning {
     HighDynamicRange(&'static str),
     /// Nothing that is known here.
     Unknown,
+    /// Nothing that can be meant: it would leave no picture, or says nothing at all.
+    Senseless,
+    /// Something that is damaged.
+    Unreadable,
+}
+
+impl TagMeaning {
+    const fn is_known(&self) -> bool {
+        matches!(self, Self::Known(_) | Self::HighDynamicRange(_))
+    }
 }
 
 impl ColorTag {
     pub(super) fn new(words: impl Into<String>, meaning: TagMeaning) -> Self {
-        Self { words: words.into(), meaning, contradicted_by: None }
+        Self { words: words.into(), meaning, doubt: None }
     }
 
     pub(super) fn known(words: impl Into<String>, space: Option<ColorSpace>) -> Self {
@@ -43,6 +51,11 @@ impl ColorTag {
             return None;
         }
         let words = format!("{chunk} {primaries}/{transfer}");
+        let doubt = match (primaries, transfer) {
+            (UNSPECIFIED, _) => Some("which leaves its primaries open".to_owned()),
+            (_, UNSPECIFIED) => Some("which leaves its curve open".to_owned()),
+            _ => None,
+        };
         let rec_709 = 1;
         let primaries = if primaries == UNSPECIFIED { rec_709 } else { primaries };
         let curve = match transfer {
@@ -57,7 +70,7 @@ impl ColorTag {
         };
         let known =
             Primaries::of_code_point(primaries).and_then(|known| ColorSpace::new(curve, known));
-        Some(Self::known(words, known))
+        Some(Self { doubt, ..Self::known(words, known) })
     }
 
     /// The Color Interop Forum's name for a space, as EXR has it; None where it says nothing.
@@ -75,19 +88,38 @@ impl ColorTag {
 
     /// Of several tags the first that means something here, with the first other that says otherwise.
     pub(super) fn first_known(tags: Vec<Self>) -> Option<Self> {
-        let known = tags.iter().position(|tag| tag.meaning != TagMeaning::Unknown).unwrap_or(0);
-        let mut tag = tags.get(known)?.clone();
-        let others = tags.into_iter().enumerate().filter(|(place, _)| *place != known);
-        let other =
-            others.map(|(_, other)| other).find(|other| match (&tag.meaning, &other.meaning) {
-                // Which curve it is only one of them says.
-                (TagMeaning::Known(space), TagMeaning::Known(other)) => {
-                    !space.has_primaries_of(other)
-                }
-                _ => true,
-            });
-        tag.contradicted_by = other.map(|other| other.words);
-        Some(tag)
+        let (known, others) = Self::known_and_others(tags)?;
+        let differs = |other: &(usize, Self)| match (&known.meaning, &other.1.meaning) {
+            // Which curve it is only one of them says.
+            (TagMeaning::Known(space), TagMeaning::Known(other)) => !space.has_primaries_of(other),
+            _ => true,
+        };
+        let other = others.into_iter().find(differs);
+        Some(known.beside(other.map(|(_, other)| other)))
+    }
+
+    /// Of several tags the first that means something here; that those after it count less is their
+    /// format's rule, those before it are told.
+    pub(super) fn highest_known(tags: Vec<Self>) -> Option<Self> {
+        let place = tags.iter().position(|tag| tag.meaning.is_known()).unwrap_or(0);
+        let (known, others) = Self::known_and_others(tags)?;
+        let before = others.into_iter().find(|(other, _)| *other < place);
+        Some(known.beside(before.map(|(_, other)| other)))
+    }
+
+    /// The first that means something here, else the first, and the others by their places.
+    fn known_and_others(tags: Vec<Self>) -> Option<(Self, Vec<(usize, Self)>)> {
+        let place = tags.iter().position(|tag| tag.meaning.is_known()).unwrap_or(0);
+        let mut tags: Vec<_> = tags.into_iter().enumerate().collect();
+        (place < tags.len()).then(|| (tags.remove(place).1, tags))
+    }
+
+    fn beside(self, other: Option<Self>) -> Self {
+        let doubt = other.map(|other| match other.meaning {
+            TagMeaning::Unreadable => format!("but its {} cannot be read", other.words),
+            _ => format!("but also {}", other.words),
+        });
+        Self { doubt: doubt.or(self.doubt), ..self }
     }
 
     /// A curve, with the primaries of Rec.709.
@@ -103,7 +135,8 @@ impl ColorTag {
         curve: TransferCurve,
     ) -> Self {
         let primaries = Primaries::of_chromaticities(chromaticities);
-        Self::known(words, ColorSpace::new(curve, &primaries))
+        let space = ColorSpace::new(curve, &primaries);
+        Self::new(words, space.map_or(TagMeaning::Senseless, TagMeaning::Known))
     }
 }
 
@@ -117,52 +150,37 @@ pub(super) fn resolve(
     if let Some(said) = said {
         return Ok((said.clone(), None));
     }
-    let Some(ColorTag { words, meaning, contradicted_by }) = tag else {
+    let Some(ColorTag { words, meaning, doubt }) = tag else {
         return Ok((usual, None));
+    };
+    let taken = |why: &str| {
+        format!(
+            "{why}: its color is read as {usual}; write it as sRGB or linear Rec.709, or say --color"
+        )
     };
     match meaning {
         TagMeaning::Known(space) => {
-            let contradicted = contradicted_by.as_ref().map(|other| {
-                format!(
-                    "it says {words}, but also {other}: it is read as {space}; --color says \
-                     otherwise"
-                )
+            let doubted = doubt.as_ref().map(|doubt| {
+                format!("it says {words}, {doubt}: it is read as {space}; --color says otherwise")
             });
-            Ok((space.clone(), contradicted))
+            Ok((space.clone(), doubted))
         }
         TagMeaning::Unknown => {
-            let warning = format!(
-                "it says {words}, which is not known here: its color is read as {usual}; write it \
-                 as sRGB or linear Rec.709, or say --color"
-            );
+            let warning = taken(&format!("it says {words}, which is not known here"));
+            Ok((usual, Some(warning)))
+        }
+        TagMeaning::Senseless => {
+            let warning = taken(&format!("it says {words}, which cannot be meant"));
+            Ok((usual, Some(warning)))
+        }
+        TagMeaning::Unreadable => {
+            let warning = taken(&format!("its {words} cannot be read"));
             Ok((usual, Some(warning)))
         }
         TagMeaning::HighDynamicRange(curve) => bail!(
             "its color is {curve} ({words}), of high dynamic range, which the model does not know: \
              bring it to sRGB (PNG) or linear Rec.709 (EXR), or say with --color what it is"
         ),
-    }
-}
-
-/// What is to be said of the pictures of a clip, each thing once, with the file that it was first
-/// found in.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct PictureRemarks {
-    known: BTreeSet<String>,
-    lines: Vec<String>,
-}
-
-impl PictureRemarks {
-    /// Keeps what is new.
-    pub(super) fn add(&mut self, file: &Path, words: String) {
-        if self.known.insert(words.clone()) {
-            self.lines.push(format!("{}: {words}", file.display()));
-        }
-    }
-
-    /// All of it, in the order in which it was found.
-    pub(crate) fn lines(&self) -> &[String] {
-        &self.lines
     }
 }
 
@@ -185,10 +203,29 @@ mod tests {
         assert_eq!(resolve(tag(9, 16).as_ref(), usual(), Some(&said)).unwrap().0, said);
         assert_eq!(tag(2, 2), None);
         assert_eq!(ColorTag::of_interop_id("unknown"), None);
-        let mut remarks = PictureRemarks::default();
-        for file in ["a.png", "b.png"] {
-            remarks.add(Path::new(file), warning.clone());
-        }
-        assert!(remarks.lines().len() == 1 && remarks.lines()[0].starts_with("a.png: "));
+        let open = tag(2, 13).unwrap();
+        let (space, warning) = resolve(Some(&open), usual(), None).unwrap();
+        assert!(space == usual() && warning.unwrap().contains("leaves its primaries open"));
+    }
+
+    #[test]
+    fn of_several_tags_the_first_that_means_something_counts_and_what_it_passes_over_is_told() {
+        let unread = || ColorTag::new("ICC profile", TagMeaning::Unreadable);
+        let tag =
+            |primaries, transfer| ColorTag::of_code_points("cICP", primaries, transfer).unwrap();
+        let p3 = ColorTag::highest_known(vec![unread(), tag(12, 13), tag(1, 9)]).unwrap();
+        let said = resolve(Some(&p3), ColorSpace::srgb(), None).unwrap().1.unwrap();
+        assert!(said.contains("cICP 12/13, but its ICC profile cannot be read"), "{said}");
+        let silent = ColorTag::highest_known(vec![tag(12, 13), tag(1, 9), unread()]).unwrap();
+        assert_eq!(silent.doubt, None);
+        let told = ColorTag::first_known(vec![tag(12, 13), tag(1, 9)]).unwrap();
+        assert_eq!(told.doubt.as_deref(), Some("but also cICP 1/9"));
+        let nothing = ColorTag::highest_known(vec![unread()]).unwrap();
+        let said = resolve(Some(&nothing), ColorSpace::srgb(), None).unwrap().1.unwrap();
+        assert!(
+            said.contains("its ICC profile cannot be read: its color is read as sRGB"),
+            "{said}"
+        );
+        assert_eq!(ColorTag::highest_known(Vec::new()), None);
     }
 }

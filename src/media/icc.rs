@@ -9,7 +9,7 @@ use super::color_tag::{ColorTag, TagMeaning};
 /// What a profile says.
 pub(super) fn tag_of(bytes: &[u8]) -> Option<ColorTag> {
     let Ok(profile) = ColorProfile::new_from_slice(bytes) else {
-        return Some(ColorTag::new("an ICC profile that cannot be read", TagMeaning::Unknown));
+        return Some(ColorTag::new("ICC profile", TagMeaning::Unreadable));
     };
     let name = name_of(&profile);
     let words = format!("ICC profile “{name}”");
@@ -48,8 +48,22 @@ fn meaning(profile: &ColorProfile, name: &str) -> Option<TagMeaning> {
     if let Some(brighter) = high_dynamic_range(&curve) {
         return Some(TagMeaning::HighDynamicRange(brighter));
     }
+    if !(curve.is_plausible() && matrix.is_none_or(|_| has_white_of_d50(profile))) {
+        return Some(TagMeaning::Senseless);
+    }
     let space = ColorSpace::measured(&format!("“{name}”"), curve.simplified(), matrix);
     Some(TagMeaning::Known(space))
+}
+
+/// Whether red, green and blue together are the white that profiles are connected by.
+fn has_white_of_d50(profile: &ColorProfile) -> bool {
+    const D50: [f64; 3] = [0.9642, 1.0, 0.8249];
+    /// More than any rounding, less than another white.
+    const NEAR: f64 = 0.08;
+    let colorants = [profile.red_colorant, profile.green_colorant, profile.blue_colorant];
+    let sum = |part: fn(&moxcms::Xyzd) -> f64| colorants.iter().map(part).sum::<f64>();
+    let white = [sum(|color| color.x), sum(|color| color.y), sum(|color| color.z)];
+    white.iter().zip(D50).all(|(found, white)| (found - white).abs() < NEAR)
 }
 
 /// A curve that is that of PQ or HLG, brought to 0 … 1.

@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use rayon::prelude::*;
 
-use super::color_tag::PictureRemarks;
 use super::error::{self, MediaError};
 use super::exr::{ExrChannel, ExrFile};
+use super::file_kind::not_an_image;
 use super::png;
 use super::reading::is_in_range;
+use super::remarks::PictureRemarks;
 use super::sequence::{self, FrameNumbering, extension, is_image};
 use super::video::{self, Samples, Video, VideoPicture};
 
@@ -52,9 +53,13 @@ pub(crate) struct MaskRemarks {
 impl MaskSequence {
     /// Whether a path names images at all; the other form of mask is a tensor file.
     pub(crate) fn names_images(path: &Path) -> bool {
-        /// Of files that ffmpeg is asked to read, those that nobody calls a tensor.
-        const MOVIES: [&str; 8] = ["mov", "mp4", "m4v", "mkv", "webm", "avi", "mxf", "nut"];
-        let movie = extension(path).is_some_and(|end| MOVIES.contains(&end.as_str()));
+        /// What nobody calls a tensor: movies, and images that are read or refused as such.
+        const OTHERS: [&str; 27] = [
+            "mov", "mp4", "m4v", "mkv", "webm", "avi", "mxf", "nut", "apng", "gif", "webp", "jpg",
+            "jpeg", "bmp", "tga", "tif", "tiff", "dpx", "cin", "psd", "heic", "heif", "avif",
+            "jxl", "jp2", "hdr", "txt",
+        ];
+        let movie = extension(path).is_some_and(|end| OTHERS.contains(&end.as_str()));
         path.is_dir() || is_image(path) || movie
     }
 
@@ -127,12 +132,15 @@ impl MaskSequence {
     ) -> Result<MaskRemarks, E> {
         let by_alpha = self.has_alpha()?;
         let mut first = None;
-        let mut remarks = MaskRemarks { by_luma: !by_alpha, warnings: Vec::new() };
+        let mut remarks = PictureRemarks::default();
         let mut each = |path: &Path, planes: Result<Planes>| -> Result<(), E> {
             let read = || {
                 let planes = planes?;
                 check_size(path, planes.size, &mut first)?;
-                remarks.add(path, &planes);
+                planes.tell(path, &mut remarks);
+                if by_alpha && !planes.has_alpha {
+                    remarks.add(path, NO_ALPHA);
+                }
                 planes.choose(path, by_alpha)
             };
             take(read().map_err(MediaError::Unreadable)?)
@@ -150,11 +158,11 @@ impl MaskSequence {
             MaskFiles::Movie(path) => {
                 let mut video = Video::open(path, Samples::Gray)?;
                 while let Some(picture) = video.next()? {
-                    each(path, Ok(Planes::of_video(&picture)))?;
+                    each(path, Ok(Planes::of_video(&picture, &video)))?;
                 }
             }
         }
-        Ok(remarks)
+        Ok(MaskRemarks { by_luma: !by_alpha, warnings: remarks.lines().to_vec() })
     }
 
     fn layer(&self) -> Option<&str> {
@@ -178,22 +186,12 @@ impl MaskSequence {
             MaskFiles::Movie(path) => {
                 let mut video = Video::open(path, Samples::Gray)?;
                 while let Some(picture) = video.next()? {
-                    if Planes::of_video(&picture).alpha.is_some() {
+                    if Planes::of_video(&picture, &video).alpha.is_some() {
                         return Ok(true);
                     }
                 }
                 Ok(false)
             }
-        }
-    }
-}
-
-impl MaskRemarks {
-    fn add(&mut self, path: &Path, planes: &Planes) {
-        if let Some(others) = &planes.others
-            && self.warnings.is_empty()
-        {
-            self.warnings.push(format!("{}: {others}", path.display()));
         }
     }
 }
@@ -220,12 +218,14 @@ fn check_size(
 /// What may turn out to be the mask.
 struct Planes {
     size: (usize, usize),
+    /// Whether the file has an alpha at all.
+    has_alpha: bool,
     /// None where all is opaque.
     alpha: Option<Plane>,
     /// Gray, or red, green and blue; empty where there is nothing but alpha.
     luma: Vec<Plane>,
-    /// That the file has other pictures, in words.
-    others: Option<String>,
+    /// What is to be said of the file.
+    remarks: Vec<String>,
 }
 
 /// The values of a channel, row by row from the top.
@@ -240,17 +240,29 @@ impl Plane {
     }
 }
 
+/// What is said of an image without alpha among others with one.
+const NO_ALPHA: &str =
+    "it has no alpha channel, as others of its sequence have: it is taken for opaque throughout";
+
 impl Planes {
     fn new(size: (usize, usize), alpha: Option<Plane>, luma: Vec<Plane>) -> Self {
         let opaque =
             |plane: &Plane| plane.values.iter().all(|&value| value >= 1.0 && is_in_range(value));
-        Self { size, alpha: alpha.filter(|plane| !opaque(plane)), luma, others: None }
+        let has_alpha = alpha.is_some();
+        let alpha = alpha.filter(|plane| !opaque(plane));
+        Self { size, has_alpha, alpha, luma, remarks: Vec::new() }
     }
 
-    fn of_video(picture: &VideoPicture) -> Self {
+    fn tell(&self, path: &Path, remarks: &mut PictureRemarks) {
+        self.remarks.iter().for_each(|words| remarks.add(path, words.as_str()));
+    }
+
+    fn of_video(picture: &VideoPicture, video: &Video) -> Self {
         let [gray, alpha] = picture.gray_and_alpha();
         let size = (picture.width, picture.height);
-        Self::new(size, Some(Plane::new("alpha", alpha)), vec![Plane::new("gray", gray)])
+        let planes =
+            Self::new(size, Some(Plane::new("alpha", alpha)), vec![Plane::new("gray", gray)]);
+        Self { remarks: video.about().remarks.clone(), ..planes }
     }
 
     /// The mask by alpha or luma as asked or, where nothing is asked, by alpha unless it is opaque.
@@ -292,8 +304,9 @@ pub(crate) fn read_image(
 ) -> error::Result<(MaskImage, bool)> {
     let mut read = || {
         let planes = read(file, None)?;
-        if let Some(others) = &planes.others {
-            remarks.add(file, others.clone());
+        planes.tell(file, remarks);
+        if by_alpha == Some(true) && !planes.has_alpha {
+            remarks.add(file, NO_ALPHA);
         }
         planes.choose_or_find(file, by_alpha)
     };
@@ -302,12 +315,14 @@ pub(crate) fn read_image(
 
 /// A frame of a video as a mask, and by what, as [`read_image`] has it.
 pub(crate) fn of_video(
-    path: &Path,
     picture: &VideoPicture,
+    video: &Video,
     by_alpha: Option<bool>,
+    remarks: &mut PictureRemarks,
 ) -> error::Result<(MaskImage, bool)> {
-    let planes = Planes::of_video(picture);
-    planes.choose_or_find(path, by_alpha).map_err(MediaError::Unreadable)
+    let planes = Planes::of_video(picture, video);
+    planes.tell(video.path(), remarks);
+    planes.choose_or_find(video.path(), by_alpha).map_err(MediaError::Unreadable)
 }
 
 fn check(file: &Path, plane: &Plane, width: usize, good: impl Fn(f32) -> bool) -> Result<()> {
@@ -329,18 +344,19 @@ fn read(file: &Path, layer: Option<&str>) -> Result<Planes> {
     let planes = match extension(file).as_deref() {
         Some("png") => read_png(file),
         Some("exr") => read_exr(file, layer),
-        _ => Err(anyhow!("it is neither .png nor .exr")),
+        _ => Err(anyhow!(not_an_image(file))),
     };
     planes.with_context(|| format!("cannot read the mask {}", file.display()))
 }
 
 fn read_png(file: &Path) -> Result<Planes> {
-    let png::PngImage { width, height, rgba, .. } = png::read(file)?;
+    let png::PngImage { width, height, rgba, has_alpha, remarks, .. } = png::read(file)?;
     let pixels = rgba.as_chunks::<4>().0;
     let alpha = pixels.iter().map(|pixel| pixel[3]).collect();
     let luma = pixels.iter().map(|[r, g, b, _]| luma([*r, *g, *b])).collect();
     let (alpha, luma) = (Plane::new("A", alpha), Plane::new("luma", luma));
-    Ok(Planes::new((width, height), Some(alpha), vec![luma]))
+    let alpha = has_alpha.then_some(alpha);
+    Ok(Planes { remarks, ..Planes::new((width, height), alpha, vec![luma]) })
 }
 
 /// Rec.709 weights; a gray stays exactly what it is.
@@ -353,16 +369,16 @@ fn read_exr(file: &Path, layer: Option<&str>) -> Result<Planes> {
     let exr = ExrFile::open(file)?;
     let channels = exr.mask(layer)?;
     let wanted: Vec<&ExrChannel> = channels.alpha.iter().chain(&channels.luma).collect();
-    let size = exr.size(wanted.first().map_or(0, |channel| channel.part));
+    let part = wanted.first().map_or(0, |channel| channel.part);
+    let size = exr.size(part);
     let pixels = exr.pixels(&wanted.iter().map(|channel| Some(*channel)).collect::<Vec<_>>())?;
     let mut planes = wanted.iter().enumerate().map(|(place, channel)| {
         let values = pixels.iter().skip(place).step_by(wanted.len()).copied().collect();
         Plane::new(&channel.name, values)
     });
     let alpha = if channels.alpha.is_some() { planes.next() } else { None };
-    let mut found = Planes::new(size, alpha, planes.collect());
-    found.others = channels.others;
-    Ok(found)
+    let remarks = channels.others.into_iter().chain(exr.remarks(part)).collect();
+    Ok(Planes { remarks, ..Planes::new(size, alpha, planes.collect()) })
 }
 
 #[cfg(test)]

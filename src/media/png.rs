@@ -3,6 +3,7 @@
 //! Written: a frame in 16 bits per channel, straight, values as generated; and the contact sheet's
 //! 8 bits. Both say sRGB, and carry the recipe as UTF-8 text. Read (`read`): any kind, as RGBA.
 
+mod color_chunks;
 mod read;
 
 use std::io::Cursor;

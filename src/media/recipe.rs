@@ -9,14 +9,15 @@ use exr::meta::attribute::AttributeValue;
 use exr::prelude::{MetaData, Text};
 
 use super::error::{self, MediaError};
+use super::guarded::guarded;
 use super::sequence::extension;
 use super::{exr as exr_files, png as png_files};
 
 /// The recipe of an EXR or PNG file, as it was written; none where it has none. The pixels are not read.
 pub(crate) fn read(file: &Path) -> error::Result<Option<String>> {
     let work = || match extension(file).as_deref() {
-        Some("exr") => of_exr(file),
-        Some("png") => of_png(file),
+        Some("exr") => guarded(|| of_exr(file)),
+        Some("png") => guarded(|| of_png(file)),
         _ => bail!("it is neither .png nor .exr"),
     };
     work()

@@ -6,48 +6,24 @@
 //! values cannot hold is clipped, and counted.
 
 mod clip;
+mod losses;
 
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use super::color_space::ColorSpace;
-use super::color_tag::{ColorTag, PictureRemarks, resolve};
+use super::color_tag::{ColorTag, resolve};
 use super::error::{self, MediaError};
 use super::exr::ExrFile;
+use super::file_kind::not_an_image;
 use super::png;
-use super::reading::{Association, PictureReading, is_in_range};
-use super::sequence::extension;
-use super::video::{Video, VideoPicture};
+use super::reading::{Association, PictureReading, ROUNDING};
+use super::remarks::PictureRemarks;
+use super::sequence::{extension, is_image};
+use super::video::{MovieTags, Video, VideoPicture};
 pub(crate) use clip::RgbaSequence;
-
-/// Values that were brought into \[0, 1\].
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Clipped {
-    count: u64,
-    least: f32,
-    most: f32,
-}
-
-impl Clipped {
-    /// What happened; None if nothing did.
-    pub(crate) fn in_words(&self) -> Option<String> {
-        let Self { count, least, most } = *self;
-        (count > 0).then(|| {
-            format!(
-                "{count} values of the clip, from {least} to {most} on display, were clipped to 0 \
-                 and 1, which is all the model knows"
-            )
-        })
-    }
-
-    /// Counts those of another frame as well.
-    fn add(&mut self, other: &Self) {
-        self.count += other.count;
-        self.least = self.least.min(other.least);
-        self.most = self.most.max(other.most);
-    }
-}
+pub(crate) use losses::PictureLosses;
 
 fn unread(file: &Path) -> String {
     format!("cannot read the frame {}", file.display())
@@ -66,7 +42,7 @@ pub(crate) struct RgbaImage {
     /// Where there is no alpha, in words.
     pub(crate) no_alpha: Option<String>,
     /// What is to be said of the file.
-    pub(super) warnings: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl RgbaImage {
@@ -75,7 +51,7 @@ impl RgbaImage {
         let work = || match extension(file).as_deref() {
             Some("png") => read_png(file, reading),
             Some("exr") => read_exr(file, reading),
-            _ => bail!("it is neither .png nor .exr"),
+            _ => bail!("{}", not_an_image(file)),
         };
         work().with_context(|| unread(file)).map_err(MediaError::Unreadable)
     }
@@ -106,7 +82,7 @@ impl RgbaImage {
             association: about.association.unwrap_or(Association::Straight),
             names: channel_names(),
             no_alpha,
-            warnings: warning.into_iter().collect(),
+            warnings: warning.into_iter().chain(about.remarks.iter().cloned()).collect(),
         })
     }
 
@@ -117,44 +93,51 @@ impl RgbaImage {
 
     /// Adds what is to be said of it, of a file of this name.
     pub(crate) fn tell(&self, file: &Path, remarks: &mut PictureRemarks) {
+        remarks.compare_space(file, &self.space);
         for words in &self.warnings {
             remarks.add(file, words.clone());
         }
     }
 
-    /// Its pixels straight, display-referred and in \[0, 1\].
+    /// Its pixels straight, display-referred and in \[0, 1\]; what that costs is added to `losses`.
     pub(crate) fn display(
         mut self,
         alpha: Option<Association>,
-        clipped: &mut Clipped,
+        losses: &mut PictureLosses,
     ) -> error::Result<Vec<f32>> {
         let premultiplied = self.association(alpha) == Association::Premultiplied;
-        let work = self.display_in_place(premultiplied, clipped);
+        let work = self.display_in_place(premultiplied, losses);
         work.map_err(MediaError::Unreadable)?;
         Ok(self.rgba)
     }
 
-    fn display_in_place(&mut self, premultiplied: bool, clipped: &mut Clipped) -> Result<()> {
+    fn display_in_place(&mut self, premultiplied: bool, losses: &mut PictureLosses) -> Result<()> {
         for (place, pixel) in self.rgba.as_chunks_mut::<4>().0.iter_mut().enumerate() {
             if *pixel == [0.0; 4] {
                 continue;
             }
-            // Nothing shows where alpha is 0; light without it (a glow) is more than the model can
-            // hold, and what is left of a division by 0 means nothing.
-            if premultiplied && pixel[3] == 0.0 {
-                pixel[..3].fill(0.0);
+            let at = |channel: usize, value: f32| {
+                let (column, row) = (place % self.size.0, place / self.size.0);
+                format!("channel {} is {value} at column {column}, row {row}", self.names[channel])
+            };
+            // Nothing shows where alpha is 0; what is left of a division by 0 means nothing.
+            if pixel[3] == 0.0 || (premultiplied && (-ROUNDING..0.0).contains(&pixel[3])) {
+                if let Some(channel) = pixel[..3].iter().position(|value| !value.is_finite()) {
+                    losses.hide_number(|| at(channel, pixel[channel]));
+                    pixel[..3].fill(0.0);
+                } else if premultiplied {
+                    losses.leave_out(pixel[..3].iter().copied());
+                    pixel[..3].fill(0.0);
+                }
             }
             if let Some(channel) = pixel.iter().position(|value| !value.is_finite()) {
                 bail!(
-                    "channel {} is {} at column {}, row {}",
-                    self.names[channel],
-                    pixel[channel],
-                    place % self.size.0,
-                    place / self.size.0
+                    "{}: write it anew without, or give it a number",
+                    at(channel, pixel[channel])
                 );
             }
             let [r, g, b, alpha] = *pixel;
-            let color = if premultiplied && alpha != 0.0 {
+            let color = if premultiplied && alpha > 0.0 {
                 [r / alpha, g / alpha, b / alpha]
             } else {
                 [r, g, b]
@@ -162,35 +145,44 @@ impl RgbaImage {
             pixel[..3].copy_from_slice(&self.space.to_srgb(color));
             for value in pixel {
                 ensure!(value.is_finite(), "its color is too bright to be shown: clamp it");
-                if !is_in_range(*value) {
-                    clipped.count += 1;
-                    clipped.least = clipped.least.min(*value);
-                    clipped.most = clipped.most.max(*value);
-                }
-                *value = value.clamp(0.0, 1.0);
+                losses.clip(value);
             }
         }
         Ok(())
     }
 }
 
-/// The space that a file is read in, where it is not its format's own one: what tells a file from one
-/// of the same bytes that was read before tags counted.
-pub(crate) fn unusual_space(
+/// How the color of an image or a movie is read, where it is not its format's own way: what tells a file
+/// from one of the same bytes that was read before tags counted, or that a person said other things of.
+pub(crate) fn unusual_reading(
     file: &Path,
     reading: &PictureReading,
 ) -> error::Result<Option<String>> {
     let work = || -> Result<Option<String>> {
+        let mut more = Vec::new();
         let (tag, usual) = match extension(file).as_deref() {
             Some("exr") => {
                 let exr = ExrFile::open(file)?;
                 let channels = exr.color(reading.layer.as_deref())?;
                 (exr.color_tag(channels.color[0].part), ColorSpace::linear_rec_709())
             }
-            _ => (png::color_of(file)?, ColorSpace::srgb()),
+            Some("png") => {
+                let color = png::color_of(file)?;
+                more.extend(color.is_narrow.then_some("narrow"));
+                (color.tag, ColorSpace::srgb())
+            }
+            _ => {
+                let about = MovieTags::of(file)?;
+                let premultiplied = about.association == Some(Association::Premultiplied);
+                more.extend(premultiplied.then_some("premultiplied"));
+                (about.color, ColorSpace::srgb())
+            }
         };
         let (space, _) = resolve(tag.as_ref(), usual.clone(), reading.color.as_ref())?;
-        Ok((space != usual).then(|| space.to_string()))
+        let space = if is_image(file) { space } else { space.kept_on_rec_709_display() };
+        let words = (!space.shows_as(&usual)).then(|| space.to_string());
+        let words: Vec<_> = words.iter().map(String::as_str).chain(more).collect();
+        Ok((!words.is_empty()).then(|| words.join(", ")))
     };
     work().with_context(|| unread(file)).map_err(MediaError::Unreadable)
 }
@@ -209,9 +201,10 @@ fn in_space(
 }
 
 fn read_png(file: &Path, reading: &PictureReading) -> Result<RgbaImage> {
-    let png::PngImage { width, height, rgba, has_alpha, color } = png::read(file)?;
+    let png::PngImage { width, height, rgba, has_alpha, color, remarks } = png::read(file)?;
     let no_alpha = (!has_alpha).then(|| "it has no alpha channel: write it with one".to_owned());
-    let (space, warnings) = in_space(color.as_ref(), ColorSpace::srgb(), reading)?;
+    let (space, mut warnings) = in_space(color.as_ref(), ColorSpace::srgb(), reading)?;
+    warnings.extend(remarks);
     Ok(RgbaImage {
         size: (width, height),
         rgba,
@@ -231,6 +224,7 @@ fn read_exr(file: &Path, reading: &PictureReading) -> Result<RgbaImage> {
     let tag = exr.color_tag(red.part);
     let (space, mut warnings) = in_space(tag.as_ref(), ColorSpace::linear_rec_709(), reading)?;
     warnings.extend(channels.others.clone());
+    warnings.extend(exr.remarks(red.part));
     let no_alpha = alpha
         .is_none()
         .then(|| format!("it has no alpha channel, only {}: write it with one", exr.in_words()));

@@ -51,7 +51,18 @@ fn files(path: &Path, what: &str, numbering: FrameNumbering) -> Result<Vec<PathB
     } else if let Some(pattern) = FilePattern::of(path) {
         pattern.files(what, numbering)
     } else {
-        bail!("the {what} {} does not exist", path.display());
+        bail!("the {what} {} does not exist{}", path.display(), about_patterns(path));
+    }
+}
+
+/// How a place for the frame number is written here, where a name seems to have one as other programs write
+/// it (`f.@@@@.exr`, `f.$F4.exr`, `f.[1-5].exr`, `f.*.exr`).
+fn about_patterns(path: &Path) -> &'static str {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    if name.iter().any(|byte| b"@$*[?{<".contains(byte)) {
+        "; a pattern has # or %04d where the number of a frame stands (f.####.exr, f.%04d.png)"
+    } else {
+        ""
     }
 }
 
@@ -168,11 +179,20 @@ fn in_folder(folder: &Path, what: &str, numbering: FrameNumbering) -> Result<Vec
     match (sequences.len(), single.as_slice()) {
         (0, [only]) => Ok(vec![only.clone()]),
         (1, _) => without_gaps(sequences.into_values().next().unwrap_or_default(), what, numbering),
-        (0, []) => bail!("the {what} folder {} has no .png or .exr file", folder.display()),
+        (0, []) => bail!(
+            "the {what} folder {} has no .png or .exr file{}",
+            folder.display(),
+            other_files(folder, what)?
+        ),
         (0, several) => bail!(
             "the {what} folder {} has {} images without a number: number them, or name one",
             folder.display(),
             several.len(),
+        ),
+        (several, _) if several > 1 && are_numbered_elsewhere(&sequences) => bail!(
+            "the {what} folder {} has {several} images whose names differ before their last number: give a \
+             pattern with # where the number of a frame stands (####_shot.png)",
+            folder.display()
         ),
         _ => {
             let name = |(key, files): (Vec<u8>, BTreeMap<i64, PathBuf>)| {
@@ -185,6 +205,30 @@ fn in_folder(folder: &Path, what: &str, numbering: FrameNumbering) -> Result<Vec
             )
         }
     }
+}
+
+/// Whether all are sequences of one image whose names have a number besides the last one, as
+/// `0001_shot_v003.png` and its like have.
+fn are_numbered_elsewhere(sequences: &Sequences) -> bool {
+    sequences.iter().all(|(name, files)| files.len() == 1 && name.iter().any(u8::is_ascii_digit))
+}
+
+/// What a folder without images has instead, and what to do; empty where it has nothing.
+fn other_files(folder: &Path, what: &str) -> Result<String> {
+    let mut endings: BTreeMap<String, usize> = BTreeMap::new();
+    for name in names(folder, what)? {
+        let path = folder.join(&name);
+        if !name.as_encoded_bytes().starts_with(b".") && path.is_file() {
+            *endings.entry(extension(&path).unwrap_or_default()).or_default() += 1;
+        }
+    }
+    let most = endings.into_iter().max_by_key(|(_, count)| *count);
+    Ok(most.map_or_else(String::new, |(ending, count)| {
+        format!(
+            ", but {count} .{ending}: name a movie itself, and write images as PNG or EXR (`oiiotool \
+             IN.{ending} -o OUT.exr`)"
+        )
+    }))
 }
 
 /// The number that a name ends with, and what stands before it. A dash before the digits is a minus
@@ -321,6 +365,32 @@ mod tests {
         let names: [&[u8]; 3] = [b"m.0.exr", b"m.4.exr", b"m.5.exr"];
         let text = found(&names, "", FrameNumbering::LatentFrames).unwrap_err().to_string();
         assert!(text.contains("lacks number 1") && text.contains("steps of four"), "{text}");
+    }
+
+    #[test]
+    fn a_folder_of_other_files_says_what_they_are() {
+        let text =
+            |names: &[&[u8]]| found(names, "", FrameNumbering::EveryFrame).unwrap_err().to_string();
+        let words = text(&[b"a.1001.tif", b"a.1002.tif", b"notes.txt", b".hidden.jpg"]);
+        assert!(
+            words.contains("no .png or .exr file, but 2 .tif") && words.contains("oiiotool"),
+            "{words}"
+        );
+        assert!(text(&[]).ends_with("no .png or .exr file"));
+    }
+
+    #[test]
+    fn numbers_that_are_written_or_placed_otherwise_are_told_how_to_write() {
+        let names: [&[u8]; 2] = [b"0001_shot_v003.png", b"0002_shot_v003.png"];
+        let text = found(&names, "", FrameNumbering::EveryFrame).unwrap_err().to_string();
+        let words = "2 images whose names differ before their last number: give a pattern with #";
+        assert!(text.contains(words), "{text}");
+        let right = found(&names, "####_shot_v003.png", FrameNumbering::EveryFrame);
+        assert_eq!(right.unwrap().len(), 2);
+        for pattern in ["@@@@_shot_v003.png", "$F4_shot_v003.png", "*_shot_v003.png"] {
+            let text = found(&names, pattern, FrameNumbering::EveryFrame).unwrap_err().to_string();
+            assert!(text.contains("does not exist; a pattern has # or %04d"), "{text}");
+        }
     }
 
     #[test]

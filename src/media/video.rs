@@ -3,6 +3,7 @@
 //! In 8 bits, as the released training has them: ffmpeg's way from 8 bits to 16 leaves an opaque
 //! pixel a little transparent (255 becomes 65532 or 65280), and whether a region is opaque matters.
 
+mod embedded_profile;
 mod probe;
 
 use std::ffi::OsString;
@@ -14,9 +15,10 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::error::{self, MediaError};
+use super::file_kind::{head, not_for_ffmpeg};
 use super::frame::SIZE_LIMIT;
 use super::sequence::is_image;
-use probe::MovieTags;
+pub(super) use probe::MovieTags;
 
 /// What ffmpeg is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +96,7 @@ impl Video {
     /// Has ffmpeg open a video.
     pub(crate) fn open(path: &Path, samples: Samples) -> error::Result<Self> {
         let open = || {
+            check_kind(path)?;
             let said = tempfile::tempfile().context("no temporary file can be made")?;
             let about = MovieTags::of(path)?;
             let mut child = start(path, samples, about.decoder, said.try_clone()?)?;
@@ -154,6 +157,15 @@ impl Drop for Video {
         // Both do nothing to a process that has been waited for.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Refuses what ffmpeg would read as something else, or in less than it holds.
+fn check_kind(path: &Path) -> Result<()> {
+    let head = head(path).with_context(|| format!("cannot read {}", path.display()))?;
+    match not_for_ffmpeg(path, &head) {
+        Some(words) => bail!("{words}"),
+        None => Ok(()),
     }
 }
 

@@ -19,6 +19,7 @@ use wan_alpha_take::models::{Defaults, MadeFor, Manifest, PartFile, check_name};
 
 use super::recorded;
 use crate::exit::{Exit, OrExit};
+use crate::unique_json;
 
 /// Where released models have it, and where it is looked for.
 const TOKENIZER: &str = "google/umt5-xxl/tokenizer.json";
@@ -122,7 +123,7 @@ struct PackDefaults {
 impl PackDefaults {
     fn read(path: &Path) -> Result<Self> {
         let read = || -> Result<Self> {
-            let mut given: Map<String, Value> = serde_json::from_str(&fs::read_to_string(path)?)?;
+            let mut given: Map<String, Value> = unique_json::from_str(&fs::read_to_string(path)?)?;
             let made_for = given.remove("made_for").map(serde_json::from_value).transpose()?;
             Ok(Self { made_for: made_for.unwrap_or_default(), defaults: checked(given)? })
         };

@@ -10,8 +10,8 @@ use wan_alpha_take::{Ellipse, Fingerprint};
 use crate::data::bucket::TrainingSize;
 use crate::data::table::Row;
 use crate::media::reading::Association;
-use crate::media::rgba::unusual_space;
-use crate::media::sequence::{self, FrameNumbering, is_image};
+use crate::media::rgba::unusual_reading;
+use crate::media::sequence::{self, FrameNumbering};
 use crate::media::video::is_movie;
 
 /// What all rows of a run have in common.
@@ -82,9 +82,9 @@ pub(super) fn of_files(row: &Row) -> Result<String> {
         if what == "colour" {
             // As it was before tags counted, where there are none.
             let reading = row.reading();
-            let first = files.first().filter(|file| is_image(file));
-            let space = first.map(|file| unusual_space(file, &reading)).transpose()?.flatten();
-            for said in [space, reading.layer].into_iter().flatten() {
+            let first = files.first();
+            let read = first.map(|file| unusual_reading(file, &reading)).transpose()?.flatten();
+            for said in [read, reading.layer].into_iter().flatten() {
                 hasher.update(&(said.len() as u64).to_le_bytes()).update(said.as_bytes());
             }
         }

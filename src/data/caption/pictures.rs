@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use image::RgbImage;
 use image::imageops::FilterType;
+use wan_alpha_core::Watch;
 use wan_alpha_take::frame::OwnedFrame;
 
 use crate::data::media::Reader;
@@ -19,13 +20,16 @@ const LONGEST: usize = 512;
 const GRAY: f32 = 0.5;
 
 /// Some frames of a row, evenly spread over the clip, as data URLs of PNG.
-pub(super) fn of(set: &Set, row: usize, count: usize) -> Result<Vec<String>> {
+pub(super) fn of(set: &Set, row: usize, count: usize, watch: &dyn Watch) -> Result<Vec<String>> {
     let length = set.frames(row)?;
     let mut reader = set.reader(row)?;
     let mut urls = Vec::new();
     for index in places(length, count) {
         let picture = frame_at(&mut reader, index)?;
         urls.push(format!("data:image/png;base64,{}", STANDARD.encode(png(picture)?)));
+    }
+    for words in reader.warnings() {
+        watch.warn(&format!("{}: {words}", set.name(row)));
     }
     Ok(urls)
 }

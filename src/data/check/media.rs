@@ -251,8 +251,8 @@ fn about_reading(matte: &MatteSurvey, reader: &Reader, row: &Row) -> Vec<SetFind
     }
     let remarks = reader.remarks.lines().iter().cloned();
     findings.extend(remarks.map(|words| SetFinding::warning("reading", words)));
-    let clipped = reader.clipped.in_words();
-    findings.extend(clipped.map(|words| SetFinding::warning("clipped", words)));
+    let losses = reader.losses.lines().into_iter();
+    findings.extend(losses.map(|words| SetFinding::warning("clipped", words)));
     findings
 }
 

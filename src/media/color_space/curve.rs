@@ -70,6 +70,18 @@ impl TransferCurve {
         })
     }
 
+    /// Whether a picture can have been stored so: it goes from black to white, never down, and leaves the
+    /// middle between the two (gamma 0.75 to 4.6).
+    pub(crate) fn is_plausible(&self) -> bool {
+        const MIDDLE: std::ops::RangeInclusive<f32> = 0.04..=0.6;
+        const STEPS: usize = 256;
+        let light = |step: usize| self.to_light(step as f32 / STEPS as f32);
+        light(0).abs() < 0.05
+            && (light(STEPS) - 1.0).abs() < 0.05
+            && MIDDLE.contains(&light(STEPS / 2))
+            && (0..STEPS).all(|step| light(step + 1) >= light(step) - SAME)
+    }
+
     /// Light of a stored value.
     pub(super) fn to_light(&self, value: f32) -> f32 {
         let powered = |power: f32| value.abs().powf(power).copysign(value);

@@ -114,6 +114,10 @@ impl Primaries {
         let column = |[x, y]: [f64; 2]| [x, y, 1.0 - x - y];
         let columns = transposed([column(red), column(green), column(blue)]);
         let amounts = apply(inverse(columns)?, white_xyz(white)?);
+        // White lies between the three, or they are no primaries.
+        if !amounts.iter().all(|amount| *amount > 0.0) {
+            return None;
+        }
         Some(columns.map(|row| [row[0] * amounts[0], row[1] * amounts[1], row[2] * amounts[2]]))
     }
 }
@@ -166,4 +170,19 @@ fn inverse(matrix: Matrix) -> Option<Matrix> {
     let determinant: f64 = a.iter().zip(columns[0]).map(|(a, b)| a * b).sum();
     let inverted = transposed(columns.map(|column| column.map(|value| value / determinant)));
     (determinant.abs() > 1e-9).then_some(inverted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_is_known_spans_a_space_and_numbers_that_cannot_be_meant_span_none() {
+        assert!(KNOWN.iter().all(|known| known.to_rec_709().is_some()));
+        let own = |points| Primaries::of_chromaticities(points).to_rec_709();
+        assert_eq!(own([[0.0; 2]; 4]), None);
+        // White is outside of red, green and blue.
+        assert_eq!(own([[0.64, 0.33], [0.30, 0.60], [0.15, 0.06], [0.7, 0.25]]), None);
+        assert!(own([[0.65, 0.33], [0.30, 0.62], [0.15, 0.06], D65]).is_some());
+    }
 }

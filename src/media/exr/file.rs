@@ -6,7 +6,6 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io::Cursor;
-use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 
 use anyhow::{Result, anyhow, bail, ensure};
@@ -20,7 +19,13 @@ use half::slice::HalfFloatSliceExt;
 use super::layers::{ColorChannels, ExrChannel, ExrLayers, MaskChannels};
 use crate::media::color_space::TransferCurve;
 use crate::media::color_tag::ColorTag;
+use crate::media::file_kind::not_what_it_is_called;
 use crate::media::frame::check_size;
+use crate::media::guarded::guarded;
+use crate::media::remarks::about_pixel_aspect;
+
+/// How files begin.
+const SIGNATURE: &[u8] = &[0x76, 0x2f, 0x31, 0x01];
 
 /// An opened file.
 pub(in crate::media) struct ExrFile {
@@ -33,6 +38,7 @@ impl ExrFile {
     /// Reads the headers of a file, after a look at the sizes that it claims.
     pub(in crate::media) fn open(file: &Path) -> Result<Self> {
         let bytes = fs::read(file)?;
+        ensure!(bytes.starts_with(SIGNATURE), "{}", not_what_it_is_called(&bytes, "exr"));
         let meta = guarded(|| {
             MetaData::read_from_buffered(bytes.as_slice(), false)
                 .map_err(|error| explain(error, &bytes))
@@ -66,6 +72,16 @@ impl ExrFile {
             (window.width(), window.height())
         };
         self.meta.headers.get(part).map_or((0, 0), size)
+    }
+
+    /// What is to be said of a part's pixels: their shape, and where they are on the display.
+    pub(in crate::media) fn remarks(&self, part: usize) -> Vec<String> {
+        let Some(header) = self.meta.headers.get(part) else {
+            return Vec::new();
+        };
+        let aspect = f64::from(header.shared_attributes.pixel_aspect);
+        let aspect = about_pixel_aspect(aspect, "pixelAspectRatio");
+        aspect.into_iter().chain(about_windows(header)).collect()
     }
 
     /// What a part says of its color: the Color Interop Forum's name, the flag of ACES containers, or
@@ -192,10 +208,25 @@ impl DisplayWindow {
     }
 }
 
-/// Damaged files make the reader's library panic in places (B44); here that is an error like any other.
-fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let done = panic::catch_unwind(AssertUnwindSafe(work));
-    done.unwrap_or_else(|_| Err(anyhow!("it is damaged: its reader gave up")))
+/// A data window beside the display window: nothing of what is stored is seen.
+fn about_windows(header: &Header) -> Option<String> {
+    let window = header.shared_attributes.display_window;
+    let (left, top) = offset(header);
+    let seen =
+        |start: i64, stored: usize, shown: usize| start < shown as i64 && start + stored as i64 > 0;
+    let [stored, shown] = [header.layer_size, window.size];
+    let both =
+        seen(left, stored.width(), shown.width()) && seen(top, stored.height(), shown.height());
+    (!both).then(|| {
+        format!(
+            "all that it holds lies outside of its display window ({} × {} at {left}, {top} of {} × {}): \
+             the picture is empty",
+            stored.width(),
+            stored.height(),
+            shown.width(),
+            shown.height()
+        )
+    })
 }
 
 /// Where the data window begins within the display window.
@@ -249,6 +280,9 @@ fn check_header(header: &Header, file_size: usize) -> Result<()> {
     if let Some(name) = unread_compression(header.compression) {
         bail!("{}", refused_compression(name));
     }
+    let channels = header.channels.list.iter().filter(|channel| channel.sampling != Vec2(1, 1));
+    let names: Vec<_> = channels.map(|channel| channel.name.to_string()).collect();
+    ensure!(names.is_empty(), "{}", refused_sampling(&names));
     let most = match header.compression {
         Compression::DWAA(_) | Compression::DWAB(_) => MOST_PER_BYTE_DWA,
         _ => MOST_PER_BYTE,
@@ -298,10 +332,45 @@ fn explain(error: exr::error::Error, bytes: &[u8]) -> anyhow::Error {
         };
         return anyhow!(refused_compression(&name));
     }
-    if text.contains("subsampling") {
-        return anyhow!("its channels are subsampled: write full ones");
+    if text.contains("sampling") {
+        return anyhow!(refused_sampling(&subsampled(bytes)));
     }
-    anyhow!(text)
+    if text.contains("missing bytes") {
+        return anyhow!(
+            "it is cut off: its {} bytes are not all of it; copy or render it again",
+            bytes.len()
+        );
+    }
+    anyhow!("it is damaged, or no whole EXR file: {text}")
+}
+
+fn refused_sampling(names: &[String]) -> String {
+    format!(
+        "its channels {} are subsampled, as luminance and chroma are: write R, G, B and A in full, for \
+         example with OpenEXR's `exr2aces IN.exr OUT.exr`",
+        names.join(", ")
+    )
+}
+
+/// The names of channels that do not have a value for each pixel.
+fn subsampled(bytes: &[u8]) -> Vec<String> {
+    const ATTRIBUTE: &[u8] = b"channels\0chlist\0";
+    /// Kind, flags, and steps across and down, each a number of four bytes.
+    const ENTRY: usize = 16;
+    let place = bytes.windows(ATTRIBUTE.len()).position(|at| at == ATTRIBUTE);
+    let mut rest =
+        place.and_then(|place| bytes.get(place + ATTRIBUTE.len() + 4..)).unwrap_or_default();
+    let mut names = Vec::new();
+    while let Some(end) = rest.iter().position(|byte| *byte == 0).filter(|end| *end > 0) {
+        let Some(entry) = rest.get(end + 1..end + 1 + ENTRY) else {
+            break;
+        };
+        if entry[8..] != [1, 0, 0, 0, 1, 0, 0, 0] {
+            names.push(String::from_utf8_lossy(&rest[..end]).into_owned());
+        }
+        rest = &rest[end + 1 + ENTRY..];
+    }
+    names
 }
 
 /// The number of the first compression that the headers name.

@@ -35,8 +35,8 @@ pub(super) struct ExrLayer {
 #[derive(Debug)]
 pub(super) struct ExrLayers {
     all: Vec<ExrLayer>,
-    /// Whether there are parts of deep data, which are not read.
-    deep: bool,
+    /// The names of parts of deep data, which are not read.
+    deep: Vec<String>,
 }
 
 /// The channels of a picture. Alpha may be elsewhere, or nowhere.
@@ -64,7 +64,8 @@ const MAIN: [&str; 9] =
     ["", "rgba", "rgb", "beauty", "main", "combined", "composite", "color", "default"];
 /// What the words in the names of masks are, begin or end with.
 const MASK_WORDS: [&str; 7] = ["alpha", "mask", "matte", "opacity", "coverage", "roto", "holdout"];
-/// How the words in the names of Cryptomatte's begin, which are no masks before they are decoded.
+/// What stands in the names of Cryptomatte's (`CryptoObject00`, `VRayCryptomatte00`), which are neither
+/// pictures nor masks before they are decoded.
 const CRYPTOMATTE: &str = "crypto";
 /// Channels that hold numbers of another kind, whatever stands before their dot.
 const DATA_NAMES: [&str; 10] = ["z", "zback", "depth", "u", "v", "n", "id", "x", "p", "w"];
@@ -85,13 +86,20 @@ impl ExrChannel {
         let says = |word: &str| {
             MASK_WORDS.iter().any(|known| word.starts_with(known) || word.ends_with(known))
         };
-        let crypto = words().any(|word| word.starts_with(CRYPTOMATTE));
-        base == "a" || (!crypto && words().any(says))
+        !is_cryptomatte(&self.name) && (base == "a" || words().any(says))
     }
+}
+
+/// Whether a name is that of Cryptomatte's, whose channels hold names of objects and their coverage.
+fn is_cryptomatte(name: &str) -> bool {
+    name.to_ascii_lowercase().contains(CRYPTOMATTE)
 }
 
 impl ExrLayer {
     fn find(&self, names: [&str; 2]) -> Option<&ExrChannel> {
+        if is_cryptomatte(&self.name) {
+            return None;
+        }
         self.channels.iter().find(|channel| names.iter().any(|name| channel.is(name)))
     }
 
@@ -99,6 +107,17 @@ impl ExrLayer {
         let [red, green, blue] =
             [["R", "red"], ["G", "green"], ["B", "blue"]].map(|names| self.find(names).cloned());
         Some([red?, green?, blue?])
+    }
+
+    /// The one channel of a gray picture; Y beside X is a place or a direction.
+    fn gray(&self) -> Option<&ExrChannel> {
+        let other = self.find(["X", "Z"]).is_some() || self.has_chroma();
+        self.find(["Y", "luminance"]).filter(|_| !other)
+    }
+
+    /// Whether its color is apart from its brightness.
+    fn has_chroma(&self) -> bool {
+        self.find(["RY", "BY"]).is_some()
     }
 
     fn alpha(&self) -> Option<&ExrChannel> {
@@ -154,14 +173,31 @@ impl ExrLayers {
                 }
             }
         }
-        Self { all, deep: headers.iter().any(|header| header.deep) }
+        let deep = headers.iter().filter(|header| header.deep);
+        let name = |header: &Header| header.own_attributes.layer_name.as_ref().map(text);
+        Self { all, deep: deep.map(|header| name(header).unwrap_or_default()).collect() }
     }
 
-    /// Red, green and blue, and their alpha: of the layer that a person names, or of the picture.
+    /// Red, green and blue, and their alpha: of the layer that a person names, or of the picture. Where
+    /// there is none of colors a gray one is it.
     pub(super) fn color(&self, named: Option<&str>) -> Result<ColorChannels> {
+        let gray = |layer: &ExrLayer| {
+            let colors = [["R", "G"], ["B", "C"]].iter().any(|names| layer.find(*names).is_some());
+            layer.gray().filter(|_| !colors).map(|gray| [(); 3].map(|()| gray.clone()))
+        };
+        self.pictures(named, ExrLayer::color)
+            .or_else(|error| self.pictures(named, gray).map_err(|_| error))
+    }
+
+    /// Of all that a person may mean, that of which `channels` finds a picture's.
+    fn pictures(
+        &self,
+        named: Option<&str>,
+        channels: impl Fn(&ExrLayer) -> Option<[ExrChannel; 3]>,
+    ) -> Result<ColorChannels> {
         let layers = self.meant(named)?;
         let mut pictures: Vec<(&ExrLayer, [ExrChannel; 3])> =
-            layers.iter().filter_map(|layer| Some((*layer, layer.color()?))).collect();
+            layers.iter().filter_map(|layer| Some((*layer, channels(layer)?))).collect();
         pictures.sort_by_key(|(layer, _)| layer.rank());
         let Some((layer, color)) = pictures.first().cloned() else {
             return self.no_channels("no red, green and blue (R, G, B)", named);
@@ -180,8 +216,8 @@ impl ExrLayers {
         if let Some(channel) = named.and_then(|named| self.channel(named)) {
             return Ok(MaskChannels { luma: vec![channel.clone()], ..MaskChannels::default() });
         }
-        if let Ok(ColorChannels { color, alpha, others }) = self.color(named) {
-            let y = self.meant(named)?.iter().find_map(|layer| layer.find(["Y", "Y"])).cloned();
+        if let Ok(ColorChannels { color, alpha, others }) = self.pictures(named, ExrLayer::color) {
+            let y = self.meant(named)?.iter().find_map(|layer| layer.gray()).cloned();
             let luma = y.map_or_else(|| color.to_vec(), |y| vec![y]);
             let mask = || match self.masks(&self.all).as_slice() {
                 [one] if named.is_none() => Some((*one).clone()),
@@ -190,9 +226,9 @@ impl ExrLayers {
             return Ok(MaskChannels { alpha: alpha.or_else(mask), luma, others });
         }
         let layers = self.meant(named)?;
-        let gray = layers.iter().find_map(|layer| {
-            layer.find(["Y", "luminance"]).or_else(|| layer.find(["R", "red"])).cloned()
-        });
+        let gray = layers
+            .iter()
+            .find_map(|layer| layer.gray().or_else(|| layer.find(["R", "red"])).cloned());
         let alpha = layers.iter().find_map(|layer| layer.alpha()).cloned();
         if gray.is_some() || alpha.is_some() {
             return Ok(MaskChannels { alpha, luma: gray.into_iter().collect(), others: None });
@@ -251,7 +287,16 @@ impl ExrLayers {
     }
 
     fn no_channels<T>(&self, what: &str, named: Option<&str>) -> Result<T> {
-        let deep = if self.deep { "; its deep data are not read (flatten them)" } else { "" };
+        let deep = self.about_deep();
+        if self.all.is_empty() && !deep.is_empty() {
+            bail!("it holds {}", deep.trim_start_matches("; it also holds "));
+        }
+        if self.all.iter().any(ExrLayer::has_chroma) {
+            bail!(
+                "it has luminance and chroma (Y, RY, BY) in place of colors: write R, G and B, for example \
+                 with OpenEXR's `exr2aces IN.exr OUT.exr`"
+            );
+        }
         match named {
             Some(named) => {
                 bail!("its layer `{named}` has {what}; the file has {}{deep}", self.in_words())
@@ -262,6 +307,20 @@ impl ExrLayers {
             ),
             None => bail!("it has {what}, only {}{deep}: write it as R, G, B, A", self.in_words()),
         }
+    }
+
+    /// What is to be done with deep data; empty where there are none.
+    fn about_deep(&self) -> String {
+        if self.deep.is_empty() {
+            return String::new();
+        }
+        let names: Vec<_> = self.deep.iter().filter(|name| !name.is_empty()).cloned().collect();
+        let names =
+            if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
+        format!(
+            "; it also holds deep data{names}, several samples for a pixel, which are not read: flatten \
+             them (`oiiotool IN.exr --flatten -o OUT.exr`)"
+        )
     }
 
     pub(super) fn in_words(&self) -> String {

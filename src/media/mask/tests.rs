@@ -199,7 +199,7 @@ fn sequences_are_found_by_folder_hashes_and_printf_in_number_order() {
 #[test]
 fn images_are_told_from_tensor_files_by_name() {
     let base = tempdir().unwrap();
-    for path in ["m.png", "m.EXR", "m.####.exr", "m.%03d.png"] {
+    for path in ["m.png", "m.EXR", "m.####.exr", "m.%03d.png", "m.apng", "m.TIF"] {
         assert!(MaskSequence::names_images(Path::new(path)), "{path}");
     }
     assert!(MaskSequence::names_images(base.path()));
@@ -269,4 +269,16 @@ fn damaged_and_absurd_files_are_errors_that_name_the_file() {
     assert!(failure(&png).contains("16385 × 1"), "{}", failure(&png));
     exr(&exr_path, (0, 0), Some((0, 0, 20000, 2)), &[("A", RAMP)]);
     assert!(failure(&exr_path).contains("20000 × 2"), "{}", failure(&exr_path));
+}
+
+#[test]
+fn an_image_without_alpha_among_others_with_one_is_opaque_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    image::RgbaImage::from_pixel(8, 8, image::Rgba([9, 9, 9, 100])).save(path("m.1.png")).unwrap();
+    image::RgbImage::from_pixel(8, 8, image::Rgb([9, 9, 9])).save(path("m.2.png")).unwrap();
+    let (images, remarks) = MaskSequence::find(folder.path(), None).unwrap().read().unwrap();
+    assert_eq!([images[0].values[0], images[1].values[0]], [100.0 / 255.0, 1.0]);
+    let [told] = remarks.warnings.as_slice() else { panic!("{remarks:?}") };
+    assert!(told.contains("m.2.png: it has no alpha channel"), "{told}");
 }

@@ -1,19 +1,21 @@
-//! PNG of any kind as numbers from 0 to 1, and what it says of its color.
+//! PNG of any kind as numbers from 0 to 1, and what it says of its color and its pixels.
 //!
-//! Of several tags the one counts that PNG's third edition puts first: cICP, then iCCP, sRGB, and
-//! gAMA with cHRM.
+//! tRNS is alpha. Of a narrow range (cICP) black and white are brought to 0 and 1, alpha is full. sBIT, how
+//! exact values once were, changes nothing.
 
 use std::fs;
-use std::io::Cursor;
+use std::io::{Cursor, ErrorKind};
 use std::path::Path;
 
 use anyhow::{Result, anyhow, bail, ensure};
-use png::{BitDepth, ColorType, Decoder, Info, Reader, ScaledFloat, Transformations};
+use png::{BitDepth, ColorType, Decoder, DecodingError, Info, Reader, Transformations};
 
-use crate::media::color_space::TransferCurve;
-use crate::media::color_tag::{ColorTag, TagMeaning};
+use super::color_chunks::{self, readable};
+use crate::media::color_tag::ColorTag;
+use crate::media::file_kind::not_what_it_is_called;
 use crate::media::frame::check_size;
-use crate::media::icc;
+use crate::media::guarded::guarded;
+use crate::media::remarks::{about_orientation, about_pixel_aspect};
 
 /// An image as its file has it.
 pub(in crate::media) struct PngImage {
@@ -24,22 +26,42 @@ pub(in crate::media) struct PngImage {
     pub(in crate::media) has_alpha: bool,
     /// What it says of its color; None where it says nothing, or sRGB.
     pub(in crate::media) color: Option<ColorTag>,
+    /// What is to be said of its pixels.
+    pub(in crate::media) remarks: Vec<String>,
 }
 
+/// What a file says of its color, without its picture.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::media) struct PngColor {
+    /// See [`PngImage::color`].
+    pub(in crate::media) tag: Option<ColorTag>,
+    /// Whether black and white are 16 and 235 of 255, as video has them.
+    pub(in crate::media) is_narrow: bool,
+}
+
+/// How files begin.
+const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 /// So many bytes may come of one: deflate cannot do more.
 const MOST_PER_BYTE: usize = 1032;
 
 /// Reads a file, after a look at the size that it claims.
 pub(in crate::media) fn read(file: &Path) -> Result<PngImage> {
     let bytes = fs::read(file)?;
-    let mut reader = open(&bytes)?;
-    let color = tag_of(reader.info());
+    guarded(|| read_bytes(&bytes))
+}
+
+fn read_bytes(bytes: &[u8]) -> Result<PngImage> {
+    let changed = readable(bytes);
+    let mut reader = open(&changed)?;
+    let color = color_chunks::tag_of(bytes, reader.info());
+    let is_narrow = is_narrow(reader.info());
     let (width, height) = (reader.info().width as usize, reader.info().height as usize);
     let size = reader.output_buffer_size().ok_or_else(|| anyhow!("it is too large"))?;
     let mut raw = vec![0; size];
-    reader.next_frame(&mut raw)?;
+    reader.next_frame(&mut raw).map_err(explain)?;
     // What is cut off after the picture is damaged all the same.
-    reader.finish()?;
+    reader.finish().map_err(explain)?;
+    let remarks = remarks(reader.info());
     let (kind, depth) = reader.output_color_type();
     let has_alpha = matches!(kind, ColorType::Rgba | ColorType::GrayscaleAlpha);
     let mut rgba = vec![1.0; width * height * 4];
@@ -50,21 +72,54 @@ pub(in crate::media) fn read(file: &Path) -> Result<PngImage> {
         }
         _ => spread(&mut rgba, &raw, kind, |byte| f32::from(*byte) / 255.0),
     }
-    Ok(PngImage { width, height, rgba, has_alpha, color })
+    if is_narrow {
+        widen(&mut rgba, depth);
+    }
+    Ok(PngImage { width, height, rgba, has_alpha, color, remarks })
+}
+
+fn is_narrow(info: &Info<'_>) -> bool {
+    info.coding_independent_code_points.is_some_and(|cicp| !cicp.is_video_full_range_image)
+}
+
+/// Brings what video calls black and white to 0 and 1.
+fn widen(rgba: &mut [f32], depth: BitDepth) {
+    // 16 and 235 in 8 bits, 256 times that in 16.
+    let [most, step] = if depth == BitDepth::Sixteen { [65535.0, 256.0] } else { [255.0, 1.0] };
+    for pixel in rgba.as_chunks_mut::<4>().0 {
+        for value in &mut pixel[..3] {
+            *value = (*value * most - 16.0 * step) / (219.0 * step);
+        }
+    }
+}
+
+/// What is to be said of the pixels, once the whole file has been read.
+fn remarks(info: &Info<'_>) -> Vec<String> {
+    let aspect = info
+        .pixel_dims
+        .and_then(|dims| about_pixel_aspect(f64::from(dims.yppu) / f64::from(dims.xppu), "pHYs"));
+    let orientation = info.exif_metadata.as_deref().and_then(about_orientation);
+    aspect.into_iter().chain(orientation).collect()
 }
 
 /// What a file says of its color, without its picture.
-pub(in crate::media) fn color_of(file: &Path) -> Result<Option<ColorTag>> {
+pub(in crate::media) fn color_of(file: &Path) -> Result<PngColor> {
     let bytes = fs::read(file)?;
-    Ok(tag_of(open(&bytes)?.info()))
+    guarded(|| {
+        let changed = readable(&bytes);
+        let reader = open(&changed)?;
+        let tag = color_chunks::tag_of(&bytes, reader.info());
+        Ok(PngColor { tag, is_narrow: is_narrow(reader.info()) })
+    })
 }
 
 /// Reads up to the picture, and refuses what cannot be one.
 fn open(bytes: &[u8]) -> Result<Reader<Cursor<&[u8]>>> {
+    ensure!(bytes.starts_with(SIGNATURE), "{}", not_what_it_is_called(bytes, "png"));
     let mut decoder = Decoder::new(Cursor::new(bytes));
     decoder.set_transformations(Transformations::EXPAND);
     decoder.set_ignore_text_chunk(true);
-    let reader = decoder.read_info()?;
+    let reader = decoder.read_info().map_err(explain)?;
     let info = reader.info();
     check_size(info.width as usize, info.height as usize)?;
     let stored = info.raw_bytes().saturating_sub(info.height as usize);
@@ -79,12 +134,21 @@ fn open(bytes: &[u8]) -> Result<Reader<Cursor<&[u8]>>> {
         && animation.num_frames > 1
     {
         bail!(
-            "it is an animated PNG of {} frames: write each as a PNG of its own (`ffmpeg -i \
-             FILE.png frame.%04d.png`)",
+            "it is an animated PNG of {} frames: call it .apng, for ffmpeg to read it as a movie, or \
+             write each as a PNG of its own (`ffmpeg -i FILE.png frame.%04d.png`)",
             animation.num_frames
         );
     }
     Ok(reader)
+}
+
+fn explain(error: DecodingError) -> anyhow::Error {
+    match error {
+        DecodingError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
+            anyhow!("it is cut off: its last part is missing; copy or write it again")
+        }
+        error => anyhow!("it is damaged, or no whole PNG file: {error}"),
+    }
 }
 
 /// Samples as RGBA; gray is every color, and where there is no alpha it stays as it is.
@@ -113,44 +177,5 @@ fn spread<T>(rgba: &mut [f32], samples: &[T], kind: ColorType, value: impl Fn(&T
                 pixel[..3].fill(value(gray));
             }
         }
-    }
-}
-
-fn tag_of(info: &Info<'_>) -> Option<ColorTag> {
-    if let Some(cicp) = info.coding_independent_code_points {
-        let (primaries, transfer) = (cicp.color_primaries, cicp.transfer_function);
-        if !cicp.is_video_full_range_image || cicp.matrix_coefficients != 0 {
-            let words = format!(
-                "cICP {primaries}/{transfer}/{}/{}",
-                cicp.matrix_coefficients,
-                u8::from(cicp.is_video_full_range_image)
-            );
-            return Some(ColorTag::new(words, TagMeaning::Unknown));
-        }
-        return ColorTag::of_code_points("cICP", primaries, transfer);
-    }
-    if let Some(profile) = &info.icc_profile {
-        return icc::tag_of(profile);
-    }
-    if info.srgb.is_some() {
-        return None;
-    }
-    let gamma = info.gama_chunk.map(ScaledFloat::into_value);
-    let curve = match gamma {
-        None => TransferCurve::Srgb,
-        Some(0.0) => return Some(ColorTag::new("gAMA 0", TagMeaning::Unknown)),
-        Some(gamma) => TransferCurve::of_png_gamma(gamma),
-    };
-    let gamma = gamma.map(|gamma| format!("gAMA {gamma}"));
-    match info.chrm_chunk {
-        Some(chrm) => {
-            let pair =
-                |(x, y): (ScaledFloat, ScaledFloat)| [x, y].map(|z| f64::from(z.into_value()));
-            let all = [chrm.red, chrm.green, chrm.blue, chrm.white].map(pair);
-            let words =
-                gamma.map_or_else(|| "cHRM".to_owned(), |gamma| format!("{gamma} and cHRM"));
-            Some(ColorTag::of_chromaticities(&words, all, curve))
-        }
-        None => Some(ColorTag::of_curve(gamma?, curve)),
     }
 }

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use rayon::prelude::*;
 
-use super::{Clipped, RgbaImage, unread};
-use crate::media::color_tag::PictureRemarks;
+use super::{PictureLosses, RgbaImage, unread};
+use crate::media::color_space::ColorSpace;
 use crate::media::error::{self, MediaError};
 use crate::media::reading::PictureReading;
+use crate::media::remarks::PictureRemarks;
 use crate::media::sequence::{self, FrameNumbering};
 use crate::media::video::{self, Samples, Video};
 
@@ -26,7 +27,7 @@ pub(crate) struct RgbaSequence {
     ready: VecDeque<Result<ClipPicture>>,
     /// The frame that is read next.
     next: usize,
-    clipped: Clipped,
+    losses: PictureLosses,
     remarks: PictureRemarks,
 }
 
@@ -39,8 +40,10 @@ enum ClipFiles {
 struct ClipPicture {
     path: PathBuf,
     size: (usize, usize),
+    /// What it was read as.
+    space: ColorSpace,
     rgba: Vec<f32>,
-    clipped: Clipped,
+    losses: PictureLosses,
     warnings: Vec<String>,
 }
 
@@ -72,7 +75,7 @@ impl RgbaSequence {
                 size: (0, 0),
                 ready: VecDeque::new(),
                 next: 0,
-                clipped: Clipped::default(),
+                losses: PictureLosses::default(),
                 remarks: PictureRemarks::default(),
             };
             clip.read_ahead(1);
@@ -109,7 +112,7 @@ impl RgbaSequence {
         }
         let frame = self.ready.pop_front().unwrap_or_else(|| Err(anyhow!("the clip has ended")));
         let attempt = frame.and_then(|frame| {
-            let ClipPicture { path, size, rgba, clipped, warnings } = frame;
+            let ClipPicture { path, size, space, rgba, losses, warnings } = frame;
             ensure!(
                 size == self.size,
                 "{} is {} × {}, but {} is {} × {}: all must be of one size",
@@ -120,7 +123,8 @@ impl RgbaSequence {
                 self.size.0,
                 self.size.1
             );
-            self.clipped.add(&clipped);
+            self.losses.add(losses);
+            self.remarks.compare_space(&path, &space);
             for words in warnings {
                 self.remarks.add(&path, words);
             }
@@ -130,10 +134,9 @@ impl RgbaSequence {
     }
 
     /// What is to be said of the frames that were read: tags that are not obeyed, other pictures in
-    /// the same files, values outside of \[0, 1\].
+    /// the same files, pixels that are not square, values that could not be kept.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        let clipped = self.clipped.in_words();
-        self.remarks.lines().iter().cloned().chain(clipped).collect()
+        self.remarks.lines().iter().cloned().chain(self.losses.lines()).collect()
     }
 
     fn read_ahead(&mut self, count: usize) {
@@ -179,14 +182,14 @@ impl ClipFiles {
 }
 
 fn finish(path: &Path, image: RgbaImage, reading: &PictureReading) -> Result<ClipPicture> {
-    let (size, warnings) = (image.size, image.warnings.clone());
-    let mut clipped = Clipped::default();
+    let (size, space, warnings) = (image.size, image.space.clone(), image.warnings.clone());
+    let mut losses = PictureLosses::default();
     let work = || {
         if let Some(text) = &image.no_alpha {
             bail!("{text}");
         }
-        Ok(image.display(reading.alpha, &mut clipped)?)
+        Ok(image.display(reading.alpha, &mut losses)?)
     };
     let rgba = work().with_context(|| unread(path))?;
-    Ok(ClipPicture { path: path.to_owned(), size, rgba, clipped, warnings })
+    Ok(ClipPicture { path: path.to_owned(), size, space, rgba, losses, warnings })
 }

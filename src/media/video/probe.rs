@@ -8,9 +8,12 @@ use std::process::{Command, Stdio};
 
 use anyhow::Result;
 
-use super::{input, unstarted};
+use super::{embedded_profile, input, unstarted};
 use crate::media::color_tag::ColorTag;
+use crate::media::guarded::guarded;
+use crate::media::icc;
 use crate::media::reading::Association;
+use crate::media::remarks::about_pixel_aspect;
 
 /// What is known of the first video stream of a file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,11 +26,13 @@ pub(in crate::media) struct MovieTags {
     pub(in crate::media) association: Option<Association>,
     /// What it says of its primaries and its curve.
     pub(in crate::media) color: Option<ColorTag>,
+    /// What is to be said of its pixels.
+    pub(in crate::media) remarks: Vec<String>,
 }
 
 impl MovieTags {
     /// Has ffmpeg look at a file. What is wrong with it is told when it is decoded.
-    pub(super) fn of(path: &Path) -> Result<Self> {
+    pub(in crate::media) fn of(path: &Path) -> Result<Self> {
         let output = Command::new("ffmpeg")
             .args(["-nostdin", "-hide_banner", "-i"])
             .arg(input(path))
@@ -35,7 +40,11 @@ impl MovieTags {
             .stdout(Stdio::null())
             .output()
             .map_err(|error| unstarted(path, &error))?;
-        Ok(Self::read(&String::from_utf8_lossy(&output.stderr)))
+        let mut found = Self::read(&String::from_utf8_lossy(&output.stderr));
+        if let Some(profile) = embedded_profile::of(path)? {
+            found.color = guarded(|| Ok(icc::tag_of(&profile)))?;
+        }
+        Ok(found)
     }
 
     fn read(text: &str) -> Self {
@@ -73,8 +82,28 @@ impl MovieTags {
             has_alpha: known.then(|| decoder.is_some() || has_alpha(pixel_format)),
             association,
             color: details.iter().find_map(|detail| color(detail)),
+            remarks: aspect(stream).into_iter().chain(interlaced(&details)).collect(),
         }
     }
+}
+
+/// Pixels that are not square: `[SAR 16:15 DAR 4:3]`.
+fn aspect(stream: &str) -> Option<String> {
+    let (_, ratio) = stream.split_once("SAR ")?;
+    let ratio = ratio.split([' ', ']', ',']).next()?;
+    let (width, height) = ratio.split_once(':')?;
+    let aspect = width.parse::<f64>().ok()? / height.parse::<f64>().ok()?;
+    about_pixel_aspect(aspect, &format!("SAR {ratio}"))
+}
+
+/// Frames of two half pictures.
+fn interlaced(details: &[&str]) -> Option<String> {
+    let fields = |detail: &&&str| ["top ", "bottom "].iter().any(|field| detail.starts_with(field));
+    let order = details.iter().find(fields)?.split(" (").next()?;
+    Some(format!(
+        "it is interlaced ({order}): each of its frames shows two moments, line by line; deinterlace it \
+         first (`ffmpeg -i IN -vf bwdif OUT`)"
+    ))
 }
 
 fn is_video(line: &str) -> bool {
@@ -131,7 +160,7 @@ fn color(detail: &str) -> Option<ColorTag> {
     let shown = if curve_code == 2 && primaries_code != 2 { 1 } else { curve_code };
     let tag = ColorTag::of_code_points("", primaries_code, shown)?;
     let words = format!("primaries {primaries} and curve {curve}");
-    Some(ColorTag { words, ..tag })
+    Some(ColorTag { words, doubt: None, ..tag })
 }
 
 /// ffmpeg's names as numbers of ITU-T H.273.
@@ -199,6 +228,14 @@ mod tests {
             panic!("a known space");
         };
         assert_eq!(space.kept_on_rec_709_display().to_srgb([0.3; 3]), [0.3; 3]);
+        let odd = read(
+            "Stream #0:0[0x1]: Video: prores (4444) (ap4h / 0x68347061), yuva444p12le(tv, top coded first \
+             (swapped)), 64x48, 36 kb/s, SAR 2:1 DAR 8:3, 16 fps",
+        );
+        let [aspect, interlaced] = odd.remarks.as_slice() else { panic!("{odd:?}") };
+        assert!(aspect.contains("2.000 times as wide as high (SAR 2:1)"), "{aspect}");
+        assert!(interlaced.contains("interlaced (top coded first)"), "{interlaced}");
+        assert!(prores.remarks.is_empty());
         let hdr = read(
             "Stream #0:0: Video: hevc (Main 10), yuv420p10le(tv, bt2020nc/bt2020/smpte2084), 8x8",
         );
@@ -231,7 +268,7 @@ mod tests {
                 let found = tags.color.map(|tag| match tag.meaning {
                     TagMeaning::Known(space) => space.to_string(),
                     TagMeaning::HighDynamicRange(curve) => curve.to_owned(),
-                    TagMeaning::Unknown => "unknown".to_owned(),
+                    _ => "unknown".to_owned(),
                 });
                 let said = (tags.has_alpha, tags.decoder, found.as_deref());
                 assert_eq!(said, (Some(alpha), decoder, color), "{file} by {version}");

@@ -3,7 +3,7 @@
 
     python3 -m venv v
     v/bin/pip install numpy==2.4.6 OpenEXR==3.5.3 OpenImageIO==3.2.2.0 opencolorio==2.6.0 \
-        pillow==13.0.0 imageio-ffmpeg==0.8.1
+        pillow==13.0.0 pypng==0.20220715.0 imageio-ffmpeg==0.8.1
     v/bin/pip download --no-deps -d old imageio-ffmpeg==0.6.0   # ffmpeg 7.0.2
     v/bin/python make.py [FFMPEG_OF_7.0.2]
 
@@ -23,6 +23,7 @@ import imageio_ffmpeg
 import numpy as np
 import OpenEXR
 import OpenImageIO as oiio
+import png as pypng
 import PyOpenColorIO as ocio
 from PIL import Image, ImageCms, ImageDraw, PngImagePlugin
 
@@ -84,10 +85,11 @@ def chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def png(file, space, chunks=()):
+def png(file, space, chunks=(), black=0, white=65535):
     """OpenImageIO writes it; the chunks are put in place of what it says of color."""
     values = np.concatenate([store(space), ALPHA[..., None]], -1)
     raw = np.round(np.clip(values, 0, 1) * 65535).astype(np.uint16)
+    raw[..., :3] = np.round(black + np.clip(values[..., :3], 0, 1) * (white - black))
     spec = oiio.ImageSpec(4, 4, 4, "uint16")
     spec.alpha_channel = 3
     spec.attribute("oiio:UnassociatedAlpha", 1)
@@ -105,11 +107,11 @@ def png(file, space, chunks=()):
             made += rest[:size]
         rest = rest[size:]
     open(file, "wb").write(made)
-    keep(file, space, raw[..., :3] / 65535.0, raw[..., 3] / 65535.0)
+    keep(file, space, (raw[..., :3] - float(black)) / (white - black), raw[..., 3] / 65535.0)
 
 
-def cicp(primaries, transfer):
-    return b"cICP", bytes([primaries, transfer, 0, 1])
+def cicp(primaries, transfer, matrix=0, full=1):
+    return b"cICP", bytes([primaries, transfer, matrix, full])
 
 
 def gama(value):
@@ -184,6 +186,55 @@ png("icc-adobe.png", "adobe", [iccp(profile("Adobe RGB (1998)", ADOBE, power_tag
 png("icc-pq.png", "srgb", [iccp(profile("Rec.2100 PQ", REC_2020, table_tag(pq_curve)))])
 png("icc-lab.png", "srgb", [iccp(ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes())])
 
+# What is damaged, says nothing or cannot be meant.
+png("cicp-unspecified.png", "srgb", [cicp(2, 2)])
+png("cicp-no-primaries.png", "srgb", [cicp(2, 13)])
+png("cicp-out-of-range.png", "srgb", [cicp(1, 13, 1)])
+png("cicp-no-range.png", "srgb", [cicp(1, 13, 0, 7)])
+png("cicp-short.png", "srgb", [(b"cICP", b"\1")])
+png("cicp-unspecified-and-icc.png", "p3", [cicp(2, 2), iccp(profile("Display P3", P3, table_tag(srgb_curve)))])
+png("cicp-narrow.png", "srgb", [cicp(1, 13, 0, 0)], black=16 * 256, white=235 * 256)
+png("icc-damaged.png", "srgb", [(b"iCCP", b"a profile\0\0no deflate")])
+png("icc-nonsense.png", "srgb", [iccp(b"no profile at all" * 20)])
+png("icc-black.png", "srgb", [iccp(profile("Black", [(0, 0, 0)] * 3, LINEAR_TAG))])
+png("icc-white.png", "srgb", [iccp(profile("White", REC_709, power_tag(0)))])
+png("gama-zero.png", "srgb", [gama(0)])
+png("gama-tiny.png", "srgb", [gama(10)])
+png("gama-huge.png", "srgb", [gama(10_000_000)])
+png("chrm-zero.png", "srgb", [(b"cHRM", bytes(32))])
+png("sbit.png", "srgb", [(b"sBIT", bytes([10] * 4))])
+png("oblong.png", "srgb", [(b"pHYs", struct.pack(">IIB", 1, 2, 0))])
+png("turned.png", "srgb", [(b"eXIf", b"MM\0*" + struct.pack(">IHHHIHH", 8, 1, 0x112, 3, 1, 6, 0))])
+
+# Few bits, and transparency by one color, which pypng writes.
+high = (np.arange(16).reshape(4, 4) % 5 == 0).astype(int)
+for bits in [1, 2, 4]:
+    with open(f"gray-{bits}.png", "wb") as file:
+        pypng.Writer(4, 4, greyscale=True, bitdepth=bits, transparent=0).write(file, (high * (2**bits - 1)).tolist())
+    keep(f"gray-{bits}.png", "srgb", np.stack([high] * 3, -1) * 1.0, high * 1.0)
+with open("gray-opaque.png", "wb") as file:
+    pypng.Writer(4, 4, greyscale=True, bitdepth=1).write(file, high.tolist())
+with open("gray-alpha-16.png", "wb") as file:
+    raw = np.stack([np.round(LIGHT[..., 0] * 65535), np.round(ALPHA * 65535)], -1).astype(int)
+    pypng.Writer(4, 4, greyscale=True, alpha=True, bitdepth=16).write(file, raw.reshape(4, -1).tolist())
+keep("gray-alpha-16.png", "srgb", np.stack([raw[..., 0]] * 3, -1) / 65535.0, raw[..., 1] / 65535.0)
+with open("transparent-color.png", "wb") as file:
+    raw = np.round(np.clip(store("srgb"), 0, 1) * 65535).astype(int)
+    one = tuple(map(int, raw[1, 2]))
+    pypng.Writer(4, 4, greyscale=False, transparent=one, bitdepth=16).write(file, raw.reshape(4, -1).tolist())
+keep("transparent-color.png", "srgb", raw / 65535.0, (raw != raw[1, 2]).any(-1) * 1.0)
+
+# What ffmpeg reads, and whose profile it does not tell.
+for kind, more in [("jpg", {"quality": 95, "subsampling": 0}), ("webp", {"lossless": True})]:
+    eight = np.round(np.clip(store("p3"), 0, 1) * 255).astype(np.uint8)
+    Image.fromarray(eight).save(f"p3.{kind}", icc_profile=profile("Display P3", P3, table_tag(srgb_curve)), **more)
+
+# Of other formats, whatever they are called, and cut off.
+Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save("jpeg.png", "JPEG")
+Image.fromarray(np.zeros((4, 4, 4), np.uint8)).save("tiff.exr", "TIFF")
+whole = open("srgb.png", "rb").read()
+open("cut.png", "wb").write(whole[: len(whole) - 30])
+
 # Pillow: eight bits in all kinds, and an animation.
 raw = np.round(np.concatenate([store("srgb"), ALPHA[..., None]], -1) * 255).astype(np.uint8)
 rgba = Image.fromarray(raw)
@@ -246,6 +297,133 @@ exr("alpha-apart.exr", "linear", parts=[
 exr("layer.exr", "linear", parts=[("", lambda rgba: {**named("beauty")(rgba), **{"depth.Z": plane(rgba, 0)}})])
 exr("two-pictures.exr", "linear", parts=[("specular", other), ("beauty", whole)])
 exr("no-picture.exr", "linear", parts=[("depth", depth), ("matte", lambda rgba: {"matte.fg": plane(rgba, 3)})])
+
+# What is not quite a picture.
+def odd(file, change, header=None, channels="RGBA"):
+    """The untagged picture, changed; what is expected is changed as well, by the second value returned."""
+    values = store("linear") * ALPHA[..., None]
+    rgba = np.concatenate([values, ALPHA[..., None]], -1).astype(np.float32)
+    rgba, seen = change(rgba)
+    head = {"type": OpenEXR.scanlineimage, "compression": OpenEXR.ZIP_COMPRESSION, **(header or {})}
+    rgba = np.ascontiguousarray(rgba)
+    planes = {"RGBA": rgba} if channels == "RGBA" else {n: rgba[..., i].copy() for i, n in enumerate(channels)}
+    OpenEXR.File(head, planes).write(file)
+    if seen is not None:
+        expected[file] = [round(float(value), 7) for value in seen.ravel()]
+
+
+def straight(rgba):
+    wide = rgba.astype(np.float64)
+    alpha = wide[..., 3:]
+    color = np.divide(wide[..., :3], alpha, out=np.zeros_like(wide[..., :3]), where=alpha > 0)
+    return np.concatenate([color, alpha], -1)
+
+
+def cleared(rgba, value):
+    """A corner of alpha 0 that holds a value all the same."""
+    rgba[:2, :2] = 0
+    seen = straight(rgba)
+    rgba[:2, :2, 0] = value
+    return rgba, seen
+
+
+def poked(rgba):
+    rgba[2, 1, 1] = np.nan
+    return rgba, None
+
+
+def brighter(rgba):
+    rgba[2, 1, :3] = 0.9 * 1.5
+    seen = straight(rgba)
+    return rgba, np.clip(seen, 0, 1)
+
+
+def gray(rgba):
+    rgba[..., 0] = rgba[..., 1]
+    seen = straight(rgba)
+    seen[..., :3] = seen[..., :1]
+    return rgba[..., [0, 3]], seen
+
+
+same = lambda rgba: (rgba, straight(rgba))
+odd("hidden-nan.exr", lambda rgba: cleared(rgba, np.nan))
+odd("glow.exr", lambda rgba: cleared(rgba, 0.5))
+odd("nan.exr", poked)
+odd("added.exr", brighter)
+odd("gray-alpha.exr", gray, channels="YA")
+odd("oblong.exr", same, {"pixelAspectRatio": 2.0})
+odd("chromaticities-zero.exr", same, {"chromaticities": (0.0,) * 8})
+odd("names-in-words.exr", same, channels=["rgba.red", "rgba.green", "rgba.blue", "rgba.alpha"])
+odd("normals.exr", same, channels=["N.X", "N.Y", "N.Z", "P.Y"])
+odd("cryptomatte.exr", same, channels=["CryptoObject00.r", "CryptoObject00.g", "CryptoObject00.b", "CryptoObject00.a"])
+expected.pop("normals.exr")
+expected.pop("cryptomatte.exr")
+exr("views.exr", "linear", parts=[("left", whole), ("right", other)])
+left = open("untagged.exr", "rb").read()
+open("cut.exr", "wb").write(left[: len(left) - 20])
+open("cut-header.exr", "wb").write(left[:100])
+
+
+def windowed(file, place, window, seen, deep=False):
+    """OpenImageIO puts the picture at a place of a display window that begins at 0."""
+    values = np.concatenate([store("linear") * ALPHA[..., None], ALPHA[..., None]], -1).astype(np.float32)
+    spec = oiio.ImageSpec(4, 4, 4, "float")
+    (spec.x, spec.y), (spec.full_width, spec.full_height) = place, window
+    out = oiio.ImageOutput.create(file)
+    out.open(file, spec)
+    out.write_image(values)
+    out.close()
+    expected[file] = [round(float(value), 7) for value in seen.ravel()]
+
+
+picture = np.concatenate([LIGHT, ALPHA[..., None]], -1)
+windowed("overscan.exr", (-1, -1), (2, 2), picture[1:3, 1:3])
+windowed("windows-apart.exr", (9, 9), (4, 4), np.zeros((4, 4, 4)))
+
+# Levels of a texture: the first is the picture.
+values = np.concatenate([store("linear") * ALPHA[..., None], ALPHA[..., None]], -1).astype(np.float32)
+large = oiio.ImageBuf(np.ascontiguousarray(np.kron(values, np.ones((8, 8, 1), np.float32))))
+oiio.ImageBufAlgo.make_texture(oiio.MakeTxTexture, large, "levels.exr")
+expected["levels.exr"] = [round(float(value), 7) for value in np.kron(picture, np.ones((8, 8, 1))).ravel()]
+
+# Several samples a pixel.
+spec = oiio.ImageSpec(4, 4, 5, "float")
+spec.channelnames, spec.deep = ("R", "G", "B", "A", "Z"), True
+deep = oiio.ImageBuf(spec)
+for row in range(4):
+    for column in range(4):
+        deep.set_deep_samples(column, row, 0, 2)
+        for sample in range(2):
+            for channel, value in enumerate((0.2, 0.1, 0.05, 0.4, 1 + sample)):
+                deep.set_deep_value(column, row, 0, channel, sample, value)
+deep.write("deep.exr")
+
+
+def luminance_and_chroma(file):
+    """As OpenEXR's RgbaOutputFile has it with WRITE_YC, which Python's package does not reach."""
+    def attribute(name, kind, data):
+        return name + b"\0" + kind + b"\0" + struct.pack("<i", len(data)) + data
+
+    channels = b"".join(name + b"\0" + struct.pack("<iB3xii", 1, 0, step, step)
+                        for name, step in [(b"BY", 2), (b"RY", 2), (b"Y", 1)]) + b"\0"
+    window = struct.pack("<4i", 0, 0, 3, 3)
+    head = struct.pack("<ii", 20000630, 2) + attribute(b"channels", b"chlist", channels)
+    head += attribute(b"compression", b"compression", b"\0") + attribute(b"dataWindow", b"box2i", window)
+    head += attribute(b"displayWindow", b"box2i", window) + attribute(b"lineOrder", b"lineOrder", b"\0")
+    head += attribute(b"pixelAspectRatio", b"float", struct.pack("<f", 1))
+    head += attribute(b"screenWindowCenter", b"v2f", struct.pack("<2f", 0, 0))
+    head += attribute(b"screenWindowWidth", b"float", struct.pack("<f", 1)) + b"\0"
+    lines, table = b"", b""
+    for row in range(4):
+        chroma = np.full(4, 0.1, "<f2").tobytes() if row % 2 == 0 else b""
+        data = chroma + np.full(4, 0.5, "<f2").tobytes()
+        table += struct.pack("<Q", len(head) + 4 * 8 + len(lines))
+        lines += struct.pack("<ii", row, len(data)) + data
+    open(file, "wb").write(head + table + lines)
+    assert OpenEXR.File(file).channels()["RY"].pixels.shape == (2, 2)
+
+
+luminance_and_chroma("luminance-chroma.exr")
 
 for kind in ["RLE", "ZIPS", "PIZ", "PXR24", "B44", "B44A", "DWAA", "DWAB", "HTJ2K256", "HTJ2K32", "LJ2K", "ZSTD"]:
     try:
