@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use wan_alpha_core::device::Opened;
 use wan_alpha_core::generate::Pipeline;
-use wan_alpha_core::tch;
+use wan_alpha_core::tch::{self, Kind};
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::{Precision, TakeRequest};
 
+use crate::calibration::{CountedTime, MachinePace};
 use crate::device::describe;
 use crate::progress::in_words;
 use crate::timing_history::{TimingHistory, pace_class};
@@ -21,9 +22,9 @@ pub(crate) enum ExpectedTime {
     Learned(f64),
     /// Seconds, by takes of this model of other sizes.
     Scaled(f64),
-    /// Seconds, by the operations of the take and what this machine does of them.
-    Counted(f64),
-    /// This model has made nothing here yet.
+    /// By the operations of the take and what this machine does of them.
+    Counted(CountedTime),
+    /// This model has made nothing here yet, and the machine's pace could not be measured.
     Unknown,
 }
 
@@ -38,9 +39,12 @@ impl fmt::Display for ExpectedTime {
             Self::Scaled(seconds) => {
                 write!(f, "about {} expected by takes of other sizes", words(*seconds))
             }
-            Self::Counted(seconds) => {
-                write!(f, "about {} expected by its operations", words(*seconds))
-            }
+            Self::Counted(CountedTime { sampling, decoding, rate }) => write!(
+                f,
+                "about {} expected by its operations, at {:.0} GFLOP/s as just measured",
+                words(sampling + decoding),
+                rate / 1e9
+            ),
             Self::Unknown => {
                 f.write_str("the first with this model here, so the time is not known")
             }
@@ -63,7 +67,8 @@ pub(crate) fn line(
     )
 }
 
-/// How long the take of a request may last, by what earlier takes have taught.
+/// How long the take of a request may last: by what earlier takes have taught, else by its operations and
+/// the pace that the machine has at the moment.
 pub(crate) fn expected(
     history: &TimingHistory,
     pipeline: &Pipeline,
@@ -78,7 +83,24 @@ pub(crate) fn expected(
         let arithmetic = pipeline.arithmetic(request);
         arithmetic.products + arithmetic.attention
     };
-    history.scaled(request, &class, &work).map_or(ExpectedTime::Unknown, ExpectedTime::Scaled)
+    if let Some(seconds) = history.scaled(request, &class, &work) {
+        return ExpectedTime::Scaled(seconds);
+    }
+    let (width, height) = request.latent_size();
+    let tokens = (width / 2 * (height / 2) * request.latent_frames()) as i64;
+    let kind = kind_of(request.precision);
+    match MachinePace::of_model(opened.device, kind, pipeline.widths(), tokens) {
+        Ok(pace) => ExpectedTime::Counted(pace.time(pipeline.arithmetic(request))),
+        Err(error) => {
+            log::info!("the pace of this machine cannot be measured: {error}");
+            ExpectedTime::Unknown
+        }
+    }
+}
+
+/// What the transformer multiplies in.
+pub(crate) fn kind_of(precision: Precision) -> Kind {
+    if precision == Precision::F32 { Kind::Float } else { Kind::BFloat16 }
 }
 
 #[cfg(test)]
@@ -91,7 +113,15 @@ mod tests {
         assert!(
             ExpectedTime::Scaled(5000.0).to_string().starts_with("about 1 h 23 min expected by")
         );
-        assert!(ExpectedTime::Counted(f64::INFINITY).to_string().contains(" h "));
+        let counted = |sampling| {
+            let time = CountedTime { sampling, decoding: 1.0, rate: 31e9 };
+            ExpectedTime::Counted(time).to_string()
+        };
+        assert_eq!(
+            counted(1.2),
+            "about 2 s expected by its operations, at 31 GFLOP/s as just measured"
+        );
+        assert!(counted(f64::INFINITY).contains(" h "));
         assert!(ExpectedTime::Unknown.to_string().contains("not known"));
     }
 }

@@ -4,28 +4,18 @@
 //! with the estimate. Somebody who typed a command, or pressed Generate, is told and goes on.
 
 use std::fmt;
-use std::time::{Duration, Instant};
 
 use wan_alpha_core::Result;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::generate::{Arithmetic, Pipeline};
-use wan_alpha_core::tch::{Kind, Tensor};
+use wan_alpha_take::TakeRequest;
 use wan_alpha_take::engine::message::{Problem, ProblemCode};
-use wan_alpha_take::{Precision, TakeRequest};
 
-use crate::announcement::ExpectedTime;
+use crate::announcement::{ExpectedTime, kind_of};
+use crate::calibration::{CountedTime, MachinePace};
 
 /// Parameters of a transformer that is too large for processors.
 const LARGE: u64 = 2_000_000_000;
-
-/// Rows, depth and columns of the product that is timed: as in a take, and done within a second on
-/// any machine that such a model fits into.
-const PRODUCT: [i64; 3] = [512, 4096, 1024];
-/// Heads, tokens and channels of the attention that is timed.
-const ATTENTION: [i64; 3] = [8, 1024, 128];
-/// The first of the timed operations wakes threads and clocks up; the best of those that fit into
-/// this counts.
-const TIMED: Duration = Duration::from_millis(150);
 
 /// A take that would take hours.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,25 +55,14 @@ impl CpuEstimate {
         if let Some((sampling, decoding)) = learned {
             return Ok(Some(Self { parameters, sampling, decoding, basis: Basis::Learned }));
         }
-        let kind = match request.precision {
-            Precision::F32 => Kind::Float,
-            _ => Kind::BFloat16,
-        };
-        let rates = [
-            product_rate(device, kind)?,
-            attention_rate(device, kind)?,
-            product_rate(device, Kind::Float)?,
-        ];
-        Ok(Some(Self::counted(parameters, pipeline.arithmetic(request), rates)))
+        let pace = MachinePace::of_large(device, kind_of(request.precision))?;
+        Ok(Some(Self::counted(parameters, pipeline.arithmetic(request), &pace)))
     }
 
-    /// From operations, and how many of them a second has: products, attention, decoding.
-    fn counted(parameters: u64, arithmetic: Arithmetic, rates: [f64; 3]) -> Self {
+    fn counted(parameters: u64, arithmetic: Arithmetic, pace: &MachinePace) -> Self {
         let Arithmetic { products, attention, decoding } = arithmetic;
         let operations = products + attention + decoding;
-        let sampling = products / rates[0] + attention / rates[1];
-        let decoding = decoding / rates[2];
-        let rate = operations / (sampling + decoding);
+        let CountedTime { sampling, decoding, rate } = pace.time(arithmetic);
         Self { parameters, sampling, decoding, basis: Basis::Counted { operations, rate } }
     }
 
@@ -92,7 +71,10 @@ impl CpuEstimate {
         let seconds = self.sampling + self.decoding;
         match self.basis {
             Basis::Learned => ExpectedTime::Learned(seconds),
-            Basis::Counted { .. } => ExpectedTime::Counted(seconds),
+            Basis::Counted { rate, .. } => {
+                let (sampling, decoding) = (self.sampling, self.decoding);
+                ExpectedTime::Counted(CountedTime { sampling, decoding, rate })
+            }
         }
     }
 
@@ -137,42 +119,8 @@ impl fmt::Display for Hours {
     }
 }
 
-/// Whether a model is too large for processors: the released ones are.
-pub(crate) fn is_large(pipeline: &Pipeline) -> bool {
-    pipeline.files().dit.parameters() > LARGE
-}
-
 fn is_slow(parameters: u64, device: Device) -> bool {
     parameters > LARGE && !device.is_cuda()
-}
-
-/// Operations in a second of matrix products, on as many threads as a take has.
-fn product_rate(opened: Device, kind: Kind) -> Result<f64> {
-    let [rows, depth, columns] = PRODUCT;
-    let (left, right) = (opened.ones(&[rows, depth], kind)?, opened.ones(&[depth, columns], kind)?);
-    rate(2 * rows * depth * columns, || Ok(left.f_matmul(&right)?))
-}
-
-/// The same of attention.
-fn attention_rate(opened: Device, kind: Kind) -> Result<f64> {
-    let [heads, tokens, channels] = ATTENTION;
-    let x = opened.ones(&[1, heads, tokens, channels], kind)?;
-    rate(4 * heads * tokens * tokens * channels, || {
-        let none = None::<&Tensor>;
-        Ok(Tensor::f_scaled_dot_product_attention(&x, &x, &x, none, 0.0, false, None, false)?)
-    })
-}
-
-fn rate(operations: i64, compute: impl Fn() -> Result<Tensor>) -> Result<f64> {
-    drop(compute()?);
-    let begun = Instant::now();
-    let mut best = f64::INFINITY;
-    while begun.elapsed() < TIMED {
-        let now = Instant::now();
-        drop(compute()?);
-        best = best.min(now.elapsed().as_secs_f64());
-    }
-    Ok(operations as f64 / best)
 }
 
 #[cfg(test)]
@@ -190,7 +138,8 @@ mod tests {
     #[test]
     fn the_estimate_is_in_the_message() {
         let arithmetic = Arithmetic { products: 3.1e15, attention: 3.6e15, decoding: 0.551e15 };
-        let slow = CpuEstimate::counted(14_288_491_584, arithmetic, [50e9, 40e9, 100e9]);
+        let pace = MachinePace { products: 50e9, attention: 40e9, decoding: 100e9 };
+        let slow = CpuEstimate::counted(14_288_491_584, arithmetic, &pace);
         assert_eq!((slow.sampling, slow.decoding), (152_000.0, 5_510.0));
         let Problem { code, message, remedy } = slow.refusal();
         assert_eq!(code, ProblemCode::NeedsGpu);
@@ -207,15 +156,5 @@ mod tests {
         assert!(
             slow.to_string().ends_with("about 1.5 hours of work (earlier takes of this size were)")
         );
-    }
-
-    #[test]
-    fn the_rate_is_one_that_a_machine_can_have() {
-        let cpu = Device::cpu();
-        for kind in [Kind::Float, Kind::BFloat16] {
-            for rate in [product_rate(cpu, kind), attention_rate(cpu, kind)].map(Result::unwrap) {
-                assert!((1e8..1e15).contains(&rate), "{rate:e}");
-            }
-        }
     }
 }

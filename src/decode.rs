@@ -7,6 +7,7 @@ use wan_alpha_core::encode::{ClipReader, ClipShape, Reconstruction};
 use wan_alpha_core::generate;
 use wan_alpha_core::weights::Decoders;
 use wan_alpha_take::TakeRequest;
+use wan_alpha_take::counted::counted;
 use wan_alpha_take::frame::Frame;
 
 use crate::args::Decode;
@@ -36,7 +37,7 @@ pub(crate) fn run(args: &Decode, context: &CommandContext<'_>) -> Result<()> {
     refuse_inputs_in("--out", &args.out, is_replaced, read)?;
     console.say_choices(&args.compare);
     let opened = device::open(&args.computing, environment, console)?;
-    let writer = Writer::create(plan(args, &latent)?)?;
+    let writer = Writer::create(plan(args, &latent)?, |words| console.remark(words))?;
 
     let compare = |frame: &Frame<'_>| original.as_mut().map_or(Ok(()), |it| it.compare(frame));
     let mut sink = WriterSink::new(writer, None, compare);
@@ -97,7 +98,7 @@ impl Original {
     fn find(paths: &[std::path::PathBuf], args: &Decode, expected: ClipShape) -> Result<Self> {
         let clip = RgbaSequence::find(paths, &args.reading.reading())?;
         let words = |shape: ClipShape| {
-            format!("{} frames of {} × {}", shape.frames, shape.width, shape.height)
+            format!("{} of {} × {}", counted(shape.frames, "frame"), shape.width, shape.height)
         };
         let found = clip.shape();
         if found != expected {

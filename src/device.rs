@@ -7,6 +7,7 @@ use wan_alpha_core::device::{
 use wan_alpha_core::shim::{MemoryInfo, memory_info};
 use wan_alpha_core::tch;
 use wan_alpha_core::{Error, Watch};
+use wan_alpha_take::counted::counted;
 use wan_alpha_take::engine::message::{DeviceMemory, DeviceReport};
 use wan_alpha_take::environment::Environment;
 
@@ -65,7 +66,7 @@ pub(crate) fn open_untold(computing: &Computing, environment: &Environment) -> R
 pub(crate) fn of_environment(environment: &Environment) -> Result<DeviceChoice> {
     let Some(text) = &environment.gpus.device else { return Ok(DeviceChoice::Auto) };
     text.parse::<DeviceChoice>()
-        .map_err(|problem| anyhow!("WAN_ALPHA_DEVICE: {problem}"))
+        .map_err(|problem| anyhow!("WAN_ALPHA_DEVICE: {problem}; correct it, or unset it"))
         .or_exit(Exit::BadInput)
 }
 
@@ -85,7 +86,7 @@ pub(crate) fn describe(opened: &Opened, environment: &Environment) -> String {
     let threads = tch::get_num_threads();
     let why = unused(opened, environment);
     let why = if why.is_empty() { why } else { format!(": {why}") };
-    format!("computing on {opened}, {threads} threads{why}")
+    format!("computing on {opened}, {}{why}", counted(threads, "thread"))
 }
 
 /// Why no card computes, and what to do; empty where the CPU was asked for.

@@ -14,6 +14,7 @@ use std::fmt;
 use anyhow::{Result, anyhow};
 use serde::Serialize;
 use wan_alpha_core::device::LIBTORCH_BUILD;
+use wan_alpha_take::counted::counted;
 use wan_alpha_take::engine::message::PROTOCOL;
 use wan_alpha_take::models::{AUTO, ModelRoots};
 use wan_alpha_take::{NUMERICS, TakeRequest};
@@ -94,9 +95,8 @@ pub(crate) fn run(json: bool, context: &CommandContext<'_>) -> Result<()> {
     }
     match findings.iter().filter(|finding| finding.verdict == DoctorVerdict::Fault).count() {
         0 => Ok(()),
-        faults => {
-            Err(anyhow!("{faults} faults; what to do stands beside each")).or_exit(Exit::Failed)
-        }
+        faults => Err(anyhow!("{}; what to do stands beside each", counted(faults, "fault")))
+            .or_exit(Exit::Failed),
     }
 }
 

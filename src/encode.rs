@@ -6,6 +6,7 @@ use wan_alpha_core::encode::{ClipReader, Options, encode};
 use wan_alpha_core::tch::Kind;
 use wan_alpha_core::weights::EncoderFiles;
 use wan_alpha_take::Precision;
+use wan_alpha_take::counted::counted;
 
 use crate::args::Encode;
 use crate::context::CommandContext;
@@ -40,8 +41,8 @@ pub(crate) fn run(args: &Encode, context: &CommandContext<'_>) -> Result<()> {
     progress.done();
     print_lines(&[args.out.display().to_string()])?;
     progress.remark(format!(
-        "{} frames of {} × {} over {}: a latent of {} × {} × {} cells",
-        shape.frames,
+        "{} of {} × {} over {}: a latent of {} × {} × {} cells",
+        counted(shape.frames, "frame"),
         shape.width,
         shape.height,
         args.background.name(),

@@ -26,7 +26,7 @@ use wan_alpha_take::engine::message::{
 use wan_alpha_take::engine::server::{EngineServer, IdleLimits, ServerSetup};
 use wan_alpha_take::log_file::LogFile;
 use wan_alpha_take::store::{Store, Take};
-use wan_alpha_take::{NUMERICS, TakeKey, TakeRequest};
+use wan_alpha_take::{NUMERICS, TakeKey, TakeRequest, Warning};
 
 use crate::args::{EngineRun, EngineVerb as Verb};
 use crate::console::Console;
@@ -107,6 +107,7 @@ fn client_setup(environment: &Environment) -> Result<ClientSetup> {
 /// Has the engine make a take and waits for it; starts the engine where there is none.
 pub(crate) fn have_made(
     request: &TakeRequest,
+    before: &[Warning],
     environment: &Environment,
     console: &Console<'_>,
 ) -> Result<Take> {
@@ -127,6 +128,7 @@ pub(crate) fn have_made(
     loop {
         if said.follow(key, &client.snapshot(), console) {
             take::say_size(request, &Store::new(environment.stores.clone()), console);
+            before.iter().for_each(|warning| console.tell(warning));
         }
         client.warnings(key).iter().for_each(|warning| console.tell(warning));
         match client.job(key) {

@@ -122,7 +122,16 @@ impl Latent {
 
     /// Reads a file of `wan-alpha encode`, or the dump of a render.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let file = TensorFile::open(path)?;
+        // It is no part of a model, which errors of such files are about.
+        let file = TensorFile::open(path)
+            .map_err(|error| anyhow!("{error}"))
+            .with_context(|| {
+                format!(
+                    "{} cannot be read as a latent, which `wan-alpha encode` writes, or `render --dump`",
+                    path.display()
+                )
+            })
+            .or_exit(Exit::BadInput)?;
         let attempt = || -> Result<Self> {
             if let Some(kind) = file.metadata(KIND) {
                 ensure!(kind == RGBA, "it is a latent of kind `{kind}`, expected `{RGBA}`");
@@ -143,7 +152,7 @@ impl Latent {
                 "its sizes are {size:?}, expected [{LATENT_CHANNELS}, frames, height/8, width/8], \
                  both even"
             );
-            let numbers = file.numbers(name)?;
+            let numbers = file.numbers(name).map_err(|error| anyhow!("{error}"))?;
             ensure!(
                 numbers.iter().all(|number| number.is_finite()),
                 "its numbers are not finite: encode the clip again"

@@ -60,9 +60,10 @@ impl From<Error> for MakeError {
         let (code, remedy) = match error.kind() {
             ErrorKind::Cancelled => return Self::Stopped,
             ErrorKind::BadInput => (ProblemCode::BadInput, "correct it and generate again"),
-            ErrorKind::ModelIncomplete => {
-                (ProblemCode::ModelIncomplete, "add what is missing to the model")
-            }
+            ErrorKind::ModelIncomplete => (
+                ProblemCode::ModelIncomplete,
+                "fetch the file again, or add what is missing to the model",
+            ),
             ErrorKind::OutOfMemory => (ProblemCode::OutOfMemory, "free memory"),
             ErrorKind::DeviceLost => (ProblemCode::GpuFault, "generate again"),
             ErrorKind::Failed => (ProblemCode::Failed, "generate again; the log says more"),

@@ -5,6 +5,7 @@ mod fingerprints;
 mod get;
 mod merge;
 mod pack;
+mod parts;
 mod report;
 mod tensor_stream;
 
@@ -172,8 +173,15 @@ pub(crate) fn run(command: &ModelCommand, context: &CommandContext<'_>) -> Resul
             vec![record.display().to_string()]
         }
         ModelCommand::Get(args) => get::run(args, context)?,
-        ModelCommand::List => report::list(roots)?,
-        ModelCommand::Show { name } => report::show(&Chosen::of(&[name.into()], roots)?, watch)?,
+        ModelCommand::List { json: true } => vec![report::list_json(roots)?],
+        ModelCommand::List { json: false } => report::list(roots)?,
+        ModelCommand::Show { name, json } => {
+            let chosen = Chosen::of(&[name.into()], roots)?;
+            match json {
+                true => vec![report::show_json(&chosen, watch)?],
+                false => report::show(&chosen, watch)?,
+            }
+        }
         ModelCommand::Verify { name } => vec![verify(name, roots, watch)?],
         ModelCommand::Remove { name } => {
             let record = roots.remove(name)?;
@@ -188,7 +196,8 @@ pub(crate) fn run(command: &ModelCommand, context: &CommandContext<'_>) -> Resul
             let places = (diffusers.as_deref(), comfyui.as_deref());
             export::run(&Chosen::of(model, roots)?.paths, places, watch)?
         }
-        ModelCommand::Where => report::places(environment),
+        ModelCommand::Where { json: true } => vec![report::places_json(environment)?],
+        ModelCommand::Where { json: false } => report::places(environment),
     };
     progress.done();
     print_lines(&lines)?;
@@ -224,7 +233,7 @@ fn add(
         announce(&keeping, name, &environment.models, progress)?;
     }
     let path = environment.models.add(&record)?;
-    let mut lines = report::parts(files);
+    let mut lines = parts::lines(files);
     if keep_merged.is_some() {
         let folder = path.parent().unwrap_or(Path::new("."));
         record.merged = Some(keeping.write(folder, watch)?);
@@ -278,7 +287,7 @@ fn announce(
         return Err(nothing()).or_exit(Exit::BadInput);
     }
     let bytes = keeping.bytes()?;
-    let size = report::size(bytes);
+    let size = parts::size(bytes);
     let place = roots.roots.first().map(|root| root.join(name)).unwrap_or_default();
     progress.remark(format!("the merged copy needs {size} in {}", place.display()));
     let room = roots.room();
@@ -286,7 +295,7 @@ fn announce(
         room.is_none_or(|room| room > bytes),
         "the merged copy needs {size}, and {} are free in {}: make room, or add {name} without \
          --keep-merged",
-        report::size(room.unwrap_or(0)),
+        parts::size(room.unwrap_or(0)),
         place.display()
     );
     Ok(())

@@ -14,6 +14,7 @@ use std::thread;
 use anyhow::{Result, ensure};
 use serde_json::{Map, Value};
 use wan_alpha_take::TakeRequest;
+use wan_alpha_take::counted::{counted, verb};
 use wan_alpha_take::frame::Frame;
 
 use crate::exit::{Exit, OrExit};
@@ -76,6 +77,18 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Whether a file of this name is one of its frames.
+    fn writes(&self, name: &str) -> bool {
+        self.formats.iter().any(|format| {
+            let number = name.strip_prefix("rgba.").and_then(|rest| {
+                rest.strip_suffix(format.extension())?.strip_suffix('.')?.parse::<usize>().ok()
+            });
+            number.is_some_and(|number| number < self.frames)
+        })
+    }
+}
+
 /// Writes a take's frames, in order, then its contact sheet.
 pub(crate) struct Writer {
     plan: Plan,
@@ -88,8 +101,20 @@ pub(crate) struct Writer {
 impl Writer {
     /// Makes the folder and refuses early what would fail late. Nothing of a take that is already
     /// there is touched before the first [`Writer::write`].
-    pub(crate) fn create(plan: Plan) -> Result<Self> {
+    /// Frames that go and are not replaced, of another format or beyond the end, are told to `remark`.
+    pub(crate) fn create(plan: Plan, remark: impl Fn(&str)) -> Result<Self> {
         let folder = Folder::open(&plan.folder).or_exit(Exit::BadInput)?;
+        let going = folder.frames_that_go(|name| plan.writes(name))?;
+        if let [first, ..] = &going[..] {
+            remark(&format!(
+                "{} holds an earlier take: {} of its frames {} with the first new one and {} not come \
+                 again, such as {first}",
+                plan.folder.display(),
+                counted(going.len(), "file"),
+                verb(going.len(), "goes", "go"),
+                verb(going.len(), "does", "do")
+            ));
+        }
         let sheet = ContactSheet::new(plan.frames, plan.width, plan.height);
         Ok(Self { plan, folder, sheet, frames: Vec::new(), next: 0 })
     }

@@ -18,7 +18,8 @@ const LINE_GAP: Duration = Duration::from_secs(5);
 /// How often the bar counts down by itself while a step takes its time.
 const TICK: Duration = Duration::from_millis(250);
 
-const TEMPLATE: &str = "{prefix:<12} [{bar:30}] {pos}/{len}  {time}";
+/// Stage and steps are one word, of one moment: a thread draws while another tells of the next stage.
+const TEMPLATE: &str = "{stage} [{bar:30}] {time}";
 
 /// Shows progress; may be told from any thread.
 pub(crate) struct TerminalProgress {
@@ -69,7 +70,6 @@ impl TerminalProgress {
             (Screen::Bar(bar), _) => {
                 bar.set_length(of as u64);
                 if new_stage {
-                    bar.set_prefix(stage.to_owned());
                     bar.reset();
                     bar.enable_steady_tick(TICK);
                 }
@@ -118,15 +118,20 @@ fn print(out: &mut dyn Write, line: &str) {
 }
 
 fn style(pace: Arc<Mutex<Pace>>) -> ProgressStyle {
+    let paces = Arc::clone(&pace);
+    // As `print`: nothing can be done about a failure to write.
+    let stage = move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
+        let _ = out.write_str(&paces.lock().stage());
+    };
     let time = move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
         let left = pace.lock().left(Instant::now());
-        // As `print`: nothing can be done about a failure.
         let _ = write!(out, "{}", in_words(state.elapsed()));
         let _ = left.map(|left| write!(out, ", {} left", in_words(left)));
     };
     ProgressStyle::with_template(TEMPLATE)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ")
+        .with_key("stage", stage)
         .with_key("time", time)
 }
 
@@ -166,6 +171,13 @@ impl Pace {
             Some(ProgressPoint { stage, step, of, at: now, first: (step, now), printed: false });
         self.printed = None;
         true
+    }
+
+    /// The stage and how far it is.
+    fn stage(&self) -> String {
+        self.now.as_ref().map_or_else(String::new, |point| {
+            format!("{:<12} {}/{}", point.stage, point.step, point.of)
+        })
     }
 
     /// From the mean of the stage's steps so far; unknown before the second.
@@ -369,5 +381,65 @@ mod tests {
             progress.update("sampling", step, 3);
         }
         assert_eq!((hidden.position(), hidden.length()), (3, Some(3)));
+    }
+
+    /// A terminal that keeps what is written to it.
+    #[derive(Clone, Debug, Default)]
+    struct KeptTerminal(Arc<Mutex<String>>);
+
+    impl indicatif::TermLike for KeptTerminal {
+        fn width(&self) -> u16 {
+            100
+        }
+        fn move_cursor_up(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, text: &str) -> std::io::Result<()> {
+            self.write_str(text)
+        }
+        fn write_str(&self, text: &str) -> std::io::Result<()> {
+            self.0.lock().push_str(&format!("{text}\n"));
+            Ok(())
+        }
+        fn clear_line(&self) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn flush(&self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_bar_never_shows_a_stage_with_the_steps_of_another() {
+        let terminal = KeptTerminal::default();
+        let target = ProgressDrawTarget::term_like_with_hz(Box::new(terminal.clone()), 255);
+        let bar = ProgressBar::with_draw_target(Some(0), target);
+        let progress = TerminalProgress::on(Screen::Bar(bar.clone()));
+        bar.set_style(style(Arc::clone(&progress.pace)));
+        let stages = [("reading", 2), ("sampling", 50), ("decoding", 7)];
+        for (stage, of) in stages.into_iter().cycle().take(30) {
+            for step in 0..=of {
+                progress.update(stage, step, of);
+                bar.force_draw();
+            }
+        }
+        let drawn = terminal.0.lock().clone();
+        let mut seen = 0;
+        for line in drawn.lines().filter(|line| line.contains('[')) {
+            let (stage, of) =
+                stages.into_iter().find(|(stage, _)| line.starts_with(stage)).unwrap();
+            assert!(line.contains(&format!("/{of} [")), "{stage}: {line}");
+            seen += 1;
+        }
+        assert!(seen > 100, "{seen}: {drawn}");
     }
 }

@@ -13,12 +13,12 @@ use wan_alpha_core::device::{Device, Opened};
 use wan_alpha_core::generate::{Keep, Pipeline};
 use wan_alpha_core::tch;
 use wan_alpha_core::weights::Strengths;
+use wan_alpha_take::counted::counted;
 use wan_alpha_take::models::Defaults;
 use wan_alpha_take::store::{Computed, Store, Take, TakeOutcome};
 use wan_alpha_take::{RequestDraft, TakeReport, TakeRequest, Warning, WarningCode};
 
 use crate::args::{self, Render};
-use crate::console::Console;
 use crate::context::CommandContext;
 use crate::cpu_estimate::CpuEstimate;
 use crate::device;
@@ -42,6 +42,9 @@ use store_copy::StoreCopy;
 /// Makes the take that `args` describe, unless the store has it.
 pub(crate) fn run(args: &Render, context: &CommandContext<'_>) -> Result<()> {
     let CommandContext { environment, console, .. } = *context;
+    if args.prompt.is_none() && args.from.is_none() {
+        return Err(nothing_asked(args)).or_exit(Exit::BadInput);
+    }
     let saved = args.from.as_deref().map(saved_request::read).transpose()?;
     refuse_inputs(args, saved.as_ref())?;
     console.say_choices(args.mask.as_slice());
@@ -62,6 +65,18 @@ pub(crate) fn run(args: &Render, context: &CommandContext<'_>) -> Result<()> {
     make_and_write(args, asked, &store, context)
 }
 
+/// Why a render without a prompt is none, and what may have been meant where its folder holds a take.
+fn nothing_asked(args: &Render) -> anyhow::Error {
+    let out = args.out.display();
+    let again = match args.out.to_str().map(saved_request::read) {
+        Some(Ok(_)) => format!(
+            "; {out} holds a take: `--from {out}` makes it again, with another folder as --out"
+        ),
+        _ => ", or --from with an earlier take".to_owned(),
+    };
+    anyhow!("there is no prompt: say what to show by --prompt TEXT{again}")
+}
+
 /// A take that is to be made: its whole request, and what makes it.
 struct AskedTake {
     request: TakeRequest,
@@ -80,9 +95,11 @@ impl AskedTake {
     /// What a command line asks for, completed by what the model does where it is silent.
     fn anew(args: &Render, context: &CommandContext<'_>) -> Result<Self> {
         let CommandContext { environment, console, .. } = *context;
-        let prompt = args::text_or_file("--prompt", args.prompt.as_deref().unwrap_or_default())?;
+        let prompt = args.prompt.as_deref().unwrap_or_default();
+        let prompt = args::text_or_file("--prompt", prompt, console)?;
         let negative = args.negative.as_deref();
-        let negative = negative.map(|text| args::text_or_file("--negative", text)).transpose()?;
+        let negative =
+            negative.map(|text| args::text_or_file("--negative", text, console)).transpose()?;
         let chosen = Chosen::of(&args.model, &environment.models)?;
         let count = args.frames.unwrap_or_else(|| chosen.defaults.frames_or_released());
         let latent_frames = TakeRequest::latent_frames_of(count).or_exit(Exit::BadInput)?;
@@ -96,7 +113,7 @@ impl AskedTake {
         // Read only for a request that stands: it takes a while the first time.
         request.model_fingerprint =
             Some(fingerprint_of(&chosen, pipeline.files(), environment, console)?);
-        let before = warnings_before(&request, &defaults, &chosen, &placement, console);
+        let before = warnings_before(&request, &defaults, &chosen, &placement);
         Ok(Self { request, placement, pipeline, before, of_model, opened })
     }
 
@@ -113,7 +130,7 @@ impl AskedTake {
         let found = fingerprint_of(&chosen, pipeline.files(), environment, console)?;
         again::check_model(&request, &chosen, found)?;
         let defaults = chosen.defaults.clone().or(pipeline.defaults());
-        let before = warnings_before(&request, &defaults, &chosen, &placement, console);
+        let before = warnings_before(&request, &defaults, &chosen, &placement);
         Ok(Self { request, placement, pipeline, before, of_model, opened })
     }
 
@@ -132,7 +149,8 @@ impl AskedTake {
         if let Some(dump) = &args.dump {
             refuse_input("--dump", dump, &pipeline.files().paths())?;
         }
-        let writer = Writer::create(Plan::of(request, &args.out, args.formats())?)?;
+        let plan = Plan::of(request, &args.out, args.formats())?;
+        let writer = Writer::create(plan, |words| console.remark(words))?;
         let dump = args.dump.as_deref().map(Dump::create).transpose()?;
         let kept_in = (!args.no_store).then_some(store);
         let mut copy = StoreCopy::begin(kept_in, request, class, console);
@@ -157,17 +175,15 @@ impl AskedTake {
     }
 }
 
-/// What is to be known of a request before it is computed, said at once.
+/// What is to be known of a request before it is computed; said once it is announced.
 fn warnings_before(
     request: &TakeRequest,
     defaults: &Defaults,
     chosen: &Chosen,
     placement: &SubjectPlacement,
-    console: &Console<'_>,
 ) -> Vec<Warning> {
     let mut before = request.warnings(defaults, &chosen.made_for);
     before.extend(placement.warnings(request));
-    before.iter().for_each(|warning| console.tell(warning));
     before
 }
 
@@ -206,7 +222,7 @@ fn make_and_write(
     let absent = take::absent_folders(store);
     let (written, device, computed, report) = match &asked.opened {
         None => {
-            let take = engine::have_made(&asked.request, environment, console)?;
+            let take = engine::have_made(&asked.request, &asked.before, environment, console)?;
             let written = take::write_files(&take, &args.out, args.formats(), console)?;
             let about = take.description();
             (written, format!("engine, {}", about.device), None, about.report)
@@ -215,6 +231,10 @@ fn make_and_write(
             let class = opened.class();
             let mut history = TimingHistory::read(&environment.state);
             let run = announce(&asked.request, &asked.pipeline, opened, &history, context)?;
+            if !args.no_store {
+                take::say_size(&asked.request, store, console);
+            }
+            asked.before.iter().for_each(|warning| console.tell(warning));
             let watch = TimedWatch::new(console, run);
             let (written, report) = asked.make(args, &class, store, &watch, context)?;
             history.learn(watch.finish());
@@ -299,9 +319,9 @@ fn tell(
     progress.done();
     print_lines(&[written.folder().display().to_string()])?;
     progress.remark(format!(
-        "{} frames ({} files), {} and take.json are in {}",
-        request.frames,
-        written.frames.len(),
+        "{} ({}), {} and take.json are in {}",
+        counted(request.frames, "frame"),
+        counted(written.frames.len(), "file"),
         written.sheet.file_name().unwrap_or_default().display(),
         written.folder().display()
     ));

@@ -2,6 +2,7 @@
 
 mod find;
 mod lines;
+mod places;
 mod room;
 mod share;
 
@@ -12,6 +13,7 @@ use anyhow::{Result, anyhow, bail};
 use wan_alpha_core::Watch;
 use wan_alpha_core::generate::Pipeline;
 use wan_alpha_core::tch;
+use wan_alpha_take::counted::{counted, verb};
 use wan_alpha_take::store::{Store, StoreError, Take};
 use wan_alpha_take::{TakeKey, TakeRequest};
 
@@ -31,7 +33,8 @@ use crate::stdout::print_lines;
 use crate::timed_watch::TimedWatch;
 use crate::timing_history::{TimingHistory, pace_class};
 pub(crate) use find::find;
-pub(crate) use lines::{size, whom};
+pub(crate) use lines::size;
+pub(crate) use places::{can_write, whom};
 pub(crate) use room::say_size;
 use wan_alpha_take::environment::Environment;
 
@@ -52,8 +55,9 @@ pub(crate) fn run(command: &TakeCommand, context: &CommandContext<'_>) -> Result
             lines::trimmed(&store.trim(bytes.or(environment.store_limit)))
         }
         TakeCommand::Clear { yes } => clear(&store, *yes)?,
-        TakeCommand::Where { share: None } => lines::places(&store),
-        TakeCommand::Where { share: Some(whom) } => share::run(&store, whom)?,
+        TakeCommand::Where { share: None, json: true } => vec![places::json(&store)?],
+        TakeCommand::Where { share: None, json: false } => places::lines(&store),
+        TakeCommand::Where { share: Some(whom), .. } => share::run(&store, whom)?,
     };
     progress.done();
     print_lines(&lines)?;
@@ -85,7 +89,7 @@ fn verify(store: &Store, key: Option<&str>, watch: &dyn Watch) -> Result<Vec<Str
             [] => lines.push(format!("whole    {path}")),
             [first, ..] => {
                 damaged += 1;
-                lines.push(format!("DAMAGED  {path}: {} frames {bad:?}", bad.len()));
+                lines.push(format!("DAMAGED  {path}: {} {bad:?}", counted(bad.len(), "frame")));
                 lines.push(format!("         {}", take.set_aside(*first)));
             }
         }
@@ -94,7 +98,12 @@ fn verify(store: &Store, key: Option<&str>, watch: &dyn Watch) -> Result<Vec<Str
         return Ok(lines);
     }
     print_lines(&lines)?;
-    bail!("{damaged} takes are damaged and were set aside; they are made again when asked for")
+    bail!(
+        "{} {} damaged and set aside; {} made again when asked for",
+        counted(damaged, "take"),
+        verb(damaged, "is", "are"),
+        verb(damaged, "it is", "they are")
+    )
 }
 
 /// Every take that can be opened, and why others cannot; damaged ones have been set aside.
@@ -123,9 +132,9 @@ fn every_take(store: &Store) -> (Vec<Take>, Vec<StoreError>) {
 }
 
 /// A take of the store as files, as `wan-alpha render` writes them.
-fn export(args: &ExportTake, store: &Store, watch: &dyn Watch) -> Result<Vec<String>> {
-    let take = find(store, &args.key, watch)?;
-    let written = write_files(&take, &args.out, args.formats(), watch)?;
+fn export(args: &ExportTake, store: &Store, console: &Console<'_>) -> Result<Vec<String>> {
+    let take = find(store, &args.key, console)?;
+    let written = write_files(&take, &args.out, args.formats(), console)?;
     let about = take.description();
     let mut record = serde_json::Map::new();
     record.insert("request".to_owned(), serde_json::to_value(&about.request)?);
@@ -146,11 +155,12 @@ pub(crate) fn write_files(
     take: &Take,
     folder: &Path,
     formats: Vec<Format>,
-    watch: &dyn Watch,
+    console: &Console<'_>,
 ) -> Result<Written> {
-    let mut writer = Writer::create(Plan::of(&take.description().request, folder, formats)?)?;
+    let plan = Plan::of(&take.description().request, folder, formats)?;
+    let mut writer = Writer::create(plan, |words| console.remark(words))?;
     for index in 0..take.frames() {
-        if !watch.go_on() {
+        if !console.go_on() {
             return Err(anyhow!("cancelled while exporting")).or_exit(Exit::Cancelled);
         }
         writer.write(of_stored(index as usize, &take.frame(index)?).borrowed())?;
@@ -167,12 +177,23 @@ fn make(
 ) -> Result<Vec<String>> {
     let RecoveredRequest { request, .. } = saved_request::read(&args.request)?;
     let absent = absent_folders(store);
+    if let Some(take) = request.key().ok().and_then(|key| store.find(&key).take) {
+        say_kept(&take, console);
+    }
     let take = make_take(&request, args, store, environment, console)?;
     say_made(&absent, console);
     if let Some(report) = &take.description().report {
         console.remark(&format!("the take {report}"));
     }
     Ok(vec![take.path().display().to_string()])
+}
+
+/// Says that a take is not computed, since it is in the store.
+fn say_kept(take: &Take, console: &Console<'_>) {
+    console.remark(&format!(
+        "the take is in the store already and is not computed again: {}",
+        take.path().display()
+    ));
 }
 
 fn make_take(
@@ -183,7 +204,7 @@ fn make_take(
     console: &Console<'_>,
 ) -> Result<Take> {
     if args.engine {
-        return engine::have_made(request, environment, console);
+        return engine::have_made(request, &[], environment, console);
     }
     let opened = device::open_untold(&args.computing, environment)?;
     let device = opened.device;
@@ -257,7 +278,7 @@ pub(crate) fn absent_folders(store: &Store) -> Vec<PathBuf> {
 /// Says of those that have been made since for whom they are.
 pub(crate) fn say_made(absent: &[PathBuf], console: &Console<'_>) {
     for folder in absent.iter().filter(|folder| folder.exists()) {
-        let whom = lines::for_whom(folder);
+        let whom = places::for_whom(folder);
         console.remark(&format!(
             "{} has been made for takes, {whom}; `wan-alpha take where --share GROUP|everyone` opens it to \
              others",

@@ -6,6 +6,7 @@
 use std::thread::available_parallelism;
 
 use wan_alpha_core::tch;
+use wan_alpha_take::counted::counted;
 use wan_alpha_take::environment::Environment;
 
 use crate::args::Threads;
@@ -24,7 +25,7 @@ pub(crate) fn set(asked: Threads, environment: &Environment) {
         tch::set_num_threads(threads);
     }
     let count = tch::get_num_threads();
-    log::info!("computing with {count} threads, by {source}");
+    log::info!("computing with {}, by {source}", counted(count, "thread"));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(usize::try_from(count).unwrap_or(1));
     if let Err(error) = pool.build_global() {
         log::debug!("the threads for pictures are set already: {error}");

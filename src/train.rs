@@ -22,7 +22,7 @@ mod tensorboard;
 
 use std::path::Path;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use wan_alpha_core::Watch;
 use wan_alpha_core::device::has_bfloat16;
 use wan_alpha_core::dit::Dit;
@@ -44,6 +44,7 @@ use crate::data::procedural::{DrawnStream, Scene};
 use crate::device;
 use crate::exit::{Exit, OrExit};
 use crate::stdout::print_lines;
+use crate::stoppable;
 use clips::{ClipFeed, Clips};
 use folder::RunFolder;
 use latents::LatentFeed;
@@ -51,10 +52,14 @@ use on_the_fly_latents::LiveFeed;
 use run::TrainRun;
 use settings::{Settings, Task};
 
+/// The most drawn clips whose captions a tokenizer is learned from: a few seconds to draw, and many times
+/// what the words of drawn scenes need.
+const MOST_CAPTIONED: u64 = 1_000_000;
+
 /// Trains what `args` name.
 pub(crate) fn run(args: &Train, context: &CommandContext<'_>) -> Result<()> {
     let CommandContext { environment, progress, console, .. } = *context;
-    let mut settings = Settings::read(&args.settings).or_exit(Exit::BadInput)?;
+    let mut settings = Settings::read(&args.settings, console).or_exit(Exit::BadInput)?;
     if let Some(steps) = args.steps {
         settings.steps = steps;
     }
@@ -75,7 +80,7 @@ pub(crate) fn run(args: &Train, context: &CommandContext<'_>) -> Result<()> {
     let folder = RunFolder::open(&args.out, &settings)?;
     let run = TrainRun { device, settings: &settings, folder: &folder, progress, watch: console };
     let measured = match &settings.task {
-        Task::Tokenizer(task) => learn_pieces(task.vocabulary, &settings, &folder),
+        Task::Tokenizer(task) => learn_pieces(task.vocabulary, &settings, &folder, console),
         Task::BaseVae(task) => bench.base_vae(task, &run),
         Task::RgbaVae(task) => bench.rgba_vae(task, &run),
         Task::Transformer(task) => bench.transformer(task, true, &run),
@@ -91,8 +96,22 @@ pub(crate) fn run(args: &Train, context: &CommandContext<'_>) -> Result<()> {
 }
 
 /// A tokenizer: nothing that goes in steps.
-fn learn_pieces(pieces: usize, settings: &Settings, folder: &RunFolder) -> Result<Option<Losses>> {
-    let clips = settings.steps * settings.clips_per_step();
+fn learn_pieces(
+    pieces: usize,
+    settings: &Settings,
+    folder: &RunFolder,
+    watch: &dyn Watch,
+) -> Result<Option<Losses>> {
+    let clips = settings.steps.checked_mul(settings.clips_per_step());
+    let clips = clips
+        .filter(|clips| *clips <= MOST_CAPTIONED)
+        .with_context(|| {
+            format!(
+                "steps × batch × accumulate is the number of drawn clips whose captions a tokenizer is \
+                 learned from: expected at most {MOST_CAPTIONED}"
+            )
+        })
+        .or_exit(Exit::BadInput)?;
     let seed = settings.data.procedural.unwrap_or(settings.seed);
     let languages = settings.data.language.all();
     let captions = (0..clips).map(|index| Scene::draw(seed, DrawnStream::Training, index));
@@ -102,7 +121,9 @@ fn learn_pieces(pieces: usize, settings: &Settings, folder: &RunFolder) -> Resul
             .map(move |&language| [scene.caption(language), scene.short_caption(language)]);
         each.flatten().collect::<Vec<_>>()
     });
-    let learned = tokenizer(&captions.collect::<Vec<_>>(), pieces)?;
+    let captions: Vec<String> = captions.collect();
+    let learned =
+        stoppable::run("learning the tokenizer", watch, move || tokenizer(&captions, pieces))??;
     learned.write(&folder.model())?;
     Ok(None)
 }

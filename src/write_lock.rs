@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
+use wan_alpha_take::machine::host_name;
 
-use crate::environment::host_name;
 use crate::exit::{Exit, OrExit};
 use crate::media::atomic_file::{explain_write, folder_of};
 

@@ -164,7 +164,7 @@ fn keys_that_are_out_of_order_or_place() {
 fn ellipse_tracks_of_another_length_or_form() {
     let entry = r#"{"x": 0.5, "y": 0.5, "a": 1, "b": 1, "angle": 0}"#;
     for (content, words) in [
-        (format!("[{entry}]"), ["track has 1 entries", "expected 2, one per latent frame"]),
+        (format!("[{entry}]"), ["track has 1 entry", "expected 2, one per latent frame"]),
         (
             format!("[{entry}, {entry}, {entry}]"),
             ["track has 3 entries", "expected 2, one per latent frame"],
@@ -183,6 +183,10 @@ fn ellipse_tracks_of_another_length_or_form() {
             ["track is not readable", "angel"],
         ),
         ("a prompt".to_owned(), ["track is not readable", "expected a JSON list"]),
+        (
+            r#"{"program": "wan-alpha", "request": {}}"#.to_owned(),
+            ["the record of a take, not a list of ellipses", "`--from` makes that take again"],
+        ),
     ] {
         let render = render();
         let track = render.file("track.json", content);
@@ -197,7 +201,7 @@ fn ellipse_tracks_of_another_length_or_form() {
 fn masks_of_another_length_or_form() {
     let good = [0.5f32; 16];
     for (content, words) in [
-        (archive::bare_tensor(&good[..8], &[1, 2, 4]), ["has 1 frames", "expected 2"]),
+        (archive::bare_tensor(&good[..8], &[1, 2, 4]), ["has 1 frame,", "expected 2"]),
         (archive::bare_tensor(&[0.5; 24], &[3, 2, 4]), ["has 3 frames", "--frames 9"]),
         (archive::bare_tensor(&good, &[4, 4]), ["[frames, height, width]", "[4, 4]"]),
         (archive::bare_tensor(&[], &[0, 2, 4]), ["[frames, height, width]", "[0, 2, 4]"]),

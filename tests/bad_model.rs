@@ -1,6 +1,6 @@
 //! Models that cannot be used: each is refused in its own words, naming file and tensor, before
-//! anything of the take that is there already is touched. Exit code 4 where a part is missing, 2
-//! where one is not what it should be.
+//! anything of the take that is there already is touched. Exit code 4 where a part is missing, damaged or
+//! of something else, 2 where two claim to be one, or what is named is not there.
 
 // A test says what is wrong by panicking.
 #![allow(clippy::unwrap_used)]
@@ -79,10 +79,10 @@ fn a_shard_that_is_missing() {
     let lost = "diffusion_pytorch_model-00003-of-00005.safetensors";
     let index = "diffusion_pytorch_model.safetensors.index.json";
     let model = good().remove(lost);
-    refused(&model, 2, &[index, lost, "missing"]);
-    refused(&model.remove(index), 2, &["4 of the 5 files diffusion_pytorch_model", "fetch"]);
+    refused(&model, 4, &[index, lost, "missing"]);
+    refused(&model.remove(index), 4, &["4 of the 5 files diffusion_pytorch_model", "fetch"]);
     let damaged = good().write(index, "{}");
-    refused(&damaged, 2, &[index, "not a safetensors index", "weight_map"]);
+    refused(&damaged, 4, &[index, "not a safetensors index", "weight_map"]);
 }
 
 #[test]
@@ -94,11 +94,11 @@ fn a_tensor_that_is_missing() {
     let model = model.change(&shard, |tensors| {
         drop(tensors.remove(lost).unwrap());
     });
-    refused(&model, 2, &[&shard, lost, index]);
+    refused(&model, 4, &[&shard, lost, index]);
     let model = model.remove(index);
     // The DoRA would change it; then nothing but the transformer misses it.
-    refused(&model, 2, &[DORA, lost, "incomplete"]);
-    refused(&model.remove(DORA).remove(DISTILL), 2, &["has no tensor", lost, "cut short"]);
+    refused(&model, 4, &[DORA, lost, "incomplete"]);
+    refused(&model.remove(DORA).remove(DISTILL), 4, &["has no tensor", lost, "cut short"]);
 }
 
 #[test]
@@ -110,14 +110,14 @@ fn safetensors_that_are_cut_off_or_damaged() {
     {
         let model = good().write(DORA, &whole[..cut]);
         let there = format!("{cut} bytes are there");
-        refused(&model, 2, &[DORA, "not a whole safetensors file", &there]);
+        refused(&model, 4, &[DORA, "not a whole safetensors file", &there]);
     }
 
     let shard = "diffusion_pytorch_model-00002-of-00005.safetensors";
     let model = good();
     let half = fs::read(model.path(shard)).unwrap();
     let model = model.write(shard, &half[..half.len() / 2]);
-    refused(&model, 2, &[shard, "not a whole safetensors file"]);
+    refused(&model, 4, &[shard, "not a whole safetensors file"]);
 
     let mut longer = whole.clone();
     longer.push(0);
@@ -127,7 +127,7 @@ fn safetensors_that_are_cut_off_or_damaged() {
     garbled[8 + header / 2..8 + header / 2 + 16].fill(0xff);
     for damaged in [longer, endless, garbled, vec![0; 4096], b"not a tensor in sight".to_vec()] {
         let model = good().write(DORA, damaged);
-        refused(&model, 2, &[DORA, "not a whole safetensors file"]);
+        refused(&model, 4, &[DORA, "not a whole safetensors file"]);
     }
 }
 
@@ -138,11 +138,11 @@ fn archives_that_are_cut_off() {
         let end = whole.len();
         for cut in [4, 1000, end / 3, end - 4000, end - 100, end - 22, end - 1] {
             let model = good().write(part, &whole[..cut]);
-            refused(&model, 2, &[part, "not a whole torch.save archive", "fetch it again"]);
+            refused(&model, 4, &[part, "not a whole torch.save archive", "fetch it again"]);
         }
         // Cut before the first bytes that say what it is.
         for cut in [0, 3] {
-            refused(&good().write(part, &whole[..cut]), 2, &[part, "not a whole"]);
+            refused(&good().write(part, &whole[..cut]), 4, &[part, "not a whole"]);
         }
     }
 }
@@ -187,7 +187,7 @@ fn pickles_that_call_code() {
         let model = good();
         let marker = model.path("marker");
         let model = model.remove(part).write(file, archive::hostile(&marker));
-        refused(&model, 2, &[file, "`posix.system`", "nothing of it was run"]);
+        refused(&model, 4, &[file, "`posix.system`", "nothing of it was run"]);
         assert!(!marker.exists());
     }
     let render = Render::of(Case::named("t2v-euler").model()).over_a_previous_take();
@@ -211,7 +211,7 @@ fn tensors_of_another_shape() {
             tensors.insert(tensor.to_owned(), zeros(&shape));
         });
         let (expected, found) = (format!("expected {expected}"), format!("found {shape:?}"));
-        refused(&model, 2, &[&shard, &format!("`{tensor}`"), &expected, &found]);
+        refused(&model, 4, &[&shard, &format!("`{tensor}`"), &expected, &found]);
     }
     for (part, tensor, shape) in [
         (TEXT, "blocks.0.attn.k.weight", vec![3, 3]),
@@ -227,7 +227,7 @@ fn tensors_of_another_shape() {
         if part == VAE {
             words = vec![DECODERS, tensor, "expected [", "found ["];
         }
-        refused(&model, 2, &words);
+        refused(&model, 4, &words);
     }
 }
 
@@ -239,7 +239,7 @@ fn adapters_of_another_model() {
         2,
         &[DORA, "lora_A.default.weight", "expected [rank, 40]", "found [4, 48]"],
     );
-    refused(&good().write(DISTILL, other(DISTILL)), 2, &[DISTILL, "expected", "found"]);
+    refused(&good().write(DISTILL, other(DISTILL)), 4, &[DISTILL, "expected", "found"]);
     refused(
         &good().write(DECODERS, other(DECODERS)),
         2,
@@ -260,7 +260,7 @@ fn adapters_of_another_model() {
             .collect();
         tensors.extend(more);
     });
-    refused(&model, 2, &[DORA, "blocks.7.", "another model"]);
+    refused(&model, 4, &[DORA, "blocks.7.", "another model"]);
 }
 
 #[test]
@@ -269,12 +269,12 @@ fn adapters_with_half_of_a_pair() {
     let model = good().change(DORA, |tensors| {
         drop(tensors.remove(key).unwrap());
     });
-    refused(&model, 2, &[DORA, "blocks.0.ffn.0.lora_A.default.weight", "half is missing"]);
+    refused(&model, 4, &[DORA, "blocks.0.ffn.0.lora_A.default.weight", "half is missing"]);
     let key = "diffusion_model.blocks.0.ffn.0.lora_magnitude_vector.default.weight";
     let model = good().change(DORA, |tensors| {
         drop(tensors.remove(key).unwrap());
     });
-    refused(&model, 2, &[DORA, "blocks.0.ffn.0.weight", "no magnitude"]);
+    refused(&model, 4, &[DORA, "blocks.0.ffn.0.weight", "no magnitude"]);
 }
 
 #[test]
@@ -291,7 +291,7 @@ fn two_candidates_for_a_part() {
         fs::create_dir_all(to.parent().unwrap()).unwrap();
         fs::copy(&from, &to).unwrap();
         let paths = [from.to_str().unwrap(), to.to_str().unwrap()];
-        refused(&model, 2, &[words, paths[0], paths[1], "Name one of them"]);
+        refused(&model, 2, &[words, paths[0], paths[1], "They hold the same", "name one of them"]);
     }
     let tokenizer = fs::read(good().path(TOKENIZER)).unwrap();
     let model = good().remove(TOKENIZER).write("tokenizer.json", &tokenizer);
@@ -304,7 +304,7 @@ fn two_candidates_for_a_part() {
 
     let model = good();
     model::write(&model.path("merged.safetensors"), &model::Parts::of(&Case::named("t2v")).dit);
-    refused(&model, 2, &["diffusion transformer: 2 candidates", "merged.safetensors"]);
+    refused(&model, 2, &["diffusion transformer: 2 candidates", "merged.safetensors", "Name one"]);
 }
 
 #[test]
@@ -332,7 +332,7 @@ fn numbers_that_are_none() {
         let model = good();
         let shard = model.shard_of(tensor);
         let model = model.change(&shard, |tensors| nan(tensors, tensor, value));
-        refused(&model, 2, &[&shard, tensor, "expected finite numbers", "NaN or infinity"]);
+        refused(&model, 4, &[&shard, tensor, "expected finite numbers", "NaN or infinity"]);
     }
     for (part, tensor, target) in [
         (DORA, "blocks.0.ffn.2.lora_B.default.weight", "`blocks.0.ffn.2.weight`"),
@@ -342,7 +342,7 @@ fn numbers_that_are_none() {
     ] {
         let tensor = format!("diffusion_model.{tensor}");
         let model = good().change(part, |tensors| nan(tensors, &tensor, f64::NAN));
-        refused(&model, 2, &[part, target, "expected finite numbers", "NaN or infinity"]);
+        refused(&model, 4, &[part, target, "expected finite numbers", "NaN or infinity"]);
     }
     for (part, tensor) in [
         (TEXT, "blocks.0.ffn.fc1.weight"),
@@ -355,14 +355,14 @@ fn numbers_that_are_none() {
         let _ = tensors.get_mut(tensor).unwrap().fill_(f64::NAN);
         let model = model.remove(part);
         model::write(&model.path("other.safetensors"), &tensors);
-        refused(&model, 2, &["other.safetensors", tensor, "finite numbers", "NaN or infinity"]);
+        refused(&model, 4, &["other.safetensors", tensor, "finite numbers", "NaN or infinity"]);
     }
 }
 
 #[test]
 fn parts_of_different_models() {
     let other = fs::read(Case::named("t2v").model().join(TEXT)).unwrap();
-    refused(&good().write(TEXT, other), 2, &[TEXT, "16 channels", "24", "different models"]);
+    refused(&good().write(TEXT, other), 4, &[TEXT, "16 channels", "24", "different models"]);
 }
 
 #[test]
@@ -374,13 +374,13 @@ fn configurations_that_do_not_fit() {
         change(&mut config);
         model.write("config.json", config.to_string())
     };
-    refused(&config(&|c| c["dim"] = 48.into()), 2, &["config.json", "dim is 48", "say 40"]);
-    refused(&config(&|c| c["num_layers"] = 3.into()), 2, &["num_layers is 3", "say 2"]);
-    refused(&config(&|c| c["num_heads"] = 3.into()), 2, &["3 heads do not divide the width 40"]);
-    refused(&config(&|c| c["num_heads"] = 0.into()), 2, &["config.json", "0 heads"]);
-    refused(&good().write("config.json", "{"), 2, &["config.json", "line 1"]);
-    refused(&good().remove("config.json"), 2, &["no config.json", "how many heads"]);
-    refused(&good().write(TOKENIZER, "{}"), 2, &["tokenizer.json", "not a tokenizer.json"]);
+    refused(&config(&|c| c["dim"] = 48.into()), 4, &["config.json", "dim is 48", "say 40"]);
+    refused(&config(&|c| c["num_layers"] = 3.into()), 4, &["num_layers is 3", "say 2"]);
+    refused(&config(&|c| c["num_heads"] = 3.into()), 4, &["3 heads do not divide the width 40"]);
+    refused(&config(&|c| c["num_heads"] = 0.into()), 4, &["config.json", "0 heads"]);
+    refused(&good().write("config.json", "{"), 4, &["config.json", "line 1"]);
+    refused(&good().remove("config.json"), 4, &["no config.json", "how many heads"]);
+    refused(&good().write(TOKENIZER, "{}"), 4, &["tokenizer.json", "not a tokenizer.json"]);
 }
 
 #[test]
@@ -393,7 +393,7 @@ fn a_transformer_that_starts_from_an_image() {
     });
     let text = fs::read_to_string(model.path("config.json")).unwrap();
     let model = model.write("config.json", text.replace("\"in_dim\": 16", "\"in_dim\": 36"));
-    refused(&model, 2, &["image-to-video", "36 input channels", "text-to-video"]);
+    refused(&model, 4, &["image-to-video", "36 input channels", "text-to-video"]);
 }
 
 #[test]
@@ -405,13 +405,13 @@ fn what_lies_in_the_place_of_a_part_is_named() {
     };
     let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 13993992\n";
     let words = ["diffusion_pytorch_model", "Git LFS", "git lfs pull", "no diffusion transformer"];
-    refused(&shard(pointer), 2, &words);
+    refused(&shard(pointer), 4, &words);
     let page = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head></html>\n";
-    refused(&shard(page), 2, &["diffusion_pytorch_model", "web page", "license"]);
-    refused(&good().write(TEXT, pointer), 2, &[TEXT, "git lfs pull", "no text encoder"]);
-    refused(&good().write(DORA, page), 2, &[DORA, "web page", "no transparency DoRA"]);
+    refused(&shard(page), 4, &["diffusion_pytorch_model", "web page", "license"]);
+    refused(&good().write(TEXT, pointer), 4, &[TEXT, "git lfs pull", "no text encoder"]);
+    refused(&good().write(DORA, page), 4, &[DORA, "web page", "no transparency DoRA"]);
     // What is named by itself is meant.
     let model = good().write("more.safetensors", pointer);
     let render = Render::of_files([model.folder().to_owned(), model.path("more.safetensors")]);
-    render.run().failed(2, &["more.safetensors", "git lfs pull"]);
+    render.run().failed(4, &["more.safetensors", "git lfs pull"]);
 }

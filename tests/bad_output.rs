@@ -41,9 +41,9 @@ fn a_file_where_the_folder_should_be() {
 #[cfg(target_os = "linux")]
 fn a_folder_that_cannot_be_made() {
     // Even root makes no folder there.
-    let words = ["cannot write /proc/take", "choose another --out"];
+    let words = ["cannot write /proc/take", "choose another place"];
     Render::of(model()).with("--out", "/proc/take").run().failed(2, &words);
-    let words = ["cannot write /proc/self", "choose another --out"];
+    let words = ["cannot write /proc/self", "choose another place"];
     Render::of(model()).with("--out", "/proc/self").run().failed(2, &words);
 }
 

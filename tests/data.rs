@@ -354,17 +354,17 @@ fn a_cached_row_is_its_latent_its_contexts_and_its_mask() {
     fs::remove_file(&gone).unwrap();
     fs::remove_file(room.path("cache/index.jsonl")).unwrap();
     let note = String::from_utf8_lossy(&room.run(&line).stderr).into_owned();
-    assert!(note.contains("1 clips and the captions of 0 rows are new"), "{note}");
+    assert!(note.contains("1 clip and the captions of 0 rows are new"), "{note}");
     assert_eq!(files(&room.path("cache")), before);
     // Another caption costs no clip, another track does.
     let table = fs::read_to_string(room.path("set/table.csv")).unwrap();
     fs::write(room.path("set/table.csv"), table.replacen("video", "clip", 1)).unwrap();
     let note = String::from_utf8_lossy(&room.run(&line).stderr).into_owned();
-    assert!(note.contains("0 clips and the captions of 1 rows are new"), "{note}");
+    assert!(note.contains("0 clips and the captions of 1 row are new"), "{note}");
     fs::copy(room.path("set/clip-000001/track.json"), room.path("set/clip-000002/track.json"))
         .unwrap();
     let note = String::from_utf8_lossy(&room.run(&line).stderr).into_owned();
-    assert!(note.contains("1 clips and the captions of 0 rows are new"), "{note}");
+    assert!(note.contains("1 clip and the captions of 0 rows are new"), "{note}");
 }
 
 /// Rows that choose another layer of the same file show something else.

@@ -56,6 +56,10 @@ fn what_does_not_work_is_a_fault_with_a_remedy() {
     ] {
         assert!(text.contains(words), "{words}:\n{text}");
     }
+    let mut command = studio.command("run", &["doctor"]);
+    let output = command.env("WAN_ALPHA_DEVICE", "gpu").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("do: correct it, or unset it") && !text.contains("try again"), "{text}");
     let mut command = studio.command("run", &["engine", "status"]);
     told(command.output().unwrap());
 }

@@ -223,7 +223,7 @@ fn a_model_that_cannot_encode_says_which_file_is_missing() {
     // Of a wider autoencoder.
     let wide = Tensor::zeros([96, 192, 1, 1, 1], (Kind::Float, tch::Device::Cpu));
     Tensor::write_safetensors(&[("middle.block.conv1.weight", wide)], &merge).unwrap();
-    room.refuses(&encode, 2, &[MERGE, "middle.block.conv1.weight", "[16, 32, 1, 1, 1]"]);
+    room.refuses(&encode, 4, &[MERGE, "middle.block.conv1.weight", "[16, 32, 1, 1, 1]"]);
     fs::write(&merge, block).unwrap();
     fs::remove_file(room.path("model").join(DECODERS)).unwrap();
     room.refuses(
@@ -290,8 +290,9 @@ fn latents_that_cannot_be_decoded() {
     }
     fs::write(room.path("bad.safetensors"), b"cut").unwrap();
     refused("bad.safetensors", &["not a whole safetensors file"], &[]);
+    refused("clip/rgba.0000.png", &["as a latent", "`wan-alpha encode`", "a PNG picture"], &[]);
     refused("none.safetensors", &["none.safetensors", "No such file"], &[]);
-    let words = ["1 frames of 48 × 32", "the latent decodes to 5 frames of 48 × 32"];
+    let words = ["1 frame of 48 × 32", "the latent decodes to 5 frames of 48 × 32"];
     refused("golden.safetensors", &words, &["--compare", "clip/rgba.0000.png"]);
 
     // What is wrong with a frame of it is found while frames are written, and is bad input all the same.

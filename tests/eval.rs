@@ -124,7 +124,7 @@ fn nothing_to_be_seen_has_no_scores_and_is_in_no_mean() {
     room.ok(&["eval", "reconstruction", "takes/b", "takes/b", "--json", "same.json"]);
     let same = room.json("same.json");
     assert_eq!(same["clips"][0]["alpha_psnr"], Value::Null);
-    assert!(same["notes"].to_string().contains("1 of 1 clips is empty"), "{same}");
+    assert!(same["notes"].to_string().contains("1 of 1 clip is empty"), "{same}");
 }
 
 #[test]

@@ -67,6 +67,24 @@ fn while_the_prompt_is_read() {
 }
 
 #[test]
+fn while_a_prompt_is_waited_for_at_a_pipe_that_nobody_writes_to() {
+    let model = Deep::new();
+    for signal in SIGNALS {
+        let render = model.render().over_a_previous_take();
+        let pipe = render.file("pipe", "");
+        std::fs::remove_file(&pipe).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        let render = render.with("--prompt", format!("@{}", pipe.display()));
+        let running = Running::start(render);
+        running.wait_for_thread("stoppable");
+        running.signal(signal);
+        let (done, _) = running.finish();
+        done.failed(130, &["cancelled while waiting for", "pipe"]).kept_the_previous_take();
+    }
+}
+
+#[test]
 fn while_the_model_is_loaded() {
     let model = Deep::new();
     for signal in SIGNALS {

@@ -95,8 +95,9 @@ fn a_model_is_added_listed_used_verified_and_forgotten() {
     let added = room.ok(&["model", "add", "tiny", folder.to_str().unwrap()]);
     for part in [
         "transformer",
-        "dora",
-        "distill",
+        "DoRA",
+        "distillation",
+        "color decoder",
         "text encoder",
         "tokenizer",
         "autoencoder",
@@ -108,6 +109,20 @@ fn a_model_is_added_listed_used_verified_and_forgotten() {
     assert!(room.ok(&["model", "list"]).starts_with("tiny (auto): "));
     assert!(room.ok(&["model", "show", "tiny"]).contains("fingerprint"));
     assert!(room.ok(&["model", "where"]).contains("auto is tiny"));
+    let json =
+        |words: &[&str]| -> serde_json::Value { serde_json::from_str(&room.ok(words)).unwrap() };
+    let list = json(&["model", "list", "--json"]);
+    let [tiny, draft] = &list["models"].as_array().unwrap()[..] else { panic!("{list}") };
+    assert_eq!((&tiny["name"], &tiny["auto"]), (&"tiny".into(), &true.into()));
+    assert_eq!((&draft["name"], &draft["auto"]), (&"draft".into(), &false.into()));
+    let shown = json(&["model", "show", "tiny", "--json"]);
+    assert_eq!((&shown["fingerprint"], &shown["merged"]), (&tiny["fingerprint"], &().into()));
+    let parts = shown["parts"].as_array().unwrap();
+    let part = |name: &str| parts.iter().find(|part| part["part"] == name).unwrap();
+    assert!(part("transformer")["parameters"].as_u64() > Some(0));
+    assert_eq!(part("color decoder")["unmatched"], 0);
+    assert!(part("tokenizer")["files"][0].as_str().unwrap().ends_with("tokenizer.json"));
+    assert_eq!(json(&["model", "where", "--json"])["auto"]["name"], "tiny");
     assert!(room.ok(&["model", "verify", "tiny"]).contains("is what it was"));
     assert_eq!(room.frames("tiny", "by-name"), room.frames(folder.to_str().unwrap(), "by-path"));
     let take = fs::read_to_string(room.path("by-path/take.json")).unwrap();
@@ -304,7 +319,7 @@ fn what_the_model_that_ships_was_not_made_for_is_said_and_an_empty_take_is_told(
     let report = room.path("report.json");
     let json = ["--json", report.to_str().unwrap()];
     let lines = room.ok(&[&["eval", "takes", out.to_str().unwrap()][..], &json].concat());
-    assert!(lines.contains("1 of 1 clips is empty"), "{lines}");
+    assert!(lines.contains("1 of 1 clip is empty"), "{lines}");
     let report: Value = serde_json::from_str(&fs::read_to_string(&report).unwrap()).unwrap();
     let clip = &report["clips"][0];
     assert_eq!((&clip["empty"], &clip["leak"]), (&Value::Bool(true), &Value::Null), "{clip}");

@@ -213,5 +213,5 @@ fn gguf_files_make_the_take_of_the_numbers_that_they_stand_for() {
     // Without the file beside it is said what is missing.
     std::fs::remove_file(folder.path().join("fix_5d_tensors_wan.safetensors")).unwrap();
     let render = Render::of(folder.path());
-    render.run().failed(2, &["Q8_0.gguf", "patch_embedding.weight", "fix_5d_tensors_wan"]);
+    render.run().failed(4, &["Q8_0.gguf", "patch_embedding.weight", "fix_5d_tensors_wan"]);
 }

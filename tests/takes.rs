@@ -44,6 +44,15 @@ fn takes_are_shown_trimmed_and_cleared() {
     assert!(places.contains(studio.path("takes").to_str().unwrap()), "{places}");
     assert!(places.contains("2 takes"), "{places}");
 
+    let (places, _) = studio.ok(&["take", "where", "--json"]);
+    let places: Value = serde_json::from_str(&places).unwrap();
+    let place = &places["folders"][0];
+    assert_eq!((&place["takes"], &place["writable"]), (&json!(2), &json!(true)), "{places}");
+    let mut elsewhere = studio.command("run", &["take", "where"]);
+    let output = elsewhere.env("WAN_ALPHA_STORE", "/proc/takes").output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("/proc/takes: not there, and cannot be"), "{said}");
+
     let (code, said) = failure(&studio, &["take", "show", "ffff0000"]);
     assert!(code == Some(2) && said.contains("no take begins with `ffff0000`"), "{said}");
     // Room for one: the one that was unused for longest goes, and showing a take is using it.
@@ -86,6 +95,7 @@ fn what_was_warned_of_and_what_came_of_it_stand_in_the_take_s_record() {
     // Whoever finds it in the store hears the same.
     let (again, said) = studio.ok(&["take", "make", &request]);
     assert_eq!(again, path);
+    assert!(said.contains("in the store already and is not computed again"), "{said}");
     assert!(said_words.iter().all(|words| said.matches(words).count() == 1), "{said}");
     let key = Path::new(path.trim()).file_stem().unwrap().to_str().unwrap();
     let (shown, _) = studio.ok(&["take", "show", key]);
@@ -104,6 +114,13 @@ fn what_was_warned_of_and_what_came_of_it_stand_in_the_take_s_record() {
         serde_json::from_str(&fs::read_to_string(out.join("take.json")).unwrap()).unwrap();
     assert_eq!(take["report"], shown["report"]);
     assert_eq!(take["warnings"].as_array().unwrap().len(), 2);
+
+    // Frames of another format go, which is told; a render that asks for nothing is pointed to them.
+    let folder = out.to_str().unwrap();
+    let (_, said) = studio.ok(&["take", "export", key, "--format", "exr", "--out", folder]);
+    assert!(said.contains("5 files of its frames go") && said.contains("rgba.0000.png"), "{said}");
+    let (code, said) = failure(&studio, &["render", "--out", folder]);
+    assert!(code == Some(2) && said.contains(&format!("`--from {folder}`")), "{said}");
 }
 
 #[test]
@@ -262,7 +279,7 @@ fn takes_are_listed_with_their_sizes_and_removed_by_their_keys() {
         return;
     }
     let (cleared, _) = studio.ok(&["take", "clear", "--yes"]);
-    assert!(cleared.contains("1 takes of 12345, 127 kB, stay: only they remove them"), "{cleared}");
+    assert!(cleared.contains("1 take of 12345, 127 kB, stays: only they remove it"), "{cleared}");
     let (code, said) = failure(&studio, &["take", "remove", &made[2].1]);
     assert!(code == Some(2) && said.contains("belongs to another user"), "{said}");
 }
@@ -300,7 +317,7 @@ fn a_store_is_for_those_it_was_prepared_for() {
     // A file that somebody else closed: doctor names it, and the command that opens it.
     fs::set_permissions(&closed, PermissionsExt::from_mode(0o600)).unwrap();
     let doctor = String::from_utf8(studio.run(&["doctor"]).stdout).unwrap();
-    for words in ["1 takes in it are not", "mode 0600", "take where --share"] {
+    for words in ["1 take in it is not", "mode 0600", "take where --share"] {
         assert!(doctor.contains(words), "`{words}` is not in: {doctor}");
     }
     // As somebody else, which only root can try.
@@ -310,7 +327,7 @@ fn a_store_is_for_those_it_was_prepared_for() {
     let mut nobody = studio.command("run", &["take", "list"]);
     let Ok(output) = nobody.uid(65_534).gid(65_534).output() else { return };
     let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    assert!(output.status.success() && said.contains("1 takes, "), "{said}");
+    assert!(output.status.success() && said.contains("1 take, "), "{said}");
     assert!(
         said.contains("may not be read: it belongs to user") && said.contains("0600"),
         "{said}"

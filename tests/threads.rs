@@ -58,11 +58,64 @@ fn there_are_as_many_threads_as_the_process_may_use() {
         said
     };
     let one = said(&[], &["taskset", "-c", "0"], &[]);
-    assert!(one.contains("computing with 1 threads, by what this process may use"), "{one}");
+    assert!(one.contains("computing with 1 thread, by what this process may use"), "{one}");
     let three = said(&[], &["taskset", "-c", "0"], &["--threads", "3"]);
     assert!(three.contains("computing with 3 threads, by --threads"), "{three}");
     let users = said(&[("OMP_NUM_THREADS", "2")], &["taskset", "-c", "0"], &[]);
     assert!(users.contains("computing with 2 threads, by OMP_NUM_THREADS"), "{users}");
+}
+
+/// Threads that the command computes with in a group of the farm's: `tree` is what lies below
+/// `/sys/fs/cgroup`, `own` says which group it is in. None where this machine lets nobody lay files over the
+/// system's.
+fn threads_in_group(tree: &[(&str, &str)], own: &str) -> Option<String> {
+    let room = tempfile::tempdir().unwrap();
+    let folder = room.path().join("tree");
+    for (name, text) in tree {
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    fs::write(room.path().join("own"), own).unwrap();
+    // The shell becomes the command, so that the file is laid over the command's own.
+    let script = r#"mount --bind "$1/tree" /sys/fs/cgroup && mount --bind "$1/own" /proc/$$/cgroup || exit 77
+        shift
+        exec "$@""#;
+    let root = fs::metadata("/proc/self")
+        .is_ok_and(|about| std::os::unix::fs::MetadataExt::uid(&about) == 0);
+    let mut command = Command::new("unshare");
+    command.args(if root { &["-m"][..] } else { &["-rm"] }).args(["sh", "-c", script, "sh"]);
+    command.arg(room.path()).args([env!("CARGO_BIN_EXE_wan-alpha"), "-v", "doctor"]);
+    command.env_clear().env("HOME", room.path()).env("PATH", std::env::var_os("PATH").unwrap());
+    let output = command.env("WAN_ALPHA_RUN", room.path().join("run")).output().ok()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let line = said.lines().find(|line| line.contains("computing with "));
+    line.map(|line| line.rsplit("computing with ").next().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn the_share_that_a_group_may_have_of_the_processors_counts() {
+    let all = std::thread::available_parallelism().unwrap().get();
+    let all = format!("{all} thread{}, ", if all == 1 { "" } else { "s" });
+    // Without a limit: what this process may use, or nothing can be tried here.
+    let free = [("farm/job/cgroup.controllers", "cpu"), ("farm/job/cpu.max", "max 100000\n")];
+    let Some(found) = threads_in_group(&free, "0::/farm/job\n") else {
+        eprintln!("no file can be laid over the system's here: groups are not tried");
+        return;
+    };
+    assert!(found.starts_with(&all), "{found}");
+    // The second version, where a group above has the limit: one processor and a half.
+    let limited = [&free[..], &[("farm/cpu.max", "150000 100000\n")]].concat();
+    let found = threads_in_group(&limited, "0::/farm/job\n").unwrap();
+    assert!(found.starts_with("1 thread, by what this process may use"), "{found}");
+    // The first version.
+    let limited = [
+        ("cpu/job/cgroup.procs", ""),
+        ("cpu/job/cpu.cfs_quota_us", "100000\n"),
+        ("cpu/job/cpu.cfs_period_us", "100000\n"),
+    ];
+    let found = threads_in_group(&limited, "4:memory:/job\n1:cpu:/job\n0::/\n").unwrap();
+    assert!(found.starts_with("1 thread, by what this process may use"), "{found}");
 }
 
 /// Tells that it is being opened, and is so until somebody answers.

@@ -212,6 +212,10 @@ fn a_tokenizer_is_learned_from_captions() {
     fs::remove_dir_all(room.path("out")).unwrap();
     let words = room.refused("run.toml", "out", 2);
     assert!(words.contains("at least 300"), "{words}");
+    room.write("run.toml", &settings.replace("steps = 300", "steps = 1000000000"));
+    let _ = fs::remove_dir_all(room.path("out"));
+    let words = room.refused("run.toml", "out", 2);
+    assert!(words.contains("expected at most 1000000"), "{words}");
 }
 
 #[test]

@@ -161,6 +161,20 @@ fn few_names_stand_for_several_types() {
 }
 
 #[test]
+fn the_library_of_takes_is_unsafe_in_one_call() {
+    let read = |file: &str| std::fs::read_to_string(root().join(file)).unwrap();
+    assert!(read("take/src/lib.rs").contains("#![deny(unsafe_code)]"), "it is no longer denied");
+    let files = facts().lengths.iter().filter(|(file, _)| file.starts_with("take/src"));
+    let files = files.map(|(file, _)| file.to_str().unwrap());
+    let times =
+        |file| read(file).matches("(unsafe_code").count() + read(file).matches("unsafe {").count();
+    let found: Vec<_> =
+        files.map(|file| (file, times(file))).filter(|(_, times)| *times > 0).collect();
+    let expected = [("take/src/engine/transport/wait.rs", 2), ("take/src/lib.rs", 1)];
+    assert_eq!(found, expected, "unsafe code belongs into the crates that have to have it");
+}
+
+#[test]
 fn the_host_of_the_plugin_stands_on_nothing_above_it() {
     let plugin = Path::new(PLUGIN);
     let facts = facts();

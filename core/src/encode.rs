@@ -4,6 +4,7 @@
 mod reconstruction;
 
 use tch::{Kind, Tensor};
+use wan_alpha_take::counted::counted;
 
 use crate::device::Device;
 use crate::generate::SinkError;
@@ -50,7 +51,8 @@ impl ClipShape {
             let below = above.saturating_sub(per_latent);
             let fewer = if below == 0 { String::new() } else { format!("{below} or ") };
             return Err(Error::Input(format!(
-                "the clip has {frames} frames, expected 4n+1 (1, 5, … 81 …): make it {fewer}{above}"
+                "the clip has {}, expected 4n+1 (1, 5, … 81 …): make it {fewer}{above}",
+                counted(frames, "frame")
             )));
         }
         for (what, pixels) in [("width", width), ("height", height)] {

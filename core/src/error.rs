@@ -28,7 +28,7 @@ pub enum ErrorKind {
     OutOfMemory,
     /// The GPU has failed: nothing that this process asks of it will be done any more.
     DeviceLost,
-    /// The model lacks a part that the task needs.
+    /// The model lacks a part that the task needs, or a file of it is damaged or is none of its.
     ModelIncomplete,
     /// The [`Watch`](crate::Watch) asked to stop.
     Cancelled,
@@ -99,12 +99,22 @@ pub enum Error {
     WeightFormat(#[from] WeightFormat),
 
     /// Several files claim to be the same part of a model.
-    #[error("{part}: {} candidates, and nothing says which is meant: {}. Name one of them, or move the others away", candidates.len(), list(candidates))]
+    #[error(
+        "{part}: {} candidates, and nothing says which is meant: {}. {}",
+        candidates.len(),
+        list(candidates),
+        match alike {
+            true => "They hold the same: move all but one away, or name one of them",
+            false => "Name one of them, or move the others away",
+        }
+    )]
     Ambiguous {
         /// The part of the model.
         part: String,
         /// The files that could each be the part.
         candidates: Vec<PathBuf>,
+        /// Whether they are copies of one file, as far as was looked.
+        alike: bool,
     },
 
     /// Parts of the model were not found.
@@ -192,11 +202,12 @@ impl Error {
     /// What a caller should do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::File { .. } | Self::Tensor { .. } | Self::Ambiguous { .. } | Self::Input(_) => {
-                ErrorKind::BadInput
-            }
+            Self::Ambiguous { .. } | Self::Input(_) => ErrorKind::BadInput,
             Self::Io { reason, .. } => ErrorKind::of_io(reason),
-            Self::Incomplete { .. } | Self::WeightFormat(_) => ErrorKind::ModelIncomplete,
+            Self::File { .. }
+            | Self::Tensor { .. }
+            | Self::Incomplete { .. }
+            | Self::WeightFormat(_) => ErrorKind::ModelIncomplete,
             Self::Model(error) => ErrorKind::of_model(error),
             Self::OutOfMemory { .. } => ErrorKind::OutOfMemory,
             Self::DeviceLost { .. } => ErrorKind::DeviceLost,

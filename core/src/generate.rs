@@ -11,6 +11,7 @@ pub mod sampling;
 use std::path::{Path, PathBuf};
 
 use tch::{Kind, Tensor};
+use wan_alpha_take::counted::counted;
 use wan_alpha_take::frame::Frame;
 use wan_alpha_take::models::Defaults;
 use wan_alpha_take::{Fingerprint, Mask, Precision, TakeRequest};
@@ -23,7 +24,7 @@ use crate::text::TEXT_LENGTH;
 use crate::vae::{LATENT_CHANNELS, RgbaDecoder};
 use crate::weights::{Decoders, MergedTransformer, ModelFiles, Strengths, Weights};
 use crate::{Error, ErrorKind, MemoryContext, Result, Stage, Watch, give_back, noise};
-pub use arithmetic::Arithmetic;
+pub use arithmetic::{Arithmetic, ModelWidths};
 use loaded_dit::LoadedDit;
 use once::Once;
 use prompt::{Memory, TextModel, kind_of};
@@ -188,7 +189,13 @@ impl Pipeline {
 
     /// How much the take of a request computes.
     pub fn arithmetic(&self, request: &TakeRequest) -> Arithmetic {
-        Arithmetic::of(&self.config, request)
+        Arithmetic::of(&self.config, self.files.decoders.width(), request)
+    }
+
+    /// How wide its matrices are.
+    pub fn widths(&self) -> ModelWidths {
+        let DitConfig { dim, ffn, heads, .. } = self.config;
+        ModelWidths { dim, ffn, heads, decoder: self.files.decoders.width() }
     }
 
     /// Makes a take: [`Pipeline::latent`], then [`Pipeline::decode`].
@@ -375,10 +382,12 @@ impl Pipeline {
         let mask = match mask {
             Some(mask) if mask.shape()[0] != frames => {
                 return Err(Error::Input(format!(
-                    "the mask has {} frames, the take has {frames} latent frames ({} frames of \
-                     video); one mask frame is needed for each",
-                    mask.shape()[0],
-                    request.frames
+                    "the mask has {}, the take has {} ({} of video); one mask frame is needed for each: \
+                     give as many, or ask for {} (--frames)",
+                    counted(mask.shape()[0], "frame"),
+                    counted(frames, "latent frame"),
+                    counted(request.frames, "frame"),
+                    counted(mask.shape()[0].max(1) * 4 - 3, "frame")
                 )));
             }
             Some(mask) => noise::mask_on_grid(self.device, mask, height as i64, width as i64)?,

@@ -4,36 +4,12 @@
 
 use std::env;
 
-use directories::ProjectDirs;
 use wan_alpha_take::environment::{Environment, Surroundings};
 
 /// What variables and folders of this user and machine say, all of it.
 pub(crate) fn read() -> Environment {
-    let folders = ProjectDirs::from("org", "wanalpha", "wan-alpha");
-    let folders = folders.as_ref();
-    Environment::of(Surroundings {
-        variables: env::vars_os().collect(),
-        data: folders.map(|folders| folders.data_dir().to_owned()),
-        state: folders.map(|f| f.state_dir().unwrap_or(f.data_local_dir()).to_owned()),
-        cache: folders.map(|folders| folders.cache_dir().to_owned()),
-        temporary: env::temp_dir(),
-        working: env::current_dir().ok(),
-        // The program is the host's; ours is the file that this code was loaded from.
-        program: process_path::get_dylib_path(),
-        host: host_name(),
-    })
-}
-
-/// The name of this machine, as `uname -n` says it.
-#[cfg(unix)]
-fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-/// The name of this machine.
-#[cfg(windows)]
-fn host_name() -> String {
-    gethostname::gethostname().to_string_lossy().into_owned()
+    // The program is the host's; ours is the file that this code was loaded from.
+    Environment::of(Surroundings::of_this_process(process_path::get_dylib_path()))
 }
 
 /// Whether this host renders for a farm, whatever it says of itself; asked before a node has any

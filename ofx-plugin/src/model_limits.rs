@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+use wan_alpha_take::counted::{counted, verb};
 use wan_alpha_take::models::Manifest;
 
 use crate::build_request;
@@ -29,7 +30,7 @@ pub(crate) fn update(node: Node<'_>) -> Result<(), Status> {
 fn line(model: &Manifest, size: [u32; 2], frames: u32) -> String {
     let [own_width, own_height] = model.defaults.size_or_released();
     let own_frames = model.defaults.frames_or_released();
-    let own = format!("{own_width}x{own_height}, {own_frames} frames");
+    let own = format!("{own_width}x{own_height}, {}", counted(own_frames, "frame"));
     let made_for = model.made_for.sizes_in_words();
     let own = made_for.map_or_else(|| own.clone(), |words| format!("{own}; made for {words}"));
     let [width, height] = size;
@@ -37,8 +38,13 @@ fn line(model: &Manifest, size: [u32; 2], frames: u32) -> String {
     match (fits_size, model.made_for.fits_frames(frames)) {
         (true, true) => own,
         (false, true) => format!("{own}: {width}x{height} lies beyond"),
-        (true, false) => format!("{own}: {frames} frames lie beyond"),
-        (false, false) => format!("{own}: {width}x{height} and {frames} frames lie beyond"),
+        (true, false) => {
+            let lies = verb(frames, "lies", "lie");
+            format!("{own}: {} {lies} beyond", counted(frames, "frame"))
+        }
+        (false, false) => {
+            format!("{own}: {width}x{height} and {} lie beyond", counted(frames, "frame"))
+        }
     }
 }
 

@@ -47,11 +47,18 @@ pub(crate) enum ModelCommand {
         out: PathBuf,
     },
     /// Every named model, newest first
-    List,
+    List {
+        /// Print JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
     /// The parts of a model: files, sizes, kinds, coverage
     Show {
         /// A model's name
         name: String,
+        /// Print JSON, for programs
+        #[arg(long)]
+        json: bool,
     },
     /// Read a model again and compare it with its fingerprint
     Verify {
@@ -92,7 +99,11 @@ pub(crate) enum ModelCommand {
         comfyui: Option<PathBuf>,
     },
     /// Where models are looked for, and what `auto` means
-    Where,
+    Where {
+        /// Print JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// What of the released files is wanted.

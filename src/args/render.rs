@@ -1,16 +1,17 @@
 //! The syntax of `wan-alpha render`.
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, ensure};
 use clap::Args;
+use wan_alpha_core::Watch;
 use wan_alpha_take::models::AUTO;
 use wan_alpha_take::{Interpolation, Precision, Solver};
 
 use super::{Computing, in_order, one_of};
 use crate::exit::{Exit, OrExit};
 use crate::output::Format;
+use crate::text_file;
 
 /// One take and where it goes.
 #[derive(Debug, Args)]
@@ -44,9 +45,9 @@ pub(crate) struct Render {
     pub(crate) engine: bool,
 
     /// What to show, in English or Chinese, or @FILE to read it from a text file. Say that the
-    /// background is transparent, then the style, the kind of shot and the subject
+    /// background is transparent, then the style, the kind of shot and the subject. Needed unless --from
+    /// is given
     #[arg(long, value_name = "TEXT|@FILE", help_heading = "Take", allow_hyphen_values = true)]
-    #[arg(required_unless_present = "from")]
     pub(crate) prompt: Option<String>,
 
     /// The same take as an earlier one: its take.json, a frame of it (EXR, PNG), its folder, or a
@@ -159,7 +160,7 @@ Examples:
   wan-alpha render --model models/wan-alpha --out shot/fish --prompt @fish.txt --seed 7 \\
       --ellipse \"0: 0.2,0.5,0.6,0.4,0; 80: 0.8,0.5,0.6,0.4,15\" --ellipse-interp smooth
 
-Exit codes: 0 done, 2 bad input, 3 out of memory, 4 model incomplete, 130 cancelled, 1 other.";
+Exit codes: 0 done, 2 bad input, 3 out of memory, 4 model incomplete or damaged, 130 cancelled, 1 other.";
 
 impl Render {
     /// The formats asked for, each once and in a fixed order.
@@ -189,8 +190,9 @@ fn seed(text: &str) -> Result<u32, String> {
 }
 
 /// The text of `--prompt` or `--negative` (`flag`): as it stands, or with `@FILE` the file's,
-/// without the line ends after it. `@@` begins a text with `@`.
-pub(crate) fn text_or_file(flag: &str, text: &str) -> Result<String> {
+/// without the line ends after it. `@@` begins a text with `@`. Where the file is a pipe that nobody
+/// writes to, `watch` ends the wait.
+pub(crate) fn text_or_file(flag: &str, text: &str, watch: &dyn Watch) -> Result<String> {
     let Some(path) = text.strip_prefix('@') else {
         return Ok(text.to_owned());
     };
@@ -199,8 +201,8 @@ pub(crate) fn text_or_file(flag: &str, text: &str) -> Result<String> {
     }
     let read = || {
         ensure!(!path.is_empty(), "{flag} @ needs a file name after the @");
-        let bytes =
-            fs::read(path).map_err(|error| anyhow!("cannot read {flag} file {path}: {error}"))?;
+        let bytes = text_file::read(Path::new(path), watch)?
+            .map_err(|error| anyhow!("cannot read {flag} file {path}: {error}"))?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let place = error.utf8_error().valid_up_to();
             anyhow!("{flag} file {path} is not UTF-8 text (byte {place}): save it as UTF-8")

@@ -58,6 +58,9 @@ pub(crate) enum TakeCommand {
         /// theirs to read, and they may put takes there
         #[arg(long, value_name = "GROUP|everyone")]
         share: Option<String>,
+        /// Print JSON, for programs
+        #[arg(long, conflicts_with = "share")]
+        json: bool,
     },
 }
 

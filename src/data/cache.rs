@@ -27,6 +27,7 @@ use wan_alpha_core::vae::{Corner, RgbaEncoder};
 use wan_alpha_core::weights::{EncoderFiles, ModelFiles, Strengths, Weights};
 use wan_alpha_core::{Stage, encode};
 use wan_alpha_take::Precision;
+use wan_alpha_take::counted::counted;
 
 use super::bucket::TrainingSize;
 use super::set::Set;
@@ -89,10 +90,12 @@ pub(super) fn run(args: &CacheSet, context: &CommandContext<'_>) -> Result<()> {
     print_lines(&[index.display().to_string()])?;
     let all: BTreeSet<_> = lines.iter().map(|line| &line.file).collect();
     progress.remark(format!(
-        "{} rows of {} clips ({}): {clips} clips and the captions of {texts} rows are new",
-        lines.len(),
-        all.len(),
-        plan::sizes(&lines)
+        "{} of {} ({}): {} and the captions of {} are new",
+        counted(lines.len(), "row"),
+        counted(all.len(), "clip"),
+        plan::sizes(&lines),
+        counted(clips, "clip"),
+        counted(texts, "row")
     ));
     Ok(())
 }

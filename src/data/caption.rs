@@ -16,6 +16,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use parking_lot::Mutex;
 use rayon::prelude::*;
 use wan_alpha_core::Watch;
+use wan_alpha_take::counted::{counted, verb};
 
 use super::set::Set;
 use super::table::{self, Row};
@@ -102,7 +103,8 @@ pub(super) fn run(args: &CaptionSet, context: &CommandContext<'_>) -> Result<()>
     progress.done();
     print_lines(&[out.display().to_string()])?;
     progress.remark(format!(
-        "{answered} rows captioned, {had} had captions ({kept} of an earlier run)"
+        "{} captioned, {had} had captions ({kept} of an earlier run)",
+        counted(answered, "row")
     ));
     list_declined(&set, &rows, passed_over, context);
     Ok(())
@@ -119,9 +121,11 @@ fn list_declined(set: &Set, rows: &[Row], passed_over: usize, context: &CommandC
     }
     if count > 0 {
         context.progress.remark(format!(
-            "{count} rows have no captions, since the service declined them ({passed_over} of them \
+            "{} {} no captions, since the service declined them ({passed_over} of them \
              in an earlier run), as the column `declined` says: write some, leave the rows out, or \
-             ask for them once more with --again"
+             ask for them once more with --again",
+            counted(count, "row"),
+            verb(count, "has", "have")
         ));
     }
 }

@@ -17,6 +17,7 @@ use anyhow::{Result, anyhow};
 use rayon::prelude::*;
 use serde::Serialize;
 use wan_alpha_core::Watch;
+use wan_alpha_take::counted::counted;
 
 use super::set::Set;
 use super::table::{Row, meant_column};
@@ -234,8 +235,13 @@ impl SetReport {
         }
         let Summary { rows, media, sources, frames, errors, warnings, .. } = &self.summary;
         lines.push(format!(
-            "{rows} rows, {media} clips of {sources} sources, {frames} frames: {errors} errors, \
-             {warnings} warnings"
+            "{}, {} of {}, {}: {}, {}",
+            counted(*rows, "row"),
+            counted(*media, "clip"),
+            counted(*sources, "source"),
+            counted(*frames, "frame"),
+            counted(*errors, "error"),
+            counted(*warnings, "warning")
         ));
         lines
     }

@@ -192,8 +192,18 @@ impl Scene {
 
     /// What is known of it, by name.
     pub(crate) fn labels(&self) -> BTreeMap<String, String> {
-        let opacity = if self.translucent { "translucent" } else { "opaque" };
-        let style = if self.cartoon { "cartoon" } else { "realistic" };
+        let opacity = match self.kind {
+            // The caption's sheer veil, and its glassy rim.
+            Kind::Bubble | Kind::Veil => "translucent",
+            Kind::Flame | Kind::Sparks => "glowing",
+            _ if self.translucent => "translucent",
+            _ => "opaque",
+        };
+        let style = match self.kind {
+            _ if self.cartoon => "3D cartoon",
+            Kind::Smoke | Kind::Flame | Kind::Sparks => "special effects",
+            _ => "realistic",
+        };
         [
             ("kind", self.kind.name()),
             ("colour", self.color.name()),

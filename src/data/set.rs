@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail, ensure};
-use image::imageops::FilterType;
+use fast_image_resize::FilterType;
 use wan_alpha_take::frame::OwnedFrame;
 use wan_alpha_take::frames::latent_frames;
 use wan_alpha_take::{Ellipse, Track};
@@ -120,7 +120,7 @@ impl Set {
                 let size = window::cover(picture.width, picture.height, window, draw);
                 (size, window::corner(size, window, draw))
             });
-            let picture = resized(picture, size, FilterType::Triangle, hidden);
+            let picture = resized(picture, size, FilterType::Bilinear, hidden);
             cut.push(cropped(&picture, [left, top], [window.width, window.height]));
         }
         let mut clip = RgbaClip::with_capacity(*window);
@@ -208,7 +208,7 @@ pub(crate) fn split(each: &[&str], seed: u64) -> Split {
 fn still(reader: &mut Reader, window: &Window, draw: &mut DataRng) -> Result<RgbaClip> {
     let picture = reader.next()?.context("it has no picture")?;
     let size = window::cover(picture.width, picture.height, window, draw);
-    let picture = resized(picture, size, FilterType::Triangle, reader.hidden_color());
+    let picture = resized(picture, size, FilterType::Bilinear, reader.hidden_color());
     let mut clip = RgbaClip::with_capacity(*window);
     for place in window::sliding(size, window, draw) {
         clip.push(&cropped(&picture, place, [window.width, window.height]).rgba);

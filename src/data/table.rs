@@ -114,6 +114,8 @@ impl Row {
 /// Reads the rows of a table, CSV or JSON lines.
 pub(crate) fn read(path: &Path) -> Result<Vec<Row>> {
     let work = || -> Result<Vec<Row>> {
+        let about = path.metadata()?;
+        ensure!(about.is_file() || about.is_dir(), "it is a pipe or a device: expected a file");
         let bytes = std::fs::read(path)?;
         let text = text_of(&bytes)?;
         let folder = path.parent().unwrap_or(Path::new(""));
@@ -430,8 +432,8 @@ mod tests {
                 "colour,caption\na,b\nc,\"d\ne,f\n",
                 "line 3: a quotation mark is not closed",
             ),
-            ("t.csv", "colour,alpha\na\n", "line 2 has 1 cells: expected 2"),
-            ("t.csv", "colour,alpha\r\na,b\r\n\r\nc\r\n", "line 4 has 1 cells"),
+            ("t.csv", "colour,alpha\na\n", "line 2 has 1 cell: expected 2"),
+            ("t.csv", "colour,alpha\r\na,b\r\n\r\nc\r\n", "line 4 has 1 cell"),
             ("t.csv", "colour,kind\r\na,\r\nb,fast\r\n", "line 3: kind is `fast`"),
             ("t.csv", "colour\n", "it has no rows"),
             ("t.csv", "colour,association\na,both\n", "association is `both`"),

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use image::RgbaImage;
 use rayon::prelude::*;
 use wan_alpha_core::Watch;
+use wan_alpha_take::counted::counted;
 
 use super::clip::{RgbaClip, Window};
 use super::procedural::{DrawnClip, DrawnStream, Language};
@@ -54,8 +55,11 @@ pub(super) fn run(args: &Procedural, context: &CommandContext<'_>) -> Result<()>
     progress.done();
     print_lines(&[table.display().to_string()])?;
     progress.remark(format!(
-        "{count} clips of {} frames, {} × {}",
-        window.frames, window.width, window.height
+        "{} of {}, {} × {}",
+        counted(count, "clip"),
+        counted(window.frames, "frame"),
+        window.width,
+        window.height
     ));
     Ok(())
 }

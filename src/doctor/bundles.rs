@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::DoctorFinding;
+use crate::take::can_write;
 
 const ABOUT: &str = "bundle";
 const NAME: &str = "WanAlpha.ofx";
@@ -90,7 +91,7 @@ fn not_seen(bundle: &Path) -> DoctorFinding {
 
 /// What a command that writes to a folder, or makes it, begins with: `sudo ` where this user may not.
 fn as_root(folder: &Path) -> &'static str {
-    if cfg!(windows) || super::stores::can_write(folder) { "" } else { "sudo " }
+    if cfg!(windows) || can_write(folder) { "" } else { "sudo " }
 }
 
 fn found_by(folder: &Path, search_path: &OsStr) -> &'static str {

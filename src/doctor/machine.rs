@@ -4,6 +4,7 @@ use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 use wan_alpha_core::device::{Card, survey, usable_cards};
 use wan_alpha_core::tch;
 use wan_alpha_take::Precision;
+use wan_alpha_take::counted::counted;
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::models::{AUTO, Manifest};
 
@@ -37,8 +38,8 @@ fn device(environment: &Environment) -> DoctorFinding {
         Err(reason) if reason.is_plain_cpu_machine() => DoctorFinding::attention(
             ABOUT,
             format!(
-                "the CPU, {} threads: fine for small models only ({reason})",
-                tch::get_num_threads()
+                "the CPU, {}: fine for small models only ({reason})",
+                counted(tch::get_num_threads(), "thread")
             ),
             "use a machine with an NVIDIA GPU for models of more than 2 billion parameters",
         ),

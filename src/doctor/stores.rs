@@ -1,14 +1,13 @@
 //! The folders of takes: whether takes can be published, and whether those whom a folder is for can read
 //! what is in it.
 
-use std::path::Path;
-
+use wan_alpha_take::counted::{counted, verb};
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::store::{FolderAccess, Place, Store, barred};
 
 use super::DoctorFinding;
 use crate::accounts::{group_name, user_name};
-use crate::take::whom;
+use crate::take::{can_write, whom};
 
 const ABOUT: &str = "store";
 
@@ -19,15 +18,15 @@ pub(super) fn look(environment: &Environment) -> Vec<DoctorFinding> {
     let mut findings = Vec::new();
     let mut published = false;
     for place in &places {
-        let (folder, takes) = (place.folder.display(), place.takes);
+        let (folder, takes) = (place.folder.display(), counted(place.takes, "take"));
         let free =
             place.free.map_or(String::new(), |free| format!(", {} GB free", free / 1_000_000_000));
         let says = match (can_write(&place.folder), published) {
             (true, false) if place.exists => {
-                format!("{folder}: {takes} takes{free}; takes are published here")
+                format!("{folder}: {takes}{free}; takes are published here")
             }
             (true, false) => format!("{folder} is made with the first take{free}"),
-            _ => format!("{folder}: {takes} takes, for reading{free}"),
+            _ => format!("{folder}: {takes}, for reading{free}"),
         };
         published |= can_write(&place.folder);
         findings.push(DoctorFinding::ok(ABOUT, says));
@@ -61,9 +60,10 @@ fn shared(place: &Place) -> Vec<DoctorFinding> {
     let mut findings = Vec::new();
     if let Some((path, owner)) = place.closed.first() {
         let says = format!(
-            "{folder} is {}, but {} takes in it are not, such as {} of {}, mode {}",
+            "{folder} is {}, but {} in it {} not, such as {} of {}, mode {}",
             whom(&access),
-            place.closed.len(),
+            counted(place.closed.len(), "take"),
+            verb(place.closed.len(), "is", "are"),
             path.file_name().unwrap_or_default().display(),
             user_name(*owner),
             FolderAccess::of(path).map_or_else(
@@ -109,30 +109,16 @@ fn command(access: &FolderAccess) -> String {
     format!("wan-alpha take where --share {whom}")
 }
 
-/// Whether a file can be made there, or the folder where there is none.
-pub(super) fn can_write(folder: &Path) -> bool {
-    let there = folder.ancestors().find(|folder| folder.exists());
-    there.is_some_and(|there| there.is_dir() && tempfile::tempfile_in(there).is_ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_folder_below_a_file_cannot_be_written() {
-        let folder = tempfile::tempdir().unwrap();
-        assert!(can_write(&folder.path().join("new/newer")));
-        let file = folder.path().join("file");
-        std::fs::write(&file, "x").unwrap();
-        assert!(!can_write(&file.join("below")));
-    }
 
     #[cfg(unix)]
     #[test]
     fn a_wrong_mode_is_named_with_the_command_that_mends_it() {
         use std::fs;
         use std::os::unix::fs::PermissionsExt;
+        use std::path::Path;
         let base = tempfile::tempdir().unwrap();
         let folder = base.path().join("takes");
         fs::create_dir(&folder).unwrap();
@@ -152,7 +138,7 @@ mod tests {
         set(&folder, 0o777);
         let text = found().join("\n");
         for words in [
-            "1 takes in it are not",
+            "1 take in it is not",
             "mode 0600",
             "take where --share everyone",
             "chmod 0664",

@@ -20,6 +20,7 @@ use crate::media::remarks::PictureRemarks;
 use crate::media::rgba::{PictureLosses, RgbaImage};
 use crate::own_inputs::refuse_input;
 use crate::render::read_mask;
+use crate::text_file;
 
 /// What there is to draw.
 enum ShownPlacement {
@@ -72,8 +73,8 @@ impl ShownPlacement {
         };
         let name = path.display();
         if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
-            let text =
-                std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+            let text = text_file::read_text(path, watch)?
+                .with_context(|| format!("cannot read {name}"))?;
             let length = serde_json::from_str::<Vec<Ellipse>>(&text).map_or(0, |track| track.len());
             let mut track = Track::from_json(&text, length).with_context(|| name.to_string())?;
             check_frame(path, args.frame, track.len())?;

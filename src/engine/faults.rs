@@ -422,7 +422,7 @@ fn an_engine_answers_while_it_opens_its_device_and_can_be_stopped() {
         said.contains(&format!("engine {first} ")) && said.contains(") opening the CPU, "),
         "{said}"
     );
-    assert!(said.contains(": waiting, 1 holders"), "{said}");
+    assert!(said.contains(": waiting, 1 holder"), "{said}");
     assert!(room.run(&["engine", "unload"]).contains("no model is in memory"));
     // The worker sits in a call that never ends.
     room.run(&["engine", "stop"]);

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use serde_json::{Value, json};
+use wan_alpha_take::counted::counted;
 use wan_alpha_take::engine::message::{DeviceMemory, DeviceReport, Progress, StatusReport};
 use wan_alpha_take::environment::Environment;
 
@@ -49,13 +50,13 @@ fn as_json(report: Option<&StatusReport>, others: &[(u32, Option<StatusReport>)]
 
 fn lines(report: &StatusReport) -> Vec<String> {
     let mut lines = vec![format!(
-        "engine {} (version {}, numerics {}) {}, up for {} s, {} clients",
+        "engine {} (version {}, numerics {}) {}, up for {} s, {}",
         report.engine.pid,
         report.engine.version,
         report.engine.numerics,
         place(&report.device),
         report.uptime_seconds,
-        report.clients
+        counted(report.clients, "client")
     )];
     if let Some(unused) = &report.device.unused {
         lines.push(format!("a GPU is not used: {unused}"));
@@ -70,7 +71,7 @@ fn lines(report: &StatusReport) -> Vec<String> {
             Some(Progress { stage, step, of, .. }) => format!("{stage} {step}/{of}"),
             None => "waiting".to_owned(),
         };
-        lines.push(format!("take {}: {state}, {} holders", job.key, job.holders));
+        lines.push(format!("take {}: {state}, {}", job.key, counted(job.holders, "holder")));
     }
     lines
 }

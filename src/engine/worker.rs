@@ -5,6 +5,7 @@ use wan_alpha_core::device::Opened;
 use wan_alpha_core::generate::{Arithmetic, Pipeline};
 use wan_alpha_core::tch;
 use wan_alpha_core::{Stage, Watch};
+use wan_alpha_take::counted::counted;
 use wan_alpha_take::engine::message::{ProblemCode, Progress, Submit};
 use wan_alpha_take::engine::server::{EngineServer, Outcome, WorkerOrder};
 use wan_alpha_take::environment::Environment;
@@ -15,8 +16,8 @@ use wan_alpha_take::{TakeKey, TakeRequest, Warning};
 #[cfg(test)]
 use super::faults;
 use super::watchdog::{self, ProgressSignal};
-use crate::announcement;
-use crate::cpu_estimate::{self, CpuEstimate};
+use crate::announcement::{self, ExpectedTime};
+use crate::cpu_estimate::CpuEstimate;
 use crate::device;
 use crate::maker::{MakeContext, MakeError, Maker};
 use crate::timing_history::{self, TimingHistory, pace_class};
@@ -96,6 +97,7 @@ impl Worker<'_> {
                 || announcement::expected(history, pipeline, &request, opened),
                 CpuEstimate::expected,
             );
+            watch.expect(&expected);
             let with = announcement::line(&request, opened, environment, expected);
             self.may_begin(slow, with, &watch)
         };
@@ -106,9 +108,9 @@ impl Worker<'_> {
             may_begin: &may_begin,
         };
         log::info!(
-            "take {}: {} frames of {}×{}",
+            "take {}: {} of {}×{}",
             submit.key,
-            request.frames,
+            counted(request.frames, "frame"),
             request.width,
             request.height
         );
@@ -142,7 +144,6 @@ impl Worker<'_> {
         match slow {
             Some(slow) if self.environment.allow_cpu || self.service.may_take_hours(key) => {
                 log::warn!("take {key}: {slow}");
-                watch.suppose(&slow);
             }
             Some(slow) => return Err(slow.refusal().into()),
             None => {}
@@ -161,22 +162,21 @@ struct JobWatch<'a> {
 }
 
 impl JobWatch<'_> {
-    /// Has estimates follow from the operations of a take that no earlier one tells of. Those of
-    /// decoding are the released decoder's, which small models do not have.
+    /// Has estimates follow from the operations of a take that no earlier one tells of.
     fn count(&self, pipeline: &Pipeline, request: &TakeRequest) {
-        if !cpu_estimate::is_large(pipeline) {
-            return;
-        }
         let Arithmetic { products, attention, decoding } = pipeline.arithmetic(request);
         let mut pace = self.pace.lock();
         pace.count(Stage::Sample, products + attention);
         pace.count(Stage::Decode, decoding);
     }
 
-    fn suppose(&self, slow: &CpuEstimate) {
-        let mut pace = self.pace.lock();
-        pace.suppose(Stage::Sample, slow.sampling);
-        pace.suppose(Stage::Decode, slow.decoding);
+    /// What was counted holds until it is known better.
+    fn expect(&self, expected: &ExpectedTime) {
+        if let ExpectedTime::Counted(time) = expected {
+            let mut pace = self.pace.lock();
+            pace.suppose(Stage::Sample, time.sampling);
+            pace.suppose(Stage::Decode, time.decoding);
+        }
     }
 }
 

@@ -1,16 +1,17 @@
 //! The table of what was asked for: JSON lines, one for each take.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use serde::Deserialize;
+use wan_alpha_core::Watch;
 use wan_alpha_take::{Ellipse, Interpolation, Track};
 
 use super::clip::ClipPlace;
 use super::measure::NamedHue;
 use crate::exit::{Exit, OrExit};
+use crate::text_file;
 use crate::unique_json;
 
 /// What was asked for in one take.
@@ -58,9 +59,9 @@ enum Placed {
 
 impl Expected {
     /// Reads what is expected of takes, a line of JSON for each.
-    pub(super) fn read(path: &Path) -> Result<Vec<Self>> {
+    pub(super) fn read(path: &Path, watch: &dyn Watch) -> Result<Vec<Self>> {
         let read = || -> Result<Vec<Self>> {
-            let text = fs::read_to_string(path)?;
+            let text = text_file::read_text(path, watch)??;
             let folder = path.parent().unwrap_or(Path::new(""));
             let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
             let rows: Vec<Self> = lines

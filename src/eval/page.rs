@@ -4,8 +4,7 @@
 //! colors. It mixes display values, which is the paper's soft render, and not the light that a
 //! compositor mixes.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use data_encoding::BASE64;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::table::{Best, Cell, ClipRow, MeasureColumn, Table};
@@ -142,7 +141,7 @@ fn clip(table: &Table, row: &ClipRow) -> Markup {
 
 /// One frame of a strip, as an image within the page.
 fn frame(label: &str, thumb: &Thumbnail) -> Markup {
-    let source = format!("data:image/png;base64,{}", STANDARD.encode(&thumb.png));
+    let source = format!("data:image/png;base64,{}", BASE64.encode(&thumb.png));
     html! {
         span class="frame" {
             img alt=(format!("{label} frame {}", thumb.frame)) width=(thumb.width)
@@ -283,7 +282,8 @@ mod tests {
         assert_eq!(images.len(), 4);
         for image in images {
             let source = attribute(image, "src").unwrap();
-            let png = STANDARD.decode(source.strip_prefix("data:image/png;base64,").unwrap());
+            let png =
+                BASE64.decode(source.strip_prefix("data:image/png;base64,").unwrap().as_bytes());
             let image = image::load_from_memory(&png.unwrap()).unwrap();
             assert_eq!(
                 (image.width(), image.height(), image.color()),

@@ -13,6 +13,7 @@ use wan_alpha_core::metrics::Lpips;
 use wan_alpha_core::tch::Kind;
 use wan_alpha_core::vae::Corner;
 use wan_alpha_core::weights::{Decoders, EncoderFiles};
+use wan_alpha_take::counted::{counted, verb};
 use wan_alpha_take::frame::{Frame, OwnedFrame};
 use wan_alpha_take::report::PixelShare;
 use wan_alpha_take::{Precision, TakeReport};
@@ -49,9 +50,10 @@ pub(super) fn run(args: &EvalReconstruction, context: &CommandContext<'_>) -> Re
     let rows = if args.model.is_empty() {
         let [truth, made] = &args.clips[..] else {
             return Err(anyhow!(
-                "{} clips are given: expected the true one and the one made of it (TRUTH MADE), or \
-                 --model to make it",
-                args.clips.len()
+                "{} {} given: expected the true one and the one made of it (TRUTH MADE), or --model to \
+                 make it",
+                counted(args.clips.len(), "clip"),
+                verb(args.clips.len(), "is", "are")
             ))
             .or_exit(Exit::BadInput);
         };
@@ -165,7 +167,7 @@ impl ReconstructionBench<'_> {
         let mut pair = self.pair(truth)?;
         let (found, expected) = (made_clip.shape(), pair.shape);
         let words = |shape: ClipShape| {
-            format!("{} frames of {} × {}", shape.frames, shape.width, shape.height)
+            format!("{} of {} × {}", counted(shape.frames, "frame"), shape.width, shape.height)
         };
         if found != expected {
             return Err(anyhow!(

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 use wan_alpha_take::TakeReport;
+use wan_alpha_take::counted::{counted, verb};
 
 use crate::media::thumbnail::Strip;
 use crate::table_printer::lines_of_grid;
@@ -132,10 +133,10 @@ impl Table {
             return;
         }
         self.notes.push(format!(
-            "{} of {} clips {} empty (alpha covers less than {} %), without scores and in no mean: {}",
+            "{} of {} {} empty (alpha covers less than {} %), without scores and in no mean: {}",
             names.len(),
-            self.rows.len(),
-            if names.len() == 1 { "is" } else { "are" },
+            counted(self.rows.len(), "clip"),
+            verb(names.len(), "is", "are"),
             TakeReport::EMPTY * 100.0,
             names.join(", ")
         ));

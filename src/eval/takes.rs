@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 use serde_json::{Map, json};
 use wan_alpha_core::Watch;
+use wan_alpha_take::counted::{counted, verb};
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::store::Store;
 
@@ -26,7 +27,8 @@ use crate::media::thumbnail::{Strip, Thumbnail, is_shown};
 /// Measures the takes that `args` name.
 pub(super) fn run(args: &EvalTakes, context: &CommandContext<'_>) -> Result<()> {
     let CommandContext { environment, progress, console, .. } = *context;
-    let asked = args.asked.as_deref().map(Expected::read).transpose()?;
+    let asked = args.asked.as_deref();
+    let asked = asked.map(|path| Expected::read(path, console)).transpose()?;
     let judges = ScoringNetworks::open(&args.judges, environment, console)?;
     let clips = gather(args, asked.as_deref(), environment, console)?;
     let read = clips.iter().flat_map(|(clip, _)| clip.files()).chain(&args.asked);
@@ -134,10 +136,13 @@ fn judge(
         && track.len() != latent_frames
     {
         return Err(anyhow!(
-            "{}: {} ellipses were asked for, but {frames} frames are {latent_frames} latent frames, \
-             of one ellipse each",
+            "{}: {} {} asked for, but {} {} {}, of one ellipse each",
             clip.name,
-            track.len()
+            counted(track.len(), "ellipse"),
+            verb(track.len(), "was", "were"),
+            counted(frames, "frame"),
+            verb(frames, "is", "are"),
+            counted(latent_frames, "latent frame")
         ))
         .or_exit(Exit::BadInput);
     }

@@ -149,28 +149,28 @@ fn shared() -> Option<Permissions> {
 /// Why a file could not be written, in words that a person can act on.
 pub(crate) fn explain_write(path: &Path, error: &Error) -> MediaError {
     let remedy = match error.kind() {
-        ErrorKind::StorageFull => "the disk is full: free space there or choose another --out",
+        ErrorKind::StorageFull => "the disk is full: free space there or choose another place",
         ErrorKind::QuotaExceeded => {
-            "your disk quota is used up: free space or choose another --out"
+            "your disk quota is used up: free space or choose another place"
         }
         ErrorKind::FileTooLarge => {
             "the file would pass the size limit set for this process (ulimit -f) or its file \
-             system: raise the limit or choose another --out"
+             system: raise the limit or choose another place"
         }
         ErrorKind::PermissionDenied => {
-            "you may not write there: change the folder's permissions or choose another --out"
+            "you may not write there: change the folder's permissions or choose another place"
         }
         ErrorKind::ReadOnlyFilesystem => {
-            "the file system is mounted read-only: choose another --out"
+            "the file system is mounted read-only: choose another place"
         }
         ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
-            "a part of this path is a file, not a folder: choose another --out"
+            "a part of this path is a file, not a folder: choose another place"
         }
         ErrorKind::NotFound => {
-            "the folder has gone, or none can be made there: choose another --out"
+            "there is no such folder, and none can be made there: choose another place"
         }
         ErrorKind::InvalidFilename => "the file system does not take this name",
-        _ => "check the disk and the folder, or choose another --out",
+        _ => "check the disk and the folder, or choose another place",
     };
     MediaError::Unwritable { path: path.to_owned(), reason: error.to_string(), remedy }
 }
@@ -249,7 +249,7 @@ mod tests {
         let gone = Path::new("no/such/folder/a.exr");
         let text = write_whole(gone, b"x").unwrap_err().to_string();
         assert!(text.contains("cannot write no/such/folder/a.exr"), "{text}");
-        assert!(text.contains("the folder has gone"), "{text}");
+        assert!(text.contains("there is no such folder"), "{text}");
         assert!(!text.contains(UNFINISHED), "{text}");
         for (kind, words) in [
             (ErrorKind::StorageFull, "disk is full"),

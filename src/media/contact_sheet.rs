@@ -6,7 +6,7 @@
 //! and Fusion do it, then encoded as sRGB: composited in display values, soft edges would look
 //! thinner here than they will in the comp.
 
-use image::imageops::FilterType;
+use fast_image_resize::{FilterType, ResizeAlg};
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster};
 use wan_alpha_take::color::{linear_premultiplied, quantize_8, to_display, to_linear};
 use wan_alpha_take::frame::Frame;
@@ -117,11 +117,16 @@ fn thumb_size(width: usize, height: usize) -> Size {
 }
 
 fn reduce(frame: &Frame<'_>, to: Size) -> Vec<f32> {
-    let pixels = frame.pixels().iter().flat_map(|pixel| linear_premultiplied(*pixel)).collect();
-    // Triangle averages over the whole footprint when it reduces and cannot ring, as Lanczos does
+    let pixels: Vec<f32> =
+        frame.pixels().iter().flat_map(|pixel| linear_premultiplied(*pixel)).collect();
+    // Bilinear averages over the whole footprint when it reduces and cannot ring, as Lanczos does
     // around hair in front of a glow.
-    let filter = if to.width > frame.width { FilterType::Nearest } else { FilterType::Triangle };
-    filtered(pixels, [frame.width, frame.height], [to.width, to.height], filter)
+    let algorithm = if to.width > frame.width {
+        ResizeAlg::Nearest
+    } else {
+        ResizeAlg::Convolution(FilterType::Bilinear)
+    };
+    filtered(&pixels, [frame.width, frame.height], [to.width, to.height], algorithm)
 }
 
 impl Ground {

@@ -1,11 +1,10 @@
 //! Pictures in another size, and parts of them.
 //!
-//! Every picture of the command is resized by [`filtered`], with the filters of the crate `image`.
-//! `image` weighs and adds in single precision, `fast_image_resize` in double precision: contact
-//! sheets, thumbnails, cached latents and training clips would change in their last bits.
+//! Every picture of the command is resized by [`filtered`], with the filters of the crate
+//! `fast_image_resize`: weights and sums in double precision, as Pillow has them.
 
-use image::imageops::{self, FilterType};
-use image::{ImageBuffer, Rgba};
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use wan_alpha_take::frame::OwnedFrame;
 
 /// What color is where alpha is 0.
@@ -18,20 +17,32 @@ pub(crate) enum HiddenColor {
 }
 
 /// RGBA values `[height, width, 4]` of the size `from`, as width and height, in the size `to`: as
-/// Pillow's filters of these names have it, averaging where the picture becomes smaller. Every channel
-/// is filtered by itself.
+/// Pillow's filters have it on images of mode F (`Bilinear`, `Lanczos3`, `CatmullRom` for its
+/// `BICUBIC`), averaging where the picture becomes smaller. Every channel is filtered by itself.
 pub(crate) fn filtered(
-    rgba: Vec<f32>,
+    rgba: &[f32],
     from: [usize; 2],
     to: [usize; 2],
-    filter: FilterType,
+    algorithm: ResizeAlg,
 ) -> Vec<f32> {
-    let [width, height] = to;
-    match ImageBuffer::<Rgba<f32>, _>::from_raw(from[0] as u32, from[1] as u32, rgba) {
-        Some(image) => imageops::resize(&image, width as u32, height as u32, filter).into_raw(),
+    let mut resized = vec![0.0_f32; to[0] * to[1] * 4];
+    let [from, to] = [from, to].map(|size| size.map(|side| side as u32));
+    let kind = PixelType::F32x4;
+    let source = ImageRef::new(from[0], from[1], bytemuck::cast_slice(rgba), kind);
+    let target = bytemuck::cast_slice_mut(&mut resized);
+    let target = Image::from_slice_u8(to[0], to[1], target, kind);
+    // Callers multiply by alpha where they want to: see `HiddenColor`.
+    let options = ResizeOptions::new().resize_alg(algorithm).use_alpha(false);
+    match (source, target) {
+        (Ok(source), Ok(mut target)) => {
+            if let Err(error) = Resizer::new().resize(&source, &mut target, &options) {
+                log::error!("a picture of {from:?} pixels cannot be made {to:?}: {error}");
+            }
+        }
         // Where there are fewer values than the size says.
-        None => vec![0.0; width * height * 4],
+        (Err(error), _) | (_, Err(error)) => log::error!("a picture of {from:?} pixels: {error}"),
     }
+    resized
 }
 
 /// Multiplies color by alpha: the only form in which pixels can be filtered without those that nobody
@@ -54,13 +65,13 @@ pub(crate) fn resized(
         return frame;
     }
     let index = frame.index;
-    let of_size = |rgba| OwnedFrame::new(index, width, height, rgba);
+    let algorithm = ResizeAlg::Convolution(filter);
+    let plain = filtered(&frame.rgba, from, to, algorithm);
     if hidden == HiddenColor::Chosen {
-        return of_size(filtered(frame.rgba, from, to, filter));
+        return OwnedFrame::new(index, width, height, plain);
     }
-    let plain = filtered(frame.rgba.clone(), from, to, filter);
     premultiply(&mut frame.rgba);
-    let mut weighted = filtered(frame.rgba, from, to, filter);
+    let mut weighted = filtered(&frame.rgba, from, to, algorithm);
     let pixels = weighted.as_chunks_mut::<4>().0.iter_mut();
     for (pixel, plain) in pixels.zip(plain.as_chunks::<4>().0) {
         let alpha = pixel[3];
@@ -68,7 +79,7 @@ pub(crate) fn resized(
             *channel = if alpha > 1e-4 { (*channel / alpha).min(1.0) } else { *plain };
         }
     }
-    of_size(weighted)
+    OwnedFrame::new(index, width, height, weighted)
 }
 
 /// A part of a frame; what lies outside the frame is left out.
@@ -88,7 +99,49 @@ pub(crate) fn cropped(
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
+
+    /// One of `tests/data/resize/expected.json`, which its script wrote with Pillow.
+    #[derive(Deserialize)]
+    struct PillowCase {
+        filter: String,
+        from: [usize; 2],
+        to: [usize; 2],
+        rgba: Vec<f32>,
+        expected: Vec<f32>,
+    }
+
+    #[test]
+    fn filters_are_those_of_pillow_on_images_of_floats() {
+        let cases = include_str!("../../tests/data/resize/expected.json");
+        let cases: Vec<PillowCase> = serde_json::from_str(cases).unwrap();
+        assert_eq!(cases.len(), 15);
+        for PillowCase { filter, from, to, rgba, expected } in cases {
+            let algorithm = ResizeAlg::Convolution(match filter.as_str() {
+                "Bilinear" => FilterType::Bilinear,
+                "CatmullRom" => FilterType::CatmullRom,
+                "Lanczos3" => FilterType::Lanczos3,
+                other => panic!("{other}"),
+            });
+            let found = filtered(&rgba, from, to, algorithm);
+            assert_eq!(found.len(), expected.len());
+            let off = found.iter().zip(&expected).map(|(found, expected)| (found - expected).abs());
+            let off = off.fold(0.0, f32::max);
+            assert!(off < 1e-5, "{filter} from {from:?} to {to:?}: {off}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_pixel_is_repeated_in_whole_multiples() {
+        let picture = ramp(3, 2);
+        let large = filtered(&picture.rgba, [3, 2], [12, 8], ResizeAlg::Nearest);
+        for (place, pixel) in large.as_chunks::<4>().0.iter().enumerate() {
+            let (x, y) = (place % 12 / 4, place / 12 / 4);
+            assert_eq!(*pixel, picture.rgba.as_chunks::<4>().0[y * 3 + x]);
+        }
+    }
 
     fn ramp(width: usize, height: usize) -> OwnedFrame {
         let at = |place: usize| [(place % width) as f32, (place / width) as f32, 0.0, 1.0];
@@ -112,7 +165,7 @@ mod tests {
 
     #[test]
     fn halving_averages_and_a_ramp_stays_a_ramp() {
-        for filter in [FilterType::Triangle, FilterType::Lanczos3] {
+        for filter in [FilterType::Bilinear, FilterType::Lanczos3] {
             let half = resized(ramp(64, 32), [32, 16], filter, HiddenColor::Chosen);
             for x in 6..26 {
                 let value = half.rgba[(8 * 32 + x) * 4];
@@ -129,7 +182,7 @@ mod tests {
         };
         let rgba: Vec<f32> = (0..32 * 32).flat_map(disc).collect();
         let picture = OwnedFrame::new(0, 32, 32, rgba);
-        for filter in [FilterType::Triangle, FilterType::Lanczos3] {
+        for filter in [FilterType::Bilinear, FilterType::Lanczos3] {
             let resized = |hidden| resized(picture.clone(), [48, 20], filter, hidden);
             let arbitrary = resized(HiddenColor::Arbitrary);
             let chosen = resized(HiddenColor::Chosen);

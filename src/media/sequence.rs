@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail, ensure};
+use wan_alpha_take::counted::counted;
 
 use super::error::{self, MediaError};
 
@@ -196,7 +197,7 @@ fn in_folder(folder: &Path, what: &str, numbering: FrameNumbering) -> Result<Vec
         ),
         _ => {
             let name = |(key, files): (Vec<u8>, BTreeMap<i64, PathBuf>)| {
-                format!("{}, {} files", String::from_utf8_lossy(&key), files.len())
+                format!("{}, {}", String::from_utf8_lossy(&key), counted(files.len(), "file"))
             };
             bail!(
                 "the {what} folder {} has several sequences ({}): name one of them as the {what}",

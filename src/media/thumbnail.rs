@@ -1,7 +1,7 @@
 //! A few frames of a clip as small PNG pictures with alpha, for pages.
 
+use fast_image_resize::{FilterType, ResizeAlg};
 use image::RgbaImage;
-use image::imageops::FilterType;
 use wan_alpha_take::frame::OwnedFrame;
 
 use super::error::Result;
@@ -47,7 +47,8 @@ impl Thumbnail {
         let mut rgba = frame.rgba.clone();
         premultiply(&mut rgba);
         let from = [frame.width, frame.height];
-        let small = filtered(rgba, from, [width, height], FilterType::Triangle);
+        let algorithm = ResizeAlg::Convolution(FilterType::Bilinear);
+        let small = filtered(&rgba, from, [width, height], algorithm);
         let eight = |value: f32| (value.clamp(0.0, 1.0) * 255.0).round() as u8;
         let bytes = small.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, a]| {
             let straight = |value: f32| if a > 0.0 { eight(value / a) } else { 0 };

@@ -14,8 +14,9 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, ensure};
+use wan_alpha_take::counted::{counted, verb};
 
-use super::report::size;
+use super::parts::size;
 use crate::args::GetModel;
 use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
@@ -74,6 +75,8 @@ fn everything(list: &Releases, hub: &Hub) -> Result<Vec<String>> {
         let uses: Vec<_> = list.uses.iter().filter(of).map(|one| one.name.as_str()).collect();
         lines.push(row("for", &uses.join(", ")));
     }
+    let files = counted(list.files.len(), "file");
+    lines.push(format!("all of it: {files}, {}", total(list.files.iter())));
     lines.push(
         "nothing was fetched: `wan-alpha model get USE --to FOLDER` says what is there already, with \
          --yes it fetches the rest"
@@ -85,13 +88,17 @@ fn everything(list: &Releases, hub: &Hub) -> Result<Vec<String>> {
 /// A use, and how large its files are together.
 fn heading(one: &ModelUse, files: &[&ReleasedFile]) -> String {
     let ModelUse { name, what, .. } = one;
-    let total = files.iter().filter_map(|file| file.size()).sum();
-    let unknown = files.iter().filter(|file| file.size().is_none()).count();
-    let and = match unknown {
-        0 => String::new(),
-        _ => format!(", and {unknown} of unknown size"),
-    };
-    format!("{name}: {what}; {} files, {}{and}", files.len(), size(total))
+    format!("{name}: {what}; {}, {}", counted(files.len(), "file"), total(files.iter().copied()))
+}
+
+/// How large files are together.
+fn total<'a>(files: impl Iterator<Item = &'a ReleasedFile>) -> String {
+    let sizes: Vec<Option<u64>> = files.map(ReleasedFile::size).collect();
+    let known = size(sizes.iter().flatten().sum());
+    match sizes.iter().filter(|size| size.is_none()).count() {
+        0 => known,
+        unknown => format!("{known}, and {unknown} of unknown size"),
+    }
 }
 
 /// A file in lines: address, size, license, hash.
@@ -258,10 +265,13 @@ fn report(
     context.progress.done();
     print_lines(&lines)?;
     let (name, to) = (&one.name, folder.display());
+    let absent = wanted.iter().filter(|one| !one.found.state.is_whole()).map(|one| &one.file);
     Err(anyhow!(
-        "{missing} of {} files are not whole in {to}; `wan-alpha model get {name} --to {to} --yes` fetches \
-         them",
-        wanted.len()
+        "{missing} of {} {} not whole in {to}; `wan-alpha model get {name} --to {to} --yes` fetches {}: {}",
+        counted(wanted.len(), "file"),
+        verb(missing, "is", "are"),
+        verb(missing, "it", "them"),
+        total(absent)
     ))
     .or_exit(Exit::ModelIncomplete)
 }

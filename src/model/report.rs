@@ -1,26 +1,18 @@
 //! What `wan-alpha model` says of models, as lines of text.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use serde_json::{Value, json};
 use wan_alpha_core::Watch;
-use wan_alpha_core::weights::{Adapter, Decoders, ModelFiles, Strengths, TensorSet};
+use wan_alpha_core::weights::{ModelFiles, Strengths};
 use wan_alpha_take::Fingerprint;
+use wan_alpha_take::counted::counted;
 use wan_alpha_take::models::{self, MadeFor, ModelRoots};
 
 use super::Chosen;
-use crate::table_printer::{Align, TablePrinter};
+use super::parts::{self, count, part_line, size};
 use wan_alpha_take::environment::Environment;
-
-/// A part of a model, and a text about it.
-const PARTS: TablePrinter<'_> =
-    TablePrinter { indent: "  ", gap: " ", columns: &[(Align::Left, 16)] };
-
-/// A line about a part of a model; without its name where the line before has it.
-fn part_line(part: &str, text: &str) -> String {
-    PARTS.line(&[part, text])
-}
 
 /// Every model, newest first.
 pub(super) fn list(roots: &ModelRoots) -> Result<Vec<String>> {
@@ -44,15 +36,53 @@ pub(super) fn list(roots: &ModelRoots) -> Result<Vec<String>> {
     Ok(models.into_iter().map(line).collect())
 }
 
+/// The same for programs.
+pub(super) fn list_json(roots: &ModelRoots) -> Result<String> {
+    let models = roots.list()?;
+    let auto = roots.auto_among(&models).map(|model| model.manifest.name.as_str());
+    let model = |model: &models::NamedModel| {
+        json!({
+            "name": model.manifest.name,
+            "auto": auto == Some(&model.manifest.name),
+            "folder": model.folder,
+            "fingerprint": model.manifest.fingerprint,
+            "parameters": model.manifest.parameters,
+            "made_for": model.manifest.made_for,
+            "defaults": model.manifest.defaults,
+            "changed": model.changed(),
+        })
+    };
+    let list: Vec<Value> = models.iter().map(model).collect();
+    Ok(serde_json::to_string_pretty(&json!({ "models": list }))?)
+}
+
 /// One model, part by part.
 pub(super) fn show(chosen: &Chosen, watch: &dyn Watch) -> Result<Vec<String>> {
     let files = ModelFiles::find(&chosen.paths, Strengths::default(), watch)?;
     let mut lines = vec![chosen.name.clone()];
     lines.extend(chosen.fingerprint.map(|fingerprint| format!("fingerprint {fingerprint}")));
     lines.extend(made_for(&chosen.made_for));
-    lines.extend(parts(&files));
+    lines.extend(parts::lines(&files));
     lines.extend(merged(chosen));
     Ok(lines)
+}
+
+/// The same for programs.
+pub(super) fn show_json(chosen: &Chosen, watch: &dyn Watch) -> Result<String> {
+    let files = ModelFiles::find(&chosen.paths, Strengths::default(), watch)?;
+    let merged = match &chosen.merged {
+        Ok(None) => Value::Null,
+        Ok(Some((path, precision))) => json!({ "file": path, "precision": precision }),
+        Err(change) => json!({ "unused": change }),
+    };
+    Ok(serde_json::to_string_pretty(&json!({
+        "name": chosen.name,
+        "fingerprint": chosen.fingerprint,
+        "made_for": chosen.made_for,
+        "defaults": chosen.defaults,
+        "parts": parts::of(&files),
+        "merged": merged,
+    }))?)
 }
 
 /// What a model was made for, as far as its record says.
@@ -60,7 +90,7 @@ fn made_for(made_for: &MadeFor) -> Vec<String> {
     let sizes = made_for.sizes_in_words().map(|sizes| part_line("made for", &sizes));
     let draws = made_for.draws.as_ref().map(|draws| part_line("draws", draws));
     let words = made_for.words.as_ref().map(|words| words.split_whitespace().count());
-    let words = words.map(|count| part_line("knows", &format!("{count} words")));
+    let words = words.map(|count| part_line("knows", &counted(count, "word")));
     sizes.into_iter().chain(draws).chain(words).collect()
 }
 
@@ -97,25 +127,19 @@ pub(super) fn places(environment: &Environment) -> Vec<String> {
     lines
 }
 
-/// The parts of a model: files, sizes, kinds, coverage.
-pub(super) fn parts(files: &ModelFiles) -> Vec<String> {
-    let mut lines = network("transformer", &files.dit);
-    lines.extend(files.adapters.iter().flat_map(adapter));
-    lines.extend(network("text encoder", &files.text));
-    lines.push(part_line("tokenizer", &files.tokenizer.display().to_string()));
-    match &files.decoders {
-        Decoders::Adapted { base, color, alpha } => {
-            lines.extend(network("autoencoder", base));
-            lines.extend(adapter(color));
-            lines.extend(adapter(alpha));
-        }
-        Decoders::Complete { color, alpha } => {
-            lines.extend(network("color decoder", color));
-            lines.extend(network("alpha decoder", alpha));
-        }
-    }
-    lines.extend(files.encoder.iter().flat_map(|encoder| merge_block(&encoder.merge)));
-    lines
+/// The same for programs.
+pub(super) fn places_json(environment: &Environment) -> Result<String> {
+    let ModelRoots { roots, preferred, draft } = &environment.models;
+    let auto = match environment.models.find(models::AUTO) {
+        Ok(model) => json!({ "name": model.manifest.name, "folder": model.folder }),
+        Err(error) => json!({ "problem": error.to_string() }),
+    };
+    Ok(serde_json::to_string_pretty(&json!({
+        "roots": roots,
+        "draft": draft,
+        "preferred": preferred,
+        "auto": auto,
+    }))?)
 }
 
 /// What the model can do.
@@ -125,65 +149,6 @@ pub(super) fn abilities(files: &ModelFiles) -> String {
     format!("  can make: {}", abilities.join(", "))
 }
 
-/// Its file may hold much else, which nobody misses.
-fn merge_block(set: &TensorSet) -> Vec<String> {
-    let path = set.paths().next().map(|path| path.display().to_string()).unwrap_or_default();
-    let (parameters, tensors) = (count(set.parameters()), set.names().count());
-    vec![
-        part_line("merge block", &path),
-        part_line("", &format!("{parameters} parameters; {tensors} tensors matched")),
-    ]
-}
-
-fn network(part: &str, set: &TensorSet) -> Vec<String> {
-    let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
-    for (entry, _, _) in set.names().filter_map(|name| set.find(name).ok()) {
-        *kinds.entry(entry.stored.to_string()).or_default() += entry.bytes();
-    }
-    let bytes = kinds.values().sum();
-    let mut kinds: Vec<_> = kinds.into_iter().collect();
-    kinds.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
-    let kinds: Vec<_> = kinds.into_iter().map(|(kind, _)| kind).collect();
-    let mut paths = set.paths();
-    let first = paths.next().map(|path| path.display().to_string()).unwrap_or_default();
-    let more = match paths.count() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    let about = format!(
-        "{} parameters, {}, {}; {} tensors matched, {} keys foreign",
-        count(set.parameters()),
-        size(bytes),
-        kinds.join("/"),
-        set.names().count(),
-        set.foreign().len()
-    );
-    vec![part_line(part, &format!("{first}{more}")), part_line("", &about)]
-}
-
-fn adapter(adapter: &Adapter) -> Vec<String> {
-    let (targets, unmatched) = (adapter.targets(), adapter.unmatched().len());
-    vec![
-        part_line(adapter.kind().name(), &adapter.path().display().to_string()),
-        part_line("", &format!("changes {targets} tensors, {unmatched} keys unmatched")),
-    ]
-}
-
 fn short(fingerprint: Fingerprint) -> String {
     fingerprint.to_string().chars().take(12).collect()
-}
-
-fn count(number: u64) -> String {
-    match number {
-        1_000_000_000.. => format!("{:.2} G", number as f64 / 1e9),
-        1_000_000.. => format!("{:.1} M", number as f64 / 1e6),
-        _ => format!("{:.0} k", number as f64 / 1e3),
-    }
-}
-
-pub(super) fn size(bytes: u64) -> String {
-    match bytes {
-        1_000_000_000.. => format!("{:.2} GB", bytes as f64 / 1e9),
-        _ => format!("{:.1} MB", bytes as f64 / 1e6),
-    }
 }

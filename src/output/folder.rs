@@ -45,6 +45,15 @@ impl Folder {
         Ok(folder)
     }
 
+    /// The frames of the take that is here which go and do not come again under their names: those of
+    /// which `is_written` is not said. None of a folder that is not ours.
+    pub(super) fn frames_that_go(&self, is_written: impl Fn(&str) -> bool) -> Result<Vec<String>> {
+        let mut names = self.names()?;
+        names.retain(|name| is_frame(name) && !is_written(name));
+        names.sort();
+        Ok(names)
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

@@ -24,7 +24,7 @@ fn frames_into(writer: &mut Writer, frames: usize) -> Result<()> {
 }
 
 fn write_take(folder: &Path, formats: &[Format], frames: usize) -> Result<Written> {
-    let mut writer = Writer::create(plan(folder, formats, frames))?;
+    let mut writer = Writer::create(plan(folder, formats, frames), |_| {})?;
     frames_into(&mut writer, frames)?;
     writer.finish()
 }
@@ -82,7 +82,7 @@ fn a_shorter_take_leaves_nothing_of_a_longer_one_and_only_when_it_has_a_frame() 
     write_take(folder.path(), &[Format::Exr, Format::Png], 5).unwrap();
     let before = files(folder.path());
 
-    let mut writer = Writer::create(plan(folder.path(), &[Format::Png], 1)).unwrap();
+    let mut writer = Writer::create(plan(folder.path(), &[Format::Png], 1), |_| {}).unwrap();
     assert!(files(folder.path()) == before, "nothing may change before the first frame");
     frames_into(&mut writer, 1).unwrap();
     writer.finish().unwrap();
@@ -93,7 +93,7 @@ fn a_shorter_take_leaves_nothing_of_a_longer_one_and_only_when_it_has_a_frame() 
 #[test]
 fn a_stopped_run_leaves_whole_frames_and_can_be_repeated() {
     let folder = tempfile::tempdir().unwrap();
-    let mut writer = Writer::create(plan(folder.path(), &[Format::Exr], 5)).unwrap();
+    let mut writer = Writer::create(plan(folder.path(), &[Format::Exr], 5), |_| {}).unwrap();
     frames_into(&mut writer, 2).unwrap();
     drop(writer);
     let left = files(folder.path());
@@ -114,7 +114,7 @@ fn a_folder_that_cannot_be_used_is_bad_input() {
 #[test]
 fn frames_out_of_order_of_another_size_or_missing_are_errors() {
     let folder = tempfile::tempdir().unwrap();
-    let mut writer = Writer::create(plan(folder.path(), &[Format::Png], 2)).unwrap();
+    let mut writer = Writer::create(plan(folder.path(), &[Format::Png], 2), |_| {}).unwrap();
     let rgba = gradient(48, 32, 0);
     let frame = Frame { index: 1, width: 48, height: 32, rgba: &rgba };
     let text = writer.write(frame).unwrap_err().to_string();
@@ -153,4 +153,21 @@ fn a_write_beyond_the_file_size_limit_is_explained_and_leaves_no_partial_file() 
     let said = String::from_utf8_lossy(&run.stdout);
     assert!(run.status.success() && said.contains("1 passed"), "{said}");
     assert_eq!(files(folder.path()).keys().collect::<Vec<_>>(), ["take.json"]);
+}
+
+#[test]
+fn frames_that_go_without_coming_again_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let create = |formats: &[Format], frames| {
+        let told = std::cell::RefCell::new(Vec::new());
+        let told_of = |words: &str| told.borrow_mut().push(words.to_owned());
+        drop(Writer::create(plan(folder.path(), formats, frames), told_of).unwrap());
+        told.into_inner()
+    };
+    write_take(folder.path(), &[Format::Exr, Format::Png], 5).unwrap();
+    assert!(create(&[Format::Exr, Format::Png], 5).is_empty());
+    let told = create(&[Format::Png], 5).join("");
+    assert!(told.contains("5 files of its frames go") && told.contains("rgba.0000.exr"), "{told}");
+    let told = create(&[Format::Exr, Format::Png], 1).join("");
+    assert!(told.contains("8 files") && told.contains("rgba.0001.exr"), "{told}");
 }

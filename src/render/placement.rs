@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, ensure};
 use wan_alpha_core::Watch;
 use wan_alpha_core::weights::read_bare_tensor;
+use wan_alpha_take::counted::counted;
 use wan_alpha_take::frames::STRIDE;
 use wan_alpha_take::{
     ContentHash, Ellipse, Mask, MaskSource, TakeRequest, Track, Warning, key_warnings,
@@ -13,6 +14,7 @@ use wan_alpha_take::{
 use crate::args::Render;
 use crate::exit::{Exit, OrExit};
 use crate::media::mask::MaskSequence;
+use crate::text_file;
 
 /// The placement a command line asks for.
 pub(super) enum SubjectPlacement {
@@ -31,7 +33,7 @@ impl SubjectPlacement {
             return mask.or_exit(Exit::BadInput).map(Self::Mask);
         }
         if let Some(path) = &args.ellipse_track {
-            let text = std::fs::read_to_string(path)
+            let text = text_file::read_text(path, watch)?
                 .with_context(|| format!("cannot read --ellipse-track file {}", path.display()))
                 .or_exit(Exit::BadInput)?;
             let ellipses = Track::from_json(&text, latent_frames)
@@ -127,8 +129,9 @@ pub(super) fn mask_files(args: &Render) -> Result<Vec<PathBuf>> {
 fn check_length(found: usize, expected: usize) -> Result<()> {
     ensure!(
         found == expected,
-        "--mask has {found} frames, expected {expected}, one for each latent frame (take frame 0, \
-         then every 4). Give as many, or --frames {}",
+        "--mask has {}, expected {expected}, one for each latent frame (take frame 0, then every 4). \
+         Give as many, or --frames {}",
+        counted(found, "frame"),
         4 * found.max(1) - 3
     );
     Ok(())
@@ -144,7 +147,8 @@ pub(crate) fn read_mask(
     if MaskSequence::names_images(path) {
         return read_images(path, layer, watch, check);
     }
-    let (size, values) = read_bare_tensor(path)?;
+    // A mask is no part of the model, which errors of its files are about.
+    let (size, values) = read_bare_tensor(path).map_err(|error| anyhow!("{error}"))?;
     ensure!(
         size.len() == 3 && size.iter().all(|&axis| axis > 0),
         "{}: a mask is a tensor [frames, height, width], found {size:?}",

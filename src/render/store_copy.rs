@@ -5,7 +5,6 @@ use wan_alpha_take::frame::Frame;
 use wan_alpha_take::store::{Description, Published, Store, StoreError, TakeOutcome, TakeWriter};
 
 use crate::console::Console;
-use crate::take::size;
 
 /// A take on its way into the store. Where the store cannot have it, that is said, and the files are
 /// written all the same.
@@ -16,7 +15,7 @@ pub(super) struct StoreCopy<'a> {
 }
 
 impl<'a> StoreCopy<'a> {
-    /// Begins the take in `store`, if there is one, and says how large it becomes. `class` is what it is
+    /// Begins the take in `store`, if there is one. `class` is what it is
     /// computed on.
     pub(super) fn begin(
         store: Option<&'a Store>,
@@ -34,10 +33,6 @@ impl<'a> StoreCopy<'a> {
         match store.map(begin).transpose().map(Option::flatten) {
             Ok(writer) => copy.writer = writer,
             Err(error) => copy.give_up(&error),
-        }
-        if let Some(writer) = &copy.writer {
-            let (bytes, folder) = (size(writer.bytes()), writer.folder().display());
-            console.remark(&format!("the take will be {bytes} in the store {folder}"));
         }
         copy
     }

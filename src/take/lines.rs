@@ -1,15 +1,15 @@
 //! What `wan-alpha take` prints.
 
-use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use serde_json::{Value, json};
 use wan_alpha_core::Watch;
-use wan_alpha_take::store::{Description, FolderAccess, Place, Store, Take, TakeInfo, Trimmed};
+use wan_alpha_take::counted::{counted, verb};
+use wan_alpha_take::store::{Description, Store, Take, TakeInfo, Trimmed};
 use wan_alpha_take::{TakeKey, Warning};
 
-use crate::accounts::{group_name, user_name};
+use crate::accounts::user_name;
 use crate::table_printer::{Align, TablePrinter};
 
 /// Every take, newest first in each folder, and what they take up in all.
@@ -26,8 +26,8 @@ pub(super) fn list(store: &Store, watch: &dyn Watch) -> Vec<String> {
         let takes = listing.takes.iter().filter(|take| take.own || !own);
         takes.map(|take| take.bytes).sum()
     };
-    let count = listing.takes.len();
-    lines.push(format!("{count} takes, {}; yours {}", size(bytes(false)), size(bytes(true))));
+    let count = counted(listing.takes.len(), "take");
+    lines.push(format!("{count}, {}; yours {}", size(bytes(false)), size(bytes(true))));
     lines
 }
 
@@ -89,7 +89,7 @@ fn line(take: &TakeInfo) -> String {
     TAKES.line(&[
         key.get(..12).unwrap_or(&key).to_owned(),
         date(seconds(take.made)),
-        format!("{} frames", request.frames),
+        counted(request.frames, "frame"),
         format!("{}×{}", request.width, request.height),
         size(take.bytes),
         format!("seed {}", request.seed),
@@ -126,78 +126,33 @@ fn computed(about: &Description) -> String {
     attention.chain(tf32).chain(elsewhere).collect()
 }
 
-/// The folders, and how full they are.
-pub(super) fn places(store: &Store) -> Vec<String> {
-    let mut lines =
-        vec!["take store (WAN_ALPHA_STORE), the first writable one is published to:".to_owned()];
-    for place in store.places() {
-        let known = |bytes: Option<u64>| bytes.map_or("unknown".to_owned(), size);
-        let state = if place.exists { "" } else { " (not there yet)" };
-        lines.push(format!(
-            "  {}{state}: {} takes, {}; yours {} of {}, {} free",
-            place.folder.display(),
-            place.takes,
-            size(place.bytes),
-            size(place.own_bytes),
-            known(place.limit),
-            known(place.free)
-        ));
-        lines.extend(sharing(&place));
-    }
-    lines
-}
-
-/// For whom a folder is, and what keeps them out.
-fn sharing(place: &Place) -> Vec<String> {
-    let Some(access) = &place.access else { return Vec::new() };
-    let mut lines = vec![format!("    {}", whom(access))];
-    if !place.closed.is_empty() {
-        lines.push(format!(
-            "    {} takes in it are not: `wan-alpha take where --share GROUP|everyone` by their owners opens \
-             them",
-            place.closed.len()
-        ));
-    }
-    lines
-}
-
-/// For whom a folder is, as its mode says.
-pub(crate) fn whom(access: &FolderAccess) -> String {
-    let mode = access.mode;
-    if access.is_for_all() {
-        format!("for everybody (mode {mode:04o})")
-    } else if access.is_for_group() {
-        format!("for the group {} (mode {mode:04o})", group_name(access.group))
-    } else {
-        format!("for {} alone (mode {mode:04o})", user_name(access.owner))
-    }
-}
-
-/// The same of a folder that is there.
-pub(super) fn for_whom(folder: &Path) -> String {
-    FolderAccess::of(folder).map_or_else(|error| error.to_string(), |access| whom(&access))
-}
-
 /// What making room has done.
 pub(super) fn trimmed(trimmed: &Trimmed) -> Vec<String> {
     let mut lines: Vec<_> =
         trimmed.removed.iter().map(|path| format!("removed {}", path.display())).collect();
     lines.extend(trimmed.problems.iter().map(ToString::to_string));
     lines.push(format!(
-        "{} files removed, {} freed, {} left",
-        trimmed.removed.len(),
+        "{} removed, {} freed, {} left",
+        counted(trimmed.removed.len(), "file"),
         size(trimmed.freed),
         size(trimmed.left)
     ));
     if trimmed.in_use > 0 {
-        lines.push(format!("{} takes are in use and stay", trimmed.in_use));
+        lines.push(format!(
+            "{} {} in use and {}",
+            counted(trimmed.in_use, "take"),
+            verb(trimmed.in_use, "is", "are"),
+            verb(trimmed.in_use, "stays", "stay")
+        ));
     }
     for (owner, others) in &trimmed.others {
         lines.push(format!(
-            "{} takes of {}, {}, stay: only they remove them",
-            others.takes,
+            "{} of {}, {}, {}: only they remove {}",
+            counted(others.takes, "take"),
             user_name(*owner),
-            size(others.bytes)
+            size(others.bytes),
+            verb(others.takes, "stays", "stay"),
+            verb(others.takes, "it", "them")
         ));
     }
     lines

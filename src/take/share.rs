@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use wan_alpha_take::counted::{counted, verb};
 use wan_alpha_take::store::{DefaultAcl, Share, SharedFolder, Store};
 
-use super::lines;
+use super::places;
 use crate::accounts::{group_id, user_name};
 use crate::exit::{Exit, OrExit};
 
@@ -27,7 +28,7 @@ fn told(shared: &SharedFolder, whom: &str) -> Vec<String> {
     let mut lines = vec![format!(
         "{} is {}: what is put there is theirs to read",
         folder.display(),
-        lines::whom(access)
+        places::whom(access)
     )];
     lines.push(match acl {
         DefaultAcl::Set => "a default ACL opens what other programs put there".to_owned(),
@@ -40,7 +41,11 @@ fn told(shared: &SharedFolder, whom: &str) -> Vec<String> {
         ),
     });
     if *mended > 0 {
-        lines.push(format!("{mended} files in it have been opened"));
+        lines.push(format!(
+            "{} in it {} been opened",
+            counted(*mended, "file"),
+            verb(*mended, "has", "have")
+        ));
     }
     let mut by_owner = BTreeMap::<u32, usize>::new();
     for (_, owner) in closed {
@@ -48,8 +53,10 @@ fn told(shared: &SharedFolder, whom: &str) -> Vec<String> {
     }
     for (owner, files) in by_owner {
         lines.push(format!(
-            "{files} files of {} stay closed: have them run `wan-alpha take where --share {whom}`",
-            user_name(owner)
+            "{} of {} {} closed: have them run `wan-alpha take where --share {whom}`",
+            counted(files, "file"),
+            user_name(owner),
+            verb(files, "stays", "stay")
         ));
     }
     if let Some((folder, mode)) = barred {

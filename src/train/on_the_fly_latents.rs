@@ -22,7 +22,7 @@ use wan_alpha_core::vae::Corner;
 use wan_alpha_core::weights::{
     EncoderFiles, Weights, find_base_autoencoder, find_text_encoder, find_tokenizer,
 };
-use wan_alpha_core::{ErrorKind, Unwatched, Watch};
+use wan_alpha_core::{Error, Unwatched, Watch};
 use wan_alpha_take::Mask;
 
 use super::batch_source::BatchSource;
@@ -161,7 +161,7 @@ fn latent_encoder(
 ) -> Result<LatentEncoder> {
     match EncoderFiles::find(&about.encoder) {
         Ok(files) => Ok(LatentEncoder::rgba(&files, compute, watch)?),
-        Err(error) if error.kind() == ErrorKind::ModelIncomplete => {
+        Err(Error::Incomplete { .. }) => {
             let set = find_base_autoencoder(&about.encoder)?;
             watch
                 .warn("task.encoder has no merge block: latents are those of color, without alpha");

@@ -12,6 +12,7 @@ use anyhow::{Context, Error, Result, anyhow};
 use wan_alpha_core::Watch;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::train::{Loss, Losses, Optimizer, StepRng, Task};
+use wan_alpha_take::counted::counted;
 
 use super::batch_source::{self, BatchSource};
 use super::folder::RunFolder;
@@ -73,10 +74,10 @@ impl TrainRun<'_> {
         let begun = optimizer.step();
         let mut log = RunLog::open(self.folder, begun)?;
         self.progress.remark(format!(
-            "{} parameters in {} tensors, {} clips to a step",
-            task.parameters().count(),
-            task.parameters().len(),
-            self.settings.clips_per_step(),
+            "{} in {}, {} to a step",
+            counted(task.parameters().count(), "parameter"),
+            counted(task.parameters().len(), "tensor"),
+            counted(self.settings.clips_per_step(), "clip"),
         ));
         if begun < self.settings.steps {
             self.steps(task, feed, extras, &mut optimizer, &mut log)?;

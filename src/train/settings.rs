@@ -17,12 +17,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
+use wan_alpha_core::Watch;
 use wan_alpha_core::train::{OptimizerSettings, Schedule};
 use wan_alpha_take::Precision;
 
 use crate::args::ONE_GPU;
 use crate::data::Window;
 use crate::data::procedural::Language;
+use crate::text_file;
 pub(crate) use task::{BaseVae, RgbaVae, Task, Transformer};
 
 /// What other trainers call the number of GPUs, or how work is shared among them.
@@ -207,9 +209,9 @@ enum Warm {
 
 impl Settings {
     /// Reads a run's file.
-    pub(crate) fn read(path: &Path) -> Result<Self> {
+    pub(crate) fn read(path: &Path, watch: &dyn Watch) -> Result<Self> {
         let read = || -> Result<Self> {
-            let text = std::fs::read_to_string(path)?;
+            let text = text_file::read_text(path, watch)??;
             let mut settings: Self = toml::from_str(&text).map_err(explain)?;
             settings.check()?;
             let folder = path.parent().unwrap_or(Path::new(""));

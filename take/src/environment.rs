@@ -1,7 +1,9 @@
 //! What environment variables and the user's folders mean to plug-in, engine and command.
 //!
-//! This library reads neither: a binary or the plug-in's entry hands its [`Surroundings`] over,
-//! once, and [`Environment::of`] says what follows from them.
+//! A program's or the plug-in's entry asks for its [`Surroundings`], once, and [`Environment::of`] says
+//! what follows from them. Nothing else in this library reads either.
+
+mod process;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};

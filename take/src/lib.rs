@@ -26,6 +26,7 @@
 //!
 //! Where things are, and who makes them:
 //! - [`models`]: models by name; [`environment`]: what variables and folders mean to us;
+//!   [`machine`]: its name;
 //!   [`log_file`]: where programs without a terminal say what they do.
 //! - [`store`]: where takes are kept, one file for each, published once and never changed.
 //! - [`engine`]: what engine and clients say to each other, where they meet, and both sides of it;
@@ -33,7 +34,9 @@
 //!   [`user_files`]: whose a file is.
 //!
 //! Invariants:
-//! - No torch, no unsafe code, no environment. Request, ellipse, mask and key are numbers in,
+//! - No torch. The environment is read where a program's entry asks for it, and nowhere else
+//!   (`environment/process.rs`); unsafe is one call, which registers a socket to wait for
+//!   (`engine/transport/wait.rs`). Request, ellipse, mask and key are numbers in,
 //!   numbers out: no threads, no files, no clock.
 //! - Geometry is computed in `f64`; a mask becomes `f32` at its very end.
 //! - An accepted request holds only multiples of 1e-6 and is accepted again unchanged.
@@ -50,11 +53,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod choice;
 mod codes;
 pub mod color;
+pub mod counted;
 mod digest;
 pub mod disk_space;
 pub mod ellipse;
@@ -66,6 +70,7 @@ pub mod frames;
 mod key;
 mod latent_grid;
 pub mod log_file;
+pub mod machine;
 pub mod mask;
 pub mod models;
 mod problem;

@@ -8,6 +8,7 @@ use std::ops::Deref;
 
 use thiserror::Error;
 
+use crate::counted::counted;
 use crate::ellipse::{Ellipse, GridEllipse};
 use crate::latent_grid::LatentGrid;
 
@@ -30,8 +31,11 @@ pub struct Mask(LatentGrid);
 pub enum MaskError {
     /// The number of values does not fit the shape.
     #[error(
-        "mask has {found} values: expected {frames} frames x {height} rows x {width} columns; \
-         give a mask of that shape"
+        "mask has {}: expected {} x {} x {}; give a mask of that shape",
+        counted(*found, "value"),
+        counted(*frames, "frame"),
+        counted(*height, "row"),
+        counted(*width, "column")
     )]
     Length {
         /// Frames of the shape.
@@ -210,7 +214,7 @@ mod tests {
     fn values_from_outside_are_checked() {
         assert!(Mask::new(vec![0.0, 0.5, 1.0, 1.0], [1, 2, 2]).is_ok());
         let error = Mask::new(vec![0.0; 5], [1, 2, 3]).unwrap_err().to_string();
-        assert!(error.starts_with("mask has 5 values: expected 1 frames x 2 rows x 3"), "{error}");
+        assert!(error.starts_with("mask has 5 values: expected 1 frame x 2 rows x 3"), "{error}");
         assert!(Mask::new(Vec::new(), [usize::MAX, 2, 3]).is_err());
         for bad in [f32::NAN, f32::INFINITY, -0.001, 1.001] {
             let mut values = vec![0.0; 12];

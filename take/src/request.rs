@@ -17,11 +17,12 @@ use serde::{Deserialize, Serialize};
 
 pub use self::draft::{DraftError, RequestDraft};
 pub use self::error::RequestError;
-use self::error::{require, within};
+use self::error::{OWN_SIZE, require, within};
 pub use self::lora::LoraSource;
 pub use self::lora_word::{LoraWord, LoraWordError};
 pub use self::warnings::key_warnings;
 use crate::choice::choice;
+use crate::counted::counted;
 use crate::digest::{ContentHash, Fingerprint};
 use crate::ellipse::Ellipse;
 use crate::frames::{CELL, latent_frames};
@@ -287,7 +288,7 @@ impl TakeRequest {
     fn check_format(&self) -> Result<(), RequestError> {
         Self::latent_frames_of(self.frames)?;
         for (field, pixels) in [("width", self.width), ("height", self.height)] {
-            within(16..=4096, field, pixels, "832 x 480 suits the model")?;
+            within(16..=4096, field, pixels, OWN_SIZE)?;
             let below = pixels - pixels % 16;
             let remedy = format!("use {below} or {}", below + 16);
             require(below == pixels, field, pixels, "a multiple of 16", remedy)?;
@@ -308,7 +309,7 @@ impl TakeRequest {
                 found == expected,
                 format!("the number of {field}"),
                 found,
-                format!("{expected}, one per latent frame of {} frames", self.frames),
+                format!("{expected}, one per latent frame of {}", counted(self.frames, "frame")),
                 "sample the track for this number of frames",
             )?;
         }
@@ -317,7 +318,8 @@ impl TakeRequest {
         }
         if let Some(MaskSource { shape: [frames, height, width], .. }) = self.mask {
             let (frames, remedy) = (frames as usize, "use another mask or number of frames");
-            let wanted = format!("{expected}, one per latent frame of {} frames", self.frames);
+            let wanted =
+                format!("{expected}, one per latent frame of {}", counted(self.frames, "frame"));
             require(frames == expected, "the number of mask frames", frames, wanted, remedy)?;
             for (field, cells) in [("mask height", height), ("mask width", width)] {
                 within(1..=16_384, field, cells, "the latent grid's own size suits best")?;

@@ -10,6 +10,7 @@ use std::array;
 use thiserror::Error;
 
 use crate::choice::choice;
+use crate::counted::counted;
 use crate::ellipse::{Ellipse, EllipseError};
 use crate::frames::latent_center;
 
@@ -87,10 +88,17 @@ pub enum TrackError {
         /// What the JSON reader says, with line and column.
         reason: serde_json::Error,
     },
+    /// A file that holds a whole take or request, and no list of ellipses.
+    #[error(
+        "it is the record of a take, not a list of ellipses: `--from` makes that take again, and \
+         `wan-alpha ellipse fit` writes the track of a take's alpha"
+    )]
+    Record,
     /// A track file holds too few or too many ellipses.
     #[error(
-        "the ellipse track has {found} entries: expected {expected}, one per latent frame (n+1 \
-         for 4n+1 frames); add or remove entries, or change the number of frames"
+        "the ellipse track has {}: expected {expected}, one per latent frame (n+1 \
+         for 4n+1 frames); add or remove entries, or change the number of frames",
+        counted(*found, "entry")
     )]
     Length {
         /// Latent frames of the take.
@@ -170,7 +178,10 @@ impl Track {
     /// [`TrackError::Entry`].
     pub fn from_json(json: &str, latent_frames: usize) -> Result<Vec<Ellipse>, TrackError> {
         let ellipses: Vec<Ellipse> =
-            serde_json::from_str(json).map_err(|reason| TrackError::Json { reason })?;
+            serde_json::from_str(json).map_err(|reason| match is_record(json) {
+                true => TrackError::Record,
+                false => TrackError::Json { reason },
+            })?;
         if ellipses.len() != latent_frames {
             return Err(TrackError::Length { expected: latent_frames, found: ellipses.len() });
         }
@@ -220,6 +231,12 @@ impl Track {
     pub fn at_latent_frames(&self, latent_frames: usize) -> Vec<Ellipse> {
         (0..latent_frames).map(|k| self.sample(latent_center(k))).collect()
     }
+}
+
+/// Whether a text is the `take.json` of a take, or a request.
+fn is_record(json: &str) -> bool {
+    let fields = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(json);
+    fields.is_ok_and(|fields| fields.contains_key("request") || fields.contains_key("prompt"))
 }
 
 /// A key as it is written.
@@ -325,6 +342,8 @@ mod tests {
             (json.as_str(), "the ellipse track has 2 entries: expected 3, one per latent frame"),
             ("{}", "the ellipse track is not readable: invalid type: map"),
             (r#"[{"x":0.5}]"#, "the ellipse track is not readable: missing field `y`"),
+            (r#"{"request":{"seed":1}}"#, "it is the record of a take, not a list of ellipses"),
+            (r#"{"prompt":"a ball"}"#, "it is the record of a take, not a list of ellipses"),
         ] {
             let error = Track::from_json(json, 3).unwrap_err().to_string();
             assert!(error.starts_with(start), "{error}");

@@ -60,6 +60,23 @@ impl Running {
         }
     }
 
+    /// Waits until the command has a thread of that name.
+    #[cfg(target_os = "linux")]
+    #[track_caller]
+    #[allow(dead_code)]
+    pub(crate) fn wait_for_thread(&self, name: &str) {
+        let begun = Instant::now();
+        let is_named = |task: std::io::Result<fs::DirEntry>| {
+            let comm = task.map(|task| fs::read_to_string(task.path().join("comm")));
+            comm.is_ok_and(|comm| comm.is_ok_and(|comm| comm.trim() == name))
+        };
+        let tasks = format!("/proc/{}/task", self.child.id());
+        while !fs::read_dir(&tasks).is_ok_and(|mut tasks| tasks.any(is_named)) {
+            assert!(begun.elapsed() < PATIENCE, "no thread `{name}`");
+            thread::sleep(LOOK);
+        }
+    }
+
     /// Sends a signal to the command.
     #[cfg(unix)]
     #[allow(unsafe_code)]

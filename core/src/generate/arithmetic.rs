@@ -7,6 +7,8 @@ use wan_alpha_take::TakeRequest;
 
 use crate::dit::{DitConfig, PATCH};
 
+/// Channels of the released decoder where it is widest.
+const RELEASED_WIDTH: f64 = 384.0;
 /// Operations that one released decoder takes for the first latent frame at [`AREA`].
 const FIRST_FRAME: f64 = 4.35e12;
 /// And for each of the others, which are four frames of video.
@@ -25,8 +27,21 @@ pub struct Arithmetic {
     pub decoding: f64,
 }
 
+/// How wide the matrices of a model are, which says how fast a machine multiplies them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelWidths {
+    /// Channels of the transformer.
+    pub dim: i64,
+    /// Channels within its feed-forward.
+    pub ffn: i64,
+    /// Attention's heads.
+    pub heads: i64,
+    /// Channels of the decoders where they are widest.
+    pub decoder: i64,
+}
+
 impl Arithmetic {
-    pub(super) fn of(config: &DitConfig, request: &TakeRequest) -> Self {
+    pub(super) fn of(config: &DitConfig, decoder: i64, request: &TakeRequest) -> Self {
         let (width, height) = request.latent_size();
         let grid = [request.latent_frames(), height, width];
         let tokens: f64 =
@@ -35,10 +50,12 @@ impl Arithmetic {
         let passes = f64::from(request.steps) * (1.0 + guided);
         let area = f64::from(request.width) * f64::from(request.height) / AREA;
         let others = request.latent_frames() as f64 - 1.0;
+        // Convolutions from as many channels to as many.
+        let narrower = (decoder as f64 / RELEASED_WIDTH).powi(2);
         Self {
             products: passes * config.products(tokens),
             attention: passes * config.attention(tokens),
-            decoding: 2.0 * area * (FIRST_FRAME + others * OTHER_FRAME),
+            decoding: 2.0 * narrower * area * (FIRST_FRAME + others * OTHER_FRAME),
         }
     }
 }
@@ -113,13 +130,15 @@ mod tests {
             );
             TakeRequest::from_json(&text).unwrap()
         };
-        let usual = Arithmetic::of(&LARGE, &request(4, 1.0));
+        let usual = Arithmetic::of(&LARGE, 384, &request(4, 1.0));
         assert!((usual.products / 1e12 - 4.0 * 40.0 * 19.6).abs() < 5.0, "{usual:?}");
         assert!((usual.attention / 1e12 - 4.0 * 40.0 * 22.34).abs() < 5.0, "{usual:?}");
         assert!((usual.decoding / 1e12 - 551.0).abs() < 1.0, "{usual:?}");
-        let guided = Arithmetic::of(&LARGE, &request(50, 5.0));
+        let guided = Arithmetic::of(&LARGE, 384, &request(50, 5.0));
         assert!((guided.products / usual.products - 25.0).abs() < 1e-9);
         assert!((guided.attention / usual.attention - 25.0).abs() < 1e-9);
         assert_eq!(guided.decoding, usual.decoding);
+        let narrow = Arithmetic::of(&LARGE, 96, &request(4, 1.0));
+        assert_eq!(narrow, Arithmetic { decoding: usual.decoding / 16.0, ..usual });
     }
 }

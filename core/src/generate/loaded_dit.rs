@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use tch::Kind;
 use wan_alpha_take::Precision;
+use wan_alpha_take::counted::{counted, verb};
 
 use super::Pipeline;
 use super::prompt::kind_of;
 use crate::dit::Dit;
 use crate::weights::{Adapter, Strengths, TensorSet, Weights};
-use crate::{ErrorKind, Result, Watch};
+use crate::{Error, Result, Watch};
 
 /// A transformer in memory.
 #[derive(Debug)]
@@ -31,7 +32,9 @@ impl Pipeline {
         }
         if let Some((count, first)) = self.dit.as_ref().and_then(|loaded| loaded.unused.as_ref()) {
             watch.warn(&format!(
-                "{count} tensors of the transformer have no place in it, the first is `{first}`"
+                "{} of the transformer {} no place in it, the first is `{first}`",
+                counted(*count, "tensor"),
+                verb(*count, "has", "have")
             ));
         }
         Ok(())
@@ -42,7 +45,7 @@ impl Pipeline {
         let copy = self.merged.as_ref().filter(|copy| full && copy.kind() == kind);
         if let Some(set) = copy.map(|copy| copy.set().clone()) {
             match self.read_dit_of(set, Vec::new(), kind, watch) {
-                Err(error) if error.kind() == ErrorKind::BadInput => {
+                Err(error @ (Error::File { .. } | Error::Tensor { .. } | Error::Input(_))) => {
                     watch.warn(&format!(
                         "the merged copy is damaged ({error}), and the model itself is read; add the \
                          model again with --keep-merged"

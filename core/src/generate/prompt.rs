@@ -83,13 +83,16 @@ impl Memory {
         emit(sink, "token_ids", &padded_ids(&prompt)?)?;
         let mut prompts = vec![prompt.ids];
         if request.guidance != 1.0 {
-            let (negative, what) = match &request.negative_prompt {
-                Some(asked) => (asked.as_str(), "negative prompt"),
+            let negative = match &request.negative_prompt {
+                Some(own) => tokenize(&tokenizer, own, "negative prompt", text.length, watch)?,
                 None => {
-                    (NEGATIVE_PROMPT, "released model's negative prompt, which stands for none,")
+                    let built_in = tokenizer.encode_at_most(NEGATIVE_PROMPT, text.length)?;
+                    if built_in.cut_after.is_some() {
+                        watch.warn(&built_in_is_cut(text.length));
+                    }
+                    built_in
                 }
             };
-            let negative = tokenize(&tokenizer, negative, what, text.length, watch)?;
             emit(sink, "negative_token_ids", &padded_ids(&negative)?)?;
             prompts.push(negative.ids);
         }
@@ -121,6 +124,16 @@ impl Memory {
     }
 }
 
+/// What is said where the user has no negative prompt and the model reads only a part of the one that
+/// stands in for it: nobody but us has written it.
+fn built_in_is_cut(length: usize) -> String {
+    format!(
+        "no negative prompt is given, so the built-in one is used, which is long and Chinese: this model \
+         reads the first {length} tokens of it; give a few words of your own as the negative prompt, or a \
+         guidance of 1, which needs none"
+    )
+}
+
 pub(super) fn kind_of(precision: Precision) -> Kind {
     if precision == Precision::F32 { Kind::Float } else { Kind::BFloat16 }
 }
@@ -135,8 +148,8 @@ fn tokenize(
     let tokens = tokenizer.encode_at_most(text, most)?;
     if let Some(tail) = &tokens.cut_after {
         watch.warn_quoting(&format!(
-            "the {what} has more than {most} tokens; it is cut after “…{tail}”, and what \
-             follows is not seen"
+            "the {what} has more than the {most} tokens that this model reads: what follows “…{tail}” does \
+             not count; shorten it"
         ));
     }
     Ok(tokens)

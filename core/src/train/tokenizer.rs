@@ -31,13 +31,19 @@ const BYTE_SCORE: f64 = -30.0;
 /// Learns `pieces` pieces at most, special ones and bytes included, of cleaned `texts`.
 ///
 /// # Errors
-/// Fewer than 300 pieces are asked for, or there is next to nothing to learn from.
+/// Fewer than 300 pieces are asked for, more than umT5 has, or there is next to nothing to learn from.
 pub fn tokenizer(texts: &[String], pieces: usize) -> Result<Export> {
     const LEAST: usize = 300;
+    const MOST: usize = 256_384;
     if pieces < LEAST {
         return Err(Error::Input(format!(
             "a vocabulary of {pieces} is too small: {} are special or bytes; ask for at least {LEAST}",
             SPECIAL.len() + BYTES
+        )));
+    }
+    if pieces > MOST {
+        return Err(Error::Input(format!(
+            "a vocabulary of {pieces} is too large: expected at most {MOST}, which is umT5's"
         )));
     }
     // The trainer's suffix array is not made for next to nothing.
@@ -147,6 +153,8 @@ mod tests {
 
         let error = tokenizer(&texts, 100).unwrap_err().to_string();
         assert!(error.contains("at least 300"), "{error}");
+        let error = tokenizer(&texts, 1_000_000).unwrap_err().to_string();
+        assert!(error.contains("at most 256384"), "{error}");
         assert!(tokenizer(&[], 400).is_err());
     }
 }

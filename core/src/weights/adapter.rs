@@ -40,13 +40,23 @@ pub enum AdapterKind {
 }
 
 impl AdapterKind {
-    /// What it is called where a word is needed.
+    /// What it is called in fingerprints and in files, for ever.
     pub fn name(self) -> &'static str {
         match self {
             Self::Dora => "dora",
             Self::Distill => "distill",
             Self::ColorDecoder => "colour-decoder",
             Self::AlphaDecoder => "alpha-decoder",
+        }
+    }
+
+    /// What it is called where people read of it.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Dora => "DoRA",
+            Self::Distill => "distillation",
+            Self::ColorDecoder => "color decoder",
+            Self::AlphaDecoder => "alpha decoder",
         }
     }
 }

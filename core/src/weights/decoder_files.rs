@@ -7,7 +7,7 @@ use super::adapter::{Adapter, AdapterKind};
 use super::discover::{Candidate, Channel, Found};
 use super::network::Network;
 use super::set::TensorSet;
-use super::single_candidate::{incomplete, single};
+use super::single_candidate::{ambiguous, incomplete, single};
 use crate::{Error, Result};
 
 /// Where the two decoders come from.
@@ -42,6 +42,16 @@ impl Decoders {
         let mut missing = Vec::new();
         Self::choose(vaes, decoders, &merges, &mut missing)?
             .ok_or_else(|| incomplete(&missing, paths, passed_over))
+    }
+
+    /// Channels where they are widest; 0 of a damaged file, which is refused when it is loaded.
+    pub fn width(&self) -> i64 {
+        let set = match self {
+            Self::Adapted { base, .. } => base,
+            Self::Complete { color, .. } => color,
+        };
+        let shape = set.shape("decoder.conv1.weight");
+        shape.ok().and_then(|shape| shape.first().copied()).unwrap_or(0)
     }
 
     /// The decoders among what has been found; where one is missing it is added to `missing`. A
@@ -81,10 +91,7 @@ fn find_decoders(
     }
     if !loras.is_empty() {
         let all = loras.iter().chain(&color).chain(&alpha);
-        return Err(Error::Ambiguous {
-            part: "RGBA decoders".into(),
-            candidates: all.map(Candidate::path).collect(),
-        });
+        return Err(ambiguous("RGBA decoders", all.map(Candidate::path).collect()));
     }
     complete(color, alpha, missing)
 }

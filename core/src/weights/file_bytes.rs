@@ -68,6 +68,10 @@ pub(super) struct FileBytes {
 
 impl FileBytes {
     pub(super) fn open(path: &Path) -> Result<Self> {
+        // A pipe that nobody writes to would be waited for.
+        if path.metadata().is_ok_and(|about| !about.is_file()) {
+            return Err(Error::file(path, "is not a regular file"));
+        }
         let file = File::open(path).map_err(Error::io("open", path))?;
         let found = file.metadata().map_err(Error::io("open", path))?;
         if !found.is_file() {

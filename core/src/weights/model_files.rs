@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use wan_alpha_take::counted::{counted, verb};
+
 use super::adapter::{Adapter, AdapterKind};
 use super::decoder_files::Decoders;
 use super::discover::{Candidate, Found};
@@ -245,9 +247,10 @@ fn open(
 fn warn_foreign(set: &TensorSet, watch: &dyn Watch) {
     if let Some((path, key)) = set.foreign().first() {
         watch.warn(&format!(
-            "{}: {} keys are not of this network, the first is `{key}`; they are left alone",
+            "{}: {} {} not of this network, the first is `{key}`; left alone",
             path.display(),
-            set.foreign().len()
+            counted(set.foreign().len(), "key"),
+            verb(set.foreign().len(), "is", "are")
         ));
     }
 }
@@ -256,10 +259,11 @@ fn warn_foreign(set: &TensorSet, watch: &dyn Watch) {
 fn warn_unmatched(adapter: &Adapter, watch: &dyn Watch) {
     if let Some(key) = adapter.unmatched().first() {
         watch.warn(&format!(
-            "{}: {} keys match nothing in this model (of {} tensors it changes), the first is `{key}`",
+            "{}: {} {} nothing in this model (it changes {}), the first is `{key}`",
             adapter.path().display(),
-            adapter.unmatched().len(),
-            adapter.targets()
+            counted(adapter.unmatched().len(), "key"),
+            verb(adapter.unmatched().len(), "matches", "match"),
+            counted(adapter.targets(), "tensor")
         ));
     }
 }

@@ -24,11 +24,28 @@ pub(super) fn said_by(head: &[u8]) -> Option<&'static str> {
         "a compressed archive, not weights: unpack it"
     } else if let [0x80, 2..=5, ..] = head {
         "a torch.save file of the old form, before PyTorch 1.6; load it in PyTorch and save it again"
+    } else if let Some(kind) = picture(head) {
+        kind
     } else if begins("{\"error") || begins("{\"message") || begins("Entry not found") {
         "a server's message, not weights: it was sent in place of the file; download it again"
     } else {
         return None;
     })
+}
+
+/// What a picture or a movie begins with, and that it is one.
+fn picture(head: &[u8]) -> Option<&'static str> {
+    if head.starts_with(b"\x89PNG\r\n") {
+        return Some("a PNG picture, which holds no tensors: name another file");
+    }
+    if head.starts_with(b"\x76\x2f\x31\x01") {
+        return Some("an EXR picture, which holds no tensors: name another file");
+    }
+    if head.starts_with(b"\xff\xd8\xff") || head.starts_with(b"GIF8") {
+        return Some("a picture, which holds no tensors: name another file");
+    }
+    let movie = head.get(4..8) == Some(b"ftyp") || head.starts_with(b"\x1a\x45\xdf\xa3");
+    movie.then_some("a movie, which holds no tensors: name another file")
 }
 
 #[cfg(test)]
@@ -42,6 +59,9 @@ mod tests {
             (b"\xef\xbb\xbf\n <!DOCTYPE html>", "web page"),
             (b"\x1f\x8b\x08", "unpack"),
             (b"\x80\x02}q\x00.", "old form"),
+            (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a PNG picture"),
+            (b"\x76\x2f\x31\x01\x02\0\0\0", "an EXR picture"),
+            (b"\0\0\0\x20ftypisom", "a movie"),
         ] {
             assert!(said_by(head).is_some_and(|said| said.contains(words)), "{head:?}");
         }

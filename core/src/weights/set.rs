@@ -289,6 +289,7 @@ impl Gathered {
                         files[*other].path().to_owned(),
                         files[index].path().to_owned(),
                     ],
+                    alike: false,
                 });
             }
             _ => drop(self.places.insert(name, (index, key.to_owned()))),

@@ -1,6 +1,8 @@
 //! One candidate for each part of a model, and the errors where there are none or several.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 
 use super::discover::Candidate;
 use super::passed_over::{PassedOver, likeliest};
@@ -10,10 +12,7 @@ use crate::{Error, Result};
 /// several.
 pub(super) fn single(part: &str, mut candidates: Vec<Candidate>) -> Result<Option<Candidate>> {
     if candidates.len() > 1 {
-        return Err(Error::Ambiguous {
-            part: part.to_owned(),
-            candidates: candidates.iter().map(Candidate::path).collect(),
-        });
+        return Err(ambiguous(part, candidates.iter().map(Candidate::path).collect()));
     }
     Ok(candidates.pop())
 }
@@ -27,11 +26,47 @@ pub(super) fn single_tokenizer(mut candidates: Vec<PathBuf>) -> Result<Option<Pa
         };
         let named: Vec<_> = candidates.iter().filter(|path| umt5(path)).cloned().collect();
         if named.len() != 1 {
-            return Err(Error::Ambiguous { part: "tokenizer".into(), candidates });
+            return Err(ambiguous("tokenizer", candidates));
         }
         candidates = named;
     }
     Ok(candidates.pop())
+}
+
+/// The error that lists several files for one part, and says where they are copies of one another.
+pub(super) fn ambiguous(part: &str, candidates: Vec<PathBuf>) -> Error {
+    let alike = candidates
+        .split_first()
+        .is_some_and(|(first, others)| others.iter().all(|other| are_alike(first, other)));
+    Error::Ambiguous { part: part.to_owned(), candidates, alike }
+}
+
+/// Bytes that are compared at the beginning, in the middle and at the end of two files.
+const COMPARED: u64 = 1 << 20;
+
+/// Whether two files are as long as each other and have the same bytes in three places: of gigabytes not
+/// all are read for a message.
+fn are_alike(one: &Path, other: &Path) -> bool {
+    let alike = || -> io::Result<bool> {
+        let (mut one, mut other) = (File::open(one)?, File::open(other)?);
+        let length = one.metadata()?.len();
+        if other.metadata()?.len() != length {
+            return Ok(false);
+        }
+        for from in [0, length / 2, length.saturating_sub(COMPARED)] {
+            let part = |file: &mut File| -> io::Result<Vec<u8>> {
+                file.seek(SeekFrom::Start(from))?;
+                let mut bytes = Vec::new();
+                file.take(COMPARED).read_to_end(&mut bytes)?;
+                Ok(bytes)
+            };
+            if part(&mut one)? != part(&mut other)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    };
+    alike().unwrap_or(false)
 }
 
 /// The error that says which parts of a model were not among the files searched: that of a file which

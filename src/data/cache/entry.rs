@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use wan_alpha_core::device::Device;
 use wan_alpha_core::encode::{ClipReader, ClipShape};
 use wan_alpha_core::generate::SinkError;
@@ -62,8 +62,10 @@ impl Entry {
     /// Reads a clip's file, and that of the row's captions; of caches made before these were apart,
     /// the clip's file has them.
     pub(super) fn read(opened: Device, clip: &Path, text: Option<&Path>) -> Result<Self> {
-        let file = TensorFile::open(clip)?;
-        let apart = text.map(TensorFile::open).transpose()?;
+        // No parts of a model, which errors of such files are about.
+        let open = |path| TensorFile::open(path).map_err(|error| anyhow!("{error}"));
+        let file = open(clip)?;
+        let apart = text.map(open).transpose()?;
         let texts = apart.as_ref().unwrap_or(&file);
         let mut contexts = Vec::new();
         while texts.entry(&format!("context.{}", contexts.len())).is_some() {

@@ -1,10 +1,9 @@
 //! What a vision model is shown of a clip.
 
 use anyhow::{Context, Result, anyhow};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use data_encoding::BASE64;
+use fast_image_resize::FilterType;
 use image::RgbImage;
-use image::imageops::FilterType;
 use wan_alpha_core::Watch;
 use wan_alpha_take::frame::OwnedFrame;
 
@@ -26,7 +25,7 @@ pub(super) fn of(set: &Set, row: usize, count: usize, watch: &dyn Watch) -> Resu
     let mut urls = Vec::new();
     for index in places(length, count) {
         let picture = frame_at(&mut reader, index)?;
-        urls.push(format!("data:image/png;base64,{}", STANDARD.encode(png(picture)?)));
+        urls.push(format!("data:image/png;base64,{}", BASE64.encode(&png(picture)?)));
     }
     for words in reader.warnings() {
         watch.warn(&format!("{}: {words}", set.name(row)));
@@ -55,7 +54,7 @@ fn png(picture: OwnedFrame) -> Result<Vec<u8>> {
     let side = |side: usize| (side * LONGEST.min(longest) / longest).max(1);
     let (width, height) = (side(picture.width), side(picture.height));
     let hidden = HiddenColor::Arbitrary;
-    let picture = resized(picture, [width, height], FilterType::Triangle, hidden);
+    let picture = resized(picture, [width, height], FilterType::Bilinear, hidden);
     let bytes = picture.pixels().iter().flat_map(|[r, g, b, alpha]| {
         let over = |value: &f32| ((value * alpha + GRAY * (1.0 - alpha)) * 255.0 + 0.5) as u8;
         [over(r), over(g), over(b)]

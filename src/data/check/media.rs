@@ -2,6 +2,7 @@
 
 use image::RgbImage;
 use serde::Serialize;
+use wan_alpha_take::counted::counted;
 use wan_alpha_take::fit::{Compressor, Coverage, FitSettings};
 use wan_alpha_take::frame::OwnedFrame;
 use wan_alpha_take::{Ellipse, frames};
@@ -275,8 +276,11 @@ fn about_alpha(alpha: &AlphaShares, frames: usize, reader: &Reader) -> Option<Se
         return Some(SetFinding::error("empty", text));
     }
     (alpha.empty_frames > 0).then(|| {
-        let text =
-            format!("in {} of its {frames} frames nothing is to be seen", alpha.empty_frames);
+        let text = format!(
+            "in {} of its {} nothing is to be seen",
+            alpha.empty_frames,
+            counted(frames, "frame")
+        );
         SetFinding::warning("empty-frames", text)
     })
 }

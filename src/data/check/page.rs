@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use data_encoding::BASE64;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use wan_alpha_take::counted::counted;
 
 use super::media::{Media, Seen};
 use super::{MediaKey, RowReport, SetFinding, SetReport, Severity, Summary, key};
@@ -78,19 +78,20 @@ fn summary(report: &SetReport) -> Markup {
     html! {
         h1 { (report.set) }
         p {
-            (rows) " rows, " (media) " clips of " (sources) " sources, " (frames) " frames: "
-            b class="error" { (errors) " errors" } ", "
-            b class="warning" { (warnings) " warnings" }
+            (counted(*rows, "row")) ", " (counted(*media, "clip")) " of "
+            (counted(*sources, "source")) ", " (counted(*frames, "frame")) ": "
+            b class="error" { (counted(*errors, "error")) } ", "
+            b class="warning" { (counted(*warnings, "warning")) }
         }
-        p { "Captions: " (counted(languages)) }
+        p { "Captions: " (tally(languages)) }
         @for (label, values) in labels {
-            p { (label) ": " (counted(values)) }
+            p { (label) ": " (tally(values)) }
         }
     }
 }
 
 /// Names with how often each is there, separated by commas.
-fn counted<N: std::fmt::Display>(counts: &BTreeMap<N, usize>) -> String {
+fn tally<N: std::fmt::Display>(counts: &BTreeMap<N, usize>) -> String {
     let each = counts.iter().map(|(name, count)| format!("{name} {count}"));
     each.collect::<Vec<_>>().join(", ")
 }
@@ -121,7 +122,7 @@ fn line(row: &RowReport, picture: &[u8]) -> Markup {
             td class="n" { (row.row) br; "line " (row.line) }
             td {
                 @if !picture.is_empty() {
-                    img alt="" src=(format!("data:image/png;base64,{}", STANDARD.encode(picture)));
+                    img alt="" src=(format!("data:image/png;base64,{}", BASE64.encode(picture)));
                 }
             }
             td {

@@ -224,6 +224,26 @@ fn captions_say_it_in_the_released_manner() {
     }
 }
 
+#[test]
+fn labels_say_what_captions_say() {
+    let mut seen = std::collections::BTreeSet::new();
+    for scene in scenes(500) {
+        let (labels, caption) = (scene.labels(), scene.caption(Language::English).to_lowercase());
+        assert!(
+            caption.contains(&format!("{} style", labels["style"].to_lowercase())),
+            "{caption}"
+        );
+        let words: &[&str] = match labels["opacity"].as_str() {
+            "translucent" => &["translucent", "glassy", "thin", "sheer"],
+            "glowing" => &["glowing", "bright core"],
+            _ => &["opaque", "dense"],
+        };
+        assert!(words.iter().any(|word| caption.contains(word)), "{labels:?}: {caption}");
+        seen.insert((labels["style"].clone(), labels["opacity"].clone()));
+    }
+    assert!(seen.len() >= 6, "{seen:?}");
+}
+
 /// The record of the model that ships names every word of the captions that it was trained on.
 #[test]
 fn the_draft_knows_the_words_of_its_captions() {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 use serde_json::{Map, Value};
+use wan_alpha_take::counted::counted;
 
 use super::column_names::NAMES;
 
@@ -27,9 +28,9 @@ pub(super) fn read(text: &str) -> Result<Vec<(usize, Fields)>> {
         let line = lines.of_record(record.position().map_or(0, csv::Position::byte) as usize);
         ensure!(
             record.len() == names.len(),
-            "line {line} has {} cells: expected {}, one for each column of the first line; put \
+            "line {line} has {}: expected {}, one for each column of the first line; put \
              quotes around cells with commas",
-            record.len(),
+            counted(record.len(), "cell"),
             names.len()
         );
         let fields = names.iter().zip(&record);

@@ -239,9 +239,7 @@ fn what_cannot_be_found_or_told_apart_is_said_in_words() {
             gray(&folder.join(name), 1, 1, 0);
         }
     });
-    assert!(
-        failure(several.path()).contains("several sequences (a#.png, 1 files; b#.png, 1 files)")
-    );
+    assert!(failure(several.path()).contains("several sequences (a#.png, 1 file; b#.png, 1 file)"));
 
     let twice = folder(|folder| {
         for name in ["a1.png", "a01.png"] {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use wan_alpha_core::weights::TensorFile;
 
-use super::super::report::size;
+use super::super::parts::size;
 use super::releases::ReleasedFile;
 use crate::exit::{Exit, OrExit};
 

@@ -9,6 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+use wan_alpha_core::Unwatched;
+
 use super::task::{Dit, Form, Hard, Merge, Pieces, Rounding, Text};
 use super::*;
 
@@ -244,7 +246,7 @@ fn the_examples_are_runs_and_the_papers_are_as_the_paper_says() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|ending| ending == "toml") {
             let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            let settings = Settings::read(&path).unwrap();
+            let settings = Settings::read(&path, &Unwatched).unwrap();
             let kind = serde_json::to_value(&settings.task).unwrap()["kind"].clone();
             runs.insert(name, (kind.as_str().unwrap().to_owned(), settings));
         }

@@ -1,4 +1,5 @@
 use super::*;
+use wan_alpha_core::Unwatched;
 use wan_alpha_core::train::RgbaVaeSettings;
 
 const VAE: &str = r#"
@@ -20,7 +21,7 @@ fn read(text: &str) -> Result<Settings> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("run.toml");
     std::fs::write(&path, text)?;
-    let mut settings = Settings::read(&path)?;
+    let mut settings = Settings::read(&path, &Unwatched)?;
     // Back to what was written.
     for path in settings.paths() {
         *path = path.strip_prefix(folder.path())?.to_owned();
@@ -49,7 +50,7 @@ fn paths_count_from_the_files_folder() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.toml");
     std::fs::write(&path, VAE).unwrap();
-    let settings = Settings::read(&path).unwrap();
+    let settings = Settings::read(&path, &Unwatched).unwrap();
     assert_eq!(settings.data.set, Some(folder.path().join("clips")));
 }
 
@@ -60,7 +61,7 @@ fn the_stages_of_the_draft_model_are_runs() {
     for entry in std::fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "toml") {
-            let settings = Settings::read(&path).unwrap();
+            let settings = Settings::read(&path, &Unwatched).unwrap();
             let kind = serde_json::to_value(&settings.task).unwrap()["kind"].clone();
             kinds.push((path, kind));
         }

@@ -1,9 +1,7 @@
 //! One thread, many connections, no blocking: a connection that buffers both ways, a waker for other
 //! threads, and the wait for either.
 
-#[cfg_attr(unix, path = "transport/unix.rs")]
-#[cfg_attr(windows, path = "transport/windows.rs")]
-mod system;
+mod wait;
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -12,7 +10,7 @@ use std::time::{Duration, Instant};
 use interprocess::local_socket::Stream;
 use thiserror::Error;
 
-pub(crate) use self::system::{Waker, wait};
+pub(crate) use self::wait::{Waker, wait};
 use crate::engine::endpoint;
 use crate::engine::message::{LineError, LineReader, Message, MessageError, encode};
 

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::counted::counted;
 use crate::frames::STRIDE;
 
 /// Widths and heights are multiples of this many pixels.
@@ -94,9 +95,9 @@ impl MadeFor {
     /// said.
     #[must_use]
     pub fn sizes_in_words(&self) -> Option<String> {
-        let words = [(range(self.pixels), "pixels"), (range(self.frames), "frames")]
+        let words = [(range(self.pixels), "pixel"), (range(self.frames), "frame")]
             .into_iter()
-            .filter_map(|(range, unit)| range.map(|range| format!("{} {unit}", in_words(range))));
+            .filter_map(|(range, unit)| range.map(|range| in_words(range, unit)));
         let words: Vec<String> = words.collect();
         (!words.is_empty()).then(|| words.join(", "))
     }
@@ -131,8 +132,9 @@ fn ratio(width: u32, height: u32) -> f64 {
     f64::from(width.max(1)) / f64::from(height.max(1))
 }
 
-fn in_words([least, most]: [u32; 2]) -> String {
-    if least == most { least.to_string() } else { format!("{least} to {most}") }
+fn in_words([least, most]: [u32; 2], unit: &str) -> String {
+    let most = counted(most, unit);
+    if most == counted(least, unit) { most } else { format!("{least} to {most}") }
 }
 
 fn shortened(word: &str) -> String {

@@ -8,6 +8,7 @@ use super::{
     TakeRequest,
 };
 use crate::NUMERICS;
+use crate::counted::{counted, verb};
 use crate::digest::Fingerprint;
 use crate::ellipse::Ellipse;
 use crate::models::Defaults;
@@ -154,7 +155,7 @@ impl RequestDraft {
             decode_precision: DecodePrecision::F32,
             last_image: None,
         };
-        Ok(request.accept()?)
+        Ok(request.accept().map_err(|error| error.with_own_size([width, height]))?)
     }
 }
 
@@ -166,8 +167,10 @@ impl TakeRequest {
         let few = self.steps <= FEW_STEPS && self.steps < usual && usual > DISTILLED_STEPS;
         few.then(|| {
             format!(
-                "{} steps are few for this model: expect a blurred take; {usual} are usual",
-                self.steps
+                "{} {} few for this model: expect a blurred take; {usual} {} usual",
+                counted(self.steps, "step"),
+                verb(self.steps, "is", "are"),
+                verb(usual, "is", "are")
             )
         })
     }
@@ -205,6 +208,15 @@ mod tests {
         let own = RequestDraft { steps: Some(3), width: Some(64), ..draft() };
         let request = own.complete(&defaults()).unwrap();
         assert_eq!((request.steps, request.width, request.height), (3, 64, 480));
+    }
+
+    #[test]
+    fn a_size_that_cannot_be_is_told_with_the_models_own() {
+        let own = Defaults { width: Some(96), height: Some(64), ..defaults() };
+        for (width, height) in [(Some(5000), None), (None, Some(8))] {
+            let error = RequestDraft { width, height, ..draft() }.complete(&own).unwrap_err();
+            assert!(error.to_string().ends_with("choose the model's own, 96 x 64"), "{error}");
+        }
     }
 
     #[test]

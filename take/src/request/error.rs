@@ -107,6 +107,22 @@ impl RequestError {
     }
 }
 
+/// The remedy for a width or height that nothing can have; who knows the model says its size with it.
+pub(super) const OWN_SIZE: &str = "choose the model's own";
+
+impl RequestError {
+    /// The same, with the size that the model draws by default where that is the remedy.
+    pub(super) fn with_own_size(self, [width, height]: [u32; 2]) -> Self {
+        match self {
+            Self::Invalid { field, found, expected, remedy } if remedy == OWN_SIZE => {
+                let remedy = format!("{remedy}, {width} x {height}");
+                Self::Invalid { field, found, expected, remedy }
+            }
+            other => other,
+        }
+    }
+}
+
 /// `Ok` if `fine`, else [`RequestError::Invalid`] made of the rest.
 pub(super) fn require(
     fine: bool,

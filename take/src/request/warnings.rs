@@ -1,6 +1,7 @@
 //! What is to be known of a take before it is computed, and once it is there: one set of sentences,
 //! for node, command and engine.
 
+use crate::counted::{counted, verb};
 use crate::ellipse::Ellipse;
 use crate::frames::{latent_frame_of, take_frames_of};
 use crate::mask::Mask;
@@ -105,13 +106,17 @@ impl TakeRequest {
         Some(Warning::new(
             WarningCode::FramesBeyondModel,
             format!(
-                "{} frames are not what model `{}` was made for ({}): expect a take that ignores its \
+                "{} {} not what model `{}` was made for ({}): expect a take that ignores its \
                  ellipse, or is empty",
-                self.frames,
+                counted(self.frames, "frame"),
+                verb(self.frames, "is", "are"),
                 self.model,
                 made_for.sizes_in_words().unwrap_or_default()
             ),
-            format!("the nearest that fits is {} frames", made_for.nearest_frames(self.frames)),
+            format!(
+                "the nearest that fits is {}",
+                counted(made_for.nearest_frames(self.frames), "frame")
+            ),
         ))
     }
 
@@ -167,14 +172,19 @@ impl TakeRequest {
             return because(&size, warning);
         }
         if let Some(warning) = warned(WarningCode::FramesBeyondModel) {
-            let frames = format!("{} frames are beyond what its model was made for", self.frames);
+            let frames = format!(
+                "{} {} beyond what its model was made for",
+                counted(self.frames, "frame"),
+                verb(self.frames, "is", "are")
+            );
             return because(&frames, warning);
         }
         if let Some(warning) = warned(WarningCode::UnknownWords) {
             return because("its model does not know words of the prompt", warning);
         }
         if let Some(warning) = warned(WarningCode::FewSteps) {
-            let steps = format!("{} steps are few for its model", self.steps);
+            let (steps, are) = (counted(self.steps, "step"), verb(self.steps, "is", "are"));
+            let steps = format!("{steps} {are} few for its model");
             let (cause, _) = because(&steps, warning);
             return (cause, "use more steps".to_owned());
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::counted::{counted, verb};
 use crate::problem::ProblemCode;
 use crate::request::RequestError;
 use crate::user_files::without_temporary_name;
@@ -146,7 +147,11 @@ pub enum StoreError {
         found: String,
     },
     /// A frame that the take does not have.
-    #[error("frame {frame} of a take of {frames} frames was asked for: expected 0 to {}", frames - 1)]
+    #[error(
+        "frame {frame} of a take of {} was asked for: expected 0 to {}",
+        counted(*frames, "frame"),
+        frames - 1
+    )]
     NoFrame {
         /// The frame asked for.
         frame: u32,
@@ -164,7 +169,11 @@ pub enum StoreError {
         found: usize,
     },
     /// A take is published before, or written after, its last frame.
-    #[error("{found} frames were written: expected {expected}; nothing is published")]
+    #[error(
+        "{} {} written: expected {expected}; nothing is published",
+        counted(*found, "frame"),
+        verb(*found, "was", "were")
+    )]
     FrameCount {
         /// Frames of the take.
         expected: u32,
@@ -273,7 +282,10 @@ fn remedy(error: &io::Error) -> &'static str {
         io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
             "a part of this path is a file, not a folder: choose another store"
         }
-        io::ErrorKind::NotFound => "it has gone: was the store moved or cleared meanwhile?",
+        io::ErrorKind::NotFound => {
+            "it is not there, and cannot be made there: was the store moved or cleared meanwhile, or is \
+             its name wrong?"
+        }
         io::ErrorKind::StaleNetworkFileHandle | io::ErrorKind::TimedOut => {
             "the network disk does not answer: check the connection and try again"
         }

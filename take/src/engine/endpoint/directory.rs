@@ -121,7 +121,7 @@ pub(super) fn user() -> u32 {
 /// The name of this machine: a run directory may be shared in ways that its file system hides.
 #[cfg(unix)]
 pub(super) fn machine() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+    crate::machine::host_name()
 }
 
 /// Pipes are the machine's own.

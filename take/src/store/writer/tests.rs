@@ -15,7 +15,7 @@ fn what_is_not_published_leaves_nothing() {
     assert_eq!(names(folder.path()).len(), 1);
     assert!(names(folder.path())[0].starts_with(".wan-alpha-"));
     let error = short.publish().unwrap_err().to_string();
-    assert_eq!(error, "1 frames were written: expected 5; nothing is published");
+    assert_eq!(error, "1 frame was written: expected 5; nothing is published");
     assert_eq!(names(folder.path()), [""; 0]);
 }
 
