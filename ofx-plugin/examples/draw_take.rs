@@ -107,6 +107,7 @@ fn draw_tiles(case: &Case, frame: &[f16], image: &mut [f32], side: i32) {
         fit: case.fit,
         take: Source::new(frame, case.size),
         view: View::Rgba,
+        backdrop: None,
         annotation: None,
     };
     let format = OutputFormat { transfer: case.transfer, straight: false };

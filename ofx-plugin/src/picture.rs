@@ -4,7 +4,7 @@
 
 mod abort_check;
 mod annotation;
-mod blend;
+mod backdrop;
 mod content;
 mod draw;
 mod frame_fit;
@@ -18,8 +18,8 @@ mod viewed;
 #[cfg(test)]
 mod tests;
 
-pub use crate::surface::{Depth, PixelCanvas, Window};
-pub use blend::blend;
+pub use crate::surface::{Depth, PixelCanvas, PixelSource, Window};
+pub use backdrop::Backdrop;
 pub use content::{Annotation, FrameContent, OutputFormat, Tone, View};
 pub use draw::{Drawn, draw};
 pub use frame_fit::{Fit, FrameFit, OutputFrame};

@@ -8,10 +8,12 @@
 
 use std::ops::Range;
 
+use multiversion::multiversion;
+
 use super::abort_check::{AbortCheck, Aborted};
 use super::frame_fit::{Axis, FrameFit};
 use super::source::{AlphaMode, Pixel, Source, read};
-use super::taps::{Columns, Taps};
+use super::taps::{Columns, Pair, Taps};
 use super::transfer::Transfer;
 
 /// Makes output rows of a frame of a take, one after the other.
@@ -75,11 +77,14 @@ impl<'a> Resampler<'a> {
 
     /// Reads a row of the take and filters it horizontally.
     fn filter(&mut self, row: usize, slot: usize) {
-        let Columns { taps, weights, touched, outputs } = &self.columns;
+        let Columns { taps, weights, touched, outputs, pairs } = &self.columns;
         let from = self.source.row(row).get(touched.clone()).unwrap_or_default();
         read(from, self.transfer, AlphaMode::Premultiplied, &mut self.read);
         let begin = slot * outputs.len();
         let Some(filtered) = self.filtered.get_mut(begin..begin + outputs.len()) else { return };
+        if let Some(pairs) = pairs {
+            return mix_columns(filtered, &self.read, pairs);
+        }
         for ((taps, at), filtered) in taps.iter().zip(filtered) {
             let near = pixel(&self.read, taps.near - touched.start);
             let others = self.read.get(taps.first - touched.start..).unwrap_or_default();
@@ -102,18 +107,53 @@ impl<'a> Resampler<'a> {
             let begin = (row % self.row_in_slot.len().max(1)) * self.columns.outputs.len() + skip;
             self.filtered.get(begin..begin + count).unwrap_or_default()
         };
-        let near = row(self.taps.near);
-        to.iter_mut().zip(near).for_each(|(to, near)| *to = *near);
-        for (tap, &weight) in (self.taps.first..).zip(&self.weights) {
-            if tap != self.taps.near {
-                add(to.as_flattened_mut(), row(tap).as_flattened(), near.as_flattened(), weight);
+        let (near, coverage) = (row(self.taps.near), self.taps.coverage);
+        let others = (self.taps.first..).zip(&self.weights);
+        let mut others = others.filter(|(tap, _)| *tap != self.taps.near);
+        match [others.next(), others.next()] {
+            // One pass where a take is enlarged.
+            [None, _] => mix_rows(to, near, near, 0.0, coverage),
+            [Some((tap, &weight)), None] => mix_rows(to, near, row(tap), weight, coverage),
+            [first, second] => {
+                to.iter_mut().zip(near).for_each(|(to, near)| *to = *near);
+                for (tap, &weight) in [first, second].into_iter().flatten().chain(others) {
+                    let tap = row(tap).as_flattened();
+                    add(to.as_flattened_mut(), tap, near.as_flattened(), weight);
+                }
+                for pixel in to {
+                    *pixel = finished(*pixel, coverage);
+                }
             }
         }
-        for pixel in to {
-            let [r, g, b, alpha] = pixel.map(|value| value * self.taps.coverage);
-            *pixel = [r, g, b, alpha.clamp(0.0, 1.0)];
-        }
     }
+}
+
+/// Two rows, one of them by a weight, and what is made of a sum at its end.
+#[multiversion(targets("x86_64+avx2"))]
+fn mix_rows(to: &mut [Pixel], near: &[Pixel], tap: &[Pixel], weight: f32, coverage: f32) {
+    for ((to, near), tap) in to.iter_mut().zip(near).zip(tap) {
+        *to = finished(mixed(*near, *tap, weight), coverage);
+    }
+}
+
+/// Two pixels of a row, one of them by a weight, for each output column.
+#[multiversion(targets("x86_64+avx2"))]
+fn mix_columns(to: &mut [Pixel], row: &[Pixel], pairs: &[Pair]) {
+    for (to, pair) in to.iter_mut().zip(pairs) {
+        let [near, tap] = pair.places.map(|at| row.get(at as usize).copied().unwrap_or_default());
+        *to = mixed(near, tap, pair.weight).map(|sum| sum * pair.coverage);
+    }
+}
+
+#[inline(always)]
+fn mixed(near: Pixel, tap: Pixel, weight: f32) -> Pixel {
+    [0, 1, 2, 3].map(|channel| near[channel] + (tap[channel] - near[channel]) * weight)
+}
+
+#[inline(always)]
+fn finished(sum: Pixel, coverage: f32) -> Pixel {
+    let [r, g, b, alpha] = sum.map(|value| value * coverage);
+    [r, g, b, alpha.clamp(0.0, 1.0)]
 }
 
 fn add(to: &mut [f32], tap: &[f32], near: &[f32], weight: f32) {
