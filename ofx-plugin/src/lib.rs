@@ -29,7 +29,7 @@
 //! - Only the property, image effect and parameter suites are required (test `describe`).
 //! - A string of the host is copied before the next call; a string given to the host is static or
 //!   outlives the call. No lock is held across a call to the host.
-//! - Unsafe code is in `entry`, `overlay_entry` and under `host`, nowhere else.
+//! - Unsafe code is in `entry`, `overlay_entry`, `picture::vector` and under `host`, nowhere else.
 
 #![deny(unsafe_code)]
 

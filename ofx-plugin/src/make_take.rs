@@ -164,7 +164,7 @@ const SIZE: [&std::ffi::CStr; 3] =
 #[cfg(test)]
 mod tests {
     use wan_alpha_take::models::Defaults;
-    use wan_alpha_take::{Ellipse, Precision, RequestDraft};
+    use wan_alpha_take::{Ellipse, Fingerprint, Precision, RequestDraft};
 
     use super::*;
 
@@ -176,6 +176,7 @@ mod tests {
             steps: Some(4),
             guidance: Some(1.0),
             precision: Some(Precision::F32),
+            model_fingerprint: Some(Fingerprint([1; 32])),
             ..RequestDraft::new("m".into(), prompt.into())
         };
         let request = draft.complete(&Defaults::default()).unwrap();

@@ -1,6 +1,6 @@
 //! The picture: a frame of a take, or text in its place, as the pixels that a host wants.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod abort_check;
 mod annotation;
@@ -13,6 +13,8 @@ mod resample;
 mod source;
 mod taps;
 mod transfer;
+#[cfg_attr(not(target_arch = "x86_64"), path = "picture/no_vectors.rs")]
+mod vector;
 mod viewed;
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ pub(super) fn to_ap1([r, g, b]: [f32; 3]) -> [f32; 3] {
 const ONE: usize = 0x3C00;
 
 /// As many as the bits below those of 2 can be: with others masked away nothing is beyond the table.
-const SLOTS: usize = 0x4000;
+pub(super) const SLOTS: usize = 0x4000;
 
 /// Linear light for the bits of every half-float from 0 to 1, and of some beyond.
 #[derive(Debug)]
@@ -71,6 +71,11 @@ impl LinearTable {
             #[expect(clippy::cast_possible_truncation, reason = "there are fewer than 65536")]
             Self(std::array::from_fn(|bits| to_linear(f16::from_bits(bits as u16).to_f32())))
         })
+    }
+
+    /// Linear light by the bits of a half-float.
+    pub(super) fn slots(&self) -> &[f32; SLOTS] {
+        &self.0
     }
 
     /// Whether a value lies between 0 and 1.
