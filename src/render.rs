@@ -223,7 +223,7 @@ fn make_and_write(
     let (written, device, computed, report) = match &asked.opened {
         None => {
             let take = engine::have_made(&asked.request, &asked.before, environment, console)?;
-            let written = take::write_files(&take, &args.out, args.formats(), console)?;
+            let written = take::write_files(&take, &args.out, args.formats(), None, console)?;
             let about = take.description();
             (written, format!("engine, {}", about.device), None, about.report)
         }
@@ -298,7 +298,7 @@ fn write_kept(args: &Render, kept: &Take, context: &CommandContext<'_>) -> Resul
     ));
     let about = kept.description();
     about.warnings.iter().for_each(|warning| console.tell(warning));
-    let written = take::write_files(kept, &args.out, args.formats(), console)?;
+    let written = take::write_files(kept, &args.out, args.formats(), None, console)?;
     let mut take = Map::new();
     take.insert("request".to_owned(), serde_json::to_value(&about.request)?);
     add_circumstances(&mut take, console, &about.device);

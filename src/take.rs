@@ -14,6 +14,8 @@ use wan_alpha_core::Watch;
 use wan_alpha_core::generate::Pipeline;
 use wan_alpha_core::tch;
 use wan_alpha_take::counted::{counted, verb};
+use wan_alpha_take::frame::OwnedFrame;
+use wan_alpha_take::retime::{Retime, ShownFrames, blend};
 use wan_alpha_take::store::{Store, StoreError, Take};
 use wan_alpha_take::{TakeKey, TakeRequest};
 
@@ -134,7 +136,8 @@ fn every_take(store: &Store) -> (Vec<Take>, Vec<StoreError>) {
 /// A take of the store as files, as `wan-alpha render` writes them.
 fn export(args: &ExportTake, store: &Store, console: &Console<'_>) -> Result<Vec<String>> {
     let take = find(store, &args.key, console)?;
-    let written = write_files(&take, &args.out, args.formats(), console)?;
+    let retime = args.retime();
+    let written = write_files(&take, &args.out, args.formats(), retime, console)?;
     let about = take.description();
     let mut record = serde_json::Map::new();
     record.insert("request".to_owned(), serde_json::to_value(&about.request)?);
@@ -146,26 +149,52 @@ fn export(args: &ExportTake, store: &Store, console: &Console<'_>) -> Result<Vec
         let texts: Vec<String> = about.warnings.iter().map(ToString::to_string).collect();
         record.insert("warnings".to_owned(), serde_json::to_value(texts)?);
     }
+    if let Some(retime) = &args.rate {
+        record.insert("rate".to_owned(), (*retime).into());
+        record.insert("retime".to_owned(), args.retime.name().into());
+    }
     written.describe(record)?;
     Ok(vec![written.folder().display().to_string()])
 }
 
-/// Writes every frame of a take, and its contact sheet.
+/// Writes every frame of a take, and its contact sheet; where `retime` says so, those of a timeline of
+/// another rate.
 pub(crate) fn write_files(
     take: &Take,
     folder: &Path,
     formats: Vec<Format>,
+    retime: Option<Retime>,
     console: &Console<'_>,
 ) -> Result<Written> {
-    let plan = Plan::of(&take.description().request, folder, formats)?;
+    let request = &take.description().request;
+    let (own, rate) = (take.frames(), request.take_rate);
+    let mut plan = Plan::of(request, folder, formats)?;
+    if let Some(retime) = retime {
+        plan.frames = retime.frames(own, rate) as usize;
+        plan.provenance.frame_rate = i32::try_from(retime.rate)?;
+    }
+    let frames = u32::try_from(plan.frames)?;
     let mut writer = Writer::create(plan, |words| console.remark(words))?;
-    for index in 0..take.frames() {
+    for index in 0..frames {
         if !console.go_on() {
             return Err(anyhow!("cancelled while exporting")).or_exit(Exit::Cancelled);
         }
-        writer.write(of_stored(index as usize, &take.frame(index)?).borrowed())?;
+        let shown = retime.map_or(ShownFrames::One(index), |retime| retime.shown(index, own, rate));
+        writer.write(shown_frame(take, index as usize, shown)?.borrowed())?;
     }
     writer.finish()
+}
+
+/// What shows of a take, as the frame of that number.
+fn shown_frame(take: &Take, index: usize, shown: ShownFrames) -> Result<OwnedFrame> {
+    Ok(match shown {
+        ShownFrames::One(frame) => of_stored(index, &take.frame(frame)?),
+        ShownFrames::Between(first, second, part) => {
+            let [first, second] = [take.frame(first)?, take.frame(second)?];
+            let rgba = blend(&first, &second, part).iter().map(|value| value.to_f32()).collect();
+            OwnedFrame::new(index, first.width as usize, first.height as usize, rgba)
+        }
+    })
 }
 
 /// Makes the take of a request ahead of whoever will want it.

@@ -333,3 +333,40 @@ fn a_store_is_for_those_it_was_prepared_for() {
         "{said}"
     );
 }
+
+#[test]
+fn a_take_is_exported_for_timelines_of_other_rates() {
+    let studio = Studio::new();
+    let (path, _) = make(&studio, &studio.request("a.json", 1, 5));
+    let key = Path::new(path.trim()).file_stem().unwrap().to_str().unwrap().to_owned();
+    let exported = |name: &str, more: &[&str]| {
+        let out = studio.path(name);
+        let fixed = ["take", "export", &key, "--format", "png", "--out", out.to_str().unwrap()];
+        studio.ok(&[&fixed[..], more].concat());
+        let take = fs::read_to_string(out.join("take.json")).unwrap();
+        let take: Value = serde_json::from_str(&take).unwrap();
+        // The number is in the file, so pixels are what is compared.
+        let pixels = |number: usize| {
+            let path = out.join(format!("rgba.{number:04}.png"));
+            path.exists().then(|| image::open(path).unwrap().into_rgba16().into_raw())
+        };
+        ((0..).map_while(pixels).collect::<Vec<_>>(), take)
+    };
+    let (own, take) = exported("own", &[]);
+    assert!(own.len() == 5 && take["rate"].is_null());
+    let (nearest, take) = exported("nearest", &["--rate", "24"]);
+    let wanted = [0, 1, 1, 2, 3, 3, 4].map(|frame: usize| own[frame].clone());
+    assert!(nearest == wanted);
+    assert_eq!((&take["rate"], &take["retime"]), (&json!(24), &json!("nearest")));
+    let (blended, _) = exported("blended", &["--rate", "32", "--retime", "blend"]);
+    assert_eq!(blended.len(), 9);
+    assert!(blended.iter().step_by(2).eq(&own));
+    assert!(blended[1] != own[0] && blended[1] != own[1]);
+    let between = |a: u16, b: u16, found: u16| found + 70 >= a.min(b) && found <= a.max(b) + 70;
+    let alphas = own[0].iter().zip(&own[1]).zip(&blended[1]).skip(3).step_by(4);
+    assert!(alphas.into_iter().all(|((a, b), found)| between(*a, *b, *found)));
+    let (one_each, _) = exported("one-each", &["--rate", "30", "--retime", "frame-for-frame"]);
+    assert!(one_each == own);
+    let (_, said) = failure(&studio, &["take", "export", &key, "--retime", "blend", "--out", "x"]);
+    assert!(said.contains("--rate"), "{said}");
+}

@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use crate::host::{self, Call, Host};
 use crate::ofx_status::{ActionResult, Status};
 use crate::session::PluginSession;
-use crate::{changed, describe, geometry, instance, names, render, saved_requests};
+use crate::{changed, describe, geometry, instance, make_take, names, render, saved_requests};
 
 /// The actions that are answered; every other one has the host's default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,7 @@ pub(crate) fn answer(action: Action, call: Call<'_>) -> ActionResult {
         Action::Unload => {
             PluginSession::close();
             saved_requests::clear_cache();
+            make_take::clear();
             host::forget_suites();
             Ok(Status::OK)
         }

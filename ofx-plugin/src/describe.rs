@@ -37,15 +37,19 @@ enum Context {
     Generator,
     /// A node with an optional Source, whose region is the frame that the take is fitted into.
     General,
+    /// A change of a clip, over which the take lies: for hosts that know nothing else. Elsewhere it
+    /// would make an effect of the node.
+    Filter,
 }
 
 impl Context {
-    const ALL: [Self; 2] = [Self::Generator, Self::General];
+    const ALL: [Self; 3] = [Self::Generator, Self::General, Self::Filter];
 
     fn name(self) -> &'static CStr {
         match self {
             Self::Generator => names::CONTEXT_GENERATOR,
             Self::General => names::CONTEXT_GENERAL,
+            Self::Filter => names::CONTEXT_FILTER,
         }
     }
 
@@ -53,13 +57,22 @@ impl Context {
         self.name().to_bytes() == name.as_bytes()
     }
 
-    /// What to offer a host of that name, given the contexts it says it has; it may say nothing.
-    fn offered(host: &str, supported: &[String]) -> Vec<Self> {
+    /// What to offer a host of that name, given the contexts it says it has; it may say nothing, or
+    /// that there is one in which it makes everything.
+    fn offered(host: &str, supported: &[String], only: &str) -> Vec<Self> {
         let is_supported = |context: &Self| supported.iter().any(|name| context.is_called(name));
         let is_useful =
             |context: &Self| *context == Self::Generator || !host.starts_with(GENERATOR_ONLY);
-        Self::ALL
-            .into_iter()
+        let both = [Self::Generator, Self::General];
+        let knows_filters_alone = if supported.is_empty() {
+            Self::Filter.is_called(only)
+        } else {
+            is_supported(&Self::Filter) && !both.iter().any(is_supported)
+        };
+        if knows_filters_alone {
+            return vec![Self::Filter];
+        }
+        both.into_iter()
             .filter(is_useful)
             .filter(|context| supported.is_empty() || is_supported(context))
             .collect()
@@ -67,8 +80,14 @@ impl Context {
 
     fn offered_to(host: &Properties<'_>) -> Vec<Self> {
         let name = host.text(names::NAME, 0).unwrap_or_default();
-        Self::offered(&name, &host.texts(names::SUPPORTED_CONTEXTS))
+        let only = host.text(names::CONTEXT, 0).unwrap_or_default();
+        Self::offered(&name, &host.texts(names::SUPPORTED_CONTEXTS), &only)
     }
+}
+
+/// Whether a host makes filters alone.
+pub(crate) fn makes_filters_alone(host: Host) -> bool {
+    host.properties().is_ok_and(|host| Context::offered_to(&host) == [Context::Filter])
 }
 
 /// Failing here keeps the node out of a host's menus, where failing later leaves a dead entry.
@@ -129,21 +148,21 @@ fn capabilities(ours: Properties<'_>) {
 pub(crate) fn in_context(effect: Effect<'_>, arguments: Properties<'_>) -> ActionResult {
     let name = arguments.text(names::CONTEXT, 0)?;
     let context = Context::ALL.into_iter().find(|context| context.is_called(&name));
-    match context.ok_or(Status::UNSUPPORTED)? {
-        Context::Generator => {}
-        // Before Output: some hosts take the format of the first clip that is defined.
-        Context::General => source(effect.define_clip(names::CLIP_SOURCE)?)?,
+    let context = context.ok_or(Status::UNSUPPORTED)?;
+    // Before Output: some hosts take the format of the first clip that is defined.
+    if context != Context::Generator {
+        source(effect.define_clip(names::CLIP_SOURCE)?, context == Context::General)?;
     }
     output(effect.define_clip(names::CLIP_OUTPUT)?)?;
-    parameters::define(effect)?;
+    parameters::define(effect, context)?;
     Ok(Status::OK)
 }
 
-/// Only its region and pixel aspect are looked at. It takes tiles, so that no host renders the
-/// whole of it for us.
-fn source(clip: Properties<'_>) -> Result<(), Status> {
+/// Only its region and pixel aspect are looked at where it is optional. It takes tiles, so that no
+/// host renders the whole of it for us.
+fn source(clip: Properties<'_>, is_optional: bool) -> Result<(), Status> {
     clip.set(names::SUPPORTED_COMPONENTS, names::RGBA)?;
-    clip.set(names::CLIP_OPTIONAL, true)?;
+    clip.set(names::CLIP_OPTIONAL, is_optional)?;
     clip.set_optional(names::LABEL, names::CLIP_SOURCE);
     clip.set_optional(names::TEMPORAL_ACCESS, false);
     clip.set_optional(names::TILES, true);
@@ -166,7 +185,7 @@ mod tests {
     fn offered(host: &str, supported: &[&CStr]) -> Vec<Context> {
         let names: Vec<String> =
             supported.iter().map(|name| name.to_string_lossy().into_owned()).collect();
-        Context::offered(host, &names)
+        Context::offered(host, &names, "")
     }
 
     #[test]
@@ -177,7 +196,12 @@ mod tests {
         assert_eq!(offered("fr.inria.Natron", &[filter, general, generator]), both);
         assert_eq!(offered("uk.co.thefoundry.nuke", &[filter, general]), [Context::General]);
         assert_eq!(offered("of.no.name", &[]), both);
-        assert_eq!(offered("of.no.use", &[filter]), []);
+        assert_eq!(offered("of.no.use", &[c"OfxImageEffectContextTransition"]), []);
+        assert_eq!(offered("obs", &[filter]), [Context::Filter]);
+        assert_eq!(offered("x", &[filter, generator]), [Context::Generator]);
+        let only = |name: &CStr| Context::offered("MLT", &[], name.to_str().unwrap());
+        assert_eq!(only(filter), [Context::Filter]);
+        assert_eq!(only(general), both);
         for resolve in ["DaVinciResolve", "DaVinciResolveLite"] {
             let supported = [filter, general, generator];
             assert_eq!(offered(resolve, &supported), [Context::Generator]);

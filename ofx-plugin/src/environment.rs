@@ -17,3 +17,11 @@ pub(crate) fn read() -> Environment {
 pub(crate) fn is_batch() -> bool {
     env::var_os("WAN_ALPHA_BATCH").is_some_and(|value| !value.is_empty() && value != "0")
 }
+
+/// Whether this process is MLT's own renderer, in which nobody edits anything: what editors start to
+/// write a film.
+pub(crate) fn is_melt() -> bool {
+    let program = env::current_exe().ok();
+    let name = program.as_deref().and_then(|program| program.file_stem()?.to_str());
+    name.is_some_and(|name| matches!(name, "melt" | "melt-7" | "qmelt"))
+}

@@ -84,13 +84,14 @@ pub(crate) fn region_of_definition(
     Ok(Status::OK)
 }
 
-/// No pixel of the Source is read: an empty region at the corner of what is asked for.
+/// Where no pixel of the Source is read: an empty region at the corner of what is asked for.
 pub(crate) fn regions_of_interest(
     effect: Effect<'_>,
     arguments: Properties<'_>,
     reply: Properties<'_>,
 ) -> ActionResult {
-    if Instance::of(effect)?.connected_source(effect).is_none() {
+    let instance = Instance::of(effect)?;
+    if instance.is_filter() || instance.connected_source(effect).is_none() {
         return Ok(Status::REPLY_DEFAULT);
     }
     let x = arguments.double(names::REGION_OF_INTEREST, 0)?;
@@ -122,7 +123,8 @@ pub(crate) fn time_domain(effect: Effect<'_>, reply: Properties<'_>) -> ActionRe
 
 /// Without these a host takes alpha for opaque and the first frame for all of them.
 pub(crate) fn clip_preferences(effect: Effect<'_>, reply: Properties<'_>) -> ActionResult {
-    let straight = Instance::of(effect)?.parameter(ALPHA_MODE)?.int(effect)? == 1;
+    let instance = Instance::of(effect)?;
+    let straight = instance.is_filter() || instance.parameter(ALPHA_MODE)?.int(effect)? == 1;
     let alpha = if straight { names::STRAIGHT } else { names::PREMULTIPLIED };
     reply.set(names::PREMULTIPLICATION, alpha)?;
     reply.set(names::FRAME_VARYING, true)?;

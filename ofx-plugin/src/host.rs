@@ -32,7 +32,7 @@ use openfx_sys::{
 pub(crate) use call::Call;
 pub(crate) use effect::{ClipHandle, Effect};
 pub(crate) use gl::OpenGl;
-pub(crate) use image::ImageRefusal;
+pub(crate) use image::{ImageRefusal, InputImage};
 pub(crate) use interact::{Interact, KEY_ESCAPE, KEYS_SHIFT};
 pub(crate) use message::c_text;
 pub(crate) use parameter::ParameterHandle;

@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use wan_alpha_take::TakeKey;
 
+use crate::describe;
 use crate::host::{ClipHandle, Effect, ParameterHandle};
 use crate::names;
 use crate::notice::Notice;
 use crate::ofx_status::{ActionResult, Status};
-use crate::params::{self, Shown, TABLE};
+use crate::params::{self, Hosts, Shown, TABLE};
 use crate::session::PluginSession;
 
 /// What is kept per instance.
@@ -28,8 +29,10 @@ pub(crate) struct Instance {
     notice: Mutex<Option<Notice>>,
     /// Whether the host shows an error message of a render.
     shows_error: AtomicBool,
-    /// The input clip, which only the General context has.
+    /// The input clip, which a generator does not have.
     source: Option<ClipHandle>,
+    /// Whether its host makes filters alone.
+    is_filter: bool,
     /// The parameters in the order of [`TABLE`]; a host may have left one out.
     parameters: Vec<Option<ParameterHandle>>,
 }
@@ -79,28 +82,40 @@ impl Instance {
         self.shows_error.swap(false, Ordering::Relaxed)
     }
 
-    /// The Source, where something is connected to it.
+    /// The Source, where something is connected to it; a filter always has one, unless the host says
+    /// that it has not.
     pub(crate) fn connected_source(&self, effect: Effect<'_>) -> Option<ClipHandle> {
         let source = self.source?;
         let connected =
             effect.clip_properties(source).and_then(|clip| clip.int(names::CLIP_CONNECTED));
-        (connected == Ok(1)).then_some(source)
+        let is_connected = connected.map_or(self.is_filter, |connected| connected == 1);
+        is_connected.then_some(source)
+    }
+
+    /// Whether its host makes filters alone: it has neither buttons nor keys that can be counted on.
+    pub(crate) fn is_filter(&self) -> bool {
+        self.is_filter
     }
 }
 
 /// OK rather than the default: some hosts destroy only what was created with OK.
 pub(crate) fn create(effect: Effect<'_>) -> ActionResult {
+    let is_filter = describe::makes_filters_alone(effect.host());
     let is_general = effect
         .properties()?
         .text(names::CONTEXT, 0)
         .is_ok_and(|context| context.as_bytes() == names::CONTEXT_GENERAL.to_bytes());
-    let source = if is_general { effect.clip(names::CLIP_SOURCE).ok() } else { None };
+    let has_source = is_general || is_filter;
+    let source = if has_source { effect.clip(names::CLIP_SOURCE).ok() } else { None };
     let parameters: Vec<_> =
         TABLE.iter().map(|parameter| effect.parameter(parameter.id).ok()).collect();
     for (parameter, handle) in TABLE.iter().zip(&parameters) {
         let Some(properties) = handle.and_then(|handle| handle.properties(effect).ok()) else {
             continue;
         };
+        if is_filter && parameter.hosts == Hosts::NotFilters {
+            properties.set_optional(names::SECRET, true);
+        }
         match parameter.shown {
             Shown::Editable => {}
             Shown::ReadOnly => properties.set_optional(names::ENABLED, false),
@@ -109,7 +124,8 @@ pub(crate) fn create(effect: Effect<'_>) -> ActionResult {
     }
     let id = format!("{}-{:016x}", std::process::id(), fastrand::u64(..));
     let (requested, notice, shows_error) = Default::default();
-    effect.attach(Instance { id, requested, notice, shows_error, source, parameters })?;
+    let instance = Instance { id, requested, notice, shows_error, source, is_filter, parameters };
+    effect.attach(instance)?;
     Ok(Status::OK)
 }
 

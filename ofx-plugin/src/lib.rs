@@ -6,7 +6,8 @@
 //! - `actions`: which function answers which action.
 //! - `describe`: what hosts learn about the node; `geometry`, `timing`: where and when it shows.
 //! - `changed`, `buttons`, `node_update`: what it does on the main thread; `build_request`: the
-//!   request that its parameters make; `saved_requests`: those that it has made; `take_state`: what
+//!   request that its parameters make; `make_take`: what asks for it where there are no buttons;
+//!   `saved_requests`: those that it has made; `take_state`: what
 //!   there is to see of them; `notice`: what else the node says; `model_limits`: what its model is for.
 //! - `render`: which frame, or what instead of it (`render_decision`), drawn by [`picture`].
 //! - `session`: what all nodes of a process share: store, models, engine; `node_log`: where they say
@@ -28,7 +29,7 @@
 //! - Only the property, image effect and parameter suites are required (test `describe`).
 //! - A string of the host is copied before the next call; a string given to the host is static or
 //!   outlives the call. No lock is held across a call to the host.
-//! - Unsafe code is in `entry`, `overlay_entry` and under `host`, nowhere else.
+//! - Unsafe code is in `entry`, `overlay_entry`, `picture::vector` and under `host`, nowhere else.
 
 #![deny(unsafe_code)]
 
@@ -43,6 +44,7 @@ mod environment;
 mod geometry;
 mod host;
 mod instance;
+mod make_take;
 mod model_limits;
 mod names;
 mod node;

@@ -80,6 +80,7 @@ from_headers! {
     CONTEXT = kOfxImageEffectPropContext;
     CONTEXT_GENERATOR = kOfxImageEffectContextGenerator;
     CONTEXT_GENERAL = kOfxImageEffectContextGeneral;
+    CONTEXT_FILTER = kOfxImageEffectContextFilter;
     SUPPORTED_CONTEXTS = kOfxImageEffectPropSupportedContexts;
     SUPPORTED_DEPTHS = kOfxImageEffectPropSupportedPixelDepths;
     DEPTH_BYTE = kOfxBitDepthByte;
@@ -140,6 +141,7 @@ from_headers! {
     PARAM_DOUBLE_2D = kOfxParamTypeDouble2D;
     PARAM_CHOICE = kOfxParamTypeChoice;
     PARAM_BUTTON = kOfxParamTypePushButton;
+    PARAM_BOOLEAN = kOfxParamTypeBoolean;
     SCRIPT_NAME = kOfxParamPropScriptName;
     HINT = kOfxParamPropHint;
     PARENT = kOfxParamPropParent;
@@ -181,6 +183,9 @@ pub(crate) const NO_SPATIAL_AWARENESS: &CStr = c"OfxImageEffectPropNoSpatialAwar
 
 /// OpenFX 1.5.1, of a render: 1 where it is for a thumbnail.
 pub(crate) const THUMBNAIL_RENDER: &CStr = c"OfxImageEffectPropThumbnailRender";
+
+/// What MLT calls itself, which Kdenlive, Shotcut and Flowblade use.
+pub(crate) const MLT: &str = "MLT";
 
 /// Natron's: the format of what is connected to a clip, in pixels: left, bottom, right, top.
 pub(crate) const CLIP_FORMAT: &CStr = c"OfxImageClipPropFormat";

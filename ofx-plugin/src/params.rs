@@ -44,6 +44,8 @@ pub struct Parameter {
     pub undoable: bool,
     /// How the panel shows it.
     pub shown: Shown,
+    /// Which hosts it is for.
+    pub hosts: Hosts,
 }
 
 /// Type, default and limits of a parameter.
@@ -96,6 +98,8 @@ pub enum Kind {
     },
     /// A button without a value.
     Button,
+    /// On or off, and off in a new node.
+    Toggle,
 }
 
 /// How many lines a text has.
@@ -125,6 +129,17 @@ pub enum Shown {
     ReadOnly,
     /// The panel does not show it.
     Hidden,
+}
+
+/// Which hosts a parameter is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hosts {
+    /// Every host there is.
+    All,
+    /// Those that make filters alone: others do not have it.
+    Filters,
+    /// All the others: those that make filters alone do not show it.
+    NotFilters,
 }
 
 /// A group of the panel.
@@ -195,6 +210,7 @@ impl Kind {
             Self::Double2D { .. } => "Double2D",
             Self::Choice { .. } => "Choice",
             Self::Button => "PushButton",
+            Self::Toggle => "Boolean",
         }
     }
 }

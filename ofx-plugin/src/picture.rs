@@ -1,10 +1,10 @@
 //! The picture: a frame of a take, or text in its place, as the pixels that a host wants.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod abort_check;
 mod annotation;
-mod blend;
+mod backdrop;
 mod content;
 mod draw;
 mod frame_fit;
@@ -13,13 +13,15 @@ mod resample;
 mod source;
 mod taps;
 mod transfer;
+#[cfg_attr(not(target_arch = "x86_64"), path = "picture/no_vectors.rs")]
+mod vector;
 mod viewed;
 
 #[cfg(test)]
 mod tests;
 
-pub use crate::surface::{Depth, PixelCanvas, Window};
-pub use blend::blend;
+pub use crate::surface::{Depth, PixelCanvas, PixelSource, Window};
+pub use backdrop::Backdrop;
 pub use content::{Annotation, FrameContent, OutputFormat, Tone, View};
 pub use draw::{Drawn, draw};
 pub use frame_fit::{Fit, FrameFit, OutputFrame};

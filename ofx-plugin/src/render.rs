@@ -6,71 +6,37 @@
 
 #![forbid(unsafe_code)]
 
+mod drawing;
+
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use half::f16;
 use wan_alpha_take::TakeKey;
-use wan_alpha_take::store::{Frame, StoreError};
+use wan_alpha_take::retime::{ShownFrames, blend};
+use wan_alpha_take::store::StoreError;
 
 use crate::build_request::{self, Instead};
-use crate::geometry::{FITS, frame_region, pixel_aspect};
 use crate::host::{Effect, Properties};
 use crate::instance::Instance;
+use crate::make_take::{self, Asked};
 use crate::names;
 use crate::node::Node;
 use crate::ofx_status::{ActionResult, Status};
-use crate::params::{ALPHA_MODE, FIT, MISSING, TAKE_REQUEST, TRANSFER, VIEW};
-use crate::picture::{
-    Annotation, Drawn, FrameContent, OutputFormat, OutputFrame, SizeMismatch, Source, Tone,
-    Transfer, View, blend, draw,
-};
+use crate::params::{MISSING, TAKE_REQUEST};
+use crate::picture::Tone;
 use crate::render_decision::{Missing, RenderAction, render_action};
 use crate::render_error::RenderError;
 use crate::saved_requests::{AcceptedRequest, SavedRequests};
 use crate::session::{JobReadiness, PluginSession};
-use crate::status_text::{self, capitalised};
-use crate::surface::Window;
+use crate::status_text;
 use crate::take_state::{TakeState, TakeStateKind};
-use crate::timing::{ShownFrames, Timing};
+use crate::timing::Timing;
+use drawing::{AnnotationText, RenderContent, TakePicture, annotation_text, draw_content};
 
 /// Between two questions to the host whether it still wants the picture.
 const ABORT_POLL: Duration = Duration::from_millis(5);
-
-/// What there is to draw.
-enum RenderContent {
-    /// A frame of the take that was asked for.
-    Take(TakePicture),
-    /// A frame of the previous take, and what the badge on it says.
-    Previous(TakePicture, Tone, String),
-    /// A headline and a sentence in the place of a picture, and the size of the take.
-    Placeholder(AnnotationText, Option<[u32; 2]>),
-    /// Transparent black in every pixel.
-    Empty,
-}
-
-/// A frame of a take, or what lies between two of them.
-enum TakePicture {
-    Frame(Frame),
-    Blend(Vec<f16>, [u32; 2]),
-}
-
-impl TakePicture {
-    fn source(&self) -> Result<Source<'_>, SizeMismatch> {
-        match self {
-            Self::Frame(frame) => Source::try_from(frame),
-            Self::Blend(values, size) => Source::of(values, *size),
-        }
-    }
-}
-
-/// Why a take is not shown, as placeholders and badges say it.
-struct AnnotationText {
-    tone: Tone,
-    title: &'static str,
-    sentence: String,
-}
 
 /// Renders; whatever keeps it from that is said on the node and in the log.
 pub(crate) fn render(effect: Effect<'_>, arguments: Properties<'_>) -> ActionResult {
@@ -134,7 +100,12 @@ fn content(
     is_thumbnail: bool,
 ) -> Result<RenderContent, RenderError> {
     let batch = PluginSession::is_batch(node.effect().host());
-    if node.text(TAKE_REQUEST)?.is_empty() && !batch {
+    let is_blank = node.text(TAKE_REQUEST)?.is_empty();
+    let by_switch = is_blank && node.instance().is_filter();
+    if by_switch && !make_take::is_on(node)? {
+        return switched_off(node);
+    }
+    if is_blank && !batch && !by_switch {
         // Nothing was asked for, so nothing outside the node is looked at.
         let missing = node.choice(MISSING, &Missing::ALL)?;
         return match render_action(batch, missing, TakeStateKind::Blank) {
@@ -148,7 +119,25 @@ fn content(
     }
     let saved = SavedRequests::of(node)?;
     let session = PluginSession::of(node.effect().host());
-    NodeRender { node, session: &session, saved: &saved, abort, is_thumbnail }.content()
+    NodeRender { node, session: &session, saved: &saved, abort, is_thumbnail, by_switch }.content()
+}
+
+/// Said of a filter whose parameters were edited; the main thing first.
+const CHANGED_WHILE_ON: &str = "The parameters have changed: turn Make take off and on again to \
+                                have this take made. Renders without an artist set WAN_ALPHA_BATCH=1.";
+
+/// Said once of a filter whose ellipse or strength is not the same on each frame.
+const HOLDS_FOR_ALL: &str = "Ellipse and strength differ from frame to frame: the take keeps to those \
+                             that Make take was turned on with. This host has no keys for a take.";
+
+/// What a filter shows that has no take made.
+fn switched_off(node: Node<'_>) -> Result<RenderContent, RenderError> {
+    make_take::note_off(node)?;
+    if node.choice(MISSING, &Missing::ALL)? == Missing::Error {
+        let words = "Make take is off, and Missing take is error: turn Make take on.";
+        return Err(RenderError::Failed(words.into()));
+    }
+    Ok(RenderContent::Source)
 }
 
 /// One render of a node that has asked for a take, or of a batch host.
@@ -159,6 +148,8 @@ struct NodeRender<'a> {
     abort: &'a AbortPoll<'a>,
     /// Whether it is for a small picture of the node, which nobody waits for.
     is_thumbnail: bool,
+    /// Whether *Make take* stands for Generate.
+    by_switch: bool,
 }
 
 impl NodeRender<'_> {
@@ -168,15 +159,15 @@ impl NodeRender<'_> {
         let mut state = TakeState::of(saved, session);
         let requested;
         let take = match render_action(session.batch, missing, state.kind()) {
-            RenderAction::Request => {
-                requested = match self.request_of_parameters() {
+            action if action == RenderAction::Request || self.by_switch => {
+                requested = match self.requested() {
                     Err(RenderError::Failed(reason)) if missing == Missing::Empty => {
                         return Ok(self.empty(None, &reason));
                     }
                     requested => requested?,
                 };
                 state = TakeState::Take(session.readiness(requested.key));
-                Some(&requested)
+                Some(&*requested)
             }
             _ => saved.shown().accepted(),
         };
@@ -196,7 +187,8 @@ impl NodeRender<'_> {
                     return self.previous_or_placeholder(&state);
                 }
                 action @ (RenderAction::Make | RenderAction::Wait) => {
-                    let wanted = (action == RenderAction::Make).then_some(&take.request);
+                    let is_wanted = action == RenderAction::Make && !self.is_asked_by_switch();
+                    let wanted = is_wanted.then_some(&take.request);
                     let waited = session.wait(take.key, wanted, || !self.abort.is_aborted());
                     state = TakeState::Take(waited.ok_or(RenderError::Aborted)?);
                 }
@@ -230,6 +222,41 @@ impl NodeRender<'_> {
         })
     }
 
+    /// Whether *Make take* has asked for the take, for as long as it is on; else renders do, for as long
+    /// as they wait.
+    fn is_asked_by_switch(&self) -> bool {
+        self.by_switch && !self.session.environment.batch
+    }
+
+    /// What a node has made that never asked: in a batch render, or because *Make take* is on.
+    fn requested(&self) -> Result<Arc<AcceptedRequest>, RenderError> {
+        if !self.by_switch {
+            return self.request_of_parameters().map(Arc::new);
+        }
+        let request = self.request_of_parameters().inspect_err(|_| make_take::note_refused())?;
+        let (take, holder, is_new, tell) = match make_take::ask(self.node, request)? {
+            Asked::Take { take, holder, is_new, tell } => (take, holder, is_new, tell),
+            // Another prompt may be a keystroke, but what is there is shown.
+            Asked::Changed(take) => match self.session.readiness(take.key) {
+                JobReadiness::Ready(_) => return Ok(take),
+                _ => return Err(RenderError::Failed(CHANGED_WHILE_ON.to_owned())),
+            },
+        };
+        if tell {
+            log::warn!("{HOLDS_FOR_ALL}");
+            self.node.effect().show_warning(c"take", HOLDS_FOR_ALL);
+        }
+        let is_absent = || match self.session.readiness(take.key) {
+            JobReadiness::Absent | JobReadiness::Damaged(_) => true,
+            JobReadiness::Failed(_) => is_new,
+            JobReadiness::Ready(_) | JobReadiness::Pending(_) => false,
+        };
+        if self.is_asked_by_switch() && is_absent() {
+            self.session.generate(&take.request, take.key, &holder);
+        }
+        Ok(take)
+    }
+
     /// What the parameters ask for, in a batch render of a node that never asked.
     fn request_of_parameters(&self) -> Result<AcceptedRequest, RenderError> {
         let refused = |error: build_request::BuildRequestError| {
@@ -257,11 +284,7 @@ impl NodeRender<'_> {
                 .and_then(|first| Ok((first, take.frame(second)?)))
                 .map(|(first, second)| {
                     let size = [first.width, first.height];
-                    let of = |frame| Source::try_from(frame).ok();
-                    match of(&first).zip(of(&second)) {
-                        Some((one, two)) => TakePicture::Blend(blend(one, two, part), size),
-                        None => TakePicture::Frame(first),
-                    }
+                    TakePicture::Blend(blend(&first, &second, part), size)
                 }),
         };
         match picture {
@@ -356,105 +379,4 @@ impl NodeRender<'_> {
         let log = self.session.environment.engine_log();
         RenderError::Failed(status_text::with_log(format!("{title}: {sentence}"), &log))
     }
-}
-
-/// Why a take is not shown.
-fn annotation_text(state: &TakeState) -> AnnotationText {
-    let (tone, title, sentence) = match state {
-        TakeState::Take(JobReadiness::Ready(_)) | TakeState::Blank => {
-            (Tone::Idle, "WanAlpha", "Type a prompt and press Generate.".to_owned())
-        }
-        TakeState::Take(JobReadiness::Pending(_)) => {
-            (Tone::Working, "Generating", "The take shows here when it is ready.".to_owned())
-        }
-        TakeState::Take(JobReadiness::Absent) => {
-            let sentence = "It is in no store here. Make again makes it.".to_owned();
-            (Tone::Failed, "Take missing", sentence)
-        }
-        TakeState::Take(JobReadiness::Damaged(_)) => {
-            let sentence = "Its file in the store is damaged. Make again makes it.".to_owned();
-            (Tone::Failed, "Take damaged", sentence)
-        }
-        TakeState::Take(JobReadiness::Failed(problem)) => {
-            (Tone::Failed, "Not generated", status_text::problem(problem))
-        }
-        TakeState::Unreadable(reason) => {
-            (Tone::Failed, "Not readable", format!("{}.", capitalised(reason)))
-        }
-    };
-    AnnotationText { tone, title, sentence }
-}
-
-/// Draws into the host's image, all of the window that is to be rendered.
-fn draw_content(
-    node: Node<'_>,
-    arguments: Properties<'_>,
-    content: &RenderContent,
-    abort: &AbortPoll<'_>,
-) -> Result<(), RenderError> {
-    let effect = node.effect();
-    let side = |index| arguments.int_at(names::RENDER_WINDOW, index);
-    let window = Window { x1: side(0)?, y1: side(1)?, x2: side(2)?, y2: side(3)? };
-    let scale = [0, 1].map(|index| arguments.double(names::RENDER_SCALE, index).unwrap_or(1.0));
-    let clip = effect.clip(names::CLIP_OUTPUT)?;
-    let pixel_aspect = pixel_aspect(effect);
-    let mut image = match effect.output_image(clip, node.time()) {
-        Ok(image) => image,
-        Err(_) if effect.is_aborted() => return Err(RenderError::Aborted),
-        Err(refusal) => return Err(refusal.into()),
-    };
-    let region = frame_region(node).unwrap_or_else(|| {
-        let Window { x1, y1, x2, y2 } = image.bounds();
-        let [across, up] = [scale[0] / pixel_aspect, scale[1]];
-        let [x1, y1, x2, y2] = [x1, y1, x2, y2].map(f64::from);
-        [x1 / across, y1 / up, x2 / across, y2 / up]
-    });
-    let source = match content {
-        RenderContent::Take(picture) | RenderContent::Previous(picture, ..) => {
-            Some(picture.source())
-        }
-        RenderContent::Placeholder(..) | RenderContent::Empty => None,
-    };
-    let take = source.transpose().map_err(|mismatch| {
-        RenderError::Failed(format!("The take cannot be shown: {mismatch}."))
-    })?;
-    let lines;
-    let annotation = match content {
-        RenderContent::Previous(_, tone, text) => Some(Annotation::Badge { tone: *tone, text }),
-        RenderContent::Placeholder(AnnotationText { tone, title, sentence }, size) => {
-            lines = [*title, sentence];
-            Some(Annotation::Placeholder { tone: *tone, lines: &lines, size: *size })
-        }
-        RenderContent::Take(_) | RenderContent::Empty => None,
-    };
-    let content = FrameContent {
-        output_frame: OutputFrame { region, pixel_aspect, scale },
-        fit: node.choice(FIT, &FITS)?,
-        take,
-        view: view(node)?,
-        annotation,
-    };
-    let format = output_format(node)?;
-    // Aborted or whole, the answer is the same: the host knows which.
-    let (Drawn::Whole | Drawn::Aborted) =
-        draw(&mut image.within(window), &content, format, &|| !abort.is_aborted());
-    Ok(())
-}
-
-/// How the artist looks at the take. What a batch render writes is the take as it is.
-fn view(node: Node<'_>) -> Result<View, Status> {
-    if PluginSession::is_batch(node.effect().host()) {
-        return Ok(View::Rgba);
-    }
-    node.choice(VIEW, &[View::Rgba, View::AlphaAsGray, View::OverChecker])
-}
-
-/// How colors and alpha are written, as the parameters and the host want it.
-fn output_format(node: Node<'_>) -> Result<OutputFormat, Status> {
-    let chosen = node.choice(
-        TRANSFER,
-        &[None, Some(Transfer::AsGenerated), Some(Transfer::LinearRec709), Some(Transfer::AcesCg)],
-    )?;
-    let transfer = chosen.unwrap_or_else(|| Transfer::of_host(&node.effect().host().name()));
-    Ok(OutputFormat { transfer, straight: node.choice(ALPHA_MODE, &[false, true])? })
 }

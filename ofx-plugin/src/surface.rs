@@ -77,6 +77,16 @@ pub trait PixelCanvas {
     fn row(&mut self, y: i32) -> &mut [u8];
 }
 
+/// An RGBA image of the host that is only read.
+pub trait PixelSource: std::fmt::Debug {
+    /// The number format of every channel.
+    fn depth(&self) -> Depth;
+
+    /// The column of the first pixel of a row, and its bytes from left to right; empty where there is
+    /// no such row.
+    fn row(&self, y: i32) -> (i32, &[u8]);
+}
+
 /// x and y of a point in a viewer, in canonical coordinates unless a text says otherwise.
 pub(crate) type Point = [f64; 2];
 

@@ -2,11 +2,12 @@
 
 #![forbid(unsafe_code)]
 
-use crate::host::Effect;
+use wan_alpha_take::retime::{RateConversion, ShownFrames};
+
 use crate::names;
 use crate::node::Node;
 use crate::ofx_status::Status;
-use crate::params::{OUTSIDE, RATE_CONVERSION, SPEED, START_FRAME};
+use crate::params::{OUTSIDE, RATE_CONVERSION, SPEED, START_FRAME, TIMELINE_RATE};
 
 /// What shows before a take begins and after it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,22 +41,6 @@ pub(crate) struct Timing {
     pub(crate) blends: bool,
 }
 
-/// What shows between two frames of a take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RateConversion {
-    Nearest,
-    Blend,
-    /// Each frame of the take has one of the timeline, whatever rates they have.
-    FrameForFrame,
-}
-
-/// Which frames of a take show at a time: one, or two and how far it is from the first to the second.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum ShownFrames {
-    One(u32),
-    Between(u32, u32, f32),
-}
-
 impl Timing {
     /// How the node plays a take of `take_rate` frames per second.
     pub(crate) fn of(node: Node<'_>, take_rate: u32) -> Result<Self, Status> {
@@ -66,7 +51,7 @@ impl Timing {
         )?;
         let pace = match conversion {
             RateConversion::FrameForFrame => speed,
-            _ => f64::from(take_rate) * speed / host_rate(node.effect()),
+            _ => f64::from(take_rate) * speed / host_rate(node),
         };
         Ok(Self {
             start: f64::from(node.int(START_FRAME)?),
@@ -135,14 +120,27 @@ impl Timing {
     }
 }
 
-/// Frames per second of the host: the instance's, else the output's, else the default.
-fn host_rate(effect: Effect<'_>) -> f64 {
-    let own = effect.properties().and_then(|properties| properties.double(names::FRAME_RATE, 0));
-    let output = || {
-        let clip = effect.clip(names::CLIP_OUTPUT)?;
+/// Frames per second of the host: the instance's, else the output's, else the default. Of a filter
+/// its clips', else the instance's, else the parameter's.
+fn host_rate(node: Node<'_>) -> f64 {
+    let effect = node.effect();
+    let instance = || effect.properties().and_then(|own| own.double(names::FRAME_RATE, 0));
+    let clip = |name| {
+        let clip = effect.clip(name)?;
         effect.clip_properties(clip)?.double(names::FRAME_RATE, 0)
     };
-    own.ok().filter(is_sound).or_else(|| output().ok().filter(is_sound)).unwrap_or(DEFAULT_RATE)
+    let output = || clip(names::CLIP_OUTPUT);
+    let sound = |rate: Result<f64, Status>| rate.ok().filter(is_sound);
+    let found = if node.instance().is_filter() {
+        let rate = || node.double(TIMELINE_RATE);
+        sound(output())
+            .or_else(|| sound(clip(names::CLIP_SOURCE)))
+            .or_else(|| sound(instance()))
+            .or_else(|| sound(rate()))
+    } else {
+        sound(instance()).or_else(|| sound(output()))
+    };
+    found.unwrap_or(DEFAULT_RATE)
 }
 
 /// Whether a rate or a speed can be used; an expression in a host can make it anything.

@@ -3,8 +3,8 @@
     NatronRenderer -t natron_smoke.py
 
 The report is natron-smoke.json, or what WAN_ALPHA_SMOKE_REPORT names. The bundle must be where Natron
-finds it (OFX_PLUGIN_PATH). Judge by the report: Natron's renderer ends with 0 after a failed render,
-and was seen to end with 134 after whole frames.
+finds it (OFX_PLUGIN_PATH). Natron's renderer ends with 0 after a failed render, and was seen to end with
+134 after whole frames: this script judges by files, and ends the process itself, with 0 or 1.
 """
 
 import os
@@ -71,11 +71,16 @@ def rendered(app, node, folder):
 def missing(app, node, folder):
     node.getParam("seed").setValue(UNKNOWN_SEED)
     node.getParam("missing").setValue(2)
-    files = written(app, node, folder, "missing")
+    try:
+        files = written(app, node, folder, "missing")
+    except Exception as error:  # Where Natron says that a render has failed.
+        return "%s: %s" % (type(error).__name__, error)
     expect(not files, "frames were written: %s" % ", ".join(files))
 
 
 if __name__ == "__main__":
     instance = globals().get("app1") or globals().get("app") or NatronEngine.natron.getActiveInstance()
     failed = main(instance, os.environ.get("WAN_ALPHA_SMOKE_REPORT", "natron-smoke.json"))
-    sys.exit(1 if failed else 0)
+    sys.stdout.flush()
+    # Not sys.exit: Natron's interpreter would take its program down among threads of its own.
+    os._exit(1 if failed else 0)

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+use wan_alpha_take::retime::{RateConversion, Retime};
 
 use super::{Computing, in_order};
 use crate::output::Format;
@@ -77,9 +78,50 @@ pub(crate) struct ExportTake {
     /// Formats of the frames, separated by commas
     #[arg(long, value_enum, value_delimiter = ',', default_value = "exr,png")]
     pub(crate) format: Vec<Format>,
+
+    /// Frames per second of the timeline that they are for [default: the take's own, 16]
+    #[arg(long, value_name = "FPS", value_parser = clap::value_parser!(u32).range(1..=240))]
+    pub(crate) rate: Option<u32>,
+
+    /// What shows between two frames of the take at another rate
+    #[arg(long, value_enum, default_value_t, requires = "rate")]
+    pub(crate) retime: Conversion,
+}
+
+/// What shows between two frames of a take, as the node calls it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Conversion {
+    /// The nearest frame of the take
+    #[default]
+    Nearest,
+    /// A blend of two
+    Blend,
+    /// None: each frame of the take is one of the timeline, and plays as fast as that is
+    FrameForFrame,
+}
+
+impl Conversion {
+    /// As it is typed.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Nearest => "nearest",
+            Self::Blend => "blend",
+            Self::FrameForFrame => "frame-for-frame",
+        }
+    }
 }
 
 impl ExportTake {
+    /// How the take becomes frames of another rate, where one was asked for.
+    pub(crate) fn retime(&self) -> Option<Retime> {
+        let conversion = match self.retime {
+            Conversion::Nearest => RateConversion::Nearest,
+            Conversion::Blend => RateConversion::Blend,
+            Conversion::FrameForFrame => RateConversion::FrameForFrame,
+        };
+        self.rate.map(|rate| Retime { rate, conversion })
+    }
+
     /// The formats asked for, as [`Render::formats`](super::Render::formats) orders them.
     pub(crate) fn formats(&self) -> Vec<Format> {
         in_order(&self.format)

@@ -76,6 +76,7 @@ pub mod models;
 mod problem;
 pub mod report;
 pub mod request;
+pub mod retime;
 pub mod rounding;
 pub mod store;
 pub mod track;

@@ -20,6 +20,8 @@ pub(super) struct Subject {
     pub(super) doing: &'static str,
     /// By the case's name.
     pub(super) limit: fn(&str) -> Option<f64>,
+    /// How many seconds what stands beside nothing may take, by the case's name.
+    pub(super) seconds_limit: fn(&str) -> Option<f64>,
 }
 
 /// Reading every frame of a take beside plainly reading the same bytes: what checksums cost.
@@ -32,6 +34,7 @@ pub(super) const STORE: Subject = Subject {
     example: "read_take",
     doing: "two takes are written and read",
     limit: |_| Some(1.5),
+    seconds_limit: |_| None,
 };
 
 /// Drawing a frame of a take into a host's image of 1920 × 1080 in single precision, on one thread,
@@ -42,12 +45,15 @@ pub(super) const HOST: Subject = Subject {
     example: "draw_take",
     doing: "frames are drawn and images copied",
     limit: |case| match case {
-        "one_to_one" | "one_to_one_large" => Some(1.5),
-        "fit" => Some(4.0),
-        "fit_linear" => Some(5.0),
+        "one_to_one" | "one_to_one_large" => Some(1.3),
+        "one_to_one_large_linear" => Some(1.5),
+        "fit" => Some(2.2),
+        "fit_linear" => Some(3.0),
         _ if case.ends_with("_tiles") => Some(1.5),
         _ => None,
     },
+    // Between two pictures of a timeline of 60 a second.
+    seconds_limit: |case| (case == "first_frame_after_a_scrub").then_some(0.015),
 };
 
 /// What an example answers.
@@ -55,6 +61,8 @@ pub(super) const HOST: Subject = Subject {
 struct PairSeconds {
     shape: serde_json::Value,
     seconds_ours_and_other: BTreeMap<String, Vec<(f64, f64)>>,
+    #[serde(default)]
+    seconds: BTreeMap<String, Vec<f64>>,
 }
 
 /// One line of output.
@@ -63,7 +71,16 @@ struct PairsLine {
     bench: &'static str,
     shape: serde_json::Value,
     cases: BTreeMap<String, PairedCase>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    alone: BTreeMap<String, LoneCase>,
     within_limits: bool,
+}
+
+/// What is measured beside nothing.
+#[derive(Serialize)]
+struct LoneCase {
+    ours_s: Spread,
+    limit_s: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -102,21 +119,36 @@ fn judge(subject: &Subject, answer: PairSeconds) -> Result<PairsLine> {
     }
     let within =
         |case: &PairedCase| case.limit.is_none_or(|limit| case.ratio_median_of_pairs <= limit);
-    let within_limits = cases.values().all(within);
-    Ok(PairsLine { bench: subject.name, shape: answer.shape, cases, within_limits })
+    let mut alone = BTreeMap::new();
+    for (name, seconds) in &answer.seconds {
+        let ours_s = Spread::of(seconds).with_context(|| format!("{name} was not measured"))?;
+        alone.insert(name.clone(), LoneCase { ours_s, limit_s: (subject.seconds_limit)(name) });
+    }
+    let is_soon = |case: &LoneCase| case.limit_s.is_none_or(|limit| case.ours_s.median <= limit);
+    let within_limits = cases.values().all(within) && alone.values().all(is_soon);
+    Ok(PairsLine { bench: subject.name, shape: answer.shape, cases, alone, within_limits })
 }
 
 impl PairsLine {
     fn rows(&self) -> Vec<BenchRow> {
+        let title = |name: &str| format!("{} {}", self.bench, name.replace('_', " "));
+        let lone = |(name, case): (&String, &LoneCase)| BenchRow {
+            name: title(name),
+            ours_s: case.ours_s.median,
+            theirs_s: None,
+            ratio: None,
+            limit: case.limit_s,
+            to_before: None,
+        };
         let row = |(name, case): (&String, &PairedCase)| BenchRow {
-            name: format!("{} {}", self.bench, name.replace('_', " ")),
+            name: title(name),
             ours_s: case.ours_s.median,
             theirs_s: Some(case.theirs_s.median),
             ratio: Some(case.ratio_median_of_pairs),
             limit: case.limit,
             to_before: None,
         };
-        self.cases.iter().map(row).collect()
+        self.cases.iter().map(row).chain(self.alone.iter().map(lone)).collect()
     }
 }
 
@@ -149,6 +181,19 @@ mod tests {
     fn pictures_have_limits_of_their_own_and_tiles_ours() {
         let limits = ["one_to_one", "fit", "fit_linear", "fit_linear_tiles", "fit_acescg"];
         let found = limits.map(|case| (HOST.limit)(case));
-        assert_eq!(found, [Some(1.5), Some(4.0), Some(5.0), Some(1.5), None]);
+        assert_eq!(found, [Some(1.3), Some(2.2), Some(3.0), Some(1.5), None]);
+    }
+
+    #[test]
+    fn what_stands_alone_is_judged_by_its_seconds() {
+        let judged = |seconds: f64| {
+            let alone = json!({ "first_frame_after_a_scrub": [seconds, seconds, 1.0] });
+            let answer = json!({ "shape": [1], "seconds_ours_and_other": {}, "seconds": alone });
+            judge(&HOST, from_value(answer).unwrap()).unwrap()
+        };
+        let [good, slow] = [0.014, 0.016].map(judged);
+        assert!(good.within_limits && good.rows()[0].is_within_limit());
+        assert!(!slow.within_limits && !slow.rows()[0].is_within_limit());
+        assert_eq!(slow.rows()[0].name, "host first frame after a scrub");
     }
 }

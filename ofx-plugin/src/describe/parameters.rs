@@ -2,15 +2,19 @@
 
 use std::ffi::CStr;
 
+use super::Context;
 use crate::host::{Effect, Properties};
 use crate::names;
 use crate::ofx_status::Status;
-use crate::params::{Group, Kind, Lines, Parameter, Shown, TABLE, Unit};
+use crate::params::{Group, Hosts, Kind, Lines, Parameter, Shown, TABLE, Unit};
 
 const PAGE: &CStr = c"controls";
 
 /// Groups first, their members after them, then one page for hosts with pages.
-pub(super) fn define(effect: Effect<'_>) -> Result<(), Status> {
+pub(super) fn define(effect: Effect<'_>, context: Context) -> Result<(), Status> {
+    let is_filter = context == Context::Filter;
+    let defined =
+        || TABLE.iter().filter(|parameter| is_filter || parameter.hosts != Hosts::Filters);
     for &group in Group::ALL {
         let properties = effect.define_parameter(names::PARAM_GROUP, group.id())?;
         properties.set(names::LABEL, group.label())?;
@@ -18,14 +22,17 @@ pub(super) fn define(effect: Effect<'_>) -> Result<(), Status> {
         properties.set_optional(names::GROUP_OPEN, group.is_open());
     }
     for &group in Group::ALL {
-        for parameter in TABLE.iter().filter(|parameter| parameter.group == group) {
+        for parameter in defined().filter(|parameter| parameter.group == group) {
             let properties = effect.define_parameter(kind(parameter), parameter.id)?;
             describe(parameter, properties)?;
+            if is_filter && parameter.hosts == Hosts::NotFilters {
+                properties.set_optional(names::SECRET, true);
+            }
         }
     }
     if let Ok(page) = effect.define_parameter(names::PARAM_PAGE, PAGE) {
         page.set_optional(names::LABEL, c"Controls");
-        let shown = TABLE.iter().filter(|parameter| parameter.shown != Shown::Hidden);
+        let shown = defined().filter(|parameter| parameter.shown != Shown::Hidden);
         let _ = page.set_all(names::PAGE_CHILD, shown.map(|parameter| parameter.id));
     }
     Ok(())
@@ -39,6 +46,7 @@ fn kind(parameter: &Parameter) -> &'static CStr {
         Kind::Double2D { .. } => names::PARAM_DOUBLE_2D,
         Kind::Choice { .. } => names::PARAM_CHOICE,
         Kind::Button => names::PARAM_BUTTON,
+        Kind::Toggle => names::PARAM_BOOLEAN,
     }
 }
 
@@ -110,6 +118,7 @@ fn value(kind: Kind, properties: Properties<'_>) -> Result<(), Status> {
             properties.set_all(names::CHOICE_OPTION, options.iter().copied())?;
             properties.set(names::DEFAULT, 0)
         }
+        Kind::Toggle => properties.set(names::DEFAULT, false),
         Kind::Button => Ok(()),
     }
 }

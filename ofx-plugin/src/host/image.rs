@@ -14,7 +14,7 @@ use thiserror::Error;
 use super::{ClipHandle, Effect, Host, Properties, call_suite};
 use crate::names;
 use crate::ofx_status::Status;
-use crate::surface::{Depth, PixelCanvas, Window};
+use crate::surface::{Depth, PixelCanvas, PixelSource, Window};
 
 impl<'a> Effect<'a> {
     /// The image of a clip that is to be rendered, whole or in part.
@@ -23,6 +23,32 @@ impl<'a> Effect<'a> {
         clip: ClipHandle,
         time: OfxTime,
     ) -> Result<OutputImage<'a>, ImageRefusal> {
+        let (fetched, _) = self.fetch_image(clip, time)?;
+        Ok(OutputImage { memory: ImageMemory::of(fetched.properties()?)?, _fetched: fetched })
+    }
+
+    /// The image of an input, as much of it as is asked for by regions of interest.
+    pub(crate) fn input_image(
+        self,
+        clip: ClipHandle,
+        time: OfxTime,
+    ) -> Result<InputImage<'a>, ImageRefusal> {
+        let (fetched, host) = self.fetch_image(clip, time)?;
+        let image = fetched.properties()?;
+        let memory = ImageMemory::of(image)?;
+        // What MLT says of its images is not so: their colors are never multiplied.
+        let is_straight = host.name() == names::MLT
+            || !image
+                .text(names::PREMULTIPLICATION, 0)
+                .is_ok_and(|text| text.as_bytes() == names::PREMULTIPLIED.to_bytes());
+        Ok(InputImage { memory, is_straight, _fetched: fetched })
+    }
+
+    fn fetch_image(
+        self,
+        clip: ClipHandle,
+        time: OfxTime,
+    ) -> Result<(FetchedImage<'a>, Host), ImageRefusal> {
         let (mut handle, host) = (ptr::null_mut(), self.host());
         // SAFETY: the clip belongs to this effect's instance; no region means what is rendered; the
         // handle is ours.
@@ -33,10 +59,7 @@ impl<'a> Effect<'a> {
             return Err(Status::FAILED.into());
         }
         // From here on it is released.
-        let fetched = FetchedImage { host, handle, lent: PhantomData };
-        // SAFETY: the host has just given this property set, and keeps it until it is released.
-        let memory = ImageMemory::of(unsafe { Properties::new(host, handle) }?)?;
-        Ok(OutputImage { memory, _fetched: fetched })
+        Ok((FetchedImage { host, handle, lent: PhantomData }, host))
     }
 
     /// Whether the host no longer wants what is being rendered. Cheap.
@@ -106,11 +129,52 @@ impl OutputImage<'_> {
     }
 }
 
+/// An image of the host to be read, during one action.
+pub(crate) struct InputImage<'a> {
+    memory: ImageMemory,
+    is_straight: bool,
+    _fetched: FetchedImage<'a>,
+}
+
+impl InputImage<'_> {
+    /// Whether its colors are not multiplied by its alpha.
+    pub(crate) fn is_straight(&self) -> bool {
+        self.is_straight
+    }
+}
+
+impl std::fmt::Debug for InputImage<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "InputImage({:?}, {:?})", self.memory.bounds, self.memory.depth)
+    }
+}
+
+impl PixelSource for InputImage<'_> {
+    fn depth(&self) -> Depth {
+        self.memory.depth
+    }
+
+    fn row(&self, y: i32) -> (i32, &[u8]) {
+        let Window { x1, x2, .. } = self.memory.bounds;
+        let Some((first, length)) = self.memory.place(y, x1, x2) else { return (x1, &[]) };
+        // SAFETY: OpenFX keeps an input's memory as it is until it is released, which is after every
+        // borrow of this; `place` has found the row within it.
+        (x1, unsafe { slice::from_raw_parts(first, length) })
+    }
+}
+
 /// Gives the image back to the host when it is dropped.
 struct FetchedImage<'a> {
     host: Host,
     handle: OfxPropertySetHandle,
     lent: PhantomData<&'a ()>,
+}
+
+impl FetchedImage<'_> {
+    fn properties(&self) -> Result<Properties<'_>, Status> {
+        // SAFETY: the host has given this property set, and keeps it until it is released.
+        unsafe { Properties::new(self.host, self.handle) }
+    }
 }
 
 impl Drop for FetchedImage<'_> {
@@ -177,25 +241,30 @@ impl ImageMemory {
         is_sound.then_some(Self { data, bounds, row_bytes, depth }).ok_or_else(refusal)
     }
 
-    /// Pixels of one row; none where the row or the columns are not all within the bounds.
-    fn row(&mut self, y: i32, x1: i32, x2: i32) -> &mut [u8] {
+    /// Where pixels of one row begin and how many bytes they are; `None` where the row or the columns
+    /// are not all within the bounds.
+    fn place(&self, y: i32, x1: i32, x2: i32) -> Option<(*mut u8, usize)> {
         let Window { x1: left, y1: bottom, x2: right, y2: top } = self.bounds;
         if !(bottom..top).contains(&y) || x1 < left || x2 > right || x1 >= x2 {
-            return &mut [];
+            return None;
         }
         let pixels = Window { x1, y1: y, x2, y2: y };
         let length = pixels.width() * self.depth.pixel_bytes();
         let before = Window { x1: left, y1: bottom, x2: x1, y2: y };
         let (across, up) = (before.width() * self.depth.pixel_bytes(), before.height());
-        // SAFETY: OpenFX keeps the image's memory for us alone until it is released: `height` rows
-        // of at least `width` pixels, `row_bytes` apart, which `new` has found to fit the address
-        // space. The row is one of them and the columns lie in it, as checked above. Several renders
-        // may write to one image at a time, but each has pixels of its own. `&mut self` lets one
-        // slice of it live at a time.
-        unsafe {
-            let row = self.data.offset(up as isize * self.row_bytes);
-            slice::from_raw_parts_mut(row.add(across), length)
-        }
+        // SAFETY: the image's memory is `height` rows of at least `width` pixels, `row_bytes` apart,
+        // which `new` has found to fit the address space. The row is one of them and the columns lie
+        // in it, as checked above.
+        Some((unsafe { self.data.offset(up as isize * self.row_bytes).add(across) }, length))
+    }
+
+    /// Pixels of one row; none where the row or the columns are not all within the bounds.
+    fn row(&mut self, y: i32, x1: i32, x2: i32) -> &mut [u8] {
+        let Some((first, length)) = self.place(y, x1, x2) else { return &mut [] };
+        // SAFETY: OpenFX keeps the image's memory for us alone until it is released, and `place` has
+        // found the row within it. Several renders may write to one image at a time, but each has
+        // pixels of its own. `&mut self` lets one slice of it live at a time.
+        unsafe { slice::from_raw_parts_mut(first, length) }
     }
 }
 

@@ -94,3 +94,9 @@ pub const PROMPT_TEMPLATE: &CStr = c"promptTemplate";
 pub const VARY: &CStr = c"vary";
 /// Which of the takes of the node is shown.
 pub const HISTORY: &CStr = c"history";
+/// Has takes made in a host without buttons.
+pub const MAKE_TAKE: &CStr = c"makeTake";
+/// Whether the take lies over the Source or replaces it.
+pub const OVER_SOURCE: &CStr = c"overSource";
+/// Frames per second of a timeline that does not say.
+pub const TIMELINE_RATE: &CStr = c"timelineRate";

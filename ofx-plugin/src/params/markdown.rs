@@ -37,6 +37,7 @@ pub fn markdown() -> String {
 fn values(kind: &Kind) -> [String; 3] {
     let nothing = String::new;
     match kind {
+        Kind::Toggle => ["off".to_owned(), nothing(), nothing()],
         Kind::Button => [nothing(), nothing(), nothing()],
         Kind::Text { default, .. } => [words(default), nothing(), nothing()],
         Kind::Int { default, range, display } => [default.to_string(), span(range), span(display)],

@@ -6,7 +6,7 @@ use wan_alpha_take::ellipse::{AXIS, CENTER};
 
 use super::Group::{Ellipse, Generate, Model, Output, Subject, Time};
 use super::ids::*;
-use super::{Group, Kind, Lines, Parameter, Shown, Unit};
+use super::{Group, Hosts, Kind, Lines, Parameter, Shown, Unit};
 
 /// Every parameter of the node.
 pub const TABLE: &[Parameter] = &[
@@ -212,6 +212,7 @@ pub const TABLE: &[Parameter] = &[
     Parameter {
         label: c"Alpha",
         hint: c"Whether color is multiplied by alpha, as most hosts expect, or straight.",
+        hosts: Hosts::NotFilters,
         ..fixed(Output, ALPHA_MODE, Kind::Choice { options: &[c"premultiplied", c"straight"] })
     },
     Parameter {
@@ -353,6 +354,24 @@ pub const TABLE: &[Parameter] = &[
             },
         )
     },
+    Parameter {
+        label: c"Make take",
+        hint: c"In hosts without buttons, such as Kdenlive and Shotcut: on, the take of these parameters is made, and no other until this was off; off, the clip is as it was.",
+        hosts: Hosts::Filters,
+        ..fixed(Generate, MAKE_TAKE, Kind::Toggle)
+    },
+    Parameter {
+        label: c"Over source",
+        hint: c"In hosts that make filters alone: whether the take lies over the clip or is in its place.",
+        hosts: Hosts::Filters,
+        ..fixed(Output, OVER_SOURCE, Kind::Choice { options: &[c"over the clip", c"in its place"] })
+    },
+    Parameter {
+        label: c"Timeline rate",
+        hint: c"Frames per second of the timeline, in hosts that make filters alone and do not say it.",
+        hosts: Hosts::Filters,
+        ..fixed(Time, TIMELINE_RATE, number(25.0, [0.001, 1000.0], [1.0, 60.0], 0.001))
+    },
 ];
 
 /// Saved, evaluated, edited by the artist, not keyframed; label and hint are to be filled in.
@@ -368,6 +387,7 @@ const fn fixed(group: Group, id: &'static CStr, kind: Kind) -> Parameter {
         evaluates: true,
         undoable: true,
         shown: Shown::Editable,
+        hosts: Hosts::All,
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use super::backdrop::Backdrop;
 use super::frame_fit::{Fit, OutputFrame};
 use super::source::Source;
 use super::transfer::Transfer;
@@ -17,6 +18,8 @@ pub struct FrameContent<'a> {
     pub take: Option<Source<'a>>,
     /// How the take is shown.
     pub view: View,
+    /// What lies under the take, where that is part of the picture.
+    pub backdrop: Option<Backdrop<'a>>,
     /// What is written over the take, or in its place.
     pub annotation: Option<Annotation<'a>>,
 }

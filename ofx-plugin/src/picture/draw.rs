@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use super::abort_check::{AbortCheck, Aborted};
 use super::annotation::AnnotationLayer;
+use super::backdrop::Backdrop;
 use super::content::{FrameContent, OutputFormat};
 use super::frame_fit::FrameFit;
 use super::quantize::{CHUNK, write};
@@ -51,6 +52,8 @@ fn draw_rows(
     let mut layers = Layers {
         take: content.take.and_then(|source| TakeLayer::new(source, content, format, window)),
         view: ViewLayer::new(content, format),
+        backdrop: content.backdrop,
+        format,
         annotation: content
             .annotation
             .as_ref()
@@ -86,6 +89,8 @@ fn draw_rows(
 struct Layers<'a> {
     take: Option<TakeLayer<'a>>,
     view: Option<ViewLayer>,
+    backdrop: Option<Backdrop<'a>>,
+    format: OutputFormat,
     annotation: Option<AnnotationLayer>,
 }
 
@@ -106,6 +111,13 @@ impl Layers<'_> {
                 pixels.fill([0.0; 4]);
             }
             view.change(y, x, pixels);
+            shows_take = true;
+        }
+        if let Some(backdrop) = &self.backdrop {
+            if !shows_take {
+                pixels.fill([0.0; 4]);
+            }
+            backdrop.lay_under(y, x, pixels, self.format);
             shows_take = true;
         }
         let annotation = self.annotation.as_ref().filter(|annotation| annotation.touches(y));

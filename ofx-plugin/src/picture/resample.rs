@@ -11,8 +11,9 @@ use std::ops::Range;
 use super::abort_check::{AbortCheck, Aborted};
 use super::frame_fit::{Axis, FrameFit};
 use super::source::{AlphaMode, Pixel, Source, read};
-use super::taps::{Columns, Taps};
+use super::taps::{Columns, Pair, Taps};
 use super::transfer::Transfer;
+use super::vector::Vectors;
 
 /// Makes output rows of a frame of a take, one after the other.
 pub(super) struct Resampler<'a> {
@@ -75,11 +76,14 @@ impl<'a> Resampler<'a> {
 
     /// Reads a row of the take and filters it horizontally.
     fn filter(&mut self, row: usize, slot: usize) {
-        let Columns { taps, weights, touched, outputs } = &self.columns;
+        let Columns { taps, weights, touched, outputs, pairs } = &self.columns;
         let from = self.source.row(row).get(touched.clone()).unwrap_or_default();
         read(from, self.transfer, AlphaMode::Premultiplied, &mut self.read);
         let begin = slot * outputs.len();
         let Some(filtered) = self.filtered.get_mut(begin..begin + outputs.len()) else { return };
+        if let Some(pairs) = pairs {
+            return mix_columns(filtered, &self.read, pairs);
+        }
         for ((taps, at), filtered) in taps.iter().zip(filtered) {
             let near = pixel(&self.read, taps.near - touched.start);
             let others = self.read.get(taps.first - touched.start..).unwrap_or_default();
@@ -102,18 +106,57 @@ impl<'a> Resampler<'a> {
             let begin = (row % self.row_in_slot.len().max(1)) * self.columns.outputs.len() + skip;
             self.filtered.get(begin..begin + count).unwrap_or_default()
         };
-        let near = row(self.taps.near);
-        to.iter_mut().zip(near).for_each(|(to, near)| *to = *near);
-        for (tap, &weight) in (self.taps.first..).zip(&self.weights) {
-            if tap != self.taps.near {
-                add(to.as_flattened_mut(), row(tap).as_flattened(), near.as_flattened(), weight);
+        let (near, coverage) = (row(self.taps.near), self.taps.coverage);
+        let others = (self.taps.first..).zip(&self.weights);
+        let mut others = others.filter(|(tap, _)| *tap != self.taps.near);
+        match [others.next(), others.next()] {
+            // One pass where a take is enlarged.
+            [None, _] => mix_rows(to, [near, near], 0.0, coverage),
+            [Some((tap, &weight)), None] => mix_rows(to, [near, row(tap)], weight, coverage),
+            [first, second] => {
+                to.iter_mut().zip(near).for_each(|(to, near)| *to = *near);
+                for (tap, &weight) in [first, second].into_iter().flatten().chain(others) {
+                    let tap = row(tap).as_flattened();
+                    add(to.as_flattened_mut(), tap, near.as_flattened(), weight);
+                }
+                for pixel in to {
+                    *pixel = finished(*pixel, coverage);
+                }
             }
         }
-        for pixel in to {
-            let [r, g, b, alpha] = pixel.map(|value| value * self.taps.coverage);
-            *pixel = [r, g, b, alpha.clamp(0.0, 1.0)];
-        }
     }
+}
+
+/// Two rows, one of them by a weight, and what is made of a sum at its end.
+fn mix_rows(to: &mut [Pixel], [near, tap]: [&[Pixel]; 2], weight: f32, coverage: f32) {
+    if let Some(vectors) = Vectors::here() {
+        return vectors.mix_rows(to, [near, tap], weight, coverage);
+    }
+    for ((to, near), tap) in to.iter_mut().zip(near).zip(tap) {
+        *to = finished(mixed(*near, *tap, weight), coverage);
+    }
+}
+
+/// Two pixels of a row, one of them by a weight, for each output column.
+fn mix_columns(to: &mut [Pixel], row: &[Pixel], pairs: &[Pair]) {
+    if let Some(vectors) = Vectors::here() {
+        return vectors.mix_columns(to, row, pairs);
+    }
+    for (to, pair) in to.iter_mut().zip(pairs) {
+        let [near, tap] = pair.places.map(|at| row.get(at as usize).copied().unwrap_or_default());
+        *to = mixed(near, tap, pair.weight).map(|sum| sum * pair.coverage);
+    }
+}
+
+#[inline(always)]
+fn mixed(near: Pixel, tap: Pixel, weight: f32) -> Pixel {
+    [0, 1, 2, 3].map(|channel| near[channel] + (tap[channel] - near[channel]) * weight)
+}
+
+#[inline(always)]
+fn finished(sum: Pixel, coverage: f32) -> Pixel {
+    let [r, g, b, alpha] = sum.map(|value| value * coverage);
+    [r, g, b, alpha.clamp(0.0, 1.0)]
 }
 
 fn add(to: &mut [f32], tap: &[f32], near: &[f32], weight: f32) {
@@ -124,4 +167,34 @@ fn add(to: &mut [f32], tap: &[f32], near: &[f32], weight: f32) {
 
 fn pixel(of: &[Pixel], at: usize) -> Pixel {
     of.get(at).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vectors_and_plain_sums_make_the_same_bits() {
+        let pixel = |at: usize| [0, 1, 2, 3].map(|n| ((at * 7 + n * 13) % 97) as f32 / 48.0 - 0.5);
+        for width in [1, 2, 7, 64] {
+            let rows: [Vec<Pixel>; 2] =
+                [0, 40].map(|from| (from..from + width).map(pixel).collect());
+            let [near, tap] = [&rows[0][..], &rows[1]];
+            let mut found = vec![[9.0; 4]; width];
+            mix_rows(&mut found, [near, tap], 0.3, 0.75);
+            let plain =
+                near.iter().zip(tap).map(|(near, tap)| finished(mixed(*near, *tap, 0.3), 0.75));
+            assert!(found.iter().copied().eq(plain));
+            let pair = |at: usize| {
+                let places = [at, (at * 5 + 1) % width].map(|at| at as u32);
+                Pair { places, weight: at as f32 / 99.0, coverage: 0.5 }
+            };
+            let pairs: Vec<Pair> = (0..width).map(pair).collect();
+            mix_columns(&mut found, near, &pairs);
+            for (found, pair) in found.iter().zip(&pairs) {
+                let [near, tap] = pair.places.map(|at| near[at as usize]);
+                assert_eq!(*found, mixed(near, tap, pair.weight).map(|sum| sum * pair.coverage));
+            }
+        }
+    }
 }

@@ -8,6 +8,7 @@ use multiversion::multiversion;
 use wan_alpha_take::store::Frame;
 
 use super::transfer::{LinearTable, Transfer, to_ap1};
+use super::vector::Vectors;
 
 /// Red, green, blue and alpha of a pixel.
 pub(super) type Pixel = [f32; 4];
@@ -78,12 +79,38 @@ pub(super) enum AlphaMode {
     Straight,
 }
 
-/// Fills `to` from as many pixels of a frame.
-///
-/// Compiled twice, of which the processor's features choose one, to equal results. Of 1:1 drawing it
-/// takes away a third, down to what memory allows; the filters gain nothing by it.
-#[multiversion(targets("x86_64+avx2"))]
+/// Fills `to` from as many pixels of a frame, by the processor's vectors where it has those.
 pub(super) fn read(from: &[[f16; 4]], transfer: Transfer, alpha: AlphaMode, to: &mut [Pixel]) {
+    let vectors = Vectors::here();
+    match (transfer, vectors) {
+        (Transfer::AsGenerated, Some(vectors)) => vectors.read_display(from, alpha, to),
+        (Transfer::LinearRec709, Some(vectors)) => {
+            let table = LinearTable::get();
+            for (from, to) in from.chunks(BLOCK).zip(to.chunks_mut(BLOCK)) {
+                // What is as it should be is found without a question per value.
+                if from.as_flattened().iter().fold(true, |sound, value| sound & table.has(*value)) {
+                    vectors.read_linear(from, table, alpha, to);
+                } else {
+                    read_plainly(from, transfer, alpha, to);
+                }
+            }
+        }
+        _ => read_plainly(from, transfer, alpha, to),
+    }
+}
+
+/// Pixels that are worked on at a time.
+const BLOCK: usize = 256;
+
+/// The same, pixel by pixel. Compiled twice, of which the processor's features choose one, to equal
+/// results.
+#[multiversion(targets("x86_64+avx2"))]
+pub(super) fn read_plainly(
+    from: &[[f16; 4]],
+    transfer: Transfer,
+    alpha: AlphaMode,
+    to: &mut [Pixel],
+) {
     match (transfer, alpha) {
         (Transfer::AsGenerated, AlphaMode::Premultiplied) => read_display(from, to, premultiplied),
         (Transfer::AsGenerated, AlphaMode::Straight) => read_display(from, to, straight),
@@ -147,4 +174,33 @@ fn premultiplied(pixel: Pixel) -> Pixel {
 #[inline(always)]
 fn straight([r, g, b, alpha]: Pixel) -> Pixel {
     if alpha > 0.0 { [r, g, b, alpha.min(1.0)] } else { [0.0; 4] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every half-float there is as color and as alpha, each bit the same.
+    #[test]
+    fn vectors_and_plain_loops_make_the_same_bits() {
+        let halves: Vec<[f16; 4]> = (0..=u16::MAX)
+            .map(|bits| [bits, bits.rotate_left(5), bits ^ 0x5555, bits.rotate_left(9)])
+            .chain((0..=0x3C00).map(|bits| [bits, 0x3C00 - bits, bits / 2, 0x3C00 - bits]))
+            .map(|pixel| pixel.map(f16::from_bits))
+            .collect();
+        for transfer in [Transfer::AsGenerated, Transfer::LinearRec709, Transfer::AcesCg] {
+            for alpha in [AlphaMode::Premultiplied, AlphaMode::Straight] {
+                for pixels in [&halves[..], &halves[..255], &halves[70_000..70_001]] {
+                    let (mut found, mut plain) =
+                        (vec![[9.0; 4]; pixels.len()], vec![[9.0; 4]; pixels.len()]);
+                    read(pixels, transfer, alpha, &mut found);
+                    read_plainly(pixels, transfer, alpha, &mut plain);
+                    let bits = |pixel: &Pixel| pixel.map(f32::to_bits);
+                    for (at, (found, plain)) in found.iter().zip(&plain).enumerate() {
+                        assert_eq!(bits(found), bits(plain), "{transfer:?} {alpha:?} {at}");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -70,6 +70,18 @@ pub(super) struct Columns {
     pub(super) weights: Vec<f32>,
     /// The pixels of the take that any of them needs.
     pub(super) touched: Range<usize>,
+    /// The same, where no output pixel has more than two taps: as where a take is enlarged.
+    pub(super) pairs: Option<Vec<Pair>>,
+}
+
+/// The two taps of an output pixel; one of them twice where it has but one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pair {
+    /// The nearest tap and the other one, counted from the first pixel that any output pixel needs.
+    pub(super) places: [u32; 2],
+    /// Of the other one.
+    pub(super) weight: f32,
+    pub(super) coverage: f32,
 }
 
 impl Columns {
@@ -85,6 +97,22 @@ impl Columns {
             touched.start = touched.start.min(one.first);
             touched.end = touched.end.max(one.first + of_one.len());
         }
-        Self { outputs, taps, weights, touched }
+        let pairs = pairs(&taps, &weights, touched.start);
+        Self { outputs, taps, weights, touched, pairs }
     }
+}
+
+fn pairs(taps: &[(Taps, Range<usize>)], weights: &[f32], start: usize) -> Option<Vec<Pair>> {
+    let place = |tap: usize| u32::try_from(tap - start).ok();
+    let pair = |(taps, at): &(Taps, Range<usize>)| {
+        let Taps { first, near, coverage } = *taps;
+        let (other, weight) = match weights.get(at.clone())? {
+            [_] => (near, 0.0),
+            [_, second] if near == first => (first + 1, *second),
+            [weight, _] => (first, *weight),
+            _ => return None,
+        };
+        Some(Pair { places: [place(near)?, place(other)?], weight, coverage })
+    };
+    taps.iter().map(pair).collect()
 }

@@ -118,7 +118,7 @@ fn output_frame(width: i32, height: i32) -> OutputFrame {
 }
 
 fn content(output_frame: OutputFrame, fit: Fit, take: Option<Source<'_>>) -> FrameContent<'_> {
-    FrameContent { output_frame, fit, take, view: View::Rgba, annotation: None }
+    FrameContent { output_frame, fit, take, view: View::Rgba, backdrop: None, annotation: None }
 }
 
 /// Nothing repeats in it.

@@ -56,9 +56,12 @@ pub(super) fn to_ap1([r, g, b]: [f32; 3]) -> [f32; 3] {
 /// ones lie in order.
 const ONE: usize = 0x3C00;
 
-/// Linear light for the bits of every half-float from 0 to 1.
+/// As many as the bits below those of 2 can be: with others masked away nothing is beyond the table.
+pub(super) const SLOTS: usize = 0x4000;
+
+/// Linear light for the bits of every half-float from 0 to 1, and of some beyond.
 #[derive(Debug)]
-pub(super) struct LinearTable([f32; ONE + 1]);
+pub(super) struct LinearTable([f32; SLOTS]);
 
 impl LinearTable {
     /// Made once. It lies in the library itself, not in memory that unloading would leave behind.
@@ -70,13 +73,27 @@ impl LinearTable {
         })
     }
 
+    /// Linear light by the bits of a half-float.
+    pub(super) fn slots(&self) -> &[f32; SLOTS] {
+        &self.0
+    }
+
+    /// Whether a value lies between 0 and 1.
+    #[inline]
+    pub(super) fn has(&self, display: f16) -> bool {
+        usize::from(display.to_bits()) <= ONE
+    }
+
+    /// Of a value that lies between 0 and 1.
+    #[inline]
+    pub(super) fn known(&self, display: f16) -> f32 {
+        self.0[usize::from(display.to_bits()) & (SLOTS - 1)]
+    }
+
     /// What is not a finite number counts as 0.
     #[inline]
     pub(super) fn linear(&self, display: f16) -> f32 {
-        match self.0.get(usize::from(display.to_bits())) {
-            Some(linear) => *linear,
-            None => beyond(display),
-        }
+        if self.has(display) { self.known(display) } else { beyond(display) }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use wan_alpha_ofx::params::{Group, Kind, Lines, Parameter, Shown, TABLE, Unit};
+use wan_alpha_ofx::params::{Group, Hosts, Kind, Lines, Parameter, Shown, TABLE, Unit};
 use wan_alpha_test_host::{
     Context, Host, Item, LoadError, ParamKind, Plugin, Profile, Properties, Status,
 };
@@ -121,33 +121,40 @@ fn clips_fit_the_context() {
 #[test]
 fn parameters_are_those_of_the_table() {
     let (_host, plugin) = loaded(Profile::plain());
-    for context in [Context::Generator, Context::General] {
+    let (_filters, filter) = loaded(Profile::mlt());
+    for (plugin, context) in
+        [(&plugin, Context::Generator), (&plugin, Context::General), (&filter, Context::Filter)]
+    {
         let described = plugin.described(context).unwrap();
-        for parameter in TABLE {
+        let is_filter = context == Context::Filter;
+        let is_there = |parameter: &&Parameter| is_filter || parameter.hosts != Hosts::Filters;
+        let table: Vec<_> = TABLE.iter().filter(is_there).collect();
+        for parameter in &table {
             let (kind, properties) = described.param(id(parameter.id)).unwrap();
-            check(parameter, kind, &properties);
+            check(parameter, is_filter, kind, &properties);
         }
         for &group in Group::ALL {
             let (kind, properties) = described.param(id(group.id())).unwrap();
             assert_eq!(kind, ParamKind::Group);
             assert_eq!(properties.get("OfxPropLabel"), text(group.label()));
         }
-        assert_eq!(described.params().len(), TABLE.len() + Group::ALL.len() + 1);
+        assert_eq!(described.params().len(), table.len() + Group::ALL.len() + 1);
         let (kind, page) = described.param("controls").unwrap();
         assert_eq!(kind, ParamKind::Page);
-        let shown = TABLE.iter().filter(|parameter| parameter.shown != Shown::Hidden);
+        let shown = table.iter().filter(|parameter| parameter.shown != Shown::Hidden);
         let shown: Vec<_> = shown.map(|parameter| id(parameter.id)).collect();
         assert_eq!(page.texts("OfxParamPropPageChild"), shown);
     }
 }
 
-fn check(parameter: &Parameter, kind: ParamKind, properties: &Properties) {
+fn check(parameter: &Parameter, is_filter: bool, kind: ParamKind, properties: &Properties) {
     let described = Described { id: id(parameter.id), properties };
     described.has_text("OfxParamPropScriptName", parameter.id);
     described.has_text("OfxPropLabel", parameter.label);
     described.has_text("OfxParamPropHint", parameter.hint);
     described.has_text("OfxParamPropParent", parameter.group.id());
-    described.has_flag("OfxParamPropSecret", parameter.shown == Shown::Hidden);
+    let is_of_others = is_filter && parameter.hosts == Hosts::NotFilters;
+    described.has_flag("OfxParamPropSecret", parameter.shown == Shown::Hidden || is_of_others);
     // Nuke would never enable it again.
     assert!(!properties.was_set("OfxParamPropEnabled"), "{}", described.id);
     if parameter.kind != Kind::Button {
@@ -212,6 +219,10 @@ impl Described<'_> {
                 self.has("OfxParamPropChoiceOption", &options);
                 self.has("OfxParamPropDefault", &[Item::Int(0)]);
             }
+            Kind::Toggle => {
+                assert_eq!(found, ParamKind::Boolean);
+                self.has("OfxParamPropDefault", &[Item::Int(0)]);
+            }
             Kind::Button => assert_eq!(found, ParamKind::PushButton),
         }
     }
@@ -250,7 +261,7 @@ fn hosts_without_the_generator_context_get_general_and_resolve_gets_generator() 
         assert_eq!(offered, [expected.name()]);
         assert_eq!(plugin.contexts(), [expected]);
     }
-    let host = Host::new(Profile::plain().with_contexts(&[Context::Filter]));
+    let host = Host::new(Profile::plain().with_contexts(&[Context::Transition]));
     assert_eq!(refusal(host.load(file())), Some(Status::ERR_MISSING_HOST_FEATURE));
 }
 

@@ -24,6 +24,18 @@ fn parameters_are_those_that_projects_hold() {
     );
 }
 
+/// New ones come at the end: those of commit 7783599 are all there, as they were, and first.
+#[test]
+fn parameters_of_earlier_projects_are_as_they_were() {
+    let earlier: Value =
+        serde_json::from_str(include_str!("../data/params-of-7783599.json")).unwrap();
+    let found = now();
+    assert_eq!(found["identifier"], earlier["identifier"]);
+    assert_eq!(found["groups"], earlier["groups"]);
+    let [found, earlier] = [&found, &earlier].map(|of| of["parameters"].as_array().unwrap());
+    assert_eq!(found[..earlier.len()], earlier[..]);
+}
+
 fn now() -> Value {
     let groups: Vec<_> = Group::ALL.iter().map(|group| text(group.id())).collect();
     let parameters: Vec<_> = TABLE
@@ -53,6 +65,7 @@ fn now() -> Value {
                     entry["default"] = 0.into();
                     entry["options"] = options.iter().map(|option| text(option)).collect();
                 }
+                Kind::Toggle => entry["default"] = 0.into(),
                 Kind::Button => {}
             }
             entry

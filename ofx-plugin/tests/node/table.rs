@@ -56,7 +56,7 @@ fn defaults_lie_within_ranges_and_sliders_too() {
                 assert!(!options.is_empty(), "{id:?}");
                 continue;
             }
-            Kind::Text { .. } | Kind::Button => continue,
+            Kind::Text { .. } | Kind::Toggle | Kind::Button => continue,
         };
         assert!(defaults.into_iter().all(|value| inside(range, value)), "{id:?}");
         assert!(range[0] < range[1] && display[0] < display[1], "{id:?}");

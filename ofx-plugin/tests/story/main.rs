@@ -7,6 +7,7 @@ mod batch;
 mod check;
 mod demo;
 mod drawn;
+mod filter;
 mod fringes;
 mod fuzz;
 mod hang;

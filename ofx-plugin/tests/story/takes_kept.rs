@@ -157,6 +157,23 @@ alone! {
             assert_eq!(node.text(id), text(id), "{id}");
         }
         assert_eq!((node.int("startFrame"), node.int("fit"), node.int("history")), (1001, 3, 0));
+        // What is not saved has the default of that time.
+        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/params-of-7783599.json");
+        let golden: serde_json::Value = serde_json::from_slice(&fs::read(golden).unwrap()).unwrap();
+        for parameter in golden["parameters"].as_array().unwrap() {
+            let (id, default) = (parameter["id"].as_str().unwrap(), &parameter["default"]);
+            let is_saved = !saved["nodes"][0]["parameters"][id].is_null();
+            if is_saved || parameter["persistent"] == false {
+                continue;
+            }
+            let value = match parameter["type"].as_str().unwrap() {
+                "Int" | "Choice" => node.int(id).into(),
+                "Double2D" => node.doubles(id).into(),
+                kind if kind.starts_with("Double") => node.double(id).into(),
+                _ => serde_json::Value::from(node.text(id)),
+            };
+            assert_eq!(&value, default, "{id}");
+        }
         assert!(!node.view(1001.0).failed());
         node.press("revert");
         assert_eq!((key(&node), node.text("heldKey").as_str()), (text("heldKey").into(), text("takeKey")));

@@ -74,6 +74,43 @@ alone! {
         eventually("the take is stored", || workshop.takes().len() == 1);
     }
 
+    fn threads_of_the_host_may_outlive_the_plug_in(workshop) {
+        let before = threads();
+        let (rendered, wait_for_it) = std::sync::mpsc::channel();
+        let (unloaded, all) = (std::sync::Arc::new(std::sync::Barrier::new(5)), 4);
+        let hosts_threads: Vec<_> = {
+            let (host, plugin) = workshop.load(Profile::natron().in_background());
+            let project = plugin.project();
+            let node = project.add_preferred().unwrap();
+            plain_node(&node, "one");
+            let start = node.int("startFrame");
+            let begun = (0..all).map(|at| {
+                let (node, rendered) = (node.clone(), rendered.clone());
+                let unloaded = std::sync::Arc::clone(&unloaded);
+                std::thread::spawn(move || {
+                    let frame = node.render(&RenderAsk::at(f64::from(start + at)).for_a_file());
+                    assert!(!frame.failed());
+                    drop(node);
+                    rendered.send(()).unwrap();
+                    // Kept in a pool, as hosts keep theirs.
+                    unloaded.wait();
+                })
+            });
+            let begun: Vec<_> = begun.collect();
+            (0..all).for_each(|_| wait_for_it.recv().unwrap());
+            drop((node, project, plugin));
+            // Unloaded: no thread of ours is there any more, from this moment on.
+            assert_eq!(threads(), before + begun.len());
+            host.check();
+            begun
+        };
+        unloaded.wait();
+        for thread in hosts_threads {
+            thread.join().unwrap();
+        }
+        assert!(threads() <= before);
+    }
+
     fn a_session_with_an_artist_waits_only_where_it_is_told_to(workshop) {
         workshop.gate("sampling", 2);
         let (host, plugin) = workshop.load(Profile::plain());

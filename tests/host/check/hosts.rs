@@ -59,6 +59,12 @@ pub(crate) const CHECKS: &[Check] = &[
         "Bytes, no overlays, no tiles, no persistent messages, one context.",
         catalyst
     ),
+    host_check!(
+        "hosts.mlt",
+        "MLT, which Kdenlive, Shotcut and Flowblade use",
+        "Filters only, no list of contexts, no buttons, no keys, nothing hidden is saved, everything is made anew for each frame.",
+        mlt
+    ),
     Check {
         id: "hosts.background",
         about: "Renders for a file on a farm: nobody is there.",
@@ -142,6 +148,10 @@ fn natron(subject: &Subject, report: &mut Report) {
     afternoon(subject, report, Profile::natron());
 }
 
+fn mlt(subject: &Subject, report: &mut Report) {
+    afternoon(subject, report, Profile::mlt());
+}
+
 fn fusion(subject: &Subject, report: &mut Report) {
     afternoon(subject, report, fusion_like());
 }
@@ -196,7 +206,8 @@ fn use_the_panel(scene: &Scene, time: f64, report: &mut Report) {
     report.step("the panel is closed and opened");
     node.close_panel();
     node.open_panel();
-    for (id, kind) in node.params() {
+    let hides = scene.host.profile().instance_per_frame;
+    for (id, kind) in node.params().into_iter().filter(|(id, _)| !hides || !node.is_secret(id)) {
         let values = values::of(kind, &node.param_properties(&id));
         if let Some(value) = values.into_iter().nth(1).filter(|value| *value != node.value(&id)) {
             report.step(format!("{id} changes and is undone"));
@@ -209,7 +220,8 @@ fn use_the_panel(scene: &Scene, time: f64, report: &mut Report) {
             node.undo();
         }
     }
-    for id in scene.params(ParamKind::PushButton) {
+    let buttons = if hides { Vec::new() } else { scene.params(ParamKind::PushButton) };
+    for id in buttons {
         report.step(format!("{id} is pressed"));
         node.press(&id);
     }

@@ -62,6 +62,12 @@ impl Call {
         self
     }
 
+    /// With a set of somebody's in the place of arguments.
+    pub(crate) fn with_arguments(mut self, arguments: &Arc<PropertySet>) -> Self {
+        self.arguments = Some(arguments.clone());
+        self
+    }
+
     /// What is told with the action.
     pub(crate) fn arguments(&mut self) -> &Arc<PropertySet> {
         let host = &self.doing.host;

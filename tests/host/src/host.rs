@@ -224,10 +224,13 @@ fn describe_host(profile: &Profile, set: &PropertySet) {
     let version = profile.version.map(|part| part.to_string()).join(".");
     set.put("OfxPropVersionLabel", [version]);
     set.put("OfxPropAPIVersion", profile.api);
-    texts(
-        "OfxImageEffectPropSupportedContexts",
-        profile.contexts.iter().map(|context| context.name()).collect(),
-    );
+    if profile.lists_contexts {
+        let contexts = profile.contexts.iter().map(|context| context.name()).collect();
+        texts("OfxImageEffectPropSupportedContexts", contexts);
+    } else {
+        set.forget("OfxImageEffectPropSupportedContexts");
+        set.put("OfxImageEffectPropContext", profile.contexts.first().map(|first| first.name()));
+    }
     texts(
         "OfxImageEffectPropSupportedPixelDepths",
         profile.depths.iter().map(|depth| depth.name()).collect(),

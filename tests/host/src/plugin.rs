@@ -67,6 +67,25 @@ impl Drop for Loaded {
     }
 }
 
+impl Loaded {
+    /// Everything from the beginning, on any thread, as hosts do that keep nothing between frames.
+    pub(crate) fn described_anew(&self, context: Context) -> Result<Arc<Effect>, LoadError> {
+        let Self { host, entry, details, .. } = self;
+        load(host, &self.library, *entry, self.nth)?;
+        let file = self.descriptor.properties.text("OfxPluginPropFilePath");
+        let of = |role| Effect::descriptor(host, *entry, role, &details.identifier, &file);
+        let descriptor = of(Role::Descriptor);
+        let described = Call::of(&descriptor, Action::Describe).perform();
+        if described != Status::OK {
+            return Err(refused(&Action::Describe, described));
+        }
+        let effect = of(Role::InContext(context));
+        effect.properties.clone_from_set(&descriptor.properties);
+        describe_in_context(host, context, &effect)?;
+        Ok(effect)
+    }
+}
+
 /// A plug-in in use.
 #[derive(Clone)]
 pub struct Plugin {
@@ -215,7 +234,8 @@ fn load(host: &Arc<HostState>, library: &Library, entry: Entry, nth: i32) -> Res
     library.set_host(host, nth);
     let status = Call::to(host, entry, Action::Load).perform();
     match status {
-        Status::OK | Status::REPLY_DEFAULT => Ok(()),
+        Status::OK => Ok(()),
+        Status::REPLY_DEFAULT if !host.profile.instance_per_frame => Ok(()),
         status => Err(refused(&Action::Load, status)),
     }
 }
@@ -235,12 +255,7 @@ fn describe_in_contexts(
         let role = Role::InContext(context);
         let effect = Effect::descriptor(host, descriptor.entry, role, name, file);
         effect.properties.clone_from_set(&descriptor.properties);
-        let mut call = Call::of(&effect, Action::DescribeInContext);
-        call.arguments().put("OfxImageEffectPropContext", [context.name()]);
-        let status = call.perform();
-        if status != Status::OK {
-            return Err(refused(&Action::DescribeInContext, status));
-        }
+        describe_in_context(host, context, &effect)?;
         judge(host, context, &effect);
         contexts.insert(context, effect);
     }
@@ -248,6 +263,20 @@ fn describe_in_contexts(
         return Err(LoadError::NoContext { offered });
     }
     Ok(contexts)
+}
+
+fn describe_in_context(
+    host: &Arc<HostState>,
+    context: Context,
+    effect: &Arc<Effect>,
+) -> Result<(), LoadError> {
+    let mut call = Call::of(effect, Action::DescribeInContext);
+    match host.properties().filter(|_| host.profile.instance_per_frame) {
+        Some(own) => call = call.with_arguments(own),
+        None => call.arguments().put("OfxImageEffectPropContext", [context.name()]),
+    }
+    let status = call.perform();
+    if status == Status::OK { Ok(()) } else { Err(refused(&Action::DescribeInContext, status)) }
 }
 
 /// What can be seen of a description at once.

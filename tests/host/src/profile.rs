@@ -112,6 +112,12 @@ pub struct Profile {
     pub introduces_itself: bool,
     /// Which contexts it has; the first that the plug-in has too is the one that it prefers.
     pub contexts: Vec<Context>,
+    /// Whether it says which contexts it has; else it says in which one it makes everything.
+    pub lists_contexts: bool,
+    /// Whether it loads, describes and makes everything anew for each frame, on whatever thread renders
+    /// it, with the values of that frame; and says nothing of changes in between. It has no buttons,
+    /// saves nothing that is hidden, and describes in a context with what it says of itself.
+    pub instance_per_frame: bool,
     /// Which pixel depths it has; the first that the plug-in has too is the one that it views in.
     pub depths: Vec<Depth>,
     /// Whether it renders in tiles.

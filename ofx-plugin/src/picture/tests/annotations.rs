@@ -121,6 +121,7 @@ fn nothing_is_drawn_off_the_output_frame() {
     {
         let mut image = Image::new(bounds, bounds, Depth::Float);
         let content = FrameContent {
+            backdrop: None,
             output_frame: output_frame(20, 12),
             fit: Fit::Fill,
             take: None,

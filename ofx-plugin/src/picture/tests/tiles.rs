@@ -164,6 +164,7 @@ fn the_host_is_asked_every_50_ms_at_the_latest() {
         };
         let format = OutputFormat { transfer: Transfer::AcesCg, straight: true };
         let content = FrameContent {
+            backdrop: None,
             output_frame,
             fit: Fit::Stretch,
             take: Some(picture.source()),

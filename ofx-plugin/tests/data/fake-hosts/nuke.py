@@ -1,9 +1,9 @@
-"""As much of Nuke's module as the smoke test asks for. FAKE_NUKE says what is wrong with it."""
+"""As much of Nuke's module as the smoke test asks for. FAKE_HOST says what is wrong with it."""
 
 import os
 
 NUKE_VERSION_STRING = "17.0v2"
-WRONG = os.environ.get("FAKE_NUKE", "")
+WRONG = os.environ.get("FAKE_HOST", "")
 NODES = []
 
 
@@ -29,7 +29,7 @@ class Format:
 class Node:
     def __init__(self, kind):
         self.kind, self.input = kind, None
-        names = os.environ["FAKE_NUKE_PARAMETERS"].split(",") if kind.startswith("OFX") else []
+        names = os.environ["FAKE_HOST_PARAMETERS"].split(",") if kind.startswith("OFX") else []
         if WRONG == "panel":
             names = names[:3]
         self.found = {name: Knob() for name in names + ["file", "file_type", "channels"]}

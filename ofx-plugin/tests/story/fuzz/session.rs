@@ -10,7 +10,7 @@ use wan_alpha_test_host::{
 };
 
 use super::{SESSION, Tally};
-use crate::workshop::{Workshop, until_status};
+use crate::workshop::Workshop;
 
 /// Parameters and what they are set to now and then.
 const TEXTS: [&str; 10] = [
@@ -39,6 +39,8 @@ const CHOICES: [(&str, i32); 12] = [
     ("promptTemplate", 5),
     ("history", 16),
 ];
+/// What a host without buttons shows and saves.
+const SHOWN_TEXTS: [&str; 3] = ["prompt", "negativePrompt", "model"];
 const ANIMATED: [&str; 4] = ["ellipseCenter", "ellipseAxes", "ellipseAngle", "mu"];
 const BUTTONS: [&str; 5] = ["cancel", "revert", "refresh", "startHere", "releaseGpu"];
 
@@ -85,7 +87,7 @@ impl Session<'_> {
         }
     }
 
-    fn note(&mut self, done: String) {
+    pub(super) fn note(&mut self, done: String) {
         if self.done.len() == 40 {
             self.done.pop_front();
         }
@@ -121,30 +123,6 @@ impl Session<'_> {
             985..993 => self.connect(&node),
             _ => self.save_and_open(),
         }
-    }
-
-    /// Asks for a take and waits for what becomes of it, beside all that is under way.
-    fn see_through(&mut self) {
-        self.note("see a take through".to_owned());
-        self.project.set_settings(Settings {
-            size: self.profile.size,
-            offset: self.profile.offset,
-            pixel_aspect: self.profile.pixel_aspect,
-            frame_rate: self.profile.frame_rate,
-            timeline: self.profile.timeline,
-        });
-        let node = self.project.add_preferred().unwrap();
-        node.set("prompt", "smoke");
-        // One that nothing else asks for.
-        node.set("seed", 2_000_000 + (self.tally.made + self.tally.failed) as i32);
-        node.press("generate");
-        let is_settled = |status: &str| status.contains("Ready") || status.contains("engine.log");
-        let status = until_status(&node, "settled", is_settled);
-        self.host.world_changed();
-        assert_eq!(status.contains("Ready"), self.makes_takes, "{status}");
-        self.tally.made += u32::from(self.makes_takes);
-        self.tally.failed += u32::from(!self.makes_takes);
-        node.delete();
     }
 
     fn number(&mut self) -> f64 {
@@ -198,9 +176,12 @@ impl Session<'_> {
     fn set(&mut self, node: &Node) {
         let (id, value): (&str, Value) = match self.rng.u32(0..20) {
             0..5 => {
-                let id = self.pick(&TEXTS);
+                let hides = self.profile.instance_per_frame;
+                let id = if hides { self.pick(&SHOWN_TEXTS) } else { self.pick(&TEXTS) };
                 (id, self.text(id).into())
             }
+            5 if self.profile.instance_per_frame => ("timelineRate", self.number().into()),
+            6 if self.profile.instance_per_frame => ("overSource", self.rng.i32(-1..=2).into()),
             5..10 => {
                 let (id, many) = self.pick(&CHOICES);
                 (id, self.rng.i32(-1..=many).into())
@@ -254,6 +235,12 @@ impl Session<'_> {
     }
 
     fn button(&mut self, node: &Node) {
+        if self.profile.instance_per_frame {
+            // A session that asks for nothing leaves it off.
+            let on = self.asks && self.rng.u32(0..3) == 0;
+            self.note(format!("{}: makeTake {on}", node.name()));
+            return node.set("makeTake", i32::from(on));
+        }
         let button = match self.rng.u32(0..25) {
             0..8 if self.asks => "generate",
             8 if self.asks => "generateAndWait",
@@ -463,7 +450,7 @@ impl Session<'_> {
     }
 
     fn connect(&mut self, node: &Node) {
-        if node.context() != Context::General {
+        if node.context() == Context::Generator {
             return;
         }
         let region =

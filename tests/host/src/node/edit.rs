@@ -89,6 +89,9 @@ impl Node {
         if param.kind != ParamKind::PushButton {
             fail(&format!("{id} is a {}, not a button", param.kind.name()));
         }
+        if self.state.host().profile.instance_per_frame {
+            fail(&format!("this host has no buttons, {id} least of all"));
+        }
         let status = self.changed(id, Reason::UserEdited, self.state.project.now());
         self.state.touch();
         self.state.after_action();
@@ -309,7 +312,9 @@ impl Node {
             }
             let time = node.project.now();
             change::tell(&effect, "OfxTypeClip", &[name], Reason::UserEdited, time);
-            super::geometry::clip_preferences(&effect);
+            if effect.is_alive() {
+                super::geometry::clip_preferences(&effect);
+            }
         }
         node.touch();
         node.after_action();

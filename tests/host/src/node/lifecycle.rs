@@ -32,6 +32,12 @@ pub enum Refused {
         /// The context that was wanted.
         context: String,
     },
+    /// It cannot be described another time.
+    #[error("the plug-in cannot be described anew: {reason}")]
+    Anew {
+        /// What kept it from that.
+        reason: String,
+    },
     /// The plug-in says so.
     #[error("the plug-in answers OfxActionCreateInstance with {status}")]
     Plugin {
@@ -95,6 +101,32 @@ fn create(
     let Some(described) = node.project.loaded.contexts.get(&node.context) else {
         return Err(Refused::Context { context: format!("{:?}", node.context) });
     };
+    made_of(described, node, values, sources, !node.host().profile.instance_per_frame)
+}
+
+/// An instance for one frame and with the values of that frame, with everything before it.
+pub(crate) fn for_frame(node: &Arc<NodeState>, time: f64) -> Result<Arc<Effect>, Refused> {
+    let primary = node.effect();
+    let described = node.project.loaded.described_anew(node.context);
+    let described = described.map_err(|error| Refused::Anew { reason: error.to_string() })?;
+    let values: Vec<_> = node_values(&primary)
+        .into_iter()
+        .filter_map(|(id, curve)| {
+            let kind = primary.params.find(&id)?.kind;
+            Some((id, Curve::of(curve.at(time, kind))))
+        })
+        .collect();
+    made_of(&described, node, &values, &geometry::connected(&primary), true)
+}
+
+/// An instance of what was described, which the plug-in is told of or only the host keeps.
+fn made_of(
+    described: &Arc<Effect>,
+    node: &Arc<NodeState>,
+    values: &[(String, Curve)],
+    sources: &[(String, Source)],
+    is_told: bool,
+) -> Result<Arc<Effect>, Refused> {
     let effect = described.instance(node);
     let host = &effect.host;
     effect.properties.put("OfxImageEffectPropContext", [node.context.name()]);
@@ -119,6 +151,10 @@ fn create(
     };
     if host.profile.restore == Restore::BeforeCreate {
         restore();
+    }
+    if !is_told {
+        restore();
+        return Ok(effect);
     }
     let status = Call::of(&effect, Action::CreateInstance).perform();
     if status != Status::OK {
@@ -175,7 +211,10 @@ pub(crate) fn destroy(node: &Arc<NodeState>) {
 }
 
 /// Waits for renders to end and destroys.
-fn dispose(effect: &Arc<Effect>) {
+pub(super) fn dispose(effect: &Arc<Effect>) {
+    if !effect.is_alive() {
+        return;
+    }
     let _alone = effect.in_use.write();
     overlay::close(effect);
     Call::of(effect, Action::DestroyInstance).perform();
@@ -189,19 +228,31 @@ fn dispose(effect: &Arc<Effect>) {
 }
 
 pub(crate) fn begin_edit(effect: &Arc<Effect>) {
+    if !effect.is_alive() {
+        return;
+    }
     Call::of(effect, Action::BeginInstanceEdit).perform();
 }
 
 pub(crate) fn end_edit(effect: &Arc<Effect>) {
+    if !effect.is_alive() {
+        return;
+    }
     Call::of(effect, Action::EndInstanceEdit).perform();
 }
 
 pub(crate) fn sync(effect: &Arc<Effect>) {
+    if !effect.is_alive() {
+        return;
+    }
     Call::of(effect, Action::SyncPrivateData).perform();
     effect.params.properties.put("OfxPropParamSetNeedsSyncing", [0]);
 }
 
 pub(crate) fn purge(effect: &Arc<Effect>) {
+    if !effect.is_alive() {
+        return;
+    }
     Call::of(effect, Action::PurgeCaches).perform();
 }
 

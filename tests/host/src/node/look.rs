@@ -2,13 +2,14 @@
 
 #![forbid(unsafe_code)]
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::geometry::FramesOfClips;
 use super::{Node, geometry};
 use crate::action::Action;
 use crate::call::Call;
-use crate::effect::Preferences;
+use crate::effect::{Effect, Preferences};
 use crate::images::Rect;
 use crate::rules::fail;
 use crate::status::Status;
@@ -17,7 +18,8 @@ impl Node {
     /// The region of definition at a time, and how the plug-in answered.
     #[track_caller]
     pub fn region(&self, time: f64) -> (Status, [f64; 4]) {
-        let answer = geometry::region(&self.state.effect(), time, [1.0; 2]);
+        let ask = |effect: &Arc<Effect>| geometry::region(effect, time, [1.0; 2]);
+        let answer = self.with_instance(0, time, ask);
         self.state.host().faults.check();
         answer
     }
@@ -29,8 +31,9 @@ impl Node {
         time: f64,
         wanted: [f64; 4],
     ) -> (Status, Vec<(String, [f64; 4])>) {
-        let effect = self.state.effect();
-        let answer = geometry::regions_of_interest(&effect, time, [1.0; 2], wanted);
+        let answer = self.with_instance(0, time, |effect| {
+            geometry::regions_of_interest(effect, time, [1.0; 2], wanted)
+        });
         self.state.host().faults.check();
         answer
     }
@@ -46,8 +49,9 @@ impl Node {
     /// The clip and time whose picture this one is, if it is.
     #[track_caller]
     pub fn identity(&self, time: f64, window: Rect) -> Option<(String, f64)> {
-        let effect = self.state.effect();
-        let answer = geometry::identity(&effect, time, [1.0; 2], window, "OfxFieldNone");
+        let answer = self.with_instance(0, time, |effect| {
+            geometry::identity(effect, time, [1.0; 2], window, "OfxFieldNone")
+        });
         self.state.host().faults.check();
         answer
     }
@@ -56,7 +60,7 @@ impl Node {
     #[track_caller]
     pub fn time_domain(&self) -> (Status, [f64; 2]) {
         self.state.host().on_main_thread();
-        let answer = geometry::time_domain(&self.state.effect());
+        let answer = self.with_instance(0, self.state.project.now(), geometry::time_domain);
         self.state.host().faults.check();
         answer
     }
@@ -65,7 +69,8 @@ impl Node {
     #[track_caller]
     pub fn preferences(&self) -> (Status, Preferences) {
         self.state.host().on_main_thread();
-        let answer = geometry::clip_preferences(&self.state.effect());
+        let now = self.state.project.now();
+        let answer = self.with_instance(0, now, geometry::clip_preferences);
         self.state.host().faults.check();
         answer
     }
@@ -84,7 +89,8 @@ impl Node {
     #[track_caller]
     pub fn action(&self, name: &str) -> Status {
         self.state.host().on_main_thread();
-        let status = Call::of(&self.state.effect(), Action::named(name)).perform();
+        let ask = |effect: &Arc<Effect>| Call::of(effect, Action::named(name)).perform();
+        let status = self.with_instance(0, self.state.project.now(), ask);
         self.state.after_action();
         status
     }

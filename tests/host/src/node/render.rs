@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::ask::{Frame, Made, RenderAsk, Tiles};
-use super::{Node, NodeState, geometry, view};
+use super::{Node, NodeState, geometry, lifecycle, view};
 use crate::action::Action;
 use crate::call::Call;
 use crate::effect::Effect;
@@ -29,7 +29,7 @@ impl Node {
     /// does meanwhile.
     #[track_caller]
     pub fn render(&self, ask: &RenderAsk) -> Frame {
-        let frame = self.with_instance(0, |effect| {
+        let frame = self.with_instance(0, ask.time, |effect| {
             sequence(effect, ask, [ask.time; 2], || render(&self.state, effect, ask))
         });
         self.state.host().faults.check();
@@ -39,8 +39,12 @@ impl Node {
     /// Renders frames one after another, as for a film. `ask.time` is of no account.
     #[track_caller]
     pub fn render_sequence(&self, first: i32, last: i32, ask: &RenderAsk) -> Vec<Frame> {
+        if self.state.host().profile.instance_per_frame {
+            let at = |time: i32| RenderAsk { time: time.into(), ..ask.clone() };
+            return (first..=last).map(|time| self.render(&at(time))).collect();
+        }
         let range = [f64::from(first), f64::from(last)];
-        let frames = self.with_instance(0, |effect| {
+        let frames = self.with_instance(0, range[0], |effect| {
             sequence(effect, ask, range, || {
                 (first..=last)
                     .map(|time| {
@@ -59,7 +63,7 @@ impl Node {
     pub fn thumbnail(&self, time: f64, scale: f64) -> Frame {
         let ask = RenderAsk { thumbnail: true, ..RenderAsk::at(time).scaled(scale) };
         let last = self.state.instances().len().saturating_sub(1);
-        let frame = self.with_instance(last, |effect| {
+        let frame = self.with_instance(last, time, |effect| {
             sequence(effect, &ask, [time; 2], || render(&self.state, effect, &ask))
         });
         self.state.host().faults.check();
@@ -68,7 +72,22 @@ impl Node {
 
     /// Holds an instance while it renders, so that it is not destroyed meanwhile.
     #[track_caller]
-    pub(super) fn with_instance<R>(&self, nth: usize, work: impl FnOnce(&Arc<Effect>) -> R) -> R {
+    pub(super) fn with_instance<R>(
+        &self,
+        nth: usize,
+        time: f64,
+        work: impl FnOnce(&Arc<Effect>) -> R,
+    ) -> R {
+        if self.state.host().profile.instance_per_frame {
+            return match lifecycle::for_frame(&self.state, time) {
+                Ok(effect) => {
+                    let made = work(&effect);
+                    lifecycle::dispose(&effect);
+                    made
+                }
+                Err(refused) => fail(&format!("{}: {refused}", self.state.name)),
+            };
+        }
         loop {
             let instances = self.state.instances();
             let Some(effect) = instances.get(nth).or(instances.first()) else {

@@ -28,7 +28,7 @@ impl Node {
     /// The same at another scale, as with a proxy.
     #[track_caller]
     pub fn view_scaled(&self, time: f64, scale: f64) -> Frame {
-        let frame = self.with_instance(0, |effect| {
+        let frame = self.with_instance(0, time, |effect| {
             let host = &effect.host;
             let tiled = effect.properties.is_true("OfxImageEffectPropSupportsTiles");
             let tiles = match host.profile.view_tiles {

@@ -89,6 +89,9 @@ pub(crate) fn by_plugin(
 
 /// Where clip preferences hang on it, they are asked for again.
 pub(crate) fn prefer_again(effect: &Arc<Effect>, id: &str) {
+    if !effect.is_alive() {
+        return;
+    }
     let slaves = effect.properties.texts("OfxImageEffectPropClipPreferencesSlaveParam");
     if slaves.iter().any(|slave| slave == id) {
         crate::node::geometry::clip_preferences(effect);
@@ -103,6 +106,9 @@ pub(crate) fn tell(
     reason: Reason,
     time: f64,
 ) -> Status {
+    if effect.host.profile.instance_per_frame {
+        return Status::REPLY_DEFAULT;
+    }
     let bracket = |action| {
         let mut call = Call::of(effect, action);
         call.arguments().put("OfxPropChangeReason", [reason.name()]);

@@ -20,6 +20,8 @@ impl Profile {
             api: [1, 5],
             introduces_itself: true,
             contexts: vec![Context::Generator, Context::General, Context::Filter],
+            lists_contexts: true,
+            instance_per_frame: false,
             depths: vec![Depth::Float, Depth::Half, Depth::Short, Depth::Byte],
             tiles: true,
             multi_resolution: true,
@@ -173,5 +175,42 @@ impl Profile {
             timeline: [1.0, 250.0],
             ..Self::plain()
         }
+    }
+
+    /// A host like MLT, which Kdenlive, Shotcut and Flowblade use.
+    #[must_use]
+    pub fn mlt() -> Self {
+        Self {
+            name: "MLT".to_owned(),
+            label: "MLT".to_owned(),
+            version: [7, 41, 0],
+            introduces_itself: false,
+            contexts: vec![Context::Filter],
+            lists_contexts: false,
+            instance_per_frame: true,
+            depths: vec![Depth::Byte, Depth::Short, Depth::Half, Depth::Float],
+            tiles: false,
+            multi_resolution: false,
+            overlays: false,
+            render_scales: vec![1.0],
+            // Of rate and size it tells none of the sets that a plug-in can ask.
+            lacks_properties: names(&[
+                "OfxImageEffectPropFrameRate",
+                "OfxImageEffectPropUnmappedFrameRate",
+                "OfxImageEffectPropProjectSize",
+                "OfxImageEffectPropProjectOffset",
+                "OfxImageEffectPropProjectExtent",
+                "OfxImageEffectPropNoSpatialAwareness",
+                "OfxImageClipPropFormat",
+            ]),
+            animates_strings: false,
+            undo: Undo::OfTheArtistOnly,
+            background: true,
+            frame_rate: 25.0,
+            timeline: [0.0, 249.0],
+            ..Self::plain()
+        }
+        .without_suite("OfxDrawSuite")
+        .without_suite("OfxProgressSuite")
     }
 }

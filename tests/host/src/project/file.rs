@@ -70,11 +70,13 @@ pub(super) fn save(
     path: &Path,
 ) -> std::io::Result<()> {
     let saves_defaults = project.loaded.host.profile.saves_defaults;
+    let saves_hidden = !project.loaded.host.profile.instance_per_frame;
     let saved_node = |node: &Arc<NodeState>| {
         let params = node.primary().map(|effect| effect.params.all()).unwrap_or_default();
         let parameters = params
             .iter()
             .filter(|param| param.is_persistent())
+            .filter(|param| saves_hidden || !param.properties.is_true("OfxParamPropSecret"))
             .filter(|param| saves_defaults || param.curve() != Curve::of(param.default()))
             .map(|param| (param.id.clone(), param.curve()))
             .collect();

@@ -1,0 +1,41 @@
+//! In the place of `vector`, for processors that it is not written for.
+
+#![forbid(unsafe_code)]
+
+use half::f16;
+
+use super::source::{AlphaMode, Pixel};
+use super::taps::Pair;
+use super::transfer::LinearTable;
+
+/// Nobody has one.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Vectors {}
+
+impl Vectors {
+    pub(super) fn here() -> Option<Self> {
+        None
+    }
+
+    pub(super) fn read_display(self, _: &[[f16; 4]], _: AlphaMode, _: &mut [Pixel]) {
+        match self {}
+    }
+
+    pub(super) fn read_linear(
+        self,
+        _: &[[f16; 4]],
+        _: &LinearTable,
+        _: AlphaMode,
+        _: &mut [Pixel],
+    ) {
+        match self {}
+    }
+
+    pub(super) fn mix_rows(self, _: &mut [Pixel], _: [&[Pixel]; 2], _: f32, _: f32) {
+        match self {}
+    }
+
+    pub(super) fn mix_columns(self, _: &mut [Pixel], _: &[Pixel], _: &[Pair]) {
+        match self {}
+    }
+}
