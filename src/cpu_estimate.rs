@@ -31,7 +31,7 @@ const TIMED: Duration = Duration::from_millis(150);
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CpuEstimate {
     parameters: u64,
-    /// Seconds that denoising would take.
+    /// Seconds that denoising would take, and what is made of images before it.
     pub(crate) sampling: f64,
     /// Seconds that decoding would take.
     pub(crate) decoding: f64,
@@ -79,9 +79,9 @@ impl CpuEstimate {
 
     /// From operations, and how many of them a second has: products, attention, decoding.
     fn counted(parameters: u64, arithmetic: Arithmetic, rates: [f64; 3]) -> Self {
-        let Arithmetic { products, attention, decoding } = arithmetic;
-        let operations = products + attention + decoding;
-        let sampling = products / rates[0] + attention / rates[1];
+        let Arithmetic { products, attention, conditioning, decoding } = arithmetic;
+        let operations = products + attention + conditioning + decoding;
+        let sampling = products / rates[0] + attention / rates[1] + conditioning / rates[2];
         let decoding = decoding / rates[2];
         let rate = operations / (sampling + decoding);
         Self { parameters, sampling, decoding, basis: Basis::Counted { operations, rate } }
@@ -189,7 +189,12 @@ mod tests {
 
     #[test]
     fn the_estimate_is_in_the_message() {
-        let arithmetic = Arithmetic { products: 3.1e15, attention: 3.6e15, decoding: 0.551e15 };
+        let arithmetic = Arithmetic {
+            products: 3.1e15,
+            attention: 3.6e15,
+            conditioning: 0.0,
+            decoding: 0.551e15,
+        };
         let slow = CpuEstimate::counted(14_288_491_584, arithmetic, [50e9, 40e9, 100e9]);
         assert_eq!((slow.sampling, slow.decoding), (152_000.0, 5_510.0));
         let Problem { code, message, remedy } = slow.refusal();

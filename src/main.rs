@@ -35,6 +35,7 @@ mod saved_request;
 mod stdout;
 mod table_printer;
 mod take;
+mod take_images;
 mod take_record;
 mod threads;
 mod timed_watch;

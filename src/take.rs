@@ -90,11 +90,19 @@ fn verify(store: &Store, key: Option<&str>, watch: &dyn Watch) -> Result<Vec<Str
             }
         }
     }
+    for hash in store.images().iter().filter(|_| key.is_none()) {
+        let found = store.image(hash);
+        damaged += found.problems.len();
+        lines.extend(found.problems.iter().map(|problem| format!("DAMAGED  {problem}")));
+        lines.extend(found.image.map(|_| format!("whole    image {hash}")));
+    }
     if damaged == 0 {
         return Ok(lines);
     }
     print_lines(&lines)?;
-    bail!("{damaged} takes are damaged and were set aside; they are made again when asked for")
+    bail!(
+        "{damaged} takes or images are damaged and were set aside; takes are made again when asked for"
+    )
 }
 
 /// Every take that can be opened, and why others cannot; damaged ones have been set aside.

@@ -167,7 +167,7 @@ impl JobWatch<'_> {
         if !cpu_estimate::is_large(pipeline) {
             return;
         }
-        let Arithmetic { products, attention, decoding } = pipeline.arithmetic(request);
+        let Arithmetic { products, attention, decoding, .. } = pipeline.arithmetic(request);
         let mut pace = self.pace.lock();
         pace.count(Stage::Sample, products + attention);
         pace.count(Stage::Decode, decoding);

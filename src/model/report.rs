@@ -115,12 +115,14 @@ pub(super) fn parts(files: &ModelFiles) -> Vec<String> {
         }
     }
     lines.extend(files.encoder.iter().flat_map(|encoder| merge_block(&encoder.merge)));
+    lines.extend(files.image_encoder.iter().flat_map(|set| network("image encoder", set)));
     lines
 }
 
 /// What the model can do.
 pub(super) fn abilities(files: &ModelFiles) -> String {
-    let mut abilities = vec!["text to RGBA video"];
+    let from = if files.is_image_to_video() { "an image to RGBA video" } else { "text to RGBA video" };
+    let mut abilities = vec![from];
     abilities.extend(files.encoder.iter().map(|_| "RGBA clips to latents"));
     format!("  can make: {}", abilities.join(", "))
 }
