@@ -77,10 +77,13 @@ impl MachinePace {
 
     /// What the operations of a take come to.
     pub(crate) fn time(&self, arithmetic: Arithmetic) -> CountedTime {
-        let Arithmetic { products, attention, decoding } = arithmetic;
-        let sampling = products / self.products + attention / self.attention;
+        let Arithmetic { products, attention, conditioning, decoding } = arithmetic;
+        // Encoders convolve as decoders do.
+        let sampling =
+            products / self.products + attention / self.attention + conditioning / self.decoding;
         let seconds = decoding / self.decoding;
-        let rate = (products + attention + decoding) / (sampling + seconds);
+        let operations = products + attention + conditioning + decoding;
+        let rate = operations / (sampling + seconds);
         CountedTime { sampling, decoding: seconds, rate }
     }
 }
@@ -138,7 +141,12 @@ mod tests {
     #[test]
     fn the_time_of_a_take_is_its_operations_by_their_paces() {
         let pace = MachinePace { products: 50e9, attention: 40e9, decoding: 100e9 };
-        let arithmetic = Arithmetic { products: 3.1e15, attention: 3.6e15, decoding: 0.551e15 };
+        let arithmetic = Arithmetic {
+            products: 3.1e15,
+            attention: 3.6e15,
+            conditioning: 0.0,
+            decoding: 0.551e15,
+        };
         let time = pace.time(arithmetic);
         assert_eq!((time.sampling, time.decoding), (152_000.0, 5_510.0));
         assert!((time.rate - 46.04e9).abs() < 1e7, "{}", time.rate);

@@ -21,7 +21,7 @@ const LARGE: u64 = 2_000_000_000;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CpuEstimate {
     parameters: u64,
-    /// Seconds that denoising would take.
+    /// Seconds that denoising would take, and what is made of images before it.
     pub(crate) sampling: f64,
     /// Seconds that decoding would take.
     pub(crate) decoding: f64,
@@ -60,8 +60,8 @@ impl CpuEstimate {
     }
 
     fn counted(parameters: u64, arithmetic: Arithmetic, pace: &MachinePace) -> Self {
-        let Arithmetic { products, attention, decoding } = arithmetic;
-        let operations = products + attention + decoding;
+        let Arithmetic { products, attention, conditioning, decoding } = arithmetic;
+        let operations = products + attention + conditioning + decoding;
         let CountedTime { sampling, decoding, rate } = pace.time(arithmetic);
         Self { parameters, sampling, decoding, basis: Basis::Counted { operations, rate } }
     }
@@ -137,7 +137,12 @@ mod tests {
 
     #[test]
     fn the_estimate_is_in_the_message() {
-        let arithmetic = Arithmetic { products: 3.1e15, attention: 3.6e15, decoding: 0.551e15 };
+        let arithmetic = Arithmetic {
+            products: 3.1e15,
+            attention: 3.6e15,
+            conditioning: 0.0,
+            decoding: 0.551e15,
+        };
         let pace = MachinePace { products: 50e9, attention: 40e9, decoding: 100e9 };
         let slow = CpuEstimate::counted(14_288_491_584, arithmetic, &pace);
         assert_eq!((slow.sampling, slow.decoding), (152_000.0, 5_510.0));

@@ -65,6 +65,7 @@ impl Exit {
             ProblemCode::OutOfMemory => Self::OutOfMemory,
             ProblemCode::BadInput
             | ProblemCode::MaskNeeded
+            | ProblemCode::ImageNeeded
             | ProblemCode::OtherNumerics
             | ProblemCode::InvalidRequest
             | ProblemCode::Unsupported

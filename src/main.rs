@@ -37,6 +37,7 @@ mod stdout;
 mod stoppable;
 mod table_printer;
 mod take;
+mod take_images;
 mod take_record;
 mod text_file;
 mod threads;

@@ -29,6 +29,7 @@ use wan_alpha_take::store::{
 use wan_alpha_take::{Fingerprint, Mask, NUMERICS, TakeKey, TakeRequest, Warning, WarningCode};
 
 use crate::model::use_merged;
+use crate::take_images::TakeImages;
 use crate::take_record::{ReportSink, WarningKeeper, in_order};
 use claim_heartbeat::ClaimHeartbeat;
 use latent_cache::{Latents, Made};
@@ -199,10 +200,11 @@ impl Maker {
         if let Some(take) = look(place.store, &key, watch) {
             return Ok(take);
         }
+        let images = TakeImages::in_store(request, place.store, watch)?;
         let heartbeat = ClaimHeartbeat::begin(claim, BEAT).map_err(no_thread)?;
         let made = self
             .warm_up(request, place, watch)
-            .and_then(|()| self.publish(&key, request, mask, place, watch));
+            .and_then(|()| self.publish(&key, request, (&images, mask), place, watch));
         if let Err(MakeError::Failed(Problem { code, .. })) = &made
             && *code == ProblemCode::OutOfMemory
         {
@@ -289,7 +291,7 @@ impl Maker {
         &mut self,
         key: &TakeKey,
         request: &TakeRequest,
-        mask: Option<&Mask>,
+        (images, mask): (&TakeImages, Option<&Mask>),
         place: &MakeContext<'_>,
         watch: &dyn Watch,
     ) -> Result<Take, MakeError> {
@@ -301,6 +303,7 @@ impl Maker {
         // Before anything is computed: whoever waits may think better of it.
         let mut before = request.warnings(defaults, made_for);
         before.extend(mask.and_then(|mask| request.mask_warning(mask)));
+        before.extend(images.warnings(request));
         before.iter().for_each(|warning| watch.tell(warning));
         let watch = &WarningKeeper::new(watch, WarningCode::Computation);
         let recalled = self.latents.recall(key, request);
@@ -309,7 +312,7 @@ impl Maker {
         let (latent, made) = match recalled {
             Some(recalled) => recalled,
             None => {
-                let latent = pipeline.latent(request, mask, &mut Nowhere, watch)?;
+                let latent = pipeline.latent(request, images.inputs(mask), &mut Nowhere, watch)?;
                 let attention = pipeline.attention_kernel().map(|kernel| kernel.to_string());
                 let made = Made { device: class.clone(), attention, warnings: watch.kept() };
                 if let Err(error) = self.latents.keep(key, &latent, &made) {

@@ -1,6 +1,7 @@
 //! `wan-alpha render`: one take, from its prompt to files.
 
 mod again;
+mod images;
 mod placement;
 mod store_copy;
 
@@ -35,6 +36,7 @@ use crate::take_record::{ReportSink, WarningKeeper, in_order};
 use crate::timed_watch::TimedWatch;
 use crate::timing_history::{TimedRun, TimingHistory, pace_class};
 use crate::{announcement, engine, take};
+use images::NamedImages;
 use placement::SubjectPlacement;
 pub(crate) use placement::read_mask;
 use store_copy::StoreCopy;
@@ -56,7 +58,7 @@ pub(crate) fn run(args: &Render, context: &CommandContext<'_>) -> Result<()> {
         return write_kept(args, &take, context);
     }
     let asked = match saved {
-        Some(saved) => AskedTake::again(args, saved.request, context)?,
+        Some(saved) => AskedTake::again(args, saved.request, &store, context)?,
         None => AskedTake::anew(args, context)?,
     };
     if let Some(take) = kept(args, &store, &asked.request, console) {
@@ -81,6 +83,7 @@ fn nothing_asked(args: &Render) -> anyhow::Error {
 struct AskedTake {
     request: TakeRequest,
     placement: SubjectPlacement,
+    images: NamedImages,
     /// Its weights are not read yet.
     pipeline: Pipeline,
     /// What is to be known of it before anything is computed.
@@ -103,25 +106,39 @@ impl AskedTake {
         let chosen = Chosen::of(&args.model, &environment.models)?;
         let count = args.frames.unwrap_or_else(|| chosen.defaults.frames_or_released());
         let latent_frames = TakeRequest::latent_frames_of(count).or_exit(Exit::BadInput)?;
-        let placement = SubjectPlacement::of(args, latent_frames, console)?;
+        let images = NamedImages::read(args, console)?;
+        let size = images.size(args, &chosen.defaults);
+        let drawn = size[0].zip(size[1]).map(|(width, height)| images.ellipse([width, height]));
+        let drawn = drawn.transpose()?.flatten();
+        let placement = SubjectPlacement::of(args, latent_frames, drawn, console)?;
         let opened = open_device(args, context)?;
         let strengths = Strengths { dora: args.dora_strength, distill: args.distill_strength };
         let (pipeline, of_model) = open_pipeline(&chosen, strengths, opened.as_ref(), context)?;
         let defaults = chosen.defaults.clone().or(pipeline.defaults());
-        let draft = draft(args, chosen.name.clone(), prompt, negative, &placement);
+        let mut draft = draft(args, chosen.name.clone(), prompt, negative, &placement);
+        [draft.width, draft.height] = size;
+        [draft.first_image, draft.last_image] = images.sources();
         let mut request = draft.complete(&defaults).or_exit(Exit::BadInput)?;
+        pipeline.check_images(&request, images.images.inputs(None))?;
         // Read only for a request that stands: it takes a while the first time.
         request.model_fingerprint =
             Some(fingerprint_of(&chosen, pipeline.files(), environment, console)?);
-        let before = warnings_before(&request, &defaults, &chosen, &placement);
-        Ok(Self { request, placement, pipeline, before, of_model, opened })
+        images.tell(&request, console);
+        let before = warnings_before(&request, &defaults, &chosen, (&placement, &images));
+        Ok(Self { request, placement, images, pipeline, before, of_model, opened })
     }
 
     /// What an earlier take was made of.
-    fn again(args: &Render, request: TakeRequest, context: &CommandContext<'_>) -> Result<Self> {
+    fn again(
+        args: &Render,
+        request: TakeRequest,
+        store: &Store,
+        context: &CommandContext<'_>,
+    ) -> Result<Self> {
         let CommandContext { environment, console, .. } = *context;
         check_numerics(&request).map_err(|problem| anyhow!("{problem}")).or_exit(Exit::BadInput)?;
         let placement = SubjectPlacement::again(args, &request, console)?;
+        let images = NamedImages::again(args, &request, store, console)?;
         let chosen = again::model_of(args, &request, &environment.models)?;
         let opened = open_device(args, context)?;
         let strengths =
@@ -130,8 +147,9 @@ impl AskedTake {
         let found = fingerprint_of(&chosen, pipeline.files(), environment, console)?;
         again::check_model(&request, &chosen, found)?;
         let defaults = chosen.defaults.clone().or(pipeline.defaults());
-        let before = warnings_before(&request, &defaults, &chosen, &placement);
-        Ok(Self { request, placement, pipeline, before, of_model, opened })
+        pipeline.check_images(&request, images.images.inputs(None))?;
+        let before = warnings_before(&request, &defaults, &chosen, (&placement, &images));
+        Ok(Self { request, placement, images, pipeline, before, of_model, opened })
     }
 
     /// Makes the take here and now; every frame is measured, and written, into the store too, as soon as
@@ -145,7 +163,7 @@ impl AskedTake {
         context: &CommandContext<'_>,
     ) -> Result<(Written, TakeReport)> {
         let CommandContext { environment, console, .. } = *context;
-        let Self { request, placement, pipeline, before, of_model, .. } = self;
+        let Self { request, placement, images, pipeline, before, of_model, .. } = self;
         if let Some(dump) = &args.dump {
             refuse_input("--dump", dump, &pipeline.files().paths())?;
         }
@@ -160,7 +178,8 @@ impl AskedTake {
         });
         let mut measured = ReportSink::new(request, &mut sink)?;
         let watch = WarningKeeper::new(watch, WarningCode::Computation);
-        pipeline.make(request, placement.mask(), &mut measured, &watch)?;
+        let inputs = images.images.inputs(placement.mask());
+        pipeline.make(request, inputs, &mut measured, &watch)?;
         let report = measured.finish()?;
         let written = sink.finish()?;
         let result = request.result_warnings(&report, before);
@@ -180,10 +199,11 @@ fn warnings_before(
     request: &TakeRequest,
     defaults: &Defaults,
     chosen: &Chosen,
-    placement: &SubjectPlacement,
+    (placement, images): (&SubjectPlacement, &NamedImages),
 ) -> Vec<Warning> {
     let mut before = request.warnings(defaults, &chosen.made_for);
     before.extend(placement.warnings(request));
+    before.extend(images.images.warnings(request));
     before
 }
 
@@ -204,6 +224,7 @@ fn refuse_inputs(args: &Render, saved: Option<&RecoveredRequest>) -> Result<()> 
     let mut read: Vec<PathBuf> = texts.chain(args.ellipse_track.clone()).collect();
     read.extend(saved.and_then(|saved| saved.file.clone()));
     read.extend(placement::mask_files(args)?);
+    read.extend(images::image_files(args));
     refuse_inputs_in("--out", &args.out, is_replaced, &read)?;
     match &args.dump {
         Some(dump) => refuse_input("--dump", dump, read.iter().chain(&args.model)),
@@ -220,6 +241,9 @@ fn make_and_write(
 ) -> Result<()> {
     let CommandContext { environment, progress, console, .. } = *context;
     let absent = take::absent_folders(store);
+    if !args.no_store {
+        asked.images.keep(store, asked.opened.is_none(), console)?;
+    }
     let (written, device, computed, report) = match &asked.opened {
         None => {
             let take = engine::have_made(&asked.request, &asked.before, environment, console)?;
@@ -388,6 +412,8 @@ fn draft(
         dora_strength: args.dora_strength,
         distill_strength: args.distill_strength,
         loras: Vec::new(),
+        first_image: None,
+        last_image: None,
         precision: args.dtype,
         model,
         model_fingerprint: None,

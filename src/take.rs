@@ -96,15 +96,20 @@ fn verify(store: &Store, key: Option<&str>, watch: &dyn Watch) -> Result<Vec<Str
             }
         }
     }
+    for hash in store.images().iter().filter(|_| key.is_none()) {
+        let found = store.image(hash);
+        damaged += found.problems.len();
+        lines.extend(found.problems.iter().map(|problem| format!("DAMAGED  {problem}")));
+        lines.extend(found.image.map(|_| format!("whole    image {hash}")));
+    }
     if damaged == 0 {
         return Ok(lines);
     }
     print_lines(&lines)?;
     bail!(
-        "{} {} damaged and set aside; {} made again when asked for",
-        counted(damaged, "take"),
+        "{} of the store {} damaged and set aside; takes are made again when asked for",
+        counted(damaged, "entry"),
         verb(damaged, "is", "are"),
-        verb(damaged, "it is", "they are")
     )
 }
 

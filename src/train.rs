@@ -180,6 +180,7 @@ impl TaskBench<'_> {
             Some(sizes) => (Origin::Nothing { config: (), seed }, sizes.config()),
             None => {
                 let (set, config) = find_transformer(&about.base)?;
+                config.of_text_alone(&set)?;
                 (Origin::Files(set), config)
             }
         };
@@ -244,6 +245,7 @@ impl TaskBench<'_> {
             return Ok(None);
         }
         let (set, config) = find_transformer(&about.dit)?;
+        config.of_text_alone(&set)?;
         let text_dim = config.text_dim;
         let dit = Dit::load(&self.weights(set), config, self.watch)?;
         let context = if about.text.is_empty() {

@@ -8,6 +8,7 @@
 
 mod block;
 mod config;
+mod image;
 mod kernel;
 mod norm;
 mod recompute;
@@ -16,7 +17,8 @@ mod rope;
 use tch::{Kind, Tensor};
 
 pub use block::{Block, TextKeys};
-pub use config::DitConfig;
+pub use config::{CONDITION_CHANNELS, DitConfig, ImageWidths};
+pub use image::ImagePrompt;
 pub use kernel::AttentionKernel;
 pub use recompute::Recomputed;
 pub use rope::Rope;
@@ -29,6 +31,7 @@ use crate::watch::check;
 use crate::weights::Weights;
 use crate::{Error, Result, Stage, Watch, text};
 pub(crate) use config::PATCH;
+use image::ImageEmbedding;
 use norm::Affine;
 
 /// A diffusion transformer, its weights in memory.
@@ -43,6 +46,8 @@ pub struct Dit {
     time_embedding: [Linear; 2],
     time_projection: Linear,
     text_embedding: [Linear; 2],
+    /// Of an image-to-video transformer.
+    image_embedding: Option<ImageEmbedding>,
     blocks: Box<dyn BlockSource<Block>>,
     head: Linear,
     /// Added to the time embedding, shift and scale of the head's norm: `[1, 2, dim]`.
@@ -119,6 +124,11 @@ impl Dit {
                 linear("text_embedding.0", config.text_dim, dim)?,
                 linear("text_embedding.2", dim, dim)?,
             ],
+            image_embedding: config
+                .image
+                .as_ref()
+                .map(|widths| ImageEmbedding::load(&weights.sub("img_emb"), widths, dim))
+                .transpose()?,
             blocks: Box::new(Resident(blocks)),
             head: float32("head.head", dim, config.out_channels * patch)?,
             head_modulation: weights.get_float32("head.modulation", &[1, 2, dim])?,
@@ -191,7 +201,8 @@ impl Dit {
     /// (0…1000, one for each of the batch): of the shape of `latent`, float32.
     ///
     /// # Errors
-    /// `watch` cancels (it is asked before every block), or memory runs out.
+    /// The transformer needs an image, `watch` cancels (it is asked before every block), or memory runs
+    /// out.
     pub fn forward(
         &self,
         latent: &Tensor,
@@ -200,7 +211,24 @@ impl Dit {
         rope: &Rope,
         watch: &dyn Watch,
     ) -> Result<Tensor> {
-        let Embedded { mut x, time, projected } = self.embed(latent, timesteps)?;
+        self.forward_from(latent, timesteps, prompt, None, rope, watch)
+    }
+
+    /// Like [`Dit::forward`], for a take that begins with an image where there is one.
+    ///
+    /// # Errors
+    /// As [`Dit::forward`]; or there is an image, and the transformer is one of text alone.
+    pub fn forward_from(
+        &self,
+        latent: &Tensor,
+        timesteps: &[f64],
+        prompt: &mut Prompt,
+        mut image: Option<&mut ImagePrompt>,
+        rope: &Rope,
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
+        let joined = self.joined(latent, image.as_deref())?;
+        let Embedded { mut x, time, projected } = self.embed(&joined, timesteps)?;
         let mut pacer = Pacer;
         for index in 0..self.blocks.len() {
             check(watch, Stage::Sample)?;
@@ -210,8 +238,16 @@ impl Dit {
                     Some(keys) => keys,
                     None => block.text_keys(&prompt.embedded)?,
                 };
-                block.forward(&mut x, &projected, rope, &keys)?;
+                let of_image = image.as_deref_mut().map(|image| {
+                    let kept = image.keys[index].take();
+                    kept.map_or_else(|| block.image_keys(image.tokens()), Ok)
+                });
+                let of_image = of_image.transpose()?;
+                block.forward(&mut x, &projected, rope, &keys, of_image.as_ref())?;
                 prompt.keys[index] = Some(keys);
+                if let Some(image) = image.as_deref_mut() {
+                    image.keys[index] = of_image;
+                }
                 pacer.queued(&x)
             })?;
         }

@@ -3,6 +3,7 @@
 mod arithmetic;
 mod context_cache;
 mod decoding;
+mod images;
 mod loaded_dit;
 mod once;
 mod prompt;
@@ -25,6 +26,8 @@ use crate::vae::{LATENT_CHANNELS, RgbaDecoder};
 use crate::weights::{Decoders, MergedTransformer, ModelFiles, Strengths, Weights};
 use crate::{Error, ErrorKind, MemoryContext, Result, Stage, Watch, give_back, noise};
 pub use arithmetic::{Arithmetic, ModelWidths};
+use images::RememberedCondition;
+pub use images::TakeInputs;
 use loaded_dit::LoadedDit;
 use once::Once;
 use prompt::{Memory, TextModel, kind_of};
@@ -91,6 +94,8 @@ pub struct Pipeline {
     decoder: Option<RgbaDecoder>,
     attention: Option<AttentionKernel>,
     contexts: Memory,
+    /// Of the images of the last take.
+    condition: Option<RememberedCondition>,
     strengths: Strengths,
     merged: Option<MergedTransformer>,
 }
@@ -120,6 +125,7 @@ impl Pipeline {
             decoder: None,
             attention: None,
             contexts,
+            condition: None,
             strengths,
             merged: None,
         })
@@ -151,15 +157,12 @@ impl Pipeline {
     }
 
     /// What the model does where a request and its record are silent, by what its parts are: steps,
-    /// guidance and precision.
+    /// guidance and precision; of an image-to-video model shift and negative prompt too.
     pub fn defaults(&self) -> Defaults {
-        let (steps, guidance) = if self.files.is_distilled() { (4, 1.0) } else { (50, 5.0) };
         let small = self.files.dit.parameters() < SMALL_MODEL;
         Defaults {
-            steps: Some(steps),
-            guidance: Some(guidance),
             precision: Some(if small { Precision::F32 } else { Precision::Bf16 }),
-            ..Defaults::default()
+            ..images::sampling_defaults(&self.config, self.files.is_distilled())
         }
     }
 
@@ -205,42 +208,43 @@ impl Pipeline {
     pub fn make(
         &mut self,
         request: &TakeRequest,
-        mask: Option<&Mask>,
+        inputs: TakeInputs<'_>,
         sink: &mut dyn FrameSink,
         watch: &dyn Watch,
     ) -> Result<()> {
-        let latent = self.latent(request, mask, sink, watch)?;
+        let latent = self.latent(request, inputs, sink, watch)?;
         self.decode(&latent, request.precision, sink, watch)
     }
 
     /// The take as a latent `[16, frames, h, w]`, float32. `request` has been accepted
-    /// ([`TakeRequest::accept`]); `mask`, if given, stands in for the request's ellipse, one frame
-    /// for each latent frame.
+    /// ([`TakeRequest::accept`]); `inputs` are what it refers to and does not hold.
     ///
     /// # Errors
     /// As [`Pipeline::make`].
     pub fn latent(
         &mut self,
         request: &TakeRequest,
-        mask: Option<&Mask>,
+        inputs: TakeInputs<'_>,
         sink: &mut dyn FrameSink,
         watch: &dyn Watch,
     ) -> Result<Tensor> {
         let device = self.device;
-        self.latent_unmeasured(request, mask, sink, watch)
+        self.latent_unmeasured(request, inputs, sink, watch)
             .map_err(|error| with_free_memory(error, device))
     }
 
     fn latent_unmeasured(
         &mut self,
         request: &TakeRequest,
-        mask: Option<&Mask>,
+        inputs: TakeInputs<'_>,
         sink: &mut dyn FrameSink,
         watch: &dyn Watch,
     ) -> Result<Tensor> {
         let _guard = tch::no_grad_guard();
+        self.check_images(request, inputs)?;
         self.choose_attention(request)?;
-        let noise = self.noise(request, mask, sink).map_err(|error| error.during(Stage::Text))?;
+        let noise =
+            self.noise(request, inputs.mask, sink).map_err(|error| error.during(Stage::Text))?;
         let Self { files, config, contexts, device, .. } = self;
         let length = usize::try_from(config.text_length).unwrap_or(TEXT_LENGTH);
         // A tokenizer is read anew for each take.
@@ -252,9 +256,12 @@ impl Pipeline {
             length,
             device: device.tch(),
         };
-        let contexts = contexts
+        let mut contexts = contexts
             .contexts(&text, request, sink, watch)
             .map_err(|error| error.during(Stage::Text))?;
+        contexts.image = self
+            .image_condition(request, inputs, sink, watch)
+            .map_err(|error| error.during(Stage::Encode))?;
         let asked = self.asked(request.precision);
         self.load_dit(request.precision, watch)
             .map_err(|error| error.during(Stage::Load).for_what(asked))?;

@@ -4,7 +4,8 @@
 //! ([`text`]), noise whose mean is raised outside an ellipse ([`noise`]) is denoised by the
 //! diffusion transformer ([`dit`]) under a sampler ([`sampler`]), and the latent is decoded twice,
 //! to color and to alpha ([`vae`]). [`generate`] is the whole path, [`encode`] the way back from a
-//! clip to its latent; [`weights`] finds and reads the model, [`train`] makes one, and [`metrics`]
+//! clip to its latent, [`image_encoder`] what an image-to-video model
+//! sees an image with, [`image_condition`] what its transformer is given of it; [`weights`] finds and reads the model, [`train`] makes one, and [`metrics`]
 //! says how near two pictures are. [`shim`] is what libtorch's binding leaves out.
 //!
 //! "Ports `file:line`" names the code of the authors that a module computes the same as: of
@@ -18,12 +19,15 @@
 //!   cancellation go through [`Watch`].
 
 pub mod blocks;
+mod clip_tower;
 pub mod device;
 mod device_memory;
 pub mod dit;
 pub mod encode;
 mod error;
 pub mod generate;
+pub mod image_condition;
+pub mod image_encoder;
 pub mod linear;
 pub mod metrics;
 pub mod noise;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A stage of work; those of making a take in the order they run.
+/// A stage of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stage {
     /// Reading and merging weights.
@@ -13,7 +13,7 @@ pub enum Stage {
     Sample,
     /// Decoding the latent to color and alpha.
     Decode,
-    /// Encoding a clip to a latent, which is no stage of a take.
+    /// Encoding a clip to a latent, or the image that a take begins with: after the prompt, then.
     Encode,
 }
 

@@ -48,7 +48,7 @@ impl Given {
     }
 
     fn forward(&self, x: &mut Tensor) -> wan_alpha_core::Result<()> {
-        self.block.forward(x, &self.time, &self.rope, &self.text)
+        self.block.forward(x, &self.time, &self.rope, &self.text, None)
     }
 
     /// Held at the widest, `x` included, and moved: by all operators, and by all but products. GELU
@@ -92,6 +92,7 @@ fn config() -> DitConfig {
         freq_dim: 64,
         text_dim: 64,
         in_channels: 16,
+        image: None,
         out_channels: 16,
         text_length: TEXT,
         eps: 1e-6,

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tch::TchError;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::dit::AttentionKernel;
-use wan_alpha_core::generate::{FrameSink, Keep, Pipeline, SinkError};
+use wan_alpha_core::generate::{FrameSink, Keep, Pipeline, SinkError, TakeInputs};
 use wan_alpha_core::weights::{ModelFiles, Strengths};
 use wan_alpha_core::{Error, ErrorKind, Stage, Unwatched, Watch};
 use wan_alpha_take::frame::Frame;
@@ -54,7 +54,7 @@ fn open(keep: Keep) -> Pipeline {
 fn take(pipeline: &mut Pipeline, prompt: &str) -> Frames {
     let request = request(pipeline, prompt);
     let mut frames = Frames::default();
-    pipeline.make(&request, None, &mut frames, &Unwatched).unwrap();
+    pipeline.make(&request, TakeInputs::default(), &mut frames, &Unwatched).unwrap();
     assert_eq!(frames.0.len(), 5);
     frames
 }
@@ -92,7 +92,7 @@ fn a_stopped_take_leaves_the_model_usable() {
     for stage in [Stage::Text, Stage::Load, Stage::Sample, Stage::Decode] {
         let request = request(&warm, "smoke");
         let watch = StopIn(stage, None.into());
-        let stopped = warm.make(&request, None, &mut Frames::default(), &watch);
+        let stopped = warm.make(&request, TakeInputs::default(), &mut Frames::default(), &watch);
         assert!(matches!(stopped, Err(Error::Cancelled(at)) if at == stage), "{stage}");
     }
     assert!(take(&mut warm, "smoke") == cold);
@@ -137,7 +137,9 @@ fn memory_that_runs_out_in_decoding_costs_the_transformer_and_no_frame() {
     let request = request(&warm, "smoke");
     // In the first chunk, and in the second, when the first frame has been handed on.
     for at in [&[3][..], &[40]] {
-        let latent = warm.latent(&request, None, &mut Frames::default(), &Unwatched).unwrap();
+        let latent = warm
+            .latent(&request, TakeInputs::default(), &mut Frames::default(), &Unwatched)
+            .unwrap();
         let failing = Failing::new(Stage::Decode, at, NO_MEMORY);
         let mut frames = Frames::default();
         warm.decode(&latent, Precision::F32, &mut frames, &failing).unwrap();
@@ -147,13 +149,14 @@ fn memory_that_runs_out_in_decoding_costs_the_transformer_and_no_frame() {
         // The next take loads it again, which a warm one does not.
         let loading = Questions::default();
         let mut again = Frames::default();
-        warm.make(&request, None, &mut again, &loading).unwrap();
+        warm.make(&request, TakeInputs::default(), &mut again, &loading).unwrap();
         assert!(again == cold);
         assert!(loading.0.into_inner().1.contains_key(&Stage::Load), "{at:?}");
     }
 
     // Where there is nothing to free, or not enough, it is told.
-    let latent = warm.latent(&request, None, &mut Frames::default(), &Unwatched).unwrap();
+    let latent =
+        warm.latent(&request, TakeInputs::default(), &mut Frames::default(), &Unwatched).unwrap();
     let failing = Failing::new(Stage::Decode, &[3, 4], NO_MEMORY);
     let error = warm.decode(&latent, Precision::F32, &mut Frames::default(), &failing).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OutOfMemory);
@@ -178,7 +181,7 @@ fn a_failure_says_what_was_done_and_what_helps() {
         ),
     ] {
         let failing = Failing::new(stage, &[1], says);
-        let made = pipeline.make(&request, None, &mut Frames::default(), &failing);
+        let made = pipeline.make(&request, TakeInputs::default(), &mut Frames::default(), &failing);
         let error = made.unwrap_err();
         assert_eq!(error.kind(), kind, "{stage}");
         assert!(error.to_string().contains(words), "{error}");
@@ -215,7 +218,7 @@ fn every_block_asks_whether_to_go_on() {
     let mut pipeline = open(Keep::Everything);
     let request = request(&pipeline, "smoke");
     let watch = Questions::default();
-    pipeline.make(&request, None, &mut Frames::default(), &watch).unwrap();
+    pipeline.make(&request, TakeInputs::default(), &mut Frames::default(), &watch).unwrap();
     let (_, seen) = watch.0.into_inner();
     // A step of text is a block. One of sampling is two blocks in each of two passes; one of decoding
     // is a latent frame in two decoders, each of 18 blocks and a head.
@@ -232,7 +235,7 @@ fn take_apart(contexts: &Path, request: &TakeRequest) -> (Frames, usize) {
     let mut pipeline = open(Keep::Nothing);
     pipeline.keep_contexts(contexts.to_owned());
     let (mut frames, watch) = (Frames::default(), Questions::default());
-    pipeline.make(request, None, &mut frames, &watch).unwrap();
+    pipeline.make(request, TakeInputs::default(), &mut frames, &watch).unwrap();
     let (_, seen) = watch.0.into_inner();
     (frames, seen.get(&Stage::Text).map_or(0, |(asked, _)| *asked))
 }
@@ -351,13 +354,15 @@ fn weights_that_are_written_over_under_a_warm_model_are_not_read() {
         fs::File::options().write(true).open(&path).unwrap().set_modified(later).unwrap();
         assert!(pipeline.files().unchanged().is_err());
         let request = request(&pipeline, "smoke");
-        let made = pipeline.make(&request, None, &mut Frames::default(), &Unwatched);
+        let made =
+            pipeline.make(&request, TakeInputs::default(), &mut Frames::default(), &Unwatched);
         let said = made.unwrap_err().to_string();
         assert!(said.contains(name) && said.contains("has changed since"), "{said}");
         // Cut off, it is an error too, and no signal.
         let mut pipeline = open(Keep::Everything);
         fs::File::options().write(true).open(&path).unwrap().set_len(100).unwrap();
-        let made = pipeline.make(&request, None, &mut Frames::default(), &Unwatched);
+        let made =
+            pipeline.make(&request, TakeInputs::default(), &mut Frames::default(), &Unwatched);
         assert!(made.unwrap_err().to_string().contains("has changed since"));
         fs::write(&path, &bytes).unwrap();
     }

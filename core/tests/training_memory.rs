@@ -61,6 +61,7 @@ fn peak_of_a_step(layers: usize, recompute: bool) -> u64 {
         freq_dim: 64,
         text_dim: 64,
         in_channels: 16,
+        image: None,
         out_channels: 16,
         text_length: 16,
         eps: 1e-6,

@@ -52,12 +52,35 @@ pub(crate) struct Render {
 
     /// The same take as an earlier one: its take.json, a frame of it (EXR, PNG), its folder, or a
     /// node's takeRequest. Nothing of the take is given besides; --model where the model has moved,
-    /// --mask where a mask placed it
+    /// --mask where a mask placed it, --image where its image is not in the store
     #[arg(long, value_name = "FILE|FOLDER|REQUEST", help_heading = "Take")]
     #[arg(conflicts_with_all = ["prompt", "negative", "seed", "width", "height", "frames", "ellipse",
         "ellipse_track", "mu", "steps", "guidance", "shift", "solver", "dora_strength",
         "distill_strength", "dtype"])]
     pub(crate) from: Option<String>,
+
+    /// The image that the take begins with, for an image-to-video model: a PNG or EXR with alpha, of
+    /// any size. The take gets its aspect, and its ellipse is that of the image's alpha, unless they
+    /// are given
+    #[arg(long, value_name = "FILE", help_heading = "Take")]
+    pub(crate) image: Option<PathBuf>,
+
+    /// The image that it ends with, for a first-last-frame model
+    #[arg(long, value_name = "FILE", help_heading = "Take")]
+    pub(crate) last_image: Option<PathBuf>,
+
+    /// The alpha of --image, where that has none: a picture of its size, white where the subject is
+    #[arg(long, value_name = "FILE", requires = "image", help_heading = "Take")]
+    pub(crate) matte: Option<PathBuf>,
+
+    /// The alpha of --last-image
+    #[arg(long, value_name = "FILE", requires = "last_image", help_heading = "Take")]
+    pub(crate) last_matte: Option<PathBuf>,
+
+    /// Take images without alpha as they are, opaque everywhere
+    #[arg(long, requires = "image", conflicts_with_all = ["matte", "last_matte"])]
+    #[arg(help_heading = "Take")]
+    pub(crate) opaque: bool,
 
     /// What to avoid; matters where guidance is not 1 [default: the model's]
     #[arg(long, value_name = "TEXT|@FILE", help_heading = "Take", allow_hyphen_values = true)]
@@ -68,11 +91,11 @@ pub(crate) struct Render {
     #[arg(value_parser = seed, allow_negative_numbers = true)]
     pub(crate) seed: u32,
 
-    /// Width in pixels, a multiple of 16 [default: the model's, else 832]
+    /// Width in pixels, a multiple of 16 [default: of --image's aspect; the model's, else 832]
     #[arg(long, value_name = "W", allow_negative_numbers = true, help_heading = "Take")]
     pub(crate) width: Option<u32>,
 
-    /// Height in pixels, a multiple of 16 [default: the model's, else 480]
+    /// Height in pixels, a multiple of 16 [default: of --image's aspect; the model's, else 480]
     #[arg(long, value_name = "H", allow_negative_numbers = true, help_heading = "Take")]
     pub(crate) height: Option<u32>,
 
@@ -82,7 +105,7 @@ pub(crate) struct Render {
 
     /// Where the subject is, "x,y,a,b,angle": center in fractions of the frame from its
     /// bottom-left, full axes in fractions of its height, degrees counter-clockwise; or keys at
-    /// take frames, "0: x,y,a,b,angle; 40: …" [default: 0.5,0.5,0.6,1,0]
+    /// take frames, "0: x,y,a,b,angle; 40: …" [default: that of --image's alpha; 0.5,0.5,0.6,1,0]
     #[arg(long, value_name = "ELLIPSE", allow_hyphen_values = true, help_heading = "Placement")]
     #[arg(conflicts_with_all = ["ellipse_track", "mask"])]
     pub(crate) ellipse: Option<String>,

@@ -164,7 +164,7 @@ struct JobWatch<'a> {
 impl JobWatch<'_> {
     /// Has estimates follow from the operations of a take that no earlier one tells of.
     fn count(&self, pipeline: &Pipeline, request: &TakeRequest) {
-        let Arithmetic { products, attention, decoding } = pipeline.arithmetic(request);
+        let Arithmetic { products, attention, decoding, .. } = pipeline.arithmetic(request);
         let mut pace = self.pace.lock();
         pace.count(Stage::Sample, products + attention);
         pace.count(Stage::Decode, decoding);

@@ -91,6 +91,11 @@ impl RgbaImage {
         said.unwrap_or(self.association)
     }
 
+    /// What is to be said of its file.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
     /// Adds what is to be said of it, of a file of this name.
     pub(crate) fn tell(&self, file: &Path, remarks: &mut PictureRemarks) {
         remarks.compare_space(file, &self.space);

@@ -75,6 +75,7 @@ pub(super) fn of(files: &ModelFiles) -> Vec<PartReport> {
         }
     }
     parts.extend(files.encoder.iter().map(|encoder| merge_block(&encoder.merge)));
+    parts.extend(files.image_encoder.iter().map(|set| network("image encoder", set)));
     parts
 }
 

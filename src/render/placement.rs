@@ -25,8 +25,14 @@ pub(super) enum SubjectPlacement {
 }
 
 impl SubjectPlacement {
-    /// Reads it for a take of `latent_frames`.
-    pub(super) fn of(args: &Render, latent_frames: usize, watch: &dyn Watch) -> Result<Self> {
+    /// Reads it for a take of `latent_frames`; where nothing is asked for, it is `of_image`, held, or in
+    /// the middle.
+    pub(super) fn of(
+        args: &Render,
+        latent_frames: usize,
+        of_image: Option<Ellipse>,
+        watch: &dyn Watch,
+    ) -> Result<Self> {
         if let Some(path) = &args.mask {
             let check = |found| check_length(found, latent_frames);
             let mask = read_mask(path, args.layer.as_deref(), watch, check);
@@ -41,8 +47,11 @@ impl SubjectPlacement {
                 .or_exit(Exit::BadInput)?;
             return Ok(Self::Ellipses(ellipses, Vec::new()));
         }
-        let text = args.ellipse.clone().unwrap_or_else(|| Ellipse::default().to_string());
-        let track = Track::parse(&text, args.ellipse_interp).or_exit(Exit::BadInput)?;
+        let Some(text) = &args.ellipse else {
+            let held = of_image.unwrap_or_default();
+            return Ok(Self::Ellipses(vec![held; latent_frames], Vec::new()));
+        };
+        let track = Track::parse(text, args.ellipse_interp).or_exit(Exit::BadInput)?;
         let keys: Vec<f64> = track.keys().iter().map(|(frame, _)| *frame).collect();
         let frames = u32::try_from(latent_frames.saturating_sub(1))? * STRIDE + 1;
         let warnings = key_warnings(&keys, frames);

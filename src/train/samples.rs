@@ -165,7 +165,7 @@ impl<F> Takes<'_, F> {
                 }
                 None => noise,
             };
-            let contexts = Contexts { prompt, negative: None };
+            let contexts = Contexts { prompt, negative: None, image: None };
             let noise = noise.f_squeeze_dim(0)?;
             let latent = sample(&dit, &contexts, &noise, &SAMPLING, None, watch)?;
             let frames = decoders.decode(&latent, &mut Film::default(), watch)?.rgba()?;

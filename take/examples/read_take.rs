@@ -159,6 +159,8 @@ fn description(seed: u32) -> Result<Description, Failure> {
         loras: Vec::new(),
         decode_precision: DecodePrecision::F32,
         last_image: None,
+        first_image_name: None,
+        last_image_name: None,
     };
     Ok(Description::new(&request, "cpu")?)
 }

@@ -2,8 +2,8 @@
 //!
 //! [`TakeRequest::to_canonical`] is JSON with the fields in the order of their declaration, no
 //! white space, and one spelling for every number; what says nothing of a field that version 2 added is
-//! left out. The key is BLAKE3 of it with the names of model and LoRAs left empty: the fingerprints say
-//! which they are, whatever their names on this machine.
+//! left out. The key is BLAKE3 of it with the names of model and LoRAs left empty and those of images
+//! left out: fingerprints and hashes say which they are, whatever their names on this machine.
 //!
 //! Whoever changes a byte of this encoding loses every take made before. It is done deliberately:
 //! a field added or changed raises [`TakeRequest::VERSION`], pixels changed by our code raise
@@ -43,6 +43,8 @@ impl TakeRequest {
         }
         request.model.clear();
         request.loras.iter_mut().for_each(|lora| lora.name.clear());
+        (request.first_image_name, request.last_image_name) = (None, None);
+        let request = request.in_lowest_version();
         Ok(TakeKey(blake3::hash(request.to_canonical().as_bytes()).into()))
     }
 

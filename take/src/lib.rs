@@ -20,6 +20,9 @@
 //! - [`Mask`]: the Gaussian G of the paper, a [`LatentGrid`].
 //! - [`fit`]: the ellipse of an alpha, as the model was told in training.
 //!
+//! What it begins with:
+//! - [`still_image`]: an image by its hash, and in the size of a take.
+//!
 //! What is to be known of a take:
 //! - [`report`]: what a finished take came to; [`warning`]: what is said of it, before and after.
 //!   [`TakeRequest::warnings`], [`key_warnings`] and [`TakeRequest::result_warnings`] say it.
@@ -78,6 +81,7 @@ pub mod report;
 pub mod request;
 pub mod retime;
 pub mod rounding;
+pub mod still_image;
 pub mod store;
 pub mod track;
 pub mod user_files;
@@ -97,8 +101,9 @@ pub use latent_grid::LatentGrid;
 pub use mask::{Mask, MaskError};
 pub use report::{ReportMeter, TakeReport};
 pub use request::{
-    DecodePrecision, DecodeTiling, DraftError, LoraSource, LoraWord, LoraWordError, MaskSource,
-    Precision, RequestDraft, RequestError, Solver, TakeRequest, key_warnings,
+    DecodePrecision, DecodeTiling, DraftError, ImageSource, LoraSource, LoraWord, LoraWordError,
+    MaskSource, Precision, RequestDraft, RequestError, Solver, TakeRequest, key_warnings,
 };
+pub use still_image::StillImage;
 pub use track::{Interpolation, Track, TrackError};
 pub use warning::{Warning, WarningCode};

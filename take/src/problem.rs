@@ -24,6 +24,8 @@ spelled_codes! {
         KeyMismatch = "key-mismatch",
         /// A take needs the mask of a file, which its request does not hold.
         MaskNeeded = "mask-needed",
+        /// A take begins or ends with an image that is in no store.
+        ImageNeeded = "image-needed",
         /// The model of a request is not to be found here.
         NoModel = "no-model",
         /// A part of the model is missing, or given twice.

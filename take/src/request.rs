@@ -15,7 +15,7 @@ use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::draft::{DraftError, RequestDraft};
+pub use self::draft::{DraftError, ImageSource, RequestDraft};
 pub use self::error::RequestError;
 use self::error::{OWN_SIZE, require, within};
 pub use self::lora::LoraSource;
@@ -138,7 +138,7 @@ pub struct TakeRequest {
     pub model: String,
     /// The model itself. A request without it can be made, but has no key.
     pub model_fingerprint: Option<Fingerprint>,
-    /// BLAKE3 of the image that the take starts from; not built yet.
+    /// [`StillImage::hash`](crate::StillImage::hash) of the image that the take begins with.
     pub first_image: Option<ContentHash>,
 
     // From here on version 2. What says nothing is left out of the spelling, so that a field which is
@@ -150,9 +150,16 @@ pub struct TakeRequest {
     /// The number format that latents are decoded in.
     #[serde(default = "DecodePrecision::usual", skip_serializing_if = "DecodePrecision::is_usual")]
     pub decode_precision: DecodePrecision,
-    /// BLAKE3 of the image that the take ends at; not built yet.
+    /// The same of the image that the take ends with; only with a first one, from 5 frames on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_image: Option<ContentHash>,
+    /// What the first image is called, up to 255 bytes, for whoever looks for it; a name and not a path.
+    /// No part of the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_image_name: Option<String>,
+    /// What the last image is called; no part of the key either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_image_name: Option<String>,
 }
 
 impl DecodePrecision {
@@ -183,7 +190,7 @@ impl TakeRequest {
     ///
     /// # Errors
     /// A [`RequestError`] for the first field that is out of its range, or, once all are in range,
-    /// [`RequestError::Unsupported`] for fp8, tiled decoding or one in bf16, a first and a last image.
+    /// [`RequestError::Unsupported`] for fp8, and for decoding in tiles or in bf16.
     pub fn accept(self) -> Result<Self, RequestError> {
         let request = self.rounded();
         request.check_version()?;
@@ -191,6 +198,7 @@ impl TakeRequest {
         request.check_format()?;
         request.check_placement()?;
         request.check_sampling()?;
+        request.check_images()?;
         LoraSource::check(&request.loras)?;
         request.check_built()?;
         Ok(request.blanked().in_lowest_version())
@@ -253,6 +261,8 @@ impl TakeRequest {
             }
         }
         self.loras.retain(|lora| lora.strength != 0.0);
+        self.first_image_name = self.first_image_name.filter(|_| self.first_image.is_some());
+        self.last_image_name = self.last_image_name.filter(|_| self.last_image.is_some());
         self
     }
 
@@ -358,6 +368,35 @@ impl TakeRequest {
         within(0.0..=2.0, "distillation strength", self.distill_strength, usual)
     }
 
+    fn check_images(&self) -> Result<(), RequestError> {
+        for (which, name) in [("first", &self.first_image_name), ("last", &self.last_image_name)] {
+            require(
+                name.as_deref().is_none_or(is_name),
+                format!("the name of the {which} image"),
+                format_args!("{:?}", name.as_deref().unwrap_or_default()),
+                "a name, up to 255 bytes: no path, no leading dot",
+                "use the name of its file, or none",
+            )?;
+        }
+        if self.last_image.is_none() {
+            return Ok(());
+        }
+        require(
+            self.first_image.is_some(),
+            "first image",
+            "missing",
+            "one, where there is a last image",
+            "give the image that the take begins with too",
+        )?;
+        require(
+            self.frames > 1,
+            "frames",
+            self.frames,
+            "5 or more, where there is a last image",
+            "make the take longer, or leave the last image out",
+        )
+    }
+
     fn check_built(&self) -> Result<(), RequestError> {
         let refuse = |field, found: &dyn Display, remedy| {
             Err(RequestError::Unsupported { field, found: found.to_string(), remedy })
@@ -368,14 +407,8 @@ impl TakeRequest {
         if self.decode_tiling == DecodeTiling::Tiled {
             return refuse("decode tiling", &self.decode_tiling, "use whole");
         }
-        if let Some(hash) = &self.first_image {
-            return refuse("first image", hash, "leave it out");
-        }
         if self.decode_precision == DecodePrecision::Bf16 {
             return refuse("decode precision", &self.decode_precision, "use f32");
-        }
-        if let Some(hash) = &self.last_image {
-            return refuse("last image", hash, "leave it out");
         }
         Ok(())
     }

@@ -2,13 +2,14 @@
 //!
 //! - [`Store::find`] looks a take up; [`Take::frame`] reads a frame of it and proves it whole.
 //! - [`Store::create`] begins a take; [`TakeWriter::publish`] makes it appear, whole, at once.
+//! - [`Store::image`] and [`Store::keep_image`] are for what takes begin and end with.
 //! - [`Store::claim`] keeps two machines from making the same take at the same time.
 //! - [`Store::list`], [`Store::trim`], [`Store::remove`], [`Store::places`] are for housekeeping;
 //!   [`Store::share`] prepares a folder for others.
 //!
 //! All folders are read, in order; the first one that can be written is published to. In a folder,
-//! `KEY.take` is a take (`header` has its form), `KEY.claim` says who is making it, what begins with
-//! `.wan-alpha-` is being written, and `….damaged-…` was set aside. A later form of file gets
+//! `KEY.take` is a take (`header` has its form), `KEY.claim` says who is making it, `HASH.image` is an image
+//! that takes begin or end with, what begins with `.wan-alpha-` is being written, and `….damaged-…` was set aside. A later form of file gets
 //! another extension, so that programs of two versions can share a folder.
 //!
 //! Invariants:
@@ -26,6 +27,7 @@ mod error;
 mod folder;
 mod header;
 mod housekeeping;
+mod image;
 mod sharing;
 mod take;
 mod writer;
@@ -39,6 +41,7 @@ pub use self::claim::{Claim, ClaimHolder, Claimant, Claiming};
 pub use self::error::{Damage, StoreError};
 pub use self::header::{Computed, Description, TakeOutcome};
 pub use self::housekeeping::{Listing, OthersTakes, Place, TakeInfo, Trimmed};
+pub use self::image::FoundImage;
 pub use self::sharing::{DefaultAcl, Share, SharedFolder, barred};
 pub use self::take::{Frame, Take};
 pub use self::writer::{Published, TakeWriter};

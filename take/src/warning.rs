@@ -24,6 +24,12 @@ spelled_codes! {
         KeysBeyondEnd = "keys-beyond-end",
         /// All keys of the ellipse fall on what the model sees as one frame.
         KeysOnOneFrame = "keys-on-one-frame",
+        /// An image was cropped or padded for the aspect of the take.
+        ImageEdges = "image-edges",
+        /// An image has no transparency at all.
+        ImageOpaque = "image-opaque",
+        /// There is nothing in an image.
+        ImageEmpty = "image-empty",
         /// Hardly anything is to be seen in the take.
         EmptyTake = "empty-take",
         /// The subject does not go where the moving ellipse goes.

@@ -47,6 +47,8 @@ fn requests() -> [TakeRequest; 4] {
         loras: Vec::new(),
         decode_precision: DecodePrecision::F32,
         last_image: None,
+        first_image_name: None,
+        last_image_name: None,
     };
     let ellipse = Ellipse { x: -1.0 / 3.0, y: 2.0 / 3.0, a: 0.002, b: 6.0, angle: -1e300 };
     let odd = TakeRequest {

@@ -47,6 +47,8 @@ fn description() -> Description {
         loras: Vec::new(),
         decode_precision: DecodePrecision::F32,
         last_image: None,
+        first_image_name: None,
+        last_image_name: None,
     };
     Description::new(&request, "cpu").unwrap()
 }

@@ -22,6 +22,8 @@ pub(crate) const VAE: &str = "Wan2.1_VAE.pth";
 pub(crate) const DECODERS: &str = "decoder.bin";
 pub(crate) const DORA: &str = "wan-alpha-dora.safetensors";
 pub(crate) const DISTILL: &str = "lightx2v_lora.safetensors";
+pub(crate) const CLIP: &str = "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth";
+pub(crate) const MERGE: &str = "Wan-Alpha-v2-VAE.bin";
 pub(crate) const TOKENIZER: &str = "google/umt5-xxl/tokenizer.json";
 
 /// Writes the training case's merge block, which is as wide as the reference models' autoencoder.
@@ -47,7 +49,15 @@ pub(crate) struct Parts {
     pub(crate) decoders: Tensors,
     pub(crate) dora: Tensors,
     pub(crate) distill: Tensors,
+    /// Of an image-to-video model.
+    pub(crate) of_images: Option<OfImages>,
     tokenizer: PathBuf,
+}
+
+/// What only an image-to-video model has besides.
+pub(crate) struct OfImages {
+    pub(crate) image_encoder: Tensors,
+    pub(crate) merge: Tensors,
 }
 
 impl Parts {
@@ -63,6 +73,10 @@ impl Parts {
             decoders: part(DECODERS),
             dora: part(DORA),
             distill: part(DISTILL),
+            of_images: model
+                .join(CLIP)
+                .is_file()
+                .then(|| OfImages { image_encoder: part(CLIP), merge: part(MERGE) }),
             tokenizer: model.join(TOKENIZER),
         }
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use wan_alpha_core::tch::Tensor;
 
-use super::model::{self, Parts, Tensors};
+use super::model::{self, OfImages, Parts, Tensors};
 
 /// Diffusers' folder: `transformer/`, `vae/`, `text_encoder/`, `tokenizer/`, the adapters beside
 /// them. Transformer and text encoder are sharded.
@@ -36,8 +36,15 @@ pub(crate) fn diffusers(parts: &Parts, folder: &Path) {
     model::write_json(&folder.join("model_index.json"), &json!({ "_class_name": "WanPipeline" }));
 
     model::write(&folder.join("decoder.safetensors"), &parts.decoders);
-    model::write(&folder.join("t2v.safetensors"), &parts.dora);
+    model::write(&folder.join("dora.safetensors"), &parts.dora);
     model::write(&folder.join("lightx2v.safetensors"), &parts.distill);
+    if let Some(OfImages { image_encoder, merge }) = &parts.of_images {
+        let encoder = image_encoder_in_hugging_face(image_encoder);
+        model::write(&folder.join("image_encoder/model.safetensors"), &encoder);
+        let class = json!({ "architectures": ["CLIPVisionModelWithProjection"] });
+        model::write_json(&folder.join("image_encoder/config.json"), &class);
+        model::write(&folder.join("merge.safetensors"), merge);
+    }
 }
 
 /// ComfyUI's files, wherever they lie: a prefixed transformer, Hugging Face's text encoder, and two
@@ -45,8 +52,8 @@ pub(crate) fn diffusers(parts: &Parts, folder: &Path) {
 pub(crate) fn comfy_ui(parts: &Parts, folder: &Path) -> Vec<PathBuf> {
     let file = |name: &str| folder.join(name);
     let dit = renamed(&parts.dit, |key| Some(format!("model.diffusion_model.{key}")));
-    let files = [
-        (file("diffusion_models/wan2.1_t2v_fp32.safetensors"), dit),
+    let mut files = vec![
+        (file("diffusion_models/wan2.1_fp32.safetensors"), dit),
         (file("text_encoders/umt5_xxl.safetensors"), {
             renamed(&parts.text, text_encoder_in_hugging_face)
         }),
@@ -60,6 +67,14 @@ pub(crate) fn comfy_ui(parts: &Parts, folder: &Path) -> Vec<PathBuf> {
         (file("loras/epoch-13-1500_changed.safetensors"), dora_in_comfy_ui(&parts.dora)),
         (file("loras/lightx2v.safetensors"), distill_in_peft(&parts.distill)),
     ];
+    if let Some(OfImages { image_encoder, merge }) = &parts.of_images {
+        let encoder = image_encoder_in_hugging_face(image_encoder);
+        files.push((file("clip_vision/clip_vision_h.safetensors"), encoder));
+        files.push((
+            file("merge.safetensors"),
+            merge.iter().map(|(k, t)| (k.clone(), t.copy())).collect(),
+        ));
+    }
     for (path, tensors) in &files {
         model::write(path, tensors);
     }
@@ -83,7 +98,7 @@ fn config_in_diffusers(config: &Value) -> Value {
     json!({
         "_class_name": "WanTransformer3DModel",
         "_diffusers_version": "0.33.0",
-        "added_kv_proj_dim": null,
+        "added_kv_proj_dim": (config["model_type"] == "i2v").then(|| number("dim")),
         "attention_head_dim": number("dim") / number("num_heads"),
         "cross_attn_norm": true,
         "eps": config["eps"],
@@ -101,7 +116,7 @@ fn config_in_diffusers(config: &Value) -> Value {
 }
 
 fn transformer_in_diffusers(key: &str) -> Option<String> {
-    const WHOLE: [(&str, &str); 8] = [
+    const WHOLE: [(&str, &str); 12] = [
         ("patch_embedding.", "patch_embedding."),
         ("time_embedding.0.", "condition_embedder.time_embedder.linear_1."),
         ("time_embedding.2.", "condition_embedder.time_embedder.linear_2."),
@@ -110,8 +125,12 @@ fn transformer_in_diffusers(key: &str) -> Option<String> {
         ("text_embedding.2.", "condition_embedder.text_embedder.linear_2."),
         ("head.modulation", "scale_shift_table"),
         ("head.head.", "proj_out."),
+        ("img_emb.proj.0.", "condition_embedder.image_embedder.norm1."),
+        ("img_emb.proj.1.", "condition_embedder.image_embedder.ff.net.0.proj."),
+        ("img_emb.proj.3.", "condition_embedder.image_embedder.ff.net.2."),
+        ("img_emb.proj.4.", "condition_embedder.image_embedder.norm2."),
     ];
-    const IN_A_BLOCK: [(&str, &str); 16] = [
+    const IN_A_BLOCK: [(&str, &str); 19] = [
         ("modulation", "scale_shift_table"),
         ("self_attn.q.", "attn1.to_q."),
         ("self_attn.k.", "attn1.to_k."),
@@ -125,6 +144,9 @@ fn transformer_in_diffusers(key: &str) -> Option<String> {
         ("cross_attn.o.", "attn2.to_out.0."),
         ("cross_attn.norm_q.", "attn2.norm_q."),
         ("cross_attn.norm_k.", "attn2.norm_k."),
+        ("cross_attn.k_img.", "attn2.add_k_proj."),
+        ("cross_attn.v_img.", "attn2.add_v_proj."),
+        ("cross_attn.norm_k_img.", "attn2.norm_added_k."),
         // The one affine norm: third here, second there.
         ("norm3.", "norm2."),
         ("ffn.0.", "ffn.net.0.proj."),
@@ -134,6 +156,49 @@ fn transformer_in_diffusers(key: &str) -> Option<String> {
         Some((index, rest)) => Some(format!("blocks.{index}.{}", replaced(rest, &IN_A_BLOCK)?)),
         None => replaced(key, &WHOLE),
     }
+}
+
+/// The half of CLIP that sees: query, key and value apart, and without axes of one.
+fn image_encoder_in_hugging_face(encoder: &Tensors) -> Tensors {
+    let width = encoder["visual.pre_norm.weight"].size()[0];
+    let mut other = Tensors::new();
+    for (key, tensor) in encoder.iter().filter(|(key, _)| key.starts_with("visual.")) {
+        let key = key.trim_start_matches("visual.");
+        let layer = |rest: &str| format!("vision_model.encoder.layers.{rest}");
+        if let Some((index, kind)) =
+            key.strip_prefix("transformer.").and_then(|rest| rest.split_once(".attn.to_qkv."))
+        {
+            for (part, rows) in ["q", "k", "v"].iter().zip(tensor.split(width, 0)) {
+                other.insert(layer(&format!("{index}.self_attn.{part}_proj.{kind}")), rows);
+            }
+            continue;
+        }
+        let name = match key {
+            "head" => {
+                other.insert("visual_projection.weight".into(), tensor.transpose(0, 1));
+                continue;
+            }
+            "cls_embedding" => "vision_model.embeddings.class_embedding".to_owned(),
+            "pos_embedding" => "vision_model.embeddings.position_embedding.weight".to_owned(),
+            "patch_embedding.weight" => "vision_model.embeddings.patch_embedding.weight".to_owned(),
+            _ => key
+                .replace("pre_norm", "vision_model.pre_layrnorm")
+                .replace("post_norm", "vision_model.post_layernorm")
+                .replace("transformer.", "vision_model.encoder.layers.")
+                .replace("norm1", "layer_norm1")
+                .replace("norm2", "layer_norm2")
+                .replace("attn.proj", "self_attn.out_proj")
+                .replace("mlp.0", "mlp.fc1")
+                .replace("mlp.2", "mlp.fc2"),
+        };
+        let tensor = match name.as_str() {
+            name if name.ends_with("class_embedding") => tensor.view([-1]),
+            name if name.ends_with("position_embedding.weight") => tensor.view([-1, width]),
+            _ => tensor.shallow_clone(),
+        };
+        other.insert(name, tensor);
+    }
+    other
 }
 
 fn text_encoder_in_hugging_face(key: &str) -> Option<String> {

@@ -8,11 +8,11 @@ use tch::{Kind, Tensor};
 use super::config::DitConfig;
 use super::norm::{Affine, RmsNorm};
 use super::rope::Rope;
-use crate::Result;
 use crate::device::Device;
 use crate::linear::Linear;
 use crate::shim::gradients_enabled;
 use crate::weights::Weights;
+use crate::{Error, Result};
 
 /// Numbers of the hidden layer that a processor holds at once: 16 MB in float32.
 const CPU_HIDDEN: i64 = 1 << 22;
@@ -26,6 +26,8 @@ const GPU_TOKENS: i64 = 8192;
 pub struct Block {
     self_attn: Attention,
     cross_attn: Attention,
+    /// Keys and values of an image, of an image-to-video transformer.
+    image: Option<ImageAttention>,
     norm3: Affine,
     ffn_in: Linear,
     ffn_out: Linear,
@@ -38,7 +40,8 @@ pub struct Block {
     eps: f64,
 }
 
-/// Keys, normed and weighted for the queries too, and values of the text for one block: `[1, heads, text, d]`, or one for each of a batch.
+/// Keys, normed and weighted for the queries too, and values of the text, or of an image, for one block:
+/// `[1, heads, tokens, d]`, or one for each of a batch.
 #[derive(Debug)]
 pub struct TextKeys {
     keys: Tensor,
@@ -55,6 +58,11 @@ impl Block {
         Ok(Self {
             self_attn: Attention::load(&weights.sub("self_attn"), config)?,
             cross_attn: Attention::load(&weights.sub("cross_attn"), config)?,
+            image: config
+                .image
+                .is_some()
+                .then(|| ImageAttention::load(&weights.sub("cross_attn"), config))
+                .transpose()?,
             norm3: Affine::new(
                 weights.get_float32("norm3.weight", &[dim])?,
                 weights.get_float32("norm3.bias", &[dim])?,
@@ -75,18 +83,23 @@ impl Block {
     /// # Errors
     /// Memory runs out.
     pub fn text_keys(&self, context: &Tensor) -> Result<TextKeys> {
-        let attention = &self.cross_attn;
-        // The weight of the queries' norm meets the keys', once for a take.
-        let keys = attention.k.forward(context)?;
-        let keys = attention.norm_k.forward_for(&keys, &attention.norm_q)?;
-        let values = attention.v.forward(context)?;
-        Ok(TextKeys {
-            keys: attention.split(&keys)?.f_transpose(1, 2)?,
-            values: attention.split(&values)?.f_transpose(1, 2)?,
-        })
+        let Attention { k, v, norm_k, .. } = &self.cross_attn;
+        self.cross_attn.keys([k, v], norm_k, context)
     }
 
-    /// Takes `x` (`[b, tokens, dim]`, float32) through the block; `time`: `[b, 6, dim]`, float32.
+    /// Keys and values of an image's tokens (`[1, tokens, dim]`).
+    ///
+    /// # Errors
+    /// The block is of a text-to-video transformer, or memory runs out.
+    pub fn image_keys(&self, tokens: &Tensor) -> Result<TextKeys> {
+        let Some(ImageAttention { k, v, norm_k }) = &self.image else {
+            return Err(Error::Input("a text-to-video transformer has no keys of an image".into()));
+        };
+        self.cross_attn.keys([k, v], norm_k, tokens)
+    }
+
+    /// Takes `x` (`[b, tokens, dim]`, float32) through the block; `time`: `[b, 6, dim]`, float32;
+    /// `image` in an image-to-video transformer.
     ///
     /// The residual stream, the norms, the modulation and the gates are float32; the matrices are
     /// of the model's kind.
@@ -103,6 +116,7 @@ impl Block {
         time: &Tensor,
         rope: &Rope,
         text: &TextKeys,
+        image: Option<&TextKeys>,
     ) -> Result<()> {
         let modulation = self.modulation.f_add(time)?;
         // shift, scale and gate of self-attention, then of the feed-forward network: [b, 1, dim]
@@ -115,7 +129,7 @@ impl Block {
         drop(y);
 
         let y = self.norm3.forward(x, self.cross_attn.kind, self.norm_tokens)?;
-        let y = self.cross_attn.to_text(y, text, self.norm_tokens)?;
+        let y = self.cross_attn.to_context(y, text, image, self.norm_tokens)?;
         if gradients_enabled() {
             *x = x.f_add(&y)?;
         } else {
@@ -166,6 +180,23 @@ fn add_gated(x: &mut Tensor, y: &Tensor, gate: &Tensor) -> Result<()> {
 /// Tokens of `width` numbers each that are taken at once, where a processor takes `numbers`.
 fn tokens_at_once(device: Device, numbers: i64, width: i64) -> i64 {
     if device.is_cuda() { GPU_TOKENS } else { (numbers / width).max(1) }
+}
+
+/// Layers that make keys and values of an image's tokens, and the keys' norm.
+#[derive(Debug)]
+struct ImageAttention {
+    k: Linear,
+    v: Linear,
+    norm_k: RmsNorm,
+}
+
+impl ImageAttention {
+    fn load(weights: &Weights, config: &DitConfig) -> Result<Self> {
+        let DitConfig { dim, eps, .. } = *config;
+        let linear = |name: &str| Linear::load(&weights.sub(name), dim, dim);
+        let norm_k = RmsNorm::new(weights.get("norm_k_img.weight", &[dim])?, eps);
+        Ok(Self { k: linear("k_img")?, v: linear("v_img")?, norm_k })
+    }
 }
 
 #[derive(Debug)]
@@ -225,8 +256,26 @@ impl Attention {
         self.split(&x)
     }
 
-    /// Every token attends to all rows of the text, padding included: there is no mask.
-    fn to_text(&self, x: Tensor, text: &TextKeys, tokens: i64) -> Result<Tensor> {
+    /// Keys and values of `context` (`[b, tokens, dim]`) by two layers and the keys' norm.
+    fn keys(&self, [k, v]: [&Linear; 2], norm_k: &RmsNorm, context: &Tensor) -> Result<TextKeys> {
+        // The weight of the queries' norm meets the keys', once for a take.
+        let keys = norm_k.forward_for(&k.forward(context)?, &self.norm_q)?;
+        let values = v.forward(context)?;
+        Ok(TextKeys {
+            keys: self.split(&keys)?.f_transpose(1, 2)?,
+            values: self.split(&values)?.f_transpose(1, 2)?,
+        })
+    }
+
+    /// Every token attends to all rows of the text, padding included, since there is no mask; and, by
+    /// a softmax of its own, to all of the image.
+    fn to_context(
+        &self,
+        x: Tensor,
+        text: &TextKeys,
+        image: Option<&TextKeys>,
+        tokens: i64,
+    ) -> Result<Tensor> {
         let batch = x.size()[0];
         let y = {
             let q = self.norm_q.unweighted(self.q.forward(&x)?, tokens)?;
@@ -234,7 +283,11 @@ impl Attention {
             let q = self.split(&q)?.f_transpose(1, 2)?;
             // One prompt serves a whole batch.
             let expand = |y: &Tensor| y.f_expand([batch, -1, -1, -1], false);
-            attend(&q, &expand(&text.keys)?, &expand(&text.values)?)?
+            let to = |keys: &TextKeys| attend(&q, &expand(&keys.keys)?, &expand(&keys.values)?);
+            match image {
+                None => to(text)?,
+                Some(image) => to(text)?.f_add(&to(image)?)?,
+            }
         };
         self.join(&y)
     }

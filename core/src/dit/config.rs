@@ -31,7 +31,28 @@ pub struct DitConfig {
     pub text_length: i64,
     /// Epsilon of every norm.
     pub eps: f64,
+    /// What an image-to-video transformer makes of an image; nothing where it is one of text alone.
+    pub image: Option<ImageWidths>,
 }
+
+/// Sizes of `img_emb`, which brings an image encoder's features to a transformer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageWidths {
+    /// Width of the image encoder's features.
+    pub features: i64,
+    /// Width between its two layers.
+    pub hidden: i64,
+    /// Tokens of two images together, where it has a place for each: a first-last-frame model.
+    pub tokens: Option<i64>,
+}
+
+/// Channels beside a noisy latent: 4 of a mask, then as many as a latent has.
+pub const CONDITION_CHANNELS: i64 = 20;
+
+/// What only an image-to-video transformer has.
+const IMAGE_EMBEDDING: &str = "img_emb.proj.0.weight";
+/// What only one of first and last frames has.
+const POSITIONS: &str = "img_emb.emb_pos";
 
 /// A patch is one latent frame, two cells high and two wide.
 pub(crate) const PATCH: [i64; 3] = [1, 2, 2];
@@ -94,6 +115,16 @@ impl DitConfig {
             out_channels: head_rows / PATCH.iter().product::<i64>(),
             text_length: file.text_len.unwrap_or(512),
             eps: file.eps.unwrap_or(1e-6),
+            image: set
+                .contains(IMAGE_EMBEDDING)
+                .then(|| {
+                    Ok::<_, Error>(ImageWidths {
+                        features: size(IMAGE_EMBEDDING, 0)?,
+                        hidden: size("img_emb.proj.1.weight", 0)?,
+                        tokens: set.contains(POSITIONS).then(|| size(POSITIONS, 1)).transpose()?,
+                    })
+                })
+                .transpose()?,
         };
         if let Some(path) = config {
             sizes.agree_with(&file, path)?;
@@ -105,6 +136,31 @@ impl DitConfig {
     /// Width of one head; 0 where there is none, which is refused.
     pub fn head_dim(&self) -> i64 {
         self.dim.checked_div(self.heads).unwrap_or(0)
+    }
+
+    /// Whether its takes begin with an image.
+    pub fn is_image_to_video(&self) -> bool {
+        self.image.is_some()
+    }
+
+    /// Whether its takes end with an image too.
+    pub fn has_last_image(&self) -> bool {
+        self.image.as_ref().is_some_and(|image| image.tokens.is_some())
+    }
+
+    /// Whether it makes video from text alone.
+    ///
+    /// # Errors
+    /// It is of images.
+    pub fn of_text_alone(&self, set: &TensorSet) -> Result<()> {
+        if self.image.is_none() {
+            return Ok(());
+        }
+        Err(Error::file(
+            set.paths().next().unwrap_or(Path::new("")),
+            "is an image-to-video transformer (36 input channels, `img_emb`), and a text-to-video one is \
+             needed here",
+        ))
     }
 
     fn agree_with(&self, file: &ConfigFile, path: &Path) -> Result<()> {
@@ -145,17 +201,41 @@ impl DitConfig {
                 self.head_dim()
             ));
         }
-        if self.in_channels == 36 {
+        let expected = if self.image.is_some() { 16 + CONDITION_CHANNELS } else { 16 };
+        if self.in_channels == 16 + CONDITION_CHANNELS && self.image.is_none() {
             return refuse(
-                "is an image-to-video transformer (36 input channels); this program makes video \
-                 from text and needs a text-to-video transformer"
+                "takes 36 channels as image-to-video transformers do, but has no `img_emb`: it is of \
+                 another kind (Wan2.2's have none), or a part of it is missing"
                     .into(),
             );
         }
-        if self.in_channels != 16 || self.out_channels != 16 {
+        if self.in_channels != expected || self.out_channels != 16 {
+            let kind = if self.image.is_some() { "an image-to-video" } else { "a text-to-video" };
             return refuse(format!(
-                "maps {} to {} channels; the latent has 16",
+                "maps {} to {} channels; expected {expected} to 16 of {kind} transformer",
                 self.in_channels, self.out_channels
+            ));
+        }
+        self.validate_image(set)
+    }
+
+    /// Whether all blocks of an image-to-video transformer attend to an image, and none of another.
+    fn validate_image(&self, set: &TensorSet) -> Result<()> {
+        for index in 0..self.layers {
+            let name = format!("blocks.{index}.cross_attn.k_img.weight");
+            if set.contains(&name) == self.image.is_some() {
+                continue;
+            }
+            if self.image.is_some() {
+                set.find(&name)?;
+            }
+            let (_, path, raw) = set.find(&name)?;
+            return Err(Error::file(
+                path,
+                format!(
+                    "has `{raw}`, which attends to an image, but no `img_emb`, which makes its tokens: \
+                     a part of an image-to-video transformer is missing"
+                ),
             ));
         }
         Ok(())

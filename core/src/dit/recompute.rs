@@ -76,7 +76,8 @@ impl Dit {
         rope: &'a Rope,
         watch: &dyn Watch,
     ) -> Result<Recomputed<'a>> {
-        let Embedded { x, time, projected } = self.embed(latent, timesteps)?;
+        let joined = self.joined(latent, None)?;
+        let Embedded { x, time, projected } = self.embed(&joined, timesteps)?;
         let entry = Joint::new(x)?;
         let (time, projected) = (Joint::new(time)?, Joint::new(projected)?);
         let text = Joint::new(prompt.embedded.shallow_clone())?;
@@ -97,7 +98,7 @@ impl Dit {
             // rounds otherwise, and the pass backward would not be that of this pass.
             self.blocks.with(index, &mut |block| {
                 let keys = block.text_keys(&text.leaf)?;
-                block.forward(&mut x, &projected.leaf, rope, &keys)
+                block.forward(&mut x, &projected.leaf, rope, &keys, None)
             })?;
             x = x.f_detach()?;
         }
@@ -130,7 +131,7 @@ impl Recomputed<'_> {
             self.dit.blocks.with(index, &mut |block| {
                 let keys = block.text_keys(&self.text.leaf)?;
                 let mut y = x.shallow_clone();
-                block.forward(&mut y, &self.projected.leaf, self.rope, &keys)?;
+                block.forward(&mut y, &self.projected.leaf, self.rope, &keys, None)?;
                 if y.requires_grad() {
                     carrier(&y, &gradient)?.f_backward()?;
                 }

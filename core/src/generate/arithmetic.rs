@@ -13,6 +13,11 @@ const RELEASED_WIDTH: f64 = 384.0;
 const FIRST_FRAME: f64 = 4.35e12;
 /// And for each of the others, which are four frames of video.
 const OTHER_FRAME: f64 = 13.55e12;
+/// The same of one pass of the released autoencoder's encoder.
+const FIRST_ENCODED: f64 = 2.72e12;
+const OTHER_ENCODED: f64 = 8.05e12;
+/// Of the released image encoder, for one image.
+const IMAGE_ENCODER: f64 = 0.33e12;
 /// Pixels of a frame of 832×480, the size that times are told for.
 const AREA: f64 = 832.0 * 480.0;
 
@@ -23,6 +28,9 @@ pub struct Arithmetic {
     pub products: f64,
     /// Attention in the same passes.
     pub attention: f64,
+    /// What is made of the images that a take begins and ends with, in float32: color and alpha of the
+    /// film are encoded, and the images are looked at.
+    pub conditioning: f64,
     /// Both decoders, in float32.
     pub decoding: f64,
 }
@@ -52,9 +60,12 @@ impl Arithmetic {
         let others = request.latent_frames() as f64 - 1.0;
         // Convolutions from as many channels to as many.
         let narrower = (decoder as f64 / RELEASED_WIDTH).powi(2);
+        let images = [request.first_image, request.last_image].into_iter().flatten().count() as f64;
+        let film = 2.0 * narrower * area * (FIRST_ENCODED + others * OTHER_ENCODED);
         Self {
             products: passes * config.products(tokens),
             attention: passes * config.attention(tokens),
+            conditioning: images * IMAGE_ENCODER + images.min(1.0) * film,
             decoding: 2.0 * narrower * area * (FIRST_FRAME + others * OTHER_FRAME),
         }
     }
@@ -88,6 +99,7 @@ mod tests {
             freq_dim: 256,
             text_dim: 4096,
             in_channels: 16,
+            image: None,
             out_channels: 16,
             text_length: 512,
             eps: 1e-6,
@@ -134,6 +146,11 @@ mod tests {
         assert!((usual.products / 1e12 - 4.0 * 40.0 * 19.6).abs() < 5.0, "{usual:?}");
         assert!((usual.attention / 1e12 - 4.0 * 40.0 * 22.34).abs() < 5.0, "{usual:?}");
         assert!((usual.decoding / 1e12 - 551.0).abs() < 1.0, "{usual:?}");
+        assert_eq!(usual.conditioning, 0.0);
+        let image = Some(wan_alpha_take::ContentHash([1; 32]));
+        let image = TakeRequest { first_image: image, ..request(4, 1.0) };
+        let conditioning = Arithmetic::of(&LARGE, 384, &image).conditioning;
+        assert!((conditioning / 1e12 - 2.0 * 163.7 - 0.33).abs() < 0.2, "{conditioning:e}");
         let guided = Arithmetic::of(&LARGE, 384, &request(50, 5.0));
         assert!((guided.products / usual.products - 25.0).abs() < 1e-9);
         assert!((guided.attention / usual.attention - 25.0).abs() < 1e-9);

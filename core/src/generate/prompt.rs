@@ -120,7 +120,7 @@ impl Memory {
         if let Some(negative) = &negative {
             emit(sink, "negative_context", negative)?;
         }
-        Ok(Contexts { prompt, negative })
+        Ok(Contexts { prompt, negative, image: None })
     }
 }
 

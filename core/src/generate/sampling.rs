@@ -6,7 +6,8 @@ use tch::Tensor;
 use wan_alpha_take::{Solver, TakeRequest};
 
 use super::{FrameSink, as_f32, emit};
-use crate::dit::Dit;
+use crate::dit::{Dit, Prompt};
+use crate::image_condition::ImageCondition;
 use crate::sampler::Sampler;
 use crate::weights::is_finite;
 use crate::{Error, Result, Stage, Watch};
@@ -18,6 +19,8 @@ pub struct Contexts {
     pub prompt: Tensor,
     /// The encoded negative prompt, `[tokens, text_dim]`: with guidance only.
     pub negative: Option<Tensor>,
+    /// What an image-to-video transformer is given of an image.
+    pub image: Option<ImageCondition>,
 }
 
 /// How a latent is denoised.
@@ -74,14 +77,29 @@ pub fn sample(
     let rope = dit.rope([size[1], size[2], size[3]])?;
     let mut prompt = dit.prompt(&contexts.prompt)?;
     let mut negative = contexts.negative.as_ref().map(|context| dit.prompt(context)).transpose()?;
+    let image = contexts.image.as_ref();
+    let mut image = image.map(|image| dit.image(&image.feature, &image.channels)).transpose()?;
+    if let Some(image) = &image {
+        show("image.tokens", image.tokens())?;
+    }
     let mut x = noise.f_unsqueeze(0)?.f_to_device(dit.device().tch())?;
     watch.progress(Stage::Sample, 0, steps);
     let mut step = 0;
     while let Some(timestep) = sampler.timestep() {
-        let mut velocity = dit.forward(&x, &[timestep], &mut prompt, &rope, watch)?;
-        if let Some(negative) = &mut negative {
+        let timestep = [timestep];
+        let mut at = |prompt: &mut Prompt| {
+            dit.forward_from(&x, &timestep, prompt, image.as_mut(), &rope, watch)
+        };
+        let mut velocity = at(&mut prompt)?;
+        let without = negative.as_mut().map(at).transpose()?;
+        if step == 0 && contexts.image.is_some() {
+            show("velocity.step0", &velocity.f_squeeze_dim(0)?)?;
+            if let Some(without) = &without {
+                show("velocity.negative.step0", &without.f_squeeze_dim(0)?)?;
+            }
+        }
+        if let Some(without) = without {
             // v = v₋ + g·(v₊ − v₋)
-            let without = dit.forward(&x, &[timestep], negative, &rope, watch)?;
             velocity = without.f_add(&velocity.f_sub(&without)?.f_mul_scalar(options.guidance)?)?;
         }
         if !is_finite(&velocity)? {

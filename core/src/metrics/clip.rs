@@ -6,7 +6,6 @@
 
 mod config;
 mod text;
-mod tower;
 mod vision;
 
 use std::path::{Path, PathBuf};

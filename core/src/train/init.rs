@@ -326,6 +326,7 @@ mod tests {
             freq_dim: 32,
             text_dim: 24,
             in_channels: 16,
+            image: None,
             out_channels: 16,
             text_length: 8,
             eps: 1e-6,

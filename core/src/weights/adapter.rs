@@ -17,6 +17,7 @@ use tch::{Device, Kind, Tensor};
 use super::adapter_keys::{Role, flat, split_role};
 use super::file::TensorFile;
 use super::held_tensor::Held;
+use super::image_names::refuse_other_kind;
 use super::marks::is_mark_in_adapter;
 use super::merge::Merge;
 use super::names;
@@ -167,6 +168,11 @@ impl Adapter {
     /// Number of tensors it changes.
     pub fn targets(&self) -> usize {
         self.changes.len()
+    }
+
+    /// The tensors it changes, by their original names.
+    pub(super) fn changed(&self) -> impl Iterator<Item = &str> + Clone {
+        self.changes.keys().map(String::as_str)
     }
 
     /// Keys that change nothing in this network, for a warning.
@@ -334,6 +340,10 @@ impl Adapter {
     }
 
     fn check(&mut self, base: &TensorSet) -> Result<()> {
+        if matches!(self.kind, AdapterKind::Dora | AdapterKind::Distill) {
+            let distills = self.kind == AdapterKind::Distill;
+            refuse_other_kind(self.path(), self.changed(), distills, base)?;
+        }
         let mut absent = Vec::new();
         for (name, change) in &self.changes {
             if !base.contains(name) {

@@ -8,6 +8,9 @@ pub fn diffusers_transformer(original: &str) -> Option<String> {
     if original == "head.modulation" {
         return Some("scale_shift_table".to_owned());
     }
+    if original == "img_emb.emb_pos" {
+        return Some("condition_embedder.image_embedder.pos_embed".to_owned());
+    }
     if let Some(block) = original.strip_suffix(".modulation") {
         return Some(format!("{block}.scale_shift_table"));
     }

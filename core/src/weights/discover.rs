@@ -85,6 +85,8 @@ pub(super) struct Found {
     pub(super) decoders: Vec<Candidate>,
     /// With a merge block; a training checkpoint has the decoder LoRAs as well.
     pub(super) merges: Vec<Candidate>,
+    /// Image encoders, with whatever else of CLIP lies in their files.
+    pub(super) image_encoders: Vec<Candidate>,
     pub(super) tokenizers: Vec<PathBuf>,
     /// Named by themselves; a folder's are found beside its transformer.
     pub(super) configs: Vec<PathBuf>,
@@ -188,9 +190,12 @@ impl Found {
                     keys.iter().filter(|key| network.original(key).is_some()).count()
                 };
                 let [dit, text, vae] = [Network::Dit, Network::Umt5, Network::Vae].map(count);
-                if dit == 0 && text == 0 && vae == 0 {
+                let image = keys.iter().filter(|key| is_of_image_encoder(key)).count();
+                if dit == 0 && text == 0 && vae == 0 && image == 0 {
                     self.unknown.extend(files.iter().map(|file| file.path().to_owned()));
                     return;
+                } else if image > dit.max(text).max(vae) {
+                    &mut self.image_encoders
                 } else if dit >= text && dit >= vae {
                     &mut self.dits
                 } else if text >= vae {
@@ -204,12 +209,20 @@ impl Found {
     }
 }
 
+/// Whether a key is of the half of CLIP that sees, its last projection aside.
+pub(super) fn is_of_image_encoder(key: &str) -> bool {
+    Network::Clip.original(key).is_some_and(|name| name.starts_with("vision_model."))
+}
+
 /// Whether files are of any network or adapter that is looked for.
 fn is_known(files: &[Arc<TensorFile>]) -> bool {
     let keys: Vec<&str> = files.iter().flat_map(|file| file.names()).collect();
     let networks = [Network::Dit, Network::Umt5, Network::Vae, Network::Merge];
     recognize(&keys).is_some()
-        || keys.iter().any(|key| networks.iter().any(|network| network.original(key).is_some()))
+        || keys.iter().any(|key| {
+            is_of_image_encoder(key)
+                || networks.iter().any(|network| network.original(key).is_some())
+        })
 }
 
 #[cfg(test)]

@@ -23,6 +23,10 @@ pub struct EncoderFiles {
 /// A tensor that an autoencoder with an encoder has.
 const FIRST: &str = "encoder.conv1.weight";
 
+/// The parts as they are missed.
+const AUTOENCODER: &str = "autoencoder with an encoder (Wan2.1_VAE.pth)";
+const MERGE_BLOCK: &str = "merge block (Wan-Alpha-v2-VAE.bin)";
+
 impl EncoderFiles {
     /// Recognizes the parts among `paths`, whatever else is there. Reads headers only.
     ///
@@ -43,11 +47,11 @@ impl EncoderFiles {
         let base = base.map(|vae| TensorSet::new(vae.files, Network::Vae)).transpose()?;
         let base = base.filter(|set| set.contains(FIRST));
         if base.is_none() {
-            missing.push("autoencoder with an encoder (Wan2.1_VAE.pth)");
+            missing.push(AUTOENCODER);
         }
         let merge = single("merge block", merges)?;
         if merge.is_none() {
-            missing.push("merge block (Wan-Alpha-v2-VAE.bin)");
+            missing.push(MERGE_BLOCK);
         }
         let (Some(base), Some(merge)) = (base, merge) else {
             return Err(incomplete(&missing, paths, passed_over));
@@ -78,10 +82,16 @@ impl EncoderFiles {
         })
     }
 
-    /// What a model that decodes can encode with.
-    pub(super) fn beside(decoders: &Decoders, merges: Vec<Candidate>) -> Result<Option<Self>> {
+    /// What a model that decodes can encode with; what is missing of it is added to `missing`.
+    pub(super) fn beside(
+        decoders: &Decoders,
+        merges: Vec<Candidate>,
+        missing: &mut Vec<&str>,
+    ) -> Result<Option<Self>> {
         let (Decoders::Adapted { base, .. } | Decoders::Complete { color: base, .. }) = decoders;
-        let Some(merge) = single("merge block", merges)?.filter(|_| base.contains(FIRST)) else {
+        let merge = single("merge block", merges)?;
+        let Some(merge) = merge.filter(|_| base.contains(FIRST)) else {
+            missing.push(if base.contains(FIRST) { MERGE_BLOCK } else { AUTOENCODER });
             return Ok(None);
         };
         let merge = Arc::new(TensorSet::new(merge.files, Network::Merge)?);

@@ -2,8 +2,8 @@
 //!
 //! Each tensor counts with its original name, kind, shape and data, whatever file it lies in and
 //! however that file spells its name; so do the tokenizer and the adapters. Parts that text-to-video
-//! never reads (the autoencoder's encoder, the merge block) do not count; they have a fingerprint of
-//! their own.
+//! never reads (the autoencoder's encoder, the merge block) count for image-to-video models alone; they
+//! have a fingerprint of their own besides.
 
 use blake3::Hasher;
 use wan_alpha_take::Fingerprint;
@@ -51,6 +51,11 @@ impl ModelFiles {
         let tokenizer =
             std::fs::read(&self.tokenizer).map_err(Error::io("read", &self.tokenizer))?;
         reader.item("tokenizer", "bytes", &[tokenizer.len() as i64], &tokenizer);
+        if let (Some(image_encoder), Some(encoder)) = (&self.image_encoder, &self.encoder) {
+            reader.image_encoder(image_encoder)?;
+            reader.network("vae", &encoder.base, encodes)?;
+            reader.network("merge", &encoder.merge, |_| true)?;
+        }
         Ok(Fingerprint(*reader.hasher.finalize().as_bytes()))
     }
 
@@ -75,7 +80,13 @@ impl ModelFiles {
             Decoders::Adapted { base, .. } => bytes_of(base),
             Decoders::Complete { color, alpha } => bytes_of(color) + bytes_of(alpha),
         };
-        bytes_of(&self.dit) + bytes_of(&self.text) + decoders
+        let of_image = match (&self.image_encoder, &self.encoder) {
+            (Some(image_encoder), Some(encoder)) => {
+                bytes_of(image_encoder) + bytes_of(&encoder.merge)
+            }
+            _ => 0,
+        };
+        bytes_of(&self.dit) + bytes_of(&self.text) + decoders + of_image
     }
 }
 
@@ -88,9 +99,7 @@ impl EncoderFiles {
         let all = bytes_of(&self.base) + bytes_of(&self.merge);
         let mut reader = Reader { hasher: Hasher::new(), done: 0, all, watch };
         reader.hasher.update(b"wan-alpha encoder 1\0");
-        // Of the base model's head and `conv1` a merged latent sees nothing.
-        let sees = |name: &str| name.starts_with("encoder.") && !name.starts_with("encoder.head.");
-        reader.network("vae", &self.base, sees)?;
+        reader.network("vae", &self.base, encodes)?;
         reader.network("merge", &self.merge, |_| true)?;
         Ok(Fingerprint(*reader.hasher.finalize().as_bytes()))
     }
@@ -102,6 +111,39 @@ fn bytes_of(set: &TensorSet) -> u64 {
 
 fn decodes(name: &str) -> bool {
     name.starts_with("decoder.") || name.starts_with("conv2.")
+}
+
+/// Of the base model's head and `conv1` a merged latent sees nothing.
+fn encodes(name: &str) -> bool {
+    name.starts_with("encoder.") && !name.starts_with("encoder.head.")
+}
+
+/// Names in CLIP's layers of one way in, and of all three in one.
+const QUERY: &str = ".self_attn.q_proj.";
+const KEY: &str = ".self_attn.k_proj.";
+const VALUE: &str = ".self_attn.v_proj.";
+const ALL: &str = ".self_attn.qkv_proj.";
+
+/// The tensors of an image encoder that a condition depends on, as they are called where query, key and
+/// value are one, each with what it is made of.
+fn seen_by_image_encoder(set: &TensorSet) -> Vec<(String, Vec<String>)> {
+    let layer = |name: &str| -> Option<usize> {
+        name.strip_prefix("vision_model.encoder.layers.")?.split('.').next()?.parse().ok()
+    };
+    let last = set.names().filter_map(layer).max();
+    let counts = |name: &&str| {
+        let unused = ["vision_model.post_layernorm.", "vision_model.embeddings.position_ids"];
+        name.starts_with("vision_model.")
+            && !unused.iter().any(|unused| name.starts_with(unused))
+            && (layer(name).is_none() || layer(name) != last)
+            && !name.contains(KEY)
+            && !name.contains(VALUE)
+    };
+    let parts = |name: &str| match name.contains(QUERY) {
+        true => [QUERY, KEY, VALUE].map(|part| name.replace(QUERY, part)).to_vec(),
+        false => vec![name.to_owned()],
+    };
+    set.names().filter(counts).map(|name| (name.replace(QUERY, ALL), parts(name))).collect()
 }
 
 struct Reader<'a> {
@@ -127,10 +169,37 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// However its files spell it: the original release has query, key and value in one tensor, and
+    /// axes of one before some others.
+    fn image_encoder(&mut self, set: &TensorSet) -> Result<()> {
+        for (name, parts) in seen_by_image_encoder(set) {
+            let places = parts.iter().map(|part| set.locate(part)).collect::<Result<Vec<_>>>()?;
+            let entries: Vec<_> = places.iter().filter_map(|(file, raw)| file.entry(raw)).collect();
+            let Some(first) = entries.first() else { continue };
+            let mut shape: Vec<i64> =
+                first.shape.iter().copied().skip_while(|&size| size == 1).collect();
+            if let Some(rows) = shape.first_mut() {
+                *rows *= entries.len() as i64;
+            }
+            let bytes = entries.iter().map(|entry| data_bytes(entry)).sum();
+            let name = format!("image/{name}");
+            self.begin(&name, &first.stored.fingerprint_name(), &shape, bytes);
+            for (file, raw) in places {
+                self.data(file, raw)?;
+            }
+        }
+        Ok(())
+    }
+
     fn tensor(&mut self, name: &str, file: &TensorFile, raw: &str) -> Result<()> {
-        check(self.watch, Stage::Load)?;
         let Some(entry) = file.entry(raw) else { return Ok(()) };
         self.begin(name, &entry.stored.fingerprint_name(), &entry.shape, data_bytes(entry));
+        self.data(file, raw)
+    }
+
+    fn data(&mut self, file: &TensorFile, raw: &str) -> Result<()> {
+        check(self.watch, Stage::Load)?;
+        let Some(entry) = file.entry(raw) else { return Ok(()) };
         let hasher = &mut self.hasher;
         file.each_chunk(raw, |chunk| {
             hasher.update(chunk);

@@ -56,7 +56,8 @@ impl FoundParts {
         let text = single("text encoder", texts)?.map(|text| set(text, Network::Umt5));
         let merge_blocks = merges.iter().map(|merge| ("merge block", merge.path()));
         let distilled = distills.iter().map(|lora| ("step-distillation LoRA", lora.path()));
-        let others = merge_blocks.chain(distilled).collect();
+        let image_encoders = found.image_encoders.iter().map(|clip| ("image encoder", clip.path()));
+        let others = merge_blocks.chain(distilled).chain(image_encoders).collect();
         let is_rgba = !decoders.is_empty()
             || merges.iter().any(Candidate::has_decoders)
             || vaes.iter().any(|vae| vae.channel() != Channel::Base);

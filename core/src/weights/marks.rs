@@ -79,7 +79,12 @@ impl KeyRole {
         match weight {
             Some(_) if spelled => Self::UnknownMark,
             Some(weight) => Self::Beside(weight),
-            None if spelled && !key.contains('.') && lower != "logit_scale" => Self::UnknownMark,
+            None if spelled
+                && !key.contains('.')
+                && !matches!(&*lower, "logit_scale" | "log_scale") =>
+            {
+                Self::UnknownMark
+            }
             None => Self::Foreign,
         }
     }

@@ -11,6 +11,8 @@ use super::decoder_files::Decoders;
 use super::discover::{Candidate, Found};
 use super::encoder_files::EncoderFiles;
 use super::file_bytes::{FileStamp, changed};
+use super::image_names::is_image_to_video;
+use super::image_parts;
 use super::network::Network;
 use super::passed_over::{PassedOver, likeliest};
 use super::set::TensorSet;
@@ -32,7 +34,7 @@ impl Default for Strengths {
     }
 }
 
-/// The parts of a model that makes RGBA video from text.
+/// The parts of a model that makes RGBA video from text, or from text and an image.
 #[derive(Debug)]
 pub struct ModelFiles {
     /// The tensors of the diffusion transformer.
@@ -49,6 +51,8 @@ pub struct ModelFiles {
     pub decoders: Decoders,
     /// What turns a clip into a latent, where the files bring it.
     pub encoder: Option<EncoderFiles>,
+    /// What an image-to-video model sees an image with; nothing where it makes video from text alone.
+    pub image_encoder: Option<Arc<TensorSet>>,
     /// The tokenizer's file as it was when the model was found.
     tokenizer_stamp: FileStamp,
 }
@@ -67,6 +71,7 @@ impl ModelFiles {
         }
         let Found { dits, texts, vaes, doras, distills, decoders, merges, tokenizers, .. } = found;
         let (mut configs, mut passed_over) = (found.configs, found.passed_over);
+        let image_encoders = found.image_encoders;
 
         let mut missing = Vec::new();
         let dit = single("diffusion transformer", dits)?;
@@ -99,9 +104,32 @@ impl ModelFiles {
             watch.warn(&format!("passed over: {}", file.reason()));
         }
         let adapters = dit_adapters(doras, distills, strengths, &dit, watch)?;
-        let encoder = EncoderFiles::beside(&decoders, merges)?;
+        let encoder = EncoderFiles::beside(&decoders, merges, &mut missing)?;
+        let mut image_encoder = None;
+        if is_image_to_video(&dit) {
+            image_encoder = image_parts::image_encoder(image_encoders, &mut missing)?;
+            if !missing.is_empty() {
+                return Err(incomplete(&missing, paths, passed_over));
+            }
+            image_parts::check(&dit, &adapters, encoder.as_ref(), watch)?;
+        }
         let tokenizer_stamp = FileStamp::at(&tokenizer)?;
-        Ok(Self { dit, config, adapters, text, tokenizer, decoders, encoder, tokenizer_stamp })
+        Ok(Self {
+            dit,
+            config,
+            adapters,
+            text,
+            tokenizer,
+            decoders,
+            encoder,
+            image_encoder,
+            tokenizer_stamp,
+        })
+    }
+
+    /// Whether takes begin with an image.
+    pub fn is_image_to_video(&self) -> bool {
+        self.image_encoder.is_some()
     }
 
     /// Every file of the model, each once, in order.
@@ -116,7 +144,12 @@ impl ModelFiles {
         };
         let adapters = self.adapters.iter().chain(decoders).map(Adapter::path);
         let merge = self.encoder.iter().map(|encoder| &encoder.merge);
-        let files = sets.into_iter().chain(merge).flat_map(|set| set.paths()).chain(adapters);
+        let files = sets
+            .into_iter()
+            .chain(merge)
+            .chain(&self.image_encoder)
+            .flat_map(|set| set.paths())
+            .chain(adapters);
         let others = self.config.iter().chain([&self.tokenizer]).map(PathBuf::as_path);
         let unique: BTreeSet<_> = files.chain(others).map(Path::to_owned).collect();
         unique.into_iter().collect()
@@ -146,7 +179,10 @@ impl ModelFiles {
             Decoders::Adapted { color, .. } => Some(color),
             Decoders::Complete { .. } => None,
         };
-        [&self.dit, &self.text].into_iter().chain(sets).try_for_each(|set| set.unchanged())?;
+        let sets = [&self.dit, &self.text].into_iter().chain(sets).chain(&self.image_encoder);
+        let merge = self.encoder.iter().filter(|_| self.is_image_to_video());
+        let mut sets = sets.chain(merge.map(|encoder| &encoder.merge));
+        sets.try_for_each(|set| set.unchanged())?;
         self.adapters.iter().chain(decoder).try_for_each(|adapter| adapter.file().unchanged())?;
         self.tokenizer_unchanged()
     }

@@ -47,6 +47,9 @@ pub(crate) fn dit(key: &str) -> Option<String> {
     }
     match (module, parameter) {
         ("", "scale_shift_table") | ("head", "modulation") => Some("head.modulation".into()),
+        ("img_emb", "emb_pos") | ("condition_embedder.image_embedder", "pos_embed") => {
+            Some("img_emb.emb_pos".into())
+        }
         (block, "modulation" | "scale_shift_table") if is_block(block) => {
             Some(format!("{block}.modulation"))
         }
@@ -128,7 +131,7 @@ const IN_A_BLOCK: [&str; 32] = [
 ];
 
 /// Modules around its blocks.
-const WHOLE: [&str; 17] = [
+const WHOLE: [&str; 21] = [
     "patch_embedding",
     "time_embedding.0",
     "time_embedding.2",
@@ -145,6 +148,10 @@ const WHOLE: [&str; 17] = [
     "condition_embedder.time_proj",
     "condition_embedder.text_embedder.linear_1",
     "condition_embedder.text_embedder.linear_2",
+    "condition_embedder.image_embedder.norm1",
+    "condition_embedder.image_embedder.ff.net.0.proj",
+    "condition_embedder.image_embedder.ff.net.2",
+    "condition_embedder.image_embedder.norm2",
     "proj_out",
 ];
 
@@ -344,13 +351,6 @@ fn vae_resample(part: &str) -> Option<&'static str> {
 pub(crate) fn merge(key: &str) -> Option<String> {
     let key = unwrapped(key);
     key.starts_with("middle.block.").then(|| key.to_owned())
-}
-
-/// A tensor of CLIP, in Hugging Face's spelling, which is kept.
-pub(crate) fn clip(key: &str) -> Option<String> {
-    const HALVES: [&str; 4] =
-        ["vision_model.", "text_model.", "visual_projection.", "text_projection."];
-    HALVES.iter().any(|half| key.starts_with(half)).then(|| key.to_owned())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::names;
+use super::{clip_names, names};
 
 /// The networks that are read by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub enum Network {
     Vae,
     /// The merge block of an RGBA autoencoder.
     Merge,
-    /// The model that scores pictures.
+    /// The model that scores pictures, or the half of it that an image-to-video model sees with.
     Clip,
 }
 
@@ -29,7 +29,7 @@ impl Network {
             Self::Umt5 => names::umt5(key),
             Self::Vae => names::vae(key),
             Self::Merge => names::merge(key),
-            Self::Clip => names::clip(key),
+            Self::Clip => clip_names::clip(key),
         }
     }
 

@@ -63,6 +63,7 @@ fn likely_parts(path: &Path, keys: &[&str]) -> Vec<&'static str> {
         (Network::Dit, "diffusion transformer"),
         (Network::Umt5, "text encoder"),
         (Network::Vae, "autoencoder"),
+        (Network::Clip, "image encoder"),
     ];
     let count =
         |network: Network| keys.iter().filter(|key| network.original(key).is_some()).count();
@@ -85,6 +86,8 @@ fn likely_parts(path: &Path, keys: &[&str]) -> Vec<&'static str> {
         vec![DORA]
     } else if has(&["lora"]) {
         vec![DORA, DISTILL]
+    } else if has(&["clip"]) || folder == "image_encoder" {
+        vec!["image encoder"]
     } else if has(&["t5", "text_encoder"]) || folder.starts_with("text_encoder") {
         vec!["text encoder"]
     } else if has(&["vae", "autoencoder"]) || folder == "vae" {

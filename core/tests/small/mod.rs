@@ -31,6 +31,7 @@ pub(crate) fn small_dit() -> DitConfig {
         freq_dim: 32,
         text_dim: 24,
         in_channels: 16,
+        image: None,
         out_channels: 16,
         text_length: 8,
         eps: 1e-6,

@@ -76,21 +76,22 @@ fn autoencoder(
 
 /// `WanTransformer3DModel`'s.
 fn transformer_config(config: &DitConfig) -> Value {
+    let image = config.image.as_ref();
     let mut value = json!({
         "_class_name": "WanTransformer3DModel",
-        "added_kv_proj_dim": null,
+        "added_kv_proj_dim": image.map(|_| config.dim),
         "attention_head_dim": config.head_dim(),
         "cross_attn_norm": true,
         "eps": config.eps,
         "ffn_dim": config.ffn,
         "freq_dim": config.freq_dim,
-        "image_dim": null,
+        "image_dim": image.map(|image| image.features),
         "in_channels": config.in_channels,
         "num_attention_heads": config.heads,
         "num_layers": config.layers,
         "out_channels": config.out_channels,
         "patch_size": [1, 2, 2],
-        "pos_embed_seq_len": null,
+        "pos_embed_seq_len": image.and_then(|image| image.tokens),
         "qk_norm": "rms_norm_across_heads",
         "rope_max_seq_len": 1024,
         "text_dim": config.text_dim,

@@ -324,6 +324,7 @@ impl Dit {
             freq_dim,
             text_dim,
             in_channels: 16,
+            image: None,
             out_channels: 16,
             text_length,
             eps: 1e-6,

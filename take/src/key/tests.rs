@@ -113,6 +113,18 @@ fn changes() -> Vec<Change> {
         ("model_fingerprint", |r| {
             r.model_fingerprint.as_mut().unwrap().0[31] ^= 1;
         }),
+        ("first_image", |r| r.first_image = Some(ContentHash([7; 32]))),
+        ("first_image another", |r| r.first_image = Some(ContentHash([8; 32]))),
+        ("last_image", |r| {
+            r.first_image = Some(ContentHash([7; 32]));
+            r.last_image = Some(ContentHash([7; 32]));
+            r.frames = 5;
+            r.ellipse.resize(2, Ellipse::default());
+            r.mu.resize(2, 0.1);
+            if let Some(mask) = &mut r.mask {
+                mask.shape[0] = 2;
+            }
+        }),
         ("loras", |r| r.loras.push(lora("any", 3, 0.5))),
         ("loras strength", |r| {
             r.loras.push(lora("any", 3, 0.5));
@@ -160,6 +172,8 @@ fn every_field_is_changed_or_known_not_to_matter() {
         loras: vec![lora("any", 3, 0.5)],
         decode_precision: DecodePrecision::Bf16,
         last_image: Some(ContentHash([7; 32])),
+        first_image_name: Some("a.png".to_owned()),
+        last_image_name: Some("b.png".to_owned()),
         ..request()
     };
     let json: serde_json::Value = serde_json::from_str(&all.to_canonical()).unwrap();
@@ -168,10 +182,10 @@ fn every_field_is_changed_or_known_not_to_matter() {
         "version",
         "take_rate",
         "decode_tiling",
-        "first_image",
         "model",
         "decode_precision",
-        "last_image",
+        "first_image_name",
+        "last_image_name",
     ];
     let names: Vec<_> = changes().into_iter().chain(shifts()).map(|(name, _)| name).collect();
     for field in json.as_object().unwrap().keys() {
@@ -190,6 +204,25 @@ fn each_change_of_the_usual_request_has_a_key_of_its_own() {
         assert!(!keys.contains(&key), "{name}");
         keys.push(key);
     }
+}
+
+#[test]
+fn what_an_image_is_called_is_no_part_of_the_key() {
+    let image = ContentHash([7; 32]);
+    let named = |name: Option<&str>| TakeRequest {
+        first_image: Some(image),
+        first_image_name: name.map(str::to_owned),
+        ..request()
+    };
+    let accepted = named(Some("cat.png")).accept().unwrap();
+    assert_eq!((accepted.version, accepted.first_image_name.as_deref()), (2, Some("cat.png")));
+    assert_eq!(TakeRequest::from_json(&accepted.to_canonical()).unwrap(), accepted);
+    assert_eq!(named(None).accept().unwrap().version, 1);
+    assert_eq!(key(&accepted), key(&named(None)));
+    assert_eq!(key(&accepted), key(&named(Some("dog.png"))));
+    // Without the image its name says nothing.
+    let nothing = TakeRequest { first_image: None, ..named(Some("cat.png")) };
+    assert_eq!(nothing.accept().unwrap(), request());
 }
 
 proptest! {

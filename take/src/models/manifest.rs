@@ -93,6 +93,8 @@ pub struct Defaults {
     pub steps: Option<u32>,
     /// Shift of the noise schedule.
     pub shift: Option<f64>,
+    /// Shift of the noise schedule for frames of about 832 × 480 pixels and less, where that is another.
+    pub shift_of_small_frames: Option<f64>,
     /// Strength of classifier-free guidance; 1 is none.
     pub guidance: Option<f64>,
     /// How the denoising equation is integrated.
@@ -116,7 +118,10 @@ impl Defaults {
     /// What these say, and where they say nothing, what `others` say.
     #[must_use]
     pub fn or(self, others: Self) -> Self {
+        // Whoever says a shift says it for all sizes.
+        let of_small = others.shift_of_small_frames.filter(|_| self.shift.is_none());
         Self {
+            shift_of_small_frames: self.shift_of_small_frames.or(of_small),
             width: self.width.or(others.width),
             height: self.height.or(others.height),
             frames: self.frames.or(others.frames),
@@ -128,6 +133,17 @@ impl Defaults {
             mu_scale: self.mu_scale.or(others.mu_scale),
             negative_prompt: self.negative_prompt.or(others.negative_prompt),
         }
+    }
+
+    /// Shift of the noise schedule for frames of a size; the released model's where nothing is said.
+    #[must_use]
+    pub fn shift_or_released(&self, width: u32, height: u32) -> f64 {
+        let [w, h] = Self::RELEASED_SIZE;
+        // Sizes that are rounded to the aspect of an image have a few pixels more or less.
+        let is_small =
+            u64::from(width) * u64::from(height) * 50 <= u64::from(w) * u64::from(h) * 51;
+        let of_size = self.shift_of_small_frames.filter(|_| is_small);
+        of_size.or(self.shift).unwrap_or(Self::RELEASED_SHIFT)
     }
 
     /// Take frames; the released model's where nothing is said.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::NUMERICS;
 use crate::counted::{counted, verb};
-use crate::digest::Fingerprint;
+use crate::digest::{ContentHash, Fingerprint};
 use crate::ellipse::Ellipse;
 use crate::models::Defaults;
 
@@ -19,6 +19,31 @@ const FEW_STEPS: u32 = 8;
 
 /// Steps of a model with a step-distillation adapter, which draws with fewer still.
 const DISTILLED_STEPS: u32 = 4;
+
+/// An image that a take begins or ends with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageSource {
+    /// What tells it from every other.
+    pub hash: ContentHash,
+    /// What it is called; see [`ImageSource::new`].
+    pub name: String,
+}
+
+impl ImageSource {
+    /// An image that is called like its file; what a name may not have becomes an underscore.
+    #[must_use]
+    pub fn new(hash: ContentHash, file_name: &str) -> Self {
+        let plain = |c: char| if c.is_control() || "/\\:".contains(c) { '_' } else { c };
+        let mut name: String = file_name.trim_start_matches('.').chars().map(plain).collect();
+        while name.len() > 255 {
+            name.pop();
+        }
+        if name.is_empty() {
+            name.push_str("image");
+        }
+        Self { hash, name }
+    }
+}
 
 /// What a node's parameters or a command line ask for. `None` is left to the model, and where the
 /// model says nothing, to what the released one does.
@@ -54,6 +79,10 @@ pub struct RequestDraft {
     pub dora_strength: f64,
     /// Strength of the step-distillation adapter; see [`TakeRequest::distill_strength`].
     pub distill_strength: f64,
+    /// The image that the take begins with, and what it is called here.
+    pub first_image: Option<ImageSource>,
+    /// The image that it ends with, and what it is called here.
+    pub last_image: Option<ImageSource>,
     /// Further LoRAs, in the order they are merged.
     pub loras: Vec<LoraSource>,
     /// The number format that the model computes in.
@@ -103,6 +132,8 @@ impl RequestDraft {
             solver: None,
             dora_strength: 1.0,
             distill_strength: 1.0,
+            first_image: None,
+            last_image: None,
             loras: Vec::new(),
             precision: None,
             model,
@@ -119,20 +150,22 @@ impl RequestDraft {
         let unspecified = |what| DraftError::Unspecified { model: self.model.clone(), what };
         let own = defaults.clone();
         let [width, height] = own.size_or_released();
+        let (width, height) = (self.width.unwrap_or(width), self.height.unwrap_or(height));
         let negative_prompt = self.negative_prompt.filter(|text| !text.trim().is_empty());
+        let [first_image, last_image] = [&self.first_image, &self.last_image].map(Option::as_ref);
         let request = TakeRequest {
             version: TakeRequest::VERSION,
             numerics: NUMERICS,
             frames: self.frames.unwrap_or_else(|| own.frames_or_released()),
-            width: self.width.unwrap_or(width),
-            height: self.height.unwrap_or(height),
+            width,
+            height,
             take_rate: TakeRequest::TAKE_RATE,
             mu_scale: own.mu_scale.unwrap_or(1.0),
             steps: self
                 .steps
                 .or(own.steps)
                 .ok_or_else(|| unspecified("how many steps it takes"))?,
-            shift: self.shift.or(own.shift).unwrap_or(Defaults::RELEASED_SHIFT),
+            shift: self.shift.unwrap_or_else(|| own.shift_or_released(width, height)),
             guidance: self.guidance.or(own.guidance).ok_or_else(|| unspecified("its guidance"))?,
             solver: self.solver.or(own.solver).unwrap_or(Solver::UniPc),
             precision: self
@@ -150,10 +183,12 @@ impl RequestDraft {
             decode_tiling: DecodeTiling::Whole,
             model: self.model,
             model_fingerprint: self.model_fingerprint,
-            first_image: None,
+            first_image: first_image.map(|image| image.hash),
             loras: self.loras,
             decode_precision: DecodePrecision::F32,
-            last_image: None,
+            last_image: last_image.map(|image| image.hash),
+            first_image_name: first_image.map(|image| image.name.clone()),
+            last_image_name: last_image.map(|image| image.name.clone()),
         };
         Ok(request.accept().map_err(|error| error.with_own_size([width, height]))?)
     }

@@ -38,6 +38,8 @@ pub(crate) fn request() -> TakeRequest {
         loras: Vec::new(),
         decode_precision: DecodePrecision::F32,
         last_image: None,
+        first_image_name: None,
+        last_image_name: None,
     }
 }
 

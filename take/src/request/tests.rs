@@ -210,31 +210,37 @@ fn a_model_is_named_not_located() {
 
 #[test]
 fn what_is_not_built_is_refused_as_unsupported() {
-    let cases: [(Change, &str); 5] = [
+    let cases: [(Change, &str); 3] = [
         (|r| r.precision = Precision::Fp8, "precision fp8 is not built yet; use bf16 or f32"),
         (
             |r| r.decode_tiling = DecodeTiling::Tiled,
             "decode tiling tiled is not built yet; use whole",
         ),
         (
-            |r| r.first_image = Some(ContentHash([0xc0; 32])),
-            "first image c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0 is not built \
-             yet; leave it out",
-        ),
-        (
             |r| r.decode_precision = DecodePrecision::Bf16,
             "decode precision bf16 is not built yet; use f32",
-        ),
-        (
-            |r| r.last_image = Some(ContentHash([0xc0; 32])),
-            "last image c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0 is not built \
-             yet; leave it out",
         ),
     ];
     for (change, message) in cases {
         let error = refusal(change);
         assert_eq!((error.code().as_str(), error.to_string().as_str()), ("unsupported", message));
     }
+}
+
+#[test]
+fn a_last_image_needs_a_first_and_frames_between() {
+    let image = Some(ContentHash([0xc0; 32]));
+    let alone = refusal(|r| r.last_image = Some(ContentHash([0xc0; 32]))).to_string();
+    assert!(alone.contains("first image is missing"), "{alone}");
+    let both = TakeRequest { first_image: image, last_image: image, ..request() };
+    assert_eq!(both.accept().unwrap().version, 2);
+    let one = TakeRequest { first_image: image, ..request() };
+    assert_eq!(one.accept().unwrap().version, 1);
+    let path = refusal(|r| {
+        r.first_image = Some(ContentHash([0xc0; 32]));
+        r.first_image_name = Some("../cat.png".to_owned());
+    });
+    assert!(path.to_string().contains("no path"), "{path}");
 }
 
 #[test]

@@ -8,7 +8,8 @@ use serde::de::IgnoredAny;
 use super::{DecodePrecision, RequestError, Solver, TakeRequest};
 
 /// The fields of version 2, which version 1 does not know.
-const SINCE_2: &[&str] = &["loras", "decode_precision", "last_image"];
+const SINCE_2: &[&str] =
+    &["loras", "decode_precision", "last_image", "first_image_name", "last_image_name"];
 
 impl TakeRequest {
     /// Reads an encoded request of any version and accepts it.
@@ -44,7 +45,7 @@ impl TakeRequest {
         check(self.version)
     }
 
-    pub(super) fn in_lowest_version(self) -> Self {
+    pub(crate) fn in_lowest_version(self) -> Self {
         Self { version: self.lowest_version(), ..self }
     }
 
@@ -55,7 +56,9 @@ impl TakeRequest {
         };
         let newer_field = !self.loras.is_empty()
             || self.decode_precision != DecodePrecision::usual()
-            || self.last_image.is_some();
+            || self.last_image.is_some()
+            || self.first_image_name.is_some()
+            || self.last_image_name.is_some();
         if newer_choice || newer_field { 2 } else { 1 }
     }
 }

@@ -22,6 +22,12 @@ pub enum Damage {
         /// The number of its form.
         version: u32,
     },
+    /// Another kind of file where an image should be.
+    #[error("it does not begin as an image does")]
+    NotAnImage,
+    /// An image whose hash is not its name.
+    #[error("it is another image, or part of one")]
+    OtherImage,
     /// Shorter or longer than its header says, or than a header is.
     #[error("it is {found} bytes long, expected {expected}")]
     Length {
@@ -80,7 +86,7 @@ pub enum StoreError {
         reason: io::Error,
     },
     /// A file is not shown, because it is damaged.
-    #[error("the take {} is damaged: {damage}; {}", path.display(), describe(aside))]
+    #[error("the {} {} is damaged: {damage}; {}", kind(path), path.display(), describe(path, aside))]
     Damaged {
         /// The path of the take's file.
         path: PathBuf,
@@ -297,7 +303,24 @@ fn remedy(error: &io::Error) -> &'static str {
     }
 }
 
-fn describe(aside: &Aside) -> String {
+/// What a file of the store is.
+fn kind(path: &Path) -> &'static str {
+    if path.extension().is_some_and(|extension| extension == "image") { "image" } else { "take" }
+}
+
+fn describe(path: &Path, aside: &Aside) -> String {
+    if kind(path) == "image" {
+        return match aside {
+            Aside::Moved(moved) => {
+                format!("it was set aside as {}; give the picture again", moved.display())
+            }
+            Aside::Gone => "it is gone already; give the picture again".to_owned(),
+            Aside::Untouched => "it is ignored; give the picture again".to_owned(),
+            Aside::Stays(reason) => format!(
+                "it is ignored, and stays because it cannot be renamed ({reason}); remove it"
+            ),
+        };
+    }
     match aside {
         Aside::Moved(path) => {
             format!("it was set aside as {} and will be made again", path.display())

@@ -10,6 +10,7 @@ use super::access::FolderAccess;
 use super::error::{Aside, Damage, StoreError};
 use super::folder::{DAMAGED, UNFINISHED, leads_to};
 use super::header::{Description, Header, Unread};
+use super::image::IMAGE;
 use super::{CLAIM, Store, TAKE, take_path};
 use crate::key::TakeKey;
 use crate::user_files::{is_own, owner};
@@ -139,7 +140,7 @@ impl Store {
             let own = files.iter().filter(|file| is_own(&file.metadata));
             let access = FolderAccess::of(folder).ok().filter(|_| folder.is_dir());
             let is_closed = |file: &&StoredFile| {
-                file.kind == Kind::Take
+                file.kind.is_kept()
                     && access.is_some_and(|access| !access.is_met_by(&file.metadata))
             };
             let closed = files.iter().filter(is_closed);
@@ -160,7 +161,7 @@ impl Store {
 
     /// Removes one's own files until they take up at most `limit` bytes in each folder (by default
     /// 50 GB or a tenth of the disk, whichever is less): what was set aside first, then the takes
-    /// that were unused for longest. Takes in use stay. What a killed writer left behind goes in
+    /// and images that were unused for longest. Takes in use stay. What a killed writer left behind goes in
     /// any case.
     #[must_use]
     pub fn trim(&self, limit: Option<u64>) -> Trimmed {
@@ -206,6 +207,7 @@ enum Kind {
     Unfinished,
     Damaged,
     Take,
+    Image,
 }
 
 impl Kind {
@@ -218,10 +220,23 @@ impl Kind {
         if rest == TAKE {
             return Some(Self::Take);
         }
+        if rest == IMAGE {
+            return Some(Self::Image);
+        }
         if rest.starts_with(CLAIM) {
             return Some(Self::Unfinished);
         }
-        rest.strip_prefix(TAKE)?.starts_with(DAMAGED).then_some(Self::Damaged)
+        let aside = [TAKE, IMAGE].iter().find_map(|extension| rest.strip_prefix(extension))?;
+        aside.starts_with(DAMAGED).then_some(Self::Damaged)
+    }
+
+    /// Takes and images go by when they were used alone.
+    fn goes_with(self) -> Self {
+        if self == Self::Image { Self::Take } else { self }
+    }
+
+    fn is_kept(self) -> bool {
+        matches!(self, Self::Take | Self::Image)
     }
 }
 
@@ -311,12 +326,12 @@ fn trim_folder(mut files: Vec<StoredFile>, limit: u64, trimmed: &mut Trimmed) {
         others.bytes += file.bytes();
     }
     files.retain(|file| is_own(&file.metadata));
-    files.sort_by_cached_key(|file| (file.kind, file.used(), file.path.clone()));
+    files.sort_by_cached_key(|file| (file.kind.goes_with(), file.used(), file.path.clone()));
     let mut left: u64 = files.iter().map(StoredFile::bytes).sum();
     for file in files {
         let goes = match file.kind {
             Kind::Unfinished => file.made().elapsed().is_ok_and(|age| age > ABANDONED),
-            Kind::Damaged | Kind::Take => left > limit,
+            Kind::Damaged | Kind::Take | Kind::Image => left > limit,
         };
         if !goes {
             continue;
@@ -327,7 +342,7 @@ fn trim_folder(mut files: Vec<StoredFile>, limit: u64, trimmed: &mut Trimmed) {
                 trimmed.freed += file.bytes();
                 trimmed.removed.push(file.path);
             }
-            Ok(false) => trimmed.in_use += usize::from(file.kind == Kind::Take),
+            Ok(false) => trimmed.in_use += usize::from(file.kind.is_kept()),
             Err(error) => trimmed.problems.push(StoreError::io("remove", &file.path)(error)),
         }
     }

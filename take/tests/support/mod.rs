@@ -218,6 +218,8 @@ pub(crate) fn request(prompt: &str) -> TakeRequest {
         loras: Vec::new(),
         decode_precision: DecodePrecision::F32,
         last_image: None,
+        first_image_name: None,
+        last_image_name: None,
     };
     request.accept().unwrap()
 }

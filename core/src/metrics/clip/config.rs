@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::clip_tower::{Activation, TowerConfig};
 use crate::{Error, Result};
 
 #[derive(Debug, Default, Deserialize)]
@@ -24,23 +25,6 @@ struct Half {
     layer_norm_eps: f64,
     num_attention_heads: Option<i64>,
     hidden_act: Activation,
-}
-
-/// Between the two layers of an MLP.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Activation {
-    /// x·σ(1.702·x), OpenAI's approximation of GELU.
-    QuickGelu,
-    /// GELU by the error function, exact.
-    Gelu,
-}
-
-/// What a tower needs to know.
-pub(super) struct TowerConfig {
-    pub(super) heads: i64,
-    pub(super) activation: Activation,
-    pub(super) eps: f64,
 }
 
 impl Default for Half {

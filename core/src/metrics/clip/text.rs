@@ -6,8 +6,8 @@ use tch::Tensor;
 use tokenizers::Tokenizer;
 
 use super::config::ClipConfig;
-use super::tower::{Norm, Tower};
 use super::{odd, projected};
+use crate::clip_tower::{Norm, Tower};
 use crate::linear::Linear;
 use crate::weights::Weights;
 use crate::{Error, Result};

@@ -3,15 +3,11 @@
 use tch::Tensor;
 
 use super::config::ClipConfig;
-use super::tower::{Norm, Tower};
 use super::{odd, projected};
 use crate::Result;
+use crate::clip_tower::{MEAN, Norm, STD, Tower};
 use crate::linear::Linear;
 use crate::weights::Weights;
-
-/// Mean and deviation of what CLIP was trained on, for colors in [0, 1].
-const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
-const STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 
 /// The half that sees.
 #[derive(Debug)]

@@ -1,18 +1,44 @@
 //! The transformer that both halves of CLIP are built of: norms come first, and nothing is rotated.
+//!
+//! CLIP scores pictures ([`crate::metrics`]), and its half that sees is what an image-to-video model sees
+//! with ([`crate::image_encoder`]).
 
 use tch::Tensor;
 
-use super::config::{Activation, TowerConfig};
+use serde::Deserialize;
+
 use crate::linear::Linear;
 use crate::weights::Weights;
 use crate::{Error, Result};
 
+/// Mean and deviation of what CLIP was trained on, for colors in [0, 1].
+pub(crate) const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
+pub(crate) const STD: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
+
+/// Between the two layers of an MLP.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Activation {
+    /// x·σ(1.702·x), OpenAI's approximation of GELU.
+    QuickGelu,
+    /// GELU by the error function, exact.
+    Gelu,
+}
+
+/// What a tower needs to know.
+pub(crate) struct TowerConfig {
+    pub(crate) heads: i64,
+    pub(crate) activation: Activation,
+    pub(crate) eps: f64,
+}
+
 /// Layers of attention and MLP.
 #[derive(Debug)]
-pub(super) struct Tower(Vec<Layer>);
+pub(crate) struct Tower(Vec<Layer>);
 
+/// A layer of attention and MLP.
 #[derive(Debug)]
-struct Layer {
+pub(crate) struct Layer {
     before_attention: Norm,
     /// The layers that make query, key and value, in this order.
     ways_in: [Linear; 3],
@@ -25,19 +51,19 @@ struct Layer {
 
 /// A layer norm over the channels, with weight and bias.
 #[derive(Debug)]
-pub(super) struct Norm {
+pub(crate) struct Norm {
     weight: Tensor,
     bias: Tensor,
     eps: f64,
 }
 
 impl Norm {
-    pub(super) fn load(weights: &Weights, width: i64, eps: f64) -> Result<Self> {
+    pub(crate) fn load(weights: &Weights, width: i64, eps: f64) -> Result<Self> {
         let read = |name| weights.get(name, &[width]);
         Ok(Self { weight: read("weight")?, bias: read("bias")?, eps })
     }
 
-    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (weight, bias) = (Some(&self.weight), Some(&self.bias));
         Ok(x.f_layer_norm(self.weight.size(), weight, bias, self.eps, false)?)
     }
@@ -45,39 +71,47 @@ impl Norm {
 
 impl Tower {
     /// All layers that there are.
-    pub(super) fn load(weights: &Weights, width: i64, config: &TowerConfig) -> Result<Self> {
+    pub(crate) fn load(weights: &Weights, width: i64, config: &TowerConfig) -> Result<Self> {
         let TowerConfig { heads, .. } = *config;
         if heads < 1 || width % heads != 0 {
             return Err(Error::Input(format!(
                 "CLIP's config.json says {heads} heads, which do not divide its {width} channels"
             )));
         }
-        let there = |index: &usize| weights.contains(&format!("layers.{index}.mlp.fc1.weight"));
-        (0..)
-            .take_while(there)
+        (0..Layer::count(weights))
             .map(|index| Layer::load(&weights.sub(format!("layers.{index}")), width, config))
             .collect::<Result<_>>()
             .map(Self)
     }
 
     /// `[n, tokens, w]` → the same; `causal` where a token sees those before it alone.
-    pub(super) fn forward(&self, x: &Tensor, causal: bool) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x: &Tensor, causal: bool) -> Result<Tensor> {
         self.0.iter().try_fold(x.shallow_clone(), |x, layer| layer.forward(&x, causal))
     }
 }
 
 impl Layer {
-    fn load(weights: &Weights, width: i64, config: &TowerConfig) -> Result<Self> {
+    /// How many there are.
+    pub(crate) fn count(weights: &Weights) -> usize {
+        let there = |index: &usize| weights.contains(&format!("layers.{index}.mlp.fc1.weight"));
+        (0..).take_while(there).count()
+    }
+
+    /// Reads `layers.N`; query, key and value may lie apart or, as in the original release, in one.
+    pub(crate) fn load(weights: &Weights, width: i64, config: &TowerConfig) -> Result<Self> {
         let TowerConfig { heads, activation, eps } = *config;
         let hidden = weights.shape("mlp.fc1.weight")?.first().copied().unwrap_or_default();
         let square = |name: &str| Linear::load(&weights.sub(name), width, width);
         Ok(Self {
             before_attention: Norm::load(&weights.sub("layer_norm1"), width, eps)?,
-            ways_in: [
-                square("self_attn.q_proj")?,
-                square("self_attn.k_proj")?,
-                square("self_attn.v_proj")?,
-            ],
+            ways_in: match weights.contains("self_attn.qkv_proj.weight") {
+                true => joined(&weights.sub("self_attn.qkv_proj"), width)?,
+                false => [
+                    square("self_attn.q_proj")?,
+                    square("self_attn.k_proj")?,
+                    square("self_attn.v_proj")?,
+                ],
+            },
             way_out: square("self_attn.out_proj")?,
             before_mlp: Norm::load(&weights.sub("layer_norm2"), width, eps)?,
             mlp: [
@@ -89,7 +123,8 @@ impl Layer {
         })
     }
 
-    fn forward(&self, x: &Tensor, causal: bool) -> Result<Tensor> {
+    /// `[n, tokens, w]` → the same; `causal` where a token sees those before it alone.
+    pub(crate) fn forward(&self, x: &Tensor, causal: bool) -> Result<Tensor> {
         let x = x.f_add(&self.attention(&self.before_attention.forward(x)?, causal)?)?;
         let [up, down] = &self.mlp;
         let hidden = up.forward(&self.before_mlp.forward(&x)?)?;
@@ -113,4 +148,15 @@ impl Layer {
         let y = Tensor::f_scaled_dot_product_attention(&q, &k, &v, mask, 0.0, causal, None, false)?;
         self.way_out.forward(&y.f_transpose(1, 2)?.f_reshape(&size[..])?)
     }
+}
+
+/// The three layers that lie in one, query first.
+fn joined(weights: &Weights, width: i64) -> Result<[Linear; 3]> {
+    let weight = weights.get("weight", &[3 * width, width])?;
+    let bias = weights.get("bias", &[3 * width])?;
+    let part = |index: i64| -> Result<Linear> {
+        let rows = |tensor: &Tensor| tensor.f_narrow(0, index * width, width);
+        Ok(Linear::Plain { weight: rows(&weight)?, bias: Some(rows(&bias)?) })
+    };
+    Ok([part(0)?, part(1)?, part(2)?])
 }

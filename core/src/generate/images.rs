@@ -1,0 +1,164 @@
+//! The images that a take begins and ends with: what a model asks of a request, and what it is given.
+
+use tch::Tensor;
+use wan_alpha_take::models::Defaults;
+use wan_alpha_take::{ContentHash, Mask, StillImage, TakeRequest};
+
+use super::{FrameSink, Keep, NEGATIVE_PROMPT, Pipeline, emit};
+use crate::dit::DitConfig;
+use crate::image_condition::{ConditionImages, ConditionParts, ImageCondition};
+use crate::{Error, Result, Watch};
+
+/// What a request refers to and does not hold.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TakeInputs<'a> {
+    /// Stands in for the request's ellipse, one frame for each latent frame.
+    pub mask: Option<&'a Mask>,
+    /// The image that the take begins with, of any size.
+    pub first_image: Option<&'a StillImage>,
+    /// The image that it ends with, of any size.
+    pub last_image: Option<&'a StillImage>,
+}
+
+/// What a condition depends on besides the model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct ConditionKey {
+    first: ContentHash,
+    last: Option<ContentHash>,
+    frames: u32,
+    size: [u32; 2],
+}
+
+/// The condition of the last take: with another prompt or seed it stays the same.
+#[derive(Debug)]
+pub(super) struct RememberedCondition {
+    key: ConditionKey,
+    feature: Tensor,
+    channels: Tensor,
+}
+
+/// What the base models were released with, by their kind: steps, guidance, shift and negative prompt.
+/// A LoRA of step distillation has its own.
+pub(super) fn sampling_defaults(config: &DitConfig, distilled: bool) -> Defaults {
+    let (steps, guidance, shift, small, negative) = match (distilled, &config.image) {
+        (true, None) => (4, 1.0, None, None, None),
+        (true, Some(_)) => (4, 1.0, Some(5.0), None, None),
+        (false, None) => (50, 5.0, None, None, None),
+        (false, Some(image)) if image.tokens.is_some() => {
+            (50, 5.5, Some(16.0), None, Some("镜头切换，镜头晃动，"))
+        }
+        (false, Some(_)) => (40, 5.0, Some(5.0), Some(3.0), Some("镜头晃动，")),
+    };
+    Defaults {
+        steps: Some(steps),
+        guidance: Some(guidance),
+        shift,
+        shift_of_small_frames: small,
+        negative_prompt: negative.map(|more| format!("{more}{NEGATIVE_PROMPT}")),
+        ..Defaults::default()
+    }
+}
+
+impl Pipeline {
+    /// Whether a request has the images that the model needs, and no others; and whether `inputs` brings
+    /// them.
+    ///
+    /// # Errors
+    /// What is missing or too much.
+    pub fn check_images(&self, request: &TakeRequest, inputs: TakeInputs<'_>) -> Result<()> {
+        let refuse = |words: String| Err(Error::Input(words));
+        let model = &request.model;
+        let (first, last) = (request.first_image, request.last_image);
+        if !self.config.is_image_to_video() && first.or(last).is_some() {
+            return refuse(format!(
+                "the model `{model}` makes video from text alone, and the take is to begin with an \
+                 image: choose an image-to-video model, or leave the image out"
+            ));
+        }
+        if self.config.is_image_to_video() && first.is_none() {
+            return refuse(format!(
+                "the model `{model}` makes video from an image: give the one that the take begins with \
+                 (--image FILE)"
+            ));
+        }
+        if self.config.has_last_image() && last.is_none() {
+            return refuse(format!(
+                "the model `{model}` makes video between two images: give the one that the take ends \
+                 with too (--last-image FILE)"
+            ));
+        }
+        for (which, hash, image) in
+            [("first", first, inputs.first_image), ("last", last, inputs.last_image)]
+        {
+            match (hash, image) {
+                (None, None) => {}
+                (Some(hash), Some(image)) if image.hash() == hash => {}
+                (Some(hash), Some(image)) => {
+                    return refuse(format!(
+                        "the {which} image is {}, and the request is of {hash}: give the image it was \
+                         made with",
+                        image.hash()
+                    ));
+                }
+                (Some(hash), None) => {
+                    return refuse(format!(
+                        "the {which} image of the request, {hash}, is not given"
+                    ));
+                }
+                (None, Some(_)) => {
+                    return refuse(format!("the request has no {which} image, and one is given"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the transformer is given of a take's images; nothing where there are none.
+    pub(super) fn image_condition(
+        &mut self,
+        request: &TakeRequest,
+        inputs: TakeInputs<'_>,
+        sink: &mut dyn FrameSink,
+        watch: &dyn Watch,
+    ) -> Result<Option<ImageCondition>> {
+        let (Some(first), Some(first_hash)) = (inputs.first_image, request.first_image) else {
+            return Ok(None);
+        };
+        let size = [request.width, request.height];
+        let key = ConditionKey {
+            first: first_hash,
+            last: request.last_image,
+            frames: request.frames,
+            size,
+        };
+        // Whoever wants to see how it comes about sees it computed.
+        if let Some(known) = self.condition.as_ref().filter(|known| known.key == key)
+            && !sink.wants_tensors()
+        {
+            let [feature, channels] = [&known.feature, &known.channels].map(Tensor::shallow_clone);
+            return Ok(Some(ImageCondition { feature, channels }));
+        }
+        self.condition = None;
+        let fitted = |image: &StillImage| image.fitted(size[0], size[1]).0;
+        let (first, last) = (fitted(first), inputs.last_image.map(fitted));
+        let images = ConditionImages { first: &first, last: last.as_ref() };
+        let (Some(image_encoder), Some(encoder)) = (&self.files.image_encoder, &self.files.encoder)
+        else {
+            return Err(Error::Input("the model has no image encoder".into()));
+        };
+        let parts = ConditionParts {
+            image_encoder,
+            encoder,
+            sees_last: self.config.has_last_image(),
+            device: self.device,
+        };
+        let show = |name: &str, tensor: &Tensor| emit(sink, name, tensor);
+        let condition = ImageCondition::new(images, request.frames as usize, &parts, show, watch)?;
+        if self.keep == Keep::Everything {
+            let [feature, channels] =
+                [&condition.feature, &condition.channels].map(Tensor::shallow_clone);
+            self.condition = Some(RememberedCondition { key, feature, channels });
+        }
+        Ok(Some(condition))
+    }
+}
