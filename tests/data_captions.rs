@@ -261,3 +261,36 @@ fn ctrl_c_ends_the_wait_for_a_service_that_is_busy() {
     assert_eq!(code, Some(130), "{said}");
     assert!(!said.contains("panicked"), "{said}");
 }
+
+/// The same picture as sRGB, in Display P3, and as one of two pictures of an EXR file.
+#[test]
+fn a_vision_model_is_shown_the_same_picture_whatever_form_it_is_in() {
+    let room = Room::of("data");
+    let files = ["srgb.png", "cicp-p3.png", "two-pictures.exr"];
+    for file in files {
+        let from = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/pictures");
+        fs::copy(from.join(file), room.path(file)).unwrap();
+    }
+    fs::create_dir(room.path("set")).unwrap();
+    let rows: String = files.iter().map(|file| format!("../{file}\n")).collect();
+    fs::write(room.path("set/table.csv"), format!("colour\n{rows}")).unwrap();
+    let service = Service::start(|number| (200, "", said(number)));
+    let output = room.run(&asking(&service));
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{words}");
+    let told = "it has several pictures: beauty is read, not specular; --layer chooses";
+    assert!(words.matches(told).count() == 1 && words.contains("two-pictures.exr"), "{words}");
+    let heard = service.heard.lock();
+    let shown = |request: &Request| {
+        let url = request.body["messages"][1]["content"][1]["image_url"]["url"].as_str().unwrap();
+        let png = STANDARD.decode(url.strip_prefix("data:image/png;base64,").unwrap()).unwrap();
+        image::load_from_memory(&png).unwrap().into_rgb8()
+    };
+    let pictures: Vec<_> = heard.iter().map(shown).collect();
+    assert_eq!(pictures.len(), files.len());
+    for (picture, file) in pictures.iter().zip(files).skip(1) {
+        for (found, known) in picture.as_raw().iter().zip(pictures[0].as_raw()) {
+            assert!(found.abs_diff(*known) <= 1, "{file}: {found}, not {known}");
+        }
+    }
+}

@@ -36,7 +36,7 @@ fn other_json(line: usize, text: &str) -> Option<anyhow::Error> {
     ))
 }
 
-/// Rows as text.
+/// Rows as text, an object on each line.
 pub(super) fn write(rows: impl Iterator<Item = Fields>) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     for fields in rows {

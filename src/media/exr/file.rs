@@ -24,7 +24,7 @@ use crate::media::frame::check_size;
 use crate::media::guarded::guarded;
 use crate::media::remarks::about_pixel_aspect;
 
-/// How files begin.
+/// The bytes that every EXR file begins with.
 const SIGNATURE: &[u8] = &[0x76, 0x2f, 0x31, 0x01];
 
 /// An opened file.

@@ -33,13 +33,13 @@ pub(in crate::media) struct PngImage {
 /// What a file says of its color, without its picture.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::media) struct PngColor {
-    /// See [`PngImage::color`].
+    /// As [`PngImage::color`] has it.
     pub(in crate::media) tag: Option<ColorTag>,
     /// Whether black and white are 16 and 235 of 255, as video has them.
     pub(in crate::media) is_narrow: bool,
 }
 
-/// How files begin.
+/// The bytes that every PNG file begins with.
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 /// So many bytes may come of one: deflate cannot do more.
 const MOST_PER_BYTE: usize = 1032;
