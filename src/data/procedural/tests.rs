@@ -229,7 +229,10 @@ fn labels_say_what_captions_say() {
     let mut seen = std::collections::BTreeSet::new();
     for scene in scenes(500) {
         let (labels, caption) = (scene.labels(), scene.caption(Language::English).to_lowercase());
-        assert!(caption.contains(&format!("{} style", labels["style"].to_lowercase())), "{caption}");
+        assert!(
+            caption.contains(&format!("{} style", labels["style"].to_lowercase())),
+            "{caption}"
+        );
         let words: &[&str] = match labels["opacity"].as_str() {
             "translucent" => &["translucent", "glassy", "thin", "sheer"],
             "glowing" => &["glowing", "bright core"],
