@@ -30,19 +30,21 @@ pub(crate) enum ExpectedTime {
 
 impl fmt::Display for ExpectedTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words = |seconds: f64| {
+        let about = |seconds: f64| match seconds {
+            // Rounded it would be none at all.
+            ..0.5 => "less than 1 s".to_owned(),
             // An hour and more as hours and minutes; nothing is longer than a year.
-            in_words(Duration::from_secs_f64(seconds.clamp(0.0, 3e7)))
+            _ => format!("about {}", in_words(Duration::from_secs_f64(seconds.clamp(0.0, 3e7)))),
         };
         match self {
-            Self::Learned(seconds) => write!(f, "about {} expected", words(*seconds)),
+            Self::Learned(seconds) => write!(f, "{} expected", about(*seconds)),
             Self::Scaled(seconds) => {
-                write!(f, "about {} expected by takes of other sizes", words(*seconds))
+                write!(f, "{} expected by takes of other sizes", about(*seconds))
             }
             Self::Counted(CountedTime { sampling, decoding, rate }) => write!(
                 f,
-                "about {} expected by its operations, at {:.0} GFLOP/s as just measured",
-                words(sampling + decoding),
+                "{} expected by its operations, at {:.0} GFLOP/s as just measured",
+                about(sampling + decoding),
                 rate / 1e9
             ),
             Self::Unknown => {
@@ -110,6 +112,7 @@ mod tests {
     #[test]
     fn what_is_expected_is_said_with_what_it_rests_on() {
         assert_eq!(ExpectedTime::Learned(2.6).to_string(), "about 3 s expected");
+        assert_eq!(ExpectedTime::Learned(0.2).to_string(), "less than 1 s expected");
         assert!(
             ExpectedTime::Scaled(5000.0).to_string().starts_with("about 1 h 23 min expected by")
         );

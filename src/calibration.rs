@@ -44,12 +44,10 @@ pub(crate) struct CountedTime {
 impl MachinePace {
     /// Measures a large model's, on as many threads as a take has.
     pub(crate) fn of_large(device: Device, kind: Kind) -> Result<Self> {
-        let widths = ModelWidths { dim: 4096, ffn: 1024, heads: 8, decoder: 384 };
-        let square = [ON_CPU[0], ON_CPU[1], ON_CPU[2]];
         Ok(Self {
-            products: product_rate(device, kind, square, THOROUGHLY)?,
-            attention: attention_rate(device, kind, [widths.heads, 1024, 128], THOROUGHLY)?,
-            decoding: product_rate(device, Kind::Float, square, THOROUGHLY)?,
+            products: product_rate(device, kind, ON_CPU, THOROUGHLY)?,
+            attention: attention_rate(device, kind, [8, 1024, 128], THOROUGHLY)?,
+            decoding: product_rate(device, Kind::Float, ON_CPU, THOROUGHLY)?,
         })
     }
 

@@ -244,7 +244,7 @@ fn mask_sequences_with_images_missing_or_unlike() {
     };
     let good = image(4, 2);
     for (files, words) in [
-        (vec![("m.0.png", &good)], ["has 1 frames", "expected 2"]),
+        (vec![("m.0.png", &good)], ["has 1 frame,", "expected 2"]),
         (
             vec![("m.0.png", &good), ("m.1.png", &good), ("m.2.png", &good)],
             ["has 3 frames", "expected 2"],

@@ -236,13 +236,13 @@ fn adapters_of_another_model() {
     let other = |part: &str| fs::read(Case::named("t2v").model().join(part)).unwrap();
     refused(
         &good().write(DORA, other(DORA)),
-        2,
+        4,
         &[DORA, "lora_A.default.weight", "expected [rank, 40]", "found [4, 48]"],
     );
     refused(&good().write(DISTILL, other(DISTILL)), 4, &[DISTILL, "expected", "found"]);
     refused(
         &good().write(DECODERS, other(DECODERS)),
-        2,
+        4,
         &[
             DECODERS,
             "vae_fgr.decoder.conv1.conv3D.lora_B.default.weight",

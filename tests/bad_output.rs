@@ -30,7 +30,8 @@ fn a_file_where_the_folder_should_be() {
         let file = render.file("out", "somebody's");
         let path = format!("{}{below}", file.display());
         let done = render.with("--out", &path).run();
-        let done = done.failed(2, &["cannot write", &path, "a file, not a folder", "--out"]);
+        let done =
+            done.failed(2, &["cannot write", &path, "a file, not a folder", "another place"]);
         assert_eq!(fs::read(done.out()).unwrap(), b"somebody's");
         // Known before the model is even looked into for its weights.
         assert!(!done.stderr.contains("reading the prompt"), "{}", done.stderr);
@@ -64,7 +65,8 @@ fn files_of_others_under_our_names() {
 fn a_disk_that_is_full_for_a_frame() {
     // take.json fits, a frame of 64 × 64 halves does not.
     let render = Render::of(model()).size(64, 64, 5).with("--format", "exr").largest_file(8 << 10);
-    let done = render.run().failed(1, &["cannot write", "rgba.0000.exr", "ulimit -f", "--out"]);
+    let done =
+        render.run().failed(1, &["cannot write", "rgba.0000.exr", "ulimit -f", "another place"]);
     assert_eq!(names(&done.out()), ["take.json"]);
     assert_eq!(done.take()["state"], "unfinished");
 }
@@ -78,7 +80,7 @@ fn a_disk_that_is_full_in_the_middle() {
     assert!(size("rgba.0001.exr") > room, "frame 1 must be the first that does not fit");
 
     let done = render().largest_file(room).run();
-    let done = done.failed(1, &["cannot write", "rgba.0001.exr", "ulimit -f", "--out"]);
+    let done = done.failed(1, &["cannot write", "rgba.0001.exr", "ulimit -f", "another place"]);
     assert_eq!(names(&done.out()), ["rgba.0000.exr", "take.json"]);
     assert_eq!(files(&done.out())["rgba.0000.exr"], whole["rgba.0000.exr"]);
     assert_eq!(done.take()["state"], "unfinished");

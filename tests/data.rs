@@ -390,7 +390,7 @@ fn two_layers_of_one_file_are_two_clips() {
     let rows = ["beauty", "specular", "beauty"].map(row).concat();
     fs::write(room.path("table.csv"), format!("colour,layer,caption,source\n{rows}")).unwrap();
     let said = room.ok(&["check", "table.csv"]);
-    assert!(said.contains("3 rows, 2 clips of 1 sources"), "{said}");
+    assert!(said.contains("3 rows, 2 clips of 1 source,"), "{said}");
     assert!(!said.contains("row 2") && said.contains("row 3"), "{said}");
     room.ok(&["cache", "table.csv", "--model", "model", "--out", "cache"]);
     let index = fs::read_to_string(room.path("cache/index.jsonl")).unwrap();
@@ -421,7 +421,7 @@ fn a_track_of_another_clip_or_length_is_found() {
     assert!(said.contains("in 2 of its 2 latent frames the ellipse of its track covers"), "{said}");
     fs::write(track(0), format!("{away}]")).unwrap();
     let said = room.fails(&["check", "set"], 2);
-    assert!(said.contains("error: row 1") && said.contains("1 entries: expected 2"), "{said}");
+    assert!(said.contains("error: row 1") && said.contains("1 entry: expected 2"), "{said}");
     with_model(&room);
     let said = room.fails(&["cache", "set", "--model", "model", "--out", "cache"], 2);
     assert!(said.contains("row 1") && said.contains("cannot use its track"), "{said}");

@@ -299,10 +299,10 @@ fn mistakes_are_bad_input_in_words() {
     room.refuses(&line, 2, &["t.jsonl", "line 2", "mauve"]);
     let short = json!({ "folder": "a", "ellipse": [ellipse([40.0, 30.0])] });
     fs::write(room.path("t.jsonl"), short.to_string()).unwrap();
-    room.refuses(&line, 2, &["1 ellipses", "9 frames are 3 latent frames"]);
+    room.refuses(&line, 2, &["1 ellipse was", "9 frames are 3 latent frames"]);
     fs::write(room.path("weights.pth"), "no weights").unwrap();
     let lpips = ["eval", "reconstruction", "a", "a", "--lpips", "weights.pth", "weights.pth"];
-    room.refuses(&lpips, 2, &["weights.pth"]);
-    room.refuses(&["eval", "takes", "a", "--clip", "empty"], 2, &["empty", "no config.json"]);
+    room.refuses(&lpips, 4, &["weights.pth"]);
+    room.refuses(&["eval", "takes", "a", "--clip", "empty"], 4, &["empty", "no config.json"]);
     room.refuses(&["eval", "takes", "a", "--aesthetic", "weights.pth"], 2, &["--clip"]);
 }

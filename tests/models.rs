@@ -336,7 +336,7 @@ fn what_the_model_that_ships_was_not_made_for_is_said_and_an_empty_take_is_told(
         "`draft` does not know “hairy”, “dog”, “玻璃”, “bal”; it draws balls, bubbles, rings, flames, \
          smoke, sparks in nine colors",
         "the key of the ellipse at frame 80 lies beyond the take's last frame, 20",
-        "steps are few",
+        "step is few",
     ] {
         assert!(place(&said, words) < place(&said, "sampling"), "{said}");
     }

@@ -135,7 +135,7 @@ fn tensors_of_the_transformer_that_nothing_reads() {
     let model = good().change(&shard, |tensors| {
         tensors.insert(extra.to_owned(), one());
     });
-    warned(&model, &["1 tensors", "no place", extra]);
+    warned(&model, &["1 tensor of", "no place", extra]);
 }
 
 #[test]

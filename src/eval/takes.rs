@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 use serde_json::{Map, json};
 use wan_alpha_core::Watch;
 use wan_alpha_take::counted::{counted, verb};
@@ -118,6 +118,21 @@ fn looks_like_a_key(text: &str) -> bool {
     (4..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
+/// As many ellipses as latent frames.
+fn check_length(name: &str, ellipses: usize, frames: usize) -> Result<()> {
+    let latent_frames = latent_frames_in(frames);
+    ensure!(
+        ellipses == latent_frames,
+        "{name}: {} {} asked for, but {} {} {}, of one ellipse each",
+        counted(ellipses, "ellipse"),
+        verb(ellipses, "was", "were"),
+        counted(frames, "frame"),
+        verb(frames, "is", "are"),
+        counted(latent_frames, "latent frame")
+    );
+    Ok(())
+}
+
 /// Looks at one clip once, frame by frame.
 fn judge(
     mut clip: EvalClip,
@@ -132,19 +147,8 @@ fn judge(
         None => None,
     };
     let track = track.or_else(|| clip.track.take());
-    if let Some(track) = &track
-        && track.len() != latent_frames
-    {
-        return Err(anyhow!(
-            "{}: {} {} asked for, but {} {} {}, of one ellipse each",
-            clip.name,
-            counted(track.len(), "ellipse"),
-            verb(track.len(), "was", "were"),
-            counted(frames, "frame"),
-            verb(frames, "is", "are"),
-            counted(latent_frames, "latent frame")
-        ))
-        .or_exit(Exit::BadInput);
+    if let Some(track) = &track {
+        check_length(&clip.name, track.len(), frames).or_exit(Exit::BadInput)?;
     }
     let prompt = asked.as_ref().and_then(|asked| asked.prompt.clone()).or(clip.prompt.take());
     let mut meter = Meter::new(shape, track.clone())?;
