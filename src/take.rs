@@ -12,9 +12,9 @@ use anyhow::{Result, anyhow, bail};
 use wan_alpha_core::Watch;
 use wan_alpha_core::generate::Pipeline;
 use wan_alpha_core::tch;
-use wan_alpha_take::store::{Store, StoreError, Take};
 use wan_alpha_take::frame::OwnedFrame;
 use wan_alpha_take::retime::{Retime, ShownFrames, blend};
+use wan_alpha_take::store::{Store, StoreError, Take};
 use wan_alpha_take::{TakeKey, TakeRequest};
 
 use crate::announcement;

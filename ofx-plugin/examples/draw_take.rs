@@ -17,13 +17,13 @@ use std::time::Instant;
 
 use half::f16;
 use serde_json::json;
-use wan_alpha_take::models::Defaults;
-use wan_alpha_take::store::{Description, Store};
-use wan_alpha_take::{Ellipse, Fingerprint, Precision, RequestDraft, frames};
 use wan_alpha_ofx::picture::{
     Depth, Drawn, Fit, FrameContent, OutputFormat, OutputFrame, PixelCanvas, Source, Transfer,
     View, Window, draw,
 };
+use wan_alpha_take::models::Defaults;
+use wan_alpha_take::store::{Description, Store};
+use wan_alpha_take::{Ellipse, Fingerprint, Precision, RequestDraft, frames};
 
 const ROUNDS: usize = 200;
 const WIDTH: i32 = 1920;
@@ -125,7 +125,8 @@ fn scrubbed(rounds: usize, image: &mut [f32]) -> Result<Vec<f64>, Failure> {
         model_fingerprint: Some(Fingerprint([1; 32])),
         ..RequestDraft::new("none".to_owned(), "Smoke.".to_owned())
     };
-    let mut writer = store.create(Description::new(&draft.complete(&Defaults::default())?, "cpu")?)?;
+    let mut writer =
+        store.create(Description::new(&draft.complete(&Defaults::default())?, "cpu")?)?;
     for seed in 0..FRAMES {
         writer.frame(&frame(USUAL, seed))?;
     }

@@ -97,7 +97,8 @@ fn drawn(
     let mut image = Image { bytes, window };
     let region = [0.0, 0.0, width.into(), height.into()];
     let output_frame = OutputFrame { region, pixel_aspect: 1.0, scale: [1.0, 1.0] };
-    let content = FrameContent { output_frame, fit, take, view: View::Rgba, backdrop: None, annotation };
+    let content =
+        FrameContent { output_frame, fit, take, view: View::Rgba, backdrop: None, annotation };
     let format = OutputFormat { transfer: Transfer::AsGenerated, straight: false };
     assert_eq!(draw(&mut image, &content, format, &|| true), Drawn::Whole);
     image

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use super::Context;
+use crate::contexts::Context;
 use crate::host::{Effect, Properties};
 use crate::names;
 use crate::ofx_status::Status;
@@ -13,7 +13,8 @@ const PAGE: &CStr = c"controls";
 /// Groups first, their members after them, then one page for hosts with pages.
 pub(super) fn define(effect: Effect<'_>, context: Context) -> Result<(), Status> {
     let is_filter = context == Context::Filter;
-    let defined = || TABLE.iter().filter(|parameter| is_filter || parameter.hosts != Hosts::Filters);
+    let defined =
+        || TABLE.iter().filter(|parameter| is_filter || parameter.hosts != Hosts::Filters);
     for &group in Group::ALL {
         let properties = effect.define_parameter(names::PARAM_GROUP, group.id())?;
         properties.set(names::LABEL, group.label())?;

@@ -4,8 +4,8 @@
 
 use half::f16;
 
-use super::source::{AlphaMode, Pixel};
-use super::taps::Pair;
+use super::pixel::{AlphaMode, Pixel};
+use super::taps::TapPair;
 use super::transfer::LinearTable;
 
 /// Nobody has one.
@@ -35,7 +35,7 @@ impl Vectors {
         match self {}
     }
 
-    pub(super) fn mix_columns(self, _: &mut [Pixel], _: &[Pixel], _: &[Pair]) {
+    pub(super) fn mix_columns(self, _: &mut [Pixel], _: &[Pixel], _: &[TapPair]) {
         match self {}
     }
 }

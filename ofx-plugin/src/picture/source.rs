@@ -7,11 +7,9 @@ use half::f16;
 use multiversion::multiversion;
 use wan_alpha_take::store::Frame;
 
+pub(super) use super::pixel::{AlphaMode, Pixel};
 use super::transfer::{LinearTable, Transfer, to_ap1};
 use super::vector::Vectors;
-
-/// Red, green, blue and alpha of a pixel.
-pub(super) type Pixel = [f32; 4];
 
 /// A borrowed frame: half-float straight RGBA, display-referred, row 0 on top.
 #[derive(Clone, Copy, Debug)]
@@ -70,13 +68,6 @@ impl<'a> TryFrom<&'a Frame> for Source<'a> {
 pub struct SizeMismatch {
     size: [u32; 2],
     values: usize,
-}
-
-/// How a pixel carries its alpha.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AlphaMode {
-    Premultiplied,
-    Straight,
 }
 
 /// Fills `to` from as many pixels of a frame, by the processor's vectors where it has those.

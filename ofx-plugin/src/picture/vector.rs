@@ -14,8 +14,8 @@ use std::arch::x86_64::{
 
 use half::f16;
 
-use super::source::{AlphaMode, Pixel};
-use super::taps::Pair;
+use super::pixel::{AlphaMode, Pixel};
+use super::taps::TapPair;
 use super::transfer::{LinearTable, SLOTS};
 
 /// A processor that can do what is written here. Only asking gives one.
@@ -60,7 +60,7 @@ impl Vectors {
     }
 
     /// Two pixels of a row for each output pixel, the second by a weight.
-    pub(super) fn mix_columns(self, to: &mut [Pixel], row: &[Pixel], pairs: &[Pair]) {
+    pub(super) fn mix_columns(self, to: &mut [Pixel], row: &[Pixel], pairs: &[TapPair]) {
         // SAFETY: as above.
         unsafe { mix_columns(to, row, pairs) }
     }
@@ -110,8 +110,7 @@ fn read(
 fn values(halves: &[f16; 8]) -> __m256 {
     // SAFETY: eight half-floats are 16 bytes.
     let values = _mm256_cvtph_ps(unsafe { _mm_loadu_si128(halves.as_ptr().cast()) });
-    let magnitude =
-        _mm256_and_ps(values, _mm256_castsi256_ps(_mm256_set1_epi32(i32::MAX)));
+    let magnitude = _mm256_and_ps(values, _mm256_castsi256_ps(_mm256_set1_epi32(i32::MAX)));
     let is_finite = _mm256_cmp_ps::<_CMP_LT_OQ>(magnitude, _mm256_set1_ps(f32::INFINITY));
     _mm256_and_ps(values, is_finite)
 }
@@ -168,7 +167,8 @@ fn mix_rows(to: &mut [Pixel], [near, tap]: [&[Pixel]; 2], weight: f32, coverage:
     let (weight, coverage) = (_mm256_set1_ps(weight), _mm256_set1_ps(coverage));
     let mixed = |near: &[f32; 8], tap: &[f32; 8]| {
         // SAFETY: both hold eight floats.
-        let (near, tap) = unsafe { (_mm256_loadu_ps(near.as_ptr()), _mm256_loadu_ps(tap.as_ptr())) };
+        let (near, tap) =
+            unsafe { (_mm256_loadu_ps(near.as_ptr()), _mm256_loadu_ps(tap.as_ptr())) };
         let sum = _mm256_add_ps(near, _mm256_mul_ps(_mm256_sub_ps(tap, near), weight));
         let sum = _mm256_mul_ps(sum, coverage);
         _mm256_min_ps(most, _mm256_max_ps(least, sum))
@@ -192,7 +192,7 @@ fn mix_rows(to: &mut [Pixel], [near, tap]: [&[Pixel]; 2], weight: f32, coverage:
 
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
-fn mix_columns(to: &mut [Pixel], row: &[Pixel], pairs: &[Pair]) {
+fn mix_columns(to: &mut [Pixel], row: &[Pixel], pairs: &[TapPair]) {
     let pixel = |at: u32| row.get(at as usize).copied().unwrap_or_default();
     for (to, pair) in to.iter_mut().zip(pairs) {
         let [near, tap] = pair.places.map(pixel);

@@ -5,7 +5,7 @@
 use half::f16;
 use wan_alpha_take::store::Frame;
 
-use super::AbortPoll;
+use super::abort_poll::AbortPoll;
 use crate::geometry::{FITS, frame_region, pixel_aspect};
 use crate::host::{InputImage, Properties};
 use crate::names;
@@ -133,9 +133,7 @@ pub(super) fn draw_content(
         fit: node.choice(FIT, &FITS)?,
         take,
         view: view(node)?,
-        backdrop: under
-            .as_ref()
-            .map(|image| Backdrop { image, straight: image.is_straight() }),
+        backdrop: under.as_ref().map(|image| Backdrop { image, straight: image.is_straight() }),
         annotation,
     };
     let format = output_format(node)?;
@@ -153,16 +151,17 @@ fn backdrop<'a>(
 ) -> Result<Option<InputImage<'a>>, RenderError> {
     let (instance, effect) = (node.instance(), node.effect());
     let is_wanted = instance.is_filter()
-        && (matches!(content, RenderContent::Source) || node.choice(OVER_SOURCE, &[true, false])?);
+        && (matches!(content, RenderContent::Source)
+            || node.choice(OVER_SOURCE, &[true, false])?);
     let Some(source) = instance.connected_source(effect).filter(|_| is_wanted) else {
         return Ok(None);
     };
     match effect.input_image(source, node.time()) {
         Ok(image) => Ok(Some(image)),
         Err(_) if effect.is_aborted() || abort.is_aborted() => Err(RenderError::Aborted),
-        Err(refusal) => Err(RenderError::Failed(format!(
-            "The clip under the take cannot be had: {refusal}."
-        ))),
+        Err(refusal) => {
+            Err(RenderError::Failed(format!("The clip under the take cannot be had: {refusal}.")))
+        }
     }
 }
 

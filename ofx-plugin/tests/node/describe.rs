@@ -122,11 +122,9 @@ fn clips_fit_the_context() {
 fn parameters_are_those_of_the_table() {
     let (_host, plugin) = loaded(Profile::plain());
     let (_filters, filter) = loaded(Profile::mlt());
-    for (plugin, context) in [
-        (&plugin, Context::Generator),
-        (&plugin, Context::General),
-        (&filter, Context::Filter),
-    ] {
+    for (plugin, context) in
+        [(&plugin, Context::Generator), (&plugin, Context::General), (&filter, Context::Filter)]
+    {
         let described = plugin.described(context).unwrap();
         let is_filter = context == Context::Filter;
         let is_there = |parameter: &&Parameter| is_filter || parameter.hosts != Hosts::Filters;
