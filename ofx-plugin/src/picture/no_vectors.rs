@@ -21,6 +21,10 @@ impl Vectors {
         match self {}
     }
 
+    pub(super) fn greatest(self, _: &[[f16; 4]]) -> f16 {
+        match self {}
+    }
+
     pub(super) fn read_linear(
         self,
         _: &[[f16; 4]],

@@ -79,7 +79,7 @@ pub(super) fn read(from: &[[f16; 4]], transfer: Transfer, alpha: AlphaMode, to: 
             let table = LinearTable::get();
             for (from, to) in from.chunks(BLOCK).zip(to.chunks_mut(BLOCK)) {
                 // What is as it should be is found without a question per value.
-                if from.as_flattened().iter().fold(true, |sound, value| sound & table.has(*value)) {
+                if table.has(vectors.greatest(from)) {
                     vectors.read_linear(from, table, alpha, to);
                 } else {
                     read_plainly(from, transfer, alpha, to);

@@ -7,9 +7,10 @@ use std::arch::x86_64::{
     __m256, _CMP_GT_OQ, _CMP_LT_OQ, _mm_add_ps, _mm_loadu_ps, _mm_loadu_si128, _mm_mul_ps,
     _mm_set1_ps, _mm_storeu_ps, _mm_sub_ps, _mm256_add_ps, _mm256_and_ps, _mm256_and_si256,
     _mm256_blend_ps, _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cvtepu16_epi32, _mm256_cvtph_ps,
-    _mm256_i32gather_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps,
-    _mm256_permute_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_ps, _mm256_setzero_ps,
-    _mm256_storeu_ps, _mm256_sub_ps,
+    _mm256_i32gather_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_max_epu16, _mm256_max_ps,
+    _mm256_min_ps, _mm256_mul_ps, _mm256_permute_ps, _mm256_set1_epi32, _mm256_set1_ps,
+    _mm256_setr_ps, _mm256_setzero_ps, _mm256_setzero_si256, _mm256_storeu_ps, _mm256_storeu_si256,
+    _mm256_sub_ps,
 };
 
 use half::f16;
@@ -33,6 +34,12 @@ impl Vectors {
     pub(super) fn read_display(self, from: &[[f16; 4]], alpha: AlphaMode, to: &mut [Pixel]) {
         // SAFETY: `here` has found what the function is compiled for.
         unsafe { read_display(from, alpha, to) }
+    }
+
+    /// The value of a pixel whose bits are the greatest number.
+    pub(super) fn greatest(self, from: &[[f16; 4]]) -> f16 {
+        // SAFETY: as above.
+        f16::from_bits(unsafe { greatest(from) })
     }
 
     /// Linear light of pixels that the table has.
@@ -74,6 +81,20 @@ fn read_display(from: &[[f16; 4]], alpha: AlphaMode, to: &mut [Pixel]) {
 #[target_feature(enable = "avx2,f16c")]
 fn read_linear(from: &[[f16; 4]], table: &LinearTable, alpha: AlphaMode, to: &mut [Pixel]) {
     read(from, alpha, to, |halves| linear(halves, table));
+}
+
+#[target_feature(enable = "avx2,f16c")]
+fn greatest(from: &[[f16; 4]]) -> u16 {
+    let (many, rest) = from.as_flattened().as_chunks::<16>();
+    let mut most = _mm256_setzero_si256();
+    for halves in many {
+        // SAFETY: sixteen half-floats are 32 bytes.
+        most = _mm256_max_epu16(most, unsafe { _mm256_loadu_si256(halves.as_ptr().cast()) });
+    }
+    let mut each = [0_u16; 16];
+    // SAFETY: as above.
+    unsafe { _mm256_storeu_si256(each.as_mut_ptr().cast(), most) };
+    each.into_iter().chain(rest.iter().map(|half| half.to_bits())).max().unwrap_or(0)
 }
 
 /// Two pixels at a time; `color` makes eight values of eight half-floats.

@@ -263,8 +263,8 @@ alone! {
         host.world_changed();
         eventually("the take is shown", || {
             host.world_changed();
-            workshop.takes().len() == 1
-                && lies_over(&at(&node, 2.0), 2.0, Some((&only_take(workshop), 2)))
+            let frame = at(&node, 2.0);
+            workshop.takes().len() == 1 && lies_over(&frame, 2.0, Some((&only_take(workshop), 2)))
         });
     }
 
