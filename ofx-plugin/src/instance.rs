@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use wan_alpha_take::TakeKey;
 
-use crate::describe;
+use crate::contexts;
 use crate::host::{ClipHandle, Effect, ParameterHandle};
 use crate::names;
 use crate::notice::Notice;
@@ -100,7 +100,7 @@ impl Instance {
 
 /// OK rather than the default: some hosts destroy only what was created with OK.
 pub(crate) fn create(effect: Effect<'_>) -> ActionResult {
-    let is_filter = describe::makes_filters_alone(effect.host());
+    let is_filter = contexts::makes_filters_alone(effect.host());
     let is_general = effect
         .properties()?
         .text(names::CONTEXT, 0)

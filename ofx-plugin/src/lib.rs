@@ -4,7 +4,7 @@
 //! - [`params`]: the one table of parameters, as data.
 //! - `entry`, `overlay_entry`: the three exported functions and the entry points behind them.
 //! - `actions`: which function answers which action.
-//! - `describe`: what hosts learn about the node; `geometry`, `timing`: where and when it shows.
+//! - `describe`: what hosts learn about the node (`contexts`: as what it is offered); `geometry`, `timing`: where and when it shows.
 //! - `changed`, `buttons`, `node_update`: what it does on the main thread; `build_request`: the
 //!   request that its parameters make; `make_take`: what asks for it where there are no buttons;
 //!   `saved_requests`: those that it has made; `take_state`: what
@@ -37,6 +37,7 @@ mod actions;
 mod build_request;
 mod buttons;
 mod changed;
+mod contexts;
 mod describe;
 mod ellipse_keys;
 mod entry;

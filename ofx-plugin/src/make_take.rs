@@ -36,7 +36,7 @@ struct Family(String);
 
 /// What was asked for while the toggle was on.
 #[derive(Clone, Debug)]
-struct Held {
+struct HeldTake {
     take: Arc<AcceptedRequest>,
     /// Who asked for it, to the engine.
     holder: String,
@@ -46,7 +46,7 @@ struct Held {
 
 /// What a node with the toggle on has made.
 #[derive(Debug)]
-pub(crate) enum Asked {
+pub(crate) enum SwitchAnswer {
     /// This take. `is_new` where nobody has asked for it yet, `tell` where it is to be said once that
     /// it holds for what differs in ellipse and strength.
     Take { take: Arc<AcceptedRequest>, holder: String, is_new: bool, tell: bool },
@@ -56,7 +56,7 @@ pub(crate) enum Asked {
 
 /// The toggles of all nodes of a process.
 struct Switches {
-    held: LruCache<Family, Held>,
+    held: LruCache<Family, HeldTake>,
     /// Seen with the toggle off since it was last turned on anywhere.
     off: LruCache<Family, ()>,
     /// Whether any was seen on: the first one may have been on when the project was opened.
@@ -69,32 +69,32 @@ impl Switches {
     }
 
     /// The toggle is off. What was held is forgotten.
-    fn off(&mut self, family: Family) -> Option<Held> {
+    fn off(&mut self, family: Family) -> Option<HeldTake> {
         let held = self.held.pop(&family);
         self.off.put(family, ());
         held
     }
 
     /// The toggle is on, and would have this take made. `is_attended` where somebody may be typing.
-    fn on(&mut self, family: Family, take: AcceptedRequest, is_attended: bool) -> Asked {
+    fn on(&mut self, family: Family, take: AcceptedRequest, is_attended: bool) -> SwitchAnswer {
         if let Some(held) = self.held.get_mut(&family) {
             let tell = held.take.key != take.key && !held.is_told;
             held.is_told |= tell;
-            let Held { take, holder, .. } = held.clone();
-            return Asked::Take { take, holder, is_new: false, tell };
+            let HeldTake { take, holder, .. } = held.clone();
+            return SwitchAnswer::Take { take, holder, is_new: false, tell };
         }
         let is_turned_on = self.off.pop(&family).is_some();
         let is_first = !std::mem::replace(&mut self.was_on, true);
         let take = Arc::new(take);
         if is_attended && !is_turned_on && !is_first {
-            return Asked::Changed(take);
+            return SwitchAnswer::Changed(take);
         }
         // What was typed on the way to this one is not turned on by going back to it.
         self.off.clear();
         let holder = format!("{}-{:016x}", std::process::id(), fastrand::u64(..));
-        let held = Held { take: Arc::clone(&take), holder: holder.clone(), is_told: false };
+        let held = HeldTake { take: Arc::clone(&take), holder: holder.clone(), is_told: false };
         self.held.put(family, held);
-        Asked::Take { take, holder, is_new: true, tell: false }
+        SwitchAnswer::Take { take, holder, is_new: true, tell: false }
     }
 }
 
@@ -120,7 +120,7 @@ pub(crate) fn note_refused() {
 }
 
 /// The toggle of this node is on, and its parameters ask for this.
-pub(crate) fn ask(node: Node<'_>, take: AcceptedRequest) -> Result<Asked, Status> {
+pub(crate) fn ask(node: Node<'_>, take: AcceptedRequest) -> Result<SwitchAnswer, Status> {
     let family = Family::of(node)?;
     let is_attended = !environment::is_batch() && !environment::is_melt();
     Ok(SWITCHES.lock().get_or_insert_with(Switches::new).on(family, take, is_attended))
@@ -185,8 +185,8 @@ mod tests {
 
     fn on(switches: &mut Switches, prompt: &str, mu: f64, is_attended: bool) -> Option<f64> {
         match switches.on(Family(prompt.into()), take(prompt, mu), is_attended) {
-            Asked::Take { take, .. } => Some(take.request.mu[0]),
-            Asked::Changed(_) => None,
+            SwitchAnswer::Take { take, .. } => Some(take.request.mu[0]),
+            SwitchAnswer::Changed(_) => None,
         }
     }
 
@@ -202,8 +202,8 @@ mod tests {
     fn it_is_said_once_that_the_others_do_not_count() {
         let mut switches = Switches::new();
         let mut told = |mu| match switches.on(Family("a".into()), take("a", mu), true) {
-            Asked::Take { is_new, tell, .. } => [is_new, tell],
-            Asked::Changed(_) => panic!("not made"),
+            SwitchAnswer::Take { is_new, tell, .. } => [is_new, tell],
+            SwitchAnswer::Changed(_) => panic!("not made"),
         };
         let all = [0.1, 0.1, 0.2, 0.3].map(&mut told);
         assert_eq!(all, [[true, false], [false, false], [false, true], [false, false]]);

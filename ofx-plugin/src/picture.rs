@@ -8,6 +8,7 @@ mod backdrop;
 mod content;
 mod draw;
 mod frame_fit;
+mod pixel;
 mod quantize;
 mod resample;
 mod source;

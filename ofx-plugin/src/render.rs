@@ -6,12 +6,11 @@
 
 #![forbid(unsafe_code)]
 
+mod abort_poll;
 mod drawing;
 
-use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use wan_alpha_take::TakeKey;
 use wan_alpha_take::retime::{ShownFrames, blend};
@@ -20,7 +19,7 @@ use wan_alpha_take::store::StoreError;
 use crate::build_request::{self, Instead};
 use crate::host::{Effect, Properties};
 use crate::instance::Instance;
-use crate::make_take::{self, Asked};
+use crate::make_take::{self, SwitchAnswer};
 use crate::names;
 use crate::node::Node;
 use crate::ofx_status::{ActionResult, Status};
@@ -33,10 +32,8 @@ use crate::session::{JobReadiness, PluginSession};
 use crate::status_text;
 use crate::take_state::{TakeState, TakeStateKind};
 use crate::timing::Timing;
+use abort_poll::AbortPoll;
 use drawing::{AnnotationText, RenderContent, TakePicture, annotation_text, draw_content};
-
-/// Between two questions to the host whether it still wants the picture.
-const ABORT_POLL: Duration = Duration::from_millis(5);
 
 /// Renders; whatever keeps it from that is said on the node and in the log.
 pub(crate) fn render(effect: Effect<'_>, arguments: Properties<'_>) -> ActionResult {
@@ -70,27 +67,6 @@ fn drawn(effect: Effect<'_>, arguments: Properties<'_>) -> Result<(), RenderErro
         effect.clear_error();
     }
     Ok(())
-}
-
-/// Asks the host whether it still wants the picture, seldom enough that asking costs nothing.
-struct AbortPoll<'a> {
-    effect: Effect<'a>,
-    last_poll: Cell<Instant>,
-    aborted: Cell<bool>,
-}
-
-impl<'a> AbortPoll<'a> {
-    fn of(effect: Effect<'a>) -> Self {
-        Self { effect, last_poll: Cell::new(Instant::now()), aborted: Cell::new(false) }
-    }
-
-    fn is_aborted(&self) -> bool {
-        if !self.aborted.get() && self.last_poll.get().elapsed() >= ABORT_POLL {
-            self.aborted.set(self.effect.is_aborted());
-            self.last_poll.set(Instant::now());
-        }
-        self.aborted.get()
-    }
 }
 
 /// What there is to draw at the node's time.
@@ -235,9 +211,9 @@ impl NodeRender<'_> {
         }
         let request = self.request_of_parameters().inspect_err(|_| make_take::note_refused())?;
         let (take, holder, is_new, tell) = match make_take::ask(self.node, request)? {
-            Asked::Take { take, holder, is_new, tell } => (take, holder, is_new, tell),
+            SwitchAnswer::Take { take, holder, is_new, tell } => (take, holder, is_new, tell),
             // Another prompt may be a keystroke, but what is there is shown.
-            Asked::Changed(take) => match self.session.readiness(take.key) {
+            SwitchAnswer::Changed(take) => match self.session.readiness(take.key) {
                 JobReadiness::Ready(_) => return Ok(take),
                 _ => return Err(RenderError::Failed(CHANGED_WHILE_ON.to_owned())),
             },

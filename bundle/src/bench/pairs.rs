@@ -38,7 +38,7 @@ pub(super) const STORE: Subject = Subject {
 };
 
 /// Drawing a frame of a take into a host's image of 1920 × 1080 in single precision, on one thread,
-/// beside copying a whole such image. Tiles stand beside our own whole picture.
+/// beside copying a whole such image.
 pub(super) const HOST: Subject = Subject {
     name: "host",
     package: "wan-alpha-ofx",
@@ -49,7 +49,11 @@ pub(super) const HOST: Subject = Subject {
         "one_to_one_large_linear" => Some(1.5),
         "fit" => Some(2.2),
         "fit_linear" => Some(3.0),
-        _ if case.ends_with("_tiles") => Some(1.5),
+        // What was allowed when they stood beside our own whole frame, and less.
+        "one_to_one_tiles" | "one_to_one_large_tiles" => Some(2.2),
+        "one_to_one_large_linear_tiles" => Some(3.3),
+        "fit_tiles" => Some(3.3),
+        "fit_linear_tiles" => Some(4.0),
         _ => None,
     },
     // Between two pictures of a timeline of 60 a second.
@@ -178,10 +182,10 @@ mod tests {
     }
 
     #[test]
-    fn pictures_have_limits_of_their_own_and_tiles_ours() {
+    fn pictures_have_limits_of_their_own_and_tiles_too() {
         let limits = ["one_to_one", "fit", "fit_linear", "fit_linear_tiles", "fit_acescg"];
         let found = limits.map(|case| (HOST.limit)(case));
-        assert_eq!(found, [Some(1.3), Some(2.2), Some(3.0), Some(1.5), None]);
+        assert_eq!(found, [Some(1.3), Some(2.2), Some(3.0), Some(4.0), None]);
     }
 
     #[test]

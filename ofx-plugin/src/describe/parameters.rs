@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 
-use super::Context;
+use crate::contexts::Context;
 use crate::host::{Effect, Properties};
 use crate::names;
 use crate::ofx_status::Status;

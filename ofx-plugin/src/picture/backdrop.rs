@@ -4,8 +4,7 @@
 
 use half::f16;
 
-use super::content::OutputFormat;
-use super::source::Pixel;
+use super::pixel::Pixel;
 use crate::surface::{Depth, PixelSource};
 
 /// A picture of the host that lies under everything else, in the host's own color space.
@@ -18,9 +17,9 @@ pub struct Backdrop<'a> {
 }
 
 impl Backdrop<'_> {
-    /// Lays part of a row, from column `x` on, over the backdrop. Where nothing covers it, a backdrop
+    /// Lays part of a row, from column `x` on, over the backdrop; `straight` is how it carries its alpha. Where nothing covers it, a backdrop
     /// that carries its alpha as the output does stays as it is, to the last bit.
-    pub(super) fn lay_under(&self, y: i32, x: i32, pixels: &mut [Pixel], format: OutputFormat) {
+    pub(super) fn lay_under(&self, y: i32, x: i32, pixels: &mut [Pixel], straight: bool) {
         let (first, bytes) = self.image.row(y);
         let depth = self.image.depth();
         let offset = i64::from(x) - i64::from(first);
@@ -30,7 +29,7 @@ impl Backdrop<'_> {
                 bytes.get(begin..begin.checked_add(depth.pixel_bytes())?)
             });
             if let Some(under) = under {
-                *pixel = over(*pixel, pixel_of(under, depth), self.straight, format.straight);
+                *pixel = over(*pixel, pixel_of(under, depth), self.straight, straight);
             }
         }
     }

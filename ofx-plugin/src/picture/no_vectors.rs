@@ -4,8 +4,8 @@
 
 use half::f16;
 
-use super::source::{AlphaMode, Pixel};
-use super::taps::Pair;
+use super::pixel::{AlphaMode, Pixel};
+use super::taps::TapPair;
 use super::transfer::LinearTable;
 
 /// Nobody has one.
@@ -18,6 +18,10 @@ impl Vectors {
     }
 
     pub(super) fn read_display(self, _: &[[f16; 4]], _: AlphaMode, _: &mut [Pixel]) {
+        match self {}
+    }
+
+    pub(super) fn greatest(self, _: &[[f16; 4]]) -> f16 {
         match self {}
     }
 
@@ -35,7 +39,7 @@ impl Vectors {
         match self {}
     }
 
-    pub(super) fn mix_columns(self, _: &mut [Pixel], _: &[Pixel], _: &[Pair]) {
+    pub(super) fn mix_columns(self, _: &mut [Pixel], _: &[Pixel], _: &[TapPair]) {
         match self {}
     }
 }

@@ -11,7 +11,7 @@ use std::ops::Range;
 use super::abort_check::{AbortCheck, Aborted};
 use super::frame_fit::{Axis, FrameFit};
 use super::source::{AlphaMode, Pixel, Source, read};
-use super::taps::{Columns, Pair, Taps};
+use super::taps::{Columns, TapPair, Taps};
 use super::transfer::Transfer;
 use super::vector::Vectors;
 
@@ -138,7 +138,7 @@ fn mix_rows(to: &mut [Pixel], [near, tap]: [&[Pixel]; 2], weight: f32, coverage:
 }
 
 /// Two pixels of a row, one of them by a weight, for each output column.
-fn mix_columns(to: &mut [Pixel], row: &[Pixel], pairs: &[Pair]) {
+fn mix_columns(to: &mut [Pixel], row: &[Pixel], pairs: &[TapPair]) {
     if let Some(vectors) = Vectors::here() {
         return vectors.mix_columns(to, row, pairs);
     }
@@ -187,9 +187,9 @@ mod tests {
             assert!(found.iter().copied().eq(plain));
             let pair = |at: usize| {
                 let places = [at, (at * 5 + 1) % width].map(|at| at as u32);
-                Pair { places, weight: at as f32 / 99.0, coverage: 0.5 }
+                TapPair { places, weight: at as f32 / 99.0, coverage: 0.5 }
             };
-            let pairs: Vec<Pair> = (0..width).map(pair).collect();
+            let pairs: Vec<TapPair> = (0..width).map(pair).collect();
             mix_columns(&mut found, near, &pairs);
             for (found, pair) in found.iter().zip(&pairs) {
                 let [near, tap] = pair.places.map(|at| near[at as usize]);

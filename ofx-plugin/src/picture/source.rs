@@ -7,11 +7,9 @@ use half::f16;
 use multiversion::multiversion;
 use wan_alpha_take::store::Frame;
 
+pub(super) use super::pixel::{AlphaMode, Pixel};
 use super::transfer::{LinearTable, Transfer, to_ap1};
 use super::vector::Vectors;
-
-/// Red, green, blue and alpha of a pixel.
-pub(super) type Pixel = [f32; 4];
 
 /// A borrowed frame: half-float straight RGBA, display-referred, row 0 on top.
 #[derive(Clone, Copy, Debug)]
@@ -72,13 +70,6 @@ pub struct SizeMismatch {
     values: usize,
 }
 
-/// How a pixel carries its alpha.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AlphaMode {
-    Premultiplied,
-    Straight,
-}
-
 /// Fills `to` from as many pixels of a frame, by the processor's vectors where it has those.
 pub(super) fn read(from: &[[f16; 4]], transfer: Transfer, alpha: AlphaMode, to: &mut [Pixel]) {
     let vectors = Vectors::here();
@@ -88,7 +79,7 @@ pub(super) fn read(from: &[[f16; 4]], transfer: Transfer, alpha: AlphaMode, to: 
             let table = LinearTable::get();
             for (from, to) in from.chunks(BLOCK).zip(to.chunks_mut(BLOCK)) {
                 // What is as it should be is found without a question per value.
-                if from.as_flattened().iter().fold(true, |sound, value| sound & table.has(*value)) {
+                if table.has(vectors.greatest(from)) {
                     vectors.read_linear(from, table, alpha, to);
                 } else {
                     read_plainly(from, transfer, alpha, to);

@@ -71,12 +71,12 @@ pub(super) struct Columns {
     /// The pixels of the take that any of them needs.
     pub(super) touched: Range<usize>,
     /// The same, where no output pixel has more than two taps: as where a take is enlarged.
-    pub(super) pairs: Option<Vec<Pair>>,
+    pub(super) pairs: Option<Vec<TapPair>>,
 }
 
 /// The two taps of an output pixel; one of them twice where it has but one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pair {
+pub(super) struct TapPair {
     /// The nearest tap and the other one, counted from the first pixel that any output pixel needs.
     pub(super) places: [u32; 2],
     /// Of the other one.
@@ -102,7 +102,7 @@ impl Columns {
     }
 }
 
-fn pairs(taps: &[(Taps, Range<usize>)], weights: &[f32], start: usize) -> Option<Vec<Pair>> {
+fn pairs(taps: &[(Taps, Range<usize>)], weights: &[f32], start: usize) -> Option<Vec<TapPair>> {
     let place = |tap: usize| u32::try_from(tap - start).ok();
     let pair = |(taps, at): &(Taps, Range<usize>)| {
         let Taps { first, near, coverage } = *taps;
@@ -112,7 +112,7 @@ fn pairs(taps: &[(Taps, Range<usize>)], weights: &[f32], start: usize) -> Option
             [weight, _] => (first, *weight),
             _ => return None,
         };
-        Some(Pair { places: [place(near)?, place(other)?], weight, coverage })
+        Some(TapPair { places: [place(near)?, place(other)?], weight, coverage })
     };
     taps.iter().map(pair).collect()
 }

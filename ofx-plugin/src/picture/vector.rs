@@ -7,15 +7,16 @@ use std::arch::x86_64::{
     __m256, _CMP_GT_OQ, _CMP_LT_OQ, _mm_add_ps, _mm_loadu_ps, _mm_loadu_si128, _mm_mul_ps,
     _mm_set1_ps, _mm_storeu_ps, _mm_sub_ps, _mm256_add_ps, _mm256_and_ps, _mm256_and_si256,
     _mm256_blend_ps, _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cvtepu16_epi32, _mm256_cvtph_ps,
-    _mm256_i32gather_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps,
-    _mm256_permute_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_ps, _mm256_setzero_ps,
-    _mm256_storeu_ps, _mm256_sub_ps,
+    _mm256_i32gather_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_max_epu16, _mm256_max_ps,
+    _mm256_min_ps, _mm256_mul_ps, _mm256_permute_ps, _mm256_set1_epi32, _mm256_set1_ps,
+    _mm256_setr_ps, _mm256_setzero_ps, _mm256_setzero_si256, _mm256_storeu_ps, _mm256_storeu_si256,
+    _mm256_sub_ps,
 };
 
 use half::f16;
 
-use super::source::{AlphaMode, Pixel};
-use super::taps::Pair;
+use super::pixel::{AlphaMode, Pixel};
+use super::taps::TapPair;
 use super::transfer::{LinearTable, SLOTS};
 
 /// A processor that can do what is written here. Only asking gives one.
@@ -33,6 +34,12 @@ impl Vectors {
     pub(super) fn read_display(self, from: &[[f16; 4]], alpha: AlphaMode, to: &mut [Pixel]) {
         // SAFETY: `here` has found what the function is compiled for.
         unsafe { read_display(from, alpha, to) }
+    }
+
+    /// The value of a pixel whose bits are the greatest number.
+    pub(super) fn greatest(self, from: &[[f16; 4]]) -> f16 {
+        // SAFETY: as above.
+        f16::from_bits(unsafe { greatest(from) })
     }
 
     /// Linear light of pixels that the table has.
@@ -60,7 +67,7 @@ impl Vectors {
     }
 
     /// Two pixels of a row for each output pixel, the second by a weight.
-    pub(super) fn mix_columns(self, to: &mut [Pixel], row: &[Pixel], pairs: &[Pair]) {
+    pub(super) fn mix_columns(self, to: &mut [Pixel], row: &[Pixel], pairs: &[TapPair]) {
         // SAFETY: as above.
         unsafe { mix_columns(to, row, pairs) }
     }
@@ -74,6 +81,20 @@ fn read_display(from: &[[f16; 4]], alpha: AlphaMode, to: &mut [Pixel]) {
 #[target_feature(enable = "avx2,f16c")]
 fn read_linear(from: &[[f16; 4]], table: &LinearTable, alpha: AlphaMode, to: &mut [Pixel]) {
     read(from, alpha, to, |halves| linear(halves, table));
+}
+
+#[target_feature(enable = "avx2,f16c")]
+fn greatest(from: &[[f16; 4]]) -> u16 {
+    let (many, rest) = from.as_flattened().as_chunks::<16>();
+    let mut most = _mm256_setzero_si256();
+    for halves in many {
+        // SAFETY: sixteen half-floats are 32 bytes.
+        most = _mm256_max_epu16(most, unsafe { _mm256_loadu_si256(halves.as_ptr().cast()) });
+    }
+    let mut each = [0_u16; 16];
+    // SAFETY: as above.
+    unsafe { _mm256_storeu_si256(each.as_mut_ptr().cast(), most) };
+    each.into_iter().chain(rest.iter().map(|half| half.to_bits())).max().unwrap_or(0)
 }
 
 /// Two pixels at a time; `color` makes eight values of eight half-floats.
@@ -192,7 +213,7 @@ fn mix_rows(to: &mut [Pixel], [near, tap]: [&[Pixel]; 2], weight: f32, coverage:
 
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
-fn mix_columns(to: &mut [Pixel], row: &[Pixel], pairs: &[Pair]) {
+fn mix_columns(to: &mut [Pixel], row: &[Pixel], pairs: &[TapPair]) {
     let pixel = |at: u32| row.get(at as usize).copied().unwrap_or_default();
     for (to, pair) in to.iter_mut().zip(pairs) {
         let [near, tap] = pair.places.map(pixel);

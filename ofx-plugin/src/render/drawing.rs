@@ -5,7 +5,7 @@
 use half::f16;
 use wan_alpha_take::store::Frame;
 
-use super::AbortPoll;
+use super::abort_poll::AbortPoll;
 use crate::geometry::{FITS, frame_region, pixel_aspect};
 use crate::host::{InputImage, Properties};
 use crate::names;

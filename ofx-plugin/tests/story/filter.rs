@@ -76,7 +76,7 @@ alone! {
         assert_eq!(described.param("makeTake").unwrap().1.ints("OfxParamPropDefault"), [0]);
         let project = plugin.project();
         let (_, wanted) = filter(&project, "one").preferences();
-        assert_eq!(wanted.premultiplication, "OfxImageAlphaUnPreMultiplied");
+        assert_eq!(wanted.premultiplication, "OfxImageAlphaUnPremultiplied");
         let (_host, plugin) = workshop.load(Profile::plain().with_contexts(&[Context::Filter]));
         assert_eq!(plugin.contexts(), [Context::Filter]);
         for profile in [
@@ -253,18 +253,18 @@ alone! {
         node.set("makeTake", 1);
         assert!(lies_over(&at(&node, 2.0), 2.0, None));
         host.world_changed();
-        eventually("an engine is at it", || !workshop.engines().is_empty());
+        eventually("an engine is there", || !workshop.engines().is_empty());
         // Off, it is no longer wanted.
         node.set("makeTake", 0);
         assert!(lies_over(&at(&node, 2.0), 2.0, None));
+        assert!(workshop.takes().is_empty());
         workshop.open_gate();
-        eventually("the engine is told", || workshop.ends() == ["stopped"]);
         node.set("makeTake", 1);
         host.world_changed();
         eventually("the take is shown", || {
             host.world_changed();
-            workshop.takes().len() == 1
-                && lies_over(&at(&node, 2.0), 2.0, Some((&only_take(workshop), 2)))
+            let frame = at(&node, 2.0);
+            workshop.takes().len() == 1 && lies_over(&frame, 2.0, Some((&only_take(workshop), 2)))
         });
     }
 
@@ -275,7 +275,8 @@ alone! {
         let project = plugin.project();
         let node = filter(&project, "one");
         node.set("makeTake", 1);
-        assert!(at(&node, 0.0).says().contains("no room"));
+        let frame = at(&node, 0.0);
+        assert!(frame.failed() && frame.says().contains("No room"), "{frame:?}");
         node.set("missing", 2);
         assert!(at(&node, 0.0).failed());
     }

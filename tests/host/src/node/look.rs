@@ -15,11 +15,20 @@ use crate::rules::fail;
 use crate::status::Status;
 
 impl Node {
+    /// Asks the instance whose panel is shown; where there is one for each frame, that of a time.
+    #[track_caller]
+    fn of_frame<R>(&self, time: f64, question: impl FnOnce(&Arc<Effect>) -> R) -> R {
+        if self.state.host().profile.instance_per_frame {
+            return self.with_instance(0, time, question);
+        }
+        question(&self.state.effect())
+    }
+
     /// The region of definition at a time, and how the plug-in answered.
     #[track_caller]
     pub fn region(&self, time: f64) -> (Status, [f64; 4]) {
         let ask = |effect: &Arc<Effect>| geometry::region(effect, time, [1.0; 2]);
-        let answer = self.with_instance(0, time, ask);
+        let answer = self.of_frame(time, ask);
         self.state.host().faults.check();
         answer
     }
@@ -31,9 +40,8 @@ impl Node {
         time: f64,
         wanted: [f64; 4],
     ) -> (Status, Vec<(String, [f64; 4])>) {
-        let answer = self.with_instance(0, time, |effect| {
-            geometry::regions_of_interest(effect, time, [1.0; 2], wanted)
-        });
+        let answer = self
+            .of_frame(time, |effect| geometry::regions_of_interest(effect, time, [1.0; 2], wanted));
         self.state.host().faults.check();
         answer
     }
@@ -49,7 +57,7 @@ impl Node {
     /// The clip and time whose picture this one is, if it is.
     #[track_caller]
     pub fn identity(&self, time: f64, window: Rect) -> Option<(String, f64)> {
-        let answer = self.with_instance(0, time, |effect| {
+        let answer = self.of_frame(time, |effect| {
             geometry::identity(effect, time, [1.0; 2], window, "OfxFieldNone")
         });
         self.state.host().faults.check();
@@ -60,7 +68,7 @@ impl Node {
     #[track_caller]
     pub fn time_domain(&self) -> (Status, [f64; 2]) {
         self.state.host().on_main_thread();
-        let answer = self.with_instance(0, self.state.project.now(), geometry::time_domain);
+        let answer = self.of_frame(self.state.project.now(), geometry::time_domain);
         self.state.host().faults.check();
         answer
     }
@@ -70,7 +78,7 @@ impl Node {
     pub fn preferences(&self) -> (Status, Preferences) {
         self.state.host().on_main_thread();
         let now = self.state.project.now();
-        let answer = self.with_instance(0, now, geometry::clip_preferences);
+        let answer = self.of_frame(now, geometry::clip_preferences);
         self.state.host().faults.check();
         answer
     }
@@ -90,7 +98,7 @@ impl Node {
     pub fn action(&self, name: &str) -> Status {
         self.state.host().on_main_thread();
         let ask = |effect: &Arc<Effect>| Call::of(effect, Action::named(name)).perform();
-        let status = self.with_instance(0, self.state.project.now(), ask);
+        let status = self.of_frame(self.state.project.now(), ask);
         self.state.after_action();
         status
     }
