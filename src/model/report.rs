@@ -121,7 +121,8 @@ pub(super) fn parts(files: &ModelFiles) -> Vec<String> {
 
 /// What the model can do.
 pub(super) fn abilities(files: &ModelFiles) -> String {
-    let from = if files.is_image_to_video() { "an image to RGBA video" } else { "text to RGBA video" };
+    let from =
+        if files.is_image_to_video() { "an image to RGBA video" } else { "text to RGBA video" };
     let mut abilities = vec![from];
     abilities.extend(files.encoder.iter().map(|_| "RGBA clips to latents"));
     format!("  can make: {}", abilities.join(", "))
