@@ -16,10 +16,9 @@ use wan_alpha_take::{
 
 const KEPT: &str = include_str!("data/keys.txt");
 
-/// One with an ellipse that barely moves, one with numbers of every length, one with a mask, one with
-/// further LoRAs.
-fn requests() -> [TakeRequest; 4] {
-    let usual = TakeRequest {
+/// One with an ellipse that barely moves.
+fn usual() -> TakeRequest {
+    TakeRequest {
         version: TakeRequest::VERSION,
         numerics: 1,
         prompt: "The background is transparent. Realistic style. A white cat.".to_owned(),
@@ -49,7 +48,13 @@ fn requests() -> [TakeRequest; 4] {
         last_image: None,
         first_image_name: None,
         last_image_name: None,
-    };
+    }
+}
+
+/// The usual one, one with numbers of every length, one with a mask, one with further LoRAs, one that
+/// begins and ends with an image.
+fn requests() -> [TakeRequest; 5] {
+    let usual = usual();
     let ellipse = Ellipse { x: -1.0 / 3.0, y: 2.0 / 3.0, a: 0.002, b: 6.0, angle: -1e300 };
     let odd = TakeRequest {
         numerics: u32::MAX,
@@ -82,7 +87,13 @@ fn requests() -> [TakeRequest; 4] {
     let loras =
         vec![lora("smoke", 0x5a, 0.8), lora("off", 0x01, 0.0), lora("ink", 0xc3, -1.0 / 3.0)];
     let adapted = TakeRequest { loras, ..usual.clone() };
-    [usual, odd, masked, adapted]
+    let pictured = TakeRequest {
+        first_image: Some(ContentHash([0x1f; 32])),
+        last_image: Some(ContentHash([0xf1; 32])),
+        first_image_name: Some("cat.png".to_owned()),
+        ..usual.clone()
+    };
+    [usual, odd, masked, adapted, pictured]
 }
 
 #[test]
@@ -110,6 +121,7 @@ fn a_key_is_the_hash_of_the_request_without_names() {
             let (field, _) = named.split_once(':').unwrap();
             nameless = nameless.replace(named, &format!("{field}:\"\""));
         }
+        let nameless = nameless.replace(",\"first_image_name\":\"cat.png\"", "");
         assert_ne!(nameless, json);
         assert_eq!(blake3::hash(nameless.as_bytes()).to_string(), key);
     }

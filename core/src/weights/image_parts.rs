@@ -10,6 +10,7 @@ use super::adapter::{Adapter, AdapterKind};
 use super::clip_names::is_of_text;
 use super::discover::Candidate;
 use super::encoder_files::EncoderFiles;
+use super::image_names::is_image_to_video;
 use super::network::Network;
 use super::set::TensorSet;
 use super::single_candidate::single;
@@ -18,11 +19,15 @@ use crate::{Error, Result, Watch};
 /// How many keys an error lists.
 const LISTED: usize = 12;
 
-/// The image encoder, or nothing where it is added to `missing`.
+/// The image encoder of an image-to-video transformer, or nothing where it is added to `missing`.
 pub(super) fn image_encoder(
+    dit: &TensorSet,
     candidates: Vec<Candidate>,
     missing: &mut Vec<&str>,
 ) -> Result<Option<Arc<TensorSet>>> {
+    if !is_image_to_video(dit) {
+        return Ok(None);
+    }
     let Some(found) = single("image encoder", candidates)? else {
         missing.push("image encoder (models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth)");
         return Ok(None);
@@ -33,13 +38,17 @@ pub(super) fn image_encoder(
     Ok(Some(Arc::new(set)))
 }
 
-/// Whether nothing in an image-to-video model is left over, and its parts are for images.
+/// Whether nothing in a model is left over, and its parts are for images, where it is an image-to-video
+/// one.
 pub(super) fn check(
     dit: &TensorSet,
     adapters: &[Adapter],
     encoder: Option<&EncoderFiles>,
     watch: &dyn Watch,
 ) -> Result<()> {
+    if !is_image_to_video(dit) {
+        return Ok(());
+    }
     let keys = dit.foreign().iter().map(|(path, key)| (path.as_path(), key.as_str()));
     refuse_unknown(keys, "an image-to-video transformer")?;
     for adapter in adapters {

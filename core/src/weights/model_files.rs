@@ -70,8 +70,8 @@ impl ModelFiles {
             watch.warn(&format!("{}: no part of the model, left alone", path.display()));
         }
         let Found { dits, texts, vaes, doras, distills, decoders, merges, tokenizers, .. } = found;
-        let (mut configs, mut passed_over) = (found.configs, found.passed_over);
         let image_encoders = found.image_encoders;
+        let (mut configs, mut passed_over) = (found.configs, found.passed_over);
 
         let mut missing = Vec::new();
         let dit = single("diffusion transformer", dits)?;
@@ -105,14 +105,11 @@ impl ModelFiles {
         }
         let adapters = dit_adapters(doras, distills, strengths, &dit, watch)?;
         let encoder = EncoderFiles::beside(&decoders, merges, &mut missing)?;
-        let mut image_encoder = None;
-        if is_image_to_video(&dit) {
-            image_encoder = image_parts::image_encoder(image_encoders, &mut missing)?;
-            if !missing.is_empty() {
-                return Err(incomplete(&missing, paths, passed_over));
-            }
-            image_parts::check(&dit, &adapters, encoder.as_ref(), watch)?;
+        let image_encoder = image_parts::image_encoder(&dit, image_encoders, &mut missing)?;
+        if is_image_to_video(&dit) && !missing.is_empty() {
+            return Err(incomplete(&missing, paths, passed_over));
         }
+        image_parts::check(&dit, &adapters, encoder.as_ref(), watch)?;
         let tokenizer_stamp = FileStamp::at(&tokenizer)?;
         Ok(Self {
             dit,

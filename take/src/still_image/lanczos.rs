@@ -69,13 +69,13 @@ fn spans(from: usize, to: usize) -> Vec<Range<usize>> {
 }
 
 /// What one number of the result is made of.
-struct Taps {
+struct LanczosTaps {
     first: usize,
     /// Their sum is 1.
     weights: Vec<f64>,
 }
 
-impl Taps {
+impl LanczosTaps {
     fn of<const CHANNELS: usize>(
         &self,
         value: impl Fn(usize) -> [f64; CHANNELS],
@@ -90,7 +90,7 @@ impl Taps {
     }
 }
 
-fn taps(from: usize, to: usize) -> Vec<Taps> {
+fn taps(from: usize, to: usize) -> Vec<LanczosTaps> {
     let scale = from as f64 / to as f64;
     // Wider than its lobes where the picture becomes smaller.
     let width = scale.max(1.0);
@@ -103,7 +103,7 @@ fn taps(from: usize, to: usize) -> Vec<Taps> {
         let mut weights: Vec<f64> = (first..end).map(weight).collect();
         let sum: f64 = weights.iter().sum();
         weights.iter_mut().for_each(|weight| *weight /= sum);
-        Taps { first, weights }
+        LanczosTaps { first, weights }
     };
     (0..to).map(of).collect()
 }
