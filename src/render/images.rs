@@ -15,7 +15,7 @@ use crate::console::Console;
 use crate::exit::{Exit, OrExit};
 use crate::media::mask::MaskSequence;
 use crate::media::reading::PictureReading;
-use crate::media::rgba::{Clipped, RgbaImage};
+use crate::media::rgba::{PictureLosses, RgbaImage};
 use crate::take_images::TakeImages;
 
 /// Images, and what their files are called.
@@ -185,9 +185,9 @@ fn read(
         ));
     }
     let (width, height) = image.size;
-    let mut clipped = Clipped::default();
-    let mut rgba = image.display(None, &mut clipped)?;
-    if let Some(words) = clipped.in_words() {
+    let mut losses = PictureLosses::default();
+    let mut rgba = image.display(None, &mut losses)?;
+    for words in losses.lines() {
         console.warn(&format!("{}: {words}", file.display()));
     }
     if let Some(matte) = matte {
