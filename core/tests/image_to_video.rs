@@ -389,7 +389,7 @@ fn what_is_not_understood_is_refused_with_its_keys() {
     let files = ModelFiles::find(&paths, Strengths { dora: 0.0, distill: 0.0 }, &Unwatched);
     let files = files.unwrap();
     let error = DitConfig::infer(&files.dit, files.config.as_deref()).unwrap_err().to_string();
-    assert!(error.contains("36 channels") && error.contains("img_emb"), "{error}");
+    assert!(error.contains("36 input channels") && error.contains("img_emb"), "{error}");
     let (_folder, paths) = with_transformer(|tensors| {
         tensors.retain(|(name, _)| !name.starts_with("blocks.1.cross_attn.k_img"));
     });

@@ -204,8 +204,9 @@ impl DitConfig {
         let expected = if self.image.is_some() { 16 + CONDITION_CHANNELS } else { 16 };
         if self.in_channels == 16 + CONDITION_CHANNELS && self.image.is_none() {
             return refuse(
-                "takes 36 channels as image-to-video transformers do, but has no `img_emb`: it is of \
-                 another kind (Wan2.2's have none), or a part of it is missing"
+                "has 36 input channels, as image-to-video transformers have, but no `img_emb`: it is of \
+                 another kind (Wan2.2's have none), or a part of it is missing; a text-to-video \
+                 transformer has 16"
                     .into(),
             );
         }
