@@ -18,16 +18,17 @@ use wan_alpha_take::{Fingerprint, Mask, Precision, TakeRequest};
 use crate::device::Device;
 use crate::device_memory::with_free_memory;
 use crate::dit::{AttentionKernel, DitConfig, attention_kernel};
+use crate::noise::{self, ShiftedNoise};
 use crate::shim::Switch;
 use crate::text::TEXT_LENGTH;
 use crate::vae::{LATENT_CHANNELS, RgbaDecoder};
 use crate::weights::{Decoders, MergedTransformer, ModelFiles, Strengths, Weights};
-use crate::{Error, ErrorKind, MemoryContext, Result, Stage, Watch, give_back, noise};
+use crate::{Error, ErrorKind, MemoryContext, Result, Stage, Watch, give_back};
 pub use arithmetic::Arithmetic;
 use loaded_dit::LoadedDit;
 use once::Once;
 use prompt::{Memory, TextModel, kind_of};
-use sampling::SamplingOptions;
+use sampling::{SamplingNoise, SamplingOptions};
 
 /// The negative prompt the base model was released with.
 pub const NEGATIVE_PROMPT: &str = "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，\
@@ -56,7 +57,8 @@ pub trait FrameSink {
     }
 
     /// An intermediate result: `token_ids`, `context`, `mask`, `noise`, `noise.shifted`,
-    /// `timesteps`, `sigmas`, `latent.stepN`, `latent.final`, `video.fgr`, `video.pha`,
+    /// `timesteps`, `sigmas`, `noise.stepN` (what a step adds, before its mean is raised), `latent.stepN`,
+    /// `latent.final`, `video.fgr`, `video.pha`,
     /// `video.rgba`; with guidance also `negative_token_ids` and `negative_context`.
     ///
     /// # Errors
@@ -233,7 +235,8 @@ impl Pipeline {
     ) -> Result<Tensor> {
         let _guard = tch::no_grad_guard();
         self.choose_attention(request)?;
-        let noise = self.noise(request, mask, sink).map_err(|error| error.during(Stage::Text))?;
+        let mut noise =
+            self.noise(request, mask, sink).map_err(|error| error.during(Stage::Text))?;
         let Self { files, config, contexts, device, .. } = self;
         let length = usize::try_from(config.text_length).unwrap_or(TEXT_LENGTH);
         // A tokenizer is read anew for each take.
@@ -255,8 +258,9 @@ impl Pipeline {
             return Err(Error::Input("the transformer is not loaded".into()));
         };
         let options = SamplingOptions::of(request);
-        let latent = sampling::sample(dit, &contexts, &noise, &options, Some(&mut *sink), watch)
-            .map_err(|error| error.during(Stage::Sample).for_what(asked))?;
+        let latent =
+            sampling::sample(dit, &contexts, &mut noise, &options, Some(&mut *sink), watch)
+                .map_err(|error| error.during(Stage::Sample).for_what(asked))?;
         if self.keep == Keep::Nothing {
             self.unload()?;
         }
@@ -363,13 +367,13 @@ impl Pipeline {
         MemoryContext { float32: kind == Kind::Float, model: Some(bytes) }
     }
 
-    /// `[16, frames, h, w]`: noise whose mean is raised outside the ellipse.
+    /// Noise `[16, frames, h, w]` whose mean is raised outside the ellipse.
     fn noise(
         &self,
         request: &TakeRequest,
         mask: Option<&Mask>,
         sink: &mut dyn FrameSink,
-    ) -> Result<Tensor> {
+    ) -> Result<SamplingNoise> {
         let frames = request.latent_frames();
         let (width, height) = request.latent_size();
         let mask = match mask {
@@ -388,13 +392,14 @@ impl Pipeline {
             }
         };
         let shape = [LATENT_CHANNELS, frames as i64, height as i64, width as i64];
-        let noise = noise::draw(self.device, request.seed, &shape)?;
         let shift: Vec<f64> = request.mu.iter().map(|mu| mu * request.mu_scale).collect();
-        let shifted = noise::shift_mean(&noise, &mask, &shift)?;
+        let mut noises = ShiftedNoise::new(self.device, request.seed, &shape, &mask, &shift)?;
+        let noise = noises.draw()?;
+        let first = noises.raise(&noise)?;
         emit(sink, "mask", &mask)?;
         emit(sink, "noise", &noise)?;
-        emit(sink, "noise.shifted", &shifted)?;
-        Ok(shifted)
+        emit(sink, "noise.shifted", &first)?;
+        Ok(SamplingNoise { first, fresh: Some(noises) })
     }
 }
 

@@ -221,7 +221,7 @@ fn sampling_step_by_step() {
                 let without = dit.forward(&x, &t, &mut negative, &rope, &Unwatched).unwrap();
                 v = &without + (v - &without) * guidance;
             }
-            x = sampler.step(&x, &v).unwrap();
+            x = sampler.step(&x, &v, None).unwrap();
             case.close(&format!("latent.step{step}"), &x.squeeze_dim(0), 1e-4);
         }
         assert_eq!(sampler.timestep(), None);

@@ -126,8 +126,9 @@ pub(crate) struct Render {
     #[arg(long, value_name = "S", allow_hyphen_values = true, help_heading = "Sampling")]
     pub(crate) shift: Option<f64>,
 
-    /// How the denoising equation is integrated [default: the model's, else unipc]
-    #[arg(long, value_parser = one_of::<Solver>(&["unipc", "dpm++", "euler"]))]
+    /// How the denoising equation is integrated; lcm and rcm add fresh noise at each step [default:
+    /// the model's, else unipc]
+    #[arg(long, value_parser = one_of::<Solver>(&["unipc", "dpm++", "euler", "lcm", "rcm"]))]
     #[arg(help_heading = "Sampling")]
     pub(crate) solver: Option<Solver>,
 

@@ -18,7 +18,7 @@ const KEPT: &str = include_str!("data/keys.txt");
 
 /// One with an ellipse that barely moves, one with numbers of every length, one with a mask, one with
 /// further LoRAs.
-fn requests() -> [TakeRequest; 4] {
+fn requests() -> [TakeRequest; 6] {
     let usual = TakeRequest {
         version: TakeRequest::VERSION,
         numerics: 1,
@@ -72,6 +72,13 @@ fn requests() -> [TakeRequest; 4] {
     let shape = [2, 60, 104];
     let mask = Some(MaskSource { shape, blake3: ContentHash([0x3c; 32]) });
     let masked = TakeRequest { mask, solver: Solver::Euler, ..usual.clone() };
+    let adapted = with_loras(&usual);
+    let [renoised, timed] = with_fresh_noise(&usual);
+    [usual, odd, masked, adapted, renoised, timed]
+}
+
+/// With LoRAs, one of which is off.
+fn with_loras(usual: &TakeRequest) -> TakeRequest {
     let lora = |name: &str, hash, strength| LoraSource {
         name: name.to_owned(),
         fingerprint: Fingerprint([hash; 32]),
@@ -79,8 +86,12 @@ fn requests() -> [TakeRequest; 4] {
     };
     let loras =
         vec![lora("smoke", 0x5a, 0.8), lora("off", 0x01, 0.0), lora("ink", 0xc3, -1.0 / 3.0)];
-    let adapted = TakeRequest { loras, ..usual.clone() };
-    [usual, odd, masked, adapted]
+    TakeRequest { loras, ..usual.clone() }
+}
+
+/// With the solvers that version 1 does not know.
+fn with_fresh_noise(usual: &TakeRequest) -> [TakeRequest; 2] {
+    [Solver::Lcm, Solver::Rcm].map(|solver| TakeRequest { solver, ..usual.clone() })
 }
 
 #[test]
