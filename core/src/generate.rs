@@ -30,6 +30,12 @@ use once::Once;
 use prompt::{Memory, TextModel, kind_of};
 use sampling::{SamplingNoise, SamplingOptions};
 
+/// The negative prompt of Wan-Alpha's own command: that of the base model without the terms for style,
+/// works of art and paintings.
+pub const RELEASED_NEGATIVE_PROMPT: &str = "色调艳丽，过曝，静态，细节模糊不清，字幕，画面，静止，\
+    整体发灰，最差质量，低质量，JPEG压缩残留，丑陋的，残缺的，多余的手指，画得不好的手部，画得不好的脸部，\
+    畸形的，毁容的，形态畸形的肢体，手指融合，静止不动的画面，杂乱的背景，三条腿，背景人很多，倒着走";
+
 /// The negative prompt the base model was released with.
 pub const NEGATIVE_PROMPT: &str = "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，\
     画面，静止，整体发灰，最差质量，低质量，JPEG压缩残留，丑陋的，残缺的，多余的手指，画得不好的手部，\
@@ -151,17 +157,17 @@ impl Pipeline {
         self.contexts.keep_in(folder);
     }
 
-    /// What the model does where a request and its record are silent, by what its parts are: steps,
-    /// guidance and precision.
+    /// What the model does where a request and its record are silent, by what its parts are: how it is
+    /// sampled, precision, and of the released model the negative prompt.
     pub fn defaults(&self) -> Defaults {
-        let (steps, guidance) = if self.files.is_distilled() { (4, 1.0) } else { (50, 5.0) };
         let small = self.files.dit.parameters() < SMALL_MODEL;
-        Defaults {
-            steps: Some(steps),
-            guidance: Some(guidance),
+        let released = self.files.has_dora() && self.config.is_wan_14b();
+        let own = Defaults {
             precision: Some(if small { Precision::F32 } else { Precision::Bf16 }),
+            negative_prompt: released.then(|| RELEASED_NEGATIVE_PROMPT.to_owned()),
             ..Defaults::default()
-        }
+        };
+        self.files.preset().preset.defaults(&own)
     }
 
     /// The files of the model's parts.

@@ -99,7 +99,16 @@ impl ModelFiles {
         let adapters = dit_adapters(doras, distills, strengths, &dit, watch)?;
         let encoder = EncoderFiles::beside(&decoders, merges)?;
         let tokenizer_stamp = FileStamp::at(&tokenizer)?;
-        Ok(Self { dit, config, adapters, text, tokenizer, decoders, encoder, tokenizer_stamp })
+        let files =
+            Self { dit, config, adapters, text, tokenizer, decoders, encoder, tokenizer_stamp };
+        if let Some(path) = files.sparse_attention() {
+            watch.warn(&format!(
+                "{}: was trained with TurboDiffusion's sparse attention, whose own weights (`proj_l`) are \
+                 left alone: attention is computed in full",
+                path.display()
+            ));
+        }
+        Ok(files)
     }
 
     /// Every file of the model, each once, in order.
@@ -148,19 +157,13 @@ impl ModelFiles {
         self.adapters.iter().chain(decoder).try_for_each(|adapter| adapter.file().unchanged())?;
         self.tokenizer_unchanged()
     }
-
-    /// Whether a step-distillation LoRA will be merged: 4 steps without guidance are then enough.
-    pub fn is_distilled(&self) -> bool {
-        self.adapters.iter().any(|adapter| adapter.kind() == AdapterKind::Distill)
-            || merged(&self.dit, AdapterKind::Distill)
-    }
 }
 
 /// The remark in a merged transformer's header that lists the adapters merged into it.
 pub const MERGED: &str = "wan-alpha.merged";
 
 /// Whether the adapter of that kind is merged into the transformer already.
-fn merged(dit: &TensorSet, kind: AdapterKind) -> bool {
+pub(super) fn merged(dit: &TensorSet, kind: AdapterKind) -> bool {
     dit.metadata(MERGED).is_some_and(|list| list.split(',').any(|one| one == kind.name()))
 }
 
