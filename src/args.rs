@@ -20,10 +20,11 @@ mod train;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 use wan_alpha_take::frames::CELL;
+use wan_alpha_take::models::{PRESETS, Preset};
 
 use crate::media::frame::SIZE_LIMIT;
 use crate::output::Format;
@@ -131,6 +132,12 @@ where
     T::Err: std::error::Error + Send + Sync + 'static,
 {
     PossibleValuesParser::new(names).try_map(|name| name.parse::<T>())
+}
+
+/// Parses the name of a preset; the long help says whose each is.
+fn preset_name() -> impl TypedValueParser<Value = &'static Preset> {
+    let names = PRESETS.iter().map(|preset| PossibleValue::new(preset.name).help(preset.what));
+    PossibleValuesParser::new(names).try_map(|name| Preset::named(&name).ok_or("no preset"))
 }
 
 /// Parses `WxH`; a picture holds at least one latent cell.

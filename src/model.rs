@@ -7,6 +7,7 @@ mod merge;
 mod pack;
 mod parts;
 mod report;
+mod sampling_defaults;
 mod tensor_stream;
 
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use wan_alpha_core::device::Device;
 use wan_alpha_core::generate::{Keep, Pipeline};
 use wan_alpha_core::weights::{ModelFiles, Strengths};
 use wan_alpha_take::models::{
-    Defaults, MadeFor, Manifest, ModelRoots, NamedModel, PartFile, check_name,
+    ChosenPreset, Defaults, MadeFor, Manifest, ModelRoots, NamedModel, PartFile, Preset, check_name,
 };
 use wan_alpha_take::{Ellipse, Fingerprint, Precision, RequestDraft, TakeRequest};
 
@@ -29,6 +30,7 @@ use crate::stdout::print_lines;
 use crate::threads;
 pub(crate) use fingerprints::Fingerprints;
 use merge::Keeping;
+pub(crate) use sampling_defaults::{Recorded, SamplingDefaults};
 use wan_alpha_take::environment::Environment;
 
 /// A model as the command line names it: a name, or files.
@@ -39,6 +41,10 @@ pub(crate) struct Chosen {
     pub(crate) paths: Vec<PathBuf>,
     /// What its record says it does where a request is silent.
     pub(crate) defaults: Defaults,
+    /// Whose settings these are, as far as its record says.
+    pub(crate) preset: Option<ChosenPreset>,
+    /// Files and folders that are added to those of a record.
+    pub(crate) added: Vec<PathBuf>,
     /// What its record says it was made for.
     pub(crate) made_for: MadeFor,
     /// Known from its record; of files, to be found out.
@@ -70,6 +76,8 @@ impl Chosen {
             name: name_of(model.first()),
             paths: Vec::new(),
             defaults: Defaults::default(),
+            preset: None,
+            added: Vec::new(),
             made_for: MadeFor::default(),
             fingerprint: None,
             merged: Ok(None),
@@ -77,6 +85,7 @@ impl Chosen {
         for (index, one) in model.iter().enumerate() {
             let Some(known) = known_among_several(one, roots)? else {
                 chosen.paths.push(one.clone());
+                chosen.added.push(one.clone());
                 continue;
             };
             let known = Self::from(known);
@@ -84,6 +93,7 @@ impl Chosen {
                 chosen.name = known.name;
             }
             chosen.defaults = chosen.defaults.or(known.defaults);
+            chosen.preset = chosen.preset.or(known.preset);
             if chosen.made_for == MadeFor::default() {
                 chosen.made_for = known.made_for;
             }
@@ -119,8 +129,9 @@ fn name_of(first: Option<&PathBuf>) -> String {
 impl From<NamedModel> for Chosen {
     fn from(model: NamedModel) -> Self {
         let (paths, merged) = (model.paths(), model.merged());
-        let Manifest { name, defaults, made_for, fingerprint, .. } = model.manifest;
-        Self { name, paths, defaults, made_for, fingerprint: Some(fingerprint), merged }
+        let Manifest { name, defaults, preset, made_for, fingerprint, .. } = model.manifest;
+        let (fingerprint, added) = (Some(fingerprint), Vec::new());
+        Self { name, paths, defaults, preset, added, made_for, fingerprint, merged }
     }
 }
 
@@ -157,9 +168,10 @@ pub(crate) fn run(command: &ModelCommand, context: &CommandContext<'_>) -> Resul
         }
     }
     let lines = match command {
-        ModelCommand::Add { name, paths, keep_merged, threads } => {
+        ModelCommand::Add { name, paths, preset, keep_merged, threads } => {
             threads::set(*threads, environment);
-            add(name, paths, keep_merged.then_some(progress), environment, watch)?
+            let adding = Adding { name, paths, preset: *preset };
+            adding.run(keep_merged.then_some(progress), environment, watch)?
         }
         ModelCommand::Pack { name, paths, defaults, transparent, out } => {
             let pack = pack::Pack {
@@ -204,49 +216,62 @@ pub(crate) fn run(command: &ModelCommand, context: &CommandContext<'_>) -> Resul
     Ok(())
 }
 
-/// `keep_merged`: a merged copy is wanted, and where its size is told.
-fn add(
-    name: &str,
-    paths: &[PathBuf],
-    keep_merged: Option<&TerminalProgress>,
-    environment: &Environment,
-    watch: &dyn Watch,
-) -> Result<Vec<String>> {
-    check_name(name)?;
-    let pipeline =
-        Pipeline::open(paths, Strengths::default(), Device::cpu(), Keep::Nothing, watch)?;
-    let files = pipeline.files();
-    if let Some(encoder) = &files.encoder {
-        encoder.check()?;
+/// A model that is to be given a name.
+struct Adding<'a> {
+    name: &'a str,
+    paths: &'a [PathBuf],
+    /// How it is to be sampled, whatever its files say.
+    preset: Option<&'static Preset>,
+}
+
+impl Adding<'_> {
+    /// `keep_merged`: a merged copy is wanted, and where its size is told.
+    fn run(
+        &self,
+        keep_merged: Option<&TerminalProgress>,
+        environment: &Environment,
+        watch: &dyn Watch,
+    ) -> Result<Vec<String>> {
+        let Self { name, paths, preset } = *self;
+        check_name(name)?;
+        let pipeline =
+            Pipeline::open(paths, Strengths::default(), Device::cpu(), Keep::Nothing, watch)?;
+        let files = pipeline.files();
+        if let Some(encoder) = &files.encoder {
+            encoder.check()?;
+        }
+        let fingerprint = files.fingerprint(watch)?;
+        let parts = files.paths().iter().map(|path| PartFile::of(path)).collect::<Result<_, _>>();
+        // All that a node leaves to the model, since a node cannot look at the weights.
+        let recorded = Recorded::among(paths)?;
+        let sampling = SamplingDefaults::of(&recorded, &pipeline, preset);
+        check_defaults(name, &sampling.defaults)?;
+        let precision = sampling.defaults.precision.unwrap_or(Precision::F32);
+        let parameters = files.dit.parameters();
+        let mut record = Manifest::new(name, fingerprint, parts?, sampling.defaults, parameters);
+        record.made_for = recorded.made_for;
+        record.preset = sampling.preset;
+        let keeping = Keeping { files, source: fingerprint, precision };
+        if let Some(progress) = keep_merged {
+            announce(&keeping, name, &environment.models, progress)?;
+        }
+        let path = environment.models.add(&record)?;
+        let mut lines = parts::lines(files);
+        if keep_merged.is_some() {
+            let folder = path.parent().unwrap_or(Path::new("."));
+            record.merged = Some(keeping.write(folder, watch)?);
+            record.write(folder)?;
+            lines.extend(report::merged(&Chosen::of(&[name.into()], &environment.models)?));
+        }
+        lines.extend(report::preset(record.preset.as_ref()));
+        lines.extend([
+            report::abilities(files),
+            format!("{name} is recorded in {}", path.display()),
+            format!("fingerprint {fingerprint}"),
+            format!("use it: wan-alpha render --model {name} --prompt …"),
+        ]);
+        Ok(lines)
     }
-    let fingerprint = files.fingerprint(watch)?;
-    let parts = files.paths().iter().map(|path| PartFile::of(path)).collect::<Result<_, _>>();
-    // All that a node leaves to the model, since a node cannot look at the weights.
-    let (defaults, made_for) = recorded(paths)?;
-    let defaults = defaults.or(pipeline.defaults());
-    check_defaults(name, &defaults)?;
-    let precision = defaults.precision.unwrap_or(Precision::F32);
-    let mut record = Manifest::new(name, fingerprint, parts?, defaults, files.dit.parameters());
-    record.made_for = made_for;
-    let keeping = Keeping { files, source: fingerprint, precision };
-    if let Some(progress) = keep_merged {
-        announce(&keeping, name, &environment.models, progress)?;
-    }
-    let path = environment.models.add(&record)?;
-    let mut lines = parts::lines(files);
-    if keep_merged.is_some() {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        record.merged = Some(keeping.write(folder, watch)?);
-        record.write(folder)?;
-        lines.extend(report::merged(&Chosen::of(&[name.into()], &environment.models)?));
-    }
-    lines.extend([
-        report::abilities(files),
-        format!("{name} is recorded in {}", path.display()),
-        format!("fingerprint {fingerprint}"),
-        format!("use it: wan-alpha render --model {name} --prompt …"),
-    ]);
-    Ok(lines)
 }
 
 /// Whether a request that leaves all to the model can be made.
@@ -262,17 +287,6 @@ fn check_defaults(name: &str, defaults: &Defaults) -> Result<()> {
     complete()
         .with_context(|| format!("what the record of {name} says it does cannot be done"))
         .or_exit(Exit::BadInput)
-}
-
-/// What the record in one of the folders says the model does and was made for, a packed model's for
-/// example; nothing where there is none.
-fn recorded(paths: &[PathBuf]) -> Result<(Defaults, MadeFor)> {
-    for folder in paths.iter().filter(|path| path.is_dir()) {
-        if let Some(model) = NamedModel::in_folder(folder)? {
-            return Ok((model.manifest.defaults, model.manifest.made_for));
-        }
-    }
-    Ok(<(Defaults, MadeFor)>::default())
 }
 
 /// Tells how large the copy will be; refuses where there is nothing to merge, or no room.

@@ -26,7 +26,7 @@ use crate::device;
 use crate::dump::Dump;
 use crate::exit::{Exit, OrExit};
 use crate::maker::{check_numerics, contexts_folder};
-use crate::model::{Chosen, fingerprint_of, use_merged};
+use crate::model::{Chosen, Recorded, SamplingDefaults, fingerprint_of, use_merged};
 use crate::output::{Plan, Writer, WriterSink, Written, add_circumstances, is_replaced};
 use crate::own_inputs::{refuse_input, refuse_inputs_in};
 use crate::progress::TerminalProgress;
@@ -114,11 +114,15 @@ impl AskedTake {
         let opened = open_device(args, context)?;
         let strengths = Strengths { dora: args.dora_strength, distill: args.distill_strength };
         let (pipeline, of_model) = open_pipeline(&chosen, strengths, opened.as_ref(), context)?;
-        let defaults = chosen.defaults.clone().or(pipeline.defaults());
+        let sampling = SamplingDefaults::of(&Recorded::of(&chosen), &pipeline, args.preset);
+        let defaults = sampling.defaults;
         let mut draft = draft(args, chosen.name.clone(), prompt, negative, &placement);
         [draft.width, draft.height] = size;
         [draft.first_image, draft.last_image] = images.sources();
         let mut request = draft.complete(&defaults).or_exit(Exit::BadInput)?;
+        if let Some(preset) = &sampling.preset {
+            console.remark(&preset.line(&request));
+        }
         pipeline.check_images(&request, images.images.inputs(None))?;
         // Read only for a request that stands: it takes a while the first time.
         request.model_fingerprint =
@@ -146,7 +150,7 @@ impl AskedTake {
         let (pipeline, of_model) = open_pipeline(&chosen, strengths, opened.as_ref(), context)?;
         let found = fingerprint_of(&chosen, pipeline.files(), environment, console)?;
         again::check_model(&request, &chosen, found)?;
-        let defaults = chosen.defaults.clone().or(pipeline.defaults());
+        let defaults = SamplingDefaults::of(&Recorded::of(&chosen), &pipeline, None).defaults;
         pipeline.check_images(&request, images.images.inputs(None))?;
         let before = warnings_before(&request, &defaults, &chosen, (&placement, &images));
         Ok(Self { request, placement, images, pipeline, before, of_model, opened })

@@ -113,7 +113,7 @@ fn sampling_out_of_range() {
         ("--guidance", "inf", ["guidance is inf", "expected 0 to 30"]),
         ("--dora-strength", "2.5", ["DoRA strength is 2.5", "expected 0 to 2"]),
         ("--distill-strength", "NaN", ["distillation strength is NaN", "expected 0 to 2"]),
-        ("--solver", "heun", ["heun", "unipc, dpm++, euler"]),
+        ("--solver", "heun", ["heun", "unipc, dpm++, euler, lcm, rcm"]),
         ("--dtype", "fp8", ["fp8", "f32, bf16"]),
         ("--steps", "-4", ["--steps", "-4"]),
         ("--threads", "0", ["--threads", "1..=1024"]),

@@ -303,10 +303,14 @@ pub(crate) fn attention_kernel(
     asked.kernel()
 }
 
-/// The patch embedding is a convolution whose kernel equals its stride: a linear layer on patches.
+/// The patch embedding is a convolution whose kernel equals its stride: a linear layer on patches, and
+/// stored as one by some.
 fn load_patch_embedding(weights: &Weights, config: &DitConfig) -> Result<Linear> {
     let [t, h, w] = PATCH;
-    let weight = weights.get("weight", &[config.dim, config.in_channels, t, h, w])?;
+    let kernel = [config.dim, config.in_channels, t, h, w];
+    let matrix = [config.dim, config.in_channels * t * h * w];
+    let is_matrix = weights.shape("weight")?.len() == matrix.len();
+    let weight = weights.get("weight", if is_matrix { &matrix } else { &kernel })?;
     Ok(Linear::Plain {
         weight: weight.f_view([config.dim, -1])?,
         bias: Some(weights.get("bias", &[config.dim])?),

@@ -20,18 +20,25 @@ use wan_alpha_take::{Fingerprint, Mask, Precision, TakeRequest};
 use crate::device::Device;
 use crate::device_memory::with_free_memory;
 use crate::dit::{AttentionKernel, DitConfig, attention_kernel};
+use crate::noise::{self, ShiftedNoise};
 use crate::shim::Switch;
 use crate::text::TEXT_LENGTH;
 use crate::vae::{LATENT_CHANNELS, RgbaDecoder};
 use crate::weights::{Decoders, MergedTransformer, ModelFiles, Strengths, Weights};
-use crate::{Error, ErrorKind, MemoryContext, Result, Stage, Watch, give_back, noise};
+use crate::{Error, ErrorKind, MemoryContext, Result, Stage, Watch, give_back};
 pub use arithmetic::{Arithmetic, ModelWidths};
 use images::RememberedCondition;
 pub use images::TakeInputs;
 use loaded_dit::LoadedDit;
 use once::Once;
 use prompt::{Memory, TextModel, kind_of};
-use sampling::SamplingOptions;
+use sampling::{SamplingNoise, SamplingOptions};
+
+/// The negative prompt of Wan-Alpha's own command: that of the base model without the terms for style,
+/// works of art and paintings.
+pub const RELEASED_NEGATIVE_PROMPT: &str = "色调艳丽，过曝，静态，细节模糊不清，字幕，画面，静止，\
+    整体发灰，最差质量，低质量，JPEG压缩残留，丑陋的，残缺的，多余的手指，画得不好的手部，画得不好的脸部，\
+    畸形的，毁容的，形态畸形的肢体，手指融合，静止不动的画面，杂乱的背景，三条腿，背景人很多，倒着走";
 
 /// The negative prompt the base model was released with.
 pub const NEGATIVE_PROMPT: &str = "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，\
@@ -60,7 +67,8 @@ pub trait FrameSink {
     }
 
     /// An intermediate result: `token_ids`, `context`, `mask`, `noise`, `noise.shifted`,
-    /// `timesteps`, `sigmas`, `latent.stepN`, `latent.final`, `video.fgr`, `video.pha`,
+    /// `timesteps`, `sigmas`, `noise.stepN` (what a step adds, before its mean is raised), `latent.stepN`,
+    /// `latent.final`, `video.fgr`, `video.pha`,
     /// `video.rgba`; with guidance also `negative_token_ids` and `negative_context`.
     ///
     /// # Errors
@@ -156,14 +164,17 @@ impl Pipeline {
         self.contexts.keep_in(folder);
     }
 
-    /// What the model does where a request and its record are silent, by what its parts are: steps,
-    /// guidance and precision; of an image-to-video model shift and negative prompt too.
+    /// What the model does where a request and its record are silent, by what its parts are: how it is
+    /// sampled, precision, and of the released model the negative prompt.
     pub fn defaults(&self) -> Defaults {
         let small = self.files.dit.parameters() < SMALL_MODEL;
-        Defaults {
+        let released = self.files.has_dora() && self.config.is_wan_14b();
+        let own = Defaults {
             precision: Some(if small { Precision::F32 } else { Precision::Bf16 }),
-            ..images::sampling_defaults(&self.config, self.files.is_distilled())
-        }
+            negative_prompt: released.then(|| RELEASED_NEGATIVE_PROMPT.to_owned()),
+            ..Defaults::default()
+        };
+        self.sampled_by(self.files.preset().preset, &own)
     }
 
     /// The files of the model's parts.
@@ -243,7 +254,7 @@ impl Pipeline {
         let _guard = tch::no_grad_guard();
         self.check_images(request, inputs)?;
         self.choose_attention(request)?;
-        let noise =
+        let mut noise =
             self.noise(request, inputs.mask, sink).map_err(|error| error.during(Stage::Text))?;
         let Self { files, config, contexts, device, .. } = self;
         let length = usize::try_from(config.text_length).unwrap_or(TEXT_LENGTH);
@@ -269,8 +280,9 @@ impl Pipeline {
             return Err(Error::Input("the transformer is not loaded".into()));
         };
         let options = SamplingOptions::of(request);
-        let latent = sampling::sample(dit, &contexts, &noise, &options, Some(&mut *sink), watch)
-            .map_err(|error| error.during(Stage::Sample).for_what(asked))?;
+        let latent =
+            sampling::sample(dit, &contexts, &mut noise, &options, Some(&mut *sink), watch)
+                .map_err(|error| error.during(Stage::Sample).for_what(asked))?;
         if self.keep == Keep::Nothing {
             self.unload()?;
         }
@@ -377,13 +389,13 @@ impl Pipeline {
         MemoryContext { float32: kind == Kind::Float, model: Some(bytes) }
     }
 
-    /// `[16, frames, h, w]`: noise whose mean is raised outside the ellipse.
+    /// Noise `[16, frames, h, w]` whose mean is raised outside the ellipse.
     fn noise(
         &self,
         request: &TakeRequest,
         mask: Option<&Mask>,
         sink: &mut dyn FrameSink,
-    ) -> Result<Tensor> {
+    ) -> Result<SamplingNoise> {
         let frames = request.latent_frames();
         let (width, height) = request.latent_size();
         let mask = match mask {
@@ -404,13 +416,14 @@ impl Pipeline {
             }
         };
         let shape = [LATENT_CHANNELS, frames as i64, height as i64, width as i64];
-        let noise = noise::draw(self.device, request.seed, &shape)?;
         let shift: Vec<f64> = request.mu.iter().map(|mu| mu * request.mu_scale).collect();
-        let shifted = noise::shift_mean(&noise, &mask, &shift)?;
+        let mut noises = ShiftedNoise::new(self.device, request.seed, &shape, &mask, &shift)?;
+        let noise = noises.draw()?;
+        let first = noises.raise(&noise)?;
         emit(sink, "mask", &mask)?;
         emit(sink, "noise", &noise)?;
-        emit(sink, "noise.shifted", &shifted)?;
-        Ok(shifted)
+        emit(sink, "noise.shifted", &first)?;
+        Ok(SamplingNoise { first, fresh: Some(noises) })
     }
 }
 

@@ -4,12 +4,14 @@
 // Every function returns 0, or 1 with the reason in `message`; no exception leaves this file. The Rust
 // side (shim.rs) is the only caller.
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
 #include <ATen/core/CachingHostAllocator.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/function_schema.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/randn.h>
 #include <ATen/record_function.h>
 #include <c10/core/Allocator.h>
 #include <c10/core/CPUAllocator.h>
@@ -488,6 +490,25 @@ int wan_alpha_pinned(int64_t bytes, void** tensor, char* message, size_t capacit
 
 int wan_alpha_gradients_enabled() {
   return c10::GradMode::is_enabled();
+}
+
+int wan_alpha_generator_new(uint64_t seed, void** generator, char* message, size_t capacity) {
+  return guarded(message, capacity, [&] {
+    *generator = new at::Generator(at::detail::createCPUGenerator(seed));
+  });
+}
+
+int wan_alpha_generator_randn(
+    void* generator, const int64_t* sizes, size_t axes, void** tensor, char* message, size_t capacity) {
+  return guarded(message, capacity, [&] {
+    *tensor = new at::Tensor(at::randn(
+        at::IntArrayRef(sizes, axes), *static_cast<at::Generator*>(generator),
+        at::TensorOptions(at::kFloat).device(at::kCPU)));
+  });
+}
+
+void wan_alpha_generator_free(void* generator) {
+  delete static_cast<at::Generator*>(generator);
 }
 
 int wan_alpha_has_onednn_linear() {

@@ -1,12 +1,13 @@
 //! What the binding of libtorch leaves out: memory of a device, streams, events, copies that do not
-//! block, pinned memory, switches of arithmetic, and measures of memory and traffic on any device.
+//! block, pinned memory, switches of arithmetic, random numbers of one's own generator, and measures of
+//! memory and traffic on any device.
 //!
 //! `shim.cpp` beside this file is compiled by the build script. It names no symbol of CUDA: what
 //! needs a card answers with an error where CUDA is not open, and never asks libtorch whether it
 //! could be, which would keep it off for good. The modules here are the only callers of that file:
 //! `memory` (what a device has and what libtorch holds of it), `host_memory` (what the host's tensors
-//! leave behind), `stream` (streams, events, copies),
-//! `arithmetic` (switches, and oneDNN's product) and `measure` (live bytes and traffic).
+//! leave behind), `stream` (streams, events, copies), `arithmetic` (switches, and oneDNN's product),
+//! `generator` (random numbers) and `measure` (live bytes and traffic).
 //!
 //! All of its functions that can fail write a reason of at most `capacity` bytes, the closing zero
 //! among them, where they return something other than 0, and let no exception through.
@@ -14,6 +15,7 @@
 #![allow(unsafe_code)]
 
 mod arithmetic;
+mod generator;
 mod host_memory;
 mod measure;
 mod memory;
@@ -26,6 +28,7 @@ use tch::{Device, TchError, Tensor};
 
 pub use arithmetic::{Switch, gradients_enabled};
 pub(crate) use arithmetic::{has_onednn_linear, onednn_linear};
+pub(crate) use generator::Generator;
 pub use host_memory::{KEPT_MEMORY, freed_memory, keep_freed_memory, release_freed_memory};
 pub use measure::{LiveBytes, Operator, Traffic};
 pub use memory::{

@@ -98,6 +98,36 @@ fn a_stopped_take_leaves_the_model_usable() {
     assert!(take(&mut warm, "smoke") == cold);
 }
 
+#[test]
+fn noise_that_steps_add_is_the_same_each_time_and_stops_like_any_other() {
+    for (solver, steps) in [(Solver::Lcm, 3), (Solver::Rcm, 4)] {
+        let mut pipeline = open(Keep::Everything);
+        let request = TakeRequest { solver, steps, ..request(&pipeline, "smoke") };
+        let request = request.accept().unwrap();
+        let mut made = || {
+            let mut frames = Frames::default();
+            pipeline.make(&request, None, &mut frames, &Unwatched).unwrap();
+            frames
+        };
+        let first = made();
+        assert!(made() == first, "{solver}");
+        let stopped = pipeline.make(
+            &request,
+            None,
+            &mut Frames::default(),
+            &StopIn(Stage::Sample, None.into()),
+        );
+        assert!(matches!(stopped, Err(Error::Cancelled(Stage::Sample))), "{solver}");
+        let other = TakeRequest { seed: request.seed + 1, ..request.clone() };
+        let mut frames = Frames::default();
+        pipeline.make(&other, None, &mut frames, &Unwatched).unwrap();
+        assert!(frames != first, "{solver}");
+        frames = Frames::default();
+        pipeline.make(&request, None, &mut frames, &Unwatched).unwrap();
+        assert!(frames == first, "{solver}");
+    }
+}
+
 /// Fails as libtorch does, at some questions of a stage, counted from 0.
 struct Failing {
     stage: Stage,

@@ -180,7 +180,14 @@ fn sampling(node: Node<'_>, draft: RequestDraft) -> Result<RequestDraft, Status>
         shift: positive(node.double(SHIFT)?),
         solver: node.choice(
             SOLVER,
-            &[None, Some(Solver::UniPc), Some(Solver::DpmPlusPlus), Some(Solver::Euler)],
+            &[
+                None,
+                Some(Solver::UniPc),
+                Some(Solver::DpmPlusPlus),
+                Some(Solver::Euler),
+                Some(Solver::Lcm),
+                Some(Solver::Rcm),
+            ],
         )?,
         precision: node.choice(
             PRECISION,

@@ -179,6 +179,7 @@ fn status_text(
         }
         TakeState::Take(JobReadiness::Pending(progress)) => {
             parts.push(status_text::progress(progress));
+            parts.extend(preset_text(session, saved));
             parts.extend(pending_warnings(session, saved).iter().map(status_text::warning));
             parts.extend(session.unused_gpu().as_deref().map(status_text::without_gpu));
         }
@@ -206,6 +207,14 @@ fn status_text(
         parts.extend(changes_text(node, session, &accepted.request));
     }
     status_text::joined(&parts)
+}
+
+/// Whose settings the take that is being made has, by what that is known, and what the node has otherwise;
+/// none where its model's record names no preset.
+fn preset_text(session: &PluginSession, saved: &SavedRequests) -> Option<String> {
+    let take = saved.shown().accepted()?;
+    let preset = session.model(&take.request.model).ok()?.preset?;
+    Some(format!("{}.", status_text::capitalised(&preset.line(&take.request))))
 }
 
 /// What is to be known of the take that is being made: what its request says of itself, and what the

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use wan_alpha_take::Precision;
+use wan_alpha_take::models::Preset;
 
-use super::{Threads, one_of};
+use super::{Threads, one_of, preset_name};
 
 /// What to do with models.
 #[derive(Debug, Subcommand)]
@@ -20,6 +21,9 @@ pub(crate) enum ModelCommand {
         /// A folder, or the files of the parts
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<PathBuf>,
+        /// How it is sampled where a take leaves it open, in place of what the files say
+        #[arg(long, value_name = "NAME", value_parser = preset_name())]
+        preset: Option<&'static Preset>,
         /// Also write the transformer with its adapters merged beside the record, so that loading is
         /// reading; its size is told first
         #[arg(long)]

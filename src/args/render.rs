@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow, ensure};
 use clap::Args;
 use wan_alpha_core::Watch;
-use wan_alpha_take::models::AUTO;
+use wan_alpha_take::models::{AUTO, Preset};
 use wan_alpha_take::{Interpolation, Precision, Solver};
 
-use super::{Computing, in_order, one_of};
+use super::{Computing, in_order, one_of, preset_name};
 use crate::exit::{Exit, OrExit};
 use crate::output::Format;
 use crate::text_file;
@@ -55,7 +55,7 @@ pub(crate) struct Render {
     /// --mask where a mask placed it, --image where its image is not in the store
     #[arg(long, value_name = "FILE|FOLDER|REQUEST", help_heading = "Take")]
     #[arg(conflicts_with_all = ["prompt", "negative", "seed", "width", "height", "frames", "ellipse",
-        "ellipse_track", "mu", "steps", "guidance", "shift", "solver", "dora_strength",
+        "ellipse_track", "mu", "preset", "steps", "guidance", "shift", "solver", "dora_strength",
         "distill_strength", "dtype"])]
     pub(crate) from: Option<String>,
 
@@ -135,23 +135,27 @@ pub(crate) struct Render {
     #[arg(long, value_name = "M", allow_hyphen_values = true, help_heading = "Placement")]
     pub(crate) mu: Option<f64>,
 
-    /// Denoising steps, 1 to 1000 [default: the model's; else 4 with a step-distillation LoRA,
-    /// 50 without]
+    /// Solver, steps, shift, guidance and strength of the ellipse as the authors of a distillation
+    /// give them; what follows here overrides [default: the model's, told in one line]
+    #[arg(long, value_name = "NAME", value_parser = preset_name(), help_heading = "Sampling")]
+    pub(crate) preset: Option<&'static Preset>,
+
+    /// Denoising steps, 1 to 1000, with rcm 1 to 4 [default: the preset's]
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Sampling")]
     pub(crate) steps: Option<u32>,
 
-    /// How strictly the prompt is followed, 0 to 30; 1 is off and twice as fast [default: the
-    /// model's; else 1 with a step-distillation LoRA, 5 without]
+    /// How strictly the prompt is followed, 0 to 30; 1 is off and twice as fast [default: the preset's]
     #[arg(long, value_name = "G", allow_hyphen_values = true, help_heading = "Sampling")]
     pub(crate) guidance: Option<f64>,
 
-    /// Shift of the noise schedule, above 0 to 100; more spends more steps on the composition
-    /// [default: the model's, else 5]
+    /// Shift of the noise schedule, above 0 to 100; more spends more steps on the composition; rcm has
+    /// none [default: the preset's]
     #[arg(long, value_name = "S", allow_hyphen_values = true, help_heading = "Sampling")]
     pub(crate) shift: Option<f64>,
 
-    /// How the denoising equation is integrated [default: the model's, else unipc]
-    #[arg(long, value_parser = one_of::<Solver>(&["unipc", "dpm++", "euler"]))]
+    /// How the denoising equation is integrated; lcm and rcm add fresh noise at each step [default: the
+    /// preset's]
+    #[arg(long, value_parser = one_of::<Solver>(&["unipc", "dpm++", "euler", "lcm", "rcm"]))]
     #[arg(help_heading = "Sampling")]
     pub(crate) solver: Option<Solver>,
 

@@ -9,7 +9,8 @@ use wan_alpha_core::Watch;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::{Kind, Tensor};
 use wan_alpha_core::weights::{
-    MERGED, MERGED_NUMERICS, MERGED_SOURCE, ModelFiles, Strengths, Weights, keeps_float32,
+    MERGED, MERGED_NUMERICS, MERGED_PRESET, MERGED_SOURCE, ModelFiles, Strengths, Weights,
+    keeps_float32,
 };
 use wan_alpha_take::models::{MergedCopy, PartFile};
 use wan_alpha_take::{Fingerprint, NUMERICS, Precision};
@@ -123,6 +124,7 @@ impl Merging<'_> {
         let known = self.files.dit.metadata(MERGED).filter(|list| !list.is_empty());
         let adapters: Vec<_> = known.into_iter().chain(adapters).collect();
         BTreeMap::from([
+            (MERGED_PRESET, self.files.preset().preset.name.to_owned()),
             (MERGED_SOURCE, self.source.to_string()),
             (MERGED_NUMERICS, NUMERICS.to_string()),
             (MERGED, adapters.join(",")),

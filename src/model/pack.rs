@@ -15,9 +15,9 @@ use wan_alpha_core::train::{write_pickle, write_safetensors};
 use wan_alpha_core::weights::{AdapterKind, MERGED, ModelFiles, Strengths, TensorFile};
 use wan_alpha_core::{Stage, Watch};
 use wan_alpha_take::Precision;
-use wan_alpha_take::models::{Defaults, MadeFor, Manifest, PartFile, check_name};
+use wan_alpha_take::models::{ChosenPreset, Defaults, MadeFor, Manifest, PartFile, check_name};
 
-use super::recorded;
+use super::Recorded;
 use crate::exit::{Exit, OrExit};
 use crate::unique_json;
 
@@ -43,8 +43,9 @@ impl Pack<'_> {
         let Self { name, paths, defaults, transparent, out } = *self;
         check_name(name)?;
         let told = defaults.map(PackDefaults::read).transpose()?.unwrap_or_default();
-        let (defaults, made_for) = recorded(paths)?;
+        let Recorded { defaults, made_for, preset, .. } = Recorded::among(paths)?;
         let told = PackDefaults {
+            preset: preset.filter(|_| !says_sampling(&told.defaults)),
             defaults: told.defaults.or(defaults),
             made_for: if told.made_for.is_silent() { made_for } else { told.made_for },
         };
@@ -96,7 +97,7 @@ impl Pack<'_> {
 
 /// Describes what has been packed.
 fn record(name: &str, told: PackDefaults, out: &Path, watch: &dyn Watch) -> Result<PathBuf> {
-    let PackDefaults { defaults, made_for } = told;
+    let PackDefaults { defaults, made_for, preset } = told;
     // Recognized anew: what is recorded is what is there.
     let packed = ModelFiles::find(&[out.to_owned()], Strengths::default(), watch)?;
     let fingerprint = packed.fingerprint(watch)?;
@@ -110,6 +111,7 @@ fn record(name: &str, told: PackDefaults, out: &Path, watch: &dyn Watch) -> Resu
     let parts = packed.paths().iter().map(part).collect::<Result<_>>()?;
     let mut record = Manifest::new(name, fingerprint, parts, defaults, packed.dit.parameters());
     record.made_for = made_for;
+    record.preset = preset;
     Ok(record.write(out)?)
 }
 
@@ -118,6 +120,15 @@ fn record(name: &str, told: PackDefaults, out: &Path, watch: &dyn Watch) -> Resu
 struct PackDefaults {
     defaults: Defaults,
     made_for: MadeFor,
+    /// Of the record that was packed.
+    preset: Option<ChosenPreset>,
+}
+
+/// Whether these say how a model is sampled: no preset does then.
+fn says_sampling(defaults: &Defaults) -> bool {
+    let Defaults { steps, shift, guidance, solver, mu_scale, .. } = defaults;
+    let numbers = [shift, guidance, mu_scale].iter().any(|number| number.is_some());
+    steps.is_some() || solver.is_some() || numbers
 }
 
 impl PackDefaults {
@@ -125,7 +136,8 @@ impl PackDefaults {
         let read = || -> Result<Self> {
             let mut given: Map<String, Value> = unique_json::from_str(&fs::read_to_string(path)?)?;
             let made_for = given.remove("made_for").map(serde_json::from_value).transpose()?;
-            Ok(Self { made_for: made_for.unwrap_or_default(), defaults: checked(given)? })
+            let made_for = made_for.unwrap_or_default();
+            Ok(Self { made_for, defaults: checked(given)?, preset: None })
         };
         read()
             .with_context(|| format!("cannot use the defaults {}", path.display()))

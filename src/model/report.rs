@@ -8,7 +8,7 @@ use wan_alpha_core::Watch;
 use wan_alpha_core::weights::{ModelFiles, Strengths};
 use wan_alpha_take::Fingerprint;
 use wan_alpha_take::counted::counted;
-use wan_alpha_take::models::{self, MadeFor, ModelRoots};
+use wan_alpha_take::models::{self, ChosenPreset, MadeFor, ModelRoots};
 
 use super::Chosen;
 use super::parts::{self, count, part_line, size};
@@ -62,6 +62,7 @@ pub(super) fn show(chosen: &Chosen, watch: &dyn Watch) -> Result<Vec<String>> {
     let mut lines = vec![chosen.name.clone()];
     lines.extend(chosen.fingerprint.map(|fingerprint| format!("fingerprint {fingerprint}")));
     lines.extend(made_for(&chosen.made_for));
+    lines.extend(preset(chosen.preset.as_ref()));
     lines.extend(parts::lines(&files));
     lines.extend(merged(chosen));
     Ok(lines)
@@ -92,6 +93,11 @@ fn made_for(made_for: &MadeFor) -> Vec<String> {
     let words = made_for.words.as_ref().map(|words| words.split_whitespace().count());
     let words = words.map(|count| part_line("knows", &counted(count, "word")));
     sizes.into_iter().chain(draws).chain(words).collect()
+}
+
+/// How a model is sampled, and by what that was chosen.
+pub(super) fn preset(preset: Option<&ChosenPreset>) -> Option<String> {
+    preset.map(|preset| part_line("preset", &preset.to_string()))
 }
 
 /// The copy of a model's transformer with the adapters merged.

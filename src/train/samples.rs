@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use wan_alpha_core::Watch;
 use wan_alpha_core::device::Device;
-use wan_alpha_core::generate::sampling::{Contexts, SamplingOptions, sample};
+use wan_alpha_core::generate::sampling::{Contexts, SamplingNoise, SamplingOptions, sample};
 use wan_alpha_core::noise::shift_mean_batch;
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::train::{
@@ -166,8 +166,8 @@ impl<F> Takes<'_, F> {
                 None => noise,
             };
             let contexts = Contexts { prompt, negative: None, image: None };
-            let noise = noise.f_squeeze_dim(0)?;
-            let latent = sample(&dit, &contexts, &noise, &SAMPLING, None, watch)?;
+            let mut noise = SamplingNoise { first: noise.f_squeeze_dim(0)?, fresh: None };
+            let latent = sample(&dit, &contexts, &mut noise, &SAMPLING, None, watch)?;
             let frames = decoders.decode(&latent, &mut Film::default(), watch)?.rgba()?;
             takes.push(frames.f_mul_scalar(2.0)?.f_sub_scalar(1.0)?);
         }

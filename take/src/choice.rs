@@ -84,6 +84,6 @@ mod tests {
     #[test]
     fn unknown_names_are_answered_with_the_known() {
         let message = "heun".parse::<Solver>().unwrap_err().to_string();
-        assert_eq!(message, "solver is \"heun\": expected one of unipc, dpm++, euler");
+        assert_eq!(message, "solver is \"heun\": expected one of unipc, dpm++, euler, lcm, rcm");
     }
 }

@@ -4,17 +4,21 @@
 //! model does where a request is silent. Names come from project files too, so a name is checked
 //! before it touches a path.
 
+mod defaults;
 mod error;
 mod made_for;
 mod manifest;
+mod preset;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+pub use defaults::Defaults;
 pub use error::ModelError;
 pub use made_for::MadeFor;
-pub use manifest::{Defaults, Manifest, MergedCopy, PartFile};
+pub use manifest::{Manifest, MergedCopy, PartFile};
+pub use preset::{ChosenPreset, LIGHTX2V, PRESETS, Preset, RCM, UNDISTILLED, WAN_ALPHA};
 
 use crate::digest::Fingerprint;
 use crate::request::Precision;
@@ -311,6 +315,7 @@ mod tests {
             parameters: 1,
             merged: None,
             made_for: MadeFor::default(),
+            preset: None,
         }
     }
 

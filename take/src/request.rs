@@ -37,6 +37,33 @@ choice! {
         DpmPlusPlus = "dpm++",
         /// Euler, first order, as the step-distillation adapter was made for.
         Euler = "euler",
+        /// The schedule of Euler; each step predicts the whole take and adds fresh noise to it.
+        Lcm = "lcm",
+        /// The same at the times of `TrigFlow`, one to four of them, as rCM is sampled.
+        Rcm = "rcm",
+    }
+}
+
+impl Solver {
+    /// The most steps that it can take.
+    #[must_use]
+    pub fn most_steps(self) -> u32 {
+        match self {
+            Self::Rcm => 4,
+            Self::UniPc | Self::DpmPlusPlus | Self::Euler | Self::Lcm => 1000,
+        }
+    }
+
+    /// Whether the shift of the schedule means anything to it.
+    #[must_use]
+    pub fn has_shift(self) -> bool {
+        self != Self::Rcm
+    }
+
+    /// Whether its steps add fresh noise.
+    #[must_use]
+    pub fn adds_noise(self) -> bool {
+        matches!(self, Self::Lcm | Self::Rcm)
     }
 }
 
@@ -240,12 +267,16 @@ impl TakeRequest {
         }
     }
 
-    /// One form for each meaning. Blanked are the negative prompt without guidance, the ellipse
-    /// of a latent frame that is not shifted or that a mask stands in for, where no latent frame is
-    /// shifted, what scales the shift and the mask, and LoRAs of strength 0.
+    /// One form for each meaning. Blanked are the negative prompt without guidance, the shift of a
+    /// schedule that has none, the ellipse of a latent frame that is not shifted or that a mask stands
+    /// in for, where no latent frame is shifted, what scales the shift and the mask, and LoRAs of
+    /// strength 0.
     fn blanked(mut self) -> Self {
         if self.guidance == 1.0 {
             self.negative_prompt = None;
+        }
+        if !self.solver.has_shift() {
+            self.shift = 1.0;
         }
         self.negative_prompt = self.negative_prompt.filter(|text| !text.trim().is_empty());
         if self.mu_scale == 0.0 {
@@ -350,6 +381,14 @@ impl TakeRequest {
 
     fn check_sampling(&self) -> Result<(), RequestError> {
         within(1..=1000, "steps", self.steps, "4 with the step-distillation adapter, else 50")?;
+        let (solver, most) = (self.solver, self.solver.most_steps());
+        require(
+            self.steps <= most,
+            "steps",
+            self.steps,
+            format!("1 to {most} with the solver {solver}"),
+            format!("use {most}, or another solver"),
+        )?;
         require(
             self.shift > 0.0 && self.shift <= 100.0,
             "shift",

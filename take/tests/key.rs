@@ -52,8 +52,8 @@ fn usual() -> TakeRequest {
 }
 
 /// The usual one, one with numbers of every length, one with a mask, one with further LoRAs, one that
-/// begins and ends with an image.
-fn requests() -> [TakeRequest; 5] {
+/// begins and ends with an image, and one for each solver of version 2.
+fn requests() -> [TakeRequest; 7] {
     let usual = usual();
     let ellipse = Ellipse { x: -1.0 / 3.0, y: 2.0 / 3.0, a: 0.002, b: 6.0, angle: -1e300 };
     let odd = TakeRequest {
@@ -79,6 +79,14 @@ fn requests() -> [TakeRequest; 5] {
     let shape = [2, 60, 104];
     let mask = Some(MaskSource { shape, blake3: ContentHash([0x3c; 32]) });
     let masked = TakeRequest { mask, solver: Solver::Euler, ..usual.clone() };
+    let adapted = with_loras(&usual);
+    let [renoised, timed] = with_fresh_noise(&usual);
+    let pictured = with_images(&usual);
+    [usual, odd, masked, adapted, pictured, renoised, timed]
+}
+
+/// With LoRAs, one of which is off.
+fn with_loras(usual: &TakeRequest) -> TakeRequest {
     let lora = |name: &str, hash, strength| LoraSource {
         name: name.to_owned(),
         fingerprint: Fingerprint([hash; 32]),
@@ -86,14 +94,22 @@ fn requests() -> [TakeRequest; 5] {
     };
     let loras =
         vec![lora("smoke", 0x5a, 0.8), lora("off", 0x01, 0.0), lora("ink", 0xc3, -1.0 / 3.0)];
-    let adapted = TakeRequest { loras, ..usual.clone() };
-    let pictured = TakeRequest {
+    TakeRequest { loras, ..usual.clone() }
+}
+
+/// That begins and ends with an image.
+fn with_images(usual: &TakeRequest) -> TakeRequest {
+    TakeRequest {
         first_image: Some(ContentHash([0x1f; 32])),
         last_image: Some(ContentHash([0xf1; 32])),
         first_image_name: Some("cat.png".to_owned()),
         ..usual.clone()
-    };
-    [usual, odd, masked, adapted, pictured]
+    }
+}
+
+/// With the solvers that version 1 does not know.
+fn with_fresh_noise(usual: &TakeRequest) -> [TakeRequest; 2] {
+    [Solver::Lcm, Solver::Rcm].map(|solver| TakeRequest { solver, ..usual.clone() })
 }
 
 #[test]

@@ -111,7 +111,10 @@ impl DitConfig {
             ffn: size("blocks.0.ffn.0.weight", 0)?,
             freq_dim: size("time_embedding.0.weight", 1)?,
             text_dim: size("text_embedding.0.weight", 1)?,
-            in_channels: size("patch_embedding.weight", 1)?,
+            in_channels: in_channels(
+                set.shape("patch_embedding.weight")?,
+                size("patch_embedding.weight", 1)?,
+            ),
             out_channels: head_rows / PATCH.iter().product::<i64>(),
             text_length: file.text_len.unwrap_or(512),
             eps: file.eps.unwrap_or(1e-6),
@@ -161,6 +164,12 @@ impl DitConfig {
             "is an image-to-video transformer (36 input channels, `img_emb`), and a text-to-video one is \
              needed here",
         ))
+    }
+
+    /// Whether these are the sizes of Wan2.1's text-to-video transformer of 14 billion parameters, which
+    /// Wan-Alpha is released for.
+    pub fn is_wan_14b(&self) -> bool {
+        (self.dim, self.layers, self.ffn, self.in_channels) == (5120, 40, 13_824, 16)
     }
 
     fn agree_with(&self, file: &ConfigFile, path: &Path) -> Result<()> {
@@ -241,6 +250,12 @@ impl DitConfig {
         }
         Ok(())
     }
+}
+
+/// Channels that go in. rCM and TurboDiffusion have the kernel of the patch embedding as a matrix, the
+/// numbers of a patch in one axis.
+fn in_channels(shape: &[i64], columns: i64) -> i64 {
+    if shape.len() == 2 { columns / PATCH.iter().product::<i64>() } else { columns }
 }
 
 /// The number of heads is in no shape: from `config.json`, or of the released head size.

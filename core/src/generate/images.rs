@@ -1,7 +1,7 @@
 //! The images that a take begins and ends with: what a model asks of a request, and what it is given.
 
 use tch::Tensor;
-use wan_alpha_take::models::Defaults;
+use wan_alpha_take::models::{Defaults, Preset, UNDISTILLED};
 use wan_alpha_take::{ContentHash, Mask, StillImage, TakeRequest};
 
 use super::{FrameSink, Keep, NEGATIVE_PROMPT, Pipeline, emit};
@@ -37,25 +37,28 @@ pub(super) struct RememberedCondition {
     channels: Tensor,
 }
 
-/// What the base models were released with, by their kind: steps, guidance, shift and negative prompt.
-/// A LoRA of step distillation has its own.
-pub(super) fn sampling_defaults(config: &DitConfig, distilled: bool) -> Defaults {
-    let (steps, guidance, shift, small, negative) = match (distilled, &config.image) {
-        (true, None) => (4, 1.0, None, None, None),
-        (true, Some(_)) => (4, 1.0, Some(5.0), None, None),
-        (false, None) => (50, 5.0, None, None, None),
-        (false, Some(image)) if image.tokens.is_some() => {
-            (50, 5.5, Some(16.0), None, Some("镜头切换，镜头晃动，"))
+impl Pipeline {
+    /// What the model does, `own` aside, where it is sampled by a preset: an image-to-video model that
+    /// nobody distilled as its base was released.
+    pub fn sampled_by(&self, preset: &Preset, own: &Defaults) -> Defaults {
+        let sampled = preset.defaults(own);
+        let Some(image) = self.config.image.as_ref().filter(|_| preset.name == UNDISTILLED) else {
+            return sampled;
+        };
+        let (steps, guidance, shift, small, terms) = if image.tokens.is_some() {
+            (50, 5.5, 16.0, None, "镜头切换，镜头晃动，")
+        } else {
+            (40, 5.0, 5.0, Some(3.0), "镜头晃动，")
+        };
+        let negative_prompt = sampled.negative_prompt.clone();
+        Defaults {
+            steps: Some(steps),
+            guidance: Some(guidance),
+            shift: Some(shift),
+            shift_of_small_frames: small,
+            negative_prompt: negative_prompt.or_else(|| Some(format!("{terms}{NEGATIVE_PROMPT}"))),
+            ..sampled
         }
-        (false, Some(_)) => (40, 5.0, Some(5.0), Some(3.0), Some("镜头晃动，")),
-    };
-    Defaults {
-        steps: Some(steps),
-        guidance: Some(guidance),
-        shift,
-        shift_of_small_frames: small,
-        negative_prompt: negative.map(|more| format!("{more}{NEGATIVE_PROMPT}")),
-        ..Defaults::default()
     }
 }
 

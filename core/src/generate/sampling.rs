@@ -8,6 +8,7 @@ use wan_alpha_take::{Solver, TakeRequest};
 use super::{FrameSink, as_f32, emit};
 use crate::dit::{Dit, Prompt};
 use crate::image_condition::ImageCondition;
+use crate::noise::ShiftedNoise;
 use crate::sampler::Sampler;
 use crate::weights::is_finite;
 use crate::{Error, Result, Stage, Watch};
@@ -21,6 +22,15 @@ pub struct Contexts {
     pub negative: Option<Tensor>,
     /// What an image-to-video transformer is given of an image.
     pub image: Option<ImageCondition>,
+}
+
+/// What a latent is denoised from: tensors `[16, frames, h, w]`, of any device.
+#[derive(Debug)]
+pub struct SamplingNoise {
+    /// What it starts from.
+    pub first: Tensor,
+    /// Where solvers that add fresh noise have it from, continued after the first.
+    pub fresh: Option<ShiftedNoise>,
 }
 
 /// How a latent is denoised.
@@ -49,16 +59,16 @@ impl SamplingOptions {
     }
 }
 
-/// Denoises `noise` (`[16, frames, h, w]`, of any device) to a normalized latent of the same shape,
-/// on the transformer's device. `sink` is given the schedule and the latent after each step, where
-/// it wants tensors.
+/// Denoises `noise` to a normalized latent of the same shape, on the transformer's device. `sink` is
+/// given the schedule, the latent after each step and the noise that was added to it, where it wants
+/// tensors.
 ///
 /// # Errors
-/// The transformer gives numbers that are not finite, `watch` cancels, or memory runs out.
+/// The solver adds noise and there is none, the transformer gives numbers that are not finite, `watch` cancels, or memory runs out.
 pub fn sample(
     dit: &Dit,
     contexts: &Contexts,
-    noise: &Tensor,
+    noise: &mut SamplingNoise,
     options: &SamplingOptions,
     mut sink: Option<&mut dyn FrameSink>,
     watch: &dyn Watch,
@@ -73,7 +83,7 @@ pub fn sample(
     show("timesteps", &as_f32(schedule.timesteps())?)?;
     show("sigmas", &as_f32(schedule.levels())?)?;
 
-    let size = noise.size();
+    let size = noise.first.size();
     let rope = dit.rope([size[1], size[2], size[3]])?;
     let mut prompt = dit.prompt(&contexts.prompt)?;
     let mut negative = contexts.negative.as_ref().map(|context| dit.prompt(context)).transpose()?;
@@ -82,7 +92,10 @@ pub fn sample(
     if let Some(image) = &image {
         show("image.tokens", image.tokens())?;
     }
-    let mut x = noise.f_unsqueeze(0)?.f_to_device(dit.device().tch())?;
+    let to_batch = |noise: &Tensor| -> Result<Tensor> {
+        Ok(noise.f_unsqueeze(0)?.f_to_device(dit.device().tch())?)
+    };
+    let mut x = sampler.start(&to_batch(&noise.first)?)?;
     watch.progress(Stage::Sample, 0, steps);
     let mut step = 0;
     while let Some(timestep) = sampler.timestep() {
@@ -110,7 +123,16 @@ pub fn sample(
                         .into(),
             });
         }
-        x = sampler.step(&x, &velocity)?;
+        let fresh = match &mut noise.fresh {
+            Some(fresh) if sampler.needs_noise() => {
+                let drawn = fresh.draw()?;
+                let fresh = fresh.raise(&drawn)?;
+                show(&format!("noise.step{step}"), &drawn)?;
+                Some(to_batch(&fresh)?)
+            }
+            _ => None,
+        };
+        x = sampler.step(&x, &velocity, fresh.as_ref())?;
         show(&format!("latent.step{step}"), &x.f_squeeze_dim(0)?)?;
         step += 1;
         watch.progress(Stage::Sample, step, steps);

@@ -93,6 +93,11 @@ impl TensorFile {
         self.metadata.get(key).map(String::as_str)
     }
 
+    /// Every remark in its header: names and texts.
+    pub(super) fn remarks(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.metadata.iter().map(|(name, remark)| (name.as_str(), remark.as_str()))
+    }
+
     /// How the file describes the tensor of that name.
     pub fn entry(&self, name: &str) -> Option<&TensorEntry> {
         self.entries.get(name)

@@ -111,7 +111,7 @@ impl ModelFiles {
         }
         image_parts::check(&dit, &adapters, encoder.as_ref(), watch)?;
         let tokenizer_stamp = FileStamp::at(&tokenizer)?;
-        Ok(Self {
+        let files = Self {
             dit,
             config,
             adapters,
@@ -121,7 +121,15 @@ impl ModelFiles {
             encoder,
             image_encoder,
             tokenizer_stamp,
-        })
+        };
+        if let Some(path) = files.sparse_attention() {
+            watch.warn(&format!(
+                "{}: was trained with TurboDiffusion's sparse attention, whose own weights (`proj_l`) are \
+                 left alone: attention is computed in full",
+                path.display()
+            ));
+        }
+        Ok(files)
     }
 
     /// Whether takes begin with an image.
@@ -183,19 +191,13 @@ impl ModelFiles {
         self.adapters.iter().chain(decoder).try_for_each(|adapter| adapter.file().unchanged())?;
         self.tokenizer_unchanged()
     }
-
-    /// Whether a step-distillation LoRA will be merged: 4 steps without guidance are then enough.
-    pub fn is_distilled(&self) -> bool {
-        self.adapters.iter().any(|adapter| adapter.kind() == AdapterKind::Distill)
-            || merged(&self.dit, AdapterKind::Distill)
-    }
 }
 
 /// The remark in a merged transformer's header that lists the adapters merged into it.
 pub const MERGED: &str = "wan-alpha.merged";
 
 /// Whether the adapter of that kind is merged into the transformer already.
-fn merged(dit: &TensorSet, kind: AdapterKind) -> bool {
+pub(super) fn merged(dit: &TensorSet, kind: AdapterKind) -> bool {
     dit.metadata(MERGED).is_some_and(|list| list.split(',').any(|one| one == kind.name()))
 }
 

@@ -246,11 +246,13 @@ pub const TABLE: &[Parameter] = &[
     },
     Parameter {
         label: c"Solver",
-        hint: c"How the denoising equation is solved. Model: the model's own.",
+        hint: c"How the denoising equation is solved; lcm and rcm add fresh noise at each step, rcm takes 1 to 4. Model: the model's own.",
         ..fixed(
             Model,
             SOLVER,
-            Kind::Choice { options: &[c"model", c"unipc", c"dpm++", c"euler"] },
+            Kind::Choice {
+                options: &[c"model", c"unipc", c"dpm++", c"euler", c"lcm", c"rcm"],
+            },
         )
     },
     Parameter {

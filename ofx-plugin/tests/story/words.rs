@@ -1,6 +1,8 @@
 //! Bars and words: what the node claims is so, and goes when it is not so any more.
 
 use serde_json::json;
+use wan_alpha_take::models::{ChosenPreset, Preset};
+use wan_alpha_take::{Solver, TakeRequest};
 use wan_alpha_test_host::{Profile, Progress};
 
 use crate::workshop::{alone, plain_node, until_status};
@@ -114,6 +116,30 @@ alone! {
         let ready = until_status(&node, "ready", |status| status.starts_with("Ready"));
         assert!(ready.contains(warning) && ready.contains(" It covers "), "{ready}");
         assert_eq!(node.text("modelLimits"), "64x48, 9 frames");
+    }
+
+    fn whose_settings_a_take_is_made_with_is_told(workshop) {
+        let preset = Preset::named("lightx2v").unwrap();
+        let chosen = ChosenPreset::new(preset, "by the name lightx2v_lora.safetensors");
+        workshop.change_model("scripted", |record| {
+            record.defaults = preset.defaults(&record.defaults);
+            record.preset = Some(chosen);
+        });
+        workshop.gate("sampling", 1);
+        let (_host, plugin) = workshop.load(Profile::natron());
+        let project = plugin.project();
+        let node = project.add_preferred().unwrap();
+        plain_node(&node, "one");
+        node.set("solver", 4);
+        node.press("generate");
+        let told = "Preset lightx2v (euler, 4 steps, shift 5, guidance 1), by the name \
+            lightx2v_lora.safetensors; here solver lcm.";
+        until_status(&node, "told", |status| status.contains(told));
+        workshop.open_gate();
+        let status = until_status(&node, "ready", |status| status.starts_with("Ready"));
+        assert!(!status.contains("Preset"), "{status}");
+        let request = TakeRequest::from_parameter(&node.text("takeRequest")).unwrap();
+        assert_eq!((request.solver, request.steps, request.version), (Solver::Lcm, 4, 2));
     }
 
     fn nothing_is_said_twice(workshop) {

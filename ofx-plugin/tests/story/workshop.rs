@@ -128,8 +128,18 @@ impl Workshop {
             ..Defaults::default()
         };
         let record = Manifest::new(name, Fingerprint([fingerprint; 32]), Vec::new(), defaults, 1);
-        let roots = ModelRoots { roots: vec![self.at("models")], ..ModelRoots::default() };
-        roots.add(&record).unwrap();
+        self.models().add(&record).unwrap();
+    }
+
+    /// Writes a model's record otherwise.
+    pub(crate) fn change_model(&self, name: &str, change: impl FnOnce(&mut Manifest)) {
+        let mut record = self.models().find(name).unwrap().manifest;
+        change(&mut record);
+        self.models().add(&record).unwrap();
+    }
+
+    fn models(&self) -> ModelRoots {
+        ModelRoots { roots: vec![self.at("models")], ..ModelRoots::default() }
     }
 
     pub(crate) fn at(&self, name: &str) -> PathBuf {

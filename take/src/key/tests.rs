@@ -103,8 +103,14 @@ fn changes() -> Vec<Change> {
         }),
         ("width", |r| r.width = if r.width == 16 { 32 } else { 16 }),
         ("height", |r| r.height = if r.height == 16 { 32 } else { 16 }),
-        ("steps", |r| r.steps = r.steps % 1000 + 1),
-        ("shift", |r| nudge(&mut r.shift, 100.0)),
+        ("steps", |r| {
+            r.solver = Solver::UniPc;
+            r.steps = r.steps % 1000 + 1;
+        }),
+        ("shift", |r| {
+            r.solver = Solver::UniPc;
+            nudge(&mut r.shift, 100.0);
+        }),
         ("guidance", |r| nudge(&mut r.guidance, 30.0)),
         ("solver", |r| r.solver = other(Solver::ALL, r.solver)),
         ("dora_strength", |r| nudge(&mut r.dora_strength, 2.0)),
@@ -280,6 +286,10 @@ proptest! {
         let mut redrawn = TakeRequest { mask: None, mu_scale: other.mu_scale, ..unshifted.clone() };
         redrawn.ellipse[0] = other.ellipse[0];
         prop_assert_eq!(key(&redrawn), key(&unshifted));
+
+        let own_times = TakeRequest { solver: Solver::Rcm, steps: 4, ..given.clone() };
+        let shifted = TakeRequest { shift: other.shift, ..own_times.clone() };
+        prop_assert_eq!(key(&shifted), key(&own_times));
 
         let mut less_than_a_step = given.clone().accept().unwrap();
         let before = key(&less_than_a_step);

@@ -93,7 +93,7 @@ prop_compose! {
             }),
             mu: mu[..latent_frames].to_vec(),
             mu_scale,
-            steps,
+            steps: (steps - 1) % Solver::ALL[solver].most_steps() + 1,
             shift,
             guidance,
             solver: Solver::ALL[solver],

@@ -140,6 +140,22 @@ fn what_a_version_does_not_know_is_foreign_to_it() {
     assert!(error.to_string().contains("unknown field `third_image`"), "{error}");
 }
 
+#[test]
+fn solvers_that_add_noise_are_of_version_2() {
+    for solver in [Solver::Lcm, Solver::Rcm] {
+        let accepted = TakeRequest { solver, ..request() }.accept().unwrap();
+        assert_eq!(accepted.version, 2);
+        let json = accepted.to_canonical();
+        assert_eq!(TakeRequest::from_json(&json).unwrap(), accepted);
+        let first = json.replace("\"version\":2", "\"version\":1");
+        let error = TakeRequest::from_json(&first).unwrap_err();
+        assert!(error.to_string().contains(&format!("does not know `{solver}`")), "{error}");
+    }
+    for solver in [Solver::UniPc, Solver::DpmPlusPlus, Solver::Euler] {
+        assert_eq!(TakeRequest { solver, ..request() }.accept().unwrap().version, 1);
+    }
+}
+
 fn mask_of(shape: [u32; 3]) -> Option<MaskSource> {
     Some(MaskSource { shape, blake3: ContentHash([7; 32]) })
 }
@@ -174,6 +190,10 @@ fn each_field_has_its_own_message() {
         (|r| r.mask = mask_of([2, 1, u32::MAX]), "mask width is 4294967295: expected 1 to 16384"),
         (|r| r.mu_scale = f64::INFINITY, "mu scale is inf: expected a finite number"),
         (|r| r.steps = 0, "steps is 0: expected 1 to 1000"),
+        (
+            |r| (r.solver, r.steps) = (Solver::Rcm, 5),
+            "steps is 5: expected 1 to 4 with the solver rcm; use 4, or another solver",
+        ),
         (|r| r.shift = 1e-9, "shift is 0: expected more than 0, at most 100"),
         (|r| r.shift = f64::NAN, "shift is NaN: expected more than 0"),
         (|r| r.guidance = -0.5, "guidance is -0.5: expected 0 to 30"),
@@ -248,7 +268,7 @@ fn names_of_choices_are_fixed() {
     let names = |names: &[&str]| names.join(" ");
     assert_eq!(
         names(&Solver::ALL.iter().map(|s| s.name()).collect::<Vec<_>>()),
-        "unipc dpm++ euler"
+        "unipc dpm++ euler lcm rcm"
     );
     assert_eq!(names(&Precision::ALL.iter().map(|p| p.name()).collect::<Vec<_>>()), "f32 bf16 fp8");
 }

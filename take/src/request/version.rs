@@ -53,6 +53,7 @@ impl TakeRequest {
     fn lowest_version(&self) -> u32 {
         let newer_choice = match self.solver {
             Solver::UniPc | Solver::DpmPlusPlus | Solver::Euler => false,
+            Solver::Lcm | Solver::Rcm => true,
         };
         let newer_field = !self.loras.is_empty()
             || self.decode_precision != DecodePrecision::usual()

@@ -32,7 +32,7 @@ const CHOICES: [(&str, i32); 12] = [
     ("transfer", 4),
     ("alphaMode", 2),
     ("precision", 4),
-    ("solver", 4),
+    ("solver", 6),
     ("revision", 1000),
     ("view", 3),
     ("rateConversion", 3),
