@@ -60,7 +60,7 @@ impl Draft {
         let ids = tokens.unwrap().ids;
         let prompt =
             Umt5::new(text).unwrap().encode(&[ids.as_slice()], &Unwatched).unwrap().remove(0);
-        Self { files, dit, contexts: Contexts { prompt, negative: None } }
+        Self { files, dit, contexts: Contexts { prompt, negative: None, image: None } }
     }
 
     /// Where the subject of a take is whose ellipse is at `x`; `fresh_shift` is that of the noise which

@@ -5,7 +5,6 @@ use wan_alpha_take::models::{Defaults, Preset, UNDISTILLED};
 use wan_alpha_take::{ContentHash, Mask, StillImage, TakeRequest};
 
 use super::{FrameSink, Keep, NEGATIVE_PROMPT, Pipeline, emit};
-use crate::dit::DitConfig;
 use crate::image_condition::{ConditionImages, ConditionParts, ImageCondition};
 use crate::{Error, Result, Watch};
 
