@@ -35,7 +35,7 @@ impl Backdrop<'_> {
     }
 }
 
-/// A pixel as a host has it in memory.
+/// A pixel as a host has it in memory; what is not a finite number counts as 0.
 fn pixel_of(bytes: &[u8], depth: Depth) -> Pixel {
     let channel = |at: usize| match depth {
         Depth::Byte => bytes.get(at).map(|&byte| f32::from(byte) / 255.0),
@@ -43,7 +43,7 @@ fn pixel_of(bytes: &[u8], depth: Depth) -> Pixel {
         Depth::Half => of_bytes(bytes, at).map(|two| f16::from_ne_bytes(two).to_f32()),
         Depth::Float => of_bytes(bytes, at).map(f32::from_ne_bytes),
     };
-    [0, 1, 2, 3].map(|at| channel(at).unwrap_or_default())
+    [0, 1, 2, 3].map(|at| channel(at).filter(|value| value.is_finite()).unwrap_or_default())
 }
 
 fn of_bytes<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
@@ -92,6 +92,12 @@ mod tests {
         assert_eq!(over([0.0; 4], [0.3, 0.2, 0.1, 0.0], true, true), [0.3, 0.2, 0.1, 0.0]);
         assert_eq!(over([0.0; 4], [0.0; 4], false, true), [0.0; 4]);
         assert_eq!(over([0.1, 0.2, 0.3, 1.0], blue, false, true), [0.1, 0.2, 0.3, 1.0]);
+    }
+
+    #[test]
+    fn what_is_no_number_in_a_clip_does_not_get_out() {
+        let floats = [f32::NAN, f32::INFINITY, 0.5, 1.0].map(f32::to_ne_bytes);
+        assert_eq!(pixel_of(floats.as_flattened(), Depth::Float), [0.0, 0.0, 0.5, 1.0]);
     }
 
     #[test]

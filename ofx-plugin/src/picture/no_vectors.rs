@@ -8,11 +8,13 @@ use super::pixel::{AlphaMode, Pixel};
 use super::taps::TapPair;
 use super::transfer::LinearTable;
 
-/// Nobody has one.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Vectors {}
+pub(super) use NoVectors as Vectors;
 
-impl Vectors {
+/// What this processor can do: nothing, so that nobody has one.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum NoVectors {}
+
+impl NoVectors {
     pub(super) fn here() -> Option<Self> {
         None
     }
