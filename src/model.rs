@@ -3,6 +3,7 @@
 mod export;
 mod fingerprints;
 mod get;
+mod loras;
 mod merge;
 mod pack;
 mod report;
@@ -27,6 +28,7 @@ use crate::progress::TerminalProgress;
 use crate::stdout::print_lines;
 use crate::threads;
 pub(crate) use fingerprints::Fingerprints;
+pub(crate) use loras::ChosenLoras;
 use merge::Keeping;
 use wan_alpha_take::environment::Environment;
 
@@ -156,7 +158,8 @@ pub(crate) fn run(command: &ModelCommand, context: &CommandContext<'_>) -> Resul
         }
     }
     let lines = match command {
-        ModelCommand::Add { name, paths, keep_merged, threads } => {
+        ModelCommand::Add { name, paths, lora: true, .. } => loras::add(name, paths, roots, watch)?,
+        ModelCommand::Add { name, paths, keep_merged, threads, .. } => {
             threads::set(*threads, environment);
             add(name, paths, keep_merged.then_some(progress), environment, watch)?
         }
@@ -172,11 +175,19 @@ pub(crate) fn run(command: &ModelCommand, context: &CommandContext<'_>) -> Resul
             vec![record.display().to_string()]
         }
         ModelCommand::Get(args) => get::run(args, context)?,
-        ModelCommand::List => report::list(roots)?,
+        ModelCommand::List => {
+            let mut lines = report::list(roots)?;
+            lines.extend(loras::list(roots));
+            lines
+        }
         ModelCommand::Show { name } => report::show(&Chosen::of(&[name.into()], roots)?, watch)?,
         ModelCommand::Verify { name } => vec![verify(name, roots, watch)?],
         ModelCommand::Remove { name } => {
-            let record = roots.remove(name)?;
+            // Of a model and a LoRA of one name the model goes first.
+            let record = match roots.remove(name) {
+                Ok(record) => record,
+                Err(error) => roots.remove_lora(name)?.ok_or(error)?,
+            };
             vec![format!("{name} is forgotten ({} is gone); its weights stay", record.display())]
         }
         ModelCommand::Merge { model, out, dtype, threads } => {
@@ -293,7 +304,13 @@ fn announce(
 }
 
 fn verify(name: &str, roots: &ModelRoots, watch: &dyn Watch) -> Result<String> {
-    let model = roots.find(name)?;
+    let model = match roots.find(name) {
+        Ok(model) => model,
+        Err(error) => {
+            let lora = roots.find_lora(name).map_err(|_| error)?;
+            return loras::verify(&lora, watch);
+        }
+    };
     let files = ModelFiles::find(&model.paths(), Strengths::default(), watch)?;
     let found = files.fingerprint(watch)?;
     if found == model.manifest.fingerprint {

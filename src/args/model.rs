@@ -20,6 +20,10 @@ pub(crate) enum ModelCommand {
         /// A folder, or the files of the parts
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<PathBuf>,
+        /// The file is a LoRA of a style, a subject or a motion: the name is for `--lora` and the node's
+        /// LoRAs, beside any model
+        #[arg(long, conflicts_with = "keep_merged")]
+        lora: bool,
         /// Also write the transformer with its adapters merged beside the record, so that loading is
         /// reading; its size is told first
         #[arg(long)]

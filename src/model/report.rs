@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use wan_alpha_core::Watch;
-use wan_alpha_core::weights::{Adapter, Decoders, ModelFiles, Strengths, TensorSet};
+use wan_alpha_core::weights::{Adapter, AdapterKind, Decoders, ModelFiles, Strengths, TensorSet};
 use wan_alpha_take::Fingerprint;
 use wan_alpha_take::models::{self, MadeFor, ModelRoots};
 
@@ -163,9 +163,14 @@ fn network(part: &str, set: &TensorSet) -> Vec<String> {
 
 fn adapter(adapter: &Adapter) -> Vec<String> {
     let (targets, unmatched) = (adapter.targets(), adapter.unmatched().len());
+    let known = match (adapter.kind(), adapter.evidence()) {
+        (_, Some(evidence)) => format!("; step distillation by {evidence}"),
+        (AdapterKind::Lora, None) => "; nothing in it says step distillation".to_owned(),
+        _ => String::new(),
+    };
     vec![
         part_line(adapter.kind().name(), &adapter.path().display().to_string()),
-        part_line("", &format!("changes {targets} tensors, {unmatched} keys unmatched")),
+        part_line("", &format!("changes {targets} tensors, {unmatched} keys unmatched{known}")),
     ]
 }
 

@@ -5,6 +5,7 @@
 //! before it touches a path.
 
 mod error;
+mod loras;
 mod made_for;
 mod manifest;
 
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 pub use error::ModelError;
+pub use loras::{LoraRecord, NamedLora};
 pub use made_for::MadeFor;
 pub use manifest::{Defaults, Manifest, MergedCopy, PartFile};
 

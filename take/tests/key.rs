@@ -72,15 +72,14 @@ fn requests() -> [TakeRequest; 4] {
     let shape = [2, 60, 104];
     let mask = Some(MaskSource { shape, blake3: ContentHash([0x3c; 32]) });
     let masked = TakeRequest { mask, solver: Solver::Euler, ..usual.clone() };
-    let lora = |name: &str, hash, strength| LoraSource {
-        name: name.to_owned(),
-        fingerprint: Fingerprint([hash; 32]),
-        strength,
-    };
     let loras =
         vec![lora("smoke", 0x5a, 0.8), lora("off", 0x01, 0.0), lora("ink", 0xc3, -1.0 / 3.0)];
     let adapted = TakeRequest { loras, ..usual.clone() };
     [usual, odd, masked, adapted]
+}
+
+fn lora(name: &str, hash: u8, strength: f64) -> LoraSource {
+    LoraSource { name: name.to_owned(), fingerprint: Fingerprint([hash; 32]), strength }
 }
 
 #[test]

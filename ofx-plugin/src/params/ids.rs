@@ -94,3 +94,5 @@ pub const PROMPT_TEMPLATE: &CStr = c"promptTemplate";
 pub const VARY: &CStr = c"vary";
 /// Which of the takes of the node is shown.
 pub const HISTORY: &CStr = c"history";
+/// Further LoRAs, a line each.
+pub const LORAS: &CStr = c"loras";

@@ -353,6 +353,11 @@ pub const TABLE: &[Parameter] = &[
             },
         )
     },
+    Parameter {
+        label: c"LoRAs",
+        hint: c"Further LoRAs of style, subject or motion, a line each: the name it was added by, or name:strength, such as smoke:0.8. They are merged in this order, after the model's own.",
+        ..fixed(Model, LORAS, text(c"", Lines::Multiple))
+    },
 ];
 
 /// Saved, evaluated, edited by the artist, not keyframed; label and hint are to be filled in.
