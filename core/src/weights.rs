@@ -14,6 +14,7 @@ mod decoder_files;
 mod diffusers_names;
 mod discover;
 mod distillation;
+mod eight_bits;
 mod encoder_files;
 mod file;
 mod file_bytes;

@@ -101,6 +101,11 @@ impl Delivery<'_> {
                 finite.fetch_and(super::is_finite(&to)?, Ordering::Relaxed);
                 return Ok(());
             }
+            let table = device == Device::Cpu && merges.is_empty();
+            if table && stored.rows_into_by_table(first, count, &mut to)? {
+                finite.fetch_and(super::is_finite(&to)?, Ordering::Relaxed);
+                return Ok(());
+            }
             let memory = scratch.take(blocks.most() * width, device)?;
             let mut block = memory.f_narrow(0, 0, count * width)?.f_view([count, width])?;
             stored.rows_into(first, count, &mut block)?;
