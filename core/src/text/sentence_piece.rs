@@ -10,8 +10,7 @@ mod proto;
 
 use tokenizers::models::unigram::Unigram;
 use tokenizers::normalizers::replace::ReplacePattern;
-use tokenizers::normalizers::unicode::{NFKC, Nmt};
-use tokenizers::normalizers::{NormalizerWrapper, Precompiled, Replace, Sequence};
+use tokenizers::normalizers::{NFKC, NormalizerWrapper, Precompiled, Replace, Sequence};
 use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
 use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{AddedToken, Tokenizer};
@@ -150,7 +149,7 @@ impl Pieces {
             steps.push(map.into());
         }
         if self.is_nfkc {
-            steps.extend([Nmt.into(), NFKC.into()]);
+            steps.push(NFKC.into());
         }
         if self.removes_blanks {
             for (blanks, by) in [("^ +| +$", ""), (" {2,}", " ")] {
