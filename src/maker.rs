@@ -21,14 +21,16 @@ use wan_alpha_take::engine::message::{Problem, ProblemCode};
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::fit::FitError;
 use wan_alpha_take::frame::Frame;
-use wan_alpha_take::models::{Defaults, MadeFor, Manifest, ModelError, ModelRoots};
+use wan_alpha_take::models::{Defaults, MadeFor, Manifest, ModelError, ModelRoots, NamedModel};
 use wan_alpha_take::store::{
     Claimant, Claiming, Computed, Description, Published, Store, StoreError, Take, TakeOutcome,
     TakeWriter,
 };
-use wan_alpha_take::{Fingerprint, Mask, NUMERICS, TakeKey, TakeRequest, Warning, WarningCode};
+use wan_alpha_take::{
+    Fingerprint, LoraSource, Mask, NUMERICS, TakeKey, TakeRequest, Warning, WarningCode,
+};
 
-use crate::model::use_merged;
+use crate::model::{ChosenLoras, use_merged};
 use crate::take_images::TakeImages;
 use crate::take_record::{ReportSink, WarningKeeper, in_order};
 use claim_heartbeat::ClaimHeartbeat;
@@ -127,6 +129,7 @@ pub(crate) struct Maker {
 struct LoadedModel {
     fingerprint: Fingerprint,
     strengths: Strengths,
+    loras: Vec<LoraSource>,
     name: String,
     pipeline: Pipeline,
     /// What its record says it does where a request is silent, and what it was made for.
@@ -229,7 +232,7 @@ impl Maker {
         watch: &dyn Watch,
     ) -> Result<(), MakeError> {
         let strengths =
-            Strengths { dora: request.dora_strength, distill: request.distill_strength };
+            Strengths { dora: Some(request.dora_strength), distill: request.distill_strength };
         let Some(fingerprint) = request.model_fingerprint else {
             return Err(no_model("the request names no model"));
         };
@@ -237,6 +240,7 @@ impl Maker {
         let fits = |warm: &LoadedModel| {
             warm.fingerprint == fingerprint
                 && warm.strengths == strengths
+                && same_loras(&warm.loras, &request.loras)
                 && warm.pipeline.files().unchanged().is_ok()
         };
         if let Some(warm) = self.warm.as_ref().filter(|warm| fits(warm)) {
@@ -247,21 +251,12 @@ impl Maker {
             self.unload()?;
         }
         let models = place.models;
-        let named = models.with_fingerprint(fingerprint)?.ok_or_else(|| {
-            let roots: Vec<_> =
-                models.roots.iter().map(|root| root.display().to_string()).collect();
-            no_model(&format!(
-                "no model here has the fingerprint {fingerprint} of `{}`; looked in {}",
-                request.model,
-                roots.join(", ")
-            ))
-        })?;
-        if let Some(change) = named.changed() {
-            return Err(no_model(&format!("model `{}`: {change}", named.manifest.name)));
-        }
+        let named = model_of(request, fingerprint, models)?;
         let keeper = WarningKeeper::new(watch, WarningCode::ModelFiles);
         let mut pipeline =
             Pipeline::open(&named.paths(), strengths, self.device, Keep::Everything, &keeper)?;
+        let loras = ChosenLoras::files_of(&request.loras, models).map_err(|what| no_lora(&what))?;
+        pipeline.add_loras(&loras, &keeper)?;
         if let Some(folder) = &self.contexts {
             pipeline.keep_contexts(folder.clone());
         }
@@ -278,6 +273,7 @@ impl Maker {
         self.warm = Some(LoadedModel {
             fingerprint,
             strengths,
+            loras: request.loras.clone(),
             name,
             pipeline,
             defaults,
@@ -379,12 +375,46 @@ fn check(request: &TakeRequest, mask: Option<&Mask>) -> Result<TakeKey, MakeErro
     })
 }
 
+/// The model of a request, whose files are as they were added.
+fn model_of(
+    request: &TakeRequest,
+    fingerprint: Fingerprint,
+    models: &ModelRoots,
+) -> Result<NamedModel, MakeError> {
+    let named = models.with_fingerprint(fingerprint)?.ok_or_else(|| {
+        let roots: Vec<_> = models.roots.iter().map(|root| root.display().to_string()).collect();
+        no_model(&format!(
+            "no model here has the fingerprint {fingerprint} of `{}`; looked in {}",
+            request.model,
+            roots.join(", ")
+        ))
+    })?;
+    match named.changed() {
+        Some(change) => Err(no_model(&format!("model `{}`: {change}", named.manifest.name))),
+        None => Ok(named),
+    }
+}
+
 fn no_model(message: &str) -> MakeError {
     MakeError::Failed(Problem::new(
         ProblemCode::NoModel,
         message,
         "add it with `wan-alpha model add NAME PATH…`",
     ))
+}
+
+fn no_lora(message: &str) -> MakeError {
+    MakeError::Failed(Problem::new(
+        ProblemCode::NoModel,
+        message,
+        "add it with `wan-alpha model add --lora NAME FILE`",
+    ))
+}
+
+/// Whether the same is merged in the same order, whatever it is called.
+fn same_loras(loaded: &[LoraSource], wanted: &[LoraSource]) -> bool {
+    let what = |lora: &LoraSource| (lora.fingerprint, lora.strength);
+    loaded.iter().map(what).eq(wanted.iter().map(what))
 }
 
 fn no_thread(error: io::Error) -> MakeError {

@@ -3,6 +3,7 @@
 mod export;
 mod fingerprints;
 mod get;
+mod loras;
 mod merge;
 mod pack;
 mod parts;
@@ -29,6 +30,7 @@ use crate::progress::TerminalProgress;
 use crate::stdout::print_lines;
 use crate::threads;
 pub(crate) use fingerprints::Fingerprints;
+pub(crate) use loras::ChosenLoras;
 use merge::Keeping;
 pub(crate) use sampling_defaults::{Recorded, SamplingDefaults};
 use wan_alpha_take::environment::Environment;
@@ -168,7 +170,8 @@ pub(crate) fn run(command: &ModelCommand, context: &CommandContext<'_>) -> Resul
         }
     }
     let lines = match command {
-        ModelCommand::Add { name, paths, preset, keep_merged, threads } => {
+        ModelCommand::Add { name, paths, lora: true, .. } => loras::add(name, paths, roots, watch)?,
+        ModelCommand::Add { name, paths, preset, keep_merged, threads, .. } => {
             threads::set(*threads, environment);
             let adding = Adding { name, paths, preset: *preset };
             adding.run(keep_merged.then_some(progress), environment, watch)?
@@ -186,7 +189,11 @@ pub(crate) fn run(command: &ModelCommand, context: &CommandContext<'_>) -> Resul
         }
         ModelCommand::Get(args) => get::run(args, context)?,
         ModelCommand::List { json: true } => vec![report::list_json(roots)?],
-        ModelCommand::List { json: false } => report::list(roots)?,
+        ModelCommand::List { json: false } => {
+            let mut lines = report::list(roots)?;
+            lines.extend(loras::list(roots));
+            lines
+        }
         ModelCommand::Show { name, json } => {
             let chosen = Chosen::of(&[name.into()], roots)?;
             match json {
@@ -196,7 +203,11 @@ pub(crate) fn run(command: &ModelCommand, context: &CommandContext<'_>) -> Resul
         }
         ModelCommand::Verify { name } => vec![verify(name, roots, watch)?],
         ModelCommand::Remove { name } => {
-            let record = roots.remove(name)?;
+            // Of a model and a LoRA of one name the model goes first.
+            let record = match roots.remove(name) {
+                Ok(record) => record,
+                Err(error) => roots.remove_lora(name)?.ok_or(error)?,
+            };
             vec![format!("{name} is forgotten ({} is gone); its weights stay", record.display())]
         }
         ModelCommand::Merge { model, out, dtype, threads } => {
@@ -316,7 +327,13 @@ fn announce(
 }
 
 fn verify(name: &str, roots: &ModelRoots, watch: &dyn Watch) -> Result<String> {
-    let model = roots.find(name)?;
+    let model = match roots.find(name) {
+        Ok(model) => model,
+        Err(error) => {
+            let lora = roots.find_lora(name).map_err(|_| error)?;
+            return loras::verify(&lora, watch);
+        }
+    };
     let files = ModelFiles::find(&model.paths(), Strengths::default(), watch)?;
     let found = files.fingerprint(watch)?;
     if found == model.manifest.fingerprint {

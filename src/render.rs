@@ -13,7 +13,7 @@ use wan_alpha_core::Watch;
 use wan_alpha_core::device::{Device, Opened};
 use wan_alpha_core::generate::{Keep, Pipeline};
 use wan_alpha_core::tch;
-use wan_alpha_core::weights::Strengths;
+use wan_alpha_core::weights::{FurtherLora, Strengths};
 use wan_alpha_take::counted::counted;
 use wan_alpha_take::models::Defaults;
 use wan_alpha_take::store::{Computed, Store, Take, TakeOutcome};
@@ -26,7 +26,7 @@ use crate::device;
 use crate::dump::Dump;
 use crate::exit::{Exit, OrExit};
 use crate::maker::{check_numerics, contexts_folder};
-use crate::model::{Chosen, Recorded, SamplingDefaults, fingerprint_of, use_merged};
+use crate::model::{Chosen, ChosenLoras, Recorded, SamplingDefaults, fingerprint_of, use_merged};
 use crate::output::{Plan, Writer, WriterSink, Written, add_circumstances, is_replaced};
 use crate::own_inputs::{refuse_input, refuse_inputs_in};
 use crate::progress::TerminalProgress;
@@ -103,6 +103,7 @@ impl AskedTake {
         let negative = args.negative.as_deref();
         let negative =
             negative.map(|text| args::text_or_file("--negative", text, console)).transpose()?;
+        args.seed_warning().into_iter().for_each(|words| console.caution(words));
         let chosen = Chosen::of(&args.model, &environment.models)?;
         let count = args.frames.unwrap_or_else(|| chosen.defaults.frames_or_released());
         let latent_frames = TakeRequest::latent_frames_of(count).or_exit(Exit::BadInput)?;
@@ -112,18 +113,23 @@ impl AskedTake {
         let drawn = drawn.transpose()?.flatten();
         let placement = SubjectPlacement::of(args, latent_frames, drawn, console)?;
         let opened = open_device(args, context)?;
-        let strengths = Strengths { dora: args.dora_strength, distill: args.distill_strength };
-        let (pipeline, of_model) = open_pipeline(&chosen, strengths, opened.as_ref(), context)?;
+        let strengths =
+            Strengths { dora: Some(args.dora_strength), distill: args.distill_strength };
+        let loras = ChosenLoras::of(&args.lora, environment, console)?;
+        let (mut pipeline, mut of_model) =
+            open_pipeline(&chosen, strengths, opened.as_ref(), context)?;
         let sampling = SamplingDefaults::of(&Recorded::of(&chosen), &pipeline, args.preset);
         let defaults = sampling.defaults;
         let mut draft = draft(args, chosen.name.clone(), prompt, negative, &placement);
         [draft.width, draft.height] = size;
         [draft.first_image, draft.last_image] = images.sources();
+        draft.loras.clone_from(&loras.sources);
         let mut request = draft.complete(&defaults).or_exit(Exit::BadInput)?;
         if let Some(preset) = &sampling.preset {
             console.remark(&preset.line(&request));
         }
         pipeline.check_images(&request, images.images.inputs(None))?;
+        of_model.extend(add_loras(&mut pipeline, &loras.files(&request), console)?);
         // Read only for a request that stands: it takes a while the first time.
         request.model_fingerprint =
             Some(fingerprint_of(&chosen, pipeline.files(), environment, console)?);
@@ -146,8 +152,11 @@ impl AskedTake {
         let chosen = again::model_of(args, &request, &environment.models)?;
         let opened = open_device(args, context)?;
         let strengths =
-            Strengths { dora: request.dora_strength, distill: request.distill_strength };
-        let (pipeline, of_model) = open_pipeline(&chosen, strengths, opened.as_ref(), context)?;
+            Strengths { dora: Some(request.dora_strength), distill: request.distill_strength };
+        let loras = again::loras_of(&request, &environment.models)?;
+        let (mut pipeline, mut of_model) =
+            open_pipeline(&chosen, strengths, opened.as_ref(), context)?;
+        of_model.extend(add_loras(&mut pipeline, &loras, console)?);
         let found = fingerprint_of(&chosen, pipeline.files(), environment, console)?;
         again::check_model(&request, &chosen, found)?;
         let defaults = SamplingDefaults::of(&Recorded::of(&chosen), &pipeline, None).defaults;
@@ -381,6 +390,17 @@ fn open_pipeline(
     Ok((pipeline, keeper.into_kept()))
 }
 
+/// Has these merged too, and says what of them is to be known.
+fn add_loras(
+    pipeline: &mut Pipeline,
+    loras: &[FurtherLora],
+    console: &Console<'_>,
+) -> Result<Vec<Warning>> {
+    let keeper = WarningKeeper::new(console, WarningCode::ModelFiles);
+    pipeline.add_loras(loras, &keeper)?;
+    Ok(keeper.into_kept())
+}
+
 /// How a take was computed; nothing before the transformer has run.
 fn computed_by(pipeline: &Pipeline, request: &TakeRequest) -> Option<Computed> {
     pipeline.attention_kernel().map(|kernel| Computed {
@@ -402,7 +422,7 @@ fn draft(
     RequestDraft {
         prompt,
         negative_prompt,
-        seed: args.seed,
+        seed: args.noise_seed(),
         frames: args.frames,
         width: args.width,
         height: args.height,

@@ -281,7 +281,7 @@ fn adapters_with_half_of_a_pair() {
 fn two_candidates_for_a_part() {
     for (part, again, words) in [
         (DORA, "epoch-13-1500.safetensors", "transparency DoRA: 2 candidates"),
-        (DISTILL, "another_lora.safetensors", "step-distillation LoRA: 2 candidates"),
+        (DISTILL, "another_4steps.safetensors", "step-distillation LoRA: 2 candidates"),
         (TEXT, "umt5.pth", "text encoder: 2 candidates"),
         (VAE, "wan_2.1_vae.pth", "autoencoder: 2 candidates"),
         (DECODERS, "old/decoder.bin", "decoder LoRA: 2 candidates"),

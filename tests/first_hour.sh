@@ -53,6 +53,7 @@ left_out() {
     *…*) echo "is to be filled in" ;;
     *wan-alpha-v2* | *" model get "*--to*) echo "needs the released weights" ;;
     *" model pack "* | *" runs/"*) echo "needs models of one's own" ;;
+    *" --lora "*) echo "needs a LoRA of one's own" ;;
     *plates*) echo "needs a set of one's own" ;;
     *" train "*) echo "takes its time" ;;
     *asked.jsonl* | *clip-vit* | *alexnet* | *truth/*) echo "needs takes or networks of one's own" ;;

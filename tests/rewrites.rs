@@ -51,6 +51,31 @@ fn files_named_one_by_one_with_two_complete_autoencoders() {
 }
 
 #[test]
+fn tokenizers_of_sentencepiece_beside_and_within_the_text_encoder() {
+    for case in Case::all() {
+        let mut parts = Parts::of(&case);
+        let json = std::fs::read(case.model().join(model::TOKENIZER)).unwrap();
+        let spiece = rewrite::sentence_piece(&json);
+        let takes = [false, true].map(|within| {
+            let folder = tempfile::tempdir().unwrap();
+            if within {
+                parts.text.insert("spiece_model".to_owned(), Tensor::from_slice(&spiece));
+            }
+            parts.write_single_files(folder.path());
+            std::fs::remove_file(folder.path().join("tokenizer.json")).unwrap();
+            if !within {
+                std::fs::write(folder.path().join("spiece.model"), &spiece).unwrap();
+            }
+            let done = case.render([folder.path()]).run().succeeded();
+            case.check(&done.dump());
+            assert_eq!(done.warnings(), [""; 0]);
+            done.take()["request"]["model_fingerprint"].clone()
+        });
+        assert_eq!(takes[0], takes[1], "the fingerprint goes by what the tokenizer is");
+    }
+}
+
+#[test]
 fn folders_and_files_may_be_mixed() {
     let case = Case::named("t2v-euler");
     let parts = Parts::of(&case);

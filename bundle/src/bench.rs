@@ -5,6 +5,7 @@
 //! | `dit-*`, `decode` | transformer and decoder beside diffusers, in one run | `beside` |
 //! | `train-*` | a step of training beside the same step in PyTorch, in one run | `beside` |
 //! | `load` | loading a transformer with adapters beside the same at an earlier commit | `load` |
+//! | `load-stored` | loading quantized files beside the same transformer in bfloat16 | `load_stored` |
 //! | `store` | reading a take beside plainly reading the same bytes | `pairs` |
 //! | `host` | drawing a frame into a host's image beside copying a whole image | `pairs` |
 //! | `engine` | how soon an engine begins, cold and warm | `engine` |
@@ -20,6 +21,7 @@ mod environment;
 mod example;
 mod export;
 mod load;
+mod load_stored;
 mod pairs;
 mod side;
 mod statistics;
@@ -47,6 +49,7 @@ struct BenchCase {
 enum BenchWork {
     Beside(Comparison),
     Load,
+    LoadStored,
     Pairs(&'static Subject),
     Engine,
     Export,
@@ -73,6 +76,7 @@ const CASES: &[BenchCase] = &[
         Comparison { script: TRAINING, theirs: "train-vae", limit: 0.57, pairs: 5 },
     ),
     BenchCase { name: "load", work: BenchWork::Load },
+    BenchCase { name: "load-stored", work: BenchWork::LoadStored },
     BenchCase { name: STORE.name, work: BenchWork::Pairs(&STORE) },
     BenchCase { name: HOST.name, work: BenchWork::Pairs(&HOST) },
     BenchCase { name: "engine", work: BenchWork::Engine },
@@ -86,7 +90,7 @@ const fn beside(name: &'static str, comparison: Comparison) -> BenchCase {
 #[derive(clap::Args)]
 pub(crate) struct BenchOptions {
     /// Cases to run: dit-1, dit-1-nocache, dit-5, dit-5-nocache, decode, train-dit,
-    /// train-vae, load, store, host, engine, export; all of them by default.
+    /// train-vae, load, load-stored, store, host, engine, export; all of them by default.
     #[arg(value_parser = CASES.iter().map(|case| case.name).collect::<Vec<_>>())]
     names: Vec<String>,
     /// Write the JSON lines to this file as well.
@@ -154,6 +158,7 @@ pub(crate) fn run(tree: &Tree, options: &BenchOptions) -> Result<ExitCode> {
                 programs.insert(ready).compare(case.name, &Comparison { pairs, ..*comparison })
             }
             BenchWork::Load => load::measure(tree),
+            BenchWork::LoadStored => load_stored::measure(tree),
             BenchWork::Pairs(subject) => pairs::measure(tree, subject),
             BenchWork::Engine => engine::measure(tree),
             BenchWork::Export => export::measure(tree),

@@ -24,7 +24,7 @@ use crate::noise::{self, ShiftedNoise};
 use crate::shim::Switch;
 use crate::text::TEXT_LENGTH;
 use crate::vae::{LATENT_CHANNELS, RgbaDecoder};
-use crate::weights::{Decoders, MergedTransformer, ModelFiles, Strengths, Weights};
+use crate::weights::{Decoders, FurtherLora, MergedTransformer, ModelFiles, Strengths, Weights};
 use crate::{Error, ErrorKind, MemoryContext, Result, Stage, Watch, give_back};
 pub use arithmetic::{Arithmetic, ModelWidths};
 use images::RememberedCondition;
@@ -137,6 +137,15 @@ impl Pipeline {
             strengths,
             merged: None,
         })
+    }
+
+    /// Has LoRAs merged that are no part of the model, after its own adapters and in this order.
+    ///
+    /// # Errors
+    /// As [`ModelFiles::add_loras`].
+    pub fn add_loras(&mut self, loras: &[FurtherLora], watch: &dyn Watch) -> Result<()> {
+        self.dit = None;
+        self.files.add_loras(loras, watch)
     }
 
     /// Loads the transformer from a copy that was made of this model, whose fingerprint is `source`,

@@ -1,6 +1,7 @@
 //! From a prompt to the context the transformer attends to: cleaning, tokens, umT5.
 
 mod clean;
+mod sentence_piece;
 mod tokenizer;
 mod umt5;
 

@@ -14,13 +14,17 @@ mod clip_names;
 mod decoder_files;
 mod diffusers_names;
 mod discover;
+mod distillation;
+mod eight_bits;
 mod encoder_files;
 mod file;
 mod file_bytes;
 mod fingerprint;
 mod folder;
 mod found_parts;
+mod further_loras;
 mod gguf;
+mod gguf_vocabulary;
 mod held_tensor;
 mod image_names;
 mod image_parts;
@@ -45,6 +49,7 @@ mod single_candidate;
 mod single_part;
 mod stored_kind;
 mod stored_weight;
+mod tokenizer_file;
 
 use std::sync::Arc;
 
@@ -56,9 +61,13 @@ pub use diffusers_names::{
     diffusers_autoencoder, diffusers_transformer, diffusers_transformer_module,
     hugging_face_text_encoder,
 };
+pub use distillation::Evidence;
 pub use encoder_files::EncoderFiles;
 pub use file::{TensorFile, read_bare_tensor};
+pub use fingerprint::lora_fingerprint;
 pub use found_parts::FoundParts;
+pub use further_loras::FurtherLora;
+pub use gguf_vocabulary::GgufVocabulary;
 pub use low_rank::LowRank;
 pub use memory::{MemorySet, keeps_float32};
 pub use merged::{MERGED_NUMERICS, MERGED_SOURCE, MergedTransformer};
@@ -69,6 +78,7 @@ pub use set::TensorSet;
 pub use single_part::{find_base_autoencoder, find_text_encoder, find_tokenizer, find_transformer};
 pub use stored_kind::{BlockFormat, StoredKind, TensorEntry};
 pub use stored_weight::StoredWeight;
+pub use tokenizer_file::TokenizerContent;
 
 use crate::device::Device;
 use crate::{Error, Result};

@@ -18,12 +18,17 @@ use std::sync::Arc;
 use tch::{Kind, Tensor};
 use wan_alpha_core::device::Device;
 use wan_alpha_core::tch;
+use wan_alpha_core::text::Tokenizer;
 use wan_alpha_core::weights::{BlockFormat, Network, StoredKind, TensorFile, TensorSet, Weights};
 use wan_alpha_core::{Error, ErrorKind};
 use written::cases;
 
 fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stored_formats").join(name)
+}
+
+fn text_data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/text").join(name)
 }
 
 #[test]
@@ -153,6 +158,16 @@ fn the_table_of_formats_in_the_docs_is_that_of_these_cases() {
     }
 }
 
+/// What a row names as its test must be one.
+#[test]
+fn every_form_of_the_table_has_its_test() {
+    for (row, _, _, test, file) in written::FORMS {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
+        let text = fs::read_to_string(path).unwrap();
+        assert!(text.contains(&format!("fn {test}()")), "{row}: {test} is not in {file}");
+    }
+}
+
 /// A generator of numbers, the same in every run of a seed.
 struct Random(u64);
 
@@ -162,6 +177,19 @@ impl Random {
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         (self.0 % most.max(1) as u64) as usize
+    }
+
+    /// Damages a file near its beginning, or some bytes of it anywhere.
+    fn damage_anywhere(&mut self, whole: &[u8]) -> Vec<u8> {
+        if self.below(2) == 0 {
+            return self.damage(whole);
+        }
+        let mut bytes = whole.to_vec();
+        for _ in 0..=self.below(30) {
+            let place = self.below(bytes.len());
+            bytes[place] = self.below(256) as u8;
+        }
+        bytes
     }
 
     /// Damages a file here and there.
@@ -188,27 +216,65 @@ impl Random {
     }
 }
 
+/// A prompt with what a tokenizer's map of characters, blanks and bytes are for.
+const PROMPT: &str = "Ｆｕｌｌ ﬁre e\u{301} \u{3000}透明 😀 <pad>";
+
 #[test]
-#[ignore = "minutes, by hand: WAN_ALPHA_FUZZ_SECONDS=600 cargo test -p wan-alpha-core --test stored_formats -- --ignored"]
+fn damaged_lists_of_a_tokenizer_end_in_words_or_a_tokenizer() {
+    let whole = fs::read(text_data("sentence_piece.gguf")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("damaged.gguf");
+    let mut random = Random(7);
+    let mut refused = 0;
+    for _ in 0..300 {
+        fs::write(&path, random.damage_anywhere(&whole)).unwrap();
+        match Tokenizer::open(&path) {
+            Ok(tokenizer) => drop(tokenizer.encode(PROMPT)),
+            Err(error) => {
+                assert!(error.to_string().contains("damaged.gguf"), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 30, "{refused}");
+}
+
+#[test]
+#[ignore = "minutes, by hand: WAN_ALPHA_FUZZ_SECONDS=600 WAN_ALPHA_FUZZ_FILES=gguf cargo test -p wan-alpha-core --test stored_formats -- --ignored"]
 fn whatever_is_done_to_a_file_it_ends_without_a_panic() {
     let seconds = std::env::var("WAN_ALPHA_FUZZ_SECONDS").map_or(60, |text| text.parse().unwrap());
+    // All of them, where none is named.
+    let wanted = std::env::var("WAN_ALPHA_FUZZ_FILES").unwrap_or_default();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("damaged");
-    let configured = folder.path().join("configured.safetensors");
-    cases().iter().find(|case| case.name.starts_with("comfy_quant")).unwrap().write(&configured);
+    let configured = ["comfy_quant float8_e4m3fn", "metadata float8_e4m3fn"].map(|name| {
+        let path = folder.path().join(format!("{name}.safetensors"));
+        cases().iter().find(|case| case.name == name).unwrap().write(&path);
+        path
+    });
+    let pieces = ["sentence_piece.model", "sentence_piece.gguf"].map(text_data);
     let corpus: Vec<_> = ["blocks.gguf", "fp8.pth", "uint16.pth"]
         .into_iter()
         .map(data)
-        .chain([configured])
-        .map(|path| fs::read(path).unwrap())
+        .chain(configured)
+        .chain(pieces)
+        .filter(|path| path.to_string_lossy().contains(&wanted))
+        .map(|path| (path.to_string_lossy().contains("sentence_piece"), fs::read(path).unwrap()))
         .collect();
     let mut random = Random(19);
     let begun = std::time::Instant::now();
     let (mut files, mut opened) = (0u64, 0u64);
     while begun.elapsed().as_secs() < seconds {
-        let whole = &corpus[random.below(corpus.len())];
-        fs::write(&path, random.damage(whole)).unwrap();
+        let (is_tokenizer, whole) = &corpus[random.below(corpus.len())];
         files += 1;
+        if *is_tokenizer {
+            fs::write(&path, random.damage_anywhere(whole)).unwrap();
+            let Ok(tokenizer) = Tokenizer::open(&path) else { continue };
+            opened += 1;
+            let _ = tokenizer.encode(PROMPT);
+            continue;
+        }
+        fs::write(&path, random.damage(whole)).unwrap();
         let Ok(file) = TensorFile::open(&path) else { continue };
         opened += 1;
         file.names().for_each(|name| drop(file.read(Device::cpu(), name)));

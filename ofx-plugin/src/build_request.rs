@@ -8,15 +8,16 @@
 use thiserror::Error;
 use wan_alpha_take::models::{Defaults, Manifest, ModelError};
 use wan_alpha_take::{
-    DraftError, Ellipse, Precision, RequestDraft, RequestError, Solver, TakeRequest, frames,
+    DraftError, Ellipse, Fingerprint, LoraSource, LoraWord, LoraWordError, Precision, RequestDraft,
+    RequestError, Solver, TakeRequest, frames,
 };
 
 use crate::node::Node;
 use crate::ofx_status::Status;
 use crate::params::{
-    ELLIPSE_ANGLE, ELLIPSE_AXES, ELLIPSE_CENTER, FRAMES, GUIDANCE, HEIGHT, MAX_PROMPT, MODEL, MU,
-    NEGATIVE_PROMPT, PRECISION, PROMPT, PROMPT_TEMPLATE, RESOLUTION, SEED, SHIFT, SOLVER, STEPS,
-    WIDTH,
+    ELLIPSE_ANGLE, ELLIPSE_AXES, ELLIPSE_CENTER, FRAMES, GUIDANCE, HEIGHT, LORAS, MAX_PROMPT,
+    MODEL, MU, NEGATIVE_PROMPT, PRECISION, PROMPT, PROMPT_TEMPLATE, RESOLUTION, SEED, SHIFT,
+    SOLVER, STEPS, WIDTH,
 };
 use crate::session::PluginSession;
 use crate::timing::Timing;
@@ -30,6 +31,9 @@ pub(crate) enum BuildRequestError {
     /// The model is not to be had.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// A line of the LoRAs names none.
+    #[error("LoRAs: {0}")]
+    Lora(#[from] LoraWordError),
     /// A text is longer than projects should hold.
     #[error("the {what} is {found} bytes long: expected at most {MAX_PROMPT}; shorten it")]
     Long { what: &'static str, found: usize },
@@ -107,10 +111,17 @@ pub(crate) fn request(
         height: Some(height),
         ellipse: placed.iter().map(|(ellipse, _)| *ellipse).collect(),
         mu: placed.iter().map(|(_, mu)| *mu).collect(),
+        loras: loras(node, session)?,
         model_fingerprint: Some(fingerprint),
         ..sampling(node, RequestDraft::new(name, prompt(node)?))?
     };
     Ok(draft.complete(&defaults)?)
+}
+
+/// The LoRAs that are listed, by their records.
+fn loras(node: Node<'_>, session: &PluginSession) -> Result<Vec<LoraSource>, BuildRequestError> {
+    let words = LoraWord::lines(&text(node, LORAS, "list of LoRAs")?)?;
+    words.iter().map(|word| Ok(session.lora(&word.what)?.source(word.strength))).collect()
 }
 
 /// A text parameter, of a length that projects should hold.
@@ -209,6 +220,7 @@ pub(crate) fn differences(take: &TakeRequest, wanted: &TakeRequest) -> Vec<&'sta
         ("number of frames", a.frames == b.frames),
         ("size", (a.width, a.height) == (b.width, b.height)),
         ("model", (a.model_fingerprint, a.mu_scale) == (b.model_fingerprint, b.mu_scale)),
+        ("LoRAs", merges(a).eq(merges(b))),
         ("precision", a.precision == b.precision),
         ("steps", a.steps == b.steps),
         ("guidance", a.guidance == b.guidance),
@@ -217,6 +229,11 @@ pub(crate) fn differences(take: &TakeRequest, wanted: &TakeRequest) -> Vec<&'sta
         ("version of this plug-in", a.numerics == b.numerics),
     ];
     compared.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
+}
+
+/// What is merged beside the model's own, whatever it is called.
+fn merges(request: &TakeRequest) -> impl Iterator<Item = (Fingerprint, f64)> + '_ {
+    request.loras.iter().map(|lora| (lora.fingerprint, lora.strength))
 }
 
 #[cfg(test)]

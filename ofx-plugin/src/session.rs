@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use wan_alpha_take::engine::client::{ClientSetup, EngineClient};
 use wan_alpha_take::engine::message::{Holder, Identity, Submit};
 use wan_alpha_take::environment::Environment;
-use wan_alpha_take::models::{Manifest, ModelError};
+use wan_alpha_take::models::{Manifest, ModelError, NamedLora};
 use wan_alpha_take::store::{Store, Take};
 use wan_alpha_take::{NUMERICS, TakeKey, TakeRequest, Warning};
 
@@ -53,6 +53,8 @@ pub(crate) struct PluginSession {
     waiting: Mutex<HashMap<TakeKey, usize>>,
     /// Records of models, and when they were read.
     models: Mutex<HashMap<String, (Instant, Manifest)>>,
+    /// LoRAs that were looked up, and when.
+    loras: Mutex<HashMap<String, (Instant, NamedLora)>>,
     /// Takes that there was a warning about because they are not there; none: one without a key.
     warned: Mutex<HashSet<Option<TakeKey>>>,
     /// What is wrong with the files of takes that were found damaged.
@@ -60,6 +62,9 @@ pub(crate) struct PluginSession {
     /// When the engine was last asked what it is doing.
     report_requested: Mutex<Option<Instant>>,
 }
+
+/// For so long a record that was read is taken as it was.
+const FRESH: Duration = Duration::from_secs(1);
 
 impl PluginSession {
     /// The session of this process; opened at the first call.
@@ -111,6 +116,7 @@ impl PluginSession {
             orphaned: Mutex::default(),
             waiting: Mutex::default(),
             models: Mutex::default(),
+            loras: Mutex::default(),
             warned: Mutex::default(),
             damaged: Mutex::default(),
             report_requested: Mutex::default(),
@@ -199,7 +205,6 @@ impl PluginSession {
     /// # Errors
     /// As [`ModelRoots::find`](wan_alpha_take::models::ModelRoots::find).
     pub(crate) fn model(&self, name: &str) -> Result<Manifest, ModelError> {
-        const FRESH: Duration = Duration::from_secs(1);
         if let Some((_, manifest)) =
             self.models.lock().get(name).filter(|(read, _)| read.elapsed() < FRESH)
         {
@@ -208,6 +213,20 @@ impl PluginSession {
         let manifest = self.environment.models.find(name)?.manifest;
         self.models.lock().insert(name.to_owned(), (Instant::now(), manifest.clone()));
         Ok(manifest)
+    }
+
+    /// A LoRA of a name, not read again for a second either.
+    ///
+    /// # Errors
+    /// As [`ModelRoots::find_lora`](wan_alpha_take::models::ModelRoots::find_lora).
+    pub(crate) fn lora(&self, name: &str) -> Result<NamedLora, ModelError> {
+        let mut known = self.loras.lock();
+        if let Some((_, lora)) = known.get(name).filter(|(read, _)| read.elapsed() < FRESH) {
+            return Ok(lora.clone());
+        }
+        let lora = self.environment.models.find_lora(name)?;
+        known.insert(name.to_owned(), (Instant::now(), lora.clone()));
+        Ok(lora)
     }
 
     /// The record of a model, without a session where there is none yet: it is read and nothing else,

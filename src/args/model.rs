@@ -24,6 +24,10 @@ pub(crate) enum ModelCommand {
         /// How it is sampled where a take leaves it open, in place of what the files say
         #[arg(long, value_name = "NAME", value_parser = preset_name())]
         preset: Option<&'static Preset>,
+        /// The file is a LoRA of a style, a subject or a motion: the name is for `--lora` and the node's
+        /// LoRAs, beside any model
+        #[arg(long, conflicts_with = "keep_merged")]
+        lora: bool,
         /// Also write the transformer with its adapters merged beside the record, so that loading is
         /// reading; its size is told first
         #[arg(long)]

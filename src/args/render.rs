@@ -22,15 +22,21 @@ pub(crate) struct Render {
     #[arg(long, value_name = "NAME|PATH", default_value = "auto", num_args = 1.., help_heading = "Model")]
     pub(crate) model: Vec<PathBuf>,
 
-    /// Strength of the DoRA that makes the video transparent, 0 to 2
+    /// Strength of the DoRA that makes the video transparent, 0 to 2. It does not touch the lengths that
+    /// the DoRA gives to rows: at 0 they are left of it. Without it altogether: a model without its file
     #[arg(long, value_name = "S", default_value_t = 1.0)]
     #[arg(allow_hyphen_values = true, help_heading = "Model")]
     pub(crate) dora_strength: f64,
 
-    /// Strength of the step-distillation LoRA, 0 to 2
+    /// Strength of the step-distillation LoRA, 0 to 2; 0 is without it
     #[arg(long, value_name = "S", default_value_t = 1.0)]
     #[arg(allow_hyphen_values = true, help_heading = "Model")]
     pub(crate) distill_strength: f64,
+
+    /// A further LoRA, merged after the model's own: a name (see `wan-alpha model add --lora`) or a file,
+    /// and its strength, -10 to 10 [default: 1]; may be given several times, and the order counts
+    #[arg(long, value_name = "NAME|FILE[:S]", num_args = 1.., help_heading = "Model")]
+    pub(crate) lora: Vec<String>,
 
     /// Number format to compute in [default: the model's; else f32 below 3 billion parameters,
     /// bf16 above]
@@ -56,7 +62,7 @@ pub(crate) struct Render {
     #[arg(long, value_name = "FILE|FOLDER|REQUEST", help_heading = "Take")]
     #[arg(conflicts_with_all = ["prompt", "negative", "seed", "width", "height", "frames", "ellipse",
         "ellipse_track", "mu", "preset", "steps", "guidance", "shift", "solver", "dora_strength",
-        "distill_strength", "dtype"])]
+        "distill_strength", "lora", "dtype"])]
     pub(crate) from: Option<String>,
 
     /// The image that the take begins with, for an image-to-video model: a PNG or EXR with alpha, of
@@ -86,10 +92,11 @@ pub(crate) struct Render {
     #[arg(long, value_name = "TEXT|@FILE", help_heading = "Take", allow_hyphen_values = true)]
     pub(crate) negative: Option<String>,
 
-    /// Seed of the noise, 0 to 4294967295: another seed, another take
+    /// Seed of the noise: another seed, another take. Of seeds above 4294967295 the low 32 bits count, as
+    /// in torch
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Take")]
     #[arg(value_parser = seed, allow_negative_numbers = true)]
-    pub(crate) seed: u32,
+    pub(crate) seed: u64,
 
     /// Width in pixels, a multiple of 16 [default: of --image's aspect; the model's, else 832]
     #[arg(long, value_name = "W", allow_negative_numbers = true, help_heading = "Take")]
@@ -195,25 +202,30 @@ impl Render {
         in_order(&self.format)
     }
 
+    /// The seed that the noise is drawn from: the low 32 bits, as torch's generator on the CPU takes them.
+    pub(crate) fn noise_seed(&self) -> u32 {
+        (self.seed & u64::from(u32::MAX)) as u32
+    }
+
+    /// What to say of a seed of more than 32 bits.
+    pub(crate) fn seed_warning(&self) -> Option<String> {
+        let (given, taken) = (self.seed, self.noise_seed());
+        (given > u32::MAX.into()).then(|| {
+            format!(
+                "the seed {given} counts with its low 32 bits, as in torch: {taken} is the same"
+            )
+        })
+    }
+
     /// Whether `--model` is as it is by default.
     pub(crate) fn names_no_model(&self) -> bool {
         matches!(&self.model[..], [one] if one.as_os_str() == AUTO)
     }
 }
 
-/// A seed. Other programs have some of up to 64 bits, but torch's generator uses the low 32.
-fn seed(text: &str) -> Result<u32, String> {
-    let number: Result<u64, _> = text.parse();
-    match number {
-        Ok(number) => u32::try_from(number).map_err(|_| {
-            format!(
-                "expected 0 to {}; torch uses the low 32 bits alone: {} gives the same noise",
-                u32::MAX,
-                number & u64::from(u32::MAX)
-            )
-        }),
-        Err(_) => Err(format!("expected a whole number, 0 to {}", u32::MAX)),
-    }
+/// A seed; other programs have some of up to 64 bits.
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("expected a whole number, 0 to {}", u64::MAX))
 }
 
 /// The text of `--prompt` or `--negative` (`flag`): as it stands, or with `@FILE` the file's,

@@ -97,7 +97,11 @@ fn everything_can_be_given() {
         --device cuda:1 --format png,png --dump d --threads 2";
     let render = parse(&all.split_whitespace().collect::<Vec<_>>()).unwrap();
     assert_eq!(render.model, ["m", "a", "b"].map(PathBuf::from));
-    assert_eq!(render.seed, u32::MAX);
+    assert_eq!(render.noise_seed(), u32::MAX);
+    assert_eq!(render.seed_warning(), None);
+    let large = parse(&["--seed", "4294967303"]).unwrap();
+    assert_eq!(large.noise_seed(), 7);
+    assert!(large.seed_warning().unwrap().contains("7 is the same"));
     assert_eq!(render.solver, Some(Solver::DpmPlusPlus));
     assert_eq!(render.dtype, Some(Precision::Bf16));
     assert_eq!(render.computing.device, Some(DeviceChoice::Cuda(CardName::Index(1))));
@@ -143,7 +147,7 @@ fn mistakes_are_usage_errors_and_exit_with_2() {
         &["--device", "GPU-x"],
         &["--device", "gpu"],
         &["--seed", "-1"],
-        &["--seed", "4294967296"],
+        &["--seed", "18446744073709551616"],
         &["--width", "-16"],
         &["--mu", "strong"],
         &["--format", "jpg"],

@@ -25,6 +25,7 @@ use serde_json::Value;
 use wan_alpha_core::Watch;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::{Kind, Tensor};
+use wan_alpha_core::text::Tokenizer;
 use wan_alpha_core::weights::{
     Adapter, Decoders, FoundParts, MERGED, TensorFile, TensorSet, Weights,
 };
@@ -71,7 +72,7 @@ pub(super) fn run(
         files.extend(diffusers::files(&parts, folder)?);
         if let Some(tokenizer) = parts.tokenizer.as_ref().filter(|_| parts.text.is_some()) {
             let to = folder.join("tokenizer/tokenizer.json");
-            copy(tokenizer, &to)?;
+            write_tokenizer(tokenizer, &to)?;
             lines.push(to.display().to_string());
         }
     }
@@ -95,13 +96,18 @@ fn prepare(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    let work = || -> std::io::Result<()> {
+/// Copies a `tokenizer.json`; any other form is written as one.
+fn write_tokenizer(from: &Path, to: &Path) -> Result<()> {
+    let work = || -> Result<()> {
         fs::create_dir_all(to.parent().unwrap_or(Path::new(".")))?;
-        fs::copy(from, to)?;
+        if from.file_name() == to.file_name() {
+            fs::copy(from, to)?;
+        } else {
+            fs::write(to, Tokenizer::open(from)?.to_json()?)?;
+        }
         Ok(())
     };
-    work().with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
+    work().with_context(|| format!("cannot write {} as {}", from.display(), to.display()))
 }
 
 impl ExportedFile {

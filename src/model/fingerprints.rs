@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use wan_alpha_core::weights::ModelFiles;
+use wan_alpha_core::weights::{ModelFiles, lora_fingerprint};
 use wan_alpha_core::{Result, Watch};
 use wan_alpha_take::Fingerprint;
 use wan_alpha_take::models::PartFile;
@@ -24,11 +24,25 @@ impl Fingerprints {
     pub(crate) fn of(&self, files: &ModelFiles, watch: &dyn Watch) -> Result<Fingerprint> {
         let described =
             files.paths().iter().map(|path| Ok(PartFile::of(path)?)).collect::<Result<Vec<_>>>()?;
-        let key = blake3::hash(format!("{described:?}").as_bytes()).to_hex().to_string();
+        self.remembered(&format!("{described:?}"), || files.fingerprint(watch))
+    }
+
+    /// The fingerprint of a LoRA's file, read where it is not remembered.
+    pub(crate) fn of_lora(&self, path: &Path, watch: &dyn Watch) -> Result<Fingerprint> {
+        let described = format!("lora {:?}", PartFile::of(path)?);
+        self.remembered(&described, || lora_fingerprint(path, watch))
+    }
+
+    fn remembered(
+        &self,
+        described: &str,
+        read: impl FnOnce() -> Result<Fingerprint>,
+    ) -> Result<Fingerprint> {
+        let key = blake3::hash(described.as_bytes()).to_hex().to_string();
         if let Some(known) = self.read().get(&key).and_then(|text| text.parse().ok()) {
             return Ok(known);
         }
-        let fingerprint = files.fingerprint(watch)?;
+        let fingerprint = read()?;
         if let Err(error) = self.remember(key, fingerprint) {
             log::info!("the fingerprint could not be remembered: {error}");
         }

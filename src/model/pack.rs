@@ -22,7 +22,7 @@ use crate::exit::{Exit, OrExit};
 use crate::unique_json;
 
 /// Where released models have it, and where it is looked for.
-const TOKENIZER: &str = "google/umt5-xxl/tokenizer.json";
+const TOKENIZER_FOLDER: &str = "google/umt5-xxl";
 
 /// What is packed, and where it goes.
 pub(super) struct Pack<'a> {
@@ -50,7 +50,7 @@ impl Pack<'_> {
             made_for: if told.made_for.is_silent() { made_for } else { told.made_for },
         };
         let strengths = Strengths {
-            dora: if transparent { 0.0 } else { Strengths::default().dora },
+            dora: Strengths::default().dora.filter(|_| !transparent),
             ..Strengths::default()
         };
         let files = ModelFiles::find(paths, strengths, watch)?;
@@ -67,11 +67,10 @@ impl Pack<'_> {
             if !watch.go_on() {
                 return Err(anyhow!("cancelled while packing")).or_exit(Exit::Cancelled);
             }
-            let place = if *path == files.tokenizer {
-                PathBuf::from(TOKENIZER)
-            } else {
-                path.file_name().map(PathBuf::from).unwrap_or_default()
-            };
+            let name = path.file_name().map(PathBuf::from).unwrap_or_default();
+            // A tokenizer may lie in the text encoder's own file.
+            let apart = *path == files.tokenizer && !files.text.paths().any(|text| text == path);
+            let place = if apart { Path::new(TOKENIZER_FOLDER).join(name) } else { name };
             let to = out.join(place);
             ensure!(!to.exists(), "two files of the model are called {}; rename one", to.display());
             let adapters =

@@ -51,6 +51,9 @@ enum PartContent {
         changes: usize,
         /// Keys that fit none.
         unmatched: usize,
+        /// What says that it is step distillation, in words.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        step_distillation: Option<String>,
     },
     /// Something without tensors.
     File {},
@@ -108,11 +111,16 @@ impl PartReport {
                     counted(*tensors, "tensor")
                 )
             }
-            PartContent::Adapter { changes, unmatched } => format!(
-                "changes {}, {} unmatched",
-                counted(*changes, "tensor"),
-                counted(*unmatched, "key")
-            ),
+            PartContent::Adapter { changes, unmatched, step_distillation } => {
+                let known = step_distillation.as_ref();
+                let known = known.map(|by| format!("; step distillation by {by}"));
+                format!(
+                    "changes {}, {} unmatched{}",
+                    counted(*changes, "tensor"),
+                    counted(*unmatched, "key"),
+                    known.unwrap_or_default()
+                )
+            }
             PartContent::File {} => return lines,
         };
         lines.push(part_line("", &about));
@@ -145,8 +153,11 @@ fn merge_block(set: &TensorSet) -> PartReport {
 }
 
 fn adapter(adapter: &Adapter) -> PartReport {
-    let holds =
-        PartContent::Adapter { changes: adapter.targets(), unmatched: adapter.unmatched().len() };
+    let holds = PartContent::Adapter {
+        changes: adapter.targets(),
+        unmatched: adapter.unmatched().len(),
+        step_distillation: adapter.evidence().map(ToString::to_string),
+    };
     let files = vec![adapter.path().to_owned()];
     PartReport { part: adapter.kind().in_words(), files, holds }
 }

@@ -53,7 +53,17 @@ pub(super) fn list_json(roots: &ModelRoots) -> Result<String> {
         })
     };
     let list: Vec<Value> = models.iter().map(model).collect();
-    Ok(serde_json::to_string_pretty(&json!({ "models": list }))?)
+    let loras: Vec<Value> = roots.loras().iter().map(lora_json).collect();
+    Ok(serde_json::to_string_pretty(&json!({ "models": list, "loras": loras }))?)
+}
+
+fn lora_json(lora: &models::NamedLora) -> Value {
+    json!({
+        "name": lora.record.name,
+        "file": lora.path(),
+        "fingerprint": lora.record.fingerprint,
+        "changed": lora.changed(),
+    })
 }
 
 /// One model, part by part.

@@ -1,12 +1,13 @@
 //! The model of a take that is made again.
 
 use anyhow::{Result, anyhow};
+use wan_alpha_core::weights::FurtherLora;
 use wan_alpha_take::models::ModelRoots;
 use wan_alpha_take::{Fingerprint, TakeRequest};
 
 use crate::args::Render;
 use crate::exit::{Exit, OrExit};
-use crate::model::Chosen;
+use crate::model::{Chosen, ChosenLoras};
 
 /// The model that is named besides, else the one of the request's fingerprint, whatever it is called here.
 pub(super) fn model_of(args: &Render, request: &TakeRequest, roots: &ModelRoots) -> Result<Chosen> {
@@ -25,6 +26,13 @@ pub(super) fn model_of(args: &Render, request: &TakeRequest, roots: &ModelRoots)
         request.model_fingerprint.map_or("unknown".to_owned(), |found| found.to_string())
     ))
     .or_exit(Exit::ModelIncomplete)
+}
+
+/// The LoRAs of the request, by their fingerprints, whatever they are called here.
+pub(super) fn loras_of(request: &TakeRequest, roots: &ModelRoots) -> Result<Vec<FurtherLora>> {
+    ChosenLoras::files_of(&request.loras, roots)
+        .map_err(|what| anyhow!("{what}; add it with `wan-alpha model add --lora NAME FILE`"))
+        .or_exit(Exit::ModelIncomplete)
 }
 
 /// Another model would make another take.

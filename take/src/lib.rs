@@ -90,7 +90,7 @@ pub mod warning;
 
 /// Which pixels our code makes. Raised whenever a change of it changes them: a take made by other
 /// numerics is another take.
-pub const NUMERICS: u32 = 2;
+pub const NUMERICS: u32 = 3;
 
 pub use choice::UnknownChoice;
 pub use digest::{ContentHash, DigestError, Fingerprint};

@@ -6,6 +6,7 @@
 
 mod defaults;
 mod error;
+mod loras;
 mod made_for;
 mod manifest;
 mod preset;
@@ -16,6 +17,7 @@ use std::time::SystemTime;
 
 pub use defaults::Defaults;
 pub use error::ModelError;
+pub use loras::{LoraRecord, NamedLora};
 pub use made_for::MadeFor;
 pub use manifest::{Manifest, MergedCopy, PartFile};
 pub use preset::{ChosenPreset, LIGHTX2V, PRESETS, Preset, RCM, UNDISTILLED, WAN_ALPHA};

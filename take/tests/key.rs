@@ -87,11 +87,6 @@ fn requests() -> [TakeRequest; 7] {
 
 /// With LoRAs, one of which is off.
 fn with_loras(usual: &TakeRequest) -> TakeRequest {
-    let lora = |name: &str, hash, strength| LoraSource {
-        name: name.to_owned(),
-        fingerprint: Fingerprint([hash; 32]),
-        strength,
-    };
     let loras =
         vec![lora("smoke", 0x5a, 0.8), lora("off", 0x01, 0.0), lora("ink", 0xc3, -1.0 / 3.0)];
     TakeRequest { loras, ..usual.clone() }
@@ -110,6 +105,10 @@ fn with_images(usual: &TakeRequest) -> TakeRequest {
 /// With the solvers that version 1 does not know.
 fn with_fresh_noise(usual: &TakeRequest) -> [TakeRequest; 2] {
     [Solver::Lcm, Solver::Rcm].map(|solver| TakeRequest { solver, ..usual.clone() })
+}
+
+fn lora(name: &str, hash: u8, strength: f64) -> LoraSource {
+    LoraSource { name: name.to_owned(), fingerprint: Fingerprint([hash; 32]), strength }
 }
 
 #[test]

@@ -58,6 +58,12 @@ impl Render {
         self
     }
 
+    /// Sets a flag that takes several values.
+    pub(crate) fn with_all(mut self, flag: &'static str, values: &[&str]) -> Self {
+        self.flags.insert(flag, values.iter().map(OsString::from).collect());
+        self
+    }
+
     /// Leaves a flag to its default.
     pub(crate) fn without(mut self, flag: &'static str) -> Self {
         self.flags.remove(flag);

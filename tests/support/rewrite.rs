@@ -376,3 +376,25 @@ fn with_decoder_lora(vae: &Tensors, lora: &Tensors, prefix: &str) -> Tensors {
     assert_eq!(pairs, 38, "modules of a decoder that have a LoRA");
     merged
 }
+
+/// The reference's tokenizer as a `spiece.model`: fields as `sentencepiece_model.proto` numbers them.
+pub(crate) fn sentence_piece(json: &[u8]) -> Vec<u8> {
+    let tokenizer: Value = serde_json::from_slice(json).unwrap();
+    let bytes = |field: u8, content: &[u8]| {
+        assert!(content.len() < 128);
+        [&[field << 3 | 2, content.len() as u8], content].concat()
+    };
+    let mut model = Vec::new();
+    for entry in tokenizer["model"]["vocab"].as_array().unwrap() {
+        let (piece, score) = (entry[0].as_str().unwrap(), entry[1].as_f64().unwrap() as f32);
+        let kind = match piece {
+            "<unk>" => 2,
+            "<pad>" | "</s>" | "<s>" => 3,
+            _ => 1,
+        };
+        let piece =
+            [bytes(1, piece.as_bytes()), vec![0x15], score.to_le_bytes().into(), vec![0x18, kind]];
+        model.extend(bytes(1, &piece.concat()));
+    }
+    model
+}

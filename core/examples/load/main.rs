@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `load make DIR` | writes a random transformer of 2 GB in float32, a DoRA of rank 32 and a LoRA of rank 64 |
 //! | `load run DIR OTHERS` | loads it in bfloat16, adapters merged; the parts that a transformer does without are those of the model in OTHERS |
+//! | `load stored DIR FORM` | writes the same transformer alone, in bfloat16 or quantized |
+//! | `load run-cold DIR OTHERS` | as `run`, DIR's files dropped from the system's memory first |
 //! | `load parts DIR` | what no loading does without, each once: reading the files, the adapters' products, writing the result |
 //!
 //! The answer is one line of JSON. The same program is compiled against the commit that is compared
@@ -12,6 +14,7 @@
 mod loading;
 mod model;
 mod peak;
+mod stored;
 
 use std::fs::File;
 use std::io::Read;
@@ -34,12 +37,21 @@ fn main() -> Result<(), Error> {
     tch::manual_seed(7);
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let answer = match words[..] {
-        ["make", folder] => model::write(Path::new(folder))?,
-        ["run", folder, others] => load(&[folder.into(), others.into()])?,
-        ["parts", folder] => parts(Path::new(folder))?,
-        _ => return Err("usage: load make DIR | load run DIR OTHERS | load parts DIR".into()),
-    };
+    let answer =
+        match words[..] {
+            ["make", folder] => model::write(Path::new(folder))?,
+            ["run", folder, others] => load(&[folder.into(), others.into()])?,
+            ["stored", folder, form] => stored::write(Path::new(folder), form)?,
+            ["run-cold", folder, others] => {
+                stored::drop_pages(Path::new(folder))?;
+                load(&[folder.into(), others.into()])?
+            }
+            ["parts", folder] => parts(Path::new(folder))?,
+            _ => return Err(
+                "usage: load make|parts DIR | load stored DIR FORM | load run|run-cold DIR OTHERS"
+                    .into(),
+            ),
+        };
     println!("{answer}");
     Ok(())
 }

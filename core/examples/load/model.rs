@@ -90,7 +90,7 @@ pub(super) fn write(folder: &Path) -> Result<Value, Error> {
         lora.push((format!("{name}.lora_up.weight"), random(&[out, 64], 0.02)));
     }
     Tensor::write_safetensors(&dora, folder.join("dora.safetensors"))?;
-    Tensor::write_safetensors(&lora, folder.join("lora.safetensors"))?;
+    Tensor::write_safetensors(&lora, folder.join("distill.safetensors"))?;
     Ok(json!({ "bytes": numbers * 4 }))
 }
 

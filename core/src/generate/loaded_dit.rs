@@ -41,7 +41,8 @@ impl Pipeline {
     }
 
     fn read_dit(&mut self, kind: Kind, watch: &dyn Watch) -> Result<LoadedDit> {
-        let full = self.strengths == Strengths::default();
+        // A copy in bfloat16 is rounded already; what is merged is merged before that.
+        let full = self.strengths == Strengths::default() && !self.files.has_further_loras();
         let copy = self.merged.as_ref().filter(|copy| full && copy.kind() == kind);
         if let Some(set) = copy.map(|copy| copy.set().clone()) {
             match self.read_dit_of(set, Vec::new(), kind, watch) {
@@ -55,7 +56,7 @@ impl Pipeline {
                 read => return read,
             }
         }
-        self.read_dit_of(self.files.dit.clone(), self.files.adapters.clone(), kind, watch)
+        self.read_dit_of(self.files.dit.clone(), self.files.merged_adapters(), kind, watch)
     }
 
     fn read_dit_of(

@@ -1,18 +1,18 @@
-//! umT5's tokenizer: SentencePiece pieces from `tokenizer.json`, at most as many as a model attends to.
+//! umT5's tokenizer: SentencePiece pieces from `tokenizer.json`, `spiece.model` or the text encoder's file,
+//! at most as many as a model attends to.
 //!
 //! Ports `wan/modules/tokenizers.py:37` (`HuggingfaceTokenizer`).
 
 use std::path::{Path, PathBuf};
 
 use super::clean::clean;
+use super::sentence_piece::{self, END};
+use crate::weights::TokenizerContent;
 use crate::{Error, Result};
 
 /// Tokens that the released transformer was trained to attend to; shorter prompts are padded to it with
 /// zeros. Other models say theirs in their `config.json`.
 pub const TEXT_LENGTH: usize = 512;
-
-/// The piece that ends every prompt.
-const END: &str = "</s>";
 
 /// A prompt as token ids, ending in `</s>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Tokens {
     pub cut_after: Option<String>,
 }
 
-/// umT5's tokenizer, as its `tokenizer.json` has it.
+/// umT5's tokenizer, as its file has it.
 #[derive(Debug)]
 pub struct Tokenizer {
     path: PathBuf,
@@ -31,14 +31,20 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads a `tokenizer.json`.
+    /// Reads a `tokenizer.json`, a `spiece.model`, or what a text encoder's weights have of either.
     ///
     /// # Errors
     /// The file cannot be read, or is of another form.
     pub fn open(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-        let mut inner = tokenizers::Tokenizer::from_bytes(&bytes)
-            .map_err(|error| Error::file(path, format!("not a tokenizer.json: {error}")))?;
+        let read = match TokenizerContent::read(path)? {
+            TokenizerContent::Json(bytes) => tokenizers::Tokenizer::from_bytes(&bytes)
+                .map_err(|error| format!("not a tokenizer.json: {error}")),
+            TokenizerContent::SentencePiece(bytes) => sentence_piece::of_model(&bytes)
+                .map_err(|problem| format!("not SentencePiece's model of umT5: {problem}")),
+            TokenizerContent::Gguf(lists) => sentence_piece::of_lists(lists)
+                .map_err(|problem| format!("its tokenizer cannot be used: {problem}")),
+        };
+        let mut inner = read.map_err(|problem| Error::file(path, problem))?;
         // The file may carry the settings of whoever saved it; length is decided here.
         inner.with_padding(None);
         inner
@@ -48,6 +54,15 @@ impl Tokenizer {
             return Err(Error::file(path, format!("has no piece `{END}`; it is not umT5's")));
         }
         Ok(Self { path: path.to_owned(), inner })
+    }
+
+    /// The same as the text of a `tokenizer.json`, for those who know no other form.
+    ///
+    /// # Errors
+    /// It cannot be spelled.
+    pub fn to_json(&self) -> Result<String> {
+        let spelled = self.inner.to_string(false);
+        spelled.map_err(|error| Error::file(&self.path, format!("cannot be written: {error}")))
     }
 
     /// Cleans and encodes a prompt for the released transformer, in at most [`TEXT_LENGTH`] tokens; the

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
 use super::adapter_keys::{Role, flat, split_role};
+use super::distillation::{Evidence, evidence};
 use super::file::TensorFile;
 use super::held_tensor::Held;
 use super::image_names::refuse_other_kind;
@@ -34,6 +35,8 @@ pub enum AdapterKind {
     Dora,
     /// A step-distillation LoRA of the diffusion transformer (LightX2V).
     Distill,
+    /// Any other LoRA of the diffusion transformer: style, subject, motion.
+    Lora,
     /// The LoRA that makes the decoder one of color.
     ColorDecoder,
     /// The LoRA that makes the decoder one of alpha.
@@ -46,6 +49,7 @@ impl AdapterKind {
         match self {
             Self::Dora => "dora",
             Self::Distill => "distill",
+            Self::Lora => "lora",
             Self::ColorDecoder => "colour-decoder",
             Self::AlphaDecoder => "alpha-decoder",
         }
@@ -114,15 +118,32 @@ impl Adapter {
         strength: f64,
         base: &TensorSet,
     ) -> Result<Self> {
-        let mut adapter =
-            Self { kind, file, strength, changes: BTreeMap::new(), unmatched: Vec::new() };
-        let file = adapter.file.clone();
-        for raw in file.names() {
-            adapter.place(raw)?;
-        }
+        let mut adapter = Self::unchecked(kind, file, strength)?;
         adapter.check_kinds()?;
         adapter.check(base)?;
         Ok(adapter)
+    }
+
+    /// What a file says of an adapter, whichever model it is for.
+    ///
+    /// # Errors
+    /// Two keys say one thing, or one is a mark that nothing reads.
+    pub(super) fn unchecked(
+        kind: AdapterKind,
+        file: Arc<TensorFile>,
+        strength: f64,
+    ) -> Result<Self> {
+        let (changes, unmatched) = (BTreeMap::new(), Vec::new());
+        let mut adapter = Self { kind, file: file.clone(), strength, changes, unmatched };
+        for raw in file.names() {
+            adapter.place(raw)?;
+        }
+        Ok(adapter)
+    }
+
+    /// How it is known to be step distillation.
+    pub fn evidence(&self) -> Option<Evidence> {
+        evidence(&self.file).filter(|_| self.kind == AdapterKind::Distill)
     }
 
     /// What kind it is.
@@ -137,6 +158,10 @@ impl Adapter {
 
     pub(super) fn file(&self) -> &TensorFile {
         &self.file
+    }
+
+    pub(super) fn into_file(self) -> Arc<TensorFile> {
+        self.file
     }
 
     /// What it changes and how, with the tensor's name in its file, in order.
@@ -188,15 +213,17 @@ impl Adapter {
     /// What this adapter does to the tensor `name`, read and on `device`; nothing where it does
     /// nothing.
     ///
-    /// - DoRA: V = W + strength·(B·A), W' = V·magnitude / ‖V‖ per output row; strength 0 means the
-    ///   adapter is off.
-    /// - LoRA: W' = W + strength·(B·A), times alpha / rank where the file has an alpha.
+    /// - DoRA: V = W + strength·(B·A), W' = V·magnitude / ‖V‖ per output row. As in the authors' loader
+    ///   the strength does not touch the magnitude, so that strength 0 still brings rows to it.
+    /// - LoRA: W' = W + strength·(B·A), times alpha / rank where the file has an alpha. A further LoRA
+    ///   with magnitudes: W' = W + strength·(V·magnitude / ‖V‖ − W), V at strength 1, as `ComfyUI` has it.
     /// - decoder LoRA: W' = W + (B·A) / rank (trained with alpha 1).
     /// - difference: W' = W + strength·difference.
     ///
     /// A convolution's kernel is treated as a matrix `[out, in·taps]`.
     pub(super) fn merging(&self, name: &str, device: Device) -> Result<Option<Merge>> {
-        let change = self.changes.get(name).filter(|_| self.strength != 0.0);
+        let rescales = self.kind == AdapterKind::Dora;
+        let change = self.changes.get(name).filter(|_| rescales || self.strength != 0.0);
         let Some(change) = change else { return Ok(None) };
         let _guard = tch::no_grad_guard();
         let read =
@@ -217,10 +244,16 @@ impl Adapter {
             .magnitude
             .as_ref()
             .map(|magnitude| Ok::<_, Error>(Held::new(read(magnitude)?.f_reshape([-1, 1])?)));
+        let magnitude = magnitude.transpose()?;
+        let (strength, share) = match (self.kind, &magnitude) {
+            (AdapterKind::Lora, Some(_)) => (1.0, self.strength),
+            _ => (self.strength, 1.0),
+        };
         Ok(Some(Merge::LowRank {
             down: Held::new(down.f_reshape([rank, -1])?),
-            up: Held::new(up.f_reshape([-1, rank])?.f_mul_scalar(self.strength * scale)?),
-            magnitude: magnitude.transpose()?,
+            up: Held::new(up.f_reshape([-1, rank])?.f_mul_scalar(strength * scale)?),
+            magnitude,
+            share,
         }))
     }
 
@@ -288,7 +321,7 @@ impl Adapter {
     /// Files a raw key under the tensor it changes.
     fn place(&mut self, raw: &str) -> Result<()> {
         let key = match self.kind {
-            AdapterKind::Dora | AdapterKind::Distill => names::unwrapped(raw),
+            AdapterKind::Dora | AdapterKind::Distill | AdapterKind::Lora => names::unwrapped(raw),
             AdapterKind::ColorDecoder | AdapterKind::AlphaDecoder => {
                 let prefix =
                     if self.kind == AdapterKind::ColorDecoder { "vae_fgr." } else { "vae_pha." };
@@ -359,7 +392,8 @@ impl Adapter {
                 self.unmatched.extend(change.parts().map(|(_, raw)| raw.to_owned()));
             }
         }
-        let strict = self.kind != AdapterKind::Distill;
+        // What is trained for every variety of the model may change layers that this one has not.
+        let strict = !matches!(self.kind, AdapterKind::Distill | AdapterKind::Lora);
         match first {
             Some(name) if strict || self.changes.is_empty() => Err(Error::File {
                 path: self.path().to_owned(),
@@ -393,7 +427,8 @@ impl Adapter {
                 format!("`{first}` and `{second}` both change `{name}`; nothing says which counts"),
             ));
         }
-        if let Some(bias) = change.up_bias.as_ref().filter(|_| self.kind == AdapterKind::Dora) {
+        let has_magnitudes = || self.changes.values().any(|change| change.magnitude.is_some());
+        if let Some(bias) = change.up_bias.as_ref().filter(|_| has_magnitudes()) {
             return Err(Error::file(
                 self.path(),
                 format!(

@@ -57,7 +57,7 @@ pub(crate) fn recognize(keys: &[&str]) -> Option<FileKind> {
     } else if keys.iter().any(|key| role(key) == Some(Role::Magnitude)) {
         Some(FileKind::Dora)
     } else if keys.iter().any(|key| role(key).is_some()) {
-        Some(FileKind::Distill)
+        Some(FileKind::Lora)
     } else {
         None
     }
@@ -67,6 +67,7 @@ pub(crate) fn recognize(keys: &[&str]) -> Option<FileKind> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FileKind {
     Dora,
-    Distill,
+    /// Pairs or differences of the transformer, whatever they are for.
+    Lora,
     Decoders,
 }

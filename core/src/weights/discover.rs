@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::adapter_keys::{FileKind, recognize};
+use super::distillation::{check_generation, evidence};
 use super::file::TensorFile;
 use super::folder::{self, Listed};
 use super::network::Network;
 use super::passed_over::PassedOver;
 use super::shards::ShardGroup;
+use super::tokenizer_file;
 use crate::Result;
 
 /// What writers of GGUF put a patch embedding into, whose five axes their tools do not know.
@@ -82,12 +84,16 @@ pub(super) struct Found {
     pub(super) vaes: Vec<Candidate>,
     pub(super) doras: Vec<Candidate>,
     pub(super) distills: Vec<Candidate>,
+    /// LoRAs that nothing says to be step distillation.
+    pub(super) loras: Vec<Candidate>,
     pub(super) decoders: Vec<Candidate>,
     /// With a merge block; a training checkpoint has the decoder LoRAs as well.
     pub(super) merges: Vec<Candidate>,
     /// Image encoders, with whatever else of CLIP lies in their files.
     pub(super) image_encoders: Vec<Candidate>,
     pub(super) tokenizers: Vec<PathBuf>,
+    /// Tokenizers as SentencePiece writes them.
+    pub(super) sentence_pieces: Vec<PathBuf>,
     /// Named by themselves; a folder's are found beside its transformer.
     pub(super) configs: Vec<PathBuf>,
     pub(super) unknown: Vec<PathBuf>,
@@ -104,15 +110,20 @@ impl Found {
         let mut found = Self::default();
         let mut sharded: BTreeMap<ShardGroup, Vec<Arc<TensorFile>>> = BTreeMap::new();
         for Listed { path, named } in folder::files(paths)? {
-            if path.file_name() == Some(OsStr::new("tokenizer.json")) {
+            if path.file_name() == Some(OsStr::new(folder::TOKENIZER)) {
                 found.tokenizers.push(path);
+                continue;
+            }
+            if path.extension() == Some(OsStr::new("model")) {
+                found.sentence_pieces.push(path);
                 continue;
             }
             if path.extension() == Some(OsStr::new("json")) {
                 found.configs.extend(path.ends_with("config.json").then_some(path));
                 continue;
             }
-            let file = match TensorFile::open(&path) {
+            let file = TensorFile::open(&path).and_then(of_this_generation);
+            let file = match file {
                 Ok(file) => Arc::new(file),
                 Err(error) if named => return Err(error),
                 Err(error) => {
@@ -175,6 +186,18 @@ impl Found {
         Ok(())
     }
 
+    /// The file that the tokenizer lies in, of whichever form; it may be the text encoder's.
+    ///
+    /// # Errors
+    /// Nothing says which of several is meant.
+    pub(super) fn tokenizer(&mut self) -> Result<Option<PathBuf>> {
+        let [jsons, sentence_pieces] =
+            [std::mem::take(&mut self.tokenizers), std::mem::take(&mut self.sentence_pieces)];
+        let texts: Vec<&TensorFile> =
+            self.texts.iter().flat_map(|text| &text.files).map(|file| &**file).collect();
+        tokenizer_file::choose(jsons, sentence_pieces, &texts)
+    }
+
     fn place(&mut self, files: Vec<Arc<TensorFile>>) {
         let keys: Vec<&str> = files.iter().flat_map(|file| file.names()).collect();
         if keys.iter().any(|key| Network::Merge.original(key).is_some()) {
@@ -184,7 +207,10 @@ impl Found {
         let list = match recognize(&keys) {
             Some(FileKind::Decoders) => &mut self.decoders,
             Some(FileKind::Dora) => &mut self.doras,
-            Some(FileKind::Distill) => &mut self.distills,
+            Some(FileKind::Lora) if files.iter().any(|file| evidence(file).is_some()) => {
+                &mut self.distills
+            }
+            Some(FileKind::Lora) => &mut self.loras,
             None => {
                 let count = |network: Network| {
                     keys.iter().filter(|key| network.original(key).is_some()).count()
@@ -212,6 +238,19 @@ impl Found {
 /// Whether a key is of the half of CLIP that sees, its last projection aside.
 pub(super) fn is_of_image_encoder(key: &str) -> bool {
     Network::Clip.original(key).is_some_and(|name| name.starts_with("vision_model."))
+}
+
+/// The file, unless it is a transformer's or an adapter's of Wan2.2.
+fn of_this_generation(file: TensorFile) -> Result<TensorFile> {
+    let keys: Vec<&str> = file.names().collect();
+    let of_transformer = match recognize(&keys) {
+        Some(kind) => kind != FileKind::Decoders,
+        None => keys.iter().any(|key| Network::Dit.original(key).is_some()),
+    };
+    if of_transformer {
+        check_generation(&file)?;
+    }
+    Ok(file)
 }
 
 /// Whether files are of any network or adapter that is looked for.

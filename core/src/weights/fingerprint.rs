@@ -5,6 +5,8 @@
 //! never reads (the autoencoder's encoder, the merge block) count for image-to-video models alone; they
 //! have a fingerprint of their own besides.
 
+use std::path::Path;
+
 use blake3::Hasher;
 use wan_alpha_take::Fingerprint;
 
@@ -12,12 +14,14 @@ use super::adapter::Adapter;
 use super::decoder_files::Decoders;
 use super::encoder_files::EncoderFiles;
 use super::file::TensorFile;
+use super::further_loras::open_lora;
 use super::model_files::ModelFiles;
 use super::set::TensorSet;
 use super::stored_kind::{StoredKind, TensorEntry};
+use super::tokenizer_file::TokenizerContent;
 use crate::dit::DitConfig;
 use crate::watch::check;
-use crate::{Error, Result, Stage, Watch};
+use crate::{Result, Stage, Watch};
 
 impl ModelFiles {
     /// Reads and hashes every tensor the model uses; progress counts in mebibytes.
@@ -48,8 +52,7 @@ impl ModelFiles {
                 reader.network("vae-alpha", alpha, decodes)?;
             }
         }
-        let tokenizer =
-            std::fs::read(&self.tokenizer).map_err(Error::io("read", &self.tokenizer))?;
+        let tokenizer = TokenizerContent::read(&self.tokenizer)?.identity();
         reader.item("tokenizer", "bytes", &[tokenizer.len() as i64], &tokenizer);
         if let (Some(image_encoder), Some(encoder)) = (&self.image_encoder, &self.encoder) {
             reader.image_encoder(image_encoder)?;
@@ -68,8 +71,7 @@ impl ModelFiles {
         let mut reader = Reader { hasher: Hasher::new(), done: 0, all, watch };
         reader.hasher.update(b"wan-alpha text 1\0");
         reader.network("text", &self.text, |_| true)?;
-        let tokenizer =
-            std::fs::read(&self.tokenizer).map_err(Error::io("read", &self.tokenizer))?;
+        let tokenizer = TokenizerContent::read(&self.tokenizer)?.identity();
         reader.item("tokenizer", "bytes", &[tokenizer.len() as i64], &tokenizer);
         Ok(Fingerprint(*reader.hasher.finalize().as_bytes()))
     }
@@ -88,6 +90,21 @@ impl ModelFiles {
         };
         bytes_of(&self.dit) + bytes_of(&self.text) + decoders + of_image
     }
+}
+
+/// Reads and hashes a LoRA of the transformer, whichever model it is for: what it does to which tensor,
+/// however its file spells that.
+///
+/// # Errors
+/// It is none, or cannot be read; or `watch` cancels.
+pub fn lora_fingerprint(path: &Path, watch: &dyn Watch) -> Result<Fingerprint> {
+    let adapter = open_lora(path)?;
+    let all = adapter.parts().filter_map(|(_, raw)| adapter.file().entry(raw));
+    let all = all.map(TensorEntry::bytes).sum();
+    let mut reader = Reader { hasher: Hasher::new(), done: 0, all, watch };
+    reader.hasher.update(b"wan-alpha lora 1\0");
+    reader.adapter(&adapter)?;
+    Ok(Fingerprint(*reader.hasher.finalize().as_bytes()))
 }
 
 impl EncoderFiles {

@@ -16,6 +16,11 @@ const DEPTH: usize = 4;
 /// Endings of files of weights.
 const ENDINGS: [&str; 7] = ["safetensors", "sft", "gguf", "pth", "bin", "pt", "ckpt"];
 
+/// A tokenizer as Hugging Face's programs write it.
+pub(super) const TOKENIZER: &str = "tokenizer.json";
+/// A tokenizer as SentencePiece writes it.
+pub(super) const SENTENCE_PIECE: &str = "spiece.model";
+
 /// A file that may be a part.
 pub(super) struct Listed {
     pub(super) path: PathBuf,
@@ -82,6 +87,6 @@ fn collect(
 }
 
 fn is_part(path: &Path) -> bool {
-    path.file_name() == Some(OsStr::new("tokenizer.json"))
+    [TOKENIZER, SENTENCE_PIECE].iter().any(|name| path.file_name() == Some(OsStr::new(name)))
         || path.extension().is_some_and(|kind| ENDINGS.iter().any(|known| kind == *known))
 }

@@ -10,7 +10,7 @@ use super::discover::{Candidate, Channel, Found};
 use super::file::TensorFile;
 use super::network::Network;
 use super::set::TensorSet;
-use super::single_candidate::{incomplete, single, single_tokenizer};
+use super::single_candidate::{incomplete, single};
 use crate::dit::DitConfig;
 use crate::{Error, Result};
 
@@ -40,8 +40,9 @@ impl FoundParts {
     /// Nothing is recognized, decoder LoRAs are without the autoencoder that they change
     /// ([`Error::Incomplete`]), a part has two candidates, or one is damaged.
     pub fn among(paths: &[PathBuf]) -> Result<Self> {
-        let found = Found::among(paths)?;
-        let Found { dits, texts, vaes, doras, distills, decoders, merges, tokenizers, .. } = found;
+        let mut found = Found::among(paths)?;
+        let tokenizer = found.tokenizer()?;
+        let Found { dits, texts, vaes, doras, distills, loras, decoders, merges, .. } = found;
         let (mut configs, passed_over) = (found.configs, found.passed_over);
         let transformer = match single("diffusion transformer", dits)? {
             None => None,
@@ -55,9 +56,10 @@ impl FoundParts {
         let set = |candidate: Candidate, network| TensorSet::new(candidate.files, network);
         let text = single("text encoder", texts)?.map(|text| set(text, Network::Umt5));
         let merge_blocks = merges.iter().map(|merge| ("merge block", merge.path()));
+        let further = loras.iter().map(|lora| ("further LoRA", lora.path()));
         let distilled = distills.iter().map(|lora| ("step-distillation LoRA", lora.path()));
         let image_encoders = found.image_encoders.iter().map(|clip| ("image encoder", clip.path()));
-        let others = merge_blocks.chain(distilled).chain(image_encoders).collect();
+        let others = merge_blocks.chain(distilled).chain(further).chain(image_encoders).collect();
         let is_rgba = !decoders.is_empty()
             || merges.iter().any(Candidate::has_decoders)
             || vaes.iter().any(|vae| vae.channel() != Channel::Base);
@@ -76,7 +78,7 @@ impl FoundParts {
             transformer,
             dora: single("transparency DoRA", doras)?.map(pairs).transpose()?,
             text: text.transpose()?.map(Arc::new),
-            tokenizer: single_tokenizer(tokenizers)?,
+            tokenizer,
             autoencoder,
             decoders: rgba,
             others,

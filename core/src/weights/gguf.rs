@@ -37,7 +37,7 @@ pub(super) struct GgufHeader {
 }
 
 /// What is wrong, without the file's name.
-type Parsed<T> = std::result::Result<T, String>;
+pub(super) type Parsed<T> = std::result::Result<T, String>;
 
 impl GgufHeader {
     /// Reads the header of a file that begins with [`MAGIC`].
@@ -70,12 +70,12 @@ struct GgufTensor {
     offset: u64,
 }
 
-struct HeaderReader<R> {
-    reader: R,
+pub(super) struct HeaderReader<R> {
+    pub(super) reader: R,
     /// Bytes of the file that have been read.
-    place: u64,
+    pub(super) place: u64,
     /// Bytes that it has.
-    end: u64,
+    pub(super) end: u64,
 }
 
 impl<R: Read> HeaderReader<R> {
@@ -133,18 +133,18 @@ impl<R: Read> HeaderReader<R> {
         Ok(GgufTensor { name, sizes, kind: self.u32()?, offset: self.u64()? })
     }
 
-    fn bytes<const N: usize>(&mut self) -> Parsed<[u8; N]> {
+    pub(super) fn bytes<const N: usize>(&mut self) -> Parsed<[u8; N]> {
         let mut bytes = [0; N];
         self.place += N as u64;
         self.reader.read_exact(&mut bytes).map_err(cut_off)?;
         Ok(bytes)
     }
 
-    fn u32(&mut self) -> Parsed<u32> {
+    pub(super) fn u32(&mut self) -> Parsed<u32> {
         self.bytes().map(u32::from_le_bytes)
     }
 
-    fn u64(&mut self) -> Parsed<u64> {
+    pub(super) fn u64(&mut self) -> Parsed<u64> {
         self.bytes().map(u64::from_le_bytes)
     }
 
@@ -159,7 +159,7 @@ impl<R: Read> HeaderReader<R> {
     }
 
     /// A text that is kept: names are short.
-    fn text(&mut self) -> Parsed<String> {
+    pub(super) fn text(&mut self) -> Parsed<String> {
         let length = self.u64()?;
         if length > LONGEST_KEPT {
             return Err(format!("a name is {length} bytes long"));
@@ -171,7 +171,7 @@ impl<R: Read> HeaderReader<R> {
     }
 
     /// The value of a remark where it is a short text or a whole number.
-    fn value(&mut self, kind: u32, depth: usize) -> Parsed<Option<String>> {
+    pub(super) fn value(&mut self, kind: u32, depth: usize) -> Parsed<Option<String>> {
         Ok(match kind {
             0 | 1 | 7 => self.pass(1).map(|()| None)?,
             2 | 3 => self.pass(2).map(|()| None)?,

@@ -30,6 +30,8 @@ pub(super) enum Merge {
         up: Held,
         /// The length that a DoRA gives each row: `[out, 1]`.
         magnitude: Option<Held>,
+        /// How much of the way to that is gone: 1 is all of it.
+        share: f64,
     },
     /// W + strength·difference, number by number.
     Difference {
@@ -50,11 +52,16 @@ impl Merge {
                 let difference = difference.f_narrow(0, first, count)?;
                 let _ = block.f_add_(&difference.f_mul_scalar(*strength)?)?;
             }
-            Self::LowRank { down, up, magnitude } => {
+            Self::LowRank { down, up, magnitude, share } => {
+                let before = if *share == 1.0 { None } else { Some(block.f_mul_scalar(1.0)?) };
                 let _ = block.f_addmm_(&rows(up)?, &down.tensor())?;
                 if let Some(magnitude) = magnitude {
                     let norm = block.f_norm_scalaropt_dim(2.0, 1i64, true)?.f_clamp_min(1e-8)?;
                     let _ = block.f_mul_(&rows(magnitude)?.f_div(&norm)?)?;
+                }
+                if let Some(before) = before {
+                    let way = block.f_sub(&before)?.f_mul_scalar(*share)?;
+                    block.f_copy_(&before.f_add(&way)?)?;
                 }
             }
         }
@@ -91,6 +98,11 @@ impl Delivery<'_> {
             let mut to = matrix.tensor().f_narrow(0, first, count)?;
             if in_place {
                 stored.rows_into(first, count, &mut to)?;
+                finite.fetch_and(super::is_finite(&to)?, Ordering::Relaxed);
+                return Ok(());
+            }
+            let table = device == Device::Cpu && merges.is_empty();
+            if table && stored.rows_into_by_table(first, count, &mut to)? {
                 finite.fetch_and(super::is_finite(&to)?, Ordering::Relaxed);
                 return Ok(());
             }

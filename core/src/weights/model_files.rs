@@ -16,21 +16,22 @@ use super::image_parts;
 use super::network::Network;
 use super::passed_over::{PassedOver, likeliest};
 use super::set::TensorSet;
-use super::single_candidate::{incomplete, single, single_tokenizer};
+use super::single_candidate::{incomplete, single};
 use crate::{Error, Result, Watch};
 
 /// How strongly the adapters are merged.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Strengths {
-    /// The transparency DoRA's ratio; 0 leaves it out.
-    pub dora: f64,
+    /// The transparency DoRA's ratio: 0 leaves of it the lengths that it gives to rows. None leaves all of
+    /// it out.
+    pub dora: Option<f64>,
     /// The step-distillation LoRA's strength; 0 leaves it out.
     pub distill: f64,
 }
 
 impl Default for Strengths {
     fn default() -> Self {
-        Self { dora: 1.0, distill: 1.0 }
+        Self { dora: Some(1.0), distill: 1.0 }
     }
 }
 
@@ -41,11 +42,14 @@ pub struct ModelFiles {
     pub dit: Arc<TensorSet>,
     /// Its `config.json`, where there is one.
     pub config: Option<PathBuf>,
-    /// The transparency DoRA and the step-distillation LoRA, in the order they are merged.
+    /// The transparency DoRA, the step-distillation LoRA and other LoRAs that lie with them, in the order
+    /// they are merged.
     pub adapters: Vec<Adapter>,
+    /// LoRAs that are no part of the model, merged after its own: see [`ModelFiles::add_loras`].
+    pub(super) further: Vec<Adapter>,
     /// The umT5 text encoder.
     pub text: Arc<TensorSet>,
-    /// The tokenizer's file, `tokenizer.json`.
+    /// The file that the tokenizer lies in: `tokenizer.json`, `spiece.model` or the text encoder's.
     pub tokenizer: PathBuf,
     /// Where the decoders of color and of alpha come from.
     pub decoders: Decoders,
@@ -65,11 +69,12 @@ impl ModelFiles {
     /// A part is missing ([`Error::Incomplete`]), has two candidates ([`Error::Ambiguous`]), is
     /// damaged, or belongs to another model.
     pub fn find(paths: &[PathBuf], strengths: Strengths, watch: &dyn Watch) -> Result<Self> {
-        let found = Found::among(paths)?;
+        let mut found = Found::among(paths)?;
+        let tokenizer = found.tokenizer()?;
         for path in &found.unknown {
             watch.warn(&format!("{}: no part of the model, left alone", path.display()));
         }
-        let Found { dits, texts, vaes, doras, distills, decoders, merges, tokenizers, .. } = found;
+        let Found { dits, texts, vaes, doras, distills, loras, decoders, merges, .. } = found;
         let image_encoders = found.image_encoders;
         let (mut configs, mut passed_over) = (found.configs, found.passed_over);
 
@@ -82,9 +87,8 @@ impl ModelFiles {
         if text.is_none() {
             missing.push("text encoder (models_t5_umt5-xxl-enc-bf16.pth)");
         }
-        let tokenizer = single_tokenizer(tokenizers)?;
         if tokenizer.is_none() {
-            missing.push("tokenizer (google/umt5-xxl/tokenizer.json)");
+            missing.push("tokenizer (google/umt5-xxl/tokenizer.json, or its spiece.model)");
         }
         let decoders = Decoders::choose(vaes, decoders, &merges, &mut missing)?;
         let (Some(dit), Some(text), Some(tokenizer), Some(decoders)) =
@@ -99,11 +103,12 @@ impl ModelFiles {
         for set in [&dit, &text] {
             warn_foreign(set, watch);
         }
-        no_adapter_is_lost(&doras, &distills, strengths, &dit, &mut passed_over)?;
+        let adapters = AdapterFiles { doras, distills, loras };
+        adapters.none_is_lost(strengths, &dit, &mut passed_over)?;
         for file in &passed_over {
             watch.warn(&format!("passed over: {}", file.reason()));
         }
-        let adapters = dit_adapters(doras, distills, strengths, &dit, watch)?;
+        let adapters = adapters.open(strengths, &dit, watch)?;
         let encoder = EncoderFiles::beside(&decoders, merges, &mut missing)?;
         let image_encoder = image_parts::image_encoder(&dit, image_encoders, &mut missing)?;
         if is_image_to_video(&dit) && !missing.is_empty() {
@@ -115,6 +120,7 @@ impl ModelFiles {
             dit,
             config,
             adapters,
+            further: Vec::new(),
             text,
             tokenizer,
             decoders,
@@ -188,8 +194,19 @@ impl ModelFiles {
         let merge = self.encoder.iter().filter(|_| self.is_image_to_video());
         let mut sets = sets.chain(merge.map(|encoder| &encoder.merge));
         sets.try_for_each(|set| set.unchanged())?;
-        self.adapters.iter().chain(decoder).try_for_each(|adapter| adapter.file().unchanged())?;
+        let mut adapters = self.adapters.iter().chain(&self.further).chain(decoder);
+        adapters.try_for_each(|adapter| adapter.file().unchanged())?;
         self.tokenizer_unchanged()
+    }
+
+    /// All that is merged into the transformer, in order.
+    pub fn merged_adapters(&self) -> Vec<Adapter> {
+        self.adapters.iter().chain(&self.further).cloned().collect()
+    }
+
+    /// Whether LoRAs are merged that are no part of the model.
+    pub fn has_further_loras(&self) -> bool {
+        !self.further.is_empty()
     }
 }
 
@@ -201,66 +218,94 @@ pub(super) fn merged(dit: &TensorSet, kind: AdapterKind) -> bool {
     dit.metadata(MERGED).is_some_and(|list| list.split(',').any(|one| one == kind.name()))
 }
 
-/// Whether a file that could not be read would have been an adapter that the model then lacks.
-fn no_adapter_is_lost(
-    doras: &[Candidate],
-    distills: &[Candidate],
-    strengths: Strengths,
-    dit: &TensorSet,
-    passed_over: &mut Vec<PassedOver>,
-) -> Result<()> {
-    let wanted = [
-        ("transparency DoRA", doras, strengths.dora, AdapterKind::Dora),
-        ("step-distillation LoRA", distills, strengths.distill, AdapterKind::Distill),
-    ];
-    for (part, there, strength, kind) in wanted {
-        if there.is_empty()
-            && strength != 0.0
-            && !merged(dit, kind)
-            && let Some(error) = likeliest(passed_over, part)
-        {
-            return Err(error);
-        }
-    }
-    Ok(())
-}
-
-/// The transformer's adapters in the order they are merged: DoRA, then step distillation. Of one
-/// that is missing, or does not fit, `watch` is told.
-fn dit_adapters(
+/// The transformer's adapters among the files.
+struct AdapterFiles {
     doras: Vec<Candidate>,
     distills: Vec<Candidate>,
-    strengths: Strengths,
-    dit: &TensorSet,
-    watch: &dyn Watch,
-) -> Result<Vec<Adapter>> {
-    let mut adapters = Vec::new();
-    match single("transparency DoRA", doras)? {
-        Some(dora) if strengths.dora != 0.0 => {
-            adapters.push(open(AdapterKind::Dora, dora, strengths.dora, dit)?);
+    /// LoRAs that nothing says to be step distillation.
+    loras: Vec<Candidate>,
+}
+
+impl AdapterFiles {
+    /// Whether a file that could not be read would have been an adapter that the model then lacks.
+    fn none_is_lost(
+        &self,
+        strengths: Strengths,
+        dit: &TensorSet,
+        passed_over: &mut Vec<PassedOver>,
+    ) -> Result<()> {
+        let (dora, distill) = (strengths.dora.is_some(), strengths.distill != 0.0);
+        let wanted = [
+            ("transparency DoRA", &self.doras, dora, AdapterKind::Dora),
+            ("step-distillation LoRA", &self.distills, distill, AdapterKind::Distill),
+        ];
+        for (part, there, wanted, kind) in wanted {
+            if there.is_empty()
+                && wanted
+                && !merged(dit, kind)
+                && let Some(error) = likeliest(passed_over, part)
+            {
+                return Err(error);
+            }
         }
-        Some(_) => {}
-        None if strengths.dora == 0.0 || merged(dit, AdapterKind::Dora) => {}
-        None => watch.warn(
-            "no transparency DoRA among the files: unless it is merged into the transformer \
-             already, backgrounds will not be transparent",
-        ),
+        Ok(())
     }
-    if let Some(distill) = single("step-distillation LoRA", distills)?
-        && strengths.distill != 0.0
+
+    /// The adapters in the order they are merged: DoRA, step distillation, then the others. Of one that
+    /// is missing, or does not fit, `watch` is told.
+    fn open(
+        self,
+        strengths: Strengths,
+        dit: &TensorSet,
+        watch: &dyn Watch,
+    ) -> Result<Vec<Adapter>> {
+        let mut adapters = Vec::new();
+        match (single("transparency DoRA", self.doras)?, strengths.dora) {
+            (Some(dora), Some(strength)) => {
+                adapters.push(open(AdapterKind::Dora, dora, strength, dit)?);
+            }
+            (_, None) => {}
+            (None, _) if merged(dit, AdapterKind::Dora) => {}
+            (None, _) => watch.warn(
+                "no transparency DoRA among the files: unless it is merged into the transformer \
+                 already, backgrounds will not be transparent",
+            ),
+        }
+        let distill = single("step-distillation LoRA", self.distills)?;
+        let is_distilled = distill.is_some() || merged(dit, AdapterKind::Distill);
+        if let Some(distill) = distill
+            && strengths.distill != 0.0
+        {
+            adapters.push(open(AdapterKind::Distill, distill, strengths.distill, dit)?);
+        }
+        for lora in self.loras {
+            if !is_distilled {
+                watch.warn(&format!(
+                    "{}: merged as any other LoRA: neither its name nor remarks or keys in it say that it \
+                     is step distillation, so that steps and guidance stay the model's. If it is, put \
+                     `distill` into its name",
+                    lora.path().display()
+                ));
+            }
+            adapters.push(open(AdapterKind::Lora, lora, 1.0, dit)?);
+        }
+        adapters.iter().try_for_each(|adapter| warn_of(adapter, watch))?;
+        Ok(adapters)
+    }
+}
+
+/// Tells what of an adapter changes nothing, or counts otherwise than elsewhere.
+pub(super) fn warn_of(adapter: &Adapter, watch: &dyn Watch) -> Result<()> {
+    warn_unmatched(adapter, watch);
+    if adapter.kind() != AdapterKind::Lora
+        && let Some((name, scale)) = adapter.scaled()?
     {
-        adapters.push(open(AdapterKind::Distill, distill, strengths.distill, dit)?);
+        watch.warn(&format!(
+            "{}: its alpha scales `{name}` by {scale}, which the authors' loader ignores",
+            adapter.path().display()
+        ));
     }
-    for adapter in &adapters {
-        warn_unmatched(adapter, watch);
-        if let Some((name, scale)) = adapter.scaled()? {
-            watch.warn(&format!(
-                "{}: its alpha scales `{name}` by {scale}, which the authors' loader ignores",
-                adapter.path().display()
-            ));
-        }
-    }
-    Ok(adapters)
+    Ok(())
 }
 
 /// Opens an adapter, which is one file, for the transformer `base`.

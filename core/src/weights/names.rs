@@ -388,6 +388,18 @@ mod tests {
     }
 
     #[test]
+    fn prefixes_that_wrap_a_network_come_off() {
+        for prefix in
+            ["model.diffusion_model.", "model.", "module.", "dit.", "pipe.dit.", "transformer."]
+        {
+            let key = format!("{prefix}blocks.0.ffn.0.weight");
+            assert_eq!(dit(&key).as_deref(), Some("blocks.0.ffn.0.weight"), "{key}");
+        }
+        let key = "first_stage_model.decoder.conv1.weight";
+        assert_eq!(vae(key).as_deref(), Some("decoder.conv1.weight"));
+    }
+
+    #[test]
     fn flat_keys_of_trainers() {
         for (flat, module) in [
             ("blocks_11_self_attn_q", Some("blocks.11.self_attn.q")),

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::adapter_keys::{FileKind, recognize};
+use super::distillation::evidence_in_name;
 use super::file::TensorFile;
 use super::network::Network;
 use crate::Error;
@@ -55,7 +56,9 @@ const DISTILL: &str = "step-distillation LoRA";
 fn likely_parts(path: &Path, keys: &[&str]) -> Vec<&'static str> {
     match recognize(keys) {
         Some(FileKind::Dora) => return vec![DORA],
-        Some(FileKind::Distill) => return vec![DISTILL],
+        Some(FileKind::Lora) => {
+            return evidence_in_name(path).map(|_| DISTILL).into_iter().collect();
+        }
         Some(FileKind::Decoders) => return vec!["decoder LoRAs"],
         None => {}
     }
@@ -80,7 +83,7 @@ fn likely_parts(path: &Path, keys: &[&str]) -> Vec<&'static str> {
     let name = lower(path.file_name());
     let folder = lower(path.parent().and_then(Path::file_name));
     let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
-    if has(&["lightx2v", "distill", "causvid", "4step", "4-step"]) {
+    if evidence_in_name(path).is_some() {
         vec![DISTILL]
     } else if has(&["dora", "epoch-"]) || name.starts_with("t2v.") {
         vec![DORA]

@@ -82,9 +82,11 @@ impl ModelFiles {
                 format!("by the key `{key}` of {name}, as LightX2V writes them"),
             ))
         };
-        let (preset, evidence) = found.or_else(by_keys).unwrap_or_else(|| {
-            (named(LIGHTX2V), format!("by {}, the LoRA of the transformer", shown(file.path())))
-        });
+        let by_another_word = || {
+            let evidence = adapter.evidence()?;
+            Some((named(LIGHTX2V), format!("by {evidence}: {}", shown(file.path()))))
+        };
+        let (preset, evidence) = found.or_else(by_keys).or_else(by_another_word)?;
         Some(PresetFound { preset, evidence, file: Some(file.path().to_owned()) })
     }
 

@@ -73,6 +73,17 @@ impl WeightScale {
         Self::new(&self.values.tensor().f_to_device(device)?, self.layout)
     }
 
+    /// The scale of each of `count` rows from `first` on; none where a row has several.
+    pub(super) fn of_rows(&self, first: i64, count: i64) -> Result<Option<Vec<f32>>> {
+        let ScaleLayout { scales: [down, across], each } = self.layout;
+        if across != 1 {
+            return Ok(None);
+        }
+        let values: Vec<f32> = self.values.tensor().f_view([-1])?.try_into()?;
+        let of_row = |row: i64| values.get(if down == 1 { 0 } else { (row / each[0]) as usize });
+        Ok((first..first + count).map(|row| of_row(row).copied()).collect())
+    }
+
     /// Multiplies rows of the matrix, from `first` on, in place: `[count, columns]`, float32.
     pub(super) fn multiply(&self, first: i64, rows: &mut Tensor) -> Result<()> {
         let ScaleLayout { scales: [down, across], each } = self.layout;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::discover::{Channel, Found};
 use super::network::Network;
 use super::set::TensorSet;
-use super::single_candidate::{incomplete, single, single_tokenizer};
+use super::single_candidate::{incomplete, single};
 use crate::Result;
 use crate::dit::DitConfig;
 
@@ -50,8 +50,8 @@ pub fn find_text_encoder(paths: &[PathBuf]) -> Result<Arc<TensorSet>> {
 /// # Errors
 /// As [`find_transformer`].
 pub fn find_tokenizer(paths: &[PathBuf]) -> Result<PathBuf> {
-    let found = Found::among(paths)?;
-    single_tokenizer(found.tokenizers)?.ok_or_else(|| {
+    let mut found = Found::among(paths)?;
+    found.tokenizer()?.ok_or_else(|| {
         incomplete(&["tokenizer (google/umt5-xxl/tokenizer.json)"], paths, found.passed_over)
     })
 }

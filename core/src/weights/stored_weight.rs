@@ -6,6 +6,7 @@ use std::cell::RefCell;
 
 use tch::{Device, Kind, Tensor};
 
+use super::eight_bits;
 use super::file_bytes::FileBytes;
 use super::held_tensor::Held;
 use super::scale::WeightScale;
@@ -150,6 +151,40 @@ impl<'a> StoredWeight<'a> {
             Some(scale) => scale.multiply(first, to),
             None => Ok(()),
         }
+    }
+
+    /// The same where a table does it: numbers of 8 bits with a scale for each row, on their way to
+    /// bfloat16 on the CPU. Otherwise nothing is done, and the answer is no.
+    ///
+    /// # Errors
+    /// As [`StoredWeight::rows_into`].
+    pub(super) fn rows_into_by_table(
+        &self,
+        first: i64,
+        count: i64,
+        to: &mut Tensor,
+    ) -> Result<bool> {
+        let width = self.matrix()[1];
+        let numbers = (count * width) as usize;
+        let (Some(scale), StoredKind::Plain(kind), Kind::BFloat16) =
+            (&self.scale, &self.stored, to.kind())
+        else {
+            return Ok(false);
+        };
+        if matches!(self.source, NumbersSource::Ordered(_)) {
+            return Ok(false);
+        }
+        let (Some(table), Some(scales), Some(memory)) =
+            (eight_bits::numbers(*kind), scale.of_rows(first, count)?, memory_of(to, numbers * 2))
+        else {
+            return Ok(false);
+        };
+        let Ok(to) = bytemuck::try_cast_slice_mut(memory) else { return Ok(false) };
+        with_buffer(numbers, |codes| {
+            self.bytes_into((first * width) as u64, codes)?;
+            eight_bits::bfloat16_into(&table, &scales, width as usize, codes, to);
+            Ok(true)
+        })
     }
 
     /// Numbers that are stored each by itself.

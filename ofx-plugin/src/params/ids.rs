@@ -100,3 +100,5 @@ pub const MAKE_TAKE: &CStr = c"makeTake";
 pub const OVER_SOURCE: &CStr = c"overSource";
 /// Frames per second of a timeline that does not say.
 pub const TIMELINE_RATE: &CStr = c"timelineRate";
+/// Further LoRAs, a line each.
+pub const LORAS: &CStr = c"loras";

@@ -374,6 +374,11 @@ pub const TABLE: &[Parameter] = &[
         hosts: Hosts::Filters,
         ..fixed(Time, TIMELINE_RATE, number(25.0, [0.001, 1000.0], [1.0, 60.0], 0.001))
     },
+    Parameter {
+        label: c"LoRAs",
+        hint: c"Further LoRAs of style, subject or motion, a line each: the name it was added by, or name:strength, such as smoke:0.8. They are merged in this order, after the model's own.",
+        ..fixed(Model, LORAS, text(c"", Lines::Multiple))
+    },
 ];
 
 /// Saved, evaluated, edited by the artist, not keyframed; label and hint are to be filled in.

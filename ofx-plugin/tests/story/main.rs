@@ -14,6 +14,7 @@ mod hang;
 mod history;
 mod hostile;
 mod log;
+mod loras;
 mod messages;
 mod mischief;
 mod pictures;

@@ -39,6 +39,28 @@ pub enum ModelError {
         /// Where it was looked for.
         searched: Vec<PathBuf>,
     },
+    /// No LoRA of that name.
+    #[error(
+        "no LoRA `{name}` (LoRAs known: {}) in {}; add it with `wan-alpha model add --lora NAME FILE`",
+        names(known),
+        paths(searched)
+    )]
+    UnknownLora {
+        /// The name that was asked for.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+        /// Where it was looked for.
+        searched: Vec<PathBuf>,
+    },
+    /// Its file is no longer the one that was added.
+    #[error("LoRA `{name}`: {change}; run `wan-alpha model add --lora {name} FILE` again")]
+    LoraChanged {
+        /// The name of the LoRA.
+        name: String,
+        /// What became of the file.
+        change: String,
+    },
     /// It is the program's own, and was not added.
     #[error("the model `{0}` comes along with the program, and stays")]
     ComesAlong(String),

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{ChosenPreset, Defaults, MadeFor, ModelError, Result};
@@ -152,19 +153,8 @@ impl Manifest {
     /// # Errors
     /// The record is damaged or of a newer version.
     pub(super) fn read(folder: &Path) -> Result<Option<(SystemTime, Self)>> {
-        let path = folder.join(FILE);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => return Ok(None),
-            Err(error) => return Err(ModelError::io("read", &path)(error)),
-        };
-        let record: Self = serde_json::from_str(&text)
-            .map_err(|source| ModelError::Record { path: path.clone(), reason: source })?;
-        if record.version != VERSION {
-            return Err(ModelError::Version { path, found: record.version, expected: VERSION });
-        }
-        let written = fs::metadata(&path).and_then(|about| about.modified()).unwrap_or(UNIX_EPOCH);
+        let Some((written, record)) = read_record::<Self>(folder, FILE)? else { return Ok(None) };
+        check_version(&folder.join(FILE), record.version)?;
         Ok(Some((written, record)))
     }
 
@@ -173,20 +163,50 @@ impl Manifest {
     /// # Errors
     /// The folder cannot be made or written to.
     pub fn write(&self, folder: &Path) -> Result<PathBuf> {
-        fs::create_dir_all(folder).map_err(ModelError::io("make", folder))?;
-        let path = folder.join(FILE);
-        let text = serde_json::to_string_pretty(self)
-            .map_err(|source| ModelError::Record { path: path.clone(), reason: source })?;
-        let mut builder = tempfile::Builder::new();
-        // As the user's mask has it: models are shared, and temporary files are closed to others.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.tempfile_in(folder).map_err(ModelError::io("write to", folder))?;
-        file.write_all(text.as_bytes())
-            .and_then(|()| file.write_all(b"\n"))
-            .and_then(|()| file.as_file().sync_all())
-            .map_err(ModelError::io("write", &path))?;
-        file.persist(&path).map_err(|error| ModelError::io("write", &path)(error.error))?;
-        Ok(path)
+        write_record(self, folder, FILE)
     }
+}
+
+/// A record in `folder` and when it was written; `None` where there is none.
+pub(super) fn read_record<T: DeserializeOwned>(
+    folder: &Path,
+    file: &str,
+) -> Result<Option<(SystemTime, T)>> {
+    let path = folder.join(file);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => return Ok(None),
+        Err(error) => return Err(ModelError::io("read", &path)(error)),
+    };
+    let record = serde_json::from_str(&text)
+        .map_err(|source| ModelError::Record { path: path.clone(), reason: source })?;
+    let written = fs::metadata(&path).and_then(|about| about.modified()).unwrap_or(UNIX_EPOCH);
+    Ok(Some((written, record)))
+}
+
+pub(super) fn check_version(path: &Path, found: u32) -> Result<()> {
+    if found == VERSION {
+        return Ok(());
+    }
+    Err(ModelError::Version { path: path.to_owned(), found, expected: VERSION })
+}
+
+/// Writes a record into `folder`, whole or not at all.
+pub(super) fn write_record<T: Serialize>(record: &T, folder: &Path, file: &str) -> Result<PathBuf> {
+    fs::create_dir_all(folder).map_err(ModelError::io("make", folder))?;
+    let path = folder.join(file);
+    let text = serde_json::to_string_pretty(record)
+        .map_err(|source| ModelError::Record { path: path.clone(), reason: source })?;
+    let mut builder = tempfile::Builder::new();
+    // As the user's mask has it: models are shared, and temporary files are closed to others.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder).map_err(ModelError::io("write to", folder))?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.write_all(b"\n"))
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(ModelError::io("write", &path))?;
+    file.persist(&path).map_err(|error| ModelError::io("write", &path)(error.error))?;
+    Ok(path)
 }

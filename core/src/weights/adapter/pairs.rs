@@ -2,7 +2,6 @@
 
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Adapter, AdapterKind, Change};
@@ -28,12 +27,7 @@ impl Adapter {
     /// # Errors
     /// It has something else than pairs and magnitudes, or half a pair.
     pub(in crate::weights) fn pairs(file: Arc<TensorFile>) -> Result<Vec<LowRankPair>> {
-        let kind = AdapterKind::Dora;
-        let (changes, unmatched) = (BTreeMap::new(), Vec::new());
-        let mut adapter = Self { kind, file: file.clone(), strength: 1.0, changes, unmatched };
-        for raw in file.names() {
-            adapter.place(raw)?;
-        }
+        let adapter = Self::unchecked(AdapterKind::Dora, file.clone(), 1.0)?;
         if let Some(raw) = adapter.unmatched.first() {
             let problem = format!("`{raw}` changes no layer of a transformer that is known");
             return Err(Error::file(file.path(), problem));

@@ -117,3 +117,47 @@ fn a_quantized_adapter_is_refused_and_a_narrow_float_is_not() {
     assert_eq!(scaled.kind(), ErrorKind::ModelIncomplete);
     assert!(scaled.to_string().contains("weight_scale"), "{scaled}");
 }
+
+/// A pair, and what a DoRA brings rows to.
+fn dora() -> Vec<(&'static str, Tensor)> {
+    let mut tensors = pair(PLAIN, Kind::Float);
+    tensors.push(("blocks.0.self_attn.q.dora_scale", ones(&[4, 1], Kind::Float) * 6));
+    tensors
+}
+
+fn opened(kind: AdapterKind, tensors: &[(&str, Tensor)], strength: f64) -> Adapter {
+    let folder = tempfile::tempdir().unwrap();
+    let file = TensorFile::open(&write(folder.path(), "adapter", tensors)).unwrap();
+    Adapter::open(kind, Arc::new(file), strength, &layer(folder.path())).unwrap()
+}
+
+#[test]
+fn a_doras_strength_0_is_what_small_strengths_come_to() {
+    let [none, little] =
+        [0.0, 1e-6].map(|s| merged(&opened(AdapterKind::Dora, &dora(), s), WEIGHT, &[4, 4]));
+    assert!(none.allclose(&little, 1e-5, 1e-5, false));
+    // Rows of four equal numbers with the length 6.
+    assert!(none.allclose(&(ones(&[4, 4], Kind::Float) * 3), 1e-6, 0.0, false));
+}
+
+#[test]
+fn the_strength_of_a_further_lora_is_the_share_of_its_way() {
+    let at = |s| merged(&opened(AdapterKind::Lora, &dora(), s), WEIGHT, &[4, 4]);
+    assert_eq!(at(0.0), ones(&[4, 4], Kind::Float));
+    assert!(at(1.0).allclose(&(ones(&[4, 4], Kind::Float) * 3), 1e-6, 0.0, false));
+    assert!(at(0.25).allclose(&(ones(&[4, 4], Kind::Float) * 1.5), 1e-6, 0.0, false));
+}
+
+#[test]
+fn a_difference_beside_a_pair_in_another_spelling_is_refused() {
+    for (key, shape, words) in [
+        ("diffusion_model.blocks.0.self_attn.q.diff", &[4, 4], "both change"),
+        ("blocks.0.attn1.to_q.lora_down.weight", &[2, 4], "two spellings"),
+        ("lora_unet_blocks_0_self_attn_q.lora_down.weight", &[2, 4], "two spellings"),
+    ] {
+        let mut tensors = pair(PLAIN, Kind::Float);
+        tensors.push((key, ones(shape, Kind::Float)));
+        let error = adapter(AdapterKind::Lora, &tensors).unwrap_err().to_string();
+        assert!(error.contains(words), "{key}: {error}");
+    }
+}
