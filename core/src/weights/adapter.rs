@@ -60,6 +60,7 @@ impl AdapterKind {
         match self {
             Self::Dora => "DoRA",
             Self::Distill => "distillation",
+            Self::Lora => "LoRA",
             Self::ColorDecoder => "color decoder",
             Self::AlphaDecoder => "alpha decoder",
         }
