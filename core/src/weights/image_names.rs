@@ -52,8 +52,9 @@ pub(super) fn refuse_other_kind<'a>(
             Some(name) => Err(Error::file(
                 path,
                 format!(
-                    "is an adapter of an image-to-video transformer: it changes `{name}`, and the \
-                     transformer is a text-to-video one; use the adapter made for that"
+                    "is an adapter of an image-to-video transformer: it changes `{name}`, which is for an \
+                     image as all of `k_img`, `v_img` and `img_emb` are, and the transformer is a \
+                     text-to-video one; use the adapter made for that"
                 ),
             )),
         };
