@@ -20,6 +20,7 @@
 pub mod blocks;
 pub mod device;
 mod device_memory;
+mod direct_read;
 pub mod dit;
 pub mod encode;
 mod error;
