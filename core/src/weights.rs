@@ -48,9 +48,9 @@ use std::sync::Arc;
 
 use tch::{Kind, Tensor};
 
+pub use adapter::{Adapter, AdapterKind, LowRankPair};
 pub(crate) use block_files::BlockFiles;
 pub(crate) use block_layout::{BLOCK_ALIGNMENT, BlockLayout};
-pub use adapter::{Adapter, AdapterKind, LowRankPair};
 pub use decoder_files::Decoders;
 pub use diffusers_names::{
     diffusers_autoencoder, diffusers_transformer, diffusers_transformer_module,
@@ -60,6 +60,7 @@ pub use encoder_files::EncoderFiles;
 pub use file::{TensorFile, read_bare_tensor};
 pub use found_parts::FoundParts;
 pub use low_rank::LowRank;
+pub use marks::FILLER;
 pub use memory::{MemorySet, keeps_float32};
 pub use merged::{MERGED_NUMERICS, MERGED_SOURCE, MergedTransformer};
 pub use model_files::{MERGED, ModelFiles, Strengths};

@@ -33,19 +33,15 @@ fn latent(dit: &Dit) -> Tensor {
     let width = dit.config().text_dim;
     let context = |purpose: &str| normal(purpose, &[5, width]);
     let contexts = Contexts { prompt: context("prompt"), negative: Some(context("negative")) };
-    let options =
-        SamplingOptions { solver: Solver::UniPc, steps: 2, shift: 5.0, guidance: 3.0 };
+    let options = SamplingOptions { solver: Solver::UniPc, steps: 2, shift: 5.0, guidance: 3.0 };
     let noise = normal("noise", &[16, 2, 4, 6]);
     sample(dit, &contexts, &noise, &options, None, &Unwatched).unwrap()
 }
 
 /// Every way in which blocks may lie.
 fn placements(layers: usize, folder: &Path) -> Vec<BlockPlacement> {
-    let stores = [
-        BlockStore::Paged,
-        BlockStore::File { cached: true },
-        BlockStore::File { cached: false },
-    ];
+    let stores =
+        [BlockStore::Paged, BlockStore::File { cached: true }, BlockStore::File { cached: false }];
     let mut all = Vec::new();
     for store in stores {
         for slots in 1..=3 {
@@ -359,11 +355,12 @@ fn who_stops_in_the_middle_leaves_nothing_waiting() {
         assert_eq!(error.to_string(), "enough");
         assert!(given_up.load(Ordering::SeqCst));
         // Again from the first: a slot that was given up is used.
-        blocks.with(0, &mut |numbers| {
-            assert_eq!(numbers.value(), Some(0.0));
-            Ok(())
-        })
-        .unwrap();
+        blocks
+            .with(0, &mut |numbers| {
+                assert_eq!(numbers.value(), Some(0.0));
+                Ok(())
+            })
+            .unwrap();
         drop(blocks);
         assert_eq!(READERS.load(Ordering::SeqCst), 0);
     }

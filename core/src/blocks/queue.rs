@@ -89,8 +89,8 @@ impl SlotQueue {
 
     fn begin_at(&self, state: &mut MutexGuard<'_, QueueState>, block: usize) -> Result<()> {
         let place = self.order.iter().position(|&known| known == block);
-        let place =
-            place.ok_or_else(|| Error::Input(format!("block {block} is not one of those that come")))?;
+        let place = place
+            .ok_or_else(|| Error::Input(format!("block {block} is not one of those that come")))?;
         for slot in &mut state.slots {
             if matches!(slot, Contents::Ready(_)) {
                 *slot = Contents::Empty;
@@ -191,17 +191,21 @@ mod tests {
 
     #[test]
     fn who_asks_out_of_order_gets_the_block_and_those_after_it() {
-        let queue = std::sync::Arc::new(SlotQueue::new(2, vec![0, 1, 2, 3]));
-        // Both slots hold what nobody wants, and a third block is on its way nowhere.
+        let queue = SlotQueue::new(2, vec![0, 1, 2, 3]);
+        // Both slots hold what nobody wants.
         assert_eq!([fill(&queue), fill(&queue)], [0, 1]);
-        for wanted in [2, 0, 3] {
-            let asked = {
-                let queue = queue.clone();
-                std::thread::spawn(move || queue.take(wanted).map(|slot| queue.release(slot)))
-            };
-            while fill(&queue) != wanted {}
-            asked.join().unwrap().unwrap();
-        }
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while let Some(given) = queue.to_fill() {
+                    queue.filled(given, Ok(()));
+                }
+            });
+            for wanted in [2, 3, 0, 3, 1, 1, 2, 0, 1, 2, 3] {
+                let slot = queue.take(wanted).unwrap();
+                queue.release(slot);
+            }
+            queue.stop();
+        });
     }
 
     #[test]

@@ -96,12 +96,6 @@ impl BlockFiles {
         }
         Ok(())
     }
-
-    /// The fewest reads that a block takes: one where the files were written for it.
-    #[cfg(test)]
-    pub(crate) fn reads_of(&self, block: usize) -> usize {
-        self.blocks[block].segments.len()
-    }
 }
 
 impl BlockInFiles {
@@ -125,8 +119,12 @@ impl BlockInFiles {
                 return Ok(None);
             }
             let (file, raw) = set.locate(&name)?;
-            let segment =
-                Segment { file: file.clone(), start: entry.start, offset: part.offset, bytes: part.bytes() };
+            let segment = Segment {
+                file: file.clone(),
+                start: entry.start,
+                offset: part.offset,
+                bytes: part.bytes(),
+            };
             found.add(segment);
             found.parts.push((file.clone(), raw.to_owned()));
         }
@@ -145,5 +143,73 @@ impl BlockInFiles {
             }
         }
         self.segments.push(segment);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Kind;
+
+    use super::*;
+    use crate::device::Device;
+    use crate::weights::{Network, TensorSet};
+
+    #[test]
+    fn a_block_that_lies_in_a_file_as_in_memory_is_one_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("aligned.safetensors");
+        let numbers = |count: i64| Tensor::arange(count, (Kind::Float, tch::Device::Cpu));
+        // As names sort, so they lie: 10 numbers, a filler up to 256 bytes, 6 numbers.
+        let named = [("blocks.0.norm3.bias", numbers(10)), ("blocks.0.norm3.weight", numbers(6))];
+        let set = |fillers: bool| {
+            let bytes: Vec<(&str, Vec<u8>, usize)> = named
+                .iter()
+                .map(|(name, tensor)| {
+                    let bytes: Vec<u8> = tensor.view_dtype(Kind::Uint8).try_into().unwrap();
+                    (*name, bytes, tensor.numel())
+                })
+                .collect();
+            let mut header = serde_json::Map::new();
+            let mut data = Vec::new();
+            for (index, (name, bytes, count)) in bytes.iter().enumerate() {
+                if fillers && index > 0 {
+                    let gap = 256 - data.len();
+                    let entry = serde_json::json!({
+                        "dtype": "U8", "shape": [gap], "data_offsets": [data.len(), 256],
+                    });
+                    header.insert(format!("{}0", crate::weights::FILLER), entry);
+                    data.resize(256, 0);
+                }
+                let entry = serde_json::json!({
+                    "dtype": "F32", "shape": [count],
+                    "data_offsets": [data.len(), data.len() + bytes.len()],
+                });
+                header.insert((*name).to_owned(), entry);
+                data.extend(bytes);
+            }
+            let header = serde_json::to_vec(&header).unwrap();
+            let mut file = (header.len() as u64).to_le_bytes().to_vec();
+            file.extend(header);
+            file.extend(data);
+            std::fs::write(&path, file).unwrap();
+            Arc::new(TensorSet::open(Network::Dit, &[path.clone()]).unwrap())
+        };
+        for (fillers, reads) in [(true, 1), (false, 2)] {
+            let set = set(fillers);
+            assert!(set.foreign().is_empty());
+            let weights = Weights::new(set, vec![], Kind::Float, Device::cpu()).sub("blocks");
+            let load = |block: &Weights| {
+                Ok((block.get("norm3.bias", &[10])?, block.get("norm3.weight", &[6])?))
+            };
+            let layout = Arc::new(BlockLayout::of(&weights.sub(0), &load).unwrap());
+            let files = BlockFiles::find(&weights, &layout, 1, true).unwrap().unwrap();
+            assert_eq!(files.blocks[0].segments.len(), reads);
+            let mut bytes = vec![9u8; layout.bytes()];
+            files.read(0, 0, &mut bytes).unwrap();
+            let memory = Tensor::from_slice(&bytes);
+            for (part, (_, expected)) in layout.parts().iter().zip(&named) {
+                assert_eq!(part.view(&memory).unwrap(), *expected);
+            }
+        }
     }
 }
