@@ -25,6 +25,7 @@ use crate::device;
 use crate::dump::Dump;
 use crate::exit::{Exit, OrExit};
 use crate::maker::{check_numerics, contexts_folder};
+use crate::memory;
 use crate::model::{Chosen, fingerprint_of, use_merged};
 use crate::output::{Plan, Writer, WriterSink, Written, add_circumstances, is_replaced};
 use crate::own_inputs::{refuse_input, refuse_inputs_in};
@@ -248,7 +249,8 @@ fn announce(
         || announcement::expected(history, pipeline, request, opened),
         CpuEstimate::expected,
     );
-    console.remark(&announcement::line(request, opened, environment, expected));
+    let line = announcement::line(request, opened, environment, expected);
+    console.remark(&(line + &memory::told(pipeline, request)));
     device::warn_of_unused(opened, environment, console);
     if let Some(slow) = slow {
         console.caution(slow);
@@ -324,6 +326,9 @@ fn open_pipeline(
     let device = opened.map_or_else(Device::cpu, |opened| opened.device);
     let class = opened.map_or_else(String::new, Opened::class);
     let mut pipeline = Pipeline::open(&chosen.paths, strengths, device, Keep::Nothing, &keeper)?;
+    if opened.is_some() {
+        pipeline.limit_memory(memory::limits(environment));
+    }
     if let Some(folder) = contexts_folder(environment, &class) {
         pipeline.keep_contexts(folder);
     }
@@ -369,6 +374,8 @@ fn draft(
         distill_strength: args.distill_strength,
         loras: Vec::new(),
         precision: args.dtype,
+        decode_precision: args.decode_precision,
+        decode_tiling: args.decode_tiling,
         model,
         model_fingerprint: None,
     }

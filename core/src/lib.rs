@@ -30,6 +30,7 @@ pub mod metrics;
 pub mod noise;
 mod pacer;
 mod parallel;
+pub mod plan;
 pub mod sampler;
 pub mod shim;
 mod stage;

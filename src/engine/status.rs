@@ -71,6 +71,7 @@ fn lines(report: &StatusReport) -> Vec<String> {
             None => "waiting".to_owned(),
         };
         lines.push(format!("take {}: {state}, {} holders", job.key, job.holders));
+        lines.extend(job.with.iter().map(|with| format!("  {with}")));
     }
     lines
 }

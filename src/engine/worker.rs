@@ -19,6 +19,7 @@ use crate::announcement;
 use crate::cpu_estimate::{self, CpuEstimate};
 use crate::device;
 use crate::maker::{MakeContext, MakeError, Maker};
+use crate::memory;
 use crate::timing_history::{self, TimingHistory, pace_class};
 
 /// What makes takes, one after the other.
@@ -96,7 +97,8 @@ impl Worker<'_> {
                 || announcement::expected(history, pipeline, &request, opened),
                 CpuEstimate::expected,
             );
-            let with = announcement::line(&request, opened, environment, expected);
+            let with = announcement::line(&request, opened, environment, expected)
+                + &memory::told(pipeline, &request);
             self.may_begin(slow, with, &watch)
         };
         let place = MakeContext {

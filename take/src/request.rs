@@ -56,7 +56,7 @@ choice! {
     DecodeTiling, "decode tiling" {
         /// In one piece, as large as the frame.
         Whole = "whole",
-        /// In overlapping tiles, for less memory; not built yet.
+        /// In overlapping tiles, for less memory.
         Tiled = "tiled",
     }
 }
@@ -66,7 +66,7 @@ choice! {
     DecodePrecision, "decode precision" {
         /// Floating-point numbers of 32 bits.
         F32 = "f32",
-        /// 16-bit floats with the range of 32-bit ones; not built yet.
+        /// 16-bit floats with the range of 32-bit ones.
         Bf16 = "bf16",
     }
 }
@@ -182,7 +182,7 @@ impl TakeRequest {
     ///
     /// # Errors
     /// A [`RequestError`] for the first field that is out of its range, or, once all are in range,
-    /// [`RequestError::Unsupported`] for fp8, tiled decoding or one in bf16, a first and a last image.
+    /// [`RequestError::Unsupported`] for fp8, a first and a last image.
     pub fn accept(self) -> Result<Self, RequestError> {
         let request = self.rounded();
         request.check_version()?;
@@ -363,14 +363,8 @@ impl TakeRequest {
         if self.precision == Precision::Fp8 {
             return refuse("precision", &self.precision, "use bf16 or f32");
         }
-        if self.decode_tiling == DecodeTiling::Tiled {
-            return refuse("decode tiling", &self.decode_tiling, "use whole");
-        }
         if let Some(hash) = &self.first_image {
             return refuse("first image", hash, "leave it out");
-        }
-        if self.decode_precision == DecodePrecision::Bf16 {
-            return refuse("decode precision", &self.decode_precision, "use f32");
         }
         if let Some(hash) = &self.last_image {
             return refuse("last image", hash, "leave it out");

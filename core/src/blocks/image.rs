@@ -12,7 +12,7 @@ use tch::{Kind, Tensor};
 
 use super::reader::bytes_of;
 use super::streamed::SlabSource;
-use crate::device::Device;
+use crate::device::{Device, PinnedMemory};
 use crate::direct_read::{make_direct, read_exact_at, read_past_cache};
 use crate::weights::{BLOCK_ALIGNMENT, BlockLayout, Weights};
 use crate::{Error, Result};
@@ -35,29 +35,44 @@ pub(super) fn slot_memory(layout: &BlockLayout, device: Device) -> Result<Tensor
 /// Blocks in memory of the host.
 #[derive(Debug)]
 pub(super) struct HostImage {
+    /// What has a card read them by itself, where it does; fields are dropped in order, and these before
+    /// the memory.
+    pins: Vec<PinnedMemory>,
     /// uint8 `[bytes]` of each block that comes
     blocks: Vec<Option<Tensor>>,
-    /// Whether a card reads them by itself.
-    pinned: bool,
 }
 
 impl HostImage {
     /// Of the blocks of `order` among `count` below `weights`; `made` is told of each.
     pub(super) fn make(
-        weights: &Weights,
-        layout: &BlockLayout,
+        (weights, layout): (&Weights, &BlockLayout),
         order: &[usize],
         count: usize,
+        pinned: bool,
         made: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Self> {
         let mut blocks: Vec<_> = (0..count).map(|_| None).collect();
+        let mut pins = Vec::new();
         for &index in order {
             let memory = slot_memory(layout, Device::cpu())?;
             layout.fill(&weights.sub(index), &memory)?;
+            if pinned && pins.len() == blocks.iter().flatten().count() {
+                match PinnedMemory::of(&memory) {
+                    Ok(pin) => pins.push(pin),
+                    // What is not pinned is copied in two steps, and as fast as memory is.
+                    Err(reason) => {
+                        log::info!("blocks stay in memory that no card reads by itself: {reason}");
+                        pins.clear();
+                    }
+                }
+            }
             blocks[index] = Some(memory);
             made()?;
         }
-        Ok(Self { blocks, pinned: false })
+        if pins.len() < order.len() {
+            pins.clear();
+        }
+        Ok(Self { pins, blocks })
     }
 }
 
@@ -71,7 +86,7 @@ impl SlabSource for HostImage {
     }
 
     fn pinned(&self, block: usize) -> Option<&Tensor> {
-        self.blocks[block].as_ref().filter(|_| self.pinned)
+        self.blocks[block].as_ref().filter(|_| !self.pins.is_empty())
     }
 }
 

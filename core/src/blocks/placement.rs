@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::image::{FileImage, HostImage, slot_memory};
-use super::streamed::Streamed;
+use super::streamed::{SlabSource, Streamed};
 use super::{BlockSource, Resident};
 use crate::weights::{BlockFiles, BlockLayout, Weights};
 use crate::{Error, Result};
@@ -109,6 +109,8 @@ pub fn place<B: std::fmt::Debug + Send + 'static>(
         return Err(Error::Input("only blocks of a network in files can come and go".into()));
     }
     let layout = Arc::new(BlockLayout::of(&weights.sub(0), load)?);
+    // An image takes memory while it is made: slots come after it.
+    let source = source(weights, &layout, (&coming, count), placement, &mut || next(&mut done))?;
     let slots = (0..placement.slots.max(1))
         .map(|_| {
             let memory = slot_memory(&layout, weights.device())?;
@@ -116,16 +118,35 @@ pub fn place<B: std::fmt::Debug + Send + 'static>(
             Ok((memory, block))
         })
         .collect::<Result<Vec<_>>>()?;
-    let made = &mut || next(&mut done);
+    Ok(Box::new(match source {
+        Source::Image(image) => Streamed::new(resident, slots, image)?,
+        Source::Files(files) => Streamed::from_files(resident, slots, files)?,
+    }))
+}
+
+enum Source {
+    Image(Box<dyn SlabSource>),
+    Files(BlockFiles),
+}
+
+/// Where the blocks `coming` of `count` come from; `made` is told of each.
+fn source(
+    weights: &Weights,
+    layout: &Arc<BlockLayout>,
+    (coming, count): (&[usize], usize),
+    placement: &BlockPlacement,
+    made: &mut dyn FnMut() -> Result<()>,
+) -> Result<Source> {
     let BlockStore::File { cached } = placement.store else {
-        let image = HostImage::make(weights, &layout, &coming, count, made)?;
-        return Ok(Box::new(Streamed::new(resident, slots, Box::new(image))?));
+        let pinned = placement.store == BlockStore::Pinned;
+        let image = HostImage::make((weights, layout), coming, count, pinned, made)?;
+        return Ok(Source::Image(Box::new(image)));
     };
-    if let Some(files) = BlockFiles::find(weights, &layout, count, cached)? {
-        for _ in &coming {
+    if let Some(files) = BlockFiles::find(weights, layout, count, cached)? {
+        for _ in coming {
             made()?;
         }
-        return Ok(Box::new(Streamed::from_files(resident, slots, files)?));
+        return Ok(Source::Files(files));
     }
     let Some(folder) = &placement.folder else {
         return Err(Error::Input(
@@ -135,8 +156,8 @@ pub fn place<B: std::fmt::Debug + Send + 'static>(
                 .into(),
         ));
     };
-    let image = FileImage::make((weights, &layout), &coming, count, (folder, cached), made)?;
-    Ok(Box::new(Streamed::new(resident, slots, Box::new(image))?))
+    let image = FileImage::make((weights, layout), coming, count, (folder, cached), made)?;
+    Ok(Source::Image(Box::new(image)))
 }
 
 #[cfg(test)]

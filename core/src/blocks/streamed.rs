@@ -187,8 +187,6 @@ pub(crate) fn stream_once<B: Send>(
     let resident = (0..count).map(|_| None).collect();
     match BlockFiles::find(weights, &layout, count, true)? {
         Some(files) => Streamed::from_files(resident, slots, files),
-        None => {
-            Streamed::new(resident, slots, Box::new(Converted::new(weights.clone(), layout)))
-        }
+        None => Streamed::new(resident, slots, Box::new(Converted::new(weights.clone(), layout))),
     }
 }

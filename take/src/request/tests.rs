@@ -210,20 +210,12 @@ fn a_model_is_named_not_located() {
 
 #[test]
 fn what_is_not_built_is_refused_as_unsupported() {
-    let cases: [(Change, &str); 5] = [
+    let cases: [(Change, &str); 3] = [
         (|r| r.precision = Precision::Fp8, "precision fp8 is not built yet; use bf16 or f32"),
-        (
-            |r| r.decode_tiling = DecodeTiling::Tiled,
-            "decode tiling tiled is not built yet; use whole",
-        ),
         (
             |r| r.first_image = Some(ContentHash([0xc0; 32])),
             "first image c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0 is not built \
              yet; leave it out",
-        ),
-        (
-            |r| r.decode_precision = DecodePrecision::Bf16,
-            "decode precision bf16 is not built yet; use f32",
         ),
         (
             |r| r.last_image = Some(ContentHash([0xc0; 32])),
