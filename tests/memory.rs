@@ -90,7 +90,7 @@ fn a_model_of_a_gigabyte_computes_in_less_and_gives_the_same_bits() {
     };
     let (whole, most) = Running::start(render()).measure();
     let whole = whole.succeeded();
-    for (gigabytes, stays) in [("1.05", "1 of 5 blocks stay"), ("0.85", "0 of 5 blocks stay")] {
+    for (gigabytes, stays) in [("1.3", "2 of 5 blocks stay"), ("1.05", "0 of 5 blocks stay")] {
         let capped = render().variable("WAN_ALPHA_MEMORY", gigabytes);
         let (capped, peak) = Running::start(capped).measure();
         let capped = capped.succeeded();

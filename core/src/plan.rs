@@ -57,7 +57,7 @@ pub struct MemoryPlan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PlannedStore {
-    /// All blocks stay.
+    /// Nowhere: all blocks stay.
     None,
     /// Memory of the host that the card reads by itself.
     Pinned,
@@ -79,11 +79,11 @@ pub struct DecodePlan {
 /// The most that each stage holds, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct PlannedPeaks {
-    /// Reading the prompt.
+    /// While the prompt is read.
     pub text: u64,
-    /// Sampling.
+    /// While the latent is denoised.
     pub sample: u64,
-    /// Decoding.
+    /// While the latent is decoded.
     pub decode: u64,
 }
 

@@ -16,7 +16,7 @@ use crate::{Error, Result};
 pub enum BlockStore {
     /// Memory of the host that a card reads by itself.
     Pinned,
-    /// Memory of the host.
+    /// Memory of the host, copied from by the processor.
     Paged,
     /// The model's files where they have the blocks as they are computed with, else a file of their own
     /// that goes with the process; `cached`: the system may keep what it has read of it.
@@ -40,7 +40,7 @@ pub struct BlockPlacement {
 }
 
 impl BlockPlacement {
-    /// Every block stays.
+    /// Every block stays in memory.
     pub const RESIDENT: Self = Self {
         resident: usize::MAX,
         slots: 0,

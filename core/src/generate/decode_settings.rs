@@ -20,7 +20,7 @@ pub struct DecodeSettings {
 }
 
 impl DecodeSettings {
-    /// Those of a request.
+    /// The settings that a request has.
     pub fn of(request: &TakeRequest) -> Self {
         Self {
             precision: request.precision,

@@ -26,7 +26,7 @@ pub struct MemoryBudget {
     pub headroom: u64,
     /// What may be used at most, if that is limited, of all that the process is.
     pub cap: Option<u64>,
-    /// Of the host: free.
+    /// Of the host: what is free.
     pub host_free: u64,
     /// Of the host in all.
     pub host_total: u64,

@@ -14,7 +14,7 @@ pub struct MemoryRefusal {
     pub stage: Stage,
     /// What it needs at least, in bytes.
     pub needed: u64,
-    /// What there is.
+    /// The memory that there is.
     pub budget: MemoryBudget,
     /// What would fit, if anything does.
     pub nearest: Option<SmallerTake>,
@@ -23,11 +23,11 @@ pub struct MemoryRefusal {
 /// A take that fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SmallerTake {
-    /// Pixels across.
+    /// Width of a frame in pixels.
     pub width: u32,
-    /// Pixels down.
+    /// Height of a frame in pixels.
     pub height: u32,
-    /// Frames of video.
+    /// Frames of video, 4n + 1.
     pub frames: u32,
     /// The decoders go over the picture in tiles, which the asked take has them not do.
     pub tiled: bool,

@@ -15,7 +15,7 @@ use crate::weights::{Decoders, ModelFiles, TensorSet, at_least_float32, keeps_fl
 pub struct ModelSizes {
     /// Blocks of the transformer.
     pub layers: usize,
-    /// Bytes of one block.
+    /// Bytes of one of its blocks.
     pub block: u64,
     /// Bytes of the rest of the transformer.
     pub fixed: u64,
@@ -25,7 +25,7 @@ pub struct ModelSizes {
     pub dim: u64,
     /// Hidden width of the feed-forward network.
     pub ffn: u64,
-    /// Attention heads.
+    /// Attention heads of the transformer.
     pub heads: u64,
     /// Tokens of text attended to.
     pub text_length: u64,
@@ -48,9 +48,9 @@ pub struct ModelSizes {
 /// The sizes of a take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct TakeSizes {
-    /// Pixels across.
+    /// Width of a frame in pixels.
     pub width: u32,
-    /// Pixels down.
+    /// Height of a frame in pixels.
     pub height: u32,
     /// Frames of video, 4n + 1.
     pub frames: u32,
@@ -63,7 +63,7 @@ pub struct TakeSizes {
 }
 
 impl TakeSizes {
-    /// Those of a request.
+    /// The sizes that a request asks for.
     pub fn of(request: &TakeRequest) -> Self {
         Self {
             width: request.width,
@@ -89,7 +89,7 @@ impl TakeSizes {
         }
     }
 
-    /// Frames of the latent.
+    /// Frames that the latent has.
     pub fn latent_frames(&self) -> u64 {
         u64::from(self.frames.saturating_sub(1) / 4 + 1)
     }

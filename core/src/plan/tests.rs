@@ -57,7 +57,7 @@ fn a_card_of_each_size_has_its_plan() {
     let expected = [
         (80, 40, 0, PlannedStore::None, true, true),
         (48, 40, 0, PlannedStore::None, true, true),
-        (24, 24, 2, PlannedStore::Pinned, true, false),
+        (24, 25, 2, PlannedStore::Pinned, true, false),
         (16, 13, 2, PlannedStore::Pinned, true, false),
         (12, 7, 2, PlannedStore::Pinned, false, false),
     ];
