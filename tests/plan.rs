@@ -45,10 +45,10 @@ fn the_draft_model_fits_and_less_memory_moves_its_parts() {
 
 #[test]
 fn what_does_not_fit_is_refused_with_numbers_and_what_fits() {
-    let refused = plan(&["--model", "draft", "--size", "832x480", "--memory", "0.6"]);
+    let refused = plan(&["--model", "draft", "--size", "832x480", "--memory", "0.75"]);
     assert_eq!(refused.status.code(), Some(3));
     let text = String::from_utf8(refused.stderr).unwrap();
-    assert!(text.contains(" GB at least, 0.2 GB may be used, "), "{text}");
+    assert!(text.contains(" GB at least, 0.4 GB may be used, "), "{text}");
     assert!(text.contains(" fits; or free memory"), "{text}");
     for memory in ["0", "-1", "NaN"] {
         let refused = plan(&["--model", "draft", &format!("--memory={memory}")]);

@@ -30,7 +30,7 @@ pub fn sample_peak(model: &ModelSizes, take: &TakeSizes, blocks: usize, keeps_ke
     // A rotation of each token by pairs of a head's channels, complex.
     let rope = tokens * (dim / model.heads.max(1) / 2) * 2 * FLOAT;
     // 16 channels of a cell, 4 cells to a token; latent, velocity and what the solver keeps.
-    let latents = 6 * tokens * 64 * FLOAT;
+    let latents = 4 * tokens * 64 * FLOAT;
     let workspace = if model.is_card { CARD_WORKSPACE } else { 0 };
     weights + embedded + keys + rope + latents + pass(model, tokens) + workspace
 }
@@ -77,19 +77,27 @@ pub fn decode_peak(model: &ModelSizes, take: &TakeSizes, together: bool) -> u64 
     } else {
         take.pixels()
     };
-    let bytes = |numbers: u64| numbers * pixels * model.decoder_dim / 96 * take.decode_number;
+    let dim = model.decoder_dim;
+    let bytes = |numbers: u64| numbers * pixels * dim / 96 * take.decode_number;
     let weights = films * model.decoder / FLOAT * take.decode_number;
-    let workspace = if model.is_card { CARD_WORKSPACE } else { 0 };
-    weights
-        + films * bytes(CACHE_NUMBERS)
-        + bytes(WIDEST_NUMBERS)
-        + pixels * FRAME_BYTES
-        + workspace
+    let (widest, workspace) = if model.is_card {
+        (WIDEST_NUMBERS, CARD_WORKSPACE)
+    } else {
+        (CPU_WIDEST_NUMBERS, CPU_PIECES + dim * dim * CPU_KERNELS)
+    };
+    let frames = pixels * FRAME_BYTES;
+    weights + films * bytes(CACHE_NUMBERS) + bytes(widest) + frames + workspace
 }
 
 /// Numbers for each pixel that one decoder of 96 channels remembers.
 const CACHE_NUMBERS: u64 = 2_368;
 /// Numbers for each pixel of its widest layer: four frames at full size.
 const WIDEST_NUMBERS: u64 = 1_728;
+/// The same on a processor, whose convolutions work in pieces.
+const CPU_WIDEST_NUMBERS: u64 = 1_525;
+/// Bytes of the pieces that a processor works on at once, five of them (`vae::winograd`).
+const CPU_PIECES: u64 = 5 * FLOAT * (1 << 22);
+/// Bytes of the kernels that it holds transformed, for each channel of one side and the other.
+const CPU_KERNELS: u64 = 7_870;
 /// Bytes for each pixel of frames that are handed on.
 const FRAME_BYTES: u64 = 4 * (3 + 3 + 4 + 4) * FLOAT;
