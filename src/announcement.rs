@@ -28,6 +28,18 @@ pub(crate) enum ExpectedTime {
     Unknown,
 }
 
+impl ExpectedTime {
+    /// Seconds, where anything is known.
+    pub(crate) fn seconds(&self) -> Option<f64> {
+        match *self {
+            Self::Learned(seconds) | Self::Scaled(seconds) | Self::Counted(seconds) => {
+                Some(seconds)
+            }
+            Self::Unknown => None,
+        }
+    }
+}
+
 impl fmt::Display for ExpectedTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let about = |seconds: f64| match seconds {

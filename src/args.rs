@@ -12,6 +12,7 @@ mod encode;
 mod engine;
 mod eval;
 mod model;
+mod plan;
 mod reading;
 mod render;
 mod take;
@@ -38,6 +39,7 @@ pub(crate) use encode::Encode;
 pub(crate) use engine::{EngineRun, EngineVerb};
 pub(crate) use eval::{EvalCommand, EvalReconstruction, EvalTakes, ReportFiles, ScoringArgs};
 pub(crate) use model::{GetModel, ModelCommand};
+pub(crate) use plan::PlanTake;
 pub(crate) use reading::ImageReading;
 pub(crate) use render::{Render, text_or_file};
 pub(crate) use take::{ExportTake, MakeTake, TakeCommand};
@@ -64,6 +66,9 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Make a take, an RGBA clip, from a prompt
     Render(Box<Render>),
+
+    /// What a take would take of memory and time here, before it is made
+    Plan(PlanTake),
 
     /// The store of takes: list, show, verify, export, make, trim
     #[command(subcommand)]

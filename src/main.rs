@@ -27,9 +27,11 @@ mod interrupt;
 mod latent_file;
 mod maker;
 mod media;
+mod memory;
 mod model;
 mod output;
 mod own_inputs;
+mod plan;
 mod progress;
 mod render;
 mod saved_request;
@@ -124,6 +126,7 @@ fn run(cli: Cli, progress: &TerminalProgress) -> Result<()> {
     };
     match cli.command {
         Command::Render(args) => render::run(&args, &context),
+        Command::Plan(args) => plan::run(&args, &context),
         Command::Take(command) => take::run(&command, &context),
         Command::Data(command) => data::run(&command, &context),
         Command::Ellipse(command) => ellipse::run(&command, &context),

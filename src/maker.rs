@@ -14,7 +14,9 @@ use std::thread;
 use std::time::Duration;
 
 use wan_alpha_core::device::{Device, Opened};
-use wan_alpha_core::generate::{FrameSink, Keep, Pipeline, SinkError};
+use wan_alpha_core::generate::{
+    DecodeSettings, FrameSink, Keep, MemoryLimits, Pipeline, SinkError,
+};
 use wan_alpha_core::weights::Strengths;
 use wan_alpha_core::{Error, ErrorKind, Watch, give_back};
 use wan_alpha_take::engine::message::{Problem, ProblemCode};
@@ -30,6 +32,7 @@ use wan_alpha_take::{
     Fingerprint, LoraSource, Mask, NUMERICS, TakeKey, TakeRequest, Warning, WarningCode,
 };
 
+use crate::memory;
 use crate::model::{ChosenLoras, use_merged};
 use crate::take_images::TakeImages;
 use crate::take_record::{ReportSink, WarningKeeper, in_order};
@@ -122,6 +125,8 @@ pub(crate) struct Maker {
     /// Of prompts, from engine to engine.
     contexts: Option<PathBuf>,
     claimant: Claimant,
+    /// What models may use of memory.
+    limits: MemoryLimits,
     warm: Option<LoadedModel>,
 }
 
@@ -148,6 +153,7 @@ impl Maker {
             latents: Latents::in_folder(opened.device, environment.state.join("latents")),
             contexts: contexts_folder(environment, &opened.class()),
             claimant: Claimant::this_process(&environment.host),
+            limits: memory::limits(environment),
             warm: None,
         }
     }
@@ -257,6 +263,7 @@ impl Maker {
             Pipeline::open(&named.paths(), strengths, self.device, Keep::Everything, &keeper)?;
         let loras = ChosenLoras::files_of(&request.loras, models).map_err(|what| no_lora(&what))?;
         pipeline.add_loras(&loras, &keeper)?;
+        pipeline.limit_memory(self.limits.clone());
         if let Some(folder) = &self.contexts {
             pipeline.keep_contexts(folder.clone());
         }
@@ -320,7 +327,7 @@ impl Maker {
         made.warnings.iter().for_each(|warning| watch.tell(warning));
         let mut sink = Publishing { writer, failed: None };
         let mut measured = ReportSink::new(request, &mut sink)?;
-        let decoded = pipeline.decode(&latent, request.precision, &mut measured, watch);
+        let decoded = pipeline.decode(&latent, DecodeSettings::of(request), &mut measured, watch);
         let report = decoded.map(|()| measured.finish());
         if let Some(error) = sink.failed {
             return Err(error.into());

@@ -26,6 +26,7 @@ use crate::device;
 use crate::dump::Dump;
 use crate::exit::{Exit, OrExit};
 use crate::maker::{check_numerics, contexts_folder};
+use crate::memory;
 use crate::model::{Chosen, ChosenLoras, Recorded, SamplingDefaults, fingerprint_of, use_merged};
 use crate::output::{Plan, Writer, WriterSink, Written, add_circumstances, is_replaced};
 use crate::own_inputs::{refuse_input, refuse_inputs_in};
@@ -305,7 +306,8 @@ fn announce(
         || announcement::expected(history, pipeline, request, opened),
         CpuEstimate::expected,
     );
-    console.remark(&announcement::line(request, opened, environment, expected));
+    let line = announcement::line(request, opened, environment, expected);
+    console.remark(&(line + &memory::told(pipeline, request)));
     device::warn_of_unused(opened, environment, console);
     if let Some(slow) = slow {
         console.caution(slow);
@@ -381,6 +383,9 @@ fn open_pipeline(
     let device = opened.map_or_else(Device::cpu, |opened| opened.device);
     let class = opened.map_or_else(String::new, Opened::class);
     let mut pipeline = Pipeline::open(&chosen.paths, strengths, device, Keep::Nothing, &keeper)?;
+    if opened.is_some() {
+        pipeline.limit_memory(memory::limits(environment));
+    }
     if let Some(folder) = contexts_folder(environment, &class) {
         pipeline.keep_contexts(folder);
     }
@@ -439,6 +444,8 @@ fn draft(
         first_image: None,
         last_image: None,
         precision: args.dtype,
+        decode_precision: args.decode_precision,
+        decode_tiling: args.decode_tiling,
         model,
         model_fingerprint: None,
     }

@@ -29,6 +29,7 @@ use crate::engine;
 use crate::exit::{Exit, OrExit};
 use crate::maker::{MakeContext, MakeError, Maker};
 use crate::media::frame::of_stored;
+use crate::memory;
 use crate::output::{Format, Plan, Writer, Written};
 use crate::saved_request::{self, RecoveredRequest};
 use crate::stdout::print_lines;
@@ -255,7 +256,8 @@ fn make_take(
             || announcement::expected(history_so_far, pipeline, request, &opened),
             CpuEstimate::expected,
         );
-        console.remark(&announcement::line(request, &opened, environment, expected));
+        let line = announcement::line(request, &opened, environment, expected);
+        console.remark(&(line + &memory::told(pipeline, request)));
         say_size(request, store, console);
         device::warn_of_unused(&opened, environment, console);
         if let Some(slow) = slow {

@@ -14,7 +14,7 @@ use std::process::Command;
 use support::model::{DECODERS, TEXT, TOKENIZER, VAE};
 use support::random::Transformer;
 use support::reference::Case;
-use support::render::Render;
+use support::render::{Done, Render, files};
 use support::running::{Running, peak};
 use tempfile::TempDir;
 
@@ -69,6 +69,41 @@ fn loading_takes_little_more_memory_than_the_model() {
     println!("model: {} MB, peak: {} MB, loaded in {seconds} s", model.bytes / MB, peak / MB);
     // Half of what is promised: a second copy of this very model would keep the promise.
     assert!(peak <= model.bytes + 512 * MB, "{} bytes took {peak}", model.bytes);
+}
+
+/// The frames of a take, byte for byte.
+fn frames(done: &Done) -> Vec<Vec<u8>> {
+    let files = files(&done.out()).into_iter();
+    files.filter(|(name, _)| name.ends_with(".exr")).map(|(_, bytes)| bytes).collect()
+}
+
+#[test]
+fn a_model_of_a_gigabyte_computes_in_less_and_gives_the_same_bits() {
+    let model = Gigabyte::new();
+    let render = || {
+        Render::of_files(&model.files)
+            .with("--threads", "2")
+            .with("--format", "exr")
+            .with("--dtype", "f32")
+            .with("--steps", "2")
+            .switch("--no-store")
+    };
+    let (whole, most) = Running::start(render()).measure();
+    let whole = whole.succeeded();
+    for (gigabytes, stays) in [("1.3", "2 of 5 blocks stay"), ("1.05", "0 of 5 blocks stay")] {
+        let capped = render().variable("WAN_ALPHA_MEMORY", gigabytes);
+        let (capped, peak) = Running::start(capped).measure();
+        let capped = capped.succeeded();
+        println!("{} MB whole, {} MB of {gigabytes} GB", most / MB, peak / MB);
+        assert!(capped.stderr.contains(stays), "{}", capped.stderr);
+        assert!(frames(&capped) == frames(&whole), "other bits");
+        let limit = (gigabytes.parse::<f64>().unwrap() * 1.1e9) as u64;
+        assert!(peak <= limit && peak < most, "{peak} of {limit}");
+    }
+    let refused = render().variable("WAN_ALPHA_MEMORY", "0.4").run();
+    assert_eq!(refused.code, 3, "{}", refused.stderr);
+    let said = &refused.stderr;
+    assert!(said.contains(" GB at least, ") && said.contains(" GB are free"), "{said}");
 }
 
 #[test]

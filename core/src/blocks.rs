@@ -1,6 +1,25 @@
-//! Where a network's repeated blocks come from.
+//! Where a network's repeated blocks come from: they stay in the device's memory, or come into it one
+//! after the other while others compute.
+//!
+//! A block that comes and goes is one piece of memory, [`BlockSource`] lends it, and the network's
+//! forward pass is the same for all. [`place`] puts the blocks of a network where a
+//! [`BlockPlacement`] says; [`Streamed`] is what it makes where not all stay.
+//!
+//! Invariants:
+//! - wherever blocks come from, the same bits are computed (`core/tests/streaming.rs`);
+//! - what is in a slot is never used once that is being filled again (same tests, with NaN);
+//! - adapters are merged when an image is made, never while a block is waited for.
+
+mod image;
+mod placement;
+mod queue;
+mod reader;
+mod streamed;
 
 use crate::Result;
+pub use placement::{BlockPlacement, BlockStore, place};
+pub(crate) use streamed::stream_once;
+pub use streamed::{SlabSource, Streamed};
 
 /// Blocks by index: resident in memory, or read when they are needed. The network's forward pass
 /// is the same for both.

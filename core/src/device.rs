@@ -33,6 +33,7 @@ use tch::{Kind, Tensor};
 pub use card::Card;
 pub use choice::{CardName, DeviceChoice};
 pub use cuda_version::CudaVersion;
+pub(crate) use runtime::PinnedMemory;
 pub use runtime::{Survey, has_driver, survey};
 pub use unavailable::{CudaUnavailable, Installation};
 

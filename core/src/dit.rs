@@ -23,7 +23,7 @@ pub use kernel::AttentionKernel;
 pub use recompute::Recomputed;
 pub use rope::Rope;
 
-use crate::blocks::{BlockSource, Resident};
+use crate::blocks::{BlockPlacement, BlockSource, place};
 use crate::device::Device;
 use crate::linear::Linear;
 use crate::pacer::Pacer;
@@ -49,6 +49,8 @@ pub struct Dit {
     /// Of an image-to-video transformer.
     image_embedding: Option<ImageEmbedding>,
     blocks: Box<dyn BlockSource<Block>>,
+    /// Keys and values of a prompt are computed once for a take, and not in every pass.
+    keeps_text_keys: bool,
     head: Linear,
     /// Added to the time embedding, shift and scale of the head's norm: `[1, 2, dim]`.
     head_modulation: Tensor,
@@ -87,25 +89,34 @@ impl Dit {
     /// # Errors
     /// As [`Weights::get`], or `watch` cancels.
     pub fn load(weights: &Weights, config: DitConfig, watch: &dyn Watch) -> Result<Self> {
+        Self::load_placed(weights, config, &BlockPlacement::RESIDENT, watch)
+    }
+
+    /// The same, its blocks where `placement` says: what it computes is the same to the bit.
+    ///
+    /// # Errors
+    /// As [`Dit::load`] and [`place`].
+    pub fn load_placed(
+        weights: &Weights,
+        config: DitConfig,
+        placement: &BlockPlacement,
+        watch: &dyn Watch,
+    ) -> Result<Self> {
         let DitConfig { dim, layers, .. } = config;
         watch.progress(Stage::Load, 0, layers);
-        let block = |index: usize| weights.sub(format!("blocks.{index}"));
-        block(0).read_ahead();
-        let blocks = (0..layers)
-            .map(|index| {
-                check(watch, Stage::Load)?;
-                if index + 1 < layers {
-                    block(index + 1).read_ahead();
-                } else {
-                    for rest in ["time_projection", "text_embedding"] {
-                        weights.sub(rest).read_ahead();
-                    }
+        let blocks = weights.sub("blocks");
+        check(watch, Stage::Load)?;
+        blocks.sub(0).read_ahead();
+        let load = |block: &Weights| Block::load(block, &config);
+        let blocks = place(&blocks, layers, placement, &load, &mut |done, of| {
+            watch.progress(Stage::Load, done, of);
+            if done + 1 == of {
+                for rest in ["time_projection", "text_embedding"] {
+                    weights.sub(rest).read_ahead();
                 }
-                let block = Block::load(&block(index), &config)?;
-                watch.progress(Stage::Load, index + 1, layers);
-                Ok(block)
-            })
-            .collect::<Result<Vec<_>>>()?;
+            }
+            check(watch, Stage::Load)
+        })?;
         let patch = PATCH.iter().product::<i64>();
         let float32 =
             |name: &str, input, output| Linear::load_float32(&weights.sub(name), input, output);
@@ -129,7 +140,8 @@ impl Dit {
                 .as_ref()
                 .map(|widths| ImageEmbedding::load(&weights.sub("img_emb"), widths, dim))
                 .transpose()?,
-            blocks: Box::new(Resident(blocks)),
+            blocks,
+            keeps_text_keys: true,
             head: float32("head.head", dim, config.out_channels * patch)?,
             head_modulation: weights.get_float32("head.modulation", &[1, 2, dim])?,
             config,
@@ -139,6 +151,12 @@ impl Dit {
     /// The sizes that its weights have.
     pub fn config(&self) -> &DitConfig {
         &self.config
+    }
+
+    /// Whether a prompt's keys and values are kept from pass to pass, which takes memory for each block,
+    /// or computed in every one, which gives the same.
+    pub fn keep_text_keys(&mut self, keep: bool) {
+        self.keeps_text_keys = keep;
     }
 
     /// The device that its weights are on.
@@ -244,9 +262,11 @@ impl Dit {
                 });
                 let of_image = of_image.transpose()?;
                 block.forward(&mut x, &projected, rope, &keys, of_image.as_ref())?;
-                prompt.keys[index] = Some(keys);
-                if let Some(image) = image.as_deref_mut() {
-                    image.keys[index] = of_image;
+                if self.keeps_text_keys {
+                    prompt.keys[index] = Some(keys);
+                    if let Some(image) = image.as_deref_mut() {
+                        image.keys[index] = of_image;
+                    }
                 }
                 pacer.queued(&x)
             })?;

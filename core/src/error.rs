@@ -152,6 +152,17 @@ pub enum Error {
         asked: MemoryContext,
     },
 
+    /// There is not enough memory for what was asked for, which was known before it was begun.
+    #[error("{what}; {remedy}")]
+    DoesNotFit {
+        /// The stage that needs too much.
+        stage: Stage,
+        /// What it needs, and what there is.
+        what: String,
+        /// What fits, or what else helps.
+        remedy: String,
+    },
+
     /// The GPU has failed, and with it all that this process had on it.
     #[error("{}; {}", self.what(), self.remedy().unwrap_or_default())]
     DeviceLost {
@@ -209,7 +220,7 @@ impl Error {
             | Self::Incomplete { .. }
             | Self::WeightFormat(_) => ErrorKind::ModelIncomplete,
             Self::Model(error) => ErrorKind::of_model(error),
-            Self::OutOfMemory { .. } => ErrorKind::OutOfMemory,
+            Self::OutOfMemory { .. } | Self::DoesNotFit { .. } => ErrorKind::OutOfMemory,
             Self::DeviceLost { .. } => ErrorKind::DeviceLost,
             Self::Cancelled(_) => ErrorKind::Cancelled,
             Self::Torch { .. } | Self::Diverged { .. } | Self::Sink(_) => ErrorKind::Failed,
@@ -254,6 +265,7 @@ impl Error {
             Self::DeviceLost { doing, detail } => {
                 format!("the GPU failed{}: {detail}", while_doing(doing))
             }
+            Self::DoesNotFit { what, .. } => what.clone(),
             Self::WeightFormat(format) => format.what(),
             other => other.to_string(),
         }
@@ -265,6 +277,7 @@ impl Error {
             Self::OutOfMemory { stage, shortage, asked } => {
                 Some(advice::where_memory_ran_out(*stage, shortage, *asked))
             }
+            Self::DoesNotFit { remedy, .. } => Some(remedy.clone()),
             Self::DeviceLost { .. } => Some(advice::DEVICE_LOST.to_owned()),
             Self::WeightFormat(WeightFormat { remedy, .. }) => Some((*remedy).to_owned()),
             Self::Torch { detail, .. } => advice::where_a_card_is_unfit(detail),

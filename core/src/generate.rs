@@ -1,11 +1,14 @@
 //! The whole path: prompt → context → noise → latent → frames.
 
 mod arithmetic;
+mod chunk_spool;
 mod context_cache;
+mod decode_settings;
 mod decoding;
 mod images;
 mod loaded_dit;
 mod once;
+mod placing;
 mod prompt;
 pub mod sampling;
 
@@ -21,16 +24,20 @@ use crate::device::Device;
 use crate::device_memory::with_free_memory;
 use crate::dit::{AttentionKernel, DitConfig, attention_kernel};
 use crate::noise::{self, ShiftedNoise};
+use crate::plan::DecodePlan;
 use crate::shim::Switch;
 use crate::text::TEXT_LENGTH;
 use crate::vae::{LATENT_CHANNELS, RgbaDecoder};
-use crate::weights::{Decoders, FurtherLora, MergedTransformer, ModelFiles, Strengths, Weights};
+use crate::weights::{FurtherLora, MergedTransformer, ModelFiles, Strengths, Weights};
 use crate::{Error, ErrorKind, MemoryContext, Result, Stage, Watch, give_back};
 pub use arithmetic::{Arithmetic, ModelWidths};
+pub use decode_settings::DecodeSettings;
+pub use decoding::{DecodeWay, decode, decode_by};
 use images::RememberedCondition;
 pub use images::TakeInputs;
 use loaded_dit::LoadedDit;
 use once::Once;
+pub use placing::{HostMemory, MemoryLimits};
 use prompt::{Memory, TextModel, kind_of};
 use sampling::{SamplingNoise, SamplingOptions};
 
@@ -106,6 +113,7 @@ pub struct Pipeline {
     condition: Option<RememberedCondition>,
     strengths: Strengths,
     merged: Option<MergedTransformer>,
+    limits: Option<MemoryLimits>,
 }
 
 impl Pipeline {
@@ -136,6 +144,7 @@ impl Pipeline {
             condition: None,
             strengths,
             merged: None,
+            limits: None,
         })
     }
 
@@ -233,7 +242,7 @@ impl Pipeline {
         watch: &dyn Watch,
     ) -> Result<()> {
         let latent = self.latent(request, inputs, sink, watch)?;
-        self.decode(&latent, request.precision, sink, watch)
+        self.decode(&latent, DecodeSettings::of(request), sink, watch)
     }
 
     /// The take as a latent `[16, frames, h, w]`, float32. `request` has been accepted
@@ -262,10 +271,14 @@ impl Pipeline {
     ) -> Result<Tensor> {
         let _guard = tch::no_grad_guard();
         self.check_images(request, inputs)?;
+        let plan = self.plan(request)?;
+        if let Some(plan) = &plan {
+            log::info!("memory: {plan}");
+        }
         self.choose_attention(request)?;
         let mut noise =
             self.noise(request, inputs.mask, sink).map_err(|error| error.during(Stage::Text))?;
-        let Self { files, config, contexts, device, .. } = self;
+        let Self { files, config, contexts, device, dit, .. } = self;
         let length = usize::try_from(config.text_length).unwrap_or(TEXT_LENGTH);
         // A tokenizer is read anew for each take.
         files.tokenizer_unchanged()?;
@@ -275,15 +288,23 @@ impl Pipeline {
             weights: &weights,
             length,
             device: device.tch(),
+            slots: plan.as_ref().map_or(2, |plan| plan.text_slots),
+        };
+        let stays = plan.as_ref().is_none_or(|plan| plan.text_beside_transformer);
+        let make_room = &mut || {
+            if !stays && dit.take().is_some() {
+                give_back(*device)?;
+            }
+            Ok(())
         };
         let mut contexts = contexts
-            .contexts(&text, request, sink, watch)
+            .contexts(&text, request, make_room, sink, watch)
             .map_err(|error| error.during(Stage::Text))?;
         contexts.image = self
             .image_condition(request, inputs, sink, watch)
             .map_err(|error| error.during(Stage::Encode))?;
         let asked = self.asked(request.precision);
-        self.load_dit(request.precision, watch)
+        self.load_dit(request.precision, plan.as_ref(), watch)
             .map_err(|error| error.during(Stage::Load).for_what(asked))?;
         let Some(LoadedDit { dit, .. }) = &self.dit else {
             return Err(Error::Input("the transformer is not loaded".into()));
@@ -301,24 +322,23 @@ impl Pipeline {
 
     /// Decodes a latent `[16, frames, h, w]` and hands every frame to `sink` as soon as it is
     /// there, once. Where memory runs out beside the transformer, that is freed and decoding begins
-    /// again. `precision` is the request's: it says whether a GPU may multiply float32 as TF32
-    /// ([`Pipeline::decodes_in_tf32`]).
+    /// again.
     ///
     /// # Errors
     /// As [`Pipeline::make`].
     pub fn decode(
         &mut self,
         latent: &Tensor,
-        precision: Precision,
+        settings: DecodeSettings,
         sink: &mut dyn FrameSink,
         watch: &dyn Watch,
     ) -> Result<()> {
-        let tf32 = self.decodes_in_tf32(precision);
+        let tf32 = self.decodes_in_tf32(settings.precision);
         if tf32 {
             log::info!("the decoders' convolutions multiply float32 as TF32");
             Switch::Tf32Convolutions.set(true)?;
         }
-        let decoded = self.decode_twice(latent, sink, watch);
+        let decoded = self.decode_twice(latent, settings, sink, watch);
         if tf32 {
             Switch::Tf32Convolutions.set(false)?;
         }
@@ -335,11 +355,12 @@ impl Pipeline {
     fn decode_twice(
         &mut self,
         latent: &Tensor,
+        settings: DecodeSettings,
         sink: &mut dyn FrameSink,
         watch: &dyn Watch,
     ) -> Result<()> {
         let mut sink = Once::new(sink);
-        match self.try_decode(latent, &mut sink, watch) {
+        match self.try_decode(latent, settings, &mut sink, watch) {
             Err(error) if error.kind() == ErrorKind::OutOfMemory && self.dit.is_some() => {
                 watch.warn(&format!(
                     "{}: the transformer is let go, and decoding begins again",
@@ -347,7 +368,7 @@ impl Pipeline {
                 ));
                 self.dit = None;
                 give_back(self.device)?;
-                self.try_decode(latent, &mut sink, watch)
+                self.try_decode(latent, settings, &mut sink, watch)
             }
             decoded => decoded,
         }
@@ -356,24 +377,52 @@ impl Pipeline {
     fn try_decode(
         &mut self,
         latent: &Tensor,
+        settings: DecodeSettings,
         sink: &mut dyn FrameSink,
         watch: &dyn Watch,
     ) -> Result<()> {
         let _guard = tch::no_grad_guard();
-        let decoder = match self.decoder.take() {
+        let take = settings.sizes(latent);
+        let DecodePlan { together, beside_transformer } = self.decode_plan(&take)?;
+        if !beside_transformer && self.dit.take().is_some() {
+            log::info!("the transformer makes room for the decoders");
+            give_back(self.device)?;
+        }
+        if !together || settings.tiled {
+            return self.decode_in_turn(latent, settings, sink, watch);
+        }
+        let kind = settings.kind();
+        let decoder = match self.decoder.take().filter(|decoder| decoder.kind() == kind) {
             Some(decoder) => decoder,
-            None => RgbaDecoder::load(&self.files.decoders, self.device, watch)
+            None => RgbaDecoder::load_in(kind, &self.files.decoders, self.device, watch)
                 .map_err(|error| error.during(Stage::Load))?,
         };
-        let decoded = decoding::decode(&decoder, latent, sink, watch);
+        let decoded = decoding::decode_together(&decoder, latent, sink, watch);
         let decoded =
             decoded.map_err(|error| with_free_memory(error.during(Stage::Decode), self.device));
-        if self.keep == Keep::Everything {
+        if self.keeps_decoders() {
             self.decoder = Some(decoder);
             return decoded;
         }
         drop(decoder);
         decoded.and_then(|()| give_back(self.device))
+    }
+
+    /// One decoder after the other, which takes the memory of one; color waits on the host's side.
+    fn decode_in_turn(
+        &mut self,
+        latent: &Tensor,
+        settings: DecodeSettings,
+        sink: &mut dyn FrameSink,
+        watch: &dyn Watch,
+    ) -> Result<()> {
+        self.decoder = None;
+        let folder = self.limits.as_ref().and_then(|limits| limits.folder.clone());
+        let way =
+            DecodeWay { kind: settings.kind(), together: false, tiled: settings.tiled, folder };
+        decode_by(&self.files.decoders, self.device, latent, &way, sink, watch)
+            .map_err(|error| with_free_memory(error, self.device))?;
+        give_back(self.device)
     }
 
     /// Whether anything of it is in the device's memory.
@@ -449,24 +498,6 @@ fn check_text_width(files: &ModelFiles, config: &DitConfig) -> Result<()> {
         expected: format!("{} channels, which the transformer attends to", config.text_dim),
         found: format!("{width}; text encoder and transformer are of different models"),
     })
-}
-
-/// Decodes a normalized latent `[16, t, h, w]` of whatever origin and hands every frame to `sink`
-/// as soon as it is there. [`Pipeline::decode`] does so for a whole model.
-///
-/// # Errors
-/// As [`Pipeline::decode`].
-pub fn decode(
-    decoders: &Decoders,
-    device: Device,
-    latent: &Tensor,
-    sink: &mut dyn FrameSink,
-    watch: &dyn Watch,
-) -> Result<()> {
-    let _guard = tch::no_grad_guard();
-    let decoder =
-        RgbaDecoder::load(decoders, device, watch).map_err(|error| error.during(Stage::Load))?;
-    decoding::decode(&decoder, latent, sink, watch).map_err(|error| error.during(Stage::Decode))
 }
 
 fn emit(sink: &mut dyn FrameSink, name: &str, tensor: &Tensor) -> Result<()> {

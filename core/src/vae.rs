@@ -17,6 +17,7 @@ mod downsample;
 mod encoder;
 mod merge;
 mod rgba_encoder;
+mod tiles;
 mod winograd;
 
 use tch::{Kind, Tensor};
@@ -28,6 +29,7 @@ pub use decoder::Decoder;
 pub use encoder::{Encoder, FRAMES_PER_LATENT};
 pub use merge::MergeBlock;
 pub use rgba_encoder::{EncodedFrames, RgbaEncoder, RgbaFilm};
+pub(crate) use tiles::{largest_tile, tiles};
 
 use crate::device::Device;
 use crate::weights::{Decoders, Weights};
@@ -50,9 +52,25 @@ pub const LATENT_STD: [f32; 16] = [
 /// The decoders of color and of alpha, which share a latent.
 #[derive(Debug)]
 pub struct RgbaDecoder {
-    color: Decoder,
-    alpha: Decoder,
-    /// Mean and deviation of latents, in the decoders' kind: `[16]` each.
+    color: LatentDecoder,
+    alpha: LatentDecoder,
+}
+
+/// What one of the two decoders gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecodedPart {
+    /// Straight and display-referred.
+    Color,
+    /// The same three times or nearly so.
+    Alpha,
+}
+
+/// One of the two decoders, for normalized latents.
+#[derive(Debug)]
+pub struct LatentDecoder {
+    decoder: Decoder,
+    kind: Kind,
+    /// Mean and deviation of latents, float32: `[16]` each.
     mean: Tensor,
     std: Tensor,
 }
@@ -73,27 +91,113 @@ pub struct Film {
     alpha: FeatureCache,
 }
 
+impl LatentDecoder {
+    /// Reads one decoder, its LoRA merged, in `kind`.
+    ///
+    /// # Errors
+    /// As [`Weights::get`], or `watch` cancels.
+    pub fn load(
+        decoders: &Decoders,
+        part: DecodedPart,
+        kind: Kind,
+        device: Device,
+        watch: &dyn Watch,
+    ) -> Result<Self> {
+        let (set, adapters) = match decoders {
+            Decoders::Adapted { base, color, alpha } => {
+                let adapter = if part == DecodedPart::Color { color } else { alpha };
+                (base, vec![adapter.clone()])
+            }
+            Decoders::Complete { color, alpha } => {
+                (if part == DecodedPart::Color { color } else { alpha }, vec![])
+            }
+        };
+        let weights = Weights::new(std::sync::Arc::clone(set), adapters, kind, device);
+        Ok(Self {
+            decoder: Decoder::load(&weights, watch)?,
+            kind,
+            mean: Tensor::f_from_slice(&LATENT_MEAN)?.f_to_device(device.tch())?,
+            std: Tensor::f_from_slice(&LATENT_STD)?.f_to_device(device.tch())?,
+        })
+    }
+
+    /// Decodes the next latent frames (`[16, t, h, w]`, normalized) of a film to `[t', 8·h, 8·w, 3]`,
+    /// float32 in [−1, 1].
+    ///
+    /// # Errors
+    /// `watch` cancels, or memory runs out.
+    pub fn decode(
+        &self,
+        latent: &Tensor,
+        cache: &mut FeatureCache,
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
+        finished(&self.decoder.forward(&self.z(latent)?, cache, watch)?)
+    }
+
+    /// The next latent frames of a film as far as every place sees every other: `[1, t, h, w, c]`.
+    pub(crate) fn middle(
+        &self,
+        latent: &Tensor,
+        cache: &mut FeatureCache,
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
+        cache.rewind();
+        self.decoder.middle(&self.z(latent)?, cache, watch)
+    }
+
+    /// What [`LatentDecoder::middle`] gave, or a part of its places, on to frames, as
+    /// [`LatentDecoder::decode`] gives them.
+    pub(crate) fn rest(
+        &self,
+        middle: Tensor,
+        cache: &mut FeatureCache,
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
+        cache.rewind();
+        let middle = middle.f_to_device(self.mean.device())?.f_to_kind(self.kind)?;
+        finished(&self.decoder.rest(middle, cache, watch)?)
+    }
+
+    /// As the decoder takes it: `[1, t, h, w, 16]`.
+    fn z(&self, latent: &Tensor) -> Result<Tensor> {
+        let z = latent.f_to_device(self.mean.device())?.f_permute([1, 2, 3, 0])?.f_unsqueeze(0)?;
+        let z = z.f_mul(&self.std)?.f_add(&self.mean)?.f_contiguous()?;
+        Ok(z.f_to_kind(self.kind)?)
+    }
+}
+
+/// `[1, t, h, w, 3]` → `[t, h, w, 3]`, float32 in [−1, 1].
+fn finished(frames: &Tensor) -> Result<Tensor> {
+    Ok(frames.f_squeeze_dim(0)?.f_to_kind(Kind::Float)?.f_clamp(-1.0, 1.0)?)
+}
+
 impl RgbaDecoder {
     /// Reads both decoders, LoRAs merged, in float32.
     ///
     /// # Errors
     /// As [`Weights::get`], or `watch` cancels.
     pub fn load(decoders: &Decoders, device: Device, watch: &dyn Watch) -> Result<Self> {
-        let weights = |set: &std::sync::Arc<_>, adapters: Vec<_>| {
-            Weights::new(std::sync::Arc::clone(set), adapters, Kind::Float, device)
-        };
-        let (color, alpha) = match decoders {
-            Decoders::Adapted { base, color, alpha } => {
-                (weights(base, vec![color.clone()]), weights(base, vec![alpha.clone()]))
-            }
-            Decoders::Complete { color, alpha } => (weights(color, vec![]), weights(alpha, vec![])),
-        };
-        Ok(Self {
-            color: Decoder::load(&color, watch)?,
-            alpha: Decoder::load(&alpha, watch)?,
-            mean: Tensor::f_from_slice(&LATENT_MEAN)?.f_to_device(device.tch())?,
-            std: Tensor::f_from_slice(&LATENT_STD)?.f_to_device(device.tch())?,
-        })
+        Self::load_in(Kind::Float, decoders, device, watch)
+    }
+
+    /// The same in `kind`.
+    ///
+    /// # Errors
+    /// As [`RgbaDecoder::load`].
+    pub fn load_in(
+        kind: Kind,
+        decoders: &Decoders,
+        device: Device,
+        watch: &dyn Watch,
+    ) -> Result<Self> {
+        let load = |part| LatentDecoder::load(decoders, part, kind, device, watch);
+        Ok(Self { color: load(DecodedPart::Color)?, alpha: load(DecodedPart::Alpha)? })
+    }
+
+    /// What both compute in.
+    pub(crate) fn kind(&self) -> Kind {
+        self.color.kind
     }
 
     /// Decodes the next latent frames (`[16, t, h, w]`, normalized) of a film to
@@ -107,14 +211,9 @@ impl RgbaDecoder {
         film: &mut Film,
         watch: &dyn Watch,
     ) -> Result<DecodedFrames> {
-        let z = latent.f_to_device(self.mean.device())?.f_permute([1, 2, 3, 0])?.f_unsqueeze(0)?;
-        let z = z.f_mul(&self.std)?.f_add(&self.mean)?.f_contiguous()?;
-        let run = |decoder: &Decoder, cache: &mut FeatureCache| -> Result<Tensor> {
-            Ok(decoder.forward(&z, cache, watch)?.f_squeeze_dim(0)?.f_clamp(-1.0, 1.0)?)
-        };
         Ok(DecodedFrames {
-            color: run(&self.color, &mut film.color)?,
-            alpha: run(&self.alpha, &mut film.alpha)?,
+            color: self.color.decode(latent, &mut film.color, watch)?,
+            alpha: self.alpha.decode(latent, &mut film.alpha, watch)?,
         })
     }
 }

@@ -9,7 +9,9 @@
 mod adapter;
 mod adapter_keys;
 mod archive;
+mod block_files;
 mod block_format;
+mod block_layout;
 mod clip_names;
 mod decoder_files;
 mod diffusers_names;
@@ -56,6 +58,8 @@ use std::sync::Arc;
 use tch::{Kind, Tensor};
 
 pub use adapter::{Adapter, AdapterKind, LowRankPair};
+pub(crate) use block_files::BlockFiles;
+pub(crate) use block_layout::{BLOCK_ALIGNMENT, BlockLayout};
 pub use decoder_files::Decoders;
 pub use diffusers_names::{
     diffusers_autoencoder, diffusers_transformer, diffusers_transformer_module,
@@ -69,6 +73,7 @@ pub use found_parts::FoundParts;
 pub use further_loras::FurtherLora;
 pub use gguf_vocabulary::GgufVocabulary;
 pub use low_rank::LowRank;
+pub use marks::FILLER;
 pub use memory::{MemorySet, keeps_float32};
 pub use merged::{MERGED_NUMERICS, MERGED_SOURCE, MergedTransformer};
 pub use model_files::{MERGED, ModelFiles, Strengths};
@@ -82,6 +87,8 @@ pub use tokenizer_file::TokenizerContent;
 
 use crate::device::Device;
 use crate::{Error, Result};
+use block_layout::Asked;
+use held_tensor::Held;
 use merge::{Delivery, Scratch};
 
 /// A network's weights as its layers see them: a prefix into where they come from, and the kind
@@ -100,6 +107,10 @@ enum Source {
     Files { set: Arc<TensorSet>, adapters: Arc<[Adapter]>, scratch: Scratch },
     /// A network in training.
     Memory(Arc<MemorySet>),
+    /// One block, whose tensors lie in one piece of memory.
+    Block { layout: Arc<BlockLayout>, memory: Arc<Held> },
+    /// Nothing is delivered; what is asked for is noted.
+    Asked { set: Arc<TensorSet>, asked: Arc<Asked> },
 }
 
 impl Weights {
@@ -145,8 +156,9 @@ impl Weights {
     pub fn contains(&self, name: &str) -> bool {
         let name = self.name(name);
         match &self.source {
-            Source::Files { set, .. } => set.contains(&name),
+            Source::Files { set, .. } | Source::Asked { set, .. } => set.contains(&name),
             Source::Memory(set) => set.contains(&name),
+            Source::Block { layout, .. } => layout.part(&name).is_ok(),
         }
     }
 
@@ -157,8 +169,9 @@ impl Weights {
     pub fn shape(&self, name: &str) -> Result<&[i64]> {
         let name = self.name(name);
         match &self.source {
-            Source::Files { set, .. } => set.shape(&name),
+            Source::Files { set, .. } | Source::Asked { set, .. } => set.shape(&name),
             Source::Memory(set) => set.shape(&name),
+            Source::Block { layout, .. } => layout.part(&name).map(|part| &part.shape[..]),
         }
     }
 
@@ -209,6 +222,9 @@ impl Weights {
                 let tensor = set.get(&name)?.f_index_select(0, &rows)?;
                 return Ok(tensor.f_to_kind(self.kind)?);
             }
+            Source::Block { .. } | Source::Asked { .. } => {
+                return Err(Error::Input("rows are read of a network's files only".into()));
+            }
         };
         let tensor = set.read_rows(self.device, &name, rows)?;
         if !is_finite(&tensor)? {
@@ -225,6 +241,11 @@ impl Weights {
                 let tensor = set.merged(&name)?;
                 check_shape(&name, &tensor, shape)?;
                 return Ok(tensor.f_to_kind(kind)?);
+            }
+            Source::Block { layout, memory } => return layout.part(&name)?.view(&memory.tensor()),
+            Source::Asked { set, asked } => {
+                set.shape(&name)?;
+                return asked.note(&name, kind, shape);
             }
         };
         let (entry, path, raw) = set.find(&name)?;

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tch::TchError;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::dit::AttentionKernel;
-use wan_alpha_core::generate::{FrameSink, Keep, Pipeline, SinkError, TakeInputs};
+use wan_alpha_core::generate::{DecodeSettings, FrameSink, Keep, Pipeline, SinkError, TakeInputs};
 use wan_alpha_core::weights::{ModelFiles, Strengths};
 use wan_alpha_core::{Error, ErrorKind, Stage, Unwatched, Watch};
 use wan_alpha_take::frame::Frame;
@@ -172,7 +172,7 @@ fn memory_that_runs_out_in_decoding_costs_the_transformer_and_no_frame() {
             .unwrap();
         let failing = Failing::new(Stage::Decode, at, NO_MEMORY);
         let mut frames = Frames::default();
-        warm.decode(&latent, Precision::F32, &mut frames, &failing).unwrap();
+        warm.decode(&latent, DecodeSettings::whole(Precision::F32), &mut frames, &failing).unwrap();
         assert!(frames == cold, "{at:?}");
         let warnings = failing.warnings.into_inner();
         assert!(warnings.iter().any(|said| said.contains("transformer is let go")), "{warnings:?}");
@@ -188,7 +188,9 @@ fn memory_that_runs_out_in_decoding_costs_the_transformer_and_no_frame() {
     let latent =
         warm.latent(&request, TakeInputs::default(), &mut Frames::default(), &Unwatched).unwrap();
     let failing = Failing::new(Stage::Decode, &[3, 4], NO_MEMORY);
-    let error = warm.decode(&latent, Precision::F32, &mut Frames::default(), &failing).unwrap_err();
+    let error = warm
+        .decode(&latent, DecodeSettings::whole(Precision::F32), &mut Frames::default(), &failing)
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OutOfMemory);
     let text = error.to_string();
     for words in ["decoding: 1.6 GB more", "0.3 GB of 8.3 GB are free", "smaller size"] {

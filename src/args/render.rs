@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow, ensure};
 use clap::Args;
 use wan_alpha_core::Watch;
 use wan_alpha_take::models::{AUTO, Preset};
-use wan_alpha_take::{Interpolation, Precision, Solver};
+use wan_alpha_take::{DecodePrecision, DecodeTiling, Interpolation, Precision, Solver};
 
 use super::{Computing, in_order, one_of, preset_name};
 use crate::exit::{Exit, OrExit};
@@ -43,6 +43,16 @@ pub(crate) struct Render {
     #[arg(long, value_parser = one_of::<Precision>(&["f32", "bf16"]), help_heading = "Model")]
     pub(crate) dtype: Option<Precision>,
 
+    /// Number format to decode in: bf16 takes half the memory, and is fast where the device has it
+    #[arg(long, value_parser = one_of::<DecodePrecision>(&["f32", "bf16"]), default_value = "f32")]
+    #[arg(help_heading = "Model")]
+    pub(crate) decode_precision: DecodePrecision,
+
+    /// Decode frames in one piece, or in tiles that overlap, for less memory
+    #[arg(long, value_parser = one_of::<DecodeTiling>(&["whole", "tiled"]), default_value = "whole")]
+    #[arg(help_heading = "Model")]
+    pub(crate) decode_tiling: DecodeTiling,
+
     #[command(flatten, next_help_heading = "Model")]
     pub(crate) computing: Computing,
 
@@ -62,7 +72,7 @@ pub(crate) struct Render {
     #[arg(long, value_name = "FILE|FOLDER|REQUEST", help_heading = "Take")]
     #[arg(conflicts_with_all = ["prompt", "negative", "seed", "width", "height", "frames", "ellipse",
         "ellipse_track", "mu", "preset", "steps", "guidance", "shift", "solver", "dora_strength",
-        "distill_strength", "lora", "dtype"])]
+        "distill_strength", "lora", "dtype", "decode_precision", "decode_tiling"])]
     pub(crate) from: Option<String>,
 
     /// The image that the take begins with, for an image-to-video model: a PNG or EXR with alpha, of

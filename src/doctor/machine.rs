@@ -1,19 +1,21 @@
 //! Devices and memory.
 
-use sysinfo::{MemoryRefreshKind, RefreshKind, System};
-use wan_alpha_core::device::{Card, survey, usable_cards};
-use wan_alpha_core::tch;
+use anyhow::Result;
+use wan_alpha_core::device::{Card, Device, survey, usable_cards};
+use wan_alpha_core::generate::{HostMemory, Keep, Pipeline};
+use wan_alpha_core::plan::{
+    Headroom, MemoryBudget, MemoryPlan, MemoryRefusal, ModelSizes, TakeSizes, plan,
+};
+use wan_alpha_core::weights::Strengths;
+use wan_alpha_core::{Unwatched, tch};
 use wan_alpha_take::Precision;
 use wan_alpha_take::counted::counted;
 use wan_alpha_take::environment::Environment;
-use wan_alpha_take::models::{AUTO, Manifest};
+use wan_alpha_take::models::{AUTO, NamedModel};
 
 use super::DoctorFinding;
 use crate::args::Threads;
-use crate::threads;
-
-/// Beside the weights: activations and decoders at 832 × 480 × 81 (`docs/models-and-memory.md`).
-const BESIDE_WEIGHTS: u64 = 12 << 30;
+use crate::{memory, threads};
 
 pub(super) fn look(environment: &Environment) -> Vec<DoctorFinding> {
     vec![device(environment), memory(environment)]
@@ -53,37 +55,65 @@ fn device(environment: &Environment) -> DoctorFinding {
 
 fn memory(environment: &Environment) -> DoctorFinding {
     const ABOUT: &str = "memory";
-    let what = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
-    let system = match System::new_with_specifics(what) {
-        Ok(system) => system,
-        Err(error) => {
-            let says = format!("the system does not tell: {error:?}");
-            return DoctorFinding::attention(ABOUT, says, "look at it with the system's own tools");
-        }
+    let Some(HostMemory { free, total }) = memory::host() else {
+        let says = "the system does not tell";
+        return DoctorFinding::attention(ABOUT, says, "look at it with the system's own tools");
     };
-    let (total, available) = (system.total_memory(), system.available_memory());
-    let says = format!("{} of {} available", gigabytes(available), gigabytes(total));
-    let Ok(model) = environment.models.find(AUTO) else { return DoctorFinding::ok(ABOUT, says) };
-    let needed = needed(&model.manifest);
-    if needed <= available {
-        return DoctorFinding::ok(ABOUT, says);
+    let says = format!("{} of {} available", gigabytes(free), gigabytes(total));
+    let planned = environment.models.find(AUTO).ok().and_then(|model| {
+        let budget = budget(environment, HostMemory { free, total });
+        let planned = planned(&model, &budget);
+        planned.inspect_err(|error| log::info!("no take is planned: {error:#}")).ok()
+    });
+    match planned {
+        None => DoctorFinding::ok(ABOUT, says),
+        Some((take, Ok(plan))) => DoctorFinding::ok(ABOUT, format!("{says}; {take}: {plan}")),
+        Some((take, Err(refusal))) => {
+            let remedy = refusal.remedy();
+            DoctorFinding::attention(ABOUT, format!("{says}; {take}: {refusal}"), remedy)
+        }
     }
-    DoctorFinding::attention(
-        ABOUT,
-        format!(
-            "{says}; {} needs about {} for takes of its size",
-            model.manifest.name,
-            gigabytes(needed)
-        ),
-        "close other programs, or choose a smaller model, size or number of frames",
-    )
 }
 
-/// What the transformer takes, and what comes with a large one.
-fn needed(model: &Manifest) -> u64 {
-    let bytes = if model.defaults.precision == Some(Precision::F32) { 4 } else { 2 };
-    let weights = model.parameters * bytes;
-    weights + BESIDE_WEIGHTS.min(weights)
+/// What the best card, or else the processor, may use. A card's free memory is not asked: that would take
+/// some of it.
+fn budget(environment: &Environment, host: HostMemory) -> MemoryBudget {
+    let cards = usable_cards(&crate::device::libraries(environment)).unwrap_or_default();
+    let card = cards.iter().map(|card| card.total_memory).max();
+    let usual = if card.is_some() { Headroom::CARD } else { Headroom::CPU };
+    MemoryBudget {
+        is_card: card.is_some(),
+        free: card.unwrap_or(host.free),
+        total: card.unwrap_or(host.total),
+        headroom: environment.headroom.unwrap_or(usual),
+        cap: environment.memory,
+        host_free: host.free,
+        host_total: host.total,
+    }
+}
+
+/// The usual take of a model, in words, and its plan.
+fn planned(
+    model: &NamedModel,
+    budget: &MemoryBudget,
+) -> Result<(String, Result<MemoryPlan, Box<MemoryRefusal>>)> {
+    let (keep, strengths) = (Keep::Nothing, Strengths::default());
+    let pipeline = Pipeline::open(&model.paths(), strengths, Device::cpu(), keep, &Unwatched)?;
+    let defaults = model.manifest.defaults.clone().or(pipeline.defaults());
+    let precision = defaults.precision.unwrap_or(Precision::Bf16);
+    let sizes = ModelSizes { is_card: budget.is_card, ..pipeline.sizes(precision)? };
+    let [width, height] = defaults.size_or_released();
+    let take = TakeSizes {
+        width,
+        height,
+        frames: defaults.frames_or_released(),
+        guided: defaults.guidance.is_some_and(|guidance| guidance != 1.0),
+        tiled: false,
+        decode_number: 4,
+    };
+    let name = &model.manifest.name;
+    let words = format!("{width}×{height} with {} frames by {name}", take.frames);
+    Ok((words, plan(&sizes, &take, budget)))
 }
 
 fn gigabytes(bytes: u64) -> String {

@@ -9,7 +9,7 @@ use super::DoctorFinding;
 const ABOUT: &str = "environment";
 
 /// Every variable that means something, and what its value has to be.
-const KNOWN: [(&str, ValueKind); 13] = [
+const KNOWN: [(&str, ValueKind); 15] = [
     ("WAN_ALPHA_STORE", ValueKind::Anything),
     ("WAN_ALPHA_STORE_LIMIT", ValueKind::Number),
     ("WAN_ALPHA_MODELS", ValueKind::Anything),
@@ -23,6 +23,8 @@ const KNOWN: [(&str, ValueKind); 13] = [
     ("WAN_ALPHA_ALLOW_CPU", ValueKind::Flag),
     ("WAN_ALPHA_LOG", ValueKind::Level),
     ("WAN_ALPHA_DEVICE", ValueKind::Device),
+    ("WAN_ALPHA_MEMORY", ValueKind::Number),
+    ("WAN_ALPHA_HEADROOM", ValueKind::Number),
 ];
 
 #[derive(Clone, Copy)]

@@ -72,6 +72,7 @@ fn lines(report: &StatusReport) -> Vec<String> {
             None => "waiting".to_owned(),
         };
         lines.push(format!("take {}: {state}, {}", job.key, counted(job.holders, "holder")));
+        lines.extend(job.with.iter().map(|with| format!("  {with}")));
     }
     lines
 }

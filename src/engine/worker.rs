@@ -20,6 +20,7 @@ use crate::announcement::{self, ExpectedTime};
 use crate::cpu_estimate::CpuEstimate;
 use crate::device;
 use crate::maker::{MakeContext, MakeError, Maker};
+use crate::memory;
 use crate::timing_history::{self, TimingHistory, pace_class};
 
 /// What makes takes, one after the other.
@@ -98,7 +99,8 @@ impl Worker<'_> {
                 CpuEstimate::expected,
             );
             watch.expect(&expected);
-            let with = announcement::line(&request, opened, environment, expected);
+            let with = announcement::line(&request, opened, environment, expected)
+                + &memory::told(pipeline, &request);
             self.may_begin(slow, with, &watch)
         };
         let place = MakeContext {

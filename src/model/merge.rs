@@ -9,7 +9,7 @@ use wan_alpha_core::Watch;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::{Kind, Tensor};
 use wan_alpha_core::weights::{
-    MERGED, MERGED_NUMERICS, MERGED_PRESET, MERGED_SOURCE, ModelFiles, Strengths, Weights,
+    FILLER, MERGED, MERGED_NUMERICS, MERGED_PRESET, MERGED_SOURCE, ModelFiles, Strengths, Weights,
     keeps_float32,
 };
 use wan_alpha_take::models::{MergedCopy, PartFile};
@@ -41,7 +41,7 @@ pub(super) fn run(
         Some(known) => known,
         None => files.fingerprint(watch)?,
     };
-    Merging { files: &files, kind, float32_kind: kind, source }.write(out, watch)
+    Merging { files: &files, kind, float32_kind: kind, source, aligned: false }.write(out, watch)
 }
 
 /// The copy of a model that is kept beside its record: every tensor in the kind it is computed with,
@@ -55,7 +55,8 @@ pub(super) struct Keeping<'a> {
 impl Keeping<'_> {
     fn merging(&self) -> Merging<'_> {
         let Self { files, source, precision } = *self;
-        Merging { files, kind: kind_of(precision), float32_kind: Kind::Float, source }
+        let kind = kind_of(precision);
+        Merging { files, kind, float32_kind: Kind::Float, source, aligned: true }
     }
 
     /// How many bytes the file will have.
@@ -87,6 +88,10 @@ struct Merging<'a> {
     /// Of what is computed in at least float32.
     float32_kind: Kind,
     source: Fingerprint,
+    /// Each block of the transformer begins where files are read past the system's cache, and its tensors
+    /// where they lie in memory: a block that comes and goes is one read then. Other programs, which know
+    /// no fillers, need it otherwise.
+    aligned: bool,
 }
 
 impl Merging<'_> {
@@ -97,6 +102,9 @@ impl Merging<'_> {
         let heads = self.heads()?;
         let read = |index: usize| -> Result<Tensor> {
             let TensorHead { name, kind, shape } = &heads[index];
+            if *kind == Kind::Uint8 {
+                return Ok(Device::cpu().zeros(shape, Kind::Uint8)?);
+            }
             Ok(if *kind == self.kind {
                 weights.get(name, shape)?
             } else {
@@ -109,13 +117,14 @@ impl Merging<'_> {
     /// Every tensor; shapes do not change by merging.
     fn heads(&self) -> Result<Vec<TensorHead>> {
         let names = self.files.dit.names().filter(|name| !name.contains('#'));
-        names
+        let heads: Result<Vec<_>> = names
             .map(|name| {
                 let kind = if keeps_float32(name) { self.float32_kind } else { self.kind };
                 let shape = self.files.dit.shape(name)?.to_vec();
                 Ok(TensorHead { name: name.to_owned(), kind, shape })
             })
-            .collect()
+            .collect();
+        if self.aligned { heads.map(with_fillers) } else { heads }
     }
 
     /// What the file says of itself.
@@ -129,5 +138,70 @@ impl Merging<'_> {
             (MERGED_NUMERICS, NUMERICS.to_string()),
             (MERGED, adapters.join(",")),
         ])
+    }
+}
+
+/// Where a tensor of a block begins, from where the block does.
+const PART_ALIGNMENT: usize = 256;
+
+/// The same tensors, with fillers between them so that blocks and their tensors begin where they should.
+fn with_fillers(heads: Vec<TensorHead>) -> Vec<TensorHead> {
+    let mut filled = Vec::with_capacity(heads.len());
+    let (mut end, mut block) = (0usize, None);
+    for head in heads {
+        let this = head.name.strip_prefix("blocks.").and_then(|rest| rest.split('.').next());
+        let alignment = match this {
+            None => 1,
+            this if this == block.as_deref() => PART_ALIGNMENT,
+            _ => tensor_stream::DATA_ALIGNMENT,
+        };
+        block = this.map(str::to_owned);
+        let begin = end.next_multiple_of(alignment);
+        if begin > end {
+            let shape = vec![(begin - end) as i64];
+            let name = format!("{FILLER}{}", filled.len());
+            filled.push(TensorHead { name, kind: Kind::Uint8, shape });
+        }
+        end = begin + head.bytes();
+        filled.push(head);
+    }
+    filled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_and_their_tensors_begin_where_memory_and_disks_want_them() {
+        let head = |name: &str, count: i64| TensorHead {
+            name: name.to_owned(),
+            kind: Kind::BFloat16,
+            shape: vec![count],
+        };
+        let heads = vec![
+            head("blocks.0.a", 5),
+            head("blocks.0.b", 128),
+            head("blocks.0.c", 3),
+            head("blocks.1.a", 5),
+            head("head", 7),
+        ];
+        let filled = with_fillers(heads);
+        let mut place = 0;
+        let mut places = Vec::new();
+        for head in &filled {
+            if !head.name.starts_with(FILLER) {
+                places.push((head.name.as_str(), place));
+            }
+            place += head.bytes();
+        }
+        let expected = [
+            ("blocks.0.a", 0),
+            ("blocks.0.b", 256),
+            ("blocks.0.c", 512),
+            ("blocks.1.a", 4096),
+            ("head", 4106),
+        ];
+        assert_eq!(places, expected);
     }
 }

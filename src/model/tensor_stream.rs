@@ -15,12 +15,15 @@ use wan_alpha_core::{Stage, Watch};
 
 use crate::exit::{Exit, OrExit};
 
+/// Where a file's tensors begin is a multiple of this.
+pub(super) const DATA_ALIGNMENT: usize = 4096;
+
 /// A tensor that will be written.
 #[derive(Clone, Debug)]
 pub(super) struct TensorHead {
     /// The name in the file.
     pub(super) name: String,
-    /// float32, float16 or bfloat16.
+    /// float32, float16 or bfloat16; uint8 of what only fills.
     pub(super) kind: Kind,
     pub(super) shape: Vec<i64>,
 }
@@ -44,6 +47,7 @@ pub(super) fn header(heads: &[TensorHead], remarks: &BTreeMap<&str, String>) -> 
             Kind::Float => "F32",
             Kind::Half => "F16",
             Kind::BFloat16 => "BF16",
+            Kind::Uint8 => "U8",
             other => return Err(anyhow!("tensors of kind {other:?} are not written to files")),
         };
         let end = offset + head.bytes();
@@ -52,8 +56,8 @@ pub(super) fn header(heads: &[TensorHead], remarks: &BTreeMap<&str, String>) -> 
         offset = end;
     }
     let mut header = serde_json::to_vec(&Value::Object(entries))?;
-    // Data begin at a multiple of 8.
-    header.resize(header.len().next_multiple_of(8), b' ');
+    // Data begin at a multiple of what files are read past the system's cache by.
+    header.resize((8 + header.len()).next_multiple_of(DATA_ALIGNMENT) - 8, b' ');
     let mut whole = (header.len() as u64).to_le_bytes().to_vec();
     whole.extend(header);
     Ok(whole)

@@ -47,6 +47,10 @@ pub struct Environment {
     pub stores: Vec<PathBuf>,
     /// `WAN_ALPHA_STORE_LIMIT` in gigabytes, as bytes.
     pub store_limit: Option<u64>,
+    /// `WAN_ALPHA_MEMORY` in gigabytes, as bytes: what may be used of the device at most.
+    pub memory: Option<u64>,
+    /// `WAN_ALPHA_HEADROOM` in gigabytes, as bytes: what is left free of the device.
+    pub headroom: Option<u64>,
     /// `WAN_ALPHA_RUN`, or where the system keeps sockets.
     pub run: PathBuf,
     /// For latents, logs and what was learned.
@@ -95,6 +99,7 @@ impl Environment {
             let number = text(name).and_then(|text| text.parse::<f64>().ok());
             number.filter(|number| number.is_finite() && *number >= 0.0)
         };
+        let bytes = |name: &str| number(name).map(|gigabytes| (gigabytes * 1e9) as u64);
         let flag = |name: &str| text(name).is_some_and(|text| text != "0");
         let list = |name: &str, own: &str| match set(name) {
             Some(list) => split_paths(list),
@@ -116,7 +121,9 @@ impl Environment {
             hub: text("WAN_ALPHA_HUB"),
             cache,
             stores: list("WAN_ALPHA_STORE", "takes"),
-            store_limit: number("WAN_ALPHA_STORE_LIMIT").map(|gigabytes| (gigabytes * 1e9) as u64),
+            store_limit: bytes("WAN_ALPHA_STORE_LIMIT"),
+            memory: bytes("WAN_ALPHA_MEMORY"),
+            headroom: bytes("WAN_ALPHA_HEADROOM"),
             run: choose_run_directory(asked, session, &temporary),
             state: state.unwrap_or_else(|| temporary.join("wan-alpha-state")),
             engine: set("WAN_ALPHA_ENGINE").map(PathBuf::from),
@@ -291,6 +298,8 @@ mod tests {
         let found = environment(&[
             ("WAN_ALPHA_STORE", "/a::/b"),
             ("WAN_ALPHA_STORE_LIMIT", " 2.5 "),
+            ("WAN_ALPHA_MEMORY", "12"),
+            ("WAN_ALPHA_HEADROOM", "-1"),
             ("WAN_ALPHA_IDLE", "1e400"),
             ("WAN_ALPHA_BATCH", "1"),
             ("WAN_ALPHA_RUN", "/run/here"),
@@ -299,6 +308,7 @@ mod tests {
         assert_eq!(found.log, Some(log::LevelFilter::Debug));
         assert_eq!(found.stores, [Path::new("/a"), Path::new("/b")]);
         assert_eq!(found.store_limit, Some(2_500_000_000));
+        assert_eq!((found.memory, found.headroom), (Some(12_000_000_000), None));
         assert_eq!((found.idle, found.batch), (None, true));
         assert_eq!(found.run, Path::new("/run/here"));
     }

@@ -84,7 +84,7 @@ choice! {
     DecodeTiling, "decode tiling" {
         /// In one piece, as large as the frame.
         Whole = "whole",
-        /// In overlapping tiles, for less memory; not built yet.
+        /// In overlapping tiles, for less memory.
         Tiled = "tiled",
     }
 }
@@ -94,7 +94,7 @@ choice! {
     DecodePrecision, "decode precision" {
         /// Floating-point numbers of 32 bits.
         F32 = "f32",
-        /// 16-bit floats with the range of 32-bit ones; not built yet.
+        /// 16-bit floats with the range of 32-bit ones.
         Bf16 = "bf16",
     }
 }
@@ -217,7 +217,7 @@ impl TakeRequest {
     ///
     /// # Errors
     /// A [`RequestError`] for the first field that is out of its range, or, once all are in range,
-    /// [`RequestError::Unsupported`] for fp8, and for decoding in tiles or in bf16.
+    /// [`RequestError::Unsupported`] for fp8.
     pub fn accept(self) -> Result<Self, RequestError> {
         let request = self.rounded();
         request.check_version()?;
@@ -442,12 +442,6 @@ impl TakeRequest {
         };
         if self.precision == Precision::Fp8 {
             return refuse("precision", &self.precision, "use bf16 or f32");
-        }
-        if self.decode_tiling == DecodeTiling::Tiled {
-            return refuse("decode tiling", &self.decode_tiling, "use whole");
-        }
-        if self.decode_precision == DecodePrecision::Bf16 {
-            return refuse("decode precision", &self.decode_precision, "use f32");
         }
         Ok(())
     }

@@ -76,8 +76,8 @@ fn to_client() -> Vec<ToClient> {
             uptime_seconds: 90,
             clients: 2,
             jobs: vec![
-                JobReport { key: key(), holders: 2, progress: Some(progress) },
-                JobReport { key: TakeKey([255; 32]), holders: 1, progress: None },
+                JobReport { key: key(), holders: 2, progress: Some(progress), with: None },
+                JobReport { key: TakeKey([255; 32]), holders: 1, progress: None, with: None },
             ],
         }),
         ToClient::Device(DeviceReport::opening("CUDA")),

@@ -22,6 +22,7 @@ pub(crate) struct Render {
     room: TempDir,
     flags: BTreeMap<&'static str, Vec<OsString>>,
     largest_file: Option<u64>,
+    variables: Vec<(&'static str, OsString)>,
 }
 
 impl Render {
@@ -38,7 +39,7 @@ impl Render {
         let model = files.into_iter().map(|file| file.as_ref().as_os_str().to_owned()).collect();
         let out = vec![room.path().join("out").into_os_string()];
         let flags = BTreeMap::from([("--model", model), ("--out", out)]);
-        let smallest = Self { room, flags, largest_file: None };
+        let smallest = Self { room, flags, largest_file: None, variables: Vec::new() };
         [
             ("--prompt", "a soap bubble"),
             ("--width", "16"),
@@ -88,6 +89,12 @@ impl Render {
         self.with("--dump", dump)
     }
 
+    /// Sets a variable of the command's environment.
+    pub(crate) fn variable(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.variables.push((name, value.into()));
+        self
+    }
+
     /// A disk that is full as soon as a file passes `bytes`.
     pub(crate) fn largest_file(mut self, bytes: u64) -> Self {
         self.largest_file = Some(bytes);
@@ -128,6 +135,7 @@ impl Render {
         for variable in ["HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"] {
             command.env(variable, self.path("home"));
         }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         for (flag, values) in &self.flags {
             command.arg(flag).args(values);
         }

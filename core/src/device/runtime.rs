@@ -100,6 +100,37 @@ fn freest<'a>(runtime: &sys::Runtime, cards: &[&'a Card]) -> Result<&'a Card, Cu
     Ok(taken)
 }
 
+/// Memory of the host that cards read by themselves, for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct PinnedMemory {
+    runtime: sys::Runtime,
+    address: usize,
+}
+
+impl PinnedMemory {
+    /// Of a contiguous tensor of the host, which must live longer. Unlike memory that libtorch pins, it
+    /// takes no more than it has.
+    ///
+    /// # Errors
+    /// In words: there is no card, or the system lends no more of such memory.
+    pub(crate) fn of(memory: &tch::Tensor) -> Result<Self, String> {
+        let runtime = sys::Runtime::find().ok_or("no CUDA runtime is in this process")?;
+        let bytes = memory.numel() * memory.kind().elt_size_in_bytes();
+        match runtime.pin(memory.data_ptr(), bytes) {
+            Ok(()) => Ok(Self { runtime, address: memory.data_ptr() as usize }),
+            Err(code) => Err(fault(&runtime, "pin memory", code).to_string()),
+        }
+    }
+}
+
+impl Drop for PinnedMemory {
+    fn drop(&mut self) {
+        if let Err(code) = self.runtime.unpin(self.address) {
+            log::warn!("{}", fault(&self.runtime, "give pinned memory back", code));
+        }
+    }
+}
+
 struct Versions {
     driver: Option<CudaVersion>,
     runtime: Option<CudaVersion>,
@@ -160,11 +191,13 @@ fn fault(runtime: &sys::Runtime, action: &str, code: i32) -> CudaUnavailable {
 /// The functions of `libcudart` that are used, as CUDA's `cuda_runtime_api.h` declares them.
 #[allow(unsafe_code)]
 mod sys {
-    use std::ffi::{CStr, c_char, c_int};
+    use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 
     use super::Card;
 
     type Status = c_int;
+    /// CUDA's `cudaErrorNotSupported`.
+    const NOT_SUPPORTED: Status = 801;
     /// cudaDevAttrKernelExecTimeout: there is a limit where a display needs the card.
     const KERNEL_TIMEOUT: c_int = 17;
     /// CUDA's `cudaDevAttrComputeCapabilityMajor` and `cudaDevAttrComputeCapabilityMinor`.
@@ -192,6 +225,9 @@ mod sys {
         set: unsafe extern "C" fn(c_int) -> Status,
         memory: unsafe extern "C" fn(*mut usize, *mut usize) -> Status,
         reset: unsafe extern "C" fn() -> Status,
+        /// Older stand-ins have neither.
+        pin: Option<unsafe extern "C" fn(*mut c_void, usize, c_uint) -> Status>,
+        unpin: Option<unsafe extern "C" fn(*mut c_void) -> Status>,
         error_name: unsafe extern "C" fn(Status) -> *const c_char,
         error_string: unsafe extern "C" fn(Status) -> *const c_char,
     }
@@ -218,6 +254,10 @@ mod sys {
                 set: function!(b"cudaSetDevice\0"),
                 memory: function!(b"cudaMemGetInfo\0"),
                 reset: function!(b"cudaDeviceReset\0"),
+                // SAFETY: as above.
+                pin: unsafe { process.get(b"cudaHostRegister\0") }.ok().map(|found| *found),
+                // SAFETY: as above.
+                unpin: unsafe { process.get(b"cudaHostUnregister\0") }.ok().map(|found| *found),
                 error_name: function!(b"cudaGetErrorName\0"),
                 error_string: function!(b"cudaGetErrorString\0"),
             })
@@ -290,6 +330,20 @@ mod sys {
             // SAFETY: the runtime writes two sizes.
             ok(unsafe { (self.memory)(&raw mut free, &raw mut total) })?;
             Ok(free as u64)
+        }
+
+        /// Has cards read memory by themselves, from an address on.
+        pub(super) fn pin(&self, address: *mut c_void, bytes: usize) -> Result<(), Status> {
+            let pin = self.pin.ok_or(NOT_SUPPORTED)?;
+            // SAFETY: the caller has the memory, and keeps it until it is given back.
+            ok(unsafe { pin(address, bytes, 0) })
+        }
+
+        /// Gives back what was pinned from an address on.
+        pub(super) fn unpin(&self, address: usize) -> Result<(), Status> {
+            let unpin = self.unpin.ok_or(NOT_SUPPORTED)?;
+            // SAFETY: the address is one that was pinned, whose memory lives.
+            ok(unsafe { unpin(address as *mut c_void) })
         }
 
         /// Gives back this process's context on a card, on which nothing is allocated.

@@ -22,6 +22,8 @@ pub(super) struct TextModel<'a> {
     /// Tokens that the transformer attends to.
     pub(super) length: usize,
     pub(super) device: Device,
+    /// Layers of the text encoder in memory at once.
+    pub(super) slots: usize,
 }
 
 /// Contexts of earlier prompts.
@@ -70,11 +72,13 @@ impl Memory {
         Ok(())
     }
 
-    /// Reads a request's prompts: cleaned, tokenized, and encoded where they are new.
+    /// Reads a request's prompts: cleaned, tokenized, and encoded where they are new, once `make_room`
+    /// has made room for the encoder.
     pub(super) fn contexts(
         &mut self,
         text: &TextModel<'_>,
         request: &TakeRequest,
+        make_room: &mut dyn FnMut() -> Result<()>,
         sink: &mut dyn FrameSink,
         watch: &dyn Watch,
     ) -> Result<Contexts> {
@@ -104,7 +108,9 @@ impl Memory {
         let mut new: Vec<&[i64]> = prompts.iter().map(Vec::as_slice).collect();
         new.retain(|ids| self.recall(ids, kind).is_none());
         if !new.is_empty() {
-            let encoded = Umt5::new((text.weights)(kind))?.encode(&new, watch)?;
+            make_room()?;
+            let encoder = Umt5::new((text.weights)(kind))?.with_slots(text.slots);
+            let encoded = encoder.encode(&new, watch)?;
             for (ids, context) in new.iter().zip(&encoded) {
                 self.remember(ids, context);
                 if let (Some(kept), Some(model)) = (&self.kept, model) {

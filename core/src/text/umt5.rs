@@ -9,6 +9,7 @@
 
 use tch::Tensor;
 
+use crate::blocks::{BlockSource, stream_once};
 use crate::device::Device;
 use crate::watch::check;
 use crate::weights::{Weights, at_least_float32};
@@ -19,6 +20,8 @@ const BUCKETS: i64 = 32;
 /// Distances from here on share the last bucket.
 const MAX_DISTANCE: f64 = 128.0;
 const EPS: f64 = 1e-6;
+/// Layers in memory at once, where there is room: one computes, one is read.
+const SLOTS: usize = 2;
 
 /// The text encoder of a model.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ pub struct Umt5 {
     dim: i64,
     heads: i64,
     layers: usize,
+    /// Layers in memory at once.
+    slots: usize,
 }
 
 impl Umt5 {
@@ -45,7 +50,13 @@ impl Umt5 {
                 "the text encoder has {heads} heads, which do not divide its {inner} attention channels"
             )));
         }
-        Ok(Self { weights, dim, heads, layers })
+        Ok(Self { weights, dim, heads, layers, slots: SLOTS })
+    }
+
+    /// The same with so many layers in memory at once: with one, nothing is read while it computes.
+    #[must_use]
+    pub fn with_slots(self, slots: usize) -> Self {
+        Self { slots: slots.max(1), ..self }
     }
 
     /// Width of the context.
@@ -76,19 +87,33 @@ impl Umt5 {
             .iter()
             .map(|ids| self.weights.rows("token_embedding.weight", ids))
             .collect::<Result<Vec<_>>>()?;
-        let weights = |index: usize| self.weights.sub(format!("blocks.{index}"));
-        weights(0).read_ahead();
-        for index in 0..self.layers {
-            check(watch, Stage::Text)?;
-            weights(index + 1).read_ahead();
-            let block = Block::load(&weights(index), self.dim, self.heads)?;
-            for state in &mut states {
-                *state = block.forward(state)?;
+        if self.weights.is_in_files() {
+            self.forward_streamed(&mut states, watch)?;
+        } else {
+            for index in 0..self.layers {
+                check(watch, Stage::Text)?;
+                let block = self.weights.sub(format!("blocks.{index}"));
+                let block = Block::load(&block, self.dim, self.heads)?;
+                block.advance(&mut states)?;
+                watch.progress(Stage::Text, index + 1, self.layers);
             }
-            watch.progress(Stage::Text, index + 1, self.layers);
         }
         let norm = self.weights.get("norm.weight", &[self.dim])?;
         states.iter().map(|state| rms_norm(state, &norm)).collect()
+    }
+}
+
+impl Umt5 {
+    /// Takes states through all layers, each read while the one before it computes.
+    fn forward_streamed(&self, states: &mut [Tensor], watch: &dyn Watch) -> Result<()> {
+        let load = |block: &Weights| Block::load(block, self.dim, self.heads);
+        let blocks = stream_once(&self.weights.sub("blocks"), self.layers, self.slots, &load)?;
+        for index in 0..self.layers {
+            check(watch, Stage::Text)?;
+            blocks.with(index, &mut |block| block.advance(states))?;
+            watch.progress(Stage::Text, index + 1, self.layers);
+        }
+        Ok(())
     }
 }
 
@@ -101,6 +126,7 @@ fn dimension(weights: &Weights, name: &str, axis: usize) -> Result<i64> {
     })
 }
 
+#[derive(Debug)]
 struct Block {
     heads: i64,
     norm1: Tensor,
@@ -132,6 +158,14 @@ impl Block {
             fc1: weights.get("ffn.fc1.weight", &[ffn, dim])?,
             fc2: weights.get("ffn.fc2.weight", &[dim, ffn])?,
         })
+    }
+
+    /// Takes each of the states through it.
+    fn advance(&self, states: &mut [Tensor]) -> Result<()> {
+        for state in states {
+            *state = self.forward(state)?;
+        }
+        Ok(())
     }
 
     /// Attention and feed-forward network, each added to `x` `[tokens, dim]`: of the same shape.

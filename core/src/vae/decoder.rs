@@ -13,7 +13,10 @@ use crate::watch::check;
 use crate::weights::Weights;
 use crate::{Error, Result, Stage, Watch};
 
-/// The decoder of a video autoencoder, float32.
+/// Layers of the middle block.
+const MIDDLE: usize = 3;
+
+/// The decoder of a video autoencoder.
 #[derive(Debug)]
 pub struct Decoder {
     /// `conv2` of the autoencoder.
@@ -88,10 +91,43 @@ impl Decoder {
         watch: &dyn Watch,
     ) -> Result<Tensor> {
         cache.rewind();
+        let x = self.middle(latent, cache, watch)?;
+        self.rest(x, cache, watch)
+    }
+
+    /// The first half of [`Decoder::forward`], whose attention sees a frame as a whole: `[b, t, h, w,
+    /// c]`, at the latent's size.
+    pub(super) fn middle(
+        &self,
+        latent: &Tensor,
+        cache: &mut FeatureCache,
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
         let x = self.post_quant.forward(latent, cache)?;
-        let mut x = self.conv1.forward(&x, cache)?;
+        let x = self.conv1.forward(&x, cache)?;
+        Self::through(&self.layers[..MIDDLE], x, cache, watch)
+    }
+
+    /// The second half, which sees no further than some cells.
+    pub(super) fn rest(
+        &self,
+        x: Tensor,
+        cache: &mut FeatureCache,
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
+        let x = Self::through(&self.layers[MIDDLE..], x, cache, watch)?;
+        check(watch, Stage::Decode)?;
+        self.head.forward(&x, cache)
+    }
+
+    fn through(
+        layers: &[Layer],
+        mut x: Tensor,
+        cache: &mut FeatureCache,
+        watch: &dyn Watch,
+    ) -> Result<Tensor> {
         let mut pacer = Pacer;
-        for layer in &self.layers {
+        for layer in layers {
             check(watch, Stage::Decode)?;
             x = match layer {
                 Layer::Residual(block) => block.forward(&x, cache)?,
@@ -100,7 +136,6 @@ impl Decoder {
             };
             pacer.queued(&x)?;
         }
-        check(watch, Stage::Decode)?;
-        self.head.forward(&x, cache)
+        Ok(x)
     }
 }

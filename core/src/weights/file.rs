@@ -187,6 +187,18 @@ impl TensorFile {
         Ok(())
     }
 
+    /// Fills `into` with the bytes of the file from `start` on; left in the system's cache or not.
+    ///
+    /// # Errors
+    /// The file has changed since it was opened, or cannot be read.
+    pub(super) fn read_bytes(&self, start: u64, into: &mut [u8], cached: bool) -> Result<()> {
+        if !cached {
+            return self.bytes.read_once(start, into);
+        }
+        self.bytes.read_ahead(start, start + into.len() as u64);
+        self.bytes.read_into(start, into)
+    }
+
     /// Has the system read a tensor's bytes, if they are not in memory, and does not wait for it
     /// longer than the system does.
     pub(super) fn read_ahead(&self, name: &str) {

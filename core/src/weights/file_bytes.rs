@@ -7,11 +7,13 @@
 use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
 #[cfg(unix)]
 use memmap2::{Advice, Mmap};
 
+use crate::direct_read::{open_direct, read_exact_at, read_past_cache};
 use crate::{Error, Result};
 
 /// What tells that a file is still the one that was opened, without reading it.
@@ -61,6 +63,8 @@ pub(super) struct FileBytes {
     path: PathBuf,
     file: File,
     stamp: FileStamp,
+    /// The same file for reading past the system's cache, once that is wanted; nothing where it cannot be.
+    direct: OnceLock<Option<File>>,
     /// Tells the system what will be read, and is never read itself.
     #[cfg(unix)]
     advice: Option<Mmap>,
@@ -84,6 +88,7 @@ impl FileBytes {
             path: path.to_owned(),
             file,
             stamp: FileStamp::of(&found),
+            direct: OnceLock::new(),
             #[cfg(unix)]
             advice,
         })
@@ -109,6 +114,21 @@ impl FileBytes {
     /// The file has changed since it was opened, or cannot be read.
     pub(super) fn read_into(&self, start: u64, into: &mut [u8]) -> Result<()> {
         let read = read_exact_at(&self.file, into, start);
+        self.unchanged()?;
+        read.map_err(Error::io("read", &self.path))
+    }
+
+    /// As [`FileBytes::read_into`], leaving nothing of it in the system's cache.
+    ///
+    /// # Errors
+    /// As [`FileBytes::read_into`].
+    pub(super) fn read_once(&self, start: u64, into: &mut [u8]) -> Result<()> {
+        let direct = self.direct.get_or_init(|| {
+            let file = open_direct(&self.path)?;
+            let found = FileStamp::of(&file.metadata().ok()?);
+            (found == self.stamp).then_some(file)
+        });
+        let read = read_past_cache(&self.file, direct.as_ref(), into, start);
         self.unchanged()?;
         read.map_err(Error::io("read", &self.path))
     }
@@ -149,22 +169,4 @@ impl FileBytes {
             log::debug!("{}: not read ahead: {error}", self.path.display());
         }
     }
-}
-
-#[cfg(unix)]
-fn read_exact_at(file: &File, into: &mut [u8], start: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, into, start)
-}
-
-#[cfg(windows)]
-fn read_exact_at(file: &File, mut into: &mut [u8], mut start: u64) -> io::Result<()> {
-    while !into.is_empty() {
-        let read = std::os::windows::fs::FileExt::seek_read(file, into, start)?;
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        into = &mut into[read..];
-        start += read as u64;
-    }
-    Ok(())
 }

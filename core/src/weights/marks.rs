@@ -4,6 +4,9 @@
 
 use super::network::Network;
 
+/// How names of tensors begin that only fill: what follows them in a file lies where it should.
+pub const FILLER: &str = "__pad.";
+
 /// Appended to the name of a quantized weight for that of its scale.
 pub(super) const SCALE: &str = "#scale";
 
@@ -50,6 +53,9 @@ impl KeyRole {
     pub(super) fn of(network: Network, key: &str, is_there: impl Fn(&str) -> bool) -> Self {
         if let Some(name) = network.original(key) {
             return Self::Tensor(name);
+        }
+        if key.starts_with(FILLER) {
+            return Self::Remark;
         }
         let last = key.rsplit('.').next().unwrap_or(key);
         if last == "scaled_fp8" {

@@ -145,6 +145,9 @@ pub struct JobReport {
     pub holders: u32,
     /// How far it is; none while it waits.
     pub progress: Option<Progress>,
+    /// What it is computed with, and where its parts lie: a line for people, once it has begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with: Option<String>,
 }
 
 /// The memory of a device, in bytes.

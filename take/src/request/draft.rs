@@ -87,6 +87,10 @@ pub struct RequestDraft {
     pub loras: Vec<LoraSource>,
     /// The number format that the model computes in.
     pub precision: Option<Precision>,
+    /// The number format that latents are decoded in.
+    pub decode_precision: DecodePrecision,
+    /// Whether a frame is decoded in one piece.
+    pub decode_tiling: DecodeTiling,
     /// The name of the model, as installed.
     pub model: String,
     /// The model itself, where it is known by now.
@@ -136,6 +140,8 @@ impl RequestDraft {
             last_image: None,
             loras: Vec::new(),
             precision: None,
+            decode_precision: DecodePrecision::F32,
+            decode_tiling: DecodeTiling::Whole,
             model,
             model_fingerprint: None,
         }
@@ -180,12 +186,12 @@ impl RequestDraft {
             mu: self.mu,
             dora_strength: self.dora_strength,
             distill_strength: self.distill_strength,
-            decode_tiling: DecodeTiling::Whole,
+            decode_tiling: self.decode_tiling,
             model: self.model,
             model_fingerprint: self.model_fingerprint,
             first_image: first_image.map(|image| image.hash),
             loras: self.loras,
-            decode_precision: DecodePrecision::F32,
+            decode_precision: self.decode_precision,
             last_image: last_image.map(|image| image.hash),
             first_image_name: first_image.map(|image| image.name.clone()),
             last_image_name: last_image.map(|image| image.name.clone()),

@@ -186,7 +186,7 @@ proptest! {
         let [step, of, pid] = numbers;
         let engine = Identity { protocol: step, version: text.clone(), numerics: of, pid };
         let progress = Progress { stage: code.clone(), step, of, seconds_left: left };
-        let job = JobReport { key, holders: step, progress: Some(progress.clone()) };
+        let job = JobReport { key, holders: step, progress: Some(progress.clone()), with: None };
         let problem = Problem { code: ProblemCode::from(code), message: text.clone(), remedy };
         for message in [
             ToClient::Welcome(engine.clone()),

@@ -65,10 +65,15 @@ impl EventLoop {
     }
 
     fn report(&self, mailbox: &Mailbox) -> ToClient {
+        let with = |key: TakeKey| {
+            let begun = mailbox.begun.as_ref().filter(|(begun, _)| *begun == key);
+            begun.map(|(_, with)| with.clone())
+        };
         let jobs = mailbox.jobs.jobs().iter().map(|job| JobReport {
             key: job.key(),
             holders: count(job.holders()),
             progress: job.progress().cloned(),
+            with: with(job.key()),
         });
         ToClient::StatusReport(StatusReport {
             engine: self.identity(),

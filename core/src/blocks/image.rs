@@ -1,0 +1,207 @@
+//! Blocks as they are computed with, adapters merged, made once: in memory of the host, or in a file that
+//! nobody else sees. And those of a network that is gone through once, brought into that form on the way.
+
+#![forbid(unsafe_code)]
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tch::{Kind, Tensor};
+
+use super::reader::bytes_of;
+use super::streamed::SlabSource;
+use crate::device::{Device, PinnedMemory};
+use crate::direct_read::{make_direct, read_exact_at, read_past_cache};
+use crate::weights::{BLOCK_ALIGNMENT, BlockLayout, Weights};
+use crate::{Error, Result};
+
+/// Bytes of a disk that are left to others.
+const LEFT_ON_DISK: u64 = 1 << 30;
+
+/// Memory for one block, uint8 `[bytes]`, at an address that files can be read to past the cache.
+pub(super) fn slot_memory(layout: &BlockLayout, device: Device) -> Result<Tensor> {
+    let (bytes, most) = (layout.bytes(), BLOCK_ALIGNMENT - 1);
+    if device.is_cuda() {
+        return Ok(Tensor::f_empty([bytes as i64], (Kind::Uint8, device.tch()))?);
+    }
+    let memory = Tensor::f_empty([(bytes + most) as i64], (Kind::Uint8, tch::Device::Cpu))?;
+    let first = (memory.data_ptr() as usize).next_multiple_of(BLOCK_ALIGNMENT);
+    let first = first - memory.data_ptr() as usize;
+    Ok(memory.f_narrow(0, first as i64, bytes as i64)?)
+}
+
+/// Blocks in memory of the host.
+#[derive(Debug)]
+pub(super) struct HostImage {
+    /// What has a card read them by itself, where it does; fields are dropped in order, and these before
+    /// the memory.
+    pins: Vec<PinnedMemory>,
+    /// uint8 `[bytes]` of each block that comes
+    blocks: Vec<Option<Tensor>>,
+}
+
+impl HostImage {
+    /// Of the blocks of `order` among `count` below `weights`; `made` is told of each.
+    pub(super) fn make(
+        (weights, layout): (&Weights, &BlockLayout),
+        order: &[usize],
+        count: usize,
+        pinned: bool,
+        made: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Self> {
+        let mut blocks: Vec<_> = (0..count).map(|_| None).collect();
+        let mut pins = Vec::new();
+        for &index in order {
+            let memory = slot_memory(layout, Device::cpu())?;
+            layout.fill(&weights.sub(index), &memory)?;
+            if pinned && pins.len() == blocks.iter().flatten().count() {
+                match PinnedMemory::of(&memory) {
+                    Ok(pin) => pins.push(pin),
+                    // What is not pinned is copied in two steps, and as fast as memory is.
+                    Err(reason) => {
+                        log::info!("blocks stay in memory that no card reads by itself: {reason}");
+                        pins.clear();
+                    }
+                }
+            }
+            blocks[index] = Some(memory);
+            made()?;
+        }
+        if pins.len() < order.len() {
+            pins.clear();
+        }
+        Ok(Self { pins, blocks })
+    }
+}
+
+impl SlabSource for HostImage {
+    fn read(&mut self, block: usize, from: usize, into: &mut [u8]) -> Result<()> {
+        let memory = self.blocks[block].as_ref().map(bytes_of);
+        let found = memory.and_then(|bytes| bytes.get(from..from + into.len()));
+        let found = found.ok_or_else(|| not_there(block))?;
+        into.copy_from_slice(found);
+        Ok(())
+    }
+
+    fn pinned(&self, block: usize) -> Option<&Tensor> {
+        self.blocks[block].as_ref().filter(|_| !self.pins.is_empty())
+    }
+}
+
+/// Blocks in a file without a name, which goes with the process.
+#[derive(Debug)]
+pub(super) struct FileImage {
+    file: File,
+    /// For words.
+    folder: PathBuf,
+    /// The place of each block that comes, counted in blocks.
+    places: Vec<Option<u64>>,
+    bytes: u64,
+    direct: bool,
+    cached: bool,
+}
+
+impl FileImage {
+    /// Writes the blocks of `order` among `count` below `weights` to a file in `folder`; `made` is told
+    /// of each.
+    ///
+    /// # Errors
+    /// There is no room for it, or it cannot be written; as [`Weights::get`].
+    pub(super) fn make(
+        (weights, layout): (&Weights, &BlockLayout),
+        order: &[usize],
+        count: usize,
+        (folder, cached): (&Path, bool),
+        made: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Self> {
+        let explain = |reason| Error::io("write the blocks of the model to", folder)(reason);
+        std::fs::create_dir_all(folder).map_err(explain)?;
+        let bytes = layout.bytes() as u64;
+        room_for(folder, bytes * order.len() as u64)?;
+        let mut file = tempfile::tempfile_in(folder).map_err(explain)?;
+        let mut places = vec![None; count];
+        let memory = slot_memory(layout, Device::cpu())?;
+        for (place, &index) in order.iter().enumerate() {
+            layout.fill(&weights.sub(index), &memory)?;
+            file.write_all(bytes_of(&memory)).map_err(explain)?;
+            places[index] = Some(place as u64);
+            made()?;
+        }
+        file.sync_all().map_err(explain)?;
+        let direct = !cached && make_direct(&file);
+        Ok(Self { file, folder: folder.to_owned(), places, bytes, direct, cached })
+    }
+}
+
+impl SlabSource for FileImage {
+    fn read(&mut self, block: usize, from: usize, into: &mut [u8]) -> Result<()> {
+        let place = self.places[block].ok_or_else(|| not_there(block))?;
+        let start = place * self.bytes + from as u64;
+        let read = if self.cached {
+            read_exact_at(&self.file, into, start)
+        } else {
+            read_past_cache(&self.file, self.direct.then_some(&self.file), into, start)
+        };
+        read.map_err(Error::io("read the blocks of the model in", &self.folder))
+    }
+}
+
+fn not_there(block: usize) -> Error {
+    Error::Input(format!("block {block} is in no image: it stays in memory"))
+}
+
+/// Fails where a disk has not so much room and some more.
+fn room_for(folder: &Path, bytes: u64) -> Result<()> {
+    #[cfg(target_os = "linux")]
+    if let Ok(found) = rustix::fs::statvfs(folder) {
+        let free = found.f_bavail * found.f_frsize;
+        if free < bytes + LEFT_ON_DISK {
+            let [needed, free] = [bytes + LEFT_ON_DISK, free].map(|bytes| bytes as f64 / 1e9);
+            return Err(Error::file(
+                folder,
+                format!(
+                    "the blocks of the model do not fit there while a take is made: {needed:.1} GB \
+                     are needed, {free:.1} GB are free; make room, or keep a merged copy elsewhere \
+                     (`wan-alpha model add --keep-merged`)"
+                ),
+            ));
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (folder, bytes, LEFT_ON_DISK);
+    Ok(())
+}
+
+/// Blocks that are brought into form, one tensor after the other, when they are read.
+#[derive(Debug)]
+pub(super) struct Converted {
+    weights: Weights,
+    layout: Arc<BlockLayout>,
+    /// The block that pieces were last read of.
+    staged: Option<(usize, Tensor)>,
+}
+
+impl Converted {
+    pub(super) fn new(weights: Weights, layout: Arc<BlockLayout>) -> Self {
+        Self { weights, layout, staged: None }
+    }
+}
+
+impl SlabSource for Converted {
+    fn read(&mut self, block: usize, from: usize, into: &mut [u8]) -> Result<()> {
+        if self.staged.as_ref().is_none_or(|(staged, _)| *staged != block) {
+            let memory = match self.staged.take() {
+                Some((_, memory)) => memory,
+                None => slot_memory(&self.layout, Device::cpu())?,
+            };
+            self.layout.fill(&self.weights.sub(block), &memory)?;
+            self.staged = Some((block, memory));
+        }
+        let staged = self.staged.as_ref().map(|(_, memory)| bytes_of(memory));
+        let found = staged.and_then(|bytes| bytes.get(from..from + into.len()));
+        into.copy_from_slice(found.ok_or_else(|| not_there(block))?);
+        Ok(())
+    }
+}

@@ -1,0 +1,186 @@
+//! Which blocks stay and where the others come from.
+
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::image::{FileImage, HostImage, slot_memory};
+use super::streamed::{SlabSource, Streamed};
+use super::{BlockSource, Resident};
+use crate::weights::{BlockFiles, BlockLayout, Weights};
+use crate::{Error, Result};
+
+/// Where blocks lie that come into the device's memory when they are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BlockStore {
+    /// Memory of the host that a card reads by itself.
+    Pinned,
+    /// Memory of the host, copied from by the processor.
+    Paged,
+    /// The model's files where they have the blocks as they are computed with, else a file of their own
+    /// that goes with the process; `cached`: the system may keep what it has read of it.
+    File {
+        /// Whether memory of the host is free for all of it.
+        cached: bool,
+    },
+}
+
+/// How many blocks of a network stay in the device's memory, and where the others come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockPlacement {
+    /// Blocks that stay; all of them where this is no less than their number.
+    pub resident: usize,
+    /// Blocks that others have room for at once, besides: 2 or 3. With 1 nothing is read meanwhile.
+    pub slots: usize,
+    /// Where the others come from.
+    pub store: BlockStore,
+    /// Where a file may be made of blocks that the model's own files do not have in form.
+    pub folder: Option<PathBuf>,
+}
+
+impl BlockPlacement {
+    /// Every block stays in memory.
+    pub const RESIDENT: Self = Self {
+        resident: usize::MAX,
+        slots: 0,
+        store: BlockStore::File { cached: true },
+        folder: None,
+    };
+
+    /// Blocks of `count` that come: as evenly among those that stay as can be, so that reading has as
+    /// long for each.
+    pub fn streamed(&self, count: usize) -> Vec<usize> {
+        let coming = self.coming(count);
+        let comes = |index: usize| (index + 1) * coming / count > index * coming / count;
+        (0..count).filter(|&index| comes(index)).collect()
+    }
+
+    /// Blocks of `count` that are in the device's memory at once.
+    pub fn blocks_in_memory(&self, count: usize) -> usize {
+        match self.coming(count) {
+            0 => count,
+            coming => count - coming + self.slots,
+        }
+    }
+
+    /// How many of `count` come. Where they would fit into the slots, none.
+    fn coming(&self, count: usize) -> usize {
+        let coming = count.saturating_sub(self.resident);
+        if coming <= self.slots { 0 } else { coming }
+    }
+}
+
+/// `count` blocks below `weights`, each made by `load`, where `placement` says. Of every block that comes
+/// an image is made, unless files have it.
+///
+/// # Errors
+/// As [`Weights::get`]; `placed` ends it; or there is no room for an image.
+pub fn place<B: std::fmt::Debug + Send + 'static>(
+    weights: &Weights,
+    count: usize,
+    placement: &BlockPlacement,
+    load: &dyn Fn(&Weights) -> Result<B>,
+    placed: &mut dyn FnMut(usize, usize) -> Result<()>,
+) -> Result<Box<dyn BlockSource<B>>> {
+    let coming = placement.streamed(count);
+    let mut done = 0;
+    let mut next = |done: &mut usize| {
+        *done += 1;
+        placed(*done, count)
+    };
+    let mut resident = Vec::with_capacity(count);
+    for index in 0..count {
+        if coming.contains(&index) {
+            resident.push(None);
+            continue;
+        }
+        let following = index + 1;
+        if following < count && !coming.contains(&following) {
+            weights.sub(following).read_ahead();
+        }
+        resident.push(Some(load(&weights.sub(index))?));
+        next(&mut done)?;
+    }
+    if coming.is_empty() {
+        return Ok(Box::new(Resident(resident.into_iter().flatten().collect())));
+    }
+    if !weights.is_in_files() {
+        return Err(Error::Input("only blocks of a network in files can come and go".into()));
+    }
+    let layout = Arc::new(BlockLayout::of(&weights.sub(0), load)?);
+    // An image takes memory while it is made: slots come after it.
+    let source = source(weights, &layout, (&coming, count), placement, &mut || next(&mut done))?;
+    let slots = (0..placement.slots.max(1))
+        .map(|_| {
+            let memory = slot_memory(&layout, weights.device())?;
+            let block = load(&weights.in_block(layout.clone(), &memory))?;
+            Ok((memory, block))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(Box::new(match source {
+        Source::Image(image) => Streamed::new(resident, slots, image)?,
+        Source::Files(files) => Streamed::from_files(resident, slots, files)?,
+    }))
+}
+
+enum Source {
+    Image(Box<dyn SlabSource>),
+    Files(BlockFiles),
+}
+
+/// Where the blocks `coming` of `count` come from; `made` is told of each.
+fn source(
+    weights: &Weights,
+    layout: &Arc<BlockLayout>,
+    (coming, count): (&[usize], usize),
+    placement: &BlockPlacement,
+    made: &mut dyn FnMut() -> Result<()>,
+) -> Result<Source> {
+    let BlockStore::File { cached } = placement.store else {
+        let pinned = placement.store == BlockStore::Pinned;
+        let image = HostImage::make((weights, layout), coming, count, pinned, made)?;
+        return Ok(Source::Image(Box::new(image)));
+    };
+    if let Some(files) = BlockFiles::find(weights, layout, count, cached)? {
+        for _ in coming {
+            made()?;
+        }
+        return Ok(Source::Files(files));
+    }
+    let Some(folder) = &placement.folder else {
+        return Err(Error::Input(
+            "the model's files do not have its blocks as they are computed with (adapters are to be \
+             merged, or another precision is asked for), and there is no folder for a file that has; \
+             keep a merged copy: `wan-alpha model add --keep-merged`"
+                .into(),
+        ));
+    };
+    let image = FileImage::make((weights, layout), coming, count, (folder, cached), made)?;
+    Ok(Source::Image(Box::new(image)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placement(resident: usize, slots: usize) -> BlockPlacement {
+        BlockPlacement { resident, slots, ..BlockPlacement::RESIDENT }
+    }
+
+    #[test]
+    fn those_that_come_lie_evenly_among_those_that_stay() {
+        for count in [1usize, 2, 5, 30, 40] {
+            assert!(BlockPlacement::RESIDENT.streamed(count).is_empty());
+            for resident in 0..=count {
+                let coming = placement(resident, 2).streamed(count);
+                let expected = if count - resident <= 2 { 0 } else { count - resident };
+                assert_eq!(coming.len(), expected, "{resident} of {count}");
+                let gaps: Vec<usize> = coming.windows(2).map(|pair| pair[1] - pair[0]).collect();
+                let (least, most) = (gaps.iter().min(), gaps.iter().max());
+                assert!(most <= least.map(|gap| gap + 1).as_ref(), "{coming:?}");
+            }
+        }
+        assert_eq!(placement(4, 2).streamed(8), [1, 3, 5, 7]);
+    }
+}

@@ -1,0 +1,280 @@
+//! Where each part of a model lies while a take is made, from what memory there is: told beforehand, with
+//! the most that each stage holds, or refused with numbers.
+//!
+//! [`plan`] is a pure function. It moves parts and never changes what is computed: a take has the same
+//! bits wherever its blocks lie.
+//!
+//! Invariants:
+//! - with more memory no fewer blocks stay, and what fitted fits (properties in `plan::tests`);
+//! - no stage of a plan holds more than there is (the same);
+//! - what a stage is said to hold is what it holds (`core/tests/plan_peaks.rs`, counted by the shim).
+
+mod budget;
+mod peaks;
+mod refusal;
+mod sizes;
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::Stage;
+use crate::blocks::BlockStore;
+pub use budget::{Headroom, MemoryBudget};
+pub use peaks::{decode_peak, sample_peak, text_peak};
+pub use refusal::{MemoryRefusal, SmallerTake};
+pub use sizes::{ModelSizes, TakeSizes};
+
+/// Slots for blocks that come: one computes while another is read.
+const SLOTS: usize = 2;
+
+/// Where everything lies while a take is made.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MemoryPlan {
+    /// Blocks of the transformer.
+    pub layers: usize,
+    /// Those of them that stay in the device's memory.
+    pub resident: usize,
+    /// Blocks that the others have room for; 0 where all stay.
+    pub slots: usize,
+    /// Where the others come from.
+    pub store: PlannedStore,
+    /// Keys and values of the text stay from step to step, instead of being computed anew.
+    pub keeps_text_keys: bool,
+    /// Layers of the text encoder in memory at once.
+    pub text_slots: usize,
+    /// The transformer's blocks stay while the prompt is read; else they are let go of for it.
+    pub text_beside_transformer: bool,
+    /// How the latent is decoded.
+    pub decode: DecodePlan,
+    /// The most that each stage holds, in bytes.
+    pub peaks: PlannedPeaks,
+    /// Bytes that come from elsewhere in each pass of the transformer.
+    pub streamed: u64,
+}
+
+/// Where blocks come from that do not stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PlannedStore {
+    /// Nowhere: all blocks stay.
+    None,
+    /// Memory of the host that the card reads by itself.
+    Pinned,
+    /// A file, which the system has room to keep in its cache.
+    CachedFile,
+    /// A file, past the system's cache.
+    File,
+}
+
+/// How the two decoders share the device's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct DecodePlan {
+    /// Both decoders go through the film together; else one after the other, and color waits.
+    pub together: bool,
+    /// The transformer stays in memory for the next take.
+    pub beside_transformer: bool,
+}
+
+/// The most that each stage holds, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedPeaks {
+    /// While the prompt is read.
+    pub text: u64,
+    /// While the latent is denoised.
+    pub sample: u64,
+    /// While the latent is decoded.
+    pub decode: u64,
+}
+
+impl PlannedPeaks {
+    /// The most that any stage holds.
+    pub fn most(&self) -> u64 {
+        self.text.max(self.sample).max(self.decode)
+    }
+}
+
+impl MemoryPlan {
+    /// Where the blocks come from that do not stay.
+    pub fn block_store(&self) -> BlockStore {
+        match self.store {
+            PlannedStore::Pinned => BlockStore::Pinned,
+            PlannedStore::None | PlannedStore::CachedFile => BlockStore::File { cached: true },
+            PlannedStore::File => BlockStore::File { cached: false },
+        }
+    }
+}
+
+/// Places everything for a take of `take` sizes by a model of `model` sizes.
+///
+/// # Errors
+/// It does not fit, however it is placed: with what would.
+pub fn plan(
+    model: &ModelSizes,
+    take: &TakeSizes,
+    budget: &MemoryBudget,
+) -> Result<MemoryPlan, Box<MemoryRefusal>> {
+    place(model, take, budget).map_err(|(stage, needed)| {
+        Box::new(MemoryRefusal {
+            stage,
+            needed,
+            budget: *budget,
+            nearest: refusal::nearest(take, |take| place(model, take, budget).is_ok()),
+        })
+    })
+}
+
+/// How a latent is decoded beside `loaded` bytes of a transformer, which may be let go of.
+///
+/// # Errors
+/// As [`plan`], of decoding alone.
+pub fn plan_decoding(
+    model: &ModelSizes,
+    take: &TakeSizes,
+    loaded: u64,
+    budget: &MemoryBudget,
+) -> Result<DecodePlan, Box<MemoryRefusal>> {
+    let place = |take: &TakeSizes| place_decoders(model, take, loaded, budget.device());
+    place(take).map_err(|(stage, needed)| {
+        let nearest = refusal::nearest(take, |take| place(take).is_ok());
+        Box::new(MemoryRefusal { stage, needed, budget: *budget, nearest })
+    })
+}
+
+/// The stage that does not fit, and what it needs at least.
+type Misfit = (Stage, u64);
+
+fn place(
+    model: &ModelSizes,
+    take: &TakeSizes,
+    budget: &MemoryBudget,
+) -> Result<MemoryPlan, Misfit> {
+    let most = budget.device();
+    let Sampling { resident, slots, keeps_text_keys } = place_blocks(model, take, most)?;
+    let kept = model.fixed + (resident + slots) as u64 * model.block;
+    let (text_slots, text_beside_transformer) = place_text(model, take, kept, most)?;
+    let decode = place_decoders(model, take, kept, most)?;
+    let streamed = if slots == 0 { 0 } else { (model.layers - resident) as u64 * model.block };
+    let beside = |stays: bool| if stays { kept } else { 0 };
+    let peaks = PlannedPeaks {
+        text: beside(text_beside_transformer) + text_peak(model, take, text_slots),
+        sample: sample_peak(model, take, resident + slots, keeps_text_keys),
+        decode: beside(decode.beside_transformer) + decode_peak(model, take, decode.together),
+    };
+    Ok(MemoryPlan {
+        layers: model.layers,
+        resident,
+        slots,
+        store: budget.store_for(streamed),
+        keeps_text_keys,
+        text_slots,
+        text_beside_transformer,
+        decode,
+        peaks,
+        streamed,
+    })
+}
+
+struct Sampling {
+    resident: usize,
+    slots: usize,
+    keeps_text_keys: bool,
+}
+
+/// As many blocks as fit; and if none does, less beside them.
+fn place_blocks(model: &ModelSizes, take: &TakeSizes, most: u64) -> Result<Sampling, Misfit> {
+    let needs = |blocks, keys| sample_peak(model, take, blocks, keys);
+    if needs(model.layers, true) <= most {
+        return Ok(Sampling { resident: model.layers, slots: 0, keeps_text_keys: true });
+    }
+    let slots = SLOTS.min(model.layers);
+    let room = most.checked_sub(needs(slots, true)).map(|room| room / model.block.max(1));
+    if let Some(room) = room {
+        // With one more than fits into the slots, all would stay.
+        let resident = (room as usize).min(model.layers.saturating_sub(slots + 1));
+        return Ok(Sampling { resident, slots, keeps_text_keys: true });
+    }
+    for (slots, keeps_text_keys) in [(slots, false), (1, true), (1, false)] {
+        if slots < model.layers && needs(slots, keeps_text_keys) <= most {
+            return Ok(Sampling { resident: 0, slots, keeps_text_keys });
+        }
+    }
+    Err((Stage::Sample, needs(1.min(model.layers), false)))
+}
+
+/// Layers of the text encoder at once, and whether the transformer stays meanwhile.
+fn place_text(
+    model: &ModelSizes,
+    take: &TakeSizes,
+    kept: u64,
+    most: u64,
+) -> Result<(usize, bool), Misfit> {
+    for (beside, stays) in [(kept, true), (0, false)] {
+        for slots in [2, 1] {
+            if beside + text_peak(model, take, slots) <= most {
+                return Ok((slots, stays));
+            }
+        }
+    }
+    Err((Stage::Text, text_peak(model, take, 1)))
+}
+
+fn place_decoders(
+    model: &ModelSizes,
+    take: &TakeSizes,
+    kept: u64,
+    most: u64,
+) -> Result<DecodePlan, Misfit> {
+    for (beside, beside_transformer) in [(kept, true), (0, false)] {
+        for together in [true, false] {
+            if beside + decode_peak(model, take, together) <= most {
+                return Ok(DecodePlan { together, beside_transformer });
+            }
+        }
+    }
+    Err((Stage::Decode, decode_peak(model, take, false)))
+}
+
+impl fmt::Display for MemoryPlan {
+    /// `4.9 GB at most (reading the prompt 1.2, sampling 4.9, decoding 3.1); 7 of 40 blocks stay, …`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let PlannedPeaks { text, sample, decode } = self.peaks;
+        let [most, text, sample, decode] =
+            [self.peaks.most(), text, sample, decode].map(|bytes| bytes as f64 / 1e9);
+        write!(
+            f,
+            "{most:.1} GB at most (reading the prompt {text:.1}, sampling {sample:.1}, decoding \
+             {decode:.1}); "
+        )?;
+        let Self { layers, resident, slots, .. } = *self;
+        match self.store {
+            PlannedStore::None => write!(f, "all {layers} blocks stay in memory")?,
+            store => {
+                let from = match store {
+                    PlannedStore::Pinned => "pinned memory of the host",
+                    PlannedStore::CachedFile => "a file that the system keeps in its cache",
+                    _ => "a file",
+                };
+                let streamed = self.streamed as f64 / 1e9;
+                write!(
+                    f,
+                    "{resident} of {layers} blocks stay, {streamed:.1} GB a pass come from {from} \
+                     through {slots} slots"
+                )?;
+            }
+        }
+        if !self.keeps_text_keys {
+            f.write_str(", keys of the text are computed in every pass")?;
+        }
+        if !self.decode.together {
+            f.write_str(", the decoders run one after the other")?;
+        }
+        if !self.decode.beside_transformer {
+            f.write_str(", the transformer makes room for them")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! The most that each stage holds, in bytes: formulas, checked against what the shim counts.
+
+#![forbid(unsafe_code)]
+
+use super::{ModelSizes, TakeSizes};
+use crate::vae::largest_tile;
+
+/// Bytes of a number in float32.
+const FLOAT: u64 = 4;
+/// Numbers of the hidden layer that a processor holds at once, and those that norms take at once
+/// (`dit::block`).
+const CPU_HIDDEN: u64 = 1 << 22;
+const CPU_NUMBERS: u64 = 1 << 19;
+/// Tokens that a card takes at once through either.
+const CARD_TOKENS: u64 = 8192;
+/// What cuDNN and cuBLAS take besides, on a card.
+const CARD_WORKSPACE: u64 = 500_000_000;
+
+/// Of sampling: the transformer with `blocks` of its blocks in memory, and what a pass makes.
+pub fn sample_peak(model: &ModelSizes, take: &TakeSizes, blocks: usize, keeps_keys: bool) -> u64 {
+    let ModelSizes { dim, number, .. } = *model;
+    let tokens = take.tokens();
+    let weights = model.fixed + blocks as u64 * model.block;
+    let prompts = 1 + u64::from(take.guided);
+    let embedded = prompts * model.text_length * dim * number;
+    // Keys and values of one block, and those of all where they stay.
+    let keys_of_block = 2 * model.text_length * dim * number;
+    let keys =
+        if keeps_keys { prompts * model.layers as u64 * keys_of_block } else { keys_of_block };
+    // A rotation of each token by pairs of a head's channels, complex.
+    let rope = tokens * (dim / model.heads.max(1) / 2) * 2 * FLOAT;
+    // 16 channels of a cell, 4 cells to a token; latent, velocity and what the solver keeps.
+    let latents = 4 * tokens * 64 * FLOAT;
+    let workspace = if model.is_card { CARD_WORKSPACE } else { 0 };
+    weights + embedded + keys + rope + latents + pass(model, tokens) + workspace
+}
+
+/// The residual stream, and the wider of attention and head.
+fn pass(model: &ModelSizes, tokens: u64) -> u64 {
+    let ModelSizes { dim, ffn, number, .. } = *model;
+    let stream = tokens * dim * FLOAT;
+    let at_once = |numbers: u64, width: u64| {
+        let tokens_at_once = if model.is_card { CARD_TOKENS } else { (numbers / width).max(1) };
+        tokens_at_once.min(tokens)
+    };
+    // Queries, keys, values and their result; what rotates a piece of them is float32 several times.
+    let pieces = at_once(CPU_NUMBERS, dim) * dim * FLOAT;
+    let attention = 4 * tokens * dim * number + pieces;
+    // What goes into the hidden layer of some tokens, that layer, and what comes out of it.
+    let hidden = at_once(CPU_HIDDEN, ffn) * (ffn + dim * 2) * number;
+    // The head norms the stream as a whole.
+    let head = stream;
+    stream + attention.max(hidden).max(head)
+}
+
+/// Of reading the prompt: `slots` layers of the text encoder, and what a pass of the longest text makes.
+pub fn text_peak(model: &ModelSizes, take: &TakeSizes, slots: usize) -> u64 {
+    let ModelSizes { text_dim, text_heads, text_ffn, number, .. } = *model;
+    let tokens = model.text_length;
+    let prompts = 1 + u64::from(take.guided);
+    let states = prompts * tokens * text_dim * number;
+    // Biases, logits, their softmax in float32 and in the working kind.
+    let attention = tokens * tokens * (text_heads * (2 * number + FLOAT + number) + 8);
+    let hidden = 3 * tokens * text_ffn * number;
+    slots as u64 * model.text_block + states + attention.max(hidden)
+}
+
+/// Of decoding, chunk by chunk: both decoders `together`, or one after the other.
+///
+/// What a decoder remembers of a film, and what its widest layer holds, go with the pixels of a frame and
+/// the channels at full resolution; they were counted at the released decoder's 96.
+pub fn decode_peak(model: &ModelSizes, take: &TakeSizes, together: bool) -> u64 {
+    let films = if together && !take.tiled { 2 } else { 1 };
+    let pixels = if take.tiled {
+        let (width, height) = (i64::from(take.width / 8), i64::from(take.height / 8));
+        largest_tile(width, height) * 64
+    } else {
+        take.pixels()
+    };
+    let dim = model.decoder_dim;
+    let bytes = |numbers: u64| numbers * pixels * dim / 96 * take.decode_number;
+    let weights = films * model.decoder / FLOAT * take.decode_number;
+    let (widest, workspace) = if model.is_card {
+        (WIDEST_NUMBERS, CARD_WORKSPACE)
+    } else {
+        (CPU_WIDEST_NUMBERS, CPU_PIECES + dim * dim * CPU_KERNELS)
+    };
+    let frames = pixels * FRAME_BYTES;
+    weights + films * bytes(CACHE_NUMBERS) + bytes(widest) + frames + workspace
+}
+
+/// Numbers for each pixel that one decoder of 96 channels remembers.
+const CACHE_NUMBERS: u64 = 2_368;
+/// Numbers for each pixel of its widest layer: four frames at full size.
+const WIDEST_NUMBERS: u64 = 1_728;
+/// The same on a processor, whose convolutions work in pieces.
+const CPU_WIDEST_NUMBERS: u64 = 1_525;
+/// Bytes of the pieces that a processor works on at once, five of them (`vae::winograd`).
+const CPU_PIECES: u64 = 5 * FLOAT * (1 << 22);
+/// Bytes of the kernels that it holds transformed, for each channel of one side and the other.
+const CPU_KERNELS: u64 = 7_870;
+/// Bytes for each pixel of frames that are handed on.
+const FRAME_BYTES: u64 = 4 * (3 + 3 + 4 + 4) * FLOAT;

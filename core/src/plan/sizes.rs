@@ -1,0 +1,158 @@
+//! The sizes of a model and of a take that memory depends on.
+
+#![forbid(unsafe_code)]
+
+use serde::Serialize;
+use tch::{Kind, Tensor};
+use wan_alpha_take::{DecodePrecision, DecodeTiling, TakeRequest};
+
+use crate::Result;
+use crate::dit::{DitConfig, PATCH};
+use crate::weights::{Decoders, ModelFiles, TensorSet, at_least_float32, keeps_float32};
+
+/// Bytes and widths of a model's parts, as they are computed with.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ModelSizes {
+    /// Blocks of the transformer.
+    pub layers: usize,
+    /// Bytes of one of its blocks.
+    pub block: u64,
+    /// Bytes of the rest of the transformer.
+    pub fixed: u64,
+    /// Bytes of a number of the large matrices: 2 or 4.
+    pub number: u64,
+    /// Width of the residual stream.
+    pub dim: u64,
+    /// Hidden width of the feed-forward network.
+    pub ffn: u64,
+    /// Attention heads of the transformer.
+    pub heads: u64,
+    /// Tokens of text attended to.
+    pub text_length: u64,
+    /// Bytes of a layer of the text encoder.
+    pub text_block: u64,
+    /// Attention heads of the text encoder.
+    pub text_heads: u64,
+    /// Width of the context.
+    pub text_dim: u64,
+    /// Hidden width of the text encoder's feed-forward network.
+    pub text_ffn: u64,
+    /// Bytes of one decoder, float32.
+    pub decoder: u64,
+    /// Channels of a decoder at full resolution: 96 in the released one.
+    pub decoder_dim: u64,
+    /// On a card larger pieces are worked on at once.
+    pub is_card: bool,
+}
+
+/// The sizes of a take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct TakeSizes {
+    /// Width of a frame in pixels.
+    pub width: u32,
+    /// Height of a frame in pixels.
+    pub height: u32,
+    /// Frames of video, 4n + 1.
+    pub frames: u32,
+    /// There is a negative prompt, which the transformer is asked with too.
+    pub guided: bool,
+    /// The decoders go over the picture in tiles.
+    pub tiled: bool,
+    /// Bytes of a number that the decoders compute with: 4 or 2.
+    pub decode_number: u64,
+}
+
+impl TakeSizes {
+    /// The sizes that a request asks for.
+    pub fn of(request: &TakeRequest) -> Self {
+        Self {
+            width: request.width,
+            height: request.height,
+            frames: request.frames,
+            guided: request.guidance != 1.0,
+            tiled: request.decode_tiling == DecodeTiling::Tiled,
+            decode_number: if request.decode_precision == DecodePrecision::F32 { 4 } else { 2 },
+        }
+    }
+
+    /// Those of a latent `[16, frames, h, w]`.
+    pub fn of_latent(latent: &Tensor, tiled: bool, decode_number: u64) -> Self {
+        let size = latent.size();
+        let axis = |axis: usize| size.get(axis).map_or(0, |&size| size.max(0) as u32);
+        Self {
+            width: 8 * axis(3),
+            height: 8 * axis(2),
+            frames: 4 * axis(1).saturating_sub(1) + 1,
+            guided: false,
+            tiled,
+            decode_number,
+        }
+    }
+
+    /// Frames that the latent has.
+    pub fn latent_frames(&self) -> u64 {
+        u64::from(self.frames.saturating_sub(1) / 4 + 1)
+    }
+
+    /// Tokens of the transformer.
+    pub fn tokens(&self) -> u64 {
+        let cell = |side: u32, patch: i64| u64::from(side) / 8 / patch as u64;
+        self.latent_frames() * cell(self.height, PATCH[1]) * cell(self.width, PATCH[2])
+    }
+
+    /// Pixels of a frame.
+    pub fn pixels(&self) -> u64 {
+        u64::from(self.width) * u64::from(self.height)
+    }
+}
+
+impl ModelSizes {
+    /// Of a model whose large matrices are computed with in `kind`.
+    ///
+    /// # Errors
+    /// A tensor is missing.
+    pub fn of(files: &ModelFiles, config: &DitConfig, kind: Kind, is_card: bool) -> Result<Self> {
+        let as_computed = |set: &TensorSet, wanted: &dyn Fn(&str) -> bool| -> Result<u64> {
+            let names = set.names().filter(|name| !name.contains('#') && wanted(name));
+            names
+                .map(|name| {
+                    let kind = if keeps_float32(name) { at_least_float32(kind) } else { kind };
+                    let numbers = set.shape(name)?.iter().product::<i64>() as u64;
+                    Ok(numbers * kind.elt_size_in_bytes() as u64)
+                })
+                .sum()
+        };
+        let text = &files.text;
+        let axis = |name: &str, axis: usize| -> Result<u64> {
+            Ok(text.shape(name)?.get(axis).copied().unwrap_or(0) as u64)
+        };
+        let decoder = match &files.decoders {
+            Decoders::Adapted { base, .. } => base,
+            Decoders::Complete { color, .. } => color,
+        };
+        let of_decoder = |name: &str| name.starts_with("decoder.") || name.starts_with("conv2.");
+        let numbers = |set: &TensorSet, wanted: &dyn Fn(&str) -> bool| -> Result<u64> {
+            let names = set.names().filter(|name| !name.contains('#') && wanted(name));
+            names.map(|name| Ok(set.shape(name)?.iter().product::<i64>() as u64)).sum()
+        };
+        let number = kind.elt_size_in_bytes() as u64;
+        Ok(Self {
+            layers: config.layers,
+            block: as_computed(&files.dit, &|name| name.starts_with("blocks.0."))?,
+            fixed: as_computed(&files.dit, &|name| !name.starts_with("blocks."))?,
+            number,
+            dim: config.dim as u64,
+            ffn: config.ffn as u64,
+            heads: config.heads as u64,
+            text_length: config.text_length as u64,
+            text_block: number * numbers(text, &|name| name.starts_with("blocks.0."))?,
+            text_heads: axis("blocks.0.pos_embedding.embedding.weight", 1)?,
+            text_dim: axis("token_embedding.weight", 1)?,
+            text_ffn: axis("blocks.0.ffn.fc1.weight", 0)?,
+            decoder: 4 * numbers(decoder, &of_decoder)?,
+            decoder_dim: decoder.shape("decoder.head.2.weight")?.get(1).copied().unwrap_or(0)
+                as u64,
+            is_card,
+        })
+    }
+}

@@ -1,0 +1,83 @@
+//! `wan-alpha plan`: what a take would take of memory and time here, before anything is made.
+
+use anyhow::{Result, anyhow, ensure};
+use serde_json::json;
+use wan_alpha_core::Watch;
+use wan_alpha_core::generate::{Keep, MemoryLimits, Pipeline};
+use wan_alpha_core::plan::MemoryPlan;
+use wan_alpha_core::weights::Strengths;
+use wan_alpha_take::{Ellipse, RequestDraft, TakeRequest};
+
+use crate::announcement;
+use crate::args::PlanTake;
+use crate::context::CommandContext;
+use crate::device;
+use crate::exit::{Exit, OrExit};
+use crate::memory;
+use crate::model::Chosen;
+use crate::stdout::print_lines;
+use crate::timing_history::TimingHistory;
+
+/// Prints where everything would lie, with the most that each stage holds, and how long the take would
+/// last; or why it cannot be made, with what fits.
+pub(crate) fn run(args: &PlanTake, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { environment, console, .. } = *context;
+    let chosen = Chosen::of(&args.model, &environment.models)?;
+    let opened = device::open_untold(&args.computing, environment)?;
+    let watch: &dyn Watch = console;
+    let (keep, strengths) = (Keep::Nothing, Strengths::default());
+    let mut pipeline = Pipeline::open(&chosen.paths, strengths, opened.device, keep, watch)?;
+    let mut limits: MemoryLimits = memory::limits(environment);
+    if let Some(gigabytes) = args.memory {
+        check_memory(gigabytes).or_exit(Exit::BadInput)?;
+        limits.cap = Some((gigabytes * 1e9) as u64);
+    }
+    pipeline.limit_memory(limits);
+    let request = request(args, &chosen, &pipeline)?;
+    let plan = pipeline.plan(&request)?.ok_or_else(|| {
+        anyhow!("the system does not tell its memory, and nothing can be planned by it")
+    })?;
+    let history = TimingHistory::read(&environment.state);
+    let expected = announcement::expected(&history, &pipeline, &request, &opened);
+    if args.json {
+        let budget = pipeline.budget()?;
+        let sizes = pipeline.sizes(request.precision)?;
+        let seconds = expected.seconds();
+        let told = json!({ "plan": plan, "budget": budget, "model": sizes, "seconds": seconds });
+        return print_lines(&[serde_json::to_string_pretty(&told)?]);
+    }
+    print_lines(&lines(&plan, &request, &opened.to_string(), &expected.to_string()))
+}
+
+fn check_memory(gigabytes: f64) -> Result<()> {
+    ensure!(gigabytes.is_finite() && gigabytes > 0.0, "--memory {gigabytes}: a number above 0");
+    Ok(())
+}
+
+fn request(args: &PlanTake, chosen: &Chosen, pipeline: &Pipeline) -> Result<TakeRequest> {
+    let defaults = chosen.defaults.clone().or(pipeline.defaults());
+    let frames = args.frames.unwrap_or_else(|| defaults.frames_or_released());
+    let latent_frames = TakeRequest::latent_frames_of(frames).or_exit(Exit::BadInput)?;
+    let side = |axis: usize| args.size.map(|size| size[axis] as u32);
+    let draft = RequestDraft {
+        frames: Some(frames),
+        width: side(0),
+        height: side(1),
+        ellipse: vec![Ellipse::default(); latent_frames],
+        mu: vec![0.05; latent_frames],
+        precision: args.dtype,
+        decode_precision: args.decode_precision,
+        decode_tiling: args.decode_tiling,
+        ..RequestDraft::new(chosen.name.clone(), "a plan".into())
+    };
+    draft.complete(&defaults).or_exit(Exit::BadInput)
+}
+
+fn lines(plan: &MemoryPlan, request: &TakeRequest, device: &str, expected: &str) -> Vec<String> {
+    let TakeRequest { width, height, frames, model, .. } = request;
+    vec![
+        format!("{width}×{height} with {frames} frames by `{model}` on {device}: it fits"),
+        format!("memory: {plan}"),
+        format!("time: {expected}"),
+    ]
+}

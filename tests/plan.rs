@@ -1,0 +1,57 @@
+//! What a take would take, told before it is made.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn plan(arguments: &[&str]) -> Output {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wan-alpha"));
+    for name in ["WAN_ALPHA_MEMORY", "WAN_ALPHA_HEADROOM", "WAN_ALPHA_MODELS", "WAN_ALPHA_MODEL"] {
+        command.env_remove(name);
+    }
+    for name in ["HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME"] {
+        command.env(name, home.path());
+    }
+    command.args(["plan", "--device", "cpu"]).args(arguments).output().unwrap()
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let output = plan(&[arguments, &["--json"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn the_draft_model_fits_and_less_memory_moves_its_parts() {
+    let said = plan(&["--model", "draft", "--size", "96x96"]);
+    let text = String::from_utf8(said.stdout).unwrap();
+    assert!(text.starts_with("96×96 with 17 frames by `draft` on the CPU: it fits\n"), "{text}");
+    assert!(text.contains("\nmemory: ") && text.contains("\ntime: "), "{text}");
+    let peak = |plan: &Value, stage: &str| plan["plan"]["peaks"][stage].as_u64().unwrap();
+    let free = json(&["--model", "draft", "--size", "512x512"]);
+    assert_eq!(free["plan"]["resident"], free["plan"]["layers"]);
+    assert_eq!(free["plan"]["decode"]["together"], true);
+    let most = peak(&free, "decode");
+    let cap = format!("{:.3}", 0.35 + (most - 50_000_000) as f64 / 1e9);
+    let capped = json(&["--model", "draft", "--size", "512x512", "--memory", &cap]);
+    assert_eq!(capped["plan"]["decode"]["together"], false);
+    assert!(peak(&capped, "decode") < most);
+    let tiled = json(&["--model", "draft", "--size", "512x512", "--decode-tiling", "tiled"]);
+    assert!(peak(&tiled, "decode") < peak(&capped, "decode"));
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_numbers_and_what_fits() {
+    let refused = plan(&["--model", "draft", "--size", "832x480", "--memory", "0.75"]);
+    assert_eq!(refused.status.code(), Some(3));
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert!(text.contains(" GB at least, 0.4 GB may be used, "), "{text}");
+    assert!(text.contains(" fits; or free memory"), "{text}");
+    for memory in ["0", "-1", "NaN"] {
+        let refused = plan(&["--model", "draft", &format!("--memory={memory}")]);
+        assert!(!refused.status.success(), "{memory}");
+    }
+}
