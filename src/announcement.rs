@@ -32,9 +32,8 @@ impl ExpectedTime {
     /// Seconds, where anything is known.
     pub(crate) fn seconds(&self) -> Option<f64> {
         match *self {
-            Self::Learned(seconds) | Self::Scaled(seconds) | Self::Counted(seconds) => {
-                Some(seconds)
-            }
+            Self::Learned(seconds) | Self::Scaled(seconds) => Some(seconds),
+            Self::Counted(CountedTime { sampling, decoding, .. }) => Some(sampling + decoding),
             Self::Unknown => None,
         }
     }

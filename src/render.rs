@@ -20,6 +20,7 @@ use wan_alpha_take::store::{Computed, Store, Take, TakeOutcome};
 use wan_alpha_take::{RequestDraft, TakeReport, TakeRequest, Warning, WarningCode};
 
 use crate::args::{self, Render};
+use crate::console::Console;
 use crate::context::CommandContext;
 use crate::cpu_estimate::CpuEstimate;
 use crate::device;

@@ -12,8 +12,6 @@ use std::sync::Arc;
 #[cfg(unix)]
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
 use serde_json::Value;
 use support::room::Room;
@@ -131,7 +129,9 @@ fn captions_are_asked_for_until_they_come_and_rows_that_have_one_are_kept() {
     // Words, then four frames.
     assert_eq!(content.len(), 5);
     let url = content[1]["image_url"]["url"].as_str().unwrap();
-    let png = STANDARD.decode(url.strip_prefix("data:image/png;base64,").unwrap()).unwrap();
+    let png = data_encoding::BASE64
+        .decode(url.strip_prefix("data:image/png;base64,").unwrap().as_bytes())
+        .unwrap();
     let picture = image::load_from_memory(&png).unwrap().into_rgb8();
     assert_eq!(picture.dimensions(), (48, 32));
     assert!(picture.pixels().any(|pixel| pixel.0 == [128; 3]), "no gray where it is transparent");
@@ -283,7 +283,9 @@ fn a_vision_model_is_shown_the_same_picture_whatever_form_it_is_in() {
     let heard = service.heard.lock();
     let shown = |request: &Request| {
         let url = request.body["messages"][1]["content"][1]["image_url"]["url"].as_str().unwrap();
-        let png = STANDARD.decode(url.strip_prefix("data:image/png;base64,").unwrap()).unwrap();
+        let png = data_encoding::BASE64
+            .decode(url.strip_prefix("data:image/png;base64,").unwrap().as_bytes())
+            .unwrap();
         image::load_from_memory(&png).unwrap().into_rgb8()
     };
     let pictures: Vec<_> = heard.iter().map(shown).collect();

@@ -386,14 +386,14 @@ fn what_is_not_understood_is_refused_with_its_keys() {
     let (_folder, paths) = with_transformer(|tensors| {
         tensors.retain(|(name, _)| !name.starts_with("img_emb."));
     });
-    let files = ModelFiles::find(&paths, Strengths { dora: 0.0, distill: 0.0 }, &Unwatched);
+    let files = ModelFiles::find(&paths, Strengths { dora: None, distill: 0.0 }, &Unwatched);
     let files = files.unwrap();
     let error = DitConfig::infer(&files.dit, files.config.as_deref()).unwrap_err().to_string();
     assert!(error.contains("36 input channels") && error.contains("img_emb"), "{error}");
     let (_folder, paths) = with_transformer(|tensors| {
         tensors.retain(|(name, _)| !name.starts_with("blocks.1.cross_attn.k_img"));
     });
-    let none = Strengths { dora: 0.0, distill: 0.0 };
+    let none = Strengths { dora: None, distill: 0.0 };
     let files = ModelFiles::find(&paths, none, &Unwatched).unwrap();
     let error = DitConfig::infer(&files.dit, files.config.as_deref()).unwrap_err().to_string();
     assert!(error.contains("blocks.1.cross_attn.k_img.weight"), "{error}");

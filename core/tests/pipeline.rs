@@ -106,24 +106,24 @@ fn noise_that_steps_add_is_the_same_each_time_and_stops_like_any_other() {
         let request = request.accept().unwrap();
         let mut made = || {
             let mut frames = Frames::default();
-            pipeline.make(&request, None, &mut frames, &Unwatched).unwrap();
+            pipeline.make(&request, TakeInputs::default(), &mut frames, &Unwatched).unwrap();
             frames
         };
         let first = made();
         assert!(made() == first, "{solver}");
         let stopped = pipeline.make(
             &request,
-            None,
+            TakeInputs::default(),
             &mut Frames::default(),
             &StopIn(Stage::Sample, None.into()),
         );
         assert!(matches!(stopped, Err(Error::Cancelled(Stage::Sample))), "{solver}");
         let other = TakeRequest { seed: request.seed + 1, ..request.clone() };
         let mut frames = Frames::default();
-        pipeline.make(&other, None, &mut frames, &Unwatched).unwrap();
+        pipeline.make(&other, TakeInputs::default(), &mut frames, &Unwatched).unwrap();
         assert!(frames != first, "{solver}");
         frames = Frames::default();
-        pipeline.make(&request, None, &mut frames, &Unwatched).unwrap();
+        pipeline.make(&request, TakeInputs::default(), &mut frames, &Unwatched).unwrap();
         assert!(frames == first, "{solver}");
     }
 }

@@ -9,7 +9,7 @@ use tch::{Kind, Tensor};
 use wan_alpha_core::Unwatched;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::dit::{Dit, DitConfig};
-use wan_alpha_core::generate::sampling::{Contexts, SamplingOptions, sample};
+use wan_alpha_core::generate::sampling::{Contexts, SamplingNoise, SamplingOptions, sample};
 use wan_alpha_core::plan::{ModelSizes, TakeSizes, decode_peak, sample_peak};
 use wan_alpha_core::shim::LiveBytes;
 use wan_alpha_core::train::{StepRng, VaeConfig, init};
@@ -81,6 +81,7 @@ fn sampling_holds_what_was_said() {
                 freq_dim: 64,
                 text_dim: 64,
                 in_channels: 16,
+                image: None,
                 out_channels: 16,
                 text_length: 512,
                 eps: 1e-6,
@@ -99,11 +100,13 @@ fn sampling_holds_what_was_said() {
                 heads: heads as u64,
                 ..sizes()
             };
-            let contexts = Contexts { prompt: normal("context", &[20, 64]), negative: None };
-            let noise = normal("latent", &[16, 2, 60, 104]);
+            let prompt = normal("context", &[20, 64]);
+            let contexts = Contexts { prompt, negative: None, image: None };
+            let first = normal("latent", &[16, 2, 60, 104]);
+            let mut noise = SamplingNoise { first, fresh: None };
             let options =
                 SamplingOptions { solver: Solver::UniPc, steps: 3, shift: 5.0, guidance: 1.0 };
-            let sampled = || sample(&dit, &contexts, &noise, &options, None, &Unwatched);
+            let sampled = || sample(&dit, &contexts, &mut noise, &options, None, &Unwatched);
             let (_, live) = LiveBytes::of(sampled).unwrap();
             let said = sample_peak(&model, &TAKE, 0, true);
             compared.add(live.peak, said, &format!("sampling, {dim} wide, {kind:?}"));

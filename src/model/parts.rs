@@ -156,7 +156,7 @@ fn adapter(adapter: &Adapter) -> PartReport {
     let holds = PartContent::Adapter {
         changes: adapter.targets(),
         unmatched: adapter.unmatched().len(),
-        step_distillation: adapter.evidence().map(ToString::to_string),
+        step_distillation: adapter.evidence().map(|evidence| evidence.to_string()),
     };
     let files = vec![adapter.path().to_owned()];
     PartReport { part: adapter.kind().in_words(), files, holds }
