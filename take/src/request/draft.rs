@@ -155,8 +155,9 @@ impl RequestDraft {
     pub fn complete(self, defaults: &Defaults) -> Result<TakeRequest, DraftError> {
         let unspecified = |what| DraftError::Unspecified { model: self.model.clone(), what };
         let own = defaults.clone();
-        let [width, height] = own.size_or_released();
-        let (width, height) = (self.width.unwrap_or(width), self.height.unwrap_or(height));
+        let own_size = own.size_or_released();
+        let (width, height) =
+            (self.width.unwrap_or(own_size[0]), self.height.unwrap_or(own_size[1]));
         let negative_prompt = self.negative_prompt.filter(|text| !text.trim().is_empty());
         let [first_image, last_image] = [&self.first_image, &self.last_image].map(Option::as_ref);
         let request = TakeRequest {
@@ -196,7 +197,7 @@ impl RequestDraft {
             first_image_name: first_image.map(|image| image.name.clone()),
             last_image_name: last_image.map(|image| image.name.clone()),
         };
-        Ok(request.accept().map_err(|error| error.with_own_size([width, height]))?)
+        Ok(request.accept().map_err(|error| error.with_own_size(own_size))?)
     }
 }
 
