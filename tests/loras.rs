@@ -161,7 +161,7 @@ fn a_lora_is_step_distillation_only_where_something_says_so() {
     let added = room.ok(&["model", "add", "both", model.folder().to_str().unwrap()]);
     assert!(added.contains("step distillation by its name (`4steps`)"), "{added}");
     assert!(
-        added.contains("lora") && added.contains("nothing in it says step distillation"),
+        added.contains("LoRA") && added.contains("nothing in it says step distillation"),
         "{added}"
     );
 }
@@ -172,8 +172,8 @@ fn what_is_of_wan_2_2_is_refused_by_name() {
     for name in ["style_high_noise.safetensors", "Wan2.2-T2V-lightning.safetensors"] {
         let path = write(folder.path(), name, 3);
         let words = [name, "is of Wan2.2", "Wan2.1 T2V"];
-        Render::of(case().model()).with("--lora", &path).run().failed(2, &words);
-        Render::of_files([&case().model(), &path]).run().failed(2, &words);
+        Render::of(case().model()).with("--lora", &path).run().failed(4, &words);
+        Render::of_files([&case().model(), &path]).run().failed(4, &words);
         // Beside a whole model it does no harm.
         let model = model::Copy::of("t2v-euler");
         std::fs::copy(&path, model.path(name)).unwrap();
@@ -192,8 +192,8 @@ fn what_is_no_lora_is_refused_and_unknown_names_are_listed() {
     word("no/such.safetensors:0.5", 2, &["no/such.safetensors", "there is no such file"]);
     word(":0.5", 2, &["names no LoRA"]);
     let file = |name: &str| case().model().join(name).to_str().unwrap().to_owned();
-    word(&file("decoder.bin"), 2, &["no LoRA of a transformer", "decoders"]);
-    word(&file("Wan2.1_VAE.pth"), 2, &["no LoRA of a transformer"]);
+    word(&file("decoder.bin"), 4, &["no LoRA of a transformer", "decoders"]);
+    word(&file("Wan2.1_VAE.pth"), 4, &["no LoRA of a transformer"]);
     let folder = tempfile::tempdir().unwrap();
     let good = write(folder.path(), "ink.safetensors", 3);
     word(&format!("{}:11", good.display()), 2, &["the strength of LoRA ink is 11", "-10 to 10"]);
@@ -203,7 +203,7 @@ fn what_is_no_lora_is_refused_and_unknown_names_are_listed() {
         Tensor::ones([2, 7], (Kind::Float, Device::cpu().tch())),
     );
     model::write(&good, &wide);
-    word(good.to_str().unwrap(), 2, &["ink.safetensors", "expected [rank,", "[2, 7]"]);
+    word(good.to_str().unwrap(), 4, &["ink.safetensors", "expected [rank,", "[2, 7]"]);
 }
 
 #[test]

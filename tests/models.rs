@@ -305,7 +305,8 @@ fn what_the_model_that_ships_was_not_made_for_is_said_and_an_empty_take_is_told(
     };
     let (said, take) =
         render(&["--prompt", "a small white ball", "--ellipse", "2.9,0.5,0.3,0.3,0"]);
-    let (before, computed) = (place(&said, "wholly outside the frame"), place(&said, "sampling"));
+    let (before, computed) =
+        (place(&said, "wholly outside the frame"), place(&said, "sampling 0/"));
     assert!(before < computed, "{said}");
     let empty = place(&said, "the take is empty (alpha covers");
     assert!(

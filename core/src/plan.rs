@@ -236,15 +236,14 @@ fn place_decoders(
 }
 
 impl fmt::Display for MemoryPlan {
-    /// `4.9 GB at most (reading the prompt 1.2, sampling 4.9, decoding 3.1); 7 of 40 blocks stay, …`
+    /// `4.9 GB at most (prompt 1.2, transformer 4.9, decoders 3.1); 7 of 40 blocks stay, …`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let PlannedPeaks { text, sample, decode } = self.peaks;
         let [most, text, sample, decode] =
             [self.peaks.most(), text, sample, decode].map(|bytes| bytes as f64 / 1e9);
         write!(
             f,
-            "{most:.1} GB at most (reading the prompt {text:.1}, sampling {sample:.1}, decoding \
-             {decode:.1}); "
+            "{most:.1} GB at most (prompt {text:.1}, transformer {sample:.1}, decoders {decode:.1}); "
         )?;
         let Self { layers, resident, slots, .. } = *self;
         match self.store {

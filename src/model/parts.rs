@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use wan_alpha_core::weights::{Adapter, Decoders, ModelFiles, TensorSet};
+use wan_alpha_core::weights::{Adapter, AdapterKind, Decoders, ModelFiles, TensorSet};
 use wan_alpha_take::counted::counted;
 
 use crate::table_printer::{Align, TablePrinter};
@@ -112,13 +112,17 @@ impl PartReport {
                 )
             }
             PartContent::Adapter { changes, unmatched, step_distillation } => {
-                let known = step_distillation.as_ref();
-                let known = known.map(|by| format!("; step distillation by {by}"));
+                let known = match step_distillation {
+                    Some(by) => format!("; step distillation by {by}"),
+                    None if self.part == AdapterKind::Lora.in_words() => {
+                        "; nothing in it says step distillation".to_owned()
+                    }
+                    None => String::new(),
+                };
                 format!(
-                    "changes {}, {} unmatched{}",
+                    "changes {}, {} unmatched{known}",
                     counted(*changes, "tensor"),
-                    counted(*unmatched, "key"),
-                    known.unwrap_or_default()
+                    counted(*unmatched, "key")
                 )
             }
             PartContent::File {} => return lines,

@@ -415,14 +415,14 @@ pub(crate) const FORMS: &[(&str, &str, &str, &str, &str)] = &[
     ),
     (
         "DoRA: `dora_scale` for each column",
-        "refused, exit 2",
+        "refused, exit 4",
         "“… expected [out] …”",
         "what_is_ambiguous_in_an_adapter_is_refused",
         ADAPTERS,
     ),
     (
         "a difference beside a pair, or two spellings of one tensor",
-        "refused, exit 2",
+        "refused, exit 4",
         "“… nothing says which counts …”",
         "a_difference_beside_a_pair_in_another_spelling_is_refused",
         ADAPTERS,
@@ -436,7 +436,7 @@ pub(crate) const FORMS: &[(&str, &str, &str, &str, &str)] = &[
     ),
     (
         "LoRAs and transformers of Wan2.2, by their names",
-        "refused, exit 2",
+        "refused, exit 4",
         "“… is of Wan2.2 …”",
         "what_is_of_wan_2_2_is_refused_by_name",
         LORAS,

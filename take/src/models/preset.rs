@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Defaults;
+use crate::counted::counted;
 use crate::request::{Solver, TakeRequest};
 
 /// Solver, steps, shift, guidance and strength of the noise's shift, as their authors give them.
@@ -178,7 +179,7 @@ impl Preset {
 impl fmt::Display for Preset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { solver, steps, shift, guidance, mu_scale, .. } = self;
-        write!(f, "{solver}, {steps} steps")?;
+        write!(f, "{solver}, {}", counted(*steps, "step"))?;
         if solver.has_shift() {
             write!(f, ", shift {shift}")?;
         }
@@ -209,7 +210,7 @@ impl ChosenPreset {
         let Some(preset) = self.preset() else { return format!("preset {self}") };
         let others = [
             (request.solver != preset.solver).then(|| format!("solver {}", request.solver)),
-            (request.steps != preset.steps).then(|| format!("{} steps", request.steps)),
+            (request.steps != preset.steps).then(|| counted(request.steps, "step")),
             (request.solver.has_shift() && request.shift != preset.shift)
                 .then(|| format!("shift {}", request.shift)),
             (request.guidance != preset.guidance).then(|| format!("guidance {}", request.guidance)),

