@@ -150,7 +150,7 @@ fn numbers_that_are_not_finite_are_told_with_file_and_name() {
     let mut prompt = dit.prompt(&normal("prompt", &[5, dit.config().text_dim])).unwrap();
     let (x, rope) = (normal("x", &[1, 16, 2, 4, 6]), dit.rope([2, 4, 6]).unwrap());
     let error = dit.forward(&x, &[500.0], &mut prompt, &rope, &Unwatched).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::BadInput);
+    assert_eq!(error.kind(), ErrorKind::ModelIncomplete);
     let error = error.to_string();
     assert!(error.contains("blocks.4.ffn.0.weight") && error.contains("random.safet"), "{error}");
 }

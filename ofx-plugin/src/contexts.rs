@@ -63,8 +63,10 @@ impl Context {
     /// What to offer a host, by what it says of itself.
     pub(crate) fn offered_to(host: &Properties<'_>) -> Vec<Self> {
         let name = host.text(names::NAME, 0).unwrap_or_default();
-        let only = host.text(names::CONTEXT, 0).unwrap_or_default();
-        Self::offered(&name, &host.texts(names::SUPPORTED_CONTEXTS), &only)
+        let supported = host.texts(names::SUPPORTED_CONTEXTS);
+        // MLT's: OpenFX itself has no such property of hosts, so no host with a list is asked.
+        let only = supported.is_empty().then(|| host.text(names::CONTEXT, 0).ok()).flatten();
+        Self::offered(&name, &supported, &only.unwrap_or_default())
     }
 }
 
