@@ -160,6 +160,22 @@ pub(crate) fn use_merged(
     }
 }
 
+/// Every model and LoRA with a name, in a line each or as JSON.
+fn list(roots: &ModelRoots, json: bool) -> Result<Vec<String>> {
+    if json {
+        return Ok(vec![report::list_json(roots)?]);
+    }
+    let mut lines = report::list(roots)?;
+    lines.extend(loras::list(roots));
+    Ok(lines)
+}
+
+/// One model, part by part.
+fn show(name: &str, roots: &ModelRoots, json: bool, watch: &dyn Watch) -> Result<Vec<String>> {
+    let chosen = Chosen::of(&[name.into()], roots)?;
+    if json { Ok(vec![report::show_json(&chosen, watch)?]) } else { report::show(&chosen, watch) }
+}
+
 /// Runs a verb of `wan-alpha model`.
 pub(crate) fn run(command: &ModelCommand, context: &CommandContext<'_>) -> Result<()> {
     let CommandContext { environment, progress, console: watch, .. } = *context;
@@ -188,19 +204,8 @@ pub(crate) fn run(command: &ModelCommand, context: &CommandContext<'_>) -> Resul
             vec![record.display().to_string()]
         }
         ModelCommand::Get(args) => get::run(args, context)?,
-        ModelCommand::List { json: true } => vec![report::list_json(roots)?],
-        ModelCommand::List { json: false } => {
-            let mut lines = report::list(roots)?;
-            lines.extend(loras::list(roots));
-            lines
-        }
-        ModelCommand::Show { name, json } => {
-            let chosen = Chosen::of(&[name.into()], roots)?;
-            match json {
-                true => vec![report::show_json(&chosen, watch)?],
-                false => report::show(&chosen, watch)?,
-            }
-        }
+        ModelCommand::List { json } => list(roots, *json)?,
+        ModelCommand::Show { name, json } => show(name, roots, *json, watch)?,
         ModelCommand::Verify { name } => vec![verify(name, roots, watch)?],
         ModelCommand::Remove { name } => {
             // Of a model and a LoRA of one name the model goes first.

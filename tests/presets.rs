@@ -94,7 +94,7 @@ fn the_released_pair_is_sampled_as_its_authors_do_and_flags_override() {
     let (told, request) = flags(Render::of(model.folder()).with("--preset", "lightx2v-lcm"));
     assert_eq!((&request["solver"], &request["steps"]), (&"lcm".into(), &1.into()));
     assert!(
-        told.contains("lightx2v-lcm (lcm, 4 steps") && told.ends_with("by --preset; here 1 steps")
+        told.contains("lightx2v-lcm (lcm, 4 steps") && told.ends_with("by --preset; here 1 step")
     );
     let render = Render::of(model.folder()).with("--preset", "rcm").with("--steps", "3");
     let (_, request) = flags(render.with("--solver", "euler").with("--shift", "2.5"));

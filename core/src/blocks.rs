@@ -14,12 +14,14 @@ mod image;
 mod placement;
 mod queue;
 mod reader;
+mod slab_source;
 mod streamed;
 
 use crate::Result;
 pub use placement::{BlockPlacement, BlockStore, place};
+pub use slab_source::SlabSource;
+pub use streamed::Streamed;
 pub(crate) use streamed::stream_once;
-pub use streamed::{SlabSource, Streamed};
 
 /// Blocks by index: resident in memory, or read when they are needed. The network's forward pass
 /// is the same for both.

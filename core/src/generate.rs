@@ -219,17 +219,6 @@ impl Pipeline {
         self.attention
     }
 
-    /// How much the take of a request computes.
-    pub fn arithmetic(&self, request: &TakeRequest) -> Arithmetic {
-        Arithmetic::of(&self.config, self.files.decoders.width(), request)
-    }
-
-    /// How wide its matrices are.
-    pub fn widths(&self) -> ModelWidths {
-        let DitConfig { dim, ffn, heads, .. } = self.config;
-        ModelWidths { dim, ffn, heads, decoder: self.files.decoders.width() }
-    }
-
     /// Makes a take: [`Pipeline::latent`], then [`Pipeline::decode`].
     ///
     /// # Errors

@@ -12,6 +12,7 @@ mod archive;
 mod block_files;
 mod block_format;
 mod block_layout;
+mod candidate;
 mod clip_names;
 mod decoder_files;
 mod diffusers_names;

@@ -32,8 +32,8 @@ pub(crate) enum BuildRequestError {
     #[error(transparent)]
     Model(#[from] ModelError),
     /// A line of the LoRAs names none.
-    #[error("LoRAs: {0}")]
-    Lora(#[from] LoraWordError),
+    #[error("LoRAs: {reason}")]
+    Lora { reason: LoraWordError },
     /// A text is longer than projects should hold.
     #[error("the {what} is {found} bytes long: expected at most {MAX_PROMPT}; shorten it")]
     Long { what: &'static str, found: usize },
@@ -120,7 +120,8 @@ pub(crate) fn request(
 
 /// The LoRAs that are listed, by their records.
 fn loras(node: Node<'_>, session: &PluginSession) -> Result<Vec<LoraSource>, BuildRequestError> {
-    let words = LoraWord::lines(&text(node, LORAS, "list of LoRAs")?)?;
+    let words = LoraWord::lines(&text(node, LORAS, "list of LoRAs")?)
+        .map_err(|reason| BuildRequestError::Lora { reason })?;
     words.iter().map(|word| Ok(session.lora(&word.what)?.source(word.strength))).collect()
 }
 

@@ -30,7 +30,7 @@ const OTHERS: &str = "tests/data/t2v-euler/model";
 
 /// What the example answers.
 #[derive(Deserialize)]
-struct Loaded {
+struct LoadedStored {
     seconds: f64,
 }
 
@@ -79,7 +79,7 @@ pub(super) fn measure(tree: &Tree) -> Result<BenchOutcome> {
     }
     let load = |how: &str, form: &str| -> Result<f64> {
         let made = text(&folder.path().join(form))?;
-        let loaded: Loaded = example::answer(&mut call(&[how, &made, &text(&others)?]))?;
+        let loaded: LoadedStored = example::answer(&mut call(&[how, &made, &text(&others)?]))?;
         Ok(loaded.seconds)
     };
     let mut times = Vec::new();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tch::{Kind, Tensor};
 
 use super::reader::bytes_of;
-use super::streamed::SlabSource;
+use super::slab_source::SlabSource;
 use crate::device::{Device, PinnedMemory};
 use crate::direct_read::{make_direct, read_exact_at, read_past_cache};
 use crate::weights::{BLOCK_ALIGNMENT, BlockLayout, Weights};

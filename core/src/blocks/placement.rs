@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::image::{FileImage, HostImage, slot_memory};
-use super::streamed::{SlabSource, Streamed};
+use super::slab_source::SlabSource;
+use super::streamed::Streamed;
 use super::{BlockSource, Resident};
 use crate::weights::{BlockFiles, BlockLayout, Weights};
 use crate::{Error, Result};

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tch::Tensor;
 
 use super::queue::{SlotQueue, ToFill};
-use super::streamed::SlabSource;
+use super::slab_source::SlabSource;
 use crate::Result;
 use crate::shim::{Event, Stream, copy_without_blocking, pinned};
 

@@ -13,29 +13,9 @@ use super::BlockSource;
 use super::image::{Converted, slot_memory};
 use super::queue::SlotQueue;
 use super::reader::{CardCopies, SlotEvents, SlotReader};
+use super::slab_source::SlabSource;
 use crate::weights::{BlockFiles, BlockLayout, Weights};
 use crate::{Error, Result};
-
-/// Where the memory of blocks is read from.
-pub trait SlabSource: Send + fmt::Debug {
-    /// Fills `into` with the bytes of a block's memory from `from` on.
-    ///
-    /// # Errors
-    /// They cannot be read.
-    fn read(&mut self, block: usize, from: usize, into: &mut [u8]) -> Result<()>;
-
-    /// A block's memory, uint8 `[bytes]`, where a card can take it from the host by itself.
-    fn pinned(&self, block: usize) -> Option<&Tensor> {
-        let _ = block;
-        None
-    }
-}
-
-impl SlabSource for Arc<BlockFiles> {
-    fn read(&mut self, block: usize, from: usize, into: &mut [u8]) -> Result<()> {
-        BlockFiles::read(self, block, from, into)
-    }
-}
 
 /// Blocks of which some stay in the device's memory, and the others are read into slots in turn, by a
 /// thread that reads while another block is used.

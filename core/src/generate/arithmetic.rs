@@ -5,6 +5,7 @@
 
 use wan_alpha_take::TakeRequest;
 
+use super::Pipeline;
 use crate::dit::{DitConfig, PATCH};
 
 /// Channels of the released decoder where it is widest.
@@ -68,6 +69,19 @@ impl Arithmetic {
             conditioning: images * IMAGE_ENCODER + images.min(1.0) * film,
             decoding: 2.0 * narrower * area * (FIRST_FRAME + others * OTHER_FRAME),
         }
+    }
+}
+
+impl Pipeline {
+    /// How much the take of a request computes.
+    pub fn arithmetic(&self, request: &TakeRequest) -> Arithmetic {
+        Arithmetic::of(&self.config, self.files.decoders.width(), request)
+    }
+
+    /// How wide its matrices are.
+    pub fn widths(&self) -> ModelWidths {
+        let DitConfig { dim, ffn, heads, .. } = self.config;
+        ModelWidths { dim, ffn, heads, decoder: self.files.decoders.width() }
     }
 }
 

@@ -64,7 +64,8 @@ impl SamplingOptions {
 /// tensors.
 ///
 /// # Errors
-/// The solver adds noise and there is none, the transformer gives numbers that are not finite, `watch` cancels, or memory runs out.
+/// The solver adds noise and there is none, the transformer gives numbers that are not finite, `watch`
+/// cancels, or memory runs out.
 pub fn sample(
     dit: &Dit,
     contexts: &Contexts,
@@ -115,14 +116,7 @@ pub fn sample(
             // v = v₋ + g·(v₊ − v₋)
             velocity = without.f_add(&velocity.f_sub(&without)?.f_mul_scalar(options.guidance)?)?;
         }
-        if !is_finite(&velocity)? {
-            return Err(Error::Torch {
-                doing: format!("sampling, step {} of {steps}", step + 1),
-                detail:
-                    "the transformer gave numbers that are not finite; with --dtype f32 it may not"
-                        .into(),
-            });
-        }
+        check_finite(&velocity, step, steps)?;
         let fresh = match &mut noise.fresh {
             Some(fresh) if sampler.needs_noise() => {
                 let drawn = fresh.draw()?;
@@ -138,4 +132,16 @@ pub fn sample(
         watch.progress(Stage::Sample, step, steps);
     }
     Ok(x.f_squeeze_dim(0)?)
+}
+
+/// That a velocity of a step, of which there are `steps`, is of numbers.
+fn check_finite(velocity: &Tensor, step: usize, steps: usize) -> Result<()> {
+    if is_finite(velocity)? {
+        return Ok(());
+    }
+    Err(Error::Torch {
+        doing: format!("sampling, step {} of {steps}", step + 1),
+        detail: "the transformer gave numbers that are not finite; with --dtype f32 it may not"
+            .into(),
+    })
 }

@@ -21,7 +21,7 @@ use crate::weights::GgufVocabulary;
 pub(super) const END: &str = "</s>";
 
 /// Why there is no tokenizer, without the file's name.
-pub(super) type Parsed<T> = Result<T, String>;
+pub(super) type ParsedModel<T> = Result<T, String>;
 
 /// What a piece is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ enum PieceKind {
 
 impl PieceKind {
     /// As files number it.
-    fn of(number: i64) -> Parsed<Self> {
+    fn of(number: i64) -> ParsedModel<Self> {
         Ok(match number {
             1 => Self::Normal,
             2 => Self::Unknown,
@@ -70,7 +70,7 @@ struct Pieces {
 ///
 /// # Errors
 /// It is none, is damaged, or of an algorithm other than unigram.
-pub(super) fn of_model(bytes: &[u8]) -> Parsed<Tokenizer> {
+pub(super) fn of_model(bytes: &[u8]) -> ParsedModel<Tokenizer> {
     proto::read(bytes)?.tokenizer()
 }
 
@@ -78,7 +78,7 @@ pub(super) fn of_model(bytes: &[u8]) -> Parsed<Tokenizer> {
 ///
 /// # Errors
 /// As [`of_model`].
-pub(super) fn of_lists(lists: GgufVocabulary) -> Parsed<Tokenizer> {
+pub(super) fn of_lists(lists: GgufVocabulary) -> ParsedModel<Tokenizer> {
     let GgufVocabulary { pieces, scores, kinds, charsmap, adds_prefix, removes_blanks } = lists;
     let mut byte_fallback = false;
     let pieces = pieces.into_iter().zip(scores).zip(kinds).map(|((piece, score), kind)| {
@@ -86,14 +86,14 @@ pub(super) fn of_lists(lists: GgufVocabulary) -> Parsed<Tokenizer> {
         byte_fallback |= kind == PieceKind::Byte;
         Ok((piece, score, kind))
     });
-    let pieces = pieces.collect::<Parsed<_>>()?;
+    let pieces = pieces.collect::<ParsedModel<_>>()?;
     // Some converters leave the map out.
     let is_nfkc = charsmap.is_empty();
     Pieces { pieces, byte_fallback, charsmap, is_nfkc, adds_prefix, removes_blanks }.tokenizer()
 }
 
 impl Pieces {
-    fn tokenizer(self) -> Parsed<Tokenizer> {
+    fn tokenizer(self) -> ParsedModel<Tokenizer> {
         let of_kind = |kind: PieceKind| self.pieces.iter().position(|(_, _, found)| *found == kind);
         let unknown = of_kind(PieceKind::Unknown).ok_or("it has no piece for what is unknown")?;
         if let Some((piece, score, _)) = self.pieces.iter().find(|(_, score, _)| !score.is_finite())
@@ -141,7 +141,7 @@ impl Pieces {
     }
 
     /// The map of characters, then blanks.
-    fn normalizer(&self) -> Parsed<Sequence> {
+    fn normalizer(&self) -> ParsedModel<Sequence> {
         let mut steps: Vec<NormalizerWrapper> = Vec::new();
         if !self.charsmap.is_empty() {
             charsmap::check(&self.charsmap)?;

@@ -7,6 +7,7 @@
 //! `wan/modules/lightx2v_lora_adapter.py:40` (`_apply_lora_weights`) and `wan/modules/vae.py:25`
 //! (`load_decoder_lora`).
 
+mod kind;
 mod pairs;
 
 use std::collections::BTreeMap;
@@ -26,46 +27,8 @@ use super::quantization::{check_adapter, unknown_mark};
 use super::set::TensorSet;
 use super::stored_weight::matrix_of;
 use crate::{Error, Result};
+pub use kind::AdapterKind;
 pub use pairs::LowRankPair;
-
-/// What kind of adapter a file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AdapterKind {
-    /// The transparency DoRA of the diffusion transformer.
-    Dora,
-    /// A step-distillation LoRA of the diffusion transformer (LightX2V).
-    Distill,
-    /// Any other LoRA of the diffusion transformer: style, subject, motion.
-    Lora,
-    /// The LoRA that makes the decoder one of color.
-    ColorDecoder,
-    /// The LoRA that makes the decoder one of alpha.
-    AlphaDecoder,
-}
-
-impl AdapterKind {
-    /// What it is called in fingerprints and in files, for ever.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Dora => "dora",
-            Self::Distill => "distill",
-            Self::Lora => "lora",
-            Self::ColorDecoder => "colour-decoder",
-            Self::AlphaDecoder => "alpha-decoder",
-        }
-    }
-
-    /// What it is called where people read of it.
-    pub fn in_words(self) -> &'static str {
-        match self {
-            Self::Dora => "DoRA",
-            Self::Distill => "distillation",
-            Self::Lora => "LoRA",
-            Self::ColorDecoder => "color decoder",
-            Self::AlphaDecoder => "alpha decoder",
-        }
-    }
-}
 
 /// The raw names, in the adapter's file, of what changes one tensor.
 #[derive(Clone, Debug, Default)]

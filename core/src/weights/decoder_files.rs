@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::adapter::{Adapter, AdapterKind};
-use super::discover::{Candidate, Channel, Found};
+use super::candidate::{Candidate, Channel};
+use super::discover::Found;
 use super::network::Network;
 use super::set::TensorSet;
 use super::single_candidate::{ambiguous, incomplete, single};

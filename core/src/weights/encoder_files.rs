@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::candidate::{Candidate, Channel};
 use super::decoder_files::Decoders;
-use super::discover::{Candidate, Channel, Found};
+use super::discover::Found;
 use super::network::Network;
 use super::set::TensorSet;
 use super::single_candidate::{incomplete, single};

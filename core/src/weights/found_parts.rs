@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::adapter::{Adapter, LowRankPair};
+use super::candidate::{Candidate, Channel};
 use super::decoder_files::Decoders;
-use super::discover::{Candidate, Channel, Found};
+use super::discover::Found;
 use super::file::TensorFile;
 use super::network::Network;
 use super::set::TensorSet;

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::adapter::{Adapter, AdapterKind};
+use super::candidate::Candidate;
 use super::clip_names::is_of_text;
-use super::discover::Candidate;
 use super::encoder_files::EncoderFiles;
 use super::image_names::is_image_to_video;
 use super::network::Network;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use wan_alpha_take::counted::{counted, verb};
 
 use super::adapter::{Adapter, AdapterKind};
+use super::candidate::Candidate;
 use super::decoder_files::Decoders;
-use super::discover::{Candidate, Found};
+use super::discover::Found;
 use super::encoder_files::EncoderFiles;
 use super::file_bytes::{FileStamp, changed};
 use super::image_names::is_image_to_video;
@@ -80,15 +81,16 @@ impl ModelFiles {
 
         let mut missing = Vec::new();
         let dit = single("diffusion transformer", dits)?;
-        if dit.is_none() {
-            missing.push("diffusion transformer (diffusion_pytorch_model*.safetensors)");
-        }
         let text = single("text encoder", texts)?;
-        if text.is_none() {
-            missing.push("text encoder (models_t5_umt5-xxl-enc-bf16.pth)");
-        }
-        if tokenizer.is_none() {
-            missing.push("tokenizer (google/umt5-xxl/tokenizer.json, or its spiece.model)");
+        for (is_there, part) in [
+            (dit.is_some(), "diffusion transformer (diffusion_pytorch_model*.safetensors)"),
+            (text.is_some(), "text encoder (models_t5_umt5-xxl-enc-bf16.pth)"),
+            (
+                tokenizer.is_some(),
+                "tokenizer (google/umt5-xxl/tokenizer.json, or its spiece.model)",
+            ),
+        ] {
+            missing.extend((!is_there).then_some(part));
         }
         let decoders = Decoders::choose(vaes, decoders, &merges, &mut missing)?;
         let (Some(dit), Some(text), Some(tokenizer), Some(decoders)) =
@@ -128,14 +130,18 @@ impl ModelFiles {
             image_encoder,
             tokenizer_stamp,
         };
-        if let Some(path) = files.sparse_attention() {
+        files.warn_of_sparse_attention(watch);
+        Ok(files)
+    }
+
+    fn warn_of_sparse_attention(&self, watch: &dyn Watch) {
+        if let Some(path) = self.sparse_attention() {
             watch.warn(&format!(
                 "{}: was trained with TurboDiffusion's sparse attention, whose own weights (`proj_l`) are \
                  left alone: attention is computed in full",
                 path.display()
             ));
         }
-        Ok(files)
     }
 
     /// Whether takes begin with an image.

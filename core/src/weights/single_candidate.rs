@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::discover::Candidate;
+use super::candidate::Candidate;
 use super::passed_over::{PassedOver, likeliest};
 use crate::{Error, Result};
 

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::discover::{Channel, Found};
+use super::candidate::Channel;
+use super::discover::Found;
 use super::network::Network;
 use super::set::TensorSet;
 use super::single_candidate::{incomplete, single};

@@ -4,13 +4,13 @@
 //! It is a double array (Darts) over bytes: in each unit an offset, a label and whether a value follows,
 //! and behind it the texts that values point into, each ended by a zero byte.
 
-use super::Parsed;
+use super::ParsedModel;
 
 /// Whether nothing in the map points out of it.
 ///
 /// # Errors
 /// Something does.
-pub(super) fn check(map: &[u8]) -> Parsed<()> {
+pub(super) fn check(map: &[u8]) -> ParsedModel<()> {
     let damaged = || "its map of characters is damaged".to_owned();
     let (length, rest) = map.split_at_checked(4).ok_or_else(damaged)?;
     let length = u32::from_le_bytes(length.try_into().map_err(|_| damaged())?) as usize;

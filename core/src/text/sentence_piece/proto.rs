@@ -1,8 +1,8 @@
 //! The protocol buffer that a `spiece.model` is: the few fields that matter here, the others passed over.
 //!
-//! Fields and numbers as in `sentencepiece_model.proto` of SentencePiece 0.2.
+//! ProtoFields and numbers as in `sentencepiece_model.proto` of SentencePiece 0.2.
 
-use super::{Parsed, PieceKind, Pieces};
+use super::{ParsedModel, PieceKind, Pieces};
 
 /// The algorithm that trainers number so.
 const UNIGRAM: u64 = 1;
@@ -13,7 +13,7 @@ const MOST_PIECES: usize = 1 << 21;
 ///
 /// # Errors
 /// It is damaged, or of another algorithm.
-pub(super) fn read(bytes: &[u8]) -> Parsed<Pieces> {
+pub(super) fn read(bytes: &[u8]) -> ParsedModel<Pieces> {
     let mut found = Pieces {
         pieces: Vec::new(),
         byte_fallback: false,
@@ -22,7 +22,7 @@ pub(super) fn read(bytes: &[u8]) -> Parsed<Pieces> {
         adds_prefix: true,
         removes_blanks: true,
     };
-    let mut fields = Fields(bytes);
+    let mut fields = ProtoFields(bytes);
     while let Some(field) = fields.next()? {
         match field {
             (1, Value::Bytes(piece)) if found.pieces.len() < MOST_PIECES => {
@@ -40,9 +40,9 @@ pub(super) fn read(bytes: &[u8]) -> Parsed<Pieces> {
     Ok(found)
 }
 
-fn read_piece(bytes: &[u8]) -> Parsed<(String, f32, PieceKind)> {
+fn read_piece(bytes: &[u8]) -> ParsedModel<(String, f32, PieceKind)> {
     let (mut piece, mut score, mut kind) = (String::new(), 0.0, PieceKind::Normal);
-    let mut fields = Fields(bytes);
+    let mut fields = ProtoFields(bytes);
     while let Some(field) = fields.next()? {
         match field {
             (1, Value::Bytes(text)) => {
@@ -59,8 +59,8 @@ fn read_piece(bytes: &[u8]) -> Parsed<(String, f32, PieceKind)> {
     Ok((piece, score, kind))
 }
 
-fn read_trainer(bytes: &[u8], found: &mut Pieces) -> Parsed<()> {
-    let mut fields = Fields(bytes);
+fn read_trainer(bytes: &[u8], found: &mut Pieces) -> ParsedModel<()> {
+    let mut fields = ProtoFields(bytes);
     while let Some(field) = fields.next()? {
         match field {
             (3, Value::Number(UNIGRAM)) => {}
@@ -75,8 +75,8 @@ fn read_trainer(bytes: &[u8], found: &mut Pieces) -> Parsed<()> {
     Ok(())
 }
 
-fn read_normalizer(bytes: &[u8], found: &mut Pieces) -> Parsed<()> {
-    let mut fields = Fields(bytes);
+fn read_normalizer(bytes: &[u8], found: &mut Pieces) -> ParsedModel<()> {
+    let mut fields = ProtoFields(bytes);
     while let Some(field) = fields.next()? {
         match field {
             (2, Value::Bytes(map)) => map.clone_into(&mut found.charsmap),
@@ -99,11 +99,11 @@ enum Value<'a> {
 }
 
 /// The fields of a message that have not been read yet.
-struct Fields<'a>(&'a [u8]);
+struct ProtoFields<'a>(&'a [u8]);
 
-impl<'a> Fields<'a> {
+impl<'a> ProtoFields<'a> {
     /// The next field: its number and value.
-    fn next(&mut self) -> Parsed<Option<(u64, Value<'a>)>> {
+    fn next(&mut self) -> ParsedModel<Option<(u64, Value<'a>)>> {
         if self.0.is_empty() {
             return Ok(None);
         }
@@ -121,14 +121,14 @@ impl<'a> Fields<'a> {
         Ok(Some((tag >> 3, value)))
     }
 
-    fn bytes(&mut self, count: usize) -> Parsed<&'a [u8]> {
+    fn bytes(&mut self, count: usize) -> ParsedModel<&'a [u8]> {
         let (bytes, rest) = self.0.split_at_checked(count).ok_or(CUT_OFF)?;
         self.0 = rest;
         Ok(bytes)
     }
 
     /// A number of seven bits a byte, the least first.
-    fn number(&mut self) -> Parsed<u64> {
+    fn number(&mut self) -> ParsedModel<u64> {
         let mut number = 0;
         for place in 0..10 {
             let byte = self.bytes(1)?[0];
