@@ -7,6 +7,7 @@ mod decode_settings;
 mod decoding;
 mod images;
 mod loaded_dit;
+mod negative_prompt;
 mod once;
 mod placing;
 mod prompt;
@@ -36,22 +37,11 @@ pub use decoding::{DecodeWay, decode, decode_by};
 use images::RememberedCondition;
 pub use images::TakeInputs;
 use loaded_dit::LoadedDit;
+pub use negative_prompt::{NEGATIVE_PROMPT, RELEASED_NEGATIVE_PROMPT};
 use once::Once;
 pub use placing::{HostMemory, MemoryLimits};
 use prompt::{Memory, TextModel, kind_of};
 use sampling::{SamplingNoise, SamplingOptions};
-
-/// The negative prompt of Wan-Alpha's own command: that of the base model without the terms for style,
-/// works of art and paintings.
-pub const RELEASED_NEGATIVE_PROMPT: &str = "色调艳丽，过曝，静态，细节模糊不清，字幕，画面，静止，\
-    整体发灰，最差质量，低质量，JPEG压缩残留，丑陋的，残缺的，多余的手指，画得不好的手部，画得不好的脸部，\
-    畸形的，毁容的，形态畸形的肢体，手指融合，静止不动的画面，杂乱的背景，三条腿，背景人很多，倒着走";
-
-/// The negative prompt the base model was released with.
-pub const NEGATIVE_PROMPT: &str = "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，\
-    画面，静止，整体发灰，最差质量，低质量，JPEG压缩残留，丑陋的，残缺的，多余的手指，画得不好的手部，\
-    画得不好的脸部，畸形的，毁容的，形态畸形的肢体，手指融合，静止不动的画面，杂乱的背景，三条腿，\
-    背景人很多，倒着走";
 
 /// Transformers of fewer parameters compute in float32 unless told otherwise.
 const SMALL_MODEL: u64 = 3_000_000_000;

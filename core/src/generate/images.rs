@@ -4,7 +4,8 @@ use tch::Tensor;
 use wan_alpha_take::models::{Defaults, Preset, UNDISTILLED};
 use wan_alpha_take::{ContentHash, Mask, StillImage, TakeRequest};
 
-use super::{FrameSink, Keep, NEGATIVE_PROMPT, Pipeline, emit};
+use super::negative_prompt::NEGATIVE_PROMPT;
+use super::{FrameSink, Keep, Pipeline, emit};
 use crate::image_condition::{ConditionImages, ConditionParts, ImageCondition};
 use crate::{Error, Result, Watch};
 

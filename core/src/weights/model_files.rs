@@ -72,9 +72,8 @@ impl ModelFiles {
     pub fn find(paths: &[PathBuf], strengths: Strengths, watch: &dyn Watch) -> Result<Self> {
         let mut found = Found::among(paths)?;
         let tokenizer = found.tokenizer()?;
-        for path in &found.unknown {
-            watch.warn(&format!("{}: no part of the model, left alone", path.display()));
-        }
+        let warn = |path: &PathBuf, what: &str| watch.warn(&format!("{}: {what}", path.display()));
+        found.unknown.iter().for_each(|path| warn(path, "no part of the model, left alone"));
         let Found { dits, texts, vaes, doras, distills, loras, decoders, merges, .. } = found;
         let image_encoders = found.image_encoders;
         let (mut configs, mut passed_over) = (found.configs, found.passed_over);
@@ -100,11 +99,8 @@ impl ModelFiles {
         };
 
         let config = dit.config().or_else(|| configs.pop());
-        let dit = Arc::new(TensorSet::new(dit.files, Network::Dit)?);
-        let text = Arc::new(TensorSet::new(text.files, Network::Umt5)?);
-        for set in [&dit, &text] {
-            warn_foreign(set, watch);
-        }
+        let dit = known_set(dit, Network::Dit, watch)?;
+        let text = known_set(text, Network::Umt5, watch)?;
         let adapters = AdapterFiles { doras, distills, loras };
         adapters.none_is_lost(strengths, &dit, &mut passed_over)?;
         for file in &passed_over {
@@ -214,6 +210,13 @@ impl ModelFiles {
     pub fn has_further_loras(&self) -> bool {
         !self.further.is_empty()
     }
+}
+
+/// A network's tensors; what has no place in it is warned of.
+fn known_set(part: Candidate, network: Network, watch: &dyn Watch) -> Result<Arc<TensorSet>> {
+    let set = Arc::new(TensorSet::new(part.files, network)?);
+    warn_foreign(&set, watch);
+    Ok(set)
 }
 
 /// The remark in a merged transformer's header that lists the adapters merged into it.

@@ -63,7 +63,7 @@ fn spans(from: usize, to: usize) -> Vec<Range<usize>> {
         let end = ((center + reach).ceil() as usize).min(from);
         let mut places = (first..end).filter(near);
         let first = places.next().unwrap_or(first);
-        first..places.last().unwrap_or(first) + 1
+        first..places.next_back().unwrap_or(first) + 1
     };
     (0..to).map(of).collect()
 }
