@@ -155,6 +155,7 @@ impl SlotEvents {
 }
 
 /// The memory of a uint8 tensor `[bytes]` of the host.
+#[allow(clippy::mut_from_ref, reason = "a tensor is a handle: its memory is not borrowed with it")]
 pub(super) fn bytes_of(memory: &Tensor) -> &mut [u8] {
     if memory.device() != tch::Device::Cpu || memory.numel() == 0 {
         return &mut [];

@@ -192,7 +192,7 @@ mod tests {
             file.extend(header);
             file.extend(data);
             std::fs::write(&path, file).unwrap();
-            Arc::new(TensorSet::open(Network::Dit, &[path.clone()]).unwrap())
+            Arc::new(TensorSet::open(Network::Dit, std::slice::from_ref(&path)).unwrap())
         };
         for (fillers, reads) in [(true, 1), (false, 2)] {
             let set = set(fillers);
