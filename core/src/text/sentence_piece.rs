@@ -54,6 +54,10 @@ impl PieceKind {
     }
 }
 
+/// Bytes of a piece at most. The tree that is built of pieces is taken down by a function that calls
+/// itself once for each byte, and would leave the stack with one of a hundred thousand.
+const LONGEST_PIECE: usize = 4096;
+
 /// A model, whichever file it was in.
 #[derive(Debug)]
 struct Pieces {
@@ -94,6 +98,13 @@ pub(super) fn of_lists(lists: GgufVocabulary) -> ParsedModel<Tokenizer> {
 
 impl Pieces {
     fn tokenizer(self) -> ParsedModel<Tokenizer> {
+        if let Some(longest) = self.pieces.iter().map(|(piece, ..)| piece.len()).max()
+            && longest > LONGEST_PIECE
+        {
+            return Err(format!(
+                "a piece of it has {longest} bytes: expected at most {LONGEST_PIECE}"
+            ));
+        }
         let of_kind = |kind: PieceKind| self.pieces.iter().position(|(_, _, found)| *found == kind);
         let unknown = of_kind(PieceKind::Unknown).ok_or("it has no piece for what is unknown")?;
         if let Some((piece, score, _)) = self.pieces.iter().find(|(_, score, _)| !score.is_finite())

@@ -106,6 +106,25 @@ fn written_as_json_it_is_the_same_tokenizer() {
 }
 
 #[test]
+fn a_piece_that_no_language_has_is_refused() {
+    let piece = |text: String, kind| (text, 0.0, kind);
+    let with = |length: usize| {
+        let pieces = vec![
+            piece("<pad>".to_owned(), PieceKind::Control),
+            piece(END.to_owned(), PieceKind::Control),
+            piece("<unk>".to_owned(), PieceKind::Unknown),
+            piece("b".repeat(length), PieceKind::Normal),
+        ];
+        let (byte_fallback, is_nfkc, adds_prefix, removes_blanks) = (false, true, true, true);
+        let charsmap = Vec::new();
+        Pieces { pieces, byte_fallback, charsmap, is_nfkc, adds_prefix, removes_blanks }.tokenizer()
+    };
+    assert!(with(LONGEST_PIECE).is_ok());
+    let error = with(LONGEST_PIECE + 1).err().unwrap();
+    assert!(error.contains("4097 bytes") && error.contains("at most 4096"), "{error}");
+}
+
+#[test]
 fn what_is_no_model_of_umt5_is_refused_in_words() {
     for (bytes, words) in [
         (Vec::new(), "no pieces"),
