@@ -124,6 +124,10 @@ fn run(cli: Cli, progress: &TerminalProgress) -> Result<()> {
         console: &console,
         interrupt: &interrupt,
     };
+    // `doctor` tells of every variable.
+    if !matches!(cli.command, Command::Doctor { .. }) {
+        environment.misread.iter().for_each(|words| console.caution(words));
+    }
     match cli.command {
         Command::Render(args) => render::run(&args, &context),
         Command::Plan(args) => plan::run(&args, &context),

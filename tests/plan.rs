@@ -7,6 +7,10 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 fn plan(arguments: &[&str]) -> Output {
+    plan_with(&[], arguments)
+}
+
+fn plan_with(variables: &[(&str, &str)], arguments: &[&str]) -> Output {
     let home = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_wan-alpha"));
     for name in ["WAN_ALPHA_MEMORY", "WAN_ALPHA_HEADROOM", "WAN_ALPHA_MODELS", "WAN_ALPHA_MODEL"] {
@@ -15,6 +19,7 @@ fn plan(arguments: &[&str]) -> Output {
     for name in ["HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME"] {
         command.env(name, home.path());
     }
+    command.envs(variables.iter().copied());
     command.args(["plan", "--device", "cpu"]).args(arguments).output().unwrap()
 }
 
@@ -53,5 +58,15 @@ fn what_does_not_fit_is_refused_with_numbers_and_what_fits() {
     for memory in ["0", "-1", "NaN"] {
         let refused = plan(&["--model", "draft", &format!("--memory={memory}")]);
         assert!(!refused.status.success(), "{memory}");
+    }
+}
+
+#[test]
+fn a_limit_that_is_no_number_is_told_and_no_limit() {
+    for name in ["WAN_ALPHA_MEMORY", "WAN_ALPHA_HEADROOM"] {
+        let said = plan_with(&[(name, "12GB")], &["--model", "draft"]);
+        assert!(said.status.success());
+        let text = String::from_utf8(said.stderr).unwrap();
+        assert!(text.contains(&format!("{name} is \"12GB\": expected a number")), "{text}");
     }
 }

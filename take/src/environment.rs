@@ -49,6 +49,8 @@ pub struct Environment {
     pub store_limit: Option<u64>,
     /// `WAN_ALPHA_MEMORY` in gigabytes, as bytes: what may be used of the device at most.
     pub memory: Option<u64>,
+    /// In words: limits that are set to what is no number, and count as not set.
+    pub misread: Vec<String>,
     /// `WAN_ALPHA_HEADROOM` in gigabytes, as bytes: what is left free of the device.
     pub headroom: Option<u64>,
     /// `WAN_ALPHA_RUN`, or where the system keeps sockets.
@@ -123,6 +125,7 @@ impl Environment {
             stores: list("WAN_ALPHA_STORE", "takes"),
             store_limit: bytes("WAN_ALPHA_STORE_LIMIT"),
             memory: bytes("WAN_ALPHA_MEMORY"),
+            misread: misread(&text, &number),
             headroom: bytes("WAN_ALPHA_HEADROOM"),
             run: choose_run_directory(asked, session, &temporary),
             state: state.unwrap_or_else(|| temporary.join("wan-alpha-state")),
@@ -269,6 +272,20 @@ fn library_folders(around: &[PathBuf]) -> Vec<PathBuf> {
     beside.chain(checkout).filter(|folder| folder.is_dir()).collect()
 }
 
+/// Limits whose text is no number, in words.
+fn misread(
+    text: &dyn Fn(&str) -> Option<String>,
+    number: &dyn Fn(&str) -> Option<f64>,
+) -> Vec<String> {
+    let limits =
+        ["WAN_ALPHA_STORE_LIMIT", "WAN_ALPHA_MEMORY", "WAN_ALPHA_HEADROOM", "WAN_ALPHA_IDLE"];
+    let words = |name: &str| {
+        let found = text(name).filter(|_| number(name).is_none())?;
+        Some(format!("{name} is {found:?}: expected a number, 0 or more; it counts as not set"))
+    };
+    limits.into_iter().filter_map(words).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -309,6 +326,9 @@ mod tests {
         assert_eq!(found.stores, [Path::new("/a"), Path::new("/b")]);
         assert_eq!(found.store_limit, Some(2_500_000_000));
         assert_eq!((found.memory, found.headroom), (Some(12_000_000_000), None));
+        let [headroom, idle] = &found.misread[..] else { panic!("{:?}", found.misread) };
+        assert!(headroom.starts_with("WAN_ALPHA_HEADROOM is \"-1\": expected a number"));
+        assert!(idle.starts_with("WAN_ALPHA_IDLE is "));
         assert_eq!((found.idle, found.batch), (None, true));
         assert_eq!(found.run, Path::new("/run/here"));
     }
