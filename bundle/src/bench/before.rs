@@ -17,13 +17,14 @@ pub(super) const COMMIT: &str = "7783599";
 /// Examples of core; `load` is not in that commit, and is put there.
 const EXAMPLES: [&str; 2] = ["bench", "load"];
 
-/// `core/examples/load` as it is compiled there: ours, but for the one file that depends on the
-/// library's version.
-const LOAD: [(&str, &str); 4] = [
+/// `core/examples/load` as it is compiled there: ours, but for the files that depend on the library's
+/// version.
+const LOAD: [(&str, &str); 5] = [
     ("main.rs", include_str!("../../../core/examples/load/main.rs")),
     ("model.rs", include_str!("../../../core/examples/load/model.rs")),
     ("peak.rs", include_str!("../../../core/examples/load/peak.rs")),
     ("loading.rs", include_str!("../../bench/before/loading.rs")),
+    ("stored.rs", include_str!("../../bench/before/stored.rs")),
 ];
 
 /// The programs of [`COMMIT`].
@@ -145,6 +146,16 @@ mod tests {
         assert!(made.success());
         let error = archive(folder.path(), "1234567", folder.path()).unwrap_err().to_string();
         assert!(error.contains("1234567") && error.contains("--unshallow"), "{error}");
+    }
+
+    #[test]
+    fn every_module_of_the_program_is_laid_out() {
+        let (_, main) = LOAD[0];
+        let modules = main.lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));
+        for module in modules {
+            let file = format!("{module}.rs");
+            assert!(LOAD.iter().any(|(name, _)| *name == file), "{file}");
+        }
     }
 
     #[test]
