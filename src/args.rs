@@ -4,6 +4,7 @@
 //! come, NaN included: ranges are checked in one place for node, track file and command, when the
 //! request is accepted. Lengths and rates are in frames and pixels, angles in degrees.
 
+mod batch;
 mod computing;
 mod data;
 mod decode;
@@ -11,6 +12,7 @@ mod ellipse;
 mod encode;
 mod engine;
 mod eval;
+mod job;
 mod model;
 mod plan;
 mod reading;
@@ -29,6 +31,7 @@ use wan_alpha_take::models::{PRESETS, Preset};
 
 use crate::media::frame::SIZE_LIMIT;
 use crate::output::Format;
+pub(crate) use batch::{Batch, Farm, OnFailure};
 pub(crate) use computing::{Computing, Threads};
 pub(crate) use data::{
     CacheSet, CaptionLanguages, CaptionSet, CheckSet, DataCommand, OneLanguage, Procedural,
@@ -38,6 +41,7 @@ pub(crate) use ellipse::{EllipseCommand, FitEllipse, ShowEllipse};
 pub(crate) use encode::Encode;
 pub(crate) use engine::{EngineRun, EngineVerb};
 pub(crate) use eval::{EvalCommand, EvalReconstruction, EvalTakes, ReportFiles, ScoringArgs};
+pub(crate) use job::{FarmJob, JobCommand, JobReport};
 pub(crate) use model::{GetModel, ModelCommand};
 pub(crate) use plan::PlanTake;
 pub(crate) use reading::ImageReading;
@@ -66,6 +70,13 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Make a take, an RGBA clip, from a prompt
     Render(Box<Render>),
+
+    /// Make the takes of a table, a row for each
+    Batch(Batch),
+
+    /// The same as a job of a farm: Open Job Description, OpenCue
+    #[command(subcommand)]
+    Job(JobCommand),
 
     /// What a take would take of memory and time here, before it is made
     Plan(PlanTake),

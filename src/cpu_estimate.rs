@@ -15,7 +15,7 @@ use crate::announcement::{ExpectedTime, kind_of};
 use crate::calibration::{CountedTime, MachinePace};
 
 /// Parameters of a transformer that is too large for processors.
-const LARGE: u64 = 2_000_000_000;
+pub(crate) const LARGE: u64 = 2_000_000_000;
 
 /// A take that would take hours.
 #[derive(Clone, Debug, PartialEq)]

@@ -60,7 +60,7 @@ impl Exit {
 
     /// What a take that is not made means.
     pub(crate) fn of_problem(problem: &Problem) -> Self {
-        match problem.code {
+        match &problem.code {
             ProblemCode::NoModel | ProblemCode::ModelIncomplete => Self::ModelIncomplete,
             ProblemCode::OutOfMemory => Self::OutOfMemory,
             ProblemCode::BadInput
@@ -72,11 +72,25 @@ impl Exit {
             | ProblemCode::NoGpu
             | ProblemCode::StoreUnwritable
             | ProblemCode::EnginePlace => Self::BadInput,
+            ProblemCode::Other(code) if code == Self::Cancelled.name() => Self::Cancelled,
             _ => Self::Failed,
         }
     }
 
-    const fn code(self) -> u8 {
+    /// What it is called where programs read it: by a [`ProblemCode`], where there is one.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::BadInput => "bad-input",
+            Self::OutOfMemory => "out-of-memory",
+            Self::ModelIncomplete => "model-incomplete",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The number that a process ends with.
+    pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::Failed => 1,
@@ -114,6 +128,24 @@ pub(crate) fn carried(error: anyhow::Error) -> Box<dyn StdError + Send + Sync> {
     Box::new(Marked { exit, error })
 }
 
+/// The kind of an error in a word, as engine and nodes spell it, for programs.
+pub(crate) fn code_of(error: &anyhow::Error) -> String {
+    let code = |cause: &(dyn StdError + 'static)| {
+        if let Some(marked) = cause.downcast_ref::<Marked>() {
+            return marked
+                .error
+                .downcast_ref::<Problem>()
+                .map(|problem| problem.code.as_str().to_owned());
+        }
+        if let Some(problem) = cause.downcast_ref::<Problem>() {
+            return Some(problem.code.as_str().to_owned());
+        }
+        let lost = cause.downcast_ref::<wan_alpha_core::Error>()?.kind() == ErrorKind::DeviceLost;
+        lost.then(|| ProblemCode::GpuFault.as_str().to_owned())
+    };
+    error.chain().find_map(code).unwrap_or_else(|| Exit::of(error).name().to_owned())
+}
+
 /// What the error nearest to the cause means, among those that mean something.
 fn meaning_of(error: &anyhow::Error) -> Option<Exit> {
     error.chain().filter_map(meaning).last()
@@ -122,6 +154,9 @@ fn meaning_of(error: &anyhow::Error) -> Option<Exit> {
 fn meaning(cause: &(dyn StdError + 'static)) -> Option<Exit> {
     if let Some(marked) = cause.downcast_ref::<Marked>() {
         return Some(marked.exit);
+    }
+    if let Some(problem) = cause.downcast_ref::<Problem>() {
+        return Some(Exit::of_problem(problem));
     }
     if let Some(error) = cause.downcast_ref::<ModelError>() {
         return Some(Exit::of_kind(ErrorKind::of_model(error)));
@@ -177,6 +212,23 @@ mod tests {
         ]
         .map(Exit::code);
         assert_eq!(codes, [0, 1, 2, 3, 4, 130]);
+    }
+
+    #[test]
+    fn a_kind_of_failure_has_a_word_for_programs() {
+        let problem = |code| anyhow::Error::new(Problem::new(code, "it broke", "mend it"));
+        for (error, code, exit) in [
+            (problem(ProblemCode::StoreFull), "store-full", Exit::Failed),
+            (
+                problem(ProblemCode::OutOfMemory).context("shot a"),
+                "out-of-memory",
+                Exit::OutOfMemory,
+            ),
+            (anyhow!("odd"), "failed", Exit::Failed),
+            (Exit::BadInput.mark(anyhow!("no such file")), "bad-input", Exit::BadInput),
+        ] {
+            assert_eq!((code_of(&error).as_str(), Exit::of(&error)), (code, exit));
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod accounts;
 mod announcement;
 mod args;
+mod batch;
 mod calibration;
 mod completions;
 mod console;
@@ -23,9 +24,12 @@ mod environment;
 mod error_text;
 mod eval;
 mod exit;
+mod failure;
 mod interrupt;
+mod job;
 mod latent_file;
 mod maker;
+mod making_in_place;
 mod media;
 mod memory;
 mod model;
@@ -56,13 +60,14 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use wan_alpha_core::shim;
+use wan_alpha_take::environment::Environment;
 
-use args::{Cli, Command, EngineVerb};
+use args::{Cli, Command, EngineVerb, Farm, JobCommand};
 use console::Console;
 use context::CommandContext;
 use exit::Exit;
 use interrupt::Interrupt;
-use progress::TerminalProgress;
+use progress::{OpenJdLog, TerminalProgress};
 
 fn main() -> ExitCode {
     set_up_allocators();
@@ -70,14 +75,28 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(said) => return instead_of_a_command(&said),
     };
-    let progress = TerminalProgress::new(cli.quiet);
-    match run(cli, &progress) {
+    let environment = environment::read();
+    let farm = farm_of(&cli.command);
+    let progress = match farm {
+        Some(Farm::Openjd) => TerminalProgress::openjd(),
+        _ => TerminalProgress::new(cli.quiet),
+    };
+    let is_on_farm = environment.batch || farm.is_some();
+    match run(cli, &environment, &progress) {
         Ok(()) => Exit::Done.into(),
         Err(error) => {
-            progress.done();
-            complain(&error);
+            failure::tell(&error, &progress, is_on_farm);
             Exit::of(&error).into()
         }
+    }
+}
+
+/// The farm whose form a command speaks.
+fn farm_of(command: &Command) -> Option<Farm> {
+    match command {
+        Command::Batch(args) => args.farm,
+        Command::Job(JobCommand::Report(args)) => args.farm,
+        _ => None,
     }
 }
 
@@ -99,8 +118,7 @@ fn complain(error: &anyhow::Error) {
     let _ = writeln!(std::io::stderr(), "wan-alpha: {}", error_text::in_words(error));
 }
 
-fn run(cli: Cli, progress: &TerminalProgress) -> Result<()> {
-    let environment = environment::read();
+fn run(cli: Cli, environment: &Environment, progress: &TerminalProgress) -> Result<()> {
     let level = match (cli.quiet, cli.verbose) {
         (true, _) => log::LevelFilter::Error,
         (_, 0) => environment.log.unwrap_or(log::LevelFilter::Warn),
@@ -109,27 +127,28 @@ fn run(cli: Cli, progress: &TerminalProgress) -> Result<()> {
     };
     let mut logger = env_logger::Builder::new();
     if let Command::Engine(EngineVerb::Run(_)) = &cli.command {
-        engine::log_to_file(&mut logger, &environment, level)?;
+        engine::log_to_file(&mut logger, environment, level)?;
     } else {
         logger.filter_level(level).format_timestamp(None);
+        if farm_of(&cli.command) == Some(Farm::Openjd) {
+            logger.target(env_logger::Target::Pipe(Box::new(OpenJdLog)));
+        }
     }
     logger.init();
     shim::keep_freed_memory(shim::KEPT_MEMORY)?;
     output::survive_file_size_limit()?;
     let interrupt = Interrupt::install()?;
     let console = Console::new(progress, &interrupt);
-    let context = CommandContext {
-        environment: &environment,
-        progress,
-        console: &console,
-        interrupt: &interrupt,
-    };
+    let context =
+        CommandContext { environment, progress, console: &console, interrupt: &interrupt };
     // `doctor` tells of every variable.
     if !matches!(cli.command, Command::Doctor { .. }) {
         environment.misread.iter().for_each(|words| console.caution(words));
     }
     match cli.command {
         Command::Render(args) => render::run(&args, &context),
+        Command::Batch(args) => batch::run(&args, &context),
+        Command::Job(command) => job::run(&command, &context),
         Command::Plan(args) => plan::run(&args, &context),
         Command::Take(command) => take::run(&command, &context),
         Command::Data(command) => data::run(&command, &context),

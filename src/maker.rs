@@ -6,9 +6,10 @@
 //! the same take is waited for; the first publisher wins.
 
 mod claim_heartbeat;
+mod error;
 mod latent_cache;
+mod named_files;
 
-use std::io;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
@@ -18,12 +19,11 @@ use wan_alpha_core::generate::{
     DecodeSettings, FrameSink, Keep, MemoryLimits, Pipeline, SinkError,
 };
 use wan_alpha_core::weights::Strengths;
-use wan_alpha_core::{Error, ErrorKind, Watch, give_back};
+use wan_alpha_core::{Error, Watch, give_back};
 use wan_alpha_take::engine::message::{Problem, ProblemCode};
 use wan_alpha_take::environment::Environment;
-use wan_alpha_take::fit::FitError;
 use wan_alpha_take::frame::Frame;
-use wan_alpha_take::models::{Defaults, MadeFor, Manifest, ModelError, ModelRoots, NamedModel};
+use wan_alpha_take::models::{Defaults, MadeFor, ModelRoots};
 use wan_alpha_take::store::{
     Claimant, Claiming, Computed, Description, Published, Store, StoreError, Take, TakeOutcome,
     TakeWriter,
@@ -36,8 +36,12 @@ use crate::memory;
 use crate::model::{ChosenLoras, use_merged};
 use crate::take_images::TakeImages;
 use crate::take_record::{ReportSink, WarningKeeper, in_order};
-use claim_heartbeat::ClaimHeartbeat;
+pub(crate) use claim_heartbeat::ClaimHeartbeat;
+pub(crate) use error::MakeError;
+use error::{no_lora, no_model, no_thread};
 use latent_cache::{Latents, Made};
+pub(crate) use named_files::NamedFiles;
+use named_files::model_of;
 
 /// A claim whose holder was silent for this long is taken over.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -45,60 +49,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const BEAT: Duration = Duration::from_secs(10);
 /// Between two looks whether another machine has finished.
 const LOOK: Duration = Duration::from_millis(500);
-
-/// Why a take was not made.
-#[derive(Debug)]
-pub(crate) enum MakeError {
-    /// Nobody wanted it any more.
-    Stopped,
-    /// It cannot be made.
-    Failed(Problem),
-}
-
-impl From<Problem> for MakeError {
-    fn from(problem: Problem) -> Self {
-        Self::Failed(problem)
-    }
-}
-
-impl From<Error> for MakeError {
-    fn from(error: Error) -> Self {
-        let (code, remedy) = match error.kind() {
-            ErrorKind::Cancelled => return Self::Stopped,
-            ErrorKind::BadInput => (ProblemCode::BadInput, "correct it and generate again"),
-            ErrorKind::ModelIncomplete => (
-                ProblemCode::ModelIncomplete,
-                "fetch the file again, or add what is missing to the model",
-            ),
-            ErrorKind::OutOfMemory => (ProblemCode::OutOfMemory, "free memory"),
-            ErrorKind::DeviceLost => (ProblemCode::GpuFault, "generate again"),
-            ErrorKind::Failed => (ProblemCode::Failed, "generate again; the log says more"),
-        };
-        match error.remedy() {
-            Some(remedy) => Problem::new(code, error.what(), remedy).into(),
-            None => Problem::new(code, error.to_string(), remedy).into(),
-        }
-    }
-}
-
-impl From<ModelError> for MakeError {
-    fn from(error: ModelError) -> Self {
-        Error::from(error).into()
-    }
-}
-
-impl From<FitError> for MakeError {
-    fn from(error: FitError) -> Self {
-        let message = format!("the take cannot be measured: {error}");
-        Problem::new(ProblemCode::Internal, message, "report this").into()
-    }
-}
-
-impl From<StoreError> for MakeError {
-    fn from(error: StoreError) -> Self {
-        Problem::from_sentence(error.code(), &error.to_string()).into()
-    }
-}
 
 /// Where the contexts of prompts are kept; they can be made again.
 pub(crate) fn contexts_folder(environment: &Environment, class: &str) -> Option<PathBuf> {
@@ -113,6 +63,9 @@ pub(crate) struct MakeContext<'a> {
     pub(crate) models: &'a ModelRoots,
     /// What one's own takes may fill in each folder of the store.
     pub(crate) limit: Option<u64>,
+    /// The files of the request's model, where a command line names them; else it is found by its
+    /// fingerprint.
+    pub(crate) named: Option<&'a NamedFiles>,
     /// Asked once it is known that a take must be computed, and with which model: whether to.
     pub(crate) may_begin: &'a dyn Fn(&Pipeline) -> Result<(), MakeError>,
 }
@@ -188,26 +141,39 @@ impl Maker {
         place: &MakeContext<'_>,
         watch: &dyn Watch,
     ) -> Result<Take, MakeError> {
-        let key = check(request, mask)?;
-        let claim = loop {
-            if let Some(take) = look(place.store, &key, watch) {
-                take.description().warnings.iter().for_each(|warning| watch.tell(warning));
+        loop {
+            if let Some(take) = self.make_unless_claimed(request, mask, place, watch)? {
                 return Ok(take);
             }
-            match place.store.claim(&key, &self.claimant, PATIENCE)? {
-                Claiming::Ours(claim) => break claim,
-                // Another machine is at it.
-                Claiming::Theirs(_) if watch.go_on() => {
-                    watch.waits_for_others(true);
-                    thread::sleep(LOOK);
-                    watch.waits_for_others(false);
-                }
-                Claiming::Theirs(_) => return Err(MakeError::Stopped),
+            // Another machine is at it.
+            if !watch.go_on() {
+                return Err(MakeError::Stopped);
             }
+            watch.waits_for_others(true);
+            thread::sleep(LOOK);
+            watch.waits_for_others(false);
+        }
+    }
+
+    /// The same; none where another process is making it.
+    pub(crate) fn make_unless_claimed(
+        &mut self,
+        request: &TakeRequest,
+        mask: Option<&Mask>,
+        place: &MakeContext<'_>,
+        watch: &dyn Watch,
+    ) -> Result<Option<Take>, MakeError> {
+        let key = check(request, mask)?;
+        if let Some(take) = look(place.store, &key, watch) {
+            take.description().warnings.iter().for_each(|warning| watch.tell(warning));
+            return Ok(Some(take));
+        }
+        let Claiming::Ours(claim) = place.store.claim(&key, &self.claimant, PATIENCE)? else {
+            return Ok(None);
         };
         // It may have been published between the look and the claim.
         if let Some(take) = look(place.store, &key, watch) {
-            return Ok(take);
+            return Ok(Some(take));
         }
         let images = TakeImages::in_store(request, place.store, watch)?;
         let heartbeat = ClaimHeartbeat::begin(claim, BEAT).map_err(no_thread)?;
@@ -227,7 +193,22 @@ impl Maker {
         for problem in &trimmed.problems {
             log::info!("while making room: {problem}");
         }
-        Ok(take)
+        Ok(Some(take))
+    }
+
+    /// Holds what is not a take, the files of one for example, against other processes that would make the
+    /// same at the same time; none where one does. `key` is the hash that both know it by.
+    pub(crate) fn hold(
+        &self,
+        store: &Store,
+        key: &TakeKey,
+    ) -> Result<Option<ClaimHeartbeat>, MakeError> {
+        match store.claim(key, &self.claimant, PATIENCE)? {
+            Claiming::Ours(claim) => {
+                Ok(Some(ClaimHeartbeat::begin(claim, BEAT).map_err(no_thread)?))
+            }
+            Claiming::Theirs(_) => Ok(None),
+        }
     }
 
     /// Opens the model of the request, unless it is there, if the take may be begun with it.
@@ -256,26 +237,37 @@ impl Maker {
         if self.warm.is_some() {
             self.unload()?;
         }
-        let models = place.models;
-        let named = model_of(request, fingerprint, models)?;
+        let (found, recorded);
+        let files = match place.named {
+            Some(files) => {
+                recorded = None;
+                files
+            }
+            None => {
+                let named = model_of(request, fingerprint, place.models)?;
+                let loras = ChosenLoras::files_of(&request.loras, place.models);
+                recorded = Some(named.clone());
+                found = NamedFiles::recorded(named, loras.map_err(|what| no_lora(&what))?);
+                &found
+            }
+        };
         let keeper = WarningKeeper::new(watch, WarningCode::ModelFiles);
         let mut pipeline =
-            Pipeline::open(&named.paths(), strengths, self.device, Keep::Everything, &keeper)?;
-        let loras = ChosenLoras::files_of(&request.loras, models).map_err(|what| no_lora(&what))?;
-        pipeline.add_loras(&loras, &keeper)?;
+            Pipeline::open(&files.paths, strengths, self.device, Keep::Everything, &keeper)?;
+        pipeline.add_loras(&files.loras, &keeper)?;
         pipeline.limit_memory(self.limits.clone());
         if let Some(folder) = &self.contexts {
             pipeline.keep_contexts(folder.clone());
         }
         // Files that came into their places after the look above.
-        if let Some(change) = named.changed() {
-            return Err(no_model(&format!("model `{}`: {change}", named.manifest.name)));
+        if let Some(change) = recorded.and_then(|named| named.changed()) {
+            return Err(no_model(&format!("model `{}`: {change}", files.name)));
         }
         (place.may_begin)(&pipeline)?;
-        let merged = named.merged();
-        let Manifest { name, defaults, made_for, .. } = named.manifest;
-        use_merged(&mut pipeline, &name, merged, fingerprint, &keeper);
-        let defaults = defaults.or(pipeline.defaults());
+        use_merged(&mut pipeline, &files.name, files.merged.clone(), fingerprint, &keeper);
+        let NamedFiles { name, made_for, .. } = files;
+        let (name, made_for) = (name.clone(), made_for.clone());
+        let defaults = files.defaults.clone().or(pipeline.defaults());
         let warnings = keeper.into_kept();
         self.warm = Some(LoadedModel {
             fingerprint,
@@ -382,55 +374,10 @@ fn check(request: &TakeRequest, mask: Option<&Mask>) -> Result<TakeKey, MakeErro
     })
 }
 
-/// The model of a request, whose files are as they were added.
-fn model_of(
-    request: &TakeRequest,
-    fingerprint: Fingerprint,
-    models: &ModelRoots,
-) -> Result<NamedModel, MakeError> {
-    let named = models.with_fingerprint(fingerprint)?.ok_or_else(|| {
-        let roots: Vec<_> = models.roots.iter().map(|root| root.display().to_string()).collect();
-        no_model(&format!(
-            "no model here has the fingerprint {fingerprint} of `{}`; looked in {}",
-            request.model,
-            roots.join(", ")
-        ))
-    })?;
-    match named.changed() {
-        Some(change) => Err(no_model(&format!("model `{}`: {change}", named.manifest.name))),
-        None => Ok(named),
-    }
-}
-
-fn no_model(message: &str) -> MakeError {
-    MakeError::Failed(Problem::new(
-        ProblemCode::NoModel,
-        message,
-        "add it with `wan-alpha model add NAME PATH…`",
-    ))
-}
-
-fn no_lora(message: &str) -> MakeError {
-    MakeError::Failed(Problem::new(
-        ProblemCode::NoModel,
-        message,
-        "add it with `wan-alpha model add --lora NAME FILE`",
-    ))
-}
-
 /// Whether the same is merged in the same order, whatever it is called.
 fn same_loras(loaded: &[LoraSource], wanted: &[LoraSource]) -> bool {
     let what = |lora: &LoraSource| (lora.fingerprint, lora.strength);
     loaded.iter().map(what).eq(wanted.iter().map(what))
-}
-
-fn no_thread(error: io::Error) -> MakeError {
-    let message = format!("the system gives no thread to make a take with: {error}");
-    MakeError::Failed(Problem::new(
-        ProblemCode::Failed,
-        message,
-        "end other programs and generate again",
-    ))
 }
 
 fn latent_not_kept(error: &anyhow::Error) -> Warning {

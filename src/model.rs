@@ -36,6 +36,7 @@ pub(crate) use sampling_defaults::{Recorded, SamplingDefaults};
 use wan_alpha_take::environment::Environment;
 
 /// A model as the command line names it: a name, or files.
+#[derive(Clone)]
 pub(crate) struct Chosen {
     /// What a request calls it.
     pub(crate) name: String,

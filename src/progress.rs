@@ -4,11 +4,15 @@
 //! On a terminal one bar with stage, step and time left; elsewhere plain lines, such as
 //! `sampling 2/4, 3 s left`. Failing to print is never a failure of the work.
 
+mod open_jd;
+
 use std::io::{IsTerminal, Write, stderr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use open_jd::OpenJdLines;
+pub(crate) use open_jd::OpenJdLog;
 use parking_lot::Mutex;
 
 /// A stage of up to this many steps has a line for each of them.
@@ -30,6 +34,9 @@ pub(crate) struct TerminalProgress {
 enum Screen {
     Bar(ProgressBar),
     Lines(Mutex<Box<dyn Write + Send>>),
+    OpenJd(Mutex<OpenJdLines>),
+    /// Nothing is printed.
+    Silent,
     /// Notes are printed, progress is not.
     Quiet,
 }
@@ -49,6 +56,30 @@ impl TerminalProgress {
         progress
     }
 
+    /// For a task of Open Job Description.
+    pub(crate) fn openjd() -> Self {
+        Self::on(Screen::OpenJd(Mutex::new(OpenJdLines::new(Box::new(stderr())))))
+    }
+
+    /// For work whose words are told another time.
+    pub(crate) fn silent() -> Self {
+        Self::on(Screen::Silent)
+    }
+
+    /// Tells that a part of the work begins, after `done` of `of`.
+    pub(crate) fn begin_part(&self, done: usize, of: usize) {
+        if let Screen::OpenJd(lines) = &self.screen {
+            lines.lock().begin_part(done, of);
+        }
+    }
+
+    /// Tells a farm why the work has failed, if it has a form for that.
+    pub(crate) fn fail(&self, message: &str) {
+        if let Screen::OpenJd(lines) = &self.screen {
+            lines.lock().command("fail", message);
+        }
+    }
+
     fn on(screen: Screen) -> Self {
         Self { pace: Arc::default(), screen }
     }
@@ -60,6 +91,9 @@ impl TerminalProgress {
 
     fn update_at(&self, now: Instant, stage: &str, step: usize, of: usize) {
         let step = step.min(of);
+        if let Screen::OpenJd(lines) = &self.screen {
+            return lines.lock().update(stage, step, of);
+        }
         // The lock is given back before the bar draws, since drawing asks for the time left.
         let (new_stage, line) = {
             let mut pace = self.pace.lock();
@@ -76,7 +110,7 @@ impl TerminalProgress {
                 bar.set_position(step as u64);
             }
             (Screen::Lines(out), Some(line)) => print(&mut **out.lock(), &line),
-            (Screen::Lines(_), None) | (Screen::Quiet, _) => {}
+            _ => {}
         }
     }
 
@@ -93,6 +127,8 @@ impl TerminalProgress {
         match &self.screen {
             Screen::Bar(bar) => bar.suspend(|| print(&mut stderr(), message)),
             Screen::Lines(out) => print(&mut **out.lock(), message),
+            Screen::OpenJd(lines) => lines.lock().note(message),
+            Screen::Silent => {}
             Screen::Quiet => print(&mut stderr(), message),
         }
     }

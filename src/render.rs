@@ -2,33 +2,30 @@
 
 mod again;
 mod images;
+mod opened_model;
 mod placement;
 mod store_copy;
 
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 use wan_alpha_core::Watch;
-use wan_alpha_core::device::{Device, Opened};
-use wan_alpha_core::generate::{Keep, Pipeline};
+use wan_alpha_core::device::Opened;
+use wan_alpha_core::generate::Pipeline;
 use wan_alpha_core::tch;
-use wan_alpha_core::weights::{FurtherLora, Strengths};
 use wan_alpha_take::counted::counted;
-use wan_alpha_take::models::Defaults;
 use wan_alpha_take::store::{Computed, Store, Take, TakeOutcome};
-use wan_alpha_take::{RequestDraft, TakeReport, TakeRequest, Warning, WarningCode};
+use wan_alpha_take::{TakeReport, TakeRequest, Warning, WarningCode};
 
-use crate::args::{self, Render};
+use crate::args::Render;
 use crate::console::Console;
 use crate::context::CommandContext;
 use crate::cpu_estimate::CpuEstimate;
 use crate::device;
 use crate::dump::Dump;
 use crate::exit::{Exit, OrExit};
-use crate::maker::{check_numerics, contexts_folder};
 use crate::memory;
-use crate::model::{Chosen, ChosenLoras, Recorded, SamplingDefaults, fingerprint_of, use_merged};
 use crate::output::{Plan, Writer, WriterSink, Written, add_circumstances, is_replaced};
 use crate::own_inputs::{refuse_input, refuse_inputs_in};
 use crate::progress::TerminalProgress;
@@ -39,6 +36,7 @@ use crate::timed_watch::TimedWatch;
 use crate::timing_history::{TimedRun, TimingHistory, pace_class};
 use crate::{announcement, engine, take};
 use images::NamedImages;
+pub(crate) use opened_model::{AskedRequest, OpenedModel, ReadFlags};
 use placement::SubjectPlacement;
 pub(crate) use placement::read_mask;
 use store_copy::StoreCopy;
@@ -99,45 +97,11 @@ struct AskedTake {
 impl AskedTake {
     /// What a command line asks for, completed by what the model does where it is silent.
     fn anew(args: &Render, context: &CommandContext<'_>) -> Result<Self> {
-        let CommandContext { environment, console, .. } = *context;
-        let prompt = args.prompt.as_deref().unwrap_or_default();
-        let prompt = args::text_or_file("--prompt", prompt, console)?;
-        let negative = args.negative.as_deref();
-        let negative =
-            negative.map(|text| args::text_or_file("--negative", text, console)).transpose()?;
-        args.seed_warning().into_iter().for_each(|words| console.caution(words));
-        let chosen = Chosen::of(&args.model, &environment.models)?;
-        let count = args.frames.unwrap_or_else(|| chosen.defaults.frames_or_released());
-        let latent_frames = TakeRequest::latent_frames_of(count).or_exit(Exit::BadInput)?;
-        let images = NamedImages::read(args, console)?;
-        let size = images.size(args, &chosen.defaults);
-        let drawn = size[0].zip(size[1]).map(|(width, height)| images.ellipse([width, height]));
-        let drawn = drawn.transpose()?.flatten();
-        let placement = SubjectPlacement::of(args, latent_frames, drawn, console)?;
+        let flags = ReadFlags::of(args, context)?;
         let opened = open_device(args, context)?;
-        let strengths =
-            Strengths { dora: Some(args.dora_strength), distill: args.distill_strength };
-        let loras = ChosenLoras::of(&args.lora, environment, console)?;
-        let (mut pipeline, mut of_model) =
-            open_pipeline(&chosen, strengths, opened.as_ref(), context)?;
-        let sampling = SamplingDefaults::of(&Recorded::of(&chosen), &pipeline, args.preset);
-        let defaults = sampling.defaults;
-        let mut draft = draft(args, chosen.name.clone(), prompt, negative, &placement);
-        [draft.width, draft.height] = size;
-        [draft.first_image, draft.last_image] = images.sources();
-        draft.loras.clone_from(&loras.sources);
-        let mut request = draft.complete(&defaults).or_exit(Exit::BadInput)?;
-        if let Some(preset) = &sampling.preset {
-            console.remark(&preset.line(&request));
-        }
-        pipeline.check_images(&request, images.images.inputs(None))?;
-        of_model.extend(add_loras(&mut pipeline, &loras.files(&request), console)?);
-        // Read only for a request that stands: it takes a while the first time.
-        request.model_fingerprint =
-            Some(fingerprint_of(&chosen, pipeline.files(), environment, console)?);
-        images.tell(&request, console);
-        let before = warnings_before(&request, &defaults, &chosen, (&placement, &images));
-        Ok(Self { request, placement, images, pipeline, before, of_model, opened })
+        let mut model = OpenedModel::of(args, flags.chosen.clone(), opened.as_ref(), context)?;
+        let asked = model.request(args, flags, context)?;
+        Ok(Self::of(model, asked, opened))
     }
 
     /// What an earlier take was made of.
@@ -147,24 +111,15 @@ impl AskedTake {
         store: &Store,
         context: &CommandContext<'_>,
     ) -> Result<Self> {
-        let CommandContext { environment, console, .. } = *context;
-        check_numerics(&request).map_err(|problem| anyhow!("{problem}")).or_exit(Exit::BadInput)?;
-        let placement = SubjectPlacement::again(args, &request, console)?;
-        let images = NamedImages::again(args, &request, store, console)?;
-        let chosen = again::model_of(args, &request, &environment.models)?;
         let opened = open_device(args, context)?;
-        let strengths =
-            Strengths { dora: Some(request.dora_strength), distill: request.distill_strength };
-        let loras = again::loras_of(&request, &environment.models)?;
-        let (mut pipeline, mut of_model) =
-            open_pipeline(&chosen, strengths, opened.as_ref(), context)?;
-        of_model.extend(add_loras(&mut pipeline, &loras, console)?);
-        let found = fingerprint_of(&chosen, pipeline.files(), environment, console)?;
-        again::check_model(&request, &chosen, found)?;
-        let defaults = SamplingDefaults::of(&Recorded::of(&chosen), &pipeline, None).defaults;
-        pipeline.check_images(&request, images.images.inputs(None))?;
-        let before = warnings_before(&request, &defaults, &chosen, (&placement, &images));
-        Ok(Self { request, placement, images, pipeline, before, of_model, opened })
+        let (model, asked) = OpenedModel::again(args, request, store, opened.as_ref(), context)?;
+        Ok(Self::of(model, asked, opened))
+    }
+
+    fn of(model: OpenedModel, asked: AskedRequest, opened: Option<Opened>) -> Self {
+        let AskedRequest { request, placement, images, before } = asked;
+        let OpenedModel { pipeline, of_model, .. } = model;
+        Self { request, placement, images, pipeline, before, of_model, opened }
     }
 
     /// Makes the take here and now; every frame is measured, and written, into the store too, as soon as
@@ -209,19 +164,6 @@ impl AskedTake {
     }
 }
 
-/// What is to be known of a request before it is computed; said once it is announced.
-fn warnings_before(
-    request: &TakeRequest,
-    defaults: &Defaults,
-    chosen: &Chosen,
-    (placement, images): (&SubjectPlacement, &NamedImages),
-) -> Vec<Warning> {
-    let mut before = request.warnings(defaults, &chosen.made_for);
-    before.extend(placement.warnings(request));
-    before.extend(images.images.warnings(request));
-    before
-}
-
 /// What computes; none where an engine does, which has its own device: only headers are read here then.
 fn open_device(args: &Render, context: &CommandContext<'_>) -> Result<Option<Opened>> {
     let CommandContext { environment, .. } = *context;
@@ -233,7 +175,7 @@ fn open_device(args: &Render, context: &CommandContext<'_>) -> Result<Option<Ope
 }
 
 /// Files that are read are not written over.
-fn refuse_inputs(args: &Render, saved: Option<&RecoveredRequest>) -> Result<()> {
+pub(crate) fn refuse_inputs(args: &Render, saved: Option<&RecoveredRequest>) -> Result<()> {
     let texts = [&args.prompt, &args.negative].into_iter().flatten();
     let texts = texts.filter_map(|text| text.strip_prefix('@').map(PathBuf::from));
     let mut read: Vec<PathBuf> = texts.chain(args.ellipse_track.clone()).collect();
@@ -338,15 +280,31 @@ fn write_kept(args: &Render, kept: &Take, context: &CommandContext<'_>) -> Resul
     ));
     let about = kept.description();
     about.warnings.iter().for_each(|warning| console.tell(warning));
-    let written = take::write_files(kept, &args.out, args.formats(), None, console)?;
+    let from_store = Map::from_iter([("from_store".to_owned(), json!(true))]);
+    let written = write_stored(args, kept, from_store, console)?;
+    tell(&written, &about.request, about.report.as_ref(), progress)
+}
+
+/// Writes the files that `args` ask for of a take of the store, with `more` in its `take.json`.
+///
+/// # Errors
+/// The take is damaged, or its files cannot be written.
+pub(crate) fn write_stored(
+    args: &Render,
+    stored: &Take,
+    more: Map<String, Value>,
+    console: &Console<'_>,
+) -> Result<Written> {
+    let about = stored.description();
+    let written = take::write_files(stored, &args.out, args.formats(), None, console)?;
     let mut take = Map::new();
     take.insert("request".to_owned(), serde_json::to_value(&about.request)?);
     add_circumstances(&mut take, console, &about.device);
     take.extend(about.computed.as_ref().map(|computed| ("computed".to_owned(), json!(computed))));
     take.extend(about.report.map(|report| ("report".to_owned(), json!(report))));
-    take.insert("from_store".to_owned(), json!(true));
+    take.extend(more);
     written.describe(take)?;
-    tell(&written, &about.request, about.report.as_ref(), progress)
+    Ok(written)
 }
 
 /// Says where the take is: its folder to programs, and to people what is in it and what it came to.
@@ -371,42 +329,6 @@ fn tell(
     Ok(())
 }
 
-/// The model, its weights not read yet, and what was said of its files; where an engine makes the take
-/// there is no device.
-fn open_pipeline(
-    chosen: &Chosen,
-    strengths: Strengths,
-    opened: Option<&Opened>,
-    context: &CommandContext<'_>,
-) -> Result<(Pipeline, Vec<Warning>)> {
-    let CommandContext { environment, console, .. } = *context;
-    let keeper = WarningKeeper::new(console, WarningCode::ModelFiles);
-    let device = opened.map_or_else(Device::cpu, |opened| opened.device);
-    let class = opened.map_or_else(String::new, Opened::class);
-    let mut pipeline = Pipeline::open(&chosen.paths, strengths, device, Keep::Nothing, &keeper)?;
-    if opened.is_some() {
-        pipeline.limit_memory(memory::limits(environment));
-    }
-    if let Some(folder) = contexts_folder(environment, &class) {
-        pipeline.keep_contexts(folder);
-    }
-    if let Some(fingerprint) = chosen.fingerprint {
-        use_merged(&mut pipeline, &chosen.name, chosen.merged.clone(), fingerprint, &keeper);
-    }
-    Ok((pipeline, keeper.into_kept()))
-}
-
-/// Has these merged too, and says what of them is to be known.
-fn add_loras(
-    pipeline: &mut Pipeline,
-    loras: &[FurtherLora],
-    console: &Console<'_>,
-) -> Result<Vec<Warning>> {
-    let keeper = WarningKeeper::new(console, WarningCode::ModelFiles);
-    pipeline.add_loras(loras, &keeper)?;
-    Ok(keeper.into_kept())
-}
-
 /// How a take was computed; nothing before the transformer has run.
 fn computed_by(pipeline: &Pipeline, request: &TakeRequest) -> Option<Computed> {
     pipeline.attention_kernel().map(|kernel| Computed {
@@ -414,40 +336,4 @@ fn computed_by(pipeline: &Pipeline, request: &TakeRequest) -> Option<Computed> {
         tf32: pipeline.decodes_in_tf32(request.precision),
         decoded_on: None,
     })
-}
-
-/// What a command line asks for.
-fn draft(
-    args: &Render,
-    model: String,
-    prompt: String,
-    negative_prompt: Option<String>,
-    placement: &SubjectPlacement,
-) -> RequestDraft {
-    let ellipse = placement.ellipses();
-    RequestDraft {
-        prompt,
-        negative_prompt,
-        seed: args.noise_seed(),
-        frames: args.frames,
-        width: args.width,
-        height: args.height,
-        mu: vec![args.mu.unwrap_or(0.05); ellipse.len()],
-        ellipse,
-        mask: placement.describe_mask(),
-        steps: args.steps,
-        shift: args.shift,
-        guidance: args.guidance,
-        solver: args.solver,
-        dora_strength: args.dora_strength,
-        distill_strength: args.distill_strength,
-        loras: Vec::new(),
-        first_image: None,
-        last_image: None,
-        precision: args.dtype,
-        decode_precision: args.decode_precision,
-        decode_tiling: args.decode_tiling,
-        model,
-        model_fingerprint: None,
-    }
 }

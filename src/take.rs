@@ -11,30 +11,23 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
 use wan_alpha_core::Watch;
-use wan_alpha_core::generate::Pipeline;
-use wan_alpha_core::tch;
 use wan_alpha_take::counted::{counted, verb};
 use wan_alpha_take::frame::OwnedFrame;
 use wan_alpha_take::retime::{Retime, ShownFrames, blend};
 use wan_alpha_take::store::{Store, StoreError, Take};
 use wan_alpha_take::{TakeKey, TakeRequest};
 
-use crate::announcement;
 use crate::args::{ExportTake, MakeTake, TakeCommand};
 use crate::console::Console;
 use crate::context::CommandContext;
-use crate::cpu_estimate::CpuEstimate;
 use crate::device;
 use crate::engine;
 use crate::exit::{Exit, OrExit};
-use crate::maker::{MakeContext, MakeError, Maker};
+use crate::making_in_place::MakingInPlace;
 use crate::media::frame::of_stored;
-use crate::memory;
 use crate::output::{Format, Plan, Writer, Written};
 use crate::saved_request::{self, RecoveredRequest};
 use crate::stdout::print_lines;
-use crate::timed_watch::TimedWatch;
-use crate::timing_history::{TimingHistory, pace_class};
 pub(crate) use find::find;
 pub(crate) use lines::size;
 pub(crate) use places::{can_write, whom};
@@ -242,47 +235,7 @@ fn make_take(
         return engine::have_made(request, &[], environment, console);
     }
     let opened = device::open_untold(&args.computing, environment)?;
-    let device = opened.device;
-    let mut maker = Maker::new(&opened, environment);
-    let mut history = TimingHistory::read(&environment.state);
-    let class = pace_class(maker.device_class(), tch::get_num_threads());
-    let run = history.begin(request, &class);
-    let learned = run.learned();
-    let history_so_far = &history;
-    // Whoever typed it may go on, knowing how long.
-    let may_begin = |pipeline: &Pipeline| {
-        let slow = CpuEstimate::of(pipeline, request, device, learned)?;
-        let expected = slow.as_ref().map_or_else(
-            || announcement::expected(history_so_far, pipeline, request, &opened),
-            CpuEstimate::expected,
-        );
-        let line = announcement::line(request, &opened, environment, expected);
-        console.remark(&(line + &memory::told(pipeline, request)));
-        say_size(request, store, console);
-        device::warn_of_unused(&opened, environment, console);
-        if let Some(slow) = slow {
-            console.caution(slow);
-        }
-        Ok(())
-    };
-    let place = MakeContext {
-        store,
-        models: &environment.models,
-        limit: environment.store_limit,
-        may_begin: &may_begin,
-    };
-    let watch = TimedWatch::new(console, run);
-    match maker.make(request, None, &place, &watch) {
-        Ok(take) => {
-            history.learn(watch.finish());
-            Ok(take)
-        }
-        Err(MakeError::Stopped) => Err(anyhow!("cancelled")).or_exit(Exit::Cancelled),
-        Err(MakeError::Failed(problem)) => {
-            let exit = Exit::of_problem(&problem);
-            Err(anyhow!("{problem}")).or_exit(exit)
-        }
-    }
+    MakingInPlace::new(&opened, store, environment).make(request, console)
 }
 
 /// Removes takes that are named; none of them where one is not there.

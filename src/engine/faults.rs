@@ -129,7 +129,7 @@ fn as_the_program() {
     let Ok(arguments) = std::env::var(ARGUMENTS) else { return };
     let progress = TerminalProgress::new(true);
     let cli = Cli::parse_from(["wan-alpha"].into_iter().chain(arguments.lines()));
-    let exit = match crate::run(cli, &progress) {
+    let exit = match crate::run(cli, &crate::environment::read(), &progress) {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("wan-alpha: {}", crate::error_text::in_words(&error));

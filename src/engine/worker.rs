@@ -107,6 +107,7 @@ impl Worker<'_> {
             store: &store,
             models: &models,
             limit: environment.store_limit,
+            named: None,
             may_begin: &may_begin,
         };
         log::info!(

@@ -9,7 +9,7 @@ use std::time::Duration;
 use wan_alpha_take::store::Claim;
 
 /// Says every now and then that a take is still being made. The claim ends when this is dropped.
-pub(super) struct ClaimHeartbeat {
+pub(crate) struct ClaimHeartbeat {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }

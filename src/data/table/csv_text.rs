@@ -9,7 +9,7 @@ use wan_alpha_take::counted::counted;
 use super::column_names::NAMES;
 
 /// The cells of a row by their columns.
-pub(super) type Fields = Map<String, Value>;
+pub(crate) type Fields = Map<String, Value>;
 
 /// The rows of a text and their lines, from 1 as editors count.
 pub(super) fn read(text: &str) -> Result<Vec<(usize, Fields)>> {

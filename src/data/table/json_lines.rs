@@ -71,7 +71,7 @@ pub(super) fn check_text(name: &str, text: &str) -> Result<()> {
             })
         }
         _ => bail!(
-            "it is neither called .csv nor .jsonl, and holds no JSON: write the table as one of the two"
+            "it is neither called .csv, .jsonl nor .yaml, and holds no JSON: write the table as one of these"
         ),
     }
 }

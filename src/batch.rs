@@ -1,0 +1,177 @@
+//! `wan-alpha batch`: the takes of a table, in one process.
+//!
+//! All rows are looked at before anything is made. Shots whose files are there, of the take that their
+//! row asks for, are passed by; what the store has is written and not computed; a shot that fails is
+//! reported, and the next is made. Several processes with one table share its shots: each holds those it
+//! is at by a claim in the store, as it does takes, and comes back to those of others at the end.
+
+mod making;
+mod models;
+mod report;
+mod shots;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use wan_alpha_take::counted::counted;
+use wan_alpha_take::engine::message::{Problem, ProblemCode};
+use wan_alpha_take::store::Store;
+
+use crate::args::{Batch, Farm, OnFailure};
+use crate::console::Console;
+use crate::context::CommandContext;
+use crate::device;
+use crate::exit::{Exit, OrExit, code_of};
+use crate::failure;
+use crate::media::atomic_file::write_whole;
+use crate::progress::TerminalProgress;
+use crate::stdout::print_lines;
+use crate::take;
+use making::{Making, PlannedShot};
+pub(crate) use models::Models;
+pub(crate) use report::BatchReport;
+pub(crate) use shots::{Shot, read as read_shots, refuse as refuse_rows};
+
+/// Makes what the rows of a table ask for.
+pub(crate) fn run(args: &Batch, context: &CommandContext<'_>) -> Result<()> {
+    let CommandContext { environment, progress, console, .. } = *context;
+    let whole = |path: &Option<PathBuf>| path.as_deref().map(std::path::absolute).transpose();
+    let (out, report, junit) = (whole(&args.out)?, whole(&args.report)?, whole(&args.junit)?);
+    let table = std::path::absolute(&args.table)?;
+    let shots = chosen(read_shots(&table, out.as_deref())?, &args.only)?;
+    // A row is what would be typed in the folder of its table.
+    if let Some(folder) = table.parent() {
+        std::env::set_current_dir(folder)
+            .with_context(|| format!("cannot work in the table's folder {}", folder.display()))?;
+    }
+    let opened = device::open_untold(&args.computing, environment)?;
+    let store = Store::new(environment.stores.clone());
+    let mut models = Models::new(&opened, &store);
+    let planned = plan(shots, &table, &mut models, args.check, context)?;
+    if args.check {
+        return print_lines(&[format!("{}: every row can be made", args.table.display())]);
+    }
+    let absent = take::absent_folders(&store);
+    let making = Making::new(&opened, &store, models, context);
+    let done = making.run(planned);
+    take::say_made(&absent, console);
+    progress.done();
+    let written = write_reports(&done, report.as_deref(), junit.as_deref());
+    if args.farm == Some(Farm::Openjd) {
+        // Its log has both streams, and reads commands in them.
+        done.lines().iter().for_each(|line| progress.note(line));
+    } else {
+        print_lines(&done.lines())?;
+    }
+    written?;
+    end(&done, args.on_failure, progress)
+}
+
+/// How the command ends that has this report.
+fn end(done: &BatchReport, on_failure: OnFailure, progress: &TerminalProgress) -> Result<()> {
+    let Some(error) = failure_of_shots(done) else { return Ok(()) };
+    if on_failure == OnFailure::Record && Exit::of(&error) != Exit::Cancelled {
+        failure::tell(&error, progress, true);
+        return Ok(());
+    }
+    Err(error)
+}
+
+/// That shots have failed, as the worst of them did; none where none has.
+pub(crate) fn failure_of_shots(done: &BatchReport) -> Option<anyhow::Error> {
+    let worst = done.worst()?;
+    let failed = done.shots.iter().filter(|shot| shot.failure.is_some());
+    let failed: Vec<&str> = failed.map(|shot| shot.name.as_str()).collect();
+    let what = if let [one] = done.shots.as_slice() {
+        format!("shot {}: {}", one.name, worst.message)
+    } else {
+        let of = counted(done.shots.len(), "shot");
+        format!(
+            "{} of {of} failed, {}; the worst: {}",
+            failed.len(),
+            failed.join(", "),
+            worst.message
+        )
+    };
+    let remedy = "what is done stays when the batch is run again";
+    Some(Problem::new(ProblemCode::from(worst.code.clone()), what, remedy).into())
+}
+
+/// Those that `--only` names, or all.
+fn chosen(mut shots: Vec<Shot>, only: &[String]) -> Result<Vec<Shot>> {
+    for name in only {
+        let is_there = shots.iter().any(|shot| shot.name == *name);
+        ensure_named(is_there, name, &shots).or_exit(Exit::BadInput)?;
+    }
+    shots.retain(|shot| only.is_empty() || only.contains(&shot.name));
+    Ok(shots)
+}
+
+fn ensure_named(is_there: bool, name: &str, shots: &[Shot]) -> Result<()> {
+    let names: Vec<&str> = shots.iter().map(|shot| shot.name.as_str()).collect();
+    ensure!(is_there, "--only {name}: the table has no such shot; it has {}", names.join(", "));
+    Ok(())
+}
+
+/// Completes every row to a request, those of the greatest priority first and shots of one model after each
+/// other. `told`: what is said of them is shown, else each shot says it when it is made.
+fn plan(
+    shots: Vec<Shot>,
+    table: &Path,
+    models: &mut Models<'_>,
+    told: bool,
+    context: &CommandContext<'_>,
+) -> Result<Vec<PlannedShot>> {
+    let silent = TerminalProgress::silent();
+    let console = Console::new(if told { context.progress } else { &silent }, context.interrupt);
+    let quiet = CommandContext { console: &console, ..*context };
+    let mut planned = Vec::new();
+    let mut problems = Vec::new();
+    let mut worst: Option<anyhow::Error> = None;
+    for (row, shot) in shots.into_iter().enumerate() {
+        if context.interrupt.asked() {
+            return Err(anyhow!("cancelled")).or_exit(Exit::Cancelled);
+        }
+        let key = models.ask(&shot, &quiet).and_then(|(asked, model)| {
+            let key = asked.request.key().or_exit(Exit::BadInput)?;
+            Ok((key, model))
+        });
+        match key {
+            Ok((key, model)) => planned.push(PlannedShot { row, shot, key, model }),
+            Err(error) => {
+                problems.push(format!("line {}, {}: {error:#}", shot.line, shot.name));
+                let is_worse = worst
+                    .as_ref()
+                    .is_none_or(|worst| Exit::of(worst).code() < Exit::of(&error).code());
+                worst = if is_worse { Some(error) } else { worst };
+            }
+        }
+    }
+    if let Some(worst) = worst {
+        let code = code_of(&worst);
+        let said = refuse_rows(table, &problems).err().map(|error| error.to_string());
+        let problem =
+            Problem::new(ProblemCode::from(code), said.unwrap_or_default(), "correct them");
+        return Err(problem.into());
+    }
+    planned.sort_by_key(|planned| (std::cmp::Reverse(planned.shot.priority), planned.model));
+    Ok(planned)
+}
+
+/// Writes what became of shots to the files that are asked for.
+fn write_reports(done: &BatchReport, json: Option<&Path>, junit: Option<&Path>) -> Result<()> {
+    let mut texts = Vec::new();
+    if let Some(path) = json {
+        texts.push((path, serde_json::to_string_pretty(&done.json())? + "\n"));
+    }
+    texts.extend(junit.map(|path| (path, done.junit())));
+    for (path, text) in texts {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).with_context(|| {
+                format!("cannot make the folder {} of a report", folder.display())
+            })?;
+        }
+        write_whole(path, text.as_bytes())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,238 @@
+//! What became of the shots of a batch, for people, for programs, and for what shows results of tests.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use wan_alpha_take::counted::counted;
+
+use crate::table_printer::lines_of_grid;
+
+/// What became of a shot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ShotState {
+    /// Its take was made, and its files written.
+    Made,
+    /// The store had its take; its files were written.
+    FromStore,
+    /// Its files were there, of this take and as the row asks for them.
+    There,
+    /// It could not be made or written.
+    Failed,
+    /// The batch ended before it.
+    NotBegun,
+}
+
+impl ShotState {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Made => "made",
+            Self::FromStore => "from the store",
+            Self::There => "there already",
+            Self::Failed => "FAILED",
+            Self::NotBegun => "not begun",
+        }
+    }
+}
+
+/// Why a shot failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ShotFailure {
+    /// The kind of problem, for programs.
+    pub(crate) code: String,
+    /// The exit code that a render of this shot alone would have had.
+    pub(crate) exit: u8,
+    /// In words, with what to do.
+    pub(crate) message: String,
+}
+
+/// One shot.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ShotReport {
+    pub(crate) name: String,
+    /// Of the table, from 1.
+    pub(crate) line: usize,
+    pub(crate) state: ShotState,
+    /// The key of its take.
+    pub(crate) key: Option<String>,
+    /// The folder of its files.
+    pub(crate) out: PathBuf,
+    /// That it took here.
+    pub(crate) seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) failure: Option<ShotFailure>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) warnings: Vec<String>,
+}
+
+/// All of them, in the order of the table.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct BatchReport {
+    pub(crate) shots: Vec<ShotReport>,
+}
+
+impl BatchReport {
+    /// The failure that the batch ends with: of the greatest exit code the first.
+    pub(crate) fn worst(&self) -> Option<&ShotFailure> {
+        let failures = self.shots.iter().filter_map(|shot| shot.failure.as_ref());
+        // Of equal ones the last would count.
+        failures.rev().max_by_key(|failure| failure.exit)
+    }
+
+    /// `10 of 12 shots are there: 8 made, 2 from the store; 1 failed, 1 not begun`.
+    pub(crate) fn summary(&self) -> String {
+        let count = |state| self.shots.iter().filter(|shot| shot.state == state).count();
+        let part = |(state, words): (ShotState, &str)| {
+            let count = count(state);
+            (count > 0).then(|| format!("{count} {words}"))
+        };
+        let parts = [
+            (ShotState::Made, "made"),
+            (ShotState::FromStore, "from the store"),
+            (ShotState::There, "there already"),
+            (ShotState::Failed, "failed"),
+            (ShotState::NotBegun, "not begun"),
+        ];
+        let parts: Vec<String> = parts.into_iter().filter_map(part).collect();
+        format!("{}: {}", counted(self.shots.len(), "shot"), parts.join(", "))
+    }
+
+    /// A line for each shot, and the sum.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let row = |shot: &ShotReport| {
+            let what = match &shot.failure {
+                Some(failure) => format!("{}: {}", failure.code, failure.message),
+                None => shot.out.display().to_string(),
+            };
+            let what = what.split('\n').next().unwrap_or_default().to_owned();
+            let name = format!("{}  {}", shot.state.words(), shot.name);
+            (name, format!("{:.1} s", shot.seconds), what)
+        };
+        let rows: Vec<_> = self.shots.iter().map(row).collect();
+        let grid: Vec<_> =
+            rows.iter().map(|(name, time, _)| vec![name.clone(), time.clone()]).collect();
+        let grid = lines_of_grid(&grid).into_iter().zip(&rows);
+        let mut lines: Vec<String> =
+            grid.map(|(line, (_, _, what))| format!("{line}  {what}")).collect();
+        lines.push(self.summary());
+        lines
+    }
+
+    /// For programs.
+    pub(crate) fn json(&self) -> Value {
+        let exit = self.worst().map_or(0, |failure| failure.exit);
+        json!({ "program": "wan-alpha", "exit": exit, "summary": self.summary(), "shots": self.shots })
+    }
+
+    /// As JUnit's XML: each shot a test.
+    pub(crate) fn junit(&self) -> String {
+        let count = |state| self.shots.iter().filter(|shot| shot.state == state).count();
+        let time: f64 = self.shots.iter().map(|shot| shot.seconds).sum();
+        let mut xml = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"wan-alpha batch\" tests=\"{}\" \
+             failures=\"{}\" skipped=\"{}\" time=\"{time:.3}\">\n",
+            self.shots.len(),
+            count(ShotState::Failed),
+            count(ShotState::NotBegun)
+        );
+        for shot in &self.shots {
+            let (name, seconds) = (escaped(&shot.name), shot.seconds);
+            xml += &format!(
+                "  <testcase classname=\"shots\" name=\"{name}\" time=\"{seconds:.3}\">\n"
+            );
+            if let Some(ShotFailure { code, message, .. }) = &shot.failure {
+                let (code, message) = (escaped(code), escaped(message));
+                let element = if shot.state == ShotState::Failed { "failure" } else { "skipped" };
+                let kind =
+                    if element == "failure" { format!(" type=\"{code}\"") } else { String::new() };
+                xml += &format!("    <{element}{kind} message=\"{message}\"/>\n");
+            } else if shot.state == ShotState::NotBegun {
+                xml += "    <skipped/>\n";
+            }
+            if !shot.warnings.is_empty() {
+                xml += &format!(
+                    "    <system-err>{}</system-err>\n",
+                    escaped(&shot.warnings.join("\n"))
+                );
+            }
+            xml += "  </testcase>\n";
+        }
+        xml + "</testsuite>\n"
+    }
+}
+
+/// Text within XML, in an attribute too; characters that XML does not have are left out.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for letter in text.chars() {
+        match letter {
+            '&' => escaped += "&amp;",
+            '<' => escaped += "&lt;",
+            '>' => escaped += "&gt;",
+            '"' => escaped += "&quot;",
+            '\n' => escaped += "&#10;",
+            '\t' => escaped.push(' '),
+            '\u{0}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => {}
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shot(name: &str, state: ShotState, failure: Option<(&str, u8)>) -> ShotReport {
+        let failure = failure.map(|(code, exit)| ShotFailure {
+            code: code.to_owned(),
+            exit,
+            message: "no <such> \"file\"\nat all & more\u{7}".to_owned(),
+        });
+        let (line, key, out) = (2, None, PathBuf::from("out"));
+        ShotReport {
+            name: name.to_owned(),
+            line,
+            state,
+            key,
+            out,
+            seconds: 1.25,
+            failure,
+            warnings: vec![],
+        }
+    }
+
+    #[test]
+    fn the_worst_is_the_first_of_the_greatest_exit_code() {
+        let mut report = BatchReport::default();
+        assert_eq!(report.worst(), None);
+        report.shots = vec![
+            shot("a", ShotState::Made, None),
+            shot("b", ShotState::Failed, Some(("bad-input", 2))),
+            shot("c", ShotState::Failed, Some(("no-model", 4))),
+            shot("d", ShotState::Failed, Some(("model-incomplete", 4))),
+            shot("e", ShotState::NotBegun, None),
+        ];
+        assert_eq!(report.worst().unwrap().code, "no-model");
+        assert_eq!(report.json()["exit"], 4);
+        assert_eq!(report.summary(), "5 shots: 1 made, 3 failed, 1 not begun");
+        assert_eq!(report.lines()[1], "FAILED  b     1.2 s  bad-input: no <such> \"file\"");
+        let back: BatchReport = serde_json::from_value(report.json()).unwrap();
+        assert_eq!(back.summary(), report.summary());
+    }
+
+    #[test]
+    fn junit_is_xml_whatever_stands_in_messages() {
+        let shots = vec![
+            shot("a", ShotState::Made, None),
+            shot("b", ShotState::Failed, Some(("bad-input", 2))),
+            shot("c", ShotState::NotBegun, None),
+        ];
+        let xml = BatchReport { shots }.junit();
+        assert!(xml.contains("tests=\"3\" failures=\"1\" skipped=\"1\" time=\"3.750\""), "{xml}");
+        let failure = "<failure type=\"bad-input\" message=\"no &lt;such&gt; &quot;file&quot;&#10;at all \
+                       &amp; more\"/>";
+        assert!(xml.contains(failure) && xml.contains("<skipped/>"), "{xml}");
+    }
+}

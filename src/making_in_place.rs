@@ -1,0 +1,129 @@
+//! Takes made in this process, one after the other: announced, timed, and put into the store.
+
+use anyhow::{Result, anyhow};
+use wan_alpha_core::device::Opened;
+use wan_alpha_core::generate::Pipeline;
+use wan_alpha_core::tch;
+use wan_alpha_take::environment::Environment;
+use wan_alpha_take::store::{Store, Take};
+use wan_alpha_take::{Mask, TakeKey, TakeRequest};
+
+use crate::announcement;
+use crate::console::Console;
+use crate::cpu_estimate::CpuEstimate;
+use crate::device;
+use crate::exit::Exit;
+use crate::maker::{ClaimHeartbeat, MakeContext, MakeError, Maker, NamedFiles};
+use crate::memory;
+use crate::take::say_size;
+use crate::timed_watch::TimedWatch;
+use crate::timing_history::{TimingHistory, pace_class};
+
+/// Makes takes here; the model of the last one stays in memory, and how long takes last is learned.
+pub(crate) struct MakingInPlace<'a> {
+    opened: &'a Opened,
+    store: &'a Store,
+    environment: &'a Environment,
+    maker: Maker,
+    history: TimingHistory,
+    is_announced: bool,
+}
+
+impl<'a> MakingInPlace<'a> {
+    /// On this device, into this store.
+    pub(crate) fn new(opened: &'a Opened, store: &'a Store, environment: &'a Environment) -> Self {
+        let maker = Maker::new(opened, environment);
+        let history = TimingHistory::read(&environment.state);
+        Self { opened, store, environment, maker, history, is_announced: false }
+    }
+
+    /// The take of a request, from the store or made; one that another process makes is waited for.
+    ///
+    /// # Errors
+    /// It cannot be made, or nobody waits any more.
+    pub(crate) fn make(&mut self, request: &TakeRequest, console: &Console<'_>) -> Result<Take> {
+        let made = self.announced(request, None, console, |maker, place, watch| {
+            maker.make(request, None, place, watch).map(Some)
+        });
+        made?.ok_or_else(|| anyhow!("the take is made by another process"))
+    }
+
+    /// The same of a model whose files are named; none where another process is making the take.
+    ///
+    /// # Errors
+    /// As [`MakingInPlace::make`].
+    pub(crate) fn make_unless_claimed(
+        &mut self,
+        request: &TakeRequest,
+        mask: Option<&Mask>,
+        named: &NamedFiles,
+        console: &Console<'_>,
+    ) -> Result<Option<Take>> {
+        self.announced(request, Some(named), console, |maker, place, watch| {
+            maker.make_unless_claimed(request, mask, place, watch)
+        })
+    }
+
+    /// As [`Maker::hold`].
+    pub(crate) fn hold(&self, key: &TakeKey) -> Result<Option<ClaimHeartbeat>> {
+        self.maker.hold(self.store, key).or_else(|error| Err(told(error)))
+    }
+
+    fn announced(
+        &mut self,
+        request: &TakeRequest,
+        named: Option<&NamedFiles>,
+        console: &Console<'_>,
+        make: impl FnOnce(
+            &mut Maker,
+            &MakeContext<'_>,
+            &TimedWatch<'_>,
+        ) -> Result<Option<Take>, MakeError>,
+    ) -> Result<Option<Take>> {
+        let Self { opened, store, environment, maker, history, is_announced } = self;
+        let class = pace_class(maker.device_class(), tch::get_num_threads());
+        let run = history.begin(request, &class);
+        let learned = run.learned();
+        let history_so_far = &*history;
+        let is_first = !std::mem::replace(is_announced, true);
+        // Whoever typed it may go on, knowing how long.
+        let may_begin = |pipeline: &Pipeline| {
+            let slow = CpuEstimate::of(pipeline, request, opened.device, learned)?;
+            let expected = slow.as_ref().map_or_else(
+                || announcement::expected(history_so_far, pipeline, request, opened),
+                CpuEstimate::expected,
+            );
+            let line = announcement::line(request, opened, environment, expected);
+            console.remark(&(line + &memory::told(pipeline, request)));
+            if is_first {
+                say_size(request, store, console);
+                device::warn_of_unused(opened, environment, console);
+            }
+            if let Some(slow) = slow {
+                console.caution(slow);
+            }
+            Ok(())
+        };
+        let place = MakeContext {
+            store,
+            models: &environment.models,
+            limit: environment.store_limit,
+            named,
+            may_begin: &may_begin,
+        };
+        let watch = TimedWatch::new(console, run);
+        let made = make(maker, &place, &watch).or_else(|error| Err(told(error)))?;
+        if made.is_some() {
+            history.learn(watch.finish());
+        }
+        Ok(made)
+    }
+}
+
+/// Why a take was not made, with its exit code.
+fn told(error: MakeError) -> anyhow::Error {
+    match error {
+        MakeError::Stopped => Exit::Cancelled.mark(anyhow!("cancelled")),
+        MakeError::Failed(problem) => problem.into(),
+    }
+}

@@ -1,0 +1,256 @@
+//! `wan-alpha batch`: the takes of a table, from outside.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![cfg(unix)]
+
+mod support;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Output, Stdio};
+
+use serde_json::{Value, json};
+use support::render::names;
+use support::studio::Studio;
+
+/// Three shots of the smallest size, the second of two formats, the last first.
+const TABLE: &str = "name,prompt,seed,model,width,height,frames,steps,ellipse,format,priority\n\
+    fire,a flame,1,tiny,16,16,5,2,\"0: 0.2,0.5,0.6,1,0; 4: 0.8,0.5,0.6,1,0\",png,\n\
+    smoke,@smoke.txt,2,tiny,16,16,1,1,,\"exr,png\",-1\n\
+    dust,dust,3,tiny,16,16,1,1,,png,7\n";
+
+/// A user with a table in a folder of its own.
+fn studio(table: &str) -> Studio {
+    let studio = Studio::new();
+    fs::create_dir(studio.path("show")).unwrap();
+    fs::write(studio.path("show/shots.csv"), table).unwrap();
+    fs::write(studio.path("show/smoke.txt"), "smoke\n").unwrap();
+    studio
+}
+
+/// A call with the table and more words.
+fn batch(studio: &Studio, more: &[&str]) -> Output {
+    let [table, out] = ["show/shots.csv", "out"].map(|name| studio.path(name));
+    let mut words = vec!["batch", table.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    words.extend(["--device", "cpu", "--report"]);
+    let report = studio.path("report.json");
+    words.push(report.to_str().unwrap());
+    words.extend(more);
+    studio.run(&words)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// The report, and its shots' names and states in the table's order.
+fn report(studio: &Studio) -> (Value, Vec<(String, String)>) {
+    let text = fs::read_to_string(studio.path("report.json")).unwrap();
+    let report: Value = serde_json::from_str(&text).unwrap();
+    let word = |value: &Value| value.as_str().unwrap().to_owned();
+    let shots = report["shots"].as_array().unwrap().iter();
+    let states = shots.map(|shot| (word(&shot["name"]), word(&shot["state"]))).collect();
+    (report, states)
+}
+
+fn states(studio: &Studio) -> Vec<String> {
+    report(studio).1.into_iter().map(|(_, state)| state).collect()
+}
+
+#[test]
+fn the_shots_of_a_table_are_made_once_in_the_order_of_their_priority() {
+    let studio = studio(TABLE);
+    let junit = studio.path("report.xml");
+    let output = batch(&studio, &["--junit", junit.to_str().unwrap()]);
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stdout.ends_with("3 shots: 3 made\n"), "{stdout}");
+    assert_eq!(
+        report(&studio).1.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+        ["fire", "smoke", "dust"]
+    );
+    assert_eq!(states(&studio), ["made"; 3]);
+    let at = |name: &str| stderr.find(&format!("shot {name}:")).unwrap();
+    assert!(at("dust") < at("fire") && at("fire") < at("smoke"), "{stderr}");
+    assert_eq!(names(&studio.path("out")), ["dust", "fire", "smoke"]);
+    assert_eq!(
+        names(&studio.path("out/smoke")),
+        ["contact-sheet.png", "rgba.0000.exr", "rgba.0000.png", "take.json"]
+    );
+    assert_eq!(names(&studio.path("out/fire")).len(), 7);
+    let take = |name: &str| -> Value {
+        let text = fs::read_to_string(studio.path("out").join(name).join("take.json")).unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    assert_eq!(
+        (&take("smoke")["request"]["prompt"], take("fire")["request"]["seed"].as_u64()),
+        (&json!("smoke"), Some(1))
+    );
+    assert!(fs::read_to_string(&junit).unwrap().contains("tests=\"3\" failures=\"0\""));
+
+    // What is there stays as it is; what the store has is written; what a row says otherwise is made.
+    let before = fs::metadata(studio.path("out/dust/take.json")).unwrap().modified().unwrap();
+    fs::remove_dir_all(studio.path("out/smoke")).unwrap();
+    fs::write(studio.path("show/shots.csv"), TABLE.replace("a flame,1", "a flame,4")).unwrap();
+    let output = batch(&studio, &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(
+        states(&studio),
+        ["made", "from-store", "there-already"]
+            .map(|state| state.replace("there-already", "there"))
+    );
+    assert_eq!(
+        fs::metadata(studio.path("out/dust/take.json")).unwrap().modified().unwrap(),
+        before
+    );
+    assert_eq!((take("fire")["request"]["seed"].as_u64(), studio.takes().len()), (Some(4), 4));
+    // Another format is another row, of the same take.
+    fs::write(
+        studio.path("show/shots.csv"),
+        TABLE.replace("a flame,1", "a flame,4").replace("png,7", "exr,7"),
+    )
+    .unwrap();
+    let output = batch(&studio, &["--only", "dust"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(states(&studio), ["from-store"]);
+    assert_eq!(names(&studio.path("out/dust"))[1], "rgba.0000.exr");
+}
+
+#[test]
+fn nothing_is_made_while_a_row_cannot_be_and_all_such_rows_are_told() {
+    let table = TABLE
+        .replace("dust,dust,3,tiny,16", "dust,dust,3,none,16")
+        .replace("smoke,@smoke.txt,2,tiny,16", "smoke,@smoke.txt,2,tiny,17");
+    let studio = studio(&table);
+    let output = batch(&studio, &[]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    for words in ["nothing of ", "line 3, smoke: ", "16", "line 4, dust: ", "`none`"] {
+        assert!(said.contains(words), "`{words}` is not in: {said}");
+    }
+    assert!(studio.takes().is_empty() && !studio.path("out").exists());
+    // Looking makes nothing either.
+    fs::write(studio.path("show/shots.csv"), TABLE).unwrap();
+    let output = batch(&studio, &["--check"]);
+    assert!(text(&output.stdout).ends_with("shots.csv: every row can be made\n"));
+    assert!(studio.takes().is_empty() && !studio.path("out").exists());
+    let output = batch(&studio, &["--only", "flood"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text(&output.stderr)
+            .contains("--only flood: the table has no such shot; it has fire, smoke")
+    );
+}
+
+#[test]
+fn a_shot_that_fails_is_reported_with_its_code_and_the_rest_is_made() {
+    let studio = studio(TABLE);
+    // Another program's frames are never replaced, which shows only when they would be.
+    fs::create_dir_all(studio.path("out/fire")).unwrap();
+    fs::write(studio.path("out/fire/rgba.0000.png"), "mine").unwrap();
+    let output = batch(&studio, &["--farm", "opencue"]);
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert_eq!(stderr.lines().last(), Some("WAN_ALPHA_FAILED bad-input"), "{stderr}");
+    assert!(stdout.ends_with("3 shots: 2 made, 1 failed\n"), "{stdout}");
+    let (whole, _) = report(&studio);
+    let fire = &whole["shots"][0];
+    assert_eq!(
+        (&fire["state"], &fire["failure"]["code"], &fire["failure"]["exit"]),
+        (&json!("failed"), &json!("bad-input"), &json!(2)),
+        "{whole}"
+    );
+    assert!(fire["failure"]["message"].as_str().unwrap().contains("did not write"), "{whole}");
+    assert_eq!(whole["exit"], 2);
+    // The take is in the store all the same, and comes at once when the folder is free.
+    fs::remove_file(studio.path("out/fire/rgba.0000.png")).unwrap();
+    assert_eq!(batch(&studio, &[]).status.code(), Some(0));
+    assert_eq!(states(&studio), ["from-store", "there", "there"]);
+}
+
+#[test]
+fn two_processes_with_one_table_share_its_shots() {
+    let mut table = TABLE.lines().next().unwrap().to_owned() + "\n";
+    for shot in 0..6 {
+        table += &format!("s{shot},smoke,{shot},tiny,64,64,21,8,,png,\n");
+    }
+    let studio = studio(&table);
+    let [table, out] = ["show/shots.csv", "out"].map(|name| studio.path(name));
+    let reports = ["a.json", "b.json"].map(|name| studio.path(name));
+    let children = reports.each_ref().map(|report| {
+        let words = [
+            "batch",
+            table.to_str().unwrap(),
+            "--out",
+            out.to_str().unwrap(),
+            "--device",
+            "cpu",
+            "--report",
+            report.to_str().unwrap(),
+        ];
+        studio.command("run", &words).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    });
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+    let states = reports.map(|report| -> Vec<String> {
+        let report: Value = serde_json::from_str(&fs::read_to_string(report).unwrap()).unwrap();
+        let shots = report["shots"].as_array().unwrap();
+        shots.iter().map(|shot| shot["state"].as_str().unwrap().to_owned()).collect()
+    });
+    // Each shot is made by one, and is there for the other.
+    for (a, b) in states[0].iter().zip(&states[1]) {
+        let mut pair = [a.as_str(), b.as_str()];
+        pair.sort_unstable();
+        assert_eq!(pair, ["made", "there"], "{states:?}");
+    }
+    assert_eq!(studio.takes().len(), 6);
+    // No claim is left.
+    assert!(names(&studio.path("takes")).iter().all(|name| name.ends_with(".take")));
+}
+
+#[test]
+fn a_stopped_batch_goes_on_from_the_kept_latent() {
+    let table = "name,prompt,seed,model,width,height,frames,steps,format\n\
+        long,smoke,1,tiny,128,128,81,1,png\nnext,smoke,2,tiny,16,16,1,1,png\n";
+    let studio = studio(table);
+    let [table, out] = ["show/shots.csv", "out"].map(|name| studio.path(name));
+    let words = [
+        "batch",
+        table.to_str().unwrap(),
+        "--out",
+        out.to_str().unwrap(),
+        "--device",
+        "cpu",
+        "--farm",
+        "openjd",
+    ];
+    let mut child =
+        studio.command("run", &words).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    while !said.contains("openjd_status: decoding 1/") {
+        assert!(lines.read_line(&mut said).unwrap() > 0, "{said}");
+    }
+    // SAFETY: the process is a child that has not been waited for.
+    #[allow(unsafe_code)]
+    let sent = unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGTERM) };
+    assert_eq!(sent, 0);
+    lines.read_to_string(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
+    assert!(said.ends_with("WAN_ALPHA_FAILED cancelled\n"), "{said}");
+    assert!(said.contains("\nopenjd_fail: "), "{said}");
+    assert!(said.contains("not begun  next"), "{said}");
+    assert!(studio.takes().is_empty());
+    let output = studio.run(&words);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let of_first = said.split("shot next:").next().unwrap();
+    assert!(
+        of_first.contains("openjd_status: decoding")
+            && !of_first.contains("openjd_status: sampling"),
+        "{said}"
+    );
+    assert_eq!(studio.takes().len(), 2);
+}
