@@ -1,6 +1,7 @@
 //! `wan-alpha take`: the store of takes.
 
 mod find;
+mod gallery;
 mod lines;
 mod places;
 mod room;
@@ -44,6 +45,7 @@ pub(crate) fn run(command: &TakeCommand, context: &CommandContext<'_>) -> Result
         TakeCommand::Show { key, json } => lines::show(&find(&store, key, console)?, *json)?,
         TakeCommand::Verify { key } => verify(&store, key.as_deref(), console)?,
         TakeCommand::Export(args) => export(args, &store, console)?,
+        TakeCommand::Gallery(args) => gallery::run(args, &store, console)?,
         TakeCommand::Make(args) => make(args, &store, environment, console)?,
         TakeCommand::Remove { keys } => remove(keys, &store)?,
         TakeCommand::Trim { limit } => {

@@ -32,6 +32,8 @@ pub(crate) enum TakeCommand {
     },
     /// Write a take's frames as EXR and PNG
     Export(ExportTake),
+    /// Write a page to look through takes in a browser
+    Gallery(TakeGallery),
     /// Make the take of a request, ahead of a farm render for example
     Make(MakeTake),
     /// Remove takes of yours
@@ -126,6 +128,22 @@ impl ExportTake {
     pub(crate) fn formats(&self) -> Vec<Format> {
         in_order(&self.format)
     }
+}
+
+/// Takes to look through.
+#[derive(Debug, Args)]
+pub(crate) struct TakeGallery {
+    /// Folders of renders, of batches or of takes [default: the store]
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folders: Vec<PathBuf>,
+
+    /// The folder to write: index.html, and the moving pictures beside it. Those that are there stay
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+
+    /// Still pictures alone, in one file
+    #[arg(long)]
+    pub(crate) still: bool,
 }
 
 /// A take to make.

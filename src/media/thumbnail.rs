@@ -41,23 +41,29 @@ pub(crate) fn is_shown(frame: usize, frames: usize) -> bool {
 impl Thumbnail {
     /// A frame in a size that a page has room for.
     pub(crate) fn of(frame: &OwnedFrame) -> Result<Self> {
-        let longer = frame.width.max(frame.height).max(1);
-        let fit = |side: usize| if longer <= SIDE { side } else { (side * SIDE / longer).max(1) };
-        let (width, height) = (fit(frame.width), fit(frame.height));
-        let mut rgba = frame.rgba.clone();
-        premultiply(&mut rgba);
-        let from = [frame.width, frame.height];
-        let algorithm = ResizeAlg::Convolution(FilterType::Bilinear);
-        let small = filtered(&rgba, from, [width, height], algorithm);
-        let eight = |value: f32| (value.clamp(0.0, 1.0) * 255.0).round() as u8;
-        let bytes = small.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, a]| {
-            let straight = |value: f32| if a > 0.0 { eight(value / a) } else { 0 };
-            [straight(r), straight(g), straight(b), eight(a)]
-        });
-        let (width, height) = (width as u32, height as u32);
-        let image = RgbaImage::from_raw(width, height, bytes.collect()).unwrap_or_default();
+        let image = small(frame, SIDE);
+        let (width, height) = image.dimensions();
         Ok(Self { frame: frame.index, width, height, png: encode_plain(&image)? })
     }
+}
+
+/// A frame of which neither side has more than `most` pixels, straight in 8 bits.
+pub(crate) fn small(frame: &OwnedFrame, most: usize) -> RgbaImage {
+    let longer = frame.width.max(frame.height).max(1);
+    let fit = |side: usize| if longer <= most { side } else { (side * most / longer).max(1) };
+    let (width, height) = (fit(frame.width), fit(frame.height));
+    let mut rgba = frame.rgba.clone();
+    premultiply(&mut rgba);
+    let from = [frame.width, frame.height];
+    let algorithm = ResizeAlg::Convolution(FilterType::Bilinear);
+    let small = filtered(&rgba, from, [width, height], algorithm);
+    let eight = |value: f32| (value.clamp(0.0, 1.0) * 255.0).round() as u8;
+    let bytes = small.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, a]| {
+        let straight = |value: f32| if a > 0.0 { eight(value / a) } else { 0 };
+        [straight(r), straight(g), straight(b), eight(a)]
+    });
+    let (width, height) = (width as u32, height as u32);
+    RgbaImage::from_raw(width, height, bytes.collect()).unwrap_or_default()
 }
 
 #[cfg(test)]
