@@ -41,7 +41,7 @@ pub(crate) use ellipse::{EllipseCommand, FitEllipse, ShowEllipse};
 pub(crate) use encode::Encode;
 pub(crate) use engine::{EngineRun, EngineVerb};
 pub(crate) use eval::{EvalCommand, EvalReconstruction, EvalTakes, ReportFiles, ScoringArgs};
-pub(crate) use job::{FarmJob, JobCommand, JobReport};
+pub(crate) use job::{FarmJob, JobCommand, JoinReports};
 pub(crate) use model::{GetModel, ModelCommand};
 pub(crate) use plan::PlanTake;
 pub(crate) use reading::ImageReading;

@@ -30,7 +30,7 @@ use crate::take;
 use making::{Making, PlannedShot};
 pub(crate) use models::Models;
 pub(crate) use report::BatchReport;
-pub(crate) use shots::{Shot, read as read_shots, refuse as refuse_rows};
+pub(crate) use shots::{BatchShot, read as read_shots, refuse as refuse_rows};
 
 /// Makes what the rows of a table ask for.
 pub(crate) fn run(args: &Batch, context: &CommandContext<'_>) -> Result<()> {
@@ -98,7 +98,7 @@ pub(crate) fn failure_of_shots(done: &BatchReport) -> Option<anyhow::Error> {
 }
 
 /// Those that `--only` names, or all.
-fn chosen(mut shots: Vec<Shot>, only: &[String]) -> Result<Vec<Shot>> {
+fn chosen(mut shots: Vec<BatchShot>, only: &[String]) -> Result<Vec<BatchShot>> {
     for name in only {
         let is_there = shots.iter().any(|shot| shot.name == *name);
         ensure_named(is_there, name, &shots).or_exit(Exit::BadInput)?;
@@ -107,7 +107,7 @@ fn chosen(mut shots: Vec<Shot>, only: &[String]) -> Result<Vec<Shot>> {
     Ok(shots)
 }
 
-fn ensure_named(is_there: bool, name: &str, shots: &[Shot]) -> Result<()> {
+fn ensure_named(is_there: bool, name: &str, shots: &[BatchShot]) -> Result<()> {
     let names: Vec<&str> = shots.iter().map(|shot| shot.name.as_str()).collect();
     ensure!(is_there, "--only {name}: the table has no such shot; it has {}", names.join(", "));
     Ok(())
@@ -116,7 +116,7 @@ fn ensure_named(is_there: bool, name: &str, shots: &[Shot]) -> Result<()> {
 /// Completes every row to a request, those of the greatest priority first and shots of one model after each
 /// other. `told`: what is said of them is shown, else each shot says it when it is made.
 fn plan(
-    shots: Vec<Shot>,
+    shots: Vec<BatchShot>,
     table: &Path,
     models: &mut Models<'_>,
     told: bool,

@@ -18,13 +18,13 @@ use anyhow::{Context, Result, ensure};
 use wan_alpha_take::store::Store;
 
 use crate::args::{FarmJob, JobCommand};
-use crate::batch::{Models, Shot, read_shots, refuse_rows};
+use crate::batch::{BatchShot, Models, read_shots, refuse_rows};
 use crate::context::CommandContext;
 use crate::device;
 use crate::exit::{Exit, OrExit};
 use crate::media::atomic_file::write_whole;
 use crate::stdout::print_lines;
-use farm_job::{Job, JobFiles, JobShot};
+use farm_job::{JobFiles, JobShot, PlannedJob};
 
 /// The most letters of a job's name in Open Job Description.
 const NAME_LIMIT: usize = 128;
@@ -40,7 +40,7 @@ pub(crate) fn run(command: &JobCommand, context: &CommandContext<'_>) -> Result<
 
 fn write(
     args: &FarmJob,
-    files: impl Fn(&Job<'_>) -> Result<JobFiles>,
+    files: impl Fn(&PlannedJob<'_>) -> Result<JobFiles>,
     context: &CommandContext<'_>,
 ) -> Result<()> {
     let table = std::path::absolute(&args.table)?;
@@ -52,7 +52,7 @@ fn write(
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make the folder of the job, {}", folder.display()))
         .or_exit(Exit::BadInput)?;
-    let job = Job { name, table, folder, program: &args.program, shots, then: &args.then };
+    let job = PlannedJob { name, table, folder, program: &args.program, shots, then: &args.then };
     let JobFiles { files, next } = files(&job)?;
     for (name, text) in files {
         write_whole(&job.folder.join(name), text.as_bytes())?;
@@ -101,7 +101,7 @@ fn shots(
 }
 
 fn job_shot(
-    shot: &Shot,
+    shot: &BatchShot,
     asked: Option<u32>,
     models: &mut Models<'_>,
     context: &CommandContext<'_>,

@@ -33,15 +33,15 @@ use wan_alpha_take::{
 };
 
 use crate::memory;
-use crate::model::{ChosenLoras, use_merged};
+use crate::model::use_merged;
 use crate::take_images::TakeImages;
 use crate::take_record::{ReportSink, WarningKeeper, in_order};
 pub(crate) use claim_heartbeat::ClaimHeartbeat;
 pub(crate) use error::MakeError;
-use error::{no_lora, no_model, no_thread};
+use error::{no_model, no_thread};
 use latent_cache::{Latents, Made};
 pub(crate) use named_files::NamedFiles;
-use named_files::model_of;
+use named_files::find_files;
 
 /// A claim whose holder was silent for this long is taken over.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -237,19 +237,12 @@ impl Maker {
         if self.warm.is_some() {
             self.unload()?;
         }
-        let (found, recorded);
-        let files = match place.named {
-            Some(files) => {
-                recorded = None;
-                files
-            }
-            None => {
-                let named = model_of(request, fingerprint, place.models)?;
-                let loras = ChosenLoras::files_of(&request.loras, place.models);
-                recorded = Some(named.clone());
-                found = NamedFiles::recorded(named, loras.map_err(|what| no_lora(&what))?);
-                &found
-            }
+        let found = match place.named {
+            Some(_) => None,
+            None => Some(find_files(request, fingerprint, place.models)?),
+        };
+        let Some(files) = place.named.or(found.as_ref().map(|(files, _)| files)) else {
+            return Err(no_model("the request names no model"));
         };
         let keeper = WarningKeeper::new(watch, WarningCode::ModelFiles);
         let mut pipeline =
@@ -260,7 +253,7 @@ impl Maker {
             pipeline.keep_contexts(folder.clone());
         }
         // Files that came into their places after the look above.
-        if let Some(change) = recorded.and_then(|named| named.changed()) {
+        if let Some(change) = found.as_ref().and_then(|(_, named)| named.changed()) {
             return Err(no_model(&format!("model `{}`: {change}", files.name)));
         }
         (place.may_begin)(&pipeline)?;

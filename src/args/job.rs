@@ -14,7 +14,7 @@ pub(crate) enum JobCommand {
     /// An outline of OpenCue, a layer for each shot
     Opencue(FarmJob),
     /// What became of the shots of a job, from the reports that its tasks left
-    Report(JobReport),
+    Report(JoinReports),
 }
 
 /// A job to write.
@@ -52,7 +52,7 @@ pub(crate) struct FarmJob {
 
 /// Reports to join.
 #[derive(Debug, Args)]
-pub(crate) struct JobReport {
+pub(crate) struct JoinReports {
     /// Reports of `batch --report`, or folders with them
     #[arg(value_name = "FILE|FOLDER", required = true)]
     pub(crate) reports: Vec<PathBuf>,

@@ -12,7 +12,7 @@ use wan_alpha_take::store::Store;
 
 use super::models::Models;
 use super::report::{BatchReport, ShotFailure, ShotReport, ShotState};
-use super::shots::Shot;
+use super::shots::BatchShot;
 use crate::console::Console;
 use crate::context::CommandContext;
 use crate::exit::{Exit, code_of};
@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(300);
 pub(super) struct PlannedShot {
     /// Its place in the table.
     pub(super) row: usize,
-    pub(super) shot: Shot,
+    pub(super) shot: BatchShot,
     pub(super) key: TakeKey,
     /// The number of its model.
     pub(super) model: usize,
@@ -162,20 +162,20 @@ impl<'a> Making<'a> {
 }
 
 /// What the folder of a shot says of the row that it was written for.
-fn mark_of(shot: &Shot, key: &TakeKey) -> Value {
+fn mark_of(shot: &BatchShot, key: &TakeKey) -> Value {
     let row = blake3::hash(shot.words.join("\0").as_bytes()).to_hex();
     json!({ "name": shot.name, "key": key, "row": row.as_str() })
 }
 
 /// Whether the files of a shot are there, all of them, as its row asks for them.
-fn is_there(shot: &Shot, mark: &Value) -> bool {
+fn is_there(shot: &BatchShot, mark: &Value) -> bool {
     let text = std::fs::read(shot.render.out.join(TAKE)).unwrap_or_default();
     let take: Value = serde_json::from_slice(&text).unwrap_or_default();
     take["state"] == "complete" && take["shot"] == *mark
 }
 
 /// What the folder of a shot is held by.
-fn held_as(shot: &Shot, key: &TakeKey) -> Result<TakeKey> {
+fn held_as(shot: &BatchShot, key: &TakeKey) -> Result<TakeKey> {
     let folder = std::path::absolute(&shot.render.out)?;
     let held = format!("shot\0{}\0{key}", folder.display());
     Ok(TakeKey(*blake3::hash(held.as_bytes()).as_bytes()))

@@ -8,7 +8,7 @@ use wan_alpha_core::generate::Pipeline;
 use wan_alpha_take::TakeRequest;
 use wan_alpha_take::store::Store;
 
-use super::shots::Shot;
+use super::shots::BatchShot;
 use crate::context::CommandContext;
 use crate::maker::NamedFiles;
 use crate::render::{self, AskedRequest, OpenedModel, ReadFlags};
@@ -36,7 +36,7 @@ impl<'a> Models<'a> {
     /// As a render of it alone would have, before anything is computed.
     pub(crate) fn ask(
         &mut self,
-        shot: &Shot,
+        shot: &BatchShot,
         context: &CommandContext<'_>,
     ) -> Result<(AskedRequest, usize)> {
         let args = &*shot.render;

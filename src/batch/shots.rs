@@ -25,7 +25,7 @@ const NO_COLUMNS: [(&str, &str); 5] = [
 
 /// A row: what a render of it would be told.
 #[derive(Debug)]
-pub(crate) struct Shot {
+pub(crate) struct BatchShot {
     /// Unique in its table, and fit for a file's name.
     pub(crate) name: String,
     /// Of the table, from 1, as editors count.
@@ -42,9 +42,9 @@ pub(crate) struct Shot {
 ///
 /// # Errors
 /// All that is wrong with rows, each with its line.
-pub(crate) fn read(table: &Path, out: Option<&Path>) -> Result<Vec<Shot>> {
+pub(crate) fn read(table: &Path, out: Option<&Path>) -> Result<Vec<BatchShot>> {
     let rows = read_cells(table).or_exit(Exit::BadInput)?;
-    let columns = Columns::of_render();
+    let columns = RenderColumns::of_render();
     let mut shots = Vec::new();
     let mut problems = Vec::new();
     let mut lines: BTreeMap<String, usize> = BTreeMap::new();
@@ -80,9 +80,9 @@ pub(crate) fn refuse(table: &Path, problems: &[String]) -> Result<()> {
 }
 
 /// The flags of `render` by their names.
-struct Columns(BTreeMap<String, Arg>);
+struct RenderColumns(BTreeMap<String, Arg>);
 
-impl Columns {
+impl RenderColumns {
     fn of_render() -> Self {
         let command = Cli::command();
         let render = command.find_subcommand("render");
@@ -90,7 +90,7 @@ impl Columns {
         Self(flags.filter_map(|flag| Some((flag.get_long()?.to_owned(), flag.clone()))).collect())
     }
 
-    fn shot(&self, line: usize, fields: Fields, out: Option<&Path>) -> Result<Shot> {
+    fn shot(&self, line: usize, fields: Fields, out: Option<&Path>) -> Result<BatchShot> {
         let mut words = Vec::new();
         let (mut name, mut priority, mut has_out) = (None, 0, false);
         for (column, value) in fields {
@@ -120,7 +120,7 @@ impl Columns {
             (false, Some(out)) => render.out = out.join(&name),
             (false, None) => bail!("it has no folder: fill the column `out`, or give --out"),
         }
-        Ok(Shot { name, line, priority, words, render })
+        Ok(BatchShot { name, line, priority, words, render })
     }
 
     /// A cell as flags.
@@ -231,7 +231,7 @@ fn parse(words: &[String]) -> Result<Box<Render>> {
 mod tests {
     use super::*;
 
-    fn read_text(name: &str, text: &str) -> Result<Vec<Shot>> {
+    fn read_text(name: &str, text: &str) -> Result<Vec<BatchShot>> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();

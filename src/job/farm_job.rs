@@ -10,7 +10,7 @@ pub(super) struct JobShot {
 }
 
 /// What both kinds of job are written from.
-pub(super) struct Job<'a> {
+pub(super) struct PlannedJob<'a> {
     pub(super) name: String,
     /// Absolute, as is the folder.
     pub(super) table: PathBuf,

@@ -7,13 +7,13 @@
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 
-use super::farm_job::{Job, JobFiles, JobShot};
+use super::farm_job::{JobFiles, JobShot, PlannedJob};
 
 /// The script's file.
 const OUTLINE: &str = "outline.py";
 
 /// The outline, and the command that launches it.
-pub(super) fn files(job: &Job<'_>) -> Result<JobFiles> {
+pub(super) fn files(job: &PlannedJob<'_>) -> Result<JobFiles> {
     let layers: Vec<Value> = job.shots.iter().map(|shot| layer(job, shot)).collect();
     let then: Vec<String> = job.then.iter().map(|word| quoted(word)).collect();
     let store = job.folder.join("takes").display().to_string();
@@ -31,7 +31,7 @@ fn literal(value: &Value) -> Result<String> {
     Ok(serde_json::to_string_pretty(value)?)
 }
 
-fn layer(job: &Job<'_>, shot: &JobShot) -> Value {
+fn layer(job: &PlannedJob<'_>, shot: &JobShot) -> Value {
     let [frames, report] = ["frames".to_owned(), format!("reports/{}.json", shot.name)]
         .map(|name| job.folder.join(name).display().to_string());
     let table = job.table.display().to_string();

@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::farm_job::{Job, JobFiles, JobShot};
+use super::farm_job::{JobFiles, JobShot, PlannedJob};
 use super::relative_path::from_folder;
 
 /// The template's file.
@@ -24,7 +24,7 @@ const REPORT_STEP: &str = "report of all shots";
 const CANCEL_SECONDS: u32 = 60;
 
 /// The template, and the command that runs it here.
-pub(super) fn files(job: &Job<'_>) -> Result<JobFiles> {
+pub(super) fn files(job: &PlannedJob<'_>) -> Result<JobFiles> {
     let mut text = serde_json::to_string_pretty(&template(job)?)?;
     text.push('\n');
     let template = job.folder.join(TEMPLATE);
@@ -36,7 +36,7 @@ pub(super) fn files(job: &Job<'_>) -> Result<JobFiles> {
     Ok(JobFiles { files: vec![(TEMPLATE, text)], next })
 }
 
-fn template(job: &Job<'_>) -> Result<Value> {
+fn template(job: &PlannedJob<'_>) -> Result<Value> {
     let mut steps: Vec<Value> = job.shots.iter().map(shot_step).collect();
     let shots: Vec<Value> =
         job.shots.iter().map(|shot| json!({ "dependsOn": shot.name })).collect();
@@ -68,14 +68,14 @@ fn template(job: &Job<'_>) -> Result<Value> {
 
 /// The folder of the table, and how it is told from the template's folder: an absolute default, and one that
 /// leads out of that folder, are refused by `openjd run`, so there is none where it lies elsewhere.
-fn inputs<'a>(job: &'a Job<'_>) -> Result<(&'a Path, Option<String>)> {
+fn inputs<'a>(job: &'a PlannedJob<'_>) -> Result<(&'a Path, Option<String>)> {
     let folder = job.table.parent().context("the table is in no folder")?;
     let told = from_folder(&job.folder, folder);
     let leads_out = told.split('/').next() == Some("..");
     Ok((folder, (!leads_out).then_some(told)))
 }
 
-fn parameters(job: &Job<'_>) -> Result<Value> {
+fn parameters(job: &PlannedJob<'_>) -> Result<Value> {
     let table = job.table.file_name().unwrap_or_default().to_string_lossy();
     let mut parameters = json!([
         {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::args::{Farm, JobReport};
+use crate::args::{Farm, JoinReports};
 use crate::batch::{BatchReport, failure_of_shots};
 use crate::exit::{Exit, OrExit};
 use crate::media::atomic_file::write_whole;
@@ -12,7 +12,7 @@ use crate::progress::TerminalProgress;
 use crate::stdout::print_lines;
 
 /// Prints what became of all shots, and fails as the worst of them did.
-pub(super) fn run(args: &JobReport, progress: &TerminalProgress) -> Result<()> {
+pub(super) fn run(args: &JoinReports, progress: &TerminalProgress) -> Result<()> {
     let joined = read(&args.reports).or_exit(Exit::BadInput)?;
     if let Some(path) = &args.junit {
         write_whole(path, joined.junit().as_bytes())?;

@@ -6,8 +6,8 @@ use wan_alpha_core::weights::FurtherLora;
 use wan_alpha_take::models::{Defaults, MadeFor, Manifest, ModelRoots, NamedModel};
 use wan_alpha_take::{Fingerprint, TakeRequest};
 
-use super::error::{MakeError, no_model};
-use crate::model::Merged;
+use super::error::{MakeError, no_lora, no_model};
+use crate::model::{ChosenLoras, Merged};
 
 /// A model by its files, and what is merged beside its own adapters.
 pub(crate) struct NamedFiles {
@@ -21,15 +21,26 @@ pub(crate) struct NamedFiles {
 
 impl NamedFiles {
     /// What is recorded under a name, with the LoRAs of a request.
-    pub(super) fn recorded(named: NamedModel, loras: Vec<FurtherLora>) -> Self {
+    fn recorded(named: NamedModel, loras: Vec<FurtherLora>) -> Self {
         let (paths, merged) = (named.paths(), named.merged());
         let Manifest { name, defaults, made_for, .. } = named.manifest;
         Self { name, paths, merged, defaults, made_for, loras }
     }
 }
 
+/// The files of a request's model and LoRAs, found by their fingerprints, and what is recorded of it.
+pub(super) fn find_files(
+    request: &TakeRequest,
+    fingerprint: Fingerprint,
+    models: &ModelRoots,
+) -> Result<(NamedFiles, NamedModel), MakeError> {
+    let named = model_of(request, fingerprint, models)?;
+    let loras = ChosenLoras::files_of(&request.loras, models).map_err(|what| no_lora(&what))?;
+    Ok((NamedFiles::recorded(named.clone(), loras), named))
+}
+
 /// The model of a request, whose files are as they were added.
-pub(super) fn model_of(
+fn model_of(
     request: &TakeRequest,
     fingerprint: Fingerprint,
     models: &ModelRoots,

@@ -13,7 +13,7 @@ use super::csv_text::Fields;
 
 /// A line with something on it.
 #[derive(Clone, Copy)]
-struct Line<'a> {
+struct YamlLine<'a> {
     /// From 1, as editors count.
     number: usize,
     /// Blanks that it begins with.
@@ -24,8 +24,9 @@ struct Line<'a> {
 
 /// The rows of a text and their lines, from 1 as editors count.
 pub(super) fn read(text: &str) -> Result<Vec<(usize, Fields)>> {
-    let all: Vec<Line<'_>> = text.lines().enumerate().map(|(at, text)| line(at, text)).collect();
-    let mut reader = Reader { lines: &all, at: 0 };
+    let all: Vec<YamlLine<'_>> =
+        text.lines().enumerate().map(|(at, text)| line(at, text)).collect();
+    let mut reader = YamlReader { lines: &all, at: 0 };
     let mut rows = Vec::new();
     if reader.peek().is_some_and(|line| line.text == "---") {
         reader.at += 1;
@@ -42,19 +43,19 @@ pub(super) fn read(text: &str) -> Result<Vec<(usize, Fields)>> {
     Ok(rows)
 }
 
-fn line(at: usize, text: &str) -> Line<'_> {
+fn line(at: usize, text: &str) -> YamlLine<'_> {
     let trimmed = text.trim_start_matches(' ');
-    Line { number: at + 1, indent: text.len() - trimmed.len(), text: trimmed.trim_end() }
+    YamlLine { number: at + 1, indent: text.len() - trimmed.len(), text: trimmed.trim_end() }
 }
 
-struct Reader<'a> {
-    lines: &'a [Line<'a>],
+struct YamlReader<'a> {
+    lines: &'a [YamlLine<'a>],
     at: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> YamlReader<'a> {
     /// The next line that is neither empty nor a comment.
-    fn peek(&mut self) -> Option<Line<'a>> {
+    fn peek(&mut self) -> Option<YamlLine<'a>> {
         while let Some(line) = self.lines.get(self.at) {
             if !line.text.is_empty() && !line.text.starts_with('#') {
                 return Some(*line);
@@ -65,7 +66,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The entry that begins with the dash of a line.
-    fn row(&mut self, first: Line<'a>) -> Result<Fields> {
+    fn row(&mut self, first: YamlLine<'a>) -> Result<Fields> {
         ensure!(
             first.indent == 0 && (first.text == "-" || first.text.starts_with("- ")),
             "expected `- ` and the first column of a row at the beginning of the line, found `{}`",
@@ -76,7 +77,7 @@ impl<'a> Reader<'a> {
         let inner = first.text[1..].trim_start_matches(' ');
         if !inner.is_empty() && !inner.starts_with('#') {
             let indent = first.text.len() - inner.len();
-            self.cell(Line { indent, text: inner, ..first }, &mut fields)?;
+            self.cell(YamlLine { indent, text: inner, ..first }, &mut fields)?;
         }
         let mut indent = (!fields.is_empty()).then(|| first.text.len() - inner.len());
         while let Some(next) = self.peek().filter(|line| line.indent > 0) {
@@ -95,7 +96,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A column and its value; the line has been taken.
-    fn cell(&mut self, line: Line<'a>, fields: &mut Fields) -> Result<()> {
+    fn cell(&mut self, line: YamlLine<'a>, fields: &mut Fields) -> Result<()> {
         let (name, value) = split_key(line.text)?;
         let value = match value {
             "" => self.words_below(line.indent)?,
