@@ -3,11 +3,13 @@
 #![forbid(unsafe_code)]
 
 use std::ffi::CStr;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use wan_alpha_take::{TakeKey, TakeRequest};
 
 use crate::build_request::{self, BuildRequestError, Instead};
+use crate::instance::Instance;
 use crate::node::Node;
 use crate::node_update::{Restoring, TakeEdit, restore_previous, set_status, update_node};
 use crate::notice::{Notice, NoticeCause};
@@ -39,7 +41,13 @@ pub(crate) fn generate_and_wait(node: Node<'_>) -> Result<(), Status> {
     let Some(key) = begin(node, c"Generate", None)? else { return Ok(()) };
     let session = PluginSession::of(node.effect().host());
     let began = Instant::now();
-    let Some(bar) = node.effect().progress(c"WanAlpha generates a take") else {
+    // Some hosts handle other events meanwhile, among them those that end this node.
+    let instance = node.effect().held_instance::<Instance>()?;
+    if instance.shows_progress.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    let label = c"WanAlpha generates a take";
+    let Some(bar) = node.effect().progress(label, &instance.shows_progress) else {
         let text = "This host has no progress bar: the take is made meanwhile.".to_owned();
         let cause = NoticeCause::Making(key);
         node.instance().set_notice(Some(Notice { text, cause }));
@@ -48,7 +56,12 @@ pub(crate) fn generate_and_wait(node: Node<'_>) -> Result<(), Status> {
     let mut done = 0.0_f64;
     while let JobReadiness::Pending(progress) = session.readiness(key) {
         done = done.max(fraction_done(&progress, began.elapsed()));
-        if !bar.update(done) {
+        let goes_on = bar.update(done);
+        if !bar.is_shown() {
+            // The node is gone; its take is made for the next one with these parameters.
+            return Ok(());
+        }
+        if !goes_on {
             drop(bar);
             return cancel(node);
         }

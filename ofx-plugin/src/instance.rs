@@ -29,6 +29,8 @@ pub(crate) struct Instance {
     notice: Mutex<Option<Notice>>,
     /// Whether the host shows an error message of a render.
     shows_error: AtomicBool,
+    /// Whether the host shows a progress bar of this instance.
+    pub(crate) shows_progress: AtomicBool,
     /// The input clip, which a generator does not have.
     source: Option<ClipHandle>,
     /// Whether its host makes filters alone.
@@ -123,17 +125,28 @@ pub(crate) fn create(effect: Effect<'_>) -> ActionResult {
         }
     }
     let id = format!("{}-{:016x}", std::process::id(), fastrand::u64(..));
-    let (requested, notice, shows_error) = Default::default();
-    let instance = Instance { id, requested, notice, shows_error, source, is_filter, parameters };
+    let (requested, notice, shows_error, shows_progress) = Default::default();
+    let instance = Instance {
+        id,
+        requested,
+        notice,
+        shows_error,
+        shows_progress,
+        source,
+        is_filter,
+        parameters,
+    };
     effect.attach(instance)?;
     Ok(Status::OK)
 }
 
 pub(crate) fn destroy(effect: Effect<'_>) -> ActionResult {
     let Some(instance) = effect.detach::<Instance>()? else { return Ok(Status::OK) };
+    // A bar without its node would stay for good in some hosts.
+    effect.end_progress(&instance.shows_progress);
     // The take goes on being made, for the next node with these parameters.
     if let Some(session) = PluginSession::if_open() {
-        session.node_destroyed(instance.requested.into_inner(), instance.id);
+        session.node_destroyed(instance.requested(), instance.id.clone());
     }
     Ok(Status::OK)
 }

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::ffi::{CStr, c_void};
 use std::marker::PhantomData;
 use std::ptr;
+use std::sync::Arc;
 
 use openfx_sys::{OfxImageClipHandle, OfxImageEffectHandle, OfxParamSetHandle, OfxRectD, OfxTime};
 
@@ -142,14 +143,21 @@ impl<'a> Effect<'a> {
     pub(crate) fn instance<T: Any>(self) -> Result<&'a T, Status> {
         // SAFETY: these are the properties of an effect of this plug-in, whose instance data only
         // `attach` and `detach` set; the host destroys an instance, which is when `detach` is called,
-        // after every other action on it, and 'a is one of these actions.
+        // after every other action on it, and 'a is one of these actions. The one action in which the
+        // host may do so earlier, since it handles events of the artist, holds the instance.
         unsafe { self.properties()?.attached() }
     }
 
+    /// The same, to be kept by an action in which the host may destroy the instance.
+    pub(crate) fn held_instance<T: Any + Send + Sync>(self) -> Result<Arc<T>, Status> {
+        // SAFETY: as above; instances are destroyed on the main thread, on which this is called.
+        unsafe { self.properties()?.held() }
+    }
+
     /// Takes the instance's own data back, on destruction.
-    pub(crate) fn detach<T: Any>(self) -> Result<Option<T>, Status> {
+    pub(crate) fn detach<T: Any + Send + Sync>(self) -> Result<Option<Arc<T>>, Status> {
         // SAFETY: as above; the host destroys an instance after every other action on it, so that
-        // nobody uses its data any more.
+        // nobody uses its data any more but who holds it.
         unsafe { self.properties()?.detach() }
     }
 

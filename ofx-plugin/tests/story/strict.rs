@@ -112,4 +112,26 @@ alone! {
             node.delete();
         }
     }
+
+    fn a_bar_goes_with_the_node_that_is_deleted_while_it_is_shown(workshop) {
+        for (seed, profile) in (1..).zip([Profile::nuke17_strict(), Profile::plain(), Profile::natron()]) {
+            workshop.gate("sampling", 2);
+            let (host, plugin) = workshop.load(profile);
+            let project = plugin.project();
+            let node = project.add(Context::General).unwrap();
+            plain_node(&node, "one");
+            node.set("seed", seed);
+            host.delete_at_progress(Some(3));
+            // Where it waits all the same, it does so for good: the gate is closed.
+            node.press("generateAndWait");
+            let told = node.progress();
+            assert_eq!(told.last(), Some(&wan_alpha_test_host::Progress::End), "{told:?}");
+            assert!(project.nodes().is_empty());
+            // The take goes on being made, for the next node with these parameters.
+            workshop.open_gate();
+            let count = seed as usize;
+            eventually("the take is stored", || workshop.takes().len() == count);
+            workshop.close_gate();
+        }
+    }
 }

@@ -52,6 +52,7 @@ pub(crate) struct Digests {
 pub(crate) struct Artist {
     pub(crate) says_yes: bool,
     pub(crate) cancels_at: Option<u32>,
+    pub(crate) deletes_at: Option<u32>,
 }
 
 impl HostState {
@@ -97,7 +98,7 @@ impl Host {
             unknown_properties: Mutex::default(),
             main_thread: thread::current().id(),
             actions: AtomicU64::new(0),
-            artist: Mutex::new(Artist { says_yes: true, cancels_at: None }),
+            artist: Mutex::new(Artist { says_yes: true, ..Artist::default() }),
             cache: FrameCache::default(),
             digests: Mutex::default(),
             allocated: Mutex::default(),
@@ -200,6 +201,12 @@ impl Host {
     /// From now on the artist presses Cancel at the nth update of a progress; never where none.
     pub fn cancel_progress_at(&self, update: Option<u32>) {
         self.state.artist.lock().cancels_at = update;
+    }
+
+    /// From now on the artist deletes the node at the nth update of its progress; never where none.
+    /// Hosts that handle events while they show a bar let that happen.
+    pub fn delete_at_progress(&self, update: Option<u32>) {
+        self.state.artist.lock().deletes_at = update;
     }
 
     /// Something outside the host has changed (a take was made, say): a state may from now on look

@@ -114,6 +114,7 @@ pub(crate) fn tell(
         call.arguments().put("OfxPropChangeReason", [reason.name()]);
         call.perform();
     };
+    let lived = effect.is_alive();
     bracket(Action::BeginInstanceChanged);
     let mut answer = Status::REPLY_DEFAULT;
     for name in names {
@@ -124,7 +125,10 @@ pub(crate) fn tell(
         arguments.put("OfxPropChangeReason", [reason.name()]);
         answer = call.perform();
     }
-    bracket(Action::EndInstanceChanged);
+    // Where the artist deletes the node meanwhile, there is nobody to tell.
+    if effect.is_alive() || !lived {
+        bracket(Action::EndInstanceChanged);
+    }
     answer
 }
 

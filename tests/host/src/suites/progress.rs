@@ -10,8 +10,9 @@ use openfx_sys::{OfxProgressSuiteV1, OfxProgressSuiteV2};
 use crate::boundary::{Answer, OptionalText, suite_functions, without};
 use crate::doing;
 use crate::effect::Effect;
-use crate::node::NodeState;
+use crate::host::Artist;
 use crate::node::told::Progress;
+use crate::node::{NodeState, lifecycle};
 use crate::rules::Rule;
 use crate::status::Status;
 
@@ -44,7 +45,7 @@ suite_functions! {
 
     fn update(effect: Arc<Effect> as *mut c_void, part: f64 as f64) {
         let node = node(&effect)?;
-        let cancels_at = effect.host.artist.lock().cancels_at;
+        let Artist { cancels_at, deletes_at, .. } = *effect.host.artist.lock();
         let mut told = node.told.lock();
         if !(0.0..=1.0).contains(&part) {
             doing::fault(Rule::OrderedProgress, format!("progress is {part}, not 0 to 1"));
@@ -55,7 +56,13 @@ suite_functions! {
             return Err(Status::FAILED);
         };
         *updates += 1;
-        if cancels_at.is_some_and(|at| *updates >= at) { Err(Status::REPLY_NO) } else { Ok(()) }
+        let updates = *updates;
+        drop(told);
+        if deletes_at == Some(updates) {
+            node.project.remove(&node);
+            lifecycle::destroy(&node);
+        }
+        if cancels_at.is_some_and(|at| updates >= at) { Err(Status::REPLY_NO) } else { Ok(()) }
     }
 
     fn end(effect: Arc<Effect> as *mut c_void) {
