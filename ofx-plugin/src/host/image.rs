@@ -233,11 +233,13 @@ impl ImageMemory {
         let row_bytes = isize::try_from(row_bytes).map_err(|_| refusal())?;
         let needed = width.checked_mul(pixel_bytes).ok_or_else(refusal)?;
         let whole = bounds.height().checked_mul(row_bytes.unsigned_abs());
-        let is_sound = !data.is_null()
-            && bounds.x1 <= bounds.x2
-            && bounds.y1 <= bounds.y2
+        let is_memory = !data.is_null()
             && row_bytes.unsigned_abs() >= needed
             && whole.is_some_and(|whole| isize::try_from(whole).is_ok());
+        // Without pixels there is nothing to point to, as where a clip covers nothing.
+        let is_sound = bounds.x1 <= bounds.x2
+            && bounds.y1 <= bounds.y2
+            && (is_memory || width == 0 || height == 0);
         is_sound.then_some(Self { data, bounds, row_bytes, depth }).ok_or_else(refusal)
     }
 

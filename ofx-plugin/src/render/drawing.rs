@@ -7,7 +7,7 @@ use wan_alpha_take::store::Frame;
 
 use super::abort_poll::AbortPoll;
 use crate::geometry::{FITS, frame_region, pixel_aspect};
-use crate::host::{InputImage, Properties};
+use crate::host::{ClipHandle, Effect, ImageRefusal, InputImage, Properties};
 use crate::names;
 use crate::node::Node;
 use crate::ofx_status::Status;
@@ -159,10 +159,20 @@ fn backdrop<'a>(
     match effect.input_image(source, node.time()) {
         Ok(image) => Ok(Some(image)),
         Err(_) if effect.is_aborted() || abort.is_aborted() => Err(RenderError::Aborted),
+        // Of a clip that covers nothing there is no image: under the take is nothing.
+        Err(ImageRefusal::Host(Status::FAILED)) if covers_nothing(effect, source, node.time()) => {
+            Ok(None)
+        }
         Err(refusal) => {
             Err(RenderError::Failed(format!("The clip under the take cannot be had: {refusal}.")))
         }
     }
+}
+
+/// Whether a host says of a clip that its region is empty.
+fn covers_nothing(effect: Effect<'_>, clip: ClipHandle, time: f64) -> bool {
+    let region = effect.clip_region(clip, time);
+    region.is_ok_and(|[left, bottom, right, top]| left >= right || bottom >= top)
 }
 
 /// How the artist looks at the take. What a batch render writes is the take as it is.

@@ -66,6 +66,13 @@ fn region_is_the_project_or_the_format_of_the_source() {
         node.connect("Source", plate.with_format([-10, 0, 990, 500]));
         assert_eq!(node.region(7.0), (Status::OK, [-10.0, 0.0, 990.0, 500.0]));
     }
+    // What covers nothing, or is in a format of nothing, says nothing of where the take lies.
+    for nothing in [Source::over([4.0; 4]), Source::over([0.0; 4]).with_format([0; 4])] {
+        node.connect("Source", nothing.clone());
+        assert_eq!(node.region(7.0), (Status::OK, [0.0, 0.0, 1920.0, 1080.0]));
+        let frame = node.render(&RenderAsk::at(7.0));
+        assert!(frame.picture().is_some(), "{}", frame.says());
+    }
     let (status, regions) = node.regions_of_interest(7.0, wanted);
     assert_eq!(status, Status::OK);
     assert_eq!(regions, [("Source".to_owned(), [5.0, 6.0, 5.0, 6.0])]);

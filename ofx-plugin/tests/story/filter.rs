@@ -294,6 +294,40 @@ alone! {
         assert!(lies_over(&at(&node, start + 3.0), start + 3.0, Some((&take, 3))));
     }
 
+    fn over_a_clip_that_covers_nothing_the_take_is_alone(workshop) {
+        let nothing = Source::over([4.0; 4]);
+        for profile in [
+            Profile::mlt(),
+            Profile::plain().with_contexts(&[Context::Filter]).in_background(),
+        ] {
+            let (_host, plugin) = workshop.load(profile.sized(SIDES[0], SIDES[1]).at_rate(16.0));
+            let project = plugin.project();
+            let node = filter(&project, "one");
+            node.set("timelineRate", 16.0);
+            node.set("transfer", 1);
+            node.set("makeTake", 1);
+            let [width, height] = SIZE.map(|side| side as i32);
+            let ask = RenderAsk { bounds: Some([0, 0, width, height]), ..RenderAsk::at(2.0) };
+            for source in [nothing.clone(), nothing.clone().without_images()] {
+                node.connect("Source", source);
+                let frame = node.render(&ask);
+                assert!(!frame.failed(), "{}", frame.says());
+                let shown = only_take(workshop).frame(2).unwrap();
+                for [x, y] in [[20, 30], [0, 0], [63, 47], [5, 5]] {
+                    let at = ((height - 1 - y) * width + x) as usize * 4;
+                    let wanted = [0, 1, 2, 3].map(|channel| shown[at + channel].to_f32());
+                    let found = frame.image().pixel(x, y);
+                    let is_near = wanted.iter().zip(found).all(|(a, b)| (a - b).abs() < 4e-3);
+                    assert!(is_near || wanted[3] == 0.0 && found[3] == 0.0, "{wanted:?} {found:?}");
+                }
+            }
+            // A clip that covers something is not left out in silence.
+            node.connect("Source", source().without_images());
+            let frame = node.render(&RenderAsk { time: 3.0, ..ask });
+            assert!(frame.failed() && frame.says().contains("clip under the take cannot be had"));
+        }
+    }
+
     fn a_take_of_another_size_lies_in_the_middle_of_the_clip(workshop) {
         let profile = Profile::plain().with_contexts(&[Context::Filter]);
         let (host, plugin) = workshop.load(profile.sized(SIDES[0], SIDES[1]));

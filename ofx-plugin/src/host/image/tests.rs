@@ -68,6 +68,12 @@ fn memory_that_makes_no_sense_is_refused() {
         assert!(words.contains(&format!("rows of {row_bytes};")), "{words}");
     }
     assert!(new(ptr::null_mut(), BOUNDS, 28, Depth::Byte).is_some());
+    // Of a clip that covers nothing.
+    for bounds in [Window { x2: -3, ..BOUNDS }, Window { y2: 5, ..BOUNDS }] {
+        assert_eq!(new(ptr::null_mut(), bounds, 0, Depth::Float), None);
+        let memory = ImageMemory::new(ptr::null_mut(), bounds, 0, Depth::Float).unwrap();
+        assert!((4..10).all(|y| memory.place(y, -3, 4).is_none()));
+    }
 }
 
 /// What the property set of an image and the clip it comes from stand for.

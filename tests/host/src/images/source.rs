@@ -15,13 +15,15 @@ pub struct Source {
     pub frames: [f64; 2],
     /// The format that the host says the clip has, in pixels, where it says one.
     pub format: Option<Rect>,
+    /// Whether the host has images of it.
+    pub has_images: bool,
 }
 
 impl Source {
     /// With square pixels, over this region.
     #[must_use]
     pub fn over(region: [f64; 4]) -> Self {
-        Self { region, pixel_aspect: 1.0, frames: [1.0, 100.0], format: None }
+        Self { region, pixel_aspect: 1.0, frames: [1.0, 100.0], format: None, has_images: true }
     }
 
     /// With pixels of this width by height.
@@ -35,6 +37,13 @@ impl Source {
     #[must_use]
     pub fn with_format(mut self, format: Rect) -> Self {
         self.format = Some(format);
+        self
+    }
+
+    /// Of which the host has no image at any time.
+    #[must_use]
+    pub fn without_images(mut self) -> Self {
+        self.has_images = false;
         self
     }
 

@@ -81,7 +81,7 @@ suite_functions! {
         let fetched = if clip.is_output() {
             output(&clip, time, &rendering)?
         } else {
-            let source = clip.source().ok_or(Status::FAILED)?;
+            let source = clip.source().filter(|source| source.has_images).ok_or(Status::FAILED)?;
             input(&clip, &source, time, region, &rendering)?
         };
         let handle = fetched.properties.handle();
