@@ -91,23 +91,34 @@ pub(crate) fn damaged(damage: &str) -> String {
     format!("{}. Make again makes it anew.", capitalised(damage))
 }
 
+/// What the place of a log is told with.
+const LOG: &str = "Log: ";
+
 /// A sentence about a failure with the log that says more, unless it names that already.
 pub(crate) fn with_log(sentence: String, log: &Path) -> String {
     let log = log.display().to_string();
-    if sentence.contains(&log) { sentence } else { format!("{sentence} Log: {log}") }
+    if sentence.contains(&log) { sentence } else { format!("{sentence} {LOG}{log}") }
 }
 
-/// Sentences one after the other, each of them once.
+/// Sentences one after the other, each of them once, and the place of a log too.
 pub(crate) fn joined(parts: &[String]) -> String {
     let mut text = String::new();
-    for part in parts.iter().filter(|part| !part.is_empty()) {
+    let mut said: Vec<&str> = Vec::new();
+    for part in parts {
         if text.contains(part.as_str()) {
             continue;
         }
-        if !text.is_empty() {
-            text.push(' ');
+        for sentence in part.split_inclusive(". ").map(str::trim).filter(|part| !part.is_empty()) {
+            let names_log_again = sentence.strip_prefix(LOG).is_some_and(|log| text.contains(log));
+            if said.contains(&sentence) || names_log_again {
+                continue;
+            }
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            text += sentence;
+            said.push(sentence);
         }
-        text += part;
     }
     text
 }
@@ -192,6 +203,11 @@ mod tests {
         assert_eq!(full, "No room; free some. Log: /state/engine.log");
         let parts = [died.clone(), String::new(), died.clone(), "Ready.".to_owned()];
         assert_eq!(joined(&parts), format!("{died} Ready."));
+        // Parts that differ and have a sentence or a place in common.
+        let parts =
+            ["No room; free some. Log: /s.log", "No room; free some. Ready.", "Gone. Log: /s.log"];
+        let all = "No room; free some. Log: /s.log Ready. Gone.";
+        assert_eq!(joined(&parts.map(str::to_owned)), all);
     }
 
     #[test]

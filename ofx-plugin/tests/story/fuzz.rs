@@ -8,6 +8,7 @@
 
 mod see_through;
 mod session;
+mod words;
 
 use std::collections::VecDeque;
 use std::fs;

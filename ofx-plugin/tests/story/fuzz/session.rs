@@ -81,6 +81,7 @@ impl Session<'_> {
                 self.see_through();
             }
             self.step();
+            self.nothing_is_said_twice();
         }
         for node in self.project.nodes() {
             node.clear_memory_cache();
