@@ -7,7 +7,7 @@
 //! | `load` | loading a transformer with adapters beside the same at an earlier commit | `load` |
 //! | `load-stored` | loading quantized files beside the same transformer in bfloat16 | `load_stored` |
 //! | `store` | reading a take beside plainly reading the same bytes | `pairs` |
-//! | `host` | drawing a frame into a host's image beside copying a whole image | `pairs` |
+//! | `host` | drawing a frame into a host's image beside copying a whole image, and beside an earlier commit | `pairs` |
 //! | `engine` | how soon an engine begins, cold and warm | `engine` |
 //! | `export` | nothing: Diffusers must load what is exported and compute the same | `export` |
 //!

@@ -14,8 +14,23 @@ use crate::{cargo, setup};
 /// No case may be slower than it is there.
 pub(super) const COMMIT: &str = "7783599";
 
-/// Examples of core; `load` is not in that commit, and is put there.
-const EXAMPLES: [&str; 2] = ["bench", "load"];
+/// An example of that commit.
+#[derive(Clone, Copy)]
+pub(super) struct EarlierProgram {
+    package: &'static str,
+    example: &'static str,
+}
+
+/// Transformer, decoder and steps of training.
+pub(super) const BENCH: EarlierProgram = of("wan-alpha-core", "bench");
+/// Loading; it is not in that commit, and is put there.
+pub(super) const LOADING: EarlierProgram = of("wan-alpha-core", "load");
+/// Drawing frames into a host's image.
+pub(super) const DRAWING: EarlierProgram = of("wan-alpha-ofx", "draw_take");
+
+const fn of(package: &'static str, example: &'static str) -> EarlierProgram {
+    EarlierProgram { package, example }
+}
 
 /// `core/examples/load` as it is compiled there: ours, but for the files that depend on the library's
 /// version.
@@ -28,27 +43,32 @@ const LOAD: [(&str, &str); 5] = [
 ];
 
 /// The programs of [`COMMIT`].
-pub(super) struct Before {
+struct Before {
     folder: PathBuf,
 }
 
-impl Before {
-    /// Built, unless they are there from an earlier run.
-    pub(super) fn ready(tree: &Tree) -> Result<Self> {
-        let folder = tree.root().join("target/bench").join(COMMIT);
-        let before = Self { folder };
-        if before.is_built() {
-            return Ok(before);
-        }
-        setup::ensure(tree)?;
-        eprintln!("bench: building commit {COMMIT}, to compare with (once; minutes)");
-        before.lay_out(tree)?;
-        before.build(tree)?;
-        Ok(before)
+/// A program of [`COMMIT`]: built, unless it is there from an earlier run. It is built to where ours
+/// is, and so before ours.
+pub(super) fn program(tree: &Tree, wanted: EarlierProgram) -> Result<PathBuf> {
+    let before = Before { folder: tree.root().join("target/bench").join(COMMIT) };
+    let program = before.program(wanted);
+    let is_laid_out = before.is_laid_out();
+    if is_laid_out && program.is_file() {
+        return Ok(program);
     }
+    setup::ensure(tree)?;
+    let EarlierProgram { package, example } = wanted;
+    eprintln!("bench: building {example} of {package} at commit {COMMIT} (once; minutes)");
+    if !is_laid_out {
+        before.lay_out(tree)?;
+    }
+    before.build(tree, wanted)?;
+    Ok(program)
+}
 
-    pub(super) fn program(&self, example: &str) -> PathBuf {
-        self.folder.join(format!("{example}{}", std::env::consts::EXE_SUFFIX))
+impl Before {
+    fn program(&self, wanted: EarlierProgram) -> PathBuf {
+        self.folder.join(format!("{}{}", wanted.example, std::env::consts::EXE_SUFFIX))
     }
 
     fn source(&self) -> PathBuf {
@@ -56,12 +76,12 @@ impl Before {
     }
 
     /// The sources that stand there are those of now.
-    fn is_built(&self) -> bool {
+    fn is_laid_out(&self) -> bool {
         let load = self.source().join("core/examples/load");
         let same = |(name, text): &(&str, &str)| {
             fs::read_to_string(load.join(name)).is_ok_and(|found| found == *text)
         };
-        LOAD.iter().all(same) && EXAMPLES.iter().all(|example| self.program(example).is_file())
+        LOAD.iter().all(same)
     }
 
     /// Writes the earlier commit's files into its folder, in place of what was there.
@@ -81,7 +101,7 @@ impl Before {
         Ok(())
     }
 
-    fn build(&self, tree: &Tree) -> Result<()> {
+    fn build(&self, tree: &Tree, wanted: EarlierProgram) -> Result<()> {
         let there = Tree::of(&self.source());
         // Dependencies are the same as ours, and are compiled once for both.
         let target = tree.root().join("target");
@@ -96,14 +116,12 @@ impl Before {
                 variables.push((name, clang.join(folder).into()));
             }
         }
-        for example in EXAMPLES {
-            let wanted = ["--release", "--package", "wan-alpha-core", "--example", example];
-            let built = cargo::build_in(&there, &wanted, example, &variables)?;
-            // Ours will stand there next.
-            let kept = self.program(example);
-            fs::copy(&built, &kept)
-                .with_context(|| format!("{} cannot be written", kept.display()))?;
-        }
+        let EarlierProgram { package, example } = wanted;
+        let arguments = ["--release", "--package", package, "--example", example];
+        let built = cargo::build_in(&there, &arguments, example, &variables)?;
+        // Ours will stand there next.
+        let kept = self.program(wanted);
+        fs::copy(&built, &kept).with_context(|| format!("{} cannot be written", kept.display()))?;
         Ok(())
     }
 }
@@ -159,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_count_only_with_the_sources_they_were_built_from() {
+    fn sources_count_only_as_they_are_now() {
         let folder = tempfile::tempdir().unwrap();
         let before = Before { folder: folder.path().to_owned() };
         let load = before.source().join("core/examples/load");
@@ -167,10 +185,10 @@ mod tests {
         for (name, text) in LOAD {
             fs::write(load.join(name), text).unwrap();
         }
-        assert!(!before.is_built());
-        EXAMPLES.iter().for_each(|example| fs::write(before.program(example), "").unwrap());
-        assert!(before.is_built());
+        assert!(before.is_laid_out());
         fs::write(load.join("peak.rs"), "// other").unwrap();
-        assert!(!before.is_built());
+        assert!(!before.is_laid_out());
+        fs::remove_file(load.join("peak.rs")).unwrap();
+        assert!(!before.is_laid_out());
     }
 }

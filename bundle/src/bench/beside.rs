@@ -11,7 +11,7 @@ use anyhow::{Result, bail, ensure};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::before::{Before, COMMIT};
+use super::before::{self, COMMIT};
 use super::side::Side;
 use super::statistics::{Spread, ratio_of_pairs};
 use super::{BenchOutcome, BenchRow, THREADS, environment};
@@ -71,7 +71,7 @@ impl BothSides {
         setup::ensure(tree)?;
         let python = environment::ensure(tree)?;
         // Before ours: both are built to one place.
-        let before = Before::ready(tree)?.program("bench");
+        let before = before::program(tree, before::BENCH)?;
         let example = ["--release", "--package", "wan-alpha-core", "--example", "bench"];
         let ours = cargo::build(tree, &example, "bench")?;
         Ok(Self { ours, before, python, root: tree.root().to_owned() })

@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::before::{Before, COMMIT};
+use super::before::{self, COMMIT};
 use super::statistics::{Spread, ratio_of_pairs};
 use super::{BenchOutcome, BenchRow, THREADS, example};
 use crate::setup::{ByteCount, check_disk};
@@ -78,7 +78,7 @@ pub(super) fn measure(tree: &Tree) -> Result<BenchOutcome> {
     let others = tree.root().join(OTHERS);
     ensure!(others.is_dir(), "{OTHERS} is missing: `git checkout -- {OTHERS}` brings it back");
     setup::ensure(tree)?;
-    let before = Before::ready(tree)?.program("load");
+    let before = before::program(tree, before::LOADING)?;
     let wanted = ["--release", "--package", "wan-alpha-core", "--example", "load"];
     let ours = cargo::build(tree, &wanted, "load")?;
     check_disk(&std::env::temp_dir(), DISK)?;
