@@ -23,17 +23,13 @@ impl NoVectors {
         match self {}
     }
 
-    pub(super) fn greatest(self, _: &[[f16; 4]]) -> f16 {
-        match self {}
-    }
-
     pub(super) fn read_linear(
         self,
         _: &[[f16; 4]],
         _: &LinearTable,
         _: AlphaMode,
         _: &mut [Pixel],
-    ) {
+    ) -> f16 {
         match self {}
     }
 

@@ -78,10 +78,8 @@ pub(super) fn read(from: &[[f16; 4]], transfer: Transfer, alpha: AlphaMode, to: 
         (Transfer::LinearRec709, Some(vectors)) => {
             let table = LinearTable::get();
             for (from, to) in from.chunks(BLOCK).zip(to.chunks_mut(BLOCK)) {
-                // What is as it should be is found without a question per value.
-                if table.has(vectors.greatest(from)) {
-                    vectors.read_linear(from, table, alpha, to);
-                } else {
+                // Whether all is as it should be is found on the way, without a question per value.
+                if !table.has(vectors.read_linear(from, table, alpha, to)) {
                     read_plainly(from, transfer, alpha, to);
                 }
             }
@@ -177,6 +175,8 @@ mod tests {
         let halves: Vec<[f16; 4]> = (0..=u16::MAX)
             .map(|bits| [bits, bits.rotate_left(5), bits ^ 0x5555, bits.rotate_left(9)])
             .chain((0..=0x3C00).map(|bits| [bits, 0x3C00 - bits, bits / 2, 0x3C00 - bits]))
+            // Stretches without alpha, of every length.
+            .chain((0..2048).map(|at: u16| [at, at * 3, at * 7, u16::from((at / 5) % 3 == 0) * at]))
             .map(|pixel| pixel.map(f16::from_bits))
             .collect();
         for transfer in [Transfer::AsGenerated, Transfer::LinearRec709, Transfer::AcesCg] {

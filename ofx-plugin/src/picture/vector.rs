@@ -4,13 +4,13 @@
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::{
-    __m256, _CMP_GT_OQ, _CMP_LT_OQ, _mm_add_ps, _mm_loadu_ps, _mm_loadu_si128, _mm_mul_ps,
+    __m256, __m256i, _CMP_GT_OQ, _CMP_LT_OQ, _mm_add_ps, _mm_loadu_ps, _mm_loadu_si128, _mm_mul_ps,
     _mm_set1_ps, _mm_storeu_ps, _mm_sub_ps, _mm256_add_ps, _mm256_and_ps, _mm256_and_si256,
     _mm256_blend_ps, _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cvtepu16_epi32, _mm256_cvtph_ps,
     _mm256_i32gather_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_max_epu16, _mm256_max_ps,
-    _mm256_min_ps, _mm256_mul_ps, _mm256_permute_ps, _mm256_set1_epi32, _mm256_set1_ps,
-    _mm256_setr_ps, _mm256_setzero_ps, _mm256_setzero_si256, _mm256_storeu_ps, _mm256_storeu_si256,
-    _mm256_sub_ps,
+    _mm256_min_ps, _mm256_mul_ps, _mm256_or_si256, _mm256_permute_ps, _mm256_set1_epi32,
+    _mm256_set1_epi64x, _mm256_set1_ps, _mm256_setr_ps, _mm256_setzero_ps, _mm256_setzero_si256,
+    _mm256_storeu_ps, _mm256_storeu_si256, _mm256_sub_ps, _mm256_testz_si256,
 };
 
 use half::f16;
@@ -36,22 +36,17 @@ impl Vectors {
         unsafe { read_display(from, alpha, to) }
     }
 
-    /// The value of a pixel whose bits are the greatest number.
-    pub(super) fn greatest(self, from: &[[f16; 4]]) -> f16 {
-        // SAFETY: as above.
-        f16::from_bits(unsafe { greatest(from) })
-    }
-
-    /// Linear light of pixels that the table has.
+    /// Linear light of pixels, and of all their values that whose bits are the greatest number. Where
+    /// the table does not have that one, what was made of the pixels is of no use.
     pub(super) fn read_linear(
         self,
         from: &[[f16; 4]],
         table: &LinearTable,
         alpha: AlphaMode,
         to: &mut [Pixel],
-    ) {
+    ) -> f16 {
         // SAFETY: as above.
-        unsafe { read_linear(from, table, alpha, to) }
+        f16::from_bits(unsafe { read_linear(from, table, alpha, to) })
     }
 
     /// Two rows, the second by a weight; alpha within \[0, 1\].
@@ -78,23 +73,32 @@ fn read_display(from: &[[f16; 4]], alpha: AlphaMode, to: &mut [Pixel]) {
     read(from, alpha, to, |halves| values(halves));
 }
 
+/// Eight pixels at a time: where none of them has alpha, as most of a take, there is nothing to look up.
 #[target_feature(enable = "avx2,f16c")]
-fn read_linear(from: &[[f16; 4]], table: &LinearTable, alpha: AlphaMode, to: &mut [Pixel]) {
-    read(from, alpha, to, |halves| linear(halves, table));
-}
-
-#[target_feature(enable = "avx2,f16c")]
-fn greatest(from: &[[f16; 4]]) -> u16 {
-    let (many, rest) = from.as_flattened().as_chunks::<16>();
+fn read_linear(from: &[[f16; 4]], table: &LinearTable, alpha: AlphaMode, to: &mut [Pixel]) -> u16 {
+    let alphas = _mm256_set1_epi64x(0xFFFF << 48);
     let mut most = _mm256_setzero_si256();
-    for halves in many {
-        // SAFETY: sixteen half-floats are 32 bytes.
-        most = _mm256_max_epu16(most, unsafe { _mm256_loadu_si256(halves.as_ptr().cast()) });
+    let (many, rest) = from.as_chunks::<8>();
+    let (to_many, to_rest) = to.as_chunks_mut::<8>();
+    for (pixels, to) in many.iter().zip(to_many) {
+        let halves = pixels.as_ptr().cast::<__m256i>();
+        // SAFETY: eight pixels of four half-floats are 64 bytes.
+        let [first, second] =
+            unsafe { [_mm256_loadu_si256(halves), _mm256_loadu_si256(halves.add(1))] };
+        let either = _mm256_or_si256(first, second);
+        most = _mm256_max_epu16(most, _mm256_max_epu16(first, second));
+        if _mm256_testz_si256(either, alphas) == 1 {
+            *to = [[0.0; 4]; 8];
+        } else {
+            read(pixels, alpha, to, |halves| linear(halves, table));
+        }
     }
+    read(rest, alpha, to_rest, |halves| linear(halves, table));
     let mut each = [0_u16; 16];
-    // SAFETY: as above.
+    // SAFETY: sixteen numbers of 16 bits are 32 bytes.
     unsafe { _mm256_storeu_si256(each.as_mut_ptr().cast(), most) };
-    each.into_iter().chain(rest.iter().map(|half| half.to_bits())).max().unwrap_or(0)
+    let rest = rest.as_flattened().iter().map(|half| half.to_bits());
+    each.into_iter().chain(rest).max().unwrap_or(0)
 }
 
 /// Two pixels at a time; `color` makes eight values of eight half-floats.
