@@ -123,6 +123,11 @@ fn a_page_of_takes_is_small_whole_and_never_written_over_that_of_another() {
 fn a_thousand_takes_open_in_a_browser_and_are_searched_played_starred_compared_and_copied() {
     let Some(browser) = browser() else { return };
     let (studio, requests) = studio(1000);
+    // Many are of the same second; this one is not.
+    let key = requests[0].key().unwrap();
+    let oldest = fs::File::options().write(true).open(studio.path(&format!("takes/{key}.take")));
+    let hour = std::time::Duration::from_secs(3600);
+    oldest.unwrap().set_modified(std::time::SystemTime::now() - hour).unwrap();
     let out = gallery(&studio, &[]);
     let page = out.join("index.html");
     assert!(fs::metadata(&page).unwrap().len() < 1000 * 12_000);
