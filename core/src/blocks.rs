@@ -8,8 +8,10 @@
 //! Invariants:
 //! - wherever blocks come from, the same bits are computed (`core/tests/streaming.rs`);
 //! - what is in a slot is never used once that is being filled again (same tests, with NaN);
-//! - adapters are merged when an image is made, never while a block is waited for.
+//! - adapters are merged when an image is made, never while a block is waited for, but over a matrix that
+//!   its file has quantized: that stays as it is, and they are merged into what is made of it.
 
+mod brought_into_form;
 mod image;
 mod placement;
 mod queue;

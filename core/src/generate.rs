@@ -421,9 +421,8 @@ impl Pipeline {
 
     /// What a request of this precision asks of the device's memory.
     fn asked(&self, precision: Precision) -> MemoryContext {
-        let kind = kind_of(precision);
-        let bytes = self.files.dit.parameters() * kind.elt_size_in_bytes() as u64;
-        MemoryContext { float32: kind == Kind::Float, model: Some(bytes) }
+        let bytes = self.sizes(precision).map(|sizes| sizes.transformer(sizes.layers)).ok();
+        MemoryContext { float32: precision == Precision::F32, model: bytes }
     }
 
     /// Noise `[16, frames, h, w]` whose mean is raised outside the ellipse.

@@ -151,7 +151,7 @@ fn place(
 ) -> Result<MemoryPlan, Misfit> {
     let most = budget.device();
     let Sampling { resident, slots, keeps_text_keys } = place_blocks(model, take, most)?;
-    let kept = model.fixed + (resident + slots) as u64 * model.block;
+    let kept = model.transformer(resident + slots);
     let (text_slots, text_beside_transformer) = place_text(model, take, kept, most)?;
     let decode = place_decoders(model, take, kept, most)?;
     let streamed = if slots == 0 { 0 } else { (model.layers - resident) as u64 * model.block };

@@ -9,9 +9,11 @@
 mod adapter;
 mod adapter_keys;
 mod archive;
+mod block_encoders;
 mod block_files;
 mod block_format;
 mod block_layout;
+mod block_tensors;
 mod candidate;
 mod clip_names;
 mod decoder_files;
@@ -31,6 +33,7 @@ mod gguf_vocabulary;
 mod held_tensor;
 mod image_names;
 mod image_parts;
+mod kept_blocks;
 mod low_rank;
 mod marks;
 mod memory;
@@ -43,6 +46,7 @@ mod no_weights;
 mod passed_over;
 mod pickle;
 mod quantization;
+mod quantize;
 mod safetensors_header;
 mod sampling_preset;
 mod scale;
@@ -60,7 +64,7 @@ use tch::{Kind, Tensor};
 
 pub use adapter::{Adapter, AdapterKind, LowRankPair};
 pub(crate) use block_files::BlockFiles;
-pub(crate) use block_layout::{BLOCK_ALIGNMENT, BlockLayout};
+pub(crate) use block_layout::{BLOCK_ALIGNMENT, BlockLayout, BlockLayouts};
 pub use decoder_files::Decoders;
 pub use diffusers_names::{
     diffusers_autoencoder, diffusers_transformer, diffusers_transformer_module,
@@ -73,12 +77,14 @@ pub use fingerprint::lora_fingerprint;
 pub use found_parts::FoundParts;
 pub use further_loras::FurtherLora;
 pub use gguf_vocabulary::GgufVocabulary;
+pub(crate) use kept_blocks::kept_bytes;
 pub use low_rank::LowRank;
 pub use marks::FILLER;
 pub use memory::{MemorySet, keeps_float32};
 pub use merged::{MERGED_NUMERICS, MERGED_SOURCE, MergedTransformer};
 pub use model_files::{MERGED, ModelFiles, Strengths};
 pub use network::Network;
+pub use quantize::{QuantizationError, QuantizedForm, QuantizedMatrix, is_block_matrix, quantize};
 pub use sampling_preset::{MERGED_PRESET, PresetFound};
 pub use set::TensorSet;
 pub use single_part::{find_base_autoencoder, find_text_encoder, find_tokenizer, find_transformer};
@@ -100,6 +106,18 @@ pub struct Weights {
     prefix: String,
     kind: Kind,
     device: Device,
+    storage: BlockStorage,
+}
+
+/// How the matrices of a transformer's blocks are kept in memory, whatever they are computed with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BlockStorage {
+    /// What their files have quantized as there, multiplied out block by block when it is used; the others
+    /// as they are computed with.
+    #[default]
+    AsStored,
+    /// Those others as e4m3 with a scale for each row, made when they are loaded.
+    Fp8,
 }
 
 #[derive(Clone, Debug)]
@@ -123,12 +141,13 @@ impl Weights {
         device: Device,
     ) -> Self {
         let source = Source::Files { set, adapters: adapters.into(), scratch: Scratch::default() };
-        Self { source, prefix: String::new(), kind, device }
+        Self { source, prefix: String::new(), kind, device, storage: BlockStorage::AsStored }
     }
 
     /// Weights that are in memory on `device`, with gradients where they need one.
     pub fn in_memory(set: Arc<MemorySet>, kind: Kind, device: Device) -> Self {
-        Self { source: Source::Memory(set), prefix: String::new(), kind, device }
+        let (source, storage) = (Source::Memory(set), BlockStorage::AsStored);
+        Self { source, prefix: String::new(), kind, device, storage }
     }
 
     /// The weights of a submodule.

@@ -26,6 +26,7 @@ fn sizes() -> ModelSizes {
     ModelSizes {
         layers: 1,
         block: 0,
+        form: 0,
         fixed: 0,
         number: 4,
         dim: 0,

@@ -14,15 +14,15 @@ use super::reader::bytes_of;
 use super::slab_source::SlabSource;
 use crate::device::{Device, PinnedMemory};
 use crate::direct_read::{make_direct, read_exact_at, read_past_cache};
-use crate::weights::{BLOCK_ALIGNMENT, BlockLayout, Weights};
+use crate::weights::{BLOCK_ALIGNMENT, BlockLayout, BlockLayouts, Weights};
 use crate::{Error, Result};
 
 /// Bytes of a disk that are left to others.
 const LEFT_ON_DISK: u64 = 1 << 30;
 
 /// Memory for one block, uint8 `[bytes]`, at an address that files can be read to past the cache.
-pub(super) fn slot_memory(layout: &BlockLayout, device: Device) -> Result<Tensor> {
-    let (bytes, most) = (layout.bytes(), BLOCK_ALIGNMENT - 1);
+pub(super) fn slot_memory(bytes: usize, device: Device) -> Result<Tensor> {
+    let most = BLOCK_ALIGNMENT - 1;
     if device.is_cuda() {
         return Ok(Tensor::f_empty([bytes as i64], (Kind::Uint8, device.tch()))?);
     }
@@ -43,19 +43,18 @@ pub(super) struct HostImage {
 }
 
 impl HostImage {
-    /// Of the blocks of `order` among `count` below `weights`; `made` is told of each.
+    /// Of the blocks of `order` below `weights`; `made` is told of each.
     pub(super) fn make(
-        (weights, layout): (&Weights, &BlockLayout),
+        (weights, layouts): (&Weights, &BlockLayouts),
         order: &[usize],
-        count: usize,
         pinned: bool,
         made: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Self> {
-        let mut blocks: Vec<_> = (0..count).map(|_| None).collect();
+        let mut blocks: Vec<_> = (0..layouts.count()).map(|_| None).collect();
         let mut pins = Vec::new();
         for &index in order {
-            let memory = slot_memory(layout, Device::cpu())?;
-            layout.fill(&weights.sub(index), &memory)?;
+            let memory = slot_memory(layouts.bytes(), Device::cpu())?;
+            layouts.of(index).fill(&weights.sub(index), &memory)?;
             if pinned && pins.len() == blocks.iter().flatten().count() {
                 match PinnedMemory::of(&memory) {
                     Ok(pin) => pins.push(pin),
@@ -104,27 +103,26 @@ pub(super) struct FileImage {
 }
 
 impl FileImage {
-    /// Writes the blocks of `order` among `count` below `weights` to a file in `folder`; `made` is told
+    /// Writes the blocks of `order` below `weights` to a file in `folder`; `made` is told
     /// of each.
     ///
     /// # Errors
     /// There is no room for it, or it cannot be written; as [`Weights::get`].
     pub(super) fn make(
-        (weights, layout): (&Weights, &BlockLayout),
+        (weights, layouts): (&Weights, &BlockLayouts),
         order: &[usize],
-        count: usize,
         (folder, cached): (&Path, bool),
         made: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Self> {
         let explain = |reason| Error::io("write the blocks of the model to", folder)(reason);
         std::fs::create_dir_all(folder).map_err(explain)?;
-        let bytes = layout.bytes() as u64;
+        let bytes = layouts.bytes() as u64;
         room_for(folder, bytes * order.len() as u64)?;
         let mut file = tempfile::tempfile_in(folder).map_err(explain)?;
-        let mut places = vec![None; count];
-        let memory = slot_memory(layout, Device::cpu())?;
+        let mut places = vec![None; layouts.count()];
+        let memory = slot_memory(layouts.bytes(), Device::cpu())?;
         for (place, &index) in order.iter().enumerate() {
-            layout.fill(&weights.sub(index), &memory)?;
+            layouts.of(index).fill(&weights.sub(index), &memory)?;
             file.write_all(bytes_of(&memory)).map_err(explain)?;
             places[index] = Some(place as u64);
             made()?;
@@ -194,7 +192,7 @@ impl SlabSource for Converted {
         if self.staged.as_ref().is_none_or(|(staged, _)| *staged != block) {
             let memory = match self.staged.take() {
                 Some((_, memory)) => memory,
-                None => slot_memory(&self.layout, Device::cpu())?,
+                None => slot_memory(self.layout.bytes(), Device::cpu())?,
             };
             self.layout.fill(&self.weights.sub(block), &memory)?;
             self.staged = Some((block, memory));

@@ -5,11 +5,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tch::Tensor;
+
+use super::brought_into_form::{BroughtIntoForm, KeptBlock};
 use super::image::{FileImage, HostImage, slot_memory};
 use super::slab_source::SlabSource;
 use super::streamed::Streamed;
 use super::{BlockSource, Resident};
-use crate::weights::{BlockFiles, BlockLayout, Weights};
+use crate::device::Device;
+use crate::weights::{BlockFiles, BlockLayout, BlockLayouts, Weights};
 use crate::{Error, Result};
 
 /// Where blocks lie that come into the device's memory when they are used.
@@ -73,7 +77,8 @@ impl BlockPlacement {
 }
 
 /// `count` blocks below `weights`, each made by `load`, where `placement` says. Of every block that comes
-/// an image is made, unless files have it.
+/// an image is made, unless files have it. Blocks that are kept in fewer bits than they are computed with
+/// are placed as they are kept.
 ///
 /// # Errors
 /// As [`Weights::get`]; `placed` ends it; or there is no room for an image.
@@ -84,45 +89,105 @@ pub fn place<B: std::fmt::Debug + Send + 'static>(
     load: &dyn Fn(&Weights) -> Result<B>,
     placed: &mut dyn FnMut(usize, usize) -> Result<()>,
 ) -> Result<Box<dyn BlockSource<B>>> {
-    let coming = placement.streamed(count);
-    let mut done = 0;
-    let mut next = |done: &mut usize| {
-        *done += 1;
-        placed(*done, count)
-    };
-    let mut resident = Vec::with_capacity(count);
-    for index in 0..count {
-        if coming.contains(&index) {
-            resident.push(None);
-            continue;
-        }
-        let following = index + 1;
-        if following < count && !coming.contains(&following) {
-            weights.sub(following).read_ahead();
-        }
-        resident.push(Some(load(&weights.sub(index))?));
-        next(&mut done)?;
-    }
-    if coming.is_empty() {
-        return Ok(Box::new(Resident(resident.into_iter().flatten().collect())));
-    }
+    let comes = !placement.streamed(count).is_empty();
     if !weights.is_in_files() {
-        return Err(Error::Input("only blocks of a network in files can come and go".into()));
+        if comes {
+            return Err(Error::Input("only blocks of a network in files can come and go".into()));
+        }
+        let blocks = (0..count).map(|index| {
+            let block = load(&weights.sub(index))?;
+            placed(index + 1, count)?;
+            Ok(block)
+        });
+        return Ok(Box::new(Resident(blocks.collect::<Result<_>>()?)));
     }
     let layout = Arc::new(BlockLayout::of(&weights.sub(0), load)?);
-    // An image takes memory while it is made: slots come after it.
-    let source = source(weights, &layout, (&coming, count), placement, &mut || next(&mut done))?;
-    let slots = (0..placement.slots.max(1))
-        .map(|_| {
-            let memory = slot_memory(&layout, weights.device())?;
-            let block = load(&weights.in_block(layout.clone(), &memory))?;
-            Ok((memory, block))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    Ok(Box::new(match source {
-        Source::Image(image) => Streamed::new(resident, slots, image)?,
-        Source::Files(files) => Streamed::from_files(resident, slots, files)?,
-    }))
+    let Some(kept) = weights.kept_layouts(&layout, count)? else {
+        let in_block = layout.clone();
+        let making = BlockMaking {
+            weights,
+            layouts: BlockLayouts::alike(layout, count),
+            checks: true,
+            resident: &|index| load(&weights.sub(index)),
+            slot: &|memory| load(&weights.in_block(in_block.clone(), memory)),
+        };
+        return making.place(placement, placed);
+    };
+    let making = BlockMaking {
+        weights,
+        layouts: kept.clone(),
+        // They are looked at when they are brought into form.
+        checks: false,
+        resident: &|index| {
+            let memory = slot_memory(kept.of(index).bytes(), Device::cpu())?;
+            kept.of(index).fill(&weights.sub(index), &memory)?;
+            Ok(KeptBlock(memory.f_to_device(weights.device().tch())?))
+        },
+        slot: &|memory| Ok(KeptBlock(memory.shallow_clone())),
+    };
+    let blocks = making.place(placement, placed)?;
+    let memory = slot_memory(layout.bytes(), weights.device())?;
+    let block = load(&weights.in_block(layout.clone(), &memory))?;
+    Ok(Box::new(BroughtIntoForm::new(weights, blocks, kept, (layout, memory, block))))
+}
+
+/// How blocks are made where a placement has them.
+struct BlockMaking<'a, B> {
+    weights: &'a Weights,
+    layouts: BlockLayouts,
+    /// Whether what comes straight from files is looked at when it first comes.
+    checks: bool,
+    /// One that stays, by its number.
+    resident: &'a dyn Fn(usize) -> Result<B>,
+    /// One over the memory of a slot, uint8 `[bytes]`.
+    slot: &'a dyn Fn(&Tensor) -> Result<B>,
+}
+
+impl<B: std::fmt::Debug + Send + 'static> BlockMaking<'_, B> {
+    fn place(
+        &self,
+        placement: &BlockPlacement,
+        placed: &mut dyn FnMut(usize, usize) -> Result<()>,
+    ) -> Result<Box<dyn BlockSource<B>>> {
+        let count = self.layouts.count();
+        let coming = placement.streamed(count);
+        let mut done = 0;
+        let mut next = |done: &mut usize| {
+            *done += 1;
+            placed(*done, count)
+        };
+        let mut resident = Vec::with_capacity(count);
+        for index in 0..count {
+            if coming.contains(&index) {
+                resident.push(None);
+                continue;
+            }
+            let following = index + 1;
+            if following < count && !coming.contains(&following) {
+                self.weights.sub(following).read_ahead();
+            }
+            resident.push(Some((self.resident)(index)?));
+            next(&mut done)?;
+        }
+        if coming.is_empty() {
+            return Ok(Box::new(Resident(resident.into_iter().flatten().collect())));
+        }
+        // An image takes memory while it is made: slots come after it.
+        let making = (self.weights, &self.layouts);
+        let source = source(making, &coming, placement, &mut || next(&mut done))?;
+        let slots = (0..placement.slots.max(1))
+            .map(|_| {
+                let memory = slot_memory(self.layouts.bytes(), self.weights.device())?;
+                let block = (self.slot)(&memory)?;
+                Ok((memory, block))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Box::new(match source {
+            Source::Image(image) => Streamed::new(resident, slots, image)?,
+            Source::Files(files) if self.checks => Streamed::from_files(resident, slots, files)?,
+            Source::Files(files) => Streamed::new(resident, slots, Box::new(Arc::new(files)))?,
+        }))
+    }
 }
 
 enum Source {
@@ -130,20 +195,19 @@ enum Source {
     Files(BlockFiles),
 }
 
-/// Where the blocks `coming` of `count` come from; `made` is told of each.
+/// Where the blocks `coming` come from; `made` is told of each.
 fn source(
-    weights: &Weights,
-    layout: &Arc<BlockLayout>,
-    (coming, count): (&[usize], usize),
+    (weights, layouts): (&Weights, &BlockLayouts),
+    coming: &[usize],
     placement: &BlockPlacement,
     made: &mut dyn FnMut() -> Result<()>,
 ) -> Result<Source> {
     let BlockStore::File { cached } = placement.store else {
         let pinned = placement.store == BlockStore::Pinned;
-        let image = HostImage::make((weights, layout), coming, count, pinned, made)?;
+        let image = HostImage::make((weights, layouts), coming, pinned, made)?;
         return Ok(Source::Image(Box::new(image)));
     };
-    if let Some(files) = BlockFiles::find(weights, layout, count, cached)? {
+    if let Some(files) = BlockFiles::find(weights, layouts, cached)? {
         for _ in coming {
             made()?;
         }
@@ -157,7 +221,7 @@ fn source(
                 .into(),
         ));
     };
-    let image = FileImage::make((weights, layout), coming, count, (folder, cached), made)?;
+    let image = FileImage::make((weights, layouts), coming, (folder, cached), made)?;
     Ok(Source::Image(Box::new(image)))
 }
 

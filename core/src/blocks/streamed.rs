@@ -14,7 +14,7 @@ use super::image::{Converted, slot_memory};
 use super::queue::SlotQueue;
 use super::reader::{CardCopies, SlotEvents, SlotReader};
 use super::slab_source::SlabSource;
-use crate::weights::{BlockFiles, BlockLayout, Weights};
+use crate::weights::{BlockFiles, BlockLayout, BlockLayouts, Weights};
 use crate::{Error, Result};
 
 /// Blocks of which some stay in the device's memory, and the others are read into slots in turn, by a
@@ -159,13 +159,13 @@ pub(crate) fn stream_once<B: Send>(
     let layout = Arc::new(BlockLayout::of(&weights.sub(0), load)?);
     let slots = (0..slots.min(count))
         .map(|_| {
-            let memory = slot_memory(&layout, weights.device())?;
+            let memory = slot_memory(layout.bytes(), weights.device())?;
             let block = load(&weights.in_block(layout.clone(), &memory))?;
             Ok((memory, block))
         })
         .collect::<Result<Vec<_>>>()?;
     let resident = (0..count).map(|_| None).collect();
-    match BlockFiles::find(weights, &layout, count, true)? {
+    match BlockFiles::find(weights, &BlockLayouts::alike(layout.clone(), count), true)? {
         Some(files) => Streamed::from_files(resident, slots, files),
         None => Streamed::new(resident, slots, Box::new(Converted::new(weights.clone(), layout))),
     }

@@ -2,22 +2,22 @@
 
 use std::sync::Arc;
 
-use tch::Kind;
 use wan_alpha_take::Precision;
 use wan_alpha_take::counted::{counted, verb};
 
 use super::Pipeline;
-use super::prompt::kind_of;
+use super::prompt::{kind_of, storage_of};
 use crate::blocks::BlockPlacement;
 use crate::dit::Dit;
 use crate::plan::MemoryPlan;
-use crate::weights::{Adapter, Strengths, TensorSet, Weights};
+use crate::weights::{Adapter, MergedTransformer, Strengths, TensorSet, Weights};
 use crate::{Error, Result, Watch};
 
 /// A transformer in memory.
 #[derive(Debug)]
 pub(super) struct LoadedDit {
-    pub(super) kind: Kind,
+    /// What it computes in, and how its blocks are kept.
+    pub(super) precision: Precision,
     pub(super) dit: Dit,
     /// Where its blocks lie.
     pub(super) placement: BlockPlacement,
@@ -49,12 +49,12 @@ impl Pipeline {
         plan: Option<&MemoryPlan>,
         watch: &dyn Watch,
     ) -> Result<()> {
-        let kind = kind_of(precision);
         let placement = self.placement(plan);
-        let serves = |loaded: &LoadedDit| loaded.kind == kind && loaded.serves(&placement);
+        let serves =
+            |loaded: &LoadedDit| loaded.precision == precision && loaded.serves(&placement);
         if !self.dit.as_ref().is_some_and(serves) {
             self.dit = None;
-            self.dit = Some(self.read_dit(kind, &placement, watch)?);
+            self.dit = Some(self.read_dit(precision, &placement, watch)?);
         }
         if let Some(loaded) = &mut self.dit {
             loaded.dit.keep_text_keys(plan.is_none_or(|plan| plan.keeps_text_keys));
@@ -71,15 +71,12 @@ impl Pipeline {
 
     fn read_dit(
         &mut self,
-        kind: Kind,
+        precision: Precision,
         placement: &BlockPlacement,
         watch: &dyn Watch,
     ) -> Result<LoadedDit> {
-        // A copy in bfloat16 is rounded already; what is merged is merged before that.
-        let full = self.strengths == Strengths::default() && !self.files.has_further_loras();
-        let copy = self.merged.as_ref().filter(|copy| full && copy.kind() == kind);
-        if let Some(set) = copy.map(|copy| copy.set().clone()) {
-            match self.read_dit_of((set, Vec::new()), kind, placement, watch) {
+        if let Some(set) = self.merged_set(precision).cloned() {
+            match self.read_dit_of((set, Vec::new()), precision, placement, watch) {
                 Err(error @ (Error::File { .. } | Error::Tensor { .. } | Error::Input(_))) => {
                     watch.warn(&format!(
                         "the merged copy is damaged ({error}), and the model itself is read; add the \
@@ -91,20 +88,31 @@ impl Pipeline {
             }
         }
         let model = (self.files.dit.clone(), self.files.merged_adapters());
-        self.read_dit_of(model, kind, placement, watch)
+        self.read_dit_of(model, precision, placement, watch)
+    }
+
+    /// The tensors of the merged copy, where the transformer is read from that. A copy in bfloat16 is
+    /// rounded already; what is merged, and what is brought into fewer bits, is so before that.
+    pub(super) fn merged_set(&self, precision: Precision) -> Option<&Arc<TensorSet>> {
+        let full = self.strengths == Strengths::default() && !self.files.has_further_loras();
+        let fits = |copy: &&MergedTransformer| {
+            full && precision != Precision::Fp8 && copy.kind() == kind_of(precision)
+        };
+        self.merged.as_ref().filter(fits).map(MergedTransformer::set)
     }
 
     fn read_dit_of(
         &self,
         (set, adapters): (Arc<TensorSet>, Vec<Adapter>),
-        kind: Kind,
+        precision: Precision,
         placement: &BlockPlacement,
         watch: &dyn Watch,
     ) -> Result<LoadedDit> {
-        let weights = Weights::new(set.clone(), adapters, kind, self.device);
+        let weights = Weights::new(set.clone(), adapters, kind_of(precision), self.device);
+        let weights = weights.storing(storage_of(precision));
         let dit = Dit::load_placed(&weights, self.config.clone(), placement, watch)?;
         Ok(LoadedDit {
-            kind,
+            precision,
             dit,
             placement: placement.clone(),
             unused: set.unused().first().map(|first| (set.unused().len(), (*first).to_owned())),

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use tch::Kind;
 use wan_alpha_take::{Precision, TakeRequest};
 
-use super::prompt::kind_of;
+use super::loaded_dit::LoadedDit;
+use super::prompt::{kind_of, storage_of};
 use super::{Keep, Pipeline};
 use crate::blocks::BlockPlacement;
 use crate::plan::{DecodePlan, Headroom, MemoryBudget, MemoryPlan, ModelSizes, TakeSizes, plan};
@@ -47,24 +47,21 @@ impl Pipeline {
     /// # Errors
     /// The take does not fit, with what would.
     pub fn plan(&self, request: &TakeRequest) -> Result<Option<MemoryPlan>> {
-        let kind = kind_of(request.precision);
-        self.plan_for(kind, &TakeSizes::of(request))
+        self.plan_for(request.precision, &TakeSizes::of(request))
     }
 
-    /// The sizes of its parts where large matrices are of a precision.
+    /// The sizes of its parts where a request asks for a precision.
     ///
     /// # Errors
     /// A tensor is missing.
     pub fn sizes(&self, precision: Precision) -> Result<ModelSizes> {
-        self.sizes_in(kind_of(precision))
+        let transformer = self.merged_set(precision).unwrap_or(&self.files.dit);
+        let form = (kind_of(precision), storage_of(precision));
+        ModelSizes::of(&self.files, transformer, &self.config, form, self.device.is_cuda())
     }
 
-    fn sizes_in(&self, kind: Kind) -> Result<ModelSizes> {
-        ModelSizes::of(&self.files, &self.config, kind, self.device.is_cuda())
-    }
-
-    pub(super) fn plan_for(&self, kind: Kind, take: &TakeSizes) -> Result<Option<MemoryPlan>> {
-        let sizes = self.sizes_in(kind)?;
+    fn plan_for(&self, precision: Precision, take: &TakeSizes) -> Result<Option<MemoryPlan>> {
+        let sizes = self.sizes(precision)?;
         let Some(budget) = self.budget()? else { return Ok(None) };
         plan(&sizes, take, &budget).map(Some).map_err(|refusal| Error::DoesNotFit {
             stage: refusal.stage,
@@ -105,12 +102,16 @@ impl Pipeline {
 
     /// Bytes of what is loaded, on the CPU.
     fn held(&self) -> Result<u64> {
-        let kind = self.dit.as_ref().map_or(Kind::Float, |loaded| loaded.kind);
-        let sizes = self.sizes_in(kind)?;
-        let transformer = self.dit.as_ref().map_or(0, |loaded| {
-            sizes.fixed + loaded.placement.blocks_in_memory(sizes.layers) as u64 * sizes.block
-        });
-        Ok(transformer + self.decoder.as_ref().map_or(0, |_| 2 * sizes.decoder))
+        let precision = self.dit.as_ref().map_or(Precision::F32, |loaded| loaded.precision);
+        let sizes = self.sizes(precision)?;
+        Ok(self.held_by_transformer(&sizes)
+            + self.decoder.as_ref().map_or(0, |_| 2 * sizes.decoder))
+    }
+
+    /// Bytes of the transformer where it is loaded.
+    fn held_by_transformer(&self, sizes: &ModelSizes) -> u64 {
+        let blocks = |loaded: &LoadedDit| loaded.placement.blocks_in_memory(sizes.layers);
+        self.dit.as_ref().map_or(0, |loaded| sizes.transformer(blocks(loaded)))
     }
 
     /// What a plan says of the blocks.
@@ -127,17 +128,19 @@ impl Pipeline {
     /// How a latent of these sizes is decoded, by what is free now.
     pub(super) fn decode_plan(&self, take: &TakeSizes) -> Result<DecodePlan> {
         let everything = DecodePlan { together: true, beside_transformer: true };
-        let kind = self.dit.as_ref().map_or(Kind::BFloat16, |loaded| loaded.kind);
-        let plan = self.decoding_plan_for(kind, take)?;
+        let precision = self.dit.as_ref().map_or(Precision::Bf16, |loaded| loaded.precision);
+        let plan = self.decoding_plan_for(precision, take)?;
         Ok(plan.unwrap_or(everything))
     }
 
-    fn decoding_plan_for(&self, kind: Kind, take: &TakeSizes) -> Result<Option<DecodePlan>> {
+    fn decoding_plan_for(
+        &self,
+        precision: Precision,
+        take: &TakeSizes,
+    ) -> Result<Option<DecodePlan>> {
         let Some(budget) = self.budget()? else { return Ok(None) };
-        let sizes = self.sizes_in(kind)?;
-        let loaded = self.dit.as_ref().map_or(0, |loaded| {
-            sizes.fixed + loaded.placement.blocks_in_memory(sizes.layers) as u64 * sizes.block
-        });
+        let sizes = self.sizes(precision)?;
+        let loaded = self.held_by_transformer(&sizes);
         crate::plan::plan_decoding(&sizes, take, loaded, &budget).map(Some).map_err(|refusal| {
             Error::DoesNotFit {
                 stage: refusal.stage,

@@ -9,7 +9,7 @@ use super::context_cache::{ContextKey, KeptContexts};
 use super::sampling::Contexts;
 use super::{FrameSink, NEGATIVE_PROMPT, emit};
 use crate::text::{TEXT_LENGTH, Tokenizer, Tokens, Umt5};
-use crate::weights::Weights;
+use crate::weights::{BlockStorage, Weights};
 use crate::{Error, Result, Watch};
 
 /// Contexts worth keeping: a context of the released model is 4 MB at most.
@@ -142,6 +142,11 @@ fn built_in_is_cut(length: usize) -> String {
 
 pub(super) fn kind_of(precision: Precision) -> Kind {
     if precision == Precision::F32 { Kind::Float } else { Kind::BFloat16 }
+}
+
+/// How the transformer's blocks are kept where a request asks for a precision.
+pub(super) fn storage_of(precision: Precision) -> BlockStorage {
+    if precision == Precision::Fp8 { BlockStorage::Fp8 } else { BlockStorage::AsStored }
 }
 
 fn tokenize(

@@ -13,6 +13,8 @@ const CPU_HIDDEN: u64 = 1 << 22;
 const CPU_NUMBERS: u64 = 1 << 19;
 /// Tokens that a card takes at once through either.
 const CARD_TOKENS: u64 = 8192;
+/// Rows of a block on their way into form on a card: float32, and what that is computed of.
+const CARD_MULTIPLIED_OUT: u64 = 4 * FLOAT * (1 << 24);
 /// What cuDNN and cuBLAS take besides, on a card.
 const CARD_WORKSPACE: u64 = 500_000_000;
 
@@ -20,7 +22,7 @@ const CARD_WORKSPACE: u64 = 500_000_000;
 pub fn sample_peak(model: &ModelSizes, take: &TakeSizes, blocks: usize, keeps_keys: bool) -> u64 {
     let ModelSizes { dim, number, .. } = *model;
     let tokens = take.tokens();
-    let weights = model.fixed + blocks as u64 * model.block;
+    let weights = model.transformer(blocks);
     let prompts = 1 + u64::from(take.guided);
     let embedded = prompts * model.text_length * dim * number;
     // Keys and values of one block, and those of all where they stay.
@@ -31,7 +33,8 @@ pub fn sample_peak(model: &ModelSizes, take: &TakeSizes, blocks: usize, keeps_ke
     let rope = tokens * (dim / model.heads.max(1) / 2) * 2 * FLOAT;
     // 16 channels of a cell, 4 cells to a token; latent, velocity and what the solver keeps.
     let latents = 4 * tokens * 64 * FLOAT;
-    let workspace = if model.is_card { CARD_WORKSPACE } else { 0 };
+    let multiplied_out = if model.form > 0 { CARD_MULTIPLIED_OUT } else { 0 };
+    let workspace = if model.is_card { CARD_WORKSPACE + multiplied_out } else { 0 };
     weights + embedded + keys + rope + latents + pass(model, tokens) + workspace
 }
 

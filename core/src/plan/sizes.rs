@@ -8,15 +8,19 @@ use wan_alpha_take::{DecodePrecision, DecodeTiling, TakeRequest};
 
 use crate::Result;
 use crate::dit::{DitConfig, PATCH};
-use crate::weights::{Decoders, ModelFiles, TensorSet, at_least_float32, keeps_float32};
+use crate::weights::{
+    BlockStorage, Decoders, ModelFiles, TensorSet, at_least_float32, keeps_float32, kept_bytes,
+};
 
 /// Bytes and widths of a model's parts, as they are computed with.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ModelSizes {
     /// Blocks of the transformer.
     pub layers: usize,
-    /// Bytes of one of its blocks.
+    /// Bytes of one of its blocks as it is kept; of the largest where they differ.
     pub block: u64,
+    /// Bytes of a block that is brought into the form it is computed with; 0 where all are kept in it.
+    pub form: u64,
     /// Bytes of the rest of the transformer.
     pub fixed: u64,
     /// Bytes of a number of the large matrices: 2 or 4.
@@ -107,11 +111,23 @@ impl TakeSizes {
 }
 
 impl ModelSizes {
-    /// Of a model whose large matrices are computed with in `kind`.
+    /// Bytes of the transformer with as many of its blocks in memory.
+    pub fn transformer(&self, blocks: usize) -> u64 {
+        self.fixed + self.form + blocks as u64 * self.block
+    }
+
+    /// Of a model whose large matrices are computed with in a kind, those of `transformer`'s blocks kept
+    /// as the storage says.
     ///
     /// # Errors
     /// A tensor is missing.
-    pub fn of(files: &ModelFiles, config: &DitConfig, kind: Kind, is_card: bool) -> Result<Self> {
+    pub fn of(
+        files: &ModelFiles,
+        transformer: &TensorSet,
+        config: &DitConfig,
+        (kind, storage): (Kind, BlockStorage),
+        is_card: bool,
+    ) -> Result<Self> {
         let as_computed = |set: &TensorSet, wanted: &dyn Fn(&str) -> bool| -> Result<u64> {
             let names = set.names().filter(|name| !name.contains('#') && wanted(name));
             names
@@ -136,10 +152,13 @@ impl ModelSizes {
             names.map(|name| Ok(set.shape(name)?.iter().product::<i64>() as u64)).sum()
         };
         let number = kind.elt_size_in_bytes() as u64;
+        let computed = as_computed(transformer, &|name| name.starts_with("blocks.0."))?;
+        let kept = kept_bytes(transformer, storage, config.layers)?;
         Ok(Self {
             layers: config.layers,
-            block: as_computed(&files.dit, &|name| name.starts_with("blocks.0."))?,
-            fixed: as_computed(&files.dit, &|name| !name.starts_with("blocks."))?,
+            block: kept.unwrap_or(computed),
+            form: if kept.is_some() { computed } else { 0 },
+            fixed: as_computed(transformer, &|name| !name.starts_with("blocks."))?,
             number,
             dim: config.dim as u64,
             ffn: config.ffn as u64,

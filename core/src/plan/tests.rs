@@ -7,6 +7,7 @@ fn large() -> ModelSizes {
     ModelSizes {
         layers: 40,
         block: 703_000_000,
+        form: 0,
         fixed: 840_000_000,
         number: 2,
         dim: 5120,

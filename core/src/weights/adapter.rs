@@ -170,7 +170,7 @@ impl Adapter {
     }
 
     /// Whether it changes a tensor.
-    pub(crate) fn changes(&self, name: &str) -> bool {
+    pub fn changes(&self, name: &str) -> bool {
         self.changes.contains_key(name)
     }
 

@@ -6,16 +6,15 @@ use std::sync::Arc;
 
 use tch::Tensor;
 
-use super::block_layout::BlockLayout;
+use super::block_layout::{BlockLayout, BlockLayouts, PartOrigin};
 use super::file::TensorFile;
-use super::stored_kind::StoredKind;
 use super::{Source, Weights, is_finite};
 use crate::{Error, Result};
 
 /// The places of all blocks in files.
 #[derive(Debug)]
 pub(crate) struct BlockFiles {
-    layout: Arc<BlockLayout>,
+    layouts: BlockLayouts,
     blocks: Vec<BlockInFiles>,
     /// Whether what was read may stay in the system's cache.
     cached: bool,
@@ -39,25 +38,24 @@ struct Segment {
 }
 
 impl BlockFiles {
-    /// Of `count` blocks below `weights`, if each of their tensors lies in a file in its kind, and no
-    /// adapter changes it.
+    /// Of the blocks below `weights`, if each of their tensors lies in a file as it does in memory, and no
+    /// adapter is merged into it before.
     ///
     /// # Errors
     /// A tensor is missing or of another shape.
     pub(crate) fn find(
         weights: &Weights,
-        layout: &Arc<BlockLayout>,
-        count: usize,
+        layouts: &BlockLayouts,
         cached: bool,
     ) -> Result<Option<Self>> {
-        let mut blocks = Vec::with_capacity(count);
-        for index in 0..count {
-            match BlockInFiles::find(&weights.sub(index), layout)? {
+        let mut blocks = Vec::with_capacity(layouts.count());
+        for index in 0..layouts.count() {
+            match BlockInFiles::find(&weights.sub(index), layouts.of(index))? {
                 Some(block) => blocks.push(block),
                 None => return Ok(None),
             }
         }
-        Ok(Some(Self { layout: layout.clone(), blocks, cached }))
+        Ok(Some(Self { layouts: layouts.clone(), blocks, cached }))
     }
 
     /// Fills `into` with the bytes of a block's memory from `from` on; those between tensors are left
@@ -84,7 +82,8 @@ impl BlockFiles {
     /// # Errors
     /// A tensor has numbers that are not: with its file and name.
     pub(crate) fn check(&self, block: usize, memory: &Tensor) -> Result<()> {
-        for (part, (file, name)) in self.layout.parts().iter().zip(&self.blocks[block].parts) {
+        let parts = self.layouts.of(block).parts();
+        for (part, (file, name)) in parts.iter().zip(&self.blocks[block].parts) {
             if !is_finite(&part.view(memory)?)? {
                 return Err(Error::Tensor {
                     path: file.path().to_owned(),
@@ -102,6 +101,9 @@ impl BlockInFiles {
     fn find(block: &Weights, layout: &BlockLayout) -> Result<Option<Self>> {
         let Source::Files { set, adapters, .. } = &block.source else { return Ok(None) };
         let mut found = Self { segments: Vec::new(), parts: Vec::new() };
+        if layout.parts().iter().any(|part| part.origin == PartOrigin::Encoded) {
+            return Ok(None);
+        }
         for part in layout.parts() {
             let name = block.name(&part.name);
             let (entry, path, raw) = set.find(&name)?;
@@ -113,11 +115,20 @@ impl BlockInFiles {
                     found: format!("{:?}", entry.shape),
                 });
             }
-            let plain = entry.stored == StoredKind::Plain(part.kind) && entry.strides.is_none();
-            let changed = adapters.iter().any(|adapter| adapter.changes(&name));
-            if !plain || changed || set.stored(&name)?.is_computed() {
+            let alike = entry.stored == part.stored && entry.strides.is_none();
+            let made = match part.origin {
+                PartOrigin::File => false,
+                PartOrigin::Delivered => {
+                    set.stored(&name)?.is_computed()
+                        || adapters.iter().any(|adapter| adapter.changes(&name))
+                }
+                // None has come this far.
+                PartOrigin::Encoded | PartOrigin::EncodedScales => true,
+            };
+            if !alike || made {
                 return Ok(None);
             }
+            set.mark(&name);
             let (file, raw) = set.locate(&name)?;
             let segment = Segment {
                 file: file.clone(),
@@ -202,7 +213,8 @@ mod tests {
                 Ok((block.get("norm3.bias", &[10])?, block.get("norm3.weight", &[6])?))
             };
             let layout = Arc::new(BlockLayout::of(&weights.sub(0), &load).unwrap());
-            let files = BlockFiles::find(&weights, &layout, 1, true).unwrap().unwrap();
+            let layouts = BlockLayouts::alike(layout.clone(), 1);
+            let files = BlockFiles::find(&weights, &layouts, true).unwrap().unwrap();
             assert_eq!(files.blocks[0].segments.len(), reads);
             let mut bytes = vec![9u8; layout.bytes()];
             files.read(0, 0, &mut bytes).unwrap();

@@ -7,6 +7,8 @@
 
 use half::f16;
 
+use super::block_encoders;
+
 /// A format in which a fixed count of numbers shares its scales.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(non_camel_case_types, reason = "the names that everybody uses")]
@@ -64,9 +66,47 @@ impl BlockFormat {
         }
     }
 
+    /// Brings as many whole blocks of numbers into the format as `into` has room for; whether anything is
+    /// written in it at all.
+    pub fn quantize(self, numbers: &[f32], into: &mut [u8]) -> bool {
+        let block: fn(&[f32], &mut [u8]) = match self {
+            Self::Q8_0 => block_encoders::q8_0,
+            Self::Q5_K => block_encoders::q5_k,
+            Self::Q4_K => block_encoders::q4_k,
+            _ => return false,
+        };
+        let numbers = numbers.chunks_exact(self.numbers());
+        for (numbers, bytes) in numbers.zip(into.chunks_exact_mut(self.bytes())) {
+            block(numbers, bytes);
+        }
+        true
+    }
+
     /// The numbers of whole blocks, as many as `into` has room for.
     pub fn dequantize(self, blocks: &[u8], into: &mut [f32]) {
-        let block: fn(&[u8], &mut [f32]) = match self {
+        let block = self.numbers_of_block();
+        let blocks = blocks.chunks_exact(self.bytes());
+        for (bytes, numbers) in blocks.zip(into.chunks_exact_mut(self.numbers())) {
+            block(bytes, numbers);
+        }
+    }
+
+    /// The same rounded to bfloat16, as its bits.
+    pub(super) fn dequantize_to_bfloat16(self, blocks: &[u8], into: &mut [u16]) {
+        let block = self.numbers_of_block();
+        let mut numbers = [0f32; MOST_NUMBERS];
+        let numbers = &mut numbers[..self.numbers()];
+        let blocks = blocks.chunks_exact(self.bytes());
+        for (bytes, into) in blocks.zip(into.chunks_exact_mut(self.numbers())) {
+            block(bytes, numbers);
+            for (into, number) in into.iter_mut().zip(&*numbers) {
+                *into = bfloat16(*number);
+            }
+        }
+    }
+
+    fn numbers_of_block(self) -> fn(&[u8], &mut [f32]) {
+        match self {
             Self::Q4_0 => q4_0,
             Self::Q4_1 => q4_1,
             Self::Q5_0 => q5_0,
@@ -75,12 +115,18 @@ impl BlockFormat {
             Self::Q4_K => q4_k,
             Self::Q5_K => q5_k,
             Self::Q6_K => q6_k,
-        };
-        let blocks = blocks.chunks_exact(self.bytes());
-        for (bytes, numbers) in blocks.zip(into.chunks_exact_mut(self.numbers())) {
-            block(bytes, numbers);
         }
     }
+}
+
+/// Numbers of the longest block.
+const MOST_NUMBERS: usize = 256;
+
+/// Float32 rounded to bfloat16 as libtorch does it: to the nearest, of two the even one.
+fn bfloat16(number: f32) -> u16 {
+    let bits = number.to_bits();
+    let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
+    if number.is_nan() { 0x7fc0 } else { rounded as u16 }
 }
 
 /// The half float at the beginning of `bytes`.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tch::{Kind, Tensor};
 
+use super::stored_kind::StoredKind;
 use super::{Source, Weights};
 use crate::{Error, Result};
 
@@ -28,23 +29,48 @@ pub(crate) struct BlockLayout {
 pub(crate) struct BlockPart {
     /// Below the block.
     pub(crate) name: String,
-    /// What it is computed with.
-    pub(crate) kind: Kind,
+    /// What its numbers are in memory.
+    pub(crate) stored: StoredKind,
     /// The sizes of its axes.
     pub(crate) shape: Vec<i64>,
     /// Where its bytes begin in the block's memory.
     pub(crate) offset: usize,
+    /// Where its bytes come from.
+    pub(crate) origin: PartOrigin,
+}
+
+/// Where the bytes of a tensor in a block's memory come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PartOrigin {
+    /// They are what it is computed with, adapters merged.
+    Delivered,
+    /// They are those of its file.
+    File,
+    /// They are e4m3, made of the matrix with adapters merged.
+    Encoded,
+    /// They are the scales of such a matrix, and come with it.
+    EncodedScales,
 }
 
 impl BlockPart {
     pub(crate) fn bytes(&self) -> usize {
-        self.shape.iter().product::<i64>() as usize * self.kind.elt_size_in_bytes()
+        let numbers = self.shape.iter().product::<i64>() as usize;
+        self.stored.bytes_of(numbers)
     }
 
-    /// In the memory of a block, uint8 `[bytes]`.
+    /// The kind that its numbers are read as.
+    pub(crate) fn kind(&self) -> Kind {
+        self.stored.read_as()
+    }
+
+    /// Its bytes in the memory of a block, uint8 `[bytes]`.
+    pub(crate) fn bytes_in(&self, memory: &Tensor) -> Result<Tensor> {
+        Ok(memory.f_narrow(0, self.offset as i64, self.bytes() as i64)?)
+    }
+
+    /// In the memory of a block, uint8 `[bytes]`; of numbers that are stored each by itself.
     pub(crate) fn view(&self, memory: &Tensor) -> Result<Tensor> {
-        let bytes = memory.f_narrow(0, self.offset as i64, self.bytes() as i64)?;
-        Ok(bytes.f_view_dtype(self.kind)?.f_view(&self.shape[..])?)
+        Ok(self.bytes_in(memory)?.f_view_dtype(self.kind())?.f_view(&self.shape[..])?)
     }
 }
 
@@ -76,17 +102,21 @@ impl BlockLayout {
         let mut parts = asked.parts.lock().clone();
         parts.sort_by(|a, b| a.0.cmp(&b.0));
         parts.dedup();
+        let parts = parts.into_iter().map(|(name, kind, shape)| {
+            let (stored, origin) = (StoredKind::Plain(kind), PartOrigin::Delivered);
+            BlockPart { name, stored, shape, offset: 0, origin }
+        });
+        Ok(Self::in_order(parts.collect()))
+    }
+
+    /// Gives parts their places, one after the other.
+    pub(super) fn in_order(mut parts: Vec<BlockPart>) -> Self {
         let mut end = 0usize;
-        let parts = parts
-            .into_iter()
-            .map(|(name, kind, shape)| {
-                let offset = end.next_multiple_of(PART_ALIGNMENT);
-                let part = BlockPart { name, kind, shape, offset };
-                end = offset + part.bytes();
-                part
-            })
-            .collect();
-        Ok(Self { parts, bytes: end.next_multiple_of(BLOCK_ALIGNMENT) })
+        for part in &mut parts {
+            part.offset = end.next_multiple_of(PART_ALIGNMENT);
+            end = part.offset + part.bytes();
+        }
+        Self { parts, bytes: end.next_multiple_of(BLOCK_ALIGNMENT) }
     }
 
     /// Bytes of a block's memory.
@@ -111,10 +141,52 @@ impl BlockLayout {
     pub(crate) fn fill(&self, block: &Weights, memory: &Tensor) -> Result<()> {
         let _guard = tch::no_grad_guard();
         for part in &self.parts {
-            let tensor = block.get_as(&part.name, &part.shape, part.kind)?;
-            part.view(memory)?.f_copy_(&tensor)?;
+            match part.origin {
+                PartOrigin::Delivered => {
+                    let tensor = block.get_as(&part.name, &part.shape, part.kind())?;
+                    part.view(memory)?.f_copy_(&tensor)?;
+                }
+                PartOrigin::File => block.copy_stored(part, memory)?,
+                PartOrigin::Encoded => block.encode(part, self, memory)?,
+                PartOrigin::EncodedScales => {}
+            }
         }
         Ok(())
+    }
+}
+
+/// The layouts of all blocks of a network.
+#[derive(Clone, Debug)]
+pub(crate) struct BlockLayouts {
+    each: Vec<Arc<BlockLayout>>,
+    bytes: usize,
+}
+
+impl BlockLayouts {
+    /// Those of blocks that may differ, as GGUF files have them.
+    pub(super) fn new(each: Vec<Arc<BlockLayout>>) -> Self {
+        let bytes = each.iter().map(|layout| layout.bytes).max().unwrap_or(0);
+        Self { each, bytes }
+    }
+
+    /// `count` blocks that are laid out alike.
+    pub(crate) fn alike(layout: Arc<BlockLayout>, count: usize) -> Self {
+        Self::new(vec![layout; count])
+    }
+
+    /// Number of blocks.
+    pub(crate) fn count(&self) -> usize {
+        self.each.len()
+    }
+
+    /// Bytes that any block has room in.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The layout of a block.
+    pub(crate) fn of(&self, block: usize) -> &Arc<BlockLayout> {
+        &self.each[block]
     }
 }
 
@@ -124,7 +196,7 @@ impl Weights {
     pub(crate) fn in_block(&self, layout: Arc<BlockLayout>, memory: &Tensor) -> Self {
         let memory = Arc::new(super::held_tensor::Held::new(memory.shallow_clone()));
         let source = Source::Block { layout, memory };
-        Self { source, prefix: String::new(), kind: self.kind, device: self.device }
+        Self { source, prefix: String::new(), ..self.clone() }
     }
 
     /// The same names, of which nothing is read: what is asked for is noted.

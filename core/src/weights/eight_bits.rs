@@ -32,6 +32,27 @@ fn e4m3fn(code: u8) -> f32 {
     if code < 0x80 { size } else { -size }
 }
 
+/// The largest number that e4m3 has.
+pub(super) const E4M3_MOST: f32 = 448.0;
+
+/// The code of e4m3 that is nearest to a number, the even one of two; beyond the largest, that.
+pub(super) fn e4m3_code(number: f32) -> u8 {
+    /// Added to what is below the normal numbers, it shifts their three bits to the end of the mantissa.
+    const BELOW_NORMAL: u32 = 141 << 23;
+    let bits = number.to_bits();
+    let (sign, size) = ((bits >> 24) as u8 & 0x80, bits & 0x7fff_ffff);
+    let code = if size > E4M3_MOST.to_bits() {
+        if number.is_nan() { 0x7f } else { 0x7e }
+    } else if size < 121 << 23 {
+        let shifted = f32::from_bits(size) + f32::from_bits(BELOW_NORMAL);
+        (shifted.to_bits() - BELOW_NORMAL) as u8
+    } else {
+        let odd = (size >> 20) & 1;
+        ((size - (120 << 23) + 0x7_ffff + odd) >> 20) as u8
+    };
+    sign | code
+}
+
 /// Puts codes times their row's scale into `to`, bfloat16 as bits; as many as there are of `codes`, in rows
 /// of `width`.
 pub(super) fn bfloat16_into(
@@ -75,6 +96,24 @@ mod tests {
             assert!(found.iter().zip(&expected).all(same), "{kind:?}: {found:?} {expected:?}");
         }
         assert!(numbers(Kind::BFloat16).is_none());
+    }
+
+    #[test]
+    fn numbers_get_the_codes_that_libtorch_gives_them() {
+        let fine = (0..60_000).map(|step| f64::from(step).mul_add(1.5e-2, -450.0) as f32);
+        let small = (0..4_000).map(|step| (f64::from(step) - 2_000.0) as f32 * 1.7e-5);
+        let halves = (0..=255u8).map(|code| {
+            let (a, b) = (e4m3fn(code & 0x7e), e4m3fn((code & 0x7e) | 1));
+            if b.is_nan() { a } else { (a + b) / 2.0 }
+        });
+        let numbers: Vec<f32> = fine.chain(small).chain(halves).chain([1e9, -1e9, 0.0]).collect();
+        let expected = Tensor::from_slice(&numbers).clamp(-448.0, 448.0);
+        let expected = expected.to_kind(Kind::Float8e4m3fn).view_dtype(Kind::Uint8);
+        let expected: Vec<u8> = expected.try_into().unwrap();
+        for (number, expected) in numbers.iter().zip(expected) {
+            assert_eq!(e4m3_code(*number), expected, "{number}");
+        }
+        assert_eq!(e4m3_code(f32::NAN), 0x7f);
     }
 
     #[test]

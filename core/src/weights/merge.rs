@@ -82,29 +82,49 @@ impl Delivery<'_> {
     /// The tensor, in its kind and on its device; none where a number is not finite.
     pub(super) fn deliver(self, scratch: &Scratch) -> Result<Option<Tensor>> {
         let _guard = tch::no_grad_guard();
+        let result = Tensor::f_empty(self.stored.shape(), (self.kind, self.device))?;
+        let finite = self.deliver_into(&result, true, scratch)?;
+        Ok(finite.then_some(result))
+    }
+
+    /// Puts the tensor into `result`, of its shape, in its kind and on its device; whether all numbers are
+    /// finite, which only `check` asks.
+    pub(super) fn deliver_into(
+        self,
+        result: &Tensor,
+        check: bool,
+        scratch: &Scratch,
+    ) -> Result<bool> {
         let Self { stored, merges, kind, device } = self;
         let [rows, width] = stored.matrix();
-        let result = Tensor::f_empty(stored.shape(), (kind, device))?;
         if rows * width == 0 {
-            return Ok(Some(result));
+            return Ok(true);
         }
         let matrix = Held::new(result.f_view([rows, width])?);
         let stored = stored.for_device(device)?;
-        let in_place = !stored.is_computed() && merges.is_empty();
+        let is_bare = merges.is_empty();
+        // What is computed is computed as float32.
+        let in_place = is_bare && (!stored.is_computed() || kind == Kind::Float);
         let finite = AtomicBool::new(true);
         let blocks = Blocks::of(rows, width, device);
         let piece = |index: usize| {
             let (first, count) = blocks.rows(index as i64);
             let mut to = matrix.tensor().f_narrow(0, first, count)?;
+            let look = |numbers: &Tensor| -> Result<()> {
+                if check {
+                    finite.fetch_and(super::is_finite(numbers)?, Ordering::Relaxed);
+                }
+                Ok(())
+            };
             if in_place {
                 stored.rows_into(first, count, &mut to)?;
-                finite.fetch_and(super::is_finite(&to)?, Ordering::Relaxed);
-                return Ok(());
+                return look(&to);
             }
-            let table = device == Device::Cpu && merges.is_empty();
-            if table && stored.rows_into_by_table(first, count, &mut to)? {
-                finite.fetch_and(super::is_finite(&to)?, Ordering::Relaxed);
-                return Ok(());
+            if is_bare
+                && device == Device::Cpu
+                && stored.rows_into_bfloat16(first, count, &mut to)?
+            {
+                return look(&to);
             }
             let memory = scratch.take(blocks.most() * width, device)?;
             let mut block = memory.f_narrow(0, 0, count * width)?.f_view([count, width])?;
@@ -112,7 +132,7 @@ impl Delivery<'_> {
             for merge in &merges {
                 merge.apply(first, &mut block)?;
             }
-            finite.fetch_and(super::is_finite(&block)?, Ordering::Relaxed);
+            look(&block)?;
             to.f_copy_(&block)?;
             scratch.give(memory);
             Ok(())
@@ -122,7 +142,7 @@ impl Delivery<'_> {
         } else {
             (0..blocks.count as usize).try_for_each(piece)?;
         }
-        Ok(finite.into_inner().then_some(result))
+        Ok(finite.into_inner())
     }
 }
 

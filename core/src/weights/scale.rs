@@ -68,6 +68,12 @@ impl WeightScale {
         Ok(Self { values: Held::new(values), layout })
     }
 
+    /// One for each row of a matrix of `columns`.
+    pub(super) fn of_each_row(values: &Tensor, columns: i64) -> Result<Self> {
+        let rows = values.numel() as i64;
+        Self::new(values, ScaleLayout { scales: [rows, 1], each: [1, columns.max(1)] })
+    }
+
     /// The same on another device.
     pub(super) fn to(&self, device: Device) -> Result<Self> {
         Self::new(&self.values.tensor().f_to_device(device)?, self.layout)

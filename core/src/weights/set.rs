@@ -78,6 +78,16 @@ impl TensorSet {
         self.tensors.contains_key(name)
     }
 
+    /// The names of the network's tensors below a prefix, scales not among them.
+    pub(super) fn below(&self, prefix: &str) -> impl Iterator<Item = &str> {
+        self.under(prefix).map(|(name, _, _)| name).filter(|name| !name.ends_with(SCALE))
+    }
+
+    /// How the scales of a tensor lie, where it has some.
+    pub(super) fn scale_layout(&self, name: &str) -> Option<ScaleLayout> {
+        self.scales.get(name).copied()
+    }
+
     /// A tensor's description and where it lies: file and the name there.
     ///
     /// # Errors
@@ -199,7 +209,8 @@ impl TensorSet {
             .sum()
     }
 
-    fn mark(&self, name: &str) {
+    /// Notes that a tensor is used.
+    pub(super) fn mark(&self, name: &str) {
         self.used.lock().insert(name.to_owned());
     }
 

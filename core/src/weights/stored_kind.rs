@@ -29,6 +29,24 @@ impl StoredKind {
         }
     }
 
+    /// Whether each number takes less than 16 bits.
+    pub fn is_quantized(&self) -> bool {
+        match self {
+            Self::Plain(kind) => kind.elt_size_in_bytes() < 2,
+            Self::Blocks(_) => true,
+            Self::Unreadable(_) => false,
+        }
+    }
+
+    /// Bytes of as many numbers, in whole blocks.
+    pub fn bytes_of(&self, numbers: usize) -> usize {
+        match self {
+            Self::Plain(kind) => numbers * kind.elt_size_in_bytes(),
+            Self::Blocks(format) => numbers / format.numbers() * format.bytes(),
+            Self::Unreadable(_) => 0,
+        }
+    }
+
     /// The spelling that counts in fingerprints: it may never change.
     pub(super) fn fingerprint_name(&self) -> String {
         match self {

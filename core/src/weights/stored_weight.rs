@@ -6,6 +6,7 @@ use std::cell::RefCell;
 
 use tch::{Device, Kind, Tensor};
 
+use super::block_tensors::dequantized;
 use super::eight_bits;
 use super::file_bytes::FileBytes;
 use super::held_tensor::Held;
@@ -37,6 +38,10 @@ enum NumbersSource<'a> {
     File(&'a FileBytes, u64),
     /// In order in memory.
     Memory(Vec<u8>),
+    /// In order in memory that somebody else keeps.
+    Lent(&'a [u8]),
+    /// In order in the memory of a device: uint8 `[bytes]`.
+    OnDevice(Held),
     /// A view whose numbers did not lie in order, put in order: `[rows, width]`.
     Ordered(Held),
 }
@@ -68,6 +73,27 @@ impl<'a> StoredWeight<'a> {
         })
     }
 
+    /// A tensor whose bytes lie in memory of the host.
+    pub(super) fn in_memory(bytes: &'a [u8], stored: &StoredKind, shape: &[i64]) -> Self {
+        Self::from_source(NumbersSource::Lent(bytes), bytes.len(), stored, shape)
+    }
+
+    /// A tensor whose bytes lie in memory of a device, uint8 `[bytes]`: its rows come out there.
+    pub(super) fn on_device(bytes: Tensor, stored: &StoredKind, shape: &[i64]) -> Self {
+        let count = bytes.numel();
+        Self::from_source(NumbersSource::OnDevice(Held::new(bytes)), count, stored, shape)
+    }
+
+    fn from_source(
+        source: NumbersSource<'a>,
+        bytes: usize,
+        stored: &StoredKind,
+        shape: &[i64],
+    ) -> Self {
+        let (stored, shape) = (stored.clone(), shape.to_vec());
+        Self { source, stored, shape, bytes: bytes as u64, scale: None }
+    }
+
     /// The same with the scales that its numbers are to be multiplied by.
     pub(super) fn scaled(self, scale: Option<WeightScale>) -> Self {
         Self { scale, ..self }
@@ -90,9 +116,32 @@ impl<'a> StoredWeight<'a> {
                 NumbersSource::Memory(file.read(start, start + bytes)?)
             }
             NumbersSource::Memory(memory) => NumbersSource::Memory(memory),
+            NumbersSource::Lent(memory) => NumbersSource::Memory(memory.to_vec()),
+            NumbersSource::OnDevice(memory) => NumbersSource::OnDevice(memory),
             NumbersSource::Ordered(matrix) => NumbersSource::Ordered(matrix),
         };
         Ok(StoredWeight { source, stored, shape, bytes, scale })
+    }
+
+    /// Copies its bytes as they are stored, in the order of its numbers, into `to`: uint8 `[bytes]`.
+    ///
+    /// # Errors
+    /// As [`StoredWeight::rows_into`]; or `to` is of another size.
+    pub(super) fn copy_to(&self, to: &mut Tensor) -> Result<()> {
+        if let NumbersSource::Ordered(matrix) = &self.source {
+            to.f_copy_(&matrix.tensor().f_view_dtype(Kind::Uint8)?.f_view([-1])?)?;
+            return Ok(());
+        }
+        let bytes = self.stored.bytes_of(self.shape.iter().product::<i64>() as usize);
+        match memory_of(to, bytes) {
+            Some(to) => self.bytes_into(0, to),
+            None => {
+                let mut read = vec![0; bytes];
+                self.bytes_into(0, &mut read)?;
+                to.f_copy_(&Tensor::f_from_slice(&read)?)?;
+                Ok(())
+            }
+        }
     }
 
     /// What its numbers are stored as.
@@ -153,38 +202,51 @@ impl<'a> StoredWeight<'a> {
         }
     }
 
-    /// The same where a table does it: numbers of 8 bits with a scale for each row, on their way to
-    /// bfloat16 on the CPU. Otherwise nothing is done, and the answer is no.
+    /// The same where it takes no way through a tensor of float32: GGUF's blocks, and numbers of 8 bits
+    /// with a scale for each row, on their way to bfloat16 on the CPU. Otherwise nothing is done, and the
+    /// answer is no.
     ///
     /// # Errors
     /// As [`StoredWeight::rows_into`].
-    pub(super) fn rows_into_by_table(
+    pub(super) fn rows_into_bfloat16(
         &self,
         first: i64,
         count: i64,
         to: &mut Tensor,
     ) -> Result<bool> {
         let width = self.matrix()[1];
-        let numbers = (count * width) as usize;
-        let (Some(scale), StoredKind::Plain(kind), Kind::BFloat16) =
-            (&self.scale, &self.stored, to.kind())
-        else {
-            return Ok(false);
-        };
-        if matches!(self.source, NumbersSource::Ordered(_)) {
+        let (first_number, numbers) = ((first * width) as usize, (count * width) as usize);
+        let elsewhere =
+            matches!(self.source, NumbersSource::Ordered(_) | NumbersSource::OnDevice(_));
+        if elsewhere || to.kind() != Kind::BFloat16 {
             return Ok(false);
         }
-        let (Some(table), Some(scales), Some(memory)) =
-            (eight_bits::numbers(*kind), scale.of_rows(first, count)?, memory_of(to, numbers * 2))
-        else {
-            return Ok(false);
-        };
-        let Ok(to) = bytemuck::try_cast_slice_mut(memory) else { return Ok(false) };
-        with_buffer(numbers, |codes| {
-            self.bytes_into((first * width) as u64, codes)?;
-            eight_bits::bfloat16_into(&table, &scales, width as usize, codes, to);
-            Ok(true)
-        })
+        let Some(memory) = memory_of(to, numbers * 2) else { return Ok(false) };
+        let Ok(to) = bytemuck::try_cast_slice_mut::<u8, u16>(memory) else { return Ok(false) };
+        match (&self.stored, &self.scale) {
+            (StoredKind::Plain(kind), Some(scale)) => {
+                let (Some(table), Some(scales)) =
+                    (eight_bits::numbers(*kind), scale.of_rows(first, count)?)
+                else {
+                    return Ok(false);
+                };
+                self.with_bytes(first_number as u64, numbers, |codes| {
+                    eight_bits::bfloat16_into(&table, &scales, width as usize, codes, to);
+                })?;
+            }
+            (StoredKind::Blocks(format), None) => {
+                let each = format.numbers();
+                if !first_number.is_multiple_of(each) || !numbers.is_multiple_of(each) {
+                    return Ok(false);
+                }
+                let begin = first_number / each * format.bytes();
+                self.with_bytes(begin as u64, numbers / each * format.bytes(), |blocks| {
+                    format.dequantize_to_bfloat16(blocks, to);
+                })?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
     }
 
     /// Numbers that are stored each by itself.
@@ -192,6 +254,11 @@ impl<'a> StoredWeight<'a> {
         let size = kind.elt_size_in_bytes();
         let start = first as u64 * size as u64;
         let bytes = (shape[0] * shape[1]) as usize * size;
+        if let NumbersSource::OnDevice(memory) = &self.source {
+            let memory = memory.tensor().f_narrow(0, start as i64, bytes as i64)?;
+            to.f_copy_(&memory.f_view_dtype(kind)?.f_view(shape)?)?;
+            return Ok(());
+        }
         // Of truth values not any byte is one.
         if kind != Kind::Bool
             && to.kind() == kind
@@ -221,8 +288,15 @@ impl<'a> StoredWeight<'a> {
     ) -> Result<()> {
         let (each, size) = (format.numbers(), format.bytes());
         let (begin, end) = (first / each, (first + count).div_ceil(each));
-        with_buffer((end - begin) * size, |buffer| {
-            self.bytes_into((begin * size) as u64, buffer)?;
+        if let NumbersSource::OnDevice(memory) = &self.source {
+            let bytes = ((end - begin) * size) as i64;
+            let memory = memory.tensor().f_narrow(0, (begin * size) as i64, bytes)?;
+            let numbers = dequantized(format, &memory.f_view([-1, size as i64])?)?.f_view([-1])?;
+            let numbers = numbers.f_narrow(0, (first - begin * each) as i64, count as i64)?;
+            to.f_copy_(&numbers.f_view(&to.size()[..])?)?;
+            return Ok(());
+        }
+        self.with_bytes((begin * size) as u64, (end - begin) * size, |buffer| {
             let aligned = first.is_multiple_of(each) && count.is_multiple_of(each);
             if aligned
                 && to.kind() == Kind::Float
@@ -237,7 +311,19 @@ impl<'a> StoredWeight<'a> {
             let numbers = Tensor::f_from_slice(&numbers[first - begin * each..][..count])?;
             to.f_copy_(&numbers.f_view(&to.size()[..])?)?;
             Ok(())
-        })
+        })?
+    }
+
+    /// Lends `count` bytes of what is stored, from `start` on; those of a file by this thread's buffer.
+    fn with_bytes<T>(&self, start: u64, count: usize, work: impl FnOnce(&[u8]) -> T) -> Result<T> {
+        match &self.source {
+            NumbersSource::Memory(memory) => part_of(memory, start, count).map(work),
+            NumbersSource::Lent(memory) => part_of(memory, start, count).map(work),
+            _ => with_buffer(count, |buffer| {
+                self.bytes_into(start, buffer)?;
+                Ok(work(buffer))
+            }),
+        }
     }
 
     /// Fills `into` with what is stored from `start` on.
@@ -245,17 +331,40 @@ impl<'a> StoredWeight<'a> {
         match &self.source {
             NumbersSource::File(file, begin) => file.read_into(begin + start, into),
             NumbersSource::Memory(memory) => {
-                let there = usize::try_from(start)
-                    .ok()
-                    .and_then(|start| memory.get(start..start.checked_add(into.len())?));
-                let there =
-                    there.ok_or_else(|| Error::Input("a row lies outside its matrix".into()))?;
-                into.copy_from_slice(there);
+                into.copy_from_slice(part_of(memory, start, into.len())?);
+                Ok(())
+            }
+            NumbersSource::Lent(memory) => {
+                into.copy_from_slice(part_of(memory, start, into.len())?);
+                Ok(())
+            }
+            NumbersSource::OnDevice(memory) => {
+                let memory = memory.tensor().f_narrow(0, start as i64, into.len() as i64)?;
+                into.copy_from_slice(&Vec::<u8>::try_from(memory)?);
                 Ok(())
             }
             NumbersSource::Ordered(_) => Err(Error::Input("an ordered matrix has no bytes".into())),
         }
     }
+}
+
+fn part_of(memory: &[u8], start: u64, count: usize) -> Result<&[u8]> {
+    let start = usize::try_from(start).ok();
+    let there = start.and_then(|start| memory.get(start..start.checked_add(count)?));
+    there.ok_or_else(|| Error::Input("a row lies outside its matrix".into()))
+}
+
+/// The bytes of a uint8 tensor that lies in order in memory of the host; nothing where it lies elsewhere.
+pub(super) fn memory_in(tensor: &Tensor) -> Option<&[u8]> {
+    if tensor.device() != Device::Cpu || tensor.kind() != Kind::Uint8 || !tensor.is_contiguous() {
+        return None;
+    }
+    if tensor.numel() == 0 {
+        return Some(&[]);
+    }
+    // SAFETY: a contiguous tensor of bytes on the CPU has them from its pointer on and lives as long as the
+    // borrow; a block's memory is written to by nobody while the block is used.
+    Some(unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast(), tensor.numel()) })
 }
 
 /// Rows and width of a tensor as a matrix: a kernel is `[out, in·taps]`, a vector a column.
