@@ -165,6 +165,8 @@ fn status_text(
     // Of a take, what it is comes first.
     let notice = node.instance().notice();
     let is_of_take = |notice: &Notice| matches!(notice.cause, NoticeCause::Take(_));
+    let is_refused =
+        notice.as_ref().is_some_and(|notice| matches!(notice.cause, NoticeCause::Refusal));
     let (of_take, first): (Vec<_>, Vec<_>) = notice.into_iter().partition(is_of_take);
     let mut parts: Vec<String> = first.into_iter().map(|notice| notice.text).collect();
     match state {
@@ -204,7 +206,8 @@ fn status_text(
         parts.push("takeKey is not the key of takeRequest; the request counts.".to_owned());
     }
     if let Some(accepted) = saved.shown().accepted() {
-        parts.extend(changes_text(node, session, &accepted.request));
+        // A refusal has said why.
+        parts.extend(changes_text(node, session, &accepted.request).filter(|_| !is_refused));
     }
     status_text::joined(&parts)
 }

@@ -153,4 +153,19 @@ alone! {
         let status = until_status(&node, "failed", |status| status.contains("engine ended"));
         assert_eq!(status.matches("engine.log").count(), 1, "{status}");
     }
+
+    fn why_nothing_was_started_is_said_once(workshop) {
+        let (_host, plugin) = workshop.load(Profile::plain());
+        let project = plugin.project();
+        let node = project.add_preferred().unwrap();
+        plain_node(&node, "one");
+        node.press("generateAndWait");
+        node.set("model", "nowhere");
+        let status = node.text("status");
+        assert!(status.contains("cannot be generated: no model `nowhere`"), "{status}");
+        node.press("generate");
+        let status = until_status(&node, "refused", |status| status.contains("Nothing was started"));
+        assert_eq!(status.matches("no model `nowhere`").count(), 1, "{status}");
+        assert!(status.contains("Ready"), "{status}");
+    }
 }
