@@ -12,6 +12,8 @@ mod ellipse;
 mod encode;
 mod engine;
 mod eval;
+mod frames;
+mod inspect;
 mod job;
 mod model;
 mod plan;
@@ -30,7 +32,6 @@ use wan_alpha_take::frames::CELL;
 use wan_alpha_take::models::{PRESETS, Preset};
 
 use crate::media::frame::SIZE_LIMIT;
-use crate::output::Format;
 pub(crate) use batch::{Batch, Farm, OnFailure};
 pub(crate) use computing::{Computing, Threads};
 pub(crate) use data::{
@@ -41,6 +42,8 @@ pub(crate) use ellipse::{EllipseCommand, FitEllipse, ShowEllipse};
 pub(crate) use encode::Encode;
 pub(crate) use engine::{EngineRun, EngineVerb};
 pub(crate) use eval::{EvalCommand, EvalReconstruction, EvalTakes, ReportFiles, ScoringArgs};
+pub(crate) use frames::FrameArgs;
+pub(crate) use inspect::InspectFiles;
 pub(crate) use job::{FarmJob, JobCommand, JoinReports};
 pub(crate) use model::{GetModel, ModelCommand};
 pub(crate) use plan::PlanTake;
@@ -114,6 +117,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Eval(EvalCommand),
 
+    /// What files say of their origin: made by which model, from what, signed or not
+    Inspect(InspectFiles),
+
     /// Whether all that a take needs is there and works, and what to do about what is not
     Doctor {
         /// For programs
@@ -133,12 +139,6 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
-}
-
-/// Formats each once, EXR first.
-fn in_order(formats: &[Format]) -> Vec<Format> {
-    let all = [Format::Exr, Format::Png];
-    all.into_iter().filter(|format| formats.contains(format)).collect()
 }
 
 /// Parses one of some names into the type that has them.

@@ -18,7 +18,7 @@ use crate::latent_file::Latent;
 use crate::media::provenance::Provenance;
 use crate::media::rgba::RgbaSequence;
 use crate::model::Chosen;
-use crate::output::{Plan, Writer, WriterSink, add_circumstances, is_replaced};
+use crate::output::{FileSettings, Plan, Writer, WriterSink, add_circumstances, is_replaced};
 use crate::own_inputs::refuse_inputs_in;
 use crate::stdout::print_lines;
 
@@ -33,17 +33,23 @@ pub(crate) fn run(args: &Decode, context: &CommandContext<'_>) -> Result<()> {
         paths => Some(Original::find(paths, args, latent.shape)?),
     };
     let compared = original.iter().flat_map(|original| original.clip.files());
-    let read = compared.chain([&args.latent]).chain(&chosen.paths);
-    refuse_inputs_in("--out", &args.out, is_replaced, read)?;
+    let over = args.files.inputs();
+    let read = compared.chain([&args.latent]).chain(&chosen.paths).chain(&over);
+    let settings = args.files.settings(environment)?;
+    let replaced = |name: &str| is_replaced(name, &settings.names);
+    refuse_inputs_in("--out", &args.out, replaced, read)?;
     console.say_choices(&args.compare);
     let opened = device::open(&args.computing, environment, console)?;
-    let writer = Writer::create(plan(args, &latent)?, |words| console.remark(words))?;
+    let writer = Writer::create(plan(args, settings, &latent, &chosen.name)?, |words| {
+        console.remark(words)
+    })?;
 
     let compare = |frame: &Frame<'_>| original.as_mut().map_or(Ok(()), |it| it.compare(frame));
     let mut sink = WriterSink::new(writer, None, compare);
     let tensor = latent.tensor(opened.device)?;
     generate::decode(&decoders, opened.device, &tensor, &mut sink, console)?;
     let written = sink.finish()?;
+    written.remarks.iter().for_each(|words| console.remark(words));
 
     let mut take = Map::new();
     take.insert("latent".to_owned(), json!({ "blake3": latent.hash }));
@@ -71,21 +77,15 @@ pub(crate) fn run(args: &Decode, context: &CommandContext<'_>) -> Result<()> {
     Ok(())
 }
 
-fn plan(args: &Decode, latent: &Latent) -> Result<Plan> {
+fn plan(args: &Decode, settings: FileSettings, latent: &Latent, model: &str) -> Result<Plan> {
     let ClipShape { frames, width, height } = latent.shape;
-    Ok(Plan {
-        folder: args.out.clone(),
-        formats: args.formats(),
-        frames,
-        width,
-        height,
-        provenance: Provenance {
-            software: Provenance::this_program(),
-            description: "a latent, decoded".to_owned(),
-            recipe: json!({ "latent_blake3": latent.hash }).to_string(),
-            frame_rate: i32::try_from(TakeRequest::TAKE_RATE)?,
-        },
-    })
+    let rate = i32::try_from(TakeRequest::TAKE_RATE)?;
+    let provenance = Provenance {
+        description: "a latent, decoded".to_owned(),
+        recipe: json!({ "latent_blake3": latent.hash }).to_string(),
+        ..settings.provenance_of(model, String::new(), rate)
+    };
+    Ok(Plan { folder: args.out.clone(), settings, frames, width, height, provenance })
 }
 
 /// The clip that the latent was made of, to be measured against.

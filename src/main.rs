@@ -25,6 +25,7 @@ mod error_text;
 mod eval;
 mod exit;
 mod failure;
+mod inspect;
 mod interrupt;
 mod job;
 mod latent_file;
@@ -154,6 +155,7 @@ fn run(cli: Cli, environment: &Environment, progress: &TerminalProgress) -> Resu
         Command::Data(command) => data::run(&command, &context),
         Command::Ellipse(command) => ellipse::run(&command, &context),
         Command::Engine(verb) => engine::run(&verb, &context),
+        Command::Inspect(args) => inspect::run(&args, &context),
         Command::Doctor { json } => doctor::run(json, &context),
         Command::Train(args) => train::run(&args, &context),
         Command::Encode(args) => encode::run(&args, &context),

@@ -1,12 +1,14 @@
 //! Pictures: images, sequences of them and videos, read and written.
 //!
-//! Nothing here knows the command line, exit codes or the model: what was given and what is wanted are
-//! arguments, and what goes wrong is a [`MediaError`](error::MediaError). Whatever a command is given,
+//! Nothing here knows the command line (but how choices are spelled there), exit codes or the model: what
+//! was given and what is wanted are arguments, and what goes wrong is a [`MediaError`](error::MediaError). Whatever a command is given,
 //! it is read here, each kind in one place, so that all commands agree on the same file.
 //!
 //! - [`frame`]: how large a picture may be, and frames of the store as frames in memory;
+//! - [`frame_look`]: what of a frame is written: all, its alpha, or the frame over something;
 //! - [`png`], [`exr`]: the two image formats, both ways;
-//! - [`video`]: videos, through ffmpeg;
+//! - [`video`]: videos read, through ffmpeg; [`movie`]: movies written;
+//! - [`embedded`]: what files carry besides their pictures: texts, tags, XMP packets;
 //! - [`reading`]: what a person may say of what is given;
 //! - [`color_space`], [`color_tag`], [`icc`]: what color is, and what files say that it is;
 //! - [`remarks`]: what is to be said of pictures that were read;
@@ -28,10 +30,12 @@ mod clip_reader;
 pub(crate) mod color_space;
 pub(crate) mod color_tag;
 pub(crate) mod contact_sheet;
+pub(crate) mod embedded;
 pub(crate) mod error;
 pub(crate) mod exr;
 mod file_kind;
 pub(crate) mod frame;
+pub(crate) mod frame_look;
 #[cfg(test)]
 mod fuzz;
 mod guarded;
@@ -39,6 +43,7 @@ mod icc;
 #[cfg(test)]
 mod kinds;
 pub(crate) mod mask;
+pub(crate) mod movie;
 pub(crate) mod png;
 pub(crate) mod provenance;
 pub(crate) mod reading;

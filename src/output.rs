@@ -2,10 +2,15 @@
 //!
 //! Frames are encoded and written one by one as the decoders hand them on; all that is kept of
 //! them is a few thumbnails for the contact sheet. Every file appears whole or not at all, and its
-//! bytes depend on nothing but the take. Invariant: a folder holds the files of one take.
+//! bytes depend on nothing but the take, how it is written, and the time in its marks of origin.
+//! Invariant: a folder holds the files of one take.
 
 mod folder;
+mod format;
+mod movies;
+mod names;
 mod record;
+mod settings;
 mod sink;
 
 use std::path::{Path, PathBuf};
@@ -20,38 +25,26 @@ use wan_alpha_take::frame::Frame;
 use crate::exit::{Exit, OrExit};
 use crate::media::atomic_file::write_whole;
 use crate::media::contact_sheet::ContactSheet;
+use crate::media::error::MediaError;
+use crate::media::frame_look::FrameLook;
 use crate::media::provenance::Provenance;
 use crate::media::{exr, png};
 use folder::Folder;
-pub(crate) use folder::{PROGRAM, TAKE, is_replaced};
+pub(crate) use folder::{PROGRAM, TAKE, is_replaced, names_in};
+pub(crate) use format::Format;
+use movies::Movies;
+pub(crate) use names::{FrameNames, MOST_DIGITS};
 pub(crate) use record::add_circumstances;
+pub(crate) use settings::FileSettings;
 pub(crate) use sink::WriterSink;
 
 const SHEET: &str = "contact-sheet.png";
-
-/// A file format for frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Format {
-    /// Half float, ZIP, linear Rec.709, premultiplied: for compositing
-    Exr,
-    /// 16 bit, sRGB, straight (unpremultiplied): for everything else
-    Png,
-}
-
-impl Format {
-    const fn extension(self) -> &'static str {
-        match self {
-            Self::Exr => "exr",
-            Self::Png => "png",
-        }
-    }
-}
 
 /// A take to be written.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) folder: PathBuf,
-    pub(crate) formats: Vec<Format>,
+    pub(crate) settings: FileSettings,
     pub(crate) frames: usize,
     pub(crate) width: usize,
     pub(crate) height: usize,
@@ -60,31 +53,30 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// The take of a request, in a folder.
-    pub(crate) fn of(request: &TakeRequest, folder: &Path, formats: Vec<Format>) -> Result<Self> {
+    pub(crate) fn of(
+        request: &TakeRequest,
+        folder: &Path,
+        settings: &FileSettings,
+    ) -> Result<Self> {
         Ok(Self {
             folder: folder.to_owned(),
-            formats,
+            settings: settings.clone(),
             frames: request.frames as usize,
             width: request.width as usize,
             height: request.height as usize,
-            provenance: Provenance {
-                software: Provenance::this_program(),
-                description: request.prompt.clone(),
-                recipe: request.to_canonical(),
-                frame_rate: i32::try_from(request.take_rate)?,
-            },
+            provenance: settings.provenance(request)?,
         })
     }
-}
 
-impl Plan {
-    /// Whether a file of this name is one of its frames.
+    /// Whether a file of this name is one of its files.
     fn writes(&self, name: &str) -> bool {
-        self.formats.iter().any(|format| {
-            let number = name.strip_prefix("rgba.").and_then(|rest| {
-                rest.strip_suffix(format.extension())?.strip_suffix('.')?.parse::<usize>().ok()
-            });
-            number.is_some_and(|number| number < self.frames)
+        let FileSettings { formats, names, .. } = &self.settings;
+        formats.iter().any(|format| {
+            let index = names.index_of(name, format.extension());
+            match format.movie() {
+                None => index.is_some_and(|index| index < self.frames),
+                Some(_) => name == names.movie(format.extension()),
+            }
         })
     }
 }
@@ -94,6 +86,7 @@ pub(crate) struct Writer {
     plan: Plan,
     folder: Folder,
     sheet: ContactSheet,
+    movies: Movies,
     frames: Vec<PathBuf>,
     next: usize,
 }
@@ -102,8 +95,9 @@ impl Writer {
     /// Makes the folder and refuses early what would fail late. Nothing of a take that is already
     /// there is touched before the first [`Writer::write`].
     /// Frames that go and are not replaced, of another format or beyond the end, are told to `remark`.
-    pub(crate) fn create(plan: Plan, remark: impl Fn(&str)) -> Result<Self> {
-        let folder = Folder::open(&plan.folder).or_exit(Exit::BadInput)?;
+    pub(crate) fn create(mut plan: Plan, remark: impl Fn(&str)) -> Result<Self> {
+        let FileSettings { names, force, .. } = &plan.settings;
+        let folder = Folder::open(&plan.folder, names, *force).or_exit(Exit::BadInput)?;
         let going = folder.frames_that_go(|name| plan.writes(name))?;
         if let [first, ..] = &going[..] {
             remark(&format!(
@@ -116,7 +110,9 @@ impl Writer {
             ));
         }
         let sheet = ContactSheet::new(plan.frames, plan.width, plan.height);
-        Ok(Self { plan, folder, sheet, frames: Vec::new(), next: 0 })
+        plan.settings.look = plan.settings.look.fitted(plan.width, plan.height)?;
+        let movies = Movies::plan(&plan, folder.path()).or_exit(Exit::BadInput)?;
+        Ok(Self { plan, folder, sheet, movies, frames: Vec::new(), next: 0 })
     }
 
     /// Writes the next frame in every format of the plan.
@@ -142,28 +138,25 @@ impl Writer {
         if self.next == 0 {
             self.folder.begin()?;
         }
+        let seen = plan.settings.look.pixels(&frame);
+        let seen = Frame { rgba: &seen, ..frame };
+        let images = plan.settings.formats.iter().filter(|format| format.movie().is_none());
         // Compressing costs more than writing, so the formats are made side by side.
         let encoded = thread::scope(|scope| {
-            let works: Vec<_> = plan
-                .formats
-                .iter()
-                .map(|&format| {
-                    let work = move || match format {
-                        Format::Exr => exr::encode(&frame, &plan.provenance),
-                        Format::Png => png::encode(&frame, &plan.provenance),
-                    };
-                    (format, scope.spawn(work))
-                })
+            let works: Vec<_> = images
+                .map(|&format| (format, scope.spawn(move || encode(format, plan, [&frame, &seen]))))
                 .collect();
             self.sheet.offer(&frame);
-            works.into_iter().map(|(format, work)| (format, work.join())).collect::<Vec<_>>()
-        });
+            let movies = self.movies.write(&seen);
+            let works = works.into_iter().map(|(format, work)| (format, work.join()));
+            movies.map(|()| works.collect::<Vec<_>>())
+        })?;
         for (format, bytes) in encoded {
             let extension = format.extension();
             let Ok(bytes) = bytes else {
                 anyhow::bail!("the {extension} encoder broke off at frame {}", frame.index);
             };
-            let path = self.folder.path().join(format!("rgba.{:04}.{extension}", frame.index));
+            let path = self.folder.path().join(plan.settings.names.frame(frame.index, extension));
             write_whole(&path, &bytes?)?;
             self.frames.push(path);
         }
@@ -172,22 +165,41 @@ impl Writer {
     }
 
     /// Writes the contact sheet. The take is complete once [`Written::describe`] has been called.
-    pub(crate) fn finish(self) -> Result<Written> {
+    pub(crate) fn finish(mut self) -> Result<Written> {
         let (next, frames) = (self.next, self.plan.frames);
         ensure!(next == frames, "only {next} of {frames} frames were made");
         let bytes = png::encode_sheet(&self.sheet, &self.plan.provenance)?;
         let sheet = self.folder.path().join(SHEET);
         write_whole(&sheet, &bytes)?;
-        Ok(Written { folder: self.folder, frames: self.frames, sheet })
+        let (movies, remarks) = self.movies.finish()?;
+        self.frames.extend(movies);
+        Ok(Written { folder: self.folder, frames: self.frames, sheet, remarks })
+    }
+}
+
+/// The file of a frame: as it was made where alpha alone is written, else as it is seen.
+fn encode(
+    format: Format,
+    plan: &Plan,
+    [made, seen]: [&Frame<'_>; 2],
+) -> Result<Vec<u8>, MediaError> {
+    let Plan { settings, provenance, .. } = plan;
+    match (format, &settings.look) {
+        (Format::Exr, FrameLook::AlphaOnly) => exr::encode_alpha(made, &settings.exr, provenance),
+        (Format::Exr, _) => exr::encode(seen, &settings.exr, provenance),
+        (_, FrameLook::AlphaOnly) => png::encode_alpha(made, settings.png, provenance),
+        _ => png::encode(seen, settings.png, provenance),
     }
 }
 
 /// The files of a take, all on disk.
 pub(crate) struct Written {
     folder: Folder,
-    /// In the order they were written.
+    /// Frames in the order they were written, then movies.
     pub(crate) frames: Vec<PathBuf>,
     pub(crate) sheet: PathBuf,
+    /// What is to be said of how movies were checked.
+    pub(crate) remarks: Vec<String>,
 }
 
 impl Written {

@@ -26,7 +26,9 @@ use crate::device;
 use crate::dump::Dump;
 use crate::exit::{Exit, OrExit};
 use crate::memory;
-use crate::output::{Plan, Writer, WriterSink, Written, add_circumstances, is_replaced};
+use crate::output::{
+    FileSettings, Plan, Writer, WriterSink, Written, add_circumstances, is_replaced,
+};
 use crate::own_inputs::{refuse_input, refuse_inputs_in};
 use crate::progress::TerminalProgress;
 use crate::saved_request::{self, RecoveredRequest};
@@ -48,23 +50,24 @@ pub(crate) fn run(args: &Render, context: &CommandContext<'_>) -> Result<()> {
         return Err(nothing_asked(args)).or_exit(Exit::BadInput);
     }
     let saved = args.from.as_deref().map(saved_request::read).transpose()?;
-    refuse_inputs(args, saved.as_ref())?;
+    let settings = args.files.settings(environment)?;
+    refuse_inputs(args, &settings, saved.as_ref())?;
     console.say_choices(args.mask.as_slice());
     let store = Store::new(environment.stores.clone());
     // Without its model, too.
     if let Some(RecoveredRequest { request, .. }) = &saved
         && let Some(take) = kept(args, &store, request, console)
     {
-        return write_kept(args, &take, context);
+        return write_kept((args, &settings), &take, context);
     }
     let asked = match saved {
         Some(saved) => AskedTake::again(args, saved.request, &store, context)?,
         None => AskedTake::anew(args, context)?,
     };
     if let Some(take) = kept(args, &store, &asked.request, console) {
-        return write_kept(args, &take, context);
+        return write_kept((args, &settings), &take, context);
     }
-    make_and_write(args, asked, &store, context)
+    make_and_write((args, &settings), asked, &store, context)
 }
 
 /// Why a render without a prompt is none, and what may have been meant where its folder holds a take.
@@ -126,7 +129,7 @@ impl AskedTake {
     /// it is decoded. `class` is what it is computed on.
     fn make(
         &mut self,
-        args: &Render,
+        (args, settings): (&Render, &FileSettings),
         class: &str,
         store: &Store,
         watch: &dyn Watch,
@@ -137,7 +140,7 @@ impl AskedTake {
         if let Some(dump) = &args.dump {
             refuse_input("--dump", dump, &pipeline.files().paths())?;
         }
-        let plan = Plan::of(request, &args.out, args.formats())?;
+        let plan = Plan::of(request, &args.out, settings)?;
         let writer = Writer::create(plan, |words| console.remark(words))?;
         let dump = args.dump.as_deref().map(Dump::create).transpose()?;
         let kept_in = (!args.no_store).then_some(store);
@@ -152,6 +155,7 @@ impl AskedTake {
         pipeline.make(request, inputs, &mut measured, &watch)?;
         let report = measured.finish()?;
         let written = sink.finish()?;
+        written.remarks.iter().for_each(|words| console.remark(words));
         let result = request.result_warnings(&report, before);
         result.iter().for_each(|warning| console.tell(warning));
         let outcome = computed_by(pipeline, request).map(|computed| TakeOutcome {
@@ -175,14 +179,20 @@ fn open_device(args: &Render, context: &CommandContext<'_>) -> Result<Option<Ope
 }
 
 /// Files that are read are not written over.
-pub(crate) fn refuse_inputs(args: &Render, saved: Option<&RecoveredRequest>) -> Result<()> {
+pub(crate) fn refuse_inputs(
+    args: &Render,
+    settings: &FileSettings,
+    saved: Option<&RecoveredRequest>,
+) -> Result<()> {
     let texts = [&args.prompt, &args.negative].into_iter().flatten();
     let texts = texts.filter_map(|text| text.strip_prefix('@').map(PathBuf::from));
     let mut read: Vec<PathBuf> = texts.chain(args.ellipse_track.clone()).collect();
     read.extend(saved.and_then(|saved| saved.file.clone()));
     read.extend(placement::mask_files(args)?);
     read.extend(images::image_files(args));
-    refuse_inputs_in("--out", &args.out, is_replaced, &read)?;
+    read.extend(args.files.inputs());
+    let replaced = |name: &str| is_replaced(name, &settings.names);
+    refuse_inputs_in("--out", &args.out, replaced, &read)?;
     match &args.dump {
         Some(dump) => refuse_input("--dump", dump, read.iter().chain(&args.model)),
         None => Ok(()),
@@ -191,7 +201,7 @@ pub(crate) fn refuse_inputs(args: &Render, saved: Option<&RecoveredRequest>) -> 
 
 /// Makes the take here and now, or has the engine make it, and writes its files.
 fn make_and_write(
-    args: &Render,
+    (args, settings): (&Render, &FileSettings),
     mut asked: AskedTake,
     store: &Store,
     context: &CommandContext<'_>,
@@ -204,7 +214,7 @@ fn make_and_write(
     let (written, device, computed, report) = match &asked.opened {
         None => {
             let take = engine::have_made(&asked.request, &asked.before, environment, console)?;
-            let written = take::write_files(&take, &args.out, args.formats(), None, console)?;
+            let written = take::write_files(&take, &args.out, settings, None, console)?;
             let about = take.description();
             (written, format!("engine, {}", about.device), None, about.report)
         }
@@ -217,7 +227,7 @@ fn make_and_write(
             }
             asked.before.iter().for_each(|warning| console.tell(warning));
             let watch = TimedWatch::new(console, run);
-            let (written, report) = asked.make(args, &class, store, &watch, context)?;
+            let (written, report) = asked.make((args, settings), &class, store, &watch, context)?;
             history.learn(watch.finish());
             (written, class, computed_by(&asked.pipeline, &asked.request), Some(report))
         }
@@ -271,7 +281,11 @@ fn kept(args: &Render, store: &Store, request: &TakeRequest, watch: &dyn Watch) 
 }
 
 /// Writes a take of the store, as `take export` does.
-fn write_kept(args: &Render, kept: &Take, context: &CommandContext<'_>) -> Result<()> {
+fn write_kept(
+    (args, settings): (&Render, &FileSettings),
+    kept: &Take,
+    context: &CommandContext<'_>,
+) -> Result<()> {
     let CommandContext { progress, console, .. } = *context;
     console.remark(&format!(
         "the take is in the store already: it is written from {} and not computed again (--no-store \
@@ -281,7 +295,7 @@ fn write_kept(args: &Render, kept: &Take, context: &CommandContext<'_>) -> Resul
     let about = kept.description();
     about.warnings.iter().for_each(|warning| console.tell(warning));
     let from_store = Map::from_iter([("from_store".to_owned(), json!(true))]);
-    let written = write_stored(args, kept, from_store, console)?;
+    let written = write_stored((args, settings), kept, from_store, console)?;
     tell(&written, &about.request, about.report.as_ref(), progress)
 }
 
@@ -290,13 +304,13 @@ fn write_kept(args: &Render, kept: &Take, context: &CommandContext<'_>) -> Resul
 /// # Errors
 /// The take is damaged, or its files cannot be written.
 pub(crate) fn write_stored(
-    args: &Render,
+    (args, settings): (&Render, &FileSettings),
     stored: &Take,
     more: Map<String, Value>,
     console: &Console<'_>,
 ) -> Result<Written> {
     let about = stored.description();
-    let written = take::write_files(stored, &args.out, args.formats(), None, console)?;
+    let written = take::write_files(stored, &args.out, settings, None, console)?;
     let mut take = Map::new();
     take.insert("request".to_owned(), serde_json::to_value(&about.request)?);
     add_circumstances(&mut take, console, &about.device);

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::Value;
 use wan_alpha_take::TakeRequest;
+use wan_alpha_take::store::Take;
 
 use crate::exit::{Exit, OrExit};
 use crate::media::{recipe, sequence};
-use crate::output::{PROGRAM, TAKE, is_replaced};
+use crate::output::{PROGRAM, TAKE, is_replaced, names_in};
 use crate::unique_json;
 
 /// The longest file that is read as JSON; a longest request is a hundredth of it.
@@ -26,8 +27,8 @@ pub(crate) struct RecoveredRequest {
     pub(crate) file: Option<PathBuf>,
 }
 
-/// Reads a request: of a `take.json` or other JSON, of a frame or contact sheet of ours (EXR, PNG), of a
-/// folder with them, or of the text that a node keeps.
+/// Reads a request: of a `take.json` or other JSON, of a frame, contact sheet or movie of ours, of a
+/// take's file, of a folder with them, or of the text that a node keeps.
 pub(crate) fn read(text: &str) -> Result<RecoveredRequest> {
     let path = Path::new(text);
     let work = || {
@@ -40,8 +41,8 @@ pub(crate) fn read(text: &str) -> Result<RecoveredRequest> {
         let of_node = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
         ensure!(
             text.len() >= SHORTEST_PARAMETER && text.chars().all(of_node),
-            "there is no file {text}: expected take.json, a frame (EXR, PNG) or the folder of a render, or \
-             the text of a node's takeRequest"
+            "there is no file {text}: expected take.json, a frame (EXR, PNG), a movie or the folder of a \
+             render, a take's file, or the text of a node's takeRequest"
         );
         let request = TakeRequest::from_parameter(text);
         let request =
@@ -63,10 +64,11 @@ fn of_folder(folder: &Path) -> Result<RecoveredRequest> {
     }
     let entries = fs::read_dir(folder)
         .with_context(|| format!("cannot read the folder {}", folder.display()))?;
+    let names = names_in(folder).unwrap_or_default();
     let mut frames: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     frames.retain(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        is_replaced(&name) && sequence::is_image(path)
+        is_replaced(&name, &names) && recipe::may_hold_one(path)
     });
     frames.sort();
     let first = frames.into_iter().next().with_context(|| {
@@ -86,11 +88,17 @@ fn of_file(path: &Path) -> Result<TakeRequest> {
         "{} is a pipe or a device: expected {TAKE}, or a frame",
         path.display()
     );
-    if !sequence::is_image(path) {
+    if sequence::extension(path).as_deref() == Some("take") {
+        return Ok(Take::describe(path)?.request);
+    }
+    if !recipe::may_hold_one(path) {
         return of_json(path, &json(path, &text_of(path)?)?);
     }
     let recipe = recipe::read(path)?.with_context(|| {
-        format!("{} has no recipe in it: it is no frame that wan-alpha wrote", path.display())
+        format!(
+            "{} has no recipe in it: wan-alpha did not write it, or was asked to leave it out",
+            path.display()
+        )
     })?;
     of_json(path, &json(path, &recipe)?)
 }
@@ -173,7 +181,9 @@ mod tests {
         refused(&write("d.json", b"{\"version\": 1}"), &["the request in", "d.json"]);
         let twice = b"{\"request\": {\"version\": 1,\n\"seed\": 1, \"seed\": 2}}";
         refused(&write("h.json", twice), &["h.json", "the key `seed` stands twice", "line 2"]);
-        refused(&write("e.take", &[0x89, 0xff]), &["e.take is no text"]);
+        refused(&write("e.bin", &[0x89, 0xff]), &["e.bin is no text"]);
+        refused(&write("e.take", &[0x89, 0xff]), &["e.take", "is damaged"]);
+        refused(&write("e.mov", b"no movie"), &["e.mov", "it is none of PNG, EXR"]);
         refused(&write("f.png", b"no picture"), &["f.png", "no whole PNG"]);
         let unfinished = b"{\"program\": \"wan-alpha\", \"state\": \"unfinished\"}";
         refused(

@@ -26,7 +26,8 @@ use crate::engine;
 use crate::exit::{Exit, OrExit};
 use crate::making_in_place::MakingInPlace;
 use crate::media::frame::of_stored;
-use crate::output::{Format, Plan, Writer, Written};
+use crate::output::{FileSettings, Plan, Writer, Written, is_replaced};
+use crate::own_inputs::refuse_inputs_in;
 use crate::saved_request::{self, RecoveredRequest};
 use crate::stdout::print_lines;
 pub(crate) use find::find;
@@ -44,7 +45,7 @@ pub(crate) fn run(command: &TakeCommand, context: &CommandContext<'_>) -> Result
         TakeCommand::List { json: false } => lines::list(&store, console),
         TakeCommand::Show { key, json } => lines::show(&find(&store, key, console)?, *json)?,
         TakeCommand::Verify { key } => verify(&store, key.as_deref(), console)?,
-        TakeCommand::Export(args) => export(args, &store, console)?,
+        TakeCommand::Export(args) => export(args, &store, environment, console)?,
         TakeCommand::Gallery(args) => gallery::run(args, &store, console)?,
         TakeCommand::Make(args) => make(args, &store, environment, console)?,
         TakeCommand::Remove { keys } => remove(keys, &store)?,
@@ -135,10 +136,18 @@ fn every_take(store: &Store) -> (Vec<Take>, Vec<StoreError>) {
 }
 
 /// A take of the store as files, as `wan-alpha render` writes them.
-fn export(args: &ExportTake, store: &Store, console: &Console<'_>) -> Result<Vec<String>> {
+fn export(
+    args: &ExportTake,
+    store: &Store,
+    environment: &Environment,
+    console: &Console<'_>,
+) -> Result<Vec<String>> {
+    let settings = args.files.settings(environment)?;
+    let replaced = |name: &str| is_replaced(name, &settings.names);
+    refuse_inputs_in("--out", &args.out, replaced, &args.files.inputs())?;
     let take = find(store, &args.key, console)?;
     let retime = args.retime();
-    let written = write_files(&take, &args.out, args.formats(), retime, console)?;
+    let written = write_files(&take, &args.out, &settings, retime, console)?;
     let about = take.description();
     let mut record = serde_json::Map::new();
     record.insert("request".to_owned(), serde_json::to_value(&about.request)?);
@@ -163,13 +172,13 @@ fn export(args: &ExportTake, store: &Store, console: &Console<'_>) -> Result<Vec
 pub(crate) fn write_files(
     take: &Take,
     folder: &Path,
-    formats: Vec<Format>,
+    settings: &FileSettings,
     retime: Option<Retime>,
     console: &Console<'_>,
 ) -> Result<Written> {
     let request = &take.description().request;
     let (own, rate) = (take.frames(), request.take_rate);
-    let mut plan = Plan::of(request, folder, formats)?;
+    let mut plan = Plan::of(request, folder, settings)?;
     if let Some(retime) = retime {
         plan.frames = retime.frames(own, rate) as usize;
         plan.provenance.frame_rate = i32::try_from(retime.rate)?;
@@ -183,7 +192,9 @@ pub(crate) fn write_files(
         let shown = retime.map_or(ShownFrames::One(index), |retime| retime.shown(index, own, rate));
         writer.write(shown_frame(take, index as usize, shown)?.borrowed())?;
     }
-    writer.finish()
+    let written = writer.finish()?;
+    written.remarks.iter().for_each(|words| console.remark(words));
+    Ok(written)
 }
 
 /// What shows of a take, as the frame of that number.

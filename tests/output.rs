@@ -92,7 +92,10 @@ fn exr_frames_are_linear_premultiplied_halves() {
         }
         let attributes = &layer.attributes;
         let utf8 = |text: &Text| String::from_utf8(text.bytes().to_vec()).unwrap();
-        let recipe = utf8(attributes.other.values().next().unwrap().to_text().unwrap());
+        let said = |name: &str| utf8(attributes.other[&Text::from(name)].to_text().unwrap());
+        let recipe = said("wanAlphaRecipe");
+        assert_eq!(said("colorInteropID"), "lin_rec709_scene");
+        assert!(said("Iptc4xmpExt:DigitalSourceType").ends_with("/trainedAlgorithmicMedia"));
         let recipe: Value = serde_json::from_str(&recipe).unwrap();
         assert_eq!(recipe, done.take()["request"]);
         assert_eq!(utf8(attributes.comments.as_ref().unwrap()), case.text("prompt"));

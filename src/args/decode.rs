@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Computing, ImageReading, in_order};
-use crate::output::Format;
+use super::{Computing, FrameArgs, ImageReading};
 
 /// A latent to decode.
 #[derive(Debug, Args)]
@@ -23,10 +22,6 @@ pub(crate) struct Decode {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
 
-    /// Formats of the frames, separated by commas
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "exr,png")]
-    pub(crate) format: Vec<Format>,
-
     /// Say how near the result is to this clip
     #[arg(long, value_name = "FRAMES", num_args = 1..)]
     pub(crate) compare: Vec<PathBuf>,
@@ -36,11 +31,7 @@ pub(crate) struct Decode {
 
     #[command(flatten)]
     pub(crate) computing: Computing,
-}
 
-impl Decode {
-    /// The formats asked for, as [`Render::formats`](super::Render::formats) orders them.
-    pub(crate) fn formats(&self) -> Vec<Format> {
-        in_order(&self.format)
-    }
+    #[command(flatten, next_help_heading = "Files")]
+    pub(crate) files: FrameArgs,
 }

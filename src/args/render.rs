@@ -8,9 +8,8 @@ use wan_alpha_core::Watch;
 use wan_alpha_take::models::{AUTO, Preset};
 use wan_alpha_take::{DecodePrecision, DecodeTiling, Interpolation, Precision, Solver};
 
-use super::{Computing, in_order, one_of, preset_name};
+use super::{Computing, FrameArgs, one_of, preset_name};
 use crate::exit::{Exit, OrExit};
-use crate::output::Format;
 use crate::text_file;
 
 /// One take and where it goes.
@@ -181,11 +180,6 @@ pub(crate) struct Render {
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub(crate) out: PathBuf,
 
-    /// Formats of the frames, separated by commas
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "exr,png")]
-    #[arg(help_heading = "Output")]
-    pub(crate) format: Vec<Format>,
-
     /// Neither look for the take in the store nor keep it there
     #[arg(long, conflicts_with = "engine", help_heading = "Output")]
     pub(crate) no_store: bool,
@@ -193,6 +187,9 @@ pub(crate) struct Render {
     /// Also write every intermediate tensor to this file, for comparison with other code
     #[arg(long, value_name = "FILE.safetensors", help_heading = "Output")]
     pub(crate) dump: Option<PathBuf>,
+
+    #[command(flatten, next_help_heading = "Files")]
+    pub(crate) files: FrameArgs,
 }
 
 const RENDER_EXAMPLES: &str = "\
@@ -207,11 +204,6 @@ Examples:
 Exit codes: 0 done, 2 bad input, 3 out of memory, 4 model incomplete or damaged, 130 cancelled, 1 other.";
 
 impl Render {
-    /// The formats asked for, each once and in a fixed order.
-    pub(crate) fn formats(&self) -> Vec<Format> {
-        in_order(&self.format)
-    }
-
     /// The seed that the noise is drawn from: the low 32 bits, as torch's generator on the CPU takes them.
     pub(crate) fn noise_seed(&self) -> u32 {
         (self.seed & u64::from(u32::MAX)) as u32

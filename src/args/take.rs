@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use wan_alpha_take::retime::{RateConversion, Retime};
 
-use super::{Computing, in_order};
-use crate::output::Format;
+use super::{Computing, FrameArgs};
 
 /// What to do with takes.
 #[derive(Debug, Subcommand)]
@@ -77,10 +76,6 @@ pub(crate) struct ExportTake {
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
 
-    /// Formats of the frames, separated by commas
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "exr,png")]
-    pub(crate) format: Vec<Format>,
-
     /// Frames per second of the timeline that they are for [default: the take's own, 16]
     #[arg(long, value_name = "FPS", value_parser = clap::value_parser!(u32).range(1..=240))]
     pub(crate) rate: Option<u32>,
@@ -88,6 +83,9 @@ pub(crate) struct ExportTake {
     /// What shows between two frames of the take at another rate
     #[arg(long, value_enum, default_value_t, requires = "rate")]
     pub(crate) retime: Conversion,
+
+    #[command(flatten, next_help_heading = "Files")]
+    pub(crate) files: FrameArgs,
 }
 
 /// What shows between two frames of a take, as the node calls it.
@@ -122,11 +120,6 @@ impl ExportTake {
             Conversion::FrameForFrame => RateConversion::FrameForFrame,
         };
         self.rate.map(|rate| Retime { rate, conversion })
-    }
-
-    /// The formats asked for, as [`Render::formats`](super::Render::formats) orders them.
-    pub(crate) fn formats(&self) -> Vec<Format> {
-        in_order(&self.format)
     }
 }
 

@@ -6,9 +6,11 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 use wan_alpha_core::Unwatched;
 use wan_alpha_core::device::{CardName, DeviceChoice};
+use wan_alpha_take::environment::{Environment, Surroundings};
 use wan_alpha_take::{Interpolation, Precision, Solver};
 
 use crate::exit::Exit;
+use crate::output::Format;
 
 fn parse(more: &[&str]) -> Result<Render, clap::Error> {
     let line = ["wan-alpha", "render", "--model", "m", "--prompt", "p", "--out", "o"];
@@ -86,7 +88,7 @@ fn what_is_left_out_is_left_to_the_model() {
     assert_eq!((render.seed, render.dora_strength, render.distill_strength), (1, 1.0, 1.0));
     assert_eq!((&render.computing.device, render.computing.threads), (&None, Threads::default()));
     assert_eq!(render.ellipse_interp, Interpolation::Linear);
-    assert_eq!(render.formats(), [Format::Exr, Format::Png]);
+    assert_eq!(render.files.format, [Format::Exr, Format::Png]);
 }
 
 #[test]
@@ -106,7 +108,7 @@ fn everything_can_be_given() {
     assert_eq!(render.dtype, Some(Precision::Bf16));
     assert_eq!(render.computing.device, Some(DeviceChoice::Cuda(CardName::Index(1))));
     assert_eq!(render.ellipse_interp, Interpolation::Smooth);
-    assert_eq!(render.formats(), [Format::Png]);
+    assert_eq!(render.files.format, [Format::Png, Format::Png]);
     assert_eq!((render.guidance, render.shift, render.mu), (Some(5.0), Some(3.5), Some(0.03)));
     assert_eq!((render.dora_strength, render.distill_strength), (0.9, 0.8));
     assert_eq!(render.computing.threads.threads, Some(2));
@@ -218,4 +220,26 @@ fn a_prompt_file_that_cannot_be_read_is_bad_input_in_words() {
     assert!(failure(&at).contains("not UTF-8 text (byte 3)"), "{}", failure(&at));
     assert!(failure("@").contains("needs a file name"));
     assert!(failure(&format!("@{}", folder.path().display())).contains("cannot read"));
+}
+
+#[test]
+fn files_are_written_as_they_are_asked_for() {
+    let settings = |text: &str| {
+        let render = parse(&text.split_whitespace().collect::<Vec<_>>()).unwrap();
+        render.files.settings(&Environment::of(Surroundings::default()))
+    };
+    let made =
+        settings("--format webm,png,exr,png --name fox_### --start 1001 --mark china").unwrap();
+    assert_eq!(made.formats, [Format::Exr, Format::Png, Format::WebM]);
+    assert_eq!((made.names.to_string().as_str(), made.names.start), ("fox_###", 1001));
+    assert!(made.mark_china && !made.mark_prompt && made.recipe && !made.force);
+    let other = settings("--png-depth 8 --padding 6 --no-recipe --force").unwrap();
+    assert!(other.png.is_8_bit && !other.recipe && other.force);
+    assert_eq!(other.names.to_string(), "rgba.######");
+    let text = format!("{:#}", settings("--over nothing.png").unwrap_err());
+    assert!(text.contains("neither a color") && text.contains("magenta"), "{text}");
+    assert!(parse(&["--over", "red", "--alpha-only"]).is_err());
+    for wrong in [["--name", "a/b"], ["--padding", "0"], ["--start", "-1"], ["--png-depth", "12"]] {
+        assert!(parse(&wrong).is_err(), "{wrong:?}");
+    }
 }

@@ -153,7 +153,8 @@ impl<'a> Making<'a> {
         };
         let Some(take) = take else { return Ok(None) };
         let more = Map::from_iter([("shot".to_owned(), mark)]);
-        write_stored(&shot.render, &take, more, console)?;
+        let settings = shot.render.files.settings(self.context.environment)?;
+        write_stored((&shot.render, &settings), &take, more, console)?;
         if let Some(report) = &take.description().report {
             console.remark(&format!("shot {}: the take {report}", shot.name));
         }

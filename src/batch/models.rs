@@ -41,7 +41,8 @@ impl<'a> Models<'a> {
     ) -> Result<(AskedRequest, usize)> {
         let args = &*shot.render;
         let saved = args.from.as_deref().map(saved_request::read).transpose()?;
-        render::refuse_inputs(args, saved.as_ref())?;
+        let settings = args.files.settings(context.environment)?;
+        render::refuse_inputs(args, &settings, saved.as_ref())?;
         let strengths = (args.dora_strength.to_bits(), args.distill_strength.to_bits());
         let earlier = saved.map(|saved| saved.request);
         let words = (args.model.clone(), args.lora.clone(), strengths.0, strengths.1, earlier);

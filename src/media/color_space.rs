@@ -185,6 +185,14 @@ fn display_of(light: f32) -> f32 {
     table.get(place).copied().unwrap_or_else(|| to_display(light))
 }
 
+/// Linear light of Rec.709 as that of ACEScg.
+pub(super) fn to_acescg(light: [f32; 3]) -> [f32; 3] {
+    static TO_AP1: OnceLock<Option<[[f32; 3]; 3]>> = OnceLock::new();
+    let rows = TO_AP1.get_or_init(|| Primaries::of_id("ap1")?.of_rec_709().map(single));
+    let [r, g, b] = light;
+    rows.as_ref().map_or(light, |rows| rows.map(|row| row[0] * r + row[1] * g + row[2] * b))
+}
+
 fn single(matrix: Matrix) -> [[f32; 3]; 3] {
     matrix.map(|row| row.map(|value| value as f32))
 }

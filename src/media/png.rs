@@ -1,38 +1,113 @@
 //! PNG, both ways.
 //!
-//! Written: a frame in 16 bits per channel, straight, values as generated; and the contact sheet's
-//! 8 bits. Both say sRGB, and carry the recipe as UTF-8 text. Read (`read`): any kind, as RGBA.
+//! Written: a frame in 16 or 8 bits per channel, straight, values as generated; and the contact sheet's
+//! 8 bits. All say sRGB, and carry recipe and marks of origin as UTF-8 text. Read (`read`): any kind, as
+//! RGBA.
 
 mod color_chunks;
 mod read;
 
-use std::io::Cursor;
+use std::io::{Cursor, Write};
 
 use anyhow::{Context, Result};
 use image::{EncodableLayout, ImageBuffer, ImageFormat, Pixel, PixelWithColorType};
+use png::chunk::ChunkType;
 use png::{BitDepth, ColorType, Compression, Encoder, SrgbRenderingIntent};
-use wan_alpha_take::color::straight_16;
+use wan_alpha_take::color::{quantize_8, straight_16};
 use wan_alpha_take::frame::Frame;
 
 use super::contact_sheet::ContactSheet;
 use super::error::{self, MediaError};
-use super::provenance::Provenance;
+use super::provenance::{Provenance, xmp};
 pub(super) use read::{PngImage, color_of, read};
 
 /// The keyword of the recipe's text chunk.
 pub(crate) const RECIPE: &str = "wan-alpha recipe";
 
-/// The bytes of a frame's file. They depend on nothing but the arguments.
-pub(crate) fn encode(frame: &Frame<'_>, provenance: &Provenance) -> error::Result<Vec<u8>> {
-    let mut samples = Vec::with_capacity(frame.rgba.len() * 2);
-    for pixel in frame.pixels() {
-        // PNG is big-endian.
-        samples.extend(straight_16(*pixel).into_iter().flat_map(u16::to_be_bytes));
+/// The keyword of an XMP packet's text chunk.
+pub(crate) const XMP: &str = "XML:com.adobe.xmp";
+
+/// What a file says that its color is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum PngTag {
+    /// sRGB by the chunk of that name, and by gAMA and cHRM for older readers
+    #[default]
+    Srgb,
+    /// sRGB by numbers of ITU-T H.273 (1, 13), as newer readers and video have it
+    Cicp,
+}
+
+/// How PNG files are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PngSettings {
+    /// Whether a channel has 8 bits, not 16.
+    pub(crate) is_8_bit: bool,
+    pub(crate) color: PngTag,
+}
+
+impl PngSettings {
+    /// As frames are written unless told otherwise.
+    #[cfg(test)]
+    pub(crate) const SIXTEEN_BITS: Self = Self { is_8_bit: false, color: PngTag::Srgb };
+
+    fn depth(self) -> BitDepth {
+        if self.is_8_bit { BitDepth::Eight } else { BitDepth::Sixteen }
     }
-    let kind = (ColorType::Rgba, BitDepth::Sixteen);
-    pack(frame.width, frame.height, kind, &samples, provenance)
-        .with_context(|| format!("frame {} cannot be made into a PNG file", frame.index))
+}
+
+/// The bytes of a frame's file. They depend on nothing but the arguments.
+pub(crate) fn encode(
+    frame: &Frame<'_>,
+    settings: PngSettings,
+    provenance: &Provenance,
+) -> error::Result<Vec<u8>> {
+    let samples = samples(frame, settings);
+    let layout =
+        Layout { color: ColorType::Rgba, depth: settings.depth(), says: Some(settings.color) };
+    pack(frame.width, frame.height, layout, &samples, provenance)
+        .with_context(|| not_made(frame))
         .map_err(MediaError::Unencodable)
+}
+
+/// The same of alpha alone, as gray, which is no color: nothing is said of it.
+pub(crate) fn encode_alpha(
+    frame: &Frame<'_>,
+    settings: PngSettings,
+    provenance: &Provenance,
+) -> error::Result<Vec<u8>> {
+    let alpha = frame.pixels().iter().map(|pixel| pixel[3]);
+    let samples: Vec<u8> = if settings.is_8_bit {
+        alpha.map(quantize_8).collect()
+    } else {
+        // Of an opaque pixel, whose color alpha is then.
+        alpha.flat_map(|alpha| straight_16([alpha, 0.0, 0.0, 1.0])[0].to_be_bytes()).collect()
+    };
+    let layout = Layout { color: ColorType::Grayscale, depth: settings.depth(), says: None };
+    pack(frame.width, frame.height, layout, &samples, provenance)
+        .with_context(|| not_made(frame))
+        .map_err(MediaError::Unencodable)
+}
+
+fn not_made(frame: &Frame<'_>) -> String {
+    format!("frame {} cannot be made into a PNG file", frame.index)
+}
+
+/// Straight samples row by row; color is 0 where the file's own alpha is 0.
+pub(super) fn samples(frame: &Frame<'_>, settings: PngSettings) -> Vec<u8> {
+    if settings.is_8_bit {
+        return frame.pixels().iter().flat_map(|pixel| straight_8(*pixel)).collect();
+    }
+    // PNG is big-endian.
+    let words = frame.pixels().iter().flat_map(|pixel| straight_16(*pixel));
+    words.flat_map(u16::to_be_bytes).collect()
+}
+
+/// A pixel as generated, straight, in 8 bits.
+pub(crate) fn straight_8([r, g, b, a]: [f32; 4]) -> [u8; 4] {
+    match quantize_8(a) {
+        0 => [0; 4],
+        alpha => [quantize_8(r), quantize_8(g), quantize_8(b), alpha],
+    }
 }
 
 /// The bytes of a contact sheet's file.
@@ -41,7 +116,8 @@ pub(crate) fn encode_sheet(
     provenance: &Provenance,
 ) -> error::Result<Vec<u8>> {
     let (width, height, rgb) = sheet.draw();
-    pack(width, height, (ColorType::Rgb, BitDepth::Eight), &rgb, provenance)
+    let layout = Layout { color: ColorType::Rgb, depth: BitDepth::Eight, says: Some(PngTag::Srgb) };
+    pack(width, height, layout, &rgb, provenance)
         .context("the contact sheet cannot be made into a PNG file")
         .map_err(MediaError::Unencodable)
 }
@@ -74,32 +150,55 @@ where
     Ok(bytes.into_inner())
 }
 
+/// What the samples of a file are.
+#[derive(Clone, Copy)]
+struct Layout {
+    color: ColorType,
+    depth: BitDepth,
+    /// None of what is no color.
+    says: Option<PngTag>,
+}
+
 fn pack(
     width: usize,
     height: usize,
-    (color, depth): (ColorType, BitDepth),
+    layout: Layout,
     samples: &[u8],
     provenance: &Provenance,
 ) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut encoder = Encoder::new(&mut bytes, u32::try_from(width)?, u32::try_from(height)?);
-    encoder.set_color(color);
-    encoder.set_depth(depth);
+    encoder.set_color(layout.color);
+    encoder.set_depth(layout.depth);
     encoder.set_compression(Compression::Fast);
-    encoder.set_source_srgb(SrgbRenderingIntent::Perceptual);
+    if layout.says == Some(PngTag::Srgb) {
+        encoder.set_source_srgb(SrgbRenderingIntent::Perceptual);
+    }
+    say(&mut encoder, provenance)?;
+    let mut writer = encoder.write_header()?;
+    if layout.says == Some(PngTag::Cicp) {
+        // Primaries of Rec.709, sRGB's curve, no matrix, full range.
+        writer.write_chunk(ChunkType(*b"cICP"), &[1, 13, 0, 1])?;
+    }
+    writer.write_image_data(samples)?;
+    writer.finish()?;
+    Ok(bytes)
+}
+
+/// Has a file say where it is from.
+pub(super) fn say<W: Write>(encoder: &mut Encoder<'_, W>, provenance: &Provenance) -> Result<()> {
     for (keyword, text) in [
         ("Software", &provenance.software),
         ("Description", &provenance.description),
+        ("Copyright", &provenance.owner),
         (RECIPE, &provenance.recipe),
+        (XMP, &xmp::packet(provenance, false)),
     ] {
         if !text.is_empty() {
             encoder.add_itxt_chunk(keyword.to_owned(), text.clone())?;
         }
     }
-    let mut writer = encoder.write_header()?;
-    writer.write_image_data(samples)?;
-    writer.finish()?;
-    Ok(bytes)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -110,7 +209,7 @@ mod tests {
     fn written() -> (Vec<f32>, Vec<u8>) {
         let rgba = gradient(19, 33, 2);
         let frame = Frame { index: 0, width: 19, height: 33, rgba: &rgba };
-        let bytes = encode(&frame, &provenance()).unwrap();
+        let bytes = encode(&frame, PngSettings::SIXTEEN_BITS, &provenance()).unwrap();
         (rgba, bytes)
     }
 

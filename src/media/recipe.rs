@@ -1,4 +1,4 @@
-//! The recipe in a picture of ours: what its file says of the request that it was made of.
+//! The recipe in a picture or movie of ours: what its file says of the request that it was made of.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -8,21 +8,40 @@ use anyhow::{Context, Result, anyhow, bail};
 use exr::meta::attribute::AttributeValue;
 use exr::prelude::{MetaData, Text};
 
+use super::embedded::EmbeddedTexts;
 use super::error::{self, MediaError};
 use super::guarded::guarded;
-use super::sequence::extension;
+use super::movie::RECIPE_TAG;
+use super::provenance::xmp;
+use super::sequence::{extension, is_image};
 use super::{exr as exr_files, png as png_files};
 
-/// The recipe of an EXR or PNG file, as it was written; none where it has none. The pixels are not read.
+/// The endings of other files that may hold a recipe.
+const WITH_RECIPE: [&str; 6] = ["mov", "mp4", "webm", "mkv", "webp", "apng"];
+
+/// Whether a file of this name may hold a recipe.
+pub(crate) fn may_hold_one(file: &Path) -> bool {
+    let ending = extension(file);
+    let is_other = ending.is_some_and(|ending| WITH_RECIPE.contains(&ending.as_str()));
+    is_other || is_image(file)
+}
+
+/// The recipe of an image or a movie, as it was written; none where it has none. The pixels are not read.
 pub(crate) fn read(file: &Path) -> error::Result<Option<String>> {
     let work = || match extension(file).as_deref() {
         Some("exr") => guarded(|| of_exr(file)),
         Some("png") => guarded(|| of_png(file)),
-        _ => bail!("it is neither .png nor .exr"),
+        Some(ending) if WITH_RECIPE.contains(&ending) => of_texts(file),
+        _ => bail!("it is none of .png, .exr, .{}", WITH_RECIPE.join(", .")),
     };
     work()
         .with_context(|| format!("cannot read the recipe of {}", file.display()))
         .map_err(MediaError::Unreadable)
+}
+
+fn of_texts(file: &Path) -> Result<Option<String>> {
+    let found = EmbeddedTexts::of(file)?;
+    Ok(found.text(&[xmp::RECIPE, RECIPE_TAG, png_files::RECIPE]).map(str::to_owned))
 }
 
 fn of_exr(file: &Path) -> Result<Option<String>> {
@@ -62,8 +81,14 @@ mod tests {
         let frame = Frame { index: 0, width: 48, height: 32, rgba: &rgba };
         let about = provenance();
         let made = [
-            ("a.exr", exr_files::encode(&frame, &about).unwrap()),
-            ("a.png", png_files::encode(&frame, &about).unwrap()),
+            (
+                "a.exr",
+                exr_files::encode(&frame, &exr_files::ExrSettings::default(), &about).unwrap(),
+            ),
+            (
+                "a.png",
+                png_files::encode(&frame, png_files::PngSettings::SIXTEEN_BITS, &about).unwrap(),
+            ),
         ];
         for (name, bytes) in made {
             let path = folder.path().join(name);

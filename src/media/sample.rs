@@ -1,6 +1,6 @@
 //! Pictures for tests.
 
-use super::provenance::Provenance;
+use super::provenance::{DateTime, OriginMarks, Provenance};
 
 /// A picture with every kind of pixel: soft, opaque, transparent with garbage color.
 pub(crate) fn gradient(width: usize, height: usize, seed: usize) -> Vec<f32> {
@@ -21,5 +21,14 @@ pub(crate) fn provenance() -> Provenance {
         description: "玻璃球 – a glass ball".to_owned(),
         recipe: r#"{"prompt":"玻璃球","seed":1}"#.to_owned(),
         frame_rate: 16,
+        first_frame: 0,
+        owner: String::new(),
+        made: DateTime::of_seconds(0),
+        origin: OriginMarks {
+            model: "draft".to_owned(),
+            take: "00112233445566778899aabbccddeeff".to_owned(),
+            prompt: None,
+            china: false,
+        },
     }
 }

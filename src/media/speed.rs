@@ -71,7 +71,10 @@ fn frames_are_read_about_as_fast_as_openimageio_does() {
     for index in 0..FRAMES {
         let rgba = ball(index);
         let frame = Frame { index, width: SIZE[0], height: SIZE[1], rgba: &rgba };
-        let files = [png::encode(&frame, &provenance()), exr::encode(&frame, &provenance())];
+        let files = [
+            png::encode(&frame, png::PngSettings::SIXTEEN_BITS, &provenance()),
+            exr::encode(&frame, &exr::ExrSettings::default(), &provenance()),
+        ];
         for ((folder, bytes), kind) in folders.iter().zip(files).zip(["png", "exr"]) {
             std::fs::write(folder.join(format!("f.{index:04}.{kind}")), bytes.unwrap()).unwrap();
         }

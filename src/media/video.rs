@@ -18,7 +18,7 @@ use super::error::{self, MediaError};
 use super::file_kind::{head, not_for_ffmpeg};
 use super::frame::SIZE_LIMIT;
 use super::sequence::is_image;
-pub(super) use probe::MovieTags;
+pub(super) use probe::{MovieTags, stream_details};
 
 /// What ffmpeg is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

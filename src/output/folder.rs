@@ -13,6 +13,8 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value, json};
 
 use super::SHEET;
+use super::format::Format;
+use super::names::FrameNames;
 use crate::media::atomic_file;
 use crate::write_lock::WriteLock;
 
@@ -25,6 +27,10 @@ pub(crate) const PROGRAM: &str = "wan-alpha";
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
+    /// What the new take's frames are called.
+    names: FrameNames,
+    /// What those of the take that is here are called; none where it is not ours.
+    old: Option<FrameNames>,
     /// Made by us and still empty: removed again if nothing is ever written.
     fresh: bool,
     /// None once it is given up.
@@ -33,14 +39,17 @@ pub(super) struct Folder {
 
 impl Folder {
     /// Makes the folder where it is missing and makes sure, while nothing depends on it yet, that
-    /// it can be written to and that no file of others would be replaced.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    /// it can be written to and that no file of others would be replaced, unless by `force`.
+    pub(super) fn open(path: &Path, names: &FrameNames, force: bool) -> Result<Self> {
         let fresh = !path.exists();
         fs::create_dir_all(path).map_err(|error| atomic_file::explain_write(path, &error))?;
-        let mut folder = Self { path: path.to_owned(), fresh, lock: None };
+        let (names, old) = (names.clone(), names_in(path));
+        let mut folder = Self { path: path.to_owned(), names, old, fresh, lock: None };
         atomic_file::probe(path)?;
         folder.lock = Some(WriteLock::of_folder(path)?);
-        folder.refuse_others()?;
+        if !force {
+            folder.refuse_others()?;
+        }
         atomic_file::sweep(path);
         Ok(folder)
     }
@@ -48,8 +57,9 @@ impl Folder {
     /// The frames of the take that is here which go and do not come again under their names: those of
     /// which `is_written` is not said. None of a folder that is not ours.
     pub(super) fn frames_that_go(&self, is_written: impl Fn(&str) -> bool) -> Result<Vec<String>> {
+        let Some(old) = &self.old else { return Ok(Vec::new()) };
         let mut names = self.names()?;
-        names.retain(|name| is_frame(name) && !is_written(name));
+        names.retain(|name| is_frame(name, old) && !is_written(name));
         names.sort();
         Ok(names)
     }
@@ -63,7 +73,11 @@ impl Folder {
         self.write_take("unfinished", Map::new())?;
         self.fresh = false;
         let names = self.names()?;
-        for name in names.iter().filter(|name| is_replaced(name) && *name != TAKE) {
+        // What others call so is replaced file by file, where that was asked for.
+        let goes = |name: &&String| {
+            self.old.as_ref().is_some_and(|old| is_replaced(name, old)) && *name != TAKE
+        };
+        for name in names.iter().filter(goes) {
             let path = self.path.join(name);
             fs::remove_file(&path)
                 .with_context(|| format!("cannot remove {} of the take before", path.display()))?;
@@ -83,6 +97,10 @@ impl Folder {
     fn write_take(&self, state: &str, mut take: Map<String, Value>) -> Result<PathBuf> {
         take.insert("program".to_owned(), json!(PROGRAM));
         take.insert("state".to_owned(), json!(state));
+        let named = self.names.clone().counting(None, 0);
+        if named != FrameNames::default() {
+            take.insert(NAMES.to_owned(), json!(named.to_string()));
+        }
         let mut text = serde_json::to_string_pretty(&take)?;
         text.push('\n');
         let path = self.path.join(TAKE);
@@ -91,16 +109,20 @@ impl Folder {
     }
 
     fn refuse_others(&self) -> Result<()> {
-        if self.is_ours() {
+        if self.old.as_ref().is_some_and(|old| old.is_named_like(&self.names)) {
             return Ok(());
         }
+        let is_ours = self.old.is_some();
         let mut names = self.names()?;
-        names.retain(|name| is_replaced(name));
+        names.retain(|name| {
+            let replaced = is_replaced(name, &self.names);
+            replaced && !(is_ours && self.old.as_ref().is_some_and(|old| is_replaced(name, old)))
+        });
         names.sort();
         ensure!(
             names.is_empty(),
             "{} already holds {}, which wan-alpha did not write (no {TAKE} of ours is beside it): \
-             choose another --out, or move it away",
+             choose another --out, move it away, or replace it with --force",
             self.path.display(),
             match names.as_slice() {
                 [one] => one.clone(),
@@ -109,13 +131,6 @@ impl Folder {
             },
         );
         Ok(())
-    }
-
-    fn is_ours(&self) -> bool {
-        fs::read(self.path.join(TAKE))
-            .ok()
-            .and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
-            .is_some_and(|take| take["program"] == PROGRAM)
     }
 
     /// The names in the folder; one that is not UTF-8 is not ours.
@@ -144,22 +159,40 @@ impl Drop for Folder {
     }
 }
 
-/// Whether a file of this name is a take's, and goes when another take comes.
-pub(crate) fn is_replaced(name: &str) -> bool {
-    is_frame(name) || name == SHEET || name == TAKE
+/// What `take.json` calls the pattern of its frames' names, where it is not the usual one.
+const NAMES: &str = "names";
+
+/// What the frames of the take in a folder are called; none where there is no `take.json` of ours.
+pub(crate) fn names_in(folder: &Path) -> Option<FrameNames> {
+    let take: Value = serde_json::from_slice(&fs::read(folder.join(TAKE)).ok()?).ok()?;
+    if take["program"] != PROGRAM {
+        return None;
+    }
+    let named = take[NAMES].as_str().and_then(|names| names.parse().ok());
+    Some(named.unwrap_or_default())
 }
 
-/// `rgba.0000.exr`: four digits, more for a take beyond 9999 frames.
-fn is_frame(name: &str) -> bool {
-    name.strip_prefix("rgba.")
-        .and_then(|rest| rest.strip_suffix(".exr").or_else(|| rest.strip_suffix(".png")))
-        .is_some_and(|number| number.len() >= 4 && number.bytes().all(|b| b.is_ascii_digit()))
+/// Whether a file of this name is a take's whose frames are called so, and goes when another take comes.
+pub(crate) fn is_replaced(name: &str, names: &FrameNames) -> bool {
+    is_frame(name, names) || name == SHEET || name == TAKE
+}
+
+/// `rgba.0000.exr`: four digits, more for a take beyond 9999 frames; or a movie, `rgba.mov`.
+fn is_frame(name: &str, names: &FrameNames) -> bool {
+    Format::ALL.iter().any(|format| match format.movie() {
+        None => names.is_frame(name, format.extension()),
+        Some(_) => name == names.movie(format.extension()),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::write_lock::FOLDER_LOCK;
+
+    fn open(path: &Path) -> Result<Folder> {
+        Folder::open(path, &FrameNames::default(), false)
+    }
 
     fn folder_with(names: &[&str]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -183,9 +216,9 @@ mod tests {
     fn missing_folders_are_made_and_go_again_if_nothing_is_written() {
         let base = tempfile::tempdir().unwrap();
         let path = base.path().join("shot/take");
-        drop(Folder::open(&path).unwrap());
+        drop(open(&path).unwrap());
         assert!(!path.exists());
-        let mut folder = Folder::open(&path).unwrap();
+        let mut folder = open(&path).unwrap();
         folder.begin().unwrap();
         drop(folder);
         assert_eq!(names(&path), [TAKE]);
@@ -195,32 +228,32 @@ mod tests {
     fn a_folder_that_is_being_written_is_refused_to_others() {
         let base = tempfile::tempdir().unwrap();
         let path = base.path().join("take");
-        let mut first = Folder::open(&path).unwrap();
-        let text = Folder::open(&path).unwrap_err().to_string();
+        let mut first = open(&path).unwrap();
+        let text = open(&path).unwrap_err().to_string();
         assert!(text.contains("is being written to by"), "{text}");
         first.begin().unwrap();
         first.finish(Map::new()).unwrap();
         drop(first);
-        Folder::open(&path).unwrap().begin().unwrap();
+        open(&path).unwrap().begin().unwrap();
     }
 
     #[test]
     fn an_existing_empty_folder_is_left_alone() {
         let base = tempfile::tempdir().unwrap();
-        drop(Folder::open(base.path()).unwrap());
+        drop(open(base.path()).unwrap());
         assert!(base.path().exists());
     }
 
     #[test]
     fn the_old_take_stays_until_the_new_one_begins_and_then_goes_entirely() {
         let base = tempfile::tempdir().unwrap();
-        Folder::open(base.path()).unwrap().begin().unwrap();
+        open(base.path()).unwrap().begin().unwrap();
         let old = ["rgba.0000.exr", "rgba.0080.exr", "rgba.0080.png", SHEET, ".wan-alpha-q.tmp"];
         let kept = ["notes.txt", "rgba.1.exr", "rgba.00a0.exr", "plate.0001.exr"];
         for name in old.into_iter().chain(kept) {
             fs::write(base.path().join(name), b"x").unwrap();
         }
-        let mut folder = Folder::open(base.path()).unwrap();
+        let mut folder = open(base.path()).unwrap();
         assert_eq!(names(base.path()).len(), 10);
         folder.begin().unwrap();
         assert_eq!(
@@ -237,7 +270,7 @@ mod tests {
             &["rgba.0000.png", TAKE], // some other program's take.json
         ] {
             let base = folder_with(names_there);
-            let text = Folder::open(base.path()).unwrap_err().to_string();
+            let text = open(base.path()).unwrap_err().to_string();
             assert!(text.contains("did not write") && text.contains(names_there[0]), "{text}");
             assert_eq!(names(base.path()), names_there);
         }
@@ -247,7 +280,7 @@ mod tests {
     fn a_file_where_the_folder_should_be_is_an_error_in_words() {
         let base = folder_with(&["taken"]);
         for path in ["taken", "taken/below"] {
-            let text = Folder::open(&base.path().join(path)).unwrap_err().to_string();
+            let text = open(&base.path().join(path)).unwrap_err().to_string();
             assert!(text.contains("cannot write") && text.contains("not a folder"), "{text}");
         }
     }
@@ -255,7 +288,7 @@ mod tests {
     #[test]
     fn take_json_carries_the_caller_s_words_and_the_mark() {
         let base = tempfile::tempdir().unwrap();
-        let folder = Folder::open(base.path()).unwrap();
+        let folder = open(base.path()).unwrap();
         let take = json!({ "request": { "seed": 7 } }).as_object().unwrap().clone();
         let path = folder.finish(take).unwrap();
         let read: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
@@ -263,5 +296,25 @@ mod tests {
             read,
             json!({ "program": "wan-alpha", "state": "complete", "request": { "seed": 7 } })
         );
+    }
+
+    #[test]
+    fn frames_of_other_names_are_known_again_and_force_replaces_what_others_wrote() {
+        let base = tempfile::tempdir().unwrap();
+        let named: FrameNames = "fox_%03d".parse().unwrap();
+        let mut folder = Folder::open(base.path(), &named, false).unwrap();
+        folder.begin().unwrap();
+        folder.finish(Map::new()).unwrap();
+        drop(folder);
+        assert_eq!(names_in(base.path()), Some(named.clone()));
+        for name in ["fox_000.exr", "rgba.0000.exr"] {
+            fs::write(base.path().join(name), b"x").unwrap();
+        }
+        // A frame that the take here has not: somebody else's.
+        let text = open(base.path()).unwrap_err().to_string();
+        assert!(text.contains("rgba.0000.exr") && text.contains("--force"), "{text}");
+        let mut folder = Folder::open(base.path(), &FrameNames::default(), true).unwrap();
+        folder.begin().unwrap();
+        assert_eq!(names(base.path()), ["rgba.0000.exr", TAKE]);
     }
 }

@@ -1,14 +1,33 @@
 //! The writer as a whole.
 
 use super::*;
+use crate::media::movie::Verify;
+use crate::media::provenance::DateTime;
 use crate::media::sample::{gradient, provenance};
 use std::collections::BTreeMap;
 use std::fs;
 
+fn settings(formats: &[Format]) -> FileSettings {
+    FileSettings {
+        formats: formats.to_vec(),
+        names: FrameNames::default(),
+        exr: exr::ExrSettings::default(),
+        png: png::PngSettings::SIXTEEN_BITS,
+        look: FrameLook::Whole,
+        force: false,
+        owner: String::new(),
+        mark_prompt: false,
+        mark_china: false,
+        recipe: true,
+        verify: Verify::Ends,
+        made: DateTime::of_seconds(0),
+    }
+}
+
 fn plan(folder: &Path, formats: &[Format], frames: usize) -> Plan {
     Plan {
         folder: folder.to_owned(),
-        formats: formats.to_vec(),
+        settings: settings(formats),
         frames,
         width: 48,
         height: 32,

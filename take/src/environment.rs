@@ -80,6 +80,8 @@ pub struct Environment {
     pub libraries: Vec<PathBuf>,
     /// `OMP_NUM_THREADS` says on how many threads the processor computes.
     pub has_thread_count: bool,
+    /// `SOURCE_DATE_EPOCH`: seconds since 1970 that files say they were written at, in place of the time.
+    pub source_date: Option<u64>,
     /// What an engine started from here finds in its own environment.
     pub for_engine: Vec<(OsString, OsString)>,
 }
@@ -141,6 +143,7 @@ impl Environment {
             host,
             libraries: library_folders(&around),
             has_thread_count: set("OMP_NUM_THREADS").is_some(),
+            source_date: text("SOURCE_DATE_EPOCH").and_then(|seconds| seconds.parse().ok()),
             for_engine: for_engine(&variables),
         }
     }

@@ -14,6 +14,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub(crate) mod archive;
+#[cfg(unix)]
+pub(crate) mod ffmpeg;
 pub(crate) mod model;
 pub(crate) mod pace;
 pub(crate) mod quantized;

@@ -126,6 +126,8 @@ impl Render {
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wan-alpha"));
         command.arg("render").env("TMPDIR", self.path("tmp"));
+        // Files say when they were written; so all of a test say the same.
+        command.env("SOURCE_DATE_EPOCH", "0");
         // Nothing of the user's own changes what is tested, and nothing of theirs is changed.
         for (variable, _) in std::env::vars_os() {
             if variable.to_string_lossy().starts_with("WAN_ALPHA_") {

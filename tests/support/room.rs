@@ -40,7 +40,7 @@ impl Room {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wan-alpha"));
         command.args(self.verb).args(arguments).current_dir(self.folder());
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
-        command.env("HOME", self.path("home"));
+        command.env("HOME", self.path("home")).env("SOURCE_DATE_EPOCH", "0");
         command.env("OMP_WAIT_POLICY", "passive").env("OMP_NUM_THREADS", "1");
         command
     }

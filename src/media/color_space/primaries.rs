@@ -108,6 +108,11 @@ impl Primaries {
         ))
     }
 
+    /// From the light of Rec.709 to theirs; None where they span no space.
+    pub(super) fn of_rec_709(&self) -> Option<Matrix> {
+        inverse(self.to_rec_709()?)
+    }
+
     fn to_xyz(&self) -> Option<Matrix> {
         let [red, green, blue, white] = self.chromaticities;
         // y may be 0 (CIE XYZ's own red): so in proportions, not divided by y.

@@ -87,6 +87,15 @@ impl MovieTags {
     }
 }
 
+/// What ffmpeg says in parentheses behind the pixels of the first video stream: range, color, fields.
+pub(in crate::media) fn stream_details(text: &str) -> Vec<String> {
+    let stream =
+        text.lines().find(|line| is_video(line)).and_then(|line| line.split_once("Video: "));
+    let fields = stream.map(|(_, stream)| fields(stream)).unwrap_or_default();
+    let details = fields.get(1).and_then(|field| field.trim_end_matches(')').split_once('('));
+    details.map(|(_, details)| details.split(", ").map(str::to_owned).collect()).unwrap_or_default()
+}
+
 /// Pixels that are not square: `[SAR 16:15 DAR 4:3]`.
 fn aspect(stream: &str) -> Option<String> {
     let (_, ratio) = stream.split_once("SAR ")?;

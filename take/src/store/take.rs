@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use half::f16;
 
 use super::cache::{FrameCache, Pixels};
-use super::error::{Damage, StoreError};
+use super::error::{Aside, Damage, StoreError};
 use super::folder::{Identity, read_at, set_aside};
 use super::header::{Description, FrameSum, Header, Unread};
 use crate::key::TakeKey;
@@ -109,6 +109,32 @@ impl Take {
         let identity = Identity::of(&file.metadata().map_err(&failed)?);
         let open = Open { path: path.to_owned(), file, identity, header, cache: cache.clone() };
         Ok(Some(Self { open: Arc::new(open) }))
+    }
+
+    /// What a take's file, wherever it lies and whatever it is called, says that it is of. No frame is
+    /// read, and nothing is moved.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`], [`StoreError::OtherVersion`] or [`StoreError::Io`].
+    pub fn describe(path: &Path) -> Result<Description, StoreError> {
+        let file = File::open(path).map_err(|error| StoreError::not_opened(path, error))?;
+        match Header::read(&file) {
+            Ok(header) => Ok(header.description),
+            Err(Unread::Io(error)) if error.kind() != io::ErrorKind::UnexpectedEof => {
+                Err(StoreError::io("read", path)(error))
+            }
+            Err(Unread::OtherVersion(source)) => {
+                Err(StoreError::OtherVersion { path: path.to_owned(), reason: source })
+            }
+            Err(unread) => {
+                let damage = match unread {
+                    Unread::Damaged(damage) => damage,
+                    _ => Damage::Header,
+                };
+                let stays = Aside::Stays("it is only looked at".to_owned());
+                Err(StoreError::Damaged { path: path.to_owned(), damage, aside: stays })
+            }
+        }
     }
 
     /// Where its file is.

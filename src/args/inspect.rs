@@ -1,0 +1,17 @@
+//! The syntax of `wan-alpha inspect`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// Files to look into.
+#[derive(Debug, Args)]
+pub(crate) struct InspectFiles {
+    /// Images and movies, ours or not: PNG, EXR, JPEG, WebP, MOV, MP4, WebM, Matroska
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Print JSON, for programs: all texts that the files hold
+    #[arg(long)]
+    pub(crate) json: bool,
+}
