@@ -17,6 +17,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use wan_alpha_core::Watch;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::generate::{Keep, Pipeline};
+use wan_alpha_core::text::Tokenizer;
 use wan_alpha_core::weights::{ModelFiles, Strengths};
 use wan_alpha_take::models::{
     ChosenPreset, Defaults, MadeFor, Manifest, ModelRoots, NamedModel, PartFile, Preset, check_name,
@@ -257,6 +258,7 @@ impl Adding<'_> {
         if let Some(encoder) = &files.encoder {
             encoder.check()?;
         }
+        Tokenizer::of_model(files, watch)?;
         let fingerprint = files.fingerprint(watch)?;
         let parts = files.paths().iter().map(|path| PartFile::of(path)).collect::<Result<_, _>>();
         // All that a node leaves to the model, since a node cannot look at the weights.

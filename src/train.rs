@@ -27,7 +27,7 @@ use wan_alpha_core::Watch;
 use wan_alpha_core::device::has_bfloat16;
 use wan_alpha_core::dit::Dit;
 use wan_alpha_core::tch::{Device, Kind, Tensor};
-use wan_alpha_core::text::{Tokenizer, Umt5};
+use wan_alpha_core::text::{EMBEDDING, Tokenizer, Umt5};
 use wan_alpha_core::train::{
     AuxiliaryNetworks, BaseVae, ComputeOptions, FrozenDit, Losses, Origin, RgbaVae, Transformer,
     Vgg, tokenizer,
@@ -197,6 +197,13 @@ impl TaskBench<'_> {
         }
         let tokenizer = about.tokenizer.as_deref().map(Tokenizer::open).transpose();
         let tokenizer = tokenizer?;
+        if let (Some(tokenizer), Some(text)) = (&tokenizer, &text) {
+            let rows = match text {
+                Origin::Nothing { config, .. } => config.vocabulary,
+                Origin::Files(set) => set.shape(EMBEDDING)?.first().copied().unwrap_or(0),
+            };
+            tokenizer.check_fits(rows).or_exit(Exit::BadInput)?;
+        }
         let decoders = samples::decoders(&about.decoders, self.compute.device, self.watch)?;
         let settings = self.settings;
         if settings.data.procedural.is_some() {
@@ -260,8 +267,11 @@ impl TaskBench<'_> {
 
     /// The context of the empty prompt, `[tokens, text_dim]`, of the text encoder among `paths`.
     fn empty_prompt(&self, paths: &[std::path::PathBuf]) -> Result<Tensor> {
-        let tokens = Tokenizer::open(&find_tokenizer(paths)?)?.encode("")?;
-        let text = Umt5::new(self.weights(find_text_encoder(paths)?))?;
+        let set = find_text_encoder(paths)?;
+        let path = find_tokenizer(paths)?;
+        let tokenizer = Tokenizer::of_encoder(&path, set.shape(EMBEDDING)?, self.watch)?;
+        let tokens = tokenizer.encode("")?;
+        let text = Umt5::new(self.weights(set))?;
         let contexts = text.encode(&[&tokens.ids], self.watch)?;
         contexts.into_iter().next().ok_or_else(|| anyhow!("the text encoder gave no context"))
     }

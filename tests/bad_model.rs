@@ -14,6 +14,7 @@ use support::archive;
 use support::model::{self, Copy, DECODERS, DISTILL, DORA, TEXT, TOKENIZER, Tensors, VAE};
 use support::reference::Case;
 use support::render::{Done, Render};
+use support::room::Room;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::weights::TensorFile;
@@ -363,6 +364,18 @@ fn numbers_that_are_none() {
 fn parts_of_different_models() {
     let other = fs::read(Case::named("t2v").model().join(TEXT)).unwrap();
     refused(&good().write(TEXT, other), 4, &[TEXT, "16 channels", "24", "different models"]);
+}
+
+/// 1,100 pieces, where the text encoder knows some hundred: its ids would be other words, or none.
+#[test]
+fn a_tokenizer_of_another_model() {
+    let other = Path::new(env!("CARGO_MANIFEST_DIR")).join("core/tests/text/sentence_piece.model");
+    let model = good().remove(TOKENIZER).write("spiece.model", fs::read(other).unwrap());
+    let words = ["spiece.model", "has 1100 pieces", "rows", "another model's tokenizer"];
+    refused(&model, 4, &words);
+    let room = Room::new();
+    let folder = model.folder().to_str().unwrap();
+    room.refuses(&["model", "add", "other", folder], 4, &words);
 }
 
 #[test]

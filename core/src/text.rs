@@ -6,6 +6,6 @@ mod tokenizer;
 mod umt5;
 
 pub use clean::clean;
-pub use tokenizer::{TEXT_LENGTH, Tokenizer, Tokens};
+pub use tokenizer::{EMBEDDING, TEXT_LENGTH, Tokenizer, Tokens};
 pub use umt5::Umt5;
 pub(crate) use umt5::pad;

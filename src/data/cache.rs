@@ -138,7 +138,7 @@ impl CacheWork<'_> {
         if rows.is_empty() {
             return Ok(());
         }
-        let tokenizer = Tokenizer::open(&self.model.tokenizer)?;
+        let tokenizer = Tokenizer::of_model(self.model, &self.watch)?;
         let mut done = 0;
         self.progress.update("reading captions", done, rows.len());
         for together in rows.chunks(TOGETHER) {

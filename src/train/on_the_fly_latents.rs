@@ -16,7 +16,7 @@ use anyhow::{Result, ensure};
 use parking_lot::Mutex;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::Tensor;
-use wan_alpha_core::text::{Tokenizer, Umt5};
+use wan_alpha_core::text::{EMBEDDING, Tokenizer, Umt5};
 use wan_alpha_core::train::{ComputeOptions, LatentBatch, LatentEncoder, StepRng, Texts};
 use wan_alpha_core::vae::Corner;
 use wan_alpha_core::weights::{
@@ -99,9 +99,10 @@ impl LiveFeed {
                     "task.text_frozen: captions need a text encoder and its tokenizer"
                 );
                 let set = find_text_encoder(&about.text_frozen)?;
+                let path = find_tokenizer(&about.text_frozen)?;
+                let tokenizer = Tokenizer::of_encoder(&path, set.shape(EMBEDDING)?, watch)?;
                 let ComputeOptions { kind, device } = compute;
-                let text = Umt5::new(Weights::new(set, vec![], kind, device))?;
-                (Tokenizer::open(&find_tokenizer(&about.text_frozen)?)?, Some(text))
+                (tokenizer, Some(Umt5::new(Weights::new(set, vec![], kind, device))?))
             }
         };
         let encoder = latent_encoder(about, compute, watch)?;

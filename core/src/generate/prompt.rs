@@ -8,7 +8,7 @@ use wan_alpha_take::{Fingerprint, Precision, TakeRequest};
 use super::context_cache::{ContextKey, KeptContexts};
 use super::sampling::Contexts;
 use super::{FrameSink, NEGATIVE_PROMPT, emit};
-use crate::text::{TEXT_LENGTH, Tokenizer, Tokens, Umt5};
+use crate::text::{EMBEDDING, TEXT_LENGTH, Tokenizer, Tokens, Umt5};
 use crate::weights::{BlockStorage, Weights};
 use crate::{Error, Result, Watch};
 
@@ -82,7 +82,9 @@ impl Memory {
         sink: &mut dyn FrameSink,
         watch: &dyn Watch,
     ) -> Result<Contexts> {
-        let tokenizer = Tokenizer::open(text.tokenizer)?;
+        let kind = kind_of(request.precision);
+        let weights = (text.weights)(kind);
+        let tokenizer = Tokenizer::of_encoder(text.tokenizer, weights.shape(EMBEDDING)?, watch)?;
         let prompt = tokenize(&tokenizer, &request.prompt, "prompt", text.length, watch)?;
         emit(sink, "token_ids", &padded_ids(&prompt)?)?;
         let mut prompts = vec![prompt.ids];
@@ -100,7 +102,6 @@ impl Memory {
             emit(sink, "negative_token_ids", &padded_ids(&negative)?)?;
             prompts.push(negative.ids);
         }
-        let kind = kind_of(request.precision);
         let model = request.model_fingerprint;
         if let Some(model) = model {
             self.take_up(&prompts, kind, text.device, model)?;
@@ -109,7 +110,7 @@ impl Memory {
         new.retain(|ids| self.recall(ids, kind).is_none());
         if !new.is_empty() {
             make_room()?;
-            let encoder = Umt5::new((text.weights)(kind))?.with_slots(text.slots);
+            let encoder = Umt5::new(weights)?.with_slots(text.slots);
             let encoded = encoder.encode(&new, watch)?;
             for (ids, context) in new.iter().zip(&encoded) {
                 self.remember(ids, context);

@@ -7,10 +7,11 @@
 
 mod charsmap;
 mod proto;
+mod usual_map;
 
 use tokenizers::models::unigram::Unigram;
 use tokenizers::normalizers::replace::ReplacePattern;
-use tokenizers::normalizers::{NFKC, NormalizerWrapper, Precompiled, Replace, Sequence};
+use tokenizers::normalizers::{NormalizerWrapper, Precompiled, Replace, Sequence};
 use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
 use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{AddedToken, Tokenizer};
@@ -64,8 +65,8 @@ struct Pieces {
     pieces: Vec<(String, f32, PieceKind)>,
     byte_fallback: bool,
     charsmap: Vec<u8>,
-    /// Whether characters are brought to NFKC without a map, as umT5's map does it.
-    is_nfkc: bool,
+    /// Whether the usual map stands in for one that the file leaves out.
+    lacks_map: bool,
     adds_prefix: bool,
     removes_blanks: bool,
 }
@@ -92,8 +93,8 @@ pub(super) fn of_lists(lists: GgufVocabulary) -> ParsedModel<Tokenizer> {
     });
     let pieces = pieces.collect::<ParsedModel<_>>()?;
     // Some converters leave the map out.
-    let is_nfkc = charsmap.is_empty();
-    Pieces { pieces, byte_fallback, charsmap, is_nfkc, adds_prefix, removes_blanks }.tokenizer()
+    let lacks_map = charsmap.is_empty();
+    Pieces { pieces, byte_fallback, charsmap, lacks_map, adds_prefix, removes_blanks }.tokenizer()
 }
 
 impl Pieces {
@@ -159,8 +160,9 @@ impl Pieces {
             let map = Precompiled::from(&self.charsmap).map_err(|error| error.to_string())?;
             steps.push(map.into());
         }
-        if self.is_nfkc {
-            steps.push(NFKC.into());
+        if self.lacks_map {
+            let normal = self.pieces.iter().filter(|(_, _, kind)| *kind == PieceKind::Normal);
+            steps.extend(usual_map::steps(normal.map(|(piece, _, _)| piece.as_str()))?);
         }
         if self.removes_blanks {
             for (blanks, by) in [("^ +| +$", ""), (" {2,}", " ")] {

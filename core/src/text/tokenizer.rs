@@ -7,12 +7,19 @@ use std::path::{Path, PathBuf};
 
 use super::clean::clean;
 use super::sentence_piece::{self, END};
-use crate::weights::TokenizerContent;
-use crate::{Error, Result};
+use crate::weights::{ModelFiles, TokenizerContent};
+use crate::{Error, Result, Watch};
 
 /// Tokens that the released transformer was trained to attend to; shorter prompts are padded to it with
 /// zeros. Other models say theirs in their `config.json`.
 pub const TEXT_LENGTH: usize = 512;
+
+/// A text encoder's embedding: a row for each piece.
+pub const EMBEDDING: &str = "token_embedding.weight";
+
+/// Rows of an embedding that no piece has, at most: umT5's has 256,384 for 256,300 pieces of its
+/// `tokenizer.json`, or 256,000 of its `spiece.model`. Of another family's tokenizer more are left.
+const MOST_UNUSED_ROWS: i64 = 1024;
 
 /// A prompt as token ids, ending in `</s>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +35,8 @@ pub struct Tokens {
 pub struct Tokenizer {
     path: PathBuf,
     inner: tokenizers::Tokenizer,
+    /// Whether its map of characters is not its file's.
+    lacks_map: bool,
 }
 
 impl Tokenizer {
@@ -36,7 +45,10 @@ impl Tokenizer {
     /// # Errors
     /// The file cannot be read, or is of another form.
     pub fn open(path: &Path) -> Result<Self> {
-        let read = match TokenizerContent::read(path)? {
+        let content = TokenizerContent::read(path)?;
+        let lacks_map =
+            matches!(&content, TokenizerContent::Gguf(lists) if lists.charsmap.is_empty());
+        let read = match content {
             TokenizerContent::Json(bytes) => tokenizers::Tokenizer::from_bytes(&bytes)
                 .map_err(|error| format!("not a tokenizer.json: {error}")),
             TokenizerContent::SentencePiece(bytes) => sentence_piece::of_model(&bytes)
@@ -53,7 +65,54 @@ impl Tokenizer {
         if inner.token_to_id(END).is_none() {
             return Err(Error::file(path, format!("has no piece `{END}`; it is not umT5's")));
         }
-        Ok(Self { path: path.to_owned(), inner })
+        Ok(Self { path: path.to_owned(), inner, lacks_map })
+    }
+
+    /// Reads the tokenizer of a text encoder whose [`EMBEDDING`] has this shape. What of it is not its file's
+    /// `watch` is told.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::open`] and [`Tokenizer::check_fits`].
+    pub fn of_encoder(path: &Path, embedding: &[i64], watch: &dyn Watch) -> Result<Self> {
+        let tokenizer = Self::open(path)?;
+        tokenizer.check_fits(embedding.first().copied().unwrap_or(0))?;
+        if tokenizer.lacks_map {
+            watch.warn(&format!(
+                "{}: its tokenizer has no map of characters (`tokenizer.ggml.precompiled_charsmap`): \
+                 SentencePiece's usual one stands in, and rare signs may become other tokens; umT5's \
+                 tokenizer.json or spiece.model beside it counts instead",
+                path.display()
+            ));
+        }
+        Ok(tokenizer)
+    }
+
+    /// Reads a model's tokenizer; see [`Tokenizer::of_encoder`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn of_model(files: &ModelFiles, watch: &dyn Watch) -> Result<Self> {
+        Self::of_encoder(&files.tokenizer, files.text.shape(EMBEDDING)?, watch)
+    }
+
+    /// Whether it can be the tokenizer of a text encoder whose embedding has so many rows.
+    ///
+    /// # Errors
+    /// It has more pieces, or so few that it must be another model's: its ids would mean other words.
+    pub fn check_fits(&self, rows: i64) -> Result<()> {
+        let pieces = |with_added| self.inner.get_vocab_size(with_added) as i64;
+        if pieces(false) <= rows && rows - pieces(true) <= MOST_UNUSED_ROWS {
+            return Ok(());
+        }
+        Err(Error::file(
+            &self.path,
+            format!(
+                "has {} pieces, but the text encoder's embedding has {rows} rows: expected as many, or up \
+                 to {MOST_UNUSED_ROWS} fewer. It is another model's tokenizer: put the text encoder's own \
+                 beside it (umT5's tokenizer.json or spiece.model)",
+                pieces(true)
+            ),
+        ))
     }
 
     /// The same as the text of a `tokenizer.json`, for those who know no other form.
@@ -100,5 +159,63 @@ impl Tokenizer {
             ids.push(end);
         }
         Ok(Tokens { ids, cut_after })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    fn kept(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/text").join(name)
+    }
+
+    #[derive(Default)]
+    struct WarningList(Mutex<Vec<String>>);
+
+    impl Watch for WarningList {
+        fn warn(&self, message: &str) {
+            self.0.lock().push(message.to_owned());
+        }
+    }
+
+    #[test]
+    fn lists_without_a_map_of_characters_are_told_in_one_line() {
+        let whole = std::fs::read(kept("sentence_piece.gguf")).unwrap();
+        let key = b"tokenizer.ggml.precompiled_charsmap";
+        let place = whole.windows(key.len()).position(|bytes| bytes == key).unwrap();
+        let mut without = whole.clone();
+        without[place + key.len() - 1] = b'_';
+        let folder = tempfile::tempdir().unwrap();
+        for (bytes, lines) in [(whole, 0), (without, 1)] {
+            let path = folder.path().join("umt5.gguf");
+            std::fs::write(&path, bytes).unwrap();
+            let said = WarningList::default();
+            Tokenizer::of_encoder(&path, &[900, 8], &said).unwrap();
+            let said = said.0.into_inner();
+            assert_eq!(said.len(), lines, "{said:?}");
+            let named =
+                |line: &String| line.contains("umt5.gguf") && line.contains("no map of characters");
+            assert!(said.iter().all(named), "{said:?}");
+        }
+    }
+
+    /// The tokenizers have 1,100 and 900 pieces.
+    #[test]
+    fn a_tokenizer_of_another_model_is_refused_by_its_number_of_pieces() {
+        for (file, pieces) in [("sentence_piece.model", 1100), ("sentence_piece.gguf", 900)] {
+            let tokenizer = Tokenizer::open(&kept(file)).unwrap();
+            for rows in [pieces, pieces + 384, pieces + 1024] {
+                tokenizer.check_fits(rows).unwrap();
+            }
+            for rows in [pieces - 1, pieces + 1025, 256_384] {
+                let text = tokenizer.check_fits(rows).unwrap_err().to_string();
+                let words = [file, &format!("has {pieces} pieces"), &format!("{rows} rows")];
+                assert!(words.iter().all(|word| text.contains(word)), "{text}");
+                assert!(text.contains("another model's tokenizer"), "{text}");
+            }
+        }
     }
 }

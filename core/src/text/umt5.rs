@@ -9,6 +9,7 @@
 
 use tch::Tensor;
 
+use super::tokenizer::EMBEDDING;
 use crate::blocks::{BlockSource, stream_once};
 use crate::device::Device;
 use crate::watch::check;
@@ -40,7 +41,7 @@ impl Umt5 {
     /// # Errors
     /// A tensor is missing or of an impossible shape.
     pub fn new(weights: Weights) -> Result<Self> {
-        let dim = dimension(&weights, "token_embedding.weight", 1)?;
+        let dim = dimension(&weights, EMBEDDING, 1)?;
         let layers =
             (0..).take_while(|i| weights.contains(&format!("blocks.{i}.norm1.weight"))).count();
         let heads = dimension(&weights, "blocks.0.pos_embedding.embedding.weight", 1)?;
@@ -85,7 +86,7 @@ impl Umt5 {
         watch.progress(Stage::Text, 0, self.layers);
         let mut states = prompts
             .iter()
-            .map(|ids| self.weights.rows("token_embedding.weight", ids))
+            .map(|ids| self.weights.rows(EMBEDDING, ids))
             .collect::<Result<Vec<_>>>()?;
         if self.weights.is_in_files() {
             self.forward_streamed(&mut states, watch)?;

@@ -12,6 +12,7 @@ what has no piece, and two pieces that texts may name. The GGUF file has the lis
 import io
 import json
 import random
+import unicodedata
 from pathlib import Path
 
 import gguf
@@ -98,7 +99,22 @@ def write_gguf(model, path):
     writer.close()
 
 
+def apart_from_nfkc():
+    """Characters of which nmt_nfkc makes something else than NFKC does: those that it leaves out, and those that
+    become a blank (core/src/text/sentence_piece/usual_map.rs has them)."""
+    usual = sentencepiece.SentencePieceNormalizer(
+        rule_name="nmt_nfkc", add_dummy_prefix=False, escape_whitespaces=False, remove_extra_whitespaces=False)
+    found = {"": [], " ": []}
+    for code in range(1, 0x110000):
+        if not 0xD800 <= code < 0xE000:
+            made = usual.normalize(f"a{chr(code)}a")[1:-1]
+            if made in found and made != unicodedata.normalize("NFKC", f"a{chr(code)}a")[1:-1]:
+                found[made].append(f"{code:x}")
+    return found
+
+
 def main():
+    print(apart_from_nfkc())
     texts = corpus()
     model = train(texts, 1100, "nmt_nfkc")
     (HERE / "sentence_piece.model").write_bytes(model)

@@ -18,7 +18,7 @@ pub(super) fn read(bytes: &[u8]) -> ParsedModel<Pieces> {
         pieces: Vec::new(),
         byte_fallback: false,
         charsmap: Vec::new(),
-        is_nfkc: false,
+        lacks_map: false,
         adds_prefix: true,
         removes_blanks: true,
     };
