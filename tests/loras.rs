@@ -167,6 +167,29 @@ fn a_lora_is_step_distillation_only_where_something_says_so() {
 }
 
 #[test]
+fn a_file_goes_beside_the_model_that_ships_and_keeps_its_defaults() {
+    let room = Room::new();
+    let ones = |size: [i64; 2]| Tensor::ones(size, (Kind::Float, Device::cpu().tch()));
+    let module = "diffusion_model.blocks.0.self_attn.q";
+    let pair = Tensors::from([
+        (format!("{module}.lora_A.weight"), ones([2, 256])),
+        (format!("{module}.lora_B.weight"), ones([256, 2])),
+    ]);
+    model::write(&room.path("style.safetensors"), &pair);
+    let request = |out: &str, model: &[&str]| {
+        let line = ["render", "--prompt", "a ball", "--frames", "1", "--steps", "1", "--out", out];
+        room.ok(&[&line[..], &["--no-store", "--format", "png", "--model"], model].concat());
+        room.json(&format!("{out}/take.json"))["request"].clone()
+    };
+    let plain = request("plain", &["draft"]);
+    let styled = request("styled", &["draft", "style.safetensors"]);
+    assert_ne!(plain["model_fingerprint"], styled["model_fingerprint"]);
+    for default in ["width", "height", "shift", "guidance", "mu_scale", "solver"] {
+        assert_eq!(plain[default], styled[default], "{default}");
+    }
+}
+
+#[test]
 fn what_is_of_wan_2_2_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["style_high_noise.safetensors", "Wan2.2-T2V-lightning.safetensors"] {

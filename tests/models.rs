@@ -135,6 +135,21 @@ fn a_model_is_added_listed_used_verified_and_forgotten() {
     room.fails(&["model", "show", "tiny"], 4, &["model `tiny`", "models known: draft"]);
 }
 
+/// Nor does it become `auto`, which every later call would fail by.
+#[test]
+fn a_record_that_cannot_be_done_makes_no_model() {
+    let room = Room::new();
+    let folder = room.path("download");
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("resources/draft-model"), &folder);
+    let record = folder.join("wan-alpha.json");
+    let mut changed: Value = serde_json::from_str(&fs::read_to_string(&record).unwrap()).unwrap();
+    changed["defaults"]["frames"] = 18.into();
+    fs::write(&record, changed.to_string()).unwrap();
+    let add = ["model", "add", "odd", folder.to_str().unwrap()];
+    room.fails(&add, 2, &["what the record of odd says it does cannot be done", "18"]);
+    assert!(room.ok(&["model", "where"]).contains("auto is draft"));
+}
+
 #[test]
 fn an_incomplete_download_is_told_what_it_lacks() {
     let room = Room::new();

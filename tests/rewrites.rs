@@ -114,6 +114,39 @@ fn bfloat16_files_computed_in_float32_are_the_rounded_weights_exactly() {
     }
 }
 
+#[test]
+fn files_in_numbered_parts_are_one_model_or_the_missing_one_is_named() {
+    let case = Case::named("t2v-euler");
+    for first in [0, 1] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut parts = Parts::of(&case);
+        parts.write_single_files(folder.path());
+        let file = |name: &str| folder.path().join(name);
+        std::fs::remove_file(file("umt5.safetensors")).unwrap();
+        let name = |number: usize| file(&format!("umt5_part{}.safetensors", first + number));
+        let mut pieces = [model::Tensors::new(), model::Tensors::new(), model::Tensors::new()];
+        for (place, (key, tensor)) in std::mem::take(&mut parts.text).into_iter().enumerate() {
+            pieces[place % 3].insert(key, tensor);
+        }
+        pieces.iter().enumerate().for_each(|(number, piece)| model::write(&name(number), piece));
+        let done = case.render([folder.path()]).run().succeeded();
+        case.check(&done.dump());
+        assert_eq!(done.warnings(), [""; 0]);
+        // What is missing is named.
+        std::fs::remove_file(name(1)).unwrap();
+        let lost = format!("umt5_part{}.safetensors", first + 1);
+        Render::of(folder.path()).run().failed(4, &[&lost, "fetch it"]);
+    }
+    // So it is of a transformer in blocks.
+    let folder = tempfile::tempdir().unwrap();
+    let parts = Parts::of(&case);
+    parts.write_single_files(folder.path());
+    std::fs::remove_file(folder.path().join("wan2.1_t2v.safetensors")).unwrap();
+    quantized::write_by_block(folder.path(), &parts.dit);
+    std::fs::remove_file(folder.path().join("block_0.safetensors")).unwrap();
+    Render::of(folder.path()).run().failed(4, &["block_0.safetensors", "fetch it"]);
+}
+
 /// The take of the case in float32, dumped.
 fn latent(case: &Case, folder: &std::path::Path) -> (Tensor, Tensor) {
     let done = case.render([folder]).with("--dtype", "f32").run().succeeded();

@@ -7,6 +7,7 @@
 mod support;
 
 use support::model::{self, Copy, DISTILL, DORA};
+use support::quantized;
 use support::reference::Case;
 use support::render::{Done, Render};
 use wan_alpha_core::device::Device;
@@ -160,6 +161,11 @@ fn files_that_are_no_part_of_a_model() {
     let stray = model::Tensors::from([("classifier.weight".to_owned(), one())]);
     model::write(&model.path("stray.safetensors"), &stray);
     warned(&model, &["stray.safetensors", "no part of the model", "left alone"]);
+    // So is a GGUF file of another network.
+    let model = good();
+    let stray = model::Tensors::from([("double_blocks.0.img_attn.proj.weight".to_owned(), one())]);
+    quantized::write_gguf(&model.path("flux1-dev.gguf"), "flux", &stray);
+    warned(&model, &["flux1-dev.gguf", "no part of the model", "left alone"]);
 }
 
 #[test]

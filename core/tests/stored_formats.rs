@@ -8,6 +8,8 @@
     reason = "a test that cannot go on fails"
 )]
 
+#[path = "stored_formats/forms.rs"]
+mod forms;
 #[path = "stored_formats/written.rs"]
 mod written;
 
@@ -97,6 +99,26 @@ fn archives_of_torch_save_with_kinds_of_their_own_and_wraps_are_read() {
     assert!(refused.to_string().contains("uint16"), "{refused}");
 }
 
+#[test]
+fn comfyui_s_formats_are_the_numbers_of_its_own_package_or_refused_by_name() {
+    let set = TensorSet::open(Network::Dit, &[data("comfy.safetensors")]).unwrap();
+    let expected = TensorFile::open(&data("comfy_numbers.safetensors")).unwrap();
+    for name in expected.names() {
+        let found = set.read(Device::cpu(), name).unwrap().to_kind(Kind::Float);
+        assert_eq!(found, expected.read(Device::cpu(), name).unwrap(), "{name}");
+    }
+    assert_eq!(expected.names().count(), 4);
+    for (name, words) in [("convrot", "rotation"), ("nvfp4", "is nvfp4"), ("mxfp8", "is mxfp8")] {
+        let file = format!("comfy_{name}.safetensors");
+        let error = TensorSet::open(Network::Dit, &[data(&file)]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ModelIncomplete, "{name}");
+        let text = error.to_string();
+        for word in [&file, "blocks.0.ffn.0", words, "fetch"] {
+            assert!(text.contains(word), "{name}: `{word}` is not in: {text}");
+        }
+    }
+}
+
 /// What every case must become: the numbers of its weight, or a refusal in these words.
 #[test]
 fn every_way_of_storing_a_weight_is_read_or_refused_by_name() {
@@ -143,6 +165,44 @@ fn every_way_of_storing_a_weight_is_read_or_refused_by_name() {
     }
 }
 
+/// The rule goes for every network, not for the transformer alone.
+#[test]
+fn integers_and_marks_that_nothing_uses_are_refused_in_every_network() {
+    for (network, key) in [
+        (Network::Dit, "blocks.0.ffn.0.weight"),
+        (Network::Umt5, "blocks.0.attn.q.weight"),
+        (Network::Vae, "decoder.middle.0.residual.2.weight"),
+        (Network::Merge, "middle.block.conv1.weight"),
+        (Network::Clip, "visual.transformer.0.mlp.0.weight"),
+    ] {
+        let int8 = Tensor::ones([8, 32], (Kind::Int8, tch::Device::Cpu));
+        let scale = Tensor::from(0.5f32);
+        let more = |end: &str| key.replace(".weight", end);
+        for (tensors, words) in [
+            (vec![(key.to_owned(), &int8)], "without a scale"),
+            (
+                vec![
+                    (key.to_owned(), &int8),
+                    (more(".weight_scale"), &scale),
+                    (more(".weight_zero_point"), &scale),
+                ],
+                "weight_zero_point",
+            ),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("weights.safetensors");
+            Tensor::write_safetensors(&tensors, &path).unwrap();
+            let error = TensorSet::open(network, &[path]).unwrap_err();
+            assert!(matches!(error, Error::WeightFormat(_)), "{network:?}: {error:?}");
+            assert_eq!(error.kind(), ErrorKind::ModelIncomplete, "{network:?}");
+            let text = error.to_string();
+            for word in ["weights.safetensors", &more(""), words, "fetch"] {
+                assert!(text.contains(word), "{network:?}: `{word}` is not in: {text}");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_table_of_formats_in_the_docs_is_that_of_these_cases() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/models-and-memory.md");
@@ -161,7 +221,7 @@ fn the_table_of_formats_in_the_docs_is_that_of_these_cases() {
 /// What a row names as its test must be one.
 #[test]
 fn every_form_of_the_table_has_its_test() {
-    for (row, _, _, test, file) in written::FORMS {
+    for (row, _, _, test, file) in forms::FORMS {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
         let text = fs::read_to_string(path).unwrap();
         assert!(text.contains(&format!("fn {test}()")), "{row}: {test} is not in {file}");
@@ -264,22 +324,41 @@ fn whatever_is_done_to_a_file_it_ends_without_a_panic() {
     let mut random = Random(19);
     let begun = std::time::Instant::now();
     let (mut files, mut opened) = (0u64, 0u64);
+    let memory = peak_memory();
     while begun.elapsed().as_secs() < seconds {
         let (is_tokenizer, whole) = &corpus[random.below(corpus.len())];
+        let damaged =
+            if *is_tokenizer { random.damage_anywhere(whole) } else { random.damage(whole) };
+        fs::write(&path, &damaged).unwrap();
         files += 1;
-        if *is_tokenizer {
-            fs::write(&path, random.damage_anywhere(whole)).unwrap();
-            let Ok(tokenizer) = Tokenizer::open(&path) else { continue };
-            opened += 1;
-            let _ = tokenizer.encode(PROMPT);
-            continue;
+        let of_file = std::time::Instant::now();
+        opened += u64::from(look(&path, *is_tokenizer));
+        let (took, more) = (of_file.elapsed(), peak_memory().saturating_sub(memory));
+        if took.as_secs() >= 5 || more > 1 << 30 {
+            let kept = std::env::temp_dir().join(format!("wan-alpha-fuzz-{wanted}-{files}"));
+            fs::write(&kept, damaged).unwrap();
+            panic!("{} takes {took:?}, {more} bytes", kept.display());
         }
-        fs::write(&path, random.damage(whole)).unwrap();
-        let Ok(file) = TensorFile::open(&path) else { continue };
-        opened += 1;
-        file.names().for_each(|name| drop(file.read(Device::cpu(), name)));
-        let _ = TensorSet::open(Network::Dit, std::slice::from_ref(&path));
     }
-    println!("{files} files, {opened} of them opened");
+    let more = peak_memory().saturating_sub(memory) >> 20;
+    println!("{files} files, {opened} of them opened; {more} MB at most");
     assert!(opened > 0 && opened < files);
+}
+
+/// Reads all that there is in a file; whether it is one.
+fn look(path: &Path, is_tokenizer: bool) -> bool {
+    if is_tokenizer {
+        return Tokenizer::open(path).map(|tokenizer| drop(tokenizer.encode(PROMPT))).is_ok();
+    }
+    let Ok(file) = TensorFile::open(path) else { return false };
+    file.names().for_each(|name| drop(file.read(Device::cpu(), name)));
+    let _ = TensorSet::open(Network::Dit, &[path.to_owned()]);
+    true
+}
+
+/// The most memory that this process has held, in bytes.
+fn peak_memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    line.split_whitespace().next().and_then(|text| text.parse::<u64>().ok()).unwrap_or(0) * 1024
 }
