@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use wan_alpha_take::frame::OwnedFrame;
 
 use super::table::Row;
+use crate::media::color_space::ColorSpace;
 use crate::media::mask::{self, MaskImage, read_image};
 use crate::media::reading::{Association, PictureReading};
 use crate::media::remarks::PictureRemarks;
@@ -42,9 +43,10 @@ enum Source {
 }
 
 impl Source {
-    fn open(path: &Path, what: &str, samples: Samples) -> Result<Self> {
+    /// `color` is what a person says that the colors of a movie are.
+    fn open(path: &Path, what: &str, samples: Samples, color: Option<&ColorSpace>) -> Result<Self> {
         if is_movie(path) {
-            return Ok(Self::Video(Box::new(Video::open(path, samples)?)));
+            return Ok(Self::Video(Box::new(Video::open(path, samples, color)?)));
         }
         Ok(Self::Images(sequence::find(path, what, FrameNumbering::EveryFrame)?))
     }
@@ -68,9 +70,12 @@ impl Reader {
     /// Finds the files of a row; images are not read before they are asked for.
     pub(crate) fn open(row: &Row) -> Result<Self> {
         row.check_paths()?;
-        let color = Source::open(&row.color_path(), "colour", Samples::Rgba)?;
+        let mut reading = row.reading();
+        let said = reading.color.as_ref();
+        let color = Source::open(&row.color_path(), "colour", Samples::Rgba, said)?;
         let alpha = row.alpha_path();
-        let alpha = alpha.map(|path| Source::open(&path, "alpha", Samples::Gray)).transpose()?;
+        let alpha =
+            alpha.map(|path| Source::open(&path, "alpha", Samples::Gray, None)).transpose()?;
         let frames = |source: &Source| source.frames();
         if let (Some(colors), Some(alphas)) = (frames(&color), alpha.as_ref().and_then(frames)) {
             ensure!(
@@ -80,7 +85,6 @@ impl Reader {
                 row.alpha
             );
         }
-        let mut reading = row.reading();
         if alpha.is_some() {
             reading.alpha.get_or_insert(Association::Straight);
         }

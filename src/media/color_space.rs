@@ -110,6 +110,19 @@ impl ColorSpace {
         Self { curve, ..self }
     }
 
+    /// The matrix between RGB and YUV in the standard for movies of this space, as ffmpeg calls it; None
+    /// where no standard for movies has it.
+    pub(super) fn movie_matrix(&self) -> Option<&'static str> {
+        let movie = |primaries: &str| {
+            let curve = TransferCurve::Power(TransferCurve::REC_709);
+            Primaries::of_id(primaries).and_then(|primaries| Self::new(curve, primaries))
+        };
+        if movie("rec709").is_some_and(|space| space == *self) {
+            return Some("bt709");
+        }
+        movie("rec2020").filter(|space| space.has_primaries_of(self)).map(|_| "bt2020nc")
+    }
+
     /// Whether values of both are shown alike, bit for bit.
     pub(super) fn shows_as(&self, other: &Self) -> bool {
         let kept = |space: &Self| {
@@ -245,6 +258,20 @@ mod tests {
         let wide: ColorSpace = "rec2020".parse().unwrap();
         let gray = wide.kept_on_rec_709_display().to_srgb([0.5; 3]);
         assert!(gray.iter().all(|value| (value - 0.5).abs() < 1e-5), "{gray:?}");
+    }
+
+    #[test]
+    fn movies_of_rec_709_and_rec_2020_have_a_matrix_by_their_standards() {
+        for (name, matrix) in [
+            ("rec709", Some("bt709")),
+            ("rec2020", Some("bt2020nc")),
+            ("linear-rec2020", Some("bt2020nc")),
+            ("srgb", None),
+            ("linear", None),
+            ("display-p3", None),
+        ] {
+            assert_eq!(name.parse::<ColorSpace>().unwrap().movie_matrix(), matrix, "{name}");
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Every kind of picture that is read, refused or doubted: the list behind the table of
 //! `docs/pictures.md`, each line with a file that another program wrote (`tests/data/pictures`).
 
+mod movies;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -443,6 +445,18 @@ fn a_person_has_the_last_word_on_color_and_layer() {
     assert_ne!(other, linear);
 }
 
+#[test]
+fn a_layer_that_is_asked_of_a_png_is_told_to_be_none() {
+    let reading = PictureReading { layer: Some("beauty".to_owned()), ..PictureReading::default() };
+    let path = folder().join("untagged.png");
+    let (_, said) = read(&path, &reading).unwrap();
+    let (_, remarks) = MaskSequence::find(&path, Some("beauty")).unwrap().read().unwrap();
+    for said in [said, remarks.warnings.join("\n")] {
+        let words = ["untagged.png", "the layer `beauty`", "EXR alone has layers"];
+        assert!(words.iter().all(|word| said.contains(word)), "{said}");
+    }
+}
+
 /// The table for people. `WAN_ALPHA_WRITE_DOCS=1` writes it anew.
 #[test]
 fn the_documents_have_the_list() {
@@ -460,6 +474,7 @@ fn the_documents_have_the_list() {
         };
         table += &format!("| {what} | {tag} | {done} | {said} |\n");
     }
+    table += &movies::lines();
     let right = [before, MARKS[0], &table, MARKS[1], after].concat();
     if std::env::var_os("WAN_ALPHA_WRITE_DOCS").is_some() {
         std::fs::write(&path, &right).unwrap();

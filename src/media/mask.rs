@@ -14,7 +14,7 @@ use super::exr::{ExrChannel, ExrFile};
 use super::file_kind::not_an_image;
 use super::png;
 use super::reading::is_in_range;
-use super::remarks::PictureRemarks;
+use super::remarks::{PictureRemarks, about_layer};
 use super::sequence::{self, FrameNumbering, extension, is_image};
 use super::video::{self, Samples, Video, VideoPicture};
 
@@ -156,9 +156,11 @@ impl MaskSequence {
                 }
             }
             MaskFiles::Movie(path) => {
-                let mut video = Video::open(path, Samples::Gray)?;
+                let mut video = Video::open(path, Samples::Gray, None)?;
                 while let Some(picture) = video.next()? {
-                    each(path, Ok(Planes::of_video(&picture, &video)))?;
+                    let mut planes = Planes::of_video(&picture, &video);
+                    planes.remarks.extend(about_layer(self.layer()));
+                    each(path, Ok(planes))?;
                 }
             }
         }
@@ -184,7 +186,7 @@ impl MaskSequence {
                 Ok(others.par_iter().any(|file| has(file).unwrap_or(false)))
             }
             MaskFiles::Movie(path) => {
-                let mut video = Video::open(path, Samples::Gray)?;
+                let mut video = Video::open(path, Samples::Gray, None)?;
                 while let Some(picture) = video.next()? {
                     if Planes::of_video(&picture, &video).alpha.is_some() {
                         return Ok(true);
@@ -342,15 +344,16 @@ fn check(file: &Path, plane: &Plane, width: usize, good: impl Fn(f32) -> bool) -
 
 fn read(file: &Path, layer: Option<&str>) -> Result<Planes> {
     let planes = match extension(file).as_deref() {
-        Some("png") => read_png(file),
+        Some("png") => read_png(file, layer),
         Some("exr") => read_exr(file, layer),
         _ => Err(anyhow!(not_an_image(file))),
     };
     planes.with_context(|| format!("cannot read the mask {}", file.display()))
 }
 
-fn read_png(file: &Path) -> Result<Planes> {
+fn read_png(file: &Path, layer: Option<&str>) -> Result<Planes> {
     let png::PngImage { width, height, rgba, has_alpha, remarks, .. } = png::read(file)?;
+    let remarks = remarks.into_iter().chain(about_layer(layer)).collect();
     let pixels = rgba.as_chunks::<4>().0;
     let alpha = pixels.iter().map(|pixel| pixel[3]).collect();
     let luma = pixels.iter().map(|[r, g, b, _]| luma([*r, *g, *b])).collect();

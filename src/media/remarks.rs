@@ -54,6 +54,16 @@ pub(super) fn about_pixel_aspect(aspect: f64, tag: &str) -> Option<String> {
     })
 }
 
+/// A layer that is asked of a file which can have none.
+pub(super) fn about_layer(named: Option<&str>) -> Option<String> {
+    named.map(|named| {
+        format!(
+            "it is read whole, and the layer `{named}` that was asked for is not looked for: of what is read \
+             here EXR alone has layers"
+        )
+    })
+}
+
 /// A picture that is to be turned or mirrored before it is shown, as EXIF counts the eight ways.
 pub(super) fn about_orientation(exif: &[u8]) -> Option<String> {
     let way = orientation(exif).filter(|way| (2..=8).contains(way))?;

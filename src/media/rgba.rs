@@ -19,7 +19,7 @@ use super::exr::ExrFile;
 use super::file_kind::not_an_image;
 use super::png;
 use super::reading::{Association, PictureReading, ROUNDING};
-use super::remarks::PictureRemarks;
+use super::remarks::{PictureRemarks, about_layer};
 use super::sequence::{extension, is_image};
 use super::video::{MovieTags, Video, VideoPicture};
 pub(crate) use clip::RgbaSequence;
@@ -70,8 +70,13 @@ impl RgbaImage {
                 .map_err(MediaError::Unreadable)?;
         let opaque = || values.as_chunks::<4>().0.iter().all(|pixel| pixel[3] == 1.0);
         let no_alpha = (about.has_alpha == Some(false) && opaque()).then(|| {
+            let layer = if about.may_have_alpha_layer {
+                " (the alpha of HEVC is decoded by ffmpeg 8.0 and later alone)"
+            } else {
+                ""
+            };
             format!(
-                "it has no alpha: its pixels are {}; write it with alpha (ProRes 4444, FFV1 or PNG)",
+                "it has no alpha: its pixels are {}{layer}; write it with alpha (ProRes 4444, FFV1 or PNG)",
                 about.pixel_format
             )
         });
@@ -82,7 +87,12 @@ impl RgbaImage {
             association: about.association.unwrap_or(Association::Straight),
             names: channel_names(),
             no_alpha,
-            warnings: warning.into_iter().chain(about.remarks.iter().cloned()).collect(),
+            warnings: warning
+                .into_iter()
+                .chain((about.names_no_matrix && reading.color.is_none()).then(matrix_is_guessed))
+                .chain(about_layer(reading.layer.as_deref()))
+                .chain(about.remarks.iter().cloned())
+                .collect(),
         })
     }
 
@@ -157,6 +167,13 @@ impl RgbaImage {
     }
 }
 
+/// What is said of a movie that names no matrix.
+fn matrix_is_guessed() -> String {
+    "it does not say by which matrix its YUV was made of RGB: that of BT.601 is taken, as ffmpeg does in \
+     writing and reading; if it was that of BT.709, as most other programs have it in HD, say --color rec709"
+        .to_owned()
+}
+
 /// How the color of an image or a movie is read, where it is not its format's own way: what tells a file
 /// from one of the same bytes that was read before tags counted, or that a person said other things of.
 pub(crate) fn unusual_reading(
@@ -180,6 +197,7 @@ pub(crate) fn unusual_reading(
                 let about = MovieTags::of(file)?;
                 let premultiplied = about.association == Some(Association::Premultiplied);
                 more.extend(premultiplied.then_some("premultiplied"));
+                more.extend(about.matrix_as_said(reading.color.as_ref()));
                 (about.color, ColorSpace::srgb())
             }
         };
@@ -209,7 +227,7 @@ fn read_png(file: &Path, reading: &PictureReading) -> Result<RgbaImage> {
     let png::PngImage { width, height, rgba, has_alpha, color, remarks } = png::read(file)?;
     let no_alpha = (!has_alpha).then(|| "it has no alpha channel: write it with one".to_owned());
     let (space, mut warnings) = in_space(color.as_ref(), ColorSpace::srgb(), reading)?;
-    warnings.extend(remarks);
+    warnings.extend(remarks.into_iter().chain(about_layer(reading.layer.as_deref())));
     Ok(RgbaImage {
         size: (width, height),
         rgba,

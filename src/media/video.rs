@@ -14,6 +14,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
+use super::color_space::ColorSpace;
 use super::error::{self, MediaError};
 use super::file_kind::{head, not_for_ffmpeg};
 use super::frame::SIZE_LIMIT;
@@ -73,7 +74,7 @@ pub(crate) fn is_movie(path: &Path) -> bool {
 
 /// How many frames a video has, which only decoding says for sure.
 pub(crate) fn count(path: &Path) -> error::Result<usize> {
-    let mut video = Video::open(path, Samples::Gray)?;
+    let mut video = Video::open(path, Samples::Gray, None)?;
     let mut frames = 0;
     while video.next()?.is_some() {
         frames += 1;
@@ -93,13 +94,17 @@ pub(crate) struct Video {
 }
 
 impl Video {
-    /// Has ffmpeg open a video.
-    pub(crate) fn open(path: &Path, samples: Samples) -> error::Result<Self> {
+    /// Has ffmpeg open a video. `color` is what a person says that its colors are.
+    pub(crate) fn open(
+        path: &Path,
+        samples: Samples,
+        color: Option<&ColorSpace>,
+    ) -> error::Result<Self> {
         let open = || {
             check_kind(path)?;
             let said = tempfile::tempfile().context("no temporary file can be made")?;
             let about = MovieTags::of(path)?;
-            let mut child = start(path, samples, about.decoder, said.try_clone()?)?;
+            let mut child = start(path, samples, &about, color, said.try_clone()?)?;
             let pipe = BufReader::new(child.stdout.take().context("ffmpeg has no output")?);
             Ok(Self { path: path.to_owned(), about, samples, pipe, child, said, read: 0 })
         };
@@ -172,16 +177,20 @@ fn check_kind(path: &Path) -> Result<()> {
 fn start(
     path: &Path,
     samples: Samples,
-    decoder: Option<&'static str>,
+    about: &MovieTags,
+    color: Option<&ColorSpace>,
     said: File,
 ) -> Result<Child> {
-    let decoder = decoder.map(|decoder| ["-c:v", decoder]);
+    let decoder = about.decoder.map(|decoder| ["-c:v", decoder]);
+    let matrix = about.matrix_as_said(color);
+    let matrix = matrix.map(|name| ["-vf".to_owned(), format!("setparams=colorspace={name}")]);
     Command::new("ffmpeg")
         .args(["-nostdin", "-v", "error"])
         .args(decoder.iter().flatten())
         .arg("-i")
         .arg(input(path))
         .args(["-map", "0:v:0", "-fps_mode", "passthrough"])
+        .args(matrix.iter().flatten())
         .args(["-f", "image2pipe", "-c:v", "pam", "-pix_fmt", samples.format(), "-"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

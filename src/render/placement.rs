@@ -156,6 +156,12 @@ pub(crate) fn read_mask(
     if MaskSequence::names_images(path) {
         return read_images(path, layer, watch, check);
     }
+    if let Some(layer) = layer {
+        watch.warn(&format!(
+            "{}: it is a tensor, which has no layers: --layer {layer} changes nothing",
+            path.display()
+        ));
+    }
     // A mask is no part of the model, which errors of its files are about.
     let (size, values) = read_bare_tensor(path).map_err(|error| anyhow!("{error}"))?;
     ensure!(

@@ -58,7 +58,8 @@ impl RgbaSequence {
             let (source, frames) = match paths {
                 [one] if video::is_movie(one) => {
                     let frames = video::count(one)?;
-                    (ClipFiles::Movie(Box::new(Video::open(one, Samples::Rgba)?)), frames)
+                    let video = Video::open(one, Samples::Rgba, reading.color.as_ref())?;
+                    (ClipFiles::Movie(Box::new(video)), frames)
                 }
                 [one] => {
                     let files = sequence::find(one, "clip", FrameNumbering::EveryFrame)?;

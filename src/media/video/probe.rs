@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::Result;
 
 use super::{embedded_profile, input, unstarted};
+use crate::media::color_space::ColorSpace;
 use crate::media::color_tag::ColorTag;
 use crate::media::guarded::guarded;
 use crate::media::icc;
@@ -26,6 +27,10 @@ pub(in crate::media) struct MovieTags {
     pub(in crate::media) association: Option<Association>,
     /// What it says of its primaries and its curve.
     pub(in crate::media) color: Option<ColorTag>,
+    /// Whether alpha may be there that ffmpeg does not tell of: a layer of its own, as HEVC has it.
+    pub(in crate::media) may_have_alpha_layer: bool,
+    /// Whether it is YUV, and neither it nor the standard of its codec says by which matrix.
+    pub(in crate::media) names_no_matrix: bool,
     /// What is to be said of its pixels.
     pub(in crate::media) remarks: Vec<String>,
 }
@@ -45,6 +50,15 @@ impl MovieTags {
             found.color = guarded(|| Ok(icc::tag_of(&profile)))?;
         }
         Ok(found)
+    }
+
+    /// The matrix that its YUV is read by where it names none and a person says what its colors are, as
+    /// ffmpeg calls it; None leaves it to ffmpeg, which takes that of BT.601.
+    pub(in crate::media) fn matrix_as_said(
+        &self,
+        color: Option<&ColorSpace>,
+    ) -> Option<&'static str> {
+        color.filter(|_| self.names_no_matrix).and_then(ColorSpace::movie_matrix)
     }
 
     fn read(text: &str) -> Self {
@@ -82,6 +96,10 @@ impl MovieTags {
             has_alpha: known.then(|| decoder.is_some() || has_alpha(pixel_format)),
             association,
             color: details.iter().find_map(|detail| color(detail)),
+            may_have_alpha_layer: codec == "hevc",
+            names_no_matrix: is_yuv(pixel_format)
+                && !OF_BT_601.contains(&codec)
+                && !details.iter().any(|detail| names_matrix(detail)),
             remarks: aspect(stream).into_iter().chain(interlaced(&details)).collect(),
         }
     }
@@ -139,6 +157,28 @@ fn has_alpha(pixel_format: &str) -> bool {
     WITH_ALPHA.iter().any(|start| pixel_format.starts_with(start))
 }
 
+/// Codecs whose YUV is that of BT.601 by their standard.
+const OF_BT_601: [&str; 5] = ["mjpeg", "webp", "vp8", "mpeg1video", "dvvideo"];
+
+fn is_yuv(pixel_format: &str) -> bool {
+    const YUV: [&str; 11] =
+        ["yuv", "nv", "p0", "p2", "p4", "y2", "uyvy", "yuyv", "ayuv", "vuy", "xv"];
+    YUV.iter().any(|start| pixel_format.starts_with(start))
+}
+
+/// Whether a detail is a matrix, or `matrix/primaries/curve` of which the first is known.
+fn names_matrix(detail: &str) -> bool {
+    match detail.split('/').collect::<Vec<_>>().as_slice() {
+        [matrix, _, _] => !is_unknown(matrix),
+        [one] => primaries_code(one).is_some() || curve_code(one).is_some(),
+        _ => false,
+    }
+}
+
+fn is_unknown(name: &str) -> bool {
+    ["unknown", "reserved", ""].contains(&name)
+}
+
 /// `space/primaries/curve`, or one name for all three. The space, a matrix, is ffmpeg's to undo.
 fn color(detail: &str) -> Option<ColorTag> {
     let names: Vec<&str> = detail.split('/').collect();
@@ -151,12 +191,11 @@ fn color(detail: &str) -> Option<ColorTag> {
     if names.len() == 1 && (primaries_code, curve_code) == (None, None) {
         return None;
     }
-    let unknown = |name: &str| ["unknown", "reserved", ""].contains(&name);
     let code = |code: Option<u8>, name: &str| match code {
         Some(code) => code,
         // ITU-T H.273: unspecified, or reserved.
         None => {
-            if unknown(name) {
+            if is_unknown(name) {
                 2
             } else {
                 0
@@ -251,10 +290,17 @@ mod tests {
         assert_eq!(hdr.color.unwrap().meaning, TagMeaning::HighDynamicRange("PQ"));
         assert_eq!(hdr.has_alpha, Some(false));
         let untagged = read("Stream #0:0: Video: vp9 (Profile 0), yuv420p(tv, progressive), 8x8");
+        assert!(untagged.names_no_matrix);
         assert_eq!((untagged.color, untagged.decoder), (None, None));
         let matrix_alone =
-            read("Stream #0:0: Video: vp8, yuv420p(tv, bt470bg/unknown/unknown), 8x8");
-        assert_eq!(matrix_alone.color, None);
+            read("Stream #0:0: Video: vp9, yuv420p(tv, bt470bg/unknown/unknown), 8x8");
+        assert_eq!((matrix_alone.color, matrix_alone.names_no_matrix), (None, false));
+        let no_matrix = read("Stream #0:0: Video: h264, nv12(tv, unknown/bt709/bt709), 8x8");
+        assert!(no_matrix.names_no_matrix);
+        for with_one in ["mjpeg (Baseline), yuvj420p(pc)", "webp, yuv420p", "ffv1, bgra(pc)"] {
+            let tags = read(&format!("Stream #0:0: Video: {with_one}, 8x8"));
+            assert!(!tags.names_no_matrix, "{with_one}");
+        }
         assert_eq!(MovieTags::read("nonsense"), MovieTags::default());
     }
 
@@ -262,14 +308,16 @@ mod tests {
     #[test]
     fn two_versions_of_ffmpeg_are_understood_alike() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/pictures");
-        for (file, alpha, decoder, color) in [
-            ("vp9.webm", true, Some("libvpx-vp9"), None),
-            ("vp8.webm", true, Some("libvpx"), None),
-            ("ffv1.mkv", true, None, None),
-            ("prores.mov", true, None, Some("Rec.709 with gamma 2.4")),
-            ("rec2020.mkv", true, None, Some("Rec.2020 with gamma 2.4")),
-            ("pq.mkv", true, None, Some("PQ")),
-            ("opaque.mp4", false, None, None),
+        for (file, alpha, decoder, color, matrix) in [
+            ("vp9.webm", true, Some("libvpx-vp9"), None, false),
+            ("vp8.webm", true, Some("libvpx"), None, true),
+            ("ffv1.mkv", true, None, None, true),
+            ("prores.mov", true, None, Some("Rec.709 with gamma 2.4"), true),
+            // Which ffmpeg never says: its alpha is a second layer.
+            ("hevc.mov", false, None, None, false),
+            ("rec2020.mkv", true, None, Some("Rec.2020 with gamma 2.4"), true),
+            ("pq.mkv", true, None, Some("PQ"), true),
+            ("opaque.mp4", false, None, None, false),
         ] {
             for version in ["7.0", "9.0"] {
                 let path = folder.join(format!("{file}.ffmpeg-{version}.txt"));
@@ -281,6 +329,7 @@ mod tests {
                 });
                 let said = (tags.has_alpha, tags.decoder, found.as_deref());
                 assert_eq!(said, (Some(alpha), decoder, color), "{file} by {version}");
+                assert_eq!(tags.names_no_matrix, !matrix, "{file} by {version}");
             }
         }
     }

@@ -1,0 +1,189 @@
+//! Movies with alpha through every command that reads pictures, and movies that do not say how their YUV
+//! was made.
+//!
+//! What ffmpeg says and sends of `tests/data/pictures` is kept beside them (`movies.py`), and a stand-in for
+//! ffmpeg plays it. `FFMPEG_FOLDER` names a folder with a real one, 8.0 or later, which is then asked.
+
+// A test says what is wrong by panicking.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::Value;
+use support::model::{TOKENIZER, write_merge_block};
+use support::reference::{Case, relative_error};
+use support::render::names;
+use support::room::Room;
+use wan_alpha_core::device::Device;
+use wan_alpha_core::tch::Tensor;
+use wan_alpha_core::weights::TensorFile;
+
+/// Without loss: what the others are compared with.
+const PLAIN: &str = "ffv1.mkv";
+/// The same clip, by codecs that keep alpha each in its own way.
+const OTHERS: [&str; 4] = ["prores.mov", "hevc.mov", "vp8.webm", "vp9.webm"];
+
+/// The plain one's values, with tags of other colors.
+const TAGGED: [&str; 2] = ["rec2020.mkv", "pq.mkv"];
+
+/// Sends what was kept of a movie, by decoder, matrix and format; without a format it says what was said.
+const STAND_IN: &str = r#"#!/bin/sh
+movie= decoder= matrix= format=
+while [ $# -gt 0 ]; do
+    case "$1" in
+        -i) movie=${2#file:} ;;
+        -c:v) [ -n "$movie" ] || decoder=.$2 ;;
+        -vf) matrix=.${2#setparams=colorspace=} ;;
+        -pix_fmt) format=.$2 ;;
+    esac
+    shift
+done
+[ -n "$format" ] || { cat "$movie.ffmpeg-9.0.txt" >&2; exit 1; }
+exec gzip -dc "$movie$decoder$matrix$format.gz"
+"#;
+
+/// The movies, and ffmpeg or what stands in for it.
+fn with_movies() -> Room {
+    let room = Room::new();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/pictures");
+    for file in names(&data) {
+        if [PLAIN].iter().chain(&OTHERS).chain(&TAGGED).any(|movie| file.starts_with(movie)) {
+            fs::copy(data.join(&file), room.path(&file)).unwrap();
+        }
+    }
+    fs::create_dir(room.path("bin")).unwrap();
+    fs::write(room.path("bin/ffmpeg"), STAND_IN).unwrap();
+    fs::set_permissions(room.path("bin/ffmpeg"), fs::Permissions::from_mode(0o755)).unwrap();
+    room
+}
+
+fn run(room: &Room, arguments: &[&str]) -> Output {
+    let own = room.path("bin").display().to_string();
+    let folder = std::env::var("FFMPEG_FOLDER").unwrap_or(own);
+    room.command(arguments).env("PATH", format!("{folder}:/usr/bin:/bin")).output().unwrap()
+}
+
+/// All that a call prints and says; it has to succeed.
+#[track_caller]
+fn said(room: &Room, arguments: &[&str]) -> String {
+    let output = run(room, arguments);
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {said}");
+    said
+}
+
+/// How near a movie is to the plain one: color and alpha, in dB.
+fn nearness(room: &Room, movie: &str, more: &[&str]) -> ([f64; 2], String) {
+    let line = ["eval", "reconstruction", PLAIN, movie, "--json", "near.json"];
+    let words = said(room, &[&line[..], more].concat());
+    let near = room.json("near.json");
+    let psnr = |id: &str| near["clips"][0][id].as_f64().unwrap_or(f64::INFINITY);
+    (["colour_psnr", "alpha_psnr"].map(psnr), words)
+}
+
+fn fitted(room: &Room, movie: &str) -> Vec<Value> {
+    said(room, &["ellipse", "fit", movie, "--out", "track.json"]);
+    room.json("track.json").as_array().unwrap().clone()
+}
+
+#[test]
+fn movies_with_alpha_keep_it_as_images_and_as_masks() {
+    let room = with_movies();
+    let track = fitted(&room, PLAIN);
+    for movie in OTHERS {
+        let ([color, alpha], _) = nearness(&room, movie, &[]);
+        assert!(color > 40.0 && alpha > 45.0, "{movie}: {color} dB, alpha {alpha} dB");
+        let found = fitted(&room, movie);
+        assert_eq!(found.len(), track.len(), "{movie}");
+        for (found, known) in found.iter().zip(&track) {
+            for axis in ["x", "y", "a", "b"] {
+                let [found, known] = [found, known].map(|ellipse| ellipse[axis].as_f64().unwrap());
+                assert!((found - known).abs() < 0.01, "{movie}: {axis} {found}, not {known}");
+            }
+        }
+    }
+}
+
+#[test]
+fn movies_with_alpha_keep_it_in_data_sets() {
+    let room = with_movies();
+    let caption = "The background of this video is transparent. An orange ball moves to the right.";
+    let report = |movie: &str| {
+        fs::write(room.path("table.csv"), format!("colour,caption\n{movie},\"{caption}\"\n"))
+            .unwrap();
+        let out = format!("{movie}-report");
+        let words = said(&room, &["data", "check", "table.csv", "--out", &out]);
+        assert!(words.contains("0 errors"), "{movie}: {words}");
+        room.json(&format!("{out}/report.json"))["rows"][0].clone()
+    };
+    let plain = report(PLAIN);
+    for movie in OTHERS {
+        let found = report(movie);
+        for part in ["frames", "width", "height", "latent"] {
+            assert_eq!(found[part], plain[part], "{movie}: {part}");
+        }
+    }
+}
+
+#[test]
+fn movies_with_alpha_keep_it_in_latents() {
+    let room = with_movies();
+    fs::create_dir(room.path("model")).unwrap();
+    let from = Case::named("t2v-euler").model();
+    for part in names(&from).iter().filter(|part| *part != "google") {
+        fs::copy(from.join(part), room.path("model").join(part)).unwrap();
+    }
+    fs::copy(from.join(TOKENIZER), room.path("model/tokenizer.json")).unwrap();
+    write_merge_block(&room.path("model/merge.safetensors"));
+    let encoded = |movie: &str| -> Tensor {
+        let out = format!("{movie}.safetensors");
+        said(&room, &["encode", movie, "--out", &out, "--model", "model"]);
+        TensorFile::open(&room.path(&out)).unwrap().read(Device::cpu(), "latent").unwrap()
+    };
+    let plain = encoded(PLAIN);
+    for movie in OTHERS {
+        let error = relative_error(&encoded(movie), &plain);
+        assert!(error < 0.05, "{movie}: {error}");
+    }
+}
+
+#[test]
+fn a_movie_s_color_is_converted_or_refused_and_a_person_has_the_last_word() {
+    let room = with_movies();
+    let ([color, alpha], _) = nearness(&room, "rec2020.mkv", &[]);
+    assert!(color < 40.0 && alpha.is_infinite(), "{color} dB, alpha {alpha} dB");
+    for movie in TAGGED {
+        let ([color, _], _) = nearness(&room, movie, &["--color", "srgb"]);
+        assert!(color.is_infinite(), "{movie}: {color} dB");
+    }
+    let output = run(&room, &["eval", "reconstruction", PLAIN, "pq.mkv"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("pq.mkv") && said.contains("of high dynamic range"), "{said}");
+}
+
+#[test]
+fn a_movie_that_names_no_matrix_is_told_and_a_person_says_which() {
+    let room = with_movies();
+    let words = ["vp9.webm: it does not say by which matrix", "BT.601 is taken", "--color rec709"];
+    let ([color, alpha], told) = nearness(&room, "vp9.webm", &[]);
+    assert!(words.iter().all(|word| told.matches(word).count() == 1), "{told}");
+    let ([other, same], told) = nearness(&room, "vp9.webm", &["--color", "rec709"]);
+    assert!(!told.contains("matrix"), "{told}");
+    // It was made by BT.601.
+    assert!(color > other + 6.0 && alpha == same, "{color} dB and {other} dB");
+    // VP8 has one by its standard, ProRes says it, and FFV1 is of RGB.
+    for movie in ["vp8.webm", "prores.mov", PLAIN] {
+        let (_, told) = nearness(&room, movie, &[]);
+        assert!(!told.contains("matrix"), "{movie}: {told}");
+    }
+    // As a mask nothing of its color counts.
+    let told = said(&room, &["ellipse", "fit", "vp9.webm", "--out", "track.json"]);
+    assert!(!told.contains("matrix"), "{told}");
+}
