@@ -51,10 +51,24 @@ fn an_engine_that_ends_twice_is_reported_and_the_next_order_works() {
 
 #[test]
 fn takes_that_only_waited_survive_the_failure_of_another() {
-    let bench = Bench::with_fault("text", 1, 2, json!("abort"));
+    // Each of two engines begins the first take, and ends once that has been seen.
+    let waits = |engine: u32| {
+        let what = json!({ "gate": { "file": format!("seen-{engine}") } });
+        json!({ "stage": "text", "step": 0, "engines": engine, "what": what })
+    };
+    let aborts = json!({ "stage": "text", "step": 1, "engines": 2, "what": "abort" });
+    let bench = Bench::new(json!({ "faults": [waits(1), waits(2), aborts] }));
     let client = bench.client();
     for number in 1..4 {
         client.submit(take(number, Holder::Render));
+    }
+    for engine in 1..3 {
+        let began = |snapshot: &Snapshot| {
+            let is_running = matches!(snapshot.jobs.get(&key(1)), Some(JobState::Running(_)));
+            is_running && bench.starts().len() == engine
+        };
+        wait_for(&client, "the first take is begun", began);
+        std::fs::write(bench.directory.path().join(format!("seen-{engine}")), "").unwrap();
     }
     let (_, words) = failure(finish(&client, 1));
     assert!(words.contains("ended by signal 6"), "{words}");

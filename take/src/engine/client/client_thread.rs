@@ -40,7 +40,17 @@ struct Wanted {
     unsent: BTreeSet<Holder>,
     /// How often its engine was lost.
     losses: u32,
+    standing: Standing,
+}
+
+/// How near a take is to being made, as far as the engine has said.
+#[derive(Clone, Copy, Debug, Default)]
+struct Standing {
+    /// There was progress.
     running: bool,
+    /// Jobs of the engine before it when it was told, less those of this client that have gone since;
+    /// none before the engine has answered.
+    ahead: Option<u32>,
 }
 
 impl ClientThread {
@@ -151,7 +161,7 @@ impl ClientThread {
             holders: BTreeSet::new(),
             unsent: BTreeSet::new(),
             losses: 0,
-            running: false,
+            standing: Standing::default(),
         });
         wanted.holders.insert(holder.clone());
         wanted.unsent.insert(holder);
@@ -167,8 +177,9 @@ impl ClientThread {
     }
 
     fn finish(&mut self, key: TakeKey, how: JobState) {
-        if self.wanted.remove(&key).is_none() {
-            return;
+        let Some(gone) = self.wanted.remove(&key) else { return };
+        if let Some(place) = gone.standing.ahead {
+            move_up(self.wanted.values_mut().map(|wanted| &mut wanted.standing), place);
         }
         self.finished.push_back(key);
         let forgotten = (self.finished.len() > REMEMBERED).then(|| self.finished.pop_front());
@@ -250,13 +261,16 @@ impl ClientThread {
     fn on_message(&mut self, message: ToClient) {
         match message {
             ToClient::Accepted { key, ahead } | ToClient::Attached { key, ahead } => {
-                if self.wanted.get(&key).is_some_and(|wanted| !wanted.running) {
+                if let Some(wanted) = self.wanted.get_mut(&key)
+                    && !wanted.standing.running
+                {
+                    wanted.standing.ahead = Some(ahead);
                     self.publish_job(key, JobState::Queued { ahead });
                 }
             }
             ToClient::Progress { key, progress } => {
                 if let Some(wanted) = self.wanted.get_mut(&key) {
-                    wanted.running = true;
+                    wanted.standing.running = true;
                     self.publish_job(key, JobState::Running(progress));
                 }
             }
@@ -297,13 +311,11 @@ impl ClientThread {
     fn on_lost(&mut self, reason: &EngineError) {
         log::warn!("the engine was lost: {reason}");
         let problem = reason.problem();
-        let any_running = self.wanted.values().any(|wanted| wanted.running);
+        let standings: Vec<_> = self.wanted.values().map(|wanted| wanted.standing).collect();
         let mut failed = Vec::new();
-        for (key, wanted) in &mut self.wanted {
-            if wanted.running || !any_running {
-                wanted.losses += 1;
-            }
-            wanted.running = false;
+        for ((key, wanted), is_suspect) in self.wanted.iter_mut().zip(suspects(&standings)) {
+            wanted.losses += u32::from(is_suspect);
+            wanted.standing = Standing::default();
             wanted.unsent.clone_from(&wanted.holders);
             if wanted.losses >= LOSSES {
                 failed.push(*key);
@@ -335,5 +347,63 @@ impl ClientThread {
             self.finish(key, JobState::Failed(problem.clone()));
         }
         self.pending_commands.clear();
+    }
+}
+
+/// A take that had so many jobs before it is gone: those behind it have one fewer.
+fn move_up<'a>(standings: impl Iterator<Item = &'a mut Standing>, place: u32) {
+    for ahead in standings.filter_map(|standing| standing.ahead.as_mut()) {
+        if *ahead > place {
+            *ahead -= 1;
+        }
+    }
+}
+
+/// Which takes may have brought down the engine that was lost: those that were running; where no progress
+/// was read yet, those with the fewest jobs before them; where the engine has answered none, all.
+fn suspects(standings: &[Standing]) -> Vec<bool> {
+    let any_running = standings.iter().any(|standing| standing.running);
+    let first = standings.iter().filter_map(|standing| standing.ahead).min();
+    let is_suspect = |standing: &Standing| match first {
+        _ if any_running => standing.running,
+        Some(first) => standing.ahead == Some(first),
+        None => true,
+    };
+    standings.iter().map(is_suspect).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_take_that_an_engine_worked_on_is_charged_with_its_loss_and_no_other() {
+        let charged = |takes: &[(bool, Option<u32>)]| {
+            let standing = |&(running, ahead): &_| Standing { running, ahead };
+            suspects(&takes.iter().map(standing).collect::<Vec<_>>())
+        };
+        let (running, waiting) = (|ahead| (true, Some(ahead)), |ahead| (false, Some(ahead)));
+        assert_eq!(charged(&[waiting(1), running(0), waiting(2)]), [false, true, false]);
+        // Its first progress was not read yet.
+        assert_eq!(charged(&[waiting(0), waiting(1), waiting(2)]), [true, false, false]);
+        assert_eq!(charged(&[waiting(4), (false, None), waiting(3)]), [false, false, true]);
+        // Others' takes were before it when it was told, and have been made since.
+        assert_eq!(charged(&[waiting(0), running(3)]), [false, true]);
+        assert_eq!(charged(&[(false, None), (false, None)]), [true, true]);
+        assert_eq!(charged(&[]), [false; 0]);
+    }
+
+    #[test]
+    fn what_comes_after_a_take_that_is_gone_is_not_taken_for_the_first() {
+        let at = |ahead| Standing { running: false, ahead: Some(ahead) };
+        // The first of three is gone; one more is told that one job, the last of these, is before it.
+        let mut standings = vec![at(1), at(2)];
+        move_up(standings.iter_mut(), 0);
+        move_up(standings.iter_mut(), 0);
+        standings.remove(0);
+        standings.push(at(1));
+        assert_eq!(suspects(&standings), [true, false]);
+        move_up(standings.iter_mut(), 5);
+        assert_eq!(suspects(&standings), [true, false]);
     }
 }
