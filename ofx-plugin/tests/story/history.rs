@@ -1,6 +1,7 @@
 //! Presets and history: a prompt to begin with, the next seed, and the takes that a node has had. And
 //! how the take is looked at.
 
+use wan_alpha_take::TakeRequest;
 use wan_alpha_test_host::{Node, Profile, RenderAsk};
 
 use crate::drawn::{draw, show, time_of, wanted};
@@ -100,15 +101,16 @@ alone! {
         let node = project.add_preferred().unwrap();
         let like = wanted(workshop, &node);
         for seed in 100..120 {
-            let take = draw(workshop, &like, seed, [16, 16], &|_, u, v| [u, v, 0.5, 1.0]);
+            // What the node asks for is there already: no engine is needed, nor its pace.
+            let take = draw(workshop, &like, seed, SIZE, &|_, u, v| [u, v, 0.5, 1.0]);
             node.set("seed", seed as i32);
-            node.set("resolution", 7);
-            node.set("width", 64);
-            show(&node, &take);
             node.press("generate");
+            assert_eq!(node.text("takeKey"), take.description().key.to_string());
         }
         let history = node.text("takeHistory");
-        assert_eq!(history.split_whitespace().count(), 16);
+        let seed = |text: &str| TakeRequest::from_parameter(text).unwrap().seed;
+        let seeds: Vec<u32> = history.split_whitespace().map(seed).collect();
+        assert_eq!(seeds, (104..120).rev().collect::<Vec<_>>());
     }
 
     fn a_view_is_for_the_artist_alone(workshop) {
