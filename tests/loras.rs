@@ -159,7 +159,7 @@ fn a_lora_is_step_distillation_only_where_something_says_so() {
     assert_eq!(done.warnings(), [""; 0]);
     let room = Room::new();
     let added = room.ok(&["model", "add", "both", model.folder().to_str().unwrap()]);
-    assert!(added.contains("step distillation by its name (`4steps`)"), "{added}");
+    assert!(added.contains("step distillation by its name (`4step`)"), "{added}");
     assert!(
         added.contains("LoRA") && added.contains("nothing in it says step distillation"),
         "{added}"

@@ -7,6 +7,8 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
 
+use wan_alpha_take::models::Preset;
+
 use super::adapter_keys::{Role, split_role};
 use super::file::TensorFile;
 use super::names;
@@ -27,22 +29,12 @@ const TITLES: [&str; 8] = [
     "base_model",
 ];
 
-/// Words that stand anywhere in the name of a step-distillation LoRA.
-const NAMES: [&str; 10] = [
-    "lightx2v",
-    "distill",
-    "causvid",
-    "accvid",
-    "fusionx",
-    "fusionix",
-    "self_forcing",
-    "selfforcing",
-    "fastwan",
-    "turbowan",
-];
+/// Words that stand anywhere in the name of a step-distillation LoRA; those of distillations with a preset
+/// are the preset's ([`Preset::words`]).
+const NAMES: [&str; 2] = ["accvid", "fastwan"];
 
 /// Words that do so as a whole, since others contain them.
-const WORDS: [&str; 6] = ["rcm", "lcm", "dmd", "dmd2", "turbo", "lightning"];
+const WORDS: [&str; 5] = ["lcm", "dmd", "dmd2", "turbo", "lightning"];
 
 /// The most steps that a name may speak of: trainers number their own steps in the same words.
 const MOST_STEPS: u32 = 8;
@@ -100,11 +92,12 @@ fn is_of_a_whole_model(key: &str) -> bool {
 
 /// The word of a text that speaks of step distillation.
 fn word_in(text: &str) -> Option<String> {
+    let of_preset = Preset::said_by(text).map(|(_, word)| word.to_owned());
     let text = plain(text);
-    let found = NAMES.iter().find(|name| text.contains(*name)).map(|&name| name.to_owned());
     let words: Vec<&str> = text.split('_').filter(|word| !word.is_empty()).collect();
+    let found = || NAMES.iter().find(|name| text.contains(*name)).map(|&name| name.to_owned());
     let whole = || words.iter().find(|word| WORDS.contains(word)).map(|&word| word.to_owned());
-    found.or_else(whole).or_else(|| steps_in(&words))
+    of_preset.or_else(found).or_else(whole).or_else(|| steps_in(&words))
 }
 
 /// "4steps", "4_step", but not the 2000 of a training.
@@ -174,8 +167,13 @@ mod tests {
             ("Wan21_CausVid_14B_T2V_lora_rank32", "causvid"),
             ("Wan2.1_T2V_14B_FusionX_LoRA", "fusionx"),
             ("wan-rCM-lora", "rcm"),
-            ("lora.4-steps", "4_steps"),
+            ("wan_self-forcing", "selfforcing"),
+            ("TurboDiffusion-lora", "turbodiffusion"),
+            ("AccVid_lora", "accvid"),
+            ("wan-lightning", "lightning"),
+            ("lora_rank64_4-steps", "4step"),
             ("lora_8step", "8step"),
+            ("lora 2 steps", "2_steps"),
         ] {
             assert_eq!(word_in(name).as_deref(), Some(word), "{name}");
         }
@@ -185,10 +183,18 @@ mod tests {
             "style_2000steps",
             "style-step00000004",
             "style_0004_steps",
+            "style_1004steps",
             "steps",
             "",
         ] {
             assert_eq!(word_in(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_has_a_preset_is_step_distillation() {
+        for word in wan_alpha_take::models::PRESETS.iter().flat_map(|preset| preset.words) {
+            assert_eq!(word_in(&format!("wan_{word}")).as_deref(), Some(*word));
         }
     }
 

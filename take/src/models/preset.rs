@@ -146,6 +146,9 @@ impl Preset {
         let text = text.to_lowercase();
         let squeezed: String = text.chars().filter(|c| c.is_alphanumeric()).collect();
         let says = |word: &str| {
+            if word.starts_with(|c: char| c.is_ascii_digit()) {
+                return has_number(&text, word);
+            }
             if word.len() > 3 {
                 return squeezed.contains(word);
             }
@@ -173,6 +176,19 @@ impl Preset {
             ..of_model.clone()
         }
     }
+}
+
+/// Whether a text has a word that begins with a number, as that number and not as the end of another:
+/// `4step` in `rank64_4-steps`, and not in `2004steps`.
+fn has_number(text: &str, word: &str) -> bool {
+    let is_digit = |c: &char| c.is_ascii_digit();
+    let mut before = None;
+    text.char_indices().any(|(at, c)| {
+        let is_inside = is_digit(&c) && before.as_ref().is_some_and(is_digit);
+        before = Some(c);
+        let rest = || text[at..].chars().filter(|c| c.is_alphanumeric());
+        !is_inside && c.is_alphanumeric() && word.chars().eq(rest().take(word.chars().count()))
+    })
 }
 
 /// Solver, steps, shift and guidance, as a list.
@@ -259,6 +275,7 @@ mod tests {
         for (name, preset) in [
             ("lightx2v_T2V_14B_cfg_step_distill_v2_lora_rank64_bf16.safetensors", "lightx2v"),
             ("wan2.1_t2v_14b_lora_rank64_lightx2v_4step.safetensors", "lightx2v"),
+            ("lora_rank64_4-steps.safetensors", "lightx2v"),
             ("wan2.1_StepDistill-CfgDistill_14B_bf16.safetensors", "lightx2v"),
             ("rCM_Wan2.1_T2V_14B_480p.pt", "rcm"),
             ("TurboWan2.1-T2V-14B-480P.pth", "rcm"),
@@ -280,6 +297,9 @@ mod tests {
             // Three letters are no word inside another.
             "supercmodel.safetensors",
             "film-grain.safetensors",
+            // Trainers number their own steps.
+            "style_2004steps.safetensors",
+            "style_0004_steps.safetensors",
         ] {
             assert_eq!(Preset::said_by(name), None, "{name}");
         }
