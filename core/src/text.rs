@@ -3,6 +3,7 @@
 mod clean;
 mod sentence_piece;
 mod tokenizer;
+mod tokenizer_json;
 mod umt5;
 
 pub use clean::clean;

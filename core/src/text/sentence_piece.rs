@@ -59,6 +59,20 @@ impl PieceKind {
 /// itself once for each byte, and would leave the stack with one of a hundred thousand.
 const LONGEST_PIECE: usize = 4096;
 
+/// That a piece of so many bytes, the longest of a tokenizer, is not too long.
+///
+/// # Errors
+/// It is.
+pub(super) fn check_longest(longest: usize) -> ParsedModel<()> {
+    if longest <= LONGEST_PIECE {
+        return Ok(());
+    }
+    Err(format!(
+        "a piece of it has {longest} bytes: expected at most {LONGEST_PIECE}; fetch the tokenizer of \
+         google/umt5-xxl"
+    ))
+}
+
 /// A model, whichever file it was in.
 #[derive(Debug)]
 struct Pieces {
@@ -99,13 +113,7 @@ pub(super) fn of_lists(lists: GgufVocabulary) -> ParsedModel<Tokenizer> {
 
 impl Pieces {
     fn tokenizer(self) -> ParsedModel<Tokenizer> {
-        if let Some(longest) = self.pieces.iter().map(|(piece, ..)| piece.len()).max()
-            && longest > LONGEST_PIECE
-        {
-            return Err(format!(
-                "a piece of it has {longest} bytes: expected at most {LONGEST_PIECE}"
-            ));
-        }
+        check_longest(self.pieces.iter().map(|(piece, ..)| piece.len()).max().unwrap_or(0))?;
         let of_kind = |kind: PieceKind| self.pieces.iter().position(|(_, _, found)| *found == kind);
         let unknown = of_kind(PieceKind::Unknown).ok_or("it has no piece for what is unknown")?;
         if let Some((piece, score, _)) = self.pieces.iter().find(|(_, score, _)| !score.is_finite())

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::clean::clean;
 use super::sentence_piece::{self, END};
+use super::tokenizer_json;
 use crate::weights::{ModelFiles, TokenizerContent};
 use crate::{Error, Result, Watch};
 
@@ -43,14 +44,16 @@ impl Tokenizer {
     /// Reads a `tokenizer.json`, a `spiece.model`, or what a text encoder's weights have of either.
     ///
     /// # Errors
-    /// The file cannot be read, or is of another form.
+    /// The file cannot be read, or is of another form or of another kind of tokenizer.
     pub fn open(path: &Path) -> Result<Self> {
         let content = TokenizerContent::read(path)?;
         let lacks_map =
             matches!(&content, TokenizerContent::Gguf(lists) if lists.charsmap.is_empty());
         let read = match content {
-            TokenizerContent::Json(bytes) => tokenizers::Tokenizer::from_bytes(&bytes)
-                .map_err(|error| format!("not a tokenizer.json: {error}")),
+            TokenizerContent::Json(bytes) => tokenizer_json::check(&bytes).and_then(|()| {
+                tokenizers::Tokenizer::from_bytes(&bytes)
+                    .map_err(|error| format!("not a tokenizer.json: {error}"))
+            }),
             TokenizerContent::SentencePiece(bytes) => sentence_piece::of_model(&bytes)
                 .map_err(|problem| format!("not SentencePiece's model of umT5: {problem}")),
             TokenizerContent::Gguf(lists) => sentence_piece::of_lists(lists)
