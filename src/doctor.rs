@@ -16,7 +16,7 @@ use serde::Serialize;
 use wan_alpha_core::device::LIBTORCH_BUILD;
 use wan_alpha_take::counted::counted;
 use wan_alpha_take::engine::message::PROTOCOL;
-use wan_alpha_take::models::{AUTO, ModelRoots};
+use wan_alpha_take::models::{AUTO, ModelRoots, NamedLora};
 use wan_alpha_take::{NUMERICS, TakeRequest};
 
 use crate::context::CommandContext;
@@ -85,6 +85,7 @@ pub(crate) fn run(json: bool, context: &CommandContext<'_>) -> Result<()> {
     findings.extend(variables::look(std::env::vars_os()));
     findings.extend(machine::look(environment));
     findings.extend(models(&environment.models));
+    findings.extend(loras(&environment.models));
     findings.extend(stores::look(environment));
     findings.push(engine::look(environment));
     findings.extend(bundles::look(std::env::current_exe().ok().as_deref()));
@@ -148,6 +149,25 @@ fn models(roots: &ModelRoots) -> Vec<DoctorFinding> {
         },
     );
     findings
+}
+
+fn loras(roots: &ModelRoots) -> Vec<DoctorFinding> {
+    const ABOUT: &str = "LoRAs";
+    let finding = |lora: NamedLora| {
+        let name = &lora.record.name;
+        match lora.changed() {
+            Some(change) => DoctorFinding::fault(
+                ABOUT,
+                format!("{name}: {change}"),
+                format!(
+                    "wan-alpha model add --lora {name} with its file again, or wan-alpha model remove \
+                     --lora {name}"
+                ),
+            ),
+            None => DoctorFinding::ok(ABOUT, name.clone()),
+        }
+    };
+    roots.loras().into_iter().map(finding).collect()
 }
 
 #[cfg(test)]

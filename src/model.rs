@@ -20,7 +20,8 @@ use wan_alpha_core::generate::{Keep, Pipeline};
 use wan_alpha_core::text::Tokenizer;
 use wan_alpha_core::weights::{ModelFiles, Strengths};
 use wan_alpha_take::models::{
-    ChosenPreset, Defaults, MadeFor, Manifest, ModelRoots, NamedModel, PartFile, Preset, check_name,
+    ChosenPreset, Defaults, MadeFor, Manifest, ModelError, ModelRoots, NamedModel, PartFile,
+    Preset, check_name,
 };
 use wan_alpha_take::{Ellipse, Fingerprint, Precision, RequestDraft, TakeRequest};
 
@@ -61,15 +62,13 @@ pub(crate) struct Chosen {
 pub(crate) type Merged = Result<Option<(PathBuf, Precision)>, String>;
 
 impl Chosen {
-    /// Resolves `--model`: an existing path means files, or a model whose record is in that folder;
-    /// anything else is a name.
+    /// Resolves `--model`: the name of a model means that model, whatever lies under it in the current
+    /// folder; an existing path files, or a model whose record is in that folder; anything else is a name.
     pub(crate) fn of(model: &[PathBuf], roots: &ModelRoots) -> Result<Self> {
         if let [one] = model
-            && let Some(name) = one.to_str()
-            && !one.exists()
-            && check_name(name).is_ok()
+            && let Some(known) = named(one, roots)?
         {
-            return Ok(roots.find(name)?.into());
+            return Ok(known.into());
         }
         if let [one] = model
             && let Some(known) = NamedModel::in_folder(one)?
@@ -110,9 +109,19 @@ impl Chosen {
 /// The model that one of several words of `--model` stands for, whose files others are added to: by its
 /// name, or by the record in its folder. None of a file, or a folder without a record.
 fn known_among_several(one: &Path, roots: &ModelRoots) -> Result<Option<NamedModel>> {
-    match one.to_str() {
-        Some(name) if !one.exists() && check_name(name).is_ok() => Ok(Some(roots.find(name)?)),
-        _ => Ok(NamedModel::in_folder(one)?),
+    match named(one, roots)? {
+        Some(known) => Ok(Some(known)),
+        None => Ok(NamedModel::in_folder(one)?),
+    }
+}
+
+/// The model that a word is the name of; none where it can be a path alone.
+fn named(one: &Path, roots: &ModelRoots) -> Result<Option<NamedModel>> {
+    let Some(name) = one.to_str().filter(|name| check_name(name).is_ok()) else { return Ok(None) };
+    match roots.find(name) {
+        Ok(model) => Ok(Some(model)),
+        Err(ModelError::Unknown { .. }) if one.exists() => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -174,8 +183,28 @@ fn list(roots: &ModelRoots, json: bool) -> Result<Vec<String>> {
 
 /// One model, part by part.
 fn show(name: &str, roots: &ModelRoots, json: bool, watch: &dyn Watch) -> Result<Vec<String>> {
+    if roots.has_lora(name) && roots.find(name).is_err() {
+        return report::show_lora(&roots.find_lora(name)?, json);
+    }
     let chosen = Chosen::of(&[name.into()], roots)?;
     if json { Ok(vec![report::show_json(&chosen, watch)?]) } else { report::show(&chosen, watch) }
+}
+
+/// Forgets a model; or the LoRA of that name, where there is no such model.
+fn remove(name: &str, roots: &ModelRoots) -> Result<Vec<String>> {
+    let record = match roots.remove(name) {
+        Ok(record) => record,
+        Err(ModelError::Unknown { .. }) if roots.has_lora(name) => {
+            return Ok(vec![loras::remove(name, roots)?]);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let gone = format!("{name} is forgotten ({} is gone); its weights stay", record.display());
+    // Earlier versions gave one name to both.
+    let other = roots.has_lora(name).then(|| {
+        format!("the LoRA {name} stays; `wan-alpha model remove --lora {name}` forgets it")
+    });
+    Ok([Some(gone), other].into_iter().flatten().collect())
 }
 
 /// Runs a verb of `wan-alpha model`.
@@ -209,14 +238,8 @@ pub(crate) fn run(command: &ModelCommand, context: &CommandContext<'_>) -> Resul
         ModelCommand::List { json } => list(roots, *json)?,
         ModelCommand::Show { name, json } => show(name, roots, *json, watch)?,
         ModelCommand::Verify { name } => vec![verify(name, roots, watch)?],
-        ModelCommand::Remove { name } => {
-            // Of a model and a LoRA of one name the model goes first.
-            let record = match roots.remove(name) {
-                Ok(record) => record,
-                Err(error) => roots.remove_lora(name)?.ok_or(error)?,
-            };
-            vec![format!("{name} is forgotten ({} is gone); its weights stay", record.display())]
-        }
+        ModelCommand::Remove { name, lora: true } => vec![loras::remove(name, roots)?],
+        ModelCommand::Remove { name, lora: false } => remove(name, roots)?,
         ModelCommand::Merge { model, out, dtype, threads } => {
             threads::set(*threads, environment);
             merge::run(&Chosen::of(model, roots)?, out, *dtype, watch)?;
@@ -251,7 +274,7 @@ impl Adding<'_> {
         watch: &dyn Watch,
     ) -> Result<Vec<String>> {
         let Self { name, paths, preset } = *self;
-        check_name(name)?;
+        environment.models.check_model_name(name)?;
         let pipeline =
             Pipeline::open(paths, Strengths::default(), Device::cpu(), Keep::Nothing, watch)?;
         let files = pipeline.files();

@@ -22,6 +22,9 @@ use wan_alpha_take::TakeRequest;
 const TARGETS: [&str; 3] =
     ["blocks.0.self_attn.q", "blocks.1.cross_attn.v", "blocks.1.self_attn.o"];
 
+/// What is recorded of a LoRA, in the folder of its name.
+const RECORD: &str = "wan-alpha-lora.json";
+
 fn case() -> Case {
     Case::named("t2v-euler")
 }
@@ -220,6 +223,10 @@ fn what_is_no_lora_is_refused_and_unknown_names_are_listed() {
     let folder = tempfile::tempdir().unwrap();
     let good = write(folder.path(), "ink.safetensors", 3);
     word(&format!("{}:11", good.display()), 2, &["the strength of LoRA ink is 11", "-10 to 10"]);
+    for what in [good.to_str().unwrap(), "ink"] {
+        let words = ["the strength `abc` is no number", "-10 to 10"];
+        word(&format!("{what}:abc"), 2, &words);
+    }
     let mut wide = lora(3);
     wide.insert(
         format!("diffusion_model.{}.lora_A.weight", TARGETS[0]),
@@ -267,4 +274,131 @@ fn a_named_lora_is_added_used_by_the_engine_and_forgotten() {
     let said = String::from_utf8(gone.stderr).unwrap();
     assert!(!gone.status.success() && said.contains("no LoRA here has the fingerprint"), "{said}");
     assert!(said.contains("`elsewhere`") && said.contains("model add --lora"), "{said}");
+}
+
+#[test]
+fn a_file_that_cannot_be_merged_is_not_recorded() {
+    let room = Room::new();
+    let refused = |tensors: &Tensors, words: &[&str]| {
+        let file = room.path("ink.safetensors");
+        model::write(&file, tensors);
+        let said = room.fails(&["model", "add", "--lora", "ink", file.to_str().unwrap()], 4);
+        assert!(said.contains("ink.safetensors"), "{said}");
+        words.iter().for_each(|word| assert!(said.contains(word), "`{word}` is not in: {said}"));
+    };
+    let [down, up] =
+        ["A", "B"].map(|half| format!("diffusion_model.{}.lora_{half}.weight", TARGETS[0]));
+    let with = |name: &str, tensor: Option<Tensor>| {
+        let mut tensors = lora(3);
+        tensors.remove(name);
+        tensors.extend(tensor.map(|tensor| (name.to_owned(), tensor)));
+        tensors
+    };
+    let shape = lora(3)[&up].size();
+    let floats = (Kind::Float, Device::cpu().tch());
+    refused(&with(&up, None), &[&down, "its other half is missing", "fetch it again"]);
+    for number in [f64::NAN, f64::NEG_INFINITY] {
+        let up_with = Tensor::full(&shape[..], number, floats);
+        refused(&with(&up, Some(up_with)), &[&up, "NaN or infinite"]);
+    }
+    let wide = Tensor::ones([shape[0], 3], floats);
+    refused(&with(&up, Some(wide)), &[&up, "of rank 2"]);
+    let mut none = with(&up, Some(Tensor::ones([shape[0], 0], floats)));
+    none.insert(down.clone(), Tensor::ones([0, 4], floats));
+    refused(&none, &[&down, "a rank of 1 or more"]);
+    let folder = room.folder().to_str().unwrap();
+    let said = room.fails(&["model", "add", "--lora", "ink", folder], 4);
+    assert!(said.contains("is a folder") && said.contains("name the file in it"), "{said}");
+    assert!(room.ok(&["model", "list"]).lines().all(|line| !line.contains("a LoRA")));
+}
+
+#[test]
+fn a_name_stands_for_one_thing_and_only_that_is_removed() {
+    let studio = Studio::new();
+    let file = write(&studio.path("."), "style.safetensors", 7);
+    let file = file.to_str().unwrap();
+    let model = case().model();
+    studio.ok(&["model", "add", "--lora", "ink", file]);
+    let refused = |arguments: &[&str], words: &[&str]| {
+        let output = studio.run(arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        words.iter().for_each(|word| assert!(said.contains(word), "`{word}` is not in: {said}"));
+    };
+    let words = ["`ink` is the name of a LoRA", "model remove --lora ink"];
+    refused(&["model", "add", "ink", model.to_str().unwrap()], &words);
+    let words = ["`tiny` is the name of a model", "another name for the LoRA"];
+    refused(&["model", "add", "--lora", "tiny", file], &words);
+    refused(&["model", "add", "--lora", "draft", file], &["`draft` is the name of a model"]);
+    refused(
+        &["model", "add", "", model.to_str().unwrap()],
+        &["`` is not a model's name", "1 to 100"],
+    );
+    refused(&["model", "add", "--lora", "", file], &["a LoRA's", "1 to 100"]);
+
+    let again = studio.ok(&["model", "add", "--lora", "ink", file]).0;
+    assert!(again.contains("it was recorded before, and does the same"), "{again}");
+    let other = write(&studio.path("."), "other.safetensors", 9);
+    let replaced = studio.ok(&["model", "add", "--lora", "ink", other.to_str().unwrap()]).0;
+    assert!(
+        replaced.contains("in place of ") && replaced.contains("style.safetensors"),
+        "{replaced}"
+    );
+
+    // An earlier version gave one name to both.
+    let records = |name: &str| studio.path("models").join(name);
+    let record = std::fs::read_to_string(records("ink").join(RECORD)).unwrap();
+    let mut record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    record["name"] = json!("tiny");
+    std::fs::write(records("tiny").join(RECORD), record.to_string()).unwrap();
+    let said = studio.ok(&["model", "remove", "tiny"]).0;
+    assert!(said.contains("the LoRA tiny stays") && said.contains("remove --lora tiny"), "{said}");
+    assert!(studio.ok(&["model", "list"]).0.contains("tiny: a LoRA"));
+    let said = studio.ok(&["model", "remove", "--lora", "tiny"]).0;
+    assert!(said.contains("the LoRA tiny is forgotten"), "{said}");
+    assert!(!records("tiny").exists() && Path::new(file).is_file());
+    assert!(!studio.run(&["model", "remove", "--lora", "tiny"]).status.success());
+}
+
+#[test]
+fn a_lora_is_shown_and_looked_at_by_doctor() {
+    let studio = Studio::new();
+    let file = write(&studio.path("."), "style.safetensors", 7);
+    studio.ok(&["model", "add", "--lora", "ink", file.to_str().unwrap()]);
+    let shown = studio.ok(&["model", "show", "ink"]).0;
+    for words in ["ink: a LoRA", "fingerprint ", "style.safetensors, ", "3 tensors", "rank 2"] {
+        assert!(shown.contains(words), "`{words}` is not in: {shown}");
+    }
+    let shown = studio.ok(&["model", "show", "ink", "--json"]).0;
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!((&shown["lora"]["changes"], &shown["lora"]["ranks"]), (&json!(3), &json!([2, 2])));
+    let doctor = studio.ok(&["doctor"]).0;
+    assert!(doctor.contains("LoRAs        ink"), "{doctor}");
+    std::fs::write(&file, "torn").unwrap();
+    let output = studio.run(&["doctor"]);
+    let doctor = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        !output.status.success() && doctor.contains("do: wan-alpha model add --lora ink"),
+        "{doctor}"
+    );
+}
+
+#[test]
+fn what_is_named_is_not_hidden_by_a_folder_of_that_name() {
+    let studio = Studio::new();
+    std::fs::create_dir(studio.path("tiny")).unwrap();
+    let mut command = studio.command(
+        "run",
+        &["plan", "--device", "cpu", "--frames", "1", "--size", "32x32", "--model", "tiny"],
+    );
+    let output = command.current_dir(studio.path(".")).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("by `tiny` on the CPU"), "{said}");
+    // A path is a path.
+    let mut command = studio.command(
+        "run",
+        &["plan", "--device", "cpu", "--frames", "1", "--size", "32x32", "--model", "./tiny"],
+    );
+    let output = command.current_dir(studio.path(".")).output().unwrap();
+    assert_eq!(output.status.code(), Some(4));
 }

@@ -75,7 +75,7 @@ pub use encoder_files::EncoderFiles;
 pub use file::{TensorFile, read_bare_tensor};
 pub use fingerprint::lora_fingerprint;
 pub use found_parts::FoundParts;
-pub use further_loras::FurtherLora;
+pub use further_loras::{FurtherLora, LoraContent, check_lora, lora_content};
 pub use gguf_vocabulary::GgufVocabulary;
 pub(crate) use kept_blocks::kept_bytes;
 pub use low_rank::LowRank;

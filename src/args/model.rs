@@ -60,23 +60,26 @@ pub(crate) enum ModelCommand {
         #[arg(long)]
         json: bool,
     },
-    /// The parts of a model: files, sizes, kinds, coverage
+    /// The parts of a model: files, sizes, kinds, coverage; or a LoRA
     Show {
-        /// A model's name
+        /// A model's name or a LoRA's
         name: String,
         /// Print JSON, for programs
         #[arg(long)]
         json: bool,
     },
-    /// Read a model again and compare it with its fingerprint
+    /// Read a model or a LoRA again and compare it with its fingerprint
     Verify {
-        /// A model's name
+        /// A model's name or a LoRA's
         name: String,
     },
     /// Forget a name; the weights stay
     Remove {
-        /// A model's name
+        /// A model's name or a LoRA's
         name: String,
+        /// The LoRA of that name, whatever else is called so
+        #[arg(long)]
+        lora: bool,
     },
     /// Write the transformer with its adapters merged into one file
     Merge {

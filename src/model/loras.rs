@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use wan_alpha_core::Watch;
-use wan_alpha_core::weights::{FurtherLora, lora_fingerprint};
+use wan_alpha_core::weights::{FurtherLora, check_lora, lora_fingerprint};
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::models::{LoraRecord, ModelRoots, NamedLora, PartFile, check_name};
 use wan_alpha_take::{Fingerprint, LoraSource, LoraWord, TakeRequest};
@@ -22,7 +22,8 @@ pub(crate) struct ChosenLoras {
 }
 
 impl ChosenLoras {
-    /// Resolves `--lora`: an existing path means a file, anything else a name.
+    /// Resolves `--lora`: the name of a LoRA means that LoRA, whatever lies under it in the current folder;
+    /// an existing path a file, anything else a name.
     pub(crate) fn of(
         words: &[String],
         environment: &Environment,
@@ -32,7 +33,7 @@ impl ChosenLoras {
         for word in words {
             let LoraWord { what, strength } = LoraWord::parse(word).or_exit(Exit::BadInput)?;
             let path = Path::new(&what);
-            let (path, source) = if path.exists() {
+            let (path, source) = if path.exists() && !environment.models.has_lora(&what) {
                 let cache = Fingerprints::in_folder(environment.cache.as_deref());
                 let fingerprint = cache.of_lora(path, watch)?;
                 let name = name_of(Some(&path.to_owned()));
@@ -41,11 +42,7 @@ impl ChosenLoras {
                 let lora = environment.models.find_lora(&what)?;
                 (lora.path(), lora.source(strength))
             } else {
-                return Err(anyhow!(
-                    "--lora {what}: there is no such file; expected a file, or the name of a LoRA that \
-                     was added with `wan-alpha model add --lora NAME FILE`"
-                ))
-                .or_exit(Exit::BadInput);
+                return Err(not_found(&what)).or_exit(Exit::BadInput);
             };
             chosen.paths.insert(source.fingerprint, path);
             chosen.sources.push(source);
@@ -85,6 +82,22 @@ impl ChosenLoras {
     }
 }
 
+/// Why a word of `--lora` is neither a file nor a name.
+fn not_found(what: &str) -> anyhow::Error {
+    if let Some((before, after)) = what.rsplit_once(':')
+        && !after.contains(['/', '\\'])
+        && (Path::new(before).exists() || check_name(before).is_ok())
+    {
+        return anyhow!(
+            "--lora {what}: the strength `{after}` is no number; expected -10 to 10, such as {before}:0.8"
+        );
+    }
+    anyhow!(
+        "--lora {what}: there is no such file; expected a file, or the name of a LoRA that was added \
+         with `wan-alpha model add --lora NAME FILE`"
+    )
+}
+
 /// Records a LoRA under a name.
 pub(super) fn add(
     name: &str,
@@ -92,7 +105,7 @@ pub(super) fn add(
     roots: &ModelRoots,
     watch: &dyn Watch,
 ) -> Result<Vec<String>> {
-    check_name(name)?;
+    roots.check_lora_name(name)?;
     let [file] = paths else {
         return Err(anyhow!(
             "a LoRA is one file, and {} were named; give each a name of its own",
@@ -100,14 +113,42 @@ pub(super) fn add(
         ))
         .or_exit(Exit::BadInput);
     };
+    check_lora(file)?;
     let part = PartFile::of(file)?;
     let fingerprint = lora_fingerprint(file, watch)?;
+    let before = roots.has_lora(name).then(|| in_place_of(name, fingerprint, roots));
     let path = roots.add_lora(&LoraRecord::new(name, fingerprint, part))?;
-    Ok(vec![
-        format!("the LoRA {name} is recorded in {}", path.display()),
-        format!("fingerprint {fingerprint}"),
-        format!("use it: wan-alpha render --lora {name} …, or {name}:0.8 for less of it"),
-    ])
+    let mut lines = vec![format!("the LoRA {name} is recorded in {}", path.display())];
+    lines.extend(before);
+    lines.push(format!("fingerprint {fingerprint}"));
+    lines.push(format!("use it: wan-alpha render --lora {name} …, or {name}:0.8 for less of it"));
+    Ok(lines)
+}
+
+/// What a name stood for before a LoRA of a fingerprint is recorded under it.
+fn in_place_of(name: &str, fingerprint: Fingerprint, roots: &ModelRoots) -> String {
+    let before = roots.loras().into_iter().find(|lora| lora.record.name == name);
+    let Some(before) = before else {
+        return "in place of one whose record could not be read".to_owned();
+    };
+    if before.record.fingerprint == fingerprint {
+        return "it was recorded before, and does the same".to_owned();
+    }
+    let (path, before) = (before.path(), before.record.fingerprint);
+    format!("in place of {}, fingerprint {before}: takes with it want its file", path.display())
+}
+
+/// Forgets the LoRA of a name.
+pub(super) fn remove(name: &str, roots: &ModelRoots) -> Result<String> {
+    match roots.remove_lora(name)? {
+        Some(record) => Ok(format!(
+            "the LoRA {name} is forgotten ({} is gone); its file stays",
+            record.display()
+        )),
+        None => Err(roots.find_lora(name).map_or_else(anyhow::Error::from, |_| {
+            anyhow!("the record of the LoRA {name} came back while it was removed; try again")
+        })),
+    }
 }
 
 /// Every LoRA with a name, in a line each.

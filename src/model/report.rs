@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde_json::{Value, json};
 use wan_alpha_core::Watch;
-use wan_alpha_core::weights::{ModelFiles, Strengths};
+use wan_alpha_core::weights::{ModelFiles, Strengths, lora_content};
 use wan_alpha_take::Fingerprint;
 use wan_alpha_take::counted::counted;
 use wan_alpha_take::models::{self, ChosenPreset, MadeFor, ModelRoots};
@@ -94,6 +94,30 @@ pub(super) fn show_json(chosen: &Chosen, watch: &dyn Watch) -> Result<String> {
         "parts": parts::of(&files),
         "merged": merged,
     }))?)
+}
+
+/// A LoRA: its file, and what is in it.
+pub(super) fn show_lora(lora: &models::NamedLora, json: bool) -> Result<Vec<String>> {
+    let content = lora_content(&lora.path())?;
+    if json {
+        let mut told = lora_json(lora);
+        told["changes"] = json!(content.tensors);
+        told["ranks"] = json!(content.ranks);
+        return Ok(vec![serde_json::to_string_pretty(&json!({ "lora": told }))?]);
+    }
+    let rank = match content.ranks {
+        None => "without pairs".to_owned(),
+        Some([least, most]) if least == most => format!("rank {least}"),
+        Some([least, most]) => format!("ranks {least} to {most}"),
+    };
+    let bytes = std::fs::metadata(lora.path()).map_or(0, |about| about.len());
+    let changes = counted(content.tensors, "tensor");
+    Ok(vec![
+        format!("{}: a LoRA", lora.record.name),
+        format!("fingerprint {}", lora.record.fingerprint),
+        part_line("file", &format!("{}, {}", lora.path().display(), size(bytes))),
+        part_line("changes", &format!("{changes} of a transformer, {rank}")),
+    ])
 }
 
 /// What a model was made for, as far as its record says.

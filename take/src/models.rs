@@ -9,6 +9,7 @@ mod error;
 mod loras;
 mod made_for;
 mod manifest;
+mod names;
 mod preset;
 
 use std::fs;
@@ -20,6 +21,7 @@ pub use error::ModelError;
 pub use loras::{LoraRecord, NamedLora};
 pub use made_for::MadeFor;
 pub use manifest::{Manifest, MergedCopy, PartFile};
+pub use names::check_name;
 pub use preset::{ChosenPreset, LIGHTX2V, PRESETS, Preset, RCM, UNDISTILLED, WAN_ALPHA};
 
 use crate::digest::Fingerprint;
@@ -164,12 +166,9 @@ impl ModelRoots {
     /// earlier record there has had made go, unless this one names them.
     ///
     /// # Errors
-    /// The name is reserved or not one, or no root can be written to.
+    /// The name is reserved, a LoRA's or not one, or no root can be written to.
     pub fn add(&self, manifest: &Manifest) -> Result<PathBuf> {
-        check_name(&manifest.name)?;
-        if manifest.name == AUTO {
-            return Err(ModelError::Reserved);
-        }
+        self.check_model_name(&manifest.name)?;
         let mut last = ModelError::NoRoot;
         for root in &self.roots {
             match manifest.write(&root.join(&manifest.name)) {
@@ -288,19 +287,6 @@ fn models_in(root: &Path) -> Result<Vec<(SystemTime, NamedModel)>> {
 fn read(folder: &Path) -> Result<Option<(SystemTime, NamedModel)>> {
     let Some((added, manifest)) = Manifest::read(folder)? else { return Ok(None) };
     Ok(Some((added, NamedModel { manifest, folder: folder.to_owned() })))
-}
-
-/// A name is one path component of letters, digits and `-_.+`, not hidden.
-///
-/// # Errors
-/// It is not.
-pub fn check_name(name: &str) -> Result<()> {
-    let allowed = |c: char| c.is_alphanumeric() || "-_.+".contains(c);
-    if !name.is_empty() && name.len() <= 100 && !name.starts_with('.') && name.chars().all(allowed)
-    {
-        return Ok(());
-    }
-    Err(ModelError::Name { found: name.to_owned() })
 }
 
 #[cfg(test)]

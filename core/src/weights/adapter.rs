@@ -7,6 +7,7 @@
 //! `wan/modules/lightx2v_lora_adapter.py:40` (`_apply_lora_weights`) and `wan/modules/vae.py:25`
 //! (`load_decoder_lora`).
 
+mod alone;
 mod kind;
 mod pairs;
 
@@ -427,25 +428,13 @@ impl Adapter {
                     return Err(refuse(up, format!("[{}, {rank}] for `{name}`", target[0])));
                 }
             }
-            (Some(half), None) | (None, Some(half)) => {
-                return Err(Error::file(
-                    self.path(),
-                    format!("`{half}` is half of a pair; its other half is missing"),
-                ));
-            }
+            (Some(half), None) | (None, Some(half)) => return Err(self.half_of_pair(half)),
             (None, None) => match change.difference.as_ref().or(change.up_bias.as_ref()) {
                 Some(difference) if numel(&shape(difference)) != numel(target) => {
                     return Err(refuse(difference, format!("[{}] for `{name}`", join(target))));
                 }
                 Some(_) => {}
-                None => {
-                    let lone = change.magnitude.as_ref().or(change.alpha.as_ref());
-                    let lone = lone.map_or("", String::as_str);
-                    return Err(Error::file(
-                        self.path(),
-                        format!("`{lone}` belongs to a pair that is missing"),
-                    ));
-                }
+                None => return Err(self.without_pair(change)),
             },
         }
         if let Some(magnitude) = &change.magnitude

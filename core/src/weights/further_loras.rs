@@ -37,8 +37,38 @@ impl ModelFiles {
     }
 }
 
+/// What a LoRA's file has, whichever model it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoraContent {
+    /// Tensors of a transformer that it changes.
+    pub tensors: usize,
+    /// The least and the greatest rank of its pairs; none of one without pairs.
+    pub ranks: Option<[i64; 2]>,
+}
+
+/// What is in a LoRA's file, by its header.
+///
+/// # Errors
+/// It is none, or cannot be read.
+pub fn lora_content(path: &Path) -> Result<LoraContent> {
+    let adapter = open_lora(path)?;
+    Ok(LoraContent { tensors: adapter.targets(), ranks: adapter.ranks() })
+}
+
+/// That a file is a LoRA that can be merged into a transformer that has its layers: its pairs are whole
+/// and its numbers finite. Reads all of it.
+///
+/// # Errors
+/// It is none, or cannot be.
+pub fn check_lora(path: &Path) -> Result<()> {
+    open_lora(path)?.check_alone()
+}
+
 /// The LoRA in a file, not yet held against a model.
 pub(super) fn open_lora(path: &Path) -> Result<Adapter> {
+    if path.is_dir() {
+        return Err(Error::file(path, "is a folder, and a LoRA is one file: name the file in it"));
+    }
     let file = TensorFile::open(path)?;
     let keys: Vec<&str> = file.names().collect();
     let what = match recognize(&keys) {

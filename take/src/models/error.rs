@@ -12,8 +12,8 @@ use crate::user_files::without_temporary_name;
 pub enum ModelError {
     /// What was given cannot be a name.
     #[error(
-        "`{found}` is not a model's name: letters, digits and - _ . + are, up to 100 bytes, not \
-         beginning with a dot; use the name of an installed model"
+        "`{found}` is not a model's name or a LoRA's: expected 1 to 100 bytes of letters, digits and \
+         - _ . +, not beginning with a dot; use such a name, as `wan-alpha model list` has them"
     )]
     Name {
         /// What was given as a name.
@@ -22,6 +22,18 @@ pub enum ModelError {
     /// The name that means whatever there is.
     #[error("`auto` is not a name: it means the newest model; use another one")]
     Reserved,
+    /// A model is to have the name of a LoRA.
+    #[error(
+        "`{0}` is the name of a LoRA: take another name for the model, or forget the LoRA with \
+         `wan-alpha model remove --lora {0}`"
+    )]
+    NameOfLora(String),
+    /// A LoRA is to have the name of a model.
+    #[error(
+        "`{0}` is the name of a model: take another name for the LoRA; `wan-alpha model list` has those \
+         there are"
+    )]
+    NameOfModel(String),
     /// There is nowhere to record models.
     #[error("there is no model root; set WAN_ALPHA_MODELS")]
     NoRoot,

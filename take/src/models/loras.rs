@@ -11,7 +11,7 @@ use crate::digest::Fingerprint;
 use crate::request::LoraSource;
 
 /// The record's file name.
-const FILE: &str = "wan-alpha-lora.json";
+pub(super) const FILE: &str = "wan-alpha-lora.json";
 
 /// What is recorded of a LoRA when it is added.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -117,9 +117,9 @@ impl ModelRoots {
     /// Records a LoRA under its name, in the first root that can be written to.
     ///
     /// # Errors
-    /// The name is not one, or no root can be written to.
+    /// The name is reserved, a model's or not one, or no root can be written to.
     pub fn add_lora(&self, record: &LoraRecord) -> Result<PathBuf> {
-        check_name(&record.name)?;
+        self.check_lora_name(&record.name)?;
         let mut last = ModelError::NoRoot;
         for root in &self.roots {
             match write_record(record, &root.join(&record.name), FILE) {
