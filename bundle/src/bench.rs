@@ -21,6 +21,7 @@ mod environment;
 mod example;
 mod export;
 mod load;
+mod load_example;
 mod load_stored;
 mod pairs;
 mod side;

@@ -2,28 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod frames;
 mod small;
 
 use std::path::PathBuf;
 
+use frames::Frames;
 use tch::{Kind, Tensor};
 use wan_alpha_core::Unwatched;
 use wan_alpha_core::device::Device;
-use wan_alpha_core::generate::{DecodeWay, FrameSink, SinkError, decode_by};
+use wan_alpha_core::generate::{DecodeWay, decode_by};
 use wan_alpha_core::train::StepRng;
 use wan_alpha_core::weights::{Decoders, ModelFiles, Strengths};
-use wan_alpha_take::frame::Frame;
-
-#[derive(Default)]
-struct Frames(Vec<Vec<f32>>);
-
-impl FrameSink for Frames {
-    fn frame(&mut self, frame: Frame<'_>) -> Result<(), SinkError> {
-        assert_eq!(frame.index, self.0.len());
-        self.0.push(frame.rgba.to_vec());
-        Ok(())
-    }
-}
 
 fn decoders(model: PathBuf) -> Decoders {
     ModelFiles::find(&[model], Strengths::default(), &Unwatched).unwrap().decoders

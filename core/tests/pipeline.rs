@@ -3,34 +3,24 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod frames;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use frames::Frames;
 use parking_lot::Mutex;
 use tch::TchError;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::dit::AttentionKernel;
-use wan_alpha_core::generate::{DecodeSettings, FrameSink, Keep, Pipeline, SinkError, TakeInputs};
+use wan_alpha_core::generate::{DecodeSettings, Keep, Pipeline, TakeInputs};
 use wan_alpha_core::weights::{ModelFiles, Strengths};
 use wan_alpha_core::{Error, ErrorKind, Stage, Unwatched, Watch};
-use wan_alpha_take::frame::Frame;
 use wan_alpha_take::{Ellipse, Fingerprint, NUMERICS, Precision, Solver, TakeRequest};
 
 fn model() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/data/t2v-euler/model")
-}
-
-/// The frames of a take.
-#[derive(Default, PartialEq)]
-struct Frames(Vec<Vec<f32>>);
-
-impl FrameSink for Frames {
-    fn frame(&mut self, frame: Frame<'_>) -> Result<(), SinkError> {
-        assert_eq!(frame.index, self.0.len());
-        self.0.push(frame.rgba.to_vec());
-        Ok(())
-    }
 }
 
 fn request(pipeline: &Pipeline, prompt: &str) -> TakeRequest {

@@ -4,18 +4,15 @@
 //! has in memory. What no loading does without is measured in the same run: reading the files once,
 //! the adapters' products once, writing the result once.
 
-use std::path::Path;
-use std::process::Command;
-
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::before::{self, COMMIT};
+use super::load_example::LoadExample;
 use super::statistics::{Spread, ratio_of_pairs};
-use super::{BenchOutcome, BenchRow, THREADS, example};
-use crate::setup::{ByteCount, check_disk};
+use super::{BenchOutcome, BenchRow, THREADS};
+use crate::setup::ByteCount;
 use crate::tree::Tree;
-use crate::{cargo, setup};
 
 /// Of what loading took at the earlier commit …
 const OF_BEFORE: f64 = 0.35;
@@ -26,9 +23,6 @@ const OF_PEAK: f64 = 1.02;
 
 /// The random model's files.
 const DISK: ByteCount = ByteCount(2_300_000_000);
-/// Text encoder, tokenizer and decoders, which a model is not found without.
-const OTHERS: &str = "tests/data/t2v-euler/model";
-
 const PAIRS: usize = 7;
 
 /// What the example answers: seconds and bytes.
@@ -75,32 +69,16 @@ struct LoadLine {
 }
 
 pub(super) fn measure(tree: &Tree) -> Result<BenchOutcome> {
-    let others = tree.root().join(OTHERS);
-    ensure!(others.is_dir(), "{OTHERS} is missing: `git checkout -- {OTHERS}` brings it back");
-    setup::ensure(tree)?;
+    let example = LoadExample::ready(tree, "load", DISK)?;
     let before = before::program(tree, before::LOADING)?;
-    let wanted = ["--release", "--package", "wan-alpha-core", "--example", "load"];
-    let ours = cargo::build(tree, &wanted, "load")?;
-    check_disk(&std::env::temp_dir(), DISK)?;
-    let folder = tempfile::Builder::new().prefix("wan-alpha-bench-").tempdir()?;
-    eprintln!(
-        "bench: load: a random model of {DISK} is made in {} and removed again",
-        folder.path().display()
-    );
-    let run = |program: &Path, words: &[&str]| {
-        let mut command = Command::new(program);
-        command.args(words).env("OMP_NUM_THREADS", THREADS.to_string());
-        command
-    };
-    let made = folder.path().to_str().context("the temporary folder's name is not text")?;
-    let others = others.to_str().context("the checkout's name is not text")?;
-    let _: serde_json::Value = example::answer(&mut run(&ours, &["make", made]))?;
+    let made = example.folder();
+    let _: serde_json::Value = example.answer("make", made, &[])?;
     let mut rounds = Vec::with_capacity(PAIRS);
     // The first round brings the files into memory and is not counted.
     for round in 0..=PAIRS {
-        let [of_ours, of_before]: [Result<Loaded>; 2] = [&ours, &before]
-            .map(|program| example::answer(&mut run(program, &["run", made, others])));
-        let parts: LoadSeconds = example::answer(&mut run(&ours, &["parts", made]))?;
+        let [of_ours, of_before]: [Result<Loaded>; 2] =
+            [example.program(), &before].map(|program| example.load(program, "run", made));
+        let parts: LoadSeconds = example.answer("parts", made, &[])?;
         let (of_ours, of_before) = (of_ours?, of_before?);
         if round > 0 {
             eprintln!(
@@ -111,7 +89,7 @@ pub(super) fn measure(tree: &Tree) -> Result<BenchOutcome> {
             rounds.push((of_ours, of_before, parts));
         }
     }
-    folder.close().context("the random model could not be removed")?;
+    example.close()?;
     BenchOutcome::new(&judge(&rounds)?, LoadLine::rows)
 }
 

@@ -3,17 +3,14 @@
 //! A process loads once. From disk fewer bytes are read, and it must not take longer; from files that the
 //! system has in memory there is arithmetic on top.
 
-use std::path::Path;
-use std::process::Command;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::load_example::LoadExample;
 use super::statistics::{Spread, ratio_of_pairs};
-use super::{BenchOutcome, BenchRow, THREADS, example};
-use crate::setup::{ByteCount, check_disk};
+use super::{BenchOutcome, BenchRow, THREADS};
+use crate::setup::ByteCount;
 use crate::tree::Tree;
-use crate::{cargo, setup};
 
 /// Of the time that bfloat16 takes, from disk.
 const FROM_DISK: f64 = 1.0;
@@ -25,8 +22,6 @@ const FORMS: [&str; 4] = ["fp8", "int8", "q8_0", "q4_k"];
 const PAIRS: usize = 5;
 /// The files of all forms.
 const DISK: ByteCount = ByteCount(3_200_000_000);
-/// Text encoder, tokenizer and decoders, which a model is not found without.
-const OTHERS: &str = "tests/data/t2v-euler/model";
 
 /// What the example answers.
 #[derive(Deserialize)]
@@ -55,31 +50,15 @@ struct StoredLine {
 }
 
 pub(super) fn measure(tree: &Tree) -> Result<BenchOutcome> {
-    let others = tree.root().join(OTHERS);
-    ensure!(others.is_dir(), "{OTHERS} is missing: `git checkout -- {OTHERS}` brings it back");
-    setup::ensure(tree)?;
-    let wanted = ["--release", "--package", "wan-alpha-core", "--example", "load"];
-    let program = cargo::build(tree, &wanted, "load")?;
-    check_disk(&std::env::temp_dir(), DISK)?;
-    let folder = tempfile::Builder::new().prefix("wan-alpha-bench-").tempdir()?;
-    eprintln!(
-        "bench: load-stored: {DISK} of random models are made in {}",
-        folder.path().display()
-    );
-    let call = |words: &[&str]| {
-        let mut command = Command::new(&program);
-        command.args(words).env("OMP_NUM_THREADS", THREADS.to_string());
-        command
-    };
-    let text = |path: &Path| path.to_str().map(str::to_owned).context("a folder's name is no text");
+    let example = LoadExample::ready(tree, "load-stored", DISK)?;
     for form in FORMS.into_iter().chain([PLAIN]) {
-        let made = folder.path().join(form);
+        let made = example.folder().join(form);
         std::fs::create_dir(&made)?;
-        let _: serde_json::Value = example::answer(&mut call(&["stored", &text(&made)?, form]))?;
+        let _: serde_json::Value = example.answer("stored", &made, &[form])?;
     }
     let load = |how: &str, form: &str| -> Result<f64> {
-        let made = text(&folder.path().join(form))?;
-        let loaded: LoadedStored = example::answer(&mut call(&[how, &made, &text(&others)?]))?;
+        let made = example.folder().join(form);
+        let loaded: LoadedStored = example.load(example.program(), how, &made)?;
         Ok(loaded.seconds)
     };
     let mut times = Vec::new();
@@ -98,7 +77,7 @@ pub(super) fn measure(tree: &Tree) -> Result<BenchOutcome> {
             times.push(StoredTimes::of(form, from, limit, &pairs)?);
         }
     }
-    folder.close().context("the random models could not be removed")?;
+    example.close()?;
     let line = StoredLine { bench: "load-stored", times, pairs: PAIRS, threads: THREADS };
     BenchOutcome::new(&line, StoredLine::rows)
 }
