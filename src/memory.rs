@@ -2,6 +2,7 @@
 
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 use wan_alpha_core::generate::{HostMemory, MemoryLimits, Pipeline};
+use wan_alpha_core::plan::CapSource;
 use wan_alpha_take::TakeRequest;
 use wan_alpha_take::environment::Environment;
 
@@ -9,6 +10,7 @@ use wan_alpha_take::environment::Environment;
 pub(crate) fn limits(environment: &Environment) -> MemoryLimits {
     MemoryLimits {
         cap: environment.memory,
+        cap_by: CapSource::Variable,
         headroom: environment.headroom,
         host,
         folder: environment.cache.as_ref().map(|folder| folder.join("blocks")),

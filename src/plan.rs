@@ -4,7 +4,7 @@ use anyhow::{Result, anyhow, ensure};
 use serde_json::json;
 use wan_alpha_core::Watch;
 use wan_alpha_core::generate::{Keep, MemoryLimits, Pipeline};
-use wan_alpha_core::plan::MemoryPlan;
+use wan_alpha_core::plan::{CapSource, MemoryPlan};
 use wan_alpha_core::weights::Strengths;
 use wan_alpha_take::{Ellipse, RequestDraft, TakeRequest};
 
@@ -31,6 +31,7 @@ pub(crate) fn run(args: &PlanTake, context: &CommandContext<'_>) -> Result<()> {
     if let Some(gigabytes) = args.memory {
         check_memory(gigabytes).or_exit(Exit::BadInput)?;
         limits.cap = Some((gigabytes * 1e9) as u64);
+        limits.cap_by = CapSource::Flag;
     }
     pipeline.limit_memory(limits);
     let request = request(args, &chosen, &pipeline)?;

@@ -103,7 +103,8 @@ fn a_model_of_a_gigabyte_computes_in_less_and_gives_the_same_bits() {
     let refused = render().variable("WAN_ALPHA_MEMORY", "0.4").run();
     assert_eq!(refused.code, 3, "{}", refused.stderr);
     let said = &refused.stderr;
-    assert!(said.contains(" GB at least, ") && said.contains(" GB are free"), "{said}");
+    assert!(said.contains(" at least, ") && said.contains(" GB are free"), "{said}");
+    assert!(said.contains("WAN_ALPHA_MEMORY is 400 MB"), "{said}");
 }
 
 #[test]

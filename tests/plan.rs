@@ -53,8 +53,27 @@ fn what_does_not_fit_is_refused_with_numbers_and_what_fits() {
     let refused = plan(&["--model", "draft", "--size", "832x480", "--memory", "0.75"]);
     assert_eq!(refused.status.code(), Some(3));
     let text = String::from_utf8(refused.stderr).unwrap();
-    assert!(text.contains(" GB at least, 0.4 GB may be used, "), "{text}");
-    assert!(text.contains(" fits; or free memory"), "{text}");
+    for words in [
+        " at least, ",
+        "and 400 MB may be used: `plan --memory` is 750 MB, of which the process itself takes 350 MB; ",
+        " are free on this machine; ",
+        " fits; or set `plan --memory` to ",
+    ] {
+        assert!(text.contains(words), "`{words}` is not in: {text}");
+    }
+    let size = ["--model", "draft", "--size", "832x480"];
+    let refused = plan_with(&[("WAN_ALPHA_MEMORY", "0.75")], &size);
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        text.contains("WAN_ALPHA_MEMORY is 750 MB") && text.contains("or set WAN_ALPHA_MEMORY to "),
+        "{text}"
+    );
+    let refused = plan_with(&[("WAN_ALPHA_HEADROOM", "100000")], &size);
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        text.contains("0 MB may be used: ") && text.contains("set WAN_ALPHA_HEADROOM to "),
+        "{text}"
+    );
     for memory in ["0", "-1", "NaN"] {
         let refused = plan(&["--model", "draft", &format!("--memory={memory}")]);
         assert!(!refused.status.success(), "{memory}");

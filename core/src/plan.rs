@@ -20,7 +20,8 @@ use serde::Serialize;
 
 use crate::Stage;
 use crate::blocks::BlockStore;
-pub use budget::{Headroom, MemoryBudget};
+use budget::rounded_up;
+pub use budget::{CapSource, Headroom, MemoryBudget};
 pub use peaks::{decode_peak, sample_peak, text_peak};
 pub use refusal::{MemoryRefusal, SmallerTake};
 pub use sizes::{ModelSizes, TakeSizes};
@@ -114,13 +115,9 @@ pub fn plan(
     take: &TakeSizes,
     budget: &MemoryBudget,
 ) -> Result<MemoryPlan, Box<MemoryRefusal>> {
-    place(model, take, budget).map_err(|(stage, needed)| {
-        Box::new(MemoryRefusal {
-            stage,
-            needed,
-            budget: *budget,
-            nearest: refusal::nearest(take, |take| place(model, take, budget).is_ok()),
-        })
+    place(model, take, budget).map_err(|Misfit { stage, needed, transformer }| {
+        let nearest = refusal::nearest(take, |take| place(model, take, budget).is_ok());
+        Box::new(MemoryRefusal { stage, needed, transformer, budget: *budget, nearest })
     })
 }
 
@@ -135,14 +132,20 @@ pub fn plan_decoding(
     budget: &MemoryBudget,
 ) -> Result<DecodePlan, Box<MemoryRefusal>> {
     let place = |take: &TakeSizes| place_decoders(model, take, loaded, budget.device());
-    place(take).map_err(|(stage, needed)| {
+    place(take).map_err(|Misfit { stage, needed, transformer }| {
         let nearest = refusal::nearest(take, |take| place(take).is_ok());
-        Box::new(MemoryRefusal { stage, needed, budget: *budget, nearest })
+        Box::new(MemoryRefusal { stage, needed, transformer, budget: *budget, nearest })
     })
 }
 
-/// The stage that does not fit, and what it needs at least.
-type Misfit = (Stage, u64);
+/// The stage that does not fit, and what it needs at least, in bytes.
+#[derive(Debug)]
+struct Misfit {
+    stage: Stage,
+    needed: u64,
+    /// As [`MemoryRefusal::transformer`] has it.
+    transformer: u64,
+}
 
 fn place(
     model: &ModelSizes,
@@ -199,7 +202,9 @@ fn place_blocks(model: &ModelSizes, take: &TakeSizes, most: u64) -> Result<Sampl
             return Ok(Sampling { resident: 0, slots, keeps_text_keys });
         }
     }
-    Err((Stage::Sample, needs(1.min(model.layers), false)))
+    let fewest = 1.min(model.layers);
+    let transformer = model.fixed + fewest as u64 * model.block;
+    Err(Misfit { stage: Stage::Sample, needed: needs(fewest, false), transformer })
 }
 
 /// Layers of the text encoder at once, and whether the transformer stays meanwhile.
@@ -216,7 +221,7 @@ fn place_text(
             }
         }
     }
-    Err((Stage::Text, text_peak(model, take, 1)))
+    Err(Misfit { stage: Stage::Text, needed: text_peak(model, take, 1), transformer: kept })
 }
 
 fn place_decoders(
@@ -232,19 +237,17 @@ fn place_decoders(
             }
         }
     }
-    Err((Stage::Decode, decode_peak(model, take, false)))
+    let needed = decode_peak(model, take, false);
+    Err(Misfit { stage: Stage::Decode, needed, transformer: kept })
 }
 
 impl fmt::Display for MemoryPlan {
-    /// `4.9 GB at most (prompt 1.2, transformer 4.9, decoders 3.1); 7 of 40 blocks stay, …`
+    /// `4.9 GB at most (prompt 820 MB, transformer 4.9 GB, decoders 3.1 GB); 7 of 40 blocks stay, …`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let PlannedPeaks { text, sample, decode } = self.peaks;
         let [most, text, sample, decode] =
-            [self.peaks.most(), text, sample, decode].map(|bytes| bytes as f64 / 1e9);
-        write!(
-            f,
-            "{most:.1} GB at most (prompt {text:.1}, transformer {sample:.1}, decoders {decode:.1}); "
-        )?;
+            [self.peaks.most(), text, sample, decode].map(rounded_up);
+        write!(f, "{most} at most (prompt {text}, transformer {sample}, decoders {decode}); ")?;
         let Self { layers, resident, slots, .. } = *self;
         match self.store {
             PlannedStore::None => write!(f, "all {layers} blocks stay in memory")?,
@@ -254,11 +257,11 @@ impl fmt::Display for MemoryPlan {
                     PlannedStore::CachedFile => "a file that the system keeps in its cache",
                     _ => "a file",
                 };
-                let streamed = self.streamed as f64 / 1e9;
+                let streamed = rounded_up(self.streamed);
                 write!(
                     f,
-                    "{resident} of {layers} blocks stay, {streamed:.1} GB a pass come from {from} \
-                     through {slots} slots"
+                    "{resident} of {layers} blocks stay, {streamed} a pass come from {from} through \
+                     {slots} slots"
                 )?;
             }
         }

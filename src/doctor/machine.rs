@@ -4,7 +4,7 @@ use anyhow::Result;
 use wan_alpha_core::device::{Card, Device, survey, usable_cards};
 use wan_alpha_core::generate::{HostMemory, Keep, Pipeline};
 use wan_alpha_core::plan::{
-    Headroom, MemoryBudget, MemoryPlan, MemoryRefusal, ModelSizes, TakeSizes, plan,
+    CapSource, Headroom, MemoryBudget, MemoryPlan, MemoryRefusal, ModelSizes, TakeSizes, plan,
 };
 use wan_alpha_core::weights::Strengths;
 use wan_alpha_core::{Unwatched, tch};
@@ -87,6 +87,7 @@ fn budget(environment: &Environment, host: HostMemory) -> MemoryBudget {
         total: card.unwrap_or(host.total),
         headroom: environment.headroom.unwrap_or(usual),
         cap: environment.memory,
+        cap_by: CapSource::Variable,
         host_free: host.free,
         host_total: host.total,
     }

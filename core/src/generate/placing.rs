@@ -8,7 +8,10 @@ use super::loaded_dit::LoadedDit;
 use super::prompt::{kind_of, storage_of};
 use super::{Keep, Pipeline};
 use crate::blocks::BlockPlacement;
-use crate::plan::{DecodePlan, Headroom, MemoryBudget, MemoryPlan, ModelSizes, TakeSizes, plan};
+use crate::plan::{
+    CapSource, DecodePlan, Headroom, MemoryBudget, MemoryPlan, MemoryRefusal, ModelSizes,
+    TakeSizes, plan,
+};
 use crate::shim::{MemoryInfo, allocator_statistics, memory_info};
 use crate::{Error, Result};
 
@@ -26,6 +29,8 @@ pub struct HostMemory {
 pub struct MemoryLimits {
     /// Bytes of the device that may be used at most, whatever is free.
     pub cap: Option<u64>,
+    /// Where that was set, to be told where a take does not fit.
+    pub cap_by: CapSource,
     /// Bytes of the device that are left free; as [`Headroom`] has it where nothing is said.
     pub headroom: Option<u64>,
     /// Asks what the host has.
@@ -63,11 +68,7 @@ impl Pipeline {
     fn plan_for(&self, precision: Precision, take: &TakeSizes) -> Result<Option<MemoryPlan>> {
         let sizes = self.sizes(precision)?;
         let Some(budget) = self.budget()? else { return Ok(None) };
-        plan(&sizes, take, &budget).map(Some).map_err(|refusal| Error::DoesNotFit {
-            stage: refusal.stage,
-            what: refusal.to_string(),
-            remedy: refusal.remedy(),
-        })
+        plan(&sizes, take, &budget).map(Some).map_err(|refusal| does_not_fit(&refusal))
     }
 
     /// What may be used now: what is free, and what this model holds already.
@@ -95,6 +96,7 @@ impl Pipeline {
             total,
             headroom: limits.headroom.unwrap_or(usual),
             cap: limits.cap,
+            cap_by: limits.cap_by,
             host_free: host.free,
             host_total: host.total,
         }))
@@ -141,13 +143,8 @@ impl Pipeline {
         let Some(budget) = self.budget()? else { return Ok(None) };
         let sizes = self.sizes(precision)?;
         let loaded = self.held_by_transformer(&sizes);
-        crate::plan::plan_decoding(&sizes, take, loaded, &budget).map(Some).map_err(|refusal| {
-            Error::DoesNotFit {
-                stage: refusal.stage,
-                what: refusal.to_string(),
-                remedy: refusal.remedy(),
-            }
-        })
+        let plan = crate::plan::plan_decoding(&sizes, take, loaded, &budget);
+        plan.map(Some).map_err(|refusal| does_not_fit(&refusal))
     }
 
     /// Whether the decoders stay in memory after a take.
@@ -155,4 +152,8 @@ impl Pipeline {
         let streams = self.dit.as_ref().is_some_and(|loaded| loaded.streams());
         self.keep == Keep::Everything && !streams
     }
+}
+
+fn does_not_fit(refusal: &MemoryRefusal) -> Error {
+    Error::DoesNotFit { stage: refusal.stage, what: refusal.to_string(), remedy: refusal.remedy() }
 }

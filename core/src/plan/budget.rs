@@ -26,10 +26,34 @@ pub struct MemoryBudget {
     pub headroom: u64,
     /// What may be used at most, if that is limited, of all that the process is.
     pub cap: Option<u64>,
+    /// Where that limit was set.
+    pub cap_by: CapSource,
     /// Of the host: what is free.
     pub host_free: u64,
     /// Of the host in all.
     pub host_total: u64,
+}
+
+/// Where a limit of the memory that may be used was set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CapSource {
+    /// `WAN_ALPHA_MEMORY`.
+    #[default]
+    Variable,
+    /// `--memory` of `wan-alpha plan`.
+    Flag,
+}
+
+/// What keeps a take from using more memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MemoryBound {
+    /// The limit of what may be used.
+    Cap,
+    /// What is left free for others: without it there would be enough.
+    Headroom,
+    /// What is free.
+    Free,
 }
 
 /// What is left free where nothing else is said.
@@ -47,11 +71,26 @@ impl MemoryBudget {
     /// Bytes of tensors that the device may hold.
     pub fn device(&self) -> u64 {
         let free = self.free.saturating_sub(self.headroom);
-        // A context that is there has been taken from what is free.
-        let process = if self.is_card { PROCESS_CARD } else { PROCESS_CPU };
-        match self.cap {
-            Some(cap) => free.min(cap.saturating_sub(process)),
-            None => free,
+        self.capped().map_or(free, |capped| free.min(capped))
+    }
+
+    /// Bytes that the process itself takes of the limit. Of what is free a context that is there has
+    /// been taken already.
+    pub(super) fn process(&self) -> u64 {
+        if self.is_card { PROCESS_CARD } else { PROCESS_CPU }
+    }
+
+    /// Bytes of tensors that the limit leaves.
+    fn capped(&self) -> Option<u64> {
+        Some(self.cap?.saturating_sub(self.process()))
+    }
+
+    /// Why no more than [`MemoryBudget::device`] may be used, where so much is needed.
+    pub(super) fn bound(&self, needed: u64) -> MemoryBound {
+        match self.capped() {
+            Some(capped) if capped < self.free.saturating_sub(self.headroom) => MemoryBound::Cap,
+            _ if needed <= self.free => MemoryBound::Headroom,
+            _ => MemoryBound::Free,
         }
     }
 
@@ -74,5 +113,23 @@ impl MemoryBudget {
         } else {
             PlannedStore::File
         }
+    }
+}
+
+/// Bytes as people read them, rounded up: in megabytes, from a thousand of them on in gigabytes.
+pub(super) fn rounded_up(bytes: u64) -> String {
+    size_text(bytes.div_ceil(1_000_000), bytes.div_ceil(100_000_000))
+}
+
+/// The same, rounded down.
+pub(super) fn rounded_down(bytes: u64) -> String {
+    size_text(bytes / 1_000_000, bytes / 100_000_000)
+}
+
+fn size_text(megabytes: u64, tenths: u64) -> String {
+    if megabytes < 1000 {
+        format!("{megabytes} MB")
+    } else {
+        format!("{}.{} GB", tenths / 10, tenths % 10)
     }
 }

@@ -41,6 +41,7 @@ fn card(gigabytes: u64) -> MemoryBudget {
         total: gigabytes * 1_000_000_000,
         headroom: Headroom::CARD,
         cap: None,
+        cap_by: CapSource::Variable,
         host_free: 60_000_000_000,
         host_total: 64_000_000_000,
     }
@@ -88,17 +89,90 @@ fn what_is_asked_to_be_left_free_and_the_most_that_may_be_used_both_count() {
 }
 
 #[test]
-fn a_refusal_has_three_numbers_and_what_fits() {
+fn a_refusal_has_its_numbers_and_what_fits() {
     let refused = plan(&large(), &USUAL, &card(8)).unwrap_err();
     assert_eq!(refused.stage, Stage::Decode);
     let text = refused.to_string();
-    assert!(text.contains("needs 7."), "{text}");
-    assert!(text.contains("7.0 GB may be used, and 8.0 of 8.0 GB are free on the GPU"), "{text}");
+    assert!(
+        text.contains("needs 7.") && text.contains("GB of the transformer are let go of"),
+        "{text}"
+    );
+    let why = "7.0 GB may be used: 8.0 GB of 8.0 GB are free on the GPU, and WAN_ALPHA_HEADROOM leaves 1.0 GB";
+    assert!(text.contains(why), "{text}");
     let SmallerTake { width, height, frames, tiled } = refused.nearest.unwrap();
     let nearest = TakeSizes { width, height, frames, tiled, ..USUAL };
     plan(&large(), &nearest, &card(8)).unwrap();
     let none = plan(&large(), &USUAL, &card(2)).unwrap_err();
     assert!(none.remedy().contains("smaller model"), "{none}");
+    let text = none.to_string();
+    assert!(text.contains("GB of it for weights of the transformer"), "{text}");
+}
+
+#[test]
+fn a_refusal_names_what_limits_and_its_remedy_sets_just_that() {
+    let usual = TakeSizes { decode_number: 4, ..USUAL };
+    let refusal = |budget: MemoryBudget| plan(&large(), &usual, &budget).unwrap_err();
+    let gigabytes = |number: f64| (number * 1e9) as u64;
+    let capped = |cap, cap_by| MemoryBudget { cap: Some(gigabytes(cap)), cap_by, ..card(80) };
+    for (source, name) in
+        [(CapSource::Variable, "WAN_ALPHA_MEMORY"), (CapSource::Flag, "`plan --memory`")]
+    {
+        let refused = refusal(capped(1.2, source));
+        let text = refused.to_string();
+        let why = format!(
+            "600 MB may be used: {name} is 1.2 GB, of which the process itself takes 600 MB; "
+        );
+        assert!(text.contains(&why) && text.contains("80.0 GB of 80.0 GB are free"), "{text}");
+        assert!(refused.remedy().contains(&format!("set {name} to ")), "{}", refused.remedy());
+    }
+    let number_after = |text: &str, name: &str| -> f64 {
+        let rest = text.split_once(&format!("set {name} to ")).unwrap().1;
+        rest.split(' ').next().unwrap().parse().unwrap()
+    };
+    // What the remedy says is enough for the stage that was refused.
+    let refused = refusal(capped(6.0, CapSource::Variable));
+    let enough = number_after(&refused.remedy(), "WAN_ALPHA_MEMORY");
+    assert!(capped(enough, CapSource::Variable).device() >= refused.needed);
+    let refused = refusal(MemoryBudget { headroom: gigabytes(5.0), ..card(10) });
+    assert!(refused.to_string().contains("leaves 5.0 GB of them to others"), "{refused}");
+    let headroom = gigabytes(number_after(&refused.remedy(), "WAN_ALPHA_HEADROOM"));
+    assert!(MemoryBudget { headroom, ..card(10) }.device() >= refused.needed);
+    let refused = refusal(card(4));
+    assert!(refused.remedy().contains("free memory of the GPU"), "{}", refused.remedy());
+    let none_left = refusal(MemoryBudget { free: 0, headroom: 0, ..card(4) });
+    assert!(none_left.to_string().contains("0 MB may be used: 0 MB of 4.0 GB are free on the GPU"));
+}
+
+#[test]
+fn a_single_frame_is_what_fits_where_no_film_does() {
+    let model = large();
+    let fits = |take: &TakeSizes| take.frames == 1 && take.width <= 208;
+    let nearest = refusal::nearest(&USUAL, fits).unwrap();
+    assert_eq!((nearest.width, nearest.height, nearest.frames), (208, 112, 1));
+    // A film of another size comes before it.
+    let fits = |take: &TakeSizes| take.frames == 1 || take.width <= 208;
+    assert_eq!(refusal::nearest(&USUAL, fits).unwrap().frames, 81);
+    // Of one frame a smaller one.
+    let one = TakeSizes { frames: 1, width: 4096, height: 4096, tiled: true, ..USUAL };
+    let refused = plan(&model, &one, &card(6)).unwrap_err();
+    let SmallerTake { width, frames, .. } = refused.nearest.unwrap();
+    assert!(frames == 1 && width < 4096, "{width}");
+    assert!(refused.remedy().contains("with 1 frame"), "{}", refused.remedy());
+}
+
+#[test]
+fn sizes_are_told_in_the_unit_that_shows_them() {
+    use super::budget::rounded_down;
+    let told = |bytes| (rounded_down(bytes), rounded_up(bytes));
+    let expected = |down: &str, up: &str| (down.to_owned(), up.to_owned());
+    assert_eq!(told(0), expected("0 MB", "0 MB"));
+    assert_eq!(told(49_500_000), expected("49 MB", "50 MB"));
+    assert_eq!(told(999_999_999), expected("999 MB", "1.0 GB"));
+    assert_eq!(told(7_040_000_000), expected("7.0 GB", "7.1 GB"));
+    let draft = ModelSizes { block: 1_000_000, fixed: 2_000_000, text_block: 1_000_000, ..large() };
+    let plan =
+        plan(&draft, &TakeSizes { width: 96, height: 96, frames: 17, ..USUAL }, &card(80)).unwrap();
+    assert!(!plan.to_string().contains("0.0") && plan.to_string().contains(" MB"), "{plan}");
 }
 
 proptest! {
