@@ -22,6 +22,8 @@ mod render;
 mod take;
 mod train;
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -141,6 +143,30 @@ pub(crate) enum Command {
     },
 }
 
+/// Parses a whole number that is checked later; of anything else `expected` says what it should be.
+fn whole(expected: &'static str) -> impl Fn(&str) -> Result<u32, String> + Clone + Send + Sync {
+    move |text| text.trim().parse().map_err(|_| format!("expected {expected}"))
+}
+
+/// The same of any number.
+fn number(expected: &'static str) -> impl Fn(&str) -> Result<f64, String> + Clone + Send + Sync {
+    move |text| text.trim().parse().map_err(|_| format!("expected {expected}"))
+}
+
+/// Parses a whole number of a range.
+fn within<T>(
+    range: RangeInclusive<T>,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static
+where
+    T: FromStr + PartialOrd + Display + Clone + Send + Sync + 'static,
+{
+    move |text| {
+        let found = text.trim().parse().ok().filter(|number| range.contains(number));
+        found
+            .ok_or_else(|| format!("expected a whole number, {} to {}", range.start(), range.end()))
+    }
+}
+
 /// Parses one of some names into the type that has them.
 fn one_of<T>(names: &'static [&'static str]) -> impl TypedValueParser<Value = T>
 where
@@ -163,6 +189,15 @@ fn size(text: &str) -> Result<[usize; 2], String> {
         text.split_once('x').and_then(|(width, height)| Some([side(width)?, side(height)?]));
     sides.ok_or_else(|| format!("expected WxH, each {CELL} to {SIZE_LIMIT}, for example 832x480"))
 }
+
+/// What a side of a take can be.
+const SIDE: &str = "a whole number of pixels, a multiple of 16 from 16 to 4096";
+/// What the length of a take can be.
+const LENGTH: &str = "a whole number of frames, 4n+1 from 1 to 257, such as 81";
+/// What the number of steps can be.
+const STEPS: &str = "a whole number of steps, 1 to 1000";
+/// What guidance can be.
+const GUIDANCE: &str = "a number, 0 to 30; 1 is off";
 
 #[cfg(test)]
 mod tests;

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow};
 use tempfile::NamedTempFile;
 use wan_alpha_core::tch::{Device, Tensor};
 
 use crate::exit::{Exit, OrExit};
-use crate::media::atomic_file::{folder_of, sweep, unfinished_file};
+use crate::media::atomic_file;
 
 /// Tensors on their way to a file, which appears whole or not at all.
 pub(crate) struct Dump {
@@ -19,18 +19,8 @@ pub(crate) struct Dump {
 impl Dump {
     /// Finds out early whether the file can be written.
     pub(crate) fn create(path: &Path) -> Result<Self> {
-        let folder = folder_of(path);
-        let attempt = || {
-            // A rename replaces whatever is there, a device like any other name.
-            ensure!(
-                path.metadata().map_or(true, |about| about.is_file()),
-                "it is a folder, a device or a pipe, not a file: choose another name"
-            );
-            sweep(folder);
-            Ok(unfinished_file(folder)?)
-        };
-        let file = attempt()
-            .with_context(|| format!("cannot write the dump {}", path.display()))
+        let file = atomic_file::begin(path)
+            .map_err(|problem| anyhow!("cannot write the dump {}: {problem}", path.display()))
             .or_exit(Exit::BadInput)?;
         Ok(Self { path: path.to_owned(), file, tensors: Vec::new() })
     }

@@ -14,7 +14,7 @@ use wan_alpha_core::weights::TensorFile;
 use wan_alpha_take::Fingerprint;
 
 use crate::exit::{Exit, OrExit};
-use crate::media::atomic_file::{folder_of, sweep, unfinished_file};
+use crate::media::atomic_file;
 
 const TENSOR: &str = "latent";
 /// What a render's `--dump` calls it.
@@ -41,17 +41,8 @@ pub(crate) struct Unwritten {
 impl Unwritten {
     /// Finds out early whether the file can be written.
     pub(crate) fn create(path: &Path) -> Result<Self> {
-        let folder = folder_of(path);
-        let attempt = || -> Result<NamedTempFile> {
-            ensure!(
-                path.metadata().map_or(true, |about| about.is_file()),
-                "it is a folder, a device or a pipe, not a file: choose another name"
-            );
-            sweep(folder);
-            Ok(unfinished_file(folder)?)
-        };
-        let file = attempt()
-            .with_context(|| format!("cannot write the latent {}", path.display()))
+        let file = atomic_file::begin(path)
+            .map_err(|problem| anyhow!("cannot write the latent {}: {problem}", path.display()))
             .or_exit(Exit::BadInput)?;
         Ok(Self { path: path.to_owned(), file })
     }
@@ -123,7 +114,7 @@ impl Latent {
     /// Reads a file of `wan-alpha encode`, or the dump of a render.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         // It is no part of a model, which errors of such files are about.
-        let file = TensorFile::open(path)
+        let file = TensorFile::open_own(path)
             .map_err(|error| anyhow!("{error}"))
             .with_context(|| {
                 format!(

@@ -123,6 +123,13 @@ fn text_of(path: &Path) -> Result<String> {
 }
 
 fn json(path: &Path, text: &str) -> Result<Value> {
+    // Some editors begin a UTF-8 file with a mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    ensure!(
+        !text.trim().is_empty(),
+        "{} is empty: expected {TAKE}, or a frame of a render as .exr or .png",
+        path.display()
+    );
     unique_json::from_str(text).map_err(|error| {
         let cut = if error.is_eof() { "is cut off" } else { "is not JSON" };
         anyhow!("{} {cut}: {error}", path.display())
@@ -177,6 +184,12 @@ mod tests {
         refused(folder.path().to_str().unwrap(), &["no folder of a render"]);
         refused(&write("a.json", b"{\"request\": {\"version\""), &["a.json is cut off"]);
         refused(&write("b.json", b"nothing"), &["b.json is not JSON"]);
+        for nothing in [&b""[..], b"\n", "\u{feff}".as_bytes()] {
+            refused(&write("i.json", nothing), &["i.json is empty", "expected take.json"]);
+        }
+        // After a mark that some editors write, what follows counts.
+        let marked = "\u{feff}{\"version\": 1}".as_bytes();
+        refused(&write("j.json", marked), &["the request in", "j.json"]);
         refused(&write("c.json", b"{\"a\": 1}"), &["c.json holds no request"]);
         refused(&write("d.json", b"{\"version\": 1}"), &["the request in", "d.json"]);
         let twice = b"{\"request\": {\"version\": 1,\n\"seed\": 1, \"seed\": 2}}";

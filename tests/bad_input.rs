@@ -37,7 +37,8 @@ fn sizes_that_are_no_multiple_of_16() {
         refused(render().with(flag, value), &words);
     }
     for value in ["-16", "16.5", "wide", "4294967296"] {
-        refused(render().with("--width", value), &["invalid value", "--width", value]);
+        let words = ["invalid value", "--width", value, "a multiple of 16 from 16 to 4096"];
+        refused(render().with("--width", value), &words);
     }
 }
 
@@ -99,7 +100,7 @@ fn mu_out_of_range() {
         let found = format!("mu of latent frame 0 is {found}");
         refused(render().with("--mu", mu), &[&found, "expected -1 to 1", "0.05 is normal"]);
     }
-    refused(render().with("--mu", "strong"), &["--mu", "strong"]);
+    refused(render().with("--mu", "strong"), &["--mu", "strong", "expected a number, -1 to 1"]);
 }
 
 #[test]
@@ -278,4 +279,40 @@ fn a_device_that_is_not_there() {
 fn two_ways_to_place_the_subject() {
     let words = ["--ellipse", "--mask", "cannot be used with"];
     refused(render().with("--ellipse", "0.5,0.5,1,1,0").with("--mask", "m"), &words);
+}
+
+#[test]
+fn numbers_that_are_none_are_told_what_is_expected() {
+    for (flag, value, words) in [
+        ("--frames", "a", "expected a whole number of frames, 4n+1 from 1 to 257"),
+        ("--steps", "1.5", "expected a whole number of steps, 1 to 1000"),
+        ("--guidance", "much", "expected a number, 0 to 30"),
+        ("--shift", "five", "expected a number above 0, at most 100"),
+        ("--threads", "0", "expected a whole number, 1 to 1024"),
+    ] {
+        let done = render().with(flag, value).run().failed(2, &[flag, value, words]);
+        assert!(
+            !done.stderr.contains("digit") && !done.stderr.contains("literal"),
+            "{}",
+            done.stderr
+        );
+        done.kept_the_previous_take();
+    }
+}
+
+#[test]
+fn a_dump_into_a_folder_that_is_not_there() {
+    let words =
+        ["cannot write the dump nodir/x.safetensors", "there is no folder nodir; make it first"];
+    refused(render().with("--dump", "nodir/x.safetensors"), &words);
+}
+
+#[test]
+fn a_shift_that_counts_for_nothing_is_told() {
+    let with =
+        |solver: &str| render().with("--solver", solver).with("--steps", "1").with("--shift", "3");
+    let done = with("rcm").run().succeeded();
+    assert!(done.stderr.contains("--shift 3 changes nothing: the solver rcm"), "{}", done.stderr);
+    let done = with("euler").run().succeeded();
+    assert!(!done.stderr.contains("changes nothing"), "{}", done.stderr);
 }

@@ -104,7 +104,7 @@ fn a_dump_where_nothing_can_be_written() {
     let render = Render::of(model()).over_a_previous_take();
     let missing = render.path("nowhere/dump.safetensors");
     let done = render.with("--dump", &missing).run();
-    let words = ["cannot write the dump", "nowhere/dump.safetensors", "No such file"];
+    let words = ["cannot write the dump", "nowhere/dump.safetensors", "make it first"];
     done.failed(2, &words).kept_the_previous_take();
 
     let render = Render::of(model()).over_a_previous_take();

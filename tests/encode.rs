@@ -247,6 +247,7 @@ fn clips_that_cannot_be_encoded() {
     };
     fails(&still(&room, 32, 32, 4), 2, &["the clip has 4 frames, expected 4n+1", "make it 1 or 5"]);
     fails(&still(&room, 40, 32, 1), 2, &["width is 40", "multiple of 16", "32 or 48"]);
+    fails(&still(&room, 4, 32, 1), 2, &["width is 4,", "multiple of 16: pad it to 16"]);
     let mut mixed = still(&room, 32, 32, 4);
     mixed.extend(still(&room, 48, 32, 1));
     fails(&mixed, 2, &["still-48x32.png is 48 × 32", "all must be of one size"]);
@@ -265,7 +266,8 @@ fn clips_that_cannot_be_encoded() {
         room.refuses(&line.iter().map(String::as_str).collect::<Vec<_>>(), 2, words);
     };
     refused(line(["--out", "model"]), &["cannot write the latent model", "a folder"]);
-    refused(line(["--out", "no/where"]), &["cannot write the latent no/where"]);
+    let words = ["cannot write the latent no/where", "there is no folder no; make it first"];
+    refused(line(["--out", "no/where"]), &words);
     refused(line(["--background", "grey"]), &["grey", "magenta"]);
 }
 
@@ -289,7 +291,7 @@ fn latents_that_cannot_be_decoded() {
         refused("bad.safetensors", &["bad.safetensors", words], &[]);
     }
     fs::write(room.path("bad.safetensors"), b"cut").unwrap();
-    refused("bad.safetensors", &["not a whole safetensors file"], &[]);
+    refused("bad.safetensors", &["not a whole safetensors file", "Make it again"], &[]);
     refused("clip/rgba.0000.png", &["as a latent", "`wan-alpha encode`", "a PNG picture"], &[]);
     refused("none.safetensors", &["none.safetensors", "No such file"], &[]);
     let words = ["1 frame of 48 × 32", "the latent decodes to 5 frames of 48 × 32"];

@@ -152,7 +152,7 @@ fn a_take_has_the_aspect_of_its_image_and_edges_are_never_changed_in_silence() {
     // Both sides are asked for: another aspect, so that it is padded.
     let done = small(&path).size(48, 48, 1).run().succeeded();
     let words = done.warnings().join("\n");
-    assert!(words.contains("48 rows are added around it"), "{words}");
+    assert!(words.contains("48 transparent rows are added around it"), "{words}");
     let alpha = tensor(&done.dump(), "condition.pha");
     assert_eq!(alpha.size(), [3, 48, 48]);
     assert_eq!(alpha.narrow(1, 0, 10).max().double_value(&[]), -1.0);

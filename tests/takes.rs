@@ -71,6 +71,12 @@ fn takes_are_shown_trimmed_and_cleared() {
     studio.ok(&["take", "clear", "--yes"]);
     assert!(studio.takes().is_empty());
     assert!(studio.ok(&["take", "list"]).0.starts_with("no takes in "));
+    let file = studio.path("file");
+    std::fs::write(&file, "").unwrap();
+    let mut of_a_file = studio.command("run", &["take", "list"]);
+    let said = of_a_file.env("WAN_ALPHA_STORE", &file).output().unwrap().stderr;
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains("is a file, not a folder: choose another store"), "{said}");
 }
 
 #[test]

@@ -58,10 +58,12 @@ impl ClipShape {
         for (what, pixels) in [("width", width), ("height", height)] {
             if pixels == 0 || pixels % 16 != 0 {
                 let above = pixels.max(1).next_multiple_of(16);
+                let remedy = match above - 16 {
+                    0 => format!("pad it to {above}"),
+                    below => format!("crop or pad it to {below} or {above}"),
+                };
                 return Err(Error::Input(format!(
-                    "the clip's {what} is {pixels}, expected a multiple of 16: crop or pad it to \
-                     {} or {above}",
-                    (above - 16).max(16)
+                    "the clip's {what} is {pixels}, expected a multiple of 16: {remedy}"
                 )));
             }
         }
@@ -175,7 +177,8 @@ mod tests {
                 shape(5, 40, 32),
                 "width is 40, expected a multiple of 16: crop or pad it to 32 or 48",
             ),
-            (shape(5, 32, 7), "height is 7, expected a multiple of 16: crop or pad it to 16 or 16"),
+            (shape(5, 32, 7), "height is 7, expected a multiple of 16: pad it to 16"),
+            (shape(1, 4, 16), "width is 4, expected a multiple of 16: pad it to 16"),
         ] {
             let text = bad.check().unwrap_err().to_string();
             assert!(text.contains(words), "{text}");

@@ -3,6 +3,8 @@
 use clap::Args;
 use wan_alpha_core::device::DeviceChoice;
 
+use super::within;
+
 /// A device, and threads.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Computing {
@@ -18,7 +20,7 @@ pub(crate) struct Computing {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args)]
 pub(crate) struct Threads {
     /// Processor threads [default: OMP_NUM_THREADS, else as many as this process may use]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, value_name = "N", value_parser = within(1..=1024_u32))]
     #[arg(allow_negative_numbers = true)]
     pub(crate) threads: Option<u32>,
 }

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use wan_alpha_take::Precision;
 use wan_alpha_take::frames::latent_frames;
 
-use super::{Computing, Threads, one_of, size};
+use super::{Computing, Threads, one_of, size, within};
 
 /// What to do with data sets.
 #[derive(Debug, Subcommand)]
@@ -63,7 +63,7 @@ pub(crate) struct CaptionSet {
 
     /// How many frames of a clip are shown
     #[arg(long, value_name = "N", default_value_t = 4)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=16), allow_negative_numbers = true)]
+    #[arg(value_parser = within(1..=16_u32), allow_negative_numbers = true)]
     pub(crate) frames: u32,
 
     /// Ask again for the rows that the service declined in an earlier run
@@ -72,23 +72,23 @@ pub(crate) struct CaptionSet {
 
     /// How often a request that fails is made again
     #[arg(long, value_name = "N", default_value_t = 5)]
-    #[arg(value_parser = clap::value_parser!(u32).range(0..=20), allow_negative_numbers = true)]
+    #[arg(value_parser = within(0..=20_u32), allow_negative_numbers = true)]
     pub(crate) retries: u32,
 
     /// How many requests are made at a time
     #[arg(long, value_name = "N", default_value_t = 2)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=64), allow_negative_numbers = true)]
+    #[arg(value_parser = within(1..=64_u32), allow_negative_numbers = true)]
     pub(crate) jobs: u32,
 
     /// Milliseconds before a failed request is made again, doubled each time; a service that says
     /// how long to wait is listened to
     #[arg(long, value_name = "MS", default_value_t = 1000)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=60_000), allow_negative_numbers = true)]
+    #[arg(value_parser = within(1..=60_000_u64), allow_negative_numbers = true)]
     pub(crate) wait: u64,
 
     /// Seconds to wait for an answer
     #[arg(long, value_name = "S", default_value_t = 120)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..=3600), allow_negative_numbers = true)]
+    #[arg(value_parser = within(1..=3600_u64), allow_negative_numbers = true)]
     pub(crate) timeout: u64,
 }
 
@@ -133,7 +133,7 @@ pub(crate) struct Procedural {
 
     /// How many clips
     #[arg(long, value_name = "N")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(value_parser = within(1..=1_000_000_u32))]
     #[arg(allow_negative_numbers = true)]
     pub(crate) count: u32,
 

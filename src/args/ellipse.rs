@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use wan_alpha_take::Interpolation;
 use wan_alpha_take::fit::FitSettings;
 
-use super::{one_of, size};
+use super::{number, one_of, size, whole, within};
 
 /// What to do with ellipses.
 #[derive(Debug, Subcommand)]
@@ -31,12 +31,12 @@ pub(crate) struct FitEllipse {
 
     /// Alpha above this is subject, 0 to 1
     #[arg(long, value_name = "A", default_value_t = FitSettings::RELEASED.threshold)]
-    #[arg(allow_hyphen_values = true)]
+    #[arg(value_parser = number("a number, 0 to 1"), allow_hyphen_values = true)]
     pub(crate) threshold: f64,
 
     /// How many sizes are tried, each 12 % larger, until one covers the subject; 8 in training
     #[arg(long, value_name = "N", default_value_t = FitSettings::RELEASED.rounds)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=20), allow_negative_numbers = true)]
+    #[arg(value_parser = within(1..=20_u32), allow_negative_numbers = true)]
     pub(crate) rounds: u32,
 
     /// The track file to write [default: print it]
@@ -75,6 +75,7 @@ pub(crate) struct ShowEllipse {
 
     /// The take frame to look at
     #[arg(long, value_name = "K", default_value_t = 0, allow_negative_numbers = true)]
+    #[arg(value_parser = whole("a whole number, 0 for the first frame"))]
     pub(crate) frame: u32,
 
     /// The picture to write

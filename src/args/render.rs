@@ -8,7 +8,9 @@ use wan_alpha_core::Watch;
 use wan_alpha_take::models::{AUTO, Preset};
 use wan_alpha_take::{DecodePrecision, DecodeTiling, Interpolation, Precision, Solver};
 
-use super::{Computing, FrameArgs, one_of, preset_name};
+use super::{
+    Computing, FrameArgs, GUIDANCE, LENGTH, SIDE, STEPS, number, one_of, preset_name, whole,
+};
 use crate::exit::{Exit, OrExit};
 use crate::text_file;
 
@@ -24,12 +26,12 @@ pub(crate) struct Render {
     /// Strength of the DoRA that makes the video transparent, 0 to 2. It does not touch the lengths that
     /// the DoRA gives to rows: at 0 they are left of it. Without it altogether: a model without its file
     #[arg(long, value_name = "S", default_value_t = 1.0)]
-    #[arg(allow_hyphen_values = true, help_heading = "Model")]
+    #[arg(value_parser = number(STRENGTH), allow_hyphen_values = true, help_heading = "Model")]
     pub(crate) dora_strength: f64,
 
     /// Strength of the step-distillation LoRA, 0 to 2; 0 is without it
     #[arg(long, value_name = "S", default_value_t = 1.0)]
-    #[arg(allow_hyphen_values = true, help_heading = "Model")]
+    #[arg(value_parser = number(STRENGTH), allow_hyphen_values = true, help_heading = "Model")]
     pub(crate) distill_strength: f64,
 
     /// A further LoRA, merged after the model's own: a name (see `wan-alpha model add --lora`) or a file,
@@ -109,14 +111,17 @@ pub(crate) struct Render {
 
     /// Width in pixels, a multiple of 16 [default: of --image's aspect; the model's, else 832]
     #[arg(long, value_name = "W", allow_negative_numbers = true, help_heading = "Take")]
+    #[arg(value_parser = whole(SIDE))]
     pub(crate) width: Option<u32>,
 
     /// Height in pixels, a multiple of 16 [default: of --image's aspect; the model's, else 480]
     #[arg(long, value_name = "H", allow_negative_numbers = true, help_heading = "Take")]
+    #[arg(value_parser = whole(SIDE))]
     pub(crate) height: Option<u32>,
 
     /// Length in frames at 16 per second, 4n+1: 1, 5, … 81 … [default: the model's, else 81]
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Take")]
+    #[arg(value_parser = whole(LENGTH))]
     pub(crate) frames: Option<u32>,
 
     /// Where the subject is, "x,y,a,b,angle": center in fractions of the frame from its
@@ -149,6 +154,7 @@ pub(crate) struct Render {
     /// How strongly what lies outside the ellipse is made transparent, -1 to 1; 0 switches the
     /// ellipse off [default: the model's, else 0.05]
     #[arg(long, value_name = "M", allow_hyphen_values = true, help_heading = "Placement")]
+    #[arg(value_parser = number("a number, -1 to 1; 0.05 is normal"))]
     pub(crate) mu: Option<f64>,
 
     /// Solver, steps, shift, guidance and strength of the ellipse as the authors of a distillation
@@ -158,15 +164,18 @@ pub(crate) struct Render {
 
     /// Denoising steps, 1 to 1000, with rcm 1 to 4 [default: the preset's]
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Sampling")]
+    #[arg(value_parser = whole(STEPS))]
     pub(crate) steps: Option<u32>,
 
     /// How strictly the prompt is followed, 0 to 30; 1 is off and twice as fast [default: the preset's]
     #[arg(long, value_name = "G", allow_hyphen_values = true, help_heading = "Sampling")]
+    #[arg(value_parser = number(GUIDANCE))]
     pub(crate) guidance: Option<f64>,
 
     /// Shift of the noise schedule, above 0 to 100; more spends more steps on the composition; rcm has
     /// none [default: the preset's]
     #[arg(long, value_name = "S", allow_hyphen_values = true, help_heading = "Sampling")]
+    #[arg(value_parser = number("a number above 0, at most 100"))]
     pub(crate) shift: Option<f64>,
 
     /// How the denoising equation is integrated; lcm and rcm add fresh noise at each step [default: the
@@ -224,6 +233,9 @@ impl Render {
         matches!(&self.model[..], [one] if one.as_os_str() == AUTO)
     }
 }
+
+/// What the strength of one of a model's own adapters can be.
+const STRENGTH: &str = "a number, 0 to 2; 1 is as trained";
 
 /// A seed; other programs have some of up to 64 bits.
 fn seed(text: &str) -> Result<u64, String> {

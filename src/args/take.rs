@@ -77,7 +77,7 @@ pub(crate) struct ExportTake {
     pub(crate) out: PathBuf,
 
     /// Frames per second of the timeline that they are for [default: the take's own, 16]
-    #[arg(long, value_name = "FPS", value_parser = clap::value_parser!(u32).range(1..=240))]
+    #[arg(long, value_name = "FPS", value_parser = rate, allow_negative_numbers = true)]
     pub(crate) rate: Option<u32>,
 
     /// What shows between two frames of the take at another rate
@@ -153,6 +153,19 @@ pub(crate) struct MakeTake {
 
     #[command(flatten)]
     pub(crate) computing: Computing,
+}
+
+/// Frames per second of a timeline; broadcast's are told as whole numbers.
+fn rate(text: &str) -> Result<u32, String> {
+    let rates = 1..=240;
+    let found = text.trim().parse().ok().filter(|rate| rates.contains(rate));
+    found.ok_or_else(|| {
+        let near = text.trim().parse::<f64>().ok().map(f64::round);
+        let near = near.filter(|near| (1.0..=240.0).contains(near));
+        let near =
+            near.map(|near| format!("; for {} take {near}", text.trim())).unwrap_or_default();
+        format!("expected a whole number of frames per second, 1 to 240{near}")
+    })
 }
 
 /// A number of gigabytes, 0 or more.

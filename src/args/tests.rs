@@ -25,6 +25,23 @@ fn the_table_of_flags_is_sound() {
     Cli::command().debug_assert();
 }
 
+#[test]
+fn a_rate_that_is_no_whole_number_is_told_which_is_near() {
+    let said = |rate: &str| {
+        let line = ["wan-alpha", "take", "export", "k", "--out", "o", "--rate", rate];
+        Cli::try_parse_from(line).map_err(|error| error.to_string()).map(|_| ())
+    };
+    assert_eq!(said("24"), Ok(()));
+    for (rate, near) in
+        [("23.976", "; for 23.976 take 24"), ("29.97", "take 30"), ("0.2", "1 to 240")]
+    {
+        let error = said(rate).unwrap_err();
+        assert!(error.contains("whole number of frames per second, 1 to 240"), "{error}");
+        assert!(error.contains(near) && !error.contains("digit"), "{error}");
+    }
+    assert!(said("241").unwrap_err().contains("1 to 240"));
+}
+
 /// Words as a shell makes them of a line without variables.
 fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();

@@ -51,6 +51,25 @@ pub(crate) fn probe_file(path: &Path) -> Result<(), MediaError> {
     attempt().map_err(|error| explain_write(path, &error))
 }
 
+/// A file that will be `path` once it is whole, begun before hours of work depend on it.
+///
+/// # Errors
+/// In words: why it cannot be written, and what to do.
+pub(crate) fn begin(path: &Path) -> Result<NamedTempFile, String> {
+    let explained = |error: MediaError| match error {
+        MediaError::Unwritable { reason, remedy, .. } => format!("{reason}; {remedy}"),
+        other => other.to_string(),
+    };
+    refuse_special(path).map_err(explained)?;
+    let folder = folder_of(path);
+    if !folder.exists() {
+        let folder = folder.display();
+        return Err(format!("there is no folder {folder}; make it first, or choose another place"));
+    }
+    sweep(folder);
+    unfinished_file(folder).map_err(|error| explained(explain_write(path, &error)))
+}
+
 /// A rename replaces whatever is there, a device like any other name.
 fn refuse_special(path: &Path) -> Result<(), MediaError> {
     if path.metadata().map_or(true, |about| about.is_file()) {

@@ -167,6 +167,13 @@ impl OpenedModel {
         [draft.first_image, draft.last_image] = images.sources();
         draft.loras.clone_from(&self.loras.sources);
         let mut request = draft.complete(&defaults).or_exit(Exit::BadInput)?;
+        if let Some(shift) = args.shift.filter(|_| !request.solver.has_shift()) {
+            console.caution(format!(
+                "--shift {shift} changes nothing: the solver {} has times of its own; leave it out, or \
+                 choose another --solver",
+                request.solver
+            ));
+        }
         if let Some(preset) = &sampling.preset {
             console.remark(&preset.line(&request));
         }

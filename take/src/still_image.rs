@@ -9,6 +9,7 @@ mod lanczos;
 
 use thiserror::Error;
 
+use crate::counted::{counted, verb};
 use crate::digest::ContentHash;
 use crate::ellipse::Ellipse;
 use crate::fit::{Compressor, FitError, FitSettings};
@@ -25,6 +26,12 @@ const LEAST_ALPHA: f64 = 0.5 / 255.0;
 const ROUNDED: f64 = 17.0;
 /// But no image is stretched as much as this.
 const STRETCHED: f64 = 1.1;
+
+/// Columns or rows, of which one is none, and `is` or `are`.
+fn lines([columns, rows]: [u32; 2], kind: &str) -> String {
+    let (count, what) = if columns > 0 { (columns, "column") } else { (rows, "row") };
+    format!("{} {}", counted(count, &format!("{kind}{what}")), verb(count, "is", "are"))
+}
 
 /// A picture that a take begins or ends with.
 #[derive(Clone, Debug, PartialEq)]
@@ -202,20 +209,25 @@ impl StillImage {
     pub fn warnings(&self, which: &str, [width, height]: [u32; 2]) -> Vec<Warning> {
         let mut warnings = Vec::new();
         let [own_width, own_height] = [self.width, self.height];
-        let mut edges = |message: String| {
+        let mut edges = |what: String| {
+            let message = format!(
+                "the {which} image, {own_width} × {own_height}, is not of the aspect of the take, {width} × \
+                 {height}: {what}"
+            );
             let remedy = "give a width and height of its aspect, or an image of theirs";
             warnings.push(Warning::new(WarningCode::ImageEdges, message, remedy));
         };
         match self.edge_change(width, height) {
             EdgeChange::Kept => {}
-            EdgeChange::Cropped([columns, rows]) => edges(format!(
-                "the {which} image, {own_width} × {own_height}, is not of the aspect of the take, {width} × \
-                 {height}: {columns} columns and {rows} rows are cut off around its middle"
-            )),
-            EdgeChange::Padded([columns, rows]) => edges(format!(
-                "the {which} image, {own_width} × {own_height}, is not of the aspect of the take, {width} × \
-                 {height}: {columns} transparent columns and {rows} rows are added around it"
-            )),
+            EdgeChange::Cropped([0, 0]) | EdgeChange::Padded([0, 0]) => {
+                edges("it is too small to be brought to it, and is stretched".to_owned());
+            }
+            EdgeChange::Cropped(edge) => {
+                edges(format!("{} cut off around its middle", lines(edge, "")));
+            }
+            EdgeChange::Padded(edge) => {
+                edges(format!("{} added around it", lines(edge, "transparent ")));
+            }
         }
         if self.is_opaque() {
             warnings.push(Warning::new(

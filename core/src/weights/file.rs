@@ -42,6 +42,19 @@ impl TensorFile {
     /// The file cannot be read, is damaged or truncated, is none of tensors, or its pickle asks for
     /// more than tensors.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_or(path, "Fetch it again")
+    }
+
+    /// The same of a file that this program has made, and that is nowhere to be fetched.
+    ///
+    /// # Errors
+    /// As [`TensorFile::open`].
+    pub fn open_own(path: &Path) -> Result<Self> {
+        Self::open_or(path, "Make it again")
+    }
+
+    /// `remedy`: how another file is come by, where this one is not whole.
+    fn open_or(path: &Path, remedy: &str) -> Result<Self> {
         let bytes = FileBytes::open(path)?;
         let mut head = vec![0; bytes.len().min(64) as usize];
         bytes.read_into(0, &mut head)?;
@@ -54,7 +67,9 @@ impl TensorFile {
         } else {
             // The length of a safetensors header may begin like anything else, so that it is tried first.
             let header =
-                SafetensorsHeader::read(&bytes).map_err(|error| match no_weights::said_by(&head) {
+                SafetensorsHeader::read(&bytes, remedy).map_err(|error| match no_weights::said_by(
+                    &head,
+                ) {
                     Some(said) => Error::file(path, said),
                     None => error,
                 });

@@ -24,16 +24,16 @@ pub(super) struct SafetensorsHeader {
 }
 
 impl SafetensorsHeader {
-    /// Reads the header of a whole file.
+    /// Reads the header of a whole file; `remedy` is how another one is come by, as a sentence.
     ///
     /// # Errors
     /// It is none, or the file is cut off or longer.
-    pub(super) fn read(file: &FileBytes) -> Result<Self> {
+    pub(super) fn read(file: &FileBytes, remedy: &str) -> Result<Self> {
         let refuse = |problem: String| {
             Error::file(
                 file.path(),
                 format!(
-                    "not a whole safetensors file ({problem}); {} bytes are there. Fetch it again",
+                    "not a whole safetensors file ({problem}); {} bytes are there. {remedy}",
                     file.len()
                 ),
             )

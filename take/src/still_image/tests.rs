@@ -23,6 +23,22 @@ fn a_size_has_the_aspect_of_the_image_and_the_released_one_stays() {
 }
 
 #[test]
+fn what_becomes_of_the_edges_is_told_in_columns_or_rows_and_not_in_none_of_them() {
+    let told = |width, height, size, alpha: f32| {
+        let image = drawn(width, height, |x, _| [0.5, 0.5, 0.5, if x == 0 { alpha } else { 1.0 }]);
+        let warnings = image.warnings("first", size);
+        let edges = warnings.iter().find(|warning| warning.code == WarningCode::ImageEdges);
+        edges.map(|warning| warning.message.clone()).unwrap_or_default()
+    };
+    assert!(told(64, 16, [64, 64], 0.5).ends_with("48 transparent rows are added around it"));
+    assert!(told(16, 64, [64, 64], 1.0).ends_with("48 rows are cut off around its middle"));
+    assert!(told(1, 1, [832, 480], 0.5).ends_with("1 transparent column is added around it"));
+    let small = told(1, 1, [640, 480], 0.5);
+    assert!(small.ends_with("it is too small to be brought to it, and is stretched"), "{small}");
+    assert_eq!(told(64, 64, [64, 64], 0.5), "");
+}
+
+#[test]
 fn a_hash_is_of_size_and_values() {
     let image = drawn(2, 1, |x, _| [x as f32, 0.5, 0.25, 1.0]);
     let mut bytes = vec![2, 0, 0, 0, 1, 0, 0, 0];

@@ -306,7 +306,7 @@ pub(super) fn files_of_the_store(folder: &Path) -> Vec<(PathBuf, Metadata)> {
 fn scan(folder: &Path) -> (Vec<StoredFile>, Option<StoreError>) {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(error) if is_absent(&error) => return (Vec::new(), None),
+        Err(error) if is_absent(&error) && !folder.is_file() => return (Vec::new(), None),
         Err(error) => return (Vec::new(), Some(StoreError::io("read the folder", folder)(error))),
     };
     let known = |entry: io::Result<fs::DirEntry>| {
