@@ -4,8 +4,10 @@ use anyhow::{Result, anyhow, ensure};
 use serde_json::json;
 use wan_alpha_core::Watch;
 use wan_alpha_core::generate::{Keep, MemoryLimits, Pipeline};
-use wan_alpha_core::plan::{CapSource, MemoryPlan};
+use wan_alpha_core::plan::CapSource;
 use wan_alpha_core::weights::Strengths;
+use wan_alpha_take::counted::counted;
+use wan_alpha_take::models::Defaults;
 use wan_alpha_take::{Ellipse, RequestDraft, TakeRequest};
 
 use crate::announcement;
@@ -14,7 +16,7 @@ use crate::context::CommandContext;
 use crate::device;
 use crate::exit::{Exit, OrExit};
 use crate::memory;
-use crate::model::Chosen;
+use crate::model::{Chosen, ChosenLoras, Recorded, SamplingDefaults};
 use crate::stdout::print_lines;
 use crate::timing_history::TimingHistory;
 
@@ -34,7 +36,10 @@ pub(crate) fn run(args: &PlanTake, context: &CommandContext<'_>) -> Result<()> {
         limits.cap_by = CapSource::Flag;
     }
     pipeline.limit_memory(limits);
-    let request = request(args, &chosen, &pipeline)?;
+    let loras = ChosenLoras::of(&args.lora, environment, console)?;
+    let sampling = SamplingDefaults::of(&Recorded::of(&chosen), &pipeline, args.preset);
+    let request = request(args, &chosen, &sampling.defaults, &loras)?;
+    pipeline.add_loras(&loras.files(&request), watch)?;
     let plan = pipeline.plan(&request)?.ok_or_else(|| {
         anyhow!("the system does not tell its memory, and nothing can be planned by it")
     })?;
@@ -47,7 +52,17 @@ pub(crate) fn run(args: &PlanTake, context: &CommandContext<'_>) -> Result<()> {
         let told = json!({ "plan": plan, "budget": budget, "model": sizes, "seconds": seconds });
         return print_lines(&[serde_json::to_string_pretty(&told)?]);
     }
-    print_lines(&lines(&plan, &request, &opened.to_string(), &expected.to_string()))
+    let TakeRequest { width, height, frames, model, solver, guidance, .. } = &request;
+    let settings = match &sampling.preset {
+        Some(preset) => preset.line(&request),
+        None => format!("{solver}, {}, guidance {guidance}", counted(request.steps, "step")),
+    };
+    print_lines(&[
+        format!("{width}×{height} with {frames} frames by `{model}` on {opened}: it fits"),
+        format!("sampling: {settings}"),
+        format!("memory: {plan}"),
+        format!("time: {expected}"),
+    ])
 }
 
 fn check_memory(gigabytes: f64) -> Result<()> {
@@ -55,30 +70,29 @@ fn check_memory(gigabytes: f64) -> Result<()> {
     Ok(())
 }
 
-fn request(args: &PlanTake, chosen: &Chosen, pipeline: &Pipeline) -> Result<TakeRequest> {
-    let defaults = chosen.defaults.clone().or(pipeline.defaults());
-    let frames = args.frames.unwrap_or_else(|| defaults.frames_or_released());
+/// The take that `render` would make, but for what no plan depends on.
+fn request(
+    args: &PlanTake,
+    chosen: &Chosen,
+    defaults: &Defaults,
+    loras: &ChosenLoras,
+) -> Result<TakeRequest> {
+    let frames = args.frames.unwrap_or_else(|| chosen.defaults.frames_or_released());
     let latent_frames = TakeRequest::latent_frames_of(frames).or_exit(Exit::BadInput)?;
     let side = |axis: usize| args.size.map(|size| size[axis] as u32);
     let draft = RequestDraft {
         frames: Some(frames),
-        width: side(0),
-        height: side(1),
+        width: args.width.or(side(0)),
+        height: args.height.or(side(1)),
         ellipse: vec![Ellipse::default(); latent_frames],
         mu: vec![0.05; latent_frames],
+        steps: args.steps,
+        guidance: args.guidance,
+        loras: loras.sources.clone(),
         precision: args.dtype,
         decode_precision: args.decode_precision,
         decode_tiling: args.decode_tiling,
         ..RequestDraft::new(chosen.name.clone(), "a plan".into())
     };
-    draft.complete(&defaults).or_exit(Exit::BadInput)
-}
-
-fn lines(plan: &MemoryPlan, request: &TakeRequest, device: &str, expected: &str) -> Vec<String> {
-    let TakeRequest { width, height, frames, model, .. } = request;
-    vec![
-        format!("{width}×{height} with {frames} frames by `{model}` on {device}: it fits"),
-        format!("memory: {plan}"),
-        format!("time: {expected}"),
-    ]
+    draft.complete(defaults).or_exit(Exit::BadInput)
 }

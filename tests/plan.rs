@@ -89,3 +89,38 @@ fn a_limit_that_is_no_number_is_told_and_no_limit() {
         assert!(text.contains(&format!("{name} is \"12GB\": expected a number")), "{text}");
     }
 }
+
+#[test]
+fn a_plan_is_of_the_take_that_render_would_make() {
+    // Guidance is asked of the transformer with a second prompt.
+    let text = |more: &[&str]| {
+        let told = json(&[&["--model", "draft", "--size", "96x96"], more].concat());
+        (
+            told["plan"]["peaks"]["text"].as_u64().unwrap(),
+            told["plan"]["peaks"]["sample"].as_u64().unwrap(),
+        )
+    };
+    let plain = text(&["--guidance", "1"]);
+    let guided = text(&["--guidance", "5"]);
+    assert!(guided.0 > plain.0 && guided.1 > plain.1, "{plain:?} {guided:?}");
+    assert_eq!(text(&["--preset", "wan"]), guided);
+    assert_eq!(text(&["--preset", "lightx2v"]), plain);
+    // What the record says counts, as it does in render.
+    let says = |arguments: &[&str]| {
+        let output = plan(&[&["--model", "draft"], arguments].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(says(&["--width", "112", "--height", "64"]).starts_with("112×64 with "));
+    assert!(says(&["--steps", "7"]).contains("\nsampling: unipc, 7 steps, guidance 1\n"));
+    for arguments in [
+        &["--size", "96x96", "--width", "96"][..],
+        &["--steps", "0"],
+        &["--width", "100"],
+        &["--lora", "nowhere"],
+        &["--preset", "nobody"],
+    ] {
+        let output = plan(&[&["--model", "draft"], arguments].concat());
+        assert!(!output.status.success(), "{arguments:?}");
+    }
+}

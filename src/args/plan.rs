@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use wan_alpha_take::models::AUTO;
+use wan_alpha_take::models::{AUTO, Preset};
 use wan_alpha_take::{DecodePrecision, DecodeTiling, Precision};
 
-use super::{Computing, one_of, size};
+use super::{Computing, GUIDANCE, LENGTH, SIDE, STEPS, number, one_of, preset_name, size, whole};
 
 /// A take that may be asked for.
 #[derive(Debug, Args)]
@@ -16,15 +16,40 @@ pub(crate) struct PlanTake {
     pub(crate) model: Vec<PathBuf>,
 
     /// Size of the take, in multiples of 16 [default: the model's]
-    #[arg(long, value_name = "WxH", value_parser = size)]
+    #[arg(long, value_name = "WxH", value_parser = size, conflicts_with_all = ["width", "height"])]
     pub(crate) size: Option<[usize; 2]>,
 
+    /// Width in pixels, a multiple of 16 [default: the model's]
+    #[arg(long, value_name = "W", value_parser = whole(SIDE), allow_negative_numbers = true)]
+    pub(crate) width: Option<u32>,
+
+    /// Height in pixels, a multiple of 16 [default: the model's]
+    #[arg(long, value_name = "H", value_parser = whole(SIDE), allow_negative_numbers = true)]
+    pub(crate) height: Option<u32>,
+
     /// Number of frames, 4n+1 [default: the model's]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole(LENGTH), allow_negative_numbers = true)]
     pub(crate) frames: Option<u32>,
 
+    /// Solver, steps and guidance as the authors of a distillation give them [default: the model's]
+    #[arg(long, value_name = "NAME", value_parser = preset_name())]
+    pub(crate) preset: Option<&'static Preset>,
+
+    /// Denoising steps, 1 to 1000, with rcm 1 to 4 [default: the preset's]
+    #[arg(long, value_name = "N", value_parser = whole(STEPS), allow_negative_numbers = true)]
+    pub(crate) steps: Option<u32>,
+
+    /// How strictly the prompt is followed, 0 to 30; 1 is off and twice as fast [default: the preset's]
+    #[arg(long, value_name = "G", value_parser = number(GUIDANCE), allow_hyphen_values = true)]
+    pub(crate) guidance: Option<f64>,
+
+    /// A further LoRA, as `render` takes it; may be given several times
+    #[arg(long, value_name = "NAME|FILE[:S]", num_args = 1..)]
+    pub(crate) lora: Vec<String>,
+
     /// Gigabytes that may be used at most [default: WAN_ALPHA_MEMORY, else what is free]
-    #[arg(long, value_name = "GB")]
+    #[arg(long, value_name = "GB", allow_hyphen_values = true)]
+    #[arg(value_parser = number("gigabytes, a number above 0, such as 12"))]
     pub(crate) memory: Option<f64>,
 
     /// Number format to compute in [default: the model's]
