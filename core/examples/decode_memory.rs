@@ -1,6 +1,7 @@
 //! What decoding takes of memory and time with an autoencoder of full size, whose numbers are random:
 //! `decode_memory WAY FRAMES [WIDTHxHEIGHT]`, where WAY is `together`, `in-turn`, `tiled`, `bf16` or
-//! `bf16-tiled`. Prints seconds, and the most anonymous and shared memory of the process.
+//! `bf16-tiled`. Prints seconds by the clock and by the processor's, and the most anonymous and shared memory of
+//! the process.
 //!
 //! The autoencoder is written to `decode_memory.safetensors` in the system's folder for temporary files,
 //! unless it is there, and so is what waits while a film is decoded.
@@ -60,14 +61,14 @@ fn main() -> Result<()> {
         }
     });
     let before = memory();
-    let begun = Instant::now();
+    let (begun, worked_before) = (Instant::now(), worked());
     let mut count = Count::default();
     decode_by(&decoders, Device::cpu(), &latent, &way, &mut count, &Unwatched)?;
-    let seconds = begun.elapsed().as_secs_f64();
+    let (seconds, worked) = (begun.elapsed().as_secs_f64(), worked() - worked_before);
     ENDED.store(true, Ordering::Relaxed);
     drop(watching.join());
     println!(
-        "{} {size} {frames} frames: {seconds:.1} s, {:.3} GB at most ({:.3} before), mean {:.6}",
+        "{} {size} {frames} frames: {seconds:.1} s ({worked:.1} s of processors), {:.3} GB at most ({:.3} before), mean {:.6}",
         word(0),
         MOST.load(Ordering::Relaxed) as f64 / 1e9,
         before as f64 / 1e9,
@@ -85,6 +86,16 @@ fn memory() -> u64 {
         kilobytes.and_then(|number| number.parse::<u64>().ok()).unwrap_or(0)
     };
     1024 * (of("RssAnon:") + of("RssShmem:"))
+}
+
+/// Seconds that all threads of this process have computed.
+fn worked() -> f64 {
+    /// Of `USER_HZ`.
+    const TICKS: f64 = 100.0;
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks = fields.skip(11).take(2).filter_map(|field| field.parse::<f64>().ok());
+    ticks.sum::<f64>() / TICKS
 }
 
 /// Both decoders of one random autoencoder.

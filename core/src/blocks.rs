@@ -20,7 +20,7 @@ mod slab_source;
 mod streamed;
 
 use crate::Result;
-pub use placement::{BlockPlacement, BlockStore, place};
+pub use placement::{BlockPlacement, BlockStore, check_room_for_blocks, place};
 pub use slab_source::SlabSource;
 pub use streamed::Streamed;
 pub(crate) use streamed::stream_once;

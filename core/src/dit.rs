@@ -23,7 +23,7 @@ pub use kernel::AttentionKernel;
 pub use recompute::Recomputed;
 pub use rope::Rope;
 
-use crate::blocks::{BlockPlacement, BlockSource, place};
+use crate::blocks::{BlockPlacement, BlockSource, check_room_for_blocks, place};
 use crate::device::Device;
 use crate::linear::Linear;
 use crate::pacer::Pacer;
@@ -146,6 +146,19 @@ impl Dit {
             head_modulation: weights.get_float32("head.modulation", &[1, 2, dim])?,
             config,
         })
+    }
+
+    /// Whether there is room on disk for what [`Dit::load_placed`] would write there; nothing is read.
+    ///
+    /// # Errors
+    /// There is none, with the numbers.
+    pub fn check_room(
+        weights: &Weights,
+        config: &DitConfig,
+        placement: &BlockPlacement,
+    ) -> Result<()> {
+        let load = |block: &Weights| Block::load(block, config);
+        check_room_for_blocks(&weights.sub("blocks"), config.layers, placement, &load)
     }
 
     /// The sizes that its weights have.

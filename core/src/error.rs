@@ -163,6 +163,15 @@ pub enum Error {
         remedy: String,
     },
 
+    /// A disk has no room for what is to be written there.
+    #[error("{what}; {remedy}")]
+    NoRoomOnDisk {
+        /// What does not fit where, with the numbers.
+        what: String,
+        /// What helps.
+        remedy: String,
+    },
+
     /// The GPU has failed, and with it all that this process had on it.
     #[error("{}; {}", self.what(), self.remedy().unwrap_or_default())]
     DeviceLost {
@@ -223,7 +232,10 @@ impl Error {
             Self::OutOfMemory { .. } | Self::DoesNotFit { .. } => ErrorKind::OutOfMemory,
             Self::DeviceLost { .. } => ErrorKind::DeviceLost,
             Self::Cancelled(_) => ErrorKind::Cancelled,
-            Self::Torch { .. } | Self::Diverged { .. } | Self::Sink(_) => ErrorKind::Failed,
+            Self::NoRoomOnDisk { .. }
+            | Self::Torch { .. }
+            | Self::Diverged { .. }
+            | Self::Sink(_) => ErrorKind::Failed,
         }
     }
 
@@ -265,7 +277,7 @@ impl Error {
             Self::DeviceLost { doing, detail } => {
                 format!("the GPU failed{}: {detail}", while_doing(doing))
             }
-            Self::DoesNotFit { what, .. } => what.clone(),
+            Self::DoesNotFit { what, .. } | Self::NoRoomOnDisk { what, .. } => what.clone(),
             Self::WeightFormat(format) => format.what(),
             other => other.to_string(),
         }
@@ -277,7 +289,9 @@ impl Error {
             Self::OutOfMemory { stage, shortage, asked } => {
                 Some(advice::where_memory_ran_out(*stage, shortage, *asked))
             }
-            Self::DoesNotFit { remedy, .. } => Some(remedy.clone()),
+            Self::DoesNotFit { remedy, .. } | Self::NoRoomOnDisk { remedy, .. } => {
+                Some(remedy.clone())
+            }
             Self::DeviceLost { .. } => Some(advice::DEVICE_LOST.to_owned()),
             Self::WeightFormat(WeightFormat { remedy, .. }) => Some((*remedy).to_owned()),
             Self::Torch { detail, .. } => advice::where_a_card_is_unfit(detail),

@@ -253,6 +253,7 @@ impl Pipeline {
         let plan = self.plan(request)?;
         if let Some(plan) = &plan {
             log::info!("memory: {plan}");
+            self.check_disk(request.precision, plan)?;
         }
         self.choose_attention(request)?;
         let mut noise =

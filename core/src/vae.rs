@@ -29,7 +29,7 @@ pub use decoder::Decoder;
 pub use encoder::{Encoder, FRAMES_PER_LATENT};
 pub use merge::MergeBlock;
 pub use rgba_encoder::{EncodedFrames, RgbaEncoder, RgbaFilm};
-pub(crate) use tiles::{largest_tile, tiles};
+pub(crate) use tiles::{Tile, largest_tile, tiles};
 
 use crate::device::Device;
 use crate::weights::{Decoders, Weights};
@@ -146,17 +146,18 @@ impl LatentDecoder {
         self.decoder.middle(&self.z(latent)?, cache, watch)
     }
 
-    /// What [`LatentDecoder::middle`] gave, or a part of its places, on to frames, as
-    /// [`LatentDecoder::decode`] gives them.
+    /// A tile of what [`LatentDecoder::middle`] gave on to frames, as [`LatentDecoder::decode`] gives
+    /// them, without what the tile is larger than they are.
     pub(crate) fn rest(
         &self,
         middle: Tensor,
+        tile: &Tile,
         cache: &mut FeatureCache,
         watch: &dyn Watch,
     ) -> Result<Tensor> {
         cache.rewind();
         let middle = middle.f_to_device(self.mean.device())?.f_to_kind(self.kind)?;
-        finished(&self.decoder.rest(middle, cache, watch)?)
+        finished(&self.decoder.rest(middle, &tile.trims(), cache, watch)?)
     }
 
     /// As the decoder takes it: `[1, t, h, w, 16]`.

@@ -13,6 +13,13 @@ fn tensor(mib: i64) -> Tensor {
     Tensor::f_zeros([mib * MIB], (Kind::Uint8, Device::Cpu)).unwrap()
 }
 
+/// Bytes of this process that no file is behind.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
+    1024 * line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+}
+
 #[test]
 fn what_a_tensor_leaves_is_used_by_the_next_and_goes_when_told() {
     keep_freed_memory(64 << 20).unwrap();
@@ -40,6 +47,19 @@ fn what_a_tensor_leaves_is_used_by_the_next_and_goes_when_told() {
     assert!(freed_memory() <= 64 << 20);
     release_freed_memory();
     assert_eq!(freed_memory(), 0);
+
+    // What a smaller one does not need of its block goes back to the system: 10 of 50.
+    drop(tensor(50));
+    let before = resident();
+    let smaller = tensor(40);
+    let given_back = before.saturating_sub(resident()) / MIB as u64;
+    assert!((9..=10).contains(&given_back), "{given_back} MiB");
+    drop(smaller);
+    assert_eq!(freed_memory(), 40 << 20);
+    // One that is much smaller leaves it to those that fill it, while there is room for both.
+    drop(tensor(10));
+    assert_eq!(freed_memory(), 50 << 20);
+    release_freed_memory();
 
     // From many threads at once, nothing is mixed up.
     std::thread::scope(|scope| {

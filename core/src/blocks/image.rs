@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tch::{Kind, Tensor};
+use wan_alpha_take::disk_space::available;
 
 use super::reader::bytes_of;
 use super::slab_source::SlabSource;
@@ -117,7 +118,7 @@ impl FileImage {
         let explain = |reason| Error::io("write the blocks of the model to", folder)(reason);
         std::fs::create_dir_all(folder).map_err(explain)?;
         let bytes = layouts.bytes() as u64;
-        room_for(folder, bytes * order.len() as u64)?;
+        check_room(folder, bytes * order.len() as u64, without_a_file(weights))?;
         let mut file = tempfile::tempfile_in(folder).map_err(explain)?;
         let mut places = vec![None; layouts.count()];
         let memory = slot_memory(layouts.bytes(), Device::cpu())?;
@@ -150,26 +151,36 @@ fn not_there(block: usize) -> Error {
     Error::Input(format!("block {block} is in no image: it stays in memory"))
 }
 
-/// Fails where a disk has not so much room and some more.
-fn room_for(folder: &Path, bytes: u64) -> Result<()> {
-    #[cfg(target_os = "linux")]
-    if let Ok(found) = rustix::fs::statvfs(folder) {
-        let free = found.f_bavail * found.f_frsize;
-        if free < bytes + LEFT_ON_DISK {
-            let [needed, free] = [bytes + LEFT_ON_DISK, free].map(|bytes| bytes as f64 / 1e9);
-            return Err(Error::file(
-                folder,
-                format!(
-                    "the blocks of the model do not fit there while a take is made: {needed:.1} GB \
-                     are needed, {free:.1} GB are free; make room, or keep a merged copy elsewhere \
-                     (`wan-alpha model add --keep-merged`)"
-                ),
-            ));
-        }
+/// What has blocks come from files that are there, in place of one of their own.
+pub(super) fn without_a_file(weights: &Weights) -> &'static str {
+    if weights.has_adapters() {
+        "keep a merged copy, from which blocks come as they are (`wan-alpha model add --keep-merged`)"
+    } else {
+        "compute in the number format that the model's files are in (--dtype)"
     }
-    #[cfg(not(target_os = "linux"))]
-    let _ = (folder, bytes, LEFT_ON_DISK);
-    Ok(())
+}
+
+/// Fails where the disk of `folder`, which need not be there yet, has no room for a file of so many bytes of
+/// blocks and some more; `helps` says what else than room does.
+pub(super) fn check_room(folder: &Path, bytes: u64, helps: &str) -> Result<()> {
+    let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or(folder);
+    // Where the system does not tell, writing does.
+    let free = available(there).unwrap_or(u64::MAX);
+    let needed = bytes.saturating_add(LEFT_ON_DISK);
+    if free >= needed {
+        return Ok(());
+    }
+    let [needed, free] = [needed, free].map(|bytes| bytes as f64 / 1e9);
+    Err(Error::NoRoomOnDisk {
+        what: format!(
+            "{}: the blocks of the model that do not stay in memory do not fit there while the take is \
+             made: {needed:.1} GB are needed, {free:.1} GB are free",
+            folder.display()
+        ),
+        remedy: format!(
+            "make room, have the cache elsewhere (XDG_CACHE_HOME), allow more memory, or {helps}"
+        ),
+    })
 }
 
 /// Blocks that are brought into form, one tensor after the other, when they are read.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tch::Tensor;
 
 use super::brought_into_form::{BroughtIntoForm, KeptBlock};
-use super::image::{FileImage, HostImage, slot_memory};
+use super::image::{FileImage, HostImage, check_room, slot_memory, without_a_file};
 use super::slab_source::SlabSource;
 use super::streamed::Streamed;
 use super::{BlockSource, Resident};
@@ -190,6 +190,33 @@ impl<B: std::fmt::Debug + Send + 'static> BlockMaking<'_, B> {
     }
 }
 
+/// Whether there is room for the file of blocks that [`place`] would make, where it would make one: asked
+/// before anything is read.
+///
+/// # Errors
+/// There is none, with the numbers; as [`Weights::get`].
+pub fn check_room_for_blocks<B>(
+    weights: &Weights,
+    count: usize,
+    placement: &BlockPlacement,
+    load: &dyn Fn(&Weights) -> Result<B>,
+) -> Result<()> {
+    let coming = placement.streamed(count).len() as u64;
+    let (BlockStore::File { cached }, Some(folder)) = (placement.store, &placement.folder) else {
+        return Ok(());
+    };
+    if coming == 0 || !weights.is_in_files() {
+        return Ok(());
+    }
+    let layout = Arc::new(BlockLayout::of(&weights.sub(0), load)?);
+    let kept = weights.kept_layouts(&layout, count)?;
+    let layouts = kept.unwrap_or_else(|| BlockLayouts::alike(layout, count));
+    match BlockFiles::find(weights, &layouts, cached)? {
+        Some(_) => Ok(()),
+        None => check_room(folder, coming * layouts.bytes() as u64, without_a_file(weights)),
+    }
+}
+
 enum Source {
     Image(Box<dyn SlabSource>),
     Files(BlockFiles),
@@ -214,12 +241,11 @@ fn source(
         return Ok(Source::Files(files));
     }
     let Some(folder) = &placement.folder else {
-        return Err(Error::Input(
-            "the model's files do not have its blocks as they are computed with (adapters are to be \
-             merged, or another precision is asked for), and there is no folder for a file that has; \
-             keep a merged copy: `wan-alpha model add --keep-merged`"
-                .into(),
-        ));
+        return Err(Error::Input(format!(
+            "the model's files do not have its blocks as they are computed with, and there is no folder \
+             for a file that has (HOME, XDG_CACHE_HOME); or {}",
+            without_a_file(weights)
+        )));
     };
     let image = FileImage::make((weights, layouts), coming, (folder, cached), made)?;
     Ok(Source::Image(Box::new(image)))

@@ -9,7 +9,7 @@ use super::chunk_spool::ChunkSpool;
 use super::{FrameSink, emit};
 use crate::vae::{
     DecodedFrames, DecodedPart, FRAMES_PER_LATENT, FeatureCache, Film, LatentDecoder, RgbaDecoder,
-    tiles,
+    Tile, tiles,
 };
 use crate::weights::Decoders;
 use crate::{Error, Result, Stage, Watch};
@@ -179,16 +179,21 @@ impl InTurn<'_> {
             let mut cache = FeatureCache::default();
             let weights = tile.weights(self.device.tch())?;
             for k in 0..frames as usize {
-                let (down, across) = (tile.down, tile.across);
-                let part = middle.get(k)?.f_narrow(2, down.first, down.count)?;
-                let part = part.f_narrow(3, across.first, across.count)?.f_contiguous()?;
-                let part = decoder.rest(part, &mut cache, watch)?.f_mul(&weights)?;
+                let part = decoder.rest(part_of(&middle, k, &tile)?, &tile, &mut cache, watch)?;
+                let part = part.f_mul(&weights)?;
                 film.add(k, tile.first_pixel(), &part)?;
                 told(watch);
             }
         }
         Ok(())
     }
+}
+
+/// The places of a tile in the middle of latent frame `k`, and no more.
+fn part_of(middle: &ChunkSpool, k: usize, tile: &Tile) -> Result<Tensor> {
+    let ([row, rows], [column, columns]) = (tile.down.cells(), tile.across.cells());
+    let chunk = middle.get(k)?;
+    Ok(chunk.f_narrow(2, row, rows)?.f_narrow(3, column, columns)?.f_contiguous()?)
 }
 
 /// Frames on their way to a sink.

@@ -101,6 +101,26 @@ impl Pipeline {
         self.merged.as_ref().filter(fits).map(MergedTransformer::set)
     }
 
+    /// Whether there is room on disk for the blocks that come, as `plan` says, where they need a file.
+    pub(super) fn check_disk(&self, precision: Precision, plan: &MemoryPlan) -> Result<()> {
+        let (set, adapters) = match self.merged_set(precision) {
+            Some(copy) => (copy.clone(), Vec::new()),
+            None => (self.files.dit.clone(), self.files.merged_adapters()),
+        };
+        let weights = self.weights_of(set, adapters, precision);
+        Dit::check_room(&weights, &self.config, &self.placement(Some(plan)))
+    }
+
+    fn weights_of(
+        &self,
+        set: Arc<TensorSet>,
+        adapters: Vec<Adapter>,
+        precision: Precision,
+    ) -> Weights {
+        let weights = Weights::new(set, adapters, kind_of(precision), self.device);
+        weights.storing(storage_of(precision))
+    }
+
     fn read_dit_of(
         &self,
         (set, adapters): (Arc<TensorSet>, Vec<Adapter>),
@@ -108,8 +128,7 @@ impl Pipeline {
         placement: &BlockPlacement,
         watch: &dyn Watch,
     ) -> Result<LoadedDit> {
-        let weights = Weights::new(set.clone(), adapters, kind_of(precision), self.device);
-        let weights = weights.storing(storage_of(precision));
+        let weights = self.weights_of(set.clone(), adapters, precision);
         let dit = Dit::load_placed(&weights, self.config.clone(), placement, watch)?;
         Ok(LoadedDit {
             precision,

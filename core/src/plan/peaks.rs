@@ -70,34 +70,39 @@ pub fn text_peak(model: &ModelSizes, take: &TakeSizes, slots: usize) -> u64 {
 
 /// Of decoding, chunk by chunk: both decoders `together`, or one after the other.
 ///
-/// What a decoder remembers of a film, and what its widest layer holds, go with the pixels of a frame and
-/// the channels at full resolution; they were counted at the released decoder's 96.
+/// What a decoder remembers of a film goes with the pixels and the channels of each of its resolutions; they
+/// were counted at the released decoder's 96 channels at the full one, where its widest layer is too.
 pub fn decode_peak(model: &ModelSizes, take: &TakeSizes, together: bool) -> u64 {
     let films = if together && !take.tiled { 2 } else { 1 };
-    let pixels = if take.tiled {
-        let (width, height) = (i64::from(take.width / 8), i64::from(take.height / 8));
-        largest_tile(width, height) * 64
+    let (middle, pixels) = if take.tiled {
+        // What the middle remembers has gone before the first tile.
+        (0, largest_tile(i64::from(take.width / 8), i64::from(take.height / 8)))
     } else {
-        take.pixels()
+        (MIDDLE_NUMBERS * take.pixels(), [take.pixels(); 4])
     };
     let dim = model.decoder_dim;
-    let bytes = |numbers: u64| numbers * pixels * dim / 96 * take.decode_number;
+    let bytes = |numbers: u64| numbers * dim / 96 * take.decode_number;
+    let remembered: u64 =
+        pixels.iter().zip(CACHE_NUMBERS).map(|(pixels, each)| pixels * each).sum();
     let weights = films * model.decoder / FLOAT * take.decode_number;
     let (widest, workspace) = if model.is_card {
         (WIDEST_NUMBERS, CARD_WORKSPACE)
     } else {
         (CPU_WIDEST_NUMBERS, CPU_PIECES + dim * dim * CPU_KERNELS)
     };
-    let frames = pixels * FRAME_BYTES;
-    weights + films * bytes(CACHE_NUMBERS) + bytes(widest) + frames + workspace
+    let frames = pixels[3] * FRAME_BYTES;
+    weights + bytes(films * (middle + remembered)) + bytes(widest * pixels[3]) + frames + workspace
 }
 
-/// Numbers for each pixel that one decoder of 96 channels remembers.
-const CACHE_NUMBERS: u64 = 2_368;
-/// Numbers for each pixel of its widest layer: four frames at full size.
-const WIDEST_NUMBERS: u64 = 1_728;
+/// Numbers for each pixel of the picture that one decoder of 96 channels remembers of its middle.
+const MIDDLE_NUMBERS: u64 = 48;
+/// The same of what follows: at an eighth of the resolution, a quarter, half of it and the whole.
+const CACHE_NUMBERS: [u64; 4] = [84, 312, 576, 1_344];
+/// Numbers for each pixel of its widest layer: what goes into a residual block and what comes out of it,
+/// four frames each, and six that its second convolution sees.
+const WIDEST_NUMBERS: u64 = 1_344;
 /// The same on a processor, whose convolutions work in pieces.
-const CPU_WIDEST_NUMBERS: u64 = 1_525;
+const CPU_WIDEST_NUMBERS: u64 = 1_141;
 /// Bytes of the pieces that a processor works on at once, five of them (`vae::winograd`).
 const CPU_PIECES: u64 = 5 * FLOAT * (1 << 22);
 /// Bytes of the kernels that it holds transformed, for each channel of one side and the other.

@@ -40,7 +40,7 @@ impl ResidualBlock {
 
     pub(super) fn forward(&self, x: &Tensor, cache: &mut FeatureCache) -> Result<Tensor> {
         let y = self.first.forward(x, cache)?;
-        let mut y = self.second.forward(&y, cache)?;
+        let mut y = self.second.forward_owned(y, cache)?;
         let x = match &self.shortcut {
             Some(shortcut) => &shortcut.forward(x, cache)?,
             None => x,

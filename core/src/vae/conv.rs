@@ -153,6 +153,20 @@ impl NormConv {
     }
 
     pub(super) fn forward(&self, x: &Tensor, cache: &mut FeatureCache) -> Result<Tensor> {
+        self.conv.over(&self.remembered(x, cache)?, x.size()[1])
+    }
+
+    /// The same of a tensor that nobody needs any more: it is gone before the convolution's result is
+    /// there, which are the two largest tensors of a decoder.
+    pub(super) fn forward_owned(&self, x: Tensor, cache: &mut FeatureCache) -> Result<Tensor> {
+        let film = self.remembered(&x, cache)?;
+        let frames = x.size()[1];
+        drop(x);
+        self.conv.over(&film, frames)
+    }
+
+    /// History and activated frames, of which the last are remembered.
+    fn remembered(&self, x: &Tensor, cache: &mut FeatureCache) -> Result<Tensor> {
         let slot = cache.slot();
         let history = match slot {
             CachedFrames::Frames(history) => Some(&*history),
@@ -168,7 +182,7 @@ impl NormConv {
             self.film(x, history)?
         };
         *slot = CachedFrames::Frames(last_frames(&film)?);
-        self.conv.over(&film, x.size()[1])
+        Ok(film)
     }
 
     /// History and activated frames in one piece of memory, written once: activations of a

@@ -8,6 +8,7 @@ use super::LATENT_CHANNELS;
 use super::blocks::{AttentionBlock, ResidualBlock, Upsample};
 use super::cache::FeatureCache;
 use super::conv::{CausalConv3d, NormConv};
+use super::tiles::Trim;
 use crate::pacer::Pacer;
 use crate::watch::check;
 use crate::weights::Weights;
@@ -92,7 +93,7 @@ impl Decoder {
     ) -> Result<Tensor> {
         cache.rewind();
         let x = self.middle(latent, cache, watch)?;
-        self.rest(x, cache, watch)
+        self.rest(x, &Trim::NONE, cache, watch)
     }
 
     /// The first half of [`Decoder::forward`], whose attention sees a frame as a whole: `[b, t, h, w,
@@ -105,17 +106,18 @@ impl Decoder {
     ) -> Result<Tensor> {
         let x = self.post_quant.forward(latent, cache)?;
         let x = self.conv1.forward(&x, cache)?;
-        Self::through(&self.layers[..MIDDLE], x, cache, watch)
+        Self::through(&self.layers[..MIDDLE], x, &[], cache, watch)
     }
 
-    /// The second half, which sees no further than some cells.
+    /// The second half, which sees no further than some cells; after each doubling `trims` are cut off.
     pub(super) fn rest(
         &self,
         x: Tensor,
+        trims: &[Trim; 3],
         cache: &mut FeatureCache,
         watch: &dyn Watch,
     ) -> Result<Tensor> {
-        let x = Self::through(&self.layers[MIDDLE..], x, cache, watch)?;
+        let x = Self::through(&self.layers[MIDDLE..], x, trims, cache, watch)?;
         check(watch, Stage::Decode)?;
         self.head.forward(&x, cache)
     }
@@ -123,9 +125,11 @@ impl Decoder {
     fn through(
         layers: &[Layer],
         mut x: Tensor,
+        trims: &[Trim],
         cache: &mut FeatureCache,
         watch: &dyn Watch,
     ) -> Result<Tensor> {
+        let mut trims = trims.iter();
         let mut pacer = Pacer;
         for layer in layers {
             check(watch, Stage::Decode)?;
@@ -134,6 +138,11 @@ impl Decoder {
                 Layer::Attention(block) => block.forward(&x)?,
                 Layer::Upsample(block) => block.forward(&x, cache)?,
             };
+            if matches!(layer, Layer::Upsample(_))
+                && let Some(trim) = trims.next()
+            {
+                x = trim.cut(x)?;
+            }
             pacer.queued(&x)?;
         }
         Ok(x)

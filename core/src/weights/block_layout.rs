@@ -207,6 +207,11 @@ impl Weights {
         Ok(Self { source: Source::Asked { set: set.clone(), asked }, ..self.clone() })
     }
 
+    /// Whether adapters are merged into it when it is read.
+    pub(crate) fn has_adapters(&self) -> bool {
+        matches!(&self.source, Source::Files { adapters, .. } if !adapters.is_empty())
+    }
+
     /// Whether its tensors lie in files, and can be read block by block.
     pub(crate) fn is_in_files(&self) -> bool {
         matches!(self.source, Source::Files { .. })
