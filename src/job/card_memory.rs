@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use wan_alpha_core::generate::Pipeline;
-use wan_alpha_core::plan::{Headroom, MemoryBudget, TakeSizes, plan};
+use wan_alpha_core::plan::{CapSource, Headroom, MemoryBudget, TakeSizes, plan};
 use wan_alpha_take::TakeRequest;
 
 use crate::cpu_estimate::LARGE;
@@ -32,6 +32,7 @@ pub(super) fn needed(pipeline: &Pipeline, request: &TakeRequest) -> Result<Optio
             total,
             headroom: Headroom::CARD,
             cap: None,
+            cap_by: CapSource::default(),
             host_free: HOST,
             host_total: 2 * HOST,
         };
