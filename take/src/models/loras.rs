@@ -6,12 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::manifest::{VERSION, check_version, read_record, write_record};
+use super::names::LORA_FILE;
 use super::{ModelError, ModelRoots, PartFile, Result, check_name};
 use crate::digest::Fingerprint;
 use crate::request::LoraSource;
-
-/// The record's file name.
-pub(super) const FILE: &str = "wan-alpha-lora.json";
 
 /// What is recorded of a LoRA when it is added.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -122,7 +120,7 @@ impl ModelRoots {
         self.check_lora_name(&record.name)?;
         let mut last = ModelError::NoRoot;
         for root in &self.roots {
-            match write_record(record, &root.join(&record.name), FILE) {
+            match write_record(record, &root.join(&record.name), LORA_FILE) {
                 Ok(path) => return Ok(path),
                 Err(error) => last = error,
             }
@@ -137,7 +135,7 @@ impl ModelRoots {
     /// The record cannot be removed.
     pub fn remove_lora(&self, name: &str) -> Result<Option<PathBuf>> {
         check_name(name)?;
-        let paths = self.roots.iter().map(|root| root.join(name).join(FILE));
+        let paths = self.roots.iter().map(|root| root.join(name).join(LORA_FILE));
         let Some(path) = paths.into_iter().find(|path| path.symlink_metadata().is_ok()) else {
             return Ok(None);
         };
@@ -149,8 +147,8 @@ impl ModelRoots {
 }
 
 fn read(folder: &Path) -> Result<Option<NamedLora>> {
-    let Some((_, record)) = read_record::<LoraRecord>(folder, FILE)? else { return Ok(None) };
-    check_version(&folder.join(FILE), record.version)?;
+    let Some((_, record)) = read_record::<LoraRecord>(folder, LORA_FILE)? else { return Ok(None) };
+    check_version(&folder.join(LORA_FILE), record.version)?;
     Ok(Some(NamedLora { record, folder: folder.to_owned() }))
 }
 

@@ -1,6 +1,9 @@
 //! Names of models and LoRAs: what can be one, and that each stands for one thing.
 
-use super::{AUTO, DRAFT, ModelError, ModelRoots, Result, loras, manifest};
+use super::{AUTO, DRAFT, ModelError, ModelRoots, Result, manifest};
+
+/// What the record of a LoRA is called in the folder that has its name.
+pub(super) const LORA_FILE: &str = "wan-alpha-lora.json";
 
 /// A name is one path component of letters, digits and `-_.+`, not hidden.
 ///
@@ -49,7 +52,7 @@ impl ModelRoots {
     /// Whether a LoRA of that name is recorded, readably or not.
     #[must_use]
     pub fn has_lora(&self, name: &str) -> bool {
-        check_name(name).is_ok() && self.has_record(name, loras::FILE)
+        check_name(name).is_ok() && self.has_record(name, LORA_FILE)
     }
 
     fn has_record(&self, name: &str, file: &str) -> bool {
