@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use wan_alpha_core::device::Opened;
-use wan_alpha_core::generate::Pipeline;
+use wan_alpha_core::generate::{Arithmetic, Pipeline};
 use wan_alpha_core::tch::{self, Kind};
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::{Precision, TakeRequest};
@@ -63,6 +63,27 @@ impl fmt::Display for ExpectedTime {
             }
         }
     }
+}
+
+/// What is made of the image of a take of so many steps before the first of them; nothing where it begins with
+/// none.
+pub(crate) fn of_image(arithmetic: &Arithmetic, steps: u32) -> Option<String> {
+    let Arithmetic { products, attention, conditioning, .. } = *arithmetic;
+    let step = (products + attention) / f64::from(steps.max(1));
+    (conditioning > 0.0).then(|| {
+        format!(
+            "the image is encoded with its fillers first: {} TFLOP, {:.2} of a step; it is kept while the image \
+             stays the same",
+            significant(conditioning / 1e12),
+            conditioning / step
+        )
+    })
+}
+
+/// Three digits that matter.
+fn significant(number: f64) -> String {
+    let digits = (2.0 - number.log10().floor()).clamp(0.0, 6.0) as usize;
+    format!("{number:.digits$}")
 }
 
 /// The line: ``model `draft` in f32, about 3 s expected; computing on the CPU, 2 threads``.

@@ -51,7 +51,7 @@ pub(crate) use model::{GetModel, ModelCommand};
 pub(crate) use plan::PlanTake;
 pub(crate) use reading::ImageReading;
 pub(crate) use render::{Render, text_or_file};
-pub(crate) use take::{ExportTake, MakeTake, TakeCommand, TakeGallery};
+pub(crate) use take::{ExportTake, KeepImage, MakeTake, TakeCommand, TakeGallery};
 pub(crate) use train::{ONE_GPU, Train};
 
 /// Text to RGBA video with the Wan-Alpha model.

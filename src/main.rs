@@ -31,6 +31,7 @@ mod job;
 mod latent_file;
 mod maker;
 mod making_in_place;
+mod matted_image;
 mod media;
 mod memory;
 mod model;

@@ -293,6 +293,7 @@ impl Adding<'_> {
         let mut record = Manifest::new(name, fingerprint, parts?, sampling.defaults, parameters);
         record.made_for = recorded.made_for;
         record.preset = sampling.preset;
+        record.images = Some(pipeline.images_needed());
         let keeping = Keeping { files, source: fingerprint, precision };
         if let Some(progress) = keep_merged {
             announce(&keeping, name, &environment.models, progress)?;

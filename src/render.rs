@@ -151,7 +151,7 @@ impl AskedTake {
         });
         let mut measured = ReportSink::new(request, &mut sink)?;
         let watch = WarningKeeper::new(watch, WarningCode::Computation);
-        let inputs = images.images.inputs(placement.mask());
+        let inputs = images.images.inputs(placement.guide().mask());
         pipeline.make(request, inputs, &mut measured, &watch)?;
         let report = measured.finish()?;
         let written = sink.finish()?;
@@ -261,6 +261,9 @@ fn announce(
     );
     let line = announcement::line(request, opened, environment, expected);
     console.remark(&(line + &memory::told(pipeline, request)));
+    if let Some(words) = announcement::of_image(&pipeline.arithmetic(request), request.steps) {
+        console.remark(&words);
+    }
     device::warn_of_unused(opened, environment, console);
     if let Some(slow) = slow {
         console.caution(slow);

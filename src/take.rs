@@ -2,6 +2,7 @@
 
 mod find;
 mod gallery;
+mod keep_image;
 mod lines;
 mod places;
 mod room;
@@ -48,6 +49,7 @@ pub(crate) fn run(command: &TakeCommand, context: &CommandContext<'_>) -> Result
         TakeCommand::Export(args) => export(args, &store, environment, console)?,
         TakeCommand::Gallery(args) => gallery::run(args, &store, console)?,
         TakeCommand::Make(args) => make(args, &store, environment, console)?,
+        TakeCommand::KeepImage(args) => vec![keep_image::run(args, &store, console)?],
         TakeCommand::Remove { keys } => remove(keys, &store)?,
         TakeCommand::Trim { limit } => {
             let bytes = limit.map(|gigabytes| (gigabytes * 1e9) as u64);

@@ -180,10 +180,10 @@ impl TaskBench<'_> {
             Some(sizes) => (Origin::Nothing { config: (), seed }, sizes.config()),
             None => {
                 let (set, config) = find_transformer(&about.base)?;
-                config.of_text_alone(&set)?;
                 (Origin::Files(set), config)
             }
         };
+        let with_images = config.is_image_to_video();
         let text = match (&about.text, about.text_base.as_slice()) {
             (Some(sizes), _) => Some(Origin::Nothing { config: sizes.config(), seed }),
             (None, []) => None,
@@ -207,13 +207,14 @@ impl TaskBench<'_> {
         let decoders = samples::decoders(&about.decoders, self.compute.device, self.watch)?;
         let settings = self.settings;
         if settings.data.procedural.is_some() {
-            let feed = LiveFeed::open(settings, about, tokenizer, self.compute, self.watch);
+            let feed =
+                LiveFeed::open(settings, about, tokenizer, with_images, self.compute, self.watch);
             let feed = feed.or_exit(Exit::BadInput)?;
             let extras = samples::Takes { feed: &feed, settings, about, decoders };
             run.train(&mut task, &feed, &extras)
         } else {
-            let feed = LatentFeed::open(self.compute.device, settings, tokenizer)
-                .or_exit(Exit::BadInput)?;
+            let feed = LatentFeed::open(self.compute.device, settings, tokenizer, with_images);
+            let feed = feed.or_exit(Exit::BadInput)?;
             let extras = samples::Takes { feed: &feed, settings, about, decoders };
             run.train(&mut task, &feed, &extras)
         }

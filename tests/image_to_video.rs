@@ -383,3 +383,67 @@ fn a_fingerprint_counts_what_an_image_goes_through_however_it_is_spelled() {
     }
     assert_eq!(fingerprint(copy.folder()), fingerprint(&text.model()));
 }
+
+#[test]
+fn an_image_is_kept_without_a_take_and_brings_one_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, rgb, store] = ["disc.png", "rgb.png", "store"].map(|name| folder.path().join(name));
+    png(&path, 64, 48, disc, true);
+    png(&rgb, 64, 48, disc, false);
+    let keep = |words: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_wan-alpha"));
+        command.args(["take", "keep-image"]).args(words).env("WAN_ALPHA_STORE", &store);
+        let output = command.output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    // What a node reads of the answer.
+    let (code, answer, said) = keep(&["--json", "--", path.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{said}");
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(
+        (&answer["name"], &answer["width"], &answer["height"]),
+        (&"disc.png".into(), &64.into(), &48.into())
+    );
+    let hash = answer["hash"].as_str().unwrap();
+    assert!(store.join(format!("{hash}.image")).is_file());
+    // The same that a render names.
+    let case = Case::named("i2v");
+    let render = Render::of(case.model()).size(64, 48, 1).with("--image", &path);
+    assert_eq!(render.run().succeeded().take()["request"]["first_image"], hash);
+    let rgb = rgb.to_str().unwrap();
+    let (code, _, said) = keep(&["--json", "--", rgb]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("error: the image ") && said.contains("--matte FILE"), "{said}");
+    let (code, opaque, _) = keep(&["--opaque", rgb]);
+    assert_eq!((code, opaque.trim().len()), (Some(0), 64));
+    let (_, matted, said) = keep(&["--matte", path.to_str().unwrap(), rgb]);
+    assert_eq!(matted.trim(), hash, "{said}");
+}
+
+#[test]
+fn clips_are_encoded_and_judged_with_an_image_to_video_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, latent] = ["disc.png", "disc.safetensors"].map(|name| folder.path().join(name));
+    png(&path, 64, 48, disc, true);
+    let case = Case::named("i2v");
+    let run = |words: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_wan-alpha"));
+        command.args(words).args(["--device", "cpu", "--model"]).arg(case.model());
+        let output = command.current_dir(folder.path()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    run(&["encode", "disc.png", "--out", "disc.safetensors"]);
+    // The first latent frame that a take is given of the image is the image's own latent.
+    let dump = small(&path).size(64, 48, 5).run().succeeded().dump();
+    let condition = tensor(&dump, "condition.latent").narrow(1, 0, 1);
+    let encoded = TensorFile::open(&latent).unwrap();
+    let name = encoded.names().next().unwrap().to_owned();
+    let error = relative_error(&encoded.read(Device::cpu(), &name).unwrap(), &condition);
+    assert!(error < 1e-5, "{error:e}");
+    run(&["eval", "reconstruction", "disc.png", "--json", "out.json"]);
+    let judged = std::fs::read_to_string(folder.path().join("out.json")).unwrap();
+    assert!(judged.contains("alpha_psnr"), "{judged}");
+}

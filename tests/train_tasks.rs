@@ -187,6 +187,73 @@ fn a_dora_is_trained_on_a_cached_set_and_renders() {
 }
 
 #[test]
+fn a_dora_of_an_image_to_video_model_is_trained_and_renders_from_a_picture() {
+    let room = TrainingRoom::new();
+    let [model, text] = ["i2v", "t2v-euler"].map(|case| {
+        let model = room.path(case);
+        copy_folder(&Case::named(case).model(), &model);
+        model
+    });
+    drop(text);
+    let size = ["--size", "32x32", "--frames", "5", "--out", "set"];
+    room.verb(&[&["data", "procedural", "--count", "4"][..], &size].concat());
+    let cache = ["data", "cache", "set", "--model", "i2v", "--device", "cpu", "--out", "cache"];
+    room.verb(&cache);
+    // White behind everything, as when a take is made of an image.
+    let index = fs::read_to_string(room.path("cache/index.jsonl")).unwrap();
+    assert!(
+        index.lines().all(|line| line.contains(r#""background":"white","image":true"#)),
+        "{index}"
+    );
+    let cached = r#"
+        steps = 2
+        batch = 2
+        [task]
+        kind = "dora"
+        base = ["i2v"]
+        rank = 2
+        recompute = true
+        decoders = ["i2v"]
+        [data]
+        cache = "cache"
+        [every]
+        sample = 2
+    "#;
+    room.write("run.toml", cached);
+    room.ok("run.toml", "out");
+    assert!(room.path("out/samples/step-00000002-0.png").exists());
+    let dora = "wan-alpha-dora.safetensors";
+    fs::copy(room.path("out/model").join(dora), model.join(dora)).unwrap();
+    let image = Case::named("i2v").model().with_file_name("image.png");
+    let render = ["render", "--model", "i2v", "--prompt", "a ball", "--image"];
+    let size = ["--width", "32", "--height", "32", "--frames", "5", "--steps", "1"];
+    let rest = ["--device", "cpu", "--out", "take"];
+    room.verb(&[&render[..], &[image.to_str().unwrap()], &size, &rest].concat());
+    assert!(room.path("take/contact-sheet.png").exists());
+
+    // On a text-to-video transformer such a cache is none; drawn clips need the image encoder.
+    room.write("text.toml", &cached.replace(r#"base = ["i2v"]"#, r#"base = ["t2v-euler"]"#));
+    let words = room.refused("text.toml", "text", 2);
+    assert!(words.contains("cached for an image-to-video transformer"), "{words}");
+    let drawn = "procedural = 1\nframes = 5\nheight = 32\nwidth = 32\nheld_out = 2";
+    let drawn = cached
+        .replace(r#"cache = "cache""#, drawn)
+        .replace("rank = 2", "rank = 2\nencoder = [\"i2v\"]\ntext_frozen = [\"i2v\"]");
+    room.write("drawn.toml", &drawn);
+    let words = room.refused("drawn.toml", "drawn", 2);
+    assert!(words.contains("task.image_encoder"), "{words}");
+    let seen = drawn.replace("rank = 2", "rank = 2\nimage_encoder = [\"i2v\"]");
+    room.write("drawn.toml", &seen);
+    let _ = fs::remove_dir_all(room.path("drawn"));
+    room.ok("drawn.toml", "drawn");
+    assert_eq!(room.losses("drawn").len(), 2);
+    // Whole, it is not trained.
+    room.write("whole.toml", &cached.replace(r#"kind = "dora""#, r#"kind = "transformer""#));
+    let words = room.refused("whole.toml", "whole", 2);
+    assert!(words.contains("a DoRA is trained"), "{words}");
+}
+
+#[test]
 fn a_tokenizer_is_learned_from_captions() {
     let room = TrainingRoom::new();
     let settings = r#"

@@ -19,7 +19,7 @@ use tch::{Kind, Tensor};
 use wan_alpha_take::counted::counted;
 use wan_alpha_take::frame::Frame;
 use wan_alpha_take::models::Defaults;
-use wan_alpha_take::{Fingerprint, Mask, Precision, TakeRequest};
+use wan_alpha_take::{Fingerprint, Guide, Mask, Precision, TakeRequest};
 
 use crate::device::Device;
 use crate::device_memory::with_free_memory;
@@ -435,7 +435,7 @@ impl Pipeline {
     ) -> Result<SamplingNoise> {
         let frames = request.latent_frames();
         let (width, height) = request.latent_size();
-        let mask = match mask {
+        let guide = match mask {
             Some(mask) if mask.shape()[0] != frames => {
                 return Err(Error::Input(format!(
                     "the mask has {}, the take has {} ({} of video); one mask frame is needed for each: \
@@ -446,12 +446,11 @@ impl Pipeline {
                     counted(mask.shape()[0].max(1) * 4 - 3, "frame")
                 )));
             }
-            Some(mask) => noise::mask_on_grid(self.device, mask, height as i64, width as i64)?,
-            None => {
-                let mask = Mask::gaussian(&request.ellipse, width, height);
-                noise::mask_on_grid(self.device, &mask, height as i64, width as i64)?
-            }
+            Some(mask) => Guide::Map(mask.clone()),
+            None => Guide::Ellipses(request.ellipse.clone()),
         };
+        let mask = guide.on_grid(width, height);
+        let mask = noise::mask_on_grid(self.device, &mask, height as i64, width as i64)?;
         let shape = [LATENT_CHANNELS, frames as i64, height as i64, width as i64];
         let shift: Vec<f64> = request.mu.iter().map(|mu| mu * request.mu_scale).collect();
         let mut noises = ShiftedNoise::new(self.device, request.seed, &shape, &mask, &shift)?;

@@ -66,6 +66,13 @@ pub struct ImageCondition {
 }
 
 impl ImageCondition {
+    /// The same, without copying what it holds.
+    #[must_use]
+    pub fn shallow_clone(&self) -> Self {
+        let Self { feature, channels } = self;
+        Self { feature: feature.shallow_clone(), channels: channels.shallow_clone() }
+    }
+
     /// Of a take of so many frames (4n+1, at least 5 with a last image). `show` is given what it is made
     /// of, by the names of the reference data: `condition.fgr`, `condition.pha`, `clip.reference`,
     /// `clip.input`, `clip.embedded`, `clip.feature`, `condition.merged`, `condition.mask`,
@@ -87,33 +94,108 @@ impl ImageCondition {
         if let Some(last) = &last {
             check_last(&first, last, frames)?;
         }
-        let shown = SeenImage::of(&first)?;
-        show("condition.fgr", &shown.color)?;
-        show("condition.pha", &shown.alpha)?;
-        show("clip.reference", &shown.over_white)?;
-        let mut seen = vec![shown.over_white];
-        if let Some(last) = last.as_ref().filter(|_| parts.sees_last) {
-            seen.push(SeenImage::of(last)?.over_white);
-        }
         let encoder = ImageEncoder::new(parts.image_encoder.clone(), device)?;
-        let ImageFeatures { input, embedded, feature } =
-            encoder.encode(&Tensor::f_stack(&seen, 0)?, watch)?;
-        show("clip.input", &input)?;
-        show("clip.embedded", &embedded)?;
-        show("clip.feature", &feature)?;
-
-        let merged = encode(&first, last.as_ref(), frames, parts, watch)?;
-        show("condition.merged", &merged.merged)?;
-        let latent = merged.normalized()?;
-        let mask = mask(latent.size()[1], last.is_some())?.f_to_device(device.tch())?;
-        let mask =
-            mask.f_expand([FRAMES_PER_LATENT, -1, latent.size()[2], latent.size()[3]], false)?;
-        let channels = Tensor::f_cat(&[&mask, &latent], 0)?;
-        show("condition.mask", &mask)?;
-        show("condition.latent", &latent)?;
-        show("condition", &channels)?;
+        let seen_last = last.as_ref().filter(|_| parts.sees_last);
+        let feature = feature(&encoder, &first, seen_last, &mut show, watch)?;
+        let encoder = RgbaEncoder::load(parts.encoder, Kind::Float, device, watch)?;
+        let channels = channels(&encoder, &first, last.as_ref(), frames, &mut show, watch)?;
         Ok(Self { feature, channels })
     }
+}
+
+/// What makes conditions of the first frames of clips, for training: loaded once.
+#[derive(Debug)]
+pub struct FirstFrameConditions {
+    image_encoder: ImageEncoder,
+    encoder: RgbaEncoder,
+    device: Device,
+}
+
+impl FirstFrameConditions {
+    /// Of an image encoder, and an autoencoder's encoder with its merge block; all in float32.
+    ///
+    /// # Errors
+    /// As [`ImageEncoder::new`] and [`RgbaEncoder::load`].
+    pub fn load(
+        image_encoder: &Arc<TensorSet>,
+        encoder: &EncoderFiles,
+        device: Device,
+        watch: &dyn Watch,
+    ) -> Result<Self> {
+        Ok(Self {
+            image_encoder: ImageEncoder::new(image_encoder.clone(), device)?,
+            encoder: RgbaEncoder::load(encoder, Kind::Float, device, watch)?,
+            device,
+        })
+    }
+
+    /// What a transformer is given of the first frame of a clip of so many frames (4n+1): what it is given
+    /// of the same image when a take is made.
+    ///
+    /// # Errors
+    /// As [`ImageCondition::new`].
+    pub fn of(
+        &self,
+        first: &StillImage,
+        frames: usize,
+        watch: &dyn Watch,
+    ) -> Result<ImageCondition> {
+        let _guard = tch::no_grad_guard();
+        let first = pixels(first, self.device)?;
+        let mut quiet = |_: &str, _: &Tensor| Ok(());
+        let feature = feature(&self.image_encoder, &first, None, &mut quiet, watch)?;
+        let channels = channels(&self.encoder, &first, None, frames, &mut quiet, watch)?;
+        Ok(ImageCondition { feature, channels })
+    }
+}
+
+/// Is given what a condition is made of, by name.
+type Show<'a> = &'a mut dyn FnMut(&str, &Tensor) -> Result<()>;
+
+/// The image encoder's features of the first image, and of the last where that is seen:
+/// `[images, tokens, width]`.
+fn feature(
+    encoder: &ImageEncoder,
+    first: &Tensor,
+    last: Option<&Tensor>,
+    show: Show<'_>,
+    watch: &dyn Watch,
+) -> Result<Tensor> {
+    let shown = SeenImage::of(first)?;
+    show("condition.fgr", &shown.color)?;
+    show("condition.pha", &shown.alpha)?;
+    show("clip.reference", &shown.over_white)?;
+    let mut seen = vec![shown.over_white];
+    if let Some(last) = last {
+        seen.push(SeenImage::of(last)?.over_white);
+    }
+    let ImageFeatures { input, embedded, feature } =
+        encoder.encode(&Tensor::f_stack(&seen, 0)?, watch)?;
+    show("clip.input", &input)?;
+    show("clip.embedded", &embedded)?;
+    show("clip.feature", &feature)?;
+    Ok(feature)
+}
+
+/// Mask and normalized latent of the film: `[20, t, h/8, w/8]`.
+fn channels(
+    encoder: &RgbaEncoder,
+    first: &Tensor,
+    last: Option<&Tensor>,
+    frames: usize,
+    show: Show<'_>,
+    watch: &dyn Watch,
+) -> Result<Tensor> {
+    let merged = encode(encoder, first, last, frames, watch)?;
+    show("condition.merged", &merged.merged)?;
+    let latent = merged.normalized()?;
+    let mask = mask(latent.size()[1], last.is_some())?.f_to_device(latent.device())?;
+    let mask = mask.f_expand([FRAMES_PER_LATENT, -1, latent.size()[2], latent.size()[3]], false)?;
+    let channels = Tensor::f_cat(&[&mask, &latent], 0)?;
+    show("condition.mask", &mask)?;
+    show("condition.latent", &latent)?;
+    show("condition", &channels)?;
+    Ok(channels)
 }
 
 /// An image in [−1, 1], `[3, h, w]` each.
@@ -177,17 +259,16 @@ fn mask(latent_frames: i64, has_last: bool) -> Result<Tensor> {
 
 /// The latent of the film, a group of frames at a time: `[16, t, h/8, w/8]`, not normalized.
 fn encode(
+    encoder: &RgbaEncoder,
     first: &Tensor,
     last: Option<&Tensor>,
     frames: usize,
-    parts: &ConditionParts<'_>,
     watch: &dyn Watch,
 ) -> Result<EncodedFrames> {
-    let encoder = RgbaEncoder::load(parts.encoder, Kind::Float, parts.device, watch)?;
     let latent_frames = frames.div_ceil(FRAMES_PER_LATENT as usize);
     let size = first.size();
     let (height, width) = (size[0], size[1]);
-    let device = parts.device.tch();
+    let device = first.device();
     // One piece of memory: small ones kept among large ones that come and go would hold those from being
     // used again.
     let grid = [LATENT_CHANNELS, latent_frames as i64, height / 8, width / 8];

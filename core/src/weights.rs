@@ -56,6 +56,7 @@ mod single_candidate;
 mod single_part;
 mod stored_kind;
 mod stored_weight;
+mod successor;
 mod tokenizer_file;
 
 use std::sync::Arc;
@@ -87,9 +88,12 @@ pub use network::Network;
 pub use quantize::{QuantizationError, QuantizedForm, QuantizedMatrix, is_block_matrix, quantize};
 pub use sampling_preset::{MERGED_PRESET, PresetFound};
 pub use set::TensorSet;
-pub use single_part::{find_base_autoencoder, find_text_encoder, find_tokenizer, find_transformer};
+pub use single_part::{
+    find_base_autoencoder, find_image_encoder, find_text_encoder, find_tokenizer, find_transformer,
+};
 pub use stored_kind::{BlockFormat, StoredKind, TensorEntry};
 pub use stored_weight::StoredWeight;
+pub use successor::SuccessorCheckpoint;
 pub use tokenizer_file::TokenizerContent;
 
 use crate::device::Device;

@@ -276,7 +276,7 @@ fn recomputing_a_frozen_transformer_gives_the_same_gradient_of_its_input() {
         let mut prompt = dit.prompt(&c).unwrap();
         let loss = |v: &Tensor| (v * &weights).square().sum(Kind::Double);
         let value = if recompute {
-            let pass = dit.recomputed(&noisy, &[500.0], &prompt, &rope, &Unwatched).unwrap();
+            let pass = dit.recomputed(&noisy, &[500.0], &prompt, None, &rope, &Unwatched).unwrap();
             let value = loss(pass.velocity());
             value.backward();
             pass.backward(&Unwatched).unwrap();

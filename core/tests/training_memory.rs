@@ -78,6 +78,7 @@ fn peak_of_a_step(layers: usize, recompute: bool) -> u64 {
         latents: random(&[1, 16, 5, 32, 32]),
         masks: None,
         texts: Texts::Contexts(vec![random(&[16, 64])]),
+        images: None,
     };
     let before = status("VmRSS:");
     task.step(&batch, &StepRng::new(1, 1), 1.0, &Unwatched).unwrap();

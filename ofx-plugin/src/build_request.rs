@@ -6,20 +6,22 @@
 #![forbid(unsafe_code)]
 
 use thiserror::Error;
-use wan_alpha_take::models::{Defaults, Manifest, ModelError};
+use wan_alpha_take::models::{Manifest, ModelError};
 use wan_alpha_take::{
-    DraftError, Ellipse, Fingerprint, LoraSource, LoraWord, LoraWordError, Precision, RequestDraft,
+    DraftError, Fingerprint, Guide, LoraSource, LoraWord, LoraWordError, Precision, RequestDraft,
     RequestError, Solver, TakeRequest, frames,
 };
 
+use crate::drawn_ellipse::drawn_ellipse;
+use crate::first_image::{FirstImage, FirstImageError, has_image};
 use crate::node::Node;
 use crate::ofx_status::Status;
 use crate::params::{
-    ELLIPSE_ANGLE, ELLIPSE_AXES, ELLIPSE_CENTER, FRAMES, GUIDANCE, HEIGHT, LORAS, MAX_PROMPT,
-    MODEL, MU, NEGATIVE_PROMPT, PRECISION, PROMPT, PROMPT_TEMPLATE, RESOLUTION, SEED, SHIFT,
-    SOLVER, STEPS, WIDTH,
+    GUIDANCE, LORAS, MAX_PROMPT, MODEL, MU, NEGATIVE_PROMPT, PRECISION, PROMPT, PROMPT_TEMPLATE,
+    SEED, SHIFT, SOLVER, STEPS,
 };
 use crate::session::PluginSession;
+use crate::take_size::{frame_count, size};
 use crate::timing::Timing;
 
 /// Why there is no request.
@@ -34,6 +36,26 @@ pub(crate) enum BuildRequestError {
     /// A line of the LoRAs names none.
     #[error("LoRAs: {reason}")]
     Lora { reason: LoraWordError },
+    /// The image that the take is to begin with is not to be had.
+    #[error(transparent)]
+    Image(#[from] FirstImageError),
+    /// The model makes video from words alone.
+    #[error(
+        "model {model} makes video from text alone, and the take is to begin with an image; choose an \
+         image-to-video model, or turn Use Source frame off and leave Image empty"
+    )]
+    OfText { model: String },
+    /// The model makes video from an image.
+    #[error(
+        "model {model} makes video from an image; turn Use Source frame on, or choose the file of an Image"
+    )]
+    OfImage { model: String },
+    /// The model makes video between two images.
+    #[error(
+        "model {model} makes video between two images, and a node has one; have the take made by \
+         `wan-alpha render --image FILE --last-image FILE`"
+    )]
+    OfTwoImages { model: String },
     /// A text is longer than projects should hold.
     #[error("the {what} is {found} bytes long: expected at most {MAX_PROMPT}; shorten it")]
     Long { what: &'static str, found: usize },
@@ -51,18 +73,15 @@ impl From<Status> for BuildRequestError {
     }
 }
 
-/// The sizes that can be chosen by name, in the order of the parameter, between "model" and
-/// "custom".
-const SIZES: [[u32; 2]; 6] =
-    [[832, 480], [480, 832], [1280, 720], [720, 1280], [624, 640], [640, 624]];
-
 /// What counts in the place of a parameter: what a button is about to write.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Instead {
+pub(crate) struct Instead<'a> {
     /// The host's frame on which the take begins.
     pub(crate) start: Option<i32>,
     /// The seed of the noise.
     pub(crate) seed: Option<i32>,
+    /// The image that the take begins with, once it is taken.
+    pub(crate) image: Option<&'a FirstImage>,
 }
 
 /// Prompts to begin with, in the order of the parameter, after "none": background, style, shot, subject.
@@ -88,34 +107,68 @@ pub(crate) fn template(node: Node<'_>) -> Result<Option<&'static str>, Status> {
     Ok(chosen.and_then(|chosen| TEMPLATES.get(chosen.checked_sub(1)?)).copied())
 }
 
-/// The request of the parameters as they are, accepted. Reads the model's record.
+/// The request of the parameters as they are, accepted. Reads the model's record. Where no image is
+/// taken, it is for comparing alone.
 pub(crate) fn request(
     node: Node<'_>,
     session: &PluginSession,
-    instead: Instead,
+    instead: Instead<'_>,
 ) -> Result<TakeRequest, BuildRequestError> {
     let manifest = session.model(node.text(MODEL)?.trim())?;
     let mut timing = Timing::of(node, TakeRequest::TAKE_RATE)?;
     if let Some(start) = instead.start {
         timing.start = f64::from(start);
     }
+    let compared = match instead.image {
+        Some(_) => None,
+        None => FirstImage::compared(node, session)?,
+    };
+    let image = instead.image.or(compared.as_ref());
+    check_image(&manifest, image.is_some())?;
     let Manifest { name, fingerprint, defaults, .. } = manifest;
     let frames = frame_count(node, &defaults)?;
-    let placed = placement(node, &timing, frames)?;
-    let [width, height] = size(node, defaults.size_or_released())?;
+    let latent_frames = TakeRequest::latent_frames_of(frames)?;
+    let guide = match image.and_then(|image| image.ellipse) {
+        Some(ellipse) => Guide::ImageAlpha { ellipse, latent_frames },
+        None => Guide::Ellipses(at_latent_frames(node, &timing, latent_frames, drawn_ellipse)?),
+    };
+    let own_size = defaults.size_or_released();
+    let [width, height] = size(node, own_size, image.map(|image| image.size))?;
     let draft = RequestDraft {
         negative_prompt: Some(text(node, NEGATIVE_PROMPT, "negative prompt")?),
         seed: instead.seed.map_or_else(|| node.int(SEED), Ok)?.unsigned_abs(),
         frames: Some(frames),
         width: Some(width),
         height: Some(height),
-        ellipse: placed.iter().map(|(ellipse, _)| *ellipse).collect(),
-        mu: placed.iter().map(|(_, mu)| *mu).collect(),
+        ellipse: guide.ellipses(),
+        mu: at_latent_frames(node, &timing, latent_frames, |node| node.double(MU))?,
         loras: loras(node, session)?,
+        first_image: image.map(|image| image.source.clone()),
         model_fingerprint: Some(fingerprint),
         ..sampling(node, RequestDraft::new(name, prompt(node)?))?
     };
     Ok(draft.complete(&defaults)?)
+}
+
+/// Whether the model takes an image where the parameters say one, and does without where they say none,
+/// before anything is taken. What else may be wrong is said when the request is made.
+pub(crate) fn check_choice(
+    node: Node<'_>,
+    session: &PluginSession,
+) -> Result<(), BuildRequestError> {
+    let Ok(model) = session.model(node.text(MODEL)?.trim()) else { return Ok(()) };
+    check_image(&model, has_image(node)?)
+}
+
+/// Whether a model takes an image, or does without, as far as its record says.
+fn check_image(model: &Manifest, has_image: bool) -> Result<(), BuildRequestError> {
+    let name = || model.name.clone();
+    match (model.images, has_image) {
+        (Some(0), true) => Err(BuildRequestError::OfText { model: name() }),
+        (Some(1), false) => Err(BuildRequestError::OfImage { model: name() }),
+        (Some(2..), _) => Err(BuildRequestError::OfTwoImages { model: name() }),
+        _ => Ok(()),
+    }
 }
 
 /// The LoRAs that are listed, by their records.
@@ -138,48 +191,15 @@ fn text(
     Ok(text)
 }
 
-/// 0 means the model's own; anything else goes to the nearest 4n+1.
-pub(crate) fn frame_count(node: Node<'_>, own: &Defaults) -> Result<u32, Status> {
-    let asked = u32::try_from(node.int(FRAMES)?).unwrap_or(0);
-    Ok(if asked == 0 { own.frames_or_released() } else { snapped_frames(asked) })
-}
-
-fn snapped_frames(asked: u32) -> u32 {
-    (asked + 1) / frames::STRIDE * frames::STRIDE + 1
-}
-
-/// Width and height; `own` is the model's.
-pub(crate) fn size(node: Node<'_>, own: [u32; 2]) -> Result<[u32; 2], Status> {
-    let chosen = usize::try_from(node.int(RESOLUTION)?).unwrap_or(0);
-    if chosen == 0 {
-        return Ok(own);
-    }
-    if let Some(&size) = SIZES.get(chosen - 1) {
-        return Ok(size);
-    }
-    Ok([snapped_pixels(node.int(WIDTH)?), snapped_pixels(node.int(HEIGHT)?)])
-}
-
-/// The nearest multiple of 16, at least that.
-fn snapped_pixels(asked: i32) -> u32 {
-    (asked.max(0).unsigned_abs().saturating_add(8) / 16 * 16).max(16)
-}
-
-/// Ellipse and strength, per latent frame.
-fn placement(
+/// What a parameter says at each latent frame.
+fn at_latent_frames<T>(
     node: Node<'_>,
     timing: &Timing,
-    frame_count: u32,
-) -> Result<Vec<(Ellipse, f64)>, BuildRequestError> {
-    let latent_frames = TakeRequest::latent_frames_of(frame_count)?;
-    let placed = (0..latent_frames).map(|k| {
-        let node = node.at(timing.host_time(frames::latent_center(k)));
-        let [x, y] = node.pair(ELLIPSE_CENTER)?;
-        let [a, b] = node.pair(ELLIPSE_AXES)?;
-        let ellipse = Ellipse { x, y, a, b, angle: node.double(ELLIPSE_ANGLE)? };
-        Ok((ellipse, node.double(MU)?))
-    });
-    placed.collect()
+    latent_frames: usize,
+    value: impl Fn(Node<'_>) -> Result<T, Status>,
+) -> Result<Vec<T>, Status> {
+    let at = |k| value(node.at(timing.host_time(frames::latent_center(k))));
+    (0..latent_frames).map(at).collect()
 }
 
 /// The draft with how the node says that the model samples; 0 and the first choice leave it to the
@@ -220,6 +240,7 @@ pub(crate) fn differences(take: &TakeRequest, wanted: &TakeRequest) -> Vec<&'sta
         ("strength", a.frames != b.frames || a.mu == b.mu),
         ("number of frames", a.frames == b.frames),
         ("size", (a.width, a.height) == (b.width, b.height)),
+        ("image", a.first_image == b.first_image),
         ("model", (a.model_fingerprint, a.mu_scale) == (b.model_fingerprint, b.mu_scale)),
         ("LoRAs", merges(a).eq(merges(b))),
         ("precision", a.precision == b.precision),
@@ -239,29 +260,10 @@ fn merges(request: &TakeRequest) -> impl Iterator<Item = (Fingerprint, f64)> + '
 
 #[cfg(test)]
 mod tests {
+    use wan_alpha_take::Ellipse;
+    use wan_alpha_take::models::Defaults;
+
     use super::*;
-
-    #[test]
-    fn frames_go_to_the_nearest_that_can_be_made() {
-        let snapped = [1, 2, 3, 4, 5, 80, 81, 83, 257].map(snapped_frames);
-        assert_eq!(snapped, [1, 1, 5, 5, 5, 81, 81, 85, 257]);
-    }
-
-    #[test]
-    fn sizes_go_to_the_nearest_that_can_be_made() {
-        let snapped = [64, 71, 72, 1080, 2048, -3].map(snapped_pixels);
-        assert_eq!(snapped, [64, 64, 80, 1088, 2048, 16]);
-    }
-
-    #[test]
-    fn sizes_are_those_of_the_parameter() {
-        use crate::params::{Kind, TABLE, position};
-        let table = position(RESOLUTION).map(|at| TABLE[at].kind);
-        let Some(Kind::Choice { options }) = table else { panic!("{table:?}") };
-        let names: Vec<_> =
-            options[1..options.len() - 1].iter().map(|name| name.to_str().unwrap()).collect();
-        assert_eq!(names, SIZES.map(|[width, height]| format!("{width}x{height}")));
-    }
 
     #[test]
     fn what_differs_is_named() {

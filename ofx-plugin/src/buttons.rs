@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use wan_alpha_take::{TakeKey, TakeRequest};
 
 use crate::build_request::{self, BuildRequestError, Instead};
+use crate::first_image::FirstImage;
 use crate::instance::Instance;
 use crate::node::Node;
 use crate::node_update::{Restoring, TakeEdit, restore_previous, set_status, update_node};
@@ -20,6 +21,7 @@ use crate::params::{
 };
 use crate::saved_requests::{AcceptedRequest, SavedRequest, SavedRequests};
 use crate::session::{JobProgress, JobReadiness, PluginSession};
+use crate::status_text;
 use crate::take_state::TakeState;
 
 /// Asks for the take that the parameters describe; it is made meanwhile, or is already there.
@@ -100,23 +102,23 @@ fn begin(
     let session = PluginSession::of(node.effect().host());
     let saved = SavedRequests::of(node)?;
     let start = start_in_timeline(node, &saved)?;
-    let (request, key) = match request_with_key(node, &session, Instead { start, seed }) {
-        Ok(request) => request,
+    if let Err(error) = build_request::check_choice(node, &session) {
+        return refuse(node, &error, NoticeCause::Refusal).map(|()| None);
+    }
+    let begins_on = start.map_or_else(|| node.int(START_FRAME), Ok)?;
+    let image = match FirstImage::take(node, &session, f64::from(begins_on)) {
+        Ok(image) => image,
         Err(error) => {
-            let text = notice_lifetime::refusal_text(&error);
-            log::warn!("{text}");
-            node.effect().show_message(&text);
-            set_status(node, &text)?;
-            node.instance().set_notice(Some(Notice { text, cause: NoticeCause::Refusal }));
-            return Ok(None);
+            let cause = NoticeCause::Parameters(notice_lifetime::wanted_key(node, &session).ok());
+            return refuse(node, &error.into(), cause).map(|()| None);
         }
     };
-    // What there is to warn of is in the status while the take is made, and in its record afterwards.
-    let notice = start.map(|start| Notice {
-        text: format!("The take begins on frame {start}, the first of the timeline."),
-        cause: NoticeCause::Take(key),
-    });
-    node.instance().set_notice(notice);
+    let instead = Instead { start, seed, image: image.as_ref() };
+    let (request, key) = match request_with_key(node, &session, instead) {
+        Ok(request) => request,
+        Err(error) => return refuse(node, &error, NoticeCause::Refusal).map(|()| None),
+    };
+    node.instance().set_notice(beginning(start, image.as_ref(), key));
     let before = saved.take.accepted();
     let readiness = session.readiness(key);
     let is_ready = matches!(readiness, JobReadiness::Ready(_));
@@ -134,7 +136,8 @@ fn begin(
     // What the template has said stands in the prompt from now on, to be edited.
     let prompt =
         Some(&*request.prompt).filter(|_| node.text(PROMPT).is_ok_and(|own| own.trim().is_empty()));
-    TakeEdit { edit, take, previous, history, start, seed, prompt }.apply(node, &state)?;
+    let ellipse = image.and_then(|image| image.ellipse).and(request.ellipse.first().copied());
+    TakeEdit { edit, take, previous, history, start, seed, prompt, ellipse }.apply(node, &state)?;
     if let Some(before) = before.filter(|take| take.key != key) {
         stop_wanting(node, &session, before.key);
     }
@@ -144,6 +147,27 @@ fn begin(
     }
     update_node(node, Restoring::Allowed)?;
     Ok(Some(key))
+}
+
+/// Says why nothing is started.
+fn refuse(node: Node<'_>, error: &BuildRequestError, cause: NoticeCause) -> Result<(), Status> {
+    let text = notice_lifetime::refusal_text(error);
+    log::warn!("{text}");
+    node.effect().show_message(&text);
+    set_status(node, &text)?;
+    node.instance().set_notice(Some(Notice { text, cause }));
+    Ok(())
+}
+
+/// What is to be said of where a take begins, and with what. What there is to warn of is in the status
+/// while the take is made, and in its record afterwards.
+fn beginning(start: Option<i32>, image: Option<&FirstImage>, key: TakeKey) -> Option<Notice> {
+    let start =
+        start.map(|start| format!("The take begins on frame {start}, the first of the timeline."));
+    let image = image.into_iter().flat_map(|image| image.told.iter().cloned());
+    let sentences: Vec<String> = start.into_iter().chain(image).collect();
+    let text = status_text::joined(&sentences);
+    (!sentences.is_empty()).then_some(Notice { text, cause: NoticeCause::Take(key) })
 }
 
 /// Whether a take is one to come back to: it is there, or was made elsewhere.
@@ -182,7 +206,7 @@ pub(crate) fn make_again(node: Node<'_>) -> Result<(), Status> {
 fn request_with_key(
     node: Node<'_>,
     session: &PluginSession,
-    instead: Instead,
+    instead: Instead<'_>,
 ) -> Result<(TakeRequest, TakeKey), BuildRequestError> {
     let request = build_request::request(node, session, instead)?;
     let key = request.key()?;
@@ -252,7 +276,7 @@ pub(crate) fn revert(node: Node<'_>) -> Result<(), Status> {
     // One on its way is come back to; one that was not made is not.
     let is_failed = |key| matches!(session.readiness(key), JobReadiness::Failed(_));
     let take = saved.take.accepted().filter(|take| !is_failed(take.key));
-    let (history, start, seed, prompt) = Default::default();
+    let (history, start, seed, prompt, ellipse) = Default::default();
     let edit = TakeEdit {
         edit: c"Revert",
         take: [&saved.previous.text, &saved.previous.key],
@@ -261,6 +285,7 @@ pub(crate) fn revert(node: Node<'_>) -> Result<(), Status> {
         start,
         seed,
         prompt,
+        ellipse,
     };
     edit.apply(node, &state)?;
     update_node(node, Restoring::Forbidden)

@@ -4,17 +4,17 @@
 
 use wan_alpha_take::{TakeRequest, WarningCode, key_warnings};
 
-use crate::build_request;
 use crate::node::Node;
 use crate::ofx_status::Status;
 use crate::params::{ELLIPSE_ANGLE, ELLIPSE_AXES, ELLIPSE_CENTER, MODEL};
 use crate::session::PluginSession;
+use crate::take_size;
 use crate::timing::Timing;
 
 /// What is to be known of the keys as they are; nothing where the model is not to be had.
 pub(crate) fn told(node: Node<'_>, session: &PluginSession) -> Result<Vec<String>, Status> {
     let Ok(model) = session.model(node.text(MODEL)?.trim()) else { return Ok(Vec::new()) };
-    let frames = build_request::frame_count(node, &model.defaults)?;
+    let frames = take_size::frame_count(node, &model.defaults)?;
     let timing = Timing::of(node, TakeRequest::TAKE_RATE)?;
     let mut times = Vec::new();
     for id in [ELLIPSE_CENTER, ELLIPSE_AXES, ELLIPSE_ANGLE] {

@@ -5,7 +5,6 @@
 use wan_alpha_take::TakeRequest;
 use wan_alpha_take::models::Defaults;
 
-use crate::build_request;
 use crate::host::{ClipHandle, Effect, Properties};
 use crate::instance::Instance;
 use crate::names;
@@ -15,6 +14,7 @@ use crate::params::{ALPHA_MODE, MODEL, TAKE_REQUEST};
 use crate::picture::Fit;
 use crate::saved_requests::SavedRequests;
 use crate::session::PluginSession;
+use crate::take_size;
 use crate::timing::{Outside, Timing};
 
 /// The frame that a take is fitted into, left, bottom, right, top in canonical coordinates: the format
@@ -114,7 +114,7 @@ pub(crate) fn time_domain(effect: Effect<'_>, reply: Properties<'_>) -> ActionRe
     };
     let frames = match frames_of_take {
         Some(frames) => frames,
-        None => build_request::frame_count(node, &model_defaults(node)?)?,
+        None => take_size::frame_count(node, &model_defaults(node)?)?,
     };
     let last = timing.host_time(f64::from(frames) - 1.0).round();
     reply.set_all(names::FRAME_RANGE, [timing.start, last])?;

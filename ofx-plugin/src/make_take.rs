@@ -20,7 +20,9 @@ use crate::build_request;
 use crate::environment;
 use crate::node::Node;
 use crate::ofx_status::Status;
-use crate::params::{Group, Kind, MAKE_TAKE, PROMPT_TEMPLATE, Parameter, TABLE};
+use crate::params::{
+    Group, Kind, MAKE_TAKE, PROMPT_TEMPLATE, Parameter, START_FRAME, TABLE, USE_SOURCE_FRAME,
+};
 use crate::saved_requests::AcceptedRequest;
 use crate::session::PluginSession;
 
@@ -126,6 +128,20 @@ pub(crate) fn ask(node: Node<'_>, take: AcceptedRequest) -> Result<SwitchAnswer,
     Ok(SWITCHES.lock().get_or_insert_with(Switches::new).on(family, take, is_attended))
 }
 
+/// What the toggle of this node has had made for its parameters, where that is known without asking anew:
+/// the image that the take begins with is then the one that was taken.
+pub(crate) fn held(node: Node<'_>) -> Result<Option<SwitchAnswer>, Status> {
+    let family = Family::of(node)?;
+    let mut switches = SWITCHES.lock();
+    let held = switches.as_mut().and_then(|switches| switches.held.get(&family).cloned());
+    Ok(held.map(|HeldTake { take, holder, .. }| SwitchAnswer::Take {
+        take,
+        holder,
+        is_new: false,
+        tell: false,
+    }))
+}
+
 /// Lets go of everything, as the plug-in is unloaded.
 pub(crate) fn clear() {
     SWITCHES.lock().take();
@@ -141,6 +157,10 @@ impl Family {
                 _ => node.int(parameter.id)?.to_string(),
             };
             family = format!("{family} {value}");
+        }
+        // Of the clip another frame is another image.
+        if node.int(USE_SOURCE_FRAME)? != 0 {
+            family = format!("{family} {}", node.int(START_FRAME)?);
         }
         Ok(Self(family))
     }

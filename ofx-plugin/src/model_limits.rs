@@ -6,18 +6,18 @@
 use wan_alpha_take::counted::{counted, verb};
 use wan_alpha_take::models::Manifest;
 
-use crate::build_request;
 use crate::node::Node;
 use crate::ofx_status::Status;
 use crate::params::{MODEL, MODEL_LIMITS};
 use crate::session::PluginSession;
+use crate::take_size;
 
 /// Brings the line up to what is chosen; empty where there is no such model.
 pub(crate) fn update(node: Node<'_>) -> Result<(), Status> {
     let line = match PluginSession::record_of_model(node.text(MODEL)?.trim()) {
         Some(model) => {
-            let size = build_request::size(node, model.defaults.size_or_released())?;
-            let frames = build_request::frame_count(node, &model.defaults)?;
+            let size = take_size::size(node, model.defaults.size_or_released(), None)?;
+            let frames = take_size::frame_count(node, &model.defaults)?;
             line(&model, size, frames)
         }
         None => String::new(),

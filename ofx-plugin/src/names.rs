@@ -124,6 +124,7 @@ from_headers! {
     PREMULTIPLICATION = kOfxImageEffectPropPreMultiplication;
     PREMULTIPLIED = kOfxImagePreMultiplied;
     STRAIGHT = kOfxImageUnPreMultiplied;
+    OPAQUE = kOfxImageOpaque;
     FRAME_VARYING = kOfxImageEffectFrameVarying;
     CONTINUOUS_SAMPLES = kOfxImageClipPropContinuousSamples;
 
@@ -172,6 +173,7 @@ from_headers! {
     STRING_MODE = kOfxParamPropStringMode;
     SINGLE_LINE = kOfxParamStringIsSingleLine;
     MULTI_LINE = kOfxParamStringIsMultiLine;
+    FILE_PATH = kOfxParamStringIsFilePath;
 
     MESSAGE_ERROR = kOfxMessageError;
     MESSAGE_WARNING = kOfxMessageWarning;

@@ -69,6 +69,14 @@ impl<'a> Node<'a> {
         if self.int(id)? == value { Ok(()) } else { self.set_int(id, value) }
     }
 
+    pub(crate) fn set_double(self, id: &CStr, value: f64) -> Result<(), Status> {
+        self.parameter(id)?.set_double(self.effect, value)
+    }
+
+    pub(crate) fn set_pair(self, id: &CStr, pair: [f64; 2]) -> Result<(), Status> {
+        self.parameter(id)?.set_pair(self.effect, pair)
+    }
+
     pub(crate) fn set_text(self, id: &CStr, text: &str) -> Result<(), Status> {
         self.parameter(id)?.set_text(self.effect, &c_text(text))
     }

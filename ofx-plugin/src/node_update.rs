@@ -6,15 +6,15 @@
 use std::ffi::CStr;
 
 use wan_alpha_take::engine::message::Problem;
-use wan_alpha_take::{TakeRequest, Warning};
+use wan_alpha_take::{Ellipse, TakeRequest, Warning};
 
 use crate::build_request::Instead;
 use crate::node::Node;
 use crate::notice::{Notice, NoticeCause};
 use crate::ofx_status::Status;
 use crate::params::{
-    HELD_KEY, HELD_REQUEST, HISTORY, PROMPT, REVISION, SEED, START_FRAME, STATUS, TAKE_HISTORY,
-    TAKE_KEY, TAKE_REQUEST,
+    ELLIPSE_ANGLE, ELLIPSE_AXES, ELLIPSE_CENTER, HELD_KEY, HELD_REQUEST, HISTORY, PROMPT, REVISION,
+    SEED, START_FRAME, STATUS, TAKE_HISTORY, TAKE_KEY, TAKE_REQUEST,
 };
 use crate::saved_requests::SavedRequests;
 use crate::session::{JobReadiness, PluginSession};
@@ -68,8 +68,8 @@ pub(crate) fn restore_previous(
     let before = saved.before_previous();
     let previous = before.as_ref().map(|before| before.each_ref().map(|text| &**text));
     let history = Some(saved.history_without_take());
-    let (start, seed, prompt) = Default::default();
-    TakeEdit { edit, take, previous, history, start, seed, prompt }.apply(node, &state)?;
+    let (start, seed, prompt, ellipse) = Default::default();
+    TakeEdit { edit, take, previous, history, start, seed, prompt, ellipse }.apply(node, &state)?;
     set_status(node, &reason)?;
     notice_lifetime::say_of_button(node, session, reason);
     Ok(())
@@ -110,6 +110,8 @@ pub(crate) struct TakeEdit<'a> {
     pub(crate) seed: Option<i32>,
     /// The prompt; none to leave it as it is.
     pub(crate) prompt: Option<&'a str>,
+    /// The ellipse, which stands still; none to leave it as it is.
+    pub(crate) ellipse: Option<Ellipse>,
 }
 
 impl TakeEdit<'_> {
@@ -133,6 +135,11 @@ impl TakeEdit<'_> {
             }
             if let Some(prompt) = self.prompt {
                 node.set_text(PROMPT, prompt)?;
+            }
+            if let Some(Ellipse { x, y, a, b, angle }) = self.ellipse {
+                node.set_pair(ELLIPSE_CENTER, [x, y])?;
+                node.set_pair(ELLIPSE_AXES, [a, b])?;
+                node.set_double(ELLIPSE_ANGLE, angle)?;
             }
             let [request, key] = self.take;
             node.set_text(TAKE_REQUEST, request)?;

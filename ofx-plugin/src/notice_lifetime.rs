@@ -48,7 +48,10 @@ pub(crate) fn refresh(node: Node<'_>) -> Result<(), Status> {
 }
 
 /// The key of the take that the parameters ask for.
-fn wanted_key(node: Node<'_>, session: &PluginSession) -> Result<TakeKey, BuildRequestError> {
+pub(crate) fn wanted_key(
+    node: Node<'_>,
+    session: &PluginSession,
+) -> Result<TakeKey, BuildRequestError> {
     Ok(build_request::request(node, session, Instead::default())?.key()?)
 }
 

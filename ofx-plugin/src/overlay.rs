@@ -29,7 +29,8 @@ use crate::node::Node;
 use crate::node_update::{self, Restoring};
 use crate::ofx_status::{ActionResult, Status};
 use crate::params::{
-    ELLIPSE_ANGLE, ELLIPSE_AXES, ELLIPSE_CENTER, FIT, HEIGHT, RESOLUTION, STATUS, WIDTH,
+    ELLIPSE_ANGLE, ELLIPSE_AXES, ELLIPSE_CENTER, FIT, HEIGHT, RESOLUTION, STATUS, USE_SOURCE_FRAME,
+    WIDTH,
 };
 use crate::surface::{Color, Point};
 use drag::{ChangedParameter, EllipseChange};
@@ -39,8 +40,17 @@ use shape::EllipseShape;
 use view::View;
 
 /// The parameters that the overlay shows: where one of them changes, the host draws it again.
-const SHOWN_PARAMETERS: [&CStr; 8] =
-    [ELLIPSE_CENTER, ELLIPSE_AXES, ELLIPSE_ANGLE, STATUS, FIT, RESOLUTION, WIDTH, HEIGHT];
+const SHOWN_PARAMETERS: [&CStr; 9] = [
+    ELLIPSE_CENTER,
+    ELLIPSE_AXES,
+    ELLIPSE_ANGLE,
+    STATUS,
+    FIT,
+    RESOLUTION,
+    WIDTH,
+    HEIGHT,
+    USE_SOURCE_FRAME,
+];
 
 /// The most points of the path of a moving center.
 const PATH_POINTS: usize = 200;
@@ -157,10 +167,12 @@ fn draw_overlay(interact: OverlayInteract<'_>, method: DrawMethod) -> Result<boo
     let pen = interact.remember(|pen| *pen)?;
     let path = center_path(effect, &context.view).unwrap_or_default();
     let ellipse = pen.dragged().unwrap_or(&context.ellipse);
+    let image = place::image_place(node)?.map(|place| corners(&context.view, place));
     let content = OverlayContent {
         shape: EllipseShape { view: &context.view, ellipse },
         highlighted: pen.highlighted(),
         path: &path,
+        image,
         status_text: &node_update::overlay_text(node)?,
         suggested_color: suggested_color(interact),
     };
@@ -174,6 +186,12 @@ fn draw_overlay(interact: OverlayInteract<'_>, method: DrawMethod) -> Result<boo
             canvas.has_drawn()
         }),
     })
+}
+
+/// The corners of a part of the take's frame, on the canvas.
+fn corners(view: &View, [left, bottom, right, top]: [f64; 4]) -> [Point; 4] {
+    [[left, bottom], [right, bottom], [right, top], [left, top]]
+        .map(|[x, y]| view.to_canvas([x * view.aspect(), y]))
 }
 
 fn handle_key(interact: OverlayInteract<'_>, down: bool) -> ActionResult {

@@ -109,6 +109,8 @@ pub enum Lines {
     Single,
     /// Any number of lines.
     Multiple,
+    /// The path of a file, which hosts let one choose.
+    FilePath,
 }
 
 /// What a number measures.
@@ -204,6 +206,7 @@ impl Kind {
         match self {
             Self::Text { lines: Lines::Single, .. } => "String",
             Self::Text { lines: Lines::Multiple, .. } => "String, multi-line",
+            Self::Text { lines: Lines::FilePath, .. } => "String, file path",
             Self::Int { .. } => "Int",
             Self::Double { unit: Unit::Plain, .. } => "Double",
             Self::Double { unit: Unit::Angle, .. } => "Double, angle",

@@ -5,6 +5,7 @@
 mod abort_check;
 mod annotation;
 mod backdrop;
+mod captured;
 mod content;
 mod draw;
 mod frame_fit;
@@ -21,8 +22,9 @@ mod viewed;
 #[cfg(test)]
 mod tests;
 
-pub use crate::surface::{Depth, PixelCanvas, PixelSource, Window};
+pub use crate::surface::{ClipAlpha, Depth, PixelCanvas, PixelSource, Window};
 pub use backdrop::Backdrop;
+pub use captured::{Captured, captured};
 pub use content::{Annotation, FrameContent, OutputFormat, Tone, View};
 pub use draw::{Drawn, draw};
 pub use frame_fit::{Fit, FrameFit, OutputFrame};

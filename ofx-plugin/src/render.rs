@@ -17,13 +17,14 @@ use wan_alpha_take::retime::{ShownFrames, blend};
 use wan_alpha_take::store::StoreError;
 
 use crate::build_request::{self, Instead};
+use crate::first_image::{self, FirstImage};
 use crate::host::{Effect, Properties};
 use crate::instance::Instance;
 use crate::make_take::{self, SwitchAnswer};
 use crate::names;
 use crate::node::Node;
 use crate::ofx_status::{ActionResult, Status};
-use crate::params::{MISSING, TAKE_REQUEST};
+use crate::params::{MISSING, START_FRAME, TAKE_REQUEST};
 use crate::picture::Tone;
 use crate::render_decision::{Missing, RenderAction, render_action};
 use crate::render_error::RenderError;
@@ -114,6 +115,12 @@ fn switched_off(node: Node<'_>) -> Result<RenderContent, RenderError> {
         return Err(RenderError::Failed(words.into()));
     }
     Ok(RenderContent::Source)
+}
+
+/// Why the parameters make no take.
+fn refused(error: build_request::BuildRequestError) -> RenderError {
+    let reason = status_text::one_line(&error.to_string());
+    RenderError::Failed(format!("The take of this node cannot be made: {reason}."))
 }
 
 /// One render of a node that has asked for a take, or of a batch host.
@@ -209,8 +216,16 @@ impl NodeRender<'_> {
         if !self.by_switch {
             return self.request_of_parameters().map(Arc::new);
         }
-        let request = self.request_of_parameters().inspect_err(|_| make_take::note_refused())?;
-        let (take, holder, is_new, tell) = match make_take::ask(self.node, request)? {
+        let held = if self.has_image()? { make_take::held(self.node)? } else { None };
+        let answer = match held {
+            Some(held) => held,
+            None => {
+                self.check_start_is_shown()?;
+                let request = self.request_of_parameters();
+                make_take::ask(self.node, request.inspect_err(|_| make_take::note_refused())?)?
+            }
+        };
+        let (take, holder, is_new, tell) = match answer {
             SwitchAnswer::Take { take, holder, is_new, tell } => (take, holder, is_new, tell),
             // Another prompt may be a keystroke, but what is there is shown.
             SwitchAnswer::Changed(take) => match self.session.readiness(take.key) {
@@ -233,16 +248,46 @@ impl NodeRender<'_> {
         Ok(take)
     }
 
+    fn has_image(&self) -> Result<bool, RenderError> {
+        first_image::has_image(self.node).map_err(|error| refused(error.into()))
+    }
+
     /// What the parameters ask for, in a batch render of a node that never asked.
     fn request_of_parameters(&self) -> Result<AcceptedRequest, RenderError> {
-        let refused = |error: build_request::BuildRequestError| {
-            let reason = status_text::one_line(&error.to_string());
-            RenderError::Failed(format!("The take of this node cannot be made: {reason}."))
-        };
-        let request =
-            build_request::request(self.node, self.session, Instead::default()).map_err(refused)?;
+        let image = self.image()?;
+        let instead = Instead { image: image.as_ref(), ..Instead::default() };
+        let request = build_request::request(self.node, self.session, instead).map_err(refused)?;
         let key = request.key().map_err(|error| refused(error.into()))?;
         Ok(AcceptedRequest { request, key })
+    }
+
+    /// A frame of Source is taken while the host renders it: such hosts have no other at hand.
+    fn check_start_is_shown(&self) -> Result<(), RenderError> {
+        let start = f64::from(self.node.int(START_FRAME)?);
+        let of_source = first_image::is_of_source(self.node);
+        if of_source.map_err(|error| refused(error.into()))?
+            && (self.node.time() - start).abs() >= 0.5
+        {
+            return Err(RenderError::Failed(format!(
+                "The take begins with frame {start} of the clip, which has not been shown since Make take \
+                 is on: show that frame once."
+            )));
+        }
+        Ok(())
+    }
+
+    /// The image that the take begins with, if one: *Make take* takes it, as it stands for Generate.
+    fn image(&self) -> Result<Option<FirstImage>, RenderError> {
+        if !self.by_switch && self.has_image()? {
+            return Err(RenderError::Failed(
+                "The image that the take of this node begins with is taken by Generate: press it in a \
+                 session with an artist."
+                    .into(),
+            ));
+        }
+        let start = f64::from(self.node.int(START_FRAME)?);
+        let taken = FirstImage::take(self.node, self.session, start);
+        taken.map_err(|error| refused(error.into()))
     }
 
     /// The frame of the take; `None` where it turned out to be damaged.

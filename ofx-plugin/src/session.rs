@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod images;
 mod readiness;
 
 use std::collections::{HashMap, HashSet};
@@ -20,10 +21,12 @@ use wan_alpha_take::engine::message::{Holder, Identity, Submit};
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::models::{Manifest, ModelError, NamedLora};
 use wan_alpha_take::store::{Store, Take};
-use wan_alpha_take::{NUMERICS, TakeKey, TakeRequest, Warning};
+use wan_alpha_take::{ContentHash, NUMERICS, TakeKey, TakeRequest, Warning};
 
 use crate::host::Host;
+use crate::image_file::{FileStamps, ImageFile, KeptImage};
 use crate::{environment, node_log};
+pub(crate) use images::ImageFacts;
 pub(crate) use readiness::{JobProgress, JobReadiness};
 
 /// Takes that stay open: a few nodes at play.
@@ -55,6 +58,10 @@ pub(crate) struct PluginSession {
     models: Mutex<HashMap<String, (Instant, Manifest)>>,
     /// LoRAs that were looked up, and when.
     loras: Mutex<HashMap<String, (Instant, NamedLora)>>,
+    /// Files of images that were kept, as they were then.
+    kept_images: Mutex<HashMap<ImageFile, (FileStamps, KeptImage)>>,
+    /// Images of the store that were looked at.
+    image_facts: Mutex<HashMap<ContentHash, ImageFacts>>,
     /// Takes that there was a warning about because they are not there; none: one without a key.
     warned: Mutex<HashSet<Option<TakeKey>>>,
     /// What is wrong with the files of takes that were found damaged.
@@ -117,6 +124,8 @@ impl PluginSession {
             waiting: Mutex::default(),
             models: Mutex::default(),
             loras: Mutex::default(),
+            kept_images: Mutex::default(),
+            image_facts: Mutex::default(),
             warned: Mutex::default(),
             damaged: Mutex::default(),
             report_requested: Mutex::default(),
@@ -275,6 +284,11 @@ impl PluginSession {
     pub(crate) fn searched_folders(&self) -> String {
         let folders = self.store.folders().iter().map(|folder| folder.display().to_string());
         folders.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The program that makes takes, and reads images.
+    fn engine_program(&self) -> PathBuf {
+        self.environment.engine.clone().unwrap_or_else(bundled_engine)
     }
 
     fn batch_holder(&self) -> Holder {

@@ -77,6 +77,17 @@ pub trait PixelCanvas {
     fn row(&mut self, y: i32) -> &mut [u8];
 }
 
+/// How a picture of the host carries its alpha.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClipAlpha {
+    /// It has none, whatever its memory holds: it is opaque.
+    Opaque,
+    /// Colors are multiplied by it.
+    Premultiplied,
+    /// Colors are as they are.
+    Straight,
+}
+
 /// An RGBA image of the host that is only read.
 pub trait PixelSource: std::fmt::Debug {
     /// The number format of every channel.

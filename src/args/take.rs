@@ -35,6 +35,9 @@ pub(crate) enum TakeCommand {
     Gallery(TakeGallery),
     /// Make the take of a request, ahead of a farm render for example
     Make(MakeTake),
+    /// Keep an image in the store, for takes that begin or end with it, and print its hash. A node has this
+    /// done with its Image
+    KeepImage(KeepImage),
     /// Remove takes of yours
     Remove {
         /// The takes' keys, or their beginnings
@@ -64,6 +67,25 @@ pub(crate) enum TakeCommand {
         #[arg(long, conflicts_with = "share")]
         json: bool,
     },
+}
+
+/// An image to keep.
+#[derive(Debug, Args)]
+pub(crate) struct KeepImage {
+    /// A PNG or EXR with alpha, of any size
+    pub(crate) image: PathBuf,
+
+    /// Its alpha, where it has none: a picture of its size, white where the subject is
+    #[arg(long, value_name = "FILE")]
+    pub(crate) matte: Option<PathBuf>,
+
+    /// Without alpha take it as it is, opaque everywhere
+    #[arg(long, conflicts_with = "matte")]
+    pub(crate) opaque: bool,
+
+    /// Print hash, name and size as JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// A take to write as files.

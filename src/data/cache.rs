@@ -7,6 +7,9 @@
 //! Tensors:
 //!
 //! - `latent` `[16, t, h, w]`, normalized, of the clip over a background drawn once per clip;
+//! - `image.feature` `[1, tokens, width]` and `image.channels` `[20, t, h, w]`, float32, where the model
+//!   makes video from an image: what its transformer is given of the first frame. The background is white
+//!   then, as it is in use;
 //! - `mask` `[t, h, w]`, float32: the Gaussian of the row's own ellipse or, where it has none, of the
 //!   fitted one; zero where nothing is solid enough for that;
 //! - `context.0`, `context.1`, … `[tokens, dim]`, real tokens only: one for each caption.
@@ -21,6 +24,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result};
 use wan_alpha_core::Watch;
 use wan_alpha_core::device::Device;
+use wan_alpha_core::image_condition::FirstFrameConditions;
 use wan_alpha_core::tch::{Kind, Tensor};
 use wan_alpha_core::text::{Tokenizer, Umt5};
 use wan_alpha_core::vae::{Corner, RgbaEncoder};
@@ -67,6 +71,7 @@ pub(super) fn run(args: &CacheSet, context: &CommandContext<'_>) -> Result<()> {
     let size = args.area.map_or(TrainingSize::Own, |[wide, high]| TrainingSize::Area(wide * high));
     let recipe = Recipe {
         encoder: encoder.fingerprint(console)?,
+        image: model.image_fingerprint(console)?,
         text: model.text_fingerprint(console)?,
         size,
         bf16: kind == Kind::BFloat16,
@@ -187,15 +192,25 @@ impl CacheWork<'_> {
         }
         let encoder = RgbaEncoder::load(self.encoder, self.kind, self.device, self.watch.0);
         let encoder = encoder.map_err(|error| error.during(Stage::Load))?;
+        let image_encoder = self.model.image_encoder.as_ref();
+        let conditions = image_encoder
+            .map(|set| FirstFrameConditions::load(set, self.encoder, self.device, self.watch.0));
+        let conditions = conditions.transpose().map_err(|error| error.during(Stage::Load))?;
         self.progress.update("caching", 0, rows.len());
         for (done, row) in rows.iter().enumerate() {
-            self.clip(*row, &encoder).with_context(|| self.set.name(*row))?;
+            let cached = self.clip(*row, &encoder, conditions.as_ref());
+            cached.with_context(|| self.set.name(*row))?;
             self.progress.update("caching", done + 1, rows.len());
         }
         Ok(())
     }
 
-    fn clip(&self, row: usize, encoder: &RgbaEncoder) -> Result<()> {
+    fn clip(
+        &self,
+        row: usize,
+        encoder: &RgbaEncoder,
+        conditions: Option<&FirstFrameConditions>,
+    ) -> Result<()> {
         let line = &self.lines[row];
         let background: Corner = line.background.parse()?;
         let own = self.set.own_ellipses(row)?;
@@ -209,7 +224,14 @@ impl CacheWork<'_> {
             self.watch.warn(&format!("{}: {words}", self.set.name(row)));
         }
         let latent = latent?.f_to_kind(self.kind)?;
-        entry::write_clip(&self.args.out.join(&line.file), &latent, &frames.mask()?)
+        let image = match conditions {
+            Some(conditions) => {
+                Some(conditions.of(&frames.first_frame()?, line.frames, &self.watch)?)
+            }
+            None => None,
+        };
+        let path = self.args.out.join(&line.file);
+        entry::write_clip(&path, &latent, &frames.mask()?, image.as_ref())
     }
 }
 

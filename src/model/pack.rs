@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Map, Value};
 use wan_alpha_core::device::Device;
+use wan_alpha_core::dit::DitConfig;
 use wan_alpha_core::tch::{Kind, Tensor};
 use wan_alpha_core::train::{write_pickle, write_safetensors};
 use wan_alpha_core::weights::{AdapterKind, MERGED, ModelFiles, Strengths, TensorFile};
@@ -109,6 +110,7 @@ fn record(name: &str, told: PackDefaults, out: &Path, watch: &dyn Watch) -> Resu
     };
     let parts = packed.paths().iter().map(part).collect::<Result<_>>()?;
     let mut record = Manifest::new(name, fingerprint, parts, defaults, packed.dit.parameters());
+    record.images = Some(DitConfig::infer(&packed.dit, packed.config.as_deref())?.images_needed());
     record.made_for = made_for;
     record.preset = preset;
     Ok(record.write(out)?)

@@ -188,7 +188,8 @@ pub(super) fn abilities(files: &ModelFiles) -> String {
         if files.is_image_to_video() { "an image to RGBA video" } else { "text to RGBA video" };
     let mut abilities = vec![from];
     abilities.extend(files.encoder.iter().map(|_| "RGBA clips to latents"));
-    format!("  can make: {}", abilities.join(", "))
+    let successor = files.successor().map(|checkpoint| format!("; by its name {checkpoint}"));
+    format!("  can make: {}{}", abilities.join(", "), successor.unwrap_or_default())
 }
 
 fn short(fingerprint: Fingerprint) -> String {

@@ -1,9 +1,8 @@
 //! The images of a command line: read, matted, and what follows from them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow, ensure};
-use wan_alpha_core::Watch;
+use anyhow::{Result, anyhow};
 use wan_alpha_take::fit::FitSettings;
 use wan_alpha_take::models::Defaults;
 use wan_alpha_take::still_image::take_size;
@@ -13,9 +12,7 @@ use wan_alpha_take::{ContentHash, Ellipse, ImageSource, StillImage, TakeRequest}
 use crate::args::Render;
 use crate::console::Console;
 use crate::exit::{Exit, OrExit};
-use crate::media::mask::MaskSequence;
-use crate::media::reading::PictureReading;
-use crate::media::rgba::{PictureLosses, RgbaImage};
+use crate::matted_image::MattedImage;
 use crate::take_images::TakeImages;
 
 /// Images, and what their files are called.
@@ -36,9 +33,8 @@ impl NamedImages {
     pub(super) fn read(args: &Render, console: &Console<'_>) -> Result<Self> {
         let read = |file: &Option<PathBuf>, matte: &Option<PathBuf>, flags| {
             let Some(file) = file else { return Ok(None) };
-            read(file, matte.as_deref(), args.opaque, flags, console)
-                .or_exit(Exit::BadInput)
-                .map(Some)
+            let file = MattedImage { file, matte: matte.as_deref(), opaque: args.opaque, flags };
+            file.read(console).or_exit(Exit::BadInput).map(Some)
         };
         let first = read(&args.image, &args.matte, ["--image", "--matte"])?;
         let last = read(&args.last_image, &args.last_matte, ["--last-image", "--last-matte"])?;
@@ -157,71 +153,4 @@ fn check_again(
         )),
         _ => Ok(()),
     }
-}
-
-/// An image with its alpha: its own, that of a matte, or none where it is taken as opaque.
-fn read(
-    file: &Path,
-    matte: Option<&Path>,
-    opaque: bool,
-    [flag, matte_flag]: [&str; 2],
-    console: &Console<'_>,
-) -> Result<StillImage> {
-    // A pipe or a device might never end.
-    let about =
-        file.metadata().with_context(|| format!("cannot read {flag} {}", file.display()))?;
-    ensure!(about.is_file(), "{flag} {} is no file: expected a PNG or EXR", file.display());
-    let reading = PictureReading::default();
-    let image = RgbaImage::read(file, &reading)?;
-    for words in image.warnings() {
-        console.warn(&format!("{}: {words}", file.display()));
-    }
-    if let Some(no_alpha) = image.no_alpha.as_ref().filter(|_| matte.is_none() && !opaque) {
-        let reason = no_alpha.split(':').next().unwrap_or(no_alpha);
-        return Err(anyhow!(
-            "{flag} {}: {reason}; give its alpha as a second picture with {matte_flag} FILE, or take it as \
-             opaque with --opaque",
-            file.display()
-        ));
-    }
-    let (width, height) = image.size;
-    let mut losses = PictureLosses::default();
-    let mut rgba = image.display(None, &mut losses)?;
-    for words in losses.lines() {
-        console.warn(&format!("{}: {words}", file.display()));
-    }
-    if let Some(matte) = matte {
-        let alpha = read_matte(matte, (width, height), matte_flag, console)?;
-        for (pixel, alpha) in rgba.as_chunks_mut::<4>().0.iter_mut().zip(alpha) {
-            pixel[3] = alpha;
-        }
-    }
-    let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
-    StillImage::new(side(width), side(height), rgba)
-        .with_context(|| format!("{flag} {}", file.display()))
-}
-
-/// The alpha of a second picture, or its brightness where it has none.
-fn read_matte(
-    file: &Path,
-    (width, height): (usize, usize),
-    flag: &str,
-    console: &Console<'_>,
-) -> Result<Vec<f32>> {
-    let sequence = MaskSequence::find_all(std::slice::from_ref(&file.to_owned()), "matte", None)?;
-    let (mut images, remarks) = sequence.read()?;
-    for words in &remarks.warnings {
-        console.warn(words);
-    }
-    let (Some(image), 0) = (images.pop(), images.len()) else {
-        return Err(anyhow!("{flag} {} is not one picture", file.display()));
-    };
-    ensure!(
-        (image.width, image.height) == (width, height),
-        "{flag} {} is {} × {}, the image {width} × {height}: expected the same size",
-        file.display(),
-        image.width,
-        image.height
-    );
-    Ok(image.values)
 }

@@ -68,7 +68,7 @@ pub(crate) struct AskedRequest {
 impl AskedRequest {
     /// The mask that it is placed by, which its request does not hold.
     pub(crate) fn mask(&self) -> Option<&Mask> {
-        self.placement.mask()
+        self.placement.guide().mask()
     }
 
     /// Keeps its images in the store, where whatever makes the take reads them.
@@ -253,7 +253,7 @@ fn draft(
     negative_prompt: Option<String>,
     placement: &SubjectPlacement,
 ) -> RequestDraft {
-    let ellipse = placement.ellipses();
+    let ellipse = placement.guide().ellipses();
     RequestDraft {
         prompt,
         negative_prompt,
@@ -263,7 +263,7 @@ fn draft(
         height: args.height,
         mu: vec![args.mu.unwrap_or(0.05); ellipse.len()],
         ellipse,
-        mask: placement.describe_mask(),
+        mask: placement.guide().mask_source(),
         steps: args.steps,
         shift: args.shift,
         guidance: args.guidance,

@@ -1,4 +1,5 @@
-//! Where the subject goes: an ellipse, a track, or a mask from a file.
+//! Where the subject goes, as a command line says it: an ellipse, a track, a mask from a file; else what is
+//! to be seen of the image.
 
 use std::path::{Path, PathBuf};
 
@@ -7,9 +8,7 @@ use wan_alpha_core::Watch;
 use wan_alpha_core::weights::read_bare_tensor;
 use wan_alpha_take::counted::counted;
 use wan_alpha_take::frames::STRIDE;
-use wan_alpha_take::{
-    ContentHash, Ellipse, Mask, MaskSource, TakeRequest, Track, Warning, key_warnings,
-};
+use wan_alpha_take::{Ellipse, Guide, Mask, MaskSource, TakeRequest, Track, Warning, key_warnings};
 
 use crate::args::Render;
 use crate::exit::{Exit, OrExit};
@@ -17,11 +16,16 @@ use crate::media::mask::MaskSequence;
 use crate::text_file;
 
 /// The placement a command line asks for.
-pub(super) enum SubjectPlacement {
-    /// An ellipse for each latent frame, and what is to be known of the keys that they are from.
-    Ellipses(Vec<Ellipse>, Vec<Warning>),
-    /// A mask for each latent frame.
-    Mask(Mask),
+pub(super) struct SubjectPlacement {
+    guide: Guide,
+    /// What is to be known of the keys that it is from.
+    of_keys: Vec<Warning>,
+}
+
+impl From<Guide> for SubjectPlacement {
+    fn from(guide: Guide) -> Self {
+        Self { guide, of_keys: Vec::new() }
+    }
 }
 
 impl SubjectPlacement {
@@ -36,7 +40,7 @@ impl SubjectPlacement {
         if let Some(path) = &args.mask {
             let check = |found| check_length(found, latent_frames);
             let mask = read_mask(path, args.layer.as_deref(), watch, check);
-            return mask.or_exit(Exit::BadInput).map(Self::Mask);
+            return mask.or_exit(Exit::BadInput).map(|mask| Guide::Map(mask).into());
         }
         if let Some(path) = &args.ellipse_track {
             let text = text_file::read_text(path, watch)?
@@ -45,17 +49,19 @@ impl SubjectPlacement {
             let ellipses = Track::from_json(&text, latent_frames)
                 .with_context(|| path.display().to_string())
                 .or_exit(Exit::BadInput)?;
-            return Ok(Self::Ellipses(ellipses, Vec::new()));
+            return Ok(Guide::Ellipses(ellipses).into());
         }
         let Some(text) = &args.ellipse else {
-            let held = of_image.unwrap_or_default();
-            return Ok(Self::Ellipses(vec![held; latent_frames], Vec::new()));
+            return Ok(match of_image {
+                Some(ellipse) => Guide::ImageAlpha { ellipse, latent_frames }.into(),
+                None => Guide::Ellipses(vec![Ellipse::default(); latent_frames]).into(),
+            });
         };
         let track = Track::parse(text, args.ellipse_interp).or_exit(Exit::BadInput)?;
         let keys: Vec<f64> = track.keys().iter().map(|(frame, _)| *frame).collect();
         let frames = u32::try_from(latent_frames.saturating_sub(1))? * STRIDE + 1;
-        let warnings = key_warnings(&keys, frames);
-        Ok(Self::Ellipses(track.at_latent_frames(latent_frames), warnings))
+        let guide = Guide::Ellipses(track.at_latent_frames(latent_frames));
+        Ok(Self { guide, of_keys: key_warnings(&keys, frames) })
     }
 
     /// That of an earlier take: its ellipses, or the mask that `args` give again.
@@ -67,7 +73,7 @@ impl SubjectPlacement {
                 ))
                 .or_exit(Exit::BadInput);
             }
-            return Ok(Self::Ellipses(request.ellipse.clone(), Vec::new()));
+            return Ok(Guide::Ellipses(request.ellipse.clone()).into());
         };
         let Some(path) = &args.mask else {
             return Err(anyhow!(
@@ -78,49 +84,23 @@ impl SubjectPlacement {
         };
         let check = |found| check_length(found, source.shape[0] as usize);
         let mask = read_mask(path, args.layer.as_deref(), watch, check).or_exit(Exit::BadInput)?;
-        let placement = Self::Mask(mask);
-        if placement.describe_mask().as_ref() != Some(source) {
+        if MaskSource::of(&mask) != *source {
             return Err(anyhow!(
                 "--mask {} is not the mask that the take was placed by: its size or its values differ",
                 path.display()
             ))
             .or_exit(Exit::BadInput);
         }
-        Ok(placement)
+        Ok(Guide::Map(mask).into())
     }
 
-    /// One ellipse for each latent frame; where a mask stands in for it, the default.
-    pub(super) fn ellipses(&self) -> Vec<Ellipse> {
-        match self {
-            Self::Ellipses(ellipses, _) => ellipses.clone(),
-            Self::Mask(mask) => vec![Ellipse::default(); mask.shape()[0]],
-        }
-    }
-
-    pub(super) fn mask(&self) -> Option<&Mask> {
-        match self {
-            Self::Mask(mask) => Some(mask),
-            Self::Ellipses(..) => None,
-        }
+    pub(super) fn guide(&self) -> &Guide {
+        &self.guide
     }
 
     /// What is to be known of it, in the take of this request.
     pub(super) fn warnings(&self, request: &TakeRequest) -> Vec<Warning> {
-        match self {
-            Self::Ellipses(_, warnings) => warnings.clone(),
-            Self::Mask(mask) => request.mask_warning(mask).into_iter().collect(),
-        }
-    }
-
-    /// What tells one mask from another: its sizes and the BLAKE3 of its values.
-    pub(super) fn describe_mask(&self) -> Option<MaskSource> {
-        let mask = self.mask()?;
-        let mut hasher = blake3::Hasher::new();
-        for value in mask.values() {
-            hasher.update(&value.to_le_bytes());
-        }
-        let shape = mask.shape().map(|axis| u32::try_from(axis).unwrap_or(u32::MAX));
-        Some(MaskSource { shape, blake3: ContentHash(*hasher.finalize().as_bytes()) })
+        [self.of_keys.clone(), self.guide.warnings(request)].concat()
     }
 }
 

@@ -23,6 +23,8 @@ use crate::data::{DataRng, split};
 pub(super) struct LatentFeed {
     cache: CacheIndex,
     tokenizer: Option<Tokenizer>,
+    /// Whether latents begin with an image.
+    with_images: bool,
     accumulate: u64,
     training: BatchesByShape,
     /// Batches to measure with.
@@ -39,14 +41,27 @@ struct BatchesByShape {
 }
 
 impl LatentFeed {
-    /// Texts are contexts of the cache, or token ids where there is a tokenizer.
+    /// Texts are contexts of the cache, or token ids where there is a tokenizer. `with_images` for an
+    /// image-to-video transformer, whose clips begin with their first frames.
     pub(super) fn open(
         opened: Device,
         settings: &Settings,
         tokenizer: Option<Tokenizer>,
+        with_images: bool,
     ) -> Result<Self> {
         let Some(path) = &settings.data.cache else { bail!("data.cache is missing") };
         let cache = CacheIndex::open(opened, path)?;
+        let kind = |image: bool| if image { "an image-to-video" } else { "a text-to-video" };
+        if let Some(line) = cache.lines.iter().find(|line| line.image != with_images) {
+            bail!(
+                "{}: row {} is cached for {} transformer, and task.base is {} one: cache the set with that \
+                 model",
+                path.display(),
+                line.row,
+                kind(line.image),
+                kind(with_images)
+            );
+        }
         let sources: Vec<&str> = cache.lines.iter().map(|line| line.source.as_str()).collect();
         let split = split(&sources, settings.seed);
         ensure!(!split.training.is_empty(), "{}: nothing is left to train on", path.display());
@@ -66,7 +81,7 @@ impl LatentFeed {
         let shapes = by_shape(&split.training);
         let training = BatchesByShape { seed, batch, shapes, known: Mutex::new(None) };
         let accumulate = settings.accumulate as u64;
-        Ok(Self { cache, tokenizer, accumulate, training, held_out })
+        Ok(Self { cache, tokenizer, with_images, accumulate, training, held_out })
     }
 
     fn read(&self, rows: &[usize]) -> Result<Vec<(usize, Entry)>> {
@@ -156,7 +171,9 @@ impl BatchSource for LatentFeed {
             Tensor::f_stack(&each, 0).map_err(wan_alpha_core::Error::from)
         };
         let latents = stack(|entry| &entry.latent)?;
-        Ok(LatentBatch { latents, masks: Some(stack(|entry| &entry.mask)?), texts })
+        let images = self.with_images.then(|| raw.iter().map(|(_, entry)| entry.image_condition()));
+        let images = images.map(|images| images.collect::<Result<_>>()).transpose()?;
+        Ok(LatentBatch { latents, masks: Some(stack(|entry| &entry.mask)?), texts, images })
     }
 }
 

@@ -12,18 +12,20 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use parking_lot::Mutex;
 use wan_alpha_core::device::Device;
+use wan_alpha_core::image_condition::{FirstFrameConditions, ImageCondition};
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::text::{EMBEDDING, Tokenizer, Umt5};
 use wan_alpha_core::train::{ComputeOptions, LatentBatch, LatentEncoder, StepRng, Texts};
 use wan_alpha_core::vae::Corner;
 use wan_alpha_core::weights::{
-    EncoderFiles, Weights, find_base_autoencoder, find_text_encoder, find_tokenizer,
+    EncoderFiles, Weights, find_base_autoencoder, find_image_encoder, find_text_encoder,
+    find_tokenizer,
 };
 use wan_alpha_core::{Error, Unwatched, Watch};
-use wan_alpha_take::Mask;
+use wan_alpha_take::{Mask, StillImage};
 
 use super::batch_source::BatchSource;
 use super::clips::EpochShuffle;
@@ -44,7 +46,7 @@ pub(super) struct LiveFeed {
     tokenizer: Tokenizer,
     networks: Mutex<Networks>,
     /// Latents of the pool's clips, by number.
-    kept: Mutex<BTreeMap<u64, Tensor>>,
+    kept: Mutex<BTreeMap<u64, Encoded>>,
     device: Device,
 }
 
@@ -54,9 +56,26 @@ struct Pool {
     order: EpochShuffle,
 }
 
+/// What the encoders make of a clip.
+struct Encoded {
+    /// `[16, t, h/8, w/8]`
+    latent: Tensor,
+    /// What an image-to-video transformer is given of the first frame.
+    image: Option<ImageCondition>,
+}
+
+impl Encoded {
+    fn shallow_clone(&self) -> Self {
+        let image = self.image.as_ref().map(ImageCondition::shallow_clone);
+        Self { latent: self.latent.shallow_clone(), image }
+    }
+}
+
 /// What makes a batch of shots.
 struct Networks {
     encoder: LatentEncoder,
+    /// Of an image-to-video transformer: what its takes begin with. The background is white then.
+    conditions: Option<FirstFrameConditions>,
     /// The frozen text encoder; none where one is trained along.
     text: Option<Umt5>,
 }
@@ -77,6 +96,7 @@ impl LiveFeed {
         settings: &Settings,
         about: &settings::Transformer,
         tokenizer: Option<Tokenizer>,
+        with_images: bool,
         compute: ComputeOptions,
         watch: &dyn Watch,
     ) -> Result<Self> {
@@ -106,6 +126,8 @@ impl LiveFeed {
             }
         };
         let encoder = latent_encoder(about, compute, watch)?;
+        let conditions =
+            with_images.then(|| conditions(about, compute.device, watch)).transpose()?;
         Ok(Self {
             clips: settings.data.procedural.unwrap_or(settings.seed),
             seed: settings.seed,
@@ -119,7 +141,7 @@ impl LiveFeed {
             accumulate: settings.accumulate as u64,
             held_out: settings.data.held_out(),
             tokenizer,
-            networks: Mutex::new(Networks { encoder, text }),
+            networks: Mutex::new(Networks { encoder, conditions, text }),
             kept: Mutex::default(),
             device: compute.device,
         })
@@ -172,15 +194,33 @@ fn latent_encoder(
     }
 }
 
+/// What an image-to-video transformer is given of first frames is made by: the files that
+/// `task.image_encoder` and `task.encoder` name.
+fn conditions(
+    about: &settings::Transformer,
+    device: Device,
+    watch: &dyn Watch,
+) -> Result<FirstFrameConditions> {
+    ensure!(
+        !about.image_encoder.is_empty(),
+        "task.image_encoder: task.base makes video from an image, and drawn clips need the image encoder \
+         that their first frames are seen with"
+    );
+    let encoder = EncoderFiles::find(&about.encoder)
+        .context("task.encoder: an image-to-video transformer needs an RGBA autoencoder")?;
+    let image_encoder = find_image_encoder(&about.image_encoder)?;
+    Ok(FirstFrameConditions::load(&image_encoder, &encoder, device, watch)?)
+}
+
 impl LiveFeed {
-    /// The latent of each shot, over a background of its own: `[b, 16, t, h, w]`.
-    fn latents(
+    /// The latent of each shot, over a background of its own, or over white where it begins with an image.
+    fn encode(
         &self,
         shots: &[Shot],
         rng: &StepRng,
         networks: &Networks,
-    ) -> wan_alpha_core::Result<Tensor> {
-        let latent = |(place, shot): (usize, &Shot)| {
+    ) -> wan_alpha_core::Result<Vec<Encoded>> {
+        let encoded = |(place, shot): (usize, &Shot)| {
             let Some(number) = shot.number else {
                 let background = rng.corner(&format!("background {place}"));
                 return self.encoded(shot, background, networks);
@@ -189,12 +229,11 @@ impl LiveFeed {
                 return Ok(known.shallow_clone());
             }
             let background = StepRng::new(self.seed, 0).corner(&format!("background of {number}"));
-            let latent = self.encoded(shot, background, networks)?;
-            self.kept.lock().insert(number, latent.shallow_clone());
-            Ok(latent)
+            let encoded = self.encoded(shot, background, networks)?;
+            self.kept.lock().insert(number, encoded.shallow_clone());
+            Ok(encoded)
         };
-        let each = shots.iter().enumerate().map(latent);
-        Ok(Tensor::f_stack(&each.collect::<wan_alpha_core::Result<Vec<_>>>()?, 0)?)
+        shots.iter().enumerate().map(encoded).collect()
     }
 
     fn encoded(
@@ -202,13 +241,26 @@ impl LiveFeed {
         shot: &Shot,
         background: Corner,
         networks: &Networks,
-    ) -> wan_alpha_core::Result<Tensor> {
-        let clip = shot.clip.as_ref().ok_or_else(|| {
-            wan_alpha_core::Error::Input("a clip's latent is not where it was kept".into())
-        })?;
+    ) -> wan_alpha_core::Result<Encoded> {
+        let clip = shot
+            .clip
+            .as_ref()
+            .ok_or_else(|| Error::Input("a clip's latent is not where it was kept".into()))?;
         let size = [clip.frames, clip.height, clip.width, 4].map(|side| side as i64);
         let rgba = self.device.tensor(&clip.rgba)?.f_view(size)?;
-        networks.encoder.latent(&rgba, background)
+        let Some(conditions) = &networks.conditions else {
+            return Ok(Encoded {
+                latent: networks.encoder.latent(&rgba, background)?,
+                image: None,
+            });
+        };
+        let [width, height] = [clip.width, clip.height];
+        let first = clip.rgba.iter().take(width * height * 4).map(|value| value.clamp(0.0, 1.0));
+        let first = StillImage::new(width as u32, height as u32, first.collect())
+            .map_err(|error| Error::Input(error.to_string()))?;
+        let image = conditions.of(&first, clip.frames, &Unwatched)?;
+        let latent = networks.encoder.latent(&rgba, Corner::WHITE)?;
+        Ok(Encoded { latent, image: Some(image) })
     }
 }
 
@@ -235,7 +287,10 @@ impl BatchSource for LiveFeed {
         let networks = self.networks.lock();
         let make = || -> wan_alpha_core::Result<LatentBatch> {
             let _guard = wan_alpha_core::tch::no_grad_guard();
-            let latents = self.latents(raw, rng, &networks)?;
+            let encoded = self.encode(raw, rng, &networks)?;
+            let latents: Vec<_> = encoded.iter().map(|encoded| &encoded.latent).collect();
+            let latents = Tensor::f_stack(&latents, 0)?;
+            let images = encoded.into_iter().map(|encoded| encoded.image).collect();
             let masks = if networks.encoder.has_alpha() { Some(masks(raw)?) } else { None };
             let ids = raw.iter().enumerate().map(|(place, shot)| {
                 let which = rng.index(&format!("caption {place}"), shot.captions.len() as u64);
@@ -250,7 +305,7 @@ impl BatchSource for LiveFeed {
                     Texts::Contexts(text.encode(&ids, &Unwatched)?)
                 }
             };
-            Ok(LatentBatch { latents, masks, texts })
+            Ok(LatentBatch { latents, masks, texts, images })
         };
         Ok(make()?)
     }

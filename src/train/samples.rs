@@ -8,6 +8,7 @@ use anyhow::Result;
 use wan_alpha_core::Watch;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::generate::sampling::{Contexts, SamplingNoise, SamplingOptions, sample};
+use wan_alpha_core::image_condition::ImageCondition;
 use wan_alpha_core::noise::shift_mean_batch;
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::train::{
@@ -165,7 +166,9 @@ impl<F> Takes<'_, F> {
                 }
                 None => noise,
             };
-            let contexts = Contexts { prompt, negative: None, image: None };
+            let image = batch.images.as_ref().and_then(|images| images.get(index as usize));
+            let image = image.map(ImageCondition::shallow_clone);
+            let contexts = Contexts { prompt, negative: None, image };
             let mut noise = SamplingNoise { first: noise.f_squeeze_dim(0)?, fresh: None };
             let latent = sample(&dit, &contexts, &mut noise, &SAMPLING, None, watch)?;
             let frames = decoders.decode(&latent, &mut Film::default(), watch)?.rgba()?;

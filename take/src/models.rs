@@ -304,6 +304,7 @@ mod tests {
             merged: None,
             made_for: MadeFor::default(),
             preset: None,
+            images: None,
         }
     }
 

@@ -90,6 +90,54 @@ pub enum EdgeChange {
     Padded([u32; 2]),
 }
 
+impl EdgeChange {
+    /// Of an image of a size, opaque everywhere or not, in a take of a size.
+    #[must_use]
+    pub fn of(image: [u32; 2], is_opaque: bool, take: [u32; 2]) -> Self {
+        let [w, h] = image.map(f64::from);
+        let [wide, high] = take.map(f64::from);
+        // By how much one of the take's sides would have to be another for the aspect of the image.
+        let off = (wide - high * w / h).abs().min((high - wide * h / w).abs());
+        let stretch = (w * high) / (h * wide);
+        if off < ROUNDED && stretch.max(1.0 / stretch) < STRETCHED {
+            return Self::Kept;
+        }
+        let whole = |length: f64| length.round().max(1.0) as u32;
+        let [width, height] = image;
+        if is_opaque {
+            if w / h > wide / high {
+                Self::Cropped([width - whole(h * wide / high).min(width), 0])
+            } else {
+                Self::Cropped([0, height - whole(w * high / wide).min(height)])
+            }
+        } else if w / h > wide / high {
+            Self::Padded([0, whole(w * high / wide).saturating_sub(height)])
+        } else {
+            Self::Padded([whole(h * wide / high).saturating_sub(width), 0])
+        }
+    }
+
+    /// Where an image of a size lies in the take's frame: left, bottom, right, top in fractions of it,
+    /// from the lower left corner. One that was cropped reaches beyond.
+    #[must_use]
+    pub fn place(self, image: [u32; 2]) -> [f64; 4] {
+        let added = match self {
+            Self::Kept => [0, 0],
+            Self::Cropped(by) => by.map(|pixels| -i64::from(pixels)),
+            Self::Padded(by) => by.map(i64::from),
+        };
+        let side = |axis: usize| {
+            let (own, added) = (f64::from(image[axis]), added[axis]);
+            let whole = own + added as f64;
+            let before = added.div_euclid(2) as f64;
+            [before / whole, (before + own) / whole]
+        };
+        // Rows are counted from the top.
+        let ([left, right], [top, bottom]) = (side(0), side(1));
+        [left, 1.0 - bottom, right, 1.0 - top]
+    }
+}
+
 impl StillImage {
     /// An image of straight, display-referred RGBA in \[0, 1\], row 0 on top.
     ///
@@ -183,25 +231,7 @@ impl StillImage {
     /// What [`StillImage::fitted`] does to the edges.
     #[must_use]
     pub fn edge_change(&self, width: u32, height: u32) -> EdgeChange {
-        let [w, h, wide, high] = [self.width, self.height, width, height].map(f64::from);
-        // By how much one of the take's sides would have to be another for the aspect of the image.
-        let off = (wide - high * w / h).abs().min((high - wide * h / w).abs());
-        let stretch = (w * high) / (h * wide);
-        if off < ROUNDED && stretch.max(1.0 / stretch) < STRETCHED {
-            return EdgeChange::Kept;
-        }
-        let whole = |length: f64| length.round().max(1.0) as u32;
-        if self.is_opaque() {
-            if w / h > wide / high {
-                EdgeChange::Cropped([self.width - whole(h * wide / high).min(self.width), 0])
-            } else {
-                EdgeChange::Cropped([0, self.height - whole(w * high / wide).min(self.height)])
-            }
-        } else if w / h > wide / high {
-            EdgeChange::Padded([0, whole(w * high / wide).saturating_sub(self.height)])
-        } else {
-            EdgeChange::Padded([whole(h * wide / high).saturating_sub(self.width), 0])
-        }
+        EdgeChange::of([self.width, self.height], self.is_opaque(), [width, height])
     }
 
     /// What is to be known of it in a take of a size; `which` is "first" or "last".

@@ -30,6 +30,7 @@ pub(super) fn transformer() -> Result<Case, Error> {
         latents: random(&[1, 16, 5, 32, 32], 1.0),
         masks: Some(random(&[1, 5, 32, 32], 1.0).sigmoid()),
         texts: Texts::Contexts(vec![random(&[tokens, text], 1.0)]),
+        images: None,
     };
     let shape = batch.latents.size();
     steps(task, batch, shape)

@@ -151,6 +151,11 @@ impl DitConfig {
         self.image.as_ref().is_some_and(|image| image.tokens.is_some())
     }
 
+    /// With how many images its takes begin and end: none, the first, or first and last.
+    pub fn images_needed(&self) -> u8 {
+        u8::from(self.is_image_to_video()) + u8::from(self.has_last_image())
+    }
+
     /// Whether it makes video from text alone.
     ///
     /// # Errors

@@ -26,12 +26,12 @@ pub(super) struct ImageEmbedding {
     after: [Tensor; 2],
 }
 
-/// The image that a take begins with, as the blocks see it.
+/// The image that a take begins with, as the blocks see it, or one for each of a batch.
 #[derive(Debug)]
 pub struct ImagePrompt {
-    /// What `img_emb` makes of the features, `[1, tokens, dim]`.
+    /// What `img_emb` makes of the features, `[1, tokens, dim]`, or `[b, tokens, dim]`.
     tokens: Tensor,
-    /// Mask and latent, `[1, 20, t, h, w]`.
+    /// Mask and latent, `[1, 20, t, h, w]`, or `[b, 20, t, h, w]`.
     pub(super) condition: Tensor,
     /// Of each block, once it has been computed: the same for every step and every prompt.
     pub(super) keys: Vec<Option<TextKeys>>,
@@ -98,7 +98,7 @@ impl ImageEmbedding {
 }
 
 impl ImagePrompt {
-    /// The image's tokens, `[1, tokens, dim]`.
+    /// The image's tokens, `[1, tokens, dim]`, or those of each of a batch.
     pub fn tokens(&self) -> &Tensor {
         &self.tokens
     }
@@ -117,6 +117,14 @@ impl Dit {
     /// # Errors
     /// The transformer makes video from text alone, widths do not fit, or memory runs out.
     pub fn image(&self, features: &Tensor, condition: &Tensor) -> Result<ImagePrompt> {
+        self.images(&[(features, condition)])
+    }
+
+    /// The same for each of a batch, features and condition.
+    ///
+    /// # Errors
+    /// As [`Dit::image`].
+    pub fn images(&self, batch: &[(&Tensor, &Tensor)]) -> Result<ImagePrompt> {
         let Some(embedding) = &self.image_embedding else {
             return Err(Error::Input(
                 "a text-to-video transformer cannot begin with an image: an image-to-video one is \
@@ -124,16 +132,20 @@ impl Dit {
                     .into(),
             ));
         };
-        let size = condition.size();
-        if size.len() != 4 || size[0] != CONDITION_CHANNELS {
-            return Err(Error::Input(format!(
-                "the condition of an image is [{CONDITION_CHANNELS}, t, h, w], found {size:?}"
-            )));
+        let (mut tokens, mut conditions) = (Vec::new(), Vec::new());
+        for (features, condition) in batch {
+            let size = condition.size();
+            if size.len() != 4 || size[0] != CONDITION_CHANNELS {
+                return Err(Error::Input(format!(
+                    "the condition of an image is [{CONDITION_CHANNELS}, t, h, w], found {size:?}"
+                )));
+            }
+            tokens.push(embedding.forward(features, self)?);
+            conditions.push(condition.f_to_device(self.device.tch())?);
         }
-        let condition = condition.f_unsqueeze(0)?.f_to_device(self.device.tch())?;
         Ok(ImagePrompt {
-            tokens: embedding.forward(features, self)?,
-            condition,
+            tokens: Tensor::f_cat(&tokens, 0)?,
+            condition: Tensor::f_stack(&conditions, 0)?,
             keys: (0..self.blocks.len()).map(|_| None).collect(),
         })
     }

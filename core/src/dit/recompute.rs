@@ -7,7 +7,7 @@
 
 use tch::Tensor;
 
-use super::{Dit, Embedded, Prompt, Rope, unpatchify};
+use super::{Dit, Embedded, ImagePrompt, Prompt, Rope, unpatchify};
 use crate::watch::check;
 use crate::weights::at_least_float32;
 use crate::{Result, Stage, Watch};
@@ -23,6 +23,8 @@ pub struct Recomputed<'a> {
     time: Joint,
     projected: Joint,
     text: Joint,
+    /// Tokens of images, of an image-to-video transformer; nothing goes back to them.
+    image: Option<Tensor>,
     /// What the head was given.
     last: Tensor,
     velocity: Tensor,
@@ -62,21 +64,23 @@ fn carrier(y: &Tensor, gradient: &Tensor) -> Result<Tensor> {
 }
 
 impl Dit {
-    /// Like [`Dit::forward`], for a loss whose gradients are wanted: call `backward` on a function
+    /// Like [`Dit::forward_from`], for a loss whose gradients are wanted: call `backward` on a function
     /// of [`Recomputed::velocity`], then [`Recomputed::backward`]. Nothing that `latent` depends on
-    /// may have gone backward in between.
+    /// may have gone backward in between. What makes an image's tokens gets no gradient.
     ///
     /// # Errors
-    /// As [`Dit::forward`].
+    /// As [`Dit::forward_from`].
     pub fn recomputed<'a>(
         &'a self,
         latent: &Tensor,
         timesteps: &[f64],
         prompt: &Prompt,
+        image: Option<&ImagePrompt>,
         rope: &'a Rope,
         watch: &dyn Watch,
     ) -> Result<Recomputed<'a>> {
-        let joined = self.joined(latent, None)?;
+        let joined = self.joined(latent, image)?;
+        let image = image.map(|image| image.tokens().f_detach()).transpose()?;
         let Embedded { x, time, projected } = self.embed(&joined, timesteps)?;
         let entry = Joint::new(x)?;
         let (time, projected) = (Joint::new(time)?, Joint::new(projected)?);
@@ -98,13 +102,25 @@ impl Dit {
             // rounds otherwise, and the pass backward would not be that of this pass.
             self.blocks.with(index, &mut |block| {
                 let keys = block.text_keys(&text.leaf)?;
-                block.forward(&mut x, &projected.leaf, rope, &keys, None)
+                let of_image = image.as_ref().map(|tokens| block.image_keys(tokens)).transpose()?;
+                block.forward(&mut x, &projected.leaf, rope, &keys, of_image.as_ref())
             })?;
             x = x.f_detach()?;
         }
         let last = leaf(&x, true)?;
         let velocity = unpatchify(&self.project(&last, &time.leaf)?, &latent.size())?;
-        Ok(Recomputed { dit: self, rope, inputs, entry, time, projected, text, last, velocity })
+        Ok(Recomputed {
+            dit: self,
+            rope,
+            inputs,
+            entry,
+            time,
+            projected,
+            text,
+            image,
+            last,
+            velocity,
+        })
     }
 }
 
@@ -130,8 +146,11 @@ impl Recomputed<'_> {
             let x = leaf(&self.inputs.f_get(index as i64)?, wanted)?;
             self.dit.blocks.with(index, &mut |block| {
                 let keys = block.text_keys(&self.text.leaf)?;
+                let image = self.image.as_ref();
+                let of_image = image.map(|tokens| block.image_keys(tokens)).transpose()?;
                 let mut y = x.shallow_clone();
-                block.forward(&mut y, &self.projected.leaf, self.rope, &keys, None)?;
+                let time = &self.projected.leaf;
+                block.forward(&mut y, time, self.rope, &keys, of_image.as_ref())?;
                 if y.requires_grad() {
                     carrier(&y, &gradient)?.f_backward()?;
                 }

@@ -7,7 +7,7 @@ use wan_alpha_take::{ContentHash, Mask, StillImage, TakeRequest};
 use super::negative_prompt::NEGATIVE_PROMPT;
 use super::{FrameSink, Keep, Pipeline, emit};
 use crate::image_condition::{ConditionImages, ConditionParts, ImageCondition};
-use crate::{Error, Result, Watch};
+use crate::{Error, ErrorKind, Result, Watch};
 
 /// What a request refers to and does not hold.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,8 +33,7 @@ struct ConditionKey {
 #[derive(Debug)]
 pub(super) struct RememberedCondition {
     key: ConditionKey,
-    feature: Tensor,
-    channels: Tensor,
+    condition: ImageCondition,
 }
 
 impl Pipeline {
@@ -63,6 +62,11 @@ impl Pipeline {
 }
 
 impl Pipeline {
+    /// With how many images its takes begin and end: none, the first, or first and last.
+    pub fn images_needed(&self) -> u8 {
+        self.config.images_needed()
+    }
+
     /// Whether a request has the images that the model needs, and no others; and whether `inputs` brings
     /// them.
     ///
@@ -138,30 +142,47 @@ impl Pipeline {
         if let Some(known) = self.condition.as_ref().filter(|known| known.key == key)
             && !sink.wants_tensors()
         {
-            let [feature, channels] = [&known.feature, &known.channels].map(Tensor::shallow_clone);
-            return Ok(Some(ImageCondition { feature, channels }));
+            return Ok(Some(known.condition.shallow_clone()));
         }
         self.condition = None;
         let fitted = |image: &StillImage| image.fitted(size[0], size[1]).0;
         let (first, last) = (fitted(first), inputs.last_image.map(fitted));
         let images = ConditionImages { first: &first, last: last.as_ref() };
+        let frames = request.frames as usize;
+        let condition = match self.made_of(images, frames, sink, watch) {
+            // Encoded a group of frames at a time, images need less than decoding does; what the take before
+            // has left may be too much all the same.
+            Err(error) if error.kind() == ErrorKind::OutOfMemory && self.is_loaded() => {
+                watch.warn(&format!(
+                    "{}: the transformer is let go, and encoding the image begins again",
+                    error.what()
+                ));
+                self.unload()?;
+                self.made_of(images, frames, sink, watch)?
+            }
+            made => made?,
+        };
+        if self.keep == Keep::Everything {
+            let condition = condition.shallow_clone();
+            self.condition = Some(RememberedCondition { key, condition });
+        }
+        Ok(Some(condition))
+    }
+
+    fn made_of(
+        &self,
+        images: ConditionImages<'_>,
+        frames: usize,
+        sink: &mut dyn FrameSink,
+        watch: &dyn Watch,
+    ) -> Result<ImageCondition> {
         let (Some(image_encoder), Some(encoder)) = (&self.files.image_encoder, &self.files.encoder)
         else {
             return Err(Error::Input("the model has no image encoder".into()));
         };
-        let parts = ConditionParts {
-            image_encoder,
-            encoder,
-            sees_last: self.config.has_last_image(),
-            device: self.device,
-        };
+        let sees_last = self.config.has_last_image();
+        let parts = ConditionParts { image_encoder, encoder, sees_last, device: self.device };
         let show = |name: &str, tensor: &Tensor| emit(sink, name, tensor);
-        let condition = ImageCondition::new(images, request.frames as usize, &parts, show, watch)?;
-        if self.keep == Keep::Everything {
-            let [feature, channels] =
-                [&condition.feature, &condition.channels].map(Tensor::shallow_clone);
-            self.condition = Some(RememberedCondition { key, feature, channels });
-        }
-        Ok(Some(condition))
+        ImageCondition::new(images, frames, &parts, show, watch)
     }
 }

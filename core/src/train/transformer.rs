@@ -19,7 +19,8 @@ use super::losses::{self, Losses, Sum};
 use super::parameters::Parameters;
 use super::step_rng::StepRng;
 use super::task::{self, ComputeOptions, NewAdapter, Origin, Task};
-use crate::dit::{Dit, DitConfig};
+use crate::dit::{Dit, DitConfig, ImagePrompt};
+use crate::image_condition::ImageCondition;
 use crate::noise::shift_mean_batch;
 use crate::text::Umt5;
 use crate::weights::{MemorySet, TensorFile};
@@ -77,6 +78,8 @@ pub struct LatentBatch {
     pub masks: Option<Tensor>,
     /// One text for each.
     pub texts: Texts,
+    /// What each begins with, for an image-to-video transformer.
+    pub images: Option<Vec<ImageCondition>>,
 }
 
 /// Texts of a batch.
@@ -124,6 +127,15 @@ impl Transformer {
         compute: ComputeOptions,
     ) -> Result<Self> {
         let ComputeOptions { kind, device } = compute;
+        if let Some(image) = &config.image
+            && (settings.trained == Trained::Whole || image.tokens.is_some())
+        {
+            return Err(Error::Input(
+                "of image-to-video transformers a DoRA is trained (kind = \"dora\"), and only of those whose \
+                 takes begin with an image and end with none"
+                    .into(),
+            ));
+        }
         // What is trained begins with all its digits.
         let held_dtype =
             if settings.trained == Trained::Whole { compute.master_dtype() } else { kind };
@@ -252,6 +264,7 @@ impl Transformer {
         let dit = self.network()?;
         let rope = dit.rope([frames, height, width])?;
         let mut prompt = dit.prompts(&contexts.iter().collect::<Vec<_>>())?;
+        let mut image = batch.images.as_deref().map(|images| embedded(&dit, images)).transpose()?;
         let sum = |velocity: &Tensor| {
             let mut sum = Sum::default();
             sum.add("velocity", losses::velocity(velocity, &target, &weights)?, 1.0)?;
@@ -259,13 +272,17 @@ impl Transformer {
         };
         match backward {
             Some(loss_scale) if self.settings.recompute => {
-                let pass = dit.recomputed(&noisy, &timesteps, &prompt, &rope, watch)?;
+                let image = image.as_ref();
+                let pass = dit.recomputed(&noisy, &timesteps, &prompt, image, &rope, watch)?;
                 let losses = sum(pass.velocity())?.backward(loss_scale)?;
                 pass.backward(watch)?;
                 Ok(losses)
             }
             _ => {
-                let sum = sum(&dit.forward(&noisy, &timesteps, &mut prompt, &rope, watch)?)?;
+                let image = image.as_mut();
+                let velocity =
+                    dit.forward_from(&noisy, &timesteps, &mut prompt, image, &rope, watch)?;
+                let sum = sum(&velocity)?;
                 match backward {
                     Some(loss_scale) => sum.backward(loss_scale),
                     None => sum.values(),
@@ -273,6 +290,13 @@ impl Transformer {
             }
         }
     }
+}
+
+/// The images that the latents of a batch begin with, as the blocks see them.
+fn embedded(dit: &Dit, images: &[ImageCondition]) -> Result<ImagePrompt> {
+    let _guard = tch::no_grad_guard();
+    let each: Vec<_> = images.iter().map(|image| (&image.feature, &image.channels)).collect();
+    dit.images(&each)
 }
 
 /// Puts a DoRA beside every target.

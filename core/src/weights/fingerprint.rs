@@ -76,6 +76,19 @@ impl ModelFiles {
         Ok(Fingerprint(*reader.hasher.finalize().as_bytes()))
     }
 
+    /// Reads and hashes all that the image encoder's features depend on; nothing of a model that makes video
+    /// from text alone.
+    ///
+    /// # Errors
+    /// As [`ModelFiles::fingerprint`].
+    pub fn image_fingerprint(&self, watch: &dyn Watch) -> Result<Option<Fingerprint>> {
+        let Some(set) = &self.image_encoder else { return Ok(None) };
+        let mut reader = Reader { hasher: Hasher::new(), done: 0, all: bytes_of(set), watch };
+        reader.hasher.update(b"wan-alpha image encoder 1\0");
+        reader.image_encoder(set)?;
+        Ok(Some(Fingerprint(*reader.hasher.finalize().as_bytes())))
+    }
+
     /// Bytes that [`ModelFiles::fingerprint`] reads.
     fn bytes(&self) -> u64 {
         let decoders = match &self.decoders {

@@ -18,6 +18,7 @@ use super::network::Network;
 use super::passed_over::{PassedOver, likeliest};
 use super::set::TensorSet;
 use super::single_candidate::{incomplete, single};
+use super::successor::SuccessorCheckpoint;
 use crate::{Error, Result, Watch};
 
 /// How strongly the adapters are merged.
@@ -127,6 +128,7 @@ impl ModelFiles {
             tokenizer_stamp,
         };
         files.warn_of_sparse_attention(watch);
+        files.warn_of_successor(watch);
         Ok(files)
     }
 
@@ -136,6 +138,21 @@ impl ModelFiles {
                 "{}: was trained with TurboDiffusion's sparse attention, whose own weights (`proj_l`) are \
                  left alone: attention is computed in full",
                 path.display()
+            ));
+        }
+    }
+
+    /// The authors' successor's checkpoint that the transformer or one of its adapters is, by their names.
+    pub fn successor(&self) -> Option<SuccessorCheckpoint> {
+        let adapters = self.adapters.iter().map(Adapter::path);
+        adapters.chain(self.dit.paths()).find_map(SuccessorCheckpoint::of)
+    }
+
+    fn warn_of_successor(&self, watch: &dyn Watch) {
+        if let Some(checkpoint) = self.successor() {
+            watch.warn(&format!(
+                "by its name the model is {checkpoint}, which nobody here has seen: its parts are taken for \
+                 what their keys say, and made takes with as those of Wan-Alpha"
             ));
         }
     }

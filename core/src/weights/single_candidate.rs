@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::candidate::Candidate;
 use super::passed_over::{PassedOver, likeliest};
+use super::successor::SuccessorCheckpoint;
 use crate::{Error, Result};
 
 /// The only candidate for `part` of a model, or none; an error that lists them where there are
@@ -38,7 +39,16 @@ pub(super) fn ambiguous(part: &str, candidates: Vec<PathBuf>) -> Error {
     let alike = candidates
         .split_first()
         .is_some_and(|(first, others)| others.iter().all(|other| are_alike(first, other)));
-    Error::Ambiguous { part: part.to_owned(), candidates, alike }
+    let named = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Some(format!("{name} is {}", SuccessorCheckpoint::of(path)?))
+    };
+    let named: Vec<String> = candidates.iter().filter_map(named).collect();
+    let part = match named.is_empty() {
+        true => part.to_owned(),
+        false => format!("{part} ({})", named.join(", ")),
+    };
+    Error::Ambiguous { part, candidates, alike }
 }
 
 /// Bytes that are compared at the beginning, in the middle and at the end of two files.

@@ -46,6 +46,19 @@ pub fn find_text_encoder(paths: &[PathBuf]) -> Result<Arc<TensorSet>> {
     Ok(Arc::new(TensorSet::new(text.files, Network::Umt5)?))
 }
 
+/// The image encoder of an image-to-video model among `paths`. Reads headers only.
+///
+/// # Errors
+/// As [`find_transformer`].
+pub fn find_image_encoder(paths: &[PathBuf]) -> Result<Arc<TensorSet>> {
+    let found = Found::among(paths)?;
+    let Some(encoder) = single("image encoder", found.image_encoders)? else {
+        let part = "image encoder (models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth)";
+        return Err(incomplete(&[part], paths, found.passed_over));
+    };
+    Ok(Arc::new(TensorSet::new(encoder.files, Network::Clip)?))
+}
+
 /// The tokenizer among `paths`.
 ///
 /// # Errors

@@ -75,6 +75,7 @@ pub(crate) fn latents(count: i64) -> LatentBatch {
         latents: normal("latents", &[count, 16, 2, 4, 6]),
         masks: Some(normal("masks", &[count, 2, 4, 6]).sigmoid()),
         texts: Texts::Tokens((0..count).map(|i| vec![5 + i, 7, 1]).collect()),
+        images: None,
     }
 }
 

@@ -83,6 +83,7 @@ fn value(kind: Kind, properties: Properties<'_>) -> Result<(), Status> {
             let mode = match lines {
                 Lines::Single => names::SINGLE_LINE,
                 Lines::Multiple => names::MULTI_LINE,
+                Lines::FilePath => names::FILE_PATH,
             };
             properties.set(names::STRING_MODE, mode)?;
             properties.set(names::DEFAULT, default)

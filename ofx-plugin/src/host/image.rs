@@ -14,7 +14,7 @@ use thiserror::Error;
 use super::{ClipHandle, Effect, Host, Properties, call_suite};
 use crate::names;
 use crate::ofx_status::Status;
-use crate::surface::{Depth, PixelCanvas, PixelSource, Window};
+use crate::surface::{ClipAlpha, Depth, PixelCanvas, PixelSource, Window};
 
 impl<'a> Effect<'a> {
     /// The image of a clip that is to be rendered, whole or in part.
@@ -36,12 +36,21 @@ impl<'a> Effect<'a> {
         let (fetched, host) = self.fetch_image(clip, time)?;
         let image = fetched.properties()?;
         let memory = ImageMemory::of(image)?;
-        // What MLT says of its images is not so: their colors are never multiplied.
-        let is_straight = host.name() == names::MLT
-            || !image
-                .text(names::PREMULTIPLICATION, 0)
-                .is_ok_and(|text| text.as_bytes() == names::PREMULTIPLIED.to_bytes());
-        Ok(InputImage { memory, is_straight, _fetched: fetched })
+        let premultiplication = image.text(names::PREMULTIPLICATION, 0).unwrap_or_default();
+        let alpha = match premultiplication.as_bytes() {
+            // What MLT says of its images is not so: their colors are never multiplied.
+            _ if host.name() == names::MLT => ClipAlpha::Straight,
+            text if text == names::PREMULTIPLIED.to_bytes() => ClipAlpha::Premultiplied,
+            text if text == names::OPAQUE.to_bytes() => ClipAlpha::Opaque,
+            _ => ClipAlpha::Straight,
+        };
+        let size = |name, index| {
+            let size = image.double(name, index).ok();
+            size.filter(|size| size.is_finite() && *size > 0.0).unwrap_or(1.0)
+        };
+        let scale = [0, 1].map(|index| size(names::RENDER_SCALE, index));
+        let pixel_aspect = size(names::PIXEL_ASPECT, 0);
+        Ok(InputImage { memory, alpha, scale, pixel_aspect, _fetched: fetched })
     }
 
     fn fetch_image(
@@ -132,14 +141,36 @@ impl OutputImage<'_> {
 /// An image of the host to be read, during one action.
 pub(crate) struct InputImage<'a> {
     memory: ImageMemory,
-    is_straight: bool,
+    alpha: ClipAlpha,
+    scale: [f64; 2],
+    pixel_aspect: f64,
     _fetched: FetchedImage<'a>,
 }
 
 impl InputImage<'_> {
     /// Whether its colors are not multiplied by its alpha.
     pub(crate) fn is_straight(&self) -> bool {
-        self.is_straight
+        self.alpha != ClipAlpha::Premultiplied
+    }
+
+    /// How it carries its alpha, by what the host says of it.
+    pub(crate) fn alpha(&self) -> ClipAlpha {
+        self.alpha
+    }
+
+    /// The bounds of its memory.
+    pub(crate) fn bounds(&self) -> Window {
+        self.memory.bounds
+    }
+
+    /// Pixels for one unit of canonical coordinates, to the right and upwards.
+    pub(crate) fn pixels_per_unit(&self) -> [f64; 2] {
+        [self.scale[0] / self.pixel_aspect, self.scale[1]]
+    }
+
+    /// Width of a pixel by its height.
+    pub(crate) fn pixel_aspect(&self) -> f64 {
+        self.pixel_aspect * self.scale[1] / self.scale[0]
     }
 }
 

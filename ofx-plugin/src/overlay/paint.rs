@@ -41,6 +41,8 @@ pub(crate) struct OverlayContent<'a> {
     pub(crate) highlighted: Option<EllipsePart>,
     /// The center over time, on the canvas; empty where it stands still.
     pub(crate) path: &'a [Point],
+    /// The corners of the image that the take begins with, on the canvas.
+    pub(crate) image: Option<[Point; 4]>,
     /// One line about the take; may be empty.
     pub(crate) status_text: &'a str,
     /// The color that the host suggests for this interact.
@@ -53,6 +55,8 @@ enum Element {
     EllipsePart(EllipsePart),
     /// The path, which is only looked at.
     Path,
+    /// The outline of the image that the take begins with, which is only looked at.
+    Image,
     Text,
 }
 
@@ -65,7 +69,7 @@ pub(crate) fn paint(content: &OverlayContent<'_>, canvas: &mut impl OverlayCanva
     paint_pass(content, canvas, [0.0, 0.0], |element| match element {
         Element::EllipsePart(part) if content.highlighted == Some(part) => HIGHLIGHT,
         Element::EllipsePart(_) | Element::Text => color,
-        Element::Path => Color([red, green, blue, alpha * PATH_COVERAGE]),
+        Element::Path | Element::Image => Color([red, green, blue, alpha * PATH_COVERAGE]),
     });
 }
 
@@ -76,13 +80,16 @@ fn paint_pass(
     moved: [f64; 2],
     color: impl Fn(Element) -> Color,
 ) {
-    let OverlayContent { shape, path, status_text, .. } = content;
+    let OverlayContent { shape, path, image, status_text, .. } = content;
     let view = shape.view;
     let mut draw = |element, figure, points: Vec<Point>| {
         let points: Vec<Point> = points.into_iter().map(|at| view.moved(at, moved)).collect();
         canvas.set_color(color(element));
         canvas.draw_figure(figure, &points);
     };
+    if let Some(corners) = image {
+        draw(Element::Image, Figure::Loop, corners.to_vec());
+    }
     if path.len() > 1 {
         draw(Element::Path, Figure::Strip, path.to_vec());
     }
@@ -183,6 +190,7 @@ mod tests {
             shape,
             highlighted: None,
             path: &[],
+            image: None,
             status_text: "",
             suggested_color: None,
         };
@@ -221,6 +229,15 @@ mod tests {
         );
         let texts: Vec<_> = canvas.texts.iter().map(|(_, at, text)| (*at, &**text)).collect();
         assert_eq!(texts, [([9.0, 7.0], "Step 3 of 4"), ([8.0, 8.0], "Step 3 of 4")]);
+    }
+
+    #[test]
+    fn the_image_is_outlined_under_the_ellipse() {
+        let corners = [[0.0, 0.0], [100.0, 0.0], [100.0, 50.0], [0.0, 50.0]];
+        let canvas = painted(|content| content.image = Some(corners), None);
+        let (color, figure, points) = &canvas.figures[canvas.figures.len() / 2];
+        assert_eq!((*figure, &points[..]), (Figure::Loop, &corners[..]));
+        assert_eq!(color.0[3], PATH_COVERAGE);
     }
 
     #[test]

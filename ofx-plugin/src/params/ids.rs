@@ -102,3 +102,11 @@ pub const OVER_SOURCE: &CStr = c"overSource";
 pub const TIMELINE_RATE: &CStr = c"timelineRate";
 /// Further LoRAs, a line each.
 pub const LORAS: &CStr = c"loras";
+/// Whether the take begins with a frame of Source.
+pub const USE_SOURCE_FRAME: &CStr = c"useSourceFrame";
+/// The file of the image that the take begins with.
+pub const IMAGE: &CStr = c"image";
+/// The file of that image's alpha.
+pub const MATTE: &CStr = c"matte";
+/// Whether an image without alpha is opaque.
+pub const OPAQUE_IMAGE: &CStr = c"opaqueImage";

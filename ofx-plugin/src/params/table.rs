@@ -379,6 +379,26 @@ pub const TABLE: &[Parameter] = &[
         hint: c"Further LoRAs of style, subject or motion, a line each: the name it was added by, or name:strength, such as smoke:0.8. They are merged in this order, after the model's own.",
         ..fixed(Model, LORAS, text(c"", Lines::Multiple))
     },
+    Parameter {
+        label: c"Use Source frame",
+        hint: c"For image-to-video models: the take begins with the frame of Source that lies where the take begins. It is taken when Generate is pressed, and only then. The ellipse is that of its alpha, unless it is drawn.",
+        ..fixed(Subject, USE_SOURCE_FRAME, Kind::Toggle)
+    },
+    Parameter {
+        label: c"Image",
+        hint: c"For image-to-video models: the file that the take begins with, a PNG or EXR with alpha, of any size. It is read when Generate is pressed, and kept beside the take. The ellipse is that of its alpha, unless it is drawn.",
+        ..fixed(Subject, IMAGE, text(c"", Lines::FilePath))
+    },
+    Parameter {
+        label: c"Matte",
+        hint: c"The alpha of Image, where that has none: a picture of its size, white where the subject is.",
+        ..fixed(Subject, MATTE, text(c"", Lines::FilePath))
+    },
+    Parameter {
+        label: c"Opaque image",
+        hint: c"Takes an Image without alpha as it is, opaque everywhere; else one without Matte is refused.",
+        ..fixed(Subject, OPAQUE_IMAGE, Kind::Toggle)
+    },
 ];
 
 /// Saved, evaluated, edited by the artist, not keyframed; label and hint are to be filled in.

@@ -2,10 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use half::f16;
-
-use super::pixel::Pixel;
-use crate::surface::{Depth, PixelSource};
+use super::pixel::{Pixel, pixel_of};
+use crate::surface::PixelSource;
 
 /// A picture of the host that lies under everything else, in the host's own color space.
 #[derive(Clone, Copy, Debug)]
@@ -33,21 +31,6 @@ impl Backdrop<'_> {
             }
         }
     }
-}
-
-/// A pixel as a host has it in memory; what is not a finite number counts as 0.
-fn pixel_of(bytes: &[u8], depth: Depth) -> Pixel {
-    let channel = |at: usize| match depth {
-        Depth::Byte => bytes.get(at).map(|&byte| f32::from(byte) / 255.0),
-        Depth::Short => of_bytes(bytes, at).map(|two| f32::from(u16::from_ne_bytes(two)) / 65535.0),
-        Depth::Half => of_bytes(bytes, at).map(|two| f16::from_ne_bytes(two).to_f32()),
-        Depth::Float => of_bytes(bytes, at).map(f32::from_ne_bytes),
-    };
-    [0, 1, 2, 3].map(|at| channel(at).filter(|value| value.is_finite()).unwrap_or_default())
-}
-
-fn of_bytes<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.as_chunks().0.get(at).copied()
 }
 
 /// One pixel over another. `straight` is how the upper one and the result carry their alpha.
@@ -92,29 +75,5 @@ mod tests {
         assert_eq!(over([0.0; 4], [0.3, 0.2, 0.1, 0.0], true, true), [0.3, 0.2, 0.1, 0.0]);
         assert_eq!(over([0.0; 4], [0.0; 4], false, true), [0.0; 4]);
         assert_eq!(over([0.1, 0.2, 0.3, 1.0], blue, false, true), [0.1, 0.2, 0.3, 1.0]);
-    }
-
-    #[test]
-    fn what_is_no_number_in_a_clip_does_not_get_out() {
-        let floats = [f32::NAN, f32::INFINITY, 0.5, 1.0].map(f32::to_ne_bytes);
-        assert_eq!(pixel_of(floats.as_flattened(), Depth::Float), [0.0, 0.0, 0.5, 1.0]);
-    }
-
-    #[test]
-    fn pixels_are_read_in_every_depth() {
-        let expected = [0.0, 1.0, 0.5, 1.0];
-        let bytes = [0_u8, 255, 128, 255];
-        let shorts = [0_u16, 65535, 32768, 65535].map(u16::to_ne_bytes);
-        let halves = expected.map(|value| f16::from_f32(value).to_ne_bytes());
-        let floats = expected.map(f32::to_ne_bytes);
-        for (bytes, depth) in [
-            (&bytes[..], Depth::Byte),
-            (shorts.as_flattened(), Depth::Short),
-            (halves.as_flattened(), Depth::Half),
-            (floats.as_flattened(), Depth::Float),
-        ] {
-            let found = pixel_of(bytes, depth);
-            assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 0.003), "{depth:?}");
-        }
     }
 }

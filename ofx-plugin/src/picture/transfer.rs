@@ -5,7 +5,7 @@
 use std::sync::OnceLock;
 
 use half::f16;
-use wan_alpha_take::color::to_linear_mirrored as to_linear;
+use wan_alpha_take::color::{to_display, to_linear_mirrored as to_linear};
 
 /// The color space of the values that the host works in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,13 @@ const REC709_TO_AP1: [[f32; 3]; 3] = [
     [0.020_615_593, 0.109_569_77, 0.869_814_6],
 ];
 
+/// The way back: the inverse of [`REC709_TO_AP1`], rounded; a test goes there and back.
+const AP1_TO_REC709: [[f32; 3]; 3] = [
+    [1.705_051, -0.621_792_1, -0.083_258_87],
+    [-0.130_256_4, 1.140_804_7, -0.010_548_322],
+    [-0.024_003_36, -0.128_968_97, 1.152_972_4],
+];
+
 impl Transfer {
     /// What a host of this name works in, unless the artist says otherwise.
     pub(crate) fn of_host(name: &str) -> Self {
@@ -45,11 +52,25 @@ impl Transfer {
             Self::AcesCg => to_ap1(rgb.map(to_linear)),
         }
     }
+
+    /// A straight color of this space, as display-referred values; not bounded.
+    pub(super) fn to_display(self, rgb: [f32; 3]) -> [f32; 3] {
+        match self {
+            Self::AsGenerated => rgb,
+            Self::LinearRec709 => rgb.map(to_display),
+            Self::AcesCg => product(&AP1_TO_REC709, rgb).map(to_display),
+        }
+    }
 }
 
 #[inline]
-pub(super) fn to_ap1([r, g, b]: [f32; 3]) -> [f32; 3] {
-    REC709_TO_AP1.map(|[of_r, of_g, of_b]| of_r * r + of_g * g + of_b * b)
+pub(super) fn to_ap1(rgb: [f32; 3]) -> [f32; 3] {
+    product(&REC709_TO_AP1, rgb)
+}
+
+#[inline]
+fn product(matrix: &[[f32; 3]; 3], [r, g, b]: [f32; 3]) -> [f32; 3] {
+    matrix.map(|[of_r, of_g, of_b]| of_r * r + of_g * g + of_b * b)
 }
 
 /// The bits of half-float 1: every value of a sound take is at most this, and as bits the positive
@@ -100,4 +121,21 @@ impl LinearTable {
 #[cold]
 fn beyond(display: f16) -> f32 {
     if display.is_finite() { to_linear(display.to_f32()) } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_back_is_the_inverse() {
+        for transfer in [Transfer::AsGenerated, Transfer::LinearRec709, Transfer::AcesCg] {
+            for color in [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [0.9, 0.02, 0.4], [0.0, 1.0, 0.0]] {
+                let found = transfer.to_display(transfer.of_display(color));
+                for (found, expected) in found.into_iter().zip(color) {
+                    assert!((found - expected).abs() < 2e-5, "{transfer:?} {color:?} {found}");
+                }
+            }
+        }
+    }
 }

@@ -10,11 +10,12 @@ use crate::geometry::{FITS, frame_region, pixel_aspect};
 use crate::host::{ClipHandle, Effect, ImageRefusal, InputImage, Properties};
 use crate::names;
 use crate::node::Node;
+use crate::node_transfer::transfer_of;
 use crate::ofx_status::Status;
-use crate::params::{ALPHA_MODE, FIT, OVER_SOURCE, TRANSFER, VIEW};
+use crate::params::{ALPHA_MODE, FIT, OVER_SOURCE, VIEW};
 use crate::picture::{
     Annotation, Backdrop, Drawn, FrameContent, OutputFormat, OutputFrame, SizeMismatch, Source,
-    Tone, Transfer, View, draw,
+    Tone, View, draw,
 };
 use crate::render_error::RenderError;
 use crate::session::{JobReadiness, PluginSession};
@@ -185,11 +186,7 @@ fn view(node: Node<'_>) -> Result<View, Status> {
 
 /// How colors and alpha are written, as the parameters and the host want it.
 fn output_format(node: Node<'_>) -> Result<OutputFormat, Status> {
-    let chosen = node.choice(
-        TRANSFER,
-        &[None, Some(Transfer::AsGenerated), Some(Transfer::LinearRec709), Some(Transfer::AcesCg)],
-    )?;
-    let transfer = chosen.unwrap_or_else(|| Transfer::of_host(&node.effect().host().name()));
+    let transfer = transfer_of(node)?;
     // Who makes filters alone multiplies nothing.
     let straight = node.instance().is_filter() || node.choice(ALPHA_MODE, &[false, true])?;
     Ok(OutputFormat { transfer, straight })

@@ -194,6 +194,7 @@ impl Described<'_> {
                 let mode = match lines {
                     Lines::Single => c"OfxParamStringIsSingleLine",
                     Lines::Multiple => c"OfxParamStringIsMultiLine",
+                    Lines::FilePath => c"OfxParamStringIsFilePath",
                 };
                 self.has_text("OfxParamPropStringMode", mode);
             }

@@ -8,6 +8,7 @@ mod check;
 mod demo;
 mod drawn;
 mod filter;
+mod first_image;
 mod fringes;
 mod fuzz;
 mod hang;

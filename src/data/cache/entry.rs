@@ -6,10 +6,11 @@ use anyhow::{Context, Result, anyhow, ensure};
 use wan_alpha_core::device::Device;
 use wan_alpha_core::encode::{ClipReader, ClipShape};
 use wan_alpha_core::generate::SinkError;
+use wan_alpha_core::image_condition::ImageCondition;
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::weights::TensorFile;
 use wan_alpha_take::fit::{Compressor, FitSettings};
-use wan_alpha_take::{Ellipse, GridEllipse, Mask};
+use wan_alpha_take::{Ellipse, GridEllipse, Mask, StillImage};
 
 use crate::data::set::Bucketed;
 use crate::exit::{Exit, OrExit};
@@ -24,14 +25,26 @@ pub(crate) struct Entry {
     pub(crate) mask: Tensor,
     /// `[tokens, dim]` each, in the order of the captions.
     pub(crate) contexts: Vec<Tensor>,
+    /// What an image-to-video transformer is given of the first frame.
+    image: Option<ImageCondition>,
 }
 
 /// Writes what is cached of a clip, whole or not at all.
-pub(super) fn write_clip(path: &Path, latent: &Tensor, mask: &Tensor) -> Result<()> {
-    write(
-        path,
-        &[("latent".to_owned(), latent.f_contiguous()?), ("mask".to_owned(), mask.f_contiguous()?)],
-    )
+pub(super) fn write_clip(
+    path: &Path,
+    latent: &Tensor,
+    mask: &Tensor,
+    image: Option<&ImageCondition>,
+) -> Result<()> {
+    let image = image
+        .into_iter()
+        .flat_map(|image| [("image.feature", &image.feature), ("image.channels", &image.channels)]);
+    let named =
+        [("latent", latent), ("mask", mask)].into_iter().chain(image).map(|(name, tensor)| {
+            let tensor = tensor.f_to_device(wan_alpha_core::tch::Device::Cpu)?.f_contiguous()?;
+            Ok((name.to_owned(), tensor))
+        });
+    write(path, &named.collect::<Result<Vec<_>>>()?)
 }
 
 /// Writes the contexts of a row's captions, whole or not at all.
@@ -72,7 +85,14 @@ impl Entry {
             contexts.push(texts.read(opened, &format!("context.{}", contexts.len()))?);
         }
         let read = |name: &str| file.read(opened, name);
-        let entry = Self { latent: read("latent")?, mask: read("mask")?, contexts };
+        let image = match file.entry("image.feature") {
+            Some(_) => Some(ImageCondition {
+                feature: read("image.feature")?,
+                channels: read("image.channels")?,
+            }),
+            None => None,
+        };
+        let entry = Self { latent: read("latent")?, mask: read("mask")?, contexts, image };
         let (latent, mask) = (entry.latent.size(), entry.mask.size());
         ensure!(
             latent.len() == 4 && latent[1..] == mask[..] && !entry.contexts.is_empty(),
@@ -80,6 +100,13 @@ impl Entry {
             entry.contexts.len()
         );
         Ok(entry)
+    }
+
+    /// What an image-to-video transformer is given of the first frame.
+    pub(crate) fn image_condition(&self) -> Result<ImageCondition> {
+        let image = self.image.as_ref();
+        let image = image.context("its file has nothing of its first frame: cache it again")?;
+        Ok(image.shallow_clone())
     }
 }
 
@@ -90,6 +117,8 @@ pub(super) struct FramesToEncode {
     /// The clip's own ellipses, one for each latent frame; none are fitted then.
     own: Option<Vec<Ellipse>>,
     coverage: Compressor,
+    /// Straight RGBA of the first frame, once it is read.
+    first: Option<Vec<f32>>,
     failed: Option<anyhow::Error>,
 }
 
@@ -97,12 +126,22 @@ impl FramesToEncode {
     pub(super) fn new(clip: Bucketed, frames: usize, own: Option<Vec<Ellipse>>) -> Result<Self> {
         let (width, height) = (clip.bucket.width, clip.bucket.height);
         let coverage = Compressor::new(width, height, FitSettings::TRAINING.threshold)?;
-        Ok(Self { clip, frames, own, coverage, failed: None })
+        Ok(Self { clip, frames, own, coverage, first: None, failed: None })
     }
 
     /// Why reading ended early; the model knows only that it did.
     pub(super) fn failure(&mut self) -> Option<anyhow::Error> {
         self.failed.take()
+    }
+
+    /// The first frame, as an image that a take begins with.
+    pub(super) fn first_frame(&self) -> Result<StillImage> {
+        let rgba = self.first.as_ref().context("no frame was read")?;
+        // A movie's colors may lie beyond what displays show.
+        let bounded = rgba.iter().map(|value| value.clamp(0.0, 1.0));
+        let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
+        let (width, height) = (side(self.clip.bucket.width), side(self.clip.bucket.height));
+        Ok(StillImage::new(width, height, bounded.collect())?)
     }
 
     /// What is to be said of the frames.
@@ -143,6 +182,7 @@ impl FramesToEncode {
         let picture = self.clip.next()?.context("it ended early")?;
         let alpha: Vec<f32> = picture.rgba.iter().skip(3).step_by(4).copied().collect();
         self.coverage.push(&alpha)?;
+        self.first.get_or_insert_with(|| picture.rgba.clone());
         Ok(picture.rgba)
     }
 }

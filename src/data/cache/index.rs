@@ -29,6 +29,9 @@ pub(crate) struct Line {
     pub(crate) text: Option<String>,
     /// What the encoder saw where alpha is 0.
     pub(crate) background: String,
+    /// Whether the clip's file has what an image-to-video transformer is given of its first frame.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) image: bool,
     pub(crate) frames: usize,
     pub(crate) height: usize,
     pub(crate) width: usize,

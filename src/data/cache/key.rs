@@ -17,6 +17,8 @@ use crate::media::video::is_movie;
 /// What all rows of a run have in common.
 pub(super) struct Recipe {
     pub(super) encoder: Fingerprint,
+    /// Of the image encoder, where the model makes video from an image.
+    pub(super) image: Option<Fingerprint>,
     pub(super) text: Fingerprint,
     pub(super) size: TrainingSize,
     pub(super) bf16: bool,
@@ -31,7 +33,7 @@ impl Recipe {
         background: Corner,
         track: Option<&[Ellipse]>,
     ) -> String {
-        let Self { encoder, size, bf16, .. } = self;
+        let Self { encoder, image, size, bf16, .. } = self;
         let association = match row.association {
             None => "own",
             Some(Association::Straight) => "straight",
@@ -43,10 +45,12 @@ impl Recipe {
         };
         let ellipses = track.unwrap_or_default().iter().map(|ellipse| format!("{ellipse}\n"));
         let ellipses: String = ellipses.collect();
+        // As it was before images counted, where there is none.
+        let image = image.as_ref().map(|image| format!("\nimage {image}")).unwrap_or_default();
         let background = background.name();
         named(&[
             "wan-alpha cache 2, clip",
-            &format!("{encoder}\n{size}\n{bf16}\n{background}\n{association}\n{identity}"),
+            &format!("{encoder}\n{size}\n{bf16}\n{background}\n{association}\n{identity}{image}"),
             &ellipses,
         ])
     }

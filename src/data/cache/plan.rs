@@ -87,7 +87,9 @@ fn line(
     let row = &set.rows()[number];
     let ClipPlan { identity, frames, bucket } = clip;
     let draw = &mut DataRng::new(args.seed, &format!("background {identity}"), &[]);
-    let background = Corner::all().nth(draw.below(8)).unwrap_or(Corner::WHITE);
+    let drawn = Corner::all().nth(draw.below(8)).unwrap_or(Corner::WHITE);
+    // As it is when a take begins with an image.
+    let background = if recipe.image.is_some() { Corner::WHITE } else { drawn };
     let track = set.own_ellipses(number)?;
     Ok(Line {
         row: number + 1,
@@ -98,6 +100,7 @@ fn line(
         file: recipe.clip_file(identity, row, background, track.as_deref()),
         text: Some(recipe.text_file(row)),
         background: background.name().to_owned(),
+        image: recipe.image.is_some(),
         frames: *frames,
         height: bucket.height,
         width: bucket.width,

@@ -96,9 +96,10 @@ impl Task {
             }
             Self::Transformer(task) | Self::Dora(task) => {
                 let Transformer { base, start, text_base, tokenizer, .. } = task;
-                let Transformer { text_frozen, encoder, decoders, .. } = task;
+                let Transformer { text_frozen, encoder, image_encoder, decoders, .. } = task;
                 let trained = base.iter_mut().chain(start).chain(text_base).chain(tokenizer);
-                trained.chain(text_frozen).chain(encoder).chain(decoders).collect()
+                let drawn = text_frozen.iter_mut().chain(encoder).chain(image_encoder);
+                trained.chain(drawn).chain(decoders).collect()
             }
         }
     }
@@ -254,6 +255,8 @@ pub(crate) struct Transformer {
     pub(crate) text_frozen: Vec<PathBuf>,
     /// What makes latents of drawn clips: an autoencoder, with its merge block where they are RGBA.
     pub(crate) encoder: Vec<PathBuf>,
+    /// What an image-to-video `base` sees the first frames of drawn clips with: its image encoder.
+    pub(crate) image_encoder: Vec<PathBuf>,
     /// Rank of a DoRA; its alpha is its rank, as released.
     pub(crate) rank: i64,
     /// Ends of the names of the layers of the blocks that a DoRA changes.
@@ -281,6 +284,7 @@ impl Default for Transformer {
             tokenizer: None,
             text_frozen: Vec::new(),
             encoder: Vec::new(),
+            image_encoder: Vec::new(),
             rank: 32,
             targets: DORA_TARGETS.map(str::to_owned).into(),
             mu,

@@ -43,6 +43,10 @@ pub struct Manifest {
     /// Whose settings its defaults are, where they are of the table of presets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<ChosenPreset>,
+    /// With how many images its takes begin and end: none, the first, or first and last. Records of
+    /// before November 2026 do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<u8>,
 }
 
 /// A copy of a model's transformer with its adapters merged, in the record's folder. It is no part of
@@ -145,6 +149,7 @@ impl Manifest {
             merged: None,
             made_for: MadeFor::default(),
             preset: None,
+            images: None,
         }
     }
 

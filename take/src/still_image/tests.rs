@@ -123,6 +123,21 @@ fn an_image_of_another_aspect_is_padded_where_it_has_alpha_and_else_cropped() {
 }
 
 #[test]
+fn an_image_lies_in_its_take_where_its_edges_say() {
+    let near = |found: [f64; 4], expected: [f64; 4]| {
+        found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-9)
+    };
+    assert!(near(EdgeChange::Kept.place([100, 50]), [0.0, 0.0, 1.0, 1.0]));
+    // 25 rows above and below, of 100 in all.
+    assert!(near(EdgeChange::Padded([0, 50]).place([100, 50]), [0.0, 0.25, 1.0, 0.75]));
+    // 25 columns of 50 that are seen lie beyond on each side.
+    assert!(near(EdgeChange::Cropped([50, 0]).place([100, 50]), [-0.5, 0.0, 1.5, 1.0]));
+    // One row more below than above the middle.
+    let [_, bottom, _, top] = EdgeChange::Padded([0, 3]).place([4, 7]);
+    assert!((bottom - 0.2).abs() < 1e-9 && (top - 0.9).abs() < 1e-9, "{bottom} {top}");
+}
+
+#[test]
 fn the_ellipse_is_where_something_is() {
     let disc = drawn(128, 64, |x, y| {
         let (x, y) = (x as f32 - 31.5, y as f32 - 31.5);

@@ -29,6 +29,8 @@ pub(crate) struct Doing {
     pub(crate) time: Option<f64>,
     pub(crate) rendering: Option<Arc<Rendering>>,
     pub(crate) canvas: Option<Arc<Canvas>>,
+    /// Whether it tells of what the artist has done by hand.
+    pub(crate) by_artist: bool,
     /// Fetched in this action and not yet released.
     pub(crate) images: Mutex<HashMap<usize, Fetched>>,
     /// Edits begun less edits ended.
@@ -45,6 +47,7 @@ impl Doing {
             time: None,
             rendering: None,
             canvas: None,
+            by_artist: false,
             images: Mutex::default(),
             edits: AtomicI32::new(0),
         }

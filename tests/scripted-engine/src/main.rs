@@ -3,10 +3,12 @@
 //!
 //! `scripted-engine --run DIRECTORY --script FILE [--mask GPUS]`, or, where a plug-in takes it for
 //! the engine, `scripted-engine engine run [--batch]` with `WAN_ALPHA_RUN`, `WAN_ALPHA_SCRIPT` and
-//! `CUDA_VISIBLE_DEVICES`.
+//! `CUDA_VISIBLE_DEVICES`. And `scripted-engine take keep-image …`, as a plug-in has images read: see
+//! `keep_image`.
 
 #![forbid(unsafe_code)]
 
+mod keep_image;
 mod script;
 mod take;
 
@@ -90,6 +92,9 @@ struct Engine {
 }
 
 fn run() -> Result<()> {
+    if std::env::args_os().nth(1).is_some_and(|verb| verb == "take") {
+        return keep_image::run(std::env::args_os().skip(2));
+    }
     let arguments = Arguments::parse()?;
     let script = Script::read(&arguments.script)?;
     let number = count_start(&arguments.script)?;

@@ -49,7 +49,7 @@ impl RgbaVae {
         let value =
             |velocity: &Tensor| losses::bidirectional(velocity, &target, &mask, time.weight, form);
         let value = if graph && self.settings.recompute {
-            let pass = dit.recomputed(&noisy, &timesteps, &prompt, &rope, watch)?;
+            let pass = dit.recomputed(&noisy, &timesteps, &prompt, None, &rope, watch)?;
             let value = value(pass.velocity())?;
             value.f_mul_scalar(weight)?.f_backward()?;
             pass.backward(watch)?;

@@ -5,7 +5,7 @@
 use super::{Depth, Image, Rect, height, width};
 
 /// What is connected to an input.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Source {
     /// Left, bottom, right, top, in canonical coordinates.
     pub region: [f64; 4],
@@ -17,13 +17,26 @@ pub struct Source {
     pub format: Option<Rect>,
     /// Whether the host has images of it.
     pub has_images: bool,
+    /// What its images say of their alpha, where that is not what the effect prefers; their pixels follow.
+    pub alpha: Option<&'static str>,
+    /// What is to be seen, straight, at a place from 0 to 1 across and up and at a time; else what
+    /// [`Source::pixel`] says.
+    pub shows: Option<fn(f64, f64, f64) -> [f32; 4]>,
 }
 
 impl Source {
     /// With square pixels, over this region.
     #[must_use]
     pub fn over(region: [f64; 4]) -> Self {
-        Self { region, pixel_aspect: 1.0, frames: [1.0, 100.0], format: None, has_images: true }
+        Self {
+            region,
+            pixel_aspect: 1.0,
+            frames: [1.0, 100.0],
+            format: None,
+            has_images: true,
+            alpha: None,
+            shows: None,
+        }
     }
 
     /// With pixels of this width by height.
@@ -47,6 +60,34 @@ impl Source {
         self
     }
 
+    /// With images that say this of their alpha: `OfxImageOpaque`, `OfxImageAlphaPremultiplied` or
+    /// `OfxImageAlphaUnPremultiplied`.
+    #[must_use]
+    pub fn with_alpha(mut self, alpha: &'static str) -> Self {
+        self.alpha = Some(alpha);
+        self
+    }
+
+    /// That shows this, straight.
+    #[must_use]
+    pub fn showing(mut self, shows: fn(f64, f64, f64) -> [f32; 4]) -> Self {
+        self.shows = Some(shows);
+        self
+    }
+
+    /// That has these frames and no others.
+    #[must_use]
+    pub fn with_frames(mut self, frames: [f64; 2]) -> Self {
+        self.frames = frames;
+        self
+    }
+
+    /// Whether there is an image at a time: none of one that says so shows beyond its frames.
+    #[must_use]
+    pub fn has_frame(&self, time: f64) -> bool {
+        self.shows.is_none() || (self.frames[0]..=self.frames[1]).contains(&time)
+    }
+
     /// In pixels, at a scale.
     #[must_use]
     pub fn pixels(&self, scale: [f64; 2]) -> Rect {
@@ -58,6 +99,11 @@ impl Source {
     pub fn pixel(&self, x: f64, y: f64, time: f64) -> [f32; 4] {
         let [left, bottom, right, top] = self.region;
         let (u, v) = ((x - left) / (right - left), (y - bottom) / (top - bottom));
+        if let Some(shows) = self.shows {
+            let [r, g, b, alpha] = shows(u, v, time);
+            let by = if self.alpha == Some("OfxImageAlphaPremultiplied") { alpha } else { 1.0 };
+            return [r * by, g * by, b * by, alpha];
+        }
         let alpha = if u < 0.25 && v < 0.25 { 0.5 } else { 1.0 };
         let blue = (time / 64.0).rem_euclid(1.0);
         [u * alpha, v * alpha, blue * alpha, alpha].map(|component| component as f32)

@@ -119,6 +119,7 @@ pub(crate) fn tell(
     let mut answer = Status::REPLY_DEFAULT;
     for name in names {
         let mut call = Call::of(effect, Action::InstanceChanged).at(time).scaled([1.0; 2]);
+        call.doing.by_artist = reason == Reason::UserEdited;
         let arguments = call.arguments();
         arguments.put("OfxPropType", [kind]);
         arguments.put("OfxPropName", [*name]);

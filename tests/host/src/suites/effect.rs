@@ -16,12 +16,12 @@ use openfx_sys::{
 use crate::action::Action;
 use crate::boundary::{OptionalPlace, Place, Received, Text, behind, suite_functions, without};
 use crate::clip::Clip;
-use crate::doing;
+use crate::doing::{self, Doing};
 use crate::effect::{Effect, Role};
-use crate::images::Fetched;
 use crate::images::memory::{Memory, Stride};
 use crate::images::rendering::Rendering;
 use crate::images::source::{Source, to_pixels};
+use crate::images::{Depth, Fetched};
 use crate::properties::{Place as Of, PropertySet};
 use crate::rules::Rule;
 use crate::status::Status;
@@ -68,7 +68,7 @@ suite_functions! {
 
     fn clip_image(clip: Arc<Clip> as OfxImageClipHandle, time: f64 as OfxTime, region: Option<[f64; 4]> as *const OfxRectD, place: Place<OfxPropertySetHandle> as *mut OfxPropertySetHandle) {
         let doing = doing::here()?;
-        let Some(rendering) = doing.rendering.clone() else {
+        let Some(circumstances) = Circumstances::of(&doing, &clip) else {
             let words = format!("an image of {} is fetched where nothing is rendered", clip.name);
             doing.fault(Rule::ImageInRender, words);
             return Err(Status::FAILED);
@@ -78,11 +78,13 @@ suite_functions! {
             return Err(status);
         }
         clip.fetched.fetch_add(1, Ordering::Relaxed);
-        let fetched = if clip.is_output() {
-            output(&clip, time, &rendering)?
-        } else {
-            let source = clip.source().filter(|source| source.has_images).ok_or(Status::FAILED)?;
-            input(&clip, &source, time, region, &rendering)?
+        let fetched = match (&doing.rendering, clip.is_output()) {
+            (Some(rendering), true) => output(&clip, time, rendering, &circumstances)?,
+            (_, true) => return Err(Status::FAILED),
+            (_, false) => {
+                let source = clip.source().filter(|source| source.has_images).ok_or(Status::FAILED)?;
+                input(&clip, &source, time, region, &circumstances)?
+            }
         };
         let handle = fetched.properties.handle();
         doing.images.lock().insert(handle, fetched);
@@ -159,7 +161,42 @@ impl Received<OfxImageMemoryHandle> for Address {
     }
 }
 
-fn output(clip: &Arc<Clip>, time: f64, rendering: &Arc<Rendering>) -> Result<Fetched, Status> {
+/// What images are like that are fetched now.
+struct Circumstances {
+    time: f64,
+    scale: [f64; 2],
+    depth: Depth,
+    pixel_aspect: f64,
+    field: &'static str,
+}
+
+impl Circumstances {
+    /// Of a render, or, as OpenFX has it for inputs, of an event that the artist has caused: a change of a
+    /// parameter by hand.
+    fn of(doing: &Doing, clip: &Clip) -> Option<Self> {
+        if let Some(rendering) = &doing.rendering {
+            let Rendering { time, scale, pixel_aspect, field, .. } = **rendering;
+            let depth = rendering.memory.depth;
+            return Some(Self { time, scale, depth, pixel_aspect, field });
+        }
+        let effect = doing.effect.as_ref()?;
+        let is_event = doing.action == Action::InstanceChanged && doing.by_artist;
+        (is_event && !clip.is_output()).then(|| Self {
+            time: doing.time.unwrap_or_default(),
+            scale: [1.0; 2],
+            depth: crate::node::lifecycle::view_depth(effect),
+            pixel_aspect: 1.0,
+            field: "OfxFieldNone",
+        })
+    }
+}
+
+fn output(
+    clip: &Arc<Clip>,
+    time: f64,
+    rendering: &Arc<Rendering>,
+    circumstances: &Circumstances,
+) -> Result<Fetched, Status> {
     let now = doing::here()?;
     if now.action != Action::Render {
         let words = format!("the output is fetched in {}", now.action.name());
@@ -173,7 +210,7 @@ fn output(clip: &Arc<Clip>, time: f64, rendering: &Arc<Rendering>) -> Result<Fet
         return Err(Status::FAILED);
     }
     let memory = rendering.memory.clone();
-    let properties = image(clip, &memory, rendering, rendering.region)?;
+    let properties = image(clip, &memory, circumstances, rendering.region)?;
     Ok(Fetched { memory, pristine: None, properties })
 }
 
@@ -182,14 +219,21 @@ fn input(
     source: &Source,
     time: f64,
     region: Option<[f64; 4]>,
-    rendering: &Arc<Rendering>,
+    circumstances: &Circumstances,
 ) -> Result<Fetched, Status> {
-    let whole = source.pixels(rendering.scale);
-    let wanted = region.map(|region| to_pixels(region, rendering.scale, source.pixel_aspect));
+    let Circumstances { scale, depth, .. } = *circumstances;
+    if !source.has_frame(time) {
+        return Err(Status::FAILED);
+    }
+    let whole = source.pixels(scale);
+    let wanted = region.map(|region| to_pixels(region, scale, source.pixel_aspect));
     let window = wanted.map_or(whole, |wanted| images::intersection(wanted, whole));
-    let picture = source.image(window, rendering.scale, time, rendering.memory.depth);
+    let picture = source.image(window, scale, time, depth);
     let memory = Arc::new(Memory::of(&picture, Stride::Padded(16)));
-    let properties = image(clip, &memory, rendering, whole)?;
+    let properties = image(clip, &memory, circumstances, whole)?;
+    if let Some(alpha) = source.alpha {
+        properties.put("OfxImageEffectPropPreMultiplication", [alpha]);
+    }
     properties.put("OfxImagePropPixelAspectRatio", [source.pixel_aspect]);
     Ok(Fetched { memory, pristine: Some(picture.bytes), properties })
 }
@@ -198,7 +242,7 @@ fn input(
 fn image(
     clip: &Arc<Clip>,
     memory: &Memory,
-    rendering: &Rendering,
+    circumstances: &Circumstances,
     region: images::Rect,
 ) -> Result<Arc<PropertySet>, Status> {
     let host = clip.properties.host().ok_or(Status::FAILED)?;
@@ -212,10 +256,10 @@ fn image(
     set.put("OfxImageEffectPropComponents", ["OfxImageComponentRGBA"]);
     let premultiplication = clip.properties.text("OfxImageEffectPropPreMultiplication");
     set.put("OfxImageEffectPropPreMultiplication", [premultiplication]);
-    set.put("OfxImageEffectPropRenderScale", rendering.scale);
-    set.put("OfxImagePropPixelAspectRatio", [rendering.pixel_aspect]);
-    set.put("OfxImagePropField", [rendering.field]);
-    let identifier = format!("{}@{}#{:x}", clip.name, rendering.time, set.handle());
+    set.put("OfxImageEffectPropRenderScale", circumstances.scale);
+    set.put("OfxImagePropPixelAspectRatio", [circumstances.pixel_aspect]);
+    set.put("OfxImagePropField", [circumstances.field]);
+    let identifier = format!("{}@{}#{:x}", clip.name, circumstances.time, set.handle());
     set.put("OfxImagePropUniqueIdentifier", [identifier]);
     for name in &host.profile.images_lack {
         set.forget(name);
