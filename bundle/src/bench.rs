@@ -6,6 +6,7 @@
 //! | `train-*` | a step of training beside the same step in PyTorch, in one run | `beside` |
 //! | `load` | loading a transformer with adapters beside the same at an earlier commit | `load` |
 //! | `load-stored` | loading quantized files beside the same transformer in bfloat16 | `load_stored` |
+//! | `streaming`, `streaming-8` | blocks that come from a file while others compute, in bfloat16 and Q4_K | `streaming` |
 //! | `store` | reading a take beside plainly reading the same bytes | `pairs` |
 //! | `host` | drawing a frame into a host's image beside copying a whole image, and beside an earlier commit | `pairs` |
 //! | `engine` | how soon an engine begins, cold and warm | `engine` |
@@ -26,6 +27,7 @@ mod load_stored;
 mod pairs;
 mod side;
 mod statistics;
+mod streaming;
 
 use std::fs::File;
 use std::io::Write;
@@ -51,6 +53,7 @@ enum BenchWork {
     Beside(Comparison),
     Load,
     LoadStored,
+    Streaming(usize),
     Pairs(&'static Subject),
     Engine,
     Export,
@@ -78,6 +81,8 @@ const CASES: &[BenchCase] = &[
     ),
     BenchCase { name: "load", work: BenchWork::Load },
     BenchCase { name: "load-stored", work: BenchWork::LoadStored },
+    BenchCase { name: "streaming-8", work: BenchWork::Streaming(streaming::FEW) },
+    BenchCase { name: "streaming", work: BenchWork::Streaming(streaming::ALL) },
     BenchCase { name: STORE.name, work: BenchWork::Pairs(&STORE) },
     BenchCase { name: HOST.name, work: BenchWork::Pairs(&HOST) },
     BenchCase { name: "engine", work: BenchWork::Engine },
@@ -91,7 +96,8 @@ const fn beside(name: &'static str, comparison: Comparison) -> BenchCase {
 #[derive(clap::Args)]
 pub(crate) struct BenchOptions {
     /// Cases to run: dit-1, dit-1-nocache, dit-5, dit-5-nocache, decode, train-dit,
-    /// train-vae, load, load-stored, store, host, engine, export; all of them by default.
+    /// train-vae, load, load-stored, streaming-8, streaming (which makes 38 GB of files), store, host,
+    /// engine, export; all of them by default.
     #[arg(value_parser = CASES.iter().map(|case| case.name).collect::<Vec<_>>())]
     names: Vec<String>,
     /// Write the JSON lines to this file as well.
@@ -160,6 +166,7 @@ pub(crate) fn run(tree: &Tree, options: &BenchOptions) -> Result<ExitCode> {
             }
             BenchWork::Load => load::measure(tree),
             BenchWork::LoadStored => load_stored::measure(tree),
+            BenchWork::Streaming(blocks) => streaming::measure(tree, case.name, *blocks),
             BenchWork::Pairs(subject) => pairs::measure(tree, subject),
             BenchWork::Engine => engine::measure(tree),
             BenchWork::Export => export::measure(tree),

@@ -1,0 +1,184 @@
+//! A transformer of the 14B model's shapes that does not fit into the memory it is given: one velocity of
+//! 256×144 with 5 frames, its blocks streamed from a file, in bfloat16 and in Q4_K.
+//!
+//! `streaming` has all forty blocks, 28.6 GB, which no pass may hold; what it has to keep up with is the
+//! slower of reading the file once and of computing, as eight blocks that stay take for a fifth of it.
+//! `streaming-8` has those eight, and tells in minutes whether a pass holds and takes what it should.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::{BenchOutcome, BenchRow, THREADS, example};
+use crate::setup::{ByteCount, check_disk};
+use crate::tree::Tree;
+use crate::{cargo, setup};
+
+/// Blocks of the model.
+pub(super) const ALL: usize = 40;
+/// Those that are measured while they stay.
+pub(super) const FEW: usize = 8;
+/// Bytes of the files with so many blocks: bfloat16 and Q4_K.
+const BLOCK_BYTES: u64 = 703_000_000 + 199_000_000;
+const FIXED_BYTES: u64 = 2 * 900_000_000;
+
+/// Of the time that the slower of reading and computing takes.
+const OF_THE_SLOWER: f64 = 1.25;
+/// Of the time of blocks that stay, where the system has the file in memory.
+const OF_RESIDENT: f64 = 1.05;
+/// Of the time in bfloat16.
+const OF_BFLOAT16: f64 = 1.15;
+/// Gigabytes that a pass holds: of bfloat16, and of Q4_K.
+const MOST_BFLOAT16: f64 = 4.0;
+const MOST_Q4_K: f64 = 3.0;
+
+/// What the example answers of a pass.
+#[derive(Deserialize)]
+struct Streamed {
+    /// Of two passes; the first brings files into memory.
+    seconds: Vec<f64>,
+    peak_anonymous: f64,
+}
+
+/// What it answers of a file.
+#[derive(Deserialize)]
+struct FileRead {
+    seconds: f64,
+}
+
+/// A pass: seconds, and gigabytes that it held.
+#[derive(Clone, Copy, Serialize)]
+struct StreamedPass {
+    seconds: f64,
+    peak_gb: f64,
+}
+
+/// One line of output.
+#[derive(Serialize)]
+struct StreamingLine {
+    bench: &'static str,
+    blocks: usize,
+    /// Every block stays; of forty, five times what eight take.
+    computed_s: f64,
+    /// The file once, past the system's cache.
+    read_s: f64,
+    bf16: StreamedPass,
+    q4_k: StreamedPass,
+    q4_k_bytes: u64,
+    threads: u32,
+}
+
+pub(super) fn measure(tree: &Tree, name: &'static str, blocks: usize) -> Result<BenchOutcome> {
+    setup::ensure(tree)?;
+    let wanted = ["--release", "--package", "wan-alpha-core", "--example", "streaming"];
+    let program = cargo::build(tree, &wanted, "streaming")?;
+    let place = tree.root().join("target/bench");
+    fs::create_dir_all(&place).with_context(|| format!("{} cannot be made", place.display()))?;
+    let needed = ByteCount(FIXED_BYTES + blocks.max(FEW) as u64 * BLOCK_BYTES);
+    check_disk(&place, needed)?;
+    let folder = tempfile::Builder::new().prefix("streaming-").tempdir_in(&place)?;
+    eprintln!(
+        "bench: {name}: {needed} of random models are made in {} and removed again",
+        folder.path().display()
+    );
+    let run = |words: &[&str]| {
+        let mut command = Command::new(&program);
+        command.args(words).env("OMP_NUM_THREADS", THREADS.to_string());
+        command
+    };
+    let file = |name: &str| -> Result<String> {
+        let path = folder.path().join(name);
+        path.to_str().map(str::to_owned).context("the folder's name is not text")
+    };
+    let make = |path: &str, blocks: usize| -> Result<()> {
+        let _: serde_json::Value = example::answer(&mut run(&["make", path, &blocks.to_string()]))?;
+        Ok(())
+    };
+    let pass = |path: &str, slots: &str| -> Result<StreamedPass> {
+        let Streamed { seconds, peak_anonymous } =
+            example::answer(&mut run(&["run", path, "0", slots]))?;
+        let seconds = seconds.last().copied().context("no pass was measured")?;
+        let pass = StreamedPass { seconds, peak_gb: peak_anonymous / 1e9 };
+        eprintln!("bench: {name}: {slots} slots: {seconds:.2} s, {:.2} GB", pass.peak_gb);
+        Ok(pass)
+    };
+    let (few, all, quantized) =
+        (file("few.safetensors")?, file("all.safetensors")?, file("all.gguf")?);
+    make(&few, FEW)?;
+    let computed_s = pass(&few, "0")?.seconds * blocks as f64 / FEW as f64;
+    if blocks == FEW {
+        fs::rename(&few, &all)?;
+    } else {
+        fs::remove_file(&few)?;
+        make(&all, blocks)?;
+    }
+    let FileRead { seconds: read_s } = example::answer(&mut run(&["read", &all]))?;
+    let bf16 = pass(&all, "2")?;
+    let _: serde_json::Value = example::answer(&mut run(&["quantize", &all, &quantized]))?;
+    let q4_k_bytes = fs::metadata(Path::new(&quantized))?.len();
+    let q4_k = pass(&quantized, "2")?;
+    folder.close().context("the random models could not be removed")?;
+    let line = StreamingLine {
+        bench: name,
+        blocks,
+        computed_s,
+        read_s,
+        bf16,
+        q4_k,
+        q4_k_bytes,
+        threads: THREADS,
+    };
+    BenchOutcome::new(&line, StreamingLine::rows)
+}
+
+impl StreamingLine {
+    fn rows(&self) -> Vec<BenchRow> {
+        let row = |name: &str, ours: f64, theirs: f64, limit: f64| BenchRow {
+            name: format!("{} {name}", self.bench),
+            ours_s: ours,
+            theirs_s: Some(theirs),
+            ratio: Some(ours / theirs),
+            limit: Some(limit),
+            to_before: None,
+        };
+        // Eight blocks lie in the system's memory.
+        let (slower, limit) = match self.blocks {
+            ALL => (self.computed_s.max(self.read_s), OF_THE_SLOWER),
+            _ => (self.computed_s, OF_RESIDENT),
+        };
+        vec![
+            row("bf16", self.bf16.seconds, slower, limit),
+            row("bf16, in GB", self.bf16.peak_gb, MOST_BFLOAT16, 1.0),
+            row("q4_k", self.q4_k.seconds, self.bf16.seconds, OF_BFLOAT16),
+            row("q4_k, in GB", self.q4_k.peak_gb, MOST_Q4_K, 1.0),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forty_blocks_keep_up_with_the_slower_of_both_and_eight_with_computing() {
+        let line = |blocks, bf16| StreamingLine {
+            bench: "streaming",
+            blocks,
+            computed_s: 10.0,
+            read_s: 20.0,
+            bf16: StreamedPass { seconds: bf16, peak_gb: 3.0 },
+            q4_k: StreamedPass { seconds: bf16, peak_gb: 2.0 },
+            q4_k_bytes: 1,
+            threads: THREADS,
+        };
+        let good = |blocks, bf16| line(blocks, bf16).rows().iter().all(BenchRow::is_within_limit);
+        assert!(good(ALL, 24.0) && !good(ALL, 26.0));
+        assert!(good(FEW, 10.4) && !good(FEW, 10.6));
+        let mut heavy = line(ALL, 20.0);
+        heavy.q4_k.peak_gb = 3.1;
+        assert!(!heavy.rows().iter().all(BenchRow::is_within_limit));
+    }
+}
