@@ -93,7 +93,7 @@ pub(crate) fn line(
     environment: &Environment,
     expected: ExpectedTime,
 ) -> String {
-    let precision = if request.precision == Precision::F32 { "f32" } else { "bf16" };
+    let precision = request.precision;
     format!(
         "model `{}` in {precision}, {expected}; {}",
         request.model,

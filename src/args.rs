@@ -30,6 +30,7 @@ use std::str::FromStr;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
+use wan_alpha_core::weights::{BlockFormat, QuantizedForm};
 use wan_alpha_take::frames::CELL;
 use wan_alpha_take::models::{PRESETS, Preset};
 
@@ -180,6 +181,21 @@ where
 fn preset_name() -> impl TypedValueParser<Value = &'static Preset> {
     let names = PRESETS.iter().map(|preset| PossibleValue::new(preset.name).help(preset.what));
     PossibleValuesParser::new(names).try_map(|name| Preset::named(&name).ok_or("no preset"))
+}
+
+/// The formats that transformers are quantized to, by their names.
+const QUANTIZED: [(&str, QuantizedForm); 4] = [
+    ("fp8", QuantizedForm::Fp8),
+    ("q8_0", QuantizedForm::Blocks(BlockFormat::Q8_0)),
+    ("q5_k", QuantizedForm::Blocks(BlockFormat::Q5_K)),
+    ("q4_k", QuantizedForm::Blocks(BlockFormat::Q4_K)),
+];
+
+/// Parses the name of a format that transformers are quantized to.
+fn quantized_form() -> impl TypedValueParser<Value = (&'static str, QuantizedForm)> {
+    PossibleValuesParser::new(QUANTIZED.map(|(name, _)| name)).try_map(|name| {
+        QUANTIZED.into_iter().find(|(known, _)| *known == name).ok_or("no format of this program")
+    })
 }
 
 /// Parses `WxH`; a picture holds at least one latent cell.

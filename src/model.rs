@@ -3,10 +3,12 @@
 mod export;
 mod fingerprints;
 mod get;
+mod gguf_header;
 mod loras;
 mod merge;
 mod pack;
 mod parts;
+mod quantize;
 mod report;
 mod sampling_defaults;
 mod tensor_stream;
@@ -34,6 +36,7 @@ use crate::threads;
 pub(crate) use fingerprints::Fingerprints;
 pub(crate) use loras::ChosenLoras;
 use merge::Keeping;
+use quantize::Quantizing;
 pub(crate) use sampling_defaults::{Recorded, SamplingDefaults};
 use wan_alpha_take::environment::Environment;
 
@@ -244,6 +247,11 @@ pub(crate) fn run(command: &ModelCommand, context: &CommandContext<'_>) -> Resul
             threads::set(*threads, environment);
             merge::run(&Chosen::of(model, roots)?, out, *dtype, watch)?;
             vec![out.display().to_string()]
+        }
+        ModelCommand::Quantize { model, to, name, json, threads } => {
+            threads::set(*threads, environment);
+            let quantizing = Quantizing { to: *to, name: name.as_deref(), json: *json, roots };
+            quantizing.run(&Chosen::of(model, roots)?, progress, watch)?
         }
         ModelCommand::Export { model, diffusers, comfyui } => {
             let places = (diffusers.as_deref(), comfyui.as_deref());

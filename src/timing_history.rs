@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use wan_alpha_core::Stage;
-use wan_alpha_take::{Precision, TakeRequest};
+use wan_alpha_take::TakeRequest;
 
 /// The stages that take time, in their order.
 const STAGES: [Stage; 4] = [Stage::Text, Stage::Load, Stage::Sample, Stage::Decode];
@@ -48,7 +48,6 @@ impl TimingHistory {
                 Stage::Decode => format!("{width}x{height}"),
                 Stage::Load | Stage::Text | Stage::Encode => String::new(),
             };
-            let precision = if *precision == Precision::F32 { "f32" } else { "bf16" };
             let model = request.model_fingerprint.map(|print| print.to_string());
             let model: String = model.unwrap_or_default().chars().take(12).collect();
             format!("{device} {model} {precision} {stage:?} {size}")

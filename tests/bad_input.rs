@@ -115,7 +115,7 @@ fn sampling_out_of_range() {
         ("--dora-strength", "2.5", ["DoRA strength is 2.5", "expected 0 to 2"]),
         ("--distill-strength", "NaN", ["distillation strength is NaN", "expected 0 to 2"]),
         ("--solver", "heun", ["heun", "unipc, dpm++, euler, lcm, rcm"]),
-        ("--dtype", "fp8", ["fp8", "f32, bf16"]),
+        ("--dtype", "fp4", ["fp4", "f32, bf16, fp8"]),
         ("--steps", "-4", ["--steps", "-4"]),
         ("--threads", "0", ["--threads", "1..=1024"]),
         ("--seed", "-1", ["--seed", "-1"]),

@@ -264,7 +264,7 @@ fn what_cannot_be_made_is_refused_in_words() {
             ["no model here has the fingerprint", "model add"],
         ),
         ("numerics", json!(99), 2, ["numerics 99", "use the version"]),
-        ("precision", json!("fp8"), 2, ["precision", "not built yet"]),
+        ("precision", json!("fp4"), 2, ["not readable", "fp4"]),
         ("frames", json!(6), 2, ["frames", "4n+1"]),
     ] {
         let mut wrong = request.clone();

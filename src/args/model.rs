@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use wan_alpha_core::weights::QuantizedForm;
 use wan_alpha_take::Precision;
 use wan_alpha_take::models::Preset;
 
-use super::{Threads, one_of, preset_name};
+use super::{Threads, one_of, preset_name, quantized_form};
 
 /// What to do with models.
 #[derive(Debug, Subcommand)]
@@ -92,6 +93,24 @@ pub(crate) enum ModelCommand {
         /// Number format to store [default: bf16]
         #[arg(long, value_parser = one_of::<Precision>(&["f32", "bf16"]))]
         dtype: Option<Precision>,
+        #[command(flatten)]
+        threads: Threads,
+    },
+    /// Write a model whose transformer takes fewer bits, and give it a name: the matrices of its blocks,
+    /// adapters merged, quantized; all else as it is. What each layer loses is told
+    Quantize {
+        /// A model's name, or its files
+        #[arg(required = true, value_name = "NAME|PATH")]
+        model: Vec<PathBuf>,
+        /// The format: fp8 (e4m3, a scale for each row), or blocks of GGUF
+        #[arg(long, value_name = "FORMAT", value_parser = quantized_form())]
+        to: (&'static str, QuantizedForm),
+        /// The new model's name [default: the model's, and the format]
+        #[arg(long)]
+        name: Option<String>,
+        /// Print JSON, for programs
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         threads: Threads,
     },

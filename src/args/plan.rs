@@ -52,8 +52,10 @@ pub(crate) struct PlanTake {
     #[arg(value_parser = number("gigabytes, a number above 0, such as 12"))]
     pub(crate) memory: Option<f64>,
 
-    /// Number format to compute in [default: the model's]
-    #[arg(long, value_parser = one_of::<Precision>(&["f32", "bf16"]))]
+    /// Number format to compute in; fp8 is bf16 with the transformer's blocks kept in 8 bits [default:
+    /// the model's]
+    #[arg(long, visible_alias = "precision")]
+    #[arg(value_parser = one_of::<Precision>(&["f32", "bf16", "fp8"]))]
     pub(crate) dtype: Option<Precision>,
 
     /// Number format to decode in

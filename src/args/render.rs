@@ -39,9 +39,10 @@ pub(crate) struct Render {
     #[arg(long, value_name = "NAME|FILE[:S]", num_args = 1.., help_heading = "Model")]
     pub(crate) lora: Vec<String>,
 
-    /// Number format to compute in [default: the model's; else f32 below 3 billion parameters,
-    /// bf16 above]
-    #[arg(long, value_parser = one_of::<Precision>(&["f32", "bf16"]), help_heading = "Model")]
+    /// Number format to compute in; fp8 is bf16 with the transformer's blocks kept in 8 bits [default:
+    /// the model's; else f32 below 3 billion parameters, bf16 above]
+    #[arg(long, visible_alias = "precision", help_heading = "Model")]
+    #[arg(value_parser = one_of::<Precision>(&["f32", "bf16", "fp8"]))]
     pub(crate) dtype: Option<Precision>,
 
     /// Number format to decode in: bf16 takes half the memory, and is fast where the device has it

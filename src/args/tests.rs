@@ -161,7 +161,7 @@ fn there_is_one_way_to_place_the_subject() {
 fn mistakes_are_usage_errors_and_exit_with_2() {
     for wrong in [
         &["--solver", "heun"][..],
-        &["--dtype", "fp8"],
+        &["--dtype", "fp4"],
         &["--device", "cuda:x"],
         &["--device", "GPU-x"],
         &["--device", "gpu"],

@@ -129,23 +129,30 @@ impl Merging<'_> {
 
     /// What the file says of itself.
     fn remarks(&self) -> BTreeMap<&'static str, String> {
-        let adapters = self.files.adapters.iter().map(|adapter| adapter.kind().name());
-        let known = self.files.dit.metadata(MERGED).filter(|list| !list.is_empty());
-        let adapters: Vec<_> = known.into_iter().chain(adapters).collect();
-        BTreeMap::from([
-            (MERGED_PRESET, self.files.preset().preset.name.to_owned()),
-            (MERGED_SOURCE, self.source.to_string()),
-            (MERGED_NUMERICS, NUMERICS.to_string()),
-            (MERGED, adapters.join(",")),
-        ])
+        let mut remarks = merged_remarks(self.files);
+        remarks.insert(MERGED_SOURCE, self.source.to_string());
+        remarks.insert(MERGED_NUMERICS, NUMERICS.to_string());
+        remarks
     }
+}
+
+/// What a transformer with the adapters of `files` merged says of itself: which those are, and how it is
+/// sampled.
+pub(super) fn merged_remarks(files: &ModelFiles) -> BTreeMap<&'static str, String> {
+    let adapters = files.adapters.iter().map(|adapter| adapter.kind().name());
+    let known = files.dit.metadata(MERGED).filter(|list| !list.is_empty());
+    let adapters: Vec<_> = known.into_iter().chain(adapters).collect();
+    BTreeMap::from([
+        (MERGED_PRESET, files.preset().preset.name.to_owned()),
+        (MERGED, adapters.join(",")),
+    ])
 }
 
 /// Where a tensor of a block begins, from where the block does.
 const PART_ALIGNMENT: usize = 256;
 
 /// The same tensors, with fillers between them so that blocks and their tensors begin where they should.
-fn with_fillers(heads: Vec<TensorHead>) -> Vec<TensorHead> {
+pub(super) fn with_fillers(heads: Vec<TensorHead>) -> Vec<TensorHead> {
     let mut filled = Vec::with_capacity(heads.len());
     let (mut end, mut block) = (0usize, None);
     for head in heads {

@@ -23,7 +23,7 @@ pub(super) const DATA_ALIGNMENT: usize = 4096;
 pub(super) struct TensorHead {
     /// The name in the file.
     pub(super) name: String,
-    /// float32, float16 or bfloat16; uint8 of what only fills.
+    /// A float of 8 to 32 bits; uint8 of what only fills.
     pub(super) kind: Kind,
     pub(super) shape: Vec<i64>,
 }
@@ -47,6 +47,7 @@ pub(super) fn header(heads: &[TensorHead], remarks: &BTreeMap<&str, String>) -> 
             Kind::Float => "F32",
             Kind::Half => "F16",
             Kind::BFloat16 => "BF16",
+            Kind::Float8e4m3fn => "F8_E4M3",
             Kind::Uint8 => "U8",
             other => return Err(anyhow!("tensors of kind {other:?} are not written to files")),
         };
@@ -69,8 +70,19 @@ pub(super) fn write(
     out: &Path,
     heads: &[TensorHead],
     remarks: &BTreeMap<&str, String>,
-    (verb, watch): (&str, &dyn Watch),
+    about: (&str, &dyn Watch),
     read: &dyn Fn(usize) -> Result<Tensor>,
+) -> Result<()> {
+    write_bytes(out, &header(heads, remarks)?, heads.len(), about, &|index| raw(&read(index)?))
+}
+
+/// Writes `out`, whole or not at all: a header, and `count` pieces that `piece` is asked for in order.
+pub(super) fn write_bytes(
+    out: &Path,
+    header: &[u8],
+    count: usize,
+    (verb, watch): (&str, &dyn Watch),
+    piece: &dyn Fn(usize) -> Result<Vec<u8>>,
 ) -> Result<()> {
     let explain = || format!("cannot write {}", out.display());
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -87,13 +99,13 @@ pub(super) fn write(
     let _ = file.as_file().try_lock();
     let fill = |file: &File| -> Result<()> {
         let mut bytes = BufWriter::with_capacity(1 << 20, file);
-        bytes.write_all(&header(heads, remarks)?)?;
-        for index in 0..heads.len() {
+        bytes.write_all(header)?;
+        for index in 0..count {
             if !watch.go_on() {
                 return Err(anyhow!("cancelled while {verb}")).or_exit(Exit::Cancelled);
             }
-            bytes.write_all(&raw(&read(index)?)?)?;
-            watch.progress(Stage::Load, index + 1, heads.len());
+            bytes.write_all(&piece(index)?)?;
+            watch.progress(Stage::Load, index + 1, count);
         }
         Ok(bytes.flush()?)
     };
@@ -122,7 +134,8 @@ pub(super) fn remove_unfinished(folder: &Path) {
     }
 }
 
-fn raw(tensor: &Tensor) -> Result<Vec<u8>> {
+/// The bytes of a tensor's numbers in their order.
+pub(super) fn raw(tensor: &Tensor) -> Result<Vec<u8>> {
     let tensor = tensor.f_contiguous()?;
     let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
     tensor.f_copy_data_u8(&mut bytes, tensor.numel())?;

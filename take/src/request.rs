@@ -11,8 +11,6 @@ mod lora_word;
 mod version;
 mod warnings;
 
-use std::fmt::Display;
-
 use serde::{Deserialize, Serialize};
 
 pub use self::draft::{DraftError, ImageSource, RequestDraft};
@@ -74,7 +72,7 @@ choice! {
         F32 = "f32",
         /// 16-bit floats with the range of 32-bit ones.
         Bf16 = "bf16",
-        /// 8-bit floats with scales; not built yet.
+        /// Bf16, and the matrices of the transformer's blocks kept as 8-bit floats with scales.
         Fp8 = "fp8",
     }
 }
@@ -216,8 +214,7 @@ impl TakeRequest {
     /// to the pixels. Accepting what was accepted changes nothing.
     ///
     /// # Errors
-    /// A [`RequestError`] for the first field that is out of its range, or, once all are in range,
-    /// [`RequestError::Unsupported`] for fp8.
+    /// A [`RequestError`] for the first field that is out of its range.
     pub fn accept(self) -> Result<Self, RequestError> {
         let request = self.rounded();
         request.check_version()?;
@@ -227,7 +224,6 @@ impl TakeRequest {
         request.check_sampling()?;
         request.check_images()?;
         LoraSource::check(&request.loras)?;
-        request.check_built()?;
         Ok(request.blanked().in_lowest_version())
     }
 
@@ -434,16 +430,6 @@ impl TakeRequest {
             "5 or more, where there is a last image",
             "make the take longer, or leave the last image out",
         )
-    }
-
-    fn check_built(&self) -> Result<(), RequestError> {
-        let refuse = |field, found: &dyn Display, remedy| {
-            Err(RequestError::Unsupported { field, found: found.to_string(), remedy })
-        };
-        if self.precision == Precision::Fp8 {
-            return refuse("precision", &self.precision, "use bf16 or f32");
-        }
-        Ok(())
     }
 }
 

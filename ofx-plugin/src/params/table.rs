@@ -222,7 +222,7 @@ pub const TABLE: &[Parameter] = &[
     },
     Parameter {
         label: c"Precision",
-        hint: c"Number format that the model computes in. Auto: the model's own.",
+        hint: c"Number format that the model computes in; fp8: bf16, weights kept in 8 bits. Auto: the model's own.",
         ..fixed(
             Model,
             PRECISION,

@@ -115,7 +115,7 @@ fn changes() -> Vec<Change> {
         ("solver", |r| r.solver = other(Solver::ALL, r.solver)),
         ("dora_strength", |r| nudge(&mut r.dora_strength, 2.0)),
         ("distill_strength", |r| nudge(&mut r.distill_strength, 2.0)),
-        ("precision", |r| r.precision = other(&Precision::ALL[..2], r.precision)),
+        ("precision", |r| r.precision = other(Precision::ALL, r.precision)),
         ("model_fingerprint", |r| {
             r.model_fingerprint.as_mut().unwrap().0[31] ^= 1;
         }),

@@ -36,16 +36,6 @@ pub enum RequestError {
         /// What is wrong with it.
         reason: EllipseError,
     },
-    /// A field asks for something that requests can say but nothing can do so far.
-    #[error("{field} {found} is not built yet; {remedy}")]
-    Unsupported {
-        /// The field of the request, in words.
-        field: &'static str,
-        /// What it asks for.
-        found: String,
-        /// What the user can do.
-        remedy: &'static str,
-    },
     /// The request was written by another version of this program.
     #[error(
         "the request is of version {found}: expected 1 to {}; use the version of wan-alpha that wrote \
@@ -94,7 +84,6 @@ impl RequestError {
     #[must_use]
     pub fn code(&self) -> ProblemCode {
         match self {
-            Self::Unsupported { .. } => ProblemCode::Unsupported,
             Self::Version { .. } => ProblemCode::OtherVersion,
             Self::NoFingerprint { .. } => ProblemCode::NoFingerprint,
             Self::Invalid { .. }

@@ -229,10 +229,12 @@ fn a_model_is_named_not_located() {
 }
 
 #[test]
-fn what_is_not_built_is_refused_as_unsupported() {
-    let error = refusal(|r| r.precision = Precision::Fp8);
-    let message = "precision fp8 is not built yet; use bf16 or f32";
-    assert_eq!((error.code().as_str(), error.to_string().as_str()), ("unsupported", message));
+fn a_transformer_in_fp8_is_a_take_of_its_own() {
+    let of = |precision| TakeRequest { precision, ..request() }.accept().unwrap();
+    let (eight, sixteen) = (of(Precision::Fp8), of(Precision::Bf16));
+    assert_eq!(eight.precision, Precision::Fp8);
+    assert_ne!(eight.key().unwrap(), sixteen.key().unwrap());
+    assert_eq!(TakeRequest::from_json(&eight.to_canonical()).unwrap(), eight);
 }
 
 #[test]
