@@ -33,20 +33,20 @@ pub(crate) enum ImageChoice {
     None,
     /// A frame of Source.
     SourceFrame,
-    /// A file.
+    /// What the file parameters name.
     File(ImageFile),
 }
 
 /// Why the image that a take is to begin with is not to be had.
 #[derive(Debug, Error)]
 pub(crate) enum FirstImageError {
-    /// Two images.
+    /// Both a frame and a file are asked for.
     #[error("Use Source frame is on, and Image names a file: turn one off, or empty the other")]
     Both,
-    /// Of Source.
+    /// What kept a frame of Source from being read.
     #[error(transparent)]
     Source(#[from] SourceFrameError),
-    /// Of a file.
+    /// What kept the named file from being read.
     #[error(transparent)]
     File(#[from] ImageFileError),
     /// It cannot be put into the store.

@@ -44,17 +44,17 @@ pub(crate) enum ImageFileError {
     /// A path that depends on where the host stands.
     #[error("{what} is `{}`: expected the whole path of a file, from the root on", path.display())]
     NotAbsolute {
-        /// The parameter.
+        /// Label of the parameter that names it.
         what: &'static str,
-        /// What it says.
+        /// The path as it was typed.
         path: PathBuf,
     },
     /// There is no such file.
     #[error("{what}: there is no file {}; choose another", path.display())]
     Missing {
-        /// The parameter.
+        /// Label of the parameter that names it.
         what: &'static str,
-        /// What it says.
+        /// The path as it was typed.
         path: PathBuf,
     },
     /// The program that reads it cannot be run.
@@ -63,7 +63,7 @@ pub(crate) enum ImageFileError {
         program.display()
     )]
     Program {
-        /// The program.
+        /// Where the program was looked for.
         program: PathBuf,
         /// What the system says.
         reason: std::io::Error,
@@ -80,7 +80,7 @@ pub(crate) enum ImageFileError {
 #[derive(Debug)]
 pub(crate) struct ImageReader<'a> {
     pub(crate) program: &'a Path,
-    /// Its environment, whole.
+    /// All variables of its environment.
     pub(crate) environment: &'a [(std::ffi::OsString, std::ffi::OsString)],
     /// The folders of the store.
     pub(crate) stores: &'a [PathBuf],

@@ -52,7 +52,7 @@ pub(crate) enum SourceFrameError {
 #[derive(Debug)]
 pub(crate) struct SourceFrame {
     pub(crate) image: StillImage,
-    /// Sentences.
+    /// Sentences for the node's status.
     pub(crate) told: Vec<String>,
 }
 

@@ -11,6 +11,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
 
 use super::{BenchOutcome, BenchRow, THREADS, example};
 use crate::setup::{ByteCount, check_disk};
@@ -37,7 +38,7 @@ const MOST_Q4_K: f64 = 3.0;
 
 /// What the example answers of a pass.
 #[derive(Deserialize)]
-struct Streamed {
+struct MeasuredPasses {
     /// Of two passes; the first brings files into memory.
     seconds: Vec<f64>,
     peak_anonymous: f64,
@@ -71,10 +72,8 @@ struct StreamingLine {
     threads: u32,
 }
 
-pub(super) fn measure(tree: &Tree, name: &'static str, blocks: usize) -> Result<BenchOutcome> {
-    setup::ensure(tree)?;
-    let wanted = ["--release", "--package", "wan-alpha-core", "--example", "streaming"];
-    let program = cargo::build(tree, &wanted, "streaming")?;
+/// A folder that goes with its value, where the random models have room.
+fn folder_with_room(tree: &Tree, name: &str, blocks: usize) -> Result<TempDir> {
     let place = tree.root().join("target/bench");
     fs::create_dir_all(&place).with_context(|| format!("{} cannot be made", place.display()))?;
     let needed = ByteCount(FIXED_BYTES + blocks.max(FEW) as u64 * BLOCK_BYTES);
@@ -84,6 +83,14 @@ pub(super) fn measure(tree: &Tree, name: &'static str, blocks: usize) -> Result<
         "bench: {name}: {needed} of random models are made in {} and removed again",
         folder.path().display()
     );
+    Ok(folder)
+}
+
+pub(super) fn measure(tree: &Tree, name: &'static str, blocks: usize) -> Result<BenchOutcome> {
+    setup::ensure(tree)?;
+    let wanted = ["--release", "--package", "wan-alpha-core", "--example", "streaming"];
+    let program = cargo::build(tree, &wanted, "streaming")?;
+    let folder = folder_with_room(tree, name, blocks)?;
     let run = |words: &[&str]| {
         let mut command = Command::new(&program);
         command.args(words).env("OMP_NUM_THREADS", THREADS.to_string());
@@ -98,7 +105,7 @@ pub(super) fn measure(tree: &Tree, name: &'static str, blocks: usize) -> Result<
         Ok(())
     };
     let pass = |path: &str, slots: &str| -> Result<StreamedPass> {
-        let Streamed { seconds, peak_anonymous } =
+        let MeasuredPasses { seconds, peak_anonymous } =
             example::answer(&mut run(&["run", path, "0", slots]))?;
         let seconds = seconds.last().copied().context("no pass was measured")?;
         let pass = StreamedPass { seconds, peak_gb: peak_anonymous / 1e9 };

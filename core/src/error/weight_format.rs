@@ -16,7 +16,7 @@ pub struct WeightFormat {
     pub format: String,
     /// What is wrong, after the name.
     pub problem: String,
-    /// What to do.
+    /// What to do about it, as a clause.
     pub remedy: &'static str,
 }
 

@@ -104,9 +104,7 @@ impl ModelFiles {
         let text = known_set(text, Network::Umt5, watch)?;
         let adapters = AdapterFiles { doras, distills, loras };
         adapters.none_is_lost(strengths, &dit, &mut passed_over)?;
-        for file in &passed_over {
-            watch.warn(&format!("passed over: {}", file.reason()));
-        }
+        passed_over.iter().for_each(|file| watch.warn(&format!("passed over: {}", file.reason())));
         let adapters = adapters.open(strengths, &dit, watch)?;
         let encoder = EncoderFiles::beside(&decoders, merges, &mut missing)?;
         let image_encoder = image_parts::image_encoder(&dit, image_encoders, &mut missing)?;
@@ -127,9 +125,13 @@ impl ModelFiles {
             image_encoder,
             tokenizer_stamp,
         };
-        files.warn_of_sparse_attention(watch);
-        files.warn_of_successor(watch);
+        files.warn_of_what_it_is(watch);
         Ok(files)
+    }
+
+    fn warn_of_what_it_is(&self, watch: &dyn Watch) {
+        self.warn_of_sparse_attention(watch);
+        self.warn_of_successor(watch);
     }
 
     fn warn_of_sparse_attention(&self, watch: &dyn Watch) {

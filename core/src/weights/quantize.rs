@@ -60,7 +60,7 @@ pub struct QuantizedMatrix {
     pub codes: Vec<u8>,
     /// What the numbers of each row are multiplied by; empty where the form has scales within.
     pub scales: Vec<f32>,
-    /// What is lost.
+    /// How far it is from what it was.
     pub error: QuantizationError,
 }
 
@@ -82,7 +82,7 @@ impl QuantizationError {
         if self.lost == 0.0 { 0.0 } else { (self.lost / self.squares).sqrt() }
     }
 
-    /// Both together.
+    /// The error of two matrices as one.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {

@@ -11,9 +11,9 @@ use std::path::Path;
 /// What a checkpoint of the successor draws.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SuccessorCheckpoint {
-    /// Normal RGBA video.
+    /// Normal RGBA video: a subject of its own.
     Normal,
-    /// RGBA effects.
+    /// RGBA effects to lay over others.
     Effect,
 }
 
