@@ -41,7 +41,7 @@ pub(crate) fn run(args: &Decode, context: &CommandContext<'_>) -> Result<()> {
     console.say_choices(&args.compare);
     let opened = device::open(&args.computing, environment, console)?;
     let writer = Writer::create(plan(args, settings, &latent, &chosen.name)?, |words| {
-        console.remark(words)
+        console.remark(words);
     })?;
 
     let compare = |frame: &Frame<'_>| original.as_mut().map_or(Ok(()), |it| it.compare(frame));

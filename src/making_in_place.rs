@@ -66,7 +66,7 @@ impl<'a> MakingInPlace<'a> {
 
     /// As [`Maker::hold`].
     pub(crate) fn hold(&self, key: &TakeKey) -> Result<Option<ClaimHeartbeat>> {
-        self.maker.hold(self.store, key).or_else(|error| Err(told(error)))
+        self.maker.hold(self.store, key).map_err(told)
     }
 
     fn announced(
@@ -112,7 +112,7 @@ impl<'a> MakingInPlace<'a> {
             may_begin: &may_begin,
         };
         let watch = TimedWatch::new(console, run);
-        let made = make(maker, &place, &watch).or_else(|error| Err(told(error)))?;
+        let made = make(maker, &place, &watch).map_err(told)?;
         if made.is_some() {
             history.learn(watch.finish());
         }

@@ -117,7 +117,7 @@ fn sampling_out_of_range() {
         ("--solver", "heun", ["heun", "unipc, dpm++, euler, lcm, rcm"]),
         ("--dtype", "fp4", ["fp4", "f32, bf16, fp8"]),
         ("--steps", "-4", ["--steps", "-4"]),
-        ("--threads", "0", ["--threads", "1..=1024"]),
+        ("--threads", "0", ["--threads", "1 to 1024"]),
         ("--seed", "-1", ["--seed", "-1"]),
         ("--seed", "18446744073709551616", ["--seed", "expected a whole number"]),
         ("--format", "tiff", ["tiff", "exr, png"]),

@@ -414,7 +414,7 @@ fn an_image_is_kept_without_a_take_and_brings_one_back() {
     let rgb = rgb.to_str().unwrap();
     let (code, _, said) = keep(&["--json", "--", rgb]);
     assert_eq!(code, Some(2), "{said}");
-    assert!(said.contains("error: the image ") && said.contains("--matte FILE"), "{said}");
+    assert!(said.contains("wan-alpha: the image ") && said.contains("--matte FILE"), "{said}");
     let (code, opaque, _) = keep(&["--opaque", rgb]);
     assert_eq!((code, opaque.trim().len()), (Some(0), 64));
     let (_, matted, said) = keep(&["--matte", path.to_str().unwrap(), rgb]);

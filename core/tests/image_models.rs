@@ -253,7 +253,7 @@ proptest! {
         size in [1_u32..60, 1_u32..60], take in [1_u32..6, 1_u32..6], opaque in any::<bool>()
     ) {
         let [width, height] = size;
-        let pixel = |i: u32| [0.1, 0.5, 0.9, if opaque || i % 3 == 0 { 1.0 } else { 0.0 }];
+        let pixel = |i: u32| [0.1, 0.5, 0.9, if opaque || i.is_multiple_of(3) { 1.0 } else { 0.0 }];
         let image =
             StillImage::new(width, height, (0..width * height).flat_map(pixel).collect()).unwrap();
         let [wide, high] = take.map(|side| side * 16);

@@ -180,7 +180,7 @@ fn memory_that_runs_out_while_an_image_is_encoded_costs_the_transformer_and_no_t
         Pipeline::open(&paths, Strengths::default(), device, keep, &Unwatched).unwrap()
     };
     let image = |shade: f32| {
-        let pixel = |i: usize| [shade, 0.5, 0.2, if i % 5 == 0 { 1.0 } else { 0.0 }];
+        let pixel = |i: usize| [shade, 0.5, 0.2, if i.is_multiple_of(5) { 1.0 } else { 0.0 }];
         StillImage::new(64, 48, (0..64 * 48).flat_map(pixel).collect()).unwrap()
     };
     let latent = |pipeline: &mut Pipeline, image: &StillImage, watch: &dyn Watch| {

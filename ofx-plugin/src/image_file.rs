@@ -185,7 +185,7 @@ fn kept_of(answer: &str, said: &str) -> Option<KeptImage> {
 
 /// Why the program has refused an image, as it says at the end.
 fn refusal(said: &str) -> String {
-    let reason = said.rsplit_once("error: ").map_or(said, |(_, reason)| reason);
+    let reason = said.rsplit_once("wan-alpha: ").map_or(said, |(_, reason)| reason);
     let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
     let flags = [("--matte FILE", "Matte"), ("--opaque", "Opaque image")];
     let reason = flags.iter().fold(reason, |text, (flag, label)| text.replace(flag, label));
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_said_in_the_words_of_the_panel() {
-        let said = "warning: x\nerror: the image a.png: it has no alpha; give its alpha as a second \
+        let said = "warning: x\nwan-alpha: the image a.png: it has no alpha; give its alpha as a second \
                     picture with --matte FILE, or take it as opaque with --opaque\n";
         let text = refusal(said);
         assert!(text.ends_with("with Matte, or take it as opaque with Opaque image"), "{text}");

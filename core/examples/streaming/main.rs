@@ -10,6 +10,7 @@
 //!
 //! The answer is one line of JSON.
 
+#[allow(dead_code, reason = "the example that measures loading asks for more")]
 #[path = "../load/peak.rs"]
 mod peak;
 

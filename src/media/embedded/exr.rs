@@ -15,7 +15,7 @@ pub(super) fn read(path: &Path) -> Result<EmbeddedTexts> {
             .map_err(|error| anyhow!("it is no whole EXR file: {error}"))
     })?;
     let mut found = EmbeddedTexts::of_kind("an EXR image");
-    let words = |text: &Text| String::from_utf8_lossy(&text.bytes().to_vec()).into_owned();
+    let words = |text: &Text| String::from_utf8_lossy(text.bytes()).into_owned();
     for header in &about.headers {
         let own = &header.own_attributes;
         for (name, text) in [

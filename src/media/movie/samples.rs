@@ -116,10 +116,7 @@ mod tests {
                 words.as_chunks::<2>().0.iter().map(|b| u16::from_le_bytes(*b)).collect();
             for (place, expected) in expected.into_iter().enumerate() {
                 let found = words[place * 4];
-                assert!(
-                    found.abs_diff(u16::from(expected as u8) * 4) <= 2,
-                    "{found} for {expected}"
-                );
+                assert!(found.abs_diff(u16::from(expected) * 4) <= 2, "{found} for {expected}");
             }
             assert_eq!(words[12..], [1023; 4]);
         }

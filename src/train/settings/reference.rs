@@ -255,6 +255,7 @@ fn the_examples_are_runs_and_the_papers_are_as_the_paper_says() {
         runs.iter().map(|(name, (kind, _))| (name.as_str(), kind.as_str())).collect();
     let expected = [
         ("base-vae", "base-vae"),
+        ("image-dora", "dora"),
         ("paper-dora", "dora"),
         ("paper-rgba-vae", "rgba-vae"),
         ("tokenizer", "tokenizer"),

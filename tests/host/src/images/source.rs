@@ -21,8 +21,11 @@ pub struct Source {
     pub alpha: Option<&'static str>,
     /// What is to be seen, straight, at a place from 0 to 1 across and up and at a time; else what
     /// [`Source::pixel`] says.
-    pub shows: Option<fn(f64, f64, f64) -> [f32; 4]>,
+    pub shows: Option<Shown>,
 }
+
+/// Straight RGBA at a place from 0 to 1 across and up, and at a time.
+type Shown = fn(f64, f64, f64) -> [f32; 4];
 
 impl Source {
     /// With square pixels, over this region.
@@ -70,7 +73,7 @@ impl Source {
 
     /// That shows this, straight.
     #[must_use]
-    pub fn showing(mut self, shows: fn(f64, f64, f64) -> [f32; 4]) -> Self {
+    pub fn showing(mut self, shows: Shown) -> Self {
         self.shows = Some(shows);
         self
     }
