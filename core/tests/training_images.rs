@@ -98,6 +98,12 @@ fn gradients_are_those_of_finite_differences_on_keys_of_an_image_too() {
             let gradient = parameter.grad().view([-1]).double_value(&[0]);
             let recomputed = again.parameters().iter().find(|(other, _)| *other == name).unwrap().1;
             let recomputed = recomputed.grad().view([-1]).double_value(&[0]);
+            assert!((recomputed - gradient).abs() <= 1e-12 + 1e-9 * gradient.abs(), "{case} {name}");
+            seen += usize::from(gradient.abs() > 1e-9);
+            // The length of a row, which B changes too, counts as a constant, as in PEFT.
+            if name.contains("lora_B") {
+                continue;
+            }
             let step = 1e-6;
             let moved = |by: f64| {
                 let _guard = tch::no_grad_guard();
@@ -111,10 +117,8 @@ fn gradients_are_those_of_finite_differences_on_keys_of_an_image_too() {
             let expected = (above - below) / (2.0 * step);
             let near = |found: f64| (found - expected).abs() < 1e-6 + 1e-4 * expected.abs();
             assert!(near(gradient), "{case} {name}: {gradient} for {expected}");
-            assert!(near(recomputed), "{case} {name}, recomputed: {recomputed} for {expected}");
-            seen += usize::from(gradient.abs() > 1e-9);
         }
-        assert!(seen >= 4, "{seen}");
+        assert!(seen >= 6, "{seen}");
     }
 }
 
