@@ -98,7 +98,10 @@ fn gradients_are_those_of_finite_differences_on_keys_of_an_image_too() {
             let gradient = parameter.grad().view([-1]).double_value(&[0]);
             let recomputed = again.parameters().iter().find(|(other, _)| *other == name).unwrap().1;
             let recomputed = recomputed.grad().view([-1]).double_value(&[0]);
-            assert!((recomputed - gradient).abs() <= 1e-12 + 1e-9 * gradient.abs(), "{case} {name}");
+            assert!(
+                (recomputed - gradient).abs() <= 1e-12 + 1e-9 * gradient.abs(),
+                "{case} {name}"
+            );
             seen += usize::from(gradient.abs() > 1e-9);
             // The length of a row, which B changes too, counts as a constant, as in PEFT.
             if name.contains("lora_B") {

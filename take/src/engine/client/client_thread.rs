@@ -11,6 +11,7 @@ use crate::engine::endpoint::Endpoint;
 use crate::engine::message::{Holder, Submit, ToClient, ToEngine};
 use crate::engine::transport::{Waker, WireError, wait};
 use crate::key::TakeKey;
+use crate::problem::ProblemCode;
 
 /// Finished takes that are remembered.
 const REMEMBERED: usize = 128;
@@ -313,8 +314,11 @@ impl ClientThread {
         let problem = reason.problem();
         let standings: Vec<_> = self.wanted.values().map(|wanted| wanted.standing).collect();
         let mut failed = Vec::new();
+        // A GPU that is lost is so for whichever comes next: not each take has an engine end by it.
+        let is_for_all =
+            problem.code == ProblemCode::GpuFault && !standings.iter().any(|at| at.running);
         for ((key, wanted), is_suspect) in self.wanted.iter_mut().zip(suspects(&standings)) {
-            wanted.losses += u32::from(is_suspect);
+            wanted.losses += u32::from(is_suspect || is_for_all);
             wanted.standing = Standing::default();
             wanted.unsent.clone_from(&wanted.holders);
             if wanted.losses >= LOSSES {
