@@ -254,6 +254,8 @@ impl Check<'_> {
         command
             .env("XDG_CACHE_HOME", self.scratch.join("cache"))
             .env("CUDA_CACHE_PATH", self.scratch.join("cuda-cache"))
+            // Files say when they were written; equal takes are equal files only at one time.
+            .env("SOURCE_DATE_EPOCH", "0")
             .current_dir(self.scratch)
             .args(arguments);
         command

@@ -19,8 +19,8 @@ use serde_json::Value;
 const USER: &str = "adalovelace";
 const UUID: &str = "4b7c1f2a-9d3e-4f5a-8b6c-0123456789ab";
 
-/// Notes each of its command lines in `calls`. A take of a thousand steps lasts until it is
-/// interrupted, and its job lives on for one more look.
+/// Notes each of its command lines in `calls`. Frames say when they were written, as the program's do.
+/// A take of a thousand steps lasts until it is interrupted, and its job lives on for one more look.
 const ENGINE: &str = r#"#!/bin/sh
 here=$(dirname "$0")
 echo "$*" >> "$here/calls"
@@ -44,6 +44,7 @@ render*)
     case "$*" in *"--device auto"*) on='Cuda(0)' ;; *) on=Cpu ;; esac
     [ -f "$here/hang" ] && sleep 600
     mkdir -p "$out"; cp "$here/frame.png" "$out/rgba.0000.png"
+    printf %s "${SOURCE_DATE_EPOCH-$(date +%s%N)}" >> "$out/rgba.0000.png"
     echo "{\"device\": \"$on\", \"timings\": {\"sample\": 1.5}}" > "$out/take.json" ;;
 esac
 "#;
