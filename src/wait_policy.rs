@@ -3,9 +3,10 @@
 //! The threads of libgomp, with which libtorch computes, spin while they wait for one another. Beside
 //! other work that costs a multiple of the work itself, since what is waited for has no processor
 //! meanwhile; asleep at once they wake too late where nothing else is to do. Three thousand looks, some
-//! microseconds, are between: of a draft take on two cores an idle machine took 1.04 times as long as with
-//! threads that spin (asleep at once: 1.3 times), and beside two busy loops at nice 10 0.84 times as long as
-//! with threads that sleep at once. libgomp asks for `GOMP_SPINCOUNT` once, in its constructor: before `main`, and after libc
+//! microseconds, are between: a draft take on two cores took 0.97 times as long as with threads that
+//! spin where nothing else ran (asleep at once: 1.16 times), and beside two busy loops 0.91 times as long
+//! as with threads that sleep at once, 1.02 times at nice 10 (medians of 4 to 6, in turns). libgomp asks
+//! for `GOMP_SPINCOUNT` once, in its constructor: before `main`, and after libc
 //! has taken the environment as the system handed it over, so that what is set earlier is lost
 //! (`.preinit_array` comes before libc, `.init_array` after libgomp). So the question is answered where
 //! it is asked: this program has a `getenv` of its own, which every library in the process finds before
