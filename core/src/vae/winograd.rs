@@ -21,13 +21,12 @@ const MANY_CHANNELS: i64 = 64;
 /// With fewer pixels it is not worth while to transform the kernels.
 const MANY_PIXELS: i64 = 4096;
 
-/// Whether it is faster here: `film` `[1, t + kt − 1, h, w, in]`, `weight` `[out, in, kt, kh, kw]`.
+/// Whether it is faster here: `film` `[b, t + kt − 1, h, w, in]`, `weight` `[out, in, kt, kh, kw]`.
 pub(super) fn is_faster(film: &Tensor, weight: &Tensor, bias: &Tensor) -> bool {
     let (film_size, weight_size) = (film.size(), weight.size());
     let frames = film_size[1] - weight_size[2] + 1;
     film.device() == Device::Cpu
         && film.kind() == Kind::Float
-        && film_size[0] == 1
         && weight_size[3..] == [3, 3]
         && weight_size[..2].iter().all(|&channels| channels >= MANY_CHANNELS)
         && frames * film_size[2] * film_size[3] >= MANY_PIXELS
@@ -36,37 +35,23 @@ pub(super) fn is_faster(film: &Tensor, weight: &Tensor, bias: &Tensor) -> bool {
 
 /// A film convolved with a kernel of 3×3 in space, padded with zeros there and not in time.
 ///
-/// `film`: `[1, t + kt − 1, h, w, in]`; `weight`: `[out, in, kt, 3, 3]`; `bias`: `[out]`. Returns
-/// `[1, t, h, w, out]`.
+/// `film`: `[b, t + kt − 1, h, w, in]`; `weight`: `[out, in, kt, 3, 3]`; `bias`: `[out]`. Returns
+/// `[b, t, h, w, out]`.
 pub(super) fn convolve(film: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let (film_size, weight_size) = (film.size(), weight.size());
-    let [seen, h, w, input] = [1, 2, 3, 4].map(|axis| film_size[axis]);
+    let [clips, seen, h, w] = [0, 1, 2, 3].map(|axis| film_size[axis]);
     let [output, taps] = [0, 2].map(|axis| weight_size[axis]);
     let frames = seen - taps + 1;
-    let (tiles_down, tiles_across) = ((h + 1) / 2, (w + 1) / 2);
     let kernels = Kernels { matrices: transformed(weight)?, bias, taps, frames };
-    let large = [frames, 2 * tiles_down, 2 * tiles_across, output];
+    let large = [clips, frames, 2 * ((h + 1) / 2), 2 * ((w + 1) / 2), output];
     let y = Tensor::f_empty(large, (film.kind(), film.device()))?;
-    let film = film.f_select(0, 0)?;
-    // What lies in memory for a piece is read again with each of the sixteen matrices.
-    let room = PIECE.max(kernels.matrices.numel() as i64) / (16 * seen * input);
-    for across in spans(tiles_across, room) {
-        for down in spans(tiles_down, room / across.count) {
-            let sums = sums(&window(&film, down, across)?)?;
-            let there = y
-                .f_narrow(1, 2 * down.first, 2 * down.count)?
-                .f_narrow(2, 2 * across.first, 2 * across.count)?
-                .f_unflatten(2, [across.count, 2])?
-                .f_unflatten(1, [down.count, 2])?;
-            pixels(&kernels.multiply(&sums)?, &there)?;
-        }
+    for clip in 0..clips {
+        kernels.convolve(&film.f_select(0, clip)?, &y.f_select(0, clip)?)?;
     }
-    let y = if (h % 2, w % 2) == (0, 0) {
-        y
-    } else {
-        y.f_narrow(1, 0, h)?.f_narrow(2, 0, w)?.f_contiguous()?
-    };
-    Ok(y.f_unsqueeze(0)?)
+    if (h % 2, w % 2) == (0, 0) {
+        return Ok(y);
+    }
+    Ok(y.f_narrow(2, 0, h)?.f_narrow(3, 0, w)?.f_contiguous()?)
 }
 
 /// Some tiles of a row or column of them.
@@ -140,6 +125,26 @@ struct Kernels<'a> {
 }
 
 impl Kernels<'_> {
+    /// One film `[seen, h, w, in]` into `y` `[frames, 2·⌈h/2⌉, 2·⌈w/2⌉, out]`.
+    fn convolve(&self, film: &Tensor, y: &Tensor) -> Result<()> {
+        let [seen, h, w, input] = film.size()[..] else { return Ok(()) };
+        let (tiles_down, tiles_across) = ((h + 1) / 2, (w + 1) / 2);
+        // What lies in memory for a piece is read again with each of the sixteen matrices.
+        let room = PIECE.max(self.matrices.numel() as i64) / (16 * seen * input);
+        for across in spans(tiles_across, room) {
+            for down in spans(tiles_down, room / across.count) {
+                let sums = sums(&window(film, down, across)?)?;
+                let there = y
+                    .f_narrow(1, 2 * down.first, 2 * down.count)?
+                    .f_narrow(2, 2 * across.first, 2 * across.count)?
+                    .f_unflatten(2, [across.count, 2])?
+                    .f_unflatten(1, [down.count, 2])?;
+                pixels(&self.multiply(&sums)?, &there)?;
+            }
+        }
+        Ok(())
+    }
+
     /// `[4, 4, down, across, seen, in]` → `[frames, 4, 4, down, across, out]`
     fn multiply(&self, sums: &Tensor) -> Result<Tensor> {
         let size = sums.size();
@@ -218,6 +223,7 @@ mod tests {
             ([1, 4, 7, 9, 5], 3, 3),
             ([1, 2, 1, 5, 4], 4, 1),
             ([1, 6, 121, 83, 48], 5, 3),
+            ([3, 4, 9, 8, 6], 5, 3),
         ] {
             let film = crate::noise::unseeded(film, options);
             let weight = crate::noise::unseeded([output, film.size()[4], taps, 3, 3], options);
