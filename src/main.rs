@@ -41,6 +41,7 @@ mod plan;
 mod progress;
 mod render;
 mod saved_request;
+mod silhouette;
 mod stdout;
 mod stoppable;
 mod table_printer;

@@ -7,6 +7,8 @@
 #![forbid(unsafe_code)]
 
 mod batch_source;
+mod batches_by_shape;
+mod clip_shapes;
 mod clips;
 mod folder;
 mod latent_statistics;
@@ -112,9 +114,9 @@ fn learn_pieces(
             )
         })
         .or_exit(Exit::BadInput)?;
-    let seed = settings.data.procedural.unwrap_or(settings.seed);
+    let drawn = settings.data.drawn(DrawnStream::Training, settings.seed)?;
     let languages = settings.data.language.all();
-    let captions = (0..clips).map(|index| Scene::draw(seed, DrawnStream::Training, index));
+    let captions = (0..clips).map(|index| Scene::draw(&drawn, index));
     let captions = captions.flat_map(|scene| {
         let each = languages
             .iter()

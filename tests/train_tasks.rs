@@ -344,6 +344,23 @@ fn a_transformer_and_its_text_encoder_start_from_nothing_on_drawn_clips() {
     room.ok("pool.toml", "parts");
     assert_eq!(room.losses("parts"), room.losses("whole"));
 
+    // Of two shapes, of a pool or ever new: a run that goes on sees the batches of an unbroken one.
+    let one = "frames = 5\n        height = 32\n        width = 32";
+    assert!(pool.contains(one));
+    for (name, settings) in [("mixed", &settings), ("mixed-pool", &pool)] {
+        let mixed =
+            settings.replace(one, "shapes = [[5, 32, 32], [9, 32, 48]]\n        edition = 2");
+        let steps = |count: u32| mixed.replace("steps = 30", &format!("steps = {count}"));
+        let parts = format!("{name}-parts");
+        room.write("mixed.toml", &steps(2));
+        room.ok("mixed.toml", &parts);
+        room.write("mixed.toml", &steps(5));
+        room.ok("mixed.toml", &parts);
+        let words = room.ok("mixed.toml", name);
+        assert!(words.contains("4 clips of the first shape to a step"), "{words}");
+        assert_eq!(room.losses(&parts), room.losses(name));
+    }
+
     // Without a merge block: films of color, for the transformer that judges.
     let base = settings
         .replace("encoder = [\"reference\"]", &format!("encoder = [\"reference/{VAE}\"]"))

@@ -6,6 +6,7 @@
 
 mod ablate;
 mod judge;
+mod verdict;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,13 @@ pub(crate) struct DraftOptions {
     /// How many takes are measured, with --judge [default: 128] or --ablate [default: 32].
     #[arg(long, value_name = "N")]
     prompts: Option<u32>,
+    /// The drawn clips that are asked for, with --judge: 1, eight kinds; 2, ten, as a draft model is
+    /// judged by.
+    #[arg(long, value_name = "N", requires = "judge", default_value_t = 2)]
+    edition: u64,
+    /// The folder of the stages and of defaults.json.
+    #[arg(long, value_name = "DIR", default_value = STAGES)]
+    stages: PathBuf,
     /// μ in place of the node's default, with --judge.
     #[arg(long, requires = "judge")]
     mu: Option<f64>,
@@ -70,13 +78,14 @@ pub(crate) fn run(tree: &Tree, options: &DraftOptions) -> Result<ExitCode> {
     if options.judge {
         return judge(tree, &command, &out, options);
     }
-    let stages = stages(&tree.root().join(STAGES))?;
+    let folder = tree.root().join(&options.stages);
+    let stages = stages(&folder)?;
     if options.ablate {
         let ablation = ablate::Ablation {
             command: &command,
-            stages: &tree.root().join(STAGES),
+            stages: &folder,
             out: &out,
-            defaults: &tree.root().join(STAGES).join(DEFAULTS),
+            defaults: &folder.join(DEFAULTS),
             prompts: options.prompts.unwrap_or(32),
             device: &options.device,
         };
@@ -96,8 +105,7 @@ pub(crate) fn run(tree: &Tree, options: &DraftOptions) -> Result<ExitCode> {
         }
     }
     let packed = out.join("model");
-    let defaults = tree.root().join(STAGES).join(DEFAULTS);
-    pack(&command, &parts(&out, &stages)?, &defaults, &packed)?;
+    pack(&command, &parts(&out, &stages)?, &folder.join(DEFAULTS), &packed)?;
     let minutes = begun.elapsed().as_secs_f64() / 60.0;
     println!("{minutes:.0} minutes; the model is in {}", packed.display());
     Ok(ExitCode::SUCCESS)
@@ -158,18 +166,25 @@ fn judge(tree: &Tree, command: &Path, out: &Path, options: &DraftOptions) -> Res
         "there is no model in {}: `cargo xtask draft` trains one",
         model.display()
     );
-    let folder = judge::folder(out, options.mu);
-    let judge = judge::DraftJudge {
+    let folder = judge::folder(out, options.edition, options.mu);
+    let own = judge::DraftJudge {
         command,
         model: &model,
-        out: &folder,
         prompts: options.prompts.unwrap_or(128),
+        edition: options.edition,
+        language: "en",
+        shape: None,
+        steps: None,
         mu: options.mu,
         // It knows nothing of μ.
         autoencoder: options.mu.is_none(),
         device: &options.device,
     };
-    judge.run()?;
+    if options.mu.is_some() {
+        own.run(&folder)?;
+    } else {
+        verdict::Judgments::of(own, &folder)?.write(&folder)?;
+    }
     println!("reports are in {}", folder.display());
     Ok(ExitCode::SUCCESS)
 }

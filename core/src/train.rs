@@ -54,6 +54,7 @@ mod perceptual;
 mod region;
 mod rgba_vae;
 mod step_rng;
+mod stride_losses;
 mod task;
 mod tokenizer;
 mod transformer;

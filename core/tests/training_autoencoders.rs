@@ -9,7 +9,7 @@ use small::{FLOAT, VAE, base_vae, clips, data, gradients, rgba_vae, train, wake,
 use tch::{Kind, Tensor};
 use wan_alpha_core::device::Device;
 use wan_alpha_core::train::{
-    AuxiliaryNetworks, BaseVae, BaseVaeSettings, Bidirectional, ComputeOptions, HardAlpha,
+    AuxiliaryNetworks, BaseVae, BaseVaeSettings, Bidirectional, ComputeOptions, HardAlpha, Losses,
     MergeStart, RgbaClips, RgbaVae, RgbaVaeSettings, StepRng, Task,
 };
 use wan_alpha_core::vae::{
@@ -206,6 +206,33 @@ fn color_may_be_compared_only_where_the_true_clip_has_one() {
     };
     assert_eq!(hard(HardAlpha::Truth), 0.0);
     assert!(hard(HardAlpha::Own) > 0.1);
+}
+
+/// Decoders learn from latents with noise, and are measured without; where none is asked for, a step
+/// sees what is measured.
+#[test]
+fn noise_on_latents_is_for_learning_alone_and_losses_of_the_strides_are_told_apart() {
+    let batch = clips(1, 5, 32);
+    let plain = RgbaVaeSettings { rank: 2, ..RgbaVaeSettings::default() };
+    let of = |settings| {
+        let mut task = rgba_vae(settings, false, ComputeOptions::cpu());
+        wake(&mut task);
+        let rng = StepRng::new(3, 1);
+        let measured = task.evaluate(&batch, &rng, &Unwatched).unwrap();
+        (measured, task.step(&batch, &rng, 1.0, &Unwatched).unwrap())
+    };
+    let (measured, learned) = of(plain);
+    assert!((measured.total() - learned.total()).abs() < 1e-6, "{measured:?} {learned:?}");
+    assert_eq!(measured.get("phases.alpha"), None);
+    let (same, noisy) = of(RgbaVaeSettings { latent_noise: 0.5, ..plain });
+    assert_eq!(same, measured);
+    let alpha = |losses: &Losses| losses.get("l1.alpha").unwrap();
+    assert_ne!(alpha(&noisy), alpha(&measured));
+    let (strides, _) = of(RgbaVaeSettings { phases: 1.0, borders: 1.0, ..plain });
+    for name in ["phases.hard", "phases.soft", "phases.alpha", "borders.soft", "borders.alpha"] {
+        assert!(strides.get(name).unwrap() > 0.0, "{name}");
+    }
+    assert!(strides.total() > measured.total());
 }
 
 /// In bfloat16 a run computes coarsely, and its parameters and gradients are float32.

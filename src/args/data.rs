@@ -131,6 +131,11 @@ pub(crate) struct Procedural {
     #[arg(long, value_name = "S", default_value_t = 1)]
     pub(crate) seed: u64,
 
+    /// What is drawn and said: 1, eight kinds of subject, whose captions say whether they are opaque; 2,
+    /// ten kinds, now and then two subjects, whose captions leave the ordinary out
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = within(1..=2_u64))]
+    pub(crate) edition: u64,
+
     /// How many clips
     #[arg(long, value_name = "N")]
     #[arg(value_parser = within(1..=1_000_000_u32))]

@@ -1,16 +1,22 @@
 //! Clips drawn by arithmetic, with all that can be said of them: what a draft model learns from, and
 //! what it is measured by.
 //!
-//! [`DrawnClip::draw`] is a pure function of (seed, stream, index, window), the same bits on every
-//! machine: no operation of it is left to a platform's mathematics library. A [`Scene`] alone, its
-//! caption and its ellipses, costs nothing. Streams never meet, so that what is held out is.
+//! [`DrawnClip::draw`] is a pure function of (set, index, window), the same bits on every machine: no
+//! operation of it is left to a platform's mathematics library. A [`Scene`] alone, its caption and its
+//! ellipses, costs nothing. Streams never meet, so that what is held out is. What an [`Edition`] draws
+//! and says never changes: another is another edition.
 //!
 //! Color is straight, and under alpha 0 it is the subject's own: resizing brings no fringe.
 
+mod chinese_phrases;
+mod english_phrases;
 mod fluid;
 mod frame;
 mod noise;
+mod phrases;
+mod second_edition;
 mod solid;
+mod strands;
 mod words;
 
 use std::collections::BTreeMap;
@@ -37,6 +43,37 @@ pub(crate) enum DrawnStream {
     HeldOut,
 }
 
+/// What is drawn and how it is called, in an order that never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Edition {
+    /// Eight kinds of subject, one at a time; captions say whether it is opaque.
+    First,
+    /// Ten kinds, now and then two subjects; what captions leave out is the ordinary.
+    Second,
+}
+
+impl Edition {
+    /// How many there are; they are numbered from 1.
+    pub(crate) const COUNT: u64 = 2;
+
+    /// The edition of a number from 1 to [`Self::COUNT`].
+    pub(crate) const fn of(number: u64) -> Option<Self> {
+        match number {
+            1 => Some(Self::First),
+            2 => Some(Self::Second),
+            _ => None,
+        }
+    }
+}
+
+/// Clips without end: each is the one of its index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DrawnSet {
+    pub(crate) edition: Edition,
+    pub(crate) seed: u64,
+    pub(crate) stream: DrawnStream,
+}
+
 /// Names for what a clip shows. The first is what labels say.
 macro_rules! named {
     ($(#[$about:meta])* $name:ident { $($variant:ident $text:literal,)* }) => {
@@ -59,6 +96,7 @@ named! {
     Kind {
         Ball "ball", Ring "ring", Star "star", Bubble "bubble",
         Smoke "smoke", Flame "flame", Sparks "sparks", Veil "veil",
+        Glass "glass", Tuft "tuft",
     }
 }
 
@@ -99,6 +137,14 @@ impl Color {
     }
 }
 
+impl Color {
+    /// This color, a little off.
+    fn tint(self, draw: &mut DataRng) -> [f32; 3] {
+        let near = |channel: f32| f64::from(channel) + draw.between(-0.04, 0.04);
+        self.rgb().map(near).map(|channel| channel.clamp(0.0, 1.0) as f32)
+    }
+}
+
 impl Size {
     /// Half the subject's size, in frame heights.
     const fn radii(self) -> [f64; 2] {
@@ -133,36 +179,41 @@ pub(crate) struct Scene {
     tint: [f32; 3],
     noise: u32,
     phrasing: u64,
+    edition: Edition,
+    /// Of sparks: a burst as small as a hand holds.
+    hand_sized: bool,
+    /// The second of two subjects, on the right of the first.
+    companion: Option<Box<Scene>>,
+    /// How far each of two subjects is from the middle between them, in frame heights.
+    apart: f64,
 }
 
 /// Centers are within this of the frame's edges, and the whole subject is inside as far as it can.
 const MARGIN: f64 = 0.2;
 
 impl Scene {
-    /// The scene of an index.
-    pub(crate) fn draw(seed: u64, stream: DrawnStream, index: u64) -> Self {
-        let purpose = match stream {
+    /// The scene of an index of a set.
+    pub(crate) fn draw(set: &DrawnSet, index: u64) -> Self {
+        match set.edition {
+            Edition::First => Self::of_first_edition(set, index),
+            Edition::Second => second_edition::scene(set, index),
+        }
+    }
+
+    fn of_first_edition(set: &DrawnSet, index: u64) -> Self {
+        let purpose = match set.stream {
             DrawnStream::Training => "procedural clip",
             DrawnStream::HeldOut => "procedural clip held out",
         };
-        let mut draw = DataRng::new(seed, purpose, &[index]);
-        let kind = draw.pick(&Kind::ALL);
+        let mut draw = DataRng::new(set.seed, purpose, &[index]);
+        let kind = draw.pick(&Kind::FIRST);
         let color = draw.pick(&Color::ALL);
         let size = draw.pick(&Size::ALL);
-        // A third stands still: there the ellipse is learned best.
-        let motion = if draw.chance(0.33) { Motion::Still } else { draw.pick(&Motion::ALL) };
+        let motion = Motion::draw(&mut draw);
         let [least, most] = size.radii();
         let radius = draw.between(least, most) * kind.generosity();
-        let travel = draw.between(0.25, 0.45).min(2.0 * (0.5 - radius.max(MARGIN)));
-        let reach = motion.reach(travel);
-        let mut at = |axis: usize| {
-            let margin = (radius.max(MARGIN) + reach[axis]).min(0.5);
-            draw.between(margin, 1.0 - margin)
-        };
-        let center = [at(0), at(1)];
-        let tint = color
-            .rgb()
-            .map(|channel| (f64::from(channel) + draw.between(-0.04, 0.04)).clamp(0.0, 1.0) as f32);
+        let (travel, center) = motion.way([radius; 2], &mut draw);
+        let tint = color.tint(&mut draw);
         Self {
             kind,
             color,
@@ -177,6 +228,10 @@ impl Scene {
             tint,
             noise: draw.bits() as u32,
             phrasing: draw.bits(),
+            edition: Edition::First,
+            hand_sized: false,
+            companion: None,
+            apart: 0.0,
         }
     }
 
@@ -187,12 +242,13 @@ impl Scene {
 
     /// A few words of the subject alone.
     pub(crate) fn short_caption(&self, language: Language) -> String {
-        words::subject(self, language)
+        words::short_caption(self, language)
     }
 
-    /// What is known of it, by name.
+    /// What is known of it, by name. Of two subjects neither kind nor color is one of the clip.
     pub(crate) fn labels(&self) -> BTreeMap<String, String> {
         let opacity = match self.kind {
+            _ if self.edition == Edition::Second => second_edition::opacity(self),
             // The caption's sheer veil, and its glassy rim.
             Kind::Bubble | Kind::Veil => "translucent",
             Kind::Flame | Kind::Sparks => "glowing",
@@ -204,16 +260,25 @@ impl Scene {
             Kind::Smoke | Kind::Flame | Kind::Sparks => "special effects",
             _ => "realistic",
         };
-        [
+        let all = [
             ("kind", self.kind.name()),
             ("colour", self.color.name()),
             ("size", self.size.name()),
             ("motion", self.motion.name()),
             ("opacity", opacity),
             ("style", style),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into()
+        ];
+        let of_one = ["kind", "colour", "opacity"];
+        let holds = |name: &str| self.companion.is_none() || !of_one.contains(&name);
+        let mut labels: BTreeMap<String, String> = all
+            .into_iter()
+            .filter(|(name, _)| holds(name))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        if self.companion.is_some() {
+            labels.insert("subjects".to_owned(), "2".to_owned());
+        }
+        labels
     }
 
     /// Where the subject is, per latent frame: its outline, not a fit.
@@ -225,9 +290,15 @@ impl Scene {
     /// Where the subject is at a frame, which may lie between two.
     pub(crate) fn ellipse(&self, frame: f64, frames: usize) -> Ellipse {
         let ([x, y], scale) = self.place(frame, frames);
-        let [wide, high] = self.kind.shape(self);
-        let (a, b) = (2.0 * self.radius * scale * wide, 2.0 * self.radius * scale * high);
-        let angle = if self.kind == Kind::Ring { self.ring_turn() } else { 0.0 };
+        let [mut wide, mut high] = self.kind.shape(self).map(|share| self.radius * share);
+        let mut angle = if self.kind == Kind::Ring { self.ring_turn() } else { 0.0 };
+        if let Some(second) = &self.companion {
+            // Around both, as an artist would draw one ellipse.
+            wide = self.apart + self.radius.max(second.radius);
+            high = self.radius.max(second.radius);
+            angle = 0.0;
+        }
+        let (a, b) = (2.0 * scale * wide, 2.0 * scale * high);
         Ellipse { x, y, a, b, angle }.rounded()
     }
 
@@ -270,6 +341,18 @@ impl Scene {
 }
 
 impl Kind {
+    /// Those of the first edition.
+    const FIRST: [Self; 8] = [
+        Self::Ball,
+        Self::Ring,
+        Self::Star,
+        Self::Bubble,
+        Self::Smoke,
+        Self::Flame,
+        Self::Sparks,
+        Self::Veil,
+    ];
+
     const fn has_surface(self) -> bool {
         matches!(self, Self::Ball | Self::Ring | Self::Star)
     }
@@ -289,18 +372,36 @@ impl Kind {
     /// Width and height of its outline, in radii.
     fn shape(self, scene: &Scene) -> [f64; 2] {
         match self {
-            Self::Ball | Self::Star | Self::Bubble => [1.0, 1.0],
+            Self::Ball | Self::Star | Self::Bubble | Self::Glass => [1.0, 1.0],
             // Most of them have faded before they get to the edge.
             Self::Sparks => [0.82, 0.82],
             Self::Ring => [1.0, scene.ring_tilt()],
             Self::Smoke => [0.92, 1.0],
             Self::Flame => [0.62, 1.0],
             Self::Veil => [0.95, 0.95],
+            Self::Tuft => [0.8, 0.95],
         }
     }
 }
 
 impl Motion {
+    /// A third stands still: there the ellipse is learned best.
+    fn draw(draw: &mut DataRng) -> Self {
+        if draw.chance(0.33) { Self::Still } else { draw.pick(&Self::ALL) }
+    }
+
+    /// How far a subject of these half sizes moves, and where the middle of its way is.
+    fn way(self, half: [f64; 2], draw: &mut DataRng) -> (f64, [f64; 2]) {
+        let room = half[0].max(half[1]).max(MARGIN);
+        let travel = draw.between(0.25, 0.45).min(2.0 * (0.5 - room));
+        let reach = self.reach(travel);
+        let mut at = |axis: usize| {
+            let margin = (half[axis].max(MARGIN) + reach[axis]).min(0.5);
+            draw.between(margin, 1.0 - margin)
+        };
+        (travel, [at(0), at(1)])
+    }
+
     /// How far it takes the center from the middle of its way, to either side.
     fn reach(self, travel: f64) -> [f64; 2] {
         match self {
@@ -314,9 +415,9 @@ impl Motion {
 }
 
 impl DrawnClip {
-    /// The clip of an index.
-    pub(crate) fn draw(seed: u64, stream: DrawnStream, index: u64, window: &Window) -> Self {
-        let scene = Scene::draw(seed, stream, index);
+    /// The clip of an index of a set.
+    pub(crate) fn draw(set: &DrawnSet, index: u64, window: &Window) -> Self {
+        let scene = Scene::draw(set, index);
         let frames = scene.render(window);
         Self { scene, frames }
     }
@@ -327,7 +428,6 @@ impl Scene {
     pub(crate) fn render(&self, window: &Window) -> RgbaClip {
         let mut clip = RgbaClip::with_capacity(*window);
         for index in 0..window.frames {
-            let mut frame = DrawnFrame::new(window, self.tint);
             let ([x, y], scale) = self.place(index as f64, window.frames);
             let pose = Pose {
                 x: (x * window.width as f64 / window.height as f64) as f32,
@@ -336,21 +436,39 @@ impl Scene {
                 // Seconds, at 16 frames in each.
                 time: index as f32 / 16.0,
             };
-            match self.kind {
-                Kind::Ball => solid::ball(self, &pose, &mut frame),
-                Kind::Ring => solid::ring(self, &pose, &mut frame),
-                Kind::Star => solid::star(self, &pose, &mut frame),
-                Kind::Bubble => solid::bubble(self, &pose, &mut frame),
-                Kind::Smoke => fluid::smoke(self, &pose, &mut frame),
-                Kind::Flame => fluid::flame(self, &pose, &mut frame),
-                Kind::Sparks => fluid::sparks(self, &pose, &mut frame),
-                Kind::Veil => fluid::veil(self, &pose, &mut frame),
+            let mut frame = DrawnFrame::new(window, self.tint);
+            if let Some(second) = &self.companion {
+                let apart = (self.apart * scale) as f32;
+                self.paint(&Pose { x: pose.x - apart, ..pose }, &mut frame);
+                let mut beside = DrawnFrame::new(window, second.tint);
+                let radius = (second.radius * scale) as f32;
+                second.paint(&Pose { x: pose.x + apart, radius, ..pose }, &mut beside);
+                frame.lay_over(&beside, pose.x);
+            } else {
+                self.paint(&pose, &mut frame);
             }
             clip.push(frame.finished());
         }
         clip
     }
+
+    fn paint(&self, pose: &Pose, frame: &mut DrawnFrame) {
+        match self.kind {
+            Kind::Ball => solid::ball(self, pose, frame),
+            Kind::Ring => solid::ring(self, pose, frame),
+            Kind::Star => solid::star(self, pose, frame),
+            Kind::Bubble => solid::bubble(self, pose, frame),
+            Kind::Smoke => fluid::smoke(self, pose, frame),
+            Kind::Flame => fluid::flame(self, pose, frame),
+            Kind::Sparks => fluid::sparks(self, pose, frame),
+            Kind::Veil => fluid::veil(self, pose, frame),
+            Kind::Glass => solid::glass(self, pose, frame),
+            Kind::Tuft => strands::tuft(self, pose, frame),
+        }
+    }
 }
 
+#[cfg(test)]
+mod second_edition_tests;
 #[cfg(test)]
 mod tests;

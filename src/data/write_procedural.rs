@@ -10,7 +10,7 @@ use wan_alpha_core::Watch;
 use wan_alpha_take::counted::counted;
 
 use super::clip::{RgbaClip, Window};
-use super::procedural::{DrawnClip, DrawnStream, Language};
+use super::procedural::{DrawnClip, DrawnSet, DrawnStream, Edition, Language};
 use super::table::{self, Row};
 use crate::args::{CaptionLanguages, Procedural};
 use crate::context::CommandContext;
@@ -36,13 +36,16 @@ pub(super) fn run(args: &Procedural, context: &CommandContext<'_>) -> Result<()>
     let count = args.count as usize;
     let window = Window { frames: args.frames as usize, height: args.size[1], width: args.size[0] };
     let stream = if args.held_out { DrawnStream::HeldOut } else { DrawnStream::Training };
+    let edition =
+        Edition::of(args.edition).context("there is no such edition").or_exit(Exit::BadInput)?;
+    let set = DrawnSet { edition, seed: args.seed, stream };
     let done = AtomicUsize::new(0);
     progress.update("drawing", 0, count);
     let rows = (0..count).into_par_iter().map(|index| {
         if !console.go_on() {
             return Err(anyhow!("cancelled while drawing")).or_exit(Exit::Cancelled);
         }
-        let clip = DrawnClip::draw(args.seed, stream, index as u64, &window);
+        let clip = DrawnClip::draw(&set, index as u64, &window);
         let name = format!("{CLIP}{index:06}");
         write(&clip, &window, &args.out, &name)?;
         progress.update("drawing", done.fetch_add(1, Ordering::Relaxed) + 1, count);

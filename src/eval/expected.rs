@@ -23,6 +23,8 @@ pub(super) struct Expected {
     pub(super) prompt: Option<String>,
     pub(super) kind: Option<String>,
     pub(super) color: Option<NamedHue>,
+    /// What it lets through, by the name in the labels: `opaque`, `translucent`.
+    pub(super) opacity: Option<String>,
     track: Option<Placed>,
 }
 
@@ -90,7 +92,8 @@ impl Expected {
         let label = |own: Option<String>, name: &str| labels.get(name).cloned().or(own);
         let color = label(color, "colour").map(|name| name.parse()).transpose()?;
         let kind = label(kind, "kind");
-        Ok(Self { line: number, which, prompt, kind, color, track: ellipse })
+        let opacity = label(None, "opacity");
+        Ok(Self { line: number, which, prompt, kind, color, opacity, track: ellipse })
     }
 
     /// Whether it is about the clip at `place`.

@@ -1,6 +1,7 @@
 //! What can be measured of a clip from its frames alone, as they pass by.
 
 mod alpha;
+mod grid;
 mod hue;
 mod interpolation;
 mod kind;
@@ -16,6 +17,7 @@ pub(super) use kind::{Features, confusion, told_apart};
 pub(super) use place::{Placement, latent_frames_in};
 
 use alpha::AlphaMeter;
+use grid::GridMeter;
 use hue::HueMeter;
 use kind::KindMeter;
 use motion::MotionMeter;
@@ -25,6 +27,7 @@ use place::PlaceMeter;
 pub(super) struct Meter {
     motion: MotionMeter,
     alpha: AlphaMeter,
+    grid: GridMeter,
     place: PlaceMeter,
     hue: HueMeter,
     kind: KindMeter,
@@ -42,6 +45,8 @@ pub(super) struct ClipMeasures {
     pub(super) leak: Option<f64>,
     pub(super) holes: Option<f64>,
     pub(super) halo: Option<f64>,
+    pub(super) inner_alpha: Option<f64>,
+    pub(super) grid: Option<f64>,
     pub(super) placement: Placement,
     pub(super) hue: Hue,
     pub(super) features: Option<Features>,
@@ -63,6 +68,7 @@ impl Meter {
         Ok(Self {
             motion: MotionMeter::default(),
             alpha: AlphaMeter::default(),
+            grid: GridMeter::default(),
             place: PlaceMeter::new([frames, width, height])?,
             hue: HueMeter::default(),
             kind: KindMeter::default(),
@@ -78,6 +84,7 @@ impl Meter {
         let latent = wan_alpha_take::frames::latent_frame_of(frame.index as u32);
         self.alpha.push(frame, &alpha, track.get(latent).or(track.last()));
         self.place.push(&alpha)?;
+        self.grid.push(frame);
         self.hue.push(frame);
         self.kind.push(frame, &alpha);
         self.motion.push(frame, alpha);
@@ -86,7 +93,7 @@ impl Meter {
 
     /// What it came to.
     pub(super) fn finish(self) -> Result<ClipMeasures> {
-        let Self { motion, alpha, place, hue, kind, track } = self;
+        let Self { motion, alpha, grid, place, hue, kind, track } = self;
         Ok(ClipMeasures {
             temporal_flickering: motion.temporal_flickering(),
             smoothness: motion.smoothness(),
@@ -96,6 +103,8 @@ impl Meter {
             leak: alpha.sums().leak(),
             holes: alpha.sums().holes(),
             halo: alpha.halo(),
+            inner_alpha: alpha.inner(),
+            grid: grid.ratio(),
             placement: place.finish(track.as_deref())?,
             hue: hue.finish(),
             features: kind.finish(),

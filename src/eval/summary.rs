@@ -36,6 +36,31 @@ const KIND: MeasureColumn = column(
      statistics that know neither place, size nor hue, the take itself left out",
 );
 
+/// Of the takes that were asked to be so, by the label `opacity`.
+const OPACITIES: [(&str, MeasureColumn); 2] = [
+    (
+        "opaque",
+        column(
+            "inner_alpha_opaque",
+            "inner alpha, opaque",
+            3,
+            "mean inner alpha of what was asked opaque",
+        ),
+    ),
+    (
+        "translucent",
+        MeasureColumn {
+            best: Best::Neither,
+            ..column(
+                "inner_alpha_translucent",
+                "inner alpha, translucent",
+                3,
+                "mean inner alpha of what was asked translucent",
+            )
+        },
+    ),
+];
+
 const fn column(
     id: &'static str,
     head: &'static str,
@@ -62,6 +87,9 @@ pub(super) fn add(table: &mut Table, judged: &[JudgedTake]) {
     });
     push_share(table, COLOR, colors.collect());
 
+    for (name, column) in OPACITIES {
+        push_mean(table, column, &inner_alphas(judged, name));
+    }
     let kinds: Vec<_> = judged
         .iter()
         .filter_map(|one| {
@@ -88,6 +116,22 @@ pub(super) fn add(table: &mut Table, judged: &[JudgedTake]) {
             format!("{kind}: {}", found.collect::<Vec<_>>().join(", "))
         });
         table.notes.push(format!("nearest kinds: {}", words.collect::<Vec<_>>().join("; ")));
+    }
+}
+
+/// The inner alpha of each take whose opacity was asked to be `name`.
+fn inner_alphas(judged: &[JudgedTake], name: &str) -> Vec<f64> {
+    let of = |one: &JudgedTake| {
+        let asked = one.asked.as_ref()?.opacity.as_deref()?;
+        one.measured.inner_alpha.filter(|_| asked == name)
+    };
+    judged.iter().filter_map(of).collect()
+}
+
+fn push_mean(table: &mut Table, column: MeasureColumn, numbers: &[f64]) {
+    if !numbers.is_empty() {
+        let mean = numbers.iter().sum::<f64>() / numbers.len() as f64;
+        table.summary.push(SummaryLine { column, value: Cell::Number(mean), of: numbers.len() });
     }
 }
 

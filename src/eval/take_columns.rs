@@ -23,7 +23,7 @@ const fn fine(column: MeasureColumn) -> MeasureColumn {
 pub(super) const COVERAGE: &str = "coverage";
 
 /// What `eval takes` prints of a clip's frames, in the order of its columns.
-pub(super) const COLUMNS: [Measure; 12] = [
+pub(super) const COLUMNS: [Measure; 14] = [
     (
         fine(column(
             "temporal_flickering",
@@ -73,6 +73,24 @@ pub(super) const COLUMNS: [Measure; 12] = [
             "how far the color of soft edges is from that of the opaque pixels within 4 of them, 0 to 1, weighted by alpha",
         ),
         |m| m.halo.into(),
+    ),
+    (
+        column(
+            "inner_alpha",
+            "inner alpha",
+            Best::Neither,
+            "mean alpha of the silhouette (half of the alpha that a tenth of the visible pixels exceed) without what is nearer to its edge than 30 % of its deepest pixel",
+        ),
+        |m| m.inner_alpha.into(),
+    ),
+    (
+        column(
+            "grid",
+            "grid",
+            Best::Low,
+            "mean squared step from pixel to pixel at multiples of 8 pixels, as a share of that elsewhere, of premultiplied color and alpha; 1 is no grid",
+        ),
+        |m| m.grid.into(),
     ),
     (
         column(

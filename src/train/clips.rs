@@ -2,38 +2,40 @@
 
 #![forbid(unsafe_code)]
 
-use anyhow::{Result, ensure};
+use std::ops::Range;
+
+use anyhow::{Context, Result, ensure};
 use parking_lot::Mutex;
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::train::{RgbaClips, StepRng, color_and_alpha_films};
 
 use super::batch_source::BatchSource;
+use super::clip_shapes::ClipShapes;
 use super::settings::Settings;
-use crate::data::procedural::{DrawnClip, DrawnStream};
+use crate::data::procedural::{DrawnClip, DrawnSet, DrawnStream};
 use crate::data::{DataRng, RgbaClip, Set, Split, Window};
 
 /// Clips by their number: any number to train on, a few to measure with.
 pub(super) struct Clips {
     source: ClipSource,
     seed: u64,
-    window: Window,
-    batch: usize,
+    shapes: ClipShapes,
     accumulate: u64,
-    /// Clips to measure with.
-    held_out: usize,
+    /// The batches to measure with: their shape, and the numbers of their clips.
+    held_out: Vec<(Window, Range<u64>)>,
 }
 
 enum ClipSource {
     Set { set: Box<Set>, split: Split, order: EpochShuffle },
-    Procedural(u64),
+    Procedural { training: DrawnSet, held_out: DrawnSet },
 }
 
 impl Clips {
     pub(super) fn open(settings: &Settings) -> Result<Self> {
-        let window = settings.data.window()?;
+        let shapes = ClipShapes::of(settings)?;
         let mut held_out = settings.data.held_out();
-        let source = match (&settings.data.set, settings.data.procedural) {
-            (Some(path), _) => {
+        let source = match &settings.data.set {
+            Some(path) => {
                 let set = Box::new(Set::open(path)?);
                 let split = set.split(settings.seed);
                 ensure!(
@@ -44,50 +46,51 @@ impl Clips {
                 held_out = held_out.min(split.held_out.len());
                 ClipSource::Set { set, split, order: EpochShuffle::new(settings.seed) }
             }
-            (None, seed) => ClipSource::Procedural(seed.unwrap_or(settings.seed)),
+            None => ClipSource::Procedural {
+                training: settings.data.drawn(DrawnStream::Training, settings.seed)?,
+                held_out: settings.data.drawn(DrawnStream::HeldOut, settings.seed)?,
+            },
         };
-        let (seed, batch) = (settings.seed, settings.batch);
+        let held_out = shapes.held_out(held_out as u64);
         let accumulate = settings.accumulate as u64;
-        Ok(Self { source, seed, window, batch, accumulate, held_out })
+        Ok(Self { source, seed: settings.seed, shapes, accumulate, held_out })
     }
 
     fn training_clips(&self, step: u64, part: u64) -> Result<Vec<RgbaClip>> {
-        let first = ((step - 1) * self.accumulate + part) * self.batch as u64;
-        (first..first + self.batch as u64)
+        let (window, clips) = self.shapes.training((step - 1) * self.accumulate + part);
+        clips
             .map(|number| match &self.source {
                 ClipSource::Set { set, split, order } => {
                     let row = order.row(&split.training, number);
-                    set.clip(row, &self.window, &mut DataRng::new(self.seed, "clip", &[number]))
+                    set.clip(row, &window, &mut DataRng::new(self.seed, "clip", &[number]))
                 }
-                ClipSource::Procedural(seed) => {
-                    drawn(*seed, DrawnStream::Training, number, self.window)
+                ClipSource::Procedural { training, .. } => {
+                    Ok(DrawnClip::draw(training, number, &window).frames)
                 }
             })
             .collect()
     }
 
     fn measures(&self) -> u64 {
-        self.held_out.div_ceil(self.batch) as u64
+        self.held_out.len() as u64
     }
 
     fn held_out_clips(&self, index: u64) -> Result<Vec<RgbaClip>> {
-        let first = index as usize * self.batch;
-        (first..self.held_out.min(first + self.batch))
+        let (window, clips) =
+            self.held_out.get(index as usize).context("there are not so many batches")?;
+        clips
+            .clone()
             .map(|number| match &self.source {
                 ClipSource::Set { set, split, .. } => {
-                    let draw = &mut DataRng::new(self.seed, "held out", &[number as u64]);
-                    set.clip(split.held_out[number], &self.window, draw)
+                    let draw = &mut DataRng::new(self.seed, "held out", &[number]);
+                    set.clip(split.held_out[number as usize], window, draw)
                 }
-                ClipSource::Procedural(seed) => {
-                    drawn(*seed, DrawnStream::HeldOut, number as u64, self.window)
+                ClipSource::Procedural { held_out, .. } => {
+                    Ok(DrawnClip::draw(held_out, number, window).frames)
                 }
             })
             .collect()
     }
-}
-
-fn drawn(seed: u64, stream: DrawnStream, index: u64, window: Window) -> Result<RgbaClip> {
-    Ok(DrawnClip::draw(seed, stream, index, &window).frames)
 }
 
 /// Clips of one shape as a batch.

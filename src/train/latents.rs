@@ -1,23 +1,22 @@
 //! Latents as batches, from what `wan-alpha data cache` has stored; for transformers.
 //!
-//! A batch holds latents of one shape: each epoch shuffles the entries, makes batches of those that
-//! are alike (the last of a shape filled up from its first) and shuffles the batches.
+//! A batch holds latents of one shape.
 
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
-use parking_lot::Mutex;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::text::Tokenizer;
 use wan_alpha_core::train::{LatentBatch, StepRng, Texts};
 
 use super::batch_source::BatchSource;
+use super::batches_by_shape::BatchesByShape;
 use super::settings::Settings;
 use crate::data::cache::{CacheIndex, Entry};
-use crate::data::{DataRng, split};
+use crate::data::split;
 
 /// See the module's head.
 pub(super) struct LatentFeed {
@@ -29,15 +28,6 @@ pub(super) struct LatentFeed {
     training: BatchesByShape,
     /// Batches to measure with.
     held_out: Vec<Vec<usize>>,
-}
-
-/// Entries by the shape of their latents, and the batches of an epoch.
-struct BatchesByShape {
-    seed: u64,
-    batch: usize,
-    shapes: Vec<Vec<usize>>,
-    /// The epoch that was asked for last.
-    known: Mutex<Option<(u64, Vec<Vec<usize>>)>>,
 }
 
 impl LatentFeed {
@@ -78,52 +68,14 @@ impl LatentFeed {
         let held_out = by_shape(wanted);
         let held_out = held_out.iter().flat_map(|rows| rows.chunks(batch).map(<[usize]>::to_vec));
         let held_out = held_out.collect();
-        let shapes = by_shape(&split.training);
-        let training = BatchesByShape { seed, batch, shapes, known: Mutex::new(None) };
+        let shapes = by_shape(&split.training).into_iter().map(|rows| (rows, batch)).collect();
+        let training = BatchesByShape::new(seed, shapes);
         let accumulate = settings.accumulate as u64;
         Ok(Self { cache, tokenizer, with_images, accumulate, training, held_out })
     }
 
     fn read(&self, rows: &[usize]) -> Result<Vec<(usize, Entry)>> {
         rows.iter().map(|&row| Ok((row, self.cache.read(row)?))).collect()
-    }
-}
-
-impl BatchesByShape {
-    fn get(&self, number: u64) -> Vec<usize> {
-        let per_epoch: usize = self.shapes.iter().map(|rows| rows.len().div_ceil(self.batch)).sum();
-        let (epoch, place) = (number / per_epoch as u64, (number % per_epoch as u64) as usize);
-        let mut known = self.known.lock();
-        match &*known {
-            Some((of, batches)) if *of == epoch => batches[place].clone(),
-            _ => {
-                let batches = self.epoch(epoch);
-                let batch = batches[place].clone();
-                *known = Some((epoch, batches));
-                batch
-            }
-        }
-    }
-
-    fn epoch(&self, epoch: u64) -> Vec<Vec<usize>> {
-        let mut draw = DataRng::new(self.seed, "batches", &[epoch]);
-        let mut batches = Vec::new();
-        for rows in &self.shapes {
-            let mut rows = rows.clone();
-            shuffle(&mut rows, &mut draw);
-            for chunk in rows.chunks(self.batch) {
-                let filled = chunk.iter().chain(rows.iter().cycle()).take(self.batch);
-                batches.push(filled.copied().collect());
-            }
-        }
-        shuffle(&mut batches, &mut draw);
-        batches
-    }
-}
-
-fn shuffle<T>(items: &mut [T], draw: &mut DataRng) {
-    for last in (1..items.len()).rev() {
-        items.swap(last, draw.below(last + 1));
     }
 }
 
@@ -174,29 +126,5 @@ impl BatchSource for LatentFeed {
         let images = self.with_images.then(|| raw.iter().map(|(_, entry)| entry.image_condition()));
         let images = images.map(|images| images.collect::<Result<_>>()).transpose()?;
         Ok(LatentBatch { latents, masks: Some(stack(|entry| &entry.mask)?), texts, images })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn batches_hold_one_shape_and_an_epoch_holds_every_entry() {
-        let shapes = vec![vec![0, 1, 2, 3, 4], vec![10, 11, 12]];
-        let batches = BatchesByShape { seed: 5, batch: 2, shapes, known: Mutex::new(None) };
-        let mut seen = Vec::new();
-        for number in 0..5 {
-            let batch = batches.get(number);
-            assert_eq!(batch.len(), 2);
-            assert!(batch.iter().all(|row| (*row < 10) == (batch[0] < 10)), "{batch:?}");
-            seen.extend(batch);
-        }
-        seen.sort_unstable();
-        seen.dedup();
-        assert_eq!(seen, [0, 1, 2, 3, 4, 10, 11, 12]);
-        let epochs = [0, 1].map(|epoch| batches.epoch(epoch));
-        assert_ne!(epochs[0], epochs[1]);
-        assert_eq!(batches.get(7), epochs[1][2]);
     }
 }

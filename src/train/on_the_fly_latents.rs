@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use anyhow::{Context, Result, ensure};
 use parking_lot::Mutex;
@@ -28,21 +29,24 @@ use wan_alpha_core::{Error, Unwatched, Watch};
 use wan_alpha_take::{Mask, StillImage};
 
 use super::batch_source::BatchSource;
+use super::batches_by_shape::BatchesByShape;
+use super::clip_shapes::ClipShapes;
 use super::clips::EpochShuffle;
 use super::settings::{self, Settings};
-use crate::data::procedural::{DrawnClip, DrawnStream, Language, Scene};
+use crate::data::procedural::{DrawnClip, DrawnSet, DrawnStream, Language, Scene};
 use crate::data::{RgbaClip, Window};
 
 /// See the module's head.
 pub(super) struct LiveFeed {
-    clips: u64,
+    training: DrawnSet,
+    measured: DrawnSet,
     seed: u64,
     pool: Option<Pool>,
-    window: Window,
+    shapes: ClipShapes,
     languages: Vec<Language>,
-    batch: usize,
     accumulate: u64,
-    held_out: usize,
+    /// The batches to measure with: their shape, and the numbers of their clips.
+    held_out: Vec<(Window, Range<u64>)>,
     tokenizer: Tokenizer,
     networks: Mutex<Networks>,
     /// Latents of the pool's clips, by number.
@@ -51,9 +55,27 @@ pub(super) struct LiveFeed {
 }
 
 /// The numbers of the clips that come again and again, and their order.
-struct Pool {
-    numbers: Vec<usize>,
-    order: EpochShuffle,
+enum Pool {
+    OneShape {
+        numbers: Vec<usize>,
+        order: EpochShuffle,
+    },
+    /// The shapes take turns over the numbers.
+    Mixed(BatchesByShape),
+}
+
+impl Pool {
+    fn new(size: usize, seed: u64, shapes: &ClipShapes) -> Self {
+        let all = shapes.all();
+        if all.len() == 1 {
+            let order = EpochShuffle::new(seed);
+            return Self::OneShape { numbers: (0..size).collect(), order };
+        }
+        let of_shape = |(place, (_, clips)): (usize, &(Window, usize))| {
+            ((place..size).step_by(all.len()).collect(), *clips)
+        };
+        Self::Mixed(BatchesByShape::new(seed, all.iter().enumerate().map(of_shape).collect()))
+    }
 }
 
 /// What the encoders make of a clip.
@@ -100,13 +122,14 @@ impl LiveFeed {
         compute: ComputeOptions,
         watch: &dyn Watch,
     ) -> Result<Self> {
-        let window = settings.data.window()?;
-        ensure!(
-            window.height.is_multiple_of(16) && window.width.is_multiple_of(16),
-            "data.height and data.width: a transformer takes multiples of 16, found {} and {}",
-            window.height,
-            window.width
-        );
+        let shapes = ClipShapes::of(settings)?;
+        for (Window { height, width, .. }, _) in shapes.all() {
+            ensure!(
+                height.is_multiple_of(16) && width.is_multiple_of(16),
+                "data.height and data.width: a transformer takes multiples of 16, found {height} and \
+                 {width}"
+            );
+        }
         ensure!(
             !about.encoder.is_empty(),
             "task.encoder: drawn clips need the autoencoder that makes latents of them"
@@ -129,17 +152,14 @@ impl LiveFeed {
         let conditions =
             with_images.then(|| conditions(about, compute.device, watch)).transpose()?;
         Ok(Self {
-            clips: settings.data.procedural.unwrap_or(settings.seed),
+            training: settings.data.drawn(DrawnStream::Training, settings.seed)?,
+            measured: settings.data.drawn(DrawnStream::HeldOut, settings.seed)?,
             seed: settings.seed,
-            pool: settings.data.pool.map(|size| Pool {
-                numbers: (0..size as usize).collect(),
-                order: EpochShuffle::new(settings.seed),
-            }),
-            window,
+            pool: settings.data.pool.map(|size| Pool::new(size as usize, settings.seed, &shapes)),
+            held_out: shapes.held_out(settings.data.held_out() as u64),
+            shapes,
             languages: settings.data.language.all(),
-            batch: settings.batch,
             accumulate: settings.accumulate as u64,
-            held_out: settings.data.held_out(),
             tokenizer,
             networks: Mutex::new(Networks { encoder, conditions, text }),
             kept: Mutex::default(),
@@ -147,31 +167,54 @@ impl LiveFeed {
         })
     }
 
-    fn shots(&self, stream: DrawnStream, numbers: std::ops::Range<u64>) -> Vec<Shot> {
-        let shot = |place| {
-            let number = match (stream, &self.pool) {
-                (DrawnStream::Training, Some(pool)) => {
-                    Some(pool.order.row(&pool.numbers, place) as u64)
-                }
-                _ => None,
+    /// The shots of a batch to train on.
+    fn training_shots(&self, batch: u64) -> Vec<Shot> {
+        if let Some(Pool::Mixed(batches)) = &self.pool {
+            let shapes = self.shapes.all();
+            let shot = |number: usize| {
+                let (window, _) = shapes[number % shapes.len()];
+                self.shot_of_pool(number as u64, &window)
             };
-            let known = number.is_some_and(|number| self.kept.lock().contains_key(&number));
-            let index = number.unwrap_or(place);
-            let (scene, clip) = if known {
-                (Scene::draw(self.clips, stream, index), None)
-            } else {
-                let DrawnClip { scene, frames } =
-                    DrawnClip::draw(self.clips, stream, index, &self.window);
-                (scene, Some(frames))
-            };
-            let each = self.languages.iter();
-            let captions =
-                each.flat_map(|&language| [scene.caption(language), scene.short_caption(language)]);
-            let ellipses = scene.ellipses(&self.window);
-            let mask = Mask::gaussian(&ellipses, self.window.width / 8, self.window.height / 8);
-            Shot { number, clip, captions: captions.collect(), mask }
+            return batches.get(batch).into_iter().map(shot).collect();
+        }
+        let (window, places) = self.shapes.training(batch);
+        let shot = |place| match &self.pool {
+            Some(Pool::OneShape { numbers, order }) => {
+                self.shot_of_pool(order.row(numbers, place) as u64, &window)
+            }
+            _ => self.shot(&self.training, place, &window),
         };
-        numbers.map(shot).collect()
+        places.map(shot).collect()
+    }
+
+    /// A clip that is drawn no more where its latent is known.
+    fn shot_of_pool(&self, number: u64, window: &Window) -> Shot {
+        if !self.kept.lock().contains_key(&number) {
+            return Shot { number: Some(number), ..self.shot(&self.training, number, window) };
+        }
+        let scene = Scene::draw(&self.training, number);
+        self.described(&scene, Some(number), None, window)
+    }
+
+    fn shot(&self, set: &DrawnSet, index: u64, window: &Window) -> Shot {
+        let DrawnClip { scene, frames } = DrawnClip::draw(set, index, window);
+        self.described(&scene, None, Some(frames), window)
+    }
+
+    fn described(
+        &self,
+        scene: &Scene,
+        number: Option<u64>,
+        clip: Option<RgbaClip>,
+        window: &Window,
+    ) -> Shot {
+        let each = self.languages.iter();
+        let captions =
+            each.flat_map(|&language| [scene.caption(language), scene.short_caption(language)]);
+        let captions = captions.collect();
+        let ellipses = scene.ellipses(window);
+        let mask = Mask::gaussian(&ellipses, window.width / 8, window.height / 8);
+        Shot { number, clip, captions, mask }
     }
 }
 
@@ -269,18 +312,17 @@ impl BatchSource for LiveFeed {
     type Batch = LatentBatch;
 
     fn training(&self, step: u64, part: u64) -> Result<Self::Raw> {
-        let first = ((step - 1) * self.accumulate + part) * self.batch as u64;
-        Ok(self.shots(DrawnStream::Training, first..first + self.batch as u64))
+        Ok(self.training_shots((step - 1) * self.accumulate + part))
     }
 
     fn eval_batches(&self) -> u64 {
-        self.held_out.div_ceil(self.batch) as u64
+        self.held_out.len() as u64
     }
 
     fn measure(&self, index: u64) -> Result<Self::Raw> {
-        let first = index * self.batch as u64;
-        let end = (first + self.batch as u64).min(self.held_out as u64);
-        Ok(self.shots(DrawnStream::HeldOut, first..end))
+        let (window, clips) =
+            self.held_out.get(index as usize).context("there are not so many batches")?;
+        Ok(clips.clone().map(|number| self.shot(&self.measured, number, window)).collect())
     }
 
     fn batch(&self, raw: &Self::Raw, rng: &StepRng) -> Result<LatentBatch> {

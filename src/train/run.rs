@@ -74,10 +74,11 @@ impl TrainRun<'_> {
         let begun = optimizer.step();
         let mut log = RunLog::open(self.folder, begun)?;
         self.progress.remark(format!(
-            "{} in {}, {} to a step",
+            "{} in {}, {}{} to a step",
             counted(task.parameters().count(), "parameter"),
             counted(task.parameters().len(), "tensor"),
             counted(self.settings.clips_per_step(), "clip"),
+            if self.settings.data.shapes.is_empty() { "" } else { " of the first shape" },
         ));
         if begun < self.settings.steps {
             self.steps(task, feed, extras, &mut optimizer, &mut log)?;

@@ -23,7 +23,7 @@ use wan_alpha_take::Precision;
 
 use crate::args::ONE_GPU;
 use crate::data::Window;
-use crate::data::procedural::Language;
+use crate::data::procedural::{DrawnSet, DrawnStream, Edition, Language};
 use crate::text_file;
 pub(crate) use task::{BaseVae, RgbaVae, Task, Transformer};
 
@@ -57,7 +57,7 @@ pub(crate) struct Settings {
     pub(crate) seed: u64,
     /// Steps of the run in all, those before it was taken up again included.
     pub(crate) steps: u64,
-    /// Clips that are computed at once; memory grows with it.
+    /// Clips that are computed at once; memory grows with it. Of `data.shapes`, clips of the first.
     #[serde(default = "one")]
     pub(crate) batch: usize,
     /// Batches whose gradients make one step: as much as a batch of `batch` × `accumulate` clips, or as
@@ -94,6 +94,10 @@ pub(crate) struct Data {
     /// How many procedural clips a transformer sees, again and again: each is encoded once. Without
     /// it every clip is a new one, and most of a small model's time goes into encoding.
     pub(crate) pool: Option<u64>,
+    /// Which procedural clips: 1, of eight kinds of subject, with captions that say whether they are
+    /// opaque; 2, of ten kinds, now and then two subjects, with captions that leave the ordinary out
+    /// and vary their words. Left out, 1.
+    pub(crate) edition: Option<u64>,
     /// The language of procedural clips' captions.
     pub(crate) language: Languages,
     /// Frames of a clip: 1, 5, 9, …. Frames, height and width must be given, but for a `cache`, whose
@@ -103,6 +107,10 @@ pub(crate) struct Data {
     pub(crate) height: usize,
     /// Columns of a clip in pixels, a multiple of 8.
     pub(crate) width: usize,
+    /// Several shapes in place of `frames`, `height` and `width`. A batch holds clips of one of them,
+    /// each as likely, and of one that has other pixels than the first as many more or fewer clips as
+    /// makes about the same number of pixels; at least one. A shape may be named twice.
+    pub(crate) shapes: Vec<[usize; 3]>,
     /// Clips to measure with, at most; left out, 16. Of a set or a cache they are taken from the 5 % of
     /// its sources that are never trained on.
     pub(crate) held_out: Option<usize>,
@@ -129,20 +137,43 @@ impl Languages {
 }
 
 impl Data {
-    pub(crate) fn window(&self) -> Result<Window> {
-        let Self { frames, height, width, .. } = *self;
-        ensure!(frames % 4 == 1, "data.frames: expected 1, 5, 9, …, found {frames}");
+    /// The shapes of clips: one at least.
+    pub(crate) fn windows(&self) -> Result<Vec<Window>> {
+        if self.shapes.is_empty() {
+            let keys = ["data.frames", "data.height and data.width"];
+            return Ok(vec![window([self.frames, self.height, self.width], keys)?]);
+        }
         ensure!(
-            height > 0 && height.is_multiple_of(8) && width > 0 && width.is_multiple_of(8),
-            "data.height and data.width: expected multiples of 8, found {height} and {width}"
+            [self.frames, self.height, self.width] == [0; 3],
+            "data.shapes: stands in place of `frames`, `height` and `width`; leave those out"
         );
-        Ok(Window { frames, height, width })
+        let keys = ["data.shapes, frames", "data.shapes, height and width"];
+        self.shapes.iter().map(|shape| window(*shape, keys)).collect()
+    }
+
+    /// The procedural clips of a stream, from the seed that is given, or else from `seed`.
+    pub(crate) fn drawn(&self, stream: DrawnStream, seed: u64) -> Result<DrawnSet> {
+        let number = self.edition.unwrap_or(1);
+        let edition = Edition::of(number).with_context(|| {
+            format!("data.edition: expected 1 to {}, found {number}", Edition::COUNT)
+        })?;
+        Ok(DrawnSet { edition, seed: self.procedural.unwrap_or(seed), stream })
     }
 
     /// Clips to measure with.
     pub(crate) fn held_out(&self) -> usize {
         self.held_out.unwrap_or(16)
     }
+}
+
+/// A shape, and the keys that it is given by: of its length and of its sides.
+fn window([frames, height, width]: [usize; 3], [length, sides]: [&str; 2]) -> Result<Window> {
+    ensure!(frames % 4 == 1, "{length}: expected 1, 5, 9, …, found {frames}");
+    ensure!(
+        height > 0 && height.is_multiple_of(8) && width > 0 && width.is_multiple_of(8),
+        "{sides}: expected multiples of 8, found {height} and {width}"
+    );
+    Ok(Window { frames, height, width })
 }
 
 /// The `[optimiser]` table: what [`OptimizerSettings`] is made from.
@@ -249,6 +280,11 @@ impl Settings {
         let sources = sources.iter().filter(|given| **given).count()
             + usize::from(self.data.procedural.is_some());
         ensure!(sources == 1, "data: give one of `set`, `cache` and `procedural`, found {sources}");
+        ensure!(
+            self.data.edition.is_none() || self.data.procedural.is_some(),
+            "data.edition: says which procedural clips are drawn; give `procedural` too"
+        );
+        self.data.drawn(DrawnStream::Training, self.seed)?;
         let latents = matches!(self.task, Task::Transformer(_) | Task::Dora(_));
         ensure!(
             self.data.pool.is_none_or(|pool| pool > 0 && latents && self.data.procedural.is_some()),
@@ -262,7 +298,7 @@ impl Settings {
                  cache` and give `cache`"
             );
             if self.data.procedural.is_some() {
-                self.data.window()?;
+                self.data.windows()?;
             }
         } else {
             ensure!(
@@ -270,7 +306,7 @@ impl Settings {
                 "data.cache: an autoencoder is trained on clips; give `set` or `procedural`"
             );
             if !matches!(self.task, Task::Tokenizer(_)) {
-                self.data.window()?;
+                self.data.windows()?;
             }
         }
         Ok(())

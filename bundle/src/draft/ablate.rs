@@ -134,13 +134,23 @@ impl Ablation<'_> {
         let judge = DraftJudge {
             command: self.command,
             model: &model,
-            out: &own.join("judged"),
             prompts: self.prompts,
+            edition: self.edition()?,
+            language: "en",
+            shape: None,
+            steps: None,
             mu: (!row.mean_sampler).then_some(0.0),
             autoencoder: true,
             device: self.device,
         };
-        judge.run()
+        judge.run(&own.join("judged"))
+    }
+
+    /// The edition of drawn clips that the transformers are trained on.
+    fn edition(&self) -> Result<u64> {
+        let mut settings = read(&self.stages.join(format!("{TRANSFORMER}.toml")))?;
+        let said = table(&mut settings, "data").and_then(|data| data.get("edition")?.as_integer());
+        Ok(said.and_then(|said| u64::try_from(said).ok()).unwrap_or(1))
     }
 
     /// A stage's settings, shortened, with paths that hold from anywhere.
@@ -154,6 +164,7 @@ impl Ablation<'_> {
         }
         change(task);
         let data = table(&mut settings, "data").with_context(missing)?;
+        data.remove("shapes");
         for (name, value) in [("height", SIDE), ("width", SIDE), ("frames", FRAMES)] {
             data.insert(name.to_owned(), value.into());
         }
@@ -269,6 +280,7 @@ mod tests {
         assert_eq!(settings["data"]["width"].as_integer(), Some(SIDE));
         let settings = ablation.settings(TRANSFORMER, |_| {}).unwrap();
         assert_eq!(settings["data"]["pool"].as_integer(), Some(POOL));
+        assert_eq!(ablation.edition().unwrap(), 1);
         assert_eq!(ablation.defaults().unwrap()["frames"], FRAMES);
     }
 

@@ -19,13 +19,20 @@ const RECORD: &str = "wan-alpha.json";
 const SEED: &str = "1";
 
 /// What is judged, and how.
+#[derive(Clone, Copy)]
 pub(super) struct DraftJudge<'a> {
     pub(super) command: &'a Path,
     /// The folder of the model that is judged.
     pub(super) model: &'a Path,
-    /// Everything goes here: `asked`, `takes`, reports.
-    pub(super) out: &'a Path,
     pub(super) prompts: u32,
+    /// Which drawn clips are asked for, by the edition's number.
+    pub(super) edition: u64,
+    /// The language of the prompts, `en` or `zh`.
+    pub(super) language: &'static str,
+    /// Width, height and frames, in place of the model's own.
+    pub(super) shape: Option<[u64; 3]>,
+    /// Steps of sampling, in place of the model's own.
+    pub(super) steps: Option<u32>,
     /// μ, in place of the node's default.
     pub(super) mu: Option<f64>,
     /// Whether the autoencoder is measured too.
@@ -59,25 +66,25 @@ impl EvalReports {
 }
 
 impl DraftJudge<'_> {
-    /// Makes the takes and both reports.
-    pub(super) fn run(&self) -> Result<EvalReports> {
-        fs::create_dir_all(self.out)
-            .with_context(|| format!("{} cannot be made", self.out.display()))?;
-        let asked = self.out.join("asked");
+    /// Makes the takes and both reports. Everything goes into `out`: `asked`, `takes`, reports.
+    pub(super) fn run(&self, out: &Path) -> Result<EvalReports> {
+        fs::create_dir_all(out).with_context(|| format!("{} cannot be made", out.display()))?;
+        let asked = out.join("asked");
         if !asked.join("table.csv").is_file() {
-            let [width, height, frames] = self.shape()?;
+            let [width, height, frames] = self.shape.map_or_else(|| self.own_shape(), Ok)?;
             let mut draw = Command::new(self.command);
             draw.args(["data", "procedural", "--held-out", "--seed", SEED]);
             draw.args(["--size", &format!("{width}x{height}"), "--frames", &frames.to_string()]);
+            draw.args(["--edition", &self.edition.to_string(), "--language", self.language]);
             draw.args(["--count", &self.prompts.to_string(), "--out"]).arg(&asked);
             finish(&mut draw, "drawing what is held out")?;
         }
-        let rows = rows(&asked.join("table.csv"))?;
+        let rows = rows(&asked.join("table.csv"), self.edition)?;
         let begun = Instant::now();
         let mut lines = Vec::new();
         let mut made = 0;
         for (index, row) in rows.iter().enumerate() {
-            let folder = self.out.join("takes").join(&row.clip);
+            let folder = out.join("takes").join(&row.clip);
             let track = asked.join(&row.clip).join("track.json");
             if !folder.join("take.json").is_file() {
                 let mut render = self.render(row, &track, index, &folder);
@@ -89,12 +96,12 @@ impl DraftJudge<'_> {
         if made > 0 {
             println!("{made} takes, {:.1} s each", begun.elapsed().as_secs_f64() / f64::from(made));
         }
-        let table = self.out.join("asked.jsonl");
+        let table = out.join("asked.jsonl");
         let text = lines.join("\n") + "\n";
         fs::write(&table, text).with_context(|| format!("cannot write {}", table.display()))?;
         let mut takes = Command::new(self.command);
         takes.args(["eval", "takes", "--asked"]).arg(&table);
-        let takes = self.report(&mut takes, "takes")?;
+        let takes = report(&mut takes, out, "takes")?;
 
         if !self.autoencoder {
             return Ok(EvalReports { takes, reconstruction: Value::Null });
@@ -103,12 +110,12 @@ impl DraftJudge<'_> {
         given_back.args(["eval", "reconstruction"]);
         given_back.args(rows.iter().take(RECONSTRUCTED).map(|row| asked.join(&row.clip)));
         given_back.arg("--model").arg(self.model).args(["--device", self.device]);
-        let reconstruction = self.report(&mut given_back, "reconstruction")?;
+        let reconstruction = report(&mut given_back, out, "reconstruction")?;
         Ok(EvalReports { takes, reconstruction })
     }
 
     /// Width, height and frames that the model is used at.
-    fn shape(&self) -> Result<[u64; 3]> {
+    fn own_shape(&self) -> Result<[u64; 3]> {
         let file = self.model.join(RECORD);
         let read = || -> Result<[u64; 3]> {
             let record: Value = serde_json::from_slice(&fs::read(&file)?)?;
@@ -130,18 +137,26 @@ impl DraftJudge<'_> {
         if let Some(mu) = self.mu {
             render.args(["--mu", &mu.to_string()]);
         }
+        if let Some([width, height, frames]) = self.shape {
+            render.args(["--width", &width.to_string(), "--height", &height.to_string()]);
+            render.args(["--frames", &frames.to_string()]);
+        }
+        if let Some(steps) = self.steps {
+            render.args(["--steps", &steps.to_string()]);
+        }
         render
     }
+}
 
-    fn report(&self, command: &mut Command, name: &str) -> Result<Value> {
-        let json = self.out.join(format!("{name}.json"));
-        command.arg("--json").arg(&json);
-        command.arg("--html").arg(self.out.join(format!("{name}.html")));
-        let status = command.status().with_context(|| format!("{name} could not be measured"))?;
-        ensure!(status.success(), "{name} could not be measured: {status}");
-        let read = || -> Result<Value> { Ok(serde_json::from_slice(&fs::read(&json)?)?) };
-        read().with_context(|| format!("cannot read {}", json.display()))
-    }
+/// Runs a measurement that leaves its report in `out`, and reads it.
+fn report(command: &mut Command, out: &Path, name: &str) -> Result<Value> {
+    let json = out.join(format!("{name}.json"));
+    command.arg("--json").arg(&json);
+    command.arg("--html").arg(out.join(format!("{name}.html")));
+    let status = command.status().with_context(|| format!("{name} could not be measured"))?;
+    ensure!(status.success(), "{name} could not be measured: {status}");
+    let read = || -> Result<Value> { Ok(serde_json::from_slice(&fs::read(&json)?)?) };
+    read().with_context(|| format!("cannot read {}", json.display()))
 }
 
 /// Clips that are given back by the autoencoder.
@@ -175,8 +190,9 @@ fn line(row: &AskedClip, folder: &Path, track: &Path) -> Result<Value> {
     }))
 }
 
-/// The rows of a drawn set.
-fn rows(table: &Path) -> Result<Vec<AskedClip>> {
+/// The rows of a drawn set. From the second edition on, half of the prompts are the short captions: the
+/// subject alone, as people type it.
+fn rows(table: &Path, edition: u64) -> Result<Vec<AskedClip>> {
     let read = || -> Result<Vec<AskedClip>> {
         let mut reader = csv::Reader::from_path(table)?;
         let names = reader.headers()?.clone();
@@ -187,8 +203,10 @@ fn rows(table: &Path) -> Result<Vec<AskedClip>> {
                 .with_context(|| format!("no column {name}"))
         };
         let (clip, caption, labels) = (column("colour")?, column("caption")?, column("labels")?);
-        let row = |record: csv::Result<csv::StringRecord>| -> Result<AskedClip> {
+        let short = column("caption_short")?;
+        let row = |(number, record): (usize, csv::Result<csv::StringRecord>)| -> Result<AskedClip> {
             let record = record?;
+            let caption = if edition > 1 && number % 2 == 1 { short } else { caption };
             let get = |column: usize| record.get(column).unwrap_or_default().to_owned();
             let label = |pair: &str| {
                 let (name, value) = pair.split_once('=')?;
@@ -197,14 +215,15 @@ fn rows(table: &Path) -> Result<Vec<AskedClip>> {
             let labels = get(labels).split(';').filter_map(label).collect();
             Ok(AskedClip { clip: get(clip), caption: get(caption), labels })
         };
-        reader.records().map(row).collect()
+        reader.records().enumerate().map(row).collect()
     };
     read().with_context(|| format!("cannot read {}", table.display()))
 }
 
 /// Where the takes and the reports of a judgment go.
-pub(super) fn folder(out: &Path, mu: Option<f64>) -> PathBuf {
-    out.join(mu.map_or("judged".to_owned(), |mu| format!("judged-mu-{mu}")))
+pub(super) fn folder(out: &Path, edition: u64, mu: Option<f64>) -> PathBuf {
+    let mu = mu.map_or(String::new(), |mu| format!("-mu-{mu}"));
+    out.join(format!("judged-edition-{edition}{mu}"))
 }
 
 #[cfg(test)]
@@ -216,10 +235,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let table = folder.path().join("table.csv");
         let text = "colour,caption,caption_short,kind,labels\n\
-                    clip-0,\"Smoke, thin. It rises.\",smoke,moving,colour=red; kind=smoke\n";
+                    clip-0,\"Smoke, thin. It rises.\",smoke,moving,colour=red; kind=smoke\n\
+                    clip-1,\"A ball. It sinks.\",a ball,moving,colour=red; kind=ball\n";
         fs::write(&table, text).unwrap();
-        let rows = rows(&table).unwrap();
-        assert_eq!((rows.len(), rows[0].clip.as_str()), (1, "clip-0"));
+        let prompts = |edition| -> Vec<String> {
+            rows(&table, edition).unwrap().into_iter().map(|row| row.caption).collect()
+        };
+        assert_eq!(prompts(1), ["Smoke, thin. It rises.", "A ball. It sinks."]);
+        assert_eq!(prompts(2), ["Smoke, thin. It rises.", "a ball"]);
+        let rows = rows(&table, 1).unwrap();
+        assert_eq!((rows.len(), rows[0].clip.as_str()), (2, "clip-0"));
         let track = folder.path().join("track.json");
         fs::write(&track, r#"[{"x":0.5,"y":0.25,"a":0.3,"b":0.3,"angle":0}]"#).unwrap();
         let line = line(&rows[0], folder.path(), &track).unwrap();

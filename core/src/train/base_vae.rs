@@ -34,13 +34,26 @@ pub struct BaseVaeSettings {
     pub edge: f64,
     /// VGG16's features; nothing without its weights.
     pub perceptual: f64,
+    /// How wrong the steps between pixels are, and how unevenly over a latent's cell
+    /// (`stride_losses::phases`).
+    pub phases: f64,
+    /// How wrong a clip changes from one latent frame to the next (`stride_losses::borders`).
+    pub borders: f64,
     /// Divergence of the latent from the released latents' mean and deviation, channel by channel.
     pub divergence: f64,
 }
 
 impl Default for BaseVaeSettings {
     fn default() -> Self {
-        Self { l1: 1.0, l2: 1.0, edge: 1.0, perceptual: 1.0, divergence: 1e-4 }
+        Self {
+            l1: 1.0,
+            l2: 1.0,
+            edge: 1.0,
+            perceptual: 1.0,
+            phases: 0.0,
+            borders: 0.0,
+            divergence: 1e-4,
+        }
     }
 }
 
@@ -156,7 +169,8 @@ impl BaseVae {
         let latent = halves[0].f_add(&deviation.f_mul(&noise)?)?;
         let y = self.decode(&latent, watch)?;
 
-        let BaseVaeSettings { l1, l2, edge, perceptual, divergence } = self.settings;
+        let BaseVaeSettings { l1, l2, edge, perceptual, phases, borders, divergence } =
+            self.settings;
         let mut sum = Sum::default();
         sum.add("l1", losses::l1(&y, &frames)?, l1)?;
         if l2 != 0.0 {
@@ -168,6 +182,7 @@ impl BaseVae {
         if let Some(vgg) = self.vgg.as_ref().filter(|_| perceptual != 0.0) {
             sum.add("perceptual", vgg.loss(&y, &frames)?, perceptual)?;
         }
+        sum.add_strides(["phases", "borders"], [&y, &frames], [phases, borders])?;
         let Scale { mean, std } = Scale::released(self.compute)?;
         sum.add("divergence", losses::divergence(&moments, &mean, &std)?, divergence)?;
         Ok(sum)

@@ -12,6 +12,7 @@
 
 use tch::Tensor;
 
+use super::stride_losses;
 use crate::weights::at_least_float32;
 use crate::{Error, Result};
 
@@ -71,6 +72,25 @@ impl Sum {
             self.carry(value.f_mul_scalar(weight)?)?;
         }
         self.note(name, value.f_detach()?, weight);
+        Ok(())
+    }
+
+    /// The losses that know a latent's strides, those that have a weight, of what is found and what is
+    /// true, `[b, t, h, w, 3]` each: of its cells and of its frames.
+    pub(super) fn add_strides(
+        &mut self,
+        names: [&'static str; 2],
+        [x, y]: [&Tensor; 2],
+        weights: [f64; 2],
+    ) -> Result<()> {
+        let of = [stride_losses::phases, stride_losses::borders];
+        for ((name, weight), loss) in names.into_iter().zip(weights).zip(of) {
+            if weight != 0.0
+                && let Some(value) = loss(x, y)?
+            {
+                self.add(name, value, weight)?;
+            }
+        }
         Ok(())
     }
 

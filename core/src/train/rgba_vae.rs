@@ -25,7 +25,9 @@ use super::perceptual::Vgg;
 use super::step_rng::StepRng;
 use super::task::{self, ComputeOptions, Task};
 use crate::dit::Dit;
-use crate::vae::{Corner, Decoder, Encoder, FeatureCache, MergeBlock, hard_render, soft_render};
+use crate::vae::{
+    Corner, Decoder, Encoder, FeatureCache, LATENT_STD, MergeBlock, hard_render, soft_render,
+};
 use crate::weights::{MemorySet, TensorFile, TensorSet};
 use crate::{Error, Result, Unwatched, Watch};
 pub use settings::{HardAlpha, MergeStart, RgbaVaeSettings};
@@ -69,6 +71,25 @@ pub struct RgbaVae {
     flow: Flow,
     auxiliary: AuxiliaryNetworks,
 }
+
+/// Names of the losses of color over a flat background where the true alpha or its own says so.
+const HARD: [&str; 6] =
+    ["l1.hard", "l2.hard", "edge.hard", "perceptual.hard", "phases.hard", "borders.hard"];
+/// Names of the losses of color blended over a flat background.
+const SOFT: [&str; 6] =
+    ["l1.soft", "l2.soft", "edge.soft", "perceptual.soft", "phases.soft", "borders.soft"];
+/// Names of the losses of straight color.
+const COLOR: [&str; 6] = [
+    "l1.colour",
+    "l2.colour",
+    "edge.colour",
+    "perceptual.colour",
+    "phases.colour",
+    "borders.colour",
+];
+/// Names of the losses of alpha.
+const ALPHA: [&str; 6] =
+    ["l1.alpha", "l2.alpha", "edge.alpha", "perceptual.alpha", "phases.alpha", "borders.alpha"];
 
 impl RgbaVae {
     /// Begins with a merge block by [`RgbaVaeSettings::merge`] and LoRAs that change nothing.
@@ -232,13 +253,37 @@ impl RgbaVae {
         Ok((decode(&self.color)?, decode(&self.alpha)?))
     }
 
-    /// All losses of a batch; that of the bidirectional loss has gone back already.
-    fn losses(&self, clips: &RgbaClips, rng: &StepRng, watch: &dyn Watch) -> Result<Sum> {
+    /// A latent `[b, t', h/8, w/8, 16]` as decoders learn from it: each clip's with noise of a strength
+    /// of its own, as far as any is asked for.
+    fn with_noise(&self, latent: Tensor, rng: &StepRng) -> Result<Tensor> {
+        let most = self.settings.latent_noise;
+        if most == 0.0 {
+            return Ok(latent);
+        }
+        let (size, device) = (latent.size(), self.compute.device);
+        let strength =
+            rng.uniform(device, "latent noise strength", &[size[0], 1, 1, 1, 1], most)?;
+        let strength = self.compute.to_master(&strength)?;
+        let noise = self.compute.normal(rng, "latent noise", &size)?;
+        let deviation = self.compute.to_master(&Tensor::f_from_slice(&LATENT_STD)?)?;
+        Ok(latent.f_add(&noise.f_mul(&strength)?.f_mul(&deviation)?)?)
+    }
+
+    /// All losses of a batch; that of the bidirectional loss has gone back already. `learning` is
+    /// whether decoders are to learn from them.
+    fn losses(
+        &self,
+        clips: &RgbaClips,
+        rng: &StepRng,
+        learning: bool,
+        watch: &dyn Watch,
+    ) -> Result<Sum> {
         let clips = self.to_master(clips)?;
         let RgbaClips { color, alpha } = &clips;
         let latent = self.latent(&clips, rng.corner("encode"), watch)?;
         let mut sum = Sum::default();
         self.add_bidirectional_loss(&latent, alpha, rng, &mut sum, watch)?;
+        let latent = if learning { self.with_noise(latent, rng)? } else { latent };
         let (y_color, y_alpha) = self.decode(&latent, watch)?;
         if self.settings.rendering {
             let (hard, soft) = (rng.corner("hard"), rng.corner("soft"));
@@ -247,23 +292,21 @@ impl RgbaVae {
                 HardAlpha::Truth => alpha,
             };
             self.compare(
-                ["l1.hard", "l2.hard", "edge.hard", "perceptual.hard"],
+                HARD,
                 &hard_render(&y_color, seen, hard)?,
                 &hard_render(color, alpha, hard)?,
                 &mut sum,
             )?;
             self.compare(
-                ["l1.soft", "l2.soft", "edge.soft", "perceptual.soft"],
+                SOFT,
                 &soft_render(&y_color, &y_alpha, soft)?,
                 &soft_render(color, alpha, soft)?,
                 &mut sum,
             )?;
         } else {
-            let names = ["l1.colour", "l2.colour", "edge.colour", "perceptual.colour"];
-            self.compare(names, &y_color, color, &mut sum)?;
+            self.compare(COLOR, &y_color, color, &mut sum)?;
         }
-        let names = ["l1.alpha", "l2.alpha", "edge.alpha", "perceptual.alpha"];
-        self.compare(names, &y_alpha, alpha, &mut sum)?;
+        self.compare(ALPHA, &y_alpha, alpha, &mut sum)?;
         Ok(sum)
     }
 
@@ -271,13 +314,13 @@ impl RgbaVae {
     /// `[b, t, h, w, 3]` each.
     fn compare(
         &self,
-        names: [&'static str; 4],
+        names: [&'static str; 6],
         x: &Tensor,
         y: &Tensor,
         sum: &mut Sum,
     ) -> Result<()> {
-        let RgbaVaeSettings { l1, l2, edge, perceptual, .. } = self.settings;
-        let [name_l1, name_l2, name_edge, name_perceptual] = names;
+        let RgbaVaeSettings { l1, l2, edge, perceptual, phases, borders, .. } = self.settings;
+        let [name_l1, name_l2, name_edge, name_perceptual, name_phases, name_borders] = names;
         sum.add(name_l1, losses::l1(x, y)?, l1)?;
         if l2 != 0.0 {
             sum.add(name_l2, losses::l2(x, y)?, l2)?;
@@ -288,7 +331,7 @@ impl RgbaVae {
         if let Some(vgg) = self.auxiliary.vgg.as_ref().filter(|_| perceptual != 0.0) {
             sum.add(name_perceptual, vgg.loss(x, y)?, perceptual)?;
         }
-        Ok(())
+        sum.add_strides([name_phases, name_borders], [x, y], [phases, borders])
     }
 }
 
@@ -310,12 +353,12 @@ impl Task for RgbaVae {
         loss_scale: f64,
         watch: &dyn Watch,
     ) -> Result<Losses> {
-        self.losses(batch, rng, watch)?.backward(loss_scale)
+        self.losses(batch, rng, true, watch)?.backward(loss_scale)
     }
 
     fn evaluate(&self, batch: &RgbaClips, rng: &StepRng, watch: &dyn Watch) -> Result<Losses> {
         let _guard = tch::no_grad_guard();
-        self.losses(batch, rng, watch)?.values()
+        self.losses(batch, rng, false, watch)?.values()
     }
 
     /// `decoder.bin`, what decoding needs, and `Wan-Alpha-VAE.bin`, the merge block and the same

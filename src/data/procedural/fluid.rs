@@ -72,7 +72,8 @@ pub(super) fn flame(scene: &Scene, pose: &Pose, frame: &mut DrawnFrame) {
 
 /// A burst of glowing streaks that fly out, fall and fade, about a small glow.
 pub(super) fn sparks(scene: &Scene, pose: &Pose, frame: &mut DrawnFrame) {
-    const COUNT: u32 = 22;
+    // A small burst of as many would be one blot.
+    let count: u32 = if scene.hand_sized { 18 } else { 22 };
     let (radius, pixel) = (pose.radius, frame.pixel());
     let glow = scene.tint;
     let hot = mix3(glow, WHITE, 0.85);
@@ -82,7 +83,7 @@ pub(super) fn sparks(scene: &Scene, pose: &Pose, frame: &mut DrawnFrame) {
         let [r, g, b] = mix3(glow, hot, near * near);
         [r, g, b, 0.8 * near * near]
     });
-    for index in 0..COUNT {
+    for index in 0..count {
         let random = |salt: u32| {
             let mut bits =
                 scene.noise ^ index.wrapping_mul(0x9E37_79B1) ^ salt.wrapping_mul(0x85EB_CA77);
@@ -91,7 +92,7 @@ pub(super) fn sparks(scene: &Scene, pose: &Pose, frame: &mut DrawnFrame) {
             ((bits ^ (bits >> 16)) >> 8) as f32 * (1.0 / (1_u32 << 24) as f32)
         };
         // Evenly around, so that the burst is round, each a little off.
-        let turn = std::f64::consts::TAU * f64::from((index as f32 + random(1)) / COUNT as f32);
+        let turn = std::f64::consts::TAU * f64::from((index as f32 + random(1)) / count as f32);
         let (sin, cos) = (libm::sin(turn) as f32, libm::cos(turn) as f32);
         let speed = 0.6 + 0.4 * random(2);
         let age = {

@@ -81,6 +81,27 @@ impl DrawnFrame {
         }
     }
 
+    /// Lays a frame of the same size over this one. Where neither shows anything, the color is that of
+    /// the frame on whose side of the column `middle`, in frame heights, a pixel is.
+    pub(super) fn lay_over(&mut self, above: &Self, middle: f32) {
+        let size = self.height as f32;
+        let (below, above) = (self.rgba.as_chunks_mut::<4>().0, above.rgba.as_chunks::<4>().0);
+        for (place, (below, above)) in below.iter_mut().zip(above).enumerate() {
+            let alpha = above[3] + below[3] * (1.0 - above[3]);
+            if alpha < LEAST {
+                let column = ((place % self.width) as f32 + 0.5) / size;
+                let color = if column > middle { *above } else { *below };
+                *below = [color[0], color[1], color[2], 0.0];
+                continue;
+            }
+            let share = above[3] / alpha;
+            for channel in 0..3 {
+                below[channel] = mix(below[channel], above[channel], share);
+            }
+            below[3] = alpha;
+        }
+    }
+
     pub(super) fn finished(&self) -> &[f32] {
         &self.rgba
     }

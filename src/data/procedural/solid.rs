@@ -1,4 +1,4 @@
-//! Subjects with a surface: ball, ring, star, and the bubble's film.
+//! Subjects with a surface: ball, ring, star, the bubble's film, and glass.
 
 use super::Scene;
 use super::frame::{DrawnFrame, Pose, WHITE, inside, mix3, scaled, smooth, turned, wave};
@@ -166,6 +166,37 @@ pub(super) fn bubble(scene: &Scene, pose: &Pose, frame: &mut DrawnFrame) {
             smooth(0.66, 0.82, from) * (1.0 - smooth(0.84, 0.95, from)) * smooth(0.55, 0.9, facing);
         let shine = (0.9 * window).max(0.55 * arc);
         with_alpha(mix3(tint, WHITE, shine), cover * (alpha + shine * (0.92 - alpha)))
+    });
+}
+
+/// A lump of glass: clear in its middle, where one looks straight through; towards its rim light is
+/// bent until nothing behind is seen, darker in a band, and what came in on the side of the light
+/// gathers on the other.
+pub(super) fn glass(scene: &Scene, pose: &Pose, frame: &mut DrawnFrame) {
+    let (radius, pixel) = (pose.radius, frame.pixel());
+    // Where the light turns by and by.
+    let sway = 0.25 * wave(0.35 * pose.time + scene.variety[0] as f32);
+    frame.paint(pose, [radius; 2], |x, y| {
+        let (u, v) = (x / radius, y / radius);
+        let from = (u * u + v * v).sqrt();
+        let cover = inside((1.0 - from) * radius, pixel);
+        if cover == 0.0 {
+            return [0.0; 4];
+        }
+        let between = |low: f32, high: f32, edge: f32| {
+            smooth(low, low + edge, from) * (1.0 - smooth(high - edge, high, from))
+        };
+        let rim = smooth(0.5, 0.92, from);
+        let band = between(0.7, 0.96, 0.13);
+        // 1 on the side away from the light, −1 towards it.
+        let away = ((0.6 - sway) * u + (0.8 + 0.75 * sway) * v) / from.max(1e-3);
+        let gathered = between(0.4, 0.86, 0.2) * smooth(0.35, 0.95, away);
+        let (hx, hy) = (u + 0.36, v + 0.46);
+        let glint = smooth(0.0, 0.7, 1.0 - (hx * hx + hy * hy) / 0.018);
+        let shine = (0.75 * gathered).max(glint);
+        let alpha = 0.1 + 0.76 * rim;
+        let tint = scaled(scene.tint, 1.0 - 0.4 * band);
+        with_alpha(mix3(tint, WHITE, 0.85 * shine), cover * (alpha + shine * (0.95 - alpha)))
     });
 }
 

@@ -3,8 +3,10 @@ use wan_alpha_take::fit::{Compressor, FitSettings};
 
 const WINDOW: Window = Window { frames: 9, height: 96, width: 96 };
 
+const SET: DrawnSet = DrawnSet { edition: Edition::First, seed: 5, stream: DrawnStream::Training };
+
 fn scenes(count: u64) -> impl Iterator<Item = Scene> {
-    (0..count).map(|index| Scene::draw(5, DrawnStream::Training, index))
+    (0..count).map(|index| Scene::draw(&SET, index))
 }
 
 /// The first scenes of a kind, drawn.
@@ -18,7 +20,7 @@ fn the_same_seed_gives_the_same_bits_on_every_machine() {
     let mut hasher = blake3::Hasher::new();
     let window = Window { frames: 5, height: 48, width: 64 };
     for index in 0..24 {
-        let clip = DrawnClip::draw(1, DrawnStream::Training, index, &window);
+        let clip = DrawnClip::draw(&DrawnSet { seed: 1, ..SET }, index, &window);
         assert_eq!((clip.frames.frames, clip.frames.rgba.len()), (5, 5 * 48 * 64 * 4));
         for value in &clip.frames.rgba {
             hasher.update(&value.to_bits().to_le_bytes());
@@ -29,7 +31,7 @@ fn the_same_seed_gives_the_same_bits_on_every_machine() {
 
 #[test]
 fn streams_seeds_and_indices_do_not_meet() {
-    let of = |seed, stream, index| Scene::draw(seed, stream, index);
+    let of = |seed, stream, index| Scene::draw(&DrawnSet { seed, stream, ..SET }, index);
     let one = of(1, DrawnStream::Training, 0);
     assert_eq!(one, of(1, DrawnStream::Training, 0));
     for other in [
@@ -45,7 +47,7 @@ fn streams_seeds_and_indices_do_not_meet() {
 fn everything_occurs_everywhere() {
     let all: Vec<Scene> = scenes(2000).collect();
     let count = |has: &dyn Fn(&Scene) -> bool| all.iter().filter(|scene| has(scene)).count();
-    for kind in Kind::ALL {
+    for kind in Kind::FIRST {
         assert!(count(&|scene| scene.kind == kind) > 180, "{kind:?}");
     }
     for color in Color::ALL {
@@ -80,7 +82,7 @@ fn subjects_stay_in_the_frame() {
 
 #[test]
 fn the_known_ellipse_is_where_the_alpha_is() {
-    for kind in Kind::ALL {
+    for kind in Kind::FIRST {
         let (mut distances, mut ratios, mut empty) = (vec![], vec![], 0);
         for clip in clips(kind, 12) {
             let FitSettings { threshold, rounds } = FitSettings::RELEASED;
@@ -112,7 +114,7 @@ fn the_known_ellipse_is_where_the_alpha_is() {
 
 #[test]
 fn alpha_is_what_the_kind_says() {
-    for kind in Kind::ALL {
+    for kind in Kind::FIRST {
         for clip in clips(kind, 6) {
             let alpha: Vec<f32> = clip.frames.alpha(4);
             let most = alpha.iter().copied().fold(0.0, f32::max);
@@ -153,7 +155,7 @@ fn hue([r, g, b]: [f64; 3]) -> f64 {
 
 #[test]
 fn the_named_color_is_what_is_seen() {
-    for kind in Kind::ALL {
+    for kind in Kind::FIRST {
         for clip in clips(kind, 20) {
             let mut sum = [0.0; 3];
             for pixel in clip.frames.rgba.as_chunks::<4>().0 {

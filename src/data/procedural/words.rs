@@ -1,7 +1,10 @@
 //! What a scene is called, in English and Chinese, in the manner of the released captions: that the
-//! background is transparent, the style, the shot, the subject.
+//! background is transparent, the style, the shot, the subject. The words of the second edition are
+//! in `english_phrases` and `chinese_phrases`.
 
-use super::{Color, Kind, Motion, Scene, Size};
+use super::phrases::{chinese_color, chinese_places, english_places};
+use super::{Edition, Kind, Motion, Scene, Size, chinese_phrases, english_phrases};
+use crate::data::rng::DataRng;
 
 /// A language that the text encoder reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +22,10 @@ pub(super) fn caption(scene: &Scene, language: Language) -> String {
         Language::Chinese => ["该视频的背景是透明的。", "视频背景为透明。"],
     }[(scene.phrasing & 1) as usize];
     let (style, shot) = (style(scene, language), shot(scene.size, language));
-    let subject = subject(scene, language);
+    let subject = match scene.edition {
+        Edition::First => first_edition(scene, language),
+        Edition::Second => second_edition(scene, language, false),
+    };
     match language {
         Language::English => {
             let mut subject = subject;
@@ -33,8 +39,31 @@ pub(super) fn caption(scene: &Scene, language: Language) -> String {
     }
 }
 
+/// The subject alone.
+pub(super) fn short_caption(scene: &Scene, language: Language) -> String {
+    match scene.edition {
+        Edition::First => first_edition(scene, language),
+        Edition::Second => second_edition(scene, language, true),
+    }
+}
+
+/// The subject in words that vary from scene to scene, and from the long caption to the short one.
+fn second_edition(scene: &Scene, language: Language, brief: bool) -> String {
+    let purpose = match (language, brief) {
+        (Language::English, false) => "English caption",
+        (Language::English, true) => "short English caption",
+        (Language::Chinese, false) => "Chinese caption",
+        (Language::Chinese, true) => "short Chinese caption",
+    };
+    let mut choice = DataRng::new(scene.phrasing, purpose, &[]);
+    match language {
+        Language::English => english_phrases::subject(scene, brief, &mut choice),
+        Language::Chinese => chinese_phrases::subject(scene, brief, &mut choice),
+    }
+}
+
 /// The subject: what it is like, where it is, what it does.
-pub(super) fn subject(scene: &Scene, language: Language) -> String {
+fn first_edition(scene: &Scene, language: Language) -> String {
     match language {
         Language::English => {
             let noun = english_noun(scene);
@@ -80,23 +109,13 @@ fn english_noun(scene: &Scene) -> String {
         Kind::Flame => format!("{size} {color} flame with a bright core"),
         Kind::Sparks => format!("{size} burst of glowing {color} sparks"),
         Kind::Veil => format!("{size} sheer {color} veil"),
+        Kind::Glass => format!("{size} clear {color} glass marble"),
+        Kind::Tuft => format!("{size} tuft of thin {color} hair"),
     }
 }
 
 fn english_motion(scene: &Scene) -> String {
-    let [x, y] = scene.center;
-    let place = match (third(x), third(y)) {
-        (1, 1) => "in the middle of the frame".to_owned(),
-        (1, row) => format!("at the {} of the frame", ["bottom", "", "top"][row]),
-        (column, 1) => format!("on the {} of the frame", ["left", "", "right"][column]),
-        (column, row) => format!(
-            "in the {} {} of the frame",
-            ["lower", "", "upper"][row],
-            ["left", "", "right"][column]
-        ),
-    };
-    let height = ["in the lower part", "at mid-height", "in the upper part"][third(y)];
-    let side = ["on the left", "in the middle", "on the right"][third(x)];
+    let [place, height, side] = english_places(scene.center);
     match scene.motion {
         Motion::Still => match scene.kind {
             Kind::Smoke | Kind::Veil => format!("hangs {place}"),
@@ -104,10 +123,10 @@ fn english_motion(scene: &Scene) -> String {
             Kind::Bubble => format!("floats {place}"),
             _ => format!("stays {place}"),
         },
-        Motion::Right => format!("moves from left to right {height} of the frame"),
-        Motion::Left => format!("moves from right to left {height} of the frame"),
-        Motion::Up => format!("rises {side} of the frame"),
-        Motion::Down => format!("sinks {side} of the frame"),
+        Motion::Right => format!("moves from left to right {height}"),
+        Motion::Left => format!("moves from right to left {height}"),
+        Motion::Up => format!("rises {side}"),
+        Motion::Down => format!("sinks {side}"),
         Motion::Arc => format!("flies from left to right in an arc {place}"),
         Motion::Circle => format!("circles {place}"),
         Motion::Grow => format!("grows {place}"),
@@ -122,17 +141,7 @@ fn chinese_noun(scene: &Scene) -> String {
         Size::Medium => ("中等大小、", ""),
         Size::Large => ("", "大"),
     };
-    let color = match scene.color {
-        Color::Red => "红色",
-        Color::Orange => "橙色",
-        Color::Yellow => "黄色",
-        Color::Green => "绿色",
-        Color::Cyan => "青色",
-        Color::Blue => "蓝色",
-        Color::Purple => "紫色",
-        Color::Pink => "粉色",
-        Color::White => "白色",
-    };
+    let color = chinese_color(scene.color);
     let glass = if scene.translucent { "半透明" } else { "不透明" };
     match scene.kind {
         Kind::Ball => format!("一个{medium}{glass}的{color}{size}球"),
@@ -144,6 +153,8 @@ fn chinese_noun(scene: &Scene) -> String {
         Kind::Flame => format!("一{}内焰明亮的{color}火焰", lump(scene.size)),
         Kind::Sparks => format!("一{}发光的{color}火花", lump(scene.size)),
         Kind::Veil => format!("一块{medium}轻薄的{color}{size}纱巾"),
+        Kind::Glass => format!("一颗{medium}通透的{color}{size}玻璃珠"),
+        Kind::Tuft => format!("一{}纤细的{color}绒毛", lump(scene.size)),
     }
 }
 
@@ -157,17 +168,7 @@ const fn lump(size: Size) -> &'static str {
 }
 
 fn chinese_motion(scene: &Scene) -> String {
-    let [x, y] = scene.center;
-    let place = match (third(x), third(y)) {
-        (1, 1) => "画面中央".to_owned(),
-        (1, row) => format!("画面{}", ["下方", "", "上方"][row]),
-        (column, 1) => format!("画面{}", ["左侧", "", "右侧"][column]),
-        (column, row) => {
-            format!("画面{}{}", ["左", "", "右"][column], ["下方", "", "上方"][row])
-        }
-    };
-    let height = ["画面下部", "画面中部", "画面上部"][third(y)];
-    let side = ["画面左侧", "画面中间", "画面右侧"][third(x)];
+    let [place, height, side] = chinese_places(scene.center);
     match scene.motion {
         Motion::Still => match scene.kind {
             Kind::Smoke | Kind::Veil | Kind::Bubble => format!("飘浮在{place}"),
@@ -183,9 +184,4 @@ fn chinese_motion(scene: &Scene) -> String {
         Motion::Grow => format!("在{place}逐渐变大"),
         Motion::Shrink => format!("在{place}逐渐变小"),
     }
-}
-
-/// Which third of the frame.
-fn third(at: f64) -> usize {
-    usize::from(at > 0.4) + usize::from(at > 0.6)
 }

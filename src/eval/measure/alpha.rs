@@ -4,6 +4,8 @@ use wan_alpha_take::Ellipse;
 use wan_alpha_take::frame::OwnedFrame;
 use wan_alpha_take::report::{AlphaSums, PixelShare};
 
+use crate::silhouette::inner_alpha;
+
 /// From this on a pixel is opaque, and as far above 0 it is no longer transparent.
 const OPAQUE: f32 = 0.95;
 const TRACE: f32 = 0.05;
@@ -11,12 +13,16 @@ const TRACE: f32 = 0.05;
 /// Opaque pixels within this many pixels say what color an edge should have.
 const NEIGHBORHOOD: usize = 4;
 
+/// As near to the edge of a subject as this share of its deepest pixel, nothing is said of its inside.
+const ERODED: f64 = 0.3;
+
 /// Sums over the frames so far.
 #[derive(Default)]
 pub(super) struct AlphaMeter {
     sums: AlphaSums,
     soft: PixelShare,
     halo: PixelShare,
+    inner: PixelShare,
 }
 
 impl AlphaMeter {
@@ -25,7 +31,15 @@ impl AlphaMeter {
         for value in alpha.iter().filter(|value| **value > TRACE) {
             self.soft.add(f64::from(u8::from(*value < OPAQUE)), 1.0);
         }
+        if let Some([sum, count]) = inner_alpha(alpha, frame.width, ERODED) {
+            self.inner.add(sum, count);
+        }
         self.look_for_halo(frame, alpha);
+    }
+
+    /// Mean alpha of what is seen, away from its edges.
+    pub(super) fn inner(&self) -> Option<f64> {
+        self.inner.value()
     }
 
     /// What a take's report has too: coverage, leak and holes.

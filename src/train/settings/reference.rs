@@ -103,6 +103,7 @@ impl Field {
             "bool" => "true or false".to_owned(),
             "[f64; 2]" => "two numbers".to_owned(),
             "PathBuf" => "path".to_owned(),
+            "Vec<[usize; 3]>" => "list of `[frames, height, width]`".to_owned(),
             "Vec<PathBuf>" => "list of paths".to_owned(),
             "Vec<String>" => "list of texts".to_owned(),
             "Task" | "Data" | "Optimizer" | "Every" | "Dit" | "Text" => "table, below".to_owned(),

@@ -44,6 +44,11 @@ impl Task {
                 );
                 ensure!(task.rank > 0, "task.rank: expected at least 1, found {}", task.rank);
                 ensure!(
+                    task.latent_noise.is_finite() && task.latent_noise >= 0.0,
+                    "task.latent_noise: expected 0 or more, found {}",
+                    task.latent_noise
+                );
+                ensure!(
                     !task.freeze_merge || task.start.is_some(),
                     "task.freeze_merge: a merge block that stays as it is must come from somewhere; \
                      give `start`"
@@ -132,6 +137,10 @@ pub(crate) struct BaseVae {
     pub(crate) edge: f64,
     /// Weight of the difference of VGG16's features.
     pub(crate) perceptual: f64,
+    /// Weight of how unevenly wrong the steps between pixels are over a latent's cell: against a grid.
+    pub(crate) phases: f64,
+    /// Weight of how wrong a clip changes into the first frame of a latent frame: against jumps there.
+    pub(crate) borders: f64,
     /// Weight of the divergence of the latents from the released latents' mean and deviation.
     pub(crate) divergence: f64,
     /// Clips over which the latents' mean and deviation are measured and folded in at the end, so that
@@ -141,9 +150,20 @@ pub(crate) struct BaseVae {
 
 impl Default for BaseVae {
     fn default() -> Self {
-        let BaseVaeSettings { l1, l2, edge, perceptual, divergence } = BaseVaeSettings::default();
-        let (dim, start, vgg) = (None, Vec::new(), None);
-        Self { dim, start, vgg, l1, l2, edge, perceptual, divergence, calibrate: 0 }
+        let usual = BaseVaeSettings::default();
+        Self {
+            dim: None,
+            start: Vec::new(),
+            vgg: None,
+            l1: usual.l1,
+            l2: usual.l2,
+            edge: usual.edge,
+            perceptual: usual.perceptual,
+            phases: usual.phases,
+            borders: usual.borders,
+            divergence: usual.divergence,
+            calibrate: 0,
+        }
     }
 }
 
@@ -181,6 +201,13 @@ pub(crate) struct RgbaVae {
     pub(crate) edge: f64,
     /// Weight of the difference of VGG16's features.
     pub(crate) perceptual: f64,
+    /// Weight of how unevenly wrong the steps between pixels are over a latent's cell: against a grid.
+    pub(crate) phases: f64,
+    /// Weight of how wrong a clip changes into the first frame of a latent frame: against jumps there.
+    pub(crate) borders: f64,
+    /// The most noise that a clip's latent gets before it is decoded in training, in deviations of
+    /// latents: decoders learn to make the same of latents that a transformer is a little wrong about.
+    pub(crate) latent_noise: f64,
     /// Weight of the bidirectional loss through the frozen transformer.
     pub(crate) bidirectional: f64,
     /// The form of the bidirectional loss: `released`, where what pushes away is clamped to nothing;
@@ -223,6 +250,9 @@ impl Default for RgbaVae {
             l2: usual.l2,
             edge: usual.edge,
             perceptual: usual.perceptual,
+            phases: usual.phases,
+            borders: usual.borders,
+            latent_noise: usual.latent_noise,
             bidirectional: usual.bidirectional,
             form: Form::Released,
             rounding: Rounding::None,
@@ -397,8 +427,8 @@ pub(crate) enum Rounding {
 
 impl BaseVae {
     pub(crate) fn settings(&self) -> BaseVaeSettings {
-        let Self { l1, l2, edge, perceptual, divergence, .. } = *self;
-        BaseVaeSettings { l1, l2, edge, perceptual, divergence }
+        let Self { l1, l2, edge, perceptual, phases, borders, divergence, .. } = *self;
+        BaseVaeSettings { l1, l2, edge, perceptual, phases, borders, divergence }
     }
 
     pub(crate) fn config(&self) -> Option<VaeConfig> {
@@ -409,7 +439,7 @@ impl BaseVae {
 impl RgbaVae {
     pub(crate) fn settings(&self) -> RgbaVaeSettings {
         let Self { rank, freeze_merge, rendering, l1, l2, edge, perceptual, .. } = *self;
-        let Self { bidirectional, normalize, recompute, .. } = *self;
+        let Self { phases, borders, latent_noise, bidirectional, normalize, recompute, .. } = *self;
         RgbaVaeSettings {
             rank,
             merge: match self.merge {
@@ -426,6 +456,9 @@ impl RgbaVae {
             l2,
             edge,
             perceptual,
+            phases,
+            borders,
+            latent_noise,
             bidirectional,
             form: match self.form {
                 Form::Released => Bidirectional::Released,

@@ -54,22 +54,47 @@ fn paths_count_from_the_files_folder() {
     assert_eq!(settings.data.set, Some(folder.path().join("clips")));
 }
 
-#[test]
-fn the_stages_of_the_draft_model_are_runs() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("resources/draft-training");
-    let mut kinds = Vec::new();
-    for entry in std::fs::read_dir(&folder).unwrap() {
+/// The runs of a folder in their order, and the kind of each.
+fn stages(folder: &str) -> Vec<(String, Settings)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut runs: Vec<(PathBuf, Settings)> = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "toml") {
-            let settings = Settings::read(&path, &Unwatched).unwrap();
-            let kind = serde_json::to_value(&settings.task).unwrap()["kind"].clone();
-            kinds.push((path, kind));
+            runs.push((path.clone(), Settings::read(&path, &Unwatched).unwrap()));
         }
     }
-    kinds.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let kinds: Vec<_> = kinds.iter().map(|(_, kind)| kind.as_str().unwrap()).collect();
+    runs.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let kind = |settings: &Settings| {
+        let task = serde_json::to_value(&settings.task).unwrap();
+        task["kind"].as_str().unwrap().to_owned()
+    };
+    runs.into_iter().map(|(_, settings)| (kind(&settings), settings)).collect()
+}
+
+#[test]
+fn the_stages_of_the_draft_model_are_runs() {
+    let runs = stages("resources/draft-training");
+    let kinds: Vec<&str> = runs.iter().map(|(kind, _)| kind.as_str()).collect();
     let [base, rgba, transformer] = ["base-vae", "rgba-vae", "transformer"];
     assert_eq!(kinds, ["tokenizer", base, base, transformer, rgba, transformer, rgba, transformer]);
+}
+
+#[test]
+fn the_stages_of_the_mixture_are_runs_of_the_second_edition_that_lose_little_when_they_stop() {
+    let runs = stages("resources/draft-training/mixture");
+    let kinds: Vec<&str> = runs.iter().map(|(kind, _)| kind.as_str()).collect();
+    let [base, rgba, transformer] = ["base-vae", "rgba-vae", "transformer"];
+    assert_eq!(kinds, ["tokenizer", base, base, transformer, rgba, rgba, transformer, rgba]);
+    for (kind, settings) in &runs {
+        assert_eq!(settings.data.edition, Some(2), "{kind}");
+        assert!(settings.every.checkpoint <= 250, "{kind}");
+    }
+    let windows = runs[6].1.data.windows().unwrap();
+    for needed in [[17, 96, 96], [17, 128, 128], [33, 96, 160]] {
+        let [frames, height, width] = needed;
+        assert!(windows.contains(&Window { frames, height, width }), "{needed:?}");
+    }
 }
 
 #[test]
@@ -84,11 +109,19 @@ fn what_cannot_be_is_refused_by_name() {
         ("rank = 16", "freeze_merge = true\nstart = \"a\"\ndit = [\"b\"]", "task.dit"),
         ("rank = 16", "hard = \"false\"", "unknown variant `false`"),
         ("rank = 16", "freeze_merge = true\nstart = \"a.bin\"\ncalibrate = 9", "task.calibrate"),
+        ("rank = 16", "latent_noise = -1.0", "task.latent_noise"),
         ("rank = 16", "align = 9", "task.align"),
         ("rank = 16", "align = 9\nstart = \"a.bin\"\ncalibrate = 9", "task.align"),
         ("rank = 16", "align = 9\nstart = \"a.bin\"\nfreeze_merge = true", "task.align"),
         ("frames = 17", "frames = 16", "data.frames: expected 1, 5, 9"),
         ("height = 272", "height = 270", "multiples of 8"),
+        ("height = 272", "shapes = [[17, 96, 96]]", "data.shapes: stands in place of"),
+        ("set = \"clips\"", "set = \"clips\"\nedition = 2", "data.edition: says which procedural"),
+        (
+            "set = \"clips\"",
+            "procedural = 1\nedition = 3",
+            "data.edition: expected 1 to 2, found 3",
+        ),
         ("set = \"clips\"", "set = \"clips\"\nprocedural = 1", "one of `set`, `cache` and"),
         ("set = \"clips\"", "", "one of `set`, `cache` and"),
         ("set = \"clips\"", "procedural = 1\npool = 5", "data.pool"),
@@ -105,6 +138,22 @@ fn what_cannot_be_is_refused_by_name() {
         let error = format!("{:#}", read(&VAE.replace(from, to)).unwrap_err());
         assert!(error.contains(expected), "{to}: {error}");
         assert!(error.contains("run.toml"), "{error}");
+    }
+}
+
+#[test]
+fn shapes_stand_in_place_of_one_and_each_must_fit() {
+    let one = "frames = 17\n    height = 272\n    width = 272";
+    let with = |shapes: &str| read(&VAE.replace(one, &format!("shapes = {shapes}")));
+    let windows = with("[[17, 96, 96], [33, 96, 160]]").unwrap().data.windows().unwrap();
+    assert_eq!(windows[1], Window { frames: 33, height: 96, width: 160 });
+    for (shapes, expected) in [
+        ("[[17, 96, 96], [16, 96, 96]]", "data.shapes, frames: expected 1, 5, 9"),
+        ("[[17, 90, 96]]", "data.shapes, height and width: expected multiples of 8, found 90"),
+        ("[]", "data.frames: expected 1, 5, 9"),
+    ] {
+        let error = format!("{:#}", with(shapes).unwrap_err());
+        assert!(error.contains(expected), "{shapes}: {error}");
     }
 }
 

@@ -116,11 +116,41 @@ impl MadeFor {
             .filter(|word| word.chars().any(char::is_alphabetic))
             .filter(|word| {
                 let small = word.to_lowercase();
-                !known.contains(small.as_str()) && named.insert(small)
+                !is_known(&small, &known) && named.insert(small)
             })
             .map(shortened)
             .collect()
     }
+}
+
+/// Whether a word is among those that are known or, where words are written without spaces between, is
+/// made of nothing else.
+fn is_known(word: &str, known: &HashSet<&str>) -> bool {
+    if known.contains(word) {
+        return true;
+    }
+    if word.is_ascii() {
+        return false;
+    }
+    // Where a known word may begin.
+    let mut begins = vec![false; word.len() + 1];
+    begins[0] = true;
+    for start in 0..word.len() {
+        if !begins[start] {
+            continue;
+        }
+        let Some(rest) = word.get(start..) else { continue };
+        for (end, letter) in
+            rest.char_indices().map(|(at, letter)| (at + letter.len_utf8(), letter))
+        {
+            let piece = rest.get(..end).unwrap_or_default();
+            // Small pieces of Latin letters would make up anything.
+            if !letter.is_ascii() && known.contains(piece) {
+                begins[start + end] = true;
+            }
+        }
+    }
+    begins[word.len()]
 }
 
 /// A range that has anything in it.
@@ -210,6 +240,17 @@ mod tests {
             ("12 16:9 …", vec![]),
         ] {
             assert_eq!(small().unknown_words(prompt), unknown, "{prompt}");
+        }
+        let chinese = MadeFor {
+            words: Some("a ball 一个 红色 的 球 小 圆环".to_owned()),
+            ..MadeFor::default()
+        };
+        for (prompt, unknown) in [
+            ("一个红色的球，一个小圆环。", vec![]),
+            ("一个红色的狗, a ball", vec!["一个红色的狗"]),
+            ("小aball", vec!["小aball"]),
+        ] {
+            assert_eq!(chinese.unknown_words(prompt), unknown, "{prompt}");
         }
         let long = small().unknown_words(&"球".repeat(100));
         assert_eq!(long, [format!("{}…", "球".repeat(24))]);

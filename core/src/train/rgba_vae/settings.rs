@@ -30,6 +30,16 @@ pub struct RgbaVaeSettings {
     pub edge: f64,
     /// Weight of the perceptual losses; nothing without VGG16's weights.
     pub perceptual: f64,
+    /// Weight of how wrong the steps between pixels are, and how unevenly over a latent's cell
+    /// (`stride_losses::phases`), which no released run has.
+    pub phases: f64,
+    /// Weight of how wrong a clip changes from one latent frame to the next (`stride_losses::borders`),
+    /// which no released run has.
+    pub borders: f64,
+    /// The most noise that latents get before they are decoded, in deviations of the released latents:
+    /// of each clip drawn from 0 to this, so that decoders make the same of latents that a transformer
+    /// is a little wrong about. Nothing is added when losses are measured.
+    pub latent_noise: f64,
     /// Weight of the bidirectional loss; nothing without a transformer.
     pub bidirectional: f64,
     /// The bidirectional loss's form.
@@ -76,6 +86,9 @@ impl Default for RgbaVaeSettings {
             l2: 0.0,
             edge: 1.0,
             perceptual: 1.0,
+            phases: 0.0,
+            borders: 0.0,
+            latent_noise: 0.0,
             bidirectional: 0.1,
             form: Bidirectional::Released,
             rounding: TimeRounding::None,
