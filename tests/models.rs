@@ -163,6 +163,26 @@ fn an_incomplete_download_is_told_what_it_lacks() {
 }
 
 #[test]
+fn foreign_files_among_the_parts_of_a_model_that_is_added_are_told_in_a_line_each() {
+    let room = Room::new();
+    let folder = room.model("download");
+    let foreign: [(&str, &[u8]); 3] = [
+        ("yolo.pt", b"\x80\x02}q\x00."),
+        ("page.bin", b"<!DOCTYPE html><html></html>"),
+        ("empty.ckpt", b""),
+    ];
+    for (name, bytes) in foreign {
+        fs::write(folder.join(name), bytes).unwrap();
+    }
+    let output = room.run(&["model", "add", "tiny", folder.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    for (name, _) in foreign {
+        assert_eq!(said.lines().filter(|line| line.contains(name)).count(), 1, "{name}: {said}");
+    }
+}
+
+#[test]
 fn a_changed_file_is_noticed() {
     let room = Room::new();
     let folder = room.model("download");

@@ -202,6 +202,24 @@ fn a_text_is_cut_at_the_length_of_its_model_and_which_one_is_said() {
     assert!(warning.starts_with("the prompt has more than the 12 tokens"), "{warning}");
 }
 
+/// A GGUF file of a network that is no part of a model, with one tensor of 32 numbers.
+fn foreign_gguf() -> Vec<u8> {
+    let name = b"another.network.weight";
+    let mut bytes = b"GGUF".to_vec();
+    bytes.extend(3u32.to_le_bytes());
+    for number in [1, 0, name.len() as u64] {
+        bytes.extend(number.to_le_bytes());
+    }
+    bytes.extend(name);
+    // One axis of 32, F32, from the first byte on.
+    bytes.extend(1u32.to_le_bytes());
+    bytes.extend(32u64.to_le_bytes());
+    bytes.extend([0; 4 + 8]);
+    bytes.resize(bytes.len().next_multiple_of(32), 0);
+    bytes.extend([0; 128]);
+    bytes
+}
+
 #[test]
 fn what_is_no_weights_beside_a_model_is_passed_over_with_its_reason() {
     let torn = std::fs::read(Case::named("t2v").model().join(DISTILL)).unwrap();
@@ -210,7 +228,8 @@ fn what_is_no_weights_beside_a_model_is_passed_over_with_its_reason() {
         .write("other.safetensors", &torn[..100])
         .write("pointer.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
         .write("page.bin", "<!DOCTYPE html><html></html>")
-        .write("empty.ckpt", "");
+        .write("empty.ckpt", "")
+        .write("another.gguf", foreign_gguf());
     let done = Render::of(model.folder()).run().succeeded();
     let warnings = done.warnings();
     for words in [
@@ -219,11 +238,12 @@ fn what_is_no_weights_beside_a_model_is_passed_over_with_its_reason() {
         ["pointer.safetensors", "git lfs pull"],
         ["page.bin", "web page"],
         ["empty.ckpt", "0 bytes are there"],
+        ["another.gguf", "no part of the model, left alone"],
     ] {
         let said = |warning: &&String| words.iter().all(|word| warning.contains(word));
         assert!(warnings.iter().any(|warning| said(&warning)), "{words:?}: {warnings:?}");
     }
-    assert_eq!(warnings.len(), 5, "{warnings:?}");
+    assert_eq!(warnings.len(), 6, "{warnings:?}");
 }
 
 #[test]

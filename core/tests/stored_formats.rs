@@ -108,9 +108,7 @@ fn comfyui_s_formats_are_the_numbers_of_its_own_package_or_refused_by_name() {
         assert_eq!(found, expected.read(Device::cpu(), name).unwrap(), "{name}");
     }
     assert_eq!(expected.names().count(), 4);
-    for (name, words) in
-        [("convrot", "rotation"), ("nvfp4", "weight_scale_2"), ("mxfp8", "is mxfp8")]
-    {
+    for (name, words) in [("convrot", "rotation"), ("nvfp4", "is nvfp4"), ("mxfp8", "is mxfp8")] {
         let file = format!("comfy_{name}.safetensors");
         let error = TensorSet::open(Network::Dit, &[data(&file)]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ModelIncomplete, "{name}");
@@ -188,8 +186,7 @@ fn integers_and_marks_that_nothing_uses_are_refused_in_every_network() {
                     (more(".weight_scale"), &scale),
                     (more(".weight_zero_point"), &scale),
                 ],
-                // Nobody quantizes a merge block, whose scales have no place.
-                if network == Network::Merge { "without a scale" } else { "weight_zero_point" },
+                "weight_zero_point",
             ),
         ] {
             let folder = tempfile::tempdir().unwrap();
@@ -218,6 +215,40 @@ fn the_table_of_formats_in_the_docs_is_that_of_these_cases() {
         fs::write(&path, format!("{before}{begin}{table}{end}{after}")).unwrap();
     } else {
         assert!(found == table, "write it anew with WAN_ALPHA_WRITE_DOCS=1; it should be\n{table}");
+    }
+}
+
+/// Int8 of whatever network is multiplied by its scale; without one it is refused, and so is a second scale.
+#[test]
+fn int8_with_a_scale_is_read_in_every_network_and_refused_without() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.safetensors");
+    let int8 = Tensor::arange(32, (Kind::Int8, tch::Device::Cpu)).view([8, 4, 1, 1, 1]);
+    let scale = Tensor::from_slice(&[0.5f32; 8]).view([8, 1]);
+    for (network, module) in [
+        (Network::Dit, "patch_embedding"),
+        (Network::Umt5, "blocks.0.ffn.fc1"),
+        (Network::Vae, "decoder.middle.0.residual.2"),
+        (Network::Merge, "middle.block.conv1"),
+        (Network::Clip, "vision_model.encoder.layers.0.mlp.fc1"),
+    ] {
+        let name = format!("{module}.weight");
+        let open = |marks: &[&str]| {
+            let marks = marks.iter().map(|mark| (format!("{module}.{mark}"), scale.copy()));
+            let tensors: Vec<_> = marks.chain([(name.clone(), int8.copy())]).collect();
+            Tensor::write_safetensors(&tensors, &path).unwrap();
+            TensorSet::open(network, std::slice::from_ref(&path))
+        };
+        let set = open(&["weight_scale"]).unwrap();
+        let found = set.read(Device::cpu(), &name).unwrap();
+        assert_eq!(found, int8.to_kind(Kind::Float) * 0.5, "{network:?}");
+        for (marks, words) in [
+            (&[][..], "without a scale"),
+            (&["weight_scale", "weight_scale_2"], "of a kind that is not read (NVFP4)"),
+        ] {
+            let text = open(marks).unwrap_err().to_string();
+            assert!(text.contains(&name[..module.len()]) && text.contains(words), "{text}");
+        }
     }
 }
 

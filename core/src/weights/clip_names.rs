@@ -9,13 +9,18 @@
 const WRAPPERS: [&str; 5] =
     ["image_encoder.", "clip_vision_model.", "clip_vision.", "module.", "model."];
 
+/// How the names of tensors end that Hugging Face's CLIP has.
+const PARAMETERS: [&str; 5] = ["weight", "bias", "class_embedding", "position_ids", "transposed"];
+
 /// A tensor of CLIP by Hugging Face's name; of the half that reads, Hugging Face's spelling alone.
 pub(crate) fn clip(key: &str) -> Option<String> {
     const KEPT: [&str; 4] =
         ["vision_model.", "text_model.", "visual_projection.", "text_projection."];
     let key = unwrapped(key);
     if KEPT.iter().any(|half| key.starts_with(half)) {
-        return Some(key.to_owned());
+        let parameter = key.rsplit('.').next().unwrap_or(key);
+        // Scales and marks of quantized weights are none of its tensors.
+        return PARAMETERS.contains(&parameter).then(|| key.to_owned());
     }
     let name = key.strip_prefix("visual.")?;
     if let Some(whole) = whole(name) {

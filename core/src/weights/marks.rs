@@ -96,6 +96,25 @@ impl KeyRole {
     }
 }
 
+/// The format that a scale or mark which is not read is known to belong to, or who writes it.
+pub(super) fn writer_of_mark(key: &str) -> Option<&'static str> {
+    const WRITERS: [(&str, &str); 12] = [
+        ("weight_scale_2", "NVFP4"),
+        ("global_scale", "NVFP4"),
+        ("absmax", "bitsandbytes"),
+        ("quant_state", "bitsandbytes"),
+        ("quant_map", "bitsandbytes"),
+        ("SCB", "bitsandbytes"),
+        ("qweight", "GPTQ, AWQ or Nunchaku"),
+        ("qzeros", "GPTQ or AWQ"),
+        ("g_idx", "GPTQ"),
+        ("smooth_factor", "Nunchaku"),
+        ("_shift", "Quanto"),
+        ("zero_point", "with a zero point"),
+    ];
+    WRITERS.iter().find_map(|(word, writer)| key.contains(word).then_some(*writer))
+}
+
 /// Whether a key of an adapter's file is a scale or mark of quantized tensors.
 pub(super) fn is_mark_in_adapter(key: &str) -> bool {
     let own = ["dora_scale"];
@@ -152,6 +171,27 @@ mod tests {
             assert_eq!(role(key), KeyRole::Remark, "{key}");
         }
         assert_eq!(role("model.diffusion_model.scaled_fp8"), KeyRole::FileMark);
+    }
+
+    /// Networks that take nearly any name below their own.
+    #[test]
+    fn scales_and_marks_are_no_tensors_of_any_network() {
+        for (network, module) in [
+            (Network::Dit, "blocks.0.ffn.0"),
+            (Network::Umt5, "blocks.0.ffn.fc1"),
+            (Network::Vae, "decoder.middle.0.residual.2"),
+            (Network::Merge, "middle.block.conv1"),
+            (Network::Clip, "vision_model.encoder.layers.0.mlp.fc1"),
+        ] {
+            let of = |name: &str| KeyRole::of(network, &format!("{module}.{name}"), |_| true);
+            let weight = format!("{module}.weight");
+            assert_eq!(of("weight"), KeyRole::Tensor(weight.clone()), "{network:?}");
+            assert_eq!(of("weight_scale"), KeyRole::Scale(weight.clone()), "{network:?}");
+            assert_eq!(of("comfy_quant"), KeyRole::Configuration(weight), "{network:?}");
+            for mark in ["weight_zero_point", "weight_scale_2", "SCB"] {
+                assert_eq!(of(mark), KeyRole::UnknownMark, "{network:?} {mark}");
+            }
+        }
     }
 
     #[test]

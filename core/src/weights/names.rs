@@ -350,7 +350,11 @@ fn vae_resample(part: &str) -> Option<&'static str> {
 /// The merge block's tensor; it has one spelling.
 pub(crate) fn merge(key: &str) -> Option<String> {
     let key = unwrapped(key);
-    key.starts_with("middle.block.").then(|| key.to_owned())
+    let (module, parameter) = key.rsplit_once('.')?;
+    // Scales and marks of quantized weights are none of its tensors.
+    let is_own =
+        module.starts_with("middle.block.") && matches!(parameter, "weight" | "bias" | "gamma");
+    is_own.then(|| key.to_owned())
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tch::Kind;
 
 use super::file::TensorFile;
-use super::marks::{CONFIGURATIONS, SCALE};
+use super::marks::{CONFIGURATIONS, SCALE, writer_of_mark};
 use super::network::Network;
 use super::scale::ScaleLayout;
 use super::stored_kind::{StoredKind, TensorEntry};
@@ -43,6 +43,8 @@ pub(super) struct Quantized {
     pub(super) configurations: Vec<(String, usize, String)>,
     /// Keys beside weights that stand for nothing known: file and key.
     pub(super) beside: Vec<(String, usize, String)>,
+    /// Scales and marks that are not understood: file and key.
+    pub(super) unknown: Vec<(usize, String)>,
     /// Says that a file has quantized weights: file and key.
     pub(super) file_mark: Option<(usize, String)>,
 }
@@ -59,8 +61,12 @@ pub(super) fn scale_layouts(
     said: &Quantized,
 ) -> Result<BTreeMap<String, ScaleLayout>> {
     let rule = Rule { network, files, places };
-    rule.nothing_beside_narrow(said)?;
+    // First what names the format: of its scales and marks some may be unknown.
     let configured = rule.configurations(said)?;
+    if let Some((file, key)) = said.unknown.first() {
+        return Err(unknown_mark(&files[*file], key));
+    }
+    rule.nothing_beside_narrow(said)?;
     let marked = said.file_mark.is_some()
         || !configured.is_empty()
         || places.keys().any(|name| name.ends_with(SCALE));
@@ -85,10 +91,10 @@ pub(super) fn unknown_mark(file: &TensorFile, key: &str) -> Error {
         path: file.path().to_owned(),
         name: key.to_owned(),
         format: file.entry(key).map_or("a remark".into(), |entry| entry.stored.to_string()),
-        problem:
-            "belongs to quantized weights of a kind that is not read, which would be noise without \
-                  it"
-            .into(),
+        problem: format!(
+            "belongs to quantized weights of a kind that is not read{}, which would be noise without it",
+            writer_of_mark(key).map_or_else(String::new, |writer| format!(" ({writer})"))
+        ),
         remedy: ANOTHER_FILE,
     }
     .into()

@@ -11,7 +11,7 @@ use tch::{Kind, Tensor};
 use super::file::TensorFile;
 use super::marks::{KeyRole, SCALE};
 use super::network::Network;
-use super::quantization::{Places, Quantized, scale_layouts, unknown_mark};
+use super::quantization::{Places, Quantized, scale_layouts};
 use super::scale::{ScaleLayout, WeightScale};
 use super::stored_kind::{StoredKind, TensorEntry};
 use super::stored_weight::StoredWeight;
@@ -271,7 +271,7 @@ impl Gathered {
                 self.quantized.beside.push((weight, index, key.to_owned()));
                 self.foreign.push((files[index].path().to_owned(), key.to_owned()));
             }
-            KeyRole::UnknownMark => return Err(unknown_mark(&files[index], key)),
+            KeyRole::UnknownMark => self.quantized.unknown.push((index, key.to_owned())),
             KeyRole::FileMark => self.quantized.file_mark = Some((index, key.to_owned())),
             KeyRole::Configuration(weight) => {
                 self.quantized.configurations.push((weight, index, key.to_owned()));
