@@ -205,7 +205,8 @@ impl RunningFfmpeg {
             .args(["-i", "pipe:0", "-an", "-vf", format.tags.filter()])
             // Nothing in the file that differs from run to run.
             .args(["-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact"])
-            .args(format.arguments);
+            .args(["-c:v", format.encoder])
+            .args(format.options);
         if matches!(format.container, Container::Matroska | Container::WebM) {
             for (name, text) in codec::matroska_tags(provenance)? {
                 command.arg("-metadata").arg(format!("{name}={text}"));

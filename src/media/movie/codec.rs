@@ -133,8 +133,10 @@ pub(super) struct MovieFormat {
     pub(super) container: Container,
     pub(super) pixels: PixelFormat,
     pub(super) tags: ColorTags,
+    /// ffmpeg's encoder.
     pub(super) encoder: &'static str,
-    pub(super) arguments: &'static [&'static str],
+    /// What the encoder is told, as ffmpeg's options have it.
+    pub(super) options: &'static [&'static str],
     /// The decoder that reads alpha, where another one is ffmpeg's own choice.
     pub(super) decoder: Option<&'static str>,
     pub(super) tolerance: Tolerance,
@@ -162,7 +164,7 @@ const PRORES: MovieFormat = MovieFormat {
     pixels: PixelFormat::Yuva444p10,
     tags: ColorTags::Rec709,
     encoder: "prores_ks",
-    arguments: &["-c:v", "prores_ks", "-profile:v", "4444", "-alpha_bits", "16", "-vendor", "apl0"],
+    options: &["-profile:v", "4444", "-alpha_bits", "16", "-vendor", "apl0"],
     decoder: None,
     tolerance: Tolerance { alpha: 0.0, color: 24.0 },
 };
@@ -172,7 +174,7 @@ const FFV1: MovieFormat = MovieFormat {
     pixels: PixelFormat::Gbrap16,
     tags: ColorTags::Srgb,
     encoder: "ffv1",
-    arguments: &["-c:v", "ffv1", "-level", "3", "-slicecrc", "1"],
+    options: &["-level", "3", "-slicecrc", "1"],
     decoder: None,
     tolerance: LOSSLESS,
 };
@@ -182,7 +184,7 @@ const PNG_MOV: MovieFormat = MovieFormat {
     pixels: PixelFormat::Rgba64Be,
     tags: ColorTags::Srgb,
     encoder: "png",
-    arguments: &["-c:v", "png", "-pred", "mixed"],
+    options: &["-pred", "mixed"],
     decoder: None,
     tolerance: LOSSLESS,
 };
@@ -192,18 +194,7 @@ const WEBM: MovieFormat = MovieFormat {
     pixels: PixelFormat::Yuva420p,
     tags: ColorTags::Rec709,
     encoder: "libvpx-vp9",
-    arguments: &[
-        "-c:v",
-        "libvpx-vp9",
-        "-crf",
-        "14",
-        "-b:v",
-        "0",
-        "-auto-alt-ref",
-        "0",
-        "-row-mt",
-        "1",
-    ],
+    options: &["-crf", "14", "-b:v", "0", "-auto-alt-ref", "0", "-row-mt", "1"],
     decoder: Some("libvpx-vp9"),
     tolerance: Tolerance { alpha: 48.0, color: 10.0 },
 };
@@ -213,16 +204,7 @@ const HEVC: MovieFormat = MovieFormat {
     pixels: PixelFormat::Yuva420p,
     tags: ColorTags::Rec709,
     encoder: "libx265",
-    arguments: &[
-        "-c:v",
-        "libx265",
-        "-crf",
-        "14",
-        "-tag:v",
-        "hvc1",
-        "-x265-params",
-        "log-level=error",
-    ],
+    options: &["-crf", "14", "-tag:v", "hvc1", "-x265-params", "log-level=error"],
     decoder: None,
     tolerance: Tolerance { alpha: 48.0, color: 10.0 },
 };
@@ -233,7 +215,7 @@ const WEBP: MovieFormat = MovieFormat {
     tags: ColorTags::None,
     // Not libwebp: frames that change in part are drawn over each other by it.
     encoder: "libwebp_anim",
-    arguments: &["-c:v", "libwebp_anim", "-lossless", "1", "-loop", "0"],
+    options: &["-lossless", "1", "-loop", "0"],
     decoder: None,
     tolerance: LOSSLESS,
 };
