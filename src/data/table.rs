@@ -95,10 +95,16 @@ impl Row {
             (self.alpha_path(), &self.alpha),
             (self.track_path(), &self.track),
         ] {
+            if std::path::MAIN_SEPARATOR == '\\' || path.is_none_or(|path| path.exists()) {
+                continue;
+            }
             ensure!(
-                std::path::MAIN_SEPARATOR == '\\'
-                    || !text.contains('\\')
-                    || path.is_none_or(|path| path.exists()),
+                !is_of_a_drive(text),
+                "its path `{text}` is one of Windows, which is nowhere here: write it as it is on this \
+                 machine, or from the folder of the table on (clips/a.mov)"
+            );
+            ensure!(
+                !text.contains('\\'),
                 "its path `{text}` has backslashes: write it with slashes, `{}`",
                 text.replace('\\', "/")
             );
@@ -134,6 +140,13 @@ pub(crate) fn read_cells(path: &Path) -> Result<Vec<(usize, Fields)>> {
     read_file(path)
         .and_then(|bytes| fields_of(path, &bytes))
         .with_context(|| format!("cannot read the table {}", path.display()))
+}
+
+/// Whether a path begins with a drive or a server of Windows: `C:/clips/a.mov`, `\\server\clips`.
+fn is_of_a_drive(text: &str) -> bool {
+    let drive =
+        matches!(text.as_bytes(), [letter, b':', b'/' | b'\\', ..] if letter.is_ascii_alphabetic());
+    drive || text.starts_with(r"\\")
 }
 
 /// The bytes of a table.
@@ -172,6 +185,12 @@ fn text_of(bytes: &[u8]) -> Result<&str> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         anyhow!("it is not UTF-8 text (byte {}): save it as UTF-8", error.valid_up_to())
     })?;
+    if let Some(place) = text.find('\0') {
+        let line = text[..place].lines().count().max(1);
+        bail!(
+            "it has a byte 0 (line {line}), as no text has: it is damaged, or no table; save it as UTF-8"
+        );
+    }
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
@@ -226,6 +245,10 @@ fn row(line: usize, folder: &Path, fields: Fields) -> Result<Row> {
     if row.color.is_empty() {
         return Err(without_color(&row));
     }
+    ensure!(
+        ![&row.color, &row.alpha, &row.track].iter().any(|path| path.contains('\0')),
+        "a path of it holds a byte 0, which no name has: write it again"
+    );
     row.captions = captions.into_values().flatten().filter(|text| !text.is_empty()).collect();
     if let [Some(frames), Some(height), Some(width)] = grid {
         row.latent = Some([frames, height, width]);
@@ -304,7 +327,15 @@ fn labels(value: &Value) -> Result<BTreeMap<String, String>> {
         }
         other => bail!("labels are {other}: expected text, a list or an object"),
     };
-    Ok(pairs.into_iter().filter(|(name, _)| !name.is_empty()).collect())
+    let mut labels = BTreeMap::new();
+    for (name, value) in pairs.into_iter().filter(|(name, _)| !name.is_empty()) {
+        if let Some(other) = labels.insert(name.clone(), value.clone())
+            && other != value
+        {
+            bail!("labels has `{name}` twice, as `{other}` and as `{value}`: keep one of them");
+        }
+    }
+    Ok(labels)
 }
 
 /// Writes rows as a table, CSV or JSON lines by the name's end, whole or not at all.

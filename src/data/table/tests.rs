@@ -118,8 +118,26 @@ fn mistakes_are_named_with_their_line() {
         ("t.txt", "colour,caption\na,b\n", "neither called .csv, .jsonl nor .yaml"),
         ("t.csv", "PK\u{3}\u{4}", "a workbook or another archive"),
         ("t.csv", "colour,num_frames\na,many\n", "num_frames is `many`"),
+        ("t.csv", "colour,caption\na.png,b\nc.png,d\0e\n", "it has a byte 0 (line 3)"),
+        ("t.jsonl", "{\"colour\":\"a\\u0000.png\"}\n", "line 1: a path of it holds a byte 0"),
+        ("t.csv", "colour,labels\na,x=1; y; x=2\n", "labels has `x` twice, as `1` and as `2`"),
     ] {
         let text = format!("{:#}", read_text(name, text).unwrap_err());
         assert!(text.contains(words), "`{words}` is not in {text}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn paths_of_windows_are_told_and_backslashes_get_the_remedy_that_helps() {
+    for (path, words) in [
+        ("C:/clips/a.mov", "is one of Windows, which is nowhere here"),
+        ("d:\\\\clips\\\\a.mov", "is one of Windows"),
+        ("\\\\\\\\server\\\\a.mov", "is one of Windows"),
+        ("clips\\\\a.mov", "write it with slashes, `clips/a.mov`"),
+    ] {
+        let row = read_text("t.jsonl", &format!("{{\"colour\":\"{path}\"}}\n")).unwrap().remove(0);
+        let text = row.check_paths().unwrap_err().to_string();
+        assert!(text.contains(words), "{text}");
     }
 }
