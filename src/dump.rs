@@ -8,12 +8,15 @@ use wan_alpha_core::tch::{Device, Tensor};
 
 use crate::exit::{Exit, OrExit};
 use crate::media::atomic_file;
+use crate::write_lock::WriteLock;
 
 /// Tensors on their way to a file, which appears whole or not at all.
 pub(crate) struct Dump {
     path: PathBuf,
     file: NamedTempFile,
     tensors: Vec<(String, Tensor)>,
+    /// Against others that write the same file.
+    lock: WriteLock,
 }
 
 impl Dump {
@@ -22,7 +25,8 @@ impl Dump {
         let file = atomic_file::begin(path)
             .map_err(|problem| anyhow!("cannot write the dump {}: {problem}", path.display()))
             .or_exit(Exit::BadInput)?;
-        Ok(Self { path: path.to_owned(), file, tensors: Vec::new() })
+        let lock = WriteLock::of_file(path)?;
+        Ok(Self { path: path.to_owned(), file, tensors: Vec::new(), lock })
     }
 
     pub(crate) fn add(&mut self, name: &str, tensor: &Tensor) -> Result<()> {
@@ -33,7 +37,7 @@ impl Dump {
     }
 
     pub(crate) fn finish(self) -> Result<()> {
-        let Self { path, file, tensors } = self;
+        let Self { path, file, tensors, lock: _lock } = self;
         let explain = || format!("cannot write the dump {}", path.display());
         Tensor::write_safetensors(&tensors, file.path()).with_context(explain)?;
         file.as_file().sync_all().with_context(explain)?;

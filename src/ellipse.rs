@@ -17,6 +17,7 @@ use crate::exit::{Exit, OrExit};
 use crate::media::atomic_file::{probe_file, write_whole};
 use crate::own_inputs::refuse_input;
 use crate::stdout::print_lines;
+use crate::write_lock::WriteLock;
 
 /// Runs a verb of `wan-alpha ellipse`.
 pub(crate) fn run(command: &EllipseCommand, context: &CommandContext<'_>) -> Result<()> {
@@ -36,9 +37,11 @@ fn fit(args: &FitEllipse, context: &CommandContext<'_>) -> Result<()> {
         ))
         .or_exit(Exit::BadInput);
     }
+    let mut locks = Vec::new();
     if let Some(out) = &args.out {
         refuse_input("--out", out, &alpha::files(args)?)?;
         probe_file(out).or_exit(Exit::BadInput)?;
+        locks.push(WriteLock::of_file(out)?);
     }
     let coverage = alpha::read(args, context)?;
     let track = track(&coverage, args, console).or_exit(Exit::BadInput)?;
@@ -48,6 +51,7 @@ fn fit(args: &FitEllipse, context: &CommandContext<'_>) -> Result<()> {
         Some(path) => write_whole(path, text.as_bytes())?,
         None => print_lines(&[text.trim_end()])?,
     }
+    drop(locks);
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use wan_alpha_take::Fingerprint;
 
 use crate::exit::{Exit, OrExit};
 use crate::media::atomic_file;
+use crate::write_lock::WriteLock;
 
 const TENSOR: &str = "latent";
 /// What a render's `--dump` calls it.
@@ -36,6 +37,8 @@ pub(crate) struct About {
 pub(crate) struct Unwritten {
     path: PathBuf,
     file: NamedTempFile,
+    /// Against others that write the same file.
+    _lock: WriteLock,
 }
 
 impl Unwritten {
@@ -44,7 +47,8 @@ impl Unwritten {
         let file = atomic_file::begin(path)
             .map_err(|problem| anyhow!("cannot write the latent {}: {problem}", path.display()))
             .or_exit(Exit::BadInput)?;
-        Ok(Self { path: path.to_owned(), file })
+        let lock = WriteLock::of_file(path)?;
+        Ok(Self { path: path.to_owned(), file, _lock: lock })
     }
 
     /// Writes a normalized latent `[16, t, h, w]`, float32, on the CPU.

@@ -271,6 +271,27 @@ fn clips_that_cannot_be_encoded() {
     refused(line(["--background", "grey"]), &["grey", "magenta"]);
 }
 
+/// As a folder that another process writes.
+#[test]
+fn a_file_that_another_process_writes_is_refused() {
+    let room = with_model();
+    let still = still(&room, 32, 32, 1);
+    let frame = still[0].as_str();
+    for (name, line) in [
+        ("x.safetensors", &["encode", frame, "--model", "model", "--out", "x.safetensors"][..]),
+        ("track.json", &["ellipse", "fit", frame, "--out", "track.json"]),
+        ("look.png", &["ellipse", "show", "--ellipse", "0.5,0.5,0.3,0.3,0", "--out", "look.png"]),
+    ] {
+        let path = room.path(&format!(".wan-alpha-{name}.lock"));
+        fs::write(&path, r#"{"host":"studio","pid":7}"#).unwrap();
+        let lock = fs::File::options().read(true).write(true).open(&path).unwrap();
+        lock.lock().unwrap();
+        room.refuses(line, 2, &[name, "is being written to by process 7 on studio"]);
+        drop(lock);
+        fs::remove_file(&path).unwrap();
+    }
+}
+
 #[test]
 fn latents_that_cannot_be_decoded() {
     let room = with_clip();

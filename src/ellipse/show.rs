@@ -21,6 +21,7 @@ use crate::media::rgba::{PictureLosses, RgbaImage};
 use crate::own_inputs::refuse_input;
 use crate::render::read_mask;
 use crate::text_file;
+use crate::write_lock::WriteLock;
 
 /// What there is to draw.
 enum ShownPlacement {
@@ -36,6 +37,7 @@ const SIZE: [usize; 2] = [832, 480];
 pub(super) fn run(args: &ShowEllipse, context: &CommandContext<'_>) -> Result<()> {
     refuse_input("--out", &args.out, args.placement.iter().chain([&args.over]))?;
     probe_file(&args.out).or_exit(Exit::BadInput)?;
+    let _lock = WriteLock::of_file(&args.out)?;
     context.console.say_choices(args.placement.as_slice());
     let mut picture = ground(args, context.console).or_exit(Exit::BadInput)?;
     let shown = ShownPlacement::of(args, context.console).or_exit(Exit::BadInput)?;

@@ -20,6 +20,7 @@ use super::tensor_stream::{self, TensorHead};
 use crate::exit::{Exit, OrExit};
 use crate::media::atomic_file::probe_file;
 use crate::own_inputs::refuse_input;
+use crate::write_lock::WriteLock;
 
 /// Writes the transformer with its adapters merged, original names, to `out`.
 ///
@@ -36,6 +37,7 @@ pub(super) fn run(
     }
     refuse_input("--out", out, &files.paths())?;
     probe_file(out).or_exit(Exit::BadInput)?;
+    let _lock = WriteLock::of_file(out)?;
     let kind = kind_of(dtype.unwrap_or(Precision::Bf16));
     let source = match chosen.fingerprint {
         Some(known) => known,
