@@ -74,7 +74,7 @@ fn read_matte(
 ) -> Result<Vec<f32>> {
     let sequence = MaskSequence::find_all(std::slice::from_ref(&file.to_owned()), "matte", None)?;
     let (mut images, remarks) = sequence.read()?;
-    for words in &remarks.warnings {
+    for words in &remarks {
         console.warn(words);
     }
     let (Some(image), 0) = (images.pop(), images.len()) else {

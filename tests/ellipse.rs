@@ -137,7 +137,7 @@ fn with_ffmpeg(script: &str) -> TempDir {
     let path = folder.path().join("ffmpeg");
     fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    fs::write(folder.path().join("clip.mov"), b"\0\0\0\x14ftypqt  a video").unwrap();
+    fs::write(folder.path().join("clip.mov"), b"\0\0\0\x0cftypqt  \0\0\0\x08moov").unwrap();
     folder
 }
 
@@ -169,7 +169,10 @@ fn a_video_is_read_by_ffmpeg_or_refused_in_its_words() {
     assert_eq!(track, fitted(&[matte.path()], 2));
 
     let broken = with_ffmpeg("echo 'moov atom not found' >&2; exit 1");
-    refused(&mut fit(&broken), &["ffmpeg cannot read", "clip.mov", "moov atom not found"]);
+    refused(
+        &mut fit(&broken),
+        &["none of the frames of", "clip.mov", "(reason: moov atom not found)"],
+    );
     refused(&mut fit(&with_ffmpeg("exit 0")), &["clip.mov has no picture"]);
     refused(&mut fit(&with_ffmpeg("echo nonsense")), &["clip.mov", "no PAM picture"]);
     let mut none = fit(&broken);

@@ -2,7 +2,8 @@
 //! was made.
 //!
 //! What ffmpeg says and sends of `tests/data/pictures` is kept beside them (`movies.py`), and a stand-in for
-//! ffmpeg plays it. `FFMPEG_FOLDER` names a folder with a real one, 8.0 or later, which is then asked.
+//! ffmpeg plays it. `FFMPEG_FOLDER` names a folder with a real one, 8.0 or later, which is then asked. What is
+//! damaged, to be turned or of several movies is made and read by the real ones that are found here.
 
 // A test says what is wrong by panicking.
 #![cfg(unix)]
@@ -13,9 +14,10 @@ mod support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use serde_json::Value;
+use support::ffmpeg::{self, FfmpegFolder};
 use support::model::{TOKENIZER, write_merge_block};
 use support::reference::{Case, relative_error};
 use support::render::names;
@@ -187,4 +189,181 @@ fn a_movie_that_names_no_matrix_is_told_and_a_person_says_which() {
     // As a mask nothing of its color counts.
     let told = said(&room, &["ellipse", "fit", "vp9.webm", "--out", "track.json"]);
     assert!(!told.contains("matrix"), "{told}");
+}
+
+/// Has a real ffmpeg make a file in the room; false where it lacks what that takes.
+fn made(room: &Room, ffmpeg: &FfmpegFolder, arguments: &[&str]) -> bool {
+    let mut command = Command::new(ffmpeg.path().join("ffmpeg"));
+    command.args(["-nostdin", "-y", "-v", "error"]).args(arguments).current_dir(room.folder());
+    let output = command.output().unwrap();
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        eprintln!("{} makes no {arguments:?}: {said}", ffmpeg.version);
+    }
+    output.status.success()
+}
+
+/// A clip of 17 frames with alpha, as ffmpeg draws it.
+const DRAWN: [&str; 4] = [
+    "-f",
+    "lavfi",
+    "-i",
+    "testsrc2=size=64x48:rate=16:duration=1.0625,format=rgba,colorchannelmixer=aa=0.5",
+];
+
+/// The same in each container that is read, and how ffmpeg is told to write it.
+const CONTAINERS: [(&str, &[&str]); 9] = [
+    ("p.mov", &["-c:v", "prores_ks", "-profile:v", "4444", "-pix_fmt", "yuva444p10le"]),
+    ("first.mp4", &["-c:v", "mpeg4", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]),
+    ("png.mov", &["-c:v", "png", "-pix_fmt", "rgba"]),
+    ("p.mkv", &["-c:v", "ffv1", "-pix_fmt", "gbrap", "-slicecrc", "1"]),
+    ("p.webm", &["-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p", "-auto-alt-ref", "0"]),
+    ("p.avi", &["-c:v", "png", "-pix_fmt", "rgba"]),
+    ("p.gif", &[]),
+    ("p.apng", &["-f", "apng"]),
+    ("p.webp", &["-c:v", "libwebp_anim", "-lossless", "1"]),
+];
+
+/// A command's exit code and all that it says, with this ffmpeg alone.
+fn asked(room: &Room, ffmpeg: &FfmpegFolder, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = room.command(arguments).env("PATH", ffmpeg.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(!said.contains("panicked"), "{said}");
+    (output.status.code(), said)
+}
+
+#[test]
+fn a_movie_that_is_cut_off_or_damaged_is_refused_whatever_holds_it() {
+    for ffmpeg in &ffmpeg::all() {
+        let room = Room::new();
+        for (name, how) in CONTAINERS {
+            let more = [how, &[name]].concat();
+            if !made(&room, ffmpeg, &[&DRAWN[..], &more].concat()) {
+                continue;
+            }
+            let fit =
+                |name: &str| asked(&room, ffmpeg, &["ellipse", "fit", name, "--out", "track.json"]);
+            let (code, said) = fit(name);
+            // Animated WebP is younger than some versions.
+            if name == "p.webp" && code == Some(2) {
+                continue;
+            }
+            assert!(!said.contains("damaged") && !said.contains("cut off"), "{name}: {said}");
+            let whole = fs::read(room.path(name)).unwrap();
+            let cut = format!("cut-{name}");
+            for part in [3, 6, 9] {
+                fs::write(room.path(&cut), &whole[..whole.len() * part / 10]).unwrap();
+                let (code, said) = fit(&cut);
+                assert_eq!(code, Some(2), "{}: {cut}: {said}", ffmpeg.version);
+                let words = [cut.as_str(), "write it again"];
+                assert!(words.iter().all(|word| said.contains(word)), "{cut}: {said}");
+                assert!(!said.contains("@ 0x"), "{said}");
+            }
+            fs::write(room.path("t.csv"), format!("colour,caption\n{cut},a ball\n")).unwrap();
+            let (code, said) = asked(&room, ffmpeg, &["data", "check", "t.csv", "--out", "report"]);
+            assert!(code == Some(2) && said.contains("error: row 1"), "{cut}: {said}");
+        }
+    }
+}
+
+/// A place within a frame is written over, so that its container is whole.
+#[test]
+fn a_movie_with_damaged_frames_is_refused_with_how_many_are_whole() {
+    for ffmpeg in &ffmpeg::all() {
+        let room = Room::new();
+        for (name, how) in &CONTAINERS[..4] {
+            let more = [*how, &[*name]].concat();
+            if *name == "first.mp4" || !made(&room, ffmpeg, &[&DRAWN[..], &more].concat()) {
+                continue;
+            }
+            let mut bytes = fs::read(room.path(name)).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle..middle + 60].iter_mut().for_each(|byte| *byte ^= 0x5a);
+            let bad = format!("bad-{name}");
+            fs::write(room.path(&bad), bytes).unwrap();
+            let line = ["eval", "reconstruction", name, &bad, "--json", "near.json"];
+            let (code, said) = asked(&room, ffmpeg, &line);
+            assert_eq!(code, Some(2), "{}: {bad}: {said}", ffmpeg.version);
+            for words in [bad.as_str(), "is damaged", "could be decoded, of about 17", "(reason: "]
+            {
+                assert!(said.contains(words), "`{words}` is not in {said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_movie_that_is_to_be_turned_is_read_as_it_lies_and_told() {
+    for ffmpeg in &ffmpeg::all() {
+        let room = Room::new();
+        let (name, how) = CONTAINERS[0];
+        assert!(made(&room, ffmpeg, &[&DRAWN[..], how, &[name]].concat()));
+        let turn = ["-display_rotation", "90", "-i", name, "-c", "copy", "turned.mov"];
+        if !made(&room, ffmpeg, &turn) {
+            continue;
+        }
+        let line = ["eval", "reconstruction", name, "turned.mov", "--json", "near.json"];
+        let (code, said) = asked(&room, ffmpeg, &line);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(
+            room.json("near.json")["clips"][0]["colour_psnr"].as_f64().is_none_or(f64::is_infinite)
+        );
+        assert!(said.contains("turned.mov: it is to be turned or mirrored"), "{said}");
+    }
+}
+
+#[test]
+fn of_several_movies_the_first_is_read_and_told_and_a_cover_is_none() {
+    for ffmpeg in &ffmpeg::all() {
+        let room = Room::new();
+        let (name, how) = CONTAINERS[3];
+        assert!(made(&room, ffmpeg, &[&DRAWN[..], how, &[name]].concat()));
+        let red = ["-f", "lavfi", "-i", "color=red:size=32x32:rate=16:duration=1.0625"];
+        assert!(made(&room, ffmpeg, &[&red[..], &["-c:v", "ffv1", "red.mkv"]].concat()));
+        assert!(made(&room, ffmpeg, &[&red[..], &["-frames:v", "1", "red.png"]].concat()));
+        let fit = |name: &str| asked(&room, ffmpeg, &["ellipse", "fit", name, "--out", "t.json"]).1;
+
+        let both = ["-i", name, "-i", "red.mkv", "-map", "0", "-map", "1", "-c", "copy", "two.mkv"];
+        assert!(made(&room, ffmpeg, &both));
+        let said = fit("two.mkv");
+        for words in
+            ["two.mkv: it holds 2 movies", "stream 0, ffv1, 64x48", "stream 1, ffv1, 32x32"]
+        {
+            assert!(said.contains(words), "`{words}` is not in {said}");
+        }
+
+        let sound = ["-f", "lavfi", "-i", "sine=duration=1"];
+        let cover = ["-i", "red.png", "-map", "0", "-map", "1", "-c:v", "png"];
+        let own = ["-disposition:v:0", "attached_pic", "song.m4a"];
+        assert!(made(&room, ffmpeg, &[&sound[..], &["sound.wav"]].concat()));
+        assert!(fit("sound.wav").contains("sound.wav: it holds sound, and no picture"));
+        if made(&room, ffmpeg, &[&sound[..], &cover, &own].concat()) {
+            assert!(
+                fit("song.m4a").contains("song.m4a: of pictures it holds no more than a cover")
+            );
+        }
+    }
+}
+
+#[test]
+fn a_movie_s_brightness_is_a_mask_only_where_its_alpha_says_nothing_and_that_is_told() {
+    for ffmpeg in &ffmpeg::all() {
+        let room = Room::new();
+        let gray = "color=black:size=64x48:rate=16:duration=1.0625,drawbox=x=16:y=8:w=24:h=24:c=white:t=fill";
+        let source = ["-f", "lavfi", "-i", gray];
+        for (name, how, words) in [
+            ("opaque.mkv", &["-c:v", "ffv1", "-pix_fmt", "bgra"][..], "its alpha is 1 everywhere"),
+            ("none.mkv", &["-c:v", "ffv1", "-pix_fmt", "gray"], "it has no alpha"),
+        ] {
+            assert!(made(&room, ffmpeg, &[&source[..], how, &[name]].concat()));
+            let line = ["ellipse", "fit", name, "--out", "track.json"];
+            let (code, said) = asked(&room, ffmpeg, &line);
+            assert_eq!(code, Some(0), "{said}");
+            let told = format!("{name}: {words}");
+            assert!(
+                said.matches(&told).count() == 1 && said.contains("its brightness is taken"),
+                "{said}"
+            );
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The frames of a row: color and alpha, together or apart, from images or a video, one at a time.
 //!
-//! Alpha apart is the alpha channel of its images unless the first of them is opaque throughout,
-//! which is then taken as gray; color is then straight unless the row says otherwise.
+//! Alpha apart is the alpha channel of its images unless all of them are opaque throughout, which are then
+//! taken as gray; color is then straight unless the row says otherwise.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use wan_alpha_take::frame::OwnedFrame;
 
 use super::table::Row;
 use crate::media::color_space::ColorSpace;
-use crate::media::mask::{self, MaskImage, read_image};
+use crate::media::mask::{self, MaskImage, MaskSequence, read_image};
 use crate::media::reading::{Association, PictureReading};
 use crate::media::remarks::PictureRemarks;
 use crate::media::resize::HiddenColor;
@@ -23,6 +23,8 @@ pub(crate) struct Reader {
     color: Source,
     alpha: Option<Source>,
     reading: PictureReading,
+    /// The place of alpha apart.
+    alpha_path: Option<PathBuf>,
     /// Of alpha apart: its alpha channel, or gray; not known before the first frame.
     by_alpha: Option<bool>,
     next: usize,
@@ -73,9 +75,9 @@ impl Reader {
         let mut reading = row.reading();
         let said = reading.color.as_ref();
         let color = Source::open(&row.color_path(), "colour", Samples::Rgba, said)?;
-        let alpha = row.alpha_path();
-        let alpha =
-            alpha.map(|path| Source::open(&path, "alpha", Samples::Gray, None)).transpose()?;
+        let alpha_path = row.alpha_path();
+        let open = |path: &PathBuf| Source::open(path, "alpha", Samples::Gray, None);
+        let alpha = alpha_path.as_ref().map(open).transpose()?;
         let frames = |source: &Source| source.frames();
         if let (Some(colors), Some(alphas)) = (frames(&color), alpha.as_ref().and_then(frames)) {
             ensure!(
@@ -92,6 +94,7 @@ impl Reader {
             color,
             alpha,
             reading,
+            alpha_path,
             by_alpha: None,
             next: 0,
             size: None,
@@ -207,6 +210,8 @@ impl Reader {
             }
             Source::Video(video) => {
                 let Some(picture) = video.next()? else {
+                    let path = video.path().clone();
+                    video.said().into_iter().for_each(|words| self.remarks.add(&path, words));
                     return Ok(None);
                 };
                 let image = RgbaImage::of_movie(picture, video, &self.reading)?;
@@ -222,23 +227,28 @@ impl Reader {
         let Some(source) = &mut self.alpha else {
             return Ok(None);
         };
+        let by_alpha = match self.by_alpha {
+            Some(known) => known,
+            None => {
+                let paths: Vec<PathBuf> = self.alpha_path.iter().cloned().collect();
+                MaskSequence::find_all(&paths, "alpha", None)?.is_by_alpha()?
+            }
+        };
+        self.by_alpha = Some(by_alpha);
         match source {
             Source::Images(files) => {
                 let Some(file) = files.get(self.next) else {
                     return Ok(Some(None));
                 };
-                let (image, by_alpha) = read_image(file, self.by_alpha, &mut self.remarks)?;
-                self.by_alpha = Some(by_alpha);
-                Ok(Some(Some(image)))
+                Ok(Some(Some(read_image(file, by_alpha, &mut self.remarks)?)))
             }
             Source::Video(video) => {
                 let Some(picture) = video.next()? else {
+                    let path = video.path().clone();
+                    video.said().into_iter().for_each(|words| self.remarks.add(&path, words));
                     return Ok(Some(None));
                 };
-                let (image, by_alpha) =
-                    mask::of_video(&picture, video, self.by_alpha, &mut self.remarks)?;
-                self.by_alpha = Some(by_alpha);
-                Ok(Some(Some(image)))
+                Ok(Some(Some(mask::of_video(&picture, video, by_alpha, &mut self.remarks)?)))
             }
         }
     }

@@ -46,12 +46,8 @@ fn work(args: &FitEllipse, context: &CommandContext<'_>) -> Result<Coverage> {
         compressor.push(&image.values).with_context(name)?;
         step(context, compressor.frames(), frames.unwrap_or_default())
     })?;
-    for words in &remarks.warnings {
+    for words in &remarks {
         context.console.warn(words);
-    }
-    if remarks.by_luma && frames.is_none() {
-        let name = name();
-        context.console.caution(format!("{name} has no alpha: its brightness is taken for it"));
     }
     let compressor = compressor.ok_or_else(|| anyhow!("there is no alpha"))?;
     compressor.finish().with_context(name)

@@ -1,8 +1,8 @@
 //! A mask drawn elsewhere: PNG or EXR images or a movie, read as numbers in \[0, 1\].
 //!
 //! Values are data: no transfer function is undone. The mask is alpha, unless every image is
-//! opaque throughout; then it is luma (which for gray images is the gray). The choice is made for
-//! the sequence, not per image, since a mask may well cover one whole frame.
+//! opaque throughout; then it is luma (which for gray images is the gray), and that is said where there is
+//! an alpha. The choice is made for the sequence, not per image, since a mask may well cover one whole frame.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use super::exr::{ExrChannel, ExrFile};
 use super::file_kind::not_an_image;
 use super::png;
 use super::reading::is_in_range;
-use super::remarks::{PictureRemarks, about_layer};
+use super::remarks::{PictureRemarks, about_layer, scale_remedy};
 use super::sequence::{self, FrameNumbering, extension, is_image};
 use super::video::{self, Samples, Video, VideoPicture};
 
@@ -39,15 +39,6 @@ pub(crate) struct MaskSequence {
 enum MaskFiles {
     Images(Vec<PathBuf>),
     Movie(PathBuf),
-}
-
-/// What a sequence was read by.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct MaskRemarks {
-    /// All of it is opaque, so that brightness stood in for alpha.
-    pub(crate) by_luma: bool,
-    /// What is to be said of the files besides.
-    pub(crate) warnings: Vec<String>,
 }
 
 impl MaskSequence {
@@ -114,8 +105,8 @@ impl MaskSequence {
         }
     }
 
-    /// Reads all images; they must be of one size.
-    pub(crate) fn read(&self) -> error::Result<(Vec<MaskImage>, MaskRemarks)> {
+    /// Reads all images; they must be of one size. With them comes what is to be said of their files.
+    pub(crate) fn read(&self) -> error::Result<(Vec<MaskImage>, Vec<String>)> {
         let mut images = Vec::new();
         let remarks = self.for_each(|image| {
             images.push(image);
@@ -125,22 +116,19 @@ impl MaskSequence {
     }
 
     /// Reads the images one after the other, so that a long clip needs no more memory than a frame on
-    /// each thread.
+    /// each thread. What is to be said of their files is returned.
     pub(crate) fn for_each<E: From<MediaError>>(
         &self,
         mut take: impl FnMut(MaskImage) -> Result<(), E>,
-    ) -> Result<MaskRemarks, E> {
-        let by_alpha = self.has_alpha()?;
+    ) -> Result<Vec<String>, E> {
+        let by_alpha = self.is_by_alpha()?;
         let mut first = None;
         let mut remarks = PictureRemarks::default();
         let mut each = |path: &Path, planes: Result<Planes>| -> Result<(), E> {
             let read = || {
                 let planes = planes?;
                 check_size(path, planes.size, &mut first)?;
-                planes.tell(path, &mut remarks);
-                if by_alpha && !planes.has_alpha {
-                    remarks.add(path, NO_ALPHA);
-                }
+                planes.tell(path, by_alpha, &mut remarks);
                 planes.choose(path, by_alpha)
             };
             take(read().map_err(MediaError::Unreadable)?)
@@ -162,17 +150,19 @@ impl MaskSequence {
                     planes.remarks.extend(about_layer(self.layer()));
                     each(path, Ok(planes))?;
                 }
+                video.said().into_iter().for_each(|words| remarks.add(path, words));
             }
         }
-        Ok(MaskRemarks { by_luma: !by_alpha, warnings: remarks.lines().to_vec() })
+        Ok(remarks.lines().to_vec())
     }
 
     fn layer(&self) -> Option<&str> {
         self.layer.as_deref()
     }
 
-    /// Whether any image is not opaque throughout; mostly the first one is not.
-    fn has_alpha(&self) -> error::Result<bool> {
+    /// Whether any image has an alpha that is not opaque throughout, which is then the mask; mostly the first
+    /// one has.
+    pub(crate) fn is_by_alpha(&self) -> error::Result<bool> {
         match &self.source {
             MaskFiles::Images(files) => {
                 let Some((first, others)) = files.split_first() else {
@@ -187,6 +177,9 @@ impl MaskSequence {
             }
             MaskFiles::Movie(path) => {
                 let mut video = Video::open(path, Samples::Gray, None)?;
+                if !video.about().can_have_alpha() {
+                    return Ok(false);
+                }
                 while let Some(picture) = video.next()? {
                     if Planes::of_video(&picture, &video).alpha.is_some() {
                         return Ok(true);
@@ -226,6 +219,8 @@ struct Planes {
     alpha: Option<Plane>,
     /// Gray, or red, green and blue; empty where there is nothing but alpha.
     luma: Vec<Plane>,
+    /// What is said of the file where its brightness is the mask though another thing may have been meant.
+    without_alpha: Option<String>,
     /// What is to be said of the file.
     remarks: Vec<String>,
 }
@@ -234,11 +229,13 @@ struct Planes {
 struct Plane {
     name: String,
     values: Vec<f32>,
+    /// Whether they are of a kind that has whole numbers alone.
+    is_whole: bool,
 }
 
 impl Plane {
     fn new(name: &str, values: Vec<f32>) -> Self {
-        Self { name: name.to_owned(), values }
+        Self { name: name.to_owned(), values, is_whole: false }
     }
 }
 
@@ -246,31 +243,42 @@ impl Plane {
 const NO_ALPHA: &str =
     "it has no alpha channel, as others of its sequence have: it is taken for opaque throughout";
 
+/// What is said of an alpha that says nothing.
+const OPAQUE_ALPHA: &str =
+    "its alpha is 1 everywhere, in every frame: its brightness is taken for it";
+
 impl Planes {
     fn new(size: (usize, usize), alpha: Option<Plane>, luma: Vec<Plane>) -> Self {
         let opaque =
             |plane: &Plane| plane.values.iter().all(|&value| value >= 1.0 && is_in_range(value));
         let has_alpha = alpha.is_some();
         let alpha = alpha.filter(|plane| !opaque(plane));
-        Self { size, has_alpha, alpha, luma, remarks: Vec::new() }
+        let without_alpha = (has_alpha && !luma.is_empty()).then(|| OPAQUE_ALPHA.to_owned());
+        Self { size, has_alpha, alpha, luma, without_alpha, remarks: Vec::new() }
     }
 
-    fn tell(&self, path: &Path, remarks: &mut PictureRemarks) {
+    fn tell(&self, path: &Path, by_alpha: bool, remarks: &mut PictureRemarks) {
         self.remarks.iter().for_each(|words| remarks.add(path, words.as_str()));
+        if by_alpha && !self.has_alpha {
+            remarks.add(path, NO_ALPHA);
+        }
+        if let Some(words) = self.without_alpha.as_ref().filter(|_| !by_alpha) {
+            remarks.add(path, words.as_str());
+        }
     }
 
     fn of_video(picture: &VideoPicture, video: &Video) -> Self {
         let [gray, alpha] = picture.gray_and_alpha();
         let size = (picture.width, picture.height);
-        let planes =
-            Self::new(size, Some(Plane::new("alpha", alpha)), vec![Plane::new("gray", gray)]);
-        Self { remarks: video.about().remarks.clone(), ..planes }
-    }
-
-    /// The mask by alpha or luma as asked or, where nothing is asked, by alpha unless it is opaque.
-    fn choose_or_find(self, path: &Path, by_alpha: Option<bool>) -> Result<(MaskImage, bool)> {
-        let by_alpha = by_alpha.unwrap_or(self.alpha.is_some());
-        Ok((self.choose(path, by_alpha)?, by_alpha))
+        let about = video.about();
+        let alpha = about.can_have_alpha().then(|| Plane::new("alpha", alpha));
+        let mut planes = Self::new(size, alpha, vec![Plane::new("gray", gray)]);
+        if about.has_alpha == Some(false) {
+            let layer = about.about_alpha_layer();
+            planes.without_alpha =
+                Some(format!("it has no alpha{layer}: its brightness is taken for it"));
+        }
+        Self { remarks: about.remarks.clone(), ..planes }
     }
 
     fn choose(self, path: &Path, by_alpha: bool) -> Result<MaskImage> {
@@ -289,7 +297,8 @@ impl Planes {
                 Plane { name: "luma".to_owned(), ..red }
             }
             (Some(only), ..) => only,
-            (None, ..) => Plane::new("", vec![1.0; width * height]),
+            // Of an alpha that is 1 everywhere, and nothing else.
+            (None, ..) => Plane::new("A", vec![1.0; width * height]),
         };
         check(path, &plane, width, is_in_range)?;
         plane.values.iter_mut().for_each(|value| *value = value.clamp(0.0, 1.0));
@@ -297,49 +306,51 @@ impl Planes {
     }
 }
 
-/// Reads one image, and by what: alpha or luma as asked or, where nothing is asked, alpha unless
-/// this image is opaque throughout. What is to be said of the file goes to `remarks`.
+/// Reads one image by its alpha or by its luma. What is to be said of the file goes to `remarks`.
 pub(crate) fn read_image(
     file: &Path,
-    by_alpha: Option<bool>,
+    by_alpha: bool,
     remarks: &mut PictureRemarks,
-) -> error::Result<(MaskImage, bool)> {
+) -> error::Result<MaskImage> {
     let mut read = || {
         let planes = read(file, None)?;
-        planes.tell(file, remarks);
-        if by_alpha == Some(true) && !planes.has_alpha {
-            remarks.add(file, NO_ALPHA);
-        }
-        planes.choose_or_find(file, by_alpha)
+        planes.tell(file, by_alpha, remarks);
+        planes.choose(file, by_alpha)
     };
     read().map_err(MediaError::Unreadable)
 }
 
-/// A frame of a video as a mask, and by what, as [`read_image`] has it.
+/// A frame of a matte in a video of its own, as [`read_image`] has it.
 pub(crate) fn of_video(
     picture: &VideoPicture,
     video: &Video,
-    by_alpha: Option<bool>,
+    by_alpha: bool,
     remarks: &mut PictureRemarks,
-) -> error::Result<(MaskImage, bool)> {
-    let planes = Planes::of_video(picture, video);
-    planes.tell(video.path(), remarks);
-    planes.choose_or_find(video.path(), by_alpha).map_err(MediaError::Unreadable)
+) -> error::Result<MaskImage> {
+    let mut planes = Planes::of_video(picture, video);
+    if video.about().has_alpha == Some(false) {
+        // As mattes beside their color mostly are.
+        planes.without_alpha = None;
+    }
+    planes.tell(video.path(), by_alpha, remarks);
+    planes.choose(video.path(), by_alpha).map_err(MediaError::Unreadable)
 }
 
 fn check(file: &Path, plane: &Plane, width: usize, good: impl Fn(f32) -> bool) -> Result<()> {
-    match plane.values.iter().position(|value| !good(*value)) {
-        None => Ok(()),
-        Some(place) => bail!(
-            "the mask {} holds {} at column {}, row {} of channel {}: a mask is 0 to 1 everywhere \
-             (clamp it)",
-            file.display(),
-            plane.values[place],
-            place % width,
-            place / width,
-            plane.name,
-        ),
-    }
+    let Some(place) = plane.values.iter().position(|value| !good(*value)) else {
+        return Ok(());
+    };
+    let finite = plane.values.iter().copied().filter(|value| value.is_finite());
+    let most = finite.fold(0.0, f32::max);
+    bail!(
+        "the mask {} holds {} at column {}, row {} of channel {}: a mask is 0 to 1 everywhere ({})",
+        file.display(),
+        plane.values[place],
+        place % width,
+        place / width,
+        plane.name,
+        scale_remedy(most, plane.is_whole),
+    )
 }
 
 fn read(file: &Path, layer: Option<&str>) -> Result<Planes> {
@@ -377,7 +388,7 @@ fn read_exr(file: &Path, layer: Option<&str>) -> Result<Planes> {
     let pixels = exr.pixels(&wanted.iter().map(|channel| Some(*channel)).collect::<Vec<_>>())?;
     let mut planes = wanted.iter().enumerate().map(|(place, channel)| {
         let values = pixels.iter().skip(place).step_by(wanted.len()).copied().collect();
-        Plane::new(&channel.name, values)
+        Plane { is_whole: exr.is_whole_numbers(channel), ..Plane::new(&channel.name, values) }
     });
     let alpha = if channels.alpha.is_some() { planes.next() } else { None };
     let remarks = channels.others.into_iter().chain(exr.remarks(part)).collect();

@@ -5,6 +5,7 @@
 //! RGBA.
 
 mod color_chunks;
+mod palette;
 mod read;
 
 use std::io::{Cursor, Write};

@@ -45,8 +45,9 @@ fn of_texts(file: &Path) -> Result<Option<String>> {
 }
 
 fn of_exr(file: &Path) -> Result<Option<String>> {
-    let about = MetaData::read_from_file(file, false)
-        .map_err(|error| anyhow!("it is no whole EXR file: {error}"))?;
+    let about = MetaData::read_from_file(file, false).map_err(|error| {
+        anyhow!("it is no whole EXR file: copy or write it again (reason: {error})")
+    })?;
     let name = Text::new_or_none(exr_files::RECIPE).context("the name of the attribute is none")?;
     let mut headers = about.headers.iter();
     let found = headers.find_map(|header| match header.own_attributes.other.get(&name) {
@@ -58,13 +59,15 @@ fn of_exr(file: &Path) -> Result<Option<String>> {
 
 fn of_png(file: &Path) -> Result<Option<String>> {
     let open = BufReader::new(File::open(file)?);
-    let reader = png::Decoder::new(open)
-        .read_info()
-        .map_err(|error| anyhow!("it is no whole PNG file: {error}"))?;
+    let reader = png::Decoder::new(open).read_info().map_err(|error| {
+        anyhow!("it is no whole PNG file: copy or write it again (reason: {error})")
+    })?;
     let mut texts = reader.info().utf8_text.iter();
     let found = texts.find(|chunk| chunk.keyword == png_files::RECIPE);
     let text = found.map(|chunk| chunk.get_text()).transpose();
-    text.map_err(|error| anyhow!("its recipe is damaged: {error}"))
+    text.map_err(|error| {
+        anyhow!("its recipe is damaged: take the file as it was written (reason: {error})")
+    })
 }
 
 #[cfg(test)]

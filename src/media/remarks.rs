@@ -17,7 +17,7 @@ pub(crate) struct PictureRemarks {
 
 impl PictureRemarks {
     /// Keeps what is new.
-    pub(super) fn add(&mut self, file: &Path, words: impl Into<String>) {
+    pub(crate) fn add(&mut self, file: &Path, words: impl Into<String>) {
         let words = words.into();
         if !self.known.contains(&words) {
             self.lines.push(format!("{}: {words}", file.display()));
@@ -52,6 +52,24 @@ pub(super) fn about_pixel_aspect(aspect: f64, tag: &str) -> Option<String> {
              the model has them: resize it first, or all will be narrow or wide"
         )
     })
+}
+
+/// What is to be done about numbers above 1 where 1 is the most: `most` is the largest, and whole numbers
+/// are of a kind that has no others.
+pub(super) fn scale_remedy(most: f32, is_whole: bool) -> String {
+    /// Above it nobody has meant 1.
+    const ROUNDED: f32 = 2.0;
+    let white = if most > 255.0 { 65535 } else { 255 };
+    if is_whole {
+        format!(
+            "it is of whole numbers (UINT): divide it by what its white is ({white}), and write it as half or \
+             float"
+        )
+    } else if most > ROUNDED {
+        format!("divide it by what its white is ({white}), or clamp it")
+    } else {
+        "clamp it".to_owned()
+    }
 }
 
 /// A layer that is asked of a file which can have none.

@@ -19,7 +19,7 @@ use super::exr::ExrFile;
 use super::file_kind::not_an_image;
 use super::png;
 use super::reading::{Association, PictureReading, ROUNDING};
-use super::remarks::{PictureRemarks, about_layer};
+use super::remarks::{PictureRemarks, about_layer, scale_remedy};
 use super::sequence::{extension, is_image};
 use super::video::{MovieTags, Video, VideoPicture};
 pub(crate) use clip::RgbaSequence;
@@ -70,14 +70,10 @@ impl RgbaImage {
                 .map_err(MediaError::Unreadable)?;
         let opaque = || values.as_chunks::<4>().0.iter().all(|pixel| pixel[3] == 1.0);
         let no_alpha = (about.has_alpha == Some(false) && opaque()).then(|| {
-            let layer = if about.may_have_alpha_layer {
-                " (the alpha of HEVC is decoded by ffmpeg 8.0 and later alone)"
-            } else {
-                ""
-            };
             format!(
-                "it has no alpha: its pixels are {}{layer}; write it with alpha (ProRes 4444, FFV1 or PNG)",
-                about.pixel_format
+                "it has no alpha: its pixels are {}{}; write it with alpha (ProRes 4444, FFV1 or PNG)",
+                about.pixel_format,
+                about.about_alpha_layer()
             )
         });
         Ok(Self {
@@ -255,9 +251,22 @@ fn read_exr(file: &Path, reading: &PictureReading) -> Result<RgbaImage> {
         channel.map(|channel| channel.name.clone()).unwrap_or_default()
     };
     let wanted = [Some(red), Some(green), Some(blue), alpha];
+    let rgba = exr.pixels(&wanted)?;
+    for (place, channel) in wanted.iter().enumerate() {
+        let Some(channel) = channel.filter(|channel| exr.is_whole_numbers(channel)) else {
+            continue;
+        };
+        let most = rgba.iter().skip(place).step_by(wanted.len()).copied().fold(0.0, f32::max);
+        ensure!(
+            most <= 1.0,
+            "channel {} goes up to {most}: {}",
+            channel.name,
+            scale_remedy(most, true)
+        );
+    }
     Ok(RgbaImage {
         size: exr.size(red.part),
-        rgba: exr.pixels(&wanted)?,
+        rgba,
         space,
         association: Association::Premultiplied,
         names: wanted.map(name),

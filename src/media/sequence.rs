@@ -32,22 +32,45 @@ pub(crate) fn find(
     files(path, what, numbering).map_err(MediaError::Unreadable)
 }
 
-/// What is read of folders that hold the same frames as EXR and as PNG, as `render` writes them: EXR. A
-/// sentence for each of them.
+/// What is read of folders that hold the same frames as EXR and as PNG, as `render` writes them: EXR. And what
+/// is not read beside a pattern, though it looks like its frames. A sentence for each of them.
 pub(crate) fn choices(paths: &[PathBuf]) -> Vec<String> {
     let choice = |path: &PathBuf| {
+        if !path.is_dir() {
+            return FilePattern::of(path).filter(|_| !path.exists())?.about_others();
+        }
         let sequences = sequences_in(path, "clip").ok()?.0;
         let exr = exr_of_both(&sequences)?;
         let shown = path.join(String::from_utf8_lossy(exr).as_ref()).display().to_string();
         Some(format!("{} holds EXR and PNG of the same frames: {shown} is read", path.display()))
     };
-    paths.iter().filter(|path| path.is_dir()).filter_map(choice).collect()
+    paths.iter().filter_map(choice).collect()
+}
+
+/// Refuses what is no file, though it is named as one: to read it would fail, or wait for ever.
+pub(crate) fn check_file(path: &Path, what: &str) -> Result<()> {
+    let found = match path.metadata() {
+        Ok(about) if about.is_file() => return Ok(()),
+        Ok(about) if about.is_dir() => "a folder".to_owned(),
+        Ok(_) => "a pipe or a device".to_owned(),
+        Err(error) => match path.read_link() {
+            Ok(target) => {
+                format!("a link to {}, which cannot be reached ({error})", target.display())
+            }
+            Err(_) => bail!("the {what} {} does not exist", path.display()),
+        },
+    };
+    bail!(
+        "the {what} {} is {found}: expected a file; put the frame in its place, or take it away",
+        path.display()
+    )
 }
 
 fn files(path: &Path, what: &str, numbering: FrameNumbering) -> Result<Vec<PathBuf>> {
     if path.is_dir() {
         in_folder(path, what, numbering)
-    } else if path.exists() {
+    } else if path.symlink_metadata().is_ok() {
+        check_file(path, what)?;
         Ok(vec![path.to_owned()])
     } else if let Some(pattern) = FilePattern::of(path) {
         pattern.files(what, numbering)
@@ -94,22 +117,64 @@ impl FilePattern {
     }
 
     fn files(&self, what: &str, numbering: FrameNumbering) -> Result<Vec<PathBuf>> {
-        let folder = if self.folder.as_os_str().is_empty() { Path::new(".") } else { &self.folder };
-        let mut numbered = BTreeMap::new();
-        for name in names(folder, what)? {
-            let number = name
-                .as_encoded_bytes()
-                .strip_prefix(self.before.as_slice())
-                .and_then(|rest| rest.strip_suffix(self.after.as_slice()))
-                .filter(|number| number.len() >= self.width)
-                .and_then(signed);
-            if let Some(number) = number {
-                insert(&mut numbered, number, folder.join(&name), what)?;
-            }
-        }
+        let folder = self.folder();
         let pattern = self.path.display();
-        ensure!(!numbered.is_empty(), "no file matches the {what} pattern {pattern}");
+        let mut numbered = BTreeMap::new();
+        let mut short = None;
+        for name in names(folder, what)? {
+            let Some(place) = self.place(&name).filter(|place| is_number(place)) else {
+                continue;
+            };
+            let path = folder.join(&name);
+            let Some(number) = signed(place) else { return Err(too_large(&path, what)) };
+            if place.len() < self.width {
+                short.get_or_insert(path);
+                continue;
+            }
+            check_file(&path, what)?;
+            insert(&mut numbered, number, path, what)?;
+        }
+        ensure!(
+            !numbered.is_empty() || short.is_some(),
+            "no file matches the {what} pattern {pattern}"
+        );
+        if let Some(path) = short {
+            bail!(
+                "the number of the {what} {} has fewer than the {} digits of the pattern {pattern}: name it as \
+                 the others are, or give a pattern with one # or with %d, which match every number",
+                path.display(),
+                self.width
+            );
+        }
         without_gaps(numbered, what, numbering)
+    }
+
+    fn folder(&self) -> &Path {
+        if self.folder.as_os_str().is_empty() { Path::new(".") } else { &self.folder }
+    }
+
+    /// What a name has where the pattern has a number.
+    fn place<'a>(&self, name: &'a OsStr) -> Option<&'a [u8]> {
+        let rest = name.as_encoded_bytes().strip_prefix(self.before.as_slice())?;
+        rest.strip_suffix(self.after.as_slice())
+    }
+
+    /// Files that have a number where the pattern has one, and something besides (`m.0005_old.png`).
+    fn about_others(&self) -> Option<String> {
+        let is_other = |name: &OsString| {
+            let place = self.place(name).unwrap_or_default();
+            let digits = place.strip_prefix(b"-").unwrap_or(place);
+            digits.first().is_some_and(u8::is_ascii_digit) && !is_number(place)
+        };
+        let mut others: Vec<_> =
+            names(self.folder(), "").ok()?.into_iter().filter(is_other).collect();
+        others.sort();
+        let first = others.first()?.display().to_string();
+        let more = match others.len() {
+            1 => "does not match it, and is not read".to_owned(),
+            several => format!("and {} more do not match it, and are not read", several - 1),
+        };
+        Some(format!("beside the pattern {}: {first} {more}", self.path.display()))
     }
 }
 
@@ -138,23 +203,42 @@ type Sequences = BTreeMap<Vec<u8>, BTreeMap<i64, PathBuf>>;
 fn sequences_in(folder: &Path, what: &str) -> Result<(Sequences, Vec<PathBuf>)> {
     let mut sequences = Sequences::new();
     let mut single = Vec::new();
+    let mut large: BTreeMap<Vec<u8>, Vec<PathBuf>> = BTreeMap::new();
     for name in names(folder, what)? {
         let path = folder.join(&name);
         let bytes = name.as_encoded_bytes();
         // Hidden files are thumbnails and leftovers of other programs.
-        if bytes.starts_with(b".") || !is_image(&path) || !path.is_file() {
+        if bytes.starts_with(b".") || !is_image(&path) {
             continue;
         }
+        check_file(&path, what)?;
         let stem = Path::new(&name).file_stem().unwrap_or(&name).as_encoded_bytes();
-        match number_at_end(stem) {
-            Some((before, number)) => {
-                let key = [before, b"#", &bytes[stem.len()..]].concat();
-                insert(sequences.entry(key).or_default(), number, path, what)?;
-            }
+        let (before, number) = number_at_end(stem);
+        let key = [before, b"#", &bytes[stem.len()..]].concat();
+        match signed(number) {
+            Some(number) => insert(sequences.entry(key).or_default(), number, path, what)?,
+            None if is_number(number) => large.entry(key).or_default().push(path),
             None => single.push(path),
         }
     }
+    for (key, mut paths) in large {
+        if let [path, rest @ ..] = paths.as_slice()
+            && (sequences.contains_key(&key) || !rest.is_empty())
+        {
+            return Err(too_large(path, what));
+        }
+        // Alone, its digits are no number of a frame.
+        single.append(&mut paths);
+    }
     Ok((sequences, single))
+}
+
+fn too_large(path: &Path, what: &str) -> anyhow::Error {
+    anyhow!(
+        "the number of the {what} {} is none of a frame: expected at most {}; number it anew",
+        path.display(),
+        i64::MAX
+    )
 }
 
 /// Of the same frames in both formats, and nothing besides, the name of those in EXR.
@@ -232,21 +316,25 @@ fn other_files(folder: &Path, what: &str) -> Result<String> {
     }))
 }
 
-/// The number that a name ends with, and what stands before it. A dash before the digits is a minus
-/// where it follows a dot, an underscore, another dash or nothing: `m.-0005`, but not `m-0005`.
-fn number_at_end(stem: &[u8]) -> Option<(&[u8], i64)> {
+/// What stands before the number that a name ends with, and the number; empty without one. A dash before the
+/// digits is a minus where it follows a dot, an underscore, another dash or nothing: `m.-0005`, but not
+/// `m-0005`.
+fn number_at_end(stem: &[u8]) -> (&[u8], &[u8]) {
     let digits = stem.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let start = stem.len() - digits;
     let minus = matches!(&stem[..start], [b'-'] | [.., b'.' | b'_' | b'-', b'-']);
-    let start = if minus { start - 1 } else { start };
-    Some((&stem[..start], signed(&stem[start..])?))
+    stem.split_at(if minus { start - 1 } else { start })
 }
 
 /// A whole number, of which only the digits and a minus are allowed.
 fn signed(text: &[u8]) -> Option<i64> {
+    if is_number(text) { std::str::from_utf8(text).ok()?.parse().ok() } else { None }
+}
+
+/// Whether it is a whole number, however large.
+fn is_number(text: &[u8]) -> bool {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
-    let plain = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    if plain { std::str::from_utf8(text).ok()?.parse().ok() } else { None }
+    !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
 }
 
 fn names(folder: &Path, what: &str) -> Result<Vec<OsString>> {
@@ -310,119 +398,4 @@ pub(crate) fn is_image(path: &Path) -> bool {
 }
 
 #[cfg(all(test, unix))]
-mod tests {
-    use super::*;
-    use std::os::unix::ffi::OsStrExt;
-
-    fn found(names: &[&[u8]], pattern: &str, numbering: FrameNumbering) -> Result<Vec<String>> {
-        let folder = tempfile::tempdir()?;
-        for name in names {
-            fs::write(folder.path().join(OsStr::from_bytes(name)), b"")?;
-        }
-        let files = find(&folder.path().join(pattern), "clip", numbering)?;
-        let name = |path: PathBuf| path.file_name().unwrap_or_default().display().to_string();
-        Ok(files.into_iter().map(name).collect())
-    }
-
-    #[test]
-    fn frames_before_0_come_in_the_order_of_time() {
-        let names: [&[u8]; 4] = [b"m.0001.png", b"m.-0002.png", b"m.0000.png", b"m.-0001.png"];
-        let order = ["m.-0002.png", "m.-0001.png", "m.0000.png", "m.0001.png"];
-        for pattern in ["", "m.####.png", "m.%04d.png", "m.#.png"] {
-            assert_eq!(
-                found(&names, pattern, FrameNumbering::EveryFrame).unwrap(),
-                order,
-                "{pattern}"
-            );
-        }
-        // `%05d` of −2.
-        let names: [&[u8]; 3] = [b"-0001.png", b"00000.png", b"-0002.png"];
-        for pattern in ["", "%05d.png", "#####.png"] {
-            let order = ["-0002.png", "-0001.png", "00000.png"];
-            assert_eq!(
-                found(&names, pattern, FrameNumbering::EveryFrame).unwrap(),
-                order,
-                "{pattern}"
-            );
-        }
-        // A dash that only divides.
-        let names: [&[u8]; 2] = [b"m-0002.png", b"m-0001.png"];
-        for pattern in ["", "m-####.png"] {
-            let order = ["m-0001.png", "m-0002.png"];
-            assert_eq!(
-                found(&names, pattern, FrameNumbering::EveryFrame).unwrap(),
-                order,
-                "{pattern}"
-            );
-        }
-    }
-
-    #[test]
-    fn steps_of_four_are_latent_frames_and_nothing_else() {
-        let names: [&[u8]; 3] = [b"m.1001.exr", b"m.1005.exr", b"m.1009.exr"];
-        assert_eq!(found(&names, "", FrameNumbering::LatentFrames).unwrap().len(), 3);
-        let text = found(&names, "", FrameNumbering::EveryFrame).unwrap_err().to_string();
-        assert!(text.contains("lacks number 1002") && text.contains("masks alone"), "{text}");
-        let names: [&[u8]; 3] = [b"m.0.exr", b"m.4.exr", b"m.5.exr"];
-        let text = found(&names, "", FrameNumbering::LatentFrames).unwrap_err().to_string();
-        assert!(text.contains("lacks number 1") && text.contains("steps of four"), "{text}");
-    }
-
-    #[test]
-    fn a_folder_of_other_files_says_what_they_are() {
-        let text =
-            |names: &[&[u8]]| found(names, "", FrameNumbering::EveryFrame).unwrap_err().to_string();
-        let words = text(&[b"a.1001.tif", b"a.1002.tif", b"notes.txt", b".hidden.jpg"]);
-        assert!(
-            words.contains("no .png or .exr file, but 2 .tif") && words.contains("oiiotool"),
-            "{words}"
-        );
-        assert!(text(&[]).ends_with("no .png or .exr file"));
-    }
-
-    #[test]
-    fn numbers_that_are_written_or_placed_otherwise_are_told_how_to_write() {
-        let names: [&[u8]; 2] = [b"0001_shot_v003.png", b"0002_shot_v003.png"];
-        let text = found(&names, "", FrameNumbering::EveryFrame).unwrap_err().to_string();
-        let words = "2 images whose names differ before their last number: give a pattern with #";
-        assert!(text.contains(words), "{text}");
-        let right = found(&names, "####_shot_v003.png", FrameNumbering::EveryFrame);
-        assert_eq!(right.unwrap().len(), 2);
-        for pattern in ["@@@@_shot_v003.png", "$F4_shot_v003.png", "*_shot_v003.png"] {
-            let text = found(&names, pattern, FrameNumbering::EveryFrame).unwrap_err().to_string();
-            assert!(text.contains("does not exist; a pattern has # or %04d"), "{text}");
-        }
-    }
-
-    #[test]
-    fn names_need_not_be_utf_8() {
-        let names: [&[u8]; 2] = [b"gr\xfcn.0002.png", b"gr\xfcn.0001.png"];
-        assert_eq!(found(&names, "", FrameNumbering::EveryFrame).unwrap().len(), 2);
-    }
-
-    #[test]
-    fn of_the_same_frames_in_both_formats_exr_is_read_and_said() {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str| fs::write(folder.path().join(name), "x").unwrap();
-        for name in ["rgba.0000", "rgba.0001"] {
-            [".exr", ".png"].iter().for_each(|kind| write(&format!("{name}{kind}")));
-        }
-        write("contact-sheet.png");
-        let names = |found: Vec<PathBuf>| -> Vec<String> {
-            let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
-            found.iter().map(name).collect()
-        };
-        let found = find(folder.path(), "clip", FrameNumbering::EveryFrame).unwrap();
-        assert_eq!(names(found), ["rgba.0000.exr", "rgba.0001.exr"]);
-        let said = choices(&[folder.path().to_owned(), folder.path().join("rgba.0000.png")]);
-        assert!(said.len() == 1 && said[0].contains("rgba.#.exr is read"), "{said:?}");
-        // Which is meant where they are not the same frames, nobody knows.
-        write("rgba.0002.png");
-        let text = find(folder.path(), "clip", FrameNumbering::EveryFrame).unwrap_err().to_string();
-        assert!(text.contains("rgba.#.exr, 2 files; rgba.#.png, 3 files"), "{text}");
-        assert!(choices(&[folder.path().to_owned()]).is_empty());
-        write("rgba.0002.exr");
-        write("plate.0001.exr");
-        assert!(find(folder.path(), "clip", FrameNumbering::EveryFrame).is_err());
-    }
-}
+mod tests;

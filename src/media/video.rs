@@ -5,6 +5,7 @@
 
 mod embedded_profile;
 mod probe;
+mod whole;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use wan_alpha_take::counted::counted;
 
 use super::color_space::ColorSpace;
 use super::error::{self, MediaError};
@@ -72,14 +74,14 @@ pub(crate) fn is_movie(path: &Path) -> bool {
     path.is_file() && !is_image(path)
 }
 
-/// How many frames a video has, which only decoding says for sure.
-pub(crate) fn count(path: &Path) -> error::Result<usize> {
+/// How many frames a video has, which only decoding says for sure, and what ffmpeg says of them.
+pub(crate) fn count(path: &Path) -> error::Result<(usize, Option<String>)> {
     let mut video = Video::open(path, Samples::Gray, None)?;
     let mut frames = 0;
     while video.next()?.is_some() {
         frames += 1;
     }
-    Ok(frames)
+    Ok((frames, video.said.take()))
 }
 
 /// A video being read.
@@ -89,8 +91,10 @@ pub(crate) struct Video {
     samples: Samples,
     pipe: BufReader<ChildStdout>,
     child: Child,
-    said: File,
+    /// What ffmpeg writes of what it finds.
+    log: File,
     read: usize,
+    said: Option<String>,
 }
 
 impl Video {
@@ -102,11 +106,15 @@ impl Video {
     ) -> error::Result<Self> {
         let open = || {
             check_kind(path)?;
-            let said = tempfile::tempfile().context("no temporary file can be made")?;
+            let log = tempfile::tempfile().context("no temporary file can be made")?;
             let about = MovieTags::of(path)?;
-            let mut child = start(path, samples, &about, color, said.try_clone()?)?;
+            if let Some(words) = about.lacks_movie {
+                bail!("{}: {words}: give a movie, or images as PNG or EXR", path.display());
+            }
+            let mut child = start(path, samples, &about, color, log.try_clone()?)?;
             let pipe = BufReader::new(child.stdout.take().context("ffmpeg has no output")?);
-            Ok(Self { path: path.to_owned(), about, samples, pipe, child, said, read: 0 })
+            let path = path.to_owned();
+            Ok(Self { path, about, samples, pipe, child, log, read: 0, said: None })
         };
         open().map_err(MediaError::Unreadable)
     }
@@ -134,6 +142,11 @@ impl Video {
         picture.map_err(MediaError::Unreadable)
     }
 
+    /// What ffmpeg says of the movie that does not keep it from being read; None before its last frame.
+    pub(crate) fn said(&self) -> Option<&str> {
+        self.said.as_deref()
+    }
+
     /// What went wrong is likelier to be in ffmpeg's words than in ours.
     fn end(&mut self, read: Result<()>) -> Result<()> {
         if read.is_err() {
@@ -141,19 +154,46 @@ impl Video {
             let _ = self.child.kill();
         }
         let status = self.child.wait().context("ffmpeg has gone")?;
-        let complaint = complaint(&mut self.said);
+        let complaint = complaint(&mut self.log);
         let path = self.path.display();
         match read {
-            Ok(()) if status.success() && self.read > 0 => Ok(()),
+            Ok(()) if status.success() && self.read > 0 && !is_of_damage(&complaint) => {
+                let words = || format!("ffmpeg says of it: {complaint}");
+                self.said = (!complaint.is_empty()).then(words);
+                Ok(())
+            }
             Err(error) if complaint.is_empty() => Err(error.context(path.to_string())),
-            Ok(()) if complaint.is_empty() && self.read == 0 => bail!("{path} has no picture"),
+            Ok(()) if complaint.is_empty() && self.read == 0 && status.success() => {
+                bail!("{path} has no picture")
+            }
             _ if complaint.contains("Unknown decoder") => bail!(
                 "the alpha of {path} is kept by ffmpeg's decoder {} alone, which this ffmpeg lacks: \
                  install one with libvpx, or write it as ProRes 4444 or a PNG sequence",
                 self.about.decoder.unwrap_or_default()
             ),
-            _ => bail!("ffmpeg cannot read {path}: {complaint}"),
+            _ => {
+                Err(self.broken(if complaint.is_empty() { status.to_string() } else { complaint }))
+            }
         }
+    }
+
+    /// Why not all of its frames are there; `reason` is what ffmpeg says.
+    fn broken(&self, reason: String) -> anyhow::Error {
+        let (path, read) = (self.path.display(), self.read);
+        let claimed = self.about.claimed_frames.filter(|claimed| *claimed >= read as u64);
+        let claimed = claimed
+            .map_or_else(String::new, |frames| format!(", of about {frames} that it claims"));
+        if read == 0 {
+            return anyhow!(
+                "none of the frames of {path} can be decoded{claimed}: it is damaged, or of a kind that this \
+                 ffmpeg does not know; copy or write it again, or give PNG or EXR images (reason: {reason})"
+            );
+        }
+        anyhow!(
+            "{path} is damaged: {} could be decoded{claimed}; copy or write it again, or write the whole ones \
+             as a movie of their own (`ffmpeg -i IN -frames:v {read} OUT`) (reason: {reason})",
+            counted(read, "frame"),
+        )
     }
 }
 
@@ -167,11 +207,14 @@ impl Drop for Video {
 
 /// Refuses what ffmpeg would read as something else, or in less than it holds.
 fn check_kind(path: &Path) -> Result<()> {
-    let head = head(path).with_context(|| format!("cannot read {}", path.display()))?;
-    match not_for_ffmpeg(path, &head) {
-        Some(words) => bail!("{words}"),
-        None => Ok(()),
+    let unread = || format!("cannot read {}", path.display());
+    if let Some(words) = not_for_ffmpeg(path, &head(path).with_context(unread)?) {
+        bail!("{words}");
     }
+    if let Some(words) = whole::missing(path).with_context(unread)? {
+        bail!("{}: {words}; copy or write it again", path.display());
+    }
+    Ok(())
 }
 
 fn start(
@@ -185,11 +228,12 @@ fn start(
     let matrix = about.matrix_as_said(color);
     let matrix = matrix.map(|name| ["-vf".to_owned(), format!("setparams=colorspace={name}")]);
     Command::new("ffmpeg")
-        .args(["-nostdin", "-v", "error"])
+        // The first that is damaged ends it; nothing is turned or mirrored.
+        .args(["-nostdin", "-v", "error", "-xerror", "-noautorotate"])
         .args(decoder.iter().flatten())
         .arg("-i")
         .arg(input(path))
-        .args(["-map", "0:v:0", "-fps_mode", "passthrough"])
+        .args(["-map", "0:V:0", "-fps_mode", "passthrough"])
         .args(matrix.iter().flatten())
         .args(["-f", "image2pipe", "-c:v", "pam", "-pix_fmt", samples.format(), "-"])
         .stdin(Stdio::null())
@@ -217,12 +261,62 @@ fn unstarted(path: &Path, error: &std::io::Error) -> anyhow::Error {
     }
 }
 
-/// The end of what ffmpeg said, in one line.
+/// The beginning of what ffmpeg said, in one line.
 fn complaint(said: &mut File) -> String {
     let mut bytes = Vec::new();
     let read = said.rewind().and_then(|()| said.take(4096).read_to_end(&mut bytes));
-    let text = String::from_utf8_lossy(&bytes).trim().replace('\n', "; ");
-    if read.is_ok() { text } else { String::new() }
+    if read.is_ok() { in_one_line(&String::from_utf8_lossy(&bytes)) } else { String::new() }
+}
+
+/// What ffmpeg says first, without the places in memory that it says of its parts, and without what follows of
+/// it everywhere else.
+fn in_one_line(text: &str) -> String {
+    const MOST: usize = 2;
+    const FOLLOWS: [&str; 6] = [
+        "Task finished with error",
+        "Terminating thread",
+        "Conversion failed",
+        "Nothing was written",
+        "Error opening input",
+        "Error while opening",
+    ];
+    let mut lines: Vec<&str> = Vec::new();
+    for line in text.lines() {
+        let mut line = line.trim();
+        while let Some((_, rest)) = line.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
+            line = rest.trim();
+        }
+        if !line.is_empty() && !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    let follows = |line: &&str| FOLLOWS.iter().any(|words| line.starts_with(words));
+    let told: Vec<&str> = lines
+        .iter()
+        .filter(|line| !follows(line))
+        .chain(lines.iter().filter(|line| follows(line)))
+        .take(MOST)
+        .copied()
+        .collect();
+    told.join("; ")
+}
+
+/// Whether what ffmpeg says, and reads on, is that something is missing or damaged.
+fn is_of_damage(complaint: &str) -> bool {
+    const WORDS: [&str; 10] = [
+        "prematurely",
+        "corrupt",
+        "damaged",
+        "mismatch",
+        "truncat",
+        "decode failed",
+        "decoding error",
+        "error while decoding",
+        "partial file",
+        "concealing",
+    ];
+    let complaint = complaint.to_lowercase();
+    WORDS.iter().any(|words| complaint.contains(words))
 }
 
 /// The next picture, None at the end of the pipe.
@@ -294,6 +388,26 @@ mod tests {
         let rgba = pam(2, 1, &[0, 255, 0, 255]);
         let rgba = next(&mut rgba.as_slice(), Samples::Rgba).unwrap().unwrap();
         assert_eq!(rgba.values, [0.0, 1.0, 0.0, 1.0].repeat(2));
+    }
+
+    #[test]
+    fn what_ffmpeg_says_is_told_without_its_places_in_memory_and_damage_is_known() {
+        let said = "[png @ 0x5643] chunk too big\n[vist#0:0/png @ 0x5643] [dec:png @ 0x56] Decoding error: \
+                    Invalid data\n[vost#0:0/pam @ 0x1] Task finished with error code: -1\n";
+        let told = in_one_line(said);
+        assert_eq!(told, "chunk too big; Decoding error: Invalid data");
+        assert_eq!(in_one_line("Conversion failed!\n"), "Conversion failed!");
+        for damage in [
+            told.as_str(),
+            "File ended prematurely",
+            "LZW decode failed",
+            "slice CRC mismatch 46758A7B!at 0.5 seconds",
+            "corrupt input packet in stream 0",
+        ] {
+            assert!(is_of_damage(damage), "{damage}");
+        }
+        // Of sound movies of cameras.
+        assert!(!is_of_damage("unable to decode APP fields: Invalid data found"));
     }
 
     #[test]

@@ -163,7 +163,7 @@ fn read_images(
     let sequence = MaskSequence::find(path, layer)?;
     sequence.len().map_or(Ok(()), &check)?;
     let (images, remarks) = sequence.read()?;
-    remarks.warnings.iter().for_each(|words| watch.warn(words));
+    remarks.iter().for_each(|words| watch.warn(words));
     check(images.len())?;
     let (width, height) = images.first().map_or((0, 0), |image| (image.width, image.height));
     let shape = [images.len(), height, width];

@@ -11,8 +11,9 @@ use crate::media::guarded::guarded;
 
 pub(super) fn read(path: &Path) -> Result<EmbeddedTexts> {
     let about = guarded(|| {
-        MetaData::read_from_file(path, false)
-            .map_err(|error| anyhow!("it is no whole EXR file: {error}"))
+        MetaData::read_from_file(path, false).map_err(|error| {
+            anyhow!("it is no whole EXR file: copy or write it again (reason: {error})")
+        })
     })?;
     let mut found = EmbeddedTexts::of_kind("an EXR image");
     let words = |text: &Text| String::from_utf8_lossy(text.bytes()).into_owned();

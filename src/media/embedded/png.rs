@@ -2,7 +2,7 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use png::Decoder;
 
 use super::{EmbeddedTexts, bytes, length};
@@ -47,7 +47,9 @@ fn texts(small: &[u8], found: &mut EmbeddedTexts) -> Result<()> {
     whole.extend([0, 0, 0, 0]);
     whole.extend(b"IDAT");
     whole.extend([0x35, 0xaf, 0x06, 0x1e]);
-    let reader = Decoder::new(std::io::Cursor::new(whole)).read_info()?;
+    let reader = Decoder::new(std::io::Cursor::new(whole)).read_info().map_err(|error| {
+        anyhow!("it is no whole PNG file: copy or write it again (reason: {error})")
+    })?;
     let info = reader.info();
     for chunk in &info.uncompressed_latin1_text {
         found.texts.push((chunk.keyword.clone(), chunk.text.clone()));

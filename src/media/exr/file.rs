@@ -74,6 +74,13 @@ impl ExrFile {
         self.meta.headers.get(part).map_or((0, 0), size)
     }
 
+    /// Whether a channel is of whole numbers (UINT), in which programs write ids, and some 0 to 255.
+    pub(in crate::media) fn is_whole_numbers(&self, channel: &ExrChannel) -> bool {
+        let header = self.meta.headers.get(channel.part);
+        let found = header.and_then(|header| header.channels.list.get(channel.index));
+        found.is_some_and(|found| found.sample_type == SampleType::U32)
+    }
+
     /// What is to be said of a part's pixels: their shape, and where they are on the display.
     pub(in crate::media) fn remarks(&self, part: usize) -> Vec<String> {
         let Some(header) = self.meta.headers.get(part) else {
@@ -328,7 +335,11 @@ fn explain(error: exr::error::Error, bytes: &[u8]) -> anyhow::Error {
             Some(12) => "LJ2K".to_owned(),
             Some(13) => "ZSTD".to_owned(),
             Some(other) => format!("of number {other}"),
-            None => return anyhow!(text),
+            None => {
+                return anyhow!(
+                    "its compression cannot be read: write it with ZIP or PIZ (reason: {text})"
+                );
+            }
         };
         return anyhow!(refused_compression(&name));
     }
@@ -341,7 +352,10 @@ fn explain(error: exr::error::Error, bytes: &[u8]) -> anyhow::Error {
             bytes.len()
         );
     }
-    anyhow!("it is damaged, or no whole EXR file: {text}")
+    anyhow!(
+        "it is damaged, or no whole EXR file: copy or render it again (reason: {})",
+        text.lines().next().unwrap_or_default()
+    )
 }
 
 fn refused_sampling(names: &[String]) -> String {

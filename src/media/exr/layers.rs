@@ -59,6 +59,9 @@ pub(in crate::media) struct MaskChannels {
     pub(in crate::media) others: Option<String>,
 }
 
+/// A channel, and the layer that it is of.
+type FoundChannel<'a> = (&'a ExrLayer, &'a ExrChannel);
+
 /// What programs call the layer that is the picture: Nuke, Blender, renderers.
 const MAIN: [&str; 9] =
     ["", "rgba", "rgb", "beauty", "main", "combined", "composite", "color", "default"];
@@ -124,13 +127,27 @@ impl ExrLayer {
         self.find(["A", "alpha"])
     }
 
-    /// How surely it is the picture, 0 first.
-    fn rank(&self) -> usize {
+    /// The channel of a picture without colors.
+    fn gray_or_red(&self) -> Option<&ExrChannel> {
+        self.gray().or_else(|| self.find(["R", "red"]))
+    }
+
+    /// Whether its name is one of those that programs give to the picture.
+    fn is_main(&self) -> bool {
         let name = self.name.to_ascii_lowercase();
         // Nuke: `rgba.left`; Blender: `ViewLayer.Combined`; renderers: `rgba_main`.
-        let words = || name.split(['.', '_', '-', ' ']);
-        let main = name.is_empty() || words().any(|word| !word.is_empty() && MAIN.contains(&word));
-        match (self.prefixed, main) {
+        let mut words = name.split(['.', '_', '-', ' ']);
+        name.is_empty() || words.any(|word| !word.is_empty() && MAIN.contains(&word))
+    }
+
+    /// A channel of it as `--layer` finds it.
+    fn full_name(&self, channel: &ExrChannel) -> String {
+        if self.prefixed || self.name.is_empty() { channel.name.clone() } else { self.name.clone() }
+    }
+
+    /// How surely it is the picture, 0 first.
+    fn rank(&self) -> usize {
+        match (self.prefixed, self.is_main()) {
             (false, true) => 0,
             (false, false) => 1,
             (true, true) => 2,
@@ -206,12 +223,15 @@ impl ExrLayers {
             pictures.iter().skip(1).map(|(layer, _)| layer.name.as_str()).collect();
         let others =
             (named.is_none() && !others.is_empty()).then(|| others_in_words(layer, &others));
-        let alpha = layer.alpha().or_else(|| self.alpha_apart(layer, named)).cloned();
-        Ok(ColorChannels { color, alpha, others })
+        let alpha = match layer.alpha() {
+            Some(alpha) => Some(alpha),
+            None => self.alpha_apart(layer, named)?,
+        };
+        Ok(ColorChannels { color, alpha: alpha.cloned(), others })
     }
 
     /// Alpha and what may stand in for it, of the layer that a person names, or of the picture, or of
-    /// the only mask.
+    /// the only mask. Of several that may be meant none is taken.
     pub(super) fn mask(&self, named: Option<&str>) -> Result<MaskChannels> {
         if let Some(channel) = named.and_then(|named| self.channel(named)) {
             return Ok(MaskChannels { luma: vec![channel.clone()], ..MaskChannels::default() });
@@ -219,26 +239,73 @@ impl ExrLayers {
         if let Ok(ColorChannels { color, alpha, others }) = self.pictures(named, ExrLayer::color) {
             let y = self.meant(named)?.iter().find_map(|layer| layer.gray()).cloned();
             let luma = y.map_or_else(|| color.to_vec(), |y| vec![y]);
-            let mask = || match self.masks(&self.all).as_slice() {
-                [one] if named.is_none() => Some((*one).clone()),
-                _ => None,
+            let alpha = match (alpha, named) {
+                (None, None) => self.only_mask(&self.all)?.cloned(),
+                (alpha, _) => alpha,
             };
-            return Ok(MaskChannels { alpha: alpha.or_else(mask), luma, others });
+            return Ok(MaskChannels { alpha, luma, others });
         }
-        let layers = self.meant(named)?;
-        let gray = layers
-            .iter()
-            .find_map(|layer| layer.gray().or_else(|| layer.find(["R", "red"])).cloned());
-        let alpha = layers.iter().find_map(|layer| layer.alpha()).cloned();
-        if gray.is_some() || alpha.is_some() {
-            return Ok(MaskChannels { alpha, luma: gray.into_iter().collect(), others: None });
+        let (alpha, others) = self.one_of(named, ExrLayer::alpha)?;
+        let (gray, gray_others) = match &alpha {
+            // What stands in for an alpha that says nothing is beside it.
+            Some((layer, _)) => (layer.gray_or_red().map(|gray| (*layer, gray)), None),
+            None => self.one_of(named, ExrLayer::gray_or_red)?,
+        };
+        if alpha.is_some() || gray.is_some() {
+            let [alpha, gray] =
+                [alpha, gray].map(|found| found.map(|(_, channel)| channel.clone()));
+            let others = others.or(gray_others);
+            return Ok(MaskChannels { alpha, luma: gray.into_iter().collect(), others });
         }
-        match self.masks(layers).as_slice() {
-            [one] => Ok(MaskChannels { luma: vec![(*one).clone()], ..MaskChannels::default() }),
-            [] => self.no_channels(
+        match self.only_mask(self.meant(named)?)? {
+            Some(one) => Ok(MaskChannels { luma: vec![one.clone()], ..MaskChannels::default() }),
+            None => self.no_channels(
                 "none of the channels A, Y and R, and none that is called alpha, mask or matte",
                 named,
             ),
+        }
+    }
+
+    /// The one layer that has a channel of a kind, or the main one of several, with what is to be said of
+    /// the others. Of others than the main one none is the likeliest.
+    fn one_of(
+        &self,
+        named: Option<&str>,
+        channel: impl Fn(&ExrLayer) -> Option<&ExrChannel>,
+    ) -> Result<(Option<FoundChannel<'_>>, Option<String>)> {
+        let mut found: Vec<FoundChannel<'_>> = self
+            .meant(named)?
+            .into_iter()
+            .filter_map(|layer| Some((layer, channel(layer)?)))
+            .collect();
+        found.sort_by_key(|(layer, _)| layer.rank());
+        let [first, others @ ..] = found.as_slice() else { return Ok((None, None)) };
+        let name = |(layer, channel): &FoundChannel<'_>| layer.full_name(channel);
+        let names =
+            |some: &[FoundChannel<'_>]| some.iter().map(name).collect::<Vec<_>>().join(", ");
+        if others.is_empty() || named.is_some() {
+            return Ok((Some(*first), None));
+        }
+        let is_only_main = first.0.is_main() && !others.iter().any(|(other, _)| other.is_main());
+        if !is_only_main {
+            bail!("it has several masks ({}): choose one with --layer", names(&found));
+        }
+        let words = format!(
+            "it has several masks: {} is read, not {}; --layer chooses",
+            name(first),
+            names(others)
+        );
+        Ok((Some(*first), Some(words)))
+    }
+
+    /// The only channel of a mask's name.
+    fn only_mask<'a>(
+        &self,
+        layers: impl IntoIterator<Item = &'a ExrLayer>,
+    ) -> Result<Option<&'a ExrChannel>> {
+        match self.masks(layers).as_slice() {
+            [] => Ok(None),
+            [one] => Ok(Some(*one)),
             several => {
                 let names: Vec<_> = several.iter().map(|channel| channel.name.as_str()).collect();
                 bail!("it has several masks ({}): choose one with --layer", names.join(", "))
@@ -278,12 +345,26 @@ impl ExrLayers {
     }
 
     /// An alpha in a part without colors, beside a picture without one.
-    fn alpha_apart(&self, picture: &ExrLayer, named: Option<&str>) -> Option<&ExrChannel> {
+    fn alpha_apart(&self, picture: &ExrLayer, named: Option<&str>) -> Result<Option<&ExrChannel>> {
         if picture.prefixed || named.is_some() {
-            return None;
+            return Ok(None);
         }
         let apart = |layer: &&ExrLayer| !layer.prefixed && layer.color().is_none();
-        self.all.iter().filter(apart).find_map(ExrLayer::alpha)
+        let apart = self.all.iter().filter(apart);
+        let found: Vec<_> =
+            apart.filter_map(|layer| Some((layer.name.as_str(), layer.alpha()?))).collect();
+        match found.as_slice() {
+            [] => Ok(None),
+            [(_, one)] => Ok(Some(*one)),
+            several => {
+                let names: Vec<_> = several.iter().map(|(name, _)| *name).collect();
+                bail!(
+                    "it has several alphas in parts of their own ({}), and none beside its colors: write the \
+                     one that is meant as A beside R, G and B",
+                    names.join(", ")
+                )
+            }
+        }
     }
 
     fn no_channels<T>(&self, what: &str, named: Option<&str>) -> Result<T> {

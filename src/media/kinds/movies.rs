@@ -8,7 +8,8 @@ type MovieKind =
     (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str);
 
 const MOVIES: &str = "tests/movie_reading.rs";
-const PROBE: &str = "src/media/video/probe.rs";
+const EMBEDDED: &str = "src/media/video/embedded_profile.rs";
+const PROBE: &str = "src/media/video/probe/tests.rs";
 
 const KINDS: &[MovieKind] = &[
     (
@@ -66,6 +67,71 @@ const KINDS: &[MovieKind] = &[
         "a warning: “… it is interlaced (top coded first) …”",
         "ffmpeg_s_words_are_understood",
         PROBE,
+    ),
+    (
+        "movie, to be turned or mirrored",
+        "a display matrix",
+        "read as it lies",
+        "a warning: “… it is to be turned or mirrored when it is shown (display matrix, rotation of 90.00 \
+         degrees), which is not done …”",
+        "a_movie_that_is_to_be_turned_is_read_as_it_lies_and_told",
+        MOVIES,
+    ),
+    (
+        "JPEG and WebP, to be turned or mirrored",
+        "EXIF with an orientation",
+        "read as they lie",
+        "a warning: “… (EXIF orientation 6), which is not done …”",
+        "exif_of_jpeg_and_webp_is_found_with_its_orientation",
+        EMBEDDED,
+    ),
+    (
+        "several movies in one file",
+        "",
+        "the first is read",
+        "a warning: “… it holds 2 movies: the first is read (stream 0, ffv1, 64x48), not the next …”",
+        "of_several_movies_the_first_is_read_and_told_and_a_cover_is_none",
+        MOVIES,
+    ),
+    (
+        "movie with a cover",
+        "attached pic",
+        "the movie is read, never the cover",
+        "",
+        "a_second_movie_is_told_and_a_cover_is_none",
+        PROBE,
+    ),
+    (
+        "sound, with or without a cover",
+        "",
+        "refused",
+        "“… it holds sound, and no picture …”",
+        "of_several_movies_the_first_is_read_and_told_and_a_cover_is_none",
+        MOVIES,
+    ),
+    (
+        "movie, cut off or not finished",
+        "",
+        "refused",
+        "“… it is cut off: its mdat ends at byte …”, “… it has no index (moov) …”",
+        "a_movie_that_is_cut_off_or_damaged_is_refused_whatever_holds_it",
+        MOVIES,
+    ),
+    (
+        "movie, frames damaged",
+        "",
+        "refused",
+        "“… is damaged: 8 frames could be decoded, of about 17 that it claims …”",
+        "a_movie_with_damaged_frames_is_refused_with_how_many_are_whole",
+        MOVIES,
+    ),
+    (
+        "movie as a mask, alpha 1 everywhere or none",
+        "",
+        "its brightness is the mask",
+        "a warning: “… its alpha is 1 everywhere, in every frame: its brightness is taken for it …”",
+        "a_movie_s_brightness_is_a_mask_only_where_its_alpha_says_nothing_and_that_is_told",
+        MOVIES,
     ),
 ];
 

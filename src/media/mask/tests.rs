@@ -277,6 +277,68 @@ fn an_image_without_alpha_among_others_with_one_is_opaque_and_told() {
     image::RgbImage::from_pixel(8, 8, image::Rgb([9, 9, 9])).save(path("m.2.png")).unwrap();
     let (images, remarks) = MaskSequence::find(folder.path(), None).unwrap().read().unwrap();
     assert_eq!([images[0].values[0], images[1].values[0]], [100.0 / 255.0, 1.0]);
-    let [told] = remarks.warnings.as_slice() else { panic!("{remarks:?}") };
+    let [told] = remarks.as_slice() else { panic!("{remarks:?}") };
     assert!(told.contains("m.2.png: it has no alpha channel"), "{told}");
+}
+
+#[test]
+fn an_alpha_that_is_1_everywhere_is_told_where_brightness_stands_in_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let said = |name: &str| MaskSequence::find(&path(name), None).unwrap().read().unwrap().1;
+    let opaque = RgbaImage::from_raw(2, 1, vec![51, 51, 51, 255, 102, 102, 102, 255]).unwrap();
+    opaque.save(path("opaque.png")).unwrap();
+    exr(&path("opaque.exr"), (0, 0), None, &[("A", SOLID), ("R", RAMP), ("G", RAMP), ("B", RAMP)]);
+    for name in ["opaque.png", "opaque.exr"] {
+        let [told] = said(name).try_into().unwrap();
+        let words = [name, "its alpha is 1 everywhere", "its brightness is taken"];
+        assert!(words.iter().all(|word| told.contains(word)), "{told}");
+    }
+    // Gray without alpha is a mask as it is, and alpha alone has nothing that stands in for it.
+    gray(&path("gray.png"), 2, 1, 9);
+    exr(&path("alone.exr"), (0, 0), None, &[("A", SOLID)]);
+    for name in ["gray.png", "alone.exr"] {
+        assert!(said(name).is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn of_several_masks_of_an_exr_none_is_taken_in_silence() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.exr");
+    let colors = [("R", HALF), ("G", HALF), ("B", HALF)];
+    let beside = [&colors[..], &[("matte.fg", RAMP), ("matte.bg", HALF)]].concat();
+    for channels in [
+        &[("fg.A", RAMP), ("bg.A", HALF)][..],
+        &[("fg.Y", RAMP), ("bg.Y", HALF)],
+        &[("fg.R", RAMP), ("bg.Y", HALF)],
+        &beside,
+    ] {
+        exr(&path, (0, 0), None, channels);
+        let text = failure(&path);
+        assert!(text.contains("it has several masks (") && text.contains("--layer"), "{text}");
+    }
+    // That of the picture is the likeliest, and the others are told.
+    exr(&path, (0, 0), None, &[("A", RAMP), ("fg.A", HALF)]);
+    let (images, told) = MaskSequence::find(&path, None).unwrap().read().unwrap();
+    assert_eq!(images[0].values, RAMP);
+    assert!(told[0].contains("several masks: main is read, not fg.A; --layer chooses"), "{told:?}");
+    let named = MaskSequence::find(&path, Some("fg")).unwrap().read().unwrap();
+    assert_eq!((named.0[0].values.as_slice(), named.1), (&HALF[..], Vec::new()));
+}
+
+#[test]
+fn what_is_to_be_done_about_numbers_above_1_depends_on_how_large_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.exr");
+    for (most, remedy) in [
+        (1.5, "(clamp it)"),
+        (200.0, "(divide it by what its white is (255), or clamp it)"),
+        (40_000.0, "(divide it by what its white is (65535), or clamp it)"),
+    ] {
+        let mut values = RAMP;
+        values[4] = most;
+        exr(&path, (0, 0), None, &[("R", values)]);
+        assert!(failure(&path).contains(remedy), "{}", failure(&path));
+    }
 }

@@ -11,6 +11,7 @@ use anyhow::{Result, anyhow, bail, ensure};
 use png::{BitDepth, ColorType, Decoder, DecodingError, Info, Reader, Transformations};
 
 use super::color_chunks::{self, readable};
+use super::palette;
 use crate::media::color_tag::ColorTag;
 use crate::media::file_kind::not_what_it_is_called;
 use crate::media::frame::check_size;
@@ -41,6 +42,8 @@ pub(in crate::media) struct PngColor {
 
 /// The bytes that every PNG file begins with.
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
+/// Where the kind of its pixels stands: the header comes first, and is always as long.
+const COLOR_TYPE: usize = 25;
 /// So many bytes may come of one: deflate cannot do more.
 const MOST_PER_BYTE: usize = 1032;
 
@@ -63,9 +66,13 @@ fn read_bytes(bytes: &[u8]) -> Result<PngImage> {
     reader.finish().map_err(explain)?;
     let remarks = remarks(reader.info());
     let (kind, depth) = reader.output_color_type();
-    let has_alpha = matches!(kind, ColorType::Rgba | ColorType::GrayscaleAlpha);
+    let mut has_alpha = matches!(kind, ColorType::Rgba | ColorType::GrayscaleAlpha);
     let mut rgba = vec![1.0; width * height * 4];
     match depth {
+        _ if kind == ColorType::Indexed => {
+            has_alpha = reader.info().trns.is_some();
+            palette::spread(&mut rgba, &raw, reader.info())?;
+        }
         BitDepth::Sixteen => {
             let value = |high: u8, low: u8| f32::from(u16::from_be_bytes([high, low])) / 65535.0;
             spread(&mut rgba, raw.as_chunks::<2>().0, kind, |&[high, low]| value(high, low));
@@ -117,7 +124,13 @@ pub(in crate::media) fn color_of(file: &Path) -> Result<PngColor> {
 fn open(bytes: &[u8]) -> Result<Reader<Cursor<&[u8]>>> {
     ensure!(bytes.starts_with(SIGNATURE), "{}", not_what_it_is_called(bytes, "png"));
     let mut decoder = Decoder::new(Cursor::new(bytes));
-    decoder.set_transformations(Transformations::EXPAND);
+    // Of a palette places that it does not have would become black.
+    let is_indexed = bytes.get(COLOR_TYPE) == Some(&(ColorType::Indexed as u8));
+    decoder.set_transformations(if is_indexed {
+        Transformations::IDENTITY
+    } else {
+        Transformations::EXPAND
+    });
     decoder.set_ignore_text_chunk(true);
     let reader = decoder.read_info().map_err(explain)?;
     let info = reader.info();
@@ -147,7 +160,14 @@ fn explain(error: DecodingError) -> anyhow::Error {
         DecodingError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
             anyhow!("it is cut off: its last part is missing; copy or write it again")
         }
-        error => anyhow!("it is damaged, or no whole PNG file: {error}"),
+        DecodingError::LimitsExceeded => anyhow!(
+            "one of its parts besides the picture is larger than 64 MB, a profile or a text: write it \
+             again without"
+        ),
+        error => anyhow!(
+            "it is damaged, or no whole PNG file: copy or write it again (reason: {})",
+            error.to_string().lines().next().unwrap_or_default()
+        ),
     }
 }
 
@@ -171,7 +191,7 @@ fn spread<T>(rgba: &mut [f32], samples: &[T], kind: ColorType, value: impl Fn(&T
                 pixel[3] = value(alpha);
             }
         }
-        // A palette has become colors by now.
+        // A palette is spread elsewhere.
         ColorType::Grayscale | ColorType::Indexed => {
             for (pixel, gray) in pixels.zip(samples) {
                 pixel[..3].fill(value(gray));

@@ -55,9 +55,11 @@ impl RgbaSequence {
     /// images as they come, and reads the first frame. A movie is decoded once to count its frames.
     pub(crate) fn find(paths: &[PathBuf], reading: &PictureReading) -> error::Result<Self> {
         let open = || -> Result<Self> {
+            let mut remarks = PictureRemarks::default();
             let (source, frames) = match paths {
                 [one] if video::is_movie(one) => {
-                    let frames = video::count(one)?;
+                    let (frames, said) = video::count(one)?;
+                    said.into_iter().for_each(|words| remarks.add(one, words));
                     let video = Video::open(one, Samples::Rgba, reading.color.as_ref())?;
                     (ClipFiles::Movie(Box::new(video)), frames)
                 }
@@ -66,7 +68,10 @@ impl RgbaSequence {
                     let frames = files.len();
                     (ClipFiles::Images(files), frames)
                 }
-                several => (ClipFiles::Images(several.to_vec()), several.len()),
+                several => {
+                    several.iter().try_for_each(|file| sequence::check_file(file, "clip"))?;
+                    (ClipFiles::Images(several.to_vec()), several.len())
+                }
             };
             ensure!(frames > 0, "the clip has no images");
             let mut clip = Self {
@@ -77,7 +82,7 @@ impl RgbaSequence {
                 ready: VecDeque::new(),
                 next: 0,
                 losses: PictureLosses::default(),
-                remarks: PictureRemarks::default(),
+                remarks,
             };
             clip.read_ahead(1);
             let first =

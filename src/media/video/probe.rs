@@ -14,9 +14,9 @@ use crate::media::color_tag::ColorTag;
 use crate::media::guarded::guarded;
 use crate::media::icc;
 use crate::media::reading::Association;
-use crate::media::remarks::about_pixel_aspect;
+use crate::media::remarks::{about_orientation, about_pixel_aspect};
 
-/// What is known of the first video stream of a file.
+/// What is known of the first movie of a file, pictures of a cover left out.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::media) struct MovieTags {
     /// The decoder to ask for, where ffmpeg's own one drops alpha.
@@ -28,9 +28,14 @@ pub(in crate::media) struct MovieTags {
     /// What it says of its primaries and its curve.
     pub(in crate::media) color: Option<ColorTag>,
     /// Whether alpha may be there that ffmpeg does not tell of: a layer of its own, as HEVC has it.
-    pub(in crate::media) may_have_alpha_layer: bool,
+    may_have_alpha_layer: bool,
     /// Whether it is YUV, and neither it nor the standard of its codec says by which matrix.
     pub(in crate::media) names_no_matrix: bool,
+    /// About how many frames its container claims, by its length and its rate; None where it does not say, or
+    /// where what it says is of other streams as well.
+    pub(super) claimed_frames: Option<u64>,
+    /// Why there is nothing to read in it, where there are streams and none is a movie.
+    pub(super) lacks_movie: Option<&'static str>,
     /// What is to be said of its pixels.
     pub(in crate::media) remarks: Vec<String>,
 }
@@ -46,9 +51,11 @@ impl MovieTags {
             .output()
             .map_err(|error| unstarted(path, &error))?;
         let mut found = Self::read(&String::from_utf8_lossy(&output.stderr));
-        if let Some(profile) = embedded_profile::of(path)? {
+        let embedded = embedded_profile::of(path)?;
+        if let Some(profile) = embedded.icc {
             found.color = guarded(|| Ok(icc::tag_of(&profile)))?;
         }
+        found.remarks.extend(embedded.exif.as_deref().and_then(about_orientation));
         Ok(found)
     }
 
@@ -61,10 +68,25 @@ impl MovieTags {
         color.filter(|_| self.names_no_matrix).and_then(ColorSpace::movie_matrix)
     }
 
+    /// Whether its frames may turn out to have alpha: that of HEVC is not told before they are decoded.
+    pub(in crate::media) fn can_have_alpha(&self) -> bool {
+        self.has_alpha != Some(false) || self.may_have_alpha_layer
+    }
+
+    /// What is to be said where it seems to have no alpha; mostly nothing. Of a layer with alpha older versions
+    /// of ffmpeg say nothing, and decode it as opaque (`findings/ffmpeg-hevc-alpha.sh`).
+    pub(in crate::media) const fn about_alpha_layer(&self) -> &'static str {
+        if self.may_have_alpha_layer {
+            " (the alpha of HEVC is decoded by ffmpeg 8.0 and later alone)"
+        } else {
+            ""
+        }
+    }
+
     fn read(text: &str) -> Self {
-        let mut lines = text.lines().skip_while(|line| !is_video(line));
+        let mut lines = text.lines().skip_while(|line| !is_movie(line));
         let Some((_, stream)) = lines.next().and_then(|line| line.split_once("Video: ")) else {
-            return Self::default();
+            return Self { lacks_movie: without_movie(text), ..Self::default() };
         };
         let fields = fields(stream);
         let codec = stream.split([' ', ',']).next().unwrap_or_default();
@@ -73,11 +95,8 @@ impl MovieTags {
         });
         let details: Vec<&str> = details.split(", ").collect();
         // Of this stream alone: what is said of the next one begins with its line.
-        let mut own = lines.take_while(|line| !line.trim_start().starts_with("Stream #"));
-        let has_alpha_layer = own.any(|line| {
-            let (name, value) = line.split_once(':').unwrap_or_default();
-            name.trim().eq_ignore_ascii_case("alpha_mode") && value.trim() == "1"
-        });
+        let own: Vec<&str> = lines.take_while(|line| !is_stream(line)).collect();
+        let has_alpha_layer = own_value(&own, "alpha_mode") == Some("1");
         let decoder = match codec {
             "vp8" if has_alpha_layer => Some("libvpx"),
             "vp9" if has_alpha_layer => Some("libvpx-vp9"),
@@ -90,6 +109,7 @@ impl MovieTags {
             }
             _ => None,
         });
+        let remarks = [other_movies(text), aspect(stream), turned(&own), interlaced(&details)];
         Self {
             decoder,
             pixel_format: pixel_format.to_owned(),
@@ -100,7 +120,9 @@ impl MovieTags {
             names_no_matrix: is_yuv(pixel_format)
                 && !OF_BT_601.contains(&codec)
                 && !details.iter().any(|detail| names_matrix(detail)),
-            remarks: aspect(stream).into_iter().chain(interlaced(&details)).collect(),
+            claimed_frames: claimed_frames(text, &own, &fields),
+            lacks_movie: None,
+            remarks: remarks.into_iter().flatten().collect(),
         }
     }
 }
@@ -108,7 +130,7 @@ impl MovieTags {
 /// What ffmpeg says in parentheses behind the pixels of the first video stream: range, color, fields.
 pub(in crate::media) fn stream_details(text: &str) -> Vec<String> {
     let stream =
-        text.lines().find(|line| is_video(line)).and_then(|line| line.split_once("Video: "));
+        text.lines().find(|line| is_movie(line)).and_then(|line| line.split_once("Video: "));
     let fields = stream.map(|(_, stream)| fields(stream)).unwrap_or_default();
     let details = fields.get(1).and_then(|field| field.trim_end_matches(')').split_once('('));
     details.map(|(_, details)| details.split(", ").map(str::to_owned).collect()).unwrap_or_default()
@@ -133,8 +155,87 @@ fn interlaced(details: &[&str]) -> Option<String> {
     ))
 }
 
-fn is_video(line: &str) -> bool {
-    line.trim_start().starts_with("Stream #") && line.contains("Video: ")
+/// Whether a display is to turn or to mirror the pictures, as phones say of what they record.
+fn turned(own: &[&str]) -> Option<String> {
+    let matrix =
+        ["displaymatrix", "Display Matrix"].iter().find_map(|name| own_value(own, name))?;
+    Some(format!(
+        "it is to be turned or mirrored when it is shown (display matrix, {matrix}), which is not done: its \
+         pixels are taken as they lie; `ffmpeg -i IN OUT` writes it as it is shown"
+    ))
+}
+
+/// Movies besides the first, which are not read.
+fn other_movies(text: &str) -> Option<String> {
+    let movies: Vec<&str> = text.lines().filter(|line| is_movie(line)).collect();
+    let [first, second, ..] = movies.as_slice() else { return None };
+    let number = |line: &str| {
+        let rest = line.split_once("#0:").map_or("", |(_, rest)| rest);
+        rest.chars().take_while(char::is_ascii_digit).collect::<String>()
+    };
+    let shape = |line: &str| {
+        let stream = line.split_once("Video: ").map_or("", |(_, stream)| stream);
+        let fields = fields(stream);
+        let codec = stream.split([' ', ',']).next().unwrap_or_default();
+        let size = fields.get(2).and_then(|size| size.split(' ').next()).unwrap_or_default();
+        format!("stream {}, {codec}, {size}", number(line))
+    };
+    Some(format!(
+        "it holds {} movies: the first is read ({}), not the next ({}); `ffmpeg -i IN -map 0:{} -c copy OUT` \
+         takes that one out",
+        movies.len(),
+        shape(first),
+        shape(second),
+        number(second)
+    ))
+}
+
+/// Why a file has no movie; None of one that ffmpeg says nothing of.
+fn without_movie(text: &str) -> Option<&'static str> {
+    let has = |words: &str| text.lines().any(|line| is_stream(line) && line.contains(words));
+    if has("Video: ") {
+        Some("of pictures it holds no more than a cover")
+    } else if has("Audio: ") {
+        Some("it holds sound, and no picture")
+    } else {
+        has(": ").then_some("it holds no picture")
+    }
+}
+
+/// By the length of the stream or, where it is the only one, of the file.
+fn claimed_frames(text: &str, own: &[&str], fields: &[&str]) -> Option<u64> {
+    let rate = fields.iter().find_map(|field| field.strip_suffix(" fps"))?.parse::<f64>().ok()?;
+    let of_file = || {
+        let is_only = text.lines().filter(|line| is_stream(line)).count() == 1;
+        let line = text.lines().find_map(|line| line.trim_start().strip_prefix("Duration: "));
+        line.filter(|_| is_only)?.split(',').next()
+    };
+    let length = own_value(own, "duration").or_else(of_file)?;
+    let seconds = length
+        .split(':')
+        .try_fold(0.0, |sum, part| part.trim().parse::<f64>().ok().map(|part| sum * 60.0 + part))?;
+    let frames = (seconds * rate).round();
+    (1.0..1e9).contains(&frames).then_some(frames as u64)
+}
+
+/// What is said of a stream under a name.
+fn own_value<'a>(own: &[&'a str], wanted: &str) -> Option<&'a str> {
+    own.iter().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.trim().eq_ignore_ascii_case(wanted).then_some(value.trim())
+    })
+}
+
+fn is_stream(line: &str) -> bool {
+    line.trim_start().starts_with("Stream #")
+}
+
+/// Whether a line is that of a movie, as ffmpeg's `-map 0:V` chooses.
+fn is_movie(line: &str) -> bool {
+    const PICTURES: [&str; 3] = ["(attached pic)", "(still image)", "(timed thumbnails)"];
+    is_stream(line)
+        && line.contains("Video: ")
+        && !PICTURES.iter().any(|picture| line.contains(picture))
 }
 
 /// What commas divide that stand in no parentheses.
@@ -253,95 +354,4 @@ fn curve_code(name: &str) -> Option<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::media::color_tag::TagMeaning;
-
-    #[test]
-    fn ffmpeg_s_words_are_understood() {
-        let read = |stream: &str| {
-            MovieTags::read(&format!(
-                "Input #0, mov, from 'a.mov':\n  Duration: 00:00:01\n  {stream}\n    Metadata:\n      \
-                 encoder : x\n  Stream #0:1: Video: png, rgba(pc), 8x8\n    Metadata:\n      \
-                 alpha_mode : 1\n"
-            ))
-        };
-        let prores = read(
-            "Stream #0:0[0x1]: Video: prores (4444) (ap4h / 0x68347061), yuva444p12le(tv, bt709, \
-             progressive), 96x96, 8 fps",
-        );
-        assert_eq!((prores.has_alpha, prores.decoder), (Some(true), None));
-        assert_eq!(prores.pixel_format, "yuva444p12le");
-        let Some(TagMeaning::Known(space)) = prores.color.map(|tag| tag.meaning) else {
-            panic!("a known space");
-        };
-        assert_eq!(space.kept_on_rec_709_display().to_srgb([0.3; 3]), [0.3; 3]);
-        let odd = read(
-            "Stream #0:0[0x1]: Video: prores (4444) (ap4h / 0x68347061), yuva444p12le(tv, top coded first \
-             (swapped)), 64x48, 36 kb/s, SAR 2:1 DAR 8:3, 16 fps",
-        );
-        let [aspect, interlaced] = odd.remarks.as_slice() else { panic!("{odd:?}") };
-        assert!(aspect.contains("2.000 times as wide as high (SAR 2:1)"), "{aspect}");
-        assert!(interlaced.contains("interlaced (top coded first)"), "{interlaced}");
-        assert!(prores.remarks.is_empty());
-        let hdr = read(
-            "Stream #0:0: Video: hevc (Main 10), yuv420p10le(tv, bt2020nc/bt2020/smpte2084), 8x8",
-        );
-        assert_eq!(hdr.color.unwrap().meaning, TagMeaning::HighDynamicRange("PQ"));
-        assert_eq!(hdr.has_alpha, Some(false));
-        let untagged = read("Stream #0:0: Video: vp9 (Profile 0), yuv420p(tv, progressive), 8x8");
-        assert!(untagged.names_no_matrix);
-        assert_eq!((untagged.color, untagged.decoder), (None, None));
-        let matrix_alone =
-            read("Stream #0:0: Video: vp9, yuv420p(tv, bt470bg/unknown/unknown), 8x8");
-        assert_eq!((matrix_alone.color, matrix_alone.names_no_matrix), (None, false));
-        let no_matrix = read("Stream #0:0: Video: h264, nv12(tv, unknown/bt709/bt709), 8x8");
-        assert!(no_matrix.names_no_matrix);
-        for with_one in ["mjpeg (Baseline), yuvj420p(pc)", "webp, yuv420p", "ffv1, bgra(pc)"] {
-            let tags = read(&format!("Stream #0:0: Video: {with_one}, 8x8"));
-            assert!(!tags.names_no_matrix, "{with_one}");
-        }
-        assert_eq!(MovieTags::read("nonsense"), MovieTags::default());
-    }
-
-    /// The movies of `tests/data/pictures`, and what ffmpeg 7.0 and 9.0 say of them.
-    #[test]
-    fn two_versions_of_ffmpeg_are_understood_alike() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/pictures");
-        for (file, alpha, decoder, color, matrix) in [
-            ("vp9.webm", true, Some("libvpx-vp9"), None, false),
-            ("vp8.webm", true, Some("libvpx"), None, true),
-            ("ffv1.mkv", true, None, None, true),
-            ("prores.mov", true, None, Some("Rec.709 with gamma 2.4"), true),
-            // Which ffmpeg never says: its alpha is a second layer.
-            ("hevc.mov", false, None, None, false),
-            ("rec2020.mkv", true, None, Some("Rec.2020 with gamma 2.4"), true),
-            ("pq.mkv", true, None, Some("PQ"), true),
-            ("opaque.mp4", false, None, None, false),
-        ] {
-            for version in ["7.0", "9.0"] {
-                let path = folder.join(format!("{file}.ffmpeg-{version}.txt"));
-                let tags = MovieTags::read(&std::fs::read_to_string(path).unwrap());
-                let found = tags.color.map(|tag| match tag.meaning {
-                    TagMeaning::Known(space) => space.to_string(),
-                    TagMeaning::HighDynamicRange(curve) => curve.to_owned(),
-                    _ => "unknown".to_owned(),
-                });
-                let said = (tags.has_alpha, tags.decoder, found.as_deref());
-                assert_eq!(said, (Some(alpha), decoder, color), "{file} by {version}");
-                assert_eq!(tags.names_no_matrix, !matrix, "{file} by {version}");
-            }
-        }
-    }
-
-    #[test]
-    fn vp8_and_vp9_with_alpha_ask_for_the_decoder_that_keeps_it() {
-        for (codec, decoder) in [("vp9 (Profile 0)", "libvpx-vp9"), ("vp8", "libvpx")] {
-            let tags = MovieTags::read(&format!(
-                "  Stream #0:0: Video: {codec}, yuv420p(tv), 96x96\n    Metadata:\n      ALPHA_MODE \
-                 : 1\n"
-            ));
-            assert_eq!((tags.decoder, tags.has_alpha), (Some(decoder), Some(true)));
-        }
-    }
-}
+mod tests;

@@ -246,6 +246,15 @@ palette = rgba.quantize(16, method=Image.Quantize.FASTOCTREE, dither=Image.Dithe
 palette.save("palette.png")
 back = np.asarray(Image.open("palette.png").convert("RGBA")) / 255.0
 keep("palette.png", "srgb", back[..., :3], back[..., 3])
+# Of its palette two colors are left: most pixels point behind its end.
+rest, made = open("palette.png", "rb").read(), b""
+made, rest = rest[:8], rest[8:]
+while rest:
+    size = struct.unpack(">I", rest[:4])[0] + 12
+    kind, data = rest[4:8], rest[8 : size - 4]
+    made += chunk(kind, {b"PLTE": data[:6], b"tRNS": data[:2]}.get(kind, data))
+    rest = rest[size:]
+open("palette-short.png", "wb").write(made)
 rgba.save("animated.png", save_all=True, append_images=[rgba.rotate(90), rgba.rotate(180)])
 
 
@@ -358,6 +367,12 @@ odd("normals.exr", same, channels=["N.X", "N.Y", "N.Z", "P.Y"])
 odd("cryptomatte.exr", same, channels=["CryptoObject00.r", "CryptoObject00.g", "CryptoObject00.b", "CryptoObject00.a"])
 expected.pop("normals.exr")
 expected.pop("cryptomatte.exr")
+exr("masks.exr", "linear", parts=[
+    ("", lambda rgba: {"fg.A": plane(rgba, 3), "bg.A": np.ascontiguousarray(1 - plane(rgba, 3))})])
+expected.pop("masks.exr")
+exr("whole-numbers.exr", "linear", parts=[
+    ("", lambda rgba: {c: np.round(plane(rgba, i) * 255).astype(np.uint32) for i, c in enumerate("RGBA")})])
+expected.pop("whole-numbers.exr")
 exr("views.exr", "linear", parts=[("left", whole), ("right", other)])
 left = open("untagged.exr", "rb").read()
 open("cut.exr", "wb").write(left[: len(left) - 20])
