@@ -171,16 +171,16 @@ impl Video {
                  install one with libvpx, or write it as ProRes 4444 or a PNG sequence",
                 self.about.decoder.unwrap_or_default()
             ),
-            _ => {
-                Err(self.broken(if complaint.is_empty() { status.to_string() } else { complaint }))
-            }
+            _ if complaint.is_empty() => Err(self.broken(&status.to_string())),
+            _ => Err(self.broken(&complaint)),
         }
     }
 
     /// Why not all of its frames are there; `reason` is what ffmpeg says.
-    fn broken(&self, reason: String) -> anyhow::Error {
+    fn broken(&self, reason: &str) -> anyhow::Error {
         let (path, read) = (self.path.display(), self.read);
         let claimed = self.about.claimed_frames.filter(|claimed| *claimed >= read as u64);
+        let claimed_more = claimed.is_some_and(|claimed| claimed > read as u64);
         let claimed = claimed
             .map_or_else(String::new, |frames| format!(", of about {frames} that it claims"));
         if read == 0 {
@@ -189,10 +189,13 @@ impl Video {
                  ffmpeg does not know; copy or write it again, or give PNG or EXR images (reason: {reason})"
             );
         }
+        let rest = claimed_more.then(|| {
+            format!(", or write the whole ones as a movie of their own (`ffmpeg -i IN -frames:v {read} OUT`)")
+        });
         anyhow!(
-            "{path} is damaged: {} could be decoded{claimed}; copy or write it again, or write the whole ones \
-             as a movie of their own (`ffmpeg -i IN -frames:v {read} OUT`) (reason: {reason})",
+            "{path} is damaged: {} could be decoded{claimed}; copy or write it again{} (reason: {reason})",
             counted(read, "frame"),
+            rest.unwrap_or_default()
         )
     }
 }
@@ -229,7 +232,7 @@ fn start(
     let matrix = matrix.map(|name| ["-vf".to_owned(), format!("setparams=colorspace={name}")]);
     Command::new("ffmpeg")
         // The first that is damaged ends it; nothing is turned or mirrored.
-        .args(["-nostdin", "-v", "error", "-xerror", "-noautorotate"])
+        .args(["-nostdin", "-v", "error", "-xerror", "-noautorotate", "-err_detect", "crccheck"])
         .args(decoder.iter().flatten())
         .arg("-i")
         .arg(input(path))
