@@ -82,6 +82,7 @@ pub(crate) use kept_blocks::kept_bytes;
 pub use low_rank::LowRank;
 pub use marks::FILLER;
 pub use memory::{MemorySet, keeps_float32};
+pub(crate) use merge::RowRatios;
 pub use merged::{MERGED_NUMERICS, MERGED_SOURCE, MergedTransformer};
 pub use model_files::{MERGED, ModelFiles, Strengths};
 pub use network::Network;

@@ -11,7 +11,7 @@ use tch::Tensor;
 
 use super::BlockSource;
 use crate::Result;
-use crate::weights::{BlockLayout, BlockLayouts, Weights};
+use crate::weights::{BlockLayout, BlockLayouts, RowRatios, Weights};
 
 /// A block as it is kept: uint8 `[bytes]`.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub(super) struct BroughtIntoForm<B> {
     block: B,
     /// Of each block, whether its numbers have been looked at.
     seen: RefCell<Vec<bool>>,
+    /// What adapters multiply rows by, of the blocks that were in form.
+    ratios: RefCell<RowRatios>,
 }
 
 impl<B> BroughtIntoForm<B> {
@@ -44,7 +46,8 @@ impl<B> BroughtIntoForm<B> {
     ) -> Self {
         let (layout, memory, block) = form;
         let seen = RefCell::new(vec![false; layouts.count()]);
-        Self { kept, layouts, weights: weights.clone(), layout, memory, block, seen }
+        let ratios = RefCell::default();
+        Self { kept, layouts, weights: weights.clone(), layout, memory, block, seen, ratios }
     }
 }
 
@@ -64,7 +67,8 @@ impl<B: Send> BlockSource<B> for BroughtIntoForm<B> {
             let check = !self.seen.borrow()[index];
             let kept = (&**self.layouts.of(index), memory);
             let form = (&*self.layout, &self.memory);
-            self.weights.sub(index).bring_into_form(kept, form, check)?;
+            let ratios = &mut *self.ratios.borrow_mut();
+            self.weights.sub(index).bring_into_form(kept, form, ratios, check)?;
             self.seen.borrow_mut()[index] = true;
             Ok(())
         })?;

@@ -22,7 +22,7 @@ use super::file::TensorFile;
 use super::held_tensor::Held;
 use super::image_names::refuse_other_kind;
 use super::marks::is_mark_in_adapter;
-use super::merge::Merge;
+use super::merge::{Merge, RowLength};
 use super::names;
 use super::quantization::{check_adapter, unknown_mark};
 use super::set::TensorSet;
@@ -217,7 +217,7 @@ impl Adapter {
         Ok(Some(Merge::LowRank {
             down: Held::new(down.f_reshape([rank, -1])?),
             up: Held::new(up.f_reshape([-1, rank])?.f_mul_scalar(strength * scale)?),
-            magnitude,
+            length: magnitude.map(RowLength::Magnitude),
             share,
         }))
     }

@@ -14,7 +14,7 @@ use tch::{Kind, Tensor};
 
 use super::block_layout::{BlockLayout, BlockLayouts, BlockPart, PartOrigin};
 use super::marks::SCALE;
-use super::merge::Delivery;
+use super::merge::{Delivery, RowRatios};
 use super::quantize::{QuantizedForm, is_block_matrix, quantize};
 use super::scale::WeightScale;
 use super::set::TensorSet;
@@ -154,7 +154,8 @@ impl Weights {
 
     /// Brings the block of these weights, kept in `memory` as `kept` says, into the form that it is
     /// computed with: into `form`, which `asked` says the places of. Both are uint8 `[bytes]` on the device.
-    /// `check`: whether its numbers are finite is looked at.
+    /// `ratios`: of the blocks that were brought into form before. `check`: whether its numbers are finite
+    /// is looked at.
     ///
     /// # Errors
     /// A number is not finite; an adapter cannot be read; or memory runs out.
@@ -162,6 +163,7 @@ impl Weights {
         &self,
         (kept, memory): (&BlockLayout, &Tensor),
         (asked, form): (&BlockLayout, &Tensor),
+        ratios: &mut RowRatios,
         check: bool,
     ) -> Result<()> {
         let _guard = tch::no_grad_guard();
@@ -192,12 +194,14 @@ impl Weights {
                 .iter()
                 .filter(|_| from.origin == PartOrigin::File)
                 .filter_map(|adapter| adapter.merging(&name, device).transpose());
-            let merges = merges.collect::<Result<_>>()?;
+            let mut merges = merges.collect::<Result<Vec<_>>>()?;
+            let noted = ratios.prepare(&name, &mut merges)?;
             let delivery =
                 Delivery { stored: stored.scaled(scale), merges, kind: part.kind(), device };
             if !delivery.deliver_into(&part.view(form)?, check, scratch)? {
                 return Err(not_finite(self.device, set, adapters, &name)?);
             }
+            ratios.keep(noted);
         }
         Ok(())
     }

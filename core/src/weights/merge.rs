@@ -3,6 +3,7 @@
 //! Rows do not meet in any of it, so that a tensor is taken in blocks of rows that stay in a
 //! processor's cache from the file's map to the place where the result is kept.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -28,8 +29,8 @@ pub(super) enum Merge {
         down: Held,
         /// B: `[out, rank]`, all scales multiplied in
         up: Held,
-        /// The length that a DoRA gives each row: `[out, 1]`.
-        magnitude: Option<Held>,
+        /// The length that a DoRA gives each row.
+        length: Option<RowLength>,
         /// How much of the way to that is gone: 1 is all of it.
         share: f64,
     },
@@ -39,6 +40,66 @@ pub(super) enum Merge {
         difference: Held,
         strength: f64,
     },
+}
+
+/// The length of each row of a matrix, as a DoRA has it; float32.
+pub(super) enum RowLength {
+    /// The length that rows are brought to: `[out, 1]`.
+    Magnitude(Held),
+    /// The same, and where what they were multiplied by is noted, for the next time.
+    Noted { magnitude: Held, ratios: Held },
+    /// What they are multiplied by, as it was noted: `[out, 1]`.
+    Ratio(Held),
+}
+
+impl RowLength {
+    /// What rows of the merged matrix are multiplied by, those of `block`, the first of which is `first`.
+    fn ratio(&self, first: i64, block: &Tensor) -> Result<Tensor> {
+        let rows = |held: &Held| held.tensor().f_narrow(0, first, block.size()[0]);
+        let (magnitude, noted) = match self {
+            Self::Ratio(ratios) => return Ok(rows(ratios)?),
+            Self::Magnitude(magnitude) => (magnitude, None),
+            Self::Noted { magnitude, ratios } => (magnitude, Some(ratios)),
+        };
+        let norm = block.f_norm_scalaropt_dim(2.0, 1i64, true)?.f_clamp_min(1e-8)?;
+        let ratio = rows(magnitude)?.f_div(&norm)?;
+        if let Some(noted) = noted {
+            rows(noted)?.f_copy_(&ratio)?;
+        }
+        Ok(ratio)
+    }
+}
+
+/// What rows are multiplied by, of each tensor and each adapter in their order: noted when one is merged
+/// first, so that it is not computed again where the same is merged time and again.
+#[derive(Debug, Default)]
+pub(crate) struct RowRatios(BTreeMap<(String, usize), Tensor>);
+
+impl RowRatios {
+    /// Has the merges of a tensor multiply by what is known, and note the rest; what is to be
+    /// [kept](Self::keep) once all of it is merged.
+    pub(super) fn prepare(&self, name: &str, merges: &mut [Merge]) -> Result<Self> {
+        let mut noted = Self::default();
+        for (index, merge) in merges.iter_mut().enumerate() {
+            let Merge::LowRank { length, .. } = merge else { continue };
+            let key = (name.to_owned(), index);
+            *length = match (self.0.get(&key), length.take()) {
+                (Some(known), Some(_)) => Some(RowLength::Ratio(Held::new(known.shallow_clone()))),
+                (None, Some(RowLength::Magnitude(magnitude))) => {
+                    let ratios = magnitude.tensor().f_empty_like()?;
+                    noted.0.insert(key, ratios.shallow_clone());
+                    Some(RowLength::Noted { magnitude, ratios: Held::new(ratios) })
+                }
+                (_, other) => other,
+            };
+        }
+        Ok(noted)
+    }
+
+    /// Keeps what was noted.
+    pub(super) fn keep(&mut self, noted: Self) {
+        self.0.extend(noted.0);
+    }
 }
 
 impl Merge {
@@ -52,12 +113,11 @@ impl Merge {
                 let difference = difference.f_narrow(0, first, count)?;
                 let _ = block.f_add_(&difference.f_mul_scalar(*strength)?)?;
             }
-            Self::LowRank { down, up, magnitude, share } => {
+            Self::LowRank { down, up, length, share } => {
                 let before = if *share == 1.0 { None } else { Some(block.f_mul_scalar(1.0)?) };
                 let _ = block.f_addmm_(&rows(up)?, &down.tensor())?;
-                if let Some(magnitude) = magnitude {
-                    let norm = block.f_norm_scalaropt_dim(2.0, 1i64, true)?.f_clamp_min(1e-8)?;
-                    let _ = block.f_mul_(&rows(magnitude)?.f_div(&norm)?)?;
+                if let Some(length) = length {
+                    let _ = block.f_mul_(&length.ratio(first, block)?)?;
                 }
                 if let Some(before) = before {
                     let way = block.f_sub(&before)?.f_mul_scalar(*share)?;

@@ -96,6 +96,34 @@ fn blocks_of_rows_give_the_bits_of_the_whole() {
 }
 
 #[test]
+fn what_a_dora_multiplies_rows_by_is_found_once_where_a_matrix_is_merged_again() {
+    let layer = Layer::new(300, 256, Kind::Float);
+    let base = |scale: f64| {
+        let weight = layer.set.read(crate::device::Device::cpu(), NAME).unwrap();
+        weight.to_kind(Kind::Float) * scale
+    };
+    let merged = |ratios: &mut RowRatios, mut block: Tensor| {
+        let merges = layer.adapters.iter();
+        let merges = merges.filter_map(|adapter| adapter.merging(NAME, Device::Cpu).transpose());
+        let mut merges = merges.collect::<Result<Vec<_>>>().unwrap();
+        let noted = ratios.prepare(NAME, &mut merges).unwrap();
+        for merge in &merges {
+            merge.apply(0, &mut block).unwrap();
+        }
+        ratios.keep(noted);
+        block
+    };
+    let expected = layer.merged(NAME);
+    let mut ratios = RowRatios::default();
+    for _ in 0..2 {
+        assert_eq!(merged(&mut ratios, base(1.0)), expected);
+    }
+    // Of another matrix lengths would be others: they are not looked at again.
+    let anew = merged(&mut RowRatios::default(), base(2.0));
+    assert_ne!(merged(&mut ratios, base(2.0)), anew);
+}
+
+#[test]
 fn other_kinds_are_merged_in_float32_too() {
     for kind in [Kind::BFloat16, Kind::Half, Kind::Double] {
         let layer = Layer::new(1000, 1536, kind);
