@@ -2,50 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+mod support;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use serde_json::Value;
-use tempfile::TempDir;
-
-struct Room(TempDir);
+use support::room::Room;
 
 impl Room {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wan-alpha"));
-        command.args(arguments).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
-        command.env("HOME", self.path("home")).env("WAN_ALPHA_MODELS", self.path("models"));
-        command.env("OMP_WAIT_POLICY", "passive").env("OMP_NUM_THREADS", "1");
-        command.output().unwrap()
-    }
-
-    #[track_caller]
-    fn ok(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    #[track_caller]
-    fn fails(&self, arguments: &[&str], code: i32, words: &[&str]) {
-        let output = self.run(arguments);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{said}");
-        assert!(!said.contains("panicked"), "{said}");
-        for word in words {
-            assert!(said.contains(word), "`{word}` is not in: {said}");
-        }
-    }
-
     /// A copy of a reference model.
     fn model(&self, name: &str) -> PathBuf {
         let folder = self.path(name);
@@ -86,12 +51,12 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn a_model_is_added_listed_used_verified_and_forgotten() {
-    let room = Room::new();
+    let room = Room::with_models();
     let folder = room.model("download");
     // Until then, what ships.
     assert!(room.ok(&["model", "list"]).starts_with("draft (auto): "));
     let unknown = ["render", "--prompt", "x", "--out", "o", "--model", "tiny"];
-    room.fails(&unknown, 4, &["model `tiny`", "models known: draft", "model add"]);
+    room.fails_with(&unknown, 4, &["model `tiny`", "models known: draft", "model add"]);
     let added = room.ok(&["model", "add", "tiny", folder.to_str().unwrap()]);
     for part in [
         "transformer",
@@ -132,13 +97,13 @@ fn a_model_is_added_listed_used_verified_and_forgotten() {
 
     room.ok(&["model", "remove", "tiny"]);
     assert!(folder.join("config.json").is_file());
-    room.fails(&["model", "show", "tiny"], 4, &["model `tiny`", "models known: draft"]);
+    room.fails_with(&["model", "show", "tiny"], 4, &["model `tiny`", "models known: draft"]);
 }
 
 /// Nor does it become `auto`, which every later call would fail by.
 #[test]
 fn a_record_that_cannot_be_done_makes_no_model() {
-    let room = Room::new();
+    let room = Room::with_models();
     let folder = room.path("download");
     copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("resources/draft-model"), &folder);
     let record = folder.join("wan-alpha.json");
@@ -146,19 +111,19 @@ fn a_record_that_cannot_be_done_makes_no_model() {
     changed["defaults"]["frames"] = 18.into();
     fs::write(&record, changed.to_string()).unwrap();
     let add = ["model", "add", "odd", folder.to_str().unwrap()];
-    room.fails(&add, 2, &["what the record of odd says it does cannot be done", "18"]);
+    room.fails_with(&add, 2, &["what the record of odd says it does cannot be done", "18"]);
     assert!(room.ok(&["model", "where"]).contains("auto is draft"));
 }
 
 #[test]
 fn an_incomplete_download_is_told_what_it_lacks() {
-    let room = Room::new();
+    let room = Room::with_models();
     let folder = room.model("download");
     fs::remove_file(folder.join("decoder.bin")).unwrap();
     fs::remove_file(folder.join("models_t5_umt5-xxl-enc-bf16.pth")).unwrap();
     let add = ["model", "add", "tiny", folder.to_str().unwrap()];
-    room.fails(&add, 4, &["no text encoder", "no decoder LoRAs (decoder.bin)"]);
-    room.fails(&["model", "add", "../x", "y"], 2, &["not a model's name"]);
+    room.fails_with(&add, 4, &["no text encoder", "no decoder LoRAs (decoder.bin)"]);
+    room.fails_with(&["model", "add", "../x", "y"], 2, &["not a model's name"]);
     assert!(!room.path("models").exists());
 }
 
@@ -184,7 +149,7 @@ fn foreign_files_among_the_parts_of_a_model_that_is_added_are_told_in_a_line_eac
 
 #[test]
 fn a_changed_file_is_noticed() {
-    let room = Room::new();
+    let room = Room::with_models();
     let folder = room.model("download");
     room.ok(&["model", "add", "tiny", folder.to_str().unwrap()]);
     let dora = folder.join("wan-alpha-dora.safetensors");
@@ -192,12 +157,12 @@ fn a_changed_file_is_noticed() {
     bytes.push(0);
     fs::write(&dora, bytes).unwrap();
     let words = ["wan-alpha-dora.safetensors has changed", "model add tiny"];
-    room.fails(&["render", "--model", "tiny", "--prompt", "x", "--out", "o"], 2, &words);
+    room.fails_with(&["render", "--model", "tiny", "--prompt", "x", "--out", "o"], 2, &words);
 }
 
 #[test]
 fn a_merged_model_makes_the_same_takes() {
-    let room = Room::new();
+    let room = Room::with_models();
     let folder = room.model("download");
     let path = folder.to_str().unwrap();
     let expected = room.frames(path, "before");
@@ -221,7 +186,7 @@ fn a_merged_model_makes_the_same_takes() {
 
 #[test]
 fn a_broken_record_is_warned_of_once_and_its_reason_told_once() {
-    let room = Room::new();
+    let room = Room::with_models();
     fs::create_dir_all(room.path("models/broken")).unwrap();
     fs::write(room.path("models/broken/wan-alpha.json"), "{").unwrap();
     for line in [["model", "list", "-v"], ["model", "show", "broken"]] {
@@ -234,7 +199,7 @@ fn a_broken_record_is_warned_of_once_and_its_reason_told_once() {
 
 #[test]
 fn a_packed_model_is_whole_wherever_it_is_carried() {
-    let room = Room::new();
+    let room = Room::with_models();
     let folder = room.model("download");
     let defaults = room.path("defaults.json");
     let told = r#"{ "steps": 3, "frames": 5, "mu_scale": 10.0,
@@ -287,18 +252,18 @@ fn a_packed_model_is_whole_wherever_it_is_carried() {
     // Nothing is written over.
     let small = room.path("models/small");
     let again = ["model", "pack", "small", small.to_str().unwrap(), "--out"];
-    room.fails(&[&again[..], &[small.to_str().unwrap()]].concat(), 2, &["it is not empty"]);
+    room.fails_with(&[&again[..], &[small.to_str().unwrap()]].concat(), 2, &["it is not empty"]);
     fs::write(&defaults, "{ \"steps\": \"many\" }").unwrap();
     let other = room.path("other");
     let other = [&again[..], &[other.to_str().unwrap()], &with].concat();
-    room.fails(&other, 2, &["cannot use the defaults", "invalid type"]);
+    room.fails_with(&other, 2, &["cannot use the defaults", "invalid type"]);
 }
 
 /// What a fresh machine draws, with no download: the subject that was asked for, in its color, where
 /// the ellipse is, over a background that is transparent.
 #[test]
 fn the_model_that_ships_draws_what_is_asked_where_it_is_asked() {
-    let room = Room::new();
+    let room = Room::with_models();
     let out = room.path("ball");
     let prompt = "a large blue ball stays on the left of the frame";
     let render = ["render", "--prompt", prompt, "--seed", "1", "--format", "png", "--out"];
@@ -325,7 +290,7 @@ fn the_model_that_ships_draws_what_is_asked_where_it_is_asked() {
 /// empty is no success in silence.
 #[test]
 fn what_the_model_that_ships_was_not_made_for_is_said_and_an_empty_take_is_told() {
-    let room = Room::new();
+    let room = Room::with_models();
     let out = room.path("take");
     let render = |more: &[&str]| {
         let line = ["render", "--format", "png", "--out", out.to_str().unwrap()];
@@ -380,7 +345,7 @@ fn what_the_model_that_ships_was_not_made_for_is_said_and_an_empty_take_is_told(
 
 #[test]
 fn a_merged_copy_makes_the_same_takes_and_goes_with_its_model() {
-    let room = Room::new();
+    let room = Room::with_models();
     let folder = room.model("download");
     let download = folder.to_str().unwrap();
     let add = ["model", "add", "tiny", download];
@@ -484,6 +449,10 @@ fn a_merged_copy_makes_the_same_takes_and_goes_with_its_model() {
     for adapter in ["wan-alpha-dora.safetensors", "lightx2v_lora.safetensors"] {
         fs::remove_file(folder.join(adapter)).unwrap();
     }
-    room.fails(&["model", "add", "bare", download, "--keep-merged"], 2, &["no adapters to merge"]);
+    room.fails_with(
+        &["model", "add", "bare", download, "--keep-merged"],
+        2,
+        &["no adapters to merge"],
+    );
     assert!(!room.path("models/bare").exists());
 }

@@ -3,50 +3,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+mod support;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
 
 use serde_json::Value;
-use tempfile::TempDir;
-
-/// A user with the draft model, its own models, and no store.
-struct Room(TempDir);
+use support::room::Room;
 
 impl Room {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wan-alpha"));
-        command.args(arguments).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
-        command.env("HOME", self.path("home")).env("WAN_ALPHA_MODELS", self.path("models"));
-        command.env("OMP_WAIT_POLICY", "passive").env("OMP_NUM_THREADS", "1");
-        command.output().unwrap()
-    }
-
-    #[track_caller]
-    fn ok(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    #[track_caller]
-    fn fails(&self, arguments: &[&str], code: i32, words: &[&str]) {
-        let output = self.run(arguments);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(code), "{said}");
-        for word in words {
-            assert!(said.contains(word), "`{word}` is not in: {said}");
-        }
-    }
-
     /// The frames of a take of the draft model's own length and size, 16 bits: red, green, blue, alpha.
     fn frames(&self, model: &str, dtype: &str, more: &[&str]) -> Vec<Vec<u16>> {
         let out = self.path(&format!("{model}-{dtype}-{}", more.concat()));
@@ -86,7 +51,7 @@ fn quantize<'a>(format: &'a str, more: &[&'a str]) -> Vec<&'a str> {
 
 #[test]
 fn takes_of_fewer_bits_stay_near_those_of_the_model() {
-    let room = Room::new();
+    let room = Room::with_models();
     let expected = room.frames("draft", "f32", &[]);
     let rounded = room.frames("draft", "bf16", &[]);
     println!("bf16 beside f32: {:.1} dB", psnr(&rounded, &expected));
@@ -116,7 +81,7 @@ fn takes_of_fewer_bits_stay_near_those_of_the_model() {
 
 #[test]
 fn a_quantized_model_is_a_model_of_its_own() {
-    let room = Room::new();
+    let room = Room::with_models();
     let said = room.ok(&quantize("q4_k", &["--json", "--name", "small"]));
     let report: Value = serde_json::from_str(&said).unwrap();
     assert_eq!(report["name"], "small");
@@ -145,7 +110,7 @@ fn a_quantized_model_is_a_model_of_its_own() {
     assert_eq!(text(&small), text(&draft));
     assert!(room.ok(&["model", "verify", "small"]).contains("is what it was"));
     let before = fs::read(file).unwrap();
-    room.fails(
+    room.fails_with(
         &quantize("q8_0", &["--name", "small"]),
         2,
         &["there is a model called small", "--name"],
@@ -157,12 +122,12 @@ fn a_quantized_model_is_a_model_of_its_own() {
     // Twice the same, to the byte.
     room.ok(&quantize("q4_k", &["--name", "again"]));
     assert!(fs::read(room.path("models").join("again/transformer.q4_k.gguf")).unwrap() == before);
-    room.fails(&quantize("q3_k", &[]), 2, &["q3_k", "fp8, q8_0, q5_k, q4_k"]);
+    room.fails_with(&quantize("q3_k", &[]), 2, &["q3_k", "fp8, q8_0, q5_k, q4_k"]);
 }
 
 #[test]
 fn the_plan_knows_what_is_stored() {
-    let room = Room::new();
+    let room = Room::with_models();
     room.ok(&quantize("q4_k", &[]));
     let transformer = |model: &str, dtype: &str| -> (f64, f64) {
         let plan = room.ok(&["plan", "--model", model, "--dtype", dtype, "--json"]);

@@ -8,13 +8,12 @@ mod small;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use small::data;
+use small::{data, latent};
 use tch::{Kind, Tensor};
 use wan_alpha_core::Unwatched;
 use wan_alpha_core::blocks::{BlockPlacement, BlockStore};
 use wan_alpha_core::device::Device;
 use wan_alpha_core::dit::{Dit, DitConfig};
-use wan_alpha_core::generate::sampling::{Contexts, SamplingNoise, SamplingOptions, sample};
 use wan_alpha_core::plan::ModelSizes;
 use wan_alpha_core::shim::LiveBytes;
 use wan_alpha_core::train::{StepRng, init};
@@ -22,7 +21,6 @@ use wan_alpha_core::weights::{
     BlockFormat, BlockStorage, ModelFiles, Network, QuantizedForm, StoredKind, Strengths,
     TensorFile, TensorSet, Weights, is_block_matrix, keeps_float32, quantize,
 };
-use wan_alpha_take::Solver;
 
 fn normal(purpose: &str, shape: &[i64]) -> Tensor {
     StepRng::new(8, 0).normal(Device::cpu(), purpose, shape).unwrap()
@@ -204,18 +202,6 @@ fn write_gguf(path: &Path, tensors: &[Stored]) {
     file.resize(file.len().next_multiple_of(32), 0);
     file.extend(data);
     std::fs::write(path, file).unwrap();
-}
-
-/// A latent of two steps with guidance.
-fn latent(dit: &Dit) -> Tensor {
-    let _guard = tch::no_grad_guard();
-    let width = dit.config().text_dim;
-    let context = |purpose: &str| normal(purpose, &[5, width]);
-    let negative = Some(context("negative"));
-    let contexts = Contexts { prompt: context("prompt"), negative, image: None };
-    let options = SamplingOptions { solver: Solver::UniPc, steps: 2, shift: 5.0, guidance: 3.0 };
-    let mut noise = SamplingNoise { first: normal("noise", &[16, 2, 4, 6]), fresh: None };
-    sample(dit, &contexts, &mut noise, &options, None, &Unwatched).unwrap()
 }
 
 /// Ways in which blocks may lie: all stay, some, none; in memory and in files.

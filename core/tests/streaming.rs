@@ -12,31 +12,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use small::{FLOAT, data, small_dit};
+use small::{FLOAT, data, latent, small_dit};
 use tch::{Kind, Tensor};
 use wan_alpha_core::blocks::{BlockPlacement, BlockSource, BlockStore, SlabSource, Streamed};
 use wan_alpha_core::device::Device;
 use wan_alpha_core::dit::{Dit, DitConfig};
-use wan_alpha_core::generate::sampling::{Contexts, SamplingNoise, SamplingOptions, sample};
 use wan_alpha_core::train::{StepRng, init};
 use wan_alpha_core::weights::{ModelFiles, Network, Strengths, TensorSet, Weights};
 use wan_alpha_core::{Error, ErrorKind, Result, Unwatched};
-use wan_alpha_take::Solver;
 
 fn normal(purpose: &str, shape: &[i64]) -> Tensor {
     StepRng::new(6, 0).normal(Device::cpu(), purpose, shape).unwrap()
-}
-
-/// A latent of two steps with guidance.
-fn latent(dit: &Dit) -> Tensor {
-    let _guard = tch::no_grad_guard();
-    let width = dit.config().text_dim;
-    let context = |purpose: &str| normal(purpose, &[5, width]);
-    let negative = Some(context("negative"));
-    let contexts = Contexts { prompt: context("prompt"), negative, image: None };
-    let options = SamplingOptions { solver: Solver::UniPc, steps: 2, shift: 5.0, guidance: 3.0 };
-    let mut noise = SamplingNoise { first: normal("noise", &[16, 2, 4, 6]), fresh: None };
-    sample(dit, &contexts, &mut noise, &options, None, &Unwatched).unwrap()
 }
 
 /// Every way in which blocks may lie.

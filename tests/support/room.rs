@@ -17,15 +17,22 @@ use super::render::names;
 pub(crate) struct Room {
     folder: TempDir,
     verb: Option<&'static str>,
+    /// Its folder `models` is where models are looked for and put.
+    has_models: bool,
 }
 
 impl Room {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), verb: None }
+        Self { folder: tempfile::tempdir().unwrap(), verb: None, has_models: false }
     }
 
     pub(crate) fn of(verb: &'static str) -> Self {
         Self { verb: Some(verb), ..Self::new() }
+    }
+
+    /// With models of its own, in the folder `models`.
+    pub(crate) fn with_models() -> Self {
+        Self { has_models: true, ..Self::new() }
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -42,6 +49,9 @@ impl Room {
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
         command.env("HOME", self.path("home")).env("SOURCE_DATE_EPOCH", "0");
         command.env("OMP_WAIT_POLICY", "passive").env("OMP_NUM_THREADS", "1");
+        if self.has_models {
+            command.env("WAN_ALPHA_MODELS", self.path("models"));
+        }
         command
     }
 
@@ -65,6 +75,15 @@ impl Room {
         assert_eq!(output.status.code(), Some(code), "{said}");
         assert!(!said.contains("panicked"), "{said}");
         said
+    }
+
+    /// Fails so, in these words.
+    #[track_caller]
+    pub(crate) fn fails_with(&self, arguments: &[&str], code: i32, words: &[&str]) {
+        let said = self.fails(arguments, code);
+        for word in words {
+            assert!(said.contains(word), "`{word}` is not in: {said}");
+        }
     }
 
     /// Fails so, in these words, prints nothing and leaves no file behind.

@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use tch::{Kind, Tensor};
 use wan_alpha_core::Unwatched;
 use wan_alpha_core::device::Device;
-use wan_alpha_core::dit::DitConfig;
+use wan_alpha_core::dit::{Dit, DitConfig};
+use wan_alpha_core::generate::sampling::{Contexts, SamplingNoise, SamplingOptions, sample};
 use wan_alpha_core::train::{
     AuxiliaryNetworks, BaseVae, BaseVaeSettings, ComputeOptions, DORA_TARGETS, FrozenDit,
     LatentBatch, Losses, Optimizer, OptimizerSettings, Origin, RgbaClips, RgbaVae, RgbaVaeSettings,
     StepRng, Task, Texts, Trained, Transformer, TransformerSettings, Umt5Config, VaeConfig, init,
 };
 use wan_alpha_core::weights::{MemorySet, ModelFiles, Network, Strengths, TensorSet};
+use wan_alpha_take::Solver;
 
 pub(crate) const FLOAT: (Kind, tch::Device) = (Kind::Float, tch::Device::Cpu);
 
@@ -36,6 +38,21 @@ pub(crate) fn small_dit() -> DitConfig {
         text_length: 8,
         eps: 1e-6,
     }
+}
+
+/// A latent of two steps with guidance.
+pub(crate) fn latent(dit: &Dit) -> Tensor {
+    let _guard = tch::no_grad_guard();
+    let normal = |purpose: &str, shape: &[i64]| {
+        StepRng::new(6, 0).normal(Device::cpu(), purpose, shape).unwrap()
+    };
+    let width = dit.config().text_dim;
+    let context = |purpose: &str| normal(purpose, &[5, width]);
+    let negative = Some(context("negative"));
+    let contexts = Contexts { prompt: context("prompt"), negative, image: None };
+    let options = SamplingOptions { solver: Solver::UniPc, steps: 2, shift: 5.0, guidance: 3.0 };
+    let mut noise = SamplingNoise { first: normal("noise", &[16, 2, 4, 6]), fresh: None };
+    sample(dit, &contexts, &mut noise, &options, None, &Unwatched).unwrap()
 }
 
 pub(crate) fn small_text() -> Umt5Config {
