@@ -31,6 +31,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 use wan_alpha_core::weights::{BlockFormat, QuantizedForm};
+use wan_alpha_take::MemoryLimit;
 use wan_alpha_take::frames::CELL;
 use wan_alpha_take::models::{PRESETS, Preset};
 
@@ -142,6 +143,18 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
+}
+
+impl Command {
+    /// What a flag says of memory, in the place of the variable.
+    pub(crate) fn memory(&self) -> Option<MemoryLimit> {
+        match self {
+            Self::Render(args) => args.memory,
+            Self::Plan(args) => args.memory,
+            Self::Take(TakeCommand::Make(args)) => args.memory,
+            _ => None,
+        }
+    }
 }
 
 /// Parses a whole number that is checked later; of anything else `expected` says what it should be.

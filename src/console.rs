@@ -106,6 +106,11 @@ impl Watch for Console<'_> {
         !self.interrupt.asked()
     }
 
+    fn rest_paused(&self, _stage: Stage, step: usize, of: usize) {
+        self.progress.update(Progress::SHORT_OF_MEMORY, step, of);
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+
     fn warn(&self, message: &str) {
         self.record.lock().warnings.push(message.to_owned());
         self.progress.note(format!("warning: {message}"));

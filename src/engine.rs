@@ -21,7 +21,7 @@ use wan_alpha_core::device::Device;
 use wan_alpha_take::engine::client::{ClientSetup, EngineClient, EngineState, JobState, Snapshot};
 use wan_alpha_take::engine::endpoint::Endpoint;
 use wan_alpha_take::engine::message::{
-    DeviceReport, Holder, Identity, Problem, ProblemCode, StatusReport, Submit,
+    DeviceReport, Holder, Identity, MemoryTerms, Problem, ProblemCode, StatusReport, Submit,
 };
 use wan_alpha_take::engine::server::{EngineServer, IdleLimits, ServerSetup};
 use wan_alpha_take::log_file::LogFile;
@@ -86,6 +86,8 @@ pub(crate) fn run(verb: &Verb, context: &CommandContext<'_>) -> Result<()> {
         Verb::Run(args) => serve(args, environment, interrupt),
         Verb::Status { json } => status::show(*json, environment),
         Verb::Unload => unload(environment),
+        Verb::Pause => pause(environment, true),
+        Verb::Resume => pause(environment, false),
         Verb::Stop => stop(environment),
     }
 }
@@ -121,6 +123,11 @@ pub(crate) fn have_made(
         stores: environment.stores.clone(),
         model_roots: environment.models.roots.clone(),
         holder: Holder::PatientRender,
+        memory: Some(MemoryTerms {
+            limit: environment.memory,
+            limit_by: environment.memory_by,
+            headroom: environment.headroom,
+        }),
     });
     let mut seen = 0;
     let mut told = false;
@@ -370,6 +377,26 @@ fn unload(environment: &Environment) -> Result<()> {
         client.ask_report();
     }
     Err(anyhow!("the engine has not freed the model's memory; `wan-alpha engine stop` ends it"))
+}
+
+/// Has the engine give its memory back between two steps, or go on.
+fn pause(environment: &Environment, pauses: bool) -> Result<()> {
+    if !is_running(environment)? {
+        print_lines(&[none_is_running(environment)?])?;
+        return Ok(());
+    }
+    let client = client(environment)?;
+    if pauses {
+        client.pause()
+    } else {
+        client.resume()
+    }
+    wait(&client, |snapshot| has_answered(snapshot, 0))?;
+    let said = match client.snapshot().report {
+        Some(report) => status::pause_line(&report),
+        None => "the engine has ended".to_owned(),
+    };
+    print_lines(&[said])
 }
 
 fn stop(environment: &Environment) -> Result<()> {

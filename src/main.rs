@@ -63,6 +63,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use wan_alpha_core::shim;
+use wan_alpha_take::CapSource;
 use wan_alpha_take::environment::Environment;
 
 use args::{Cli, Command, EngineVerb, Farm, JobCommand};
@@ -78,7 +79,11 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(said) => return instead_of_a_command(&said),
     };
-    let environment = environment::read();
+    let mut environment = environment::read();
+    if let Some(limit) = cli.command.memory() {
+        environment.memory = Some(limit.bytes());
+        environment.memory_by = CapSource::Flag;
+    }
     let farm = farm_of(&cli.command);
     let progress = match farm {
         Some(Farm::Openjd) => TerminalProgress::openjd(),

@@ -32,7 +32,6 @@ use wan_alpha_take::{
     Fingerprint, LoraSource, Mask, NUMERICS, TakeKey, TakeRequest, Warning, WarningCode,
 };
 
-use crate::memory;
 use crate::model::use_merged;
 use crate::take_images::TakeImages;
 use crate::take_record::{ReportSink, WarningKeeper, in_order};
@@ -63,6 +62,8 @@ pub(crate) struct MakeContext<'a> {
     pub(crate) models: &'a ModelRoots,
     /// What one's own takes may fill in each folder of the store.
     pub(crate) limit: Option<u64>,
+    /// What the take may use of memory.
+    pub(crate) memory: MemoryLimits,
     /// The files of the request's model, where a command line names them; else it is found by its
     /// fingerprint.
     pub(crate) named: Option<&'a NamedFiles>,
@@ -78,8 +79,6 @@ pub(crate) struct Maker {
     /// Of prompts, from engine to engine.
     contexts: Option<PathBuf>,
     claimant: Claimant,
-    /// What models may use of memory.
-    limits: MemoryLimits,
     warm: Option<LoadedModel>,
 }
 
@@ -106,7 +105,6 @@ impl Maker {
             latents: Latents::in_folder(opened.device, environment.state.join("latents")),
             contexts: contexts_folder(environment, &opened.class()),
             claimant: Claimant::this_process(&environment.host),
-            limits: memory::limits(environment),
             warm: None,
         }
     }
@@ -230,7 +228,8 @@ impl Maker {
                 && same_loras(&warm.loras, &request.loras)
                 && warm.pipeline.files().unchanged().is_ok()
         };
-        if let Some(warm) = self.warm.as_ref().filter(|warm| fits(warm)) {
+        if let Some(warm) = self.warm.as_mut().filter(|warm| fits(warm)) {
+            warm.pipeline.limit_memory(place.memory.clone());
             warm.warnings.iter().for_each(|warning| watch.tell(warning));
             return (place.may_begin)(&warm.pipeline);
         }
@@ -248,7 +247,7 @@ impl Maker {
         let mut pipeline =
             Pipeline::open(&files.paths, strengths, self.device, Keep::Everything, &keeper)?;
         pipeline.add_loras(&files.loras, &keeper)?;
-        pipeline.limit_memory(self.limits.clone());
+        pipeline.limit_memory(place.memory.clone());
         if let Some(folder) = &self.contexts {
             pipeline.keep_contexts(folder.clone());
         }

@@ -6,7 +6,7 @@ use wan_alpha_core::generate::Pipeline;
 use wan_alpha_core::tch;
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::store::{Store, Take};
-use wan_alpha_take::{Mask, TakeKey, TakeRequest};
+use wan_alpha_take::{CapSource, Mask, MemoryLimit, TakeKey, TakeRequest};
 
 use crate::announcement;
 use crate::console::Console;
@@ -42,13 +42,15 @@ impl<'a> MakingInPlace<'a> {
     /// # Errors
     /// It cannot be made, or nobody waits any more.
     pub(crate) fn make(&mut self, request: &TakeRequest, console: &Console<'_>) -> Result<Take> {
-        let made = self.announced(request, None, console, |maker, place, watch| {
+        let wanted = (request, None, None);
+        let made = self.announced(wanted, console, |maker, place, watch| {
             maker.make(request, None, place, watch).map(Some)
         });
         made?.ok_or_else(|| anyhow!("the take is made by another process"))
     }
 
-    /// The same of a model whose files are named; none where another process is making the take.
+    /// The same of a model whose files are named, in so much memory where it is limited; none where another
+    /// process is making the take.
     ///
     /// # Errors
     /// As [`MakingInPlace::make`].
@@ -56,10 +58,10 @@ impl<'a> MakingInPlace<'a> {
         &mut self,
         request: &TakeRequest,
         mask: Option<&Mask>,
-        named: &NamedFiles,
+        (named, memory): (&NamedFiles, Option<MemoryLimit>),
         console: &Console<'_>,
     ) -> Result<Option<Take>> {
-        self.announced(request, Some(named), console, |maker, place, watch| {
+        self.announced((request, Some(named), memory), console, |maker, place, watch| {
             maker.make_unless_claimed(request, mask, place, watch)
         })
     }
@@ -71,8 +73,7 @@ impl<'a> MakingInPlace<'a> {
 
     fn announced(
         &mut self,
-        request: &TakeRequest,
-        named: Option<&NamedFiles>,
+        (request, named, limit): (&TakeRequest, Option<&NamedFiles>, Option<MemoryLimit>),
         console: &Console<'_>,
         make: impl FnOnce(
             &mut Maker,
@@ -95,6 +96,8 @@ impl<'a> MakingInPlace<'a> {
             );
             let line = announcement::line(request, opened, environment, expected);
             console.remark(&(line + &memory::told(pipeline, request)));
+            let of_image = announcement::of_image(&pipeline.arithmetic(request), request.steps);
+            of_image.iter().for_each(|words| console.remark(words));
             if is_first {
                 say_size(request, store, console);
                 device::warn_of_unused(opened, environment, console);
@@ -104,10 +107,16 @@ impl<'a> MakingInPlace<'a> {
             }
             Ok(())
         };
+        let mut limits = memory::limits(environment);
+        if let Some(limit) = limit {
+            limits.cap = Some(limit.bytes());
+            limits.cap_by = CapSource::Flag;
+        }
         let place = MakeContext {
             store,
             models: &environment.models,
             limit: environment.store_limit,
+            memory: limits,
             named,
             may_begin: &may_begin,
         };

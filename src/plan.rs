@@ -1,14 +1,13 @@
 //! `wan-alpha plan`: what a take would take of memory and time here, before anything is made.
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, anyhow};
 use serde_json::json;
 use wan_alpha_core::Watch;
-use wan_alpha_core::generate::{Keep, MemoryLimits, Pipeline};
-use wan_alpha_core::plan::CapSource;
+use wan_alpha_core::generate::{Keep, Pipeline};
 use wan_alpha_core::weights::Strengths;
 use wan_alpha_take::counted::counted;
 use wan_alpha_take::models::Defaults;
-use wan_alpha_take::{Ellipse, RequestDraft, TakeRequest};
+use wan_alpha_take::{ContentHash, Ellipse, ImageSource, RequestDraft, TakeRequest};
 
 use crate::announcement;
 use crate::args::PlanTake;
@@ -29,16 +28,11 @@ pub(crate) fn run(args: &PlanTake, context: &CommandContext<'_>) -> Result<()> {
     let watch: &dyn Watch = console;
     let (keep, strengths) = (Keep::Nothing, Strengths::default());
     let mut pipeline = Pipeline::open(&chosen.paths, strengths, opened.device, keep, watch)?;
-    let mut limits: MemoryLimits = memory::limits(environment);
-    if let Some(gigabytes) = args.memory {
-        check_memory(gigabytes).or_exit(Exit::BadInput)?;
-        limits.cap = Some((gigabytes * 1e9) as u64);
-        limits.cap_by = CapSource::Flag;
-    }
-    pipeline.limit_memory(limits);
+    pipeline.limit_memory(memory::limits(environment));
     let loras = ChosenLoras::of(&args.lora, environment, console)?;
     let sampling = SamplingDefaults::of(&Recorded::of(&chosen), &pipeline, args.preset);
-    let request = request(args, &chosen, &sampling.defaults, &loras)?;
+    let images = pipeline.images_needed();
+    let request = request(args, &chosen, &sampling.defaults, (&loras, images))?;
     pipeline.add_loras(&loras.files(&request), watch)?;
     let plan = pipeline.plan(&request)?.ok_or_else(|| {
         anyhow!("the system does not tell its memory, and nothing can be planned by it")
@@ -57,30 +51,32 @@ pub(crate) fn run(args: &PlanTake, context: &CommandContext<'_>) -> Result<()> {
         Some(preset) => preset.line(&request),
         None => format!("{solver}, {}, guidance {guidance}", counted(request.steps, "step")),
     };
-    print_lines(&[
+    let mut said = vec![
         format!("{width}×{height} with {frames} frames by `{model}` on {opened}: it fits"),
         format!("sampling: {settings}"),
         format!("memory: {plan}"),
         format!("time: {expected}"),
-    ])
+    ];
+    said.extend(announcement::of_image(&pipeline.arithmetic(&request), request.steps));
+    print_lines(&said)
 }
 
-fn check_memory(gigabytes: f64) -> Result<()> {
-    ensure!(gigabytes.is_finite() && gigabytes > 0.0, "--memory {gigabytes}: a number above 0");
-    Ok(())
-}
-
-/// The take that `render` would make, but for what no plan depends on.
+/// The take that `render` would make of so many images, but for what no plan depends on: which they are,
+/// for one.
 fn request(
     args: &PlanTake,
     chosen: &Chosen,
     defaults: &Defaults,
-    loras: &ChosenLoras,
+    (loras, images): (&ChosenLoras, u8),
 ) -> Result<TakeRequest> {
     let frames = args.frames.unwrap_or_else(|| chosen.defaults.frames_or_released());
     let latent_frames = TakeRequest::latent_frames_of(frames).or_exit(Exit::BadInput)?;
     let side = |axis: usize| args.size.map(|size| size[axis] as u32);
+    let image =
+        |number| (images >= number).then(|| ImageSource::new(ContentHash([0; 32]), "image"));
     let draft = RequestDraft {
+        first_image: image(1),
+        last_image: image(2),
         frames: Some(frames),
         width: args.width.or(side(0)),
         height: args.height.or(side(1)),
@@ -92,6 +88,7 @@ fn request(
         precision: args.dtype,
         decode_precision: args.decode_precision,
         decode_tiling: args.decode_tiling,
+        memory: args.memory,
         ..RequestDraft::new(chosen.name.clone(), "a plan".into())
     };
     draft.complete(defaults).or_exit(Exit::BadInput)

@@ -95,6 +95,14 @@ impl Watch for WarningKeeper<'_> {
         self.watch.waits_for_others(waits);
     }
 
+    fn pauses(&self) -> bool {
+        self.watch.pauses()
+    }
+
+    fn rest_paused(&self, stage: Stage, step: usize, of: usize) {
+        self.watch.rest_paused(stage, step, of);
+    }
+
     fn warn(&self, message: &str) {
         self.tell(&Warning::new(self.code.clone(), message, ""));
     }

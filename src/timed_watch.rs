@@ -42,6 +42,15 @@ impl Watch for TimedWatch<'_> {
         self.console.waits_for_others(waits);
     }
 
+    fn pauses(&self) -> bool {
+        self.console.pauses()
+    }
+
+    fn rest_paused(&self, stage: Stage, step: usize, of: usize) {
+        self.run.lock().interrupt();
+        self.console.rest_paused(stage, step, of);
+    }
+
     fn warn(&self, message: &str) {
         self.console.warn(message);
     }

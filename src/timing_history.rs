@@ -26,6 +26,7 @@ pub(crate) struct TimedRun {
     expected: BTreeMap<Stage, f64>,
     /// Steps that each stage is known or expected to have.
     steps: BTreeMap<Stage, usize>,
+    /// The stage that runs, since when, and how many of its steps were done then.
     stage: Option<(Stage, Instant, usize)>,
     took: BTreeMap<Stage, f64>,
     /// Operations of a step of each stage, where they were counted.
@@ -171,20 +172,25 @@ impl TimedRun {
         measured.next_back().map(|pace| pace * wanted)
     }
 
+    /// What follows is not computing: the next step of the stage begins when it is told next.
+    pub(crate) fn interrupt(&mut self) {
+        self.stage = None;
+    }
+
     /// A step is done; the seconds left, where they are known.
     pub(crate) fn step(&mut self, stage: Stage, step: usize, of: usize) -> Option<f64> {
         self.step_at(Instant::now(), stage, step, of)
     }
 
     fn step_at(&mut self, now: Instant, stage: Stage, step: usize, of: usize) -> Option<f64> {
-        let begun = match self.stage {
-            Some((current, begun, _)) if current == stage => begun,
-            _ => now,
+        let (begun, first) = match self.stage {
+            Some((current, begun, first)) if current == stage && first <= step => (begun, first),
+            _ => (now, step),
         };
-        self.stage = Some((stage, begun, step));
+        self.stage = Some((stage, begun, first));
         self.steps.insert(stage, of);
-        if step > 0 {
-            self.took.insert(stage, (now - begun).as_secs_f64() / step as f64);
+        if step > first {
+            self.took.insert(stage, (now - begun).as_secs_f64() / (step - first) as f64);
         }
         let left = |stage: Stage, steps: usize| {
             let known = self.took.get(&stage).or_else(|| self.expected.get(&stage)).copied();
@@ -295,6 +301,21 @@ mod tests {
         let said = go_through(&mut run, 2);
         assert_eq!(said[..4], [None; 4]);
         assert_eq!(said[4..], expected.map(Some));
+    }
+
+    #[test]
+    fn a_pause_is_no_computing() {
+        let pace = TimingHistory::read(Path::new("nowhere"));
+        let mut run = pace.begin(&request(5), "cpu");
+        let begun = Instant::now();
+        for (seconds, step) in [(0, 0), (2, 1), (3600, 1), (3602, 2), (3604, 3), (3606, 4)] {
+            if seconds == 3600 {
+                // An hour later the step that was done is told again.
+                run.interrupt();
+            }
+            run.step_at(begun + Duration::from_secs(seconds), Stage::Sample, step, 4);
+        }
+        assert_eq!(run.took[&Stage::Sample], 2.0);
     }
 
     #[test]

@@ -169,6 +169,19 @@ fn a_shot_that_fails_is_reported_with_its_code_and_the_rest_is_made() {
 }
 
 #[test]
+fn a_shot_keeps_to_the_memory_that_its_row_grants() {
+    let studio = studio(
+        "name,prompt,model,width,height,frames,steps,format,memory\n\
+         little,smoke,tiny,16,16,1,1,png,0.2\nusual,dust,tiny,16,16,1,1,png,\n",
+    );
+    let output = batch(&studio, &[]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains(" may be used: `--memory` is 200 MB"), "{said}");
+    assert_eq!(states(&studio), ["failed", "made"]);
+}
+
+#[test]
 fn two_processes_with_one_table_share_its_shots() {
     let mut table = TABLE.lines().next().unwrap().to_owned() + "\n";
     for shot in 0..6 {

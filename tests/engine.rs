@@ -114,6 +114,58 @@ fn the_engine_keeps_its_model_warm() {
 }
 
 #[test]
+fn a_paused_engine_gives_its_memory_back_and_goes_on_with_the_same_take() {
+    let studio = Studio::new();
+    // Long enough for a command to come in between.
+    let long = |studio: &Studio| {
+        studio.request_with("a.json", 1, 17, |request| request["steps"] = json!(300))
+    };
+    let request = long(&studio);
+    let mut command = studio.command("run", &["take", "make", "--engine", &request]);
+    let mut client = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(client.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(stderr.any(|line| line.starts_with("sampling ")));
+    let (said, _) = studio.ok(&["engine", "pause"]);
+    assert!(said.starts_with("the engine pauses"), "{said}");
+    assert!(stderr.any(|line| line.starts_with("paused")));
+    let (status, _) = studio.ok(&["engine", "status"]);
+    assert!(status.contains("\nthe engine pauses until `wan-alpha engine resume`"), "{status}");
+    assert!(status.contains(": paused "), "{status}");
+    // Whoever comes meanwhile waits too.
+    let second = studio.request("b.json", 2, 5);
+    let mut waiting = studio.command("run", &["take", "make", "--engine", &second]);
+    let mut waiting = waiting.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(waiting.stderr.take().unwrap()).lines();
+    assert!(lines.map_while(Result::ok).any(|line| line.starts_with("paused")));
+    assert_eq!(studio.takes().len(), 0);
+    assert_eq!(studio.ok(&["engine", "resume"]).0, "the engine goes on\n");
+    // The rest of what it says must be read.
+    assert!(stderr.any(|line| line.starts_with("decoding ")));
+    drop(stderr);
+    assert!(client.wait().unwrap().success() && waiting.wait().unwrap().success());
+    let bytes = |studio: &Studio| -> BTreeSet<Vec<u8>> {
+        studio.takes().into_iter().map(|(_, bytes)| bytes).collect()
+    };
+    let other = Studio::new();
+    for request in [long(&other), other.request("b.json", 2, 5)] {
+        other.ok(&["take", "make", &request]);
+    }
+    assert!(bytes(&studio) == bytes(&other));
+}
+
+#[test]
+fn a_running_engine_keeps_to_the_memory_that_whoever_asks_grants() {
+    let studio = Studio::new();
+    studio.ok(&["take", "make", "--engine", &studio.request("a.json", 1, 5)]);
+    let second = studio.request("b.json", 2, 5);
+    let refused = studio.run(&["take", "make", "--engine", "--memory", "0.2", &second]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(3), "{said}");
+    assert!(said.contains(" may be used: `--memory` is 200 MB"), "{said}");
+    studio.ok(&["take", "make", "--engine", &second]);
+}
+
+#[test]
 fn a_take_that_nobody_waits_for_is_not_made() {
     let studio = Studio::new();
     let request = studio.request("a.json", 1, 81);
@@ -301,6 +353,7 @@ fn a_gpu_that_is_not_there_fails_the_takes_that_want_it_in_words() {
         stores: vec![studio.path("takes")],
         model_roots: vec![studio.path("models")],
         holder: Holder::Render,
+        memory: None,
     });
     let mut seen = 0;
     let problem = (0..240).find_map(|_| {

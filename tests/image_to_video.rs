@@ -311,7 +311,14 @@ fn an_engine_finds_the_image_in_the_store_and_a_take_is_made_of_what_render_left
     // Made again where the picture is not, without an engine: the same bits.
     std::fs::remove_file(image).unwrap();
     std::fs::remove_file(&made[0].0).unwrap();
-    studio.ok(&["take", "make", &format!("{out}/take.json"), "--device", "cpu", "--threads", "1"]);
+    let request = format!("{out}/take.json");
+    let (_, said) = studio.ok(&["take", "make", &request, "--device", "cpu", "--threads", "1"]);
+    // What encoding it takes is told before, and planned.
+    let of_image = "the image is encoded with its fillers first: ";
+    assert!(said.contains(of_image), "{said}");
+    let size = ["--size", "64x48", "--frames", "5"];
+    let (planned, _) = studio.ok(&[&["plan", "--model", "fox"][..], &size[..]].concat());
+    assert!(planned.contains(", images ") && planned.contains(of_image), "{planned}");
     let pixels = |take: &[u8]| take[take.len() - 5 * 64 * 48 * 8..].to_vec();
     assert_eq!(pixels(&studio.takes()[0].1), pixels(&made[0].1));
     // A damaged image is said, and no take is made of it.

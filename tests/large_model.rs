@@ -64,6 +64,7 @@ fn submit(studio: &Studio, holder: Holder) -> Submit {
         stores: vec![studio.path("takes")],
         model_roots: vec![studio.path("models")],
         holder,
+        memory: None,
     }
 }
 

@@ -41,23 +41,28 @@ fn the_draft_model_fits_and_less_memory_moves_its_parts() {
     assert_eq!(free["plan"]["decode"]["together"], true);
     let most = peak(&free, "decode");
     let cap = format!("{:.3}", 0.35 + (most - 50_000_000) as f64 / 1e9);
-    let capped = json(&["--model", "draft", "--size", "512x512", "--memory", &cap]);
+    let capped = ["--model", "draft", "--size", "512x512", "--memory", &cap];
+    // Unless somebody says otherwise, so little memory has frames decoded in tiles.
+    let by_itself = json(&capped);
+    let capped = json(&[&capped[..], &["--decode-tiling", "whole"]].concat());
     assert_eq!(capped["plan"]["decode"]["together"], false);
     assert!(peak(&capped, "decode") < most);
     let tiled = json(&["--model", "draft", "--size", "512x512", "--decode-tiling", "tiled"]);
     assert!(peak(&tiled, "decode") < peak(&capped, "decode"));
+    assert_eq!(peak(&tiled, "decode"), peak(&by_itself, "decode"));
 }
 
 #[test]
 fn what_does_not_fit_is_refused_with_numbers_and_what_fits() {
-    let refused = plan(&["--model", "draft", "--size", "832x480", "--memory", "0.75"]);
+    let whole = ["--model", "draft", "--size", "832x480", "--decode-tiling", "whole"];
+    let refused = plan(&[&whole[..], &["--memory", "0.75"]].concat());
     assert_eq!(refused.status.code(), Some(3));
     let text = String::from_utf8(refused.stderr).unwrap();
     for words in [
         " at least, ",
-        "and 400 MB may be used: `plan --memory` is 750 MB, of which the process itself takes 350 MB; ",
+        "and 400 MB may be used: `--memory` is 750 MB, of which the process itself takes 350 MB; ",
         " are free on this machine; ",
-        " fits; or set `plan --memory` to ",
+        " fits; or set `--memory` to ",
     ] {
         assert!(text.contains(words), "`{words}` is not in: {text}");
     }

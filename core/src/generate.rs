@@ -9,6 +9,7 @@ mod images;
 mod loaded_dit;
 mod negative_prompt;
 mod once;
+mod pausing;
 mod placing;
 mod prompt;
 pub mod sampling;
@@ -41,7 +42,7 @@ pub use negative_prompt::{NEGATIVE_PROMPT, RELEASED_NEGATIVE_PROMPT};
 use once::Once;
 pub use placing::{HostMemory, MemoryLimits};
 use prompt::{Memory, TextModel, kind_of};
-use sampling::{SamplingNoise, SamplingOptions};
+use sampling::SamplingNoise;
 
 /// Transformers of fewer parameters compute in float32 unless told otherwise.
 const SMALL_MODEL: u64 = 3_000_000_000;
@@ -280,19 +281,11 @@ impl Pipeline {
         let mut contexts = contexts
             .contexts(&text, request, make_room, sink, watch)
             .map_err(|error| error.during(Stage::Text))?;
+        let image_beside = plan.as_ref().is_none_or(|plan| plan.condition_beside_transformer);
         contexts.image = self
-            .image_condition(request, inputs, sink, watch)
+            .image_condition(request, inputs, image_beside, sink, watch)
             .map_err(|error| error.during(Stage::Encode))?;
-        let asked = self.asked(request.precision);
-        self.load_dit(request.precision, plan.as_ref(), watch)
-            .map_err(|error| error.during(Stage::Load).for_what(asked))?;
-        let Some(LoadedDit { dit, .. }) = &self.dit else {
-            return Err(Error::Input("the transformer is not loaded".into()));
-        };
-        let options = SamplingOptions::of(request);
-        let latent =
-            sampling::sample(dit, &contexts, &mut noise, &options, Some(&mut *sink), watch)
-                .map_err(|error| error.during(Stage::Sample).for_what(asked))?;
+        let latent = self.denoise(request, (&contexts, &mut noise), plan, sink, watch)?;
         if self.keep == Keep::Nothing {
             self.unload()?;
         }
@@ -313,6 +306,7 @@ impl Pipeline {
         sink: &mut dyn FrameSink,
         watch: &dyn Watch,
     ) -> Result<()> {
+        self.pause_before_decoding(latent.size()[1] as usize, watch)?;
         let tf32 = self.decodes_in_tf32(settings.precision);
         if tf32 {
             log::info!("the decoders' convolutions multiply float32 as TF32");

@@ -21,10 +21,11 @@ use serde::Serialize;
 use crate::Stage;
 use crate::blocks::BlockStore;
 use budget::rounded_up;
-pub use budget::{CapSource, Headroom, MemoryBudget};
-pub use peaks::{decode_peak, sample_peak, text_peak};
+pub use budget::{Headroom, MemoryBudget, PROCESS_CPU};
+pub use peaks::{condition_peak, decode_peak, sample_peak, text_peak};
 pub use refusal::{MemoryRefusal, SmallerTake};
 pub use sizes::{ModelSizes, TakeSizes};
+pub use wan_alpha_take::CapSource;
 
 /// Slots for blocks that come: one computes while another is read.
 const SLOTS: usize = 2;
@@ -46,6 +47,8 @@ pub struct MemoryPlan {
     pub text_slots: usize,
     /// The transformer's blocks stay while the prompt is read; else they are let go of for it.
     pub text_beside_transformer: bool,
+    /// The transformer's blocks stay while images are encoded; else they are let go of for it.
+    pub condition_beside_transformer: bool,
     /// How the latent is decoded.
     pub decode: DecodePlan,
     /// The most that each stage holds, in bytes.
@@ -82,6 +85,8 @@ pub struct DecodePlan {
 pub struct PlannedPeaks {
     /// While the prompt is read.
     pub text: u64,
+    /// While images are looked at and encoded; 0 where there are none.
+    pub condition: u64,
     /// While the latent is denoised.
     pub sample: u64,
     /// While the latent is decoded.
@@ -91,11 +96,17 @@ pub struct PlannedPeaks {
 impl PlannedPeaks {
     /// The most that any stage holds.
     pub fn most(&self) -> u64 {
-        self.text.max(self.sample).max(self.decode)
+        self.text.max(self.condition).max(self.sample).max(self.decode)
     }
 }
 
 impl MemoryPlan {
+    /// Seconds of a pass of the transformer that computes for `computing` seconds, where blocks come at so
+    /// many bytes a second: one waits for the other, but for the first blocks that come.
+    pub fn pass_seconds(&self, computing: f64, bytes_per_second: f64) -> f64 {
+        computing.max(self.streamed as f64 / bytes_per_second)
+    }
+
     /// Where the blocks come from that do not stay.
     pub fn block_store(&self) -> BlockStore {
         match self.store {
@@ -156,11 +167,16 @@ fn place(
     let Sampling { resident, slots, keeps_text_keys } = place_blocks(model, take, most)?;
     let kept = model.transformer(resident + slots);
     let (text_slots, text_beside_transformer) = place_text(model, take, kept, most)?;
+    let condition_beside_transformer = place_condition(model, take, kept, most)?;
     let decode = place_decoders(model, take, kept, most)?;
     let streamed = if slots == 0 { 0 } else { (model.layers - resident) as u64 * model.block };
     let beside = |stays: bool| if stays { kept } else { 0 };
     let peaks = PlannedPeaks {
         text: beside(text_beside_transformer) + text_peak(model, take, text_slots),
+        condition: match condition_peak(model, take) {
+            0 => 0,
+            peak => beside(condition_beside_transformer) + peak,
+        },
         sample: sample_peak(model, take, resident + slots, keeps_text_keys),
         decode: beside(decode.beside_transformer) + decode_peak(model, take, decode.together),
     };
@@ -172,6 +188,7 @@ fn place(
         keeps_text_keys,
         text_slots,
         text_beside_transformer,
+        condition_beside_transformer,
         decode,
         peaks,
         streamed,
@@ -203,7 +220,7 @@ fn place_blocks(model: &ModelSizes, take: &TakeSizes, most: u64) -> Result<Sampl
         }
     }
     let fewest = 1.min(model.layers);
-    let transformer = model.fixed + fewest as u64 * model.block;
+    let transformer = model.transformer(fewest);
     Err(Misfit { stage: Stage::Sample, needed: needs(fewest, false), transformer })
 }
 
@@ -222,6 +239,20 @@ fn place_text(
         }
     }
     Err(Misfit { stage: Stage::Text, needed: text_peak(model, take, 1), transformer: kept })
+}
+
+/// Whether the transformer stays while images are encoded.
+fn place_condition(
+    model: &ModelSizes,
+    take: &TakeSizes,
+    kept: u64,
+    most: u64,
+) -> Result<bool, Misfit> {
+    let needed = condition_peak(model, take);
+    if needed > most {
+        return Err(Misfit { stage: Stage::Encode, needed, transformer: kept });
+    }
+    Ok(needed == 0 || kept + needed <= most)
 }
 
 fn place_decoders(
@@ -244,10 +275,17 @@ fn place_decoders(
 impl fmt::Display for MemoryPlan {
     /// `4.9 GB at most (prompt 820 MB, transformer 4.9 GB, decoders 3.1 GB); 7 of 40 blocks stay, …`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let PlannedPeaks { text, sample, decode } = self.peaks;
+        let PlannedPeaks { text, condition, sample, decode } = self.peaks;
+        let images = match condition {
+            0 => String::new(),
+            _ => format!("images {}, ", rounded_up(condition)),
+        };
         let [most, text, sample, decode] =
             [self.peaks.most(), text, sample, decode].map(rounded_up);
-        write!(f, "{most} at most (prompt {text}, transformer {sample}, decoders {decode}); ")?;
+        write!(
+            f,
+            "{most} at most (prompt {text}, {images}transformer {sample}, decoders {decode}); "
+        )?;
         let Self { layers, resident, slots, .. } = *self;
         match self.store {
             PlannedStore::None => write!(f, "all {layers} blocks stay in memory")?,

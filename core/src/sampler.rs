@@ -10,7 +10,7 @@ mod renoise;
 mod schedule;
 mod unipc;
 
-use tch::Tensor;
+use tch::{Device, Tensor};
 use wan_alpha_take::Solver;
 
 pub use schedule::Schedule;
@@ -97,6 +97,24 @@ impl Sampler {
     }
 }
 
+impl Sampler {
+    /// Moves what it remembers to a device; the numbers stay.
+    ///
+    /// # Errors
+    /// Memory runs out, or a device has failed.
+    pub fn to_device(&mut self, device: Device) -> Result<()> {
+        let remembered = match &mut self.solver {
+            State::UniPc(solver) => solver.remembered(),
+            State::DpmPlusPlus(solver) => solver.remembered(),
+            State::Euler | State::Renoise => Vec::new(),
+        };
+        for tensor in remembered {
+            *tensor = tensor.f_to_device(device)?;
+        }
+        Ok(())
+    }
+}
+
 /// The prediction of x₀: x − σ·v.
 fn data_prediction(x: &Tensor, velocity: &Tensor, sigma: f64) -> Result<Tensor> {
     Ok(x.f_sub(&velocity.f_mul_scalar(sigma)?)?)
@@ -117,7 +135,7 @@ fn combine(terms: &[(f64, &Tensor)]) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::{Device, Kind};
+    use tch::Kind;
 
     /// The linear coefficients of a sampler: feeds unit vectors as noise and velocities.
     fn coefficients(solver: Solver, steps: usize, shift: f64) -> Vec<Vec<f64>> {

@@ -1,8 +1,13 @@
 //! How a long computation tells where it is, and asks whether to go on.
 
+use std::time::Duration;
+
 use wan_alpha_take::Warning;
 
 use crate::{Error, Result, Stage};
+
+/// Between two looks at whether memory may be taken again.
+const MOMENT: Duration = Duration::from_millis(200);
 
 /// Told of progress and asked, before each block of each network, whether to go on.
 ///
@@ -30,6 +35,19 @@ pub trait Watch: Sync {
     /// device nothing is to be heard meanwhile.
     fn waits_for_others(&self, waits: bool) {
         let _ = waits;
+    }
+
+    /// Whether to give the device's memory back now and wait: asked between two steps of denoising and
+    /// before decoding.
+    fn pauses(&self) -> bool {
+        false
+    }
+
+    /// The device's memory is given back, `step` of `of` in `stage` being done, until nobody pauses and
+    /// there is room again: said time and again meanwhile. Comes back after a moment.
+    fn rest_paused(&self, stage: Stage, step: usize, of: usize) {
+        let _ = (stage, step, of);
+        std::thread::sleep(MOMENT);
     }
 
     /// Something the user should know that does not stop the work.

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tch::{Kind, Tensor};
@@ -10,12 +11,14 @@ use wan_alpha_core::Unwatched;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::dit::{Dit, DitConfig};
 use wan_alpha_core::generate::sampling::{Contexts, SamplingNoise, SamplingOptions, sample};
-use wan_alpha_core::plan::{ModelSizes, TakeSizes, decode_peak, sample_peak};
+use wan_alpha_core::generate::{DecodeWay, FrameSink, SinkError, decode_by};
+use wan_alpha_core::plan::{ModelSizes, TakeSizes, condition_peak, decode_peak, sample_peak};
 use wan_alpha_core::shim::LiveBytes;
 use wan_alpha_core::train::{StepRng, VaeConfig, init};
-use wan_alpha_core::vae::{Decoder, FeatureCache};
-use wan_alpha_core::weights::{MemorySet, Weights};
+use wan_alpha_core::vae::{Corner, Decoder, FeatureCache, RgbaEncoder, RgbaFilm};
+use wan_alpha_core::weights::{Decoders, EncoderFiles, MemorySet, Network, TensorSet, Weights};
 use wan_alpha_take::Solver;
+use wan_alpha_take::frame::Frame;
 
 fn normal(purpose: &str, shape: &[i64]) -> Tensor {
     StepRng::new(6, 0).normal(Device::cpu(), purpose, shape).unwrap()
@@ -39,12 +42,22 @@ fn sizes() -> ModelSizes {
         text_ffn: 0,
         decoder: 0,
         decoder_dim: 96,
+        encoder: 0,
+        image_layer: 0,
+        image_tokens: 0,
         is_card: false,
     }
 }
 
-const TAKE: TakeSizes =
-    TakeSizes { width: 832, height: 480, frames: 5, guided: false, tiled: false, decode_number: 4 };
+const TAKE: TakeSizes = TakeSizes {
+    width: 832,
+    height: 480,
+    frames: 5,
+    guided: false,
+    tiled: false,
+    decode_number: 4,
+    images: 0,
+};
 
 /// What was held and said, of each case.
 #[derive(Default)]
@@ -115,21 +128,103 @@ fn sampling_holds_what_was_said() {
     }
 }
 
+/// A network in a file, as parts of models are found.
+fn in_file(folder: &Path, network: Network, set: &MemorySet) -> Arc<TensorSet> {
+    let path = folder.join(format!("{network:?}.safetensors"));
+    let tensors: Vec<_> =
+        set.names().map(|name| (name.to_owned(), set.get(name).unwrap())).collect();
+    Tensor::write_safetensors(&tensors, &path).unwrap();
+    Arc::new(TensorSet::open(network, &[path]).unwrap())
+}
+
+/// Bytes of the tensors whose names begin so.
+fn bytes(set: &MemorySet, prefixes: &[&str]) -> u64 {
+    let wanted = |name: &&str| prefixes.iter().any(|prefix| name.starts_with(prefix));
+    set.names().filter(wanted).map(|name| 4 * set.get(name).unwrap().numel() as u64).sum()
+}
+
+#[test]
+fn encoding_an_image_holds_what_was_said() {
+    let _guard = tch::no_grad_guard();
+    let mut compared = Compared::default();
+    let take = TakeSizes { width: 320, height: 192, frames: 9, images: 1, ..TAKE };
+    for dim in [64, 80, 96] {
+        let folder = tempfile::tempdir().unwrap();
+        let base = init::vae(Device::cpu(), &VaeConfig { dim }, 3).unwrap();
+        let merge = init::merge_block(Device::cpu(), 4 * dim, 3).unwrap();
+        let encoder = bytes(&base, &["encoder.", "conv1."]) + bytes(&merge, &["middle."]);
+        let model = ModelSizes { decoder_dim: dim as u64, encoder, ..sizes() };
+        let files = EncoderFiles {
+            base: in_file(folder.path(), Network::Vae, &base),
+            merge: in_file(folder.path(), Network::Merge, &merge),
+        };
+        // A film of an image, and two groups of fillers: what it remembers is all there at the second.
+        let encoded = || {
+            let encoder = RgbaEncoder::load(&files, Kind::Float, Device::cpu(), &Unwatched)?;
+            let mut film = RgbaFilm::default();
+            let fillers = Tensor::f_zeros([4, 192, 320, 4], (Kind::Float, tch::Device::Cpu))?;
+            for frames in [1, 4, 4] {
+                let rgba = fillers.f_narrow(0, 0, frames)?;
+                encoder.encode(&rgba, Corner::WHITE, &mut film, &Unwatched)?;
+            }
+            Ok(())
+        };
+        let (_, live) = LiveBytes::of(encoded).unwrap();
+        let said = condition_peak(&model, &take);
+        compared.add(live.peak, said, &format!("encoding, {dim} channels"));
+    }
+}
+
+#[test]
+fn decoding_in_turn_and_in_tiles_holds_what_was_said() {
+    let _guard = tch::no_grad_guard();
+    let mut compared = Compared::default();
+    let folder = tempfile::tempdir().unwrap();
+    let dim = 64;
+    let set = init::vae(Device::cpu(), &VaeConfig { dim }, 3).unwrap();
+    let decoder = bytes(&set, &["decoder.", "conv2."]);
+    let set = in_file(folder.path(), Network::Vae, &set);
+    let decoders = Decoders::Complete { color: set.clone(), alpha: set };
+    let model = ModelSizes { decoder, decoder_dim: dim as u64, ..sizes() };
+    for (width, height, tiled) in [(320, 192, false), (608, 128, true), (128, 608, true)] {
+        let latent = normal("latent", &[16, 3, height / 8, width / 8]);
+        let way = DecodeWay {
+            kind: Kind::Float,
+            together: false,
+            tiled,
+            folder: Some(folder.path().to_owned()),
+        };
+        let decoded =
+            || decode_by(&decoders, Device::cpu(), &latent, &way, &mut Ignored, &Unwatched);
+        let (_, live) = LiveBytes::of(decoded).unwrap();
+        let take = TakeSizes { width: width as u32, height: height as u32, tiled, ..TAKE };
+        let said = decode_peak(&model, &take, false);
+        compared.add(live.peak, said, &format!("decoding {width}×{height}, tiled: {tiled}"));
+    }
+}
+
+/// Frames that nobody wants.
+struct Ignored;
+
+impl FrameSink for Ignored {
+    fn frame(&mut self, _frame: Frame<'_>) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
 #[test]
 fn decoding_holds_what_was_said() {
     let _guard = tch::no_grad_guard();
     let mut compared = Compared::default();
     let take = TakeSizes { width: 320, height: 192, frames: 9, ..TAKE };
-    for dim in [64, 96, 128] {
+    for dim in [64, 80, 96] {
         let set = init::vae(Device::cpu(), &VaeConfig { dim }, 3).unwrap();
         let mut only = MemorySet::default();
-        let mut bytes = 0;
-        for name in set.names() {
-            if name.starts_with("decoder.") || name.starts_with("conv2.") {
-                only.insert(name, set.get(name).unwrap());
-                bytes += 4 * set.get(name).unwrap().numel() as u64;
-            }
+        let wanted = |name: &&str| name.starts_with("decoder.") || name.starts_with("conv2.");
+        for name in set.names().filter(wanted) {
+            only.insert(name, set.get(name).unwrap());
         }
+        let bytes = bytes(&only, &[""]);
         let model = ModelSizes { decoder_dim: dim as u64, decoder: bytes, ..sizes() };
         let weights = Weights::in_memory(only.into(), Kind::Float, Device::cpu());
         let decoder = Decoder::load(&weights, &Unwatched).unwrap();

@@ -23,6 +23,8 @@ pub(crate) enum Action {
     ClipPreferences,
     TimeDomain,
     BeginEdit,
+    BeginSequenceRender,
+    EndSequenceRender,
     Render,
     Other,
 }
@@ -43,11 +45,28 @@ impl Action {
             (names::ACTION_CLIP_PREFERENCES, Action::ClipPreferences),
             (names::ACTION_TIME_DOMAIN, Action::TimeDomain),
             (names::ACTION_BEGIN_EDIT, Action::BeginEdit),
+            (names::ACTION_BEGIN_SEQUENCE_RENDER, Action::BeginSequenceRender),
+            (names::ACTION_END_SEQUENCE_RENDER, Action::EndSequenceRender),
             (names::ACTION_RENDER, Action::Render),
         ];
         let found = NAMES.iter().find(|(known, _)| *known == name);
         found.map_or(Self::Other, |(_, action)| *action)
     }
+}
+
+/// Notes that the host renders, where that is more than a look into a viewer: frames of a range, or nobody
+/// sits before it.
+fn host_renders(call: Call<'_>, begins: bool) -> Status {
+    // A host that tells nothing of it renders as ever.
+    let (Ok(arguments), Some(session)) = (call.arguments(), PluginSession::if_open()) else {
+        return Status::REPLY_DEFAULT;
+    };
+    let [first, last] = [0, 1].map(|at| arguments.double(names::FRAME_RANGE, at).unwrap_or(0.0));
+    let is_interactive = arguments.int(names::IS_INTERACTIVE).unwrap_or(1) != 0;
+    if first != last || !is_interactive {
+        session.host_renders(begins);
+    }
+    Status::REPLY_DEFAULT
 }
 
 pub(crate) fn answer(action: Action, call: Call<'_>) -> ActionResult {
@@ -76,6 +95,8 @@ pub(crate) fn answer(action: Action, call: Call<'_>) -> ActionResult {
         Action::ClipPreferences => geometry::clip_preferences(call.effect()?, call.reply()?),
         Action::TimeDomain => geometry::time_domain(call.effect()?, call.reply()?),
         Action::BeginEdit => changed::panel_opened(call.effect()?),
+        Action::BeginSequenceRender => Ok(host_renders(call, true)),
+        Action::EndSequenceRender => Ok(host_renders(call, false)),
         Action::Render => render::render(call.effect()?, call.arguments()?),
     }
 }

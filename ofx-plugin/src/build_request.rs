@@ -8,8 +8,8 @@
 use thiserror::Error;
 use wan_alpha_take::models::{Manifest, ModelError};
 use wan_alpha_take::{
-    DraftError, Fingerprint, Guide, LoraSource, LoraWord, LoraWordError, Precision, RequestDraft,
-    RequestError, Solver, TakeRequest, frames,
+    DecodePrecision, DecodeTiling, DraftError, Fingerprint, Guide, LoraSource, LoraWord,
+    LoraWordError, MemoryLimit, Precision, RequestDraft, RequestError, Solver, TakeRequest, frames,
 };
 
 use crate::drawn_ellipse::drawn_ellipse;
@@ -17,8 +17,8 @@ use crate::first_image::{FirstImage, FirstImageError, has_image};
 use crate::node::Node;
 use crate::ofx_status::Status;
 use crate::params::{
-    GUIDANCE, LORAS, MAX_PROMPT, MODEL, MU, NEGATIVE_PROMPT, PRECISION, PROMPT, PROMPT_TEMPLATE,
-    SEED, SHIFT, SOLVER, STEPS,
+    GUIDANCE, LORAS, MAX_PROMPT, MEMORY, MODEL, MU, NEGATIVE_PROMPT, PRECISION, PROMPT,
+    PROMPT_TEMPLATE, SEED, SHIFT, SOLVER, STEPS,
 };
 use crate::session::PluginSession;
 use crate::take_size::{frame_count, size};
@@ -144,6 +144,7 @@ pub(crate) fn request(
         mu: at_latent_frames(node, &timing, latent_frames, |node| node.double(MU))?,
         loras: loras(node, session)?,
         first_image: image.map(|image| image.source.clone()),
+        memory: memory(node)?,
         model_fingerprint: Some(fingerprint),
         ..sampling(node, RequestDraft::new(name, prompt(node)?))?
     };
@@ -169,6 +170,12 @@ fn check_image(model: &Manifest, has_image: bool) -> Result<(), BuildRequestErro
         (Some(2..), _) => Err(BuildRequestError::OfTwoImages { model: name() }),
         _ => Ok(()),
     }
+}
+
+/// The memory that a take may use, where it is limited.
+pub(crate) fn memory(node: Node<'_>) -> Result<Option<MemoryLimit>, Status> {
+    let [a, b, c, d, e] = MemoryLimit::CHOICES.map(|choice| Some(MemoryLimit::gigabytes(choice)));
+    node.choice(MEMORY, &[None, a, b, c, d, e])
 }
 
 /// The LoRAs that are listed, by their records.
@@ -244,6 +251,7 @@ pub(crate) fn differences(take: &TakeRequest, wanted: &TakeRequest) -> Vec<&'sta
         ("model", (a.model_fingerprint, a.mu_scale) == (b.model_fingerprint, b.mu_scale)),
         ("LoRAs", merges(a).eq(merges(b))),
         ("precision", a.precision == b.precision),
+        ("memory", decoding(a) == decoding(b)),
         ("steps", a.steps == b.steps),
         ("guidance", a.guidance == b.guidance),
         ("shift", a.shift == b.shift),
@@ -251,6 +259,11 @@ pub(crate) fn differences(take: &TakeRequest, wanted: &TakeRequest) -> Vec<&'sta
         ("version of this plug-in", a.numerics == b.numerics),
     ];
     compared.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
+}
+
+/// What of a request the memory says that it may use.
+fn decoding(request: &TakeRequest) -> (DecodePrecision, DecodeTiling) {
+    (request.decode_precision, request.decode_tiling)
 }
 
 /// What is merged beside the model's own, whatever it is called.

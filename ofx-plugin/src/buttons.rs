@@ -143,7 +143,8 @@ fn begin(
     }
     node.instance().set_requested(Some(key));
     if !is_ready {
-        session.generate(&request, key, node.instance().id());
+        let memory = build_request::memory(node)?;
+        session.generate(&request, key, node.instance().id(), memory);
     }
     update_node(node, Restoring::Allowed)?;
     Ok(Some(key))
@@ -196,7 +197,8 @@ pub(crate) fn make_again(node: Node<'_>) -> Result<(), Status> {
         JobReadiness::Pending(_) => {}
         JobReadiness::Failed(_) | JobReadiness::Damaged(_) | JobReadiness::Absent => {
             node.instance().set_requested(Some(*key));
-            session.generate(request, *key, node.instance().id());
+            let memory = build_request::memory(node)?;
+            session.generate(request, *key, node.instance().id(), memory);
         }
     }
     update_node(node, Restoring::Allowed)
@@ -329,6 +331,18 @@ pub(crate) fn release_gpu(node: Node<'_>) -> Result<(), Status> {
             set_status(node, "If an engine is running, it lets the model go once no take needs it.")
         }
     }
+}
+
+/// Gives the GPU back between two steps, whoever's take is made.
+pub(crate) fn pause(node: Node<'_>) -> Result<(), Status> {
+    PluginSession::of(node.effect().host()).pause();
+    set_status(node, "An engine that is running lets the model go after this step; Resume goes on.")
+}
+
+/// Goes on with the take that was paused.
+pub(crate) fn resume(node: Node<'_>) -> Result<(), Status> {
+    PluginSession::of(node.effect().host()).resume();
+    set_status(node, "An engine that was paused goes on.")
 }
 
 /// The whole frame nearest to a time, where the parameter can hold it.

@@ -66,7 +66,7 @@ type ButtonFunction = fn(Node<'_>) -> Result<(), Status>;
 
 /// The button of that name; none for anything else: hosts report parameters of their own, too.
 fn button(name: &str) -> Option<ButtonFunction> {
-    let buttons: [(_, ButtonFunction); 9] = [
+    let buttons: [(_, ButtonFunction); 11] = [
         (params::GENERATE, buttons::generate),
         (params::GENERATE_AND_WAIT, buttons::generate_and_wait),
         (params::CANCEL, buttons::cancel),
@@ -76,6 +76,8 @@ fn button(name: &str) -> Option<ButtonFunction> {
         (params::REFRESH, buttons::refresh),
         (params::START_HERE, buttons::start_here),
         (params::RELEASE_GPU, buttons::release_gpu),
+        (params::PAUSE, buttons::pause),
+        (params::RESUME, buttons::resume),
     ];
     buttons
         .into_iter()

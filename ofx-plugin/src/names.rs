@@ -39,6 +39,9 @@ from_headers! {
     ACTION_REGIONS_OF_INTEREST = kOfxImageEffectActionGetRegionsOfInterest;
     ACTION_CLIP_PREFERENCES = kOfxImageEffectActionGetClipPreferences;
     ACTION_RENDER = kOfxImageEffectActionRender;
+    ACTION_BEGIN_SEQUENCE_RENDER = kOfxImageEffectActionBeginSequenceRender;
+    ACTION_END_SEQUENCE_RENDER = kOfxImageEffectActionEndSequenceRender;
+    IS_INTERACTIVE = kOfxPropIsInteractive;
     ACTION_TIME_DOMAIN = kOfxImageEffectActionGetTimeDomain;
     ACTION_END_CHANGED = kOfxActionEndInstanceChanged;
     ACTION_BEGIN_EDIT = kOfxActionBeginInstanceEdit;

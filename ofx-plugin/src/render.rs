@@ -171,7 +171,8 @@ impl NodeRender<'_> {
                 }
                 action @ (RenderAction::Make | RenderAction::Wait) => {
                     let is_wanted = action == RenderAction::Make && !self.is_asked_by_switch();
-                    let wanted = is_wanted.then_some(&take.request);
+                    let memory = build_request::memory(self.node)?;
+                    let wanted = is_wanted.then_some((&take.request, memory));
                     let waited = session.wait(take.key, wanted, || !self.abort.is_aborted());
                     state = TakeState::Take(waited.ok_or(RenderError::Aborted)?);
                 }
@@ -243,7 +244,8 @@ impl NodeRender<'_> {
             JobReadiness::Ready(_) | JobReadiness::Pending(_) => false,
         };
         if self.is_asked_by_switch() && is_absent() {
-            self.session.generate(&take.request, take.key, &holder);
+            let memory = build_request::memory(self.node)?;
+            self.session.generate(&take.request, take.key, &holder, memory);
         }
         Ok(take)
     }

@@ -16,12 +16,14 @@ use std::time::{Duration, Instant};
 
 use lru::LruCache;
 use parking_lot::Mutex;
-use wan_alpha_take::engine::client::{ClientSetup, EngineClient};
-use wan_alpha_take::engine::message::{Holder, Identity, Submit};
+use wan_alpha_take::engine::client::{ClientSetup, EngineClient, EngineState};
+use wan_alpha_take::engine::message::{Holder, Identity, MemoryTerms, Submit};
 use wan_alpha_take::environment::Environment;
 use wan_alpha_take::models::{Manifest, ModelError, NamedLora};
 use wan_alpha_take::store::{Store, Take};
-use wan_alpha_take::{ContentHash, NUMERICS, TakeKey, TakeRequest, Warning};
+use wan_alpha_take::{
+    CapSource, ContentHash, MemoryLimit, NUMERICS, TakeKey, TakeRequest, Warning,
+};
 
 use crate::host::Host;
 use crate::image_file::{FileStamps, ImageFile, KeptImage};
@@ -68,6 +70,8 @@ pub(crate) struct PluginSession {
     damaged: Mutex<HashMap<TakeKey, String>>,
     /// When the engine was last asked what it is doing.
     report_requested: Mutex<Option<Instant>>,
+    /// What an engine hears of the host's renders.
+    renders: Mutex<HostRenders>,
 }
 
 /// For so long a record that was read is taken as it was.
@@ -129,13 +133,20 @@ impl PluginSession {
             warned: Mutex::default(),
             damaged: Mutex::default(),
             report_requested: Mutex::default(),
+            renders: Mutex::default(),
         }
     }
 
     /// Has a take made for somebody who pressed Generate, and gives up what that node wanted before.
-    pub(crate) fn generate(&self, request: &TakeRequest, key: TakeKey, node: &str) {
+    pub(crate) fn generate(
+        &self,
+        request: &TakeRequest,
+        key: TakeKey,
+        node: &str,
+        memory: Option<MemoryLimit>,
+    ) {
         log::info!("take {key}: asked for");
-        self.submit(request, key, Holder::Generate { node: node.to_owned() });
+        self.submit(request, key, Holder::Generate { node: node.to_owned() }, memory);
     }
 
     /// Notes which take a node has in its parameters, or that it has none.
@@ -176,16 +187,17 @@ impl PluginSession {
     }
 
     /// Waits for a take on a render's thread, as long as `keep_waiting` says; where `wanted`, has it
-    /// made. None where it was not waited for to the end.
+    /// made, within so much memory. None where it was not waited for to the end.
     pub(crate) fn wait(
         &self,
         key: TakeKey,
-        wanted: Option<&TakeRequest>,
+        wanted: Option<(&TakeRequest, Option<MemoryLimit>)>,
         keep_waiting: impl Fn() -> bool,
     ) -> Option<JobReadiness> {
         /// Often enough for a host that wants its thread back.
         const POLL: Duration = Duration::from_millis(15);
-        let _waiting = wanted.map(|request| WaitingRender::begin(self, key, request));
+        let _waiting = wanted.map(|wanted| WaitingRender::begin(self, key, wanted));
+        let _room = RoomForTake::begin(self);
         let mut seen = 0;
         // In a farm's log: what the frames that it waits for are computed with.
         let mut to_tell = wanted.is_some();
@@ -275,6 +287,43 @@ impl PluginSession {
         self.client.unload();
     }
 
+    /// Has the engine give the GPU back between two steps, where one is running.
+    pub(crate) fn pause(&self) {
+        self.client.pause();
+    }
+
+    /// Has the engine go on, whatever the host renders.
+    pub(crate) fn resume(&self) {
+        // A host may have ended a render without saying so.
+        self.renders.lock().begun = 0;
+        self.client.resume();
+    }
+
+    /// Notes that the host begins to render pictures that are no look into a viewer, or ends.
+    pub(crate) fn host_renders(&self, begins: bool) {
+        self.note_renders(|renders| {
+            let begun = renders.begun;
+            renders.begun = if begins { begun + 1 } else { begun.saturating_sub(1) };
+        });
+    }
+
+    /// Has an engine that this process is connected to make room where memory is short, for as long as the
+    /// host renders.
+    fn note_renders(&self, change: impl FnOnce(&mut HostRenders)) {
+        let mut renders = self.renders.lock();
+        change(&mut renders);
+        // A batch host's own takes are what it waits for.
+        let due = renders.begun > 0 && renders.waiting == 0 && !self.batch;
+        if due == renders.told {
+            return;
+        }
+        let is_ready = matches!(self.client.snapshot().engine, EngineState::Ready(_));
+        if is_ready {
+            self.client.host_renders(due);
+        }
+        renders.told = due && is_ready;
+    }
+
     /// Whether there was no warning about this take yet; from now on there was.
     pub(crate) fn is_first_warning(&self, key: Option<TakeKey>) -> bool {
         self.warned.lock().insert(key)
@@ -295,7 +344,18 @@ impl PluginSession {
         if self.environment.allow_cpu { Holder::PatientRender } else { Holder::Render }
     }
 
-    fn submit(&self, request: &TakeRequest, key: TakeKey, holder: Holder) {
+    fn submit(
+        &self,
+        request: &TakeRequest,
+        key: TakeKey,
+        holder: Holder,
+        memory: Option<MemoryLimit>,
+    ) {
+        let Environment { memory: limit, memory_by: limit_by, headroom, .. } = self.environment;
+        let (limit, limit_by) = match memory {
+            Some(memory) => (Some(memory.bytes()), CapSource::Parameter),
+            None => (limit, limit_by),
+        };
         // An accepted request is strings, numbers and lists: JSON refuses none of it.
         let request = serde_json::to_value(request).unwrap_or_default();
         self.client.submit(Submit {
@@ -304,7 +364,35 @@ impl PluginSession {
             stores: self.environment.stores.clone(),
             model_roots: self.environment.models.roots.clone(),
             holder,
+            memory: Some(MemoryTerms { limit, limit_by, headroom }),
         });
+    }
+}
+
+/// Renders of the host that are no look into a viewer.
+#[derive(Debug, Default)]
+struct HostRenders {
+    /// How many have begun and not ended.
+    begun: usize,
+    /// How many renders wait for a take, which must not wait for them.
+    waiting: usize,
+    /// Whether an engine was told that one lasts.
+    told: bool,
+}
+
+/// While a render waits for a take, the engine does not make room for renders.
+struct RoomForTake<'a>(&'a PluginSession);
+
+impl<'a> RoomForTake<'a> {
+    fn begin(session: &'a PluginSession) -> Self {
+        session.note_renders(|renders| renders.waiting += 1);
+        Self(session)
+    }
+}
+
+impl Drop for RoomForTake<'_> {
+    fn drop(&mut self) {
+        self.0.note_renders(|renders| renders.waiting -= 1);
     }
 }
 
@@ -315,13 +403,17 @@ struct WaitingRender<'a> {
 }
 
 impl<'a> WaitingRender<'a> {
-    fn begin(session: &'a PluginSession, key: TakeKey, request: &TakeRequest) -> Self {
+    fn begin(
+        session: &'a PluginSession,
+        key: TakeKey,
+        (request, memory): (&TakeRequest, Option<MemoryLimit>),
+    ) -> Self {
         let mut waiting = session.waiting.lock();
         let count = waiting.entry(key).or_default();
         *count += 1;
         // Asked for and given up under the lock, so that each is done in its turn.
         if *count == 1 {
-            session.submit(request, key, session.batch_holder());
+            session.submit(request, key, session.batch_holder(), memory);
         }
         Self { session, key }
     }

@@ -30,6 +30,14 @@ pub(crate) fn progress(pending: &JobProgress) -> String {
         JobProgress::Queued(ahead) => {
             format!("Waiting for {} to be made first.", with_count(*ahead, "take"))
         }
+        JobProgress::Running(progress) if progress.is_paused() => match progress.step {
+            0 => "Paused: nothing is computed. Resume goes on.".to_owned(),
+            step => format!(
+                "Paused after step {step} of {}: the model's memory is free for others. Resume \
+                 goes on.",
+                progress.of
+            ),
+        },
         JobProgress::Running(Progress { stage, step, of, seconds_left }) => {
             let mut line = capitalised(stage);
             if *of > 1 {

@@ -17,6 +17,10 @@ pub(crate) enum EngineVerb {
     },
     /// Free the model's memory
     Unload,
+    /// Give the device's memory back between two steps of the take that is made, and begin no other
+    Pause,
+    /// Go on with the take that was paused
+    Resume,
     /// End it, whoever's takes it makes
     Stop,
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use wan_alpha_take::models::{AUTO, Preset};
-use wan_alpha_take::{DecodePrecision, DecodeTiling, Precision};
+use wan_alpha_take::{DecodePrecision, DecodeTiling, MemoryLimit, Precision};
 
 use super::{Computing, GUIDANCE, LENGTH, SIDE, STEPS, number, one_of, preset_name, size, whole};
 
@@ -48,9 +48,8 @@ pub(crate) struct PlanTake {
     pub(crate) lora: Vec<String>,
 
     /// Gigabytes that may be used at most [default: WAN_ALPHA_MEMORY, else what is free]
-    #[arg(long, value_name = "GB", allow_hyphen_values = true)]
-    #[arg(value_parser = number("gigabytes, a number above 0, such as 12"))]
-    pub(crate) memory: Option<f64>,
+    #[arg(long, value_name = "GB", allow_negative_numbers = true)]
+    pub(crate) memory: Option<MemoryLimit>,
 
     /// Number format to compute in; fp8 is bf16 with the transformer's blocks kept in 8 bits [default:
     /// the model's]
@@ -62,9 +61,10 @@ pub(crate) struct PlanTake {
     #[arg(long, value_parser = one_of::<DecodePrecision>(&["f32", "bf16"]), default_value = "f32")]
     pub(crate) decode_precision: DecodePrecision,
 
-    /// Decode frames in one piece, or in tiles that overlap
-    #[arg(long, value_parser = one_of::<DecodeTiling>(&["whole", "tiled"]), default_value = "whole")]
-    pub(crate) decode_tiling: DecodeTiling,
+    /// Decode frames in one piece, or in tiles that overlap [default: whole; tiled where --memory has no
+    /// room for a frame]
+    #[arg(long, value_parser = one_of::<DecodeTiling>(&["whole", "tiled"]))]
+    pub(crate) decode_tiling: Option<DecodeTiling>,
 
     #[command(flatten)]
     pub(crate) computing: Computing,

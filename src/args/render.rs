@@ -6,7 +6,9 @@ use anyhow::{Result, anyhow, ensure};
 use clap::Args;
 use wan_alpha_core::Watch;
 use wan_alpha_take::models::{AUTO, Preset};
-use wan_alpha_take::{DecodePrecision, DecodeTiling, Interpolation, Precision, Solver};
+use wan_alpha_take::{
+    DecodePrecision, DecodeTiling, Interpolation, MemoryLimit, Precision, Solver,
+};
 
 use super::{
     Computing, FrameArgs, GUIDANCE, LENGTH, SIDE, STEPS, number, one_of, preset_name, whole,
@@ -50,10 +52,16 @@ pub(crate) struct Render {
     #[arg(help_heading = "Model")]
     pub(crate) decode_precision: DecodePrecision,
 
-    /// Decode frames in one piece, or in tiles that overlap, for less memory
-    #[arg(long, value_parser = one_of::<DecodeTiling>(&["whole", "tiled"]), default_value = "whole")]
+    /// Decode frames in one piece, or in tiles that overlap, for less memory [default: whole; tiled where
+    /// --memory has no room for a frame]
+    #[arg(long, value_parser = one_of::<DecodeTiling>(&["whole", "tiled"]))]
     #[arg(help_heading = "Model")]
-    pub(crate) decode_tiling: DecodeTiling,
+    pub(crate) decode_tiling: Option<DecodeTiling>,
+
+    /// Gigabytes that the take may use at most, of the device; of a processor's, of the whole process
+    /// [default: WAN_ALPHA_MEMORY, else what is free]
+    #[arg(long, value_name = "GB", allow_negative_numbers = true, help_heading = "Model")]
+    pub(crate) memory: Option<MemoryLimit>,
 
     #[command(flatten, next_help_heading = "Model")]
     pub(crate) computing: Computing,

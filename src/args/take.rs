@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use wan_alpha_take::MemoryLimit;
 use wan_alpha_take::retime::{RateConversion, Retime};
 
 use super::{Computing, FrameArgs};
@@ -172,6 +173,11 @@ pub(crate) struct MakeTake {
     /// Have the engine make it: its model stays warm for the next take
     #[arg(long, conflicts_with_all = ["device", "threads"])]
     pub(crate) engine: bool,
+
+    /// Gigabytes that it may use at most, of the device; of a processor's, of the whole process. The take
+    /// stays what its request says [default: WAN_ALPHA_MEMORY, else what is free]
+    #[arg(long, value_name = "GB", allow_negative_numbers = true)]
+    pub(crate) memory: Option<MemoryLimit>,
 
     #[command(flatten)]
     pub(crate) computing: Computing,

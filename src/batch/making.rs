@@ -149,7 +149,8 @@ impl<'a> Making<'a> {
             let (asked, model) = self.models.ask(shot, &context)?;
             asked.keep_images(self.store, console)?;
             let files = self.models.files(model);
-            self.maker.make_unless_claimed(&asked.request, asked.mask(), &files, console)?
+            let by = (&files, shot.render.memory);
+            self.maker.make_unless_claimed(&asked.request, asked.mask(), by, console)?
         };
         let Some(take) = take else { return Ok(None) };
         let more = Map::from_iter([("shot".to_owned(), mark)]);

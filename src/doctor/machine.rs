@@ -4,7 +4,7 @@ use anyhow::Result;
 use wan_alpha_core::device::{Card, Device, survey, usable_cards};
 use wan_alpha_core::generate::{HostMemory, Keep, Pipeline};
 use wan_alpha_core::plan::{
-    CapSource, Headroom, MemoryBudget, MemoryPlan, MemoryRefusal, ModelSizes, TakeSizes, plan,
+    Headroom, MemoryBudget, MemoryPlan, MemoryRefusal, ModelSizes, TakeSizes, plan,
 };
 use wan_alpha_core::weights::Strengths;
 use wan_alpha_core::{Unwatched, tch};
@@ -55,13 +55,14 @@ fn device(environment: &Environment) -> DoctorFinding {
 
 fn memory(environment: &Environment) -> DoctorFinding {
     const ABOUT: &str = "memory";
-    let Some(HostMemory { free, total }) = memory::host() else {
+    let Some(host) = memory::host() else {
         let says = "the system does not tell";
         return DoctorFinding::attention(ABOUT, says, "look at it with the system's own tools");
     };
+    let HostMemory { free, total, .. } = host;
     let says = format!("{} of {} available", gigabytes(free), gigabytes(total));
     let planned = environment.models.find(AUTO).ok().and_then(|model| {
-        let budget = budget(environment, HostMemory { free, total });
+        let budget = budget(environment, host);
         let planned = planned(&model, &budget);
         planned.inspect_err(|error| log::info!("no take is planned: {error:#}")).ok()
     });
@@ -87,7 +88,7 @@ fn budget(environment: &Environment, host: HostMemory) -> MemoryBudget {
         total: card.unwrap_or(host.total),
         headroom: environment.headroom.unwrap_or(usual),
         cap: environment.memory,
-        cap_by: CapSource::Variable,
+        cap_by: environment.memory_by,
         host_free: host.free,
         host_total: host.total,
     }
@@ -111,6 +112,7 @@ fn planned(
         guided: defaults.guidance.is_some_and(|guidance| guidance != 1.0),
         tiled: false,
         decode_number: 4,
+        images: u32::from(sizes.encoder > 0),
     };
     let name = &model.manifest.name;
     let words = format!("{width}×{height} with {} frames by {name}", take.frames);

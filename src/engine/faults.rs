@@ -18,14 +18,13 @@ use tempfile::TempDir;
 use wan_alpha_core::Stage;
 use wan_alpha_core::device::Device;
 use wan_alpha_core::tch::TchError;
-use wan_alpha_take::NUMERICS;
 use wan_alpha_take::engine::client::{
     ClientSetup, Deadlines, EngineClient, EngineCommand, JobState, Snapshot,
 };
 use wan_alpha_take::engine::message::{Holder, Submit};
 use wan_alpha_take::store::{Store, Take};
 use wan_alpha_take::visible_gpus::VisibleGpus;
-use wan_alpha_take::{TakeKey, TakeRequest};
+use wan_alpha_take::{NUMERICS, TakeKey, TakeRequest};
 
 use super::identity;
 use super::watchdog::Limits;
@@ -254,6 +253,7 @@ impl Room {
             stores: vec![self.path("takes")],
             model_roots: vec![self.path("models")],
             holder: Holder::PatientRender,
+            memory: None,
         }
     }
 

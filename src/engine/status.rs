@@ -63,6 +63,9 @@ fn lines(report: &StatusReport) -> Vec<String> {
     }
     let freeing = if report.unloading { ", to be freed" } else { "" };
     lines.push(format!("model in memory: {}{freeing}", report.model.as_deref().unwrap_or("none")));
+    if report.paused {
+        lines.push(pause_line(report));
+    }
     if let Some(memory) = report.device.memory {
         lines.push(format!("memory of the device: {}", free(memory)));
     }
@@ -75,6 +78,19 @@ fn lines(report: &StatusReport) -> Vec<String> {
         lines.extend(job.with.iter().map(|with| format!("  {with}")));
     }
     lines
+}
+
+/// Whether an engine pauses, and what that means for the take that it makes.
+pub(super) fn pause_line(report: &StatusReport) -> String {
+    let is_made =
+        report.jobs.iter().any(|job| job.progress.as_ref().is_some_and(|at| !at.is_paused()));
+    match (report.paused, is_made) {
+        (false, _) => "the engine goes on".to_owned(),
+        (true, false) => "the engine pauses until `wan-alpha engine resume`".to_owned(),
+        (true, true) => "the engine pauses after this step of its take, which goes on with \
+                         `wan-alpha engine resume`; decoding is finished first"
+            .to_owned(),
+    }
 }
 
 fn place(device: &DeviceReport) -> String {
@@ -110,6 +126,7 @@ mod tests {
             device,
             model: None,
             unloading: false,
+            paused: false,
             uptime_seconds: 40,
             clients: 2,
             jobs: Vec::new(),

@@ -1,7 +1,10 @@
 //! The worker of an engine: the thread that computes, one take after the other.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use parking_lot::Mutex;
-use wan_alpha_core::device::Opened;
+use wan_alpha_core::device::{Device, Opened};
 use wan_alpha_core::generate::{Arithmetic, Pipeline};
 use wan_alpha_core::tch;
 use wan_alpha_core::{Stage, Watch};
@@ -22,6 +25,17 @@ use crate::device;
 use crate::maker::{MakeContext, MakeError, Maker};
 use crate::memory;
 use crate::timing_history::{self, TimingHistory, pace_class};
+
+/// Between two looks at whether a paused take may go on.
+const MOMENT: Duration = Duration::from_millis(100);
+
+/// Bytes that a host which renders is to find on a device.
+const ROOM_FOR_HOST: u64 = 2_000_000_000;
+
+/// Whether a device has less left than a host that renders may want; not where nobody tells.
+fn is_memory_tight(device: Device) -> bool {
+    memory::free(device).is_some_and(|free| free < ROOM_FOR_HOST)
+}
 
 /// What makes takes, one after the other.
 pub(super) struct Worker<'a> {
@@ -53,20 +67,30 @@ impl Worker<'_> {
                     self.service.finish(submit.key, outcome);
                 }
                 WorkerOrder::Unload => {
-                    self.pulse.unload();
-                    #[cfg(test)]
-                    faults::while_unloading();
-                    // With the process the memory goes too.
-                    if let Err(error) = maker.unload() {
-                        log::error!("the model's memory is freed by ending: {error}");
-                        watchdog::end(self.service, 1);
-                    }
-                    self.pulse.done();
+                    self.unload(&mut maker);
                     loaded(&maker);
                 }
+                WorkerOrder::MakeRoom if is_memory_tight(opened.device) => {
+                    log::info!("a host renders and memory is short: the model's is freed");
+                    self.unload(&mut maker);
+                    loaded(&maker);
+                }
+                WorkerOrder::MakeRoom => {}
                 WorkerOrder::Leave => return,
             }
         }
+    }
+
+    fn unload(&self, maker: &mut Maker) {
+        self.pulse.unload();
+        #[cfg(test)]
+        faults::while_unloading();
+        // With the process the memory goes too.
+        if let Err(error) = maker.unload() {
+            log::error!("the model's memory is freed by ending: {error}");
+            watchdog::end(self.service, 1);
+        }
+        self.pulse.done();
     }
 
     fn make(
@@ -88,8 +112,8 @@ impl Worker<'_> {
         let learned = run.learned();
         let pulse = self.pulse.clone();
         pulse.begin(submit.key);
-        let watch = JobWatch { key: submit.key, service, pulse, pace: Mutex::new(run) };
         let device = maker.device();
+        let watch = JobWatch::new(submit.key, service, pulse, run, device);
         let history = &*pace;
         let may_begin = |pipeline: &Pipeline| {
             watch.count(pipeline, &request);
@@ -107,6 +131,7 @@ impl Worker<'_> {
             store: &store,
             models: &models,
             limit: environment.store_limit,
+            memory: memory::limits_by(environment, submit.memory),
             named: None,
             may_begin: &may_begin,
         };
@@ -162,9 +187,25 @@ struct JobWatch<'a> {
     service: &'a EngineServer,
     pulse: ProgressSignal,
     pace: Mutex<timing_history::TimedRun>,
+    device: Device,
+    /// Memory was given back for a host's render, which has not ended.
+    yielded: AtomicBool,
+    /// What was last said of the take while its memory is given back.
+    resting: Mutex<Option<Progress>>,
 }
 
-impl JobWatch<'_> {
+impl<'a> JobWatch<'a> {
+    fn new(
+        key: TakeKey,
+        service: &'a EngineServer,
+        pulse: ProgressSignal,
+        pace: timing_history::TimedRun,
+        device: Device,
+    ) -> Self {
+        let (yielded, resting) = (AtomicBool::new(false), Mutex::default());
+        Self { key, service, pulse, pace: Mutex::new(pace), device, yielded, resting }
+    }
+
     /// Has estimates follow from the operations of a take that no earlier one tells of.
     fn count(&self, pipeline: &Pipeline, request: &TakeRequest) {
         let Arithmetic { products, attention, decoding, .. } = pipeline.arithmetic(request);
@@ -190,12 +231,41 @@ impl Watch for JobWatch<'_> {
         let whole = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let stage = stage.to_string();
         let progress = Progress { stage, step: whole(step), of: whole(of), seconds_left };
+        *self.resting.lock() = None;
         self.service.progress(self.key, &progress);
     }
 
     fn go_on(&self) -> bool {
         self.pulse.beat();
         self.service.is_wanted(self.key)
+    }
+
+    fn pauses(&self) -> bool {
+        let renders = self.service.is_host_rendering();
+        let yields =
+            renders && (self.yielded.load(Ordering::Relaxed) || is_memory_tight(self.device));
+        self.yielded.store(yields, Ordering::Relaxed);
+        yields || self.service.is_paused()
+    }
+
+    fn rest_paused(&self, _stage: Stage, step: usize, of: usize) {
+        let whole = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let (step, of) = (whole(step), whole(of));
+        let is_paused = self.yielded.load(Ordering::Relaxed) || self.service.is_paused();
+        let words = if is_paused { Progress::paused } else { Progress::short_of_memory };
+        let said = words(step, of);
+        let before = self.resting.lock().replace(said.clone());
+        if before.is_none() {
+            self.pace.lock().interrupt();
+            self.pulse.begin(self.key);
+            self.service.loaded(None, device::memory(self.device));
+        }
+        if before.as_ref() != Some(&said) {
+            self.service.progress(self.key, &said);
+        }
+        self.pulse.waits_for_others(true);
+        std::thread::sleep(MOMENT);
+        self.pulse.waits_for_others(false);
     }
 
     #[cfg(test)]

@@ -276,6 +276,7 @@ fn draft(
         precision: args.dtype,
         decode_precision: args.decode_precision,
         decode_tiling: args.decode_tiling,
+        memory: args.memory,
         model,
         model_fingerprint: None,
     }

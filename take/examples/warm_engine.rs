@@ -167,6 +167,7 @@ impl Client {
             stores: vec![studio.room.path().join("takes")],
             model_roots: vec![studio.room.path().join("models")],
             holder: Holder::Render,
+            memory: None,
         };
         let start = Instant::now();
         self.0.submit(submit);

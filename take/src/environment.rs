@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::engine::endpoint::choose_run_directory;
+use crate::memory_limit::CapSource;
 use crate::models::ModelRoots;
 use crate::visible_gpus::VisibleGpus;
 
@@ -49,6 +50,8 @@ pub struct Environment {
     pub store_limit: Option<u64>,
     /// `WAN_ALPHA_MEMORY` in gigabytes, as bytes: what may be used of the device at most.
     pub memory: Option<u64>,
+    /// Where that was set.
+    pub memory_by: CapSource,
     /// In words: limits that are set to what is no number, and count as not set.
     pub misread: Vec<String>,
     /// `WAN_ALPHA_HEADROOM` in gigabytes, as bytes: what is left free of the device.
@@ -127,6 +130,7 @@ impl Environment {
             stores: list("WAN_ALPHA_STORE", "takes"),
             store_limit: bytes("WAN_ALPHA_STORE_LIMIT"),
             memory: bytes("WAN_ALPHA_MEMORY"),
+            memory_by: CapSource::Variable,
             misread: misread(&text, &number),
             headroom: bytes("WAN_ALPHA_HEADROOM"),
             run: choose_run_directory(asked, session, &temporary),

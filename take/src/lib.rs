@@ -9,6 +9,7 @@
 //!
 //! What a take is:
 //! - [`TakeRequest`]: everything a take depends on; [`TakeRequest::accept`] is the only gate.
+//! - [`MemoryLimit`]: the memory it may use, and what of its request follows from that.
 //! - [`TakeKey`]: what a take is found by, made of the request alone ([`TakeRequest::key`]).
 //! - [`frames`]: which take frames a latent frame stands for, and nothing else knows it.
 //! - [`frame::Frame`]: one picture of a clip; [`color`]: its values as light, and in whole numbers.
@@ -76,6 +77,7 @@ mod latent_grid;
 pub mod log_file;
 pub mod machine;
 pub mod mask;
+mod memory_limit;
 pub mod models;
 mod problem;
 pub mod report;
@@ -101,6 +103,7 @@ pub use guide::Guide;
 pub use key::TakeKey;
 pub use latent_grid::LatentGrid;
 pub use mask::{Mask, MaskError};
+pub use memory_limit::{CapSource, MemoryLimit, MemoryLimitError};
 pub use report::{ReportMeter, TakeReport};
 pub use request::{
     DecodePrecision, DecodeTiling, DraftError, ImageSource, LoraSource, LoraWord, LoraWordError,

@@ -52,6 +52,7 @@ fn a_take_is_found_in_the_store_once_it_is_done() {
         stores: store.folders().to_vec(),
         model_roots: Vec::new(),
         holder: Holder::Render,
+        memory: None,
     };
     let end = |submit: &Submit| {
         client.submit(submit.clone());
@@ -82,6 +83,7 @@ fn what_the_engine_warns_of_is_heard_while_it_works_and_stands_in_the_record() {
         stores: store.folders().to_vec(),
         model_roots: Vec::new(),
         holder: Holder::Render,
+        memory: None,
     };
     let key = submit.key;
     client.submit(submit.clone());
@@ -110,6 +112,9 @@ fn nothing_exists_before_the_first_order_and_only_a_take_starts_an_engine() {
     client.ask_report();
     client.cancel(key(1), node("n"));
     client.unload();
+    client.pause();
+    client.resume();
+    client.host_renders(true);
     client.stop_engine();
     wait_for(&client, "absence", |snapshot| snapshot.engine == EngineState::Absent);
     assert_eq!(bench.starts(), [0; 0]);

@@ -99,6 +99,7 @@ fn go_round(client: &EngineClient, store: &Store, request: &TakeRequest) {
         stores: store.folders().to_vec(),
         model_roots: Vec::new(),
         holder: Holder::Render,
+        memory: None,
     });
     let end = wait_for(client, "end", |snapshot| snapshot.jobs[&key].is_finished());
     assert_eq!(end.jobs[&key], JobState::Done);

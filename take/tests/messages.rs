@@ -8,10 +8,10 @@
 use std::collections::BTreeSet;
 
 use wan_alpha_take::engine::message::{
-    DeviceMemory, DeviceReport, Holder, Identity, JobReport, Message, Problem, ProblemCode,
-    Progress, StatusReport, Submit, ToClient, ToEngine, decode, encode,
+    DeviceMemory, DeviceReport, Holder, Identity, JobReport, MemoryTerms, Message, Problem,
+    ProblemCode, Progress, StatusReport, Submit, ToClient, ToEngine, decode, encode,
 };
-use wan_alpha_take::{TakeKey, Warning, WarningCode};
+use wan_alpha_take::{CapSource, TakeKey, Warning, WarningCode};
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/messages.jsonl");
 
@@ -31,9 +31,16 @@ fn to_engine() -> Vec<ToEngine> {
             stores: vec!["/store".into(), "/shared".into()],
             model_roots: vec!["/models".into()],
             holder,
+            memory: None,
         }))
     };
     let generate = Holder::Generate { node: "5f0c".to_owned() };
+    let mut with_memory = submit(Holder::Render);
+    if let ToEngine::Submit(submit) = &mut with_memory {
+        let limit_by = CapSource::Parameter;
+        let (limit, headroom) = (Some(12_000_000_000), Some(1_000_000_000));
+        submit.memory = Some(MemoryTerms { limit, limit_by, headroom });
+    }
     vec![
         ToEngine::Hello(identity()),
         submit(generate.clone()),
@@ -43,6 +50,10 @@ fn to_engine() -> Vec<ToEngine> {
         ToEngine::Status,
         ToEngine::Unload,
         ToEngine::Stop { only_if_idle: true },
+        ToEngine::Pause,
+        ToEngine::Resume,
+        ToEngine::HostRender { begins: true },
+        with_memory,
     ]
 }
 
@@ -73,6 +84,7 @@ fn to_client() -> Vec<ToClient> {
             device: DeviceReport::open("cpu"),
             model: Some("draft".to_owned()),
             unloading: false,
+            paused: false,
             uptime_seconds: 90,
             clients: 2,
             jobs: vec![

@@ -7,7 +7,7 @@ use wan_alpha_take::{ContentHash, Mask, StillImage, TakeRequest};
 use super::negative_prompt::NEGATIVE_PROMPT;
 use super::{FrameSink, Keep, Pipeline, emit};
 use crate::image_condition::{ConditionImages, ConditionParts, ImageCondition};
-use crate::{Error, ErrorKind, Result, Watch};
+use crate::{Error, ErrorKind, Result, Watch, give_back};
 
 /// What a request refers to and does not hold.
 #[derive(Clone, Copy, Debug, Default)]
@@ -125,6 +125,7 @@ impl Pipeline {
         &mut self,
         request: &TakeRequest,
         inputs: TakeInputs<'_>,
+        transformer_stays: bool,
         sink: &mut dyn FrameSink,
         watch: &dyn Watch,
     ) -> Result<Option<ImageCondition>> {
@@ -145,6 +146,10 @@ impl Pipeline {
             return Ok(Some(known.condition.shallow_clone()));
         }
         self.condition = None;
+        if !transformer_stays && self.dit.take().is_some() {
+            log::info!("the transformer makes room for the encoder");
+            give_back(self.device)?;
+        }
         let fitted = |image: &StillImage| image.fitted(size[0], size[1]).0;
         let (first, last) = (fitted(first), inputs.last_image.map(fitted));
         let images = ConditionImages { first: &first, last: last.as_ref() };

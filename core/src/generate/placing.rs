@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use wan_alpha_take::{Precision, TakeRequest};
+use wan_alpha_take::{CapSource, Precision, TakeRequest};
 
 use super::loaded_dit::LoadedDit;
 use super::prompt::{kind_of, storage_of};
 use super::{Keep, Pipeline};
 use crate::blocks::BlockPlacement;
 use crate::plan::{
-    CapSource, DecodePlan, Headroom, MemoryBudget, MemoryPlan, MemoryRefusal, ModelSizes,
+    DecodePlan, Headroom, MemoryBudget, MemoryPlan, MemoryRefusal, ModelSizes, PROCESS_CPU,
     TakeSizes, plan,
 };
 use crate::shim::{MemoryInfo, allocator_statistics, memory_info};
@@ -22,6 +22,8 @@ pub struct HostMemory {
     pub free: u64,
     /// All that there is.
     pub total: u64,
+    /// What this process holds of it: anonymous and shared memory, no mapped files.
+    pub own: u64,
 }
 
 /// How much memory a model may use, and where files may be made of what does not fit.
@@ -85,10 +87,11 @@ impl Pipeline {
             let held = allocator_statistics(self.device.tch()).map_or(0, |found| found.reserved);
             (free + held, total)
         } else {
-            let Some(HostMemory { free, total }) = host else { return Ok(None) };
-            (free + self.held()?, total)
+            let Some(HostMemory { free, total, own }) = host else { return Ok(None) };
+            // Tensors, and what is kept of earlier ones.
+            (free + own.saturating_sub(PROCESS_CPU), total)
         };
-        let host = host.unwrap_or(HostMemory { free: 0, total: 0 });
+        let host = host.unwrap_or(HostMemory { free: 0, total: 0, own: 0 });
         let usual = if is_card { Headroom::CARD } else { Headroom::CPU };
         Ok(Some(MemoryBudget {
             is_card,
@@ -100,14 +103,6 @@ impl Pipeline {
             host_free: host.free,
             host_total: host.total,
         }))
-    }
-
-    /// Bytes of what is loaded, on the CPU.
-    fn held(&self) -> Result<u64> {
-        let precision = self.dit.as_ref().map_or(Precision::F32, |loaded| loaded.precision);
-        let sizes = self.sizes(precision)?;
-        Ok(self.held_by_transformer(&sizes)
-            + self.decoder.as_ref().map_or(0, |_| 2 * sizes.decoder))
     }
 
     /// Bytes of the transformer where it is loaded.

@@ -6,6 +6,7 @@ use tch::Tensor;
 use wan_alpha_take::{Solver, TakeRequest};
 
 use super::{FrameSink, as_f32, emit};
+use crate::device::Device;
 use crate::dit::{Dit, Prompt};
 use crate::image_condition::ImageCondition;
 use crate::noise::ShiftedNoise;
@@ -74,64 +75,156 @@ pub fn sample(
     mut sink: Option<&mut dyn FrameSink>,
     watch: &dyn Watch,
 ) -> Result<Tensor> {
-    let steps = options.steps;
-    let mut show = |name: &str, tensor: &Tensor| match &mut sink {
-        Some(sink) => emit(&mut **sink, name, tensor),
-        None => Ok(()),
-    };
-    let mut sampler = Sampler::new(options.solver, steps, options.shift);
-    let schedule = sampler.schedule();
-    show("timesteps", &as_f32(schedule.timesteps())?)?;
-    show("sigmas", &as_f32(schedule.levels())?)?;
+    let mut latent = PartlyDenoised::begin(noise, options, dit.device())?;
+    latent.show_schedule(&mut sink)?;
+    latent.advance((dit, contexts), noise, &mut sink, watch, &|_| false)?;
+    latent.finished()
+}
 
-    let size = noise.first.size();
-    let rope = dit.rope([size[1], size[2], size[3]])?;
-    let mut prompt = dit.prompt(&contexts.prompt)?;
-    let mut negative = contexts.negative.as_ref().map(|context| dit.prompt(context)).transpose()?;
-    let image = contexts.image.as_ref();
-    let mut image = image.map(|image| dit.image(&image.feature, &image.channels)).transpose()?;
-    if let Some(image) = &image {
-        show("image.tokens", image.tokens())?;
+/// A latent between two steps: all that the next one needs besides transformer, contexts and noise.
+#[derive(Debug)]
+pub struct PartlyDenoised {
+    options: SamplingOptions,
+    sampler: Sampler,
+    /// `[1, 16, frames, h, w]`
+    x: Tensor,
+    /// How many are done.
+    step: usize,
+}
+
+/// What is told of intermediate results.
+type Sink<'a, 'b> = Option<&'a mut (dyn FrameSink + 'b)>;
+
+impl PartlyDenoised {
+    /// Before the first step, on a device.
+    ///
+    /// # Errors
+    /// Memory runs out.
+    pub fn begin(noise: &SamplingNoise, options: &SamplingOptions, device: Device) -> Result<Self> {
+        let sampler = Sampler::new(options.solver, options.steps, options.shift);
+        let x = sampler.start(&noise.first.f_unsqueeze(0)?.f_to_device(device.tch())?)?;
+        Ok(Self { options: *options, sampler, x, step: 0 })
     }
-    let to_batch = |noise: &Tensor| -> Result<Tensor> {
-        Ok(noise.f_unsqueeze(0)?.f_to_device(dit.device().tch())?)
-    };
-    let mut x = sampler.start(&to_batch(&noise.first)?)?;
-    watch.progress(Stage::Sample, 0, steps);
-    let mut step = 0;
-    while let Some(timestep) = sampler.timestep() {
-        let timestep = [timestep];
-        let mut at = |prompt: &mut Prompt| {
-            dit.forward_from(&x, &timestep, prompt, image.as_mut(), &rope, watch)
-        };
-        let mut velocity = at(&mut prompt)?;
-        let without = negative.as_mut().map(at).transpose()?;
-        if step == 0 && contexts.image.is_some() {
-            show("velocity.step0", &velocity.f_squeeze_dim(0)?)?;
+
+    /// Shows when the transformer will be asked.
+    pub(super) fn show_schedule(&self, sink: &mut Sink<'_, '_>) -> Result<()> {
+        let schedule = self.sampler.schedule();
+        show(sink, "timesteps", &as_f32(schedule.timesteps())?)?;
+        show(sink, "sigmas", &as_f32(schedule.levels())?)
+    }
+
+    /// Takes steps until none is left, or until `pauses`, asked before each with how many are done, says
+    /// so. Steps taken after a pause give the bits of those without one.
+    ///
+    /// # Errors
+    /// As [`sample`].
+    pub fn advance(
+        &mut self,
+        (dit, contexts): (&Dit, &Contexts),
+        noise: &mut SamplingNoise,
+        sink: &mut Sink<'_, '_>,
+        watch: &dyn Watch,
+        pauses: &dyn Fn(usize) -> bool,
+    ) -> Result<()> {
+        let size = self.x.size();
+        let rope = dit.rope([size[2], size[3], size[4]])?;
+        let mut prompt = dit.prompt(&contexts.prompt)?;
+        let mut negative =
+            contexts.negative.as_ref().map(|context| dit.prompt(context)).transpose()?;
+        let image = contexts.image.as_ref();
+        let mut image =
+            image.map(|image| dit.image(&image.feature, &image.channels)).transpose()?;
+        if let Some(image) = image.as_ref().filter(|_| self.step == 0) {
+            show(sink, "image.tokens", image.tokens())?;
+        }
+        let steps = self.options.steps;
+        watch.progress(Stage::Sample, self.step, steps);
+        while let Some(timestep) = self.sampler.timestep() {
+            if pauses(self.step) {
+                break;
+            }
+            let timestep = [timestep];
+            let mut at = |prompt: &mut Prompt| {
+                dit.forward_from(&self.x, &timestep, prompt, image.as_mut(), &rope, watch)
+            };
+            let velocity = at(&mut prompt)?;
+            let without = negative.as_mut().map(at).transpose()?;
+            self.take_step(velocity, without, image.is_some(), noise, sink)?;
+            watch.progress(Stage::Sample, self.step, steps);
+        }
+        Ok(())
+    }
+
+    /// One step along the velocity that the transformer has given with the prompt, and without.
+    fn take_step(
+        &mut self,
+        mut velocity: Tensor,
+        without: Option<Tensor>,
+        shows_velocity: bool,
+        noise: &mut SamplingNoise,
+        sink: &mut Sink<'_, '_>,
+    ) -> Result<()> {
+        let step = self.step;
+        if step == 0 && shows_velocity {
+            show(sink, "velocity.step0", &velocity.f_squeeze_dim(0)?)?;
             if let Some(without) = &without {
-                show("velocity.negative.step0", &without.f_squeeze_dim(0)?)?;
+                show(sink, "velocity.negative.step0", &without.f_squeeze_dim(0)?)?;
             }
         }
         if let Some(without) = without {
             // v = v₋ + g·(v₊ − v₋)
-            velocity = without.f_add(&velocity.f_sub(&without)?.f_mul_scalar(options.guidance)?)?;
+            let guidance = self.options.guidance;
+            velocity = without.f_add(&velocity.f_sub(&without)?.f_mul_scalar(guidance)?)?;
         }
-        check_finite(&velocity, step, steps)?;
+        check_finite(&velocity, step, self.options.steps)?;
         let fresh = match &mut noise.fresh {
-            Some(fresh) if sampler.needs_noise() => {
+            Some(fresh) if self.sampler.needs_noise() => {
                 let drawn = fresh.draw()?;
                 let fresh = fresh.raise(&drawn)?;
-                show(&format!("noise.step{step}"), &drawn)?;
-                Some(to_batch(&fresh)?)
+                show(sink, &format!("noise.step{step}"), &drawn)?;
+                Some(fresh.f_unsqueeze(0)?.f_to_device(self.x.device())?)
             }
             _ => None,
         };
-        x = sampler.step(&x, &velocity, fresh.as_ref())?;
-        show(&format!("latent.step{step}"), &x.f_squeeze_dim(0)?)?;
-        step += 1;
-        watch.progress(Stage::Sample, step, steps);
+        self.x = self.sampler.step(&self.x, &velocity, fresh.as_ref())?;
+        show(sink, &format!("latent.step{step}"), &self.x.f_squeeze_dim(0)?)?;
+        self.step += 1;
+        Ok(())
     }
-    Ok(x.f_squeeze_dim(0)?)
+
+    /// Whether no step is left.
+    pub fn is_finished(&self) -> bool {
+        self.sampler.timestep().is_none()
+    }
+
+    /// How many steps are done.
+    pub fn steps_done(&self) -> usize {
+        self.step
+    }
+
+    /// Moves it to another device; the numbers stay.
+    ///
+    /// # Errors
+    /// Memory runs out, or a device has failed.
+    pub fn to_device(&mut self, device: tch::Device) -> Result<()> {
+        self.x = self.x.f_to_device(device)?;
+        self.sampler.to_device(device)
+    }
+
+    /// The latent after the last step, `[16, frames, h, w]`.
+    ///
+    /// # Errors
+    /// Memory runs out.
+    pub fn finished(self) -> Result<Tensor> {
+        Ok(self.x.f_squeeze_dim(0)?)
+    }
+}
+
+fn show(sink: &mut Sink<'_, '_>, name: &str, tensor: &Tensor) -> Result<()> {
+    match sink {
+        Some(sink) => emit(&mut **sink, name, tensor),
+        None => Ok(()),
+    }
 }
 
 /// That a velocity of a step, of which there are `steps`, is of numbers.

@@ -4,14 +4,14 @@
 
 use serde::Serialize;
 
-use super::PlannedStore;
+use super::{CapSource, PlannedStore};
 
 /// Bytes of the host that a pinned image leaves free, whatever half of it allows.
 const HOST_LEFT: u64 = 2_000_000_000;
 /// Kernels and context of a card, and what a process holds besides tensors.
 const PROCESS_CARD: u64 = 600_000_000;
 /// Of a process on the CPU: libraries' data, threads, the request's own.
-const PROCESS_CPU: u64 = 350_000_000;
+pub const PROCESS_CPU: u64 = 350_000_000;
 
 /// Memory that is there, and how much of it may be used; in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -32,17 +32,6 @@ pub struct MemoryBudget {
     pub host_free: u64,
     /// Of the host in all.
     pub host_total: u64,
-}
-
-/// Where a limit of the memory that may be used was set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CapSource {
-    /// `WAN_ALPHA_MEMORY`.
-    #[default]
-    Variable,
-    /// `--memory` of `wan-alpha plan`.
-    Flag,
 }
 
 /// What keeps a take from using more memory.

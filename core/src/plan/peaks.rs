@@ -29,13 +29,17 @@ pub fn sample_peak(model: &ModelSizes, take: &TakeSizes, blocks: usize, keeps_ke
     let keys_of_block = 2 * model.text_length * dim * number;
     let keys =
         if keeps_keys { prompts * model.layers as u64 * keys_of_block } else { keys_of_block };
+    // Keys and values of the images, and what is beside the latent of each token.
+    let images = u64::from(take.images);
+    let keys_of_images = 2 * images * model.image_tokens * dim * number * model.layers as u64;
+    let condition = if images > 0 { keys_of_images + 2 * tokens * 80 * FLOAT } else { 0 };
     // A rotation of each token by pairs of a head's channels, complex.
     let rope = tokens * (dim / model.heads.max(1) / 2) * 2 * FLOAT;
     // 16 channels of a cell, 4 cells to a token; latent, velocity and what the solver keeps.
     let latents = 4 * tokens * 64 * FLOAT;
     let multiplied_out = if model.form > 0 { CARD_MULTIPLIED_OUT } else { 0 };
     let workspace = if model.is_card { CARD_WORKSPACE + multiplied_out } else { 0 };
-    weights + embedded + keys + rope + latents + pass(model, tokens) + workspace
+    weights + embedded + keys + condition + rope + latents + pass(model, tokens) + workspace
 }
 
 /// The residual stream, and the wider of attention and head.
@@ -67,6 +71,26 @@ pub fn text_peak(model: &ModelSizes, take: &TakeSizes, slots: usize) -> u64 {
     let hidden = 3 * tokens * text_ffn * number;
     slots as u64 * model.text_block + states + attention.max(hidden)
 }
+
+/// Of looking at the images that a take begins and ends with, and of encoding the film that they stand in,
+/// color and alpha, chunk by chunk in float32; 0 where there are none.
+pub fn condition_peak(model: &ModelSizes, take: &TakeSizes) -> u64 {
+    if take.images == 0 {
+        return 0;
+    }
+    // A layer, and the next that is read meanwhile.
+    let seen = 2 * model.image_layer;
+    let dim = model.decoder_dim;
+    let numbers = 2 * ENCODER_NUMBERS + WIDEST_NUMBERS;
+    let workspace = if model.is_card { CARD_WORKSPACE } else { CPU_PIECES };
+    let film = take.pixels() * (numbers * dim / 96 + FILM_NUMBERS) * FLOAT;
+    seen.max(model.encoder + film + workspace)
+}
+
+/// Numbers for each pixel that an encoder of 96 channels remembers of color or of alpha.
+const ENCODER_NUMBERS: u64 = 1_421;
+/// Numbers for each pixel of the frames that are encoded, in the forms that they go through.
+const FILM_NUMBERS: u64 = 80;
 
 /// Of decoding, chunk by chunk: both decoders `together`, or one after the other.
 ///

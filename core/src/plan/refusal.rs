@@ -6,7 +6,8 @@ use std::fmt;
 
 use wan_alpha_take::counted::counted;
 
-use super::budget::{CapSource, MemoryBound, MemoryBudget, rounded_down, rounded_up};
+use super::CapSource;
+use super::budget::{MemoryBound, MemoryBudget, rounded_down, rounded_up};
 use super::sizes::TakeSizes;
 use crate::Stage;
 
@@ -117,7 +118,8 @@ impl fmt::Display for MemoryRefusal {
 fn limit_name(set_by: CapSource) -> &'static str {
     match set_by {
         CapSource::Variable => "WAN_ALPHA_MEMORY",
-        CapSource::Flag => "`plan --memory`",
+        CapSource::Flag => "`--memory`",
+        CapSource::Parameter => "*Memory*",
     }
 }
 

@@ -9,7 +9,8 @@ use wan_alpha_take::{DecodePrecision, DecodeTiling, TakeRequest};
 use crate::Result;
 use crate::dit::{DitConfig, PATCH};
 use crate::weights::{
-    BlockStorage, Decoders, ModelFiles, TensorSet, at_least_float32, keeps_float32, kept_bytes,
+    BlockStorage, Decoders, EncoderFiles, ModelFiles, TensorSet, at_least_float32, keeps_float32,
+    kept_bytes,
 };
 
 /// Bytes and widths of a model's parts, as they are computed with.
@@ -45,6 +46,12 @@ pub struct ModelSizes {
     pub decoder: u64,
     /// Channels of a decoder at full resolution: 96 in the released one.
     pub decoder_dim: u64,
+    /// Bytes of the autoencoder's encoder and the merge block, float32; 0 where the model sees no image.
+    pub encoder: u64,
+    /// Bytes of a layer of the image encoder, float32; 0 likewise.
+    pub image_layer: u64,
+    /// Tokens that it makes of an image.
+    pub image_tokens: u64,
     /// On a card larger pieces are worked on at once.
     pub is_card: bool,
 }
@@ -64,6 +71,8 @@ pub struct TakeSizes {
     pub tiled: bool,
     /// Bytes of a number that the decoders compute with: 4 or 2.
     pub decode_number: u64,
+    /// Images that it begins and ends with.
+    pub images: u32,
 }
 
 impl TakeSizes {
@@ -76,6 +85,7 @@ impl TakeSizes {
             guided: request.guidance != 1.0,
             tiled: request.decode_tiling == DecodeTiling::Tiled,
             decode_number: if request.decode_precision == DecodePrecision::F32 { 4 } else { 2 },
+            images: [request.first_image, request.last_image].into_iter().flatten().count() as u32,
         }
     }
 
@@ -90,6 +100,7 @@ impl TakeSizes {
             guided: false,
             tiled,
             decode_number,
+            images: 0,
         }
     }
 
@@ -147,14 +158,14 @@ impl ModelSizes {
             Decoders::Complete { color, .. } => color,
         };
         let of_decoder = |name: &str| name.starts_with("decoder.") || name.starts_with("conv2.");
-        let numbers = |set: &TensorSet, wanted: &dyn Fn(&str) -> bool| -> Result<u64> {
-            let names = set.names().filter(|name| !name.contains('#') && wanted(name));
-            names.map(|name| Ok(set.shape(name)?.iter().product::<i64>() as u64)).sum()
-        };
         let number = kind.elt_size_in_bytes() as u64;
         let computed = as_computed(transformer, &|name| name.starts_with("blocks.0."))?;
         let kept = kept_bytes(transformer, storage, config.layers)?;
+        let [encoder, image_layer, image_tokens] = image_sizes(files, config)?;
         Ok(Self {
+            encoder,
+            image_layer,
+            image_tokens,
             layers: config.layers,
             block: kept.unwrap_or(computed),
             form: if kept.is_some() { computed } else { 0 },
@@ -174,4 +185,27 @@ impl ModelSizes {
             is_card,
         })
     }
+}
+
+/// How many numbers the tensors of a network have whose names are `wanted`.
+fn numbers(set: &TensorSet, wanted: &dyn Fn(&str) -> bool) -> Result<u64> {
+    let names = set.names().filter(|name| !name.contains('#') && wanted(name));
+    names.map(|name| Ok(set.shape(name)?.iter().product::<i64>() as u64)).sum()
+}
+
+/// Bytes of encoder and merge block, bytes of a layer of the image encoder, and the tokens that it makes of
+/// an image: float32, and 0 for a model that sees none.
+fn image_sizes(files: &ModelFiles, config: &DitConfig) -> Result<[u64; 3]> {
+    let (Some(EncoderFiles { base, merge }), Some(set), true) =
+        (&files.encoder, &files.image_encoder, config.is_image_to_video())
+    else {
+        return Ok([0; 3]);
+    };
+    let of_encoder = |name: &str| name.starts_with("encoder.") || name.starts_with("conv1.");
+    let encoder =
+        numbers(base, &of_encoder)? + numbers(merge, &|name| name.starts_with("middle."))?;
+    let layer = numbers(set, &|name| name.starts_with("vision_model.encoder.layers.0."))?;
+    let positions = set.shape("vision_model.embeddings.position_embedding.weight")?;
+    let tokens = positions.iter().rev().nth(1).copied().unwrap_or(0);
+    Ok([4 * encoder, 4 * layer, tokens.unsigned_abs()])
 }

@@ -15,6 +15,11 @@ pub(super) struct DpmPlusPlus {
 }
 
 impl DpmPlusPlus {
+    /// All that the next step looks back on.
+    pub(super) fn remembered(&mut self) -> Vec<&mut Tensor> {
+        self.previous.iter_mut().collect()
+    }
+
     pub(super) fn step(
         &mut self,
         sigmas: &[f64],

@@ -43,6 +43,12 @@ impl UniPc {
         Ok(next)
     }
 
+    /// All that the next step looks back on.
+    pub(super) fn remembered(&mut self) -> Vec<&mut Tensor> {
+        let advanced = self.advanced.iter_mut().map(|(state, _)| state);
+        self.data.iter_mut().chain(advanced).collect()
+    }
+
     fn predict(&self, sigmas: &[f64], i: usize, x: &Tensor, order: usize) -> Result<Tensor> {
         let (sigma, next) = (sigmas[i], sigmas[i + 1]);
         let data = &self.data[self.data.len() - 1];

@@ -110,3 +110,9 @@ pub const IMAGE: &CStr = c"image";
 pub const MATTE: &CStr = c"matte";
 /// Whether an image without alpha is opaque.
 pub const OPAQUE_IMAGE: &CStr = c"opaqueImage";
+/// Gives the GPU's memory back between two steps of a take.
+pub const PAUSE: &CStr = c"pause";
+/// Goes on with a take that was paused.
+pub const RESUME: &CStr = c"resume";
+/// How much memory of the device takes may use.
+pub const MEMORY: &CStr = c"memory";

@@ -399,6 +399,25 @@ pub const TABLE: &[Parameter] = &[
         hint: c"Takes an Image without alpha as it is, opaque everywhere; else one without Matte is refused.",
         ..fixed(Subject, OPAQUE_IMAGE, Kind::Toggle)
     },
+    Parameter {
+        label: c"Memory",
+        hint: c"How much of the GPU's memory a take may use, in gigabytes; without a GPU, of the engine's own. Frames that are too large for it are decoded in tiles, which is seen in no picture but makes another take. Auto: what is free.",
+        ..fixed(
+            Model,
+            MEMORY,
+            Kind::Choice { options: &[c"auto", c"8", c"12", c"16", c"24", c"48"] },
+        )
+    },
+    Parameter {
+        label: c"Pause",
+        hint: c"Give the GPU back after the step that is being computed, of whoever's take, and begin no other.",
+        ..button(Generate, PAUSE)
+    },
+    Parameter {
+        label: c"Resume",
+        hint: c"Go on with the take that was paused: it becomes what it would have been.",
+        ..button(Generate, RESUME)
+    },
 ];
 
 /// Saved, evaluated, edited by the artist, not keyframed; label and hint are to be filled in.

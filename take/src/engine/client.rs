@@ -139,6 +139,9 @@ enum ClientCommand {
     Cancel(TakeKey, Holder),
     Report,
     Unload,
+    Pause,
+    Resume,
+    HostRender { begins: bool },
     Stop,
 }
 
@@ -204,6 +207,22 @@ impl EngineClient {
     /// Frees the model's memory.
     pub fn unload(&self) {
         self.enqueue(ClientCommand::Unload);
+    }
+
+    /// Has the engine give the device's memory back between two steps, and begin no other take; a report
+    /// comes with a snapshot.
+    pub fn pause(&self) {
+        self.enqueue(ClientCommand::Pause);
+    }
+
+    /// Has a paused engine go on; a report comes with a snapshot.
+    pub fn resume(&self) {
+        self.enqueue(ClientCommand::Resume);
+    }
+
+    /// Tells an engine that is there that this host begins to render pictures of its own, or ends.
+    pub fn host_renders(&self, begins: bool) {
+        self.enqueue(ClientCommand::HostRender { begins });
     }
 
     /// Ends the engine, whoever's takes it makes.

@@ -10,17 +10,16 @@
 //! - A line is shorter than [`MAX_LINE`]; reading one never takes more memory than that.
 
 mod line;
-
-use std::path::PathBuf;
+mod submit;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use self::line::{LineError, LineReader};
+pub use self::submit::{MemoryTerms, Submit};
 use crate::key::TakeKey;
 pub use crate::problem::{Problem, ProblemCode};
-use crate::request::{RequestError, TakeRequest};
 use crate::warning::Warning;
 
 /// The number of this protocol; part of the socket's name.
@@ -83,46 +82,6 @@ impl Holder {
     }
 }
 
-/// A take is asked for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Submit {
-    /// The key of the take, made of its request.
-    pub key: TakeKey,
-    /// The encoded request, as it is: another version of it must be readable enough to be refused.
-    pub request: serde_json::Value,
-    /// Directories of takes; the first writable one is published to.
-    pub stores: Vec<PathBuf>,
-    /// Where models are looked up.
-    pub model_roots: Vec<PathBuf>,
-    /// Who wants it, and for how long.
-    pub holder: Holder,
-}
-
-impl Submit {
-    /// The request, accepted.
-    ///
-    /// # Errors
-    /// Those of [`TakeRequest::from_json`].
-    pub fn accepted_request(&self) -> Result<TakeRequest, RequestError> {
-        TakeRequest::from_json(&self.request.to_string())
-    }
-
-    /// The request, accepted, if it is that of the key: the request is what counts.
-    ///
-    /// # Errors
-    /// Why the take is refused, with the codes of [`RequestError::code`] and [`ProblemCode::KeyMismatch`].
-    pub fn verified_request(&self) -> Result<TakeRequest, Problem> {
-        let refuse = |error: RequestError| Problem::from_sentence(error.code(), &error.to_string());
-        let request = self.accepted_request().map_err(refuse)?;
-        let key = request.key().map_err(refuse)?;
-        if key == self.key {
-            return Ok(request);
-        }
-        let message = format!("the request has the key {key}, and not {}", self.key);
-        Err(Problem::new(ProblemCode::KeyMismatch, message, "press Generate again"))
-    }
-}
-
 /// How far a take is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
@@ -134,6 +93,31 @@ pub struct Progress {
     pub of: u32,
     /// Until the take is done, where earlier runs tell.
     pub seconds_left: Option<f64>,
+}
+
+impl Progress {
+    /// What stands for the stage while the engine is paused.
+    pub const PAUSED: &str = "paused";
+    /// The same while others have the memory that the take needs.
+    pub const SHORT_OF_MEMORY: &str = "waiting for memory";
+
+    /// That a take is paused when so many steps are done.
+    #[must_use]
+    pub fn paused(step: u32, of: u32) -> Self {
+        Self { stage: Self::PAUSED.to_owned(), step, of, seconds_left: None }
+    }
+
+    /// That a take waits, so many steps being done, until there is memory for it.
+    #[must_use]
+    pub fn short_of_memory(step: u32, of: u32) -> Self {
+        Self { stage: Self::SHORT_OF_MEMORY.to_owned(), step, of, seconds_left: None }
+    }
+
+    /// Whether the take is paused.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.stage == Self::PAUSED
+    }
 }
 
 /// One job in a [`StatusReport`].
@@ -212,6 +196,9 @@ pub struct StatusReport {
     /// Its memory was asked to be freed, and is not yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unloading: bool,
+    /// No take is computed until somebody resumes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
     /// Seconds since the engine started.
     pub uptime_seconds: u64,
     /// Open connections, this one included.
@@ -239,6 +226,19 @@ pub enum ToEngine {
     Status,
     /// Free the model's memory as soon as no job needs it; answered by a report.
     Unload,
+    /// Give the device's memory back between two steps of the take that is made, and begin no other;
+    /// answered by a report. Holds when its connection closes.
+    Pause,
+    /// Go on with the take that was paused, bit for bit, be it by somebody or for hosts that render;
+    /// answered by a report.
+    Resume,
+    /// The host of this client renders pictures of its own, or no longer does: where the device has
+    /// little memory left meanwhile, the engine makes room. Ends with its connection, and where somebody
+    /// resumes.
+    HostRender {
+        /// Whether it begins.
+        begins: bool,
+    },
     /// End; the end of the connection is the answer.
     Stop {
         /// Only without jobs, else answered by [`ToClient::BusyOtherVersion`].
@@ -332,7 +332,17 @@ pub trait Message: Serialize + DeserializeOwned {
 }
 
 impl Message for ToEngine {
-    const KINDS: &[&str] = &["hello", "submit", "cancel", "status", "unload", "stop"];
+    const KINDS: &[&str] = &[
+        "hello",
+        "submit",
+        "cancel",
+        "status",
+        "unload",
+        "pause",
+        "resume",
+        "host-render",
+        "stop",
+    ];
 }
 
 impl Message for ToClient {

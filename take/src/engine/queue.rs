@@ -76,6 +76,11 @@ impl<R> Job<R> {
         &self.warnings
     }
 
+    /// Whether the worker has it.
+    pub fn is_running(&self) -> bool {
+        self.running
+    }
+
     /// The connections that hear of it.
     pub fn watchers(&self) -> BTreeSet<ConnectionId> {
         self.holders.iter().filter_map(|held| held.connection).collect()
@@ -108,6 +113,11 @@ impl<R> JobTable<R> {
     /// Whether there is nothing to do and nothing being done.
     pub fn is_idle(&self) -> bool {
         self.jobs.is_empty()
+    }
+
+    /// Whether the worker has a job.
+    pub fn is_running(&self) -> bool {
+        self.jobs.first().is_some_and(Job::is_running)
     }
 
     /// Adds a holder to the take's job, and a job if it has none. A newer Generate of a node takes

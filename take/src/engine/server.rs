@@ -15,7 +15,7 @@ mod deadlines;
 mod event_loop;
 mod thread_start;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -87,6 +87,8 @@ pub enum WorkerOrder {
     Make(Arc<Submit>),
     /// Free the model's memory, then say so with [`EngineServer::loaded`].
     Unload,
+    /// A host renders and no take is made: do the same where the device has little memory left.
+    MakeRoom,
     /// End: there is nothing to do, or somebody said so.
     Leave,
 }
@@ -140,6 +142,14 @@ struct Mailbox {
     unload: bool,
     /// The worker was told to free it, and has not said yet that it has.
     unloading: bool,
+    /// Somebody has paused it: nothing is computed until somebody resumes.
+    paused: bool,
+    /// So that the model's memory is to be freed, as soon as the worker makes no take.
+    to_empty: bool,
+    /// Clients whose hosts render pictures of their own.
+    rendering_hosts: BTreeSet<ConnectionId>,
+    /// One of them has begun to, and the worker has not looked at the memory since.
+    make_room: bool,
     /// A client has told the engine to stop, or it ends by itself.
     stop: bool,
     /// Why no take can be made here: whatever is asked for until the end fails with it.
@@ -174,6 +184,10 @@ impl EngineServer {
             begun: None,
             unload: false,
             unloading: false,
+            paused: false,
+            to_empty: false,
+            rendering_hosts: BTreeSet::new(),
+            make_room: false,
             stop: false,
             refusing: None,
             refused: false,
@@ -201,10 +215,16 @@ impl EngineServer {
             if mailbox.stop || self.is_over() {
                 return WorkerOrder::Leave;
             }
-            if let Some(job) = mailbox.jobs.start_next() {
+            if !mailbox.paused
+                && let Some(job) = mailbox.jobs.start_next()
+            {
                 return WorkerOrder::Make(job.request());
             }
-            if std::mem::take(&mut mailbox.unload) {
+            if std::mem::take(&mut mailbox.make_room) {
+                return WorkerOrder::MakeRoom;
+            }
+            if mailbox.unload || mailbox.to_empty {
+                (mailbox.unload, mailbox.to_empty) = (false, false);
                 mailbox.unloading = true;
                 return WorkerOrder::Unload;
             }
@@ -223,6 +243,19 @@ impl EngineServer {
     pub fn is_wanted(&self, key: TakeKey) -> bool {
         let mailbox = self.shared.mailbox.lock();
         !mailbox.stop && mailbox.jobs.is_wanted(key) && !self.is_over()
+    }
+
+    /// Whether somebody has paused the engine: asked between two steps of a take.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        let mailbox = self.shared.mailbox.lock();
+        mailbox.paused && !mailbox.stop && !self.is_over()
+    }
+
+    /// Whether a host renders pictures of its own, which may need the device's memory.
+    #[must_use]
+    pub fn is_host_rendering(&self) -> bool {
+        !self.shared.mailbox.lock().rendering_hosts.is_empty()
     }
 
     /// Whether somebody wants the take however long it takes: asked before hours of work are begun.
@@ -282,14 +315,14 @@ impl EngineServer {
             Outcome::Failed(problem) => ToClient::Failed { key, problem },
             Outcome::Stopped => {
                 mailbox.jobs.stopped(key);
-                mailbox.note_idle(false);
+                mailbox.ended();
                 return;
             }
         };
         for watcher in mailbox.jobs.finish(key) {
             mailbox.outbox.push_back((watcher, message.clone()));
         }
-        mailbox.note_idle(false);
+        mailbox.ended();
         self.shared.waker.wake();
     }
 
@@ -312,6 +345,8 @@ impl EngineServer {
     /// Which model is in memory now, and what is left of the device's memory.
     pub fn loaded(&self, model: Option<String>, memory: Option<DeviceMemory>) {
         let mut mailbox = self.shared.mailbox.lock();
+        // Given back between two steps, for one.
+        mailbox.to_empty &= model.is_some();
         mailbox.model = model;
         mailbox.device.memory = memory;
         mailbox.unloading = false;
@@ -400,6 +435,12 @@ impl Mailbox {
         if !was_idle && self.jobs.is_idle() {
             self.idle_since = Instant::now();
         }
+    }
+
+    /// The worker's take has ended: what is left of it in memory may be in the way of a host.
+    fn ended(&mut self) {
+        self.make_room |= !self.rendering_hosts.is_empty();
+        self.note_idle(false);
     }
 
     /// What the engine computes on, as of now.

@@ -11,6 +11,7 @@ use crate::NUMERICS;
 use crate::counted::{counted, verb};
 use crate::digest::{ContentHash, Fingerprint};
 use crate::ellipse::Ellipse;
+use crate::memory_limit::MemoryLimit;
 use crate::models::Defaults;
 
 /// With fewer steps than a model wants takes come out unfinished; so many are few for any model that
@@ -89,8 +90,10 @@ pub struct RequestDraft {
     pub precision: Option<Precision>,
     /// The number format that latents are decoded in.
     pub decode_precision: DecodePrecision,
-    /// Whether a frame is decoded in one piece.
-    pub decode_tiling: DecodeTiling,
+    /// Whether a frame is decoded in one piece; where nobody says, `memory` does, and else it is.
+    pub decode_tiling: Option<DecodeTiling>,
+    /// The memory that the take may use.
+    pub memory: Option<MemoryLimit>,
     /// The name of the model, as installed.
     pub model: String,
     /// The model itself, where it is known by now.
@@ -141,7 +144,8 @@ impl RequestDraft {
             loras: Vec::new(),
             precision: None,
             decode_precision: DecodePrecision::F32,
-            decode_tiling: DecodeTiling::Whole,
+            decode_tiling: None,
+            memory: None,
             model,
             model_fingerprint: None,
         }
@@ -158,6 +162,8 @@ impl RequestDraft {
         let own_size = own.size_or_released();
         let (width, height) =
             (self.width.unwrap_or(own_size[0]), self.height.unwrap_or(own_size[1]));
+        let by_memory =
+            self.memory.map_or(DecodeTiling::Whole, |memory| memory.decode_tiling(width, height));
         let negative_prompt = self.negative_prompt.filter(|text| !text.trim().is_empty());
         let [first_image, last_image] = [&self.first_image, &self.last_image].map(Option::as_ref);
         let request = TakeRequest {
@@ -187,7 +193,7 @@ impl RequestDraft {
             mu: self.mu,
             dora_strength: self.dora_strength,
             distill_strength: self.distill_strength,
-            decode_tiling: self.decode_tiling,
+            decode_tiling: self.decode_tiling.unwrap_or(by_memory),
             model: self.model,
             model_fingerprint: self.model_fingerprint,
             first_image: first_image.map(|image| image.hash),
@@ -270,6 +276,18 @@ mod tests {
             let request = draft.complete(&defaults()).unwrap();
             assert_eq!(request.negative_prompt.as_deref(), Some(expected), "{asked:?}");
         }
+    }
+
+    #[test]
+    fn little_memory_has_frames_decoded_in_tiles_unless_somebody_says_otherwise() {
+        let memory = Some(MemoryLimit::gigabytes(8));
+        let of = |decode_tiling| {
+            let draft = RequestDraft { memory, decode_tiling, ..draft() };
+            draft.complete(&defaults()).unwrap().decode_tiling
+        };
+        assert_eq!(of(None), DecodeTiling::Tiled);
+        assert_eq!(of(Some(DecodeTiling::Whole)), DecodeTiling::Whole);
+        assert_eq!(draft().complete(&defaults()).unwrap().decode_tiling, DecodeTiling::Whole);
     }
 
     #[test]

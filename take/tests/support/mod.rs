@@ -185,6 +185,7 @@ pub(crate) fn take(number: u8, holder: Holder) -> Submit {
         stores: Vec::new(),
         model_roots: Vec::new(),
         holder,
+        memory: None,
     }
 }
 

@@ -110,7 +110,7 @@ fn run() -> Result<()> {
     while let Some(service) = &engine.service {
         match service.next_order() {
             WorkerOrder::Make(submit) => engine.make(&submit)?,
-            WorkerOrder::Unload => service.loaded(None, None),
+            WorkerOrder::Unload | WorkerOrder::MakeRoom => service.loaded(None, None),
             WorkerOrder::Leave => break,
         }
     }
@@ -201,6 +201,7 @@ impl Engine {
                 if let Some(problem) = self.misbehave(&stage, step, Some(submit.key)) {
                     return Outcome::Failed(problem);
                 }
+                self.wait_paused(submit.key, &stage, step, of);
                 sleep(Duration::from_millis(self.script.step_ms));
             }
         }
@@ -214,6 +215,23 @@ impl Engine {
             },
             |()| Outcome::Done,
         )
+    }
+
+    /// Waits while somebody has paused the engine, or a host renders, and somebody wants the take; not in
+    /// the middle of decoding.
+    fn wait_paused(&self, key: TakeKey, stage: &str, step: u32, of: u32) {
+        let Some(service) = self.service.as_ref().filter(|_| stage != "decode" || step == 0) else {
+            return;
+        };
+        let rests =
+            || (service.is_paused() || service.is_host_rendering()) && service.is_wanted(key);
+        if rests() {
+            service.loaded(None, None);
+            service.progress(key, &Progress::paused(step, of));
+        }
+        while rests() {
+            sleep(Duration::from_millis(2));
+        }
     }
 
     /// Does what the script says for this place of a take. A problem is how it fails.

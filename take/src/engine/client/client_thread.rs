@@ -136,6 +136,11 @@ impl ClientThread {
             }
             ClientCommand::Report => self.pending_commands.push_back(ToEngine::Status),
             ClientCommand::Unload => self.pending_commands.push_back(ToEngine::Unload),
+            ClientCommand::Pause => self.pending_commands.push_back(ToEngine::Pause),
+            ClientCommand::Resume => self.pending_commands.push_back(ToEngine::Resume),
+            ClientCommand::HostRender { begins } => {
+                self.pending_commands.push_back(ToEngine::HostRender { begins });
+            }
             ClientCommand::Stop => {
                 self.pending_commands.push_back(ToEngine::Stop { only_if_idle: false });
             }
@@ -271,7 +276,8 @@ impl ClientThread {
             }
             ToClient::Progress { key, progress } => {
                 if let Some(wanted) = self.wanted.get_mut(&key) {
-                    wanted.standing.running = true;
+                    // One that waits for an engine that is paused has not begun.
+                    wanted.standing.running |= !progress.is_paused();
                     self.publish_job(key, JobState::Running(progress));
                 }
             }

@@ -1,8 +1,10 @@
 use std::io::{self, Cursor, Read};
+use std::path::PathBuf;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::request::TakeRequest;
 
 #[test]
 fn the_longest_request_fits_into_a_line() {
@@ -14,6 +16,7 @@ fn the_longest_request_fits_into_a_line() {
         stores: vec!["/".repeat(4096).into(); 8],
         model_roots: vec!["/".repeat(4096).into(); 8],
         holder: Holder::Render,
+        memory: None,
     };
     let line = encode(&ToEngine::Submit(Box::new(submit))).unwrap();
     assert!(line.len() < MAX_LINE * 9 / 10, "{}", line.len());
@@ -167,6 +170,7 @@ proptest! {
             stores: stores.iter().map(PathBuf::from).collect(),
             model_roots: Vec::new(),
             holder: node.map_or(Holder::Render, |node| Holder::Generate { node }),
+            memory: None,
         };
         let message = ToEngine::Submit(Box::new(submit));
         let line = encode(&message).unwrap();
@@ -205,6 +209,7 @@ proptest! {
                 },
                 model: None,
                 unloading: true,
+                paused: of % 2 == 0,
                 uptime_seconds: u64::from(pid),
                 clients: step,
                 jobs: vec![job],

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::event_loop::{EventLoop, PeerState};
 use super::{Mailbox, ServerSetup};
 use crate::engine::message::{
-    Identity, JobReport, MessageError, PROTOCOL, Problem, ProblemCode, StatusReport, Submit,
-    ToClient, ToEngine, decode,
+    Identity, JobReport, MessageError, PROTOCOL, Problem, ProblemCode, Progress, StatusReport,
+    Submit, ToClient, ToEngine, decode,
 };
 use crate::engine::queue::{ConnectionId, Submitted};
 use crate::key::TakeKey;
@@ -46,6 +46,24 @@ impl EventLoop {
                 mailbox.unload = true;
                 (vec![self.report(&mailbox)], state)
             }
+            (_, ToEngine::Pause) => {
+                pause(&mut mailbox);
+                (vec![self.report(&mailbox)], state)
+            }
+            (_, ToEngine::Resume) => {
+                resume(&mut mailbox);
+                (vec![self.report(&mailbox)], state)
+            }
+            (_, ToEngine::HostRender { begins }) => {
+                if begins {
+                    mailbox.rendering_hosts.insert(connection);
+                    // A take that is made asks by itself.
+                    mailbox.make_room |= !mailbox.jobs.is_running();
+                } else {
+                    mailbox.rendering_hosts.remove(&connection);
+                }
+                (Vec::new(), state)
+            }
             (_, ToEngine::Stop { only_if_idle: true }) if !was_idle => {
                 (vec![busy(&mut mailbox, self.identity())], state)
             }
@@ -79,7 +97,8 @@ impl EventLoop {
             engine: self.identity(),
             device: mailbox.device_report(),
             model: mailbox.model.clone(),
-            unloading: mailbox.unload || mailbox.unloading,
+            unloading: mailbox.unload || mailbox.to_empty || mailbox.unloading,
+            paused: mailbox.paused,
             uptime_seconds: self.started.elapsed().as_secs(),
             clients: count(mailbox.clients),
             jobs: jobs.collect(),
@@ -161,11 +180,16 @@ fn submitted(
     for (connection, key) in dropped {
         mailbox.outbox.push_back((connection, superseded(key)));
     }
+    let job = mailbox.jobs.jobs().iter().find(|job| job.key() == key);
+    let waits_paused = mailbox.paused && job.is_some_and(|job| !job.is_running());
+    let paused = waits_paused.then(|| Progress::paused(0, 0));
     match submitted {
-        Submitted::Accepted { ahead } => vec![ToClient::Accepted { key, ahead }],
+        Submitted::Accepted { ahead } => {
+            let paused = paused.map(|progress| ToClient::Progress { key, progress });
+            [ToClient::Accepted { key, ahead }].into_iter().chain(paused).collect()
+        }
         Submitted::Attached { ahead } => {
-            let job = mailbox.jobs.jobs().iter().find(|job| job.key() == key);
-            let progress = job.and_then(|job| job.progress().cloned());
+            let progress = paused.or_else(|| job?.progress().cloned());
             let progress = progress.map(|progress| ToClient::Progress { key, progress });
             let said = job.map(|job| job.warnings().to_vec()).unwrap_or_default();
             let said = said.into_iter().map(|warning| ToClient::Warning { key, warning });
@@ -182,6 +206,40 @@ fn superseded(key: TakeKey) -> ToClient {
     ToClient::Failed {
         key,
         problem: Problem::new(ProblemCode::Superseded, message, "press Generate again"),
+    }
+}
+
+/// Nothing is begun from now on, and who waits for a take that has not been hears so; the worker asks
+/// between two steps of the one that is made.
+fn pause(mailbox: &mut Mailbox) {
+    if std::mem::replace(&mut mailbox.paused, true) {
+        return;
+    }
+    mailbox.to_empty = true;
+    for job in mailbox.jobs.jobs().iter().filter(|job| !job.is_running()) {
+        let (key, progress) = (job.key(), Progress::paused(0, 0));
+        for watcher in job.watchers() {
+            let progress = progress.clone();
+            mailbox.outbox.push_back((watcher, ToClient::Progress { key, progress }));
+        }
+    }
+}
+
+/// The take that is made goes on, hosts that render notwithstanding, and who waits for another hears of its
+/// place again.
+fn resume(mailbox: &mut Mailbox) {
+    mailbox.rendering_hosts.clear();
+    mailbox.make_room = false;
+    mailbox.to_empty = false;
+    if !std::mem::take(&mut mailbox.paused) {
+        return;
+    }
+    for (ahead, job) in mailbox.jobs.jobs().iter().enumerate().filter(|(_, job)| !job.is_running())
+    {
+        let (key, ahead) = (job.key(), count(ahead));
+        for watcher in job.watchers() {
+            mailbox.outbox.push_back((watcher, ToClient::Accepted { key, ahead }));
+        }
     }
 }
 

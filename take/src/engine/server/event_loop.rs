@@ -249,6 +249,7 @@ impl EventLoop {
         let mut mailbox = self.shared.mailbox.lock();
         let was_idle = mailbox.jobs.is_idle();
         mailbox.jobs.disconnect(connection);
+        mailbox.rendering_hosts.remove(&connection);
         mailbox.note_idle(was_idle);
         if peer.state == PeerState::Client {
             mailbox.clients -= 1;

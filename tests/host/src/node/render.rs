@@ -58,6 +58,14 @@ impl Node {
         frames
     }
 
+    /// Begins to render frames, does something else before the first, and ends.
+    #[track_caller]
+    pub fn around(&self, [first, last]: [i32; 2], ask: &RenderAsk, during: impl FnOnce()) {
+        let range = [f64::from(first), f64::from(last)];
+        self.with_instance(0, range[0], |effect| sequence(effect, ask, range, during));
+        self.state.host().faults.check();
+    }
+
     /// Renders a thumbnail, with the instance that the host keeps for those where it does.
     #[track_caller]
     pub fn thumbnail(&self, time: f64, scale: f64) -> Frame {

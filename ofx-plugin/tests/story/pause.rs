@@ -1,0 +1,72 @@
+//! A take that is paused, by the artist and for a render of the host, and goes on.
+
+use wan_alpha_test_host::{Profile, RenderAsk};
+
+use crate::workshop::{alone, event, plain_node, shows, take, until_status};
+
+alone! {
+    fn a_paused_take_says_so_and_goes_on(workshop) {
+        workshop.gate("sampling", 2);
+        let (_host, plugin) = workshop.load(Profile::plain());
+        let project = plugin.project();
+        let node = project.add_preferred().unwrap();
+        plain_node(&node, "one");
+        node.press("generate");
+        until_status(&node, "at work", |status| status.contains("left"));
+        node.press("pause");
+        assert!(node.text("status").contains("after this step"), "{}", node.text("status"));
+        workshop.open_gate();
+        until_status(&node, "paused", |status| status.starts_with("Paused after step 2 of "));
+        node.press("resume");
+        until_status(&node, "ready", |status| status.starts_with("Ready"));
+        // Nothing is begun by an engine that pauses.
+        node.press("pause");
+        node.set("seed", 2);
+        node.press("generate");
+        until_status(&node, "paused", |status| status.starts_with("Paused: nothing is computed"));
+        node.press("cancel");
+        node.press("resume");
+        node.press("generate");
+        until_status(&node, "ready", |status| status.starts_with("Ready"));
+    }
+
+    fn an_engine_hears_of_a_render_of_the_host_while_it_lasts(workshop) {
+        workshop.gate("sampling", 2);
+        let (_host, plugin) = workshop.load(Profile::plain());
+        let project = plugin.project();
+        let [node, other] = [0; 2].map(|_| project.add_preferred().unwrap());
+        plain_node(&node, "one");
+        node.press("generate");
+        until_status(&node, "at work", |status| status.contains("left"));
+        let start = node.int("startFrame");
+        let ask = RenderAsk::at(f64::from(start));
+        other.around([start, start + 3], &ask, || {
+            workshop.open_gate();
+            event(&node);
+            until_status(&node, "paused", |status| status.starts_with("Paused after"));
+        });
+        until_status(&node, "ready", |status| status.starts_with("Ready"));
+    }
+
+    fn a_take_does_not_wait_for_a_render_that_waits_for_it(workshop) {
+        workshop.gate("sampling", 2);
+        let (_host, plugin) = workshop.load(Profile::plain());
+        let project = plugin.project();
+        let [node, other] = [0; 2].map(|_| project.add_preferred().unwrap());
+        plain_node(&node, "one");
+        // Renders wait.
+        node.set("missing", 1);
+        node.press("generate");
+        until_status(&node, "at work", |status| status.contains("left"));
+        let start = node.int("startFrame");
+        let ask = RenderAsk::at(f64::from(start));
+        other.around([start, start + 3], &ask, || {
+            workshop.open_gate();
+            event(&node);
+            until_status(&node, "paused", |status| status.starts_with("Paused after"));
+            let frame = node.render(&ask);
+            until_status(&node, "ready", |status| status.starts_with("Ready"));
+            assert!(shows(&frame, &take(workshop, &node), 0));
+        });
+    }
+}
