@@ -106,6 +106,10 @@ impl Watch for Console<'_> {
         !self.interrupt.asked()
     }
 
+    fn writes(&self, verb: &str, step: usize, of: usize) {
+        self.progress.update(verb, step, of);
+    }
+
     fn rest_paused(&self, _stage: Stage, step: usize, of: usize) {
         self.progress.update(Progress::SHORT_OF_MEMORY, step, of);
         std::thread::sleep(std::time::Duration::from_millis(200));

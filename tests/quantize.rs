@@ -82,7 +82,10 @@ fn takes_of_fewer_bits_stay_near_those_of_the_model() {
 #[test]
 fn a_quantized_model_is_a_model_of_its_own() {
     let room = Room::with_models();
-    let said = room.ok(&quantize("q4_k", &["--json", "--name", "small"]));
+    let made = room.run(&quantize("q4_k", &["--json", "--name", "small"]));
+    let [said, progress] =
+        [made.stdout, made.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    assert!(progress.lines().any(|line| line.starts_with("quantizing ")), "{progress}");
     let report: Value = serde_json::from_str(&said).unwrap();
     assert_eq!(report["name"], "small");
     let file = Path::new(report["file"].as_str().unwrap());

@@ -18,6 +18,12 @@ pub trait Watch: Sync {
         let _ = (stage, step, of);
     }
 
+    /// `step` of `of` pieces of a file are written; `verb` says of what work, such as `merging`.
+    fn writes(&self, verb: &str, step: usize, of: usize) {
+        let _ = verb;
+        self.progress(Stage::Load, step, of);
+    }
+
     /// Whether to go on; `false` ends the computation with [`Error::Cancelled`].
     fn go_on(&self) -> bool {
         true

@@ -10,8 +10,8 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use serde_json::{Map, Value, json};
 use tempfile::NamedTempFile;
+use wan_alpha_core::Watch;
 use wan_alpha_core::tch::{Kind, Tensor};
-use wan_alpha_core::{Stage, Watch};
 
 use crate::exit::{Exit, OrExit};
 
@@ -65,7 +65,7 @@ pub(super) fn header(heads: &[TensorHead], remarks: &BTreeMap<&str, String>) -> 
 }
 
 /// Writes `out`, whole or not at all; `read` is asked for each tensor in order, of exactly the kind
-/// and shape of its head. `verb` says what is being done, where it is cancelled.
+/// and shape of its head. `about` says what is being done, and is told of it.
 pub(super) fn write(
     out: &Path,
     heads: &[TensorHead],
@@ -105,7 +105,7 @@ pub(super) fn write_bytes(
                 return Err(anyhow!("cancelled while {verb}")).or_exit(Exit::Cancelled);
             }
             bytes.write_all(&piece(index)?)?;
-            watch.progress(Stage::Load, index + 1, count);
+            watch.writes(verb, index + 1, count);
         }
         Ok(bytes.flush()?)
     };
