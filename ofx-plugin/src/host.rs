@@ -33,7 +33,7 @@ pub(crate) use call::Call;
 pub(crate) use effect::{ClipHandle, Effect};
 pub(crate) use gl::OpenGl;
 pub(crate) use image::{ImageRefusal, InputImage};
-pub(crate) use interact::{Interact, KEY_ESCAPE, KEYS_SHIFT};
+pub(crate) use interact::{Interact, KEY_ESCAPE, KEYS_CONTROL, KEYS_SHIFT};
 pub(crate) use message::c_text;
 pub(crate) use parameter::ParameterHandle;
 pub(crate) use properties::Properties;

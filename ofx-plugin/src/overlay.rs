@@ -18,11 +18,13 @@ mod place;
 mod shape;
 mod view;
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int};
 
 use wan_alpha_take::ellipse::Ellipse;
 
-use crate::host::{Effect, Interact, KEY_ESCAPE, KEYS_SHIFT, OpenGl, ParameterHandle};
+use crate::host::{
+    Effect, Interact, KEY_ESCAPE, KEYS_CONTROL, KEYS_SHIFT, OpenGl, ParameterHandle,
+};
 use crate::instance::Instance;
 use crate::names;
 use crate::node::Node;
@@ -166,12 +168,14 @@ fn draw_overlay(interact: OverlayInteract<'_>, method: DrawMethod) -> Result<boo
     let node = Node::of(effect, context.time)?;
     let pen = interact.remember(|pen| *pen)?;
     let path = center_path(effect, &context.view).unwrap_or_default();
+    let keys = center_keys(effect, &context.view).unwrap_or_default();
     let ellipse = pen.dragged().unwrap_or(&context.ellipse);
     let image = place::image_place(node)?.map(|place| corners(&context.view, place));
     let content = OverlayContent {
         shape: EllipseShape { view: &context.view, ellipse },
         highlighted: pen.highlighted(),
         path: &path,
+        keys: &keys,
         image,
         status_text: &node_update::overlay_text(node)?,
         suggested_color: suggested_color(interact),
@@ -196,8 +200,12 @@ fn corners(view: &View, [left, bottom, right, top]: [f64; 4]) -> [Point; 4] {
 
 fn handle_key(interact: OverlayInteract<'_>, down: bool) -> ActionResult {
     let symbol = interact.arguments()?.int(names::KEY_SYMBOL).unwrap_or_default();
-    let key = match KEYS_SHIFT.iter().position(|shift| *shift == symbol) {
-        Some(side) => OverlayKey::Shift(side),
+    let side = |keys: [c_int; 2]| keys.iter().position(|key| *key == symbol);
+    let key = match side(KEYS_SHIFT)
+        .map(OverlayKey::Shift)
+        .or(side(KEYS_CONTROL).map(OverlayKey::Control))
+    {
+        Some(key) => key,
         None if symbol == KEY_ESCAPE => OverlayKey::Escape,
         None => return Ok(Status::REPLY_DEFAULT),
     };
@@ -292,6 +300,21 @@ fn center_path(effect: Effect<'_>, view: &View) -> Result<Vec<Point>, Status> {
     }
     path.retain(|point| point.iter().all(|number| number.is_finite()));
     Ok(path)
+}
+
+/// Where the center is at its keys, on the canvas.
+fn center_keys(effect: Effect<'_>, view: &View) -> Result<Vec<Point>, Status> {
+    let center = Instance::of(effect)?.parameter(ELLIPSE_CENTER)?;
+    if !center.is_animated(effect) {
+        return Ok(Vec::new());
+    }
+    let mut keys = Vec::new();
+    for time in center.key_times(effect)?.into_iter().take(PATH_POINTS) {
+        let [x, y] = center.pair_at(effect, time)?;
+        keys.push(view.to_canvas([x * view.aspect(), y]));
+    }
+    keys.retain(|point| point.iter().all(|number| number.is_finite()));
+    Ok(keys)
 }
 
 fn pen_position(interact: OverlayInteract<'_>) -> Result<Point, Status> {

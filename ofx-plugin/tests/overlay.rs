@@ -15,6 +15,7 @@ use wan_alpha_test_host::{
 
 const ESCAPE: i32 = 0xFF1B;
 const SHIFT: i32 = 0xFFE1;
+const CONTROL: i32 = 0xFFE3;
 
 /// Of every project here: higher than a take needs that is fitted by its width.
 const SIZE: [f64; 2] = [1920.0, 2000.0];
@@ -220,7 +221,15 @@ fn what_is_dragged_moves_on_the_screen_and_is_written_at_the_end() {
     let [x, y] = [moved[0], moved[1] + 0.1 * HEIGHT];
     session.drag([x + 0.3 * HEIGHT + 40.0, y], [x + 100.0, y + 95.0]);
     assert_near(&session.numbers("ellipseAngle"), &[45.0]);
+    let axes = session.numbers("ellipseAxes");
     overlay.key_up(SHIFT, "");
+    // With Control everything goes a tenth of the way.
+    let center = session.numbers("ellipseCenter");
+    overlay.key_down(CONTROL, "");
+    session.drag([x, y], [x + 192.0, y]);
+    overlay.key_up(CONTROL, "");
+    assert_near(&session.numbers("ellipseCenter"), &[center[0] + 0.01, center[1]]);
+    assert_near(&session.numbers("ellipseAxes"), &axes);
 }
 
 #[test]
@@ -241,6 +250,8 @@ fn key_and_drag(profile: Profile) {
     assert_eq!(path.points.len(), 21);
     assert_near(&path.points[0], &[0.4 * 1920.0, CENTER[1]]);
     assert_near(&path.points[20], &[0.6 * 1920.0, CENTER[1]]);
+    // Two keys on it; four handles and the knob; all with their shadows.
+    assert_eq!(drawing.shapes(Shape::Polygon).len(), 14);
 
     session.drag(CENTER, [CENTER[0], CENTER[1] + 0.1 * HEIGHT]);
     assert_eq!(session.times_of_keys("ellipseCenter"), [0.0, 10.0, 20.0]);

@@ -18,6 +18,10 @@ pub(crate) const KEY_ESCAPE: c_int = openfx_sys::kOfxKey_Escape as c_int;
 pub(crate) const KEYS_SHIFT: [c_int; 2] =
     [openfx_sys::kOfxKey_Shift_L as c_int, openfx_sys::kOfxKey_Shift_R as c_int];
 
+/// The left and the right Control key.
+pub(crate) const KEYS_CONTROL: [c_int; 2] =
+    [openfx_sys::kOfxKey_Control_L as c_int, openfx_sys::kOfxKey_Control_R as c_int];
+
 /// An entry point, as OpenFX lays it down.
 pub(crate) type EntryPoint = unsafe extern "C" fn(
     *const c_char,

@@ -25,6 +25,18 @@ const AXIS_LOCK_DISTANCE: f64 = 3.0;
 /// Numbers nearer to zero than this say nothing about a direction or a ratio.
 const SMALLEST_LENGTH: f64 = 1e-9;
 
+/// The part of the pen's way that is gone while Control is held.
+const FINE: f64 = 0.1;
+
+/// The keys that are held while the pen drags.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HeldKeys {
+    /// A center keeps to one direction, a handle to the ratio of the axes, an angle to steps.
+    pub(crate) shift: bool,
+    /// Everything goes a tenth of the way.
+    pub(crate) control: bool,
+}
+
 /// A part of the ellipse that the artist drags.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Drag {
@@ -79,12 +91,16 @@ impl Drag {
     }
 
     /// Moves the part to where the pen is now, on the canvas.
-    pub(crate) fn move_to(&mut self, pen: Point, view: &View, shift: bool) {
-        let by = view.pixels(view.to_canvas(self.from), pen);
+    pub(crate) fn move_to(&mut self, pen: Point, view: &View, keys: HeldKeys) {
+        let HeldKeys { shift, control } = keys;
+        let begun = view.to_canvas(self.from);
+        let part = |from: f64, to: f64| if control { from + (to - from) * FINE } else { to };
+        let pen = [part(begun[0], pen[0]), part(begun[1], pen[1])];
+        let by = view.pixels(begun, pen);
         let pen = view.to_take(pen);
         self.now = match self.part {
             EllipsePart::Center => self.moved(difference(pen, self.from), by, view, shift),
-            EllipsePart::Handle(end) => self.lengthened(pen, end),
+            EllipsePart::Handle(end) => self.lengthened(pen, end, shift),
             EllipsePart::Ring => self.scaled(pen, view),
             EllipsePart::Rotation => self.turned(pen, view, shift),
         };
@@ -119,13 +135,16 @@ impl Drag {
         now
     }
 
-    /// One whole axis, about the center.
-    fn lengthened(&self, pen: Point, end: AxisEnd) -> Ellipse {
+    /// One whole axis, about the center; with Shift the other by the same factor.
+    fn lengthened(&self, pen: Point, end: AxisEnd, shift: bool) -> Ellipse {
         let grown = dot(difference(pen, self.from), end.direction(&self.start));
         let was = lengths(&self.start)[end.axis];
         // A handle taken beside its middle keeps that distance; one pulled through the center
         // comes out on the other side.
         let length = clamped(&AXIS, (was + 2.0 * grown).abs());
+        if shift && was > SMALLEST_LENGTH {
+            return self.resized(length / was);
+        }
         let mut now = self.start;
         *(if end.axis == 0 { &mut now.a } else { &mut now.b }) = length;
         now
@@ -133,14 +152,19 @@ impl Drag {
 
     /// Both axes by one factor, as far as both stay within their limits.
     fn scaled(&self, pen: Point, view: &View) -> Ellipse {
-        let Ellipse { a, b, .. } = self.start;
         let from = relative_radius(&self.start, self.from, view);
         if from < SMALLEST_LENGTH {
             return self.start;
         }
+        self.resized(relative_radius(&self.start, pen, view) / from)
+    }
+
+    /// Both axes by this factor, or by what is next to it within their limits.
+    fn resized(&self, factor: f64) -> Ellipse {
+        let Ellipse { a, b, .. } = self.start;
         let least = (AXIS.start() / a).max(AXIS.start() / b).min(1.0);
         let most = (AXIS.end() / a).min(AXIS.end() / b).max(1.0);
-        let factor = (relative_radius(&self.start, pen, view) / from).clamp(least, most);
+        let factor = factor.clamp(least, most);
         Ellipse { a: clamped(&AXIS, a * factor), b: clamped(&AXIS, b * factor), ..self.start }
     }
 
@@ -192,7 +216,7 @@ mod tests {
         let view = view_at_double_size();
         let mut drag = Drag::begin(part, START, from, &view, 7.0);
         for pen in pens {
-            drag.move_to(*pen, &view, shift);
+            drag.move_to(*pen, &view, HeldKeys { shift, control: false });
         }
         drag.change().map(|change| {
             assert_eq!(change.time, 7.0);
@@ -254,6 +278,23 @@ mod tests {
     }
 
     #[test]
+    fn shift_has_a_handle_keep_the_ratio_and_control_goes_a_tenth_of_the_way() {
+        let right = EllipsePart::Handle(AxisEnd::ALL[0]);
+        let both = dragged(right, [1072.0, 480.0], &[[1312.0, 480.0]], true);
+        assert_near(both, ChangedParameter::Axes([1.0, 0.5]));
+        let view = view_at_double_size();
+        let keys = HeldKeys { shift: false, control: true };
+        let mut drag = Drag::begin(EllipsePart::Center, START, [832.0, 480.0], &view, 7.0);
+        drag.move_to([1248.0, 240.0], &view, keys);
+        let change = drag.change().map(|change| change.to);
+        assert_near(change, ChangedParameter::Center([0.525, 0.475]));
+        // Where the key is let go of, the pen is where it is.
+        drag.move_to([1248.0, 240.0], &view, HeldKeys::default());
+        let change = drag.change().map(|change| change.to);
+        assert_near(change, ChangedParameter::Center([0.75, 0.25]));
+    }
+
+    #[test]
     fn the_outline_keeps_the_ratio_to_its_limits() {
         let double = dragged(EllipsePart::Ring, [1072.0, 480.0], &[[1312.0, 480.0]], false);
         assert_near(double, ChangedParameter::Axes([1.0, 0.5]));
@@ -286,7 +327,7 @@ mod tests {
         let view = view_at_double_size();
         let start = Ellipse { angle: 35_950.0, ..START };
         let mut drag = Drag::begin(EllipsePart::Rotation, start, [1112.0, 480.0], &view, 0.0);
-        drag.move_to([832.0, 760.0], &view, false);
+        drag.move_to([832.0, 760.0], &view, HeldKeys { shift: false, control: false });
         assert_eq!(drag.now().angle, 36_000.0);
     }
 
@@ -302,7 +343,7 @@ mod tests {
             for (part, place) in places {
                 let pen = view.moved(place, [dx, dy]);
                 let mut drag = Drag::begin(part, start, place, &view, 0.0);
-                drag.move_to(pen, &view, false);
+                drag.move_to(pen, &view, HeldKeys { shift: false, control: false });
                 let now = drag.now();
                 let shape = EllipseShape { view: &view, ellipse: now };
                 match part {
@@ -340,7 +381,7 @@ mod tests {
             let [x, y] = difference(view.to_take(from), center);
             let pen = view.to_canvas([center[0] + x * far, center[1] + y * far]);
             let mut drag = Drag::begin(EllipsePart::Ring, start, from, &view, 0.0);
-            drag.move_to(pen, &view, false);
+            drag.move_to(pen, &view, HeldKeys { shift: false, control: false });
             prop_assert!((drag.now().a / drag.now().b - start.a / start.b).abs() < 1e-6);
             prop_assert!((relative_radius(drag.now(), view.to_take(pen), &view) - 1.0).abs() < 1e-9);
         }
@@ -354,8 +395,8 @@ mod tests {
             for part in [EllipsePart::Center, EllipsePart::Ring].into_iter().chain(ends) {
                 let from = shape.end(AxisEnd::ALL[1]);
                 let mut drag = Drag::begin(part, start, from, &view, 0.0);
-                drag.move_to(view.moved(from, [dx, dy]), &view, false);
-                drag.move_to(from, &view, false);
+                drag.move_to(view.moved(from, [dx, dy]), &view, HeldKeys { shift: false, control: false });
+                drag.move_to(from, &view, HeldKeys { shift: false, control: false });
                 for (now, start) in [
                     (drag.now().x, start.x),
                     (drag.now().y, start.y),

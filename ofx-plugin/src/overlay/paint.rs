@@ -20,8 +20,14 @@ const GRAY: Color = Color([0.8, 0.8, 0.8, 1.0]);
 /// The color of the part that the pen is on, or drags.
 const HIGHLIGHT: Color = Color([0.25, 1.0, 0.35, 1.0]);
 
-/// The part of its coverage that the path has, which is only looked at.
+/// The part of their coverage that path and falloff have, which are only looked at.
 const PATH_COVERAGE: f32 = 0.5;
+
+/// Where the falloff of the mask is drawn, in σ: 0.14 of its middle is left there.
+const FALLOFF: f64 = 2.0;
+
+/// Half the width of a key on the path.
+const HALF_KEY: f64 = 3.0;
 
 const LINE_WIDTH: f32 = 1.5;
 const HALF_HANDLE: f64 = 3.5;
@@ -41,6 +47,8 @@ pub(crate) struct OverlayContent<'a> {
     pub(crate) highlighted: Option<EllipsePart>,
     /// The center over time, on the canvas; empty where it stands still.
     pub(crate) path: &'a [Point],
+    /// Where it has keys, on the canvas.
+    pub(crate) keys: &'a [Point],
     /// The corners of the image that the take begins with, on the canvas.
     pub(crate) image: Option<[Point; 4]>,
     /// One line about the take; may be empty.
@@ -53,8 +61,8 @@ pub(crate) struct OverlayContent<'a> {
 #[derive(Clone, Copy)]
 enum Element {
     EllipsePart(EllipsePart),
-    /// The path, which is only looked at.
-    Path,
+    /// Path and falloff, which are only looked at.
+    Shown,
     /// The outline of the image that the take begins with, which is only looked at.
     Image,
     Text,
@@ -69,7 +77,7 @@ pub(crate) fn paint(content: &OverlayContent<'_>, canvas: &mut impl OverlayCanva
     paint_pass(content, canvas, [0.0, 0.0], |element| match element {
         Element::EllipsePart(part) if content.highlighted == Some(part) => HIGHLIGHT,
         Element::EllipsePart(_) | Element::Text => color,
-        Element::Path | Element::Image => Color([red, green, blue, alpha * PATH_COVERAGE]),
+        Element::Shown | Element::Image => Color([red, green, blue, alpha * PATH_COVERAGE]),
     });
 }
 
@@ -80,7 +88,7 @@ fn paint_pass(
     moved: [f64; 2],
     color: impl Fn(Element) -> Color,
 ) {
-    let OverlayContent { shape, path, image, status_text, .. } = content;
+    let OverlayContent { shape, path, keys, image, status_text, .. } = content;
     let view = shape.view;
     let mut draw = |element, figure, points: Vec<Point>| {
         let points: Vec<Point> = points.into_iter().map(|at| view.moved(at, moved)).collect();
@@ -90,8 +98,13 @@ fn paint_pass(
     if let Some(corners) = image {
         draw(Element::Image, Figure::Loop, corners.to_vec());
     }
+    // Dashes: every other side of the contour.
+    draw(Element::Shown, Figure::Lines, shape.contour(FALLOFF).collect());
     if path.len() > 1 {
-        draw(Element::Path, Figure::Strip, path.to_vec());
+        draw(Element::Shown, Figure::Strip, path.to_vec());
+    }
+    for key in *keys {
+        draw(Element::Shown, Figure::Polygon, diamond(view, *key));
     }
     draw(Element::EllipsePart(EllipsePart::Ring), Figure::Loop, shape.outline().collect());
     let [foot, knob] = shape.bar();
@@ -116,6 +129,11 @@ fn paint_pass(
 fn square(view: &View, at: Point) -> Vec<Point> {
     let corners = [[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]];
     corners.map(|corner| view.moved(at, corner.map(|side| side * HALF_HANDLE))).to_vec()
+}
+
+fn diamond(view: &View, at: Point) -> Vec<Point> {
+    let corners = [[-HALF_KEY, 0.0], [0.0, -HALF_KEY], [HALF_KEY, 0.0], [0.0, HALF_KEY]];
+    corners.map(|corner| view.moved(at, corner)).to_vec()
 }
 
 fn cross(view: &View, at: Point) -> Vec<Point> {
@@ -190,6 +208,7 @@ mod tests {
             shape,
             highlighted: None,
             path: &[],
+            keys: &[],
             image: None,
             status_text: "",
             suggested_color: None,
@@ -205,6 +224,7 @@ mod tests {
         let canvas = painted(
             |content| {
                 content.path = &[[0.0, 0.0], [10.0, 0.0], [20.0, 5.0]];
+                content.keys = &[[0.0, 0.0], [20.0, 5.0]];
                 content.status_text = "Step 3 of 4";
             },
             None,
@@ -222,10 +242,10 @@ mod tests {
             }
         }
         let count = |wanted| colors.iter().filter(|(_, figure, _)| *figure == wanted).count();
-        // The outline; the path; the bar and the cross; four handles and the knob.
+        // The outline; the path; falloff, bar and cross; two keys, four handles and the knob.
         assert_eq!(
             [Figure::Loop, Figure::Strip, Figure::Lines, Figure::Polygon].map(count),
-            [1, 1, 2, 5]
+            [1, 1, 3, 7]
         );
         let texts: Vec<_> = canvas.texts.iter().map(|(_, at, text)| (*at, &**text)).collect();
         assert_eq!(texts, [([9.0, 7.0], "Step 3 of 4"), ([8.0, 8.0], "Step 3 of 4")]);
@@ -248,6 +268,18 @@ mod tests {
         // 0.6 × 1 heights of 960 in the middle of 1664 × 960: half axes of 288 and 480.
         for [x, y] in outline {
             let (u, v) = ((x - 832.0) / 288.0, (y - 480.0) / 480.0);
+            assert!((u * u + v * v - 1.0).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn the_falloff_is_dashed_at_two_sigma_in_half_the_color() {
+        let canvas = painted(|_| {}, None);
+        let half = canvas.figures.len() / 2;
+        let (color, figure, dashes) = &canvas.figures[half];
+        assert_eq!((*figure, color.0[3], dashes.len() % 2), (Figure::Lines, 0.5, 0));
+        for [x, y] in dashes {
+            let (u, v) = ((x - 832.0) / 576.0, (y - 480.0) / 960.0);
             assert!((u * u + v * v - 1.0).abs() < 1e-9);
         }
     }

@@ -7,7 +7,7 @@
 
 use wan_alpha_take::ellipse::Ellipse;
 
-use super::drag::{Drag, EllipseChange};
+use super::drag::{Drag, EllipseChange, HeldKeys};
 use super::shape::{EllipsePart, EllipseShape};
 use super::view::View;
 use crate::surface::Point;
@@ -21,6 +21,8 @@ pub(crate) struct PenState {
     drag: Option<Drag>,
     /// Whether the left and the right Shift key are down.
     shifts: [bool; 2],
+    /// The same of Control.
+    controls: [bool; 2],
     /// Where the pen was last.
     position: Option<Point>,
 }
@@ -49,6 +51,8 @@ pub(crate) enum PenEvent {
 pub(crate) enum OverlayKey {
     /// 0 is the left one, 1 the right.
     Shift(usize),
+    /// The same.
+    Control(usize),
     Escape,
 }
 
@@ -81,8 +85,13 @@ impl PenState {
         context: Option<&PointerContext>,
     ) -> PenOutcome {
         match (event, context) {
-            (PenEvent::Key(OverlayKey::Shift(side), down), _) => {
-                self.shifts[side.min(1)] = down;
+            (
+                PenEvent::Key(key @ (OverlayKey::Shift(side) | OverlayKey::Control(side)), down),
+                _,
+            ) => {
+                let is_shift = matches!(key, OverlayKey::Shift(_));
+                let keys = if is_shift { &mut self.shifts } else { &mut self.controls };
+                keys[side.min(1)] = down;
                 match (self.position, context) {
                     (Some(pen), Some(context)) => {
                         PenOutcome { redraw: self.follow(pen, context), ..PenOutcome::default() }
@@ -144,10 +153,10 @@ impl PenState {
 
     /// Leads the drag after the pen; whether that changed the ellipse.
     fn follow(&mut self, pen: Point, context: &PointerContext) -> bool {
-        let shift = self.shifts.contains(&true);
+        let [shift, control] = [self.shifts, self.controls].map(|keys| keys.contains(&true));
         let Some(drag) = &mut self.drag else { return false };
         let was = *drag.now();
-        drag.move_to(pen, &context.view, shift);
+        drag.move_to(pen, &context.view, HeldKeys { shift, control });
         *drag.now() != was
     }
 }
@@ -300,6 +309,8 @@ mod tests {
             3 => any_point().prop_map(PenEvent::Up),
             1 => (0..2_usize, any::<bool>())
                 .prop_map(|(side, down)| PenEvent::Key(OverlayKey::Shift(side), down)),
+            1 => (0..2_usize, any::<bool>())
+                .prop_map(|(side, down)| PenEvent::Key(OverlayKey::Control(side), down)),
             1 => any::<bool>().prop_map(|down| PenEvent::Key(OverlayKey::Escape, down)),
             1 => Just(PenEvent::LoseFocus),
         ]

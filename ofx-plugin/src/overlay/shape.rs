@@ -89,9 +89,14 @@ impl EllipseShape<'_> {
 
     /// The 1σ contour of the model's mask, closed.
     pub(crate) fn outline(&self) -> impl Iterator<Item = Point> {
+        self.contour(1.0)
+    }
+
+    /// Where the model's mask has fallen off by so many σ, closed.
+    pub(crate) fn contour(&self, sigmas: f64) -> impl Iterator<Item = Point> {
         let [first, second] = axes(self.ellipse);
         let [x, y] = self.view.center(self.ellipse);
-        let [a, b] = lengths(self.ellipse).map(|length| length / 2.0);
+        let [a, b] = lengths(self.ellipse).map(|length| length / 2.0 * sigmas);
         (0..CORNERS).map(move |corner| {
             let (sin, cos) = (corner as f64 / CORNERS as f64 * TAU).sin_cos();
             let (a, b) = (a * cos, b * sin);

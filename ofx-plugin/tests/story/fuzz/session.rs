@@ -363,7 +363,7 @@ impl Session<'_> {
             let place = at(self);
             let what = self.rng.u32(0..9);
             self.note(format!("{}: overlay {what} at {place:?}", node.name()));
-            let key = self.pick(&[0xff1b, 0xffe1, 0xffe2, 0x61, 0, -1]);
+            let key = self.pick(&[0xff1b, 0xffe1, 0xffe2, 0xffe3, 0x61, 0, -1]);
             let types = self.pick(&["", "a", "\u{1b}", "\u{1f525}"]);
             match what {
                 0 | 1 => overlay.pen_down(place),
