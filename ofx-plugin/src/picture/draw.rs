@@ -60,10 +60,7 @@ fn draw_rows(
             .and_then(|annotation| AnnotationLayer::new(annotation, content, format)),
     };
     let mut scratch = [[0.0; 4]; CHUNK];
-    // Of a take that is only copied, rows are read as they lie in memory: backwards takes twice as long.
-    let is_copied = layers.take.as_ref().is_some_and(|take| take.resampler.is_none());
-    let mut rows = window.y1..window.y2;
-    while let Some(y) = if is_copied { rows.next_back() } else { rows.next() } {
+    for y in rows_in_order(window, layers.take.as_ref()) {
         abort_check.tick(window.width())?;
         layers.go_to(y, abort_check)?;
         let mut x = window.x1;
@@ -86,6 +83,17 @@ fn draw_rows(
         }
     }
     Ok(())
+}
+
+/// The rows of a window, upwards as they lie in the host's memory; but those of a take that is only copied
+/// as they lie in its own: read backwards it takes twice as long.
+fn rows_in_order(
+    window: Window,
+    take: Option<&TakeLayer<'_>>,
+) -> impl Iterator<Item = i32> + use<> {
+    let copied = take.filter(|take| take.resampler.is_none()).map(|take| take.rows.clone());
+    let Range { start, end } = copied.unwrap_or(window.y1..window.y1);
+    (window.y1..start).chain((start..end).rev()).chain(end..window.y2)
 }
 
 /// What is to be seen within the window.
