@@ -129,7 +129,6 @@ impl FirstImage {
         };
         let KeptImage { source, size, told } = kept;
         let mut first = Self { source, size, ellipse: None, told };
-        first.told.insert(0, first.sentence());
         first.ellipse = first.fitted(node, session, image)?;
         Ok(Some(first))
     }
@@ -162,12 +161,6 @@ impl FirstImage {
             ellipse: None,
             told: Vec::new(),
         }))
-    }
-
-    /// What it is, for the status.
-    fn sentence(&self) -> String {
-        let [width, height] = self.size;
-        format!("The take begins with {}, {width}x{height}.", self.source.name)
     }
 
     /// Where its subject is in the take, unless the artist has drawn an ellipse.

@@ -203,6 +203,11 @@ fn status_text(
             parts.push(status_text::damaged(damage));
         }
     }
+    if let Some(take) = saved.shown().accepted() {
+        // Of the request: hosts make the instance anew that took the image.
+        let facts = take.request.first_image.and_then(|hash| session.image_facts(&hash));
+        parts.extend(status_text::begins_with(&take.request, facts.map(|facts| facts.size)));
+    }
     parts.extend(ellipse_keys::told(node, session).unwrap_or_default());
     let back = node.int(HISTORY).unwrap_or(0);
     if back > 0 && !saved.is_recalled() {

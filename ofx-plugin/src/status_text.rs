@@ -65,6 +65,14 @@ pub(crate) fn ready(request: &TakeRequest) -> String {
     )
 }
 
+/// The image that a take begins with, where it begins with one; its size in pixels where that is known.
+pub(crate) fn begins_with(request: &TakeRequest, size: Option<[u32; 2]>) -> Option<String> {
+    request.first_image?;
+    let name = one_line(request.first_image_name.as_deref().unwrap_or("an image"));
+    let size = size.map_or_else(String::new, |[width, height]| format!(", {width}x{height}"));
+    Some(format!("The take begins with {name}{size}."))
+}
+
 /// What a finished take came to, and what is to be known of it.
 pub(crate) fn outcome(report: Option<&TakeReport>, warnings: &[Warning]) -> Vec<String> {
     let report = report.map(|report| format!("It {report}."));

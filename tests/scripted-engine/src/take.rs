@@ -1,6 +1,6 @@
 //! The take that is delivered: a soft ellipse that crosses the frame from left to right.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use wan_alpha_take::engine::message::{Problem, Submit};
 use wan_alpha_take::frame::Frame;
 use wan_alpha_take::store::{Description, Store, TakeOutcome};
@@ -22,6 +22,9 @@ pub(crate) fn deliver(submit: &Submit, warnings: &[Warning]) -> Result<()> {
     let request = submit.verified_request()?;
     let (width, height) = (request.width as usize, request.height as usize);
     let store = Store::new(submit.stores.iter().cloned());
+    for hash in [request.first_image, request.last_image].into_iter().flatten() {
+        ensure!(store.image(&hash).image.is_some(), "image {hash} is in no store");
+    }
     let mut writer = store.create(Description::new(&request, "script")?)?;
     let mut meter = ReportMeter::new(&request)?;
     for frame in 0..request.frames {
