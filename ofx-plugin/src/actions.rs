@@ -5,7 +5,10 @@ use std::ffi::CStr;
 use crate::host::{self, Call, Host};
 use crate::ofx_status::{ActionResult, Status};
 use crate::session::PluginSession;
-use crate::{changed, describe, geometry, instance, make_take, names, render, saved_requests};
+use crate::{
+    changed, color_management, describe, geometry, instance, make_take, names, render,
+    saved_requests,
+};
 
 /// The actions that are answered; every other one has the host's default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +24,7 @@ pub(crate) enum Action {
     RegionOfDefinition,
     RegionsOfInterest,
     ClipPreferences,
+    OutputColorSpace,
     TimeDomain,
     BeginEdit,
     BeginSequenceRender,
@@ -43,6 +47,7 @@ impl Action {
             (names::ACTION_REGION_OF_DEFINITION, Action::RegionOfDefinition),
             (names::ACTION_REGIONS_OF_INTEREST, Action::RegionsOfInterest),
             (names::ACTION_CLIP_PREFERENCES, Action::ClipPreferences),
+            (names::ACTION_OUTPUT_COLOR_SPACE, Action::OutputColorSpace),
             (names::ACTION_TIME_DOMAIN, Action::TimeDomain),
             (names::ACTION_BEGIN_EDIT, Action::BeginEdit),
             (names::ACTION_BEGIN_SEQUENCE_RENDER, Action::BeginSequenceRender),
@@ -93,6 +98,9 @@ pub(crate) fn answer(action: Action, call: Call<'_>) -> ActionResult {
             geometry::regions_of_interest(call.effect()?, call.arguments()?, call.reply()?)
         }
         Action::ClipPreferences => geometry::clip_preferences(call.effect()?, call.reply()?),
+        Action::OutputColorSpace => {
+            color_management::output_color_space(call.effect()?, call.reply()?)
+        }
         Action::TimeDomain => geometry::time_domain(call.effect()?, call.reply()?),
         Action::BeginEdit => changed::panel_opened(call.effect()?),
         Action::BeginSequenceRender => Ok(host_renders(call, true)),

@@ -9,6 +9,7 @@ mod parameters;
 
 use std::ffi::CStr;
 
+use crate::color_management;
 use crate::contexts::Context;
 use crate::host::{Effect, Host, Properties};
 use crate::names;
@@ -52,6 +53,7 @@ pub(crate) fn describe(effect: Effect<'_>) -> ActionResult {
     ours.set_all(names::SUPPORTED_CONTEXTS, contexts.into_iter().map(Context::name))?;
     ours.set_all(names::SUPPORTED_DEPTHS, depths(&host.texts(names::SUPPORTED_DEPTHS)))?;
     capabilities(ours);
+    color_management::declare(host, ours);
     effect.offer_overlay(overlay_by_opengl, overlay_by_draw_suite);
     Ok(Status::OK)
 }

@@ -37,6 +37,7 @@ mod actions;
 mod build_request;
 mod buttons;
 mod changed;
+mod color_management;
 mod contexts;
 mod describe;
 mod drawn_ellipse;

@@ -189,6 +189,19 @@ pub(crate) const NO_SPATIAL_AWARENESS: &CStr = c"OfxImageEffectPropNoSpatialAwar
 /// OpenFX 1.5.1, of a render: 1 where it is for a thumbnail.
 pub(crate) const THUMBNAIL_RENDER: &CStr = c"OfxImageEffectPropThumbnailRender";
 
+/// OpenFX 1.5: how host and plug-in manage colors, of either and of an instance.
+pub(crate) const COLOR_STYLE: &CStr = c"OfxImageEffectPropColourManagementStyle";
+
+/// OpenFX 1.5: the configurations whose names of color spaces are known.
+pub(crate) const COLOR_CONFIGURATIONS: &CStr =
+    c"OfxImageEffectPropColourManagementAvailableConfigs";
+
+/// OpenFX 1.5: the color space of a clip.
+pub(crate) const CLIP_COLOR_SPACE: &CStr = c"OfxImageClipPropColourspace";
+
+/// OpenFX 1.5: asks for the color space of the output.
+pub(crate) const ACTION_OUTPUT_COLOR_SPACE: &CStr = c"OfxImageEffectActionGetOutputColourspace";
+
 /// What MLT calls itself, which Kdenlive, Shotcut and Flowblade use.
 pub(crate) const MLT: &str = "MLT";
 

@@ -9,10 +9,10 @@ use wan_alpha_take::StillImage;
 use wan_alpha_take::counted::{counted, verb};
 use wan_alpha_take::still_image::StillImageError;
 
+use crate::color_management::colors_of_clip;
 use crate::geometry::frame_region;
 use crate::host::{ImageRefusal, InputImage};
 use crate::node::Node;
-use crate::node_transfer::transfer_of;
 use crate::ofx_status::Status;
 use crate::picture::{Captured, captured};
 use crate::surface::Window;
@@ -65,12 +65,12 @@ pub(crate) fn source_frame_name(time: f64) -> String {
 pub(crate) fn source_frame(node: Node<'_>, time: f64) -> Result<SourceFrame, SourceFrameError> {
     let effect = node.effect();
     let source = node.instance().connected_source(effect).ok_or(SourceFrameError::Unconnected)?;
-    let transfer = transfer_of(node).map_err(SourceFrameError::Host)?;
+    let colors = colors_of_clip(node, source).map_err(SourceFrameError::Host)?;
     let image = effect
         .input_image(source, time)
         .map_err(|refusal| SourceFrameError::Refused { frame: time, reason: in_words(&refusal) })?;
     let window = window_of(node.at(time), &image);
-    let Captured { rgba, cut } = captured(&image, window, image.alpha(), transfer);
+    let Captured { rgba, cut } = captured(&image, window, image.alpha(), colors.transfer);
     let unfit = |reason| SourceFrameError::Unfit { reason };
     let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
     let still =
@@ -85,7 +85,13 @@ pub(crate) fn source_frame(node: Node<'_>, time: f64) -> Result<SourceFrame, Sou
             verb(cut, "has", "have")
         )
     });
-    Ok(SourceFrame { image: still, told: told.into_iter().collect() })
+    let unknown = colors.unknown.map(|space| {
+        format!(
+            "Source is in the color space {space}, which the node does not know: its frame is read as \
+             Transfer says."
+        )
+    });
+    Ok(SourceFrame { image: still, told: told.into_iter().chain(unknown).collect() })
 }
 
 /// What a host has answered, of an image to be read.

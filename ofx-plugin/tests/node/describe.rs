@@ -327,19 +327,6 @@ fn a_host_may_load_late_introduce_itself_or_not_at_all() {
     assert_eq!(introduced.raw_action(0, "OfxActionLoad"), Some(Status::OK), "by OfxSetHost");
 }
 
-/// A node there that declares color management leaves the host in a partial state.
-#[test]
-fn color_management_is_declared_nowhere() {
-    let (_host, plugin) = loaded(Profile::nuke17_strict());
-    let general = plugin.described(Context::General).unwrap();
-    let clips = ["Source", "Output"].map(|clip| general.clip(clip).unwrap());
-    for set in clips.iter().chain([&plugin.properties()]) {
-        for name in set.all().into_keys().filter(|name| name.contains("Colour")) {
-            assert!(!set.was_set(&name), "{name}");
-        }
-    }
-}
-
 #[test]
 fn a_host_without_a_name_has_the_node() {
     let nameless = Profile::nuke17_strict().without_properties(&["OfxPropName"]);

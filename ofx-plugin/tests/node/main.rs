@@ -4,6 +4,7 @@
 
 mod actions;
 mod binary;
+mod colors;
 mod describe;
 mod golden;
 mod quiet;

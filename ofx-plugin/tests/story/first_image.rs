@@ -117,6 +117,24 @@ alone! {
         the_frame_of_source(workshop, Profile::natron(), true);
     }
 
+    fn a_frame_of_source_is_in_the_color_space_that_a_host_says_it_is_in(workshop) {
+        let host = Profile::plain().managing_color("OfxImageEffectColourManagementCore");
+        let (_host, plugin) = workshop.load(profile(host));
+        let project = plugin.project();
+        let node = node_of(workshop, &project);
+        node.set("startFrame", 40);
+        node.set("useSourceFrame", 1);
+        // The node itself gives what is display-referred.
+        node.connect("Source", clip().showing(linear_disc).in_colorspace("lin_rec709_srgb"));
+        node.press("generate");
+        is_disc(&image(workshop, &node), 40.0, false);
+        assert!(!node.text("status").contains("color space"), "{}", node.text("status"));
+        node.connect("Source", clip().in_colorspace("arri_logc4"));
+        node.press("generate");
+        is_disc(&image(workshop, &node), 40.0, false);
+        assert!(node.text("status").contains("in the color space arri_logc4, which"));
+    }
+
     fn the_ellipse_is_that_of_the_image_unless_it_is_drawn(workshop) {
         let (_host, plugin) = workshop.load(profile(Profile::plain()));
         let project = plugin.project();
@@ -214,12 +232,45 @@ alone! {
         // That of the disc, as wide as high; the untouched one is not.
         let Ellipse { a, b, .. } = asked.ellipse[0];
         assert!((0.4..0.9).contains(&a) && (a - b).abs() < 0.05, "{:?}", asked.ellipse);
-        until_status(&node, "ready", |status| status.starts_with("Ready"));
+        // The instance that took it is gone by now.
+        let status = until_status(&node, "ready", |status| status.starts_with("Ready"));
+        assert!(status.contains("The take begins with fox.image.txt, 80x40."), "{status}");
         // Another picture under the same name is another take.
         fs::write(&file, "40x40 disc").unwrap();
         node.press("generate");
         assert_ne!(request(&node).first_image, asked.first_image);
         assert_eq!([request(&node).width, request(&node).height], [48, 48]);
+    }
+
+    fn a_take_that_is_lost_is_made_again_of_the_image_in_the_store(workshop) {
+        let saved = workshop.at("shot.json");
+        let asked = {
+            let (_host, plugin) = workshop.load(profile(Profile::plain()));
+            let project = plugin.project();
+            let node = node_of(workshop, &project);
+            let file = workshop.at("fox.image.txt");
+            fs::write(&file, "80x40 disc").unwrap();
+            node.set("image", file.to_str().unwrap());
+            node.press("generate");
+            until_status(&node, "ready", |status| status.starts_with("Ready"));
+            project.save(&saved);
+            fs::remove_file(&file).unwrap();
+            request(&node)
+        };
+        // Nobody uses it while the project is closed.
+        for take in workshop.takes() {
+            workshop.store().remove(&take).unwrap();
+        }
+        let (host, plugin) = workshop.load(profile(Profile::plain()));
+        let project = plugin.open(&saved).unwrap();
+        let node = project.nodes().remove(0);
+        until_status(&node, "missing", |status| status.contains("This take is in no store"));
+        node.press("makeAgain");
+        let status = until_status(&node, "ready", |status| status.starts_with("Ready"));
+        assert!(status.contains("The take begins with fox.image.txt, 80x40."), "{status}");
+        assert_eq!(request(&node), asked);
+        assert_eq!(workshop.takes(), [asked.key().unwrap()]);
+        host.world_changed();
     }
 
     fn a_file_without_alpha_is_refused_and_matte_and_opaque_are_offered(workshop) {

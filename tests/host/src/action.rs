@@ -68,6 +68,7 @@ actions! {
     GetRegionsOfInterest = "OfxImageEffectActionGetRegionsOfInterest";
     GetFramesNeeded = "OfxImageEffectActionGetFramesNeeded";
     GetTimeDomain = "OfxImageEffectActionGetTimeDomain";
+    GetOutputColourspace = "OfxImageEffectActionGetOutputColourspace";
     IsIdentity = "OfxImageEffectActionIsIdentity";
     BeginSequenceRender = "OfxImageEffectActionBeginSequenceRender";
     Render = "OfxImageEffectActionRender";

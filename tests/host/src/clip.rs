@@ -79,6 +79,8 @@ impl Clip {
         }
         let format = source.as_ref().and_then(|source| source.format).unwrap_or_default();
         properties.put("OfxImageClipPropFormat", format);
+        let colorspace = source.as_ref().map_or("", |source| source.colorspace);
+        properties.put("OfxImageClipPropColourspace", [colorspace]);
         *self.source.write() = source;
     }
 }

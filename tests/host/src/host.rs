@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use crate::binary::{Binary, LoadError};
 use crate::cache::FrameCache;
+use crate::node::colors;
 use crate::plugin::Plugin;
 use crate::profile::Profile;
 use crate::properties::{Place, Properties, PropertySet};
@@ -246,6 +247,10 @@ fn describe_host(profile: &Profile, set: &PropertySet) {
         "OfxImageEffectPropSupportedComponents",
         vec!["OfxImageComponentRGBA", "OfxImageComponentAlpha"],
     );
+    if let Some(style) = profile.color_management {
+        texts("OfxImageEffectPropColourManagementStyle", vec![style]);
+        texts("OfxImageEffectPropColourManagementAvailableConfigs", vec![colors::CONFIGURATION]);
+    }
     for (name, flag) in [
         ("OfxImageEffectHostPropIsBackground", profile.background),
         ("OfxImageEffectPropSupportsOverlays", profile.overlays),

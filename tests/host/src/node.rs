@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod ask;
+pub(crate) mod colors;
 mod edit;
 pub(crate) mod geometry;
 pub(crate) mod lifecycle;

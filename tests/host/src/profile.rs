@@ -168,6 +168,8 @@ pub struct Profile {
     pub sets_in_changes_only: bool,
     /// How many characters of a message it shows, where there is a limit.
     pub message_length: Option<usize>,
+    /// How it manages colors, as OpenFX 1.5 names that, where it does.
+    pub color_management: Option<&'static str>,
     /// What becomes of the format of a message.
     pub messages: Formatting,
     /// Whether there is no artist.
@@ -247,6 +249,13 @@ impl Profile {
     #[must_use]
     pub fn in_background(mut self) -> Self {
         self.background = true;
+        self
+    }
+
+    /// With colors managed in this style: `OfxImageEffectColourManagementCore`, say.
+    #[must_use]
+    pub fn managing_color(mut self, style: &'static str) -> Self {
+        self.color_management = Some(style);
         self
     }
 

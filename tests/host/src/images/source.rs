@@ -19,6 +19,8 @@ pub struct Source {
     pub has_images: bool,
     /// What its images say of their alpha, where that is not what the effect prefers; their pixels follow.
     pub alpha: Option<&'static str>,
+    /// The color space that a host which manages colors says it is in.
+    pub colorspace: &'static str,
     /// What is to be seen, straight, at a place from 0 to 1 across and up and at a time; else what
     /// [`Source::pixel`] says.
     pub shows: Option<Shown>,
@@ -38,6 +40,7 @@ impl Source {
             format: None,
             has_images: true,
             alpha: None,
+            colorspace: "",
             shows: None,
         }
     }
@@ -68,6 +71,13 @@ impl Source {
     #[must_use]
     pub fn with_alpha(mut self, alpha: &'static str) -> Self {
         self.alpha = Some(alpha);
+        self
+    }
+
+    /// In this color space, as a host says that manages colors.
+    #[must_use]
+    pub fn in_colorspace(mut self, name: &'static str) -> Self {
+        self.colorspace = name;
         self
     }
 

@@ -248,6 +248,7 @@ pub(crate) fn clip_preferences(effect: &Arc<Effect>) -> (Status, Preferences) {
         fault(effect, &Action::GetClipPreferences, words);
     }
     effect.prefer(preferences.clone());
+    super::colors::output_colorspace(effect);
     (status, preferences)
 }
 

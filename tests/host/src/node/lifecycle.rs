@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 use thiserror::Error;
 
-use super::{NodeState, geometry};
+use super::{NodeState, colors, geometry};
 use crate::action::Action;
 use crate::call::Call;
 use crate::effect::Effect;
@@ -131,6 +131,7 @@ fn made_of(
     let host = &effect.host;
     effect.properties.put("OfxImageEffectPropContext", [node.context.name()]);
     geometry::describe_project(&effect, &node.project.settings());
+    colors::negotiate(&effect);
     let depth = view_depth(&effect);
     for clip in effect.clips() {
         let source = sources.iter().find(|(name, _)| *name == clip.name);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::geometry::FramesOfClips;
-use super::{Node, geometry};
+use super::{Node, colors, geometry};
 use crate::action::Action;
 use crate::call::Call;
 use crate::effect::{Effect, Preferences};
@@ -79,6 +79,16 @@ impl Node {
         self.state.host().on_main_thread();
         let now = self.state.project.now();
         let answer = self.of_frame(now, geometry::clip_preferences);
+        self.state.host().faults.check();
+        answer
+    }
+
+    /// The color space that the output is said to be in, and how the plug-in answered; the default is no
+    /// color space.
+    #[track_caller]
+    pub fn output_colorspace(&self) -> (Status, String) {
+        self.state.host().on_main_thread();
+        let answer = self.of_frame(self.state.project.now(), colors::ask);
         self.state.host().faults.check();
         answer
     }

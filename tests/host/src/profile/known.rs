@@ -47,6 +47,7 @@ impl Profile {
             bare_time_changes: false,
             sets_in_changes_only: false,
             message_length: None,
+            color_management: None,
             messages: Formatting::Formatted,
             background: false,
             view_tiles: None,

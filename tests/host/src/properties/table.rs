@@ -278,6 +278,7 @@ static TABLE: &[Definition] = &[
     row("OfxImageEffectPropPixelAspectRatio", DOUBLE, n(1), EFFECT, NOWHERE, Double(1.0)),
     row("OfxImageEffectInstancePropEffectDuration", DOUBLE, n(1), EFFECT, NOWHERE, Zero),
     row("OfxImageEffectPropFrameRate", DOUBLE, n(1), EFFECT | CLIP, NOWHERE, Double(24.0)),
+    row("OfxImageEffectPropColourManagementConfig", TEXT, n(1), EFFECT, NOWHERE, Zero),
     row("OfxImageEffectPropOCIOConfig", TEXT, n(1), EFFECT, NOWHERE, Zero),
     row("OfxImageEffectPropDisplayColourspace", TEXT, n(1), EFFECT, NOWHERE, Zero),
 
