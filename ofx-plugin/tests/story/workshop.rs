@@ -281,7 +281,7 @@ pub(crate) fn until_status(node: &Node, what: &str, mut says: impl FnMut(&str) -
             return status;
         }
         assert!(Instant::now() < end, "not {what} within {PATIENCE:?}: {status:?}");
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(4));
     }
 }
 
@@ -308,7 +308,7 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < end, "not within {PATIENCE:?}: {what}");
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 

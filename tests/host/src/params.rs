@@ -160,7 +160,6 @@ impl Param {
     /// On an instance, with its default.
     pub(crate) fn made(&self, host: &Arc<HostState>, effect: Weak<Effect>) -> Arc<Self> {
         let properties = self.properties.made_from(host, Place::Param(self.kind));
-        properties.put("OfxPropType", ["OfxTypeParameterInstance"]);
         let curve = Curve::of(self.default());
         Self::new(effect, &self.id, self.kind, properties, curve)
     }

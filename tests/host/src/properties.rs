@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod slots;
 mod table;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::params::ParamKind;
 use crate::registry::Handle;
 use crate::rules::Rule;
 use crate::status::Status;
+use slots::{Slot, Slots};
 
 /// One value of a property.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,27 +92,19 @@ pub(crate) enum Place {
     Reply,
 }
 
-/// One property of a set.
-#[derive(Clone, Debug)]
-struct Slot {
-    of: Type,
-    /// How many values; 0 is any number.
-    dimension: usize,
-    writable: bool,
-    default: Vec<Item>,
-    values: Vec<Item>,
-    /// Whether the plug-in has written it.
-    written: bool,
-}
-
 /// A property set that plug-ins have a handle of.
 #[derive(Debug)]
 pub(crate) struct PropertySet {
     handle: Handle,
     host: Weak<HostState>,
     place: Place,
-    slots: Mutex<BTreeMap<String, Slot>>,
+    slots: Mutex<Slots>,
+    /// What was made of it last, as it was then: most instances are alike.
+    instance: Mutex<Option<MadeInstance>>,
 }
+
+/// What the set of an instance was made of, of which place it is, and what it was made to.
+type MadeInstance = (Slots, Place, Slots);
 
 impl Handled for PropertySet {
     const WHAT: &'static str = "a property set";
@@ -123,74 +117,48 @@ impl Handled for PropertySet {
 impl PropertySet {
     /// With what OpenFX gives a set of that place, less what the host lacks.
     pub(crate) fn new(host: &Arc<HostState>, place: Place) -> Arc<Self> {
-        let mut slots = BTreeMap::new();
-        for definition in table::of(place) {
-            if host.profile.lacks_properties.iter().any(|name| name == definition.name) {
-                continue;
-            }
-            let of = definition.of(place);
-            let dimension = definition.dimension(place);
-            let default = definition.default(place, of, dimension);
-            slots.insert(
-                definition.name.to_owned(),
-                Slot {
-                    of,
-                    dimension,
-                    writable: definition.writable(place),
-                    values: default.clone(),
-                    default,
-                    written: false,
-                },
-            );
-        }
-        Self::with(host, place, slots)
+        Self::with(host, place, Slots::of_place(host, place))
     }
 
     /// An instance's set, made from its descriptor's: what both have in common is taken over.
     pub(crate) fn made_from(&self, host: &Arc<HostState>, place: Place) -> Arc<Self> {
-        let made = Self::new(host, place);
-        {
-            let (from, mut to) = (self.slots.lock(), made.slots.lock());
-            for (name, slot) in from.iter() {
-                if let Some(known) = to.get_mut(name) {
-                    known.values.clone_from(&slot.values);
-                    known.written = slot.written;
-                    // What a descriptor says is what an instance goes back to.
-                    known.default.clone_from(&slot.values);
-                }
+        let from = self.slots.lock().clone();
+        let mut made = self.instance.lock();
+        if !made.as_ref().is_some_and(|(of, at, _)| of.is_same(&from) && *at == place) {
+            let mut slots = from.of_instance(host, place);
+            if let (Place::Param(_), Some(kind)) = (place, slots.get_mut("OfxPropType")) {
+                kind.values = Arc::new(vec!["OfxTypeParameterInstance".into()]);
             }
+            *made = Some((from, place, slots));
         }
-        made
+        let slots = made.as_ref().map(|(_, _, slots)| slots.clone());
+        Self::with(host, place, slots.unwrap_or_default())
     }
 
     /// Takes over what both have in common.
     pub(crate) fn clone_from_set(&self, other: &Self) {
         let from = other.slots.lock().clone();
-        let mut to = self.slots.lock();
-        for (name, slot) in from {
-            if let Some(known) = to.get_mut(&name) {
-                *known = slot;
-            }
-        }
+        self.slots.lock().take_over(&from);
     }
 
-    fn with(host: &Arc<HostState>, place: Place, slots: BTreeMap<String, Slot>) -> Arc<Self> {
+    fn with(host: &Arc<HostState>, place: Place, slots: Slots) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             handle: Handle::of(me),
             host: Arc::downgrade(host),
             place,
             slots: Mutex::new(slots),
+            instance: Mutex::default(),
         })
     }
 
     /// What the host tells with an action.
     pub(crate) fn arguments(host: &Arc<HostState>) -> Arc<Self> {
-        Self::with(host, Place::Arguments, BTreeMap::new())
+        Self::with(host, Place::Arguments, Slots::default())
     }
 
     /// What the plug-in may answer, with what it is when it does not.
     pub(crate) fn reply(host: &Arc<HostState>, expected: &[(&str, Vec<Item>)]) -> Arc<Self> {
-        let made = Self::with(host, Place::Reply, BTreeMap::new());
+        let made = Self::with(host, Place::Reply, Slots::default());
         for (name, values) in expected {
             made.expect(name, values.clone(), values.len());
         }
@@ -204,11 +172,11 @@ impl PropertySet {
             of,
             dimension,
             writable: true,
-            default: values.clone(),
-            values: if dimension == 0 { Vec::new() } else { values },
+            default: Arc::new(values.clone()),
+            values: Arc::new(if dimension == 0 { Vec::new() } else { values }),
             written: false,
         };
-        self.slots.lock().insert(name.to_owned(), slot);
+        self.slots.lock().insert(name, slot);
     }
 
     pub(crate) fn handle(&self) -> usize {
@@ -229,13 +197,17 @@ impl PropertySet {
         }
         let values: Vec<Item> = values.into_iter().map(Into::into).collect();
         let mut slots = self.slots.lock();
+        if slots.get(name).is_some_and(|slot| *slot.values == values) {
+            return;
+        }
         match slots.get_mut(name) {
-            Some(slot) => slot.values = values,
+            Some(slot) => slot.values = Arc::new(values),
             None => {
                 let of = values.first().map_or(Type::Text, Type::of);
-                let (dimension, default) = (values.len(), values.clone());
+                let (dimension, values) = (values.len(), Arc::new(values));
+                let default = Arc::clone(&values);
                 let slot = Slot { of, dimension, writable: false, default, values, written: false };
-                slots.insert(name.to_owned(), slot);
+                slots.insert(name, slot);
             }
         }
     }
@@ -245,7 +217,7 @@ impl PropertySet {
     }
 
     pub(crate) fn values(&self, name: &str) -> Option<Vec<Item>> {
-        self.slots.lock().get(name).map(|slot| slot.values.clone())
+        self.slots.lock().get(name).map(|slot| slot.values.to_vec())
     }
 
     pub(crate) fn was_written(&self, name: &str) -> bool {
@@ -293,7 +265,8 @@ impl PropertySet {
     }
 
     pub(crate) fn all(&self) -> BTreeMap<String, Vec<Item>> {
-        self.slots.lock().iter().map(|(name, slot)| (name.clone(), slot.values.clone())).collect()
+        let slots = self.slots.lock();
+        slots.iter().map(|(name, slot)| (name.to_owned(), slot.values.to_vec())).collect()
     }
 
     // What the plug-in reads and writes.
@@ -321,9 +294,10 @@ impl PropertySet {
             return Err(Status::ERR_VALUE);
         }
         let length = slot.values.len();
+        let values = Arc::make_mut(&mut slot.values);
         match usize::try_from(index) {
-            Ok(index) if index < length => slot.values[index] = value,
-            Ok(index) if slot.dimension == 0 && index == length => slot.values.push(value),
+            Ok(index) if index < length => values[index] = value,
+            Ok(index) if slot.dimension == 0 && index == length => values.push(value),
             _ => {
                 let words = format!("{name} has {length} values and [{index}] is set");
                 doing::fault(Rule::PropertyIndex, words);
@@ -341,7 +315,7 @@ impl PropertySet {
             && slot.writable
             && values.iter().all(|value| Type::of(value) == slot.of)
         {
-            slot.values = values;
+            slot.values = Arc::new(values);
             slot.written = true;
             return Ok(());
         }
@@ -373,7 +347,7 @@ impl PropertySet {
             doing::fault(Rule::ReadOnlyProperty, format!("{name} of {:?} is reset", self.place));
             return Err(Status::ERR_VALUE);
         }
-        slot.values.clone_from(&slot.default);
+        slot.values = Arc::clone(&slot.default);
         slot.written = false;
         Ok(())
     }
