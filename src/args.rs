@@ -19,6 +19,7 @@ mod model;
 mod plan;
 mod reading;
 mod render;
+mod seed_list;
 mod take;
 mod train;
 
@@ -53,6 +54,7 @@ pub(crate) use model::{GetModel, ModelCommand};
 pub(crate) use plan::PlanTake;
 pub(crate) use reading::ImageReading;
 pub(crate) use render::{Render, text_or_file};
+pub(crate) use seed_list::SeedList;
 pub(crate) use take::{ExportTake, KeepImage, MakeTake, TakeCommand, TakeGallery};
 pub(crate) use train::{ONE_GPU, Train};
 

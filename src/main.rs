@@ -40,6 +40,7 @@ mod own_inputs;
 mod plan;
 mod progress;
 mod render;
+mod render_seeds;
 mod saved_request;
 mod silhouette;
 mod stdout;
@@ -54,6 +55,7 @@ mod timed_watch;
 mod timing_history;
 mod train;
 mod unique_json;
+mod variants;
 mod wait_policy;
 mod write_lock;
 
@@ -154,7 +156,10 @@ fn run(cli: Cli, environment: &Environment, progress: &TerminalProgress) -> Resu
         environment.misread.iter().for_each(|words| console.caution(words));
     }
     match cli.command {
-        Command::Render(args) => render::run(&args, &context),
+        Command::Render(args) => match args.variants() {
+            Some(seeds) => render_seeds::run(&args, seeds, &context),
+            None => render::run(&args, &context),
+        },
         Command::Batch(args) => batch::run(&args, &context),
         Command::Job(command) => job::run(&command, &context),
         Command::Plan(args) => plan::run(&args, &context),

@@ -27,6 +27,7 @@ pub(crate) struct MakingInPlace<'a> {
     maker: Maker,
     history: TimingHistory,
     is_announced: bool,
+    tells_room: bool,
 }
 
 impl<'a> MakingInPlace<'a> {
@@ -34,17 +35,29 @@ impl<'a> MakingInPlace<'a> {
     pub(crate) fn new(opened: &'a Opened, store: &'a Store, environment: &'a Environment) -> Self {
         let maker = Maker::new(opened, environment);
         let history = TimingHistory::read(&environment.state);
-        Self { opened, store, environment, maker, history, is_announced: false }
+        let (is_announced, tells_room) = (false, true);
+        Self { opened, store, environment, maker, history, is_announced, tells_room }
     }
 
-    /// The take of a request, from the store or made; one that another process makes is waited for.
+    /// Whether it is said how much room the first take needs in the store.
+    pub(crate) fn telling_room(self, tells_room: bool) -> Self {
+        Self { tells_room, ..self }
+    }
+
+    /// The take of a request, from the store or made; one that another process makes is waited for. Its model
+    /// is found by its fingerprint, unless its files are named; it has so much memory where that is limited.
     ///
     /// # Errors
     /// It cannot be made, or nobody waits any more.
-    pub(crate) fn make(&mut self, request: &TakeRequest, console: &Console<'_>) -> Result<Take> {
-        let wanted = (request, None, None);
-        let made = self.announced(wanted, console, |maker, place, watch| {
-            maker.make(request, None, place, watch).map(Some)
+    pub(crate) fn make(
+        &mut self,
+        request: &TakeRequest,
+        mask: Option<&Mask>,
+        (named, memory): (Option<&NamedFiles>, Option<MemoryLimit>),
+        console: &Console<'_>,
+    ) -> Result<Take> {
+        let made = self.announced((request, named, memory), console, |maker, place, watch| {
+            maker.make(request, mask, place, watch).map(Some)
         });
         made?.ok_or_else(|| anyhow!("the take is made by another process"))
     }
@@ -81,7 +94,7 @@ impl<'a> MakingInPlace<'a> {
             &TimedWatch<'_>,
         ) -> Result<Option<Take>, MakeError>,
     ) -> Result<Option<Take>> {
-        let Self { opened, store, environment, maker, history, is_announced } = self;
+        let Self { opened, store, environment, maker, history, is_announced, tells_room } = self;
         let class = pace_class(maker.device_class(), tch::get_num_threads());
         let run = history.begin(request, &class);
         let learned = run.learned();
@@ -98,8 +111,10 @@ impl<'a> MakingInPlace<'a> {
             console.remark(&(line + &memory::told(pipeline, request)));
             let of_image = announcement::of_image(&pipeline.arithmetic(request), request.steps);
             of_image.iter().for_each(|words| console.remark(words));
-            if is_first {
+            if is_first && *tells_room {
                 say_size(request, store, console);
+            }
+            if is_first {
                 device::warn_of_unused(opened, environment, console);
             }
             if let Some(slow) = slow {

@@ -19,7 +19,7 @@
 //! - [`rgba`]: images and movies as straight, display-referred frames;
 //! - [`clip_reader`]: such frames for the model's encoder;
 //! - [`resize`]: pictures in another size, and parts of them;
-//! - [`contact_sheet`], [`thumbnail`]: small pictures to look at;
+//! - [`contact_sheet`], [`variant_sheet`], [`thumbnail`]: small pictures to look at;
 //! - [`provenance`]: what a file says of where it is from;
 //! - [`recipe`]: what a file of ours was made of, read back;
 //! - [`atomic_file`]: files that appear whole or not at all;
@@ -57,4 +57,5 @@ pub(crate) mod sequence;
 #[cfg(test)]
 mod speed;
 pub(crate) mod thumbnail;
+pub(crate) mod variant_sheet;
 pub(crate) mod video;

@@ -8,7 +8,7 @@ mod store_copy;
 
 use std::path::PathBuf;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, bail};
 use serde_json::{Map, Value, json};
 use wan_alpha_core::Watch;
 use wan_alpha_core::device::Opened;
@@ -46,10 +46,11 @@ use store_copy::StoreCopy;
 /// Makes the take that `args` describe, unless the store has it.
 pub(crate) fn run(args: &Render, context: &CommandContext<'_>) -> Result<()> {
     let CommandContext { environment, console, .. } = *context;
-    if args.prompt.is_none() && args.from.is_none() {
-        return Err(nothing_asked(args)).or_exit(Exit::BadInput);
+    refuse_nothing_asked(args).or_exit(Exit::BadInput)?;
+    let mut saved = args.from.as_deref().map(saved_request::read).transpose()?;
+    if let (Some(saved), Some(seed)) = (&mut saved, args.picked_seed()?) {
+        saved.request.seed = seed;
     }
-    let saved = args.from.as_deref().map(saved_request::read).transpose()?;
     let settings = args.files.settings(environment)?;
     refuse_inputs(args, &settings, saved.as_ref())?;
     console.say_choices(args.mask.as_slice());
@@ -70,8 +71,11 @@ pub(crate) fn run(args: &Render, context: &CommandContext<'_>) -> Result<()> {
     make_and_write((args, &settings), asked, &store, context)
 }
 
-/// Why a render without a prompt is none, and what may have been meant where its folder holds a take.
-fn nothing_asked(args: &Render) -> anyhow::Error {
+/// A render without a prompt is none; where its folder holds a take, something may have been meant by it.
+pub(crate) fn refuse_nothing_asked(args: &Render) -> Result<()> {
+    if args.prompt.is_some() || args.from.is_some() {
+        return Ok(());
+    }
     let out = args.out.display();
     let again = match args.out.to_str().map(saved_request::read) {
         Some(Ok(_)) => format!(
@@ -79,7 +83,7 @@ fn nothing_asked(args: &Render) -> anyhow::Error {
         ),
         _ => ", or --from with an earlier take".to_owned(),
     };
-    anyhow!("there is no prompt: say what to show by --prompt TEXT{again}")
+    bail!("there is no prompt: say what to show by --prompt TEXT{again}")
 }
 
 /// A take that is to be made: its whole request, and what makes it.

@@ -10,6 +10,7 @@ mod share;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Result, anyhow, bail};
 use wan_alpha_core::Watch;
@@ -19,18 +20,23 @@ use wan_alpha_take::retime::{Retime, ShownFrames, blend};
 use wan_alpha_take::store::{Store, StoreError, Take};
 use wan_alpha_take::{TakeKey, TakeRequest};
 
-use crate::args::{ExportTake, MakeTake, TakeCommand};
+use crate::args::{ExportTake, MakeTake, SeedList, TakeCommand};
 use crate::console::Console;
 use crate::context::CommandContext;
 use crate::device;
 use crate::engine;
 use crate::exit::{Exit, OrExit};
 use crate::making_in_place::MakingInPlace;
+use crate::media::atomic_file::{probe_file, write_whole};
 use crate::media::frame::of_stored;
+use crate::media::png::encode_variants;
+use crate::media::provenance::{DateTime, Provenance};
+use crate::media::variant_sheet::VariantSheet;
 use crate::output::{FileSettings, Plan, Writer, Written, is_replaced};
-use crate::own_inputs::refuse_inputs_in;
+use crate::own_inputs::{refuse_input, refuse_inputs_in};
 use crate::saved_request::{self, RecoveredRequest};
 use crate::stdout::print_lines;
+use crate::variants::make_each;
 pub(crate) use find::find;
 pub(crate) use lines::size;
 pub(crate) use places::{can_write, whom};
@@ -218,17 +224,63 @@ fn make(
     environment: &Environment,
     console: &Console<'_>,
 ) -> Result<Vec<String>> {
-    let RecoveredRequest { request, .. } = saved_request::read(&args.request)?;
+    let RecoveredRequest { request, file } = saved_request::read(&args.request)?;
+    if let Some(sheet) = &args.sheet {
+        refuse_input("--sheet", sheet, &file)?;
+        probe_file(sheet)?;
+    }
     let absent = absent_folders(store);
-    if let Some(take) = request.key().ok().and_then(|key| store.find(&key).take) {
-        say_kept(&take, console);
+    let opened = (!args.engine).then(|| device::open_untold(&args.computing, environment));
+    let opened = opened.transpose()?;
+    let mut making = opened.as_ref().map(|opened| MakingInPlace::new(opened, store, environment));
+    let mut make = |request: &TakeRequest| {
+        if let Some(take) = request.key().ok().and_then(|key| store.find(&key).take) {
+            say_kept(&take, console);
+        }
+        match &mut making {
+            Some(making) => making.make(request, None, None, console),
+            None => engine::have_made(request, &[], environment, console),
+        }
+    };
+    let mut takes = Vec::new();
+    match &args.seeds {
+        Some(SeedList(seeds)) => {
+            let sheet =
+                args.sheet.as_deref().map(|path| SheetFile::new(path, &request, environment));
+            make_each(&request, seeds, console, &mut make, &mut |picture, take| {
+                takes.push(take.path().display().to_string());
+                sheet.as_ref().map_or(Ok(()), |sheet| sheet.write(picture))
+            })?;
+        }
+        None => {
+            let take = make(&request)?;
+            if let Some(report) = &take.description().report {
+                console.remark(&format!("the take {report}"));
+            }
+            takes.push(take.path().display().to_string());
+        }
     }
-    let take = make_take(&request, args, store, environment, console)?;
     say_made(&absent, console);
-    if let Some(report) = &take.description().report {
-        console.remark(&format!("the take {report}"));
+    Ok(takes)
+}
+
+/// The file of a picture of several takes.
+struct SheetFile<'a> {
+    path: &'a Path,
+    provenance: Provenance,
+}
+
+impl<'a> SheetFile<'a> {
+    fn new(path: &'a Path, request: &TakeRequest, environment: &Environment) -> Self {
+        let made = environment.source_date.map(DateTime::of_seconds);
+        let made = made.unwrap_or_else(|| DateTime::of(SystemTime::now()));
+        Self { path, provenance: Provenance::of_model(&request.model, made) }
     }
-    Ok(vec![take.path().display().to_string()])
+
+    fn write(&self, picture: &VariantSheet) -> Result<()> {
+        write_whole(self.path, &encode_variants(picture, &self.provenance)?)?;
+        Ok(())
+    }
 }
 
 /// Says that a take is not computed, since it is in the store.
@@ -237,20 +289,6 @@ fn say_kept(take: &Take, console: &Console<'_>) {
         "the take is in the store already and is not computed again: {}",
         take.path().display()
     ));
-}
-
-fn make_take(
-    request: &TakeRequest,
-    args: &MakeTake,
-    store: &Store,
-    environment: &Environment,
-    console: &Console<'_>,
-) -> Result<Take> {
-    if args.engine {
-        return engine::have_made(request, &[], environment, console);
-    }
-    let opened = device::open_untold(&args.computing, environment)?;
-    MakingInPlace::new(&opened, store, environment).make(request, console)
 }
 
 /// Removes takes that are named; none of them where one is not there.

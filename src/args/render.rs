@@ -11,7 +11,8 @@ use wan_alpha_take::{
 };
 
 use super::{
-    Computing, FrameArgs, GUIDANCE, LENGTH, SIDE, STEPS, number, one_of, preset_name, whole,
+    Computing, FrameArgs, GUIDANCE, LENGTH, SIDE, STEPS, SeedList, number, one_of, preset_name,
+    whole,
 };
 use crate::exit::{Exit, OrExit};
 use crate::text_file;
@@ -117,6 +118,18 @@ pub(crate) struct Render {
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Take")]
     #[arg(value_parser = seed, allow_negative_numbers = true)]
     pub(crate) seed: u64,
+
+    /// Several takes that differ in their seeds alone, such as 1..8 (both ends) or 3,5,9: all are made into
+    /// the store, by one model and one reading of the prompt, and --out gets variants.png, a picture of all
+    #[arg(long, value_name = "A..B|N,N,…", help_heading = "Take")]
+    #[arg(conflicts_with_all = ["seed", "dump"])]
+    pub(crate) seeds: Option<SeedList>,
+
+    /// The take of one of --seeds, counted from 1 as in variants.png: its frames are written, and no other
+    /// is made
+    #[arg(long, value_name = "N", requires = "seeds", help_heading = "Take")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) pick: Option<u32>,
 
     /// Width in pixels, a multiple of 16 [default: of --image's aspect; the model's, else 832]
     #[arg(long, value_name = "W", allow_negative_numbers = true, help_heading = "Take")]
@@ -225,6 +238,24 @@ impl Render {
     /// The seed that the noise is drawn from: the low 32 bits, as torch's generator on the CPU takes them.
     pub(crate) fn noise_seed(&self) -> u32 {
         (self.seed & u64::from(u32::MAX)) as u32
+    }
+
+    /// The seeds of takes that are made beside each other, none of them picked.
+    pub(crate) fn variants(&self) -> Option<&SeedList> {
+        self.seeds.as_ref().filter(|_| self.pick.is_none())
+    }
+
+    /// The seed that `--pick` names, where it is given.
+    ///
+    /// # Errors
+    /// There are not so many seeds.
+    pub(crate) fn picked_seed(&self) -> Result<Option<u32>> {
+        let (Some(SeedList(seeds)), Some(pick)) = (&self.seeds, self.pick) else { return Ok(None) };
+        let seed = seeds.get(pick as usize - 1).copied();
+        let of = seeds.len();
+        seed.map(Some)
+            .ok_or_else(|| anyhow!("--pick {pick}: there are {of} seeds, expected 1 to {of}"))
+            .or_exit(Exit::BadInput)
     }
 
     /// What to say of a seed of more than 32 bits.

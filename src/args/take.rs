@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use wan_alpha_take::MemoryLimit;
 use wan_alpha_take::retime::{RateConversion, Retime};
 
-use super::{Computing, FrameArgs};
+use super::{Computing, FrameArgs, SeedList};
 
 /// What to do with takes.
 #[derive(Debug, Subcommand)]
@@ -169,6 +169,15 @@ pub(crate) struct MakeTake {
     /// or a node's takeRequest
     #[arg(value_name = "FILE|REQUEST")]
     pub(crate) request: String,
+
+    /// Make it with each of these seeds instead of its own, such as 1..8 (both ends) or 3,5,9: the model is
+    /// loaded once, the prompt read once
+    #[arg(long, value_name = "A..B|N,N,…")]
+    pub(crate) seeds: Option<SeedList>,
+
+    /// A picture of all of them, with the seed under each
+    #[arg(long, value_name = "FILE.png", requires = "seeds")]
+    pub(crate) sheet: Option<PathBuf>,
 
     /// Have the engine make it: its model stays warm for the next take
     #[arg(long, conflicts_with_all = ["device", "threads"])]

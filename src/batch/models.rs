@@ -77,14 +77,6 @@ impl<'a> Models<'a> {
 
     /// The files that takes of a model are made with.
     pub(super) fn files(&self, number: usize) -> NamedFiles {
-        let OpenedModel { chosen, merged_loras, .. } = &self.known[number].1;
-        NamedFiles {
-            name: chosen.name.clone(),
-            paths: chosen.paths.clone(),
-            merged: chosen.merged.clone(),
-            defaults: chosen.defaults.clone(),
-            made_for: chosen.made_for.clone(),
-            loras: merged_loras.clone().unwrap_or_default(),
-        }
+        self.known[number].1.files()
     }
 }

@@ -16,11 +16,12 @@ use super::resize::filtered;
 const COLUMNS: usize = 6;
 /// The longer side of a thumbnail, in pixels.
 const THUMB: usize = 320;
-const GUTTER: usize = 8;
-/// Height of the strip of frame numbers on top.
-const LABEL: usize = LETTERS.val() + 3;
+/// Pixels between pictures, and around them.
+pub(super) const GUTTER: usize = 8;
+/// Height of the strip of a label.
+pub(super) const LABEL: usize = LETTERS.val() + 3;
 /// The font is the node's.
-const LETTERS: RasterHeight = RasterHeight::Size16;
+pub(super) const LETTERS: RasterHeight = RasterHeight::Size16;
 /// Side of a square of the checkerboard.
 const CHECK: usize = 12;
 
@@ -29,34 +30,34 @@ const INK: [u8; 3] = [170, 170, 170];
 
 /// What a row is composited over; display values.
 #[derive(Clone, Copy)]
-enum Ground {
+pub(super) enum Ground {
     Checker([[u8; 3]; 2]),
     Flat([u8; 3]),
     /// Alpha itself as gray.
     Alpha,
 }
 
-const ROWS: [Ground; 4] = [
-    Ground::Checker([[96; 3], [144; 3]]),
-    Ground::Flat([12, 13, 16]),
-    Ground::Flat([64, 128, 214]),
-    Ground::Alpha,
-];
+/// The checkerboard of every sheet.
+pub(super) const CHECKER: Ground = Ground::Checker([[96; 3], [144; 3]]);
+
+const ROWS: [Ground; 4] =
+    [CHECKER, Ground::Flat([12, 13, 16]), Ground::Flat([64, 128, 214]), Ground::Alpha];
 
 /// Collects thumbnails while the frames of a take pass by.
 pub(crate) struct ContactSheet {
     /// The frames to show, rising.
     chosen: Vec<usize>,
-    thumb: Size,
+    thumb: ThumbSize,
     /// Linear, premultiplied RGBA of the size `thumb`: the only form that can be filtered and
     /// composited.
     thumbs: Vec<Vec<f32>>,
 }
 
+/// Pixels of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Size {
-    width: usize,
-    height: usize,
+pub(super) struct ThumbSize {
+    pub(super) width: usize,
+    pub(super) height: usize,
 }
 
 impl ContactSheet {
@@ -74,7 +75,7 @@ impl ContactSheet {
 
     /// The finished sheet as width, height and 8-bit RGB.
     pub(crate) fn draw(&self) -> (usize, usize, Vec<u8>) {
-        let Size { width, height } = self.thumb;
+        let ThumbSize { width, height } = self.thumb;
         let mut sheet = Canvas::new(
             GUTTER + self.chosen.len() * (width + GUTTER),
             LABEL + GUTTER + ROWS.len() * (height + GUTTER),
@@ -87,7 +88,7 @@ impl ContactSheet {
                 sheet.thumb([x, y], thumb, width, ground);
             }
         }
-        (sheet.size.width, sheet.size.height, sheet.rgb)
+        sheet.into_rgb()
     }
 }
 
@@ -106,17 +107,18 @@ fn spread(frames: usize) -> Vec<usize> {
 }
 
 /// Large frames are fitted to [`THUMB`]; small ones shown in whole multiples of their pixels.
-fn thumb_size(width: usize, height: usize) -> Size {
+pub(super) fn thumb_size(width: usize, height: usize) -> ThumbSize {
     let longer = width.max(height).max(1);
     if longer <= THUMB {
         let times = THUMB / longer;
-        return Size { width: width * times, height: height * times };
+        return ThumbSize { width: width * times, height: height * times };
     }
     let fit = |side: usize| ((side * THUMB + longer / 2) / longer).max(1);
-    Size { width: fit(width), height: fit(height) }
+    ThumbSize { width: fit(width), height: fit(height) }
 }
 
-fn reduce(frame: &Frame<'_>, to: Size) -> Vec<f32> {
+/// A frame in the size of a thumbnail: linear, premultiplied RGBA.
+pub(super) fn reduce(frame: &Frame<'_>, to: ThumbSize) -> Vec<f32> {
     let pixels: Vec<f32> =
         frame.pixels().iter().flat_map(|pixel| linear_premultiplied(*pixel)).collect();
     // Bilinear averages over the whole footprint when it reduces and cannot ring, as Lanczos does
@@ -145,14 +147,15 @@ impl Ground {
     }
 }
 
-struct Canvas {
-    size: Size,
+/// A sheet that is drawn on.
+pub(super) struct Canvas {
+    size: ThumbSize,
     rgb: Vec<u8>,
 }
 
 impl Canvas {
-    fn new(width: usize, height: usize) -> Self {
-        Self { size: Size { width, height }, rgb: SURROUND.repeat(width * height) }
+    pub(super) fn new(width: usize, height: usize) -> Self {
+        Self { size: ThumbSize { width, height }, rgb: SURROUND.repeat(width * height) }
     }
 
     /// Sets a pixel; one outside is left out, as a number wider than a narrow column may be.
@@ -163,7 +166,14 @@ impl Canvas {
         }
     }
 
-    fn thumb(&mut self, [left, top]: [usize; 2], thumb: &[f32], width: usize, ground: Ground) {
+    /// A thumbnail of [`reduce`], so wide, over a ground.
+    pub(super) fn thumb(
+        &mut self,
+        [left, top]: [usize; 2],
+        thumb: &[f32],
+        width: usize,
+        ground: Ground,
+    ) {
         for (place, pixel) in thumb.as_chunks::<4>().0.iter().enumerate() {
             let (x, y) = (place % width, place / width);
             self.set(left + x, top + y, ground.under(*pixel, x, y));
@@ -172,17 +182,26 @@ impl Canvas {
 
     /// A frame number, as in the file names.
     fn number(&mut self, left: usize, top: usize, number: usize) {
-        let digits = format!("{number:04}");
-        let digits = digits.chars().filter_map(|c| get_raster(c, FontWeight::Regular, LETTERS));
+        self.text(left, top, &format!("{number:04}"));
+    }
+
+    /// Letters of ASCII in a line.
+    pub(super) fn text(&mut self, left: usize, top: usize, text: &str) {
+        let letters = text.chars().filter_map(|c| get_raster(c, FontWeight::Regular, LETTERS));
         let mut left = left;
-        for digit in digits {
-            for (y, row) in digit.rows().enumerate() {
+        for letter in letters {
+            for (y, row) in letter.rows().enumerate() {
                 for (x, &ink) in row.iter().enumerate() {
                     self.set(left + x, top + y, inked(ink));
                 }
             }
-            left += digit.width();
+            left += letter.width();
         }
+    }
+
+    /// Width, height and 8-bit RGB.
+    pub(super) fn into_rgb(self) -> (usize, usize, Vec<u8>) {
+        (self.size.width, self.size.height, self.rgb)
     }
 }
 
@@ -229,7 +248,7 @@ mod tests {
 
     #[test]
     fn thumbnails_fit_large_frames_and_multiply_small_ones() {
-        let size = |width, height| Size { width, height };
+        let size = |width, height| ThumbSize { width, height };
         assert_eq!(thumb_size(832, 480), size(320, 185));
         assert_eq!(thumb_size(480, 832), size(185, 320));
         assert_eq!(thumb_size(64, 48), size(320, 240));

@@ -20,6 +20,7 @@ use wan_alpha_take::frame::Frame;
 use super::contact_sheet::ContactSheet;
 use super::error::{self, MediaError};
 use super::provenance::{Provenance, xmp};
+use super::variant_sheet::VariantSheet;
 pub(super) use read::{PngImage, color_of, read};
 
 /// The keyword of the recipe's text chunk.
@@ -116,7 +117,22 @@ pub(crate) fn encode_sheet(
     sheet: &ContactSheet,
     provenance: &Provenance,
 ) -> error::Result<Vec<u8>> {
-    let (width, height, rgb) = sheet.draw();
+    encode_drawn(sheet.draw(), provenance)
+}
+
+/// The bytes of the file of a picture of several takes.
+pub(crate) fn encode_variants(
+    sheet: &VariantSheet,
+    provenance: &Provenance,
+) -> error::Result<Vec<u8>> {
+    encode_drawn(sheet.draw(), provenance)
+}
+
+/// The bytes of a drawn sheet's file.
+fn encode_drawn(
+    (width, height, rgb): (usize, usize, Vec<u8>),
+    provenance: &Provenance,
+) -> error::Result<Vec<u8>> {
     let layout = Layout { color: ColorType::Rgb, depth: BitDepth::Eight, says: Some(PngTag::Srgb) };
     pack(width, height, layout, &rgb, provenance)
         .context("the contact sheet cannot be made into a PNG file")

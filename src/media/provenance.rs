@@ -59,6 +59,12 @@ impl Provenance {
         concat!("wan-alpha ", env!("CARGO_PKG_VERSION")).to_owned()
     }
 
+    /// Of a picture of several takes of a model.
+    pub(crate) fn of_model(model: &str, made: DateTime) -> Self {
+        let origin = OriginMarks { model: model.to_owned(), ..OriginMarks::default() };
+        Self { software: Self::this_program(), made, origin, ..Self::default() }
+    }
+
     /// Of a picture that is no take.
     pub(super) fn none() -> Self {
         Self { software: Self::this_program(), ..Self::default() }

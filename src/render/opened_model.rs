@@ -15,7 +15,7 @@ use crate::args::{self, Render};
 use crate::console::Console;
 use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
-use crate::maker::{check_numerics, contexts_folder};
+use crate::maker::{NamedFiles, check_numerics, contexts_folder};
 use crate::memory;
 use crate::model::{Chosen, ChosenLoras, Recorded, SamplingDefaults, fingerprint_of, use_merged};
 use crate::take_record::WarningKeeper;
@@ -114,6 +114,19 @@ impl OpenedModel {
         Ok(Self { chosen, pipeline, fingerprint, of_model, merged_loras, loras })
     }
 
+    /// The files that takes of it are made with, once it has completed a request.
+    pub(crate) fn files(&self) -> NamedFiles {
+        let Self { chosen, merged_loras, .. } = self;
+        NamedFiles {
+            name: chosen.name.clone(),
+            paths: chosen.paths.clone(),
+            merged: chosen.merged.clone(),
+            defaults: chosen.defaults.clone(),
+            made_for: chosen.made_for.clone(),
+            loras: merged_loras.clone().unwrap_or_default(),
+        }
+    }
+
     /// Opens the model of an earlier take, and finds what its request refers to and does not hold.
     ///
     /// # Errors
@@ -163,6 +176,7 @@ impl OpenedModel {
         let sampling = SamplingDefaults::of(&Recorded::of(chosen), pipeline, args.preset);
         let defaults = sampling.defaults;
         let mut draft = draft(args, chosen.name.clone(), prompt, negative, &placement);
+        draft.seed = args.picked_seed()?.unwrap_or(draft.seed);
         [draft.width, draft.height] = size;
         [draft.first_image, draft.last_image] = images.sources();
         draft.loras.clone_from(&self.loras.sources);
