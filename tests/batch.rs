@@ -117,6 +117,53 @@ fn the_shots_of_a_table_are_made_once_in_the_order_of_their_priority() {
 }
 
 #[test]
+fn a_row_makes_the_take_of_an_earlier_one_again_by_its_column_from() {
+    let studio = studio(TABLE);
+    assert_eq!(batch(&studio, &["--only", "fire"]).status.code(), Some(0));
+    let take = |name: &str| -> Value {
+        let text = fs::read_to_string(studio.path("out").join(name).join("take.json")).unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    let fire = take("fire");
+    let key = studio.takes()[0].0.clone();
+    // Files are named from the table's folder: a folder, a frame, and the take's own file.
+    let table = format!(
+        "name,from,format\nfolder,../out/fire,png\nframe,../out/fire/rgba.0004.png,png\n\
+         stored,{},exr\n",
+        key.display()
+    );
+    fs::write(studio.path("show/shots.csv"), table).unwrap();
+    let output = batch(&studio, &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(states(&studio), ["from-store"; 3]);
+    for name in ["folder", "frame", "stored"] {
+        assert_eq!(take(name)["request"], fire["request"], "{name}");
+    }
+    let frame = |name: &str| fs::read(studio.path("out").join(name).join("rgba.0002.png")).unwrap();
+    assert_eq!(frame("folder"), frame("frame"));
+    // Where the store has lost it, it is computed anew, by the model of its fingerprint.
+    let before = studio.takes();
+    fs::remove_file(&key).unwrap();
+    fs::remove_dir_all(studio.path("out/folder")).unwrap();
+    let output = batch(&studio, &["--only", "folder"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(states(&studio), ["made"]);
+    assert!(studio.takes() == before);
+
+    for (columns, cells, words) in [
+        ("from", "../out/nothing", "there is no file ../out/nothing"),
+        ("from,prompt", "../out/fire,x", "cannot be used with"),
+        ("from,seed", "../out/fire,3", "cannot be used with"),
+    ] {
+        fs::write(studio.path("show/shots.csv"), format!("name,{columns}\na,{cells}\n")).unwrap();
+        let output = batch(&studio, &[]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("line 2") && said.contains(words), "`{words}` is not in: {said}");
+    }
+}
+
+#[test]
 fn nothing_is_made_while_a_row_cannot_be_and_all_such_rows_are_told() {
     let table = TABLE
         .replace("dust,dust,3,tiny,16", "dust,dust,3,none,16")

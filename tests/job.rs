@@ -7,8 +7,9 @@
 mod support;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use support::studio::Studio;
@@ -140,6 +141,43 @@ fn openjd_runs_a_job_and_a_shot_that_fails_holds_up_no_other() {
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains("3 shots: 1 from the store, 2 there already"), "{log}");
     assert!(log.contains("comp of all"), "{log}");
+}
+
+#[test]
+fn a_job_that_is_cancelled_goes_on_from_the_latent_that_was_kept() {
+    let Some(openjd) = program("openjd") else { return };
+    // Sampled in a step, and decoded in many.
+    let studio =
+        studio("name,prompt,width,height,frames,steps,format\nfire,a flame,256,256,33,1,png\n");
+    let folder = job(&studio, "openjd", &[]);
+    let template = folder.join("template.json");
+    let ours = format!("Program={}", env!("CARGO_BIN_EXE_wan-alpha"));
+    let inputs = format!("Inputs={}", studio.path("it's a show").display());
+    let words = ["run", template.to_str().unwrap(), "-p", &ours, "-p", &inputs];
+    // Both of its streams in one; the shell becomes the program, so that signals reach that.
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "exec \"$0\" \"$@\" 2>&1"]).arg(&openjd).args(words);
+    command.current_dir(studio.path("")).env_clear().envs(studio.environment("run"));
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut log = String::new();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    while !log.contains("decoding 1/") {
+        assert!(lines.read_line(&mut log).unwrap() > 0, "{log}");
+    }
+    // SAFETY: the process is a child that has not been waited for.
+    #[allow(unsafe_code)]
+    let sent = unsafe { libc::kill(child.id().cast_signed(), libc::SIGTERM) };
+    assert_eq!(sent, 0);
+    lines.read_to_string(&mut log).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{log}");
+    assert!(log.contains("sampling 1/1") && log.contains("WAN_ALPHA_FAILED cancelled"), "{log}");
+    assert!(!log.contains("signal \"kill\""), "the task did not end by itself: {log}");
+    assert!(studio.takes().is_empty() && !folder.join("frames/fire/rgba.0032.png").exists());
+
+    let (code, log) = said(&studio, &openjd, &words);
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("decoding 1/") && !log.contains("sampling 1/"), "{log}");
+    assert!(folder.join("frames/fire/rgba.0032.png").exists(), "{log}");
 }
 
 #[test]

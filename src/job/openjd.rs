@@ -67,7 +67,8 @@ fn template(job: &PlannedJob<'_>) -> Result<Value> {
 }
 
 /// The folder of the table, and how it is told from the template's folder: an absolute default, and one that
-/// leads out of that folder, are refused by `openjd run`, so there is none where it lies elsewhere.
+/// leads out of that folder, are refused by `openjd run`, so there is none where it lies elsewhere
+/// (`findings/openjd-default-leads-out.sh`).
 fn inputs<'a>(job: &'a PlannedJob<'_>) -> Result<(&'a Path, Option<String>)> {
     let folder = job.table.parent().context("the table is in no folder")?;
     let told = from_folder(&job.folder, folder);
