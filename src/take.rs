@@ -238,7 +238,7 @@ fn make(
             say_kept(&take, console);
         }
         match &mut making {
-            Some(making) => making.make(request, None, None, console),
+            Some(making) => making.make(request, None, (None, None), console),
             None => engine::have_made(request, &[], environment, console),
         }
     };
