@@ -166,7 +166,7 @@ fn a_job_that_is_cancelled_goes_on_from_the_latent_that_was_kept() {
     }
     // SAFETY: the process is a child that has not been waited for.
     #[allow(unsafe_code)]
-    let sent = unsafe { libc::kill(child.id().cast_signed(), libc::SIGTERM) };
+    let sent = unsafe { libc::kill(child.id().cast_signed(), libc::SIGINT) };
     assert_eq!(sent, 0);
     lines.read_to_string(&mut log).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(1), "{log}");

@@ -411,13 +411,13 @@ mod tests {
         #[test]
         fn every_number_stays_within_its_limits(
             view in any_view(), start in any_ellipse(), dx in -1e6..1e6, dy in -1e6..1e6,
-            shift in any::<bool>()
+            shift in any::<bool>(), control in any::<bool>()
         ) {
             let shape = EllipseShape { view: &view, ellipse: &start };
             for part in [EllipsePart::Center, EllipsePart::Ring, EllipsePart::Rotation, EllipsePart::Handle(AxisEnd::ALL[2])] {
                 let from = shape.end(AxisEnd::ALL[2]);
                 let mut drag = Drag::begin(part, start, from, &view, 0.0);
-                drag.move_to(view.moved(from, [dx, dy]), &view, shift);
+                drag.move_to(view.moved(from, [dx, dy]), &view, HeldKeys { shift, control });
                 prop_assert_eq!(drag.now().validate(), Ok(()));
                 prop_assert!(ANGLE.contains(&drag.now().angle));
             }
