@@ -387,9 +387,9 @@ fn pause(environment: &Environment, pauses: bool) -> Result<()> {
     }
     let client = client(environment)?;
     if pauses {
-        client.pause()
+        client.pause();
     } else {
-        client.resume()
+        client.resume();
     }
     wait(&client, |snapshot| has_answered(snapshot, 0))?;
     let said = match client.snapshot().report {

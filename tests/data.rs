@@ -226,7 +226,7 @@ fn a_set_that_cannot_be_opened_is_refused_in_words() {
     let said = room.fails(&["check", "t.csv"], 2);
     assert!(said.contains("line 2: it has no color"), "{said}");
     fs::write(room.path("v.csv"), "colour,caption\nclip.mov,transparent\n").unwrap();
-    fs::write(room.path("clip.mov"), b"\0\0\0\x14ftypqt  a video").unwrap();
+    fs::write(room.path("clip.mov"), b"\0\0\0\x14ftypqt  a video.\0\0\0\x08moov").unwrap();
     let mut command = room.command(&["check", "v.csv"]);
     let output = command.env("PATH", "").output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();

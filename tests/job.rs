@@ -158,6 +158,8 @@ fn a_job_that_is_cancelled_goes_on_from_the_latent_that_was_kept() {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", "exec \"$0\" \"$@\" 2>&1"]).arg(&openjd).args(words);
     command.current_dir(studio.path("")).env_clear().envs(studio.environment("run"));
+    // Else its lines come in blocks, when all is done.
+    command.env("PYTHONUNBUFFERED", "1");
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let mut log = String::new();
     let mut lines = BufReader::new(child.stdout.take().unwrap());

@@ -1,7 +1,7 @@
 //! Engines that are paused, by somebody and for hosts that render.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
 

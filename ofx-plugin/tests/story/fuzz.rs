@@ -40,7 +40,7 @@ alone! {
     fn in_natron(workshop) { fuzz(workshop, Profile::natron(), 3, 30_000) }
     fn in_a_host_that_has_everything(workshop) {
         let profile = Profile::plain().managing_color("OfxImageEffectColourManagementCore");
-        fuzz(workshop, profile, 4, 30_000)
+        fuzz(workshop, profile, 4, 30_000);
     }
     fn in_mlt(workshop) { fuzz(workshop, Profile::mlt(), 5, 10_000) }
     fn in_nuke_17(workshop) { fuzz(workshop, Profile::nuke17_strict(), 6, 5_000) }
