@@ -12,7 +12,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail, ensure};
 use wan_alpha_core::Watch;
 use wan_alpha_take::counted::{counted, verb};
 use wan_alpha_take::frame::OwnedFrame;
@@ -31,6 +31,7 @@ use crate::media::atomic_file::{probe_file, write_whole};
 use crate::media::frame::of_stored;
 use crate::media::png::encode_variants;
 use crate::media::provenance::{DateTime, Provenance};
+use crate::media::sequence::extension;
 use crate::media::variant_sheet::VariantSheet;
 use crate::output::{FileSettings, Plan, Writer, Written, is_replaced};
 use crate::own_inputs::{refuse_input, refuse_inputs_in};
@@ -227,7 +228,8 @@ fn make(
     let RecoveredRequest { request, file } = saved_request::read(&args.request)?;
     if let Some(sheet) = &args.sheet {
         refuse_input("--sheet", sheet, &file)?;
-        probe_file(sheet)?;
+        refuse_sheet(sheet).or_exit(Exit::BadInput)?;
+        probe_file(sheet).or_exit(Exit::BadInput)?;
     }
     let absent = absent_folders(store);
     let opened = (!args.engine).then(|| device::open_untold(&args.computing, environment));
@@ -262,6 +264,21 @@ fn make(
     }
     say_made(&absent, console);
     Ok(takes)
+}
+
+/// A sheet is a new PNG: whatever is there already, a take or a frame of one, stays.
+fn refuse_sheet(sheet: &Path) -> Result<()> {
+    ensure!(
+        extension(sheet).as_deref() == Some("png"),
+        "--sheet {}: the picture of all takes is a PNG: choose a name that ends in .png",
+        sheet.display()
+    );
+    ensure!(
+        sheet.symlink_metadata().is_err(),
+        "--sheet {} exists already and stays as it is: choose another name, or remove it",
+        sheet.display()
+    );
+    Ok(())
 }
 
 /// The file of a picture of several takes.

@@ -188,10 +188,14 @@ fn opencue_s_own_package_makes_a_job_of_the_outline_with_words_that_a_shell_read
     let studio = studio(TABLE);
     let folder = job(&studio, "opencue", &["--gpu-memory", "24", "--", "nuke", "-x", "my comp.nk"]);
     let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/job/outline_xml.py");
-    let outline = folder.join("outline.py");
+    let outline = folder.join("opencue_job.py");
     let (code, xml) =
         said(&studio, &python, &[reader.to_str().unwrap(), outline.to_str().unwrap()]);
     assert_eq!(code, Some(0), "{xml}");
+    // Python looks into the folder of the script before any other: nothing there has a package's name.
+    let seen = "import sys; sys.path.insert(0, sys.argv[1]); import outline.modules.shell";
+    let (code, said) = said(&studio, &python, &["-c", seen, folder.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{said}");
     for part in [
         "<layer name=\"dust\"",
         "<gpus>1</gpus>",

@@ -129,6 +129,12 @@ fn take_make_makes_a_request_with_other_seeds() {
     let output = studio.run(&["take", "make", &request, "--seeds", "1", "--sheet", &request]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(2) && said.contains("which is read"), "{said}");
+    // Whatever is there stays: the sheet of before, and what is no picture at all.
+    for (file, words) in [(sheet, "exists already"), ("sheet.exr", "ends in .png")] {
+        let output = studio.run(&["take", "make", &request, "--seeds", "1", "--sheet", file]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && said.contains(words), "{said}");
+    }
 }
 
 #[test]

@@ -72,5 +72,5 @@ pub(crate) struct JoinReports {
 
 const JOB_EXAMPLES: &str = "\
 Examples:
-  wan-alpha job openjd shots.csv --out job && openjd run job/template.json
-  wan-alpha job opencue shots.csv --out /mnt/show/job -- nuke -x /mnt/show/comp.nk && python3 /mnt/show/job/outline.py";
+  wan-alpha job openjd shots.csv --out job && openjd run job/template.json -p Inputs=$PWD
+  wan-alpha job opencue shots.csv --out /mnt/show/job -- nuke -x /mnt/show/comp.nk && python3 /mnt/show/job/opencue_job.py";

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::farm_job::{JobFiles, JobShot, PlannedJob};
 
-/// The script's file.
-const OUTLINE: &str = "outline.py";
+/// The script's file: not `outline.py`, or it would find itself where it asks for the package `outline`.
+const OUTLINE: &str = "opencue_job.py";
 
 /// The outline, and the command that launches it.
 pub(super) fn files(job: &PlannedJob<'_>) -> Result<JobFiles> {
@@ -70,7 +70,7 @@ fn quoted(word: &str) -> String {
 const SCRIPT: &str = r#"#!/usr/bin/env python3
 """Written by `wan-alpha job opencue`: a layer for each shot, then what renders with their takes.
 
-`python3 outline.py` launches it, with opencue-pyoutline installed. Words of commands are quoted, since
+`python3 opencue_job.py` launches it, with opencue-pyoutline installed. Words of commands are quoted, since
 OpenCue joins them by blanks for a shell.
 """
 

@@ -44,7 +44,7 @@ const PNG: &str = "a PNG image";
 const EXR: &str = "an EXR image";
 
 /// Longer beginnings before shorter ones.
-const KINDS: [FileFormat; 33] = [
+const KINDS: [FileFormat; 41] = [
     kind(PNG, b"\x89PNG\r\n\x1a\n", Rename("png")),
     kind(EXR, b"\x76\x2f\x31\x01", Rename("exr")),
     kind("a JPEG image, which has no alpha", b"\xff\xd8\xff", Ffmpeg),
@@ -52,6 +52,14 @@ const KINDS: [FileFormat; 33] = [
     kind("a BMP image", b"BM", Ffmpeg),
     FileFormat { name: "a WebP image", place: 8, magic: b"WEBP", remedy: Ffmpeg },
     FileFormat { name: "an AVI movie", place: 8, magic: b"AVI ", remedy: Ffmpeg },
+    kind("a Y4M movie", b"YUV4MPEG2 ", Ffmpeg),
+    kind("a PBM image", b"P1\n", Ffmpeg),
+    kind("a PGM image", b"P2\n", Ffmpeg),
+    kind("a PPM image", b"P3\n", Ffmpeg),
+    kind("a PBM image", b"P4\n", Ffmpeg),
+    kind("a PGM image", b"P5\n", Ffmpeg),
+    kind("a PPM image", b"P6\n", Ffmpeg),
+    kind("a PAM image", b"P7\n", Ffmpeg),
     kind("a Matroska or WebM movie", b"\x1a\x45\xdf\xa3", Ffmpeg),
     kind("an MXF movie", b"\x06\x0e\x2b\x34", Ffmpeg),
     boxed("a HEIC image", b"ftyphei", Convert),
@@ -203,6 +211,8 @@ mod tests {
             b"GIF89a",
             b"\xff\xd8\xff\xe0",
             b"\0\x01\x02\x03",
+            b"YUV4MPEG2 W4 H4 F24:1 C444\nFRAME\n0123456789abcdef",
+            b"P5\n4 4\n255\n0123456789abcdef",
         ] {
             assert!(for_it(movie), "{movie:?}");
         }

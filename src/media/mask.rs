@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::error::{self, MediaError};
 use super::exr::{ExrChannel, ExrFile};
-use super::file_kind::not_an_image;
+use super::file_kind::{self, not_an_image};
 use super::png;
 use super::reading::is_in_range;
 use super::remarks::{PictureRemarks, about_layer, scale_remedy};
@@ -44,14 +44,20 @@ enum MaskFiles {
 impl MaskSequence {
     /// Whether a path names images at all; the other form of mask is a tensor file.
     pub(crate) fn names_images(path: &Path) -> bool {
-        /// What nobody calls a tensor: movies, and images that are read or refused as such.
-        const OTHERS: [&str; 27] = [
-            "mov", "mp4", "m4v", "mkv", "webm", "avi", "mxf", "nut", "apng", "gif", "webp", "jpg",
-            "jpeg", "bmp", "tga", "tif", "tiff", "dpx", "cin", "psd", "heic", "heif", "avif",
-            "jxl", "jp2", "hdr", "txt",
-        ];
-        let movie = extension(path).is_some_and(|end| OTHERS.contains(&end.as_str()));
-        path.is_dir() || is_image(path) || movie
+        /// What tensors are called; other files are tensors where they begin as those do.
+        const TENSORS: [&str; 4] = ["pt", "pth", "bin", "ckpt"];
+        if path.is_dir() || is_image(path) {
+            return true;
+        }
+        let end = extension(path);
+        if end.is_none() && !path.is_file() {
+            return false;
+        }
+        let begins_as_tensor = || {
+            let head = file_kind::head(path).unwrap_or_default();
+            head.starts_with(b"PK\x03\x04") || head.starts_with(b"\x80\x02")
+        };
+        end.is_none_or(|end| !TENSORS.contains(&end.as_str())) && !begins_as_tensor()
     }
 
     /// Finds the files behind a folder, a pattern (`mask.####.exr`, `mask.%04d.png`) or one file;

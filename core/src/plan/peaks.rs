@@ -90,7 +90,7 @@ pub fn condition_peak(model: &ModelSizes, take: &TakeSizes) -> u64 {
 /// Numbers for each pixel that an encoder of 96 channels remembers of color or of alpha.
 const ENCODER_NUMBERS: u64 = 1_421;
 /// Numbers for each pixel of the frames that are encoded, in the forms that they go through.
-const FILM_NUMBERS: u64 = 80;
+const FILM_NUMBERS: u64 = 16;
 
 /// Of decoding, chunk by chunk: both decoders `together`, or one after the other.
 ///

@@ -6,7 +6,7 @@ use crate::workshop::{alone, event, plain_node, shows, take, until_status};
 
 alone! {
     fn a_paused_take_says_so_and_goes_on(workshop) {
-        workshop.gate("sampling", 2);
+        workshop.gate_before_pausing();
         let (_host, plugin) = workshop.load(Profile::plain());
         let project = plugin.project();
         let node = project.add_preferred().unwrap();
@@ -31,7 +31,7 @@ alone! {
     }
 
     fn an_engine_hears_of_a_render_of_the_host_while_it_lasts(workshop) {
-        workshop.gate("sampling", 2);
+        workshop.gate_before_pausing();
         let (_host, plugin) = workshop.load(Profile::plain());
         let project = plugin.project();
         let [node, other] = [0; 2].map(|_| project.add_preferred().unwrap());
@@ -49,7 +49,7 @@ alone! {
     }
 
     fn a_take_does_not_wait_for_a_render_that_waits_for_it(workshop) {
-        workshop.gate("sampling", 2);
+        workshop.gate_before_pausing();
         let (_host, plugin) = workshop.load(Profile::plain());
         let project = plugin.project();
         let [node, other] = [0; 2].map(|_| project.add_preferred().unwrap());

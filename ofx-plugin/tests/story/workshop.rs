@@ -178,6 +178,15 @@ impl Workshop {
         self.script(&json!({ "faults": [{ "stage": stage, "step": step, "what": waits }] }));
     }
 
+    /// The same after the first step, and after the second every take waits until the engine has been paused.
+    pub(crate) fn gate_before_pausing(&self) {
+        let waits = json!({ "gate": { "file": GATE } });
+        self.script(&json!({ "faults": [
+            { "stage": "sampling", "step": 1, "what": waits },
+            { "stage": "sampling", "step": 2, "what": "until-paused" },
+        ] }));
+    }
+
     /// Lets takes go on.
     pub(crate) fn open_gate(&self) {
         fs::write(self.at(GATE), "").unwrap();

@@ -203,6 +203,17 @@ fn images_are_told_from_tensor_files_by_name() {
         assert!(MaskSequence::names_images(Path::new(path)), "{path}");
     }
     assert!(MaskSequence::names_images(base.path()));
+    // What is there says by its first bytes what it is, unless it is called a tensor.
+    for (name, bytes, images) in [
+        ("movie", &b"YUV4MPEG2 W4"[..], true),
+        ("movie.ts", b"G\x40\0\x10", true),
+        ("tensor", b"PK\x03\x04", false),
+        ("old.tensor", b"\x80\x02", false),
+    ] {
+        let path = base.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        assert_eq!(MaskSequence::names_images(&path), images, "{name}");
+    }
     for path in ["gauss_mask", "mask.pth", "100%done.bin"] {
         assert!(!MaskSequence::names_images(Path::new(path)), "{path}");
     }

@@ -142,12 +142,25 @@ fn of_png(file: &mut (impl Read + Seek), length: u64) -> Result<Option<String>> 
     Ok(Some("it is cut off: its last part (IEND) is missing".to_owned()))
 }
 
-/// The end of an image stands behind its last scan; within a scan no marker looks so.
+/// The end of an image is a mark (EOI) that stands behind its parts, each with its length, and its scans,
+/// in which no mark looks so; what follows is another file's.
 fn of_jpeg(bytes: &[u8]) -> Option<String> {
-    let last = |marker: u8| bytes.windows(2).rposition(|pair| pair == [0xff, marker]);
-    let (scan, end) = (last(0xda), last(0xd9));
-    (end < scan || end.is_none())
-        .then(|| "it is cut off: its last mark (EOI) is missing".to_owned())
+    let walk = || -> Option<()> {
+        let mut place = 2;
+        loop {
+            // Bytes of a scan, and what fills up, until a mark that is neither a stuffed byte nor a restart.
+            let rest = bytes.get(place..)?;
+            let is_mark =
+                |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0 | 0xd0..=0xd7 | 0xff);
+            place += rest.windows(2).position(is_mark)? + 2;
+            if bytes[place - 1] == 0xd9 {
+                return Some(());
+            }
+            let length = bytes.get(place..place + 2)?;
+            place += usize::from(u16::from_be_bytes([length[0], length[1]]));
+        }
+    };
+    walk().is_none().then(|| "it is cut off: its last mark (EOI) is missing".to_owned())
 }
 
 /// Pictures and remarks come in blocks of up to 255 bytes, each with its length, 0 being the last.
@@ -217,6 +230,9 @@ mod tests {
                 assert!(found.is_some(), "{end} of {} bytes of {:?}", whole.len(), &whole[..12]);
             }
         }
+        // What phones put behind an image is none of its scans.
+        let moving = [&read(&"p3.jpg")[..], b"a movie \xff\xda that moves"].concat();
+        assert_eq!(of(&moving), None);
         assert_eq!(of(b"G\x40\0\x10 a transport stream"), None);
         assert_eq!(of(b""), None);
     }

@@ -12,6 +12,7 @@ mod keep_image;
 mod script;
 mod take;
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread::sleep;
@@ -89,6 +90,8 @@ struct Engine {
     path: PathBuf,
     number: u32,
     service: Option<EngineServer>,
+    /// Whether a take has rested in it.
+    has_rested: Cell<bool>,
 }
 
 fn run() -> Result<()> {
@@ -98,7 +101,8 @@ fn run() -> Result<()> {
     let arguments = Arguments::parse()?;
     let script = Script::read(&arguments.script)?;
     let number = count_start(&arguments.script)?;
-    let mut engine = Engine { script, path: arguments.script, number, service: None };
+    let has_rested = Cell::new(false);
+    let mut engine = Engine { script, path: arguments.script, number, service: None, has_rested };
     engine.misbehave("start", 0, None);
     let endpoint = Endpoint::open(&arguments.run, arguments.gpus.as_deref())?;
     let listener = endpoint.listen(Duration::from_secs(5))?;
@@ -226,6 +230,7 @@ impl Engine {
         let rests =
             || (service.is_paused() || service.is_host_rendering()) && service.is_wanted(key);
         if rests() {
+            self.has_rested.set(true);
             service.loaded(None, None);
             service.progress(key, &Progress::paused(step, of));
         }
@@ -245,6 +250,7 @@ impl Engine {
             Action::Hang => hang(),
             Action::Sleep { ms } => sleep(Duration::from_millis(ms)),
             Action::Gate { file } => self.wait_at(&self.path.with_file_name(file), take),
+            Action::UntilPaused => self.wait_to_be_paused(take),
             Action::Garbage => self.say(b"\x7fELF\x00\xff no message\n".to_vec()),
             Action::LongLine => {
                 let mut line = vec![b'x'; MAX_LINE];
@@ -272,6 +278,15 @@ impl Engine {
             _ => true,
         };
         while !gate.exists() && is_wanted() {
+            sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Waits until it has been paused once, since who presses a button does not wait for the engine.
+    fn wait_to_be_paused(&self, take: Option<TakeKey>) {
+        let (Some(service), Some(take)) = (&self.service, take) else { return };
+        let is_told = || service.is_paused() || service.is_host_rendering();
+        while !self.has_rested.get() && !is_told() && service.is_wanted(take) {
             sleep(Duration::from_millis(2));
         }
     }

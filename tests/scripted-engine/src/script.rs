@@ -71,6 +71,8 @@ pub(crate) enum Action {
     /// Waits until there is a file of this name beside the script, or until nobody wants the take any
     /// more; heartbeats go on. So a test says how long a take lasts, and no clock does.
     Gate { file: String },
+    /// Waits until it has been told to pause, for the first time, or until nobody wants the take any more.
+    UntilPaused,
     /// Says what is no message.
     Garbage,
     /// Says a line of 1 MiB.
