@@ -39,6 +39,7 @@ use crate::saved_request::{self, RecoveredRequest};
 use crate::stdout::print_lines;
 use crate::variants::make_each;
 pub(crate) use find::find;
+use find::look_at;
 pub(crate) use lines::size;
 pub(crate) use places::{can_write, whom};
 pub(crate) use room::say_size;
@@ -51,7 +52,7 @@ pub(crate) fn run(command: &TakeCommand, context: &CommandContext<'_>) -> Result
     let lines = match command {
         TakeCommand::List { json: true } => vec![lines::list_json(&store)?],
         TakeCommand::List { json: false } => lines::list(&store, console),
-        TakeCommand::Show { key, json } => lines::show(&find(&store, key, console)?, *json)?,
+        TakeCommand::Show { key, json } => lines::show(&look_at(&store, key, console)?, *json)?,
         TakeCommand::Verify { key } => verify(&store, key.as_deref(), console)?,
         TakeCommand::Export(args) => export(args, &store, environment, console)?,
         TakeCommand::Gallery(args) => gallery::run(args, &store, console)?,
@@ -76,7 +77,7 @@ fn verify(store: &Store, key: Option<&str>, watch: &dyn Watch) -> Result<Vec<Str
     let mut lines = Vec::new();
     let mut damaged = 0;
     let takes = match key {
-        Some(key) => vec![find(store, key, watch)?],
+        Some(key) => vec![look_at(store, key, watch)?],
         None => {
             let (takes, problems) = every_take(store);
             for problem in problems {
@@ -103,7 +104,7 @@ fn verify(store: &Store, key: Option<&str>, watch: &dyn Watch) -> Result<Vec<Str
         }
     }
     for hash in store.images().iter().filter(|_| key.is_none()) {
-        let found = store.image(hash);
+        let found = store.look_at_image(hash);
         damaged += found.problems.len();
         lines.extend(found.problems.iter().map(|problem| format!("DAMAGED  {problem}")));
         lines.extend(found.image.map(|_| format!("whole    image {hash}")));
@@ -119,7 +120,7 @@ fn verify(store: &Store, key: Option<&str>, watch: &dyn Watch) -> Result<Vec<Str
     )
 }
 
-/// Every take that can be opened, and why others cannot; damaged ones have been set aside.
+/// Every take that can be opened, to be looked at, and why others cannot; damaged ones have been set aside.
 fn every_take(store: &Store) -> (Vec<Take>, Vec<StoreError>) {
     let listing = store.list();
     let mut problems = Vec::new();
@@ -137,7 +138,7 @@ fn every_take(store: &Store) -> (Vec<Take>, Vec<StoreError>) {
     }
     let mut takes = Vec::new();
     for key in keys {
-        let found = store.find(&key);
+        let found = store.look_at(&key);
         takes.extend(found.take);
         problems.extend(found.problems);
     }

@@ -8,6 +8,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use support::studio::Studio;
@@ -32,7 +33,7 @@ fn make(studio: &Studio, request: &str) -> (String, String) {
 #[test]
 fn takes_are_shown_trimmed_and_cleared() {
     let studio = Studio::new();
-    let (older, _) = make(&studio, &studio.request("a.json", 1, 5));
+    let (older, older_key) = make(&studio, &studio.request("a.json", 1, 5));
     let (newer, key) = make(&studio, &studio.request("b.json", 2, 5));
     let (shown, _) = studio.ok(&["take", "show", &key]);
     for part in [newer.as_str(), "device  cpu", "\"seed\": 2", "\"prompt\": \"smoke\""] {
@@ -55,8 +56,8 @@ fn takes_are_shown_trimmed_and_cleared() {
 
     let (code, said) = failure(&studio, &["take", "show", "ffff0000"]);
     assert!(code == Some(2) && said.contains("no take begins with `ffff0000`"), "{said}");
-    // Room for one: the one that was unused for longest goes, and showing a take is using it.
-    studio.ok(&["take", "show", &key]);
+    // Room for one: the one that was unused for longest goes, and showing a take is not using it.
+    studio.ok(&["take", "show", &older_key]);
     // What is no limit removes nothing.
     for limit in ["nan", "-inf", "-5", "much"] {
         let refused = studio.run(&["take", "trim", "--limit", limit]);
@@ -77,6 +78,41 @@ fn takes_are_shown_trimmed_and_cleared() {
     let said = of_a_file.env("WAN_ALPHA_STORE", &file).output().unwrap().stderr;
     let said = String::from_utf8(said).unwrap();
     assert!(said.contains("is a file, not a folder: choose another store"), "{said}");
+}
+
+#[test]
+fn who_looks_at_takes_does_not_use_them() {
+    let studio = Studio::new();
+    let made = [1, 2].map(|seed| make(&studio, &studio.request("a.json", seed, 5)));
+    let used = |path: &str| fs::metadata(path).unwrap().accessed().unwrap();
+    // So long ago that the system itself would note that they are read; the first is unused for longest.
+    for ((path, _), hours) in made.iter().zip([100, 90]) {
+        let then = SystemTime::now() - Duration::from_secs(3600 * hours);
+        let times = fs::FileTimes::new().set_accessed(then).set_modified(then);
+        fs::File::options().write(true).open(path).unwrap().set_times(times).unwrap();
+    }
+    let before = made.each_ref().map(|(path, _)| used(path));
+    let [(first, key), (second, other)] = &made;
+    let gallery = studio.path("gallery");
+    let looks: [&[&str]; 7] = [
+        &["verify"],
+        &["verify", key],
+        &["show", key],
+        &["show", key, "--json"],
+        &["list"],
+        &["list", "--json"],
+        &["gallery", "--out", gallery.to_str().unwrap()],
+    ];
+    for look in looks {
+        studio.ok(&[&["take"][..], look].concat());
+        assert_eq!([used(first), used(second)], before, "{look:?}");
+    }
+    let out = studio.path("out");
+    let export = ["take", "export", other, "--format", "png", "--out", out.to_str().unwrap()];
+    studio.ok(&export);
+    assert!(used(second) > before[1], "who exports a take uses it");
+    let (trimmed, _) = studio.ok(&["take", "trim", "--limit", "0.00015"]);
+    assert!(trimmed.contains(&format!("removed {first}")), "{trimmed}");
 }
 
 #[test]

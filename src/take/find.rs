@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use anyhow::{Result, anyhow};
 use wan_alpha_core::Watch;
 use wan_alpha_take::TakeKey;
-use wan_alpha_take::store::{Store, Take};
+use wan_alpha_take::store::{Found, Store, Take};
 
 use super::lines::folders;
 use crate::exit::{Exit, OrExit};
@@ -16,8 +16,22 @@ const SHORTEST: usize = 4;
 
 /// A take by its key, or by the beginning of it. What is damaged or may not be read is said to be so.
 pub(crate) fn find(store: &Store, text: &str, watch: &dyn Watch) -> Result<Take> {
+    search(store, text, Store::find, watch)
+}
+
+/// The same for who only looks at it, which is no use of it.
+pub(super) fn look_at(store: &Store, text: &str, watch: &dyn Watch) -> Result<Take> {
+    search(store, text, Store::look_at, watch)
+}
+
+fn search(
+    store: &Store,
+    text: &str,
+    by: fn(&Store, &TakeKey) -> Found,
+    watch: &dyn Watch,
+) -> Result<Take> {
     let key = key_of(store, text)?;
-    let found = store.find(&key);
+    let found = by(store, &key);
     if let Some(take) = found.take {
         for problem in &found.problems {
             watch.warn(&problem.to_string());

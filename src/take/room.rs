@@ -9,7 +9,7 @@ use crate::console::Console;
 
 /// Says how much room a take needs and where, unless a folder has it already.
 pub(crate) fn say_size(request: &TakeRequest, store: &Store, console: &Console<'_>) {
-    if request.key().is_ok_and(|key| store.find(&key).take.is_some()) {
+    if request.key().is_ok_and(|key| store.look_at(&key).take.is_some()) {
         return;
     }
     let Some(folder) = store.folders().iter().find(|folder| can_write(folder)) else { return };

@@ -1,6 +1,7 @@
 //! Where takes are kept: a list of folders, one file per take, written once and never changed.
 //!
 //! - [`Store::find`] looks a take up; [`Take::frame`] reads a frame of it and proves it whole.
+//!   [`Store::look_at`] does so without its being used.
 //! - [`Store::create`] begins a take; [`TakeWriter::publish`] makes it appear, whole, at once.
 //! - [`Store::image`] and [`Store::keep_image`] are for what takes begin and end with.
 //! - [`Store::claim`] keeps two machines from making the same take at the same time.
@@ -39,6 +40,7 @@ pub use self::access::FolderAccess;
 use self::cache::FrameCache;
 pub use self::claim::{Claim, ClaimHolder, Claimant, Claiming};
 pub use self::error::{Damage, StoreError};
+use self::folder::Purpose;
 pub use self::header::{Computed, Description, TakeOutcome};
 pub use self::housekeeping::{Listing, OthersTakes, Place, TakeInfo, Trimmed};
 pub use self::image::FoundImage;
@@ -87,12 +89,23 @@ impl Store {
     }
 
     /// Looks for a take in every folder, until one has it whole. Damaged files on the way are set
-    /// aside where that is possible; frames are verified as they are read.
+    /// aside where that is possible; frames are verified as they are read. The take counts as used now.
     #[must_use]
     pub fn find(&self, key: &TakeKey) -> Found {
+        self.search(key, Purpose::Use)
+    }
+
+    /// The same for who only looks, at one take or at all: when the take was last used, by which
+    /// [`Store::trim`] goes, stays as it is. Of others' files, the system may note it all the same.
+    #[must_use]
+    pub fn look_at(&self, key: &TakeKey) -> Found {
+        self.search(key, Purpose::Look)
+    }
+
+    fn search(&self, key: &TakeKey, purpose: Purpose) -> Found {
         let mut problems = Vec::new();
         for folder in self.folders.iter() {
-            match self.open(&take_path(folder, key), key) {
+            match Take::open(&take_path(folder, key), Some(key), &self.cache, purpose) {
                 Ok(Some(take)) => return Found { take: Some(take), problems },
                 Ok(None) => {}
                 Err(problem) => problems.push(problem),
@@ -101,9 +114,9 @@ impl Store {
         Found { take: None, problems }
     }
 
-    /// Opens the file of a take; `None` if there is none.
+    /// Opens the file of a take to use it; `None` if there is none.
     fn open(&self, path: &Path, key: &TakeKey) -> Result<Option<Take>, StoreError> {
-        Take::open(path, Some(key), &self.cache)
+        Take::open(path, Some(key), &self.cache, Purpose::Use)
     }
 }
 

@@ -134,7 +134,7 @@ impl GalleryTake {
     pub(super) fn frames(&self) -> Result<TakeFrames> {
         match &self.source {
             FrameSource::Stored(store) => {
-                let mut found = store.find(&self.key);
+                let mut found = store.look_at(&self.key);
                 match (found.take, found.problems.pop()) {
                     (Some(take), _) => Ok(TakeFrames::Stored(take)),
                     (None, Some(problem)) => Err(problem.into()),

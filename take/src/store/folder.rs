@@ -91,6 +91,42 @@ pub(super) fn sync(folder: &Path) {
     let _ = folder;
 }
 
+/// What a file of the store is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Somebody wants what is in it: trimming takes what was unused for longest.
+    Use,
+    /// Its time of last use stays as it is.
+    Look,
+}
+
+/// Opens a file to be read.
+pub(super) fn open_for(purpose: Purpose, path: &Path) -> io::Result<File> {
+    match purpose {
+        Purpose::Use => File::open(path),
+        Purpose::Look => open_to_look(path),
+    }
+}
+
+/// Opens a file so that reading it leaves its time of last use alone, which the system would move where
+/// it is a day old or more.
+#[cfg(target_os = "linux")]
+fn open_to_look(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let flags = rustix::fs::OFlags::NOATIME.bits().cast_signed();
+    match File::options().read(true).custom_flags(flags).open(path) {
+        // Only a file's owner may ask for that.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(path),
+        opened => opened,
+    }
+}
+
+/// Opens a file to be read: here the system cannot be asked to leave its time of last use alone.
+#[cfg(not(target_os = "linux"))]
+fn open_to_look(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
 /// Fills `bytes` from a position, whatever other threads read.
 #[cfg(unix)]
 pub(super) fn read_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {

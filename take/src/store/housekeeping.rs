@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::access::FolderAccess;
 use super::error::{Aside, Damage, StoreError};
-use super::folder::{DAMAGED, UNFINISHED, leads_to};
+use super::folder::{DAMAGED, Purpose, UNFINISHED, leads_to, open_for};
 use super::header::{Description, Header, Unread};
 use super::image::IMAGE;
 use super::{CLAIM, Store, TAKE, take_path};
@@ -27,7 +27,7 @@ pub struct TakeInfo {
     pub bytes: u64,
     /// When it was made.
     pub made: SystemTime,
-    /// When it was last opened.
+    /// When it was last opened to be used.
     pub used: SystemTime,
     /// Whether it is one's own to remove.
     pub own: bool,
@@ -264,7 +264,7 @@ impl StoredFile {
     /// Reads the header; `None` if the file has gone meanwhile.
     fn describe(self) -> Result<Option<TakeInfo>, StoreError> {
         let failed = StoreError::io("read", &self.path);
-        let file = match File::open(&self.path) {
+        let file = match open_for(Purpose::Look, &self.path) {
             Err(error) if is_absent(&error) => return Ok(None),
             Err(error) => return Err(StoreError::not_opened(&self.path, error)),
             Ok(file) => file,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::Store;
 use super::error::{Damage, StoreError};
-use super::folder::{set_aside, sync};
+use super::folder::{Purpose, open_for, set_aside, sync};
 use crate::digest::ContentHash;
 use crate::still_image::StillImage;
 
@@ -37,9 +37,19 @@ impl Store {
     /// aside where that is possible.
     #[must_use]
     pub fn image(&self, hash: &ContentHash) -> FoundImage {
+        self.search_image(hash, Purpose::Use)
+    }
+
+    /// The same for who only looks, as [`Store::look_at`] does.
+    #[must_use]
+    pub fn look_at_image(&self, hash: &ContentHash) -> FoundImage {
+        self.search_image(hash, Purpose::Look)
+    }
+
+    fn search_image(&self, hash: &ContentHash, purpose: Purpose) -> FoundImage {
         let mut problems = Vec::new();
         for folder in self.folders() {
-            match read(&image_path(folder, hash), hash) {
+            match read(&image_path(folder, hash), hash, purpose) {
                 Ok(Some(image)) => return FoundImage { image: Some(image), problems },
                 Ok(None) => {}
                 Err(problem) => problems.push(problem),
@@ -92,7 +102,7 @@ impl Store {
             }
             // Another has published the same, or what is there is damaged and could not be set aside.
             Err(lost) if lost.error.kind() == io::ErrorKind::AlreadyExists => {
-                match read(&path, &hash)? {
+                match read(&path, &hash, Purpose::Use)? {
                     Some(_) => Ok(hash),
                     None => Err(StoreError::io("publish", &path)(lost.error)),
                 }
@@ -119,8 +129,12 @@ fn write(file: &mut File, image: &StillImage) -> io::Result<()> {
 }
 
 /// The image in a file; none if there is no such file.
-fn read(path: &Path, hash: &ContentHash) -> Result<Option<StillImage>, StoreError> {
-    let mut file = match File::open(path) {
+fn read(
+    path: &Path,
+    hash: &ContentHash,
+    purpose: Purpose,
+) -> Result<Option<StillImage>, StoreError> {
+    let mut file = match open_for(purpose, path) {
         Ok(file) => file,
         Err(error) if is_absent(&error) => return Ok(None),
         Err(error) => return Err(StoreError::not_opened(path, error)),
@@ -196,6 +210,22 @@ mod tests {
         let names: Vec<_> =
             fs::read_dir(there.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, [std::ffi::OsString::from(format!("{hash}.image"))]);
+    }
+
+    #[test]
+    fn an_image_that_is_only_looked_at_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&[folder.path()]);
+        let hash = store.keep_image(&image(1.0)).unwrap();
+        let path = image_path(folder.path(), &hash);
+        // So long ago that the system itself would note that it is read.
+        let then = std::time::SystemTime::now() - std::time::Duration::from_secs(360_000);
+        let times = fs::FileTimes::new().set_accessed(then).set_modified(then);
+        File::options().write(true).open(&path).unwrap().set_times(times).unwrap();
+        let used = || path.metadata().unwrap().accessed().unwrap();
+        let before = used();
+        assert_eq!(store.look_at_image(&hash).image, Some(image(1.0)));
+        assert_eq!(used(), before);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use half::f16;
 
 use super::cache::{FrameCache, Pixels};
 use super::error::{Aside, Damage, StoreError};
-use super::folder::{Identity, read_at, set_aside};
+use super::folder::{Identity, Purpose, open_for, read_at, set_aside};
 use super::header::{Description, FrameSum, Header, Unread};
 use crate::key::TakeKey;
 
@@ -64,6 +64,7 @@ impl Take {
         path: &Path,
         key: Option<&TakeKey>,
         cache: &Arc<FrameCache>,
+        purpose: Purpose,
     ) -> Result<Option<Self>, StoreError> {
         let failed = StoreError::io("read", path);
         // A pipe of a take's name would be waited for.
@@ -71,7 +72,7 @@ impl Take {
             let kind = io::Error::new(io::ErrorKind::InvalidInput, "it is a pipe or a device");
             return Err(failed(kind));
         }
-        let file = match File::open(path) {
+        let file = match open_for(purpose, path) {
             Ok(file) => file,
             // Below a file there is nothing either; who wants to write there is told.
             Err(error)
@@ -104,8 +105,10 @@ impl Take {
         if key.is_some_and(|key| *key != found) {
             return Err(set_aside(path, &file, Damage::OtherTake { found: found.to_string() }));
         }
-        // For trimming, which takes what was unused for longest; only the owner may say so.
-        let _ = file.set_times(FileTimes::new().set_accessed(SystemTime::now()));
+        if purpose == Purpose::Use {
+            // For trimming, which takes what was unused for longest; only the owner may say so.
+            let _ = file.set_times(FileTimes::new().set_accessed(SystemTime::now()));
+        }
         let identity = Identity::of(&file.metadata().map_err(&failed)?);
         let open = Open { path: path.to_owned(), file, identity, header, cache: cache.clone() };
         Ok(Some(Self { open: Arc::new(open) }))
@@ -117,7 +120,8 @@ impl Take {
     /// # Errors
     /// [`StoreError::Damaged`], [`StoreError::OtherVersion`] or [`StoreError::Io`].
     pub fn describe(path: &Path) -> Result<Description, StoreError> {
-        let file = File::open(path).map_err(|error| StoreError::not_opened(path, error))?;
+        let file = open_for(Purpose::Look, path);
+        let file = file.map_err(|error| StoreError::not_opened(path, error))?;
         match Header::read(&file) {
             Ok(header) => Ok(header.description),
             Err(Unread::Io(error)) if error.kind() != io::ErrorKind::UnexpectedEof => {

@@ -1,6 +1,7 @@
 use std::fs::FileTimes;
 
 use super::*;
+use crate::store::Take;
 use crate::store::test_takes::{names, pixels, publish, seeded, store, written};
 
 /// Bytes of a sample take.
@@ -35,6 +36,21 @@ fn the_longest_unused_go_first() {
     assert!(trimmed.problems.is_empty());
     assert!(store.trim(Some(3 * TAKE_BYTES)).removed.is_empty());
     assert!(store.trim(None).removed.is_empty());
+}
+
+#[test]
+fn takes_that_are_only_looked_at_are_not_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, paths) = five(folder.path());
+    let take = store.look_at(&seeded(0, 5, 32, 16).key).take.unwrap();
+    assert_eq!(take.verify(|_| ()).unwrap(), [0_u32; 0]);
+    assert_eq!(*take.frame(0).unwrap(), *pixels(0, 0));
+    let error = store.remove(&take.description().key).unwrap_err().to_string();
+    assert!(error.contains("is in use"), "{error}");
+    drop(take);
+    assert_eq!(Take::describe(&paths[0]).unwrap(), seeded(0, 5, 32, 16));
+    assert_eq!(store.list().takes.len(), 5);
+    assert_eq!(store.trim(Some(4 * TAKE_BYTES)).removed, paths[..1]);
 }
 
 #[test]
