@@ -237,12 +237,18 @@ fn make(
     let opened = opened.transpose()?;
     let mut making = opened.as_ref().map(|opened| MakingInPlace::new(opened, store, environment));
     let mut make = |request: &TakeRequest| {
-        if let Some(take) = request.key().ok().and_then(|key| store.find(&key).take) {
-            say_kept(&take, console);
+        let kept = request.key().ok().and_then(|key| store.find(&key).take);
+        if let Some(take) = &kept {
+            say_kept(take, console);
         }
-        match &mut making {
-            Some(making) => making.make(request, None, (None, None), console),
-            None => engine::have_made(request, &[], environment, console),
+        match (&mut making, kept) {
+            (Some(making), _) => making.make(request, None, (None, None), console),
+            // An engine is not asked, which may pause, or would have to be started.
+            (None, Some(take)) => {
+                take.description().warnings.iter().for_each(|warning| console.tell(warning));
+                Ok(take)
+            }
+            (None, None) => engine::have_made(request, &[], environment, console),
         }
     };
     let mut takes = Vec::new();

@@ -154,6 +154,25 @@ fn a_paused_engine_gives_its_memory_back_and_goes_on_with_the_same_take() {
 }
 
 #[test]
+fn a_take_of_the_store_needs_no_engine_and_waits_for_none_that_pauses() {
+    let studio = Studio::new();
+    let request = studio.request("a.json", 1, 5);
+    let (made, _) = studio.ok(&["take", "make", &request]);
+    let again = || {
+        let (again, said) = studio.ok(&["take", "make", "--engine", &request]);
+        assert_eq!(again, made);
+        assert!(said.contains("in the store already and is not computed again"), "{said}");
+    };
+    again();
+    assert_eq!(studio.ok(&["engine", "status"]).0, "no engine is running\n");
+    studio.ok(&["take", "make", "--engine", &studio.request("b.json", 2, 5)]);
+    let (said, _) = studio.ok(&["engine", "pause"]);
+    assert!(said.starts_with("the engine pauses"), "{said}");
+    again();
+    assert_eq!(studio.ok(&["engine", "resume"]).0, "the engine goes on\n");
+}
+
+#[test]
 fn a_running_engine_keeps_to_the_memory_that_whoever_asks_grants() {
     let studio = Studio::new();
     studio.ok(&["take", "make", "--engine", &studio.request("a.json", 1, 5)]);
