@@ -88,6 +88,7 @@ fn a_quantized_model_is_a_model_of_its_own() {
     assert!(progress.lines().any(|line| line.starts_with("quantizing ")), "{progress}");
     let report: Value = serde_json::from_str(&said).unwrap();
     assert_eq!(report["name"], "small");
+    assert_eq!(report["auto"], "draft");
     let file = Path::new(report["file"].as_str().unwrap());
     assert_eq!(file, room.path("models").join("small/transformer.q4_k.gguf"));
     assert_eq!(report["bytes"], fs::metadata(file).unwrap().len());
@@ -129,9 +130,15 @@ fn a_quantized_model_is_a_model_of_its_own() {
 }
 
 #[test]
-fn the_plan_knows_what_is_stored() {
+fn the_plan_knows_what_is_stored_and_auto_stays_what_it_was() {
     let room = Room::with_models();
-    room.ok(&quantize("q4_k", &[]));
+    let said = room.ok(&quantize("q4_k", &[]));
+    for words in ["render --model draft-q4_k ", "`auto` is draft: --model draft-q4_k"] {
+        assert!(said.contains(words), "`{words}` is not in: {said}");
+    }
+    let list = room.ok(&["model", "list"]);
+    assert!(list.contains("draft-q4_k: ") && list.contains("draft (auto): "), "{list}");
+    assert!(room.ok(&["model", "where"]).contains("auto is draft in "));
     let transformer = |model: &str, dtype: &str| -> (f64, f64) {
         let plan = room.ok(&["plan", "--model", model, "--dtype", dtype, "--json"]);
         let plan: Value = serde_json::from_str(&plan).unwrap();

@@ -21,7 +21,7 @@ use wan_alpha_core::weights::{
     is_block_matrix, quantize,
 };
 use wan_alpha_take::counted::counted;
-use wan_alpha_take::models::{Manifest, ModelRoots, PartFile, check_name};
+use wan_alpha_take::models::{AUTO, Manifest, ModelRoots, PartFile, check_name};
 
 use super::gguf_header::{GgufTensorHead, gguf_header};
 use super::merge::{merged_remarks, with_fillers};
@@ -95,11 +95,19 @@ impl Quantizing<'_> {
             let _ = fs::remove_file(&file);
             let _ = fs::remove_dir(&folder);
         })?;
-        Ok(if json {
-            vec![writing.json(&name, &file, &record)?]
-        } else {
-            writing.lines(&name, &file, &record)?
-        })
+        let auto = roots.find(AUTO).ok().map(|model| model.manifest.name);
+        if json {
+            return Ok(vec![writing.json(&name, auto.as_deref(), &file, &record)?]);
+        }
+        let mut lines = writing.lines(&name, &file, &record)?;
+        lines.extend(auto.map(|auto| {
+            if auto == name {
+                format!("`auto` is {name} too: no other model is there, or WAN_ALPHA_MODEL says so")
+            } else {
+                format!("`auto` is {auto}: --model {name} says that this one is meant")
+            }
+        }));
+        Ok(lines)
     }
 
     /// Records the written transformer with the other parts of the model.
@@ -124,6 +132,7 @@ impl Quantizing<'_> {
         let mut record = Manifest::new(name, fingerprint, parts, sampling.defaults, parameters);
         record.made_for = recorded.made_for;
         record.preset = sampling.preset;
+        record.quantized_from = Some(chosen.name.clone());
         let place = self.roots.add(&record)?;
         Ok((record, place))
     }
@@ -347,7 +356,13 @@ impl<'a> Writing<'a> {
         Ok(lines)
     }
 
-    fn json(&self, name: &str, file: &Path, record: &(Manifest, PathBuf)) -> Result<String> {
+    fn json(
+        &self,
+        name: &str,
+        auto: Option<&str>,
+        file: &Path,
+        record: &(Manifest, PathBuf),
+    ) -> Result<String> {
         let errors = self.errors.borrow();
         let layer = |layer: &LayerError| {
             json!({
@@ -362,6 +377,7 @@ impl<'a> Writing<'a> {
         let whole = total(&errors);
         let report = json!({
             "name": name,
+            "auto": auto,
             "record": place,
             "fingerprint": record.fingerprint,
             "file": file,

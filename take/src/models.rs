@@ -215,10 +215,12 @@ impl ModelRoots {
     /// what is wrong in the roots told again by [`ModelRoots::find`].
     #[must_use]
     pub fn auto_among<'a>(&self, list: &'a [NamedModel]) -> Option<&'a NamedModel> {
-        let whole = |model: &&NamedModel| model.changed().is_none();
         match self.preferred() {
-            Some(name) => list.iter().find(|model| model.manifest.name == name).filter(whole),
-            None => list.iter().find(whole),
+            Some(name) => {
+                let named = list.iter().find(|model| model.manifest.name == name);
+                named.filter(|model| model.changed().is_none())
+            }
+            None => first_whole(list),
         }
     }
 
@@ -231,9 +233,9 @@ impl ModelRoots {
         if let Some(name) = self.preferred() {
             return self.find(name).map(Some);
         }
-        let whole = |model: &NamedModel| model.changed().is_none();
-        match self.list()?.into_iter().find(whole) {
-            Some(model) => Ok(Some(model)),
+        let list = self.list()?;
+        match first_whole(&list) {
+            Some(model) => Ok(Some(model.clone())),
             None => self.shipped(),
         }
     }
@@ -265,6 +267,13 @@ impl ModelRoots {
             searched: self.roots.iter().chain(draft).cloned().collect(),
         }
     }
+}
+
+/// The first of a list whose files are as they were added; a copy in fewer bits, which somebody has made to
+/// try it perhaps, only where there is nothing else.
+fn first_whole(list: &[NamedModel]) -> Option<&NamedModel> {
+    let whole = || list.iter().filter(|model| model.changed().is_none());
+    whole().find(|model| model.manifest.quantized_from.is_none()).or_else(|| whole().next())
 }
 
 /// The models of one root, which need not exist, and when each was added.
@@ -305,6 +314,7 @@ mod tests {
             made_for: MadeFor::default(),
             preset: None,
             images: None,
+            quantized_from: None,
         }
     }
 
@@ -367,6 +377,39 @@ mod tests {
         roots.add(&manifest(DRAFT, &weights)).unwrap();
         assert_eq!(names().len(), 2);
         assert!(roots.find(DRAFT).unwrap().folder.starts_with(folder.path().join("a")));
+    }
+
+    #[test]
+    fn a_copy_in_fewer_bits_is_auto_only_where_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let weights = folder.path().join("weights.safetensors");
+        fs::write(&weights, b"x").unwrap();
+        let ships = folder.path().join("draft-model");
+        let mut roots = roots(folder.path());
+        let autos = |roots: &ModelRoots| {
+            let list = roots.list().unwrap();
+            let among = roots.auto_among(&list).unwrap().manifest.name.clone();
+            assert_eq!(roots.find(AUTO).unwrap().manifest.name, among);
+            among
+        };
+        let copy = |of: &str| Manifest {
+            quantized_from: Some(of.to_owned()),
+            ..manifest(&format!("{of}-q4_k"), &weights)
+        };
+        roots.add(&copy("one")).unwrap();
+        assert_eq!(autos(&roots), "one-q4_k");
+        // Of the model that ships, which is the last of the list.
+        manifest(DRAFT, &weights).write(&ships).unwrap();
+        roots.draft = vec![ships];
+        roots.add(&copy(DRAFT)).unwrap();
+        assert_eq!(autos(&roots), DRAFT);
+        roots.add(&manifest("one", &weights)).unwrap();
+        roots.add(&copy("one")).unwrap();
+        assert_eq!(autos(&roots), "one");
+        // Whoever says so has it.
+        roots.preferred = Some("one-q4_k".into());
+        assert_eq!(autos(&roots), "one-q4_k");
+        assert_eq!(roots.find("one-q4_k").unwrap().manifest, copy("one"));
     }
 
     #[test]

@@ -47,6 +47,10 @@ pub struct Manifest {
     /// before November 2026 do not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<u8>,
+    /// The name of the model that this one is a copy of in fewer bits. `auto` means such a copy only where
+    /// there is no other model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantized_from: Option<String>,
 }
 
 /// A copy of a model's transformer with its adapters merged, in the record's folder. It is no part of
@@ -150,6 +154,7 @@ impl Manifest {
             made_for: MadeFor::default(),
             preset: None,
             images: None,
+            quantized_from: None,
         }
     }
 
