@@ -130,20 +130,33 @@ pub(crate) fn carried(error: anyhow::Error) -> Box<dyn StdError + Send + Sync> {
 
 /// The kind of an error in a word, as engine and nodes spell it, for programs.
 pub(crate) fn code_of(error: &anyhow::Error) -> String {
-    let code = |cause: &(dyn StdError + 'static)| {
-        if let Some(marked) = cause.downcast_ref::<Marked>() {
-            return marked
-                .error
-                .downcast_ref::<Problem>()
-                .map(|problem| problem.code.as_str().to_owned());
-        }
-        if let Some(problem) = cause.downcast_ref::<Problem>() {
-            return Some(problem.code.as_str().to_owned());
-        }
-        let lost = cause.downcast_ref::<wan_alpha_core::Error>()?.kind() == ErrorKind::DeviceLost;
-        lost.then(|| ProblemCode::GpuFault.as_str().to_owned())
-    };
-    error.chain().find_map(code).unwrap_or_else(|| Exit::of(error).name().to_owned())
+    match error.chain().find_map(own_code) {
+        Some(code) => code.as_str().to_owned(),
+        None => Exit::of(error).name().to_owned(),
+    }
+}
+
+/// The code of an error that tells more than the exit code it leads to.
+fn own_code(cause: &(dyn StdError + 'static)) -> Option<ProblemCode> {
+    if let Some(marked) = cause.downcast_ref::<Marked>() {
+        return marked.error.chain().find_map(own_code);
+    }
+    if let Some(problem) = cause.downcast_ref::<Problem>() {
+        return Some(problem.code.clone());
+    }
+    if let Some(error) = cause.downcast_ref::<ModelError>() {
+        return code_of_model(error);
+    }
+    match cause.downcast_ref::<wan_alpha_core::Error>()? {
+        wan_alpha_core::Error::Model(error) => code_of_model(error),
+        error => (error.kind() == ErrorKind::DeviceLost).then_some(ProblemCode::GpuFault),
+    }
+}
+
+/// That a model or a LoRA is not there at all; none where it is there and something is wrong with it.
+fn code_of_model(error: &ModelError) -> Option<ProblemCode> {
+    let is_absent = matches!(error, ModelError::Unknown { .. } | ModelError::UnknownLora { .. });
+    is_absent.then_some(ProblemCode::NoModel)
 }
 
 /// What the error nearest to the cause means, among those that mean something.
@@ -217,6 +230,13 @@ mod tests {
     #[test]
     fn a_kind_of_failure_has_a_word_for_programs() {
         let problem = |code| anyhow::Error::new(Problem::new(code, "it broke", "mend it"));
+        let unknown = || ModelError::Unknown {
+            name: "nope".to_owned(),
+            known: Vec::new(),
+            searched: Vec::new(),
+        };
+        let changed =
+            || ModelError::Changed { name: "mine".to_owned(), change: "a is gone".to_owned() };
         for (error, code, exit) in [
             (problem(ProblemCode::StoreFull), "store-full", Exit::Failed),
             (
@@ -224,6 +244,13 @@ mod tests {
                 "out-of-memory",
                 Exit::OutOfMemory,
             ),
+            (unknown().into(), "no-model", Exit::ModelIncomplete),
+            (
+                anyhow::Error::new(wan_alpha_core::Error::from(unknown())).context("shot a"),
+                "no-model",
+                Exit::ModelIncomplete,
+            ),
+            (changed().into(), "model-incomplete", Exit::ModelIncomplete),
             (anyhow!("odd"), "failed", Exit::Failed),
             (Exit::BadInput.mark(anyhow!("no such file")), "bad-input", Exit::BadInput),
         ] {

@@ -15,6 +15,11 @@ pub(crate) fn tell(error: &anyhow::Error, progress: &TerminalProgress, is_on_far
     progress.note(format!("wan-alpha: {words}"));
     progress.fail(&words);
     if is_on_farm {
-        progress.note(format!("{FAILED} {}", code_of(error)));
+        progress.note(last_line(&code_of(error)));
     }
+}
+
+/// What a farm reads at the end of a command that has failed with this code.
+pub(crate) fn last_line(code: &str) -> String {
+    format!("{FAILED} {code}")
 }

@@ -59,6 +59,7 @@ mod variants;
 mod wait_policy;
 mod write_lock;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -79,7 +80,10 @@ fn main() -> ExitCode {
     set_up_allocators();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(said) => return instead_of_a_command(&said),
+        Err(said) => {
+            let is_on_farm = environment::read().batch || name_a_farm(std::env::args_os());
+            return instead_of_a_command(&said, is_on_farm);
+        }
     };
     let mut environment = environment::read();
     if let Some(limit) = cli.command.memory() {
@@ -110,17 +114,27 @@ fn farm_of(command: &Command) -> Option<Farm> {
     }
 }
 
+/// Whether words that are no command have the flag of a farm among them.
+fn name_a_farm(mut words: impl Iterator<Item = OsString>) -> bool {
+    let is_flag = |word: &str| word == "--farm" || word.starts_with("--farm=");
+    words.any(|word| word.to_str().is_some_and(is_flag))
+}
+
 /// Help and versions, which are printed, and command lines that cannot be read.
-fn instead_of_a_command(said: &clap::Error) -> ExitCode {
+fn instead_of_a_command(said: &clap::Error, is_on_farm: bool) -> ExitCode {
     let printed = said.print().and_then(|()| std::io::stdout().flush());
-    match stdout::heard(printed) {
+    let exit = match stdout::heard(printed) {
         Err(error) if !said.use_stderr() => {
             complain(&error);
-            Exit::Failed.into()
+            Exit::Failed
         }
-        _ if said.use_stderr() => Exit::BadInput.into(),
-        _ => Exit::Done.into(),
+        _ if said.use_stderr() => Exit::BadInput,
+        _ => Exit::Done,
+    };
+    if is_on_farm && exit != Exit::Done {
+        let _ = writeln!(std::io::stderr(), "{}", failure::last_line(exit.name()));
     }
+    exit.into()
 }
 
 /// Says what went wrong, as far as there is anywhere to say it.

@@ -384,7 +384,7 @@ fn verify(name: &str, roots: &ModelRoots, watch: &dyn Watch) -> Result<String> {
         model.manifest.name,
         model.manifest.fingerprint
     ))
-    .or_exit(Exit::BadInput)
+    .or_exit(Exit::ModelIncomplete)
 }
 
 /// The fingerprint of a model: from its record, or its files'.

@@ -76,7 +76,7 @@ impl TerminalProgress {
     /// Tells a farm why the work has failed, if it has a form for that.
     pub(crate) fn fail(&self, message: &str) {
         if let Screen::OpenJd(lines) = &self.screen {
-            lines.lock().command("fail", message);
+            lines.lock().fail(message);
         }
     }
 

@@ -190,6 +190,51 @@ fn nothing_is_made_while_a_row_cannot_be_and_all_such_rows_are_told() {
 }
 
 #[test]
+fn the_status_of_a_table_that_cannot_be_made_has_a_reason() {
+    let studio = studio(&TABLE.replace("dust,dust,3,tiny,16", "dust,dust,3,none,16"));
+    let said = text(&batch(&studio, &["--farm", "openjd"]).stderr);
+    let status = said.lines().find(|line| line.starts_with("openjd_fail: ")).unwrap();
+    assert!(status.contains(" can be: line 4, dust: "), "{said}");
+    assert!(said.ends_with("WAN_ALPHA_FAILED no-model\n"), "{said}");
+}
+
+#[test]
+fn a_model_that_is_not_there_is_told_apart_from_one_that_is_damaged() {
+    let studio = Studio::empty();
+    let out = studio.path("o");
+    let render = ["render", "--prompt", "x", "--out", out.to_str().unwrap()];
+    let calls: [(&[&str], &str); 2] = [(&["--model", "nope"], "auto"), (&[], "nomodel")];
+    for (more, variable) in calls {
+        let mut command = studio.command("run", &[&render[..], more].concat());
+        command.env("WAN_ALPHA_BATCH", "1").env("WAN_ALPHA_MODEL", variable);
+        let output = command.output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(4), "{said}");
+        assert!(said.ends_with("WAN_ALPHA_FAILED no-model\n"), "{said}");
+    }
+}
+
+#[test]
+fn a_command_line_that_cannot_be_read_ends_with_its_code_on_a_farm() {
+    let studio = Studio::empty();
+    let end = |words: &[&str], batch: &str| {
+        let mut command = studio.command("run", words);
+        let output = command.env("WAN_ALPHA_BATCH", batch).output().unwrap();
+        let said = text(&output.stderr);
+        let line = said.lines().last().filter(|line| line.starts_with("WAN_ALPHA_FAILED"));
+        (output.status.code(), line.map(str::to_owned))
+    };
+    let failed = (Some(2), Some("WAN_ALPHA_FAILED bad-input".to_owned()));
+    assert_eq!(end(&["render", "--nope"], "1"), failed);
+    assert_eq!(end(&[], "1"), failed);
+    assert_eq!(end(&["batch", "--nope", "--farm", "openjd"], "0"), failed);
+    assert_eq!(end(&["render", "--nope"], "0"), (Some(2), None));
+    for help in ["--help", "--version"] {
+        assert_eq!(end(&[help], "1"), (Some(0), None));
+    }
+}
+
+#[test]
 fn a_shot_that_fails_is_reported_with_its_code_and_the_rest_is_made() {
     let studio = studio(TABLE);
     // Another program's frames are never replaced, which shows only when they would be.

@@ -157,7 +157,35 @@ fn a_changed_file_is_noticed() {
     bytes.push(0);
     fs::write(&dora, bytes).unwrap();
     let words = ["wan-alpha-dora.safetensors has changed", "model add tiny"];
-    room.fails_with(&["render", "--model", "tiny", "--prompt", "x", "--out", "o"], 2, &words);
+    room.fails_with(&["render", "--model", "tiny", "--prompt", "x", "--out", "o"], 4, &words);
+}
+
+#[test]
+fn a_model_whose_file_is_gone_is_incomplete_to_every_command_and_told_by_what_can_be_typed() {
+    let room = Room::with_models();
+    let folder = room.model("download");
+    room.ok(&["model", "add", "tiny", folder.to_str().unwrap()]);
+    let pack = ["model", "pack", "other", folder.to_str().unwrap(), "--out", "packed"];
+    room.ok(&pack);
+    let gone = |model: &str, advice: &str| {
+        let render = ["render", "--model", model, "--prompt", "x", "--out", "o"];
+        let calls: [&[&str]; 2] = [&render, &["plan", "--model", model]];
+        for call in calls {
+            let output = room.command(call).env("WAN_ALPHA_BATCH", "1").output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(4), "{said}");
+            assert!(said.ends_with("WAN_ALPHA_FAILED model-incomplete\n"), "{said}");
+            assert!(said.contains("Wan2.1_VAE.pth is gone; ") && said.contains(advice), "{said}");
+        }
+    };
+    fs::remove_file(folder.join("Wan2.1_VAE.pth")).unwrap();
+    gone("tiny", "run `wan-alpha model add tiny` with its files again");
+    room.fails_with(&["model", "verify", "tiny"], 4, &["Wan2.1_VAE.pth is gone"]);
+    fs::remove_file(room.path("packed/Wan2.1_VAE.pth")).unwrap();
+    gone(
+        "./packed",
+        "copy the folder ./packed again from where it is whole, or remove ./packed/wan-alpha.json",
+    );
 }
 
 #[test]

@@ -129,3 +129,15 @@ fn a_plan_is_of_the_take_that_render_would_make() {
         assert!(!output.status.success(), "{arguments:?}");
     }
 }
+
+#[test]
+fn the_memory_that_a_refusal_names_is_enough() {
+    let take = ["--model", "draft", "--size", "832x480", "--frames", "81", "--memory"];
+    let refused = plan(&[&take[..], &["0.3"]].concat());
+    assert_eq!(refused.status.code(), Some(3));
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert!(text.contains("less than the 350 MB that the process alone needs; "), "{text}");
+    let number = text.split_once("set `--memory` to ").unwrap().1.split(' ').next().unwrap();
+    let enough = plan(&[&take[..], &[number]].concat());
+    assert!(enough.status.success(), "{}", String::from_utf8_lossy(&enough.stderr));
+}

@@ -40,7 +40,11 @@ impl ErrorKind {
     /// Of a name or record of a model.
     pub fn of_model(error: &ModelError) -> Self {
         match error {
-            ModelError::Unknown { .. } | ModelError::UnknownLora { .. } => Self::ModelIncomplete,
+            ModelError::Unknown { .. }
+            | ModelError::UnknownLora { .. }
+            | ModelError::Changed { .. }
+            | ModelError::FolderChanged { .. }
+            | ModelError::LoraChanged { .. } => Self::ModelIncomplete,
             ModelError::Io { reason, .. } => Self::of_io(reason),
             _ => Self::BadInput,
         }

@@ -128,7 +128,8 @@ pub fn plan(
 ) -> Result<MemoryPlan, Box<MemoryRefusal>> {
     place(model, take, budget).map_err(|Misfit { stage, needed, transformer }| {
         let nearest = refusal::nearest(take, |take| place(model, take, budget).is_ok());
-        Box::new(MemoryRefusal { stage, needed, transformer, budget: *budget, nearest })
+        let enough = least(model, take);
+        Box::new(MemoryRefusal { stage, needed, transformer, enough, budget: *budget, nearest })
     })
 }
 
@@ -145,7 +146,8 @@ pub fn plan_decoding(
     let place = |take: &TakeSizes| place_decoders(model, take, loaded, budget.device());
     place(take).map_err(|Misfit { stage, needed, transformer }| {
         let nearest = refusal::nearest(take, |take| place(take).is_ok());
-        Box::new(MemoryRefusal { stage, needed, transformer, budget: *budget, nearest })
+        let enough = needed;
+        Box::new(MemoryRefusal { stage, needed, transformer, enough, budget: *budget, nearest })
     })
 }
 
@@ -195,6 +197,20 @@ fn place(
     })
 }
 
+/// Bytes that a take needs at least: with so many [`place`] finds a place for every stage.
+fn least(model: &ModelSizes, take: &TakeSizes) -> u64 {
+    least_of_sampling(model, take)
+        .max(text_peak(model, take, 1))
+        .max(condition_peak(model, take))
+        .max(decode_peak(model, take, false))
+}
+
+/// Sampling with one block, and keys that are computed anew; a transformer of one block stays as a whole,
+/// and so do its keys.
+fn least_of_sampling(model: &ModelSizes, take: &TakeSizes) -> u64 {
+    sample_peak(model, take, 1.min(model.layers), model.layers <= 1)
+}
+
 struct Sampling {
     resident: usize,
     slots: usize,
@@ -219,9 +235,8 @@ fn place_blocks(model: &ModelSizes, take: &TakeSizes, most: u64) -> Result<Sampl
             return Ok(Sampling { resident: 0, slots, keeps_text_keys });
         }
     }
-    let fewest = 1.min(model.layers);
-    let transformer = model.transformer(fewest);
-    Err(Misfit { stage: Stage::Sample, needed: needs(fewest, false), transformer })
+    let transformer = model.transformer(1.min(model.layers));
+    Err(Misfit { stage: Stage::Sample, needed: least_of_sampling(model, take), transformer })
 }
 
 /// Layers of the text encoder at once, and whether the transformer stays meanwhile.

@@ -27,6 +27,9 @@ impl From<Error> for MakeError {
     fn from(error: Error) -> Self {
         let (code, remedy) = match error.kind() {
             ErrorKind::Cancelled => return Self::Stopped,
+            ErrorKind::ModelIncomplete if is_absent(&error) => {
+                (ProblemCode::NoModel, "generate again once it is there")
+            }
             ErrorKind::BadInput => (ProblemCode::BadInput, "correct it and generate again"),
             ErrorKind::ModelIncomplete => (
                 ProblemCode::ModelIncomplete,
@@ -41,6 +44,11 @@ impl From<Error> for MakeError {
             None => Problem::new(code, error.to_string(), remedy).into(),
         }
     }
+}
+
+/// Whether it says that a model or a LoRA is not here at all.
+fn is_absent(error: &Error) -> bool {
+    matches!(error, Error::Model(ModelError::Unknown { .. } | ModelError::UnknownLora { .. }))
 }
 
 impl From<ModelError> for MakeError {

@@ -173,5 +173,5 @@ pub(super) fn verify(lora: &NamedLora, watch: &dyn Watch) -> Result<String> {
         "{name} has changed: recorded as {}, now {found}. Fetch its file again, or add it anew",
         lora.record.fingerprint
     ))
-    .or_exit(Exit::BadInput)
+    .or_exit(Exit::ModelIncomplete)
 }

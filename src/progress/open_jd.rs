@@ -57,6 +57,19 @@ impl OpenJdLines {
         self.print(&format!("{COMMAND}_{kind}: {value}"));
     }
 
+    /// Why the task has failed: the first line; where that leads to reasons in lines of their own, with the
+    /// first of them.
+    pub(super) fn fail(&mut self, message: &str) {
+        let mut lines = message.split(['\n', '\r']).map(str::trim);
+        let first = lines.next().unwrap_or_default();
+        match lines.find(|line| !line.is_empty()) {
+            Some(reason) if first.ends_with(':') => {
+                self.command("fail", &format!("{first} {reason}"));
+            }
+            _ => self.command("fail", first),
+        }
+    }
+
     /// A closed stream is no reason to stop.
     fn print(&mut self, line: &str) {
         let _ = writeln!(self.out, "{line}").and_then(|()| self.out.flush());
@@ -139,7 +152,15 @@ mod tests {
         let text = "a prompt\nopenjd_env: A=B\r  OpenJD_fail: x\nopenjd";
         let said = told(|lines| lines.note(text));
         assert_eq!(said, "a prompt\n| openjd_env: A=B\n|   OpenJD_fail: x\n| openjd\n");
-        let said = told(|lines| lines.command("fail", "one\nopenjd_env: A=B"));
+        let said = told(|lines| lines.fail("one\nopenjd_env: A=B"));
         assert_eq!(said, "openjd_fail: one\n");
+    }
+
+    #[test]
+    fn a_failure_with_a_list_of_reasons_is_told_with_the_first() {
+        let said = told(|lines| lines.fail("none is made:\n  line 2: no\n  line 3: nor this"));
+        assert_eq!(said, "openjd_fail: none is made: line 2: no\n");
+        let said = told(|lines| lines.fail("none is made:\n"));
+        assert_eq!(said, "openjd_fail: none is made:\n");
     }
 }

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, anyhow};
 use wan_alpha_core::weights::FurtherLora;
+use wan_alpha_take::engine::message::{Problem, ProblemCode};
 use wan_alpha_take::models::ModelRoots;
 use wan_alpha_take::{Fingerprint, TakeRequest};
 
@@ -19,20 +20,20 @@ pub(super) fn model_of(args: &Render, request: &TakeRequest, roots: &ModelRoots)
     {
         return Ok(model.into());
     }
-    Err(anyhow!(
-        "the take was made by the model `{}`, fingerprint {}, and no model here has it: name its files \
-         with --model, or add it with `wan-alpha model add NAME PATH…`",
+    let what = format!(
+        "the take was made by the model `{}`, fingerprint {}, and no model here has it",
         request.model,
         request.model_fingerprint.map_or("unknown".to_owned(), |found| found.to_string())
-    ))
-    .or_exit(Exit::ModelIncomplete)
+    );
+    let remedy = "name its files with --model, or add it with `wan-alpha model add NAME PATH…`";
+    Err(Problem::new(ProblemCode::NoModel, what, remedy).into())
 }
 
 /// The LoRAs of the request, by their fingerprints, whatever they are called here.
 pub(super) fn loras_of(request: &TakeRequest, roots: &ModelRoots) -> Result<Vec<FurtherLora>> {
+    let remedy = "add it with `wan-alpha model add --lora NAME FILE`";
     ChosenLoras::files_of(&request.loras, roots)
-        .map_err(|what| anyhow!("{what}; add it with `wan-alpha model add --lora NAME FILE`"))
-        .or_exit(Exit::ModelIncomplete)
+        .map_err(|what| Problem::new(ProblemCode::NoModel, what, remedy).into())
 }
 
 /// Another model would make another take.

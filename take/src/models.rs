@@ -64,7 +64,10 @@ impl NamedModel {
         let Some((_, model)) = read(folder)? else { return Ok(None) };
         match model.changed() {
             None => Ok(Some(model)),
-            Some(change) => Err(ModelError::Changed { name: model.manifest.name, change }),
+            Some(change) => {
+                let record = model.folder.join(manifest::FILE);
+                Err(ModelError::FolderChanged { folder: model.folder, record, change })
+            }
         }
     }
 

@@ -34,17 +34,6 @@ pub struct MemoryBudget {
     pub host_total: u64,
 }
 
-/// What keeps a take from using more memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum MemoryBound {
-    /// The limit of what may be used.
-    Cap,
-    /// What is left free for others: without it there would be enough.
-    Headroom,
-    /// What is free.
-    Free,
-}
-
 /// What is left free where nothing else is said.
 #[derive(Clone, Copy, Debug)]
 pub struct Headroom;
@@ -59,8 +48,12 @@ impl Headroom {
 impl MemoryBudget {
     /// Bytes of tensors that the device may hold.
     pub fn device(&self) -> u64 {
-        let free = self.free.saturating_sub(self.headroom);
-        self.capped().map_or(free, |capped| free.min(capped))
+        self.capped().map_or(self.left_free(), |capped| self.left_free().min(capped))
+    }
+
+    /// Bytes that are free beside what is left to others.
+    pub(super) fn left_free(&self) -> u64 {
+        self.free.saturating_sub(self.headroom)
     }
 
     /// Bytes that the process itself takes of the limit. Of what is free a context that is there has
@@ -70,17 +63,13 @@ impl MemoryBudget {
     }
 
     /// Bytes of tensors that the limit leaves.
-    fn capped(&self) -> Option<u64> {
+    pub(super) fn capped(&self) -> Option<u64> {
         Some(self.cap?.saturating_sub(self.process()))
     }
 
-    /// Why no more than [`MemoryBudget::device`] may be used, where so much is needed.
-    pub(super) fn bound(&self, needed: u64) -> MemoryBound {
-        match self.capped() {
-            Some(capped) if capped < self.free.saturating_sub(self.headroom) => MemoryBound::Cap,
-            _ if needed <= self.free => MemoryBound::Headroom,
-            _ => MemoryBound::Free,
-        }
+    /// The limit of what may be used, where it leaves less than is free.
+    pub(super) fn binding_cap(&self) -> Option<u64> {
+        self.cap.filter(|cap| cap.saturating_sub(self.process()) < self.left_free())
     }
 
     /// Where so many bytes of blocks come from.

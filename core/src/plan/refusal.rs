@@ -7,7 +7,7 @@ use std::fmt;
 use wan_alpha_take::counted::counted;
 
 use super::CapSource;
-use super::budget::{MemoryBound, MemoryBudget, rounded_down, rounded_up};
+use super::budget::{MemoryBudget, rounded_down, rounded_up};
 use super::sizes::TakeSizes;
 use crate::Stage;
 
@@ -21,6 +21,8 @@ pub struct MemoryRefusal {
     /// Bytes of the transformer: those that must lie in memory while it samples, and are part of what is
     /// needed; in any other stage those that are let go of for it.
     pub transformer: u64,
+    /// What the whole take needs at least, in bytes: as much as the stage that needs most.
+    pub enough: u64,
     /// The memory that there is.
     pub budget: MemoryBudget,
     /// What would fit, if anything does.
@@ -40,9 +42,31 @@ pub struct SmallerTake {
     pub tiled: bool,
 }
 
+/// Parts of width and height that a smaller picture has, the largest first; every side that there is gets down
+/// to the 16 pixels that the smallest one has.
+const SCALES: [[u32; 2]; 16] = [
+    [8, 8],
+    [7, 8],
+    [6, 8],
+    [5, 8],
+    [4, 8],
+    [3, 8],
+    [2, 8],
+    [1, 8],
+    [1, 16],
+    [1, 32],
+    [1, 64],
+    [1, 128],
+    [1, 256],
+    [1, 512],
+    [1, 1024],
+    [1, 4096],
+];
+
 /// The largest take that fits: tiles first, which change next to nothing; then fewer frames; then a
-/// smaller picture of the same shape, down to a sixteenth of its area; and a single frame where no film
-/// fits.
+/// smaller picture of the same shape, as small as a picture can be; and a single frame where no film fits.
+///
+/// Where there is none, nothing fits that is smaller in any way, what the model itself asks for included.
 pub(super) fn nearest(take: &TakeSizes, fits: impl Fn(&TakeSizes) -> bool) -> Option<SmallerTake> {
     let tilings = if take.tiled { vec![true] } else { vec![false, true] };
     let told = |take: &TakeSizes, tiled| SmallerTake {
@@ -59,8 +83,8 @@ pub(super) fn nearest(take: &TakeSizes, fits: impl Fn(&TakeSizes) -> bool) -> Op
     }
     // Frames are 4n + 1.
     for latent_frames in [2..=take.latent_frames(), 1..=1] {
-        for eighths in (2..=8u32).rev() {
-            let side = |side: u32| (side * eighths / 8 / 16 * 16).max(16);
+        for [part, of] in SCALES {
+            let side = |side: u32| (side * part / of / 16 * 16).max(16);
             for latent_frames in latent_frames.clone().rev() {
                 for &tiled in &tilings {
                     let smaller = TakeSizes {
@@ -97,16 +121,20 @@ impl fmt::Display for MemoryRefusal {
             rounded_down(budget.free),
             rounded_down(budget.total)
         );
-        match (budget.bound(*needed), budget.cap) {
-            (MemoryBound::Cap, Some(cap)) => write!(
+        let (name, process) = (limit_name(budget.cap_by), rounded_up(budget.process()));
+        match budget.binding_cap() {
+            Some(cap) if cap < budget.process() => write!(
                 f,
-                "{} is {}, of which the process itself takes {}; {free}",
-                limit_name(budget.cap_by),
-                rounded_down(cap),
-                rounded_up(budget.process()),
+                "{name} is {}, less than the {process} that the process alone needs; {free}",
+                rounded_down(cap)
             ),
-            _ if budget.headroom == 0 => f.write_str(&free),
-            _ => write!(
+            Some(cap) => write!(
+                f,
+                "{name} is {}, of which the process itself takes {process}; {free}",
+                rounded_down(cap)
+            ),
+            None if budget.headroom == 0 => f.write_str(&free),
+            None => write!(
                 f,
                 "{free}, and WAN_ALPHA_HEADROOM leaves {} of them to others",
                 rounded_up(budget.headroom)
@@ -133,24 +161,33 @@ impl MemoryRefusal {
                 counted(frames, "frame"),
                 if tiled { " and decode tiling tiled" } else { "" }
             ),
+            None if self.budget.binding_cap().is_some_and(|cap| cap < self.budget.process()) => {
+                format!("no take fits into that: {more}")
+            }
             None => format!("no smaller take fits either: {more}, or choose a smaller model"),
         }
     }
 
-    /// What gives the take enough memory, in the words of who can do it; limits are in gigabytes.
+    /// What gives the take enough memory for all of its stages, in the words of who can do it; limits are in
+    /// gigabytes.
     fn more_memory(&self) -> String {
-        let Self { needed, budget, .. } = self;
-        match budget.bound(*needed) {
-            MemoryBound::Cap => {
-                let tenths = (needed + budget.process()).div_ceil(100_000_000);
-                format!("set {} to {} or more", limit_name(budget.cap_by), tenths as f64 / 10.0)
-            }
-            MemoryBound::Headroom => {
-                let tenths = (budget.free - needed.min(&budget.free)) / 100_000_000;
-                format!("set WAN_ALPHA_HEADROOM to {} or less", tenths as f64 / 10.0)
-            }
-            MemoryBound::Free if budget.is_card => "free memory of the GPU".to_owned(),
-            MemoryBound::Free => "free memory".to_owned(),
+        let Self { enough, budget, .. } = self;
+        let mut ways = Vec::new();
+        if budget.capped().is_some_and(|capped| capped < *enough) {
+            let tenths = (enough + budget.process()).div_ceil(100_000_000);
+            let name = limit_name(budget.cap_by);
+            ways.push(format!("set {name} to {} or more", tenths as f64 / 10.0));
         }
+        if budget.left_free() < *enough {
+            ways.push(if *enough <= budget.free {
+                let tenths = (budget.free - enough) / 100_000_000;
+                format!("set WAN_ALPHA_HEADROOM to {} or less", tenths as f64 / 10.0)
+            } else if budget.is_card {
+                "free memory of the GPU".to_owned()
+            } else {
+                "free memory".to_owned()
+            });
+        }
+        ways.join(" and ")
     }
 }

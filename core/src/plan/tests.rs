@@ -160,10 +160,6 @@ fn a_refusal_names_what_limits_and_its_remedy_sets_just_that() {
         assert!(text.contains(&why) && text.contains("80.0 GB of 80.0 GB are free"), "{text}");
         assert!(refused.remedy().contains(&format!("set {name} to ")), "{}", refused.remedy());
     }
-    let number_after = |text: &str, name: &str| -> f64 {
-        let rest = text.split_once(&format!("set {name} to ")).unwrap().1;
-        rest.split(' ').next().unwrap().parse().unwrap()
-    };
     // What the remedy says is enough for the stage that was refused.
     let refused = refusal(capped(6.0, CapSource::Variable));
     let enough = number_after(&refused.remedy(), "WAN_ALPHA_MEMORY");
@@ -176,6 +172,75 @@ fn a_refusal_names_what_limits_and_its_remedy_sets_just_that() {
     assert!(refused.remedy().contains("free memory of the GPU"), "{}", refused.remedy());
     let none_left = refusal(MemoryBudget { free: 0, headroom: 0, ..card(4) });
     assert!(none_left.to_string().contains("0 MB may be used: 0 MB of 4.0 GB are free on the GPU"));
+}
+
+/// The number that a remedy says to set a limit to.
+fn number_after(text: &str, name: &str) -> f64 {
+    let rest = text.split_once(&format!("set {name} to ")).unwrap().1;
+    rest.split(' ').next().unwrap().parse().unwrap()
+}
+
+/// A limit of so many gigabytes set by `--memory`, on a card of 80 GB or a machine of as many.
+fn limited(gigabytes: f64, is_card: bool) -> MemoryBudget {
+    let cap = Some((gigabytes * 1e9).round() as u64);
+    MemoryBudget { is_card, cap, cap_by: CapSource::Flag, ..card(80) }
+}
+
+#[test]
+fn the_limit_that_a_refusal_names_is_enough_for_every_stage() {
+    let one_block = ModelSizes { layers: 1, ..large() };
+    let wide_text = ModelSizes { text_block: 9_000_000_000, ..large() };
+    for model in [large(), one_block, wide_text] {
+        for (gigabytes, is_card) in [(0.1, true), (0.3, false), (1.2, true), (3.0, false)] {
+            let model = ModelSizes { is_card, ..model.clone() };
+            let refused = plan(&model, &USUAL, &limited(gigabytes, is_card)).unwrap_err();
+            let enough = number_after(&refused.remedy(), "`--memory`");
+            plan(&model, &USUAL, &limited(enough, is_card)).unwrap();
+            // And no more than is needed.
+            plan(&model, &USUAL, &limited(enough - 0.1, is_card)).unwrap_err();
+        }
+    }
+    // What is free has to do for it too.
+    let little = MemoryBudget { free: 3_000_000_000, ..limited(1.2, false) };
+    let refused = plan(&ModelSizes { is_card: false, ..large() }, &USUAL, &little).unwrap_err();
+    assert!(refused.remedy().contains(" or more and free memory"), "{}", refused.remedy());
+}
+
+#[test]
+fn no_smaller_take_is_said_to_fit_only_where_none_does() {
+    let model = ModelSizes { block: 1_000_000, fixed: 2_000_000, text_block: 1_000_000, ..large() };
+    let own = TakeSizes { width: 96, height: 96, frames: 17, ..USUAL };
+    for is_card in [true, false] {
+        let model = ModelSizes { is_card, ..model.clone() };
+        // Just enough for what the model itself asks for.
+        let budget = MemoryBudget { is_card, free: least(&model, &own), headroom: 0, ..card(80) };
+        plan(&model, &own, &budget).unwrap();
+        let refused = plan(&model, &USUAL, &budget).unwrap_err();
+        let SmallerTake { width, height, frames, tiled } = refused.nearest.unwrap();
+        plan(&model, &TakeSizes { width, height, frames, tiled, ..USUAL }, &budget).unwrap();
+        assert!(!refused.remedy().contains("no smaller take"), "{}", refused.remedy());
+    }
+    let smallest = TakeSizes { width: 16, height: 16, frames: 1, tiled: true, ..USUAL };
+    let fits = |take: &TakeSizes| *take == smallest;
+    for (width, height) in [(832, 480), (4096, 16), (16, 16_384)] {
+        let asked = TakeSizes { width, height, ..USUAL };
+        assert!(refusal::nearest(&asked, fits).is_some(), "{width}×{height}");
+    }
+}
+
+#[test]
+fn a_limit_below_what_the_process_takes_is_told_as_that() {
+    for (is_card, process) in [(true, "600 MB"), (false, "350 MB")] {
+        let model = ModelSizes { is_card, ..large() };
+        let refused = plan(&model, &USUAL, &limited(0.3, is_card)).unwrap_err();
+        let text = refused.to_string();
+        let why =
+            format!("`--memory` is 300 MB, less than the {process} that the process alone needs; ");
+        assert!(text.contains(&why), "{text}");
+        let remedy = refused.remedy();
+        assert!(remedy.starts_with("no take fits into that: set `--memory` to "), "{remedy}");
+        assert!(!remedy.contains("smaller model"), "{remedy}");
+    }
 }
 
 #[test]
@@ -231,6 +296,7 @@ proptest! {
         };
         let (less, more) = (with(free), with(free + more));
         let (first, second) = (place(&model, &take, &less), place(&model, &take, &more));
+        prop_assert_eq!(first.is_ok(), less.device() >= least(&model, &take));
         if let Ok(first) = &first {
             prop_assert!(first.peaks.most() <= less.device());
             let second = second.as_ref().unwrap();

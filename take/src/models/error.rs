@@ -84,6 +84,21 @@ pub enum ModelError {
         /// Which file, and what of it.
         change: String,
     },
+    /// The files of a folder with a record are no longer those that it was written for.
+    #[error(
+        "{change}; copy the folder {} again from where it is whole, or remove {} to have the files \
+         there taken as they are",
+        folder.display(),
+        record.display()
+    )]
+    FolderChanged {
+        /// The folder of the model.
+        folder: PathBuf,
+        /// The path of its record.
+        record: PathBuf,
+        /// Which file, and what of it.
+        change: String,
+    },
     /// A record is damaged.
     #[error("{}: not a model's record: {reason}; add the model again", path.display())]
     Record {
