@@ -46,7 +46,7 @@ pub struct ConditionImages<'a> {
 /// How a take's images are seen: the parts of a model for it.
 #[derive(Debug)]
 pub struct ConditionParts<'a> {
-    /// The image encoder.
+    /// The encoder that looks at images, CLIP's half.
     pub image_encoder: &'a Arc<TensorSet>,
     /// The autoencoder's encoder and the merge block.
     pub encoder: &'a EncoderFiles,

@@ -119,7 +119,7 @@ impl BatchReport {
         lines
     }
 
-    /// For programs.
+    /// The same report as JSON, for programs.
     pub(crate) fn json(&self) -> Value {
         let exit = self.worst().map_or(0, |failure| failure.exit);
         json!({ "program": "wan-alpha", "exit": exit, "summary": self.summary(), "shots": self.shots })

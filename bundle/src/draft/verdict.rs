@@ -54,11 +54,11 @@ impl WantedRange {
 
 /// A line of the table.
 struct JudgedFigure {
-    /// For programs.
+    /// The same as a table for programs, JSON.
     id: &'static str,
     about: &'static str,
     wanted: WantedRange,
-    /// After the point.
+    /// How many digits after the point are shown.
     digits: usize,
     of: fn(&Judgments) -> Option<f64>,
 }

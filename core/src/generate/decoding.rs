@@ -30,7 +30,7 @@ pub fn decode(
     decode_by(decoders, device, latent, &way, sink, watch)
 }
 
-/// How [`decode_by`] decodes.
+/// How [`decode_by`] decodes: in which order, precision and pieces.
 #[derive(Clone, Debug)]
 pub struct DecodeWay {
     /// What the decoders compute in.

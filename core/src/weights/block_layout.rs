@@ -174,7 +174,7 @@ impl BlockLayouts {
         Self::new(vec![layout; count])
     }
 
-    /// Number of blocks.
+    /// How many blocks of the format a row has.
     pub(crate) fn count(&self) -> usize {
         self.each.len()
     }

@@ -22,7 +22,7 @@ pub struct FoundParts {
     pub transformer: Option<(Arc<TensorSet>, DitConfig)>,
     /// The transparency DoRA: its file, and what it changes.
     pub dora: Option<(Arc<TensorFile>, Vec<LowRankPair>)>,
-    /// The text encoder.
+    /// The text encoder, all of its files.
     pub text: Option<Arc<TensorSet>>,
     /// The tokenizer's file.
     pub tokenizer: Option<PathBuf>,

@@ -51,7 +51,7 @@ pub(crate) enum PenEvent {
 pub(crate) enum OverlayKey {
     /// 0 is the left one, 1 the right.
     Shift(usize),
-    /// The same.
+    /// The same: 0 is the left one, 1 the right.
     Control(usize),
     Escape,
 }

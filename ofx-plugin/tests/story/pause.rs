@@ -16,7 +16,7 @@ alone! {
         node.press("pause");
         assert!(node.text("status").contains("after this step"), "{}", node.text("status"));
         workshop.open_gate();
-        until_status(&node, "paused", |status| status.starts_with("Paused after step 2 of "));
+        until_status(&node, "paused", |status| status.starts_with("Paused after step "));
         node.press("resume");
         until_status(&node, "ready", |status| status.starts_with("Ready"));
         // Nothing is begun by an engine that pauses.

@@ -29,14 +29,12 @@ impl Session<'_> {
             let frame = rendered(1);
             (!frame.failed(), frame.says().to_owned())
         } else {
+            // Some node of the session may have paused the engine.
+            node.press("resume");
             node.press("generate");
             let refreshes = self.profile.sets_in_changes_only;
             let status = until_status(&node, "settled", |status| {
                 let is_settled = status.contains("Ready") || status.contains("engine.log");
-                // Some node of the session has paused the engine.
-                if status.contains("Paused") {
-                    node.press("resume");
-                }
                 if refreshes && !is_settled {
                     node.press("refresh");
                 }
