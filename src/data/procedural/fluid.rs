@@ -120,16 +120,7 @@ fn streak(
     bright: f32,
     [glow, hot]: [[f32; 3]; 2],
 ) {
-    let (dx, dy) = (head[0] - tail[0], head[1] - tail[1]);
-    let length = (dx * dx + dy * dy).max(1e-9);
-    let middle = [0, 1].map(|axis| 0.5 * (head[axis] + tail[axis]));
-    let about = Pose { x: pose.x + middle[0], y: pose.y + middle[1], ..*pose };
-    let reach = [0.5 * dx.abs() + width, 0.5 * dy.abs() + width];
-    frame.each(&about, reach, |x, y, pixel| {
-        let (x, y) = (x + middle[0] - tail[0], y + middle[1] - tail[1]);
-        let along = ((x * dx + y * dy) / length).clamp(0.0, 1.0);
-        let (ox, oy) = (x - along * dx, y - along * dy);
-        let near = (1.0 - (ox * ox + oy * oy) / (width * width)).max(0.0);
+    frame.each_near_line(pose, [tail, head], width, |near, along, pixel| {
         let alpha = (bright * near * (0.25 + 0.75 * along)).min(1.0);
         if alpha < 1.0 / 256.0 {
             return;

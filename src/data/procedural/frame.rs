@@ -53,6 +53,28 @@ impl DrawnFrame {
         });
     }
 
+    /// Visits the pixels about a line, whose ends are given from the subject's center: with how near each is
+    /// to it, 1 on the line and 0 from `width` on, and how far along it, 0 to 1.
+    pub(super) fn each_near_line(
+        &mut self,
+        pose: &Pose,
+        [from, to]: [[f32; 2]; 2],
+        width: f32,
+        mut visit: impl FnMut(f32, f32, &mut [f32; 4]),
+    ) {
+        let (dx, dy) = (to[0] - from[0], to[1] - from[1]);
+        let length = (dx * dx + dy * dy).max(1e-9);
+        let middle = [0, 1].map(|axis| 0.5 * (from[axis] + to[axis]));
+        let about = Pose { x: pose.x + middle[0], y: pose.y + middle[1], ..*pose };
+        let reach = [0.5 * dx.abs() + width, 0.5 * dy.abs() + width];
+        self.each(&about, reach, |x, y, pixel| {
+            let (x, y) = (x + middle[0] - from[0], y + middle[1] - from[1]);
+            let along = ((x * dx + y * dy) / length).clamp(0.0, 1.0);
+            let (ox, oy) = (x - along * dx, y - along * dy);
+            visit((1.0 - (ox * ox + oy * oy) / (width * width)).max(0.0), along, pixel);
+        });
+    }
+
     /// Visits the pixels of a box about the subject's center.
     pub(super) fn each(
         &mut self,

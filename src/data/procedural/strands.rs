@@ -83,16 +83,7 @@ fn hair(
     dense: f32,
     [r, g, b]: [f32; 3],
 ) {
-    let (dx, dy) = (to[0] - from[0], to[1] - from[1]);
-    let length = (dx * dx + dy * dy).max(1e-9);
-    let middle = [0, 1].map(|axis| 0.5 * (from[axis] + to[axis]));
-    let about = Pose { x: pose.x + middle[0], y: pose.y + middle[1], ..*pose };
-    let reach = [0.5 * dx.abs() + width, 0.5 * dy.abs() + width];
-    frame.each(&about, reach, |x, y, pixel| {
-        let (x, y) = (x + middle[0] - from[0], y + middle[1] - from[1]);
-        let along = ((x * dx + y * dy) / length).clamp(0.0, 1.0);
-        let (ox, oy) = (x - along * dx, y - along * dy);
-        let near = (1.0 - (ox * ox + oy * oy) / (width * width)).max(0.0);
+    frame.each_near_line(pose, [from, to], width, |near, _, pixel| {
         let alpha = dense * near;
         if alpha >= 1.0 / 256.0 && alpha > pixel[3] {
             *pixel = [r, g, b, alpha];
