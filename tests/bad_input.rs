@@ -210,8 +210,9 @@ fn masks_of_another_length_or_form() {
             archive::dictionary("mask", &good, &[2, 2, 4]),
             ["expected one tensor", "found a dictionary"],
         ),
-        (b"a prompt".to_vec(), ["expected one tensor", "not a torch.save archive"]),
-        (Vec::new(), ["expected one tensor", "not a torch.save archive"]),
+        (b"\x80\x02a pickle".to_vec(), ["expected one tensor", "not a torch.save archive"]),
+        (b"a prompt".to_vec(), ["mask is text", "a folder or a pattern"]),
+        (Vec::new(), ["mask is empty (0 bytes)", "copy or write it again"]),
     ] {
         let render = render();
         let mask = render.file("mask", content);

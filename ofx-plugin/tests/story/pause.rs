@@ -2,7 +2,7 @@
 
 use wan_alpha_test_host::{Profile, RenderAsk};
 
-use crate::workshop::{alone, event, plain_node, until_status};
+use crate::workshop::{alone, event, plain_node, shows, take, until_status};
 
 alone! {
     fn a_paused_take_says_so_and_goes_on(workshop) {
@@ -12,7 +12,7 @@ alone! {
         let node = project.add_preferred().unwrap();
         plain_node(&node, "one");
         node.press("generate");
-        until_status(&node, "at work", |status| status.contains("left"));
+        until_status(&node, "at the gate", |status| status.starts_with("Sampling, 1 of"));
         node.press("pause");
         assert!(node.text("status").contains("after this step"), "{}", node.text("status"));
         workshop.open_gate();
@@ -37,7 +37,7 @@ alone! {
         let [node, other] = [0; 2].map(|_| project.add_preferred().unwrap());
         plain_node(&node, "one");
         node.press("generate");
-        until_status(&node, "at work", |status| status.contains("left"));
+        until_status(&node, "at the gate", |status| status.starts_with("Sampling, 1 of"));
         let start = node.int("startFrame");
         let ask = RenderAsk::at(f64::from(start));
         other.around([start, start + 3], &ask, || {
@@ -46,5 +46,27 @@ alone! {
             until_status(&node, "paused", |status| status.starts_with("Paused after"));
         });
         until_status(&node, "ready", |status| status.starts_with("Ready"));
+    }
+
+    fn a_take_does_not_wait_for_a_render_that_waits_for_it(workshop) {
+        workshop.gate_before_pausing();
+        let (_host, plugin) = workshop.load(Profile::plain());
+        let project = plugin.project();
+        let [node, other] = [0; 2].map(|_| project.add_preferred().unwrap());
+        plain_node(&node, "one");
+        // Renders wait.
+        node.set("missing", 1);
+        node.press("generate");
+        until_status(&node, "at the gate", |status| status.starts_with("Sampling, 1 of"));
+        let start = node.int("startFrame");
+        let ask = RenderAsk::at(f64::from(start));
+        other.around([start, start + 3], &ask, || {
+            workshop.open_gate();
+            event(&node);
+            until_status(&node, "paused", |status| status.starts_with("Paused after"));
+            let frame = node.render(&ask);
+            until_status(&node, "ready", |status| status.starts_with("Ready"));
+            assert!(shows(&frame, &take(workshop, &node), 0));
+        });
     }
 }

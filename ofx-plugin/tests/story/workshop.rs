@@ -4,8 +4,9 @@
 //! in a process of its own, which is this test binary started again for that one test.
 
 use std::fs;
+use std::io::{Read, Seek};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,9 @@ use wan_alpha_test_host::{ARCHITECTURE, Frame, Host, Node, Plugin, Profile};
 
 /// Longer than anything takes on a machine that does other things too. Only a failure lasts so long.
 const PATIENCE: Duration = Duration::from_secs(240);
+
+/// How long a test may last. One that hangs is ended by name, and the others go on.
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// What opens the gate of [`Workshop::gate`].
 const GATE: &str = "gate-is-open";
@@ -85,16 +89,17 @@ impl Workshop {
             .env("WAN_ALPHA_SCRIPT", workshop.at("script.json"))
             .env("WAN_ALPHA_ENGINE", workshop.at("engine"))
             .envs(variables.iter().copied());
-        let output = child.output().unwrap();
+        let (status, [said, complained]) = ended_in_time(&mut child);
         workshop.end_engines();
-        let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let (said, complained) = (told(&output.stdout), told(&output.stderr));
         // The host sees a panic of the plug-in as a failure like others; its process does not.
-        let is_well = output.status.success() && !complained.contains("panicked at");
+        let is_well = status.is_some_and(|status| status.success());
+        let status = status.map_or_else(
+            || format!("not over within {LIMIT:?}, and ended"),
+            |status| status.to_string(),
+        );
         assert!(
-            is_well && said.contains("1 passed"),
-            "{name}: {}\n{said}\n{complained}",
-            output.status
+            is_well && !complained.contains("panicked at") && said.contains("1 passed"),
+            "{name}: {status}\n{said}\n{complained}"
         );
         print!("{said}");
     }
@@ -233,6 +238,33 @@ impl Workshop {
             }
         }
     }
+}
+
+/// Runs a test's process to its end, or to the limit of time (None), and what it printed to both
+/// streams. They are files: an engine that holds a pipe open would be waited for.
+fn ended_in_time(command: &mut Command) -> (Option<ExitStatus>, [String; 2]) {
+    let mut streams = [(); 2].map(|()| tempfile::tempfile().unwrap());
+    let [out, err] = streams.each_ref().map(|stream| stream.try_clone().unwrap());
+    let mut child = command.stdout(out).stderr(err).spawn().unwrap();
+    let end = Instant::now() + LIMIT;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break Some(status);
+        }
+        if Instant::now() > end {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let printed = streams.each_mut().map(|stream| {
+        let mut bytes = Vec::new();
+        stream.rewind().unwrap();
+        stream.read_to_end(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    });
+    (status, printed)
 }
 
 /// The plug-in that cargo built beside this test.
