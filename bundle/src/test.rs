@@ -1,9 +1,13 @@
 //! `cargo xtask test`: set-up, then every test; with `--slow`, the trainings of minutes instead.
 //!
-//! A test that fails keeps none from being run; what failed is listed at the end.
+//! A test that fails keeps none from being run; what failed is listed at the end. A test program that says
+//! nothing for so long that it must hang is ended, and the others go on.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -11,6 +15,9 @@ use crate::tree::Tree;
 use crate::{cargo, setup};
 
 const TO_THE_END: &str = "--no-fail-fast";
+
+/// Longer than cargo builds, or a test program runs, without a line; the longest of them builds a bundle.
+const SILENCE: Duration = Duration::from_secs(25 * 60);
 
 #[derive(clap::Args)]
 pub(crate) struct TestOptions {
@@ -38,7 +45,7 @@ pub(crate) fn run(tree: &Tree, options: &TestOptions) -> Result<ExitCode> {
     let show = if options.slow { &["--", "--nocapture"][..] } else { &[] };
     let arguments = fixed.iter().copied().chain(to_the_end).chain(rest);
     let mut command = cargo::command(tree, arguments.chain(show.iter().copied()));
-    let (status, failed) = watched(&mut command, &mut std::io::stdout())?;
+    let (status, failed) = watched(&mut command, &mut std::io::stdout(), SILENCE)?;
     if !failed.is_empty() {
         eprintln!("\nfailed: {}", failed.len());
         for name in &failed {
@@ -49,24 +56,70 @@ pub(crate) fn run(tree: &Tree, options: &TestOptions) -> Result<ExitCode> {
 }
 
 /// Runs to the end with the output going to `out`, and returns the tests that failed. Which programs
-/// they are in is what cargo says.
-fn watched(command: &mut Command, out: &mut dyn Write) -> Result<(ExitStatus, Vec<String>)> {
+/// they are in is what cargo says. What cargo has started is ended where all are silent for too long.
+fn watched(
+    command: &mut Command,
+    out: &mut dyn Write,
+    silence: Duration,
+) -> Result<(ExitStatus, Vec<String>)> {
     let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| {
         format!("cargo could not be started ({})", command.get_program().display())
     })?;
-    let mut failures = Failures::default();
-    if let Some(output) = child.stdout.take() {
-        let mut output = BufReader::new(output);
+    let mut output = BufReader::new(child.stdout.take().context("cargo has no output")?);
+    let (lines, heard) = channel();
+    // Ends with the output, or when nobody listens any more.
+    thread::spawn(move || {
         let mut line = Vec::new();
-        while output.read_until(b'\n', &mut line).context("cargo's output cannot be read")? > 0 {
-            // Whoever reads ours may have gone; the tests go on.
-            let _ = out.write_all(&line);
-            failures.read(String::from_utf8_lossy(&line).trim_end());
-            line.clear();
+        while output.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+            if lines.send(std::mem::take(&mut line)).is_err() {
+                break;
+            }
+        }
+    });
+    let mut failures = Failures::default();
+    loop {
+        match heard.recv_timeout(silence) {
+            Ok(line) => {
+                // Whoever reads ours may have gone; the tests go on.
+                let _ = out.write_all(&line);
+                failures.read(String::from_utf8_lossy(&line).trim_end());
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                let _ = writeln!(out, "nothing was said for {silence:?}: what runs is ended");
+                failures.failed.extend(failures.at_work.drain(..).map(|name| name + " (hung)"));
+                let ended = end_descendants(child.id());
+                if ended == 0 {
+                    child.kill().context("cargo could not be ended")?;
+                    break;
+                }
+            }
         }
     }
     let status = child.wait().context("cargo could not be waited for")?;
     Ok((status, failures.failed))
+}
+
+/// Ends what a process has started, and what those have started; how many there were. Elsewhere than on Linux
+/// they are not known.
+fn end_descendants(process: u32) -> usize {
+    let children = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten();
+    let children: Vec<u32> = children
+        .filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("children")).ok())
+        .flat_map(|list| {
+            list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>()
+        })
+        .collect();
+    let mut ended = 0;
+    for child in children {
+        // Its own first: they are nobody's once it has ended.
+        ended += end_descendants(child) + 1;
+        #[cfg(unix)]
+        if let Some(child) = i32::try_from(child).ok().and_then(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process(child, rustix::process::Signal::KILL);
+        }
+    }
+    ended
 }
 
 /// The lists of failures in the output of test programs.
@@ -75,10 +128,21 @@ struct Failures {
     failed: Vec<String>,
     /// Of the list that is being read, unless it is something else that looks like one.
     listed: Option<Vec<String>>,
+    /// Tests of the program that runs, which last for longer than a minute.
+    at_work: Vec<String>,
 }
 
 impl Failures {
     fn read(&mut self, line: &str) {
+        if let Some(said) = line.strip_prefix("test ") {
+            if let Some(name) = said.strip_suffix(" has been running for over 60 seconds") {
+                self.at_work.push(name.to_owned());
+            } else if let Some((name, _)) = said.split_once(" ... ") {
+                self.at_work.retain(|working| working != name);
+            }
+        } else if line.starts_with("running ") {
+            self.at_work.clear();
+        }
         if line == "failures:" {
             self.listed = Some(Vec::new());
         } else if line.starts_with("test result: FAILED.") {
@@ -145,8 +209,33 @@ test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out
         let said = "failures:\n    one\n\ntest result: FAILED. 1 failed";
         command.args(["-c", "printf '%s\\n' \"$1\"; exit 101", "sh", said]);
         let mut out = Vec::new();
-        let (status, failed) = watched(&mut command, &mut out).unwrap();
+        let (status, failed) = watched(&mut command, &mut out, SILENCE).unwrap();
         assert_eq!((status.code(), failed), (Some(101), vec!["one".to_owned()]));
         assert_eq!(String::from_utf8(out).unwrap(), format!("{said}\n"));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_program_that_hangs_is_ended_by_name_and_the_next_one_runs() {
+        const CARGO: &str = "\
+echo 'test quick has been running for over 60 seconds'
+echo 'test quick ... ok'
+echo 'test stuck has been running for over 60 seconds'
+sh -c 'sleep 1000 & sleep 1001'
+echo 'running 1 test'
+echo 'test next ... ok'
+exit 101
+";
+        let mut command = Command::new("sh");
+        command.args(["-c", CARGO]);
+        let mut out = Vec::new();
+        let silence = Duration::from_millis(500);
+        let (status, failed) = watched(&mut command, &mut out, silence).unwrap();
+        assert_eq!((status.code(), failed), (Some(101), vec!["stuck (hung)".to_owned()]));
+        let out = String::from_utf8(out).unwrap();
+        assert!(
+            out.contains("nothing was said for 500ms") && out.contains("test next ... ok"),
+            "{out}"
+        );
     }
 }

@@ -58,6 +58,7 @@ mod stored_kind;
 mod stored_weight;
 mod successor;
 mod tokenizer_file;
+mod wide_vectors;
 
 use std::sync::Arc;
 

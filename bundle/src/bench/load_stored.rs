@@ -19,7 +19,7 @@ const FROM_MEMORY: f64 = 1.5;
 
 const PLAIN: &str = "bf16";
 const FORMS: [&str; 4] = ["fp8", "int8", "q8_0", "q4_k"];
-const PAIRS: usize = 5;
+const PAIRS: usize = 9;
 /// The files of all forms.
 const DISK: ByteCount = ByteCount(3_200_000_000);
 

@@ -62,12 +62,12 @@ fn is_float32(name: &str) -> bool {
     ["time_", "head.", "norm3", "modulation"].iter().any(|part| name.contains(part))
 }
 
-/// NormalNumbers of a normal distribution, of which each tensor has a part from another place on.
+/// Of a normal distribution, as many as the largest tensor has and some more, of which each tensor has a part from another place on.
 struct NormalNumbers(Tensor);
 
 impl NormalNumbers {
     fn new() -> Self {
-        Self(Tensor::randn([(DIM * FFN) + 100_000], (Kind::Float, Device::Cpu)))
+        Self(Tensor::randn([6 * DIM * DIM + 100_000], (Kind::Float, Device::Cpu)))
     }
 
     fn of(&self, index: usize, shape: &[i64]) -> Result<Tensor, Error> {

@@ -4,10 +4,11 @@
 //! that its bits are the same (`core/tests/stored_formats.rs`).
 
 #![forbid(unsafe_code)]
+#![allow(clippy::inline_always, reason = "the loops are compiled for several kinds of processor")]
 
 use half::f16;
 
-use super::block_encoders;
+use super::{block_encoders, wide_vectors};
 
 /// A format in which a fixed count of numbers shares its scales.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,23 @@ pub enum BlockFormat {
     Q5_K,
     /// 256 numbers of 6 bits, a scale for each 16.
     Q6_K,
+}
+
+/// Does something with the function that multiplies a block of the format out; each as a copy of its own, so
+/// that the function is compiled into it.
+macro_rules! by_format {
+    ($format:expr, $block:ident => $work:expr) => {
+        by_format!($format, $block => $work,
+            Q4_0 q4_0, Q4_1 q4_1, Q5_0 q5_0, Q5_1 q5_1, Q8_0 q8_0, Q4_K q4_k, Q5_K q5_k, Q6_K q6_k)
+    };
+    ($format:expr, $block:ident => $work:expr, $($name:ident $function:ident),*) => {
+        match $format {
+            $(BlockFormat::$name => {
+                let $block = $function;
+                $work
+            })*
+        }
+    };
 }
 
 impl BlockFormat {
@@ -84,38 +102,39 @@ impl BlockFormat {
 
     /// The numbers of whole blocks, as many as `into` has room for.
     pub fn dequantize(self, blocks: &[u8], into: &mut [f32]) {
-        let block = self.numbers_of_block();
-        let blocks = blocks.chunks_exact(self.bytes());
-        for (bytes, numbers) in blocks.zip(into.chunks_exact_mut(self.numbers())) {
-            block(bytes, numbers);
-        }
+        wide_vectors::dequantize(self, blocks, into);
     }
 
     /// The same rounded to bfloat16, as its bits.
     pub(super) fn dequantize_to_bfloat16(self, blocks: &[u8], into: &mut [u16]) {
-        let block = self.numbers_of_block();
-        let mut numbers = [0f32; MOST_NUMBERS];
-        let numbers = &mut numbers[..self.numbers()];
-        let blocks = blocks.chunks_exact(self.bytes());
-        for (bytes, into) in blocks.zip(into.chunks_exact_mut(self.numbers())) {
-            block(bytes, numbers);
-            for (into, number) in into.iter_mut().zip(&*numbers) {
-                *into = bfloat16(*number);
-            }
-        }
+        wide_vectors::dequantize_to_bfloat16(self, blocks, into);
     }
 
-    fn numbers_of_block(self) -> fn(&[u8], &mut [f32]) {
-        match self {
-            Self::Q4_0 => q4_0,
-            Self::Q4_1 => q4_1,
-            Self::Q5_0 => q5_0,
-            Self::Q5_1 => q5_1,
-            Self::Q8_0 => q8_0,
-            Self::Q4_K => q4_k,
-            Self::Q5_K => q5_k,
-            Self::Q6_K => q6_k,
-        }
+    /// The loop behind [`BlockFormat::dequantize`], to be compiled into what calls it.
+    #[inline(always)]
+    pub(super) fn numbers_into(self, blocks: &[u8], into: &mut [f32]) {
+        let blocks = blocks.chunks_exact(self.bytes()).zip(into.chunks_exact_mut(self.numbers()));
+        by_format!(self, block => {
+            for (bytes, numbers) in blocks {
+                block(bytes, numbers);
+            }
+        });
+    }
+
+    /// The loop behind [`BlockFormat::dequantize_to_bfloat16`], to be compiled into what calls it.
+    #[inline(always)]
+    pub(super) fn bfloat16_into(self, blocks: &[u8], into: &mut [u16]) {
+        let mut numbers = [0f32; MOST_NUMBERS];
+        let numbers = &mut numbers[..self.numbers()];
+        let blocks = blocks.chunks_exact(self.bytes()).zip(into.chunks_exact_mut(self.numbers()));
+        by_format!(self, block => {
+            for (bytes, into) in blocks {
+                block(bytes, numbers);
+                for (into, number) in into.iter_mut().zip(&*numbers) {
+                    *into = bfloat16(*number);
+                }
+            }
+        });
     }
 }
 
@@ -123,6 +142,7 @@ impl BlockFormat {
 const MOST_NUMBERS: usize = 256;
 
 /// Float32 rounded to bfloat16 as libtorch does it: to the nearest, of two the even one.
+#[inline(always)]
 fn bfloat16(number: f32) -> u16 {
     let bits = number.to_bits();
     let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
@@ -134,6 +154,7 @@ fn half_float(bytes: &[u8]) -> f32 {
     f16::from_le_bytes([bytes[0], bytes[1]]).to_f32()
 }
 
+#[inline(always)]
 fn q4_0(block: &[u8], into: &mut [f32]) {
     let d = half_float(block);
     let (low, high) = into.split_at_mut(16);
@@ -143,6 +164,7 @@ fn q4_0(block: &[u8], into: &mut [f32]) {
     }
 }
 
+#[inline(always)]
 fn q4_1(block: &[u8], into: &mut [f32]) {
     let (d, m) = (half_float(block), half_float(&block[2..]));
     let (low, high) = into.split_at_mut(16);
@@ -162,6 +184,7 @@ fn fifth(bits: u32, index: usize) -> u8 {
     ((bits >> index) as u8 & 1) << 4
 }
 
+#[inline(always)]
 fn q5_0(block: &[u8], into: &mut [f32]) {
     let (d, bits) = (half_float(block), fifth_bits(&block[2..]));
     let (low, high) = into.split_at_mut(16);
@@ -171,6 +194,7 @@ fn q5_0(block: &[u8], into: &mut [f32]) {
     }
 }
 
+#[inline(always)]
 fn q5_1(block: &[u8], into: &mut [f32]) {
     let (d, m) = (half_float(block), half_float(&block[2..]));
     let bits = fifth_bits(&block[4..]);
@@ -181,6 +205,7 @@ fn q5_1(block: &[u8], into: &mut [f32]) {
     }
 }
 
+#[inline(always)]
 fn q8_0(block: &[u8], into: &mut [f32]) {
     let d = half_float(block);
     for (&q, into) in block[2..].iter().zip(into) {
@@ -202,6 +227,7 @@ fn scale_and_offset(packed: &[u8], index: usize) -> (f32, f32) {
     (f32::from(scale), f32::from(offset))
 }
 
+#[inline(always)]
 fn q4_k(block: &[u8], into: &mut [f32]) {
     let (d, dmin) = (half_float(block), half_float(&block[2..]));
     let (packed, nibbles) = block[4..].split_at(12);
@@ -214,6 +240,7 @@ fn q4_k(block: &[u8], into: &mut [f32]) {
     }
 }
 
+#[inline(always)]
 fn q5_k(block: &[u8], into: &mut [f32]) {
     let (d, dmin) = (half_float(block), half_float(&block[2..]));
     let (packed, rest) = block[4..].split_at(12);
@@ -228,6 +255,7 @@ fn q5_k(block: &[u8], into: &mut [f32]) {
     }
 }
 
+#[inline(always)]
 fn q6_k(block: &[u8], into: &mut [f32]) {
     let (low, rest) = block.split_at(128);
     let (high, rest) = rest.split_at(64);
