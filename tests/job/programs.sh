@@ -4,7 +4,8 @@
 set -eu
 cd "$(dirname "$0")/../.."
 target=.setup/farm
-[ -x "$target/bin/openjd" ] && [ -e "$target/ready" ] && exit 0
+# The folder that it was made in may be gone.
+[ -e "$target/ready" ] && "$target/bin/openjd" --help >/dev/null 2>&1 && exit 0
 rm -rf "$target"
 python3 -m venv "$target"
 # opencue-pyoutline imports packaging, and does not say so.
