@@ -315,8 +315,9 @@ impl PluginSession {
 
     /// Has the engine go on, whatever the host renders.
     pub(crate) fn resume(&self) {
-        // A host may have ended a render without saying so.
-        self.renders.lock().begun = 0;
+        let mut renders = self.renders.lock();
+        // A host may have ended a render without saying so. The engine hears of the next one anew.
+        (renders.begun, renders.told) = (0, false);
         self.client.resume();
     }
 

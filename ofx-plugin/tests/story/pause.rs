@@ -69,4 +69,28 @@ alone! {
             assert!(shows(&frame, &take(workshop, &node), 0));
         });
     }
+
+    fn after_resume_an_engine_hears_of_the_next_render(workshop) {
+        workshop.gate_before_pausing();
+        let (_host, plugin) = workshop.load(Profile::plain());
+        let project = plugin.project();
+        let [node, other] = [0; 2].map(|_| project.add_preferred().unwrap());
+        plain_node(&node, "one");
+        // An engine is there, and makes nothing.
+        node.press("generate");
+        until_status(&node, "at the gate", |status| status.starts_with("Sampling, 1 of"));
+        node.press("cancel");
+        let start = node.int("startFrame");
+        let (range, ask) = ([start, start + 3], RenderAsk::at(f64::from(start)));
+        // A render whose end nobody tells, as far as the next one knows.
+        other.around(range, &ask, || {
+            node.press("resume");
+            other.around(range, &ask, || {
+                node.press("generate");
+                workshop.open_gate();
+                until_status(&node, "paused", |status| status.starts_with("Paused after"));
+            });
+            until_status(&node, "ready", |status| status.starts_with("Ready"));
+        });
+    }
 }
