@@ -143,7 +143,17 @@ fn the_draw_suite_draws_what_the_parameters_say() {
     let Session { overlay, node, .. } = &session;
     assert_eq!(overlay.draws_with(), DrawsWith::DrawSuite);
     let slaves = overlay.properties().unwrap().texts("OfxInteractPropSlaveToParam");
-    for id in ["ellipseCenter", "ellipseAxes", "ellipseAngle", "status", "fit", "resolution"] {
+    for id in [
+        "ellipseCenter",
+        "ellipseAxes",
+        "ellipseAngle",
+        "status",
+        "fit",
+        "resolution",
+        "image",
+        "model",
+        "history",
+    ] {
         assert!(slaves.iter().any(|slave| slave == id), "{id} is not in {slaves:?}");
     }
 
