@@ -222,8 +222,18 @@ impl PluginSession {
         let mut seen = 0;
         // In a farm's log: what the frames that it waits for are computed with.
         let mut to_tell = wanted.is_some();
+        // And where that may last for good.
+        let mut was_paused = !self.batch;
         loop {
             match self.readiness(key) {
+                JobReadiness::Pending(JobProgress::Running(progress)) if progress.is_paused() => {
+                    if !std::mem::replace(&mut was_paused, true) {
+                        log::warn!(
+                            "take {key}: the engine is paused; the render waits until \
+                             `wan-alpha engine resume`, or Resume in a node"
+                        );
+                    }
+                }
                 JobReadiness::Pending(_) => {}
                 settled => return Some(settled),
             }
