@@ -182,6 +182,7 @@ fn draw_overlay(interact: OverlayInteract<'_>, method: DrawMethod) -> Result<boo
         keys: &keys,
         image,
         status_text: &node_update::overlay_text(node)?,
+        text_corner: place::seen_corner(node, context.view.region()),
         suggested_color: suggested_color(interact),
     };
     Ok(match method {

@@ -168,7 +168,7 @@ fn the_draw_suite_draws_what_the_parameters_say() {
     assert_eq!((rim.pen.color, rim.pen.width), ([0.0, 0.0, 0.0, 0.7], 3.5));
     assert_eq!(rim.points, drawn.points);
 
-    // The line about the take, from the lower left corner of it.
+    // The line about the take, from the upper left corner of it.
     node.press("generate");
     let status = node.text("status");
     assert!(!status.is_empty());
@@ -177,7 +177,7 @@ fn the_draw_suite_draws_what_the_parameters_say() {
     assert!(status.starts_with(text.trim_end_matches("...")), "{text}");
     let words = drawing.strokes.last().unwrap();
     assert_eq!(words.shape, Shape::Text { alignment: 0x11 });
-    assert_near(&words.points[0], &[8.0, CENTER[1] - HEIGHT / 2.0 + 8.0]);
+    assert_near(&words.points[0], &[8.0, CENTER[1] + HEIGHT / 2.0 - 18.0]);
 
     // Handles are as large on the screen at every zoom.
     let side = |pixel: f64| {

@@ -43,8 +43,9 @@ const HALF_CROSS: f64 = 9.0;
 const KNOB_RADIUS: f64 = 4.5;
 const KNOB_CORNERS: usize = 16;
 
-/// Where text begins: pixels from the lower left corner of the take, inwards.
-const TEXT_AT: [f64; 2] = [8.0, 8.0];
+/// Where the base line of text begins: pixels from the upper left corner of the take, inwards. The badge of
+/// a take before is in the lower left one, and words of the picture in the middle.
+const TEXT_AT: [f64; 2] = [8.0, -18.0];
 
 /// The most characters of text; more are for the panel.
 const TEXT_LENGTH: usize = 120;
@@ -61,6 +62,8 @@ pub(crate) struct OverlayContent<'a> {
     pub(crate) image: Option<[Point; 4]>,
     /// One line about the take; may be empty.
     pub(crate) status_text: &'a str,
+    /// The upper left corner of what is seen of the take, on the canvas.
+    pub(crate) text_corner: Point,
     /// The color that the host suggests for this interact.
     pub(crate) suggested_color: Option<Color>,
 }
@@ -102,7 +105,7 @@ fn paint_pass(
     rim: f64,
     color: impl Fn(Element) -> Color,
 ) {
-    let OverlayContent { shape, path, keys, image, status_text, .. } = content;
+    let OverlayContent { shape, path, keys, image, status_text, text_corner, .. } = content;
     let view = shape.view;
     let mut draw = |element, figure, points: Vec<Point>| {
         canvas.set_color(color(element));
@@ -137,8 +140,7 @@ fn paint_pass(
     let center = cross(view, shape.center(), HALF_CROSS + rim);
     draw(Element::EllipsePart(EllipsePart::Center), Figure::Lines, center);
     if !status_text.is_empty() {
-        let region = view.region();
-        let at = view.moved([region.left, region.bottom], TEXT_AT);
+        let at = view.moved(*text_corner, TEXT_AT);
         let at = if rim > 0.0 { view.moved(at, TEXT_OFFSET) } else { at };
         canvas.set_color(color(Element::Text));
         canvas.draw_text(at, &shortened(status_text));
@@ -230,6 +232,7 @@ mod tests {
             keys: &[],
             image: None,
             status_text: "",
+            text_corner: [0.0, 960.0],
             suggested_color: None,
         };
         change(&mut content);
@@ -275,7 +278,7 @@ mod tests {
             [1, 1, 3, 7]
         );
         let texts: Vec<_> = canvas.texts.iter().map(|(_, at, text)| (*at, &**text)).collect();
-        assert_eq!(texts, [([9.0, 7.0], "Step 3 of 4"), ([8.0, 8.0], "Step 3 of 4")]);
+        assert_eq!(texts, [([9.0, 941.0], "Step 3 of 4"), ([8.0, 942.0], "Step 3 of 4")]);
     }
 
     #[test]
