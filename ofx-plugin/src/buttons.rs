@@ -198,7 +198,7 @@ pub(crate) fn make_again(node: Node<'_>) -> Result<(), Status> {
         JobReadiness::Failed(_) | JobReadiness::Damaged(_) | JobReadiness::Absent => {
             node.instance().set_requested(Some(*key));
             let memory = build_request::memory(node)?;
-            session.generate(request, *key, node.instance().id(), memory);
+            session.make_again(request, *key, node.instance().id(), memory);
         }
     }
     update_node(node, Restoring::Allowed)
@@ -228,29 +228,40 @@ fn start_in_timeline(node: Node<'_>, saved: &SavedRequests) -> Result<Option<i32
     Ok(if (first..=last).contains(&f64::from(start)) { None } else { start_frame(first) })
 }
 
-/// Stops the take that is being made and puts the one before back.
+/// Stops the take that is being made and puts the one before back. One that the node had already, and
+/// that was to be made again, it keeps.
 pub(crate) fn cancel(node: Node<'_>) -> Result<(), Status> {
     const NOTHING: &str = "Nothing is being made.";
+    const CANCELLED: &str = "Cancelled.";
     if node.text(TAKE_REQUEST)?.is_empty() {
         return set_status(node, NOTHING);
     }
     let session = PluginSession::of(node.effect().host());
     let saved = SavedRequests::of(node)?;
-    let Some(take) = saved.take.accepted() else { return set_status(node, NOTHING) };
-    match session.readiness_everywhere(take.key) {
-        JobReadiness::Pending(_) => {
-            stop_wanting(node, &session, take.key);
-            let reason = match saved.previous() {
-                Some(_) => "Cancelled; this is the take before.",
-                None => "Cancelled.",
-            };
-            restore_previous(node, &session, &saved, reason.to_owned(), c"Cancel")
-        }
-        _ => {
-            notice_lifetime::say_of_button(node, &session, NOTHING);
-            update_node(node, Restoring::Allowed)
-        }
+    let (shown, latest) = (saved.shown().accepted(), saved.take.accepted());
+    if shown.or(latest).is_none() {
+        return set_status(node, NOTHING);
     }
+    let is_made = |take: &&AcceptedRequest| {
+        matches!(session.readiness_everywhere(take.key), JobReadiness::Pending(_))
+    };
+    // Where one of the history is made as well, it is the one that is looked at.
+    let Some(take) = shown.filter(is_made).or_else(|| latest.filter(is_made)) else {
+        notice_lifetime::say_of_button(node, &session, NOTHING);
+        return update_node(node, Restoring::Allowed);
+    };
+    stop_wanting(node, &session, take.key);
+    let is_latest = latest.is_some_and(|latest| latest.key == take.key);
+    if !is_latest || session.is_made_again(take.key) {
+        set_status(node, CANCELLED)?;
+        notice_lifetime::say_of_button(node, &session, CANCELLED);
+        return Ok(());
+    }
+    let reason = match saved.previous() {
+        Some(_) => "Cancelled; this is the take before.",
+        None => CANCELLED,
+    };
+    restore_previous(node, &session, &saved, reason.to_owned(), c"Cancel")
 }
 
 /// The node no longer wants this take, whoever of its instances or sessions asked for it.
@@ -275,8 +286,10 @@ pub(crate) fn revert(node: Node<'_>) -> Result<(), Status> {
         return update_node(node, Restoring::Allowed);
     };
     let state = TakeState::Take(session.readiness(previous.key));
-    // One on its way is come back to; one that was not made is not.
-    let is_failed = |key| matches!(session.readiness(key), JobReadiness::Failed(_));
+    // One on its way is come back to; one that was not made is not, unless the node had it before.
+    let is_failed = |key| {
+        matches!(session.readiness(key), JobReadiness::Failed(_)) && !session.is_made_again(key)
+    };
     let take = saved.take.accepted().filter(|take| !is_failed(take.key));
     let (history, start, seed, prompt, ellipse) = Default::default();
     let edit = TakeEdit {

@@ -46,6 +46,7 @@ pub(crate) fn update_node(node: Node<'_>, restoring: Restoring) -> Result<(), St
         && restoring == Restoring::Allowed
         && !saved.is_recalled()
         && saved.previous().is_some()
+        && shown.is_none_or(|key| !session.is_made_again(key))
     {
         let reason = failure_text(&session, problem);
         return restore_previous(node, &session, &saved, reason, c"Take failed");

@@ -31,8 +31,8 @@ use crate::node::Node;
 use crate::node_update::{self, Restoring};
 use crate::ofx_status::{ActionResult, Status};
 use crate::params::{
-    ELLIPSE_ANGLE, ELLIPSE_AXES, ELLIPSE_CENTER, FIT, HEIGHT, RESOLUTION, STATUS, USE_SOURCE_FRAME,
-    WIDTH,
+    ELLIPSE_ANGLE, ELLIPSE_AXES, ELLIPSE_CENTER, FIT, HEIGHT, HISTORY, IMAGE, MODEL, RESOLUTION,
+    STATUS, USE_SOURCE_FRAME, WIDTH,
 };
 use crate::surface::{Color, Point};
 use drag::{ChangedParameter, EllipseChange};
@@ -42,7 +42,7 @@ use shape::EllipseShape;
 use view::View;
 
 /// The parameters that the overlay shows: where one of them changes, the host draws it again.
-const SHOWN_PARAMETERS: [&CStr; 9] = [
+const SHOWN_PARAMETERS: [&CStr; 12] = [
     ELLIPSE_CENTER,
     ELLIPSE_AXES,
     ELLIPSE_ANGLE,
@@ -52,6 +52,10 @@ const SHOWN_PARAMETERS: [&CStr; 9] = [
     WIDTH,
     HEIGHT,
     USE_SOURCE_FRAME,
+    // How large the take is, where nothing else says it.
+    IMAGE,
+    MODEL,
+    HISTORY,
 ];
 
 /// The most points of the path of a moving center.
@@ -178,6 +182,7 @@ fn draw_overlay(interact: OverlayInteract<'_>, method: DrawMethod) -> Result<boo
         keys: &keys,
         image,
         status_text: &node_update::overlay_text(node)?,
+        text_corner: place::seen_corner(node, context.view.region()),
         suggested_color: suggested_color(interact),
     };
     Ok(match method {

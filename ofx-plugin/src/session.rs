@@ -68,6 +68,8 @@ pub(crate) struct PluginSession {
     warned: Mutex<HashSet<Option<TakeKey>>>,
     /// What is wrong with the files of takes that were found damaged.
     damaged: Mutex<HashMap<TakeKey, String>>,
+    /// Takes that projects had already when they were asked for.
+    made_again: Mutex<HashSet<TakeKey>>,
     /// When the engine was last asked what it is doing.
     report_requested: Mutex<Option<Instant>>,
     /// What an engine hears of the host's renders.
@@ -132,6 +134,7 @@ impl PluginSession {
             image_facts: Mutex::default(),
             warned: Mutex::default(),
             damaged: Mutex::default(),
+            made_again: Mutex::default(),
             report_requested: Mutex::default(),
             renders: Mutex::default(),
         }
@@ -146,7 +149,25 @@ impl PluginSession {
         memory: Option<MemoryLimit>,
     ) {
         log::info!("take {key}: asked for");
+        self.made_again.lock().remove(&key);
         self.submit(request, key, Holder::Generate { node: node.to_owned() }, memory);
+    }
+
+    /// Has a take made that a project has already: whatever becomes of that, the project keeps it.
+    pub(crate) fn make_again(
+        &self,
+        request: &TakeRequest,
+        key: TakeKey,
+        node: &str,
+        memory: Option<MemoryLimit>,
+    ) {
+        self.generate(request, key, node, memory);
+        self.made_again.lock().insert(key);
+    }
+
+    /// Whether a take was asked for last by who had it already.
+    pub(crate) fn is_made_again(&self, key: TakeKey) -> bool {
+        self.made_again.lock().contains(&key)
     }
 
     /// Notes which take a node has in its parameters, or that it has none.
@@ -201,8 +222,18 @@ impl PluginSession {
         let mut seen = 0;
         // In a farm's log: what the frames that it waits for are computed with.
         let mut to_tell = wanted.is_some();
+        // And where that may last for good.
+        let mut was_paused = !self.batch;
         loop {
             match self.readiness(key) {
+                JobReadiness::Pending(JobProgress::Running(progress)) if progress.is_paused() => {
+                    if !std::mem::replace(&mut was_paused, true) {
+                        log::warn!(
+                            "take {key}: the engine is paused; the render waits until \
+                             `wan-alpha engine resume`, or Resume in a node"
+                        );
+                    }
+                }
                 JobReadiness::Pending(_) => {}
                 settled => return Some(settled),
             }
@@ -294,8 +325,9 @@ impl PluginSession {
 
     /// Has the engine go on, whatever the host renders.
     pub(crate) fn resume(&self) {
-        // A host may have ended a render without saying so.
-        self.renders.lock().begun = 0;
+        let mut renders = self.renders.lock();
+        // A host may have ended a render without saying so. The engine hears of the next one anew.
+        (renders.begun, renders.told) = (0, false);
         self.client.resume();
     }
 

@@ -71,7 +71,7 @@ fn assert_near(found: &[f64], expected: &[f64]) {
     assert!(near, "{found:?} is not {expected:?}");
 }
 
-/// The second, after its shadow.
+/// The second, after its rim.
 fn outline(drawing: &Drawing) -> &Stroke {
     let outlines = drawing.shapes(Shape::LineLoop);
     let [_, outline] = outlines[..] else { panic!("{outlines:?}") };
@@ -143,7 +143,17 @@ fn the_draw_suite_draws_what_the_parameters_say() {
     let Session { overlay, node, .. } = &session;
     assert_eq!(overlay.draws_with(), DrawsWith::DrawSuite);
     let slaves = overlay.properties().unwrap().texts("OfxInteractPropSlaveToParam");
-    for id in ["ellipseCenter", "ellipseAxes", "ellipseAngle", "status", "fit", "resolution"] {
+    for id in [
+        "ellipseCenter",
+        "ellipseAxes",
+        "ellipseAngle",
+        "status",
+        "fit",
+        "resolution",
+        "image",
+        "model",
+        "history",
+    ] {
         assert!(slaves.iter().any(|slave| slave == id), "{id} is not in {slaves:?}");
     }
 
@@ -154,11 +164,11 @@ fn the_draw_suite_draws_what_the_parameters_say() {
     assert_is_ellipse(&drawn.points, CENTER, [0.3 * HEIGHT, 0.5 * HEIGHT]);
     assert_eq!(drawn.pen.color, [0.0, 0.25, 1.0, 1.0]);
     assert_eq!(drawn.pen.width, 1.5);
-    let shadow = drawing.shapes(Shape::LineLoop)[0];
-    assert_eq!(shadow.pen.color, [0.0, 0.0, 0.0, 0.7]);
-    assert_near(&shadow.points[0], &[drawn.points[0][0] + 1.0, drawn.points[0][1] - 1.0]);
+    let rim = drawing.shapes(Shape::LineLoop)[0];
+    assert_eq!((rim.pen.color, rim.pen.width), ([0.0, 0.0, 0.0, 0.7], 3.5));
+    assert_eq!(rim.points, drawn.points);
 
-    // The line about the take, from the lower left corner of it.
+    // The line about the take, from the upper left corner of it.
     node.press("generate");
     let status = node.text("status");
     assert!(!status.is_empty());
@@ -167,7 +177,7 @@ fn the_draw_suite_draws_what_the_parameters_say() {
     assert!(status.starts_with(text.trim_end_matches("...")), "{text}");
     let words = drawing.strokes.last().unwrap();
     assert_eq!(words.shape, Shape::Text { alignment: 0x11 });
-    assert_near(&words.points[0], &[8.0, CENTER[1] - HEIGHT / 2.0 + 8.0]);
+    assert_near(&words.points[0], &[8.0, CENTER[1] + HEIGHT / 2.0 - 18.0]);
 
     // Handles are as large on the screen at every zoom.
     let side = |pixel: f64| {
@@ -250,7 +260,7 @@ fn key_and_drag(profile: Profile) {
     assert_eq!(path.points.len(), 21);
     assert_near(&path.points[0], &[0.4 * 1920.0, CENTER[1]]);
     assert_near(&path.points[20], &[0.6 * 1920.0, CENTER[1]]);
-    // Two keys on it; four handles and the knob; all with their shadows.
+    // Two keys on it; four handles and the knob; all with their rims.
     assert_eq!(drawing.shapes(Shape::Polygon).len(), 14);
 
     session.drag(CENTER, [CENTER[0], CENTER[1] + 0.1 * HEIGHT]);

@@ -1,18 +1,24 @@
 //! How the overlay looks.
 //!
-//! Everything is drawn twice: a dark shadow one pixel off, then the color, so that it can be seen
-//! on any picture. Sizes are pixels of the screen, at every zoom.
+//! Everything is drawn twice: dark and a pixel larger on all sides, then in its color, so that it can be
+//! seen on any picture, one of that color among them. Sizes are pixels of the screen, at every zoom.
 
 #![forbid(unsafe_code)]
 
-use std::f64::consts::TAU;
+use std::f64::consts::{SQRT_2, TAU};
 
 use super::shape::{AxisEnd, EllipsePart, EllipseShape};
 use super::view::View;
 use crate::surface::{Color, Figure, OverlayCanvas, Point};
 
-const SHADOW: Color = Color([0.0, 0.0, 0.0, 0.7]);
-const SHADOW_OFFSET: [f64; 2] = [1.0, -1.0];
+/// What everything lies on.
+const RIM: Color = Color([0.0, 0.0, 0.0, 0.7]);
+
+/// How far the rim reaches beyond what it lies under.
+const RIM_WIDTH: f64 = 1.0;
+
+/// How far the dark text lies off, which cannot be larger.
+const TEXT_OFFSET: [f64; 2] = [1.0, -1.0];
 
 /// The color where neither host nor interact says which one overlays have.
 const GRAY: Color = Color([0.8, 0.8, 0.8, 1.0]);
@@ -30,13 +36,16 @@ const FALLOFF: f64 = 2.0;
 const HALF_KEY: f64 = 3.0;
 
 const LINE_WIDTH: f32 = 1.5;
+/// The same with a rim on both sides.
+const RIM_LINE_WIDTH: f32 = 3.5;
 const HALF_HANDLE: f64 = 3.5;
 const HALF_CROSS: f64 = 9.0;
 const KNOB_RADIUS: f64 = 4.5;
 const KNOB_CORNERS: usize = 16;
 
-/// Where text begins: pixels from the lower left corner of the take, inwards.
-const TEXT_AT: [f64; 2] = [8.0, 8.0];
+/// Where the base line of text begins: pixels from the upper left corner of the take, inwards. The badge of
+/// a take before is in the lower left one, and words of the picture in the middle.
+const TEXT_AT: [f64; 2] = [8.0, -18.0];
 
 /// The most characters of text; more are for the panel.
 const TEXT_LENGTH: usize = 120;
@@ -53,6 +62,8 @@ pub(crate) struct OverlayContent<'a> {
     pub(crate) image: Option<[Point; 4]>,
     /// One line about the take; may be empty.
     pub(crate) status_text: &'a str,
+    /// The upper left corner of what is seen of the take, on the canvas.
+    pub(crate) text_corner: Point,
     /// The color that the host suggests for this interact.
     pub(crate) suggested_color: Option<Color>,
 }
@@ -63,35 +74,40 @@ enum Element {
     EllipsePart(EllipsePart),
     /// Path and falloff, which are only looked at.
     Shown,
+    /// A key on the path.
+    Key,
     /// The outline of the image that the take begins with, which is only looked at.
     Image,
     Text,
 }
 
-/// Draws all of the overlay, with its shadow.
+/// Draws all of the overlay, with its rim.
 pub(crate) fn paint(content: &OverlayContent<'_>, canvas: &mut impl OverlayCanvas) {
     let color = content.suggested_color.or_else(|| canvas.preferred_color()).unwrap_or(GRAY);
-    let Color([red, green, blue, alpha]) = color;
+    let shown = |Color([red, green, blue, alpha])| Color([red, green, blue, alpha * PATH_COVERAGE]);
+    canvas.set_line_width(RIM_LINE_WIDTH);
+    paint_pass(content, canvas, RIM_WIDTH, |element| match element {
+        Element::Shown | Element::Image => shown(RIM),
+        Element::EllipsePart(_) | Element::Key | Element::Text => RIM,
+    });
     canvas.set_line_width(LINE_WIDTH);
-    paint_pass(content, canvas, SHADOW_OFFSET, |_| SHADOW);
-    paint_pass(content, canvas, [0.0, 0.0], |element| match element {
+    paint_pass(content, canvas, 0.0, |element| match element {
         Element::EllipsePart(part) if content.highlighted == Some(part) => HIGHLIGHT,
-        Element::EllipsePart(_) | Element::Text => color,
-        Element::Shown | Element::Image => Color([red, green, blue, alpha * PATH_COVERAGE]),
+        Element::EllipsePart(_) | Element::Key | Element::Text => color,
+        Element::Shown | Element::Image => shown(color),
     });
 }
 
-/// Once through everything, all of it moved by some pixels.
+/// Once through everything, all that has an area larger by a rim on all sides.
 fn paint_pass(
     content: &OverlayContent<'_>,
     canvas: &mut impl OverlayCanvas,
-    moved: [f64; 2],
+    rim: f64,
     color: impl Fn(Element) -> Color,
 ) {
-    let OverlayContent { shape, path, keys, image, status_text, .. } = content;
+    let OverlayContent { shape, path, keys, image, status_text, text_corner, .. } = content;
     let view = shape.view;
     let mut draw = |element, figure, points: Vec<Point>| {
-        let points: Vec<Point> = points.into_iter().map(|at| view.moved(at, moved)).collect();
         canvas.set_color(color(element));
         canvas.draw_figure(figure, &points);
     };
@@ -104,47 +120,52 @@ fn paint_pass(
         draw(Element::Shown, Figure::Strip, path.to_vec());
     }
     for key in *keys {
-        draw(Element::Shown, Figure::Polygon, diamond(view, *key));
+        draw(Element::Key, Figure::Polygon, diamond(view, *key, HALF_KEY + rim * SQRT_2));
     }
     draw(Element::EllipsePart(EllipsePart::Ring), Figure::Loop, shape.outline().collect());
     let [foot, knob] = shape.bar();
     draw(Element::EllipsePart(EllipsePart::Rotation), Figure::Lines, vec![foot, knob]);
-    draw(Element::EllipsePart(EllipsePart::Rotation), Figure::Polygon, round(view, knob));
+    draw(
+        Element::EllipsePart(EllipsePart::Rotation),
+        Figure::Polygon,
+        round(view, knob, KNOB_RADIUS + rim),
+    );
     for end in AxisEnd::ALL {
         draw(
             Element::EllipsePart(EllipsePart::Handle(end)),
             Figure::Polygon,
-            square(view, shape.end(end)),
+            square(view, shape.end(end), HALF_HANDLE + rim),
         );
     }
-    draw(Element::EllipsePart(EllipsePart::Center), Figure::Lines, cross(view, shape.center()));
+    let center = cross(view, shape.center(), HALF_CROSS + rim);
+    draw(Element::EllipsePart(EllipsePart::Center), Figure::Lines, center);
     if !status_text.is_empty() {
-        let region = view.region();
-        let at = view.moved(view.moved([region.left, region.bottom], TEXT_AT), moved);
+        let at = view.moved(*text_corner, TEXT_AT);
+        let at = if rim > 0.0 { view.moved(at, TEXT_OFFSET) } else { at };
         canvas.set_color(color(Element::Text));
         canvas.draw_text(at, &shortened(status_text));
     }
 }
 
-fn square(view: &View, at: Point) -> Vec<Point> {
-    let corners = [[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]];
-    corners.map(|corner| view.moved(at, corner.map(|side| side * HALF_HANDLE))).to_vec()
-}
-
-fn diamond(view: &View, at: Point) -> Vec<Point> {
-    let corners = [[-HALF_KEY, 0.0], [0.0, -HALF_KEY], [HALF_KEY, 0.0], [0.0, HALF_KEY]];
+fn square(view: &View, at: Point, half: f64) -> Vec<Point> {
+    let corners = [[-half, -half], [half, -half], [half, half], [-half, half]];
     corners.map(|corner| view.moved(at, corner)).to_vec()
 }
 
-fn cross(view: &View, at: Point) -> Vec<Point> {
-    let ends = [[-HALF_CROSS, 0.0], [HALF_CROSS, 0.0], [0.0, -HALF_CROSS], [0.0, HALF_CROSS]];
+fn diamond(view: &View, at: Point, half: f64) -> Vec<Point> {
+    let corners = [[-half, 0.0], [0.0, -half], [half, 0.0], [0.0, half]];
+    corners.map(|corner| view.moved(at, corner)).to_vec()
+}
+
+fn cross(view: &View, at: Point, half: f64) -> Vec<Point> {
+    let ends = [[-half, 0.0], [half, 0.0], [0.0, -half], [0.0, half]];
     ends.map(|end| view.moved(at, end)).to_vec()
 }
 
-fn round(view: &View, at: Point) -> Vec<Point> {
+fn round(view: &View, at: Point, radius: f64) -> Vec<Point> {
     let corner = |corner: usize| {
         let (sin, cos) = (corner as f64 / KNOB_CORNERS as f64 * TAU).sin_cos();
-        view.moved(at, [cos * KNOB_RADIUS, sin * KNOB_RADIUS])
+        view.moved(at, [cos * radius, sin * radius])
     };
     (0..KNOB_CORNERS).map(corner).collect()
 }
@@ -211,6 +232,7 @@ mod tests {
             keys: &[],
             image: None,
             status_text: "",
+            text_corner: [0.0, 960.0],
             suggested_color: None,
         };
         change(&mut content);
@@ -220,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_comes_twice_and_the_shadow_first() {
+    fn everything_comes_twice_and_the_rim_first() {
         let canvas = painted(
             |content| {
                 content.path = &[[0.0, 0.0], [10.0, 0.0], [20.0, 5.0]];
@@ -230,18 +252,25 @@ mod tests {
             None,
         );
         let half = canvas.figures.len() / 2;
-        let (shadows, colors) = canvas.figures.split_at(half);
-        for ((dark, figure, points), (light, same_figure, same_points)) in
-            shadows.iter().zip(colors)
-        {
+        let (rims, colors) = canvas.figures.split_at(half);
+        for ((dark, figure, points), (light, same_figure, same_points)) in rims.iter().zip(colors) {
             assert_eq!(figure, same_figure);
-            assert_eq!(*dark, SHADOW);
+            assert_eq!((dark.0[..3].to_vec(), dark.0[3] >= 0.35), (vec![0.0; 3], true));
             assert_eq!(light.0[..3], GRAY.0[..3]);
-            for (point, same) in points.iter().zip(same_points) {
-                let off = [0, 1].map(|axis| point[axis] - same[axis] - SHADOW_OFFSET[axis]);
-                assert!(off.iter().all(|off| off.abs() < 1e-9), "{off:?}");
+            // A line lies within a wider one, a figure within a larger one about the same middle.
+            let middle = |points: &[Point]| {
+                [0, 1].map(|axis| {
+                    points.iter().map(|point| point[axis]).sum::<f64>() / points.len() as f64
+                })
+            };
+            let ([x, y], [u, v]) = (middle(points), middle(same_points));
+            assert!((x - u).abs() < 1e-9 && (y - v).abs() < 1e-9, "{figure:?}");
+            if *figure == Figure::Polygon {
+                let reach = |points: &[Point]| (points[0][0] - x).hypot(points[0][1] - y);
+                assert!(reach(points) >= reach(same_points) + 1.0 - 1e-9, "{figure:?}");
             }
         }
+        assert_eq!(canvas.widths, [RIM_LINE_WIDTH, LINE_WIDTH]);
         let count = |wanted| colors.iter().filter(|(_, figure, _)| *figure == wanted).count();
         // The outline; the path; falloff, bar and cross; two keys, four handles and the knob.
         assert_eq!(
@@ -249,7 +278,7 @@ mod tests {
             [1, 1, 3, 7]
         );
         let texts: Vec<_> = canvas.texts.iter().map(|(_, at, text)| (*at, &**text)).collect();
-        assert_eq!(texts, [([9.0, 7.0], "Step 3 of 4"), ([8.0, 8.0], "Step 3 of 4")]);
+        assert_eq!(texts, [([9.0, 941.0], "Step 3 of 4"), ([8.0, 942.0], "Step 3 of 4")]);
     }
 
     #[test]

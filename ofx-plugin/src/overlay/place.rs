@@ -14,6 +14,7 @@ use crate::params::{FIT, TAKE_REQUEST};
 use crate::picture::OutputFrame;
 use crate::saved_requests::SavedRequests;
 use crate::session::{ImageFacts, PluginSession};
+use crate::surface::Point;
 use crate::take_size::size;
 
 /// The take's region and the width of its frame in heights of it; none where the host does not know
@@ -30,6 +31,15 @@ pub(super) fn take_region(
     let [left, bottom, right, top] = output_frame.fitted(fit, [width, height]);
     let region = TakeRegion { left, bottom, width: right - left, height: top - bottom };
     Ok(Some((region, f64::from(width) / f64::from(height))))
+}
+
+/// The upper left corner of what of the take lies on its frame: filled, it goes beyond that.
+pub(super) fn seen_corner(node: Node<'_>, region: TakeRegion) -> Point {
+    let TakeRegion { left, bottom, height, .. } = region;
+    let corner = [left, bottom + height];
+    frame_region(node).map_or(corner, |[frame_left, _, _, frame_top]| {
+        [corner[0].max(frame_left), corner[1].min(frame_top)]
+    })
 }
 
 /// Width and height of the take in pixels: of the one that there is, else of the one that Generate

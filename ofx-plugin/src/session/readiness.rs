@@ -81,15 +81,21 @@ impl PluginSession {
     /// Whether a take is there, once the engine was asked whether it makes the take for somebody else:
     /// for an earlier session of this project, or another host. Waits a moment for the first answer.
     pub(crate) fn readiness_everywhere(&self, key: TakeKey) -> JobReadiness {
-        match self.readiness(key) {
-            JobReadiness::Absent | JobReadiness::Damaged(_) if !self.batch => {}
-            known => return known,
+        let known = self.readiness(key);
+        let is_to_ask = match &known {
+            JobReadiness::Absent | JobReadiness::Damaged(_) => true,
+            // Of what others have made the engine says nothing unasked.
+            JobReadiness::Pending(_) => self.client.job(key).is_none_or(|job| job.is_finished()),
+            JobReadiness::Ready(_) | JobReadiness::Failed(_) => false,
+        };
+        if self.batch || !is_to_ask {
+            return known;
         }
         let before = self.client.snapshot();
         let first = {
             let mut requested = self.report_requested.lock();
             if requested.is_some_and(|requested| requested.elapsed() < REPORT_LIFETIME) {
-                return self.not_there(key);
+                return known;
             }
             requested.replace(Instant::now()).is_none()
         };

@@ -6,6 +6,7 @@
 //! with those of the same state only in sessions that ask for no new take; and of those that do, each
 //! waits once for what becomes of a take, so that every way of an engine is met at any pace.
 
+mod buttons;
 mod see_through;
 mod session;
 mod words;

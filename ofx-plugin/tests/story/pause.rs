@@ -1,8 +1,10 @@
 //! A take that is paused, by the artist and for a render of the host, and goes on.
 
+use std::fs;
+
 use wan_alpha_test_host::{Profile, RenderAsk};
 
-use crate::workshop::{alone, event, plain_node, shows, take, until_status};
+use crate::workshop::{alone, event, eventually, plain_node, shows, take, until_status};
 
 alone! {
     fn a_paused_take_says_so_and_goes_on(workshop) {
@@ -68,5 +70,58 @@ alone! {
             until_status(&node, "ready", |status| status.starts_with("Ready"));
             assert!(shows(&frame, &take(workshop, &node), 0));
         });
+    }
+
+    fn after_resume_an_engine_hears_of_the_next_render(workshop) {
+        workshop.gate_before_pausing();
+        let (_host, plugin) = workshop.load(Profile::plain());
+        let project = plugin.project();
+        let [node, other] = [0; 2].map(|_| project.add_preferred().unwrap());
+        plain_node(&node, "one");
+        // An engine is there, and makes nothing.
+        node.press("generate");
+        until_status(&node, "at the gate", |status| status.starts_with("Sampling, 1 of"));
+        node.press("cancel");
+        let start = node.int("startFrame");
+        let (range, ask) = ([start, start + 3], RenderAsk::at(f64::from(start)));
+        // A render whose end nobody tells, as far as the next one knows.
+        other.around(range, &ask, || {
+            node.press("resume");
+            other.around(range, &ask, || {
+                node.press("generate");
+                workshop.open_gate();
+                until_status(&node, "paused", |status| status.starts_with("Paused after"));
+            });
+            until_status(&node, "ready", |status| status.starts_with("Ready"));
+        });
+    }
+
+    fn a_batch_render_says_that_it_waits_for_a_paused_engine(workshop) {
+        workshop.gate("sampling", 1);
+        {
+            let (_host, plugin) = workshop.load(Profile::plain());
+            let project = plugin.project();
+            let node = project.add_preferred().unwrap();
+            plain_node(&node, "one");
+            node.press("generate");
+            until_status(&node, "at the gate", |status| status.starts_with("Sampling, 1 of"));
+            node.press("cancel");
+            node.press("pause");
+        }
+        workshop.open_gate();
+        let (_host, plugin) = workshop.load(Profile::nuke().in_background());
+        let project = plugin.project();
+        let node = project.add_preferred().unwrap();
+        plain_node(&node, "one");
+        let log = || fs::read_to_string(workshop.at("state/wan-alpha/node.log")).unwrap_or_default();
+        let frame = std::thread::scope(|scope| {
+            let render = scope.spawn(|| node.render(&RenderAsk::at(0.0).for_a_file()));
+            eventually("it is told", || log().contains("the engine is paused"));
+            assert!(!render.is_finished());
+            node.press("resume");
+            render.join().unwrap()
+        });
+        assert!(!frame.failed(), "{}", frame.says());
+        assert_eq!(log().matches("is paused").count(), 1, "{}", log());
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde_json::json;
 use wan_alpha_take::store::Take;
 use wan_alpha_test_host::{Host, Node, Profile, Project, Undo};
 
@@ -183,6 +184,30 @@ alone! {
         assert_eq!(node.text("takeRequest"), "");
         eventually("the engine stops", || workshop.ends() == ["stopped"]);
         assert!(workshop.takes().is_empty());
+    }
+
+    fn what_becomes_of_a_job_of_an_earlier_session_is_seen(workshop) {
+        let problem = json!({ "fail": { "code": "x", "message": "no room", "remedy": "make some" } });
+        workshop.script(&json!({ "faults": [
+            { "stage": "sampling", "step": 2, "what": { "gate": { "file": "gate-is-open" } } },
+            { "stage": "sampling", "step": 3, "what": problem },
+        ] }));
+        let saved = workshop.at("shot.json");
+        {
+            let (_host, plugin) = workshop.load(Profile::natron());
+            let project = plugin.project();
+            let node = project.add_preferred().unwrap();
+            plain_node(&node, "a bubble");
+            node.press("generate");
+            until_status(&node, "at work", |status| status.contains("left"));
+            project.save(&saved);
+        }
+        let (_host, plugin) = workshop.load(Profile::natron());
+        let project = plugin.open(&saved).unwrap();
+        let node = project.nodes().remove(0);
+        until_status(&node, "at work", |status| status.contains("left"));
+        workshop.open_gate();
+        until_status(&node, "gone", |status| status.contains("This take is in no store"));
     }
 
     fn cancel_puts_the_take_before_back(workshop) {

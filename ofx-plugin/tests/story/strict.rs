@@ -35,12 +35,12 @@ alone! {
         assert!(shows(&node.view(f64::from(node.int("startFrame"))), &first, 0));
         node.set("seed", 2);
         node.press("generate");
-        // No panel, no change of time and no render tells the node there: a button does.
+        eventually("the second take is stored", || workshop.takes().len() == 2);
+        host.world_changed();
+        // There is something to be told now, and the panel is no place for it there: a button is.
         node.close_panel();
         node.open_panel();
         project.go_to(1020.0);
-        eventually("the second take is stored", || workshop.takes().len() == 2);
-        host.world_changed();
         eventually("it is shown", || {
             node.press("refresh");
             node.text("status").starts_with("Ready")

@@ -144,6 +144,54 @@ alone! {
         assert_eq!(new.text("status"), "Nothing was generated yet: press Generate.");
     }
 
+    fn one_that_is_made_again_is_kept_whatever_becomes_of_that(workshop) {
+        workshop.gate("sampling", 2);
+        workshop.open_gate();
+        let (host, plugin) = workshop.load(Profile::plain());
+        let project = plugin.project();
+        let node = project.add_preferred().unwrap();
+        plain_node(&node, "one");
+        let [first, second] = made(&node, [1, 2]);
+        fs::remove_dir_all(workshop.store_folder()).unwrap();
+        let asked_again = |how: &str| {
+            host.world_changed();
+            node.press("refresh");
+            workshop.close_gate();
+            node.press("makeAgain");
+            until_status(&node, how, |status| status.contains("left"));
+            node.press("cancel");
+            assert_eq!(node.text("status"), "Cancelled.");
+            workshop.open_gate();
+            let gone = |status: &str| status.starts_with("Cancelled. This take is in no store");
+            until_status(&node, "not made", gone);
+        };
+        asked_again("the latest");
+        assert_eq!(key(&node), second);
+        // One of the history, while the latest is looked at by nobody.
+        node.set("history", 1);
+        asked_again("one of the history");
+        assert_eq!((key(&node), node.int("history")), (second.clone(), 1));
+        node.set("history", 0);
+
+        workshop.end_engine();
+        let what = json!({ "fail": { "code": "x", "message": "no room", "remedy": "make some" } });
+        workshop.fault("sampling", 1, 3, what);
+        node.press("makeAgain");
+        for _ in 0..2 {
+            until_status(&node, "failed", |status| status.contains("No room"));
+            assert_eq!(key(&node), second);
+        }
+        for other in [&first, &second] {
+            node.press("revert");
+            assert_eq!(&key(&node), other);
+        }
+        assert_eq!(node.text("takeHistory").split_whitespace().count(), 2);
+        workshop.end_engine();
+        workshop.script(&json!({}));
+        node.press("makeAgain");
+        until_status(&node, "ready", |status| status.starts_with("Ready"));
+    }
+
     fn a_project_of_an_earlier_version_opens_as_before(workshop) {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/project-of-7783599.json");
         let saved: serde_json::Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();

@@ -13,7 +13,7 @@ use super::{SESSION, Tally};
 use crate::workshop::Workshop;
 
 /// Parameters and what they are set to now and then.
-const TEXTS: [&str; 10] = [
+const TEXTS: [&str; 13] = [
     "prompt",
     "negativePrompt",
     "model",
@@ -24,8 +24,11 @@ const TEXTS: [&str; 10] = [
     "takeHistory",
     "prompt",
     "status",
+    "loras",
+    "image",
+    "matte",
 ];
-const CHOICES: [(&str, i32); 12] = [
+const CHOICES: [(&str, i32); 15] = [
     ("outside", 4),
     ("missing", 4),
     ("fit", 4),
@@ -38,11 +41,13 @@ const CHOICES: [(&str, i32); 12] = [
     ("rateConversion", 3),
     ("promptTemplate", 5),
     ("history", 16),
+    ("memory", 6),
+    ("useSourceFrame", 1),
+    ("opaqueImage", 1),
 ];
 /// What a host without buttons shows and saves.
 const SHOWN_TEXTS: [&str; 3] = ["prompt", "negativePrompt", "model"];
 const ANIMATED: [&str; 4] = ["ellipseCenter", "ellipseAxes", "ellipseAngle", "mu"];
-const BUTTONS: [&str; 5] = ["cancel", "revert", "refresh", "startHere", "releaseGpu"];
 
 /// One project, from its making to its end.
 pub(super) struct Session<'a> {
@@ -95,7 +100,7 @@ impl Session<'_> {
         self.done.push_back(done);
     }
 
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.rng.usize(..from.len())]
     }
 
@@ -160,8 +165,9 @@ impl Session<'_> {
                 self.stored[self.rng.usize(..self.stored.len())].clone()
             }
             ("takeRequest" | "heldRequest", 7) => {
-                // Of a take that nobody makes, in any session.
-                let seed = self.rng.u32(1_000_000..1_000_004);
+                // Of a take that nobody makes, in any session that asks for none.
+                let first = if self.asks { 3_000_000 } else { 1_000_000 };
+                let seed = self.rng.u32(first..first + 4);
                 TakeRequest { seed, ..self.like.clone() }.to_parameter()
             }
             ("takeRequest" | "heldRequest", 8) => {
@@ -233,38 +239,6 @@ impl Session<'_> {
                 node.key(id, time, value);
             }
         }
-    }
-
-    fn button(&mut self, node: &Node) {
-        if self.profile.instance_per_frame {
-            // A session that asks for nothing leaves it off.
-            let on = self.asks && self.rng.u32(0..3) == 0;
-            self.note(format!("{}: makeTake {on}", node.name()));
-            return node.set("makeTake", i32::from(on));
-        }
-        let button = match self.rng.u32(0..25) {
-            0..8 if self.asks => "generate",
-            8 if self.asks => "generateAndWait",
-            _ => self.pick(&BUTTONS),
-        };
-        self.note(format!("{}: press {button}", node.name()));
-        if button.starts_with("generate") {
-            self.tally.generated += 1;
-            if self.rng.bool() {
-                for (id, value) in [("prompt", "smoke"), ("negativePrompt", ""), ("model", "auto")]
-                {
-                    node.set(id, value);
-                }
-                node.reset("precision");
-            }
-        }
-        let cancels = self.rng.bool().then(|| self.rng.u32(0..6));
-        self.host.cancel_progress_at(cancels);
-        node.press(button);
-        let status = node.text("status");
-        // Whether one that was asked for is ready by now is up to the engine.
-        self.tally.ready += u32::from(!self.asks && status.contains("Ready"));
-        self.tally.refused += u32::from(status.contains("Nothing was started"));
     }
 
     fn back_and_forth(&mut self, node: &Node) {
