@@ -59,6 +59,7 @@ pub(crate) fn run(args: &Render, context: &CommandContext<'_>) -> Result<()> {
     if let Some(RecoveredRequest { request, .. }) = &saved
         && let Some(take) = kept(args, &store, request, console)
     {
+        NamedImages::given_again(args, request, console)?;
         return write_kept((args, &settings), &take, context);
     }
     let asked = match saved {

@@ -3,8 +3,9 @@
 use wan_alpha_core::Watch;
 use wan_alpha_core::generate::TakeInputs;
 use wan_alpha_take::engine::message::{Problem, ProblemCode};
+use wan_alpha_take::fit::FitSettings;
 use wan_alpha_take::store::Store;
-use wan_alpha_take::{ContentHash, Mask, StillImage, TakeRequest, Warning};
+use wan_alpha_take::{ContentHash, Ellipse, Mask, StillImage, TakeRequest, Warning, WarningCode};
 
 /// Images in memory, as their files have them.
 #[derive(Debug, Default)]
@@ -37,12 +38,37 @@ impl TakeImages {
         let of = |image: &Option<StillImage>, which| {
             image.as_ref().map(|image| image.warnings(which, size)).unwrap_or_default()
         };
-        [of(&self.first, "first"), of(&self.last, "last")].concat()
+        let mut warnings = [of(&self.first, "first"), of(&self.last, "last")].concat();
+        warnings.extend(self.first.as_ref().and_then(|first| no_ellipse(first, request)));
+        warnings
     }
 
     /// What a pipeline is given.
     pub(crate) fn inputs<'a>(&'a self, mask: Option<&'a Mask>) -> TakeInputs<'a> {
         TakeInputs { mask, first_image: self.first.as_ref(), last_image: self.last.as_ref() }
+    }
+}
+
+/// That the take's ellipse is the one in the middle of the frame, where the image's alpha gives none: a puff
+/// of smoke may be too faint everywhere.
+fn no_ellipse(first: &StillImage, request: &TakeRequest) -> Option<Warning> {
+    let middle = Ellipse::default();
+    let is_drawn = request.mask.is_some() || request.ellipse.iter().any(|own| *own != middle);
+    if is_drawn || first.is_empty() {
+        return None;
+    }
+    let settings = FitSettings::RELEASED;
+    match first.fitted(request.width, request.height).0.ellipse(settings) {
+        Ok(None) => Some(Warning::new(
+            WarningCode::ImageFaint,
+            format!(
+                "the first image is too faint for an ellipse of its alpha, which counts above {}, or shows \
+                 too little: the take has the ellipse in the middle of the frame",
+                settings.threshold
+            ),
+            "draw the ellipse where the subject is",
+        )),
+        Ok(Some(_)) | Err(_) => None,
     }
 }
 

@@ -173,6 +173,20 @@ fn a_take_has_the_aspect_of_its_image_and_edges_are_never_changed_in_silence() {
 }
 
 #[test]
+fn where_the_alpha_gives_no_ellipse_it_is_said_unless_one_is_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("smoke.png");
+    png(&path, 64, 48, |x, y| [200, 200, 200, if disc(x, y)[3] > 0 { 20 } else { 0 }], true);
+    let take = || small(&path).size(64, 48, 1);
+    let done = take().run().succeeded();
+    let words = done.warnings().join("\n");
+    assert!(words.contains("too faint for an ellipse of its alpha"), "{words}");
+    assert_eq!(done.take()["request"]["ellipse"][0]["a"], 0.6);
+    let drawn = take().with("--ellipse", "0.4,0.5,0.5,0.5,0").run().succeeded();
+    assert_eq!(drawn.warnings(), [""; 0]);
+}
+
+#[test]
 fn an_image_without_alpha_is_said_and_a_matte_or_opaque_offered() {
     let folder = tempfile::tempdir().unwrap();
     let [path, matte, cut_out] =
@@ -290,6 +304,34 @@ fn an_image_lies_in_the_store_beside_its_take_and_what_is_nowhere_is_refused_by_
     let (code, said, third) = run((right.with("--image", &path), at));
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(frame(&first), frame(&third));
+}
+
+#[test]
+fn another_image_beside_a_take_that_the_store_has_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, other, store] =
+        ["disc.png", "other.png", "store"].map(|name| folder.path().join(name));
+    png(&path, 64, 48, disc, true);
+    png(&other, 64, 48, |x, y| disc(y, x), true);
+    let model = Case::named("i2v").model();
+    let run = |render: &Render| {
+        let output = render.command().env("WAN_ALPHA_STORE", &store).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let first = Render::of(&model).size(64, 48, 1).with("--image", &path);
+    let (code, said) = run(&first);
+    assert_eq!(code, Some(0), "{said}");
+    let again = |image: &Path| {
+        let mut again = Render::of(&model).size(64, 48, 1);
+        for flag in ["--prompt", "--width", "--height", "--frames", "--steps"] {
+            again = again.without(flag);
+        }
+        run(&again.with("--from", first.path("out/take.json")).with("--image", image))
+    };
+    assert_eq!(again(&path).0, Some(0));
+    let (code, said) = again(&other);
+    let words = "--image other.png is not the image that the take was made with";
+    assert!(code == Some(2) && said.contains(words), "{said}");
 }
 
 #[test]

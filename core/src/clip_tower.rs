@@ -101,7 +101,7 @@ impl Layer {
     pub(crate) fn load(weights: &Weights, width: i64, config: &TowerConfig) -> Result<Self> {
         let TowerConfig { heads, activation, eps } = *config;
         let hidden = weights.shape("mlp.fc1.weight")?.first().copied().unwrap_or_default();
-        let square = |name: &str| Linear::load(&weights.sub(name), width, width);
+        let square = |name: &str| biased(&weights.sub(name), width, width);
         Ok(Self {
             before_attention: Norm::load(&weights.sub("layer_norm1"), width, eps)?,
             ways_in: match weights.contains("self_attn.qkv_proj.weight") {
@@ -115,8 +115,8 @@ impl Layer {
             way_out: square("self_attn.out_proj")?,
             before_mlp: Norm::load(&weights.sub("layer_norm2"), width, eps)?,
             mlp: [
-                Linear::load(&weights.sub("mlp.fc1"), width, hidden)?,
-                Linear::load(&weights.sub("mlp.fc2"), hidden, width)?,
+                biased(&weights.sub("mlp.fc1"), width, hidden)?,
+                biased(&weights.sub("mlp.fc2"), hidden, width)?,
             ],
             heads,
             activation,
@@ -148,6 +148,12 @@ impl Layer {
         let y = Tensor::f_scaled_dot_product_attention(&q, &k, &v, mask, 0.0, causal, None, false)?;
         self.way_out.forward(&y.f_transpose(1, 2)?.f_reshape(&size[..])?)
     }
+}
+
+/// A layer that has a bias, as all of CLIP's have: a file without it is cut short.
+fn biased(weights: &Weights, input: i64, output: i64) -> Result<Linear> {
+    weights.shape("bias")?;
+    Linear::load(weights, input, output)
 }
 
 /// The three layers that lie in one, query first.

@@ -203,6 +203,21 @@ fn a_width_that_has_no_heads_is_refused_by_tensor() {
     );
 }
 
+#[test]
+fn a_layer_that_lacks_its_bias_is_refused_by_tensor() {
+    let sizes = Sizes { heads: 1, patch: 4, grid: 2, layers: 2 };
+    for part in ["mlp.fc1", "mlp.fc2", "self_attn.out_proj"] {
+        let lacking = format!("vision_model.encoder.layers.0.{part}.bias");
+        let mut tensors = tensors(sizes);
+        tensors.retain(|(name, _)| *name != lacking);
+        let folder = tempfile::tempdir().unwrap();
+        let encoder = encoder(folder.path(), &tensors);
+        let images = random("images", &[1, 3, 8, 8], 0.5);
+        let error = encoder.encode(&images, &Unwatched).unwrap_err().to_string();
+        assert!(error.contains(&lacking), "{error}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -382,7 +382,10 @@ fn what_is_not_understood_is_refused_with_its_keys() {
     let (_folder, paths) = with_transformer(|tensors| {
         tensors.extend((0..15).map(|i| (format!("rgba_control.{i}.weight"), tensor())));
     });
-    refused(&paths, &["15 keys", "`rgba_control.0.weight`", "`rgba_control.1.weight`", "3 more"]);
+    refused(
+        &paths,
+        &["15 keys are", "`rgba_control.0.weight`", "`rgba_control.1.weight`", "3 more"],
+    );
     let (_folder, paths) = with_transformer(|tensors| {
         tensors.retain(|(name, _)| !name.starts_with("img_emb."));
     });
@@ -397,6 +400,20 @@ fn what_is_not_understood_is_refused_with_its_keys() {
     let files = ModelFiles::find(&paths, none, &Unwatched).unwrap();
     let error = DitConfig::infer(&files.dit, files.config.as_deref()).unwrap_err().to_string();
     assert!(error.contains("blocks.1.cross_attn.k_img.weight"), "{error}");
+}
+
+#[test]
+fn a_transformer_that_lacks_a_bias_is_refused_by_tensor() {
+    for lacking in ["blocks.0.cross_attn.k_img.bias", "blocks.2.ffn.0.bias", "img_emb.proj.1.bias"]
+    {
+        let (_folder, paths) =
+            with_transformer(|tensors| tensors.retain(|(name, _)| name != lacking));
+        let none = Strengths { dora: None, distill: 0.0 };
+        let found = ModelFiles::find(&paths, none, &Unwatched);
+        let read = |files: ModelFiles| DitConfig::infer(&files.dit, files.config.as_deref());
+        let error = found.and_then(read).unwrap_err().to_string();
+        assert!(error.contains(lacking), "{error}");
+    }
 }
 
 #[test]

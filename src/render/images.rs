@@ -48,11 +48,10 @@ impl NamedImages {
         Ok(Self { images: TakeImages { first, last }, first: first_source, last: last_source })
     }
 
-    /// Those of an earlier take: as `args` give them again, or from the store.
-    pub(super) fn again(
+    /// Those of an earlier take that `args` give again; others are refused.
+    pub(super) fn given_again(
         args: &Render,
         request: &TakeRequest,
-        store: &Store,
         console: &Console<'_>,
     ) -> Result<Self> {
         let given = Self::read(args, console)?;
@@ -62,6 +61,17 @@ impl NamedImages {
         ] {
             check_again(flag, expected, given.as_ref()).or_exit(Exit::BadInput)?;
         }
+        Ok(given)
+    }
+
+    /// Those of an earlier take: as `args` give them again, or from the store.
+    pub(super) fn again(
+        args: &Render,
+        request: &TakeRequest,
+        store: &Store,
+        console: &Console<'_>,
+    ) -> Result<Self> {
+        let given = Self::given_again(args, request, console)?;
         // Only what is not given is looked for.
         let mut open = request.clone();
         let TakeImages { first, last } = given.images;

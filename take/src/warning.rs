@@ -30,6 +30,8 @@ spelled_codes! {
         ImageOpaque = "image-opaque",
         /// There is nothing in an image.
         ImageEmpty = "image-empty",
+        /// An image's alpha is too faint, or too small, for an ellipse of it.
+        ImageFaint = "image-faint",
         /// Hardly anything is to be seen in the take.
         EmptyTake = "empty-take",
         /// The subject does not go where the moving ellipse goes.

@@ -1,5 +1,6 @@
 //! The transformer's sizes, from the shapes of its tensors and from `config.json`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -231,7 +232,26 @@ impl DitConfig {
                 self.in_channels, self.out_channels
             ));
         }
-        self.validate_image(set)
+        self.validate_image(set)?;
+        self.validate_biases(set)
+    }
+
+    /// Whether every block has the biases that any has, and what makes an image's tokens has its own: a
+    /// layer without one computes all the same, and wrongly.
+    fn validate_biases(&self, set: &TensorSet) -> Result<()> {
+        let part_of_block = |name: &str| -> Option<String> {
+            let (_, part) = name.strip_prefix("blocks.")?.split_once('.')?;
+            part.ends_with(".bias").then(|| part.to_owned())
+        };
+        let parts: BTreeSet<String> = set.names().filter_map(part_of_block).collect();
+        let of_block = |index| parts.iter().map(move |part| format!("blocks.{index}.{part}"));
+        let of_image = ["img_emb.proj.1.bias", "img_emb.proj.3.bias"].map(str::to_owned);
+        let of_image = of_image.into_iter().filter(|_| self.image.is_some());
+        let expected = (0..self.layers).flat_map(of_block).chain(of_image);
+        for name in expected.filter(|name| !set.contains(name)) {
+            set.find(&name)?;
+        }
+        Ok(())
     }
 
     /// Whether all blocks of an image-to-video transformer attend to an image, and none of another.
