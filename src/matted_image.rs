@@ -20,6 +20,8 @@ pub(crate) struct MattedImage<'a> {
     pub(crate) file: &'a Path,
     /// A picture of the same size that is the alpha, in place of the image's own.
     pub(crate) matte: Option<&'a Path>,
+    /// The part or layer of an EXR file that is the image; its main one otherwise.
+    pub(crate) layer: Option<&'a str>,
     /// Whether an image without alpha is opaque; else it is refused.
     pub(crate) opaque: bool,
     /// How image and matte are called in errors.
@@ -29,12 +31,13 @@ pub(crate) struct MattedImage<'a> {
 impl MattedImage<'_> {
     /// Reads it; `console` is told what is lost of its colors.
     pub(crate) fn read(&self, console: &Console<'_>) -> Result<StillImage> {
-        let Self { file, matte, opaque, flags: [flag, matte_flag] } = *self;
+        let Self { file, matte, layer, opaque, flags: [flag, matte_flag] } = *self;
         // A pipe or a device might never end.
         let about =
             file.metadata().with_context(|| format!("cannot read {flag} {}", file.display()))?;
         ensure!(about.is_file(), "{flag} {} is no file: expected a PNG or EXR", file.display());
-        let reading = PictureReading::default();
+        let layer = layer.map(str::to_owned);
+        let reading = PictureReading { layer, ..PictureReading::default() };
         let image = RgbaImage::read(file, &reading)?;
         for words in image.warnings() {
             console.warn(&format!("{}: {words}", file.display()));

@@ -417,3 +417,19 @@ fn a_take_is_exported_for_timelines_of_other_rates() {
     let (_, said) = failure(&studio, &["take", "export", &key, "--retime", "blend", "--out", "x"]);
     assert!(said.contains("--rate"), "{said}");
 }
+
+/// Of a file with several pictures the main one, or the one that is named.
+#[test]
+fn a_layer_of_a_file_is_the_image_that_is_kept() {
+    let studio = Studio::empty();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/pictures/two-pictures.exr");
+    let keep = |more: &[&str]| {
+        let fixed = ["take", "keep-image", "--opaque", file];
+        studio.ok(&[&fixed[..], more].concat()).0
+    };
+    let main = keep(&[]);
+    assert_eq!(keep(&["--layer", "beauty"]), main);
+    assert_ne!(keep(&["--layer", "specular"]), main);
+    let (code, said) = failure(&studio, &["take", "keep-image", file, "--layer", "depth"]);
+    assert!(code == Some(2) && said.contains("specular"), "{said}");
+}

@@ -19,6 +19,11 @@ use crate::{Error, Result, Stage, Watch};
 /// Channels of a head.
 const HEAD: i64 = 80;
 
+/// Width and layers of the encoder that every released image-to-video model has (ViT-H/14). Nothing in a file
+/// says how many layers there are but those that are in it.
+const RELEASED_WIDTH: i64 = 1280;
+const RELEASED_LAYERS: usize = 32;
+
 /// Epsilon of every norm.
 const EPS: f64 = 1e-5;
 
@@ -87,6 +92,14 @@ impl ImageEncoder {
         let layers = Layer::count(&weights.sub("encoder"));
         if layers == 0 {
             set.find("vision_model.encoder.layers.0.mlp.fc1.weight")?;
+        }
+        if width == RELEASED_WIDTH && layers != RELEASED_LAYERS {
+            let (_, path, _) = set.find(&patches)?;
+            let message = format!(
+                "the image encoder has {layers} layers, expected {RELEASED_LAYERS}, as those of width {width} \
+                 have: the file is not whole, fetch it again"
+            );
+            return Err(Error::file(path, message));
         }
         Ok(Self { weights, width, patch, grid, layers })
     }

@@ -20,6 +20,7 @@ use crate::text_file;
 /// One take and where it goes.
 #[derive(Debug, Args)]
 #[command(after_help = RENDER_EXAMPLES)]
+#[command(group = clap::ArgGroup::new("pictures").args(["mask", "image", "last_image"]).multiple(true))]
 pub(crate) struct Render {
     /// Model: a name (see `wan-alpha model`), a folder, or the files of its parts (DiT, text
     /// encoder, VAE, adapters); may be given several times
@@ -169,8 +170,8 @@ pub(crate) struct Render {
     #[arg(long, value_name = "FILE", help_heading = "Placement")]
     pub(crate) mask: Option<PathBuf>,
 
-    /// The part, layer or channel of EXR files that is the mask
-    #[arg(long, value_name = "NAME", requires = "mask", help_heading = "Placement")]
+    /// The part, layer or channel of EXR files that is the mask, or the layer that is the image
+    #[arg(long, value_name = "NAME", requires = "pictures", help_heading = "Placement")]
     pub(crate) layer: Option<String>,
 
     /// How strongly what lies outside the ellipse is made transparent, -1 to 1; 0 switches the

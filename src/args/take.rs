@@ -80,6 +80,10 @@ pub(crate) struct KeepImage {
     #[arg(long, value_name = "FILE")]
     pub(crate) matte: Option<PathBuf>,
 
+    /// The part or layer of an EXR file that is the image
+    #[arg(long, value_name = "NAME")]
+    pub(crate) layer: Option<String>,
+
     /// Without alpha take it as it is, opaque everywhere
     #[arg(long, conflicts_with = "matte")]
     pub(crate) opaque: bool,

@@ -33,8 +33,9 @@ impl NamedImages {
     pub(super) fn read(args: &Render, console: &Console<'_>) -> Result<Self> {
         let read = |file: &Option<PathBuf>, matte: &Option<PathBuf>, flags| {
             let Some(file) = file else { return Ok(None) };
-            let file = MattedImage { file, matte: matte.as_deref(), opaque: args.opaque, flags };
-            file.read(console).or_exit(Exit::BadInput).map(Some)
+            let (matte, layer) = (matte.as_deref(), args.layer.as_deref());
+            let image = MattedImage { file, matte, layer, opaque: args.opaque, flags };
+            image.read(console).or_exit(Exit::BadInput).map(Some)
         };
         let first = read(&args.image, &args.matte, ["--image", "--matte"])?;
         let last = read(&args.last_image, &args.last_matte, ["--last-image", "--last-matte"])?;

@@ -15,9 +15,10 @@ use crate::matted_image::MattedImage;
 /// Reads and keeps the image that `args` name. The line to print: its hash, or JSON with `hash`, `name`,
 /// `width` and `height` (pixels).
 pub(super) fn run(args: &KeepImage, store: &Store, console: &Console<'_>) -> Result<String> {
-    let KeepImage { image: file, matte, opaque, json } = args;
+    let KeepImage { image: file, matte, layer, opaque, json } = args;
     let flags = ["the image", "--matte"];
-    let image = MattedImage { file, matte: matte.as_deref(), opaque: *opaque, flags };
+    let (matte, layer) = (matte.as_deref(), layer.as_deref());
+    let image = MattedImage { file, matte, layer, opaque: *opaque, flags };
     let image = image.read(console).or_exit(Exit::BadInput)?;
     let hash = store.keep_image(&image)?;
     let name = ImageSource::new(hash, &file.file_name().unwrap_or_default().to_string_lossy()).name;
