@@ -6,6 +6,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use wan_alpha_take::counted::{counted, verb};
+
 use super::adapter::{Adapter, AdapterKind};
 use super::candidate::Candidate;
 use super::clip_names::is_of_text;
@@ -84,10 +86,12 @@ fn refuse_unknown<'a>(keys: impl Iterator<Item = (&'a Path, &'a str)>, what: &st
     Err(Error::file(
         path,
         format!(
-            "{} keys are not understood as {what}: {}{more}; what they do to an image is not known, so \
-             that the model is refused",
-            keys.len(),
-            listed.join(", ")
+            "{} {} not understood as {what}: {}{more}; what {} to an image is not known, so that the model \
+             is refused",
+            counted(keys.len(), "key"),
+            verb(keys.len(), "is", "are"),
+            listed.join(", "),
+            verb(keys.len(), "it does", "they do")
         ),
     ))
 }
