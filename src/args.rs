@@ -90,11 +90,11 @@ pub(crate) enum Command {
     /// What a take would take of memory and time here, before it is made
     Plan(PlanTake),
 
-    /// The store of takes: list, show, verify, export, make, trim
+    /// The store of takes: list, show, verify, export, gallery, make, keep-image, remove, trim, clear, where
     #[command(subcommand)]
     Take(TakeCommand),
 
-    /// The process that keeps a model warm for its clients
+    /// The process that keeps a model warm for its clients: status, pause, resume, unload, stop
     #[command(subcommand)]
     Engine(EngineVerb),
 
@@ -106,7 +106,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Data(DataCommand),
 
-    /// Models by name: get, add, list, show, verify, remove, merge
+    /// Models by name: get, add, pack, list, show, verify, remove, merge, quantize, export, where
     #[command(subcommand)]
     Model(ModelCommand),
 

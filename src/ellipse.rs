@@ -7,6 +7,7 @@ mod show;
 use anyhow::{Result, anyhow};
 use wan_alpha_core::Watch;
 use wan_alpha_take::Ellipse;
+use wan_alpha_take::counted::counted;
 use wan_alpha_take::ellipse::AXIS;
 use wan_alpha_take::fit::{Coverage, Fit};
 
@@ -83,10 +84,10 @@ fn track(coverage: &Coverage, args: &FitEllipse, console: &Console<'_>) -> Resul
         }
         if fits[frame].is_some() {
             log::info!(
-                "latent frame {frame} (to take frame {}): {}, enlarged {enlargements} times, \
-                 covers {:.1} %",
+                "latent frame {frame} (to take frame {}): {}, enlarged {}, covers {:.1} %",
                 4 * frame,
                 fitted.rounded(),
+                counted(enlargements, "time"),
                 covered * 100.0
             );
         } else {

@@ -21,7 +21,8 @@ use wan_alpha_core::device::Device;
 use wan_alpha_take::engine::client::{ClientSetup, EngineClient, EngineState, JobState, Snapshot};
 use wan_alpha_take::engine::endpoint::Endpoint;
 use wan_alpha_take::engine::message::{
-    DeviceReport, Holder, Identity, MemoryTerms, Problem, ProblemCode, StatusReport, Submit,
+    DeviceReport, Holder, Identity, MemoryTerms, Problem, ProblemCode, Progress, StatusReport,
+    Submit,
 };
 use wan_alpha_take::engine::server::{EngineServer, IdleLimits, ServerSetup};
 use wan_alpha_take::log_file::LogFile;
@@ -160,7 +161,7 @@ pub(crate) fn have_made(
                     let left = Hours(left);
                     console.caution(format!("the engine needs about {left}; Ctrl-C gives it up"));
                 }
-                console.show(&progress);
+                said.show(&progress, console);
             }
             Some(JobState::Sent | JobState::Queued { .. }) => {}
         }
@@ -179,9 +180,24 @@ struct SaidOfEngine {
     slow_start: bool,
     begun: bool,
     device: DeviceReport,
+    /// That the engine pauses, and what ends it.
+    pausing: bool,
 }
 
 impl SaidOfEngine {
+    /// Shows how far the take is, and at each pause what ends it: who waits may not be who has paused.
+    fn show(&mut self, progress: &Progress, console: &Console<'_>) {
+        let pauses = progress.is_paused();
+        if pauses && !std::mem::replace(&mut self.pausing, pauses) {
+            console.remark(
+                "the engine pauses: `wan-alpha engine resume` has the take go on, and so does the end of a \
+                 host's render that it has made room for",
+            );
+        }
+        self.pausing = pauses;
+        console.show(progress);
+    }
+
     /// Tells once of an engine and of a device that take their time, and of a GPU that is not used.
     /// Whether the take has just been begun.
     fn follow(&mut self, key: TakeKey, now: &Snapshot, console: &Console<'_>) -> bool {

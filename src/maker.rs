@@ -6,6 +6,7 @@
 //! the same take is waited for; the first publisher wins.
 
 mod claim_heartbeat;
+mod content_check;
 mod error;
 mod latent_cache;
 mod named_files;
@@ -36,6 +37,7 @@ use crate::model::use_merged;
 use crate::take_images::TakeImages;
 use crate::take_record::{ReportSink, WarningKeeper, in_order};
 pub(crate) use claim_heartbeat::ClaimHeartbeat;
+use content_check::AcceptedFiles;
 pub(crate) use error::MakeError;
 use error::{no_model, no_thread};
 use latent_cache::{Latents, Made};
@@ -78,6 +80,8 @@ pub(crate) struct Maker {
     latents: Latents,
     /// Of prompts, from engine to engine.
     contexts: Option<PathBuf>,
+    /// What takes were made with.
+    accepted: AcceptedFiles,
     claimant: Claimant,
     warm: Option<LoadedModel>,
 }
@@ -104,6 +108,7 @@ impl Maker {
             class: opened.class(),
             latents: Latents::in_folder(opened.device, environment.state.join("latents")),
             contexts: contexts_folder(environment, &opened.class()),
+            accepted: AcceptedFiles::new(environment),
             claimant: Claimant::this_process(&environment.host),
             warm: None,
         }
@@ -255,6 +260,7 @@ impl Maker {
         if let Some(change) = found.as_ref().and_then(|(_, named)| named.changed()) {
             return Err(no_model(&format!("model `{}`: {change}", files.name)));
         }
+        self.accepted.check((pipeline.files(), files), request, fingerprint, &keeper)?;
         (place.may_begin)(&pipeline)?;
         use_merged(&mut pipeline, &files.name, files.merged.clone(), fingerprint, &keeper);
         let NamedFiles { name, made_for, .. } = files;

@@ -25,7 +25,7 @@ use wan_alpha_take::models::{
     ChosenPreset, Defaults, MadeFor, Manifest, ModelError, ModelRoots, NamedModel, PartFile,
     Preset, check_name,
 };
-use wan_alpha_take::{Ellipse, Fingerprint, Precision, RequestDraft, TakeRequest};
+use wan_alpha_take::{Fingerprint, Precision, RequestDraft};
 
 use crate::args::ModelCommand;
 use crate::context::CommandContext;
@@ -327,15 +327,7 @@ impl Adding<'_> {
 
 /// Whether a request that leaves all to the model can be made.
 fn check_defaults(name: &str, defaults: &Defaults) -> Result<()> {
-    let complete = || -> Result<()> {
-        let frames = TakeRequest::latent_frames_of(defaults.frames_or_released())?;
-        let mut draft = RequestDraft::new(name.to_owned(), "a ball".to_owned());
-        draft.ellipse = vec![Ellipse::default(); frames];
-        draft.mu = vec![0.0; frames];
-        draft.complete(defaults)?;
-        Ok(())
-    };
-    complete()
+    RequestDraft::check_defaults(name, defaults)
         .with_context(|| format!("what the record of {name} says it does cannot be done"))
         .or_exit(Exit::BadInput)
 }

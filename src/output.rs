@@ -167,7 +167,7 @@ impl Writer {
     /// Writes the contact sheet. The take is complete once [`Written::describe`] has been called.
     pub(crate) fn finish(mut self) -> Result<Written> {
         let (next, frames) = (self.next, self.plan.frames);
-        ensure!(next == frames, "only {next} of {frames} frames were made");
+        ensure!(next == frames, "only {next} of {} were made", counted(frames, "frame"));
         let bytes = png::encode_sheet(&self.sheet, &self.plan.provenance)?;
         let sheet = self.folder.path().join(SHEET);
         write_whole(&sheet, &bytes)?;

@@ -1,10 +1,10 @@
 //! `wan-alpha plan`: what a take would take of memory and time here, before anything is made.
 
 use anyhow::{Result, anyhow};
-use serde_json::json;
-use wan_alpha_core::Watch;
+use serde_json::{Value, json};
 use wan_alpha_core::generate::{Keep, Pipeline};
 use wan_alpha_core::weights::Strengths;
+use wan_alpha_core::{Error, Watch};
 use wan_alpha_take::counted::counted;
 use wan_alpha_take::models::Defaults;
 use wan_alpha_take::{ContentHash, Ellipse, ImageSource, RequestDraft, TakeRequest};
@@ -34,17 +34,18 @@ pub(crate) fn run(args: &PlanTake, context: &CommandContext<'_>) -> Result<()> {
     let images = pipeline.images_needed();
     let request = request(args, &chosen, &sampling.defaults, (&loras, images))?;
     pipeline.add_loras(&loras.files(&request), watch)?;
-    let plan = pipeline.plan(&request)?.ok_or_else(|| {
+    let planned = pipeline.plan(&request);
+    if let (Err(error), true) = (&planned, args.json) {
+        print_json(&refused(error), &pipeline, &request)?;
+    }
+    let plan = planned?.ok_or_else(|| {
         anyhow!("the system does not tell its memory, and nothing can be planned by it")
     })?;
     let history = TimingHistory::read(&environment.state);
     let expected = announcement::expected(&history, &pipeline, &request, &opened);
     if args.json {
-        let budget = pipeline.budget()?;
-        let sizes = pipeline.sizes(request.precision)?;
-        let seconds = expected.seconds();
-        let told = json!({ "plan": plan, "budget": budget, "model": sizes, "seconds": seconds });
-        return print_lines(&[serde_json::to_string_pretty(&told)?]);
+        let told = json!({ "fits": true, "plan": plan, "seconds": expected.seconds() });
+        return print_json(&told, &pipeline, &request);
     }
     let TakeRequest { width, height, frames, model, solver, guidance, .. } = &request;
     let settings = match &sampling.preset {
@@ -52,13 +53,42 @@ pub(crate) fn run(args: &PlanTake, context: &CommandContext<'_>) -> Result<()> {
         None => format!("{solver}, {}, guidance {guidance}", counted(request.steps, "step")),
     };
     let mut said = vec![
-        format!("{width}×{height} with {frames} frames by `{model}` on {opened}: it fits"),
+        format!(
+            "{width}×{height} with {} by `{model}` on {opened}: it fits",
+            counted(*frames, "frame")
+        ),
         format!("sampling: {settings}"),
         format!("memory: {plan}"),
         format!("time: {expected}"),
     ];
     said.extend(announcement::of_image(&pipeline.arithmetic(&request), request.steps));
     print_lines(&said)
+}
+
+/// What is told to programs of a take that cannot be made; the command ends with the same error.
+fn refused(error: &Error) -> Value {
+    let (reason, remedy) = match error {
+        Error::DoesNotFit { what, remedy, .. } => (what.clone(), Some(remedy)),
+        other => (other.to_string(), None),
+    };
+    json!({ "fits": false, "reason": reason, "remedy": remedy })
+}
+
+/// Prints what is told of a take, with its sizes, the model's and what memory there is.
+fn print_json(told: &Value, pipeline: &Pipeline, request: &TakeRequest) -> Result<()> {
+    let TakeRequest { model, width, height, frames, steps, guidance, precision, .. } = request;
+    let take = json!({
+        "model": model, "width": width, "height": height, "frames": frames, "steps": steps,
+        "guidance": guidance, "precision": precision, "decode_precision": request.decode_precision,
+        "decode_tiling": request.decode_tiling,
+    });
+    let mut all = json!({
+        "take": take, "budget": pipeline.budget()?, "model": pipeline.sizes(*precision)?,
+    });
+    if let (Value::Object(all), Value::Object(told)) = (&mut all, told) {
+        all.extend(told.clone());
+    }
+    print_lines(&[serde_json::to_string_pretty(&all)?])
 }
 
 /// The take that `render` would make of so many images, but for what no plan depends on: which they are,

@@ -50,7 +50,9 @@ pub(crate) fn run(args: &Render, context: &CommandContext<'_>) -> Result<()> {
     let mut saved = args.from.as_deref().map(saved_request::read).transpose()?;
     if let (Some(saved), Some(seed)) = (&mut saved, args.picked_seed()?) {
         saved.request.seed = seed;
+        args.seed_warning().into_iter().for_each(|words| console.caution(words));
     }
+    args.picked_line()?.into_iter().for_each(|words| console.remark(&words));
     let settings = args.files.settings(environment)?;
     refuse_inputs(args, &settings, saved.as_ref())?;
     console.say_choices(args.mask.as_slice());

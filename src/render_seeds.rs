@@ -38,12 +38,16 @@ const PROGRAM: &str = "wan-alpha render --seeds";
 /// Makes the takes of `args` with each of `seeds`.
 pub(crate) fn run(
     args: &Render,
-    SeedList(seeds): &SeedList,
+    SeedList { seeds, .. }: &SeedList,
     context: &CommandContext<'_>,
 ) -> Result<()> {
     let CommandContext { environment, progress, console, .. } = *context;
     render::refuse_nothing_asked(args).or_exit(Exit::BadInput)?;
     let saved = args.from.as_deref().map(saved_request::read).transpose()?;
+    // Without a saved request the flags are read as those of one take, and said of.
+    if saved.is_some() {
+        args.seed_warning().into_iter().for_each(|words| console.caution(words));
+    }
     let settings = args.files.settings(environment)?;
     render::refuse_inputs(args, &settings, saved.as_ref())?;
     let folder = VariantFolder::open(&args.out, settings.force).or_exit(Exit::BadInput)?;

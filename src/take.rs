@@ -20,7 +20,7 @@ use wan_alpha_take::retime::{Retime, ShownFrames, blend};
 use wan_alpha_take::store::{Store, StoreError, Take};
 use wan_alpha_take::{TakeKey, TakeRequest};
 
-use crate::args::{ExportTake, MakeTake, SeedList, TakeCommand};
+use crate::args::{ExportTake, MakeTake, TakeCommand};
 use crate::console::Console;
 use crate::context::CommandContext;
 use crate::device;
@@ -253,10 +253,11 @@ fn make(
     };
     let mut takes = Vec::new();
     match &args.seeds {
-        Some(SeedList(seeds)) => {
+        Some(list) => {
+            list.warning().into_iter().for_each(|words| console.caution(words));
             let sheet =
                 args.sheet.as_deref().map(|path| SheetFile::new(path, &request, environment));
-            make_each(&request, seeds, console, &mut make, &mut |picture, take| {
+            make_each(&request, &list.seeds, console, &mut make, &mut |picture, take| {
                 takes.push(take.path().display().to_string());
                 sheet.as_ref().map_or(Ok(()), |sheet| sheet.write(picture))
             })?;

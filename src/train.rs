@@ -185,7 +185,7 @@ impl TaskBench<'_> {
                 (Origin::Files(set), config)
             }
         };
-        let with_images = config.is_image_to_video();
+        let transformer = config.clone();
         let text = match (&about.text, about.text_base.as_slice()) {
             (Some(sizes), _) => Some(Origin::Nothing { config: sizes.config(), seed }),
             (None, []) => None,
@@ -210,12 +210,12 @@ impl TaskBench<'_> {
         let settings = self.settings;
         if settings.data.procedural.is_some() {
             let feed =
-                LiveFeed::open(settings, about, tokenizer, with_images, self.compute, self.watch);
+                LiveFeed::open(settings, about, tokenizer, &transformer, self.compute, self.watch);
             let feed = feed.or_exit(Exit::BadInput)?;
             let extras = samples::Takes { feed: &feed, settings, about, decoders };
             run.train(&mut task, &feed, &extras)
         } else {
-            let feed = LatentFeed::open(self.compute.device, settings, tokenizer, with_images);
+            let feed = LatentFeed::open(self.compute.device, settings, tokenizer, &transformer);
             let feed = feed.or_exit(Exit::BadInput)?;
             let extras = samples::Takes { feed: &feed, settings, about, decoders };
             run.train(&mut task, &feed, &extras)

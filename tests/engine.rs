@@ -125,12 +125,18 @@ fn a_paused_engine_gives_its_memory_back_and_goes_on_with_the_same_take() {
     let mut client = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stderr = BufReader::new(client.stderr.take().unwrap()).lines().map_while(Result::ok);
     assert!(stderr.any(|line| line.starts_with("sampling ")));
+    let (status, _) = studio.ok(&["engine", "status"]);
+    assert!(status.contains("\nmodel in memory: tiny\n"), "{status}");
     let (said, _) = studio.ok(&["engine", "pause"]);
     assert!(said.starts_with("the engine pauses"), "{said}");
+    assert!(stderr.any(|line| line.contains("`wan-alpha engine resume` has the take go on")));
     assert!(stderr.any(|line| line.starts_with("paused")));
     let (status, _) = studio.ok(&["engine", "status"]);
     assert!(status.contains("\nthe engine pauses until `wan-alpha engine resume`"), "{status}");
-    assert!(status.contains(": paused "), "{status}");
+    assert!(
+        status.contains(": paused ") && status.contains("\nmodel in memory: none\n"),
+        "{status}"
+    );
     // Whoever comes meanwhile waits too.
     let second = studio.request("b.json", 2, 5);
     let mut waiting = studio.command("run", &["take", "make", "--engine", &second]);
@@ -182,6 +188,39 @@ fn a_running_engine_keeps_to_the_memory_that_whoever_asks_grants() {
     assert_eq!(refused.status.code(), Some(3), "{said}");
     assert!(said.contains(" may be used: `--memory` is 200 MB"), "{said}");
     studio.ok(&["take", "make", "--engine", &second]);
+}
+
+/// A program that writes files over, in place and with their times, changes nothing that a record tells.
+#[test]
+fn a_warm_engine_makes_no_take_of_other_weights_under_the_old_fingerprint() {
+    let studio = Studio::empty();
+    let model = support::model::Copy::of("t2v-euler");
+    studio.ok(&["model", "add", "tiny", model.folder().to_str().unwrap()]);
+    studio.ok(&["take", "make", "--engine", &studio.request("a.json", 1, 5)]);
+    let path = model.path(support::model::DORA);
+    let write = |bytes: &[u8]| {
+        let since = fs::metadata(&path).unwrap().modified().unwrap();
+        let since = since.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        fs::write(&path, bytes).unwrap();
+        let time = std::time::UNIX_EPOCH + Duration::from_secs(since);
+        fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+    };
+    let old = fs::read(&path).unwrap();
+    let mut new = old.clone();
+    *new.last_mut().unwrap() ^= 1;
+    write(&new);
+    let second = studio.request("b.json", 2, 5);
+    for _ in 0..2 {
+        let refused = studio.run(&["take", "make", "--engine", &second]);
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(!refused.status.success(), "{said}");
+        assert!(said.contains("the files of model `tiny` were written over"), "{said}");
+        assert_eq!(studio.takes().len(), 1);
+    }
+    // Where it is the same again, it is what was asked for.
+    write(&old);
+    studio.ok(&["take", "make", "--engine", &second]);
+    assert_eq!(studio.takes().len(), 2);
 }
 
 #[test]

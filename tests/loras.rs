@@ -187,9 +187,17 @@ fn a_file_goes_beside_the_model_that_ships_and_keeps_its_defaults() {
     let plain = request("plain", &["draft"]);
     let styled = request("styled", &["draft", "style.safetensors"]);
     assert_ne!(plain["model_fingerprint"], styled["model_fingerprint"]);
+    // So it does beside the folder of a model with a record, and where both are given a name.
+    let ships = Path::new(env!("CARGO_MANIFEST_DIR")).join("resources/draft-model");
+    let beside = request("beside", &[ships.to_str().unwrap(), "style.safetensors"]);
+    room.ok(&["model", "add", "inked", ships.to_str().unwrap(), "style.safetensors"]);
+    let named = request("named", &["inked"]);
     for default in ["width", "height", "shift", "guidance", "mu_scale", "solver"] {
-        assert_eq!(plain[default], styled[default], "{default}");
+        for with in [&styled, &beside, &named] {
+            assert_eq!(plain[default], with[default], "{default}");
+        }
     }
+    assert_eq!(styled["model_fingerprint"], named["model_fingerprint"]);
 }
 
 #[test]

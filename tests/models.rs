@@ -131,10 +131,12 @@ fn an_incomplete_download_is_told_what_it_lacks() {
 fn foreign_files_among_the_parts_of_a_model_that_is_added_are_told_in_a_line_each() {
     let room = Room::new();
     let folder = room.model("download");
-    let foreign: [(&str, &[u8]); 3] = [
+    let foreign: [(&str, &[u8]); 5] = [
         ("yolo.pt", b"\x80\x02}q\x00."),
         ("page.bin", b"<!DOCTYPE html><html></html>"),
         ("empty.ckpt", b""),
+        ("pointer.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
+        ("torn.gguf", b"GGUF\x03\x00"),
     ];
     for (name, bytes) in foreign {
         fs::write(folder.join(name), bytes).unwrap();

@@ -35,6 +35,9 @@ fn the_draft_model_fits_and_less_memory_moves_its_parts() {
     let text = String::from_utf8(said.stdout).unwrap();
     assert!(text.starts_with("96×96 with 17 frames by `draft` on the CPU: it fits\n"), "{text}");
     assert!(text.contains("\nmemory: ") && text.contains("\ntime: "), "{text}");
+    let one = plan(&["--model", "draft", "--frames", "1"]);
+    let text = String::from_utf8(one.stdout).unwrap();
+    assert!(text.starts_with("96×96 with 1 frame by `draft`"), "{text}");
     let peak = |plan: &Value, stage: &str| plan["plan"]["peaks"][stage].as_u64().unwrap();
     let free = json(&["--model", "draft", "--size", "512x512"]);
     assert_eq!(free["plan"]["resident"], free["plan"]["layers"]);
@@ -50,6 +53,35 @@ fn the_draft_model_fits_and_less_memory_moves_its_parts() {
     let tiled = json(&["--model", "draft", "--size", "512x512", "--decode-tiling", "tiled"]);
     assert!(peak(&tiled, "decode") < peak(&capped, "decode"));
     assert_eq!(peak(&tiled, "decode"), peak(&by_itself, "decode"));
+    assert_eq!((&tiled["plan"]["tiled"], &free["plan"]["tiled"]), (&true.into(), &false.into()));
+}
+
+/// Whoever sets a limit sees what follows from it, before the take and in the plan.
+#[test]
+fn decoding_in_tiles_is_told_beforehand() {
+    let limited = ["--model", "draft", "--size", "832x480", "--frames", "1", "--memory", "2.5"];
+    let text = String::from_utf8(plan(&limited).stdout).unwrap();
+    assert!(text.contains(", frames are decoded in tiles"), "{text}");
+    let whole = plan(&["--model", "draft", "--size", "96x96"]);
+    assert!(!String::from_utf8(whole.stdout).unwrap().contains("tiles"));
+}
+
+#[test]
+fn programs_are_told_the_take_and_whether_it_fits() {
+    let fits = json(&["--model", "draft", "--size", "112x96", "--frames", "9"]);
+    assert_eq!(fits["fits"], true);
+    let take = &fits["take"];
+    let size = ["width", "height", "frames"].map(|name| take[name].as_u64().unwrap());
+    assert_eq!((size, take["model"].as_str()), ([112, 96, 9], Some("draft")));
+    assert_eq!(take["decode_tiling"], "whole");
+    let whole = ["--model", "draft", "--size", "832x480", "--decode-tiling", "whole", "--json"];
+    let refused = plan(&[&whole[..], &["--memory", "0.75"]].concat());
+    assert_eq!(refused.status.code(), Some(3));
+    let told: Value = serde_json::from_slice(&refused.stdout).unwrap();
+    assert_eq!((&told["fits"], &told["take"]["width"]), (&false.into(), &832.into()));
+    let words = |field: &str| told[field].as_str().unwrap().to_owned();
+    assert!(words("reason").contains(" at least, "), "{told}");
+    assert!(words("remedy").contains("--memory"), "{told}");
 }
 
 #[test]

@@ -184,6 +184,18 @@ fn a_dora_is_trained_on_a_cached_set_and_renders() {
         "take",
     ]);
     assert!(room.path("take/contact-sheet.png").exists());
+
+    // A transformer that attends to fewer tokens than were cached refuses the set at once; cached with that
+    // model, captions are cut to what it attends to.
+    let config = model.join("config.json");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("\"text_len\": 512", "\"text_len\": 6")).unwrap();
+    let words = room.refused("run.toml", "short", 2);
+    assert!(words.contains("tokens, and the transformer takes 6 at most"), "{words}");
+    assert!(room.losses("short").is_empty());
+    let cache = ["data", "cache", "set", "--model", "reference", "--area", "32x32"];
+    room.verb(&[&cache[..], &["--out", "cache", "--device", "cpu"]].concat());
+    room.ok("run.toml", "shorter");
 }
 
 #[test]

@@ -78,6 +78,7 @@ fn takes_of_several_seeds_are_seen_in_one_picture_and_one_is_picked_without_comp
     let (code, _, stderr) = render(&studio, &["--seeds", "3..5", "--pick", "2"]);
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stderr.contains("the take is in the store already"), "{stderr}");
+    assert!(stderr.contains("take 2 of 3, seed 4\n"), "{stderr}");
     let take = json(studio.path("out/take.json"));
     assert_eq!((take["request"]["seed"].as_u64(), studio.takes().len()), (Some(4), 4));
     let there = names(&studio.path("out"));

@@ -11,6 +11,7 @@ use support::quantized;
 use support::reference::Case;
 use support::render::{Done, Render};
 use wan_alpha_core::device::Device;
+use wan_alpha_core::generate::RELEASED_NEGATIVE_PROMPT;
 use wan_alpha_core::tch::Tensor;
 
 fn good() -> Copy {
@@ -197,6 +198,19 @@ fn a_text_is_cut_at_the_length_of_its_model_and_which_one_is_said() {
     let [warning] = &done.warnings()[..] else { panic!("{:?}", done.warnings()) };
     assert!(warning.starts_with("no negative prompt is given, so the built-in one"), "{warning}");
     assert!(warning.contains("the first 12 tokens of it"), "{warning}");
+    // So it is where a model's defaults bring it into the request, as those of released models do.
+    let done = Render::of(model.folder()).with("--guidance", "2");
+    let done = done.with("--negative", RELEASED_NEGATIVE_PROMPT).dumped().run().succeeded();
+    let [warning] = &done.warnings()[..] else { panic!("{:?}", done.warnings()) };
+    assert!(warning.contains("the built-in one is used"), "{warning}");
+    // As many ids as the transformer attends to, and no more.
+    for name in ["token_ids", "negative_token_ids"] {
+        assert_eq!(done.dump().read(Device::cpu(), name).unwrap().size(), [12], "{name}");
+    }
+    let own = Render::of(model.folder()).with("--guidance", "2").with("--negative", words(40));
+    let done = own.run().succeeded();
+    let [warning] = &done.warnings()[..] else { panic!("{:?}", done.warnings()) };
+    assert!(warning.starts_with("the negative prompt has more than the 12 tokens"), "{warning}");
     let done = Render::of(model.folder()).with("--prompt", words(40)).run().succeeded();
     let [warning] = &done.warnings()[..] else { panic!("{:?}", done.warnings()) };
     assert!(warning.starts_with("the prompt has more than the 12 tokens"), "{warning}");

@@ -28,7 +28,6 @@ use crate::dit::{AttentionKernel, DitConfig, attention_kernel};
 use crate::noise::{self, ShiftedNoise};
 use crate::plan::DecodePlan;
 use crate::shim::Switch;
-use crate::text::TEXT_LENGTH;
 use crate::vae::{LATENT_CHANNELS, RgbaDecoder};
 use crate::weights::{FurtherLora, MergedTransformer, ModelFiles, Strengths, Weights};
 use crate::{Error, ErrorKind, MemoryContext, Result, Stage, Watch, give_back};
@@ -260,7 +259,7 @@ impl Pipeline {
         let mut noise =
             self.noise(request, inputs.mask, sink).map_err(|error| error.during(Stage::Text))?;
         let Self { files, config, contexts, device, dit, .. } = self;
-        let length = usize::try_from(config.text_length).unwrap_or(TEXT_LENGTH);
+        let length = config.text_tokens();
         // A tokenizer is read anew for each take.
         files.tokenizer_unchanged()?;
         let weights = |kind| Weights::new(files.text.clone(), vec![], kind, *device);
@@ -281,6 +280,8 @@ impl Pipeline {
         let mut contexts = contexts
             .contexts(&text, request, make_room, sink, watch)
             .map_err(|error| error.during(Stage::Text))?;
+        // Nor has it been written over while it was read.
+        files.tokenizer_unchanged()?;
         let image_beside = plan.as_ref().is_none_or(|plan| plan.condition_beside_transformer);
         contexts.image = self
             .image_condition(request, inputs, image_beside, sink, watch)

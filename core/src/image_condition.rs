@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use tch::{Kind, Tensor};
 use wan_alpha_take::StillImage;
+use wan_alpha_take::counted::counted;
 
 use crate::device::Device;
 use crate::image_encoder::{ImageEncoder, ImageFeatures};
@@ -238,7 +239,8 @@ fn check_last(first: &Tensor, last: &Tensor, frames: usize) -> Result<()> {
     }
     if frames <= FRAMES_PER_LATENT as usize {
         return Err(Error::Input(format!(
-            "a take of {frames} frames cannot end with an image of its own: expected 5 frames or more"
+            "a take of {} cannot end with an image of its own: expected 5 frames or more",
+            counted(frames, "frame")
         )));
     }
     Ok(())

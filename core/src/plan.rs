@@ -17,6 +17,7 @@ mod sizes;
 use std::fmt;
 
 use serde::Serialize;
+use wan_alpha_take::counted::counted;
 
 use crate::Stage;
 use crate::blocks::BlockStore;
@@ -51,10 +52,16 @@ pub struct MemoryPlan {
     pub condition_beside_transformer: bool,
     /// How the latent is decoded.
     pub decode: DecodePlan,
+    /// Frames are decoded in tiles, as the request says.
+    pub tiled: bool,
     /// The most that each stage holds, in bytes.
     pub peaks: PlannedPeaks,
     /// Bytes that come from elsewhere in each pass of the transformer.
     pub streamed: u64,
+    /// What adapters have beside blocks that are kept quantized stays in the device's memory.
+    pub keeps_adapters: bool,
+    /// Bytes of it that are read from their files in each pass, where it does not stay.
+    pub adapters_read: u64,
 }
 
 /// Where blocks come from that do not stay.
@@ -160,7 +167,32 @@ struct Misfit {
     transformer: u64,
 }
 
+/// With what adapters have beside quantized blocks, where it costs nothing else its place.
 fn place(
+    model: &ModelSizes,
+    take: &TakeSizes,
+    budget: &MemoryBudget,
+) -> Result<MemoryPlan, Misfit> {
+    let plain = place_beside(model, take, budget)?;
+    if model.adapters == 0 {
+        return Ok(MemoryPlan { keeps_adapters: true, ..plain });
+    }
+    let with = ModelSizes { fixed: model.fixed + model.adapters, ..*model };
+    let keeping = place_beside(&with, take, budget).ok();
+    let keeping = keeping.map(|plan| MemoryPlan { keeps_adapters: true, ..plan });
+    let costs_nothing = |plan: &MemoryPlan| {
+        let places = |plan: &MemoryPlan| {
+            let beside = (plan.text_beside_transformer, plan.condition_beside_transformer);
+            (plan.resident, plan.slots, plan.keeps_text_keys, plan.text_slots, beside, plan.decode)
+        };
+        places(plan) == places(&plain)
+    };
+    let plan = keeping.filter(|keeping| keeping.slots == 0 && costs_nothing(keeping));
+    Ok(plan.unwrap_or(MemoryPlan { adapters_read: model.adapters, ..plain }))
+}
+
+/// Without a look at adapters.
+fn place_beside(
     model: &ModelSizes,
     take: &TakeSizes,
     budget: &MemoryBudget,
@@ -192,8 +224,11 @@ fn place(
         text_beside_transformer,
         condition_beside_transformer,
         decode,
+        tiled: take.tiled,
         peaks,
         streamed,
+        keeps_adapters: false,
+        adapters_read: 0,
     })
 }
 
@@ -303,6 +338,7 @@ impl fmt::Display for MemoryPlan {
         )?;
         let Self { layers, resident, slots, .. } = *self;
         match self.store {
+            PlannedStore::None if layers == 1 => f.write_str("its one block stays in memory")?,
             PlannedStore::None => write!(f, "all {layers} blocks stay in memory")?,
             store => {
                 let from = match store {
@@ -313,15 +349,21 @@ impl fmt::Display for MemoryPlan {
                 let streamed = rounded_up(self.streamed);
                 write!(
                     f,
-                    "{resident} of {layers} blocks stay, {streamed} a pass come from {from} through \
-                     {slots} slots"
+                    "{resident} of {layers} blocks stay, {streamed} a pass come from {from} through {}",
+                    counted(slots, "slot")
                 )?;
             }
+        }
+        if self.adapters_read > 0 {
+            let read = rounded_up(self.adapters_read);
+            write!(f, ", {read} of adapters are read from their files in every pass")?;
         }
         if !self.keeps_text_keys {
             f.write_str(", keys of the text are computed in every pass")?;
         }
-        if !self.decode.together {
+        if self.tiled {
+            f.write_str(", frames are decoded in tiles")?;
+        } else if !self.decode.together {
             f.write_str(", the decoders run one after the other")?;
         }
         if !self.decode.beside_transformer {

@@ -33,6 +33,7 @@ mod gguf_vocabulary;
 mod held_tensor;
 mod image_names;
 mod image_parts;
+mod kept_adapters;
 mod kept_blocks;
 mod low_rank;
 mod marks;
@@ -79,7 +80,7 @@ pub use fingerprint::lora_fingerprint;
 pub use found_parts::FoundParts;
 pub use further_loras::{FurtherLora, LoraContent, check_lora, lora_content};
 pub use gguf_vocabulary::GgufVocabulary;
-pub(crate) use kept_blocks::kept_bytes;
+pub(crate) use kept_blocks::{adapter_bytes, kept_bytes};
 pub use low_rank::LowRank;
 pub use marks::FILLER;
 pub use memory::{MemorySet, keeps_float32};
@@ -102,6 +103,7 @@ use crate::device::Device;
 use crate::{Error, Result};
 use block_layout::Asked;
 use held_tensor::Held;
+use kept_adapters::KeptAdapters;
 use merge::{Delivery, Scratch};
 
 /// A network's weights as its layers see them: a prefix into where they come from, and the kind
@@ -113,6 +115,8 @@ pub struct Weights {
     kind: Kind,
     device: Device,
     storage: BlockStorage,
+    /// What adapters have beside blocks that stay quantized; none where it is read in each pass.
+    kept_adapters: Option<Arc<KeptAdapters>>,
 }
 
 /// How the matrices of a transformer's blocks are kept in memory, whatever they are computed with.
@@ -147,13 +151,17 @@ impl Weights {
         device: Device,
     ) -> Self {
         let source = Source::Files { set, adapters: adapters.into(), scratch: Scratch::default() };
-        Self { source, prefix: String::new(), kind, device, storage: BlockStorage::AsStored }
+        Self::from_source(source, kind, device)
     }
 
     /// Weights that are in memory on `device`, with gradients where they need one.
     pub fn in_memory(set: Arc<MemorySet>, kind: Kind, device: Device) -> Self {
-        let (source, storage) = (Source::Memory(set), BlockStorage::AsStored);
-        Self { source, prefix: String::new(), kind, device, storage }
+        Self::from_source(Source::Memory(set), kind, device)
+    }
+
+    fn from_source(source: Source, kind: Kind, device: Device) -> Self {
+        let (storage, kept_adapters) = (BlockStorage::AsStored, None);
+        Self { source, prefix: String::new(), kind, device, storage, kept_adapters }
     }
 
     /// The weights of a submodule.
@@ -286,7 +294,7 @@ impl Weights {
         let stored = set.stored(&name)?;
         let merges = adapters
             .iter()
-            .filter_map(|adapter| adapter.merging(&name, self.device.tch()).transpose());
+            .filter_map(|adapter| adapter.merging(&name, self.device.tch(), None).transpose());
         let merges = merges.collect::<Result<_>>()?;
         let delivery = Delivery { stored, merges, kind, device: self.device.tch() };
         match delivery.deliver(scratch)? {

@@ -12,9 +12,12 @@ use wan_alpha_core::device::Device;
 use wan_alpha_core::dit::{Dit, DitConfig};
 use wan_alpha_core::generate::sampling::{Contexts, SamplingNoise, SamplingOptions, sample};
 use wan_alpha_core::generate::{DecodeWay, FrameSink, SinkError, decode_by};
-use wan_alpha_core::plan::{ModelSizes, TakeSizes, condition_peak, decode_peak, sample_peak};
+use wan_alpha_core::plan::{
+    ModelSizes, TakeSizes, condition_peak, decode_peak, sample_peak, text_peak,
+};
 use wan_alpha_core::shim::LiveBytes;
-use wan_alpha_core::train::{StepRng, VaeConfig, init};
+use wan_alpha_core::text::Umt5;
+use wan_alpha_core::train::{StepRng, Umt5Config, VaeConfig, init};
 use wan_alpha_core::vae::{Corner, Decoder, FeatureCache, RgbaEncoder, RgbaFilm};
 use wan_alpha_core::weights::{Decoders, EncoderFiles, MemorySet, Network, TensorSet, Weights};
 use wan_alpha_take::Solver;
@@ -40,6 +43,7 @@ fn sizes() -> ModelSizes {
         text_heads: 1,
         text_dim: 64,
         text_ffn: 0,
+        adapters: 0,
         decoder: 0,
         decoder_dim: 96,
         encoder: 0,
@@ -141,6 +145,41 @@ fn in_file(folder: &Path, network: Network, set: &MemorySet) -> Arc<TensorSet> {
 fn bytes(set: &MemorySet, prefixes: &[&str]) -> u64 {
     let wanted = |name: &&str| prefixes.iter().any(|prefix| name.starts_with(prefix));
     set.names().filter(wanted).map(|name| 4 * set.get(name).unwrap().numel() as u64).sum()
+}
+
+#[test]
+fn reading_prompts_holds_what_was_said() {
+    let _guard = tch::no_grad_guard();
+    let mut compared = Compared::default();
+    for dim in [256, 384, 512] {
+        let (heads, ffn) = (dim / 64, dim * 5 / 2);
+        for kind in [Kind::BFloat16, Kind::Float] {
+            let config = Umt5Config { vocabulary: 300, dim, attention: dim, heads, ffn, layers: 3 };
+            let set = init::umt5(Device::cpu(), &config, 3).unwrap();
+            let set = set.to(kind, Device::cpu()).unwrap();
+            let number = kind.elt_size_in_bytes() as u64;
+            let model = ModelSizes {
+                number,
+                text_block: bytes(&set, &["blocks.0."]) / 4 * number,
+                text_heads: heads as u64,
+                text_dim: dim as u64,
+                text_ffn: ffn as u64,
+                ..sizes()
+            };
+            let folder = tempfile::tempdir().unwrap();
+            let set = in_file(folder.path(), Network::Umt5, &set);
+            let ids: Vec<i64> = (0..512).map(|place| place % 300).collect();
+            for slots in [2, 1] {
+                let read = || {
+                    let weights = Weights::new(set.clone(), vec![], kind, Device::cpu());
+                    Umt5::new(weights)?.with_slots(slots).encode(&[&ids, &ids], &Unwatched)
+                };
+                let (_, live) = LiveBytes::of(read).unwrap();
+                let said = text_peak(&model, &TakeSizes { guided: true, ..TAKE }, slots);
+                compared.add(live.peak, said, &format!("text, {dim} wide, {kind:?}, {slots}"));
+            }
+        }
+    }
 }
 
 #[test]

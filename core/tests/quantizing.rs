@@ -254,10 +254,9 @@ fn blocks_that_stay_quantized_compute_what_blocks_multiplied_out_do() {
     }
 }
 
-#[test]
-fn adapters_over_a_quantized_base_are_merged_as_over_one_multiplied_out() {
-    let from = ModelFiles::find(&[data("t2v/model")], Strengths::default(), &Unwatched).unwrap();
-    let config = DitConfig::infer(&from.dit, from.config.as_deref()).unwrap();
+/// The transformer of a model, its blocks' matrices as e4m3 with a scale for each row; and the same multiplied
+/// out, float32.
+fn quantized(from: &ModelFiles) -> (Vec<Stored>, Vec<(String, Tensor)>) {
     let (mut stored, mut meant) = (Vec::new(), Vec::new());
     for name in from.dit.names() {
         let tensor = from.dit.read(Device::cpu(), name).unwrap().to_kind(Kind::Float);
@@ -279,6 +278,57 @@ fn adapters_over_a_quantized_base_are_merged_as_over_one_multiplied_out() {
         let kind = QuantizedForm::Fp8.stored();
         stored.push(Stored { name, shape, stored: kind, bytes: made.codes });
     }
+    (stored, meant)
+}
+
+/// Copies a model but for its transformer.
+fn copy_without_transformer(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() {
+            copy_without_transformer(&path, &to.join(name));
+        } else if !name.starts_with("diffusion_pytorch_model") {
+            std::fs::write(to.join(name), std::fs::read(&path).unwrap()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn adapters_that_are_kept_beside_a_quantized_base_are_read_once() {
+    let from = ModelFiles::find(&[data("t2v/model")], Strengths::default(), &Unwatched).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    copy_without_transformer(&data("t2v/model"), folder.path());
+    write_safetensors(&folder.path().join("kept.safetensors"), &quantized(&from).0);
+    let paths = [folder.path().to_owned()];
+    let files = ModelFiles::find(&paths, Strengths::default(), &Unwatched).unwrap();
+    let config = DitConfig::infer(&files.dit, files.config.as_deref()).unwrap();
+    let form = (Kind::BFloat16, BlockStorage::AsStored);
+    let sizes = ModelSizes::of(&files, &files.dit, &config, form, false).unwrap();
+    let all: u64 = files.adapters.iter().map(|a| std::fs::metadata(a.path()).unwrap().len()).sum();
+    assert!(sizes.adapters > all / 2 && sizes.adapters < all, "{} of {all}", sizes.adapters);
+
+    let weights =
+        || Weights::new(files.dit.clone(), files.adapters.clone(), Kind::BFloat16, Device::cpu());
+    let expected = latent(&Dit::load(&weights(), config.clone(), &Unwatched).unwrap());
+    let anew = Dit::load(&weights(), config.clone(), &Unwatched).unwrap();
+    let kept = Dit::load(&weights().keeping_adapters(), config.clone(), &Unwatched).unwrap();
+    assert_eq!(latent(&kept), expected);
+    for adapter in &files.adapters {
+        std::fs::OpenOptions::new().write(true).open(adapter.path()).unwrap().set_len(0).unwrap();
+    }
+    assert_eq!(latent(&kept), expected);
+    // Where they are not kept, each pass reads them.
+    let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| latent(&anew)));
+    assert!(read.is_err());
+}
+
+#[test]
+fn adapters_over_a_quantized_base_are_merged_as_over_one_multiplied_out() {
+    let from = ModelFiles::find(&[data("t2v/model")], Strengths::default(), &Unwatched).unwrap();
+    let config = DitConfig::infer(&from.dit, from.config.as_deref()).unwrap();
+    let (stored, meant) = quantized(&from);
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     Tensor::write_safetensors(&meant, path("meant.safetensors")).unwrap();
@@ -290,6 +340,7 @@ fn adapters_over_a_quantized_base_are_merged_as_over_one_multiplied_out() {
             Weights::new(set.clone(), from.adapters.clone(), kind, Device::cpu())
         };
         same_as(&of(&meant), &of(&kept), &config, "with adapters");
+        same_as(&of(&meant), &of(&kept).keeping_adapters(), &config, "with adapters kept");
     }
 }
 

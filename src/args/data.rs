@@ -17,7 +17,8 @@ pub(crate) enum DataCommand {
     Caption(CaptionSet),
     /// Encode a set once: latents, contexts and masks for training the transformer
     Cache(CacheSet),
-    /// Draw a captioned set: balls, rings, stars, bubbles, smoke, flames, sparks, veils
+    /// Draw a captioned set: balls, rings, stars, bubbles, smoke, flames, sparks, veils; in its second
+    /// edition also lumps of glass and tufts of hair
     Procedural(Procedural),
 }
 

@@ -10,6 +10,7 @@ use wan_alpha_take::{
     DecodePrecision, DecodeTiling, Interpolation, MemoryLimit, Precision, Solver,
 };
 
+use super::seed_list::{large_seed_warning, noise_seed};
 use super::{
     Computing, FrameArgs, GUIDANCE, LENGTH, SIDE, STEPS, SeedList, number, one_of, preset_name,
     whole,
@@ -78,9 +79,10 @@ pub(crate) struct Render {
     #[arg(long, value_name = "TEXT|@FILE", help_heading = "Take", allow_hyphen_values = true)]
     pub(crate) prompt: Option<String>,
 
-    /// The same take as an earlier one: its take.json, a frame of it (EXR, PNG), its folder, or a
-    /// node's takeRequest. Nothing of the take is given besides; --model where the model has moved,
-    /// --mask where a mask placed it, --image where its image is not in the store
+    /// The same take as an earlier one: its folder, its take.json, a frame, contact sheet or movie of it,
+    /// its file in a store (.take), or a node's takeRequest. Nothing of the take is given besides, but
+    /// --seeds for the same with others; --model where the model has moved, --mask where a mask placed it,
+    /// --image where its image is not in the store
     #[arg(long, value_name = "FILE|FOLDER|REQUEST", help_heading = "Take")]
     #[arg(conflicts_with_all = ["prompt", "negative", "seed", "width", "height", "frames", "ellipse",
         "ellipse_track", "mu", "preset", "steps", "guidance", "shift", "solver", "dora_strength",
@@ -236,9 +238,9 @@ Examples:
 Exit codes: 0 done, 2 bad input, 3 out of memory, 4 model incomplete or damaged, 130 cancelled, 1 other.";
 
 impl Render {
-    /// The seed that the noise is drawn from: the low 32 bits, as torch's generator on the CPU takes them.
+    /// The seed that the noise is drawn from.
     pub(crate) fn noise_seed(&self) -> u32 {
-        (self.seed & u64::from(u32::MAX)) as u32
+        noise_seed(self.seed)
     }
 
     /// The seeds of takes that are made beside each other, none of them picked.
@@ -251,22 +253,35 @@ impl Render {
     /// # Errors
     /// There are not so many seeds.
     pub(crate) fn picked_seed(&self) -> Result<Option<u32>> {
-        let (Some(SeedList(seeds)), Some(pick)) = (&self.seeds, self.pick) else { return Ok(None) };
+        let (Some(SeedList { seeds, .. }), Some(pick)) = (&self.seeds, self.pick) else {
+            return Ok(None);
+        };
         let seed = seeds.get(pick as usize - 1).copied();
         let of = seeds.len();
         seed.map(Some)
-            .ok_or_else(|| anyhow!("--pick {pick}: there are {of} seeds, expected 1 to {of}"))
+            .ok_or_else(|| match of {
+                1 => anyhow!("--pick {pick}: there is 1 seed, expected 1"),
+                _ => anyhow!("--pick {pick}: there are {of} seeds, expected 1 to {of}"),
+            })
             .or_exit(Exit::BadInput)
     }
 
-    /// What to say of a seed of more than 32 bits.
+    /// Which take `--pick` names, for people.
+    ///
+    /// # Errors
+    /// As [`Render::picked_seed`].
+    pub(crate) fn picked_line(&self) -> Result<Option<String>> {
+        let Some(seed) = self.picked_seed()? else { return Ok(None) };
+        let of = self.seeds.as_ref().map_or(0, |list| list.seeds.len());
+        Ok(self.pick.map(|pick| format!("take {pick} of {of}, seed {seed}")))
+    }
+
+    /// What to say of seeds of more than 32 bits.
     pub(crate) fn seed_warning(&self) -> Option<String> {
-        let (given, taken) = (self.seed, self.noise_seed());
-        (given > u32::MAX.into()).then(|| {
-            format!(
-                "the seed {given} counts with its low 32 bits, as in torch: {taken} is the same"
-            )
-        })
+        match &self.seeds {
+            Some(list) => list.warning(),
+            None => large_seed_warning(self.seed),
+        }
     }
 
     /// Whether `--model` is as it is by default.

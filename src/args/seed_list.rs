@@ -1,15 +1,38 @@
-//! Several seeds in one word: `1..8`, `3,5,9`, or both.
+//! Seeds of noise: what of a number counts, and several in one word: `1..8`, `3,5,9`, or both.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-/// Seeds of takes that are looked at beside each other, in the order in which they were given.
+/// What of a seed counts: the low 32 bits, as torch's generator on the CPU takes them.
+pub(super) fn noise_seed(given: u64) -> u32 {
+    (given & u64::from(u32::MAX)) as u32
+}
+
+/// What to say of a seed of more than 32 bits.
+pub(super) fn large_seed_warning(given: u64) -> Option<String> {
+    let taken = noise_seed(given);
+    (given > u32::MAX.into()).then(|| {
+        format!("the seed {given} counts with its low 32 bits, as in torch: {taken} is the same")
+    })
+}
+
+/// Seeds of takes that are looked at beside each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SeedList(pub(crate) Vec<u32>);
+pub(crate) struct SeedList {
+    /// What of each counts, in the order in which they were given.
+    pub(crate) seeds: Vec<u32>,
+    /// The first that has more than 32 bits.
+    large: Option<u64>,
+}
 
 impl SeedList {
     /// The most takes that one picture has room for.
     pub(crate) const MOST: usize = 64;
+
+    /// What to say of seeds of more than 32 bits: of the first of them, for all.
+    pub(crate) fn warning(&self) -> Option<String> {
+        self.large.and_then(large_seed_warning)
+    }
 }
 
 impl FromStr for SeedList {
@@ -34,21 +57,26 @@ impl FromStr for SeedList {
                 ));
             }
         }
+        let large = seeds.iter().copied().find(|seed| *seed > u32::MAX.into());
+        let seeds: Vec<u32> = seeds.into_iter().map(noise_seed).collect();
         let mut seen = BTreeSet::new();
         match seeds.iter().find(|seed| !seen.insert(**seed)) {
-            Some(twice) => Err(format!("the seed {twice} stands twice: expected each once")),
-            None => Ok(Self(seeds)),
+            Some(twice) => {
+                let bits = if large.is_some() { ", of which the low 32 bits count" } else { "" };
+                Err(format!("the seed {twice} stands twice: expected each once{bits}"))
+            }
+            None => Ok(Self { seeds, large }),
         }
     }
 }
 
 /// `A..B` with both ends, or one seed.
-fn range(part: &str) -> Result<(u32, u32), String> {
+fn range(part: &str) -> Result<(u64, u64), String> {
     let seed = |text: &str| {
-        text.trim().parse::<u32>().map_err(|_| {
+        text.trim().parse::<u64>().map_err(|_| {
             format!(
                 "`{text}` is no seed: expected whole numbers, 0 to {}, such as 1..8 or 3,5,9",
-                u32::MAX
+                u64::MAX
             )
         })
     };
@@ -70,9 +98,18 @@ mod tests {
             ("9, 1..3,4294967295", vec![9, 1, 2, 3, u32::MAX]),
             ("5..5", vec![5]),
         ] {
-            assert_eq!(text.parse(), Ok(SeedList(seeds)), "{text}");
+            assert_eq!(text.parse(), Ok(SeedList { seeds, large: None }), "{text}");
         }
-        assert_eq!("0..63".parse::<SeedList>().unwrap().0.len(), SeedList::MOST);
+        assert_eq!("0..63".parse::<SeedList>().unwrap().seeds.len(), SeedList::MOST);
+    }
+
+    #[test]
+    fn of_more_than_32_bits_the_low_ones_count_and_that_is_said_of_the_first() {
+        let list: SeedList = "7,4294967304..4294967306,18446744073709551615".parse().unwrap();
+        assert_eq!(list.seeds, [7, 8, 9, 10, u32::MAX]);
+        let said = list.warning().unwrap();
+        assert!(said.contains("the seed 4294967304 counts") && said.contains(": 8 is"), "{said}");
+        assert_eq!("1..3".parse::<SeedList>().unwrap().warning(), None);
     }
 
     #[test]
@@ -83,7 +120,11 @@ mod tests {
             ("1,,2", "`` is no seed"),
             ("1..=4", "`=4` is no seed"),
             ("-1", "`-1` is no seed"),
-            ("4294967296", "0 to 4294967295"),
+            ("18446744073709551616", "0 to 18446744073709551615"),
+            (
+                "0,4294967296",
+                "the seed 0 stands twice: expected each once, of which the low 32 bits",
+            ),
             ("5..3", "the range 5..3 is empty"),
             ("0..64", "more than 64 seeds"),
             ("0..4294967295", "more than 64 seeds"),

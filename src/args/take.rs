@@ -34,7 +34,7 @@ pub(crate) enum TakeCommand {
     Export(ExportTake),
     /// Write a page to look through takes in a browser
     Gallery(TakeGallery),
-    /// Make the take of a request, ahead of a farm render for example
+    /// Make the take of a request, or of several seeds, ahead of a farm render for example
     Make(MakeTake),
     /// Keep an image in the store, for takes that begin or end with it, and print its hash. A node has this
     /// done with its Image

@@ -97,6 +97,19 @@ fn command_lines_of_the_documentation_are_understood() {
 }
 
 #[test]
+fn the_line_of_a_verb_names_all_that_it_does() {
+    let command = Cli::command();
+    for verb in ["take", "model", "data"] {
+        let verb = command.find_subcommand(verb).unwrap();
+        let said = verb.get_about().unwrap().to_string();
+        for one in verb.get_subcommands().map(clap::Command::get_name) {
+            // To draw a set is `procedural`.
+            assert!(said.contains(one) || one == "procedural", "`{one}` is not in: {said}");
+        }
+    }
+}
+
+#[test]
 fn what_is_left_out_is_left_to_the_model() {
     let render = parse(&[]).unwrap();
     assert_eq!((render.width, render.height, render.frames), (None, None, None));

@@ -24,6 +24,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result};
 use wan_alpha_core::Watch;
 use wan_alpha_core::device::Device;
+use wan_alpha_core::dit::DitConfig;
 use wan_alpha_core::image_condition::FirstFrameConditions;
 use wan_alpha_core::tch::{Kind, Tensor};
 use wan_alpha_core::text::{Tokenizer, Umt5};
@@ -69,10 +70,12 @@ pub(super) fn run(args: &CacheSet, context: &CommandContext<'_>) -> Result<()> {
     let device = device::open(&args.computing, environment, console)?.device;
     let kind = if args.dtype == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
     let size = args.area.map_or(TrainingSize::Own, |[wide, high]| TrainingSize::Area(wide * high));
+    let text_length = DitConfig::infer(&model.dit, model.config.as_deref())?.text_tokens();
     let recipe = Recipe {
         encoder: encoder.fingerprint(console)?,
         image: model.image_fingerprint(console)?,
         text: model.text_fingerprint(console)?,
+        text_length,
         size,
         bf16: kind == Kind::BFloat16,
     };
@@ -85,6 +88,7 @@ pub(super) fn run(args: &CacheSet, context: &CommandContext<'_>) -> Result<()> {
         device,
         kind,
         size,
+        text_length,
         lines: &lines,
         progress,
         watch: Quiet(console),
@@ -113,6 +117,8 @@ struct CacheWork<'a> {
     device: Device,
     kind: Kind,
     size: TrainingSize,
+    /// Tokens of a caption that the model's transformer attends to.
+    text_length: usize,
     lines: &'a [index::Line],
     progress: &'a TerminalProgress,
     watch: Quiet<'a>,
@@ -165,7 +171,7 @@ impl CacheWork<'_> {
         let mut ids = Vec::new();
         for row in rows {
             for caption in &self.lines[*row].captions {
-                let tokens = tokenizer.encode(caption)?;
+                let tokens = tokenizer.encode_at_most(caption, self.text_length)?;
                 if let Some(tail) = tokens.cut_after {
                     self.watch.warn(&format!(
                         "{}: its caption is cut after “…{tail}”, and what follows is not seen",

@@ -181,9 +181,9 @@ impl Growing {
         let Some(first) = declined.first() else { return Ok(()) };
         let reason = rows[*first].declined.as_deref().unwrap_or_default();
         Err(anyhow!(
-            "the service has declined all of the {} rows that it was asked for ({reason}): check \
-             --model, and that it sees images",
-            declined.len()
+            "the service has declined whatever it was asked for, {} ({reason}): check --model, and that it \
+             sees images",
+            counted(declined.len(), "row")
         ))
         .or_exit(Exit::BadInput)
     }

@@ -130,7 +130,8 @@ pub(super) fn run(args: &CheckSet, context: &CommandContext<'_>) -> Result<()> {
     print_lines(&report.lines(&set))?;
     let Summary { errors, .. } = report.summary;
     if errors > 0 {
-        return Err(anyhow!("{} has {errors} errors", set.table.display())).or_exit(Exit::BadInput);
+        return Err(anyhow!("{} has {}", set.table.display(), counted(errors, "error")))
+            .or_exit(Exit::BadInput);
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use wan_alpha_take::counted::counted;
 use wan_alpha_take::frame::OwnedFrame;
 
 use super::table::Row;
@@ -82,8 +83,9 @@ impl Reader {
         if let (Some(colors), Some(alphas)) = (frames(&color), alpha.as_ref().and_then(frames)) {
             ensure!(
                 colors == alphas,
-                "color {} has {colors} frames, but alpha {} has {alphas}",
+                "color {} has {}, but alpha {} has {alphas}",
                 row.color,
+                counted(colors, "frame"),
                 row.alpha
             );
         }

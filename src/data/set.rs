@@ -177,7 +177,7 @@ impl Set {
     }
 
     fn row(&self, row: usize) -> Result<&Row> {
-        self.rows.get(row).with_context(|| format!("there are {} rows", self.rows.len()))
+        self.rows.get(row).with_context(|| format!("row {row} of {} from 0 on", self.rows.len()))
     }
 }
 

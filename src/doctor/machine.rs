@@ -115,7 +115,7 @@ fn planned(
         images: u32::from(sizes.encoder > 0),
     };
     let name = &model.manifest.name;
-    let words = format!("{width}×{height} with {} frames by {name}", take.frames);
+    let words = format!("{width}×{height} with {} by {name}", counted(take.frames, "frame"));
     Ok((words, plan(&sizes, &take, budget)))
 }
 

@@ -113,7 +113,8 @@ impl Worker<'_> {
         let pulse = self.pulse.clone();
         pulse.begin(submit.key);
         let device = maker.device();
-        let watch = JobWatch::new(submit.key, service, pulse, run, device);
+        let model = request.model.clone();
+        let watch = JobWatch::new((submit.key, model), service, pulse, run, device);
         let history = &*pace;
         let may_begin = |pipeline: &Pipeline| {
             watch.count(pipeline, &request);
@@ -184,6 +185,10 @@ impl Worker<'_> {
 /// Tells the service how far a take is, and asks it whether anybody still wants it.
 struct JobWatch<'a> {
     key: TakeKey,
+    /// What the request calls its model.
+    model: String,
+    /// It is in memory, as was said.
+    is_loaded: AtomicBool,
     service: &'a EngineServer,
     pulse: ProgressSignal,
     pace: Mutex<timing_history::TimedRun>,
@@ -196,14 +201,15 @@ struct JobWatch<'a> {
 
 impl<'a> JobWatch<'a> {
     fn new(
-        key: TakeKey,
+        (key, model): (TakeKey, String),
         service: &'a EngineServer,
         pulse: ProgressSignal,
         pace: timing_history::TimedRun,
         device: Device,
     ) -> Self {
-        let (yielded, resting) = (AtomicBool::new(false), Mutex::default());
-        Self { key, service, pulse, pace: Mutex::new(pace), device, yielded, resting }
+        let [is_loaded, yielded] = [AtomicBool::new(false), AtomicBool::new(false)];
+        let (pace, resting) = (Mutex::new(pace), Mutex::default());
+        Self { key, model, is_loaded, service, pulse, pace, device, yielded, resting }
     }
 
     /// Has estimates follow from the operations of a take that no earlier one tells of.
@@ -232,6 +238,12 @@ impl Watch for JobWatch<'_> {
         let stage = stage.to_string();
         let progress = Progress { stage, step: whole(step), of: whole(of), seconds_left };
         *self.resting.lock() = None;
+        // Before its first step it has been read, and after a pause it has been again.
+        if progress.stage == Stage::Sample.to_string()
+            && !self.is_loaded.swap(true, Ordering::Relaxed)
+        {
+            self.service.loaded(Some(self.model.clone()), device::memory(self.device));
+        }
         self.service.progress(self.key, &progress);
     }
 
@@ -258,6 +270,7 @@ impl Watch for JobWatch<'_> {
         if before.is_none() {
             self.pace.lock().interrupt();
             self.pulse.begin(self.key);
+            self.is_loaded.store(false, Ordering::Relaxed);
             self.service.loaded(None, device::memory(self.device));
         }
         if before.as_ref() != Some(&said) {

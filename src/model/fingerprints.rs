@@ -1,4 +1,4 @@
-//! Fingerprints of files used without a name, remembered by path, size and time.
+//! Fingerprints of files used without a name, remembered by what tells one state of a file from another.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,14 +22,28 @@ impl Fingerprints {
 
     /// The fingerprint of a model's files, read where it is not remembered.
     pub(crate) fn of(&self, files: &ModelFiles, watch: &dyn Watch) -> Result<Fingerprint> {
-        let described =
-            files.paths().iter().map(|path| Ok(PartFile::of(path)?)).collect::<Result<Vec<_>>>()?;
-        self.remembered(&format!("{described:?}"), || files.fingerprint(watch))
+        let states =
+            files.paths().iter().map(|path| Self::state(path)).collect::<Result<Vec<_>>>()?;
+        self.remembered(&states.join("\n"), || files.fingerprint(watch))
+    }
+
+    /// What tells one state of a file from another without reading it: its path, size and time, and where the
+    /// system tells, its number and when anything of it was last changed, which no program sets.
+    pub(crate) fn state(path: &Path) -> Result<String> {
+        let part = PartFile::of(path)?;
+        #[cfg(unix)]
+        let more = {
+            use std::os::unix::fs::MetadataExt;
+            fs::metadata(path).ok().map(|about| (about.ino(), about.ctime(), about.ctime_nsec()))
+        };
+        #[cfg(not(unix))]
+        let more = None::<()>;
+        Ok(format!("{part:?} {more:?}"))
     }
 
     /// The fingerprint of a LoRA's file, read where it is not remembered.
     pub(crate) fn of_lora(&self, path: &Path, watch: &dyn Watch) -> Result<Fingerprint> {
-        let described = format!("lora {:?}", PartFile::of(path)?);
+        let described = format!("lora {}", Self::state(path)?);
         self.remembered(&described, || lora_fingerprint(path, watch))
     }
 
@@ -71,8 +85,8 @@ impl Fingerprints {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use wan_alpha_core::Stage;
     use wan_alpha_core::weights::Strengths;
+    use wan_alpha_core::{Stage, Unwatched};
 
     /// Counts what is read.
     #[derive(Default)]
@@ -84,21 +98,48 @@ mod tests {
         }
     }
 
+    fn copy(from: &Path, to: &Path) {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let path = entry.unwrap().path();
+            let target = to.join(path.file_name().unwrap());
+            if path.is_dir() {
+                copy(&path, &target);
+            } else {
+                fs::write(&target, fs::read(&path).unwrap()).unwrap();
+            }
+        }
+    }
+
     #[test]
     fn files_are_read_once_and_again_when_they_change() {
         let model = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/t2v-euler/model");
         let folder = tempfile::tempdir().unwrap();
         let cache = Fingerprints::in_folder(Some(folder.path()));
         let reads = Reads::default();
-        let files = ModelFiles::find(&[model], Strengths::default(), &reads).unwrap();
+        let copied = folder.path().join("model");
+        copy(&model, &copied);
+        let paths = [copied.clone()];
+        let find = || ModelFiles::find(&paths, Strengths::default(), &Unwatched).unwrap();
+        let files = find();
         let first = cache.of(&files, &reads).unwrap();
         let once = reads.0.load(Ordering::Relaxed);
         assert!(once > 0);
         assert_eq!(cache.of(&files, &reads).unwrap(), first);
         assert_eq!(reads.0.load(Ordering::Relaxed), once);
+        // What has the same size and, as its owner says, the same time is another file all the same.
+        let dora = copied.join("wan-alpha-dora.safetensors");
+        let modified = fs::metadata(&dora).unwrap().modified().unwrap();
+        let mut bytes = fs::read(&dora).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&dora, &bytes).unwrap();
+        fs::File::options().write(true).open(&dora).unwrap().set_modified(modified).unwrap();
+        let other = find();
+        assert_ne!(cache.of(&other, &reads).unwrap(), first);
+        let once = reads.0.load(Ordering::Relaxed) / 2;
         // A damaged cache is no cache.
         fs::write(folder.path().join("fingerprints.json"), "{").unwrap();
-        assert_eq!(cache.of(&files, &reads).unwrap(), first);
-        assert_eq!(reads.0.load(Ordering::Relaxed), 2 * once);
+        assert_ne!(cache.of(&other, &reads).unwrap(), first);
+        assert_eq!(reads.0.load(Ordering::Relaxed), 3 * once);
     }
 }

@@ -106,7 +106,7 @@ fn record(name: &str, told: PackDefaults, out: &Path, watch: &dyn Watch) -> Resu
     let part = |path: &PathBuf| -> Result<PartFile> {
         let PartFile { path, size, .. } = PartFile::of(path)?;
         let path = path.strip_prefix(&root).map(Path::to_owned).unwrap_or(path);
-        Ok(PartFile { path, size, modified: None })
+        Ok(PartFile { path, size, modified: None, modified_nanos: None })
     };
     let parts = packed.paths().iter().map(part).collect::<Result<_>>()?;
     let mut record = Manifest::new(name, fingerprint, parts, defaults, packed.dit.parameters());

@@ -36,8 +36,9 @@ pub(super) fn run(args: &TakeGallery, store: &Store, console: &Console<'_>) -> R
         return Err(anyhow!("there are no takes to show: make one, or name folders of renders"))
             .or_exit(Exit::BadInput);
     }
-    let moving = args.out.join(MOVING);
-    fs::create_dir_all(&moving).map_err(|error| explain_write(&args.out, &error))?;
+    let moving = (!args.still).then(|| args.out.join(MOVING));
+    let folder = moving.as_ref().unwrap_or(&args.out);
+    fs::create_dir_all(folder).map_err(|error| explain_write(&args.out, &error))?;
     let _lock = WriteLock::of_folder(&args.out)?;
     refuse_others(&args.out.join(PAGE)).or_exit(Exit::BadInput)?;
     let done = AtomicUsize::new(0);
@@ -45,7 +46,7 @@ pub(super) fn run(args: &TakeGallery, store: &Store, console: &Console<'_>) -> R
         .par_iter()
         .map(|take| {
             console.check(Stage::Encode)?;
-            let entry = page_take(take, (!args.still).then_some(moving.as_path()))?;
+            let entry = page_take(take, moving.as_deref())?;
             console.progress(Stage::Encode, done.fetch_add(1, Ordering::Relaxed) + 1, takes.len());
             Ok(entry)
         })

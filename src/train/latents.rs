@@ -4,10 +4,11 @@
 
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail, ensure};
 use wan_alpha_core::device::Device;
+use wan_alpha_core::dit::DitConfig;
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::text::Tokenizer;
 use wan_alpha_core::train::{LatentBatch, StepRng, Texts};
@@ -22,6 +23,8 @@ use crate::data::split;
 pub(super) struct LatentFeed {
     cache: CacheIndex,
     tokenizer: Option<Tokenizer>,
+    /// Tokens that the transformer attends to.
+    text_length: usize,
     /// Whether latents begin with an image.
     with_images: bool,
     accumulate: u64,
@@ -31,14 +34,16 @@ pub(super) struct LatentFeed {
 }
 
 impl LatentFeed {
-    /// Texts are contexts of the cache, or token ids where there is a tokenizer. `with_images` for an
-    /// image-to-video transformer, whose clips begin with their first frames.
+    /// Texts are contexts of the cache, or token ids where there is a tokenizer; none has more tokens than the
+    /// transformer takes. The clips of an image-to-video transformer begin with their first frames.
     pub(super) fn open(
         opened: Device,
         settings: &Settings,
         tokenizer: Option<Tokenizer>,
-        with_images: bool,
+        transformer: &DitConfig,
     ) -> Result<Self> {
+        let with_images = transformer.is_image_to_video();
+        let text_length = transformer.text_tokens();
         let Some(path) = &settings.data.cache else { bail!("data.cache is missing") };
         let cache = CacheIndex::open(opened, path)?;
         let kind = |image: bool| if image { "an image-to-video" } else { "a text-to-video" };
@@ -51,6 +56,15 @@ impl LatentFeed {
                 kind(line.image),
                 kind(with_images)
             );
+        }
+        match &tokenizer {
+            Some(tokenizer) => {
+                let captions = cache.lines.iter().flat_map(|line| &line.captions);
+                for caption in captions.collect::<BTreeSet<_>>() {
+                    tokenizer.encode_whole(caption, text_length)?;
+                }
+            }
+            None => cache.check_contexts(text_length)?,
         }
         let sources: Vec<&str> = cache.lines.iter().map(|line| line.source.as_str()).collect();
         let split = split(&sources, settings.seed);
@@ -71,7 +85,7 @@ impl LatentFeed {
         let shapes = by_shape(&split.training).into_iter().map(|rows| (rows, batch)).collect();
         let training = BatchesByShape::new(seed, shapes);
         let accumulate = settings.accumulate as u64;
-        Ok(Self { cache, tokenizer, with_images, accumulate, training, held_out })
+        Ok(Self { cache, tokenizer, text_length, with_images, accumulate, training, held_out })
     }
 
     fn read(&self, rows: &[usize]) -> Result<Vec<(usize, Entry)>> {
@@ -103,7 +117,7 @@ impl BatchSource for LatentFeed {
                     let captions = &self.cache.lines[*row].captions;
                     let which = rng.index(&format!("caption {place}"), captions.len() as u64);
                     let caption = captions.get(which as usize).map_or("", String::as_str);
-                    Ok(tokenizer.encode(caption)?.ids)
+                    tokenizer.encode_whole(caption, self.text_length)
                 });
                 tokens.collect::<wan_alpha_core::Result<_>>().map(Texts::Tokens)
             }

@@ -16,6 +16,7 @@ use std::ops::Range;
 use anyhow::{Context, Result, ensure};
 use parking_lot::Mutex;
 use wan_alpha_core::device::Device;
+use wan_alpha_core::dit::DitConfig;
 use wan_alpha_core::image_condition::{FirstFrameConditions, ImageCondition};
 use wan_alpha_core::tch::Tensor;
 use wan_alpha_core::text::{EMBEDDING, Tokenizer, Umt5};
@@ -48,6 +49,8 @@ pub(super) struct LiveFeed {
     /// The batches to measure with: their shape, and the numbers of their clips.
     held_out: Vec<(Window, Range<u64>)>,
     tokenizer: Tokenizer,
+    /// Tokens that the transformer attends to.
+    text_length: usize,
     networks: Mutex<Networks>,
     /// Latents of the pool's clips, by number.
     kept: Mutex<BTreeMap<u64, Encoded>>,
@@ -118,10 +121,11 @@ impl LiveFeed {
         settings: &Settings,
         about: &settings::Transformer,
         tokenizer: Option<Tokenizer>,
-        with_images: bool,
+        transformer: &DitConfig,
         compute: ComputeOptions,
         watch: &dyn Watch,
     ) -> Result<Self> {
+        let with_images = transformer.is_image_to_video();
         let shapes = ClipShapes::of(settings)?;
         for (Window { height, width, .. }, _) in shapes.all() {
             ensure!(
@@ -161,6 +165,7 @@ impl LiveFeed {
             languages: settings.data.language.all(),
             accumulate: settings.accumulate as u64,
             tokenizer,
+            text_length: transformer.text_tokens(),
             networks: Mutex::new(Networks { encoder, conditions, text }),
             kept: Mutex::default(),
             device: compute.device,
@@ -337,7 +342,7 @@ impl BatchSource for LiveFeed {
             let ids = raw.iter().enumerate().map(|(place, shot)| {
                 let which = rng.index(&format!("caption {place}"), shot.captions.len() as u64);
                 let caption = shot.captions.get(which as usize).map_or("", String::as_str);
-                Ok(self.tokenizer.encode(caption)?.ids)
+                self.tokenizer.encode_whole(caption, self.text_length)
             });
             let ids = ids.collect::<wan_alpha_core::Result<Vec<_>>>()?;
             let texts = match &networks.text {

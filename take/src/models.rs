@@ -25,7 +25,7 @@ pub use names::check_name;
 pub use preset::{ChosenPreset, LIGHTX2V, PRESETS, Preset, RCM, UNDISTILLED, WAN_ALPHA};
 
 use crate::digest::Fingerprint;
-use crate::request::Precision;
+use crate::request::{Precision, RequestDraft};
 
 type Result<T> = std::result::Result<T, ModelError>;
 
@@ -272,11 +272,28 @@ impl ModelRoots {
     }
 }
 
-/// The first of a list whose files are as they were added; a copy in fewer bits, which somebody has made to
-/// try it perhaps, only where there is nothing else.
+/// The first of a list whose files are as they were added, and which does what its record says; a copy in
+/// fewer bits, which somebody has made to try it perhaps, only where there is nothing else.
 fn first_whole(list: &[NamedModel]) -> Option<&NamedModel> {
-    let whole = || list.iter().filter(|model| model.changed().is_none());
+    let whole = || list.iter().filter(|model| model.changed().is_none() && can_run(model));
     whole().find(|model| model.manifest.quantized_from.is_none()).or_else(|| whole().next())
+}
+
+/// Whether a take that leaves all to the model can be made of what its record says; what that is silent
+/// about its files tell.
+fn can_run(model: &NamedModel) -> bool {
+    let Manifest { name, defaults, .. } = &model.manifest;
+    let told_by_files = Defaults {
+        steps: Some(4),
+        guidance: Some(1.0),
+        precision: Some(Precision::F32),
+        ..Defaults::default()
+    };
+    let checked = RequestDraft::check_defaults(name, &defaults.clone().or(told_by_files));
+    if let Err(error) = &checked {
+        log::warn!("model `{name}` does not become `{AUTO}`: {error}");
+    }
+    checked.is_ok()
 }
 
 /// The models of one root, which need not exist, and when each was added.

@@ -116,13 +116,8 @@ pub(super) fn measure(tree: &Tree, name: &'static str, blocks: usize) -> Result<
         command.args(words).env("OMP_NUM_THREADS", THREADS.to_string());
         command
     };
-    let file = |name: &str| -> Result<String> {
-        let path = folder.path().join(name);
-        path.to_str().map(str::to_owned).context("the folder's name is not text")
-    };
-    let make = |path: &str, blocks: usize| -> Result<()> {
-        let _: serde_json::Value = example::answer(&mut run(&["make", path, &blocks.to_string()]))?;
-        Ok(())
+    let make = |path: &str, blocks: usize| -> Result<serde_json::Value> {
+        example::answer(&mut run(&["make", path, &blocks.to_string()]))
     };
     let pass = |path: &str, slots: &str| -> Result<StreamedPass> {
         let pass = measured(&mut run(&["run", path, "0", slots]))?;
@@ -131,8 +126,8 @@ pub(super) fn measure(tree: &Tree, name: &'static str, blocks: usize) -> Result<
     };
     // Of eight blocks both sides take turns.
     let rounds = if blocks == FEW { 3 } else { 1 };
-    let (few, all, quantized) =
-        (file("few.safetensors")?, file("all.safetensors")?, file("all.gguf")?);
+    let place = |name: &str| text_of(&folder.path().join(name));
+    let (few, all) = (place("few.safetensors")?, place("all.safetensors")?);
     make(&few, FEW)?;
     let mut computed = pass(&few, "0")?;
     if blocks == FEW {
@@ -149,6 +144,7 @@ pub(super) fn measure(tree: &Tree, name: &'static str, blocks: usize) -> Result<
         diffusers = diffusers.or_faster(offloaded(tree, &folder, &all, blocks)?);
     }
     let computed_s = computed.seconds * blocks as f64 / FEW as f64;
+    let quantized = place("all.gguf")?;
     let _: serde_json::Value = example::answer(&mut run(&["quantize", &all, &quantized]))?;
     let q4_k_bytes = fs::metadata(Path::new(&quantized))?.len();
     let mut q4_k = pass(&quantized, "2")?;
@@ -169,6 +165,11 @@ pub(super) fn measure(tree: &Tree, name: &'static str, blocks: usize) -> Result<
         threads: THREADS,
     };
     BenchOutcome::new(&line, StreamingLine::rows)
+}
+
+/// A path as a word of a command line.
+fn text_of(path: &Path) -> Result<String> {
+    path.to_str().map(str::to_owned).context("the folder's name is not text")
 }
 
 /// The second pass of a program: the first brought files into memory.

@@ -142,6 +142,11 @@ impl DitConfig {
         self.dim.checked_div(self.heads).unwrap_or(0)
     }
 
+    /// Tokens of text attended to; 0 where a configuration says less.
+    pub fn text_tokens(&self) -> usize {
+        usize::try_from(self.text_length).unwrap_or(0)
+    }
+
     /// Whether its takes begin with an image.
     pub fn is_image_to_video(&self) -> bool {
         self.image.is_some()

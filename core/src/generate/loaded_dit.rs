@@ -21,6 +21,8 @@ pub(super) struct LoadedDit {
     pub(super) dit: Dit,
     /// Where its blocks lie.
     pub(super) placement: BlockPlacement,
+    /// What adapters have beside blocks that stay quantized is in memory too.
+    pub(super) keeps_adapters: bool,
     /// How many tensors of its files have no place in it, and the first of them.
     pub(super) unused: Option<(usize, String)>,
 }
@@ -50,11 +52,15 @@ impl Pipeline {
         watch: &dyn Watch,
     ) -> Result<()> {
         let placement = self.placement(plan);
-        let serves =
-            |loaded: &LoadedDit| loaded.precision == precision && loaded.serves(&placement);
+        let keeps_adapters = plan.is_none_or(|plan| plan.keeps_adapters);
+        let serves = |loaded: &LoadedDit| {
+            loaded.precision == precision
+                && loaded.serves(&placement)
+                && (keeps_adapters || !loaded.keeps_adapters)
+        };
         if !self.dit.as_ref().is_some_and(serves) {
             self.dit = None;
-            self.dit = Some(self.read_dit(precision, &placement, watch)?);
+            self.dit = Some(self.read_dit(precision, (&placement, keeps_adapters), watch)?);
         }
         if let Some(loaded) = &mut self.dit {
             loaded.dit.keep_text_keys(plan.is_none_or(|plan| plan.keeps_text_keys));
@@ -72,7 +78,7 @@ impl Pipeline {
     fn read_dit(
         &mut self,
         precision: Precision,
-        placement: &BlockPlacement,
+        placement: (&BlockPlacement, bool),
         watch: &dyn Watch,
     ) -> Result<LoadedDit> {
         if let Some(set) = self.merged_set(precision).cloned() {
@@ -125,15 +131,17 @@ impl Pipeline {
         &self,
         (set, adapters): (Arc<TensorSet>, Vec<Adapter>),
         precision: Precision,
-        placement: &BlockPlacement,
+        (placement, keeps_adapters): (&BlockPlacement, bool),
         watch: &dyn Watch,
     ) -> Result<LoadedDit> {
         let weights = self.weights_of(set.clone(), adapters, precision);
+        let weights = if keeps_adapters { weights.keeping_adapters() } else { weights };
         let dit = Dit::load_placed(&weights, self.config.clone(), placement, watch)?;
         Ok(LoadedDit {
             precision,
             dit,
             placement: placement.clone(),
+            keeps_adapters,
             unused: set.unused().first().map(|first| (set.unused().len(), (*first).to_owned())),
         })
     }

@@ -108,7 +108,8 @@ impl Pipeline {
     /// Bytes of the transformer where it is loaded.
     fn held_by_transformer(&self, sizes: &ModelSizes) -> u64 {
         let blocks = |loaded: &LoadedDit| loaded.placement.blocks_in_memory(sizes.layers);
-        self.dit.as_ref().map_or(0, |loaded| sizes.transformer(blocks(loaded)))
+        let adapters = |loaded: &LoadedDit| u64::from(loaded.keeps_adapters) * sizes.adapters;
+        self.dit.as_ref().map_or(0, |loaded| sizes.transformer(blocks(loaded)) + adapters(loaded))
     }
 
     /// What a plan says of the blocks.

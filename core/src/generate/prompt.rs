@@ -6,9 +6,10 @@ use tch::{Device, Kind, Tensor};
 use wan_alpha_take::{Fingerprint, Precision, TakeRequest};
 
 use super::context_cache::{ContextKey, KeptContexts};
+use super::negative_prompt::is_built_in;
 use super::sampling::Contexts;
 use super::{FrameSink, NEGATIVE_PROMPT, emit};
-use crate::text::{EMBEDDING, TEXT_LENGTH, Tokenizer, Tokens, Umt5};
+use crate::text::{EMBEDDING, Tokenizer, Tokens, Umt5};
 use crate::weights::{BlockStorage, Weights};
 use crate::{Error, Result, Watch};
 
@@ -86,20 +87,24 @@ impl Memory {
         let weights = (text.weights)(kind);
         let tokenizer = Tokenizer::of_encoder(text.tokenizer, weights.shape(EMBEDDING)?, watch)?;
         let prompt = tokenize(&tokenizer, &request.prompt, "prompt", text.length, watch)?;
-        emit(sink, "token_ids", &padded_ids(&prompt)?)?;
+        emit(sink, "token_ids", &padded_ids(&prompt, text.length)?)?;
         let mut prompts = vec![prompt.ids];
         if request.guidance != 1.0 {
-            let negative = match &request.negative_prompt {
-                Some(own) => tokenize(&tokenizer, own, "negative prompt", text.length, watch)?,
-                None => {
-                    let built_in = tokenizer.encode_at_most(NEGATIVE_PROMPT, text.length)?;
+            let negative = match request.negative_prompt.as_deref() {
+                Some(own) if !is_built_in(own) => {
+                    tokenize(&tokenizer, own, "negative prompt", text.length, watch)?
+                }
+                // A model's own defaults may have brought it into the request.
+                built_in => {
+                    let built_in = built_in.unwrap_or(NEGATIVE_PROMPT);
+                    let built_in = tokenizer.encode_at_most(built_in, text.length)?;
                     if built_in.cut_after.is_some() {
                         watch.warn(&built_in_is_cut(text.length));
                     }
                     built_in
                 }
             };
-            emit(sink, "negative_token_ids", &padded_ids(&negative)?)?;
+            emit(sink, "negative_token_ids", &padded_ids(&negative, text.length)?)?;
             prompts.push(negative.ids);
         }
         let model = request.model_fingerprint;
@@ -167,8 +172,9 @@ fn tokenize(
     Ok(tokens)
 }
 
-fn padded_ids(tokens: &Tokens) -> Result<Tensor> {
+/// As many as the transformer attends to.
+fn padded_ids(tokens: &Tokens, length: usize) -> Result<Tensor> {
     let mut ids = tokens.ids.clone();
-    ids.resize(TEXT_LENGTH.max(ids.len()), 0);
+    ids.resize(length.max(ids.len()), 0);
     Ok(Tensor::f_from_slice(&ids)?)
 }

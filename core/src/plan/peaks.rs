@@ -65,11 +65,15 @@ pub fn text_peak(model: &ModelSizes, take: &TakeSizes, slots: usize) -> u64 {
     let ModelSizes { text_dim, text_heads, text_ffn, number, .. } = *model;
     let tokens = model.text_length;
     let prompts = 1 + u64::from(take.guided);
-    let states = prompts * tokens * text_dim * number;
-    // Biases, logits, their softmax in float32 and in the working kind.
-    let attention = tokens * tokens * (text_heads * (2 * number + FLOAT + number) + 8);
-    let hidden = 3 * tokens * text_ffn * number;
-    slots as u64 * model.text_block + states + attention.max(hidden)
+    let state = tokens * text_dim * number;
+    // Products, biases and their sum; then that, and what its softmax is made of and into, in float32.
+    let softmax = if number < FLOAT { number + 2 * FLOAT } else { 2 * FLOAT };
+    let logits = tokens * tokens * text_heads * softmax.max(3 * number);
+    // What is attended with: normed, and as queries, keys and values.
+    let attention = logits + 4 * state;
+    // What attention has made of it, the same normed, and the hidden layer: gate, product, and both multiplied.
+    let hidden = 2 * state + 3 * tokens * text_ffn * number;
+    slots as u64 * model.text_block + prompts * state + attention.max(hidden)
 }
 
 /// Of looking at the images that a take begins and ends with, and of encoding the film that they stand in,

@@ -9,8 +9,8 @@ use wan_alpha_take::{DecodePrecision, DecodeTiling, TakeRequest};
 use crate::Result;
 use crate::dit::{DitConfig, PATCH};
 use crate::weights::{
-    BlockStorage, Decoders, EncoderFiles, ModelFiles, TensorSet, at_least_float32, keeps_float32,
-    kept_bytes,
+    BlockStorage, Decoders, EncoderFiles, ModelFiles, TensorSet, adapter_bytes, at_least_float32,
+    keeps_float32, kept_bytes,
 };
 
 /// Bytes and widths of a model's parts, as they are computed with.
@@ -42,6 +42,9 @@ pub struct ModelSizes {
     pub text_dim: u64,
     /// Hidden width of the text encoder's feed-forward network.
     pub text_ffn: u64,
+    /// Bytes of adapters beside blocks that are kept quantized, as their files store them; 0 where there are
+    /// none.
+    pub adapters: u64,
     /// Bytes of one decoder, float32.
     pub decoder: u64,
     /// Channels of a decoder at full resolution: 96 in the released one.
@@ -161,6 +164,12 @@ impl ModelSizes {
         let number = kind.elt_size_in_bytes() as u64;
         let computed = as_computed(transformer, &|name| name.starts_with("blocks.0."))?;
         let kept = kept_bytes(transformer, storage, config.layers)?;
+        // A merged copy has none.
+        let beside = kept.is_some() && std::ptr::eq(transformer, &*files.dit);
+        let adapters = match beside {
+            true => adapter_bytes(transformer, storage, &files.merged_adapters())?,
+            false => 0,
+        };
         let [encoder, image_layer, image_tokens] = image_sizes(files, config)?;
         Ok(Self {
             encoder,
@@ -179,6 +188,7 @@ impl ModelSizes {
             text_heads: axis("blocks.0.pos_embedding.embedding.weight", 1)?,
             text_dim: axis("token_embedding.weight", 1)?,
             text_ffn: axis("blocks.0.ffn.fc1.weight", 0)?,
+            adapters,
             decoder: 4 * numbers(decoder, &of_decoder)?,
             decoder_dim: decoder.shape("decoder.head.2.weight")?.get(1).copied().unwrap_or(0)
                 as u64,

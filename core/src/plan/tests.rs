@@ -18,6 +18,7 @@ fn large() -> ModelSizes {
         text_heads: 64,
         text_dim: 4096,
         text_ffn: 10_240,
+        adapters: 0,
         decoder: 293_000_000,
         decoder_dim: 96,
         encoder: 0,
@@ -97,6 +98,33 @@ fn times_for_cards_that_nobody_here_has_are_what_the_documents_say() {
     assert_eq!(plan.pass_seconds(computing, 25e9), computing);
     assert_eq!(plan.pass_seconds(computing, 3e9), computing);
     assert!(plan.pass_seconds(computing, 1e9) > computing);
+}
+
+/// Of the 14B model in q4_k: 8.5 GB of blocks, and 0.94 GB of DoRA and 4-step LoRA beside them.
+#[test]
+fn adapters_beside_quantized_blocks_are_read_once_where_that_costs_nothing_its_place() {
+    let quantized =
+        ModelSizes { block: 198_000_000, form: 703_000_000, adapters: 940_000_000, ..large() };
+    let of = |gigabytes| plan(&quantized, &USUAL, &card(gigabytes)).unwrap();
+    let roomy = of(24);
+    assert!(roomy.keeps_adapters && roomy.adapters_read == 0 && roomy.slots == 0, "{roomy:?}");
+    let without = plan(&ModelSizes { adapters: 0, ..quantized }, &USUAL, &card(24)).unwrap();
+    assert_eq!(roomy.peaks.sample, without.peaks.sample + 940_000_000);
+    // Where not all blocks stay, they have the room.
+    let narrow = of(10);
+    assert!(!narrow.keeps_adapters && narrow.slots > 0, "{narrow:?}");
+    let said = narrow.to_string();
+    assert!(
+        said.contains(", 940 MB of adapters are read from their files in every pass"),
+        "{said}"
+    );
+    for gigabytes in 8..40 {
+        let plain =
+            plan(&ModelSizes { adapters: 0, ..quantized }, &USUAL, &card(gigabytes)).unwrap();
+        let with = of(gigabytes);
+        assert_eq!((with.resident, with.decode), (plain.resident, plain.decode), "{gigabytes}");
+        assert!(with.peaks.most() <= card(gigabytes).device());
+    }
 }
 
 #[test]

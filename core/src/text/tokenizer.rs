@@ -136,6 +136,22 @@ impl Tokenizer {
         self.encode_at_most(prompt, TEXT_LENGTH)
     }
 
+    /// The ids of a text of which nothing may be left out, in at most `most` tokens, `</s>` included.
+    ///
+    /// # Errors
+    /// It has more; or as [`Tokenizer::encode`].
+    pub fn encode_whole(&self, text: &str, most: usize) -> Result<Vec<i64>> {
+        let Tokens { ids, cut_after } = self.encode_at_most(text, most)?;
+        if cut_after.is_none() {
+            return Ok(ids);
+        }
+        let begin: String = text.chars().take(40).collect();
+        Err(Error::Input(format!(
+            "the text “{begin}…” has more tokens than the transformer takes: the transformer takes {most} at \
+             most (`text_length`, in a config.json `text_len`): shorten it"
+        )))
+    }
+
     /// Like [`Tokenizer::encode`], in at most `most` tokens, `</s>` included; 1 at least.
     ///
     /// # Errors

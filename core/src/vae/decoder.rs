@@ -3,6 +3,7 @@
 //! Ports `wan/modules/vae.py:426` (`Decoder3d`) and 600 (`WanVAE_.decode`).
 
 use tch::Tensor;
+use wan_alpha_take::counted::counted;
 
 use super::LATENT_CHANNELS;
 use super::blocks::{AttentionBlock, ResidualBlock, Upsample};
@@ -68,8 +69,9 @@ impl Decoder {
         let doublings = layers.iter().filter(|layer| matches!(layer, Layer::Upsample(_))).count();
         if doublings != 3 {
             return Err(Error::Input(format!(
-                "the autoencoder's decoder doubles its size {doublings} times, expected 3 (8 pixels \
-                 to a cell); it is of another kind"
+                "the autoencoder's decoder doubles its size {}, expected 3 times (8 pixels to a cell); \
+                 it is of another kind",
+                counted(doublings, "time")
             )));
         }
         Ok(Self {

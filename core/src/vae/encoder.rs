@@ -3,6 +3,7 @@
 //! Ports `wan/modules/vae.py:322` (`Encoder3d`) and 573 (`WanVAE_.encode`).
 
 use tch::Tensor;
+use wan_alpha_take::counted::counted;
 
 use super::LATENT_CHANNELS;
 use super::blocks::{AttentionBlock, ResidualBlock};
@@ -148,8 +149,10 @@ fn check_halvings(layers: &[Layer]) -> Result<()> {
         return Ok(());
     }
     Err(Error::Input(format!(
-        "the autoencoder's encoder halves its size {space} times and its frames {time} times, \
-         expected 3 and 2 (8 pixels and 4 frames to a cell); it is of another kind"
+        "the autoencoder's encoder halves its size {} and its frames {}, expected 3 and 2 (8 pixels and \
+         4 frames to a cell); it is of another kind",
+        counted(space, "time"),
+        counted(time, "time")
     )))
 }
 
@@ -161,8 +164,9 @@ fn check_frames(size: &[i64], first: bool) -> Result<()> {
     if rest < 0 || (frames == 0) || rest % FRAMES_PER_LATENT != 0 {
         let expected = if first { "4n+1 frames" } else { "4n frames after the first" };
         return Err(Error::Input(format!(
-            "{frames} frames cannot be encoded: a film begins with 4n+1 frames and goes on with \
-             4n; here {expected} are due"
+            "{} cannot be encoded: a film begins with 4n+1 frames and goes on with 4n; here {expected} \
+             are due",
+            counted(frames, "frame")
         )));
     }
     if height % 8 != 0 || width % 8 != 0 {

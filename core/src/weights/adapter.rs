@@ -21,6 +21,7 @@ use super::distillation::{Evidence, evidence};
 use super::file::TensorFile;
 use super::held_tensor::Held;
 use super::image_names::refuse_other_kind;
+use super::kept_adapters::KeptAdapters;
 use super::marks::is_mark_in_adapter;
 use super::merge::{Merge, RowLength};
 use super::names;
@@ -176,7 +177,7 @@ impl Adapter {
     }
 
     /// What this adapter does to the tensor `name`, read and on `device`; nothing where it does
-    /// nothing.
+    /// nothing. What is `kept` is read once.
     ///
     /// - DoRA: V = W + strength·(B·A), W' = V·magnitude / ‖V‖ per output row. As in the authors' loader
     ///   the strength does not touch the magnitude, so that strength 0 still brings rows to it.
@@ -186,17 +187,26 @@ impl Adapter {
     /// - difference: W' = W + strength·difference.
     ///
     /// A convolution's kernel is treated as a matrix `[out, in·taps]`.
-    pub(super) fn merging(&self, name: &str, device: Device) -> Result<Option<Merge>> {
+    pub(super) fn merging(
+        &self,
+        name: &str,
+        device: Device,
+        kept: Option<&KeptAdapters>,
+    ) -> Result<Option<Merge>> {
         let rescales = self.kind == AdapterKind::Dora;
         let change = self.changes.get(name).filter(|_| rescales || self.strength != 0.0);
         let Some(change) = change else { return Ok(None) };
         let _guard = tch::no_grad_guard();
-        let read =
-            |raw: &str| Ok::<_, Error>(self.file.read_as(raw, Kind::Float)?.f_to_device(device)?);
+        let read = |raw: &str| match kept {
+            Some(kept) => {
+                Ok::<_, Error>(kept.read(&self.file, raw, device)?.f_to_kind(Kind::Float)?)
+            }
+            None => Ok(self.file.read_as(raw, Kind::Float)?.f_to_device(device)?),
+        };
         let (Some(down), Some(up)) = (&change.down, &change.up) else {
             let (raw, scale) = match (&change.difference, &change.up_bias) {
                 (Some(difference), _) => (difference, 1.0),
-                (None, Some(bias)) => (bias, self.pair_scale(name)?),
+                (None, Some(bias)) => (bias, self.pair_scale(name, kept)?),
                 (None, None) => return Ok(None),
             };
             let difference = Held::new(read(raw)?);
@@ -204,7 +214,7 @@ impl Adapter {
         };
         let (down, up) = (read(down)?, read(up)?);
         let rank = down.size()[0];
-        let scale = self.scale_of(change, rank)?;
+        let scale = self.scale_of(change, rank, kept)?;
         let magnitude = change
             .magnitude
             .as_ref()
@@ -223,24 +233,31 @@ impl Adapter {
     }
 
     /// What a pair of this rank counts.
-    fn scale_of(&self, change: &Change, rank: i64) -> Result<f64> {
+    fn scale_of(&self, change: &Change, rank: i64, kept: Option<&KeptAdapters>) -> Result<f64> {
         Ok(match (self.kind, &change.alpha) {
             (AdapterKind::ColorDecoder | AdapterKind::AlphaDecoder, _) => 1.0 / rank as f64,
             (_, Some(alpha)) => {
-                self.file.numbers(alpha)?.into_iter().map(f64::from).sum::<f64>() / rank as f64
+                let alpha = match kept {
+                    Some(kept) => {
+                        let alpha = kept.read(&self.file, alpha, Device::Cpu)?;
+                        alpha.f_to_kind(Kind::Float)?.f_sum(Kind::Double)?.f_double_value(&[])?
+                    }
+                    None => self.file.numbers(alpha)?.into_iter().map(f64::from).sum(),
+                };
+                alpha / rank as f64
             }
             (_, None) => 1.0,
         })
     }
 
     /// What the pair counts that changes the weight beside a bias.
-    fn pair_scale(&self, bias: &str) -> Result<f64> {
+    fn pair_scale(&self, bias: &str, kept: Option<&KeptAdapters>) -> Result<f64> {
         let weight = bias.strip_suffix("bias").map(|module| format!("{module}weight"));
         let change = weight.and_then(|weight| self.changes.get(&weight));
         let down = change.and_then(|change| self.file.entry(change.down.as_ref()?));
         match (change, down) {
             (Some(change), Some(down)) => {
-                self.scale_of(change, down.shape.first().copied().unwrap_or(1))
+                self.scale_of(change, down.shape.first().copied().unwrap_or(1), kept)
             }
             _ => Ok(1.0),
         }
@@ -249,7 +266,7 @@ impl Adapter {
     /// `base` (float32, on the CPU) with this adapter's change of the tensor `name` merged in, in
     /// place.
     pub(super) fn merge(&self, name: &str, base: Tensor) -> Result<Tensor> {
-        let Some(merge) = self.merging(name, Device::Cpu)? else { return Ok(base) };
+        let Some(merge) = self.merging(name, Device::Cpu, None)? else { return Ok(base) };
         let _guard = tch::no_grad_guard();
         merge.apply(0, &mut base.f_view(matrix_of(&base.size()))?)?;
         Ok(base)

@@ -8,6 +8,7 @@
 
 use half::f16;
 
+use super::wide_vectors::PlainLoops;
 use super::{block_encoders, wide_vectors};
 
 /// A format in which a fixed count of numbers shares its scales.
@@ -109,10 +110,11 @@ impl BlockFormat {
     pub(super) fn dequantize_to_bfloat16(self, blocks: &[u8], into: &mut [u16]) {
         wide_vectors::dequantize_to_bfloat16(self, blocks, into);
     }
+}
 
-    /// The loop behind [`BlockFormat::dequantize`], to be compiled into what calls it.
+impl PlainLoops for BlockFormat {
     #[inline(always)]
-    pub(super) fn numbers_into(self, blocks: &[u8], into: &mut [f32]) {
+    fn numbers_into(self, blocks: &[u8], into: &mut [f32]) {
         let blocks = blocks.chunks_exact(self.bytes()).zip(into.chunks_exact_mut(self.numbers()));
         by_format!(self, block => {
             for (bytes, numbers) in blocks {
@@ -121,9 +123,8 @@ impl BlockFormat {
         });
     }
 
-    /// The loop behind [`BlockFormat::dequantize_to_bfloat16`], to be compiled into what calls it.
     #[inline(always)]
-    pub(super) fn bfloat16_into(self, blocks: &[u8], into: &mut [u16]) {
+    fn bfloat16_into(self, blocks: &[u8], into: &mut [u16]) {
         let mut numbers = [0f32; MOST_NUMBERS];
         let numbers = &mut numbers[..self.numbers()];
         let blocks = blocks.chunks_exact(self.bytes()).zip(into.chunks_exact_mut(self.numbers()));

@@ -131,6 +131,11 @@ impl TensorFile {
     /// # Errors
     /// No such tensor, it cannot be read, or not enough memory.
     pub fn read(&self, _opened: Device, name: &str) -> Result<Tensor> {
+        self.read_as_stored(name)
+    }
+
+    /// The same of weights, which are made from a device.
+    pub(super) fn read_as_stored(&self, name: &str) -> Result<Tensor> {
         self.read_as(name, self.known(name)?.kind)
     }
 

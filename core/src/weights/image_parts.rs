@@ -86,11 +86,12 @@ fn refuse_unknown<'a>(keys: impl Iterator<Item = (&'a Path, &'a str)>, what: &st
     Err(Error::file(
         path,
         format!(
-            "{} {} not understood as {what}: {}{more}; what that does to an image is not known, so that \
-             the model is refused",
+            "{} {} not understood as {what}: {}{more}; what {} to an image is not known, so that the model \
+             is refused",
             counted(keys.len(), "key"),
             verb(keys.len(), "is", "are"),
-            listed.join(", ")
+            listed.join(", "),
+            verb(keys.len(), "it does", "they do")
         ),
     ))
 }

@@ -12,13 +12,14 @@ use std::sync::Arc;
 
 use tch::{Kind, Tensor};
 
+use super::adapter::Adapter;
 use super::block_layout::{BlockLayout, BlockLayouts, BlockPart, PartOrigin};
 use super::marks::SCALE;
 use super::merge::{Delivery, RowRatios};
 use super::quantize::{QuantizedForm, is_block_matrix, quantize};
 use super::scale::WeightScale;
 use super::set::TensorSet;
-use super::stored_kind::StoredKind;
+use super::stored_kind::{StoredKind, TensorEntry};
 use super::stored_weight::{StoredWeight, memory_in};
 use super::{BlockStorage, Source, Weights, not_finite};
 use crate::{Error, Result};
@@ -68,7 +69,38 @@ pub(crate) fn kept_bytes(
     Ok(quantized.then_some(most))
 }
 
+/// Bytes that adapters have beside the blocks of a transformer whose blocks are kept quantized, as their files
+/// store it: all of what changes a tensor that is merged when its block is brought into form.
+///
+/// # Errors
+/// A tensor is missing.
+pub(crate) fn adapter_bytes(
+    set: &TensorSet,
+    storage: BlockStorage,
+    adapters: &[Adapter],
+) -> Result<u64> {
+    let mut bytes = 0;
+    for adapter in adapters {
+        for (changed, raw) in adapter.parts() {
+            let name = changed.rsplit_once('/').map_or(&*changed, |(name, _)| name);
+            if name.starts_with("blocks.")
+                && set.contains(name)
+                && kept_as(set, storage, name, set.shape(name)?)?.1 == PartOrigin::File
+            {
+                bytes += adapter.file().entry(raw).map_or(0, TensorEntry::bytes);
+            }
+        }
+    }
+    Ok(bytes)
+}
+
 impl Weights {
+    /// The same, reading what adapters have beside blocks that stay quantized once, and keeping it.
+    #[must_use]
+    pub fn keeping_adapters(self) -> Self {
+        Self { kept_adapters: Some(Arc::default()), ..self }
+    }
+
     /// The same, with the blocks' matrices of 16 bits or more kept otherwise.
     #[must_use]
     pub fn storing(self, storage: BlockStorage) -> Self {
@@ -170,7 +202,7 @@ impl Weights {
         let Source::Files { set, adapters, scratch } = &self.source else {
             return Err(not_in_files());
         };
-        let device = self.device.tch();
+        let (device, known) = (self.device.tch(), self.kept_adapters.as_deref());
         for part in asked.parts() {
             let name = self.name(&part.name);
             let from = kept.part(&part.name)?;
@@ -193,7 +225,7 @@ impl Weights {
             let merges = adapters
                 .iter()
                 .filter(|_| from.origin == PartOrigin::File)
-                .filter_map(|adapter| adapter.merging(&name, device).transpose());
+                .filter_map(|adapter| adapter.merging(&name, device, known).transpose());
             let mut merges = merges.collect::<Result<Vec<_>>>()?;
             let noted = ratios.prepare(&name, &mut merges)?;
             let delivery =

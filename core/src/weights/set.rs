@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tch::{Kind, Tensor};
+use wan_alpha_take::counted::counted;
 
 use super::file::TensorFile;
 use super::marks::{KeyRole, SCALE};
@@ -180,8 +181,9 @@ impl TensorSet {
                 return Err(Error::file(
                     path,
                     format!(
-                        "`{raw}` has {count} rows, row {row} was asked for; tokenizer and text encoder \
-                         are not of one model"
+                        "`{raw}` has {}, row {row} was asked for; tokenizer and text encoder are not of one \
+                         model",
+                        counted(count, "row")
                     ),
                 ));
             }

@@ -1,11 +1,17 @@
-//! GGUF's blocks multiplied out by the widest vectors that the processor has: the loops of
-//! [`super::block_format`] compiled once more. No operation is fused or left out, so that the bits are the
-//! same.
+//! GGUF's blocks multiplied out by the widest vectors that the processor has: the loops of their formats
+//! compiled once more. No operation is fused or left out, so that the bits are the same.
 
-use super::block_format::BlockFormat;
+/// A format with plain loops that multiply its blocks out, each to be compiled into what calls it.
+pub(super) trait PlainLoops: Copy {
+    /// The numbers of whole blocks, as many as `into` has room for.
+    fn numbers_into(self, blocks: &[u8], into: &mut [f32]);
 
-/// The loop behind [`BlockFormat::dequantize`].
-pub(super) fn dequantize(format: BlockFormat, blocks: &[u8], into: &mut [f32]) {
+    /// The same rounded to bfloat16, as its bits.
+    fn bfloat16_into(self, blocks: &[u8], into: &mut [u16]);
+}
+
+/// What [`PlainLoops::numbers_into`] gives.
+pub(super) fn dequantize(format: impl PlainLoops, blocks: &[u8], into: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     if has_avx2() {
         // SAFETY: the processor has AVX2.
@@ -14,8 +20,8 @@ pub(super) fn dequantize(format: BlockFormat, blocks: &[u8], into: &mut [f32]) {
     format.numbers_into(blocks, into);
 }
 
-/// The loop behind [`BlockFormat::dequantize_to_bfloat16`].
-pub(super) fn dequantize_to_bfloat16(format: BlockFormat, blocks: &[u8], into: &mut [u16]) {
+/// What [`PlainLoops::bfloat16_into`] gives.
+pub(super) fn dequantize_to_bfloat16(format: impl PlainLoops, blocks: &[u8], into: &mut [u16]) {
     #[cfg(target_arch = "x86_64")]
     if has_avx2() {
         // SAFETY: the processor has AVX2.
@@ -31,18 +37,19 @@ fn has_avx2() -> bool {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn dequantize_avx2(format: BlockFormat, blocks: &[u8], into: &mut [f32]) {
+fn dequantize_avx2(format: impl PlainLoops, blocks: &[u8], into: &mut [f32]) {
     format.numbers_into(blocks, into);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn dequantize_to_bfloat16_avx2(format: BlockFormat, blocks: &[u8], into: &mut [u16]) {
+fn dequantize_to_bfloat16_avx2(format: impl PlainLoops, blocks: &[u8], into: &mut [u16]) {
     format.bfloat16_into(blocks, into);
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::block_format::BlockFormat;
     use super::*;
 
     #[test]

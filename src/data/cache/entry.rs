@@ -71,6 +71,14 @@ fn write(path: &Path, named: &[(String, Tensor)]) -> Result<()> {
     attempt().with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// The most tokens that a context has in a file of a row's captions, or in a clip's that has them too.
+pub(super) fn longest_context(path: &Path) -> Result<i64> {
+    let file = TensorFile::open(path).map_err(|error| anyhow!("{error}"))?;
+    let contexts = file.names().filter(|name| name.starts_with("context."));
+    let tokens = contexts.filter_map(|name| file.entry(name)?.shape.first().copied());
+    Ok(tokens.max().unwrap_or(0))
+}
+
 impl Entry {
     /// Reads a clip's file, and that of the row's captions; of caches made before these were apart,
     /// the clip's file has them.

@@ -1,12 +1,13 @@
 //! Which file is which row's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::Entry;
+use super::entry::longest_context;
 use crate::media::atomic_file::write_whole;
 use wan_alpha_core::device::Device;
 
@@ -69,10 +70,36 @@ impl CacheIndex {
         Ok(Self { opened, folder: folder.to_owned(), lines })
     }
 
+    /// Whether a transformer that attends to `most` tokens takes every context; headers alone are read.
+    ///
+    /// # Errors
+    /// A context has more, or its file cannot be read.
+    pub(crate) fn check_contexts(&self, most: usize) -> Result<()> {
+        let mut known = BTreeSet::new();
+        for line in &self.lines {
+            let file = line.text.as_ref().unwrap_or(&line.file);
+            if !known.insert(file) {
+                continue;
+            }
+            let longest = longest_context(&self.folder.join(file))?;
+            ensure!(
+                longest <= most as i64,
+                "row {} ({}) of {}: a caption has {longest} tokens, and the transformer takes {most} at most \
+                 (`text_len` of its config.json): shorten it, or cache the set with the model that is \
+                 trained, whose length it is cut to then",
+                line.row,
+                line.color,
+                self.folder.display()
+            );
+        }
+        Ok(())
+    }
+
     /// Reads what is cached of a row, by its place in `lines`.
     pub(crate) fn read(&self, index: usize) -> Result<Entry> {
         let line = self.lines.get(index);
-        let line = line.with_context(|| format!("there are {} rows", self.lines.len()))?;
+        let line =
+            line.with_context(|| format!("row {index} of {} from 0 on", self.lines.len()))?;
         let name = || format!("row {} ({}) of {}", line.row, line.color, self.folder.display());
         let text = line.text.as_ref().map(|text| self.folder.join(text));
         Entry::read(self.opened, &self.folder.join(&line.file), text.as_deref()).with_context(name)

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use wan_alpha_core::text::TEXT_LENGTH;
 use wan_alpha_core::vae::Corner;
 use wan_alpha_take::{Ellipse, Fingerprint};
 
@@ -20,6 +21,8 @@ pub(super) struct Recipe {
     /// Of the image encoder, where the model makes video from an image.
     pub(super) image: Option<Fingerprint>,
     pub(super) text: Fingerprint,
+    /// Tokens that a caption is cut to.
+    pub(super) text_length: usize,
     pub(super) size: TrainingSize,
     pub(super) bf16: bool,
 }
@@ -57,8 +60,13 @@ impl Recipe {
 
     /// The name of the file of a row's captions.
     pub(super) fn text_file(&self, row: &Row) -> String {
-        let Self { text, bf16, .. } = self;
-        let common = format!("{text}\n{bf16}");
+        let Self { text, bf16, text_length, .. } = self;
+        // As it was before lengths counted, of the usual one.
+        let length = match *text_length {
+            TEXT_LENGTH => String::new(),
+            other => format!("\n{other}"),
+        };
+        let common = format!("{text}\n{bf16}{length}");
         let captions = row.captions.iter().map(String::as_str);
         named(&["wan-alpha cache 2, text", &common].into_iter().chain(captions).collect::<Vec<_>>())
     }

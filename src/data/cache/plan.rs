@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, anyhow};
 use wan_alpha_core::vae::Corner;
 use wan_alpha_core::{Watch, encode};
+use wan_alpha_take::counted::counted;
 
 use super::index::Line;
 use super::key::{self, Recipe};
@@ -112,9 +113,9 @@ fn about_enlarged(clips: &[(&CachedClip<'_>, &ClipPlan)]) -> Option<String> {
     let ((color, ..), ClipPlan { bucket, .. }) = clips.first()?;
     let [width, height] = bucket.from;
     Some(format!(
-        "--area enlarges {} clips, the first is {color}: {width} × {height} to {} × {}. Leave --area \
+        "--area enlarges {}, the first is {color}: {width} × {height} to {} × {}. Leave --area \
          out, and each keeps its own size, or give a smaller one",
-        clips.len(),
+        counted(clips.len(), "clip"),
         bucket.width,
         bucket.height
     ))

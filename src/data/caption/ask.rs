@@ -7,6 +7,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value, json};
 use ureq::Agent;
 use ureq::http::{HeaderValue, Uri};
+use wan_alpha_take::counted::counted;
 
 use super::answer::{CaptionAnswer, cut, refusal};
 use crate::args::{CaptionSet, OneLanguage};
@@ -150,7 +151,7 @@ impl Service {
     fn body(&self, pictures: &[String]) -> Value {
         let mut content = vec![json!({
             "type": "text",
-            "text": format!("{} frames of the video:", pictures.len()),
+            "text": format!("{} of the video:", counted(pictures.len(), "frame")),
         })];
         let picture = |url: &String| json!({ "type": "image_url", "image_url": { "url": url } });
         content.extend(pictures.iter().map(picture));

@@ -1,6 +1,7 @@
 //! Mattes that are not what they should be, as far as their values show it: haze in what should be
 //! empty, an alpha upside down, and color that has been multiplied by alpha already.
 
+use wan_alpha_take::counted::counted;
 use wan_alpha_take::frame::OwnedFrame;
 
 use super::SetFinding;
@@ -79,11 +80,11 @@ impl MatteSurvey {
             findings.push(SetFinding::warning(
                 "haze",
                 format!(
-                    "in {} of its {} frames much of what should be empty has an alpha of 1 or 2 of \
+                    "in {} of its {} much of what should be empty has an alpha of 1 or 2 of \
                      255 ({:.0} % of all pixels), which a model learns as haze: bring alpha below 3 \
                      of 255 to 0",
                     self.hazy_frames,
-                    self.frames,
+                    counted(self.frames, "frame"),
                     share(self.haze, self.pixels) * 100.0
                 ),
             ));

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
+use wan_alpha_take::counted::counted;
 
 use super::MovieShape;
 use super::codec::{Container, MovieFormat, PixelFormat, Tolerance};
@@ -123,7 +124,11 @@ pub(super) fn check(
             "{version} does not read animated WebP: only its parts were counted"
         )));
     }
-    ensure!(status.success() && read == expected, "{read} of its {expected} frames are read back");
+    ensure!(
+        status.success() && read == expected,
+        "{read} of its {} can be read back",
+        counted(expected, "frame")
+    );
     Ok(None)
 }
 
@@ -179,7 +184,9 @@ fn count_webp(shape: &MovieShape, file: &Path) -> Result<usize> {
     let expected = shape.frames;
     ensure!(
         (1..=expected).contains(&pictures),
-        "it holds {pictures} pictures of {expected} frames"
+        "it holds {} of {}",
+        counted(pictures, "picture"),
+        counted(expected, "frame")
     );
     Ok(pictures)
 }

@@ -1,6 +1,8 @@
 //! What straight, display-referred values from 0 to 1 cannot hold of the pictures that were read, counted
 //! and told.
 
+use wan_alpha_take::counted::{counted, verb};
+
 use crate::media::reading::{ROUNDING, is_in_range};
 
 /// What was changed or left out.
@@ -49,20 +51,27 @@ impl PictureLosses {
         let Self { clipped, least, most, unseen, brightest, no_numbers, first } = self;
         let clipped = (*clipped > 0).then(|| {
             format!(
-                "{clipped} values of the clip, from {least} to {most} on display, were clipped to 0 \
-                 and 1, which is all the model knows"
+                "{} of the clip, from {least} to {most} on display, {} clipped to 0 and 1, which is all the \
+                 model knows",
+                counted(*clipped, "value"),
+                verb(*clipped, "was", "were")
             )
         });
         let unseen = (*unseen > 0).then(|| {
             format!(
-                "{unseen} pixels of the clip have light where alpha is 0, up to {brightest} (a glow, or \
-                 light that is added): no straight picture holds that, and it is left out; give it an \
-                 alpha"
+                "{} of the clip {} light where alpha is 0, up to {brightest} (a glow, or light that is \
+                 added): no straight picture holds that, and it is left out; give it an alpha",
+                counted(*unseen, "pixel"),
+                verb(*unseen, "has", "have")
             )
         });
         let no_numbers = first.as_ref().map(|first| {
-            format!("{no_numbers} pixels of the clip hold no number where alpha is 0, and are taken for \
-                     black: {first}")
+            format!(
+                "{} of the clip {} no number where alpha is 0, and {} taken for black: {first}",
+                counted(*no_numbers, "pixel"),
+                verb(*no_numbers, "holds", "hold"),
+                verb(*no_numbers, "is", "are")
+            )
         });
         clipped.into_iter().chain(unseen).chain(no_numbers).collect()
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -101,6 +101,9 @@ pub struct PartFile {
     /// Seconds since 1970; of a file that ships with the program, nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified: Option<u64>,
+    /// Nanoseconds after those seconds; records of before December 2026 do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified_nanos: Option<u32>,
 }
 
 impl PartFile {
@@ -112,8 +115,10 @@ impl PartFile {
         // Links stay: what they lead to may have a name that says nothing, in a cache of downloads.
         let path = std::path::absolute(path).map_err(ModelError::io("open", path))?;
         let about = fs::metadata(&path).map_err(ModelError::io("open", &path))?;
-        let modified = about.modified().ok().map(seconds);
-        Ok(Self { path, size: about.len(), modified })
+        let since = about.modified().ok().map(since_1970);
+        let (modified, modified_nanos) =
+            (since.map(|since| since.as_secs()), since.map(|since| since.subsec_nanos()));
+        Ok(Self { path, size: about.len(), modified, modified_nanos })
     }
 
     pub(super) fn changed(&self, folder: &Path) -> Option<String> {
@@ -121,15 +126,26 @@ impl PartFile {
         let Ok(about) = fs::metadata(&path) else {
             return Some(format!("{} is gone", path.display()));
         };
-        let modified = about.modified().ok().map(seconds);
-        let same =
-            about.len() == self.size && (self.modified.is_none() || self.modified == modified);
+        let since = about.modified().ok().map(since_1970);
+        let same_second = self.modified.is_none() || self.modified == since.map(|s| s.as_secs());
+        let same_time = match (self.modified_nanos, since) {
+            (Some(recorded), Some(since)) => is_same_moment(recorded, since.subsec_nanos()),
+            _ => true,
+        };
+        let same = about.len() == self.size && same_second && same_time;
         (!same).then(|| format!("{} has changed since it was added", path.display()))
     }
 }
 
-fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+fn since_1970(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Whether two numbers of nanoseconds are one moment: a folder that is reached over a network, or was copied,
+/// may keep the first digits of them alone.
+fn is_same_moment(one: u32, other: u32) -> bool {
+    let cut = |nanos: u32, digits: u32| nanos / 10u32.pow(digits) * 10u32.pow(digits);
+    (0..=9).any(|digits| cut(one, digits) == other || cut(other, digits) == one)
 }
 
 impl Manifest {

@@ -145,6 +145,64 @@ fn a_model_whose_files_changed_is_not_used() {
 }
 
 #[test]
+fn a_file_that_is_written_over_within_a_second_has_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = folder.path().join("weights.safetensors");
+    let write = |bytes: &[u8], nanos: u32| {
+        fs::write(&weights, bytes).unwrap();
+        let time = SystemTime::UNIX_EPOCH + std::time::Duration::new(1_700_000_000, nanos);
+        fs::File::options().write(true).open(&weights).unwrap().set_modified(time).unwrap();
+    };
+    write(b"x", 123_456_789);
+    let roots = roots(folder.path());
+    roots.add(&manifest("one", &weights)).unwrap();
+    write(b"y", 623_456_789);
+    assert!(roots.find("one").unwrap_err().to_string().contains("has changed"));
+    // Where times are kept to fewer digits, or the record knows none, it is the same file.
+    for nanos in [123_456_789, 123_456_700, 123_000_000, 0] {
+        write(b"x", nanos);
+        roots.find("one").unwrap();
+    }
+    let record = folder.path().join("a/one").join(manifest::FILE);
+    let mut older: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(&record).unwrap()).unwrap();
+    older["parts"][0].as_object_mut().unwrap().remove("modified_nanos").unwrap();
+    fs::write(&record, older.to_string()).unwrap();
+    write(b"y", 623_456_789);
+    roots.find("one").unwrap();
+}
+
+#[test]
+fn a_model_whose_defaults_cannot_run_does_not_become_auto() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = folder.path().join("weights.safetensors");
+    fs::write(&weights, b"x").unwrap();
+    let mut roots = roots(folder.path());
+    let with = |name: &str, defaults: Defaults| Manifest { defaults, ..manifest(name, &weights) };
+    let auto = |roots: &ModelRoots| {
+        let list = roots.list().unwrap();
+        let among = roots.auto_among(&list).unwrap().manifest.name.clone();
+        assert_eq!(roots.find(AUTO).unwrap().manifest.name, among);
+        among
+    };
+    // Records that say nothing are completed by what the files are.
+    roots.add(&manifest("good", &weights)).unwrap();
+    assert_eq!(auto(&roots), "good");
+    for (name, defaults) in [
+        ("frames", Defaults { frames: Some(18), ..Defaults::default() }),
+        ("steps", Defaults { steps: Some(0), ..Defaults::default() }),
+        ("size", Defaults { width: Some(100), ..Defaults::default() }),
+    ] {
+        roots.add(&with(name, defaults)).unwrap();
+        assert_eq!(auto(&roots), "good", "{name}");
+        // By its name it is found, and who uses it is told what cannot be done.
+        assert_eq!(roots.find(name).unwrap().manifest.name, name);
+    }
+    roots.preferred = Some("steps".into());
+    assert_eq!(auto(&roots), "steps");
+}
+
+#[test]
 fn a_merged_copy_lives_and_goes_with_its_record() {
     let folder = tempfile::tempdir().unwrap();
     let weights = folder.path().join("weights.safetensors");

@@ -151,6 +151,18 @@ impl RequestDraft {
         }
     }
 
+    /// Whether a request that leaves all to a model can be made.
+    ///
+    /// # Errors
+    /// As [`RequestDraft::complete`].
+    pub fn check_defaults(model: &str, defaults: &Defaults) -> Result<(), DraftError> {
+        let frames = TakeRequest::latent_frames_of(defaults.frames_or_released())?;
+        let mut draft = Self::new(model.to_owned(), "a ball".to_owned());
+        draft.ellipse = vec![Ellipse::default(); frames];
+        draft.mu = vec![0.0; frames];
+        draft.complete(defaults).map(|_| ())
+    }
+
     /// The accepted request: what the draft says, else `defaults`, else what the released model does.
     ///
     /// # Errors

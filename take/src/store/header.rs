@@ -27,6 +27,7 @@ use serde_json::Value;
 
 use super::error::{Damage, StoreError};
 use super::folder::read_at;
+use crate::counted::counted;
 use crate::key::TakeKey;
 use crate::report::TakeReport;
 use crate::request::{RequestError, TakeRequest};
@@ -274,7 +275,8 @@ impl Header {
     fn check(&self, frames: u32, length: u64) -> Result<(), Damage> {
         let promised = self.description.request.frames;
         if frames != promised {
-            let reason = format!("{frames} checksums for {promised} frames");
+            let reason =
+                format!("{} for {}", counted(frames, "checksum"), counted(promised, "frame"));
             return Err(Damage::Contradiction { reason });
         }
         let expected = self.file_bytes();

@@ -104,7 +104,8 @@ fn what_a_dora_multiplies_rows_by_is_found_once_where_a_matrix_is_merged_again()
     };
     let merged = |ratios: &mut RowRatios, mut block: Tensor| {
         let merges = layer.adapters.iter();
-        let merges = merges.filter_map(|adapter| adapter.merging(NAME, Device::Cpu).transpose());
+        let merges =
+            merges.filter_map(|adapter| adapter.merging(NAME, Device::Cpu, None).transpose());
         let mut merges = merges.collect::<Result<Vec<_>>>().unwrap();
         let noted = ratios.prepare(NAME, &mut merges).unwrap();
         for merge in &merges {
