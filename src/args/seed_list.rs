@@ -45,11 +45,22 @@ impl FromStr for SeedList {
 /// `A..B` with both ends, or one seed.
 fn range(part: &str) -> Result<(u32, u32), String> {
     let seed = |text: &str| {
-        text.trim().parse::<u32>().map_err(|_| {
-            format!(
-                "`{text}` is no seed: expected whole numbers, 0 to {}, such as 1..8 or 3,5,9",
-                u32::MAX
-            )
+        let text = text.trim();
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse::<u32>().map_err(|_| {
+            if is_number {
+                format!("the seed {text} is too large: expected 0 to {} at most", u32::MAX)
+            } else if text.starts_with('-') {
+                format!(
+                    "`{text}` is below 0: expected seeds of 0 to {}, such as 1..8 or 3,5,9",
+                    u32::MAX
+                )
+            } else {
+                format!(
+                    "`{text}` is no seed: expected whole numbers, 0 to {}, such as 1..8 or 3,5,9",
+                    u32::MAX
+                )
+            }
         })
     };
     match part.split_once("..") {
@@ -82,8 +93,10 @@ mod tests {
             ("1..", "`` is no seed"),
             ("1,,2", "`` is no seed"),
             ("1..=4", "`=4` is no seed"),
-            ("-1", "`-1` is no seed"),
-            ("4294967296", "0 to 4294967295"),
+            ("-1", "`-1` is below 0: expected seeds of 0 to 4294967295"),
+            ("1..-3", "`-3` is below 0"),
+            ("4294967296", "the seed 4294967296 is too large: expected 0 to 4294967295"),
+            ("99999999999999999999", "the seed 99999999999999999999 is too large"),
             ("5..3", "the range 5..3 is empty"),
             ("0..64", "more than 64 seeds"),
             ("0..4294967295", "more than 64 seeds"),
