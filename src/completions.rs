@@ -12,6 +12,7 @@ use clap_complete::Shell;
 use crate::args::Cli;
 use crate::exit::{Exit, OrExit};
 use crate::stdout::{heard, print_lines};
+use crate::write_lock::WriteLock;
 
 /// Prints the completions of a shell.
 pub(crate) fn completions(shell: Shell) -> Result<()> {
@@ -36,9 +37,11 @@ pub(crate) fn man(folder: Option<&Path>) -> Result<()> {
         clap_mangen::Man::new(Cli::command()).render(&mut page)?;
         return print(&page);
     };
-    fs::create_dir_all(folder)
-        .and_then(|()| clap_mangen::generate_to(Cli::command(), folder))
-        .with_context(|| format!("cannot write pages into {}", folder.display()))
+    let explain = || format!("cannot write pages into {}", folder.display());
+    fs::create_dir_all(folder).with_context(explain).or_exit(Exit::BadInput)?;
+    let _lock = WriteLock::of_folder(folder)?;
+    clap_mangen::generate_to(Cli::command(), folder)
+        .with_context(explain)
         .or_exit(Exit::BadInput)?;
     print_lines(&[folder.display().to_string()])
 }

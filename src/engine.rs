@@ -149,6 +149,7 @@ pub(crate) fn have_made(
                 return Ok(take);
             }
             Some(JobState::Failed(problem)) => {
+                let problem = at_a_terminal(problem);
                 let exit = Exit::of_problem(&problem);
                 return Err(anyhow!("{problem}")).or_exit(exit);
             }
@@ -172,6 +173,12 @@ pub(crate) fn have_made(
         }
         seen = client.wait(seen, Duration::from_millis(250));
     }
+}
+
+/// A problem in the words of a command line: the engine speaks to nodes, which have buttons.
+fn at_a_terminal(problem: Problem) -> Problem {
+    let remedy = problem.remedy.replace("press Generate again", "run the command again");
+    Problem { remedy, ..problem }
 }
 
 /// What was said of the engine to who waits for a take.
@@ -471,4 +478,19 @@ fn wait(client: &EngineClient, until: impl Fn(&Snapshot) -> bool) -> Result<()> 
         seen = client.wait(seen.max(snapshot.revision), Duration::from_millis(500));
     }
     Err(anyhow!("the engine did not answer within 30 s; `wan-alpha engine stop` ends it"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_to_nodes_is_said_at_a_terminal_without_their_buttons() {
+        let stopped =
+            Problem::new(ProblemCode::Stopped, "the engine was stopped", "press Generate again");
+        let said = at_a_terminal(stopped).to_string();
+        assert_eq!(said, "the engine was stopped; run the command again");
+        let other = Problem::new(ProblemCode::Failed, "a fault", "try again");
+        assert_eq!(at_a_terminal(other.clone()), other);
+    }
 }

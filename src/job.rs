@@ -24,6 +24,7 @@ use crate::device;
 use crate::exit::{Exit, OrExit};
 use crate::media::atomic_file::write_whole;
 use crate::stdout::print_lines;
+use crate::write_lock::WriteLock;
 use farm_job::{JobFiles, JobShot, PlannedJob};
 
 /// The most letters of a job's name in Open Job Description.
@@ -52,6 +53,7 @@ fn write(
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make the folder of the job, {}", folder.display()))
         .or_exit(Exit::BadInput)?;
+    let _lock = WriteLock::of_folder(&folder)?;
     let job = PlannedJob { name, table, folder, program: &args.program, shots, then: &args.then };
     let JobFiles { files, next } = files(&job)?;
     for (name, text) in files {

@@ -38,7 +38,7 @@ pub(crate) use record::add_circumstances;
 pub(crate) use settings::FileSettings;
 pub(crate) use sink::WriterSink;
 
-const SHEET: &str = "contact-sheet.png";
+const SHEET: &str = crate::media::contact_sheet::FILE_NAME;
 
 /// A take to be written.
 #[derive(Clone, Debug)]

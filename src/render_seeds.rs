@@ -20,7 +20,7 @@ use crate::making_in_place::MakingInPlace;
 use crate::media::atomic_file::{explain_write, probe, write_whole};
 use crate::media::png::encode_variants;
 use crate::media::provenance::Provenance;
-use crate::media::variant_sheet::VariantSheet;
+use crate::media::variant_sheet::{self, VariantSheet};
 use crate::render::{self, OpenedModel, ReadFlags};
 use crate::saved_request;
 use crate::stdout::print_lines;
@@ -29,7 +29,7 @@ use crate::variants::make_each;
 use crate::write_lock::WriteLock;
 
 /// The picture of all.
-const SHEET: &str = "variants.png";
+const SHEET: &str = variant_sheet::FILE_NAME;
 /// What each of them is.
 const LIST: &str = "variants.json";
 /// What the list says of who wrote it.

@@ -9,7 +9,7 @@ use wan_alpha_take::TakeRequest;
 use wan_alpha_take::store::Take;
 
 use crate::exit::{Exit, OrExit};
-use crate::media::{recipe, sequence};
+use crate::media::{recipe, sequence, variant_sheet};
 use crate::output::{PROGRAM, TAKE, is_replaced, names_in};
 use crate::unique_json;
 
@@ -95,6 +95,13 @@ fn of_file(path: &Path) -> Result<TakeRequest> {
         return of_json(path, &json(path, &text_of(path)?)?);
     }
     let recipe = recipe::read(path)?.with_context(|| {
+        if path.file_name().is_some_and(|name| name == variant_sheet::FILE_NAME) {
+            return format!(
+                "{} shows the takes of several seeds, and has the recipe of none: the same call with --pick N \
+                 writes the frames of the Nth, and variants.json beside it has the keys of their takes",
+                path.display()
+            );
+        }
         format!(
             "{} has no recipe in it: wan-alpha did not write it, or was asked to leave it out",
             path.display()
@@ -198,6 +205,10 @@ mod tests {
         refused(&write("e.take", &[0x89, 0xff]), &["e.take", "is damaged"]);
         refused(&write("e.mov", b"no movie"), &["e.mov", "it is none of PNG, EXR"]);
         refused(&write("f.png", b"no picture"), &["f.png", "no whole PNG"]);
+        let sheet = folder.path().join("variants.png");
+        image::RgbImage::new(4, 4).save(&sheet).unwrap();
+        let words = ["variants.png shows the takes of several seeds", "variants.json beside it"];
+        refused(sheet.to_str().unwrap(), &words);
         let unfinished = b"{\"program\": \"wan-alpha\", \"state\": \"unfinished\"}";
         refused(
             &write("take.json", unfinished),

@@ -38,6 +38,7 @@ use crate::own_inputs::{refuse_input, refuse_inputs_in};
 use crate::saved_request::{self, RecoveredRequest};
 use crate::stdout::print_lines;
 use crate::variants::make_each;
+use crate::write_lock::WriteLock;
 pub(crate) use find::find;
 use find::look_at;
 pub(crate) use lines::size;
@@ -232,6 +233,7 @@ fn make(
         refuse_sheet(sheet).or_exit(Exit::BadInput)?;
         probe_file(sheet).or_exit(Exit::BadInput)?;
     }
+    let _lock = args.sheet.as_deref().map(WriteLock::of_file).transpose()?;
     let absent = absent_folders(store);
     let opened = (!args.engine).then(|| device::open_untold(&args.computing, environment));
     let opened = opened.transpose()?;

@@ -8,7 +8,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 use wan_alpha_take::machine::host_name;
 
@@ -42,6 +42,21 @@ impl WriteLock {
     /// Locks a folder, which must be there.
     pub(crate) fn of_folder(folder: &Path) -> Result<Self> {
         Self::take(folder.join(FOLDER_LOCK), folder).or_exit(Exit::BadInput)
+    }
+
+    /// Makes a folder where it is not there, and locks it; it has to have nothing in it.
+    pub(crate) fn of_empty_folder(folder: &Path) -> Result<Self> {
+        let cannot = || format!("cannot use {}", folder.display());
+        fs::create_dir_all(folder).with_context(cannot).or_exit(Exit::BadInput)?;
+        let lock = Self::of_folder(folder)?;
+        let entries = fs::read_dir(folder).with_context(cannot).or_exit(Exit::BadInput)?;
+        let is_other = |entry: fs::DirEntry| entry.file_name() != FOLDER_LOCK;
+        if entries.flatten().any(is_other) {
+            return Err(anyhow!("it is not empty; name another folder"))
+                .with_context(cannot)
+                .or_exit(Exit::BadInput);
+        }
+        Ok(lock)
     }
 
     /// Locks one file of a folder, which must be there; the file need not be.
@@ -175,6 +190,20 @@ mod tests {
         drop(lock);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         drop(WriteLock::of_folder(folder.path()).unwrap());
+    }
+
+    #[test]
+    fn an_empty_folder_has_one_writer_who_finds_nothing_in_it() {
+        let base = tempfile::tempdir().unwrap();
+        let folder = base.path().join("a/b");
+        let lock = WriteLock::of_empty_folder(&folder).unwrap();
+        let text = WriteLock::of_empty_folder(&folder).unwrap_err().to_string();
+        assert!(text.contains("is being written to by process"), "{text}");
+        drop(lock);
+        fs::write(folder.join("x"), "x").unwrap();
+        let text = format!("{:#}", WriteLock::of_empty_folder(&folder).unwrap_err());
+        assert!(text.contains("it is not empty; name another folder"), "{text}");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
     }
 
     #[test]

@@ -218,6 +218,11 @@ fn masks_of_another_length_or_form() {
         let mask = render.file("mask", content);
         refused(render.with("--mask", mask), &words);
     }
+    let text = render();
+    let mask = text.file("notes.txt", b"a note".to_vec());
+    let words =
+        ["notes.txt is text", "a movie, or as a tensor [frames, height, width] that torch.save"];
+    refused(text.with("--mask", mask), &words);
     refused(render().with("--mask", "nowhere"), &["nowhere", "No such file"]);
     refused(render().with("--mask", "nowhere.png"), &["nowhere.png", "does not exist"]);
 }

@@ -196,6 +196,67 @@ fn two_commands_do_not_mix_their_files_and_a_killed_one_holds_nothing() {
     assert_eq!(names(&out), expected);
 }
 
+/// The words of each verb that writes, up to its output, and the lock of that.
+fn writing<'a>(
+    [draft, request, set, clip, take]: [&'a str; 5],
+) -> Vec<(Vec<&'a str>, &'static str)> {
+    let seeds = ["--seeds", "1..2", "--sheet"];
+    let service = ["--endpoint", "http://localhost:9/v1", "--model", "m", "--out"];
+    let words: [(&[&[&'a str]], _); 15] = [
+        (&[&["model", "pack", "x", draft, "--out"]], "packed/.wan-alpha-lock"),
+        (&[&["model", "export", draft, "--diffusers"]], "exported/.wan-alpha-lock"),
+        (&[&["model", "export", draft, "--comfyui"]], ".wan-alpha-comfy.safetensors.lock"),
+        (
+            &[&["model", "quantize", "tiny", "--to", "q8_0", "--name"]],
+            "models/small/.wan-alpha-lock",
+        ),
+        (&[&["take", "make", request], &seeds], ".wan-alpha-sheet.png.lock"),
+        (&[&["take", "export", take, "--out"]], "frames/.wan-alpha-lock"),
+        (&[&["take", "gallery", "--out"]], "gallery/.wan-alpha-lock"),
+        (&[&["encode", clip, "--model", draft, "--out"]], ".wan-alpha-latent.safetensors.lock"),
+        (&[&["ellipse", "fit", clip, "--out"]], ".wan-alpha-track.json.lock"),
+        (&[&["eval", "takes", clip, "--json"]], ".wan-alpha-takes.json.lock"),
+        (&[&["data", "check", set, "--out"]], "report/.wan-alpha-lock"),
+        (&[&["data", "cache", set, "--model", draft, "--out"]], "cache/.wan-alpha-lock"),
+        (&[&["data", "caption", set], &service], ".wan-alpha-captioned.csv.lock"),
+        (&[&["data", "procedural", "--count", "1", "--out"]], "drawn/.wan-alpha-lock"),
+        (&[&["man", "--out"]], "pages/.wan-alpha-lock"),
+    ];
+    words.into_iter().map(|(words, lock)| (words.concat(), lock)).collect()
+}
+
+#[test]
+fn what_another_process_writes_is_refused_with_its_number_and_machine() {
+    let studio = Studio::new();
+    let path = |name: &str| studio.path(name).to_str().unwrap().to_owned();
+    let draft = concat!(env!("CARGO_MANIFEST_DIR"), "/resources/draft-model");
+    let (request, set, clip) = (studio.request("a.json", 1, 5), path("set.csv"), path("clip"));
+    studio.ok(&["take", "make", &request]);
+    let take = studio.takes()[0].0.file_stem().unwrap().to_str().unwrap().to_owned();
+    fs::create_dir(&clip).unwrap();
+    image::RgbaImage::new(32, 32).save(studio.path("clip/f.0001.png")).unwrap();
+    fs::write(&set, "colour,caption\nclip,transparent\n").unwrap();
+    let lock = "{\"host\":\"another-machine\",\"pid\":7}";
+    for (arguments, held) in writing([draft, &request, &set, &clip, &take]) {
+        let out = match held.strip_prefix(".wan-alpha-").and_then(|name| name.strip_suffix(".lock"))
+        {
+            Some(file) => path(file),
+            None if held.starts_with("models") => "small".to_owned(),
+            None => path(held.split('/').next().unwrap()),
+        };
+        let held = studio.path(held);
+        fs::create_dir_all(held.parent().unwrap()).unwrap();
+        fs::write(&held, lock).unwrap();
+        let output = studio.run(&[&arguments[..], &[&out]].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        let words = "is being written to by process 7 on another-machine: wait until it has ended";
+        assert!(said.contains(words), "{arguments:?}: {said}");
+        assert_eq!(fs::read_to_string(&held).unwrap(), lock, "{arguments:?}");
+        assert!(!Path::new(&out).is_file(), "{arguments:?}");
+    }
+}
+
 #[test]
 fn what_cannot_be_printed_is_an_error() {
     let studio = Studio::empty();

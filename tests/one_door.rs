@@ -321,8 +321,9 @@ fn a_movie_that_is_tagged_or_described_anew_is_cached_anew_and_read_otherwise() 
     with_movie(&room);
     let caption = "The background of this video is transparent. A ball moves to the right.";
     let cached = |tags: &str, space: &str| {
-        let line = format!("  Stream #0:0: Video: ffv1, bgra({tags}), 48x32, SAR 1:1 DAR 3:2\n");
-        fs::write(room.path("tags"), line).unwrap();
+        let stream = format!("Stream #0:0: Video: ffv1, bgra({tags}), 48x32, SAR 1:1 DAR 3:2");
+        let said = format!("Output #0, null, to 'pipe:':\n    {stream}\n");
+        fs::write(room.path("tags"), said).unwrap();
         let table = format!("colour,color_space,caption\nclip.mov,{space},\"{caption}\"\n");
         fs::write(room.path("table.csv"), table).unwrap();
         let line = ["data", "cache", "table.csv", "--model", "model", "--out", "cache"];

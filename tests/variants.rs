@@ -49,6 +49,35 @@ fn size(path: impl AsRef<Path>) -> (u32, u32) {
 }
 
 #[test]
+fn seeds_that_are_none_are_told_in_words_and_the_picture_of_all_is_no_take() {
+    let studio = Studio::new();
+    for (seeds, words) in [
+        ("-1", "`-1` is below 0"),
+        ("-3..4", "`-3` is below 0"),
+        ("4294967296", "the seed 4294967296 is too large"),
+    ] {
+        let (code, _, said) = render(&studio, &["--seeds", seeds]);
+        assert!(code == Some(2) && said.contains(words), "{seeds}: {said}");
+    }
+    let (code, _, said) = render(&studio, &["--seeds", "3,5", "--device", "cpu"]);
+    assert_eq!(code, Some(0), "{said}");
+    let out = studio.path("out");
+    let (sheet, out) = (out.join("variants.png"), out.to_str().unwrap());
+    let again = ["render", "--from", sheet.to_str().unwrap(), "--out", "again"];
+    let words = ["variants.png shows the takes of several seeds", "--pick N"];
+    for (arguments, words) in [
+        (&again[..], &words[..]),
+        (&["eval", "takes", out], &["has neither PNG or EXR frames nor folders of such"]),
+        (&["ellipse", "fit", out], &["variants.png, a picture of takes to look at"]),
+    ] {
+        let output = studio.run(arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(words.iter().all(|word| said.contains(word)), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
 fn takes_of_several_seeds_are_seen_in_one_picture_and_one_is_picked_without_computing() {
     let studio = Studio::new();
     let (code, stdout, stderr) = render(&studio, &["--seeds", "3..5", "--device", "cpu"]);

@@ -124,7 +124,7 @@ pub(crate) struct Render {
 
     /// Several takes that differ in their seeds alone, such as 1..8 (both ends) or 3,5,9: all are made into
     /// the store, by one model and one reading of the prompt, and --out gets variants.png, a picture of all
-    #[arg(long, value_name = "A..B|N,N,…", help_heading = "Take")]
+    #[arg(long, value_name = "A..B|N,N,…", help_heading = "Take", allow_hyphen_values = true)]
     #[arg(conflicts_with_all = ["seed", "dump"])]
     pub(crate) seeds: Option<SeedList>,
 

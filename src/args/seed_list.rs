@@ -73,11 +73,22 @@ impl FromStr for SeedList {
 /// `A..B` with both ends, or one seed.
 fn range(part: &str) -> Result<(u64, u64), String> {
     let seed = |text: &str| {
-        text.trim().parse::<u64>().map_err(|_| {
-            format!(
-                "`{text}` is no seed: expected whole numbers, 0 to {}, such as 1..8 or 3,5,9",
-                u64::MAX
-            )
+        let text = text.trim();
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse::<u64>().map_err(|_| {
+            if is_number {
+                format!("the seed {text} is too large: expected 0 to {} at most", u64::MAX)
+            } else if text.starts_with('-') {
+                format!(
+                    "`{text}` is below 0: expected seeds of 0 to {}, such as 1..8 or 3,5,9",
+                    u64::MAX
+                )
+            } else {
+                format!(
+                    "`{text}` is no seed: expected whole numbers, 0 to {}, such as 1..8 or 3,5,9",
+                    u64::MAX
+                )
+            }
         })
     };
     match part.split_once("..") {
@@ -119,8 +130,10 @@ mod tests {
             ("1..", "`` is no seed"),
             ("1,,2", "`` is no seed"),
             ("1..=4", "`=4` is no seed"),
-            ("-1", "`-1` is no seed"),
-            ("18446744073709551616", "0 to 18446744073709551615"),
+            ("-1", "`-1` is below 0: expected seeds of 0 to 18446744073709551615"),
+            ("1..-3", "`-3` is below 0"),
+            ("18446744073709551616", "is too large: expected 0 to 18446744073709551615"),
+            ("99999999999999999999", "the seed 99999999999999999999 is too large"),
             (
                 "0,4294967296",
                 "the seed 0 stands twice: expected each once, of which the low 32 bits",

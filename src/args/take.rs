@@ -176,7 +176,7 @@ pub(crate) struct MakeTake {
 
     /// Make it with each of these seeds instead of its own, such as 1..8 (both ends) or 3,5,9: the model is
     /// loaded once, the prompt read once
-    #[arg(long, value_name = "A..B|N,N,…")]
+    #[arg(long, value_name = "A..B|N,N,…", allow_hyphen_values = true)]
     pub(crate) seeds: Option<SeedList>,
 
     /// A picture of all of them, with the seed under each

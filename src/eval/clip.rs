@@ -174,7 +174,8 @@ pub(super) fn folders(path: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn is_image(path: &Path) -> bool {
-    sequence::is_image(path) && path.is_file()
+    let is_sheet = path.file_name().is_some_and(sequence::is_sheet);
+    sequence::is_image(path) && !is_sheet && path.is_file()
 }
 
 /// What to read in a folder. Of a render, which may be there in both formats and beside other sequences,

@@ -13,6 +13,9 @@ use wan_alpha_take::frame::Frame;
 
 use super::resize::filtered;
 
+/// What the file of one is called beside the frames.
+pub(crate) const FILE_NAME: &str = "contact-sheet.png";
+
 const COLUMNS: usize = 6;
 /// The longer side of a thumbnail, in pixels.
 const THUMB: usize = 320;

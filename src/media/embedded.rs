@@ -55,6 +55,13 @@ impl EmbeddedTexts {
     }
 }
 
+/// Whether a file is Matroska or WebM, and a track in it says that its pictures have alpha apart.
+pub(super) fn matroska_alpha_mode(path: &Path) -> bool {
+    // What is no such file has no such element.
+    File::open(path)
+        .is_ok_and(|file| matroska::has_alpha_mode(BufReader::new(file)).unwrap_or(false))
+}
+
 fn read(path: &Path) -> Result<EmbeddedTexts> {
     let mut head = Vec::new();
     File::open(path)?.take(16).read_to_end(&mut head)?;
@@ -100,6 +107,27 @@ mod tests {
 
     fn data(name: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/pictures").join(name)
+    }
+
+    #[test]
+    fn tracks_of_matroska_say_whether_they_have_alpha() {
+        for (name, has_alpha) in [
+            ("vp9.webm", true),
+            ("vp8.webm", true),
+            ("ffv1.mkv", false),
+            ("prores.mov", false),
+            ("srgb.png", false),
+        ] {
+            assert_eq!(matroska_alpha_mode(&data(name)), has_alpha, "{name}");
+        }
+        // A tag of that name is none of its words.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.webm");
+        let mut bytes = std::fs::read(data("vp9.webm")).unwrap();
+        let place = bytes.windows(4).position(|bytes| bytes == [0x53, 0xc0, 0x81, 1]).unwrap();
+        bytes[place + 3] = 0;
+        std::fs::write(&path, bytes).unwrap();
+        assert!(!matroska_alpha_mode(&path));
     }
 
     #[test]

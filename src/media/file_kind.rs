@@ -115,6 +115,11 @@ fn is_text(bytes: &[u8]) -> bool {
     !text.is_empty() && text.chars().all(|c| !c.is_control() || "\t\n\r".contains(c))
 }
 
+/// Whether a file is text, and none of the kinds that begin as such.
+pub(super) fn is_plain_text(path: &Path) -> bool {
+    path.is_file() && head(path).is_ok_and(|head| of(&head).is_none() && is_text(&head))
+}
+
 /// Why a file that is called `.png` or `.exr` is none, and what to do; `wanted` is what it is called.
 pub(super) fn not_what_it_is_called(bytes: &[u8], wanted: &str) -> String {
     if bytes.is_empty() {

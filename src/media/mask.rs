@@ -60,6 +60,11 @@ impl MaskSequence {
         end.is_none_or(|end| !TENSORS.contains(&end.as_str())) && !begins_as_tensor()
     }
 
+    /// Whether a path is that of a text, which is no form of mask.
+    pub(crate) fn names_text(path: &Path) -> bool {
+        !is_image(path) && file_kind::is_plain_text(path)
+    }
+
     /// Finds the files behind a folder, a pattern (`mask.####.exr`, `mask.%04d.png`) or one file;
     /// they may be numbered in steps of four, as latent frames are.
     pub(crate) fn find(path: &Path, layer: Option<&str>) -> error::Result<Self> {

@@ -12,6 +12,7 @@ use anyhow::{Result, anyhow, bail, ensure};
 use wan_alpha_take::counted::counted;
 
 use super::error::{self, MediaError};
+use super::{contact_sheet, variant_sheet};
 
 /// Which numbers may follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,7 +209,7 @@ fn sequences_in(folder: &Path, what: &str) -> Result<(Sequences, Vec<PathBuf>)> 
         let path = folder.join(&name);
         let bytes = name.as_encoded_bytes();
         // Hidden files are thumbnails and leftovers of other programs.
-        if bytes.starts_with(b".") || !is_image(&path) {
+        if bytes.starts_with(b".") || is_sheet(&name) || !is_image(&path) {
             continue;
         }
         check_file(&path, what)?;
@@ -298,22 +299,49 @@ fn are_numbered_elsewhere(sequences: &Sequences) -> bool {
     sequences.iter().all(|(name, files)| files.len() == 1 && name.iter().any(u8::is_ascii_digit))
 }
 
-/// What a folder without images has instead, and what to do; empty where it has nothing.
+/// How movies are called, and images that another program makes into ones that are read.
+const MOVIES: [&str; 16] = [
+    "mov", "mp4", "m4v", "mkv", "webm", "avi", "mxf", "mpg", "mpeg", "ts", "m2ts", "gif", "apng",
+    "webp", "y4m", "ogv",
+];
+const OTHER_IMAGES: [&str; 12] =
+    ["tif", "tiff", "dpx", "cin", "jpg", "jpeg", "tga", "bmp", "hdr", "psd", "jp2", "sgi"];
+
+/// What a folder without frames has instead, and what to do; empty where it has nothing.
 fn other_files(folder: &Path, what: &str) -> Result<String> {
     let mut endings: BTreeMap<String, usize> = BTreeMap::new();
     for name in names(folder, what)? {
         let path = folder.join(&name);
+        if is_sheet(&name) {
+            return Ok(format!(
+                ", but {}, a picture of takes to look at: name a folder of frames",
+                name.display()
+            ));
+        }
         if !name.as_encoded_bytes().starts_with(b".") && path.is_file() {
             *endings.entry(extension(&path).unwrap_or_default()).or_default() += 1;
         }
     }
-    let most = endings.into_iter().max_by_key(|(_, count)| *count);
+    let is_one_of = |list: &[&str], ending: &str| list.contains(&ending);
+    let is_picture = |ending: &str| is_one_of(&MOVIES, ending) || is_one_of(&OTHER_IMAGES, ending);
+    let most = endings.into_iter().max_by_key(|(ending, count)| (is_picture(ending), *count));
     Ok(most.map_or_else(String::new, |(ending, count)| {
-        format!(
-            ", but {count} .{ending}: name a movie itself, and write images as PNG or EXR (`oiiotool \
-             IN.{ending} -o OUT.exr`)"
-        )
+        let remedy = if is_one_of(&MOVIES, &ending) {
+            "name the movie itself".to_owned()
+        } else if is_one_of(&OTHER_IMAGES, &ending) {
+            format!("write images as PNG or EXR (`oiiotool IN.{ending} -o OUT.exr`)")
+        } else {
+            "name the folder of the images, or a movie".to_owned()
+        };
+        let ending =
+            if ending.is_empty() { "without an ending".to_owned() } else { format!(".{ending}") };
+        format!(", but {count} {ending}: {remedy}")
     }))
+}
+
+/// Whether a file of this name is a picture of takes that this program makes to be looked at, and no frame.
+pub(crate) fn is_sheet(name: &OsStr) -> bool {
+    [contact_sheet::FILE_NAME, variant_sheet::FILE_NAME].iter().any(|sheet| name == *sheet)
 }
 
 /// What stands before the number that a name ends with, and the number; empty without one. A dash before the

@@ -8,6 +8,9 @@ use super::contact_sheet::{
     CHECKER, Canvas, GUTTER, LABEL, LETTERS, ThumbSize, reduce, thumb_size,
 };
 
+/// What the file of one is called.
+pub(crate) const FILE_NAME: &str = "variants.png";
+
 /// The most letters of a label.
 const LABEL_LETTERS: usize = "64: seed 4294967295".len();
 

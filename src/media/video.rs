@@ -3,24 +3,31 @@
 //! In 8 bits, as the released training has them: ffmpeg's way from 8 bits to 16 leaves an opaque
 //! pixel a little transparent (255 becomes 65532 or 65280), and whether a region is opaque matters.
 
+mod complaint;
 mod embedded_profile;
+mod frame_sizes;
+mod input;
+mod private_name;
 mod probe;
+mod transport_stream;
 mod whole;
 
-use std::ffi::OsString;
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Seek};
+use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use tempfile::NamedTempFile;
 use wan_alpha_take::counted::counted;
 
 use super::color_space::ColorSpace;
 use super::error::{self, MediaError};
-use super::file_kind::{head, not_for_ffmpeg};
 use super::frame::SIZE_LIMIT;
 use super::sequence::is_image;
+use complaint::{in_one_line, is_of_damage};
+use frame_sizes::ToldSizes;
+use input::MovieInput;
 pub(super) use probe::{MovieTags, stream_details};
 
 /// What ffmpeg is asked for.
@@ -91,8 +98,11 @@ pub(crate) struct Video {
     samples: Samples,
     pipe: BufReader<ChildStdout>,
     child: Child,
-    /// What ffmpeg writes of what it finds.
+    input: MovieInput,
+    /// What ffmpeg writes of what it finds, read beside it.
     log: File,
+    /// The sizes of frames that the log tells of.
+    sizes: ToldSizes,
     read: usize,
     said: Option<String>,
 }
@@ -105,16 +115,19 @@ impl Video {
         color: Option<&ColorSpace>,
     ) -> error::Result<Self> {
         let open = || {
-            check_kind(path)?;
-            let log = tempfile::tempfile().context("no temporary file can be made")?;
+            let input = MovieInput::of(path)?;
             let about = MovieTags::of(path)?;
             if let Some(words) = about.lacks_movie {
                 bail!("{}: {words}: give a movie, or images as PNG or EXR", path.display());
             }
-            let mut child = start(path, samples, &about, color, log.try_clone()?)?;
+            // Two handles, so that reading it moves nothing of where ffmpeg writes.
+            let said = NamedTempFile::new().context("no temporary file can be made")?;
+            let log = said.reopen().context("a temporary file is gone")?;
+            let mut child = input.decode(samples.format(), &about, color, said.into_file())?;
             let pipe = BufReader::new(child.stdout.take().context("ffmpeg has no output")?);
             let path = path.to_owned();
-            Ok(Self { path, about, samples, pipe, child, log, read: 0, said: None })
+            let (sizes, read, said) = (ToldSizes::default(), 0, None);
+            Ok(Self { path, about, samples, pipe, child, input, log, sizes, read, said })
         };
         open().map_err(MediaError::Unreadable)
     }
@@ -132,10 +145,11 @@ impl Video {
     /// The next frame; None after the last.
     pub(crate) fn next(&mut self) -> error::Result<Option<VideoPicture>> {
         let picture = match next(&mut self.pipe, self.samples) {
-            Ok(Some(picture)) => {
+            // What it says of a frame, it says before it sends it.
+            Ok(Some(picture)) => self.check_sizes().map(|()| {
                 self.read += 1;
-                Ok(Some(picture))
-            }
+                Some(picture)
+            }),
             Ok(None) => self.end(Ok(())).map(|()| None),
             Err(error) => self.end(Err(error)).map(|()| None),
         };
@@ -154,7 +168,9 @@ impl Video {
             let _ = self.child.kill();
         }
         let status = self.child.wait().context("ffmpeg has gone")?;
-        let complaint = complaint(&mut self.log);
+        self.check_sizes()?;
+        let said = self.log_text();
+        let complaint = in_one_line(&self.input.without_name(&said));
         let path = self.path.display();
         match read {
             Ok(()) if status.success() && self.read > 0 && !is_of_damage(&complaint) => {
@@ -171,9 +187,43 @@ impl Video {
                  install one with libvpx, or write it as ProRes 4444 or a PNG sequence",
                 self.about.decoder.unwrap_or_default()
             ),
+            _ if complaint.is_empty() && status.code().is_none() => bail!(
+                "ffmpeg itself crashed when it read {path} ({status}): install another version of it, or give PNG \
+                 or EXR images"
+            ),
             _ if complaint.is_empty() => Err(self.broken(&status.to_string())),
             _ => Err(self.broken(&complaint)),
         }
+    }
+
+    /// The beginning of what ffmpeg has said so far.
+    fn log_text(&mut self) -> String {
+        const MOST: u64 = 1 << 16;
+        let mut bytes = Vec::new();
+        let read = self.log.rewind().and_then(|()| (&self.log).take(MOST).read_to_end(&mut bytes));
+        if read.is_ok() { String::from_utf8_lossy(&bytes).into_owned() } else { String::new() }
+    }
+
+    /// Refuses frames of several sizes: ffmpeg brings those after a change into the size of those before it.
+    fn check_sizes(&mut self) -> Result<()> {
+        let Some([from, to]) = self.sizes.change(&self.log) else { return Ok(()) };
+        let _ = self.child.kill();
+        let frames = self.input.frames_before_change(&self.about);
+        let after = frames
+            .map_or_else(String::new, |frames| format!(" after {}", counted(frames, "frame")));
+        let cut = frames
+            .map_or_else(String::new, |frames| format!(" (`ffmpeg -i IN -frames:v {frames} OUT`)"));
+        bail!(
+            "{}: its frames change size from {} × {} to {} × {}{after}, and a clip has one: cut it there{cut}, or \
+             write all of it in one size (`ffmpeg -i IN -vf scale={}:{} OUT`)",
+            self.path.display(),
+            from[0],
+            from[1],
+            to[0],
+            to[1],
+            from[0],
+            from[1]
+        );
     }
 
     /// Why not all of its frames are there; `reason` is what ffmpeg says.
@@ -186,12 +236,14 @@ impl Video {
         if read == 0 {
             return anyhow!(
                 "none of the frames of {path} can be decoded{claimed}: it is damaged, or of a kind that this \
-                 ffmpeg does not know; copy or write it again, or give PNG or EXR images (reason: {reason})"
+                 ffmpeg does not know; copy or write it again, or give PNG or EXR images{} (reason: {reason})",
+                self.input.about_gap().unwrap_or_default()
             );
         }
         let rest = claimed_more.then(|| {
             format!(", or write the whole ones as a movie of their own (`ffmpeg -i IN -frames:v {read} OUT`)")
         });
+        let rest = self.input.about_gap().map(str::to_owned).or(rest);
         anyhow!(
             "{path} is damaged: {} could be decoded{claimed}; copy or write it again{} (reason: {reason})",
             counted(read, "frame"),
@@ -206,120 +258,6 @@ impl Drop for Video {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Refuses what ffmpeg would read as something else, or in less than it holds.
-fn check_kind(path: &Path) -> Result<()> {
-    let unread = || format!("cannot read {}", path.display());
-    if let Some(words) = not_for_ffmpeg(path, &head(path).with_context(unread)?) {
-        bail!("{words}");
-    }
-    if let Some(words) = whole::missing(path).with_context(unread)? {
-        bail!("{}: {words}; copy or write it again", path.display());
-    }
-    Ok(())
-}
-
-fn start(
-    path: &Path,
-    samples: Samples,
-    about: &MovieTags,
-    color: Option<&ColorSpace>,
-    said: File,
-) -> Result<Child> {
-    let decoder = about.decoder.map(|decoder| ["-c:v", decoder]);
-    let matrix = about.matrix_as_said(color);
-    let matrix = matrix.map(|name| ["-vf".to_owned(), format!("setparams=colorspace={name}")]);
-    Command::new("ffmpeg")
-        // The first that is damaged ends it; nothing is turned or mirrored.
-        .args(["-nostdin", "-v", "error", "-xerror", "-noautorotate", "-err_detect", "crccheck"])
-        .args(decoder.iter().flatten())
-        .arg("-i")
-        .arg(input(path))
-        .args(["-map", "0:V:0", "-fps_mode", "passthrough"])
-        .args(matrix.iter().flatten())
-        .args(["-f", "image2pipe", "-c:v", "pam", "-pix_fmt", samples.format(), "-"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(said)
-        .spawn()
-        .map_err(|error| unstarted(path, &error))
-}
-
-/// A name that ffmpeg takes for nothing but a file.
-fn input(path: &Path) -> OsString {
-    let mut input = OsString::from("file:");
-    input.push(path);
-    input
-}
-
-fn unstarted(path: &Path, error: &std::io::Error) -> anyhow::Error {
-    match error.kind() {
-        ErrorKind::NotFound => anyhow!(
-            "{} is neither .png nor .exr, and ffmpeg, which reads videos, is not on PATH: install \
-             ffmpeg (5.1 or later), or give a PNG or EXR sequence",
-            path.display()
-        ),
-        _ => anyhow!("ffmpeg cannot be started: {error}"),
-    }
-}
-
-/// The beginning of what ffmpeg said, in one line.
-fn complaint(said: &mut File) -> String {
-    let mut bytes = Vec::new();
-    let read = said.rewind().and_then(|()| said.take(4096).read_to_end(&mut bytes));
-    if read.is_ok() { in_one_line(&String::from_utf8_lossy(&bytes)) } else { String::new() }
-}
-
-/// What ffmpeg says first, without the places in memory that it says of its parts, and without what follows of
-/// it everywhere else.
-fn in_one_line(text: &str) -> String {
-    const MOST: usize = 2;
-    const FOLLOWS: [&str; 6] = [
-        "Task finished with error",
-        "Terminating thread",
-        "Conversion failed",
-        "Nothing was written",
-        "Error opening input",
-        "Error while opening",
-    ];
-    let mut lines: Vec<&str> = Vec::new();
-    for line in text.lines() {
-        let mut line = line.trim();
-        while let Some((_, rest)) = line.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
-            line = rest.trim();
-        }
-        if !line.is_empty() && !lines.contains(&line) {
-            lines.push(line);
-        }
-    }
-    let follows = |line: &&str| FOLLOWS.iter().any(|words| line.starts_with(words));
-    let told: Vec<&str> = lines
-        .iter()
-        .filter(|line| !follows(line))
-        .chain(lines.iter().filter(|line| follows(line)))
-        .take(MOST)
-        .copied()
-        .collect();
-    told.join("; ")
-}
-
-/// Whether what ffmpeg says, and reads on, is that something is missing or damaged.
-fn is_of_damage(complaint: &str) -> bool {
-    const WORDS: [&str; 10] = [
-        "prematurely",
-        "corrupt",
-        "damaged",
-        "mismatch",
-        "truncat",
-        "decode failed",
-        "decoding error",
-        "error while decoding",
-        "partial file",
-        "concealing",
-    ];
-    let complaint = complaint.to_lowercase();
-    WORDS.iter().any(|words| complaint.contains(words))
 }
 
 /// The next picture, None at the end of the pipe.
@@ -391,26 +329,6 @@ mod tests {
         let rgba = pam(2, 1, &[0, 255, 0, 255]);
         let rgba = next(&mut rgba.as_slice(), Samples::Rgba).unwrap().unwrap();
         assert_eq!(rgba.values, [0.0, 1.0, 0.0, 1.0].repeat(2));
-    }
-
-    #[test]
-    fn what_ffmpeg_says_is_told_without_its_places_in_memory_and_damage_is_known() {
-        let said = "[png @ 0x5643] chunk too big\n[vist#0:0/png @ 0x5643] [dec:png @ 0x56] Decoding error: \
-                    Invalid data\n[vost#0:0/pam @ 0x1] Task finished with error code: -1\n";
-        let told = in_one_line(said);
-        assert_eq!(told, "chunk too big; Decoding error: Invalid data");
-        assert_eq!(in_one_line("Conversion failed!\n"), "Conversion failed!");
-        for damage in [
-            told.as_str(),
-            "File ended prematurely",
-            "LZW decode failed",
-            "slice CRC mismatch 46758A7B!at 0.5 seconds",
-            "corrupt input packet in stream 0",
-        ] {
-            assert!(is_of_damage(damage), "{damage}");
-        }
-        // Of sound movies of cameras.
-        assert!(!is_of_damage("unable to decode APP fields: Invalid data found"));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
 use wan_alpha_core::Watch;
 use wan_alpha_core::device::Device;
@@ -32,6 +32,7 @@ use wan_alpha_core::weights::{
 
 use super::tensor_stream::{self, TensorHead};
 use crate::exit::{Exit, OrExit};
+use crate::write_lock::WriteLock;
 
 /// A file of tensors in another program's layout, not written yet.
 struct ExportedFile {
@@ -59,16 +60,18 @@ pub(super) fn run(
     let parts = FoundParts::among(paths)?;
     let mut files = Vec::new();
     let mut lines = Vec::new();
+    let mut locks = Vec::new();
     if let Some(file) = file {
+        let beside = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        beside.map_or(Ok(()), make_folder)?;
+        locks.push(WriteLock::of_file(file)?);
         files.extend(comfyui::files(&parts, file).or_exit(Exit::BadInput)?);
         for warning in comfyui::left_out(&parts) {
             watch.warn(&warning);
         }
     }
     if let Some(folder) = folder {
-        prepare(folder)
-            .with_context(|| format!("cannot use {}", folder.display()))
-            .or_exit(Exit::BadInput)?;
+        locks.push(WriteLock::of_empty_folder(folder)?);
         files.extend(diffusers::files(&parts, folder)?);
         if let Some(tokenizer) = parts.tokenizer.as_ref().filter(|_| parts.text.is_some()) {
             let to = folder.join("tokenizer/tokenizer.json");
@@ -90,10 +93,10 @@ pub(super) fn run(
     Ok(lines)
 }
 
-fn prepare(folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder)?;
-    ensure!(fs::read_dir(folder)?.next().is_none(), "it is not empty; name another folder");
-    Ok(())
+fn make_folder(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder)
+        .with_context(|| format!("cannot create {}", folder.display()))
+        .or_exit(Exit::BadInput)
 }
 
 /// Copies a `tokenizer.json`; any other form is written as one.
@@ -162,11 +165,7 @@ impl ExportedFile {
 
     fn write(&self, watch: &dyn Watch) -> Result<()> {
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        if let Some(folder) = folder {
-            fs::create_dir_all(folder)
-                .with_context(|| format!("cannot create {}", folder.display()))
-                .or_exit(Exit::BadInput)?;
-        }
+        folder.map_or(Ok(()), make_folder)?;
         if let Some(config) = &self.config {
             let path = self.path.with_file_name("config.json");
             let text = format!("{config:#}\n");

@@ -21,6 +21,7 @@ use wan_alpha_take::models::{ChosenPreset, Defaults, MadeFor, Manifest, PartFile
 use super::Recorded;
 use crate::exit::{Exit, OrExit};
 use crate::unique_json;
+use crate::write_lock::WriteLock;
 
 /// Where released models have it, and where it is looked for.
 const TOKENIZER_FOLDER: &str = "google/umt5-xxl";
@@ -55,14 +56,7 @@ impl Pack<'_> {
             ..Strengths::default()
         };
         let files = ModelFiles::find(paths, strengths, watch)?;
-        let prepare = || -> Result<()> {
-            fs::create_dir_all(out)?;
-            ensure!(fs::read_dir(out)?.next().is_none(), "it is not empty; name another folder");
-            Ok(())
-        };
-        prepare()
-            .with_context(|| format!("cannot use {}", out.display()))
-            .or_exit(Exit::BadInput)?;
+        let _lock = WriteLock::of_empty_folder(out)?;
         let paths = files.paths();
         for (done, path) in paths.iter().enumerate() {
             if !watch.go_on() {

@@ -29,6 +29,7 @@ use super::tensor_stream::{self, TensorHead};
 use super::{Chosen, Recorded, SamplingDefaults, parts};
 use crate::exit::{Exit, OrExit};
 use crate::progress::TerminalProgress;
+use crate::write_lock::WriteLock;
 
 /// The scale of a weight, after its name.
 const SCALE: &str = "_scale";
@@ -63,13 +64,7 @@ impl Quantizing<'_> {
         let Self { to: (format, form), json, roots, .. } = *self;
         let name = self.name.map_or_else(|| format!("{}-{format}", chosen.name), str::to_owned);
         check_name(&name).or_exit(Exit::BadInput)?;
-        if roots.find(&name).is_ok() {
-            return Err(anyhow!(
-                "there is a model called {name}; give another --name, or forget that one first: \
-                 `wan-alpha model remove {name}`"
-            ))
-            .or_exit(Exit::BadInput);
-        }
+        refuse_taken(&name, roots)?;
         let device = Device::cpu();
         let (strengths, paths) = (Strengths::default(), &chosen.paths);
         let pipeline = Pipeline::open(paths, strengths, device, Keep::Nothing, watch)?;
@@ -87,12 +82,18 @@ impl Quantizing<'_> {
         let file = folder.join(format!("transformer.{format}.{ending}"));
         let explain = || format!("cannot write to {}", folder.display());
         fs::create_dir_all(&folder).with_context(explain).or_exit(Exit::BadInput)?;
+        let lock = WriteLock::of_folder(&folder)?;
+        // Whoever held it may have made that model.
+        refuse_taken(&name, roots)?;
         let made = writing
             .write(&file, watch)
             .and_then(|()| self.record(&name, &file, (chosen, &pipeline), watch));
         let record = made.inspect_err(|_| {
             // What has no record is found by nobody.
             let _ = fs::remove_file(&file);
+        });
+        drop(lock);
+        let record = record.inspect_err(|_| {
             let _ = fs::remove_dir(&folder);
         })?;
         let auto = roots.find(AUTO).ok().map(|model| model.manifest.name);
@@ -136,6 +137,18 @@ impl Quantizing<'_> {
         let place = self.roots.add(&record)?;
         Ok((record, place))
     }
+}
+
+/// Refuses the name of a model that is there.
+fn refuse_taken(name: &str, roots: &ModelRoots) -> Result<()> {
+    if roots.find(name).is_ok() {
+        return Err(anyhow!(
+            "there is a model called {name}; give another --name, or forget that one first: `wan-alpha model \
+             remove {name}`"
+        ))
+        .or_exit(Exit::BadInput);
+    }
+    Ok(())
 }
 
 /// A tensor of the transformer, and what becomes of it.

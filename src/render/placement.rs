@@ -134,6 +134,12 @@ pub(crate) fn read_mask(
     check: impl Fn(usize) -> Result<()>,
 ) -> Result<Mask> {
     if MaskSequence::names_images(path) {
+        ensure!(
+            !MaskSequence::names_text(path),
+            "{} is text: expected a mask as images (PNG or EXR, a folder or a pattern of such as m.####.exr), as a \
+             movie, or as a tensor [frames, height, width] that torch.save wrote (m.pt)",
+            path.display()
+        );
         return read_images(path, layer, watch, check);
     }
     if let Some(layer) = layer {

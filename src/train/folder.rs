@@ -16,7 +16,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -30,6 +30,7 @@ use super::settings::Settings;
 use super::tensorboard::EventFile;
 use crate::exit::{Exit, OrExit};
 use crate::media::atomic_file::write_whole;
+use crate::write_lock::WriteLock;
 
 /// The remark in a state's header, and its one value.
 const KIND: (&str, &str) = ("wan-alpha.kind", "training-state-1");
@@ -38,7 +39,7 @@ const KIND: (&str, &str) = ("wan-alpha.kind", "training-state-1");
 pub(super) struct RunFolder {
     path: PathBuf,
     /// Held as long as the run lasts.
-    _lock: File,
+    _lock: WriteLock,
 }
 
 /// A state to go on from.
@@ -54,12 +55,7 @@ impl RunFolder {
             for sub in ["state", "samples", "model"] {
                 fs::create_dir_all(path.join(sub))?;
             }
-            let lock = File::options().create(true).append(true).open(path.join("lock"))?;
-            match lock.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => bail!("another run is writing to it"),
-                Err(TryLockError::Error(error)) => return Err(error.into()),
-            }
+            let lock = WriteLock::of_folder(path)?;
             let about = path.join("settings.json");
             if about.exists() {
                 let before = fs::read(&about)?;

@@ -37,7 +37,7 @@ pub enum CapSource {
 
 /// What is no limit.
 #[derive(Debug, Error)]
-#[error("\"{found}\" is no memory: expected gigabytes above 0, such as 12 or 7.5")]
+#[error("\"{found}\" is no memory: expected gigabytes above 0 and below 1e9, such as 12 or 7.5")]
 pub struct MemoryLimitError {
     /// What was found.
     found: String,
@@ -105,9 +105,9 @@ mod tests {
         let bytes = |text: &str| text.parse::<MemoryLimit>().map(MemoryLimit::bytes);
         assert_eq!(bytes("12").unwrap(), 12_000_000_000);
         assert_eq!(bytes(" 7.5").unwrap(), 7_500_000_000);
-        for text in ["0", "-1", "nan", "inf", "a lot", ""] {
+        for text in ["0", "-1", "nan", "inf", "1e9", "1e308", "a lot", ""] {
             let error = bytes(text).unwrap_err().to_string();
-            assert!(error.contains("expected gigabytes above 0"), "{error}");
+            assert!(error.contains("expected gigabytes above 0 and below 1e9"), "{error}");
         }
     }
 }

@@ -5,6 +5,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use super::room::Room;
+
 /// Programs, separated by colons, to test with in place of those that are found.
 const VARIABLE: &str = "WAN_ALPHA_TEST_FFMPEG";
 
@@ -67,4 +69,28 @@ fn in_folder(program: &Path) -> Option<FfmpegFolder> {
     let folder = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(program.canonicalize().ok()?, folder.path().join("ffmpeg")).unwrap();
     Some(FfmpegFolder { folder, version })
+}
+
+/// Has a real ffmpeg make a file in the room; false where it lacks what that takes.
+pub(crate) fn made(room: &Room, ffmpeg: &FfmpegFolder, arguments: &[&str]) -> bool {
+    let mut command = Command::new(ffmpeg.path().join("ffmpeg"));
+    command.args(["-nostdin", "-y", "-v", "error"]).args(arguments).current_dir(room.folder());
+    let output = command.output().unwrap();
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        eprintln!("{} makes no {arguments:?}: {said}", ffmpeg.version);
+    }
+    output.status.success()
+}
+
+/// A command's exit code and all that it says, with this ffmpeg alone.
+pub(crate) fn asked(
+    room: &Room,
+    ffmpeg: &FfmpegFolder,
+    arguments: &[&str],
+) -> (Option<i32>, String) {
+    let output = room.command(arguments).env("PATH", ffmpeg.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(!said.contains("panicked"), "{said}");
+    (output.status.code(), said)
 }

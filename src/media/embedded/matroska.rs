@@ -7,6 +7,11 @@ use anyhow::{Result, bail, ensure};
 use super::{EmbeddedTexts, bytes, length};
 
 const SEGMENT: u64 = 0x1853_8067;
+const TRACKS: u64 = 0x1654_ae6b;
+const TRACK: u64 = 0xae;
+const VIDEO: u64 = 0xe0;
+const ALPHA_MODE: u64 = 0x53c0;
+const CLUSTER: u64 = 0x1f43_b675;
 const TAGS: u64 = 0x1254_c367;
 const TAG: u64 = 0x7373;
 const SIMPLE_TAG: u64 = 0x67c8;
@@ -19,6 +24,35 @@ pub(super) fn read(mut file: impl Read + Seek) -> Result<EmbeddedTexts> {
     let mut name = String::new();
     within(&mut file, (0, end), &mut name, &mut found)?;
     Ok(found)
+}
+
+/// Whether a track says that its pictures have alpha, in pictures of their own; in an element that no tag can
+/// stand for.
+pub(super) fn has_alpha_mode(mut file: impl Read + Seek) -> Result<bool> {
+    let end = length(&mut file)?;
+    alpha_mode_within(&mut file, (0, end))
+}
+
+fn alpha_mode_within(file: &mut (impl Read + Seek), (mut place, end): (u64, u64)) -> Result<bool> {
+    while place < end {
+        file.seek(SeekFrom::Start(place))?;
+        let (id, id_length) = number(file, false)?;
+        let (size, size_length) = number(file, true)?;
+        let start = place + id_length + size_length;
+        let last = start.saturating_add(size).min(end);
+        let found = match id {
+            SEGMENT | TRACKS | TRACK | VIDEO => alpha_mode_within(file, (start, last))?,
+            ALPHA_MODE => bytes(file, last - start)?.iter().any(|byte| *byte != 0),
+            // Tracks stand before pictures.
+            CLUSTER => break,
+            _ => false,
+        };
+        if found {
+            return Ok(true);
+        }
+        place = last;
+    }
+    Ok(false)
 }
 
 /// Elements from one place to another. `name` is that of the tag whose text is still to come.

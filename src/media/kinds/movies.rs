@@ -8,7 +8,9 @@ type MovieKind =
     (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str);
 
 const MOVIES: &str = "tests/movie_reading.rs";
+const STREAMS: &str = "tests/movie_streams.rs";
 const EMBEDDED: &str = "src/media/video/embedded_profile.rs";
+const WHOLE: &str = "src/media/video/whole.rs";
 const PROBE: &str = "src/media/video/probe/tests.rs";
 
 const KINDS: &[MovieKind] = &[
@@ -89,7 +91,7 @@ const KINDS: &[MovieKind] = &[
         "several movies in one file",
         "",
         "the first is read",
-        "a warning: “… it holds 2 movies: the first is read (stream 0, ffv1, 64x48), not the next …”",
+        "a warning: “… it holds 2 movies: the first is read (ffv1, 64x48), not the next …”",
         "of_several_movies_the_first_is_read_and_told_and_a_cover_is_none",
         MOVIES,
     ),
@@ -124,6 +126,38 @@ const KINDS: &[MovieKind] = &[
         "“… is damaged: 8 frames could be decoded, of about 17 that it claims …”",
         "a_movie_with_damaged_frames_is_refused_with_how_many_are_whole",
         MOVIES,
+    ),
+    (
+        "movies behind each other in one file (MOV, MP4, Matroska, FLV, WMV, APNG)",
+        "",
+        "refused",
+        "“… it is several movies behind each other (the next begins at byte …”",
+        "movies_behind_each_other_are_told_and_parts_of_one_are_not",
+        WHOLE,
+    ),
+    (
+        "transport streams behind each other",
+        "",
+        "all is read",
+        "",
+        "joined_transport_streams_are_read_whole_and_lost_packets_are_told",
+        STREAMS,
+    ),
+    (
+        "transport stream, packets lost, or joined within a frame",
+        "",
+        "refused",
+        "“… packets of its stream are missing, or parts of it were joined within a frame …”",
+        "joined_transport_streams_are_read_whole_and_lost_packets_are_told",
+        STREAMS,
+    ),
+    (
+        "movie, frames of several sizes",
+        "",
+        "refused",
+        "“… its frames change size from 64 × 48 to 96 × 64 after 9 frames …”",
+        "frames_that_change_size_in_mid_stream_are_refused_with_both_sizes",
+        STREAMS,
     ),
     (
         "movie as a mask, alpha 1 everywhere or none",

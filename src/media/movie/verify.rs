@@ -1,5 +1,6 @@
 //! What was written is read back: frames, tags, alpha and color.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -85,7 +86,7 @@ pub(super) fn check(
     let expected = if format.container == Container::WebP {
         count_webp(shape, file)?
     } else {
-        check_tags(ffmpeg, format, file)?;
+        check_tags(format, file)?;
         shape.frames
     };
     if expected < shape.frames {
@@ -138,7 +139,9 @@ fn decoding(ffmpeg: &Ffmpeg, format: &MovieFormat, file: &Path) -> Command {
     let mut command = ffmpeg.command();
     command.args(["-v", "error"]);
     command.args(format.decoder.iter().flat_map(|decoder| ["-c:v", decoder]));
-    command.arg("-i").arg(file).args([
+    let mut input = OsString::from("file:");
+    input.push(file);
+    command.arg("-i").arg(input).args([
         "-map",
         "0:v:0",
         "-fps_mode",
@@ -160,10 +163,8 @@ const fn read_as(pixels: PixelFormat) -> &'static str {
     }
 }
 
-fn check_tags(ffmpeg: &Ffmpeg, format: &MovieFormat, file: &Path) -> Result<()> {
-    let output = ffmpeg.command().arg("-i").arg(file).stdin(Stdio::null()).output()?;
-    let text = String::from_utf8_lossy(&output.stderr);
-    let details = stream_details(&text);
+fn check_tags(format: &MovieFormat, file: &Path) -> Result<()> {
+    let details = stream_details(file)?;
     let expected = format.tags.said();
     ensure!(
         expected.is_none_or(|expected| details.iter().any(|detail| detail == expected)),

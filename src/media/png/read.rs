@@ -42,7 +42,8 @@ pub(in crate::media) struct PngColor {
 
 /// The bytes that every PNG file begins with.
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
-/// Where the kind of its pixels stands: the header comes first, and is always as long.
+/// Where the header begins, which comes first, with its name and the size, and the kind of its pixels.
+const HEADER: usize = 12;
 const COLOR_TYPE: usize = 25;
 /// So many bytes may come of one: deflate cannot do more.
 const MOST_PER_BYTE: usize = 1032;
@@ -123,6 +124,14 @@ pub(in crate::media) fn color_of(file: &Path) -> Result<PngColor> {
 /// Reads up to the picture, and refuses what cannot be one.
 fn open(bytes: &[u8]) -> Result<Reader<Cursor<&[u8]>>> {
     ensure!(bytes.starts_with(SIGNATURE), "{}", not_what_it_is_called(bytes, "png"));
+    // Before rows of that size are made room for.
+    if let Some((b"IHDR", sizes)) = bytes.get(HEADER..).and_then(<[u8]>::split_first_chunk) {
+        let size = |place: usize| {
+            let digits = sizes.get(place..place + 4)?.try_into().ok()?;
+            Some(u32::from_be_bytes(digits) as usize)
+        };
+        check_size(size(0).unwrap_or(0), size(4).unwrap_or(0))?;
+    }
     let mut decoder = Decoder::new(Cursor::new(bytes));
     // Of a palette places that it does not have would become black.
     let is_indexed = bytes.get(COLOR_TYPE) == Some(&(ColorType::Indexed as u8));
@@ -134,7 +143,6 @@ fn open(bytes: &[u8]) -> Result<Reader<Cursor<&[u8]>>> {
     decoder.set_ignore_text_chunk(true);
     let reader = decoder.read_info().map_err(explain)?;
     let info = reader.info();
-    check_size(info.width as usize, info.height as usize)?;
     let stored = info.raw_bytes().saturating_sub(info.height as usize);
     ensure!(
         stored / MOST_PER_BYTE <= bytes.len(),
@@ -196,6 +204,25 @@ fn spread<T>(rgba: &mut [f32], samples: &[T], kind: ColorType, value: impl Fn(&T
             for (pixel, gray) in pixels.zip(samples) {
                 pixel[..3].fill(value(gray));
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_large_is_told_with_its_size() {
+        let path =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/pictures/srgb.png");
+        let mut bytes = fs::read(path).unwrap();
+        for [width, height] in [[20_000, 4], [4, 70_000], [60_000_000, 60_000_000]] {
+            bytes[16..20].copy_from_slice(&u32::to_be_bytes(width));
+            bytes[20..24].copy_from_slice(&u32::to_be_bytes(height));
+            let said = read_bytes(&bytes).err().unwrap().to_string();
+            let words = format!("it is {width} × {height}; more than 16384 on a side is not read");
+            assert_eq!(said, words);
         }
     }
 }

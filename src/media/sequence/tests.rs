@@ -14,6 +14,31 @@ fn found(names: &[&[u8]], pattern: &str, numbering: FrameNumbering) -> Result<Ve
 }
 
 #[test]
+fn pictures_of_takes_are_no_frames_and_other_files_are_told_for_what_they_are() {
+    let every = FrameNumbering::EveryFrame;
+    let sheets: [&[u8]; 2] = [b"variants.png", b"contact-sheet.png"];
+    for sheet in sheets {
+        assert_eq!(found(&[b"plate.png", sheet], "", every).unwrap(), ["plate.png"]);
+        let words = found(&[sheet], "", every).unwrap_err().to_string();
+        assert!(
+            words.contains("a picture of takes to look at: name a folder of frames"),
+            "{words}"
+        );
+    }
+    let cases: [(&[&[u8]], &str); 4] = [
+        (&[b"x.json"], "but 1 .json: name the folder of the images, or a movie"),
+        (&[b"a", b"b"], "but 2 without an ending: name the folder"),
+        (&[b"x.json", b"y.json", b"clip.mov"], "but 1 .mov: name the movie itself"),
+        (&[b"f.1.dpx", b"f.2.dpx"], "but 2 .dpx: write images as PNG or EXR (`oiiotool IN.dpx"),
+    ];
+    for (names, words) in cases {
+        let said = found(names, "", every).unwrap_err().to_string();
+        assert!(said.contains(words), "`{words}` is not in {said}");
+        assert_eq!(said.contains("oiiotool"), words.contains("oiiotool"), "{said}");
+    }
+}
+
+#[test]
 fn frames_before_0_come_in_the_order_of_time() {
     let names: [&[u8]; 4] = [b"m.0001.png", b"m.-0002.png", b"m.0000.png", b"m.-0001.png"];
     let order = ["m.-0002.png", "m.-0001.png", "m.0000.png", "m.0001.png"];

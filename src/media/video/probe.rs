@@ -1,24 +1,34 @@
 //! What ffmpeg says of a video before it is decoded: its decoder, its pixels and its color.
 //!
 //! Its words for people are read, since ffprobe is not everywhere where ffmpeg is. What is not in
-//! them is not known.
+//! them is not known. Of a file they are full of what its author wrote: names of tags, languages and programs,
+//! line breaks included. So what counts is what ffmpeg says of an output to nowhere that the movie is copied to,
+//! without any such text.
+
+mod color_names;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::Result;
 
-use super::{embedded_profile, input, unstarted};
+use super::complaint::unstarted;
+use super::embedded_profile;
+use super::private_name::PrivateName;
 use crate::media::color_space::ColorSpace;
 use crate::media::color_tag::ColorTag;
+use crate::media::embedded::matroska_alpha_mode;
 use crate::media::guarded::guarded;
 use crate::media::icc;
 use crate::media::reading::Association;
 use crate::media::remarks::{about_orientation, about_pixel_aspect};
+use color_names::{color, names_matrix};
 
 /// What is known of the first movie of a file, pictures of a cover left out.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::media) struct MovieTags {
+    /// As ffmpeg calls it; empty where it is not known.
+    codec: String,
     /// The decoder to ask for, where ffmpeg's own one drops alpha.
     pub(super) decoder: Option<&'static str>,
     /// As ffmpeg calls it; empty where it is not known.
@@ -43,14 +53,10 @@ pub(in crate::media) struct MovieTags {
 impl MovieTags {
     /// Has ffmpeg look at a file. What is wrong with it is told when it is decoded.
     pub(in crate::media) fn of(path: &Path) -> Result<Self> {
-        let output = Command::new("ffmpeg")
-            .args(["-nostdin", "-hide_banner", "-i"])
-            .arg(input(path))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .output()
-            .map_err(|error| unstarted(path, &error))?;
-        let mut found = Self::read(&String::from_utf8_lossy(&output.stderr));
+        let mut found = Self::read(&ask(path)?);
+        if found.keeps_alpha_apart() && matroska_alpha_mode(path) {
+            found.take_alpha_layer();
+        }
         let embedded = embedded_profile::of(path)?;
         if let Some(profile) = embedded.icc {
             found.color = guarded(|| Ok(icc::tag_of(&profile)))?;
@@ -83,8 +89,20 @@ impl MovieTags {
         }
     }
 
+    /// Whether its codec keeps alpha as a second picture, of which its container tells.
+    fn keeps_alpha_apart(&self) -> bool {
+        ["vp8", "vp9"].contains(&self.codec.as_str())
+    }
+
+    /// Chooses the decoder that keeps such a picture.
+    fn take_alpha_layer(&mut self) {
+        self.decoder = Some(if self.codec == "vp8" { "libvpx" } else { "libvpx-vp9" });
+        self.has_alpha = Some(true);
+    }
+
     fn read(text: &str) -> Self {
-        let mut lines = text.lines().skip_while(|line| !is_movie(line));
+        let output = of_output(text);
+        let mut lines = output.lines().skip_while(|line| !is_movie(line));
         let Some((_, stream)) = lines.next().and_then(|line| line.split_once("Video: ")) else {
             return Self { lacks_movie: without_movie(text), ..Self::default() };
         };
@@ -96,12 +114,6 @@ impl MovieTags {
         let details: Vec<&str> = details.split(", ").collect();
         // Of this stream alone: what is said of the next one begins with its line.
         let own: Vec<&str> = lines.take_while(|line| !is_stream(line)).collect();
-        let has_alpha_layer = own_value(&own, "alpha_mode") == Some("1");
-        let decoder = match codec {
-            "vp8" if has_alpha_layer => Some("libvpx"),
-            "vp9" if has_alpha_layer => Some("libvpx-vp9"),
-            _ => None,
-        };
         let known = !pixel_format.is_empty();
         let association = details.iter().find_map(|detail| match *detail {
             "premultiplied" | "premultiplied alpha" | "alpha:premultiplied" => {
@@ -109,31 +121,72 @@ impl MovieTags {
             }
             _ => None,
         });
-        let remarks = [other_movies(text), aspect(stream), turned(&own), interlaced(&details)];
-        Self {
-            decoder,
+        let remarks = [other_movies(output), aspect(stream), turned(&own), interlaced(&details)];
+        let mut found = Self {
+            codec: codec.to_owned(),
+            decoder: None,
             pixel_format: pixel_format.to_owned(),
-            has_alpha: known.then(|| decoder.is_some() || has_alpha(pixel_format)),
+            has_alpha: known.then(|| has_alpha(pixel_format)),
             association,
             color: details.iter().find_map(|detail| color(detail)),
             may_have_alpha_layer: codec == "hevc",
             names_no_matrix: is_yuv(pixel_format)
                 && !OF_BT_601.contains(&codec)
                 && !details.iter().any(|detail| names_matrix(detail)),
-            claimed_frames: claimed_frames(text, &own, &fields),
+            claimed_frames: claimed_frames(text, &fields),
             lacks_movie: None,
             remarks: remarks.into_iter().flatten().collect(),
+        };
+        // The container's own word, or that of a tag, which may claim more than there is, and never less.
+        let input: Vec<&str> = text.lines().collect();
+        if found.keeps_alpha_apart() && own_value(&input, "alpha_mode") == Some("1") {
+            found.take_alpha_layer();
         }
+        found
     }
 }
 
-/// What ffmpeg says in parentheses behind the pixels of the first video stream: range, color, fields.
-pub(in crate::media) fn stream_details(text: &str) -> Vec<String> {
-    let stream =
-        text.lines().find(|line| is_movie(line)).and_then(|line| line.split_once("Video: "));
+/// What ffmpeg says of a file, and of an output that its movies are copied to without any text.
+fn ask(path: &Path) -> Result<String> {
+    let name = PrivateName::of(path)?;
+    let mut said = String::new();
+    // Of all movies; of the first alone where another one is of no kind that can be copied.
+    for movies in ["0:V?", "0:V:0"] {
+        let output = Command::new("ffmpeg")
+            .args(["-nostdin", "-hide_banner", "-nostats", "-i"])
+            .arg(name.address())
+            .args(["-map", movies, "-map_metadata", "-1", "-map_chapters", "-1", "-c", "copy"])
+            .args(["-t", "0", "-f", "null", "-"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .output()
+            .map_err(|error| unstarted(path, &error))?;
+        said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if !of_output(&said).is_empty() {
+            break;
+        }
+    }
+    Ok(said)
+}
+
+/// What is said of the output, the last part: of what comes before, the author of the file may have written
+/// any line.
+fn of_output(text: &str) -> &str {
+    const BEGINNING: &str = "Output #0, null, to ";
+    let behind_a_line = text.rfind(&format!("\n{BEGINNING}")).map(|place| place + 1);
+    let place = behind_a_line.or_else(|| text.starts_with(BEGINNING).then_some(0));
+    place.map_or("", |place| &text[place..])
+}
+
+/// What ffmpeg says in parentheses behind the pixels of a file's movie: range, color, fields.
+pub(in crate::media) fn stream_details(path: &Path) -> Result<Vec<String>> {
+    let text = ask(path)?;
+    let stream = of_output(&text).lines().find(|line| is_movie(line));
+    let stream = stream.and_then(|line| line.split_once("Video: "));
     let fields = stream.map(|(_, stream)| fields(stream)).unwrap_or_default();
     let details = fields.get(1).and_then(|field| field.trim_end_matches(')').split_once('('));
-    details.map(|(_, details)| details.split(", ").map(str::to_owned).collect()).unwrap_or_default()
+    let details = details.map(|(_, details)| details.split(", ").map(str::to_owned).collect());
+    Ok(details.unwrap_or_default())
 }
 
 /// Pixels that are not square: `[SAR 16:15 DAR 4:3]`.
@@ -166,34 +219,31 @@ fn turned(own: &[&str]) -> Option<String> {
 }
 
 /// Movies besides the first, which are not read.
-fn other_movies(text: &str) -> Option<String> {
-    let movies: Vec<&str> = text.lines().filter(|line| is_movie(line)).collect();
+fn other_movies(output: &str) -> Option<String> {
+    let movies: Vec<&str> = output.lines().filter(|line| is_movie(line)).collect();
     let [first, second, ..] = movies.as_slice() else { return None };
-    let number = |line: &str| {
-        let rest = line.split_once("#0:").map_or("", |(_, rest)| rest);
-        rest.chars().take_while(char::is_ascii_digit).collect::<String>()
-    };
     let shape = |line: &str| {
         let stream = line.split_once("Video: ").map_or("", |(_, stream)| stream);
         let fields = fields(stream);
         let codec = stream.split([' ', ',']).next().unwrap_or_default();
         let size = fields.get(2).and_then(|size| size.split(' ').next()).unwrap_or_default();
-        format!("stream {}, {codec}, {size}", number(line))
+        format!("{codec}, {size}")
     };
     Some(format!(
-        "it holds {} movies: the first is read ({}), not the next ({}); `ffmpeg -i IN -map 0:{} -c copy OUT` \
+        "it holds {} movies: the first is read ({}), not the next ({}); `ffmpeg -i IN -map 0:V:1 -c copy OUT` \
          takes that one out",
         movies.len(),
         shape(first),
-        shape(second),
-        number(second)
+        shape(second)
     ))
 }
 
-/// Why a file has no movie; None of one that ffmpeg says nothing of.
+/// Why a file has no movie; None of one that has, or that ffmpeg says nothing of.
 fn without_movie(text: &str) -> Option<&'static str> {
     let has = |words: &str| text.lines().any(|line| is_stream(line) && line.contains(words));
-    if has("Video: ") {
+    if text.lines().any(is_movie) {
+        None
+    } else if has("Video: ") {
         Some("of pictures it holds no more than a cover")
     } else if has("Audio: ") {
         Some("it holds sound, and no picture")
@@ -202,15 +252,19 @@ fn without_movie(text: &str) -> Option<&'static str> {
     }
 }
 
-/// By the length of the stream or, where it is the only one, of the file.
-fn claimed_frames(text: &str, own: &[&str], fields: &[&str]) -> Option<u64> {
+/// By the length of the stream or, where it is the only one, of the file: what the file says of itself, for
+/// messages.
+fn claimed_frames(text: &str, fields: &[&str]) -> Option<u64> {
     let rate = fields.iter().find_map(|field| field.strip_suffix(" fps"))?.parse::<f64>().ok()?;
+    let input = &text[..text.len() - of_output(text).len()];
     let of_file = || {
-        let is_only = text.lines().filter(|line| is_stream(line)).count() == 1;
-        let line = text.lines().find_map(|line| line.trim_start().strip_prefix("Duration: "));
+        let is_only = input.lines().filter(|line| is_stream(line)).count() == 1;
+        let line = input.lines().find_map(|line| line.trim_start().strip_prefix("Duration: "));
         line.filter(|_| is_only)?.split(',').next()
     };
-    let length = own_value(own, "duration").or_else(of_file)?;
+    let behind_movie = input.lines().skip_while(|line| !is_movie(line)).skip(1);
+    let own: Vec<&str> = behind_movie.take_while(|line| !is_stream(line)).collect();
+    let length = own_value(&own, "duration").or_else(of_file)?;
     let seconds = length
         .split(':')
         .try_fold(0.0, |sum, part| part.trim().parse::<f64>().ok().map(|part| sum * 60.0 + part))?;
@@ -226,8 +280,9 @@ fn own_value<'a>(own: &[&'a str], wanted: &str) -> Option<&'a str> {
     })
 }
 
+/// Whether a line tells of a stream, not of where one is copied to.
 fn is_stream(line: &str) -> bool {
-    line.trim_start().starts_with("Stream #")
+    line.trim_start().starts_with("Stream #") && !line.contains(" -> #")
 }
 
 /// Whether a line is that of a movie, as ffmpeg's `-map 0:V` chooses.
@@ -265,92 +320,6 @@ fn is_yuv(pixel_format: &str) -> bool {
     const YUV: [&str; 11] =
         ["yuv", "nv", "p0", "p2", "p4", "y2", "uyvy", "yuyv", "ayuv", "vuy", "xv"];
     YUV.iter().any(|start| pixel_format.starts_with(start))
-}
-
-/// Whether a detail is a matrix, or `matrix/primaries/curve` of which the first is known.
-fn names_matrix(detail: &str) -> bool {
-    match detail.split('/').collect::<Vec<_>>().as_slice() {
-        [matrix, _, _] => !is_unknown(matrix),
-        [one] => primaries_code(one).is_some() || curve_code(one).is_some(),
-        _ => false,
-    }
-}
-
-fn is_unknown(name: &str) -> bool {
-    ["unknown", "reserved", ""].contains(&name)
-}
-
-/// `space/primaries/curve`, or one name for all three. The space, a matrix, is ffmpeg's to undo.
-fn color(detail: &str) -> Option<ColorTag> {
-    let names: Vec<&str> = detail.split('/').collect();
-    let (primaries, curve) = match names.as_slice() {
-        [_, primaries, curve] => (*primaries, *curve),
-        [one] => (*one, *one),
-        _ => return None,
-    };
-    let (primaries_code, curve_code) = (primaries_code(primaries), curve_code(curve));
-    if names.len() == 1 && (primaries_code, curve_code) == (None, None) {
-        return None;
-    }
-    let code = |code: Option<u8>, name: &str| match code {
-        Some(code) => code,
-        // ITU-T H.273: unspecified, or reserved.
-        None => {
-            if is_unknown(name) {
-                2
-            } else {
-                0
-            }
-        }
-    };
-    let curve_code = code(curve_code, curve);
-    let primaries_code = code(primaries_code, primaries);
-    // Without a curve, that of movies.
-    let shown = if curve_code == 2 && primaries_code != 2 { 1 } else { curve_code };
-    let tag = ColorTag::of_code_points("", primaries_code, shown)?;
-    let words = format!("primaries {primaries} and curve {curve}");
-    Some(ColorTag { words, doubt: None, ..tag })
-}
-
-/// ffmpeg's names as numbers of ITU-T H.273.
-fn primaries_code(name: &str) -> Option<u8> {
-    Some(match name {
-        "bt709" => 1,
-        "bt470m" => 4,
-        "bt470bg" => 5,
-        "smpte170m" => 6,
-        "smpte240m" => 7,
-        "film" => 8,
-        "bt2020" => 9,
-        "smpte428" => 10,
-        "smpte431" => 11,
-        "smpte432" => 12,
-        "ebu3213" | "jedec-p22" => 22,
-        _ => return None,
-    })
-}
-
-/// ffmpeg's names as numbers of ITU-T H.273.
-fn curve_code(name: &str) -> Option<u8> {
-    Some(match name {
-        "bt709" => 1,
-        "gamma22" | "bt470m" => 4,
-        "gamma28" | "bt470bg" => 5,
-        "smpte170m" => 6,
-        "smpte240m" => 7,
-        "linear" => 8,
-        "log100" => 9,
-        "log316" => 10,
-        "iec61966-2-4" => 11,
-        "bt1361e" => 12,
-        "iec61966-2-1" => 13,
-        "bt2020-10" => 14,
-        "bt2020-12" => 15,
-        "smpte2084" => 16,
-        "smpte428" => 17,
-        "arib-std-b67" => 18,
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

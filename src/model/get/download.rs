@@ -16,6 +16,7 @@ use super::hub::{FetchFailure, Hub, Incoming, header};
 use super::releases::ReleasedFile;
 use crate::error_text::in_words;
 use crate::exit::{Exit, OrExit};
+use crate::write_lock::WriteLock;
 
 /// Bytes that are passed on at once.
 const BLOCK: usize = 1 << 18;
@@ -45,6 +46,7 @@ pub(super) fn fetch(
 ) -> Result<FileState> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(|error| unwritable(folder, &error))?;
+    let _lock = WriteLock::of_file(path)?;
     let part = unfinished(path);
     let partial = Partial { tag: part.with_extension("part-tag"), path: part };
     let url = file.address(&hub.address);

@@ -31,15 +31,18 @@ def run(arguments):
 
 
 def said(file, program, name):
-    """What this ffmpeg says of a movie, without what differs from machine to machine."""
-    text = subprocess.run([program, "-nostdin", "-hide_banner", "-i", file], capture_output=True, text=True).stderr
-    lines = [line for line in text.splitlines() if not line.startswith(("At least", "["))]
+    """What this ffmpeg says of a movie where this program asks it, without what differs from machine to machine."""
+    ask = ["-nostats", "-i", file, "-map", "0:V?", "-map_metadata", "-1", "-map_chapters", "-1", "-c", "copy"]
+    ask = [program, "-nostdin", "-hide_banner", *ask, "-t", "0", "-f", "null", "-"]
+    text = subprocess.run(ask, capture_output=True, text=True).stderr
+    lines = [line for line in text.splitlines() if not line.startswith(("At least", "[", "frame="))]
     open(f"{file}.{name}.txt", "w").write("\n".join(lines) + "\n")
 
 
 def keep(file, decoder, matrix, form):
     ask = [NEW, "-nostdin", "-v", "error"] + (["-c:v", decoder] if decoder else []) + ["-i", f"file:{file}"]
     ask += ["-map", "0:v:0", "-fps_mode", "passthrough"]
+    # Here this program also has a filter tell of frames of another size, which changes none.
     ask += ["-vf", f"setparams=colorspace={matrix}"] if matrix else []
     sent = run(ask + ["-f", "image2pipe", "-c:v", "pam", "-pix_fmt", form, "-"])
     name = ".".join(part for part in [file, decoder, matrix, form, "gz"] if part)
@@ -49,7 +52,8 @@ def keep(file, decoder, matrix, form):
 run([NEW, "-y", "-v", "error", "-i", "ffv1.mkv", "-c:v", "libx265", "-pix_fmt", "yuva420p", "-crf", "12",
      "-tag:v", "hvc1", "-x265-params", "log-level=none", "-bitexact", "hevc.mov"])
 for version, program in PROGRAMS.items():
-    said("hevc.mov", program, version)
+    for movie in [*MOVIES, "rec2020.mkv", "pq.mkv", "opaque.mp4"]:
+        said(movie, program, version)
 for movie, decoder in MOVIES.items():
     for form in ["rgba", "ya8"]:
         keep(movie, decoder, None, form)

@@ -3,13 +3,15 @@
 use super::*;
 use crate::media::color_tag::TagMeaning;
 
+/// What stands before what counts.
+const OUTPUT: &str = "Output #0, null, to 'pipe:':\n";
+
 #[test]
 fn ffmpeg_s_words_are_understood() {
     let read = |stream: &str| {
         MovieTags::read(&format!(
-            "Input #0, mov, from 'a.mov':\n  Duration: 00:00:01\n  {stream}\n    Metadata:\n      \
-             encoder : x\n  Stream #0:1: Video: png, rgba(pc), 8x8 (attached pic)\n    \
-             Metadata:\n      alpha_mode : 1\n"
+            "Input #0, mov, from 'a.mov':\n  Duration: 00:00:01\n{OUTPUT}    {stream}\n    Side data:\n      x : \
+             y\n"
         ))
     };
     let prores = read(
@@ -86,7 +88,7 @@ fn a_movie_that_is_to_be_turned_is_told() {
         "      Display Matrix: rotation of 90.00 degrees",
     ] {
         let tags = MovieTags::read(&format!(
-            "  Stream #0:0[0x1](und): Video: h264 (High) (avc1 / 0x31637661), yuv420p(progressive, \
+            "{OUTPUT}    Stream #0:0: Video: h264 (High) (avc1 / 0x31637661), yuv420p(progressive, \
              bt709), 64x48, 16 fps (default)\n    Side data:\n{line}\n"
         ));
         let [told] = tags.remarks.as_slice() else { panic!("{tags:?}") };
@@ -98,16 +100,16 @@ fn a_movie_that_is_to_be_turned_is_told() {
 fn a_second_movie_is_told_and_a_cover_is_none() {
     let movie = |number: usize, more: &str| {
         format!(
-            "  Stream #0:{number}: Video: ffv1, bgra(pc, gbr/bt709/bt709), 64x48, 16 fps{more}\n"
+            "    Stream #0:{number}: Video: ffv1, bgra(pc, gbr/bt709/bt709), 64x48, 16 fps{more}\n"
         )
     };
-    let two = MovieTags::read(&(movie(0, "") + &movie(1, "")));
+    let two = MovieTags::read(&(OUTPUT.to_owned() + &movie(0, "") + &movie(1, "")));
     let [told] = two.remarks.as_slice() else { panic!("{two:?}") };
-    for words in ["it holds 2 movies", "(stream 0, ffv1, 64x48)", "-map 0:1 -c copy"] {
+    for words in ["it holds 2 movies", "is read (ffv1, 64x48)", "-map 0:V:1 -c copy"] {
         assert!(told.contains(words), "{told}");
     }
     let cover = "  Stream #0:0: Video: mjpeg, yuvj420p(pc), 600x600 (attached pic)\n";
-    let with_cover = MovieTags::read(&(cover.to_owned() + &movie(1, "")));
+    let with_cover = MovieTags::read(&(cover.to_owned() + &movie(1, "") + OUTPUT + &movie(0, "")));
     assert_eq!(with_cover.pixel_format, "bgra");
     assert_eq!((with_cover.lacks_movie, with_cover.remarks), (None, Vec::new()));
     let sound = "  Stream #0:1: Audio: aac (LC), 44100 Hz, mono\n";
@@ -118,10 +120,12 @@ fn a_second_movie_is_told_and_a_cover_is_none() {
 
 #[test]
 fn frames_are_claimed_by_length_and_rate_of_the_movie_alone() {
+    const STREAM: &str =
+        "  Stream #0:0: Video: ffv1, bgra, 64x48, SAR 1:1 DAR 4:3, 16 fps, 16 tbr, 1k tbn\n";
     let claimed = |more: &str| {
         MovieTags::read(&format!(
-            "  Duration: 00:00:01.06, start: 0.000000, bitrate: 24 kb/s\n  Stream #0:0: Video: ffv1, \
-             bgra, 64x48, SAR 1:1 DAR 4:3, 16 fps, 16 tbr, 1k tbn\n    Metadata:\n{more}"
+            "  Duration: 00:00:01.06, start: 0.000000, bitrate: 24 kb/s\n{STREAM}    Metadata:\n{more}Stream mapping:\n  \
+             Stream #0:0 -> #0:0 (copy)\n{OUTPUT}  {STREAM}"
         ))
         .claimed_frames
     };
@@ -134,10 +138,22 @@ fn frames_are_claimed_by_length_and_rate_of_the_movie_alone() {
 #[test]
 fn vp8_and_vp9_with_alpha_ask_for_the_decoder_that_keeps_it() {
     for (codec, decoder) in [("vp9 (Profile 0)", "libvpx-vp9"), ("vp8", "libvpx")] {
-        let tags = MovieTags::read(&format!(
-            "  Stream #0:0: Video: {codec}, yuv420p(tv), 96x96\n    Metadata:\n      ALPHA_MODE \
-             : 1\n"
-        ));
+        let stream = format!("  Stream #0:0: Video: {codec}, yuv420p(tv), 96x96\n");
+        let tags = format!("{stream}    Metadata:\n      ALPHA_MODE : 1\n{OUTPUT}  {stream}");
+        let tags = MovieTags::read(&tags);
         assert_eq!((tags.decoder, tags.has_alpha), (Some(decoder), Some(true)));
     }
+}
+
+/// What names of files, tags, languages and programs may hold: any line.
+#[test]
+fn what_the_author_of_a_file_wrote_is_no_word_of_ffmpeg_s() {
+    let forged = "Input #0, matroska,webm, from 'a\n  Stream #0:0: Video: h264, nv12(tv), 9x9, 9 fps\n:\n  \
+                  Stream #0:0(attached pic): Video: ffv1, bgra(pc, gbr/bt2020/smpte2084), 64x48, 16 fps\n    \
+                  Metadata:\nOutput #0, null, to 'pipe:':\n  Stream #0:7: Video: png, rgba\n    alpha_mode : 1\n  \
+                  Stream #0:8: Video: png, rgba\n Display Matrix: rotation of 90.00 degrees\n";
+    let real = "    Stream #0:0: Video: ffv1, bgra(pc, gbr/bt709/bt709), 64x48, q=2-31, 16 fps (default)\n";
+    let tags = MovieTags::read(&format!("{forged}{OUTPUT}{real}"));
+    assert_eq!(tags, MovieTags::read(&format!("{OUTPUT}{real}")));
+    assert_eq!((tags.pixel_format.as_str(), tags.decoder, tags.lacks_movie), ("bgra", None, None));
 }
