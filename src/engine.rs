@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod faults;
+mod shown_preview;
 mod status;
 mod watchdog;
 mod worker;
@@ -37,8 +38,10 @@ use crate::device;
 use crate::error_text::in_words;
 use crate::exit::{Exit, OrExit};
 use crate::interrupt::Interrupt;
+use crate::preview::PreviewFile;
 use crate::stdout::print_lines;
 use crate::take;
+use shown_preview::ShownPreview;
 use wan_alpha_take::environment::Environment;
 #[cfg(not(test))]
 use watchdog::Limits;
@@ -107,10 +110,12 @@ fn client_setup(environment: &Environment) -> Result<ClientSetup> {
     Ok(ClientSetup::of(environment, identity(), program, !environment.batch))
 }
 
-/// Has the engine make a take and waits for it; starts the engine where there is none.
+/// Has the engine make a take and waits for it, with what it is going to be in `preview` meanwhile; starts
+/// the engine where there is none.
 pub(crate) fn have_made(
     request: &TakeRequest,
     before: &[Warning],
+    preview: Option<&PreviewFile>,
     environment: &Environment,
     console: &Console<'_>,
 ) -> Result<Take> {
@@ -133,7 +138,9 @@ pub(crate) fn have_made(
     let mut seen = 0;
     let mut told = false;
     let mut said = SaidOfEngine::default();
+    let mut preview = ShownPreview::new(preview);
     loop {
+        preview.follow(&client, key, console);
         if said.follow(key, &client.snapshot(), console) {
             take::say_size(request, &Store::new(environment.stores.clone()), console);
             before.iter().for_each(|warning| console.tell(warning));
@@ -141,12 +148,8 @@ pub(crate) fn have_made(
         client.warnings(key).iter().for_each(|warning| console.tell(warning));
         match client.job(key) {
             Some(JobState::Done) => {
-                let take = Store::new(environment.stores.clone()).find(&key).take;
-                let take =
-                    take.ok_or_else(|| anyhow!("the engine made {key}, but no store has it"))?;
-                let warnings = &take.description().warnings;
-                warnings.iter().for_each(|warning| console.tell(warning));
-                return Ok(take);
+                preview.finish(&client, key, console);
+                return made(key, environment, console);
             }
             Some(JobState::Failed(problem)) => {
                 let problem = at_a_terminal(problem);
@@ -179,6 +182,14 @@ pub(crate) fn have_made(
 fn at_a_terminal(problem: Problem) -> Problem {
     let remedy = problem.remedy.replace("press Generate again", "run the command again");
     Problem { remedy, ..problem }
+}
+
+/// The take that the engine has made, its warnings told.
+fn made(key: TakeKey, environment: &Environment, console: &Console<'_>) -> Result<Take> {
+    let take = Store::new(environment.stores.clone()).find(&key).take;
+    let take = take.ok_or_else(|| anyhow!("the engine made {key}, but no store has it"))?;
+    take.description().warnings.iter().for_each(|warning| console.tell(warning));
+    Ok(take)
 }
 
 /// What was said of the engine to who waits for a take.

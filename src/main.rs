@@ -38,6 +38,7 @@ mod model;
 mod output;
 mod own_inputs;
 mod plan;
+mod preview;
 mod progress;
 mod render;
 mod render_seeds;

@@ -8,6 +8,7 @@ mod loras;
 mod merge;
 mod pack;
 mod parts;
+pub(crate) mod preview;
 mod quantize;
 mod report;
 mod sampling_defaults;
@@ -22,8 +23,8 @@ use wan_alpha_core::generate::{Keep, Pipeline};
 use wan_alpha_core::text::Tokenizer;
 use wan_alpha_core::weights::{ModelFiles, Strengths};
 use wan_alpha_take::models::{
-    ChosenPreset, Defaults, MadeFor, Manifest, ModelError, ModelRoots, NamedModel, PartFile,
-    Preset, check_name,
+    ChosenPreset, Defaults, LatentPreview, MadeFor, Manifest, ModelError, ModelRoots, NamedModel,
+    PartFile, Preset, check_name,
 };
 use wan_alpha_take::{Fingerprint, Precision, RequestDraft};
 
@@ -59,6 +60,8 @@ pub(crate) struct Chosen {
     pub(crate) fingerprint: Option<Fingerprint>,
     /// The copy that its record names.
     pub(crate) merged: Merged,
+    /// What its record says that latents look like.
+    pub(crate) preview: Option<LatentPreview>,
 }
 
 /// As [`NamedModel::merged`] has it.
@@ -87,6 +90,7 @@ impl Chosen {
             made_for: MadeFor::default(),
             fingerprint: None,
             merged: Ok(None),
+            preview: None,
         };
         for (index, one) in model.iter().enumerate() {
             let Some(known) = known_among_several(one, roots)? else {
@@ -145,9 +149,10 @@ fn name_of(first: Option<&PathBuf>) -> String {
 impl From<NamedModel> for Chosen {
     fn from(model: NamedModel) -> Self {
         let (paths, merged) = (model.paths(), model.merged());
-        let Manifest { name, defaults, preset, made_for, fingerprint, .. } = model.manifest;
+        let Manifest { name, defaults, preset, made_for, fingerprint, preview, .. } =
+            model.manifest;
         let (fingerprint, added) = (Some(fingerprint), Vec::new());
-        Self { name, paths, defaults, preset, added, made_for, fingerprint, merged }
+        Self { name, paths, defaults, preset, added, made_for, fingerprint, merged, preview }
     }
 }
 
@@ -302,6 +307,8 @@ impl Adding<'_> {
         record.made_for = recorded.made_for;
         record.preset = sampling.preset;
         record.images = Some(pipeline.images_needed());
+        record.preview =
+            preview::fitted((&files.decoders, files.encoder.as_ref()), Device::cpu(), watch)?;
         let keeping = Keeping { files, source: fingerprint, precision };
         if let Some(progress) = keep_merged {
             announce(&keeping, name, &environment.models, progress)?;
@@ -315,6 +322,7 @@ impl Adding<'_> {
             lines.extend(report::merged(&Chosen::of(&[name.into()], &environment.models)?));
         }
         lines.extend(report::preset(record.preset.as_ref()));
+        lines.extend(report::preview(record.preview.as_ref()));
         lines.extend([
             report::abilities(files),
             format!("{name} is recorded in {}", path.display()),

@@ -6,7 +6,7 @@ mod opened_model;
 mod placement;
 mod store_copy;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use serde_json::{Map, Value, json};
@@ -15,6 +15,7 @@ use wan_alpha_core::device::Opened;
 use wan_alpha_core::generate::Pipeline;
 use wan_alpha_core::tch;
 use wan_alpha_take::counted::counted;
+use wan_alpha_take::models::LatentPreview;
 use wan_alpha_take::store::{Computed, Store, Take, TakeOutcome};
 use wan_alpha_take::{TakeReport, TakeRequest, Warning, WarningCode};
 
@@ -30,13 +31,14 @@ use crate::output::{
     FileSettings, Plan, Writer, WriterSink, Written, add_circumstances, is_replaced,
 };
 use crate::own_inputs::{refuse_input, refuse_inputs_in};
+use crate::preview::{PreviewFile, PreviewWatch};
 use crate::progress::TerminalProgress;
 use crate::saved_request::{self, RecoveredRequest};
 use crate::stdout::print_lines;
 use crate::take_record::{ReportSink, WarningKeeper, in_order};
 use crate::timed_watch::TimedWatch;
 use crate::timing_history::{TimedRun, TimingHistory, pace_class};
-use crate::{announcement, engine, take};
+use crate::{announcement, engine, model, take};
 use images::NamedImages;
 pub(crate) use opened_model::{AskedRequest, OpenedModel, ReadFlags};
 use placement::SubjectPlacement;
@@ -100,6 +102,8 @@ struct AskedTake {
     before: Vec<Warning>,
     /// What was said of its files.
     of_model: Vec<Warning>,
+    /// What latents look like, where the model's record says it.
+    preview: Option<LatentPreview>,
     /// None where an engine computes.
     opened: Option<Opened>,
 }
@@ -128,8 +132,29 @@ impl AskedTake {
 
     fn of(model: OpenedModel, asked: AskedRequest, opened: Option<Opened>) -> Self {
         let AskedRequest { request, placement, images, before } = asked;
-        let OpenedModel { pipeline, of_model, .. } = model;
-        Self { request, placement, images, pipeline, before, of_model, opened }
+        let OpenedModel { chosen, pipeline, of_model, .. } = model;
+        let preview = chosen.preview;
+        Self { request, placement, images, pipeline, before, of_model, preview, opened }
+    }
+
+    /// The file of `--preview`.
+    fn preview_file(&self, path: &Path, settings: &FileSettings) -> Result<PreviewFile> {
+        let key = self.request.key().map(|key| key.to_string()).unwrap_or_default();
+        let rate = i32::try_from(self.request.take_rate)?;
+        PreviewFile::new(path, settings.provenance_of(&self.request.model, key, rate))
+    }
+
+    /// What latents look like; what no record says is found out, as `model add` does.
+    fn latent_preview(&self, opened: &Opened, console: &Console<'_>) -> Result<LatentPreview> {
+        if let Some(map) = &self.preview {
+            return Ok(map.clone());
+        }
+        console.remark(
+            "what latents look like is found out, since no record of the model says it: `wan-alpha model \
+             add` keeps it",
+        );
+        let files = self.pipeline.files();
+        Ok(model::preview::fit((&files.decoders, files.encoder.as_ref()), opened.device, console)?)
     }
 
     /// Makes the take here and now; every frame is measured, and written, into the store too, as soon as
@@ -200,10 +225,12 @@ pub(crate) fn refuse_inputs(
     read.extend(args.files.inputs());
     let replaced = |name: &str| is_replaced(name, &settings.names);
     refuse_inputs_in("--out", &args.out, replaced, &read)?;
-    match &args.dump {
-        Some(dump) => refuse_input("--dump", dump, read.iter().chain(&args.model)),
-        None => Ok(()),
+    for (flag, output) in [("--dump", &args.dump), ("--preview", &args.preview)] {
+        if let Some(output) = output {
+            refuse_input(flag, output, read.iter().chain(&args.model))?;
+        }
     }
+    Ok(())
 }
 
 /// Makes the take here and now, or has the engine make it, and writes its files.
@@ -218,9 +245,13 @@ fn make_and_write(
     if !args.no_store {
         asked.images.keep(store, asked.opened.is_none(), console)?;
     }
+    let preview = args.preview.as_deref();
+    let preview = preview.map(|path| asked.preview_file(path, settings)).transpose()?;
+    let preview = preview.as_ref();
     let (written, device, computed, report) = match &asked.opened {
         None => {
-            let take = engine::have_made(&asked.request, &asked.before, environment, console)?;
+            let AskedTake { request, before, .. } = &asked;
+            let take = engine::have_made(request, before, preview, environment, console)?;
             let written = take::write_files(&take, &args.out, settings, None, console)?;
             let about = take.description();
             (written, format!("engine, {}", about.device), None, about.report)
@@ -233,8 +264,11 @@ fn make_and_write(
                 take::say_size(&asked.request, store, console);
             }
             asked.before.iter().for_each(|warning| console.tell(warning));
+            let map = preview.map(|_| asked.latent_preview(opened, console)).transpose()?;
             let watch = TimedWatch::new(console, run);
-            let (written, report) = asked.make((args, settings), &class, store, &watch, context)?;
+            let watched = PreviewWatch { watch: &watch, shown: preview.zip(map.as_ref()) };
+            let (written, report) =
+                asked.make((args, settings), &class, store, &watched, context)?;
             history.learn(watch.finish());
             (written, class, computed_by(&asked.pipeline, &asked.request), Some(report))
         }
@@ -302,6 +336,10 @@ fn write_kept(
          computes it)",
         kept.path().display()
     ));
+    if let Some(preview) = &args.preview {
+        console
+            .remark(&format!("there is nothing to preview: {} is not written", preview.display()));
+    }
     let about = kept.description();
     about.warnings.iter().for_each(|warning| console.tell(warning));
     let from_store = Map::from_iter([("from_store".to_owned(), json!(true))]);

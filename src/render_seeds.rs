@@ -75,7 +75,7 @@ pub(crate) fn run(
         .map(|opened| MakingInPlace::new(opened, store, environment).telling_room(!args.no_store));
     let mut make = |request: &TakeRequest| match &mut making {
         Some(making) => making.make(request, asked.mask(), (Some(&files), None), console),
-        None => engine::have_made(request, &asked.before, environment, console),
+        None => engine::have_made(request, &asked.before, None, environment, console),
     };
     let rate = i32::try_from(asked.request.take_rate)?;
     let provenance = settings.provenance_of(&asked.request.model, String::new(), rate);

@@ -250,7 +250,7 @@ fn make(
                 take.description().warnings.iter().for_each(|warning| console.tell(warning));
                 Ok(take)
             }
-            (None, None) => engine::have_made(request, &[], environment, console),
+            (None, None) => engine::have_made(request, &[], None, environment, console),
         }
     };
     let mut takes = Vec::new();

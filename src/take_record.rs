@@ -83,6 +83,14 @@ impl Watch for WarningKeeper<'_> {
         self.watch.progress(stage, step, of);
     }
 
+    fn wants_prediction(&self) -> bool {
+        self.watch.wants_prediction()
+    }
+
+    fn prediction(&self, latent: &Tensor) {
+        self.watch.prediction(latent);
+    }
+
     fn go_on(&self) -> bool {
         self.watch.go_on()
     }

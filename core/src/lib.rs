@@ -5,7 +5,7 @@
 //! diffusion transformer ([`dit`]) under a sampler ([`sampler`]), and the latent is decoded twice,
 //! to color and to alpha ([`vae`]). [`generate`] is the whole path, [`encode`] the way back from a
 //! clip to its latent, [`image_encoder`] what an image-to-video model
-//! sees an image with, [`image_condition`] what its transformer is given of it; [`weights`] finds and reads the model, [`train`] makes one, and [`metrics`]
+//! sees an image with, [`preview`] what a latent looks like without decoding it, [`image_condition`] what its transformer is given of it; [`weights`] finds and reads the model, [`train`] makes one, and [`metrics`]
 //! says how near two pictures are. [`shim`] is what libtorch's binding leaves out.
 //!
 //! "Ports `file:line`" names the code of the authors that a module computes the same as: of
@@ -35,6 +35,7 @@ pub mod noise;
 mod pacer;
 mod parallel;
 pub mod plan;
+pub mod preview;
 pub mod sampler;
 pub mod shim;
 mod stage;

@@ -116,7 +116,7 @@ impl Sampler {
 }
 
 /// The prediction of x₀: x − σ·v.
-fn data_prediction(x: &Tensor, velocity: &Tensor, sigma: f64) -> Result<Tensor> {
+pub(crate) fn data_prediction(x: &Tensor, velocity: &Tensor, sigma: f64) -> Result<Tensor> {
     Ok(x.f_sub(&velocity.f_mul_scalar(sigma)?)?)
 }
 

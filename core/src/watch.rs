@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tch::Tensor;
 use wan_alpha_take::Warning;
 
 use crate::{Error, Result, Stage};
@@ -22,6 +23,17 @@ pub trait Watch: Sync {
     fn writes(&self, verb: &str, step: usize, of: usize) {
         let _ = verb;
         self.progress(Stage::Load, step, of);
+    }
+
+    /// Whether [`Watch::prediction`] is to be told.
+    fn wants_prediction(&self) -> bool {
+        false
+    }
+
+    /// The normalized latent `[16, frames, h, w]` that a step of sampling leads to, as far as it can be told
+    /// yet; told before the step is.
+    fn prediction(&self, latent: &Tensor) {
+        let _ = latent;
     }
 
     /// Whether to go on; `false` ends the computation with [`Error::Cancelled`].

@@ -13,12 +13,12 @@ use crate::node::Node;
 use crate::notice::{Notice, NoticeCause};
 use crate::ofx_status::Status;
 use crate::params::{
-    ELLIPSE_ANGLE, ELLIPSE_AXES, ELLIPSE_CENTER, HELD_KEY, HELD_REQUEST, HISTORY, PROMPT, REVISION,
-    SEED, START_FRAME, STATUS, TAKE_HISTORY, TAKE_KEY, TAKE_REQUEST,
+    ELLIPSE_ANGLE, ELLIPSE_AXES, ELLIPSE_CENTER, HELD_KEY, HELD_REQUEST, HISTORY, PREVIEW, PROMPT,
+    REVISION, SEED, START_FRAME, STATUS, TAKE_HISTORY, TAKE_KEY, TAKE_REQUEST,
 };
 use crate::saved_requests::SavedRequests;
 use crate::session::{JobReadiness, PluginSession};
-use crate::take_state::TakeState;
+use crate::take_state::{TakeState, TakeStateKind};
 use crate::{build_request, ellipse_keys, model_limits, notice_lifetime, status_text};
 
 /// Whether an event may bring the previous take back: not where it may be part of an undo.
@@ -51,7 +51,7 @@ pub(crate) fn update_node(node: Node<'_>, restoring: Restoring) -> Result<(), St
         let reason = failure_text(&session, problem);
         return restore_previous(node, &session, &saved, reason, c"Take failed");
     }
-    update_revision(node, &state)?;
+    update_preview(node, (&session, &saved), &state)?;
     set_status(node, &status_text(node, &session, &saved, &state))
 }
 
@@ -148,6 +148,35 @@ impl TakeEdit<'_> {
         })?;
         node.set_int(REVISION, state.fresh_revision())
     }
+}
+
+/// Whether the artist looks at takes that are being made.
+pub(crate) fn wants_preview(node: Node<'_>) -> Result<bool, Status> {
+    // Who makes filters alone has no revisions by which one preview would follow another.
+    Ok(!node.instance().is_filter() && node.choice(PREVIEW, &[false, true])?)
+}
+
+/// Does what [`update_revision`] does for a node that has a take, whose preview may be another than the one
+/// that the revision shows.
+fn update_preview(
+    node: Node<'_>,
+    (session, saved): (&PluginSession, &SavedRequests),
+    state: &TakeState,
+) -> Result<(), Status> {
+    let Some(key) = saved.shown().accepted().map(|take| take.key) else {
+        return update_revision(node, state);
+    };
+    let is_wanted = state.kind() == TakeStateKind::Pending && wants_preview(node)?;
+    let Some(latest) = session.latest_preview(key).filter(|_| is_wanted) else {
+        return update_revision(node, state);
+    };
+    let revision = node.int(REVISION)?;
+    if state.fits(revision) && session.preview_under(revision, key).as_ref() == Some(&latest) {
+        return Ok(());
+    }
+    let fresh = state.fresh_revision();
+    session.show_under(fresh, key, latest);
+    node.set_int(REVISION, fresh)
 }
 
 /// Has the host forget its pictures, where they no longer are what there is to see.

@@ -13,6 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use wan_alpha_take::TakeKey;
+use wan_alpha_take::engine::message::PreviewPicture;
 use wan_alpha_take::retime::{ShownFrames, blend};
 use wan_alpha_take::store::StoreError;
 
@@ -23,8 +24,9 @@ use crate::instance::Instance;
 use crate::make_take::{self, SwitchAnswer};
 use crate::names;
 use crate::node::Node;
+use crate::node_update::wants_preview;
 use crate::ofx_status::{ActionResult, Status};
-use crate::params::{MISSING, START_FRAME, TAKE_REQUEST};
+use crate::params::{MISSING, REVISION, START_FRAME, TAKE_REQUEST};
 use crate::picture::Tone;
 use crate::render_decision::{Missing, RenderAction, render_action};
 use crate::render_error::RenderError;
@@ -320,8 +322,29 @@ impl NodeRender<'_> {
         }
     }
 
-    /// The previous take with a badge, else a placeholder.
+    /// What the take is going to be, where the artist wants to see it and it was there at the last event.
+    fn preview(&self, state: &TakeState) -> Result<Option<RenderContent>, RenderError> {
+        let is_wanted = state.kind() == TakeStateKind::Pending
+            && !self.session.batch
+            && wants_preview(self.node)?;
+        let Some(take) = self.saved.shown().accepted().filter(|_| is_wanted) else {
+            return Ok(None);
+        };
+        let revision = self.node.int(REVISION)?;
+        let shown = self.session.preview_under(revision, take.key);
+        let size = [take.request.width, take.request.height];
+        let text = format!("{}: a coarse look at the take", annotation_text(state).title);
+        let content = |shown: &PreviewPicture| {
+            RenderContent::Previous(TakePicture::preview(shown, size), Tone::Working, text)
+        };
+        Ok(shown.as_deref().map(content))
+    }
+
+    /// The preview or the previous take with a badge, else a placeholder.
     fn previous_or_placeholder(&self, state: &TakeState) -> Result<RenderContent, RenderError> {
+        if let Some(preview) = self.preview(state)? {
+            return Ok(preview);
+        }
         let text = annotation_text(state);
         let previous = self.saved.previous();
         let content = match previous.map(|take| self.session.readiness(take.key)) {

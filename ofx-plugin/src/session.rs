@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod images;
+mod previews;
 mod readiness;
 
 use std::collections::{HashMap, HashSet};
@@ -29,6 +30,7 @@ use crate::host::Host;
 use crate::image_file::{FileStamps, ImageFile, KeptImage};
 use crate::{environment, node_log};
 pub(crate) use images::ImageFacts;
+use previews::PreviewsByRevision;
 pub(crate) use readiness::{JobProgress, JobReadiness};
 
 /// Takes that stay open: a few nodes at play.
@@ -74,6 +76,7 @@ pub(crate) struct PluginSession {
     report_requested: Mutex<Option<Instant>>,
     /// What an engine hears of the host's renders.
     renders: Mutex<HostRenders>,
+    previews: PreviewsByRevision,
 }
 
 /// For so long a record that was read is taken as it was.
@@ -137,6 +140,7 @@ impl PluginSession {
             made_again: Mutex::default(),
             report_requested: Mutex::default(),
             renders: Mutex::default(),
+            previews: PreviewsByRevision::default(),
         }
     }
 

@@ -214,6 +214,12 @@ pub(crate) struct Render {
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub(crate) out: PathBuf,
 
+    /// A small picture of what the take is going to be, written anew after each step: the frame in its
+    /// middle, straight alpha, an eighth of its size
+    #[arg(long, value_name = "FILE.png", help_heading = "Output")]
+    #[arg(conflicts_with = "seeds")]
+    pub(crate) preview: Option<PathBuf>,
+
     /// Neither look for the take in the store nor keep it there
     #[arg(long, conflicts_with = "engine", help_heading = "Output")]
     pub(crate) no_store: bool,

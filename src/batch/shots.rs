@@ -15,12 +15,13 @@ use crate::exit::{Exit, OrExit};
 const NAME_LIMIT: usize = 64;
 
 /// Flags that are no columns, and why.
-const NO_COLUMNS: [(&str, &str); 7] = [
+const NO_COLUMNS: [(&str, &str); 8] = [
     ("device", "all shots are computed on one: give --device to `batch`"),
     ("threads", "all shots are computed with as many: give --threads to `batch`"),
     ("engine", "a batch keeps the model itself"),
     ("no-store", "a batch goes on by what the store has"),
     ("dump", "render that shot alone"),
+    ("preview", "render that shot alone"),
     ("seeds", "each seed is a row of its own"),
     ("pick", "its seed goes into the column `seed`"),
 ];

@@ -6,13 +6,13 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use wan_alpha_core::device::{Device, Opened};
 use wan_alpha_core::generate::{Arithmetic, Pipeline};
-use wan_alpha_core::tch;
-use wan_alpha_core::{Stage, Watch};
+use wan_alpha_core::tch::{self, Tensor};
+use wan_alpha_core::{Stage, Watch, preview};
 use wan_alpha_take::counted::counted;
-use wan_alpha_take::engine::message::{ProblemCode, Progress, Submit};
+use wan_alpha_take::engine::message::{PreviewPicture, ProblemCode, Progress, Submit};
 use wan_alpha_take::engine::server::{EngineServer, Outcome, WorkerOrder};
 use wan_alpha_take::environment::Environment;
-use wan_alpha_take::models::ModelRoots;
+use wan_alpha_take::models::{LatentPreview, ModelRoots};
 use wan_alpha_take::store::Store;
 use wan_alpha_take::{TakeKey, TakeRequest, Warning};
 
@@ -114,7 +114,8 @@ impl Worker<'_> {
         pulse.begin(submit.key);
         let device = maker.device();
         let model = request.model.clone();
-        let watch = JobWatch::new((submit.key, model), service, pulse, run, device);
+        let mut watch = JobWatch::new((submit.key, model), service, pulse, run, device);
+        watch.map = preview_of(&request, &models);
         let history = &*pace;
         let may_begin = |pipeline: &Pipeline| {
             watch.count(pipeline, &request);
@@ -197,6 +198,14 @@ struct JobWatch<'a> {
     yielded: AtomicBool,
     /// What was last said of the take while its memory is given back.
     resting: Mutex<Option<Progress>>,
+    /// What latents of the model look like.
+    map: Option<LatentPreview>,
+}
+
+/// What the record of a request's model says that latents look like; without it there is no preview.
+fn preview_of(request: &TakeRequest, models: &ModelRoots) -> Option<LatentPreview> {
+    let named = models.with_fingerprint(request.model_fingerprint?).ok()??;
+    named.manifest.preview
 }
 
 impl<'a> JobWatch<'a> {
@@ -209,7 +218,7 @@ impl<'a> JobWatch<'a> {
     ) -> Self {
         let [is_loaded, yielded] = [AtomicBool::new(false), AtomicBool::new(false)];
         let (pace, resting) = (Mutex::new(pace), Mutex::default());
-        Self { key, model, is_loaded, service, pulse, pace, device, yielded, resting }
+        Self { key, model, is_loaded, service, pulse, pace, device, yielded, resting, map: None }
     }
 
     /// Has estimates follow from the operations of a take that no earlier one tells of.
@@ -245,6 +254,21 @@ impl Watch for JobWatch<'_> {
             self.service.loaded(Some(self.model.clone()), device::memory(self.device));
         }
         self.service.progress(self.key, &progress);
+    }
+
+    fn wants_prediction(&self) -> bool {
+        self.map.is_some()
+    }
+
+    fn prediction(&self, latent: &Tensor) {
+        let Some(map) = &self.map else { return };
+        match preview::middle_cells(latent) {
+            Ok((width, height, cells)) => {
+                let picture = PreviewPicture::of(&map.picture(width, height, &cells));
+                self.service.preview(self.key, &picture);
+            }
+            Err(error) => log::warn!("take {}: no preview: {error}", self.key),
+        }
     }
 
     fn go_on(&self) -> bool {

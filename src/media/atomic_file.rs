@@ -44,6 +44,18 @@ pub(crate) fn probe(folder: &Path) -> Result<(), MediaError> {
     attempt().map_err(|error| explain_write(folder, &error))
 }
 
+/// Writes a file that is soon written again: whole or not at all to whoever reads it, but no longer there for
+/// sure after the machine has gone down, for which a disk would have to be waited for.
+pub(crate) fn write_passing(path: &Path, bytes: &[u8]) -> Result<(), MediaError> {
+    refuse_special(path)?;
+    let attempt = || -> Result<(), Error> {
+        let mut file = unfinished_file(folder_of(path))?;
+        file.as_file_mut().write_all(bytes)?;
+        file.persist(path).map(drop).map_err(|error| error.error)
+    };
+    attempt().map_err(|error| explain_write(path, &error))
+}
+
 /// The same of one file that is to be written or replaced.
 pub(crate) fn probe_file(path: &Path) -> Result<(), MediaError> {
     refuse_special(path)?;

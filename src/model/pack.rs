@@ -18,7 +18,7 @@ use wan_alpha_core::{Stage, Watch};
 use wan_alpha_take::Precision;
 use wan_alpha_take::models::{ChosenPreset, Defaults, MadeFor, Manifest, PartFile, check_name};
 
-use super::Recorded;
+use super::{Recorded, preview};
 use crate::exit::{Exit, OrExit};
 use crate::unique_json;
 use crate::write_lock::WriteLock;
@@ -105,6 +105,8 @@ fn record(name: &str, told: PackDefaults, out: &Path, watch: &dyn Watch) -> Resu
     let parts = packed.paths().iter().map(part).collect::<Result<_>>()?;
     let mut record = Manifest::new(name, fingerprint, parts, defaults, packed.dit.parameters());
     record.images = Some(DitConfig::infer(&packed.dit, packed.config.as_deref())?.images_needed());
+    record.preview =
+        preview::fitted((&packed.decoders, packed.encoder.as_ref()), Device::cpu(), watch)?;
     record.made_for = made_for;
     record.preset = preset;
     Ok(record.write(out)?)

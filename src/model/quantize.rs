@@ -134,6 +134,8 @@ impl Quantizing<'_> {
         record.made_for = recorded.made_for;
         record.preset = sampling.preset;
         record.quantized_from = Some(chosen.name.clone());
+        // Its autoencoder is the same.
+        record.preview = chosen.preview.clone();
         let place = self.roots.add(&record)?;
         Ok((record, place))
     }

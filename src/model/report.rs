@@ -8,7 +8,7 @@ use wan_alpha_core::Watch;
 use wan_alpha_core::weights::{ModelFiles, Strengths, lora_content};
 use wan_alpha_take::Fingerprint;
 use wan_alpha_take::counted::counted;
-use wan_alpha_take::models::{self, ChosenPreset, MadeFor, ModelRoots};
+use wan_alpha_take::models::{self, ChosenPreset, LatentPreview, MadeFor, ModelRoots};
 
 use super::Chosen;
 use super::parts::{self, count, part_line, size};
@@ -73,6 +73,7 @@ pub(super) fn show(chosen: &Chosen, watch: &dyn Watch) -> Result<Vec<String>> {
     lines.extend(chosen.fingerprint.map(|fingerprint| format!("fingerprint {fingerprint}")));
     lines.extend(made_for(&chosen.made_for));
     lines.extend(preset(chosen.preset.as_ref()));
+    lines.extend(preview(chosen.preview.as_ref()));
     lines.extend(parts::lines(&files));
     lines.extend(merged(chosen));
     Ok(lines)
@@ -93,7 +94,21 @@ pub(super) fn show_json(chosen: &Chosen, watch: &dyn Watch) -> Result<String> {
         "defaults": chosen.defaults,
         "parts": parts::of(&files),
         "merged": merged,
+        "preview": chosen.preview,
     }))?)
+}
+
+/// How near previews are to what the decoders make.
+pub(super) fn preview(map: Option<&LatentPreview>) -> Option<String> {
+    let [color, alpha] = map?.off_by;
+    Some(part_line(
+        "previews",
+        &format!(
+            "off by {:.0} of 255 in color and {:.0} in alpha (root mean squares)",
+            color * 255.0,
+            alpha * 255.0
+        ),
+    ))
 }
 
 /// A LoRA: its file, and what is in it.

@@ -6,6 +6,7 @@
 
 mod defaults;
 mod error;
+mod latent_preview;
 mod loras;
 mod made_for;
 mod manifest;
@@ -18,6 +19,7 @@ use std::time::SystemTime;
 
 pub use defaults::Defaults;
 pub use error::ModelError;
+pub use latent_preview::LatentPreview;
 pub use loras::{LoraRecord, NamedLora};
 pub use made_for::MadeFor;
 pub use manifest::{Manifest, MergedCopy, PartFile};

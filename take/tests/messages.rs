@@ -8,8 +8,8 @@
 use std::collections::BTreeSet;
 
 use wan_alpha_take::engine::message::{
-    DeviceMemory, DeviceReport, Holder, Identity, JobReport, MemoryTerms, Message, Problem,
-    ProblemCode, Progress, StatusReport, Submit, ToClient, ToEngine, decode, encode,
+    DeviceMemory, DeviceReport, Holder, Identity, JobReport, MemoryTerms, Message, PreviewPicture,
+    Problem, ProblemCode, Progress, StatusReport, Submit, ToClient, ToEngine, decode, encode,
 };
 use wan_alpha_take::{CapSource, TakeKey, Warning, WarningCode};
 
@@ -55,6 +55,11 @@ fn to_engine() -> Vec<ToEngine> {
         ToEngine::HostRender { begins: true },
         with_memory,
     ]
+}
+
+/// Two pixels, of which one is empty.
+fn picture() -> PreviewPicture {
+    PreviewPicture { width: 2, height: 1, rgba: vec![255, 128, 0, 255, 0, 0, 0, 0] }
 }
 
 fn to_client() -> Vec<ToClient> {
@@ -113,6 +118,7 @@ fn to_client() -> Vec<ToClient> {
             key: key(),
             warning: Warning::new(WarningCode::Tf32, "decoded with ten bits of mantissa", ""),
         },
+        ToClient::Preview { key: key(), picture: picture() },
     ]
 }
 

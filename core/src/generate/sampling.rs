@@ -10,7 +10,7 @@ use crate::device::Device;
 use crate::dit::{Dit, Prompt};
 use crate::image_condition::ImageCondition;
 use crate::noise::ShiftedNoise;
-use crate::sampler::Sampler;
+use crate::sampler::{Sampler, data_prediction};
 use crate::weights::is_finite;
 use crate::{Error, Result, Stage, Watch};
 
@@ -149,21 +149,24 @@ impl PartlyDenoised {
             };
             let velocity = at(&mut prompt)?;
             let without = negative.as_mut().map(at).transpose()?;
-            self.take_step(velocity, without, image.is_some(), noise, sink)?;
+            let velocity = self.guided(velocity, without, image.is_some(), sink)?;
+            if watch.wants_prediction() {
+                watch.prediction(&self.prediction(&velocity)?);
+            }
+            self.take_step(&velocity, noise, sink)?;
             watch.progress(Stage::Sample, self.step, steps);
         }
         Ok(())
     }
 
-    /// One step along the velocity that the transformer has given with the prompt, and without.
-    fn take_step(
-        &mut self,
+    /// The velocity of a step, of those that the transformer has given with the prompt, and without.
+    fn guided(
+        &self,
         mut velocity: Tensor,
         without: Option<Tensor>,
         shows_velocity: bool,
-        noise: &mut SamplingNoise,
         sink: &mut Sink<'_, '_>,
-    ) -> Result<()> {
+    ) -> Result<Tensor> {
         let step = self.step;
         if step == 0 && shows_velocity {
             show(sink, "velocity.step0", &velocity.f_squeeze_dim(0)?)?;
@@ -177,6 +180,23 @@ impl PartlyDenoised {
             velocity = without.f_add(&velocity.f_sub(&without)?.f_mul_scalar(guidance)?)?;
         }
         check_finite(&velocity, step, self.options.steps)?;
+        Ok(velocity)
+    }
+
+    /// The latent `[16, frames, h, w]` that a step of this velocity leads to.
+    fn prediction(&self, velocity: &Tensor) -> Result<Tensor> {
+        let sigma = self.sampler.schedule().levels()[self.step];
+        Ok(data_prediction(&self.x, velocity, sigma)?.f_squeeze_dim(0)?)
+    }
+
+    /// One step along a velocity.
+    fn take_step(
+        &mut self,
+        velocity: &Tensor,
+        noise: &mut SamplingNoise,
+        sink: &mut Sink<'_, '_>,
+    ) -> Result<()> {
+        let step = self.step;
         let fresh = match &mut noise.fresh {
             Some(fresh) if self.sampler.needs_noise() => {
                 let drawn = fresh.draw()?;
@@ -186,7 +206,7 @@ impl PartlyDenoised {
             }
             _ => None,
         };
-        self.x = self.sampler.step(&self.x, &velocity, fresh.as_ref())?;
+        self.x = self.sampler.step(&self.x, velocity, fresh.as_ref())?;
         show(sink, &format!("latent.step{step}"), &self.x.f_squeeze_dim(0)?)?;
         self.step += 1;
         Ok(())

@@ -114,5 +114,7 @@ pub const OPAQUE_IMAGE: &CStr = c"opaqueImage";
 pub const PAUSE: &CStr = c"pause";
 /// Goes on with a take that was paused.
 pub const RESUME: &CStr = c"resume";
+/// Whether a take that is being made is shown before it is there.
+pub const PREVIEW: &CStr = c"preview";
 /// How much memory of the device takes may use.
 pub const MEMORY: &CStr = c"memory";

@@ -418,6 +418,12 @@ pub const TABLE: &[Parameter] = &[
         hint: c"Go on with the take that was paused: it becomes what it would have been.",
         ..button(Generate, RESUME)
     },
+    Parameter {
+        label: c"Preview",
+        hint: c"While a take is made, show what it is going to be instead of a placeholder or the take before: its middle after each step, coarsely. Looked at again at each event, such as Refresh. Never in a batch render.",
+        hosts: Hosts::NotFilters,
+        ..fixed(Output, PREVIEW, Kind::Toggle)
+    },
 ];
 
 /// Saved, evaluated, edited by the artist, not keyframed; label and hint are to be filled in.

@@ -162,7 +162,8 @@ impl<'a> TakeLayer<'a> {
         format: OutputFormat,
         window: Window,
     ) -> Option<Self> {
-        let placement = FrameFit::new(&content.output_frame, content.fit, source.size())?;
+        let placement = FrameFit::new(&content.output_frame, content.fit, source.placed_size())?;
+        let placement = placement.of_pixels(source.size())?;
         let within =
             |covered: Range<i32>, from: i32, to: i32| covered.start.max(from)..covered.end.min(to);
         let columns = within(placement.columns.covered(), window.x1, window.x2);

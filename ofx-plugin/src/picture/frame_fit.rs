@@ -122,6 +122,16 @@ impl FrameFit {
         Some(Self { columns, rows })
     }
 
+    /// The same place for a picture of so many pixels; `None` where it has none.
+    pub(super) fn of_pixels(mut self, [width, height]: [u32; 2]) -> Option<Self> {
+        if width == 0 || height == 0 {
+            return None;
+        }
+        self.columns.size = usize::try_from(width).ok()?;
+        self.rows.size = usize::try_from(height).ok()?;
+        Some(self)
+    }
+
     /// Left, bottom, right, top of what is seen of the take, in output pixels.
     pub(super) fn visible(&self) -> [f64; 4] {
         let ([x1, x2], [y1, y2]) = (self.columns.visible, self.rows.visible);

@@ -17,6 +17,8 @@ pub struct Source<'a> {
     pixels: &'a [[f16; 4]],
     size: [u32; 2],
     width: usize,
+    /// The size that it is fitted as.
+    stands_for: [u32; 2],
 }
 
 impl<'a> Source<'a> {
@@ -26,7 +28,7 @@ impl<'a> Source<'a> {
         let (width, height) = (usize::try_from(size[0]).ok()?, usize::try_from(size[1]).ok()?);
         let (pixels, rest) = values.as_chunks();
         let fits = rest.is_empty() && Some(pixels.len()) == width.checked_mul(height);
-        fits.then_some(Self { pixels, size, width })
+        fits.then_some(Self { pixels, size, width, stands_for: size })
     }
 
     /// Pixels of a frame.
@@ -41,6 +43,17 @@ impl<'a> Source<'a> {
     #[must_use]
     pub fn size(self) -> [u32; 2] {
         self.size
+    }
+
+    /// The same pixels in the place of a frame of another size: each of them covers several of it.
+    #[must_use]
+    pub fn standing_for(self, size: [u32; 2]) -> Self {
+        Self { stands_for: size, ..self }
+    }
+
+    /// Width and height of the frame that it is or stands for.
+    pub(super) fn placed_size(self) -> [u32; 2] {
+        self.stands_for
     }
 
     /// Row 0 is on top; a row that the frame does not have is empty.

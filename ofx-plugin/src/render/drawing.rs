@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use half::f16;
+use wan_alpha_take::engine::message::PreviewPicture;
 use wan_alpha_take::store::Frame;
 
 use super::abort_poll::AbortPoll;
@@ -27,7 +28,7 @@ use crate::take_state::TakeState;
 pub(super) enum RenderContent {
     /// A frame of the take that was asked for.
     Take(TakePicture),
-    /// A frame of the previous take, and what the badge on it says.
+    /// A frame of the previous take or a preview, and what the badge on it says.
     Previous(TakePicture, Tone, String),
     /// A headline and a sentence in the place of a picture, and the size of the take.
     Placeholder(AnnotationText, Option<[u32; 2]>),
@@ -41,11 +42,22 @@ pub(super) enum RenderContent {
 pub(super) enum TakePicture {
     Frame(Frame),
     Blend(Vec<f16>, [u32; 2]),
+    /// Fewer pixels than the take has: theirs, their size, and the take's.
+    Preview(Vec<f16>, [u32; 2], [u32; 2]),
 }
 
 impl TakePicture {
+    /// A coarse picture of a take of this size.
+    pub(super) fn preview(picture: &PreviewPicture, size: [u32; 2]) -> Self {
+        let values = picture.rgba.iter().map(|value| f16::from_f32(f32::from(*value) / 255.0));
+        Self::Preview(values.collect(), [picture.width, picture.height], size)
+    }
+
     fn source(&self) -> Result<Source<'_>, SizeMismatch> {
         match self {
+            Self::Preview(values, pixels, size) => {
+                Ok(Source::of(values, *pixels)?.standing_for(*size))
+            }
             Self::Frame(frame) => Source::try_from(frame),
             Self::Blend(values, size) => Source::of(values, *size),
         }

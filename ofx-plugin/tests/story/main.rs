@@ -22,6 +22,7 @@ mod mischief;
 mod pause;
 mod pictures;
 mod placement;
+mod preview;
 mod rows;
 mod scrub;
 mod story;

@@ -31,7 +31,7 @@ pub use self::deadlines::Deadlines;
 pub use self::error::EngineError;
 pub use self::snapshot::{EngineState, JobState, Snapshot};
 use crate::engine::endpoint::Endpoint;
-use crate::engine::message::{Holder, Identity, Problem, ProblemCode, Submit};
+use crate::engine::message::{Holder, Identity, PreviewPicture, Problem, ProblemCode, Submit};
 use crate::engine::transport::Waker;
 use crate::environment::Environment;
 use crate::key::TakeKey;
@@ -247,6 +247,14 @@ impl EngineClient {
     #[must_use]
     pub fn warnings(&self, key: TakeKey) -> Vec<Warning> {
         self.shared.state.lock().snapshot.warnings.get(&key).cloned().unwrap_or_default()
+    }
+
+    /// What a take is going to be, where the engine has said so of it last; the take may be there by now.
+    #[must_use]
+    pub fn preview(&self, key: TakeKey) -> Option<Arc<PreviewPicture>> {
+        let state = self.shared.state.lock();
+        let (_, picture) = state.snapshot.preview.as_ref().filter(|(of, _)| *of == key)?;
+        Some(Arc::clone(picture))
     }
 
     /// Waits until something changes after revision `seen`, at most `patience`. Returns the present

@@ -10,6 +10,7 @@
 //! - A line is shorter than [`MAX_LINE`]; reading one never takes more memory than that.
 
 mod line;
+mod preview;
 mod submit;
 
 use serde::de::DeserializeOwned;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use self::line::{LineError, LineReader};
+pub use self::preview::PreviewPicture;
 pub use self::submit::{MemoryTerms, Submit};
 use crate::key::TakeKey;
 pub use crate::problem::{Problem, ProblemCode};
@@ -299,6 +301,15 @@ pub enum ToClient {
         #[serde(flatten)]
         warning: Warning,
     },
+    /// What a take is going to be, after a step of it: where its model's record says what latents look
+    /// like.
+    Preview {
+        /// The key of the take.
+        key: TakeKey,
+        /// A small picture of the frame in its middle.
+        #[serde(flatten)]
+        picture: PreviewPicture,
+    },
     /// A take is published in one of the stores of its request.
     Done {
         /// The key of the take.
@@ -362,6 +373,7 @@ impl Message for ToClient {
         "heartbeat",
         "refused",
         "warning",
+        "preview",
     ];
 }
 

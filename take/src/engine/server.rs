@@ -29,7 +29,7 @@ use self::event_loop::EventLoop;
 pub use self::thread_start::start_thread;
 use crate::engine::endpoint::Listener;
 use crate::engine::message::{
-    DeviceMemory, DeviceReport, Identity, Problem, Progress, Submit, ToClient,
+    DeviceMemory, DeviceReport, Identity, PreviewPicture, Problem, Progress, Submit, ToClient,
 };
 use crate::engine::queue::{ConnectionId, Job, JobTable};
 use crate::engine::transport::Waker;
@@ -292,6 +292,17 @@ impl EngineServer {
         for watcher in mailbox.jobs.advance(key, progress) {
             let progress = progress.clone();
             mailbox.outbox.push_back((watcher, ToClient::Progress { key, progress }));
+        }
+        self.shared.waker.wake();
+    }
+
+    /// What the take is going to be, as far as a step tells: whoever waits for it may show it.
+    pub fn preview(&self, key: TakeKey, picture: &PreviewPicture) {
+        let mut mailbox = self.shared.mailbox.lock();
+        let job = mailbox.jobs.jobs().iter().find(|job| job.key() == key);
+        for watcher in job.map(Job::watchers).unwrap_or_default() {
+            let picture = picture.clone();
+            mailbox.outbox.push_back((watcher, ToClient::Preview { key, picture }));
         }
         self.shared.waker.wake();
     }

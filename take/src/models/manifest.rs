@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{ChosenPreset, Defaults, MadeFor, ModelError, Result};
+use super::{ChosenPreset, Defaults, LatentPreview, MadeFor, ModelError, Result};
 use crate::digest::Fingerprint;
 use crate::request::Precision;
 
@@ -51,6 +51,9 @@ pub struct Manifest {
     /// there is no other model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantized_from: Option<String>,
+    /// What its latents look like before they are decoded, where it could be fitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<LatentPreview>,
 }
 
 /// A copy of a model's transformer with its adapters merged, in the record's folder. It is no part of
@@ -171,6 +174,7 @@ impl Manifest {
             preset: None,
             images: None,
             quantized_from: None,
+            preview: None,
         }
     }
 

@@ -22,7 +22,7 @@ use anyhow::{Context, Result, bail};
 use wan_alpha_take::TakeKey;
 use wan_alpha_take::engine::endpoint::Endpoint;
 use wan_alpha_take::engine::message::{
-    DeviceReport, Identity, MAX_LINE, Problem, ProblemCode, Progress, Submit,
+    DeviceReport, Identity, MAX_LINE, PreviewPicture, Problem, ProblemCode, Progress, Submit,
 };
 use wan_alpha_take::engine::server::{
     EngineServer, IdleLimits, Outcome, ServerDeadlines, ServerSetup, WorkerOrder,
@@ -202,6 +202,11 @@ impl Engine {
                 let seconds_left = self.script.estimates.then(|| f64::from(of - step));
                 let progress = Progress { stage: stage.clone(), step, of, seconds_left };
                 service.progress(submit.key, &progress);
+                if self.script.previews && stage == "sampling" && step > 0 {
+                    let red = u8::try_from(255 * step / of).unwrap_or(u8::MAX);
+                    let rgba = vec![red, 0, 0, 128, 0, 0, 255, 255];
+                    service.preview(submit.key, &PreviewPicture { width: 2, height: 1, rgba });
+                }
                 if let Some(problem) = self.misbehave(&stage, step, Some(submit.key)) {
                     return Outcome::Failed(problem);
                 }

@@ -32,6 +32,9 @@ pub(crate) struct Script {
     pub(crate) not_opened: Option<String>,
     /// Why it uses no GPU.
     pub(crate) unused: Option<String>,
+    /// Whether it sends what a take is going to be after each step of sampling: two pixels beside each other,
+    /// of which the first is red as the steps are done and half there, and the second blue.
+    pub(crate) previews: bool,
     /// What it warns of as it begins a take; it stands in the take's record.
     pub(crate) warnings: Vec<Warning>,
     pub(crate) faults: Vec<Fault>,
@@ -107,6 +110,7 @@ impl Default for Script {
             opening_ms: 0,
             not_opened: None,
             unused: None,
+            previews: false,
             warnings: Vec::new(),
             faults: Vec::new(),
         }

@@ -281,6 +281,12 @@ impl ClientThread {
                     self.publish_job(key, JobState::Running(progress));
                 }
             }
+            ToClient::Preview { key, picture } if self.wanted.contains_key(&key) => {
+                self.shared.publish(|state| {
+                    state.snapshot.preview = Some((key, Arc::new(picture)));
+                });
+            }
+            ToClient::Preview { .. } => {}
             ToClient::Begun { key, with } => self.shared.publish(|state| {
                 state.snapshot.begun = Some((key, with));
             }),

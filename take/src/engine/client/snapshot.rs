@@ -1,8 +1,11 @@
 //! What a client knows, as others read it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::engine::message::{DeviceReport, Identity, Problem, Progress, StatusReport};
+use crate::engine::message::{
+    DeviceReport, Identity, PreviewPicture, Problem, Progress, StatusReport,
+};
 use crate::key::TakeKey;
 use crate::warning::Warning;
 
@@ -23,6 +26,8 @@ pub struct Snapshot {
     pub jobs: BTreeMap<TakeKey, JobState>,
     /// What the engine has said of takes among them: each in the order in which it was said.
     pub warnings: BTreeMap<TakeKey, Vec<Warning>>,
+    /// What a take is going to be, of which the engine has said so last.
+    pub preview: Option<(TakeKey, Arc<PreviewPicture>)>,
     /// The engine's latest report.
     pub report: Option<StatusReport>,
     /// How many reports there were.

@@ -212,6 +212,7 @@ impl EventLoop {
         let repeated = matches!(
             message,
             ToClient::Progress { .. }
+                | ToClient::Preview { .. }
                 | ToClient::Device(DeviceReport { opening_seconds: Some(_), .. })
                 | ToClient::Heartbeat
         );
