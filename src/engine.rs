@@ -152,9 +152,8 @@ pub(crate) fn have_made(
                 return made(key, environment, console);
             }
             Some(JobState::Failed(problem)) => {
-                let problem = at_a_terminal(problem);
                 let exit = Exit::of_problem(&problem);
-                return Err(anyhow!("{problem}")).or_exit(exit);
+                return Err(anyhow!("{}", at_a_terminal(problem))).or_exit(exit);
             }
             Some(JobState::Cancelled) | None => {
                 return Err(anyhow!("cancelled")).or_exit(Exit::Cancelled);

@@ -130,6 +130,10 @@ fn movies_with_alpha_keep_it_in_data_sets() {
         for part in ["frames", "width", "height", "latent"] {
             assert_eq!(found[part], plain[part], "{movie}: {part}");
         }
+        // Of an opaque one it is 1.
+        let [found, known] =
+            [&found, &plain].map(|row| row["statistics"]["mean"].as_f64().unwrap());
+        assert!((found - known).abs() < 0.01, "{movie}: alpha of {found}, not {known}");
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) const TELL_CHANGES: &str = "scale=w='iw+0*print(iw*65536+ih,16)':h=ih
 /// A filter that prints the size of every frame.
 pub(super) const TELL_EVERY_FRAME: &str = "crop=w=iw:h=ih:x=0:y='0*print(iw*65536+ih,16)'";
 
-/// Width and height.
+/// Width and height of a frame, in pixels.
 pub(super) type FrameSize = [u32; 2];
 
 /// The size that a line of ffmpeg's tells, if it is one of these filters': a number, and before it, in newer
