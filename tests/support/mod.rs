@@ -2,6 +2,7 @@
 //! test of its own.)
 //!
 //! [`render`] calls the built command in a room of its own; [`reference`] has the authors' numbers;
+//! [`exported`] is a take that is written as files and movies, [`ffmpeg`] finds what writes those;
 //! [`model`] takes a reference model apart so that a test can spell it otherwise ([`rewrite`]), store
 //! it in 8 bits ([`quantized`]) or damage it; [`random`] makes larger models; [`archive`] makes `torch.save` files; [`running`]
 //! looks at the command while it works, [`pace`] at how much it works; [`room`] is a folder to call
@@ -14,6 +15,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub(crate) mod archive;
+#[cfg(unix)]
+pub(crate) mod exported;
 #[cfg(unix)]
 pub(crate) mod ffmpeg;
 pub(crate) mod model;
