@@ -92,10 +92,11 @@ def by_ffmpeg(program, file, decoder=(), of_its_own=""):
     pixels = re.search(r", ((?:yuv|gbr|rgb|argb|bgra|ya|pal)[a-z0-9]*(?:\([^)]*\))?)", stream)
     rate = re.search(r"([0-9.]+) fps", stream)
     is_movie = file.suffix not in (".exr", ".png")
-    depth = 8 if file.suffix in (".webm", ".webp", ".apng") or "hevc" in file.name else 16
+    is_8_bit = file.suffix in (".webm", ".webp", ".apng") or file.name.startswith(("hevc", "8-bits"))
+    depth = 8 if is_8_bit else 16
     frames = ffmpeg_frames(program, decoder, file, depth)
     if frames is None:
-        return not_read(file, name, "it says: " + about.strip().splitlines()[-1].replace(str(file), file.name)[:100])
+        return not_read(file, name, "it cannot decode it")
     if file.suffix == ".exr":
         frames = [linear_to_display(file, found.copy()) for found in frames]
     return reading(file, name, frames, 2**depth - 1, pixels[1] if pixels else "", rate[1] if rate and is_movie else None)
@@ -115,9 +116,9 @@ def linear_to_display(file, rgba):
 
 def by_openexr(file):
     with OpenEXR.File(str(file)) as opened:
-        header, pixels = opened.header(), opened.channels()["RGBA"].pixels.astype(np.float64)
+        header, pixels = dict(opened.header()), opened.channels()["RGBA"].pixels.astype(np.float64)
+        compression = str(opened.parts[0].compression()).split(".")[-1].removesuffix("_COMPRESSION")
     tag, rate = header.get("colorInteropID"), header.get("framesPerSecond")
-    compression = str(header["compression"]).split(".")[-1].removesuffix("_COMPRESSION")
     code = "time code" if header.get("timeCode") is not None else "no time code"
     says = ", ".join(map(str, [tag, compression, code, header.get("software")]))
     return reading(file, f"OpenEXR {OpenEXR.__version__}", [linear_to_display(file, pixels)], 65535, says, str(rate))
@@ -160,8 +161,15 @@ IN_THE_BROWSER = """
   const shown = document.createElement(isVideo ? "video" : "img");
   await new Promise((done, failed) => {
     shown.onerror = () => failed(new Error("not read"));
-    shown[isVideo ? "onloadeddata" : "onload"] = done;
+    shown.muted = true;
     shown.src = url;
+    if (isVideo) {
+      // A frame is there to be drawn once it was shown.
+      shown.requestVideoFrameCallback(() => { shown.pause(); done(); });
+      shown.play().catch(failed);
+    } else {
+      shown.onload = done;
+    }
   });
   const [width, height] = isVideo ? [shown.videoWidth, shown.videoHeight] : [shown.naturalWidth, shown.naturalHeight];
   const canvas = new OffscreenCanvas(width, height).getContext("2d", { colorSpace: "srgb" });
