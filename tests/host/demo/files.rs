@@ -16,7 +16,7 @@ use wan_alpha_take::color::{straight_16, to_display};
 use wan_alpha_take::frame::Frame;
 use wan_alpha_test_host::Image;
 
-use crate::contact_sheet::ContactSheet;
+use crate::contact_sheet::{self, ContactSheet};
 
 /// What was written, for whoever started this.
 #[derive(Serialize)]
@@ -92,7 +92,7 @@ impl Files {
     ) -> Result<Written> {
         let (sheet, (width, height)) =
             self.sheet.zip(self.size).context("no frame was rendered")?;
-        let contact_sheet = self.folder.join("contact-sheet.png");
+        let contact_sheet = self.folder.join(contact_sheet::FILE_NAME);
         let (across, down, rgb) = sheet.draw();
         let drawn: ImageBuffer<Rgb<u8>, _> = ImageBuffer::from_raw(across as u32, down as u32, rgb)
             .context("the contact sheet has another number of pixels than it should")?;
