@@ -54,7 +54,7 @@ fn seeds_that_are_none_are_told_in_words_and_the_picture_of_all_is_no_take() {
     for (seeds, words) in [
         ("-1", "`-1` is below 0"),
         ("-3..4", "`-3` is below 0"),
-        ("4294967296", "the seed 4294967296 is too large"),
+        ("18446744073709551616", "the seed 18446744073709551616 is too large"),
     ] {
         let (code, _, said) = render(&studio, &["--seeds", seeds]);
         assert!(code == Some(2) && said.contains(words), "{seeds}: {said}");
