@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod faults;
+mod problem_words;
 mod shown_preview;
 mod status;
 mod watchdog;
@@ -41,6 +42,7 @@ use crate::interrupt::Interrupt;
 use crate::preview::PreviewFile;
 use crate::stdout::print_lines;
 use crate::take;
+use problem_words::at_a_terminal;
 use shown_preview::ShownPreview;
 use wan_alpha_take::environment::Environment;
 #[cfg(not(test))]
@@ -175,12 +177,6 @@ pub(crate) fn have_made(
         }
         seen = client.wait(seen, Duration::from_millis(250));
     }
-}
-
-/// A problem in the words of a command line: the engine speaks to nodes, which have buttons.
-fn at_a_terminal(problem: Problem) -> Problem {
-    let remedy = problem.remedy.replace("press Generate again", "run the command again");
-    Problem { remedy, ..problem }
 }
 
 /// The take that the engine has made, its warnings told.
@@ -488,19 +484,4 @@ fn wait(client: &EngineClient, until: impl Fn(&Snapshot) -> bool) -> Result<()> 
         seen = client.wait(seen.max(snapshot.revision), Duration::from_millis(500));
     }
     Err(anyhow!("the engine did not answer within 30 s; `wan-alpha engine stop` ends it"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_said_to_nodes_is_said_at_a_terminal_without_their_buttons() {
-        let stopped =
-            Problem::new(ProblemCode::Stopped, "the engine was stopped", "press Generate again");
-        let said = at_a_terminal(stopped).to_string();
-        assert_eq!(said, "the engine was stopped; run the command again");
-        let other = Problem::new(ProblemCode::Failed, "a fault", "try again");
-        assert_eq!(at_a_terminal(other.clone()), other);
-    }
 }

@@ -24,7 +24,7 @@ struct Reading {
     by: String,
     #[serde(default)]
     refused: Option<String>,
-    /// Width and height.
+    /// Width and height in pixels.
     #[serde(default)]
     size: [usize; 2],
     #[serde(default)]

@@ -13,7 +13,7 @@ const VARIABLE: &str = "WAN_ALPHA_TEST_FFMPEG";
 /// A version of ffmpeg.
 pub(crate) struct FfmpegFolder {
     folder: TempDir,
-    /// Its first line.
+    /// The first line that it says.
     pub(crate) version: String,
 }
 

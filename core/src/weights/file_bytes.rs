@@ -57,7 +57,7 @@ pub(super) fn changed(path: &Path) -> Error {
     )
 }
 
-/// An open file.
+/// An open file and its bytes.
 #[derive(Debug)]
 pub(super) struct FileBytes {
     path: PathBuf,

@@ -24,7 +24,7 @@ pub struct FoundParts {
     pub dora: Option<(Arc<TensorFile>, Vec<LowRankPair>)>,
     /// The text encoder, all of its files.
     pub text: Option<Arc<TensorSet>>,
-    /// The tokenizer's file.
+    /// The file of the tokenizer.
     pub tokenizer: Option<PathBuf>,
     /// The base autoencoder, where no decoders of color and alpha were found.
     pub autoencoder: Option<Arc<TensorSet>>,

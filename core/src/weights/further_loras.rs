@@ -14,7 +14,7 @@ use crate::{Error, Result, Watch};
 /// A LoRA that is to be merged, and how strongly; 1 is as trained.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FurtherLora {
-    /// Its file.
+    /// The file that holds it.
     pub path: PathBuf,
     /// How strongly it is merged.
     pub strength: f64,

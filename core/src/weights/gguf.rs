@@ -148,7 +148,7 @@ impl<R: Read> HeaderReader<R> {
         self.bytes().map(u64::from_le_bytes)
     }
 
-    /// Passes over bytes.
+    /// Passes over so many bytes.
     fn pass(&mut self, bytes: u64) -> Parsed<()> {
         if bytes > self.end.saturating_sub(self.place) {
             return Err("its header is cut off".into());
