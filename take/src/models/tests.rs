@@ -13,6 +13,7 @@ fn manifest(name: &str, file: &Path) -> Manifest {
         preset: None,
         images: None,
         quantized_from: None,
+        preview: None,
     }
 }
 
