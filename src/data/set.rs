@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail, ensure};
 use fast_image_resize::FilterType;
+use wan_alpha_take::counted::counted;
 use wan_alpha_take::frame::OwnedFrame;
 use wan_alpha_take::frames::latent_frames;
 use wan_alpha_take::{Ellipse, Track};
@@ -177,7 +178,9 @@ impl Set {
     }
 
     fn row(&self, row: usize) -> Result<&Row> {
-        self.rows.get(row).with_context(|| format!("row {row} of {} from 0 on", self.rows.len()))
+        self.rows.get(row).with_context(|| {
+            format!("there is no row {}: the set has {}", row + 1, counted(self.rows.len(), "row"))
+        })
     }
 }
 

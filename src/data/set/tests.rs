@@ -146,7 +146,7 @@ fn what_is_wrong_is_named_by_row_and_file() {
     let text = failure(2);
     assert!(text.contains("9 frames, but alpha still.png has 1"), "{text}");
     assert!(failure(3).contains("short does not exist"));
-    assert!(failure(4).contains("there are 4 rows"));
+    assert!(failure(4).contains("there is no row 5: the set has 4 rows"));
 }
 
 #[test]
