@@ -61,6 +61,20 @@ fn a_damaged_take_is_set_aside_and_made_again() {
 }
 
 #[test]
+fn what_an_engine_warns_of_is_said_to_who_waits_for_the_take() {
+    let studio = Studio::new();
+    let long = vec!["smoke"; 600].join(" ");
+    let request = studio.request_with("long.json", 1, 5, |request| request["prompt"] = long.into());
+    let (_, said) = studio.ok(&["take", "make", "--engine", &request]);
+    let told = "warning: the prompt has more than the ";
+    assert_eq!(said.matches(told).count(), 1, "{said}");
+    // Somebody who asks for the same take later hears it too: it stands in the take's record.
+    let (_, again) = studio.ok(&["take", "make", "--engine", &request]);
+    assert_eq!(again.matches(told).count(), 1, "{again}");
+    studio.ok(&["engine", "stop"]);
+}
+
+#[test]
 fn the_engine_keeps_its_model_warm() {
     let studio = Studio::new();
     let (none, _) = studio.ok(&["engine", "status"]);
