@@ -131,6 +131,9 @@ pub fn place<B: std::fmt::Debug + Send + 'static>(
     Ok(Box::new(BroughtIntoForm::new(weights, blocks, kept, (layout, memory, block))))
 }
 
+/// Blocks that the system is asked to read before they are needed.
+const READ_AHEAD: usize = 4;
+
 /// How blocks are made where a placement has them.
 struct BlockMaking<'a, B> {
     weights: &'a Weights,
@@ -162,9 +165,12 @@ impl<B: std::fmt::Debug + Send + 'static> BlockMaking<'_, B> {
                 resident.push(None);
                 continue;
             }
-            let following = index + 1;
-            if following < count && !coming.contains(&following) {
-                self.weights.sub(following).read_ahead();
+            // What lies in few bits is in form sooner than it is read: more than one is asked for.
+            let asked = if done == 0 { index + 1 } else { index + READ_AHEAD };
+            for following in asked..=index + READ_AHEAD {
+                if following < count && !coming.contains(&following) {
+                    self.weights.sub(following).read_ahead();
+                }
             }
             resident.push(Some((self.resident)(index)?));
             next(&mut done)?;
