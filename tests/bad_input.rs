@@ -219,7 +219,7 @@ fn masks_of_another_length_or_form() {
         refused(render.with("--mask", mask), &words);
     }
     let text = render();
-    let mask = text.file("notes.txt", b"a note".to_vec());
+    let mask = text.file("notes.txt", b"a note");
     let words =
         ["notes.txt is text", "a movie, or as a tensor [frames, height, width] that torch.save"];
     refused(text.with("--mask", mask), &words);

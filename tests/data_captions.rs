@@ -213,7 +213,8 @@ fn a_service_that_declines_everything_is_asked_the_wrong_way() {
     let room = uncaptioned();
     let wrong = Service::start(|_| (400, "", "{\"error\": \"no such model\"}".to_owned()));
     let words = room.fails(&asking(&wrong), 2);
-    for expected in ["declined whatever it was asked for, 2 rows", "no such model", "check --model"] {
+    for expected in ["declined whatever it was asked for, 2 rows", "no such model", "check --model"]
+    {
         assert!(words.contains(expected), "{words}");
     }
     // Which says nothing of the rows.

@@ -182,7 +182,8 @@ mod tests {
 
     /// A recording: its tables, and frames of two packets each.
     fn recording(id: u16, frames: u8) -> Vec<u8> {
-        let frame = |at: u8| [packet(id, 2 * at & 15, true), packet(id, (2 * at + 1) & 15, false)];
+        let frame =
+            |at: u8| [packet(id, (2 * at) & 15, true), packet(id, (2 * at + 1) & 15, false)];
         let frames = (0..frames).flat_map(frame).flatten();
         packet(PROGRAMS, 0, true).into_iter().chain(frames).collect()
     }
