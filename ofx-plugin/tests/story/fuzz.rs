@@ -153,17 +153,34 @@ fn takes(workshop: &Workshop) -> (TakeRequest, Vec<String>) {
 /// Engines that are met in turn.
 const ENGINES: u32 = 5;
 
+/// Processes of the engine of this test.
+fn running_engines(workshop: &Workshop) -> Vec<String> {
+    let program = workshop.at("engine");
+    let is_engine = |process: &String| {
+        let command = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&command).contains(&*program.to_string_lossy())
+    };
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
+        .filter(is_engine)
+        .collect()
+}
+
 /// Another engine for each loading: one that works, fails, ends, talks nonsense, or is not there.
 /// Returns whether it makes takes.
 fn engine_does(workshop: &Workshop, rng: &mut Rng, round: u32) -> bool {
-    for engine in workshop.engines() {
-        let command = fs::read(format!("/proc/{engine}/cmdline")).unwrap_or_default();
-        if String::from_utf8_lossy(&command).contains(&*workshop.at("engine").to_string_lossy()) {
-            let _ =
-                std::process::Command::new("kill").args(["-KILL", &engine.to_string()]).status();
-        }
-    }
+    // First the program, so that none is started any more; then whatever runs, though it has not said that it
+    // does: it may have read its script already, and would go on by that.
     let _ = fs::remove_file(workshop.at("engine"));
+    eventually("engines end", || {
+        let running = running_engines(workshop);
+        for engine in &running {
+            let _ = std::process::Command::new("kill").args(["-KILL", engine]).status();
+        }
+        running.is_empty()
+    });
     let step = rng.u32(0..4);
     let at = |what| json!({ "stage": "sampling", "step": step, "what": what });
     let problem = json!({ "fail": { "code": "x", "message": "no room", "remedy": "make some" } });
