@@ -2,9 +2,15 @@
 
 use std::fs;
 
-use wan_alpha_test_host::{Profile, RenderAsk};
+use wan_alpha_test_host::{Node, Profile, RenderAsk};
 
 use crate::workshop::{alone, event, eventually, plain_node, shows, take, until_status};
+
+/// Has a take made, and waits until it is before the step that `gate_before_pausing` holds up.
+fn generate_to_the_gate(node: &Node) {
+    node.press("generate");
+    until_status(node, "at the gate", |status| status.starts_with("Sampling, 1 of"));
+}
 
 alone! {
     fn a_paused_take_says_so_and_goes_on(workshop) {
@@ -13,8 +19,7 @@ alone! {
         let project = plugin.project();
         let node = project.add_preferred().unwrap();
         plain_node(&node, "one");
-        node.press("generate");
-        until_status(&node, "at the gate", |status| status.starts_with("Sampling, 1 of"));
+        generate_to_the_gate(&node);
         node.press("pause");
         assert!(node.text("status").contains("after this step"), "{}", node.text("status"));
         workshop.open_gate();
@@ -38,8 +43,7 @@ alone! {
         let project = plugin.project();
         let [node, other] = [0; 2].map(|_| project.add_preferred().unwrap());
         plain_node(&node, "one");
-        node.press("generate");
-        until_status(&node, "at the gate", |status| status.starts_with("Sampling, 1 of"));
+        generate_to_the_gate(&node);
         let start = node.int("startFrame");
         let ask = RenderAsk::at(f64::from(start));
         other.around([start, start + 3], &ask, || {
@@ -58,8 +62,7 @@ alone! {
         plain_node(&node, "one");
         // Renders wait.
         node.set("missing", 1);
-        node.press("generate");
-        until_status(&node, "at the gate", |status| status.starts_with("Sampling, 1 of"));
+        generate_to_the_gate(&node);
         let start = node.int("startFrame");
         let ask = RenderAsk::at(f64::from(start));
         other.around([start, start + 3], &ask, || {
@@ -79,8 +82,7 @@ alone! {
         let [node, other] = [0; 2].map(|_| project.add_preferred().unwrap());
         plain_node(&node, "one");
         // An engine is there, and makes nothing.
-        node.press("generate");
-        until_status(&node, "at the gate", |status| status.starts_with("Sampling, 1 of"));
+        generate_to_the_gate(&node);
         node.press("cancel");
         let start = node.int("startFrame");
         let (range, ask) = ([start, start + 3], RenderAsk::at(f64::from(start)));
