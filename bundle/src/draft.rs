@@ -51,9 +51,10 @@ pub(crate) struct DraftOptions {
     /// judged by.
     #[arg(long, value_name = "N", requires = "judge", default_value_t = 2)]
     edition: u64,
-    /// The folder of the stages and of defaults.json.
+    /// A folder of stages and of defaults.json; given again, stages that go on from those before, and
+    /// the last one's defaults count.
     #[arg(long, value_name = "DIR", default_value = STAGES)]
-    stages: PathBuf,
+    stages: Vec<PathBuf>,
     /// μ in place of the node's default, with --judge.
     #[arg(long, requires = "judge")]
     mu: Option<f64>,
@@ -78,12 +79,14 @@ pub(crate) fn run(tree: &Tree, options: &DraftOptions) -> Result<ExitCode> {
     if options.judge {
         return judge(tree, &command, &out, options);
     }
-    let folder = tree.root().join(&options.stages);
-    let stages = stages(&folder)?;
+    let folders: Vec<PathBuf> =
+        options.stages.iter().map(|folder| tree.root().join(folder)).collect();
+    let stages = stages(&folders)?;
+    let folder = folders.last().context("--stages: no folder")?;
     if options.ablate {
         let ablation = ablate::Ablation {
             command: &command,
-            stages: &folder,
+            stages: folder,
             out: &out,
             defaults: &folder.join(DEFAULTS),
             prompts: options.prompts.unwrap_or(32),
@@ -189,23 +192,40 @@ fn judge(tree: &Tree, command: &Path, out: &Path, options: &DraftOptions) -> Res
     Ok(ExitCode::SUCCESS)
 }
 
-/// Names and settings, in order.
-fn stages(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
-    let list = || -> Result<Vec<(String, PathBuf)>> {
-        let mut stages = Vec::new();
-        for entry in fs::read_dir(folder)? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "toml")
-                && let Some(name) = path.file_stem().and_then(|name| name.to_str())
-            {
-                stages.push((name.to_owned(), path.clone()));
-            }
+/// Names and settings, in order: folder after folder, each by the numbers that its names begin with.
+fn stages(folders: &[PathBuf]) -> Result<Vec<(String, PathBuf)>> {
+    let mut stages = Vec::new();
+    for folder in folders {
+        let numbered =
+            stages_of(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        for (_, name, path) in numbered {
+            ensure!(
+                stages.iter().all(|(other, _)| *other != name),
+                "two folders of --stages have a stage {name}; its results have one place"
+            );
+            stages.push((name, path));
         }
-        stages.sort();
-        ensure!(!stages.is_empty(), "there are no stages in it");
-        Ok(stages)
-    };
-    list().with_context(|| format!("cannot read {}", folder.display()))
+    }
+    Ok(stages)
+}
+
+/// Numbers, names and settings of a folder's stages, by number.
+fn stages_of(folder: &Path) -> Result<Vec<(u32, String, PathBuf)>> {
+    let mut stages = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "toml")
+            && let Some(name) = path.file_stem().and_then(|name| name.to_str())
+        {
+            let number = name.split('-').next().and_then(|number| number.parse().ok());
+            let number = number
+                .with_context(|| format!("{name}.toml: its name must begin with a number"))?;
+            stages.push((number, name.to_owned(), path));
+        }
+    }
+    stages.sort();
+    ensure!(!stages.is_empty(), "there are no stages in it");
+    Ok(stages)
 }
 
 /// A tokenizer needs all of its captions.
@@ -266,11 +286,17 @@ mod tests {
     #[test]
     fn the_stages_are_there_in_their_order_and_a_smoke_run_is_short() {
         let folder = Tree::find().unwrap().root().join(STAGES);
-        let stages = stages(&folder).unwrap();
-        assert!(stages.len() >= 5 && folder.join(DEFAULTS).is_file());
-        for (name, file) in &stages {
+        let mixture = folder.join("mixture");
+        assert!(folder.join(DEFAULTS).is_file() && mixture.join(DEFAULTS).is_file());
+        let found = stages(&[folder.clone(), mixture]).unwrap();
+        let numbers: Vec<_> =
+            found.iter().map(|(name, _)| name.split('-').next().unwrap().to_owned()).collect();
+        let expected: Vec<_> = (1..=found.len()).map(|number| number.to_string()).collect();
+        assert!(found.len() >= 13 && numbers == expected, "{numbers:?}");
+        for (name, file) in &found {
             let steps = smoke_steps(file).unwrap();
             assert!(steps == SMOKE_STEPS || name.contains("tokenizer"), "{name}: {steps}");
         }
+        assert!(stages(&[folder.clone(), folder]).is_err());
     }
 }

@@ -54,6 +54,12 @@ fn paths_count_from_the_files_folder() {
     assert_eq!(settings.data.set, Some(folder.path().join("clips")));
 }
 
+/// What a stage's name begins with.
+fn number_of(path: &Path) -> u32 {
+    let name = path.file_stem().unwrap().to_str().unwrap();
+    name.split('-').next().unwrap().parse().unwrap()
+}
+
 /// The runs of a folder in their order, and the kind of each.
 fn stages(folder: &str) -> Vec<(String, Settings)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
@@ -64,7 +70,7 @@ fn stages(folder: &str) -> Vec<(String, Settings)> {
             runs.push((path.clone(), Settings::read(&path, &Unwatched).unwrap()));
         }
     }
-    runs.sort_by(|(a, _), (b, _)| a.cmp(b));
+    runs.sort_by_key(|(path, _)| number_of(path));
     let kind = |settings: &Settings| {
         let task = serde_json::to_value(&settings.task).unwrap();
         task["kind"].as_str().unwrap().to_owned()
@@ -85,12 +91,12 @@ fn the_stages_of_the_mixture_are_runs_of_the_second_edition_that_lose_little_whe
     let runs = stages("resources/draft-training/mixture");
     let kinds: Vec<&str> = runs.iter().map(|(kind, _)| kind.as_str()).collect();
     let [base, rgba, transformer] = ["base-vae", "rgba-vae", "transformer"];
-    assert_eq!(kinds, ["tokenizer", base, base, transformer, rgba, rgba, transformer, rgba]);
+    assert_eq!(kinds, ["tokenizer", base, rgba, transformer, rgba]);
     for (kind, settings) in &runs {
         assert_eq!(settings.data.edition, Some(2), "{kind}");
         assert!(settings.every.checkpoint <= 250, "{kind}");
     }
-    let windows = runs[6].1.data.windows().unwrap();
+    let windows = runs[3].1.data.windows().unwrap();
     for needed in [[17, 96, 96], [17, 128, 128], [33, 96, 160]] {
         let [frames, height, width] = needed;
         assert!(windows.contains(&Window { frames, height, width }), "{needed:?}");
