@@ -194,7 +194,7 @@ fn kind_of_key(text: &str) -> Result<KeyKind> {
     read().context("the key in it is none of PKCS#8")
 }
 
-/// Reads both files.
+/// Reads certificates and key, and looks whether they belong together.
 ///
 /// # Errors
 /// Which file cannot be used, and why; the kinds of their keys differ.

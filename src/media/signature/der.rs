@@ -11,7 +11,7 @@ pub(super) const CONTEXT_0: u8 = 0xa0;
 #[derive(Clone, Copy)]
 pub(super) struct DerReader<'a>(pub(super) &'a [u8]);
 
-/// One element.
+/// One element: its kind, and what it is made of.
 #[derive(Clone, Copy)]
 pub(super) struct DerElement<'a> {
     pub(super) tag: u8,
@@ -26,7 +26,7 @@ impl<'a> DerReader<'a> {
     pub(super) fn next(&mut self) -> Option<DerElement<'a>> {
         let [tag, first, ..] = *self.0 else { return None };
         let (length, head) = match first {
-            0..0x80 => (usize::from(first), 2),
+            0..=0x7f => (usize::from(first), 2),
             // More than 4 bytes of length no certificate has.
             0x81..=0x84 => {
                 let head = 2 + usize::from(first - 0x80);

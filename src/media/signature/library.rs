@@ -41,11 +41,11 @@ struct SignerInfo {
 macro_rules! functions {
     ($($name:ident: fn($($argument:ty),*) $(-> $result:ty)?;)*) => {
         /// The functions of the library that are used here.
-        struct Functions {
+        struct C2paFunctions {
             $($name: unsafe extern "C" fn($($argument),*) $(-> $result)?,)*
         }
 
-        impl Functions {
+        impl C2paFunctions {
             fn of(library: &Library) -> Result<Self, libloading::Error> {
                 Ok(Self {
                     // SAFETY: c2pa.h declares each of them so; they are called only while the library is
@@ -79,9 +79,9 @@ functions! {
     c2pa_reader_json: fn(Raw) -> *mut c_char;
 }
 
-/// The opened library.
+/// The library, opened for as long as this process runs.
 pub(crate) struct C2paLibrary {
-    functions: Functions,
+    functions: C2paFunctions,
     /// Never closed: its threads would come back to code that has gone.
     _library: ManuallyDrop<Library>,
     path: PathBuf,
@@ -139,7 +139,7 @@ impl C2paLibrary {
         // SAFETY: a file that the user or set-up put there as this library; its initializers are those of
         // Rust's standard library.
         let library = unsafe { Library::new(path) }.map_err(because)?;
-        let functions = Functions::of(&library).map_err(because)?;
+        let functions = C2paFunctions::of(&library).map_err(because)?;
         Ok(Self { functions, _library: ManuallyDrop::new(library), path: path.clone() })
     }
 
@@ -333,7 +333,7 @@ impl C2paLibrary {
 /// Something of the library's that is freed when it is done with.
 struct C2paHandle<'a> {
     library: &'a C2paLibrary,
-    /// Never null.
+    /// Given out by the library, and never null.
     raw: Raw,
 }
 
