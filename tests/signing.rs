@@ -93,9 +93,14 @@ impl Signing {
     }
 }
 
+/// How a cluster of Matroska begins, in which frames are.
+const CLUSTER: &[u8] = &[0x1f, 0x43, 0xb6, 0x75];
+
 /// Of the last box, chunk or block of pixels that is called so, a byte inside.
 fn inside(name: &'static [u8]) -> impl Fn(&[u8]) -> usize {
-    move |bytes| bytes.windows(name.len()).rposition(|part| part == name).unwrap() + 12
+    // A cluster has some heads of elements before the bytes of a frame.
+    let after = if name == CLUSTER { 80 } else { 12 };
+    move |bytes| bytes.windows(name.len()).rposition(|part| part == name).unwrap() + after
 }
 
 #[test]
@@ -151,7 +156,7 @@ fn movies_are_signed_before_they_are_read_back_and_hold_until_a_byte_changes() {
             match format {
                 "prores" | "png-mov" => take.holds_until_it_changes(&path, inside(b"mdat")),
                 "webp" => take.holds_until_it_changes(&path, inside(b"VP8L")),
-                _ => take.holds_until_it_changes(&path, |bytes| bytes.len() / 2),
+                _ => take.holds_until_it_changes(&path, inside(CLUSTER)),
             }
         }
         let both =

@@ -88,15 +88,17 @@ fn read_sidecar(path: &Path) -> Result<Vec<u8>> {
     read().with_context(|| format!("{} cannot be read", path.display()))
 }
 
+/// The types of files that can hold a signature, by a word of what they are called here.
+const KINDS: [(&str, &str); 4] = [
+    ("PNG", "image/png"),
+    ("JPEG", "image/jpeg"),
+    ("WebP", "image/webp"),
+    ("MP4", "video/mp4"),
+];
+
 /// The type by which the library looks for a signature in such a file, or hashes it as it is.
 fn mime_of(kind: &str) -> &'static str {
-    match kind {
-        "a PNG image" => "image/png",
-        "a JPEG image" => "image/jpeg",
-        "a WebP image" => "image/webp",
-        "a QuickTime or MP4 movie" => "video/mp4",
-        _ => OTHER,
-    }
+    KINDS.iter().find(|(word, _)| kind.contains(word)).map_or(OTHER, |(_, mime)| mime)
 }
 
 impl SignatureReport {
