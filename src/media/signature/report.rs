@@ -89,12 +89,8 @@ fn read_sidecar(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// The types of files that can hold a signature, by a word of what they are called here.
-const KINDS: [(&str, &str); 4] = [
-    ("PNG", "image/png"),
-    ("JPEG", "image/jpeg"),
-    ("WebP", "image/webp"),
-    ("MP4", "video/mp4"),
-];
+const KINDS: [(&str, &str); 4] =
+    [("PNG", "image/png"), ("JPEG", "image/jpeg"), ("WebP", "image/webp"), ("MP4", "video/mp4")];
 
 /// The type by which the library looks for a signature in such a file, or hashes it as it is.
 fn mime_of(kind: &str) -> &'static str {
