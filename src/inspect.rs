@@ -1,11 +1,9 @@
 //! `wan-alpha inspect`: what files say of their origin, ours or not.
 //!
 //! What a file says can be written by anyone, and left out by anyone. Only a signature can be checked, and
-//! that is done by the program `c2patool`, where it is found.
+//! that is done by the makers' library for C2PA (`media::signature`), where there is one to check.
 
-use std::io::ErrorKind;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
@@ -14,6 +12,7 @@ use crate::args::InspectFiles;
 use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
 use crate::media::embedded::EmbeddedTexts;
+use crate::media::signature::{SignatureReader, SignatureReport};
 use crate::stdout::print_lines;
 
 /// IPTC's terms for what a model had its part in, and what they mean.
@@ -48,10 +47,12 @@ pub(crate) fn run(args: &InspectFiles, context: &CommandContext<'_>) -> Result<(
     let mut lines = Vec::new();
     let mut about = Vec::new();
     let mut unread = Vec::new();
+    let reader = SignatureReader::new(&context.environment.c2pa, args.trust.as_deref());
+    let mut reader = reader.or_exit(Exit::BadInput)?;
     for file in &args.files {
         match EmbeddedTexts::of(file) {
             Ok(found) => {
-                let signature = Signature::of(file, &found);
+                let signature = SignatureState::of(file, &found, &mut reader);
                 about.push(as_json(file, &found, &signature));
                 lines.extend(in_words(file, &found, &signature));
             }
@@ -70,68 +71,33 @@ pub(crate) fn run(args: &InspectFiles, context: &CommandContext<'_>) -> Result<(
 }
 
 /// Whether a file is signed, and whether that holds.
-enum Signature {
+enum SignatureState {
     None,
-    /// As `c2patool` has it.
-    Checked(Value),
+    /// As the library for C2PA has it.
+    Checked(SignatureReport),
     /// Why it could not be checked.
     Unchecked(String),
 }
 
-impl Signature {
-    fn of(file: &Path, found: &EmbeddedTexts) -> Self {
-        let beside = file.with_extension("c2pa");
-        if !found.has_c2pa && !beside.is_file() {
-            return Self::None;
+impl SignatureState {
+    fn of(file: &Path, found: &EmbeddedTexts, reader: &mut SignatureReader<'_>) -> Self {
+        match reader.look(file, found.kind, found.has_c2pa) {
+            Ok(None) => Self::None,
+            Ok(Some(report)) => Self::Checked(report),
+            Err(error) => Self::Unchecked(format!("{error:#}")),
         }
-        let mut command = Command::new("c2patool");
-        command.arg(file);
-        if !found.has_c2pa {
-            command.arg("--external-manifest").arg(&beside);
-        }
-        match command.stdin(Stdio::null()).output() {
-            Err(error) if error.kind() == ErrorKind::NotFound => Self::Unchecked(
-                "it is checked by c2patool, which is not on PATH: install it (`cargo install c2patool`)"
-                    .to_owned(),
-            ),
-            Err(error) => Self::Unchecked(format!("c2patool cannot be started: {error}")),
-            Ok(output) => match serde_json::from_slice::<Value>(&output.stdout) {
-                Ok(said) if output.status.success() => Self::Checked(said),
-                _ => {
-                    let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
-                    Self::Unchecked(format!("c2patool cannot read it: {said}"))
-                }
-            },
-        }
-    }
-
-    /// What `c2patool` says of it: Valid, Trusted or Invalid.
-    fn state(said: &Value) -> &str {
-        said["validation_state"].as_str().unwrap_or("unknown")
     }
 
     fn words(&self) -> String {
         match self {
             Self::None => "none (no C2PA manifest)".to_owned(),
             Self::Unchecked(why) => format!("a C2PA manifest, not checked: {why}"),
-            Self::Checked(said) => {
-                let by = said.pointer("/manifests").and_then(Value::as_object);
-                let active = said["active_manifest"].as_str().unwrap_or_default();
-                let signer = by.and_then(|all| all.get(active));
-                let signer = signer.and_then(|one| one.pointer("/signature_info/issuer"));
-                let signer = signer.and_then(Value::as_str).unwrap_or("nobody that is named");
-                match Self::state(said) {
-                    "Valid" => format!("holds, by {signer} (who that is was not checked)"),
-                    "Trusted" => format!("holds, by {signer}, whom c2patool trusts"),
-                    "Invalid" => format!("DOES NOT HOLD, of {signer}"),
-                    other => format!("a C2PA manifest of {signer}, of which c2patool says {other}"),
-                }
-            }
+            Self::Checked(report) => report.words(),
         }
     }
 }
 
-fn in_words(file: &Path, found: &EmbeddedTexts, signature: &Signature) -> Vec<String> {
+fn in_words(file: &Path, found: &EmbeddedTexts, signature: &SignatureState) -> Vec<String> {
     let mut lines = vec![format!("{}: {}", file.display(), found.kind)];
     let mut add = |name: &str, words: &str| lines.push(format!("  {name:<14} {words}"));
     match found.text(&SOURCE_TYPE) {
@@ -157,7 +123,7 @@ fn in_words(file: &Path, found: &EmbeddedTexts, signature: &Signature) -> Vec<St
     lines
 }
 
-fn as_json(file: &Path, found: &EmbeddedTexts, signature: &Signature) -> Value {
+fn as_json(file: &Path, found: &EmbeddedTexts, signature: &SignatureState) -> Value {
     let texts = found.texts.iter().map(|(name, text)| json!({ "name": name, "text": text }));
     json!({
         "file": file,
@@ -167,9 +133,11 @@ fn as_json(file: &Path, found: &EmbeddedTexts, signature: &Signature) -> Value {
         "texts": texts.collect::<Vec<Value>>(),
         "has_c2pa": found.has_c2pa,
         "signature": match signature {
-            Signature::None => Value::Null,
-            Signature::Unchecked(why) => json!({ "unchecked": why }),
-            Signature::Checked(said) => json!({ "state": Signature::state(said), "report": said }),
+            SignatureState::None => Value::Null,
+            SignatureState::Unchecked(why) => json!({ "unchecked": why }),
+            SignatureState::Checked(report) => {
+                json!({ "state": report.state(), "report": report.said })
+            }
         },
     })
 }

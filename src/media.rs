@@ -21,6 +21,7 @@
 //! - [`resize`]: pictures in another size, and parts of them;
 //! - [`contact_sheet`], [`variant_sheet`], [`thumbnail`]: small pictures to look at;
 //! - [`provenance`]: what a file says of where it is from;
+//! - [`signature`]: that statement signed, and whether a signature holds;
 //! - [`recipe`]: what a file of ours was made of, read back;
 //! - [`atomic_file`]: files that appear whole or not at all;
 //! - [`error`]: what can go wrong.
@@ -54,6 +55,7 @@ pub(crate) mod rgba;
 #[cfg(test)]
 pub(crate) mod sample;
 pub(crate) mod sequence;
+pub(crate) mod signature;
 #[cfg(test)]
 mod speed;
 pub(crate) mod thumbnail;

@@ -23,11 +23,10 @@ use wan_alpha_take::counted::{counted, verb};
 use wan_alpha_take::frame::Frame;
 
 use crate::exit::{Exit, OrExit};
-use crate::media::atomic_file::write_whole;
 use crate::media::contact_sheet::ContactSheet;
-use crate::media::error::MediaError;
 use crate::media::frame_look::FrameLook;
 use crate::media::provenance::Provenance;
+use crate::media::signature::{SIDECAR, SealedBytes, sealed};
 use crate::media::{exr, png};
 use folder::Folder;
 pub(crate) use folder::{PROGRAM, TAKE, is_replaced, names_in};
@@ -70,13 +69,14 @@ impl Plan {
 
     /// Whether a file of this name is one of its files.
     fn writes(&self, name: &str) -> bool {
-        let FileSettings { formats, names, .. } = &self.settings;
+        let FileSettings { formats, names, signer, .. } = &self.settings;
+        let is_of = |format: &Format, extension: &str| match format.movie() {
+            None => names.index_of(name, extension).is_some_and(|index| index < self.frames),
+            Some(_) => name == names.movie(extension),
+        };
         formats.iter().any(|format| {
-            let index = names.index_of(name, format.extension());
-            match format.movie() {
-                None => index.is_some_and(|index| index < self.frames),
-                Some(_) => name == names.movie(format.extension()),
-            }
+            let is_signed = signer.is_some() && format.is_signed_beside();
+            is_of(format, format.extension()) || is_signed && is_of(format, SIDECAR)
         })
     }
 }
@@ -142,22 +142,28 @@ impl Writer {
         let seen = Frame { rgba: &seen, ..frame };
         let images = plan.settings.formats.iter().filter(|format| format.movie().is_none());
         // Compressing costs more than writing, so the formats are made side by side.
+        let (names, folder) = (&plan.settings.names, self.folder.path());
         let encoded = thread::scope(|scope| {
             let works: Vec<_> = images
-                .map(|&format| (format, scope.spawn(move || encode(format, plan, [&frame, &seen]))))
+                .map(|&format| {
+                    let path = folder.join(names.frame(frame.index, format.extension()));
+                    let work = scope.spawn({
+                        let path = path.clone();
+                        move || encode(format, plan, [&frame, &seen], &path)
+                    });
+                    (path, work)
+                })
                 .collect();
             self.sheet.offer(&frame);
             let movies = self.movies.write(&seen);
-            let works = works.into_iter().map(|(format, work)| (format, work.join()));
+            let works = works.into_iter().map(|(path, work)| (path, work.join()));
             movies.map(|()| works.collect::<Vec<_>>())
         })?;
-        for (format, bytes) in encoded {
-            let extension = format.extension();
-            let Ok(bytes) = bytes else {
-                anyhow::bail!("the {extension} encoder broke off at frame {}", frame.index);
+        for (path, made) in encoded {
+            let Ok(made) = made else {
+                anyhow::bail!("the encoder of {} broke off", path.display());
             };
-            let path = self.folder.path().join(plan.settings.names.frame(frame.index, extension));
-            write_whole(&path, &bytes?)?;
+            made?.write(&path)?;
             self.frames.push(path);
         }
         self.next += 1;
@@ -168,28 +174,32 @@ impl Writer {
     pub(crate) fn finish(mut self) -> Result<Written> {
         let (next, frames) = (self.next, self.plan.frames);
         ensure!(next == frames, "only {next} of {} were made", counted(frames, "frame"));
-        let bytes = png::encode_sheet(&self.sheet, &self.plan.provenance)?;
+        let Plan { settings, provenance, .. } = &self.plan;
         let sheet = self.folder.path().join(SHEET);
-        write_whole(&sheet, &bytes)?;
+        let bytes = png::encode_sheet(&self.sheet, provenance)?;
+        sealed(bytes, &sheet, settings.signer.as_deref(), provenance)?.write(&sheet)?;
         let (movies, remarks) = self.movies.finish()?;
         self.frames.extend(movies);
         Ok(Written { folder: self.folder, frames: self.frames, sheet, remarks })
     }
 }
 
-/// The file of a frame: as it was made where alpha alone is written, else as it is seen.
+/// The file of a frame, signed where somebody signs: as it was made where alpha alone is written, else as it
+/// is seen.
 fn encode(
     format: Format,
     plan: &Plan,
     [made, seen]: [&Frame<'_>; 2],
-) -> Result<Vec<u8>, MediaError> {
+    path: &Path,
+) -> Result<SealedBytes> {
     let Plan { settings, provenance, .. } = plan;
-    match (format, &settings.look) {
+    let bytes = match (format, &settings.look) {
         (Format::Exr, FrameLook::AlphaOnly) => exr::encode_alpha(made, &settings.exr, provenance),
         (Format::Exr, _) => exr::encode(seen, &settings.exr, provenance),
         (_, FrameLook::AlphaOnly) => png::encode_alpha(made, settings.png, provenance),
         _ => png::encode(seen, settings.png, provenance),
-    }
+    }?;
+    sealed(bytes, path, settings.signer.as_deref(), provenance)
 }
 
 /// The files of a take, all on disk.

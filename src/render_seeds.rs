@@ -20,6 +20,7 @@ use crate::making_in_place::MakingInPlace;
 use crate::media::atomic_file::{explain_write, probe, write_whole};
 use crate::media::png::encode_variants;
 use crate::media::provenance::Provenance;
+use crate::media::signature::{FileSigner, sealed};
 use crate::media::variant_sheet::{self, VariantSheet};
 use crate::render::{self, OpenedModel, ReadFlags};
 use crate::saved_request;
@@ -82,7 +83,7 @@ pub(crate) fn run(
     let mut listed = Vec::new();
     make_each(&asked.request, seeds, console, &mut make, &mut |sheet, take| {
         listed.push(described(listed.len() + 1, &take));
-        folder.write(sheet, &provenance, &listed, seeds.len())?;
+        folder.write(sheet, (&provenance, settings.signer.as_deref()), &listed, seeds.len())?;
         let key = take.description().key;
         drop(take);
         if args.no_store {
@@ -154,7 +155,7 @@ impl VariantFolder {
     fn write(
         &self,
         sheet: &VariantSheet,
-        provenance: &Provenance,
+        (provenance, signer): (&Provenance, Option<&FileSigner>),
         listed: &[Value],
         of: usize,
     ) -> Result<()> {
@@ -162,8 +163,8 @@ impl VariantFolder {
         let text =
             serde_json::to_string_pretty(&list).context("the list cannot be written")? + "\n";
         write_whole(&self.path.join(LIST), text.as_bytes())?;
-        write_whole(&self.path.join(SHEET), &encode_variants(sheet, provenance)?)?;
-        Ok(())
+        let path = self.path.join(SHEET);
+        sealed(encode_variants(sheet, provenance)?, &path, signer, provenance)?.write(&path)
     }
 }
 

@@ -62,6 +62,7 @@ pub(crate) fn run(tree: &Tree, options: &BundleOptions) -> Result<ExitCode> {
     let engine = build_engine(tree, layout)?;
     let parts = BundleParts {
         libraries: libraries(tree, options, &engine)?,
+        c2pa: setup::c2pa_library(tree),
         only_here: known_reasons(options),
         plugin,
         engine,

@@ -2,7 +2,7 @@
 //!
 //! | verb | does |
 //! |---|---|
-//! | `setup` | lays out libtorch and libclang under `.setup`, so that plain cargo works |
+//! | `setup` | lays out libtorch, libclang and the library for signatures under `.setup`, so that plain cargo works |
 //! | `demo` | set-up, bundle, and one take made by the node in a host, in `out/demo` |
 //! | `draft` | trains the draft model, stage after stage, and packs it |
 //! | `test` | set-up, then every test of the workspace |
@@ -45,7 +45,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Lay out libtorch and libclang under .setup, so that plain `cargo build` and `cargo test` work.
+    /// Lay out libtorch, libclang and the library for signatures under .setup, so that plain `cargo
+    /// build` and `cargo test` work.
     ///
     /// Fetches pinned wheels with pip, checks them, takes the libraries and headers out. Run again,
     /// it checks what is there and puts right what is missing or damaged.

@@ -1,4 +1,4 @@
-//! `cargo xtask setup`: libtorch and libclang under `.setup`, from pinned wheels.
+//! `cargo xtask setup`: libtorch, libclang and the library for signatures under `.setup`, from pinned wheels.
 //!
 //! Idempotent: a second run checks what is there and changes nothing. Resumable: wheels that an
 //! interrupted run fetched are used again, and a folder appears under its name only when it is
@@ -28,7 +28,7 @@ use crate::tree::Tree;
 use layout::PartLayout;
 use machine::Compiler;
 use manifest::{PartManifest, PartRecord};
-use parts::{CPU, CPU_OF_PACK, CUDA, LIBCLANG, Own, RULES, SetupPart, ZIG};
+use parts::{C2PA, C2PA_LIBRARY, CPU, CPU_OF_PACK, CUDA, LIBCLANG, Own, RULES, SetupPart, ZIG};
 use plan::SetupPlan;
 
 pub(crate) use foreign::{named as foreign_libtorch, version as version_of_libtorch};
@@ -66,6 +66,11 @@ pub(crate) fn cuda(tree: &Tree) -> PathBuf {
     tree.setup().join(CUDA.folder)
 }
 
+/// The library for signatures, as it is laid out.
+pub(crate) fn c2pa_library(tree: &Tree) -> PathBuf {
+    tree.setup().join(C2PA.folder).join("lib").join(C2PA_LIBRARY)
+}
+
 /// Where zig and cargo-zigbuild are laid out.
 pub(crate) fn zig(tree: &Tree) -> PathBuf {
     tree.setup().join(ZIG.folder)
@@ -90,9 +95,6 @@ pub(crate) fn ensure_for_pack(tree: &Tree) -> Result<PathBuf> {
 
 fn set_up(tree: &Tree, options: &SetupOptions) -> Result<()> {
     let parts = parts_to_lay_out(tree, options)?;
-    if parts.is_empty() {
-        return Ok(());
-    }
     lay_out_all(tree, &parts, options.keep_wheels)?;
     if options.cuda && !machine::has_nvidia_driver() {
         eprintln!(
@@ -148,6 +150,7 @@ fn parts_to_lay_out(tree: &Tree, options: &SetupOptions) -> Result<Vec<&'static 
             );
         }
     }
+    parts.push(&C2PA);
     parts.extend(options.zig.then_some(&ZIG));
     Ok(parts)
 }

@@ -114,14 +114,20 @@ fn the_real_bundle_works_wherever_it_is_carried() {
         );
     }
 
-    // It makes a take there.
+    // It makes a take there, and signs it by the library that it has beside it.
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/t2v/model");
     let out = made.path().join("take");
     let mut line = vec!["render", "--model", model.to_str().unwrap(), "--prompt", "a bubble"];
     line.extend(["--width", "64", "--height", "64", "--frames", "1", "--steps", "1"]);
     line.extend(["--no-store", "--out", out.to_str().unwrap()]);
+    let signing = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/signing");
+    let [chain, key] = ["es256.pem", "es256.key"].map(|name| signing.join(name));
+    line.extend(["--sign", chain.to_str().unwrap(), "--key", key.to_str().unwrap()]);
     says(&engine, &line, &[]);
     assert!(out.join("rgba.0000.exr").is_file() && out.join("contact-sheet.png").is_file());
+    let frame = out.join("rgba.0000.png");
+    let told = says(&engine, &["inspect", frame.to_str().unwrap()], &[]);
+    assert!(told.contains("holds, by Signer es256"), "{told}");
 
     // The check for a card runs to its end on it, as where there is no driver.
     let no_driver = made.path().join("no driver");

@@ -1,6 +1,7 @@
 //! The syntax of how frames are written, the same for `render`, `decode` and `take export`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::{Result, ensure};
@@ -13,6 +14,7 @@ use crate::media::frame_look::{FrameBackdrop, FrameLook, color_of};
 use crate::media::movie::Verify;
 use crate::media::png::{PngSettings, PngTag};
 use crate::media::provenance::DateTime;
+use crate::media::signature::{FileSigner, SigningFiles};
 use crate::output::{FileSettings, Format, FrameNames, MOST_DIGITS};
 
 /// How frames are written.
@@ -81,6 +83,19 @@ pub(crate) struct FrameArgs {
     #[arg(long, value_enum, value_name = "MARK", value_delimiter = ',')]
     pub(crate) mark: Vec<FurtherMark>,
 
+    /// Sign every file (C2PA) with these certificates, PEM, the signer's own first: in PNG, MOV and WebP,
+    /// beside others as .c2pa
+    #[arg(long, value_name = "CERT", requires = "sign_key")]
+    pub(crate) sign: Option<PathBuf>,
+
+    /// The key of --sign, PEM (PKCS#8), not encrypted
+    #[arg(long = "key", value_name = "KEY", requires = "sign")]
+    pub(crate) sign_key: Option<PathBuf>,
+
+    /// Have this authority put the time under each signature, over the network
+    #[arg(long, value_name = "URL", requires = "sign")]
+    pub(crate) tsa: Option<String>,
+
     /// Leave recipe and prompt out of the files: from these no take can be made again
     #[arg(long)]
     pub(crate) no_recipe: bool,
@@ -100,7 +115,7 @@ pub(crate) enum FurtherMark {
 }
 
 impl FrameArgs {
-    /// What is asked for; what frames are put over is read.
+    /// What is asked for; what frames are put over is read, and what they are signed with.
     pub(crate) fn settings(&self, environment: &Environment) -> Result<FileSettings> {
         let look = self.look().or_exit(Exit::BadInput)?;
         let made = environment.source_date.map(DateTime::of_seconds);
@@ -122,6 +137,7 @@ impl FrameArgs {
             mark_china: self.mark.contains(&FurtherMark::China),
             recipe: !self.no_recipe,
             verify: self.verify,
+            signer: self.signer(environment).or_exit(Exit::BadInput)?,
             made: made.unwrap_or_else(|| DateTime::of(SystemTime::now())),
         })
     }
@@ -129,7 +145,15 @@ impl FrameArgs {
     /// Files that are read.
     pub(crate) fn inputs(&self) -> Vec<PathBuf> {
         let image = self.over.as_ref().filter(|text| color_of(text).is_none());
-        image.map(PathBuf::from).into_iter().collect()
+        let signing = self.sign.iter().chain(&self.sign_key).cloned();
+        image.map(PathBuf::from).into_iter().chain(signing).collect()
+    }
+
+    /// Who signs what is written: tried out before anything is made.
+    fn signer(&self, environment: &Environment) -> Result<Option<Arc<FileSigner>>> {
+        let (Some(chain), Some(key)) = (&self.sign, &self.sign_key) else { return Ok(None) };
+        let files = SigningFiles { chain, key, time_authority: self.tsa.as_deref() };
+        FileSigner::open(files, &environment.c2pa).map(|signer| Some(Arc::new(signer)))
     }
 
     fn look(&self) -> Result<FrameLook> {

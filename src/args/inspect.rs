@@ -11,6 +11,11 @@ pub(crate) struct InspectFiles {
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
 
+    /// Certificates, PEM, of whom you trust to say who signed: a signature whose certificate leads to one of
+    /// them is told as trusted
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trust: Option<PathBuf>,
+
     /// Print JSON, for programs: all texts that the files hold
     #[arg(long)]
     pub(crate) json: bool,

@@ -9,7 +9,7 @@ use super::DoctorFinding;
 const ABOUT: &str = "environment";
 
 /// Every variable that means something, and what its value has to be.
-const KNOWN: [(&str, ValueKind); 15] = [
+const KNOWN: [(&str, ValueKind); 16] = [
     ("WAN_ALPHA_STORE", ValueKind::Anything),
     ("WAN_ALPHA_STORE_LIMIT", ValueKind::Number),
     ("WAN_ALPHA_MODELS", ValueKind::Anything),
@@ -25,6 +25,7 @@ const KNOWN: [(&str, ValueKind); 15] = [
     ("WAN_ALPHA_DEVICE", ValueKind::Device),
     ("WAN_ALPHA_MEMORY", ValueKind::Number),
     ("WAN_ALPHA_HEADROOM", ValueKind::Number),
+    ("WAN_ALPHA_C2PA", ValueKind::Anything),
 ];
 
 #[derive(Clone, Copy)]
@@ -110,7 +111,8 @@ mod tests {
     use crate::doctor::DoctorVerdict;
 
     fn named<'a>(text: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
-        let names = text.flat_map(|line| line.split(|c: char| !c.is_ascii_uppercase() && c != '_'));
+        let is_of_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        let names = text.flat_map(|line| line.split(|c: char| !is_of_name(c)));
         names
             .filter(|name| name.starts_with("WAN_ALPHA_") && !name.ends_with('_'))
             .map(str::to_owned)

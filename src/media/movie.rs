@@ -14,14 +14,16 @@ use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Stdio};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use tempfile::NamedTempFile;
 use wan_alpha_take::frame::Frame;
 
-use super::atomic_file::{explain_write, folder_of, unfinished_file};
+use super::atomic_file::{explain_write, folder_of, unfinished_file, write_whole};
 use super::embedded::{iso_boxes, riff};
 use super::provenance::{Provenance, xmp};
+use super::signature::{FileSigner, sidecar_of};
 use apng::Apng;
 use codec::{Container, MovieFormat};
 pub(crate) use codec::{MovieCodec, RECIPE_TAG};
@@ -48,6 +50,8 @@ pub(crate) struct MoviePlan {
     verify: Verify,
     /// None of what needs none.
     ffmpeg: Option<Ffmpeg>,
+    /// Who signs it; none: nobody.
+    signer: Option<Arc<FileSigner>>,
 }
 
 impl MoviePlan {
@@ -75,7 +79,12 @@ impl MoviePlan {
                 );
             }
         }
-        Ok(Self { codec, path, shape, provenance, verify, ffmpeg })
+        Ok(Self { codec, path, shape, provenance, verify, ffmpeg, signer: None })
+    }
+
+    /// The same movie, signed before it is read back.
+    pub(crate) fn signed_by(self, signer: Option<Arc<FileSigner>>) -> Self {
+        Self { signer, ..self }
     }
 
     /// Begins the file, under another name.
@@ -140,24 +149,40 @@ impl MovieWriter {
     pub(crate) fn finish(self) -> Result<(PathBuf, Option<String>)> {
         let Self { plan, encoder, temporary } = self;
         let work = || {
-            let remark = match encoder {
-                MovieEncoder::Apng(apng) => apng.finish().map(|()| None)?,
+            let (whole, sidecar, remark) = match encoder {
+                MovieEncoder::Apng(apng) => {
+                    apng.finish()?;
+                    let (whole, sidecar) = signed(&plan, temporary)?;
+                    (whole, sidecar, None)
+                }
                 MovieEncoder::Ffmpeg { running, format, kept } => {
                     running.finish()?;
                     mark(&plan, &format, temporary.path())?;
+                    let (whole, sidecar) = signed(&plan, temporary)?;
                     let ffmpeg = plan.ffmpeg.as_ref().context("ffmpeg has gone")?;
-                    verify::check(ffmpeg, &format, &plan.shape, temporary.path(), kept)?
+                    let remark = verify::check(ffmpeg, &format, &plan.shape, whole.path(), kept)?;
+                    (whole, sidecar, remark)
                 }
             };
-            temporary.as_file().sync_all()?;
-            temporary
-                .persist(&plan.path)
-                .map_err(|error| explain_write(&plan.path, &error.error))?;
+            whole.as_file().sync_all()?;
+            // First, so that no movie is there without it.
+            if let Some(sidecar) = sidecar {
+                write_whole(&sidecar_of(&plan.path), &sidecar)?;
+            }
+            whole.persist(&plan.path).map_err(|error| explain_write(&plan.path, &error.error))?;
             Ok(remark)
         };
         let remark: Result<Option<String>> = work();
         let remark = remark.with_context(|| format!("{} ({})", plan.path.display(), plan.codec))?;
         Ok((plan.path, remark))
+    }
+}
+
+/// The whole file, signed where somebody signs, and the signature where that lies beside it.
+fn signed(plan: &MoviePlan, whole: NamedTempFile) -> Result<(NamedTempFile, Option<Vec<u8>>)> {
+    match &plan.signer {
+        Some(signer) => signer.seal_file(whole, &plan.path, &plan.provenance),
+        None => Ok((whole, None)),
     }
 }
 

@@ -16,6 +16,7 @@ use super::SHEET;
 use super::format::Format;
 use super::names::FrameNames;
 use crate::media::atomic_file;
+use crate::media::signature::SIDECAR;
 use crate::write_lock::WriteLock;
 
 /// The file with the request, the versions and the timings.
@@ -177,12 +178,15 @@ pub(crate) fn is_replaced(name: &str, names: &FrameNames) -> bool {
     is_frame(name, names) || name == SHEET || name == TAKE
 }
 
-/// `rgba.0000.exr`: four digits, more for a take beyond 9999 frames; or a movie, `rgba.mov`.
+/// `rgba.0000.exr`: four digits, more for a take beyond 9999 frames; or a movie, `rgba.mov`; or the signature
+/// of one of them, `rgba.0000.c2pa`.
 fn is_frame(name: &str, names: &FrameNames) -> bool {
-    Format::ALL.iter().any(|format| match format.movie() {
-        None => names.is_frame(name, format.extension()),
-        Some(_) => name == names.movie(format.extension()),
-    })
+    let is_signature = names.is_frame(name, SIDECAR) || name == names.movie(SIDECAR);
+    is_signature
+        || Format::ALL.iter().any(|format| match format.movie() {
+            None => names.is_frame(name, format.extension()),
+            Some(_) => name == names.movie(format.extension()),
+        })
 }
 
 #[cfg(test)]
@@ -248,13 +252,14 @@ mod tests {
     fn the_old_take_stays_until_the_new_one_begins_and_then_goes_entirely() {
         let base = tempfile::tempdir().unwrap();
         open(base.path()).unwrap().begin().unwrap();
+        let signatures = ["rgba.0000.c2pa", "rgba.c2pa"];
         let old = ["rgba.0000.exr", "rgba.0080.exr", "rgba.0080.png", SHEET, ".wan-alpha-q.tmp"];
         let kept = ["notes.txt", "rgba.1.exr", "rgba.00a0.exr", "plate.0001.exr"];
-        for name in old.into_iter().chain(kept) {
+        for name in old.into_iter().chain(signatures).chain(kept) {
             fs::write(base.path().join(name), b"x").unwrap();
         }
         let mut folder = open(base.path()).unwrap();
-        assert_eq!(names(base.path()).len(), 10);
+        assert_eq!(names(base.path()).len(), 12);
         folder.begin().unwrap();
         assert_eq!(
             names(base.path()),

@@ -1,6 +1,7 @@
 //! The formats that a take is written in: a file for each frame, and movies.
 
 use crate::media::movie::MovieCodec;
+use crate::media::signature;
 
 /// A file format for frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -53,6 +54,11 @@ impl Format {
             Self::WebP => "webp",
             Self::Apng => "apng",
         }
+    }
+
+    /// Whether its files have their signatures beside them.
+    pub(super) fn is_signed_beside(self) -> bool {
+        signature::is_beside(self.extension())
     }
 
     /// The movie that it is; none of a file for each frame.

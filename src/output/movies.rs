@@ -10,6 +10,7 @@ use super::settings::FileSettings;
 use crate::exit::{Exit, OrExit};
 use crate::media::frame_look::FrameLook;
 use crate::media::movie::{MoviePlan, MovieShape, MovieWriter};
+use crate::media::signature::sidecar_of;
 
 /// Movies that are planned, then written.
 #[derive(Default)]
@@ -22,7 +23,7 @@ impl Movies {
     /// Looks whether all that are asked for can be written.
     pub(super) fn plan(plan: &Plan, folder: &Path) -> Result<Self> {
         let Plan { settings, frames, width, height, provenance, .. } = plan;
-        let FileSettings { formats, names, look, verify, .. } = settings;
+        let FileSettings { formats, names, look, verify, signer, .. } = settings;
         let shape = MovieShape {
             width: *width,
             height: *height,
@@ -40,7 +41,18 @@ impl Movies {
                 path.display()
             );
             paths.push(path.clone());
-            planned.push(MoviePlan::new(codec, path, shape.clone(), provenance.clone(), *verify)?);
+            if signer.is_some() && format.is_signed_beside() {
+                let beside = sidecar_of(&path);
+                ensure!(
+                    !paths.contains(&beside),
+                    "--format has two movies whose signatures would both be {}: write one after the other, \
+                     with another --name or --out",
+                    beside.display()
+                );
+                paths.push(beside);
+            }
+            let plan = MoviePlan::new(codec, path, shape.clone(), provenance.clone(), *verify)?;
+            planned.push(plan.signed_by(signer.clone()));
         }
         Ok(Self { planned, running: Vec::new() })
     }

@@ -1,5 +1,7 @@
 //! How the files of a take are written: formats, names, what of a frame, and what they say of themselves.
 
+use std::sync::Arc;
+
 use wan_alpha_take::TakeRequest;
 
 use super::format::Format;
@@ -9,6 +11,7 @@ use crate::media::frame_look::FrameLook;
 use crate::media::movie::Verify;
 use crate::media::png::PngSettings;
 use crate::media::provenance::{DateTime, OriginMarks, Provenance};
+use crate::media::signature::FileSigner;
 
 /// How the files of a take are written.
 #[derive(Clone, Debug)]
@@ -31,6 +34,8 @@ pub(crate) struct FileSettings {
     pub(crate) recipe: bool,
     /// What of movies is read back.
     pub(crate) verify: Verify,
+    /// Who signs them; none: nobody.
+    pub(crate) signer: Option<Arc<FileSigner>>,
     /// When they are written.
     pub(crate) made: DateTime,
 }

@@ -20,6 +20,7 @@ fn settings(formats: &[Format]) -> FileSettings {
         mark_china: false,
         recipe: true,
         verify: Verify::Ends,
+        signer: None,
         made: DateTime::of_seconds(0),
     }
 }

@@ -14,6 +14,15 @@ use crate::memory_limit::CapSource;
 use crate::models::ModelRoots;
 use crate::visible_gpus::VisibleGpus;
 
+/// The name of the library for C2PA signatures, as its makers give it.
+pub const C2PA_FILE: &str = if cfg!(windows) {
+    "c2pa_c.dll"
+} else if cfg!(target_os = "macos") {
+    "libc2pa_c.dylib"
+} else {
+    "libc2pa_c.so"
+};
+
 /// A process as it finds itself.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
@@ -81,6 +90,8 @@ pub struct Environment {
     pub host: String,
     /// CUDA's half of libtorch may lie in any of these.
     pub libraries: Vec<PathBuf>,
+    /// `WAN_ALPHA_C2PA`, or else those files around the program that can be the library for signatures.
+    pub c2pa: Vec<PathBuf>,
     /// `OMP_NUM_THREADS` says on how many threads the processor computes.
     pub has_thread_count: bool,
     /// `SOURCE_DATE_EPOCH`: seconds since 1970 that files say they were written at, in place of the time.
@@ -146,6 +157,7 @@ impl Environment {
             in_bundle: around.iter().any(|folder| is_bundle(folder)),
             host,
             libraries: library_folders(&around),
+            c2pa: c2pa_files(set("WAN_ALPHA_C2PA"), &around),
             has_thread_count: set("OMP_NUM_THREADS").is_some(),
             source_date: text("SOURCE_DATE_EPOCH").and_then(|seconds| seconds.parse().ok()),
             for_engine: for_engine(&variables),
@@ -181,8 +193,8 @@ fn visible_gpus(variables: &[(OsString, OsString)]) -> VisibleGpus {
 }
 
 /// Variables that name a folder or a file, or several of them.
-const PATHS: [&str; 4] =
-    ["WAN_ALPHA_STORE", "WAN_ALPHA_MODELS", "WAN_ALPHA_RUN", "WAN_ALPHA_ENGINE"];
+const PATHS: [&str; 5] =
+    ["WAN_ALPHA_STORE", "WAN_ALPHA_MODELS", "WAN_ALPHA_RUN", "WAN_ALPHA_ENGINE", "WAN_ALPHA_C2PA"];
 
 /// Makes the paths in variables whole, once: an engine works in another folder than who starts it, and
 /// no shell has been there to replace a `~`.
@@ -279,6 +291,19 @@ fn library_folders(around: &[PathBuf]) -> Vec<PathBuf> {
     beside.chain(checkout).filter(|folder| folder.is_dir()).collect()
 }
 
+/// The file of the library for signatures: the one that is named, whether it is there or not, or all that
+/// lie where libraries of ours do.
+fn c2pa_files(named: Option<&OsStr>, around: &[PathBuf]) -> Vec<PathBuf> {
+    if let Some(named) = named {
+        return vec![named.into()];
+    }
+    let name = C2PA_FILE;
+    let places = |folder: &PathBuf| [folder.join(name), folder.join("lib").join(name)];
+    let beside = around.first().into_iter().flat_map(places);
+    let checkout = around.iter().map(|folder| folder.join(".setup/c2pa/lib").join(name));
+    beside.chain(checkout).filter(|file| file.is_file()).collect()
+}
+
 /// Limits whose text is no number, in words.
 fn misread(
     text: &dyn Fn(&str) -> Option<String>,
@@ -338,6 +363,30 @@ mod tests {
         assert!(idle.starts_with("WAN_ALPHA_IDLE is "));
         assert_eq!((found.idle, found.batch), (None, true));
         assert_eq!(found.run, Path::new("/run/here"));
+    }
+
+    #[test]
+    fn the_library_for_signatures_is_the_named_one_or_lies_around_the_program() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        let program = root.join("target/debug/wan-alpha");
+        std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+        std::fs::write(&program, "").unwrap();
+        let of = |variables| {
+            let program = Some(program.clone());
+            Environment::of(Surroundings { variables, program, ..Surroundings::default() }).c2pa
+        };
+        assert_eq!(of(Vec::new()), [Path::new(""); 0]);
+        let places = ["target/debug/lib", ".setup/c2pa/lib"].map(|place| root.join(place));
+        let files = places.map(|place| {
+            std::fs::create_dir_all(&place).unwrap();
+            let file = place.join(C2PA_FILE);
+            std::fs::write(&file, "").unwrap();
+            file
+        });
+        assert_eq!(of(Vec::new()), files);
+        let named = vec![("WAN_ALPHA_C2PA".into(), "/not/there.so".into())];
+        assert_eq!(of(named), [Path::new("/not/there.so")]);
     }
 
     #[test]

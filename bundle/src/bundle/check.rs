@@ -30,6 +30,10 @@ const PLUGIN_MAY_ASK_FOR: [&str; 7] = [
 /// The systems of the VFX reference platforms CY2023 to CY2025: highest versions that they have.
 const FLOORS: [(&str, &str); 2] = [("GLIBC", "2.28"), ("GLIBCXX", "3.4.25")];
 
+/// Opened only where a file is signed or inspected, and in words where that does not go: what it asks of a
+/// system is asked by nothing else.
+const OPENED_WHEN_ASKED_FOR: [&str; 1] = ["libc2pa_c.so"];
+
 const ICON_AT_LEAST: u32 = 128;
 
 /// What was found in a bundle, file by file and as a whole.
@@ -208,7 +212,8 @@ fn plist(contents: &Path, version: &str) -> Vec<String> {
 fn above_floor(files: &[(PathBuf, u64, Elf)]) -> Vec<String> {
     let brings = |name: &str| files.iter().any(|(place, _, _)| place.ends_with(name));
     let mut reasons = BTreeSet::new();
-    for (place, _, elf) in files {
+    let when_asked = |place: &Path| OPENED_WHEN_ASKED_FOR.iter().any(|name| place.ends_with(name));
+    for (place, _, elf) in files.iter().filter(|(place, ..)| !when_asked(place)) {
         for (family, floor) in FLOORS {
             if family == "GLIBCXX" && brings("libstdc++.so.6") {
                 continue;

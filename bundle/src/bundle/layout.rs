@@ -57,6 +57,8 @@ pub(crate) struct BundleParts {
     pub(crate) plugin: PathBuf,
     pub(crate) engine: PathBuf,
     pub(crate) libraries: EngineLibraries,
+    /// The library for signatures, which the engine opens where one is asked for.
+    pub(crate) c2pa: PathBuf,
     /// The checkout's folder `resources`: icon, property list, draft model.
     pub(crate) resources: PathBuf,
     /// The project's own license.
@@ -150,6 +152,17 @@ impl BundleLayout {
             ),
         ];
         let libraries = Path::new(self.libraries);
+        // A folder of the user's gets nothing of ours; the engine looks beside itself too.
+        let beside = match &parts.libraries {
+            EngineLibraries::Brought { .. } => libraries,
+            EngineLibraries::Users(_) => Path::new(self.binaries),
+        };
+        items.extend(
+            parts
+                .c2pa
+                .file_name()
+                .map(|name| item(beside.join(name), FileSource::Share(parts.c2pa.clone()))),
+        );
         match &parts.libraries {
             EngineLibraries::Brought { files, build } => {
                 let files = files.iter().filter_map(|file| Some((file.file_name()?, file)));
@@ -180,6 +193,7 @@ mod tests {
             plugin: "built/plugin".into(),
             engine: "built/engine".into(),
             libraries,
+            c2pa: "c2pa/libc2pa_c.so".into(),
             resources: "resources".into(),
             license: "LICENSE".into(),
             crates: "crates".into(),
@@ -214,9 +228,10 @@ mod tests {
     fn linux_keeps_libraries_in_a_folder_beside_the_engine() {
         for (layout, folder) in [(LINUX_X86_64, "Linux-x86-64"), (LINUX_AARCH64, "Linux-aarch64")] {
             let mut expected = vec!["Info.plist".to_owned()];
-            for name in ["WanAlpha.ofx", "lib/build-version", "lib/libc10.so", "wan-alpha"] {
-                expected.push(format!("{folder}/{name}"));
-            }
+            let libraries = ["build-version", "libc10.so", "libc2pa_c.so"];
+            expected.push(format!("{folder}/WanAlpha.ofx"));
+            expected.extend(libraries.map(|name| format!("{folder}/lib/{name}")));
+            expected.push(format!("{folder}/wan-alpha"));
             expected.extend(RESOURCES.map(str::to_owned));
             assert_eq!(places(&layout, brought(&["libc10.so"])), expected);
         }
@@ -227,7 +242,7 @@ mod tests {
         let mut expected = vec!["Info.plist"];
         expected.extend(RESOURCES);
         expected.extend(["Win64/WanAlpha.ofx", "Win64/build-version", "Win64/c10.dll"]);
-        expected.push("Win64/wan-alpha.exe");
+        expected.extend(["Win64/libc2pa_c.so", "Win64/wan-alpha.exe"]);
         assert_eq!(places(&WINDOWS, brought(&["c10.dll"])), expected);
     }
 
@@ -236,6 +251,7 @@ mod tests {
         let mut expected = vec![
             "Frameworks/build-version",
             "Frameworks/libc10.dylib",
+            "Frameworks/libc2pa_c.so",
             "Info.plist",
             "MacOS/WanAlpha.ofx",
             "MacOS/wan-alpha",
@@ -249,6 +265,7 @@ mod tests {
         let found = places(&LINUX_X86_64, EngineLibraries::Users("/opt/libtorch/lib".into()));
         assert!(found.contains(&"Linux-x86-64/lib".to_owned()), "{found:?}");
         assert!(!found.iter().any(|place| place.starts_with("Linux-x86-64/lib/")), "{found:?}");
+        assert!(found.contains(&"Linux-x86-64/libc2pa_c.so".to_owned()), "{found:?}");
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(crate) fn make(layout: &mut PartLayout, part: &SetupPart) -> Result<()> {
                 files.push(copy(layout, &header)?);
             }
         }
-        Own::Nothing => return Ok(()),
+        Own::OnlyLibraries | Own::Nothing => return Ok(()),
     }
     layout.add(SourceRecord { name: NAME.to_owned(), sha256: None, files });
     Ok(())

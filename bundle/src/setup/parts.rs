@@ -35,6 +35,8 @@ pub(crate) enum Own {
     Links { folder: &'static str, names: &'static [&'static str] },
     /// Copies of the C compiler's own `stddef.h` and its kin in `include`: no wheel has them.
     Headers,
+    /// Nothing: `lib` holds the libraries of the wheels, and no others.
+    OnlyLibraries,
     /// Nothing: the wheels bring programs, and `lib` holds sources that these compile.
     Nothing,
 }
@@ -101,6 +103,16 @@ pub(crate) const LIBCLANG: SetupPart = SetupPart {
     own: Own::Headers,
 };
 
+/// What signs files, and checks whether signatures hold.
+pub(crate) const C2PA: SetupPart = SetupPart {
+    folder: "c2pa",
+    purpose: "the library for C2PA signatures",
+    about: "opened by the command where a file is signed or inspected; nothing is linked with it",
+    pins: include_str!("../../pins/c2pa.txt"),
+    destination: c2pa_destination,
+    own: Own::OnlyLibraries,
+};
+
 /// What the plug-in is linked with, for hosts on systems older than this one.
 pub(crate) const ZIG: SetupPart = SetupPart {
     folder: "zig",
@@ -110,6 +122,9 @@ pub(crate) const ZIG: SetupPart = SetupPart {
     destination: zig_destination,
     own: Own::Nothing,
 };
+
+/// The file's name, by which the command looks for it.
+pub(crate) const C2PA_LIBRARY: &str = "libc2pa_c.so";
 
 /// Names version and commit of the build; laid out in every part.
 pub(crate) const VERSION_FILE: &str = "version.py";
@@ -176,6 +191,10 @@ fn libclang_destination(entry: &str) -> Option<String> {
     entry.ends_with("/clang/native/libclang.so").then(|| "lib/libclang.so".to_owned())
 }
 
+fn c2pa_destination(entry: &str) -> Option<String> {
+    (entry == "c2pa/libs/libc2pa_c.so").then(|| format!("lib/{C2PA_LIBRARY}"))
+}
+
 /// Sources of other systems' libraries, documentation, and what only zig's own projects need.
 const LEFT_OUT_OF_ZIG: &[&str] = &["docs/", "init/", "libtsan/", "lldb/", "build-web/"];
 
@@ -229,6 +248,16 @@ mod tests {
         assert_eq!(to(&format!("{inside}/native/libclang.so")).unwrap(), "lib/libclang.so");
         assert_eq!(to(&format!("{inside}/native/__init__.py")), None);
         assert_eq!(to(&format!("{inside}/cindex.py")), None);
+    }
+
+    #[test]
+    fn c2pa_takes_the_library_alone() {
+        assert_eq!(C2PA.pins().unwrap().len(), 1);
+        let to = c2pa_destination;
+        assert_eq!(to("c2pa/libs/libc2pa_c.so").unwrap(), "lib/libc2pa_c.so");
+        for entry in ["c2pa/libs/libc2pa_c.rlib", "c2pa/libs/libc2pa_c.d", "c2pa/c2pa.py"] {
+            assert_eq!(to(entry), None, "{entry}");
+        }
     }
 
     #[test]

@@ -189,4 +189,6 @@ fn what_is_above_the_floor_is_named_unless_the_bundle_brings_it() {
     assert!(reasons[1].contains("wan-alpha asks for GLIBC_2.34"), "{reasons:?}");
     files.push(file("lib/libstdc++.so.6", &["GLIBC_2.17"]));
     assert_eq!(above_floor(&files).len(), 1);
+    let when_asked = file("lib/libc2pa_c.so", &["GLIBC_2.34"]);
+    assert_eq!(above_floor(&[when_asked]), [""; 0], "nothing but signing is missing there");
 }
