@@ -31,7 +31,7 @@ const PLUGIN_MAY_ASK_FOR: [&str; 7] = [
 const FLOORS: [(&str, &str); 2] = [("GLIBC", "2.28"), ("GLIBCXX", "3.4.25")];
 
 /// Opened only where a file is signed or inspected, and in words where that does not go: what it asks of a
-/// system is asked by nothing else.
+/// system is asked by nothing else (`findings/c2pa-wheel-glibc.sh`).
 const OPENED_WHEN_ASKED_FOR: [&str; 1] = ["libc2pa_c.so"];
 
 const ICON_AT_LEAST: u32 = 128;
