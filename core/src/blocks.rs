@@ -3,7 +3,8 @@
 //!
 //! A block that comes and goes is one piece of memory, [`BlockSource`] lends it, and the network's
 //! forward pass is the same for all. [`place`] puts the blocks of a network where a
-//! [`BlockPlacement`] says; [`Streamed`] is what it makes where not all stay.
+//! [`BlockPlacement`] says; [`Streamed`] is what it makes where not all stay, but on the CPU, where blocks of
+//! a file that the system keeps in its cache are used where they lie (`mapped`).
 //!
 //! Invariants:
 //! - wherever blocks come from, the same bits are computed (`core/tests/streaming.rs`);
@@ -13,6 +14,7 @@
 
 mod brought_into_form;
 mod image;
+mod mapped;
 mod placement;
 mod queue;
 mod reader;
@@ -20,6 +22,7 @@ mod slab_source;
 mod streamed;
 
 use crate::Result;
+pub(crate) use placement::maps_blocks;
 pub use placement::{BlockPlacement, BlockStore, check_room_for_blocks, place};
 pub use slab_source::SlabSource;
 pub use streamed::Streamed;

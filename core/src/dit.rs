@@ -14,6 +14,8 @@ mod norm;
 mod recompute;
 mod rope;
 
+use std::sync::Arc;
+
 use tch::{Kind, Tensor};
 
 pub use block::{Block, TextKeys};
@@ -23,12 +25,12 @@ pub use kernel::AttentionKernel;
 pub use recompute::Recomputed;
 pub use rope::Rope;
 
-use crate::blocks::{BlockPlacement, BlockSource, check_room_for_blocks, place};
+use crate::blocks::{BlockPlacement, BlockSource, check_room_for_blocks, maps_blocks, place};
 use crate::device::Device;
 use crate::linear::Linear;
 use crate::pacer::Pacer;
 use crate::watch::check;
-use crate::weights::Weights;
+use crate::weights::{TensorSet, Weights};
 use crate::{Error, Result, Stage, Watch, text};
 pub(crate) use config::PATCH;
 use image::ImageEmbedding;
@@ -54,6 +56,8 @@ pub struct Dit {
     head: Linear,
     /// Added to the time embedding, shift and scale of the head's norm: `[1, 2, dim]`.
     head_modulation: Tensor,
+    /// The files that some of it is computed with where they are mapped.
+    in_place: Option<Arc<TensorSet>>,
 }
 
 /// A prompt as the blocks see it, or one for each of a batch.
@@ -118,6 +122,9 @@ impl Dit {
             check(watch, Stage::Load)
         })?;
         let patch = PATCH.iter().product::<i64>();
+        // Where blocks are used where they lie, the rest is too.
+        let in_place = placement.is_by_cache(layers) && !weights.device().is_cuda();
+        let weights = &if in_place { weights.in_place() } else { weights.clone() };
         let float32 =
             |name: &str, input, output| Linear::load_float32(&weights.sub(name), input, output);
         let linear = |name: &str, input, output| Linear::load(&weights.sub(name), input, output);
@@ -144,6 +151,7 @@ impl Dit {
             keeps_text_keys: true,
             head: float32("head.head", dim, config.out_channels * patch)?,
             head_modulation: weights.get_float32("head.modulation", &[1, 2, dim])?,
+            in_place: weights.files().filter(|_| in_place).cloned(),
             config,
         })
     }
@@ -159,6 +167,16 @@ impl Dit {
     ) -> Result<()> {
         let load = |block: &Weights| Block::load(block, config);
         check_room_for_blocks(&weights.sub("blocks"), config.layers, placement, &load)
+    }
+
+    /// Whether blocks that come by a file which the system keeps in its cache are computed with where that is
+    /// mapped, and take no slots; nothing is read.
+    ///
+    /// # Errors
+    /// As [`Weights::get`].
+    pub(crate) fn maps_blocks(weights: &Weights, config: &DitConfig) -> Result<bool> {
+        let load = |block: &Weights| Block::load(block, config);
+        maps_blocks(&weights.sub("blocks"), config.layers, &load)
     }
 
     /// The sizes that its weights have.
@@ -216,6 +234,7 @@ impl Dit {
         let padded = Tensor::f_stack(&padded, 0)?.f_to_kind(self.kind)?;
         let embedded = second.forward(&first.forward(&padded)?.f_gelu("tanh")?)?;
         let keys = (0..self.blocks.len()).map(|_| None).collect();
+        self.unchanged()?;
         Ok(Prompt { embedded, keys })
     }
 
@@ -285,7 +304,13 @@ impl Dit {
             })?;
         }
         let y = self.project(&x, &time)?;
+        self.unchanged()?;
         unpatchify(&y, &latent.size())
+    }
+
+    /// Whether what was computed with where files are mapped is what they had when they were opened.
+    fn unchanged(&self) -> Result<()> {
+        self.in_place.as_ref().map_or(Ok(()), |files| files.unchanged())
     }
 
     fn embed(&self, latent: &Tensor, timesteps: &[f64]) -> Result<Embedded> {

@@ -27,6 +27,7 @@ pub mod dit;
 pub mod encode;
 mod error;
 pub mod generate;
+mod guarded_map;
 pub mod image_condition;
 pub mod image_encoder;
 pub mod linear;

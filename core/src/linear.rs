@@ -1,6 +1,7 @@
 //! Linear layers: one type for plain, quantized and adapted weights, so that inference, quantized
 //! storage and training share every network.
 
+mod narrow;
 mod product;
 
 use tch::{Kind, Tensor};
@@ -8,6 +9,7 @@ use tch::{Kind, Tensor};
 use crate::Result;
 use crate::shim::gradients_enabled;
 use crate::weights::{LowRank, Weights};
+pub(crate) use narrow::WIDENED_AT_ONCE;
 
 /// y = x·Wᵀ + b over the last axis.
 #[derive(Debug)]
@@ -17,6 +19,13 @@ pub enum Linear {
         /// The matrix W, `[out, in]`.
         weight: Tensor,
         /// The bias b, `[out]`, where the layer has one.
+        bias: Option<Tensor>,
+    },
+    /// A weight kept in 16 bits as its file has it, brought into the input's wider kind when it is used.
+    Narrow {
+        /// The matrix W, `[out, in]`, bfloat16 or float16.
+        weight: Tensor,
+        /// The bias b, `[out]`, where the layer has one, in the kind that is computed with.
         bias: Option<Tensor>,
     },
     /// A weight stored in fp8 with its scale; multiplied out, in the input's kind, when used.
@@ -51,15 +60,19 @@ impl Linear {
         Ok(Self::Plain { weight: weights.get("weight", &[output, input])?, bias })
     }
 
-    /// Like [`Linear::load`], in [`Weights::float32_kind`].
+    /// Like [`Linear::load`], computed in [`Weights::float32_kind`]; a weight that its file has in 16 bits,
+    /// and that nothing changes, is kept in them.
     ///
     /// # Errors
     /// As [`Weights::get`].
     pub fn load_float32(weights: &Weights, input: i64, output: i64) -> Result<Self> {
-        let weight = weights.get_float32("weight", &[output, input])?;
+        let weight = weights.get_for_float32("weight", &[output, input])?;
         let bias =
             weights.contains("bias").then(|| weights.get_float32("bias", &[output])).transpose()?;
-        Ok(Self::Plain { weight, bias })
+        if weight.kind() == weights.float32_kind() {
+            return Ok(Self::Plain { weight, bias });
+        }
+        Ok(Self::Narrow { weight, bias })
     }
 
     /// `x`: `[…, in]` → `[…, out]`.
@@ -69,6 +82,7 @@ impl Linear {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self {
             Self::Plain { weight, bias } => product::linear(x, weight, bias.as_ref()),
+            Self::Narrow { weight, bias } => narrow::linear(x, weight, bias.as_ref()),
             Self::Scaled { bias, .. } => product::linear(x, &self.weight(x.kind())?, bias.as_ref()),
             Self::Adapted { base, adapter } => {
                 let low = product::linear(x, &adapter.down, None)?;
@@ -108,7 +122,7 @@ impl Linear {
     /// The weight as a matrix of `kind`, without adapters.
     fn weight(&self, kind: Kind) -> Result<Tensor> {
         match self {
-            Self::Plain { weight, .. } => Ok(weight.f_to_kind(kind)?),
+            Self::Plain { weight, .. } | Self::Narrow { weight, .. } => Ok(weight.f_to_kind(kind)?),
             Self::Scaled { weight, scale, .. } => {
                 Ok(weight.f_to_kind(Kind::Float)?.f_mul(scale)?.f_to_kind(kind)?)
             }
@@ -119,14 +133,18 @@ impl Linear {
     /// Channels that it gives.
     pub(crate) fn outputs(&self) -> i64 {
         match self {
-            Self::Plain { weight, .. } | Self::Scaled { weight, .. } => weight.size()[0],
+            Self::Plain { weight, .. }
+            | Self::Narrow { weight, .. }
+            | Self::Scaled { weight, .. } => weight.size()[0],
             Self::Adapted { base, .. } => base.outputs(),
         }
     }
 
     fn bias(&self) -> Option<&Tensor> {
         match self {
-            Self::Plain { bias, .. } | Self::Scaled { bias, .. } => bias.as_ref(),
+            Self::Plain { bias, .. } | Self::Narrow { bias, .. } | Self::Scaled { bias, .. } => {
+                bias.as_ref()
+            }
             Self::Adapted { base, .. } => base.bias(),
         }
     }

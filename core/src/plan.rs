@@ -74,6 +74,8 @@ pub enum PlannedStore {
     Pinned,
     /// A file, which the system has room to keep in its cache.
     CachedFile,
+    /// The same, in which the processor uses them where they lie: they take no slots.
+    MappedFile,
     /// A file, past the system's cache.
     File,
 }
@@ -116,11 +118,17 @@ impl MemoryPlan {
 
     /// Where the blocks come from that do not stay.
     pub fn block_store(&self) -> BlockStore {
-        match self.store {
-            PlannedStore::Pinned => BlockStore::Pinned,
-            PlannedStore::None | PlannedStore::CachedFile => BlockStore::File { cached: true },
-            PlannedStore::File => BlockStore::File { cached: false },
+        block_store(self.store)
+    }
+}
+
+fn block_store(store: PlannedStore) -> BlockStore {
+    match store {
+        PlannedStore::Pinned => BlockStore::Pinned,
+        PlannedStore::None | PlannedStore::CachedFile | PlannedStore::MappedFile => {
+            BlockStore::File { cached: true }
         }
+        PlannedStore::File => BlockStore::File { cached: false },
     }
 }
 
@@ -204,21 +212,27 @@ fn place_beside(
     let condition_beside_transformer = place_condition(model, take, kept, most)?;
     let decode = place_decoders(model, take, kept, most)?;
     let streamed = if slots == 0 { 0 } else { (model.layers - resident) as u64 * model.block };
-    let beside = |stays: bool| if stays { kept } else { 0 };
+    let store = match budget.store_for(streamed) {
+        PlannedStore::CachedFile if model.maps_blocks => PlannedStore::MappedFile,
+        store => store,
+    };
+    // Room is found for what has slots: what is mapped holds less than there is.
+    let held = model.transformer_by(resident, slots, block_store(store));
+    let beside = |stays: bool| if stays { held } else { 0 };
     let peaks = PlannedPeaks {
         text: beside(text_beside_transformer) + text_peak(model, take, text_slots),
         condition: match condition_peak(model, take) {
             0 => 0,
             peak => beside(condition_beside_transformer) + peak,
         },
-        sample: sample_peak(model, take, resident + slots, keeps_text_keys),
+        sample: sample_peak(model, take, resident + slots, keeps_text_keys) - (kept - held),
         decode: beside(decode.beside_transformer) + decode_peak(model, take, decode.together),
     };
     Ok(MemoryPlan {
         layers: model.layers,
         resident,
         slots,
-        store: budget.store_for(streamed),
+        store,
         keeps_text_keys,
         text_slots,
         text_beside_transformer,
@@ -340,6 +354,14 @@ impl fmt::Display for MemoryPlan {
         match self.store {
             PlannedStore::None if layers == 1 => f.write_str("its one block stays in memory")?,
             PlannedStore::None => write!(f, "all {layers} blocks stay in memory")?,
+            PlannedStore::MappedFile => {
+                let streamed = rounded_up(self.streamed);
+                write!(
+                    f,
+                    "{resident} of {layers} blocks stay, {streamed} a pass are used where the system keeps \
+                     their file in its cache"
+                )?;
+            }
             store => {
                 let from = match store {
                     PlannedStore::Pinned => "pinned memory of the host",

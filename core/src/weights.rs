@@ -59,6 +59,7 @@ mod stored_kind;
 mod stored_weight;
 mod successor;
 mod tokenizer_file;
+mod used_as_stored;
 mod wide_vectors;
 
 use std::sync::Arc;
@@ -98,6 +99,7 @@ pub use stored_kind::{BlockFormat, StoredKind, TensorEntry};
 pub use stored_weight::StoredWeight;
 pub use successor::SuccessorCheckpoint;
 pub use tokenizer_file::TokenizerContent;
+pub(crate) use used_as_stored::{is_mapped, narrow_kind};
 
 use crate::device::Device;
 use crate::{Error, Result};
@@ -115,6 +117,8 @@ pub struct Weights {
     kind: Kind,
     device: Device,
     storage: BlockStorage,
+    /// What files have as it is computed with is delivered where they are mapped.
+    in_place: bool,
     /// What adapters have beside blocks that stay quantized; none where it is read in each pass.
     kept_adapters: Option<Arc<KeptAdapters>>,
 }
@@ -161,7 +165,15 @@ impl Weights {
 
     fn from_source(source: Source, kind: Kind, device: Device) -> Self {
         let (storage, kept_adapters) = (BlockStorage::AsStored, None);
-        Self { source, prefix: String::new(), kind, device, storage, kept_adapters }
+        Self {
+            source,
+            prefix: String::new(),
+            kind,
+            device,
+            storage,
+            in_place: false,
+            kept_adapters,
+        }
     }
 
     /// The weights of a submodule.
@@ -224,6 +236,35 @@ impl Weights {
     /// As [`Weights::get`].
     pub fn get_float32(&self, name: &str, shape: &[i64]) -> Result<Tensor> {
         self.get_as(name, shape, self.float32_kind())
+    }
+
+    /// The same, delivering what its files have as it is computed with where they are mapped, on the CPU.
+    /// What is delivered so does not keep its file open: whoever has it keeps the [files](Self::files) too.
+    pub(crate) fn in_place(&self) -> Self {
+        Self { in_place: !self.device.is_cuda(), ..self.clone() }
+    }
+
+    /// The files that it reads.
+    pub(crate) fn files(&self) -> Option<&Arc<TensorSet>> {
+        match &self.source {
+            Source::Files { set, .. } => Some(set),
+            _ => None,
+        }
+    }
+
+    /// Like [`Weights::get_float32`], but in the 16 bits that its file has it in, where nothing changes it:
+    /// brought into float32 they are the same numbers.
+    ///
+    /// # Errors
+    /// As [`Weights::get`].
+    pub(crate) fn get_for_float32(&self, name: &str, shape: &[i64]) -> Result<Tensor> {
+        let narrow = match &self.source {
+            Source::Files { set, adapters, .. } => {
+                used_as_stored::narrow_kind(set, adapters, &self.name(name))?
+            }
+            _ => None,
+        };
+        self.get_as(name, shape, narrow.unwrap_or(self.float32_kind()))
     }
 
     /// A matrix that a layer keeps an adapter beside, and the adapter.
@@ -290,6 +331,13 @@ impl Weights {
                 expected: format!("{shape:?}"),
                 found: format!("{:?}", entry.shape),
             });
+        }
+        if self.in_place
+            && let Some(tensor) = used_as_stored::mapped(set, adapters, &name, kind)?
+            && is_finite(&tensor)?
+        {
+            set.mark(&name);
+            return Ok(tensor);
         }
         let stored = set.stored(&name)?;
         let merges = adapters

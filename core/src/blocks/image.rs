@@ -11,10 +11,12 @@ use std::sync::Arc;
 use tch::{Kind, Tensor};
 use wan_alpha_take::disk_space::available;
 
+use super::mapped::MappedSlabs;
 use super::reader::bytes_of;
 use super::slab_source::SlabSource;
 use crate::device::{Device, PinnedMemory};
 use crate::direct_read::{make_direct, read_exact_at, read_past_cache};
+use crate::guarded_map::GuardedMap;
 use crate::weights::{BLOCK_ALIGNMENT, BlockLayout, BlockLayouts, Weights};
 use crate::{Error, Result};
 
@@ -101,6 +103,8 @@ pub(super) struct FileImage {
     bytes: u64,
     direct: bool,
     cached: bool,
+    /// The file as memory, where the system may keep it there and has it so.
+    map: Option<GuardedMap>,
 }
 
 impl FileImage {
@@ -130,11 +134,44 @@ impl FileImage {
         }
         file.sync_all().map_err(explain)?;
         let direct = !cached && make_direct(&file);
-        Ok(Self { file, folder: folder.to_owned(), places, bytes, direct, cached })
+        let map = if cached { GuardedMap::of(&file) } else { None };
+        Ok(Self { file, folder: folder.to_owned(), places, bytes, direct, cached, map })
+    }
+
+    /// Where a block begins in the file, and its bytes, as the memory that the map is.
+    fn place(&self, block: usize) -> Option<(usize, usize)> {
+        let (start, bytes) = (self.places[block]? * self.bytes, usize::try_from(self.bytes).ok()?);
+        Some((usize::try_from(start).ok()?, bytes))
     }
 }
 
-impl SlabSource for FileImage {
+impl MappedSlabs for FileImage {
+    fn memory(&self, block: usize) -> Result<Option<Tensor>> {
+        match (&self.map, self.place(block)) {
+            (Some(map), Some((start, bytes))) => map.tensor(start, bytes),
+            _ => Ok(None),
+        }
+    }
+
+    fn bring_in(&self, block: usize) {
+        if let (Some(map), Some((start, bytes))) = (&self.map, self.place(block)) {
+            map.bring_in(start, bytes);
+        }
+    }
+
+    fn unchanged(&self, _block: usize) -> Result<()> {
+        if self.map.as_ref().is_none_or(GuardedMap::is_whole) {
+            return Ok(());
+        }
+        Err(Error::file(
+            &self.folder,
+            "the blocks of the model that lie there could not be read while they were computed with: its disk \
+             has failed; look at it, then begin again",
+        ))
+    }
+}
+
+impl SlabSource for Arc<FileImage> {
     fn read(&mut self, block: usize, from: usize, into: &mut [u8]) -> Result<()> {
         let place = self.places[block].ok_or_else(|| not_there(block))?;
         let start = place * self.bytes + from as u64;

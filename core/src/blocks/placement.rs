@@ -9,10 +9,11 @@ use tch::Tensor;
 
 use super::brought_into_form::{BroughtIntoForm, KeptBlock};
 use super::image::{FileImage, HostImage, check_room, slot_memory, without_a_file};
-use super::slab_source::SlabSource;
+use super::mapped::{MappedBlocks, MappedSlabs, UncheckedFiles, memory_of_all};
 use super::streamed::Streamed;
 use super::{BlockSource, Resident};
 use crate::device::Device;
+use crate::guarded_map::GuardedMap;
 use crate::weights::{BlockFiles, BlockLayout, BlockLayouts, Weights};
 use crate::{Error, Result};
 
@@ -67,6 +68,11 @@ impl BlockPlacement {
             0 => count,
             coming => count - coming + self.slots,
         }
+    }
+
+    /// Whether blocks of `count` come by way of a file that the system keeps in its cache.
+    pub(crate) fn is_by_cache(&self, count: usize) -> bool {
+        self.store == BlockStore::File { cached: true } && self.coming(count) > 0
     }
 
     /// How many of `count` come. Where they would fit into the slots, none.
@@ -181,6 +187,11 @@ impl<B: std::fmt::Debug + Send + 'static> BlockMaking<'_, B> {
         // An image takes memory while it is made: slots come after it.
         let making = (self.weights, &self.layouts);
         let source = source(making, &coming, placement, &mut || next(&mut done))?;
+        if let Some(slabs) = self.mappable(&source)
+            && let Some(memory) = memory_of_all(&*slabs, &coming)?
+        {
+            return self.mapped(resident, memory, slabs);
+        }
         let slots = (0..placement.slots.max(1))
             .map(|_| {
                 let memory = slot_memory(self.layouts.bytes(), self.weights.device())?;
@@ -189,10 +200,43 @@ impl<B: std::fmt::Debug + Send + 'static> BlockMaking<'_, B> {
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Box::new(match source {
-            Source::Image(image) => Streamed::new(resident, slots, image)?,
+            Source::Host(image) => Streamed::new(resident, slots, Box::new(image))?,
+            Source::File(image) => Streamed::new(resident, slots, Box::new(image))?,
             Source::Files(files) if self.checks => Streamed::from_files(resident, slots, files)?,
-            Source::Files(files) => Streamed::new(resident, slots, Box::new(Arc::new(files)))?,
+            Source::Files(files) => Streamed::new(resident, slots, Box::new(files))?,
         }))
+    }
+
+    /// A source whose blocks the CPU may use where they lie.
+    fn mappable(&self, source: &Source) -> Option<Arc<dyn MappedSlabs>> {
+        match source {
+            _ if self.weights.device().is_cuda() => None,
+            Source::Host(_) => None,
+            Source::File(image) => Some(image.clone()),
+            Source::Files(files) => {
+                let (files, checks) = (files.clone(), self.checks);
+                Some(Arc::new(UncheckedFiles { files, checks }))
+            }
+        }
+    }
+
+    /// Those that stay, and the others over `memory` of `slabs`, in their order.
+    fn mapped(
+        &self,
+        resident: Vec<Option<B>>,
+        memory: Vec<Tensor>,
+        slabs: Arc<dyn MappedSlabs>,
+    ) -> Result<Box<dyn BlockSource<B>>> {
+        let mut memory = memory.into_iter();
+        let blocks = resident.into_iter().map(|stays| match stays {
+            Some(block) => Ok((block, None)),
+            None => {
+                let memory =
+                    memory.next().ok_or_else(|| Error::Input("a block is nowhere".into()))?;
+                Ok(((self.slot)(&memory)?, Some(memory)))
+            }
+        });
+        Ok(Box::new(MappedBlocks::new(blocks.collect::<Result<_>>()?, slabs)?))
     }
 }
 
@@ -223,9 +267,40 @@ pub fn check_room_for_blocks<B>(
     }
 }
 
+/// Whether the CPU uses `count` blocks below `weights` where they are mapped, if they come by way of a file
+/// that the system keeps in its cache. Nothing is read.
+///
+/// # Errors
+/// As [`Weights::get`].
+pub(crate) fn maps_blocks<B>(
+    weights: &Weights,
+    count: usize,
+    load: &dyn Fn(&Weights) -> Result<B>,
+) -> Result<bool> {
+    if weights.device().is_cuda() || !weights.is_in_files() || !GuardedMap::ARE_THERE {
+        return Ok(false);
+    }
+    let layout = Arc::new(BlockLayout::of(&weights.sub(0), load)?);
+    let kept = weights.kept_layouts(&layout, count)?;
+    let layouts = kept.unwrap_or_else(|| BlockLayouts::alike(layout, count));
+    match BlockFiles::find(weights, &layouts, true)? {
+        Some(files) => {
+            let files = UncheckedFiles { files: Arc::new(files), checks: false };
+            let all: Vec<usize> = (0..count).collect();
+            Ok(memory_of_all(&files, &all)?.is_some())
+        }
+        // An image is laid out for it.
+        None => Ok(true),
+    }
+}
+
 enum Source {
-    Image(Box<dyn SlabSource>),
-    Files(BlockFiles),
+    /// Memory of the host.
+    Host(HostImage),
+    /// A file of their own.
+    File(Arc<FileImage>),
+    /// The model's files.
+    Files(Arc<BlockFiles>),
 }
 
 /// Where the blocks `coming` come from; `made` is told of each.
@@ -238,13 +313,13 @@ fn source(
     let BlockStore::File { cached } = placement.store else {
         let pinned = placement.store == BlockStore::Pinned;
         let image = HostImage::make((weights, layouts), coming, pinned, made)?;
-        return Ok(Source::Image(Box::new(image)));
+        return Ok(Source::Host(image));
     };
     if let Some(files) = BlockFiles::find(weights, layouts, cached)? {
         for _ in coming {
             made()?;
         }
-        return Ok(Source::Files(files));
+        return Ok(Source::Files(Arc::new(files)));
     }
     let Some(folder) = &placement.folder else {
         return Err(Error::Input(format!(
@@ -254,7 +329,7 @@ fn source(
         )));
     };
     let image = FileImage::make((weights, layouts), coming, (folder, cached), made)?;
-    Ok(Source::Image(Box::new(image)))
+    Ok(Source::File(Arc::new(image)))
 }
 
 #[cfg(test)]

@@ -87,9 +87,8 @@ impl<B: Send> Streamed<B> {
     pub(super) fn from_files(
         resident: Vec<Option<B>>,
         slots: Vec<(Tensor, B)>,
-        files: BlockFiles,
+        files: Arc<BlockFiles>,
     ) -> Result<Self> {
-        let files = Arc::new(files);
         let seen = Mutex::new(vec![false; resident.len()]);
         let mut streamed = Self::new(resident, slots, Box::new(files.clone()))?;
         streamed.unchecked = Some(Unchecked { files, seen });
@@ -166,7 +165,7 @@ pub(crate) fn stream_once<B: Send>(
         .collect::<Result<Vec<_>>>()?;
     let resident = (0..count).map(|_| None).collect();
     match BlockFiles::find(weights, &BlockLayouts::alike(layout.clone(), count), true)? {
-        Some(files) => Streamed::from_files(resident, slots, files),
+        Some(files) => Streamed::from_files(resident, slots, Arc::new(files)),
         None => Streamed::new(resident, slots, Box::new(Converted::new(weights.clone(), layout))),
     }
 }

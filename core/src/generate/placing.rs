@@ -107,9 +107,14 @@ impl Pipeline {
 
     /// Bytes of the transformer where it is loaded.
     fn held_by_transformer(&self, sizes: &ModelSizes) -> u64 {
-        let blocks = |loaded: &LoadedDit| loaded.placement.blocks_in_memory(sizes.layers);
-        let adapters = |loaded: &LoadedDit| u64::from(loaded.keeps_adapters) * sizes.adapters;
-        self.dit.as_ref().map_or(0, |loaded| sizes.transformer(blocks(loaded)) + adapters(loaded))
+        let held = |loaded: &LoadedDit| {
+            let placement = &loaded.placement;
+            let coming = placement.streamed(sizes.layers).len();
+            let slots = if coming == 0 { 0 } else { placement.slots };
+            sizes.transformer_by(sizes.layers - coming, slots, placement.store)
+                + u64::from(loaded.keeps_adapters) * sizes.adapters
+        };
+        self.dit.as_ref().map_or(0, held)
     }
 
     /// What a plan says of the blocks.

@@ -39,7 +39,9 @@ pub fn sample_peak(model: &ModelSizes, take: &TakeSizes, blocks: usize, keeps_ke
     let latents = 4 * tokens * 64 * FLOAT;
     let multiplied_out = if model.form > 0 { CARD_MULTIPLIED_OUT } else { 0 };
     let workspace = if model.is_card { CARD_WORKSPACE + multiplied_out } else { 0 };
-    weights + embedded + keys + condition + rope + latents + pass(model, tokens) + workspace
+    // The time is embedded before there is anything else of the pass.
+    let pass = pass(model, tokens).max(model.widened);
+    weights + embedded + keys + condition + rope + latents + pass + workspace
 }
 
 /// The residual stream, and the wider of attention and head.

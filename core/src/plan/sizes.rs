@@ -2,15 +2,20 @@
 
 #![forbid(unsafe_code)]
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use tch::{Kind, Tensor};
 use wan_alpha_take::{DecodePrecision, DecodeTiling, TakeRequest};
 
 use crate::Result;
-use crate::dit::{DitConfig, PATCH};
+use crate::blocks::BlockStore;
+use crate::device::Device;
+use crate::dit::{Dit, DitConfig, PATCH};
+use crate::linear::WIDENED_AT_ONCE;
 use crate::weights::{
-    BlockStorage, Decoders, EncoderFiles, ModelFiles, TensorSet, adapter_bytes, at_least_float32,
-    keeps_float32, kept_bytes,
+    Adapter, BlockStorage, Decoders, EncoderFiles, ModelFiles, TensorSet, Weights, adapter_bytes,
+    at_least_float32, is_mapped, keeps_float32, kept_bytes, narrow_kind,
 };
 
 /// Bytes and widths of a model's parts, as they are computed with.
@@ -24,6 +29,14 @@ pub struct ModelSizes {
     pub form: u64,
     /// Bytes of the rest of the transformer.
     pub fixed: u64,
+    /// Bytes of the largest piece of it that is brought into float32 when it is used; 0 where all of it lies in
+    /// memory as it is computed with.
+    pub widened: u64,
+    /// Blocks that come by a file which the system keeps in its cache are used where that is mapped, and take
+    /// no slots.
+    pub maps_blocks: bool,
+    /// Bytes of the rest that are used where they are mapped then.
+    pub mapped: u64,
     /// Bytes of a number of the large matrices: 2 or 4.
     pub number: u64,
     /// Width of the residual stream.
@@ -130,6 +143,15 @@ impl ModelSizes {
         self.fixed + self.form + blocks as u64 * self.block
     }
 
+    /// Bytes of it that lie in memory of its own where as many blocks stay, others have room, and the rest
+    /// come from a store.
+    pub(crate) fn transformer_by(&self, resident: usize, slots: usize, store: BlockStore) -> u64 {
+        let is_by_cache = slots > 0 && store == BlockStore::File { cached: true };
+        let mapped = if is_by_cache { self.mapped } else { 0 };
+        let slots = if is_by_cache && self.maps_blocks { 0 } else { slots };
+        self.transformer(resident + slots) - mapped
+    }
+
     /// Of a model whose large matrices are computed with in a kind, those of `transformer`'s blocks kept
     /// as the storage says.
     ///
@@ -137,21 +159,11 @@ impl ModelSizes {
     /// A tensor is missing.
     pub fn of(
         files: &ModelFiles,
-        transformer: &TensorSet,
+        transformer: &Arc<TensorSet>,
         config: &DitConfig,
         (kind, storage): (Kind, BlockStorage),
         is_card: bool,
     ) -> Result<Self> {
-        let as_computed = |set: &TensorSet, wanted: &dyn Fn(&str) -> bool| -> Result<u64> {
-            let names = set.names().filter(|name| !name.contains('#') && wanted(name));
-            names
-                .map(|name| {
-                    let kind = if keeps_float32(name) { at_least_float32(kind) } else { kind };
-                    let numbers = set.shape(name)?.iter().product::<i64>() as u64;
-                    Ok(numbers * kind.elt_size_in_bytes() as u64)
-                })
-                .sum()
-        };
         let text = &files.text;
         let axis = |name: &str, axis: usize| -> Result<u64> {
             Ok(text.shape(name)?.get(axis).copied().unwrap_or(0) as u64)
@@ -162,14 +174,18 @@ impl ModelSizes {
         };
         let of_decoder = |name: &str| name.starts_with("decoder.") || name.starts_with("conv2.");
         let number = kind.elt_size_in_bytes() as u64;
-        let computed = as_computed(transformer, &|name| name.starts_with("blocks.0."))?;
+        let computed = block_as_computed(transformer, kind)?;
         let kept = kept_bytes(transformer, storage, config.layers)?;
         // A merged copy has none.
-        let beside = kept.is_some() && std::ptr::eq(transformer, &*files.dit);
-        let adapters = match beside {
-            true => adapter_bytes(transformer, storage, &files.merged_adapters())?,
-            false => 0,
+        let is_merged = !Arc::ptr_eq(transformer, &files.dit);
+        let merged = if is_merged { Vec::new() } else { files.merged_adapters() };
+        let adapters = match &kept {
+            Some(_) => adapter_bytes(transformer, storage, &merged)?,
+            None => 0,
         };
+        let rest = RestOfTransformer::of(transformer, &merged, kind, is_card)?;
+        let weights = Weights::new(transformer.clone(), merged, kind, Device::cpu());
+        let maps_blocks = !is_card && Dit::maps_blocks(&weights.storing(storage), config)?;
         let [encoder, image_layer, image_tokens] = image_sizes(files, config)?;
         Ok(Self {
             encoder,
@@ -178,7 +194,10 @@ impl ModelSizes {
             layers: config.layers,
             block: kept.unwrap_or(computed),
             form: if kept.is_some() { computed } else { 0 },
-            fixed: as_computed(transformer, &|name| !name.starts_with("blocks."))?,
+            fixed: rest.bytes,
+            widened: rest.widened,
+            maps_blocks,
+            mapped: rest.mapped,
             number,
             dim: config.dim as u64,
             ffn: config.ffn as u64,
@@ -194,6 +213,58 @@ impl ModelSizes {
                 as u64,
             is_card,
         })
+    }
+}
+
+/// Bytes of the first block as it is computed with.
+fn block_as_computed(set: &TensorSet, kind: Kind) -> Result<u64> {
+    let names = set.names().filter(|name| !name.contains('#') && name.starts_with("blocks.0."));
+    let bytes = |name| Ok(numbers_of(set, name)? * kind_of(name, kind).elt_size_in_bytes() as u64);
+    names.map(bytes).sum()
+}
+
+/// What a transformer's tensor is computed with as, where the large matrices are of a kind.
+fn kind_of(name: &str, kind: Kind) -> Kind {
+    if keeps_float32(name) { at_least_float32(kind) } else { kind }
+}
+
+fn numbers_of(set: &TensorSet, name: &str) -> Result<u64> {
+    Ok(set.shape(name)?.iter().product::<i64>() as u64)
+}
+
+/// What a transformer has beside its blocks.
+#[derive(Default)]
+struct RestOfTransformer {
+    bytes: u64,
+    widened: u64,
+    /// Bytes of it that can be used where its file is mapped.
+    mapped: u64,
+}
+
+impl RestOfTransformer {
+    fn of(set: &TensorSet, adapters: &[Adapter], kind: Kind, is_card: bool) -> Result<Self> {
+        let mut rest = Self::default();
+        let names = set.names().filter(|name| !name.contains('#') && !name.starts_with("blocks."));
+        for name in names {
+            let numbers = numbers_of(set, name)?;
+            // Matrices of layers in float32 stay in 16 bits where their files have them so (`Linear`).
+            let narrow = match keeps_float32(name) && name.ends_with(".weight") {
+                true => narrow_kind(set, adapters, name)?,
+                false => None,
+            };
+            if narrow.is_some() {
+                let piece = if is_card { numbers } else { numbers.min(WIDENED_AT_ONCE) };
+                rest.widened =
+                    rest.widened.max(piece * kind_of(name, kind).elt_size_in_bytes() as u64);
+            }
+            let kept = narrow.unwrap_or(kind_of(name, kind));
+            let bytes = numbers * kept.elt_size_in_bytes() as u64;
+            rest.bytes += bytes;
+            if !is_card && is_mapped(set, adapters, name, kept)? {
+                rest.mapped += bytes;
+            }
+        }
+        Ok(rest)
     }
 }
 

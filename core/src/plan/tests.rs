@@ -9,6 +9,9 @@ fn large() -> ModelSizes {
         block: 703_000_000,
         form: 0,
         fixed: 840_000_000,
+        widened: 0,
+        maps_blocks: false,
+        mapped: 0,
         number: 2,
         dim: 5120,
         ffn: 13_824,
@@ -70,6 +73,28 @@ fn a_card_of_each_size_has_its_plan() {
         (8, 2, 2, PlannedStore::Pinned, false, false),
     ];
     assert_eq!(table, expected);
+}
+
+#[test]
+fn a_processor_uses_blocks_where_the_system_keeps_their_file() {
+    let budget = |free: u64, host: u64| MemoryBudget {
+        is_card: false,
+        free: free * 1_000_000_000,
+        host_free: host * 1_000_000_000,
+        ..card(64)
+    };
+    let slots = ModelSizes { is_card: false, ..large() };
+    let mapped = ModelSizes { maps_blocks: true, mapped: 750_000_000, ..slots.clone() };
+    let [copied, used] =
+        [&slots, &mapped].map(|model| plan(model, &USUAL, &budget(12, 60)).unwrap());
+    assert_eq!((copied.store, used.store), (PlannedStore::CachedFile, PlannedStore::MappedFile));
+    assert_eq!((used.resident, used.streamed), (copied.resident, copied.streamed));
+    // Neither slots nor what lies beside the blocks as it is computed with.
+    assert_eq!(copied.peaks.sample - used.peaks.sample, 2 * 703_000_000 + 750_000_000);
+    assert!(used.to_string().contains("are used where the system keeps their file"), "{used}");
+    // Where there is no room for the file, it is read past the cache.
+    let read = plan(&mapped, &USUAL, &budget(12, 32)).unwrap();
+    assert_eq!((read.store, read.peaks), (PlannedStore::File, copied.peaks));
 }
 
 /// Of a take of 832×480×81 in 4 steps by the released model on a card that computes so many TFLOP/s of dense
@@ -313,12 +338,13 @@ proptest! {
         height in 8u32..45,
         guided: bool,
         is_card: bool,
+        mapped: bool,
     ) {
         let take = TakeSizes {
             width: 16 * width, height: 16 * height, frames: 4 * frames + 1, guided, tiled: false,
             decode_number: 4, images: 0,
         };
-        let model = ModelSizes { is_card, ..large() };
+        let model = ModelSizes { is_card, maps_blocks: !is_card && mapped, mapped: 800_000_000, ..large() };
         let with = |megabytes: u64| MemoryBudget {
             is_card, free: megabytes * 1_000_000, ..card(90)
         };

@@ -77,6 +77,41 @@ impl BlockFiles {
         Ok(())
     }
 
+    /// A block's memory where it lies, uint8 `[bytes]` on the CPU, for as long as this is kept; nothing where
+    /// it does not lie in one piece, or cannot be computed with there.
+    ///
+    /// # Errors
+    /// libtorch makes no tensor of it.
+    pub(crate) fn mapped(&self, block: usize) -> Result<Option<Tensor>> {
+        match self.whole(block) {
+            Some(Segment { file, start, bytes, .. }) => file.mapped(*start, *bytes),
+            None => Ok(None),
+        }
+    }
+
+    /// Has the system bring the memory of such a block in, and waits for it.
+    pub(crate) fn bring_in(&self, block: usize) {
+        if let Some(Segment { file, start, bytes, .. }) = self.whole(block) {
+            file.bring_in(*start, *bytes);
+        }
+    }
+
+    /// Whether what lies in such a block's memory is still what was opened.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(crate) fn unchanged(&self, block: usize) -> Result<()> {
+        self.whole(block).map_or(Ok(()), |segment| segment.file.unchanged())
+    }
+
+    /// The one piece that a block is, where the system may keep it.
+    fn whole(&self, block: usize) -> Option<&Segment> {
+        match &self.blocks[block].segments[..] {
+            [one] if self.cached && one.offset == 0 => Some(one),
+            _ => None,
+        }
+    }
+
     /// Whether all numbers of a block in `memory` are finite.
     ///
     /// # Errors

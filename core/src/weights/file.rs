@@ -23,6 +23,8 @@ use crate::{Error, Result};
 
 /// Bytes that are read at once where a tensor is only looked at.
 const CHUNK: u64 = 1 << 22;
+/// Memory of tensors begins at a multiple of this in libtorch.
+const ALIGNMENT: usize = 64;
 /// The first bytes of a zip archive.
 const ZIP: &[u8] = b"PK\x03\x04";
 
@@ -217,6 +219,25 @@ impl TensorFile {
         }
         self.bytes.read_ahead(start, start + into.len() as u64);
         self.bytes.read_into(start, into)
+    }
+
+    /// Part of the file as memory that is computed with, uint8 `[bytes]` on the CPU, where the system has it so
+    /// and it begins where memory of tensors does: other kernels would take it otherwise. It is there as
+    /// long as the file is open, and [`TensorFile::unchanged`] says afterwards whether it was the file's.
+    ///
+    /// # Errors
+    /// libtorch makes no tensor of it.
+    pub(super) fn mapped(&self, start: u64, bytes: usize) -> Result<Option<Tensor>> {
+        let place = usize::try_from(start).ok().filter(|start| start.is_multiple_of(ALIGNMENT));
+        let (Some(place), Some(map)) = (place, self.bytes.mapped()) else { return Ok(None) };
+        map.tensor(place, bytes)
+    }
+
+    /// Has the system bring such a part into memory, and waits for it.
+    pub(super) fn bring_in(&self, start: u64, bytes: usize) {
+        if let (Ok(start), Some(map)) = (usize::try_from(start), self.bytes.mapped()) {
+            map.bring_in(start, bytes);
+        }
     }
 
     /// Has the system read a tensor's bytes, if they are not in memory, and does not wait for it

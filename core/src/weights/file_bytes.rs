@@ -1,7 +1,7 @@
 //! The bytes of an open file, and whether they are still those that it was opened with.
 //!
 //! They are read, not mapped: of a mapped file that somebody makes shorter, the system would end the
-//! process.
+//! process. Who computes with them where they lie does so by a map that is guarded against it.
 #![allow(unsafe_code)]
 
 use std::fs::{File, Metadata};
@@ -14,6 +14,7 @@ use std::time::SystemTime;
 use memmap2::{Advice, Mmap};
 
 use crate::direct_read::{open_direct, read_exact_at, read_past_cache};
+use crate::guarded_map::GuardedMap;
 use crate::{Error, Result};
 
 /// What tells that a file is still the one that was opened, without reading it.
@@ -65,6 +66,8 @@ pub(super) struct FileBytes {
     stamp: FileStamp,
     /// The same file for reading past the system's cache, once that is wanted; nothing where it cannot be.
     direct: OnceLock<Option<File>>,
+    /// The file as memory, once that is wanted; nothing where there is no such map of it.
+    mapped: OnceLock<Option<GuardedMap>>,
     /// Tells the system what will be read, and is never read itself.
     #[cfg(unix)]
     advice: Option<Mmap>,
@@ -89,6 +92,7 @@ impl FileBytes {
             file,
             stamp: FileStamp::of(&found),
             direct: OnceLock::new(),
+            mapped: OnceLock::new(),
             #[cfg(unix)]
             advice,
         })
@@ -147,13 +151,30 @@ impl FileBytes {
         Ok(read)
     }
 
-    /// Whether the file is still what it was when it was opened.
+    /// The file as memory, where the system has it so. After what lies there was computed with,
+    /// [`FileBytes::unchanged`] says whether that was the file's.
+    pub(super) fn mapped(&self) -> Option<&GuardedMap> {
+        self.mapped.get_or_init(|| GuardedMap::of(&self.file)).as_ref()
+    }
+
+    /// Whether the file is still what it was when it was opened, and no page of it was lost where it is
+    /// mapped.
     ///
     /// # Errors
     /// It is not.
     pub(super) fn unchanged(&self) -> Result<()> {
         let now = self.file.metadata().map_err(Error::io("read", &self.path))?;
-        if FileStamp::of(&now) == self.stamp { Ok(()) } else { Err(changed(&self.path)) }
+        if FileStamp::of(&now) != self.stamp {
+            return Err(changed(&self.path));
+        }
+        match self.mapped.get() {
+            Some(Some(map)) if !map.is_whole() => Err(Error::file(
+                &self.path,
+                "could not be read while it was computed with: it was cut off for a while, or its disk has \
+                 failed; look at the disk, then open or add the model anew",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Has the system read bytes, if they are not in memory, and does not wait for it longer than the
