@@ -82,7 +82,9 @@ mod tests {
             return;
         }
         let _guard = tch::no_grad_guard();
-        for (kind, tolerance) in [(Kind::Float, 1e-6), (Kind::BFloat16, 1e-2)] {
+        // A processor without instructions for bfloat16 has no such product, and is asked for none.
+        let narrow = BFLOAT16.then_some((Kind::BFloat16, 1e-2));
+        for (kind, tolerance) in [(Kind::Float, 1e-6)].into_iter().chain(narrow) {
             let (weight, bias) = (random(&[7, 12], kind), random(&[7], kind));
             // A piece of a batch is not contiguous.
             for x in [random(&[3, 5, 12], kind), random(&[2, 9, 12], kind).narrow(1, 2, 4)] {
