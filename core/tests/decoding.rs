@@ -104,9 +104,17 @@ fn tiles_of_the_draft_models_autoencoder_agree_with_the_whole() {
         let tiled = psnr(&decode(&decoders, &latent, &way), &expected);
         println!("{width}×{height} cells in tiles: {tiled:.1} dB");
         assert!(tiled >= 50.0, "{tiled:.1} dB");
-        let way = DecodeWay { kind: Kind::BFloat16, together: false, ..WHOLE };
-        let narrow = psnr(&decode(&decoders, &latent, &way), &expected);
-        println!("in bfloat16: {narrow:.1} dB");
-        assert!(narrow >= 35.0, "{narrow:.1} dB");
     }
+}
+
+#[test]
+fn the_draft_models_decoders_are_near_in_bfloat16() {
+    let model = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../resources/draft-model");
+    let decoders = decoders(model);
+    // Small: a processor without instructions for bfloat16 takes a hundred times as long.
+    let latent = latent(2, 8, 8);
+    let way = DecodeWay { kind: Kind::BFloat16, together: false, ..WHOLE };
+    let narrow = psnr(&decode(&decoders, &latent, &way), &decode(&decoders, &latent, &WHOLE));
+    println!("in bfloat16: {narrow:.1} dB");
+    assert!(narrow >= 35.0, "{narrow:.1} dB");
 }

@@ -376,7 +376,7 @@ mod tests {
             let program = Some(program.clone());
             Environment::of(Surroundings { variables, program, ..Surroundings::default() }).c2pa
         };
-        assert_eq!(of(Vec::new()), [Path::new(""); 0]);
+        assert!(of(Vec::new()).is_empty());
         let places = ["target/debug/lib", ".setup/c2pa/lib"].map(|place| root.join(place));
         let files = places.map(|place| {
             std::fs::create_dir_all(&place).unwrap();
