@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::{ModelSizes, TakeSizes};
-use crate::vae::largest_tile;
+use crate::vae::{held_by_decoder, held_in_tiles, largest_tile, tiles};
 
 /// Bytes of a number in float32.
 const FLOAT: u64 = 4;
@@ -87,8 +87,12 @@ pub fn condition_peak(model: &ModelSizes, take: &TakeSizes) -> u64 {
     // A layer, and the next that is read meanwhile.
     let seen = 2 * model.image_layer;
     let dim = model.decoder_dim;
-    let numbers = 2 * ENCODER_NUMBERS + WIDEST_NUMBERS;
-    let workspace = if model.is_card { CARD_WORKSPACE } else { CPU_PIECES };
+    let (widest, workspace) = if model.is_card {
+        (WIDEST_NUMBERS, CARD_WORKSPACE)
+    } else {
+        (CPU_WIDEST_NUMBERS, CPU_PIECE)
+    };
+    let numbers = 2 * ENCODER_NUMBERS + widest;
     let film = take.pixels() * (numbers * dim / 96 + FILM_NUMBERS) * FLOAT;
     seen.max(model.encoder + film + workspace)
 }
@@ -99,29 +103,49 @@ const ENCODER_NUMBERS: u64 = 1_421;
 const FILM_NUMBERS: u64 = 16;
 
 /// Of decoding, chunk by chunk: both decoders `together`, or one after the other.
-///
-/// What a decoder remembers of a film goes with the pixels and the channels of each of its resolutions; they
-/// were counted at the released decoder's 96 channels at the full one, where its widest layer is too.
 pub fn decode_peak(model: &ModelSizes, take: &TakeSizes, together: bool) -> u64 {
-    let films = if together && !take.tiled { 2 } else { 1 };
+    let together = together && !take.tiled;
+    let weights = decoder_weights(model, take) * if together { 2 } else { 1 };
+    if model.is_card {
+        return weights + decode_peak_of_card(model, take, together);
+    }
+    let cells = [take.height, take.width].map(|side| u64::from(side / 8));
+    let (dim, chunks, float32) =
+        (model.decoder_dim, take.latent_frames(), take.decode_number == FLOAT);
+    let numbers = if take.tiled {
+        let tiles = tiles(i64::from(take.width / 8), i64::from(take.height / 8));
+        held_in_tiles(dim, cells, &tiles, chunks, float32)
+    } else {
+        let held = held_by_decoder(dim, cells, chunks, float32);
+        if together { held.most_of_both } else { held.most }
+    };
+    // The color of a chunk waits for its alpha.
+    let color = if together { 4 * 3 * take.pixels() * FLOAT } else { 0 };
+    weights + numbers * take.decode_number + color
+}
+
+/// Bytes of one decoder in memory: kernels that double the picture have 16 taps for 9.
+fn decoder_weights(model: &ModelSizes, take: &TakeSizes) -> u64 {
+    let doubling = (8 + 8 + 2) * model.decoder_dim * model.decoder_dim * (16 - 9);
+    (model.decoder / FLOAT + doubling) * take.decode_number
+}
+
+/// Of a card, weights aside. What a decoder remembers of a film goes with the pixels and the channels of each
+/// of its resolutions; they were counted at the released decoder's 96 channels at the full one, where its
+/// widest layer is too.
+fn decode_peak_of_card(model: &ModelSizes, take: &TakeSizes, together: bool) -> u64 {
+    let films = if together { 2 } else { 1 };
     let (middle, pixels) = if take.tiled {
         // What the middle remembers has gone before the first tile.
         (0, largest_tile(i64::from(take.width / 8), i64::from(take.height / 8)))
     } else {
         (MIDDLE_NUMBERS * take.pixels(), [take.pixels(); 4])
     };
-    let dim = model.decoder_dim;
-    let bytes = |numbers: u64| numbers * dim / 96 * take.decode_number;
+    let bytes = |numbers: u64| numbers * model.decoder_dim / 96 * take.decode_number;
     let remembered: u64 =
         pixels.iter().zip(CACHE_NUMBERS).map(|(pixels, each)| pixels * each).sum();
-    let weights = films * model.decoder / FLOAT * take.decode_number;
-    let (widest, workspace) = if model.is_card {
-        (WIDEST_NUMBERS, CARD_WORKSPACE)
-    } else {
-        (CPU_WIDEST_NUMBERS, CPU_PIECES + dim * dim * CPU_KERNELS)
-    };
     let frames = pixels[3] * FRAME_BYTES;
-    weights + bytes(films * (middle + remembered)) + bytes(widest * pixels[3]) + frames + workspace
+    bytes(films * (middle + remembered) + WIDEST_NUMBERS * pixels[3]) + frames + CARD_WORKSPACE
 }
 
 /// Numbers for each pixel of the picture that one decoder of 96 channels remembers of its middle.
@@ -131,11 +155,9 @@ const CACHE_NUMBERS: [u64; 4] = [84, 312, 576, 1_344];
 /// Numbers for each pixel of its widest layer: what goes into a residual block and what comes out of it,
 /// four frames each, and six that its second convolution sees.
 const WIDEST_NUMBERS: u64 = 1_344;
-/// The same on a processor, whose convolutions work in pieces.
-const CPU_WIDEST_NUMBERS: u64 = 1_141;
-/// Bytes of the pieces that a processor works on at once, five of them (`vae::winograd`).
-const CPU_PIECES: u64 = 5 * FLOAT * (1 << 22);
-/// Bytes of the kernels that it holds transformed, for each channel of one side and the other.
-const CPU_KERNELS: u64 = 7_870;
+/// The same of an encoder on a processor, counted at 64, 80 and 96 channels.
+const CPU_WIDEST_NUMBERS: u64 = 1_544;
+/// Bytes of the sums of a piece that it works on (`vae::winograd`).
+const CPU_PIECE: u64 = FLOAT * (1 << 22);
 /// Bytes for each pixel of frames that are handed on.
 const FRAME_BYTES: u64 = 4 * (3 + 3 + 4 + 4) * FLOAT;

@@ -14,7 +14,7 @@ use crate::Result;
 use crate::weights::Weights;
 
 /// Frames a kernel of three looks back.
-const LOOK_BACK: i64 = 2;
+pub(super) const LOOK_BACK: i64 = 2;
 
 /// A 3-D convolution padded with zeros in space, and in time on the left only.
 #[derive(Debug)]
@@ -140,13 +140,14 @@ impl CausalConv3d {
 /// on the CPU it does so in float32 for one clip of few channels, frames and rows (columns do not
 /// count; in two dimensions they do).
 fn is_slow_in_3d(film: &Tensor) -> bool {
+    film.device() == Device::Cpu && film.kind() == Kind::Float && unfolds_in_3d(&film.size())
+}
+
+/// The same of a film `[b, t, h, w, c]` in float32 on the CPU.
+pub(super) fn unfolds_in_3d(size: &[i64]) -> bool {
     /// Of `use_mkldnn` in ATen's Convolution.cpp.
     const FEW: i64 = 20_480;
-    let size = film.size();
-    film.device() == Device::Cpu
-        && film.kind() == Kind::Float
-        && size[0] == 1
-        && size[4] * size[1] * size[2] <= FEW
+    matches!(size, [1, t, h, _, c] if c * t * h <= FEW)
 }
 
 /// RMS norm over channels, SiLU, causal convolution.
@@ -205,15 +206,18 @@ impl NormConv {
     }
 
     /// History and activated frames in one piece of memory, written once: activations of a
-    /// decoder are large, and memory is what limits everything but the convolutions.
+    /// decoder are large, and memory is what limits everything but the convolutions. Of one clip that has
+    /// several frames, those that are missing at the beginning are there as zeros.
     fn film(&self, x: &Tensor, history: Option<&Tensor>) -> Result<Tensor> {
         let mut size = x.size();
         let frames = size[1];
-        let past = history.map_or(0, |history| history.size()[1]);
+        let known = history.map_or(0, |history| history.size()[1]);
+        let past = if size[0] == 1 && frames > 1 { LOOK_BACK } else { known };
         size[1] += past;
         let film = Tensor::f_empty(&size[..], (x.kind(), x.device()))?;
+        let _ = film.f_narrow(1, 0, past - known)?.f_zero_()?;
         if let Some(history) = history {
-            film.f_narrow(1, 0, past)?.f_copy_(history)?;
+            film.f_narrow(1, past - known, known)?.f_copy_(history)?;
         }
         let mut y = film.f_narrow(1, past, frames)?;
         let _ = x.f_mul_out(&y, &self.norm.factor(x)?)?;

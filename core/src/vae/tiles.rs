@@ -46,6 +46,11 @@ impl Trim {
     /// Nothing, at each doubling.
     pub(crate) const NONE: [Self; 3] = [Self { rows: [0; 2], columns: [0; 2] }; 3];
 
+    /// How many rows and columns are cut off.
+    pub(super) fn sums(&self) -> [u64; 2] {
+        [self.rows, self.columns].map(|sides| sides.iter().sum::<i64>().unsigned_abs())
+    }
+
     /// `[b, t, h, w, c]` without its outer rows and columns.
     pub(crate) fn cut(&self, x: Tensor) -> Result<Tensor> {
         if *self == Self::default() {

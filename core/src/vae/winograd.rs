@@ -23,14 +23,80 @@ const MANY_PIXELS: i64 = 4096;
 
 /// Whether it is faster here: `film` `[b, t + kt − 1, h, w, in]`, `weight` `[out, in, kt, kh, kw]`.
 pub(super) fn is_faster(film: &Tensor, weight: &Tensor, bias: &Tensor) -> bool {
-    let (film_size, weight_size) = (film.size(), weight.size());
-    let frames = film_size[1] - weight_size[2] + 1;
+    let [seen, h, w] = [1, 2, 3].map(|axis| film.size()[axis].unsigned_abs());
+    let [output, input, taps] = [0, 1, 2].map(|axis| weight.size()[axis].unsigned_abs());
+    let shape = FilmShape { seen, size: [h, w], taps, input, output };
     film.device() == Device::Cpu
         && film.kind() == Kind::Float
-        && weight_size[3..] == [3, 3]
-        && weight_size[..2].iter().all(|&channels| channels >= MANY_CHANNELS)
-        && frames * film_size[2] * film_size[3] >= MANY_PIXELS
+        && weight.size()[3..] == [3, 3]
+        && shape.is_worth_while()
         && ![film, weight, bias].iter().any(|tensor| tensor.requires_grad())
+}
+
+/// A film and a kernel of 3×3 in space, by their sizes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FilmShape {
+    /// Frames that the kernel sees, and the pixels of one: rows and columns.
+    pub(super) seen: u64,
+    pub(super) size: [u64; 2],
+    /// Of the kernel in time.
+    pub(super) taps: u64,
+    pub(super) input: u64,
+    pub(super) output: u64,
+}
+
+impl FilmShape {
+    pub(super) fn is_worth_while(self) -> bool {
+        let [h, w] = self.size;
+        self.input.min(self.output) >= MANY_CHANNELS.unsigned_abs()
+            && self.frames() * h * w >= MANY_PIXELS.unsigned_abs()
+    }
+
+    fn frames(self) -> u64 {
+        self.seen + 1 - self.taps
+    }
+
+    /// Numbers of the transformed kernels.
+    pub(super) fn transformed(self) -> u64 {
+        16 * self.taps * self.input * self.output
+    }
+
+    /// Numbers while they are made: of the second of two axes, by four sums of a third of the first's each,
+    /// with two of them halved.
+    pub(super) fn while_transformed(self) -> u64 {
+        let first = 4 * self.taps * self.input * self.output * 3;
+        first + 8 * first / 3
+    }
+
+    /// Numbers of the result, rows and columns in pairs.
+    pub(super) fn even(self) -> u64 {
+        let [h, w] = self.size.map(|side| side.next_multiple_of(2));
+        self.frames() * h * w * self.output
+    }
+
+    /// Numbers of the largest piece: what the tiles see and its sums, their products, and pixels.
+    pub(super) fn of_a_piece(self) -> u64 {
+        let Self { seen, taps: _, input, output, .. } = self;
+        let [down, across] = self.size.map(|side| (side as i64 + 1) / 2);
+        let longest = |count, room| spans(count, room).map(|span| span.count).max().unwrap_or(0);
+        let room = self.room();
+        let mut most = 0;
+        for across in spans(across, room) {
+            let down = longest(down, room / across.count).unsigned_abs();
+            let across = across.count.unsigned_abs();
+            let window = seen * (2 * down + 2) * (2 * across + 2) * input;
+            let rows = 4 * seen * down * (2 * across + 2) * input;
+            let sums = 16 * seen * down * across * input;
+            let products = 16 * self.frames() * down * across * output;
+            most = most.max(window + rows + sums).max(sums + products + products / 2);
+        }
+        most
+    }
+
+    /// Tiles of a piece: what lies in memory for it is read again with each of the sixteen matrices.
+    fn room(self) -> i64 {
+        PIECE.max(self.transformed() as i64) / (16 * self.seen * self.input) as i64
+    }
 }
 
 /// A film convolved with a kernel of 3×3 in space, padded with zeros there and not in time.
@@ -129,8 +195,9 @@ impl Kernels<'_> {
     fn convolve(&self, film: &Tensor, y: &Tensor) -> Result<()> {
         let [seen, h, w, input] = film.size()[..] else { return Ok(()) };
         let (tiles_down, tiles_across) = ((h + 1) / 2, (w + 1) / 2);
-        // What lies in memory for a piece is read again with each of the sixteen matrices.
-        let room = PIECE.max(self.matrices.numel() as i64) / (16 * seen * input);
+        let sizes = [seen, h, w, self.taps, input, self.matrices.size()[2]];
+        let [seen, h, w, taps, input, output] = sizes.map(i64::unsigned_abs);
+        let room = FilmShape { seen, size: [h, w], taps, input, output }.room();
         for across in spans(tiles_across, room) {
             for down in spans(tiles_down, room / across.count) {
                 let sums = sums(&window(film, down, across)?)?;
