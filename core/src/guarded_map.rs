@@ -15,7 +15,7 @@ mod lost_pages;
 pub(crate) use on_linux::GuardedMap;
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) use elsewhere::GuardedMap;
+pub(crate) use elsewhere::NoMap as GuardedMap;
 
 #[cfg(target_os = "linux")]
 mod on_linux {
@@ -136,9 +136,9 @@ mod elsewhere {
 
     /// There are none.
     #[derive(Debug)]
-    pub(crate) struct GuardedMap(Infallible);
+    pub(crate) struct NoMap(Infallible);
 
-    impl GuardedMap {
+    impl NoMap {
         pub(crate) const ARE_THERE: bool = false;
 
         /// None on this system.

@@ -15,10 +15,10 @@ use libc::{c_int, c_void, siginfo_t};
 const MOST: usize = 128;
 
 /// Each place for a map; read by the handler, which may not wait for a lock.
-static PLACES: [Place; MOST] = [const { Place::free() }; MOST];
+static PLACES: [MapPlace; MOST] = [const { MapPlace::free() }; MOST];
 
 /// Where a map lies.
-struct Place {
+struct MapPlace {
     taken: AtomicBool,
     /// Both 0 where there is no map.
     begin: AtomicUsize,
@@ -26,7 +26,7 @@ struct Place {
     lost: AtomicBool,
 }
 
-impl Place {
+impl MapPlace {
     const fn free() -> Self {
         let (begin, end) = (AtomicUsize::new(0), AtomicUsize::new(0));
         Self { taken: AtomicBool::new(false), begin, end, lost: AtomicBool::new(false) }
