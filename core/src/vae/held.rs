@@ -15,14 +15,14 @@ const CHUNKS: u64 = 4;
 
 /// A film's frames at one place of the decoder: `[t, h, w, c]`.
 #[derive(Clone, Copy, Debug)]
-struct Video {
+struct LayerFrames {
     t: u64,
     h: u64,
     w: u64,
     c: u64,
 }
 
-impl Video {
+impl LayerFrames {
     fn numbers(self) -> u64 {
         self.t * self.pixels() * self.c
     }
@@ -54,7 +54,7 @@ pub(crate) fn held_by_decoder(
     for _ in 0..chunks.clamp(1, CHUNKS) {
         let remembered = walk.live;
         walk.begin();
-        let x = walk.middle(Video { t: 1, h, w, c: LATENT_CHANNELS.unsigned_abs() });
+        let x = walk.middle(LayerFrames { t: 1, h, w, c: LATENT_CHANNELS.unsigned_abs() });
         walk.rest(x, &Trim::NONE);
         held.most = held.most.max(walk.most);
         // One remembers this latent frame already when the other begins with it.
@@ -77,7 +77,7 @@ pub(crate) fn held_in_tiles(
     let mut most = 0;
     for _ in 0..chunks {
         walk.begin();
-        let middle = walk.middle(Video { t: 1, h, w, c: LATENT_CHANNELS.unsigned_abs() });
+        let middle = walk.middle(LayerFrames { t: 1, h, w, c: LATENT_CHANNELS.unsigned_abs() });
         walk.give(middle.numbers());
         most = most.max(walk.most);
     }
@@ -86,7 +86,7 @@ pub(crate) fn held_in_tiles(
         let mut walk = Walk::new(dim, float32);
         for _ in 0..chunks {
             walk.begin();
-            let part = Video { t: 1, h, w, c: 4 * dim };
+            let part = LayerFrames { t: 1, h, w, c: 4 * dim };
             walk.take(part.numbers());
             walk.rest(part, &tile.trims());
             most = most.max(walk.most);
@@ -153,16 +153,16 @@ impl Walk {
     }
 
     /// The last frames of a film take the place of those that were remembered.
-    fn remember(&mut self, index: usize, film: Video) {
+    fn remember(&mut self, index: usize, film: LayerFrames) {
         let frames = film.t.min(LOOK_BACK.unsigned_abs());
-        let numbers = Video { t: frames, ..film }.numbers();
+        let numbers = LayerFrames { t: frames, ..film }.numbers();
         let before = std::mem::replace(&mut self.slots[index], Remembered { frames, numbers });
         self.take(numbers);
         self.give(before.numbers);
     }
 
     /// `Decoder::middle`: what is given is held.
-    fn middle(&mut self, latent: Video) -> Video {
+    fn middle(&mut self, latent: LayerFrames) -> LayerFrames {
         let wide = 4 * self.dim;
         self.take(2 * latent.numbers());
         let x = self.causal(latent, wide, [3, 3]);
@@ -175,7 +175,7 @@ impl Walk {
     }
 
     /// `Decoder::rest`: `x` is held before, and gone afterwards with all but what is remembered.
-    fn rest(&mut self, mut x: Video, trims: &[Trim; 3]) {
+    fn rest(&mut self, mut x: LayerFrames, trims: &[Trim; 3]) {
         let d = self.dim;
         // What each residual block of a resolution gives; what doubling gives, and whether it is in time too.
         let stages = [(4 * d, Some((2 * d, true))), (4 * d, Some((2 * d, true)))];
@@ -202,7 +202,7 @@ impl Walk {
     }
 
     /// Two norms and convolutions beside a shortcut; `x` stays.
-    fn residual(&mut self, x: Video, output: u64) -> Video {
+    fn residual(&mut self, x: LayerFrames, output: u64) -> LayerFrames {
         let film = self.normed(x);
         let y = self.over(film, x.t, output, [3, 3]);
         self.give(film.numbers());
@@ -218,16 +218,16 @@ impl Walk {
 
     /// Of each frame by itself: normed, three projections, what is attended to and what becomes of it. `x`
     /// becomes the result.
-    fn attention(&mut self, x: Video) {
+    fn attention(&mut self, x: LayerFrames) {
         self.for_a_moment(6 * x.numbers());
     }
 
     /// What is remembered, and `x` normed and activated behind it.
-    fn normed(&mut self, x: Video) -> Video {
+    fn normed(&mut self, x: LayerFrames) -> LayerFrames {
         let index = self.next;
         let known = self.slot().frames;
         let past = if x.t > 1 { LOOK_BACK.unsigned_abs() } else { known };
-        let film = Video { t: x.t + past, ..x };
+        let film = LayerFrames { t: x.t + past, ..x };
         self.take(film.numbers());
         // The norm of each pixel, bounded, and one through it.
         self.for_a_moment(3 * x.t * x.pixels());
@@ -236,10 +236,10 @@ impl Walk {
     }
 
     /// A convolution that remembers by itself; `x` stays.
-    fn causal(&mut self, x: Video, output: u64, kernel: [u64; 2]) -> Video {
+    fn causal(&mut self, x: LayerFrames, output: u64, kernel: [u64; 2]) -> LayerFrames {
         let index = self.next;
         let frames = self.slot().frames;
-        let film = Video { t: x.t + frames, ..x };
+        let film = LayerFrames { t: x.t + frames, ..x };
         let joined = if frames > 0 { film.numbers() } else { 0 };
         self.take(joined);
         self.remember(index, film);
@@ -249,12 +249,18 @@ impl Walk {
     }
 
     /// `CausalConv3d::over`, of three taps in time.
-    fn over(&mut self, film: Video, frames: u64, output: u64, kernel: [u64; 2]) -> Video {
+    fn over(
+        &mut self,
+        film: LayerFrames,
+        frames: u64,
+        output: u64,
+        kernel: [u64; 2],
+    ) -> LayerFrames {
         let missing = LOOK_BACK.unsigned_abs() + frames - film.t;
         if missing == 0 || frames == 1 {
             return self.convolved(film, (3 - missing, 3), output, kernel);
         }
-        let padded = Video { t: film.t + missing, ..film };
+        let padded = LayerFrames { t: film.t + missing, ..film };
         self.take(padded.numbers());
         let y = self.convolved(padded, (3, 3), output, kernel);
         self.give(padded.numbers());
@@ -264,12 +270,12 @@ impl Walk {
     /// `CausalConv3d::convolve`, with so many of a kernel's taps in time.
     fn convolved(
         &mut self,
-        film: Video,
+        film: LayerFrames,
         (taps, all): (u64, u64),
         output: u64,
         [kh, kw]: [u64; 2],
-    ) -> Video {
-        let y = Video { t: film.t + 1 - taps, c: output, ..film };
+    ) -> LayerFrames {
+        let y = LayerFrames { t: film.t + 1 - taps, c: output, ..film };
         let weight = output * film.c * taps * kh * kw;
         if [taps, kh, kw] == [1; 3] {
             self.take(y.numbers());
@@ -311,7 +317,7 @@ impl Walk {
     }
 
     /// `Upsample::forward`; `x` stays.
-    fn doubled(&mut self, x: Video, output: u64, in_time: bool) -> Video {
+    fn doubled(&mut self, x: LayerFrames, output: u64, in_time: bool) -> LayerFrames {
         let mut large = x;
         let mut copied = 0;
         if in_time {
@@ -321,14 +327,14 @@ impl Walk {
                 self.slot();
             } else {
                 let y = self.causal(x, 2 * x.c, [1, 1]);
-                large = Video { t: 2 * x.t, ..x };
+                large = LayerFrames { t: 2 * x.t, ..x };
                 self.take(large.numbers());
                 self.give(y.numbers());
                 copied = large.numbers();
             }
         }
         let phases = large.t * (x.h + 1) * (x.w + 1) * 4 * output;
-        let y = Video { h: 2 * x.h, w: 2 * x.w, c: output, ..large };
+        let y = LayerFrames { h: 2 * x.h, w: 2 * x.w, c: output, ..large };
         self.take(phases);
         self.take(y.numbers());
         self.give(phases + copied);
@@ -336,11 +342,11 @@ impl Walk {
     }
 
     /// Without its outer rows and columns, which is a copy.
-    fn cut(&mut self, x: Video, trim: Option<&Trim>) -> Video {
+    fn cut(&mut self, x: LayerFrames, trim: Option<&Trim>) -> LayerFrames {
         let Some([rows, columns]) = trim.map(Trim::sums).filter(|sums| *sums != [0; 2]) else {
             return x;
         };
-        let inner = Video { h: x.h - rows, w: x.w - columns, ..x };
+        let inner = LayerFrames { h: x.h - rows, w: x.w - columns, ..x };
         self.take(inner.numbers());
         self.give(x.numbers());
         inner
