@@ -221,7 +221,7 @@ fn a_file_that_is_cut_off_or_written_over_is_an_error_and_not_the_end() {
 #[test]
 fn numbers_that_are_not_finite_are_told_with_file_and_name() {
     let laid = Laid::out(Kind::Float, Kind::Float);
-    let set = TensorSet::open(Network::Dit, &[laid.path.clone()]).unwrap();
+    let set = TensorSet::open(Network::Dit, std::slice::from_ref(&laid.path)).unwrap();
     let mut file = std::fs::read(&laid.path).unwrap();
     let numbers = set.read(Device::cpu(), "blocks.3.ffn.0.weight").unwrap();
     let found = bytes(&numbers);
