@@ -1,7 +1,6 @@
 //! Linear layers: one type for plain, quantized and adapted weights, so that inference, quantized
 //! storage and training share every network.
 
-mod narrow;
 mod product;
 
 use tch::{Kind, Tensor};
@@ -9,7 +8,6 @@ use tch::{Kind, Tensor};
 use crate::Result;
 use crate::shim::gradients_enabled;
 use crate::weights::{LowRank, Weights};
-pub(crate) use narrow::WIDENED_AT_ONCE;
 
 /// y = x·Wᵀ + b over the last axis.
 #[derive(Debug)]
@@ -82,8 +80,9 @@ impl Linear {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self {
             Self::Plain { weight, bias } => product::linear(x, weight, bias.as_ref()),
-            Self::Narrow { weight, bias } => narrow::linear(x, weight, bias.as_ref()),
-            Self::Scaled { bias, .. } => product::linear(x, &self.weight(x.kind())?, bias.as_ref()),
+            Self::Narrow { bias, .. } | Self::Scaled { bias, .. } => {
+                product::linear(x, &self.weight(x.kind())?, bias.as_ref())
+            }
             Self::Adapted { base, adapter } => {
                 let low = product::linear(x, &adapter.down, None)?;
                 let low = product::linear(&low, &adapter.scaled_up()?, None)?;

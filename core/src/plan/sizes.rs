@@ -12,7 +12,6 @@ use crate::Result;
 use crate::blocks::BlockStore;
 use crate::device::Device;
 use crate::dit::{Dit, DitConfig, PATCH};
-use crate::linear::WIDENED_AT_ONCE;
 use crate::weights::{
     Adapter, BlockStorage, Decoders, EncoderFiles, ModelFiles, TensorSet, Weights, adapter_bytes,
     at_least_float32, is_mapped, keeps_float32, kept_bytes, narrow_kind,
@@ -29,7 +28,7 @@ pub struct ModelSizes {
     pub form: u64,
     /// Bytes of the rest of the transformer.
     pub fixed: u64,
-    /// Bytes of the largest piece of it that is brought into float32 when it is used; 0 where all of it lies in
+    /// Bytes of the largest matrix of it that is brought into float32 when it is used; 0 where all of it lies in
     /// memory as it is computed with.
     pub widened: u64,
     /// Blocks that come by a file which the system keeps in its cache are used where that is mapped, and take
@@ -253,9 +252,8 @@ impl RestOfTransformer {
                 false => None,
             };
             if narrow.is_some() {
-                let piece = if is_card { numbers } else { numbers.min(WIDENED_AT_ONCE) };
-                rest.widened =
-                    rest.widened.max(piece * kind_of(name, kind).elt_size_in_bytes() as u64);
+                let widened = numbers * kind_of(name, kind).elt_size_in_bytes() as u64;
+                rest.widened = rest.widened.max(widened);
             }
             let kept = narrow.unwrap_or(kind_of(name, kind));
             let bytes = numbers * kept.elt_size_in_bytes() as u64;

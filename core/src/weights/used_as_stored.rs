@@ -32,19 +32,8 @@ fn is_changed(set: &TensorSet, adapters: &[Adapter], name: &str) -> bool {
     set.scale_layout(name).is_some() || adapters.iter().any(|adapter| adapter.changes(name))
 }
 
-/// Whether a tensor can be computed with where its file is mapped, in a kind: the file has it as that.
-/// Where it begins decides too, and whether the system maps files.
-///
-/// # Errors
-/// The tensor is missing.
-fn is_ready(set: &TensorSet, adapters: &[Adapter], name: &str, kind: Kind) -> Result<bool> {
-    let (entry, _, _) = set.find(name)?;
-    let is_there = entry.stored == StoredKind::Plain(kind) && entry.strides.is_none();
-    Ok(is_there && !is_changed(set, adapters, name))
-}
-
 /// A tensor where its file is mapped, on the CPU, for as long as the file is open; nothing where it
-/// cannot be computed with there.
+/// cannot be computed with there: its file has it otherwise, or it begins where no tensor would.
 ///
 /// # Errors
 /// The tensor is missing, or libtorch makes none of it.
@@ -54,11 +43,12 @@ pub(super) fn mapped(
     name: &str,
     kind: Kind,
 ) -> Result<Option<Tensor>> {
-    if !is_ready(set, adapters, name, kind)? {
+    let (entry, _, _) = set.find(name)?;
+    let is_there = entry.stored == StoredKind::Plain(kind) && entry.strides.is_none();
+    if !is_there || is_changed(set, adapters, name) {
         return Ok(None);
     }
     let (file, _) = set.locate(name)?;
-    let (entry, _, _) = set.find(name)?;
     let bytes = usize::try_from(entry.bytes()).ok();
     let memory = bytes.map(|bytes| file.mapped(entry.start, bytes)).transpose()?.flatten();
     let Some(memory) = memory.filter(|memory| memory.numel() > 0) else { return Ok(None) };
