@@ -8,31 +8,25 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 python3 -m venv python
-python/bin/pip --quiet --disable-pip-version-check install pyelftools==0.33
-python/bin/pip --quiet --disable-pip-version-check download --no-deps --only-binary :all: \
-    --platform manylinux_2_28_x86_64 c2pa-python==0.38.1
+python/bin/pip --quiet --disable-pip-version-check install --no-deps pyelftools==0.33 c2pa-python==0.38.1
 cat > look.py <<'PY'
-import glob
-import io
 import re
-import zipfile
+import sys
+from importlib.metadata import distribution
 
 from elftools.elf.elffile import ELFFile
 
-wheel, = glob.glob("c2pa_python-*.whl")
-tagged = re.search(r"manylinux_(\d+)_(\d+)_x86_64", wheel)
-tagged = tuple(map(int, tagged.groups()))
-library = zipfile.ZipFile(wheel).read("c2pa/libs/libc2pa_c.so")
-needs = ELFFile(io.BytesIO(library)).get_section_by_name(".gnu.version_r")
-versions = {
-    tuple(map(int, aux.name.removeprefix("GLIBC_").split(".")))
-    for _, auxiliaries in needs.iter_versions()
-    for aux in auxiliaries
-    if re.fullmatch(r"GLIBC_[\d.]+", aux.name)
-}
-print("wheel:", wheel)
-print("its tag promises to run on glibc", ".".join(map(str, tagged)))
-print("its library asks for glibc", ".".join(map(str, max(versions))))
-assert tagged == (2, 28) and max(versions) == (2, 34), "tag or library has changed: the finding is out of date"
+wheel = distribution("c2pa-python")
+tag = re.search(r"Tag: \S+-manylinux_(\d+)_(\d+)_x86_64", wheel.read_text("WHEEL"))
+promised = tuple(map(int, tag.groups()))
+with open(wheel.locate_file("c2pa/libs/libc2pa_c.so"), "rb") as library:
+    needs = ELFFile(library).get_section_by_name(".gnu.version_r")
+    names = [one.name for _, auxiliaries in needs.iter_versions() for one in auxiliaries]
+wanted = max(tuple(map(int, name[6:].split("."))) for name in names if re.fullmatch(r"GLIBC_[\d.]+", name))
+print("c2pa-python", wheel.version)
+print("its wheel's tag promises to run on glibc", ".".join(map(str, promised)))
+print("its library asks for glibc", ".".join(map(str, wanted)))
+if (promised, wanted) != ((2, 28), (2, 34)):
+    sys.exit("tag or library has changed: the finding is out of date")
 PY
 python/bin/python look.py
