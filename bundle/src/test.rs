@@ -16,7 +16,11 @@ use crate::{cargo, setup};
 
 const TO_THE_END: &str = "--no-fail-fast";
 
-/// Longer than cargo builds, or a test program runs, without a line; the longest of them builds a bundle.
+/// Cargo runs doc tests, or builds programs and nothing else, in place of what is watched here.
+const NOT_TO_BE_BUILT_FIRST: [&str; 2] = ["--doc", "--no-run"];
+
+/// Longer than a test program runs without a line; the longest of them builds a bundle. Compilers are not
+/// counted: how long they are silent hangs on the machine alone.
 const SILENCE: Duration = Duration::from_secs(25 * 60);
 
 #[derive(clap::Args)]
@@ -43,8 +47,15 @@ pub(crate) fn run(tree: &Tree, options: &TestOptions) -> Result<ExitCode> {
     // Cargo refuses to be told twice.
     let to_the_end = (!rest.clone().any(|argument| argument == TO_THE_END)).then_some(TO_THE_END);
     let show = if options.slow { &["--", "--nocapture"][..] } else { &[] };
-    let arguments = fixed.iter().copied().chain(to_the_end).chain(rest);
-    let mut command = cargo::command(tree, arguments.chain(show.iter().copied()));
+    let arguments = fixed.iter().copied().chain(to_the_end).chain(rest).chain(show.iter().copied());
+    let arguments: Vec<_> = arguments.collect();
+    if let Some(build) = building(&arguments) {
+        let status = cargo::command(tree, &build).status().context("cargo could not be started")?;
+        if !status.success() {
+            return Ok(crate::exit_code(status));
+        }
+    }
+    let mut command = cargo::command(tree, &arguments);
     let (status, failed) = watched(&mut command, &mut std::io::stdout(), SILENCE)?;
     if !failed.is_empty() {
         eprintln!("\nfailed: {}", failed.len());
@@ -53,6 +64,16 @@ pub(crate) fn run(tree: &Tree, options: &TestOptions) -> Result<ExitCode> {
         }
     }
     Ok(crate::exit_code(status))
+}
+
+/// The command line that compiles what another one then only runs; none where there is nothing to compile
+/// beforehand.
+fn building<'a>(arguments: &[&'a str]) -> Option<Vec<&'a str>> {
+    let cargos = arguments.iter().copied().take_while(|&argument| argument != "--");
+    if cargos.clone().any(|argument| NOT_TO_BE_BUILT_FIRST.contains(&argument)) {
+        return None;
+    }
+    Some(cargos.chain(["--no-run"]).collect())
 }
 
 /// Runs to the end with the output going to `out`, and returns the tests that failed. Which programs
@@ -200,6 +221,17 @@ test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out
             failures.failed,
             ["fuzz::in_resolve", "story::in_nuke", "src/lib.rs - (line 3)"]
         );
+    }
+
+    #[test]
+    fn compilers_are_not_watched() {
+        assert_eq!(
+            building(&["test", "--workspace", "--lib", "--", "name", "--nocapture"]).unwrap(),
+            ["test", "--workspace", "--lib", "--no-run"]
+        );
+        assert_eq!(building(&["test", "--workspace", "--doc"]), None);
+        assert_eq!(building(&["test", "--no-run", "--", "--doc"]), None);
+        assert!(building(&["test", "--", "--doc"]).is_some(), "a name for the test program");
     }
 
     #[test]
