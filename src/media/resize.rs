@@ -3,8 +3,9 @@
 //! Every picture of the command is resized by [`filtered`], with the filters of the crate
 //! `fast_image_resize`: weights and sums in double precision, as Pillow has them.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::F32x4;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use wan_alpha_take::frame::OwnedFrame;
 
 /// What color is where alpha is 0.
@@ -27,15 +28,15 @@ pub(crate) fn filtered(
 ) -> Vec<f32> {
     let mut resized = vec![0.0_f32; to[0] * to[1] * 4];
     let [from, to] = [from, to].map(|size| size.map(|side| side as u32));
-    let kind = PixelType::F32x4;
-    let source = ImageRef::new(from[0], from[1], bytemuck::cast_slice(rgba), kind);
+    // Pixels of a type that is known here: of any type, this crate would compile the filters of all.
+    let source = TypedImageRef::<F32x4>::from_buffer(from[0], from[1], bytemuck::cast_slice(rgba));
     let target = bytemuck::cast_slice_mut(&mut resized);
-    let target = Image::from_slice_u8(to[0], to[1], target, kind);
+    let target = TypedImage::<F32x4>::from_buffer(to[0], to[1], target);
     // Callers multiply by alpha where they want to: see `HiddenColor`.
     let options = ResizeOptions::new().resize_alg(algorithm).use_alpha(false);
     match (source, target) {
         (Ok(source), Ok(mut target)) => {
-            if let Err(error) = Resizer::new().resize(&source, &mut target, &options) {
+            if let Err(error) = Resizer::new().resize_typed(&source, &mut target, &options) {
                 log::error!("a picture of {from:?} pixels cannot be made {to:?}: {error}");
             }
         }
