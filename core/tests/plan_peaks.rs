@@ -66,6 +66,16 @@ const TAKE: TakeSizes = TakeSizes {
     images: 0,
 };
 
+/// What a processor computes in without imitating it, which takes minutes.
+fn kinds() -> Vec<Kind> {
+    if processor_has_bfloat16() {
+        vec![Kind::BFloat16, Kind::Float]
+    } else {
+        println!("bfloat16 is left out: this processor imitates it");
+        vec![Kind::Float]
+    }
+}
+
 /// What was held and said, of each case.
 #[derive(Default)]
 struct Compared {
@@ -93,14 +103,8 @@ impl Drop for Compared {
 fn sampling_holds_what_was_said() {
     let _guard = tch::no_grad_guard();
     let mut compared = Compared::default();
-    let mut kinds = vec![Kind::Float];
-    if processor_has_bfloat16() {
-        kinds.push(Kind::BFloat16);
-    } else {
-        println!("bfloat16 is left out: this processor takes a quarter of an hour for it");
-    }
     for (dim, heads, ffn) in [(512, 4, 1376), (768, 6, 2080), (1024, 8, 2768)] {
-        for &kind in &kinds {
+        for kind in kinds() {
             let config = DitConfig {
                 dim,
                 heads,
@@ -163,7 +167,7 @@ fn reading_prompts_holds_what_was_said() {
     let mut compared = Compared::default();
     for dim in [256, 384, 512] {
         let (heads, ffn) = (dim / 64, dim * 5 / 2);
-        for kind in [Kind::BFloat16, Kind::Float] {
+        for kind in kinds() {
             let config = Umt5Config { vocabulary: 300, dim, attention: dim, heads, ffn, layers: 3 };
             let set = init::umt5(Device::cpu(), &config, 3).unwrap();
             let set = set.to(kind, Device::cpu()).unwrap();
