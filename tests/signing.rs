@@ -8,6 +8,8 @@
 mod support;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -215,6 +217,101 @@ fn where_signing_fails_on_the_way_nothing_unsigned_or_half_signed_is_left() {
     let before = fs::read(&path).unwrap();
     take.export("b", ["es256.pem", "other.key"], &["--format", "png"], &take.0.out("nowhere"));
     assert!(fs::read(&path).unwrap() == before);
+}
+
+/// An authority that puts the time under what it is sent, by OpenSSL; the address it has.
+fn authority(folder: &Path) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/", listener.local_addr().unwrap());
+    fs::write(folder.join("serial"), "01").unwrap();
+    let folder = folder.to_owned();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            answer(stream.unwrap(), &folder);
+        }
+    });
+    address
+}
+
+fn answer(stream: TcpStream, folder: &Path) {
+    let mut asked = BufReader::new(&stream);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        asked.read_line(&mut line).unwrap();
+        if line.trim().is_empty() {
+            break;
+        }
+        if let Some(said) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = said.trim().parse().unwrap();
+        }
+    }
+    let mut query = vec![0; length];
+    asked.read_exact(&mut query).unwrap();
+    fs::write(folder.join("asked.tsq"), query).unwrap();
+    let mut openssl = Command::new("openssl");
+    openssl
+        .args(["ts", "-reply", "-queryfile", "asked.tsq", "-out", "said.tsr"])
+        .current_dir(folder);
+    openssl.args(["-config", &data("authority.cnf"), "-signer", &data("time.pem")]);
+    let output = openssl.args(["-inkey", &data("time.key")]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = fs::read(folder.join("said.tsr")).unwrap();
+    let head =
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/timestamp-reply\r\n";
+    let head = format!("{head}Content-Length: {}\r\n\r\n", said.len());
+    (&stream).write_all(&[head.as_bytes(), &said].concat()).unwrap();
+}
+
+#[test]
+fn an_authority_puts_the_time_under_a_signature() {
+    if Command::new("openssl").arg("version").output().is_err() {
+        eprintln!("skipped: no openssl here to be an authority; Debian's package `openssl` is one");
+        return;
+    }
+    let take = Signing::new();
+    let folder = tempfile::tempdir().unwrap();
+    let address = authority(folder.path());
+    let more = ["--format", "png,exr", "--tsa", &address];
+    take.signed("a", &more, &take.0.out("nowhere"));
+    for name in ["rgba.0000.png", "rgba.0000.exr"] {
+        let path = take.0.out("a").join(name);
+        let told = said(&take.inspect(&path, &[]).output().unwrap());
+        assert!(told.contains("holds, by Signer es256 (Wan-Alpha Tests); "), "{told}");
+        assert!(told.contains("by the word of an authority that leads to none"), "{told}");
+        let trusting = ["--trust", &data("time-root.pem")];
+        let told = said(&take.inspect(&path, &trusting).output().unwrap());
+        assert!(told.contains("by the word of an authority that --trust vouches for"), "{told}");
+    }
+    take.signed("b", &["--format", "png"], &take.0.out("nowhere"));
+    let path = take.0.out("b/rgba.0000.png");
+    let told = said(&take.inspect(&path, &[]).output().unwrap());
+    assert!(!told.contains("authority"), "nobody was asked: {told}");
+}
+
+#[test]
+fn a_signature_outlives_its_certificate_by_the_word_of_an_authority_that_is_trusted() {
+    let take = Signing::new();
+    let roots = ["outlived-root.pem", "time-root.pem"].map(|name| fs::read(data(name)).unwrap());
+    let [signers, both] = ["signers.pem", "both.pem"].map(|name| take.0.out(name));
+    fs::create_dir_all(signers.parent().unwrap()).unwrap();
+    fs::write(&signers, &roots[0]).unwrap();
+    fs::write(&both, roots.concat()).unwrap();
+    let told = |trust: &Path| {
+        let more = ["--trust", trust.to_str().unwrap()];
+        let path = PathBuf::from(data("outlived.png"));
+        said(&take.inspect(&path, &more).output().unwrap())
+    };
+    let alone = told(&signers);
+    assert!(alone.contains("DOES NOT HOLD, of Outlived (Wan-Alpha Tests): "), "{alone}");
+    assert!(alone.contains("signingCredential.expired"), "{alone}");
+    assert!(alone.contains("by the word of an authority that leads to none"), "{alone}");
+    let both = told(&both);
+    assert!(
+        both.contains("holds, by Outlived (Wan-Alpha Tests), whose certificate leads"),
+        "{both}"
+    );
+    assert!(both.contains("by the word of an authority that --trust vouches for"), "{both}");
 }
 
 #[test]

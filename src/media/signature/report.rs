@@ -103,10 +103,15 @@ impl SignatureReport {
         self.said["validation_state"].as_str().unwrap_or("unknown")
     }
 
+    /// What the library tells of the signature itself.
+    fn signed(&self) -> &Value {
+        let active = self.said["active_manifest"].as_str().unwrap_or_default();
+        &self.said["manifests"][active]["signature_info"]
+    }
+
     /// Whose it is by its certificate: a name, and an organization.
     fn signer(&self) -> String {
-        let active = self.said["active_manifest"].as_str().unwrap_or_default();
-        let about = &self.said["manifests"][active]["signature_info"];
+        let about = self.signed();
         let names = ["common_name", "issuer"].map(|name| about[name].as_str().unwrap_or_default());
         match names.map(str::trim) {
             ["", ""] => "nobody that is named".to_owned(),
@@ -126,8 +131,39 @@ impl SignatureReport {
         faults.collect::<Vec<_>>().join("; ")
     }
 
+    /// What the library says of the time that an authority has put under it: the ends of its codes, which
+    /// C2PA calls `timeStamp.…`.
+    fn codes_of_the_time(&self) -> Vec<&str> {
+        let lists = &self.said["validation_results"]["activeManifest"];
+        let lists = ["success", "informational", "failure"].map(|list| lists[list].as_array());
+        let codes = lists.into_iter().flatten().flatten().filter_map(|one| one["code"].as_str());
+        codes.filter_map(|code| code.strip_prefix("timeStamp.")).collect()
+    }
+
+    /// When it was signed, by the word of whom; nothing where no authority was asked.
+    fn time(&self) -> String {
+        let codes = self.codes_of_the_time();
+        let time = self.signed()["time"].as_str().unwrap_or("an unknown time");
+        if codes.is_empty() {
+            String::new()
+        } else if codes.contains(&"trusted") {
+            format!("; signed at {time} by the word of an authority that --trust vouches for")
+        } else if codes.contains(&"validated") {
+            format!(
+                "; signed at {time} by the word of an authority that leads to none that is trusted here \
+                 (--trust)"
+            )
+        } else {
+            format!("; the time under it does not hold ({})", codes.join(", "))
+        }
+    }
+
     /// In one line, for people.
     pub(crate) fn words(&self) -> String {
+        self.words_of_the_signer() + &self.time()
+    }
+
+    fn words_of_the_signer(&self) -> String {
         let signer = self.signer();
         match self.state() {
             "Valid" => format!(

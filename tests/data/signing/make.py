@@ -4,7 +4,8 @@
 
 needs the package `cryptography` (48 was used). One root signs an intermediate, and that the signers: a chain
 `NAME.pem` (signer, then intermediate) and its key `NAME.key` for each kind of key that C2PA knows; besides, what
-is refused. All are valid until 2120, but those that are to be expired. Every run makes other keys.
+is refused, and `time.pem`, `time.key`: an authority for times, by a root of its own, `time-root.pem`. All are valid
+until 2120, but those that are to be expired. Every run makes other keys: `outlived.py` goes after it.
 """
 
 import datetime
@@ -30,8 +31,8 @@ def name(words):
     )
 
 
-def certificate(words, key, issuer, issuer_key, *, authority=False, end=END):
-    """Of `key`, by `issuer` (a certificate, or none: by itself)."""
+def certificate(words, key, issuer, issuer_key, *, authority=False, end=END, times=False):
+    """Of `key`, by `issuer` (a certificate, or none: by itself); for an authority that issues, or says times."""
     made = (
         x509.CertificateBuilder()
         .subject_name(name(words))
@@ -62,8 +63,8 @@ def certificate(words, key, issuer, issuer_key, *, authority=False, end=END):
         )
     )
     if not authority:
-        uses = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION])
-        made = made.add_extension(uses, critical=False)
+        use = ExtendedKeyUsageOID.TIME_STAMPING if times else ExtendedKeyUsageOID.EMAIL_PROTECTION
+        made = made.add_extension(x509.ExtendedKeyUsage([use]), critical=times)
     digest = None if isinstance(issuer_key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
     return made.sign(issuer_key, digest)
 
@@ -110,6 +111,12 @@ def main(folder):
     chains["expired"] = [certificate("Expired", key, middle, middle_key, end=expired), middle]
     chains["self-signed"] = [certificate("Self", key, None, key)]
     chains["wrong-order"] = chains["es256"][::-1]
+    time_root_key = ec.generate_private_key(ec.SECP256R1())
+    time_root = certificate("Time root", time_root_key, None, time_root_key, authority=True)
+    (folder / "time-root.pem").write_bytes(time_root.public_bytes(PEM))
+    time_key = ec.generate_private_key(ec.SECP256R1())
+    chains["time"] = [certificate("Time", time_key, time_root, time_root_key, times=True)]
+    write_key(folder / "time.key", time_key)
     for kind, chain in chains.items():
         (folder / f"{kind}.pem").write_bytes(b"".join(one.public_bytes(PEM) for one in chain))
 
