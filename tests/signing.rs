@@ -161,6 +161,14 @@ fn movies_are_signed_before_they_are_read_back_and_hold_until_a_byte_changes() {
                 _ => take.holds_until_it_changes(&path, inside(CLUSTER)),
             }
         }
+        let keys = ["es256.pem", "es256.key"];
+        let hevc = take.export("hevc", keys, &["--format", "hevc"], one.path());
+        let told = String::from_utf8_lossy(&hevc.stderr).into_owned();
+        if hevc.status.success() {
+            take.holds_until_it_changes(&take.0.out("hevc/rgba.mov"), inside(b"mdat"));
+        } else {
+            assert!(told.contains("which keeps alpha"), "{}: {told}", one.version);
+        }
         let both =
             take.export("both", ["es256.pem", "es256.key"], &["--format", "ffv1,webm"], one.path());
         let told = String::from_utf8_lossy(&both.stderr).into_owned();
