@@ -24,6 +24,7 @@ use crate::device;
 use crate::exit::{Exit, OrExit, code_of};
 use crate::failure;
 use crate::media::atomic_file::write_whole;
+use crate::own_inputs::refuse_input;
 use crate::progress::TerminalProgress;
 use crate::stdout::print_lines;
 use crate::take;
@@ -44,6 +45,11 @@ pub(crate) fn run(args: &Batch, context: &CommandContext<'_>) -> Result<()> {
         std::env::set_current_dir(folder)
             .with_context(|| format!("cannot work in the table's folder {}", folder.display()))?;
     }
+    refuse_reports(
+        [("--report", report.as_deref()), ("--junit", junit.as_deref())],
+        &table,
+        &shots,
+    )?;
     let opened = device::open_untold(&args.computing, environment)?;
     let store = Store::new(environment.stores.clone());
     let mut models = Models::new(&opened, &store);
@@ -65,6 +71,35 @@ pub(crate) fn run(args: &Batch, context: &CommandContext<'_>) -> Result<()> {
     }
     written?;
     end(&done, args.on_failure, progress)
+}
+
+/// Refuses files of reports that would replace the table, what its rows read, or each other.
+fn refuse_reports(
+    reports: [(&str, Option<&Path>); 2],
+    table: &Path,
+    shots: &[BatchShot],
+) -> Result<()> {
+    // `--prompt=@FILE` and its kind; a word that is no file's name is none here either.
+    let value = |word: &str| {
+        let value = word.split_once('=').map_or(word, |(_, value)| value);
+        PathBuf::from(value.strip_prefix('@').unwrap_or(value))
+    };
+    let read = shots.iter().flat_map(|shot| &shot.words).map(|word| value(word));
+    let read: Vec<PathBuf> = std::iter::once(table.to_owned()).chain(read).collect();
+    for (flag, path) in reports {
+        let Some(path) = path else { continue };
+        refuse_input(flag, path, &read)?;
+        let is_free = !path.is_dir();
+        ensure_free(is_free, flag, path, "is a folder").or_exit(Exit::BadInput)?;
+    }
+    let [(_, report), (flag, junit)] = reports;
+    let Some(junit) = junit else { return Ok(()) };
+    ensure_free(report != Some(junit), flag, junit, "is --report too").or_exit(Exit::BadInput)
+}
+
+fn ensure_free(is_free: bool, flag: &str, path: &Path, why: &str) -> Result<()> {
+    ensure!(is_free, "{flag} {} {why}: name a file of its own for it", path.display());
+    Ok(())
 }
 
 /// How the command ends that has this report.

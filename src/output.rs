@@ -29,7 +29,7 @@ use crate::media::provenance::Provenance;
 use crate::media::signature::{SIDECAR, SealedBytes, sealed};
 use crate::media::{exr, png};
 use folder::Folder;
-pub(crate) use folder::{PROGRAM, TAKE, is_replaced, names_in};
+pub(crate) use folder::{PROGRAM, TAKE, has_all_files, is_replaced, names_in};
 pub(crate) use format::Format;
 use movies::Movies;
 pub(crate) use names::{FrameNames, MOST_DIGITS};

@@ -117,6 +117,52 @@ fn the_shots_of_a_table_are_made_once_in_the_order_of_their_priority() {
 }
 
 #[test]
+fn shots_whose_files_are_gone_or_cut_are_written_again() {
+    let studio = studio(TABLE);
+    assert_eq!(batch(&studio, &[]).status.code(), Some(0));
+    let [gone, cut] =
+        ["out/fire/rgba.0003.png", "out/smoke/rgba.0000.exr"].map(|name| studio.path(name));
+    let whole = [&gone, &cut].map(|path| fs::read(path).unwrap().len());
+    fs::remove_file(&gone).unwrap();
+    fs::write(&cut, b"v/1").unwrap();
+    let output = batch(&studio, &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(states(&studio), ["from-store", "from-store", "there"]);
+    assert_eq!([&gone, &cut].map(|path| fs::read(path).unwrap().len()), whole);
+    batch(&studio, &[]);
+    assert_eq!(states(&studio), ["there"; 3]);
+}
+
+#[test]
+fn reports_replace_nothing_that_is_read() {
+    let studio = studio(TABLE);
+    let [table, prompt, folder, free] =
+        ["show/shots.csv", "show/smoke.txt", "show", "report.x"].map(|name| studio.path(name));
+    let call = |report: &std::path::Path, junit: &std::path::Path| {
+        let out = studio.path("out");
+        let words = ["batch", table.to_str().unwrap(), "--out", out.to_str().unwrap()];
+        let reports = ["--report", report.to_str().unwrap(), "--junit", junit.to_str().unwrap()];
+        let output = studio.run(&[&words[..], &reports].concat());
+        (output.status.code(), text(&output.stderr))
+    };
+    for (report, junit, why) in [
+        (&table, &free, "would replace"),
+        (&free, &prompt, "would replace"),
+        (&folder, &free, "is a folder"),
+        (&free, &free, "is --report too"),
+    ] {
+        let (code, told) = call(report, junit);
+        assert_eq!(code, Some(2), "{told}");
+        assert!(
+            told.contains(why) && (told.contains("--report") || told.contains("--junit")),
+            "{told}"
+        );
+    }
+    assert_eq!(fs::read_to_string(&table).unwrap(), TABLE);
+    assert!(!free.exists() && !studio.path("out").exists());
+}
+
+#[test]
 fn a_row_makes_the_take_of_an_earlier_one_again_by_its_column_from() {
     let studio = studio(TABLE);
     assert_eq!(batch(&studio, &["--only", "fire"]).status.code(), Some(0));

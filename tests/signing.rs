@@ -210,15 +210,37 @@ fn what_cannot_sign_is_refused_before_anything_is_written() {
 }
 
 #[test]
+fn an_authority_that_cannot_be_reached_is_told_before_anything_is_touched() {
+    let take = Signing::new();
+    take.signed("a", &["--format", "png"], &take.0.out("nowhere"));
+    let before = names(&take.0.out("a"));
+    for (address, words) in [("http://127.0.0.1:9/time", "127.0.0.1:9"), ("notaurl", "notaurl")] {
+        let more = ["--format", "png", "--tsa", address];
+        let output = take.export("a", ["es256.pem", "es256.key"], &more, &take.0.out("nowhere"));
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains("--tsa") && told.contains(words), "{told}");
+        assert!(told.contains("says no time: expected the address of an authority"), "{told}");
+        assert_eq!(names(&take.0.out("a")), before, "the take that was there");
+    }
+}
+
+#[test]
 fn where_signing_fails_on_the_way_nothing_unsigned_or_half_signed_is_left() {
     let take = Signing::new();
-    // Nobody is there to say the time.
-    let more = ["--tsa", "http://127.0.0.1:9/time"];
-    let output = take.export("a", ["es256.pem", "es256.key"], &more, &take.0.out("nowhere"));
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains("cannot be signed (the time is asked of http://127.0.0.1:9"), "{told}");
-    assert_eq!(names(&take.0.out("a")), ["take.json"], "which says that it is unfinished");
+    if has_openssl() {
+        // It says the time to the trial, and then no more.
+        let folder = tempfile::tempdir().unwrap();
+        let more = ["--tsa", &authority(folder.path(), 1)];
+        let output = take.export("a", ["es256.pem", "es256.key"], &more, &take.0.out("nowhere"));
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(
+            told.contains("cannot be signed (the time is asked of http://127.0.0.1:"),
+            "{told}"
+        );
+        assert_eq!(names(&take.0.out("a")), ["take.json"], "which says that it is unfinished");
+    }
     // What was there before stays as it was, where the key cannot be used.
     take.signed("b", &["--format", "png"], &take.0.out("nowhere"));
     let path = take.0.out("b/rgba.0000.png");
@@ -227,14 +249,24 @@ fn where_signing_fails_on_the_way_nothing_unsigned_or_half_signed_is_left() {
     assert!(fs::read(&path).unwrap() == before);
 }
 
-/// An authority that puts the time under what it is sent, by OpenSSL; the address it has.
-fn authority(folder: &Path) -> String {
+/// Whether there is a program to be an authority with; where there is none, that is said.
+fn has_openssl() -> bool {
+    let is_there = Command::new("openssl").arg("version").output().is_ok();
+    if !is_there {
+        eprintln!("skipped: no openssl here to be an authority; Debian's package `openssl` is one");
+    }
+    is_there
+}
+
+/// An authority that puts the time under what it is sent so many times, by OpenSSL, and then answers no more;
+/// the address it has.
+fn authority(folder: &Path, answers: usize) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}/", listener.local_addr().unwrap());
     fs::write(folder.join("serial"), "01").unwrap();
     let folder = folder.to_owned();
     std::thread::spawn(move || {
-        for stream in listener.incoming() {
+        for stream in listener.incoming().take(answers) {
             answer(stream.unwrap(), &folder);
         }
     });
@@ -273,13 +305,12 @@ fn answer(stream: TcpStream, folder: &Path) {
 
 #[test]
 fn an_authority_puts_the_time_under_a_signature() {
-    if Command::new("openssl").arg("version").output().is_err() {
-        eprintln!("skipped: no openssl here to be an authority; Debian's package `openssl` is one");
+    if !has_openssl() {
         return;
     }
     let take = Signing::new();
     let folder = tempfile::tempdir().unwrap();
-    let address = authority(folder.path());
+    let address = authority(folder.path(), usize::MAX);
     let more = ["--format", "png,exr", "--tsa", &address];
     take.signed("a", &more, &take.0.out("nowhere"));
     for name in ["rgba.0000.png", "rgba.0000.exr"] {

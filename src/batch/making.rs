@@ -17,7 +17,7 @@ use crate::console::Console;
 use crate::context::CommandContext;
 use crate::exit::{Exit, code_of};
 use crate::making_in_place::MakingInPlace;
-use crate::output::TAKE;
+use crate::output::{TAKE, has_all_files};
 use crate::render::write_stored;
 
 /// Between two looks whether other processes have finished with their shots.
@@ -173,7 +173,7 @@ fn mark_of(shot: &BatchShot, key: &TakeKey) -> Value {
 fn is_there(shot: &BatchShot, mark: &Value) -> bool {
     let text = std::fs::read(shot.render.out.join(TAKE)).unwrap_or_default();
     let take: Value = serde_json::from_slice(&text).unwrap_or_default();
-    take["state"] == "complete" && take["shot"] == *mark
+    take["state"] == "complete" && take["shot"] == *mark && has_all_files(&shot.render.out, &take)
 }
 
 /// What the folder of a shot is held by.

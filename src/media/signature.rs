@@ -108,24 +108,33 @@ impl FileSigner {
     pub(crate) fn open(files: SigningFiles<'_>, libraries: &[PathBuf]) -> Result<Self> {
         let texts = credentials::read(files.chain, files.key, files.time_authority)?;
         let signer = Self { library: C2paLibrary::open(libraries)?, texts };
-        signer.try_out().with_context(|| {
+        signer.try_out(None).with_context(|| {
             format!(
                 "nothing can be signed with --sign {} and --key {}: expected a certificate that is valid \
-                 today and for signing, and its own key. The library for C2PA ({}) says",
+                 today and for signing (digitalSignature, emailProtection, CA:FALSE), and its own key. The library for C2PA ({}) says",
                 files.chain.display(),
                 files.key.display(),
                 signer.library.version()
             )
         })?;
+        if let Some(authority) = &signer.texts.time_authority {
+            signer.try_out(Some(authority.clone())).with_context(|| {
+                format!(
+                    "--tsa {authority} says no time: expected the address of an authority (RFC 3161) that \
+                     can be reached. The library for C2PA ({}) says",
+                    signer.library.version()
+                )
+            })?;
+        }
         log::info!("signing by {}, {}", signer.library.path().display(), signer.library.version());
         Ok(signer)
     }
 
-    /// Signs a few bytes, without asking anybody for the time.
-    fn try_out(&self) -> Result<()> {
+    /// Signs a few bytes, with the time by this authority where there is one.
+    fn try_out(&self, time_authority: Option<String>) -> Result<()> {
         let SignerTexts { algorithm, chain, key, .. } = &self.texts;
         let (chain, key) = (chain.clone(), key.clone());
-        let alone = SignerTexts { algorithm, chain, key, time_authority: None };
+        let alone = SignerTexts { algorithm, chain, key, time_authority };
         let claim = claim::of("trial", OTHER, &Provenance::none());
         let order = SignOrder { signer: &alone, claim: &claim, mime: OTHER, embeds: false };
         self.library.sign(

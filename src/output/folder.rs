@@ -90,8 +90,17 @@ impl Folder {
         Ok(())
     }
 
-    /// Puts `take.json` in its final form, with what the caller has to say about the take.
-    pub(super) fn finish(&self, take: Map<String, Value>) -> Result<PathBuf> {
+    /// Puts `take.json` in its final form, with what the caller has to say about the take, and the take's
+    /// files with their bytes.
+    pub(super) fn finish(&self, mut take: Map<String, Value>) -> Result<PathBuf> {
+        let mut files = Map::new();
+        for name in
+            self.names()?.into_iter().filter(|name| *name == SHEET || is_frame(name, &self.names))
+        {
+            let bytes = fs::metadata(self.path.join(&name)).map(|about| about.len());
+            files.insert(name, json!(bytes.context("a file of the take is gone already")?));
+        }
+        take.insert(FILES.to_owned(), Value::Object(files));
         self.write_take("complete", take)
     }
 
@@ -162,6 +171,19 @@ impl Drop for Folder {
 
 /// What `take.json` calls the pattern of its frames' names, where it is not the usual one.
 const NAMES: &str = "names";
+
+/// What `take.json` calls the take's files, each with its bytes.
+const FILES: &str = "files";
+
+/// Whether the files are there that the `take.json` of a folder names, all of them, as long as they were. Not
+/// where it names none, as before there were such lists.
+pub(crate) fn has_all_files(folder: &Path, take: &Value) -> bool {
+    let is_there = |(name, bytes): (&String, &Value)| {
+        fs::metadata(folder.join(name))
+            .is_ok_and(|about| about.is_file() && *bytes == json!(about.len()))
+    };
+    take[FILES].as_object().is_some_and(|files| files.iter().all(is_there))
+}
 
 /// What the frames of the take in a folder are called; none where there is no `take.json` of ours.
 pub(crate) fn names_in(folder: &Path) -> Option<FrameNames> {
@@ -299,8 +321,33 @@ mod tests {
         let read: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
         assert_eq!(
             read,
-            json!({ "program": "wan-alpha", "state": "complete", "request": { "seed": 7 } })
+            json!({
+                "program": "wan-alpha", "state": "complete", "request": { "seed": 7 }, "files": {},
+            })
         );
+    }
+
+    #[test]
+    fn files_that_are_gone_or_cut_are_missed() {
+        let base = tempfile::tempdir().unwrap();
+        let mut folder = open(base.path()).unwrap();
+        folder.begin().unwrap();
+        let names = ["rgba.0000.exr", "rgba.0000.c2pa", "rgba.mov", SHEET];
+        for name in names {
+            fs::write(base.path().join(name), b"xyz").unwrap();
+        }
+        let path = folder.finish(Map::new()).unwrap();
+        let read: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        assert!(has_all_files(base.path(), &read), "{read}");
+        for name in names {
+            let path = base.path().join(name);
+            fs::write(&path, b"x").unwrap();
+            assert!(!has_all_files(base.path(), &read), "{name} is cut");
+            fs::remove_file(&path).unwrap();
+            assert!(!has_all_files(base.path(), &read), "{name} is gone");
+            fs::write(&path, b"xyz").unwrap();
+        }
+        assert!(!has_all_files(base.path(), &json!({ "state": "complete" })));
     }
 
     #[test]
