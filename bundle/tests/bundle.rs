@@ -6,10 +6,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,8 +22,25 @@ fn xtask(arguments: &[&str]) -> Command {
     command
 }
 
+/// Runs to the end. What it says meanwhile, of crates that are compiled for minutes, is said on: whoever
+/// runs the tests takes silence for a test that hangs.
 fn run(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut answers = child.stdout.take().unwrap();
+    let answered = thread::spawn(move || {
+        let mut stdout = Vec::new();
+        answers.read_to_end(&mut stdout).map(|_| stdout)
+    });
+    let mut stderr = Vec::new();
+    let mut words = BufReader::new(child.stderr.take().unwrap());
+    let mut end = 0;
+    while words.read_until(b'\n', &mut stderr).unwrap() > 0 {
+        // Not by `print!`, which is kept back until a test has failed.
+        std::io::stdout().write_all(&stderr[end..]).unwrap();
+        end = stderr.len();
+    }
+    let stdout = answered.join().unwrap().unwrap();
+    let output = Output { status: child.wait().unwrap(), stdout, stderr };
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?} ended with {}:\n{said}", output.status);
     output
