@@ -86,19 +86,21 @@ fn refuse_reports(
     };
     let read = shots.iter().flat_map(|shot| &shot.words).map(|word| value(word));
     let read: Vec<PathBuf> = std::iter::once(table.to_owned()).chain(read).collect();
+    let mut taken = None;
     for (flag, path) in reports {
         let Some(path) = path else { continue };
         refuse_input(flag, path, &read)?;
-        let is_free = !path.is_dir();
-        ensure_free(is_free, flag, path, "is a folder").or_exit(Exit::BadInput)?;
+        let why = if path.is_dir() {
+            "is a folder"
+        } else if taken == Some(path) {
+            "is --report too"
+        } else {
+            taken = Some(path);
+            continue;
+        };
+        return Err(anyhow!("{flag} {} {why}: name a file of its own for it", path.display()))
+            .or_exit(Exit::BadInput);
     }
-    let [(_, report), (flag, junit)] = reports;
-    let Some(junit) = junit else { return Ok(()) };
-    ensure_free(report != Some(junit), flag, junit, "is --report too").or_exit(Exit::BadInput)
-}
-
-fn ensure_free(is_free: bool, flag: &str, path: &Path, why: &str) -> Result<()> {
-    ensure!(is_free, "{flag} {} {why}: name a file of its own for it", path.display());
     Ok(())
 }
 

@@ -111,7 +111,8 @@ impl FileSigner {
         signer.try_out(None).with_context(|| {
             format!(
                 "nothing can be signed with --sign {} and --key {}: expected a certificate that is valid \
-                 today and for signing (digitalSignature, emailProtection, CA:FALSE), and its own key. The library for C2PA ({}) says",
+                 today and for signing (digitalSignature, emailProtection, CA:FALSE), and its own key. The \
+                 library for C2PA ({}) says",
                 files.chain.display(),
                 files.key.display(),
                 signer.library.version()
