@@ -367,6 +367,28 @@ fn a_signature_that_nobody_can_check_here_is_told_as_such() {
 }
 
 #[test]
+fn rows_of_a_batch_ask_an_authority_once_before_they_are_made_and_once_a_file() {
+    if !has_openssl() {
+        return;
+    }
+    let studio = Studio::new();
+    let folder = tempfile::tempdir().unwrap();
+    // A frame and a contact sheet of each of two rows, and the trial: whoever asked again would get no answer.
+    let address = authority(folder.path(), 5);
+    let (chain, key) = (data("es256.pem"), data("es256.key"));
+    let table = format!(
+        "name,prompt,seed,model,width,height,frames,steps,format,sign,key,tsa\n\
+         fire,a flame,1,tiny,16,16,1,1,png,{chain},{key},{address}\n\
+         dust,dust,3,tiny,16,16,1,1,png,{chain},{key},{address}\n"
+    );
+    let [shots, out] = ["shots.csv", "out"].map(|name| studio.path(name));
+    fs::write(&shots, table).unwrap();
+    let words = ["batch", shots.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    let mut command = studio.command("run", &[&words[..], &["--device", "cpu"]].concat());
+    said(&command.env(LIBRARY, library()).output().unwrap());
+}
+
+#[test]
 fn rows_of_a_batch_are_signed_as_their_columns_say() {
     let studio = Studio::new();
     fs::create_dir(studio.path("show")).unwrap();

@@ -12,6 +12,7 @@ mod der;
 mod library;
 mod report;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
@@ -19,6 +20,7 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use parking_lot::Mutex;
 use tempfile::NamedTempFile;
 
 use super::atomic_file::{explain_write, folder_of, unfinished_file, write_whole};
@@ -40,6 +42,9 @@ const EMBEDDING: [(&str, &str); 5] = [
 
 /// The type that is said of a file with another ending.
 const OTHER: &str = "application/octet-stream";
+
+/// Authorities for times that have answered this process: not every row of a batch asks them again.
+static REACHED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
 /// Whether a file of this ending has its signature beside it.
 pub(crate) fn is_beside(extension: &str) -> bool {
@@ -118,7 +123,9 @@ impl FileSigner {
                 signer.library.version()
             )
         })?;
-        if let Some(authority) = &signer.texts.time_authority {
+        if let Some(authority) = &signer.texts.time_authority
+            && !REACHED.lock().contains(authority)
+        {
             signer.try_out(Some(authority.clone())).with_context(|| {
                 format!(
                     "--tsa {authority} says no time: expected the address of an authority (RFC 3161) that \
@@ -126,6 +133,7 @@ impl FileSigner {
                     signer.library.version()
                 )
             })?;
+            REACHED.lock().insert(authority.clone());
         }
         log::info!("signing by {}, {}", signer.library.path().display(), signer.library.version());
         Ok(signer)
