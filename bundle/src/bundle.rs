@@ -27,6 +27,9 @@ use layout::{BundleLayout, BundleParts, EngineLibraries, FileSource, ONLY_HERE};
 /// Where a bundle goes, and where `install` takes it from.
 pub(crate) const PLACE: &str = "target/bundle";
 
+/// Where one goes that is not optimized, which nobody should install by mistake.
+const DEV_PLACE: &str = "target/bundle-dev";
+
 /// The oldest glibc that the plug-in is linked for.
 const PLUGIN_TARGET: &str = "x86_64-unknown-linux-gnu.2.28";
 
@@ -35,9 +38,9 @@ const RUN_PATH: &str = "WAN_ALPHA_BUILD_RUN_PATH";
 
 #[derive(clap::Args)]
 pub(crate) struct BundleOptions {
-    /// Where the bundle goes.
-    #[arg(long, value_name = "DIR", default_value = PLACE)]
-    to: PathBuf,
+    /// Where the bundle goes. [default: target/bundle, and target/bundle-dev with `--profile dev`]
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
     /// Bring CUDA's part of libtorch (3.1 GB).
     #[arg(long)]
     cuda: bool,
@@ -53,13 +56,49 @@ pub(crate) struct BundleOptions {
     /// Link the plug-in with this machine's own linker and glibc. Quicker; for this machine only.
     #[arg(long, conflicts_with = "release")]
     without_zig: bool,
+    /// How node and engine are compiled: `dev` shares its crates with the tests, and is soon compiled
+    /// after them and slow. For this machine only.
+    #[arg(long, value_enum, value_name = "NAME", default_value_t)]
+    profile: BuildProfile,
+}
+
+/// Those of cargo's profiles that a bundle is compiled by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum BuildProfile {
+    /// Optimized, as what is handed on.
+    #[default]
+    Release,
+    /// As the tests are compiled.
+    Dev,
+}
+
+impl BuildProfile {
+    /// Its name for cargo, and for the command line here.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Dev => "dev",
+        }
+    }
+
+    /// Where its bundles go when nothing is said.
+    pub(crate) fn place(self) -> &'static Path {
+        Path::new(match self {
+            Self::Release => PLACE,
+            Self::Dev => DEV_PLACE,
+        })
+    }
 }
 
 pub(crate) fn run(tree: &Tree, options: &BundleOptions) -> Result<ExitCode> {
     let layout = BundleLayout::here();
+    ensure!(
+        !(options.release && options.profile == BuildProfile::Dev),
+        "--release is for others, and --profile dev for this machine: leave one of them out"
+    );
     setup::ensure_for_bundle(tree, options.cuda, !options.without_zig)?;
     let plugin = build_plugin(tree, options)?;
-    let engine = build_engine(tree, layout)?;
+    let engine = build_engine(tree, layout, options.profile)?;
     let parts = BundleParts {
         libraries: libraries(tree, options, &engine)?,
         c2pa: setup::c2pa_library(tree),
@@ -78,7 +117,8 @@ pub(crate) fn run(tree: &Tree, options: &BundleOptions) -> Result<ExitCode> {
     let items = layout.items(&parts, &plist, &draft);
     let shared = items.iter().filter(|item| matches!(item.source, FileSource::Share(_))).count();
 
-    let folder = tree.root().join(&options.to);
+    let to = options.to.as_deref().unwrap_or_else(|| options.profile.place());
+    let folder = tree.root().join(to);
     eprintln!("bundle: {} files, {shared} of them shared with set-up where possible", items.len());
     let (bundle, reasons) =
         make::make(&items, &folder, |new| examine(new, layout, &parts, options.release))?;
@@ -88,7 +128,7 @@ pub(crate) fn run(tree: &Tree, options: &BundleOptions) -> Result<ExitCode> {
 }
 
 fn build_plugin(tree: &Tree, options: &BundleOptions) -> Result<PathBuf> {
-    let arguments = ["--release", "--package", "wan-alpha-ofx"];
+    let arguments = ["--profile", options.profile.name(), "--package", "wan-alpha-ofx"];
     if options.without_zig {
         return cargo::build_library(tree, &arguments, "wan_alpha_ofx");
     }
@@ -105,9 +145,16 @@ fn build_plugin(tree: &Tree, options: &BundleOptions) -> Result<PathBuf> {
     )
 }
 
-fn build_engine(tree: &Tree, layout: &BundleLayout) -> Result<PathBuf> {
+fn build_engine(tree: &Tree, layout: &BundleLayout, profile: BuildProfile) -> Result<PathBuf> {
     let run_path = layout.run_path.map(|path| (RUN_PATH, path));
-    cargo::build_with(tree, &["--release", "--package", "wan-alpha"], "wan-alpha", run_path)
+    let chosen: &[&str] = match profile {
+        BuildProfile::Release => &["--package", "wan-alpha"],
+        // Crates with the features that the tests want of them, one of which is therefore named: with others
+        // they would be compiled once more.
+        BuildProfile::Dev => &["--workspace", "--bin", "wan-alpha", "--test", "threads"],
+    };
+    let arguments = [&["--profile", profile.name()], chosen].concat();
+    cargo::build_with(tree, &arguments, "wan-alpha", run_path)
 }
 
 fn libraries(tree: &Tree, options: &BundleOptions, engine: &Path) -> Result<EngineLibraries> {
@@ -142,7 +189,9 @@ fn known_reasons(options: &BundleOptions) -> Vec<String> {
     let users = options.system_libtorch.as_ref().map(|folder| {
         format!("the engine uses the libtorch in {} (--system-libtorch)", folder.display())
     });
-    own_linker.into_iter().chain(users).collect()
+    let slow = (options.profile == BuildProfile::Dev)
+        .then(|| "node and engine are not optimized (--profile dev)".to_owned());
+    own_linker.into_iter().chain(users).chain(slow).collect()
 }
 
 /// Every file below a folder, which may be absent, by its place in it.

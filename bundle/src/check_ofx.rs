@@ -36,9 +36,10 @@ pub(crate) struct CheckOfxOptions {
 }
 
 pub(crate) fn run(tree: &Tree, options: &CheckOfxOptions) -> Result<ExitCode> {
-    // Built as the tests build it, which share it with this command.
-    let package = ["--package", "wan-alpha-test-host", "--bin", "check-ofx"];
-    let validator = cargo::build(tree, &package, "check-ofx")?;
+    // As the tests build it, who share it and its crates with this command: these have the features that the
+    // tests want of them, one of which is therefore named.
+    let chosen = ["--workspace", "--bin", "check-ofx", "--test", "check"];
+    let validator = cargo::build(tree, &chosen, "check-ofx")?;
     let file = match &options.file {
         Some(file) => file.clone(),
         None => cargo::build_library(

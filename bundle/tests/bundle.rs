@@ -1,7 +1,8 @@
 //! The real bundle, made by the command, carried away, installed, and shown by the demo.
 //!
-//! Takes minutes where nothing is built yet: the engine is compiled for release, and the plug-in is
-//! linked by zig, which set-up fetches (103 MB). Seconds after that.
+//! Compiled as the tests are, whose crates the engine shares; what is released differs in how far it is
+//! optimized. Takes minutes where nothing is built yet: the plug-in's crates are compiled for the system that zig
+//! links it for, which set-up fetches (103 MB). Seconds after that.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -80,7 +81,7 @@ fn loaded(program: &Path, variables: &[(&str, &Path)]) -> Vec<PathBuf> {
 fn the_real_bundle_works_wherever_it_is_carried() {
     let made = tempfile::tempdir().unwrap();
     let out = made.path().join("made");
-    let output = run(xtask(&["bundle", "--to"]).arg(&out));
+    let output = run(xtask(&["bundle", "--profile", "dev", "--to"]).arg(&out));
     let said = String::from_utf8_lossy(&output.stderr);
     let row = said.lines().find(|line| line.contains("Linux-x86-64/WanAlpha.ofx")).unwrap();
     assert!(row.contains(" 2.28  "), "the plug-in is linked for glibc 2.28: {row}");
@@ -223,7 +224,7 @@ fn processes_of(folder: &Path) -> Vec<String> {
 fn the_demo_leaves_frames_and_no_process() {
     let made = tempfile::tempdir().unwrap();
     let out = made.path().join("demo");
-    let output = run(xtask(&["demo", "--out"]).arg(&out));
+    let output = run(xtask(&["demo", "--profile", "dev", "--out"]).arg(&out));
     assert_eq!(processes_of(made.path()), [""; 0]);
     let page = String::from_utf8(output.stdout).unwrap();
     for words in ["The take is made: 17 frames of 96x96", "contact-sheet.png", "DRAFT", "install"] {
@@ -234,7 +235,8 @@ fn the_demo_leaves_frames_and_no_process() {
     }
 
     // Broken off as soon as the engine is there, by a signal that nothing can be done about.
-    let mut demo = xtask(&["demo", "--out"]).arg(&out).process_group(0).spawn().unwrap();
+    let mut demo =
+        xtask(&["demo", "--profile", "dev", "--out"]).arg(&out).process_group(0).spawn().unwrap();
     let log = out.join("state/wan-alpha/engine.log");
     let deadline = Instant::now() + Duration::from_secs(600);
     // The earlier one goes first.

@@ -13,7 +13,7 @@ alone! {
         // Beside other work, what goes on for minutes may take an hour.
         let patience = if level.parse::<u32>().unwrap() > 8 { "3600" } else { "600" };
         let json = workshop.at("results.json");
-        let output = Command::new(built("wan-alpha-test-host", "check-ofx"))
+        let output = Command::new(built("check-ofx"))
             .arg(workshop.bundle())
             .args(["--level", &level, "--patience", patience, "--set", "prompt=a ring of smoke", "--json"])
             .arg(&json)

@@ -13,7 +13,7 @@ const SIZE: [u32; 2] = [96, 64];
 
 fn demo(workshop: &Workshop, out: &Path) -> Output {
     let [width, height] = SIZE.map(|side| side.to_string());
-    Command::new(built("wan-alpha-test-host", "demo-host"))
+    Command::new(built("demo-host"))
         .arg(workshop.bundle())
         .args(["--prompt", "a bubble", "--width", &width, "--height", &height])
         .args(["--frames", &FRAMES.to_string(), "--seed", "7", "--patience", "120", "--out"])

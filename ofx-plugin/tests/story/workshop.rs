@@ -25,7 +25,7 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// What opens the gate of [`Workshop::gate`].
 const GATE: &str = "gate-is-open";
 
-/// Package and program of the scripted engine, built once for all tests.
+/// The scripted engine's program, built once for all tests.
 const ENGINE: &str = "scripted-engine";
 static ENGINE_BUILT: Once = Once::new();
 
@@ -107,7 +107,7 @@ impl Workshop {
     fn furnish(&self) {
         self.script(&json!({}));
         fs::create_dir(self.at("data")).unwrap();
-        ENGINE_BUILT.call_once(|| drop(built(ENGINE, ENGINE)));
+        ENGINE_BUILT.call_once(|| drop(built(ENGINE)));
         self.install_engine();
         self.add_model("scripted", 5);
         let binaries = self.bundle().join("Contents").join(ARCHITECTURE);
@@ -281,13 +281,14 @@ fn beside(name: &str) -> PathBuf {
 }
 
 /// A program of the workspace, built by the same cargo into the same place as this test.
-pub(crate) fn built(package: &str, name: &str) -> PathBuf {
+pub(crate) fn built(name: &str) -> PathBuf {
     let program = beside(name);
     let profile = program.parent().unwrap();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
+    // The whole workspace's features, with which most of its crates are there.
     build
-        .args(["build", "--quiet", "--offline", "--package", package, "--bin", name])
+        .args(["build", "--quiet", "--offline", "--workspace", "--bin", name])
         .arg("--target-dir")
         .arg(profile.parent().unwrap())
         .current_dir(env!("CARGO_MANIFEST_DIR"));

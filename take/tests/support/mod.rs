@@ -35,8 +35,17 @@ pub(crate) fn program() -> &'static Path {
         let profile = test.ancestors().nth(2).unwrap();
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(cargo);
+        // The whole workspace's features, with which most of its crates are there.
         build
-            .args(["build", "--quiet", "--offline", "--package", "scripted-engine", "--target-dir"])
+            .args([
+                "build",
+                "--quiet",
+                "--offline",
+                "--workspace",
+                "--bin",
+                "scripted-engine",
+                "--target-dir",
+            ])
             .arg(profile.parent().unwrap())
             .current_dir(env!("CARGO_MANIFEST_DIR"));
         if profile.ends_with("release") {
