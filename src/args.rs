@@ -48,7 +48,7 @@ pub(crate) use encode::Encode;
 pub(crate) use engine::{EngineRun, EngineVerb};
 pub(crate) use eval::{EvalCommand, EvalReconstruction, EvalTakes, ReportFiles, ScoringArgs};
 pub(crate) use frames::FrameArgs;
-pub(crate) use inspect::InspectFiles;
+pub(crate) use inspect::{InspectFiles, RequiredMark};
 pub(crate) use job::{FarmJob, JobCommand, JoinReports};
 pub(crate) use model::{GetModel, ModelCommand};
 pub(crate) use plan::PlanTake;

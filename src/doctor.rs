@@ -6,6 +6,7 @@
 mod bundles;
 mod engine;
 mod machine;
+mod signatures;
 mod stores;
 mod variables;
 
@@ -88,6 +89,7 @@ pub(crate) fn run(json: bool, context: &CommandContext<'_>) -> Result<()> {
     findings.extend(loras(&environment.models));
     findings.extend(stores::look(environment));
     findings.push(engine::look(environment));
+    findings.push(signatures::look(&environment.c2pa));
     findings.extend(bundles::look(std::env::current_exe().ok().as_deref()));
     if json {
         print_lines(&[serde_json::to_string_pretty(&findings)?])?;

@@ -5,14 +5,14 @@
 
 use std::path::Path;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 use serde_json::{Value, json};
 
-use crate::args::InspectFiles;
+use crate::args::{InspectFiles, RequiredMark};
 use crate::context::CommandContext;
 use crate::exit::{Exit, OrExit};
 use crate::media::embedded::EmbeddedTexts;
-use crate::media::signature::{SignatureReader, SignatureReport};
+use crate::media::signature::{SignatureReader, SignatureReport, TRUSTED, VALID};
 use crate::stdout::print_lines;
 
 /// IPTC's terms for what a model had its part in, and what they mean.
@@ -47,12 +47,19 @@ pub(crate) fn run(args: &InspectFiles, context: &CommandContext<'_>) -> Result<(
     let mut lines = Vec::new();
     let mut about = Vec::new();
     let mut unread = Vec::new();
+    let mut missed = Vec::new();
     let reader = SignatureReader::new(&context.environment.c2pa, args.trust.as_deref());
     let mut reader = reader.or_exit(Exit::BadInput)?;
     for file in &args.files {
+        if file.is_dir() {
+            unread.push(format!("{} is a folder: name the files in it", file.display()));
+            continue;
+        }
         match EmbeddedTexts::of(file) {
             Ok(found) => {
                 let signature = SignatureState::of(file, &found, &mut reader);
+                let unmet = args.require.iter().filter_map(|what| unmet(*what, &found, &signature));
+                missed.extend(unmet.map(|why| format!("{} {why}", file.display())));
                 about.push(as_json(file, &found, &signature));
                 lines.extend(in_words(file, &found, &signature));
             }
@@ -64,9 +71,31 @@ pub(crate) fn run(args: &InspectFiles, context: &CommandContext<'_>) -> Result<(
         lines = vec![serde_json::to_string_pretty(&json!({ "files": about }))?];
     }
     print_lines(&lines)?;
-    match &unread[..] {
-        [] => Ok(()),
-        some => Err(anyhow!(some.join("; "))).or_exit(Exit::BadInput),
+    if !unread.is_empty() {
+        return Err(anyhow!(unread.join("; "))).or_exit(Exit::BadInput);
+    }
+    ensure!(missed.is_empty(), "{}", missed.join("; "));
+    Ok(())
+}
+
+/// What a file lacks of what is required of it, after its name.
+fn unmet(
+    required: RequiredMark,
+    found: &EmbeddedTexts,
+    signature: &SignatureState,
+) -> Option<String> {
+    let state = signature.state();
+    match required {
+        RequiredMark::Origin if found.text(&SOURCE_TYPE).is_none() => {
+            Some("says nothing of its origin".to_owned())
+        }
+        RequiredMark::Signature if !matches!(state, Some(VALID | TRUSTED)) => {
+            Some(format!("has no signature that holds: {}", signature.words()))
+        }
+        RequiredMark::Trusted if state != Some(TRUSTED) => {
+            Some(format!("has no signature of who is trusted: {}", signature.words()))
+        }
+        _ => None,
     }
 }
 
@@ -85,6 +114,14 @@ impl SignatureState {
             Ok(None) => Self::None,
             Ok(Some(report)) => Self::Checked(report),
             Err(error) => Self::Unchecked(format!("{error:#}")),
+        }
+    }
+
+    /// As C2PA calls it; none where nothing was checked.
+    fn state(&self) -> Option<&str> {
+        match self {
+            Self::None | Self::Unchecked(_) => None,
+            Self::Checked(report) => Some(report.state()),
         }
     }
 

@@ -45,6 +45,7 @@ fn what_does_not_work_is_a_fault_with_a_remedy() {
     let mut command = studio.command("run", &["doctor"]);
     command.env("WAN_ALPHA_STORE", studio.path("file")).env("WAN_ALPHA_IDLE", "soon");
     command.env("WAN_ALPHA_ENGINE", studio.path("nothing"));
+    command.env("WAN_ALPHA_C2PA", studio.path("libc2pa_c.so"));
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stdout).unwrap();
@@ -53,6 +54,8 @@ fn what_does_not_work_is_a_fault_with_a_remedy() {
         "no folder of takes can be written",
         "nothing cannot be started",
         "do: set WAN_ALPHA_STORE",
+        "FAULT      signatures   none are made or checked here: ",
+        "libc2pa_c.so, is not there: ",
     ] {
         assert!(text.contains(words), "{words}:\n{text}");
     }

@@ -354,6 +354,36 @@ fn a_signature_outlives_its_certificate_by_the_word_of_an_authority_that_is_trus
 }
 
 #[test]
+fn inspect_fails_where_a_file_lacks_what_is_required_of_it() {
+    let take = Signing::new();
+    let require = |path: &Path, more: &[&str]| {
+        let output = take.inspect(path, more).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let signed = PathBuf::from(data("outlived.png"));
+    take.0.ok("plain", &["--format", "png"], Path::new(""));
+    let unsigned = take.0.studio.path("plain/rgba.0000.png");
+    let blank = take.0.studio.path("blank.png");
+    image::GrayImage::new(8, 8).save(&blank).unwrap();
+    let root = data("root.pem");
+    assert_eq!(require(&unsigned, &["--require", "origin"]), (Some(0), String::new()));
+    for (path, more, words) in [
+        (&blank, &["--require", "origin"][..], "says nothing of its origin"),
+        (&unsigned, &["--require", "origin,signature"], "has no signature that holds: none"),
+        (&signed, &["--require", "trusted"], "has no signature of who is trusted: "),
+    ] {
+        let (code, said) = require(path, more);
+        assert!(code == Some(1) && said.contains(words), "{code:?} {said}");
+    }
+    let (code, said) = require(take.0.studio.path("plain").as_path(), &[]);
+    assert!(code == Some(2) && said.contains("is a folder: name the files in it"), "{said}");
+    take.signed("signed", &["--format", "png"], Path::new(""));
+    let path = take.0.studio.path("signed/rgba.0000.png");
+    assert_eq!(require(&path, &["--require", "origin,signature"]).0, Some(0));
+    assert_eq!(require(&path, &["--require", "trusted", "--trust", &root]).0, Some(0));
+}
+
+#[test]
 fn a_signature_that_nobody_can_check_here_is_told_as_such() {
     let take = Signing::new();
     take.signed("a", &["--format", "png"], &take.0.out("nowhere"));

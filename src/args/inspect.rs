@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 /// Files to look into.
 #[derive(Debug, Args)]
@@ -16,7 +16,22 @@ pub(crate) struct InspectFiles {
     #[arg(long, value_name = "FILE")]
     pub(crate) trust: Option<PathBuf>,
 
+    /// Fail unless each file has all of these, for scripts; separated by commas
+    #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',')]
+    pub(crate) require: Vec<RequiredMark>,
+
     /// Print JSON, for programs: all texts that the files hold
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What a file can be required to say of its origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RequiredMark {
+    /// The file says how it came to be (IPTC's digital source type)
+    Origin,
+    /// It is signed, and the signature holds, whoever signed
+    Signature,
+    /// It is signed by somebody whose certificate leads to one of --trust
+    Trusted,
 }

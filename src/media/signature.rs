@@ -26,7 +26,7 @@ use tempfile::NamedTempFile;
 use super::atomic_file::{explain_write, folder_of, unfinished_file, write_whole};
 use super::provenance::Provenance;
 use library::{C2paLibrary, SignOrder, SignerTexts};
-pub(crate) use report::{SignatureReader, SignatureReport};
+pub(crate) use report::{SignatureReader, SignatureReport, TRUSTED, VALID};
 
 /// The ending of files that hold a signature beside what is signed.
 pub(crate) const SIDECAR: &str = "c2pa";
@@ -45,6 +45,15 @@ const OTHER: &str = "application/octet-stream";
 
 /// Authorities for times that have answered this process: not every row of a batch asks them again.
 static REACHED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// What signs and checks here, in words.
+///
+/// # Errors
+/// None of these files is there or can be opened, in words with what to do.
+pub(crate) fn library_in_words(libraries: &[PathBuf]) -> Result<String> {
+    let library = C2paLibrary::open(libraries)?;
+    Ok(format!("{} in {}", library.version(), library.path().display()))
+}
 
 /// Whether a file of this ending has its signature beside it.
 pub(crate) fn is_beside(extension: &str) -> bool {

@@ -16,6 +16,12 @@ const LARGEST_SIDECAR: u64 = 64 << 20;
 /// What the library says of a certificate that leads to none that is trusted.
 const UNTRUSTED: &str = "signingCredential.untrusted";
 
+/// What C2PA calls a signature that holds, of whom nobody vouches for.
+pub(crate) const VALID: &str = "Valid";
+
+/// What it calls one that holds, of somebody who is trusted.
+pub(crate) const TRUSTED: &str = "Trusted";
+
 /// Looks whether signatures hold; the library is opened for the first.
 pub(crate) struct SignatureReader<'a> {
     libraries: &'a [PathBuf],
@@ -98,7 +104,7 @@ fn mime_of(kind: &str) -> &'static str {
 }
 
 impl SignatureReport {
-    /// `Valid`, `Trusted` or `Invalid`, as C2PA has it.
+    /// [`VALID`], [`TRUSTED`] or `Invalid`, as C2PA has it.
     pub(crate) fn state(&self) -> &str {
         self.said["validation_state"].as_str().unwrap_or("unknown")
     }
@@ -166,11 +172,11 @@ impl SignatureReport {
     fn words_of_the_signer(&self) -> String {
         let signer = self.signer();
         match self.state() {
-            "Valid" => format!(
+            VALID => format!(
                 "holds, by {signer}; whether that is who signed is not known: the certificate leads to none \
                  that is trusted here (--trust)"
             ),
-            "Trusted" => format!("holds, by {signer}, whose certificate leads to one of --trust"),
+            TRUSTED => format!("holds, by {signer}, whose certificate leads to one of --trust"),
             "Invalid" => format!("DOES NOT HOLD, of {signer}: {}", self.faults()),
             other => {
                 format!("a C2PA manifest of {signer}, of which the library for C2PA says {other}")
