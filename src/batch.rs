@@ -13,7 +13,8 @@ mod shots;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use wan_alpha_take::counted::counted;
+use wan_alpha_take::TakeKey;
+use wan_alpha_take::counted::{counted, verb};
 use wan_alpha_take::engine::message::{Problem, ProblemCode};
 use wan_alpha_take::store::Store;
 
@@ -24,13 +25,16 @@ use crate::device;
 use crate::exit::{Exit, OrExit, code_of};
 use crate::failure;
 use crate::media::atomic_file::write_whole;
+use crate::output::Plan;
 use crate::own_inputs::refuse_input;
 use crate::progress::TerminalProgress;
+use crate::render::AskedRequest;
 use crate::stdout::print_lines;
 use crate::take;
-use making::{Making, PlannedShot};
+use making::{Making, PlannedShot, failure_of, is_there, mark_of};
 pub(crate) use models::Models;
-pub(crate) use report::BatchReport;
+use report::ShotState;
+pub(crate) use report::{BatchReport, ShotReport};
 pub(crate) use shots::{BatchShot, read as read_shots, refuse as refuse_rows};
 
 /// Makes what the rows of a table ask for.
@@ -53,16 +57,27 @@ pub(crate) fn run(args: &Batch, context: &CommandContext<'_>) -> Result<()> {
     let opened = device::open_untold(&args.computing, environment)?;
     let store = Store::new(environment.stores.clone());
     let mut models = Models::new(&opened, &store);
-    let planned = plan(shots, &table, &mut models, args.check, context)?;
+    let keep = |done: &BatchReport| write_reports(done, report.as_deref(), junit.as_deref());
+    let planned = match plan(shots, &table, &mut models, args.check, context) {
+        Ok(planned) => planned,
+        Err(Refusal { error, .. }) if args.check => return Err(error),
+        Err(Refusal { error, report }) => {
+            if let Err(unwritten) = keep(&report) {
+                console.caution(format!("no report is written: {unwritten:#}"));
+            }
+            return end(error, args.on_failure, progress);
+        }
+    };
     if args.check {
         return print_lines(&[format!("{}: every row can be made", args.table.display())]);
     }
     let absent = take::absent_folders(&store);
     let making = Making::new(&opened, &store, models, context);
-    let done = making.run(planned);
+    // There from the beginning: of one that is killed, too, it says what was made.
+    let done = making.run(planned, keep).or_exit(Exit::BadInput)?;
     take::say_made(&absent, console);
     progress.done();
-    let written = write_reports(&done, report.as_deref(), junit.as_deref());
+    let written = keep(&done);
     if args.farm == Some(Farm::Openjd) {
         // Its log has both streams, and reads commands in them.
         done.lines().iter().for_each(|line| progress.note(line));
@@ -70,7 +85,7 @@ pub(crate) fn run(args: &Batch, context: &CommandContext<'_>) -> Result<()> {
         print_lines(&done.lines())?;
     }
     written?;
-    end(&done, args.on_failure, progress)
+    failure_of_shots(&done).map_or(Ok(()), |error| end(error, args.on_failure, progress))
 }
 
 /// Refuses files of reports that would replace the table, what its rows read, or each other.
@@ -104,9 +119,8 @@ fn refuse_reports(
     Ok(())
 }
 
-/// How the command ends that has this report.
-fn end(done: &BatchReport, on_failure: OnFailure, progress: &TerminalProgress) -> Result<()> {
-    let Some(error) = failure_of_shots(done) else { return Ok(()) };
+/// How a command ends whose shots have failed so.
+fn end(error: anyhow::Error, on_failure: OnFailure, progress: &TerminalProgress) -> Result<()> {
     if on_failure == OnFailure::Record && Exit::of(&error) != Exit::Cancelled {
         failure::tell(&error, progress, true);
         return Ok(());
@@ -117,18 +131,20 @@ fn end(done: &BatchReport, on_failure: OnFailure, progress: &TerminalProgress) -
 /// That shots have failed, as the worst of them did; none where none has.
 pub(crate) fn failure_of_shots(done: &BatchReport) -> Option<anyhow::Error> {
     let worst = done.worst()?;
-    let failed = done.shots.iter().filter(|shot| shot.failure.is_some());
-    let failed: Vec<&str> = failed.map(|shot| shot.name.as_str()).collect();
     let what = if let [one] = done.shots.as_slice() {
         format!("shot {}: {}", one.name, worst.message)
     } else {
+        let those = |state, what: [&str; 2]| {
+            let names = done.shots.iter().filter(|shot| shot.state == state);
+            let names: Vec<&str> = names.map(|shot| shot.name.as_str()).collect();
+            let what = verb(names.len(), what[0], what[1]);
+            (!names.is_empty()).then(|| format!("{} {what}, {}", names.len(), names.join(", ")))
+        };
+        let failed = those(ShotState::Failed, ["failed", "failed"]);
+        let not_begun = those(ShotState::NotBegun, ["was not begun", "were not begun"]);
+        let parts: Vec<String> = failed.into_iter().chain(not_begun).collect();
         let of = counted(done.shots.len(), "shot");
-        format!(
-            "{} of {of} failed, {}; the worst: {}",
-            failed.len(),
-            failed.join(", "),
-            worst.message
-        )
+        format!("of {of} {}; the worst: {}", parts.join("; "), worst.message)
     };
     let remedy = "what is done stays when the batch is run again";
     Some(Problem::new(ProblemCode::from(worst.code.clone()), what, remedy).into())
@@ -150,6 +166,12 @@ fn ensure_named(is_there: bool, name: &str, shots: &[BatchShot]) -> Result<()> {
     Ok(())
 }
 
+/// Why nothing is made, and what that means for each shot.
+struct Refusal {
+    error: anyhow::Error,
+    report: BatchReport,
+}
+
 /// Completes every row to a request, those of the greatest priority first and shots of one model after each
 /// other. `told`: what is said of them is shown, else each shot says it when it is made.
 fn plan(
@@ -158,25 +180,25 @@ fn plan(
     models: &mut Models<'_>,
     told: bool,
     context: &CommandContext<'_>,
-) -> Result<Vec<PlannedShot>> {
+) -> Result<Vec<PlannedShot>, Refusal> {
     let silent = TerminalProgress::silent();
     let console = Console::new(if told { context.progress } else { &silent }, context.interrupt);
     let quiet = CommandContext { console: &console, ..*context };
+    let not_begun = |shot| ShotReport::not_begun(shot, None);
+    let mut report = BatchReport { shots: shots.iter().map(not_begun).collect() };
     let mut planned = Vec::new();
     let mut problems = Vec::new();
     let mut worst: Option<anyhow::Error> = None;
     for (row, shot) in shots.into_iter().enumerate() {
         if context.interrupt.asked() {
-            return Err(anyhow!("cancelled")).or_exit(Exit::Cancelled);
+            let error = Exit::Cancelled.mark(anyhow!("cancelled"));
+            return Err(Refusal { error, report });
         }
-        let key = models.ask(&shot, &quiet).and_then(|(asked, model)| {
-            let key = asked.request.key().or_exit(Exit::BadInput)?;
-            Ok((key, model))
-        });
-        match key {
+        match plan_row(&shot, models, &quiet) {
             Ok((key, model)) => planned.push(PlannedShot { row, shot, key, model }),
             Err(error) => {
                 problems.push(format!("line {}, {}: {error:#}", shot.line, shot.name));
+                report.fail(row, failure_of(&error));
                 let is_worse = worst
                     .as_ref()
                     .is_none_or(|worst| Exit::of(worst).code() < Exit::of(&error).code());
@@ -189,10 +211,25 @@ fn plan(
         let said = refuse_rows(table, &problems).err().map(|error| error.to_string());
         let problem =
             Problem::new(ProblemCode::from(code), said.unwrap_or_default(), "correct them");
-        return Err(problem.into());
+        return Err(Refusal { error: problem.into(), report });
     }
     planned.sort_by_key(|planned| (std::cmp::Reverse(planned.shot.priority), planned.model));
     Ok(planned)
+}
+
+/// The take that a row asks for and the number of its model, where its files can be written.
+fn plan_row(
+    shot: &BatchShot,
+    models: &mut Models<'_>,
+    context: &CommandContext<'_>,
+) -> Result<(TakeKey, usize)> {
+    let (AskedRequest { request, .. }, model) = models.ask(shot, context)?;
+    let key = request.key().or_exit(Exit::BadInput)?;
+    if !is_there(shot, &mark_of(shot, &key)) {
+        let settings = shot.render.files.settings(context.environment)?;
+        Plan::of(&request, &shot.render.out, &settings)?.refuse_unwritable()?;
+    }
+    Ok((key, model))
 }
 
 /// Writes what became of shots to the files that are asked for.

@@ -27,6 +27,9 @@ use crate::stdout::print_lines;
 use crate::write_lock::WriteLock;
 use farm_job::{JobFiles, JobShot, PlannedJob};
 
+/// What files of jobs say of themselves, by which they are known again.
+const WRITTEN_BY: &str = "Written by `wan-alpha job ";
+
 /// The most letters of a job's name in Open Job Description.
 const NAME_LIMIT: usize = 128;
 
@@ -56,12 +59,29 @@ fn write(
     let _lock = WriteLock::of_folder(&folder)?;
     let job = PlannedJob { name, table, folder, program: &args.program, shots, then: &args.then };
     let JobFiles { files, next } = files(&job)?;
+    for (name, _) in &files {
+        refuse_others(&job.folder.join(name)).or_exit(Exit::BadInput)?;
+    }
     for (name, text) in files {
         write_whole(&job.folder.join(name), text.as_bytes())?;
     }
     context.progress.done();
     context.progress.remark(format!("run it: {next}"));
     print_lines(&[job.folder.display().to_string()])
+}
+
+/// Refuses to replace a file that is not an earlier job of ours.
+fn refuse_others(file: &Path) -> Result<()> {
+    let ours = || {
+        let text = std::fs::read(file).unwrap_or_default();
+        text.windows(WRITTEN_BY.len()).any(|part| part == WRITTEN_BY.as_bytes())
+    };
+    ensure!(
+        !file.exists() || ours(),
+        "{} is there and was not written by `wan-alpha job`: choose another --out, or move it away",
+        file.display()
+    );
+    Ok(())
 }
 
 fn check_name(name: &str) -> Result<()> {

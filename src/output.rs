@@ -67,6 +67,22 @@ impl Plan {
         })
     }
 
+    /// Refuses what writing the take would end with, as far as that can be seen before anything is made:
+    /// a folder that cannot be written to or has files of others in it, a mask of another size, movies for
+    /// which there is no program.
+    pub(crate) fn refuse_unwritable(self) -> Result<()> {
+        let FileSettings { names, force, .. } = &self.settings;
+        Folder::refuse_unwritable(&self.folder, names, *force).or_exit(Exit::BadInput)?;
+        self.with_movies().map(drop)
+    }
+
+    /// The same with what its frames are seen over fitted to them, and its movies.
+    fn with_movies(mut self) -> Result<(Self, Movies)> {
+        self.settings.look = self.settings.look.fitted(self.width, self.height)?;
+        let movies = Movies::plan(&self, &self.folder).or_exit(Exit::BadInput)?;
+        Ok((self, movies))
+    }
+
     /// Whether a file of this name is one of its files.
     fn writes(&self, name: &str) -> bool {
         let FileSettings { formats, names, signer, .. } = &self.settings;
@@ -95,9 +111,10 @@ impl Writer {
     /// Makes the folder and refuses early what would fail late. Nothing of a take that is already
     /// there is touched before the first [`Writer::write`].
     /// Frames that go and are not replaced, of another format or beyond the end, are told to `remark`.
-    pub(crate) fn create(mut plan: Plan, remark: impl Fn(&str)) -> Result<Self> {
+    pub(crate) fn create(plan: Plan, remark: impl Fn(&str)) -> Result<Self> {
         let FileSettings { names, force, .. } = &plan.settings;
         let folder = Folder::open(&plan.folder, names, *force).or_exit(Exit::BadInput)?;
+        let (plan, movies) = plan.with_movies()?;
         let going = folder.frames_that_go(|name| plan.writes(name))?;
         if let [first, ..] = &going[..] {
             remark(&format!(
@@ -110,8 +127,6 @@ impl Writer {
             ));
         }
         let sheet = ContactSheet::new(plan.frames, plan.width, plan.height);
-        plan.settings.look = plan.settings.look.fitted(plan.width, plan.height)?;
-        let movies = Movies::plan(&plan, folder.path()).or_exit(Exit::BadInput)?;
         Ok(Self { plan, folder, sheet, movies, frames: Vec::new(), next: 0 })
     }
 

@@ -251,6 +251,7 @@ fn make_and_write(
     let (written, device, computed, report) = match &asked.opened {
         None => {
             let AskedTake { request, before, .. } = &asked;
+            Plan::of(request, &args.out, settings)?.refuse_unwritable()?;
             let take = engine::have_made(request, before, preview, environment, console)?;
             let written = take::write_files(&take, &args.out, settings, None, console)?;
             let about = take.description();

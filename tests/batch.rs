@@ -282,28 +282,94 @@ fn a_command_line_that_cannot_be_read_ends_with_its_code_on_a_farm() {
 
 #[test]
 fn a_shot_that_fails_is_reported_with_its_code_and_the_rest_is_made() {
-    let studio = studio(TABLE);
-    // Another program's frames are never replaced, which shows only when they would be.
-    fs::create_dir_all(studio.path("out/fire")).unwrap();
-    fs::write(studio.path("out/fire/rgba.0000.png"), "mine").unwrap();
+    // More memory than its row grants, which shows when its take is made.
+    let table = TABLE.replace(",priority\n", ",priority,memory\n").replace("png,\n", "png,,0.2\n");
+    let table = table.replace("-1\n", "-1,\n").replace(",7\n", ",7,\n");
+    let studio = studio(&table);
     let output = batch(&studio, &["--farm", "opencue"]);
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-    assert_eq!(output.status.code(), Some(2), "{stderr}");
-    assert_eq!(stderr.lines().last(), Some("WAN_ALPHA_FAILED bad-input"), "{stderr}");
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert_eq!(stderr.lines().last(), Some("WAN_ALPHA_FAILED out-of-memory"), "{stderr}");
+    assert!(stderr.contains("of 3 shots 1 failed, fire; the worst: "), "{stderr}");
     assert!(stdout.ends_with("3 shots: 2 made, 1 failed\n"), "{stdout}");
     let (whole, _) = report(&studio);
     let fire = &whole["shots"][0];
     assert_eq!(
         (&fire["state"], &fire["failure"]["code"], &fire["failure"]["exit"]),
-        (&json!("failed"), &json!("bad-input"), &json!(2)),
+        (&json!("failed"), &json!("out-of-memory"), &json!(3)),
         "{whole}"
     );
-    assert!(fire["failure"]["message"].as_str().unwrap().contains("did not write"), "{whole}");
-    assert_eq!(whole["exit"], 2);
-    // The take is in the store all the same, and comes at once when the folder is free.
-    fs::remove_file(studio.path("out/fire/rgba.0000.png")).unwrap();
+    assert_eq!(whole["exit"], 3);
+    fs::write(studio.path("show/shots.csv"), TABLE).unwrap();
     assert_eq!(batch(&studio, &[]).status.code(), Some(0));
-    assert_eq!(states(&studio), ["from-store", "there", "there"]);
+    assert_eq!(states(&studio)[0], "made");
+}
+
+#[test]
+fn a_folder_that_cannot_take_the_files_of_a_shot_is_told_before_anything_is_made() {
+    let studio = studio(TABLE);
+    assert_eq!(batch(&studio, &[]).status.code(), Some(0));
+    for kept in ["takes", "out"] {
+        fs::remove_dir_all(studio.path(kept)).unwrap();
+    }
+    // Another program's frames, and a file where a folder has to be.
+    fs::create_dir_all(studio.path("out/fire")).unwrap();
+    fs::write(studio.path("out/fire/rgba.0000.png"), "mine").unwrap();
+    fs::write(studio.path("out/dust"), "mine").unwrap();
+    for (more, code) in [(&["--on-failure", "fail"], 2), (&["--on-failure", "record"], 0)] {
+        let output = batch(&studio, more);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        for words in
+            ["line 2, fire: ", "did not write", "line 4, dust: ", "is a file, not a folder"]
+        {
+            assert!(said.contains(words), "`{words}` is not in: {said}");
+        }
+        assert!(studio.takes().is_empty());
+        // Nor does the report of the batch before stay.
+        assert_eq!(states(&studio), ["failed", "not-begun", "failed"]);
+        assert_eq!(report(&studio).0["exit"], 2);
+    }
+    // Looking alone leaves the report as it is.
+    fs::write(studio.path("report.json"), "{}").unwrap();
+    assert_eq!(batch(&studio, &["--check"]).status.code(), Some(2));
+    assert_eq!(fs::read_to_string(studio.path("report.json")).unwrap(), "{}");
+    assert_eq!(fs::read_to_string(studio.path("out/dust")).unwrap(), "mine");
+    // A row may say that they are to be replaced.
+    let table = TABLE.replace(",priority\n", ",priority,force\n").replace("png,\n", "png,,true\n");
+    let table = table.replace("-1\n", "-1,\n").replace(",7\n", ",7,\n");
+    fs::write(studio.path("show/shots.csv"), table).unwrap();
+    fs::remove_file(studio.path("out/dust")).unwrap();
+    let output = batch(&studio, &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
+#[test]
+fn the_report_of_a_batch_that_is_killed_says_what_was_made() {
+    let studio = studio(
+        "name,prompt,seed,model,width,height,frames,steps,format\n\
+         first,smoke,2,tiny,16,16,1,1,png\nlong,smoke,1,tiny,128,128,81,1,png\n",
+    );
+    let [table, out, report] =
+        ["show/shots.csv", "out", "report.json"].map(|name| studio.path(name));
+    let [table, out, report] = [&table, &out, &report].map(|path| path.to_str().unwrap());
+    let words =
+        ["batch", table, "--out", out, "--device", "cpu", "--farm", "openjd", "--report", report];
+    let mut child =
+        studio.command("run", &words).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    while !said.contains("shot long:") {
+        assert!(lines.read_line(&mut said).unwrap() > 0, "{said}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(states(&studio), ["made", "not-begun"]);
+    let (whole, _) = self::report(&studio);
+    assert_eq!(
+        (&whole["exit"], &whole["shots"][1]["failure"]["code"]),
+        (&json!(1), &json!("failed"))
+    );
 }
 
 #[test]

@@ -99,6 +99,69 @@ fn a_table_that_cannot_be_made_is_no_job() {
 }
 
 #[test]
+fn a_file_that_is_no_job_of_ours_is_not_replaced() {
+    let studio = studio(TABLE);
+    let [table, out] = ["it's a show/shots.csv", "job"].map(|name| studio.path(name));
+    fs::create_dir(&out).unwrap();
+    for (kind, name) in [("openjd", "template.json"), ("opencue", "opencue_job.py")] {
+        let words = ["job", kind, table.to_str().unwrap(), "--out", out.to_str().unwrap()];
+        fs::write(out.join(name), "{ \"name\": \"theirs\" }").unwrap();
+        let output = studio.run(&words);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(name) && said.contains("choose another --out"), "{said}");
+        assert!(fs::read_to_string(out.join(name)).unwrap().contains("theirs"));
+        // One of its own is written anew.
+        fs::remove_file(out.join(name)).unwrap();
+        studio.ok(&words);
+        studio.ok(&words);
+    }
+}
+
+#[test]
+fn only_shots_of_the_table_count_in_the_report_of_a_job_and_one_without_a_report_has_failed() {
+    let studio = studio(TABLE);
+    let reports = studio.path("reports");
+    fs::create_dir(&reports).unwrap();
+    let report = |name: &str, state: &str, failure: Option<Value>| {
+        let mut shot = json!({
+            "name": name, "line": 2, "state": state, "key": null, "out": "x", "seconds": 1.0,
+        });
+        shot["failure"] = failure.unwrap_or_default();
+        let text = json!({ "shots": [shot] }).to_string();
+        fs::write(reports.join(format!("{name}.json")), text).unwrap();
+    };
+    let failure = json!({ "code": "out-of-memory", "exit": 3, "message": "of an earlier table" });
+    report("old", "failed", Some(failure));
+    fs::write(reports.join("notes.json"), "[]").unwrap();
+    report("fire", "made", None);
+    report("smoke", "there", None);
+    let [folder, table] = [reports.clone(), studio.path("it's a show/shots.csv")];
+    let [folder, table] = [&folder, &table].map(|path| path.to_str().unwrap());
+    let words = ["job", "report", "--table", table, folder];
+    let output = studio.run(&words);
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("3 shots: 1 made, 1 there already, 1 not begun"), "{said}");
+    assert!(said.contains("not begun  dust") && said.contains("no report of it"), "{said}");
+    report("dust", "from-store", None);
+    let (stdout, _) = studio.ok(&words);
+    assert!(stdout.ends_with("3 shots: 1 made, 1 from the store, 1 there already\n"), "{stdout}");
+    // Without the table all count, and what is no report is told.
+    let output = studio.run(&["job", "report", folder]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("notes.json is no report"), "{said}");
+    fs::remove_file(reports.join("notes.json")).unwrap();
+    assert_eq!(studio.run(&["job", "report", folder]).status.code(), Some(3));
+    // What is read is not replaced.
+    let fire = reports.join("fire.json");
+    let output = studio.run(&[&words[..], &["--junit", fire.to_str().unwrap()]].concat());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(fs::read_to_string(&fire).unwrap().starts_with('{'));
+}
+
+#[test]
 fn openjd_runs_a_job_and_a_shot_that_fails_holds_up_no_other() {
     let Some(openjd) = program("openjd") else { return };
     let studio = studio(TABLE);
@@ -139,7 +202,7 @@ fn openjd_runs_a_job_and_a_shot_that_fails_holds_up_no_other() {
     fs::remove_file(folder.join("frames/fire/rgba.0000.png")).unwrap();
     let (code, log) = said(&studio, &openjd, &["run", template, "-p", &ours, "-p", &inputs]);
     assert_eq!(code, Some(0), "{log}");
-    assert!(log.contains("3 shots: 1 from the store, 2 there already"), "{log}");
+    assert!(log.contains("3 shots: 1 made, 2 there already"), "{log}");
     assert!(log.contains("comp of all"), "{log}");
 }
 

@@ -57,6 +57,10 @@ pub(crate) struct JoinReports {
     #[arg(value_name = "FILE|FOLDER", required = true)]
     pub(crate) reports: Vec<PathBuf>,
 
+    /// Only the shots of this table count, and one without a report fails [default: every report does]
+    #[arg(long, value_name = "TABLE")]
+    pub(crate) table: Option<PathBuf>,
+
     /// Print JSON, for programs
     #[arg(long)]
     pub(crate) json: bool,

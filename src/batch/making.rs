@@ -1,5 +1,6 @@
 //! Shots made one after the other, beside other processes with the same table.
 
+use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,12 @@ pub(super) struct PlannedShot {
     pub(super) model: usize,
 }
 
+impl PlannedShot {
+    fn not_begun(&self) -> ShotReport {
+        ShotReport::not_begun(&self.shot, Some(&self.key))
+    }
+}
+
 /// What makes the shots of a batch.
 pub(super) struct Making<'a> {
     maker: MakingInPlace<'a>,
@@ -41,14 +48,23 @@ pub(super) struct Making<'a> {
     context: &'a CommandContext<'a>,
 }
 
-/// A pass over the shots that are left.
+/// What is known of the shots, and a pass over those that are left.
 #[derive(Default)]
 struct Pass {
-    done: Vec<(usize, ShotReport)>,
+    /// Of all shots, by their places in the table.
+    reports: BTreeMap<usize, ShotReport>,
+    /// How many of them have been dealt with.
+    done: usize,
     /// Those that other processes are at.
     others: Vec<PlannedShot>,
     /// Why none is begun any more.
     end: Option<ShotFailure>,
+}
+
+impl Pass {
+    fn report(&self) -> BatchReport {
+        BatchReport { shots: self.reports.values().cloned().collect() }
+    }
 }
 
 impl<'a> Making<'a> {
@@ -62,16 +78,30 @@ impl<'a> Making<'a> {
         Self { maker, store, models, context }
     }
 
-    /// Makes all of them, and says what became of each in the order of the table.
-    pub(super) fn run(mut self, shots: Vec<PlannedShot>) -> BatchReport {
-        let of = shots.len();
-        let mut pass = Pass { others: shots, ..Pass::default() };
+    /// Makes all of them, and says what became of each in the order of the table. `keep` is given what is
+    /// known so far before the first and after each.
+    ///
+    /// # Errors
+    /// That of `keep`, before anything is made.
+    pub(super) fn run(
+        mut self,
+        shots: Vec<PlannedShot>,
+        keep: impl Fn(&BatchReport) -> Result<()>,
+    ) -> Result<BatchReport> {
+        let reports = shots.iter().map(|planned| (planned.row, planned.not_begun())).collect();
+        let mut pass = Pass { others: shots, reports, ..Pass::default() };
+        keep(&pass.report())?;
         let mut has_waited = false;
         loop {
             let left = std::mem::take(&mut pass.others);
             let before = left.len();
             for shot in left {
-                self.step(shot, of, &mut pass);
+                let done = pass.done;
+                self.step(shot, &mut pass);
+                if pass.done > done {
+                    // What goes wrong here goes wrong at the end too, and is told then.
+                    let _ = keep(&pass.report());
+                }
             }
             if pass.others.is_empty() {
                 break;
@@ -88,29 +118,19 @@ impl<'a> Making<'a> {
                 thread::sleep(LOOK);
             }
         }
-        pass.done.sort_by_key(|(row, _)| *row);
-        BatchReport { shots: pass.done.into_iter().map(|(_, report)| report).collect() }
+        Ok(pass.report())
     }
 
     /// One shot, or none any more.
-    fn step(&mut self, planned: PlannedShot, of: usize, pass: &mut Pass) {
+    fn step(&mut self, planned: PlannedShot, pass: &mut Pass) {
         if pass.end.is_none() && self.context.interrupt.asked() {
             pass.end = Some(failure_of(&Exit::Cancelled.mark(anyhow!("cancelled"))));
         }
-        let mut report = ShotReport {
-            name: planned.shot.name.clone(),
-            line: planned.shot.line,
-            state: ShotState::NotBegun,
-            key: Some(planned.key.to_string()),
-            out: planned.shot.render.out.clone(),
-            seconds: 0.0,
-            failure: pass.end.clone(),
-            warnings: Vec::new(),
-        };
+        let mut report = ShotReport { failure: pass.end.clone(), ..planned.not_begun() };
         if report.failure.is_none() {
             let begun = Instant::now();
             let console = Console::new(self.context.progress, self.context.interrupt);
-            self.context.progress.begin_part(pass.done.len(), of);
+            self.context.progress.begin_part(pass.done, pass.reports.len());
             match self.make(&planned, &console) {
                 Ok(None) => return pass.others.push(planned),
                 Ok(Some(state)) => report.state = state,
@@ -129,7 +149,8 @@ impl<'a> Making<'a> {
             report.seconds = begun.elapsed().as_secs_f64();
             report.warnings = console.warnings();
         }
-        pass.done.push((planned.row, report));
+        pass.reports.insert(planned.row, report);
+        pass.done += 1;
     }
 
     /// Makes a shot and writes its files; none where another process is at it.
@@ -164,13 +185,13 @@ impl<'a> Making<'a> {
 }
 
 /// What the folder of a shot says of the row that it was written for.
-fn mark_of(shot: &BatchShot, key: &TakeKey) -> Value {
+pub(super) fn mark_of(shot: &BatchShot, key: &TakeKey) -> Value {
     let row = blake3::hash(shot.words.join("\0").as_bytes()).to_hex();
     json!({ "name": shot.name, "key": key, "row": row.as_str() })
 }
 
 /// Whether the files of a shot are there, all of them, as its row asks for them.
-fn is_there(shot: &BatchShot, mark: &Value) -> bool {
+pub(super) fn is_there(shot: &BatchShot, mark: &Value) -> bool {
     let text = std::fs::read(shot.render.out.join(TAKE)).unwrap_or_default();
     let take: Value = serde_json::from_slice(&text).unwrap_or_default();
     take["state"] == "complete" && take["shot"] == *mark && has_all_files(&shot.render.out, &take)
@@ -183,7 +204,7 @@ fn held_as(shot: &BatchShot, key: &TakeKey) -> Result<TakeKey> {
     Ok(TakeKey(*blake3::hash(held.as_bytes()).as_bytes()))
 }
 
-fn failure_of(error: &anyhow::Error) -> ShotFailure {
+pub(super) fn failure_of(error: &anyhow::Error) -> ShotFailure {
     let message = crate::error_text::in_words(error);
     ShotFailure { code: code_of(error), exit: Exit::of(error).code(), message }
 }

@@ -4,8 +4,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use wan_alpha_take::TakeKey;
 use wan_alpha_take::counted::counted;
 
+use super::shots::BatchShot;
+use crate::exit::Exit;
 use crate::table_printer::lines_of_grid;
 
 /// What became of a shot.
@@ -66,6 +69,35 @@ pub(crate) struct ShotReport {
     pub(crate) warnings: Vec<String>,
 }
 
+impl ShotReport {
+    /// Of a shot at which nobody has been yet, as it is told where the batch ends without a word.
+    pub(super) fn not_begun(shot: &BatchShot, key: Option<&TakeKey>) -> Self {
+        Self::left(shot, key, "the batch ended before it")
+    }
+
+    /// Of a shot that has none.
+    pub(crate) fn without(shot: &BatchShot) -> Self {
+        Self::left(shot, None, "there is no report of it: its task has not run")
+    }
+
+    fn left(shot: &BatchShot, key: Option<&TakeKey>, why: &str) -> Self {
+        Self {
+            name: shot.name.clone(),
+            line: shot.line,
+            state: ShotState::NotBegun,
+            key: key.map(TakeKey::to_string),
+            out: shot.render.out.clone(),
+            seconds: 0.0,
+            failure: Some(ShotFailure {
+                code: Exit::Failed.name().to_owned(),
+                exit: Exit::Failed.code(),
+                message: why.to_owned(),
+            }),
+            warnings: Vec::new(),
+        }
+    }
+}
+
 /// All of them, in the order of the table.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct BatchReport {
@@ -73,6 +105,12 @@ pub(crate) struct BatchReport {
 }
 
 impl BatchReport {
+    /// The shot of a row fails before it is begun.
+    pub(super) fn fail(&mut self, row: usize, failure: ShotFailure) {
+        let shot = &mut self.shots[row];
+        (shot.state, shot.failure) = (ShotState::Failed, Some(failure));
+    }
+
     /// The failure that the batch ends with: of the greatest exit code the first.
     pub(crate) fn worst(&self) -> Option<&ShotFailure> {
         let failures = self.shots.iter().filter_map(|shot| shot.failure.as_ref());

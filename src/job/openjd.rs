@@ -19,6 +19,9 @@ const TEMPLATE: &str = "template.json";
 /// The name of the step that fails where a shot has: no shot has blanks in its name.
 const REPORT_STEP: &str = "report of all shots";
 
+/// The table, as tasks find it.
+const TABLE_PATH: &str = "{{Param.Inputs}}/{{Param.Table}}";
+
 /// Seconds that a task has from the signal to its end: the step of a large model that goes on is not
 /// waited for, and a latent that is there has been kept.
 const CANCEL_SECONDS: u32 = 60;
@@ -40,10 +43,12 @@ fn template(job: &PlannedJob<'_>) -> Result<Value> {
     let mut steps: Vec<Value> = job.shots.iter().map(shot_step).collect();
     let shots: Vec<Value> =
         job.shots.iter().map(|shot| json!({ "dependsOn": shot.name })).collect();
+    // The folder may have reports of another table's shots.
+    let report = ["job", "report", "--farm", "openjd", "--table", TABLE_PATH, "{{Param.Reports}}"];
     steps.push(json!({
         "name": REPORT_STEP,
         "dependencies": shots,
-        "script": script("{{Param.Program}}", &["job", "report", "--farm", "openjd", "{{Param.Reports}}"]),
+        "script": script("{{Param.Program}}", &report),
     }));
     if let [program, words @ ..] = job.then {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -120,7 +125,7 @@ fn shot_step(shot: &JobShot) -> Value {
     let report = format!("{{{{Param.Reports}}}}/{}.json", shot.name);
     let words = [
         "batch",
-        "{{Param.Inputs}}/{{Param.Table}}",
+        TABLE_PATH,
         "--out",
         "{{Param.Frames}}",
         "--only",

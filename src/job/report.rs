@@ -5,16 +5,23 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow};
 
 use crate::args::{Farm, JoinReports};
-use crate::batch::{BatchReport, failure_of_shots};
+use crate::batch::{BatchReport, ShotReport, failure_of_shots, read_shots};
 use crate::exit::{Exit, OrExit};
 use crate::media::atomic_file::write_whole;
+use crate::own_inputs::refuse_input;
 use crate::progress::TerminalProgress;
 use crate::stdout::print_lines;
 
 /// Prints what became of all shots, and fails as the worst of them did.
 pub(super) fn run(args: &JoinReports, progress: &TerminalProgress) -> Result<()> {
-    let joined = read(&args.reports).or_exit(Exit::BadInput)?;
+    let joined = match &args.table {
+        Some(table) => of_table(table, &args.reports)?,
+        None => all(&args.reports).or_exit(Exit::BadInput)?,
+    };
     if let Some(path) = &args.junit {
+        let reports = args.reports.iter().flat_map(|report| files(report).unwrap_or_default());
+        let read: Vec<PathBuf> = reports.chain(args.table.clone()).collect();
+        refuse_input("--junit", path, &read)?;
         write_whole(path, joined.junit().as_bytes())?;
     }
     progress.done();
@@ -28,19 +35,44 @@ pub(super) fn run(args: &JoinReports, progress: &TerminalProgress) -> Result<()>
     failure_of_shots(&joined).map_or(Ok(()), Err)
 }
 
-fn read(reports: &[PathBuf]) -> Result<BatchReport> {
+/// Every report that is named or lies in a folder.
+fn all(reports: &[PathBuf]) -> Result<BatchReport> {
     let mut joined = BatchReport::default();
     for report in reports {
         for file in files(report)? {
-            let text = std::fs::read(&file)
-                .with_context(|| format!("cannot read the report {}", file.display()))?;
-            let one: BatchReport = serde_json::from_slice(&text).map_err(|error| {
-                anyhow!("{} is no report of `batch --report`: {error}", file.display())
-            })?;
-            joined.shots.extend(one.shots);
+            joined.shots.extend(read(&file)?.shots);
         }
     }
     Ok(joined)
+}
+
+/// What became of the shots of a table, in its order: what else lies beside their reports, such as those of an
+/// earlier table, does not count, and a shot without one has not been made.
+fn of_table(table: &Path, reports: &[PathBuf]) -> Result<BatchReport> {
+    let mut joined = BatchReport::default();
+    // Only the names of shots count here, whatever folder they go to.
+    for shot in read_shots(table, Some(Path::new("")))? {
+        let mut found = None;
+        for report in reports {
+            let file = match report.is_dir() {
+                true => report.join(format!("{}.json", shot.name)),
+                false => report.clone(),
+            };
+            if file.exists() {
+                let shots = read(&file).or_exit(Exit::BadInput)?.shots;
+                found = shots.into_iter().find(|other| other.name == shot.name).or(found);
+            }
+        }
+        joined.shots.push(found.unwrap_or_else(|| ShotReport::without(&shot)));
+    }
+    Ok(joined)
+}
+
+fn read(file: &Path) -> Result<BatchReport> {
+    let text = std::fs::read(file)
+        .with_context(|| format!("cannot read the report {}", file.display()))?;
+    serde_json::from_slice(&text)
+        .map_err(|error| anyhow!("{} is no report of `batch --report`: {error}", file.display()))
 }
 
 /// The reports of a folder by their names, or the one that is named.

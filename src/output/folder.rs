@@ -7,6 +7,7 @@
 //! would otherwise show through behind the new one's last frame.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -53,6 +54,21 @@ impl Folder {
         }
         atomic_file::sweep(path);
         Ok(folder)
+    }
+
+    /// Refuses what [`Folder::open`] would, as far as it shows without making or locking anything.
+    pub(super) fn refuse_unwritable(path: &Path, names: &FrameNames, force: bool) -> Result<()> {
+        let whole = std::path::absolute(path)?;
+        let there = whole.ancestors().find(|folder| folder.exists()).unwrap_or(&whole);
+        if !there.is_dir() {
+            return Err(atomic_file::explain_write(path, &ErrorKind::NotADirectory.into()).into());
+        }
+        atomic_file::probe(there)?;
+        if force || there != whole {
+            return Ok(());
+        }
+        let (names, old) = (names.clone(), names_in(path));
+        Self { path: whole, names, old, fresh: false, lock: None }.refuse_others()
     }
 
     /// The frames of the take that is here which go and do not come again under their names: those of
