@@ -24,7 +24,8 @@ use crate::context::CommandContext;
 use crate::device;
 use crate::exit::{Exit, OrExit, code_of};
 use crate::failure;
-use crate::media::atomic_file::write_whole;
+use crate::media::atomic_file::{write_passing, write_whole};
+use crate::media::error::MediaError;
 use crate::output::Plan;
 use crate::own_inputs::refuse_input;
 use crate::progress::TerminalProgress;
@@ -32,7 +33,7 @@ use crate::render::AskedRequest;
 use crate::stdout::print_lines;
 use crate::take;
 use making::{Making, PlannedShot, failure_of, is_there, mark_of};
-pub(crate) use models::Models;
+pub(crate) use models::{AskedShot, Models};
 use report::ShotState;
 pub(crate) use report::{BatchReport, ShotReport};
 pub(crate) use shots::{BatchShot, read as read_shots, refuse as refuse_rows};
@@ -54,17 +55,20 @@ pub(crate) fn run(args: &Batch, context: &CommandContext<'_>) -> Result<()> {
         &table,
         &shots,
     )?;
+    let files = [report.as_deref(), junit.as_deref()];
+    // That of an earlier batch does not stay, whatever becomes of this one.
+    if !args.check {
+        write_reports(&BatchReport::not_begun(&shots), files, write_whole)
+            .or_exit(Exit::BadInput)?;
+    }
     let opened = device::open_untold(&args.computing, environment)?;
     let store = Store::new(environment.stores.clone());
     let mut models = Models::new(&opened, &store);
-    let keep = |done: &BatchReport| write_reports(done, report.as_deref(), junit.as_deref());
     let planned = match plan(shots, &table, &mut models, args.check, context) {
         Ok(planned) => planned,
         Err(Refusal { error, .. }) if args.check => return Err(error),
         Err(Refusal { error, report }) => {
-            if let Err(unwritten) = keep(&report) {
-                console.caution(format!("no report is written: {unwritten:#}"));
-            }
+            write_reports(&report, files, write_whole)?;
             return end(error, args.on_failure, progress);
         }
     };
@@ -73,11 +77,12 @@ pub(crate) fn run(args: &Batch, context: &CommandContext<'_>) -> Result<()> {
     }
     let absent = take::absent_folders(&store);
     let making = Making::new(&opened, &store, models, context);
-    // There from the beginning: of one that is killed, too, it says what was made.
-    let done = making.run(planned, keep).or_exit(Exit::BadInput)?;
+    // Of a batch that is killed, too, it says what was made. What goes wrong with it goes wrong at the end too,
+    // and is told then.
+    let done = making.run(planned, |done| drop(write_reports(done, files, write_passing)));
     take::say_made(&absent, console);
     progress.done();
-    let written = keep(&done);
+    let written = write_reports(&done, files, write_whole);
     if args.farm == Some(Farm::Openjd) {
         // Its log has both streams, and reads commands in them.
         done.lines().iter().for_each(|line| progress.note(line));
@@ -184,14 +189,14 @@ fn plan(
     let silent = TerminalProgress::silent();
     let console = Console::new(if told { context.progress } else { &silent }, context.interrupt);
     let quiet = CommandContext { console: &console, ..*context };
-    let not_begun = |shot| ShotReport::not_begun(shot, None);
-    let mut report = BatchReport { shots: shots.iter().map(not_begun).collect() };
+    let mut report = BatchReport::not_begun(&shots);
     let mut planned = Vec::new();
     let mut problems = Vec::new();
     let mut worst: Option<anyhow::Error> = None;
     for (row, shot) in shots.into_iter().enumerate() {
         if context.interrupt.asked() {
             let error = Exit::Cancelled.mark(anyhow!("cancelled"));
+            report.end(&failure_of(&error));
             return Err(Refusal { error, report });
         }
         match plan_row(&shot, models, &quiet) {
@@ -223,17 +228,21 @@ fn plan_row(
     models: &mut Models<'_>,
     context: &CommandContext<'_>,
 ) -> Result<(TakeKey, usize)> {
-    let (AskedRequest { request, .. }, model) = models.ask(shot, context)?;
+    let AskedShot { asked: AskedRequest { request, .. }, model, settings } =
+        models.ask(shot, context)?;
     let key = request.key().or_exit(Exit::BadInput)?;
     if !is_there(shot, &mark_of(shot, &key)) {
-        let settings = shot.render.files.settings(context.environment)?;
         Plan::of(&request, &shot.render.out, &settings)?.refuse_unwritable()?;
     }
     Ok((key, model))
 }
 
-/// Writes what became of shots to the files that are asked for.
-fn write_reports(done: &BatchReport, json: Option<&Path>, junit: Option<&Path>) -> Result<()> {
+/// Writes what became of shots to the files that are asked for, JSON and JUnit, by `write`.
+fn write_reports(
+    done: &BatchReport,
+    [json, junit]: [Option<&Path>; 2],
+    write: impl Fn(&Path, &[u8]) -> Result<(), MediaError>,
+) -> Result<()> {
     let mut texts = Vec::new();
     if let Some(path) = json {
         texts.push((path, serde_json::to_string_pretty(&done.json())? + "\n"));
@@ -245,7 +254,7 @@ fn write_reports(done: &BatchReport, json: Option<&Path>, junit: Option<&Path>) 
                 format!("cannot make the folder {} of a report", folder.display())
             })?;
         }
-        write_whole(path, text.as_bytes())?;
+        write(path, text.as_bytes())?;
     }
     Ok(())
 }

@@ -48,6 +48,12 @@ pub(crate) fn run(args: &InspectFiles, context: &CommandContext<'_>) -> Result<(
     let mut about = Vec::new();
     let mut unread = Vec::new();
     let mut missed = Vec::new();
+    if args.require.contains(&RequiredMark::Trusted) && args.trust.is_none() {
+        return Err(anyhow!(
+            "--require trusted: nobody is, without --trust FILE with the certificates of whom you trust"
+        ))
+        .or_exit(Exit::BadInput);
+    }
     let reader = SignatureReader::new(&context.environment.c2pa, args.trust.as_deref());
     let mut reader = reader.or_exit(Exit::BadInput)?;
     for file in &args.files {

@@ -18,7 +18,7 @@ use anyhow::{Context, Result, ensure};
 use wan_alpha_take::store::Store;
 
 use crate::args::{FarmJob, JobCommand};
-use crate::batch::{BatchShot, Models, read_shots, refuse_rows};
+use crate::batch::{AskedShot, BatchShot, Models, read_shots, refuse_rows};
 use crate::context::CommandContext;
 use crate::device;
 use crate::exit::{Exit, OrExit};
@@ -128,10 +128,10 @@ fn job_shot(
     models: &mut Models<'_>,
     context: &CommandContext<'_>,
 ) -> Result<JobShot> {
-    let (request, model) = models.ask(shot, context)?;
+    let AskedShot { asked: take, model, .. } = models.ask(shot, context)?;
     let card_gigabytes = match asked {
         Some(gigabytes) => (gigabytes > 0).then_some(gigabytes),
-        None => card_memory::needed(models.pipeline(model), &request.request)?,
+        None => card_memory::needed(models.pipeline(model), &take.request)?,
     };
     Ok(JobShot { name: shot.name.clone(), card_gigabytes })
 }

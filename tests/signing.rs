@@ -370,11 +370,17 @@ fn inspect_fails_where_a_file_lacks_what_is_required_of_it() {
     for (path, more, words) in [
         (&blank, &["--require", "origin"][..], "says nothing of its origin"),
         (&unsigned, &["--require", "origin,signature"], "has no signature that holds: none"),
-        (&signed, &["--require", "trusted"], "has no signature of who is trusted: "),
+        (
+            &signed,
+            &["--require", "trusted", "--trust", &root],
+            "has no signature of who is trusted: ",
+        ),
     ] {
         let (code, said) = require(path, more);
         assert!(code == Some(1) && said.contains(words), "{code:?} {said}");
     }
+    let (code, said) = require(&signed, &["--require", "trusted"]);
+    assert!(code == Some(2) && said.contains("without --trust"), "{said}");
     let (code, said) = require(take.0.studio.path("plain").as_path(), &[]);
     assert!(code == Some(2) && said.contains("is a folder: name the files in it"), "{said}");
     take.signed("signed", &["--format", "png"], Path::new(""));

@@ -53,7 +53,8 @@ pub(crate) struct FarmJob {
 /// Reports to join.
 #[derive(Debug, Args)]
 pub(crate) struct JoinReports {
-    /// Reports of `batch --report`, or folders with them
+    /// Reports of `batch --report`, or folders with them: with --table those are looked at that bear the
+    /// names of its shots, as the tasks of a job leave them
     #[arg(value_name = "FILE|FOLDER", required = true)]
     pub(crate) reports: Vec<PathBuf>,
 

@@ -11,7 +11,7 @@ use wan_alpha_take::TakeKey;
 use wan_alpha_take::engine::message::ProblemCode;
 use wan_alpha_take::store::Store;
 
-use super::models::Models;
+use super::models::{AskedShot, Models};
 use super::report::{BatchReport, ShotFailure, ShotReport, ShotState};
 use super::shots::BatchShot;
 use crate::console::Console;
@@ -80,17 +80,14 @@ impl<'a> Making<'a> {
 
     /// Makes all of them, and says what became of each in the order of the table. `keep` is given what is
     /// known so far before the first and after each.
-    ///
-    /// # Errors
-    /// That of `keep`, before anything is made.
     pub(super) fn run(
         mut self,
         shots: Vec<PlannedShot>,
-        keep: impl Fn(&BatchReport) -> Result<()>,
-    ) -> Result<BatchReport> {
+        keep: impl Fn(&BatchReport),
+    ) -> BatchReport {
         let reports = shots.iter().map(|planned| (planned.row, planned.not_begun())).collect();
         let mut pass = Pass { others: shots, reports, ..Pass::default() };
-        keep(&pass.report())?;
+        keep(&pass.report());
         let mut has_waited = false;
         loop {
             let left = std::mem::take(&mut pass.others);
@@ -99,8 +96,7 @@ impl<'a> Making<'a> {
                 let done = pass.done;
                 self.step(shot, &mut pass);
                 if pass.done > done {
-                    // What goes wrong here goes wrong at the end too, and is told then.
-                    let _ = keep(&pass.report());
+                    keep(&pass.report());
                 }
             }
             if pass.others.is_empty() {
@@ -118,7 +114,7 @@ impl<'a> Making<'a> {
                 thread::sleep(LOOK);
             }
         }
-        Ok(pass.report())
+        pass.report()
     }
 
     /// One shot, or none any more.
@@ -164,18 +160,18 @@ impl<'a> Making<'a> {
         }
         console.remark(&format!("shot {}:", shot.name));
         let is_stored = self.store.find(key).take.is_some();
-        let take = {
+        let (take, settings) = {
             let context = CommandContext { console, ..*self.context };
             // Read anew, since images of all shots would not fit in memory.
-            let (asked, model) = self.models.ask(shot, &context)?;
+            let AskedShot { asked, model, settings } = self.models.ask(shot, &context)?;
             asked.keep_images(self.store, console)?;
             let files = self.models.files(model);
             let by = (&files, shot.render.memory);
-            self.maker.make_unless_claimed(&asked.request, asked.mask(), by, console)?
+            let take = self.maker.make_unless_claimed(&asked.request, asked.mask(), by, console)?;
+            (take, settings)
         };
         let Some(take) = take else { return Ok(None) };
         let more = Map::from_iter([("shot".to_owned(), mark)]);
-        let settings = shot.render.files.settings(self.context.environment)?;
         write_stored((&shot.render, &settings), &take, more, console)?;
         if let Some(report) = &take.description().report {
             console.remark(&format!("shot {}: the take {report}", shot.name));

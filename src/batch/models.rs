@@ -11,6 +11,7 @@ use wan_alpha_take::store::Store;
 use super::shots::BatchShot;
 use crate::context::CommandContext;
 use crate::maker::NamedFiles;
+use crate::output::FileSettings;
 use crate::render::{self, AskedRequest, OpenedModel, ReadFlags};
 use crate::saved_request;
 
@@ -24,13 +25,22 @@ pub(crate) struct Models<'a> {
 /// What of a shot says which model it is made by.
 type ModelWords = (Vec<PathBuf>, Vec<String>, u64, u64, Option<TakeRequest>);
 
+/// What the row of a shot asks for.
+pub(crate) struct AskedShot {
+    pub(crate) asked: AskedRequest,
+    /// The number of its model.
+    pub(crate) model: usize,
+    /// How its files are written.
+    pub(crate) settings: FileSettings,
+}
+
 impl<'a> Models<'a> {
     /// None so far; for this device, and with the images that a store has.
     pub(crate) fn new(device: &'a Opened, store: &'a Store) -> Self {
         Self { device, store, known: Vec::new() }
     }
 
-    /// What a shot asks for, in whole, and the number of its model.
+    /// What a shot asks for, in whole.
     ///
     /// # Errors
     /// As a render of it alone would have, before anything is computed.
@@ -38,7 +48,7 @@ impl<'a> Models<'a> {
         &mut self,
         shot: &BatchShot,
         context: &CommandContext<'_>,
-    ) -> Result<(AskedRequest, usize)> {
+    ) -> Result<AskedShot> {
         let args = &*shot.render;
         let saved = args.from.as_deref().map(saved_request::read).transpose()?;
         let settings = args.files.settings(context.environment)?;
@@ -50,10 +60,11 @@ impl<'a> Models<'a> {
         if let Some(request) = words.4.clone() {
             let device = Some(self.device);
             let (model, asked) = OpenedModel::again(args, request, self.store, device, context)?;
-            return Ok((asked, known.unwrap_or_else(|| self.add(words, model))));
+            let model = known.unwrap_or_else(|| self.add(words, model));
+            return Ok(AskedShot { asked, model, settings });
         }
         let flags = ReadFlags::of(args, context)?;
-        let number = match known {
+        let model = match known {
             Some(number) => number,
             None => {
                 let chosen = flags.chosen.clone();
@@ -61,8 +72,8 @@ impl<'a> Models<'a> {
                 self.add(words, model)
             }
         };
-        let asked = self.known[number].1.request(args, flags, context)?;
-        Ok((asked, number))
+        let asked = self.known[model].1.request(args, flags, context)?;
+        Ok(AskedShot { asked, model, settings })
     }
 
     fn add(&mut self, words: ModelWords, model: OpenedModel) -> usize {

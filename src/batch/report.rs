@@ -70,14 +70,27 @@ pub(crate) struct ShotReport {
 }
 
 impl ShotReport {
-    /// Of a shot at which nobody has been yet, as it is told where the batch ends without a word.
+    /// Of a shot at which nobody has been yet, as it stays where the batch ends without a word.
     pub(super) fn not_begun(shot: &BatchShot, key: Option<&TakeKey>) -> Self {
-        Self::left(shot, key, "the batch ended before it")
+        Self::left(shot, key, "not begun when this was written: run the batch again")
     }
 
     /// Of a shot that has none.
     pub(crate) fn without(shot: &BatchShot) -> Self {
-        Self::left(shot, None, "there is no report of it: its task has not run")
+        Self::left(shot, None, "there is no report of it: its task has not run, or not to its end")
+    }
+
+    /// What JUnit calls it; nothing where it is there.
+    fn element(&self) -> Option<&'static str> {
+        // One of which nobody knows why it was not made is no success; after a failure it is left out.
+        let is_unknown =
+            self.failure.as_ref().is_some_and(|failure| failure.code == Exit::Failed.name());
+        match self.state {
+            ShotState::Failed => Some("failure"),
+            ShotState::NotBegun if is_unknown => Some("error"),
+            ShotState::NotBegun => Some("skipped"),
+            ShotState::Made | ShotState::FromStore | ShotState::There => None,
+        }
     }
 
     fn left(shot: &BatchShot, key: Option<&TakeKey>, why: &str) -> Self {
@@ -105,6 +118,17 @@ pub(crate) struct BatchReport {
 }
 
 impl BatchReport {
+    /// Of shots at which nobody has been.
+    pub(super) fn not_begun(shots: &[BatchShot]) -> Self {
+        Self { shots: shots.iter().map(|shot| ShotReport::not_begun(shot, None)).collect() }
+    }
+
+    /// None of the shots that are left is begun any more.
+    pub(super) fn end(&mut self, failure: &ShotFailure) {
+        let left = self.shots.iter_mut().filter(|shot| shot.state == ShotState::NotBegun);
+        left.for_each(|shot| shot.failure = Some(failure.clone()));
+    }
+
     /// The shot of a row fails before it is begun.
     pub(super) fn fail(&mut self, row: usize, failure: ShotFailure) {
         let shot = &mut self.shots[row];
@@ -165,28 +189,30 @@ impl BatchReport {
 
     /// As JUnit's XML: each shot a test.
     pub(crate) fn junit(&self) -> String {
-        let count = |state| self.shots.iter().filter(|shot| shot.state == state).count();
+        let count = |element| self.shots.iter().filter(|shot| shot.element() == element).count();
         let time: f64 = self.shots.iter().map(|shot| shot.seconds).sum();
         let mut xml = format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"wan-alpha batch\" tests=\"{}\" \
-             failures=\"{}\" skipped=\"{}\" time=\"{time:.3}\">\n",
+             failures=\"{}\" errors=\"{}\" skipped=\"{}\" time=\"{time:.3}\">\n",
             self.shots.len(),
-            count(ShotState::Failed),
-            count(ShotState::NotBegun)
+            count(Some("failure")),
+            count(Some("error")),
+            count(Some("skipped"))
         );
         for shot in &self.shots {
             let (name, seconds) = (escaped(&shot.name), shot.seconds);
             xml += &format!(
                 "  <testcase classname=\"shots\" name=\"{name}\" time=\"{seconds:.3}\">\n"
             );
-            if let Some(ShotFailure { code, message, .. }) = &shot.failure {
-                let (code, message) = (escaped(code), escaped(message));
-                let element = if shot.state == ShotState::Failed { "failure" } else { "skipped" };
-                let kind =
-                    if element == "failure" { format!(" type=\"{code}\"") } else { String::new() };
-                xml += &format!("    <{element}{kind} message=\"{message}\"/>\n");
-            } else if shot.state == ShotState::NotBegun {
-                xml += "    <skipped/>\n";
+            if let Some(element) = shot.element() {
+                let failure = shot.failure.as_ref().map(|ShotFailure { code, message, .. }| {
+                    let kind = match element {
+                        "skipped" => String::new(),
+                        _ => format!(" type=\"{}\"", escaped(code)),
+                    };
+                    format!("{kind} message=\"{}\"", escaped(message))
+                });
+                xml += &format!("    <{element}{}/>\n", failure.unwrap_or_default());
             }
             if !shot.warnings.is_empty() {
                 xml += &format!(
@@ -268,7 +294,10 @@ mod tests {
             shot("c", ShotState::NotBegun, None),
         ];
         let xml = BatchReport { shots }.junit();
-        assert!(xml.contains("tests=\"3\" failures=\"1\" skipped=\"1\" time=\"3.750\""), "{xml}");
+        assert!(
+            xml.contains("tests=\"3\" failures=\"1\" errors=\"0\" skipped=\"1\" time=\"3.750\""),
+            "{xml}"
+        );
         let failure = "<failure type=\"bad-input\" message=\"no &lt;such&gt; &quot;file&quot;&#10;at all \
                        &amp; more\"/>";
         assert!(xml.contains(failure) && xml.contains("<skipped/>"), "{xml}");

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::args::{Farm, JoinReports};
 use crate::batch::{BatchReport, ShotReport, failure_of_shots, read_shots};
@@ -15,9 +15,10 @@ use crate::stdout::print_lines;
 /// Prints what became of all shots, and fails as the worst of them did.
 pub(super) fn run(args: &JoinReports, progress: &TerminalProgress) -> Result<()> {
     let joined = match &args.table {
-        Some(table) => of_table(table, &args.reports)?,
-        None => all(&args.reports).or_exit(Exit::BadInput)?,
-    };
+        Some(table) => of_table(table, &args.reports),
+        None => all(&args.reports),
+    }
+    .or_exit(Exit::BadInput)?;
     if let Some(path) = &args.junit {
         let reports = args.reports.iter().flat_map(|report| files(report).unwrap_or_default());
         let read: Vec<PathBuf> = reports.chain(args.table.clone()).collect();
@@ -50,8 +51,15 @@ fn all(reports: &[PathBuf]) -> Result<BatchReport> {
 /// earlier table, does not count, and a shot without one has not been made.
 fn of_table(table: &Path, reports: &[PathBuf]) -> Result<BatchReport> {
     let mut joined = BatchReport::default();
-    // Only the names of shots count here, whatever folder they go to.
-    for shot in read_shots(table, Some(Path::new("")))? {
+    for report in reports {
+        ensure!(
+            report.exists(),
+            "there is no report, and no folder of reports, {}",
+            report.display()
+        );
+    }
+    // Only the names of shots count here; a folder that no row names by itself.
+    for shot in read_shots(table, Some(Path::new(".wan-alpha-job")))? {
         let mut found = None;
         for report in reports {
             let file = match report.is_dir() {
@@ -59,7 +67,7 @@ fn of_table(table: &Path, reports: &[PathBuf]) -> Result<BatchReport> {
                 false => report.clone(),
             };
             if file.exists() {
-                let shots = read(&file).or_exit(Exit::BadInput)?.shots;
+                let shots = read(&file)?.shots;
                 found = shots.into_iter().find(|other| other.name == shot.name).or(found);
             }
         }

@@ -63,12 +63,19 @@ impl Folder {
         if !there.is_dir() {
             return Err(atomic_file::explain_write(path, &ErrorKind::NotADirectory.into()).into());
         }
-        atomic_file::probe(there)?;
-        if force || there != whole {
+        if there != whole {
+            // A folder is what is made there: some may make folders in it, and no files.
+            let made = atomic_file::unfinished_folder(there).map(drop);
+            made.map_err(|error| atomic_file::explain_write(path, &error))?;
             return Ok(());
         }
-        let (names, old) = (names.clone(), names_in(path));
-        Self { path: whole, names, old, fresh: false, lock: None }.refuse_others()
+        atomic_file::probe(there)?;
+        let look = || {
+            let (names, old) = (names.clone(), names_in(path));
+            Self { path: whole.clone(), names, old, fresh: false, lock: None }.refuse_others()
+        };
+        // Another process may have put the first file of a take there between two looks.
+        if force { Ok(()) } else { look().or_else(|_| look()) }
     }
 
     /// The frames of the take that is here which go and do not come again under their names: those of
