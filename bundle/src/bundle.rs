@@ -123,7 +123,8 @@ pub(crate) fn run(tree: &Tree, options: &BundleOptions) -> Result<ExitCode> {
     let (bundle, reasons) =
         make::make(&items, &folder, |new| examine(new, layout, &parts, options.release))?;
     println!("{}", tree.short(&bundle));
-    eprintln!("{}", closing_words(&folder, &reasons, draft.is_empty()));
+    let is_installed = folder == tree.root().join(PLACE);
+    eprintln!("{}", closing_words(&folder, &reasons, draft.is_empty(), is_installed));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -146,15 +147,20 @@ fn build_plugin(tree: &Tree, options: &BundleOptions) -> Result<PathBuf> {
 }
 
 fn build_engine(tree: &Tree, layout: &BundleLayout, profile: BuildProfile) -> Result<PathBuf> {
-    let run_path = layout.run_path.map(|path| (RUN_PATH, path));
-    let chosen: &[&str] = match profile {
-        BuildProfile::Release => &["--package", "wan-alpha"],
-        // Crates with the features that the tests want of them, one of which is therefore named: with others
-        // they would be compiled once more.
-        BuildProfile::Dev => &["--workspace", "--bin", "wan-alpha", "--test", "threads"],
-    };
-    let arguments = [&["--profile", profile.name()], chosen].concat();
-    cargo::build_with(tree, &arguments, "wan-alpha", run_path)
+    let name = profile.name();
+    match profile {
+        BuildProfile::Release => {
+            let run_path = layout.run_path.map(|path| (RUN_PATH, path));
+            let arguments = ["--profile", name, "--package", "wan-alpha"];
+            cargo::build_with(tree, &arguments, "wan-alpha", run_path)
+        }
+        // The tests' own: a plain build looks beside itself first. Its crates have the features that the tests
+        // want of them, one of which is therefore named: with others they would be compiled once more.
+        BuildProfile::Dev => {
+            let chosen = ["--workspace", "--bin", "wan-alpha", "--test", "threads"];
+            cargo::build(tree, &[&["--profile", name], &chosen[..]].concat(), "wan-alpha")
+        }
+    }
 }
 
 fn libraries(tree: &Tree, options: &BundleOptions, engine: &Path) -> Result<EngineLibraries> {
@@ -273,7 +279,8 @@ fn starts(engine: &Path, version: &str) -> Result<()> {
     Ok(())
 }
 
-fn closing_words(folder: &Path, reasons: &[String], no_draft: bool) -> String {
+/// `is_installed`: the folder is the one that `install` takes a bundle from.
+fn closing_words(folder: &Path, reasons: &[String], no_draft: bool, is_installed: bool) -> String {
     let mut lines = vec!["the bundle is made and checked, and its engine starts".to_owned()];
     if no_draft {
         lines.push("no draft model is in it: resources/draft-model does not exist".to_owned());
@@ -282,8 +289,12 @@ fn closing_words(folder: &Path, reasons: &[String], no_draft: bool) -> String {
         lines.push("THIS MACHINE ONLY, because".to_owned());
         lines.extend(reasons.iter().map(|reason| format!("  {reason}")));
     }
+    let from = match is_installed {
+        true => String::new(),
+        false => format!(" --from \"{}\"", folder.join("WanAlpha.ofx.bundle").display()),
+    };
     lines.push(format!(
-        "install it with `cargo xtask install`, or let a host find it where it is with \
+        "install it with `cargo xtask install{from}`, or let a host find it where it is with \
          OFX_PLUGIN_PATH={}",
         folder.display()
     ));

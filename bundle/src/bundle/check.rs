@@ -56,7 +56,13 @@ pub(crate) fn check(bundle: &Path, layout: &BundleLayout, version: &str) -> Resu
     faults.extend(libraries(&files, layout, &contents));
     faults.extend(icon(&contents).err().map(|error| format!("{error:#}")));
     faults.extend(plist(&contents, version));
-    let above_floor = above_floor(&files);
+    let mut above_floor = above_floor(&files);
+    let engine = at(&files, &layout.engine()).ok();
+    above_floor.extend(
+        engine
+            .and_then(|elf| further_places(elf, layout))
+            .map(|places| format!("{} looks for libraries in {places} too", layout.command)),
+    );
     Ok(BundleReport { files, faults, above_floor })
 }
 
@@ -116,6 +122,12 @@ fn plugin(files: &[(PathBuf, u64, Elf)], layout: &BundleLayout) -> Vec<String> {
     faults
 }
 
+/// Where an engine looks for libraries after those that lie beside it: in folders of the machine that made it.
+fn further_places<'a>(elf: &'a Elf, layout: &BundleLayout) -> Option<&'a str> {
+    let Some(RunPath::First(path)) = &elf.run_path else { return None };
+    path.strip_prefix(layout.run_path?)?.strip_prefix(':')
+}
+
 fn engine(files: &[(PathBuf, u64, Elf)], layout: &BundleLayout, contents: &Path) -> Vec<String> {
     let elf = match at(files, &layout.engine()) {
         Ok(elf) => elf,
@@ -123,7 +135,7 @@ fn engine(files: &[(PathBuf, u64, Elf)], layout: &BundleLayout, contents: &Path)
     };
     let mut faults = Vec::new();
     let expected = layout.run_path.map(|path| RunPath::First(path.to_owned()));
-    if elf.run_path != expected {
+    if elf.run_path != expected && further_places(elf, layout).is_none() {
         faults.push(format!(
             "{} has the run path {:?}; expected {expected:?}, which neither the place of the \
              bundle nor LD_LIBRARY_PATH changes",

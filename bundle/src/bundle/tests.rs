@@ -4,11 +4,12 @@ use super::*;
 
 #[test]
 fn the_closing_words_name_every_reason() {
-    let words = closing_words(Path::new("out"), &[], false);
+    let words = closing_words(Path::new("out"), &[], false, true);
     assert!(words.contains("OFX_PLUGIN_PATH=out") && !words.contains("THIS MACHINE"), "{words}");
-    let words = closing_words(Path::new("out"), &["too new".to_owned()], true);
+    let words = closing_words(Path::new("out"), &["too new".to_owned()], true, false);
     assert!(words.contains("THIS MACHINE ONLY") && words.contains("  too new"), "{words}");
     assert!(words.contains("resources/draft-model does not exist"), "{words}");
+    assert!(words.contains("cargo xtask install --from \"out/WanAlpha.ofx.bundle\"`"), "{words}");
 }
 
 #[test]

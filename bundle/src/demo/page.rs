@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{DemoFiles, MODEL};
+use crate::bundle::PLACE;
 use crate::tree::Tree;
 
 pub(super) struct Page<'a> {
@@ -33,6 +34,10 @@ impl Page<'_> {
             row("the node says", last.clone());
         }
         let bundles = self.bundle.parent().unwrap_or(self.bundle);
+        let from = match bundles == tree.root().join(PLACE) {
+            true => String::new(),
+            false => format!(" --from {}", tree.short(self.bundle)),
+        };
         // By its own name: sudo seldom finds cargo.
         let program = std::env::current_exe().unwrap_or_else(|_| "cargo xtask".into());
         lines.push(format!(
@@ -49,7 +54,7 @@ The released weights draw hair, smoke and glass; everything but the weights is t
 
 Next:
   look at the contact sheet  the take over a checkerboard, over two flat colors, and its alpha
-  install the node           sudo {} install (for all), cargo xtask install --user (for you),
+  install the node           sudo {} install{from} (for all), cargo xtask install --user{from} (for you),
                              or start your host with OFX_PLUGIN_PATH={}
   use real weights           wan-alpha model add NAME FOLDER (README.md says which)
   examine the node           cargo xtask check-ofx
