@@ -292,7 +292,7 @@ mod tests {
         let numbers: Vec<_> =
             found.iter().map(|(name, _)| name.split('-').next().unwrap().to_owned()).collect();
         let expected: Vec<_> = (1..=found.len()).map(|number| number.to_string()).collect();
-        assert!(found.len() >= 13 && numbers == expected, "{numbers:?}");
+        assert!(found.len() >= 15 && numbers == expected, "{numbers:?}");
         for (name, file) in &found {
             let steps = smoke_steps(file).unwrap();
             assert!(steps == SMOKE_STEPS || name.contains("tokenizer"), "{name}: {steps}");

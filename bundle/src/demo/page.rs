@@ -48,7 +48,7 @@ pressed. The engine in the bundle encoded the text, shifted noise outside the el
 with the transformer, and decoded color and alpha. Every frame above was rendered by the node into
 an image of the host and read back from there. The engine has been stopped.
 
-What it cannot show: the model in {MODEL} is a DRAFT, seven million parameters trained for two
+What it cannot show: the model in {MODEL} is a DRAFT, seven million parameters trained for three
 hours on drawn clips. It knows a few shapes, colors and ways to move, softly and at 96x96.
 The released weights draw hair, smoke and glass; everything but the weights is the same.
 

@@ -83,7 +83,21 @@ fn the_stages_of_the_draft_model_are_runs() {
     let runs = stages("resources/draft-training");
     let kinds: Vec<&str> = runs.iter().map(|(kind, _)| kind.as_str()).collect();
     let [base, rgba, transformer] = ["base-vae", "rgba-vae", "transformer"];
-    assert_eq!(kinds, ["tokenizer", base, base, transformer, rgba, transformer, rgba, transformer]);
+    assert_eq!(
+        kinds,
+        [
+            "tokenizer",
+            base,
+            base,
+            transformer,
+            rgba,
+            transformer,
+            rgba,
+            transformer,
+            transformer,
+            transformer
+        ]
+    );
 }
 
 #[test]
