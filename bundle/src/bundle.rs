@@ -22,7 +22,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::tree::Tree;
 use crate::{cargo, setup};
-use layout::{BundleLayout, BundleParts, EngineLibraries, FileSource, ONLY_HERE};
+use layout::{BundleLayout, BundleParts, EngineLibraries, FileSource, NAME, ONLY_HERE};
 
 /// Where a bundle goes, and where `install` takes it from.
 pub(crate) const PLACE: &str = "target/bundle";
@@ -123,8 +123,8 @@ pub(crate) fn run(tree: &Tree, options: &BundleOptions) -> Result<ExitCode> {
     let (bundle, reasons) =
         make::make(&items, &folder, |new| examine(new, layout, &parts, options.release))?;
     println!("{}", tree.short(&bundle));
-    let is_installed = folder == tree.root().join(PLACE);
-    eprintln!("{}", closing_words(&folder, &reasons, draft.is_empty(), is_installed));
+    let is_usual_place = folder == tree.root().join(PLACE);
+    eprintln!("{}", closing_words(&folder, &reasons, draft.is_empty(), is_usual_place));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -279,8 +279,13 @@ fn starts(engine: &Path, version: &str) -> Result<()> {
     Ok(())
 }
 
-/// `is_installed`: the folder is the one that `install` takes a bundle from.
-fn closing_words(folder: &Path, reasons: &[String], no_draft: bool, is_installed: bool) -> String {
+/// `is_usual_place`: `install` takes its bundle from this folder, where nothing else is said.
+fn closing_words(
+    folder: &Path,
+    reasons: &[String],
+    no_draft: bool,
+    is_usual_place: bool,
+) -> String {
     let mut lines = vec!["the bundle is made and checked, and its engine starts".to_owned()];
     if no_draft {
         lines.push("no draft model is in it: resources/draft-model does not exist".to_owned());
@@ -289,9 +294,9 @@ fn closing_words(folder: &Path, reasons: &[String], no_draft: bool, is_installed
         lines.push("THIS MACHINE ONLY, because".to_owned());
         lines.extend(reasons.iter().map(|reason| format!("  {reason}")));
     }
-    let from = match is_installed {
+    let from = match is_usual_place {
         true => String::new(),
-        false => format!(" --from \"{}\"", folder.join("WanAlpha.ofx.bundle").display()),
+        false => format!(" --from \"{}\"", folder.join(format!("{NAME}.bundle")).display()),
     };
     lines.push(format!(
         "install it with `cargo xtask install{from}`, or let a host find it where it is with \

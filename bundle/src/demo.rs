@@ -17,6 +17,7 @@ use clap::Parser;
 use serde::Deserialize;
 
 use crate::bundle::BuildProfile;
+use crate::bundle::layout::NAME;
 use crate::tree::Tree;
 use crate::{bundle, cargo, setup};
 use page::Page;
@@ -52,9 +53,6 @@ struct BundleLine {
     options: bundle::BundleOptions,
 }
 
-/// The folder that hosts load.
-const BUNDLE: &str = "WanAlpha.ofx.bundle";
-
 /// What the host says it wrote.
 #[derive(Debug, Deserialize)]
 struct DemoFiles {
@@ -81,7 +79,7 @@ pub(crate) fn run(tree: &Tree, options: &DemoOptions) -> Result<ExitCode> {
     let line = BundleLine::parse_from(["bundle", "--profile", options.profile.name()]);
     let laid_out = bundle::run(tree, &line.options)?;
     ensure!(laid_out == ExitCode::SUCCESS, "no bundle was made; why is said above");
-    let bundle = tree.root().join(options.profile.place()).join(BUNDLE);
+    let bundle = tree.root().join(options.profile.place()).join(format!("{NAME}.bundle"));
     // As the tests build it, who share it and its crates with this command: these have the features that the
     // tests want of them, one of which is therefore named.
     let chosen = ["--workspace", "--bin", "demo-host", "--test", "check"];

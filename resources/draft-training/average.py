@@ -79,7 +79,12 @@ def main():
     if len(sys.argv) != 5:
         sys.exit(__doc__)
     before, after, out = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[4])
-    share = float(sys.argv[3])
+    try:
+        share = float(sys.argv[3])
+    except ValueError:
+        share = -1
+    if not 0 <= share <= 1:
+        sys.exit(f"SHARE is {sys.argv[3]}: expected a number from 0, all of BEFORE, to 1, all of AFTER")
     shutil.copytree(after, out, ignore=shutil.ignore_patterns(RECORD))
     average_transformer(before / TRANSFORMER, after / TRANSFORMER, share, out / TRANSFORMER)
     average_text_encoder(before / TEXT_ENCODER, after / TEXT_ENCODER, share, out / TEXT_ENCODER)

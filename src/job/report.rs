@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 
 use crate::args::{Farm, JoinReports};
 use crate::batch::{BatchReport, ShotReport, failure_of_shots, read_shots};
@@ -50,22 +50,14 @@ fn all(reports: &[PathBuf]) -> Result<BatchReport> {
 /// What became of the shots of a table, in its order: what else lies beside their reports, such as those of an
 /// earlier table, does not count, and a shot without one has not been made.
 fn of_table(table: &Path, reports: &[PathBuf]) -> Result<BatchReport> {
+    let (folders, files): (Vec<_>, Vec<_>) = reports.iter().partition(|report| report.is_dir());
+    let named = all(&files.into_iter().cloned().collect::<Vec<_>>())?.shots;
     let mut joined = BatchReport::default();
-    for report in reports {
-        ensure!(
-            report.exists(),
-            "there is no report, and no folder of reports, {}",
-            report.display()
-        );
-    }
     // Only the names of shots count here; a folder that no row names by itself.
     for shot in read_shots(table, Some(Path::new(".wan-alpha-job")))? {
-        let mut found = None;
-        for report in reports {
-            let file = match report.is_dir() {
-                true => report.join(format!("{}.json", shot.name)),
-                false => report.clone(),
-            };
+        let mut found = named.iter().rfind(|other| other.name == shot.name).cloned();
+        for folder in &folders {
+            let file = folder.join(format!("{}.json", shot.name));
             if file.exists() {
                 let shots = read(&file)?.shots;
                 found = shots.into_iter().find(|other| other.name == shot.name).or(found);
